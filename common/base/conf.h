@@ -1,0 +1,97 @@
+/*
+ * Configuration: tables of fields bound to structs, filled from defaults, a YAML file, environment
+ * variables and flags, in that order (later wins).
+ *
+ *     static const struct conf_field ingester_fields[] = {
+ *         CONF_DURATION(struct ingester_config, chunk_age_ns, "chunk-age", "15m", "1s", "24h",
+ *                       CONF_RELOAD, "Age at which an open chunk is cut."),
+ *     };
+ *     static const struct conf_section ingester_section = {
+ *         "ingester", "Settings of orrery-ingester.", sizeof(struct ingester_config),
+ *         ingester_fields, ORR_COUNT(ingester_fields)};
+ *
+ * A row is the only place that knows its option: default, range, --help, environment override,
+ * reload and the reference page come from it. Key "ingester.chunk-age" is
+ *     YAML      ingester: {chunk-age: 15m}      ("chunk_age" is accepted too)
+ *     flag      --ingester.chunk-age=15m
+ *     variable  ORRERY_INGESTER_CHUNK_AGE=15m
+ *
+ * Unknown keys are refused with the line number and the nearest known key. A loaded conf is
+ * immutable; reload builds a new one and swaps it in (a change to a field without CONF_RELOAD is
+ * refused with its name, and the old configuration stays).
+ *
+ * Owner: main builds it; readers on any thread hold a reference (snapshot.h).
+ */
+#pragma once
+#include "common/base/buf.h"
+#include "common/base/err.h"
+#include "common/base/snapshot.h"
+
+enum conf_type { CONF_T_BOOL, CONF_T_INT, CONF_T_FLOAT, CONF_T_STRING, CONF_T_DURATION, CONF_T_BYTES, CONF_T_ENUM, CONF_T_LIST };
+enum conf_flag { CONF_FIXED = 0, CONF_RELOAD = 1, CONF_SECRET = 2 /* printed as <secret> */ };
+
+struct conf_field {
+    enum conf_type type;
+    size_t offset;
+    const char *key, *def, *min, *max; /* min/max NULL: unbounded; enum: def and "a|b|c" in max */
+    unsigned flags;
+    const char *help;
+};
+/* Member types: bool, int64_t, double, char * (NUL-terminated, owned by the conf), int64_t ns,
+ * int64_t bytes ("64MiB", "1GB", plain), int (index into the names), struct conf_list. */
+struct conf_list {
+    char **items;
+    size_t n;
+};
+#define CONF_BOOL(t, m, key, def, flags, help) {CONF_T_BOOL, offsetof(t, m), key, def, NULL, NULL, flags, help}
+#define CONF_INT(t, m, key, def, min, max, flags, help) {CONF_T_INT, offsetof(t, m), key, def, min, max, flags, help}
+#define CONF_FLOAT(t, m, key, def, min, max, flags, help) {CONF_T_FLOAT, offsetof(t, m), key, def, min, max, flags, help}
+#define CONF_STRING(t, m, key, def, flags, help) {CONF_T_STRING, offsetof(t, m), key, def, NULL, NULL, flags, help}
+#define CONF_DURATION(t, m, key, def, min, max, flags, help) {CONF_T_DURATION, offsetof(t, m), key, def, min, max, flags, help}
+#define CONF_BYTES(t, m, key, def, min, max, flags, help) {CONF_T_BYTES, offsetof(t, m), key, def, min, max, flags, help}
+#define CONF_ENUM(t, m, key, def, names, flags, help) {CONF_T_ENUM, offsetof(t, m), key, def, NULL, names, flags, help}
+#define CONF_LIST(t, m, key, def, flags, help) {CONF_T_LIST, offsetof(t, m), key, def, NULL, NULL, flags, help}
+
+struct conf_section {
+    const char *name, *help;
+    size_t struct_bytes;
+    const struct conf_field *fields;
+    size_t field_count;
+};
+
+struct conf; /* starts with a struct snapshot */
+
+struct conf_source {
+    const struct conf_section *const *sections;
+    size_t section_count;
+    const char *yaml_path; /* NULL: no file */
+    char **env;            /* environ, or a test's */
+    char **flags;          /* NULL-terminated "--a.b=c" left over from argv; may be NULL */
+};
+/* The error names file:line, the key, what was wrong and the nearest known key. */
+ORR_CHECKED struct err *conf_load(const struct conf_source *src, struct conf **ret);
+/* As conf_load, from text instead of a file (name is for messages). */
+ORR_CHECKED struct err *conf_load_text(const struct conf_source *src, const char *name, struct slice yaml, struct conf **ret);
+/* The filled struct of a section; lent as long as the conf is referenced. Asserts it exists. */
+const void *conf_section(const struct conf *c, const char *name);
+/* NULL when next may replace c without a restart; else an error that names the first such key. */
+ORR_CHECKED struct err *conf_check_reload(const struct conf *c, const struct conf *next);
+void conf_print(const struct conf *c, struct buf *out);      /* as YAML, secrets hidden */
+void conf_help(const struct conf_section *const *sections, size_t n, struct buf *out);
+void conf_unref(struct conf *c);
+
+/* Shared notations: "1h30m", "15s", "500ms", "1d", "0"; "64MiB", "1e6", "10KB". */
+ORR_CHECKED struct err *conf_parse_duration(struct slice s, int64_t *ret_ns);
+ORR_CHECKED struct err *conf_parse_bytes(struct slice s, int64_t *ret);
+
+/*
+ * Command line shared by all binaries: --config FILE, --print-config, --help, --version and
+ * --section.key=value. Returns false when the process should exit at once with *ret_status
+ * (help or config printed to stdout, or an error to stderr).
+ */
+struct conf_cli {
+    const char *program, *about;
+    const struct conf_section *const *sections;
+    size_t section_count;
+};
+bool conf_cli_run(const struct conf_cli *cli, int argc, char **argv, struct conf **ret, int *ret_status);

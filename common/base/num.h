@@ -1,0 +1,13 @@
+/*
+ * Numbers as Go writes and reads them (std::to_chars and from_chars behind a C++ shim, num.cc).
+ */
+#pragma once
+#include "common/base/buf.h"
+
+/* strconv.FormatFloat(v, fmt, prec, 64): fmt 'e' 'E' 'f' 'g' 'G'; prec -1 = shortest. */
+void num_format(struct buf *out, double v, char fmt, int prec);
+/* fmt.Sprintf("%v", v): 'g' with shortest precision, exponent when < -4 or >= 21. */
+void num_format_v(struct buf *out, double v);
+/* strconv.ParseFloat(s, 64): decimal, hex, underscores not accepted, Inf, NaN; false if malformed.
+ * Out of range gives +-Inf and false, as Go's ErrRange does. */
+bool num_parse(struct slice s, double *ret);

@@ -1,0 +1,38 @@
+/*
+ * Label matchers: name = != =~ !~ value, as in PromQL selectors and match[].
+ * Any thread once compiled.
+ */
+#pragma once
+#include "common/base/re.h"
+#include "common/model/labels.h"
+
+enum matcher_op { MATCHER_EQ, MATCHER_NE, MATCHER_RE, MATCHER_NRE };
+
+/* The values a regex can take, when it is a small set of literals or starts with one. */
+struct matcher {
+    enum matcher_op op;
+    struct slice name, value;
+    struct re *re;           /* RE and NRE */
+    struct slice *set;       /* RE/NRE that is an alternation of literals: those, sorted; else NULL */
+    size_t set_n;
+    struct slice prefix;     /* RE/NRE: literal every match starts with (may be empty) */
+};
+
+struct matchers {
+    const struct matcher *ptr;
+    size_t n;
+};
+
+/* Fills *ret; bytes are borrowed from the arena's copies. ERR_INVALID for a bad regex. The regex is
+ * freed with matcher_done(). */
+ORR_CHECKED struct err *matcher_init(struct arena *a, enum matcher_op op, struct slice name, struct slice value, struct matcher *ret);
+void matcher_done(struct matcher *m);
+bool matcher_matches(const struct matcher *m, struct slice value); /* of an absent label: "" */
+bool matcher_matches_empty(const struct matcher *m);
+bool matchers_match(struct matchers ms, struct labels ls);
+const char *matcher_op_text(enum matcher_op op);
+void matcher_text(struct buf *out, const struct matcher *m); /* a="b" */
+/* Wire form: uvarint count, then op u8, lstr name, lstr value each. */
+void matchers_encode(struct buf *out, struct matchers ms);
+ORR_CHECKED struct err *matchers_decode(struct arena *a, struct slice bytes, struct matchers *ret);
+void matchers_done(struct matchers ms);

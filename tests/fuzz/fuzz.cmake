@@ -1,0 +1,26 @@
+# tests/fuzz/<path>/<name>_fuzz.c is a libFuzzer target (LLVMFuzzerTestOneInput) for a parser of
+# the library of <path>; its seed corpus is the directory <name>.corpus beside it. With ORR_FUZZ it
+# is fuzzed for a short budget; without, the corpus is replayed once by a plain main.
+set(ORR_FUZZ_SECONDS 5 CACHE STRING "seconds per fuzz target")
+function(orr_fuzz_targets path lib)
+  file(GLOB targets CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fuzz/${path}/*_fuzz.c)
+  foreach(src ${targets})
+    get_filename_component(name ${src} NAME_WE)
+    string(REPLACE "_fuzz" "" stem ${name})
+    set(corpus ${CMAKE_SOURCE_DIR}/tests/fuzz/${path}/${stem}.corpus)
+    if(ORR_FUZZ)
+      add_executable(${name} ${src})
+      target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+      set(args -max_total_time=${ORR_FUZZ_SECONDS} -max_len=65536 -rss_limit_mb=2048 -timeout=10
+          -artifact_prefix=${CMAKE_BINARY_DIR}/crash-${name}- ${CMAKE_BINARY_DIR}/corpus/${name} ${corpus})
+      file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/corpus/${name})
+    else()
+      add_executable(${name} ${src} ${CMAKE_SOURCE_DIR}/tests/fuzz/replay_main.c)
+      set(args ${corpus})
+    endif()
+    target_link_libraries(${name} PRIVATE ${lib})
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+    add_test(NAME fuzz.${path}.${name} COMMAND ${name} ${args})
+    set_tests_properties(fuzz.${path}.${name} PROPERTIES LABELS fuzz TIMEOUT 300)
+  endforeach()
+endfunction()

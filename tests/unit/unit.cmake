@@ -1,0 +1,13 @@
+# tests/unit/<path>/<name>_test.c becomes the test program <name>_test, linked with the library of
+# <path>. `ctest -L unit` runs them.
+function(orr_unit_tests path lib)
+  file(GLOB tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/unit/${path}/*_test.c)
+  foreach(src ${tests})
+    get_filename_component(name ${src} NAME_WE)
+    add_executable(${name} ${src} ${CMAKE_SOURCE_DIR}/tests/unit/test_main.c)
+    target_link_libraries(${name} PRIVATE ${lib} PkgConfig::CMOCKA)
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+    add_test(NAME unit.${path}.${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    set_tests_properties(unit.${path}.${name} PROPERTIES LABELS unit TIMEOUT 120)
+  endforeach()
+endfunction()
