@@ -1,0 +1,14 @@
+/*
+ * A query result as the data object of Prometheus' HTTP API:
+ *     {"resultType":"matrix","result":[{"metric":{...},"values":[[1.5,"2"]],"histograms":[...]}]}
+ * Any thread.
+ */
+#pragma once
+#include "querier/engine/engine.h"
+
+/* Appends the object. */
+void result_json_data(struct buf *out, const struct engine_result *r);
+/* Appends {"count":"..","sum":"..","buckets":[[rule,"lower","upper","count"],...]}. */
+void result_json_histogram(struct buf *out, const struct histogram *h);
+/* 1234 ms -> 1.234 */
+void result_json_time(struct buf *out, int64_t t_ms);
