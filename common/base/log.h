@@ -65,12 +65,12 @@ struct log_site {
     _Atomic uint32_t dropped;
 };
 
-extern _Atomic unsigned char log_module_levels[LOG_MODULE_COUNT];
+extern _Atomic signed char log_module_levels[LOG_MODULE_COUNT];
 
 #define LOG_AT(level, module, msg, ...)                                                            \
     do {                                                                                           \
         static struct log_site log_site_;                                                          \
-        if ((unsigned char)(level) <= atomic_load_explicit(                                        \
+        if ((signed char)(level) <= atomic_load_explicit(                                        \
                 &log_module_levels[LOG_MODULE_##module], memory_order_relaxed)) {                  \
             const struct log_kv log_kvs_[] = {KV_STR("", ""), ##__VA_ARGS__};                      \
             log_write(&log_site_, (level), LOG_MODULE_##module, (msg), log_kvs_ + 1,               \
