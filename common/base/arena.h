@@ -22,8 +22,8 @@ void arena_free(struct arena *a);
 /* Forgets all allocations, keeps one chunk. */
 void arena_reset(struct arena *a);
 
-void *arena_alloc(struct arena *a, size_t bytes);  /* 16-byte aligned, not zeroed */
-void *arena_zalloc(struct arena *a, size_t bytes); /* zeroed */
+void *arena_alloc(struct arena *a, size_t bytes);           /* 16-byte aligned, not zeroed */
+void *arena_zalloc(struct arena *a, size_t bytes);          /* zeroed */
 void *arena_calloc(struct arena *a, size_t n, size_t each); /* overflow latches over */
 /* Grows the last allocation in place where it can. */
 void *arena_grow(struct arena *a, void *p, size_t old_bytes, size_t new_bytes);

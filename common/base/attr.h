@@ -5,6 +5,7 @@
  * never reach it unchecked: those are answered with an error.
  */
 #pragma once
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

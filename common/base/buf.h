@@ -18,7 +18,7 @@ struct buf {
     bool is_over;
 };
 
-void buf_done(struct buf *b); /* frees; b is {0} afterwards */
+void buf_done(struct buf *b);  /* frees; b is {0} afterwards */
 void buf_reset(struct buf *b); /* len = 0, keeps memory */
 static inline bool buf_ok(const struct buf *b)
 {

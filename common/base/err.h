@@ -12,24 +12,25 @@
 
 /* X(symbol, name, HTTP status, rpc-stable number). Numbers are on the wire: never reuse one. */
 #define ERR_CODES(X)                                                                               \
-    X(ERR_INTERNAL, "internal", 500, 1)         /* our own bug or an impossible state */           \
-    X(ERR_INVALID, "invalid", 400, 2)           /* malformed input */                              \
-    X(ERR_LIMIT, "limit", 422, 3)               /* over a budget or limit of tenant or query */    \
-    X(ERR_RATE, "rate", 429, 4)                 /* too fast; retry later */                        \
-    X(ERR_NOT_FOUND, "not_found", 404, 5)       /* names a thing that is not there */              \
-    X(ERR_UNAVAILABLE, "unavailable", 503, 6)   /* try again or elsewhere; no quorum, shutting down */ \
-    X(ERR_TIMEOUT, "timeout", 504, 7)           /* deadline passed */                              \
-    X(ERR_CANCELED, "canceled", 499, 8)         /* the asker went away */                          \
-    X(ERR_IO, "io", 503, 9)                     /* disk or object store */                         \
-    X(ERR_NET, "net", 503, 10)                  /* connection refused, reset, closed */            \
-    X(ERR_CORRUPT, "corrupt", 500, 11)          /* stored bytes fail a checksum or their format */ \
-    X(ERR_CONFLICT, "conflict", 409, 12)        /* version or precondition does not hold */        \
+    X(ERR_INTERNAL, "internal", 500, 1)   /* our own bug or an impossible state */                 \
+    X(ERR_INVALID, "invalid", 400, 2)     /* malformed input */                                    \
+    X(ERR_LIMIT, "limit", 422, 3)         /* over a budget or limit of tenant or query */          \
+    X(ERR_RATE, "rate", 429, 4)           /* too fast; retry later */                              \
+    X(ERR_NOT_FOUND, "not_found", 404, 5) /* names a thing that is not there */                    \
+    X(ERR_UNAVAILABLE, "unavailable", 503,                                                         \
+      6)                                 /* try again or elsewhere; no quorum, shutting down */    \
+    X(ERR_TIMEOUT, "timeout", 504, 7)    /* deadline passed */                                     \
+    X(ERR_CANCELED, "canceled", 499, 8)  /* the asker went away */                                 \
+    X(ERR_IO, "io", 503, 9)              /* disk or object store */                                \
+    X(ERR_NET, "net", 503, 10)           /* connection refused, reset, closed */                   \
+    X(ERR_CORRUPT, "corrupt", 500, 11)   /* stored bytes fail a checksum or their format */        \
+    X(ERR_CONFLICT, "conflict", 409, 12) /* version or precondition does not hold */               \
     X(ERR_UNAUTHORIZED, "unauthorized", 401, 13)                                                   \
     X(ERR_FORBIDDEN, "forbidden", 403, 14)                                                         \
-    X(ERR_TOO_LARGE, "too_large", 413, 15)      /* body or message over its size bound */          \
-    X(ERR_UNSUPPORTED, "unsupported", 422, 16)  /* valid, but Orrery does not do it (yet) */       \
+    X(ERR_TOO_LARGE, "too_large", 413, 15)     /* body or message over its size bound */           \
+    X(ERR_UNSUPPORTED, "unsupported", 422, 16) /* valid, but Orrery does not do it (yet) */        \
     X(ERR_MEDIA_TYPE, "media_type", 415, 17)                                                       \
-    X(ERR_EXEC, "execution", 422, 18)           /* a query failed while running */                 \
+    X(ERR_EXEC, "execution", 422, 18) /* a query failed while running */                           \
     X(ERR_METHOD, "method", 405, 19)
 
 enum err_code {

@@ -10,8 +10,8 @@ struct hash128 {
     uint64_t lo, hi;
 };
 
-uint64_t hash_xxh64(struct slice s, uint64_t seed);      /* XXH3 64 */
-uint64_t hash_xxh64_classic(struct slice s);             /* XXH64 seed 0, as Go's xxhash */
+uint64_t hash_xxh64(struct slice s, uint64_t seed); /* XXH3 64 */
+uint64_t hash_xxh64_classic(struct slice s);        /* XXH64 seed 0, as Go's xxhash */
 struct hash128 hash_xxh128(struct slice s, uint64_t seed);
 uint32_t hash_crc32c(struct slice s);
 uint32_t hash_crc32c_more(uint32_t crc, struct slice s); /* continues a crc32c */

@@ -1,7 +1,7 @@
 /*
  * A hash map from bytes to a pointer; open addressing, keys copied. For tables off the hottest
- * paths (tenants, peers, handlers). Iteration order is unspecified; deleting while iterating is
- * allowed for the current entry only.
+ * paths (tenants, peers, handlers). Iteration order is unspecified; nothing may be inserted or
+ * deleted while iterating.
  *
  * Owner: one thread.
  */
@@ -19,7 +19,7 @@ struct map {
     size_t len, cap;
 };
 
-void map_done(struct map *m); /* values are the caller's */
+void map_done(struct map *m);                         /* values are the caller's */
 void *map_get(const struct map *m, struct slice key); /* NULL if absent */
 bool map_has(const struct map *m, struct slice key);
 /* Returns the value that was there before, or NULL. */

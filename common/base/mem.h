@@ -7,14 +7,14 @@
 #pragma once
 #include "common/base/attr.h"
 
-void *mem_alloc(size_t bytes);                            /* not zeroed */
-void *mem_zalloc(size_t bytes);                           /* zeroed */
-void *mem_calloc(size_t n, size_t each);                  /* zeroed; aborts on overflow of n*each */
+void *mem_alloc(size_t bytes);           /* not zeroed */
+void *mem_zalloc(size_t bytes);          /* zeroed */
+void *mem_calloc(size_t n, size_t each); /* zeroed; aborts on overflow of n*each */
 void *mem_realloc(void *p, size_t bytes);
-void *mem_reallocarray(void *p, size_t n, size_t each);   /* aborts on overflow */
+void *mem_reallocarray(void *p, size_t n, size_t each); /* aborts on overflow */
 void *mem_aligned(size_t align, size_t bytes);
-void mem_free(void *p);                                   /* NULL is allowed */
-char *mem_strdup(const char *s);                          /* NULL stays NULL */
+void mem_free(void *p);          /* NULL is allowed */
+char *mem_strdup(const char *s); /* NULL stays NULL */
 char *mem_strndup(const char *s, size_t n);
 char *mem_dup(const void *p, size_t n);
 char *mem_printf(const char *fmt, ...) ORR_PRINTF(1, 2);

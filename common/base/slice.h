@@ -15,7 +15,10 @@ struct slice {
 #define SLICE_ARG(s) (int)(s).len, (const char *)(s).ptr
 /* From a string literal. */
 #define SLICE(lit) ((struct slice){(const uint8_t *)("" lit), sizeof(lit) - 1})
-#define SLICE_INIT(lit) {(const uint8_t *)("" lit), sizeof(lit) - 1}
+#define SLICE_INIT(lit)                                                                            \
+    {                                                                                              \
+        (const uint8_t *)("" lit), sizeof(lit) - 1                                                 \
+    }
 #define SLICE_EMPTY ((struct slice){(const uint8_t *)"", 0})
 
 static inline struct slice slice_of(const void *p, size_t n)

@@ -60,7 +60,8 @@ struct labels_builder {
     size_t n, cap;
 };
 void labels_builder_init(struct labels_builder *b, struct arena *a, struct labels base);
-void labels_builder_set(struct labels_builder *b, struct slice name, struct slice value); /* borrows */
+void labels_builder_set(struct labels_builder *b, struct slice name,
+                        struct slice value); /* borrows */
 void labels_builder_del(struct labels_builder *b, struct slice name);
 struct slice labels_builder_get(const struct labels_builder *b, struct slice name);
 struct labels labels_builder_labels(struct labels_builder *b); /* sorted; b may go on */

@@ -12,10 +12,10 @@ enum matcher_op { MATCHER_EQ, MATCHER_NE, MATCHER_RE, MATCHER_NRE };
 struct matcher {
     enum matcher_op op;
     struct slice name, value;
-    struct re *re;           /* RE and NRE */
-    struct slice *set;       /* RE/NRE that is an alternation of literals: those, sorted; else NULL */
+    struct re *re;     /* RE and NRE */
+    struct slice *set; /* RE/NRE that is an alternation of literals: those, sorted; else NULL */
     size_t set_n;
-    struct slice prefix;     /* RE/NRE: literal every match starts with (may be empty) */
+    struct slice prefix; /* RE/NRE: literal every match starts with (may be empty) */
 };
 
 struct matchers {
@@ -25,7 +25,8 @@ struct matchers {
 
 /* Fills *ret; bytes are borrowed from the arena's copies. ERR_INVALID for a bad regex. The regex is
  * freed with matcher_done(). */
-ORR_CHECKED struct err *matcher_init(struct arena *a, enum matcher_op op, struct slice name, struct slice value, struct matcher *ret);
+ORR_CHECKED struct err *matcher_init(struct arena *a, enum matcher_op op, struct slice name,
+                                     struct slice value, struct matcher *ret);
 void matcher_done(struct matcher *m);
 bool matcher_matches(const struct matcher *m, struct slice value); /* of an absent label: "" */
 bool matcher_matches_empty(const struct matcher *m);

@@ -8,9 +8,10 @@
  * Files: DIR/wal/<first sequence number, 16 hex digits>.wal, preallocated, see segment.h for bytes.
  * A record's position is its sequence number: 1, 2, 3 ... over the life of the directory.
  *
- * wal_open() starts a fresh segment at once, so appends may begin while wal_replay() still reads the
- * older ones. A torn tail of the last old segment is normal; anything else broken is quarantined
- * (copied to DIR/wal/quarantine), counted, logged with its offset, and the rest is still read.
+ * wal_open() starts a fresh segment at once, so appends may begin while wal_replay() still reads
+ * the older ones. A torn tail of the last old segment is normal; anything else broken is
+ * quarantined (copied to DIR/wal/quarantine), counted, logged with its offset, and the rest is
+ * still read.
  *
  * A full disk or an I/O error fails every waiting and later append with ERR_IO until
  * wal_is_healthy() turns true again (probed each second with a fresh segment).
@@ -23,17 +24,17 @@
 struct wal;
 
 struct wal_opts {
-    const char *dir;            /* created if absent */
-    int64_t segment_bytes;      /* 0: 128 MiB */
-    int64_t max_group_bytes;    /* most bytes buffered and not yet synced; 0: 64 MiB */
-    bool without_io_uring;      /* use the fallback */
-    bool without_sync;          /* for the test of the test: acknowledges before fdatasync */
+    const char *dir;         /* created if absent */
+    int64_t segment_bytes;   /* 0: 128 MiB */
+    int64_t max_group_bytes; /* most bytes buffered and not yet synced; 0: 64 MiB */
+    bool without_io_uring;   /* use the fallback */
+    bool without_sync;       /* for the test of the test: acknowledges before fdatasync */
 };
 
 struct wal_record {
     uint64_t seq;
-    uint8_t type;               /* meaning belongs to the user of the log */
-    struct slice tenant;        /* at most 255 bytes */
+    uint8_t type;        /* meaning belongs to the user of the log */
+    struct slice tenant; /* at most 255 bytes */
     struct slice payload;
 };
 
@@ -46,8 +47,9 @@ ORR_CHECKED struct err *wal_close(struct wal *w);
 
 /* Copies the record. Any thread. ERR_UNAVAILABLE when max_group_bytes are waiting, ERR_IO when the
  * log is unhealthy; then done is not called. *ret_seq may be NULL. */
-ORR_CHECKED struct err *wal_append(struct wal *w, uint8_t type, struct slice tenant, struct slice payload,
-                                   wal_done_fn *done, void *arg, uint64_t *ret_seq);
+ORR_CHECKED struct err *wal_append(struct wal *w, uint8_t type, struct slice tenant,
+                                   struct slice payload, wal_done_fn *done, void *arg,
+                                   uint64_t *ret_seq);
 /* Makes everything appended so far durable, then calls done. */
 void wal_barrier(struct wal *w, wal_done_fn *done, void *arg);
 /* Sequence number the next append will get. Everything below it and >= wal_first_seq() is on disk
@@ -57,9 +59,9 @@ uint64_t wal_first_seq(const struct wal *w);
 
 struct wal_replay_stats {
     uint64_t records, bytes, segments;
-    uint64_t torn_bytes;                 /* cut off the last segment's tail */
+    uint64_t torn_bytes;                     /* cut off the last segment's tail */
     uint64_t quarantined, quarantined_bytes; /* broken places elsewhere, and what they hold */
-    uint64_t skipped_to_seq;             /* first record after the last gap; 0: no gap */
+    uint64_t skipped_to_seq;                 /* first record after the last gap; 0: no gap */
 };
 /*
  * Reads the records that were on disk at wal_open() with from_seq <= seq, in order, calling

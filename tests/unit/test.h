@@ -12,11 +12,11 @@
  */
 #pragma once
 /* clang-format off: cmocka.h needs these first, in this order */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 /* clang-format on */
 #include <stdio.h>
 #include <string.h>
@@ -45,7 +45,8 @@ void test_register(const char *name, test_fn *fn);
 /* An expression of type struct err * that must be NULL. */
 #define CHECK_OK(expr) test_check_ok((expr), #expr, __FILE__, __LINE__)
 /* One that must fail with this code, and whose message must contain text ("" for any). */
-#define CHECK_ERR(expr, code, text) test_check_err((expr), (code), (text), #expr, __FILE__, __LINE__)
+#define CHECK_ERR(expr, code, text)                                                                \
+    test_check_err((expr), (code), (text), #expr, __FILE__, __LINE__)
 #define CHECK_INT(a, b)                                                                            \
     do {                                                                                           \
         long long a_ = (long long)(a), b_ = (long long)(b);                                        \
@@ -57,7 +58,9 @@ void test_register(const char *name, test_fn *fn);
 
 ORR_NORETURN void test_fail(const char *file, int line, const char *fmt, ...) ORR_PRINTF(3, 4);
 void test_check_ok(struct err *e, const char *expr, const char *file, int line);
-void test_check_err(struct err *e, enum err_code code, const char *text, const char *expr, const char *file, int line);
-void test_check_str(struct slice got, struct slice want, const char *expr, const char *file, int line);
+void test_check_err(struct err *e, enum err_code code, const char *text, const char *expr,
+                    const char *file, int line);
+void test_check_str(struct slice got, struct slice want, const char *expr, const char *file,
+                    int line);
 /* A path in this test's temporary directory; valid until the test ends. "" is the directory. */
 const char *tmp_path(const char *name);

@@ -1,10 +1,9 @@
-#include "tests/unit/test.h"
-
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "common/base/fsx.h"
 #include "common/base/vec.h"
+#include "tests/unit/test.h"
 
 static VEC(struct CMUnitTest) tests;
 static VEC(char *) paths;

@@ -1,0 +1,128 @@
+#include "common/base/fault.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/mem.h"
+
+#define MAX_POINTS 16
+
+bool fault_is_armed;
+
+/* A leaf lock of its own: lock.h would have to rank below everything that can fail. */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct {
+    char name[48];
+    int errnum;
+} points[MAX_POINTS];
+static size_t point_count;
+static uint64_t countdown;
+static bool is_counting, did_fire;
+
+bool fault_hit_slow(const char *point, int *ret_errnum)
+{
+    bool hit = false;
+
+    pthread_mutex_lock(&mutex);
+    for (size_t i = 0; i < point_count && !hit; i++) {
+        if (strcmp(points[i].name, point) == 0) {
+            *ret_errnum = points[i].errnum;
+            hit = true;
+        }
+    }
+    if (!hit && is_counting && countdown-- == 0) {
+        *ret_errnum = EIO;
+        hit = did_fire = true;
+        is_counting = false;
+    }
+    pthread_mutex_unlock(&mutex);
+    return hit;
+}
+
+void fault_arm_nth(uint64_t nth)
+{
+    pthread_mutex_lock(&mutex);
+    countdown = nth;
+    is_counting = true;
+    did_fire = false;
+    fault_is_armed = true;
+    pthread_mutex_unlock(&mutex);
+}
+
+void fault_arm_point(const char *point, int errnum)
+{
+    size_t i = 0;
+
+    pthread_mutex_lock(&mutex);
+    while (i < point_count && strcmp(points[i].name, point) != 0)
+        i++;
+    if (errnum == 0 && i < point_count) {
+        points[i] = points[--point_count];
+    } else if (errnum != 0 && i < MAX_POINTS) {
+        (void)strncpy(points[i].name, point, sizeof(points[i].name) - 1);
+        points[i].errnum = errnum;
+        point_count = i == point_count ? i + 1 : point_count;
+    }
+    fault_is_armed = point_count > 0 || is_counting;
+    pthread_mutex_unlock(&mutex);
+}
+
+void fault_disarm(void)
+{
+    pthread_mutex_lock(&mutex);
+    point_count = 0;
+    is_counting = false;
+    fault_is_armed = false;
+    memset(points, 0, sizeof(points));
+    pthread_mutex_unlock(&mutex);
+}
+
+bool fault_did_fire(void)
+{
+    return did_fire;
+}
+
+static int errnum_named(const char *name)
+{
+    static const struct {
+        const char *name;
+        int num;
+    } names[] = {
+        {"EIO", EIO},       {"ENOSPC", ENOSPC},       {"ENOMEM", ENOMEM},        {"EDQUOT", EDQUOT},
+        {"EACCES", EACCES}, {"ETIMEDOUT", ETIMEDOUT}, {"ECONNRESET", ECONNRESET}};
+
+    for (size_t i = 0; i < ORR_COUNT(names); i++)
+        if (strcmp(names[i].name, name) == 0)
+            return names[i].num;
+    return EIO;
+}
+
+void fault_arm_from_env(void)
+{
+    const char *spec = getenv("ORRERY_FAULT");
+    char *copy, *save = NULL;
+
+    if (!spec)
+        return;
+    copy = mem_strdup(spec);
+    for (char *item = strtok_r(copy, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
+        char *eq = strchr(item, '=');
+
+        if (eq)
+            *eq = 0;
+        fault_arm_point(item, eq ? errnum_named(eq + 1) : EIO);
+    }
+    mem_free(copy);
+}
+
+bool fault_sweep_next(uint64_t *n)
+{
+    if (*n != UINT64_MAX && !fault_did_fire()) {
+        fault_disarm();
+        return false; /* the last run met fewer calls than n: all have been failed once */
+    }
+    fault_arm_nth(++*n);
+    return true;
+}

@@ -1,0 +1,245 @@
+#include "common/base/num.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "common/base/mem.h"
+#include "common/base/num_shim.h"
+
+#define MAX_PREC 1000
+#define SCRATCH_BYTES 1500
+
+/* Significant digits without point; value = 0.d1d2d3... x 10^point. */
+struct digits {
+    char d[SCRATCH_BYTES];
+    int n, point;
+};
+
+/* prec digits after the first, -1 for the shortest. */
+static void digits_of(double v, int prec, struct digits *ret)
+{
+    char text[SCRATCH_BYTES];
+    size_t len = num_shim_scientific(v, prec, text, sizeof(text));
+    size_t i = 0;
+
+    ORR_ASSERT(len > 0 && len < sizeof(text));
+    text[len] = 0;
+    ret->n = 0;
+    for (; i < len && text[i] != 'e'; i++)
+        if (text[i] != '.')
+            ret->d[ret->n++] = text[i];
+    ret->point = v == 0 ? 0 : atoi(text + i + 1) + 1;
+    if (v == 0)
+        ret->n = prec < 0 ? 0 : ret->n;
+}
+
+static char digit_at(const struct digits *d, int i)
+{
+    return i >= 0 && i < d->n ? d->d[i] : '0';
+}
+
+/* d.ddde±XX with prec digits after the point */
+static void write_e(struct buf *out, const struct digits *d, int prec, char letter)
+{
+    int exp = d->n == 0 ? 0 : d->point - 1;
+
+    if (d->n && d->d[0] == '0')
+        exp = 0;
+    buf_byte(out, (uint8_t)digit_at(d, 0));
+    if (prec > 0) {
+        buf_byte(out, '.');
+        for (int i = 1; i <= prec; i++)
+            buf_byte(out, (uint8_t)digit_at(d, i));
+    }
+    buf_printf(out, "%c%c%02d", letter, exp < 0 ? '-' : '+', abs(exp));
+}
+
+static void write_f(struct buf *out, const struct digits *d, int prec)
+{
+    if (d->point <= 0)
+        buf_byte(out, '0');
+    for (int i = 0; i < d->point; i++)
+        buf_byte(out, (uint8_t)digit_at(d, i));
+    if (prec > 0) {
+        buf_byte(out, '.');
+        for (int i = 0; i < prec; i++)
+            buf_byte(out, (uint8_t)digit_at(d, d->point + i));
+    }
+}
+
+/* Whole numbers below 2^53 are most of what is ever printed. */
+static bool write_small_int(struct buf *out, double v)
+{
+    char text[24];
+    size_t i = sizeof(text);
+    uint64_t u;
+
+    if (!(v < 9007199254740992.0) || v != (double)(uint64_t)v)
+        return false;
+    u = (uint64_t)v;
+    do
+        text[--i] = (char)('0' + u % 10);
+    while (u /= 10);
+    buf_append(out, text + i, sizeof(text) - i);
+    return true;
+}
+
+static void format_f(struct buf *out, double v, int prec)
+{
+    struct digits d;
+
+    if (prec >= 0) {
+        char text[SCRATCH_BYTES];
+
+        buf_append(out, text, num_shim_fixed(v, prec, text, sizeof(text)));
+        return;
+    }
+    if (write_small_int(out, v))
+        return;
+    digits_of(v, -1, &d);
+    write_f(out, &d, ORR_MAX(d.n - d.point, 0));
+}
+
+static void format_g(struct buf *out, double v, int prec, char letter, int exp_limit)
+{
+    struct digits d;
+    int eprec, exp;
+
+    if (prec == 0)
+        prec = 1;
+    digits_of(v, prec < 0 ? -1 : prec - 1, &d);
+    while (d.n > 0 && d.d[d.n - 1] == '0')
+        d.n--;
+    eprec = prec;
+    if (prec < 0)
+        eprec = 6;
+    else if (eprec > d.n && d.n >= d.point)
+        eprec = d.n;
+    if (prec < 0 && exp_limit)
+        eprec = exp_limit;
+    exp = d.n ? d.point - 1 : -1;
+    if (exp < -4 || exp >= eprec)
+        write_e(out, &d, ORR_MAX(d.n - 1, 0), letter);
+    else
+        write_f(out, &d, ORR_MAX(d.n - d.point, 0));
+}
+
+static bool format_special(struct buf *out, double v)
+{
+    if (isnan(v))
+        buf_str(out, "NaN");
+    else if (isinf(v))
+        buf_str(out, v < 0 ? "-Inf" : "+Inf");
+    else
+        return false;
+    return true;
+}
+
+static void format_any(struct buf *out, double v, char fmt, int prec, int exp_limit)
+{
+    struct digits d;
+
+    if (format_special(out, v))
+        return;
+    prec = ORR_MIN(prec, MAX_PREC);
+    if (signbit(v)) {
+        buf_byte(out, '-');
+        v = -v;
+    }
+    switch (fmt) {
+    case 'e':
+    case 'E':
+        digits_of(v, prec, &d);
+        write_e(out, &d, prec < 0 ? ORR_MAX(d.n - 1, 0) : prec, fmt);
+        break;
+    case 'f':
+        format_f(out, v, prec);
+        break;
+    default:
+        format_g(out, v, prec, fmt == 'G' ? 'E' : 'e', exp_limit);
+    }
+}
+
+void num_format(struct buf *out, double v, char fmt, int prec)
+{
+    format_any(out, v, fmt, prec, 0);
+}
+
+void num_format_v(struct buf *out, double v)
+{
+    format_any(out, v, 'g', -1, 21); /* %v: exponents below 21 are written out */
+}
+
+static bool parse_special(struct slice s, bool is_negative, double *ret)
+{
+    if (slice_eq_nocase(s, SLICE("inf")) || slice_eq_nocase(s, SLICE("infinity")))
+        *ret = is_negative ? -INFINITY : INFINITY;
+    else
+        return false;
+    return true;
+}
+
+static size_t skip_digits(struct slice s, size_t i, bool is_hex, size_t *ret_n)
+{
+    size_t from = i;
+
+    while (i < s.len && ((s.ptr[i] >= '0' && s.ptr[i] <= '9') ||
+                         (is_hex && (s.ptr[i] | 32) >= 'a' && (s.ptr[i] | 32) <= 'f')))
+        i++;
+    *ret_n = i - from;
+    return i;
+}
+
+/* Is s, without sign, a decimal or hexadecimal float in Go's syntax? strtod takes more. */
+static bool is_float_syntax(struct slice s)
+{
+    bool is_hex = s.len > 2 && s.ptr[0] == '0' && (s.ptr[1] | 32) == 'x';
+    size_t i = is_hex ? 2 : 0, whole, part = 0, exp;
+
+    i = skip_digits(s, i, is_hex, &whole);
+    if (i < s.len && s.ptr[i] == '.')
+        i = skip_digits(s, i + 1, is_hex, &part);
+    if (whole + part == 0)
+        return false;
+    if (i == s.len)
+        return !is_hex; /* hexadecimal floats need their p exponent */
+    if ((s.ptr[i] | 32) != (is_hex ? 'p' : 'e'))
+        return false;
+    i++;
+    if (i < s.len && (s.ptr[i] == '+' || s.ptr[i] == '-'))
+        i++;
+    i = skip_digits(s, i, false, &exp);
+    return exp > 0 && i == s.len;
+}
+
+bool num_parse(struct slice s, double *ret)
+{
+    bool is_negative = s.len && s.ptr[0] == '-';
+    char small[64], *text = small;
+    bool is_fine;
+
+    if (slice_eq_nocase(s, SLICE("nan"))) {
+        uint64_t bits = 0x7ff8000000000001ull; /* Go's math.NaN() */
+
+        memcpy(ret, &bits, sizeof(bits));
+        return true;
+    }
+    if (s.len && (s.ptr[0] == '-' || s.ptr[0] == '+'))
+        s = slice_from(s, 1);
+    if (parse_special(s, is_negative, ret))
+        return true;
+    if (!is_float_syntax(s))
+        return false;
+    if (s.len >= sizeof(small))
+        text = mem_alloc(s.len + 1);
+    memcpy(text, s.ptr, s.len);
+    text[s.len] = 0;
+    *ret = strtod(text, NULL); /* the C locale is never changed */
+    is_fine = !isinf(*ret);
+    if (is_negative)
+        *ret = -*ret;
+    if (text != small)
+        mem_free(text);
+    return is_fine;
+}

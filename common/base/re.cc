@@ -1,0 +1,120 @@
+/* The C++ shim over RE2 and the C++ library's number conversion: the project's only C++. */
+#include <charconv>
+#include <map>
+#include <re2/re2.h>
+#include <string>
+#include <vector>
+
+extern "C" {
+#include "common/base/mem.h"
+#include "common/base/num.h"
+#include "common/base/re.h"
+}
+
+struct re {
+    RE2 prog;
+    bool anchored;
+    std::map<int, std::string> names;
+
+    re(const re2::StringPiece &pattern, const RE2::Options &opts, bool anchored_)
+        : prog(pattern, opts), anchored(anchored_)
+    {
+        if (prog.ok())
+            names = prog.CapturingGroupNames();
+    }
+};
+
+static const int max_program_bytes = 8 << 20;
+
+struct err *re_compile(struct slice pattern, unsigned flags, struct re **ret)
+{
+    RE2::Options opts;
+    struct re *r;
+
+    opts.set_log_errors(false);
+    opts.set_max_mem(max_program_bytes);
+    opts.set_dot_nl(flags & RE_ANCHORED);
+    if (flags & RE_LATIN1)
+        opts.set_encoding(RE2::Options::EncodingLatin1);
+    r = new re(re2::StringPiece((const char *)pattern.ptr, pattern.len), opts, flags & RE_ANCHORED);
+    if (!r->prog.ok()) {
+        struct err *e = err_new(ERR_INVALID, "error parsing regexp: %s", r->prog.error().c_str());
+
+        delete r;
+        return e;
+    }
+    *ret = r;
+    return NULL;
+}
+
+void re_free(struct re *r)
+{
+    delete r;
+}
+
+bool re_match(const struct re *r, struct slice text)
+{
+    re2::StringPiece t((const char *)text.ptr, text.len);
+
+    return r->prog.Match(t, 0, t.size(), r->anchored ? RE2::ANCHOR_BOTH : RE2::UNANCHORED, nullptr,
+                         0);
+}
+
+bool re_find(const struct re *r, struct slice text, size_t from, int *spans, size_t n_spans)
+{
+    re2::StringPiece t((const char *)text.ptr, text.len);
+    int groups = r->prog.NumberOfCapturingGroups() + 1;
+    int want = (int)(n_spans / 2) < groups ? (int)(n_spans / 2) : groups;
+    std::vector<re2::StringPiece> found((size_t)want);
+
+    if (from > text.len ||
+        !r->prog.Match(t, from, t.size(), r->anchored ? RE2::ANCHOR_BOTH : RE2::UNANCHORED,
+                       found.data(), want))
+        return false;
+    for (int i = 0; i < want; i++) {
+        bool took_part = found[(size_t)i].data() != nullptr;
+
+        spans[2 * i] = took_part ? (int)(found[(size_t)i].data() - t.data()) : -1;
+        spans[2 * i + 1] = took_part ? spans[2 * i] + (int)found[(size_t)i].size() : -1;
+    }
+    return true;
+}
+
+size_t re_groups(const struct re *r)
+{
+    return (size_t)r->prog.NumberOfCapturingGroups();
+}
+
+const char *re_group_name(const struct re *r, size_t group)
+{
+    auto it = r->names.find((int)group);
+
+    return it == r->names.end() ? NULL : it->second.c_str();
+}
+
+int re_group_index(const struct re *r, struct slice name)
+{
+    for (const auto &g : r->names)
+        if (slice_eq(slice_of(g.second.data(), g.second.size()), name))
+            return g.first;
+    return -1;
+}
+
+extern "C" {
+#include "common/base/num_shim.h"
+}
+
+size_t num_shim_scientific(double v, int prec, char *out, size_t cap)
+{
+    auto r = prec < 0 ? std::to_chars(out, out + cap, v, std::chars_format::scientific)
+                      : std::to_chars(out, out + cap, v, std::chars_format::scientific, prec);
+
+    return r.ec == std::errc() ? (size_t)(r.ptr - out) : 0;
+}
+
+size_t num_shim_fixed(double v, int prec, char *out, size_t cap)
+{
+    auto r = std::to_chars(out, out + cap, v, std::chars_format::fixed, prec);
+
+    return r.ec == std::errc() ? (size_t)(r.ptr - out) : 0;
+}
