@@ -11,12 +11,13 @@
  * one of them. Each test has its own temporary directory, removed when the test passes.
  */
 #pragma once
-/* clang-format off: cmocka.h needs these first, in this order */
-#include <cmocka.h>
+/* cmocka.h needs these first, in this order. */
+/* clang-format off */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <cmocka.h>
 /* clang-format on */
 #include <stdio.h>
 #include <string.h>
