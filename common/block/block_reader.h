@@ -1,0 +1,94 @@
+/*
+ * Reads a block in Prometheus' TSDB format, index versions 1's successor 2 (what has been written
+ * since 2018).
+ *
+ * All bytes are taken as hostile: every offset and length is checked, the TOC, the symbols and the
+ * postings table are checksummed when the block is opened, postings lists, series and chunks when
+ * they are read. What fails is ERR_CORRUPT naming block and section.
+ *
+ * A series is named by its ref: its offset in the index divided by 16. Refs ascend in label order.
+ * Slices that are returned point into the block (symbols, mapped chunks) or into the arena given,
+ * and are valid as long as both.
+ *
+ * Immutable once open: any number of threads may read. Everything may block on I/O.
+ */
+#pragma once
+#include "common/block/block_meta.h"
+#include "common/block/block_source.h"
+#include "common/block/chunk.h"
+#include "common/model/matcher.h"
+
+struct block_reader;
+
+struct block_reader_opts {
+    bool verify_all; /* check every section and chunk now (slow: reads the whole block) */
+};
+
+/* Takes the source over, also on failure. opts may be NULL. */
+ORR_CHECKED struct err *block_reader_open(struct block_source *src,
+                                          const struct block_reader_opts *opts,
+                                          struct block_reader **ret);
+ORR_CHECKED struct err *block_reader_open_dir(const char *path, struct block_reader **ret);
+void block_reader_close(struct block_reader *r); /* NULL is allowed */
+
+const struct block_meta *block_reader_meta(const struct block_reader *r);
+const char *block_reader_name(const struct block_reader *r); /* for messages */
+
+size_t block_reader_symbol_count(const struct block_reader *r);
+struct slice block_reader_symbol(const struct block_reader *r, size_t i); /* in byte order */
+
+struct block_names {
+    struct slice *ptr;
+    size_t n;
+};
+/* Sorted names of labels; of all series, or of those with the given refs. */
+ORR_CHECKED struct err *block_reader_label_names(const struct block_reader *r, struct arena *a,
+                                                 struct block_names *ret);
+/* Sorted values of one label. */
+ORR_CHECKED struct err *block_reader_label_values(const struct block_reader *r, struct arena *a,
+                                                  struct slice name, struct block_names *ret);
+
+struct block_refs {
+    uint32_t *ptr;
+    size_t n;
+};
+/*
+ * Refs of the series that all matchers accept, ascending. As in Prometheus a matcher that accepts
+ * the empty string also accepts series without the label. No matchers: all series.
+ */
+ORR_CHECKED struct err *block_reader_select(const struct block_reader *r, struct arena *a,
+                                            struct matchers ms, struct block_refs *ret);
+/* Narrowed to series with samples in [min_t, max_t] (by chunk bounds, tombstones taken off). */
+ORR_CHECKED struct err *block_reader_select_range(const struct block_reader *r, struct arena *a,
+                                                  struct matchers ms, int64_t min_t, int64_t max_t,
+                                                  struct block_refs *ret);
+/* Names of the labels, or values of one label, that the series with these refs have. */
+ORR_CHECKED struct err *block_reader_names_of(const struct block_reader *r, struct arena *a,
+                                              struct block_refs refs, struct block_names *ret);
+ORR_CHECKED struct err *block_reader_values_of(const struct block_reader *r, struct arena *a,
+                                               struct block_refs refs, struct slice name,
+                                               struct block_names *ret);
+
+/* Where a chunk is: file number in the upper half of ref (from 0), offset in the lower. */
+struct block_chunk_meta {
+    int64_t min_t, max_t;
+    uint64_t ref;
+};
+struct block_reader_series {
+    struct labels labels;
+    struct block_chunk_meta *chunks;
+    size_t n_chunks;
+};
+ORR_CHECKED struct err *block_reader_series(const struct block_reader *r, struct arena *a,
+                                            uint32_t ref, struct block_reader_series *ret);
+/* Fetches n chunks of one series (neighbours in one read), checks their CRC. ret has room for n. */
+ORR_CHECKED struct err *block_reader_chunks(const struct block_reader *r, struct arena *a,
+                                            const struct block_chunk_meta *metas, size_t n,
+                                            struct chunk *ret);
+
+struct block_interval {
+    int64_t min_t, max_t; /* both inclusive */
+};
+/* Deleted ranges of a series, sorted, not overlapping; n 0 if none. Lent. */
+const struct block_interval *block_reader_tombstones(const struct block_reader *r, uint32_t ref,
+                                                     size_t *ret_n);

@@ -1,0 +1,24 @@
+/*
+ * Blocks in a bucket: <prefix>/<tenant>/<ULID>/…, with meta.json uploaded last and deleted first: a
+ * block whose meta.json is there is whole.
+ *
+ * Blocking: workers only.
+ */
+#pragma once
+#include "common/block/block_meta.h"
+#include "common/objstore/objstore.h"
+
+/* "metrics/<tenant>/<ULID>" */
+struct slice block_store_prefix(struct arena *a, struct slice signal, struct slice tenant,
+                                struct ulid ulid);
+/* Uploads the files named in meta and meta.json last. dir is the block's directory. If meta.json is
+ * in the bucket already this does nothing: derived ids make it the same block. */
+ORR_CHECKED struct err *block_store_upload(struct objstore *store, struct slice signal,
+                                           struct slice tenant, const char *dir,
+                                           const struct block_meta *meta);
+/* Downloads a block into dir/<ULID> (through a .tmp directory). */
+ORR_CHECKED struct err *block_store_download(struct objstore *store, struct slice signal,
+                                             struct slice tenant, struct ulid ulid,
+                                             const char *dir);
+ORR_CHECKED struct err *block_store_delete(struct objstore *store, struct slice signal,
+                                           struct slice tenant, struct ulid ulid);

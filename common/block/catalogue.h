@@ -1,0 +1,77 @@
+/*
+ * The catalogue: per tenant and signal one object, <signal>/<tenant>/catalogue, that lists the live
+ * blocks. Readers plan by it instead of listing the bucket; a block that is not in it is not read.
+ *
+ * JSON, one line per block:
+ *   {"format":1,"version":17,"signal":"metrics","tenant":"a","blocks":[
+ *    {"ulid":…,"minTime":…,"maxTime":…,"level":…,"segments":[…],"series":…,"samples":…,"bytes":…,
+ *     "shard":…,"shards":…},
+ *    …],"retired":[{"ulid":…,"at":…}],"crc":"<8 hex digits of CRC-32C of all before this member>"}
+ *
+ * version goes up by one with each change; it is gossiped. retired: blocks that were replaced, with
+ * the time in ms, kept until nobody can be reading them; then they are deleted and taken off.
+ * Bounded: 64 MiB, 2^20 blocks.
+ *
+ * A change is load, edit, conditional put on the etag, again from the start on ERR_CONFLICT.
+ *
+ * Owner of a struct catalogue: one thread; immutable once loaded it may be shared. load and update
+ * block.
+ */
+#pragma once
+#include "common/block/block_meta.h"
+#include "common/objstore/objstore.h"
+
+#define CATALOGUE_MAX_BYTES (64u << 20)
+#define CATALOGUE_MAX_BLOCKS (1u << 20)
+
+struct catalogue_block {
+    struct ulid ulid;
+    int64_t min_t, max_t; /* ms; max_t is exclusive */
+    int level;
+    const struct slice *segments; /* ids of the segments whose data it holds, sorted */
+    size_t n_segments;
+    uint64_t series, samples, bytes;
+    uint32_t shard, shards; /* shards 0: not sharded */
+};
+
+struct catalogue_retired {
+    struct ulid ulid;
+    int64_t at_ms;
+};
+
+struct catalogue; /* owns all it holds */
+
+struct catalogue *catalogue_new(struct slice signal, struct slice tenant); /* empty, version 0 */
+void catalogue_free(struct catalogue *c);
+ORR_CHECKED struct err *catalogue_parse(struct slice json, struct catalogue **ret);
+void catalogue_write(struct buf *out, const struct catalogue *c);
+
+uint64_t catalogue_version(const struct catalogue *c);
+struct slice catalogue_signal(const struct catalogue *c);
+struct slice catalogue_tenant(const struct catalogue *c);
+/* Sorted by min_t, then ulid. Lent until the next change. */
+const struct catalogue_block *catalogue_blocks(const struct catalogue *c, size_t *ret_n);
+const struct catalogue_block *catalogue_find(const struct catalogue *c, struct ulid ulid);
+const struct catalogue_retired *catalogue_retired(const struct catalogue *c, size_t *ret_n);
+/* Whether a live block names this segment as one of its sources. */
+bool catalogue_has_segment(const struct catalogue *c, struct slice segment);
+
+/* Copies b. A block with this ulid is replaced. */
+void catalogue_add(struct catalogue *c, const struct catalogue_block *b);
+/* Takes a live block off and notes it as retired; false if it is not there. */
+bool catalogue_retire(struct catalogue *c, struct ulid ulid, int64_t at_ms);
+bool catalogue_forget(struct catalogue *c, struct ulid ulid); /* takes it off the retired ones */
+struct catalogue_block catalogue_block_of_meta(const struct block_meta *m);
+
+/* Absent: an empty catalogue of version 0. */
+ORR_CHECKED struct err *catalogue_load(struct objstore *store, struct slice signal,
+                                       struct slice tenant, struct catalogue **ret);
+/* edit changes c and sets *ret_changed; it may run several times, each on a fresh c. ret (may be
+ * NULL) is the catalogue as it now stands. Gives up with ERR_CONFLICT after 50 lost races. */
+typedef struct err *catalogue_edit_fn(void *arg, struct catalogue *c, bool *ret_changed);
+ORR_CHECKED struct err *catalogue_update(struct objstore *store, struct slice signal,
+                                         struct slice tenant, catalogue_edit_fn *edit, void *arg,
+                                         struct catalogue **ret);
+/* Tenants that have anything under the signal. */
+ORR_CHECKED struct err *catalogue_tenants(struct objstore *store, struct arena *a,
+                                          struct slice signal, struct slice **ret, size_t *ret_n);

@@ -1,0 +1,109 @@
+/*
+ * An object store: named immutable objects, as in S3. `filesystem` (objstore_fs.h) is a directory;
+ * others implement struct objstore_ops. One test suite runs against each
+ * (tests/unit/common/objstore/objstore_suite.h).
+ *
+ * Keys: 1..1024 bytes, segments joined by "/"; no empty, "." or ".." segment, no control byte, no
+ * backslash; the first segment is not ".orrery". All else is ERR_INVALID.
+ *
+ * A write replaces an object whole and atomically: readers see the old or the new one. When a write
+ * has returned, it is durable and every later read on any process sees it.
+ *
+ * A version of an object has an etag (opaque text). Conditional puts compare it atomically, also
+ * between processes: of two that race, one gets ERR_CONFLICT.
+ *
+ * Errors: ERR_NOT_FOUND absent object, ERR_CONFLICT condition does not hold, ERR_TOO_LARGE over
+ * max_bytes, ERR_IO / ERR_NET / ERR_TIMEOUT / ERR_UNAVAILABLE the store (worth another try).
+ *
+ * All calls block: workers only. Any thread, many at once.
+ */
+#pragma once
+#include "common/base/arena.h"
+#include "common/base/buf.h"
+#include "common/base/err.h"
+
+#define OBJSTORE_MAX_KEY 1024
+#define OBJSTORE_ETAG_BYTES 80
+
+struct objstore_info {
+    uint64_t bytes;
+    int64_t modified_ms;
+    char etag[OBJSTORE_ETAG_BYTES]; /* NUL-terminated; "" in listings of stores that have none there
+                                     */
+};
+
+struct objstore_entry {
+    struct slice key; /* whole key; for a common prefix it ends in "/" */
+    bool is_prefix;
+    uint64_t bytes;
+    int64_t modified_ms;
+};
+
+struct objstore_listing {
+    struct objstore_entry *ptr; /* in the byte order of the keys */
+    size_t n;
+    bool is_truncated; /* stopped at limit: go on with start_after = the last key */
+};
+
+enum objstore_cond { OBJSTORE_ALWAYS, OBJSTORE_IF_ABSENT, OBJSTORE_IF_MATCH };
+
+struct objstore_put {
+    enum objstore_cond cond;
+    const char *etag;         /* of OBJSTORE_IF_MATCH */
+    const char *content_type; /* NULL: application/octet-stream */
+};
+
+struct objstore_get {
+    uint64_t off, len; /* len 0: to the end */
+    size_t max_bytes;  /* 0: 1 GiB; more to read is ERR_TOO_LARGE */
+};
+
+struct objstore_list {
+    struct slice prefix; /* any byte prefix, "" for all */
+    bool by_directory;   /* names with a "/" behind the prefix are folded into one common prefix */
+    struct slice start_after;
+    size_t limit; /* 0: no limit */
+};
+
+struct objstore;
+struct objstore_ops {
+    struct err *(*get)(struct objstore *s, struct slice key, const struct objstore_get *opts,
+                       struct buf *ret, struct objstore_info *ret_info);
+    struct err *(*put)(struct objstore *s, struct slice key, struct slice content,
+                       const struct objstore_put *opts, struct objstore_info *ret_info);
+    struct err *(*put_file)(struct objstore *s, struct slice key, const char *path,
+                            const struct objstore_put *opts, struct objstore_info *ret_info);
+    struct err *(*list)(struct objstore *s, struct arena *a, const struct objstore_list *opts,
+                        struct objstore_listing *ret);
+    struct err *(*del)(struct objstore *s, struct slice key);
+    struct err *(*stat)(struct objstore *s, struct slice key, struct objstore_info *ret);
+    void (*close)(struct objstore *s);
+};
+struct objstore {
+    const struct objstore_ops *ops;
+    char *name; /* for messages: "filesystem:/data/bucket"; owned by the implementation */
+};
+
+/* Whole object or a range; replaces what ret held. off past the end is ERR_INVALID (S3's 416); a
+ * range that reaches past it gives what there is. opts and ret_info may be NULL everywhere. */
+ORR_CHECKED struct err *objstore_get(struct objstore *s, struct slice key,
+                                     const struct objstore_get *opts, struct buf *ret,
+                                     struct objstore_info *ret_info);
+ORR_CHECKED struct err *objstore_put(struct objstore *s, struct slice key, struct slice content,
+                                     const struct objstore_put *opts,
+                                     struct objstore_info *ret_info);
+ORR_CHECKED struct err *objstore_put_file(struct objstore *s, struct slice key, const char *path,
+                                          const struct objstore_put *opts,
+                                          struct objstore_info *ret_info);
+ORR_CHECKED struct err *objstore_list(struct objstore *s, struct arena *a,
+                                      const struct objstore_list *opts,
+                                      struct objstore_listing *ret);
+/* Absent is success. */
+ORR_CHECKED struct err *objstore_delete(struct objstore *s, struct slice key);
+ORR_CHECKED struct err *objstore_stat(struct objstore *s, struct slice key,
+                                      struct objstore_info *ret);
+void objstore_close(struct objstore *s); /* NULL is allowed */
+
+ORR_CHECKED struct err *objstore_check_key(struct slice key);
+/* Deletes all keys with this prefix, meta.json of a block first so that it is never half there. */
+ORR_CHECKED struct err *objstore_delete_prefix(struct objstore *s, struct slice prefix);
