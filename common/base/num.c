@@ -101,7 +101,7 @@ static void format_f(struct buf *out, double v, int prec)
     write_f(out, &d, ORR_MAX(d.n - d.point, 0));
 }
 
-static void format_g(struct buf *out, double v, int prec, char letter, int exp_limit)
+static void format_g(struct buf *out, double v, int prec, char letter)
 {
     struct digits d;
     int eprec, exp;
@@ -116,8 +116,6 @@ static void format_g(struct buf *out, double v, int prec, char letter, int exp_l
         eprec = 6;
     else if (eprec > d.n && d.n >= d.point)
         eprec = d.n;
-    if (prec < 0 && exp_limit)
-        eprec = exp_limit;
     exp = d.n ? d.point - 1 : -1;
     if (exp < -4 || exp >= eprec)
         write_e(out, &d, ORR_MAX(d.n - 1, 0), letter);
@@ -136,7 +134,7 @@ static bool format_special(struct buf *out, double v)
     return true;
 }
 
-static void format_any(struct buf *out, double v, char fmt, int prec, int exp_limit)
+void num_format(struct buf *out, double v, char fmt, int prec)
 {
     struct digits d;
 
@@ -157,18 +155,13 @@ static void format_any(struct buf *out, double v, char fmt, int prec, int exp_li
         format_f(out, v, prec);
         break;
     default:
-        format_g(out, v, prec, fmt == 'G' ? 'E' : 'e', exp_limit);
+        format_g(out, v, prec, fmt == 'G' ? 'E' : 'e');
     }
-}
-
-void num_format(struct buf *out, double v, char fmt, int prec)
-{
-    format_any(out, v, fmt, prec, 0);
 }
 
 void num_format_v(struct buf *out, double v)
 {
-    format_any(out, v, 'g', -1, 21); /* %v: exponents below 21 are written out */
+    num_format(out, v, 'g', -1);
 }
 
 static bool parse_special(struct slice s, bool is_negative, double *ret)

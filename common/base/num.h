@@ -6,7 +6,7 @@
 
 /* strconv.FormatFloat(v, fmt, prec, 64): fmt 'e' 'E' 'f' 'g' 'G'; prec -1 = shortest. */
 void num_format(struct buf *out, double v, char fmt, int prec);
-/* fmt.Sprintf("%v", v): 'g' with shortest precision, exponent when < -4 or >= 21. */
+/* fmt.Sprintf("%v", v): 'g' with shortest precision, so 1e+06 and 123456. */
 void num_format_v(struct buf *out, double v);
 /* strconv.ParseFloat(s, 64): decimal, hex, underscores not accepted, Inf, NaN; false if malformed.
  * Out of range gives +-Inf and false, as Go's ErrRange does. */
