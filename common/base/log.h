@@ -1,12 +1,17 @@
 /*
- * Structured, levelled log on stderr: one line an event, JSON or logfmt.
+ * Structured, levelled log on stderr: one line an event, one write(2) a line, JSON or logfmt.
  *
- *     LOG_WARN(wal, "segment truncated", KV_STR("path", seg->path), KV_U64("offset", end), KV_ERR(e));
+ *     ts=2026-11-23T05:41:07.123Z level=warn module=wal msg="segment truncated" path=/d/1 offset=96
+ *     {"ts":"2026-11-23T05:41:07.123Z","level":"warn","module":"wal","msg":"segment truncated",...}
+ *
+ *     LOG_WARN(wal, "segment truncated", KV_STR("path", seg->path), KV_U64("offset", end),
+ * KV_ERR(e));
  *
  * The message is a constant; facts are fields, whose names stand in log_fields.def (checked by a
  * test). The first argument is the module: its level can be changed at run time (log_set_level,
  * /log_level). Repeats of one call site beyond 10 a second are counted and left out; the next line
- * of that site says how many. No secret and no tenant payload is ever logged.
+ * of that site says how many in dropped_repeats. A value over LOG_VALUE_MAX_BYTES is cut and says
+ * by how much. No secret and no tenant payload is ever logged.
  *
  * Error: a person must act. Warn: degraded and handled. Info: lifecycle. Debug: per request.
  *
@@ -18,24 +23,37 @@
 #include "common/base/buf.h"
 #include "common/base/err.h"
 
-#define LOG_LEVELS(X) X(LOG_ERROR_LEVEL, "error") X(LOG_WARN_LEVEL, "warn") X(LOG_INFO_LEVEL, "info") X(LOG_DEBUG_LEVEL, "debug")
+/* clang-format off */
+#define LOG_LEVELS(X)                                                                              \
+    X(LOG_ERROR_LEVEL, "error")                                                                    \
+    X(LOG_WARN_LEVEL, "warn")                                                                      \
+    X(LOG_INFO_LEVEL, "info")                                                                      \
+    X(LOG_DEBUG_LEVEL, "debug")
+/* clang-format on */
 enum log_level {
 #define X(sym, name) sym,
     LOG_LEVELS(X)
 #undef X
 };
+#define LOG_LEVEL_COUNT 4
+#define LOG_VALUE_MAX_BYTES 4096
+#define LOG_REPEATS_PER_S 10
+
 enum log_format { LOG_LOGFMT, LOG_JSON };
 
 /* Modules: one per directory or large module; X(name). Add yours here. */
+/* clang-format off */
 #define LOG_MODULES(X)                                                                             \
-    X(main) X(base) X(conf) X(net) X(rpc) X(ring) X(wal) X(objstore) X(block) X(model) X(promql)   \
-    X(template) X(kv) X(auth) X(admin) X(door) X(distribute) X(head) X(flush) X(querier) X(engine) \
-    X(store) X(compactor) X(catalogue) X(ruler) X(alertmanager) X(dispatch) X(nflog) X(notify)
+    X(main) X(base) X(conf) X(net) X(rpc) X(ring) X(wal) X(objstore) X(block) X(model)             \
+    X(promql) X(template) X(kv) X(auth) X(admin) X(door) X(distribute) X(head) X(flush)            \
+    X(querier) X(engine) X(store) X(compactor) X(catalogue) X(ruler) X(alertmanager)               \
+    X(dispatch) X(nflog) X(notify)
+/* clang-format on */
 enum log_module {
 #define X(name) LOG_MODULE_##name,
     LOG_MODULES(X)
 #undef X
-    LOG_MODULE_COUNT
+        LOG_MODULE_COUNT
 };
 
 enum log_kv_type { LOG_KV_STR, LOG_KV_I64, LOG_KV_U64, LOG_KV_F64, LOG_KV_BOOL, LOG_KV_ERR };
@@ -70,10 +88,10 @@ extern _Atomic signed char log_module_levels[LOG_MODULE_COUNT];
 #define LOG_AT(level, module, msg, ...)                                                            \
     do {                                                                                           \
         static struct log_site log_site_;                                                          \
-        if ((signed char)(level) <= atomic_load_explicit(                                        \
-                &log_module_levels[LOG_MODULE_##module], memory_order_relaxed)) {                  \
+        if ((signed char)(level) <=                                                                \
+            atomic_load_explicit(&log_module_levels[LOG_MODULE_##module], memory_order_relaxed)) { \
             const struct log_kv log_kvs_[] = {KV_STR("", ""), ##__VA_ARGS__};                      \
-            log_write(&log_site_, (level), LOG_MODULE_##module, (msg), log_kvs_ + 1,               \
+            log_write(&log_site_, (level), LOG_MODULE_##module, "" msg, log_kvs_ + 1,              \
                       sizeof(log_kvs_) / sizeof(log_kvs_[0]) - 1);                                 \
         }                                                                                          \
     } while (0)
@@ -82,9 +100,11 @@ extern _Atomic signed char log_module_levels[LOG_MODULE_COUNT];
 #define LOG_INFO(module, msg, ...) LOG_AT(LOG_INFO_LEVEL, module, msg, ##__VA_ARGS__)
 #define LOG_DEBUG(module, msg, ...) LOG_AT(LOG_DEBUG_LEVEL, module, msg, ##__VA_ARGS__)
 
+/* n fields; site counts repeats. Through the macros only, and by tests. */
 void log_write(struct log_site *site, enum log_level level, enum log_module module, const char *msg,
                const struct log_kv *kvs, size_t n);
-/* Lines a test wants to see instead of stderr; NULL puts stderr back. */
+/* Lines (without their newline) a test wants to see instead of stderr; NULL puts stderr back. One
+ * call at a time; fn must not log. */
 void log_set_sink(void (*fn)(void *arg, struct slice line), void *arg);
 void log_set_format(enum log_format f);
 /* A field on every line ("instance"). Copied. Before threads start. */
@@ -92,3 +112,9 @@ void log_set_common(const char *key, const char *value);
 /* "info", or "info,wal=debug,rpc=warn": first the default, then modules. */
 ORR_CHECKED struct err *log_set_level(const char *spec);
 void log_get_level(struct buf *ret); /* the same notation */
+
+/* Since the process started, for /metrics. */
+uint64_t log_lines(enum log_level level); /* written, those a sink took included */
+uint64_t log_lines_dropped(void);         /* left out as repeats */
+uint64_t log_lines_failed(void);          /* that stderr did not take */
+const char *log_level_name(enum log_level level);
