@@ -3,7 +3,7 @@
  *
  *   u16 n, big endian | u8 flags | layout | samples
  *   flags   the two top bits: 00 unknown, 10 counter reset, 01 no reset, 11 gauge
- *   layout  zero threshold: 0 = 0.0, 1..254 = 2^(b-243), 255 + f64 = any
+ *   layout  zero threshold: 0 = 0.0, 1..254 = 2^(b-244), 255 + f64 = any
  *           varint schema | positive spans | negative spans | custom bounds (schema -53 only)
  *           spans: varuint count, { varuint length, varint offset }...
  *           custom bounds: varuint count, each: varuint (x*1000+1) if that is whole, else 0 bit +
@@ -27,8 +27,9 @@ struct chunk_hist_appender;
 /* What an append did. */
 enum chunk_hist_fit {
     CHUNK_HIST_ADDED,
-    CHUNK_HIST_CUT,   /* nothing added: begin a new chunk (full, other kind, other schema, …) */
-    CHUNK_HIST_RESET, /* nothing added: begin a new chunk, since the counter was reset */
+    CHUNK_HIST_FULL,  /* nothing added: max_samples are in it; begin a new chunk */
+    CHUNK_HIST_CUT,   /* nothing added: other kind or schema, or the last one was stale */
+    CHUNK_HIST_RESET, /* nothing added: the counter was reset */
 };
 
 struct chunk_hist_appender *chunk_hist_appender_new(void);
@@ -36,7 +37,8 @@ void chunk_hist_appender_free(struct chunk_hist_appender *a);
 /*
  * Adds a histogram. The first one of a chunk is always added and decides encoding, schema and
  * gauge or counter. When buckets appear that the layout does not have, the chunk is written anew
- * with a wider one. max_samples: CHUNK_CUT beyond (1..65535).
+ * with a wider one. max_samples: 1..65535. Spans that do not match the buckets are the caller's
+ * bug.
  */
 enum chunk_hist_fit chunk_hist_append(struct chunk_hist_appender *a, int64_t t,
                                       const struct histogram *h, size_t max_samples);
