@@ -15,8 +15,14 @@
  *     YAML      ingester: {chunk-age: 15m}      ("chunk_age" is accepted too)
  *     flag      --ingester.chunk-age=15m
  *     variable  ORRERY_INGESTER_CHUNK_AGE=15m
+ * A list is a YAML sequence, or its elements with commas between. In flags a truth needs no value
+ * (--auth.enabled). YAML may also give the key in one piece (ingester.chunk-age: 15m). Text is
+ * taken as it stands: ${VAR} is not expanded.
  *
- * Unknown keys are refused with the line number and the nearest known key. A loaded conf is
+ * Unknown keys are refused with the line number and the nearest known key, flags and ORRERY_
+ * variables likewise (but for ORRERY_FAULT and ORRERY_DATA, which other parts read), a key given
+ * twice in the file or on the command line with both places, and a value that does not fit its
+ * field with key, value and range. The file is bounded: see yaml.h. A loaded conf is
  * immutable; reload builds a new one and swaps it in (a change to a field without CONF_RELOAD is
  * refused with its name, and the old configuration stays).
  *
@@ -27,13 +33,22 @@
 #include "common/base/err.h"
 #include "common/base/snapshot.h"
 
-enum conf_type { CONF_T_BOOL, CONF_T_INT, CONF_T_FLOAT, CONF_T_STRING, CONF_T_DURATION, CONF_T_BYTES, CONF_T_ENUM, CONF_T_LIST };
+enum conf_type {
+    CONF_T_BOOL,
+    CONF_T_INT,
+    CONF_T_FLOAT,
+    CONF_T_STRING,
+    CONF_T_DURATION,
+    CONF_T_BYTES,
+    CONF_T_ENUM,
+    CONF_T_LIST
+};
 enum conf_flag { CONF_FIXED = 0, CONF_RELOAD = 1, CONF_SECRET = 2 /* printed as <secret> */ };
 
 struct conf_field {
     enum conf_type type;
     size_t offset;
-    const char *key, *def, *min, *max; /* min/max NULL: unbounded; enum: def and "a|b|c" in max */
+    const char *key, *def, *min, *max; /* min/max NULL: unbounded; enum: "a|b|c" in max */
     unsigned flags;
     const char *help;
 };
@@ -43,14 +58,38 @@ struct conf_list {
     char **items;
     size_t n;
 };
-#define CONF_BOOL(t, m, key, def, flags, help) {CONF_T_BOOL, offsetof(t, m), key, def, NULL, NULL, flags, help}
-#define CONF_INT(t, m, key, def, min, max, flags, help) {CONF_T_INT, offsetof(t, m), key, def, min, max, flags, help}
-#define CONF_FLOAT(t, m, key, def, min, max, flags, help) {CONF_T_FLOAT, offsetof(t, m), key, def, min, max, flags, help}
-#define CONF_STRING(t, m, key, def, flags, help) {CONF_T_STRING, offsetof(t, m), key, def, NULL, NULL, flags, help}
-#define CONF_DURATION(t, m, key, def, min, max, flags, help) {CONF_T_DURATION, offsetof(t, m), key, def, min, max, flags, help}
-#define CONF_BYTES(t, m, key, def, min, max, flags, help) {CONF_T_BYTES, offsetof(t, m), key, def, min, max, flags, help}
-#define CONF_ENUM(t, m, key, def, names, flags, help) {CONF_T_ENUM, offsetof(t, m), key, def, NULL, names, flags, help}
-#define CONF_LIST(t, m, key, def, flags, help) {CONF_T_LIST, offsetof(t, m), key, def, NULL, NULL, flags, help}
+#define CONF_BOOL(t, m, key, def, flags, help)                                                     \
+    {                                                                                              \
+        CONF_T_BOOL, offsetof(t, m), key, def, NULL, NULL, flags, help                             \
+    }
+#define CONF_INT(t, m, key, def, min, max, flags, help)                                            \
+    {                                                                                              \
+        CONF_T_INT, offsetof(t, m), key, def, min, max, flags, help                                \
+    }
+#define CONF_FLOAT(t, m, key, def, min, max, flags, help)                                          \
+    {                                                                                              \
+        CONF_T_FLOAT, offsetof(t, m), key, def, min, max, flags, help                              \
+    }
+#define CONF_STRING(t, m, key, def, flags, help)                                                   \
+    {                                                                                              \
+        CONF_T_STRING, offsetof(t, m), key, def, NULL, NULL, flags, help                           \
+    }
+#define CONF_DURATION(t, m, key, def, min, max, flags, help)                                       \
+    {                                                                                              \
+        CONF_T_DURATION, offsetof(t, m), key, def, min, max, flags, help                           \
+    }
+#define CONF_BYTES(t, m, key, def, min, max, flags, help)                                          \
+    {                                                                                              \
+        CONF_T_BYTES, offsetof(t, m), key, def, min, max, flags, help                              \
+    }
+#define CONF_ENUM(t, m, key, def, names, flags, help)                                              \
+    {                                                                                              \
+        CONF_T_ENUM, offsetof(t, m), key, def, NULL, names, flags, help                            \
+    }
+#define CONF_LIST(t, m, key, def, flags, help)                                                     \
+    {                                                                                              \
+        CONF_T_LIST, offsetof(t, m), key, def, NULL, NULL, flags, help                             \
+    }
 
 struct conf_section {
     const char *name, *help;
@@ -71,18 +110,28 @@ struct conf_source {
 /* The error names file:line, the key, what was wrong and the nearest known key. */
 ORR_CHECKED struct err *conf_load(const struct conf_source *src, struct conf **ret);
 /* As conf_load, from text instead of a file (name is for messages). */
-ORR_CHECKED struct err *conf_load_text(const struct conf_source *src, const char *name, struct slice yaml, struct conf **ret);
+ORR_CHECKED struct err *conf_load_text(const struct conf_source *src, const char *name,
+                                       struct slice yaml, struct conf **ret);
 /* The filled struct of a section; lent as long as the conf is referenced. Asserts it exists. */
 const void *conf_section(const struct conf *c, const char *name);
 /* NULL when next may replace c without a restart; else an error that names the first such key. */
 ORR_CHECKED struct err *conf_check_reload(const struct conf *c, const struct conf *next);
-void conf_print(const struct conf *c, struct buf *out);      /* as YAML, secrets hidden */
+void conf_print(const struct conf *c, struct buf *out); /* as YAML, secrets hidden */
 void conf_help(const struct conf_section *const *sections, size_t n, struct buf *out);
-void conf_unref(struct conf *c);
+struct conf *conf_ref(struct conf *c);
+void conf_unref(struct conf *c); /* NULL is allowed */
 
-/* Shared notations: "1h30m", "15s", "500ms", "1d", "0"; "64MiB", "1e6", "10KB". */
+/*
+ * Shared notations. Durations: numbers with units, as Prometheus and Go write them ("1h30m", "15s",
+ * "500ms", "1.5h", "1d", "2w", "1y"; y w d h m s ms us ns; a plain 0), never negative. Bytes:
+ * "64MiB", "10KB", "1e6", "1.5GiB"; K, M, G, T, P are powers of 1000, Ki, Mi, ... powers of 1024,
+ * case does not count, a B behind is optional.
+ */
 ORR_CHECKED struct err *conf_parse_duration(struct slice s, int64_t *ret_ns);
 ORR_CHECKED struct err *conf_parse_bytes(struct slice s, int64_t *ret);
+/* So that the parser reads the same back: "1h30m", "0s"; "64MiB", "10000". */
+void conf_format_duration(struct buf *out, int64_t ns);
+void conf_format_bytes(struct buf *out, int64_t bytes);
 
 /*
  * Command line shared by all binaries: --config FILE, --print-config, --help, --version and
@@ -94,4 +143,5 @@ struct conf_cli {
     const struct conf_section *const *sections;
     size_t section_count;
 };
-bool conf_cli_run(const struct conf_cli *cli, int argc, char **argv, struct conf **ret, int *ret_status);
+bool conf_cli_run(const struct conf_cli *cli, int argc, char **argv, struct conf **ret,
+                  int *ret_status);
