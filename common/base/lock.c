@@ -1,5 +1,7 @@
 #include "common/base/lock.h"
 
+#include <errno.h>
+
 #ifdef ORR_DEBUG
 /* Ranks this thread holds, outermost first. */
 static _Thread_local enum lock_rank held[LOCK_RANKS];
@@ -61,5 +63,15 @@ void lock_wait(struct lock *l, pthread_cond_t *cond)
 {
     note_released(l);
     ORR_ASSERT(pthread_cond_wait(cond, &l->mutex) == 0);
+    note_taken(l);
+}
+
+void lock_wait_until(struct lock *l, pthread_cond_t *cond, const struct timespec *until)
+{
+    int rc;
+
+    note_released(l);
+    rc = pthread_cond_timedwait(cond, &l->mutex, until);
+    ORR_ASSERT(rc == 0 || rc == ETIMEDOUT);
     note_taken(l);
 }

@@ -25,3 +25,5 @@ void lock_take(struct lock *l);
 void lock_release(struct lock *l);
 /* Waits on cond with the lock held, as pthread_cond_wait. */
 void lock_wait(struct lock *l, pthread_cond_t *cond);
+/* The same until a time of the clock that cond was made for. */
+void lock_wait_until(struct lock *l, pthread_cond_t *cond, const struct timespec *until);
