@@ -1,0 +1,156 @@
+#include "common/objstore/objstore.h"
+
+#include "common/base/mem.h"
+
+#define OBJSTORE_DEFAULT_MAX_BYTES (1ull << 30)
+#define OBJSTORE_DELETE_PAGE 1000
+
+static bool is_plain(struct slice key)
+{
+    for (size_t i = 0; i < key.len; i++)
+        if (key.ptr[i] < 0x20 || key.ptr[i] == 0x7f || key.ptr[i] == '\\')
+            return false;
+    return true;
+}
+
+struct err *objstore_check_key(struct slice key)
+{
+    struct slice rest = key, part;
+    bool is_first = true;
+
+    if (key.len == 0 || key.len > OBJSTORE_MAX_KEY)
+        return err_new(ERR_INVALID, "object key of %zu bytes", key.len);
+    if (!is_plain(key))
+        return err_new(ERR_INVALID, "object key with a control byte or backslash");
+    while (slice_split(&rest, '/', &part)) {
+        if (part.len == 0 || slice_eq(part, SLICE(".")) || slice_eq(part, SLICE("..")))
+            return err_new(ERR_INVALID, "object key \"%.*s\": empty or relative segment",
+                           SLICE_ARG(key));
+        if (part.len > 255)
+            return err_new(ERR_INVALID, "object key with a segment of %zu bytes", part.len);
+        if (is_first && slice_eq(part, SLICE(".orrery")))
+            return err_new(ERR_INVALID, "object key \"%.*s\": .orrery is reserved", SLICE_ARG(key));
+        is_first = false;
+    }
+    return NULL;
+}
+
+/* Says which object of which store. */
+static struct err *named(struct err *e, struct objstore *s, const char *verb, struct slice key)
+{
+    return err_wrap(e, "%s %.*s in %s", verb, SLICE_ARG(key), s->name);
+}
+
+struct err *objstore_get(struct objstore *s, struct slice key, const struct objstore_get *opts,
+                         struct buf *ret, struct objstore_info *ret_info)
+{
+    struct objstore_get o = opts ? *opts : (struct objstore_get){0};
+    struct objstore_info info;
+    struct err *e;
+
+    if (o.max_bytes == 0)
+        o.max_bytes = OBJSTORE_DEFAULT_MAX_BYTES;
+    if ((e = objstore_check_key(key)))
+        return e;
+    buf_reset(ret);
+    return named(s->ops->get(s, key, &o, ret, ret_info ? ret_info : &info), s, "get", key);
+}
+
+static struct err *check_put(struct slice key, struct objstore_put *o)
+{
+    struct err *e = objstore_check_key(key);
+
+    if (!e && o->cond == OBJSTORE_IF_MATCH && (!o->etag || !o->etag[0]))
+        return err_new(ERR_INVALID, "conditional put without an etag");
+    if (!o->content_type)
+        o->content_type = "application/octet-stream";
+    return e;
+}
+
+struct err *objstore_put(struct objstore *s, struct slice key, struct slice content,
+                         const struct objstore_put *opts, struct objstore_info *ret_info)
+{
+    struct objstore_put o = opts ? *opts : (struct objstore_put){0};
+    struct objstore_info info;
+    struct err *e;
+
+    if ((e = check_put(key, &o)))
+        return e;
+    return named(s->ops->put(s, key, content, &o, ret_info ? ret_info : &info), s, "put", key);
+}
+
+struct err *objstore_put_file(struct objstore *s, struct slice key, const char *path,
+                              const struct objstore_put *opts, struct objstore_info *ret_info)
+{
+    struct objstore_put o = opts ? *opts : (struct objstore_put){0};
+    struct objstore_info info;
+    struct err *e;
+
+    if ((e = check_put(key, &o)))
+        return e;
+    return named(s->ops->put_file(s, key, path, &o, ret_info ? ret_info : &info), s, "put", key);
+}
+
+struct err *objstore_list(struct objstore *s, struct arena *a, const struct objstore_list *opts,
+                          struct objstore_listing *ret)
+{
+    struct objstore_list o = opts ? *opts : (struct objstore_list){0};
+
+    if (o.prefix.len > OBJSTORE_MAX_KEY || !is_plain(o.prefix))
+        return err_new(ERR_INVALID, "list prefix of %zu bytes, or with a control byte",
+                       o.prefix.len);
+    return named(s->ops->list(s, a, &o, ret), s, "list", o.prefix);
+}
+
+struct err *objstore_delete(struct objstore *s, struct slice key)
+{
+    struct err *e = objstore_check_key(key);
+
+    return e ? e : named(s->ops->del(s, key), s, "delete", key);
+}
+
+struct err *objstore_stat(struct objstore *s, struct slice key, struct objstore_info *ret)
+{
+    struct err *e = objstore_check_key(key);
+
+    return e ? e : named(s->ops->stat(s, key, ret), s, "stat", key);
+}
+
+void objstore_close(struct objstore *s)
+{
+    if (s)
+        s->ops->close(s);
+}
+
+/* One page of keys deleted; *ret_n of them. */
+static struct err *delete_page(struct objstore *s, struct slice prefix, size_t *ret_n)
+{
+    struct arena *a = arena_new(0);
+    struct objstore_listing l = {0};
+    struct err *e = objstore_list(
+        s, a, &(struct objstore_list){.prefix = prefix, .limit = OBJSTORE_DELETE_PAGE}, &l);
+
+    for (size_t i = 0; !e && i < l.n; i++)
+        e = objstore_delete(s, l.ptr[i].key);
+    *ret_n = l.n;
+    arena_free(a);
+    return e;
+}
+
+struct err *objstore_delete_prefix(struct objstore *s, struct slice prefix)
+{
+    struct err *e = NULL;
+    size_t n = 1;
+
+    if (prefix.len == 0)
+        return err_new(ERR_INVALID, "delete of an empty prefix");
+    if (prefix.ptr[prefix.len - 1] == '/') {
+        char *meta = mem_printf("%.*smeta.json", SLICE_ARG(prefix));
+
+        e = objstore_delete(s, slice_cstr(meta));
+        mem_free(meta);
+    }
+    while (!e && n)
+        e = delete_page(s, prefix, &n);
+    return e;
+}
