@@ -145,3 +145,7 @@ struct conf_cli {
 };
 bool conf_cli_run(const struct conf_cli *cli, int argc, char **argv, struct conf **ret,
                   int *ret_status);
+/* Reads everything again as conf_cli_run did (same argv) and checks that *ret may replace now
+ * without a restart; on an error the caller stays with now. */
+ORR_CHECKED struct err *conf_cli_reload(const struct conf_cli *cli, int argc, char **argv,
+                                        const struct conf *now, struct conf **ret);
