@@ -32,6 +32,6 @@
 #define vec_clear(v) ((void)((v)->len = 0))
 #define vec_done(v) (mem_free((v)->ptr), (v)->ptr = NULL, (v)->len = (v)->cap = 0)
 #define VEC_FOREACH(it, v)                                                                         \
-    for (__typeof__((v)->ptr) it = (v)->ptr; (v)->len && it < (v)->ptr + (v)->len; it++)
+    for (__typeof__((v)->ptr + 0) it = (v)->ptr; (v)->len && it < (v)->ptr + (v)->len; it++)
 
 void *vec_grow(void *ptr, size_t *cap, size_t want, size_t each);

@@ -15,8 +15,8 @@
  * forgotten) makes us take a higher incarnation and say it again.
  *
  * Forgetting: a tombstone outranks every copy of that incarnation; only its owner, alive, comes
- * back with a higher one. Tombstones are dropped after tombstone_ns. A member unhealthy for
- * forget_after_ns is forgotten by itself once can_forget() agrees.
+ * back with a higher one. Tombstones are dropped when their state_ms is tombstone_ns ago. A member
+ * unhealthy for forget_after_ns is forgotten by itself once can_forget() agrees.
  *
  * Channels carry other state to everybody: opaque deltas are passed on with a bounded number of
  * repeats, and full states are exchanged with the full sync, so a lost delta arrives in the end.
@@ -28,6 +28,7 @@
  *   n digests { lstr instance, incarnation, version, heartbeat } |
  *   n wanted { lstr instance } | n members { heartbeat, lstr member } |
  *   n deltas { lstr channel, lstr bytes } | n states { lstr channel, lstr bytes }
+ * Everything (flag 2) is one message with all members, then one for each channel's state.
  * A message of another cluster, or malformed, is counted and changes nothing.
  *
  * Owner: one thread.
@@ -132,5 +133,7 @@ ORR_CHECKED struct err *gossip_broadcast(struct gossip *g, const char *channel, 
 struct gossip_metrics {
     uint64_t sent, sent_bytes, received, received_bytes, refused, merged, refuted, forgotten;
     uint64_t deltas_queued, deltas_dropped;
+    uint64_t oversized;      /* states left out of a full sync: above max_message_bytes */
+    uint64_t name_conflicts; /* messages of another process that uses our name */
 };
 const struct gossip_metrics *gossip_metrics(const struct gossip *g);

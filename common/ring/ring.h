@@ -47,10 +47,14 @@ struct ring_opts {
     uint32_t role;   /* instances with this role; required */
     uint32_t signal; /* and this signal; 0: any */
     unsigned rf;     /* 1..RING_MAX_RF */
+    /* The operator vouches for RF zones: one instance of a zone in a set at any time (so nothing is
+     * acknowledged before a majority of zones is there), and reads always go by zone. */
+    bool needs_zones;
 };
 
-/* Entries of other roles and LEFT ones are left out. More than RING_MAX_INSTANCES: the first ones
- * by name (the membership refuses to grow that far). */
+/* Entries of other roles and LEFT ones are left out (LEFT ones say which zones there were, so pass
+ * them in). More than RING_MAX_INSTANCES: the first ones by name (gossip refuses to grow so far).
+ */
 struct ring *ring_new(const struct ring_input *in, size_t n, const struct ring_opts *opts);
 struct ring *ring_ref(const struct ring *r);
 void ring_unref(const struct ring *r); /* NULL is allowed */
@@ -59,7 +63,7 @@ unsigned ring_rf(const struct ring *r);
 unsigned ring_write_quorum(const struct ring *r); /* RF / 2 + 1 */
 size_t ring_size(const struct ring *r);           /* instances, in any state but LEFT */
 size_t ring_active(const struct ring *r);         /* ACTIVE and healthy ones */
-size_t ring_zones(const struct ring *r);          /* distinct zones of ACTIVE instances */
+size_t ring_zones(const struct ring *r);          /* distinct zones of owning instances */
 const struct member *ring_member(const struct ring *r, size_t i); /* lent */
 bool ring_is_healthy(const struct ring *r, size_t i);
 unsigned ring_zone(const struct ring *r,
@@ -94,9 +98,11 @@ struct ring_read_set {
 };
 /*
  * Everybody who may hold data of the ring from from_ms (Unix ms; older data is in blocks) on.
- * by_zone only if RF zones were ACTIVE all the time since from_ms, so that no write in that time
- * can have been acknowledged by one zone.
+ * by_zone only with needs_zones, or if there were RF owning zones all the time since from_ms (but
+ * for RING_ZONE_SLACK_MS, in which a writer may not have heard of the last one), so that no write
+ * in that time can have been acknowledged by one zone.
  */
+#define RING_ZONE_SLACK_MS 30000
 void ring_read_set(const struct ring *r, int64_t from_ms, struct ring_read_set *ret);
 void ring_read_set_done(struct ring_read_set *s);
 

@@ -1,0 +1,167 @@
+/* Deltas and states of the channels that ride on the gossip. */
+#include "common/base/mem.h"
+#include "common/ring/gossip.h"
+#include "common/ring/gossip_internal.h"
+
+static struct gossip_channel *find_channel(struct gossip *g, struct slice name)
+{
+    VEC_FOREACH (c, &g->channels)
+        if (slice_eq_cstr(name, c->name))
+            return c;
+    return NULL;
+}
+
+struct err *gossip_add_channel(struct gossip *g, const struct gossip_channel *ch)
+{
+    if (find_channel(g, slice_cstr(ch->name)))
+        return err_new(ERR_CONFLICT, "gossip: channel %s exists", ch->name);
+    if (g->channels.len == GOSSIP_MAX_CHANNELS)
+        return err_new(ERR_LIMIT, "gossip: more than %d channels", GOSSIP_MAX_CHANNELS);
+    vec_push(&g->channels, *ch);
+    return NULL;
+}
+
+static size_t delta_bytes(const struct gossip_delta *d)
+{
+    return d->bytes.len + d->key.len + 64;
+}
+
+static void remove_delta(struct gossip *g, size_t i)
+{
+    struct gossip_delta *d = &g->deltas.ptr[i];
+
+    g->queued_bytes -= delta_bytes(d);
+    buf_done(&d->key);
+    buf_done(&d->bytes);
+    memmove(d, d + 1, (g->deltas.len - i - 1) * sizeof(*d));
+    g->deltas.len--;
+}
+
+void gossip_remove_channel(struct gossip *g, const char *name)
+{
+    for (size_t i = g->deltas.len; i-- > 0;)
+        if (strcmp(g->deltas.ptr[i].channel, name) == 0)
+            remove_delta(g, i);
+    for (size_t i = 0; i < g->channels.len; i++) {
+        if (strcmp(g->channels.ptr[i].name, name) == 0) {
+            vec_remove_swap(&g->channels, i);
+            return;
+        }
+    }
+}
+
+/* Enough that everybody hears with high probability; the full sync does the rest. */
+static unsigned sends_for(const struct gossip *g)
+{
+    unsigned log2 = 1;
+
+    while (log2 < 12 && (1u << log2) < g->nodes.len + 1)
+        log2++;
+    return 3 * log2;
+}
+
+static void queue_delta(struct gossip *g, const char *channel, struct slice key, struct slice bytes,
+                        int64_t mono_ns)
+{
+    struct gossip_delta d = {.channel = channel, .left = sends_for(g)};
+
+    for (size_t i = 0; key.len && i < g->deltas.len; i++) {
+        struct gossip_delta *old = &g->deltas.ptr[i];
+
+        if (strcmp(old->channel, channel) == 0 && slice_eq(buf_slice(&old->key), key)) {
+            remove_delta(g, i);
+            break;
+        }
+    }
+    if (g->deltas.len == 0)
+        g->next_delta_ns = mono_ns; /* at once; the next ones wait for their turn */
+    buf_slice_append(&d.key, key);
+    buf_slice_append(&d.bytes, bytes);
+    g->queued_bytes += delta_bytes(&d);
+    vec_push(&g->deltas, d);
+    g->metrics.deltas_queued++;
+    while (g->queued_bytes > g->opts.max_queued_bytes && g->deltas.len > 1) {
+        remove_delta(g, 0);
+        g->metrics.deltas_dropped++;
+    }
+}
+
+struct err *gossip_broadcast(struct gossip *g, const char *channel, struct slice key,
+                             struct slice bytes, int64_t mono_ns)
+{
+    struct gossip_channel *c = find_channel(g, slice_cstr(channel));
+
+    if (!c)
+        return err_new(ERR_NOT_FOUND, "gossip: no channel %s", channel);
+    if (bytes.len + MEMBER_MAX_BYTES > g->opts.max_message_bytes)
+        return err_new(ERR_TOO_LARGE, "gossip: a delta of %zu bytes", bytes.len);
+    queue_delta(g, c->name, key, bytes, mono_ns);
+    return NULL;
+}
+
+void gossip_take_deltas(struct gossip *g, struct gossip_msg *m, unsigned n_peers)
+{
+    /* Leaves the other half of a message to digests. */
+    size_t room = g->opts.max_message_bytes / 2;
+
+    VEC_FOREACH (d, &g->deltas) {
+        if (delta_bytes(d) > room && m->deltas.len)
+            break;
+        vec_push(&m->deltas, ((struct gossip_blob){slice_cstr(d->channel), buf_slice(&d->bytes)}));
+        room -= ORR_MIN(room, delta_bytes(d));
+        d->left -= ORR_MIN(d->left, n_peers);
+    }
+}
+
+void gossip_drop_sent(struct gossip *g)
+{
+    for (size_t i = g->deltas.len; i-- > 0;)
+        if (g->deltas.ptr[i].left == 0)
+            remove_delta(g, i);
+}
+
+void gossip_on_deltas(struct gossip *g, const struct gossip_msg *m, int64_t mono_ns)
+{
+    VEC_FOREACH (b, &m->deltas) {
+        struct gossip_channel *c = find_channel(g, b->channel);
+
+        if (c && c->on_delta && c->on_delta(c->arg, b->bytes))
+            queue_delta(g, c->name, SLICE_EMPTY, b->bytes, mono_ns);
+    }
+}
+
+void gossip_on_states(struct gossip *g, const struct gossip_msg *m)
+{
+    VEC_FOREACH (b, &m->states) {
+        struct gossip_channel *c = find_channel(g, b->channel);
+
+        if (c && c->merge_state)
+            c->merge_state(c->arg, b->bytes);
+    }
+}
+
+void gossip_send_states(struct gossip *g, const char *addr)
+{
+    VEC_FOREACH (c, &g->channels) {
+        struct gossip_msg m = gossip_msg_new(g, 0);
+        struct buf state = {0};
+
+        if (!c->write_state)
+            continue;
+        c->write_state(c->arg, &state);
+        if (state.len) {
+            vec_push(&m.states, ((struct gossip_blob){slice_cstr(c->name), buf_slice(&state)}));
+            gossip_send_msg(g, addr, &m);
+        }
+        gossip_wire_done(&m);
+        buf_done(&state);
+    }
+}
+
+void gossip_channels_done(struct gossip *g)
+{
+    while (g->deltas.len)
+        remove_delta(g, g->deltas.len - 1);
+    vec_done(&g->deltas);
+    vec_done(&g->channels);
+}
