@@ -4,7 +4,8 @@
 #include "common/base/mem.h"
 #include "common/base/reader.h"
 
-#define XOR_TAIL 32 /* bytes a decoder may look at for one sample (19), rounded up with its loads  \
+#define XOR_TAIL                                                                                   \
+    32 /* bytes a decoder may look at for one sample (19), rounded up with its loads  \
                      */
 
 static inline uint64_t load_be64(const uint8_t *p)

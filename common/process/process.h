@@ -40,8 +40,8 @@ struct process;
 typedef void process_done_fn(void *arg);
 
 struct process_role {
-    const char *name; /* "ingester" */
-    uint32_t bit;     /* MEMBER_INGESTER ... */
+    const char *name;                           /* "ingester" */
+    uint32_t bit;                               /* MEMBER_INGESTER ... */
     const struct conf_section *const *sections; /* its own, NULL-terminated */
     /* Builds the role and registers its routes and handlers. */
     struct err *(*open)(struct process *p, void **ret);
@@ -69,10 +69,10 @@ void *process_role_object(struct process *p, const char *name);
 
 struct loop *process_loop(struct process *p, size_t i); /* 0..process_loop_count()-1 */
 size_t process_loop_count(const struct process *p);
-struct job_pool *process_jobs(struct process *p); /* short blocking work: files, object store */
+struct job_pool *process_jobs(struct process *p);    /* short blocking work: files, object store */
 struct http_server *process_http(struct process *p); /* routes: only from open() */
-uint16_t process_http_port(const struct process *p);  /* after listen */
-struct rpc_server *process_rpc(struct process *p);    /* handlers: only from open() */
+uint16_t process_http_port(const struct process *p); /* after listen */
+struct rpc_server *process_rpc(struct process *p);   /* handlers: only from open() */
 struct rpc_pool *process_peers(struct process *p);
 struct membership *process_membership(struct process *p);
 struct objstore *process_objstore(struct process *p);
@@ -86,7 +86,7 @@ struct http_client *process_http_client(struct process *p);
  *                log-level, log-format, shutdown-timeout, http limits, tls-*
  *   auth:        mode (header | optional | token), default-tenant …      see common/auth/auth.h
  *   ring:        seeds, replication-factor, heartbeat and forget times, cluster-keys
- *   storage:     backend (filesystem), path, prefix
+ *   storage:     backend (filesystem), path
  */
 struct process_server_conf {
     char *instance, *zone, *data_dir, *http_address, *rpc_address, *advertise_host;
@@ -105,5 +105,5 @@ struct process_ring_conf {
 };
 struct process_storage_conf {
     int backend;
-    char *path, *prefix;
+    char *path;
 };

@@ -1,0 +1,9 @@
+#include "common/process/process.h"
+#include "alertmanager/alertmanager.h"
+
+int main(int argc, char **argv)
+{
+    static const struct process_role *const roles[] = {&alertmanager_role};
+
+    return process_main("orrery-alertmanager", roles, ORR_COUNT(roles), argc, argv);
+}

@@ -1,0 +1,251 @@
+#include "common/model/metrics_rpc.h"
+
+#define FORMAT 1u
+
+static struct err *malformed(const char *what)
+{
+    return err_new(ERR_INVALID, "malformed %s message", what);
+}
+
+/* Reads the format byte; false if it is not ours. */
+static bool open_message(struct slice bytes, struct reader *ret)
+{
+    *ret = reader_new(bytes);
+    return reader_u8(ret) == FORMAT;
+}
+
+void rpc_select_encode(struct buf *out, const struct rpc_select *s)
+{
+    buf_byte(out, FORMAT);
+    buf_uvarint(out, s->kind);
+    buf_varint(out, s->min_ms);
+    buf_varint(out, s->max_ms);
+    buf_lstr(out, s->name);
+    buf_uvarint(out, s->shard_index);
+    buf_uvarint(out, s->shard_count);
+    buf_uvarint(out, s->max_series);
+    buf_uvarint(out, s->max_bytes);
+    buf_uvarint(out, s->limit);
+    matchers_encode(out, s->matchers);
+}
+
+struct err *rpc_select_decode(struct arena *a, struct slice bytes, struct rpc_select *ret)
+{
+    struct rpc_select s = {0};
+    struct reader r;
+    uint64_t kind;
+
+    if (!open_message(bytes, &r))
+        return malformed("select");
+    kind = reader_uvarint(&r);
+    s.kind = (enum rpc_select_kind)kind;
+    s.min_ms = reader_varint(&r);
+    s.max_ms = reader_varint(&r);
+    s.name = reader_lstr(&r);
+    s.shard_index = (uint32_t)reader_uvarint(&r);
+    s.shard_count = (uint32_t)reader_uvarint(&r);
+    s.max_series = reader_uvarint(&r);
+    s.max_bytes = reader_uvarint(&r);
+    s.limit = reader_uvarint(&r);
+    if (!reader_ok(&r) || kind > RPC_SELECT_VALUES ||
+        (s.shard_count && s.shard_index >= s.shard_count))
+        return malformed("select");
+    *ret = s;
+    return matchers_decode(a, reader_rest(&r), &ret->matchers);
+}
+
+static void labels_encode(struct buf *out, struct labels ls)
+{
+    buf_uvarint(out, ls.n);
+    for (size_t i = 0; i < ls.n; i++) {
+        buf_lstr(out, ls.ptr[i].name);
+        buf_lstr(out, ls.ptr[i].value);
+    }
+}
+
+static bool labels_decode(struct arena *a, struct reader *r, struct labels *ret)
+{
+    uint64_t n = reader_uvarint(r);
+    struct label *ptr;
+
+    if (n > METRICS_RPC_MAX_LABELS || n * 2 > reader_left(r)) {
+        reader_fail(r);
+        return false;
+    }
+    ptr = arena_alloc(a, n * sizeof(*ptr));
+    for (uint64_t i = 0; i < n; i++) {
+        ptr[i].name = reader_lstr(r);
+        ptr[i].value = reader_lstr(r);
+    }
+    *ret = (struct labels){ptr, n};
+    return reader_ok(r);
+}
+
+void rpc_series_encode(struct buf *out, const struct rpc_series *s)
+{
+    labels_encode(out, s->labels);
+    buf_uvarint(out, s->n_chunks);
+    for (size_t i = 0; i < s->n_chunks; i++) {
+        const struct rpc_chunk *c = &s->chunks[i];
+
+        buf_varint(out, c->min_ms);
+        buf_uvarint(out, (uint64_t)c->max_ms - (uint64_t)c->min_ms);
+        buf_byte(out, c->encoding);
+        buf_lstr(out, c->data);
+    }
+}
+
+/* How many entries of at least min_bytes may still follow. Fails the reader when there are not. */
+static bool count_fits(struct reader *r, uint64_t n, size_t min_bytes)
+{
+    if (n <= reader_left(r) / min_bytes)
+        return true;
+    reader_fail(r);
+    return false;
+}
+
+bool rpc_series_decode(struct arena *a, struct reader *frame, struct rpc_series *ret)
+{
+    struct rpc_chunk *chunks;
+    uint64_t n;
+
+    if (reader_left(frame) == 0 || !labels_decode(a, frame, &ret->labels))
+        return false;
+    n = reader_uvarint(frame);
+    if (!count_fits(frame, n, 4))
+        return false;
+    chunks = arena_alloc(a, n * sizeof(*chunks));
+    for (uint64_t i = 0; i < n; i++) {
+        chunks[i].min_ms = reader_varint(frame);
+        chunks[i].max_ms = (int64_t)((uint64_t)chunks[i].min_ms + reader_uvarint(frame));
+        chunks[i].encoding = reader_u8(frame);
+        chunks[i].data = reader_lstr(frame);
+    }
+    ret->chunks = chunks;
+    ret->n_chunks = n;
+    return reader_ok(frame);
+}
+
+void rpc_metadata_encode(struct buf *out, const struct rpc_metadata *m)
+{
+    buf_byte(out, (uint8_t)m->type);
+    buf_lstr(out, m->family);
+    buf_lstr(out, m->help);
+    buf_lstr(out, m->unit);
+}
+
+bool rpc_metadata_decode(struct reader *frame, struct rpc_metadata *ret)
+{
+    uint8_t type;
+
+    if (reader_left(frame) == 0)
+        return false;
+    type = reader_u8(frame);
+    if (type > METRIC_STATESET)
+        reader_fail(frame);
+    ret->type = (enum sample_metric_type)type;
+    ret->family = reader_lstr(frame);
+    ret->help = reader_lstr(frame);
+    ret->unit = reader_lstr(frame);
+    return reader_ok(frame);
+}
+
+void rpc_exemplars_encode(struct buf *out, const struct rpc_exemplars *e)
+{
+    labels_encode(out, e->labels);
+    buf_uvarint(out, e->n);
+    for (size_t i = 0; i < e->n; i++) {
+        labels_encode(out, e->ptr[i].labels);
+        buf_f64le(out, e->ptr[i].value);
+        buf_varint(out, e->ptr[i].t_ms);
+    }
+}
+
+bool rpc_exemplars_decode(struct arena *a, struct reader *frame, struct rpc_exemplars *ret)
+{
+    struct exemplar *ptr;
+    uint64_t n;
+
+    if (reader_left(frame) == 0 || !labels_decode(a, frame, &ret->labels))
+        return false;
+    n = reader_uvarint(frame);
+    if (!count_fits(frame, n, 10))
+        return false;
+    ptr = arena_alloc(a, n * sizeof(*ptr));
+    for (uint64_t i = 0; i < n; i++) {
+        if (!labels_decode(a, frame, &ptr[i].labels))
+            return false;
+        ptr[i].value = reader_f64le(frame);
+        ptr[i].t_ms = reader_varint(frame);
+    }
+    ret->ptr = ptr;
+    ret->n = n;
+    return reader_ok(frame);
+}
+
+void rpc_segment_encode(struct buf *out, const struct rpc_segment *s)
+{
+    buf_lstr(out, s->tenant);
+    buf_lstr(out, s->ulid);
+    buf_varint(out, s->min_ms);
+    buf_varint(out, s->max_ms);
+    buf_uvarint(out, s->series);
+    buf_uvarint(out, s->samples);
+    buf_uvarint(out, s->bytes);
+}
+
+bool rpc_segment_decode(struct reader *frame, struct rpc_segment *ret)
+{
+    if (reader_left(frame) == 0)
+        return false;
+    ret->tenant = reader_lstr(frame);
+    ret->ulid = reader_lstr(frame);
+    ret->min_ms = reader_varint(frame);
+    ret->max_ms = reader_varint(frame);
+    ret->series = reader_uvarint(frame);
+    ret->samples = reader_uvarint(frame);
+    ret->bytes = reader_uvarint(frame);
+    return reader_ok(frame);
+}
+
+void rpc_segment_read_encode(struct buf *out, const struct rpc_segment_read *r)
+{
+    buf_byte(out, FORMAT);
+    buf_lstr(out, r->ulid);
+    buf_lstr(out, r->file);
+    buf_uvarint(out, r->offset);
+    buf_uvarint(out, r->len);
+}
+
+struct err *rpc_segment_read_decode(struct slice bytes, struct rpc_segment_read *ret)
+{
+    struct reader r;
+
+    if (!open_message(bytes, &r))
+        return malformed("segment read");
+    ret->ulid = reader_lstr(&r);
+    ret->file = reader_lstr(&r);
+    ret->offset = reader_uvarint(&r);
+    ret->len = reader_uvarint(&r);
+    return reader_ok(&r) ? NULL : malformed("segment read");
+}
+
+void rpc_query_encode(struct buf *out, const struct rpc_query *q)
+{
+    buf_byte(out, FORMAT);
+    buf_lstr(out, q->expr);
+    buf_varint(out, q->time_ms);
+    buf_varint(out, q->timeout_ms);
+}
+
+struct err *rpc_query_decode(struct slice bytes, struct rpc_query *ret)
+{
+    struct reader r;
+
+    if (!open_message(bytes, &r))
+        return malformed("query");
+    ret->expr = reader_lstr(&r);
+    ret->time_ms = reader_varint(&r);
+    ret->timeout_ms = reader_varint(&r);
+    return reader_ok(&r) ? NULL : malformed("query");
+}

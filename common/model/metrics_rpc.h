@@ -1,0 +1,104 @@
+/*
+ * What queriers, compactors and rulers ask ingesters about metrics, and the bytes of it. Methods:
+ *
+ *   ingester.push      batch (ingester/metrics/batch.h) → batch reply; door to replica only
+ *   ingester.write     prometheus.WriteRequest (protobuf, not compressed) → empty; any ingester
+ *                      distributes it like a client's write: how rulers store results
+ *   ingester.select    rpc_select → stream of frames of series with chunks (tenant of the call)
+ *   ingester.names     rpc_select, kind names or values → stream of frames of lstr, sorted over all
+ *   ingester.metadata  family (raw bytes; "" for all) → stream of frames of metadata entries
+ *   ingester.exemplars rpc_select → stream of frames of exemplar series
+ *   ingester.segments  empty → frames of segments, of all tenants (tenant of the call: that one)
+ *   ingester.segment_read    rpc_segment_read → stream of raw bytes of one file of a segment
+ *   ingester.segment_dropped rpc_segment_read (ulid) → empty: a visible block names it as a source
+ *   ingester.flush     empty → empty once all is cut (tenant of the call; none: all tenants)
+ *   compactor.hint     empty → empty: this tenant has new segments, look now
+ *   querier.query      rpc_query → body of Prometheus' /api/v1/query reply (JSON), also for errors
+ *
+ * Every message starts with a format byte (1). Integers are LEB128 (uvarint; times zigzag), strings
+ * lstr. A frame holds whole entries, is at most METRICS_RPC_FRAME_BYTES unless one entry alone is
+ * longer, and starts with no header: entries back to back.
+ *
+ * Decoders take bytes as hostile and borrow from them; ERR_INVALID. Any thread.
+ */
+#pragma once
+#include "common/base/arena.h"
+#include "common/base/reader.h"
+#include "common/model/matcher.h"
+#include "common/model/sample.h"
+
+#define METRICS_RPC_FRAME_BYTES (256u << 10)
+#define METRICS_RPC_MAX_LABELS 4096
+
+enum rpc_select_kind { RPC_SELECT_CHUNKS, RPC_SELECT_LABELS, RPC_SELECT_NAMES, RPC_SELECT_VALUES };
+
+struct rpc_select {
+    enum rpc_select_kind kind;
+    struct matchers matchers;
+    int64_t min_ms, max_ms;                /* both inclusive */
+    struct slice name;                     /* RPC_SELECT_VALUES: of this label */
+    uint32_t shard_index, shard_count;     /* by fingerprint; 0: all */
+    uint64_t max_series, max_bytes, limit; /* 0: none; limit: stop without error after so many */
+};
+void rpc_select_encode(struct buf *out, const struct rpc_select *s);
+/* matchers are compiled into a; matchers_done() them. */
+ORR_CHECKED struct err *rpc_select_decode(struct arena *a, struct slice bytes,
+                                          struct rpc_select *ret);
+
+struct rpc_chunk {
+    int64_t min_ms, max_ms;
+    uint8_t encoding; /* Prometheus' */
+    struct slice data;
+};
+struct rpc_series {
+    struct labels labels;
+    const struct rpc_chunk *chunks;
+    size_t n_chunks;
+};
+/* label count | lstr name, lstr value ... | chunk count | (min, max - min, u8 encoding, lstr data)... */
+void rpc_series_encode(struct buf *out, const struct rpc_series *s);
+/* The next entry; its arrays are in a, its bytes in the frame. False at the end or when malformed
+ * (then reader_ok is false). */
+bool rpc_series_decode(struct arena *a, struct reader *frame, struct rpc_series *ret);
+
+struct rpc_metadata {
+    struct slice family, help, unit;
+    enum sample_metric_type type;
+};
+void rpc_metadata_encode(struct buf *out, const struct rpc_metadata *m);
+bool rpc_metadata_decode(struct reader *frame, struct rpc_metadata *ret);
+
+/* labels as above | exemplar count | (labels, f64 value, t) ... */
+struct rpc_exemplars {
+    struct labels labels;
+    const struct exemplar *ptr;
+    size_t n;
+};
+void rpc_exemplars_encode(struct buf *out, const struct rpc_exemplars *e);
+bool rpc_exemplars_decode(struct arena *a, struct reader *frame, struct rpc_exemplars *ret);
+
+struct rpc_segment {
+    struct slice tenant, ulid;
+    int64_t min_ms, max_ms; /* max exclusive */
+    uint64_t series, samples, bytes;
+};
+void rpc_segment_encode(struct buf *out, const struct rpc_segment *s);
+bool rpc_segment_decode(struct reader *frame, struct rpc_segment *ret);
+
+/* The tenant is the call's. file: a relative path of one of the segment's files ("index",
+ * "chunks/000001", "meta.json", "exemplars", "metadata"); "" asks for the list of files, answered
+ * by frames of (lstr path, uvarint bytes). */
+struct rpc_segment_read {
+    struct slice ulid, file;
+    uint64_t offset, len; /* len 0: to the end */
+};
+void rpc_segment_read_encode(struct buf *out, const struct rpc_segment_read *r);
+ORR_CHECKED struct err *rpc_segment_read_decode(struct slice bytes, struct rpc_segment_read *ret);
+
+struct rpc_query {
+    struct slice expr;
+    int64_t time_ms;
+    int64_t timeout_ms; /* 0: the querier's */
+};
+void rpc_query_encode(struct buf *out, const struct rpc_query *q);
+ORR_CHECKED struct err *rpc_query_decode(struct slice bytes, struct rpc_query *ret);

@@ -1,0 +1,47 @@
+/* What process.c (life) and process_admin.c (pages) share. */
+#pragma once
+#include "common/auth/auth.h"
+#include "common/process/process_conf.h"
+
+#define PROCESS_MAX_ROLES 8
+#define PROCESS_MAX_SECTIONS 64
+
+enum process_phase { PROCESS_STARTING, PROCESS_SERVING, PROCESS_STOPPING };
+
+struct process {
+    const char *program;
+    const struct process_role *const *roles;
+    size_t n_roles, n_opened, n_started;
+    void *objects[PROCESS_MAX_ROLES];
+    const struct conf_section *sections[PROCESS_MAX_SECTIONS];
+    size_t n_sections;
+    int argc;
+    char **argv;
+
+    struct snapshot_cell conf;
+    char *instance, *zone, *data_dir, *tokens_path, *rpc_advertised, *http_advertised;
+    struct loop **loops;
+    size_t n_loops, n_loops_running;
+    struct job_pool *jobs;
+    struct net_tls *tls;
+    struct auth *auth;
+    struct http_server *http;
+    struct http_client *http_client;
+    struct seal_keyring *keyring;
+    struct rpc_server *rpc;
+    struct rpc_pool *peers;
+    struct objstore *objstore;
+    struct membership *membership;
+    bool is_alone; /* all roles here and nobody to join */
+
+    _Atomic int phase; /* enum process_phase */
+    int stop_fd;       /* eventfd: main waits for signals and for this */
+};
+
+/* True when everything here is ready to serve; else says why not. */
+bool process_is_ready(struct process *p, struct buf *ret);
+/* Makes main stop the process. Any thread. */
+void process_stop(struct process *p);
+/* Reads the configuration again. Main or worker. */
+ORR_CHECKED struct err *process_reload(struct process *p);
+void process_admin_routes(struct process *p);
