@@ -36,7 +36,7 @@ void buf_str(struct buf *b, const char *s);
 void buf_byte(struct buf *b, uint8_t c);
 void buf_fill(struct buf *b, uint8_t c, size_t n);
 void buf_printf(struct buf *b, const char *fmt, ...) ORR_PRINTF(2, 3);
-void buf_vprintf(struct buf *b, const char *fmt, va_list ap);
+void buf_vprintf(struct buf *b, const char *fmt, va_list ap) ORR_PRINTF(2, 0);
 /* A NUL behind the text that is not counted in len; returns the text. Never NULL. */
 const char *buf_cstr(struct buf *b);
 /* Hands the bytes over (caller mem_free()s) and leaves b empty. */

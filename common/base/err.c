@@ -13,7 +13,7 @@ struct err {
     char *msg;
 };
 
-static char *format(const char *fmt, va_list ap)
+ORR_PRINTF(1, 0) static char *format(const char *fmt, va_list ap)
 {
     va_list again;
     int n;
