@@ -140,7 +140,6 @@ TEST(conf_takes_sections_empty_and_keys_in_one_piece)
     CHECK_OK(load("ingester:\n  signals:\n"
                   "    - logs\n    - traces\n"));
     CHECK_OK(load("ingester: {signals: []}\n"));
-    CHECK_OK(load("base: &b 1\n") ? NULL : err_new(ERR_INTERNAL, "an unknown key was taken"));
 }
 
 TEST(conf_refuses_unknown_keys_with_line_and_nearest)
