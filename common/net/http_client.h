@@ -40,7 +40,8 @@ struct http_client_req {
     const char *bearer;          /* bearer token if not NULL */
     unsigned max_redirects;      /* 0: a redirect is a reply like any other */
     bool accepts_compressed;     /* gzip, deflate, zstd as libcurl has them; decoded for you */
-    /* Body pieces as they come instead of in reply.body; false cuts the call (ERR_CANCELED). */
+    /* Body pieces as they come instead of in reply.body, with the arg of done; false cuts the call
+     * (ERR_CANCELED; in here that is how to cancel). NULL arg when blocking. */
     bool (*on_data)(void *arg, struct slice piece);
 };
 
@@ -70,7 +71,8 @@ void http_client_free(struct http_client *c);
 ORR_CHECKED struct err *http_client_request(struct http_client *c,
                                             const struct http_client_req *req, http_client_fn *done,
                                             void *arg, struct http_client_call **ret_call);
-/* done is not called any more. Only before done was called. NULL is allowed. */
+/* done is not called any more. Only before done was called, and not from on_data. NULL is allowed.
+ */
 void http_client_cancel(struct http_client_call *call);
 size_t http_client_inflight(const struct http_client *c);
 

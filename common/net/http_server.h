@@ -33,10 +33,11 @@
  * Transfer-Encoding, two Content-Lengths, bare LF, folded headers, spaces before the colon,
  * no or two Hosts, NUL or control bytes.
  *
- * Slow clients: the head has header_timeout_ms from its first byte (or from accept), a body may
- * take body_grace_ms plus one second per body_min_rate bytes received (408), a reply that the
- * client does not read for write_timeout_ms is dropped, a connection without a request lives for
- * idle_timeout_ms. An idle connection holds under 1 KiB here (TLS: OpenSSL's own besides).
+ * Slow clients: the head has header_timeout_ms from its first byte (TLS: the handshake from
+ * accept), a body may take body_grace_ms plus one second per body_min_rate bytes received (408), a
+ * reply that the client does not read for write_timeout_ms is dropped, a connection without a
+ * request lives for idle_timeout_ms. An idle connection holds under 1 KiB here (TLS: OpenSSL's own
+ * besides).
  *
  * Owner: main makes, routes, listens; each connection belongs to its loop. Thread of each call is
  * stated there.
@@ -82,8 +83,6 @@ struct http_request {
 enum http_route_flag {
     HTTP_ROUTE_RAW_BODY = 1, /* hand over the body as sent; the handler reads Content-Encoding */
     HTTP_ROUTE_NO_COMPRESS = 2,
-    HTTP_ROUTE_DRAINS_LAST =
-        4, /* still served on open connections while draining: /metrics, /ready */
 };
 
 struct http_route {
@@ -133,7 +132,8 @@ struct http_server_opts {
     int64_t linger_ms;              /* reading on after a refusal so that it is seen [2000] */
 };
 
-/* Copies opts (strings too). The loops outlive the server. Before the loops run. */
+/* Copies opts (strings too); SIGPIPE is ignored from here on. The loops outlive the server. Before
+ * the loops run. */
 ORR_CHECKED struct err *http_server_new(const struct http_server_opts *opts, struct loop **loops,
                                         size_t n, struct http_server **ret);
 /* Copies route; its pattern too. Before http_server_listen(). A malformed or repeated pattern is

@@ -1,0 +1,465 @@
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/net/http_server_internal.h"
+
+/* What a request may allocate in its arena, besides its body: a guard against our own bugs more
+ * than a limit that is met. */
+#define ARENA_BYTES_MAX (256u << 20)
+
+/* ---- making and freeing ---- */
+
+static const char *tls_peer_name(struct conn *c, struct arena *a)
+{
+    X509 *cert = c->ssl ? SSL_get0_peer_certificate(c->ssl) : NULL;
+    char name[128];
+
+    if (!cert || SSL_get_verify_result(c->ssl) != X509_V_OK ||
+        X509_NAME_get_text_by_NID(X509_get_subject_name(cert), NID_commonName, name,
+                                  sizeof(name)) <= 0)
+        return NULL;
+    return arena_strdup(a, name);
+}
+
+static struct exchange *exchange_new(struct conn *c)
+{
+    struct exchange *x = mem_new(struct exchange);
+    const struct http_server_opts *o = &c->sl->srv->opts;
+    char text[NET_ADDR_TEXT_BYTES];
+
+    x->magic = EXCHANGE_MAGIC;
+    x->conn = c;
+    x->sl = c->sl;
+    x->pub.arena = arena_new(ARENA_BYTES_MAX);
+    x->pub.loop = c->sl->loop;
+    x->pub.method = HTTP_GET;
+    x->pub.remote = arena_strdup(x->pub.arena, net_addr_text(&c->remote, text));
+    x->pub.tls_peer = tls_peer_name(c, x->pub.arena);
+    x->pub.start_ms = loop_now_ms(c->sl->loop);
+    x->pub.deadline_ms = x->pub.start_ms + o->request_timeout_ms;
+    x->pub.max_body_bytes = o->max_body_bytes;
+    x->pub.body = SLICE_EMPTY;
+    x->next = c->sl->exchanges;
+    if (x->next)
+        x->next->prev = x;
+    c->sl->exchanges = x;
+    c->x = x;
+    METRIC_ADD(c->sl->srv->m.inflight, 1);
+    return x;
+}
+
+static void discharge(struct exchange *x, size_t n)
+{
+    ORR_ASSERT(n <= x->charged);
+    x->charged -= n;
+    METRIC_ADD(x->sl->srv->m.body_bytes, -(int64_t)n);
+}
+
+/* False when the server's budget for bodies is spent. */
+static bool charge(struct exchange *x, size_t n)
+{
+    struct http_server *srv = x->sl->srv;
+    int64_t max = (int64_t)srv->opts.max_inflight_body_bytes;
+    int64_t after = __atomic_add_fetch(&srv->m.body_bytes, (int64_t)n, __ATOMIC_RELAXED);
+
+    x->charged += n;
+    if (after <= max)
+        return true;
+    discharge(x, n);
+    return false;
+}
+
+void exchange_free(struct exchange *x)
+{
+    struct server_loop *sl = x->sl;
+
+    *(x->prev ? &x->prev->next : &sl->exchanges) = x->next;
+    if (x->next)
+        x->next->prev = x->prev;
+    discharge(x, x->charged);
+    METRIC_ADD(sl->srv->m.inflight, -1);
+    buf_done(&x->body);
+    buf_done(&x->pump);
+    buf_done(&x->reply_headers);
+    codec_stream_free(x->stream);
+    arena_free(x->pub.arena);
+    x->magic = 0;
+    mem_free(x);
+}
+
+void exchange_cancel(struct exchange *x)
+{
+    if (x->is_cancelled)
+        return;
+    x->is_cancelled = true;
+    if (x->was_handled && !x->is_pumping && x->pub.on_cancel)
+        x->pub.on_cancel(&x->pub); /* may reply, which frees x */
+}
+
+static void drop(struct exchange *x)
+{
+    if (!x->was_handled && x->match.route && x->match.route->on_drop)
+        x->match.route->on_drop(&x->pub);
+}
+
+void exchange_lost(struct exchange *x)
+{
+    x->conn = NULL;
+    if (x->was_handled && !x->is_pumping) {
+        exchange_cancel(x); /* the handler still owes its reply, which frees it */
+        return;
+    }
+    drop(x);
+    exchange_free(x);
+}
+
+/* ---- refusing ---- */
+
+void exchange_refuse_conn(struct conn *c, struct exchange *x, int status, const char *why)
+{
+    if (!x)
+        x = exchange_new(c);
+    if (status != 408)
+        server_reject(c->sl->srv, REJECT_MALFORMED);
+    x->is_keep_alive = false;
+    drop(x);
+    x->was_handled = true;
+    c->lingers = true;
+    reply_refuse(x, status, why);
+    conn_run(c);
+}
+
+/* The body, if there is one, stays unread, so the connection cannot go on. */
+static void forgo_body(struct exchange *x)
+{
+    drop(x);
+    x->was_handled = true; /* from here on the rule of replying holds */
+    conn_set_phase(x->conn, PHASE_HANDLER);
+    if (x->head.has_body) {
+        x->is_keep_alive = false;
+        x->conn->lingers = true;
+    }
+}
+
+static void refuse_err(struct exchange *x, enum http_reject reason, struct err *e)
+{
+    const struct http_route *route = x->match.route;
+
+    server_reject(x->sl->srv, reason);
+    forgo_body(x);
+    if (route && route->reply_err)
+        route->reply_err(&x->pub, e);
+    else
+        http_reply_err(&x->pub, e);
+}
+
+static void refuse_route(struct exchange *x)
+{
+    char allow[128] = "";
+    size_t n = 0;
+
+    if (x->match.is_malformed) {
+        refuse_err(x, REJECT_MALFORMED, err_new(ERR_INVALID, "malformed escape in the path"));
+        return;
+    }
+    if (x->match.allowed == 0) {
+        refuse_err(x, REJECT_NO_ROUTE,
+                   err_new(ERR_NOT_FOUND, "no such page: %.*s",
+                           (int)ORR_MIN(x->match.path.len, (size_t)200), x->match.path.ptr));
+        return;
+    }
+#define X(sym, name, bit)                                                                          \
+    if (x->match.allowed & (bit))                                                                  \
+        n += (size_t)snprintf(allow + n, sizeof(allow) - n, "%s%s", n ? ", " : "", name);
+    HTTP_METHODS(X)
+#undef X
+    http_reply_header(&x->pub, "Allow", slice_cstr(allow));
+    if (x->pub.method == HTTP_OPTIONS) {
+        forgo_body(x);
+        http_reply(&x->pub, 204, NULL, SLICE_EMPTY);
+        return;
+    }
+    refuse_err(x, REJECT_NO_ROUTE,
+               err_new(ERR_METHOD, "%s is not allowed here, only %s",
+                       http_method_name(x->pub.method), allow));
+}
+
+static struct err *err_body_size(const struct exchange *x)
+{
+    return err_new(ERR_TOO_LARGE, "the body is larger than %zu bytes", x->pub.max_body_bytes);
+}
+
+static struct err *err_body_budget(void)
+{
+    return err_new(ERR_UNAVAILABLE, "too many request bodies at once; try again");
+}
+
+/* ---- the whole body is there ---- */
+
+/* False when refused. */
+static bool decode_body(struct exchange *x)
+{
+    struct buf plain = {0};
+    struct err *e;
+
+    e = codec_decode(x->codec, buf_slice(&x->body), x->pub.max_body_bytes, &plain);
+    if (e) {
+        enum http_reject reason = err_is(e, ERR_TOO_LARGE) ? REJECT_TOO_LARGE : REJECT_ENCODING;
+
+        buf_done(&plain);
+        x->head.has_body = false; /* all of it has been read */
+        refuse_err(x, reason, err_wrap(e, "body"));
+        return false;
+    }
+    discharge(x, x->charged);
+    buf_done(&x->body);
+    x->body = plain;
+    if (!charge(x, plain.len)) {
+        x->head.has_body = false;
+        refuse_err(x, REJECT_BODY_BUDGET, err_body_budget());
+        return false;
+    }
+    return true;
+}
+
+static void call_handler(struct exchange *x)
+{
+    conn_set_phase(x->conn, PHASE_HANDLER);
+    if (x->codec != CODEC_IDENTITY && x->body.len && !decode_body(x))
+        return;
+    x->pub.body = buf_slice(&x->body);
+    x->was_handled = true;
+    x->match.route->handler(&x->pub); /* x may be gone */
+}
+
+/* ---- reading the body ---- */
+
+bool exchange_wants_direct(const struct exchange *x)
+{
+    return !x->head.is_chunked && !x->match.route->on_body && x->body_left > 0;
+}
+
+void exchange_body_advanced(struct exchange *x, size_t n)
+{
+    x->body.len += n;
+    x->body_left -= n;
+    x->body_received += n;
+}
+
+/* False when refused. */
+static bool take_piece(struct exchange *x, struct slice piece)
+{
+    struct err *e;
+
+    x->body_received += piece.len;
+    if (x->body_received > x->pub.max_body_bytes) {
+        refuse_err(x, REJECT_TOO_LARGE, err_body_size(x));
+        return false;
+    }
+    if (x->match.route->on_body) {
+        if ((e = x->match.route->on_body(&x->pub, piece))) {
+            refuse_err(x, REJECT_ADMISSION, e);
+            return false;
+        }
+        return true;
+    }
+    if (x->head.is_chunked && !charge(x, piece.len)) {
+        refuse_err(x, REJECT_BODY_BUDGET, err_body_budget());
+        return false;
+    }
+    buf_slice_append(&x->body, piece);
+    return true;
+}
+
+static void feed_chunked(struct exchange *x)
+{
+    struct conn *c = x->conn;
+    struct slice piece;
+
+    while (!x->is_paused) {
+        switch (http_chunked_feed(&x->chunked, &c->view, &piece)) {
+        case HTTP_CHUNKED_MORE:
+            return;
+        case HTTP_CHUNKED_DATA:
+            if (!take_piece(x, piece))
+                return;
+            break;
+        case HTTP_CHUNKED_END:
+            call_handler(x);
+            return;
+        case HTTP_CHUNKED_BAD:
+            exchange_refuse_conn(c, x, 400, "malformed chunked body");
+            return;
+        }
+    }
+}
+
+void exchange_feed_body(struct exchange *x)
+{
+    struct conn *c = x->conn;
+    struct slice piece;
+
+    if (x->head.is_chunked) {
+        feed_chunked(x);
+        return;
+    }
+    piece = slice_sub(c->view, 0, (size_t)ORR_MIN(x->body_left, (uint64_t)c->view.len));
+    if (piece.len) {
+        c->view = slice_from(c->view, piece.len);
+        x->body_left -= piece.len;
+        if (!take_piece(x, piece))
+            return;
+    }
+    if (x->body_left == 0 && !x->is_paused)
+        call_handler(x);
+}
+
+static bool is_continue_due(const struct exchange *x)
+{
+    return x->head.expects_continue && x->conn->view.len == 0;
+}
+
+static void begin_body(struct exchange *x)
+{
+    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    bool is_collected = !x->match.route->on_body;
+
+    if (x->head.content_length > x->pub.max_body_bytes) {
+        refuse_err(x, REJECT_TOO_LARGE, err_body_size(x));
+        return;
+    }
+    x->body_left = x->head.content_length;
+    if (is_collected && !charge(x, (size_t)x->body_left)) {
+        refuse_err(x, REJECT_BODY_BUDGET, err_body_budget());
+        return;
+    }
+    if (is_collected && x->body_left)
+        (void)buf_reserve(&x->body, (size_t)x->body_left);
+    if (is_continue_due(x))
+        (void)evbuffer_add(conn_out(x->conn), go_on, sizeof(go_on) - 1);
+    conn_set_phase(x->conn, PHASE_BODY);
+}
+
+/* ---- the head is there ---- */
+
+/* Authentication and admission. False when refused. */
+static bool admit(struct exchange *x)
+{
+    const struct http_server_opts *o = &x->sl->srv->opts;
+    const struct http_route *route = x->match.route;
+    struct err *e = NULL;
+
+    if (o->on_admit)
+        e = o->on_admit(&x->pub, o->admit_arg);
+    if (!e && route->on_headers)
+        e = route->on_headers(&x->pub);
+    if (e)
+        refuse_err(x, REJECT_ADMISSION, e);
+    return !e;
+}
+
+/* False when refused. */
+static bool choose_codec(struct exchange *x)
+{
+    const struct http_route *route = x->match.route;
+    bool is_known = codec_from_name(x->head.content_encoding, &x->codec);
+
+    if (route->flags & HTTP_ROUTE_RAW_BODY) {
+        x->codec = CODEC_IDENTITY;
+        return true;
+    }
+    if (is_known && (x->codec == CODEC_IDENTITY || !route->on_body))
+        return true;
+    x->codec = CODEC_IDENTITY;
+    refuse_err(x, REJECT_ENCODING,
+               err_new(ERR_MEDIA_TYPE, "Content-Encoding \"%.*s\" is not supported here",
+                       (int)ORR_MIN(x->head.content_encoding.len, (size_t)64),
+                       x->head.content_encoding.ptr));
+    return false;
+}
+
+static void publish(struct exchange *x)
+{
+    struct http_request *r = &x->pub;
+
+    r->method = x->head.method;
+    r->target = x->head.target;
+    r->path = x->match.path;
+    r->query = x->head.query;
+    r->headers = x->head.headers;
+    r->header_count = x->head.header_count;
+    r->host = x->head.host;
+    if (x->match.route) {
+        r->route = x->match.route;
+        r->arg = x->match.route->arg;
+        if (x->match.route->max_body_bytes)
+            r->max_body_bytes = x->match.route->max_body_bytes;
+    }
+}
+
+void exchange_begin(struct conn *c, struct slice head)
+{
+    struct http_server *srv = c->sl->srv;
+    struct http_head_limits limits = {srv->opts.max_header_bytes, srv->opts.max_headers};
+    struct exchange *x = exchange_new(c);
+    struct http_head_fault fault;
+
+    fault = http_head_parse(x->pub.arena, arena_dup(x->pub.arena, head), &limits, &x->head);
+    if (fault.status) {
+        exchange_refuse_conn(c, x, fault.status, fault.why);
+        return;
+    }
+    x->is_keep_alive = x->head.is_keep_alive;
+    x->match = http_route_find(srv->routes, x->pub.arena, x->head.method, x->head.path_raw);
+    publish(x);
+    if (!x->match.route) {
+        refuse_route(x);
+        return;
+    }
+    if (!admit(x) || !choose_codec(x))
+        return;
+    if (x->head.has_body)
+        begin_body(x);
+    else
+        call_handler(x);
+}
+
+/* ---- what handlers ask ---- */
+
+struct slice http_request_header(const struct http_request *r, const char *name)
+{
+    return http_header_get(r->headers, r->header_count, name);
+}
+
+struct slice http_request_segment(const struct http_request *r, const char *name)
+{
+    const struct exchange *x = exchange_from_const(r);
+
+    for (size_t i = 0; i < x->match.segment_count; i++)
+        if (slice_eq_cstr(x->match.segments[i].name, name))
+            return x->match.segments[i].value;
+    return (struct slice){NULL, 0};
+}
+
+bool http_request_is_gone(const struct http_request *r)
+{
+    const struct exchange *x = exchange_from_const(r);
+
+    return !x->conn || x->is_cancelled;
+}
+
+void http_request_pause(struct http_request *r)
+{
+    exchange_from(r)->is_paused = true;
+}
+
+void http_request_resume(struct http_request *r)
+{
+    struct exchange *x = exchange_from(r);
+
+    x->is_paused = false;
+    if (x->conn && x->conn->phase == PHASE_BODY)
+        conn_read_again(x->conn);
+}

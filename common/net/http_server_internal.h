@@ -1,0 +1,216 @@
+/*
+ * What server, connections and replies share. One conn per socket, one exchange per request; both
+ * belong to the loop of their server_loop.
+ *
+ *     IDLE ─first byte─> HEAD ─parsed─> BODY ─whole─> HANDLER ─replied─> WRITE ─sent─> IDLE
+ *      │                  │               │                                │
+ *      └──── close        └── refused ────┴──────────────────────────────> WRITE ─sent─> LINGER ─>
+ * close
+ *
+ * All progress of a connection is made by conn_run(), which is never entered twice: replies given
+ * from inside a handler only leave their bytes in out, and the conn_run() below them goes on.
+ */
+#pragma once
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "common/base/clock.h"
+#include "common/base/metric.h"
+#include "common/net/codec_stream.h"
+#include "common/net/http_chunked.h"
+#include "common/net/http_head.h"
+#include "common/net/http_route.h"
+#include "common/net/http_server.h"
+#include "common/net/net_addr.h"
+
+#define CONN_MAGIC 0x636f6e6eu
+#define EXCHANGE_MAGIC 0x65786368u
+#define SCRATCH_BYTES (64 * 1024)
+/* Bytes of following requests that are read while one is being answered. */
+#define PIPELINE_BYTES (64 * 1024)
+
+#define HTTP_REJECTS(X)                                                                            \
+    X(REJECT_CONNECTIONS, "connections")                                                           \
+    X(REJECT_BODY_BUDGET, "body_budget")                                                           \
+    X(REJECT_TOO_LARGE, "too_large")                                                               \
+    X(REJECT_MALFORMED, "malformed")                                                               \
+    X(REJECT_SLOW, "slow")                                                                         \
+    X(REJECT_ENCODING, "encoding")                                                                 \
+    X(REJECT_NO_ROUTE, "no_route")                                                                 \
+    X(REJECT_ADMISSION, "admission")                                                               \
+    X(REJECT_TLS, "tls")
+enum http_reject {
+#define X(sym, name) sym,
+    HTTP_REJECTS(X)
+#undef X
+        REJECT_COUNT
+};
+#define HTTP_CLASSES 6 /* 1xx to 5xx by their digit; 0 for replies nobody waited for */
+
+struct http_server_metrics {
+    int64_t connections, inflight, body_bytes;
+    uint64_t accepted, received_bytes, sent_bytes;
+    struct metric_hist duration_s;
+};
+
+struct conn;
+
+struct conn_list {
+    struct conn *first, *last;
+};
+
+/* The part of a server on one loop. */
+struct server_loop {
+    struct http_server *srv;
+    struct loop *loop;
+    int listen_fd;
+    struct event ev_accept;
+    bool is_accepting, is_draining, has_drained;
+    struct conn_list idle; /* longest idle first */
+    struct conn_list active;
+    size_t conn_count;
+    struct exchange *exchanges; /* all that live here */
+    struct loop_timer *sweep, *drain_timer;
+    char date[40]; /* "Date: ...\r\n" of date_s */
+    int64_t date_s;
+    uint8_t *scratch; /* input of whichever connection is reading */
+};
+
+struct http_server {
+    struct http_server_opts opts;
+    struct server_loop *loops;
+    size_t loop_count;
+    struct http_route_table *routes;
+    struct net_addr addr;
+    int64_t sweep_ms;
+    /* Written by all loops, with METRIC_ADD and __atomic loads. */
+    struct http_server_metrics m;
+    uint64_t classes[HTTP_CLASSES], rejects[REJECT_COUNT];
+    uint64_t drains_left;
+    loop_fn *drain_done;
+    void *drain_arg;
+    int64_t drain_grace_ms;
+};
+
+enum phase { PHASE_IDLE, PHASE_HEAD, PHASE_BODY, PHASE_HANDLER, PHASE_WRITE, PHASE_LINGER };
+
+struct conn {
+    uint32_t magic;
+    int fd;
+    struct server_loop *sl;
+    struct ssl_st *ssl;
+    struct event ev_read, ev_write;
+    struct conn *prev, *next;
+    struct conn_list *list;
+    enum phase phase;
+    int64_t since_ms;  /* when the phase began; IDLE: last sign of life */
+    int64_t stall_ms;  /* last time output made progress, while there is some */
+    struct buf in;     /* input kept between reads; empty when idle */
+    struct slice view; /* input being worked on: in, or the scratch */
+    struct http_head_scan scan;
+    struct exchange *x;   /* the request under way */
+    struct evbuffer *out; /* NULL when nothing waits */
+    unsigned holds;       /* callers up the stack that still look at it */
+    bool is_running, is_dead, is_eof;
+    bool is_reading, is_writing; /* which events are armed */
+    bool closes;                 /* after out is sent */
+    bool lingers;                /* and the peer may still be sending */
+    bool read_wants_write, write_wants_read, has_handshaken;
+    struct net_addr remote;
+};
+
+struct exchange {
+    struct http_request pub;
+    uint32_t magic;
+    struct conn *conn; /* NULL once the client has gone */
+    struct server_loop *sl;
+    struct exchange *prev, *next;
+    struct http_head head;
+    struct http_route_match match;
+    enum codec codec;
+    struct http_chunked chunked;
+    struct buf body;
+    uint64_t body_left;     /* of a Content-Length body */
+    uint64_t body_received; /* for limit and rate; encoded form */
+    size_t charged;         /* to the body budget */
+    struct http_params params;
+    bool has_params, params_ok;
+    bool was_handled;  /* handler was called: the rule of http_server.h holds */
+    bool is_cancelled; /* on_cancel was called */
+    bool is_paused;    /* on_body asked for it */
+    bool is_keep_alive;
+    /* the reply */
+    int status;
+    struct buf reply_headers;
+    bool has_started, is_chunked_reply, has_encoding_header, is_bodyless;
+    struct codec_stream *stream;
+    struct buf pump; /* a large reply that is compressed as it is sent */
+    size_t pump_pos;
+    bool is_pumping;
+    bool is_above_mark;
+    void (*on_drain)(struct http_request *r);
+};
+
+static inline struct exchange *exchange_from(struct http_request *r)
+{
+    struct exchange *x = ORR_CONTAINER(r, struct exchange, pub);
+
+    ORR_ASSERT(x->magic == EXCHANGE_MAGIC);
+    return x;
+}
+
+static inline const struct exchange *exchange_from_const(const struct http_request *r)
+{
+    return exchange_from((struct http_request *)(uintptr_t)r);
+}
+
+/* http_server.c */
+void server_reject(struct http_server *srv, enum http_reject reason);
+void server_loop_conn_gone(struct server_loop *sl);
+const char *server_loop_date(struct server_loop *sl);
+
+/* http_conn.c */
+void conn_accept(struct server_loop *sl, int fd, const struct net_addr *remote);
+/* Makes all the progress there is; does nothing when called from inside itself. */
+void conn_run(struct conn *c);
+void conn_set_phase(struct conn *c, enum phase phase);
+/* Closes now; the request under way loses its connection and is cancelled or dropped. */
+void conn_close(struct conn *c);
+/* Between them, a conn that is closed stays readable (is_dead says so). */
+void conn_hold(struct conn *c);
+void conn_release(struct conn *c);
+struct evbuffer *conn_out(struct conn *c);
+/* Sends what is in out when the socket next takes it, not from inside the caller. */
+void conn_send_later(struct conn *c);
+/* Reads again after input was held back. */
+void conn_read_again(struct conn *c);
+/* What its timeouts say at now_ms; may close it. */
+void conn_check_time(struct conn *c, int64_t now_ms);
+
+/* http_transport.c: bytes in and out of the socket, plain or TLS. */
+enum transport_got { TRANSPORT_OK, TRANSPORT_AGAIN, TRANSPORT_EOF, TRANSPORT_FAILED };
+enum transport_got transport_read(struct conn *c, uint8_t *dst, size_t n, size_t *ret_n);
+enum transport_got transport_write(struct conn *c); /* from out */
+void transport_shutdown(struct conn *c);            /* no more from us */
+
+/* http_exchange.c: a request from its head to its handler. */
+void exchange_begin(struct conn *c, struct slice head);
+/* Takes body bytes off c->view. */
+void exchange_feed_body(struct exchange *x);
+/* Body bytes were read straight into x->body. */
+void exchange_body_advanced(struct exchange *x, size_t n);
+bool exchange_wants_direct(const struct exchange *x);
+/* Refuses on a connection's behalf: status and why as text; the connection ends. */
+void exchange_refuse_conn(struct conn *c, struct exchange *x, int status, const char *why);
+void exchange_lost(struct exchange *x); /* its connection has gone */
+void exchange_cancel(struct exchange *x);
+void exchange_free(struct exchange *x);
+
+/* http_reply.c */
+/* The reply is complete in out: counts it, frees x, and lets the connection go on. */
+void reply_finish(struct exchange *x);
+void reply_pump(struct exchange *x);
+void reply_check_drain(struct exchange *x);
+/* An answer to a request whose body has not been read. */
+void reply_refuse(struct exchange *x, int status, const char *why);
