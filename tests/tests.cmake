@@ -1,0 +1,2 @@
+# Programs that test whole parts from outside; unit tests and fuzz targets come with orr_area().
+include(tests/conformance/conformance.cmake)

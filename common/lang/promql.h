@@ -10,7 +10,8 @@
  * Errors are ERR_INVALID with the text Prometheus' API gives, position first:
  * "1:5: parse error: unexpected character inside braces: '1'".
  *
- * Bounds: a query has at most PROMQL_MAX_BYTES bytes and nests at most PROMQL_MAX_DEPTH levels;
+ * Bounds: a query has at most PROMQL_MAX_BYTES bytes, nests at most PROMQL_MAX_DEPTH levels and
+ * chains at most 2000 operations (a + b + c …), so that whoever walks a tree may recurse;
  * beyond that parsing fails with ERR_LIMIT. All memory is the arena's (an over-budget arena fails
  * the parse with ERR_LIMIT too), but compiled regexes are on the heap until promql_done().
  *
@@ -72,6 +73,7 @@ void promql_print_duration(struct buf *out, const struct promql_duration *d);
 const char *promql_op_text(enum promql_op op);
 const char *promql_agg_name(enum promql_agg op);
 bool promql_agg_has_param(enum promql_agg op);
+bool promql_agg_is_experimental(enum promql_agg op);
 /* "scalar", "string", "vector", "matrix", "none": as the HTTP API has them. */
 const char *promql_type_name(enum promql_type t);
 /* Skips parentheses. */

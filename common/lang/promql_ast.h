@@ -132,7 +132,7 @@ struct promql_expr;
 
 struct promql_selector {
     struct slice name;        /* as written before the braces; empty if there was none */
-    struct matchers matchers; /* includes __name__; sorted as Prometheus prints them */
+    struct matchers matchers; /* as written, then __name__ of the name before the braces */
     int64_t offset_ms;        /* positive: into the past */
     const struct promql_duration *offset_expr;
     enum promql_at at;
@@ -189,6 +189,7 @@ struct promql_expr {
     enum promql_kind kind;
     enum promql_type type;
     uint32_t start, end;
+    uint32_t height; /* 1 for a leaf: bounded, so a walk may recurse */
     union {
         struct {
             double value;

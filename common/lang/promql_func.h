@@ -38,7 +38,7 @@
     X(PROMQL_FN_DOUBLE_EXPONENTIAL_SMOOTHING, "double_exponential_smoothing", "MSS", 0, 'V', true) \
     X(PROMQL_FN_END, "end", "", 0, 'S', true)                                                      \
     X(PROMQL_FN_EXP, "exp", "V", 0, 'V', false)                                                    \
-    X(PROMQL_FN_FIRST_OVER_TIME, "first_over_time", "M", 0, 'V', true)                             \
+    X(PROMQL_FN_FIRST_OVER_TIME, "first_over_time", "M", 0, 'V', false)                            \
     X(PROMQL_FN_FLOOR, "floor", "V", 0, 'V', false)                                                \
     X(PROMQL_FN_HISTOGRAM_AVG, "histogram_avg", "V", 0, 'V', false)                                \
     X(PROMQL_FN_HISTOGRAM_COUNT, "histogram_count", "V", 0, 'V', false)                            \
