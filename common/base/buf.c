@@ -260,6 +260,7 @@ void buf_json_str(struct buf *b, struct slice s)
             i += n;
         }
     }
-    buf_append(b, s.ptr + from, s.len - from);
+    if (from < s.len) /* s may be NULL, which must not even have 0 added */
+        buf_append(b, s.ptr + from, s.len - from);
     buf_byte(b, '"');
 }
