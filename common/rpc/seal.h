@@ -67,9 +67,9 @@ void seal_ctx_free(struct seal_ctx *c);
 void seal_parts(struct seal_ctx *c, uint64_t seq, struct slice aad, const struct slice *parts,
                 size_t n, uint8_t *out);
 /*
- * Opens sealed (ciphertext, then tag): its first head_bytes into head, the rest into rest, so a
- * payload lands where it belongs without another copy. False if the tag is wrong: then what
- * was written is garbage and must not be used.
+ * Opens sealed (ciphertext, then tag) into out, which has sealed.len - SEAL_TAG_BYTES bytes and may
+ * be sealed.ptr itself. False if it is too short or the tag is wrong: then what was written is
+ * garbage and must not be used.
  */
 bool seal_open(struct seal_ctx *c, uint64_t seq, struct slice aad, struct slice sealed, uint8_t *out);
 

@@ -1,0 +1,27 @@
+# common/proto/<name>.proto -> ${CMAKE_BINARY_DIR}/gen/common/proto/<name>.pb-c.{h,c}, compiled
+# without our warning flags and linked into common_proto. Only *_wire.c files include the headers.
+set(gen ${CMAKE_BINARY_DIR}/gen)
+file(MAKE_DIRECTORY ${gen}/common/proto)
+file(GLOB protos CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/common/proto/*.proto)
+find_program(PROTOC_C protoc-c REQUIRED)
+set(outs)
+foreach(proto ${protos})
+  get_filename_component(name ${proto} NAME_WE)
+  set(out ${gen}/common/proto/${name}.pb-c)
+  add_custom_command(OUTPUT ${out}.c ${out}.h
+    COMMAND ${PROTOC_C} --c_out=${gen} -I ${CMAKE_SOURCE_DIR} ${proto}
+    DEPENDS ${proto} VERBATIM)
+  list(APPEND outs ${out}.c ${out}.h)
+endforeach()
+add_library(common_proto_gen OBJECT ${outs})
+target_include_directories(common_proto_gen PUBLIC ${gen})
+target_link_libraries(common_proto_gen PUBLIC PkgConfig::PROTOBUFC)
+target_compile_options(common_proto_gen PRIVATE -w)
+if(ORR_SANITIZE)
+  target_compile_options(common_proto_gen PRIVATE -fsanitize=${ORR_SANITIZE} -fno-omit-frame-pointer)
+endif()
+if(ORR_FUZZ)
+  target_compile_options(common_proto_gen PRIVATE -fsanitize=fuzzer-no-link)
+endif()
+target_sources(common_proto PRIVATE $<TARGET_OBJECTS:common_proto_gen>)
+add_dependencies(common_proto common_proto_gen)
