@@ -144,10 +144,10 @@ static bool entry_matches(const struct entry *e, const struct path *p)
     for (size_t i = 0; i < e->count; i++) {
         const struct segment *s = &e->segments[i];
 
-        if (s->kind == SEG_REST)
-            return true;
         if (i >= p->count)
             return false;
+        if (s->kind == SEG_REST)
+            return true;
         if (s->kind == SEG_NAME ? p->parts[i].len == 0 : !slice_eq(s->text, p->parts[i]))
             return false;
     }
@@ -167,7 +167,7 @@ static void capture(const struct entry *e, const struct path *p, struct arena *a
             continue;
         if (s->kind == SEG_NAME)
             value = p->parts[i];
-        else if (i < p->count) /* the whole path has been decoded once: this cannot fail */
+        else /* the whole path has been decoded once: this cannot fail */
             (void)http_unescape_arena(a, slice_from(raw, p->raw_starts[i]), false, &value);
         items[m->segment_count++] = (struct http_param){s->text, value};
     }

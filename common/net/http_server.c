@@ -341,15 +341,24 @@ static void start_loop(void *arg)
     loop_timer_arm_ms(sl->sweep, sl->srv->sweep_ms);
 }
 
-struct err *http_server_listen(struct http_server *s)
+struct err *http_server_bind(struct http_server *s)
 {
-    char text[NET_ADDR_TEXT_BYTES];
     struct err *e;
 
     /* The first bind picks the port when none was asked for; the others join it. */
     for (size_t i = 0; i < s->loop_count; i++)
         if ((e = net_addr_listen(&s->addr, BACKLOG, &s->loops[i].listen_fd)))
             return err_wrap(e, "http server");
+    return NULL;
+}
+
+struct err *http_server_listen(struct http_server *s)
+{
+    char text[NET_ADDR_TEXT_BYTES];
+    struct err *e;
+
+    if (s->loops[0].listen_fd < 0 && (e = http_server_bind(s)))
+        return e;
     for (size_t i = 0; i < s->loop_count; i++) {
         if (loop_is_mine(s->loops[i].loop))
             start_loop(&s->loops[i]);

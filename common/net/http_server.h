@@ -87,8 +87,8 @@ enum http_route_flag {
 
 struct http_route {
     unsigned methods; /* bits of enum http_method; GET brings HEAD */
-    /* Segments are literal, {name} (one segment, not empty) or, last only, * (the rest, may be
-     * empty and hold slashes; its name is "*"). The most literal pattern wins. */
+    /* Segments are literal, {name} (one segment, not empty) or, last only, * (the rest after
+     * the slash, may be empty and hold slashes; its name is "*"). The most literal pattern wins. */
     const char *pattern;
     unsigned flags;
     size_t max_body_bytes; /* 0: the server's */
@@ -139,9 +139,12 @@ ORR_CHECKED struct err *http_server_new(const struct http_server_opts *opts, str
 /* Copies route; its pattern too. Before http_server_listen(). A malformed or repeated pattern is
  * our bug and asserts. */
 void http_server_route(struct http_server *s, const struct http_route *route);
-/* Binds and accepts from now on. Before the loops run, or on any thread while they run. */
+/* Takes the port, so that http_server_port() knows it; connections wait in the kernel until
+ * http_server_listen(). */
+ORR_CHECKED struct err *http_server_bind(struct http_server *s);
+/* Binds, unless that was done, and accepts from now on. Before the loops run, or on any thread while they run. */
 ORR_CHECKED struct err *http_server_listen(struct http_server *s);
-uint16_t http_server_port(const struct http_server *s); /* after http_server_listen() */
+uint16_t http_server_port(const struct http_server *s); /* after http_server_bind() */
 /*
  * From any thread, once: stops accepting, closes idle connections, lets requests that are under
  * way finish (their replies say Connection: close), and then calls done(arg) on the first loop.
