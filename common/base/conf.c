@@ -13,7 +13,8 @@ struct conf {
     struct snapshot snapshot; /* first: a reference to it is one to us */
     const struct conf_section *const *sections;
     size_t section_count;
-    void **values; /* a struct per section */
+    const char *const *foreign; /* NULL: none */
+    void **values;              /* a struct per section */
 };
 
 /* Variables other parts read. */
@@ -240,6 +241,28 @@ static struct err *unknown_env(const struct conf *c, struct slice name)
     return e;
 }
 
+bool conf_is_foreign(const struct conf *c, struct slice section)
+{
+    for (const char *const *f = c->foreign; f && *f; f++)
+        if (slice_eq_cstr(section, *f))
+            return true;
+    return false;
+}
+
+/* ORRERY_RULER_... where ruler is a section of another program */
+static bool is_foreign_env(const struct conf *c, struct slice name)
+{
+    for (const char *const *f = c->foreign; f && *f; f++) {
+        size_t n = strlen(*f);
+        struct slice section = slice_sub(name, strlen("ORRERY_"), n);
+
+        if (slice_eq_nocase(section, slice_cstr(*f)) &&
+            slice_has_prefix(slice_from(name, strlen("ORRERY_") + n), SLICE("_")))
+            return true;
+    }
+    return false;
+}
+
 static bool is_reserved(struct slice name)
 {
     for (size_t i = 0; i < ORR_COUNT(reserved_env); i++)
@@ -258,8 +281,11 @@ static struct err *apply_env(struct conf *c, char **env)
         if (!slice_has_prefix(value, SLICE("ORRERY_")) || !slice_split(&value, '=', &name) ||
             is_reserved(name))
             continue;
-        if (!find_env(c, name, &slot))
+        if (!find_env(c, name, &slot)) {
+            if (is_foreign_env(c, name))
+                continue;
             return unknown_env(c, name);
+        }
         if ((e = conf_value_set(slot.field, slot.member, value.ptr ? value : SLICE_EMPTY)))
             return err_wrap(e, "environment: %.*s (%s.%s)", SLICE_ARG(name), slot.section->name,
                             slot.field->key);
@@ -359,6 +385,7 @@ static struct conf *conf_new(const struct conf_source *src)
     snapshot_init(&c->snapshot, conf_free);
     c->sections = src->sections;
     c->section_count = src->section_count;
+    c->foreign = src->foreign;
     c->values = mem_new_array(void *, src->section_count);
     for (size_t i = 0; i < c->section_count; i++)
         c->values[i] = mem_zalloc(c->sections[i]->struct_bytes);

@@ -106,6 +106,9 @@ struct conf_source {
     const char *yaml_path; /* NULL: no file */
     char **env;            /* environ, or a test's */
     char **flags;          /* NULL-terminated "--a.b=c" left over from argv; may be NULL */
+    /* NULL-terminated names of sections of other programs: a file or environment that several
+     * programs share may hold them, and they are passed over. May be NULL. */
+    const char *const *foreign;
 };
 /* The error names file:line, the key, what was wrong and the nearest known key. */
 ORR_CHECKED struct err *conf_load(const struct conf_source *src, struct conf **ret);
@@ -142,6 +145,7 @@ struct conf_cli {
     const char *program, *about;
     const struct conf_section *const *sections;
     size_t section_count;
+    const char *const *foreign; /* as in conf_source */
 };
 bool conf_cli_run(const struct conf_cli *cli, int argc, char **argv, struct conf **ret,
                   int *ret_status);

@@ -140,7 +140,8 @@ static struct err *read_args(struct args *a, int argc, char **argv)
 
 static struct err *load_args(const struct conf_cli *cli, const struct args *a, struct conf **ret)
 {
-    struct conf_source src = {cli->sections, cli->section_count, a->config, environ, a->flags.ptr};
+    struct conf_source src = {cli->sections, cli->section_count, a->config,
+                              environ,       a->flags.ptr,       cli->foreign};
 
     return conf_load(&src, ret);
 }

@@ -36,6 +36,8 @@ struct conf_slot { /* a field and where its value lives */
 bool conf_find(const struct conf *c, struct slice key, struct conf_slot *ret);
 /* Is there a field below key? */
 bool conf_is_prefix(const struct conf *c, struct slice key);
+/* Is this the name of a section of another program? */
+bool conf_is_foreign(const struct conf *c, struct slice section);
 /* " (did you mean ingester.chunk-age?)", or nothing when no key is near. */
 void conf_suggest(const struct conf *c, struct slice key, struct buf *out);
 

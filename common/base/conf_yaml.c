@@ -88,7 +88,8 @@ static struct err *walk_map(struct walk *w, const struct yaml_node *map)
         if (conf_find(w->conf, buf_slice(&w->path), &slot))
             e = set_field(w, &slot, key, n);
         else if (!conf_is_prefix(w->conf, buf_slice(&w->path)))
-            e = unknown_key(w, key->line);
+            e = parent_len == 0 && conf_is_foreign(w->conf, key->text) ? NULL
+                                                                       : unknown_key(w, key->line);
         else if (n->kind == YAML_KIND_MAP)
             e = walk_map(w, n);
         else if (!yaml_is_null(n)) /* a section with all its keys commented out is null */

@@ -255,7 +255,7 @@ static struct err *build_membership(struct process *p, const struct process_ring
         .loop = p->loops[0],
         .jobs = p->jobs,
         .server = p->rpc,
-        .peers = p->peers,
+        .client = NULL,
         .instance = p->instance,
         .zone = p->zone,
         .rpc_addr = p->rpc_advertised,
@@ -384,28 +384,31 @@ void process_stop(struct process *p)
     (void)!write(p->stop_fd, &one, sizeof(one));
 }
 
+/* One file may configure all five programs: each passes over the sections of the others. */
+static const char *const all_sections[] = {"ingester", "querier",      "compactor", "ruler",
+                                           "limits",   "alertmanager", NULL};
+
+static struct conf_cli cli_of(const struct process *p)
+{
+    return (struct conf_cli){p->program, "Orrery: metrics, logs, traces and profiles in one store.",
+                             p->sections, p->n_sections, all_sections};
+}
+
 struct err *process_reload(struct process *p)
 {
-    struct conf *now = process_conf(p), *next;
+    struct conf *now = process_conf(p), *next = NULL;
+    struct conf_cli cli = cli_of(p);
     const struct process_server_conf *server;
-    int status;
-    struct conf_cli cli = {p->program, "", p->sections, p->n_sections};
-    struct err *e = NULL;
+    struct err *e = conf_cli_reload(&cli, p->argc, p->argv, now, &next);
 
-    if (!conf_cli_run(&cli, p->argc, p->argv, &next, &status)) {
-        conf_unref(now);
-        return err_new(ERR_INVALID, "the configuration cannot be read; the old one stays");
-    }
-    if ((e = conf_check_reload(now, next))) {
-        conf_unref(next);
-    } else {
-        server = conf_section(next, "server");
-        e = log_set_level(server->log_level);
-        snapshot_cell_set(&p->conf, (struct snapshot *)next);
-        if (!e && p->tls)
-            e = net_tls_reload(p->tls);
-    }
     conf_unref(now);
+    if (e)
+        return e;
+    server = conf_section(next, "server");
+    e = log_set_level(server->log_level);
+    snapshot_cell_set(&p->conf, (struct snapshot *)next);
+    if (p->tls)
+        e = err_first(e, net_tls_reload(p->tls));
     return e;
 }
 
@@ -629,8 +632,7 @@ int process_main(const char *program, const struct process_role *const *roles, s
     p->argv = argv;
     fault_arm_from_env();
     collect_sections(p);
-    cli = (struct conf_cli){program, "Orrery: metrics, logs, traces and profiles in one store.",
-                            p->sections, p->n_sections};
+    cli = cli_of(p);
     if (!conf_cli_run(&cli, argc, argv, &c, &status)) {
         mem_free(p);
         return status;

@@ -52,7 +52,8 @@ static const struct conf_section *const sections[] = {&ingester_section, &net_se
 
 static struct err *load_all(const char *yaml, char **env, char **flags, struct conf **ret)
 {
-    struct conf_source src = {sections, ORR_COUNT(sections), NULL, env, flags};
+    static const char *const foreign[] = {"ruler", NULL};
+    struct conf_source src = {sections, ORR_COUNT(sections), NULL, env, flags, foreign};
 
     return conf_load_text(&src, "o.yaml", slice_cstr(yaml), ret);
 }
@@ -360,7 +361,8 @@ TEST(conf_sizes)
 /* Runs the command line with stdout or stderr going to a file. */
 static bool run_cli(int argc, char **argv, struct conf **ret, int *ret_status, struct buf *ret_out)
 {
-    static const struct conf_cli cli = {"orrery-test", "Tests.", sections, ORR_COUNT(sections)};
+    static const struct conf_cli cli = {"orrery-test", "Tests.", sections, ORR_COUNT(sections),
+                                        NULL};
     const char *path = tmp_path("out");
     int fd = open(path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600), saved[2];
     bool go_on;
@@ -383,7 +385,8 @@ static bool run_cli(int argc, char **argv, struct conf **ret, int *ret_status, s
 
 TEST(conf_command_line)
 {
-    static const struct conf_cli cli = {"orrery-test", "Tests.", sections, ORR_COUNT(sections)};
+    static const struct conf_cli cli = {"orrery-test", "Tests.", sections, ORR_COUNT(sections),
+                                        NULL};
     char *file = mem_printf("--config=%s", tmp_path("c.yaml"));
     char *go[] = {TEXT("x"), file, TEXT("--ingester.shards=3"), NULL};
     struct conf *c = NULL, *next = NULL;
@@ -423,4 +426,17 @@ TEST(conf_command_line)
     CHECK(strstr(buf_cstr(&out), "/nowhere"));
     buf_done(&out);
     mem_free(file);
+}
+
+TEST(conf_passes_over_the_sections_of_other_programs)
+{
+    char *env[] = {TEXT("ORRERY_RULER_RULE_PATH=/x"), NULL};
+    char *wrong[] = {TEXT("ORRERY_RULERS=1"), NULL};
+    char *flags[] = {TEXT("--ruler.rule-path=/x"), NULL};
+    struct conf *c;
+
+    CHECK_OK(load_all("ruler: {rule-path: /x, deep: {er: 1}}", env, NULL, &c));
+    conf_unref(c);
+    CHECK_ERR(load_all("", wrong, NULL, &c), ERR_INVALID, "ORRERY_RULERS");
+    CHECK_ERR(load_all("", NULL, flags, &c), ERR_INVALID, "unknown flag --ruler.rule-path");
 }
