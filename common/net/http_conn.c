@@ -84,9 +84,10 @@ void conn_read_again(struct conn *c)
     if (c->is_eof || c->is_dead)
         return;
     set_reading(c, true);
-    /* Bytes may wait inside OpenSSL, where epoll does not see them, or in c->in. */
-    if (c->ssl || c->in.len)
-        event_active(&c->ev_read, EV_READ, 0);
+    /* What is to be done now may be in c->in, inside OpenSSL or only the end of a body: none of
+     * it makes the socket readable. */
+    c->was_held_back = true;
+    event_active(&c->ev_read, EV_READ, 0);
 }
 
 struct evbuffer *conn_out(struct conn *c)
@@ -263,7 +264,7 @@ static void keep_view(struct conn *c, bool is_scratch)
 {
     if (is_scratch)
         buf_slice_append(&c->in, c->view);
-    else
+    else if (c->in.len > c->view.len)
         buf_consume(&c->in, c->in.len - c->view.len);
     if (c->in.len == 0)
         buf_done(&c->in);
@@ -388,8 +389,10 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     conn_hold(c);
-    if (c->in.len && c->phase == PHASE_BODY)
-        conn_run(c); /* resumed: first what was held back */
+    if (c->was_held_back) {
+        c->was_held_back = false;
+        conn_run(c);
+    }
     for (int i = 0; i < READS_A_TURN && may_read && c->is_reading && !c->is_dead; i++)
         may_read = read_once(c);
     if (!c->is_dead && c->ssl && c->is_reading && SSL_pending(c->ssl) > 0)

@@ -108,7 +108,14 @@ void exchange_lost(struct exchange *x)
 {
     x->conn = NULL;
     if (x->was_handled && !x->is_pumping) {
+        bool is_told = x->pub.on_cancel != NULL;
+
         exchange_cancel(x); /* the handler still owes its reply, which frees it */
+        /* One that only waits to stream on is woken, so that it comes to its end. */
+        if (!is_told && x->is_above_mark && x->on_drain) {
+            x->is_above_mark = false;
+            x->on_drain(&x->pub);
+        }
         return;
     }
     drop(x);
@@ -459,7 +466,11 @@ void http_request_resume(struct http_request *r)
 {
     struct exchange *x = exchange_from(r);
 
+    if (!x->is_paused)
+        return;
     x->is_paused = false;
-    if (x->conn && x->conn->phase == PHASE_BODY)
+    if (x->conn && x->conn->phase == PHASE_BODY) {
+        x->conn->since_ms = loop_now_ms(x->pub.loop); /* the pause was not the client's */
         conn_read_again(x->conn);
+    }
 }

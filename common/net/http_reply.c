@@ -328,7 +328,7 @@ bool http_reply_chunk(struct http_request *r, struct slice piece)
 
     ORR_ASSERT(x->has_started);
     if (!x->conn)
-        return false;
+        return true; /* swallowed, so that the handler comes to its end */
     stream_write(x, CODEC_STREAM_MORE, piece);
     conn_send_later(x->conn);
     x->is_above_mark = is_above(x);

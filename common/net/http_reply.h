@@ -24,8 +24,9 @@ void http_reply_err(struct http_request *r, struct err *e);
 
 /* A streamed reply: start, chunks, end. */
 void http_reply_start(struct http_request *r, int status, const char *content_type);
-/* Copies piece. False when more than output_high_bytes wait for the client (or it is gone): stop
- * until on_drain is called. The piece has been taken in either case. */
+/* Copies piece. False when more than output_high_bytes wait for the client: stop until on_drain is
+ * called. The piece has been taken in either case. Once the client is gone pieces vanish and the
+ * answer is true; endless streams need on_cancel. */
 bool http_reply_chunk(struct http_request *r, struct slice piece);
 /* Pushes out what compression holds back. */
 void http_reply_flush(struct http_request *r);

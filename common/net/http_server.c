@@ -176,10 +176,14 @@ static void refuse_connection(struct http_server *s, int fd)
                                "Retry-After: 1\r\nContent-Type: text/plain; charset=utf-8\r\n"
                                "Content-Length: 21\r\n\r\ntoo many connections\n";
 
+    char request[4096];
+
     server_reject(s, REJECT_CONNECTIONS);
     if (!s->opts.tls)
         (void)send(fd, busy, sizeof(busy) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)shutdown(fd, SHUT_WR);
+    /* A close over unread input resets the connection, and the word is lost. */
+    (void)recv(fd, request, sizeof(request), MSG_DONTWAIT);
     (void)close(fd);
 }
 

@@ -114,6 +114,7 @@ struct conn {
     unsigned holds;       /* callers up the stack that still look at it */
     bool is_running, is_dead, is_eof;
     bool is_reading, is_writing; /* which events are armed */
+    bool was_held_back;          /* a pause has ended */
     bool closes;                 /* after out is sent */
     bool lingers;                /* and the peer may still be sending */
     bool read_wants_write, write_wants_read, has_handshaken;

@@ -106,6 +106,15 @@ static struct err *take_piece(struct http_request *r, struct slice piece)
     return NULL;
 }
 
+/* Holds back after each piece; the test lets it go on. */
+static struct err *take_and_pause(struct http_request *r, struct slice piece)
+{
+    body_seen += piece.len;
+    kept = r;
+    http_request_pause(r);
+    return NULL;
+}
+
 static void on_count(struct http_request *r)
 {
     char text[32];
@@ -147,6 +156,7 @@ static const struct http_route routes[] = {
      .handler = on_count,
      .on_body = take_piece,
      .max_body_bytes = 1 << 20},
+    {.methods = HTTP_POST, .pattern = "/paused", .handler = on_count, .on_body = take_and_pause},
 };
 
 /* ---- one loop, and sockets that talk to it ---- */
@@ -530,6 +540,8 @@ TEST(http_server_tells_when_the_client_goes)
     (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
     close(fd);
     settle(0);
+    CHECK_INT(http_server_inflight(srv), 0);
+    CHECK_INT(streamed_left, 0);
     /* a handler that never replies is forgotten with its server */
     kept = NULL;
     fd = dial();
@@ -677,6 +689,68 @@ TEST(http_server_idle_connections_are_cheap)
     for (int i = 0; i < N; i++)
         close(fds[i]);
     settle(0);
+    stop();
+}
+
+TEST(http_server_holds_body_pieces_back)
+{
+    static const char *const requests[] = {
+        "POST /paused HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\n",
+        "POST /paused HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo",
+    };
+    static const char *const rests[] = {"hello", "\r\n0\r\n\r\n"};
+    struct buf b = {0};
+
+    start((struct http_server_opts){0});
+    for (size_t i = 0; i < 2; i++) {
+        int fd = dial();
+
+        kept = NULL;
+        body_seen = 0;
+        send_text(fd, requests[i]);
+        turn();
+        send_text(fd, rests[i]);
+        while (!kept)
+            turn();
+        for (int j = 0; j < 5; j++)
+            turn();
+        CHECK_INT(body_seen, i == 0 ? 5 : 2);
+        http_request_resume(kept);
+        if (i == 1) {
+            for (int j = 0; j < 5; j++)
+                turn();
+            CHECK_INT(body_seen, 5);
+            http_request_resume(kept);
+        }
+        buf_reset(&b);
+        CHECK(receive(fd, &b, "\r\n\r\n5"));
+        close(fd);
+    }
+    settle(0);
+    buf_done(&b);
+    stop();
+}
+
+TEST(http_server_survives_failing_sockets)
+{
+    static const char *const points[] = {"net.read", "net.write"};
+    struct buf b = {0};
+
+    start((struct http_server_opts){0});
+    for (size_t i = 0; i < ORR_COUNT(points); i++) {
+        int fd = dial();
+
+        settle(1);
+        fault_arm_point(points[i], EIO);
+        send_text(fd, "GET /echo HTTP/1.1\r\n" H "\r\n");
+        settle(0);
+        fault_arm_point(points[i], 0);
+        ask("GET /echo HTTP/1.1\r\n" H "\r\n", "200 OK");
+        settle(0);
+        close(fd);
+    }
+    CHECK_INT(http_server_inflight(srv), 0);
+    buf_done(&b);
     stop();
 }
 
