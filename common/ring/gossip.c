@@ -428,6 +428,32 @@ struct err *gossip_receive(struct gossip *g, struct slice bytes, int64_t mono_ns
     return e;
 }
 
+void gossip_save(const struct gossip *g, struct buf *out)
+{
+    struct gossip_msg m = gossip_msg_new(g, 0);
+
+    VEC_FOREACH (n, &g->nodes)
+        add_news(&m, n);
+    gossip_wire_encode(out, &m);
+    gossip_wire_done(&m);
+}
+
+struct err *gossip_load(struct gossip *g, struct slice bytes, int64_t mono_ns, int64_t wall_ms)
+{
+    struct gossip_msg m;
+    struct err *e = gossip_wire_decode(bytes, &m);
+
+    if (e)
+        return err_wrap(e, "saved members");
+    if (slice_eq_cstr(m.cluster, g->cluster))
+        VEC_FOREACH (n, &m.members)
+            merge(g, n->member, n->heartbeat, mono_ns, wall_ms);
+    else
+        e = err_new(ERR_FORBIDDEN, "saved members are of cluster \"%.*s\"", SLICE_ARG(m.cluster));
+    gossip_wire_done(&m);
+    return e;
+}
+
 /* ---- rounds ---- */
 
 struct err *gossip_forget(struct gossip *g, struct slice instance, int64_t mono_ns, int64_t wall_ms)

@@ -111,6 +111,16 @@ bool gossip_find(const struct gossip *g, struct slice instance, struct gossip_en
 ORR_CHECKED struct err *gossip_forget(struct gossip *g, struct slice instance, int64_t mono_ns,
                                       int64_t wall_ms);
 
+/*
+ * The members known, to be kept over a restart and given to the new gossip before its first tick: so
+ * that a process that comes back while it is cut off does not take its part for the whole, and knows
+ * whom to ask without seeds. Bytes are a message.
+ */
+void gossip_save(const struct gossip *g, struct buf *out);
+/* As gossip_receive(), but does not count as having joined. */
+ORR_CHECKED struct err *gossip_load(struct gossip *g, struct slice bytes, int64_t mono_ns,
+                                    int64_t wall_ms);
+
 /* ---- channels ---- */
 
 struct gossip_channel {

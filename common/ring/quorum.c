@@ -158,8 +158,12 @@ void quorum_read_init(struct quorum_read *q, const struct ring_read_set *set)
     for (unsigned i = 0; i < set->n; i++)
         unit_of(q, i)->n++;
     q->n_units = set->by_zone ? set->n_zones : set->n;
-    if (set->n == 0)
+    if (set->n == 0 && set->min_ok <= 1) {
         q->verdict = QUORUM_OK;
+    } else if (q->n_units < set->min_ok) {
+        q->verdict = QUORUM_FAILED;
+        q->code = ERR_UNAVAILABLE;
+    }
 }
 
 void quorum_read_done(struct quorum_read *q)
@@ -180,8 +184,7 @@ enum quorum_verdict quorum_read_ok(struct quorum_read *q, unsigned position)
     u = unit_of(q, position);
     if (++u->ok == u->n)
         q->complete++;
-    /* At least one unit must have answered, however few there are. */
-    if (q->verdict == QUORUM_PENDING && q->complete > 0 &&
+    if (q->verdict == QUORUM_PENDING && q->complete >= q->set->min_ok &&
         q->complete + q->set->max_fail >= q->n_units)
         q->verdict = QUORUM_OK;
     return q->verdict;
@@ -200,7 +203,7 @@ enum quorum_verdict quorum_read_fail(struct quorum_read *q, unsigned position, e
         q->failed++;
     if (q->verdict != QUORUM_PENDING)
         return q->verdict;
-    if (q->failed > q->set->max_fail || q->failed == q->n_units) {
+    if (q->failed > q->set->max_fail || q->n_units - q->failed < q->set->min_ok) {
         q->verdict = QUORUM_FAILED;
         q->code = code;
     }

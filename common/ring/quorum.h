@@ -13,7 +13,8 @@
  * are decided.
  *
  * Reads. Complete when all instances of all units (zones; or instances, see ring_read_set) but
- * max_fail have answered; failed when more than max_fail units have a failed instance.
+ * max_fail have answered, and at least min_ok; failed when more than max_fail units have a failed
+ * instance, or fewer than min_ok are known at all.
  */
 #pragma once
 #include "common/base/err.h"
@@ -71,7 +72,7 @@ struct quorum_read {
     enum err_code code; /* when FAILED: of the first failure */
 };
 
-/* An empty set is OK at once: nobody holds anything. */
+/* An empty set is OK at once (nobody holds anything) unless zones are required. */
 void quorum_read_init(struct quorum_read *q, const struct ring_read_set *set);
 void quorum_read_done(struct quorum_read *q);
 /* position: index into set->instances. */

@@ -95,6 +95,7 @@ struct ring_read_set {
     unsigned n, n_zones; /* zones present among them */
     bool by_zone;        /* the unit of failure is a zone; else an instance */
     unsigned max_fail;   /* units that may fail: RF / 2 */
+    unsigned min_ok; /* units that must answer at least: with needs_zones RF - max_fail, else 1 */
 };
 /*
  * Everybody who may hold data of the ring from from_ms (Unix ms; older data is in blocks) on.

@@ -93,6 +93,8 @@ void ring_read_set(const struct ring *r, int64_t from_ms, struct ring_read_set *
     }
     mem_free(present);
     s.max_fail = r->opts.rf / 2;
+    /* Who knows of fewer zones than that has not heard of the others yet: its answer has gaps. */
+    s.min_ok = r->opts.needs_zones ? r->opts.rf - s.max_fail : 1;
     s.by_zone = r->opts.needs_zones || (r->zones_since_ms <= INT64_MAX - RING_ZONE_SLACK_MS &&
                                         from_ms >= r->zones_since_ms + RING_ZONE_SLACK_MS);
     *ret = s;

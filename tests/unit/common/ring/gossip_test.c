@@ -1,5 +1,3 @@
-
-
 #include <stdlib.h>
 
 #include "common/base/clock.h"

@@ -118,7 +118,7 @@ TEST(quorum_of_a_batch_is_that_of_all_its_groups)
 TEST(quorum_read_by_zone_tolerates_one_zone)
 {
     uint16_t instances[] = {0, 1, 2, 3, 4, 5}, zones[] = {0, 0, 1, 1, 2, 2};
-    struct ring_read_set set = {instances, zones, 6, 3, true, 1};
+    struct ring_read_set set = {instances, zones, 6, 3, true, 1, 1};
     struct quorum_read q;
 
     quorum_read_init(&q, &set);
@@ -140,7 +140,7 @@ TEST(quorum_read_by_zone_tolerates_one_zone)
 TEST(quorum_read_by_instance_tolerates_one_instance)
 {
     uint16_t instances[] = {0, 1, 2}, zones[] = {0, 0, 0};
-    struct ring_read_set set = {instances, zones, 3, 1, false, 1};
+    struct ring_read_set set = {instances, zones, 3, 1, false, 1, 1};
     struct quorum_read q;
 
     quorum_read_init(&q, &set);
@@ -162,5 +162,12 @@ TEST(quorum_read_by_instance_tolerates_one_instance)
     set.n = 0;
     quorum_read_init(&q, &set);
     CHECK_INT(q.verdict, QUORUM_OK);
+    quorum_read_done(&q);
+
+    /* Zones are required, and only one is known: no answer can be complete. */
+    set = (struct ring_read_set){instances, zones, 3, 1, true, 1, 2};
+    quorum_read_init(&q, &set);
+    CHECK_INT(q.verdict, QUORUM_FAILED);
+    CHECK_INT(q.code, ERR_UNAVAILABLE);
     quorum_read_done(&q);
 }

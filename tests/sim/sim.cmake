@@ -1,0 +1,26 @@
+# The simulator: tests/sim/*_sim.c are the scenarios. `ctest -L sim` runs 10,000 seeds of each, and
+# the tests of the test: code broken on purpose must be found out. A scenario that needs more than
+# base and ring adds its library to ORR_SIM_LIBS.
+set(ORR_SIM_SEEDS 10000 CACHE STRING "seeds per scenario")
+set(ORR_SIM_LIBS common_ring)
+file(GLOB ORR_SIM_SOURCES CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/sim/*.c)
+add_executable(orrery-sim ${ORR_SIM_SOURCES})
+target_link_libraries(orrery-sim PRIVATE ${ORR_SIM_LIBS})
+
+file(GLOB sims CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/sim/*_sim.c)
+foreach(src ${sims})
+  get_filename_component(name ${src} NAME_WE)
+  string(REPLACE "_sim" "" name ${name})
+  add_test(NAME sim.${name} COMMAND orrery-sim --scenario ${name} --seeds ${ORR_SIM_SEEDS})
+  set_tests_properties(sim.${name} PROPERTIES LABELS sim TIMEOUT 1800)
+endforeach()
+
+# orr_sim_break(SCENARIO WHAT): --break WHAT must lead to a violation in SCENARIO.
+function(orr_sim_break scenario what)
+  add_test(NAME sim.${scenario}.break-${what}
+           COMMAND orrery-sim --scenario ${scenario} --seeds 1000 --break ${what} --expect-violation)
+  set_tests_properties(sim.${scenario}.break-${what} PROPERTIES LABELS sim TIMEOUT 600)
+endfunction()
+orr_sim_break(quorum quorum)
+orr_sim_break(quorum sync)
+orr_sim_break(gossip left)
