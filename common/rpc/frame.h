@@ -68,4 +68,5 @@ void frame_head_put(const struct frame_head *h, uint8_t out[FRAME_HEAD_BYTES]);
 bool frame_head_get(struct slice frame, struct frame_head *ret);
 /* Splits an opened body. False if its length is wrong or the envelope malformed. The texts and
  * the payload point into a and body. */
-bool frame_body_get(struct arena *a, struct slice body, struct envelope *ret, struct slice *ret_payload);
+bool frame_body_get(struct arena *a, struct slice body, struct envelope *ret,
+                    struct slice *ret_payload);

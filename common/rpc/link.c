@@ -142,8 +142,7 @@ static bool make_keys(struct link *l, struct seal_keyring *k, const uint8_t *ser
 bool link_welcome(struct link *l, struct seal_keyring *k)
 {
     struct envelope e = {.kind = ENVELOPE_WELCOME};
-    struct frame_head h = {
-        .type = FRAME_WELCOME, .is_sealed = l->is_sealed, .key_id = l->key_id};
+    struct frame_head h = {.type = FRAME_WELCOME, .is_sealed = l->is_sealed, .key_id = l->key_id};
     uint8_t random[SEAL_RANDOM_BYTES];
     uint8_t *frame;
     size_t len;
@@ -153,7 +152,7 @@ bool link_welcome(struct link *l, struct seal_keyring *k)
     l->session |= 1; /* 0 means none */
     h.session = l->session;
     if (!make_keys(l, k, random))
-        return false; /* the key was removed a moment ago */
+        return false;                                        /* the key was removed a moment ago */
     frame = build(&h, random, l->tx, &e, SLICE_EMPTY, &len); /* sequence number 0 */
     (void)transmit(l, frame, len);
     return true;

@@ -28,8 +28,8 @@ struct link_route {
 };
 static inline uint32_t link_route_pipe(const struct link_route *r)
 {
-    return (uint32_t)r->bytes[0] << 24 | (uint32_t)r->bytes[1] << 16 |
-           (uint32_t)r->bytes[2] << 8 | r->bytes[3];
+    return (uint32_t)r->bytes[0] << 24 | (uint32_t)r->bytes[1] << 16 | (uint32_t)r->bytes[2] << 8 |
+           r->bytes[3];
 }
 
 struct link {
@@ -52,33 +52,38 @@ void link_reset(struct link *l);
 /* Client. Draws a random and sends HELLO. k may be NULL. */
 enum link_sent link_hello(struct link *l, struct seal_keyring *k, const struct envelope *hello);
 /* Client: takes WELCOME. False if it is not from a holder of our key (k NULL: not plain). */
-bool link_welcomed(struct link *l, struct seal_keyring *k, const struct frame_head *h, uint8_t *frame,
-                   size_t len);
+bool link_welcomed(struct link *l, struct seal_keyring *k, const struct frame_head *h,
+                   uint8_t *frame, size_t len);
 
 /* Server: opens a HELLO; the error reason in *ret_reason if false. */
-bool link_greeted(struct link *l, struct seal_keyring *k, const struct frame_head *h, struct arena *a, uint8_t *frame,
-                  size_t len, struct envelope *ret, unsigned *ret_reason);
+bool link_greeted(struct link *l, struct seal_keyring *k, const struct frame_head *h,
+                  struct arena *a, uint8_t *frame, size_t len, struct envelope *ret,
+                  unsigned *ret_reason);
 /* Server: draws session and random, sends WELCOME. False if the key has just been removed. */
 bool link_welcome(struct link *l, struct seal_keyring *k);
 
 /* Sends one DATA frame. Not while a frame is held. Returns in *ret_bytes what it weighs (may be
  * NULL). */
-enum link_sent link_send(struct link *l, const struct envelope *e, struct slice payload, size_t *ret_bytes);
+enum link_sent link_send(struct link *l, const struct envelope *e, struct slice payload,
+                         size_t *ret_bytes);
 /* Tries to send what is held. */
 enum link_sent link_flush(struct link *l);
 /* Checks and opens a DATA frame in place. False: out of order, not ours, or malformed. */
-bool link_open(struct link *l, const struct frame_head *h, struct arena *a, uint8_t *frame, size_t len,
-               struct envelope *ret, struct slice *ret_payload);
+bool link_open(struct link *l, const struct frame_head *h, struct arena *a, uint8_t *frame,
+               size_t len, struct envelope *ret, struct slice *ret_payload);
 /* REJECT or RESET to a route. */
-void link_refuse(int sock, const struct link_route *route, enum frame_type type, unsigned reason, uint64_t session);
+void link_refuse(int sock, const struct link_route *route, enum frame_type type, unsigned reason,
+                 uint64_t session);
 
 /* ---- nanomsg ---- */
 /* Checks the form, gives nanomsg's ("tcp://1.2.3.4:5", "inproc://x"). *ret_host (may be NULL) is
  * set to a name that has to be resolved first, else to "". */
-ORR_CHECKED struct err *link_address(const char *address, bool is_bind, char ret[LINK_ADDRESS_MAX_BYTES],
+ORR_CHECKED struct err *link_address(const char *address, bool is_bind,
+                                     char ret[LINK_ADDRESS_MAX_BYTES],
                                      char ret_host[LINK_ADDRESS_MAX_BYTES]);
 /* ret_address: what clients use. */
-ORR_CHECKED struct err *link_bind(const char *address, int *ret_sock, char ret_address[LINK_ADDRESS_MAX_BYTES]);
+ORR_CHECKED struct err *link_bind(const char *address, int *ret_sock,
+                                  char ret_address[LINK_ADDRESS_MAX_BYTES]);
 ORR_CHECKED struct err *link_connect(const char *nn_address, int *ret_sock);
 void link_close(int sock);
 int link_recv_fd(int sock);

@@ -1,6 +1,8 @@
 /* nanomsg, and nothing of ours but its surprises (link.h). */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <nanomsg/nn.h>
+#include <nanomsg/reqrep.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -14,9 +16,6 @@
 #include "common/base/mem.h"
 #include "common/base/rng.h"
 #include "common/rpc/link_internal.h"
-
-#include <nanomsg/nn.h>
-#include <nanomsg/reqrep.h>
 
 #define SEND_BUFFER_BYTES (1 << 20)   /* asked for; the kernel caps it at net.core.wmem_max */
 #define INPROC_BUFFER_BYTES (8 << 20) /* a queue of pointers, really */
@@ -217,7 +216,8 @@ static struct err *probe(const char *nn_address, char ret[LINK_ADDRESS_MAX_BYTES
     if (fd < 0)
         return err_errno(ERR_NET, "bind %s", nn_address);
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (bind(fd, (struct sockaddr *)&ss, ss_len) || getsockname(fd, (struct sockaddr *)&ss, &ss_len))
+    if (bind(fd, (struct sockaddr *)&ss, ss_len) ||
+        getsockname(fd, (struct sockaddr *)&ss, &ss_len))
         e = err_errno(ERR_NET, "bind %s", nn_address);
     close(fd);
     port = ntohs(ss.ss_family == AF_INET ? ((struct sockaddr_in *)&ss)->sin_port

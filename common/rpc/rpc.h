@@ -56,13 +56,13 @@ struct rpc_call;
 typedef void rpc_handler_fn(void *arg, struct rpc_call *call);
 
 struct rpc_server_opts {
-    struct loop *loop;             /* where frames arrive and handlers run */
-    const char *address;           /* copied */
-    struct seal_keyring *keyring;  /* referenced; NULL: plain, which is logged once */
-    size_t max_message_bytes;      /* 0: RPC_MAX_MESSAGE_BYTES */
-    size_t max_inflight_calls;     /* 0: 4096; more are answered ERR_UNAVAILABLE */
-    size_t max_inflight_bytes;     /* 0: 512 MiB of requests being received or handled */
-    size_t max_connections;        /* 0: 4096 */
+    struct loop *loop;            /* where frames arrive and handlers run */
+    const char *address;          /* copied */
+    struct seal_keyring *keyring; /* referenced; NULL: plain, which is logged once */
+    size_t max_message_bytes;     /* 0: RPC_MAX_MESSAGE_BYTES */
+    size_t max_inflight_calls;    /* 0: 4096; more are answered ERR_UNAVAILABLE */
+    size_t max_inflight_bytes;    /* 0: 512 MiB of requests being received or handled */
+    size_t max_connections;       /* 0: 4096 */
 };
 
 /* Binds; nothing is received before rpc_server_start(). ERR_NET if the address is taken. */
@@ -87,8 +87,8 @@ void rpc_server_free(struct rpc_server *s);
 struct slice rpc_call_method(const struct rpc_call *c);
 struct slice rpc_call_tenant(const struct rpc_call *c); /* "" for calls without one */
 struct slice rpc_call_payload(const struct rpc_call *c);
-struct slice rpc_call_trace(const struct rpc_call *c);  /* W3C traceparent, or "" */
-int64_t rpc_call_left_ms(const struct rpc_call *c);     /* until its deadline; <= 0 when passed */
+struct slice rpc_call_trace(const struct rpc_call *c); /* W3C traceparent, or "" */
+int64_t rpc_call_left_ms(const struct rpc_call *c);    /* until its deadline; <= 0 when passed */
 /* True when nobody waits for the answer any more: canceled, deadline passed, connection gone. */
 bool rpc_call_is_canceled(const struct rpc_call *c);
 /* Calls fn(arg) once on the server's loop when that becomes true (also if it already is); not
@@ -124,13 +124,13 @@ struct rpc_peer;
 struct rpc_request;
 
 struct rpc_pool_opts {
-    struct loop *loop;               /* where the sockets are served */
-    struct seal_keyring *keyring;    /* referenced; NULL: plain */
-    const char *name;                /* of this instance, told to servers for their logs */
-    size_t max_message_bytes;        /* 0: RPC_MAX_MESSAGE_BYTES */
-    size_t max_inflight_per_peer;    /* 0: 1024 calls; more fail at once with ERR_UNAVAILABLE */
+    struct loop *loop;                /* where the sockets are served */
+    struct seal_keyring *keyring;     /* referenced; NULL: plain */
+    const char *name;                 /* of this instance, told to servers for their logs */
+    size_t max_message_bytes;         /* 0: RPC_MAX_MESSAGE_BYTES */
+    size_t max_inflight_per_peer;     /* 0: 1024 calls; more fail at once with ERR_UNAVAILABLE */
     size_t max_queued_bytes_per_peer; /* 0: 128 MiB not yet taken by the socket; likewise */
-    int64_t connect_grace_ms;        /* 0: 1000; a peer not reached for this long is down, and
+    int64_t connect_grace_ms;         /* 0: 1000; a peer not reached for this long is down, and
                                         calls to it fail at once until it is back */
 };
 ORR_CHECKED struct err *rpc_pool_new(const struct rpc_pool_opts *opts, struct rpc_pool **ret);
@@ -158,11 +158,11 @@ typedef void rpc_reply_fn(void *arg, struct slice payload, bool is_last, const s
 
 struct rpc_call_opts {
     const char *method;
-    struct slice tenant;    /* may be empty */
-    struct slice trace;     /* W3C traceparent; may be empty */
-    int64_t timeout_ms;     /* 0: RPC_DEFAULT_TIMEOUT_MS. Travels along, and is enforced here */
-    uint32_t credits;       /* 0: RPC_DEFAULT_CREDITS */
-    bool manual_credit;     /* streamed messages are credited by rpc_request_credit(), not when
+    struct slice tenant; /* may be empty */
+    struct slice trace;  /* W3C traceparent; may be empty */
+    int64_t timeout_ms;  /* 0: RPC_DEFAULT_TIMEOUT_MS. Travels along, and is enforced here */
+    uint32_t credits;    /* 0: RPC_DEFAULT_CREDITS */
+    bool manual_credit;  /* streamed messages are credited by rpc_request_credit(), not when
                                the callback returns */
 };
 /*

@@ -28,10 +28,10 @@ struct rpc_pool {
     size_t max_message_bytes, max_inflight, max_queued_bytes;
     int64_t grace_ms;
     struct lock lock;
-    struct map peers;           /* under lock */
-    bool is_closed;             /* under lock */
-    struct loop_timer *tick;    /* the loop's thread, as all below */
-    struct job_pool *resolver;  /* made when the first name has to be resolved */
+    struct map peers;          /* under lock */
+    bool is_closed;            /* under lock */
+    struct loop_timer *tick;   /* the loop's thread, as all below */
+    struct job_pool *resolver; /* made when the first name has to be resolved */
     struct arena *scratch;
 };
 
@@ -112,8 +112,9 @@ bool peer_pump(struct rpc_peer *p);
 void peer_dequeue(struct rpc_peer *p, uint64_t id);
 void peer_clear(struct rpc_peer *p);
 struct rpc_request *peer_find(struct rpc_peer *p, uint64_t id);
-void peer_list(struct rpc_peer *p, struct rpc_request *r);   /* takes a reference */
-bool peer_unlist(struct rpc_peer *p, struct rpc_request *r); /* true: the reference is the caller's */
+void peer_list(struct rpc_peer *p, struct rpc_request *r); /* takes a reference */
+bool peer_unlist(struct rpc_peer *p,
+                 struct rpc_request *r); /* true: the reference is the caller's */
 
 /* ---- rpc_pool.c ---- */
 struct rpc_peer *peer_ref(struct rpc_peer *p);

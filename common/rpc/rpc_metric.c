@@ -30,8 +30,9 @@ static const struct metric_field fields[] = {
                    "Connections ended because a frame was lost, out of order or wrong."),
     METRIC_COUNTER(struct rpc_metric, connects, "orrery_rpc_client_connects_total",
                    "Connections made to peers; what exceeds the number of peers are reconnects."),
-    METRIC_COUNTER(struct rpc_metric, refused, "orrery_rpc_refused_calls_total",
-                   "Calls refused by a bound: in flight, queued bytes, or a peer known to be down."),
+    METRIC_COUNTER(
+        struct rpc_metric, refused, "orrery_rpc_refused_calls_total",
+        "Calls refused by a bound: in flight, queued bytes, or a peer known to be down."),
     METRIC_COUNTER(struct rpc_metric, stalls, "orrery_rpc_reply_stalls_total",
                    "Replies that had to wait for the client to take earlier ones."),
 };

@@ -1,5 +1,3 @@
-#include "common/rpc/rpc.h"
-
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -8,15 +6,16 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/rpc/rpc.h"
 #include "common/rpc/rpc_client_internal.h"
 #include "common/rpc/rpc_metric.h"
 
 #define TICK_MS 50
 #define PING_MS 1000
-#define SILENCE_MS 8000    /* the server answers pings */
-#define GREET_MS 1000      /* between two HELLOs without an answer */
-#define REFUSED_MS 2000    /* after REJECT: keys change only when a person changes them */
-#define RESOLVE_MS 10000   /* a name is looked up again when its address is dead for so long */
+#define SILENCE_MS 8000  /* the server answers pings */
+#define GREET_MS 1000    /* between two HELLOs without an answer */
+#define REFUSED_MS 2000  /* after REJECT: keys change only when a person changes them */
+#define RESOLVE_MS 10000 /* a name is looked up again when its address is dead for so long */
 #define ROUND_FRAMES 64
 #define ACK_BYTES (32u << 10) /* well below link_window_bytes(): the server need not wait */
 #define MAX_INFLIGHT 1024
@@ -645,6 +644,7 @@ static struct rpc_peer *peer_new(struct rpc_pool *pool, const char *address)
     p->pool = pool;
     p->address = mem_strdup(address);
     p->address_error = link_address(address, false, p->nn_address, p->host);
+    p->link.route.bytes[4] = 0x80; /* a request id has its top bit set, or REP takes it for a hop */
     p->link.sock = -1;
     p->out_tail = &p->out_head;
     lock_init(&p->lock, LOCK_RPC);

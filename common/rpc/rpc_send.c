@@ -43,8 +43,8 @@ static bool pump_controls(struct rpc_peer *p)
 
     if (p->needs_ack) {
         p->needs_ack = false;
-        is_free = send_one(
-            p, &(struct envelope){.kind = ENVELOPE_ACK, .ack = p->link.rx_seq}, SLICE_EMPTY);
+        is_free = send_one(p, &(struct envelope){.kind = ENVELOPE_ACK, .ack = p->link.rx_seq},
+                           SLICE_EMPTY);
     }
     while (is_free && n < p->controls.len)
         is_free = send_one(p, &p->controls.ptr[n++], SLICE_EMPTY);

@@ -1,16 +1,15 @@
-#include "common/rpc/rpc.h"
-
 #include "common/base/arena.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/rpc/rpc.h"
 #include "common/rpc/rpc_metric.h"
 #include "common/rpc/rpc_server_internal.h"
 
 #define TICK_MS 100
-#define UNPROVEN_MS 5000  /* between HELLO and the first frame that proves the key */
-#define SILENCE_MS 8000   /* clients ping every second */
-#define SUSPECT_MS 2500   /* the same, after a TCP connection was lost: we are not told which */
-#define ROUND_FRAMES 64   /* then others on the loop have their turn */
+#define UNPROVEN_MS 5000 /* between HELLO and the first frame that proves the key */
+#define SILENCE_MS 8000  /* clients ping every second */
+#define SUSPECT_MS 2500  /* the same, after a TCP connection was lost: we are not told which */
+#define ROUND_FRAMES 64  /* then others on the loop have their turn */
 #define MAX_INFLIGHT_CALLS 4096
 #define MAX_INFLIGHT_BYTES ((size_t)512 << 20)
 #define MAX_CONNECTIONS 4096

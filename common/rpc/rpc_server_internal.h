@@ -62,8 +62,8 @@ struct conn {
     struct link_route route;
     struct lock lock; /* guards what follows, and the state of its calls */
     struct link link;
-    bool is_dead;    /* nothing is sent any more */
-    bool is_doomed;  /* to be killed at the next tick */
+    bool is_dead;   /* nothing is sent any more */
+    bool is_doomed; /* to be killed at the next tick */
     struct rpc_call *calls[CONN_BUCKETS];
     struct out *out_head, **out_tail;
     size_t out_bytes;
@@ -88,8 +88,8 @@ struct rpc_call {
     struct handler *handler;
     char *texts; /* method, tenant, trace */
     struct slice method, tenant, trace, payload;
-    uint8_t *body;  /* of several frames: being filled, */
-    void *message;  /* or the one frame that holds it */
+    uint8_t *body; /* of several frames: being filled, */
+    void *message; /* or the one frame that holds it */
     size_t total_bytes, filled_bytes;
     loop_fn *on_cancel, *on_writable;
     void *cancel_arg, *writable_arg;

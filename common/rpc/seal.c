@@ -1,8 +1,5 @@
 #include "common/rpc/seal.h"
 
-#include <stdatomic.h>
-#include <stdlib.h>
-
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -10,6 +7,8 @@
 #include <openssl/params.h>
 #include <openssl/rand.h>
 #include <openssl/sha.h>
+#include <stdatomic.h>
+#include <stdlib.h>
 
 #include "common/base/lock.h"
 #include "common/base/mem.h"
@@ -90,8 +89,8 @@ static struct err *parse_keys(const char *const *texts, size_t n, struct cluster
                        SEAL_MAX_KEYS);
     for (size_t i = 0; i < n; i++) {
         struct slice text = slice_trim(slice_cstr(texts[i]));
-        bool is_good = text.len == 64 ? decode_hex(text, ret[i].bytes)
-                                      : decode_base64(text, ret[i].bytes);
+        bool is_good =
+            text.len == 64 ? decode_hex(text, ret[i].bytes) : decode_base64(text, ret[i].bytes);
 
         if (!is_good)
             return err_new(ERR_INVALID,
@@ -198,8 +197,8 @@ static void derive(const uint8_t cluster_key[SEAL_KEY_BYTES], enum seal_label la
     memcpy(salt, client_random, SEAL_RANDOM_BYTES);
     memcpy(salt + SEAL_RANDOM_BYTES, server_random, SEAL_RANDOM_BYTES);
     params[0] = OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0);
-    params[1] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)cluster_key,
-                                                  SEAL_KEY_BYTES);
+    params[1] =
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)cluster_key, SEAL_KEY_BYTES);
     params[2] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, salt, sizeof(salt));
     params[3] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, info, strlen(info));
     params[4] = OSSL_PARAM_construct_end();

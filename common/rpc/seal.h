@@ -41,7 +41,8 @@ struct seal_keyring;
 
 /* keys: 1..SEAL_MAX_KEYS texts as above. ERR_INVALID says which key is wrong and why, without
  * printing it. One reference. */
-ORR_CHECKED struct err *seal_keyring_new(const char *const *keys, size_t n, struct seal_keyring **ret);
+ORR_CHECKED struct err *seal_keyring_new(const char *const *keys, size_t n,
+                                         struct seal_keyring **ret);
 /* Replaces the keys while it is in use. Connections made under a key that is gone are dropped at
  * the next check of their owner. */
 ORR_CHECKED struct err *seal_keyring_set(struct seal_keyring *k, const char *const *keys, size_t n);
@@ -71,7 +72,8 @@ void seal_parts(struct seal_ctx *c, uint64_t seq, struct slice aad, const struct
  * be sealed.ptr itself. False if it is too short or the tag is wrong: then what was written is
  * garbage and must not be used.
  */
-bool seal_open(struct seal_ctx *c, uint64_t seq, struct slice aad, struct slice sealed, uint8_t *out);
+bool seal_open(struct seal_ctx *c, uint64_t seq, struct slice aad, struct slice sealed,
+               uint8_t *out);
 
 /* From the system's generator; aborts when there is none. */
 void seal_random(uint8_t *out, size_t n);
