@@ -199,6 +199,29 @@ TEST(http_client_failures)
     stop();
 }
 
+TEST(http_client_bounds_connections_per_host)
+{
+    struct outcome o[40] = {0};
+    size_t done = 0;
+
+    start(NULL, &(struct http_client_opts){.max_per_host = 3});
+    for (size_t i = 0; i < ORR_COUNT(o); i++)
+        CHECK_OK(http_client_request(
+            client,
+            &(struct http_client_req){.url = url_of("http", "/echo"), .body = SLICE("many")},
+            on_done, &o[i], NULL));
+    for (int turns = 0; turns < 5000 && done < ORR_COUNT(o); turns++) {
+        loop_run_once(loop, 10);
+        CHECK(http_server_connections(srv) <= 3);
+        done = 0;
+        for (size_t i = 0; i < ORR_COUNT(o); i++)
+            done += o[i].is_done;
+    }
+    for (size_t i = 0; i < ORR_COUNT(o); i++)
+        check_reply(o[i], 200, "many");
+    stop();
+}
+
 TEST(http_client_blocking_one)
 {
     struct http_client_reply r;
