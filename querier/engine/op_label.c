@@ -1,0 +1,327 @@
+/* label_replace, label_join, the sorts, and the label work that operators share. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "querier/engine/ops.h"
+
+bool ops_names_have(struct promql_names names, struct slice name)
+{
+    for (size_t i = 0; i < names.n; i++)
+        if (slice_eq(names.ptr[i], name))
+            return true;
+    return false;
+}
+
+struct labels ops_group_labels(struct arena *a, struct labels ls, bool is_without,
+                               struct promql_names names)
+{
+    struct label *out;
+    size_t n = 0;
+
+    if (!is_without && names.n == 0)
+        return (struct labels){0};
+    out = arena_array(a, struct label, ls.n);
+    for (size_t i = 0; i < ls.n; i++)
+        if (ops_names_have(names, ls.ptr[i].name) != is_without)
+            out[n++] = ls.ptr[i];
+    ls = (struct labels){out, n};
+    return is_without ? row_nameless(a, ls) : ls;
+}
+
+struct slice ops_text(const struct promql_expr *e)
+{
+    e = promql_unwrap(e);
+    ORR_ASSERT(e->kind == PROMQL_TEXT);
+    return e->u.text;
+}
+
+struct slice ops_name_of(struct labels ls)
+{
+    return labels_get(ls, SLICE(LABEL_NAME));
+}
+
+struct label_node {
+    struct node node;
+    struct node *child;
+    struct slice dst, src, replacement, separator;
+    const struct slice *sources;
+    size_t n_sources;
+    struct re *re;
+};
+
+static void label_done(struct node *n)
+{
+    re_free(((struct label_node *)n)->re);
+}
+
+static void append_group(struct buf *out, const struct re *re, struct slice text, const int *spans,
+                         int group)
+{
+    if (group >= 0 && (size_t)group <= re_groups(re) && spans[2 * group] >= 0)
+        buf_slice_append(out, slice_sub(text, (size_t)spans[2 * group],
+                                        (size_t)(spans[2 * group + 1] - spans[2 * group])));
+}
+
+static bool is_word(uint8_t c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+           c >= 0x80;
+}
+
+/* The group a reference names: by number, or by name; -1 for none. */
+static int group_number(const struct re *re, struct slice name)
+{
+    uint64_t n;
+
+    if (slice_to_u64(name, &n))
+        return n > 1000 ? -1 : (int)n;
+    return re_group_index(re, name);
+}
+
+/* $1, ${1}, $name, ${name}, $$, as Go's Regexp.Expand. */
+static void expand(struct buf *out, const struct re *re, struct slice text, const int *spans,
+                   struct slice tpl)
+{
+    size_t i = 0;
+
+    while (i < tpl.len) {
+        size_t from = i + 1, to;
+        bool is_braced;
+
+        if (tpl.ptr[i] != '$') {
+            buf_byte(out, tpl.ptr[i++]);
+            continue;
+        }
+        if (from < tpl.len && tpl.ptr[from] == '$') {
+            buf_byte(out, '$');
+            i += 2;
+            continue;
+        }
+        is_braced = from < tpl.len && tpl.ptr[from] == '{';
+        from += is_braced;
+        for (to = from; to < tpl.len && is_word(tpl.ptr[to]); to++)
+            ;
+        if (to == from || (is_braced && (to == tpl.len || tpl.ptr[to] != '}'))) {
+            buf_byte(out, '$'); /* no reference after all */
+            i++;
+            continue;
+        }
+        append_group(out, re, text, spans, group_number(re, slice_sub(tpl, from, to - from)));
+        i = to + is_braced;
+    }
+}
+
+static bool replace_next(struct node *n, struct row *ret)
+{
+    struct label_node *l = (struct label_node *)n;
+    struct labels_builder b;
+    struct buf out = {0};
+    struct slice text;
+    size_t n_spans = 2 * (re_groups(l->re) + 1);
+    int *spans;
+
+    if (!node_next(l->child, ret))
+        return false;
+    spans = arena_array(node_tmp(n), int, n_spans);
+    text = labels_get(ret->labels, l->src);
+    if (!re_find(l->re, text, 0, spans, n_spans))
+        return true;
+    expand(&out, l->re, text, spans, l->replacement);
+    labels_builder_init(&b, node_tmp(n), ret->labels);
+    labels_builder_set(&b, l->dst, arena_dup(node_tmp(n), buf_slice(&out)));
+    buf_done(&out);
+    ret->labels = labels_builder_labels(&b);
+    if (slice_eq(l->dst, SLICE(LABEL_NAME)))
+        ret->drop_name = false;
+    return true;
+}
+
+struct node *op_label_replace(struct exec *x, struct grid grid, const struct promql_expr *e)
+{
+    static const struct node_ops ops = {replace_next, label_done};
+    struct promql_expr *const *args = e->u.call.args;
+    struct label_node *l = node_new_of(x, struct label_node, &ops, grid);
+    struct slice regex = ops_text(args[4]);
+    struct err *err;
+
+    l->dst = ops_text(args[1]);
+    l->replacement = ops_text(args[2]);
+    l->src = ops_text(args[3]);
+    if ((err = re_compile(regex, RE_ANCHORED, &l->re))) {
+        err_free(err);
+        (void)exec_fail(x, err_new(ERR_EXEC, "invalid regular expression in label_replace(): %.*s",
+                                   SLICE_ARG(regex)));
+        return NULL;
+    }
+    if (l->dst.len == 0 || !slice_is_utf8(l->dst)) {
+        (void)exec_fail(x,
+                        err_new(ERR_EXEC, "invalid destination label name in label_replace(): %.*s",
+                                SLICE_ARG(l->dst)));
+        return NULL;
+    }
+    if (!(l->child = build_node(x, args[0], grid)))
+        return NULL;
+    return node_merge(x, &l->node, false);
+}
+
+static bool join_next(struct node *n, struct row *ret)
+{
+    struct label_node *l = (struct label_node *)n;
+    struct labels_builder b;
+    struct buf out = {0};
+
+    if (!node_next(l->child, ret))
+        return false;
+    for (size_t i = 0; i < l->n_sources; i++) {
+        if (i)
+            buf_slice_append(&out, l->separator);
+        buf_slice_append(&out, labels_get(ret->labels, l->sources[i]));
+    }
+    labels_builder_init(&b, node_tmp(n), ret->labels);
+    labels_builder_set(&b, l->dst, arena_dup(node_tmp(n), buf_slice(&out)));
+    buf_done(&out);
+    ret->labels = labels_builder_labels(&b);
+    if (slice_eq(l->dst, SLICE(LABEL_NAME)))
+        ret->drop_name = false;
+    return true;
+}
+
+struct node *op_label_join(struct exec *x, struct grid grid, const struct promql_expr *e)
+{
+    static const struct node_ops ops = {join_next, label_done};
+    struct promql_expr *const *args = e->u.call.args;
+    struct label_node *l = node_new_of(x, struct label_node, &ops, grid);
+    struct slice *sources = arena_array(x->arena, struct slice, e->u.call.n_args);
+
+    l->dst = ops_text(args[1]);
+    l->separator = ops_text(args[2]);
+    for (size_t i = 3; i < e->u.call.n_args; i++) {
+        sources[l->n_sources] = ops_text(args[i]);
+        if (sources[l->n_sources].len == 0 || !slice_is_utf8(sources[l->n_sources])) {
+            (void)exec_fail(x, err_new(ERR_EXEC, "invalid source label name in label_join(): %.*s",
+                                       SLICE_ARG(sources[l->n_sources])));
+            return NULL;
+        }
+        l->n_sources++;
+    }
+    l->sources = sources;
+    if (l->dst.len == 0 || !slice_is_utf8(l->dst)) {
+        (void)exec_fail(x, err_new(ERR_EXEC, "invalid destination label name in label_join(): %.*s",
+                                   SLICE_ARG(l->dst)));
+        return NULL;
+    }
+    if (!(l->child = build_node(x, args[0], grid)))
+        return NULL;
+    return node_merge(x, &l->node, false);
+}
+
+/* Sorting means something for instant queries only: other results are ordered by labels. */
+struct sort_node {
+    struct node node;
+    enum promql_fn fn;
+    struct node *child;
+    const struct slice *names;
+    size_t n_names;
+    struct rowset rows;
+    size_t at;
+    bool is_loaded;
+};
+
+static int compare_values(const struct row *a, const struct row *b, double sign)
+{
+    double x = a->v[0], y = b->v[0];
+
+    if (isnan(x) || isnan(y))
+        return isnan(x) - isnan(y); /* last in either direction */
+    return sign * x < sign * y ? -1 : sign * x > sign * y;
+}
+
+static size_t number_end(struct slice s, size_t i)
+{
+    while (i < s.len && s.ptr[i] >= '0' && s.ptr[i] <= '9')
+        i++;
+    return i;
+}
+
+/* Runs of digits by their value, everything else by its bytes. */
+static int compare_natural(struct slice a, struct slice b)
+{
+    size_t i = 0, j = 0;
+
+    while (i < a.len && j < b.len) {
+        size_t ie = number_end(a, i), je = number_end(b, j);
+
+        if (ie > i && je > j) {
+            while (i + 1 < ie && a.ptr[i] == '0')
+                i++;
+            while (j + 1 < je && b.ptr[j] == '0')
+                j++;
+            if (ie - i != je - j)
+                return ie - i < je - j ? -1 : 1;
+            for (; i < ie; i++, j++)
+                if (a.ptr[i] != b.ptr[j])
+                    return a.ptr[i] < b.ptr[j] ? -1 : 1;
+        } else if (a.ptr[i] != b.ptr[j]) {
+            return a.ptr[i] < b.ptr[j] ? -1 : 1;
+        } else {
+            i++;
+            j++;
+        }
+    }
+    if (i == a.len && j == b.len)
+        return slice_cmp(a, b); /* leading zeros decide between equal numbers */
+    return i == a.len ? -1 : 1;
+}
+
+static int compare_rows(const void *a, const void *b, void *arg)
+{
+    const struct sort_node *s = arg;
+    const struct row *x = a, *y = b;
+    bool is_desc = s->fn == PROMQL_FN_SORT_DESC || s->fn == PROMQL_FN_SORT_BY_LABEL_DESC;
+    int c = 0;
+
+    if (s->fn == PROMQL_FN_SORT || s->fn == PROMQL_FN_SORT_DESC)
+        return compare_values(x, y, is_desc ? -1 : 1);
+    for (size_t i = 0; i < s->n_names && c == 0; i++)
+        c = compare_natural(labels_get(x->labels, s->names[i]), labels_get(y->labels, s->names[i]));
+    if (c == 0)
+        c = labels_cmp(x->labels, y->labels);
+    return is_desc ? -c : c;
+}
+
+static bool sort_next(struct node *n, struct row *ret)
+{
+    struct sort_node *s = (struct sort_node *)n;
+    bool by_value = s->fn == PROMQL_FN_SORT || s->fn == PROMQL_FN_SORT_DESC;
+
+    if (n->grid.n != 1)
+        return node_next(s->child, ret);
+    if (!s->is_loaded) {
+        s->is_loaded = true;
+        if (!rowset_fill(n->x, &s->rows, s->child))
+            return false;
+        qsort_r(s->rows.ptr, s->rows.n, sizeof(struct row), compare_rows, s);
+    }
+    while (s->at < s->rows.n) {
+        *ret = s->rows.ptr[s->at++];
+        if (!by_value || row_has_float(ret, 0)) /* histograms have no order */
+            return true;
+    }
+    return false;
+}
+
+struct node *op_sort(struct exec *x, struct grid grid, const struct promql_expr *e)
+{
+    static const struct node_ops ops = {sort_next, NULL};
+    const struct promql_call *c = &e->u.call;
+    struct sort_node *s = node_new_of(x, struct sort_node, &ops, grid);
+    struct slice *names = arena_array(x->arena, struct slice, c->n_args);
+
+    s->fn = c->func->id;
+    for (size_t i = 1; i < c->n_args; i++)
+        names[s->n_names++] = ops_text(c->args[i]);
+    s->names = names;
+    if (!(s->child = build_node(x, c->args[0], grid)))
+        return NULL;
+    return &s->node;
+}

@@ -1,0 +1,159 @@
+/* Instant selectors: at each step the newest sample within the lookback that is no stale marker. */
+#include "querier/engine/ops.h"
+
+struct select_node {
+    struct node node;
+    const struct promql_selector *sel;
+    struct timeref ref;
+    enum select_mode mode;
+    struct select_hint hint;
+    struct series_set *set;
+    bool is_open;
+    double *v; /* reused for every row */
+};
+
+static void select_close(struct select_node *s)
+{
+    struct exec *x = s->node.x;
+
+    if (!s->set)
+        return;
+    for (size_t i = 0; i < s->set->n_warnings; i++)
+        annot_add_text(&x->annots, ANNOT_WARNING, s->set->warnings[i]);
+    (void)exec_fail(x, series_set_close(s->set));
+    s->set = NULL;
+}
+
+static void select_done(struct node *n)
+{
+    select_close((struct select_node *)n);
+}
+
+static bool select_open(struct select_node *s)
+{
+    struct exec *x = s->node.x;
+    const struct grid *g = &s->node.grid;
+    struct storage_request req = {.matchers = s->sel->matchers,
+                                  .step_ms = g->n > 1 ? g->step_ms : 0,
+                                  .func = s->hint.func,
+                                  .is_by = s->hint.is_by,
+                                  .grouping = s->hint.grouping,
+                                  .n_grouping = s->hint.n_grouping,
+                                  .deadline_mono_ms = x->q->deadline_mono_ms,
+                                  .cancel = x->q->cancel};
+    struct err *e;
+
+    s->is_open = true;
+    if (g->n == 0)
+        return false;
+    req.start_ms = timeref_at(&s->ref, g, 0) - x->lookback_ms + 1;
+    req.end_ms = timeref_at(&s->ref, g, g->n - 1);
+    if (s->sel->is_smoothed)
+        req.end_ms += x->lookback_ms;
+    if ((e = storage_select(x->st, x->arena, &req, &s->set))) {
+        s->set = NULL;
+        return exec_fail(x, e);
+    }
+    s->v = arena_array(x->arena, double, g->n);
+    return true;
+}
+
+/* Between the samples around t, if there are both: what a straight line says. */
+static double smooth(const struct select_node *s, const struct storage_series *in, size_t at,
+                     int64_t t)
+{
+    int64_t t0 = in->t_ms[at], t1;
+
+    if (t0 == t || at + 1 >= in->n)
+        return in->v[at];
+    t1 = in->t_ms[at + 1];
+    if (t1 > t + s->node.x->lookback_ms || sample_is_stale(in->v[at + 1]))
+        return in->v[at];
+    return in->v[at] + (in->v[at + 1] - in->v[at]) * (double)(t - t0) / (double)(t1 - t0);
+}
+
+static double value_of(const struct select_node *s, const struct storage_series *in, size_t at,
+                       int64_t t)
+{
+    switch (s->mode) {
+    case SELECT_TIMESTAMP:
+        return (double)in->t_ms[at] / 1000;
+    case SELECT_START_TIMESTAMP:
+        return in->st_ms && in->st_ms[at] ? (double)in->st_ms[at] / 1000 : ROW_ABSENT;
+    case SELECT_VALUE:
+        break;
+    }
+    return s->sel->is_smoothed ? smooth(s, in, at, t) : in->v[at];
+}
+
+/* Fills the row from one series; false if no step has a sample. */
+static bool select_fill(struct select_node *s, const struct storage_series *in, struct row *ret)
+{
+    struct exec *x = s->node.x;
+    const struct grid *g = &s->node.grid;
+    const struct histogram *last = NULL;
+    const struct fhist *last_f = NULL;
+    size_t at = 0, found = 0; /* at: samples before it are not after the step */
+
+    *ret = (struct row){.labels = in->labels, .v = s->v};
+    for (size_t i = 0; i < g->n; i++) {
+        int64_t t = timeref_at(&s->ref, g, i);
+
+        ret->v[i] = ROW_ABSENT;
+        while (at < in->n && in->t_ms[at] <= t)
+            at++;
+        if (at == 0 || in->t_ms[at - 1] <= t - x->lookback_ms || sample_is_stale(in->v[at - 1]))
+            continue;
+        found++;
+        if (in->h && in->h[at - 1] && s->mode == SELECT_VALUE) {
+            if (!ret->h)
+                ret->h = row_hist_column(node_tmp(&s->node), g->n);
+            if (in->h[at - 1] != last) {
+                last = in->h[at - 1];
+                last_f = fhist_from(node_tmp(&s->node), last);
+            }
+            ret->h[i] = last_f;
+        } else {
+            ret->v[i] = value_of(s, in, at - 1, t);
+        }
+    }
+    x->stats.samples += found;
+    return found > 0;
+}
+
+static bool select_next(struct node *n, struct row *ret)
+{
+    struct select_node *s = (struct select_node *)n;
+    struct storage_series in;
+
+    if (!s->is_open && !select_open(s))
+        return false;
+    if (!s->set)
+        return false;
+    do {
+        if (!exec_tick(n->x))
+            return false;
+        if (!series_set_next(s->set, &in)) {
+            select_close(s);
+            return false;
+        }
+        n->x->stats.series++;
+    } while (!select_fill(s, &in, ret));
+    if (s->mode != SELECT_VALUE)
+        row_drop_name(n->x, node_tmp(n), ret);
+    return true;
+}
+
+struct node *op_select(struct exec *x, struct grid grid, const struct promql_expr *e,
+                       enum select_mode mode, const struct select_hint *hint)
+{
+    static const struct node_ops ops = {select_next, select_done};
+    struct select_node *s = node_new_of(x, struct select_node, &ops, grid);
+
+    s->sel = &e->u.selector;
+    s->ref = timeref_of(x, s->sel->at, s->sel->at_ms, s->sel->offset_ms);
+    s->mode = mode;
+    if (hint)
+        s->hint = *hint;
+    return &s->node;
+}

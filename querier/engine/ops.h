@@ -1,0 +1,95 @@
+/*
+ * The operators and how they are made from the syntax tree. Internal to querier/engine.
+ * Each maker builds its children itself, on the grid they need.
+ */
+#pragma once
+#include "common/lang/promql.h"
+#include "querier/engine/exec.h"
+
+/* Any expression of type scalar or vector. NULL when x has an error. */
+struct node *build_node(struct exec *x, const struct promql_expr *e, struct grid grid);
+/* The same value at every step. */
+bool build_is_invariant(const struct promql_expr *e);
+/* May yield two series that differ in nothing but their names. */
+bool build_has_many_names(const struct promql_expr *e);
+/* Wraps n, which has dropped names of what e selects, so that equal label sets are found. */
+struct node *build_unique(struct exec *x, struct node *n, const struct promql_expr *e);
+
+/* What a selector or subquery says about time. */
+struct timeref {
+    bool has_at;
+    int64_t at_ms, offset_ms;
+};
+struct timeref timeref_of(const struct exec *x, enum promql_at at, int64_t at_ms,
+                          int64_t offset_ms);
+static inline int64_t timeref_at(const struct timeref *r, const struct grid *g, size_t i)
+{
+    return (r->has_at ? r->at_ms : grid_t(g, i)) - r->offset_ms;
+}
+
+/* What selects know of their surroundings, for the storage's hints. */
+struct select_hint {
+    struct slice func;
+    bool is_by;
+    const struct slice *grouping;
+    size_t n_grouping;
+};
+enum select_mode { SELECT_VALUE, SELECT_TIMESTAMP, SELECT_START_TIMESTAMP };
+struct node *op_select(struct exec *x, struct grid grid, const struct promql_expr *e,
+                       enum select_mode mode, const struct select_hint *hint);
+
+struct node *op_window(struct exec *x, struct grid grid, const struct promql_expr *call);
+struct node *op_absent(struct exec *x, struct grid grid, const struct promql_expr *call);
+struct node *op_aggregate(struct exec *x, struct grid grid, const struct promql_expr *e);
+struct node *op_rank(struct exec *x, struct grid grid, const struct promql_expr *e);
+struct node *op_count_values(struct exec *x, struct grid grid, const struct promql_expr *e);
+struct node *op_binary_scalar(struct exec *x, struct grid grid, const struct promql_expr *e);
+struct node *op_binary_vector(struct exec *x, struct grid grid, const struct promql_expr *e);
+struct node *op_binary_set(struct exec *x, struct grid grid, const struct promql_expr *e);
+struct node *op_negate(struct exec *x, struct grid grid, const struct promql_expr *e);
+struct node *op_call(struct exec *x, struct grid grid, const struct promql_expr *e);
+struct node *op_math(struct exec *x, struct grid grid, const struct promql_expr *e);
+struct node *op_date(struct exec *x, struct grid grid, const struct promql_expr *e);
+struct node *op_label_replace(struct exec *x, struct grid grid, const struct promql_expr *e);
+struct node *op_label_join(struct exec *x, struct grid grid, const struct promql_expr *e);
+struct node *op_sort(struct exec *x, struct grid grid, const struct promql_expr *e);
+struct node *op_hist_value(struct exec *x, struct grid grid, const struct promql_expr *e);
+struct node *op_hist_quantile(struct exec *x, struct grid grid, const struct promql_expr *e);
+struct node *op_info(struct exec *x, struct grid grid, const struct promql_expr *e);
+
+/* Shared by labels, aggregation and matching. */
+bool ops_names_have(struct promql_names names, struct slice name);
+/* Labels of a group: kept ones (by) or all but these and the name (without). In a. */
+struct labels ops_group_labels(struct arena *a, struct labels ls, bool is_without,
+                               struct promql_names names);
+/* A string argument's text (a literal, maybe in parentheses). */
+struct slice ops_text(const struct promql_expr *e);
+/* The metric name a row is spoken of by; "" if it has none. */
+struct slice ops_name_of(struct labels ls);
+
+/* One float operation, or comparison (then *ret_keep; the value is the left side's or, with
+ * is_bool, 0 or 1). */
+double ops_binary_f64(enum promql_op op, double l, double r);
+bool ops_compare(enum promql_op op, double l, double r);
+double ops_quantile(double q, double *values, size_t n); /* sorts values */
+
+/* Neumaier's sum, as Prometheus adds. */
+struct kahan {
+    double sum, lost;
+};
+static inline void kahan_add(struct kahan *k, double x)
+{
+    double t = k->sum + x;
+
+    if (__builtin_isinf(t))
+        k->lost = 0;
+    else if (__builtin_fabs(k->sum) >= __builtin_fabs(x))
+        k->lost += (k->sum - t) + x;
+    else
+        k->lost += (x - t) + k->sum;
+    k->sum = t;
+}
+static inline double kahan_value(const struct kahan *k)
+{
+    return __builtin_isinf(k->sum) ? k->sum : k->sum + k->lost;
+}

@@ -1,0 +1,141 @@
+#include "querier/engine/result_json.h"
+
+#include <inttypes.h>
+#include <math.h>
+
+#include "querier/engine/fhist.h"
+
+void result_json_time(struct buf *out, int64_t t_ms)
+{
+    uint64_t abs = t_ms < 0 ? 0 - (uint64_t)t_ms : (uint64_t)t_ms;
+    unsigned ms = (unsigned)(abs % 1000);
+
+    if (t_ms < 0)
+        buf_byte(out, '-');
+    buf_printf(out, "%" PRIu64, abs / 1000);
+    if (ms)
+        buf_printf(out, ".%03u", ms);
+}
+
+static void value_text(struct buf *out, double v)
+{
+    buf_byte(out, '"');
+    buf_f64_text(out, v);
+    buf_byte(out, '"');
+}
+
+/* Which ends belong to a bucket: 0 the upper, 1 the lower, 2 none, 3 both. */
+static int bucket_rule(const struct fhist_range *r)
+{
+    if (r->lower < 0)
+        return r->upper > 0 ? 3 : 1;
+    return r->upper > 0 ? 0 : 2;
+}
+
+void result_json_histogram(struct buf *out, const struct histogram *h)
+{
+    struct arena *a = arena_new(0);
+    struct fhist_range *r;
+    size_t n = fhist_ranges(a, fhist_from(a, h), &r);
+
+    buf_str(out, "{\"count\":");
+    value_text(out, h->count);
+    buf_str(out, ",\"sum\":");
+    value_text(out, h->sum);
+    if (n)
+        buf_str(out, ",\"buckets\":[");
+    for (size_t i = 0; i < n; i++) {
+        buf_printf(out, "%s[%d,", i ? "," : "", bucket_rule(&r[i]));
+        value_text(out, r[i].lower);
+        buf_byte(out, ',');
+        value_text(out, r[i].upper);
+        buf_byte(out, ',');
+        value_text(out, r[i].count);
+        buf_byte(out, ']');
+    }
+    buf_str(out, n ? "]}" : "}");
+    arena_free(a);
+}
+
+static void float_point(struct buf *out, int64_t t_ms, double v)
+{
+    buf_byte(out, '[');
+    result_json_time(out, t_ms);
+    buf_byte(out, ',');
+    value_text(out, v);
+    buf_byte(out, ']');
+}
+
+static void hist_point(struct buf *out, int64_t t_ms, const struct histogram *h)
+{
+    buf_byte(out, '[');
+    result_json_time(out, t_ms);
+    buf_byte(out, ',');
+    result_json_histogram(out, h);
+    buf_byte(out, ']');
+}
+
+static void vector_series(struct buf *out, const struct engine_series *s)
+{
+    if (s->n) {
+        buf_str(out, ",\"value\":");
+        float_point(out, s->t_ms[0], s->v[0]);
+    } else if (s->n_hist) {
+        buf_str(out, ",\"histogram\":");
+        hist_point(out, s->hist_t_ms[0], s->hist[0]);
+    }
+}
+
+static void matrix_series(struct buf *out, const struct engine_series *s)
+{
+    if (s->n) {
+        buf_str(out, ",\"values\":[");
+        for (size_t i = 0; i < s->n; i++) {
+            if (i)
+                buf_byte(out, ',');
+            float_point(out, s->t_ms[i], s->v[i]);
+        }
+        buf_byte(out, ']');
+    }
+    if (s->n_hist) {
+        buf_str(out, ",\"histograms\":[");
+        for (size_t i = 0; i < s->n_hist; i++) {
+            if (i)
+                buf_byte(out, ',');
+            hist_point(out, s->hist_t_ms[i], s->hist[i]);
+        }
+        buf_byte(out, ']');
+    }
+}
+
+void result_json_data(struct buf *out, const struct engine_result *r)
+{
+    buf_printf(out, "{\"resultType\":\"%s\",\"result\":", engine_type_name(r->type));
+    switch (r->type) {
+    case ENGINE_STRING:
+        buf_byte(out, '[');
+        result_json_time(out, r->string_t_ms);
+        buf_byte(out, ',');
+        buf_json_str(out, r->string);
+        buf_str(out, "]}");
+        return;
+    case ENGINE_SCALAR:
+        float_point(out, r->series[0].t_ms[0], r->series[0].v[0]);
+        buf_byte(out, '}');
+        return;
+    case ENGINE_VECTOR:
+    case ENGINE_MATRIX:
+        break;
+    }
+    buf_byte(out, '[');
+    for (size_t i = 0; i < r->n_series; i++) {
+        buf_str(out, i ? ",{\"metric\":" : "{\"metric\":");
+        labels_json(out, r->series[i].labels);
+        if (r->type == ENGINE_VECTOR)
+            vector_series(out, &r->series[i]);
+        else
+            matrix_series(out, &r->series[i]);
+        buf_byte(out, '}');
+    }
+    buf_str(out, "]}");
+}

@@ -1,0 +1,235 @@
+#include "querier/engine/result_wire.h"
+
+#include "common/base/reader.h"
+
+#define WIRE_VERSION 1
+
+static void times_encode(struct buf *out, const int64_t *t, size_t n)
+{
+    int64_t last = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        buf_varint(out, (int64_t)((uint64_t)t[i] - (uint64_t)last));
+        last = t[i];
+    }
+}
+
+static void doubles_encode(struct buf *out, const double *v, size_t n)
+{
+    buf_uvarint(out, n);
+    for (size_t i = 0; i < n; i++)
+        buf_f64le(out, v[i]);
+}
+
+static void spans_encode(struct buf *out, const struct histogram_span *s, size_t n)
+{
+    buf_uvarint(out, n);
+    for (size_t i = 0; i < n; i++) {
+        buf_varint(out, s[i].offset);
+        buf_uvarint(out, s[i].length);
+    }
+}
+
+static void hist_encode(struct buf *out, const struct histogram *h)
+{
+    buf_varint(out, h->schema);
+    buf_byte(out, (uint8_t)h->hint);
+    buf_byte(out, h->is_int);
+    buf_f64le(out, h->zero_threshold);
+    buf_f64le(out, h->zero_count);
+    buf_f64le(out, h->count);
+    buf_f64le(out, h->sum);
+    spans_encode(out, h->pos_spans, h->n_pos_spans);
+    spans_encode(out, h->neg_spans, h->n_neg_spans);
+    doubles_encode(out, h->pos_buckets, h->n_pos_buckets);
+    doubles_encode(out, h->neg_buckets, h->n_neg_buckets);
+    doubles_encode(out, h->custom_bounds, h->n_custom_bounds);
+}
+
+static void texts_encode(struct buf *out, const struct slice *t, size_t n)
+{
+    buf_uvarint(out, n);
+    for (size_t i = 0; i < n; i++)
+        buf_lstr(out, t[i]);
+}
+
+static void series_encode(struct buf *out, const struct engine_series *s)
+{
+    buf_uvarint(out, s->labels.n);
+    for (size_t i = 0; i < s->labels.n; i++) {
+        buf_lstr(out, s->labels.ptr[i].name);
+        buf_lstr(out, s->labels.ptr[i].value);
+    }
+    buf_uvarint(out, s->n);
+    times_encode(out, s->t_ms, s->n);
+    for (size_t i = 0; i < s->n; i++)
+        buf_f64le(out, s->v[i]);
+    buf_uvarint(out, s->n_hist);
+    times_encode(out, s->hist_t_ms, s->n_hist);
+    for (size_t i = 0; i < s->n_hist; i++)
+        hist_encode(out, s->hist[i]);
+}
+
+void result_wire_encode(struct buf *out, const struct engine_result *r)
+{
+    buf_byte(out, WIRE_VERSION);
+    buf_byte(out, (uint8_t)r->type);
+    buf_uvarint(out, 0);
+    if (r->type == ENGINE_STRING) {
+        buf_lstr(out, r->string);
+        buf_varint(out, r->string_t_ms);
+    }
+    texts_encode(out, r->warnings, r->n_warnings);
+    texts_encode(out, r->infos, r->n_infos);
+    buf_uvarint(out, r->stats.samples);
+    buf_uvarint(out, r->stats.series);
+    buf_uvarint(out, r->stats.peak_bytes);
+    buf_uvarint(out, r->n_series);
+    for (size_t i = 0; i < r->n_series; i++)
+        series_encode(out, &r->series[i]);
+}
+
+/* A count of things that take at least min_bytes each; more than there can be fails. */
+static size_t count_decode(struct reader *r, size_t min_bytes)
+{
+    uint64_t n = reader_uvarint(r);
+
+    if (n > reader_left(r) / min_bytes) {
+        reader_fail(r);
+        return 0;
+    }
+    return (size_t)n;
+}
+
+static const int64_t *times_decode(struct arena *a, struct reader *r, size_t n)
+{
+    int64_t *t = arena_array(a, int64_t, n);
+    uint64_t last = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        last += (uint64_t)reader_varint(r);
+        t[i] = (int64_t)last;
+    }
+    return t;
+}
+
+static const double *doubles_decode(struct arena *a, struct reader *r, size_t n)
+{
+    double *v = arena_array(a, double, n);
+
+    for (size_t i = 0; i < n; i++)
+        v[i] = reader_f64le(r);
+    return v;
+}
+
+static const struct histogram_span *spans_decode(struct arena *a, struct reader *r, size_t *ret_n)
+{
+    size_t n = count_decode(r, 2);
+    struct histogram_span *s = arena_array(a, struct histogram_span, n);
+
+    for (size_t i = 0; i < n; i++) {
+        s[i].offset = (int32_t)reader_varint(r);
+        s[i].length = (uint32_t)reader_uvarint(r);
+    }
+    *ret_n = n;
+    return s;
+}
+
+static const struct histogram *hist_decode(struct arena *a, struct reader *r)
+{
+    struct histogram *h = arena_new_of(a, struct histogram);
+    uint64_t pos = 0, neg = 0;
+
+    h->schema = (int32_t)reader_varint(r);
+    h->hint = (enum histogram_hint)(reader_u8(r) & 3);
+    h->is_int = reader_u8(r) != 0;
+    h->zero_threshold = reader_f64le(r);
+    h->zero_count = reader_f64le(r);
+    h->count = reader_f64le(r);
+    h->sum = reader_f64le(r);
+    h->pos_spans = spans_decode(a, r, &h->n_pos_spans);
+    h->neg_spans = spans_decode(a, r, &h->n_neg_spans);
+    h->n_pos_buckets = count_decode(r, 8);
+    h->pos_buckets = doubles_decode(a, r, h->n_pos_buckets);
+    h->n_neg_buckets = count_decode(r, 8);
+    h->neg_buckets = doubles_decode(a, r, h->n_neg_buckets);
+    h->n_custom_bounds = count_decode(r, 8);
+    h->custom_bounds = doubles_decode(a, r, h->n_custom_bounds);
+    for (size_t i = 0; i < h->n_pos_spans; i++)
+        pos += h->pos_spans[i].length;
+    for (size_t i = 0; i < h->n_neg_spans; i++)
+        neg += h->neg_spans[i].length;
+    if (pos != h->n_pos_buckets || neg != h->n_neg_buckets ||
+        (h->schema != HISTOGRAM_CUSTOM_SCHEMA && (h->schema < -4 || h->schema > 8)))
+        reader_fail(r);
+    return h;
+}
+
+static const struct slice *texts_decode(struct arena *a, struct reader *r, size_t *ret_n)
+{
+    size_t n = count_decode(r, 1);
+    struct slice *t = arena_array(a, struct slice, n);
+
+    for (size_t i = 0; i < n; i++)
+        t[i] = reader_lstr(r);
+    *ret_n = n;
+    return t;
+}
+
+static void series_decode(struct arena *a, struct reader *r, struct engine_series *s)
+{
+    size_t n = count_decode(r, 2);
+    struct label *ls = arena_array(a, struct label, n);
+    const struct histogram **h;
+
+    for (size_t i = 0; i < n; i++) {
+        ls[i].name = reader_lstr(r);
+        ls[i].value = reader_lstr(r);
+        /* Sorted and unique, as every struct labels is. */
+        if (i && slice_cmp(ls[i - 1].name, ls[i].name) >= 0)
+            reader_fail(r);
+    }
+    s->labels = (struct labels){ls, n};
+    s->n = count_decode(r, 9);
+    s->t_ms = times_decode(a, r, s->n);
+    s->v = doubles_decode(a, r, s->n);
+    s->n_hist = count_decode(r, 40);
+    s->hist_t_ms = times_decode(a, r, s->n_hist);
+    h = arena_array(a, const struct histogram *, s->n_hist);
+    for (size_t i = 0; i < s->n_hist && reader_ok(r); i++)
+        h[i] = hist_decode(a, r);
+    s->hist = h;
+}
+
+struct err *result_wire_decode(struct arena *a, struct slice bytes, struct engine_result *ret)
+{
+    struct reader r = reader_new(bytes);
+    struct engine_result out = {0};
+    struct engine_series *series;
+    uint8_t version = reader_u8(&r), type = reader_u8(&r);
+
+    if (!reader_ok(&r) || version != WIRE_VERSION || type > ENGINE_MATRIX ||
+        reader_uvarint(&r) != 0)
+        return err_new(ERR_CORRUPT, "query result has version %u, type %u", version, type);
+    out.type = (enum engine_type)type;
+    if (out.type == ENGINE_STRING) {
+        out.string = reader_lstr(&r);
+        out.string_t_ms = reader_varint(&r);
+    }
+    out.warnings = texts_decode(a, &r, &out.n_warnings);
+    out.infos = texts_decode(a, &r, &out.n_infos);
+    out.stats.samples = reader_uvarint(&r);
+    out.stats.series = reader_uvarint(&r);
+    out.stats.peak_bytes = reader_uvarint(&r);
+    out.n_series = count_decode(&r, 3);
+    series = arena_array(a, struct engine_series, out.n_series);
+    for (size_t i = 0; i < out.n_series && reader_ok(&r); i++)
+        series_decode(a, &r, &series[i]);
+    if (!reader_ok(&r) || reader_left(&r))
+        return err_new(ERR_CORRUPT, "query result is cut short or malformed");
+    if (out.type == ENGINE_SCALAR && (out.n_series != 1 || series[0].n != 1))
+        return err_new(ERR_CORRUPT, "query result of type scalar without a value");
+    out.series = series;
+    *ret = out;
+    return NULL;
+}
