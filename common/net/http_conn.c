@@ -368,9 +368,8 @@ static bool read_once(struct conn *c)
     METRIC_ADD(c->sl->srv->m.received_bytes, n);
     if (is_direct) {
         exchange_body_advanced(x, n);
-        if (x->body_left > 0)
-            return true;
-        conn_run(c);
+        if (x->body_left == 0)
+            conn_run(c);
     } else if (c->in.len == 0) {
         c->view = slice_of(c->sl->scratch, n);
         run(c, true);
@@ -378,7 +377,8 @@ static bool read_once(struct conn *c)
         buf_append(&c->in, c->sl->scratch, n);
         conn_run(c);
     }
-    return !c->is_dead;
+    /* A plain socket that gave less than there was room for is empty: epoll says when it is not. */
+    return !c->is_dead && (c->ssl || (!is_direct && n == room));
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
