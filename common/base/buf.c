@@ -221,6 +221,12 @@ static void json_escape(struct buf *b, uint8_t c)
     case '\t':
         buf_str(b, "\\t");
         break;
+    case '\b':
+        buf_str(b, "\\b");
+        break;
+    case '\f':
+        buf_str(b, "\\f");
+        break;
     default:
         buf_str(b, "\\u00");
         buf_byte(b, (uint8_t)hex[c >> 4]);

@@ -5,6 +5,7 @@
  * NULL then. Owner: the thread that parses.
  */
 #pragma once
+#include "common/base/gonum.h"
 #include "common/lang/promql.h"
 
 /* X(symbol, class, text). Classes: K keyword, O operator, G aggregation, P plain (text quoted as
@@ -129,9 +130,6 @@ int64_t promql_duration_ms(double seconds);
 
 /* promql_check.c: types, arguments, matching. Fills in e->type all the way down. */
 bool promql_check(struct promql_parser *p, struct promql_expr *e);
-
-/* strconv.ParseInt(text, 0, 64), else strconv.ParseFloat. False if malformed or out of range. */
-bool promql_number_parse(struct slice text, double *ret);
 
 /* Matchers in the order of their texts, as Prometheus prints them. */
 typedef void promql_print_matcher_fn(struct buf *out, const struct matcher *m);

@@ -161,7 +161,7 @@ bool promql_parse_number(struct promql_parser *p, double *ret, bool *ret_is_dura
             return false;
         }
         *ret = promdur_seconds(ns);
-    } else if (!promql_number_parse(text, ret)) {
+    } else if (!gonum_number(text, ret)) {
         promql_parse_fail(p, start, "error parsing number: \"%.*s\"", (int)ORR_MIN(text.len, 64),
                           (const char *)text.ptr);
         return false;

@@ -499,7 +499,10 @@ bool promql_selector_labels(struct promql_parser *p, struct labels *ret)
     struct labels_builder b;
 
     labels_builder_init(&b, p->arena, (struct labels){0});
-    if (has_name && !promql_parse_next(p))
+    /* In the series notation only a brace right behind the name belongs to it. */
+    if (p->is_series && has_name && slice_find_byte(p->lex.src, '{', name.end) != name.end)
+        p->last_end = name.end;
+    else if (has_name && !promql_parse_next(p))
         return false;
     if (p->tok.type == TOK_LBRACE) {
         if (!promql_parse_next(p))

@@ -1,6 +1,6 @@
-/* Number literals: what Go's strconv.ParseInt(s, 0, 64) takes, or else strconv.ParseFloat. */
+#include "common/base/gonum.h"
+
 #include "common/base/num.h"
-#include "common/lang/promql_internal.h"
 
 static bool is_digit_of(uint8_t c, unsigned base, unsigned *ret)
 {
@@ -47,11 +47,25 @@ static bool underscores_are_fine(struct slice s)
     return before != '_';
 }
 
-static bool parse_int(struct slice s, double *ret)
+static bool is_sign(struct slice s)
 {
-    unsigned base = 10, d;
-    uint64_t v = 0;
+    return s.len && (s.ptr[0] == '-' || s.ptr[0] == '+');
+}
 
+static bool has_underscore(struct slice s)
+{
+    return slice_find_byte(s, '_', 0) >= 0;
+}
+
+bool gonum_int(struct slice text, int64_t *ret)
+{
+    struct slice s = is_sign(text) ? slice_from(text, 1) : text;
+    bool is_minus = text.len && text.ptr[0] == '-';
+    uint64_t v = 0, max = (uint64_t)INT64_MAX + is_minus;
+    unsigned base = 10, d;
+
+    if (has_underscore(s) && !underscores_are_fine(s))
+        return false;
     if (s.len >= 2 && s.ptr[0] == '0') {
         uint8_t c = s.ptr[1] | 0x20;
 
@@ -63,27 +77,38 @@ static bool parse_int(struct slice s, double *ret)
     for (size_t i = 0; i < s.len; i++) {
         if (s.ptr[i] == '_')
             continue;
-        if (!is_digit_of(s.ptr[i], base, &d) || v > ((uint64_t)INT64_MAX - d) / base)
+        if (!is_digit_of(s.ptr[i], base, &d) || v > (max - d) / base)
             return false;
         v = v * base + d;
     }
-    *ret = (double)v;
+    *ret = is_minus ? (int64_t)(0 - v) : (int64_t)v;
     return true;
 }
 
-bool promql_number_parse(struct slice text, double *ret)
+bool gonum_float(struct slice text, double *ret)
 {
-    char plain[512];
+    char plain[1024];
     size_t n = 0;
 
-    if (slice_find_byte(text, '_', 0) < 0)
-        return parse_int(text, ret) || num_parse(text, ret);
-    if (!underscores_are_fine(text) || text.len > sizeof(plain))
+    *ret = 0;
+    if (!has_underscore(text))
+        return num_parse(text, ret);
+    if (!underscores_are_fine(is_sign(text) ? slice_from(text, 1) : text) ||
+        text.len > sizeof(plain))
         return false;
-    if (parse_int(text, ret))
-        return true;
     for (size_t i = 0; i < text.len; i++)
         if (text.ptr[i] != '_')
             plain[n++] = (char)text.ptr[i];
     return num_parse(slice_of(plain, n), ret);
+}
+
+bool gonum_number(struct slice text, double *ret)
+{
+    int64_t v;
+
+    if (gonum_int(text, &v)) {
+        *ret = (double)v;
+        return true;
+    }
+    return gonum_float(text, ret);
 }
