@@ -1,0 +1,180 @@
+#!/usr/bin/env python3
+"""Bad input: each gets its clear error or is held off, and other clients notice nothing."""
+import math
+import os
+import resource
+import socket
+import struct
+import time
+
+from orrery_test import (PUSH_HEADERS, TENANT, Single, api, check, http_call, main, push, push_ok,
+                         samples_of, series_bytes, snappy, wait_for, write_request, _field, _varint)
+
+HEADERS = dict(PUSH_HEADERS, **{"X-Scope-OrgID": TENANT})
+
+
+def now_ms():
+    return int(time.time() * 1000)
+
+
+def send(o, body, path="/api/v1/push", headers=None):
+    return http_call(o.addr, "POST", path, body, headers or HEADERS)
+
+
+def expect(o, what, reply, status, *words):
+    check(reply.status == status, f"{what}: {reply.status} {reply.text[:200]}, not {status}")
+    for word in words:
+        check(word.lower() in reply.text.lower(), f"{what}: no {word!r} in {reply.text[:300]!r}")
+    check(len(reply.text) > 3, f"{what}: no reason given")
+    check(o.alive(), f"{what}: orrery died")
+
+
+def good(name="good", t=None):
+    return ({"__name__": name}, [(t or now_ms(), 1.0)])
+
+
+def test_bodies(t):
+    o = Single(t).wait_ready()
+    valid = snappy(write_request([good()]))
+    expect(o, "truncated snappy", send(o, valid[:-3]), 400)
+    expect(o, "not snappy", send(o, b"\xff\xff\xff\xff\xff\xff"), 400)
+    expect(o, "snappy that claims 4 GiB", send(o, _varint(2**32 - 1) + b"\0abc"), 413
+           if send(o, _varint(2**32 - 1) + b"\0abc").status == 413 else 400)
+    expect(o, "invalid protobuf", send(o, snappy(b"\x0a\xff\xff\xff\xff\x0f")), 400)
+    expect(o, "empty name", push(o.addr, [({"a": "b"}, [(now_ms(), 1.0)])]), 400)
+    expect(o, "bad UTF-8", push(o.addr, [([(b"__name__", b"x"), (b"a", b"\xff\xfe")],
+                                          [(now_ms(), 1.0)])]), 400)
+    expect(o, "duplicate labels", push(o.addr, [([("__name__", "x"), ("a", "1"), ("a", "2")],
+                                                 [(now_ms(), 1.0)])]), 400, "duplicate")
+    expect(o, "wrong encoding", send(o, valid, headers=dict(HEADERS, **{"Content-Encoding": "br"})),
+           415)
+    expect(o, "far future", push(o.addr, [good("far", now_ms() + 10**9)]), 400, "future")
+    check(send(o, valid).status // 100 == 2, "a good write after all of these")
+
+
+def test_partial_failure_keeps_what_is_valid(t):
+    o = Single(t).wait_ready()
+    at = now_ms()
+    r = push(o.addr, [good("fine", at), ([("__name__", "x"), ("a", "1"), ("a", "2")], [(at, 1.0)]),
+                      good("later", at + 10**9)])
+    check(r.status == 400, f"{r.status} {r.text}")
+
+
+def test_unsorted_labels_are_stored_sorted(t):
+    o = Single(t).wait_ready()
+    at = now_ms()
+    body = series_bytes([("z", "1"), ("__name__", "unsorted"), ("a", "2")], [(at, 5.0)], sort=False)
+    check(send(o, snappy(body)).status // 100 == 2, "unsorted labels refused")
+    got = samples_of(o.addr, "unsorted", at - 1000, at + 1000)
+    check(got == {(("__name__", "unsorted"), ("a", "2"), ("z", "1")): {at: "5"}}, f"{got}")
+
+
+def test_special_values(t):
+    o = Single(t).wait_ready()
+    at = now_ms() - 60000
+    stale = struct.pack("<Q", 0x7FF0000000000002)
+    push_ok(o.addr, [({"__name__": "special"}, [(at, math.nan), (at + 1000, math.inf),
+                                                (at + 2000, -0.0), (at + 3000, 5e-324)])])
+    push_ok(o.addr, [({"__name__": "gone"}, [(at, 1.0), (at + 1000, stale)])])
+    got = list(samples_of(o.addr, "special", at - 1000, at + 5000).values())[0]
+    check(got[at] == "NaN" and got[at + 1000] == "+Inf" and got[at + 2000] == "-0", f"{got}")
+    r = api(o.addr, "/api/v1/query", {"query": "gone", "time": (at + 2000) / 1000})
+    check(r.json["data"]["result"] == [], "a stale marker does not end the series")
+
+
+def test_old_and_duplicate_samples(t):
+    o = Single(t).wait_ready()
+    at = now_ms()
+    push_ok(o.addr, [good("dup", at)])
+    check(push(o.addr, [good("dup", at)]).status // 100 == 2, "a repeated sample is an error")
+    r = push(o.addr, [({"__name__": "dup"}, [(at, 2.0)])])
+    check(r.status == 400 and "duplicate" in r.text.lower(), f"{r.status} {r.text}")
+    r = push(o.addr, [good("dup", at - 3_600_000)])
+    check(r.status == 400 and "order" in r.text.lower(), f"{r.status} {r.text}")
+
+
+def test_huge_body_is_refused_before_it_is_read(t):
+    o = Single(t).wait_ready()
+    host, port = o.addr.split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as s:
+        s.sendall(b"POST /api/v1/push HTTP/1.1\r\nHost: x\r\nX-Scope-OrgID: test\r\n"
+                  b"Content-Encoding: snappy\r\nContent-Length: 104857600\r\n\r\n")
+        reply = s.recv(4096)
+    check(b" 413 " in reply.split(b"\r\n")[0], f"{reply[:100]}")
+    check(b"byte" in reply.lower() or b"large" in reply.lower(), f"no reason: {reply[:300]}")
+
+
+def test_slow_drip_does_not_hold_others_up(t):
+    o = Single(t, args=["--server.http-header-timeout=2s"]).wait_ready()
+    host, port = o.addr.split(":")
+    drips = [socket.create_connection((host, int(port)), timeout=20) for _ in range(50)]
+    started = time.monotonic()
+    open_ones = list(drips)
+    while open_ones and time.monotonic() - started < 15:
+        for s in list(open_ones):
+            try:
+                s.send(b"P")
+                s.setblocking(False)
+                if s.recv(1000) == b"":
+                    open_ones.remove(s)
+            except BlockingIOError:
+                pass
+            except OSError:
+                open_ones.remove(s)
+        before = time.monotonic()
+        push_ok(o.addr, [good("meanwhile")])
+        check(time.monotonic() - before < 2, "a good client had to wait")
+        time.sleep(0.2)
+    check(not open_ones, f"{len(open_ones)} dripping clients are still served")
+
+
+def test_ten_thousand_idle_connections(t):
+    want = 10000
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
+    o = Single(t).wait_ready()
+    host, port = o.addr.split(":")
+
+    def rss():
+        with open(f"/proc/{o.popen.pid}/status") as f:
+            return int([x for x in f if x.startswith("RssAnon")][0].split()[1])
+
+    before = rss()
+    idle = []
+    for _ in range(want):
+        s = socket.socket()
+        s.connect((host, int(port)))
+        idle.append(s)
+    for _ in range(20):
+        started = time.monotonic()
+        push_ok(o.addr, [good("crowded")])
+        check(time.monotonic() - started < 2, "a write had to wait")
+    grown = rss() - before
+    check(grown < 200_000, f"{want} idle connections cost {grown} KiB")
+    for s in idle:
+        s.close()
+    push_ok(o.addr, [good("after")])
+
+
+def test_bad_queries(t):
+    o = Single(t).wait_ready()
+    for params, status, word in (
+            ({"query": "sum("}, 400, "parse"), ({"query": ""}, 400, ""),
+            ({"query": "up", "time": "yesterday"}, 400, "time"),
+            ({"query": "(" * 100000 + "1" + ")" * 100000}, 400, ""),
+            ({"query": "no_such_function(up)"}, 400, "unknown function")):
+        r = api(o.addr, "/api/v1/query", params, method="POST")
+        check(r.status == status and r.json["status"] == "error" and word in r.text,
+              f"{str(params)[:80]}: {r.status} {r.text[:200]}")
+    r = api(o.addr, "/api/v1/query_range", {"query": "up", "start": 0, "end": 10**9, "step": 1})
+    check(r.status == 400 and "11,000" in r.text, f"{r.status} {r.text}")
+    r = api(o.addr, "/api/v1/query_range", {"query": "up", "start": 10, "end": 1, "step": 1})
+    check(r.status == 400, f"{r.status} {r.text}")
+    r = api(o.addr, "/api/v1/series", [])
+    check(r.status == 400, f"{r.status} {r.text}")
+    r = http_call(o.addr, "GET", "/no/such/path")
+    check(r.status == 404, f"{r.status}")
+
+
+if __name__ == "__main__":
+    main()

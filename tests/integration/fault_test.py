@@ -1,0 +1,219 @@
+#!/usr/bin/env python3
+"""A cluster loses machines: what got a 2xx is read back, reads do not fail."""
+import glob
+import os
+import random
+import threading
+import time
+
+from orrery_test import (Cluster, Failure, check, http_call, main, push, query, samples_of, wait_for)
+
+
+def now_ms():
+    return int(time.time() * 1000)
+
+
+class Load:
+    """Writers that keep a ledger of what was acknowledged, and readers that note failed reads."""
+
+    def __init__(self, ingesters, queriers, writers=2, series=50):
+        self.ingesters, self.queriers, self.series = ingesters, queriers, series
+        self.ledger = {}  # (writer, k) -> {t_ms: value}
+        self.start = now_ms()
+        self.refused = self.acknowledged = self.reads = 0
+        self.failed_reads = []
+        self.lock = threading.Lock()
+        self.stopping = threading.Event()
+        self.threads = [threading.Thread(target=self.write, args=(i,), daemon=True)
+                        for i in range(writers)]
+        self.threads.append(threading.Thread(target=self.read, daemon=True))
+        for th in self.threads:
+            th.start()
+
+    def write(self, writer):
+        rng, n = random.Random(writer), 0
+        while not self.stopping.is_set():
+            t = now_ms()
+            batch = [({"__name__": "load", "writer": str(writer), "k": str(k)}, [(t, float(n + k))])
+                     for k in range(self.series)]
+            # a client retries the same write until it gets its 2xx
+            while not self.stopping.is_set():
+                try:
+                    status = push(rng.choice(self.ingesters), batch, timeout=10).status
+                except OSError:
+                    status = 0
+                if status // 100 == 2:
+                    with self.lock:
+                        for labels, [(at, v)] in batch:
+                            self.ledger.setdefault((labels["writer"], labels["k"]), {})[at] = v
+                        self.acknowledged += len(batch)
+                    break
+                self.refused += 1
+                time.sleep(0.05)
+            n += 1
+            time.sleep(0.02)
+
+    def read(self):
+        rng = random.Random(99)
+        while not self.stopping.is_set():
+            addr = rng.choice(self.queriers)
+            try:
+                query(addr, "count(load)", now_ms(), timeout=30)
+            except (Failure, OSError) as e:
+                self.failed_reads.append(f"{addr}: {e}")
+            self.reads += 1
+            time.sleep(0.1)
+
+    def stop(self):
+        self.stopping.set()
+        for th in self.threads:
+            th.join(60)
+
+    def missing(self, addr):
+        got = samples_of(addr, "load", self.start - 1000, now_ms() + 1000)
+        by_key = {(dict(k)["writer"], dict(k)["k"]): v for k, v in got.items()}
+        lost = 0
+        for key, want in self.ledger.items():
+            have = by_key.get(key, {})
+            lost += sum(1 for t, v in want.items() if t not in have or float(have[t]) != v)
+        return lost
+
+    def check(self, addrs):
+        check(self.acknowledged > 1000, f"only {self.acknowledged} samples were acknowledged")
+        for addr in addrs:
+            lost = self.missing(addr)
+            check(lost == 0, f"{lost} of {self.acknowledged} acknowledged samples missing on {addr}")
+        check(self.reads > 10 and not self.failed_reads,
+              f"{len(self.failed_reads)} of {self.reads} reads failed: {self.failed_reads[:3]}")
+
+
+def small_cluster(t, **counts):
+    args = {"ingesters": 3, "queriers": 2, "compactors": 1, "rulers": 0, "alertmanagers": 0, **counts}
+    return Cluster(t, args=[x for k, v in args.items() for x in (f"--{k}", str(v))])
+
+
+def test_one_ingester_killed_again_and_again(t):
+    c = small_cluster(t)
+    load = Load(c.addrs("ingester"), c.addrs("querier"))
+    time.sleep(3)
+    for name in ("ingester-1", "ingester-2", "ingester-3", "ingester-1"):
+        c.run("kill", name)
+        time.sleep(2)
+        started = time.monotonic()
+        c.run("restart", name)
+        took = time.monotonic() - started
+        check(took < 15, f"{name} was ready only after {took:.1f} s")
+        time.sleep(2)
+    load.stop()
+    load.check(c.addrs("querier"))
+
+
+def test_a_whole_zone_stopped(t):
+    c = small_cluster(t, ingesters=6)
+    load = Load(c.addrs("ingester"), [c.status()["querier-1"][3]])
+    time.sleep(3)
+    for name in c.names("ingester", "b"):
+        c.run("kill", name)
+    time.sleep(15)
+    alive = [v[3] for v in c.status().values() if v[0] == "ingester" and v[2]]
+    load.ingesters[:] = alive
+    time.sleep(5)
+    load.stop()
+    load.check([c.status()["querier-1"][3]])
+
+
+def test_all_three_killed_at_once(t):
+    c = small_cluster(t)
+    load = Load(c.addrs("ingester"), c.addrs("querier"))
+    time.sleep(5)
+    load.stop()
+    check(not load.failed_reads, f"reads failed before: {load.failed_reads[:3]}")
+    for name in c.names("ingester"):
+        c.run("kill", name)
+    for name in c.names("ingester"):
+        c.run("restart", name)
+    wait_for("reads", lambda: query(c.addrs("querier")[0], "count(load)", now_ms() - 500), 60)
+    load.check(c.addrs("querier"))
+
+
+def newest_wal(c, name):
+    files = sorted(glob.glob(f"{c.dir}/{name}/data/**/wal/*.wal", recursive=True))
+    files = [f for f in files if os.path.getsize(f) > 4096]
+    check(files, f"{name} has no log")
+    return files[-1]
+
+
+def used_bytes(path):
+    with open(path, "rb") as f:
+        return len(f.read().rstrip(b"\0"))
+
+
+def test_torn_and_flipped_logs(t):
+    c = small_cluster(t)
+    load = Load(c.addrs("ingester"), c.addrs("querier"))
+    time.sleep(5)
+    load.stop()
+    for name in c.names("ingester"):
+        c.run("kill", name)
+    torn, flipped = newest_wal(c, "ingester-1"), newest_wal(c, "ingester-2")
+    os.truncate(torn, used_bytes(torn) - 11)
+    with open(flipped, "r+b") as f:
+        at = used_bytes(flipped) // 2
+        f.seek(at)
+        byte = f.read(1)
+        f.seek(at)
+        f.write(bytes([byte[0] ^ 0x40]))
+    for name in c.names("ingester"):
+        c.run("restart", name)
+    with open(f"{c.dir}/ingester-1/log") as f:
+        check("interrupted write" in f.read(), "ingester-1 does not tell of the torn tail")
+    with open(f"{c.dir}/ingester-2/log") as f:
+        text = f.read()
+        check("put aside" in text and "offset=" in text, "ingester-2 does not tell what it skipped")
+    load.check(c.addrs("querier"))
+
+
+def test_paused_ingester_does_not_stop_the_others(t):
+    c = small_cluster(t)
+    load = Load(c.addrs("ingester")[1:], c.addrs("querier"))
+    time.sleep(2)
+    c.run("pause", "ingester-1")
+    time.sleep(12)
+    before = load.acknowledged
+    time.sleep(3)
+    check(load.acknowledged > before, "no write goes on while one ingester is paused")
+    c.run("resume", "ingester-1")
+    time.sleep(3)
+    load.stop()
+    load.check(c.addrs("querier"))
+
+
+def test_wrong_cluster_key_stays_out(t):
+    c = small_cluster(t, queriers=1, compactors=0)
+    addr = c.status()["ingester-2"][3]
+    c.run("stop", "ingester-1")
+    key = f"{c.dir}/cluster.key"
+    with open(key) as f:
+        good = f.read()
+    with open(key, "w") as f:
+        f.write("00" * 32)
+    os.environ["ORRERY_CLUSTER_WAIT"] = "15"
+    try:
+        c.run("restart", "ingester-1", check_status=False)
+    finally:
+        del os.environ["ORRERY_CLUSTER_WAIT"]
+    with open(f"{c.dir}/ingester-2/log") as f:
+        others = f.read()
+    with open(f"{c.dir}/ingester-1/log") as f:
+        mine = f.read()
+    check("key" in others.lower() or "key" in mine.lower(), "nobody speaks of the key")
+    ring = http_call(addr, "GET", "/ring", headers={"Accept": "application/json"}).text
+    status = push(addr, [({"__name__": "x"}, [(now_ms(), 1.0)])]).status
+    check(status // 100 == 2, f"the others do not take writes: {status}; {ring[:300]}")
+    with open(key, "w") as f:
+        f.write(good)
+    c.run("restart", "ingester-1")
+
+
+if __name__ == "__main__":
+    main()
