@@ -67,8 +67,8 @@ TEST(chunk_xor_gives_back_what_went_in)
 TEST(chunk_xor_writes_the_bytes_prometheus_writes)
 {
     /* 1000 ms, then steps of 100, 100, 350; values 1, 1, 2.5, 2.5. By hand from the format. */
-    static const uint8_t want[] = {0,    4,    0xd0, 0x0f, 0x3f, 0xf0, 0,    0,    0,   0,
-                                   0,    0,    0x64, 0x30, 0x9b, 0xff, 0xd8, 0x0f, 0xa0};
+    static const uint8_t want[] = {0, 4, 0xd0, 0x0f, 0x3f, 0xf0, 0,    0,    0,   0,
+                                   0, 0, 0x64, 0x30, 0x9b, 0xff, 0xd8, 0x0f, 0xa0};
     static const int64_t t[] = {1000, 1100, 1200, 1550};
     static const double v[] = {1, 1, 2.5, 2.5};
     struct buf b = {0};

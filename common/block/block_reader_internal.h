@@ -1,0 +1,29 @@
+/*
+ * The reader's insides, for block_reader.c and block_select.c.
+ */
+#pragma once
+#include "common/block/block_index.h"
+#include "common/block/block_reader.h"
+#include "common/block/block_tombstones.h"
+
+struct block_reader {
+    struct block_source *src;
+    struct arena *arena; /* of meta */
+    struct block_meta meta;
+    struct block_index index;
+    struct block_tombstones tombstones;
+};
+
+/* Label refs and chunk metas of a series entry, without making labels of them. */
+struct block_reader_entry {
+    struct slice labels, chunks; /* encoded */
+    uint64_t n_labels, n_chunks;
+};
+ORR_CHECKED struct err *block_reader_entry(const struct block_reader *r, uint32_t ref,
+                                           struct block_reader_entry *ret);
+/* Next (name, value) of an entry's labels; false at the end or if a symbol does not exist. */
+struct reader;
+bool block_reader_next_label(const struct block_reader *r, struct reader *in, uint32_t *ret_name,
+                             uint32_t *ret_value);
+/* Chunk metas one after the other. i counts from 0; the state is the meta before. */
+bool block_reader_next_chunk(struct reader *in, uint64_t i, struct block_chunk_meta *io);

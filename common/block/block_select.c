@@ -1,0 +1,411 @@
+#include <stdlib.h>
+
+#include "common/base/reader.h"
+#include "common/base/vec.h"
+#include "common/block/block_reader_internal.h"
+
+/*
+ * From matchers to series. A matcher that refuses the empty string keeps the union of the postings
+ * of the values it accepts; one that accepts it takes off those of the values it refuses (and so
+ * keeps series without the label). The smallest union comes first; the others only narrow it.
+ */
+struct union_of {
+    VEC(struct block_index_list) lists;
+    uint64_t total;
+};
+
+/* Without a call of the regex where that can be seen. */
+static bool is_anything(const struct matcher *m)
+{
+    return (m->op == MATCHER_RE || m->op == MATCHER_NRE) && slice_eq(m->value, SLICE(".*"));
+}
+
+static bool is_something(const struct matcher *m)
+{
+    return (m->op == MATCHER_RE || m->op == MATCHER_NRE) && slice_eq(m->value, SLICE(".+"));
+}
+
+static struct err *add_entry(const struct block_reader *r, struct union_of *u, uint32_t entry)
+{
+    struct block_index_list l;
+    struct err *e;
+
+    if ((e = block_index_postings(&r->index, entry, &l)))
+        return e;
+    vec_push(&u->lists, l);
+    u->total += l.n;
+    return NULL;
+}
+
+static struct err *add_value(const struct block_reader *r, struct union_of *u,
+                             const struct block_index_name *n, struct slice value)
+{
+    uint32_t at = block_index_lower_bound(&r->index, n, value);
+
+    if (at == n->first + n->n || !slice_eq(block_index_value(&r->index, at), value))
+        return NULL;
+    return add_entry(r, u, at);
+}
+
+/* Values that the matcher's own pattern, read as = or =~, accepts (or refuses). */
+static struct err *add_matching(const struct block_reader *r, struct union_of *u,
+                                const struct block_index_name *n, const struct matcher *m,
+                                bool accepted)
+{
+    bool is_negated = m->op == MATCHER_NE || m->op == MATCHER_NRE;
+    bool is_literal = m->op == MATCHER_EQ || m->op == MATCHER_NE;
+    uint32_t first = n->first, end = n->first + n->n;
+    struct err *e = NULL;
+
+    if (accepted && is_literal)
+        return add_value(r, u, n, m->value);
+    if (accepted && m->set) {
+        for (size_t i = 0; !e && i < m->set_n; i++)
+            if (i == 0 || !slice_eq(m->set[i - 1], m->set[i]))
+                e = add_value(r, u, n, m->set[i]);
+        return e;
+    }
+    if (accepted && m->prefix.len)
+        first = block_index_lower_bound(&r->index, n, m->prefix);
+    for (uint32_t i = first; !e && i < end; i++) {
+        struct slice v = block_index_value(&r->index, i);
+
+        if (accepted && m->prefix.len && !slice_has_prefix(v, m->prefix))
+            break;
+        if (is_anything(m) || (is_something(m) && v.len)) {
+            if (accepted)
+                e = add_entry(r, u, i);
+        } else if ((matcher_matches(m, v) != is_negated) == accepted) {
+            e = add_entry(r, u, i);
+        }
+    }
+    return e;
+}
+
+/* The union for one matcher, and whether it is kept or taken off. */
+static struct err *union_for(const struct block_reader *r, const struct matcher *m,
+                             struct union_of *u, bool *ret_keep)
+{
+    const struct block_index_name *n = block_index_find(&r->index, m->name);
+    bool is_negated = m->op == MATCHER_NE || m->op == MATCHER_NRE;
+    bool keep = !matcher_matches_empty(m);
+
+    *ret_keep = keep;
+    return n ? add_matching(r, u, n, m, keep != is_negated) : NULL;
+}
+
+/* ---- sets of refs ---- */
+
+static void radix_sort(uint32_t *v, uint32_t *tmp, size_t n)
+{
+    for (unsigned shift = 0; shift < 32; shift += 8) {
+        size_t count[257] = {0};
+        uint32_t *swap;
+
+        for (size_t i = 0; i < n; i++)
+            count[(v[i] >> shift & 255) + 1]++;
+        for (int i = 0; i < 256; i++)
+            count[i + 1] += count[i];
+        for (size_t i = 0; i < n; i++)
+            tmp[count[v[i] >> shift & 255]++] = v[i];
+        swap = v;
+        v = tmp;
+        tmp = swap;
+    }
+}
+
+static struct block_refs materialise(struct arena *a, const struct union_of *u)
+{
+    struct block_refs out = {arena_array(a, uint32_t, u->total), 0};
+    bool is_sorted = true;
+    size_t n = 0;
+
+    for (size_t k = 0; k < u->lists.len; k++)
+        for (uint32_t i = 0; i < u->lists.ptr[k].n; i++) {
+            out.ptr[n] = block_index_ref(&u->lists.ptr[k], i);
+            is_sorted &= n == 0 || out.ptr[n - 1] < out.ptr[n];
+            n++;
+        }
+    if (!is_sorted) {
+        uint32_t *tmp = mem_alloc(n * sizeof(*tmp));
+
+        radix_sort(out.ptr, tmp, n); /* an even number of passes: the result is back in ptr */
+        mem_free(tmp);
+    }
+    for (size_t i = 0; i < n; i++)
+        if (out.n == 0 || out.ptr[i] != out.ptr[out.n - 1])
+            out.ptr[out.n++] = out.ptr[i];
+    return out;
+}
+
+/* First index at or behind from whose ref is not below ref. */
+static uint32_t gallop(const struct block_index_list *l, uint32_t from, uint32_t ref)
+{
+    uint64_t step = 1;
+    uint32_t lo = from, hi;
+
+    while (lo + step < l->n && block_index_ref(l, (uint32_t)(lo + step)) < ref) {
+        lo = (uint32_t)(lo + step);
+        step *= 2;
+    }
+    hi = (uint32_t)ORR_MIN(lo + step + 1, (uint64_t)l->n);
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+
+        if (block_index_ref(l, mid) < ref)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+/* Keeps (or drops) the refs that are in the list. */
+static void narrow_by_list(struct block_refs *set, const struct block_index_list *l, bool keep)
+{
+    uint32_t at = 0;
+    size_t out = 0;
+
+    for (size_t i = 0; i < set->n; i++) {
+        bool is_in;
+
+        at = at < l->n ? gallop(l, at, set->ptr[i]) : at;
+        is_in = at < l->n && block_index_ref(l, at) == set->ptr[i];
+        if (is_in == keep)
+            set->ptr[out++] = set->ptr[i];
+    }
+    set->n = out;
+}
+
+static void narrow_by_set(struct block_refs *set, const struct block_refs *by, bool keep)
+{
+    size_t k = 0, out = 0;
+
+    for (size_t i = 0; i < set->n; i++) {
+        while (k < by->n && by->ptr[k] < set->ptr[i])
+            k++;
+        if ((k < by->n && by->ptr[k] == set->ptr[i]) == keep)
+            set->ptr[out++] = set->ptr[i];
+    }
+    set->n = out;
+}
+
+static void narrow(struct arena *a, struct block_refs *set, const struct union_of *u, bool keep)
+{
+    struct block_refs by;
+
+    if (u->lists.len == 1) {
+        narrow_by_list(set, &u->lists.ptr[0], keep);
+        return;
+    }
+    by = materialise(a, u);
+    narrow_by_set(set, &by, keep);
+}
+
+struct plan {
+    struct union_of *unions;
+    bool *keep;
+    size_t n;
+};
+
+static struct err *start_set(const struct block_reader *r, struct arena *a, struct plan *p,
+                             struct block_refs *ret, size_t *ret_first)
+{
+    size_t best = p->n;
+    struct union_of all = {0};
+    struct block_index_list l;
+    struct err *e;
+
+    for (size_t i = 0; i < p->n; i++)
+        if (p->keep[i] && (best == p->n || p->unions[i].total < p->unions[best].total))
+            best = i;
+    *ret_first = best;
+    if (best < p->n) {
+        *ret = materialise(a, &p->unions[best]);
+        return NULL;
+    }
+    if ((e = block_index_all(&r->index, &l)))
+        return e;
+    vec_push(&all.lists, l);
+    all.total = l.n;
+    *ret = materialise(a, &all);
+    vec_done(&all.lists);
+    return NULL;
+}
+
+struct err *block_reader_select(const struct block_reader *r, struct arena *a, struct matchers ms,
+                                struct block_refs *ret)
+{
+    struct plan p = {.unions = mem_new_array(struct union_of, ms.n + 1),
+                     .keep = mem_new_array(bool, ms.n + 1),
+                     .n = ms.n};
+    struct block_refs set;
+    struct err *e = NULL;
+    size_t first;
+
+    for (size_t i = 0; !e && i < ms.n; i++)
+        e = union_for(r, &ms.ptr[i], &p.unions[i], &p.keep[i]);
+    if (!e && !(e = start_set(r, a, &p, &set, &first))) {
+        for (size_t i = 0; i < ms.n && set.n; i++)
+            if (i != first)
+                narrow(a, &set, &p.unions[i], p.keep[i]);
+        if (arena_over(a))
+            e = err_new(ERR_LIMIT, "selecting series: over the memory budget");
+        else
+            *ret = set;
+    }
+    for (size_t i = 0; i < ms.n; i++)
+        vec_done(&p.unions[i].lists);
+    mem_free(p.unions);
+    mem_free(p.keep);
+    return e;
+}
+
+/* ---- by time ---- */
+
+static bool is_deleted(const struct block_interval *in, size_t n, int64_t min_t, int64_t max_t)
+{
+    for (size_t i = 0; i < n; i++)
+        if (in[i].min_t <= min_t && in[i].max_t >= max_t)
+            return true;
+    return false;
+}
+
+static struct err *has_chunk(const struct block_reader *r, uint32_t ref, int64_t min_t,
+                             int64_t max_t, bool *ret)
+{
+    const struct block_interval *deleted;
+    struct block_reader_entry entry;
+    struct block_chunk_meta m = {0};
+    size_t n_deleted;
+    struct reader in;
+    struct err *e;
+
+    *ret = false;
+    if ((e = block_reader_entry(r, ref, &entry)))
+        return e;
+    deleted = block_reader_tombstones(r, ref, &n_deleted);
+    in = reader_new(entry.chunks);
+    for (uint64_t i = 0; i < entry.n_chunks && !*ret; i++) {
+        if (!block_reader_next_chunk(&in, i, &m))
+            return err_new(ERR_CORRUPT, "block %s: series %u: impossible chunk times",
+                           block_reader_name(r), ref);
+        if (m.min_t > max_t)
+            break;
+        *ret = m.max_t >= min_t &&
+               !is_deleted(deleted, n_deleted, ORR_MAX(m.min_t, min_t), ORR_MIN(m.max_t, max_t));
+    }
+    return NULL;
+}
+
+struct err *block_reader_select_range(const struct block_reader *r, struct arena *a,
+                                      struct matchers ms, int64_t min_t, int64_t max_t,
+                                      struct block_refs *ret)
+{
+    struct block_refs set = {0};
+    struct err *e;
+    size_t out = 0;
+    bool has;
+
+    if (max_t < r->meta.min_t || min_t >= r->meta.max_t) {
+        *ret = set;
+        return NULL;
+    }
+    if ((e = block_reader_select(r, a, ms, &set)))
+        return e;
+    for (size_t i = 0; i < set.n; i++) {
+        if ((e = has_chunk(r, set.ptr[i], min_t, max_t, &has)))
+            return e;
+        if (has)
+            set.ptr[out++] = set.ptr[i];
+    }
+    set.n = out;
+    *ret = set;
+    return NULL;
+}
+
+/* ---- names and values ---- */
+
+struct err *block_reader_label_names(const struct block_reader *r, struct arena *a,
+                                     struct block_names *ret)
+{
+    ret->n = r->index.n_names;
+    ret->ptr = arena_array(a, struct slice, ret->n);
+    for (size_t i = 0; i < ret->n; i++)
+        ret->ptr[i] = r->index.names[i].name;
+    return NULL;
+}
+
+struct err *block_reader_label_values(const struct block_reader *r, struct arena *a,
+                                      struct slice name, struct block_names *ret)
+{
+    const struct block_index_name *n = block_index_find(&r->index, name);
+
+    ret->n = n ? n->n : 0;
+    ret->ptr = arena_array(a, struct slice, ret->n);
+    for (size_t i = 0; i < ret->n; i++)
+        ret->ptr[i] = block_index_value(&r->index, n->first + (uint32_t)i);
+    return NULL;
+}
+
+/* Marks the symbols that occur: all names, or values of one name. */
+static struct err *mark(const struct block_reader *r, struct block_refs refs,
+                        const struct slice *name, uint8_t *seen)
+{
+    struct err *e;
+
+    for (size_t i = 0; i < refs.n; i++) {
+        struct block_reader_entry entry;
+        struct reader in;
+
+        if ((e = block_reader_entry(r, refs.ptr[i], &entry)))
+            return e;
+        in = reader_new(entry.labels);
+        for (uint64_t k = 0; k < entry.n_labels; k++) {
+            uint32_t ns, vs;
+
+            if (!block_reader_next_label(r, &in, &ns, &vs))
+                return err_new(ERR_CORRUPT, "block %s: series %u names no symbol",
+                               block_reader_name(r), refs.ptr[i]);
+            if (!name) {
+                seen[ns / 8] |= (uint8_t)(1 << ns % 8);
+            } else if (slice_eq(block_index_symbol(&r->index, ns), *name)) {
+                seen[vs / 8] |= (uint8_t)(1 << vs % 8);
+                break;
+            }
+        }
+    }
+    return NULL;
+}
+
+static struct err *marked(const struct block_reader *r, struct arena *a, struct block_refs refs,
+                          const struct slice *name, struct block_names *ret)
+{
+    uint8_t *seen = mem_zalloc(r->index.n_symbols / 8 + 1);
+    struct err *e = mark(r, refs, name, seen);
+    size_t n = 0;
+
+    for (uint32_t i = 0; !e && i < r->index.n_symbols; i++)
+        n += seen[i / 8] >> i % 8 & 1;
+    if (!e) {
+        *ret = (struct block_names){arena_array(a, struct slice, n), 0};
+        for (uint32_t i = 0; i < r->index.n_symbols; i++)
+            if (seen[i / 8] >> i % 8 & 1)
+                ret->ptr[ret->n++] = block_index_symbol(&r->index, i);
+    }
+    mem_free(seen);
+    return e;
+}
+
+struct err *block_reader_names_of(const struct block_reader *r, struct arena *a,
+                                  struct block_refs refs, struct block_names *ret)
+{
+    return marked(r, a, refs, NULL, ret);
+}
+
+struct err *block_reader_values_of(const struct block_reader *r, struct arena *a,
+                                   struct block_refs refs, struct slice name,
+                                   struct block_names *ret)
+{
+    return marked(r, a, refs, &name, ret);
+}

@@ -1,0 +1,232 @@
+#include "common/block/block_source.h"
+
+#include <stdio.h>
+
+#include "common/base/fsx.h"
+#include "common/base/lock.h"
+#include "common/base/vec.h"
+#include "common/block/block_format.h"
+
+#define SOURCE_MAX_FILE (8ull << 30) /* an index fetched whole */
+
+struct file {
+    char *name;
+    struct slice bytes;
+};
+
+/* ---- a directory: everything is mapped when it is opened, so reading needs no lock ---- */
+
+struct dir_source {
+    struct block_source base;
+    VEC(struct file) files;
+};
+
+static const struct file *dir_find(const struct dir_source *d, const char *name)
+{
+    for (size_t i = 0; i < d->files.len; i++)
+        if (strcmp(d->files.ptr[i].name, name) == 0)
+            return &d->files.ptr[i];
+    return NULL;
+}
+
+static struct err *dir_file(struct block_source *s, const char *name, struct slice *ret)
+{
+    const struct file *f = dir_find((struct dir_source *)s, name);
+
+    if (!f)
+        return err_new(ERR_NOT_FOUND, "%s/%s", s->name, name);
+    *ret = f->bytes;
+    return NULL;
+}
+
+static struct err *dir_range(struct block_source *s, const char *name, uint64_t off, size_t len,
+                             struct buf *scratch, struct slice *ret)
+{
+    const struct file *f = dir_find((struct dir_source *)s, name);
+
+    (void)scratch;
+    if (!f)
+        return err_new(ERR_NOT_FOUND, "%s/%s", s->name, name);
+    *ret = off > f->bytes.len ? slice_of(f->bytes.ptr, 0) : slice_sub(f->bytes, (size_t)off, len);
+    return NULL;
+}
+
+static void dir_close(struct block_source *s)
+{
+    struct dir_source *d = (struct dir_source *)s;
+
+    VEC_FOREACH (f, &d->files) {
+        fsx_unmap(f->bytes);
+        mem_free(f->name);
+    }
+    vec_done(&d->files);
+    mem_free(d->base.name);
+    mem_free(d);
+}
+
+static const struct block_source_ops dir_ops = {dir_file, dir_range, dir_close};
+
+/* Takes name over. */
+static struct err *dir_map(struct dir_source *d, char *name)
+{
+    char *path = mem_printf("%s/%s", d->base.name, name);
+    struct file f = {.name = name};
+    struct err *e = fsx_map(path, &f.bytes);
+
+    mem_free(path);
+    if (e)
+        mem_free(name);
+    else
+        vec_push(&d->files, f);
+    return e;
+}
+
+static struct err *dir_map_chunks(struct dir_source *d)
+{
+    char *path = mem_printf("%s/" BLOCK_CHUNKS_DIR, d->base.name);
+    struct err *e;
+    char **names;
+    size_t n;
+
+    e = fsx_list(path, &names, &n);
+    mem_free(path);
+    if (e)
+        return e;
+    for (size_t i = 0; !e && i < n; i++)
+        e = dir_map(d, mem_printf(BLOCK_CHUNKS_DIR "/%s", names[i]));
+    fsx_names_free(names, n);
+    return e;
+}
+
+static struct err *dir_map_one(struct dir_source *d, const char *name)
+{
+    char *path = mem_printf("%s/%s", d->base.name, name);
+    bool is_there = fsx_exists(path);
+
+    mem_free(path);
+    return is_there ? dir_map(d, mem_strdup(name)) : NULL;
+}
+
+struct err *block_source_dir(const char *path, struct block_source **ret)
+{
+    struct dir_source *d = mem_new(struct dir_source);
+    struct err *e;
+
+    d->base.ops = &dir_ops;
+    d->base.name = mem_strdup(path);
+    if ((e = dir_map_one(d, "meta.json")) || (e = dir_map_one(d, BLOCK_INDEX_FILE)) ||
+        (e = dir_map_one(d, BLOCK_TOMBSTONES_FILE)) || (e = dir_map_chunks(d))) {
+        dir_close(&d->base);
+        return e;
+    }
+    *ret = &d->base;
+    return NULL;
+}
+
+/* ---- an object store: whole files are kept, ranges are fetched ---- */
+
+struct store_source {
+    struct block_source base;
+    struct objstore *store;
+    struct lock lock; /* guards files; their bytes never change or move */
+    VEC(struct file) files;
+};
+
+static struct slice store_key(struct store_source *s, struct arena *a, const char *name)
+{
+    return slice_cstr(arena_printf(a, "%s/%s", s->base.name, name));
+}
+
+static bool store_find(struct store_source *s, const char *name, struct slice *ret)
+{
+    bool found = false;
+
+    lock_take(&s->lock);
+    for (size_t i = 0; i < s->files.len && !found; i++)
+        if ((found = strcmp(s->files.ptr[i].name, name) == 0))
+            *ret = s->files.ptr[i].bytes;
+    lock_release(&s->lock);
+    return found;
+}
+
+static struct err *store_file(struct block_source *base, const char *name, struct slice *ret)
+{
+    struct store_source *s = (struct store_source *)base;
+    struct arena *a;
+    struct buf b = {0};
+    struct err *e;
+    struct file f;
+
+    if (store_find(s, name, ret))
+        return NULL;
+    a = arena_new(0);
+    e = objstore_get(s->store, store_key(s, a, name),
+                     &(struct objstore_get){.max_bytes = SOURCE_MAX_FILE}, &b, NULL);
+    arena_free(a);
+    if (e) {
+        buf_done(&b);
+        return e;
+    }
+    f.name = mem_strdup(name);
+    f.bytes.ptr = buf_take(&b, &f.bytes.len);
+    /* Two that fetched it at once both keep theirs; the first is found from then on. */
+    lock_take(&s->lock);
+    vec_push(&s->files, f);
+    lock_release(&s->lock);
+    *ret = f.bytes;
+    return NULL;
+}
+
+static struct err *store_range(struct block_source *base, const char *name, uint64_t off,
+                               size_t len, struct buf *scratch, struct slice *ret)
+{
+    struct store_source *s = (struct store_source *)base;
+    struct arena *a;
+    struct err *e;
+
+    if (store_find(s, name, ret)) {
+        *ret = off > ret->len ? slice_of(ret->ptr, 0) : slice_sub(*ret, (size_t)off, len);
+        return NULL;
+    }
+    a = arena_new(0);
+    e = objstore_get(s->store, store_key(s, a, name),
+                     &(struct objstore_get){.off = off, .len = len}, scratch, NULL);
+    arena_free(a);
+    if (e)
+        return e;
+    *ret = buf_slice(scratch);
+    return NULL;
+}
+
+static void store_close(struct block_source *base)
+{
+    struct store_source *s = (struct store_source *)base;
+
+    VEC_FOREACH (f, &s->files) {
+        mem_free((void *)f->bytes.ptr);
+        mem_free(f->name);
+    }
+    vec_done(&s->files);
+    lock_done(&s->lock);
+    mem_free(s->base.name);
+    mem_free(s);
+}
+
+static const struct block_source_ops store_ops = {store_file, store_range, store_close};
+
+struct block_source *block_source_objstore(struct objstore *store, struct slice prefix)
+{
+    struct store_source *s = mem_new(struct store_source);
+
+    s->base.ops = &store_ops;
+    s->base.name = slice_dup(prefix);
+    s->store = store;
+    lock_init(&s->lock, LOCK_LEAF_MODULE);
+    return &s->base;
+}
+
+void block_source_close(struct block_source *s)
+{
+    if (s)
+        s->ops->close(s);
+}
