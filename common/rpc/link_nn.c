@@ -50,7 +50,12 @@ bool link_transmit(int sock, bool is_server, const struct link_route *route, voi
                         .bytes = n};
     struct nn_iovec iov = {&message, NN_MSG};
     struct nn_msghdr msg = {&iov, 1, &c, sizeof(c)};
+    int errnum;
 
+    if (is_server && fault_hit("rpc.drop", &errnum)) { /* as nanomsg would */
+        link_free_message(message);
+        return true;
+    }
     memcpy(c.header, route->bytes + 8 - n, n);
     return nn_sendmsg(sock, &msg, NN_DONTWAIT) >= 0;
 }
