@@ -1,0 +1,4 @@
+# orrery-promqltest: Prometheus' own PromQL acceptance scripts on the engine.
+add_executable(orrery-promqltest ${CMAKE_CURRENT_LIST_DIR}/promqltest_main.c ${CMAKE_CURRENT_LIST_DIR}/script.c
+               ${CMAKE_CURRENT_LIST_DIR}/load.c ${CMAKE_CURRENT_LIST_DIR}/eval.c)
+target_link_libraries(orrery-promqltest PRIVATE querier_engine common_lang common_model common_base)
