@@ -1,0 +1,489 @@
+#include "common/model/limits.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "common/base/arena.h"
+#include "common/base/clock.h"
+#include "common/base/fsx.h"
+#include "common/base/log.h"
+#include "common/base/map.h"
+#include "common/base/mem.h"
+#include "common/base/metric.h"
+#include "common/base/num.h"
+#include "common/base/yaml.h"
+#include "common/model/tenant.h"
+
+struct limits_conf {
+    char *overrides_file;
+    int64_t overrides_period_ns;
+    struct tenant_limits defaults;
+};
+
+/* ---- the table, as configuration and as override ---- */
+
+enum limit_kind { LIMIT_RATE, LIMIT_COUNT, LIMIT_BYTES, LIMIT_DURATION };
+
+struct limit_row {
+    enum limit_kind kind;
+    const char *name;
+    size_t offset; /* in struct tenant_limits */
+};
+
+#define MEMBER_RATE(name) name
+#define MEMBER_COUNT(name) name
+#define MEMBER_BYTES(name) name
+#define MEMBER_DURATION(name) name##_ns
+
+static const struct limit_row rows[] = {
+#define X(kind, name, key, def, help)                                                              \
+    {LIMIT_##kind, #name, offsetof(struct tenant_limits, MEMBER_##kind(name))},
+    LIMITS(X)
+#undef X
+};
+
+#define FIELD_RATE(name, key, def, help)                                                           \
+    CONF_FLOAT(struct limits_conf, defaults.name, key, def, "0", "1e12", CONF_RELOAD, help),
+#define FIELD_COUNT(name, key, def, help)                                                          \
+    CONF_INT(struct limits_conf, defaults.name, key, def, "0", "1000000000000", CONF_RELOAD, help),
+#define FIELD_BYTES(name, key, def, help)                                                          \
+    CONF_BYTES(struct limits_conf, defaults.name, key, def, "0", NULL, CONF_RELOAD, help),
+#define FIELD_DURATION(name, key, def, help)                                                       \
+    CONF_DURATION(struct limits_conf, defaults.name##_ns, key, def, "0s", NULL, CONF_RELOAD, help),
+
+static const struct conf_field limits_fields[] = {
+    CONF_STRING(struct limits_conf, overrides_file, "overrides-file", "", CONF_FIXED,
+                "YAML file of overrides per tenant, read again while running; empty: none."),
+    CONF_DURATION(struct limits_conf, overrides_period_ns, "overrides-period", "10s", "10ms", "1h",
+                  CONF_FIXED, "How often the overrides file is looked at."),
+#define X(kind, name, key, def, help) FIELD_##kind(name, key, def, help)
+    LIMITS(X)
+#undef X
+};
+const struct conf_section limits_section = {
+    "limits", "What a tenant may do, unless the overrides file says otherwise.",
+    sizeof(struct limits_conf), limits_fields, ORR_COUNT(limits_fields)};
+
+/* ---- what the file says: immutable, shared ---- */
+
+struct override {
+    bool is_set[ORR_COUNT(rows)];
+    struct tenant_limits values;
+};
+
+struct overrides {
+    struct snapshot snap;
+    struct map tenants; /* struct override */
+    struct tenant_limits defaults;
+};
+
+struct limits_metrics {
+    uint64_t loads, refusals;
+    int64_t tenants, is_current;
+};
+static const struct metric_field limits_metric_fields[] = {
+    METRIC_COUNTER(struct limits_metrics, loads, "orrery_limits_loads_total",
+                   "Times the overrides file was read and taken over."),
+    METRIC_COUNTER(struct limits_metrics, refusals, "orrery_limits_refusals_total",
+                   "Times the overrides file was refused."),
+    METRIC_GAUGE(struct limits_metrics, tenants, "orrery_limits_tenants",
+                 "Tenants with overrides."),
+    METRIC_GAUGE(struct limits_metrics, is_current, "orrery_limits_is_current",
+                 "1 if what holds is what the overrides file says."),
+};
+
+struct file_id {
+    int64_t mtime_ns;
+    uint64_t inode, bytes;
+    bool is_there;
+};
+
+struct limits {
+    struct snapshot_cell cell; /* struct overrides */
+    _Atomic uint64_t generation;
+    char *path; /* NULL: no file */
+    int64_t period_ms;
+    struct file_id seen; /* of whoever polls: one at a time */
+    struct loop_timer *timer;
+    struct loop *loop;
+    struct job_pool *jobs;
+    bool is_polling, is_stopped;
+    struct limits_metrics m;
+};
+
+static void overrides_free(struct snapshot *s)
+{
+    struct overrides *o = (struct overrides *)s;
+
+    MAP_FOREACH (en, &o->tenants)
+        mem_free(en->value);
+    map_done(&o->tenants);
+    mem_free(o);
+}
+
+static struct overrides *overrides_new(const struct tenant_limits *defaults)
+{
+    struct overrides *o = mem_new(struct overrides);
+
+    snapshot_init(&o->snap, overrides_free);
+    o->defaults = *defaults;
+    return o;
+}
+
+static struct err *parse_value(const struct limit_row *row, const struct yaml_node *node,
+                               struct tenant_limits *ret)
+{
+    void *p = (char *)ret + row->offset;
+    struct err *e = NULL;
+    uint64_t u;
+    double d;
+
+    if (!node || node->kind != YAML_KIND_SCALAR || yaml_is_null(node))
+        return err_new(ERR_INVALID, "%s: not a value", row->name);
+    switch (row->kind) {
+    case LIMIT_RATE:
+        if (!num_parse(node->text, &d) || !(d >= 0 && d <= 1e12))
+            return err_new(ERR_INVALID, "%s: %.*s is not a number from 0 to 1e12", row->name,
+                           SLICE_ARG(node->text));
+        *(double *)p = d;
+        break;
+    case LIMIT_COUNT:
+        if (!slice_to_u64(node->text, &u) || u > 1000000000000ull)
+            return err_new(ERR_INVALID, "%s: %.*s is not a whole number from 0 to 1000000000000",
+                           row->name, SLICE_ARG(node->text));
+        *(int64_t *)p = (int64_t)u;
+        break;
+    case LIMIT_BYTES:
+        e = conf_parse_bytes(node->text, (int64_t *)p);
+        break;
+    case LIMIT_DURATION:
+        e = conf_parse_duration(node->text, (int64_t *)p);
+        break;
+    }
+    return err_wrap(e, "%s", row->name);
+}
+
+static const struct limit_row *find_row(struct slice name)
+{
+    for (size_t i = 0; i < ORR_COUNT(rows); i++)
+        if (slice_eq_cstr(name, rows[i].name))
+            return &rows[i];
+    return NULL;
+}
+
+static struct err *parse_tenant(const char *name, const struct yaml_node *node, struct override *o)
+{
+    if (yaml_is_null(node))
+        return NULL;
+    if (node->kind != YAML_KIND_MAP)
+        return err_new(ERR_INVALID, "%s:%u: a tenant has a mapping of limits", name, node->line);
+    for (size_t i = 0; i < node->n; i++) {
+        const struct limit_row *row = find_row(node->keys[i].text);
+        struct err *e;
+
+        if (!row)
+            return err_new(ERR_INVALID, "%s:%u: unknown limit %.*s", name, node->keys[i].line,
+                           SLICE_ARG(node->keys[i].text));
+        if ((e = parse_value(row, node->items[i], &o->values)))
+            return err_wrap(e, "%s:%u", name, node->keys[i].line);
+        o->is_set[row - rows] = true;
+    }
+    return NULL;
+}
+
+static struct err *parse_tenants(const char *name, const struct yaml_node *node,
+                                 struct overrides *o)
+{
+    if (yaml_is_null(node))
+        return NULL;
+    if (node->kind != YAML_KIND_MAP)
+        return err_new(ERR_INVALID, "%s:%u: overrides is a mapping of tenants", name, node->line);
+    for (size_t i = 0; i < node->n; i++) {
+        struct override *ov = mem_new(struct override);
+        struct err *e = tenant_check(node->keys[i].text);
+
+        if (e)
+            e = err_wrap(e, "%s:%u", name, node->keys[i].line);
+        else
+            e = parse_tenant(name, node->items[i], ov);
+        if (e) {
+            mem_free(ov);
+            return e;
+        }
+        mem_free(map_put(&o->tenants, node->keys[i].text, ov));
+    }
+    return NULL;
+}
+
+static struct err *parse_file(const char *path, struct slice text, struct overrides *o)
+{
+    struct arena *a = arena_new(0);
+    struct yaml_node *root = NULL;
+    struct err *e = yaml_load(path, text, a, &root);
+
+    if (!e && !yaml_is_null(root) && root->kind != YAML_KIND_MAP)
+        e = err_new(ERR_INVALID, "%s:%u: not a mapping", path, root->line);
+    for (size_t i = 0; !e && root && root->kind == YAML_KIND_MAP && i < root->n; i++) {
+        if (slice_eq_cstr(root->keys[i].text, "overrides"))
+            e = parse_tenants(path, root->items[i], o);
+        else
+            e = err_new(ERR_INVALID, "%s:%u: unknown key %.*s; known is overrides", path,
+                        root->keys[i].line, SLICE_ARG(root->keys[i].text));
+    }
+    arena_free(a);
+    return e;
+}
+
+/* ---- the object ---- */
+
+static void publish(struct limits *l, struct overrides *o)
+{
+    METRIC_SET(l->m.tenants, (int64_t)o->tenants.len);
+    snapshot_cell_set(&l->cell, &o->snap);
+    atomic_fetch_add(&l->generation, 1);
+}
+
+static struct err *load(struct limits *l)
+{
+    struct overrides *now = (struct overrides *)snapshot_cell_get(&l->cell);
+    struct overrides *next = overrides_new(&now->defaults);
+    struct buf text = {0};
+    struct err *e = fsx_read(l->path, YAML_MAX_BYTES, &text);
+
+    snapshot_unref(&now->snap);
+    if (!e)
+        e = parse_file(l->path, buf_slice(&text), next);
+    buf_done(&text);
+    if (e) {
+        snapshot_unref(&next->snap);
+        METRIC_ADD(l->m.refusals, 1);
+        METRIC_SET(l->m.is_current, 0);
+        return e;
+    }
+    METRIC_ADD(l->m.loads, 1);
+    METRIC_SET(l->m.is_current, 1);
+    publish(l, next);
+    return NULL;
+}
+
+static struct file_id identify(const char *path)
+{
+    struct stat st;
+
+    if (stat(path, &st))
+        return (struct file_id){0};
+    return (struct file_id){st.st_mtim.tv_sec * NS_PER_S + st.st_mtim.tv_nsec, st.st_ino,
+                            (uint64_t)st.st_size, true};
+}
+
+struct err *limits_poll(struct limits *l, bool *ret_changed)
+{
+    struct file_id id;
+
+    if (ret_changed)
+        *ret_changed = false;
+    if (!l->path)
+        return NULL;
+    id = identify(l->path);
+    if (id.is_there == l->seen.is_there && id.mtime_ns == l->seen.mtime_ns &&
+        id.inode == l->seen.inode && id.bytes == l->seen.bytes)
+        return NULL;
+    /* Seen, also if it is refused: a bad file is reported once, not every period. */
+    l->seen = id;
+    if (ret_changed)
+        *ret_changed = true;
+    return load(l);
+}
+
+struct err *limits_new(const struct conf *c, struct limits **ret)
+{
+    const struct limits_conf *lc = conf_section(c, "limits");
+    struct limits *l = mem_new(struct limits);
+    struct err *e;
+
+    snapshot_cell_init(&l->cell, LOCK_CONF);
+    l->period_ms = lc->overrides_period_ns / NS_PER_MS;
+    l->m.is_current = 1;
+    publish(l, overrides_new(&lc->defaults));
+    metric_register(&l->m, limits_metric_fields, ORR_COUNT(limits_metric_fields), NULL);
+    if (lc->overrides_file[0]) {
+        l->path = mem_strdup(lc->overrides_file);
+        l->seen = identify(l->path);
+        if ((e = load(l))) {
+            limits_free(l);
+            return err_wrap(e, "limits.overrides-file");
+        }
+    }
+    *ret = l;
+    return NULL;
+}
+
+void limits_free(struct limits *l)
+{
+    if (!l)
+        return;
+    metric_unregister(&l->m);
+    snapshot_cell_done(&l->cell);
+    mem_free(l->path);
+    mem_free(l);
+}
+
+/* ---- looking again ---- */
+
+static void poll_work(void *arg)
+{
+    struct limits *l = arg;
+    bool changed = false;
+    struct err *e = limits_poll(l, &changed);
+
+    if (e)
+        LOG_ERROR(conf, "limit overrides refused, the old ones stay", KV_STR("path", l->path),
+                  KV_ERR(e));
+    else if (changed)
+        LOG_INFO(conf, "limit overrides read", KV_STR("path", l->path),
+                 KV_I64("count", l->m.tenants));
+    err_free(e);
+}
+
+static void poll_done(void *arg)
+{
+    struct limits *l = arg;
+
+    l->is_polling = false;
+    if (!l->is_stopped)
+        loop_timer_arm_ms(l->timer, l->period_ms);
+}
+
+static void poll_timer(void *arg)
+{
+    struct limits *l = arg;
+    struct err *e;
+
+    l->is_polling = true;
+    if ((e = job_run(l->jobs, l->loop, poll_work, poll_done, l))) {
+        err_free(e); /* workers are full: the next period will do */
+        poll_done(l);
+    }
+}
+
+void limits_start(struct limits *l, struct loop *loop, struct job_pool *jobs)
+{
+    if (!l->path)
+        return;
+    l->loop = loop;
+    l->jobs = jobs;
+    l->timer = loop_timer_new(loop, poll_timer, l);
+    loop_timer_arm_ms(l->timer, l->period_ms);
+}
+
+void limits_stop(struct limits *l)
+{
+    l->is_stopped = true;
+    loop_timer_free(l->timer);
+    l->timer = NULL;
+}
+
+void limits_set_defaults(struct limits *l, const struct conf *c)
+{
+    const struct limits_conf *lc = conf_section(c, "limits");
+    struct overrides *now = (struct overrides *)snapshot_cell_get(&l->cell);
+    struct overrides *next = overrides_new(&lc->defaults);
+
+    MAP_FOREACH (en, &now->tenants)
+        (void)map_put(&next->tenants, en->key, mem_dup(en->value, sizeof(struct override)));
+    snapshot_unref(&now->snap);
+    publish(l, next);
+}
+
+/* ---- asking ---- */
+
+static void apply(const struct override *o, struct tenant_limits *ret)
+{
+    for (size_t i = 0; i < ORR_COUNT(rows); i++)
+        if (o->is_set[i]) {
+            static_assert(sizeof(double) == 8, "all members have 8 bytes");
+            memcpy((char *)ret + rows[i].offset, (const char *)&o->values + rows[i].offset, 8);
+        }
+}
+
+void limits_get(struct limits *l, struct slice tenant, struct tenant_limits *ret)
+{
+    /* The generation is read first: values newer than it are only checked once more. */
+    uint64_t generation = limits_generation(l);
+    struct overrides *now = (struct overrides *)snapshot_cell_get(&l->cell);
+    const struct override *o = map_get(&now->tenants, tenant);
+
+    *ret = now->defaults;
+    if (o)
+        apply(o, ret);
+    ret->generation = generation;
+    snapshot_unref(&now->snap);
+}
+
+uint64_t limits_generation(const struct limits *l)
+{
+    return atomic_load(&((struct limits *)l)->generation);
+}
+
+static void print_row(struct buf *out, const struct limit_row *row, const struct tenant_limits *v)
+{
+    const void *p = (const char *)v + row->offset;
+
+    buf_printf(out, "%s: ", row->name);
+    switch (row->kind) {
+    case LIMIT_RATE:
+        buf_f64_text(out, *(const double *)p);
+        break;
+    case LIMIT_COUNT:
+        buf_printf(out, "%lld", (long long)*(const int64_t *)p);
+        break;
+    case LIMIT_BYTES:
+        conf_format_bytes(out, *(const int64_t *)p);
+        break;
+    case LIMIT_DURATION:
+        conf_format_duration(out, *(const int64_t *)p);
+        break;
+    }
+    buf_byte(out, '\n');
+}
+
+static int by_key(const void *a, const void *b)
+{
+    return slice_cmp((*(struct map_entry *const *)a)->key, (*(struct map_entry *const *)b)->key);
+}
+
+static void print_override(struct buf *out, const struct map_entry *en)
+{
+    const struct override *o = en->value;
+
+    buf_str(out, "  ");
+    buf_json_str(out, en->key); /* JSON strings are YAML */
+    buf_str(out, ":\n");
+    for (size_t i = 0; i < ORR_COUNT(rows); i++)
+        if (o->is_set[i]) {
+            buf_str(out, "    ");
+            print_row(out, &rows[i], &o->values);
+        }
+}
+
+void limits_print(struct limits *l, struct buf *out)
+{
+    struct overrides *now = (struct overrides *)snapshot_cell_get(&l->cell);
+    struct map_entry **sorted = mem_new_array(struct map_entry *, now->tenants.len + 1);
+    size_t n = 0;
+
+    buf_str(out, "defaults:\n");
+    for (size_t i = 0; i < ORR_COUNT(rows); i++) {
+        buf_str(out, "  ");
+        print_row(out, &rows[i], &now->defaults);
+    }
+    MAP_FOREACH (en, &now->tenants)
+        sorted[n++] = en;
+    qsort(sorted, n, sizeof(struct map_entry *), by_key);
+    buf_str(out, n ? "overrides:\n" : "overrides: {}\n");
+    for (size_t i = 0; i < n; i++)
+        print_override(out, sorted[i]);
+    mem_free(sorted);
+    snapshot_unref(&now->snap);
+}

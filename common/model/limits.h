@@ -1,0 +1,108 @@
+/*
+ * What one tenant may do: a table of limits with defaults from the configuration (section
+ * "limits") and overrides per tenant from a file that is read again while the process runs.
+ *
+ *     limits:                                     overrides file:
+ *       ingestion-rate: 50000                       overrides:
+ *       overrides-file: /etc/orrery/over.yaml         team-a:
+ *                                                       ingestion_rate: 250000
+ *                                                       out_of_order_time_window: 30m
+ *
+ * Each role that needs limits makes its own object; the section is shared. The file is looked at
+ * every limits.overrides-period; when its time of change, size or inode differ it is read anew. A
+ * file with an unknown limit, a bad value or a bad tenant id is refused as a whole, logged, counted,
+ * and what held before goes on to hold; a missing file at start is an error, later it is a refusal
+ * like any other.
+ *
+ * 0 means "no limit" for every row, save the durations, whose help says what 0 is. To add a limit,
+ * add a row: key, override, --help, /runtime_config and the struct follow.
+ *
+ * Any thread, save where stated.
+ */
+#pragma once
+#include "common/base/conf.h"
+#include "common/base/job.h"
+#include "common/base/loop.h"
+#include "common/base/slice.h"
+
+/* X(KIND, name, configuration key, default, help). Members: RATE double, COUNT and BYTES int64_t,
+ * DURATION int64_t <name>_ns. */
+#define LIMITS(X)                                                                                  \
+    X(RATE, ingestion_rate, "ingestion-rate", "0",                                                 \
+      "Samples per second a tenant may write, over the whole cluster.")                            \
+    X(COUNT, ingestion_burst_size, "ingestion-burst-size", "0",                                    \
+      "Samples that may come at once, at each ingester; 0: one second's worth, at least 10000.")   \
+    X(RATE, request_rate, "request-rate", "0",                                                     \
+      "Write requests per second of a tenant, over the whole cluster.")                            \
+    X(COUNT, request_burst_size, "request-burst-size", "0",                                        \
+      "Write requests that may come at once, at each ingester; 0: one second's worth.")            \
+    X(COUNT, max_global_series_per_user, "max-global-series-per-user", "0",                        \
+      "Active series of a tenant, over the whole cluster, before replication.")                    \
+    X(COUNT, max_global_metadata_per_user, "max-global-metadata-per-user", "0",                    \
+      "Metric families of a tenant with metadata, over the whole cluster.")                        \
+    X(COUNT, max_label_names_per_series, "max-label-names-per-series", "200",                      \
+      "Labels of one series, the name included.")                                                  \
+    X(COUNT, max_label_name_length, "max-label-name-length", "1024", "Bytes of a label's name.")   \
+    X(COUNT, max_label_value_length, "max-label-value-length", "16384",                            \
+      "Bytes of a label's value.")                                                                 \
+    X(COUNT, max_metadata_length, "max-metadata-length", "4096",                                   \
+      "Bytes of a family name, help or unit; longer metadata is dropped and counted.")             \
+    X(COUNT, max_native_histogram_buckets, "max-native-histogram-buckets", "1000",                 \
+      "Buckets of a native histogram, both signs.")                                                \
+    X(DURATION, out_of_order_time_window, "out-of-order-time-window", "0s",                        \
+      "How far behind the newest sample of its series a sample may be; 0: not at all.")            \
+    X(DURATION, creation_grace_period, "creation-grace-period", "10m",                             \
+      "How far ahead of the clock a sample may be; 0: however far.")                               \
+    X(DURATION, past_grace_period, "past-grace-period", "0s",                                      \
+      "How far behind the clock a sample may be; 0: however far.")                                 \
+    X(COUNT, ingestion_tenant_shard_size, "ingestion-tenant-shard-size", "0",                      \
+      "Ingesters that hold a tenant's series (shuffle shard); 0: all.")                            \
+    X(DURATION, max_query_lookback, "max-query-lookback", "0s",                                    \
+      "How far back queries may look; the range is cut to it; 0: all there is.")                   \
+    X(DURATION, max_total_query_length, "max-total-query-length", "0s",                            \
+      "Longest time range of one query; 0: any.")                                                  \
+    X(DURATION, query_timeout, "query-timeout", "2m",                                              \
+      "Longest time a query may take; 0: the process's.")                                          \
+    X(COUNT, max_concurrent_queries, "max-concurrent-queries", "0",                                \
+      "Queries of a tenant under way at once, at each querier.")                                   \
+    X(COUNT, max_samples_per_query, "max-samples-per-query", "50000000",                           \
+      "Samples a query may hold in memory at once.")                                               \
+    X(COUNT, max_fetched_series_per_query, "max-fetched-series-per-query", "0",                    \
+      "Series a query may touch.")                                                                 \
+    X(BYTES, max_fetched_bytes_per_query, "max-fetched-bytes-per-query", "0",                      \
+      "Bytes of chunks and labels a query may fetch.")
+
+struct tenant_limits {
+#define LIMITS_MEMBER_RATE(name) double name;
+#define LIMITS_MEMBER_COUNT(name) int64_t name;
+#define LIMITS_MEMBER_BYTES(name) int64_t name;
+#define LIMITS_MEMBER_DURATION(name) int64_t name##_ns;
+#define X(kind, name, key, def, help) LIMITS_MEMBER_##kind(name)
+    LIMITS(X)
+#undef X
+    /* Differs when any limit of anybody may have changed: what was checked under another
+     * generation is to be checked again. Never 0. */
+    uint64_t generation;
+};
+
+struct limits;
+extern const struct conf_section limits_section;
+
+/* Reads the overrides file, if one is named. Blocking. */
+ORR_CHECKED struct err *limits_new(const struct conf *c, struct limits **ret);
+void limits_free(struct limits *l); /* after limits_stop(); NULL is allowed */
+/* Looks at the file in the background: the timer on the loop, the file on a worker. On the loop, or
+ * before it runs. */
+void limits_start(struct limits *l, struct loop *loop, struct job_pool *jobs);
+/* On the loop, or after loop and workers have ended. */
+void limits_stop(struct limits *l);
+/* Looks at the file now; *ret_changed (may be NULL). The error is why the old values stay.
+ * Blocking. */
+ORR_CHECKED struct err *limits_poll(struct limits *l, bool *ret_changed);
+/* New defaults after a reload of the configuration. */
+void limits_set_defaults(struct limits *l, const struct conf *c);
+
+void limits_get(struct limits *l, struct slice tenant, struct tenant_limits *ret);
+uint64_t limits_generation(const struct limits *l); /* cheap */
+/* YAML for /runtime_config: the defaults, then what each tenant overrides. */
+void limits_print(struct limits *l, struct buf *out);

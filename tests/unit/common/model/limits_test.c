@@ -1,0 +1,134 @@
+#include "common/base/fsx.h"
+#include "common/model/limits.h"
+#include "tests/unit/test.h"
+
+static const struct conf_section *const sections[] = {&limits_section};
+
+static struct conf *conf_with(const char *path)
+{
+    struct buf yaml = {0};
+    struct conf *c = NULL;
+
+    buf_printf(&yaml,
+               "limits: {ingestion-rate: 100, max_label_names_per_series: 7, "
+               "overrides-file: \"%s\"}\n",
+               path);
+    CHECK_OK(conf_load_text(&(struct conf_source){.sections = sections, .section_count = 1}, "t",
+                            buf_slice(&yaml), &c));
+    buf_done(&yaml);
+    return c;
+}
+
+static void put(const char *text)
+{
+    CHECK_OK(fsx_write_atomic(tmp_path("over.yaml"), slice_cstr(text)));
+}
+
+static struct tenant_limits get(struct limits *l, const char *tenant)
+{
+    struct tenant_limits ret;
+
+    limits_get(l, slice_cstr(tenant), &ret);
+    return ret;
+}
+
+TEST(limits_defaults_come_from_the_configuration)
+{
+    struct conf *c = conf_with("");
+    struct limits *l;
+    bool changed = true;
+
+    CHECK_OK(limits_new(c, &l));
+    CHECK(get(l, "a").ingestion_rate == 100);
+    CHECK_INT(get(l, "a").max_label_names_per_series, 7);
+    CHECK_INT(get(l, "a").creation_grace_period_ns, 600000000000);
+    CHECK(get(l, "a").generation != 0);
+    CHECK_OK(limits_poll(l, &changed));
+    CHECK(!changed);
+    limits_free(l);
+    conf_unref(c);
+}
+
+TEST(limits_overrides_are_read_again_and_refused_whole)
+{
+    struct conf *c;
+    struct limits *l;
+    struct tenant_limits a;
+    bool changed;
+
+    put("overrides: {a: {ingestion_rate: 2.5e3, out_of_order_time_window: 30m}}\n");
+    c = conf_with(tmp_path("over.yaml"));
+    CHECK_OK(limits_new(c, &l));
+    a = get(l, "a");
+    CHECK(a.ingestion_rate == 2500);
+    CHECK_INT(a.out_of_order_time_window_ns, 1800000000000);
+    CHECK_INT(a.max_label_names_per_series, 7);
+    CHECK(get(l, "b").ingestion_rate == 100);
+
+    put("overrides: {a: {ingestion_rate: 7}, b: {max_fetched_bytes_per_query: 64MiB}}\n");
+    CHECK_OK(limits_poll(l, &changed));
+    CHECK(changed && get(l, "a").ingestion_rate == 7);
+    CHECK_INT(get(l, "a").out_of_order_time_window_ns, 0);
+    CHECK_INT(get(l, "b").max_fetched_bytes_per_query, 64 << 20);
+    CHECK(get(l, "a").generation != a.generation);
+
+    put("overrides:\n  a: {ingestion_rate: 8}\n  b: {ingestion_rat: 1}\n");
+    CHECK_ERR(limits_poll(l, &changed), ERR_INVALID, ":3: unknown limit ingestion_rat");
+    CHECK(get(l, "a").ingestion_rate == 7);
+    CHECK_OK(limits_poll(l, &changed)); /* said once */
+    limits_free(l);
+    conf_unref(c);
+}
+
+TEST(limits_refuses_bad_files)
+{
+    static const struct {
+        const char *text, *why;
+    } cases[] = {
+        {"[1]", "not a mapping"},
+        {"override: {}", "unknown key override"},
+        {"overrides: [a]", "mapping of tenants"},
+        {"overrides: {a: 7}", "mapping of limits"},
+        {"overrides: {a/b: {}}", "tenant"},
+        {"overrides: {a: {ingestion_rate: -1}}", "ingestion_rate"},
+        {"overrides: {a: {ingestion_rate: NaN}}", "ingestion_rate"},
+        {"overrides: {a: {max_label_name_length: 1.5}}", "max_label_name_length"},
+        {"overrides: {a: {query_timeout: soon}}", "query_timeout"},
+        {"overrides: {a: {query_timeout: }}", "query_timeout"},
+    };
+    struct conf *c = conf_with(tmp_path("over.yaml"));
+    struct limits *l = NULL;
+
+    for (size_t i = 0; i < ORR_COUNT(cases); i++) {
+        put(cases[i].text);
+        CHECK_ERR(limits_new(c, &l), ERR_INVALID, cases[i].why);
+    }
+    conf_unref(c);
+}
+
+TEST(limits_missing_file_is_an_error_at_start)
+{
+    struct conf *c = conf_with(tmp_path("nothing"));
+    struct limits *l = NULL;
+
+    CHECK_ERR(limits_new(c, &l), ERR_NOT_FOUND, "nothing");
+    conf_unref(c);
+}
+
+TEST(limits_print_shows_defaults_and_overrides)
+{
+    struct conf *c;
+    struct limits *l;
+    struct buf out = {0};
+
+    put("overrides: {b: {ingestion_rate: 1}, a: {out_of_order_time_window: 1h}}\n");
+    c = conf_with(tmp_path("over.yaml"));
+    CHECK_OK(limits_new(c, &l));
+    limits_print(l, &out);
+    CHECK(strstr(buf_cstr(&out), "  ingestion_rate: 100\n"));
+    CHECK(strstr(buf_cstr(&out), "overrides:\n  \"a\":\n    out_of_order_time_window: 1h\n"
+                                 "  \"b\":\n    ingestion_rate: 1\n"));
+    buf_done(&out);
+    limits_free(l);
+    conf_unref(c);
+}
