@@ -255,7 +255,7 @@ static struct err *build_membership(struct process *p, const struct process_ring
         .loop = p->loops[0],
         .jobs = p->jobs,
         .server = p->rpc,
-        .client = NULL,
+        .pool = p->peers,
         .instance = p->instance,
         .zone = p->zone,
         .rpc_addr = p->rpc_advertised,
@@ -331,8 +331,7 @@ static struct err *start(struct process *p)
     struct err *e;
 
     rpc_server_start(p->rpc);
-    if ((e = membership_start(p->membership)))
-        return e;
+    membership_start(p->membership);
     for (; p->n_loops_running < p->n_loops; p->n_loops_running++)
         if ((e = loop_start(p->loops[p->n_loops_running])))
             return e;
