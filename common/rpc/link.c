@@ -26,7 +26,7 @@ void link_reset(struct link *l)
 
 enum link_sent link_flush(struct link *l)
 {
-    if (l->held && !link_transmit(l->sock, l->is_server, &l->route, l->held))
+    if (l->held && !link_transmit(l->sock, l->is_server, &l->route, l->held, l->held_bytes))
         return LINK_HELD;
     l->held = NULL;
     return LINK_SENT;
@@ -217,6 +217,6 @@ void link_refuse(int sock, const struct link_route *route, enum frame_type type,
     uint8_t *frame = link_new_message(FRAME_HEAD_BYTES);
 
     frame_head_put(&h, frame);
-    if (!link_transmit(sock, true, route, frame))
+    if (!link_transmit(sock, true, route, frame, FRAME_HEAD_BYTES))
         link_free_message(frame);
 }

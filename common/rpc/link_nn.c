@@ -16,9 +16,9 @@
 #include "common/base/mem.h"
 #include "common/base/rng.h"
 #include "common/rpc/link_internal.h"
+#include "common/rpc/link_local.h"
 
-#define SEND_BUFFER_BYTES (1 << 20)   /* asked for; the kernel caps it at net.core.wmem_max */
-#define INPROC_BUFFER_BYTES (8 << 20) /* a queue of pointers, really */
+#define SEND_BUFFER_BYTES (1 << 20) /* asked for; the kernel caps it at net.core.wmem_max */
 #define WINDOW_MAX_BYTES (192u << 10)
 
 struct control {
@@ -41,7 +41,8 @@ void link_free_message(void *message)
         (void)nn_freemsg(message);
 }
 
-bool link_transmit(int sock, bool is_server, const struct link_route *route, void *message)
+bool link_transmit(int sock, bool is_server, const struct link_route *route, void *message,
+                   size_t len)
 {
     size_t n = is_server ? 8 : 4;
     struct control c = {.head = {.cmsg_len = NN_CMSG_LEN(sizeof(size_t) + n),
@@ -56,6 +57,8 @@ bool link_transmit(int sock, bool is_server, const struct link_route *route, voi
         link_free_message(message);
         return true;
     }
+    if (link_local_is(sock))
+        return link_local_transmit(sock, route, message, len);
     memcpy(c.header, route->bytes + 8 - n, n);
     return nn_sendmsg(sock, &msg, NN_DONTWAIT) >= 0;
 }
@@ -70,8 +73,11 @@ uint8_t *link_recv(int sock, bool is_server, size_t *ret_len, struct link_route 
     void *message = NULL;
     struct nn_iovec iov = {&message, NN_MSG};
     struct nn_msghdr msg = {&iov, 1, &control, sizeof(control)};
-    int len = nn_recvmsg(sock, &msg, NN_DONTWAIT);
+    int len;
 
+    if (link_local_is(sock))
+        return link_local_recv(sock, ret_len, ret_route);
+    len = nn_recvmsg(sock, &msg, NN_DONTWAIT);
     if (len < 0)
         return NULL;
     *ret_len = (size_t)len;
@@ -96,14 +102,13 @@ bool link_is_inproc(const char *address)
 
 static struct err *new_socket(int protocol, const char *nn_address, int *ret)
 {
-    int buffer = link_is_inproc(nn_address) ? INPROC_BUFFER_BYTES : SEND_BUFFER_BYTES;
     int sock = nn_socket(AF_SP_RAW, protocol);
 
     if (sock < 0)
         return err_errnum(ERR_NET, nn_errno(), "nanomsg socket for %s", nn_address);
     set_int(sock, NN_RCVMAXSIZE, FRAME_MAX_BYTES + 64);
-    set_int(sock, NN_SNDBUF, buffer);
-    set_int(sock, NN_RCVBUF, buffer);
+    set_int(sock, NN_SNDBUF, SEND_BUFFER_BYTES);
+    set_int(sock, NN_RCVBUF, SEND_BUFFER_BYTES);
     set_int(sock, NN_IPV4ONLY, strchr(nn_address, '[') == NULL);
     *ret = sock;
     return NULL;
@@ -241,10 +246,12 @@ struct err *link_bind(const char *address, int *ret_sock, char ret_address[LINK_
         return e;
     if (fault_hit("rpc.bind", &errnum))
         return err_errnum(ERR_NET, errnum, "bind %s", address);
+    if (link_is_inproc(wanted)) {
+        snprintf(ret_address, LINK_ADDRESS_MAX_BYTES, "%s", wanted);
+        return link_local_bind(wanted, ret_sock);
+    }
     for (int attempt = 0; attempt < 8 && rc < 0; attempt++) { /* somebody may take a found port */
-        if (link_is_inproc(wanted))
-            snprintf(found, sizeof(found), "%s", wanted);
-        else if ((e = probe(wanted, found)))
+        if ((e = probe(wanted, found)))
             return e;
         if ((e = new_socket(NN_REP, found, &sock)))
             return e;
@@ -259,7 +266,7 @@ struct err *link_bind(const char *address, int *ret_sock, char ret_address[LINK_
     if (rc < 0)
         return err_errnum(ERR_NET, errnum, "bind %s", address);
     *ret_sock = sock;
-    snprintf(ret_address, LINK_ADDRESS_MAX_BYTES, "%s", link_is_inproc(found) ? found : found + 6);
+    snprintf(ret_address, LINK_ADDRESS_MAX_BYTES, "%s", found + 6);
     return NULL;
 }
 
@@ -271,6 +278,8 @@ struct err *link_connect(const char *nn_address, int *ret_sock)
 
     if (fault_hit("rpc.connect", &errnum))
         return err_errnum(ERR_NET, errnum, "connect %s", nn_address);
+    if (link_is_inproc(nn_address))
+        return link_local_connect(nn_address, ret_sock);
     if ((e = new_socket(NN_REQ, nn_address, &sock)))
         return e;
     /* nanomsg doubles from the first to the second; drawn per connection so that a restarted
@@ -289,6 +298,10 @@ struct err *link_connect(const char *nn_address, int *ret_sock)
 
 void link_close(int sock)
 {
+    if (link_local_is(sock)) {
+        link_local_close(sock);
+        return;
+    }
     while (nn_close(sock) < 0 && nn_errno() == EINTR)
         continue; /* documented: the socket stays open then */
 }
@@ -304,26 +317,32 @@ static int descriptor(int sock, int option)
 
 int link_recv_fd(int sock)
 {
-    return descriptor(sock, NN_RCVFD);
+    return link_local_is(sock) ? link_local_recv_fd(sock) : descriptor(sock, NN_RCVFD);
 }
 
 int link_send_fd(int sock)
 {
-    return descriptor(sock, NN_SNDFD);
+    return link_local_is(sock) ? link_local_send_fd(sock) : descriptor(sock, NN_SNDFD);
 }
 
 bool link_is_connected(int sock)
 {
+    if (link_local_is(sock))
+        return link_local_is_connected(sock);
     return (int32_t)nn_get_statistic(sock, NN_STAT_CURRENT_CONNECTIONS) > 0;
 }
 
 uint64_t link_connections(int sock)
 {
+    if (link_local_is(sock))
+        return link_local_connections(sock);
     return nn_get_statistic(sock, NN_STAT_ESTABLISHED_CONNECTIONS);
 }
 
 uint64_t link_broken(int sock)
 {
+    if (link_local_is(sock))
+        return link_local_broken(sock);
     return nn_get_statistic(sock, NN_STAT_BROKEN_CONNECTIONS);
 }
 

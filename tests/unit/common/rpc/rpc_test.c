@@ -1,3 +1,6 @@
+#include <errno.h>
+
+#include "common/base/job.h"
 #include "tests/unit/common/rpc/rpc_fixture.h"
 
 static const char *const addresses[] = {"127.0.0.1:0", "inproc://rpc-test"};
@@ -116,7 +119,8 @@ TEST(rpc_streams_to_a_slow_consumer_with_bounded_memory)
         WAIT_FOR(rig.loop, g.calls >= i);
         CHECK_INT(g.calls - g.last, i); /* never more than was credited */
         CHECK_INT(__atomic_load_n(&rig.sent, __ATOMIC_RELAXED), i);
-        rpc_request_credit(r, 1);
+        if (!g.last) /* the end may have come with the 30th */
+            rpc_request_credit(r, 1);
     }
     WAIT_FOR(rig.loop, g.last);
     CHECK_INT(g.code, 0);
@@ -355,4 +359,94 @@ TEST(rpc_drains)
     CHECK_INT(g.code, ERR_UNAVAILABLE);
     CHECK(strstr(g.text, "shutting down"));
     rig_down(&rig);
+}
+
+/* nanomsg drops a reply it cannot send at once. We never let it come to that; should it happen
+ * all the same, the caller learns it at the next frame and the connection starts anew. */
+TEST(rpc_notices_a_lost_reply)
+{
+    struct rig rig;
+    struct got lost = {0};
+
+    rig_up(&rig, "127.0.0.1:0", KEY_A);
+    CHECK_INT(call_and_wait(&rig, "echo", SLICE("a")).code, 0);
+    fault_arm_point("rpc.drop", EAGAIN);
+    rpc_call(rig.peer, &(struct rpc_call_opts){.method = "echo", .timeout_ms = PATIENCE_MS},
+             SLICE("b"), on_got, &lost, NULL);
+    WAIT_FOR(rig.loop, rig.handled == 2);
+    WAIT_FOR(rig.loop, rpc_server_inflight(rig.server) == 0);
+    fault_disarm();
+    (void)call_and_wait(&rig, "echo", SLICE("c"));
+    WAIT_FOR(rig.loop, lost.last);
+    CHECK_INT(lost.code, ERR_UNAVAILABLE);
+    CHECK_INT(call_and_wait(&rig, "echo", SLICE("d")).code, 0);
+    rig_down(&rig);
+}
+
+TEST(rpc_opens_and_closes_with_calls_under_way)
+{
+    for (int round = 0; round < 60; round++) {
+        struct rig rig;
+        struct got got[20] = {0};
+        uint8_t payload[50000] = {0};
+
+        rig_up(&rig, addresses[round % 2], keys[round / 2 % 2]);
+        for (int i = 0; i < 20; i++)
+            rpc_call(rig.peer, &(struct rpc_call_opts){.method = "echo"},
+                     slice_of(payload, sizeof(payload)), on_got, &got[i], NULL);
+        if (round % 3)
+            WAIT_FOR(rig.loop, got[round % 7].last);
+        if (round % 4 == 0)
+            server_down(&rig);
+        pool_down(&rig);
+        for (int i = 0; i < 20; i++)
+            CHECK_INT(got[i].last, 1);
+        if (rig.server)
+            server_down(&rig);
+    }
+}
+
+static struct job_pool *workers;
+
+static void reply_on_worker(void *arg)
+{
+    rpc_reply(arg, rpc_call_payload(arg));
+}
+
+static void handle_on_worker(void *arg, struct rpc_call *call)
+{
+    struct err *e = job_run(workers, NULL, reply_on_worker, NULL, call);
+
+    (void)arg;
+    if (e)
+        rpc_reply_err(call, e);
+}
+
+TEST(rpc_takes_answers_from_any_thread)
+{
+    enum { N = 300 };
+    struct got got[N] = {0};
+    struct rig rig = {0};
+    uint8_t *payload = mem_zalloc(200000);
+
+    workers = job_pool_new("answers", 4, 1000);
+    CHECK_OK(loop_new("server", &rig.server_loop));
+    CHECK_OK(rpc_server_new(
+        &(struct rpc_server_opts){.loop = rig.server_loop, .address = "127.0.0.1:0"}, &rig.server));
+    rpc_server_handle(rig.server, "work", handle_on_worker, &rig);
+    snprintf(rig.address, sizeof(rig.address), "%s", rpc_server_address(rig.server));
+    rpc_server_start(rig.server);
+    CHECK_OK(loop_start(rig.server_loop));
+    pool_up_with(&rig, NULL, (struct rpc_pool_opts){0});
+    for (int i = 0; i < N; i++)
+        rpc_call(rig.peer, &(struct rpc_call_opts){.method = "work", .timeout_ms = PATIENCE_MS},
+                 slice_of(payload, (size_t)i * 600), on_got, &got[i], NULL);
+    for (int i = 0; i < N; i++) {
+        WAIT_FOR(rig.loop, got[i].last);
+        CHECK_INT(got[i].code, 0);
+        CHECK_INT(got[i].bytes, i * 600);
+    }
+    job_pool_free(workers);
+    rig_down(&rig);
+    mem_free(payload);
 }
