@@ -3,7 +3,8 @@
  * the own entry through its life, and publishes rings.
  *
  *     membership_new → [channels, subscribers] → membership_start → … → membership_set_active
- *     … → membership_leave → (segments handed over) → membership_left → membership_free
+ *     … → membership_leave → (segments handed over) → membership_left →
+ *     membership_stop → membership_free
  *
  * Start: the entry is PENDING, or JOINING with its old tokens when tokens_path holds some (then it
  * is queried at once). After the first exchange with another member, or at once when there are no
@@ -26,42 +27,52 @@
 
 struct membership;
 struct rpc_server;
-struct rpc_client;
+struct rpc_pool;
 
 #define MEMBERSHIP_METHOD "gossip"
 
 struct membership_opts {
     struct loop *loop;
     struct job_pool *jobs;
-    struct rpc_server *server; /* receives MEMBERSHIP_METHOD */
-    struct rpc_client *client;
+    struct rpc_server *server; /* receives MEMBERSHIP_METHOD; not yet started. NULL: nobody calls */
+    struct rpc_pool *pool;     /* NULL: calls nobody, a cluster of one */
     const struct clock *clock; /* NULL: the system's */
     const char *instance, *zone, *rpc_addr, *http_addr;
     uint32_t roles, signals;
-    const char *const *seeds; /* host:port; a name stands for all its addresses, resolved again */
+    /* host:port; a host name stands for all its addresses, resolved again at every full sync. Our
+     * own address may be among them. */
+    const char *const *seeds;
     size_t n_seeds;
-    const char *tokens_path; /* NULL: tokens are not kept */
-    size_t n_tokens;         /* 0: TOKENS_DEFAULT */
-    unsigned rf;             /* of the ingesters' rings */
-    unsigned alertmanager_rf;
-    int64_t join_wait_ns; /* 0: 5 s */
-    int64_t announce_ns;  /* 0: 2 s */
-    struct gossip_opts gossip;
+    /* Files, NULL: not kept. Tokens and the members known; see tokens.h and gossip_save(). */
+    const char *tokens_path, *members_path;
+    size_t n_tokens;           /* 0: TOKENS_DEFAULT */
+    unsigned rf;               /* of the ingesters' rings; 0: 3 */
+    unsigned alertmanager_rf;  /* 0: 3 */
+    bool needs_zones;          /* ring.h; for the ingesters' rings */
+    int64_t join_wait_ns;      /* 0: 5 s */
+    int64_t announce_ns;       /* 0: 2 s */
+    struct gossip_opts gossip; /* seed 0: from the system */
     /* Asked before an unhealthy member is forgotten by itself. On the loop. NULL: always yes. */
     bool (*can_forget)(void *arg, const struct member *m);
     void *arg;
 };
 
+/* Reads the files (blocking: before the loop runs). A tokens file that cannot be read is an error:
+ * its data would be out of reach under other tokens. */
 ORR_CHECKED struct err *membership_new(const struct membership_opts *opts, struct membership **ret);
 /* Begins to gossip. On the loop, or before it runs. */
-ORR_CHECKED struct err *membership_start(struct membership *ms);
-/* On the loop, or after it stopped. Does not leave. */
+void membership_start(struct membership *ms);
+/* On the loop: says nothing more, starts no more jobs. Does not leave. Rings stay. */
+void membership_stop(struct membership *ms);
+/* After membership_stop(), with its jobs done (their ends have run on the loop) and the RPC server
+ * freed; on the loop, or with the loop not running. */
 void membership_free(struct membership *ms);
 
 void membership_set_active(struct membership *ms);
 /* ACTIVE → LEAVING: no more writes, still queried. */
 void membership_leave(struct membership *ms);
-/* → LEFT, and tells a few members at once. The tokens file is removed. */
+/* → LEFT, and tells a few members at once; give the loop a second to send. The tokens file is
+ * removed. */
 void membership_left(struct membership *ms);
 enum member_state membership_self_state(const struct membership *ms); /* any thread */
 
@@ -81,8 +92,10 @@ void membership_unsubscribe(struct membership *ms, membership_fn *fn, void *arg)
 struct gossip *membership_gossip(struct membership *ms);
 /* The shared table "kv"; subscribers with a key prefix. On the loop. */
 struct gossip_kv *membership_kv(struct membership *ms);
+/* prefix must outlive the membership. Before membership_start(). */
 void membership_kv_subscribe(struct membership *ms, const char *prefix, gossip_kv_fn *fn,
                              void *arg);
-/* Sets a key from any thread; posts to the loop. A lower version than known is ignored. */
+/* Sets a key from any thread; posts to the loop. A lower version than known is ignored, a refusal
+ * logged. */
 void membership_kv_post(struct membership *ms, struct slice key, uint64_t version,
                         struct slice value);

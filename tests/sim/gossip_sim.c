@@ -37,9 +37,9 @@ static void check_left(struct sim_member *m, const struct member *e)
         return;
     if (!a->world->actors[who].has_left)
         return; /* forgotten, and back: allowed */
-    if (e->state == MEMBER_LEFT)
-        a->has_seen_left[who] = true;
-    else if (a->has_seen_left[who])
+    if (e->state == MEMBER_LEFT && !(e->version & MEMBER_FORGOTTEN))
+        a->has_seen_left[who] = true; /* its own word, which it does not take back */
+    else if (e->state != MEMBER_LEFT && a->has_seen_left[who])
         sim_fail(m->sim, "node %d sees %s come back from LEFT as %s", m->node, e->instance,
                  member_state_name(e->state));
 }
