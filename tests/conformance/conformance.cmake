@@ -3,7 +3,7 @@
 file(GLOB conformance_srcs CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/*.c)
 add_executable(orrery-conformance ${conformance_srcs})
 target_compile_definitions(orrery-conformance PRIVATE ORR_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
-target_link_libraries(orrery-conformance PRIVATE orr_flags PkgConfig::JANSSON)
+target_link_libraries(orrery-conformance PRIVATE orr_flags PkgConfig::JANSSON PkgConfig::OPENSSL)
 # In the order of their dependencies; those that are not there (yet) are left out.
 foreach(lib alertmanager ruler querier compactor ingester querier_engine common_template
         common_block common_lang common_model common_base)
