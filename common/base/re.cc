@@ -26,17 +26,73 @@ struct re {
 
 static const int max_program_bytes = 8 << 20;
 
+/* What Go and Debian's RE2 read differently: Go has (?<name>…) for (?P<name>…) and no \C. False for
+ * a \C. */
+static bool translate(struct slice p, std::string *out)
+{
+    bool in_class = false, is_quoted = false;
+
+    for (size_t i = 0; i < p.len; i++) {
+        char c = (char)p.ptr[i], next = i + 1 < p.len ? (char)p.ptr[i + 1] : 0;
+
+        out->push_back(c);
+        if (c == '\\' && next) {
+            if (is_quoted ? next == 'E' : next == 'Q')
+                is_quoted = !is_quoted;
+            else if (!is_quoted && !in_class && next == 'C')
+                return false;
+            else if (is_quoted)
+                continue; /* the next byte may begin \E */
+            out->push_back(next);
+            i++;
+        } else if (is_quoted) {
+            continue;
+        } else if (in_class) {
+            in_class = c != ']';
+            /* [[:alpha:]] ends with the second bracket. */
+            if (c == '[' && next == ':') {
+                ptrdiff_t end = slice_find(p, SLICE(":]"), i + 2);
+
+                if (end > 0) {
+                    out->append((const char *)p.ptr + i + 1, (size_t)end + 1 - i);
+                    i = (size_t)end + 1;
+                }
+            }
+        } else if (c == '[') {
+            in_class = true;
+            /* A bracket right at the start is an ordinary character: []a] and [^]a]. */
+            if (next == '^') {
+                out->push_back(next);
+                i++;
+            }
+            if (i + 1 < p.len && p.ptr[i + 1] == ']') {
+                out->push_back(']');
+                i++;
+            }
+        } else if (c == '(' && next == '?' && i + 3 < p.len && p.ptr[i + 2] == '<' &&
+                   p.ptr[i + 3] != '=' && p.ptr[i + 3] != '!') {
+            out->append("?P");
+            i++;
+        }
+    }
+    return true;
+}
+
 struct err *re_compile(struct slice pattern, unsigned flags, struct re **ret)
 {
     RE2::Options opts;
+    std::string text;
     struct re *r;
+
+    if (!translate(pattern, &text))
+        return err_new(ERR_INVALID, "error parsing regexp: invalid escape sequence: \\C");
 
     opts.set_log_errors(false);
     opts.set_max_mem(max_program_bytes);
     opts.set_dot_nl(flags & RE_ANCHORED);
     if (flags & RE_LATIN1)
         opts.set_encoding(RE2::Options::EncodingLatin1);
-    r = new re(re2::StringPiece((const char *)pattern.ptr, pattern.len), opts, flags & RE_ANCHORED);
+    r = new re(text, opts, flags & RE_ANCHORED);
     if (!r->prog.ok()) {
         struct err *e = err_new(ERR_INVALID, "error parsing regexp: %s", r->prog.error().c_str());
 

@@ -166,8 +166,7 @@ static bool run_file(const char *path, struct score *total, FILE *results)
     struct score score = {0};
     struct err *e;
 
-    if ((e = fsx_read(path, 64u << 20, &text)) ||
-        (e = script_parse(buf_slice(&text), &script))) {
+    if ((e = fsx_read(path, 64u << 20, &text)) || (e = script_parse(buf_slice(&text), &script))) {
         printf("%s: %s\n", base_name(path), err_msg(e));
         err_free(e);
         buf_done(&text);
