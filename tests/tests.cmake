@@ -2,3 +2,4 @@
 include(tests/conformance/conformance.cmake)
 include(tests/sim/sim.cmake)
 include(tests/conformance/promqltest/promqltest.cmake)
+include(tests/bench/bench.cmake)
