@@ -107,15 +107,17 @@ double fhist_quantile(struct arena *a, double q, const struct fhist *h,
     return interpolate(fhist_is_custom(h) || (r.lower <= 0 && r.upper >= 0), &r, rank / r.count);
 }
 
-/* How many observations of the bucket lie below v, which is inside it. */
+/* How many observations of the bucket lie below v, a finite value inside it. */
 static double count_below(bool is_linear, const struct fhist_range *r, double v)
 {
     double lo, hi, at, part;
 
+    /* There is no interpolating in a bucket without an end: seen from either bound, nothing of it lies
+     * between. */
     if (isinf(r->lower))
-        return isinf(r->upper) || v < r->upper ? 0 : r->count; /* as if all were at its upper end */
-    if (isinf(r->upper))
         return r->count;
+    if (isinf(r->upper))
+        return 0;
     if (is_linear)
         return r->count * (v - r->lower) / (r->upper - r->lower);
     lo = log2(fabs(r->lower));

@@ -182,6 +182,49 @@ void memstore_add(struct memstore *m, struct labels ls, int64_t t_ms, double v,
     s->st.ptr[i] = st_ms;
 }
 
+/* Whether cur can go on in the chunk that prev ends. */
+static bool continues(struct arena *a, const struct histogram *prev, const struct histogram *cur)
+{
+    struct fhist *p, *c;
+
+    if (!prev || sample_is_stale(prev->sum) || cur->hint == HISTOGRAM_RESET ||
+        (prev->hint == HISTOGRAM_GAUGE) != (cur->hint == HISTOGRAM_GAUGE))
+        return false;
+    if (cur->hint == HISTOGRAM_GAUGE || sample_is_stale(cur->sum))
+        return true;
+    if (prev->schema != cur->schema || prev->zero_threshold != cur->zero_threshold)
+        return false;
+    p = fhist_with_hint(a, fhist_from(a, prev), HISTOGRAM_UNKNOWN);
+    c = fhist_with_hint(a, fhist_from(a, cur), HISTOGRAM_UNKNOWN);
+    return !fhist_is_reset(a, c, p);
+}
+
+void memstore_derive_hints(struct memstore *m)
+{
+    struct arena *a = arena_new(0);
+
+    VEC_FOREACH (sp, &m->series) {
+        struct mem_series *s = *sp;
+        const struct histogram *prev = NULL;
+
+        for (size_t i = 0; s->has_hist && i < s->t.len; i++) {
+            struct histogram *own;
+
+            if (!s->h.ptr[i]) {
+                prev = NULL;
+                continue;
+            }
+            own = arena_new_of(m->arena, struct histogram);
+            *own = *s->h.ptr[i];
+            if (own->hint != HISTOGRAM_GAUGE)
+                own->hint = continues(a, prev, own) ? HISTOGRAM_NOT_RESET : HISTOGRAM_UNKNOWN;
+            s->h.ptr[i] = prev = own;
+            arena_reset(a);
+        }
+    }
+    arena_free(a);
+}
+
 size_t memstore_series(const struct memstore *m)
 {
     return m->series.len;

@@ -14,5 +14,11 @@ void memstore_clear(struct memstore *m);
 /* Copies everything. h NULL: a float; else v is ignored. st_ms 0: start unknown. */
 void memstore_add(struct memstore *m, struct labels ls, int64_t t_ms, double v,
                   const struct histogram *h, int64_t st_ms);
+/*
+ * Sets the counter reset hints that Prometheus' head would store: it keeps runs of histograms that
+ * continue one another in a chunk; the first of a chunk is unknown, the rest are no resets. Samples
+ * marked as gauges stay gauges.
+ */
+void memstore_derive_hints(struct memstore *m);
 size_t memstore_series(const struct memstore *m);
 struct storage *memstore_storage(struct memstore *m);

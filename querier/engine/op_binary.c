@@ -175,7 +175,7 @@ static uint8_t *set_group(struct set_node *s, struct labels ls)
     size_t i;
 
     arena_reset(node_tmp(&s->node));
-    i = labelmap_index(&s->map, ops_group_labels(s->node.tmp, ls, !m->is_on, m->labels), &is_new);
+    i = labelmap_index(&s->map, ops_match_labels(s->node.tmp, ls, m->is_on, m->labels), &is_new);
 
     if (!is_new)
         return s->there[i];

@@ -297,11 +297,13 @@ static double classic_fraction(double lower, double upper, const struct bucket *
             has_high = true;
         }
         if (!has_low && to > lower) {
-            low = rank + (isinf(from) ? 0 : (b[k].count - rank) * (lower - from) / (to - from));
+            low = rank +
+                  (isinf(from) ? b[k].count : (b[k].count - rank) * (lower - from) / (to - from));
             has_low = true;
         }
         if (!has_high && to > upper) {
-            high = rank + (isinf(from) ? 0 : (b[k].count - rank) * (upper - from) / (to - from));
+            high = rank +
+                   (isinf(from) ? b[k].count : (b[k].count - rank) * (upper - from) / (to - from));
             has_high = true;
         }
         if (has_low && has_high)
@@ -425,7 +427,11 @@ static void set_quantile_label(struct quantile_node *q, size_t arg, struct row *
     struct labels_builder b;
     struct buf text = {0};
 
+    /* As OpenMetrics writes a quantile: with a point or an exponent, so that 1 and 1.0 are one. */
     num_format(&text, q->arg_v[arg][0], 'g', -1);
+    if (isfinite(q->arg_v[arg][0]) && slice_find_byte(buf_slice(&text), '.', 0) < 0 &&
+        slice_find_byte(buf_slice(&text), 'e', 0) < 0)
+        buf_str(&text, ".0");
     labels_builder_init(&b, node_tmp(&q->node), r->labels);
     labels_builder_set(&b, q->label, arena_dup(node_tmp(&q->node), buf_slice(&text)));
     r->labels = labels_builder_labels(&b);

@@ -28,6 +28,21 @@ struct labels ops_group_labels(struct arena *a, struct labels ls, bool is_withou
     return is_without ? row_nameless(a, ls) : ls;
 }
 
+struct labels ops_match_labels(struct arena *a, struct labels ls, bool is_on,
+                               struct promql_names names)
+{
+    struct label *out = arena_array(a, struct label, ls.n);
+    size_t n = 0;
+
+    for (size_t i = 0; i < ls.n; i++) {
+        bool is_named = ops_names_have(names, ls.ptr[i].name);
+
+        if (is_on ? is_named : !is_named && !slice_eq(ls.ptr[i].name, SLICE(LABEL_NAME)))
+            out[n++] = ls.ptr[i];
+    }
+    return (struct labels){out, n};
+}
+
 struct slice ops_text(const struct promql_expr *e)
 {
     e = promql_unwrap(e);
@@ -323,5 +338,9 @@ struct node *op_sort(struct exec *x, struct grid grid, const struct promql_expr 
     s->names = names;
     if (!(s->child = build_node(x, c->args[0], grid)))
         return NULL;
+    if (grid.n > 1)
+        annot_add(
+            &x->annots, ANNOT_WARNING, e->start,
+            "sort is ineffective for range queries since results are always ordered by labels");
     return &s->node;
 }

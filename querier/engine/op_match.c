@@ -42,7 +42,7 @@ static struct match_group *group_of(struct match_node *n, struct labels ls)
 {
     struct arena *arena = n->node.x->arena;
     bool is_new;
-    struct labels key = ops_group_labels(node_tmp(&n->node), ls, !n->m->is_on, n->m->labels);
+    struct labels key = ops_match_labels(node_tmp(&n->node), ls, n->m->is_on, n->m->labels);
     size_t i = labelmap_index(&n->groups_map, key, &is_new);
 
     if (i >= n->cap) {
@@ -95,7 +95,7 @@ static void fail_duplicate(struct match_node *n, const struct row *a, const stru
     bool is_left = n->is_swapped;
 
     buf_str(&t, "found duplicate series for the match group ");
-    braces_text(&t, ops_group_labels(x->arena, a->labels, !n->m->is_on, n->m->labels));
+    braces_text(&t, ops_match_labels(x->arena, a->labels, n->m->is_on, n->m->labels));
     buf_printf(&t, " on the %s hand-side of the operation: [", is_left ? "left" : "right");
     braces_text(&t, a->labels);
     buf_str(&t, ", ");
@@ -163,19 +163,11 @@ static void evaluate(struct match_node *n, struct match_group *g, size_t i, cons
     struct exec *x = n->node.x;
     const struct promql_binary *b = &n->e->u.binary;
     struct cell_op c = {x, b->op, n->e->start, x->arena};
-    bool keep, is_bad;
-    struct cell res = n->is_swapped ? cell_binary(&c, r, l, &keep, &is_bad)
-                                    : cell_binary(&c, l, r, &keep, &is_bad);
+    bool keep = false, is_bad = false;
+    struct cell res;
     struct row *out;
 
-    if (is_bad)
-        return;
-    if (b->is_bool)
-        res = (struct cell){keep, NULL};
-    else if (!keep)
-        return;
-    if (!cache->is_set || cache->one != one)
-        *cache = (struct pair_cache){one, result_row(n, many, one), true};
+    /* Two series that meet one are a mistake, even if a comparison then drops them. */
     if (is_one_to_one(n)) {
         if (!g->is_matched)
             g->is_matched = arena_zalloc(x->arena, n->node.grid.n);
@@ -187,6 +179,17 @@ static void evaluate(struct match_node *n, struct match_group *g, size_t i, cons
         }
         g->is_matched[i] = 1;
     }
+    res = n->is_swapped ? cell_binary(&c, r, l, &keep, &is_bad)
+                        : cell_binary(&c, l, r, &keep, &is_bad);
+
+    if (is_bad)
+        return;
+    if (b->is_bool)
+        res = (struct cell){keep, NULL};
+    else if (!keep)
+        return;
+    if (!cache->is_set || cache->one != one)
+        *cache = (struct pair_cache){one, result_row(n, many, one), true};
     out = &n->out.ptr[cache->out];
     if (row_has(out, i)) {
         (void)exec_fail(
@@ -267,7 +270,7 @@ static void join_group(struct match_node *n, struct match_group *g, const uint8_
             continue;
         one = &n->one.ptr[ones[i]];
         stand_in = (struct row){
-            .labels = ops_group_labels(n->node.x->arena, one->labels, !n->m->is_on, n->m->labels)};
+            .labels = ops_match_labels(n->node.x->arena, one->labels, n->m->is_on, n->m->labels)};
         evaluate(n, g, i, &stand_in, (struct cell){fill, NULL}, one, cell_of(one, i), &cache);
     }
 }

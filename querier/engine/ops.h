@@ -62,6 +62,9 @@ bool ops_names_have(struct promql_names names, struct slice name);
 /* Labels of a group: kept ones (by) or all but these and the name (without). In a. */
 struct labels ops_group_labels(struct arena *a, struct labels ls, bool is_without,
                                struct promql_names names);
+/* Labels by which the sides of a binary operation meet. In a. */
+struct labels ops_match_labels(struct arena *a, struct labels ls, bool is_on,
+                               struct promql_names names);
 /* A string argument's text (a literal, maybe in parentheses). */
 struct slice ops_text(const struct promql_expr *e);
 /* The metric name a row is spoken of by; "" if it has none. */

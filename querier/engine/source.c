@@ -258,8 +258,11 @@ static bool next_evaluated(struct source *s, struct raw *ret)
             t[n] = grid_t(g, i);
             v[n++] = r.v[i];
         } else if (row_has_hist(&r, i)) {
+            /* What a hint says of a sample and the one before it is not true of what a subquery picks. */
             ht[nh] = grid_t(g, i);
-            h[nh++] = r.h[i];
+            h[nh++] = r.h[i]->hint == HISTOGRAM_GAUGE || r.h[i]->hint == HISTOGRAM_UNKNOWN
+                          ? r.h[i]
+                          : fhist_with_hint(a, r.h[i], HISTOGRAM_UNKNOWN);
         }
     }
     *ret = (struct raw){.labels = r.labels,

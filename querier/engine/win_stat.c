@@ -205,8 +205,11 @@ static double mad(struct win *w, size_t i, const int64_t *t, const double *v, si
 
     (void)i;
     (void)t;
-    for (size_t j = 0; j < n; j++)
+    for (size_t j = 0; j < n; j++) {
+        if (isnan(v[j]))
+            return v[j]; /* sorting would hide it among the smallest */
         copy[j] = fabs(v[j] - median);
+    }
     return ops_quantile(0.5, copy, n);
 }
 

@@ -182,5 +182,6 @@ struct err *load_run(struct arena *a, const struct command *c, struct memstore *
         vec_done(&nhcb[i].buckets);
         vec_done(&nhcb[i].bounds);
     }
+    memstore_derive_hints(store);
     return NULL;
 }
