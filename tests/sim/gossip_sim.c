@@ -122,7 +122,7 @@ static void set_key(struct world *w, int i)
 {
     struct actor *a = &w->actors[i];
     int k = (int)sim_between(w->sim, 0, KEYS - 1);
-    char key[8];
+    char key[16];
     struct err *e;
 
     if (!sim_is_up(w->sim, i))
@@ -203,7 +203,7 @@ static void check_pair(struct world *w, struct actor *a, struct actor *b)
     for (int k = 0; k < KEYS; k++) {
         uint64_t va = 0, vb = 0;
         struct slice value;
-        char key[8];
+        char key[16];
 
         snprintf(key, sizeof(key), "k%d", k);
         (void)gossip_kv_get(a->kv, slice_cstr(key), &va, &value);
@@ -218,7 +218,7 @@ static void check_node(struct world *w, struct actor *a)
 {
     for (int i = 0; i < w->n; i++) {
         struct gossip_entry e;
-        char name[8];
+        char name[16];
 
         snprintf(name, sizeof(name), "n%02d", i);
         if (!gossip_find(a->m.gossip, slice_cstr(name), &e)) {

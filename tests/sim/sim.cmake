@@ -1,7 +1,14 @@
-# The simulator: tests/sim/*_sim.c are the scenarios. `ctest -L sim` runs 10,000 seeds of each, and
-# the tests of the test: code broken on purpose must be found out. A scenario that needs more than
+# The simulator: tests/sim/*_sim.c are the scenarios. `ctest -L sim` runs 10,000 seeds of each (fewer
+# where the build is slow), and the tests of the test: code broken on purpose must be found out. A scenario that needs more than
 # base and ring adds its library to ORR_SIM_LIBS.
-set(ORR_SIM_SEEDS 10000 CACHE STRING "seeds per scenario")
+if(ORR_SANITIZE)
+  set(seeds 300)
+elseif(CMAKE_BUILD_TYPE STREQUAL "Debug")
+  set(seeds 2000)
+else()
+  set(seeds 10000)
+endif()
+set(ORR_SIM_SEEDS ${seeds} CACHE STRING "seeds per scenario")
 set(ORR_SIM_LIBS common_ring)
 file(GLOB ORR_SIM_SOURCES CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/sim/*.c)
 add_executable(orrery-sim ${ORR_SIM_SOURCES})

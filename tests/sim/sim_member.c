@@ -145,7 +145,7 @@ void sim_member_start(struct sim_member *m)
     int64_t mono = sim_mono_ns(m->sim, m->node), wall = sim_wall_ms(m->sim, m->node);
     struct gossip_ops ops = {.send = on_send, .changed = on_changed, .arg = m};
     struct tokens_file f = {0};
-    char name[16], addr[8], seeds[SIM_MAX_NODES][8];
+    char name[16], addr[16], seeds[SIM_MAX_NODES][16];
     const char *seed_ptrs[SIM_MAX_NODES];
     struct member self = {.instance = name,
                           .zone = m->zone,
