@@ -160,11 +160,13 @@ void membership_publish(struct membership *ms)
 
 struct ring *membership_ring(struct membership *ms, uint32_t role, uint32_t signal)
 {
-    for (size_t k = 0; k < MEMBERSHIP_RINGS; k++)
-        if (view_rings[k].role == role && (!view_rings[k].signal || view_rings[k].signal == signal))
-            return (struct ring *)snapshot_cell_get(&ms->cells[k]);
-    ORR_ASSERT(!"no ring of this role and signal");
-    return NULL;
+    size_t k = 0;
+
+    while (k < MEMBERSHIP_RINGS &&
+           (view_rings[k].role != role || (view_rings[k].signal && view_rings[k].signal != signal)))
+        k++;
+    ORR_ASSERT(k < MEMBERSHIP_RINGS); /* one role, and one signal where it matters */
+    return (struct ring *)snapshot_cell_get(&ms->cells[k]);
 }
 
 void membership_subscribe(struct membership *ms, membership_fn *fn, void *arg)

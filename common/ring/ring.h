@@ -47,7 +47,8 @@ struct ring_opts {
     uint32_t role;   /* instances with this role; required */
     uint32_t signal; /* and this signal; 0: any */
     unsigned rf;     /* 1..RING_MAX_RF */
-    /* The operator vouches for RF zones: one instance of a zone in a set at any time (so nothing is
+    /* With zones, set it: without, a process that has not heard of all zones yet may place two
+     * replicas in one. The operator vouches for RF zones: one instance of a zone in a set at any time (so nothing is
      * acknowledged before a majority of zones is there), and reads always go by zone. */
     bool needs_zones;
 };

@@ -57,7 +57,7 @@ static bool net_may_forget(void *arg, const struct member *m)
 
 static void start(struct net *n, int i, enum member_state state)
 {
-    char name[8], addr[8];
+    char name[16], addr[16];
     const char *seed = "0";
 
     snprintf(name, sizeof(name), "n%d", i);
