@@ -5,7 +5,7 @@
 
 #define MAX_SECONDS (0x1p63 / 1e9) /* what a time.Duration holds */
 #define EXPECTED "number, duration, step(), or range()"
-#define MAX_OPERATIONS 2000 /* in one query: an expression is a tree that is walked by recursion */
+#define MAX_OPERATIONS 2000 /* in one expression: it is walked by recursion */
 
 static struct promql_duration *parse_expr(struct promql_parser *p, const char *context,
                                           int min_prec);
@@ -29,8 +29,7 @@ static struct promql_duration *new_node(struct promql_parser *p, enum promql_dur
         .op = op, .lhs = lhs, .rhs = rhs, .start = (uint32_t)start, .end = p->last_end};
     if (++p->n_durations > MAX_OPERATIONS && !p->err)
         p->err = promql_lex_error(p->lex.src, start, ERR_LIMIT,
-                                  "the query has more than %d terms in duration expressions",
-                                  MAX_OPERATIONS);
+                                  "a duration expression has more than %d terms", MAX_OPERATIONS);
     return p->err ? NULL : d;
 }
 
@@ -215,8 +214,10 @@ static struct promql_duration *parse_expr(struct promql_parser *p, const char *c
 
 struct promql_duration *promql_duration_positive(struct promql_parser *p, const char *context)
 {
-    struct promql_duration *d = parse_expr(p, context, 0);
+    struct promql_duration *d;
 
+    p->n_durations = 0;
+    d = parse_expr(p, context, 0);
     if (d && d->op == PROMQL_DUR_NUMBER && !(d->value > 0)) {
         promql_parse_fail(p, d->start, "duration must be greater than 0");
         return NULL;
@@ -231,6 +232,7 @@ struct promql_duration *promql_duration_offset(struct promql_parser *p)
     struct promql_duration *d;
     bool is_minus;
 
+    p->n_durations = 0;
     if (!is_sign(p))
         return parse_primary(p, "offset");
     is_minus = p->tok.op == PROMQL_SUB;

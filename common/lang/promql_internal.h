@@ -80,7 +80,7 @@ struct promql_parser {
     struct promql_token tok; /* the next one, not yet taken */
     uint32_t last_end;       /* end of the last token taken */
     unsigned depth;
-    unsigned n_durations; /* nodes of duration expressions so far */
+    unsigned n_durations; /* nodes of the duration expression at hand */
     bool is_series;       /* a series notation: values follow the labels */
     struct promql_expr *selectors;
     struct err *err;
