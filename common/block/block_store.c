@@ -1,0 +1,166 @@
+#include "common/block/block_store.h"
+
+#include <stdio.h>
+
+#include "common/base/fsx.h"
+#include "common/base/mem.h"
+
+#define STORE_MAX_FILE (8ull << 30)
+#define STORE_META_KEY(a, prefix)                                                                  \
+    slice_cstr(arena_printf((a), "%.*s/" BLOCK_META_FILE, SLICE_ARG(prefix)))
+
+struct slice block_store_prefix(struct arena *a, struct slice signal, struct slice tenant,
+                                struct ulid ulid)
+{
+    return slice_cstr(
+        arena_printf(a, "%.*s/%.*s/%s", SLICE_ARG(signal), SLICE_ARG(tenant), ulid_print(ulid).s));
+}
+
+static struct slice key_of(struct arena *a, struct slice prefix, struct slice file)
+{
+    return slice_cstr(arena_printf(a, "%.*s/%.*s", SLICE_ARG(prefix), SLICE_ARG(file)));
+}
+
+static struct err *is_there(struct objstore *store, struct slice key, bool *ret)
+{
+    struct objstore_info info;
+    struct err *e = objstore_stat(store, key, &info);
+
+    *ret = e == NULL;
+    if (!err_is(e, ERR_NOT_FOUND))
+        return e;
+    err_free(e);
+    return NULL;
+}
+
+static struct err *upload(struct objstore *store, struct arena *a, struct slice prefix,
+                          const char *dir, const struct block_meta *meta)
+{
+    struct slice meta_key = STORE_META_KEY(a, prefix);
+    struct err *e;
+    bool done;
+
+    if ((e = is_there(store, meta_key, &done)) || done)
+        return e;
+    for (size_t i = 0; i < meta->n_files; i++) {
+        struct slice file = meta->files[i].path;
+        const char *path = arena_printf(a, "%s/%.*s", dir, SLICE_ARG(file));
+
+        if ((e = objstore_put_file(store, key_of(a, prefix, file), path, NULL, NULL)))
+            return e;
+    }
+    return objstore_put_file(store, meta_key, arena_printf(a, "%s/" BLOCK_META_FILE, dir),
+                             &(struct objstore_put){.content_type = "application/json"}, NULL);
+}
+
+struct err *block_store_upload(struct objstore *store, struct slice signal, struct slice tenant,
+                               const char *dir, const struct block_meta *meta)
+{
+    struct arena *a = arena_new(0);
+    struct slice prefix = block_store_prefix(a, signal, tenant, meta->ulid);
+    struct err *e =
+        err_wrap(upload(store, a, prefix, dir, meta), "upload block %.*s", SLICE_ARG(prefix));
+
+    arena_free(a);
+    return e;
+}
+
+static struct err *fetch(struct objstore *store, struct arena *a, struct slice prefix,
+                         const char *dir, struct slice file)
+{
+    char *path = arena_printf(a, "%s/%.*s", dir, SLICE_ARG(file));
+    char *slash = strrchr(path, '/');
+    struct buf b = {0};
+    struct err *e;
+
+    *slash = '\0';
+    e = fsx_mkdirs(path);
+    *slash = '/';
+    if (!e && !(e = objstore_get(store, key_of(a, prefix, file),
+                                 &(struct objstore_get){.max_bytes = STORE_MAX_FILE}, &b, NULL)))
+        e = fsx_write_atomic(path, buf_slice(&b));
+    buf_done(&b);
+    return e;
+}
+
+/* The files of a block: those its meta names, or, in blocks of other systems, those that are there. */
+static struct err *files_of(struct objstore *store, struct arena *a, struct slice prefix,
+                            const struct block_meta *m, struct slice **ret, size_t *ret_n)
+{
+    struct slice dir = slice_cstr(arena_printf(a, "%.*s/", SLICE_ARG(prefix)));
+    struct objstore_listing l;
+    struct slice *out;
+    struct err *e;
+    size_t n = 0;
+
+    if (m->n_files) {
+        *ret = out = arena_array(a, struct slice, m->n_files);
+        *ret_n = m->n_files;
+        for (size_t i = 0; i < m->n_files; i++)
+            out[i] = m->files[i].path;
+        return NULL;
+    }
+    if ((e = objstore_list(store, a, &(struct objstore_list){.prefix = dir}, &l)))
+        return e;
+    *ret = out = arena_array(a, struct slice, l.n);
+    for (size_t i = 0; i < l.n; i++) {
+        struct slice file = slice_from(l.ptr[i].key, dir.len);
+
+        if (!slice_eq_cstr(file, BLOCK_META_FILE))
+            out[n++] = file;
+    }
+    *ret_n = n;
+    return NULL;
+}
+
+static struct err *download(struct objstore *store, struct arena *a, struct slice prefix,
+                            struct ulid ulid, const char *dir)
+{
+    const char *final = arena_printf(a, "%s/%s", dir, ulid_print(ulid).s);
+    const char *tmp = arena_printf(a, "%s.tmp", final);
+    struct buf meta = {0};
+    struct slice *files;
+    struct block_meta m;
+    struct err *e;
+    size_t n;
+
+    e = objstore_get(store, STORE_META_KEY(a, prefix),
+                     &(struct objstore_get){.max_bytes = BLOCK_META_MAX_BYTES}, &meta, NULL);
+    if (!e && !(e = block_meta_parse(a, buf_slice(&meta), &m)) && !(e = fsx_remove_tree(tmp)) &&
+        !(e = fsx_mkdirs(tmp)) && !(e = files_of(store, a, prefix, &m, &files, &n))) {
+        for (size_t i = 0; !e && i < n; i++)
+            e = fetch(store, a, prefix, tmp, files[i]);
+        if (!e)
+            e = fsx_write_atomic(arena_printf(a, "%s/" BLOCK_META_FILE, tmp), buf_slice(&meta));
+        if (!e && !(e = fsx_remove_tree(final)) && rename(tmp, final) != 0)
+            e = err_errno(ERR_IO, "rename %s", tmp);
+        if (!e)
+            e = fsx_sync_dir(dir);
+    }
+    buf_done(&meta);
+    return e;
+}
+
+struct err *block_store_download(struct objstore *store, struct slice signal, struct slice tenant,
+                                 struct ulid ulid, const char *dir)
+{
+    struct arena *a = arena_new(0);
+    struct slice prefix = block_store_prefix(a, signal, tenant, ulid);
+    struct err *e =
+        err_wrap(download(store, a, prefix, ulid, dir), "download block %.*s", SLICE_ARG(prefix));
+
+    arena_free(a);
+    return e;
+}
+
+struct err *block_store_delete(struct objstore *store, struct slice signal, struct slice tenant,
+                               struct ulid ulid)
+{
+    struct arena *a = arena_new(0);
+    struct slice prefix = block_store_prefix(a, signal, tenant, ulid);
+    struct err *e =
+        objstore_delete_prefix(store, slice_cstr(arena_printf(a, "%.*s/", SLICE_ARG(prefix))));
+
+    arena_free(a);
+    return e;
+}

@@ -1,0 +1,302 @@
+#include "common/block/catalogue.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/hash.h"
+#include "common/base/mem.h"
+#include "common/base/vec.h"
+#include "common/block/catalogue_internal.h"
+#include "common/block/json_in.h"
+
+#define CATALOGUE_FORMAT 1
+#define CATALOGUE_CRC_MEMBER ",\"crc\":\"" /* what the checksum does not cover begins here */
+#define CATALOGUE_CRC_TAIL (sizeof(CATALOGUE_CRC_MEMBER) - 1 + 8 + 3) /* 8 digits and "}\n */
+#define CATALOGUE_MAX_SHARDS 4096
+
+struct catalogue {
+    struct arena *arena; /* of all texts; what is removed stays until the end */
+    uint64_t version;
+    struct slice signal, tenant;
+    VEC(struct catalogue_block) blocks; /* by min_t, ulid */
+    VEC(struct catalogue_retired) retired;
+};
+
+struct catalogue *catalogue_new(struct slice signal, struct slice tenant)
+{
+    struct catalogue *c = mem_new(struct catalogue);
+
+    c->arena = arena_new(0);
+    c->signal = arena_dup(c->arena, signal);
+    c->tenant = arena_dup(c->arena, tenant);
+    return c;
+}
+
+void catalogue_free(struct catalogue *c)
+{
+    if (!c)
+        return;
+    vec_done(&c->blocks);
+    vec_done(&c->retired);
+    arena_free(c->arena);
+    mem_free(c);
+}
+
+uint64_t catalogue_version(const struct catalogue *c)
+{
+    return c->version;
+}
+
+void catalogue_bump(struct catalogue *c)
+{
+    c->version++;
+}
+
+struct slice catalogue_signal(const struct catalogue *c)
+{
+    return c->signal;
+}
+
+struct slice catalogue_tenant(const struct catalogue *c)
+{
+    return c->tenant;
+}
+
+const struct catalogue_block *catalogue_blocks(const struct catalogue *c, size_t *ret_n)
+{
+    *ret_n = c->blocks.len;
+    return c->blocks.ptr;
+}
+
+const struct catalogue_retired *catalogue_retired(const struct catalogue *c, size_t *ret_n)
+{
+    *ret_n = c->retired.len;
+    return c->retired.ptr;
+}
+
+static size_t find(const struct catalogue *c, struct ulid ulid)
+{
+    size_t i = 0;
+
+    while (i < c->blocks.len && !ulid_eq(c->blocks.ptr[i].ulid, ulid))
+        i++;
+    return i;
+}
+
+const struct catalogue_block *catalogue_find(const struct catalogue *c, struct ulid ulid)
+{
+    size_t i = find(c, ulid);
+
+    return i < c->blocks.len ? &c->blocks.ptr[i] : NULL;
+}
+
+bool catalogue_has_segment(const struct catalogue *c, struct slice segment)
+{
+    for (size_t i = 0; i < c->blocks.len; i++)
+        for (size_t k = 0; k < c->blocks.ptr[i].n_segments; k++)
+            if (slice_eq(c->blocks.ptr[i].segments[k], segment))
+                return true;
+    return false;
+}
+
+static bool is_before(const struct catalogue_block *a, const struct catalogue_block *b)
+{
+    return a->min_t != b->min_t ? a->min_t < b->min_t : ulid_cmp(a->ulid, b->ulid) < 0;
+}
+
+static void remove_at(struct catalogue *c, size_t i)
+{
+    memmove(&c->blocks.ptr[i], &c->blocks.ptr[i + 1],
+            (c->blocks.len - i - 1) * sizeof(*c->blocks.ptr));
+    c->blocks.len--;
+}
+
+void catalogue_add(struct catalogue *c, const struct catalogue_block *b)
+{
+    struct slice *segments = arena_array(c->arena, struct slice, b->n_segments);
+    struct catalogue_block copy = *b;
+    size_t at = find(c, b->ulid);
+
+    for (size_t i = 0; i < b->n_segments; i++)
+        segments[i] = arena_dup(c->arena, b->segments[i]);
+    copy.segments = segments;
+    if (at < c->blocks.len)
+        remove_at(c, at);
+    vec_push(&c->blocks, copy);
+    for (at = c->blocks.len - 1; at > 0 && is_before(&copy, &c->blocks.ptr[at - 1]); at--)
+        c->blocks.ptr[at] = c->blocks.ptr[at - 1];
+    c->blocks.ptr[at] = copy;
+}
+
+bool catalogue_retire(struct catalogue *c, struct ulid ulid, int64_t at_ms)
+{
+    size_t i = find(c, ulid);
+
+    if (i == c->blocks.len)
+        return false;
+    remove_at(c, i);
+    vec_push(&c->retired, ((struct catalogue_retired){ulid, at_ms}));
+    return true;
+}
+
+bool catalogue_forget(struct catalogue *c, struct ulid ulid)
+{
+    for (size_t i = 0; i < c->retired.len; i++)
+        if (ulid_eq(c->retired.ptr[i].ulid, ulid)) {
+            vec_remove_swap(&c->retired, i);
+            return true;
+        }
+    return false;
+}
+
+struct catalogue_block catalogue_block_of_meta(const struct block_meta *m)
+{
+    return (struct catalogue_block){.ulid = m->ulid,
+                                    .min_t = m->min_t,
+                                    .max_t = m->max_t,
+                                    .level = m->level,
+                                    .segments = m->segments,
+                                    .n_segments = m->n_segments,
+                                    .series = m->stats.series,
+                                    .samples = m->stats.samples,
+                                    .bytes = block_meta_bytes(m),
+                                    .shard = m->shard,
+                                    .shards = m->shards};
+}
+
+/* ---- bytes ---- */
+
+static void write_block(struct buf *out, const struct catalogue_block *b)
+{
+    buf_printf(out,
+               "{\"ulid\":\"%s\",\"minTime\":%lld,\"maxTime\":%lld,\"level\":%d,\"segments\":[",
+               ulid_print(b->ulid).s, (long long)b->min_t, (long long)b->max_t, b->level);
+    for (size_t i = 0; i < b->n_segments; i++) {
+        if (i)
+            buf_byte(out, ',');
+        buf_json_str(out, b->segments[i]);
+    }
+    buf_printf(out, "],\"series\":%llu,\"samples\":%llu,\"bytes\":%llu",
+               (unsigned long long)b->series, (unsigned long long)b->samples,
+               (unsigned long long)b->bytes);
+    if (b->shards > 1)
+        buf_printf(out, ",\"shard\":%u,\"shards\":%u", b->shard, b->shards);
+    buf_byte(out, '}');
+}
+
+void catalogue_write(struct buf *out, const struct catalogue *c)
+{
+    size_t start = out->len;
+
+    buf_printf(out, "{\"format\":%d,\"version\":%llu,\"signal\":", CATALOGUE_FORMAT,
+               (unsigned long long)c->version);
+    buf_json_str(out, c->signal);
+    buf_str(out, ",\"tenant\":");
+    buf_json_str(out, c->tenant);
+    buf_str(out, ",\"blocks\":[");
+    for (size_t i = 0; i < c->blocks.len; i++) {
+        buf_str(out, i ? ",\n" : "\n");
+        write_block(out, &c->blocks.ptr[i]);
+    }
+    buf_str(out, "],\"retired\":[");
+    for (size_t i = 0; i < c->retired.len; i++)
+        buf_printf(out, "%s{\"ulid\":\"%s\",\"at\":%lld}", i ? ",\n" : "\n",
+                   ulid_print(c->retired.ptr[i].ulid).s, (long long)c->retired.ptr[i].at_ms);
+    buf_byte(out, ']');
+    buf_printf(out, CATALOGUE_CRC_MEMBER "%08x\"}\n",
+               hash_crc32c(slice_from(buf_slice(out), start)));
+}
+
+static struct err *check_crc(struct slice json)
+{
+    struct slice body, tail;
+    char want[9];
+
+    if (json.len < CATALOGUE_CRC_TAIL)
+        return err_new(ERR_CORRUPT, "too short");
+    body = slice_sub(json, 0, json.len - CATALOGUE_CRC_TAIL);
+    tail = slice_from(json, body.len);
+    (void)snprintf(want, sizeof(want), "%08x", hash_crc32c(body));
+    if (!slice_has_prefix(tail, SLICE(CATALOGUE_CRC_MEMBER)) ||
+        !slice_eq_cstr(slice_sub(tail, sizeof(CATALOGUE_CRC_MEMBER) - 1, 8), want))
+        return err_new(ERR_CORRUPT, "checksum is wrong");
+    return NULL;
+}
+
+static void parse_block(struct json_in *j, json_t *o, struct catalogue_block *b)
+{
+    uint64_t shard = json_in_u64(j, o, "shard", false), shards = json_in_u64(j, o, "shards", false);
+    int64_t level = json_in_i64(j, o, "level", true);
+
+    *b = (struct catalogue_block){.ulid = json_in_ulid(j, o, "ulid", true),
+                                  .min_t = json_in_i64(j, o, "minTime", true),
+                                  .max_t = json_in_i64(j, o, "maxTime", true),
+                                  .level = (int)level,
+                                  .series = json_in_u64(j, o, "series", true),
+                                  .samples = json_in_u64(j, o, "samples", true),
+                                  .bytes = json_in_u64(j, o, "bytes", true),
+                                  .shard = (uint32_t)shard,
+                                  .shards = (uint32_t)shards};
+    b->segments = json_in_texts(j, o, "segments", &b->n_segments);
+    if (level < 0 || level > 1000)
+        json_in_fail(j, "level");
+    if (shards > CATALOGUE_MAX_SHARDS || (shards ? shard >= shards : shard != 0))
+        json_in_fail(j, "shards");
+    if (b->max_t < b->min_t)
+        json_in_fail(j, "maxTime");
+}
+
+static int by_time(const void *a, const void *b)
+{
+    return is_before(a, b) ? -1 : is_before(b, a);
+}
+
+static void parse_all(struct json_in *j, json_t *doc, struct catalogue *c)
+{
+    size_t n;
+    json_t *list = json_in_list(j, doc, "blocks", &n);
+
+    c->version = json_in_u64(j, doc, "version", true);
+    c->signal = json_in_text(j, doc, "signal", true);
+    c->tenant = json_in_text(j, doc, "tenant", true);
+    for (size_t i = 0; i < n && !j->bad; i++) {
+        struct catalogue_block b;
+
+        parse_block(j, json_array_get(list, i), &b);
+        vec_push(&c->blocks, b);
+    }
+    if (c->blocks.len)
+        qsort(c->blocks.ptr, c->blocks.len, sizeof(*c->blocks.ptr), by_time);
+    list = json_in_list(j, doc, "retired", &n);
+    for (size_t i = 0; i < n && !j->bad; i++) {
+        json_t *o = json_array_get(list, i);
+
+        vec_push(&c->retired, ((struct catalogue_retired){json_in_ulid(j, o, "ulid", true),
+                                                          json_in_i64(j, o, "at", true)}));
+    }
+}
+
+struct err *catalogue_parse(struct slice json, struct catalogue **ret)
+{
+    struct catalogue *c;
+    struct json_in j = {0};
+    int64_t format;
+    struct err *e;
+    json_t *doc;
+
+    if ((e = check_crc(json)) || (e = json_in_load(json, CATALOGUE_MAX_BYTES, &doc)))
+        return err_wrap(e, "catalogue");
+    c = catalogue_new(SLICE_EMPTY, SLICE_EMPTY);
+    j.arena = c->arena;
+    format = json_in_i64(&j, doc, "format", true);
+    parse_all(&j, doc, c);
+    json_decref(doc);
+    if (!j.bad && format == CATALOGUE_FORMAT) {
+        *ret = c;
+        return NULL;
+    }
+    catalogue_free(c);
+    if (j.bad)
+        return err_new(ERR_CORRUPT, "catalogue: member \"%s\" is missing or wrong", j.bad);
+    return err_new(ERR_UNSUPPORTED, "catalogue: format %lld", (long long)format);
+}

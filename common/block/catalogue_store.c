@@ -1,0 +1,118 @@
+#include "common/base/mem.h"
+#include "common/block/catalogue.h"
+#include "common/block/catalogue_internal.h"
+
+#define CATALOGUE_OBJECT "catalogue"
+#define CATALOGUE_TRIES 50
+
+static char *key_of(struct slice signal, struct slice tenant)
+{
+    return mem_printf("%.*s/%.*s/" CATALOGUE_OBJECT, SLICE_ARG(signal), SLICE_ARG(tenant));
+}
+
+/* ret_info->etag is "" when there is none. */
+static struct err *load(struct objstore *store, const char *key, struct slice signal,
+                        struct slice tenant, struct catalogue **ret, struct objstore_info *ret_info)
+{
+    struct buf b = {0};
+    struct err *e =
+        objstore_get(store, slice_cstr(key),
+                     &(struct objstore_get){.max_bytes = CATALOGUE_MAX_BYTES}, &b, ret_info);
+
+    if (err_is(e, ERR_NOT_FOUND)) {
+        err_free(e);
+        e = NULL;
+        *ret_info = (struct objstore_info){0};
+        *ret = catalogue_new(signal, tenant);
+    } else if (!e) {
+        e = err_wrap(catalogue_parse(buf_slice(&b), ret), "%s", key);
+    }
+    buf_done(&b);
+    return e;
+}
+
+struct err *catalogue_load(struct objstore *store, struct slice signal, struct slice tenant,
+                           struct catalogue **ret)
+{
+    char *key = key_of(signal, tenant);
+    struct objstore_info info;
+    struct err *e = load(store, key, signal, tenant, ret, &info);
+
+    mem_free(key);
+    return e;
+}
+
+/* One round: load, edit, put. ERR_CONFLICT when another was faster. */
+static struct err *try_update(struct objstore *store, const char *key, struct slice signal,
+                              struct slice tenant, catalogue_edit_fn *edit, void *arg,
+                              struct catalogue **ret)
+{
+    struct catalogue *c = NULL;
+    struct objstore_info info;
+    struct objstore_put put = {.content_type = "application/json"};
+    struct buf b = {0};
+    bool changed = false;
+    struct err *e;
+
+    if ((e = load(store, key, signal, tenant, &c, &info)))
+        return e;
+    e = edit(arg, c, &changed);
+    if (!e && changed) {
+        catalogue_bump(c);
+        catalogue_write(&b, c);
+        put.cond = info.etag[0] ? OBJSTORE_IF_MATCH : OBJSTORE_IF_ABSENT;
+        put.etag = info.etag;
+        e = b.len > CATALOGUE_MAX_BYTES
+                ? err_new(ERR_LIMIT, "catalogue of %zu bytes, more than %u", b.len,
+                          CATALOGUE_MAX_BYTES)
+                : objstore_put(store, slice_cstr(key), buf_slice(&b), &put, NULL);
+    }
+    buf_done(&b);
+    if (e)
+        catalogue_free(c);
+    else
+        *ret = c;
+    return e;
+}
+
+struct err *catalogue_update(struct objstore *store, struct slice signal, struct slice tenant,
+                             catalogue_edit_fn *edit, void *arg, struct catalogue **ret)
+{
+    char *key = key_of(signal, tenant);
+    struct catalogue *c = NULL;
+    struct err *e = NULL;
+
+    for (int i = 0; i < CATALOGUE_TRIES; i++) {
+        err_free(e);
+        e = try_update(store, key, signal, tenant, edit, arg, &c);
+        if (!err_is(e, ERR_CONFLICT))
+            break;
+    }
+    mem_free(key);
+    if (e)
+        return err_wrap(e, "update the catalogue of %.*s", SLICE_ARG(tenant));
+    if (ret)
+        *ret = c;
+    else
+        catalogue_free(c);
+    return NULL;
+}
+
+struct err *catalogue_tenants(struct objstore *store, struct arena *a, struct slice signal,
+                              struct slice **ret, size_t *ret_n)
+{
+    struct slice prefix = slice_cstr(arena_printf(a, "%.*s/", SLICE_ARG(signal)));
+    struct objstore_listing l;
+    struct err *e = objstore_list(
+        store, a, &(struct objstore_list){.prefix = prefix, .by_directory = true}, &l);
+    size_t n = 0;
+
+    if (e)
+        return e;
+    *ret = arena_array(a, struct slice, l.n);
+    for (size_t i = 0; i < l.n; i++)
+        if (l.ptr[i].is_prefix)
+            (*ret)[n++] = slice_sub(l.ptr[i].key, prefix.len, l.ptr[i].key.len - prefix.len - 1);
+    *ret_n = n;
+    return NULL;
+}

@@ -1,0 +1,160 @@
+/*
+ * The input is an index file (and a chunk file, and a tombstones file). Its checksums are put right
+ * first where they can be found, since no fuzzer guesses a CRC.
+ */
+#include "common/base/arena.h"
+#include "common/base/hash.h"
+#include "common/base/mem.h"
+#include "common/block/block_format.h"
+#include "common/block/block_merge.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct source {
+    struct block_source base;
+    uint8_t *bytes;
+    size_t len;
+};
+
+static struct err *get_file(struct block_source *base, const char *name, struct slice *ret)
+{
+    struct source *s = (struct source *)base;
+
+    if (strcmp(name, "meta.json") == 0)
+        *ret = SLICE("{\"ulid\":\"01M80PK43WF9AX58HTBGJTW8ZC\",\"minTime\":0,"
+                     "\"maxTime\":9000000000000,\"version\":1}");
+    else if (strcmp(name, "tombstones") == 0 && s->len % 2)
+        return err_new(ERR_NOT_FOUND, "none");
+    else
+        *ret = slice_of(s->bytes, s->len);
+    return NULL;
+}
+
+static struct err *get_range(struct block_source *base, const char *name, uint64_t off, size_t len,
+                             struct buf *scratch, struct slice *ret)
+{
+    struct source *s = (struct source *)base;
+
+    (void)name;
+    (void)scratch;
+    *ret = off > s->len ? SLICE_EMPTY : slice_sub(slice_of(s->bytes, s->len), (size_t)off, len);
+    return NULL;
+}
+
+static void close_source(struct block_source *base)
+{
+    struct source *s = (struct source *)base;
+
+    mem_free(s->bytes);
+    mem_free(s);
+}
+
+static const struct block_source_ops ops = {get_file, get_range, close_source};
+
+static uint64_t be(const uint8_t *p, int n)
+{
+    uint64_t v = 0;
+
+    for (int i = 0; i < n; i++)
+        v = v << 8 | p[i];
+    return v;
+}
+
+static void put_crc(struct source *s, size_t from, size_t len)
+{
+    uint32_t crc = __builtin_bswap32(hash_crc32c(slice_of(s->bytes + from, len)));
+
+    memcpy(s->bytes + from + len, &crc, 4);
+}
+
+static void fix_section(struct source *s, uint64_t at)
+{
+    uint64_t len;
+
+    if (at > s->len || s->len - at < 8)
+        return;
+    len = be(s->bytes + at, 4);
+    if (len <= s->len - at - 8)
+        put_crc(s, (size_t)at + 4, (size_t)len);
+}
+
+static void fix(struct source *s)
+{
+    size_t toc;
+
+    if (s->len < BLOCK_INDEX_HEADER + BLOCK_TOC_BYTES)
+        return;
+    memcpy(s->bytes, "\xba\xaa\xd7\x00\x02", 5);
+    toc = s->len - BLOCK_TOC_BYTES;
+    for (size_t at = 16; at + 2 < toc; at += 16) { /* series begin with a short length mostly */
+        size_t len = s->bytes[at];
+
+        if (len < 128 && at + 1 + len + 4 <= toc)
+            put_crc(s, at + 1, len);
+    }
+    for (size_t at = 4; at + 8 < toc; at += 4) /* postings */
+        if (be(s->bytes + at, 4) <= 4096)
+            fix_section(s, at);
+    fix_section(s, be(s->bytes + toc, 8));
+    fix_section(s, be(s->bytes + toc + 40, 8));
+    put_crc(s, toc, BLOCK_TOC_BYTES - 4);
+}
+
+static void use(struct block_reader *r)
+{
+    struct arena *a = arena_new(64u << 20);
+    struct block_stream *stream = block_stream_of_reader(r);
+    struct block_names names, values;
+    struct block_refs refs;
+    struct block_series series;
+    struct matcher m[2];
+    bool more = true;
+    struct err *e;
+
+    err_free(block_reader_label_names(r, a, &names));
+    for (size_t i = 0; i < names.n && i < 8; i++) {
+        err_free(block_reader_label_values(r, a, names.ptr[i], &values));
+        e = matcher_init(a, MATCHER_RE, names.ptr[i], SLICE(".*a.*"), &m[0]);
+        if (!e) {
+            e = matcher_init(a, MATCHER_NE, names.ptr[i], SLICE("x"), &m[1]);
+            if (!e) {
+                e = block_reader_select_range(r, a, (struct matchers){m, 2}, 0, INT64_MAX, &refs);
+                if (!e)
+                    e = block_reader_names_of(r, a, refs, &values);
+                matcher_done(&m[1]);
+            }
+            matcher_done(&m[0]);
+        }
+        err_free(e);
+    }
+    for (int i = 0; more && i < 1000; i++) {
+        e = stream->ops->next(stream, &series, &more);
+        if (e)
+            more = i < 10; /* go on behind a broken series, for a while */
+        err_free(e);
+    }
+    block_stream_close(stream);
+    arena_free(a);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct source *s = mem_new(struct source);
+    char name[] = "fuzz";
+    struct block_reader *r;
+    struct err *e;
+
+    s->base = (struct block_source){&ops, name};
+    s->bytes = mem_alloc(size + 1);
+    s->len = size;
+    if (size)
+        memcpy(s->bytes, data, size);
+    fix(s);
+    e = block_reader_open(&s->base, NULL, &r);
+    if (!e) {
+        use(r);
+        block_reader_close(r);
+    }
+    err_free(e);
+    return 0;
+}

@@ -1,0 +1,151 @@
+#include "common/base/job.h"
+#include "common/base/rng.h"
+#include "common/block/catalogue.h"
+#include "common/objstore/objstore_fs.h"
+#include "tests/unit/test.h"
+
+static struct ulid id(unsigned i)
+{
+    uint8_t entropy[10] = {0};
+
+    entropy[8] = (uint8_t)(i >> 8);
+    entropy[9] = (uint8_t)i;
+    return ulid_make(1700000000000, entropy);
+}
+
+static struct catalogue_block block(unsigned i, int64_t min_t)
+{
+    static struct slice segments[2];
+
+    segments[0] = SLICE("seg-a");
+    segments[1] = SLICE("seg \"b\"");
+    return (struct catalogue_block){.ulid = id(i),
+                                    .min_t = min_t,
+                                    .max_t = min_t + 100,
+                                    .level = 1,
+                                    .segments = segments,
+                                    .n_segments = 2,
+                                    .series = 7,
+                                    .samples = 1ull << 40,
+                                    .bytes = 99,
+                                    .shard = i % 4,
+                                    .shards = 4};
+}
+
+TEST(catalogue_reads_back_what_it_wrote)
+{
+    struct catalogue *c = catalogue_new(SLICE("metrics"), SLICE("tenant-1")), *d;
+    const struct catalogue_block *b;
+    struct catalogue_block x;
+    struct buf out = {0}, again = {0};
+    size_t n;
+
+    for (unsigned i = 0; i < 5; i++) {
+        x = block(i, 1000 - i * 10);
+        catalogue_add(c, &x);
+    }
+    CHECK(catalogue_retire(c, id(2), 12345));
+    CHECK(!catalogue_retire(c, id(2), 12345));
+    catalogue_write(&out, c);
+    CHECK_OK(catalogue_parse(buf_slice(&out), &d));
+    b = catalogue_blocks(d, &n);
+    CHECK_INT(n, 4);
+    CHECK(ulid_eq(b[0].ulid, id(4)) && ulid_eq(b[3].ulid, id(0)));
+    CHECK_INT(b[0].samples, 1ull << 40);
+    CHECK_INT(b[1].shard, 3);
+    CHECK_SLICE(b[0].segments[1], "seg \"b\"");
+    CHECK(catalogue_has_segment(d, SLICE("seg-a")) && !catalogue_has_segment(d, SLICE("seg")));
+    CHECK_INT(catalogue_retired(d, &n)->at_ms, 12345);
+    CHECK_SLICE(catalogue_tenant(d), "tenant-1");
+    CHECK(catalogue_forget(d, id(2)) && !catalogue_forget(d, id(2)));
+    CHECK(catalogue_find(d, id(3)) && !catalogue_find(d, id(2)));
+    catalogue_write(&again, d);
+    CHECK(again.len < out.len);
+    buf_done(&out);
+    buf_done(&again);
+    catalogue_free(c);
+    catalogue_free(d);
+}
+
+TEST(catalogue_refuses_damaged_bytes)
+{
+    struct catalogue *c = catalogue_new(SLICE("metrics"), SLICE("t")), *d;
+    struct catalogue_block x = block(1, 5);
+    struct buf out = {0};
+
+    catalogue_add(c, &x);
+    catalogue_write(&out, c);
+    for (size_t i = 0; i < out.len; i++) {
+        uint8_t was = out.ptr[i];
+        struct err *e;
+
+        CHECK_ERR(catalogue_parse(slice_sub(buf_slice(&out), 0, i), &d), ERR_CORRUPT, "");
+        out.ptr[i] ^= 4;
+        e = catalogue_parse(buf_slice(&out), &d);
+        /* the bytes behind the checksum are only punctuation */
+        CHECK(i + 3 >= out.len || err_is(e, ERR_CORRUPT));
+        if (!e)
+            catalogue_free(d);
+        err_free(e);
+        out.ptr[i] = was;
+    }
+    buf_done(&out);
+    catalogue_free(c);
+}
+
+struct race {
+    struct objstore *store;
+};
+
+struct add_arg {
+    unsigned i;
+};
+
+static struct err *add_one(void *arg, struct catalogue *c, bool *ret_changed)
+{
+    struct add_arg *a = arg;
+    struct catalogue_block b = block(a->i, a->i);
+
+    catalogue_add(c, &b);
+    *ret_changed = true;
+    return NULL;
+}
+
+static void racer(void *arg, size_t which)
+{
+    struct race *r = arg;
+
+    for (unsigned i = 0; i < 10; i++) {
+        struct add_arg a = {(unsigned)which * 100 + i};
+
+        CHECK_OK(catalogue_update(r->store, SLICE("metrics"), SLICE("t"), add_one, &a, NULL));
+    }
+}
+
+TEST(catalogue_keeps_every_change_of_those_that_race)
+{
+    struct race r;
+    struct job_pool *p = job_pool_new("race", 3, 8);
+    struct catalogue *c;
+    struct arena *a = arena_new(0);
+    struct slice *tenants;
+    size_t n;
+
+    CHECK_OK(objstore_fs_open(tmp_path("bucket"), &(struct objstore_fs_opts){.no_sync = true},
+                              &r.store));
+    CHECK_OK(catalogue_load(r.store, SLICE("metrics"), SLICE("t"), &c));
+    CHECK_INT(catalogue_version(c), 0);
+    catalogue_free(c);
+    job_parallel(p, 3, racer, &r);
+    CHECK_OK(catalogue_load(r.store, SLICE("metrics"), SLICE("t"), &c));
+    CHECK_INT(catalogue_version(c), 30);
+    (void)catalogue_blocks(c, &n);
+    CHECK_INT(n, 30);
+    CHECK_OK(catalogue_tenants(r.store, a, SLICE("metrics"), &tenants, &n));
+    CHECK_INT(n, 1);
+    CHECK_SLICE(tenants[0], "t");
+    catalogue_free(c);
+    job_pool_free(p);
+    objstore_close(r.store);
+    arena_free(a);
+}
