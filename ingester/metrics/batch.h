@@ -16,8 +16,8 @@
  *
  * The n-th series added (from 0) is series index n in the reply. A series whose labels the replica
  * does not know and the batch does not carry comes back in `unknown`; nothing of it was stored, and
- * the door sends it again with labels (canonical bytes, see common/model/labels.h; the replica checks
- * that they are well formed and sorted, and that the fingerprint is theirs).
+ * the door sends it again with labels (canonical bytes, see common/model/labels.h; the replica
+ * checks that they are well formed and sorted, and that the fingerprint is theirs).
  *
  * Bytes, little endian:
  *
@@ -40,12 +40,12 @@
  *                 LABELS     uvarint length, canonical label bytes
  *                 SAMPLES    uvarint count, count * (i64 t_ms, f64 value)
  *                 HISTOGRAMS uvarint count, count * (i64 t_ms, uvarint length, histogram)
- *                 EXEMPLARS  uvarint count, count * (i64 t_ms, f64 value, uvarint length, canonical labels)
- *               With INLINE the sample in the entry counts too, as the first.
- *   histogram   u8 1 integer | 2 has custom bounds | hint << 4;  varint schema;  f64 zero_threshold,
- *               zero_count, count, sum;  positive then negative: uvarint spans * (varint offset,
- *               uvarint length), uvarint buckets * f64;  [uvarint bounds * f64]
- *   metadata    u8 type (enum sample_metric_type), lstr family, lstr help, lstr unit
+ *                 EXEMPLARS  uvarint count, count * (i64 t_ms, f64 value, uvarint length, canonical
+ * labels) With INLINE the sample in the entry counts too, as the first. histogram   u8 1 integer |
+ * 2 has custom bounds | hint << 4;  varint schema;  f64 zero_threshold, zero_count, count, sum;
+ * positive then negative: uvarint spans * (varint offset, uvarint length), uvarint buckets * f64;
+ * [uvarint bounds * f64] metadata    u8 type (enum sample_metric_type), lstr family, lstr help,
+ * lstr unit
  *
  * Owner: one thread per writer; an opened batch is read-only and may be read by any thread.
  */
@@ -152,11 +152,13 @@ bool batch_next_meta(struct reader *r, struct batch_meta *ret);
 
 /* The histogram's own bytes, also used in the WAL. Decoding allocates in a; ERR_INVALID. */
 void batch_histogram_encode(struct buf *out, const struct histogram *h);
-ORR_CHECKED struct err *batch_histogram_decode(struct arena *a, struct slice bytes, struct histogram *ret);
+ORR_CHECKED struct err *batch_histogram_decode(struct arena *a, struct slice bytes,
+                                               struct histogram *ret);
 /* True when bytes are canonical label bytes: pairs, sorted, unique names, no empty value, nothing
  * behind. fn may be NULL. */
 bool batch_labels_valid(struct slice canonical);
-/* Next pair of canonical bytes; false at the end or on malformed bytes (then reader_ok is false). */
+/* Next pair of canonical bytes; false at the end or on malformed bytes (then reader_ok is false).
+ */
 bool batch_next_label(struct reader *r, struct label *ret);
 
 /* ---- the reply ---- */
@@ -165,10 +167,13 @@ bool batch_next_label(struct reader *r, struct label *ret);
 #define BATCH_REASONS(X)                                                                           \
     X(BATCH_OUT_OF_ORDER, 0, "out_of_order", "out of order sample")                                \
     X(BATCH_TOO_OLD, 1, "too_old", "sample is too old")                                            \
-    X(BATCH_DUPLICATE, 2, "duplicate_timestamp", "duplicate sample for timestamp with different value") \
+    X(BATCH_DUPLICATE, 2, "duplicate_timestamp",                                                   \
+      "duplicate sample for timestamp with different value")                                       \
     X(BATCH_TOO_FAR, 3, "too_far_in_future", "sample is too far in the future")                    \
-    X(BATCH_MAX_SERIES_LIMIT, 4, "per_tenant_series_limit", "per-tenant active series limit exceeded") \
-    X(BATCH_BAD_LABELS, 5, "bad_labels", "labels do not belong to the fingerprint or are malformed") \
+    X(BATCH_MAX_SERIES_LIMIT, 4, "per_tenant_series_limit",                                        \
+      "per-tenant active series limit exceeded")                                                   \
+    X(BATCH_BAD_LABELS, 5, "bad_labels",                                                           \
+      "labels do not belong to the fingerprint or are malformed")                                  \
     X(BATCH_BAD_HISTOGRAM, 6, "bad_histogram", "invalid native histogram")                         \
     X(BATCH_EXEMPLAR, 7, "exemplar", "exemplar is out of order or its series is unknown")          \
     X(BATCH_METADATA_LIMIT, 8, "per_tenant_metadata_limit", "per-tenant metadata limit exceeded")
@@ -176,7 +181,7 @@ enum batch_reason {
 #define X(sym, num, name, text) sym = num,
     BATCH_REASONS(X)
 #undef X
-    BATCH_REASON_COUNT
+        BATCH_REASON_COUNT
 };
 const char *batch_reason_name(enum batch_reason r);
 const char *batch_reason_text(enum batch_reason r);

@@ -1,22 +1,22 @@
 /*
  * The head: the recent metrics of one ingester, all tenants, and its local segments.
  *
- * Writes   A head has a fixed number of shards (chosen when DIR is new, kept in DIR/head/meta), each a
- *          thread that owns its series; the low bits of the fingerprint choose. head_push() splits a
- *          batch (batch.h) by shard; each shard appends to its series, writes one WAL record with what
- *          it accepted (head_log.h) and goes on; the push is done when all records are durable.
- * Chunks   120 samples or the end of a 2-hour window close a chunk; closed chunks live in append-only
- *          mapped files DIR/head/<shard>/chunks-<n> (head_chunks.h), not in anonymous memory.
- * Cut      head_cut() writes closed windows as segments DIR/segments/<tenant>/<ULID>/ in the format of
- *          Prometheus' blocks, plus `exemplars` and `metadata` (head_segment.h). The data then leaves
- *          the head; reads take it from the segment until head_segment_dropped() deletes that.
- * Restart  head_open() returns at once and takes writes. Series and open chunks come back from
- *          DIR/head/<shard>/checkpoint (head_checkpoint.h), the rest from the WAL behind it. Until that
- *          is done every series is `unknown` without labels; batches with labels are logged (and
- *          acknowledged) as they are, and applied when the replay is through. Reads: ERR_UNAVAILABLE.
+ * Writes   A head has a fixed number of shards (chosen when DIR is new, kept in DIR/head/meta),
+ * each a thread that owns its series; the low bits of the fingerprint choose. head_push() splits a
+ *          batch (batch.h) by shard; each shard appends to its series, writes one WAL record with
+ * what it accepted (head_log.h) and goes on; the push is done when all records are durable. Chunks
+ * 120 samples or the end of a 2-hour window close a chunk; closed chunks live in append-only mapped
+ * files DIR/head/<shard>/chunks-<n> (head_chunks.h), not in anonymous memory. Cut      head_cut()
+ * writes closed windows as segments DIR/segments/<tenant>/<ULID>/ in the format of Prometheus'
+ * blocks, plus `exemplars` and `metadata` (head_segment.h). The data then leaves the head; reads
+ * take it from the segment until head_segment_dropped() deletes that. Restart  head_open() returns
+ * at once and takes writes. Series and open chunks come back from DIR/head/<shard>/checkpoint
+ * (head_checkpoint.h), the rest from the WAL behind it. Until that is done every series is
+ * `unknown` without labels; batches with labels are logged (and acknowledged) as they are, and
+ * applied when the replay is through. Reads: ERR_UNAVAILABLE.
  *
- * Threads: head_push() and the plain getters from any thread, never blocking on disk. What is marked
- * "blocking" belongs on a worker: it waits for shard threads or files.
+ * Threads: head_push() and the plain getters from any thread, never blocking on disk. What is
+ * marked "blocking" belongs on a worker: it waits for shard threads or files.
  */
 #pragma once
 #include "common/base/arena.h"
@@ -34,29 +34,32 @@
 struct head;
 
 struct head_opts {
-    const char *dir;         /* created if absent; head/ and segments/ inside are ours */
-    struct wal *wal;         /* opened by the caller, closed by it after head_close() */
-    unsigned shards;         /* 0: one per CPU; a power of two, else rounded up. Kept by DIR. */
-    int64_t replay_queue_bytes;   /* batches waiting for the end of a replay; 0: 256 MiB */
-    int64_t push_queue_bytes;     /* batches waiting for shard threads; 0: 256 MiB */
+    const char *dir;            /* created if absent; head/ and segments/ inside are ours */
+    struct wal *wal;            /* opened by the caller, closed by it after head_close() */
+    unsigned shards;            /* 0: one per CPU; a power of two, else rounded up. Kept by DIR. */
+    int64_t replay_queue_bytes; /* batches waiting for the end of a replay; 0: 256 MiB */
+    int64_t push_queue_bytes;   /* batches waiting for shard threads; 0: 256 MiB */
     int64_t checkpoint_wal_bytes; /* head_maintain() checkpoints after so much log; 0: 256 MiB */
-    int64_t grace_ms;        /* window end to cut, beside the out-of-order window; 0: 15 min */
-    int64_t max_ooo_ms;      /* largest out-of-order window among tenants that delays cuts; 0: 24 h */
-    uint32_t exemplars_per_tenant;  /* ring size; 0: 100,000 */
-    const struct clock *clock;      /* NULL: system */
+    int64_t grace_ms;             /* window end to cut, beside the out-of-order window; 0: 15 min */
+    int64_t max_ooo_ms; /* largest out-of-order window among tenants that delays cuts; 0: 24 h */
+    uint32_t exemplars_per_tenant; /* ring size; 0: 100,000 */
+    const struct clock *clock;     /* NULL: system */
 };
 
 ORR_CHECKED struct err *head_open(const struct head_opts *opts, struct head **ret);
-/* Waits for pushes under way, checkpoints (when the replay had ended), stops the threads. Blocking. */
+/* Waits for pushes under way, checkpoints (when the replay had ended), stops the threads. Blocking.
+ */
 ORR_CHECKED struct err *head_close(struct head *h);
 /* As kill -9 would leave the directory: stops without a checkpoint. For tests. */
 void head_abandon(struct head *h);
-bool head_is_ready(const struct head *h);           /* the replay is through */
-/* Blocking, until ready. The error that ended the replay, if one did (then the head stays unready). */
+bool head_is_ready(const struct head *h); /* the replay is through */
+/* Blocking, until ready. The error that ended the replay, if one did (then the head stays unready).
+ */
 ORR_CHECKED struct err *head_wait_ready(struct head *h);
 
 struct head_replay_stats {
-    uint64_t series, samples, records, unknown_refs, broken_records; /* from checkpoint; from the log */
+    uint64_t series, samples, records, unknown_refs,
+        broken_records; /* from checkpoint; from the log */
     int64_t checkpoint_ms, replay_ms;
     struct wal_replay_stats wal;
 };
@@ -65,11 +68,11 @@ void head_replay_stats_get(const struct head *h, struct head_replay_stats *ret);
 /* ---- writing ---- */
 
 struct head_limits {
-    uint64_t max_series;     /* active series of the tenant in this head; 0: no limit */
-    int64_t ooo_window_ms;   /* 0: out-of-order samples are refused */
-    int64_t min_t_ms;        /* older samples are BATCH_TOO_OLD; 0: no bound */
-    int64_t max_t_ms;        /* newer ones are BATCH_TOO_FAR; 0: no bound */
-    uint32_t max_metadata;   /* metric families with metadata; 0: no limit */
+    uint64_t max_series;   /* active series of the tenant in this head; 0: no limit */
+    int64_t ooo_window_ms; /* 0: out-of-order samples are refused */
+    int64_t min_t_ms;      /* older samples are BATCH_TOO_OLD; 0: no bound */
+    int64_t max_t_ms;      /* newer ones are BATCH_TOO_FAR; 0: no bound */
+    uint32_t max_metadata; /* metric families with metadata; 0: no limit */
 };
 
 /*
@@ -79,8 +82,8 @@ struct head_limits {
  * thread or a shard thread: must not block, post to your loop.
  */
 typedef void head_push_fn(void *arg, struct err *e, struct batch_reply *reply);
-/* bytes are lent until done. An error here (ERR_INVALID, ERR_UNAVAILABLE when queues are full or the
- * head is closing) means done is not called. Any thread. */
+/* bytes are lent until done. An error here (ERR_INVALID, ERR_UNAVAILABLE when queues are full or
+ * the head is closing) means done is not called. Any thread. */
 ORR_CHECKED struct err *head_push(struct head *h, struct slice tenant, struct slice bytes,
                                   const struct head_limits *limits, head_push_fn *done, void *arg);
 
@@ -88,9 +91,9 @@ ORR_CHECKED struct err *head_push(struct head *h, struct slice tenant, struct sl
 
 struct head_chunk {
     int64_t min_ms, max_ms;
-    uint8_t encoding;   /* as in common/block/chunk.h (Prometheus' numbers) */
+    uint8_t encoding; /* as in common/block/chunk.h (Prometheus' numbers) */
     uint16_t samples;
-    struct slice data;  /* Prometheus chunk data: u16be sample count, then the bit stream */
+    struct slice data; /* Prometheus chunk data: u16be sample count, then the bit stream */
 };
 struct head_series {
     struct labels labels;
@@ -101,17 +104,20 @@ struct head_series {
 };
 struct head_query {
     struct slice tenant;
-    struct matchers matchers;      /* all must hold */
-    int64_t min_ms, max_ms;        /* both inclusive */
-    bool without_chunks;           /* labels only */
-    uint32_t shard_index, shard_count; /* only series with fp.hi % shard_count == shard_index; 0: all */
-    uint64_t max_series, max_bytes;    /* ERR_LIMIT beyond; 0: no limit. Bytes: chunks and labels. */
+    struct matchers matchers; /* all must hold */
+    int64_t min_ms, max_ms;   /* both inclusive */
+    bool without_chunks;      /* labels only */
+    uint32_t shard_index,
+        shard_count; /* only series with fp.hi % shard_count == shard_index; 0: all */
+    uint64_t max_series, max_bytes; /* ERR_LIMIT beyond; 0: no limit. Bytes: chunks and labels. */
 };
 struct head_set;
 /* Series in label order, each once, with the chunks that overlap the range: from the head and from
  * segments not yet dropped. Lent members live until head_set_free(). */
-ORR_CHECKED struct err *head_select(struct head *h, const struct head_query *q, struct head_set **ret);
-bool head_set_next(struct head_set *s, struct head_series *ret); /* ret's chunks live until the next call */
+ORR_CHECKED struct err *head_select(struct head *h, const struct head_query *q,
+                                    struct head_set **ret);
+bool head_set_next(struct head_set *s,
+                   struct head_series *ret); /* ret's chunks live until the next call */
 /* NULL, or why head_set_next() stopped early (a segment could not be read). Frees s. */
 ORR_CHECKED struct err *head_set_close(struct head_set *s);
 
@@ -120,10 +126,11 @@ struct head_names {
     size_t n;
 };
 /* Of series that match (no matchers: all). Copied into a. limit 0: all. */
-ORR_CHECKED struct err *head_label_names(struct head *h, const struct head_query *q, struct arena *a,
-                                         struct head_names *ret);
-ORR_CHECKED struct err *head_label_values(struct head *h, const struct head_query *q, struct slice name,
-                                          struct arena *a, struct head_names *ret);
+ORR_CHECKED struct err *head_label_names(struct head *h, const struct head_query *q,
+                                         struct arena *a, struct head_names *ret);
+ORR_CHECKED struct err *head_label_values(struct head *h, const struct head_query *q,
+                                          struct slice name, struct arena *a,
+                                          struct head_names *ret);
 
 struct head_metadata {
     struct slice family, help, unit;
@@ -131,15 +138,17 @@ struct head_metadata {
 };
 /* By family name; family empty: all. Copied into a. */
 ORR_CHECKED struct err *head_metadata_list(struct head *h, struct slice tenant, struct slice family,
-                                           struct arena *a, struct head_metadata **ret, size_t *ret_n);
+                                           struct arena *a, struct head_metadata **ret,
+                                           size_t *ret_n);
 struct head_exemplars {
     struct labels labels;
     struct exemplar *ptr; /* by time */
     size_t n;
 };
 /* Series in label order that match and have exemplars in the range. Copied into a. */
-ORR_CHECKED struct err *head_exemplars_list(struct head *h, const struct head_query *q, struct arena *a,
-                                            struct head_exemplars **ret, size_t *ret_n);
+ORR_CHECKED struct err *head_exemplars_list(struct head *h, const struct head_query *q,
+                                            struct arena *a, struct head_exemplars **ret,
+                                            size_t *ret_n);
 
 struct head_tenant_stats {
     uint64_t series, samples_appended;
@@ -156,41 +165,45 @@ struct head_status {
     struct head_cardinality *by_metric, *by_label_values, *by_label_pair; /* pair as name=value */
     size_t n_by_metric, n_by_label_values, n_by_label_pair;
 };
-ORR_CHECKED struct err *head_status_get(struct head *h, struct slice tenant, size_t top, struct arena *a,
-                                        struct head_status *ret);
+ORR_CHECKED struct err *head_status_get(struct head *h, struct slice tenant, size_t top,
+                                        struct arena *a, struct head_status *ret);
 /* Tenants with data here (head or segments), sorted. */
 ORR_CHECKED struct err *head_tenants(struct head *h, struct arena *a, struct head_names *ret);
 
 /* ---- segments ---- */
 
 enum head_segment_state {
-    HEAD_SEGMENT_READY,    /* complete on disk, waits for a compactor */
-    HEAD_SEGMENT_DROPPED,  /* on its way out */
+    HEAD_SEGMENT_READY,   /* complete on disk, waits for a compactor */
+    HEAD_SEGMENT_DROPPED, /* on its way out */
 };
 struct head_segment {
-    char tenant[152];      /* NUL-terminated */
+    char tenant[152]; /* NUL-terminated */
     char ulid[27];
     int64_t min_ms, max_ms; /* max is exclusive, as in meta.json */
     uint64_t series, samples, bytes;
     enum head_segment_state state;
-    char path[512];        /* directory */
+    char path[512]; /* directory */
+    void *pin;      /* set by head_segment_pin() */
 };
 /* Copies of the registry's rows, ordered by tenant and min_ms; caller mem_free()s. Any thread. */
 void head_segments(struct head *h, struct head_segment **ret, size_t *ret_n);
 /* A visible block names it as a source (or it was uploaded): deletes it once no reader uses it.
  * Unknown ULID: ERR_NOT_FOUND. Blocking. */
-ORR_CHECKED struct err *head_segment_dropped(struct head *h, struct slice tenant, struct slice ulid);
-/* Keeps the segment's files while someone streams them; ERR_NOT_FOUND. Pair with unpin. Any thread. */
+ORR_CHECKED struct err *head_segment_dropped(struct head *h, struct slice tenant,
+                                             struct slice ulid);
+/* Keeps the segment's files while someone streams them; ERR_NOT_FOUND. Pair with unpin. Any thread.
+ */
 ORR_CHECKED struct err *head_segment_pin(struct head *h, struct slice tenant, struct slice ulid,
                                          struct head_segment *ret);
-void head_segment_unpin(struct head *h, struct slice tenant, struct slice ulid);
+void head_segment_unpin(struct head *h, const struct head_segment *pinned);
 
 /*
  * Cuts what lies before up_to_ms (INT64_MAX: all) of tenant (empty: of all) into segments, one per
  * 2-hour window, then checkpoints and truncates the WAL. Series without data left are forgotten.
  * Blocking. Runs one at a time; a second caller waits. *ret_segments may be NULL.
  */
-ORR_CHECKED struct err *head_cut(struct head *h, struct slice tenant, int64_t up_to_ms, size_t *ret_segments);
+ORR_CHECKED struct err *head_cut(struct head *h, struct slice tenant, int64_t up_to_ms,
+                                 size_t *ret_segments);
 /* Cuts every window whose end + grace + the tenant's out-of-order window is past, and checkpoints
  * when due. Call about once a minute, with wall time. Blocking. */
 ORR_CHECKED struct err *head_maintain(struct head *h, int64_t now_ms);

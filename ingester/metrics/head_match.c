@@ -1,0 +1,157 @@
+/* Matchers → refs, on the shard's thread. */
+#include "common/base/mem.h"
+#include "ingester/metrics/head_internal.h"
+
+static roaring_bitmap_t *all_refs(const struct head_ts *ts)
+{
+    roaring_bitmap_t *all = roaring_bitmap_create();
+
+    for (uint32_t ref = 0; ref < ts->n_refs; ref++)
+        if (head_ref_is_used(ts, ref))
+            roaring_bitmap_add(all, ref);
+    return all;
+}
+
+static bool accepts(const struct matcher *m, struct slice value)
+{
+    /* far cheaper than the regex, and most values fail here */
+    if (m->op == MATCHER_RE && m->prefix.len && !slice_has_prefix(value, m->prefix))
+        return false;
+    return matcher_matches(m, value);
+}
+
+static void or_pair(const struct head_index *x, uint32_t name, struct slice value,
+                    roaring_bitmap_t *into)
+{
+    int64_t pair = head_index_pair(x, name, value);
+
+    if (pair >= 0)
+        head_posting_or(head_pair_at(x, (uint32_t)pair), into);
+}
+
+/* Series whose value of the label the matcher accepts (or, wanted false, refuses). */
+static roaring_bitmap_t *union_of(const struct head_index *x, const struct matcher *m, bool wanted)
+{
+    roaring_bitmap_t *out = roaring_bitmap_create();
+    int64_t name = head_index_name(x, m->name);
+    bool is_literal = (wanted && (m->op == MATCHER_EQ || (m->op == MATCHER_RE && m->set))) ||
+                      (!wanted && (m->op == MATCHER_NE || (m->op == MATCHER_NRE && m->set)));
+
+    if (name < 0)
+        return out;
+    if (is_literal && (m->op == MATCHER_EQ || m->op == MATCHER_NE)) {
+        or_pair(x, (uint32_t)name, m->value, out);
+        return out;
+    }
+    if (is_literal) {
+        for (size_t i = 0; i < m->set_n; i++)
+            or_pair(x, (uint32_t)name, m->set[i], out);
+        return out;
+    }
+    VEC_FOREACH (id, &x->names.ptr[name]->pairs) {
+        const struct head_pair *p = head_pair_at(x, *id);
+
+        if (p->n && accepts(m, head_value_text(p->value)) == wanted)
+            head_posting_or(p, out);
+    }
+    return out;
+}
+
+static struct slice value_of(const struct head_ts *ts, uint32_t ref, int64_t name)
+{
+    struct slice packed = head_index_packed(&ts->index, head_series_at(ts, ref)->labels);
+    struct reader r = reader_new(packed);
+    uint32_t pair;
+
+    (void)reader_uvarint(&r);
+    while (head_packed_next(&r, &pair)) {
+        const struct head_pair *p = head_pair_at(&ts->index, pair);
+
+        if (p->name == name)
+            return head_value_text(p->value);
+    }
+    return SLICE_EMPTY;
+}
+
+/* Few candidates and many values: asking each candidate is cheaper than each value. */
+static void filter_each(const struct head_ts *ts, const struct matcher *m, roaring_bitmap_t *result)
+{
+    uint64_t n = roaring_bitmap_get_cardinality(result);
+    uint32_t *refs = mem_new_array(uint32_t, n);
+    int64_t name = head_index_name(&ts->index, m->name);
+
+    roaring_bitmap_to_uint32_array(result, refs);
+    for (uint64_t i = 0; i < n; i++)
+        if (!matcher_matches(m, name < 0 ? SLICE_EMPTY : value_of(ts, refs[i], name)))
+            roaring_bitmap_remove(result, refs[i]);
+    mem_free(refs);
+}
+
+static size_t values_of(const struct head_ts *ts, const struct matcher *m)
+{
+    int64_t name = head_index_name(&ts->index, m->name);
+
+    return name < 0 ? 0 : ts->index.names.ptr[name]->pairs.len;
+}
+
+/* Cost of evaluating the matcher through the postings: the cheap ones go first. */
+static size_t cost_of(const struct head_ts *ts, const struct matcher *m)
+{
+    if (m->op == MATCHER_EQ || m->op == MATCHER_NE)
+        return 0;
+    if (m->set)
+        return m->set_n;
+    return values_of(ts, m);
+}
+
+static void apply_one(const struct head_ts *ts, const struct matcher *m, roaring_bitmap_t **result)
+{
+    bool with_absent = matcher_matches_empty(m);
+    roaring_bitmap_t *b;
+
+    if (*result && cost_of(ts, m) > 16 &&
+        roaring_bitmap_get_cardinality(*result) * 2 < cost_of(ts, m)) {
+        filter_each(ts, m, *result);
+        return;
+    }
+    if (!*result && with_absent)
+        *result = all_refs(ts);
+    b = union_of(&ts->index, m, !with_absent);
+    if (!*result) {
+        *result = b;
+        return;
+    }
+    if (with_absent)
+        roaring_bitmap_andnot_inplace(*result, b);
+    else
+        roaring_bitmap_and_inplace(*result, b);
+    roaring_bitmap_free(b);
+}
+
+roaring_bitmap_t *head_match(const struct head_ts *ts, struct matchers ms)
+{
+    roaring_bitmap_t *result = NULL;
+    bool *done = mem_new_array(bool, ms.n + 1);
+
+    /* those that cannot accept an absent label first, cheapest first: they narrow */
+    for (size_t round = 0; round < ms.n; round++) {
+        size_t best = SIZE_MAX, best_cost = SIZE_MAX;
+
+        for (size_t i = 0; i < ms.n; i++) {
+            size_t cost = cost_of(ts, &ms.ptr[i]);
+
+            if (matcher_matches_empty(&ms.ptr[i]))
+                cost += 1u << 30;
+            if (!done[i] && cost < best_cost) {
+                best = i;
+                best_cost = cost;
+            }
+        }
+        done[best] = true;
+        apply_one(ts, &ms.ptr[best], &result);
+        if (roaring_bitmap_is_empty(result))
+            break;
+    }
+    mem_free(done);
+    return result ? result : all_refs(ts);
+}

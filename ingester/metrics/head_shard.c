@@ -1,0 +1,241 @@
+/* A shard's thread and its mailbox. */
+#include "common/base/mem.h"
+#include "common/base/thread.h"
+#include "ingester/metrics/head_log.h"
+
+#define F(type, member, name, help) METRIC_##type(struct head_shard_metrics, member, name, help)
+static const struct metric_field shard_fields[] = {
+    F(COUNTER, samples, "orrery_head_samples_appended_total",
+      "Samples and histograms accepted, repeats included."),
+    F(COUNTER, histograms, "orrery_head_histograms_appended_total", "Native histograms accepted."),
+    F(COUNTER, exemplars, "orrery_head_exemplars_appended_total", "Exemplars accepted."),
+    F(COUNTER, duplicates, "orrery_head_repeated_samples_total",
+      "Samples that were there already, with the same value."),
+    F(COUNTER, out_of_order_accepted, "orrery_head_out_of_order_samples_total",
+      "Samples accepted behind the newest of their series."),
+    F(COUNTER, rejected[BATCH_OUT_OF_ORDER], "orrery_head_rejected_out_of_order_total",
+      "Samples refused: out of order."),
+    F(COUNTER, rejected[BATCH_TOO_OLD], "orrery_head_rejected_too_old_total",
+      "Samples refused: older than the out-of-order window or the age limit."),
+    F(COUNTER, rejected[BATCH_DUPLICATE], "orrery_head_rejected_duplicate_total",
+      "Samples refused: another value at the same time."),
+    F(COUNTER, rejected[BATCH_TOO_FAR], "orrery_head_rejected_too_far_in_future_total",
+      "Samples refused: too far in the future."),
+    F(COUNTER, rejected[BATCH_MAX_SERIES_LIMIT], "orrery_head_rejected_series_limit_total",
+      "Samples refused: the tenant's limit of active series."),
+    F(COUNTER, rejected[BATCH_BAD_LABELS], "orrery_head_rejected_bad_labels_total",
+      "Series refused: malformed labels."),
+    F(COUNTER, rejected[BATCH_BAD_HISTOGRAM], "orrery_head_rejected_bad_histogram_total",
+      "Native histograms refused: malformed."),
+    F(COUNTER, rejected[BATCH_EXEMPLAR], "orrery_head_rejected_exemplars_total",
+      "Exemplars refused."),
+    F(COUNTER, rejected[BATCH_METADATA_LIMIT], "orrery_head_rejected_metadata_total",
+      "Metadata refused: the tenant's limit."),
+    F(COUNTER, series_created, "orrery_head_series_created_total", "Series that appeared."),
+    F(COUNTER, series_removed, "orrery_head_series_removed_total", "Idle series forgotten."),
+    F(COUNTER, unknown, "orrery_head_unknown_series_total",
+      "Series asked for again with their labels."),
+    F(COUNTER, chunks_closed, "orrery_head_chunks_closed_total", "Chunks moved to mapped files."),
+    F(COUNTER, chunk_bytes, "orrery_head_chunk_bytes_total", "Bytes of closed chunks."),
+    F(COUNTER, broken_chunks, "orrery_head_broken_chunks_total",
+      "Closed chunks that failed their checksum."),
+    F(GAUGE, series, "orrery_head_series", "Active series."),
+    F(GAUGE, chunk_file_bytes, "orrery_head_chunk_file_bytes", "Size of the mapped chunk files."),
+    F(GAUGE, label_pairs, "orrery_head_label_pairs", "Distinct label pairs in the index."),
+};
+#undef F
+
+char *head_shard_dir(const struct head_shard *sh)
+{
+    return mem_printf("%s/head/%u", sh->head->dir, sh->index);
+}
+
+static void push_msg(struct head_shard *sh, struct head_msg *m)
+{
+    m->next = NULL;
+    *sh->last = m;
+    sh->last = &m->next;
+}
+
+void head_post(struct head_shard *sh, struct head_msg *m)
+{
+    bool was_empty;
+
+    lock_take(&sh->lock);
+    was_empty = !sh->first;
+    push_msg(sh, m);
+    lock_release(&sh->lock);
+    if (was_empty)
+        (void)pthread_cond_signal(&sh->wake);
+}
+
+static void update_gauges(struct head_shard *sh)
+{
+    int64_t pairs = 0;
+
+    VEC_FOREACH (ts, &sh->tenants)
+        pairs += (int64_t)(*ts)->index.live_pairs;
+    METRIC_SET(sh->m.label_pairs, pairs);
+    METRIC_SET(sh->m.chunk_file_bytes, (int64_t)sh->chunks.bytes);
+}
+
+static void *run(void *arg)
+{
+    struct head_shard *sh = arg;
+    struct head_msg *m;
+
+    for (;;) {
+        lock_take(&sh->lock);
+        while (!sh->first && !sh->is_stopping)
+            lock_wait(&sh->lock, &sh->wake);
+        m = sh->first;
+        if (!m) {
+            lock_release(&sh->lock);
+            return NULL;
+        }
+        sh->first = m->next;
+        if (!sh->first)
+            sh->last = &sh->first;
+        lock_release(&sh->lock);
+        if (m->fn(sh, m->arg)) { /* else m may be gone */
+            update_gauges(sh);
+            head_post(sh, m);
+        }
+    }
+}
+
+struct err *head_shard_start(struct head_shard *sh)
+{
+    char name[16];
+    char labels[32];
+    struct err *e;
+
+    lock_init(&sh->lock, LOCK_LEAF_MODULE);
+    (void)pthread_cond_init(&sh->wake, NULL);
+    sh->last = &sh->first;
+    sh->scratch = arena_new(0);
+    (void)snprintf(name, sizeof(name), "head-%u", sh->index);
+    (void)snprintf(labels, sizeof(labels), "shard=\"%u\"", sh->index);
+    if ((e = thread_start(name, run, sh, &sh->thread)))
+        return e;
+    sh->is_started = true;
+    metric_register(&sh->m, shard_fields, ORR_COUNT(shard_fields), labels);
+    return NULL;
+}
+
+void head_shard_stop(struct head_shard *sh)
+{
+    if (!sh->is_started)
+        return;
+    lock_take(&sh->lock);
+    sh->is_stopping = true;
+    lock_release(&sh->lock);
+    (void)pthread_cond_signal(&sh->wake);
+    (void)pthread_join(sh->thread, NULL);
+    sh->is_started = false;
+    metric_unregister(&sh->m);
+}
+
+void head_shard_reset(struct head_shard *sh)
+{
+    VEC_FOREACH (tsp, &sh->tenants) {
+        struct head_ts *ts = *tsp;
+
+        (void)atomic_fetch_sub(&ts->tenant->series, ts->n_series);
+        ts->tenant->ts[sh->index] = NULL;
+        head_ts_free(ts);
+    }
+    vec_done(&sh->tenants);
+    sh->m.series = 0;
+}
+
+void head_shard_free(struct head_shard *sh)
+{
+    head_shard_reset(sh);
+    head_chunks_done(&sh->chunks);
+    head_log_done(&sh->log);
+    arena_free(sh->scratch);
+    if (sh->last) {
+        lock_done(&sh->lock);
+        (void)pthread_cond_destroy(&sh->wake);
+    }
+}
+
+struct head_ts *head_ts_get(struct head_shard *sh, struct head_tenant *t)
+{
+    struct head_ts *ts = t->ts[sh->index];
+
+    if (ORR_LIKELY(ts))
+        return ts;
+    ts = mem_new(struct head_ts);
+    ts->shard = sh;
+    ts->tenant = t;
+    ts->max_ms = HEAD_NO_TIME;
+    t->ts[sh->index] = ts;
+    vec_push(&sh->tenants, ts);
+    return ts;
+}
+
+/* ---- calls that wait ---- */
+
+struct call {
+    struct head_msg msg;
+    head_msg_fn *fn;
+    void *arg;
+    struct gate *gate;
+};
+struct gate {
+    struct lock lock;
+    pthread_cond_t cond;
+    uint32_t left;
+};
+
+static bool run_call(struct head_shard *sh, void *arg)
+{
+    struct call *c = arg;
+    struct gate *g = c->gate;
+
+    if (c->fn(sh, c->arg))
+        return true;
+    update_gauges(sh);
+    lock_take(&g->lock);
+    g->left--;
+    (void)pthread_cond_signal(&g->cond); /* under the lock: the waiter frees the gate */
+    lock_release(&g->lock);
+    return false;
+}
+
+static void call_many(struct head_shard *const *shards, uint32_t n, head_msg_fn *fn,
+                      void *const *args)
+{
+    struct gate g = {.left = n};
+    struct call calls[HEAD_MAX_SHARDS];
+
+    lock_init(&g.lock, LOCK_LEAF_MODULE);
+    (void)pthread_cond_init(&g.cond, NULL);
+    for (uint32_t i = 0; i < n; i++) {
+        calls[i] = (struct call){.fn = fn, .arg = args[i], .gate = &g};
+        calls[i].msg = (struct head_msg){.fn = run_call, .arg = &calls[i]};
+        head_post(shards[i], &calls[i].msg);
+    }
+    lock_take(&g.lock);
+    while (g.left)
+        lock_wait(&g.lock, &g.cond);
+    lock_release(&g.lock);
+    (void)pthread_cond_destroy(&g.cond);
+    lock_done(&g.lock);
+}
+
+void head_call(struct head_shard *sh, head_msg_fn *fn, void *arg)
+{
+    call_many(&sh, 1, fn, &arg);
+}
+
+void head_call_all(struct head *h, head_msg_fn *fn, void *const *args)
+{
+    struct head_shard *shards[HEAD_MAX_SHARDS];
+
+    for (uint32_t i = 0; i < h->n_shards; i++)
+        shards[i] = &h->shards[i];
+    call_many(shards, h->n_shards, fn, args);
+}

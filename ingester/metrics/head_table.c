@@ -1,0 +1,210 @@
+#include "common/base/mem.h"
+#include "ingester/metrics/head_internal.h"
+
+static inline uint32_t fp_tag(struct hash128 fp)
+{
+    return (uint32_t)fp.hi;
+}
+
+uint32_t head_table_find(const struct head_ts *ts, struct hash128 fp)
+{
+    uint32_t tag = fp_tag(fp), mask = ts->table.cap - 1;
+
+    if (!ts->table.cap)
+        return HEAD_NO_REF;
+    for (uint32_t i = tag & mask; ts->table.ptr[i]; i = (i + 1) & mask) {
+        uint64_t slot = ts->table.ptr[i];
+
+        if (slot >> 32 == tag && hash128_eq(head_series_at(ts, (uint32_t)slot - 1)->fp, fp))
+            return (uint32_t)slot - 1;
+    }
+    return HEAD_NO_REF;
+}
+
+static void reserve_refs(struct head_ts *ts, uint32_t n)
+{
+    while ((uint64_t)ts->slabs.len * HEAD_SLAB < n) {
+        struct head_slab *slab = mem_aligned(64, sizeof(*slab));
+
+        memset(slab, 0, sizeof(*slab));
+        vec_push(&ts->slabs, slab);
+    }
+}
+
+static uint32_t take_ref(struct head_ts *ts)
+{
+    uint32_t ref;
+
+    if (ts->free_refs.len)
+        return vec_pop(&ts->free_refs);
+    ref = ts->n_refs++;
+    reserve_refs(ts, ts->n_refs);
+    return ref;
+}
+
+static void count_series(struct head_ts *ts, int64_t by)
+{
+    ts->n_series = (uint64_t)((int64_t)ts->n_series + by);
+    ts->shard->m.series += by;
+    (void)atomic_fetch_add_explicit(&ts->tenant->series, (uint64_t)by, memory_order_relaxed);
+}
+
+static void occupy(struct head_ts *ts, uint32_t ref, struct hash128 fp)
+{
+    struct head_live *s = head_series_at(ts, ref);
+
+    *s = (struct head_live){.fp = fp};
+    s->app.t = HEAD_NO_TIME;
+    *head_flags_at(ts, ref) = HEAD_USED;
+    head_slots_add(&ts->table, fp_tag(fp), ref);
+    count_series(ts, 1);
+}
+
+uint32_t head_table_add(struct head_ts *ts, struct hash128 fp, struct slice canonical)
+{
+    uint32_t ref = take_ref(ts);
+
+    occupy(ts, ref, fp);
+    head_series_at(ts, ref)->labels = head_index_add(&ts->index, ref, canonical);
+    ts->shard->m.series_created++;
+    return ref;
+}
+
+/* Makes ref one that was handed out; those between become free. */
+static void extend_to(struct head_ts *ts, uint32_t ref)
+{
+    while (ts->n_refs <= ref) {
+        if (ts->n_refs < ref)
+            vec_push(&ts->free_refs, ts->n_refs);
+        ts->n_refs++;
+    }
+    reserve_refs(ts, ts->n_refs);
+}
+
+bool head_table_add_at(struct head_ts *ts, uint32_t ref, struct hash128 fp, struct slice canonical)
+{
+    uint32_t old = head_table_find(ts, fp);
+
+    /* a ref far beyond what is there means broken bytes, not that many series */
+    if (ref > (1u << 30) || ref > ts->n_refs + (1u << 24))
+        return false;
+    if (old == ref)
+        return true;
+    if (old != HEAD_NO_REF)
+        head_table_remove(ts, &old, 1);
+    if (head_ref_is_used(ts, ref))
+        head_table_remove(ts, &ref, 1);
+    if (ref >= ts->n_refs) {
+        extend_to(ts, ref);
+    } else {
+        for (size_t i = ts->free_refs.len; i-- > 0;) {
+            if (ts->free_refs.ptr[i] == ref) {
+                vec_remove_swap(&ts->free_refs, i);
+                break;
+            }
+        }
+    }
+    occupy(ts, ref, fp);
+    head_series_at(ts, ref)->labels = head_index_add(&ts->index, ref, canonical);
+    *head_flags_at(ts, ref) |= HEAD_LOGGED;
+    return true;
+}
+
+bool head_table_load(struct head_ts *ts, uint32_t ref, struct hash128 fp, struct slice packed,
+                     struct head_live **ret)
+{
+    uint32_t offset;
+
+    if (ref > (1u << 30) || ref < ts->n_refs) /* ascending in the file */
+        return false;
+    if (head_table_find(ts, fp) != HEAD_NO_REF ||
+        !head_index_add_packed(&ts->index, ref, packed, &offset))
+        return false;
+    ts->n_refs = ref + 1;
+    reserve_refs(ts, ts->n_refs);
+    occupy(ts, ref, fp);
+    *head_flags_at(ts, ref) |= HEAD_LOGGED;
+    *ret = head_series_at(ts, ref);
+    (*ret)->labels = offset;
+    return true;
+}
+
+void head_table_finish_load(struct head_ts *ts)
+{
+    for (uint32_t ref = ts->n_refs; ref-- > 0;)
+        if (!head_ref_is_used(ts, ref))
+            vec_push(&ts->free_refs, ref);
+}
+
+static void repack(struct head_ts *ts)
+{
+    struct head_index old;
+
+    head_index_repack_begin(&ts->index, &old);
+    for (uint32_t ref = 0; ref < ts->n_refs; ref++)
+        if (head_ref_is_used(ts, ref)) {
+            struct head_live *s = head_series_at(ts, ref);
+
+            s->labels = head_index_repack_move(&ts->index, &old, s->labels);
+        }
+    head_index_repack_end(&old);
+}
+
+static void remove_one(struct head_ts *ts, uint32_t ref, roaring_bitmap_t *affected)
+{
+    struct head_live *s = head_series_at(ts, ref);
+    struct slice packed = head_index_packed(&ts->index, s->labels);
+    struct reader r = reader_new(packed);
+    uint32_t pair;
+
+    (void)reader_uvarint(&r);
+    while (head_packed_next(&r, &pair))
+        roaring_bitmap_add(affected, pair);
+    ts->index.dead_bytes += packed.len;
+    head_series_drop_open(ts, ref);
+    head_slots_del(&ts->table, fp_tag(s->fp), ref);
+    *s = (struct head_live){0};
+    *head_flags_at(ts, ref) = 0;
+    vec_push(&ts->free_refs, ref);
+    count_series(ts, -1);
+    ts->shard->m.series_removed++;
+}
+
+void head_table_remove(struct head_ts *ts, const uint32_t *refs, size_t n)
+{
+    roaring_bitmap_t *dead, *affected;
+
+    if (!n)
+        return;
+    dead = roaring_bitmap_of_ptr(n, refs);
+    affected = roaring_bitmap_create();
+    for (size_t i = 0; i < n; i++)
+        remove_one(ts, refs[i], affected);
+    head_index_remove(&ts->index, dead, affected);
+    roaring_bitmap_free(dead);
+    roaring_bitmap_free(affected);
+    head_ring_forget(ts);
+    if (ts->index.dead_bytes > ts->index.used_bytes / 2 &&
+        ts->index.dead_bytes > 4 * HEAD_LABEL_BLOCK)
+        repack(ts);
+}
+
+void head_ts_free(struct head_ts *ts)
+{
+    if (!ts)
+        return;
+    for (uint32_t ref = 0; ref < ts->n_refs; ref++)
+        if (head_ref_is_used(ts, ref))
+            head_series_drop_open(ts, ref);
+    head_ring_free(ts);
+    head_meta_free(ts);
+    map_done(&ts->ooo);
+    VEC_FOREACH (s, &ts->slabs)
+        mem_free(*s);
+    vec_done(&ts->slabs);
+    vec_done(&ts->free_refs);
+    vec_done(&ts->cuts);
+    head_slots_done(&ts->table);
+    head_index_done(&ts->index);
+    mem_free(ts);
+}

@@ -1,0 +1,861 @@
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/base/fsx.h"
+#include "common/base/log.h"
+#include "common/base/vec.h"
+#include "common/block/chunk.h"
+#include "common/model/labels.h"
+#include "ingester/metrics/head.h"
+#include "tests/unit/test.h"
+
+/* ---- a head on a log, and pushes that wait ---- */
+
+struct fixture {
+    struct wal *wal;
+    struct head *head;
+    struct clock_fake clock;
+    struct batch_writer w;
+    struct batch_reply reply; /* of the last push */
+    struct buf canonical;
+    unsigned shards;
+    struct head_limits limits;
+    int64_t replay_queue_bytes;
+};
+
+static void fx_open_only(struct fixture *f)
+{
+    struct head_opts opts = {.dir = tmp_path("data"),
+                             .shards = f->shards ? f->shards : 2,
+                             .clock = &f->clock.clock,
+                             .replay_queue_bytes = f->replay_queue_bytes};
+
+    CHECK_OK(wal_open(&(struct wal_opts){.dir = tmp_path("data/wal"), .segment_bytes = 4 << 20},
+                      &f->wal));
+    opts.wal = f->wal;
+    CHECK_OK(head_open(&opts, &f->head));
+}
+
+static void fx_open(struct fixture *f)
+{
+    clock_fake_init(&f->clock, 1700000000ll * NS_PER_S);
+    fx_open_only(f);
+    CHECK_OK(head_wait_ready(f->head));
+}
+
+static void fx_crash(struct fixture *f)
+{
+    head_abandon(f->head);
+    CHECK_OK(wal_close(f->wal));
+}
+
+static void fx_close(struct fixture *f)
+{
+    CHECK_OK(head_close(f->head));
+    CHECK_OK(wal_close(f->wal));
+    batch_reply_done(&f->reply);
+    batch_writer_done(&f->w);
+    buf_done(&f->canonical);
+}
+
+struct waiter {
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+    bool is_done;
+    struct err *err;
+    struct batch_reply *into;
+};
+
+static void on_done(void *arg, struct err *e, struct batch_reply *reply)
+{
+    struct waiter *w = arg;
+
+    pthread_mutex_lock(&w->mutex);
+    w->err = e;
+    *w->into = *reply;
+    *reply = (struct batch_reply){0};
+    w->is_done = true;
+    pthread_cond_signal(&w->cond);
+    pthread_mutex_unlock(&w->mutex);
+}
+
+static struct err *fx_push_bytes(struct fixture *f, const char *tenant, struct slice bytes)
+{
+    struct waiter w = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, NULL, &f->reply};
+    struct err *e;
+
+    batch_reply_done(&f->reply);
+    e = head_push(f->head, slice_cstr(tenant), bytes, &f->limits, on_done, &w);
+    if (e)
+        return e;
+    pthread_mutex_lock(&w.mutex);
+    while (!w.is_done)
+        pthread_cond_wait(&w.cond, &w.mutex);
+    pthread_mutex_unlock(&w.mutex);
+    return w.err;
+}
+
+/* Pushes what the writer holds and empties it. */
+static struct err *fx_push(struct fixture *f, const char *tenant)
+{
+    struct buf b = {0};
+    struct err *e;
+
+    batch_finish(&f->w, &b);
+    e = fx_push_bytes(f, tenant, buf_slice(&b));
+    buf_done(&b);
+    return e;
+}
+
+/* "a=1,b=2" → labels in test memory (leaks nothing: static room). */
+static struct labels parse_labels(const char *text, struct label *ls)
+{
+    struct slice rest = slice_cstr(text), part, name;
+    size_t n = 0;
+
+    while (slice_split(&rest, ',', &part)) {
+        CHECK(slice_split(&part, '=', &name));
+        ls[n++] = (struct label){name, part};
+    }
+    CHECK(labels_sort(ls, n, &name));
+    return (struct labels){ls, n};
+}
+
+static struct hash128 fp_of(const char *text)
+{
+    struct label ls[32];
+
+    return labels_fingerprint(parse_labels(text, ls));
+}
+
+static void add(struct fixture *f, const char *text, int64_t t_ms, double v, bool with_labels)
+{
+    struct label ls[32];
+    struct labels labels = parse_labels(text, ls);
+
+    if (!with_labels) {
+        batch_sample(&f->w, labels_fingerprint(labels), t_ms, v);
+        return;
+    }
+    buf_reset(&f->canonical);
+    labels_canonical(&f->canonical, labels);
+    batch_series_begin(&f->w, labels_fingerprint(labels));
+    batch_series_labels(&f->w, buf_slice(&f->canonical));
+    batch_series_sample(&f->w, t_ms, v);
+    batch_series_end(&f->w);
+}
+
+static void push_one(struct fixture *f, const char *text, int64_t t_ms, double v)
+{
+    add(f, text, t_ms, v, true);
+    CHECK_OK(fx_push(f, "t"));
+    CHECK_INT(batch_rejected(&f->reply), 0);
+    CHECK_INT(f->reply.unknown.len, 0);
+}
+
+/* ---- reading back as text: {labels} t:v t:v ...\n, merged by time ---- */
+
+static int cmp_sample(const void *a, const void *b)
+{
+    const struct sample *x = a, *y = b;
+
+    return (x->t_ms > y->t_ms) - (x->t_ms < y->t_ms);
+}
+
+static void print_series(struct buf *out, const struct head_series *s)
+{
+    struct arena *a = arena_new(0);
+    VEC(struct sample) all = {0};
+
+    labels_text(out, s->labels);
+    for (size_t i = 0; i < s->n_chunks; i++) {
+        struct chunk_columns c;
+
+        CHECK_OK(chunk_decode(a, s->chunks[i].encoding, s->chunks[i].data, &c));
+        CHECK_INT(c.n, s->chunks[i].samples);
+        CHECK_INT(c.t[0], s->chunks[i].min_ms);
+        CHECK_INT(c.t[c.n - 1], s->chunks[i].max_ms);
+        for (size_t k = 0; k < c.n; k++)
+            vec_push(&all, ((struct sample){c.t[k], c.v ? c.v[k] : c.h[k].count}));
+    }
+    if (all.len)
+        qsort(all.ptr, all.len, sizeof(*all.ptr), cmp_sample);
+    for (size_t i = 0; i < all.len; i++) {
+        if (i && all.ptr[i].t_ms == all.ptr[i - 1].t_ms) {
+            CHECK(all.ptr[i].v == all.ptr[i - 1].v);
+            continue;
+        }
+        buf_printf(out, " %lld:%g", (long long)all.ptr[i].t_ms, all.ptr[i].v);
+    }
+    buf_byte(out, '\n');
+    vec_done(&all);
+    arena_free(a);
+}
+
+struct match_text {
+    enum matcher_op op;
+    const char *name, *value;
+};
+
+static struct head_query query_of(struct arena *a, const struct match_text *ms, size_t n)
+{
+    struct matcher *list = arena_array(a, struct matcher, n);
+
+    for (size_t i = 0; i < n; i++)
+        CHECK_OK(
+            matcher_init(a, ms[i].op, slice_cstr(ms[i].name), slice_cstr(ms[i].value), &list[i]));
+    return (struct head_query){
+        .tenant = SLICE("t"), .matchers = {list, n}, .min_ms = INT64_MIN, .max_ms = INT64_MAX};
+}
+
+static void select_text(struct fixture *f, const struct head_query *q, struct buf *out)
+{
+    struct head_set *set;
+    struct head_series s;
+
+    CHECK_OK(head_select(f->head, q, &set));
+    while (head_set_next(set, &s))
+        print_series(out, &s);
+    CHECK_OK(head_set_close(set));
+}
+
+static void check_all(struct fixture *f, const char *want)
+{
+    struct buf out = {0};
+    struct head_query q = {.tenant = SLICE("t"), .min_ms = INT64_MIN, .max_ms = INT64_MAX};
+
+    select_text(f, &q, &out);
+    CHECK_STR(buf_cstr(&out), want);
+    buf_done(&out);
+}
+
+static void check_select(struct fixture *f, const struct match_text *ms, size_t n, const char *want)
+{
+    struct arena *a = arena_new(0);
+    struct buf out = {0};
+    struct head_query q = query_of(a, ms, n);
+
+    q.without_chunks = true;
+    select_text(f, &q, &out);
+    CHECK_STR(buf_cstr(&out), want);
+    matchers_done(q.matchers);
+    buf_done(&out);
+    arena_free(a);
+}
+
+#define T0 1699999200000ll /* a window's start */
+
+/* ---- writing and reading ---- */
+
+TEST(head_stores_samples_and_gives_them_back_in_label_order)
+{
+    struct fixture f = {0};
+
+    fx_open(&f);
+    push_one(&f, "__name__=up,job=b", T0 + 1, 1);
+    push_one(&f, "__name__=up,job=a", T0 + 2, 2);
+    push_one(&f, "__name__=cpu,job=a", T0 + 3, 3);
+    push_one(&f, "__name__=up,job=b", T0 + 5, 4);
+    check_all(&f, "cpu{job=\"a\"} 1699999200003:3\n"
+                  "up{job=\"a\"} 1699999200002:2\n"
+                  "up{job=\"b\"} 1699999200001:1 1699999200005:4\n");
+    CHECK_INT(head_series_count(f.head), 3);
+    fx_close(&f);
+}
+
+TEST(head_asks_for_the_labels_of_series_it_does_not_know)
+{
+    struct fixture f = {0};
+
+    fx_open(&f);
+    push_one(&f, "__name__=up,job=a", T0, 1);
+    add(&f, "__name__=new,job=a", T0, 1, false);
+    add(&f, "__name__=up,job=a", T0 + 1, 2, false);
+    add(&f, "__name__=new,job=b", T0, 1, false);
+    CHECK_OK(fx_push(&f, "t"));
+    CHECK_INT(f.reply.accepted, 1);
+    CHECK_INT(f.reply.unknown.len, 2);
+    CHECK_INT(f.reply.unknown.ptr[0], 0);
+    CHECK_INT(f.reply.unknown.ptr[1], 2);
+    check_all(&f, "up{job=\"a\"} 1699999200000:1 1699999200001:2\n");
+    /* another tenant's series are another tenant's */
+    add(&f, "__name__=up,job=a", T0 + 1, 2, false);
+    CHECK_OK(fx_push(&f, "u"));
+    CHECK_INT(f.reply.unknown.len, 1);
+    fx_close(&f);
+}
+
+TEST(head_refuses_what_prometheus_refuses_and_takes_repeats)
+{
+    struct fixture f = {0};
+
+    fx_open(&f);
+    push_one(&f, "a=1", T0 + 10, 1);
+    push_one(&f, "a=1", T0 + 20, 2);
+    push_one(&f, "a=1", T0 + 20, 2); /* repeat of the newest */
+    push_one(&f, "a=1", T0 + 10, 1); /* repeat of an older one */
+    add(&f, "a=1", T0 + 20, 3, false);
+    add(&f, "a=1", T0 + 10, 3, false);
+    add(&f, "a=1", T0 + 15, 3, false);
+    CHECK_OK(fx_push(&f, "t"));
+    CHECK_INT(f.reply.accepted, 0);
+    CHECK_INT(f.reply.rejected[BATCH_DUPLICATE], 2);
+    CHECK_INT(f.reply.rejected[BATCH_OUT_OF_ORDER], 1);
+    CHECK_INT(f.reply.examples[2].series, 2);
+    f.limits.min_t_ms = T0;
+    f.limits.max_t_ms = T0 + 1000;
+    add(&f, "a=1", T0 - 1, 3, false);
+    add(&f, "a=1", T0 + 1001, 3, false);
+    CHECK_OK(fx_push(&f, "t"));
+    CHECK_INT(f.reply.rejected[BATCH_TOO_OLD], 1);
+    CHECK_INT(f.reply.rejected[BATCH_TOO_FAR], 1);
+    check_all(&f, "{a=\"1\"} 1699999200010:1 1699999200020:2\n");
+    fx_close(&f);
+}
+
+TEST(head_limits_series_and_checks_labels)
+{
+    struct fixture f = {0};
+    struct hash128 wrong = fp_of("x=y");
+
+    fx_open(&f);
+    f.limits.max_series = 2;
+    push_one(&f, "a=1", T0, 1);
+    push_one(&f, "a=2", T0, 1);
+    add(&f, "a=3", T0, 1, true);
+    add(&f, "a=1", T0 + 1, 1, true);
+    CHECK_OK(fx_push(&f, "t"));
+    CHECK_INT(f.reply.rejected[BATCH_MAX_SERIES_LIMIT], 1);
+    CHECK_INT(f.reply.accepted, 1);
+    f.limits.max_series = 0;
+    batch_series_begin(&f.w, wrong);
+    batch_series_labels(&f.w, buf_slice(&f.canonical));
+    batch_series_sample(&f.w, T0, 1);
+    batch_series_end(&f.w);
+    CHECK_OK(fx_push(&f, "t"));
+    CHECK_INT(f.reply.rejected[BATCH_BAD_LABELS], 1);
+    fx_close(&f);
+}
+
+TEST(head_keeps_out_of_order_samples_within_the_window)
+{
+    struct fixture f = {.limits = {.ooo_window_ms = 100000}};
+
+    fx_open(&f);
+    push_one(&f, "a=1", T0 + 200000, 9);
+    push_one(&f, "a=1", T0 + 150000, 5);
+    push_one(&f, "a=1", T0 + 120000, 2);
+    push_one(&f, "a=1", T0 + 120000, 2);
+    add(&f, "a=1", T0 + 120000, 3, false);
+    add(&f, "a=1", T0 + 99999, 3, false);
+    CHECK_OK(fx_push(&f, "t"));
+    CHECK_INT(f.reply.rejected[BATCH_DUPLICATE], 1);
+    CHECK_INT(f.reply.rejected[BATCH_TOO_OLD], 1);
+    for (int i = 0; i < 100; i++)
+        push_one(&f, "a=1", T0 + 130000 + i, i);
+    push_one(&f, "a=1", T0 + 130050, 50); /* found in a closed chunk */
+    fx_crash(&f);
+    fx_open(&f);
+    {
+        struct buf want = {0};
+
+        buf_str(&want, "{a=\"1\"} 1699999320000:2");
+        for (int i = 0; i < 100; i++)
+            buf_printf(&want, " %lld:%d", T0 + 130000 + i, i);
+        buf_printf(&want, " %lld:5 %lld:9\n", T0 + 150000, T0 + 200000);
+        check_all(&f, buf_cstr(&want));
+        buf_done(&want);
+    }
+    fx_close(&f);
+}
+
+/* Many samples: chunks close at 120 samples and at window ends. */
+static void fill(struct fixture *f, int series, int from, int to, int64_t step_ms)
+{
+    char text[64];
+
+    for (int k = from; k < to; k++) {
+        for (int s = 0; s < series; s++) {
+            (void)snprintf(text, sizeof(text), "__name__=m,i=%03d", s);
+            add(f, text, T0 + k * step_ms, k * 1000 + s, k == from);
+        }
+        CHECK_OK(fx_push(f, "t"));
+        CHECK_INT(f->reply.accepted, series);
+    }
+}
+
+static void check_filled(struct fixture *f, int series, int to, int64_t step_ms)
+{
+    struct buf want = {0};
+
+    for (int s = 0; s < series; s++) {
+        buf_printf(&want, "m{i=\"%03d\"}", s);
+        for (int k = 0; k < to; k++)
+            buf_printf(&want, " %lld:%g", (long long)(T0 + k * step_ms), (double)(k * 1000 + s));
+        buf_byte(&want, '\n');
+    }
+    check_all(f, buf_cstr(&want));
+    buf_done(&want);
+}
+
+TEST(head_closes_chunks_at_120_samples_and_at_window_ends)
+{
+    struct fixture f = {0};
+    struct head_query q = {.tenant = SLICE("t"), .min_ms = INT64_MIN, .max_ms = INT64_MAX};
+    struct head_set *set;
+    struct head_series s;
+
+    fx_open(&f);
+    fill(&f, 10, 0, 600, 15000); /* 2.5 hours */
+    check_filled(&f, 10, 600, 15000);
+    CHECK_OK(head_select(f.head, &q, &set));
+    CHECK(head_set_next(set, &s));
+    CHECK_INT(s.n_chunks, 5); /* 4 in the first window, 120 open */
+    CHECK_INT(s.chunks[0].samples, 120);
+    CHECK_INT(s.chunks[3].max_ms, T0 + HEAD_WINDOW_MS - 15000);
+    CHECK_INT(s.chunks[4].samples, 120);
+    CHECK_OK(head_set_close(set));
+    q.min_ms = T0 + 119 * 15000;
+    q.max_ms = T0 + 120 * 15000;
+    CHECK_OK(head_select(f.head, &q, &set));
+    CHECK(head_set_next(set, &s));
+    CHECK_INT(s.n_chunks, 2);
+    CHECK_OK(head_set_close(set));
+    q.min_ms = T0 + HEAD_WINDOW_MS * 9;
+    q.max_ms = INT64_MAX;
+    CHECK_OK(head_select(f.head, &q, &set));
+    CHECK(!head_set_next(set, &s));
+    CHECK_OK(head_set_close(set));
+    fx_close(&f);
+}
+
+/* ---- matchers, names, limits ---- */
+
+TEST(head_answers_matchers_names_and_values)
+{
+    struct fixture f = {0};
+    struct arena *a = arena_new(0);
+    struct head_names names;
+    struct head_query q;
+
+    fx_open(&f);
+    push_one(&f, "__name__=up,job=a,i=1", T0, 1);
+    push_one(&f, "__name__=up,job=b,i=2", T0, 1);
+    push_one(&f, "__name__=up,i=3", T0, 1);
+    push_one(&f, "__name__=cpu,job=ab,i=1", T0, 1);
+#define SEL(want, ...)                                                                             \
+    check_select(&f, (struct match_text[]){__VA_ARGS__},                                           \
+                 sizeof((struct match_text[]){__VA_ARGS__}) / sizeof(struct match_text), want)
+    SEL("up{i=\"1\", job=\"a\"}\n", {MATCHER_EQ, "__name__", "up"}, {MATCHER_EQ, "job", "a"});
+    SEL("up{i=\"3\"}\n", {MATCHER_EQ, "__name__", "up"}, {MATCHER_EQ, "job", ""});
+    SEL("up{i=\"1\", job=\"a\"}\nup{i=\"2\", job=\"b\"}\n", {MATCHER_EQ, "__name__", "up"},
+        {MATCHER_NE, "job", ""});
+    SEL("up{i=\"2\", job=\"b\"}\nup{i=\"3\"}\n", {MATCHER_EQ, "__name__", "up"},
+        {MATCHER_NE, "job", "a"});
+    SEL("cpu{i=\"1\", job=\"ab\"}\nup{i=\"1\", job=\"a\"}\n", {MATCHER_RE, "job", "a.*"});
+    SEL("up{i=\"1\", job=\"a\"}\nup{i=\"2\", job=\"b\"}\n", {MATCHER_RE, "job", "a|b"});
+    SEL("up{i=\"3\"}\n", {MATCHER_NRE, "job", "a.*|b"});
+    SEL("up{i=\"1\", job=\"a\"}\nup{i=\"3\"}\n", {MATCHER_EQ, "__name__", "up"},
+        {MATCHER_RE, "job", "a?"});
+    SEL("", {MATCHER_EQ, "nope", "x"});
+    SEL("", {MATCHER_EQ, "__name__", "up"}, {MATCHER_RE, "nope", ".+"});
+
+    q = query_of(a, NULL, 0);
+    CHECK_OK(head_label_names(f.head, &q, a, &names));
+    CHECK_INT(names.n, 3);
+    CHECK_SLICE(names.ptr[0], "__name__");
+    CHECK_SLICE(names.ptr[2], "job");
+    CHECK_OK(head_label_values(f.head, &q, SLICE("job"), a, &names));
+    CHECK_INT(names.n, 3);
+    CHECK_SLICE(names.ptr[1], "ab");
+    q = query_of(a, (struct match_text[]){{MATCHER_EQ, "__name__", "up"}}, 1);
+    CHECK_OK(head_label_values(f.head, &q, SLICE("job"), a, &names));
+    CHECK_INT(names.n, 2);
+    CHECK_SLICE(names.ptr[1], "b");
+    matchers_done(q.matchers);
+    q = query_of(a, (struct match_text[]){{MATCHER_EQ, "i", "3"}}, 1);
+    CHECK_OK(head_label_names(f.head, &q, a, &names));
+    CHECK_INT(names.n, 2);
+    matchers_done(q.matchers);
+    arena_free(a);
+    fx_close(&f);
+}
+
+TEST(head_select_ends_at_its_budget_with_the_limit_s_value)
+{
+    struct fixture f = {0};
+    struct head_query q = {
+        .tenant = SLICE("t"), .min_ms = INT64_MIN, .max_ms = INT64_MAX, .max_series = 5};
+    struct head_set *set;
+    struct head_series s;
+    uint64_t n = 0;
+
+    fx_open(&f);
+    fill(&f, 10, 0, 10, 15000);
+    CHECK_ERR(head_select(f.head, &q, &set), ERR_LIMIT, "5 series");
+    q.max_series = 10;
+    q.max_bytes = 100;
+    CHECK_ERR(head_select(f.head, &q, &set), ERR_LIMIT, "100 bytes");
+    q.max_bytes = 0;
+    for (q.shard_count = 3; q.shard_index < 3; q.shard_index++) {
+        CHECK_OK(head_select(f.head, &q, &set));
+        while (head_set_next(set, &s))
+            n++;
+        CHECK_OK(head_set_close(set));
+    }
+    CHECK_INT(n, 10);
+    fx_close(&f);
+}
+
+/* ---- histograms, exemplars, metadata ---- */
+
+static void add_rich(struct fixture *f, int64_t t_ms, double count)
+{
+    struct histogram_span spans[] = {{0, 2}};
+    double buckets[] = {1, count - 1};
+    struct histogram h = {.schema = 1,
+                          .is_int = true,
+                          .zero_threshold = 0.001,
+                          .count = count,
+                          .sum = count * 2,
+                          .pos_spans = spans,
+                          .n_pos_spans = 1,
+                          .pos_buckets = buckets,
+                          .n_pos_buckets = 2};
+    struct label l = {SLICE("trace_id"), SLICE("abc")};
+    struct buf b = {0}, id = {0};
+    struct label name = {SLICE("__name__"), SLICE("h")};
+    struct labels ls = {&name, 1};
+
+    labels_canonical(&b, (struct labels){&l, 1});
+    labels_canonical(&id, ls);
+    batch_series_begin(&f->w, labels_fingerprint(ls));
+    batch_series_labels(&f->w, buf_slice(&id));
+    batch_series_histogram(&f->w, t_ms, &h);
+    batch_series_exemplar(&f->w, buf_slice(&b), t_ms, count);
+    batch_series_end(&f->w);
+    batch_metadata(&f->w, METRIC_HISTOGRAM, SLICE("h"), SLICE("A histogram."), SLICE("s"));
+    CHECK_OK(fx_push(f, "t"));
+    buf_done(&b);
+    buf_done(&id);
+}
+
+static void check_rich(struct fixture *f, int n)
+{
+    struct buf want = {0};
+    struct arena *a = arena_new(0);
+    struct head_query q = {.tenant = SLICE("t"), .min_ms = INT64_MIN, .max_ms = INT64_MAX};
+    struct head_exemplars *ex;
+    struct head_metadata *md;
+    size_t k;
+
+    buf_str(&want, "h");
+    for (int i = 0; i < n; i++)
+        buf_printf(&want, " %lld:%d", T0 + i * 60000ll, i + 3);
+    buf_byte(&want, '\n');
+    check_all(f, buf_cstr(&want));
+    CHECK_OK(head_exemplars_list(f->head, &q, a, &ex, &k));
+    CHECK_INT(k, 1);
+    CHECK_INT(ex[0].n, n);
+    CHECK_SLICE(ex[0].ptr[n - 1].labels.ptr[0].value, "abc");
+    CHECK(ex[0].ptr[n - 1].value == n + 2);
+    CHECK_OK(head_metadata_list(f->head, SLICE("t"), SLICE_EMPTY, a, &md, &k));
+    CHECK_INT(k, 1);
+    CHECK_SLICE(md[0].help, "A histogram.");
+    CHECK_SLICE(md[0].unit, "s");
+    buf_done(&want);
+    arena_free(a);
+}
+
+TEST(head_keeps_histograms_exemplars_and_metadata_over_crash_checkpoint_and_cut)
+{
+    struct fixture f = {0};
+    size_t segments;
+
+    fx_open(&f);
+    for (int i = 0; i < 150; i++)
+        add_rich(&f, T0 + i * 60000ll, i + 3);
+    CHECK_INT(f.reply.accepted, 1);
+    check_rich(&f, 150);
+    add_rich(&f, T0 + 149 * 60000ll, 152); /* repeat */
+    CHECK_INT(f.reply.accepted, 1);
+    fx_crash(&f);
+    fx_open(&f);
+    check_rich(&f, 150);
+    CHECK_OK(head_checkpoint(f.head));
+    fx_crash(&f);
+    fx_open(&f);
+    check_rich(&f, 150);
+    CHECK_OK(head_cut(f.head, SLICE_EMPTY, T0 + HEAD_WINDOW_MS, &segments));
+    CHECK_INT(segments, 1);
+    check_rich(&f, 150);
+    fx_crash(&f);
+    fx_open(&f);
+    check_rich(&f, 150);
+    add_rich(&f, T0 + 149 * 60000ll, 153);
+    CHECK_INT(f.reply.rejected[BATCH_DUPLICATE], 1);
+    fx_close(&f);
+}
+
+/* ---- restart ---- */
+
+TEST(head_comes_back_from_the_log_alone)
+{
+    struct fixture f = {0};
+    struct head_replay_stats st;
+
+    fx_open(&f);
+    fill(&f, 20, 0, 130, 15000);
+    fx_crash(&f);
+    fx_open(&f);
+    head_replay_stats_get(f.head, &st);
+    CHECK_INT(st.samples, 20 * 130);
+    CHECK_INT(st.unknown_refs + st.broken_records, 0);
+    check_filled(&f, 20, 130, 15000);
+    fx_close(&f);
+}
+
+TEST(head_comes_back_from_a_checkpoint_and_the_log_behind_it)
+{
+    struct fixture f = {0};
+    struct head_replay_stats st;
+
+    fx_open(&f);
+    fill(&f, 300, 0, 130, 15000);
+    CHECK_OK(head_checkpoint(f.head));
+    fill(&f, 300, 130, 140, 15000);
+    fx_crash(&f);
+    fx_open(&f);
+    head_replay_stats_get(f.head, &st);
+    CHECK_INT(st.series, 300);
+    CHECK_INT(st.samples, 300 * 10);
+    check_filled(&f, 300, 140, 15000);
+    fill(&f, 300, 140, 260, 15000);
+    fx_crash(&f);
+    fx_open(&f);
+    check_filled(&f, 300, 260, 15000);
+    CHECK_OK(head_checkpoint(f.head));
+    fx_crash(&f);
+    fx_open(&f);
+    head_replay_stats_get(f.head, &st);
+    CHECK_INT(st.samples, 0);
+    check_filled(&f, 300, 260, 15000);
+    fx_close(&f);
+    fx_open(&f);
+    check_filled(&f, 300, 260, 15000);
+    fx_close(&f);
+}
+
+TEST(head_puts_a_broken_checkpoint_aside_and_reads_what_the_log_has)
+{
+    struct fixture f = {.shards = 1};
+    struct buf b = {0};
+    const char *path;
+
+    fx_open(&f);
+    fill(&f, 5, 0, 10, 15000);
+    CHECK_OK(head_checkpoint(f.head));
+    fill(&f, 5, 10, 12, 15000);
+    fx_crash(&f);
+    path = tmp_path("data/head/0/checkpoint");
+    CHECK_OK(fsx_read(path, 1 << 20, &b));
+    b.ptr[b.len / 2] ^= 1;
+    CHECK_OK(fsx_write_atomic(path, buf_slice(&b)));
+    log_set_sink(NULL, NULL);
+    fx_open(&f);
+    CHECK(fsx_exists(tmp_path("data/head/0/checkpoint.bad")));
+    push_one(&f, "a=1", T0, 1);
+    fx_close(&f);
+    buf_done(&b);
+}
+
+TEST(head_takes_batches_with_labels_while_it_replays)
+{
+    struct fixture f = {0};
+
+    fx_open(&f);
+    fill(&f, 50, 0, 200, 15000);
+    fx_crash(&f);
+    clock_fake_init(&f.clock, 1700000000ll * NS_PER_S);
+    fx_open_only(&f); /* not waiting */
+    for (int i = 0; i < 20; i++) {
+        add(&f, "__name__=m,i=000", T0 + (200 + i) * 15000, (200 + i) * 1000, true);
+        CHECK_OK(fx_push(&f, "t"));
+        CHECK_INT(f.reply.accepted, 1);
+    }
+    fx_crash(&f); /* before or after they were applied */
+    fx_open(&f);
+    fill(&f, 50, 220, 221, 15000);
+    fx_crash(&f);
+    fx_open(&f);
+    {
+        struct arena *a = arena_new(0);
+        struct buf out = {0}, want = {0};
+        struct head_query q = query_of(a, (struct match_text[]){{MATCHER_EQ, "i", "000"}}, 1);
+
+        select_text(&f, &q, &out);
+        buf_str(&want, "m{i=\"000\"}");
+        for (int k = 0; k < 221; k++)
+            buf_printf(&want, " %lld:%g", (long long)(T0 + k * 15000), (double)(k * 1000));
+        buf_byte(&want, '\n');
+        CHECK_STR(buf_cstr(&out), buf_cstr(&want));
+        matchers_done(q.matchers);
+        arena_free(a);
+        buf_done(&out);
+        buf_done(&want);
+    }
+    fx_close(&f);
+}
+
+/* ---- cutting ---- */
+
+TEST(head_cuts_windows_into_segments_and_reads_across_the_seam)
+{
+    struct fixture f = {0};
+    struct head_segment *segs;
+    size_t n;
+
+    fx_open(&f);
+    fill(&f, 30, 0, 600, 15000);
+    CHECK_OK(head_cut(f.head, SLICE("t"), T0 + HEAD_WINDOW_MS, &n));
+    CHECK_INT(n, 1);
+    head_segments(f.head, &segs, &n);
+    CHECK_INT(n, 1);
+    CHECK_INT(segs[0].series, 30);
+    CHECK_INT(segs[0].samples, 30 * 480);
+    CHECK_INT(segs[0].min_ms, T0);
+    CHECK_INT(segs[0].max_ms, T0 + HEAD_WINDOW_MS);
+    CHECK_STR(segs[0].tenant, "t");
+    check_filled(&f, 30, 600, 15000);
+    fx_crash(&f);
+    fx_open(&f);
+    check_filled(&f, 30, 600, 15000);
+    CHECK_OK(head_cut(f.head, SLICE_EMPTY, INT64_MAX, &n));
+    CHECK_INT(n, 1);
+    check_filled(&f, 30, 600, 15000);
+    fill(&f, 30, 600, 610, 15000);
+    check_filled(&f, 30, 610, 15000);
+    CHECK_OK(head_segment_dropped(f.head, SLICE("t"), slice_cstr(segs[0].ulid)));
+    CHECK_ERR(head_segment_dropped(f.head, SLICE("t"), slice_cstr(segs[0].ulid)), ERR_NOT_FOUND,
+              "");
+    CHECK(!fsx_exists(segs[0].path));
+    mem_free(segs);
+    head_segments(f.head, &segs, &n);
+    CHECK_INT(n, 1);
+    CHECK_INT(segs[0].samples, 30 * 120);
+    mem_free(segs);
+    fx_close(&f);
+}
+
+TEST(head_forgets_idle_series_and_takes_them_up_again)
+{
+    struct fixture f = {0};
+    struct arena *a = arena_new(0);
+    struct head_query q = query_of(a, NULL, 0);
+    struct head_names names;
+    struct head_segment *segs;
+    size_t n;
+
+    fx_open(&f);
+    push_one(&f, "__name__=old,pod=x", T0, 1);
+    push_one(&f, "__name__=new,pod=y", T0 + 2 * HEAD_WINDOW_MS, 1);
+    CHECK_INT(head_series_count(f.head), 2);
+    CHECK_OK(head_cut(f.head, SLICE_EMPTY, T0 + HEAD_WINDOW_MS, &n));
+    CHECK_INT(head_series_count(f.head), 1);
+    head_segments(f.head, &segs, &n);
+    CHECK_INT(n, 1);
+    CHECK_OK(head_segment_dropped(f.head, SLICE("t"), slice_cstr(segs[0].ulid)));
+    CHECK_OK(head_label_values(f.head, &q, SLICE("pod"), a, &names));
+    CHECK_INT(names.n, 1);
+    add(&f, "__name__=old,pod=x", T0 + 2 * HEAD_WINDOW_MS, 2, false);
+    CHECK_OK(fx_push(&f, "t"));
+    CHECK_INT(f.reply.unknown.len, 1);
+    push_one(&f, "__name__=old,pod=x", T0 + 2 * HEAD_WINDOW_MS, 2);
+    fx_crash(&f);
+    fx_open(&f);
+    check_all(&f, "new{pod=\"y\"} 1700013600000:1\nold{pod=\"x\"} 1700013600000:2\n");
+    mem_free(segs);
+    arena_free(a);
+    fx_close(&f);
+}
+
+TEST(head_cut_merges_out_of_order_chunks)
+{
+    struct fixture f = {.limits = {.ooo_window_ms = 3600000}};
+    struct buf want = {0};
+    size_t n;
+
+    fx_open(&f);
+    for (int i = 0; i < 300; i += 2)
+        push_one(&f, "a=1", T0 + i * 1000, i);
+    for (int i = 1; i < 300; i += 2)
+        push_one(&f, "a=1", T0 + i * 1000, i);
+    buf_str(&want, "{a=\"1\"}");
+    for (int i = 0; i < 299; i++)
+        buf_printf(&want, " %lld:%d", T0 + i * 1000, i);
+    buf_printf(&want, " %lld:%d\n", T0 + 299 * 1000, 299);
+    check_all(&f, buf_cstr(&want));
+    CHECK_OK(head_cut(f.head, SLICE_EMPTY, INT64_MAX, &n));
+    CHECK_INT(n, 1);
+    check_all(&f, buf_cstr(&want));
+    buf_done(&want);
+    fx_close(&f);
+}
+
+TEST(head_maintain_cuts_when_window_grace_and_ooo_window_are_past)
+{
+    struct fixture f = {.limits = {.ooo_window_ms = 30 * 60000}};
+    struct head_segment *segs;
+    size_t n;
+
+    fx_open(&f);
+    push_one(&f, "a=1", T0 + 5, 1);
+    push_one(&f, "a=1", T0 + HEAD_WINDOW_MS + 5, 1);
+    CHECK_OK(head_maintain(f.head, T0 + HEAD_WINDOW_MS + 29 * 60000));
+    head_segments(f.head, &segs, &n);
+    CHECK_INT(n, 0);
+    mem_free(segs);
+    CHECK_OK(head_maintain(f.head, T0 + HEAD_WINDOW_MS + 31 * 60000));
+    CHECK_OK(head_maintain(f.head, T0 + HEAD_WINDOW_MS + 32 * 60000));
+    head_segments(f.head, &segs, &n);
+    CHECK_INT(n, 1);
+    CHECK_INT(segs[0].samples, 1);
+    mem_free(segs);
+    check_all(&f, "{a=\"1\"} 1699999200005:1 1700006400005:1\n");
+    fx_close(&f);
+}
+
+/* ---- failing disks ---- */
+
+TEST(head_answers_errors_of_the_log_and_recovers_definitions)
+{
+    struct fixture f = {.shards = 1};
+
+    fx_open(&f);
+    fault_arm_point("head.checkpoint.write", 28);
+    push_one(&f, "a=1", T0, 1);
+    CHECK_ERR(head_checkpoint(f.head), ERR_IO, "checkpoint");
+    fault_disarm();
+    CHECK_OK(head_checkpoint(f.head));
+    fx_crash(&f);
+    fx_open(&f);
+    check_all(&f, "{a=\"1\"} 1699999200000:1\n");
+    fx_close(&f);
+}
+
+TEST(head_keeps_closed_chunks_in_memory_when_the_disk_is_full)
+{
+    struct fixture f = {.shards = 1};
+
+    fx_open(&f);
+    fault_arm_point("head.chunks.create", 28);
+    fill(&f, 2, 0, 130, 15000);
+    check_filled(&f, 2, 130, 15000);
+    CHECK_ERR(head_checkpoint(f.head), ERR_IO, "memory only");
+    fault_disarm();
+    fx_crash(&f);
+    fx_open(&f);
+    check_filled(&f, 2, 130, 15000);
+    fx_close(&f);
+}
