@@ -4,12 +4,13 @@
  * nanomsg itself, so that its ways are known to link.c alone:
  *
  * - A raw REP socket silently drops a reply whose pipe still holds the previous one, i.e. when the
- *   kernel's (or inproc's) buffer is full. It must never be given a frame unless all frames before
+ *   kernel's buffer is full. It must never be given a frame unless all frames before
  *   it are surely in that buffer: link_window_bytes() is how much that is. A raw REQ socket is
  *   honest: EAGAIN, and its send descriptor tells when to try again.
  * - Received messages over NN_RCVMAXSIZE end the connection before memory is taken for them, so a
  *   stranger costs at most FRAME_MAX_BYTES a connection.
  * - It reconnects by itself, without saying so. link_connections() counts connections made.
+ * - Its inproc aborts when an end closes while the other sends: link_local.h is used instead.
  * - It does not bind port 0, mishandles a failed bind, and aborts on some bad addresses: addresses
  *   are checked, and a port is found, with a plain socket first.
  *
@@ -89,7 +90,7 @@ void link_close(int sock);
 int link_recv_fd(int sock);
 int link_send_fd(int sock);
 /* One received message, NULL if there is none now (or it was malformed: poll again). Free it with
- * link_free_message(). route is filled for servers; false route: *ret_is_routed. */
+ * link_free_message(). ret_route: where replies go. */
 uint8_t *link_recv(int sock, bool is_server, size_t *ret_len, struct link_route *ret_route);
 void link_free_message(void *message);
 bool link_is_connected(int sock);

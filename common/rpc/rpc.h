@@ -91,8 +91,9 @@ struct slice rpc_call_trace(const struct rpc_call *c); /* W3C traceparent, or ""
 int64_t rpc_call_left_ms(const struct rpc_call *c);    /* until its deadline; <= 0 when passed */
 /* True when nobody waits for the answer any more: canceled, deadline passed, connection gone. */
 bool rpc_call_is_canceled(const struct rpc_call *c);
-/* Calls fn(arg) once on the server's loop when that becomes true (also if it already is); not
- * after the answer. From the server's loop. */
+/* Calls fn(arg) once on the server's loop when that becomes true (also if it already is). From the
+ * server's loop. Not after the answer, if that is given on the loop too; one given on another
+ * thread may meet it, so arg must outlive both. */
 void rpc_call_on_cancel(struct rpc_call *c, loop_fn *fn, void *arg);
 struct loop *rpc_call_loop(const struct rpc_call *c);
 

@@ -203,8 +203,11 @@ void conn_acked(struct conn *c, uint64_t seq)
 {
     while (c->flights_from < c->flights.len && c->flights.ptr[c->flights_from].seq <= seq)
         c->flight_bytes -= c->flights.ptr[c->flights_from++].bytes;
-    if (c->flights_from == c->flights.len) {
-        vec_clear(&c->flights);
+    if (c->flights_from == c->flights.len || c->flights_from >= 256) {
+        c->flights.len -= c->flights_from;
+        if (c->flights.len)
+            memmove(c->flights.ptr, c->flights.ptr + c->flights_from,
+                    c->flights.len * sizeof(*c->flights.ptr));
         c->flights_from = 0;
     }
 }

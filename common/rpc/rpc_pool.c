@@ -537,7 +537,7 @@ static void check_up(struct rpc_peer *p, int64_t now)
     } else if (now - p->pinged_ms >= PING_MS) {
         p->pinged_ms = now;
         lock_take(&p->lock);
-        p->needs_ack = p->unacked_bytes > 0;
+        p->needs_ack |= p->unacked_bytes > 0; /* it may be waiting for the socket */
         p->unacked_bytes = 0;
         peer_control(p, &(struct envelope){.kind = ENVELOPE_PING});
         lock_release(&p->lock);
