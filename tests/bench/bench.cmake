@@ -12,3 +12,4 @@ endfunction()
 
 orr_bench(rwload common_base PkgConfig::SNAPPY)
 orr_bench(limits_bench common_base)
+orr_bench(engine_bench querier_engine)

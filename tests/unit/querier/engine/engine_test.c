@@ -1,0 +1,243 @@
+#include <math.h>
+
+#include "common/base/clock.h"
+#include "querier/engine/engine.h"
+#include "querier/engine/memstore.h"
+#include "querier/engine/result_json.h"
+#include "tests/unit/test.h"
+
+/* m{i="0"..} with n samples each, 15 s apart, value i. */
+static struct memstore *some_series(size_t series, size_t n)
+{
+    struct memstore *m = memstore_new();
+    char text[32];
+
+    for (size_t i = 0; i < series; i++) {
+        struct label ls[3] = {{SLICE(LABEL_NAME), SLICE("m_total")},
+                              {SLICE("g"), slice_cstr(i % 2 ? "odd" : "even")},
+                              {SLICE("i"), {0}}};
+
+        snprintf(text, sizeof(text), "%zu", i);
+        ls[2].value = slice_cstr(text);
+        for (size_t k = 0; k < n; k++)
+            memstore_add(m, (struct labels){ls, 3}, (int64_t)k * 15000, (double)i, NULL, 0);
+    }
+    return m;
+}
+
+struct fixture {
+    struct engine *eng;
+    struct memstore *m;
+    struct arena *a;
+    struct engine_query q;
+    struct engine_result r;
+};
+
+static struct fixture fixture_new(size_t series, const char *expr)
+{
+    struct fixture f = {.eng = engine_new(NULL), .m = some_series(series, 40), .a = arena_new(0)};
+
+    f.q = (struct engine_query){.expr = slice_cstr(expr), .start_ms = 300000, .end_ms = 300000};
+    return f;
+}
+
+static struct err *run(struct fixture *f)
+{
+    return engine_query(f->eng, &f->q, memstore_storage(f->m), f->a, &f->r);
+}
+
+static void fixture_done(struct fixture *f)
+{
+    engine_free(f->eng);
+    memstore_free(f->m);
+    arena_free(f->a);
+}
+
+static void check_error(size_t series, const char *expr, enum err_code code, const char *text)
+{
+    struct fixture f = fixture_new(series, expr);
+
+    CHECK_ERR(run(&f), code, text);
+    fixture_done(&f);
+}
+
+static void check_json(size_t series, const char *expr, const char *json)
+{
+    struct fixture f = fixture_new(series, expr);
+    struct buf b = {0};
+
+    CHECK_OK(run(&f));
+    result_json_data(&b, &f.r);
+    CHECK_SLICE(buf_slice(&b), json);
+    buf_done(&b);
+    fixture_done(&f);
+}
+
+TEST(engine_answers_each_type)
+{
+    check_json(1, "1 + 1", "{\"resultType\":\"scalar\",\"result\":[300,\"2\"]}");
+    check_json(1, "\"a\\\"b\"", "{\"resultType\":\"string\",\"result\":[300,\"a\\\"b\"]}");
+    check_json(2, "sum(m_total)",
+               "{\"resultType\":\"vector\",\"result\":[{\"metric\":{},\"value\":[300,\"1\"]}]}");
+    check_json(1, "m_total[20s]",
+               "{\"resultType\":\"matrix\",\"result\":[{\"metric\":{\"__name__\":\"m_total\",\"g\":"
+               "\"even\",\"i\":\"0\"},"
+               "\"values\":[[285,\"0\"],[300,\"0\"]]}]}");
+    check_json(0, "m_total", "{\"resultType\":\"vector\",\"result\":[]}");
+}
+
+TEST(engine_drops_names_at_once_without_delayed_removal)
+{
+    check_json(1, "sum by (__name__) (-m_total)",
+               "{\"resultType\":\"vector\",\"result\":[{\"metric\":{},\"value\":[300,\"0\"]}]}");
+}
+
+TEST(engine_refuses_what_has_two_meanings)
+{
+    check_error(4, "m_total + on (g) m_total", ERR_EXEC,
+                "found duplicate series for the match group {g=\"even\"} on the right hand-side");
+    check_error(4, "m_total + on (g) m_total{i=~\"0|1\"}", ERR_EXEC,
+                "many-to-one matching must be explicit");
+    check_error(4, "m_total{i=~\"0|1\"} + on (g) group_right m_total{i=~\"0|1\"} + on (g) m_total",
+                ERR_EXEC, "found duplicate series");
+    check_error(4, "label_replace(m_total, \"i\", \"\", \"i\", \".*\")", ERR_EXEC,
+                "vector cannot contain metrics with the same labelset");
+    check_error(1, "sum(", ERR_INVALID, "parse error");
+    check_error(1, "topk(scalar(m_total{i=\"9\"}), m_total)", ERR_EXEC, "Parameter value is NaN");
+}
+
+TEST(engine_refuses_range_queries_of_other_types_and_odd_times)
+{
+    struct fixture f = fixture_new(1, "m_total[5m]");
+
+    f.q.step_ms = 1000;
+    CHECK_ERR(run(&f), ERR_INVALID, "invalid expression type \"range vector\" for range query");
+    f.q.expr = SLICE("m_total");
+    f.q.end_ms = f.q.start_ms - 1;
+    CHECK_ERR(run(&f), ERR_INVALID, "end timestamp");
+    f.q.end_ms = f.q.start_ms + 11000 * 1000;
+    CHECK_ERR(run(&f), ERR_INVALID, "exceeded maximum resolution of 11000 points");
+    f.q.step_ms = 0;
+    CHECK_ERR(run(&f), ERR_INVALID, "zero or negative query resolution");
+    fixture_done(&f);
+}
+
+TEST(engine_ends_over_its_sample_limit)
+{
+    struct fixture f = fixture_new(100, "sort(rate(m_total[5m]))");
+
+    f.q.max_samples = 99;
+    CHECK_ERR(run(&f), ERR_LIMIT, "too many samples into memory");
+    f.q.max_samples = 1000;
+    CHECK_OK(run(&f));
+    CHECK_INT(f.r.n_series, 100);
+    f.q.expr = SLICE("max_over_time(vector(1)[10y:1s])");
+    CHECK_ERR(run(&f), ERR_LIMIT, "too many samples into memory");
+    fixture_done(&f);
+}
+
+TEST(engine_ends_over_its_memory_budget)
+{
+    struct fixture f = fixture_new(200, "m_total * on (i) m_total");
+    struct arena *small = arena_new(64 << 10);
+
+    CHECK_ERR(engine_query(f.eng, &f.q, memstore_storage(f.m), small, &f.r), ERR_LIMIT,
+              "more memory than its limit of 65536 bytes");
+    arena_free(small);
+    fixture_done(&f);
+}
+
+TEST(engine_streams_aggregations_within_groups_times_steps)
+{
+    struct fixture f = fixture_new(1000, "sum by (g) (rate(m_total[1m]))");
+    struct arena *small = arena_new(256 << 10);
+
+    f.q.start_ms = 0;
+    f.q.end_ms = 600000;
+    f.q.step_ms = 1000; /* 1000 series x 601 steps would be 4.8 MB */
+    CHECK_OK(engine_query(f.eng, &f.q, memstore_storage(f.m), small, &f.r));
+    CHECK_INT(f.r.n_series, 2);
+    arena_free(small);
+    fixture_done(&f);
+}
+
+TEST(engine_stops_when_canceled_or_late)
+{
+    struct fixture f = fixture_new(10, "m_total");
+    atomic_bool cancel = true;
+
+    f.q.cancel = &cancel;
+    CHECK_ERR(run(&f), ERR_CANCELED, "canceled");
+    cancel = false;
+    CHECK_OK(run(&f));
+    f.q.deadline_mono_ms = 1; /* long ago */
+    CHECK_ERR(run(&f), ERR_TIMEOUT, "timed out");
+    fixture_done(&f);
+}
+
+TEST(engine_lookback_is_left_open)
+{
+    struct fixture f = fixture_new(1, "m_total");
+
+    f.q.start_ms = f.q.end_ms = 39 * 15000 + 299999; /* last sample at 585 s */
+    CHECK_OK(run(&f));
+    CHECK_INT(f.r.n_series, 1);
+    f.q.start_ms = f.q.end_ms = 39 * 15000 + 300000;
+    CHECK_OK(run(&f));
+    CHECK_INT(f.r.n_series, 0);
+    f.q.lookback_ms = 300001;
+    CHECK_OK(run(&f));
+    CHECK_INT(f.r.n_series, 1);
+    fixture_done(&f);
+}
+
+/* A storage whose set breaks off. */
+static bool broken_next(struct series_set *set, struct storage_series *ret)
+{
+    (void)set;
+    (void)ret;
+    return false;
+}
+
+static struct err *broken_close(struct series_set *set)
+{
+    (void)set;
+    return err_new(ERR_UNAVAILABLE, "zone b and c did not answer");
+}
+
+static struct err *broken_select(struct storage *st, struct arena *arena,
+                                 const struct storage_request *req, struct series_set **ret)
+{
+    static const struct series_set_ops ops = {broken_next, broken_close};
+    static const struct slice warning = SLICE_INIT("zone a was slow");
+    static struct series_set set = {&ops, &warning, 1};
+
+    (void)st;
+    (void)arena;
+    (void)req;
+    *ret = &set;
+    return NULL;
+}
+
+TEST(engine_passes_on_errors_and_warnings_of_the_storage)
+{
+    static const struct storage_ops ops = {broken_select};
+    struct storage broken = {&ops};
+    struct fixture f = fixture_new(1, "sum(rate(m_total[5m])) + sum(m_total)");
+
+    CHECK_ERR(engine_query(f.eng, &f.q, &broken, f.a, &f.r), ERR_UNAVAILABLE, "did not answer");
+    CHECK_INT(f.r.n_warnings, 1);
+    CHECK_SLICE(f.r.warnings[0], "zone a was slow");
+    fixture_done(&f);
+}
+
+TEST(engine_tells_where_an_annotation_belongs)
+{
+    struct fixture f = fixture_new(1, "1 +\n quantile(2, m_total)");
+
+    CHECK_OK(run(&f));
+    CHECK_INT(f.r.n_warnings, 1);
+    CHECK_SLICE(f.r.warnings[0],
+                "PromQL warning: quantile value should be between 0 and 1, got 2 (2:11)");
+    fixture_done(&f);
+}
