@@ -58,6 +58,32 @@ static bool select_open(struct select_node *s)
     return true;
 }
 
+/* The series without its stale markers: smoothing looks past them. */
+static void drop_stale(struct select_node *s, struct storage_series *in)
+{
+    struct arena *tmp = node_tmp(&s->node);
+    int64_t *t = arena_array(tmp, int64_t, in->n);
+    double *v = arena_array(tmp, double, in->n);
+    size_t n = 0;
+
+    for (size_t i = 0; i < in->n; i++) {
+        if (in->h && in->h[i]) {
+            (void)exec_fail(
+                s->node.x,
+                err_new(ERR_EXEC,
+                        "smoothed and anchored modifiers do not work with native histograms"));
+            return;
+        }
+        if (sample_is_stale(in->v[i]))
+            continue;
+        t[n] = in->t_ms[i];
+        v[n++] = in->v[i];
+    }
+    in->t_ms = t;
+    in->v = v;
+    in->n = n;
+}
+
 /* Between the samples around t, if there are both: what a straight line says. */
 static double smooth(const struct select_node *s, const struct storage_series *in, size_t at,
                      int64_t t)
@@ -67,7 +93,7 @@ static double smooth(const struct select_node *s, const struct storage_series *i
     if (t0 == t || at + 1 >= in->n)
         return in->v[at];
     t1 = in->t_ms[at + 1];
-    if (t1 > t + s->node.x->lookback_ms || sample_is_stale(in->v[at + 1]))
+    if (t1 > t + s->node.x->lookback_ms)
         return in->v[at];
     return in->v[at] + (in->v[at + 1] - in->v[at]) * (double)(t - t0) / (double)(t1 - t0);
 }
@@ -138,6 +164,8 @@ static bool select_next(struct node *n, struct row *ret)
             return false;
         }
         n->x->stats.series++;
+        if (s->sel->is_smoothed)
+            drop_stale(s, &in);
     } while (!select_fill(s, &in, ret));
     if (s->mode != SELECT_VALUE)
         row_drop_name(n->x, node_tmp(n), ret);

@@ -51,6 +51,28 @@ static const struct window_func window_funcs[] = {
     {PROMQL_FN_TS_OF_MAX_OVER_TIME, win_ts_of_max, 0, -1, -1, false, false},
 };
 
+static const struct {
+    enum promql_fn fn;
+    win_kernel *anchored, *smoothed;
+} extended_funcs[] = {
+    {PROMQL_FN_RATE, win_anchored_rate, win_smoothed_rate},
+    {PROMQL_FN_INCREASE, win_anchored_increase, win_smoothed_increase},
+    {PROMQL_FN_DELTA, win_anchored_delta, win_smoothed_delta},
+    {PROMQL_FN_CHANGES, win_anchored_changes, NULL},
+    {PROMQL_FN_RESETS, win_anchored_resets, NULL},
+};
+
+/* The kernel for the selector's modifier; NULL with an error if the function has none. */
+static win_kernel *extended_kernel(struct exec *x, const struct promql_func *func, bool is_smoothed)
+{
+    for (size_t i = 0; i < ORR_COUNT(extended_funcs); i++)
+        if (extended_funcs[i].fn == func->id && (!is_smoothed || extended_funcs[i].smoothed))
+            return is_smoothed ? extended_funcs[i].smoothed : extended_funcs[i].anchored;
+    (void)exec_fail(x, err_new(ERR_EXEC, "%s modifier cannot be used with %s()",
+                               is_smoothed ? "smoothed" : "anchored", func->name));
+    return NULL;
+}
+
 static bool window_ready(struct window_node *w)
 {
     struct exec *x = w->node.x;
@@ -189,6 +211,8 @@ struct node *op_window(struct exec *x, struct grid grid, const struct promql_exp
     w->pos = call->args[f->range_arg]->start;
     w->pos0 = call->args[0]->start;
     w->source = source_new(x, grid, call->args[f->range_arg], slice_cstr(call->func->name));
+    if (source_is_anchored(w->source) || source_is_smoothed(w->source))
+        w->kernel = extended_kernel(x, call->func, source_is_smoothed(w->source));
     if (f->arg >= 0)
         w->arg = build_node(x, call->args[f->arg], grid);
     if (f->arg2 >= 0)

@@ -51,3 +51,6 @@ win_kernel win_ts_of_first, win_ts_of_last, win_ts_of_min, win_ts_of_max;
 /* win_stat.c */
 win_kernel win_sum, win_avg, win_stddev, win_stdvar, win_quantile, win_mad, win_deriv;
 win_kernel win_predict_linear, win_smoothing;
+/* win_extended.c: anchored and smoothed selectors */
+win_kernel win_anchored_rate, win_anchored_increase, win_anchored_delta, win_anchored_changes;
+win_kernel win_anchored_resets, win_smoothed_rate, win_smoothed_increase, win_smoothed_delta;
