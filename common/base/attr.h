@@ -14,6 +14,8 @@
 #define ORR_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define ORR_LIKELY(x) __builtin_expect(!!(x), 1)
 #define ORR_UNLIKELY(x) __builtin_expect(!!(x), 0)
+/* Never returns NULL: tells gcc that `if ((e = err_new(...)))` is taken. */
+#define ORR_NONNULL __attribute__((returns_nonnull))
 #define ORR_NORETURN __attribute__((noreturn))
 
 #define ORR_COUNT(a) (sizeof(a) / sizeof((a)[0]))

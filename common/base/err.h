@@ -41,11 +41,13 @@ enum err_code {
 
 struct err;
 
-ORR_CHECKED struct err *err_new(enum err_code code, const char *fmt, ...) ORR_PRINTF(2, 3);
+ORR_CHECKED ORR_NONNULL struct err *err_new(enum err_code code, const char *fmt, ...)
+    ORR_PRINTF(2, 3);
 /* As err_new, and appends ": " and the text of the current errno, which it keeps. */
-ORR_CHECKED struct err *err_errno(enum err_code code, const char *fmt, ...) ORR_PRINTF(2, 3);
+ORR_CHECKED ORR_NONNULL struct err *err_errno(enum err_code code, const char *fmt, ...)
+    ORR_PRINTF(2, 3);
 /* Same with an explicit errno (io_uring results, pthread calls). */
-ORR_CHECKED struct err *err_errnum(enum err_code code, int errnum, const char *fmt, ...)
+ORR_CHECKED ORR_NONNULL struct err *err_errnum(enum err_code code, int errnum, const char *fmt, ...)
     ORR_PRINTF(3, 4);
 /* Puts "context: " in front. Takes e, returns it. NULL stays NULL. */
 ORR_CHECKED struct err *err_wrap(struct err *e, const char *fmt, ...) ORR_PRINTF(2, 3);
