@@ -16,6 +16,7 @@
 #include "common/base/mem.h"
 #include "common/objstore/objstore_fs.h"
 #include "common/process/process_internal.h"
+#include "common/ring/ring_pages.h"
 
 #define READY_POLL_MS 20
 #define HTTP_DRAIN_MS 10000
@@ -265,6 +266,8 @@ static struct err *build_membership(struct process *p, const struct process_ring
         .seeds = (const char *const *)conf->seeds.items,
         .n_seeds = conf->seeds.n,
         .tokens_path = p->tokens_path,
+        .members_path = p->members_path,
+        .needs_zones = p->zone[0] != 0,
         .n_tokens = (size_t)conf->tokens,
         .rf = rf,
         .alertmanager_rf = conf->alertmanager_replication_factor
@@ -292,6 +295,14 @@ static struct err *open_roles(struct process *p)
     return NULL;
 }
 
+static char *advertised_http(const struct process *p, const struct process_server_conf *server)
+{
+    char port[8];
+
+    snprintf(port, sizeof(port), "%u", http_server_port(p->http));
+    return advertised(server, server->http_address, slice_cstr(port));
+}
+
 static struct err *build(struct process *p, struct conf *c)
 {
     const struct process_server_conf *server = conf_section(c, "server");
@@ -302,24 +313,22 @@ static struct err *build(struct process *p, struct conf *c)
     p->zone = mem_strdup(server->zone);
     p->data_dir = mem_strdup(server->data_dir);
     p->tokens_path = mem_printf("%s/tokens", p->data_dir);
+    p->members_path = mem_printf("%s/members", p->data_dir);
     p->is_alone = process_roles(p) == MEMBER_ALL_ROLES && ring->seeds.n == 0;
     p->auth = auth_new(c);
     if ((e = fsx_mkdirs(p->data_dir)) || (e = build_loops(p, server)) ||
         (e = build_http(p, server)) || (e = build_rpc(p, server, ring)) ||
         (e = build_objstore(p, conf_section(c, "storage"))))
         return e;
-    /* The port must be known before the membership can say it: bound now, served with the loops. */
-    process_admin_routes(p);
+    /* The port must be known before the membership can say it: bound now, served later. */
     if ((e = http_server_bind(p->http)))
         return e;
-    p->http_advertised = NULL;
-    {
-        char port[8];
-
-        snprintf(port, sizeof(port), "%u", http_server_port(p->http));
-        p->http_advertised = advertised(server, server->http_address, slice_cstr(port));
-    }
-    if ((e = build_membership(p, ring)) || (e = open_roles(p)))
+    p->http_advertised = advertised_http(p, server);
+    if ((e = build_membership(p, ring)))
+        return e;
+    process_admin_routes(p);
+    ring_pages_routes(p->membership, p->http);
+    if ((e = open_roles(p)))
         return e;
     return http_server_listen(p->http);
 }
@@ -531,19 +540,34 @@ static bool drain(struct process *p)
     return all;
 }
 
-static void tear_down(struct process *p)
+static void stop_membership(void *arg)
 {
+    membership_stop(arg);
+}
+
+/* Ends what the loops work on; posted ends of jobs still run here, on main, which joined them. */
+static void stop_loops(struct process *p)
+{
+    if (p->n_loops_running)
+        loop_post(p->loops[0], stop_membership, p->membership);
     for (size_t i = 0; i < p->n_loops_running; i++)
         loop_join(p->loops[i]);
+}
+
+static void tear_down(struct process *p)
+{
+    stop_loops(p);
     http_server_free(p->http);
     for (size_t i = p->n_opened; i-- > 0;)
         p->roles[i]->close(p->objects[i]);
-    membership_free(p->membership);
-    rpc_server_free(p->rpc);
-    rpc_pool_free(p->peers);
-    http_client_free(p->http_client);
     if (p->jobs)
         job_pool_free(p->jobs);
+    for (size_t i = 0; i < p->n_loops; i++)
+        loop_run_once(p->loops[i], 0);
+    rpc_server_free(p->rpc);
+    membership_free(p->membership);
+    rpc_pool_free(p->peers);
+    http_client_free(p->http_client);
     objstore_close(p->objstore);
     for (size_t i = 0; i < p->n_loops; i++)
         loop_free(p->loops[i]);
@@ -555,6 +579,7 @@ static void tear_down(struct process *p)
     mem_free(p->zone);
     mem_free(p->data_dir);
     mem_free(p->tokens_path);
+    mem_free(p->members_path);
     mem_free(p->rpc_advertised);
     mem_free(p->http_advertised);
     snapshot_cell_done(&p->conf);

@@ -2,7 +2,6 @@
 #include "common/base/log.h"
 #include "common/base/metric.h"
 #include "common/process/process_internal.h"
-#include "common/ring/ring_pages.h"
 
 static struct process *process_of(struct http_request *r)
 {

@@ -19,7 +19,8 @@ struct process {
     char **argv;
 
     struct snapshot_cell conf;
-    char *instance, *zone, *data_dir, *tokens_path, *rpc_advertised, *http_advertised;
+    char *instance, *zone, *data_dir, *tokens_path, *members_path, *rpc_advertised,
+        *http_advertised;
     struct loop **loops;
     size_t n_loops, n_loops_running;
     struct job_pool *jobs;
