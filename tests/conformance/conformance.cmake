@@ -25,3 +25,10 @@ foreach(src ${conformance_kinds})
   set_tests_properties(conformance.${kind} PROPERTIES LABELS conformance SKIP_RETURN_CODE 77
                        TIMEOUT 600)
 endforeach()
+
+# The runner itself: a crash and a hang fail alone, known failures do not count, one that passes is
+# reported.
+add_test(NAME conformance.selftest
+         COMMAND orrery-conformance selftest ${CMAKE_CURRENT_LIST_DIR}/selftest)
+set_tests_properties(conformance.selftest PROPERTIES LABELS conformance TIMEOUT 60
+    PASS_REGULAR_EXPRESSION "act-2: passes now.*act-4: hang.*act-7: crash: signal 6.*3 passed, 4 failed, 1 skipped")
