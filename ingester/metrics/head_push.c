@@ -410,6 +410,7 @@ static bool run_part(struct head_shard *sh, void *arg)
         .n = part->n,
         .reply = &part->reply,
     };
+    struct err *e;
 
     if (atomic_exchange(&sh->wal_failed, false))
         head_forget_logged(sh);
@@ -419,11 +420,8 @@ static bool run_part(struct head_shard *sh, void *arg)
         part_done(part, NULL);
         return false;
     }
-    part->err = write_log(sh, p->tenant, part_done, part);
-    if (part->err) {
-        struct err *e = part->err;
-
-        part->err = NULL;
+    e = write_log(sh, p->tenant, part_done, part); /* part may be gone after this */
+    if (e) {
         part_done(part, e);
         atomic_store(&sh->wal_failed, false); /* known and dealt with */
     }
