@@ -13,19 +13,25 @@ static int64_t floor_div(int64_t a, int64_t b)
     return a / b - (a % b < 0);
 }
 
+static int64_t floor_mod(int64_t a, int64_t b)
+{
+    int64_t m = a % b;
+
+    return m < 0 ? m + b : m;
+}
+
 struct gotime gotime_of_ms(int64_t unix_ms, const struct gozone *zone)
 {
-    int64_t s = floor_div(unix_ms, 1000);
-
-    return (struct gotime){
-        .unix_s = s, .ns = (uint32_t)(unix_ms - s * 1000) * 1000000, .zone = zone};
+    return (struct gotime){.unix_s = floor_div(unix_ms, 1000),
+                           .ns = (uint32_t)floor_mod(unix_ms, 1000) * 1000000,
+                           .zone = zone};
 }
 
 struct gotime gotime_of_ns(int64_t unix_ns, const struct gozone *zone)
 {
-    int64_t s = floor_div(unix_ns, NS_PER_S);
-
-    return (struct gotime){.unix_s = s, .ns = (uint32_t)(unix_ns - s * NS_PER_S), .zone = zone};
+    return (struct gotime){.unix_s = floor_div(unix_ns, NS_PER_S),
+                           .ns = (uint32_t)floor_mod(unix_ns, NS_PER_S),
+                           .zone = zone};
 }
 
 int64_t gotime_ms(struct gotime t)
@@ -99,7 +105,7 @@ struct gotime_civil gotime_civil(const struct gotime *t)
     if (__builtin_add_overflow(t->unix_s, (int64_t)c.offset_s, &local_s))
         local_s = t->unix_s;
     days = floor_div(local_s, DAY_S);
-    in_day = local_s - days * DAY_S;
+    in_day = floor_mod(local_s, DAY_S);
     days_to_civil(days, &c);
     c.hour = (int)(in_day / 3600);
     c.minute = (int)(in_day / 60 % 60);
