@@ -1,5 +1,5 @@
-#include "common/process/process.h"
 #include "alertmanager/alertmanager.h"
+#include "common/process/process.h"
 
 int main(int argc, char **argv)
 {

@@ -41,7 +41,7 @@ static struct fhist_side side_from(struct arena *a, const struct histogram_span 
         idx += spans[i].offset;
         for (uint32_t k = 0; k < spans[i].length && b < n_buckets; k++, b++, idx++)
             if (buckets[b] != 0)
-                s.ptr[s.n++] = (struct fhist_bucket){(int32_t)idx, buckets[b]};
+                s.ptr[s.n++] = (struct fhist_bucket){(int32_t)idx, buckets[b], 0};
     }
     return s;
 }
@@ -157,6 +157,12 @@ const struct fhist *fhist_zero_like(struct arena *a, const struct fhist *h)
     return d;
 }
 
+static void bucket_join(struct fhist_bucket *to, const struct fhist_bucket *b)
+{
+    to->count += b->count;
+    to->lost += b->lost;
+}
+
 static struct fhist_side side_coarsen(struct arena *a, struct fhist_side s, int32_t by)
 {
     struct fhist_side d = {arena_array(a, struct fhist_bucket, s.n), 0};
@@ -165,9 +171,9 @@ static struct fhist_side side_coarsen(struct arena *a, struct fhist_side s, int3
         int32_t idx = ((s.ptr[i].idx - 1) >> by) + 1;
 
         if (d.n && d.ptr[d.n - 1].idx == idx)
-            d.ptr[d.n - 1].count += s.ptr[i].count;
+            bucket_join(&d.ptr[d.n - 1], &s.ptr[i]);
         else
-            d.ptr[d.n++] = (struct fhist_bucket){idx, s.ptr[i].count};
+            d.ptr[d.n++] = (struct fhist_bucket){idx, s.ptr[i].count, s.ptr[i].lost};
     }
     return d;
 }
@@ -251,26 +257,50 @@ static const struct fhist *widen_zero(struct arena *a, const struct fhist *h, do
     return d;
 }
 
+/* x + y; what rounding took goes to *lost. */
+static double add_lossy(double x, double y, double *lost)
+{
+    double t = x + y;
+
+    if (isinf(t))
+        *lost = 0;
+    else if (fabs(x) >= fabs(y))
+        *lost += (x - t) + y;
+    else
+        *lost += (y - t) + x;
+    return t;
+}
+
+/* sign: of y. keeps_lost: the rounding errors are kept beside the counts. */
+struct add_mode {
+    double sign;
+    bool keeps_lost;
+};
+
 static struct fhist_side side_add(struct arena *a, struct fhist_side x, struct fhist_side y,
-                                  double sign)
+                                  struct add_mode mode)
 {
     struct fhist_side d = {arena_array(a, struct fhist_bucket, x.n + y.n), 0};
     size_t i = 0, j = 0;
 
     while (i < x.n || j < y.n) {
-        if (j == y.n || (i < x.n && x.ptr[i].idx < y.ptr[j].idx)) {
-            d.ptr[d.n++] = x.ptr[i++];
-        } else if (i == x.n || y.ptr[j].idx < x.ptr[i].idx) {
-            d.ptr[d.n++] = (struct fhist_bucket){y.ptr[j].idx, sign * y.ptr[j].count};
-            j++;
-        } else {
-            double c = x.ptr[i].count + sign * y.ptr[j].count;
+        struct fhist_bucket b;
 
-            if (c != 0)
-                d.ptr[d.n++] = (struct fhist_bucket){x.ptr[i].idx, c};
-            i++;
-            j++;
+        if (j == y.n || (i < x.n && x.ptr[i].idx < y.ptr[j].idx)) {
+            b = x.ptr[i++];
+        } else if (i == x.n || y.ptr[j].idx < x.ptr[i].idx) {
+            b = y.ptr[j++];
+            b.count *= mode.sign;
+            b.lost *= mode.sign;
+        } else {
+            b = x.ptr[i++];
+            b.lost += mode.sign * y.ptr[j].lost;
+            b.count = add_lossy(b.count, mode.sign * y.ptr[j++].count, &b.lost);
         }
+        if (!mode.keeps_lost)
+            b.lost = 0;
+        if (b.count != 0 || b.lost != 0)
+            d.ptr[d.n++] = b;
     }
     return d;
 }
@@ -332,28 +362,29 @@ static struct fhist_side side_rebound(struct arena *a, const struct fhist *h, co
         while (at < n && bounds[at] < upper)
             at++;
         if (d.n && d.ptr[d.n - 1].idx == (int32_t)at)
-            d.ptr[d.n - 1].count += h->pos.ptr[i].count;
+            bucket_join(&d.ptr[d.n - 1], &h->pos.ptr[i]);
         else
-            d.ptr[d.n++] = (struct fhist_bucket){(int32_t)at, h->pos.ptr[i].count};
+            d.ptr[d.n++] =
+                (struct fhist_bucket){(int32_t)at, h->pos.ptr[i].count, h->pos.ptr[i].lost};
     }
     return d;
 }
 
 static void add_custom(struct arena *a, struct fhist *d, const struct fhist *x,
-                       const struct fhist *y, double sign, struct fhist_notes *notes)
+                       const struct fhist *y, struct add_mode mode, struct fhist_notes *notes)
 {
     if (bounds_eq(x, y)) {
-        d->pos = side_add(a, x->pos, y->pos, sign);
+        d->pos = side_add(a, x->pos, y->pos, mode);
         return;
     }
     notes->has_reconciled = true;
     d->n_bounds = bounds_common(a, x, y, &d->bounds);
     d->pos = side_add(a, side_rebound(a, x, d->bounds, d->n_bounds),
-                      side_rebound(a, y, d->bounds, d->n_bounds), sign);
+                      side_rebound(a, y, d->bounds, d->n_bounds), mode);
 }
 
 static void add_exponential(struct arena *a, struct fhist *d, const struct fhist *x,
-                            const struct fhist *y, double sign)
+                            const struct fhist *y, struct add_mode mode)
 {
     int32_t schema = ORR_MIN(x->schema, y->schema);
     double threshold = ORR_MAX(x->zero_threshold, y->zero_threshold);
@@ -368,13 +399,14 @@ static void add_exponential(struct arena *a, struct fhist *d, const struct fhist
     y = fhist_coarsen(a, y, schema);
     d->schema = schema;
     d->zero_threshold = threshold;
-    d->zero_count = x->zero_count + sign * y->zero_count;
-    d->pos = side_add(a, x->pos, y->pos, sign);
-    d->neg = side_add(a, x->neg, y->neg, sign);
+    d->zero_lost = x->zero_lost + mode.sign * y->zero_lost;
+    d->zero_count = add_lossy(x->zero_count, mode.sign * y->zero_count, &d->zero_lost);
+    d->pos = side_add(a, x->pos, y->pos, mode);
+    d->neg = side_add(a, x->neg, y->neg, mode);
 }
 
 static const struct fhist *combine(struct arena *a, const struct fhist *x, const struct fhist *y,
-                                   double sign, struct fhist_notes *notes)
+                                   struct add_mode mode, struct fhist_notes *notes)
 {
     struct fhist *d;
 
@@ -383,25 +415,93 @@ static const struct fhist *combine(struct arena *a, const struct fhist *x, const
     d = arena_new_of(a, struct fhist);
     *d = *x;
     d->hint = merge_hints(x->hint, y->hint, &notes->has_reset_conflict);
-    d->count = x->count + sign * y->count;
-    d->sum = x->sum + sign * y->sum;
+    d->count_lost = x->count_lost + mode.sign * y->count_lost;
+    d->sum_lost = x->sum_lost + mode.sign * y->sum_lost;
+    d->count = add_lossy(x->count, mode.sign * y->count, &d->count_lost);
+    d->sum = add_lossy(x->sum, mode.sign * y->sum, &d->sum_lost);
     if (fhist_is_custom(x))
-        add_custom(a, d, x, y, sign, notes);
+        add_custom(a, d, x, y, mode, notes);
     else
-        add_exponential(a, d, x, y, sign);
+        add_exponential(a, d, x, y, mode);
+    if (!mode.keeps_lost)
+        d->zero_lost = d->count_lost = d->sum_lost = 0;
     return d;
 }
 
 const struct fhist *fhist_add(struct arena *a, const struct fhist *x, const struct fhist *y,
                               struct fhist_notes *notes)
 {
-    return combine(a, x, y, 1, notes);
+    return combine(a, x, y, (struct add_mode){1, false}, notes);
 }
 
 const struct fhist *fhist_sub(struct arena *a, const struct fhist *x, const struct fhist *y,
                               struct fhist_notes *notes)
 {
-    return combine(a, x, y, -1, notes);
+    return combine(a, x, y, (struct add_mode){-1, false}, notes);
+}
+
+const struct fhist *fhist_sum_add(struct arena *a, const struct fhist *x, const struct fhist *y,
+                                  struct fhist_notes *notes)
+{
+    return combine(a, x, y, (struct add_mode){1, true}, notes);
+}
+
+static void side_done(struct fhist_side *s)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        s->ptr[i].count += s->ptr[i].lost;
+        s->ptr[i].lost = 0;
+    }
+}
+
+const struct fhist *fhist_sum_done(struct arena *a, const struct fhist *x)
+{
+    struct fhist *d = hist_copy(a, x);
+
+    d->zero_count += d->zero_lost;
+    d->count += d->count_lost;
+    d->sum += d->sum_lost;
+    d->zero_lost = d->count_lost = d->sum_lost = 0;
+    side_done(&d->pos);
+    side_done(&d->neg);
+    return d;
+}
+
+static bool side_has_overflow(struct fhist_side s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (isinf(s.ptr[i].count))
+            return true;
+    return false;
+}
+
+bool fhist_has_overflow(const struct fhist *h)
+{
+    return isinf(h->zero_count) || isinf(h->count) || isinf(h->sum) || side_has_overflow(h->pos) ||
+           side_has_overflow(h->neg);
+}
+
+const struct fhist *fhist_mean_add(struct arena *a, const struct fhist *mean, const struct fhist *y,
+                                   double n, struct fhist_notes *notes)
+{
+    return combine(a, fhist_mul(a, mean, n / (n + 1)), fhist_div(a, y, n + 1),
+                   (struct add_mode){1, true}, notes);
+}
+
+static void side_mul(struct fhist_side *s, double f)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        s->ptr[i].count *= f;
+        s->ptr[i].lost *= f;
+    }
+}
+
+static void side_div(struct fhist_side *s, double f)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        s->ptr[i].count /= f;
+        s->ptr[i].lost /= f;
+    }
 }
 
 const struct fhist *fhist_mul(struct arena *a, const struct fhist *h, double f)
@@ -411,10 +511,11 @@ const struct fhist *fhist_mul(struct arena *a, const struct fhist *h, double f)
     d->zero_count *= f;
     d->count *= f;
     d->sum *= f;
-    for (size_t i = 0; i < d->pos.n; i++)
-        d->pos.ptr[i].count *= f;
-    for (size_t i = 0; i < d->neg.n; i++)
-        d->neg.ptr[i].count *= f;
+    d->zero_lost *= f;
+    d->count_lost *= f;
+    d->sum_lost *= f;
+    side_mul(&d->pos, f);
+    side_mul(&d->neg, f);
     if (f < 0)
         d->hint = HISTOGRAM_GAUGE; /* what counts down is no counter */
     return d;
@@ -427,16 +528,17 @@ const struct fhist *fhist_div(struct arena *a, const struct fhist *h, double f)
     d->zero_count /= f;
     d->count /= f;
     d->sum /= f;
+    d->zero_lost /= f;
+    d->count_lost /= f;
+    d->sum_lost /= f;
     if (f < 0)
         d->hint = HISTOGRAM_GAUGE;
     if (f == 0) { /* 0/0 in the empty buckets has no place to be kept: none are */
         d->pos.n = d->neg.n = 0;
         return d;
     }
-    for (size_t i = 0; i < d->pos.n; i++)
-        d->pos.ptr[i].count /= f;
-    for (size_t i = 0; i < d->neg.n; i++)
-        d->neg.ptr[i].count /= f;
+    side_div(&d->pos, f);
+    side_div(&d->neg, f);
     return d;
 }
 

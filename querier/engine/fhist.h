@@ -14,6 +14,7 @@
 struct fhist_bucket {
     int32_t idx;
     double count;
+    double lost; /* what rounding took from count while adding up; see fhist_sum_add() */
 };
 
 struct fhist_side {
@@ -25,6 +26,7 @@ struct fhist {
     int32_t schema;
     enum histogram_hint hint;
     double zero_threshold, zero_count, count, sum;
+    double zero_lost, count_lost, sum_lost; /* as fhist_bucket.lost */
     struct fhist_side pos, neg;
     const double *bounds; /* custom schema: upper bounds without +Inf */
     size_t n_bounds;
@@ -51,6 +53,17 @@ const struct fhist *fhist_add(struct arena *a, const struct fhist *x, const stru
                               struct fhist_notes *notes);
 const struct fhist *fhist_sub(struct arena *a, const struct fhist *x, const struct fhist *y,
                               struct fhist_notes *notes);
+/*
+ * Adding up many: x + y with the rounding errors of x kept beside its counts (Neumaier), until
+ * fhist_sum_done() adds them in. All other operations ignore them.
+ */
+const struct fhist *fhist_sum_add(struct arena *a, const struct fhist *x, const struct fhist *y,
+                                  struct fhist_notes *notes);
+const struct fhist *fhist_sum_done(struct arena *a, const struct fhist *x);
+/* Mean of n so far and one more; as fhist_sum_add() of parts, where their sum would overflow. */
+const struct fhist *fhist_mean_add(struct arena *a, const struct fhist *mean, const struct fhist *y,
+                                   double n, struct fhist_notes *notes);
+bool fhist_has_overflow(const struct fhist *h);
 const struct fhist *fhist_mul(struct arena *a, const struct fhist *h, double f);
 const struct fhist *fhist_div(struct arena *a, const struct fhist *h, double f);
 /* To a coarser exponential schema; h itself if it is not finer. */

@@ -14,6 +14,7 @@ enum group_flag {
     GROUP_BAD_HISTS = 16, /* exponential and custom buckets met */
     GROUP_RESET = 32,     /* hints seen among the histograms */
     GROUP_NOT_RESET = 64,
+    GROUP_HIST_STEPWISE = 128, /* mean of histograms: the sum overflowed */
 };
 
 struct group {
@@ -155,6 +156,24 @@ static void renew_hist_arena(struct aggregate_node *a)
     arena_free(old);
 }
 
+/* One more histogram at step i, counted already. A mean whose sum overflows goes on step by step. */
+static const struct fhist *add_hist(struct aggregate_node *a, struct group *g, size_t i,
+                                    const struct fhist *h, struct fhist_notes *notes)
+{
+    const struct fhist *acc = g->h[i], *sum;
+    double n;
+
+    if (!(g->flags[i] & GROUP_HIST_STEPWISE)) {
+        sum = fhist_sum_add(a->hist_arena, acc, h, notes);
+        if (!sum || !g->count || !fhist_has_overflow(sum))
+            return sum;
+        g->flags[i] |= GROUP_HIST_STEPWISE;
+        acc = fhist_div(a->hist_arena, acc, g->count[i] - 1);
+    }
+    n = g->count[i] - 1;
+    return fhist_mean_add(a->hist_arena, acc, h, n, notes);
+}
+
 static void sum_hists(struct aggregate_node *a, struct group *g, const struct row *r)
 {
     struct exec *x = a->node.x;
@@ -179,7 +198,7 @@ static void sum_hists(struct aggregate_node *a, struct group *g, const struct ro
             g->count[i]++;
         if (g->flags[i] & GROUP_BAD_HISTS)
             continue;
-        sum = g->h[i] ? fhist_add(a->hist_arena, g->h[i], h, &notes) : fhist_dup(a->hist_arena, h);
+        sum = g->h[i] ? add_hist(a, g, i, h, &notes) : fhist_dup(a->hist_arena, h);
         if (!sum)
             g->flags[i] |= GROUP_BAD_HISTS;
         else
@@ -359,8 +378,9 @@ static bool finish_hist(struct aggregate_node *a, struct group *g, size_t i, str
         return false;
     }
     h = g->h[i];
-    if (a->e->u.aggregate.op == PROMQL_AGG_AVG)
+    if (a->e->u.aggregate.op == PROMQL_AGG_AVG && !(g->flags[i] & GROUP_HIST_STEPWISE))
         h = fhist_div(node_tmp(&a->node), h, g->count[i]);
+    h = fhist_sum_done(node_tmp(&a->node), h);
     if (!ret->h)
         ret->h = row_hist_column(node_tmp(&a->node), a->node.grid.n);
     ret->h[i] = h;

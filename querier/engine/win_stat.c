@@ -62,29 +62,53 @@ static void warn_custom_mix(struct win *w)
               SLICE_ARG(w->name));
 }
 
+/* Sum or mean of the window's histograms; NULL if they do not go together. A mean whose sum
+ * overflows goes on step by step. */
+static const struct fhist *add_hists(struct win *w, size_t i, bool is_mean,
+                                     struct fhist_notes *notes)
+{
+    const struct fhist *acc = w->raw->h[w->hlo[i]], *next;
+    bool is_stepwise = false;
+    double n = 1;
+
+    for (size_t k = w->hlo[i] + 1; k < w->hhi[i]; k++, n++) {
+        const struct fhist *h = w->raw->h[k];
+
+        if (!is_stepwise) {
+            if (!(next = fhist_sum_add(w->tmp, acc, h, notes)))
+                return NULL;
+            if (!is_mean || !fhist_has_overflow(next)) {
+                acc = next;
+                continue;
+            }
+            is_stepwise = true;
+            acc = fhist_div(w->tmp, acc, n);
+        }
+        if (!(acc = fhist_mean_add(w->tmp, acc, h, n, notes)))
+            return NULL;
+    }
+    if (is_mean && !is_stepwise)
+        acc = fhist_div(w->tmp, acc, n);
+    return fhist_sum_done(w->tmp, acc);
+}
+
 static void sum_hists(struct win *w, size_t i, bool is_mean)
 {
-    const struct fhist *sum = w->raw->h[w->hlo[i]];
     struct fhist_notes notes = {0};
-
-    for (size_t k = w->hlo[i] + 1; sum && k < w->hhi[i]; k++)
-        sum = fhist_add(w->tmp, sum, w->raw->h[k], &notes);
-    /* Hints can collide between any two, not only along the running sum. */
+    const struct fhist *sum = add_hists(w, i, is_mean, &notes);
     bool has_reset = false, has_not_reset = false;
 
+    /* Hints can collide between any two, not only along the running sum. */
     for (size_t k = w->hlo[i]; k < w->hhi[i]; k++) {
         has_reset |= w->raw->h[k]->hint == HISTOGRAM_RESET;
         has_not_reset |= w->raw->h[k]->hint == HISTOGRAM_NOT_RESET;
     }
     notes.has_reset_conflict = has_reset && has_not_reset;
     win_note(w, &notes, "aggregation");
-    if (!sum) {
+    if (sum)
+        win_set_hist(w, i, sum);
+    else
         warn_custom_mix(w);
-        return;
-    }
-    if (is_mean)
-        sum = fhist_div(w->tmp, sum, (double)win_nh(w, i));
-    win_set_hist(w, i, sum);
 }
 
 static void sum_or_mean(struct win *w, bool is_mean)
