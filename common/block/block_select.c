@@ -34,6 +34,11 @@ static struct err *add_entry(const struct block_reader *r, struct union_of *u, u
         return e;
     vec_push(&u->lists, l);
     u->total += l.n;
+    /* Lists of one name share no series, so together they are not longer than the file: more means
+     * that entries point to the same list, and a small file could ask for any amount of memory. */
+    if (u->total > r->index.bytes.len / 4)
+        return err_new(ERR_CORRUPT, "block %s: index: postings table: entries share a list",
+                       block_reader_name(r));
     return NULL;
 }
 

@@ -15,10 +15,8 @@ static struct ulid id(unsigned i)
 
 static struct catalogue_block block(unsigned i, int64_t min_t)
 {
-    static struct slice segments[2];
+    static const struct slice segments[2] = {SLICE_INIT("seg-a"), SLICE_INIT("seg \"b\"")};
 
-    segments[0] = SLICE("seg-a");
-    segments[1] = SLICE("seg \"b\"");
     return (struct catalogue_block){.ulid = id(i),
                                     .min_t = min_t,
                                     .max_t = min_t + 100,
