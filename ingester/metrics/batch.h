@@ -40,12 +40,14 @@
  *                 LABELS     uvarint length, canonical label bytes
  *                 SAMPLES    uvarint count, count * (i64 t_ms, f64 value)
  *                 HISTOGRAMS uvarint count, count * (i64 t_ms, uvarint length, histogram)
- *                 EXEMPLARS  uvarint count, count * (i64 t_ms, f64 value, uvarint length, canonical
- * labels) With INLINE the sample in the entry counts too, as the first. histogram   u8 1 integer |
- * 2 has custom bounds | hint << 4;  varint schema;  f64 zero_threshold, zero_count, count, sum;
- * positive then negative: uvarint spans * (varint offset, uvarint length), uvarint buckets * f64;
- * [uvarint bounds * f64] metadata    u8 type (enum sample_metric_type), lstr family, lstr help,
- * lstr unit
+ *                 EXEMPLARS  uvarint count, count * (i64 t_ms, f64 value, uvarint length,
+ *                            canonical labels)
+ *               With INLINE the sample in the entry counts too, as the first.
+ *   histogram   u8 1 integer | 2 has custom bounds | hint << 4; varint schema;
+ *               f64 zero_threshold, zero_count, count, sum;
+ *               positive then negative: uvarint spans * (varint offset, uvarint length),
+ *               uvarint buckets * f64; [uvarint bounds * f64]
+ *   metadata    u8 type (enum sample_metric_type), lstr family, lstr help, lstr unit
  *
  * Owner: one thread per writer; an opened batch is read-only and may be read by any thread.
  */

@@ -1,19 +1,23 @@
 /*
  * The head: the recent metrics of one ingester, all tenants, and its local segments.
  *
- * Writes   A head has a fixed number of shards (chosen when DIR is new, kept in DIR/head/meta),
- * each a thread that owns its series; the low bits of the fingerprint choose. head_push() splits a
- *          batch (batch.h) by shard; each shard appends to its series, writes one WAL record with
- * what it accepted (head_log.h) and goes on; the push is done when all records are durable. Chunks
- * 120 samples or the end of a 2-hour window close a chunk; closed chunks live in append-only mapped
- * files DIR/head/<shard>/chunks-<n> (head_chunks.h), not in anonymous memory. Cut      head_cut()
- * writes closed windows as segments DIR/segments/<tenant>/<ULID>/ in the format of Prometheus'
- * blocks, plus `exemplars` and `metadata` (head_segment.h). The data then leaves the head; reads
- * take it from the segment until head_segment_dropped() deletes that. Restart  head_open() returns
- * at once and takes writes. Series and open chunks come back from DIR/head/<shard>/checkpoint
- * (head_checkpoint.h), the rest from the WAL behind it. Until that is done every series is
- * `unknown` without labels; batches with labels are logged (and acknowledged) as they are, and
- * applied when the replay is through. Reads: ERR_UNAVAILABLE.
+ * Writes: a head has a fixed number of shards (chosen when DIR is new, kept in DIR/head/meta), each
+ * a thread that owns its series; the low bits of the fingerprint choose. head_push() splits a batch
+ * (batch.h) by shard; each shard appends to its series, writes one WAL record with what it accepted
+ * (head_log.h) and goes on; the push is done when all records are durable.
+ *
+ * Chunks: 120 samples or the end of a 2-hour window close a chunk (the first of a window closes
+ * earlier, see head_chunk_full()). Closed chunks live in append-only mapped files
+ * DIR/head/<shard>/chunks-<n> (head_chunks.h), not in anonymous memory.
+ *
+ * Cut: head_cut() writes closed windows as segments DIR/segments/<tenant>/<ULID>/ in the format of
+ * Prometheus' blocks, plus `exemplars` and `metadata` (head_segment.h). The data then leaves the
+ * head; reads take it from the segment until head_segment_dropped() deletes that.
+ *
+ * Restart: head_open() returns at once and takes writes. Series and open chunks come back from
+ * DIR/head/<shard>/checkpoint (head_checkpoint.h), the rest from the WAL behind it. Until that is
+ * done every series is `unknown` without labels; batches with labels are logged (and acknowledged)
+ * as they are, and applied when the replay is through. Reads: ERR_UNAVAILABLE.
  *
  * Threads: head_push() and the plain getters from any thread, never blocking on disk. What is
  * marked "blocking" belongs on a worker: it waits for shard threads or files.

@@ -55,7 +55,8 @@ static void put_series(struct buf *out, const struct head_ts *ts, uint32_t ref)
     struct slice data;
 
     buf_byte(out, (uint8_t)(ref % HEAD_SLAB));
-    buf_byte(out, (uint8_t)((has_open ? 1 : 0) | (o ? 2 : 0)));
+    buf_byte(out, (uint8_t)((has_open ? 1 : 0) | (o ? 2 : 0) |
+                            (*head_flags_at(ts, ref) & HEAD_FIRST ? 4 : 0)));
     buf_u64le(out, s->fp.lo);
     buf_u64le(out, s->fp.hi);
     buf_lstr(out, head_index_packed(&ts->index, s->labels));

@@ -16,7 +16,8 @@
  *     2 NAMES      { lstr name }..., ids continue from the block before
  *     3 PAIRS      { uvarint id, uvarint name id, lstr value }...
  *     4 SERIES     uvarint slab number, u64 from_seq, { series }...
- *                  series: u8 place in the slab, u8 flags (1 open chunk, 2 out-of-order samples),
+ *                  series: u8 place in the slab, u8 flags (1 open chunk, 2 out-of-order samples,
+ *                  4 the open chunk is the first of its window),
  *                          u64 fp.lo, u64 fp.hi, lstr packed labels, i64 newest t_ms, u64 its value,
  *                          u64 position of the newest closed chunk,
  *                          [u8 encoding, lstr open chunk], [uvarint n, n * (i64 t_ms, f64 value)]

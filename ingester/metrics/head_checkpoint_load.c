@@ -104,8 +104,10 @@ static bool load_one(struct loading *ld, struct reader *r, uint64_t slab)
     t_ms = (int64_t)reader_u64le(r);
     v = reader_u64le(r);
     sealed = reader_u64le(r);
-    if (!reader_ok(r) || flags > 3 || sealed % 8 || !head_table_load(ld->ts, ref, fp, packed, &s))
+    if (!reader_ok(r) || flags > 7 || sealed % 8 || !head_table_load(ld->ts, ref, fp, packed, &s))
         return false;
+    if (flags & 4)
+        *head_flags_at(ld->ts, ref) |= HEAD_FIRST;
     s->app.t = t_ms;
     s->app.v = v;
     s->sealed = head_chunks_narrow(sealed);

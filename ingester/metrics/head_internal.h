@@ -51,6 +51,7 @@ enum head_series_flag {
     HEAD_HIST = 2,   /* open.hist */
     HEAD_OOO = 4,    /* has a struct head_ooo */
     HEAD_LOGGED = 8, /* its definition is in the WAL or a checkpoint */
+    HEAD_FIRST = 16, /* the open chunk follows a gap or a window's start: see head_chunk_full() */
 };
 struct head_slab {
     struct head_live s[HEAD_SLAB];
@@ -252,6 +253,21 @@ static inline uint32_t head_cap(uint32_t bytes)
         return (want + 15) & ~15u;
     shift = 29u - (uint32_t)__builtin_clz(want - 1);
     return (want + (1u << shift) - 1) & ~((1u << shift) - 1);
+}
+/*
+ * Scrapes begin together, so chunks would fill, and take most memory, together. The first chunk of a
+ * series in a window is cut short by an amount that its fingerprint chooses (the same on every
+ * replica), which spreads the phases: memory stays near its mean and closing is spread over time.
+ */
+#define HEAD_FIRST_MIN 30u
+static inline bool head_chunk_full(uint8_t flags, const struct hash128 *fp, uint32_t n)
+{
+    if (n < HEAD_FIRST_MIN)
+        return false;
+    if (flags & HEAD_FIRST)
+        return n >= HEAD_FIRST_MIN +
+                        (uint32_t)(fp->lo >> 32) % (HEAD_CHUNK_SAMPLES - HEAD_FIRST_MIN + 1);
+    return n >= HEAD_CHUNK_SAMPLES;
 }
 enum head_append_result {
     HEAD_APPENDED,

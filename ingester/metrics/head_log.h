@@ -41,8 +41,7 @@ bool head_log_is_empty(const struct head_log *l);
 /* The payload; lent until the next call. */
 struct slice head_log_finish(struct head_log *l, uint32_t shard);
 
-/* Reading: what a record says, item by item. NULL members are skipped over. A false from a member
- * ends reading with ERR_CORRUPT, as malformed bytes do. */
+/* Reading: what a record says, item by item. NULL members are skipped over. */
 struct head_log_visitor {
     void (*series)(void *arg, uint32_t ref, struct hash128 fp, struct slice canonical);
     void (*sample)(void *arg, uint32_t ref, int64_t t_ms, double v);

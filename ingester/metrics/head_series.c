@@ -304,10 +304,11 @@ enum head_append_result head_series_append(struct head_ts *ts, uint32_t ref, int
                                            int64_t ooo_window_ms, enum batch_reason *ret_reason)
 {
     struct head_live *s = head_series_at(ts, ref);
+    uint8_t *flags = head_flags_at(ts, ref);
     uint32_t before;
 
     if (ORR_UNLIKELY(t_ms <= s->app.t)) {
-        if (t_ms == s->app.t && !(*head_flags_at(ts, ref) & HEAD_HIST)) {
+        if (t_ms == s->app.t && !(*flags & HEAD_HIST)) {
             if (sample_bits(v) == s->app.v && s->app.t != HEAD_NO_TIME)
                 return HEAD_REPEATED;
             *ret_reason = BATCH_DUPLICATE;
@@ -315,13 +316,14 @@ enum head_append_result head_series_append(struct head_ts *ts, uint32_t ref, int
         }
         return append_old(ts, ref, t_ms, v, ooo_window_ms, ret_reason);
     }
-    if (ORR_UNLIKELY(!s->app.n || s->app.n >= HEAD_CHUNK_SAMPLES ||
-                     window_of(t_ms) != window_of(s->app.t) ||
-                     (*head_flags_at(ts, ref) & HEAD_HIST))) {
+    if (ORR_UNLIKELY(!s->app.n || head_chunk_full(*flags, &s->fp, s->app.n) ||
+                     window_of(t_ms) != window_of(s->app.t) || (*flags & HEAD_HIST))) {
+        bool is_first = !s->app.n || window_of(t_ms) != window_of(s->app.t);
         struct err *e = begin_chunk(ts, ref);
 
         if (e)
             return no_place(e);
+        *flags = (uint8_t)((*flags & ~HEAD_FIRST) | (is_first ? HEAD_FIRST : 0));
     }
     before = (uint32_t)chunk_xor_bytes(&s->app);
     chunk_xor_append(&s->app, s->open.bytes, t_ms, v);
