@@ -87,6 +87,8 @@ struct exec {
     int64_t lookback_ms;
     uint64_t max_samples;
     uint64_t held; /* samples in memory now */
+    /* While building: inside histogram_count() and its like, and inside what needs whole histograms. */
+    unsigned stats_wanted, stats_blocked;
     struct err *err;
     struct annots annots;
     struct engine_stats stats;

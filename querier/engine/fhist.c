@@ -624,3 +624,15 @@ bool fhist_eq(const struct fhist *x, const struct fhist *y)
            x->zero_threshold == y->zero_threshold && f64_eq(x->zero_count, y->zero_count) &&
            bounds_eq(x, y) && side_eq(x->pos, y->pos) && side_eq(x->neg, y->neg);
 }
+
+const struct fhist *fhist_stats(struct arena *a, const struct histogram *h,
+                                const struct histogram *prev)
+{
+    struct fhist *d = arena_new_of(a, struct fhist);
+
+    *d = (struct fhist){.schema = h->schema, .hint = h->hint, .count = h->count, .sum = h->sum};
+    if (h->hint == HISTOGRAM_UNKNOWN && prev && !sample_is_stale(prev->sum))
+        d->hint = fhist_is_reset(a, fhist_from(a, h), fhist_from(a, prev)) ? HISTOGRAM_RESET
+                                                                           : HISTOGRAM_NOT_RESET;
+    return d;
+}

@@ -43,6 +43,10 @@ const struct histogram *fhist_to(struct arena *a, const struct fhist *h);
 const struct fhist *fhist_dup(struct arena *a, const struct fhist *h);
 struct fhist *fhist_with_hint(struct arena *a, const struct fhist *h, enum histogram_hint hint);
 
+/* Count and sum alone; an unknown hint is found out from the sample before (NULL: stays unknown). */
+const struct fhist *fhist_stats(struct arena *a, const struct histogram *h,
+                                const struct histogram *prev);
+
 /* What an addition found out besides the sum. */
 struct fhist_notes {
     bool has_reset_conflict; /* one side says reset, the other not */

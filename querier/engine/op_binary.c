@@ -107,9 +107,13 @@ struct node *op_binary_scalar(struct exec *x, struct grid grid, const struct pro
 {
     static const struct node_ops ops = {scalar_next, NULL};
     struct scalar_node *s = node_new_of(x, struct scalar_node, &ops, grid);
-    struct node *l = build_node(x, e->u.binary.lhs, grid),
-                *r = l ? build_node(x, e->u.binary.rhs, grid) : NULL;
+    bool is_trim = e->u.binary.op == PROMQL_TRIM_UPPER || e->u.binary.op == PROMQL_TRIM_LOWER;
+    struct node *l, *r;
 
+    x->stats_blocked += is_trim;
+    l = build_node(x, e->u.binary.lhs, grid);
+    r = l ? build_node(x, e->u.binary.rhs, grid) : NULL;
+    x->stats_blocked -= is_trim;
     if (!r)
         return NULL;
     s->e = e;

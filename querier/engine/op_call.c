@@ -140,31 +140,27 @@ static bool stamp_next(struct node *n, struct row *ret)
     return true;
 }
 
+/* start_timestamp() of anything but a selector: start timestamps do not survive an operation. */
+static bool lost_next(struct node *n, struct row *ret)
+{
+    while (node_next(((struct vector_node *)n)->child, ret))
+        ;
+    return false;
+}
+
 static struct node *op_timestamp(struct exec *x, struct grid grid, const struct promql_expr *e)
 {
     static const struct node_ops ops = {stamp_next, NULL};
+    static const struct node_ops lost_ops = {lost_next, NULL};
     bool is_start = e->u.call.func->id == PROMQL_FN_START_TIMESTAMP;
     const struct promql_expr *arg = promql_unwrap(e->u.call.args[0]);
     struct vector_node *s;
 
     if (arg->kind == PROMQL_SELECTOR)
         return op_select(x, grid, arg, is_start ? SELECT_START_TIMESTAMP : SELECT_TIMESTAMP, NULL);
-    if (is_start) {
-        (void)exec_fail(
-            x, err_new(ERR_UNSUPPORTED,
-                       "function start_timestamp() of anything but a selector is not supported"));
-        return NULL;
-    }
-    s = node_new_of(x, struct vector_node, &ops, grid);
+    s = node_new_of(x, struct vector_node, is_start ? &lost_ops : &ops, grid);
     s->child = build_node(x, arg, grid);
     return s->child ? &s->node : NULL;
-}
-
-static struct node *unsupported(struct exec *x, const struct promql_expr *e)
-{
-    (void)exec_fail(
-        x, err_new(ERR_UNSUPPORTED, "function %s() is not supported", e->u.call.func->name));
-    return NULL;
 }
 
 static struct node *make_call(struct exec *x, struct grid grid, const struct promql_expr *e)
@@ -218,7 +214,7 @@ static struct node *make_call(struct exec *x, struct grid grid, const struct pro
     case PROMQL_FN_HISTOGRAM_FRACTION:
         return op_hist_quantile(x, grid, e);
     case PROMQL_FN_INFO:
-        return unsupported(x, e);
+        return op_info(x, grid, e);
     default:
         break;
     }

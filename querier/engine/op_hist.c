@@ -54,9 +54,14 @@ struct node *op_hist_value(struct exec *x, struct grid grid, const struct promql
 {
     static const struct node_ops ops = {hist_value_next, NULL};
     struct hist_value_node *hv = node_new_of(x, struct hist_value_node, &ops, grid);
+    bool is_stats;
 
     hv->fn = e->u.call.func->id;
+    is_stats = hv->fn == PROMQL_FN_HISTOGRAM_COUNT || hv->fn == PROMQL_FN_HISTOGRAM_SUM ||
+               hv->fn == PROMQL_FN_HISTOGRAM_AVG;
+    x->stats_wanted += is_stats;
     hv->child = build_node(x, e->u.call.args[0], grid);
+    x->stats_wanted -= is_stats;
     return hv->child ? &hv->node : NULL;
 }
 
@@ -488,6 +493,8 @@ struct node *op_hist_quantile(struct exec *x, struct grid grid, const struct pro
             return NULL;
     }
     q->arg_pos = pos;
+    x->stats_blocked++;
     q->child = build_node(x, c->args[vector], grid);
+    x->stats_blocked--;
     return q->child ? &q->node : NULL;
 }

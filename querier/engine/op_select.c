@@ -6,6 +6,7 @@ struct select_node {
     const struct promql_selector *sel;
     struct timeref ref;
     enum select_mode mode;
+    bool is_stats; /* of histograms only count and sum are wanted */
     struct select_hint hint;
     struct series_set *set;
     bool is_open;
@@ -105,7 +106,7 @@ static double value_of(const struct select_node *s, const struct storage_series 
     case SELECT_TIMESTAMP:
         return (double)in->t_ms[at] / 1000;
     case SELECT_START_TIMESTAMP:
-        return in->st_ms && in->st_ms[at] ? (double)in->st_ms[at] / 1000 : ROW_ABSENT;
+        return in->st_ms ? (double)in->st_ms[at] / 1000 : 0;
     case SELECT_VALUE:
         break;
     }
@@ -136,7 +137,9 @@ static bool select_fill(struct select_node *s, const struct storage_series *in, 
                 ret->h = row_hist_column(node_tmp(&s->node), g->n);
             if (in->h[at - 1] != last) {
                 last = in->h[at - 1];
-                last_f = fhist_from(node_tmp(&s->node), last);
+                last_f = s->is_stats
+                             ? fhist_stats(node_tmp(&s->node), last, at > 1 ? in->h[at - 2] : NULL)
+                             : fhist_from(node_tmp(&s->node), last);
             }
             ret->h[i] = last_f;
         } else {
@@ -181,6 +184,7 @@ struct node *op_select(struct exec *x, struct grid grid, const struct promql_exp
     s->sel = &e->u.selector;
     s->ref = timeref_of(x, s->sel->at, s->sel->at_ms, s->sel->offset_ms);
     s->mode = mode;
+    s->is_stats = x->stats_wanted && !x->stats_blocked;
     if (hint)
         s->hint = *hint;
     return &s->node;

@@ -5,7 +5,7 @@ struct source {
     struct grid grid;
     struct timeref ref;
     int64_t range_ms;
-    bool is_anchored, is_smoothed;
+    bool is_anchored, is_smoothed, is_stats;
     struct node *holder; /* its tmp arena holds what is lent, its done() closes the set */
     const struct promql_expr *selector; /* NULL: subquery */
     struct slice func;
@@ -71,7 +71,9 @@ static void open_subquery(struct source *s, const struct promql_subquery *sq)
         (void)exec_hold(x, g.n);
         return;
     }
+    x->stats_blocked++; /* resets between the samples it picks are found by the buckets */
     s->child = build_node(x, sq->expr, g);
+    x->stats_blocked--;
 }
 
 struct source *source_new(struct exec *x, struct grid grid, const struct promql_expr *e,
@@ -93,6 +95,7 @@ struct source *source_new(struct exec *x, struct grid grid, const struct promql_
                         s->selector->u.selector.offset_ms);
     s->is_anchored = s->selector->u.selector.is_anchored;
     s->is_smoothed = s->selector->u.selector.is_smoothed;
+    s->is_stats = x->stats_wanted && !x->stats_blocked;
     return s;
 }
 
@@ -175,7 +178,8 @@ static void split(struct source *s, const struct storage_series *in, struct raw 
             if (hst)
                 hst[nh] = in->st_ms[i];
             ht[nh] = in->t_ms[i];
-            h[nh++] = fhist_from(a, in->h[i]);
+            h[nh++] = s->is_stats ? fhist_stats(a, in->h[i], i ? in->h[i - 1] : NULL)
+                                  : fhist_from(a, in->h[i]);
         } else {
             if (st)
                 st[n] = in->st_ms[i];
@@ -219,6 +223,8 @@ static bool next_stored(struct source *s, struct raw *ret)
             return false;
         }
     } while (in.n == 0);
+    if (!s->x->opts->has_start_timestamps)
+        in.st_ms = NULL;
     s->x->stats.series++;
     s->x->stats.samples += in.n;
     s->held = in.n;

@@ -22,27 +22,39 @@ static void warn_custom_mix(struct win *w)
               SLICE_ARG(w->name));
 }
 
+/* What is between the first and the last sample of a window. */
+struct stretch {
+    int64_t first_ms, last_ms;
+    size_t n;
+    bool has_start; /* start_ms, inside of the window, is when the counter was zero */
+    int64_t start_ms;
+    bool has_zero; /* zero_s before the first sample the counter would have been zero */
+    double zero_s;
+};
+
 /*
- * By how much to stretch what happened between the first and the last sample. A series is taken to
- * go on to the window's edge if a sample is about due there, else half an interval further. A
- * counter is not taken back below zero: zero_s is when it would have been there.
+ * By how much to stretch it to the window. A series is taken to go on to the window's edge if a sample
+ * is about due there, else half an interval further. A counter is not taken back below zero, nor
+ * beyond a known start.
  */
-static double extrapolate(const struct win *w, size_t i, int64_t first_ms, int64_t last_ms,
-                          size_t n, double zero_s, bool has_zero)
+static double extrapolate(const struct win *w, size_t i, const struct stretch *s)
 {
-    double to_start = (double)(first_ms - w->start[i]) / 1000;
-    double to_end = (double)(w->end[i] - last_ms) / 1000;
-    double sampled = (double)(last_ms - first_ms) / 1000;
-    double average = sampled / (double)(n - 1);
+    int64_t from_ms = s->has_start ? s->start_ms : s->first_ms;
+    double to_start = (double)(from_ms - w->start[i]) / 1000;
+    double to_end = (double)(w->end[i] - s->last_ms) / 1000;
+    double covered = (double)(s->last_ms - from_ms) / 1000;
+    double average = s->n > 1 ? (double)(s->last_ms - s->first_ms) / 1000 / (double)(s->n - 1) : 0;
     double threshold = average * 1.1;
 
-    if (to_start >= threshold)
+    if (s->has_start)
+        to_start = 0;
+    else if (to_start >= threshold)
         to_start = average / 2;
-    if (has_zero && zero_s < to_start)
-        to_start = zero_s;
+    if (s->has_zero && s->zero_s < to_start)
+        to_start = s->zero_s;
     if (to_end >= threshold)
         to_end = average / 2;
-    return (sampled + to_start + to_end) / sampled;
+    return (covered + to_start + to_end) / covered;
 }
 
 static double rate_factor(const struct win *w, double factor, enum rate_kind kind)
@@ -62,7 +74,7 @@ static struct resets find_resets(struct win *w)
     size_t n = 0, cap = 0;
 
     for (size_t k = 1; k < w->raw->n; k++) {
-        if (!(v[k] < v[k - 1]))
+        if (!(v[k] < v[k - 1]) && !win_st_is_reset(w->raw->st, w->raw->t, k))
             continue;
         if (n == cap) {
             size_t grown = cap ? cap * 2 : 16;
@@ -75,34 +87,63 @@ static struct resets find_resets(struct win *w)
     return (struct resets){at, n, 0};
 }
 
+/* Whether the window's first sample started inside of it. */
+static bool starts_inside(const struct win *w, size_t i, const int64_t *st, const int64_t *t,
+                          size_t first)
+{
+    return win_st_is_valid(st, t, first) && st[first] > w->start[i];
+}
+
+static void warn_overlap(struct win *w, const int64_t *st, const int64_t *t, size_t lo, size_t hi)
+{
+    for (size_t k = lo + 1; st && k < hi; k++) {
+        if (st[k] == 0 || st[k] >= t[k - 1] || st[k] == st[k - 1])
+            continue;
+        annot_add(&w->x->annots, ANNOT_WARNING, w->pos,
+                  "sample has start time that overlaps with previous sample timestamp for metric "
+                  "\"%.*s\"",
+                  SLICE_ARG(w->name));
+        return;
+    }
+}
+
 static void rate_floats(struct win *w, size_t i, enum rate_kind kind, struct resets *resets)
 {
     const struct raw *r = w->raw;
     size_t lo = w->lo[i], hi = w->hi[i];
-    double d, zero_s = 0, factor;
-    bool has_zero = false;
+    struct stretch s = {.n = hi - lo};
+    double d;
 
-    if (hi - lo < 2)
+    if (s.n == 0)
         return;
+    s.has_start = kind != RATE_DELTA && starts_inside(w, i, r->st, r->t, lo);
+    if (s.n < 2 && !s.has_start)
+        return;
+    s.first_ms = r->t[lo];
+    s.last_ms = r->t[hi - 1];
     d = r->v[hi - 1] - r->v[lo];
     if (kind != RATE_DELTA) {
         while (resets->next < resets->n && resets->at[resets->next] <= lo)
             resets->next++;
         for (size_t k = resets->next; k < resets->n && resets->at[k] < hi; k++)
             d += r->v[resets->at[k] - 1];
-        if (d > 0 && r->v[lo] >= 0) {
-            zero_s = (double)(r->t[hi - 1] - r->t[lo]) / 1000 * (r->v[lo] / d);
-            has_zero = true;
+        warn_overlap(w, r->st, r->t, lo, hi);
+        if (s.has_start) {
+            s.start_ms = r->st[lo];
+            d += r->v[lo];
+        } else if (d > 0 && r->v[lo] >= 0) {
+            s.zero_s = (double)(s.last_ms - s.first_ms) / 1000 * (r->v[lo] / d);
+            s.has_zero = true;
         }
     }
-    factor = extrapolate(w, i, r->t[lo], r->t[hi - 1], hi - lo, zero_s, has_zero);
-    w->v[i] = d * rate_factor(w, factor, kind);
+    w->v[i] = d * rate_factor(w, extrapolate(w, i, &s), kind);
 }
 
 /* What the histograms of the window grew by; NULL with an annotation if that has no answer. */
-static const struct fhist *hist_difference(struct win *w, size_t i, bool is_counter)
+static const struct fhist *hist_difference(struct win *w, size_t i, bool is_counter, bool has_start)
 {
     const struct fhist *const *h = w->raw->h + w->hlo[i];
+    const int64_t *st = w->raw->hst ? w->raw->hst + w->hlo[i] : NULL, *t = w->raw->ht + w->hlo[i];
     size_t n = win_nh(w, i);
     const struct fhist *first = h[0], *last = h[n - 1], *d, *prev;
     int32_t schema;
@@ -111,7 +152,9 @@ static const struct fhist *hist_difference(struct win *w, size_t i, bool is_coun
 
     if (is_counter && (first->hint == HISTOGRAM_GAUGE || last->hint == HISTOGRAM_GAUGE))
         warn_not(w, "counter");
-    if (is_counter && fhist_is_reset(w->tmp, h[1], first))
+    if (has_start)
+        first = fhist_zero_like(w->tmp, h[0]);
+    else if (is_counter && (fhist_is_reset(w->tmp, h[1], first) || win_st_is_reset(st, t, 1)))
         first = fhist_zero_like(w->tmp, h[1]);
     is_custom = fhist_is_custom(first);
     if (fhist_is_custom(last) != is_custom) {
@@ -132,9 +175,11 @@ static const struct fhist *hist_difference(struct win *w, size_t i, bool is_coun
     d = fhist_sub(w->tmp, fhist_coarsen(w->tmp, last, schema), first, &ignored);
     notes.has_reconciled |= ignored.has_reconciled;
     if (is_counter) {
-        prev = first;
+        size_t from = !has_start && first != h[0]; /* that reset is dealt with */
+
+        prev = has_start ? h[0] : first;
         for (size_t k = 1; d && k < n; k++) {
-            if (fhist_is_reset(w->tmp, h[k], prev)) {
+            if (fhist_is_reset(w->tmp, h[k], prev) || (k > from && win_st_is_reset(st, t, k))) {
                 ignored = (struct fhist_notes){0};
                 d = fhist_add(w->tmp, d, prev, &ignored);
                 notes.has_reconciled |= ignored.has_reconciled;
@@ -152,18 +197,23 @@ static void rate_hists(struct win *w, size_t i, enum rate_kind kind)
 {
     const struct raw *r = w->raw;
     size_t lo = w->hlo[i], hi = w->hhi[i];
+    struct stretch s = {.n = hi - lo, .first_ms = r->ht[lo], .last_ms = r->ht[hi - 1]};
     const struct fhist *d;
-    double zero_s = 0, factor;
-    bool has_zero = false;
 
-    if (hi - lo < 2 || !(d = hist_difference(w, i, kind != RATE_DELTA)))
+    s.has_start = kind != RATE_DELTA && starts_inside(w, i, r->hst, r->ht, lo);
+    if (s.n < 2 && !s.has_start)
         return;
-    if (kind != RATE_DELTA && d->count > 0 && r->h[lo]->count >= 0) {
-        zero_s = (double)(r->ht[hi - 1] - r->ht[lo]) / 1000 * (r->h[lo]->count / d->count);
-        has_zero = true;
+    if (kind != RATE_DELTA)
+        warn_overlap(w, r->hst, r->ht, lo, hi);
+    if (!(d = hist_difference(w, i, kind != RATE_DELTA, s.has_start)))
+        return;
+    if (s.has_start) {
+        s.start_ms = r->hst[lo];
+    } else if (kind != RATE_DELTA && d->count > 0 && r->h[lo]->count >= 0) {
+        s.zero_s = (double)(s.last_ms - s.first_ms) / 1000 * (r->h[lo]->count / d->count);
+        s.has_zero = true;
     }
-    factor = extrapolate(w, i, r->ht[lo], r->ht[hi - 1], hi - lo, zero_s, has_zero);
-    d = fhist_mul(w->tmp, d, rate_factor(w, factor, kind));
+    d = fhist_mul(w->tmp, d, rate_factor(w, extrapolate(w, i, &s), kind));
     win_set_hist(w, i, fhist_with_hint(w->tmp, d, HISTOGRAM_GAUGE));
 }
 
@@ -202,6 +252,7 @@ struct point {
     int64_t t;
     double v;
     const struct fhist *h;
+    bool is_st_reset; /* against the sample of its kind before it */
 };
 
 /* The last two samples of the window over both columns. */
@@ -216,10 +267,12 @@ static bool last_two(const struct win *w, size_t i, struct point *ret_old, struc
     for (int k = 0; k < 2; k++) {
         if (f > w->lo[i] && (h == w->hlo[i] || r->t[f - 1] > r->ht[h - 1])) {
             f--;
-            p[k] = (struct point){r->t[f], r->v[f], NULL};
+            p[k] = (struct point){r->t[f], r->v[f], NULL,
+                                  f > w->lo[i] && win_st_is_reset(r->st, r->t, f)};
         } else {
             h--;
-            p[k] = (struct point){r->ht[h], 0, r->h[h]};
+            p[k] = (struct point){r->ht[h], 0, r->h[h],
+                                  h > w->hlo[i] && win_st_is_reset(r->hst, r->ht, h)};
         }
     }
     *ret_new = p[0];
@@ -237,7 +290,7 @@ static void instant_hists(struct win *w, size_t i, const struct point *old, cons
         warn_not(w, "counter");
     if (!is_rate && (old->h->hint != HISTOGRAM_GAUGE || cur->h->hint != HISTOGRAM_GAUGE))
         warn_not(w, "gauge");
-    if (!is_rate || !fhist_is_reset(w->tmp, cur->h, old->h)) {
+    if (!is_rate || (!cur->is_st_reset && !fhist_is_reset(w->tmp, cur->h, old->h))) {
         if (!(d = fhist_sub(w->tmp, cur->h, old->h, &notes))) {
             warn_custom_mix(w);
             return;
@@ -264,7 +317,7 @@ static void instant(struct win *w, bool is_rate)
         } else if (cur.h) {
             instant_hists(w, i, &old, &cur, is_rate, seconds);
         } else {
-            double d = is_rate && cur.v < old.v ? cur.v : cur.v - old.v;
+            double d = is_rate && (cur.v < old.v || cur.is_st_reset) ? cur.v : cur.v - old.v;
 
             w->v[i] = is_rate ? d / seconds : d;
         }

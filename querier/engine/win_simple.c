@@ -172,28 +172,27 @@ void win_ts_of_min(struct win *w)
 }
 
 /* A step from one sample to the next that counts. */
-typedef bool event_fn(struct win *w, double from, double to);
+typedef bool event_fn(double from, double to);
 
-static bool is_change(struct win *w, double from, double to)
+static bool is_change(double from, double to)
 {
-    (void)w;
     return from != to && !(isnan(from) && isnan(to));
 }
 
-static bool is_reset(struct win *w, double from, double to)
+static bool is_reset(double from, double to)
 {
-    (void)w;
     return to < from;
 }
 
 /* Float-only series: events up to each sample, so that a window is one subtraction. */
-static void count_events(struct win *w, event_fn *is_event)
+static void count_events(struct win *w, event_fn *is_event, bool is_for_resets)
 {
     const struct raw *r = w->raw;
     uint32_t *before = arena_array(w->tmp, uint32_t, r->n + 1);
 
     for (size_t k = 1; k < r->n; k++)
-        before[k] = before[k - 1] + is_event(w, r->v[k - 1], r->v[k]);
+        before[k] = before[k - 1] + (is_event(r->v[k - 1], r->v[k]) ||
+                                     (is_for_resets && win_st_is_reset(r->st, r->t, k)));
     for (size_t i = 0; i < w->grid->n; i++)
         if (win_n(w, i))
             w->v[i] = (double)(before[w->hi[i] - 1] - before[w->lo[i]]);
@@ -215,7 +214,7 @@ static void count_events_mixed(struct win *w, event_fn *is_event, bool is_for_re
         while (f < w->hi[i] || h < w->hhi[i]) {
             if (h == w->hhi[i] || (f < w->hi[i] && r->t[f] < r->ht[h])) {
                 if (!is_first)
-                    count += prev_h || is_event(w, prev, r->v[f]);
+                    count += prev_h || is_event(prev, r->v[f]);
                 prev = r->v[f++];
                 prev_h = NULL;
             } else {
@@ -224,7 +223,8 @@ static void count_events_mixed(struct win *w, event_fn *is_event, bool is_for_re
                 if (!is_first && !prev_h)
                     count++;
                 else if (prev_h)
-                    count += is_for_resets ? fhist_is_reset(w->tmp, cur, prev_h)
+                    count += is_for_resets ? fhist_is_reset(w->tmp, cur, prev_h) ||
+                                                 win_st_is_reset(r->hst, r->ht, h - 1)
                                            : !fhist_eq(cur, prev_h);
                 prev_h = cur;
             }
@@ -239,7 +239,7 @@ void win_changes(struct win *w)
     if (w->raw->nh)
         count_events_mixed(w, is_change, false);
     else if (w->raw->n)
-        count_events(w, is_change);
+        count_events(w, is_change, false);
 }
 
 void win_resets(struct win *w)
@@ -247,5 +247,5 @@ void win_resets(struct win *w)
     if (w->raw->nh)
         count_events_mixed(w, is_reset, true);
     else if (w->raw->n)
-        count_events(w, is_reset);
+        count_events(w, is_reset, true);
 }

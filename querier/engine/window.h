@@ -38,6 +38,20 @@ static inline size_t win_nh(const struct win *w, size_t i)
 {
     return w->hhi[i] - w->hlo[i];
 }
+/*
+ * Start timestamps (st NULL: none known). One at or after its own sample says nothing. A counter was
+ * reset between the samples k-1 and k if k started after k-1; also at k-1 itself, which is how
+ * deltas come, provided k-1 had a start too (else it is a counter whose start is not known).
+ */
+static inline bool win_st_is_valid(const int64_t *st, const int64_t *t, size_t k)
+{
+    return st && st[k] != 0 && st[k] < t[k];
+}
+static inline bool win_st_is_reset(const int64_t *st, const int64_t *t, size_t k)
+{
+    return win_st_is_valid(st, t, k) &&
+           (st[k] > t[k - 1] || (st[k] == t[k - 1] && win_st_is_valid(st, t, k - 1)));
+}
 /* Annotations that several kernels give. */
 void win_warn_mixed(struct win *w);
 void win_info_ignored(struct win *w);
