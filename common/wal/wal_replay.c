@@ -34,29 +34,6 @@ static struct err *list_files(struct wal *w)
     return NULL;
 }
 
-/* What the last file says about where the log goes on. */
-struct tail {
-    uint64_t next_seq;
-    size_t torn_at, torn_bytes;
-    bool has_records;
-};
-
-static void read_tail(struct slice file, uint64_t first_seq, struct tail *ret)
-{
-    struct walseg_scan s;
-    enum walseg_event event;
-
-    walseg_scan_init(&s, file, first_seq);
-    while ((event = walseg_scan_next(&s)) != WALSEG_END) {
-        ret->has_records = true;
-        if (event == WALSEG_TORN && s.bytes) {
-            ret->torn_at = s.offset;
-            ret->torn_bytes = s.bytes;
-        }
-    }
-    ret->next_seq = s.next_seq;
-}
-
 static bool is_blank(struct slice file)
 {
     return file.len == 0 || (file.ptr[0] == 0 && memcmp(file.ptr, file.ptr + 1, file.len - 1) == 0);
@@ -69,7 +46,7 @@ static bool is_blank(struct slice file)
 static struct err *scan_last(struct wal *w, uint64_t *next_seq, bool *ret_more)
 {
     struct wal_file *f = &vec_last(&w->files);
-    struct tail tail = {0};
+    struct walseg_tail tail = {0};
     uint64_t first_seq;
     struct slice file;
     struct err *e = fsx_map(f->path, &file);
@@ -78,7 +55,7 @@ static struct err *scan_last(struct wal *w, uint64_t *next_seq, bool *ret_more)
         return e;
     *next_seq = ORR_MAX(*next_seq, f->first_seq);
     if (walseg_parse_header(file, &first_seq)) {
-        read_tail(file, first_seq, &tail);
+        walseg_tail(file, first_seq, &tail);
         *next_seq = ORR_MAX(*next_seq, tail.next_seq);
     } else {
         tail.has_records = !is_blank(file); /* a broken header: replay puts it aside */

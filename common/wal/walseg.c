@@ -176,3 +176,20 @@ enum walseg_event walseg_scan_next(struct walseg_scan *s)
     }
     return record_next(s);
 }
+
+void walseg_tail(struct slice file, uint64_t first_seq, struct walseg_tail *ret)
+{
+    struct walseg_scan s;
+    enum walseg_event event;
+
+    *ret = (struct walseg_tail){0};
+    walseg_scan_init(&s, file, first_seq);
+    while ((event = walseg_scan_next(&s)) != WALSEG_END) {
+        ret->has_records = true;
+        if (event == WALSEG_TORN && s.bytes) {
+            ret->torn_at = s.offset;
+            ret->torn_bytes = s.bytes;
+        }
+    }
+    ret->next_seq = s.next_seq;
+}

@@ -73,3 +73,11 @@ struct walseg_scan {
 /* file starts with a valid header. */
 void walseg_scan_init(struct walseg_scan *s, struct slice file, uint64_t first_seq);
 enum walseg_event walseg_scan_next(struct walseg_scan *s);
+
+/* Where the log goes on behind a file. */
+struct walseg_tail {
+    uint64_t next_seq;          /* number after the last record that a valid group header claims */
+    size_t torn_at, torn_bytes; /* cut here before anything else is done; 0 bytes: nothing torn */
+    bool has_records;
+};
+void walseg_tail(struct slice file, uint64_t first_seq, struct walseg_tail *ret);
