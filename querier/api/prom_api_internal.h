@@ -1,0 +1,32 @@
+/* What the files of the API share: the handlers, and how they begin. */
+#pragma once
+#include "querier/api/prom_api.h"
+#include "querier/api/prom_param.h"
+
+struct prom_api {
+    struct prom_tasks *tasks;
+};
+
+struct prom_api *prom_api_of(struct http_request *r);
+/* Checks the parameters as a whole and gives the tenant; false: answered with an error. */
+bool prom_api_begin(struct http_request *r, struct slice *ret_tenant);
+/* Answers with e if it is one; takes it. */
+bool prom_api_failed(struct http_request *r, struct err *e);
+/* All values of a parameter, in the request's arena. */
+size_t prom_api_values(struct http_request *r, const char *name, struct slice **ret);
+/* {"status":"success","data":…} at once. */
+void prom_api_reply(struct http_request *r, struct slice data);
+
+/* "results truncated due to limit", once, among the task's warnings. */
+void prom_api_warn_truncated(struct prom_task *t);
+
+/* Handlers. */
+void prom_query_instant(struct http_request *r);
+void prom_query_range(struct http_request *r);
+void prom_query_format(struct http_request *r);
+void prom_query_call(void *arg, struct rpc_call *call); /* RPC; arg is the prom_api */
+void prom_labels_names(struct http_request *r);
+void prom_labels_values(struct http_request *r);
+void prom_labels_series(struct http_request *r);
+void prom_extra_metadata(struct http_request *r);
+void prom_extra_exemplars(struct http_request *r);

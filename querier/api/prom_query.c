@@ -1,0 +1,199 @@
+/* query, query_range, format_query; and "querier.query" for rulers. */
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+#include "common/lang/promql.h"
+#include "common/model/metrics_rpc.h"
+#include "common/model/tenant.h"
+#include "querier/api/prom_api_internal.h"
+#include "querier/engine/result_json.h"
+
+struct query_params {
+    struct slice expr;
+    int64_t start_ms, end_ms, step_ms; /* step 0: instant */
+    int64_t lookback_ms;
+    uint64_t limit;
+    bool with_stats;
+};
+
+/* ---- on a worker ---- */
+
+static void stats_json(struct buf *out, const struct engine_result *res, int64_t took_ms)
+{
+    double s = (double)took_ms / 1000;
+
+    out->len -= out->len > 0; /* the brace that closes data */
+    buf_printf(out,
+               ",\"stats\":{\"timings\":{\"evalTotalTime\":%.3f,\"execTotalTime\":%.3f},"
+               "\"samples\":{\"totalQueryableSamples\":%llu,\"peakSamples\":%llu},"
+               "\"series\":%llu,\"peakBytes\":%llu}}",
+               s, s, (unsigned long long)res->stats.samples, (unsigned long long)res->stats.samples,
+               (unsigned long long)res->stats.series, (unsigned long long)res->stats.peak_bytes);
+}
+
+static struct err *check_length(const struct prom_task *t, const struct query_params *p)
+{
+    int64_t max_ms = t->limits.max_total_query_length_ns / NS_PER_MS;
+
+    if (max_ms > 0 && p->end_ms - p->start_ms > max_ms)
+        return err_new(ERR_LIMIT,
+                       "the query's range of %llds is longer than the %llds allowed "
+                       "(limits.max-total-query-length)",
+                       (long long)(p->end_ms - p->start_ms) / 1000, (long long)max_ms / 1000);
+    return NULL;
+}
+
+static struct err *run_query(struct prom_task *t)
+{
+    const struct query_params *p = t->params;
+    struct engine_query q = {.expr = p->expr,
+                             .start_ms = p->start_ms,
+                             .end_ms = p->end_ms,
+                             .step_ms = p->step_ms,
+                             .lookback_ms = p->lookback_ms,
+                             .max_samples = (uint64_t)t->limits.max_samples_per_query,
+                             .max_points = PROM_MAX_POINTS + 1,
+                             .deadline_mono_ms = t->deadline_mono_ms,
+                             .cancel = &t->cancel};
+    int64_t began = clock_mono_ms(&clock_system);
+    struct engine_result res;
+    struct err *e = check_length(t, p);
+
+    if (!e)
+        e = engine_query(prom_tasks_opts(t->tasks)->engine, &q, &t->sq.storage, t->arena, &res);
+    if (e)
+        return err_is(e, ERR_INVALID) ? err_wrap(e, "invalid parameter \"query\"") : e;
+    if (p->limit && res.n_series > p->limit &&
+        (res.type == ENGINE_VECTOR || res.type == ENGINE_MATRIX)) {
+        res.n_series = p->limit;
+        prom_api_warn_truncated(t);
+    }
+    result_json_data(&t->out, &res);
+    if (p->with_stats)
+        stats_json(&t->out, &res, clock_mono_ms(&clock_system) - began);
+    t->warnings = res.warnings;
+    t->n_warnings = res.n_warnings;
+    t->infos = res.infos;
+    t->n_infos = res.n_infos;
+    return NULL;
+}
+
+/* ---- on a loop ---- */
+
+static struct err *common_params(struct http_request *r, struct query_params *p,
+                                 int64_t *ret_timeout_ms)
+{
+    struct err *e;
+
+    p->expr = http_param(r, "query");
+    if (!p->expr.ptr)
+        p->expr = SLICE_EMPTY;
+    p->with_stats = http_param(r, "stats").len > 0;
+    if ((e = prom_param_limit("limit", http_param(r, "limit"), &p->limit)) ||
+        (e = prom_param_duration("timeout", http_param(r, "timeout"), 0, ret_timeout_ms)) ||
+        (e = prom_param_duration("lookback_delta", http_param(r, "lookback_delta"), 0,
+                                 &p->lookback_ms)))
+        return e;
+    return NULL;
+}
+
+static struct err *required_time(struct http_request *r, const char *name, int64_t *ret_ms)
+{
+    struct slice text = http_param(r, name);
+
+    if (!text.len)
+        return err_new(ERR_INVALID,
+                       "invalid parameter \"%s\": cannot parse \"\" to a valid timestamp", name);
+    return prom_param_time(name, text, 0, ret_ms);
+}
+
+static struct err *range_params(struct http_request *r, struct query_params *p)
+{
+    struct slice step = http_param(r, "step");
+    struct err *e;
+
+    if ((e = required_time(r, "start", &p->start_ms)) || (e = required_time(r, "end", &p->end_ms)))
+        return e;
+    if (!step.len && p->end_ms >= p->start_ms)
+        return err_new(ERR_INVALID,
+                       "invalid parameter \"step\": cannot parse \"\" to a valid duration");
+    if ((e = prom_param_duration("step", step, 0, &p->step_ms)))
+        return e;
+    return prom_param_check_range(p->start_ms, p->end_ms, p->step_ms);
+}
+
+void prom_query_instant(struct http_request *r)
+{
+    struct query_params *p = arena_new_of(r->arena, struct query_params);
+    int64_t timeout_ms;
+    struct slice tenant;
+    struct err *e;
+
+    if (!prom_api_begin(r, &tenant))
+        return;
+    e = prom_param_time("time", http_param(r, "time"), clock_wall_ms(&clock_system), &p->start_ms);
+    if (!e)
+        e = common_params(r, p, &timeout_ms);
+    p->end_ms = p->start_ms;
+    if (!prom_api_failed(r, e))
+        prom_task_http(prom_api_of(r)->tasks, r, tenant, timeout_ms, run_query, p);
+}
+
+void prom_query_range(struct http_request *r)
+{
+    struct query_params *p = arena_new_of(r->arena, struct query_params);
+    int64_t timeout_ms;
+    struct slice tenant;
+    struct err *e;
+
+    if (!prom_api_begin(r, &tenant))
+        return;
+    if (!(e = range_params(r, p)))
+        e = common_params(r, p, &timeout_ms);
+    if (!prom_api_failed(r, e))
+        prom_task_http(prom_api_of(r)->tasks, r, tenant, timeout_ms, run_query, p);
+}
+
+void prom_query_format(struct http_request *r)
+{
+    struct slice text = http_param(r, "query");
+    struct buf out = {0}, json = {0};
+    struct promql q = {0};
+    struct err *e;
+
+    if (prom_api_failed(r, http_param_check(r)))
+        return;
+    e = promql_parse(r->arena, text.ptr ? text : SLICE_EMPTY, NULL, &q);
+    if (prom_api_failed(r, e ? err_wrap(e, "invalid parameter \"query\"") : NULL))
+        return;
+    promql_print(&out, q.root);
+    buf_json_str(&json, buf_slice(&out));
+    prom_api_reply(r, buf_slice(&json));
+    promql_done(&q);
+    buf_done(&out);
+    buf_done(&json);
+}
+
+/* ---- for other processes ---- */
+
+void prom_query_call(void *arg, struct rpc_call *call)
+{
+    struct prom_api *api = arg;
+    struct query_params *p;
+    struct rpc_query q;
+    int64_t left_ms = rpc_call_left_ms(call);
+    struct err *e = tenant_check(rpc_call_tenant(call));
+
+    if (!e)
+        e = rpc_query_decode(rpc_call_payload(call), &q);
+    if (e) {
+        rpc_reply_err(call, e);
+        return;
+    }
+    p = mem_new(struct query_params);
+    p->expr = q.expr; /* the call's, which lasts until the answer */
+    p->start_ms = ORR_MAX(-PROM_TIME_MAX_MS, ORR_MIN(PROM_TIME_MAX_MS, q.time_ms));
+    p->end_ms = p->start_ms;
+    if (q.timeout_ms > 0)
+        left_ms = ORR_MIN(left_ms, q.timeout_ms);
+    prom_task_rpc(api->tasks, call, rpc_call_tenant(call), ORR_MAX(left_ms, 1), run_query, p);
+}

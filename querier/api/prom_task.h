@@ -1,0 +1,105 @@
+/*
+ * One request of the Prometheus API on its way: read on the loop, worked on by a query worker,
+ * answered on the loop. Also the frame of all answers:
+ *
+ *     {"status":"success","data":…,"warnings":[…],"infos":[…]}
+ *     {"status":"error","errorType":"bad_data","error":"…"}
+ *
+ * Admission: at most max_concurrent tasks run, max_queued wait (503 beyond), and of one tenant at
+ * most its limit are under way (429 beyond). A task whose client has gone ends at its next look at
+ * the cancel flag. Each task has an arena with a budget, so a query of death ends with 422.
+ *
+ * A task that fails with ERR_UNAVAILABLE because too many ingesters failed at once is tried again
+ * (PROM_TASK_ATTEMPTS in all) while its time lasts: a replica that was dropped as a straggler just
+ * before another died may be back.
+ *
+ * Threads: made and ended on the loop of the request (or of the RPC server); work runs on a worker
+ * and alone touches arena and out meanwhile.
+ */
+#pragma once
+#include <stdatomic.h>
+
+#include "common/base/job.h"
+#include "common/base/metric.h"
+#include "common/model/limits.h"
+#include "common/net/http_server.h"
+#include "common/rpc/rpc.h"
+#include "querier/engine/engine.h"
+#include "querier/store/store.h"
+
+#define PROM_TASK_ATTEMPTS 3
+
+struct prom_metrics {
+    uint64_t queries, failed, rejected, canceled, retried;
+    int64_t running;
+    struct metric_hist seconds;
+};
+
+struct prom_tasks; /* the pool and its books */
+
+struct prom_tasks_opts {
+    struct store *store;
+    struct engine *engine;
+    struct limits *limits; /* NULL: none */
+    unsigned max_concurrent;
+    size_t max_queued;
+    int64_t timeout_ms;
+    size_t max_memory_bytes;   /* arena of one task */
+    size_t max_response_bytes; /* JSON of one task */
+};
+
+struct prom_tasks *prom_tasks_new(const struct prom_tasks_opts *opts);
+/* From now on requests are answered 503; done(arg) is called, on any thread, when none is under way
+ * any more. */
+void prom_tasks_drain(struct prom_tasks *ts, loop_fn *done, void *arg);
+/* Ends what runs with ERR_CANCELED. Any thread. */
+void prom_tasks_cancel(struct prom_tasks *ts);
+/* Cancels and waits for those that run; requests that are then not answered yet are forgotten.
+ * Before the loops are freed. NULL is allowed. */
+void prom_tasks_free(struct prom_tasks *ts);
+
+struct prom_task;
+/* Appends the value of "data" to t->out and leaves warnings. An error becomes the answer. May run
+ * more than once; out is emptied and the arena is new each time. */
+typedef struct err *prom_work_fn(struct prom_task *t);
+
+struct prom_task {
+    struct prom_tasks *tasks;
+    prom_work_fn *work;
+    struct slice tenant; /* owned */
+    int64_t deadline_mono_ms;
+    atomic_bool cancel;
+    void *params; /* lives as long as the request; or owned, see prom_task_rpc() */
+    /* set up for each attempt */
+    struct arena *arena;
+    struct store_query sq;
+    struct tenant_limits limits;
+    struct buf out;
+    const struct slice *warnings, *infos; /* in the arena */
+    size_t n_warnings, n_infos;
+    /* its own */
+    struct prom_task *prev, *next; /* among those under way */
+    struct http_request *request;  /* one of these two */
+    struct rpc_call *call;
+    struct loop *loop;
+    int status;
+    int64_t start_ms;
+};
+
+/*
+ * Answers r, now or later. timeout_ms 0: the tenant's or the pool's; a longer one is cut to it.
+ * params is lent until the answer (r's arena).
+ */
+void prom_task_http(struct prom_tasks *ts, struct http_request *r, struct slice tenant,
+                    int64_t timeout_ms, prom_work_fn *work, void *params);
+/* The same for a call, whose reply is the JSON body. params is mem_free()d at the end. */
+void prom_task_rpc(struct prom_tasks *ts, struct rpc_call *call, struct slice tenant,
+                   int64_t timeout_ms, prom_work_fn *work, void *params);
+
+/* Limits of now for a tenant. */
+void prom_tasks_limits(struct prom_tasks *ts, struct slice tenant, struct tenant_limits *ret);
+const struct prom_tasks_opts *prom_tasks_opts(const struct prom_tasks *ts);
+
+/* The error as the API has it; takes e. */
+int prom_error_json(struct buf *out, struct err *e);
+void prom_reply_err(struct http_request *r, struct err *e);

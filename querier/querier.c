@@ -1,0 +1,244 @@
+#include "querier/querier.h"
+
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+#include "common/base/metric.h"
+#include "common/model/limits.h"
+#include "common/process/process_conf.h"
+#include "querier/api/prom_api.h"
+#include "querier/engine/engine.h"
+#include "querier/store/store.h"
+
+#define DRAIN_GRACE_MS 10000 /* queries under way may take this long at shutdown */
+#define CATALOGUE_PREFIX "catalogue/metrics/"
+
+struct querier_conf {
+    int64_t max_concurrent, max_queued, max_open_blocks;
+    int64_t timeout_ns, straggler_ns, ingester_lookback_ns, catalogue_max_age_ns, lookback_ns;
+    int64_t max_memory, max_response;
+    bool has_experimental;
+};
+
+static const struct conf_field querier_fields[] = {
+    CONF_INT(struct querier_conf, max_concurrent, "max-concurrent", "16", "1", "1024", CONF_FIXED,
+             "Queries that run at once, a thread each."),
+    CONF_INT(struct querier_conf, max_queued, "max-queued", "1000", "1", "1000000", CONF_FIXED,
+             "Queries that may wait to be run; more are answered 503."),
+    CONF_DURATION(struct querier_conf, timeout_ns, "timeout", "2m", "100ms", "24h", CONF_FIXED,
+                  "Longest time a query may take, waiting included."),
+    CONF_DURATION(struct querier_conf, lookback_ns, "lookback-delta", "5m", "1s", "24h", CONF_FIXED,
+                  "How far back an instant selector looks for a sample."),
+    CONF_BOOL(struct querier_conf, has_experimental, "promql-experimental-functions", "false",
+              CONF_FIXED, "Prometheus' experimental PromQL functions and syntax."),
+    CONF_BYTES(struct querier_conf, max_memory, "max-query-memory", "1GiB", "1MiB", "1TiB",
+               CONF_FIXED, "Memory one query may use."),
+    CONF_BYTES(struct querier_conf, max_response, "max-response", "256MiB", "1KiB", "16GiB",
+               CONF_FIXED, "Largest answer to one query, before compression."),
+    CONF_DURATION(struct querier_conf, straggler_ns, "straggler-wait", "500ms", "0s", "1h",
+                  CONF_FIXED,
+                  "How long a replica that is not needed for a whole answer may keep a query "
+                  "waiting. 0: until the query's timeout."),
+    CONF_DURATION(struct querier_conf, ingester_lookback_ns, "ingester-lookback", "13h", "1h",
+                  "720h", CONF_FIXED,
+                  "How long data may stay in ingesters before it is in blocks: for so long past "
+                  "owners of a tenant's series are asked."),
+    CONF_DURATION(struct querier_conf, catalogue_max_age_ns, "catalogue-max-age", "0s", "0s", "1h",
+                  CONF_FIXED,
+                  "For how long a catalogue is taken for true without looking at the bucket. Above "
+                  "0, ingesters must keep segments for longer than this once they are in blocks."),
+    CONF_INT(struct querier_conf, max_open_blocks, "max-open-blocks", "1000", "1", "1000000",
+             CONF_FIXED, "Blocks kept open though no query uses them."),
+};
+static const struct conf_section querier_section = {
+    "querier", "Queries: admission, budgets, blocks.", sizeof(struct querier_conf), querier_fields,
+    ORR_COUNT(querier_fields)};
+
+struct querier {
+    struct process *process;
+    struct limits *limits;
+    struct engine *engine;
+    struct store *store;
+    struct prom_api *api;
+    struct loop_timer *drain_timer; /* loop 0's */
+};
+
+/* ---- metrics of the store ---- */
+
+static void collect(void *arg, struct buf *out, bool is_openmetrics)
+{
+    struct querier *q = arg;
+    struct store_stats s;
+
+    store_stats_get(q->store, &s);
+    metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, "orrery_querier_selects_total",
+                        "Selects over ingesters and blocks.");
+    metric_write_u64(out, "orrery_querier_selects_total", NULL, s.selects);
+    metric_write_family(out, is_openmetrics, METRIC_T_COUNTER,
+                        "orrery_querier_failed_selects_total", "Selects that could not begin.");
+    metric_write_u64(out, "orrery_querier_failed_selects_total", NULL, s.failures);
+    metric_write_family(out, is_openmetrics, METRIC_T_GAUGE, "orrery_querier_open_blocks",
+                        "Blocks held open.");
+    metric_write_u64(out, "orrery_querier_open_blocks", NULL, s.blocks.open);
+    metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, "orrery_querier_opened_blocks_total",
+                        "Blocks opened.");
+    metric_write_u64(out, "orrery_querier_opened_blocks_total", NULL, s.blocks.opened);
+    metric_write_family(out, is_openmetrics, METRIC_T_COUNTER,
+                        "orrery_querier_catalogue_loads_total", "Catalogues read.");
+    metric_write_u64(out, "orrery_querier_catalogue_loads_total", NULL, s.blocks.catalogue_loads);
+    metric_write_family(out, is_openmetrics, METRIC_T_COUNTER,
+                        "orrery_querier_catalogue_checks_total",
+                        "Looks at the bucket for a newer catalogue.");
+    metric_write_u64(out, "orrery_querier_catalogue_checks_total", NULL, s.blocks.catalogue_checks);
+}
+
+/* ---- building ---- */
+
+static struct ring *ingesters(void *arg)
+{
+    struct querier *q = arg;
+
+    return membership_ring(process_membership(q->process), MEMBER_INGESTER, MEMBER_METRICS);
+}
+
+static void on_catalogue(void *arg, struct slice key, uint64_t version, struct slice value)
+{
+    struct querier *q = arg;
+
+    (void)value;
+    store_hint(q->store, slice_from(key, strlen(CATALOGUE_PREFIX)), version);
+}
+
+static char *local_root(struct process *p, const struct process_storage_conf *conf)
+{
+    return conf->path[0] ? mem_strdup(conf->path) : mem_printf("%s/bucket", process_data_dir(p));
+}
+
+static void build_store(struct querier *q, const struct querier_conf *conf,
+                        const struct process_storage_conf *storage)
+{
+    char *root = local_root(q->process, storage);
+
+    q->store = store_new(&(struct store_opts){
+        .pool = process_peers(q->process),
+        .loop = process_loop(q->process, 0),
+        .ring = ingesters,
+        .ring_arg = q,
+        .objstore = process_objstore(q->process),
+        .local_root = root,
+        .max_open_blocks = (size_t)conf->max_open_blocks,
+        .straggler_ms = conf->straggler_ns / NS_PER_MS,
+        .ingester_lookback_ms = conf->ingester_lookback_ns / NS_PER_MS,
+        .catalogue_max_age_ms = conf->catalogue_max_age_ns / NS_PER_MS,
+    });
+    mem_free(root);
+}
+
+static void querier_close(void *role)
+{
+    struct querier *q = role;
+
+    if (!q)
+        return;
+    loop_timer_free(q->drain_timer);
+    prom_api_free(q->api);
+    if (q->store)
+        metric_unregister_collector(collect, q);
+    store_free(q->store);
+    engine_free(q->engine);
+    if (q->limits)
+        limits_stop(q->limits);
+    limits_free(q->limits);
+    mem_free(q);
+}
+
+static void build(struct querier *q, const struct querier_conf *conf)
+{
+    q->engine = engine_new(&(struct engine_opts){.lookback_ms = conf->lookback_ns / NS_PER_MS,
+                                                 .has_experimental = conf->has_experimental});
+    q->api = prom_api_new(&(struct prom_tasks_opts){
+        .store = q->store,
+        .engine = q->engine,
+        .limits = q->limits,
+        .max_concurrent = (unsigned)conf->max_concurrent,
+        .max_queued = (size_t)conf->max_queued,
+        .timeout_ms = conf->timeout_ns / NS_PER_MS,
+        .max_memory_bytes = (size_t)conf->max_memory,
+        .max_response_bytes = (size_t)conf->max_response,
+    });
+    prom_api_routes(q->api, process_http(q->process));
+    prom_api_rpc(q->api, process_rpc(q->process));
+    metric_register_collector(collect, q);
+    membership_kv_subscribe(process_membership(q->process), CATALOGUE_PREFIX, on_catalogue, q);
+}
+
+static struct err *querier_open(struct process *p, void **ret)
+{
+    struct querier *q = mem_new(struct querier);
+    struct conf *c = process_conf(p);
+    const struct querier_conf *conf = conf_section(c, "querier");
+    struct err *e;
+
+    q->process = p;
+    if (!(e = limits_new(c, &q->limits))) {
+        build_store(q, conf, conf_section(c, "storage"));
+        build(q, conf);
+    }
+    conf_unref(c);
+    if (e) {
+        querier_close(q);
+        return e;
+    }
+    *ret = q;
+    return NULL;
+}
+
+static void start_limits(void *arg)
+{
+    struct querier *q = arg;
+
+    limits_start(q->limits, process_loop(q->process, 0), process_jobs(q->process));
+}
+
+static struct err *querier_start(void *role)
+{
+    struct querier *q = role;
+
+    loop_post(process_loop(q->process, 0), start_limits, q);
+    return NULL;
+}
+
+static void on_drain_grace(void *arg)
+{
+    struct querier *q = arg;
+
+    prom_api_cancel(q->api);
+}
+
+static void start_grace(void *arg)
+{
+    struct querier *q = arg;
+
+    q->drain_timer = loop_timer_new(process_loop(q->process, 0), on_drain_grace, q);
+    loop_timer_arm_ms(q->drain_timer, DRAIN_GRACE_MS);
+}
+
+static void querier_drain(void *role, process_done_fn *done, void *arg)
+{
+    struct querier *q = role;
+
+    loop_post(process_loop(q->process, 0), start_grace, q);
+    prom_api_drain(q->api, done, arg);
+}
+
+static const struct conf_section *const querier_sections[] = {&querier_section, &limits_section,
+                                                              NULL};
+
+const struct process_role querier_role = {
+    .name = "querier",
+    .bit = MEMBER_QUERIER,
+    .sections = querier_sections,
+    .open = querier_open,
+    .start = querier_start,
+    .drain = querier_drain,
+    .close = querier_close,
+};

@@ -1,0 +1,400 @@
+#include "querier/store/blockset.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "common/base/clock.h"
+#include "common/base/fsx.h"
+#include "common/base/lock.h"
+#include "common/base/log.h"
+#include "common/base/map.h"
+#include "common/base/vec.h"
+#include "common/block/block_store.h"
+
+#define SIGNAL SLICE("metrics")
+#define ATTEMPTS 4
+
+/* An immutable catalogue, shared. */
+struct held {
+    struct catalogue *c;
+    _Atomic unsigned refs;
+};
+
+struct tenant_entry {
+    struct lock loading; /* held over a look at the bucket, so that one does it for all */
+    /* under blockset.lock */
+    struct held *held;
+    char etag[OBJSTORE_ETAG_BYTES]; /* "" for an absent object */
+    int64_t checked_ns;             /* when the look began that found held to be true */
+    uint64_t hinted;
+};
+
+struct open_block {
+    struct block_reader *reader;
+    char *key;
+    unsigned users;
+    uint64_t used_at;
+};
+
+struct blockset {
+    struct blockset_opts opts;
+    struct lock lock;
+    struct map tenants; /* struct tenant_entry */
+    struct map blocks;  /* struct open_block by "tenant/ULID" */
+    uint64_t tick;
+    struct blockset_stats stats;
+};
+
+struct blockset *blockset_new(const struct blockset_opts *opts)
+{
+    struct blockset *bs = mem_new(struct blockset);
+
+    bs->opts = *opts;
+    bs->opts.local_root = mem_strdup(opts->local_root);
+    if (!bs->opts.max_open)
+        bs->opts.max_open = 1000;
+    lock_init(&bs->lock, LOCK_CACHE);
+    return bs;
+}
+
+static void held_unref(struct held *h)
+{
+    if (h && atomic_fetch_sub(&h->refs, 1) == 1) {
+        catalogue_free(h->c);
+        mem_free(h);
+    }
+}
+
+static void open_block_free(struct open_block *b)
+{
+    block_reader_close(b->reader);
+    mem_free(b->key);
+    mem_free(b);
+}
+
+void blockset_free(struct blockset *bs)
+{
+    if (!bs)
+        return;
+    MAP_FOREACH (e, &bs->tenants) {
+        struct tenant_entry *t = e->value;
+
+        held_unref(t->held);
+        lock_done(&t->loading);
+        mem_free(t);
+    }
+    MAP_FOREACH (e, &bs->blocks)
+        open_block_free(e->value);
+    map_done(&bs->tenants);
+    map_done(&bs->blocks);
+    lock_done(&bs->lock);
+    mem_free((char *)bs->opts.local_root);
+    mem_free(bs);
+}
+
+/* With the lock. */
+static struct tenant_entry *entry_of(struct blockset *bs, struct slice tenant)
+{
+    void **slot = map_slot(&bs->tenants, tenant);
+
+    if (!*slot) {
+        struct tenant_entry *t = mem_new(struct tenant_entry);
+
+        lock_init(&t->loading, LOCK_CATALOGUE);
+        t->checked_ns = INT64_MIN;
+        *slot = t;
+    }
+    return *slot;
+}
+
+void blockset_hint(struct blockset *bs, struct slice tenant, uint64_t version)
+{
+    struct tenant_entry *t;
+
+    lock_take(&bs->lock);
+    t = entry_of(bs, tenant);
+    t->hinted = ORR_MAX(t->hinted, version);
+    lock_release(&bs->lock);
+}
+
+void blockset_stats_get(struct blockset *bs, struct blockset_stats *ret)
+{
+    lock_take(&bs->lock);
+    *ret = bs->stats;
+    ret->open = bs->blocks.len;
+    lock_release(&bs->lock);
+}
+
+/* ---- catalogues ---- */
+
+/* A reference to what is held if it will do. */
+static struct held *held_if_fresh(struct blockset *bs, struct tenant_entry *t,
+                                  int64_t not_before_ns)
+{
+    struct held *h = NULL;
+
+    lock_take(&bs->lock);
+    if (t->held && t->checked_ns >= not_before_ns && catalogue_version(t->held->c) >= t->hinted) {
+        h = t->held;
+        (void)atomic_fetch_add(&h->refs, 1);
+    }
+    lock_release(&bs->lock);
+    return h;
+}
+
+static bool is_same_etag(struct blockset *bs, struct tenant_entry *t, const char *etag)
+{
+    bool same;
+
+    lock_take(&bs->lock);
+    same = t->held && strcmp(t->etag, etag) == 0;
+    lock_release(&bs->lock);
+    return same;
+}
+
+static void keep(struct blockset *bs, struct tenant_entry *t, struct catalogue *c, const char *etag,
+                 int64_t began_ns)
+{
+    struct held *old = NULL;
+
+    lock_take(&bs->lock);
+    if (c) {
+        struct held *h = mem_new(struct held);
+
+        h->c = c;
+        atomic_init(&h->refs, 1);
+        old = t->held;
+        t->held = h;
+        snprintf(t->etag, sizeof(t->etag), "%s", etag);
+        bs->stats.catalogue_loads++;
+    }
+    /* The bucket decides what is newest; a hint beyond it was about something that is gone. */
+    t->hinted = ORR_MIN(t->hinted, catalogue_version(t->held->c));
+    t->checked_ns = began_ns;
+    bs->stats.catalogue_checks++;
+    lock_release(&bs->lock);
+    held_unref(old);
+}
+
+/* Makes what is held true as of now. The tenant's loading lock is held. */
+static struct err *look(struct blockset *bs, struct tenant_entry *t, struct slice tenant)
+{
+    int64_t began = clock_mono_ns(&clock_system);
+    struct objstore_info info = {0};
+    struct catalogue *c = NULL;
+    struct arena *a = arena_new(0);
+    struct slice key = slice_cstr(arena_printf(a, "metrics/%.*s/catalogue", SLICE_ARG(tenant)));
+    struct err *e = objstore_stat(bs->opts.objstore, key, &info);
+
+    if (err_is(e, ERR_NOT_FOUND)) {
+        err_free(e);
+        e = NULL;
+        info.etag[0] = '\0';
+    }
+    /* Loaded after the stat: it may be newer than the etag kept, which costs one more load. */
+    if (!e && !is_same_etag(bs, t, info.etag))
+        e = catalogue_load(bs->opts.objstore, SIGNAL, tenant, &c);
+    if (!e)
+        keep(bs, t, c, info.etag, began);
+    arena_free(a);
+    return e;
+}
+
+/* The held catalogue though the bucket does not answer, if nothing newer is known of. */
+static struct held *held_though_stale(struct blockset *bs, struct tenant_entry *t)
+{
+    return held_if_fresh(bs, t, INT64_MIN);
+}
+
+static struct err *get_catalogue(struct blockset *bs, struct slice tenant, int64_t not_before_ns,
+                                 struct held **ret, bool *ret_stale)
+{
+    struct tenant_entry *t;
+    struct err *e;
+
+    lock_take(&bs->lock);
+    t = entry_of(bs, tenant);
+    lock_release(&bs->lock);
+    *ret_stale = false;
+    if ((*ret = held_if_fresh(bs, t, not_before_ns)))
+        return NULL;
+    lock_take(&t->loading);
+    e = NULL;
+    if (!(*ret = held_if_fresh(bs, t, not_before_ns))) {
+        if (!(e = look(bs, t, tenant)))
+            *ret = held_if_fresh(bs, t, not_before_ns);
+        else if ((*ret = held_though_stale(bs, t)))
+            *ret_stale = true;
+    }
+    lock_release(&t->loading);
+    if (*ret) {
+        if (e)
+            LOG_WARN(store, "the bucket does not answer, reading by the last known catalogue",
+                     KV_SLICE("tenant", tenant), KV_ERR(e));
+        err_free(e);
+        return NULL;
+    }
+    return e ? err_wrap(e, "catalogue of tenant %.*s", SLICE_ARG(tenant))
+             : err_new(ERR_UNAVAILABLE, "the catalogue of tenant %.*s is older than announced",
+                       SLICE_ARG(tenant));
+}
+
+/* ---- readers ---- */
+
+/* With the lock: closes what is over the bound, least recently used first; returns the readers to
+ * be freed without it. */
+static struct open_block *evict_one(struct blockset *bs)
+{
+    struct open_block *oldest = NULL;
+
+    if (bs->blocks.len <= bs->opts.max_open)
+        return NULL;
+    MAP_FOREACH (e, &bs->blocks) {
+        struct open_block *b = e->value;
+
+        if (!b->users && (!oldest || b->used_at < oldest->used_at))
+            oldest = b;
+    }
+    if (oldest)
+        (void)map_del(&bs->blocks, slice_cstr(oldest->key));
+    return oldest;
+}
+
+static struct open_block *find_open(struct blockset *bs, const char *key)
+{
+    struct open_block *b;
+
+    lock_take(&bs->lock);
+    b = map_get(&bs->blocks, slice_cstr(key));
+    if (b) {
+        b->users++;
+        b->used_at = ++bs->tick;
+    }
+    lock_release(&bs->lock);
+    return b;
+}
+
+static struct err *open_reader(struct blockset *bs, struct slice prefix, struct block_reader **ret)
+{
+    struct block_source *src;
+    struct err *e;
+    char *path;
+
+    if (!bs->opts.local_root)
+        return block_reader_open(block_source_objstore(bs->opts.objstore, prefix), NULL, ret);
+    path = mem_printf("%s/%.*s", bs->opts.local_root, SLICE_ARG(prefix));
+    e = fsx_exists(path) ? block_source_dir(path, &src) : err_new(ERR_NOT_FOUND, "%s", path);
+    mem_free(path);
+    return e ? e : block_reader_open(src, NULL, ret);
+}
+
+static struct err *get_reader(struct blockset *bs, struct arena *a, struct slice tenant,
+                              struct ulid ulid, struct open_block **ret)
+{
+    struct ulid_text text = ulid_print(ulid);
+    char *key = arena_printf(a, "%.*s/%s", SLICE_ARG(tenant), text.s);
+    struct open_block *b, *other, *victim = NULL;
+    struct err *e;
+
+    if ((*ret = find_open(bs, key)))
+        return NULL;
+    b = mem_new(struct open_block);
+    if ((e = open_reader(bs, block_store_prefix(a, SIGNAL, tenant, ulid), &b->reader))) {
+        mem_free(b);
+        return e;
+    }
+    b->key = mem_strdup(key);
+    b->users = 1;
+    lock_take(&bs->lock);
+    if ((other = map_get(&bs->blocks, slice_cstr(key)))) {
+        other->users++; /* another query was faster */
+        *ret = other;
+        victim = b;
+    } else {
+        map_put(&bs->blocks, slice_cstr(key), b);
+        b->used_at = ++bs->tick;
+        bs->stats.opened++;
+        *ret = b;
+        victim = evict_one(bs);
+    }
+    lock_release(&bs->lock);
+    if (victim)
+        open_block_free(victim);
+    return NULL;
+}
+
+void blockset_release(struct blockset *bs, struct blockset_view *v)
+{
+    struct open_block **handles = v->handles;
+    struct open_block *victim;
+
+    for (size_t i = 0; i < v->n; i++) {
+        lock_take(&bs->lock);
+        handles[i]->users--;
+        victim = evict_one(bs);
+        lock_release(&bs->lock);
+        if (victim)
+            open_block_free(victim);
+    }
+    *v = (struct blockset_view){0};
+}
+
+/* ---- views ---- */
+
+static struct err *open_all(struct blockset *bs, struct arena *a, struct slice tenant,
+                            const struct catalogue *c, int64_t min_ms, int64_t max_ms,
+                            struct blockset_view *v)
+{
+    struct catalogue_block *metas;
+    struct open_block **handles;
+    size_t n;
+    const struct catalogue_block *all = catalogue_blocks(c, &n);
+    struct err *e = NULL;
+
+    v->version = catalogue_version(c);
+    v->meta = metas = arena_array(a, struct catalogue_block, n);
+    v->readers = arena_array(a, struct block_reader *, n);
+    v->handles = handles = arena_array(a, struct open_block *, n);
+    for (size_t i = 0; !e && i < n; i++) {
+        if (all[i].min_t > max_ms || all[i].max_t <= min_ms)
+            continue;
+        if ((e = get_reader(bs, a, tenant, all[i].ulid, &handles[v->n]))) {
+            e = err_wrap(e, "block %s", ulid_print(all[i].ulid).s);
+        } else {
+            v->readers[v->n] = handles[v->n]->reader;
+            metas[v->n] = all[i];
+            metas[v->n].segments = NULL; /* the catalogue's, which may go */
+            metas[v->n++].n_segments = 0;
+        }
+    }
+    return e;
+}
+
+struct err *blockset_take(struct blockset *bs, struct arena *a, struct slice tenant,
+                          int64_t not_before_ns, int64_t min_ms, int64_t max_ms,
+                          struct blockset_view *ret)
+{
+    struct err *e = NULL;
+
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+        struct blockset_view v = {0};
+        struct held *h;
+
+        err_free(e);
+        if ((e = get_catalogue(bs, tenant, not_before_ns, &h, &v.is_stale)))
+            return e;
+        e = open_all(bs, a, tenant, h->c, min_ms, max_ms, &v);
+        held_unref(h);
+        if (!e) {
+            *ret = v;
+            return NULL;
+        }
+        blockset_release(bs, &v);
+        if (!err_is(e, ERR_NOT_FOUND) && err_errnum_of(e) != ENOENT)
+            return e;
+        /* Compacted away since the catalogue was read: look again. */
+        not_before_ns = clock_mono_ns(&clock_system);
+    }
+    return e;
+}

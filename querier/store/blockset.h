@@ -1,0 +1,57 @@
+/*
+ * The blocks a querier reads: each tenant's catalogue, kept while it is true, and open readers,
+ * kept while there is room.
+ *
+ * Catalogue: blockset_take(bs, tenant, not_before, …) answers with a catalogue at least as new as
+ * the bucket's was at not_before (monotonic ns). It costs a stat when what is held was looked at
+ * earlier than that, and a load when the etag differs. blockset_hint() (gossip: "version 17 of
+ * tenant a's catalogue is out") makes the next take look whatever not_before says.
+ *
+ * When the bucket cannot be reached, the catalogue held is used as long as no newer version is
+ * known of, and *ret_stale says so; without one the take fails.
+ *
+ * Readers: opened at first use (a directory is mapped, other stores are read by range), shared by
+ * reference, closed least recently used first beyond max_open.
+ *
+ * Any worker; blocks. blockset_hint(): any thread, does not block.
+ */
+#pragma once
+#include "common/block/block_reader.h"
+#include "common/block/catalogue.h"
+
+struct blockset;
+
+struct blockset_opts {
+    struct objstore *objstore; /* outlives it */
+    const char *local_root;    /* directory of a store that is one: blocks are mapped; else NULL */
+    size_t max_open;           /* readers kept though nobody uses them; 0: 1000 */
+};
+
+struct blockset *blockset_new(const struct blockset_opts *opts);
+void blockset_free(struct blockset *bs); /* when nothing is taken; NULL is allowed */
+
+/* A newer catalogue version became known. */
+void blockset_hint(struct blockset *bs, struct slice tenant, uint64_t version);
+
+struct blockset_view {
+    const struct catalogue_block *meta; /* n, in the order of the catalogue; copies in the arena */
+    struct block_reader **readers;      /* n, referenced */
+    size_t n;
+    uint64_t version;
+    bool is_stale; /* the bucket did not answer; the newest known version was used */
+    void *handles; /* its own */
+};
+/*
+ * Readers of all blocks that overlap [min_ms, max_ms]. A block that is gone (compacted away
+ * meanwhile) makes it start over with a fresh catalogue. Views are given back with
+ * blockset_release(); {0} is allowed there.
+ */
+ORR_CHECKED struct err *blockset_take(struct blockset *bs, struct arena *a, struct slice tenant,
+                                      int64_t not_before_ns, int64_t min_ms, int64_t max_ms,
+                                      struct blockset_view *ret);
+void blockset_release(struct blockset *bs, struct blockset_view *v);
+
+struct blockset_stats {
+    uint64_t open, opened, catalogue_loads, catalogue_checks;
+};
+void blockset_stats_get(struct blockset *bs, struct blockset_stats *ret);

@@ -1,0 +1,271 @@
+#include "querier/store/columns.h"
+
+#include <stdlib.h>
+
+#include "common/base/mem.h"
+
+struct columns {
+    int64_t *t;
+    double *v;
+    const struct histogram **h; /* in step with t and v once has_hist */
+    size_t n, cap;
+    bool has_hist;
+    /* where two runs are merged before they are copied back */
+    int64_t *tmp_t;
+    double *tmp_v;
+    const struct histogram **tmp_h;
+    size_t tmp_cap;
+};
+
+struct columns *columns_new(void)
+{
+    return mem_new(struct columns);
+}
+
+void columns_free(struct columns *c)
+{
+    if (!c)
+        return;
+    mem_free(c->t);
+    mem_free(c->v);
+    mem_free((void *)c->h);
+    mem_free(c->tmp_t);
+    mem_free(c->tmp_v);
+    mem_free((void *)c->tmp_h);
+    mem_free(c);
+}
+
+static void reserve(struct columns *c, size_t more)
+{
+    size_t cap = c->cap ? c->cap : 256;
+
+    if (c->n + more <= c->cap)
+        return;
+    while (cap < c->n + more)
+        cap *= 2;
+    c->t = mem_reallocarray(c->t, cap, sizeof(*c->t));
+    c->v = mem_reallocarray(c->v, cap, sizeof(*c->v));
+    c->h = mem_reallocarray((void *)c->h, cap, sizeof(*c->h));
+    c->cap = cap;
+}
+
+static void reserve_tmp(struct columns *c, size_t n)
+{
+    if (n <= c->tmp_cap)
+        return;
+    c->tmp_cap = n * 2;
+    c->tmp_t = mem_reallocarray(c->tmp_t, c->tmp_cap, sizeof(*c->tmp_t));
+    c->tmp_v = mem_reallocarray(c->tmp_v, c->tmp_cap, sizeof(*c->tmp_v));
+    c->tmp_h = mem_reallocarray((void *)c->tmp_h, c->tmp_cap, sizeof(*c->tmp_h));
+}
+
+/* ---- which chunks ---- */
+
+static int by_time(const void *a, const void *b)
+{
+    const struct chunk *x = &((const struct columns_chunk *)a)->chunk;
+    const struct chunk *y = &((const struct columns_chunk *)b)->chunk;
+
+    if (x->min_t != y->min_t)
+        return x->min_t < y->min_t ? -1 : 1;
+    if (x->max_t != y->max_t)
+        return x->max_t < y->max_t ? -1 : 1;
+    if (x->encoding != y->encoding)
+        return x->encoding < y->encoding ? -1 : 1;
+    return slice_cmp(x->data, y->data);
+}
+
+/* Leaves out chunks outside the range and copies; returns how many stay, sorted. */
+static size_t select_chunks(struct columns_chunk *chunks, size_t n, int64_t min_ms, int64_t max_ms)
+{
+    size_t in = 0, out = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (chunks[i].chunk.max_t >= min_ms && chunks[i].chunk.min_t <= max_ms)
+            chunks[in++] = chunks[i];
+    if (in > 1)
+        qsort(chunks, in, sizeof(*chunks), by_time);
+    for (size_t i = 0; i < in; i++) {
+        const struct columns_chunk *last = out ? &chunks[out - 1] : NULL;
+
+        /* A copy whose samples are deleted elsewhere is not the same. */
+        if (last && by_time(last, &chunks[i]) == 0 && last->deleted == chunks[i].deleted)
+            continue;
+        chunks[out++] = chunks[i];
+    }
+    return out;
+}
+
+/* ---- decoding behind the last sample ---- */
+
+static struct err *check_order(const int64_t *t, size_t n)
+{
+    for (size_t i = 1; i < n; i++)
+        if (t[i] <= t[i - 1])
+            return err_new(ERR_CORRUPT, "times in a chunk do not increase");
+    return NULL;
+}
+
+static struct err *decode_floats(struct columns *c, struct slice data, size_t *ret_n)
+{
+    size_t room = chunk_samples(data);
+    struct err *e;
+
+    reserve(c, room + 1);
+    if ((e = chunk_xor_decode(data, room, c->t + c->n, c->v + c->n, ret_n)))
+        return e;
+    if (c->has_hist)
+        memset((void *)(c->h + c->n), 0, *ret_n * sizeof(*c->h));
+    return check_order(c->t + c->n, *ret_n);
+}
+
+static struct err *decode_any(struct columns *c, struct arena *a, const struct chunk *chunk,
+                              size_t *ret_n)
+{
+    struct chunk_columns cols;
+    struct err *e;
+
+    if (chunk->encoding == CHUNK_XOR)
+        return decode_floats(c, chunk->data, ret_n);
+    if ((e = chunk_decode(a, chunk->encoding, chunk->data, &cols)))
+        return e;
+    reserve(c, cols.n + 1);
+    if (cols.h && !c->has_hist) {
+        c->has_hist = true;
+        memset((void *)c->h, 0, c->n * sizeof(*c->h));
+    }
+    for (size_t i = 0; i < cols.n; i++) {
+        c->t[c->n + i] = cols.t[i];
+        c->v[c->n + i] = cols.h ? cols.h[i].sum : cols.v[i];
+        if (c->has_hist)
+            c->h[c->n + i] = cols.h ? &cols.h[i] : NULL;
+    }
+    *ret_n = cols.n;
+    return NULL;
+}
+
+/* Takes deleted samples out of the n that stand behind the last one. */
+static size_t drop_deleted(struct columns *c, size_t n, const struct columns_chunk *ch)
+{
+    size_t out = c->n, d = 0;
+
+    if (!ch->n_deleted)
+        return n;
+    for (size_t i = c->n; i < c->n + n; i++) {
+        while (d < ch->n_deleted && ch->deleted[d].max_t < c->t[i])
+            d++;
+        if (d < ch->n_deleted && ch->deleted[d].min_t <= c->t[i])
+            continue;
+        c->t[out] = c->t[i];
+        c->v[out] = c->v[i];
+        if (c->has_hist)
+            c->h[out] = c->h[i];
+        out++;
+    }
+    return out - c->n;
+}
+
+/* ---- merging ---- */
+
+static int cmp_u64(uint64_t a, uint64_t b)
+{
+    return (a > b) - (a < b);
+}
+
+/* The order of samples at one time (block_merge.h); positive when the first wins. Histograms that
+ * agree in count and sum count as equal: then the one of the chunk with the lesser bytes stays. */
+static int cmp_samples(double va, const struct histogram *ha, double vb, const struct histogram *hb)
+{
+    int c = (int)sample_is_stale(vb) - (int)sample_is_stale(va);
+
+    if (!c)
+        c = (int)(ha != NULL) - (int)(hb != NULL);
+    if (!c && ha)
+        c = cmp_u64(sample_bits(ha->count), sample_bits(hb->count));
+    return c ? c : cmp_u64(sample_bits(va), sample_bits(vb));
+}
+
+static size_t lower_bound(const int64_t *t, size_t n, int64_t at)
+{
+    size_t lo = 0;
+
+    while (lo < n) {
+        size_t mid = lo + (n - lo) / 2;
+
+        if (t[mid] < at)
+            lo = mid + 1;
+        else
+            n = mid;
+    }
+    return lo;
+}
+
+/* Merges the samples from..n with the more that stand behind them. */
+static void merge_tail(struct columns *c, size_t from, size_t more)
+{
+    size_t i = from, k = c->n, end = c->n + more, out = 0;
+
+    reserve_tmp(c, end - from);
+    while (i < c->n || k < end) {
+        size_t pick;
+
+        if (i < c->n && k < end && c->t[i] == c->t[k]) {
+            const struct histogram *hi = c->has_hist ? c->h[i] : NULL;
+            const struct histogram *hk = c->has_hist ? c->h[k] : NULL;
+
+            pick = cmp_samples(c->v[i], hi, c->v[k], hk) >= 0 ? i : k;
+            i++;
+            k++;
+        } else {
+            pick = k >= end || (i < c->n && c->t[i] < c->t[k]) ? i++ : k++;
+        }
+        c->tmp_t[out] = c->t[pick];
+        c->tmp_v[out] = c->v[pick];
+        c->tmp_h[out] = c->has_hist ? c->h[pick] : NULL;
+        out++;
+    }
+    memcpy(c->t + from, c->tmp_t, out * sizeof(*c->t));
+    memcpy(c->v + from, c->tmp_v, out * sizeof(*c->v));
+    if (c->has_hist)
+        memcpy((void *)(c->h + from), (void *)c->tmp_h, out * sizeof(*c->h));
+    c->n = from + out;
+}
+
+static struct err *add_chunk(struct columns *c, struct arena *a, const struct columns_chunk *ch)
+{
+    size_t n = 0;
+    struct err *e = decode_any(c, a, &ch->chunk, &n);
+
+    if (e)
+        return e;
+    n = drop_deleted(c, n, ch);
+    if (n && c->n && c->t[c->n] <= c->t[c->n - 1])
+        merge_tail(c, lower_bound(c->t, c->n, c->t[c->n]), n);
+    else
+        c->n += n;
+    return NULL;
+}
+
+struct err *columns_fill(struct columns *c, struct arena *a, struct columns_chunk *chunks, size_t n,
+                         int64_t min_ms, int64_t max_ms, struct storage_series *ret)
+{
+    size_t lo, hi;
+
+    c->n = 0;
+    c->has_hist = false;
+    n = select_chunks(chunks, n, min_ms, max_ms);
+    for (size_t i = 0; i < n; i++) {
+        struct err *e = add_chunk(c, a, &chunks[i]);
+
+        if (e)
+            return e;
+    }
+    lo = lower_bound(c->t, c->n, min_ms);
+    hi = max_ms == INT64_MAX ? c->n : lower_bound(c->t, c->n, max_ms + 1);
+    ret->n = hi - lo;
+    ret->t_ms = c->t + lo;
+    ret->v = c->v + lo;
+    ret->h = c->has_hist ? c->h + lo : NULL;
+    ret->st_ms = NULL;
+    return NULL;
+}

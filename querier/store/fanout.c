@@ -1,0 +1,423 @@
+#include "querier/store/fanout.h"
+
+#include <time.h>
+
+#include "common/base/clock.h"
+#include "common/base/lock.h"
+#include "common/base/mem.h"
+
+#define POLL_MS 100 /* how late a cancellation may be noticed */
+
+enum stream_state { STREAM_OPEN, STREAM_ENDED, STREAM_FAILED };
+
+struct frame {
+    struct frame *next;
+    size_t len;
+    uint8_t bytes[];
+};
+
+struct stream {
+    struct fanout *f;
+    size_t position;
+    struct rpc_request *request; /* loop's */
+    bool is_running;             /* loop's: the call has not had its last callback */
+    /* under the lock */
+    struct frame *head, *tail;
+    enum stream_state state;
+    struct err *err;
+    uint32_t credits_due;
+    bool is_given_up;
+    int64_t patience_ms;
+};
+
+struct fanout {
+    struct fanout_opts opts;
+    struct buf payload;
+    struct stream *streams;
+    size_t n;
+    struct quorum_read quorum; /* worker's and, before its end, guarded by the lock */
+    struct lock lock;
+    pthread_cond_t changed;
+    unsigned refs; /* under the lock: the worker's, each post's, each running call's */
+    bool is_closed, is_kicked;
+};
+
+static int64_t mono_ms(void)
+{
+    return clock_mono_ms(&clock_system);
+}
+
+/* ---- life ---- */
+
+static void frames_free(struct frame *fr)
+{
+    while (fr) {
+        struct frame *next = fr->next;
+
+        mem_free(fr);
+        fr = next;
+    }
+}
+
+static void fanout_free(struct fanout *f)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        frames_free(f->streams[i].head);
+        err_free(f->streams[i].err);
+    }
+    mem_free(f->streams);
+    quorum_read_done(&f->quorum);
+    ring_read_set_done(&f->opts.set);
+    ring_unref(f->opts.ring);
+    buf_done(&f->payload);
+    (void)pthread_cond_destroy(&f->changed);
+    lock_done(&f->lock);
+    mem_free((void *)f->opts.tenant.ptr);
+    mem_free(f);
+}
+
+static void unref(struct fanout *f)
+{
+    bool is_last;
+
+    lock_take(&f->lock);
+    is_last = --f->refs == 0;
+    lock_release(&f->lock);
+    if (is_last)
+        fanout_free(f);
+}
+
+/* ---- on the pool's loop ---- */
+
+static void end_stream(struct stream *s, const struct err *e)
+{
+    struct fanout *f = s->f;
+
+    if (s->state != STREAM_OPEN)
+        return;
+    if (e) {
+        s->state = STREAM_FAILED;
+        s->err = err_copy(e);
+        (void)quorum_read_fail(&f->quorum, (unsigned)s->position, err_code(e));
+    } else {
+        s->state = STREAM_ENDED;
+        (void)quorum_read_ok(&f->quorum, (unsigned)s->position);
+    }
+}
+
+static void on_reply(void *arg, struct slice payload, bool is_last, const struct err *e)
+{
+    struct stream *s = arg;
+    struct fanout *f = s->f;
+    struct frame *fr = NULL;
+
+    if (payload.len) {
+        fr = mem_alloc(sizeof(*fr) + payload.len);
+        fr->next = NULL;
+        fr->len = payload.len;
+        memcpy(fr->bytes, payload.ptr, payload.len);
+    }
+    lock_take(&f->lock);
+    if (fr && (f->is_closed || s->state != STREAM_OPEN)) {
+        mem_free(fr);
+    } else if (fr) {
+        if (s->tail)
+            s->tail->next = fr;
+        else
+            s->head = fr;
+        s->tail = fr;
+    } else if (!is_last) {
+        s->credits_due++; /* an empty message carries nothing, but costs a credit */
+    }
+    if (is_last)
+        end_stream(s, e);
+    (void)pthread_cond_signal(&f->changed);
+    lock_release(&f->lock);
+    if (is_last) {
+        s->is_running = false;
+        unref(f);
+    }
+}
+
+/* Gives credits back and cancels what is not wanted any more. */
+static void on_kick(void *arg)
+{
+    struct fanout *f = arg;
+
+    lock_take(&f->lock);
+    f->is_kicked = false;
+    lock_release(&f->lock);
+    for (size_t i = 0; i < f->n; i++) {
+        struct stream *s = &f->streams[i];
+        bool is_unwanted;
+        uint32_t credits;
+
+        lock_take(&f->lock);
+        is_unwanted = f->is_closed || s->is_given_up;
+        credits = s->credits_due;
+        s->credits_due = 0;
+        lock_release(&f->lock);
+        if (!s->is_running)
+            continue;
+        if (is_unwanted) {
+            s->is_running = false;
+            rpc_request_cancel(s->request);
+            unref(f);
+        } else if (credits) {
+            rpc_request_credit(s->request, credits);
+        }
+    }
+    unref(f);
+}
+
+static void on_start(void *arg)
+{
+    struct fanout *f = arg;
+    int64_t left = f->opts.deadline_mono_ms ? f->opts.deadline_mono_ms - mono_ms() : 0;
+    struct rpc_call_opts call = {.method = f->opts.method,
+                                 .tenant = f->opts.tenant,
+                                 .timeout_ms = f->opts.deadline_mono_ms ? ORR_MAX(left, 1) : 0,
+                                 .credits = FANOUT_CREDITS,
+                                 .manual_credit = true};
+
+    for (size_t i = 0; i < f->n; i++) {
+        struct stream *s = &f->streams[i];
+        const struct member *m = ring_member(f->opts.ring, f->opts.set.instances[i]);
+        bool is_closed;
+
+        lock_take(&f->lock);
+        is_closed = f->is_closed;
+        if (!is_closed)
+            f->refs++;
+        lock_release(&f->lock);
+        if (is_closed)
+            break;
+        s->is_running = true;
+        rpc_call(rpc_pool_peer(f->opts.pool, m->rpc_addr), &call, buf_slice(&f->payload), on_reply,
+                 s, &s->request);
+    }
+    unref(f);
+}
+
+/* ---- on the worker ---- */
+
+static struct slice copy_of(struct slice s)
+{
+    return slice_of(mem_dup(s.ptr, s.len), s.len);
+}
+
+struct fanout *fanout_start(const struct fanout_opts *opts)
+{
+    struct fanout *f = mem_new(struct fanout);
+    pthread_condattr_t attr;
+
+    f->opts = *opts;
+    f->opts.tenant = copy_of(opts->tenant);
+    buf_slice_append(&f->payload, opts->payload);
+    f->opts.ring = ring_ref(opts->ring);
+    f->n = f->opts.set.n;
+    f->streams = mem_new_array(struct stream, f->n + 1);
+    for (size_t i = 0; i < f->n; i++) {
+        bool is_healthy = ring_is_healthy(f->opts.ring, f->opts.set.instances[i]);
+
+        f->streams[i].f = f;
+        f->streams[i].position = i;
+        f->streams[i].patience_ms = is_healthy ? opts->straggler_ms : opts->straggler_ms / 10;
+    }
+    quorum_read_init(&f->quorum, &f->opts.set);
+    lock_init(&f->lock, LOCK_LEAF_MODULE);
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&f->changed, &attr);
+    (void)pthread_condattr_destroy(&attr);
+    f->refs = 2;
+    loop_post(f->opts.loop, on_start, f);
+    return f;
+}
+
+size_t fanout_streams(const struct fanout *f)
+{
+    return f->n;
+}
+
+static void kick(struct fanout *f)
+{
+    bool is_first;
+
+    lock_take(&f->lock);
+    is_first = !f->is_kicked;
+    f->is_kicked = true;
+    f->refs += is_first;
+    lock_release(&f->lock);
+    if (is_first)
+        loop_post(f->opts.loop, on_kick, f);
+}
+
+static bool is_owed(const struct stream *s)
+{
+    return s->state == STREAM_OPEN && !s->head;
+}
+
+/* With the lock: would the read still be whole if the streams that are owed failed? Also says how
+ * long they may take. */
+static bool can_do_without(const struct fanout *f, int64_t *ret_patience_ms)
+{
+    const struct ring_read_set *set = &f->opts.set;
+    size_t lost = 0, left = 0;
+    int64_t patience = 0;
+
+    if (!f->opts.straggler_ms)
+        return false;
+    for (size_t i = 0; i < f->n; i++) {
+        if (is_owed(&f->streams[i]))
+            patience = ORR_MAX(patience, f->streams[i].patience_ms);
+        else
+            left += f->streams[i].state != STREAM_FAILED;
+    }
+    /* Units are zones or instances; a unit is lost with its first lost instance. */
+    for (size_t i = 0; i < f->n; i++) {
+        bool is_lost = false, is_first = true;
+
+        for (size_t k = 0; k < f->n; k++) {
+            if (k != i && (!set->by_zone || set->zones[k] != set->zones[i]))
+                continue;
+            is_first &= k >= i;
+            is_lost |= is_owed(&f->streams[k]) || f->streams[k].state == STREAM_FAILED;
+        }
+        lost += is_lost && is_first;
+    }
+    *ret_patience_ms = patience;
+    return left > 0 && lost <= set->max_fail && f->quorum.n_units >= lost + set->min_ok;
+}
+
+static bool give_up_owed(struct fanout *f)
+{
+    struct err *e = err_new(ERR_TIMEOUT, "slower than the others");
+    bool any = false;
+
+    for (size_t i = 0; i < f->n; i++) {
+        if (!is_owed(&f->streams[i]))
+            continue;
+        f->streams[i].is_given_up = any = true;
+        end_stream(&f->streams[i], e);
+    }
+    err_free(e);
+    return any;
+}
+
+/* "ingester-2 (zone b): connection refused; ..." */
+static struct err *lost(struct fanout *f)
+{
+    struct buf b = {0};
+    struct err *e;
+    unsigned units = f->opts.set.max_fail;
+
+    for (size_t i = 0; i < f->n; i++) {
+        const struct member *m = ring_member(f->opts.ring, f->opts.set.instances[i]);
+
+        if (f->streams[i].state == STREAM_FAILED)
+            buf_printf(&b, "%s%s (zone %s): %s", b.len ? "; " : "", m->instance, m->zone,
+                       err_msg(f->streams[i].err));
+    }
+    e = err_new(f->quorum.code ? f->quorum.code : ERR_UNAVAILABLE,
+                "%s: more ingesters failed than the %u %s that replication makes up for: %.*s",
+                f->opts.method, units,
+                f->opts.set.by_zone ? (units == 1 ? "zone" : "zones")
+                                    : (units == 1 ? "instance" : "instances"),
+                SLICE_ARG(buf_slice(&b)));
+    buf_done(&b);
+    return e;
+}
+
+static struct err *ended_by_caller(struct fanout *f, int64_t now)
+{
+    if (f->opts.cancel && atomic_load(f->opts.cancel))
+        return err_new(ERR_CANCELED, "query canceled");
+    if (f->opts.deadline_mono_ms && now >= f->opts.deadline_mono_ms)
+        return err_new(ERR_TIMEOUT, "query timed out while waiting for ingesters");
+    return NULL;
+}
+
+static void wait_some(struct fanout *f, int64_t until_ms)
+{
+    struct timespec ts = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+
+    lock_wait_until(&f->lock, &f->changed, &ts);
+}
+
+struct err *fanout_wait(struct fanout *f)
+{
+    int64_t since = 0, patience = 0;
+    bool has_given_up = false;
+    struct err *e = NULL;
+
+    lock_take(&f->lock);
+    for (;;) {
+        int64_t now = mono_ms(), until = now + POLL_MS;
+        size_t owed = 0;
+
+        for (size_t i = 0; i < f->n; i++)
+            owed += is_owed(&f->streams[i]);
+        if (f->quorum.verdict == QUORUM_FAILED)
+            e = lost(f);
+        if (e || !owed || (e = ended_by_caller(f, now)))
+            break;
+        if (can_do_without(f, &patience)) {
+            since = since ? since : now;
+            if (now - since >= patience) {
+                has_given_up |= give_up_owed(f);
+                continue;
+            }
+            until = ORR_MIN(until, since + patience);
+        } else {
+            since = 0;
+        }
+        if (f->opts.deadline_mono_ms)
+            until = ORR_MIN(until, f->opts.deadline_mono_ms);
+        wait_some(f, until);
+    }
+    lock_release(&f->lock);
+    if (has_given_up)
+        kick(f);
+    return e;
+}
+
+bool fanout_frame(struct fanout *f, size_t i, struct slice *ret)
+{
+    struct frame *fr;
+
+    lock_take(&f->lock);
+    fr = f->streams[i].head;
+    lock_release(&f->lock);
+    if (fr)
+        *ret = slice_of(fr->bytes, fr->len);
+    return fr != NULL;
+}
+
+void fanout_pop(struct fanout *f, size_t i)
+{
+    struct stream *s = &f->streams[i];
+    struct frame *fr;
+
+    lock_take(&f->lock);
+    fr = s->head;
+    ORR_ASSERT(fr);
+    s->head = fr->next;
+    if (!s->head)
+        s->tail = NULL;
+    s->credits_due++;
+    lock_release(&f->lock);
+    mem_free(fr);
+    kick(f);
+}
+
+void fanout_close(struct fanout *f)
+{
+    if (!f)
+        return;
+    lock_take(&f->lock);
+    f->is_closed = true;
+    lock_release(&f->lock);
+    kick(f);
+    unref(f);
+}

@@ -1,0 +1,53 @@
+/*
+ * One question to many instances: starts the same streamed call at every member of a read set and
+ * hands what comes back to one worker thread, which blocks.
+ *
+ *     fanout_start(&opts) ─▶ fanout_wait() ─▶ for each stream: fanout_frame(), fanout_pop() ─┐
+ *                                ▲                                                           │
+ *                                └───────────────────────────────────────────────────────────┘
+ *     fanout_close()
+ *
+ * fanout_wait() returns when every stream has a frame at hand, has ended, or counts as failed. It
+ * fails, naming the instances and what they said, as soon as more units (zones or instances) have
+ * failed than the read set tolerates: an answer is whole or it is an error. It also ends with
+ * ERR_TIMEOUT and ERR_CANCELED.
+ *
+ * Stragglers: when only streams that the read could do without are still owed, they get
+ * straggler_ms more (a tenth of that when the ring calls them unhealthy) and then count as failed.
+ * So a process that hangs costs a read a moment, not its deadline.
+ *
+ * Memory: at most FANOUT_CREDITS frames a stream are held here; the sender stops beyond that.
+ *
+ * Threads: the calls live on the pool's loop; everything declared here belongs to the one worker.
+ */
+#pragma once
+#include <stdatomic.h>
+
+#include "common/ring/quorum.h"
+#include "common/rpc/rpc.h"
+
+#define FANOUT_CREDITS 4
+
+struct fanout;
+
+struct fanout_opts {
+    struct rpc_pool *pool;
+    struct loop *loop;        /* the pool's */
+    struct ring *ring;        /* read_set's; referenced */
+    struct ring_read_set set; /* taken over */
+    const char *method;       /* static */
+    struct slice tenant;
+    struct slice payload;      /* copied */
+    int64_t deadline_mono_ms;  /* 0: none (the call's own default then ends it) */
+    const atomic_bool *cancel; /* may be NULL */
+    int64_t straggler_ms;      /* 0: wait for everybody until the deadline */
+};
+
+struct fanout *fanout_start(const struct fanout_opts *opts);
+size_t fanout_streams(const struct fanout *f);
+ORR_CHECKED struct err *fanout_wait(struct fanout *f);
+/* The frame at hand of stream i, lent until it is popped; false when the stream is over. */
+bool fanout_frame(struct fanout *f, size_t i, struct slice *ret);
+void fanout_pop(struct fanout *f, size_t i);
+/* NULL is allowed. Calls still under way are cancelled. */
+void fanout_close(struct fanout *f);

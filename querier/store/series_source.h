@@ -1,0 +1,33 @@
+/*
+ * Series with undecoded chunks, in label order, from one place: an ingester's answer, a block.
+ * Pulled by series_merge.h.
+ *
+ * A series and its chunks are lent until the next call on the source. Owner: one thread; may block.
+ */
+#pragma once
+#include "common/block/block_reader.h"
+#include "querier/store/columns.h"
+#include "querier/store/fanout.h"
+
+struct source_series {
+    struct labels labels;
+    const struct columns_chunk *chunks; /* none when only labels were asked for */
+    size_t n_chunks;
+};
+
+struct series_source;
+struct series_source_ops {
+    struct err *(*next)(struct series_source *s, struct source_series *ret, bool *ret_more);
+    void (*close)(struct series_source *s);
+};
+struct series_source {
+    const struct series_source_ops *ops;
+};
+
+/* Stream i of a fan-out of "ingester.select". The fan-out outlives it. */
+struct series_source *series_source_peer(struct fanout *f, size_t i);
+/* Series of a block that have samples in the range. The reader outlives the source; matchers are
+ * used at once. */
+ORR_CHECKED struct err *series_source_block(const struct block_reader *r, struct matchers ms,
+                                            int64_t min_ms, int64_t max_ms, bool labels_only,
+                                            struct series_source **ret);

@@ -1,0 +1,259 @@
+#include "querier/store/store.h"
+
+#include "common/base/clock.h"
+#include "common/base/metric.h"
+#include "common/block/block_store.h"
+#include "querier/store/store_internal.h"
+
+struct store *store_new(const struct store_opts *opts)
+{
+    struct store *s = mem_new(struct store);
+
+    s->opts = *opts;
+    s->opts.local_root = NULL;
+    if (opts->objstore)
+        s->blocks = blockset_new(&(struct blockset_opts){.objstore = opts->objstore,
+                                                         .local_root = opts->local_root,
+                                                         .max_open = opts->max_open_blocks});
+    return s;
+}
+
+void store_free(struct store *s)
+{
+    if (!s)
+        return;
+    blockset_free(s->blocks);
+    mem_free(s);
+}
+
+void store_hint(struct store *s, struct slice tenant, uint64_t version)
+{
+    if (s->blocks)
+        blockset_hint(s->blocks, tenant, version);
+}
+
+void store_stats_get(struct store *s, struct store_stats *ret)
+{
+    *ret = (struct store_stats){.selects = __atomic_load_n(&s->selects, __ATOMIC_RELAXED),
+                                .failures = __atomic_load_n(&s->failures, __ATOMIC_RELAXED)};
+    if (s->blocks)
+        blockset_stats_get(s->blocks, &ret->blocks);
+}
+
+void store_query_warn(struct store_query *sq, struct slice text)
+{
+    VEC_FOREACH (w, &sq->warnings) {
+        if (slice_eq(*w, text))
+            return;
+    }
+    vec_push(&sq->warnings, arena_dup(sq->opts.arena, text));
+}
+
+/* ---- asking ---- */
+
+struct err *store_ask(struct store_query *sq, const char *method, struct slice payload,
+                      struct fanout **ret)
+{
+    struct store *s = sq->store;
+    int64_t since;
+    struct ring *whole, *ring;
+    struct fanout_opts opts = {.pool = s->opts.pool,
+                               .loop = s->opts.loop,
+                               .method = method,
+                               .tenant = sq->opts.tenant,
+                               .payload = payload,
+                               .deadline_mono_ms = sq->opts.deadline_mono_ms,
+                               .cancel = sq->opts.cancel,
+                               .straggler_ms = s->opts.straggler_ms};
+
+    *ret = NULL;
+    if (!s->opts.ring)
+        return NULL;
+    since = clock_wall_ms(&clock_system) - s->opts.ingester_lookback_ms;
+    whole = s->opts.ring(s->opts.ring_arg);
+    ring = ring_subring(whole, sq->opts.tenant, sq->opts.shard_size, since);
+    ring_unref(whole);
+    opts.ring = ring;
+    ring_read_set(ring, since, &opts.set);
+    if (opts.set.n == 0) { /* nobody is known yet: an empty answer would be a lie */
+        ring_read_set_done(&opts.set);
+        ring_unref(ring);
+        return err_new(ERR_UNAVAILABLE, "no ingester is known");
+    }
+    *ret = fanout_start(&opts);
+    ring_unref(ring);
+    return NULL;
+}
+
+struct err *store_take_blocks(struct store_query *sq, int64_t min_ms, int64_t max_ms,
+                              struct blockset_view *ret)
+{
+    struct store *s = sq->store;
+    int64_t not_before = clock_mono_ns(&clock_system) - s->opts.catalogue_max_age_ms * NS_PER_MS;
+    struct err *e;
+
+    *ret = (struct blockset_view){0};
+    if (!s->blocks)
+        return NULL;
+    e = blockset_take(s->blocks, sq->opts.arena, sq->opts.tenant, not_before, min_ms, max_ms, ret);
+    if (!e && ret->is_stale)
+        store_query_warn(sq,
+                         SLICE("the object store did not answer: blocks newer than the last known "
+                               "catalogue are missing, if there are any"));
+    return e;
+}
+
+struct err *store_read_sidecar(struct store_query *sq, const struct block_reader *r,
+                               const char *name, struct slice *ret)
+{
+    const struct block_meta *m = block_reader_meta(r);
+    struct slice prefix;
+    struct buf b = {0};
+    bool has = false;
+    struct err *e;
+
+    *ret = SLICE_EMPTY;
+    for (size_t i = 0; i < m->n_sidecars; i++)
+        has |= slice_eq_cstr(m->sidecars[i], name);
+    if (!has)
+        return NULL;
+    prefix = block_store_prefix(sq->opts.arena, SLICE("metrics"), sq->opts.tenant, m->ulid);
+    e = objstore_get(sq->store->opts.objstore,
+                     slice_cstr(arena_printf(sq->opts.arena, "%.*s/%s", SLICE_ARG(prefix), name)),
+                     NULL, &b, NULL);
+    if (!e)
+        *ret = arena_dup(sq->opts.arena, buf_slice(&b));
+    buf_done(&b);
+    return e;
+}
+
+/* ---- selecting ---- */
+
+/* What an open series set stands on. */
+struct selection {
+    struct store_query *sq;
+    struct fanout *f;
+    struct blockset_view blocks;
+};
+
+static void selection_done(void *arg)
+{
+    struct selection *sel = arg;
+
+    fanout_close(sel->f);
+    if (sel->sq->store->blocks)
+        blockset_release(sel->sq->store->blocks, &sel->blocks);
+    mem_free(sel);
+}
+
+struct ask {
+    struct matchers ms;
+    int64_t min_ms, max_ms;
+    bool labels_only;
+};
+
+static struct err *start_peers(struct selection *sel, const struct ask *ask)
+{
+    struct rpc_select rs = {.kind = ask->labels_only ? RPC_SELECT_LABELS : RPC_SELECT_CHUNKS,
+                            .matchers = ask->ms,
+                            .min_ms = ask->min_ms,
+                            .max_ms = ask->max_ms,
+                            .max_series = sel->sq->budget.max_series,
+                            .max_bytes = sel->sq->budget.max_bytes};
+    struct buf b = {0};
+    struct err *e;
+
+    rpc_select_encode(&b, &rs);
+    e = store_ask(sel->sq, "ingester.select", buf_slice(&b), &sel->f);
+    buf_done(&b);
+    /* From here on each ingester's answer is fixed: see the header on the seam. */
+    return e || !sel->f ? e : fanout_wait(sel->f);
+}
+
+static struct err *open_blocks(struct selection *sel, const struct ask *ask,
+                               struct series_source **srcs, size_t *io_n)
+{
+    for (size_t i = 0; i < sel->blocks.n; i++) {
+        struct err *e = series_source_block(sel->blocks.readers[i], ask->ms, ask->min_ms,
+                                            ask->max_ms, ask->labels_only, &srcs[*io_n]);
+
+        if (e)
+            return e;
+        ++*io_n;
+    }
+    return NULL;
+}
+
+static struct err *select_all(struct store_query *sq, const struct ask *ask,
+                              struct series_set **ret)
+{
+    struct selection *sel = mem_new(struct selection);
+    struct series_merge_opts opts = {.arena = sq->opts.arena,
+                                     .min_ms = ask->min_ms,
+                                     .max_ms = ask->max_ms,
+                                     .labels_only = ask->labels_only,
+                                     .deadline_mono_ms = sq->opts.deadline_mono_ms,
+                                     .cancel = sq->opts.cancel,
+                                     .budget = &sq->budget,
+                                     .on_close = selection_done,
+                                     .arg = sel};
+    struct series_source **srcs = NULL;
+    size_t n = 0, n_peers;
+    struct err *e;
+
+    METRIC_ADD(sq->store->selects, 1);
+    sel->sq = sq;
+    if ((e = start_peers(sel, ask)) ||
+        (e = store_take_blocks(sq, ask->min_ms, ask->max_ms, &sel->blocks)))
+        goto fail;
+    n_peers = sel->f ? fanout_streams(sel->f) : 0;
+    srcs = mem_new_array(struct series_source *, n_peers + sel->blocks.n + 1);
+    for (size_t i = 0; i < n_peers; i++)
+        srcs[n++] = series_source_peer(sel->f, i);
+    if ((e = open_blocks(sel, ask, srcs, &n)))
+        goto fail;
+    *ret = series_merge(&opts, srcs, n);
+    (*ret)->warnings = sq->warnings.ptr;
+    (*ret)->n_warnings = sq->warnings.len;
+    mem_free((void *)srcs);
+    return NULL;
+fail:
+    METRIC_ADD(sq->store->failures, 1);
+    for (size_t i = 0; i < n; i++)
+        srcs[i]->ops->close(srcs[i]);
+    mem_free((void *)srcs);
+    selection_done(sel);
+    return e;
+}
+
+static struct err *storage_ask(struct storage *st, struct arena *arena,
+                               const struct storage_request *req, struct series_set **ret)
+{
+    struct store_query *sq = ORR_CONTAINER(st, struct store_query, storage);
+    struct ask ask = {req->matchers, req->start_ms, req->end_ms, false};
+
+    (void)arena;
+    return select_all(sq, &ask, ret);
+}
+
+struct err *store_series(struct store_query *sq, struct matchers ms, int64_t min_ms, int64_t max_ms,
+                         struct series_set **ret)
+{
+    struct ask ask = {ms, min_ms, max_ms, true};
+
+    return select_all(sq, &ask, ret);
+}
+
+void store_query_init(struct store_query *sq, struct store *s, const struct store_query_opts *opts)
+{
+    static const struct storage_ops ops = {storage_ask};
+
+    *sq = (struct store_query){.storage = {&ops}, .store = s, .opts = *opts};
+    sq->budget.max_series = opts->max_series;
+    sq->budget.max_bytes = opts->max_bytes;
+}
+
+void store_query_done(struct store_query *sq)
+{
+    vec_done(&sq->warnings);
+}

@@ -1,0 +1,102 @@
+/*
+ * What a querier knows of a tenant's metrics: the recent part from the ingesters, the older part
+ * from blocks, as one.
+ *
+ *     store_query_init(&sq, store, tenant, …)      one per query, in its arena
+ *     engine_query(eng, q, &sq.storage, …)         or store_series(), store_names() …
+ *     store_query_done(&sq)
+ *
+ * Replicas and blocks are merged sample by sample (columns.h). Ingesters are asked by the tenant's
+ * sub-ring, and the loss of one zone (or instance) is made up for (fanout.h); more is an error that
+ * names who failed, never a gap.
+ *
+ * The seam between ingesters and blocks. An ingester drops a segment only after a catalogue that
+ * names it as a source is in the bucket. So a select first waits until every ingester has begun to
+ * answer, which fixes what each of them holds, and then takes a catalogue no older than that
+ * moment: what was dropped before is in its blocks, what is dropped later is in the answer. What is
+ * in both is merged. No time window decides who is asked.
+ *
+ * Threads: a struct store is shared by all workers; a store_query belongs to one. All calls on a
+ * store_query block: workers only.
+ */
+#pragma once
+#include <stdatomic.h>
+
+#include "common/base/vec.h"
+#include "common/model/metrics_rpc.h"
+#include "common/ring/ring.h"
+#include "common/rpc/rpc.h"
+#include "querier/engine/storage.h"
+#include "querier/store/blockset.h"
+#include "querier/store/series_merge.h"
+
+struct store;
+
+struct store_opts {
+    struct rpc_pool *pool;
+    struct loop *loop; /* the pool's */
+    /* The ingesters' ring of now, a new reference. Any thread. NULL: there are no ingesters, only
+     * blocks. */
+    struct ring *(*ring)(void *arg);
+    void *ring_arg;
+    struct objstore *objstore; /* NULL: no blocks, only ingesters */
+    const char *local_root;    /* see blockset.h */
+    size_t max_open_blocks;
+    int64_t straggler_ms;         /* see fanout.h */
+    int64_t ingester_lookback_ms; /* how far back an ingester's data may not be in blocks yet */
+    int64_t catalogue_max_age_ms; /* 0: every select looks whether the catalogue has changed */
+};
+
+struct store *store_new(const struct store_opts *opts);
+void store_free(struct store *s); /* NULL is allowed */
+/* The catalogue of this tenant has a newer version. Any thread. */
+void store_hint(struct store *s, struct slice tenant, uint64_t version);
+
+struct store_stats {
+    uint64_t selects, failures, stragglers;
+    struct blockset_stats blocks;
+};
+void store_stats_get(struct store *s, struct store_stats *ret);
+
+struct store_query_opts {
+    struct slice tenant;            /* lent */
+    struct arena *arena;            /* the query's */
+    unsigned shard_size;            /* of the tenant; 0: the whole ring */
+    uint64_t max_series, max_bytes; /* over all selects of the query; 0: none */
+    int64_t deadline_mono_ms;
+    const atomic_bool *cancel; /* may be NULL */
+};
+
+struct store_query {
+    struct storage storage; /* for the engine */
+    struct store *store;
+    struct store_query_opts opts;
+    struct series_budget budget;
+    VEC(struct slice) warnings; /* in the arena */
+};
+void store_query_init(struct store_query *sq, struct store *s, const struct store_query_opts *opts);
+void store_query_done(struct store_query *sq);
+/* Adds a warning to the answer, once; copies text. */
+void store_query_warn(struct store_query *sq, struct slice text);
+
+/* ---- beside samples; answers are in the query's arena ---- */
+
+/* Labels of the series that match and have data in the range; a series set with n = 0. */
+ORR_CHECKED struct err *store_series(struct store_query *sq, struct matchers ms, int64_t min_ms,
+                                     int64_t max_ms, struct series_set **ret);
+struct store_names {
+    struct slice *ptr; /* sorted, unique */
+    size_t n;
+};
+/* Label names (label.ptr NULL) or values of one label, of series that match any of the n sets of
+ * matchers (n 0: of all). */
+ORR_CHECKED struct err *store_names(struct store_query *sq, const struct matchers *sets, size_t n,
+                                    struct slice label, int64_t min_ms, int64_t max_ms,
+                                    struct store_names *ret);
+/* Metadata of a family ("": of all), sorted by family, without duplicates. */
+ORR_CHECKED struct err *store_metadata(struct store_query *sq, struct slice family,
+                                       struct rpc_metadata **ret, size_t *ret_n);
+/* Exemplars of series that match any of the sets, sorted by labels, then time; no duplicates. */
+ORR_CHECKED struct err *store_exemplars(struct store_query *sq, const struct matchers *sets,
+                                        size_t n, int64_t min_ms, int64_t max_ms,
+                                        struct rpc_exemplars **ret, size_t *ret_n);

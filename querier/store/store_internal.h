@@ -1,0 +1,20 @@
+/* What the files of the store share. */
+#pragma once
+#include "querier/store/store.h"
+
+struct store {
+    struct store_opts opts;
+    struct blockset *blocks;
+    uint64_t selects, failures;
+};
+
+/* Starts method at the tenant's ingesters. *ret NULL: there are none to ask (store_opts.ring). */
+ORR_CHECKED struct err *store_ask(struct store_query *sq, const char *method, struct slice payload,
+                                  struct fanout **ret);
+/* The blocks of the range, by a catalogue no older than this call. */
+ORR_CHECKED struct err *store_take_blocks(struct store_query *sq, int64_t min_ms, int64_t max_ms,
+                                          struct blockset_view *ret);
+/* A file of a block that is not part of Prometheus' format ("exemplars"); empty if it has none.
+ * In the arena. */
+ORR_CHECKED struct err *store_read_sidecar(struct store_query *sq, const struct block_reader *r,
+                                           const char *name, struct slice *ret);

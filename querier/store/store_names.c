@@ -1,0 +1,149 @@
+/* Names of labels and values of one label, over ingesters and blocks. */
+#include <stdlib.h>
+
+#include "common/base/map.h"
+#include "querier/store/store_internal.h"
+
+/* A growing set of texts in the query's arena. */
+struct names {
+    struct store_query *sq;
+    struct map seen;
+    VEC(struct slice) list;
+};
+
+static struct err *add(struct names *ns, struct slice name)
+{
+    struct series_budget *b = &ns->sq->budget;
+    struct slice own;
+
+    if (map_has(&ns->seen, name))
+        return NULL;
+    b->bytes += name.len;
+    if (b->max_bytes && b->bytes > b->max_bytes)
+        return err_new(ERR_LIMIT, "the answer needs more than %llu bytes",
+                       (unsigned long long)b->max_bytes);
+    own = arena_dup(ns->sq->opts.arena, name);
+    map_put(&ns->seen, own, ns);
+    vec_push(&ns->list, own);
+    if (arena_over(ns->sq->opts.arena))
+        return err_new(ERR_LIMIT, "the query needs more than its %zu bytes of memory",
+                       arena_limit(ns->sq->opts.arena));
+    return NULL;
+}
+
+/* Reads every frame of every stream through fn. */
+static struct err *drain(struct names *ns, struct fanout *f)
+{
+    struct err *e = NULL;
+    bool any = f != NULL;
+
+    while (any && !(e = fanout_wait(f))) {
+        any = false;
+        for (size_t i = 0; !e && i < fanout_streams(f); i++) {
+            struct slice bytes;
+            struct reader r;
+
+            if (!fanout_frame(f, i, &bytes))
+                continue;
+            any = true;
+            for (r = reader_new(bytes); !e && reader_left(&r);) {
+                struct slice name = reader_lstr(&r);
+
+                e = reader_ok(&r) ? add(ns, name)
+                                  : err_new(ERR_CORRUPT, "an ingester's answer is malformed");
+            }
+            fanout_pop(f, i);
+        }
+        if (e)
+            break;
+    }
+    fanout_close(f);
+    return e;
+}
+
+static struct err *ask_peers(struct names *ns, struct matchers ms, struct slice label,
+                             int64_t min_ms, int64_t max_ms)
+{
+    struct rpc_select rs = {.kind = label.ptr ? RPC_SELECT_VALUES : RPC_SELECT_NAMES,
+                            .matchers = ms,
+                            .min_ms = min_ms,
+                            .max_ms = max_ms,
+                            .name = label.ptr ? label : SLICE_EMPTY};
+    struct fanout *f = NULL;
+    struct buf b = {0};
+    struct err *e;
+
+    rpc_select_encode(&b, &rs);
+    e = store_ask(ns->sq, "ingester.names", buf_slice(&b), &f);
+    buf_done(&b);
+    return e ? e : drain(ns, f);
+}
+
+static struct err *read_block(struct names *ns, const struct block_reader *r,
+                              const struct matchers *ms, struct slice label, int64_t min_ms,
+                              int64_t max_ms)
+{
+    struct arena *a = arena_child(ns->sq->opts.arena, 0);
+    struct block_names found = {0};
+    struct block_refs refs;
+    struct err *e;
+
+    if (!ms || !ms->n) {
+        e = label.ptr ? block_reader_label_values(r, a, label, &found)
+                      : block_reader_label_names(r, a, &found);
+    } else {
+        e = block_reader_select_range(r, a, *ms, min_ms, max_ms, &refs);
+        if (!e)
+            e = label.ptr ? block_reader_values_of(r, a, refs, label, &found)
+                          : block_reader_names_of(r, a, refs, &found);
+    }
+    for (size_t i = 0; !e && i < found.n; i++)
+        e = add(ns, found.ptr[i]);
+    arena_free(a);
+    return e;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+    return slice_cmp(*(const struct slice *)a, *(const struct slice *)b);
+}
+
+static struct err *collect(struct names *ns, const struct matchers *sets, size_t n,
+                           struct slice label, int64_t min_ms, int64_t max_ms)
+{
+    static const struct matchers all;
+    struct store_query *sq = ns->sq;
+    struct blockset_view blocks;
+    size_t n_asks = n ? n : 1;
+    struct err *e = NULL;
+
+    for (size_t i = 0; !e && i < n_asks; i++)
+        e = ask_peers(ns, n ? sets[i] : all, label, min_ms, max_ms);
+    if (e || (e = store_take_blocks(sq, min_ms, max_ms, &blocks)))
+        return e;
+    for (size_t k = 0; !e && k < blocks.n; k++)
+        for (size_t i = 0; !e && i < n_asks; i++)
+            e = read_block(ns, blocks.readers[k], n ? &sets[i] : NULL, label, min_ms, max_ms);
+    if (sq->store->blocks)
+        blockset_release(sq->store->blocks, &blocks);
+    return e;
+}
+
+struct err *store_names(struct store_query *sq, const struct matchers *sets, size_t n,
+                        struct slice label, int64_t min_ms, int64_t max_ms, struct store_names *ret)
+{
+    struct names ns = {.sq = sq};
+    struct err *e = collect(&ns, sets, n, label, min_ms, max_ms);
+
+    if (!e) {
+        if (ns.list.len > 1)
+            qsort(ns.list.ptr, ns.list.len, sizeof(*ns.list.ptr), by_bytes);
+        ret->n = ns.list.len;
+        ret->ptr = arena_array(sq->opts.arena, struct slice, ret->n);
+        if (ret->n)
+            memcpy(ret->ptr, ns.list.ptr, ret->n * sizeof(*ret->ptr));
+    }
+    map_done(&ns.seen);
+    vec_done(&ns.list);
+    return e;
+}
