@@ -26,7 +26,7 @@ double ops_binary_f64(enum promql_op op, double l, double r)
     case PROMQL_ATAN2:
         return atan2(l, r);
     default:
-        ORR_ASSERT(!"arithmetic by another operator");
+        ORR_ASSERT(op <= PROMQL_ATAN2);
         return 0;
     }
 }
@@ -47,7 +47,7 @@ bool ops_compare(enum promql_op op, double l, double r)
     case PROMQL_LE:
         return l <= r;
     default:
-        ORR_ASSERT(!"comparison by another operator");
+        ORR_ASSERT(promql_op_is_comparison(op));
         return false;
     }
 }

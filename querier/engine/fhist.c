@@ -101,8 +101,13 @@ const struct histogram *fhist_to(struct arena *a, const struct fhist *f)
                             .zero_count = f->zero_count,
                             .count = f->count,
                             .sum = f->sum,
-                            .custom_bounds = f->bounds,
                             .n_custom_bounds = f->n_bounds};
+    if (f->n_bounds) {
+        double *b = arena_array(a, double, f->n_bounds);
+
+        memcpy(b, f->bounds, f->n_bounds * sizeof(double));
+        h->custom_bounds = b;
+    }
     side_to(a, f->pos, &h->pos_spans, &h->n_pos_spans, &h->pos_buckets, &h->n_pos_buckets);
     side_to(a, f->neg, &h->neg_spans, &h->n_neg_spans, &h->neg_buckets, &h->n_neg_buckets);
     return h;

@@ -5,7 +5,8 @@
  * Exponential bucket i of schema s is (2^((i-1)/2^s), 2^(i/2^s)], mirrored on the negative side. Custom
  * bucket i is (bounds[i-1], bounds[i]], the first from -Inf, the one past the last bound to +Inf.
  *
- * Immutable once built: operations return new ones in the arena. Any thread with its own arena.
+ * Immutable once built: operations return new ones in the arena, which may share parts with their
+ * operands: they must live as long. fhist_dup() makes one of its own. Any thread with its own arena.
  */
 #pragma once
 #include "common/base/buf.h"
@@ -37,8 +38,9 @@ static inline bool fhist_is_custom(const struct fhist *h)
     return h->schema == HISTOGRAM_CUSTOM_SCHEMA;
 }
 
+/* A deep copy. */
 const struct fhist *fhist_from(struct arena *a, const struct histogram *h);
-/* Without empty buckets, spans as short as they get. */
+/* A deep copy without empty buckets, spans as short as they get. */
 const struct histogram *fhist_to(struct arena *a, const struct fhist *h);
 const struct fhist *fhist_dup(struct arena *a, const struct fhist *h);
 struct fhist *fhist_with_hint(struct arena *a, const struct fhist *h, enum histogram_hint hint);

@@ -308,7 +308,7 @@ static void add_row(struct aggregate_node *a, const struct row *r)
         keep_row(a, g, r);
         break;
     default:
-        ORR_ASSERT(!"aggregation of another operator");
+        ORR_ASSERT(a->e->u.aggregate.op == PROMQL_AGG_SUM);
     }
 }
 

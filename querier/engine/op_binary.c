@@ -116,6 +116,11 @@ struct node *op_binary_scalar(struct exec *x, struct grid grid, const struct pro
     x->stats_blocked -= is_trim;
     if (!r)
         return NULL;
+    if (is_trim && l->is_scalar && r->is_scalar) {
+        (void)exec_fail(x, err_new(ERR_EXEC, "operator \"%s\" not allowed for Scalar operations",
+                                   promql_op_text(e->u.binary.op)));
+        return NULL;
+    }
     s->e = e;
     s->is_swapped = l->is_scalar && !r->is_scalar;
     s->vector = s->is_swapped ? r : l;

@@ -315,7 +315,8 @@ static bool sort_next(struct node *n, struct row *ret)
         s->is_loaded = true;
         if (!rowset_fill(n->x, &s->rows, s->child))
             return false;
-        qsort_r(s->rows.ptr, s->rows.n, sizeof(struct row), compare_rows, s);
+        if (s->rows.n)
+            qsort_r(s->rows.ptr, s->rows.n, sizeof(struct row), compare_rows, s);
     }
     while (s->at < s->rows.n) {
         *ret = s->rows.ptr[s->at++];
