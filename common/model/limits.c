@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/base/arena.h"
 #include "common/base/clock.h"
@@ -323,6 +324,10 @@ void limits_free(struct limits *l)
 {
     if (!l)
         return;
+    while (l->is_polling) { /* its end is posted to the loop, which nobody runs now */
+        loop_run_once(l->loop, 0);
+        (void)usleep(1000);
+    }
     metric_unregister(&l->m);
     snapshot_cell_done(&l->cell);
     mem_free(l->path);

@@ -90,11 +90,13 @@ extern const struct conf_section limits_section;
 
 /* Reads the overrides file, if one is named. Blocking. */
 ORR_CHECKED struct err *limits_new(const struct conf *c, struct limits **ret);
-void limits_free(struct limits *l); /* after limits_stop(); NULL is allowed */
+/* After limits_stop(), when the loop does not run; waits for a look at the file under way. NULL is
+ * allowed. */
+void limits_free(struct limits *l);
 /* Looks at the file in the background: the timer on the loop, the file on a worker. On the loop, or
  * before it runs. */
 void limits_start(struct limits *l, struct loop *loop, struct job_pool *jobs);
-/* On the loop, or after loop and workers have ended. */
+/* On the loop, or when it does not run any more. */
 void limits_stop(struct limits *l);
 /* Looks at the file now; *ret_changed (may be NULL). The error is why the old values stay.
  * Blocking. */

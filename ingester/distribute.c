@@ -1,0 +1,617 @@
+#include "ingester/distribute.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/model/labels.h"
+#include "common/ring/quorum.h"
+
+struct distribute_metrics {
+    uint64_t pushes, failures, resent_series, refused_bytes, replica_failures;
+    int64_t inflight, inflight_bytes;
+    struct metric_hist quorum_s;
+};
+static const struct metric_field distribute_fields[] = {
+    METRIC_COUNTER(struct distribute_metrics, pushes, "orrery_distribute_pushes_total",
+                   "Writes sent to replicas."),
+    METRIC_COUNTER(struct distribute_metrics, failures, "orrery_distribute_failures_total",
+                   "Writes that did not reach their quorum."),
+    METRIC_COUNTER(struct distribute_metrics, replica_failures,
+                   "orrery_distribute_replica_failures_total",
+                   "Batches that one replica did not take."),
+    METRIC_COUNTER(struct distribute_metrics, resent_series,
+                   "orrery_distribute_resent_series_total",
+                   "Series sent again with labels because a replica did not know them."),
+    METRIC_COUNTER(struct distribute_metrics, refused_bytes,
+                   "orrery_distribute_inflight_refusals_total",
+                   "Writes refused because too many bytes were in flight."),
+    METRIC_GAUGE(struct distribute_metrics, inflight, "orrery_distribute_inflight_pushes",
+                 "Writes that some replica has not answered yet."),
+    METRIC_GAUGE(struct distribute_metrics, inflight_bytes, "orrery_distribute_inflight_bytes",
+                 "Bytes they hold."),
+    METRIC_HIST(struct distribute_metrics, quorum_s, "orrery_distribute_quorum_seconds",
+                "From sending a write to its quorum."),
+};
+
+struct distribute {
+    struct distribute_ops ops;
+    char *instance;
+    int64_t timeout_ms, max_inflight_bytes;
+    _Atomic size_t refs; /* the owner's, and one of each flight */
+    _Atomic bool is_closed;
+    struct distribute_metrics m;
+};
+
+/* One instance's part of a push. */
+struct target {
+    struct flight *f;
+    uint16_t instance;
+    bool is_local, is_again, is_answered;
+    struct batch_writer w;
+    struct buf bytes;    /* unused when the flight's are shared */
+    VEC(uint32_t) index; /* series of the batch to series of the push; empty: the same */
+    /* the answer */
+    uint64_t rejected[BATCH_REASON_COUNT];
+    struct distribute_example examples[BATCH_MAX_EXAMPLES];
+    size_t n_examples;
+    /* handed over from the thread that answers a local one */
+    struct err *local_error;
+    struct batch_reply local_reply;
+};
+
+/* A push under way. Owner: its loop. */
+struct flight {
+    struct distribute *d;
+    struct loop *loop;
+    struct push *p;
+    struct ring *ring;
+    struct quorum quorum;
+    struct target *targets;
+    size_t n_targets, waiting;
+    struct buf shared; /* the batch of all targets, when there is one replica set */
+    bool is_shared, is_told;
+    struct err *first_error;
+    struct loop_timer *timer;
+    int64_t start_ms, charged_bytes;
+    distribute_done_fn *done;
+    void *arg;
+};
+
+struct distribute *distribute_new(const struct distribute_opts *opts)
+{
+    struct distribute *d = mem_new(struct distribute);
+
+    d->ops = opts->ops;
+    d->instance = mem_strdup(opts->instance);
+    d->timeout_ms = opts->timeout_ms;
+    d->max_inflight_bytes = opts->max_inflight_bytes;
+    d->refs = 1;
+    metric_register(&d->m, distribute_fields, ORR_COUNT(distribute_fields), NULL);
+    return d;
+}
+
+static void unref(struct distribute *d)
+{
+    if (atomic_fetch_sub(&d->refs, 1) > 1)
+        return;
+    mem_free(d->instance);
+    mem_free(d);
+}
+
+void distribute_free(struct distribute *d)
+{
+    if (!d)
+        return;
+    metric_unregister(&d->m);
+    atomic_store(&d->is_closed, true);
+    unref(d);
+}
+
+bool distribute_has_room(struct distribute *d, size_t bytes)
+{
+    int64_t held = __atomic_load_n(&d->m.inflight_bytes, __ATOMIC_RELAXED);
+
+    if (held == 0 || held + (int64_t)bytes <= d->max_inflight_bytes)
+        return true;
+    METRIC_ADD(d->m.refused_bytes, 1);
+    return false;
+}
+
+size_t distribute_inflight(const struct distribute *d)
+{
+    return (size_t)__atomic_load_n(&d->m.inflight, __ATOMIC_ACQUIRE);
+}
+
+/* ---- batches ---- */
+
+static void write_extra(struct batch_writer *w, const struct push_extra *x)
+{
+    for (uint32_t i = 0; i < x->n_samples; i++)
+        batch_series_sample(w, x->samples[i].t_ms, x->samples[i].v);
+    for (uint32_t i = 0; i < x->n_histograms; i++)
+        batch_series_histogram(w, x->histograms[i].t_ms, &x->histograms[i].h);
+    for (uint32_t i = 0; i < x->n_exemplars; i++)
+        batch_series_exemplar(w, x->exemplars[i].labels, x->exemplars[i].t_ms, x->exemplars[i].v);
+}
+
+static inline void write_series(struct batch_writer *w, const struct push_series *s,
+                                bool with_labels)
+{
+    if (ORR_LIKELY(!s->extra && !with_labels)) {
+        batch_sample(w, s->fp, s->sample.t_ms, s->sample.v);
+        return;
+    }
+    batch_series_begin(w, s->fp);
+    if (with_labels)
+        batch_series_labels(w, s->labels);
+    if (s->extra)
+        write_extra(w, s->extra);
+    else
+        batch_series_sample(w, s->sample.t_ms, s->sample.v);
+    batch_series_end(w);
+}
+
+static void write_metadata(struct batch_writer *w, const struct push_metadata *m)
+{
+    batch_metadata(w, m->type, m->family, m->help, m->unit);
+}
+
+static int64_t base_time(const struct push *p)
+{
+    return p->series.len ? p->series.ptr[0].sample.t_ms : 0;
+}
+
+static uint32_t metadata_token(const struct push *p, const struct push_metadata *m)
+{
+    return labels_token(p->tenant, labels_fingerprint_of_canonical(m->family));
+}
+
+static struct target *add_target(struct flight *f, unsigned instance)
+{
+    struct target *t = &f->targets[f->n_targets++];
+    struct slice name = slice_cstr(ring_member(f->ring, instance)->instance);
+
+    t->f = f;
+    t->instance = (uint16_t)instance;
+    t->is_local = slice_eq_cstr(name, f->d->instance);
+    return t;
+}
+
+/* One replica set for everything: one batch for everybody in it. */
+static void build_shared(struct flight *f)
+{
+    struct ring_set set = ring_set(f->ring, 0);
+    struct batch_writer w;
+
+    f->is_shared = true;
+    batch_writer_init(&w, base_time(f->p));
+    VEC_FOREACH (s, &f->p->series)
+        write_series(&w, s, !s->is_known);
+    VEC_FOREACH (m, &f->p->metadata)
+        write_metadata(&w, m);
+    batch_finish(&w, &f->shared);
+    batch_writer_done(&w);
+    for (unsigned i = 0; i < set.n; i++)
+        (void)add_target(f, set.instances[i]);
+    quorum_init(&f->quorum, &set, 1, ring_size(f->ring), ring_write_quorum(f->ring));
+}
+
+/* Which of the ring's sets this push has met, numbered in that order. */
+struct set_table {
+    uint32_t *number; /* per set of the ring: 1 + its number */
+    VEC(struct ring_set) sets;
+    struct target **of_instance;
+};
+
+static const struct ring_set *meet_set(struct flight *f, struct set_table *tab, uint32_t token)
+{
+    uint32_t index = ring_set_index(f->ring, token);
+
+    if (!tab->number[index]) {
+        struct ring_set set = ring_set(f->ring, index);
+
+        vec_push(&tab->sets, set);
+        tab->number[index] = (uint32_t)tab->sets.len;
+        for (unsigned i = 0; i < set.n; i++)
+            if (!tab->of_instance[set.instances[i]]) {
+                struct target *t = add_target(f, set.instances[i]);
+
+                batch_writer_init(&t->w, base_time(f->p));
+                tab->of_instance[set.instances[i]] = t;
+            }
+    }
+    return &tab->sets.ptr[tab->number[index] - 1];
+}
+
+static void build_per_instance(struct flight *f)
+{
+    struct set_table tab = {.number = mem_new_array(uint32_t, ring_set_count(f->ring) + 1),
+                            .of_instance = mem_new_array(struct target *, ring_size(f->ring) + 1)};
+
+    for (size_t i = 0; i < f->p->series.len; i++) {
+        const struct push_series *s = &f->p->series.ptr[i];
+        const struct ring_set *set = meet_set(f, &tab, labels_token(f->p->tenant, s->fp));
+
+        for (unsigned k = 0; k < set->n; k++) {
+            struct target *t = tab.of_instance[set->instances[k]];
+
+            write_series(&t->w, s, !s->is_known);
+            vec_push(&t->index, (uint32_t)i);
+        }
+    }
+    VEC_FOREACH (m, &f->p->metadata) {
+        const struct ring_set *set = meet_set(f, &tab, metadata_token(f->p, m));
+
+        for (unsigned k = 0; k < set->n; k++)
+            write_metadata(&tab.of_instance[set->instances[k]]->w, m);
+    }
+    for (size_t i = 0; i < f->n_targets; i++)
+        batch_finish(&f->targets[i].w, &f->targets[i].bytes);
+    quorum_init(&f->quorum, tab.sets.ptr, tab.sets.len, ring_size(f->ring),
+                ring_write_quorum(f->ring));
+    mem_free(tab.number);
+    mem_free(tab.of_instance);
+    vec_done(&tab.sets);
+}
+
+static struct slice target_bytes(const struct target *t)
+{
+    return buf_slice(t->f->is_shared && !t->is_again ? &t->f->shared : &t->bytes);
+}
+
+/* The index in the push of series i of the batch that t was sent last. */
+static bool push_index(const struct target *t, uint32_t i, uint32_t *ret)
+{
+    if (t->index.len ? i >= t->index.len : i >= t->f->p->series.len)
+        return false;
+    *ret = t->index.len ? t->index.ptr[i] : i;
+    return true;
+}
+
+/* A batch of the series that t said it does not know, with their labels. False when its answer
+ * names series that there are not. */
+static bool build_again(struct target *t, const struct batch_reply *r)
+{
+    VEC(uint32_t) index = {0};
+    struct buf out = {0};
+    struct batch_writer w;
+    uint32_t at;
+
+    batch_writer_init(&w, base_time(t->f->p));
+    VEC_FOREACH (i, &r->unknown) {
+        if (!push_index(t, *i, &at))
+            break;
+        write_series(&w, &t->f->p->series.ptr[at], true);
+        vec_push(&index, at);
+    }
+    batch_finish(&w, &out);
+    batch_writer_done(&w);
+    buf_done(&t->bytes);
+    vec_done(&t->index);
+    t->bytes = out;
+    t->index.ptr = index.ptr;
+    t->index.len = index.len;
+    t->index.cap = index.cap;
+    t->is_again = true;
+    METRIC_ADD(t->f->d->m.resent_series, index.len);
+    return index.len == r->unknown.len;
+}
+
+/* ---- the end ---- */
+
+static void flight_free(struct flight *f)
+{
+    for (size_t i = 0; i < f->n_targets; i++) {
+        batch_writer_done(&f->targets[i].w);
+        buf_done(&f->targets[i].bytes);
+        vec_done(&f->targets[i].index);
+    }
+    mem_free(f->targets);
+    quorum_done(&f->quorum);
+    buf_done(&f->shared);
+    loop_timer_free(f->timer);
+    err_free(f->first_error);
+    ring_unref(f->ring);
+    push_free(f->p);
+    METRIC_ADD(f->d->m.inflight_bytes, -f->charged_bytes);
+    METRIC_ADD(f->d->m.inflight, -1);
+    unref(f->d);
+    mem_free(f);
+}
+
+static int by_size_desc(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return (x < y) - (x > y);
+}
+
+/* What a majority says. */
+static uint64_t merge_count(const struct flight *f, unsigned reason)
+{
+    unsigned need = ring_write_quorum(f->ring);
+    uint64_t counts[RING_MAX_RF] = {0}, sum = 0;
+    size_t n = 0;
+
+    for (size_t i = 0; i < f->n_targets; i++)
+        if (f->targets[i].is_answered) {
+            sum += f->targets[i].rejected[reason];
+            if (n < ORR_COUNT(counts))
+                counts[n++] = f->targets[i].rejected[reason];
+        }
+    if (sum == 0)
+        return 0;
+    if (f->quorum.n_groups > 1)
+        return (sum + need - 1) / need;
+    qsort(counts, n, sizeof(*counts), by_size_desc);
+    return need <= n ? counts[need - 1] : 0;
+}
+
+static void merge_examples(const struct flight *f, struct distribute_result *r)
+{
+    for (size_t i = 0; i < f->n_targets; i++)
+        for (size_t k = 0; k < f->targets[i].n_examples; k++) {
+            const struct distribute_example *ex = &f->targets[i].examples[k];
+            bool is_there = r->rejected[ex->reason] == 0 || r->n_examples == BATCH_MAX_EXAMPLES;
+
+            for (size_t j = 0; j < r->n_examples && !is_there; j++)
+                is_there = r->examples[j].series == ex->series &&
+                           r->examples[j].reason == ex->reason && r->examples[j].t_ms == ex->t_ms;
+            if (!is_there)
+                r->examples[r->n_examples++] = *ex;
+        }
+}
+
+static struct err *verdict_error(struct flight *f, bool is_timeout)
+{
+    const char *why = f->first_error ? err_msg(f->first_error) : NULL;
+
+    if (!is_timeout && f->quorum.verdict == QUORUM_OK)
+        return NULL;
+    if (is_timeout)
+        return err_new(ERR_UNAVAILABLE, "no quorum within %lld ms%s%s", (long long)f->d->timeout_ms,
+                       why ? ": " : "", why ? why : "");
+    if (quorum_is_client_error(f->quorum.code))
+        return err_new(f->quorum.code, "%s", why ? why : "refused by the replicas");
+    if (!why)
+        return err_new(ERR_UNAVAILABLE,
+                       "too few ingesters: %zu are active and healthy, a write needs %u",
+                       ring_active(f->ring), ring_write_quorum(f->ring));
+    return err_new(ERR_UNAVAILABLE, "no quorum: %s", why);
+}
+
+static void tell(struct flight *f, bool is_timeout)
+{
+    struct distribute_result r = {.error = verdict_error(f, is_timeout)};
+
+    f->is_told = true;
+    loop_timer_cancel(f->timer);
+    if (atomic_load(&f->d->is_closed)) {
+        err_free(r.error);
+        return;
+    }
+    if (r.error) {
+        METRIC_ADD(f->d->m.failures, 1);
+    } else {
+        metric_hist_observe(&f->d->m.quorum_s,
+                            (double)(loop_now_ms(f->loop) - f->start_ms) / 1000.0);
+        for (unsigned i = 0; i < BATCH_REASON_COUNT; i++)
+            r.rejected[i] = merge_count(f, i);
+        merge_examples(f, &r);
+    }
+    f->done(f->arg, f->p, &r);
+    err_free(r.error);
+}
+
+static void settle(struct flight *f)
+{
+    if (!f->is_told && f->quorum.verdict != QUORUM_PENDING)
+        tell(f, false);
+    if (f->waiting == 0 && f->is_told)
+        flight_free(f);
+}
+
+static void on_timeout(void *arg)
+{
+    struct flight *f = arg;
+
+    if (!f->is_told)
+        tell(f, true);
+    if (f->waiting == 0)
+        flight_free(f);
+}
+
+/* ---- answers ---- */
+
+static void send_target(struct target *t);
+
+static void answer_error(struct target *t, enum err_code code, const char *msg)
+{
+    struct flight *f = t->f;
+
+    METRIC_ADD(f->d->m.replica_failures, 1);
+    LOG_DEBUG(distribute, "replica did not take a batch",
+              KV_STR("peer", ring_member(f->ring, t->instance)->instance),
+              KV_STR("reason", err_code_name(code)));
+    if (!f->first_error)
+        f->first_error =
+            err_new(code, "ingester %s: %s", ring_member(f->ring, t->instance)->instance, msg);
+    f->waiting--;
+    (void)quorum_fail(&f->quorum, t->instance, code);
+    settle(f);
+}
+
+static bool note_rejects(struct target *t, const struct batch_reply *r)
+{
+    for (unsigned i = 0; i < BATCH_REASON_COUNT; i++)
+        t->rejected[i] += r->rejected[i];
+    for (size_t i = 0; i < r->n_examples && t->n_examples < BATCH_MAX_EXAMPLES; i++) {
+        struct distribute_example *ex = &t->examples[t->n_examples];
+
+        *ex = (struct distribute_example){.reason = r->examples[i].reason,
+                                          .t_ms = r->examples[i].t_ms};
+        if (r->examples[i].reason == BATCH_METADATA_LIMIT)
+            continue; /* names no series */
+        if (!push_index(t, r->examples[i].series, &ex->series))
+            return false;
+        t->n_examples++;
+    }
+    return true;
+}
+
+static void answer(struct target *t, const struct batch_reply *r)
+{
+    struct flight *f = t->f;
+
+    if (!note_rejects(t, r)) {
+        answer_error(t, ERR_INTERNAL, "its answer names series that were not sent");
+        return;
+    }
+    if (r->unknown.len && t->is_again) {
+        answer_error(t, ERR_INTERNAL, "does not know series that were sent with labels");
+        return;
+    }
+    if (r->unknown.len) {
+        if (build_again(t, r))
+            send_target(t);
+        else
+            answer_error(t, ERR_INTERNAL, "its answer names series that were not sent");
+        return;
+    }
+    f->waiting--;
+    t->is_answered = true;
+    (void)quorum_ack(&f->quorum, t->instance);
+    settle(f);
+}
+
+static void on_local(void *arg)
+{
+    struct target *t = arg;
+    struct err *e = t->local_error;
+    struct batch_reply r = t->local_reply;
+
+    t->local_error = NULL;
+    t->local_reply = (struct batch_reply){0};
+    if (e)
+        answer_error(t, err_code(e), err_msg(e));
+    else
+        answer(t, &r);
+    err_free(e);
+    batch_reply_done(&r);
+}
+
+/* Any thread. */
+static void local_done(void *arg, struct err *e, struct batch_reply *reply)
+{
+    struct target *t = arg;
+
+    t->local_error = e;
+    if (!e) {
+        t->local_reply = *reply;
+        memset(&reply->unknown, 0, sizeof(reply->unknown)); /* taken over */
+    }
+    loop_post(t->f->loop, on_local, t);
+}
+
+static void on_remote(void *arg, struct slice payload, bool is_last, const struct err *e)
+{
+    struct target *t = arg;
+    struct batch_reply r = {0};
+    struct err *bad;
+
+    if (!is_last)
+        return;
+    if (e) {
+        answer_error(t, err_code(e), err_msg(e));
+        return;
+    }
+    if ((bad = batch_reply_decode(payload, &r))) {
+        answer_error(t, ERR_INTERNAL, err_msg(bad));
+        err_free(bad);
+        return;
+    }
+    answer(t, &r);
+    batch_reply_done(&r);
+}
+
+static void send_target(struct target *t)
+{
+    struct flight *f = t->f;
+    const struct distribute_ops *ops = &f->d->ops;
+    int64_t left_ms = f->start_ms + f->d->timeout_ms - loop_now_ms(f->loop);
+
+    if (t->is_local) {
+        struct err *e = ops->local(ops->arg, f->p->tenant, target_bytes(t), local_done, t);
+
+        if (e)
+            local_done(t, e, NULL);
+        return;
+    }
+    ops->remote(ops->arg, ring_member(f->ring, t->instance), f->p->tenant, target_bytes(t),
+                ORR_MAX(left_ms, 1), on_remote, t);
+}
+
+/* ---- the beginning ---- */
+
+static void settle_posted(void *arg)
+{
+    struct flight *f = arg;
+
+    f->waiting = 0;
+    if (f->p->series.len + f->p->metadata.len == 0)
+        f->quorum.verdict = QUORUM_OK; /* nothing to be kept */
+    tell(f, false);
+    flight_free(f);
+}
+
+static void charge(struct flight *f)
+{
+    f->charged_bytes = (int64_t)(push_bytes(f->p) + f->shared.cap);
+    for (size_t i = 0; i < f->n_targets; i++)
+        f->charged_bytes += (int64_t)f->targets[i].bytes.cap;
+    METRIC_ADD(f->d->m.inflight_bytes, f->charged_bytes);
+    METRIC_ADD(f->d->m.inflight, 1);
+}
+
+void distribute_push(struct distribute *d, struct loop *loop, struct push *p,
+                     distribute_done_fn *done, void *arg)
+{
+    struct flight *f = mem_new(struct flight);
+    struct ring *ring = d->ops.ring(d->ops.arg);
+
+    atomic_fetch_add(&d->refs, 1);
+    f->d = d;
+    f->loop = loop;
+    f->p = p;
+    f->done = done;
+    f->arg = arg;
+    f->start_ms = loop_now_ms(loop);
+    f->ring =
+        ring_subring(ring, p->tenant, (unsigned)p->limits.ingestion_tenant_shard_size, INT64_MAX);
+    ring_unref(ring);
+    f->timer = loop_timer_new(loop, on_timeout, f);
+    f->targets = mem_new_array(struct target, ring_size(f->ring) + 1);
+    METRIC_ADD(d->m.pushes, 1);
+    if (p->series.len + p->metadata.len == 0 || ring_set_count(f->ring) == 0)
+        quorum_init(&f->quorum, NULL, 0, ring_size(f->ring), ring_write_quorum(f->ring));
+    else if (ring_set_count(f->ring) == 1)
+        build_shared(f);
+    else
+        build_per_instance(f);
+    charge(f);
+    /* Without any instance there is nobody to ask, whatever the tracker makes of no groups. */
+    if (ring_set_count(f->ring) == 0 && p->series.len + p->metadata.len) {
+        f->quorum.verdict = QUORUM_FAILED;
+        f->quorum.code = ERR_UNAVAILABLE;
+    }
+    if (f->quorum.verdict != QUORUM_PENDING || f->n_targets == 0) {
+        loop_post(loop, settle_posted, f);
+        return;
+    }
+    loop_timer_arm_ms(f->timer, d->timeout_ms);
+    f->waiting = f->n_targets;
+    for (size_t i = 0, n = f->n_targets; i < n; i++)
+        send_target(&f->targets[i]);
+}

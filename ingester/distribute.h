@@ -1,0 +1,83 @@
+/*
+ * Brings a push to its replicas and says when it is safe.
+ *
+ *   series ──token──▶ replica set ──▶ one batch per instance (also when it is in several sets)
+ *        local: by pointer            remote: RPC ingester.push
+ *   replies ──▶ quorum per set (common/ring/quorum.h) ──▶ done, at the first verdict
+ *
+ * A series that its replicas are not known to have is sent with its labels. A replica that does not
+ * know one that came without says so, and gets it again with labels: also after done, for as long
+ * as replicas are outstanding, so that the slowest replica does not miss a series.
+ *
+ * When all series have one replica set (RF 1 in one process; three ingesters with RF 3) the batch
+ * is encoded once and its bytes go to all.
+ *
+ * done gets an error when a set cannot reach its quorum (ERR_UNAVAILABLE; the data may have been
+ * stored), or when a majority refused the batch itself. Without an error what was not rejected is
+ * durable on a majority of each set.
+ *
+ * Rejections: what a majority of the answered replicas reports. With several sets that is an
+ * estimate from the sums, since replies carry counts and not series.
+ *
+ * distribute_push() is called on a loop, and done on the same one. Any number of loops at once.
+ */
+#pragma once
+#include "common/base/clock.h"
+#include "common/base/loop.h"
+#include "common/base/metric.h"
+#include "common/ring/ring.h"
+#include "common/rpc/rpc.h"
+#include "ingester/metrics/batch.h"
+#include "ingester/push.h"
+
+struct distribute;
+
+/* A local replica's answer, on any thread; takes e; bytes are the batch reply, lent. */
+typedef void distribute_local_fn(void *arg, struct err *e, struct batch_reply *reply);
+
+struct distribute_ops {
+    /* The ingesters' ring for writes; a new reference. Any loop. */
+    struct ring *(*ring)(void *arg);
+    /* This process's own replica: bytes are lent until done was called. An error: it is not. */
+    struct err *(*local)(void *arg, struct slice tenant, struct slice bytes,
+                         distribute_local_fn *done, void *done_arg);
+    /* As rpc_call() of "ingester.push"; on_reply comes on the calling loop. */
+    void (*remote)(void *arg, const struct member *to, struct slice tenant, struct slice bytes,
+                   int64_t timeout_ms, rpc_reply_fn *on_reply, void *reply_arg);
+    void *arg;
+};
+
+struct distribute_opts {
+    struct distribute_ops ops;
+    const char *instance;       /* our name in the ring */
+    int64_t timeout_ms;         /* of one write, all attempts together */
+    int64_t max_inflight_bytes; /* pushes not yet answered by all replicas */
+};
+
+struct distribute *distribute_new(const struct distribute_opts *opts);
+/* Pushes that are still under way are not told about any more; they end with their replicas'
+ * answers. When the loops have stopped, or on the only one. NULL is allowed. */
+void distribute_free(struct distribute *d);
+
+/* Whether there is room for a body of so many bytes; counts a refusal. */
+bool distribute_has_room(struct distribute *d, size_t bytes);
+size_t distribute_inflight(const struct distribute *d); /* pushes; any thread */
+
+struct distribute_example {
+    enum batch_reason reason;
+    uint32_t series; /* in the push */
+    int64_t t_ms;
+};
+struct distribute_result {
+    struct err *error; /* lent; NULL: durable on a quorum */
+    uint64_t rejected[BATCH_REASON_COUNT];
+    struct distribute_example examples[BATCH_MAX_EXAMPLES];
+    size_t n_examples;
+};
+/* Lent. p still lives. */
+typedef void distribute_done_fn(void *arg, const struct push *p,
+                                const struct distribute_result *result);
+
+/* Takes p. done is called once, never from within this call. */
+void distribute_push(struct distribute *d, struct loop *loop, struct push *p,
+                     distribute_done_fn *done, void *arg);

@@ -1,0 +1,388 @@
+#include "ingester/door/door.h"
+
+#include <stdio.h>
+
+#include "common/base/map.h"
+#include "common/base/mem.h"
+#include "common/base/metric.h"
+#include "ingester/door/series_labels.h"
+#include "ingester/door/tenant_gate.h"
+#include "ingester/door/write_request.h"
+
+#define EXAMPLE_LABELS_BYTES 512
+#define MAX_EXAMPLES 3
+
+static const struct {
+    const char *name, *text;
+} reasons[] = {
+#define X(sym, name, text) {name, text},
+    DOOR_REASONS(X)
+#undef X
+};
+
+struct door_metrics {
+    uint64_t writes, samples, histograms, exemplars, metadata, new_series;
+    uint64_t exemplars_dropped, metadata_dropped, rate_limited, malformed;
+    int64_t cache_bytes;
+    uint64_t rejected[DOOR_REASON_COUNT], replica_rejected[BATCH_REASON_COUNT];
+};
+static const struct metric_field door_fields[] = {
+    METRIC_COUNTER(struct door_metrics, writes, "orrery_door_writes_total", "Writes decoded."),
+    METRIC_COUNTER(struct door_metrics, samples, "orrery_door_samples_total",
+                   "Float samples received."),
+    METRIC_COUNTER(struct door_metrics, histograms, "orrery_door_histograms_total",
+                   "Native histograms received."),
+    METRIC_COUNTER(struct door_metrics, exemplars, "orrery_door_exemplars_total",
+                   "Exemplars received."),
+    METRIC_COUNTER(struct door_metrics, metadata, "orrery_door_metadata_total",
+                   "Metadata entries received."),
+    METRIC_COUNTER(struct door_metrics, new_series, "orrery_door_new_series_total",
+                   "Series the door did not know and sent with labels."),
+    METRIC_COUNTER(struct door_metrics, exemplars_dropped, "orrery_door_exemplars_dropped_total",
+                   "Exemplars with too long or bad labels, or without a series."),
+    METRIC_COUNTER(struct door_metrics, metadata_dropped, "orrery_door_metadata_dropped_total",
+                   "Metadata entries too long or not UTF-8."),
+    METRIC_COUNTER(struct door_metrics, rate_limited, "orrery_door_rate_limited_total",
+                   "Requests refused because a tenant was too fast."),
+    METRIC_COUNTER(struct door_metrics, malformed, "orrery_door_malformed_total",
+                   "Writes that could not be read."),
+    METRIC_GAUGE(struct door_metrics, cache_bytes, "orrery_door_cache_bytes",
+                 "Memory of the caches of known series."),
+};
+
+/* A tenant as one loop knows it. */
+struct door_tenant {
+    struct fp_cache known;
+    uint64_t generation; /* of the limits its series were checked under */
+    int64_t used_ms;
+};
+
+struct door_loop {
+    struct loop *loop;
+    struct map tenants; /* struct door_tenant */
+    size_t cache_bytes;
+};
+
+struct door {
+    struct door_opts opts;
+    struct tenant_gate *gate;
+    struct door_loop *loops;
+    size_t loop_budget;
+    struct door_metrics m;
+};
+
+/* One write under way. Owner: its loop. */
+struct write {
+    struct door *d;
+    struct door_loop *dl;
+    struct write_request_rejects rejects;
+    door_done_fn *done;
+    void *arg;
+};
+
+static void collect(void *arg, struct buf *out, bool is_openmetrics)
+{
+    static const char *const name = "orrery_door_rejected_samples_total";
+    struct door *d = arg;
+    char labels[128];
+
+    metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, name,
+                        "Samples refused, by reason: by the door or by a majority of replicas.");
+    for (unsigned i = 0; i < DOOR_REASON_COUNT; i++) {
+        (void)snprintf(labels, sizeof(labels), "reason=\"%s\"", reasons[i].name);
+        metric_write_u64(out, name, labels, d->m.rejected[i]);
+    }
+    for (unsigned i = 0; i < BATCH_REASON_COUNT; i++) {
+        (void)snprintf(labels, sizeof(labels), "reason=\"%s\"",
+                       batch_reason_name((enum batch_reason)i));
+        metric_write_u64(out, name, labels, d->m.replica_rejected[i]);
+    }
+}
+
+struct door *door_new(const struct door_opts *opts)
+{
+    struct door *d = mem_new(struct door);
+
+    d->opts = *opts;
+    d->opts.loops = NULL; /* the caller's array; ours is d->loops */
+    d->gate = tenant_gate_new(opts->clock);
+    d->loops = mem_new_array(struct door_loop, opts->n_loops);
+    for (size_t i = 0; i < opts->n_loops; i++)
+        d->loops[i].loop = opts->loops[i];
+    d->loop_budget = opts->cache_bytes / opts->n_loops;
+    metric_register(&d->m, door_fields, ORR_COUNT(door_fields), NULL);
+    metric_register_collector(collect, d);
+    return d;
+}
+
+void door_free(struct door *d)
+{
+    if (!d)
+        return;
+    metric_unregister_collector(collect, d);
+    metric_unregister(&d->m);
+    for (size_t i = 0; i < d->opts.n_loops; i++) {
+        MAP_FOREACH (en, &d->loops[i].tenants) {
+            fp_cache_done(&((struct door_tenant *)en->value)->known);
+            mem_free(en->value);
+        }
+        map_done(&d->loops[i].tenants);
+    }
+    mem_free(d->loops);
+    tenant_gate_free(d->gate);
+    mem_free(d);
+}
+
+size_t door_max_body_bytes(const struct door *d)
+{
+    return d->opts.max_body_bytes;
+}
+
+static size_t share(const struct door *d)
+{
+    return d->opts.share ? d->opts.share(d->opts.share_arg) : 1;
+}
+
+struct err *door_admit(struct door *d, struct slice tenant, size_t body_bytes)
+{
+    struct tenant_limits limits;
+    struct err *e;
+
+    if (!distribute_has_room(d->opts.distribute, body_bytes))
+        return err_new(ERR_UNAVAILABLE, "too many writes are in flight, try again");
+    limits_get(d->opts.limits, tenant, &limits);
+    if ((e = tenant_gate_request(d->gate, tenant, &limits, share(d))))
+        METRIC_ADD(d->m.rate_limited, 1);
+    return e;
+}
+
+/* ---- caches ---- */
+
+static struct door_loop *loop_of(struct door *d, const struct loop *loop)
+{
+    for (size_t i = 0; i < d->opts.n_loops; i++)
+        if (d->loops[i].loop == loop)
+            return &d->loops[i];
+    ORR_ASSERT(!"a loop the door does not know");
+    return NULL;
+}
+
+static void forget(struct door *d, struct door_loop *dl, struct door_tenant *t)
+{
+    size_t bytes = fp_cache_bytes(&t->known);
+
+    fp_cache_clear(&t->known);
+    dl->cache_bytes -= bytes;
+    METRIC_ADD(d->m.cache_bytes, -(int64_t)bytes);
+}
+
+static struct door_tenant *tenant_of(struct door *d, struct door_loop *dl, struct slice name,
+                                     uint64_t generation)
+{
+    void **slot = map_slot(&dl->tenants, name);
+    struct door_tenant *t = *slot;
+
+    if (!t) {
+        t = *slot = mem_new(struct door_tenant);
+        fp_cache_init(&t->known, d->loop_budget);
+    }
+    if (t->generation != generation)
+        forget(d, dl, t);
+    t->generation = generation;
+    t->used_ms = loop_now_ms(dl->loop);
+    return t;
+}
+
+static void keep_budget(struct door *d, struct door_loop *dl, const struct door_tenant *except)
+{
+    while (dl->cache_bytes > d->loop_budget) {
+        struct door_tenant *oldest = NULL;
+
+        MAP_FOREACH (en, &dl->tenants) {
+            struct door_tenant *t = en->value;
+
+            if (t != except && fp_cache_bytes(&t->known) &&
+                (!oldest || t->used_ms < oldest->used_ms))
+                oldest = t;
+        }
+        if (!oldest)
+            return;
+        forget(d, dl, oldest);
+    }
+}
+
+static void remember(struct door *d, struct door_loop *dl, const struct push *p)
+{
+    struct door_tenant *t = map_get(&dl->tenants, p->tenant);
+    size_t before;
+
+    /* Limits may have changed while the replicas worked: then the labels are to be checked again. */
+    if (!t || t->generation != p->limits.generation)
+        return;
+    before = fp_cache_bytes(&t->known);
+    write_request_remember(p, &t->known);
+    dl->cache_bytes += fp_cache_bytes(&t->known) - before;
+    METRIC_ADD(d->m.cache_bytes, (int64_t)(fp_cache_bytes(&t->known) - before));
+    keep_budget(d, dl, t);
+}
+
+/* ---- the answer ---- */
+
+static void write_reason(struct buf *out, size_t *n, uint64_t count, const char *text)
+{
+    buf_printf(out, "%s%llu: %s", (*n)++ ? "; " : "", (unsigned long long)count, text);
+}
+
+static void write_example(struct buf *out, struct slice labels, const int64_t *t_ms)
+{
+    buf_str(out, " (such as ");
+    series_labels_text(out, labels, EXAMPLE_LABELS_BYTES);
+    if (t_ms)
+        buf_printf(out, " at %lld", (long long)*t_ms);
+    buf_byte(out, ')');
+}
+
+static uint64_t door_part(struct write *w, struct buf *out, size_t *n)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < DOOR_REASON_COUNT; i++) {
+        uint64_t count = w->rejects.samples[i];
+
+        if (!count)
+            continue;
+        sum += count;
+        METRIC_ADD(w->d->m.rejected[i], count);
+        write_reason(out, n, count, reasons[i].text);
+        write_example(out, w->rejects.example[i], NULL);
+    }
+    return sum;
+}
+
+static uint64_t replica_part(struct write *w, const struct push *p,
+                             const struct distribute_result *r, struct buf *out, size_t *n,
+                             uint64_t *ret_over_limit)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < BATCH_REASON_COUNT; i++) {
+        uint64_t count = r->rejected[i];
+
+        METRIC_ADD(w->d->m.replica_rejected[i], count);
+        if (!count || i == BATCH_EXEMPLAR || i == BATCH_METADATA_LIMIT)
+            continue; /* these do not fail a write, as in Prometheus */
+        sum += count;
+        if (i == BATCH_MAX_SERIES_LIMIT)
+            *ret_over_limit += count;
+        write_reason(out, n, count, batch_reason_text((enum batch_reason)i));
+        if (i == BATCH_MAX_SERIES_LIMIT)
+            buf_str(out, " (limit max_global_series_per_user)");
+        for (size_t k = 0, shown = 0; k < r->n_examples && shown < MAX_EXAMPLES; k++)
+            if (r->examples[k].reason == i) {
+                write_example(out, p->series.ptr[r->examples[k].series].labels,
+                              &r->examples[k].t_ms);
+                shown++;
+            }
+    }
+    return sum;
+}
+
+static struct err *refusals(struct write *w, const struct push *p,
+                            const struct distribute_result *r, struct door_written *written)
+{
+    struct buf text = {0};
+    uint64_t received = p->samples + p->histograms, door, replicas, over_limit = 0;
+    struct err *e = NULL;
+    size_t n = 0;
+
+    door = door_part(w, &text, &n);
+    replicas = replica_part(w, p, r, &text, &n, &over_limit);
+    if (door + replicas)
+        e = err_new(over_limit == door + replicas ? ERR_LIMIT : ERR_INVALID,
+                    "%llu of %llu samples refused: %s", (unsigned long long)(door + replicas),
+                    (unsigned long long)(received + door), buf_cstr(&text));
+    buf_done(&text);
+    /* Replies do not say which were histograms: what is missing is taken off the samples first. */
+    written->samples = p->samples - ORR_MIN(p->samples, replicas);
+    written->histograms = p->histograms - (replicas > p->samples ? replicas - p->samples : 0);
+    written->exemplars = p->exemplars - ORR_MIN(p->exemplars, r->rejected[BATCH_EXEMPLAR]);
+    return e;
+}
+
+static void on_distributed(void *arg, const struct push *p, const struct distribute_result *r)
+{
+    struct write *w = arg;
+    struct door_written written = {0};
+    struct err *e;
+
+    if (r->error) {
+        e = err_copy(r->error);
+    } else {
+        if (r->rejected[BATCH_MAX_SERIES_LIMIT] == 0 && r->rejected[BATCH_BAD_LABELS] == 0)
+            remember(w->d, w->dl, p);
+        e = refusals(w, p, r, &written);
+    }
+    w->done(w->arg, e, &written);
+    mem_free(w);
+}
+
+/* ---- a write ---- */
+
+static void count(struct door *d, const struct push *p, const struct write_request_rejects *rejects)
+{
+    uint64_t fresh = 0;
+
+    VEC_FOREACH (s, &p->series)
+        fresh += !s->is_known;
+    METRIC_ADD(d->m.writes, 1);
+    METRIC_ADD(d->m.samples, p->samples);
+    METRIC_ADD(d->m.histograms, p->histograms);
+    METRIC_ADD(d->m.exemplars, p->exemplars);
+    METRIC_ADD(d->m.metadata, p->metadata.len);
+    METRIC_ADD(d->m.new_series, fresh);
+    METRIC_ADD(d->m.exemplars_dropped, rejects->exemplars);
+    METRIC_ADD(d->m.metadata_dropped, rejects->metadata);
+}
+
+static struct err *decode(struct write *w, struct push *p)
+{
+    struct door *d = w->d;
+    struct door_tenant *t = tenant_of(d, w->dl, p->tenant, p->limits.generation);
+    struct err *e = write_request_decode(p, &t->known, &w->rejects);
+
+    if (e) {
+        METRIC_ADD(d->m.malformed, 1);
+        return e;
+    }
+    count(d, p, &w->rejects);
+    if ((e = tenant_gate_samples(d->gate, p->tenant, &p->limits, share(d),
+                                 p->samples + p->histograms)))
+        METRIC_ADD(d->m.rate_limited, 1);
+    return e;
+}
+
+void door_write(struct door *d, struct loop *loop, struct slice tenant, enum door_format format,
+                struct buf *body, door_done_fn *done, void *arg)
+{
+    struct write *w = mem_new(struct write);
+    struct tenant_limits limits;
+    struct push *p;
+    struct err *e;
+
+    ORR_ASSERT(format == DOOR_WRITE_REQUEST);
+    w->d = d;
+    w->dl = loop_of(d, loop);
+    w->done = done;
+    w->arg = arg;
+    limits_get(d->opts.limits, tenant, &limits);
+    p = push_new(tenant, &limits);
+    p->body = *body;
+    *body = (struct buf){0};
+    if ((e = decode(w, p))) {
+        done(arg, e, &(struct door_written){0});
+        mem_free(w);
+        push_free(p);
+        return;
+    }
+    distribute_push(d->opts.distribute, loop, p, on_distributed, w);
+}

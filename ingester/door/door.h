@@ -1,0 +1,54 @@
+/*
+ * The door: takes what clients write, in whatever protocol, checks it, and has it distributed.
+ *
+ *   HTTP (remote_write.h), RPC ingester.write ──▶ door_write(): decode, validate, rate ──▶
+ *   distribute_push() ──▶ done: NULL, or why some or all of it was refused
+ *
+ * A loop has its own cache of known series per tenant (fp_cache.h): a client's connection stays on
+ * one loop, and so do its series. Over the budget of a loop the tenant that was quiet longest loses
+ * its cache.
+ *
+ * Threads: any of the loops given; everything of one write happens on one.
+ */
+#pragma once
+#include "common/base/loop.h"
+#include "common/model/limits.h"
+#include "ingester/distribute.h"
+#include "ingester/door/door_reason.h"
+
+struct door;
+
+struct door_opts {
+    struct loop **loops;
+    size_t n_loops;
+    struct limits *limits;
+    struct distribute *distribute;
+    const struct clock *clock;  /* NULL: the system's */
+    size_t (*share)(void *arg); /* ingesters that share a tenant's rate */
+    void *share_arg;
+    size_t cache_bytes;    /* of all loops together */
+    size_t max_body_bytes; /* of a decoded body */
+};
+
+struct door *door_new(const struct door_opts *opts);
+void door_free(struct door *d); /* no write under way; NULL is allowed */
+
+size_t door_max_body_bytes(const struct door *d);
+/* Before a body is read: request rate (ERR_RATE) and room (ERR_UNAVAILABLE). */
+ORR_CHECKED struct err *door_admit(struct door *d, struct slice tenant, size_t body_bytes);
+
+struct door_written {
+    uint64_t samples, histograms, exemplars; /* stored */
+};
+/*
+ * e: NULL: all is durable. ERR_INVALID, ERR_LIMIT: some of it was refused and says why, the rest is
+ * durable (written says how much), unless nothing could be read at all. ERR_RATE: nothing was
+ * taken. ERR_UNAVAILABLE: try again, some may be stored. Takes e.
+ */
+typedef void door_done_fn(void *arg, struct err *e, const struct door_written *written);
+
+enum door_format { DOOR_WRITE_REQUEST /* remote write 1.0, not compressed */ };
+
+/* Takes *body over. done on the same loop, possibly before this returns. */
+void door_write(struct door *d, struct loop *loop, struct slice tenant, enum door_format format,
+                struct buf *body, door_done_fn *done, void *arg);

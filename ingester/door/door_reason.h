@@ -1,0 +1,25 @@
+/* Why the door itself refuses a series: what a person reads, and the name that counts it. */
+#pragma once
+
+/* X(symbol, name for metrics, text) */
+#define DOOR_REASONS(X)                                                                            \
+    X(DOOR_MISSING_NAME, "missing_metric_name", "series has no metric name")                       \
+    X(DOOR_INVALID_NAME, "metric_name_invalid", "metric name is empty or not UTF-8")               \
+    X(DOOR_INVALID_LABEL, "label_invalid", "label name is empty or not UTF-8")                     \
+    X(DOOR_INVALID_VALUE, "label_value_invalid", "label value is not UTF-8")                       \
+    X(DOOR_DUPLICATE_LABEL, "duplicate_label_names", "label name occurs more than once")           \
+    X(DOOR_MAX_LABELS, "max_label_names_per_series",                                               \
+      "series has more labels than limit max_label_names_per_series allows")                       \
+    X(DOOR_NAME_TOO_LONG, "label_name_too_long",                                                   \
+      "label name is longer than limit max_label_name_length allows")                              \
+    X(DOOR_VALUE_TOO_LONG, "label_value_too_long",                                                 \
+      "label value is longer than limit max_label_value_length allows")                            \
+    X(DOOR_HISTOGRAM_BUCKETS, "native_histogram_buckets",                                          \
+      "native histogram has more buckets than limit max_native_histogram_buckets allows")
+enum door_reason {
+    DOOR_OK = -1,
+#define X(sym, name, text) sym,
+    DOOR_REASONS(X)
+#undef X
+        DOOR_REASON_COUNT
+};

@@ -1,0 +1,139 @@
+#include "ingester/door/tenant_gate.h"
+
+#include "common/base/lock.h"
+#include "common/base/map.h"
+#include "common/base/mem.h"
+
+/* Tenants that have been quiet so long are forgotten (their buckets are full again). */
+#define FORGET_NS (600 * NS_PER_S)
+#define SWEEP_TENANTS 4096
+
+struct bucket {
+    double tokens;
+    int64_t filled_ns; /* mono; 0: never used */
+};
+
+struct gate_tenant {
+    struct bucket samples, requests;
+    int64_t used_ns;
+};
+
+struct tenant_gate {
+    const struct clock *clock;
+    struct lock lock;
+    struct map tenants; /* guarded: struct gate_tenant */
+    size_t sweep_at;
+};
+
+struct tenant_gate *tenant_gate_new(const struct clock *clock)
+{
+    struct tenant_gate *g = mem_new(struct tenant_gate);
+
+    g->clock = clock ? clock : &clock_system;
+    g->sweep_at = SWEEP_TENANTS;
+    lock_init(&g->lock, LOCK_LEAF_MODULE);
+    return g;
+}
+
+void tenant_gate_free(struct tenant_gate *g)
+{
+    if (!g)
+        return;
+    MAP_FOREACH (en, &g->tenants)
+        mem_free(en->value);
+    map_done(&g->tenants);
+    lock_done(&g->lock);
+    mem_free(g);
+}
+
+static bool take(struct bucket *b, double rate, double burst, double n, int64_t now_ns)
+{
+    if (b->filled_ns == 0)
+        b->tokens = burst;
+    else
+        b->tokens += rate * (double)(now_ns - b->filled_ns) / (double)NS_PER_S;
+    b->filled_ns = now_ns ? now_ns : 1;
+    if (b->tokens > burst)
+        b->tokens = burst;
+    if (b->tokens < ORR_MIN(n, burst))
+        return false;
+    b->tokens -= n;
+    return true;
+}
+
+/* Drops tenants that are quiet, when there are many. */
+static void sweep(struct tenant_gate *g, int64_t now_ns)
+{
+    struct map kept = {0};
+
+    MAP_FOREACH (en, &g->tenants) {
+        struct gate_tenant *t = en->value;
+
+        if (now_ns - t->used_ns > FORGET_NS)
+            mem_free(t);
+        else
+            (void)map_put(&kept, en->key, t);
+    }
+    map_done(&g->tenants);
+    g->tenants = kept;
+    g->sweep_at = ORR_MAX(2 * kept.len, (size_t)SWEEP_TENANTS);
+}
+
+static struct gate_tenant *find(struct tenant_gate *g, struct slice tenant, int64_t now_ns)
+{
+    struct gate_tenant *t = map_get(&g->tenants, tenant);
+
+    if (!t) {
+        if (g->tenants.len >= g->sweep_at)
+            sweep(g, now_ns);
+        t = mem_new(struct gate_tenant);
+        (void)map_put(&g->tenants, tenant, t);
+    }
+    t->used_ns = now_ns;
+    return t;
+}
+
+static double share_of(double cluster, size_t share)
+{
+    return cluster / (double)ORR_MAX(share, (size_t)1);
+}
+
+struct err *tenant_gate_request(struct tenant_gate *g, struct slice tenant,
+                                const struct tenant_limits *limits, size_t share)
+{
+    double rate = share_of(limits->request_rate, share);
+    double burst =
+        limits->request_burst_size ? (double)limits->request_burst_size : ORR_MAX(rate, 1.0);
+    int64_t now_ns = clock_mono_ns(g->clock);
+    bool ok;
+
+    if (limits->request_rate == 0)
+        return NULL;
+    lock_take(&g->lock);
+    ok = take(&find(g, tenant, now_ns)->requests, rate, burst, 1, now_ns);
+    lock_release(&g->lock);
+    return ok ? NULL
+              : err_new(ERR_RATE, "too many requests: limit request_rate is %.17g per second",
+                        limits->request_rate);
+}
+
+struct err *tenant_gate_samples(struct tenant_gate *g, struct slice tenant,
+                                const struct tenant_limits *limits, size_t share, uint64_t n)
+{
+    double rate = share_of(limits->ingestion_rate, share);
+    double burst = limits->ingestion_burst_size ? (double)limits->ingestion_burst_size
+                                                : ORR_MAX(rate, (double)TENANT_GATE_MIN_BURST);
+    int64_t now_ns = clock_mono_ns(g->clock);
+    bool ok;
+
+    if (limits->ingestion_rate == 0)
+        return NULL;
+    lock_take(&g->lock);
+    ok = take(&find(g, tenant, now_ns)->samples, rate, burst, (double)n, now_ns);
+    lock_release(&g->lock);
+    return ok ? NULL
+              : err_new(ERR_RATE,
+                        "too many samples: limit ingestion_rate is %.17g samples per second, "
+                        "this write has %llu",
+                        limits->ingestion_rate, (unsigned long long)n);
+}

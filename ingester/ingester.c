@@ -1,0 +1,369 @@
+#include "ingester/ingester.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/model/metrics_rpc.h"
+#include "ingester/door/remote_write.h"
+#include "ingester/ingester_internal.h"
+
+static const struct conf_field ingester_fields[] = {
+    CONF_DURATION(struct ingester_conf, push_timeout_ns, "push-timeout", "5s", "10ms", "5m",
+                  CONF_FIXED, "How long a write may take until a quorum of replicas has it."),
+    CONF_BYTES(struct ingester_conf, max_inflight_bytes, "max-inflight-push-bytes", "1GiB", "1MiB",
+               NULL, CONF_FIXED,
+               "Bytes of writes that replicas have not all answered; more are answered 503."),
+    CONF_BYTES(struct ingester_conf, max_body_bytes, "max-recv-bytes", "32MiB", "1KiB", "1GiB",
+               CONF_FIXED, "Largest body of a write, as sent and decompressed."),
+    CONF_BYTES(struct ingester_conf, door_cache_bytes, "door-cache-bytes", "256MiB", "1MiB", NULL,
+               CONF_FIXED, "Memory for the fingerprints of series known to be valid."),
+    CONF_BYTES(struct ingester_conf, wal_segment_bytes, "wal-segment-bytes", "128MiB", "1MiB",
+               "1GiB", CONF_FIXED, "Size of a file of the write-ahead log."),
+    CONF_BYTES(struct ingester_conf, wal_buffer_bytes, "wal-buffer-bytes", "64MiB", "1MiB", "4GiB",
+               CONF_FIXED, "Bytes of log that may wait for the disk; more writes are refused."),
+    CONF_BOOL(struct ingester_conf, wal_io_uring, "wal-io-uring", "true", CONF_FIXED,
+              "Write the log through io_uring where the system allows it."),
+    CONF_INT(struct ingester_conf, shards, "head-shards", "0", "0", "256", CONF_FIXED,
+             "Threads that own series; 0: one per core. Kept by the data directory."),
+    CONF_BYTES(struct ingester_conf, checkpoint_wal_bytes, "checkpoint-wal-bytes", "256MiB", "1MiB",
+               NULL, CONF_FIXED, "A checkpoint is written after so much log."),
+    CONF_BYTES(struct ingester_conf, replay_queue_bytes, "replay-queue-bytes", "256MiB", "1MiB",
+               NULL, CONF_FIXED, "Writes that may wait for the end of the replay after a restart."),
+    CONF_BYTES(struct ingester_conf, push_queue_bytes, "push-queue-bytes", "256MiB", "1MiB", NULL,
+               CONF_FIXED, "Writes that may wait for the head's threads."),
+    CONF_INT(struct ingester_conf, exemplars_per_tenant, "exemplars-per-tenant", "100000", "1",
+             "100000000", CONF_FIXED, "Exemplars kept of a tenant; the oldest give way."),
+    CONF_DURATION(struct ingester_conf, cut_grace_ns, "cut-grace", "15m", "1s", "24h", CONF_FIXED,
+                  "How long after a two-hour window's end it is cut into a segment."),
+    CONF_DURATION(struct ingester_conf, maintain_period_ns, "maintain-period", "1m", "100ms", "1h",
+                  CONF_FIXED, "How often the head is looked at for what is due."),
+    CONF_DURATION(struct ingester_conf, flush_wait_ns, "flush-wait", "30s", "0s", "1h", CONF_FIXED,
+                  "How long POST /ingester/flush waits for compactors to take the segments."),
+    CONF_BOOL(struct ingester_conf, cut_on_shutdown, "cut-on-shutdown", "true", CONF_FIXED,
+              "Cut everything into segments when the process stops."),
+    CONF_BOOL(struct ingester_conf, leave_on_shutdown, "leave-on-shutdown", "false", CONF_FIXED,
+              "Leave the ring when the process stops: it waits until compactors have its data."),
+    CONF_DURATION(struct ingester_conf, leave_grace_ns, "leave-grace", "5s", "0s", "10m",
+                  CONF_FIXED, "How long a leaving ingester still takes writes."),
+    CONF_DURATION(struct ingester_conf, self_upload_after_ns, "self-upload-after", "4h", "0s",
+                  "168h", CONF_FIXED,
+                  "A segment no compactor takes for so long is uploaded from here; 0: never."),
+    CONF_DURATION(struct ingester_conf, visible_after_ns, "visible-after", "5m", "0s", "24h",
+                  CONF_FIXED, "After which time readers know a block that was uploaded from here."),
+};
+static const struct conf_section ingester_section = {
+    "ingester", "Taking in and keeping recent data.", sizeof(struct ingester_conf), ingester_fields,
+    ORR_COUNT(ingester_fields)};
+
+/* ---- what distribute, replica and flush ask of the process ---- */
+
+struct ring *ingester_ring(void *arg)
+{
+    struct ingester *ing = arg;
+
+    return membership_ring(process_membership(ing->process), MEMBER_INGESTER, MEMBER_METRICS);
+}
+
+static size_t active_ingesters(void *arg)
+{
+    struct ring *r = ingester_ring(arg);
+    size_t n = ring_active(r);
+
+    ring_unref(r);
+    return n;
+}
+
+static struct err *push_local(void *arg, struct slice tenant, struct slice bytes,
+                              distribute_local_fn *done, void *done_arg)
+{
+    return replica_push(((struct ingester *)arg)->replica, tenant, bytes, done, done_arg);
+}
+
+static void push_remote(void *arg, const struct member *to, struct slice tenant, struct slice bytes,
+                        int64_t timeout_ms, rpc_reply_fn *on_reply, void *reply_arg)
+{
+    struct ingester *ing = arg;
+
+    rpc_call(rpc_pool_peer(process_peers(ing->process), to->rpc_addr),
+             &(struct rpc_call_opts){
+                 .method = "ingester.push", .tenant = tenant, .timeout_ms = timeout_ms},
+             bytes, on_reply, reply_arg, NULL);
+}
+
+static struct ring *compactor_ring(struct ingester *ing)
+{
+    return membership_ring(process_membership(ing->process), MEMBER_COMPACTOR, 0);
+}
+
+static size_t count_compactors(void *arg)
+{
+    struct ring *r = compactor_ring(arg);
+    size_t n = ring_active(r);
+
+    ring_unref(r);
+    return n;
+}
+
+static void on_hinted(void *arg, struct slice payload, bool is_last, const struct err *e)
+{
+    (void)arg;
+    (void)payload;
+    (void)is_last;
+    if (e)
+        LOG_DEBUG(flush, "a compactor did not take a hint, it will look by itself", KV_ERR(e));
+}
+
+static void hint(void *arg, struct slice tenant)
+{
+    struct ingester *ing = arg;
+    struct ring *r = compactor_ring(ing);
+    int owner = ring_owner(r, ring_key(tenant));
+
+    if (owner >= 0)
+        rpc_call(
+            rpc_pool_peer(process_peers(ing->process), ring_member(r, (size_t)owner)->rpc_addr),
+            &(struct rpc_call_opts){
+                .method = "compactor.hint", .tenant = tenant, .timeout_ms = 5000},
+            SLICE_EMPTY, on_hinted, NULL, NULL);
+    ring_unref(r);
+}
+
+static void leave_on_loop(void *arg)
+{
+    membership_leave(arg);
+}
+
+static void left_on_loop(void *arg)
+{
+    membership_left(arg);
+}
+
+static void begin_leave(void *arg)
+{
+    struct ingester *ing = arg;
+
+    loop_post(process_loop(ing->process, 0), leave_on_loop, process_membership(ing->process));
+}
+
+static void seal(void *arg)
+{
+    replica_seal(((struct ingester *)arg)->replica);
+}
+
+static void end_leave(void *arg)
+{
+    struct ingester *ing = arg;
+
+    loop_post(process_loop(ing->process, 0), left_on_loop, process_membership(ing->process));
+}
+
+static void published(void *arg, struct slice tenant, uint64_t version)
+{
+    struct ingester *ing = arg;
+    char *key = mem_printf("catalogue/metrics/%.*s", SLICE_ARG(tenant));
+
+    membership_kv_post(process_membership(ing->process), slice_cstr(key), version, SLICE_EMPTY);
+    mem_free(key);
+}
+
+/* ---- building ---- */
+
+static struct err *open_store(struct ingester *ing)
+{
+    const char *dir = process_data_dir(ing->process);
+    const struct ingester_conf *c = &ing->conf;
+    struct wal_opts wal = {.dir = dir,
+                           .segment_bytes = c->wal_segment_bytes,
+                           .max_group_bytes = c->wal_buffer_bytes,
+                           .without_io_uring = !c->wal_io_uring};
+    struct head_opts head = {.dir = dir,
+                             .shards = (unsigned)c->shards,
+                             .replay_queue_bytes = c->replay_queue_bytes,
+                             .push_queue_bytes = c->push_queue_bytes,
+                             .checkpoint_wal_bytes = c->checkpoint_wal_bytes,
+                             .grace_ms = c->cut_grace_ns / NS_PER_MS,
+                             .exemplars_per_tenant = (uint32_t)c->exemplars_per_tenant};
+    struct err *e = wal_open(&wal, &ing->wal);
+
+    if (e)
+        return e;
+    head.wal = ing->wal;
+    return head_open(&head, &ing->head);
+}
+
+static void build_flush(struct ingester *ing)
+{
+    const struct ingester_conf *c = &ing->conf;
+
+    ing->flush = flush_new(&(struct flush_opts){
+        .head = ing->head,
+        .store = process_objstore(ing->process),
+        .ops = {hint, count_compactors, begin_leave, seal, end_leave, published, ing},
+        .maintain_ms = c->maintain_period_ns / NS_PER_MS,
+        .leave_grace_ms = c->leave_grace_ns / NS_PER_MS,
+        .self_upload_after_ms = c->self_upload_after_ns / NS_PER_MS,
+        .visible_after_ms = c->visible_after_ns / NS_PER_MS});
+}
+
+static void build_door(struct ingester *ing)
+{
+    const struct ingester_conf *c = &ing->conf;
+    size_t n = process_loop_count(ing->process);
+    struct loop **loops = mem_new_array(struct loop *, n);
+
+    for (size_t i = 0; i < n; i++)
+        loops[i] = process_loop(ing->process, i);
+    ing->replica = replica_new(&(struct replica_opts){
+        .head = ing->head, .limits = ing->limits, .ring = ingester_ring, .ring_arg = ing});
+    ing->distribute = distribute_new(
+        &(struct distribute_opts){.ops = {ingester_ring, push_local, push_remote, ing},
+                                  .instance = process_instance(ing->process),
+                                  .timeout_ms = c->push_timeout_ns / NS_PER_MS,
+                                  .max_inflight_bytes = c->max_inflight_bytes});
+    ing->door = door_new(&(struct door_opts){.loops = loops,
+                                             .n_loops = n,
+                                             .limits = ing->limits,
+                                             .distribute = ing->distribute,
+                                             .share = active_ingesters,
+                                             .share_arg = ing,
+                                             .cache_bytes = (size_t)c->door_cache_bytes,
+                                             .max_body_bytes = (size_t)c->max_body_bytes});
+    mem_free(loops);
+}
+
+static void ingester_close(void *role)
+{
+    struct ingester *ing = role;
+    struct err *e = NULL;
+
+    feeds_free(ing->feeds);
+    flush_free(ing->flush);
+    if (ing->head)
+        e = head_close(ing->head);
+    if (ing->wal)
+        e = err_first(e, wal_close(ing->wal));
+    if (e)
+        LOG_ERROR(head, "closing failed, the log will be replayed", KV_ERR(e));
+    err_free(e);
+    distribute_free(ing->distribute);
+    door_free(ing->door);
+    replica_free(ing->replica);
+    if (ing->limits)
+        limits_stop(ing->limits);
+    limits_free(ing->limits);
+    mem_free(ing);
+}
+
+static struct err *ingester_open(struct process *p, void **ret)
+{
+    struct ingester *ing = mem_new(struct ingester);
+    struct conf *c = process_conf(p);
+    struct err *e;
+
+    ing->process = p;
+    ing->conf = *(const struct ingester_conf *)conf_section(c, "ingester");
+    ing->start_ms = clock_wall_ms(&clock_system);
+    e = limits_new(c, &ing->limits);
+    conf_unref(c);
+    if (e || (e = open_store(ing))) {
+        ingester_close(ing);
+        return e;
+    }
+    ing->feeds = feeds_new(process_jobs(p));
+    build_flush(ing);
+    build_door(ing);
+    ingester_rpc_handle(ing);
+    ingester_read_handle(ing);
+    ingester_segment_handle(ing);
+    ingester_pages_routes(ing);
+    remote_write_routes(process_http(p), ing->door);
+    *ret = ing;
+    return NULL;
+}
+
+/* ---- life ---- */
+
+static void start_on_loop(void *arg)
+{
+    struct ingester *ing = arg;
+
+    limits_start(ing->limits, process_loop(ing->process, 0), process_jobs(ing->process));
+    /* Writes are taken while the log is still being replayed: no need to wait for readiness. */
+    membership_set_active(process_membership(ing->process));
+}
+
+static struct err *ingester_start(void *role)
+{
+    struct ingester *ing = role;
+
+    loop_post(process_loop(ing->process, 0), start_on_loop, ing);
+    return flush_start(ing->flush);
+}
+
+static bool ingester_is_ready(void *role, struct buf *ret)
+{
+    struct ingester *ing = role;
+    bool is_ready = head_is_ready(ing->head), is_healthy = wal_is_healthy(ing->wal);
+
+    if (!is_ready)
+        buf_str(ret, "the write-ahead log is being replayed");
+    if (!is_healthy)
+        buf_printf(ret, "%sthe write-ahead log cannot be written", is_ready ? "" : "; ");
+    if (flush_is_leaving(ing->flush))
+        buf_str(ret, "leaving");
+    return is_ready && is_healthy && !flush_is_leaving(ing->flush);
+}
+
+struct draining {
+    struct ingester *ing;
+    process_done_fn *done;
+    void *arg;
+};
+
+/* On the flush thread. */
+static void on_drained(void *arg, struct err *e, const struct flush_report *report)
+{
+    struct draining *d = arg;
+
+    if (e)
+        LOG_WARN(flush, "not all was cut before the end, the log will be replayed", KV_ERR(e));
+    else
+        LOG_INFO(flush, "cut before the end", KV_U64("count", report->cut));
+    err_free(e);
+    flush_stop(d->ing->flush);
+    d->done(d->arg);
+    mem_free(d);
+}
+
+static void ingester_drain(void *role, process_done_fn *done, void *arg)
+{
+    struct ingester *ing = role;
+    struct draining *d;
+
+    if (!ing->conf.leave_on_shutdown && (!ing->conf.cut_on_shutdown || !head_is_ready(ing->head))) {
+        flush_stop(ing->flush);
+        done(arg);
+        return;
+    }
+    d = mem_new(struct draining);
+    *d = (struct draining){ing, done, arg};
+    if (ing->conf.leave_on_shutdown)
+        flush_leave(ing->flush, on_drained, d);
+    else
+        flush_cut(ing->flush, SLICE_EMPTY, 0, on_drained, d);
+}
+
+static const struct conf_section *const sections[] = {&ingester_section, &limits_section, NULL};
+
+const struct process_role ingester_role = {
+    .name = "ingester",
+    .bit = MEMBER_INGESTER,
+    .sections = sections,
+    .open = ingester_open,
+    .start = ingester_start,
+    .is_ready = ingester_is_ready,
+    .drain = ingester_drain,
+    .close = ingester_close,
+};

@@ -1,0 +1,42 @@
+/* What the files of the role share. */
+#pragma once
+#include "ingester/distribute.h"
+#include "ingester/door/door.h"
+#include "ingester/feed.h"
+#include "ingester/flush.h"
+#include "ingester/ingester.h"
+#include "ingester/replica.h"
+
+struct ingester_conf {
+    int64_t push_timeout_ns, max_inflight_bytes, max_body_bytes, door_cache_bytes;
+    int64_t wal_segment_bytes, wal_buffer_bytes;
+    bool wal_io_uring;
+    int64_t shards, checkpoint_wal_bytes, replay_queue_bytes, push_queue_bytes;
+    int64_t exemplars_per_tenant;
+    int64_t cut_grace_ns, maintain_period_ns, flush_wait_ns;
+    bool cut_on_shutdown, leave_on_shutdown;
+    int64_t leave_grace_ns, self_upload_after_ns, visible_after_ns;
+};
+
+struct ingester {
+    struct process *process;
+    struct ingester_conf conf; /* strings: none */
+    struct limits *limits;
+    struct wal *wal;
+    struct head *head;
+    struct replica *replica;
+    struct distribute *distribute;
+    struct door *door;
+    struct flush *flush;
+    struct feeds *feeds;
+    int64_t start_ms;
+};
+
+/* The ingesters' ring for metrics; arg is a struct ingester. A new reference. */
+struct ring *ingester_ring(void *arg);
+/* ingester_rpc.c, ingester_read.c, ingester_segment.c */
+void ingester_rpc_handle(struct ingester *ing);
+void ingester_read_handle(struct ingester *ing);
+void ingester_segment_handle(struct ingester *ing);
+/* ingester_pages.c */
+void ingester_pages_routes(struct ingester *ing);
