@@ -28,6 +28,16 @@ bool exec_tick(struct exec *x)
     return true;
 }
 
+bool exec_work(struct exec *x, uint64_t n)
+{
+    x->work += n;
+    if (x->work < (1u << 20))
+        return !x->err;
+    x->work = 0;
+    x->ticks = 0; /* look at the clock now */
+    return exec_tick(x);
+}
+
 bool exec_hold(struct exec *x, uint64_t n)
 {
     x->held += n;

@@ -94,6 +94,7 @@ struct exec {
     struct engine_stats stats;
     struct node *made;
     uint32_t ticks;
+    uint64_t work; /* since the last look at the clock */
 };
 
 static inline bool exec_ok(const struct exec *x)
@@ -104,6 +105,8 @@ static inline bool exec_ok(const struct exec *x)
 bool exec_fail(struct exec *x, struct err *e);
 /* Once per row or batch: budget, deadline, cancel flag. False when the query has to end. */
 bool exec_tick(struct exec *x);
+/* As exec_tick(), for long work inside of one row: n units of a few nanoseconds done. */
+bool exec_work(struct exec *x, uint64_t n);
 /* Counts n samples that stay in memory; false when over the limit. */
 bool exec_hold(struct exec *x, uint64_t n);
 void exec_release(struct exec *x, uint64_t n);

@@ -38,7 +38,7 @@ struct aggregate_node {
     /* Histogram sums make a new one at each step; the old ones go when the arena is renewed. */
     struct arena *hist_arena;
     size_t hist_live_bytes;
-    bool is_loaded;
+    bool is_loaded, has_told;
 };
 
 static uint32_t expr_pos(const struct aggregate_node *a)
@@ -48,6 +48,9 @@ static uint32_t expr_pos(const struct aggregate_node *a)
 
 static void info_ignored(struct aggregate_node *a)
 {
+    if (a->has_told)
+        return;
+    a->has_told = true;
     annot_add(&a->node.x->annots, ANNOT_INFO, expr_pos(a), "ignored histogram in %s aggregation",
               promql_agg_name(a->e->u.aggregate.op));
 }
@@ -344,7 +347,7 @@ static void finish_quantile(struct aggregate_node *a, struct group *g, struct ro
 {
     double *values = arena_array(node_tmp(&a->node), double, g->n_rows);
 
-    for (size_t i = 0; i < a->node.grid.n; i++) {
+    for (size_t i = 0; i < a->node.grid.n && exec_work(a->node.x, 10 * g->n_rows); i++) {
         size_t n = 0;
 
         for (size_t k = 0; k < g->n_rows; k++)

@@ -245,6 +245,8 @@ static void join_group(struct match_node *n, struct match_group *g, const uint8_
     for (size_t k = 0; k < g->n_many; k++) {
         const struct row *many = &n->many.ptr[g->many[k]];
 
+        if (!exec_work(n->node.x, steps))
+            return;
         cache.is_set = false;
         for (size_t i = 0; i < steps && exec_ok(n->node.x); i++) {
             if (!row_has(many, i))

@@ -110,77 +110,191 @@ static void pick_ratio(struct rank_node *n, size_t i, double ratio, const double
     }
 }
 
-/* Leaves the first k of each group (limitk: in the order of the input). */
-static void pick_k(struct rank_node *n, size_t i, double k, const size_t *group_of,
-                   struct candidate *cand, bool is_instant)
+/*
+ * The best k of every group at RANK_BLOCK steps at once (a cache line of each column): heaps with the
+ * worst of the chosen at the root. limitk: the best are the first of the input.
+ */
+#define RANK_BLOCK 8
+struct ranking {
+    const size_t *group_of; /* of each row */
+    size_t *start;          /* of each group's heap in heaps[] */
+    size_t n_groups, n_slots;
+    struct candidate *heaps; /* RANK_BLOCK x n_slots */
+    size_t *sizes;           /* RANK_BLOCK x n_groups */
+    double sign;
+    bool is_limit, has_told;
+};
+
+static void swap(struct candidate *a, struct candidate *b)
 {
-    bool is_limit = n->e->u.aggregate.op == PROMQL_AGG_LIMITK;
-    double sign = is_top(n) ? 1 : -1, taken = 0;
-    size_t m = 0;
+    struct candidate c = *a;
 
-    for (size_t r = 0; r < n->rows.n; r++) {
-        struct row *row = &n->rows.ptr[r];
+    *a = *b;
+    *b = c;
+}
 
-        if (!row_has(row, i))
-            continue;
-        if (!is_limit && row_has_hist(row, i)) {
+static void sift_down(struct candidate *h, size_t n, size_t at, double sign)
+{
+    for (;;) {
+        size_t worst = at;
+
+        for (size_t c = 2 * at + 1; c <= 2 * at + 2 && c < n; c++)
+            if (best_first(&h[c], &h[worst], &sign) > 0)
+                worst = c;
+        if (worst == at)
+            return;
+        swap(&h[at], &h[worst]);
+        at = worst;
+    }
+}
+
+static void sift_up(struct candidate *h, size_t at, double sign)
+{
+    while (at && best_first(&h[at], &h[(at - 1) / 2], &sign) > 0) {
+        swap(&h[at], &h[(at - 1) / 2]);
+        at = (at - 1) / 2;
+    }
+}
+
+/* One sample at step i (slot b of the block): in or out of its group's best k. */
+static void rank_offer(struct rank_node *n, struct ranking *rk, size_t row, size_t i, size_t b,
+                       double k)
+{
+    struct row *r = &n->rows.ptr[row];
+    size_t group = rk->group_of[row], *size = &rk->sizes[b * rk->n_groups + group];
+    struct candidate *h = rk->heaps + b * rk->n_slots + rk->start[group];
+    struct candidate c = {row, group, rk->is_limit ? 0 : r->v[i]};
+
+    if (!row_has(r, i))
+        return;
+    if (!rk->is_limit && row_has_hist(r, i)) {
+        if (!rk->has_told)
             annot_add(&n->node.x->annots, ANNOT_INFO, n->e->u.aggregate.expr->start,
                       "ignored histogram in %s aggregation", promql_agg_name(n->e->u.aggregate.op));
-            row_clear(row, i);
-            continue;
-        }
-        cand[m++] = (struct candidate){r, group_of[r], is_limit ? 0 : row->v[i]};
+        rk->has_told = true;
+        row_clear(r, i);
+    } else if ((double)*size < k) {
+        h[(*size)++] = c;
+        sift_up(h, *size - 1, rk->sign);
+    } else if (*size && best_first(&c, &h[0], &rk->sign) < 0) {
+        row_clear(&n->rows.ptr[h[0].row], i);
+        h[0] = c;
+        sift_down(h, *size, 0, rk->sign);
+    } else {
+        row_clear(r, i);
     }
-    qsort_r(cand, m, sizeof(*cand), best_first, &sign);
-    for (size_t c = 0; c < m; c++) {
-        taken = c && cand[c].group == cand[c - 1].group ? taken + 1 : 1;
-        if (taken > k || k < 1)
-            row_clear(&n->rows.ptr[cand[c].row], i);
-        else if (is_instant)
-            n->order[n->n_order++] = cand[c].row;
+}
+
+/* Heaps as large as the groups can fill them. */
+static void ranking_init(struct rank_node *n, struct ranking *rk, const size_t *group_of,
+                         size_t n_groups, double max_k)
+{
+    struct arena *a = n->node.x->arena;
+    size_t *members = arena_array(a, size_t, n_groups + 1);
+
+    *rk = (struct ranking){.group_of = group_of,
+                           .n_groups = n_groups,
+                           .sign = is_top(n) ? 1 : -1,
+                           .is_limit = n->e->u.aggregate.op == PROMQL_AGG_LIMITK};
+    rk->start = arena_array(a, size_t, n_groups + 1);
+    for (size_t r = 0; r < n->rows.n; r++)
+        members[group_of[r]]++;
+    for (size_t g = 0; g < n_groups; g++) {
+        rk->start[g] = rk->n_slots;
+        rk->n_slots += (double)members[g] < max_k ? members[g] : (size_t)ORR_MAX(max_k, 0);
     }
+    rk->heaps = arena_array(a, struct candidate, rk->n_slots * RANK_BLOCK);
+    rk->sizes = arena_array(a, size_t, n_groups * RANK_BLOCK);
+}
+
+static bool rank_block(struct rank_node *n, struct ranking *rk, size_t from, size_t to)
+{
+    double k[RANK_BLOCK];
+
+    memset(rk->sizes, 0, rk->n_groups * RANK_BLOCK * sizeof(size_t));
+    for (size_t i = from; i < to; i++) {
+        if (!check_param(n, &k[i - from], i))
+            return false;
+        k[i - from] = floor(k[i - from]);
+    }
+    for (size_t r = 0; r < n->rows.n; r++)
+        for (size_t i = from; i < to; i++)
+            rank_offer(n, rk, r, i, i - from, k[i - from]);
+    return exec_work(n->node.x, n->rows.n * 10);
+}
+
+/* An instant query's result is ordered: group by group, best first. */
+static void order_instant(struct rank_node *n, struct ranking *rk)
+{
+    for (size_t g = 0; g < rk->n_groups; g++) {
+        struct candidate *h = rk->heaps + rk->start[g];
+
+        if (rk->sizes[g])
+            qsort_r(h, rk->sizes[g], sizeof(*h), best_first, &rk->sign);
+        for (size_t c = 0; c < rk->sizes[g]; c++)
+            n->order[n->n_order++] = h[c].row;
+    }
+}
+
+static bool rank_all(struct rank_node *n, const size_t *group_of, size_t n_groups, double max_k)
+{
+    struct ranking rk;
+    size_t steps = n->node.grid.n;
+
+    ranking_init(n, &rk, group_of, n_groups, max_k);
+    for (size_t i = 0; i < steps; i += RANK_BLOCK)
+        if (!rank_block(n, &rk, i, ORR_MIN(i + RANK_BLOCK, steps)))
+            return false;
+    if (steps == 1)
+        order_instant(n, &rk);
+    return true;
+}
+
+static bool ratio_all(struct rank_node *n)
+{
+    double *offsets = arena_array(n->node.x->arena, double, n->rows.n), ratio;
+
+    for (size_t r = 0; r < n->rows.n; r++)
+        offsets[r] = ratio_offset(n->rows.ptr[r].labels);
+    for (size_t i = 0; i < n->node.grid.n; i++) {
+        if (!check_param(n, &ratio, i) || !exec_work(n->node.x, n->rows.n))
+            return false;
+        pick_ratio(n, i, ratio, offsets);
+    }
+    return true;
 }
 
 static bool rank_load(struct rank_node *n)
 {
     struct exec *x = n->node.x;
     const struct promql_aggregate *ag = &n->e->u.aggregate;
-    bool is_ratio = ag->op == PROMQL_AGG_LIMIT_RATIO, is_instant = n->node.grid.n == 1 && !is_ratio;
+    bool is_ratio = ag->op == PROMQL_AGG_LIMIT_RATIO;
     struct labelmap map = {.arena = x->arena};
     size_t *group_of;
-    double *offsets, p;
-    struct candidate *cand;
+    double k, max_k = 0;
 
     n->is_loaded = true;
     if (!(n->param_v = node_scalar(n->param)))
         return false;
-    for (size_t i = 0; i < n->node.grid.n; i++)
-        if (!check_param(n, &p, i))
+    for (size_t i = 0; i < n->node.grid.n; i++) {
+        if (!check_param(n, &k, i))
             return false;
+        max_k = fmax(max_k, floor(k));
+    }
     if (!rowset_fill(x, &n->rows, n->child))
         return false;
     group_of = arena_array(x->arena, size_t, n->rows.n);
-    offsets = arena_array(x->arena, double, is_ratio ? n->rows.n : 0);
-    cand = arena_array(x->arena, struct candidate, n->rows.n);
     n->order = arena_array(x->arena, size_t, n->rows.n);
     for (size_t r = 0; r < n->rows.n; r++) {
-        struct labels ls = n->rows.ptr[r].labels;
         bool is_new;
 
-        if (is_ratio)
-            offsets[r] = ratio_offset(ls);
         group_of[r] = labelmap_index(
-            &map, ops_group_labels(x->arena, ls, ag->is_without, ag->grouping), &is_new);
+            &map, ops_group_labels(x->arena, n->rows.ptr[r].labels, ag->is_without, ag->grouping),
+            &is_new);
     }
-    for (size_t i = 0; i < n->node.grid.n; i++) {
-        if (!exec_tick(x) || !check_param(n, &p, i))
-            return false;
-        if (is_ratio)
-            pick_ratio(n, i, p, offsets);
-        else
-            pick_k(n, i, floor(p), group_of, cand, is_instant);
-    }
-    for (size_t r = 0; !is_instant && r < n->rows.n; r++)
+    if (!(is_ratio ? ratio_all(n) : rank_all(n, group_of, map.n, max_k)))
+        return false;
+    for (size_t r = 0; (is_ratio || n->node.grid.n != 1) && r < n->rows.n; r++)
         n->order[n->n_order++] = r;
     return exec_ok(x);
 }

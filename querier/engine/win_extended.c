@@ -78,7 +78,7 @@ static void extended_rate(struct win *w, bool is_smoothed, bool is_counter, bool
 
     if (refuse_hists(w))
         return;
-    for (size_t i = 0; i < w->grid->n; i++) {
+    for (size_t i = 0; i < w->grid->n && exec_work(w->x, 1 + win_n(w, i)); i++) {
         struct extent e;
         double d, prev;
 
@@ -134,7 +134,7 @@ static void anchored_events(struct win *w, bool is_resets)
 
     if (refuse_hists(w))
         return;
-    for (size_t i = 0; i < w->grid->n; i++) {
+    for (size_t i = 0; i < w->grid->n && exec_work(w->x, 1 + win_n(w, i)); i++) {
         struct extent e;
         double prev;
         size_t count = 0;

@@ -223,7 +223,7 @@ static void rate_of(struct win *w, enum rate_kind kind)
 
     if (kind != RATE_DELTA)
         resets = find_resets(w);
-    for (size_t i = 0; i < w->grid->n; i++) {
+    for (size_t i = 0; i < w->grid->n && exec_work(w->x, 1 + 100 * win_nh(w, i)); i++) {
         if (win_n(w, i) && win_nh(w, i))
             win_warn_mixed(w);
         else if (win_nh(w, i))

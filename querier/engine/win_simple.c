@@ -13,6 +13,9 @@ void win_set_hist(struct win *w, size_t i, const struct fhist *h)
 
 void win_warn_mixed(struct win *w)
 {
+    if (w->has_told_mixed)
+        return;
+    w->has_told_mixed = true;
     annot_add(&w->x->annots, ANNOT_WARNING, w->pos,
               "encountered a mix of histograms and floats for metric name \"%.*s\"",
               SLICE_ARG(w->name));
@@ -20,6 +23,9 @@ void win_warn_mixed(struct win *w)
 
 void win_info_ignored(struct win *w)
 {
+    if (w->has_told_ignored)
+        return;
+    w->has_told_ignored = true;
     annot_add(&w->x->annots, ANNOT_INFO, w->pos,
               "ignored histograms in a range containing both floats and histograms for metric name "
               "\"%.*s\"",
@@ -147,7 +153,7 @@ void win_min(struct win *w)
 
 static void ts_of_extreme(struct win *w, double sign)
 {
-    for (size_t i = 0; i < w->grid->n; i++) {
+    for (size_t i = 0; i < w->grid->n && exec_work(w->x, win_n(w, i)); i++) {
         size_t best = w->lo[i];
 
         if (win_nh(w, i) && win_n(w, i))
@@ -203,7 +209,7 @@ static void count_events_mixed(struct win *w, event_fn *is_event, bool is_for_re
 {
     const struct raw *r = w->raw;
 
-    for (size_t i = 0; i < w->grid->n; i++) {
+    for (size_t i = 0; i < w->grid->n && exec_work(w->x, win_n(w, i) + 100 * win_nh(w, i)); i++) {
         size_t f = w->lo[i], h = w->hlo[i], count = 0;
         const struct fhist *prev_h = NULL;
         double prev = 0;

@@ -9,7 +9,7 @@ typedef double floats_fn(struct win *w, size_t i, const int64_t *t, const double
 
 static void each_floats(struct win *w, size_t min_n, floats_fn *fn)
 {
-    for (size_t i = 0; i < w->grid->n; i++) {
+    for (size_t i = 0; i < w->grid->n && exec_work(w->x, win_n(w, i)); i++) {
         if (win_n(w, i) && win_nh(w, i))
             win_info_ignored(w);
         if (win_n(w, i) >= min_n)
@@ -113,7 +113,7 @@ static void sum_hists(struct win *w, size_t i, bool is_mean)
 
 static void sum_or_mean(struct win *w, bool is_mean)
 {
-    for (size_t i = 0; i < w->grid->n; i++) {
+    for (size_t i = 0; i < w->grid->n && exec_work(w->x, win_n(w, i) + 100 * win_nh(w, i)); i++) {
         const double *v = w->raw->v + w->lo[i];
 
         if (win_n(w, i) && win_nh(w, i))

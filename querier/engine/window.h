@@ -25,6 +25,7 @@ struct win {
     /* Results; v starts absent, h NULL until win_set_hist(). */
     double *v;
     const struct fhist **h;
+    bool has_told_mixed, has_told_ignored; /* annotations are given once a series */
 };
 
 typedef void win_kernel(struct win *w);
