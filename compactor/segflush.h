@@ -1,0 +1,62 @@
+/*
+ * One flush: the segments of a job become one block in the bucket, and the catalogue names it.
+ *
+ *   fetch each segment ─▶ verify every section and chunk ─▶ merge ─▶ upload, meta.json last
+ *     ─▶ catalogue (conditional put)
+ *
+ *   <work_dir>/<block ULID>/in/<segment ULID>/   as fetched
+ *   <work_dir>/<block ULID>/out/<ULID>/          the block; all of it is removed at the end
+ *
+ * The block's id is derived from the segments it holds, and its bytes from their samples: who
+ * repeats a flush, after a crash or beside another compactor, writes the same bytes under the same
+ * name, and each step finds the work of the one before done. When all segments have come to be named
+ * by other live blocks meanwhile, nothing is added and the upload is taken back.
+ *
+ * A segment whose bytes are wrong (ERR_CORRUPT, or another tenant's) is fetched once more; then it is
+ * reported in bad and the others are merged without it. One that is gone (ERR_NOT_FOUND) is left out
+ * too: a drop crossed our way. Other failures fail the flush and change nothing.
+ *
+ * Sidecars (exemplars, metadata) are merged; a corrupt one is left out, logged and counted, and its
+ * samples are kept.
+ *
+ * Memory: one series at a time, the symbols of the block, and the sidecars. Blocking; a flush belongs
+ * to one thread.
+ */
+#pragma once
+#include <stdatomic.h>
+
+#include "common/base/arena.h"
+#include "common/block/catalogue.h"
+#include "compactor/plan.h"
+
+struct segflush_metrics {
+    uint64_t flushes, empty, repeated; /* blocks added; jobs that left nothing to add; done before */
+    uint64_t segments, fetched_bytes, block_bytes, samples;
+    uint64_t bad_segments, gone_segments, bad_sidecars;
+    uint64_t chunks_copied, chunks_deduplicated, chunks_decoded;
+};
+
+struct segflush_opts {
+    struct objstore *store;
+    const char *work_dir;
+    /* Brings a segment into dir, which does not exist yet. */
+    struct err *(*fetch)(void *arg, struct slice tenant, const struct plan_input *in,
+                         const char *dir, uint64_t *ret_bytes);
+    void *arg;
+    const atomic_bool *stop;          /* may be NULL; ERR_CANCELED */
+    struct segflush_metrics *metrics; /* written atomically: shared by several threads */
+    bool no_sync;                     /* tests */
+};
+
+struct segflush_result {
+    struct ulid block;   /* zero: there was nothing to make a block of */
+    uint64_t version;    /* of the catalogue that names all segments; 0 with block zero */
+    uint64_t series, samples, bytes;
+    struct ulid *bad; /* segments that are corrupt; in the arena */
+    size_t n_bad;
+};
+
+ORR_CHECKED struct err *segflush_run(const struct segflush_opts *opts, const struct plan_job *job,
+                                     struct arena *a, struct segflush_result *ret);
+/* The id of the block that holds these segments (ascending). */
+struct ulid segflush_block_id(struct slice tenant, const struct ulid *segments, size_t n);
