@@ -255,7 +255,8 @@ bool batch_entry_get(const struct batch *b, uint32_t i, struct batch_entry *ret)
     int32_t dt;
     struct reader r;
 
-    *ret = (struct batch_entry){0};
+    *ret = (struct batch_entry){
+        .samples = SLICE_EMPTY, .histograms = SLICE_EMPTY, .exemplars = SLICE_EMPTY};
     memcpy(&ret->fp, p, 16);
     memcpy(&extra, p + 16, 4);
     memcpy(&dt, p + 20, 4);
@@ -267,7 +268,8 @@ bool batch_entry_get(const struct batch *b, uint32_t i, struct batch_entry *ret)
     r = reader_new(slice_from(b->extras, extra - 1));
     if (read_extra(&r, ret))
         return true;
-    *ret = (struct batch_entry){.fp = ret->fp};
+    *ret = (struct batch_entry){
+        .fp = ret->fp, .samples = SLICE_EMPTY, .histograms = SLICE_EMPTY, .exemplars = SLICE_EMPTY};
     return false;
 }
 

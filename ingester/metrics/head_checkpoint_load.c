@@ -4,6 +4,9 @@
 #include "common/base/mem.h"
 #include "ingester/metrics/head_checkpoint_internal.h"
 
+#define MAX_PAIRS (1u << 25)
+#define MAX_SLABS (1u << 22)
+
 /* A block whose checksum is right. */
 static bool next_block(struct reader *r, enum head_checkpoint_kind *ret_kind, struct reader *ret)
 {
@@ -26,8 +29,8 @@ static bool next_block(struct reader *r, enum head_checkpoint_kind *ret_kind, st
 
 struct loading {
     struct head_shard *sh;
-    struct head_ts *ts; /* of the current tenant */
-    uint64_t series;
+    struct head_ts *ts;     /* of the current tenant */
+    uint64_t series, slabs; /* loaded in all; of the current tenant */
     bool has_end, adopt_chunks;
     uint64_t chunks_next;
 };
@@ -41,6 +44,7 @@ static bool load_tenant(struct loading *ld, struct reader *r)
         return false;
     ld->ts = head_ts_get(ld->sh, head_tenant_get(ld->sh->head, id));
     ld->ts->max_ms = max_ms;
+    ld->slabs = 0;
     return true;
 }
 
@@ -62,9 +66,9 @@ static bool load_pairs(struct loading *ld, struct reader *r)
         uint64_t id = reader_uvarint(r), name = reader_uvarint(r);
         struct slice value = reader_lstr(r);
 
-        /* ids may have gaps, but not ones that would only cost memory */
-        if (!reader_ok(r) || name > UINT32_MAX || id > ld->ts->index.n_pairs + (1ull << 22) ||
-            !value.len || head_index_pair(&ld->ts->index, (uint32_t)name, value) >= 0 ||
+        /* ids have gaps where pairs died */
+        if (!reader_ok(r) || name > UINT32_MAX || id >= MAX_PAIRS || !value.len ||
+            head_index_pair(&ld->ts->index, (uint32_t)name, value) >= 0 ||
             !head_index_load_pair(&ld->ts->index, (uint32_t)id, (uint32_t)name, value))
             return false;
     }
@@ -130,8 +134,9 @@ static bool load_series(struct loading *ld, struct reader *r)
 {
     uint64_t slab = reader_uvarint(r), from_seq = reader_u64le(r);
 
-    if (!reader_ok(r) || slab > (1u << 22) || slab > ld->ts->n_refs / HEAD_SLAB + (1u << 16))
+    if (!reader_ok(r) || slab != ld->slabs || slab > MAX_SLABS)
         return false;
+    ld->slabs++;
     while (reader_left(r))
         if (!load_one(ld, r, slab))
             return false;

@@ -22,7 +22,7 @@ static char *file_path(const struct head_chunks *c, uint64_t number)
 
 static void file_unref(struct head_chunks_file *f)
 {
-    if (__atomic_sub_fetch(&f->refs, 1, __ATOMIC_ACQ_REL) != 0)
+    if (atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
         return;
     if (f->map)
         (void)munmap(f->map, HEAD_CHUNKS_FILE);
@@ -313,7 +313,7 @@ void head_chunks_view_init(struct head_chunks_view *v, const struct head_chunks 
     v->files = v->n ? mem_new_array(struct head_chunks_file *, v->n) : NULL;
     for (size_t i = 0; i < v->n; i++) {
         v->files[i] = c->files.ptr[i];
-        (void)__atomic_add_fetch(&v->files[i]->refs, 1, __ATOMIC_RELAXED);
+        (void)atomic_fetch_add_explicit(&v->files[i]->refs, 1, memory_order_relaxed);
     }
 }
 

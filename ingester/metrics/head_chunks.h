@@ -28,6 +28,8 @@
  * Owner: the shard's thread; a struct head_chunks_view is for any one thread.
  */
 #pragma once
+#include <stdatomic.h>
+
 #include "common/base/err.h"
 #include "common/base/slice.h"
 #include "common/base/vec.h"

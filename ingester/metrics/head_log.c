@@ -158,6 +158,17 @@ static void visit_series(struct reader *r, const struct head_log_visitor *v, voi
     }
 }
 
+static void prefetch_row(const uint8_t *p, const uint8_t *end, size_t ahead, bool is_near,
+                         const struct head_log_visitor *v, void *arg)
+{
+    uint32_t ref;
+
+    if (!v->prefetch || (size_t)(end - p) <= ahead * 16)
+        return;
+    memcpy(&ref, p + ahead * 16, 4);
+    v->prefetch(arg, ref, is_near);
+}
+
 static void visit_samples(struct reader *r, const struct head_log_visitor *v, void *arg)
 {
     int64_t base_ms = (int64_t)reader_u64le(r);
@@ -169,11 +180,13 @@ static void visit_samples(struct reader *r, const struct head_log_visitor *v, vo
         return;
     }
     rows = reader_bytes(r, (size_t)n * 16);
-    for (const uint8_t *p = rows.ptr; v->sample && n--; p += 16) {
+    for (const uint8_t *p = rows.ptr, *end = p + rows.len; v->sample && p < end; p += 16) {
         uint32_t ref;
         int32_t dt;
         double value;
 
+        prefetch_row(p, end, 24, false, v, arg);
+        prefetch_row(p, end, 12, true, v, arg);
         memcpy(&ref, p, 4);
         memcpy(&dt, p + 4, 4);
         memcpy(&value, p + 8, 8);

@@ -44,6 +44,8 @@ struct slice head_log_finish(struct head_log *l, uint32_t shard);
 /* Reading: what a record says, item by item. NULL members are skipped over. */
 struct head_log_visitor {
     void (*series)(void *arg, uint32_t ref, struct hash128 fp, struct slice canonical);
+    /* Of a sample that comes soon: far (ref's memory), then near (what that points to). */
+    void (*prefetch)(void *arg, uint32_t ref, bool is_near);
     void (*sample)(void *arg, uint32_t ref, int64_t t_ms, double v);
     void (*histogram)(void *arg, uint32_t ref, int64_t t_ms, struct slice encoded);
     void (*exemplar)(void *arg, uint32_t ref, const struct batch_exemplar *ex);

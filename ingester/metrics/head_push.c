@@ -3,7 +3,8 @@
 #include "common/wal/wal.h"
 #include "ingester/metrics/head_log.h"
 
-#define GROUP 32u /* series whose memory is fetched ahead at once */
+#define AHEAD 12u /* entries between two stages of fetching, see apply_entries() */
+#define RING 64u  /* entries under way: more than 3 * AHEAD */
 
 /* ---- on a shard ---- */
 
@@ -179,58 +180,89 @@ static void apply_entry(struct apply_state *st, uint32_t i)
         apply_exemplars(st, i, ref, &en);
 }
 
-/* The hash slot, the series and the end of its open chunk are three cache misses, each found through
- * the one before. Doing them for a group at a time lets the misses of a group overlap. */
-static void apply_group(struct apply_state *st, const uint32_t *idx, uint32_t n)
+/* ref of a slot with the fingerprint's tag; the fingerprint itself is compared once the series is in
+ * the cache. */
+static inline uint32_t guess_ref(const struct head_ts *ts, struct hash128 fp)
+{
+    uint32_t tag = (uint32_t)fp.hi, mask = ts->table.cap - 1;
+
+    for (uint32_t i = tag & mask; ts->table.cap && ts->table.ptr[i]; i = (i + 1) & mask)
+        if (ts->table.ptr[i] >> 32 == tag)
+            return (uint32_t)ts->table.ptr[i] - 1;
+    return HEAD_NO_REF;
+}
+
+static inline void prefetch_slot(const struct head_ts *ts, struct hash128 fp)
+{
+    if (ORR_LIKELY(ts->table.cap))
+        __builtin_prefetch(ts->table.ptr + ((uint32_t)fp.hi & (ts->table.cap - 1)));
+}
+
+static inline void prefetch_series(const struct head_ts *ts, uint32_t ref)
+{
+    __builtin_prefetch(head_series_at(ts, ref), 1);
+    __builtin_prefetch(head_flags_at(ts, ref));
+}
+
+/* The appender writes the sample count at the start and the sample at the end. */
+static inline void prefetch_chunk(const struct head_live *s)
+{
+    __builtin_prefetch(s->open.bytes, 1);
+    __builtin_prefetch((const void *)((uintptr_t)s->open.bytes + s->app.bits / 8), 1);
+}
+
+static inline void apply_known(struct apply_state *st, uint32_t i, uint32_t ref)
 {
     const struct batch *b = st->a->batch;
-    struct head_ts *ts = st->a->ts;
-    uint32_t mask = ts->table.cap - 1, refs[GROUP];
-    struct hash128 fps[GROUP];
+    const uint8_t *p = b->entries + (size_t)i * BATCH_ENTRY_BYTES;
+    uint32_t extra;
+    int32_t dt;
+    double v;
 
-    for (uint32_t k = 0; k < n; k++) {
-        fps[k] = batch_fp(b, idx[k]);
-        if (ts->table.cap)
-            __builtin_prefetch(&ts->table.ptr[(uint32_t)fps[k].hi & mask]);
+    memcpy(&extra, p + 16, 4);
+    if (ORR_UNLIKELY(extra || ref == HEAD_NO_REF)) {
+        apply_entry(st, i);
+        return;
     }
-    for (uint32_t k = 0; k < n; k++) {
-        uint32_t tag = (uint32_t)fps[k].hi;
+    memcpy(&dt, p + 20, 4);
+    memcpy(&v, p + 24, 8);
+    apply_sample(st, i, ref, (int64_t)((uint64_t)b->base_t_ms + (uint64_t)(int64_t)dt), v);
+}
 
-        refs[k] = HEAD_NO_REF;
-        for (uint32_t i = tag & mask; ts->table.cap && ts->table.ptr[i]; i = (i + 1) & mask) {
-            if (ts->table.ptr[i] >> 32 == tag) { /* the whole fingerprint is compared below */
-                refs[k] = (uint32_t)ts->table.ptr[i] - 1;
-                __builtin_prefetch(head_series_at(ts, refs[k]), 1);
-                break;
-            }
+/*
+ * The hash slot, the series and its open chunk are three cache misses, each found through the one
+ * before. So four stages run over the batch, AHEAD entries apart: each asks for what the next one
+ * needs, and by then it is there. (Entries only make series, never remove one: refs stay valid.)
+ */
+static void apply_entries(struct apply_state *st)
+{
+    const struct head_ts *ts = st->a->ts;
+    const uint32_t *idx = st->a->idx;
+    uint32_t n = st->a->n, refs[RING];
+    struct hash128 fps[RING];
+
+    for (uint32_t i = 0; i < n + 3 * AHEAD; i++) {
+        uint32_t j = i - AHEAD, k = i - 2 * AHEAD, l = i - 3 * AHEAD; /* wrap round: not < n */
+
+        if (i < n) {
+            fps[i % RING] = batch_fp(st->a->batch, idx[i]);
+            prefetch_slot(ts, fps[i % RING]);
         }
-    }
-    for (uint32_t k = 0; k < n; k++) {
-        if (refs[k] != HEAD_NO_REF) {
-            const struct head_live *s = head_series_at(ts, refs[k]);
+        if (j < n) {
+            refs[j % RING] = guess_ref(ts, fps[j % RING]);
+            if (refs[j % RING] != HEAD_NO_REF)
+                prefetch_series(ts, refs[j % RING]);
+        }
+        if (k < n && refs[k % RING] != HEAD_NO_REF) {
+            const struct head_live *s = head_series_at(ts, refs[k % RING]);
 
-            if (ORR_UNLIKELY(!hash128_eq(s->fp, fps[k])))
-                refs[k] = HEAD_NO_REF; /* same tag: leave it to the full lookup */
+            if (ORR_LIKELY(hash128_eq(s->fp, fps[k % RING])))
+                prefetch_chunk(s);
             else
-                __builtin_prefetch(s->open.bytes + s->app.bits / 8, 1);
+                refs[k % RING] = HEAD_NO_REF; /* same tag: leave it to the full lookup */
         }
-    }
-    for (uint32_t k = 0; k < n; k++) {
-        const uint8_t *p = b->entries + (size_t)idx[k] * BATCH_ENTRY_BYTES;
-        uint32_t extra;
-        int32_t dt;
-        double v;
-
-        memcpy(&extra, p + 16, 4);
-        /* an entry before this one may have removed nothing, but may have made this series */
-        if (ORR_UNLIKELY(extra || refs[k] == HEAD_NO_REF)) {
-            apply_entry(st, idx[k]);
-            continue;
-        }
-        memcpy(&dt, p + 20, 4);
-        memcpy(&v, p + 24, 8);
-        apply_sample(st, idx[k], refs[k], (int64_t)((uint64_t)b->base_t_ms + (uint64_t)(int64_t)dt),
-                     v);
+        if (l < n)
+            apply_known(st, idx[l], refs[l % RING]);
     }
 }
 
@@ -273,8 +305,7 @@ void head_apply(struct head_shard *sh, const struct head_apply *a)
         .ooo_window_ms = ORR_MIN(l->ooo_window_ms, INT64_MAX - 1),
     };
 
-    for (uint32_t i = 0; i < a->n; i += GROUP)
-        apply_group(&st, a->idx + i, ORR_MIN(GROUP, a->n - i));
+    apply_entries(&st);
     if (a->batch->n_meta)
         apply_metadata(&st);
     a->reply->accepted += st.accepted;

@@ -172,6 +172,22 @@ static void visit_series(void *arg, uint32_t ref, struct hash128 fp, struct slic
         v->sh->replay.broken_records++;
 }
 
+static void visit_prefetch(void *arg, uint32_t ref, bool is_near)
+{
+    struct visit_state *v = arg;
+    const struct head_live *s;
+
+    if (!head_ref_is_used(v->ts, ref))
+        return;
+    s = head_series_at(v->ts, ref);
+    if (!is_near) {
+        __builtin_prefetch(s, 1);
+    } else {
+        __builtin_prefetch(s->open.bytes, 1);
+        __builtin_prefetch((const void *)((uintptr_t)s->open.bytes + s->app.bits / 8), 1);
+    }
+}
+
 static void visit_sample(void *arg, uint32_t ref, int64_t t_ms, double value)
 {
     struct visit_state *v = arg;
@@ -228,6 +244,7 @@ static void visit_raw_through(void *arg, uint64_t seq)
 
 static const struct head_log_visitor visitor = {
     .series = visit_series,
+    .prefetch = visit_prefetch,
     .sample = visit_sample,
     .histogram = visit_histogram,
     .exemplar = visit_exemplar,

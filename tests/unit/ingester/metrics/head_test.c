@@ -31,7 +31,7 @@ static void fx_open_only(struct fixture *f)
                              .clock = &f->clock.clock,
                              .replay_queue_bytes = f->replay_queue_bytes};
 
-    CHECK_OK(wal_open(&(struct wal_opts){.dir = tmp_path("data/wal"), .segment_bytes = 4 << 20},
+    CHECK_OK(wal_open(&(struct wal_opts){.dir = tmp_path("data"), .segment_bytes = 4 << 20},
                       &f->wal));
     opts.wal = f->wal;
     CHECK_OK(head_open(&opts, &f->head));
@@ -858,5 +858,213 @@ TEST(head_keeps_closed_chunks_in_memory_when_the_disk_is_full)
     fx_crash(&f);
     fx_open(&f);
     check_filled(&f, 2, 130, 15000);
+    fx_close(&f);
+}
+
+/* ---- broken logs ---- */
+
+static char *newest_wal_file(size_t back)
+{
+    const char *dir = tmp_path("data/wal");
+    char **names, *path = NULL;
+    size_t n, seen = 0;
+
+    CHECK_OK(fsx_list(dir, &names, &n));
+    for (size_t i = n; i-- > 0 && !path;)
+        if (slice_has_suffix(slice_cstr(names[i]), SLICE(".wal")) && seen++ == back)
+            path = mem_printf("%s/%s", dir, names[i]);
+    fsx_names_free(names, n);
+    CHECK(path);
+    return path;
+}
+
+TEST(head_survives_a_log_whose_tail_is_torn)
+{
+    struct fixture f = {.shards = 1};
+    struct buf b = {0};
+    struct buf out = {0};
+    struct head_query q = {.tenant = SLICE("t"), .min_ms = INT64_MIN, .max_ms = INT64_MAX};
+    size_t end;
+    char *path;
+
+    fx_open(&f);
+    fill(&f, 3, 0, 50, 15000);
+    fx_crash(&f);
+    path = newest_wal_file(0);
+    CHECK_OK(fsx_read(path, 64 << 20, &b));
+    for (end = b.len; end && !b.ptr[end - 1]; end--)
+        ;
+    memset(b.ptr + end - 10, 0, 10); /* the last record lost its end */
+    CHECK_OK(fsx_write_atomic(path, buf_slice(&b)));
+    fx_open(&f);
+    select_text(&f, &q, &out);
+    CHECK(slice_find(buf_slice(&out), SLICE("m{i=\"002\"} 1699999200000:2"), 0) >= 0);
+    CHECK(slice_find(buf_slice(&out), SLICE(":48002\n"), 0) >= 0); /* all but the torn one */
+    CHECK(slice_find(buf_slice(&out), SLICE(":49002"), 0) < 0);
+    fill(&f, 3, 50, 52, 15000);
+    fx_close(&f);
+    mem_free(path);
+    buf_done(&b);
+    buf_done(&out);
+}
+
+/* ---- refs used again, over restarts ---- */
+
+TEST(head_replays_refs_that_were_given_to_other_series)
+{
+    struct fixture f = {.shards = 1};
+    char text[64];
+
+    fx_open(&f);
+    for (int round = 0; round < 4; round++) {
+        int64_t t = T0 + round * HEAD_WINDOW_MS * 2;
+
+        for (int i = 0; i < 300; i++) {
+            (void)snprintf(text, sizeof(text), "__name__=churn,round=%d,i=%03d", round, i);
+            add(&f, text, t + i, i, true);
+        }
+        CHECK_OK(fx_push(&f, "t"));
+        CHECK_INT(f.reply.accepted, 300);
+        CHECK_OK(head_cut(f.head, SLICE_EMPTY, t, NULL));
+        CHECK_INT(head_series_count(f.head), 300);
+        fx_crash(&f);
+        fx_open(&f);
+        CHECK_INT(head_series_count(f.head), 300);
+    }
+    {
+        struct arena *a = arena_new(0);
+        struct buf out = {0};
+        struct head_query q = query_of(a, (struct match_text[]){{MATCHER_EQ, "i", "299"}}, 1);
+
+        select_text(&f, &q, &out);
+        CHECK_STR(buf_cstr(&out), "churn{i=\"299\", round=\"0\"} 1699999200299:299\n"
+                                  "churn{i=\"299\", round=\"1\"} 1700013600299:299\n"
+                                  "churn{i=\"299\", round=\"2\"} 1700028000299:299\n"
+                                  "churn{i=\"299\", round=\"3\"} 1700042400299:299\n");
+        matchers_done(q.matchers);
+        arena_free(a);
+        buf_done(&out);
+    }
+    fx_close(&f);
+}
+
+/* ---- everything at once, for the thread sanitizer ---- */
+
+struct crowd {
+    struct fixture *f;
+    _Atomic bool is_over;
+    int id;
+    uint64_t accepted;
+    bool failed;
+};
+
+static void *crowd_write(void *arg)
+{
+    struct crowd *c = arg;
+    struct fixture f = *c->f; /* its own writer and reply */
+
+    f.w = (struct batch_writer){0};
+    f.reply = (struct batch_reply){0};
+    f.canonical = (struct buf){0};
+    for (int k = 0; k < 150 && !c->failed; k++) {
+        char text[64];
+        struct err *e;
+
+        for (int s = 0; s < 20; s++) {
+            (void)snprintf(text, sizeof(text), "__name__=m,w=%d,i=%03d,k=%d", c->id, s, s ? 0 : k);
+            add(&f, text, T0 + k * 60000, k * 1000 + s, true);
+        }
+        e = fx_push(&f, "t");
+        c->failed = e || f.reply.accepted != 20;
+        err_free(e);
+        c->accepted += f.reply.accepted;
+    }
+    batch_reply_done(&f.reply);
+    batch_writer_done(&f.w);
+    buf_done(&f.canonical);
+    return NULL;
+}
+
+static void *crowd_read(void *arg)
+{
+    struct crowd *c = arg;
+    struct head_query q = {.tenant = SLICE("t"), .min_ms = INT64_MIN, .max_ms = INT64_MAX};
+
+    while (!c->is_over && !c->failed) {
+        struct arena *a = arena_new(0);
+        struct head_names names;
+        struct head_set *set;
+        struct head_series s;
+        struct err *e = head_select(c->f->head, &q, &set);
+
+        if (!e) {
+            while (head_set_next(set, &s))
+                for (size_t i = 0; i < s.n_chunks && !e; i++) {
+                    struct chunk_columns cols;
+
+                    e = chunk_decode(a, s.chunks[i].encoding, s.chunks[i].data, &cols);
+                }
+            e = err_first(e, head_set_close(set));
+        }
+        if (!e)
+            e = head_label_values(c->f->head, &q, SLICE("i"), a, &names);
+        c->failed = e != NULL;
+        err_free(e);
+        arena_free(a);
+    }
+    return NULL;
+}
+
+static void *crowd_cut(void *arg)
+{
+    struct crowd *c = arg;
+
+    for (int64_t up_to = T0; !c->is_over && !c->failed; up_to += 600000) {
+        struct err *e = head_cut(c->f->head, SLICE_EMPTY, up_to, NULL);
+
+        if (!e)
+            e = head_checkpoint(c->f->head);
+        c->failed = e != NULL;
+        err_free(e);
+    }
+    return NULL;
+}
+
+TEST(head_writes_reads_cuts_and_checkpoints_at_once)
+{
+    struct fixture f = {0};
+    struct crowd cs[5] = {{.f = &f, .id = 0}, {.f = &f, .id = 1}, {.f = &f}, {.f = &f}, {.f = &f}};
+    void *(*fns[5])(void *) = {crowd_write, crowd_write, crowd_read, crowd_read, crowd_cut};
+    struct head_query q = {.tenant = SLICE("t"), .min_ms = INT64_MIN, .max_ms = INT64_MAX};
+    struct buf before = {0}, after = {0};
+    pthread_t threads[5];
+
+    fx_open(&f);
+    for (int i = 0; i < 5; i++)
+        CHECK(pthread_create(&threads[i], NULL, fns[i], &cs[i]) == 0);
+    for (int i = 0; i < 2; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    for (int i = 2; i < 5; i++)
+        cs[i].is_over = true;
+    for (int i = 2; i < 5; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    for (int i = 0; i < 5; i++)
+        CHECK(!cs[i].failed);
+    CHECK_INT(cs[0].accepted + cs[1].accepted, 2 * 150 * 20);
+    select_text(&f, &q, &before);
+    {
+        /* every sample exactly once: series k=0 have 150, those of w and i=000 one each */
+        size_t colons = 0;
+
+        for (size_t i = 0; i < before.len; i++)
+            colons += before.ptr[i] == ':';
+        CHECK_INT(colons, 2 * 150 * 20);
+    }
+    fx_crash(&f);
+    fx_open(&f);
+    select_text(&f, &q, &after);
+    CHECK_STR(buf_cstr(&before), buf_cstr(&after));
+    buf_done(&before);
+    buf_done(&after);
     fx_close(&f);
 }
