@@ -101,6 +101,11 @@ static void find_windows(const struct window_node *w, const int64_t *t, size_t n
 {
     size_t from = 0, to = 0;
 
+    if (n == 0) {
+        memset(lo, 0, w->node.grid.n * sizeof(*lo));
+        memset(hi, 0, w->node.grid.n * sizeof(*hi));
+        return;
+    }
     for (size_t i = 0; i < w->node.grid.n; i++) {
         while (from < n && t[from] <= w->start[i])
             from++;

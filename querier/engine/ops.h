@@ -74,7 +74,7 @@ struct slice ops_name_of(struct labels ls);
  * is_bool, 0 or 1). */
 double ops_binary_f64(enum promql_op op, double l, double r);
 bool ops_compare(enum promql_op op, double l, double r);
-double ops_quantile(double q, double *values, size_t n); /* sorts values */
+double ops_quantile(double q, double *values, size_t n); /* reorders values */
 
 /* Neumaier's sum, as Prometheus adds. */
 struct kahan {

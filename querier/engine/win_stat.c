@@ -1,6 +1,5 @@
 /* Sums, averages, spreads, quantiles and regressions over windows. */
 #include <math.h>
-#include <stdlib.h>
 
 #include "querier/engine/window.h"
 
@@ -166,18 +165,44 @@ void win_stddev(struct win *w)
     each_floats(w, 1, deviation);
 }
 
-static int f64_order(const void *a, const void *b)
+/* NaN is below everything. */
+static bool is_below(double x, double y)
 {
-    double x = *(const double *)a, y = *(const double *)b;
+    return x < y || (isnan(x) && !isnan(y));
+}
 
-    if (isnan(x) || isnan(y))
-        return isnan(y) - isnan(x);
-    return (x > y) - (x < y);
+/* Puts the value of rank k in its place, nothing greater before it, nothing smaller behind. */
+static void select_rank(double *v, size_t n, size_t k)
+{
+    size_t lo = 0, hi = n - 1;
+
+    while (lo < hi) {
+        double pivot = v[lo + (hi - lo) / 2];
+        size_t i = lo, j = hi;
+
+        for (;;) {
+            while (is_below(v[i], pivot))
+                i++;
+            while (is_below(pivot, v[j]))
+                j--;
+            if (i >= j)
+                break;
+            double t = v[i];
+
+            v[i++] = v[j];
+            v[j--] = t;
+        }
+        if (k <= j)
+            hi = j;
+        else
+            lo = j + 1;
+    }
 }
 
 double ops_quantile(double q, double *values, size_t n)
 {
     double rank, lower, upper, weight;
+    size_t at;
 
     if (n == 0 || isnan(q))
         return sample_from_bits(SAMPLE_NAN_BITS);
@@ -185,12 +210,16 @@ double ops_quantile(double q, double *values, size_t n)
         return -INFINITY;
     if (q > 1)
         return INFINITY;
-    qsort(values, n, sizeof(double), f64_order);
     rank = q * (double)(n - 1);
-    lower = fmax(0, floor(rank));
-    upper = fmin((double)n - 1, lower + 1);
-    weight = rank - floor(rank);
-    return values[(size_t)lower] * (1 - weight) + values[(size_t)upper] * weight;
+    lower = floor(rank);
+    weight = rank - lower;
+    at = (size_t)lower;
+    select_rank(values, n, at);
+    upper = values[at];
+    for (size_t i = at + 1; i < n; i++)
+        if (i == at + 1 || is_below(values[i], upper))
+            upper = values[i];
+    return values[at] * (1 - weight) + upper * weight;
 }
 
 static double *scratch_copy(struct win *w, const double *v, size_t n)

@@ -1,5 +1,6 @@
 /*
- * orrery-promqltest [--results FILE] FILE...: runs promqltest scripts on the engine.
+ * orrery-promqltest [--results FILE] FILE|FOLDER...: runs promqltest scripts on the engine; of a folder
+ * all *.test below it. Exit status 77: there was nothing to run.
  *
  * Each file runs in a child that reports every eval through a pipe; an eval that crashes it or takes
  * longer than EVAL_SECONDS fails alone: a new child runs the loads again and goes on behind it.
@@ -7,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +16,8 @@
 #include "tests/conformance/promqltest/promqltest.h"
 
 #define EVAL_SECONDS 20
+
+static bool has_immediate_names; /* --immediate-names: as without the feature flag */
 
 struct score {
     unsigned passed, failed, skipped;
@@ -29,8 +33,9 @@ static const char *base_name(const char *path)
 /* In the child: evals from the skip-th on. A line "+ LINE" or "- LINE QUERY: DETAIL" for each. */
 static void run_child(const struct script *s, unsigned skip, FILE *out)
 {
-    const struct engine_opts opts = {
-        .has_experimental = true, .has_delayed_name_removal = true, .has_start_timestamps = true};
+    const struct engine_opts opts = {.has_experimental = true,
+                                     .has_delayed_name_removal = !has_immediate_names,
+                                     .has_start_timestamps = true};
     struct engine *eng = engine_new(&opts);
     struct memstore *store = memstore_new();
     unsigned n = 0;
@@ -184,6 +189,29 @@ static bool run_file(const char *path, struct score *total, FILE *results)
     return score.failed == 0;
 }
 
+/* A script, or all those below a folder. */
+static void run_path(const char *path, struct score *total, FILE *results)
+{
+    struct stat st;
+    char **names = NULL;
+    size_t n = 0;
+
+    if (stat(path, &st) || !S_ISDIR(st.st_mode)) {
+        (void)run_file(path, total, results);
+        return;
+    }
+    err_free(fsx_list(path, &names, &n));
+    for (size_t i = 0; i < n; i++) {
+        char *below = mem_printf("%s/%s", path, names[i]);
+
+        if (slice_has_suffix(slice_cstr(below), SLICE(".test")) ||
+            (!stat(below, &st) && S_ISDIR(st.st_mode)))
+            run_path(below, total, results);
+        mem_free(below);
+    }
+    fsx_names_free(names, n);
+}
+
 int main(int argc, char **argv)
 {
     struct score total = {0};
@@ -191,9 +219,14 @@ int main(int argc, char **argv)
     int i = 1;
 
     if (argc > 1 && !strcmp(argv[1], "--help")) {
-        printf("usage: orrery-promqltest [--results FILE] FILE...\nRuns Prometheus' promqltest "
+        printf("usage: orrery-promqltest [--immediate-names] [--results FILE] FILE|FOLDER...\nRuns "
+               "Prometheus' promqltest "
                "scripts on the engine.\n");
         return 0;
+    }
+    if (i < argc && !strcmp(argv[i], "--immediate-names")) {
+        has_immediate_names = true;
+        i++;
     }
     if (i + 1 < argc && !strcmp(argv[i], "--results")) {
         if (!(results = fopen(argv[i + 1], "w"))) {
@@ -203,9 +236,14 @@ int main(int argc, char **argv)
         i += 2;
     }
     for (; i < argc; i++)
-        (void)run_file(argv[i], &total, results);
+        if (fsx_exists(argv[i]))
+            run_path(argv[i], &total, results);
+        else
+            printf("%s: not there: skipped\n", argv[i]);
     if (results)
         fclose(results);
     printf("%u passed, %u failed, %u skipped\n", total.passed, total.failed, total.skipped);
+    if (total.passed + total.failed == 0)
+        return 77;
     return total.failed ? 1 : 0;
 }

@@ -43,7 +43,7 @@ static struct memstore *small_store(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct memstore *m;
-    static struct engine *eng;
+    static struct engine *engines[2];
     struct arena *a = arena_new(32 << 20);
     struct engine_query q = {.expr = slice_of(data, size),
                              .start_ms = 60000,
@@ -60,10 +60,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                          .has_start_timestamps = true};
 
         m = small_store();
-        eng = engine_new(&opts);
+        engines[0] = engine_new(&opts);
+        engines[1] = engine_new(&(struct engine_opts){.has_experimental = true});
     }
     for (int i = 0; i < 2; i++) {
-        if (!(e = engine_query(eng, &q, memstore_storage(m), a, &r)))
+        if (!(e = engine_query(engines[i], &q, memstore_storage(m), a, &r)))
             result_json_data(&json, &r);
         err_free(e);
         q.end_ms = q.start_ms;

@@ -268,3 +268,42 @@ TEST(window_functions_agree_with_recomputing_every_window)
     }
     engine_free(eng);
 }
+
+TEST(window_quantiles_agree_with_sorting)
+{
+    struct engine *eng = engine_new(NULL);
+    struct rng r;
+
+    rng_seed(&r, 7);
+    for (int round = 0; round < 300; round++) {
+        struct memstore *m = memstore_new();
+        struct arena *a = arena_new(0);
+        size_t n = 1 + rng_below(&r, 40), at;
+        double v[40], q = rng_unit(&r), rank, want;
+        struct label l;
+        struct engine_result res;
+        struct engine_query query = {.start_ms = 100000, .end_ms = 100000};
+
+        for (size_t i = 0; i < n; i++) {
+            v[i] = rng_chance(&r, 0.2) ? (double)rng_below(&r, 3) : rng_unit(&r);
+            memstore_add(m, one_label(&l, "x"), 1000 + (int64_t)i * 1000, v[i], NULL, 0);
+        }
+        for (size_t i = 1; i < n; i++)
+            for (size_t k = i; k > 0 && v[k - 1] > v[k]; k--) {
+                double t = v[k];
+
+                v[k] = v[k - 1];
+                v[k - 1] = t;
+            }
+        rank = q * (double)(n - 1);
+        at = (size_t)rank;
+        want =
+            v[at] * (1 - (rank - floor(rank))) + v[ORR_MIN(at + 1, n - 1)] * (rank - floor(rank));
+        query.expr = slice_cstr(arena_printf(a, "quantile_over_time(%.17g, x[100s])", q));
+        CHECK_OK(engine_query(eng, &query, memstore_storage(m), a, &res));
+        CHECK(res.n_series == 1 && is_close(res.series[0].v[0], want, 1e-14));
+        arena_free(a);
+        memstore_free(m);
+    }
+    engine_free(eng);
+}
