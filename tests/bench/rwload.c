@@ -71,29 +71,29 @@ static void put_label(struct buf *b, const char *name, const char *value)
     buf_append(b, value, v);
 }
 
-/* Ten labels, as a Kubernetes scrape has them. */
+/* Ten labels, as a Kubernetes scrape has them; ten thousand series of each metric. */
 static void put_labels(struct buf *b, uint64_t i)
 {
+    static const char *const methods[] = {"GET", "POST", "PUT"};
+    uint64_t k = i % 10000, pod = k / 6;
     char text[96];
 
-    snprintf(text, sizeof(text), "http_server_requests_%03" PRIu64 "_total", i % 200);
+    snprintf(text, sizeof(text), "http_server_requests_%03" PRIu64 "_total", i / 10000);
     put_label(b, "__name__", text);
     put_label(b, "cluster", "prod-eu-west-1");
-    snprintf(text, sizeof(text), "container-%" PRIu64, i / 200 % 20);
+    snprintf(text, sizeof(text), "container-%" PRIu64, pod % 20);
     put_label(b, "container", text);
     put_label(b, "endpoint", "http-metrics");
-    snprintf(text, sizeof(text), "10.%" PRIu64 ".%" PRIu64 ".%" PRIu64 ":8080",
-             i / 200 / 62500 % 250, i / 200 / 250 % 250, i / 200 % 250);
+    snprintf(text, sizeof(text), "10.0.%" PRIu64 ".%" PRIu64 ":8080", pod / 250, pod % 250);
     put_label(b, "instance", text);
-    snprintf(text, sizeof(text), "service-%" PRIu64, i / 200 % 50);
+    snprintf(text, sizeof(text), "service-%" PRIu64, pod % 50);
     put_label(b, "job", text);
-    put_label(b, "method", i % 3 ? "GET" : "POST");
-    snprintf(text, sizeof(text), "namespace-%" PRIu64, i / 200 % 30);
+    put_label(b, "method", methods[k % 3]);
+    snprintf(text, sizeof(text), "namespace-%" PRIu64, pod % 30);
     put_label(b, "namespace", text);
-    snprintf(text, sizeof(text), "service-%" PRIu64 "-7d9f8b6c5d-%05" PRIx64, i / 200 % 50,
-             i / 200);
+    snprintf(text, sizeof(text), "service-%" PRIu64 "-7d9f8b6c5d-%05" PRIx64, pod % 50, pod);
     put_label(b, "pod", text);
-    put_label(b, "status", i % 7 ? "200" : "500");
+    put_label(b, "status", k / 3 % 2 ? "200" : "500");
 }
 
 static void make_body(struct body *body, uint64_t first, uint64_t n)
