@@ -1,0 +1,66 @@
+/*
+ * Rule files, in Prometheus' format, to groups of rules.
+ *
+ *     groups:
+ *       - name: node
+ *         interval: 30s           # default: ruler.evaluation-interval
+ *         query_offset: 1m        # default: ruler.query-offset
+ *         limit: 100              # series or alerts of one rule; 0: any number
+ *         labels: {team: infra}   # on all rules, which may override them
+ *         rules:
+ *           - record: job:up:sum
+ *             expr: sum by (job) (up)
+ *           - alert: Down
+ *             expr: job:up:sum == 0
+ *             for: 5m
+ *             keep_firing_for: 10m
+ *             labels: {severity: page}
+ *             annotations: {summary: "{{ $labels.job }} is down"}
+ *
+ * Checked as Prometheus checks: unknown fields, names, durations, expressions (experimental syntax
+ * is off) and templates. All errors of a file are told, up to RULE_FILE_MAX_ERRORS of them. The
+ * text is bounded by yaml.h, and by RULE_FILE_MAX_RULES.
+ *
+ * A struct rule_file is immutable and reference-counted: any thread.
+ */
+#pragma once
+#include "common/base/snapshot.h"
+#include "common/lang/promql.h"
+
+#define RULE_FILE_MAX_RULES 100000
+#define RULE_FILE_MAX_ERRORS 20
+
+struct rule {
+    bool is_alert;
+    struct slice name;
+    struct slice expr;              /* as written */
+    struct slice query;             /* as PromQL prints it: what is asked and shown */
+    int64_t for_ms, keep_firing_ms; /* alerts */
+    struct labels labels;           /* the group's and its own, sorted; texts are templates */
+    struct labels annotations;      /* alerts; sorted */
+};
+
+struct rule_group {
+    struct slice name;
+    int64_t interval_ms;     /* 0: the default */
+    int64_t query_offset_ms; /* -1: the default */
+    uint64_t limit;          /* 0: none */
+    struct rule *rules;
+    size_t n_rules;
+    uint64_t hash; /* of all the above: equal for equal groups */
+};
+
+struct rule_file {
+    struct snapshot snap;
+    struct arena *arena;
+    struct slice path;
+    struct rule_group *groups;
+    size_t n_groups;
+};
+
+/* path is for messages and is kept; text is copied. ERR_INVALID tells what is wrong and where,
+ * ERR_LIMIT which bound is passed. One reference in *ret. */
+ORR_CHECKED struct err *rule_file_parse(const char *path, struct slice text,
+                                        struct rule_file **ret);
+struct rule_file *rule_file_ref(const struct rule_file *f);
+void rule_file_unref(const struct rule_file *f); /* NULL is allowed */
