@@ -371,6 +371,15 @@ static struct err *open_all(struct blockset *bs, struct arena *a, struct slice t
     return e;
 }
 
+/* A block that the catalogue names and that is not there may be there again: worth another try. */
+static struct err *unavailable(struct err *e)
+{
+    struct err *ret = err_new(ERR_UNAVAILABLE, "%s", err_msg(e));
+
+    err_free(e);
+    return ret;
+}
+
 struct err *blockset_take(struct blockset *bs, struct arena *a, struct slice tenant,
                           int64_t not_before_ns, int64_t min_ms, int64_t max_ms,
                           struct blockset_view *ret)
@@ -396,5 +405,5 @@ struct err *blockset_take(struct blockset *bs, struct arena *a, struct slice ten
         /* Compacted away since the catalogue was read: look again. */
         not_before_ns = clock_mono_ns(&clock_system);
     }
-    return e;
+    return unavailable(e);
 }

@@ -176,7 +176,9 @@ static void on_start(void *arg)
     int64_t left = f->opts.deadline_mono_ms ? f->opts.deadline_mono_ms - mono_ms() : 0;
     struct rpc_call_opts call = {.method = f->opts.method,
                                  .tenant = f->opts.tenant,
-                                 .timeout_ms = f->opts.deadline_mono_ms ? ORR_MAX(left, 1) : 0,
+                                 /* a little more than ours, so that ours speaks */
+                                 .timeout_ms =
+                                     f->opts.deadline_mono_ms ? ORR_MAX(left, 1) + 200 : 0,
                                  .credits = FANOUT_CREDITS,
                                  .manual_credit = true};
 
@@ -305,6 +307,22 @@ static bool give_up_owed(struct fanout *f)
     return any;
 }
 
+/* What the caller may act on: whatever made replicas fail, the read may work again later. */
+static enum err_code lost_code(enum err_code first)
+{
+    switch (first) {
+    case ERR_LIMIT:
+    case ERR_INVALID:
+    case ERR_UNSUPPORTED:
+    case ERR_RATE:
+    case ERR_CORRUPT:
+    case ERR_INTERNAL:
+        return first;
+    default:
+        return ERR_UNAVAILABLE;
+    }
+}
+
 /* "ingester-2 (zone b): connection refused; ..." */
 static struct err *lost(struct fanout *f)
 {
@@ -319,7 +337,7 @@ static struct err *lost(struct fanout *f)
             buf_printf(&b, "%s%s (zone %s): %s", b.len ? "; " : "", m->instance, m->zone,
                        err_msg(f->streams[i].err));
     }
-    e = err_new(f->quorum.code ? f->quorum.code : ERR_UNAVAILABLE,
+    e = err_new(f->quorum.code ? lost_code(f->quorum.code) : ERR_UNAVAILABLE,
                 "%s: more ingesters failed than the %u %s that replication makes up for: %.*s",
                 f->opts.method, units,
                 f->opts.set.by_zone ? (units == 1 ? "zone" : "zones")
@@ -358,9 +376,11 @@ struct err *fanout_wait(struct fanout *f)
 
         for (size_t i = 0; i < f->n; i++)
             owed += is_owed(&f->streams[i]);
+        if ((e = ended_by_caller(f, now)))
+            break;
         if (f->quorum.verdict == QUORUM_FAILED)
             e = lost(f);
-        if (e || !owed || (e = ended_by_caller(f, now)))
+        if (e || !owed)
             break;
         if (can_do_without(f, &patience)) {
             since = since ? since : now;

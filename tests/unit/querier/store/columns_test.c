@@ -1,0 +1,182 @@
+#include "common/base/rng.h"
+#include "common/base/vec.h"
+#include "querier/store/columns.h"
+#include "tests/unit/test.h"
+
+#define SPAN 400
+
+static struct chunk chunk_of(struct arena *a, const int64_t *t, const double *v, size_t n)
+{
+    struct buf b = {0};
+    struct chunk c;
+
+    chunk_xor_encode(&b, t, v, n);
+    c = (struct chunk){CHUNK_XOR, t[0], t[n - 1], arena_dup(a, buf_slice(&b))};
+    buf_done(&b);
+    return c;
+}
+
+/* The greater sample at one time, by the rule of the header, floats only. */
+static double greater(double a, double b)
+{
+    if (sample_is_stale(a) != sample_is_stale(b))
+        return sample_is_stale(a) ? b : a;
+    return sample_bits(a) > sample_bits(b) ? a : b;
+}
+
+struct naive {
+    bool has[SPAN];
+    double v[SPAN];
+};
+
+/* A replica: a random part of the truth, cut into chunks at random places; now and then another
+ * value. */
+static void add_replica(struct arena *a, struct rng *rng, struct columns_chunk *chunks, size_t *n,
+                        const struct block_interval *deleted, struct naive *naive)
+{
+    int64_t t[SPAN];
+    double v[SPAN];
+    size_t len = 0;
+
+    for (int64_t i = 0; i <= SPAN; i++) {
+        bool is_there = i < SPAN && rng_u32(rng) % 4;
+
+        if (is_there) {
+            t[len] = i;
+            v[len] = rng_u32(rng) % 50 ? (double)i : (double)(rng_u32(rng) % 7);
+            if (rng_u32(rng) % 60 == 0)
+                v[len] = sample_from_bits(SAMPLE_STALE_BITS);
+            if (!deleted || i < deleted->min_t || i > deleted->max_t) {
+                naive->v[i] = naive->has[i] ? greater(naive->v[i], v[len]) : v[len];
+                naive->has[i] = true;
+            }
+            len++;
+        }
+        if (len && (i == SPAN || rng_u32(rng) % 30 == 0)) {
+            chunks[(*n)++] =
+                (struct columns_chunk){chunk_of(a, t, v, len), deleted, deleted ? 1 : 0};
+            len = 0;
+        }
+    }
+}
+
+static void check(const struct naive *naive, const struct storage_series *s, int64_t min,
+                  int64_t max)
+{
+    size_t k = 0;
+
+    for (int64_t i = min; i <= max; i++) {
+        if (i < 0 || i >= SPAN || !naive->has[i])
+            continue;
+        CHECK(k < s->n);
+        CHECK_INT(s->t_ms[k], i);
+        CHECK(sample_bits(s->v[k]) == sample_bits(naive->v[i]));
+        k++;
+    }
+    CHECK_INT(s->n, k);
+}
+
+TEST(columns_merge_replicas_as_a_naive_table_does)
+{
+    struct columns *c = columns_new();
+
+    for (uint64_t seed = 1; seed <= 300; seed++) {
+        struct arena *a = arena_new(0);
+        struct columns_chunk *chunks = arena_array(a, struct columns_chunk, 4 * SPAN + 400);
+        struct block_interval deleted = {100, 150};
+        struct naive naive = {0};
+        struct storage_series s = {0};
+        size_t n = 0, replicas;
+        struct rng rng;
+        int64_t min, max;
+
+        rng_seed(&rng, seed);
+        replicas = 1 + rng_u32(&rng) % 3;
+        for (size_t i = 0; i < replicas; i++)
+            add_replica(a, &rng, chunks, &n, rng_u32(&rng) % 3 ? NULL : &deleted, &naive);
+        for (size_t i = 0; i < n && rng_u32(&rng) % 2; i++) /* some chunks twice */
+            chunks[n + i] = chunks[i],
+                       chunks[n + i].chunk.data = arena_dup(a, chunks[i].chunk.data);
+        min = (int64_t)(rng_u32(&rng) % SPAN) - 10;
+        max = min + (int64_t)(rng_u32(&rng) % SPAN);
+        CHECK_OK(columns_fill(c, a, chunks, n, min, max, &s));
+        check(&naive, &s, min, max);
+        CHECK(!s.h);
+        arena_free(a);
+    }
+    columns_free(c);
+}
+
+TEST(columns_answer_does_not_depend_on_the_order_of_chunks)
+{
+    struct arena *a = arena_new(0);
+    struct columns *c = columns_new(), *d = columns_new();
+    struct columns_chunk x[2], y[2];
+    struct storage_series s, r;
+
+    x[0].chunk = chunk_of(a, (int64_t[]){1, 2, 3}, (double[]){1, 9, 3}, 3);
+    x[1].chunk = chunk_of(a, (int64_t[]){2, 3, 4}, (double[]){2, 3, 4}, 3);
+    x[0].n_deleted = x[1].n_deleted = 0;
+    x[0].deleted = x[1].deleted = NULL;
+    y[0] = x[1];
+    y[1] = x[0];
+    CHECK_OK(columns_fill(c, a, x, 2, 0, 10, &s));
+    CHECK_OK(columns_fill(d, a, y, 2, 0, 10, &r));
+    CHECK_INT(s.n, 4);
+    CHECK_INT(r.n, 4);
+    CHECK(s.v[1] == 9 && r.v[1] == 9);
+    columns_free(c);
+    columns_free(d);
+    arena_free(a);
+}
+
+TEST(columns_mix_floats_and_histograms)
+{
+    static const struct histogram_span span = {0, 2};
+    static const double buckets[] = {1, 2};
+    struct histogram h = {.schema = 0,
+                          .is_int = true,
+                          .count = 3,
+                          .sum = 4.5,
+                          .pos_spans = &span,
+                          .n_pos_spans = 1,
+                          .pos_buckets = buckets,
+                          .n_pos_buckets = 2};
+    struct chunk_hist_appender *ap = chunk_hist_appender_new();
+    struct arena *a = arena_new(0);
+    struct columns *c = columns_new();
+    struct columns_chunk chunks[2] = {0};
+    struct storage_series s;
+
+    for (int64_t t = 2; t < 5; t++)
+        CHECK(chunk_hist_append(ap, t, &h, 100) == CHUNK_HIST_ADDED);
+    chunks[0].chunk =
+        (struct chunk){chunk_hist_appender_encoding(ap), 2, 4, chunk_hist_appender_data(ap)};
+    chunks[1].chunk = chunk_of(a, (int64_t[]){1, 2}, (double[]){7, 8}, 2);
+    CHECK_OK(columns_fill(c, a, chunks, 2, 0, 10, &s));
+    CHECK_INT(s.n, 4);
+    CHECK(s.h && !s.h[0] && s.h[1] && s.h[3]);
+    CHECK(s.v[0] == 7 && s.v[1] == 4.5); /* the histogram wins over the float of the same time */
+    CHECK(s.h[2]->count == 3);
+    chunk_hist_appender_free(ap);
+    columns_free(c);
+    arena_free(a);
+}
+
+TEST(columns_refuse_broken_chunks)
+{
+    struct arena *a = arena_new(0);
+    struct columns *c = columns_new();
+    struct columns_chunk ch = {.chunk = {CHUNK_XOR, 1, 3, SLICE("\0\5xy")}};
+    struct storage_series s;
+
+    CHECK_ERR(columns_fill(c, a, &ch, 1, 0, 10, &s), ERR_CORRUPT, "");
+    ch.chunk = chunk_of(a, (int64_t[]){3, 2}, (double[]){1, 2}, 2);
+    ch.chunk.min_t = 2;
+    ch.chunk.max_t = 3;
+    CHECK_ERR(columns_fill(c, a, &ch, 1, 0, 10, &s), ERR_CORRUPT, "increase");
+    ch.chunk.encoding = 9;
+    CHECK_ERR(columns_fill(c, a, &ch, 1, 0, 10, &s), ERR_UNSUPPORTED, "");
+    columns_free(c);
+    arena_free(a);
+}
