@@ -1,0 +1,277 @@
+#include "alertmanager/amconf.h"
+
+#include "alertmanager/amconf_internal.h"
+#include "common/base/map.h"
+#include "common/base/mem.h"
+#include "common/base/promdur.h"
+
+#define DEFAULT_RESOLVE_MS (5 * 60 * 1000)
+#define ARENA_BYTES (256u << 20)
+
+const char *amconf_text(struct amconf_reader *r, const struct yaml_node *n, const char *key)
+{
+    const struct yaml_node *v = yaml_get(n, key);
+
+    return !v || yaml_is_null(v) || v->kind != YAML_KIND_SCALAR ? NULL
+                                                                : arena_cstr(r->arena, v->text);
+}
+
+bool amconf_has(const struct yaml_node *n, const char *key)
+{
+    const struct yaml_node *v = yaml_get(n, key);
+
+    return v && !yaml_is_null(v) && (v->kind != YAML_KIND_SCALAR || v->text.len > 0);
+}
+
+bool amconf_bool(const struct yaml_node *n, const char *key, bool def)
+{
+    const struct yaml_node *v = yaml_get(n, key);
+    bool b;
+
+    return v && !yaml_is_null(v) && yaml_bool(v, &b) ? b : def;
+}
+
+struct err *amconf_duration(struct amconf_reader *r, const struct yaml_node *n, const char *key,
+                            int64_t def_ms, int64_t *ret_ms)
+{
+    const struct yaml_node *v = yaml_get(n, key);
+    int64_t ns;
+    struct err *e;
+
+    if (!v || yaml_is_null(v)) {
+        *ret_ms = def_ms;
+        return NULL;
+    }
+    if ((e = promdur_parse(v->text, &ns)))
+        return err_wrap(e, "%s:%u: %s", r->name, v->line, key);
+    *ret_ms = ns / 1000000;
+    return NULL;
+}
+
+struct err *amconf_at(const struct amconf_reader *r, const struct yaml_node *n, const char *what)
+{
+    return err_new(ERR_INVALID, "%s:%u: %s", r->name, n->line, what);
+}
+
+struct slice *amconf_strings(struct amconf_reader *r, const struct yaml_node *n, const char *key,
+                             size_t *ret_n)
+{
+    const struct yaml_node *list = yaml_get(n, key);
+    struct slice *ret = NULL;
+
+    *ret_n = 0;
+    if (!list || list->kind != YAML_KIND_SEQ)
+        return NULL;
+    ret = arena_array(r->arena, struct slice, list->n + 1);
+    for (size_t i = 0; i < list->n; i++)
+        ret[i] = yaml_is_null(list->items[i]) ? SLICE_EMPTY : list->items[i]->text;
+    *ret_n = list->n;
+    return ret;
+}
+
+/* ---- matchers ---- */
+
+static struct err *add_map(struct amconf_reader *r, const struct yaml_node *map, bool is_re,
+                           struct ammatch_list *ret)
+{
+    struct err *e;
+
+    for (size_t i = 0; map && map->kind == YAML_KIND_MAP && i < map->n; i++) {
+        struct slice v = yaml_is_null(map->items[i]) ? SLICE_EMPTY : map->items[i]->text;
+
+        if (map->keys[i].text.len == 0 || !slice_is_utf8(map->keys[i].text))
+            return amconf_at(r, map->items[i], "invalid label name");
+        if (is_re && yaml_is_null(map->items[i]) && map->items[i]->is_plain)
+            return amconf_at(r, map->items[i], "invalid regular expression");
+        if (is_re)
+            v = slice_cstr(arena_printf(r->arena, "^(?:%.*s)$", SLICE_ARG(v)));
+        if ((e = ammatch_init(r->arena, is_re ? MATCHER_RE : MATCHER_EQ, map->keys[i].text, v,
+                              &ret->ptr[ret->n])))
+            return err_wrap(e, "%s:%u", r->name, map->items[i]->line);
+        ret->n++;
+    }
+    return NULL;
+}
+
+static size_t entries(const struct yaml_node *n)
+{
+    return n && n->kind != YAML_KIND_SCALAR ? n->n : 0;
+}
+
+struct err *amconf_matchers(struct amconf_reader *r, const struct yaml_node *n, const char *prefix,
+                            struct ammatch_list *ret)
+{
+    const struct yaml_node *match = yaml_get(n, arena_printf(r->arena, "%smatch", prefix));
+    const struct yaml_node *match_re = yaml_get(n, arena_printf(r->arena, "%smatch_re", prefix));
+    const struct yaml_node *list = yaml_get(n, arena_printf(r->arena, "%smatchers", prefix));
+    size_t cap = entries(match) + entries(match_re);
+    struct err *e;
+
+    ret->ptr = arena_array(r->arena, struct ammatch, cap + 1);
+    if ((e = add_map(r, match, false, ret)) || (e = add_map(r, match_re, true, ret)))
+        return e;
+    for (size_t i = 0; i < entries(list); i++) {
+        struct ammatch_list more;
+        struct ammatch *grown;
+
+        if ((e = ammatch_parse_list(r->arena, AMMATCH_FALLBACK, list->items[i]->text, &more)))
+            return err_wrap(e, "%s:%u", r->name, list->items[i]->line);
+        grown = arena_array(r->arena, struct ammatch, ret->n + more.n + 1);
+        memcpy(grown, ret->ptr, ret->n * sizeof(*grown));
+        memcpy(grown + ret->n, more.ptr, more.n * sizeof(*grown));
+        ret->ptr = grown;
+        ret->n += more.n;
+    }
+    ammatch_list_sort(ret);
+    return NULL;
+}
+
+/* ---- parts ---- */
+
+static struct err *read_intervals(struct amconf_reader *r, const struct yaml_node *list,
+                                  struct map *seen)
+{
+    struct amconf *c = r->conf;
+    struct err *e;
+
+    for (size_t i = 0; i < entries(list); i++) {
+        const struct yaml_node *n = list->items[i];
+        const char *name = amconf_text(r, n, "name");
+
+        if (!name || !*name)
+            return amconf_at(r, n, "missing name in time interval");
+        if (map_put(seen, slice_cstr(name), c))
+            return amconf_at(r, n, "the time interval's name is not unique");
+        c->interval_names[c->n_intervals] = slice_cstr(name);
+        if ((e = timeint_parse(r->arena, r->name, yaml_get(n, "time_intervals"),
+                               &c->intervals[c->n_intervals])))
+            return e;
+        c->n_intervals++;
+    }
+    return NULL;
+}
+
+static struct err *read_all_intervals(struct amconf_reader *r, const struct yaml_node *doc)
+{
+    const struct yaml_node *old = yaml_get(doc, "mute_time_intervals");
+    const struct yaml_node *new = yaml_get(doc, "time_intervals");
+    size_t n = entries(old) + entries(new);
+    struct map seen = {0};
+    struct err *e;
+
+    r->conf->interval_names = arena_array(r->arena, struct slice, n + 1);
+    r->conf->intervals = arena_array(r->arena, struct timeint_list, n + 1);
+    if (!(e = read_intervals(r, old, &seen)))
+        e = read_intervals(r, new, &seen);
+    map_done(&seen);
+    return e;
+}
+
+static struct err *read_inhibit(struct amconf_reader *r, const struct yaml_node *list)
+{
+    struct amconf *c = r->conf;
+    struct err *e;
+
+    c->inhibit = arena_array(r->arena, struct amconf_inhibit, entries(list) + 1);
+    for (size_t i = 0; i < entries(list); i++) {
+        const struct yaml_node *n = list->items[i];
+        struct amconf_inhibit *rule = &c->inhibit[c->n_inhibit++];
+
+        if (amconf_has(n, "sources"))
+            return err_new(ERR_UNSUPPORTED, "%s:%u: inhibit_rules: sources is not supported",
+                           r->name, n->line);
+        rule->equal = amconf_strings(r, n, "equal", &rule->n_equal);
+        if ((e = amconf_matchers(r, n, "source_", &rule->source)) ||
+            (e = amconf_matchers(r, n, "target_", &rule->target)))
+            return e;
+    }
+    return NULL;
+}
+
+static struct err *read_doc(struct amconf_reader *r, const struct yaml_node *doc, unsigned flags)
+{
+    const struct yaml_node *route = yaml_get(doc, "route");
+    struct err *e;
+
+    if ((e = amconf_schema_check(r->name, doc, "config")))
+        return e;
+    r->global = yaml_get(doc, "global");
+    if ((e = amconf_duration(r, r->global, "resolve_timeout", DEFAULT_RESOLVE_MS,
+                             &r->conf->resolve_timeout_ms)) ||
+        (e = amconf_check_global(r)) ||
+        (e = amconf_read_receivers(r, yaml_get(doc, "receivers"))) ||
+        (e = read_all_intervals(r, doc)) || (e = read_inhibit(r, yaml_get(doc, "inhibit_rules"))))
+        return e;
+    if (route && !yaml_is_null(route))
+        return amconf_read_routes(r, route);
+    return flags & AMCONF_NO_ROUTE ? NULL : err_new(ERR_INVALID, "%s: no routes provided", r->name);
+}
+
+/* ---- life ---- */
+
+static void done_routes(struct amroute *r)
+{
+    if (!r)
+        return;
+    ammatch_list_done(&r->matchers);
+    for (size_t i = 0; i < r->n_routes; i++)
+        done_routes(r->routes[i]);
+}
+
+static void free_conf(struct snapshot *s)
+{
+    struct amconf *c = ORR_CONTAINER(s, struct amconf, snapshot);
+
+    done_routes(c->root);
+    for (size_t i = 0; i < c->n_inhibit; i++) {
+        ammatch_list_done(&c->inhibit[i].source);
+        ammatch_list_done(&c->inhibit[i].target);
+    }
+    for (size_t i = 0; i < c->n_intervals; i++)
+        timeint_list_done(&c->intervals[i]);
+    arena_free(c->arena);
+    mem_free(c);
+}
+
+struct err *amconf_parse(const char *name, struct slice text, unsigned flags, struct amconf **ret)
+{
+    struct amconf *c = mem_new(struct amconf);
+    struct amconf_reader r = {.conf = c, .arena = arena_new(ARENA_BYTES)};
+    struct yaml_node *doc;
+    struct err *e;
+
+    snapshot_init(&c->snapshot, free_conf);
+    c->arena = r.arena;
+    c->original = arena_dup(r.arena, text);
+    r.name = arena_strdup(r.arena, name);
+    if (!(e = yaml_load(name, c->original, r.arena, &doc)))
+        e = doc ? read_doc(&r, doc, flags) : err_new(ERR_INVALID, "%s: empty", name);
+    if (!e && arena_over(r.arena))
+        e = err_new(ERR_LIMIT, "%s: needs more than %u bytes of memory", name, ARENA_BYTES);
+    if (e) {
+        amconf_unref(c);
+        return e;
+    }
+    *ret = c;
+    return NULL;
+}
+
+struct amconf *amconf_default(void)
+{
+    struct amconf *c = NULL;
+    struct err *e = amconf_parse(
+        "default", SLICE("route: {receiver: \"null\"}\nreceivers: [{name: \"null\"}]\n"), 0, &c);
+
+    ORR_ASSERT(!e);
+    return c;
+}
+
+struct amconf *amconf_ref(struct amconf *c)
+{
+    return (struct amconf *)snapshot_ref(&c->snapshot);
+}
+
+void amconf_unref(struct amconf *c)
+{
+    snapshot_unref(c ? &c->snapshot : NULL);
+}

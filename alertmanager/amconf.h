@@ -1,0 +1,89 @@
+/*
+ * Alertmanager's configuration file, whole: global, route tree, receivers of every kind, inhibition
+ * rules, time intervals, templates. Unknown keys, wrong kinds of values and references to nothing
+ * are refused with file and line.
+ *
+ * What a receiver needs from global is filled in (for the kinds that cannot send yet it is only
+ * checked that it is there). Of the receivers only webhook can send; the others, and settings of a
+ * webhook that Orrery does not do yet, carry the reason in `unsupported`: such a notification
+ * fails, counted and logged, and /api/v2/status says so. Nothing is dropped silently.
+ *
+ * Immutable and reference-counted: any thread.
+ */
+#pragma once
+#include "alertmanager/ammatch.h"
+#include "alertmanager/timeint.h"
+#include "common/base/snapshot.h"
+
+#define AMCONF_MAX_DEPTH 30 /* of the route tree */
+#define AMCONF_MAX_ROUTES 100000
+
+/* One way to tell a receiver: an entry of its webhook_configs, slack_configs ... */
+struct amconf_integration {
+    const char *kind; /* "webhook", "slack" ... static */
+    size_t index;     /* among those of its kind in this receiver */
+    bool send_resolved;
+    const char *unsupported; /* NULL: can send; else what Orrery lacks */
+    /* webhook */
+    const char *url, *url_file;
+    int64_t timeout_ms; /* 0: none of its own */
+    size_t max_alerts;  /* 0: all */
+    const char *user, *password, *password_file;
+    const char *auth_type, *credentials, *credentials_file; /* Authorization: TYPE CREDENTIALS */
+    const char *ca_file, *cert_file, *key_file, *server_name;
+    bool is_insecure, follows_redirects;
+};
+struct amconf_receiver {
+    struct slice name;
+    struct amconf_integration *integrations;
+    size_t n;
+};
+
+struct amroute {
+    const struct amroute *parent;
+    struct amroute **routes;
+    size_t n_routes;
+    const struct amconf_receiver *receiver;
+    struct slice *group_by; /* sorted, unique */
+    size_t n_group_by;
+    bool group_by_all, is_continue;
+    int64_t group_wait_ms, group_interval_ms, repeat_interval_ms;
+    struct ammatch_list matchers;
+    const struct timeint_list **mute, **active;
+    struct slice *mute_names, *active_names;
+    size_t n_mute, n_active;
+    struct slice key, id; /* "{}/{a=\"b\"}", "{}/{a=\"b\"}/0" */
+    size_t ordinal;       /* place in the tree, depth first */
+};
+
+struct amconf_inhibit {
+    struct ammatch_list source, target;
+    struct slice *equal;
+    size_t n_equal;
+};
+
+struct amconf {
+    struct snapshot snapshot;
+    struct arena *arena;
+    struct slice original;
+    int64_t resolve_timeout_ms;
+    struct amconf_receiver *receivers;
+    size_t n_receivers;
+    struct amroute *root; /* NULL only with AMCONF_NO_ROUTE */
+    size_t n_routes;
+    struct amconf_inhibit *inhibit;
+    size_t n_inhibit;
+    struct slice *interval_names;
+    struct timeint_list *intervals;
+    size_t n_intervals;
+};
+
+enum amconf_flag { AMCONF_NO_ROUTE = 1 /* a route is not required: for tests of parts */ };
+
+/* name is the file's, for messages. */
+ORR_CHECKED struct err *amconf_parse(const char *name, struct slice text, unsigned flags,
+                                     struct amconf **ret);
+/* A configuration that tells nobody: one receiver "null". */
+struct amconf *amconf_default(void);
+struct amconf *amconf_ref(struct amconf *c);
+void amconf_unref(struct amconf *c); /* NULL is allowed */

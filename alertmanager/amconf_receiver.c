@@ -1,0 +1,294 @@
+#include "alertmanager/amconf_internal.h"
+#include "common/base/map.h"
+
+#define MAX_TIMEOUT_MS (10ll * 60 * 1000)
+
+struct kind {
+    const char *name, *list;
+    bool send_resolved;    /* unless told */
+    const char *required;  /* "a|b c": one of a and b, and c */
+    const char *exclusive; /* "a|b c|d": not both */
+};
+/* send_resolved defaults and duties are Alertmanager's */
+static const struct kind kinds[] = {
+    {"discord", "discord_configs", true, "webhook_url|webhook_url_file",
+     "webhook_url|webhook_url_file"},
+    {"email", "email_configs", false, "to", "auth_password|auth_password_file"},
+    {"incidentio", "incidentio_configs", true, "url|url_file", "url|url_file"},
+    {"pagerduty", "pagerduty_configs", true,
+     "service_key|service_key_file|routing_key|routing_key_file",
+     "service_key|service_key_file routing_key|routing_key_file"},
+    {"slack", "slack_configs", false, "", "api_url|api_url_file app_token|app_token_file"},
+    {"webhook", "webhook_configs", true, "url|url_file", "url|url_file"},
+    {"opsgenie", "opsgenie_configs", true, "", "api_key|api_key_file"},
+    {"wechat", "wechat_configs", false, "", "api_secret|api_secret_file"},
+    {"pushover", "pushover_configs", true, "user_key|user_key_file token|token_file",
+     "user_key|user_key_file token|token_file html|monospace"},
+    {"victorops", "victorops_configs", true, "routing_key", "api_key|api_key_file"},
+    {"sns", "sns_configs", true, "topic_arn|phone_number|target_arn",
+     "topic_arn|phone_number topic_arn|target_arn phone_number|target_arn"},
+    {"telegram", "telegram_configs", true, "chat_id|chat_id_file", "bot_token|bot_token_file"},
+    {"webex", "webex_configs", true, "room_id", ""},
+    {"msteams", "msteams_configs", true, "webhook_url|webhook_url_file",
+     "webhook_url|webhook_url_file"},
+    {"msteamsv2", "msteamsv2_configs", true, "webhook_url|webhook_url_file",
+     "webhook_url|webhook_url_file"},
+    {"jira", "jira_configs", true, "project issue_type", ""},
+    {"rocketchat", "rocketchat_configs", false, "", "token|token_file token_id|token_id_file"},
+    {"mattermost", "mattermost_configs", false, "", "webhook_url|webhook_url_file"},
+};
+
+/* What must come from the receiver or from global: "of the receiver" and "of global". */
+static const struct {
+    const char *kind, *own, *global;
+} inherited[] = {
+    {"email", "smarthost", "smtp_smarthost"},
+    {"email", "from", "smtp_from"},
+    {"slack", "api_url|api_url_file|app_token|app_token_file",
+     "slack_api_url|slack_api_url_file|slack_app_token|slack_app_token_file"},
+    {"opsgenie", "api_key|api_key_file", "opsgenie_api_key|opsgenie_api_key_file"},
+    {"wechat", "api_secret|api_secret_file", "wechat_api_secret|wechat_api_secret_file"},
+    {"wechat", "corp_id", "wechat_api_corp_id"},
+    {"victorops", "api_key|api_key_file", "victorops_api_key|victorops_api_key_file"},
+    {"telegram", "bot_token|bot_token_file", "telegram_bot_token|telegram_bot_token_file"},
+    {"jira", "api_url", "jira_api_url"},
+    {"mattermost", "webhook_url|webhook_url_file",
+     "mattermost_webhook_url|mattermost_webhook_url_file"},
+};
+
+static size_t count_of(const struct yaml_node *n, struct slice names)
+{
+    struct slice name;
+    size_t count = 0;
+
+    while (slice_split(&names, '|', &name)) {
+        char key[64];
+
+        memcpy(key, name.ptr, name.len);
+        key[name.len] = 0;
+        count += amconf_has(n, key);
+    }
+    return count;
+}
+
+static struct err *check_duties(struct amconf_reader *r, const struct kind *k,
+                                const struct yaml_node *n)
+{
+    struct slice rest = slice_cstr(k->required), names;
+
+    while (rest.len && slice_split(&rest, ' ', &names))
+        if (count_of(n, names) == 0)
+            return err_new(ERR_INVALID, "%s:%u: %s needs %.*s", r->name, n->line, k->name,
+                           SLICE_ARG(names));
+    rest = slice_cstr(k->exclusive);
+    while (rest.len && slice_split(&rest, ' ', &names))
+        if (count_of(n, names) > 1)
+            return err_new(ERR_INVALID, "%s:%u: at most one of %.*s in %s", r->name, n->line,
+                           SLICE_ARG(names), k->name);
+    for (size_t i = 0; i < ORR_COUNT(inherited); i++)
+        if (strcmp(inherited[i].kind, k->name) == 0 &&
+            count_of(n, slice_cstr(inherited[i].own)) == 0 &&
+            count_of(r->global, slice_cstr(inherited[i].global)) == 0)
+            return err_new(ERR_INVALID, "%s:%u: %s needs %s, or global %s", r->name, n->line,
+                           k->name, inherited[i].own, inherited[i].global);
+    return NULL;
+}
+
+struct err *amconf_check_global(struct amconf_reader *r)
+{
+    static const char *const exclusive[] = {
+        "slack_api_url|slack_api_url_file",
+        "slack_app_token|slack_app_token_file",
+        "opsgenie_api_key|opsgenie_api_key_file",
+        "victorops_api_key|victorops_api_key_file",
+        "wechat_api_secret|wechat_api_secret_file",
+        "telegram_bot_token|telegram_bot_token_file",
+        "rocketchat_token|rocketchat_token_file",
+        "rocketchat_token_id|rocketchat_token_id_file",
+        "mattermost_webhook_url|mattermost_webhook_url_file",
+        "smtp_auth_password|smtp_auth_password_file",
+        "smtp_auth_secret|smtp_auth_secret_file",
+    };
+    struct slice chat = SLICE("https://slack.com/api/chat.postMessage");
+    const struct yaml_node *url = yaml_get(r->global, "slack_api_url");
+
+    for (size_t i = 0; i < ORR_COUNT(exclusive); i++)
+        if (count_of(r->global, slice_cstr(exclusive[i])) > 1)
+            return err_new(ERR_INVALID, "%s:%u: global: at most one of %s", r->name,
+                           r->global->line, exclusive[i]);
+    /* a token speaks through chat.postMessage, which may be written as the address */
+    if (count_of(r->global, SLICE("slack_app_token|slack_app_token_file")) &&
+        count_of(r->global, SLICE("slack_api_url|slack_api_url_file")) &&
+        !(url && slice_eq(url->text, chat)))
+        return err_new(ERR_INVALID,
+                       "%s:%u: global: at most one of slack_app_token and slack_api_url", r->name,
+                       r->global->line);
+    return NULL;
+}
+
+/* ---- the webhook ---- */
+
+static void no(struct amconf_integration *in, const char *what)
+{
+    if (!in->unsupported)
+        in->unsupported = what;
+}
+
+static void read_auth(struct amconf_reader *r, const struct yaml_node *http,
+                      struct amconf_integration *in)
+{
+    const struct yaml_node *basic = yaml_get(http, "basic_auth");
+    const struct yaml_node *auth = yaml_get(http, "authorization");
+
+    in->user = amconf_text(r, basic, "username");
+    in->password = amconf_text(r, basic, "password");
+    in->password_file = amconf_text(r, basic, "password_file");
+    in->auth_type = amconf_text(r, auth, "type");
+    in->credentials = amconf_text(r, auth, "credentials");
+    in->credentials_file = amconf_text(r, auth, "credentials_file");
+    if (amconf_has(http, "bearer_token"))
+        in->credentials = amconf_text(r, http, "bearer_token");
+    if (amconf_has(http, "bearer_token_file"))
+        in->credentials_file = amconf_text(r, http, "bearer_token_file");
+    if (!in->auth_type && (in->credentials || in->credentials_file))
+        in->auth_type = "Bearer";
+    if (amconf_has(basic, "username_file") || amconf_has(basic, "username_ref") ||
+        amconf_has(basic, "password_ref") || amconf_has(auth, "credentials_ref"))
+        no(in, "http_config: username_file and _ref secrets");
+}
+
+static void read_http(struct amconf_reader *r, const struct yaml_node *http,
+                      struct amconf_integration *in)
+{
+    const struct yaml_node *tls = yaml_get(http, "tls_config");
+
+    read_auth(r, http, in);
+    in->follows_redirects = amconf_bool(http, "follow_redirects", true);
+    in->ca_file = amconf_text(r, tls, "ca_file");
+    in->cert_file = amconf_text(r, tls, "cert_file");
+    in->key_file = amconf_text(r, tls, "key_file");
+    in->server_name = amconf_text(r, tls, "server_name");
+    in->is_insecure = amconf_bool(tls, "insecure_skip_verify", false);
+    if (in->ca_file || in->cert_file || in->key_file || in->server_name || in->is_insecure ||
+        amconf_has(tls, "ca") || amconf_has(tls, "cert") || amconf_has(tls, "key") ||
+        amconf_has(tls, "min_version") || amconf_has(tls, "max_version"))
+        no(in, "http_config.tls_config");
+    if (amconf_has(http, "oauth2"))
+        no(in, "http_config.oauth2");
+    if (amconf_has(http, "proxy_url") || amconf_bool(http, "proxy_from_environment", false))
+        no(in, "http_config proxies");
+    if (amconf_has(http, "http_headers"))
+        no(in, "http_config.http_headers");
+}
+
+static struct err *read_webhook(struct amconf_reader *r, const struct yaml_node *n,
+                                struct amconf_integration *in)
+{
+    const struct yaml_node *http = yaml_get(n, "http_config");
+    const struct yaml_node *max = yaml_get(n, "max_alerts"), *url = yaml_get(n, "url");
+    struct slice s = url ? url->text : SLICE_EMPTY;
+    int64_t v = 0;
+    struct err *e;
+
+    in->url = amconf_text(r, n, "url");
+    in->url_file = amconf_text(r, n, "url_file");
+    if (slice_find(s, SLICE("{{"), 0) >= 0)
+        no(in, "templates in webhook url");
+    else if (url && !slice_has_prefix(s, SLICE("http://")) &&
+             !slice_has_prefix(s, SLICE("https://")) && s.len)
+        return amconf_at(r, url, "url: an address with http or https is wanted");
+    if (amconf_has(n, "payload"))
+        no(in, "webhook payload");
+    if (max && !yaml_is_null(max) && (!slice_to_i64(max->text, &v) || v < 0))
+        return amconf_at(r, max, "max_alerts: a number that is not negative is wanted");
+    in->max_alerts = (size_t)v;
+    if ((e = amconf_duration(r, n, "timeout", 0, &in->timeout_ms)))
+        return e;
+    in->timeout_ms = ORR_MIN(in->timeout_ms, MAX_TIMEOUT_MS);
+    read_http(r, http && !yaml_is_null(http) ? http : yaml_get(r->global, "http_config"), in);
+    return NULL;
+}
+
+static struct err *check_http(struct amconf_reader *r, const struct yaml_node *n)
+{
+    const struct yaml_node *http = yaml_get(n, "http_config");
+    size_t ways = count_of(http, SLICE("basic_auth|authorization|oauth2|bearer_token|"
+                                       "bearer_token_file"));
+
+    if (ways > 1)
+        return amconf_at(r, http, "http_config: at most one way to authenticate");
+    if (count_of(yaml_get(http, "basic_auth"), SLICE("password|password_file|password_ref")) > 1 ||
+        count_of(yaml_get(http, "authorization"),
+                 SLICE("credentials|credentials_file|credentials_ref")) > 1)
+        return amconf_at(r, http, "http_config: at most one source of a secret");
+    return NULL;
+}
+
+static struct err *read_kind(struct amconf_reader *r, const struct kind *k,
+                             const struct yaml_node *list, struct amconf_receiver *rec)
+{
+    struct err *e;
+
+    for (size_t i = 0; list && list->kind == YAML_KIND_SEQ && i < list->n; i++) {
+        const struct yaml_node *n = list->items[i];
+        struct amconf_integration *in = &rec->integrations[rec->n];
+
+        *in = (struct amconf_integration){.kind = k->name, .index = i};
+        in->send_resolved = amconf_bool(n, "send_resolved", k->send_resolved);
+        if ((e = check_duties(r, k, n)) || (e = check_http(r, n)))
+            return e;
+        if (strcmp(k->name, "webhook") == 0) {
+            if ((e = read_webhook(r, n, in)))
+                return e;
+        } else {
+            no(in, "receivers of this kind");
+        }
+        rec->n++;
+    }
+    return NULL;
+}
+
+static struct err *read_receiver(struct amconf_reader *r, const struct yaml_node *n,
+                                 struct amconf_receiver *rec)
+{
+    const struct yaml_node *labels = yaml_get(n, "labels"), *label = yaml_get(labels, "name");
+    const char *name = amconf_text(r, n, "name");
+    size_t total = 0;
+    struct err *e;
+
+    if (!name || !*name)
+        return amconf_at(r, n, "missing name in receiver");
+    rec->name = slice_cstr(name);
+    if (label && !slice_eq(label->text, rec->name))
+        return amconf_at(r, label, "the receiver's label name must be its name");
+    for (size_t i = 0; i < ORR_COUNT(kinds); i++) {
+        const struct yaml_node *list = yaml_get(n, kinds[i].list);
+
+        total += list && list->kind == YAML_KIND_SEQ ? list->n : 0;
+    }
+    rec->integrations = arena_array(r->arena, struct amconf_integration, total + 1);
+    for (size_t i = 0; i < ORR_COUNT(kinds); i++)
+        if ((e = read_kind(r, &kinds[i], yaml_get(n, kinds[i].list), rec)))
+            return e;
+    return NULL;
+}
+
+struct err *amconf_read_receivers(struct amconf_reader *r, const struct yaml_node *list)
+{
+    struct amconf *c = r->conf;
+    struct map seen = {0};
+    struct err *e = NULL;
+
+    if (!list || list->kind != YAML_KIND_SEQ)
+        return NULL;
+    c->receivers = arena_array(r->arena, struct amconf_receiver, list->n + 1);
+    for (size_t i = 0; !e && i < list->n; i++) {
+        if ((e = read_receiver(r, list->items[i], &c->receivers[i])))
+            break;
+        c->n_receivers++;
+        if (map_put(&seen, c->receivers[i].name, c))
+            e = amconf_at(r, list->items[i], "the receiver's name is not unique");
+    }
+    map_done(&seen);
+    return e;
+}

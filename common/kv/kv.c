@@ -1,0 +1,187 @@
+#include "common/kv/kv.h"
+
+#include <rocksdb/c.h>
+#include <string.h>
+
+#include "common/base/fsx.h"
+#include "common/base/mem.h"
+
+#define CACHE_BYTES (8u << 20)
+#define LOG_FILES 2
+#define WRITE_BUFFER_BYTES (4u << 20)
+
+struct kv {
+    rocksdb_t *db;
+    rocksdb_options_t *options;
+    rocksdb_block_based_table_options_t *table;
+    rocksdb_cache_t *cache;
+    rocksdb_readoptions_t *reads;
+    rocksdb_writeoptions_t *writes, *sync_writes;
+};
+struct kv_batch {
+    rocksdb_writebatch_t *wb;
+};
+
+/* Takes RocksDB's message. */
+static struct err *err_of(char *text, const char *what)
+{
+    struct err *e;
+
+    if (!text)
+        return NULL;
+    e = err_new(strncmp(text, "Corruption", 10) == 0 ? ERR_CORRUPT : ERR_IO, "%s: %s", what, text);
+    rocksdb_free(text);
+    return e;
+}
+
+static void set_options(struct kv *kv, const struct kv_opts *opts)
+{
+    size_t cache = opts && opts->cache_bytes ? opts->cache_bytes : CACHE_BYTES;
+
+    kv->options = rocksdb_options_create();
+    kv->table = rocksdb_block_based_options_create();
+    kv->cache = rocksdb_cache_create_lru(cache);
+    kv->reads = rocksdb_readoptions_create();
+    kv->writes = rocksdb_writeoptions_create();
+    kv->sync_writes = rocksdb_writeoptions_create();
+    rocksdb_writeoptions_set_sync(kv->sync_writes, 1);
+    rocksdb_block_based_options_set_block_cache(kv->table, kv->cache);
+    rocksdb_options_set_block_based_table_factory(kv->options, kv->table);
+    rocksdb_options_set_create_if_missing(kv->options, 1);
+    rocksdb_options_set_write_buffer_size(kv->options, WRITE_BUFFER_BYTES);
+    rocksdb_options_set_keep_log_file_num(kv->options, LOG_FILES);
+    rocksdb_options_set_max_open_files(kv->options, 64);
+}
+
+struct err *kv_open(const char *dir, const struct kv_opts *opts, struct kv **ret)
+{
+    struct kv *kv;
+    struct err *e;
+    char *text = NULL;
+
+    if ((e = fsx_mkdirs(dir)))
+        return e;
+    kv = mem_new(struct kv);
+    set_options(kv, opts);
+    kv->db = rocksdb_open(kv->options, dir, &text);
+    if (text) {
+        kv_close(kv);
+        return err_wrap(err_of(text, "open"), "%s", dir);
+    }
+    *ret = kv;
+    return NULL;
+}
+
+void kv_close(struct kv *kv)
+{
+    if (!kv)
+        return;
+    if (kv->db)
+        rocksdb_close(kv->db);
+    rocksdb_writeoptions_destroy(kv->writes);
+    rocksdb_writeoptions_destroy(kv->sync_writes);
+    rocksdb_readoptions_destroy(kv->reads);
+    rocksdb_options_destroy(kv->options);
+    rocksdb_block_based_options_destroy(kv->table);
+    rocksdb_cache_destroy(kv->cache);
+    mem_free(kv);
+}
+
+static rocksdb_writeoptions_t *write_options(struct kv *kv, bool is_sync)
+{
+    return is_sync ? kv->sync_writes : kv->writes;
+}
+
+struct err *kv_get(struct kv *kv, struct slice key, struct buf *ret, bool *ret_found)
+{
+    char *text = NULL, *value;
+    size_t n = 0;
+
+    value = rocksdb_get(kv->db, kv->reads, (const char *)key.ptr, key.len, &n, &text);
+    if (text)
+        return err_of(text, "get");
+    buf_reset(ret);
+    if (value)
+        buf_append(ret, value, n);
+    *ret_found = value != NULL;
+    if (value)
+        rocksdb_free(value);
+    return NULL;
+}
+
+struct err *kv_put(struct kv *kv, struct slice key, struct slice value, bool is_sync)
+{
+    char *text = NULL;
+
+    rocksdb_put(kv->db, write_options(kv, is_sync), (const char *)key.ptr, key.len,
+                (const char *)value.ptr, value.len, &text);
+    return err_of(text, "put");
+}
+
+struct err *kv_delete(struct kv *kv, struct slice key, bool is_sync)
+{
+    char *text = NULL;
+
+    rocksdb_delete(kv->db, write_options(kv, is_sync), (const char *)key.ptr, key.len, &text);
+    return err_of(text, "delete");
+}
+
+struct err *kv_each(struct kv *kv, struct slice prefix, kv_fn *fn, void *arg)
+{
+    rocksdb_iterator_t *it = rocksdb_create_iterator(kv->db, kv->reads);
+    struct err *e = NULL;
+    char *text = NULL;
+
+    rocksdb_iter_seek(it, (const char *)prefix.ptr, prefix.len);
+    for (; !e && rocksdb_iter_valid(it); rocksdb_iter_next(it)) {
+        size_t kn, vn;
+        const char *k = rocksdb_iter_key(it, &kn), *v = rocksdb_iter_value(it, &vn);
+
+        if (!slice_has_prefix(slice_of(k, kn), prefix))
+            break;
+        e = fn(arg, slice_of(k, kn), slice_of(v, vn));
+    }
+    rocksdb_iter_get_error(it, &text);
+    rocksdb_iter_destroy(it);
+    return err_first(e, err_of(text, "iterate"));
+}
+
+struct kv_batch *kv_batch_new(void)
+{
+    struct kv_batch *b = mem_new(struct kv_batch);
+
+    b->wb = rocksdb_writebatch_create();
+    return b;
+}
+
+void kv_batch_free(struct kv_batch *b)
+{
+    if (!b)
+        return;
+    rocksdb_writebatch_destroy(b->wb);
+    mem_free(b);
+}
+
+void kv_batch_put(struct kv_batch *b, struct slice key, struct slice value)
+{
+    rocksdb_writebatch_put(b->wb, (const char *)key.ptr, key.len, (const char *)value.ptr,
+                           value.len);
+}
+
+void kv_batch_delete(struct kv_batch *b, struct slice key)
+{
+    rocksdb_writebatch_delete(b->wb, (const char *)key.ptr, key.len);
+}
+
+size_t kv_batch_count(const struct kv_batch *b)
+{
+    return (size_t)rocksdb_writebatch_count(b->wb);
+}
+
+struct err *kv_write(struct kv *kv, struct kv_batch *b, bool is_sync)
+{
+    char *text = NULL;
+
+    rocksdb_write(kv->db, write_options(kv, is_sync), b->wb, &text);
+    return err_of(text, "write");
+}

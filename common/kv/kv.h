@@ -1,0 +1,44 @@
+/*
+ * A small ordered key/value store on the local disk (RocksDB): state that must outlive a restart
+ * but not the disk, such as notification logs.
+ *
+ * Keys and values are bytes; keys are in byte order. A write that was acknowledged survives a crash
+ * of the process; with is_sync also one of the machine. RocksDB checks its own checksums; a
+ * directory that it refuses is an ERR_CORRUPT for the caller to act upon.
+ *
+ * All calls block: workers and start-up only, never a loop. Any number of threads at a time.
+ */
+#pragma once
+#include "common/base/buf.h"
+#include "common/base/err.h"
+
+struct kv;
+struct kv_batch;
+
+struct kv_opts {
+    size_t cache_bytes; /* blocks held in memory; 0: 8 MiB */
+};
+/* Makes the directory if it is not there. One opener at a time (ERR_IO names the lock). opts may be
+ * NULL. */
+ORR_CHECKED struct err *kv_open(const char *dir, const struct kv_opts *opts, struct kv **ret);
+/* NULL is allowed. No call may be running. */
+void kv_close(struct kv *kv);
+
+/* Replaces ret's content. *ret_found says whether the key is there. */
+ORR_CHECKED struct err *kv_get(struct kv *kv, struct slice key, struct buf *ret, bool *ret_found);
+ORR_CHECKED struct err *kv_put(struct kv *kv, struct slice key, struct slice value, bool is_sync);
+ORR_CHECKED struct err *kv_delete(struct kv *kv, struct slice key, bool is_sync);
+
+/* fn for each pair whose key begins with prefix, in order; slices are lent for the call. An error
+ * of fn ends it and is returned. */
+typedef struct err *kv_fn(void *arg, struct slice key, struct slice value);
+ORR_CHECKED struct err *kv_each(struct kv *kv, struct slice prefix, kv_fn *fn, void *arg);
+
+/* Several changes as one: all or none. */
+struct kv_batch *kv_batch_new(void);
+void kv_batch_free(struct kv_batch *b); /* NULL is allowed */
+void kv_batch_put(struct kv_batch *b, struct slice key, struct slice value);
+void kv_batch_delete(struct kv_batch *b, struct slice key);
+size_t kv_batch_count(const struct kv_batch *b);
+/* The batch stays the caller's. */
+ORR_CHECKED struct err *kv_write(struct kv *kv, struct kv_batch *b, bool is_sync);
