@@ -101,7 +101,8 @@ struct plan_drop {
 const struct plan_job *plan_jobs(const struct plan *p, size_t *ret_n);
 const struct plan_drop *plan_drops(const struct plan *p, size_t *ret_n);
 
-void plan_flushed(struct plan *p, const struct plan_job *job);
+/* The catalogue names the job's segments now. */
+void plan_flushed(struct plan *p, const struct plan_job *job, int64_t now_ms);
 void plan_failed(struct plan *p, const struct plan_job *job, int64_t now_ms);
 void plan_quarantine(struct plan *p, struct slice tenant, struct ulid segment, int64_t now_ms);
 

@@ -45,7 +45,6 @@ struct segflush_opts {
     void *arg;
     const atomic_bool *stop;          /* may be NULL; ERR_CANCELED */
     struct segflush_metrics *metrics; /* written atomically: shared by several threads */
-    bool no_sync;                     /* tests */
 };
 
 struct segflush_result {
@@ -56,6 +55,7 @@ struct segflush_result {
     size_t n_bad;
 };
 
+/* ret is written on failure too: bad holds what was found. */
 ORR_CHECKED struct err *segflush_run(const struct segflush_opts *opts, const struct plan_job *job,
                                      struct arena *a, struct segflush_result *ret);
 /* The id of the block that holds these segments (ascending). */

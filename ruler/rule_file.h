@@ -24,6 +24,7 @@
  * A struct rule_file is immutable and reference-counted: any thread.
  */
 #pragma once
+#include "common/base/mem.h"
 #include "common/base/snapshot.h"
 #include "common/lang/promql.h"
 

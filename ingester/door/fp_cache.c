@@ -3,7 +3,7 @@
 #include "common/base/mem.h"
 
 #define FIRST_SLOTS 1024
-#define MAX_PROBES 64 /* a bound for hostile fingerprints; 2/3 full needs a handful */
+#define MAX_PROBES 512 /* a bound for hostile fingerprints; 2/3 full needs a handful */
 
 static bool is_free(struct hash128 fp)
 {

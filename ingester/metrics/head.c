@@ -37,6 +37,7 @@ static struct head_tenant *tenant_new(struct head *h, struct slice id)
     t->slice = slice_of(t->id, id.len);
     t->ts = mem_new_array(struct head_ts *, h->n_shards);
     t->max_ms = HEAD_NO_TIME;
+    t->min_ms = INT64_MAX;
     return t;
 }
 

@@ -83,7 +83,9 @@ struct head_limits {
  * The push is through: e NULL: everything not rejected or unknown is stored and durable; else
  * (ERR_IO, ERR_UNAVAILABLE) it may or may not be stored. Takes e; reply is lent for the call (move
  * reply->unknown out if needed later). Called exactly once per successful head_push(), on the wal
- * thread or a shard thread: must not block, post to your loop.
+ * thread, a shard thread or (nothing to log) the caller's before head_push() returns: must not block,
+ * post to your loop. While the head reads back, what a batch with labels holds is accepted without
+ * the checks that need the series (order, series limit).
  */
 typedef void head_push_fn(void *arg, struct err *e, struct batch_reply *reply);
 /* bytes are lent until done. An error here (ERR_INVALID, ERR_UNAVAILABLE when queues are full or

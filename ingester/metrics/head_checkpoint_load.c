@@ -92,6 +92,21 @@ static bool load_ooo(struct loading *ld, struct reader *r, uint32_t ref)
     return true;
 }
 
+/* Roughly, as head_ts.min_ms is: closed chunks are at most a window and the grace old. */
+static void note_oldest(struct loading *ld, uint64_t sealed, int64_t t_ms)
+{
+    struct head_chunks_record rec;
+    bool is_broken;
+
+    if (t_ms == HEAD_NO_TIME)
+        return;
+    for (uint64_t pos = sealed; pos && ld->series % 64 == 0 &&
+                                head_chunks_read_own(&ld->sh->chunks, pos, &rec, &is_broken);
+         pos = rec.prev)
+        t_ms = ORR_MIN(t_ms, rec.min_ms);
+    ld->ts->min_ms = ORR_MIN(ld->ts->min_ms, t_ms);
+}
+
 static bool load_one(struct loading *ld, struct reader *r, uint64_t slab)
 {
     uint32_t ref = (uint32_t)slab * HEAD_SLAB + reader_u8(r);
@@ -115,6 +130,7 @@ static bool load_one(struct loading *ld, struct reader *r, uint64_t slab)
     s->app.t = t_ms;
     s->app.v = v;
     s->sealed = head_chunks_narrow(sealed);
+    note_oldest(ld, sealed, t_ms);
     if (flags & 1) {
         encoding = reader_u8(r);
         data = reader_lstr(r);

@@ -511,8 +511,11 @@ static bool run_release(struct head_shard *sh, void *arg)
 
     if (!ts)
         return false;
-    if (!c->at)
+    if (!c->at) {
         vec_push(&ts->cuts, ((struct head_ts_cut){c->up_to_ms, c->pos}));
+        ts->min_ms = ORR_MAX(ts->min_ms, c->up_to_ms);
+        atomic_store_explicit(&c->tenant->min_ms, ts->min_ms, memory_order_relaxed);
+    }
     end = ORR_MIN(c->at + SLICE_SLABS, ts->slabs.len);
     vec_clear(&c->idle);
     for (; c->at < end; c->at++) {

@@ -331,23 +331,26 @@ static inline uint64_t get_uvarint(const uint8_t **p)
     return v | (uint64_t) * (*p)++ << shift;
 }
 
-/* A packed set may be longer than a block (very many labels): it then has a block of its own size,
- * whose further block numbers stay unused. */
+/* A packed set may be longer than a block (very many labels): it then has a block of its own, larger
+ * one, and nothing else gets into that. */
 static uint32_t arena_put(struct head_index *x, struct slice packed)
 {
-    uint8_t *block;
-    uint32_t off;
+    uint32_t off, need;
 
     if (!x->blocks.len || x->block_used + packed.len > HEAD_LABEL_BLOCK) {
-        size_t blocks = (packed.len + HEAD_LABEL_BLOCK - 1) / HEAD_LABEL_BLOCK;
-
-        block = mem_alloc(ORR_MAX(blocks, 1u) * HEAD_LABEL_BLOCK);
-        vec_push(&x->blocks, block);
-        x->block_used = 0;
+        vec_push(&x->blocks, NULL);
+        x->block_used = x->block_cap = 0;
+    }
+    need = x->block_used + (uint32_t)packed.len;
+    if (need > x->block_cap) {
+        /* the first block of a small tenant stays small */
+        x->block_cap = ORR_MAX(x->blocks.len > 1 ? HEAD_LABEL_BLOCK : x->block_cap * 2, 256u);
+        x->block_cap = ORR_MAX(ORR_MIN(x->block_cap, HEAD_LABEL_BLOCK), need);
+        vec_last(&x->blocks) = mem_realloc(vec_last(&x->blocks), x->block_cap);
     }
     off = (uint32_t)((x->blocks.len - 1) * HEAD_LABEL_BLOCK + x->block_used);
     memcpy(vec_last(&x->blocks) + x->block_used, packed.ptr, packed.len);
-    x->block_used += (uint32_t)packed.len;
+    x->block_used = need;
     x->used_bytes += packed.len;
     return off;
 }
@@ -494,7 +497,7 @@ void head_index_repack_begin(struct head_index *x, struct head_index *ret_old)
     ret_old->blocks.len = x->blocks.len;
     x->blocks.ptr = NULL;
     x->blocks.len = x->blocks.cap = 0;
-    x->block_used = 0;
+    x->block_used = x->block_cap = 0;
     x->dead_bytes = x->used_bytes = 0;
 }
 

@@ -22,7 +22,7 @@
 #include "common/model/matcher.h"
 
 #define HEAD_POSTING_ARRAY 128u
-#define HEAD_PAIR_SLAB 256u
+#define HEAD_PAIR_SLAB 64u
 #define HEAD_LABEL_BLOCK 16384u
 
 /* Open addressing, linear probing. A slot is tag << 32 | id + 1; its home is tag & (cap - 1), so
@@ -62,8 +62,8 @@ struct head_index {
     VEC(uint32_t) free_pairs, limbo;
     uint64_t live_pairs;
     struct head_slots pair_table;
-    VEC(uint8_t *) blocks; /* label arena */
-    uint32_t block_used;
+    VEC(uint8_t *) blocks;          /* label arena */
+    uint32_t block_used, block_cap; /* of the last block, which grows up to HEAD_LABEL_BLOCK */
     uint64_t dead_bytes, used_bytes;
     _Atomic uint32_t pins;
 };

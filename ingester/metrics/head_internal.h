@@ -53,10 +53,10 @@ enum head_series_flag {
     HEAD_LOGGED = 8, /* its definition is in the WAL or a checkpoint */
     HEAD_FIRST = 16, /* the open chunk follows a gap or a window's start: see head_chunk_full() */
 };
-struct head_slab {
-    struct head_live s[HEAD_SLAB];
-    uint8_t flags[HEAD_SLAB];
+struct head_slab {     /* of HEAD_SLAB series, which stand in head_ts.series */
     uint64_t from_seq; /* replay: records below are already in what the checkpoint gave */
+    uint32_t cap;      /* series allocated: the first slab of a tenant begins small */
+    uint8_t flags[HEAD_SLAB];
 };
 
 /* Samples older than the series' newest, sorted by time, until they fill a chunk. */
@@ -83,6 +83,7 @@ struct head_ts {
     struct head_tenant *tenant;
     /* fingerprint → ref */
     struct head_slots table;
+    VEC(struct head_live *) series; /* one array a slab, aligned to 64 */
     VEC(struct head_slab *) slabs;
     uint32_t n_refs; /* handed out so far, in use or free */
     VEC(uint32_t) free_refs;
@@ -215,7 +216,7 @@ struct head_ts *head_ts_get(struct head_shard *sh, struct head_tenant *t);
 
 static inline struct head_live *head_series_at(const struct head_ts *ts, uint32_t ref)
 {
-    return &ts->slabs.ptr[ref / HEAD_SLAB]->s[ref % HEAD_SLAB];
+    return &ts->series.ptr[ref / HEAD_SLAB][ref % HEAD_SLAB];
 }
 static inline uint8_t *head_flags_at(const struct head_ts *ts, uint32_t ref)
 {
@@ -322,6 +323,7 @@ struct head_apply { /* one batch on one shard */
     struct batch_reply *reply;
 };
 void head_apply(struct head_shard *sh, const struct head_apply *a);
+void head_note_range(struct head_ts *ts); /* tells the tenant */
 /* Indexes of the shard's series; caller frees *ret_idx. For raw batches. */
 uint32_t head_split_one(const struct head *h, uint32_t shard, const struct batch *b,
                         uint32_t **ret_idx);

@@ -287,10 +287,15 @@ static void apply_metadata(struct apply_state *st)
     }
 }
 
-static void note_range(struct head_tenant *t, int64_t max_ms)
+/* Between shards the last writer wins; the next batch puts it right. */
+void head_note_range(struct head_ts *ts)
 {
-    if (max_ms > atomic_load_explicit(&t->max_ms, memory_order_relaxed))
-        atomic_store_explicit(&t->max_ms, max_ms, memory_order_relaxed);
+    struct head_tenant *t = ts->tenant;
+
+    if (ts->max_ms > atomic_load_explicit(&t->max_ms, memory_order_relaxed))
+        atomic_store_explicit(&t->max_ms, ts->max_ms, memory_order_relaxed);
+    if (ts->min_ms < atomic_load_explicit(&t->min_ms, memory_order_relaxed))
+        atomic_store_explicit(&t->min_ms, ts->min_ms, memory_order_relaxed);
 }
 
 void head_apply(struct head_shard *sh, const struct head_apply *a)
@@ -311,7 +316,7 @@ void head_apply(struct head_shard *sh, const struct head_apply *a)
     a->reply->accepted += st.accepted;
     sh->m.samples += st.accepted;
     (void)atomic_fetch_add_explicit(&a->ts->tenant->samples, st.accepted, memory_order_relaxed);
-    note_range(a->ts->tenant, a->ts->max_ms);
+    head_note_range(a->ts);
 }
 
 /* ---- a push ---- */

@@ -92,9 +92,13 @@ static void apply_raw(struct head_shard *sh, const struct head_raw *raw)
     struct head *h = sh->head;
     struct batch_reply reply = {0};
     uint32_t *idx, n;
+    /* It is acknowledged: no limit that was not checked then may drop it now. */
+    struct head_limits limits = {.ooo_window_ms = INT64_MAX,
+                                 .min_t_ms = raw->limits.min_t_ms,
+                                 .max_t_ms = raw->limits.max_t_ms};
     struct head_apply a = {.ts = head_ts_get(sh, raw->tenant),
                            .batch = &raw->batch,
-                           .limits = &raw->limits,
+                           .limits = &limits,
                            .reply = &reply};
     struct err *e;
     uint64_t seq;
@@ -390,6 +394,7 @@ static void sum_stats(struct head *h, const struct wal_replay_stats *wal, int64_
         s.broken_records += h->shards[i].replay.broken_records;
     }
     h->m.replayed_samples = s.samples;
+    atomic_store(&h->logged_bytes, wal->bytes); /* a checkpoint may be due soon */
     lock_take(&h->lock);
     h->replay_stats = s;
     lock_release(&h->lock);
@@ -491,8 +496,35 @@ static void raw_durable(void *arg, struct err *e)
     finish_wait(arg, e);
 }
 
+static void preview_sample(uint32_t i, int64_t t_ms, const struct head_limits *l,
+                           struct batch_reply *reply)
+{
+    if (l->min_t_ms && t_ms < l->min_t_ms)
+        batch_reject(reply, BATCH_TOO_OLD, i, t_ms);
+    else if (l->max_t_ms && t_ms > l->max_t_ms)
+        batch_reject(reply, BATCH_TOO_FAR, i, t_ms);
+    else
+        reply->accepted++;
+}
+
+static void preview_entry(const struct batch_entry *en, uint32_t i, const struct head_limits *l,
+                          struct batch_reply *reply)
+{
+    struct reader r = reader_new(en->histograms);
+    struct slice encoded;
+    int64_t t_ms;
+
+    if (en->has_inline)
+        preview_sample(i, en->inline_sample.t_ms, l, reply);
+    for (uint32_t k = 0; k < en->n_samples; k++)
+        preview_sample(i, batch_entry_sample(en, k).t_ms, l, reply);
+    while (batch_next_histogram(&r, &t_ms, &encoded))
+        preview_sample(i, t_ms, l, reply);
+}
+
 /* What can be said without knowing the series. Returns whether there is something to log. */
-static bool preview(const struct batch *b, struct batch_reply *reply)
+static bool preview(const struct batch *b, const struct head_limits *limits,
+                    struct batch_reply *reply)
 {
     struct batch_entry en;
     bool any = b->n_meta != 0;
@@ -506,7 +538,7 @@ static bool preview(const struct batch *b, struct batch_reply *reply)
                    !hash128_eq(labels_fingerprint_of_canonical(en.labels), en.fp)) {
             batch_reject(reply, BATCH_BAD_LABELS, i, en.inline_sample.t_ms);
         } else {
-            reply->accepted += (en.has_inline ? 1 : 0) + en.n_samples + en.n_histograms;
+            preview_entry(&en, i, limits, reply);
             any = true;
         }
     }
@@ -554,7 +586,7 @@ struct err *head_replay_push(struct head *h, struct head_tenant *t, struct slice
     struct err *e = NULL;
 
     *w = (struct raw_wait){.head = h, .done = done, .arg = arg};
-    any = preview(b, &w->reply);
+    any = preview(b, limits, &w->reply);
     lock_take(&h->lock);
     *ret_is_ready = h->state == HEAD_READY;
     if (h->state == HEAD_FAILED || h->state == HEAD_CLOSING)

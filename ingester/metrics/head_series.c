@@ -276,6 +276,7 @@ static enum head_append_result append_old(struct head_ts *ts, uint32_t ref, int6
     if (o && o->n >= HEAD_OOO_MAX && (e = head_series_close_ooo(ts, ref)))
         return no_place(e);
     head_ooo_insert(ts, ref, t_ms, v);
+    ts->min_ms = ORR_MIN(ts->min_ms, t_ms);
     ts->shard->m.out_of_order_accepted++;
     return HEAD_APPENDED;
 }
@@ -288,6 +289,12 @@ static inline void grow_open(struct head_live *s, uint32_t before)
 
     if (ORR_UNLIKELY(want != have))
         s->open.bytes = mem_realloc(s->open.bytes, want);
+}
+
+static inline void note_oldest(struct head_ts *ts, int64_t t_ms)
+{
+    if (t_ms < ts->min_ms)
+        ts->min_ms = t_ms;
 }
 
 static struct err *begin_chunk(struct head_ts *ts, uint32_t ref)
@@ -323,6 +330,7 @@ enum head_append_result head_series_append(struct head_ts *ts, uint32_t ref, int
 
         if (e)
             return no_place(e);
+        note_oldest(ts, t_ms);
         *flags = (uint8_t)((*flags & ~HEAD_FIRST) | (is_first ? HEAD_FIRST : 0));
     }
     before = (uint32_t)chunk_xor_bytes(&s->app);
@@ -355,6 +363,7 @@ static enum head_append_result append_old_hist(struct head_ts *ts, uint32_t ref,
     chunk_hist_appender_free(app);
     if (e)
         return no_place(e);
+    ts->min_ms = ORR_MIN(ts->min_ms, t_ms);
     ts->shard->m.out_of_order_accepted++;
     return HEAD_APPENDED;
 }
@@ -434,6 +443,7 @@ static enum head_append_result append_hist(struct head_ts *ts, uint32_t ref, int
     }
     if ((e = add_hist(ts, ref, t_ms, h)))
         return no_place(e);
+    note_oldest(ts, t_ms);
     s->app.t = t_ms;
     s->app.v = hash;
     s->app.n = (uint16_t)chunk_hist_appender_samples(s->open.hist->app);

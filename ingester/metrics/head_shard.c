@@ -171,6 +171,7 @@ struct head_ts *head_ts_get(struct head_shard *sh, struct head_tenant *t)
     ts->shard = sh;
     ts->tenant = t;
     ts->max_ms = HEAD_NO_TIME;
+    ts->min_ms = INT64_MAX;
     t->ts[sh->index] = ts;
     vec_push(&sh->tenants, ts);
     return ts;

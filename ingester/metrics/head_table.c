@@ -21,14 +21,36 @@ uint32_t head_table_find(const struct head_ts *ts, struct hash128 fp)
     return HEAD_NO_REF;
 }
 
+/* Only the last slab may be small. Growing moves its series: nobody keeps pointers over an add. */
+static void grow_slab(struct head_ts *ts, size_t i, uint32_t want)
+{
+    struct head_slab *slab = ts->slabs.ptr[i];
+    uint32_t cap = slab->cap ? slab->cap : i ? HEAD_SLAB : 8;
+    struct head_live *s;
+
+    while (cap < want)
+        cap *= 2;
+    if (cap == slab->cap)
+        return;
+    s = mem_aligned(64, cap * sizeof(*s));
+    if (slab->cap)
+        memcpy(s, ts->series.ptr[i], slab->cap * sizeof(*s));
+    memset(s + slab->cap, 0, (cap - slab->cap) * sizeof(*s));
+    mem_free(ts->series.ptr[i]);
+    ts->series.ptr[i] = s;
+    slab->cap = cap;
+}
+
 static void reserve_refs(struct head_ts *ts, uint32_t n)
 {
     while ((uint64_t)ts->slabs.len * HEAD_SLAB < n) {
-        struct head_slab *slab = mem_aligned(64, sizeof(*slab));
-
-        memset(slab, 0, sizeof(*slab));
-        vec_push(&ts->slabs, slab);
+        if (ts->slabs.len)
+            grow_slab(ts, ts->slabs.len - 1, HEAD_SLAB);
+        vec_push(&ts->slabs, mem_new(struct head_slab));
+        vec_push(&ts->series, NULL);
     }
+    if (n)
+        grow_slab(ts, (n - 1) / HEAD_SLAB, (n - 1) % HEAD_SLAB + 1);
 }
 
 static uint32_t take_ref(struct head_ts *ts)
@@ -199,8 +221,11 @@ void head_ts_free(struct head_ts *ts)
     head_ring_free(ts);
     head_meta_free(ts);
     map_done(&ts->ooo);
-    VEC_FOREACH (s, &ts->slabs)
+    VEC_FOREACH (s, &ts->series)
         mem_free(*s);
+    VEC_FOREACH (slab, &ts->slabs)
+        mem_free(*slab);
+    vec_done(&ts->series);
     vec_done(&ts->slabs);
     vec_done(&ts->free_refs);
     vec_done(&ts->cuts);

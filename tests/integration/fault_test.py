@@ -132,7 +132,7 @@ def test_all_three_killed_at_once(t):
         c.run("kill", name)
     for name in c.names("ingester"):
         c.run("restart", name)
-    wait_for("reads", lambda: query(c.addrs("querier")[0], "count(load)", now_ms() - 500), 60)
+    wait_for("reads", lambda: all(query(a, "count(load)", load.start) for a in c.addrs("querier")), 60)
     load.check(c.addrs("querier"))
 
 
@@ -165,6 +165,7 @@ def test_torn_and_flipped_logs(t):
         f.write(bytes([byte[0] ^ 0x40]))
     for name in c.names("ingester"):
         c.run("restart", name)
+    wait_for("reads", lambda: all(query(a, "count(load)", load.start) for a in c.addrs("querier")), 60)
     with open(f"{c.dir}/ingester-1/log") as f:
         check("interrupted write" in f.read(), "ingester-1 does not tell of the torn tail")
     with open(f"{c.dir}/ingester-2/log") as f:
@@ -197,11 +198,11 @@ def test_wrong_cluster_key_stays_out(t):
         good = f.read()
     with open(key, "w") as f:
         f.write("00" * 32)
-    os.environ["ORRERY_CLUSTER_WAIT"] = "15"
+    os.environ["CLUSTER_WAIT_S"] = "15"
     try:
         c.run("restart", "ingester-1", check_status=False)
     finally:
-        del os.environ["ORRERY_CLUSTER_WAIT"]
+        del os.environ["CLUSTER_WAIT_S"]
     with open(f"{c.dir}/ingester-2/log") as f:
         others = f.read()
     with open(f"{c.dir}/ingester-1/log") as f:
