@@ -4,6 +4,7 @@
  */
 #include <math.h>
 
+#include "common/base/num.h"
 #include "querier/engine/ops.h"
 
 enum group_flag {
@@ -322,7 +323,7 @@ static void check_quantile(struct aggregate_node *a, size_t i)
 
     if (!isnan(q) && q >= 0 && q <= 1)
         return;
-    buf_f64_text(&b, q);
+    num_format(&b, q, 'g', -1);
     annot_add(&a->node.x->annots, ANNOT_WARNING, a->e->u.aggregate.param->start,
               "quantile value should be between 0 and 1, got %s", buf_cstr(&b));
     buf_done(&b);

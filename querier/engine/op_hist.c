@@ -388,7 +388,7 @@ static void check_quantiles(struct quantile_node *q)
 
             if (v >= 0 && v <= 1)
                 continue;
-            buf_f64_text(&b, v);
+            num_format(&b, v, 'g', -1);
             annot_add(&q->node.x->annots, ANNOT_WARNING, q->arg_pos[k],
                       "quantile value should be between 0 and 1, got %s", buf_cstr(&b));
             buf_done(&b);

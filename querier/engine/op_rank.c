@@ -55,7 +55,7 @@ static bool check_param(struct rank_node *n, double *ret, size_t i)
 
     if (isnan(p))
         return exec_fail(x, err_new(ERR_EXEC, "%s value is NaN", is_ratio ? "Ratio" : "Parameter"));
-    buf_f64_text(&b, p);
+    num_format(&b, p, 'g', -1);
     if (is_ratio && fabs(p) > 1) {
         annot_add(&x->annots, ANNOT_WARNING, n->e->u.aggregate.param->start,
                   "ratio value should be between -1 and 1, got %s, capping to %d", buf_cstr(&b),

@@ -68,8 +68,11 @@ static win_kernel *extended_kernel(struct exec *x, const struct promql_func *fun
     for (size_t i = 0; i < ORR_COUNT(extended_funcs); i++)
         if (extended_funcs[i].fn == func->id && (!is_smoothed || extended_funcs[i].smoothed))
             return is_smoothed ? extended_funcs[i].smoothed : extended_funcs[i].anchored;
-    (void)exec_fail(x, err_new(ERR_EXEC, "%s modifier cannot be used with %s()",
-                               is_smoothed ? "smoothed" : "anchored", func->name));
+    (void)exec_fail(
+        x, err_new(ERR_EXEC, "%s modifier can only be used with: %s - not with %s",
+                   is_smoothed ? "smoothed" : "anchored",
+                   is_smoothed ? "delta, increase, rate" : "changes, delta, increase, rate, resets",
+                   func->name));
     return NULL;
 }
 

@@ -1,6 +1,7 @@
 /* Sums, averages, spreads, quantiles and regressions over windows. */
 #include <math.h>
 
+#include "common/base/num.h"
 #include "querier/engine/window.h"
 
 /* Calls back for each window that has floats; histograms beside them are ignored with an info. */
@@ -238,7 +239,7 @@ static double quantile(struct win *w, size_t i, const int64_t *t, const double *
     if (isnan(q) || q < 0 || q > 1) {
         struct buf b = {0};
 
-        buf_f64_text(&b, q);
+        num_format(&b, q, 'g', -1);
         annot_add(&w->x->annots, ANNOT_WARNING, w->pos0,
                   "quantile value should be between 0 and 1, got %s", buf_cstr(&b));
         buf_done(&b);
