@@ -228,21 +228,21 @@ static void remember(struct door *d, struct door_loop *dl, const struct push *p)
 
 /* ---- the answer ---- */
 
-static void write_reason(struct buf *out, size_t *n, uint64_t count, const char *text)
+/* "out of order sample: 3, such as up{a="b"} at 1000; ..." */
+static void write_reason(struct buf *out, uint64_t count, const char *text)
 {
-    buf_printf(out, "%s%llu: %s", (*n)++ ? "; " : "", (unsigned long long)count, text);
+    buf_printf(out, "%s%s: %llu", out->len ? "; " : "", text, (unsigned long long)count);
 }
 
 static void write_example(struct buf *out, struct slice labels, const int64_t *t_ms)
 {
-    buf_str(out, " (such as ");
+    buf_str(out, ", such as ");
     series_labels_text(out, labels, EXAMPLE_LABELS_BYTES);
     if (t_ms)
         buf_printf(out, " at %lld", (long long)*t_ms);
-    buf_byte(out, ')');
 }
 
-static uint64_t door_part(struct write *w, struct buf *out, size_t *n)
+static uint64_t door_part(struct write *w, struct buf *out)
 {
     uint64_t sum = 0;
 
@@ -253,14 +253,14 @@ static uint64_t door_part(struct write *w, struct buf *out, size_t *n)
             continue;
         sum += count;
         METRIC_ADD(w->d->m.rejected[i], count);
-        write_reason(out, n, count, reasons[i].text);
+        write_reason(out, count, reasons[i].text);
         write_example(out, w->rejects.example[i], NULL);
     }
     return sum;
 }
 
 static uint64_t replica_part(struct write *w, const struct push *p,
-                             const struct distribute_result *r, struct buf *out, size_t *n,
+                             const struct distribute_result *r, struct buf *out,
                              uint64_t *ret_over_limit)
 {
     uint64_t sum = 0;
@@ -274,9 +274,9 @@ static uint64_t replica_part(struct write *w, const struct push *p,
         sum += count;
         if (i == BATCH_MAX_SERIES_LIMIT)
             *ret_over_limit += count;
-        write_reason(out, n, count, batch_reason_text((enum batch_reason)i));
+        write_reason(out, count, batch_reason_text((enum batch_reason)i));
         if (i == BATCH_MAX_SERIES_LIMIT)
-            buf_str(out, " (limit max_global_series_per_user)");
+            buf_str(out, " over limit max_global_series_per_user");
         for (size_t k = 0, shown = 0; k < r->n_examples && shown < MAX_EXAMPLES; k++)
             if (r->examples[k].reason == i) {
                 write_example(out, p->series.ptr[r->examples[k].series].labels,
@@ -293,10 +293,9 @@ static struct err *refusals(struct write *w, const struct push *p,
     struct buf text = {0};
     uint64_t received = p->samples + p->histograms, door, replicas, over_limit = 0;
     struct err *e = NULL;
-    size_t n = 0;
 
-    door = door_part(w, &text, &n);
-    replicas = replica_part(w, p, r, &text, &n, &over_limit);
+    door = door_part(w, &text);
+    replicas = replica_part(w, p, r, &text, &over_limit);
     if (door + replicas)
         e = err_new(over_limit == door + replicas ? ERR_LIMIT : ERR_INVALID,
                     "%llu of %llu samples refused: %s", (unsigned long long)(door + replicas),

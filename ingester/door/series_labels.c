@@ -113,7 +113,7 @@ static enum door_reason check_all(const struct label *ls, size_t n,
 
 struct err *series_labels_build(struct arena *a, struct slice message,
                                 const struct tenant_limits *limits, struct slice *ret,
-                                enum door_reason *ret_reason)
+                                enum door_reason *ret_reason, bool *ret_has_empty)
 {
     struct rw_fields f = rw_fields_of(message);
     struct buf out = {0};
@@ -132,6 +132,8 @@ struct err *series_labels_build(struct arena *a, struct slice message,
     for (size_t i = 0; i < ls.len; i++)
         if (ls.ptr[i].value.len || *ret_reason != DOOR_OK)
             ls.ptr[kept++] = ls.ptr[i];
+    if (ret_has_empty)
+        *ret_has_empty = kept < ls.len;
     labels_canonical(&out, (struct labels){ls.ptr, kept});
     *ret = arena_dup(a, buf_slice(&out));
     buf_done(&out);

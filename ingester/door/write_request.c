@@ -52,7 +52,7 @@ static bool exemplar_labels(struct decode *d, struct slice message, struct slice
     }
     if (f.error || chars > WRITE_REQUEST_EXEMPLAR_MAX_CHARS)
         return false;
-    if ((e = series_labels_build(d->p->arena, message, &d->no_limits, ret, &reason))) {
+    if ((e = series_labels_build(d->p->arena, message, &d->no_limits, ret, &reason, NULL))) {
         err_free(e);
         return false;
     }
@@ -163,12 +163,15 @@ static struct err *add(struct decode *d, const struct rw_series *s, struct hash1
 static struct err *add_new(struct decode *d, const struct rw_series *s, struct hash128 fp)
 {
     struct slice labels = s->labels;
+    struct rw_series without;
     enum door_reason reason;
+    bool has_empty = false;
     struct err *e;
 
     if (s->has_more_labels ||
         series_labels_check(labels, &d->p->limits, &reason) == SERIES_LABELS_OTHER) {
-        if ((e = series_labels_build(d->p->arena, s->message, &d->p->limits, &labels, &reason)))
+        if ((e = series_labels_build(d->p->arena, s->message, &d->p->limits, &labels, &reason,
+                                     &has_empty)))
             return e;
         fp = labels_fingerprint_of_canonical(labels);
     }
@@ -177,6 +180,13 @@ static struct err *add_new(struct decode *d, const struct rw_series *s, struct h
             reject(d, reason, s->n_samples + s->n_histograms, labels);
         d->rejects->exemplars += s->n_exemplars;
         return NULL;
+    }
+    if (ORR_UNLIKELY(has_empty && s->n_exemplars)) {
+        /* Prometheus looks for their series under the labels as sent, and does not find it. */
+        without = *s;
+        without.n_exemplars = 0;
+        d->rejects->exemplars += s->n_exemplars;
+        s = &without;
     }
     return add(d, s, fp, labels, fp_cache_has(d->known, fp));
 }

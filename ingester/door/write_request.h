@@ -8,8 +8,8 @@
  *
  * What is refused, and how far: malformed protobuf and an invalid native histogram refuse the whole
  * request, as Prometheus does (nothing is stored); bad labels refuse their series. An exemplar with
- * more than 128 characters of labels, or of a series that does not exist yet but through histograms
- * of the same request, is dropped without a word, as there.
+ * more than 128 characters of labels, of a series that does not exist yet but through histograms of
+ * the same request, or of a series sent with an empty label, is dropped without a word, as there.
  *
  * Owner: one loop (the cache's).
  */

@@ -31,14 +31,14 @@ static inline struct ring *door_fixture_ring(void *arg)
 }
 
 static inline struct err *door_fixture_local(void *arg, struct slice tenant, struct slice bytes,
-                                      distribute_local_fn *done, void *done_arg)
+                                             distribute_local_fn *done, void *done_arg)
 {
     return replica_push(((struct door_fixture *)arg)->replica, tenant, bytes, done, done_arg);
 }
 
 static inline void door_fixture_remote(void *arg, const struct member *to, struct slice tenant,
-                                struct slice bytes, int64_t timeout_ms, rpc_reply_fn *on_reply,
-                                void *reply_arg)
+                                       struct slice bytes, int64_t timeout_ms,
+                                       rpc_reply_fn *on_reply, void *reply_arg)
 {
     struct err *e = err_new(ERR_NET, "there is nobody else");
 
@@ -87,7 +87,8 @@ static inline struct err *door_fixture_store(struct door_fixture *f, const char 
 }
 
 /* yaml: sections auth and limits. */
-static inline struct err *door_fixture_open(struct door_fixture *f, const char *dir, const char *yaml)
+static inline struct err *door_fixture_open(struct door_fixture *f, const char *dir,
+                                            const char *yaml)
 {
     static const struct conf_section *const sections[] = {&auth_section, &limits_section};
     struct err *e;
@@ -144,8 +145,8 @@ static inline void door_fixture_close(struct door_fixture *f)
 
 /* headers: "Name: value". The caller ends *ret with http_client_reply_done(). */
 static inline struct err *door_fixture_post(struct door_fixture *f, const char *path,
-                                     const char *const *headers, size_t n, struct slice body,
-                                     struct http_client_reply *ret)
+                                            const char *const *headers, size_t n, struct slice body,
+                                            struct http_client_reply *ret)
 {
     char url[128];
 
