@@ -200,6 +200,7 @@ static void put_tenant(struct writing *w, const struct head_ts *ts)
 
     buf_lstr(&w->out, ts->tenant->slice);
     buf_u64le(&w->out, (uint64_t)ts->max_ms);
+    buf_u64le(&w->out, (uint64_t)ts->min_ms);
     block_end(&w->out, block);
 }
 

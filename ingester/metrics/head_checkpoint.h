@@ -12,7 +12,7 @@
  *       24     -  blocks: u32 length of payload | u32 CRC-32C of payload | payload
  *
  *   payload: u8 kind, then
- *     1 TENANT     lstr id, i64 max_ms: blocks 2..7 that follow belong to it
+ *     1 TENANT     lstr id, i64 max_ms, i64 min_ms: blocks 2..7 that follow belong to it
  *     2 NAMES      { lstr name }..., ids continue from the block before
  *     3 PAIRS      { uvarint id, uvarint name id, lstr value }...
  *     4 SERIES     uvarint slab number, u64 from_seq, { series }...

@@ -38,12 +38,13 @@ struct loading {
 static bool load_tenant(struct loading *ld, struct reader *r)
 {
     struct slice id = reader_lstr(r);
-    int64_t max_ms = (int64_t)reader_u64le(r);
+    int64_t max_ms = (int64_t)reader_u64le(r), min_ms = (int64_t)reader_u64le(r);
 
     if (!reader_ok(r) || !id.len || id.len > 255)
         return false;
     ld->ts = head_ts_get(ld->sh, head_tenant_get(ld->sh->head, id));
     ld->ts->max_ms = max_ms;
+    ld->ts->min_ms = min_ms;
     ld->slabs = 0;
     return true;
 }
@@ -92,21 +93,6 @@ static bool load_ooo(struct loading *ld, struct reader *r, uint32_t ref)
     return true;
 }
 
-/* Roughly, as head_ts.min_ms is: closed chunks are at most a window and the grace old. */
-static void note_oldest(struct loading *ld, uint64_t sealed, int64_t t_ms)
-{
-    struct head_chunks_record rec;
-    bool is_broken;
-
-    if (t_ms == HEAD_NO_TIME)
-        return;
-    for (uint64_t pos = sealed; pos && ld->series % 64 == 0 &&
-                                head_chunks_read_own(&ld->sh->chunks, pos, &rec, &is_broken);
-         pos = rec.prev)
-        t_ms = ORR_MIN(t_ms, rec.min_ms);
-    ld->ts->min_ms = ORR_MIN(ld->ts->min_ms, t_ms);
-}
-
 static bool load_one(struct loading *ld, struct reader *r, uint64_t slab)
 {
     uint32_t ref = (uint32_t)slab * HEAD_SLAB + reader_u8(r);
@@ -130,7 +116,6 @@ static bool load_one(struct loading *ld, struct reader *r, uint64_t slab)
     s->app.t = t_ms;
     s->app.v = v;
     s->sealed = head_chunks_narrow(sealed);
-    note_oldest(ld, sealed, t_ms);
     if (flags & 1) {
         encoding = reader_u8(r);
         data = reader_lstr(r);
@@ -322,8 +307,7 @@ struct err *head_checkpoint_parse(struct head_shard *sh, struct slice bytes, boo
     VEC_FOREACH (ts, &sh->tenants) {
         head_index_finish_load(&(*ts)->index);
         head_table_finish_load(*ts);
-        if ((*ts)->max_ms > (*ts)->tenant->max_ms)
-            (*ts)->tenant->max_ms = (*ts)->max_ms;
+        head_note_range(*ts);
     }
     sh->from_seq = from_seq;
     sh->replay.series = ld.series;

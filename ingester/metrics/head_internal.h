@@ -92,6 +92,7 @@ struct head_ts {
     struct map ooo; /* ref (4 bytes) → struct head_ooo */
     VEC(struct head_ts_cut) cuts;
     int64_t max_ms;    /* newest sample ever */
+    int64_t min_ms;    /* oldest in the head, roughly: of starts of chunks since the last cut */
     uint64_t gc_epoch; /* changes when refs may have been given up */
     /* exemplars, oldest at ring_next once full */
     struct head_ring_exemplar *ring;

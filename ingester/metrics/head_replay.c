@@ -359,6 +359,8 @@ static bool run_load(struct head_shard *sh, void *arg)
 static bool run_leftover_raws(struct head_shard *sh, void *arg)
 {
     (void)arg;
+    VEC_FOREACH (ts, &sh->tenants)
+        head_note_range(*ts);
     VEC_FOREACH (raw, &sh->raws) {
         apply_raw(sh, *raw);
         raw_unref(*raw);
