@@ -30,7 +30,8 @@
 #include "compactor/plan.h"
 
 struct segflush_metrics {
-    uint64_t flushes, empty, repeated; /* blocks added; jobs that left nothing to add; done before */
+    uint64_t flushes, empty,
+        repeated; /* blocks added; jobs that left nothing to add; done before */
     uint64_t segments, fetched_bytes, block_bytes, samples;
     uint64_t bad_segments, gone_segments, bad_sidecars;
     uint64_t chunks_copied, chunks_deduplicated, chunks_decoded;
@@ -48,8 +49,8 @@ struct segflush_opts {
 };
 
 struct segflush_result {
-    struct ulid block;   /* zero: there was nothing to make a block of */
-    uint64_t version;    /* of the catalogue that names all segments; 0 with block zero */
+    struct ulid block; /* zero: there was nothing to make a block of */
+    uint64_t version;  /* of the catalogue that names all segments; 0 with block zero */
     uint64_t series, samples, bytes;
     struct ulid *bad; /* segments that are corrupt; in the arena */
     size_t n_bad;

@@ -1,0 +1,217 @@
+#include "compactor/compactor.h"
+
+#include "common/base/clock.h"
+#include "common/base/fsx.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/thread.h"
+#include "compactor/compactor_internal.h"
+
+#define SETTLE_MS 100 /* hints within this time of one another cost one round */
+
+static const struct conf_field compactor_fields[] = {
+    CONF_DURATION(struct compactor_conf, poll_interval_ns, "poll-interval", "10s", "100ms", "1h",
+                  CONF_RELOAD, "How often ingesters are asked for their segments."),
+    CONF_DURATION(struct compactor_conf, flush_wait_ns, "flush-wait", "2m", "0s", "24h",
+                  CONF_RELOAD,
+                  "How long segments of a window wait for those of ingesters that have none of it "
+                  "yet."),
+    CONF_DURATION(struct compactor_conf, early_wait_ns, "early-wait", "5s", "0s", "24h",
+                  CONF_RELOAD,
+                  "The same for segments that were cut before their time, on command or because "
+                  "an ingester leaves."),
+    CONF_DURATION(struct compactor_conf, cut_grace_ns, "cut-grace", "15m", "0s", "24h", CONF_RELOAD,
+                  "How long after a window's end ingesters cut it by themselves."),
+    CONF_DURATION(struct compactor_conf, drop_delay_ns, "drop-delay", "1s", "0s", "24h",
+                  CONF_RELOAD,
+                  "Time between a block's entry in the catalogue and the drop of its segments."),
+    CONF_DURATION(struct compactor_conf, retry_min_ns, "retry-min", "5s", "10ms", "1h", CONF_RELOAD,
+                  "Wait after a flush failed; doubled with each failure in a row."),
+    CONF_DURATION(struct compactor_conf, retry_max_ns, "retry-max", "2m", "10ms", "24h",
+                  CONF_RELOAD, "Longest such wait."),
+    CONF_DURATION(struct compactor_conf, quarantine_ns, "quarantine", "1h", "1s", "720h",
+                  CONF_RELOAD, "A corrupt segment is looked at again after this time."),
+    CONF_DURATION(struct compactor_conf, rpc_timeout_ns, "rpc-timeout", "30s", "100ms", "10m",
+                  CONF_RELOAD, "Longest time for 8 MiB of a segment to arrive."),
+    CONF_INT(struct compactor_conf, concurrency, "concurrency", "1", "1", "64", CONF_RELOAD,
+             "Flushes at a time."),
+    CONF_BYTES(struct compactor_conf, max_segment_bytes, "max-segment-bytes", "64GiB", "1MiB",
+               "16TiB", CONF_RELOAD, "Larger segments are refused as corrupt."),
+};
+const struct conf_section compactor_section = {"compactor", "Settings of orrery-compactor.",
+                                               sizeof(struct compactor_conf), compactor_fields,
+                                               ORR_COUNT(compactor_fields)};
+
+/* ---- the thread ---- */
+
+static struct plan_opts plan_opts_of(const struct compactor_conf *conf)
+{
+    return (struct plan_opts){.flush_wait_ms = conf->flush_wait_ns / NS_PER_MS,
+                              .early_wait_ms = conf->early_wait_ns / NS_PER_MS,
+                              .grace_ms = conf->cut_grace_ns / NS_PER_MS,
+                              .drop_delay_ms = conf->drop_delay_ns / NS_PER_MS,
+                              .retry_min_ms = conf->retry_min_ns / NS_PER_MS,
+                              .retry_max_ms = conf->retry_max_ns / NS_PER_MS,
+                              .quarantine_ms = conf->quarantine_ns / NS_PER_MS};
+}
+
+/* Sleeps until then, or a hint (but not before soonest), or the end. */
+static void sleep_until(struct compactor *c, int64_t soonest_ms, int64_t until_ms)
+{
+    lock_take(&c->lock);
+    for (;;) {
+        int64_t at_ms = c->is_hinted ? soonest_ms : until_ms;
+        struct timespec at = {at_ms / MS_PER_S, at_ms % MS_PER_S * NS_PER_MS};
+
+        if (atomic_load(&c->is_stopping) || clock_mono_ms(&clock_system) >= at_ms)
+            break;
+        lock_wait_until(&c->lock, &c->changed, &at);
+    }
+    c->is_hinted = false;
+    lock_release(&c->lock);
+}
+
+/* Returns when to look again. */
+static int64_t run_round(struct compactor *c)
+{
+    struct conf *conf = process_conf(c->process);
+    const struct compactor_conf *cc = conf_section(conf, "compactor");
+    const struct plan_opts opts = plan_opts_of(cc);
+    int64_t next_ms, poll_ms = clock_mono_ms(&clock_system) + cc->poll_interval_ns / NS_PER_MS;
+
+    plan_set_opts(c->plan, &opts);
+    next_ms = compactor_round(c, cc);
+    conf_unref(conf);
+    return ORR_MIN(next_ms, poll_ms);
+}
+
+static void *run(void *arg)
+{
+    struct compactor *c = arg;
+    process_done_fn *done;
+
+    while (!atomic_load(&c->is_stopping)) {
+        int64_t next_ms = run_round(c);
+        int64_t soonest_ms = clock_mono_ms(&clock_system) + SETTLE_MS;
+
+        sleep_until(c, soonest_ms, ORR_MAX(next_ms, soonest_ms));
+    }
+    lock_take(&c->lock);
+    c->has_ended = true;
+    done = c->done;
+    lock_release(&c->lock);
+    if (done)
+        done(c->done_arg);
+    return NULL;
+}
+
+void compactor_hint(struct compactor *c)
+{
+    lock_take(&c->lock);
+    c->is_hinted = true;
+    (void)pthread_cond_signal(&c->changed);
+    lock_release(&c->lock);
+}
+
+/* ---- the role ---- */
+
+static void init_cond(pthread_cond_t *cond)
+{
+    pthread_condattr_t attr;
+
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(cond, &attr);
+    (void)pthread_condattr_destroy(&attr);
+}
+
+static void role_close(void *role);
+
+static struct err *role_open(struct process *p, void **ret)
+{
+    struct compactor *c = mem_new(struct compactor);
+    struct err *e;
+
+    c->process = p;
+    c->peers = process_peers(p);
+    c->loop = process_loop(p, 0);
+    c->membership = process_membership(p);
+    c->store = process_objstore(p);
+    c->work_dir = mem_printf("%s/compactor/work", process_data_dir(p));
+    c->plan = plan_new(&(struct plan_opts){0});
+    c->pool_threads = 1;
+    lock_init(&c->lock, LOCK_LEAF_MODULE);
+    init_cond(&c->changed);
+    compactor_pages_open(c);
+    /* what a crash left behind; every flush starts from the segments anew */
+    if ((e = fsx_remove_tree(c->work_dir)) || (e = fsx_mkdirs(c->work_dir))) {
+        role_close(c);
+        return e;
+    }
+    *ret = c;
+    return NULL;
+}
+
+static struct err *role_start(void *role)
+{
+    struct compactor *c = role;
+    struct err *e = thread_start("compactor", run, c, &c->thread);
+
+    c->has_thread = e == NULL;
+    return e;
+}
+
+static void stop(struct compactor *c)
+{
+    atomic_store(&c->is_stopping, true);
+    lock_take(&c->lock);
+    (void)pthread_cond_signal(&c->changed);
+    lock_release(&c->lock);
+}
+
+/* A flush under way is broken off: the next one to own it starts over. */
+static void role_drain(void *role, process_done_fn *done, void *arg)
+{
+    struct compactor *c = role;
+    bool has_ended;
+
+    lock_take(&c->lock);
+    has_ended = c->has_ended || !c->has_thread;
+    c->done = done;
+    c->done_arg = arg;
+    lock_release(&c->lock);
+    stop(c);
+    if (has_ended)
+        done(arg);
+}
+
+static void role_close(void *role)
+{
+    struct compactor *c = role;
+
+    stop(c);
+    if (c->has_thread)
+        (void)pthread_join(c->thread, NULL);
+    compactor_pages_close(c);
+    job_pool_free(c->pool);
+    plan_free(c->plan);
+    compactor_catalogues_done(c);
+    vec_done(&c->running);
+    buf_done(&c->rows);
+    (void)pthread_cond_destroy(&c->changed);
+    lock_done(&c->lock);
+    mem_free(c->work_dir);
+    mem_free(c);
+}
+
+static const struct conf_section *const sections[] = {&compactor_section, NULL};
+
+const struct process_role compactor_role = {
+    .name = "compactor",
+    .bit = MEMBER_COMPACTOR,
+    .sections = sections,
+    .open = role_open,
+    .start = role_start,
+    .drain = role_drain,
+    .close = role_close,
+};

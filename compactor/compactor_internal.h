@@ -1,0 +1,99 @@
+/*
+ * What the files of the role share.
+ *
+ * Threads: "compactor" runs the rounds and owns the plan; with compactor.concurrency above 1 its pool
+ * runs flushes beside it. Pages and RPC handlers run on loops and see only what is under the lock.
+ */
+#pragma once
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "common/base/lock.h"
+#include "common/base/map.h"
+#include "common/base/metric.h"
+#include "common/base/vec.h"
+#include "common/block/catalogue.h"
+#include "compactor/compactor.h"
+#include "compactor/plan.h"
+#include "compactor/segflush.h"
+
+struct compactor_conf {
+    int64_t poll_interval_ns, flush_wait_ns, early_wait_ns, cut_grace_ns, drop_delay_ns;
+    int64_t retry_min_ns, retry_max_ns, quarantine_ns, rpc_timeout_ns;
+    int64_t concurrency, max_segment_bytes;
+};
+extern const struct conf_section compactor_section;
+
+struct compactor_metrics {
+    uint64_t rounds, hints, polls, poll_failures, drops, drop_failures, catalogue_failures;
+    int64_t segments, windows, quarantined, backlog_bytes, running;
+    double oldest_s;
+    struct metric_hist flush_s;
+    struct segflush_metrics flush;
+};
+
+#define COMPACTOR_CODES 32 /* at least as many as there are error codes */
+
+/* A flush under way, for the status page. */
+struct compactor_running {
+    char tenant[160];
+    int64_t window_ms, start_wall_ms;
+    size_t segments;
+    uint64_t bytes;
+};
+
+/* A tenant's catalogue as last read. The compactor thread's. */
+struct compactor_catalogue {
+    struct catalogue *c;
+    char etag[OBJSTORE_ETAG_BYTES];
+    uint64_t round;  /* that looked last */
+    bool is_known;   /* in that round the bucket answered */
+    uint64_t posted; /* version last told to the others */
+};
+
+struct compactor {
+    struct process *process;
+    struct rpc_pool *peers;
+    struct loop *loop; /* the pool's */
+    struct membership *membership;
+    struct objstore *store;
+    char *work_dir;
+    struct compactor_metrics m;
+    uint64_t failures[COMPACTOR_CODES]; /* by position in ERR_CODES */
+    atomic_bool is_stopping;
+    pthread_t thread;
+    bool has_thread;
+
+    /* the thread's */
+    struct plan *plan;
+    struct job_pool *pool; /* NULL: flushes run one after the other */
+    int64_t pool_threads;
+    struct map catalogues; /* tenant → struct compactor_catalogue */
+    uint64_t round;
+
+    struct lock lock;
+    pthread_cond_t changed;
+    /* under the lock */
+    bool is_hinted;
+    process_done_fn *done; /* of the drain; called when the thread has ended */
+    void *done_arg;
+    bool has_ended;
+    VEC(struct compactor_running *) running;
+    struct buf rows; /* JSON of the windows that wait, as of the last round */
+    char last_error[512];
+    int64_t last_error_ms, last_round_ms;
+    size_t ingesters, answered;
+    bool is_owner; /* this process is on the compactor ring */
+};
+
+/* One round: ask, plan, drop, flush. Returns the monotonic ms by which to look again at the latest.
+ * The compactor thread's. */
+int64_t compactor_round(struct compactor *c, const struct compactor_conf *conf);
+void compactor_catalogues_done(struct compactor *c);
+/* Counts and keeps it for the status page; does not take it. */
+void compactor_note_error(struct compactor *c, const struct err *e);
+/* Starts a round soon. Any thread. */
+void compactor_hint(struct compactor *c);
+
+void compactor_pages_open(struct compactor *c); /* routes and metrics */
+void compactor_pages_close(struct compactor *c);

@@ -1,0 +1,170 @@
+/*
+ * What the compactor shows and what it can be told:
+ *
+ *   GET  /compactor/status   JSON: flushes under way, windows that wait and why, the last error
+ *   POST /compactor/run      look now; 202
+ *   RPC  compactor.hint      the same, from an ingester with new segments
+ */
+#include <stdio.h>
+
+#include "common/base/clock.h"
+#include "compactor/compactor_internal.h"
+
+#define FIELD_COUNTER(member, name, help)                                                          \
+    METRIC_COUNTER(struct compactor_metrics, member, "orrery_compactor_" name, help)
+#define FIELD_GAUGE(member, name, help)                                                            \
+    METRIC_GAUGE(struct compactor_metrics, member, "orrery_compactor_" name, help)
+
+static const struct metric_field fields[] = {
+    FIELD_COUNTER(rounds, "rounds_total", "Looks at ingesters and bucket."),
+    FIELD_COUNTER(hints, "hints_total", "Ingesters that said they have new segments."),
+    FIELD_COUNTER(polls, "polls_total", "Ingesters asked for their segments."),
+    FIELD_COUNTER(poll_failures, "poll_failures_total", "Those that gave no good answer."),
+    FIELD_COUNTER(catalogue_failures, "catalogue_failures_total",
+                  "Catalogues that could not be read."),
+    FIELD_COUNTER(drops, "drops_total", "Segments that ingesters were told to drop."),
+    FIELD_COUNTER(drop_failures, "drop_failures_total", "Drops that did not get through."),
+    FIELD_GAUGE(segments, "backlog_segments", "Segments that wait to be flushed."),
+    FIELD_GAUGE(windows, "backlog_windows", "Tenants' windows with such segments."),
+    FIELD_GAUGE(backlog_bytes, "backlog_bytes", "Their size."),
+    METRIC_GAUGE_F64(struct compactor_metrics, oldest_s, "orrery_compactor_backlog_oldest_seconds",
+                     "Age of the oldest segment that waits."),
+    FIELD_GAUGE(quarantined, "quarantined_segments", "Corrupt segments that are left out."),
+    FIELD_GAUGE(running, "flushes_running", "Flushes under way."),
+    FIELD_COUNTER(flush.flushes, "flushes_total", "Blocks that flushes added to catalogues."),
+    FIELD_COUNTER(flush.repeated, "flushes_repeated_total",
+                  "Flushes that found another had done it."),
+    FIELD_COUNTER(flush.empty, "flushes_empty_total", "Flushes with no segment left to merge."),
+    FIELD_COUNTER(flush.segments, "flush_segments_total", "Segments merged."),
+    FIELD_COUNTER(flush.fetched_bytes, "flush_fetched_bytes_total", "Read from ingesters."),
+    FIELD_COUNTER(flush.block_bytes, "flush_block_bytes_total", "Size of the blocks."),
+    FIELD_COUNTER(flush.samples, "flush_samples_total", "Samples in the blocks."),
+    FIELD_COUNTER(flush.bad_segments, "bad_segments_total", "Times a segment was found corrupt."),
+    FIELD_COUNTER(flush.gone_segments, "gone_segments_total",
+                  "Segments that were gone when they were fetched."),
+    FIELD_COUNTER(flush.bad_sidecars, "bad_sidecars_total",
+                  "Corrupt sidecars of segments, left out."),
+    FIELD_COUNTER(flush.chunks_copied, "flush_chunks_copied_total", "Chunks copied as they were."),
+    FIELD_COUNTER(flush.chunks_deduplicated, "flush_chunks_deduplicated_total",
+                  "Chunks that several replicas had alike."),
+    FIELD_COUNTER(flush.chunks_decoded, "flush_chunks_decoded_total",
+                  "Chunks decoded and merged sample by sample."),
+    METRIC_HIST(struct compactor_metrics, flush_s, "orrery_compactor_flush_seconds",
+                "Time of a flush, failed ones too."),
+};
+
+/* ---- failures by reason: the code of the error ---- */
+
+static const struct {
+    enum err_code code;
+    const char *name;
+} codes[] = {
+#define X(sym, name, http, num) {sym, name},
+    ERR_CODES(X)
+#undef X
+};
+
+static void collect_failures(void *arg, struct buf *out, bool is_openmetrics)
+{
+    static const char name[] = "orrery_compactor_failures_total";
+    struct compactor *c = arg;
+
+    metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, name,
+                        "Steps that failed and will be tried again, by kind of error.");
+    for (size_t i = 0; i < ORR_COUNT(codes); i++) {
+        uint64_t n = __atomic_load_n(&c->failures[i], __ATOMIC_RELAXED);
+        char labels[64];
+
+        if (n == 0)
+            continue;
+        (void)snprintf(labels, sizeof(labels), "reason=\"%s\"", codes[i].name);
+        metric_write_u64(out, name, labels, n);
+    }
+}
+
+void compactor_note_error(struct compactor *c, const struct err *e)
+{
+    static_assert(ORR_COUNT(codes) <= COMPACTOR_CODES, "room for every error code");
+
+    for (size_t i = 0; i < ORR_COUNT(codes); i++)
+        if (codes[i].code == err_code(e))
+            METRIC_ADD(c->failures[i], 1);
+    lock_take(&c->lock);
+    (void)snprintf(c->last_error, sizeof(c->last_error), "%s", err_msg(e));
+    c->last_error_ms = clock_wall_ms(&clock_system);
+    lock_release(&c->lock);
+}
+
+/* ---- pages ---- */
+
+static void put_running(struct buf *out, const struct compactor_running *run)
+{
+    buf_str(out, "{\"tenant\":");
+    buf_json_str(out, slice_cstr(run->tenant));
+    buf_printf(out, ",\"window\":%lld,\"segments\":%zu,\"bytes\":%llu,\"since\":%lld}",
+               (long long)run->window_ms, run->segments, (unsigned long long)run->bytes,
+               (long long)run->start_wall_ms);
+}
+
+static void status(struct http_request *r)
+{
+    struct compactor *c = r->arg;
+    struct buf out = {0};
+
+    lock_take(&c->lock);
+    buf_printf(&out,
+               "{\"on_ring\":%s,\"rounds\":%llu,\"last_round\":%lld,\"ingesters\":%zu,"
+               "\"answered\":%zu,\"flushes\":%llu,\"drops\":%llu,\"running\":[",
+               c->is_owner ? "true" : "false", (unsigned long long)c->m.rounds,
+               (long long)c->last_round_ms, c->ingesters, c->answered,
+               (unsigned long long)c->m.flush.flushes, (unsigned long long)c->m.drops);
+    for (size_t i = 0; i < c->running.len; i++) {
+        if (i)
+            buf_byte(&out, ',');
+        put_running(&out, c->running.ptr[i]);
+    }
+    buf_str(&out, "],\"backlog\":[");
+    buf_slice_append(&out, buf_slice(&c->rows));
+    buf_str(&out, "],\"last_error\":");
+    buf_json_str(&out, slice_cstr(c->last_error));
+    buf_printf(&out, ",\"last_error_at\":%lld}\n", (long long)c->last_error_ms);
+    lock_release(&c->lock);
+    http_reply_buf(r, 200, HTTP_JSON, &out);
+}
+
+static void run_now(struct http_request *r)
+{
+    compactor_hint(r->arg);
+    http_reply(r, 202, HTTP_TEXT, SLICE("looking\n"));
+}
+
+static void on_hint(void *arg, struct rpc_call *call)
+{
+    struct compactor *c = arg;
+
+    METRIC_ADD(c->m.hints, 1);
+    compactor_hint(c);
+    rpc_reply(call, SLICE_EMPTY);
+}
+
+void compactor_pages_open(struct compactor *c)
+{
+    struct http_server *http = process_http(c->process);
+
+    metric_register(&c->m, fields, ORR_COUNT(fields), NULL);
+    metric_register_collector(collect_failures, c);
+    http_server_route(http, &(struct http_route){.methods = HTTP_GET,
+                                                 .pattern = "/compactor/status",
+                                                 .handler = status,
+                                                 .arg = c});
+    http_server_route(
+        http, &(struct http_route){
+                  .methods = HTTP_POST, .pattern = "/compactor/run", .handler = run_now, .arg = c});
+    rpc_server_handle(process_rpc(c->process), "compactor.hint", on_hint, c);
+}
+
+void compactor_pages_close(struct compactor *c)
+{
+    metric_unregister_collector(collect_failures, c);
+    metric_unregister(&c->m);
+}

@@ -1,0 +1,369 @@
+#include "compactor/segflush.h"
+
+#include <stdlib.h>
+
+#include "common/base/fsx.h"
+#include "common/base/log.h"
+#include "common/base/metric.h"
+#include "common/base/vec.h"
+#include "common/block/block_merge.h"
+#include "common/block/block_store.h"
+#include "common/block/sidecar.h"
+#include "compactor/segcheck.h"
+
+#define SIGNAL SLICE("metrics")
+#define ATTEMPTS 2 /* at bytes that came wrong */
+
+struct input {
+    const struct plan_input *in;
+    struct block_reader *reader;
+    char *dir;
+    struct segcheck found;
+};
+
+struct flushing {
+    const struct segflush_opts *opts;
+    const struct plan_job *job;
+    struct arena *arena;
+    const char *dir; /* of this flush */
+    VEC(struct input) inputs;
+    VEC(struct ulid) bad;
+    struct ulid *ids; /* of the inputs, ascending */
+    struct slice *id_texts;
+    struct ulid block;
+    struct block_meta meta;
+};
+
+static bool must_stop(void *arg)
+{
+    const struct flushing *f = arg;
+
+    return f->opts->stop && atomic_load(f->opts->stop);
+}
+
+/* ---- names ---- */
+
+static int cmp_ulid(const void *a, const void *b)
+{
+    return ulid_cmp(*(const struct ulid *)a, *(const struct ulid *)b);
+}
+
+struct ulid segflush_block_id(struct slice tenant, const struct ulid *segments, size_t n)
+{
+    struct slice *parts = mem_new_array(struct slice, n + 2);
+    int64_t newest_ms = 0;
+    struct ulid id;
+
+    parts[0] = SLICE("flush");
+    parts[1] = tenant;
+    for (size_t i = 0; i < n; i++) {
+        parts[i + 2] = slice_of(segments[i].bytes, sizeof(segments[i].bytes));
+        newest_ms = ORR_MAX(newest_ms, ulid_time_ms(segments[i]));
+    }
+    id = ulid_derive(newest_ms, parts, n + 2);
+    mem_free(parts);
+    return id;
+}
+
+static void name_block(struct flushing *f)
+{
+    f->ids = arena_array(f->arena, struct ulid, f->inputs.len);
+    f->id_texts = arena_array(f->arena, struct slice, f->inputs.len);
+    for (size_t i = 0; i < f->inputs.len; i++)
+        f->ids[i] = f->inputs.ptr[i].in->ulid;
+    qsort(f->ids, f->inputs.len, sizeof(*f->ids), cmp_ulid);
+    for (size_t i = 0; i < f->inputs.len; i++)
+        f->id_texts[i] = slice_cstr(arena_strdup(f->arena, ulid_print(f->ids[i]).s));
+    f->block = segflush_block_id(f->job->tenant, f->ids, f->inputs.len);
+}
+
+/* ---- fetch and verify ---- */
+
+static bool is_wrong_bytes(const struct err *e)
+{
+    return err_is(e, ERR_CORRUPT) || err_is(e, ERR_INVALID) || err_is(e, ERR_LIMIT) ||
+           err_is(e, ERR_TOO_LARGE);
+}
+
+static struct err *fetch_once(struct flushing *f, struct input *in)
+{
+    struct segflush_metrics *m = f->opts->metrics;
+    uint64_t bytes = 0;
+    struct err *e;
+
+    if ((e = fsx_remove_tree(in->dir)) ||
+        (e = f->opts->fetch(f->opts->arg, f->job->tenant, in->in, in->dir, &bytes)))
+        return e;
+    METRIC_ADD(m->fetched_bytes, bytes);
+    return segcheck_open(in->dir, f->job->tenant, in->in->ulid, &in->reader, &in->found);
+}
+
+/* Takes e, which is the segment's own fault. */
+static void leave_out(struct flushing *f, struct input *in, struct err *e)
+{
+    struct segflush_metrics *m = f->opts->metrics;
+
+    if (err_is(e, ERR_NOT_FOUND)) {
+        METRIC_ADD(m->gone_segments, 1);
+        LOG_INFO(compactor, "segment is gone", KV_SLICE("tenant", f->job->tenant),
+                 KV_STR("block", ulid_print(in->in->ulid).s));
+    } else {
+        METRIC_ADD(m->bad_segments, 1);
+        LOG_ERROR(compactor, "segment is corrupt, it is left out and stays with its ingester",
+                  KV_SLICE("tenant", f->job->tenant), KV_STR("block", ulid_print(in->in->ulid).s),
+                  KV_ERR(e));
+        vec_push(&f->bad, in->in->ulid);
+    }
+    err_free(e);
+}
+
+static struct err *fetch_input(struct flushing *f, const struct plan_input *pin)
+{
+    struct input in = {.in = pin};
+    struct err *e = NULL;
+
+    in.dir = arena_printf(f->arena, "%s/in/%s", f->dir, ulid_print(pin->ulid).s);
+    for (int i = 0; i < ATTEMPTS; i++) {
+        err_free(e);
+        e = fetch_once(f, &in);
+        if (!is_wrong_bytes(e))
+            break;
+    }
+    if (e && !is_wrong_bytes(e) && !err_is(e, ERR_NOT_FOUND))
+        return e;
+    if (e) {
+        leave_out(f, &in, e);
+        return fsx_remove_tree(in.dir);
+    }
+    METRIC_ADD(f->opts->metrics->segments, 1);
+    vec_push(&f->inputs, in);
+    return NULL;
+}
+
+static struct err *fetch_inputs(struct flushing *f)
+{
+    struct err *e = NULL;
+
+    for (size_t i = 0; i < f->job->n && !e; i++)
+        e = must_stop(f) ? err_new(ERR_CANCELED, "stopping") : fetch_input(f, &f->job->inputs[i]);
+    return e;
+}
+
+/* ---- merge ---- */
+
+/* Whole sidecar of an input, or empty: it has none, or a corrupt one. */
+static struct err *read_sidecar(struct flushing *f, const struct input *in, enum sidecar_kind kind,
+                                struct buf *ret)
+{
+    const char *path = arena_printf(f->arena, "%s/%s", in->dir, sidecar_file(kind));
+    struct err *e;
+
+    if (!fsx_exists(path))
+        return NULL;
+    if (!(e = fsx_read(path, SIDECAR_MAX_BYTES, ret)))
+        e = sidecar_check(kind, buf_slice(ret));
+    if (err_is(e, ERR_CORRUPT) || err_is(e, ERR_TOO_LARGE)) {
+        METRIC_ADD(f->opts->metrics->bad_sidecars, 1);
+        LOG_ERROR(compactor, "sidecar left out", KV_STR("path", path), KV_ERR(e));
+        err_free(e);
+        e = NULL;
+        buf_reset(ret);
+    }
+    return e;
+}
+
+static struct err *merge_sidecar(struct flushing *f, enum sidecar_kind kind, struct block_writer *w)
+{
+    struct buf *bytes = mem_new_array(struct buf, f->inputs.len);
+    struct slice *slices = mem_new_array(struct slice, f->inputs.len);
+    struct buf out = {0};
+    struct err *e = NULL;
+    size_t n = 0;
+
+    for (size_t i = 0; i < f->inputs.len && !e; i++)
+        if (!(e = read_sidecar(f, &f->inputs.ptr[i], kind, &bytes[i])) && bytes[i].len)
+            slices[n++] = buf_slice(&bytes[i]);
+    if (!e && n && !(e = sidecar_merge(kind, slices, n, &out)) && out.len)
+        e = block_writer_sidecar(w, sidecar_file(kind), buf_slice(&out));
+    for (size_t i = 0; i < f->inputs.len; i++)
+        buf_done(&bytes[i]);
+    mem_free(bytes);
+    mem_free(slices);
+    buf_done(&out);
+    return e;
+}
+
+static struct err *merge_series(struct flushing *f, struct block_writer *w)
+{
+    struct block_stream **streams = mem_new_array(struct block_stream *, f->inputs.len);
+    struct block_merge_opts opts = {.is_canceled = must_stop, .arg = f};
+    struct segflush_metrics *m = f->opts->metrics;
+    struct block_merge_stats stats = {0};
+    struct err *e;
+
+    for (size_t i = 0; i < f->inputs.len; i++)
+        streams[i] = block_stream_of_reader(f->inputs.ptr[i].reader);
+    e = block_merge(streams, f->inputs.len, &opts, w, &stats);
+    for (size_t i = 0; i < f->inputs.len; i++)
+        block_stream_close(streams[i]);
+    mem_free(streams);
+    METRIC_ADD(m->chunks_copied, stats.chunks_copied);
+    METRIC_ADD(m->chunks_deduplicated, stats.chunks_deduplicated);
+    METRIC_ADD(m->chunks_decoded, stats.chunks_decoded);
+    return e;
+}
+
+static void set_range(struct flushing *f, struct block_meta *m)
+{
+    m->min_t = INT64_MAX;
+    m->max_t = INT64_MIN;
+    VEC_FOREACH (in, &f->inputs) {
+        m->min_t = ORR_MIN(m->min_t, in->found.min_t);
+        m->max_t = ORR_MAX(m->max_t, in->found.max_t);
+    }
+}
+
+static struct err *write_block(struct flushing *f)
+{
+    struct block_writer_opts opts = {
+        .dir = arena_printf(f->arena, "%s/out", f->dir),
+        .no_sync = true, /* the bucket keeps it; after a crash this directory is thrown away */
+        .meta = {.ulid = f->block,
+                 .level = 1,
+                 .origin = SLICE("compactor"),
+                 .tenant = f->job->tenant,
+                 .segments = f->id_texts,
+                 .n_segments = f->inputs.len}};
+    struct block_writer *w = NULL;
+    struct err *e;
+
+    set_range(f, &opts.meta);
+    if (!(e = block_writer_open(&opts, &w)) && !(e = merge_series(f, w)))
+        for (int k = 0; k < SIDECAR_KINDS && !e; k++)
+            e = merge_sidecar(f, (enum sidecar_kind)k, w);
+    if (!e)
+        e = block_writer_finish(w, f->arena, &f->meta);
+    block_writer_close(w);
+    return e;
+}
+
+/* ---- the bucket ---- */
+
+struct addition {
+    const struct flushing *f;
+    bool is_there, is_added; /* the block was there before; it was added */
+};
+
+static struct err *add_block(void *arg, struct catalogue *c, bool *ret_changed)
+{
+    struct addition *add = arg;
+    const struct flushing *f = add->f;
+    struct catalogue_block b;
+    size_t named = 0;
+
+    for (size_t i = 0; i < f->inputs.len; i++)
+        named += catalogue_has_segment(c, f->id_texts[i]);
+    add->is_there = catalogue_find(c, f->block) != NULL;
+    add->is_added = !add->is_there && named < f->inputs.len;
+    *ret_changed = add->is_added;
+    if (add->is_added) {
+        b = catalogue_block_of_meta(&f->meta);
+        catalogue_add(c, &b);
+    }
+    return NULL;
+}
+
+/* Nobody can add this block any more once its segments are named by others: the edit above looks,
+ * and a compaction that replaces those others takes the names along. */
+static struct err *take_back(struct flushing *f)
+{
+    return block_store_delete(f->opts->store, SIGNAL, f->job->tenant, f->block);
+}
+
+static struct err *publish(struct flushing *f, struct segflush_result *ret)
+{
+    struct segflush_metrics *m = f->opts->metrics;
+    const char *dir = arena_printf(f->arena, "%s/out/%s", f->dir, ulid_print(f->block).s);
+    struct addition add = {.f = f};
+    struct catalogue *c = NULL;
+    struct err *e;
+
+    if ((e = block_store_upload(f->opts->store, SIGNAL, f->job->tenant, dir, &f->meta)) ||
+        (e = catalogue_update(f->opts->store, SIGNAL, f->job->tenant, add_block, &add, &c)))
+        return e;
+    ret->version = catalogue_version(c);
+    catalogue_free(c);
+    if (!add.is_added) {
+        METRIC_ADD(m->repeated, 1);
+        if (!add.is_there && (e = take_back(f))) {
+            LOG_WARN(compactor, "block that is not needed was not deleted",
+                     KV_SLICE("tenant", f->job->tenant), KV_STR("block", ulid_print(f->block).s),
+                     KV_ERR(e));
+            err_free(e); /* it is in nobody's way */
+        }
+        return NULL;
+    }
+    METRIC_ADD(m->flushes, 1);
+    METRIC_ADD(m->block_bytes, block_meta_bytes(&f->meta));
+    METRIC_ADD(m->samples, f->meta.stats.samples);
+    return NULL;
+}
+
+/* ---- all of it ---- */
+
+static struct err *make_block(struct flushing *f, struct segflush_result *ret)
+{
+    struct err *e = fetch_inputs(f);
+
+    if (e)
+        return e;
+    if (f->inputs.len == 0) {
+        METRIC_ADD(f->opts->metrics->empty, 1);
+        return NULL;
+    }
+    name_block(f);
+    if ((e = write_block(f)) || (e = publish(f, ret)))
+        return e;
+    ret->block = f->block;
+    ret->series = f->meta.stats.series;
+    ret->samples = f->meta.stats.samples;
+    ret->bytes = block_meta_bytes(&f->meta);
+    return NULL;
+}
+
+static void clean_up(struct flushing *f)
+{
+    struct err *e;
+
+    VEC_FOREACH (in, &f->inputs)
+        block_reader_close(in->reader);
+    vec_done(&f->inputs);
+    if ((e = fsx_remove_tree(f->dir)))
+        LOG_WARN(compactor, "working directory not removed", KV_STR("path", f->dir), KV_ERR(e));
+    err_free(e);
+}
+
+struct err *segflush_run(const struct segflush_opts *opts, const struct plan_job *job,
+                         struct arena *a, struct segflush_result *ret)
+{
+    struct flushing f = {.opts = opts, .job = job, .arena = a};
+    struct segflush_result result = {0};
+    struct ulid *all = arena_array(a, struct ulid, job->n);
+    struct err *e;
+
+    for (size_t i = 0; i < job->n; i++)
+        all[i] = job->inputs[i].ulid;
+    f.dir = arena_printf(a, "%s/%s", opts->work_dir,
+                         ulid_print(segflush_block_id(job->tenant, all, job->n)).s);
+    if (!(e = fsx_remove_tree(f.dir)))
+        e = make_block(&f, &result);
+    clean_up(&f);
+    result.bad = arena_array(a, struct ulid, f.bad.len);
+    result.n_bad = f.bad.len;
+    if (f.bad.len)
+        memcpy(result.bad, f.bad.ptr, f.bad.len * sizeof(*result.bad));
+    vec_done(&f.bad);
+    *ret = result;
+    return err_wrap(e, "flush tenant %.*s, window %lld", SLICE_ARG(job->tenant),
+                    (long long)job->window_ms);
+}
