@@ -131,7 +131,7 @@ static bool run_capture(struct head_shard *sh, void *arg)
         return false;
     for (uint32_t ref = 0; ref < ts->n_refs; ref++)
         if (head_ref_is_used(ts, ref) && head_series_at(ts, ref)->sealed)
-            head_part_add(&c->part, ts, ref, false);
+            head_part_add(&c->part, ts, ref, HEAD_PART_CLOSED);
     head_part_freeze(&c->part, ts);
     c->pos = sh->chunks.next;
     capture_extra(c, ts);

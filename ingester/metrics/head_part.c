@@ -4,7 +4,7 @@
 
 #include "common/base/mem.h"
 
-void head_part_add(struct head_part *p, struct head_ts *ts, uint32_t ref, bool with_open)
+void head_part_add(struct head_part *p, struct head_ts *ts, uint32_t ref, enum head_part_what what)
 {
     const struct head_live *s = head_series_at(ts, ref);
     struct slice packed = head_index_packed(&ts->index, s->labels), data;
@@ -17,13 +17,15 @@ void head_part_add(struct head_part *p, struct head_ts *ts, uint32_t ref, bool w
     row->labels_len = (uint32_t)packed.len;
     buf_slice_append(&p->blob, packed);
     row->open_at = p->blob.len;
-    if (!with_open)
+    if (what == HEAD_PART_CLOSED)
         return;
     if (head_series_open_range(ts, ref, &row->open_min_ms, &row->open_max_ms)) {
         data = head_series_open_data(ts, ref, &row->open_encoding);
         row->open_samples = s->app.n;
-        row->open_len = (uint32_t)data.len;
-        buf_slice_append(&p->blob, data);
+        if (what == HEAD_PART_ALL) {
+            row->open_len = (uint32_t)data.len;
+            buf_slice_append(&p->blob, data);
+        }
     }
     if ((o = head_ooo_find(ts, ref))) {
         row->ooo_n = o->n;
@@ -188,7 +190,7 @@ void head_row_chunks(struct head_part *p, const struct head_row *row, int64_t mi
                                            .data = rec.data}));
     }
     p->broken += is_broken;
-    if (row->open_len && row->open_max_ms >= min_ms && row->open_min_ms <= max_ms)
+    if (row->open_samples && row->open_max_ms >= min_ms && row->open_min_ms <= max_ms)
         vec_push(out, ((struct head_chunk){
                           .min_ms = row->open_min_ms,
                           .max_ms = row->open_max_ms,

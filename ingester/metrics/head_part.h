@@ -37,7 +37,12 @@ struct head_part {
 };
 
 /* On the shard thread. */
-void head_part_add(struct head_part *p, struct head_ts *ts, uint32_t ref, bool with_open);
+enum head_part_what {
+    HEAD_PART_CLOSED, /* closed chunks only */
+    HEAD_PART_RANGES, /* also where the open chunk lies, without its bytes */
+    HEAD_PART_ALL,
+};
+void head_part_add(struct head_part *p, struct head_ts *ts, uint32_t ref, enum head_part_what what);
 void head_part_freeze(struct head_part *p, struct head_ts *ts); /* after the last add */
 /* By the reader; any thread, after freeze. */
 void head_part_sort(struct head_part *p); /* rows in label order */

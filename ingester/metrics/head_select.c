@@ -68,7 +68,8 @@ static bool run_capture(struct head_shard *sh, void *arg)
         if (c->at + 8 < c->n)
             __builtin_prefetch(head_series_at(ts, c->refs[c->at + 8]));
         if (in_query_shard(c->q, head_series_at(ts, c->refs[c->at])->fp))
-            head_part_add(c->part, ts, c->refs[c->at], true);
+            head_part_add(c->part, ts, c->refs[c->at],
+                          c->q->without_chunks ? HEAD_PART_RANGES : HEAD_PART_ALL);
     }
     if (is_over(c))
         return false;

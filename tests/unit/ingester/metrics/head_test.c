@@ -31,8 +31,8 @@ static void fx_open_only(struct fixture *f)
                              .clock = &f->clock.clock,
                              .replay_queue_bytes = f->replay_queue_bytes};
 
-    CHECK_OK(wal_open(&(struct wal_opts){.dir = tmp_path("data"), .segment_bytes = 4 << 20},
-                      &f->wal));
+    CHECK_OK(
+        wal_open(&(struct wal_opts){.dir = tmp_path("data"), .segment_bytes = 4 << 20}, &f->wal));
     opts.wal = f->wal;
     CHECK_OK(head_open(&opts, &f->head));
 }
@@ -261,6 +261,17 @@ TEST(head_stores_samples_and_gives_them_back_in_label_order)
                   "up{job=\"a\"} 1699999200002:2\n"
                   "up{job=\"b\"} 1699999200001:1 1699999200005:4\n");
     CHECK_INT(head_series_count(f.head), 3);
+    {
+        struct head_tenant_stats st;
+
+        head_tenant_stats_get(f.head, SLICE("t"), &st);
+        CHECK_INT(st.series, 3);
+        CHECK_INT(st.samples_appended, 4);
+        CHECK_INT(st.min_ms, T0 + 1);
+        CHECK_INT(st.max_ms, T0 + 5);
+        head_tenant_stats_get(f.head, SLICE("nobody"), &st);
+        CHECK(st.min_ms > st.max_ms);
+    }
     fx_close(&f);
 }
 
@@ -506,6 +517,37 @@ TEST(head_select_ends_at_its_budget_with_the_limit_s_value)
         CHECK_OK(head_set_close(set));
     }
     CHECK_INT(n, 10);
+    fx_close(&f);
+}
+
+TEST(head_status_counts_each_value_once)
+{
+    struct fixture f = {0};
+    struct arena *a = arena_new(0);
+    struct head_status st;
+    struct head_names names;
+
+    fx_open(&f);
+    for (int i = 0; i < 20; i++) {
+        char text[64];
+
+        (void)snprintf(text, sizeof(text), "__name__=%s,job=j,i=%d", i < 15 ? "big" : "small", i);
+        push_one(&f, text, T0, 1);
+    }
+    CHECK_OK(head_status_get(f.head, SLICE("t"), 2, a, &st));
+    CHECK_INT(st.series, 20);
+    CHECK_INT(st.n_by_metric, 2);
+    CHECK_SLICE(st.by_metric[0].name, "big");
+    CHECK_INT(st.by_metric[0].count, 15);
+    CHECK_SLICE(st.by_label_values[0].name, "i");
+    CHECK_INT(st.by_label_values[0].count, 20);
+    CHECK_SLICE(st.by_label_values[1].name, "__name__");
+    CHECK_INT(st.by_label_values[1].count, 2);
+    CHECK_SLICE(st.by_label_pair[0].name, "job=j");
+    CHECK_OK(head_tenants(f.head, a, &names));
+    CHECK_INT(names.n, 1);
+    CHECK_SLICE(names.ptr[0], "t");
+    arena_free(a);
     fx_close(&f);
 }
 
