@@ -34,13 +34,6 @@ struct shard_cut {
     VEC(uint32_t) idle;
 };
 
-static int64_t window_start(int64_t t_ms)
-{
-    int64_t w = t_ms / HEAD_WINDOW_MS;
-
-    return (w - (t_ms % HEAD_WINDOW_MS < 0)) * HEAD_WINDOW_MS;
-}
-
 /* ---- 1 and 2: closing and capturing ---- */
 
 static struct err *close_series(struct head_ts *ts, uint32_t ref, int64_t up_to_ms)
@@ -82,17 +75,8 @@ static bool run_close(struct head_shard *sh, void *arg)
 
 static void put_canonical(const struct head_ts *ts, uint32_t ref, struct buf *out)
 {
-    struct slice packed = head_index_packed(&ts->index, head_series_at(ts, ref)->labels);
-    struct reader r = reader_new(packed);
-    uint32_t pair;
-
-    (void)reader_uvarint(&r);
-    while (head_packed_next(&r, &pair)) {
-        const struct head_pair *p = head_pair_at(&ts->index, pair);
-        struct label l = {ts->index.names.ptr[p->name]->text, head_value_text(p->value)};
-
-        labels_canonical(out, (struct labels){&l, 1});
-    }
+    head_index_canonical(&ts->index, head_index_packed(&ts->index, head_series_at(ts, ref)->labels),
+                         out);
 }
 
 static void capture_extra(struct shard_cut *c, const struct head_ts *ts)
@@ -285,10 +269,10 @@ static struct err *add_row(struct cutting *c, struct head_part *p, const struct 
     if (list.len > 1)
         qsort(list.ptr, list.len, sizeof(*list.ptr), cmp_head_chunk);
     for (size_t i = 0; i < list.len && !e; i += n) {
-        int64_t start = window_start(list.ptr[i].min_ms);
+        int64_t start = head_window_start(list.ptr[i].min_ms);
         struct window *w;
 
-        for (n = 1; i + n < list.len && window_start(list.ptr[i + n].min_ms) == start; n++)
+        for (n = 1; i + n < list.len && head_window_start(list.ptr[i + n].min_ms) == start; n++)
             ;
         if (c->has_more && start >= c->next_window_ms)
             continue;
@@ -341,7 +325,7 @@ static void list_windows(struct cutting *c, struct starts *all)
             vec_clear(&list);
             head_row_chunks(p, row, INT64_MIN, c->up_to_ms - 1, c->arena, &list);
             VEC_FOREACH (hc, &list)
-                note_start(all, window_start(hc->min_ms));
+                note_start(all, head_window_start(hc->min_ms));
         }
     }
     vec_done(&list);
@@ -386,7 +370,7 @@ static struct err *write_sidecars(struct cutting *c, struct window *w)
         struct reader r = reader_new(buf_slice(&c->shards[i].exemplars));
 
         while (head_sidecar_next_exemplar(&r, &series, &ex))
-            if (window_start(ex.t_ms) == w->start_ms)
+            if (head_window_start(ex.t_ms) == w->start_ms)
                 head_sidecar_exemplar(&exemplars, series, &ex);
         buf_slice_append(&metadata, buf_slice(&c->shards[i].metadata));
     }
@@ -582,8 +566,8 @@ static void cutting_done(struct cutting *c)
     mem_free(c);
 }
 
-static struct err *cut_tenant(struct head *h, struct head_tenant *t, int64_t up_to_ms,
-                              size_t *segments)
+struct err *head_cut_tenant(struct head *h, struct head_tenant *t, int64_t up_to_ms,
+                            size_t *segments)
 {
     struct cutting *c = mem_new(struct cutting);
     int64_t start = clock_mono_ns(&clock_system);
@@ -636,110 +620,12 @@ struct err *head_cut(struct head *h, struct slice tenant, int64_t up_to_ms, size
             continue;
         if (!atomic_load_explicit(&list[i]->series, memory_order_relaxed))
             continue;
-        e = err_first(e, cut_tenant(h, list[i], up_to_ms, &segments));
+        e = err_first(e, head_cut_tenant(h, list[i], up_to_ms, &segments));
     }
     e = err_first(e, head_checkpoint_locked(h));
     (void)pthread_mutex_unlock(&h->cut_mutex);
     mem_free(list);
     if (ret_segments)
         *ret_segments = segments;
-    return e;
-}
-
-/* ---- on the clock ---- */
-
-struct oldest {
-    struct head_tenant *tenant;
-    int64_t before_ms;
-    size_t at;
-    bool found;
-};
-
-/* Is there anything before the bound? Stops at the first. */
-static bool run_oldest(struct head_shard *sh, void *arg)
-{
-    struct oldest *o = arg;
-    struct head_ts *ts = o->tenant->ts[sh->index];
-    struct head_chunks_record rec;
-    int64_t min_ms, max_ms;
-    bool is_broken;
-    size_t end;
-
-    if (!ts)
-        return false;
-    end = ORR_MIN(o->at + SLICE_SLABS * HEAD_SLAB, ts->n_refs);
-    for (; o->at < end && !o->found; o->at++) {
-        uint32_t ref = (uint32_t)o->at;
-        const struct head_ooo *ooo;
-
-        if (!head_ref_is_used(ts, ref))
-            continue;
-        ooo = head_ooo_find(ts, ref);
-        o->found = (ooo && ooo->s[0].t_ms < o->before_ms) ||
-                   (head_series_open_range(ts, ref, &min_ms, &max_ms) && min_ms < o->before_ms);
-        for (uint64_t pos = head_chunks_widen(&sh->chunks, head_series_at(ts, ref)->sealed);
-             !o->found && head_chunks_read_own(&sh->chunks, pos, &rec, &is_broken); pos = rec.prev)
-            o->found = rec.min_ms < o->before_ms &&
-                       !head_cut_hides(ts->cuts.ptr, ts->cuts.len, pos, rec.max_ms);
-    }
-    return !o->found && o->at < ts->n_refs;
-}
-
-static bool has_data_before(struct head *h, struct head_tenant *t, int64_t before_ms)
-{
-    struct oldest os[HEAD_MAX_SHARDS];
-    void *args[HEAD_MAX_SHARDS];
-    bool found = false;
-
-    for (uint32_t i = 0; i < h->n_shards; i++) {
-        os[i] = (struct oldest){.tenant = t, .before_ms = before_ms};
-        args[i] = &os[i];
-    }
-    head_call_all(h, run_oldest, args);
-    for (uint32_t i = 0; i < h->n_shards; i++)
-        found = found || os[i].found;
-    return found;
-}
-
-static int64_t cut_bound(const struct head *h, struct head_tenant *t, int64_t now_ms)
-{
-    int64_t ooo = atomic_load_explicit(&t->ooo_window_ms, memory_order_relaxed);
-
-    ooo = ORR_MIN(ORR_MAX(ooo, 0), h->opts.max_ooo_ms);
-    return window_start(now_ms - ORR_MAX(h->opts.grace_ms, ooo));
-}
-
-struct err *head_maintain(struct head *h, int64_t now_ms)
-{
-    struct head_tenant **list;
-    size_t n, segments = 0;
-    bool has_cut = false;
-    struct err *e = NULL;
-
-    if (!head_is_ready(h))
-        return NULL;
-    list = head_tenant_list(h, &n);
-    (void)pthread_mutex_lock(&h->cut_mutex);
-    for (size_t i = 0; i < n; i++) {
-        int64_t bound = cut_bound(h, list[i], now_ms);
-
-        if (bound <= list[i]->maintained_ms ||
-            !atomic_load_explicit(&list[i]->series, memory_order_relaxed))
-            continue;
-        if (has_data_before(h, list[i], bound)) {
-            struct err *failed = cut_tenant(h, list[i], bound, &segments);
-
-            e = err_first(e, failed);
-            has_cut = true;
-            if (failed)
-                continue; /* try again next time */
-        }
-        list[i]->maintained_ms = bound;
-    }
-    if (has_cut || (int64_t)(atomic_load(&h->logged_bytes) -
-                             atomic_load(&h->checkpoint_at_bytes)) >= h->opts.checkpoint_wal_bytes)
-        e = err_first(e, head_checkpoint_locked(h));
-    (void)pthread_mutex_unlock(&h->cut_mutex);
-    mem_free(list);
     return e;
 }

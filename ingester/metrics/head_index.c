@@ -378,6 +378,20 @@ bool head_packed_next(struct reader *r, uint32_t *ret_pair)
     return reader_ok(r);
 }
 
+void head_index_canonical(const struct head_index *x, struct slice packed, struct buf *out)
+{
+    struct reader r = reader_new(packed);
+    uint32_t pair;
+
+    (void)reader_uvarint(&r);
+    while (head_packed_next(&r, &pair)) {
+        const struct head_pair *p = head_pair_at(x, pair);
+        struct label l = {x->names.ptr[p->name]->text, head_value_text(p->value)};
+
+        labels_canonical(out, (struct labels){&l, 1});
+    }
+}
+
 static size_t count_labels(struct slice canonical)
 {
     struct reader r = reader_new(canonical);

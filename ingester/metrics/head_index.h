@@ -15,6 +15,7 @@
 #include <roaring/roaring.h>
 #include <stdatomic.h>
 
+#include "common/base/buf.h"
 #include "common/base/map.h"
 #include "common/base/reader.h"
 #include "common/base/slice.h"
@@ -89,6 +90,8 @@ uint32_t head_index_add(struct head_index *x, uint32_t ref, struct slice canonic
 bool head_index_add_packed(struct head_index *x, uint32_t ref, struct slice packed,
                            uint32_t *ret_off);
 struct slice head_index_packed(const struct head_index *x, uint32_t offset);
+/* Appends the canonical bytes of packed labels. */
+void head_index_canonical(const struct head_index *x, struct slice packed, struct buf *out);
 /* Iterates pair ids. */
 bool head_packed_next(struct reader *r, uint32_t *ret_pair);
 /* Takes refs (sorted, in dead) out of all postings of the pairs in affected. */

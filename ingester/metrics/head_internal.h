@@ -244,6 +244,13 @@ void head_ts_free(struct head_ts *ts);
 
 /* ---- head_series.c: samples of one series ---- */
 
+static inline int64_t head_window_start(int64_t t_ms)
+{
+    int64_t w = t_ms / HEAD_WINDOW_MS;
+
+    return (w - (t_ms % HEAD_WINDOW_MS < 0)) * HEAD_WINDOW_MS;
+}
+
 /* Size class of an open chunk's buffer: allocator classes, with the appender's room. */
 static inline uint32_t head_cap(uint32_t bytes)
 {
@@ -347,5 +354,8 @@ void head_shard_free(struct head_shard *sh);
 char *head_shard_dir(const struct head_shard *sh); /* heap */
 ORR_CHECKED struct err *head_checkpoint_load(struct head_shard *sh);
 ORR_CHECKED struct err *head_checkpoint_locked(struct head *h); /* h->cut_mutex held */
+/* h->cut_mutex held; adds to *segments. No checkpoint. */
+ORR_CHECKED struct err *head_cut_tenant(struct head *h, struct head_tenant *t, int64_t up_to_ms,
+                                        size_t *segments);
 ORR_CHECKED struct err *head_registry_open(struct head *h);
 void head_registry_close(struct head *h);

@@ -268,17 +268,8 @@ struct exemplar_listing {
 
 static void put_canonical(const struct head_ts *ts, uint32_t ref, struct buf *out)
 {
-    struct slice packed = head_index_packed(&ts->index, head_series_at(ts, ref)->labels);
-    struct reader r = reader_new(packed);
-    uint32_t pair;
-
-    (void)reader_uvarint(&r);
-    while (head_packed_next(&r, &pair)) {
-        const struct head_pair *p = head_pair_at(&ts->index, pair);
-        struct label l = {ts->index.names.ptr[p->name]->text, head_value_text(p->value)};
-
-        labels_canonical(out, (struct labels){&l, 1});
-    }
+    head_index_canonical(&ts->index, head_index_packed(&ts->index, head_series_at(ts, ref)->labels),
+                         out);
 }
 
 static bool run_exemplars(struct head_shard *sh, void *arg)

@@ -21,16 +21,8 @@ static void log_definition(struct apply_state *st, uint32_t ref, struct hash128 
     struct head_ts *ts = st->a->ts;
     struct slice packed = head_index_packed(&ts->index, head_series_at(ts, ref)->labels);
     struct buf canonical = {0};
-    struct reader r = reader_new(packed);
-    uint32_t pair;
 
-    (void)reader_uvarint(&r);
-    while (head_packed_next(&r, &pair)) {
-        const struct head_pair *p = head_pair_at(&ts->index, pair);
-        struct label l = {ts->index.names.ptr[p->name]->text, head_value_text(p->value)};
-
-        labels_canonical(&canonical, (struct labels){&l, 1});
-    }
+    head_index_canonical(&ts->index, packed, &canonical);
     head_log_series(st->log, ref, fp, buf_slice(&canonical));
     buf_done(&canonical);
     *head_flags_at(ts, ref) |= HEAD_LOGGED;

@@ -2,13 +2,6 @@
 #include "common/base/mem.h"
 #include "ingester/metrics/head_internal.h"
 
-static inline int64_t window_of(int64_t t_ms)
-{
-    int64_t w = t_ms / HEAD_WINDOW_MS;
-
-    return w - (t_ms % HEAD_WINDOW_MS < 0);
-}
-
 /* ---- closing ---- */
 
 static struct err *store_chunk(struct head_ts *ts, uint32_t ref, int64_t min_ms, int64_t max_ms,
@@ -142,9 +135,9 @@ struct err *head_series_close_ooo(struct head_ts *ts, uint32_t ref)
     if (!o)
         return NULL;
     for (; from < o->n && !e; from += n) {
-        int64_t window = window_of(o->s[from].t_ms);
+        int64_t window = head_window_start(o->s[from].t_ms);
 
-        for (n = 0; from + n < o->n && window_of(o->s[from + n].t_ms) == window; n++) {
+        for (n = 0; from + n < o->n && head_window_start(o->s[from + n].t_ms) == window; n++) {
             t[n] = o->s[from + n].t_ms;
             v[n] = o->s[from + n].v;
         }
@@ -324,8 +317,9 @@ enum head_append_result head_series_append(struct head_ts *ts, uint32_t ref, int
         return append_old(ts, ref, t_ms, v, ooo_window_ms, ret_reason);
     }
     if (ORR_UNLIKELY(!s->app.n || head_chunk_full(*flags, &s->fp, s->app.n) ||
-                     window_of(t_ms) != window_of(s->app.t) || (*flags & HEAD_HIST))) {
-        bool is_first = !s->app.n || window_of(t_ms) != window_of(s->app.t);
+                     head_window_start(t_ms) != head_window_start(s->app.t) ||
+                     (*flags & HEAD_HIST))) {
+        bool is_first = !s->app.n || head_window_start(t_ms) != head_window_start(s->app.t);
         struct err *e = begin_chunk(ts, ref);
 
         if (e)
@@ -413,7 +407,7 @@ static struct err *add_hist(struct head_ts *ts, uint32_t ref, int64_t t_ms,
     if (!(*head_flags_at(ts, ref) & HEAD_HIST)) {
         if ((e = open_hist(ts, ref, t_ms)))
             return e;
-    } else if (s->app.n && window_of(t_ms) != window_of(s->app.t)) {
+    } else if (s->app.n && head_window_start(t_ms) != head_window_start(s->app.t)) {
         if ((e = next_hist_chunk(ts, ref, t_ms, CHUNK_HIST_ADDED)))
             return e;
     }
