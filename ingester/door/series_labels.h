@@ -23,10 +23,11 @@ enum series_labels_form series_labels_check(struct slice bytes, const struct ten
 /*
  * Reads the labels wherever they are in a TimeSeries message, and writes them canonically into the
  * arena. *ret_reason is not DOOR_OK when they are refused; then *ret holds them sorted but not
- * canonical, for messages. ERR_INVALID: the protobuf is malformed.
+ * canonical, for messages. *ret_has_empty (may be NULL): a label without a value was left out.
+ * ERR_INVALID: the protobuf is malformed.
  */
 ORR_CHECKED struct err *series_labels_build(struct arena *a, struct slice message,
                                             const struct tenant_limits *limits, struct slice *ret,
-                                            enum door_reason *ret_reason);
+                                            enum door_reason *ret_reason, bool *ret_has_empty);
 /* For messages: up{a="b"} of label fields; cut after max_bytes. */
 void series_labels_text(struct buf *out, struct slice bytes, size_t max_bytes);

@@ -1,0 +1,450 @@
+/* Distribution over fake rings and fake replicas: what goes where, and what the answers make. */
+#include "ingester/distribute.h"
+#include "tests/unit/test.h"
+
+#define MAX_SENT 32
+
+/* A batch that a replica was sent and has not answered. */
+struct sent {
+    char to[16];
+    bool is_local;
+    struct buf bytes;
+    struct batch batch; /* of bytes */
+    distribute_local_fn *local_done;
+    rpc_reply_fn *remote_done;
+    void *arg;
+};
+
+struct world {
+    struct loop *loop;
+    struct ring *ring;
+    struct distribute *d;
+    struct sent sent[MAX_SENT];
+    size_t n;
+    /* the end */
+    int told;
+    enum err_code code;
+    bool is_ok;
+    struct buf msg;
+    struct distribute_result result;
+};
+
+static struct ring *world_ring(void *arg)
+{
+    return ring_ref(((struct world *)arg)->ring);
+}
+
+static struct sent *note(struct world *w, const char *to, struct slice bytes, void *arg)
+{
+    struct sent *s = &w->sent[w->n++];
+
+    CHECK(w->n <= MAX_SENT);
+    *s = (struct sent){.arg = arg};
+    (void)snprintf(s->to, sizeof(s->to), "%s", to);
+    buf_slice_append(&s->bytes, bytes);
+    CHECK_OK(batch_open(buf_slice(&s->bytes), &s->batch));
+    return s;
+}
+
+static struct err *world_local(void *arg, struct slice tenant, struct slice bytes,
+                               distribute_local_fn *done, void *done_arg)
+{
+    struct sent *s = note(arg, "a", bytes, done_arg);
+
+    CHECK_SLICE(tenant, "t");
+    s->is_local = true;
+    s->local_done = done;
+    return NULL;
+}
+
+static void world_remote(void *arg, const struct member *to, struct slice tenant,
+                         struct slice bytes, int64_t timeout_ms, rpc_reply_fn *on_reply,
+                         void *reply_arg)
+{
+    CHECK_SLICE(tenant, "t");
+    CHECK(timeout_ms > 0 && timeout_ms <= 60000);
+    note(arg, to->instance, bytes, reply_arg)->remote_done = on_reply;
+}
+
+/* n instances a, b, c ..., in zones of the same names; those in down are unhealthy. */
+static struct ring *make_ring(size_t n, unsigned rf, const char *down)
+{
+    struct ring_input in[8];
+    struct ring *r;
+
+    for (size_t i = 0; i < n; i++) {
+        char name[2] = {(char)('a' + i), 0};
+        uint32_t tokens[64];
+        struct member *m;
+
+        for (size_t k = 0; k < 64; k++)
+            tokens[k] = (uint32_t)(hash_xxh64(slice_of(&k, sizeof(k)), i) & ~7ull) | (uint32_t)i;
+        CHECK_OK(member_new(&(struct member){.instance = name,
+                                             .zone = name,
+                                             .rpc_addr = name,
+                                             .http_addr = "",
+                                             .roles = MEMBER_INGESTER,
+                                             .signals = MEMBER_METRICS,
+                                             .state = MEMBER_ACTIVE,
+                                             .incarnation = 1,
+                                             .registered_ms = 1,
+                                             .tokens = tokens,
+                                             .n_tokens = 64},
+                            &m));
+        in[i] = (struct ring_input){m, strchr(down, name[0]) == NULL};
+    }
+    r = ring_new(in, n,
+                 &(struct ring_opts){.role = MEMBER_INGESTER, .signal = MEMBER_METRICS, .rf = rf});
+    for (size_t i = 0; i < n; i++)
+        member_unref((struct member *)in[i].member);
+    return r;
+}
+
+static void begin(struct world *w, size_t n, unsigned rf, const char *down)
+{
+    *w = (struct world){0};
+    CHECK_OK(loop_new("t", &w->loop));
+    w->ring = make_ring(n, rf, down);
+    w->d =
+        distribute_new(&(struct distribute_opts){.ops = {world_ring, world_local, world_remote, w},
+                                                 .instance = "a",
+                                                 .timeout_ms = 60000,
+                                                 .max_inflight_bytes = 1 << 20});
+}
+
+static void end(struct world *w)
+{
+    CHECK_INT(distribute_inflight(w->d), 0);
+    for (size_t i = 0; i < w->n; i++)
+        buf_done(&w->sent[i].bytes);
+    buf_done(&w->msg);
+    distribute_free(w->d);
+    ring_unref(w->ring);
+    loop_free(w->loop);
+}
+
+static void on_done(void *arg, const struct push *p, const struct distribute_result *r)
+{
+    struct world *w = arg;
+
+    CHECK(p != NULL);
+    w->told++;
+    w->is_ok = r->error == NULL;
+    if (r->error) {
+        w->code = err_code(r->error);
+        buf_reset(&w->msg);
+        buf_str(&w->msg, err_msg(r->error));
+    }
+    w->result = *r;
+}
+
+/* n series with one sample each; the first known ones without labels. */
+static struct push *make_push(size_t n, size_t known)
+{
+    struct push *p = push_new(SLICE("t"), &(struct tenant_limits){.generation = 1});
+
+    for (size_t i = 0; i < n; i++) {
+        char value[24];
+        struct label ls[] = {{SLICE(LABEL_NAME), SLICE("up")}, {SLICE("i"), slice_cstr(value)}};
+        struct buf canonical = {0};
+        struct push_series s = {.sample = {(int64_t)i, (double)i}, .is_known = i < known};
+
+        (void)snprintf(value, sizeof(value), "%zu", i);
+        labels_canonical(&canonical, (struct labels){ls, 2});
+        s.labels = arena_dup(p->arena, buf_slice(&canonical));
+        s.fp = labels_fingerprint_of_canonical(s.labels);
+        vec_push(&p->series, s);
+        buf_done(&canonical);
+    }
+    p->samples = n;
+    return p;
+}
+
+static void push(struct world *w, struct push *p)
+{
+    distribute_push(w->d, w->loop, p, on_done, w);
+    CHECK_INT(w->told, 0);
+}
+
+static void turn(struct world *w)
+{
+    for (int i = 0; i < 4; i++)
+        loop_run_once(w->loop, 0);
+}
+
+static void answer(struct world *w, size_t i, struct err *e, struct batch_reply *r)
+{
+    struct batch_reply none = {0};
+    struct buf bytes = {0};
+
+    if (!r)
+        r = &none;
+    if (w->sent[i].is_local) {
+        w->sent[i].local_done(w->sent[i].arg, e, r);
+    } else {
+        batch_reply_encode(&bytes, r);
+        w->sent[i].remote_done(w->sent[i].arg, e ? SLICE_EMPTY : buf_slice(&bytes), true, e);
+        err_free(e);
+    }
+    buf_done(&bytes);
+    batch_reply_done(r);
+    turn(w);
+}
+
+static struct err *broken(void)
+{
+    return err_new(ERR_IO, "disk is gone");
+}
+
+TEST(distribute_rf1_hands_one_batch_over)
+{
+    struct world w;
+    struct batch_entry en;
+
+    begin(&w, 1, 1, "");
+    push(&w, make_push(3, 2));
+    CHECK_INT(w.n, 1);
+    CHECK(w.sent[0].is_local);
+    CHECK_INT(w.sent[0].batch.n, 3);
+    CHECK(batch_entry_get(&w.sent[0].batch, 0, &en));
+    CHECK(!en.labels.ptr && en.has_inline && en.inline_sample.v == 0);
+    CHECK(batch_entry_get(&w.sent[0].batch, 2, &en));
+    CHECK(en.labels.ptr != NULL);
+    answer(&w, 0, NULL, NULL);
+    CHECK(w.told == 1 && w.is_ok);
+    end(&w);
+}
+
+TEST(distribute_waits_for_a_majority_and_no_longer)
+{
+    struct world w;
+
+    begin(&w, 3, 3, "");
+    push(&w, make_push(10, 10));
+    CHECK_INT(w.n, 3);
+    answer(&w, 1, NULL, NULL);
+    CHECK_INT(w.told, 0);
+    answer(&w, 2, NULL, NULL);
+    CHECK(w.told == 1 && w.is_ok);
+    CHECK_INT(distribute_inflight(w.d), 1);
+    answer(&w, 0, broken(), NULL);
+    CHECK_INT(w.told, 1);
+    end(&w);
+}
+
+TEST(distribute_fails_when_the_majority_cannot_be_reached)
+{
+    struct world w;
+
+    begin(&w, 3, 3, "");
+    push(&w, make_push(10, 10));
+    answer(&w, 0, broken(), NULL);
+    CHECK_INT(w.told, 0);
+    answer(&w, 1, broken(), NULL);
+    CHECK(w.told == 1 && !w.is_ok && w.code == ERR_UNAVAILABLE);
+    CHECK(strstr(buf_cstr(&w.msg), "disk is gone"));
+    answer(&w, 2, NULL, NULL);
+    end(&w);
+}
+
+TEST(distribute_says_so_when_too_few_are_healthy)
+{
+    struct world w;
+
+    begin(&w, 3, 3, "bc");
+    push(&w, make_push(2, 2));
+    turn(&w);
+    CHECK(w.told == 1 && !w.is_ok && w.code == ERR_UNAVAILABLE);
+    CHECK(strstr(buf_cstr(&w.msg), "1 are active and healthy, a write needs 2"));
+    end(&w);
+    begin(&w, 3, 3, "c"); /* one zone less is enough */
+    push(&w, make_push(2, 2));
+    CHECK_INT(w.n, 2);
+    answer(&w, 0, NULL, NULL);
+    answer(&w, 1, NULL, NULL);
+    CHECK(w.told == 1 && w.is_ok);
+    end(&w);
+}
+
+TEST(distribute_sends_unknown_series_again_with_labels)
+{
+    struct world w;
+    struct batch_reply r = {0};
+    struct batch_entry en;
+
+    begin(&w, 3, 3, "");
+    push(&w, make_push(5, 5));
+    vec_push(&r.unknown, 1);
+    vec_push(&r.unknown, 4);
+    answer(&w, 0, NULL, &r);
+    CHECK_INT(w.n, 4);
+    CHECK_INT(w.sent[3].batch.n, 2);
+    CHECK(batch_entry_get(&w.sent[3].batch, 1, &en));
+    CHECK(en.labels.ptr && en.inline_sample.v == 4);
+    answer(&w, 1, NULL, NULL);
+    CHECK_INT(w.told, 0); /* the first has not taken all yet */
+    answer(&w, 3, NULL, NULL);
+    CHECK(w.told == 1 && w.is_ok);
+    /* The last one gets its labels too, though the client has its answer. */
+    r = (struct batch_reply){0};
+    vec_push(&r.unknown, 0);
+    answer(&w, 2, NULL, &r);
+    CHECK_INT(w.n, 5);
+    answer(&w, 4, NULL, NULL);
+    end(&w);
+}
+
+TEST(distribute_distrusts_answers)
+{
+    struct world w;
+    struct batch_reply r = {0};
+
+    begin(&w, 1, 1, "");
+    push(&w, make_push(2, 2));
+    vec_push(&r.unknown, 7); /* there is no series 7 */
+    answer(&w, 0, NULL, &r);
+    CHECK(w.told == 1 && !w.is_ok && w.code == ERR_UNAVAILABLE);
+    end(&w);
+    begin(&w, 1, 1, "");
+    push(&w, make_push(2, 2));
+    r = (struct batch_reply){0};
+    vec_push(&r.unknown, 1);
+    answer(&w, 0, NULL, &r);
+    r = (struct batch_reply){0};
+    vec_push(&r.unknown, 0); /* still does not know it */
+    answer(&w, 1, NULL, &r);
+    CHECK(w.told == 1 && !w.is_ok);
+    end(&w);
+    begin(&w, 3, 3, "");
+    push(&w, make_push(2, 2));
+    w.sent[1].remote_done(w.sent[1].arg, SLICE("\x07garbage"), true, NULL);
+    w.sent[2].remote_done(w.sent[2].arg, SLICE(""), true, NULL);
+    CHECK(w.told == 1 && !w.is_ok);
+    answer(&w, 0, NULL, NULL);
+    end(&w);
+}
+
+TEST(distribute_splits_over_replica_sets_once_per_instance)
+{
+    struct world w;
+    size_t total = 0, seen[200] = {0};
+
+    begin(&w, 6, 3, "");
+    push(&w, make_push(200, 200));
+    CHECK_INT(w.n, 6);
+    for (size_t i = 0; i < w.n; i++)
+        for (uint32_t k = 0; k < w.sent[i].batch.n; k++) {
+            struct batch_entry en;
+
+            CHECK(batch_entry_get(&w.sent[i].batch, k, &en));
+            seen[(size_t)en.inline_sample.v]++;
+            total++;
+        }
+    CHECK_INT(total, 600);
+    for (size_t i = 0; i < 200; i++)
+        CHECK_INT(seen[i], 3);
+    for (size_t i = 0; i < 6; i++)
+        answer(&w, i, NULL, NULL);
+    CHECK(w.told == 1 && w.is_ok);
+    end(&w);
+}
+
+/* A set that has lost two of three fails the write though all the others answer. */
+TEST(distribute_every_set_needs_its_quorum)
+{
+    struct world w;
+
+    begin(&w, 6, 3, "");
+    push(&w, make_push(200, 200));
+    answer(&w, 0, broken(), NULL);
+    answer(&w, 1, broken(), NULL);
+    for (size_t i = 2; i < 6; i++)
+        answer(&w, i, NULL, NULL);
+    CHECK(w.told == 1 && !w.is_ok && w.code == ERR_UNAVAILABLE);
+    end(&w);
+}
+
+TEST(distribute_reports_what_a_majority_rejects)
+{
+    struct world w;
+    struct batch_reply r;
+
+    begin(&w, 3, 3, "");
+    push(&w, make_push(5, 5));
+    r = (struct batch_reply){0};
+    batch_reject(&r, BATCH_OUT_OF_ORDER, 3, 33);
+    batch_reject(&r, BATCH_TOO_OLD, 4, 44);
+    answer(&w, 0, NULL, &r);
+    r = (struct batch_reply){0};
+    batch_reject(&r, BATCH_OUT_OF_ORDER, 3, 33);
+    answer(&w, 1, NULL, &r);
+    CHECK(w.told == 1 && w.is_ok);
+    CHECK_INT(w.result.rejected[BATCH_OUT_OF_ORDER], 1);
+    CHECK_INT(w.result.rejected[BATCH_TOO_OLD], 0); /* one replica alone */
+    CHECK_INT(w.result.n_examples, 1);
+    CHECK_INT(w.result.examples[0].series, 3);
+    CHECK_INT(w.result.examples[0].t_ms, 33);
+    answer(&w, 2, NULL, NULL);
+    end(&w);
+}
+
+TEST(distribute_times_out)
+{
+    struct world w;
+
+    begin(&w, 3, 3, "");
+    distribute_free(w.d);
+    w.d =
+        distribute_new(&(struct distribute_opts){.ops = {world_ring, world_local, world_remote, &w},
+                                                 .instance = "a",
+                                                 .timeout_ms = 1,
+                                                 .max_inflight_bytes = 1 << 20});
+    push(&w, make_push(1, 1));
+    while (!w.told)
+        loop_run_once(w.loop, 10);
+    CHECK(!w.is_ok && w.code == ERR_UNAVAILABLE);
+    CHECK(strstr(buf_cstr(&w.msg), "no quorum within 1 ms"));
+    for (size_t i = 0; i < 3; i++)
+        answer(&w, i, NULL, NULL);
+    CHECK_INT(w.told, 1);
+    end(&w);
+}
+
+TEST(distribute_takes_an_empty_push)
+{
+    struct world w;
+
+    begin(&w, 3, 3, "abc");
+    push(&w, make_push(0, 0));
+    turn(&w);
+    CHECK(w.told == 1 && w.is_ok && w.n == 0);
+    end(&w);
+}
+
+TEST(distribute_bounds_what_is_in_flight)
+{
+    struct world w;
+
+    begin(&w, 1, 1, "");
+    CHECK(distribute_has_room(w.d, 100 << 20)); /* one is always let in */
+    push(&w, make_push(5000, 5000));
+    CHECK(!distribute_has_room(w.d, 900 << 10));
+    answer(&w, 0, NULL, NULL);
+    CHECK(distribute_has_room(w.d, 900 << 10));
+    end(&w);
+}
+
+/* The owner goes while a replica has not answered: the answer finds a home, nobody is told. */
+TEST(distribute_outlives_its_owner_for_stragglers)
+{
+    struct world w;
+
+    begin(&w, 1, 1, "");
+    push(&w, make_push(1, 1));
+    distribute_free(w.d);
+    answer(&w, 0, NULL, NULL);
+    CHECK_INT(w.told, 0);
+    buf_done(&w.sent[0].bytes);
+    ring_unref(w.ring);
+    loop_free(w.loop);
+}
