@@ -18,6 +18,7 @@ static const struct metric_field head_fields[] = {
     F(COUNTER, replayed_samples, "orrery_head_replayed_samples_total",
       "Samples read back from the log at start."),
     F(GAUGE, segments, "orrery_head_segments", "Segments on disk."),
+    F(GAUGE, queue_bytes, "orrery_head_push_queue_bytes", "Batches that are under way."),
     F(GAUGE, replay_queue_bytes, "orrery_head_replay_queue_bytes",
       "Batches logged during the replay and not applied yet."),
     F(GAUGE, is_ready, "orrery_head_ready", "1 when the replay is through."),

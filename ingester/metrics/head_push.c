@@ -375,7 +375,7 @@ static void finish_push(struct push *p)
     }
     if (reply.unknown.len)
         qsort(reply.unknown.ptr, reply.unknown.len, sizeof(uint32_t), cmp_u32);
-    (void)atomic_fetch_sub(&h->queued_bytes, p->bytes);
+    METRIC_SET(h->m.queue_bytes, atomic_fetch_sub(&h->queued_bytes, p->bytes) - p->bytes);
     mem_free(p);
     done(arg, e, &reply);
     batch_reply_done(&reply);
@@ -524,6 +524,7 @@ static struct err *start_push(struct head *h, struct head_tenant *t, const struc
         return err_new(ERR_UNAVAILABLE, "the ingester's push queue is full (%lld bytes)",
                        (long long)h->opts.push_queue_bytes);
     }
+    METRIC_SET(h->m.queue_bytes, atomic_load_explicit(&h->queued_bytes, memory_order_relaxed));
     p = push_new(h, t, b, limits);
     p->done = done;
     p->arg = arg;

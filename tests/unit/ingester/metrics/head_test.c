@@ -846,6 +846,40 @@ TEST(head_cut_merges_out_of_order_chunks)
     fx_close(&f);
 }
 
+TEST(head_cuts_more_windows_than_it_writes_at_once)
+{
+    struct fixture f = {0};
+    struct buf want = {0};
+    struct head_segment *segs, pinned;
+    size_t n;
+
+    fx_open(&f);
+    buf_str(&want, "{a=\"1\"}");
+    for (int i = 0; i < 150; i++) {
+        push_one(&f, "a=1", T0 + i * HEAD_WINDOW_MS, i);
+        buf_printf(&want, " %lld:%d", T0 + i * HEAD_WINDOW_MS, i);
+    }
+    buf_byte(&want, '\n');
+    CHECK_OK(head_cut(f.head, SLICE_EMPTY, INT64_MAX, &n));
+    CHECK_INT(n, 150);
+    check_all(&f, buf_cstr(&want));
+    head_segments(f.head, &segs, &n);
+    CHECK_INT(n, 150);
+    for (size_t i = 0; i < n; i++)
+        CHECK_INT(segs[i].min_ms, T0 + (int64_t)i * HEAD_WINDOW_MS);
+    /* a pinned segment leaves the list at once and the disk with its pin */
+    CHECK_OK(head_segment_pin(f.head, SLICE("t"), slice_cstr(segs[0].ulid), &pinned));
+    CHECK_OK(head_segment_dropped(f.head, SLICE("t"), slice_cstr(segs[0].ulid)));
+    CHECK(fsx_exists(pinned.path));
+    CHECK_ERR(head_segment_pin(f.head, SLICE("t"), slice_cstr(segs[0].ulid), &pinned),
+              ERR_NOT_FOUND, "no segment");
+    head_segment_unpin(f.head, &pinned);
+    CHECK(!fsx_exists(segs[0].path));
+    mem_free(segs);
+    buf_done(&want);
+    fx_close(&f);
+}
+
 TEST(head_maintain_cuts_when_window_grace_and_ooo_window_are_past)
 {
     struct fixture f = {.limits = {.ooo_window_ms = 30 * 60000}};
@@ -884,6 +918,35 @@ TEST(head_answers_errors_of_the_log_and_recovers_definitions)
     fx_crash(&f);
     fx_open(&f);
     check_all(&f, "{a=\"1\"} 1699999200000:1\n");
+    fx_close(&f);
+}
+
+/* The definition of a series may be in the record that failed: it must be logged again, or the
+ * samples acknowledged afterwards would name a ref that a replay does not know. */
+TEST(head_logs_definitions_again_after_the_log_failed)
+{
+    struct fixture f = {.shards = 1};
+    struct err *e = NULL;
+    int tries = 0;
+
+    fx_open(&f);
+    push_one(&f, "a=1", T0, 1);
+    fault_arm_point("wal.write", 28);
+    add(&f, "a=2", T0, 2, true);
+    CHECK_ERR(fx_push(&f, "t"), ERR_IO, "");
+    add(&f, "a=1", T0 + 1, 2, true);
+    CHECK_ERR(fx_push(&f, "t"), ERR_IO, "");
+    fault_disarm();
+    do { /* the log probes its disk once a second */
+        err_free(e);
+        add(&f, "a=2", T0, 2, false);
+        e = fx_push(&f, "t");
+    } while (e && tries++ < 50000000);
+    CHECK_OK(e);
+    CHECK_INT(f.reply.accepted, 1); /* a repeat: the sample is in memory since the first try */
+    fx_crash(&f);
+    fx_open(&f);
+    check_all(&f, "{a=\"1\"} 1699999200000:1\n{a=\"2\"} 1699999200000:2\n");
     fx_close(&f);
 }
 
