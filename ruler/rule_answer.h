@@ -1,0 +1,26 @@
+/*
+ * Answers of queriers: the JSON of Prometheus' /api/v1/query, to vectors and matrices.
+ *
+ * Native histograms in such an answer have lost their schema: an element that is one has h set to
+ * rule_answer_histogram, which can be alerted on, but not recorded.
+ *
+ * Foreign bytes: bounded by the caller's arena and by what RPC lets through. Any thread.
+ */
+#pragma once
+#include "ruler/rule_eval.h"
+
+extern const struct histogram rule_answer_histogram;
+
+struct rule_points {
+    struct labels labels;
+    const struct sample *ptr;
+    size_t n;
+};
+
+/* Vector or scalar, else ERR_EXEC. The error of an answer that is one: ERR_EXEC with its text, or
+ * ERR_TIMEOUT, ERR_UNAVAILABLE. All in the arena. */
+ORR_CHECKED struct err *rule_answer_vector(struct arena *a, struct slice json,
+                                           struct rule_vector *ret);
+/* The floats of a matrix. */
+ORR_CHECKED struct err *rule_answer_matrix(struct arena *a, struct slice json,
+                                           struct rule_points **ret, size_t *ret_n);

@@ -1,0 +1,40 @@
+/*
+ * The rule files of all tenants, found on disk.
+ *
+ *     DIR            DIR/<tenant>/x.yml is of <tenant>; DIR/x.yml of the default tenant
+ *     DIR/x*.yml     a pattern: the default tenant's
+ *     DIR/x/y*.yml   with a wildcard in a directory's name, the last directory is the tenant
+ *
+ * In directories, files ending in .yml, .yaml and .rules count. A file that cannot be read or
+ * parsed keeps what was read of it before; the error is told. A file is read again when its time
+ * of change, size or inode differ. At most RULE_DIR_MAX_FILES.
+ *
+ * A struct rule_dir is immutable and reference-counted; loading blocks (files): workers.
+ */
+#pragma once
+#include "common/base/snapshot.h"
+#include "ruler/rule_file.h"
+
+#define RULE_DIR_MAX_FILES 100000
+
+struct rule_dir_file {
+    char *tenant, *path;
+    const char *name; /* path below the directory: the same on all rulers */
+    int64_t mtime_ns, size;
+    uint64_t inode;
+    struct rule_file *rules; /* NULL: never read well */
+    bool is_bad;             /* what is on disk is not what rules holds */
+};
+struct rule_dir {
+    struct snapshot snap;
+    struct rule_dir_file *files;
+    size_t n;
+    size_t n_bad;
+};
+
+/* path "" has no files. before may be NULL. *ret_changed: differs from before. Errors of single
+ * files are logged. */
+ORR_CHECKED struct err *rule_dir_load(const char *path, const char *default_tenant,
+                                      const struct rule_dir *before, struct rule_dir **ret,
+                                      bool *ret_changed);
+void rule_dir_unref(const struct rule_dir *d); /* NULL is allowed */
