@@ -187,6 +187,7 @@ static void build_shared(struct flight *f)
 
     f->is_shared = true;
     batch_writer_init(&w, base_time(f->p));
+    (void)buf_reserve(&w.entries, f->p->series.len * BATCH_ENTRY_BYTES);
     VEC_FOREACH (s, &f->p->series)
         write_series(&w, s, !s->is_known);
     VEC_FOREACH (m, &f->p->metadata)

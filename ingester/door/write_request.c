@@ -220,6 +220,12 @@ static void add_metadata(struct decode *d, const struct rw_metadata *m)
     vec_push(&d->p->metadata, ((struct push_metadata){m->family, m->help, m->unit, m->type}));
 }
 
+/* Room for all series, judged by the first n, which took so many bytes. */
+static void reserve(struct push *p, size_t n, size_t bytes)
+{
+    vec_reserve(&p->series, n + (p->body.len - bytes) / (bytes / (n + 1) + 1));
+}
+
 struct err *write_request_decode(struct push *p, const struct fp_cache *known,
                                  struct write_request_rejects *ret)
 {
@@ -244,6 +250,8 @@ struct err *write_request_decode(struct push *p, const struct fp_cache *known,
             add_metadata(&d, &c.metadata);
         }
         if (n == GROUP || item == RW_CURSOR_END) {
+            if (p->series.len == 0)
+                reserve(p, n, (size_t)(c.p - p->body.ptr));
             if ((e = add_group(&d, group, fps, n)))
                 return e;
             n = 0;
