@@ -167,9 +167,9 @@ void prom_query_format(struct http_request *r)
         return;
     promql_print(&out, q.root);
     buf_json_str(&json, buf_slice(&out));
-    prom_api_reply(r, buf_slice(&json));
-    promql_done(&q);
+    promql_done(&q); /* before the answer, with which the arena goes */
     buf_done(&out);
+    prom_api_reply(r, buf_slice(&json));
     buf_done(&json);
 }
 

@@ -264,6 +264,8 @@ static struct err *attempt(struct prom_task *t)
     };
     struct err *e;
 
+    if (t->limits.max_query_lookback_ns > 0)
+        opts.min_ms = clock_wall_ms(&clock_system) - t->limits.max_query_lookback_ns / NS_PER_MS;
     buf_reset(&t->out);
     t->out.max_bytes = o->max_response_bytes;
     t->out.is_over = false;

@@ -262,7 +262,7 @@ struct err *columns_fill(struct columns *c, struct arena *a, struct columns_chun
     }
     lo = lower_bound(c->t, c->n, min_ms);
     hi = max_ms == INT64_MAX ? c->n : lower_bound(c->t, c->n, max_ms + 1);
-    ret->n = hi - lo;
+    ret->n = hi > lo ? hi - lo : 0;
     ret->t_ms = c->t + lo;
     ret->v = c->v + lo;
     ret->h = c->has_hist ? c->h + lo : NULL;

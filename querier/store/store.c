@@ -233,6 +233,8 @@ static struct err *storage_ask(struct storage *st, struct arena *arena,
     struct ask ask = {req->matchers, req->start_ms, req->end_ms, false};
 
     (void)arena;
+    if (sq->opts.min_ms) /* an end before it gives a range that holds nothing */
+        ask.min_ms = ORR_MAX(ask.min_ms, sq->opts.min_ms);
     return select_all(sq, &ask, ret);
 }
 

@@ -63,6 +63,7 @@ struct store_query_opts {
     struct arena *arena;            /* the query's */
     unsigned shard_size;            /* of the tenant; 0: the whole ring */
     uint64_t max_series, max_bytes; /* over all selects of the query; 0: none */
+    int64_t min_ms; /* how far back it may look: selects are cut to it; 0: no bound */
     int64_t deadline_mono_ms;
     const atomic_bool *cancel; /* may be NULL */
 };
