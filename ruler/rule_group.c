@@ -126,7 +126,7 @@ static void write_stale(struct rule_group_run *g, const struct rule_group_ops *o
 
 void rule_group_eval(struct rule_group_run *g, const struct rule_group_settings *set,
                      const struct rule_group_ops *ops, int64_t ts_ms,
-                     const volatile bool *is_cancelled)
+                     const atomic_bool *is_cancelled)
 {
     int64_t start_ns = clock_mono_ns(&clock_system);
 

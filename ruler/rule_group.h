@@ -54,7 +54,7 @@ int64_t rule_group_interval_ms(const struct rule_group_run *g,
 /* Evaluates all rules for ts_ms. Between two rules, *is_cancelled (may be NULL) ends it. */
 void rule_group_eval(struct rule_group_run *g, const struct rule_group_settings *set,
                      const struct rule_group_ops *ops, int64_t ts_ms,
-                     const volatile bool *is_cancelled);
+                     const atomic_bool *is_cancelled);
 /* After a reload: g continues old. Rules that are gone have their series marked stale. */
 void rule_group_take_over(struct rule_group_run *g, struct rule_group_run *old, int64_t now_ms);
 /* The group is gone for good: marks all its series stale at t_ms. */

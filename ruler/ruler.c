@@ -1,0 +1,273 @@
+#include "ruler/ruler.h"
+
+#include "common/base/log.h"
+#include "common/base/metric.h"
+#include "common/model/tenant.h"
+#include "ruler/ruler_internal.h"
+
+#define TICK_MS 1000
+#define MAX_QUEUED 100000
+
+static const struct conf_field ruler_fields[] = {
+    CONF_STRING(struct ruler_conf, rule_path, "rule-path", "", CONF_FIXED,
+                "Rule files: a directory (DIR/<tenant>/*.yml; those in DIR itself are the default "
+                "tenant's) or a pattern. Empty: none."),
+    CONF_STRING(struct ruler_conf, default_tenant, "default-tenant", TENANT_DEFAULT, CONF_FIXED,
+                "Tenant of rule files that no directory gives one."),
+    CONF_DURATION(struct ruler_conf, interval_ns, "evaluation-interval", "1m", "100ms", "24h",
+                  CONF_FIXED, "Between two evaluations of a group that says nothing else."),
+    CONF_DURATION(struct ruler_conf, query_offset_ns, "query-offset", "0s", "0s", "24h", CONF_FIXED,
+                  "How far in the past rules are evaluated, by default."),
+    CONF_DURATION(struct ruler_conf, poll_ns, "poll-period", "15s", "1s", "1h", CONF_FIXED,
+                  "How often the rule files are looked at for changes."),
+    CONF_INT(struct ruler_conf, concurrency, "concurrency", "8", "1", "1000", CONF_FIXED,
+             "Groups that are evaluated at once."),
+    CONF_STRING(struct ruler_conf, external_url, "external-url", "", CONF_FIXED,
+                "Where users reach the query UI; for links in alerts. Empty: this process."),
+    CONF_LIST(struct ruler_conf, external_labels, "external-labels", "", CONF_FIXED,
+              "name=value: labels that alerts get on their way out."),
+    CONF_LIST(struct ruler_conf, alertmanager_urls, "alertmanager-urls", "", CONF_FIXED,
+              "Alertmanagers besides those of the cluster."),
+    CONF_DURATION(struct ruler_conf, resend_ns, "resend-delay", "1m", "0s", "24h", CONF_FIXED,
+                  "After which time an alert that still fires is sent again."),
+    CONF_DURATION(struct ruler_conf, outage_tolerance_ns, "for-outage-tolerance", "1h", "0s",
+                  "720h", CONF_FIXED, "Longest outage after which `for` goes on where it was."),
+    CONF_DURATION(struct ruler_conf, grace_ns, "for-grace-period", "10m", "0s", "24h", CONF_FIXED,
+                  "Least time from a restart until an alert fires again whose `for` was running."),
+    CONF_DURATION(struct ruler_conf, query_timeout_ns, "query-timeout", "1m", "100ms", "10m",
+                  CONF_FIXED, "Longest time of one query."),
+    CONF_DURATION(struct ruler_conf, write_timeout_ns, "write-timeout", "10s", "100ms", "10m",
+                  CONF_FIXED, "Longest time until an ingester has taken results."),
+    CONF_DURATION(struct ruler_conf, notify_timeout_ns, "notify-timeout", "10s", "100ms", "10m",
+                  CONF_FIXED, "Longest time until an alertmanager has taken alerts."),
+    CONF_INT(struct ruler_conf, notify_queue, "notify-queue", "10000", "2", "1000000", CONF_FIXED,
+             "Requests that may wait for one alertmanager; the oldest give way."),
+    CONF_BYTES(struct ruler_conf, max_eval_bytes, "max-evaluation-bytes", "256MiB", "1MiB", NULL,
+               CONF_FIXED, "Memory of the evaluation of one rule."),
+    CONF_BYTES(struct ruler_conf, write_buffer_bytes, "write-buffer-bytes", "16MiB", "64KiB", NULL,
+               CONF_FIXED, "Results of a group that wait for an ingester to take them."),
+};
+static const struct conf_section ruler_section = {
+    "ruler", "Evaluating rules.", sizeof(struct ruler_conf), ruler_fields, ORR_COUNT(ruler_fields)};
+
+static const struct metric_field metrics[] = {
+    METRIC_COUNTER(struct ruler_metrics, evaluations, "orrery_ruler_rule_evaluations_total",
+                   "Evaluations of rules."),
+    METRIC_COUNTER(struct ruler_metrics, failures, "orrery_ruler_rule_evaluation_failures_total",
+                   "Evaluations of rules that failed."),
+    METRIC_COUNTER(struct ruler_metrics, missed, "orrery_ruler_group_iterations_missed_total",
+                   "Evaluations of groups that did not take place in time."),
+    METRIC_COUNTER(struct ruler_metrics, reloads, "orrery_ruler_reloads_total",
+                   "Changes of the rule files that were taken over."),
+    METRIC_COUNTER(struct ruler_metrics, reload_failures, "orrery_ruler_reload_failures_total",
+                   "Times that the rule files could not be read."),
+    METRIC_GAUGE(struct ruler_metrics, groups_owned, "orrery_ruler_groups_owned",
+                 "Groups that this ruler evaluates."),
+    METRIC_GAUGE(struct ruler_metrics, groups, "orrery_ruler_groups", "Groups of all rulers."),
+    METRIC_GAUGE(struct ruler_metrics, files_bad, "orrery_ruler_files_refused",
+                 "Rule files whose present content is refused."),
+    METRIC_GAUGE(struct ruler_metrics, busy, "orrery_ruler_groups_running",
+                 "Groups whose evaluation runs or waits for a worker."),
+    METRIC_HIST(struct ruler_metrics, group_s, "orrery_ruler_group_seconds",
+                "Time of an evaluation of a group."),
+};
+static const struct metric_field shared_metrics[] = {
+    METRIC_COUNTER(struct rule_remote_shared, queries, "orrery_ruler_queries_total",
+                   "Queries that rules asked."),
+    METRIC_COUNTER(struct rule_remote_shared, query_failures, "orrery_ruler_query_failures_total",
+                   "Queries of rules that no querier answered."),
+    METRIC_COUNTER(struct rule_remote_shared, writes, "orrery_ruler_writes_total",
+                   "Writes of results."),
+    METRIC_COUNTER(struct rule_remote_shared, write_failures, "orrery_ruler_write_failures_total",
+                   "Writes of results that no ingester took; most are repeated."),
+    METRIC_COUNTER(struct rule_remote_shared, dropped_samples, "orrery_ruler_samples_dropped_total",
+                   "Results that were given up."),
+};
+
+/* "name=value" each, into labels that live as long as the ruler. */
+static struct err *external_labels(struct ruler *r)
+{
+    const struct conf_list *list = &r->conf->external_labels;
+    struct label *ls = arena_array(r->settings_arena, struct label, list->n + 1);
+    struct slice dup;
+
+    for (size_t i = 0; i < list->n; i++) {
+        struct slice item = slice_cstr(list->items[i]);
+        ptrdiff_t eq = slice_find_byte(item, '=', 0);
+
+        if (eq <= 0 || !slice_is_utf8(item))
+            return err_new(ERR_INVALID, "ruler.external-labels: %s: not name=value",
+                           list->items[i]);
+        ls[i] = (struct label){slice_sub(item, 0, (size_t)eq), slice_from(item, (size_t)eq + 1)};
+    }
+    if (!labels_sort(ls, list->n, &dup))
+        return err_new(ERR_INVALID, "ruler.external-labels: %.*s twice", SLICE_ARG(dup));
+    r->settings.external_labels = (struct labels){ls, list->n};
+    return NULL;
+}
+
+static void ruler_close(void *role)
+{
+    struct ruler *r = role;
+
+    job_pool_free(r->workers);
+    loop_timer_free(r->poll_timer);
+    ruler_groups_free(r);
+    alert_sender_free(r->sender);
+    metric_unregister(&r->m);
+    metric_unregister(&r->shared);
+    arena_free(r->settings_arena);
+    conf_unref(r->conf_seen);
+    conf_unref(r->conf_ref);
+    mem_free(r);
+}
+
+static void make_settings(struct ruler *r)
+{
+    const struct ruler_conf *c = r->conf;
+
+    r->settings.default_interval_ms = c->interval_ns / NS_PER_MS;
+    r->settings.default_query_offset_ms = c->query_offset_ns / NS_PER_MS;
+    r->settings.resend_ms = c->resend_ns / NS_PER_MS;
+    r->settings.grace_ms = c->grace_ns / NS_PER_MS;
+    r->settings.outage_tolerance_ms = c->outage_tolerance_ns / NS_PER_MS;
+    r->settings.max_bytes = (uint64_t)c->max_eval_bytes;
+    r->shared.membership = process_membership(r->process);
+    r->shared.peers = process_peers(r->process);
+    r->shared.query_timeout_ms = c->query_timeout_ns / NS_PER_MS;
+    r->shared.write_timeout_ms = c->write_timeout_ns / NS_PER_MS;
+    r->shared.max_pending_bytes = (size_t)c->write_buffer_bytes;
+}
+
+static struct err *ruler_open(struct process *p, void **ret)
+{
+    struct ruler *r = mem_new(struct ruler);
+    struct err *e;
+
+    r->process = p;
+    r->loop = process_loop(p, 0);
+    r->conf_ref = process_conf(p);
+    r->conf_seen = conf_ref(r->conf_ref);
+    r->conf = conf_section(r->conf_ref, "ruler");
+    r->settings_arena = arena_new(0);
+    metric_register(&r->m, metrics, ORR_COUNT(metrics), NULL);
+    metric_register(&r->shared, shared_metrics, ORR_COUNT(shared_metrics), NULL);
+    make_settings(r);
+    if ((e = external_labels(r)) || (e = tenant_check(slice_cstr(r->conf->default_tenant)))) {
+        ruler_close(r);
+        return e;
+    }
+    r->sender = alert_sender_new(
+        &(struct alert_sender_opts){.loop = r->loop,
+                                    .client = process_http_client(p),
+                                    .membership = process_membership(p),
+                                    .urls = (const char *const *)r->conf->alertmanager_urls.items,
+                                    .n_urls = r->conf->alertmanager_urls.n,
+                                    .timeout_ms = r->conf->notify_timeout_ns / NS_PER_MS,
+                                    .max_queued = (size_t)r->conf->notify_queue});
+    ruler_api_open(r);
+    *ret = r;
+    return NULL;
+}
+
+static void on_ring(void *arg)
+{
+    struct ruler *r = arg;
+
+    ruler_groups_reconcile(r, r->dir);
+}
+
+/* Each second: has the configuration been reloaded, or is it time to look at the files? */
+static void on_tick(void *arg)
+{
+    struct ruler *r = arg;
+    struct conf *now = process_conf(r->process);
+    int64_t now_ms = clock_mono_ms(&clock_system);
+
+    if (now != r->conf_seen || now_ms - r->polled_ms >= r->conf->poll_ns / NS_PER_MS) {
+        conf_unref(r->conf_seen);
+        r->conf_seen = conf_ref(now);
+        r->polled_ms = now_ms;
+        ruler_groups_reload(r);
+    }
+    conf_unref(now);
+    loop_timer_arm_ms(r->poll_timer, TICK_MS);
+}
+
+static void start_on_loop(void *arg)
+{
+    struct ruler *r = arg;
+
+    if (r->is_stopping)
+        return;
+    membership_subscribe(process_membership(r->process), on_ring, r);
+    r->poll_timer = loop_timer_new(r->loop, on_tick, r);
+    r->polled_ms = clock_mono_ms(&clock_system);
+    ruler_groups_reload(r);
+    loop_timer_arm_ms(r->poll_timer, TICK_MS);
+}
+
+static struct err *ruler_start(void *role)
+{
+    struct ruler *r = role;
+
+    r->settings.external_url =
+        r->conf->external_url[0]
+            ? slice_cstr(r->conf->external_url)
+            : slice_cstr(arena_printf(r->settings_arena, "http://%s:%u",
+                                      process_instance(r->process), process_http_port(r->process)));
+    r->workers = job_pool_new("ruler", (unsigned)r->conf->concurrency, MAX_QUEUED);
+    loop_post(r->loop, start_on_loop, r);
+    return NULL;
+}
+
+static bool ruler_is_ready(void *role, struct buf *ret)
+{
+    struct ruler *r = role;
+
+    if (__atomic_load_n(&r->dir, __ATOMIC_ACQUIRE) || !r->conf->rule_path[0])
+        return true;
+    buf_str(ret, "rule files have not been read");
+    return false;
+}
+
+/* What the drain asks of loop 0. */
+struct drain {
+    struct ruler *ruler;
+    process_done_fn *done;
+    void *arg;
+};
+
+static void drain_on_loop(void *arg)
+{
+    struct drain *d = arg;
+    struct ruler *r = d->ruler;
+
+    if (r->poll_timer)
+        membership_unsubscribe(process_membership(r->process), on_ring, r);
+    r->drained = d->done;
+    r->drained_arg = d->arg;
+    mem_free(d);
+    ruler_groups_stop(r);
+}
+
+static void ruler_drain(void *role, process_done_fn *done, void *arg)
+{
+    struct drain *d = mem_new(struct drain);
+
+    *d = (struct drain){role, done, arg};
+    loop_post(((struct ruler *)role)->loop, drain_on_loop, d);
+}
+
+static const struct conf_section *const ruler_sections[] = {&ruler_section, NULL};
+
+const struct process_role ruler_role = {
+    .name = "ruler",
+    .bit = MEMBER_RULER,
+    .sections = ruler_sections,
+    .open = ruler_open,
+    .start = ruler_start,
+    .is_ready = ruler_is_ready,
+    .drain = ruler_drain,
+    .close = ruler_close,
+};

@@ -1,0 +1,421 @@
+/* Which groups this ruler owns, and when they are evaluated. All on loop 0 but work_*(). */
+#include "common/base/log.h"
+#include "ruler/rule_schedule.h"
+#include "ruler/rule_view.h"
+#include "ruler/ruler_internal.h"
+
+/* A clock that steps is noticed after so long. */
+#define MAX_SLEEP_MS 10000
+
+static void arm(struct ruler_group *g);
+
+/* ---- one evaluation, on a worker ---- */
+
+static void notify(void *arg, const struct rule *rule, const struct rule_alert *const *alerts,
+                   size_t n)
+{
+    struct rule_remote *remote = arg;
+    struct ruler_group *g = ORR_CONTAINER(remote, struct ruler_group, remote);
+    struct buf body = {0};
+
+    buf_byte(&body, '[');
+    for (size_t i = 0; i < n; i++) {
+        if (i)
+            buf_byte(&body, ',');
+        rule_view_postable(&body, rule, alerts[i], &g->ruler->settings);
+    }
+    buf_byte(&body, ']');
+    alert_sender_post(g->ruler->sender, g->tenant, &body);
+}
+
+static struct rule_group_ops ops_of(struct ruler_group *g)
+{
+    return (struct rule_group_ops){.query = rule_remote_query,
+                                   .write = rule_remote_write,
+                                   .notify = notify,
+                                   .stored = rule_remote_stored,
+                                   .arg = &g->remote};
+}
+
+static void render(struct ruler_group *g, struct buf *out)
+{
+    buf_reset(out);
+    rule_view_group(out, g->run, slice_cstr(g->file), &g->ruler->settings);
+}
+
+static void work_eval(void *arg)
+{
+    struct ruler_group *g = arg;
+    struct rule_group_ops ops = ops_of(g);
+
+    rule_group_eval(g->run, &g->ruler->settings, &ops, g->slot_ms, &g->is_cancelled);
+    render(g, &g->view_next);
+}
+
+static void work_retire(void *arg)
+{
+    struct ruler_group *g = arg;
+    struct rule_group_ops ops = ops_of(g);
+
+    rule_group_retire(g->run, &ops, clock_wall_ms(&clock_system));
+}
+
+/* ---- the life of a group ---- */
+
+static void group_free(struct ruler_group *g)
+{
+    loop_timer_free(g->timer);
+    rule_group_free(g->run);
+    rule_group_free(g->next);
+    rule_remote_done(&g->remote);
+    buf_done(&g->view);
+    buf_done(&g->view_next);
+    mem_free(g->key);
+    mem_free(g->tenant);
+    mem_free(g->file);
+    mem_free(g);
+}
+
+static void check_drained(struct ruler *r)
+{
+    process_done_fn *done = r->drained;
+
+    if (!done || r->m.busy > 0 || r->is_polling)
+        return;
+    r->drained = NULL;
+    done(r->drained_arg);
+}
+
+static void on_retired(void *arg)
+{
+    struct ruler_group *g = arg;
+    struct ruler *r = g->ruler;
+
+    r->m.busy--;
+    group_free(g);
+    check_drained(r);
+}
+
+/* g is in no table any more and its worker is done. */
+static void dispose(struct ruler_group *g)
+{
+    struct ruler *r = g->ruler;
+    struct err *e = NULL;
+
+    if (g->fate == RULER_RETIRE && !r->is_stopping) {
+        e = job_run(r->workers, r->loop, work_retire, on_retired, g);
+        if (!e) {
+            r->m.busy++;
+            return;
+        }
+        LOG_WARN(ruler, "series of a group that is gone are not marked stale",
+                 KV_STR("group", g->key), KV_ERR(e));
+        err_free(e);
+    }
+    group_free(g);
+}
+
+/* Takes g out of the table; it goes once its worker is done. */
+static void drop(struct ruler_group *g, int fate)
+{
+    g->fate = fate;
+    g->is_cancelled = true;
+    loop_timer_cancel(g->timer);
+    (void)map_del(&g->ruler->groups, slice_cstr(g->key));
+    if (!g->is_busy)
+        dispose(g);
+}
+
+static void take_next(struct ruler_group *g)
+{
+    if (!g->next)
+        return;
+    rule_group_take_over(g->next, g->run, clock_wall_ms(&clock_system));
+    rule_group_free(g->run);
+    g->run = g->next;
+    g->next = NULL;
+    g->failures_seen = g->run->failures;
+    render(g, &g->view);
+}
+
+static void on_evaluated(void *arg)
+{
+    struct ruler_group *g = arg;
+    struct ruler *r = g->ruler;
+
+    r->m.busy--;
+    g->is_busy = false;
+    r->m.evaluations += g->run->group->n_rules;
+    r->m.failures += g->run->failures - g->failures_seen;
+    g->failures_seen = g->run->failures;
+    metric_hist_observe(&r->m.group_s, g->run->duration_s);
+    if (g->fate != RULER_KEEP) {
+        dispose(g);
+    } else {
+        struct buf old = g->view;
+
+        g->view = g->view_next;
+        g->view_next = old;
+        take_next(g);
+        if (!r->is_stopping)
+            arm(g);
+    }
+    check_drained(r);
+}
+
+static int64_t interval_of(const struct ruler_group *g)
+{
+    return rule_group_interval_ms(g->run, &g->ruler->settings);
+}
+
+static void miss(struct ruler_group *g, uint64_t n, const char *why)
+{
+    g->ruler->m.missed += n;
+    LOG_WARN(ruler, "evaluations missed", KV_STR("tenant", g->tenant), KV_STR("group", g->key),
+             KV_U64("count", n), KV_STR("reason", why));
+}
+
+static void evaluate(struct ruler_group *g, int64_t slot_ms)
+{
+    struct ruler *r = g->ruler;
+    uint64_t missed =
+        g->slot_ms == RULE_NEVER ? 0 : rule_schedule_missed(g->slot_ms, slot_ms, interval_of(g));
+    struct err *e;
+
+    if (missed)
+        miss(g, missed, "late");
+    g->slot_ms = slot_ms;
+    e = job_run(r->workers, r->loop, work_eval, on_evaluated, g);
+    if (!e) {
+        g->is_busy = true;
+        r->m.busy++;
+        return;
+    }
+    miss(g, 1, "busy");
+    err_free(e);
+    arm(g);
+}
+
+static int64_t offset_of(const struct ruler_group *g)
+{
+    return rule_schedule_offset(slice_cstr(g->key), interval_of(g));
+}
+
+static void on_timer(void *arg)
+{
+    struct ruler_group *g = arg;
+    int64_t now = clock_wall_ms(&clock_system);
+    int64_t slot = rule_schedule_slot(now, interval_of(g), offset_of(g));
+
+    if (slot > g->slot_ms)
+        evaluate(g, slot);
+    else
+        arm(g);
+}
+
+/* Until the first slot after the last one; at once when that has passed. */
+static void arm(struct ruler_group *g)
+{
+    int64_t now = clock_wall_ms(&clock_system);
+    int64_t slot = rule_schedule_slot(now, interval_of(g), offset_of(g));
+    int64_t next = slot > g->slot_ms ? slot : slot + interval_of(g);
+
+    if (g->slot_ms > now) /* the clock went back: begin anew */
+        g->slot_ms = slot;
+    loop_timer_arm_ms(g->timer, ORR_MIN(ORR_MAX(next - now, 0), MAX_SLEEP_MS));
+}
+
+/* ---- what should be here ---- */
+
+static void start_group(struct ruler *r, const char *key, const struct rule_dir_file *f,
+                        size_t index, bool needs_restore)
+{
+    struct ruler_group *g = mem_new(struct ruler_group);
+    int64_t now = clock_wall_ms(&clock_system);
+
+    g->ruler = r;
+    g->key = mem_strdup(key);
+    g->tenant = mem_strdup(f->tenant);
+    g->file = mem_strdup(f->name);
+    g->run = rule_group_new(f->rules, index, needs_restore, &r->settings);
+    g->remote = (struct rule_remote){
+        .shared = &r->shared, .tenant = g->tenant, .key = ring_key(slice_cstr(key))};
+    g->timer = loop_timer_new(r->loop, on_timer, g);
+    /* the slot that is running belongs to whoever had the group before */
+    g->slot_ms = rule_schedule_slot(now, interval_of(g), offset_of(g));
+    render(g, &g->view);
+    (void)map_put(&r->groups, slice_cstr(g->key), g);
+    arm(g);
+}
+
+/* The file says something else now. */
+static void change_group(struct ruler_group *g, const struct rule_dir_file *f, size_t index)
+{
+    const struct rule_group *now = (g->next ? g->next : g->run)->group;
+
+    if (now->hash == f->rules->groups[index].hash)
+        return;
+    rule_group_free(g->next);
+    g->next = rule_group_new(f->rules, index, false, &g->ruler->settings);
+    if (g->is_busy)
+        return;
+    take_next(g);
+    arm(g);
+}
+
+static char *key_of(const struct rule_dir_file *f, size_t i)
+{
+    return mem_printf("%s/%s/%.*s", f->tenant, f->name, SLICE_ARG(f->rules->groups[i].name));
+}
+
+static bool is_mine(const struct ring *ring, int self, const char *key)
+{
+    return self >= 0 && ring_owner(ring, ring_key(slice_cstr(key))) == self;
+}
+
+/* The keys of all groups of d. */
+static void collect_keys(const struct rule_dir *d, struct map *ret)
+{
+    for (size_t i = 0; d && i < d->n; i++)
+        for (size_t k = 0; d->files[i].rules && k < d->files[i].rules->n_groups; k++) {
+            char *key = key_of(&d->files[i], k);
+
+            (void)map_put(ret, slice_cstr(key), ret);
+            mem_free(key);
+        }
+}
+
+static void drop_others(struct ruler *r, const struct map *wanted, const struct map *known)
+{
+    VEC(struct ruler_group *) gone = {0};
+
+    MAP_FOREACH (e, &r->groups)
+        if (!map_has(wanted, e->key))
+            vec_push(&gone, e->value);
+    VEC_FOREACH (g, &gone)
+        drop(*g, map_has(known, slice_cstr((*g)->key)) ? RULER_LOSE : RULER_RETIRE);
+    vec_done(&gone);
+}
+
+void ruler_groups_reconcile(struct ruler *r, const struct rule_dir *before)
+{
+    struct ring *ring;
+    struct map known = {0}, known_before = {0}, wanted = {0};
+    int self;
+
+    if (!r->dir || r->is_stopping)
+        return;
+    ring = membership_ring(process_membership(r->process), MEMBER_RULER, 0);
+    self = ring_find(ring, slice_cstr(process_instance(r->process)));
+    collect_keys(r->dir, &known);
+    collect_keys(before, &known_before);
+    for (size_t i = 0; i < r->dir->n; i++) {
+        const struct rule_dir_file *f = &r->dir->files[i];
+
+        for (size_t k = 0; f->rules && k < f->rules->n_groups; k++) {
+            char *key = key_of(f, k);
+            struct ruler_group *g = map_get(&r->groups, slice_cstr(key));
+
+            if (is_mine(ring, self, key)) {
+                (void)map_put(&wanted, slice_cstr(key), r);
+                if (g)
+                    change_group(g, f, k);
+                else
+                    start_group(r, key, f, k, !before || map_has(&known_before, slice_cstr(key)));
+            }
+            mem_free(key);
+        }
+    }
+    drop_others(r, &wanted, &known);
+    r->m.groups_owned = (int64_t)r->groups.len;
+    r->m.groups = (int64_t)known.len;
+    map_done(&known);
+    map_done(&known_before);
+    map_done(&wanted);
+    ring_unref(ring);
+}
+
+/* ---- reading the files ---- */
+
+struct reload {
+    struct ruler *ruler;
+    struct rule_dir *before, *after;
+    bool is_changed;
+    struct err *error;
+};
+
+static void work_reload(void *arg)
+{
+    struct reload *l = arg;
+    const struct ruler_conf *c = l->ruler->conf;
+
+    l->error = rule_dir_load(c->rule_path, c->default_tenant, l->before, &l->after, &l->is_changed);
+}
+
+static void on_reloaded(void *arg)
+{
+    struct reload *l = arg;
+    struct ruler *r = l->ruler;
+
+    r->is_polling = false;
+    if (l->error) {
+        LOG_ERROR(ruler, "rule files cannot be read", KV_ERR(l->error));
+        r->m.reload_failures++;
+    } else {
+        r->m.files_bad = (int64_t)l->after->n_bad;
+        __atomic_store_n(&r->dir, l->after, __ATOMIC_RELEASE); /* readiness asks from any loop */
+        if (l->is_changed) {
+            r->m.reloads++;
+            ruler_groups_reconcile(r, l->before);
+            LOG_INFO(ruler, "rules read", KV_U64("count", (uint64_t)r->m.groups));
+        }
+        rule_dir_unref(l->before);
+    }
+    err_free(l->error);
+    mem_free(l);
+    check_drained(r);
+}
+
+void ruler_groups_reload(struct ruler *r)
+{
+    struct reload *l;
+    struct err *e;
+
+    if (r->is_polling || r->is_stopping)
+        return;
+    l = mem_new(struct reload);
+    l->ruler = r;
+    l->before = r->dir;
+    e = job_run(process_jobs(r->process), r->loop, work_reload, on_reloaded, l);
+    if (!e) {
+        r->is_polling = true;
+        return;
+    }
+    LOG_WARN(ruler, "rule files not looked at", KV_ERR(e));
+    err_free(e);
+    mem_free(l);
+}
+
+/* ---- the end ---- */
+
+void ruler_groups_stop(struct ruler *r)
+{
+    r->is_stopping = true;
+    if (r->poll_timer)
+        loop_timer_cancel(r->poll_timer);
+    MAP_FOREACH (e, &r->groups) {
+        struct ruler_group *g = e->value;
+
+        g->is_cancelled = true; /* what waits in the queue ends before its first rule */
+        loop_timer_cancel(g->timer);
+    }
+    check_drained(r);
+}
+
+void ruler_groups_free(struct ruler *r)
+{
+    MAP_FOREACH (e, &r->groups)
+        group_free(e->value);
+    map_done(&r->groups);
+    rule_dir_unref(r->dir);
+}
