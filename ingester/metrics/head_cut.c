@@ -113,6 +113,9 @@ static bool run_capture(struct head_shard *sh, void *arg)
         close_slab(c, ts, slab);
     if (c->err)
         return false;
+    /* in one turn, so that nothing falls between: no growing on the way */
+    vec_reserve(&c->part.rows, ts->n_series);
+    (void)buf_reserve(&c->part.blob, ts->n_series * 32);
     for (uint32_t ref = 0; ref < ts->n_refs; ref++)
         if (head_ref_is_used(ts, ref) && head_series_at(ts, ref)->sealed)
             head_part_add(&c->part, ts, ref, HEAD_PART_CLOSED);
