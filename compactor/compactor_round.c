@@ -14,6 +14,7 @@
 #define LIST_TIMEOUT_MS 10000
 #define DROP_TIMEOUT_MS 10000
 #define DROPS_AT_ONCE 64
+#define MAX_TIME_MS (1ll << 55) /* a million years: sums stay clear of overflow */
 /* Members of this long ago decide whether a zone or an instance is the unit of failure. */
 #define LOOKBACK_MS (3 * PLAN_WINDOW_MS)
 
@@ -63,7 +64,8 @@ static bool take_row(struct round *r, unsigned position, const struct rpc_segmen
                                .bytes = row->bytes};
     struct err *e = tenant_check(row->tenant);
 
-    if (e || !ulid_parse(row->ulid, &seg.ulid) || row->min_ms >= row->max_ms) {
+    if (e || !ulid_parse(row->ulid, &seg.ulid) || row->min_ms >= row->max_ms ||
+        row->min_ms < -MAX_TIME_MS || row->max_ms > MAX_TIME_MS) {
         err_free(e);
         return false;
     }
@@ -476,7 +478,7 @@ int64_t compactor_round(struct compactor *c, const struct compactor_conf *conf)
     r.compactors = membership_ring(c->membership, MEMBER_COMPACTOR, 0);
     ring_read_set(r.ingesters, wall_ms - LOOKBACK_MS, &r.set);
     r.answers = mem_new_array(struct buf, r.set.n + 1);
-    plan_begin(c->plan, mono_ms(), wall_ms, &r.set);
+    plan_begin(c->plan, mono_ms(), &r.set);
     answered = poll_ingesters(&r);
     plan_end(c->plan, is_named, &r);
     forget_catalogues(c);

@@ -10,12 +10,14 @@
 
 #define FORGET_MS 3600000ll /* what was not listed for so long is forgotten */
 #define MAX_DOUBLINGS 20
+#define SAME_CUT_MS 60000 /* segments of one ingester made within this time come from one cut */
 
 /* What is remembered of a segment from round to round. */
 struct seg_memory {
     int64_t first_ms, listed_ms;
     int64_t named_ms;            /* when first seen named; -1: not yet */
     int64_t quarantined_till_ms; /* 0: it is not */
+    bool is_early;               /* see plan.h */
 };
 
 struct window_memory {
@@ -36,7 +38,7 @@ struct plan {
     struct plan_opts opts;
     struct map segments; /* "tenant/ULID" → struct seg_memory */
     struct map windows;  /* "tenant/window" → struct window_memory */
-    int64_t now_ms, wall_ms, next_ms;
+    int64_t now_ms, next_ms;
     const struct ring_read_set *set;
     struct quorum_read quorum;
     bool *leaving; /* per position */
@@ -151,7 +153,7 @@ uint32_t plan_key(struct slice tenant, int64_t window_ms)
 
 /* ---- what was said ---- */
 
-void plan_begin(struct plan *p, int64_t now_ms, int64_t wall_ms, const struct ring_read_set *set)
+void plan_begin(struct plan *p, int64_t now_ms, const struct ring_read_set *set)
 {
     end_round(p);
     arena_reset(p->arena);
@@ -160,7 +162,6 @@ void plan_begin(struct plan *p, int64_t now_ms, int64_t wall_ms, const struct ri
     vec_clear(&p->drops);
     vec_clear(&p->rows);
     p->now_ms = now_ms;
-    p->wall_ms = wall_ms;
     p->next_ms = INT64_MAX;
     p->set = set;
     quorum_read_init(&p->quorum, set);
@@ -261,9 +262,8 @@ static bool is_quarantined(const struct plan *p, const struct listed *l)
 /* Sums the group up in row; PLAN_UNKNOWN anywhere makes it wait for the catalogue. */
 static void look_over(struct plan *p, struct group *g, struct plan_row *row)
 {
-    int64_t end_ms = INT64_MIN;
     size_t holders = 0;
-    bool leaves = false, is_unknown = false;
+    bool is_unknown = false;
 
     memset(p->has, 0, p->set->n);
     g->first_ms = INT64_MAX;
@@ -273,7 +273,6 @@ static void look_over(struct plan *p, struct group *g, struct plan_row *row)
 
         holders += !p->has[l->position];
         p->has[l->position] = true;
-        leaves |= p->leaving[l->position];
         is_unknown |= l->named == PLAN_UNKNOWN;
         if (l->named == PLAN_NAMED) {
             row->named++;
@@ -285,11 +284,10 @@ static void look_over(struct plan *p, struct group *g, struct plan_row *row)
             row->bytes += l->seg.bytes;
             row->oldest_ms = ORR_MIN(row->oldest_ms, ulid_time_ms(l->seg.ulid));
             g->first_ms = ORR_MIN(g->first_ms, l->memory->first_ms);
-            end_ms = ORR_MAX(end_ms, l->seg.max_ms);
+            g->is_early |= l->memory->is_early || p->leaving[l->position];
         }
     }
     g->all_have = holders == p->set->n;
-    g->is_early = leaves || end_ms > p->wall_ms - p->opts.grace_ms;
     if (row->pending == 0)
         row->oldest_ms = 0;
     row->wait = is_unknown ? PLAN_WAITS_FOR_CATALOGUE : PLAN_READY;
@@ -357,6 +355,44 @@ static void plan_group(struct plan *p, const struct listed *at, size_t n)
     vec_push(&p->rows, row);
 }
 
+/* ---- cuts before their time ---- */
+
+static struct key key_of_holder(const struct listed *l)
+{
+    return key_of_window(l->seg.tenant, l->position);
+}
+
+static bool is_cut_early(const struct plan *p, const struct listed *l)
+{
+    return ulid_time_ms(l->seg.ulid) < l->seg.max_ms + p->opts.grace_ms;
+}
+
+/* Notes the time of the last cut of each tenant and ingester that took a window before its time; what
+ * else it made then was cut by command too. */
+static void mark_early(struct plan *p)
+{
+    struct map cuts = {0};
+
+    VEC_FOREACH (l, &p->listed) {
+        struct key k = key_of_holder(l);
+        int64_t **slot;
+
+        if (!is_cut_early(p, l))
+            continue;
+        slot = (int64_t **)map_slot(&cuts, key_slice(&k));
+        if (!*slot)
+            *slot = arena_new_of(p->arena, int64_t);
+        **slot = ORR_MAX(**slot, ulid_time_ms(l->seg.ulid));
+    }
+    VEC_FOREACH (l, &p->listed) {
+        struct key k = key_of_holder(l);
+        const int64_t *at = map_get(&cuts, key_slice(&k));
+
+        l->memory->is_early |= at && llabs(ulid_time_ms(l->seg.ulid) - *at) <= SAME_CUT_MS;
+    }
+    map_done(&cuts);
+}
+
 /* ---- forgetting ---- */
 
 static void forget_segments(struct plan *p)
@@ -389,6 +425,7 @@ void plan_end(struct plan *p, plan_named_fn *named, void *arg)
 
     if (p->listed.len)
         qsort(p->listed.ptr, p->listed.len, sizeof(*p->listed.ptr), cmp_listed);
+    mark_early(p);
     VEC_FOREACH (l, &p->listed)
         l->named = named(arg, l->seg.tenant, l->seg.ulid);
     for (size_t i = 0; i < p->listed.len; i += n) {

@@ -3,7 +3,7 @@
  * asks ingesters and the bucket, feeds in what they said, and does what the plan says; tests/sim
  * drives the same code.
  *
- *     plan_begin(p, mono, wall, &read_set)        a round; positions are those of the read set
+ *     plan_begin(p, now, &read_set)               a round; positions are those of the read set
  *     plan_answer(p, position, is_leaving)        this ingester has told all its segments:
  *     plan_segment(p, position, &seg) ...           each of them that we own
  *     plan_end(p, catalogue, arg)                 asks which are named by a live block
@@ -16,9 +16,11 @@
  *   - at once when every ingester of the read set has a segment of the window: then each has cut it.
  *     (An ingester cuts a window whole, but for what arrives late, which comes as another segment.)
  *   - else, since an ingester without one either has nothing of it or has not cut it yet, after a
- *     wait (from when the first was seen): flush_wait_ms for a window whose time has come
- *     (its end + grace_ms is past, so all cut it within minutes); early_wait_ms for one that was cut
- *     early, by command or because its ingester leaves: the others will not cut it any time soon.
+ *     wait (from when the first was seen): flush_wait_ms for a window that was cut in its time (all
+ *     ingesters cut it within minutes of one another, grace_ms or more after its end);
+ *     early_wait_ms for one that was cut early, by command or because its ingester leaves: the others
+ *     will not cut it any time soon. A cut is early when the id of one of its segments is older than
+ *     that segment's end + grace_ms, or when its ingester is LEAVING.
  *   - in either case only when all ingesters of all units (zones) but rf/2 have answered in this
  *     round, as a read needs it (quorum.h).
  *
@@ -36,8 +38,8 @@
  * retry_max_ms. A quarantined segment is left out of flushes (and stays with its ingester) for
  * quarantine_ms, then gets another chance.
  *
- * What is remembered is only for timing and may be lost in a restart. Times are monotonic ms but for
- * wall. Owner: one thread.
+ * What is remembered is only for timing and may be lost in a restart. Times are monotonic ms.
+ * Owner: one thread.
  */
 #pragma once
 #include "common/base/slice.h"
@@ -69,8 +71,8 @@ int64_t plan_window(int64_t min_ms);
 /* Key of (tenant, window) on the compactor ring: ring_key("tenant/<window start in ms>"). */
 uint32_t plan_key(struct slice tenant, int64_t window_ms);
 
-/* set: borrowed until plan_end(). wall_ms: Unix time. */
-void plan_begin(struct plan *p, int64_t now_ms, int64_t wall_ms, const struct ring_read_set *set);
+/* set: borrowed until plan_end(). */
+void plan_begin(struct plan *p, int64_t now_ms, const struct ring_read_set *set);
 void plan_answer(struct plan *p, unsigned position, bool is_leaving);
 void plan_segment(struct plan *p, unsigned position, const struct plan_segment *seg);
 
