@@ -131,11 +131,12 @@ static inline void peer_add_series(struct peer *p, struct labels ls, const struc
 
 static inline void peer_start(struct peers *ps, struct peer *p, const char *zone)
 {
+    static int serial;
     char *address;
 
     snprintf(p->name, sizeof(p->name), "ingester-%zu", ps->n);
     snprintf(p->zone, sizeof(p->zone), "%s", zone);
-    address = mem_printf("inproc://%p-%s", (void *)p, p->name);
+    address = mem_printf("inproc://fake-ingester-%d", ++serial);
     CHECK_OK(loop_new(p->name, &p->loop));
     CHECK_OK(
         rpc_server_new(&(struct rpc_server_opts){.loop = p->loop, .address = address}, &p->server));
