@@ -215,7 +215,8 @@ static struct value eval_call(struct template_exec *x, const struct value *dot,
         return ret;
     e = f->fn(&call, argv, total + at, &ret);
     if (e) {
-        at_node(x, node);
+        x->at = node->at; /* the whole command */
+        x->end = n ? args[n - 1]->end : node->end;
         template_eval_fail_with(x, err_wrap(e, "error calling %s", f->name));
         return value_none();
     }

@@ -222,10 +222,10 @@ static void print_plain(struct valuefmt *f, const struct value *v, uint32_t verb
 
 static void print_nil(struct valuefmt *f, const struct value *v, uint32_t verb)
 {
-    if (verb == 'T' || verb == 'v')
+    if (f->depth > 1)
+        buf_str(f->out, "<nil>"); /* inside a list or map Go looks at neither verb nor width */
+    else if (verb == 'T' || verb == 'v')
         valuefmt_pad(f, SLICE("<nil>"));
-    else if (f->depth > 1)
-        buf_str(f->out, "<nil>"); /* inside a list or map Go does not look at the verb */
     else
         bad_verb(f, v, verb);
 }

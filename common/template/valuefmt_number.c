@@ -186,7 +186,7 @@ void valuefmt_float(struct valuefmt *f, double v, uint32_t verb, int prec)
         b.ptr[0] = ' ';
     if (!isfinite(v)) {
         num = buf_slice(&b);
-        if ((isnan(v) && !f->space && !f->plus) || (num.ptr[0] == '+' && !f->plus))
+        if (isnan(v) && !f->space && !f->plus)
             num = slice_from(num, 1);
         pad_with_spaces(f, num);
         buf_done(&b);
