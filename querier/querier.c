@@ -165,7 +165,7 @@ static void build(struct querier *q, const struct querier_conf *conf)
         .max_memory_bytes = (size_t)conf->max_memory,
         .max_response_bytes = (size_t)conf->max_response,
     });
-    prom_api_routes(q->api, process_http(q->process));
+    prom_api_routes(q->api, process_http(q->process), process_roles(q->process) & MEMBER_RULER);
     prom_api_rpc(q->api, process_rpc(q->process));
     metric_register_collector(collect, q);
     membership_kv_subscribe(process_membership(q->process), CATALOGUE_PREFIX, on_catalogue, q);

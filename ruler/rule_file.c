@@ -5,6 +5,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/gonum.h"
+#include "common/base/log.h"
 #include "common/base/map.h"
 #include "common/base/promdur.h"
 #include "ruler/rule_file_internal.h"
@@ -290,6 +291,31 @@ static void file_free(struct snapshot *s)
     mem_free(f);
 }
 
+static bool is_marker(struct slice line)
+{
+    return slice_has_prefix(line, SLICE("---")) &&
+           (line.len == 3 || line.ptr[3] == ' ' || line.ptr[3] == '\t' || line.ptr[3] == '\r');
+}
+
+/* A marker in the first column always starts a document, also within a block of text, so lines
+ * are enough to find the end of the first one. */
+static struct slice first_document(const char *path, struct slice text)
+{
+    struct slice rest = text, line;
+    bool has_content = false;
+
+    while (slice_split(&rest, '\n', &line)) {
+        bool is_blank = slice_trim(line).len == 0 || line.ptr[0] == '#' || line.ptr[0] == '%';
+
+        if (is_marker(line) && has_content) {
+            LOG_WARN(ruler, "documents after the first are ignored", KV_STR("path", path));
+            return slice_sub(text, 0, (size_t)(line.ptr - text.ptr));
+        }
+        has_content = has_content || (!is_blank && !(is_marker(line) && slice_trim(line).len == 3));
+    }
+    return text;
+}
+
 struct err *rule_file_parse(const char *path, struct slice text, struct rule_file **ret)
 {
     struct rule_file *f = mem_new(struct rule_file);
@@ -300,7 +326,7 @@ struct err *rule_file_parse(const char *path, struct slice text, struct rule_fil
     snapshot_init(&f->snap, file_free);
     f->arena = w.a = arena_new(0); /* the YAML reader and the rule count bound it */
     f->path = arena_dup(w.a, slice_cstr(path));
-    e = yaml_load(path, text, w.a, &root);
+    e = yaml_load(path, first_document(path, text), w.a, &root);
     if (!e) {
         parse_root(&w, root, f);
         if (w.errs.n > RULE_FILE_MAX_ERRORS)

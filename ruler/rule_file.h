@@ -18,7 +18,8 @@
  *             annotations: {summary: "{{ $labels.job }} is down"}
  *
  * Checked as Prometheus checks: unknown fields, names, durations, expressions (experimental syntax
- * is off) and templates. All errors of a file are told, up to RULE_FILE_MAX_ERRORS of them. The
+ * passes: queriers decide) and templates. Of a file with several documents the first counts, as in
+ * Prometheus; that the others are ignored is logged. All errors of a file are told, up to RULE_FILE_MAX_ERRORS of them. The
  * text is bounded by yaml.h, and by RULE_FILE_MAX_RULES.
  *
  * A struct rule_file is immutable and reference-counted: any thread.

@@ -68,7 +68,8 @@ static void check_expr(struct arena *a, const char *where, const struct rule_raw
         rule_errors_add(errs, "%s: field 'expr' must be set in rule", where);
         return;
     }
-    e = promql_parse(a, r->expr, NULL, &q);
+    /* what is experimental is the queriers' to allow, when they are asked */
+    e = promql_parse(a, r->expr, &PROMQL_EVERYTHING, &q);
     if (e) {
         rule_errors_take(errs, err_wrap(e, "%s: could not parse expression", where));
         return;

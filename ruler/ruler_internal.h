@@ -36,7 +36,7 @@ struct ruler_group {
     int64_t slot_ms;            /* of the evaluation last begun; RULE_NEVER: none yet */
     uint64_t failures_seen;
     bool is_busy;
-    atomic_bool is_cancelled;                         /* set by the loop, read by the worker */
+    atomic_bool is_cancelled;                           /* set by the loop, read by the worker */
     enum { RULER_KEEP, RULER_RETIRE, RULER_LOSE } fate; /* once the worker is done */
 };
 

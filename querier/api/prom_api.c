@@ -119,14 +119,17 @@ static const struct {
     {HTTP_GET, "/api/v1/alerts", on_ruler_business},
 };
 
-void prom_api_routes(struct prom_api *api, struct http_server *server)
+void prom_api_routes(struct prom_api *api, struct http_server *server, bool has_ruler)
 {
     static const char *const prefixes[] = {"", "/prometheus"};
 
     for (size_t i = 0; i < ORR_COUNT(prefixes); i++) {
         for (size_t k = 0; k < ORR_COUNT(routes); k++) {
-            char *pattern = mem_printf("%s%s", prefixes[i], routes[k].pattern);
+            char *pattern;
 
+            if (has_ruler && routes[k].handler == on_ruler_business)
+                continue;
+            pattern = mem_printf("%s%s", prefixes[i], routes[k].pattern);
             http_server_route(server, &(struct http_route){.methods = routes[k].methods,
                                                            .pattern = pattern,
                                                            .handler = routes[k].handler,

@@ -24,5 +24,6 @@ void prom_api_drain(struct prom_api *api, loop_fn *done, void *arg);
 void prom_api_cancel(struct prom_api *api);
 void prom_api_free(struct prom_api *api); /* before the loops end; NULL is allowed */
 /* Before the server listens, before the RPC server starts. */
-void prom_api_routes(struct prom_api *api, struct http_server *server);
+/* has_ruler: a ruler of the same process serves /api/v1/rules and /api/v1/alerts. */
+void prom_api_routes(struct prom_api *api, struct http_server *server, bool has_ruler);
 void prom_api_rpc(struct prom_api *api, struct rpc_server *server);
