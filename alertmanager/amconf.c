@@ -207,6 +207,69 @@ static struct err *read_doc(struct amconf_reader *r, const struct yaml_node *doc
     return flags & AMCONF_NO_ROUTE ? NULL : err_new(ERR_INVALID, "%s: no routes provided", r->name);
 }
 
+/* ---- for people to see ---- */
+
+/* Addresses too: those of webhooks and chats let whoever knows them speak. */
+static bool is_secret(struct slice key)
+{
+    static const char *const words[] = {"password", "secret",      "token", "credentials",
+                                        "api_key",  "service_key", "url",   "routing_key",
+                                        "user_key", "access_key",  "cert",  "key"};
+
+    if (slice_has_suffix(key, SLICE("_file")))
+        return false;
+    for (size_t i = 0; i < ORR_COUNT(words); i++)
+        if (slice_eq_cstr(key, words[i]) ||
+            (i < ORR_COUNT(words) - 1 && slice_find(key, slice_cstr(words[i]), 0) >= 0))
+            return true;
+    return false;
+}
+
+static void show(struct buf *out, const struct yaml_node *n, bool hides)
+{
+    switch (n->kind) {
+    case YAML_KIND_SCALAR:
+        if (yaml_is_null(n))
+            buf_str(out, "null");
+        else
+            buf_json_str(out, hides ? SLICE("<secret>") : n->text);
+        return;
+    case YAML_KIND_SEQ:
+        buf_byte(out, '[');
+        for (size_t i = 0; i < n->n; i++) {
+            buf_str(out, i ? ", " : "");
+            show(out, n->items[i], hides);
+        }
+        buf_byte(out, ']');
+        return;
+    case YAML_KIND_MAP:
+        buf_byte(out, '{');
+        for (size_t i = 0; i < n->n; i++) {
+            bool is_tree = n->items[i]->kind == YAML_KIND_MAP;
+            bool is_header = slice_eq_cstr(n->keys[i].text, "http_headers");
+
+            buf_str(out, i ? ", " : "");
+            buf_json_str(out, n->keys[i].text);
+            buf_str(out, ": ");
+            show(out, n->items[i], hides || is_header || (!is_tree && is_secret(n->keys[i].text)));
+        }
+        buf_byte(out, '}');
+        return;
+    }
+}
+
+static struct slice shown(struct arena *a, const struct yaml_node *doc)
+{
+    struct buf b = {0};
+    struct slice ret;
+
+    show(&b, doc, false);
+    buf_byte(&b, '\n');
+    ret = arena_dup(a, buf_slice(&b));
+    buf_done(&b);
+    return ret;
+}
+
 /* ---- life ---- */
 
 static void done_routes(struct amroute *r)
@@ -246,6 +309,8 @@ struct err *amconf_parse(const char *name, struct slice text, unsigned flags, st
     r.name = arena_strdup(r.arena, name);
     if (!(e = yaml_load(name, c->original, r.arena, &doc)))
         e = doc ? read_doc(&r, doc, flags) : err_new(ERR_INVALID, "%s: empty", name);
+    if (!e)
+        c->shown = shown(r.arena, doc);
     if (!e && arena_over(r.arena))
         e = err_new(ERR_LIMIT, "%s: needs more than %u bytes of memory", name, ARENA_BYTES);
     if (e) {

@@ -66,6 +66,8 @@ struct amconf {
     struct snapshot snapshot;
     struct arena *arena;
     struct slice original;
+    struct slice shown; /* the same as JSON (which is YAML), secrets and their addresses hidden */
+    bool has_route_labels; /* templates of routes: not supported yet */
     int64_t resolve_timeout_ms;
     struct amconf_receiver *receivers;
     size_t n_receivers;

@@ -155,6 +155,7 @@ static struct err *read_route(struct amconf_reader *r, const struct yaml_node *n
     if (depth > AMCONF_MAX_DEPTH || r->conf->n_routes >= AMCONF_MAX_ROUTES)
         return amconf_at(r, n, "too many routes");
     route->ordinal = r->conf->n_routes++;
+    r->conf->has_route_labels |= amconf_has(n, "labels");
     route->is_continue = amconf_bool(n, "continue", false);
     if ((e = read_receiver(r, n, route)) || (e = read_group_by(r, n, route)) ||
         (e = read_times(r, n, route)) || (e = amconf_matchers(r, n, "", &route->matchers)) ||

@@ -1,0 +1,311 @@
+#include "alertmanager/alertmanager.h"
+
+#include <stdatomic.h>
+
+#include "alertmanager/alertmanager_internal.h"
+#include "common/base/hash.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/metric.h"
+
+#define MAX_SLEEP_MS 60000
+#define DRAIN_POLL_MS 50
+#define DRAIN_ROUNDS 200 /* 10 s for notifications under way */
+
+static const struct conf_field fields[] = {
+    CONF_STRING(struct alertmanager_conf, config_file, "config-file", "", CONF_RELOAD,
+                "Alertmanager's configuration, for all tenants; read again when it changes. Empty: "
+                "nobody is told."),
+    CONF_STRING(struct alertmanager_conf, external_url, "external-url", "", CONF_FIXED,
+                "Address under which people reach this, for links in notifications."),
+    CONF_DURATION(struct alertmanager_conf, peer_timeout_ns, "peer-timeout", "15s", "100ms", "10m",
+                  CONF_FIXED,
+                  "How long each alertmanager waits for those whose turn is before its own."),
+    CONF_INT(struct alertmanager_conf, max_alerts, "max-alerts", "100000", "0", "100000000",
+             CONF_FIXED, "Alerts of one tenant at a time; 0: no bound."),
+    CONF_DURATION(struct alertmanager_conf, config_poll_ns, "config-poll", "5s", "100ms", "1h",
+                  CONF_RELOAD, "How often config-file is looked at."),
+};
+const struct conf_section alertmanager_section = {
+    "alertmanager", "Grouping, routing and sending of alerts.", sizeof(struct alertmanager_conf),
+    fields, ORR_COUNT(fields)};
+
+static const struct metric_field metric_fields[] = {
+    METRIC_COUNTER(struct alertmanager_metrics, alerts_received,
+                   "orrery_alertmanager_alerts_received_total", "Valid alerts posted."),
+    METRIC_COUNTER(struct alertmanager_metrics, alerts_invalid,
+                   "orrery_alertmanager_alerts_invalid_total", "Posts with invalid alerts."),
+    METRIC_COUNTER(struct alertmanager_metrics, forwards_failed,
+                   "orrery_alertmanager_forwards_failed_total", "Calls to peers that failed."),
+    METRIC_COUNTER(struct alertmanager_metrics, config_reload_failures,
+                   "orrery_alertmanager_config_reload_failures_total",
+                   "Configurations refused; the old one stays."),
+    METRIC_COUNTER(struct alertmanager_metrics, log_errors,
+                   "orrery_alertmanager_nflog_errors_total",
+                   "Entries of the notification log not read, written or spread."),
+    METRIC_GAUGE(struct alertmanager_metrics, config_last_reload_successful,
+                 "orrery_alertmanager_config_last_reload_successful", "1 or 0."),
+};
+static const struct metric_field notify_fields[] = {
+    METRIC_COUNTER(struct notifier_metrics, sent, "orrery_alertmanager_notifications_total",
+                   "Notifications sent."),
+    METRIC_COUNTER(struct notifier_metrics, failed,
+                   "orrery_alertmanager_notifications_failed_total",
+                   "Attempts to notify that failed."),
+    METRIC_COUNTER(struct notifier_metrics, unsupported,
+                   "orrery_alertmanager_notifications_unsupported_total",
+                   "Of those, through receivers that Orrery does not do."),
+};
+
+struct dispatch_now alertmanager_now(void)
+{
+    return (struct dispatch_now){clock_mono_ns(&clock_system), clock_wall_ns(&clock_system)};
+}
+
+/* ---- tenants ---- */
+
+/* What the dispatcher of one tenant calls back with. */
+struct tenant {
+    struct alertmanager *am;
+    struct slice id; /* the map's key */
+};
+
+static void on_send(void *arg, const struct dispatch_note *note)
+{
+    struct tenant *t = arg;
+
+    notifier_send(t->am->notifier, t->id, note);
+}
+
+static void on_logged(void *arg, struct slice key)
+{
+    struct tenant *t = arg;
+
+    alertmanager_log_told(t->am, key);
+}
+
+static unsigned on_position(void *arg, struct slice group)
+{
+    struct tenant *t = arg;
+
+    return alertmanager_position(t->am, t->id, group);
+}
+
+struct tenant_entry {
+    struct tenant tenant;
+    struct dispatch *dispatch;
+};
+
+static void on_sent(void *arg, struct slice tenant, uint64_t id, const struct err *e,
+                    bool may_retry)
+{
+    struct alertmanager *am = arg;
+    struct dispatch *d = alertmanager_tenant(am, tenant, false);
+
+    if (d)
+        dispatch_sent(d, id, !e, may_retry, alertmanager_now());
+    alertmanager_arm(am);
+}
+
+struct dispatch *alertmanager_tenant(struct alertmanager *am, struct slice id, bool makes)
+{
+    struct tenant_entry *t = map_get(&am->tenants, id);
+    struct dispatch_ops ops = {on_send, on_logged, on_position, NULL};
+    struct dispatch_opts opts = {
+        .tenant = id,
+        .log = am->log,
+        .peer_timeout_ns = am->peer_timeout_ns,
+        .max_alerts = am->max_alerts,
+        .seed = hash_xxh64(id, (uint64_t)am->start_ns),
+    };
+
+    if (t || !makes)
+        return t ? t->dispatch : NULL;
+    t = mem_new(struct tenant_entry);
+    t->tenant.am = am;
+    t->tenant.id = slice_of(slice_dup(id), id.len);
+    ops.arg = &t->tenant;
+    t->dispatch = dispatch_new(&opts, &ops, am->conf, alertmanager_now());
+    (void)map_put(&am->tenants, id, t);
+    return t->dispatch;
+}
+
+void alertmanager_reconfigure(struct alertmanager *am)
+{
+    MAP_FOREACH (e, &am->tenants)
+        dispatch_set_conf(((struct tenant_entry *)e->value)->dispatch, am->conf,
+                          alertmanager_now());
+}
+
+static void tenant_free(struct tenant_entry *t)
+{
+    dispatch_free(t->dispatch);
+    mem_free((void *)t->tenant.id.ptr);
+    mem_free(t);
+}
+
+static void drop_idle_tenants(struct alertmanager *am)
+{
+    struct tenant_entry *idle = NULL;
+
+    MAP_FOREACH (e, &am->tenants) {
+        struct tenant_entry *t = e->value;
+
+        if (dispatch_is_idle(t->dispatch))
+            idle = t;
+    }
+    if (idle) { /* one at a time: the map does not change while it is walked */
+        (void)map_del(&am->tenants, idle->tenant.id);
+        tenant_free(idle);
+    }
+}
+
+/* ---- time ---- */
+
+void alertmanager_arm(struct alertmanager *am)
+{
+    int64_t next = clock_mono_ns(&clock_system) + MAX_SLEEP_MS * NS_PER_MS;
+
+    if (am->is_draining || !am->timer)
+        return;
+    MAP_FOREACH (e, &am->tenants)
+        next = ORR_MIN(next, dispatch_next_ns(((struct tenant_entry *)e->value)->dispatch));
+    /* rounded up: never early */
+    loop_timer_arm_ms(am->timer, (next - clock_mono_ns(&clock_system) + NS_PER_MS - 1) / NS_PER_MS);
+}
+
+static void tick(void *arg)
+{
+    struct alertmanager *am = arg;
+    struct dispatch_now now = alertmanager_now();
+
+    MAP_FOREACH (e, &am->tenants)
+        dispatch_tick(((struct tenant_entry *)e->value)->dispatch, now);
+    nflog_gc(am->log, now.wall_ns / NS_PER_MS);
+    drop_idle_tenants(am);
+    alertmanager_log_write(am);
+    alertmanager_arm(am);
+}
+
+static void look_at_config(void *arg)
+{
+    alertmanager_config_watch(arg);
+}
+
+/* ---- life ---- */
+
+static struct err *open_role(struct process *p, void **ret)
+{
+    struct alertmanager *am = mem_new(struct alertmanager);
+    struct conf *c = process_conf(p);
+    const struct alertmanager_conf *conf = conf_section(c, "alertmanager");
+    struct err *e;
+
+    am->process = p;
+    am->loop = process_loop(p, 0);
+    am->config_path = mem_strdup(conf->config_file);
+    am->external_url = conf->external_url[0] ? mem_strdup(conf->external_url)
+                                             : mem_printf("http://%s", process_instance(p));
+    am->peer_timeout_ns = conf->peer_timeout_ns;
+    am->max_alerts = (size_t)conf->max_alerts;
+    am->start_ns = clock_wall_ns(&clock_system);
+    conf_unref(c);
+    if ((e = alertmanager_log_open(am)) || (e = alertmanager_config_open(am))) {
+        alertmanager_log_close(am);
+        amconf_unref(am->conf);
+        mem_free(am->config_path);
+        mem_free(am->external_url);
+        mem_free(am);
+        return e;
+    }
+    am->notifier = notifier_new(process_http_client(p), process_jobs(p), am->loop,
+                                slice_cstr(am->external_url), on_sent, am);
+    alertmanager_api_open(am);
+    metric_register(&am->metrics, metric_fields, ORR_COUNT(metric_fields), NULL);
+    metric_register(notifier_metrics(am->notifier), notify_fields, ORR_COUNT(notify_fields), NULL);
+    *ret = am;
+    return NULL;
+}
+
+static void begin(void *arg)
+{
+    struct alertmanager *am = arg;
+
+    am->timer = loop_timer_new(am->loop, tick, am);
+    am->config_timer = loop_timer_new(am->loop, look_at_config, am);
+    alertmanager_config_watch(am);
+    tick(am);
+}
+
+static struct err *start_role(void *role)
+{
+    struct alertmanager *am = role;
+
+    loop_post(am->loop, begin, am);
+    return NULL;
+}
+
+/* Notifications under way end first, if they do so soon: cut off, a peer might say them again. */
+static void drain_tick(void *arg)
+{
+    struct alertmanager *am = arg;
+    bool is_busy = am->is_writing || am->is_reading || notifier_busy(am->notifier);
+
+    if (is_busy && am->drain_rounds++ < DRAIN_ROUNDS) {
+        loop_timer_arm_ms(am->drain_timer, DRAIN_POLL_MS);
+        return;
+    }
+    am->drained(am->drained_arg);
+}
+
+static void drain_begin(void *arg)
+{
+    struct alertmanager *am = arg;
+
+    am->is_draining = true;
+    loop_timer_cancel(am->timer);
+    loop_timer_cancel(am->config_timer);
+    am->drain_timer = loop_timer_new(am->loop, drain_tick, am);
+    drain_tick(am);
+}
+
+static void drain_role(void *role, process_done_fn *done, void *arg)
+{
+    struct alertmanager *am = role;
+
+    am->drained = done;
+    am->drained_arg = arg;
+    loop_post(am->loop, drain_begin, am);
+}
+
+static void close_role(void *role)
+{
+    struct alertmanager *am = role;
+
+    metric_unregister(&am->metrics);
+    metric_unregister(notifier_metrics(am->notifier));
+    loop_timer_free(am->timer);
+    loop_timer_free(am->config_timer);
+    loop_timer_free(am->drain_timer);
+    notifier_free(am->notifier);
+    MAP_FOREACH (e, &am->tenants)
+        tenant_free(e->value);
+    map_done(&am->tenants);
+    alertmanager_log_close(am);
+    amconf_unref(am->conf);
+    mem_free(am->config_path);
+    mem_free(am->external_url);
+    if (!am->is_writing && !am->is_reading)
+        mem_free(am);
+}
+
+static const struct conf_section *const sections[] = {&alertmanager_section, NULL};
+const struct process_role alertmanager_role = {
+    .name = "alertmanager",
+    .bit = MEMBER_ALERTMANAGER,
+    .sections = sections,
+    .open = open_role,
+    .start = start_role,
+    .drain = drain_role,
+    .close = close_role,
+};

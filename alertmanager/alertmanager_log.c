@@ -1,0 +1,176 @@
+#include "alertmanager/alertmanager_internal.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+
+/*
+ * On disk: a key "n" and the entry's key → the entry (nflog.h). Written in batches by a worker,
+ * synced.
+ */
+
+static int64_t wall_ms(void)
+{
+    return clock_wall_ms(&clock_system);
+}
+
+/* ---- peers ---- */
+
+static bool on_delta(void *arg, struct slice bytes)
+{
+    struct alertmanager *am = arg;
+    bool news = false;
+    struct err *e = nflog_merge(am->log, bytes, wall_ms(), &news);
+
+    if (e) {
+        am->metrics.log_errors++;
+        LOG_WARN(nflog, "entry of a peer refused", KV_ERR(e));
+        err_free(e);
+        return false;
+    }
+    if (news)
+        alertmanager_log_write(am);
+    return news;
+}
+
+static void write_state(void *arg, struct buf *out)
+{
+    struct alertmanager *am = arg;
+
+    nflog_write_state(am->log, out);
+}
+
+static void merge_state(void *arg, struct slice bytes)
+{
+    struct alertmanager *am = arg;
+    struct err *e = nflog_merge_state(am->log, bytes, wall_ms());
+
+    if (e) {
+        am->metrics.log_errors++;
+        LOG_WARN(nflog, "state of a peer refused", KV_ERR(e));
+    }
+    err_free(e);
+    alertmanager_log_write(am);
+}
+
+void alertmanager_log_told(struct alertmanager *am, struct slice key)
+{
+    struct gossip *g = membership_gossip(process_membership(am->process));
+    struct buf b = {0};
+    struct err *e;
+
+    nflog_entry(am->log, key, &b);
+    e = gossip_broadcast(g, ALERTMANAGER_CHANNEL, key, buf_slice(&b), clock_mono_ns(&clock_system));
+    if (e) {
+        am->metrics.log_errors++;
+        LOG_WARN(nflog, "entry not spread", KV_ERR(e));
+    }
+    err_free(e);
+    buf_done(&b);
+    alertmanager_log_write(am);
+}
+
+/* ---- disk ---- */
+
+struct writing {
+    struct alertmanager *am;
+    struct kv_batch *batch;
+    struct err *e;
+};
+
+static void add_dirty(void *arg, struct slice key, struct slice entry)
+{
+    struct writing *w = arg;
+    struct buf k = {0};
+
+    buf_byte(&k, 'n');
+    buf_slice_append(&k, key);
+    if (entry.len)
+        kv_batch_put(w->batch, buf_slice(&k), entry);
+    else
+        kv_batch_delete(w->batch, buf_slice(&k));
+    buf_done(&k);
+}
+
+static void write_batch(void *arg)
+{
+    struct writing *w = arg;
+
+    w->e = kv_write(w->am->kv, w->batch, true);
+}
+
+static void written(void *arg)
+{
+    struct writing *w = arg;
+    struct alertmanager *am = w->am;
+
+    if (w->e) {
+        am->metrics.log_errors++;
+        LOG_ERROR(nflog, "notification log not written", KV_ERR(w->e));
+    }
+    err_free(w->e);
+    kv_batch_free(w->batch);
+    mem_free(w);
+    am->is_writing = false;
+    if (am->must_write)
+        alertmanager_log_write(am);
+}
+
+void alertmanager_log_write(struct alertmanager *am)
+{
+    struct writing *w;
+    struct err *e;
+
+    am->must_write = am->is_writing;
+    if (am->is_writing || !am->kv)
+        return;
+    w = mem_new(struct writing);
+    w->am = am;
+    w->batch = kv_batch_new();
+    nflog_take_dirty(am->log, add_dirty, w);
+    if (kv_batch_count(w->batch) == 0) {
+        kv_batch_free(w->batch);
+        mem_free(w);
+        return;
+    }
+    am->is_writing = true;
+    if ((e = job_run(process_jobs(am->process), am->loop, write_batch, written, w))) {
+        w->e = e;
+        written(w);
+    }
+}
+
+static struct err *load(void *arg, struct slice key, struct slice value)
+{
+    struct alertmanager *am = arg;
+    struct err *e = nflog_merge(am->log, value, wall_ms(), NULL);
+
+    if (e) {
+        am->metrics.log_errors++;
+        LOG_WARN(nflog, "entry on disk refused", KV_U64("bytes", key.len), KV_ERR(e));
+        err_free(e);
+    }
+    return NULL;
+}
+
+struct err *alertmanager_log_open(struct alertmanager *am)
+{
+    char *dir = mem_printf("%s/alertmanager", process_data_dir(am->process));
+    struct gossip_channel ch = {ALERTMANAGER_CHANNEL, on_delta, write_state, merge_state, am};
+    struct err *e;
+
+    am->log = nflog_new();
+    if (!(e = kv_open(dir, NULL, &am->kv)))
+        e = kv_each(am->kv, SLICE("n"), load, am);
+    if (!e)
+        e = gossip_add_channel(membership_gossip(process_membership(am->process)), &ch);
+    mem_free(dir);
+    return e;
+}
+
+void alertmanager_log_close(struct alertmanager *am)
+{
+    gossip_remove_channel(membership_gossip(process_membership(am->process)), ALERTMANAGER_CHANNEL);
+    if (am->is_writing)
+        return; /* a shutdown that ran out of time: a worker still holds them */
+    kv_close(am->kv);
+    nflog_free(am->log);
+}

@@ -1,0 +1,41 @@
+/*
+ * Alertmanager's API v2, as far as Orrery has it: what it answers, apart from sockets, so that one
+ * alertmanager can answer for another.
+ *
+ *   GET  alerts          filter, receiver, active, silenced, inhibited, unprocessed
+ *   GET  alerts/groups   the same
+ *   GET  receivers, status
+ *
+ * Silences answer 422 unsupported. Errors are JSON strings, as Alertmanager writes them.
+ *
+ * A question travels as: lstr what ("alerts", ...) | n × (lstr name, lstr value); the answer as
+ * u16le status | body.
+ *
+ * Owner: the role's loop.
+ */
+#pragma once
+#include "alertmanager/dispatch.h"
+#include "common/net/http.h"
+
+struct amapi_answer {
+    int status;
+    struct buf body;
+};
+void amapi_error(struct amapi_answer *a, struct err *e); /* takes e */
+
+void amapi_encode(struct buf *out, struct slice what, const struct http_param *params, size_t n);
+
+/* What status shows besides the dispatcher's configuration. */
+struct amapi_peer {
+    const char *name, *address;
+};
+struct amapi_view {
+    const struct dispatch *dispatch; /* NULL: the tenant has none here */
+    const struct amconf *conf;
+    const char *instance;
+    const struct amapi_peer *peers;
+    size_t n_peers;
+    int64_t start_ns, now_ns;
+    bool is_ready;
+};
+void amapi_ask(const struct amapi_view *v, struct slice question, struct amapi_answer *ret);

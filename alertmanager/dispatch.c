@@ -1,0 +1,271 @@
+#include "alertmanager/dispatch.h"
+
+#include <stdlib.h>
+
+#include "alertmanager/dispatch_internal.h"
+#include "common/base/mem.h"
+
+#define HOUSEKEEPING_NS (30ll * 1000000000)
+#define GC_NS (30ll * 60 * 1000000000)
+#define MS 1000000ll
+#define ROUTE_ARENA_BYTES (1u << 20)
+
+static struct slice fp_key(const uint64_t *fp)
+{
+    return slice_of(fp, sizeof(*fp));
+}
+
+static void group_free(struct group *g)
+{
+    MAP_FOREACH (e, &g->alerts)
+        alert_unref(e->value);
+    map_done(&g->alerts);
+    alert_vec_done(&g->resolved);
+    mem_free((void *)g->labels.ptr);
+    mem_free((void *)g->key.ptr);
+    mem_free(g);
+}
+
+struct dispatch *dispatch_new(const struct dispatch_opts *opts, const struct dispatch_ops *ops,
+                              struct amconf *conf, struct dispatch_now now)
+{
+    struct dispatch *d = mem_new(struct dispatch);
+
+    d->tenant = slice_of(slice_dup(opts->tenant), opts->tenant.len);
+    d->log = opts->log;
+    d->ops = *ops;
+    d->conf = amconf_ref(conf);
+    d->peer_timeout_ns = opts->peer_timeout_ns;
+    d->max_alerts = opts->max_alerts;
+    d->forgets_log = opts->forgets_log;
+    d->housekeeping_ns = now.mono_ns + HOUSEKEEPING_NS;
+    d->gc_ns = now.mono_ns + GC_NS;
+    rng_seed(&d->rng, opts->seed);
+    return d;
+}
+
+static void drop_groups(struct dispatch *d)
+{
+    MAP_FOREACH (e, &d->groups)
+        group_free(e->value);
+    map_done(&d->groups);
+}
+
+void dispatch_free(struct dispatch *d)
+{
+    if (!d)
+        return;
+    VEC_FOREACH (n, &d->notes)
+        dispatch_note_free(*n);
+    vec_done(&d->notes);
+    drop_groups(d);
+    MAP_FOREACH (e, &d->alerts)
+        alert_unref(e->value);
+    map_done(&d->alerts);
+    amconf_unref(d->conf);
+    mem_free((void *)d->tenant.ptr);
+    mem_free(d);
+}
+
+/* ---- putting ---- */
+
+struct putting {
+    struct dispatch *d;
+    struct arena *arena;
+    struct alert *alert;
+    struct dispatch_now now;
+};
+
+static struct group *group_of(struct putting *p, const struct amroute *route)
+{
+    struct labels ls = amroute_group_labels(p->arena, route, p->alert->labels);
+    uint64_t key[2] = {route->ordinal, amroute_fingerprint(ls)};
+    void **slot = map_slot(&p->d->groups, slice_of(key, sizeof(key)));
+    struct group *g = *slot;
+    struct buf b = {0};
+
+    if (g)
+        return g;
+    *slot = g = mem_new(struct group);
+    g->route = route;
+    g->labels = labels_dup_heap(ls);
+    amroute_group_key(&b, route, ls);
+    g->key = slice_of(slice_dup(buf_slice(&b)), b.len);
+    buf_done(&b);
+    g->next_ns = p->now.mono_ns + route->group_wait_ms * MS;
+    return g;
+}
+
+static void put_in_group(void *arg, const struct amroute *route)
+{
+    struct putting *p = arg;
+    struct group *g = group_of(p, route);
+
+    alert_unref(map_put(&g->alerts, fp_key(&p->alert->fingerprint), alert_ref(p->alert)));
+    /* a first flush does not wait for an alert that has waited long enough elsewhere */
+    if (!g->has_flushed && p->alert->starts_ns + route->group_wait_ms * MS < p->now.wall_ns)
+        g->next_ns = p->now.mono_ns;
+}
+
+static void route_alert(struct dispatch *d, struct alert *a, struct dispatch_now now)
+{
+    struct putting p = {d, arena_new(ROUTE_ARENA_BYTES), a, now};
+
+    amroute_match(d->conf->root, a->labels, put_in_group, &p);
+    arena_free(p.arena);
+}
+
+struct err *dispatch_put(struct dispatch *d, const alert_vec *alerts, struct dispatch_now now)
+{
+    size_t refused = 0;
+
+    VEC_FOREACH (p, alerts) {
+        struct slice key = fp_key(&(*p)->fingerprint);
+        struct alert *old = map_get(&d->alerts, key), *a;
+
+        if (!old && d->max_alerts && d->alerts.len >= d->max_alerts) {
+            refused++;
+            continue;
+        }
+        a = old ? alert_merge(old, *p, now.wall_ns) : alert_ref(*p);
+        alert_unref(map_put(&d->alerts, key, a));
+        route_alert(d, a, now);
+    }
+    return refused ? err_new(ERR_LIMIT, "%zu alerts refused: the tenant has %zu", refused,
+                             d->max_alerts)
+                   : NULL;
+}
+
+void dispatch_set_conf(struct dispatch *d, struct amconf *conf, struct dispatch_now now)
+{
+    struct amconf *old = d->conf;
+
+    VEC_FOREACH (n, &d->notes) {
+        (*n)->group = NULL;
+        if ((*n)->state == NOTE_WAIT)
+            (*n)->state = NOTE_DONE;
+    }
+    drop_groups(d);
+    d->conf = amconf_ref(conf);
+    MAP_FOREACH (e, &d->alerts) {
+        struct alert *a = e->value;
+
+        if (!alert_is_resolved(a, now.wall_ns))
+            route_alert(d, a, now);
+    }
+    dispatch_run_notes(d, now);
+    amconf_unref(old);
+}
+
+const struct amconf *dispatch_conf(const struct dispatch *d)
+{
+    return d->conf;
+}
+
+/* ---- time ---- */
+
+static void drop_empty_groups(struct dispatch *d)
+{
+    VEC(struct map_entry) dead = {0};
+
+    MAP_FOREACH (e, &d->groups) {
+        struct group *g = e->value;
+
+        if (g->alerts.len == 0 && g->notes == 0)
+            vec_push(&dead, *e);
+    }
+    VEC_FOREACH (e, &dead) {
+        group_free(e->value);
+        (void)map_del(&d->groups, e->key);
+    }
+    vec_done(&dead);
+}
+
+static void drop_resolved(struct dispatch *d, int64_t wall_ns)
+{
+    VEC(uint64_t) dead = {0};
+
+    MAP_FOREACH (e, &d->alerts) {
+        const struct alert *a = e->value;
+
+        if (alert_is_resolved(a, wall_ns))
+            vec_push(&dead, a->fingerprint);
+    }
+    VEC_FOREACH (fp, &dead)
+        alert_unref(map_del(&d->alerts, fp_key(fp)));
+    vec_done(&dead);
+}
+
+void dispatch_tick(struct dispatch *d, struct dispatch_now now)
+{
+    MAP_FOREACH (e, &d->groups) {
+        struct group *g = e->value;
+
+        if (g->next_ns <= now.mono_ns && g->notes == 0)
+            dispatch_flush(d, g, now);
+    }
+    dispatch_run_notes(d, now);
+    if (d->housekeeping_ns <= now.mono_ns) {
+        drop_empty_groups(d);
+        d->housekeeping_ns = now.mono_ns + HOUSEKEEPING_NS;
+    }
+    if (d->gc_ns <= now.mono_ns) {
+        drop_resolved(d, now.wall_ns);
+        d->gc_ns = now.mono_ns + GC_NS;
+    }
+}
+
+int64_t dispatch_next_ns(const struct dispatch *d)
+{
+    int64_t next = ORR_MIN(d->housekeeping_ns, d->gc_ns);
+
+    MAP_FOREACH (e, &d->groups) {
+        const struct group *g = e->value;
+
+        if (g->notes == 0)
+            next = ORR_MIN(next, g->next_ns);
+    }
+    VEC_FOREACH (n, &d->notes)
+        if ((*n)->state == NOTE_WAIT)
+            next = ORR_MIN(next, ORR_MIN((*n)->next_ns, (*n)->deadline_ns));
+    return next;
+}
+
+/* ---- the view ---- */
+
+const struct map *dispatch_alerts(const struct dispatch *d)
+{
+    return &d->alerts;
+}
+
+size_t dispatch_groups(const struct dispatch *d)
+{
+    return d->groups.len;
+}
+
+bool dispatch_is_idle(const struct dispatch *d)
+{
+    return !d->alerts.len && !d->groups.len && !d->notes.len;
+}
+
+static int cmp_group(const void *a, const void *b)
+{
+    const struct group *x = *(struct group *const *)a, *y = *(struct group *const *)b;
+    int c = slice_cmp(x->key, y->key);
+
+    return c ? c
+             : (x->route->ordinal > y->route->ordinal) - (x->route->ordinal < y->route->ordinal);
+}
+
+void dispatch_each_group(const struct dispatch *d, dispatch_group_fn *fn, void *arg)
+{
+    VEC(struct group *) sorted = {0};
+
+    MAP_FOREACH (e, &d->groups)
+        vec_push(&sorted, (struct group *)e->value);
+    if (sorted.len)
+        qsort(sorted.ptr, sorted.len, sizeof(*sorted.ptr), cmp_group);
+    VEC_FOREACH (g, &sorted)
+        fn(arg, &(struct dispatch_group_view){(*g)->route, (*g)->labels, (*g)->key, &(*g)->alerts});
+    vec_done(&sorted);
+}

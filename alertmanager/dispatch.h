@@ -1,0 +1,98 @@
+/*
+ * One tenant's alerts and what becomes of them: a pure state machine. Time comes in with each call,
+ * notifications and log entries go out through an interface; nothing here knows a socket or clock.
+ *
+ *   dispatch_put ─▶ routes ─▶ groups ── group_wait, then every group_interval ──▶ flush
+ *   flush ─▶ inhibited and muted alerts left out ─▶ a note for each integration of the receiver
+ *   note:  WAIT position × peer_timeout ─▶ ask the log ─▶ SEND ─▶ sent: into the log, spread
+ *                                              │            └─▶ failed: back-off, then ask again
+ *                                              └─▶ receiver knows already: done
+ *
+ * Peers hold the same alerts and run the same groups. Position 0 speaks at once, the others wait
+ * their turn, and by then find it in the log. While one retries a receiver that fails, the next in
+ * turn tries as well (an alert that only one process tries to tell is lost with that process); each
+ * asks the log before each attempt, so the first success ends it for all. A note is given up when
+ * the flush has lasted group_interval (at least 10 s) plus its wait; the next flush tries again.
+ *
+ * Resolved alerts leave a group once all its integrations were told; an empty group goes at the
+ * next housekeeping (30 s). Resolved alerts leave the tenant after 30 min.
+ *
+ * mono_ns drives timers, wall_ns is compared with alerts and the log.
+ *
+ * Owner: one thread.
+ */
+#pragma once
+#include "alertmanager/alert.h"
+#include "alertmanager/amconf.h"
+#include "alertmanager/nflog.h"
+#include "common/base/map.h"
+#include "common/base/rng.h"
+
+struct dispatch;
+
+struct dispatch_now {
+    int64_t mono_ns, wall_ns;
+};
+
+/* A notification to be sent: lent until dispatch_sent(). */
+struct dispatch_note {
+    uint64_t id;
+    const struct amroute *route;
+    const struct amconf_integration *integration;
+    struct slice group_key, receiver;
+    struct labels group_labels;
+    const alert_vec *alerts; /* in order; those resolved only if the integration wants them */
+    int64_t now_ns;          /* of the flush: what was resolved then is told as resolved */
+    enum nflog_reason reason;
+    unsigned attempt; /* from 1 */
+    int64_t left_ms;  /* until it is given up */
+};
+
+struct dispatch_ops {
+    /* Must end, later, in dispatch_sent(note->id). */
+    void (*send)(void *arg, const struct dispatch_note *note);
+    /* Something was told: spread the entry of this key. */
+    void (*logged)(void *arg, struct slice nflog_key);
+    /* This peer's turn for the group, 0 first. */
+    unsigned (*position)(void *arg, struct slice group_key);
+    void *arg;
+};
+
+struct dispatch_opts {
+    struct slice tenant; /* copied */
+    struct nflog *log;   /* shared, outlives it */
+    int64_t peer_timeout_ns;
+    size_t max_alerts; /* 0: no bound */
+    uint64_t seed;     /* of the back-off's jitter */
+    bool forgets_log;  /* simulation only: breaks the deduplication on purpose */
+};
+
+struct dispatch *dispatch_new(const struct dispatch_opts *opts, const struct dispatch_ops *ops,
+                              struct amconf *conf, struct dispatch_now now);
+void dispatch_free(struct dispatch *d);
+/* Another configuration: groups are made anew. Takes its own reference. */
+void dispatch_set_conf(struct dispatch *d, struct amconf *conf, struct dispatch_now now);
+const struct amconf *dispatch_conf(const struct dispatch *d); /* lent */
+
+/* ERR_LIMIT when there would be too many alerts; those that fit are taken. */
+ORR_CHECKED struct err *dispatch_put(struct dispatch *d, const alert_vec *alerts,
+                                     struct dispatch_now now);
+void dispatch_tick(struct dispatch *d, struct dispatch_now now);
+int64_t dispatch_next_ns(const struct dispatch *d); /* mono; when dispatch_tick() is due */
+/* How a send ended. may_retry: trying again may help. */
+void dispatch_sent(struct dispatch *d, uint64_t id, bool is_ok, bool may_retry,
+                   struct dispatch_now now);
+
+/* ---- the view ---- */
+const struct map *dispatch_alerts(const struct dispatch *d); /* struct alert; keys are theirs */
+struct dispatch_group_view {
+    const struct amroute *route;
+    struct labels labels;
+    struct slice key;
+    const struct map *alerts; /* struct alert */
+};
+typedef void dispatch_group_fn(void *arg, const struct dispatch_group_view *g);
+void dispatch_each_group(const struct dispatch *d, dispatch_group_fn *fn, void *arg);
+size_t dispatch_groups(const struct dispatch *d);
+/* Whether nothing is held and nothing under way. */
+bool dispatch_is_idle(const struct dispatch *d);
