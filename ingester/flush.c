@@ -197,7 +197,7 @@ static void maintain(struct flush *f)
         err_free(e);
     }
     hint_all(f);
-    flush_upload_run(f->upload);
+    flush_upload_run(f->upload, flush_is_leaving(f));
 }
 
 /* ---- leaving ---- */

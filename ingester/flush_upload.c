@@ -147,20 +147,22 @@ static void drop_visible(struct flush_upload *u)
     }
 }
 
-void flush_upload_run(struct flush_upload *u)
+void flush_upload_run(struct flush_upload *u, bool is_leaving)
 {
-    int64_t now_ms = clock_wall_ms(u->opts.clock);
+    int64_t now_ms = clock_wall_ms(u->opts.clock), after_ms = u->opts.self_upload_after_ms;
     struct head_segment *rows;
     struct ulid id;
     size_t n;
 
     drop_visible(u);
-    if (!u->opts.store || !u->opts.self_upload_after_ms)
+    if (!u->opts.store || !after_ms)
         return;
+    if (is_leaving)
+        after_ms = ORR_MIN(after_ms, (int64_t)FLUSH_LEAVE_UPLOAD_MS);
     head_segments(u->opts.head, &rows, &n);
     for (size_t i = 0; i < n; i++)
         if (rows[i].state == HEAD_SEGMENT_READY && ulid_parse(slice_cstr(rows[i].ulid), &id) &&
-            now_ms - ulid_time_ms(id) >= u->opts.self_upload_after_ms && !find(u, &rows[i]))
+            now_ms - ulid_time_ms(id) >= after_ms && !find(u, &rows[i]))
             upload_and_note(u, &rows[i]);
     mem_free(rows);
 }
