@@ -131,6 +131,7 @@ static void make_settings(struct ruler *r)
     r->settings.resend_ms = c->resend_ns / NS_PER_MS;
     r->settings.grace_ms = c->grace_ns / NS_PER_MS;
     r->settings.outage_tolerance_ms = c->outage_tolerance_ns / NS_PER_MS;
+    r->settings.external_url = slice_cstr(c->external_url);
     r->settings.max_bytes = (uint64_t)c->max_eval_bytes;
     r->shared.membership = process_membership(r->process);
     r->shared.peers = process_peers(r->process);
@@ -211,11 +212,6 @@ static struct err *ruler_start(void *role)
 {
     struct ruler *r = role;
 
-    r->settings.external_url =
-        r->conf->external_url[0]
-            ? slice_cstr(r->conf->external_url)
-            : slice_cstr(arena_printf(r->settings_arena, "http://%s:%u",
-                                      process_instance(r->process), process_http_port(r->process)));
     r->workers = job_pool_new("ruler", (unsigned)r->conf->concurrency, MAX_QUEUED);
     loop_post(r->loop, start_on_loop, r);
     return NULL;

@@ -53,7 +53,7 @@ struct asked {
 
 static void reply_json(struct http_request *r, int status, json_t *root)
 {
-    char *text = json_dumps(root, JSON_COMPACT);
+    char *text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(15));
 
     http_reply(r, status, HTTP_JSON, slice_cstr(text ? text : "{}"));
     free(text);

@@ -297,6 +297,15 @@ static void drop_others(struct ruler *r, const struct map *wanted, const struct 
     vec_done(&gone);
 }
 
+/* Only the membership knows where others reach us. Before the first group starts, so that no worker
+ * reads it yet. */
+static void set_external_url(struct ruler *r, const struct ring *ring, int self)
+{
+    if (r->settings.external_url.len == 0 && self >= 0)
+        r->settings.external_url = slice_cstr(arena_printf(
+            r->settings_arena, "http://%s", ring_member(ring, (size_t)self)->http_addr));
+}
+
 void ruler_groups_reconcile(struct ruler *r, const struct rule_dir *before)
 {
     struct ring *ring;
@@ -307,6 +316,7 @@ void ruler_groups_reconcile(struct ruler *r, const struct rule_dir *before)
         return;
     ring = membership_ring(process_membership(r->process), MEMBER_RULER, 0);
     self = ring_find(ring, slice_cstr(process_instance(r->process)));
+    set_external_url(r, ring, self);
     collect_keys(r->dir, &known);
     collect_keys(before, &known_before);
     for (size_t i = 0; i < r->dir->n; i++) {

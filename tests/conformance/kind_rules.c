@@ -88,8 +88,10 @@ static json_t *value_text(double v)
 static struct err *bench_write(void *arg, const struct rule_series *s, size_t n)
 {
     struct bench *b = arg;
+    struct err *e = NULL;
 
     for (size_t i = 0; i < n; i++) {
+        const json_t *last;
         struct buf key = {0};
         json_t *point, *samples;
         void **slot;
@@ -103,17 +105,23 @@ static struct err *bench_write(void *arg, const struct rule_series *s, size_t n)
             (void)json_object_set_new(*slot, "samples", json_array());
         }
         samples = json_object_get(*slot, "samples");
-        if (json_array_size(samples) &&
-            json_integer_value(json_array_get(json_array_get(samples, json_array_size(samples) - 1),
-                                              0)) >= s[i].t_ms)
-            continue; /* of one time a store keeps what came first */
+        last = json_array_get(samples, json_array_size(samples) - 1);
+        if (last && json_integer_value(json_array_get(last, 0)) == s[i].t_ms) {
+            /* of one time a store keeps what came first, and refuses what differs */
+            json_t *text = value_text(s[i].v);
+
+            if (!json_equal(text, json_array_get(last, 1)) && !e)
+                e = err_new(ERR_CONFLICT, "duplicate sample");
+            json_decref(text);
+            continue;
+        }
         memstore_add(b->store, s[i].labels, s[i].t_ms, s[i].v, s[i].h, 0);
         point = json_array();
         (void)json_array_append_new(point, json_integer(s[i].t_ms));
         (void)json_array_append_new(point, value_text(s[i].v));
         (void)json_array_append_new(samples, point);
     }
-    return NULL;
+    return e;
 }
 
 static void bench_notify(void *arg, const struct rule *r, const struct rule_alert *const *alerts,
