@@ -4,6 +4,8 @@
  * conformance runner and the benchmark; everything is static, so include it once per program.
  */
 #pragma once
+#include <stdio.h>
+
 #include "common/auth/auth.h"
 #include "common/base/mem.h"
 #include "common/net/http_client.h"

@@ -1,0 +1,211 @@
+/* The door over HTTP, with a real head behind it. */
+#include "common/net/codec.h"
+#include "tests/unit/ingester/door/rw_build.h"
+#include "tests/unit/ingester/door_fixture.h"
+#include "tests/unit/test.h"
+
+#define T0 1767225600000
+
+struct answer {
+    int status;
+    char text[512];
+};
+
+static struct answer post(struct door_fixture *f, struct slice body, bool is_plain,
+                          const char *type)
+{
+    const char *headers[] = {"X-Scope-OrgID: t", "Content-Encoding: snappy",
+                             type ? type : "Content-Type: application/x-protobuf"};
+    struct http_client_reply r = {0};
+    struct answer a = {0};
+    struct buf packed = {0};
+
+    if (is_plain)
+        CHECK_OK(codec_encode(CODEC_SNAPPY, 0, body, &packed));
+    CHECK_OK(
+        door_fixture_post(f, "/api/v1/push", headers, 3, is_plain ? buf_slice(&packed) : body, &r));
+    a.status = r.status;
+    (void)snprintf(a.text, sizeof(a.text), "%.*s", SLICE_ARG(buf_slice(&r.body)));
+    http_client_reply_done(&r);
+    buf_done(&packed);
+    return a;
+}
+
+static void put(struct buf *req, const char *name, const char *value, double v, int64_t t_ms)
+{
+    struct buf m = {0};
+
+    rw_build_label(&m, "__name__", name);
+    if (value)
+        rw_build_label(&m, "a", value);
+    rw_build_sample(&m, v, t_ms);
+    rw_build_field(req, 1, &m);
+}
+
+static struct answer write_one(struct door_fixture *f, const char *name, const char *value,
+                               double v, int64_t t_ms)
+{
+    struct buf req = {0};
+    struct answer a;
+
+    put(&req, name, value, v, t_ms);
+    a = post(f, buf_slice(&req), true, NULL);
+    buf_done(&req);
+    return a;
+}
+
+static size_t count_series(struct door_fixture *f, size_t *ret_chunks)
+{
+    struct head_query q = {.tenant = SLICE("t"), .min_ms = INT64_MIN, .max_ms = INT64_MAX};
+    struct head_series s;
+    struct head_set *set;
+    size_t n = 0;
+
+    *ret_chunks = 0;
+    CHECK_OK(head_select(f->head, &q, &set));
+    for (; head_set_next(set, &s); n++)
+        *ret_chunks += s.n_chunks;
+    CHECK_OK(head_set_close(set));
+    return n;
+}
+
+TEST(door_stores_what_it_answers_204_to)
+{
+    struct door_fixture f;
+    size_t chunks;
+
+    CHECK_OK(door_fixture_open(&f, tmp_path(""), ""));
+    CHECK_INT(write_one(&f, "up", "x", 1, T0).status, 204);
+    CHECK_INT(write_one(&f, "up", "x", 1, T0 + 1000).status, 204); /* without labels now */
+    CHECK_INT(write_one(&f, "up", "x", 1, T0 + 1000).status, 204); /* a retry */
+    CHECK_INT(write_one(&f, "up", "y", 1, T0).status, 204);
+    CHECK_INT(count_series(&f, &chunks), 2);
+    door_fixture_close(&f);
+}
+
+TEST(door_stores_the_valid_part_and_says_what_is_not)
+{
+    struct door_fixture f;
+    struct buf req = {0};
+    struct answer a;
+    size_t chunks;
+
+    CHECK_OK(door_fixture_open(&f, tmp_path(""), ""));
+    put(&req, "up", "x", 1, T0);
+    put(&req, "up", "\xff", 1, T0);
+    put(&req, "", NULL, 1, T0);
+    a = post(&f, buf_slice(&req), true, NULL);
+    CHECK_INT(a.status, 400);
+    CHECK(strstr(a.text, "2 of 3 samples refused"));
+    CHECK(strstr(a.text, "label value is not UTF-8: 1, such as up{a=\"\\xff\"}"));
+    CHECK_INT(count_series(&f, &chunks), 1);
+    a = write_one(&f, "up", "x", 2, T0 - 5000);
+    CHECK_INT(a.status, 400);
+    CHECK(strstr(a.text, "out of order sample: 1, such as up{a=\"x\"} at 1767225595000"));
+    a = write_one(&f, "up", "x", 2, T0 * 2);
+    CHECK(a.status == 400 && strstr(a.text, "too far in the future"));
+    buf_done(&req);
+    door_fixture_close(&f);
+}
+
+TEST(door_refuses_bad_bodies)
+{
+    struct door_fixture f;
+    static const uint8_t huge[] = {0xff, 0xff, 0xff, 0xff, 0x0f, 0, 'x'}; /* says 4 GiB */
+    struct answer a;
+
+    CHECK_OK(door_fixture_open(&f, tmp_path(""), ""));
+    a = post(&f, SLICE("\x20garbage"), false, NULL);
+    CHECK_INT(a.status, 400);
+    a = post(&f, slice_of(huge, sizeof(huge)), false, NULL);
+    CHECK(a.status == 400 || a.status == 413);
+    a = post(&f, SLICE("\x0a\x05\x0a"), true, NULL);
+    CHECK_INT(a.status, 400);
+    CHECK(strstr(a.text, "proto: "));
+    a = post(&f, SLICE("\x2a\x00"), true,
+             "Content-Type: application/x-protobuf;proto=io.prometheus.write.v2.Request");
+    CHECK_INT(a.status, 415);
+    CHECK(strstr(a.text, "2.0 is not supported"));
+    door_fixture_close(&f);
+}
+
+TEST(door_needs_a_tenant_and_the_right_type)
+{
+    static const struct {
+        const char *type, *encoding;
+        int status;
+    } cases[] = {
+        {"application/x-protobuf", "snappy", 204},
+        {"application/x-protobuf;proto=prometheus.WriteRequest", "snappy", 204},
+        {"application/x-protobuf; proto=prometheus.WriteRequest", "snappy", 204},
+        {"application/x-protobuf;proto=other.Thing", "snappy", 415},
+        {"application/x-protobuf;proto", "snappy", 415},
+        {"application/json", "snappy", 415},
+        {"application/x-protobuf", "gzip", 415},
+        {"application/x-protobuf", "zstd", 415},
+    };
+    struct door_fixture f;
+    struct http_client_reply r = {0};
+    struct buf packed = {0};
+
+    CHECK_OK(door_fixture_open(&f, tmp_path(""), ""));
+    CHECK_OK(codec_encode(CODEC_SNAPPY, 0, SLICE(""), &packed));
+    for (size_t i = 0; i < ORR_COUNT(cases); i++) {
+        char type[128], encoding[64];
+        const char *headers[] = {"X-Scope-OrgID: t", type, encoding};
+
+        (void)snprintf(type, sizeof(type), "Content-Type: %s", cases[i].type);
+        (void)snprintf(encoding, sizeof(encoding), "Content-Encoding: %s", cases[i].encoding);
+        CHECK_OK(door_fixture_post(&f, "/api/v1/write", headers, 3, buf_slice(&packed), &r));
+        CHECK_INT(r.status, cases[i].status);
+        http_client_reply_done(&r);
+    }
+    CHECK_OK(door_fixture_post(&f, "/api/v1/push", NULL, 0, buf_slice(&packed), &r));
+    CHECK_INT(r.status, 401);
+    http_client_reply_done(&r);
+    buf_done(&packed);
+    door_fixture_close(&f);
+}
+
+TEST(door_holds_tenants_to_their_limits)
+{
+    struct door_fixture f;
+    struct answer a;
+
+    CHECK_OK(door_fixture_open(&f, tmp_path(""),
+                               "limits: {max-global-series-per-user: 2, ingestion-rate: 0.001, "
+                               "ingestion-burst-size: 4}\n"));
+    CHECK_INT(write_one(&f, "up", "x", 1, T0).status, 204);
+    CHECK_INT(write_one(&f, "up", "y", 1, T0).status, 204);
+    a = write_one(&f, "up", "z", 1, T0);
+    CHECK_INT(a.status, 422);
+    CHECK(strstr(a.text, "max_global_series_per_user"));
+    CHECK_INT(write_one(&f, "up", "x", 1, T0 + 1).status, 204);
+    a = write_one(&f, "up", "x", 1, T0 + 2);
+    CHECK_INT(a.status, 429);
+    CHECK(strstr(a.text, "ingestion_rate"));
+    door_fixture_close(&f);
+}
+
+/* An invalid native histogram refuses all of the request, as in Prometheus. */
+TEST(door_stores_nothing_beside_an_invalid_histogram)
+{
+    struct door_fixture f;
+    struct buf req = {0}, m = {0}, h = {0};
+    struct answer a;
+    size_t chunks;
+
+    CHECK_OK(door_fixture_open(&f, tmp_path(""), ""));
+    put(&req, "up", "x", 1, T0);
+    rw_build_label(&m, "__name__", "h");
+    rw_build_varint(&h, 1, 7);
+    rw_build_varint(&h, 15, T0);
+    rw_build_field(&m, 4, &h);
+    rw_build_field(&req, 1, &m);
+    a = post(&f, buf_slice(&req), true, NULL);
+    CHECK_INT(a.status, 400);
+    CHECK(strstr(a.text, "0 observations found in buckets, but the Count field is 7"));
+    CHECK_INT(count_series(&f, &chunks), 0);
+    buf_done(&req);
+    door_fixture_close(&f);
+}

@@ -1,0 +1,242 @@
+/* The flush thread over a real head and fake compactors. */
+#include <unistd.h>
+
+#include "common/base/fsx.h"
+#include "common/block/catalogue.h"
+#include "common/objstore/objstore_fs.h"
+#include "ingester/flush.h"
+#include "tests/unit/test.h"
+
+struct world {
+    struct wal *wal;
+    struct head *head;
+    struct objstore *store;
+    struct flush *flush;
+    _Atomic size_t compactors;
+    _Atomic int hints, begun, sealed, left, published, done, refused;
+    _Atomic size_t pending, cut;
+    bool takes_at_once; /* a hint makes the segments go */
+};
+
+static void drop_all(struct world *w)
+{
+    struct head_segment *rows;
+    size_t n;
+
+    head_segments(w->head, &rows, &n);
+    for (size_t i = 0; i < n; i++)
+        err_free(
+            head_segment_dropped(w->head, slice_cstr(rows[i].tenant), slice_cstr(rows[i].ulid)));
+    mem_free(rows);
+}
+
+static void on_hint(void *arg, struct slice tenant)
+{
+    struct world *w = arg;
+
+    CHECK_SLICE(tenant, "t");
+    w->hints++;
+    if (w->takes_at_once)
+        drop_all(w);
+}
+
+static size_t count_compactors(void *arg)
+{
+    return ((struct world *)arg)->compactors;
+}
+
+static void on_begin(void *arg)
+{
+    ((struct world *)arg)->begun++;
+}
+
+static void on_seal(void *arg)
+{
+    CHECK_INT(((struct world *)arg)->begun, 1);
+    ((struct world *)arg)->sealed++;
+}
+
+static void on_end(void *arg)
+{
+    CHECK_INT(((struct world *)arg)->sealed, 1);
+    ((struct world *)arg)->left++;
+}
+
+static void on_published(void *arg, struct slice tenant, uint64_t version)
+{
+    CHECK_SLICE(tenant, "t");
+    CHECK(version == 1);
+    ((struct world *)arg)->published++;
+}
+
+static void on_done(void *arg, struct err *e, const struct flush_report *r)
+{
+    struct world *w = arg;
+
+    w->pending = r->pending;
+    w->cut = r->cut;
+    w->refused += e != NULL;
+    err_free(e);
+    w->done++;
+}
+
+static void begin(struct world *w, int64_t maintain_ms, int64_t upload_after_ms)
+{
+    *w = (struct world){0};
+    CHECK_OK(wal_open(&(struct wal_opts){.dir = tmp_path("d")}, &w->wal));
+    CHECK_OK(
+        head_open(&(struct head_opts){.dir = tmp_path("d"), .wal = w->wal, .shards = 1}, &w->head));
+    CHECK_OK(head_wait_ready(w->head));
+    CHECK_OK(objstore_fs_open(tmp_path("bucket"), NULL, &w->store));
+    w->flush = flush_new(&(struct flush_opts){
+        .head = w->head,
+        .store = w->store,
+        .ops = {on_hint, count_compactors, on_begin, on_seal, on_end, on_published, w},
+        .maintain_ms = maintain_ms,
+        .leave_grace_ms = 1,
+        .self_upload_after_ms = upload_after_ms,
+        .visible_after_ms = 1});
+    CHECK_OK(flush_start(w->flush));
+}
+
+static void end(struct world *w)
+{
+    flush_free(w->flush);
+    CHECK_OK(head_close(w->head));
+    CHECK_OK(wal_close(w->wal));
+    objstore_close(w->store);
+}
+
+static void await(const _Atomic int *n, int want)
+{
+    for (int i = 0; *n < want; i++) {
+        CHECK(i < 5000);
+        (void)usleep(2000); /* the thread under test works on the system's clock */
+    }
+}
+
+static void on_pushed(void *arg, struct err *e, struct batch_reply *reply)
+{
+    CHECK_OK(e);
+    CHECK_INT(reply->accepted, 1);
+    *(_Atomic int *)arg = 1;
+}
+
+static void put_sample(struct world *w)
+{
+    struct label l = {SLICE(LABEL_NAME), SLICE("up")};
+    struct buf canonical = {0}, bytes = {0};
+    struct batch_writer b;
+    _Atomic int done = 0;
+
+    labels_canonical(&canonical, (struct labels){&l, 1});
+    batch_writer_init(&b, 1000);
+    batch_series_begin(&b, labels_fingerprint_of_canonical(buf_slice(&canonical)));
+    batch_series_labels(&b, buf_slice(&canonical));
+    batch_series_sample(&b, 1000, 1);
+    batch_series_end(&b);
+    batch_finish(&b, &bytes);
+    batch_writer_done(&b);
+    CHECK_OK(head_push(w->head, SLICE("t"), buf_slice(&bytes), &(struct head_limits){0}, on_pushed,
+                       &done));
+    await(&done, 1);
+    buf_done(&canonical);
+    buf_done(&bytes);
+}
+
+TEST(flush_cut_reports_what_is_pending)
+{
+    struct world w;
+
+    begin(&w, 3600000, 0);
+    put_sample(&w);
+    flush_cut(w.flush, SLICE("t"), 60000, on_done, &w); /* nobody to wait for */
+    await(&w.done, 1);
+    CHECK_INT(w.cut, 1);
+    CHECK_INT(w.pending, 1);
+    CHECK_INT(w.hints, 1);
+    end(&w);
+}
+
+TEST(flush_cut_waits_until_compactors_have_it)
+{
+    struct world w;
+
+    begin(&w, 3600000, 0);
+    w.compactors = 1;
+    put_sample(&w);
+    flush_cut(w.flush, SLICE_EMPTY, 60000, on_done, &w);
+    await(&w.hints, 1);
+    CHECK_INT(w.done, 0);
+    drop_all(&w);
+    flush_wake(w.flush);
+    await(&w.done, 1);
+    CHECK_INT(w.pending, 0);
+    end(&w);
+}
+
+TEST(flush_leave_ends_when_no_segment_is_left)
+{
+    struct world w;
+
+    begin(&w, 3600000, 0);
+    w.compactors = 1;
+    w.takes_at_once = true;
+    put_sample(&w);
+    CHECK(!flush_is_leaving(w.flush));
+    flush_leave(w.flush, on_done, &w);
+    flush_leave(w.flush, on_done, &w);
+    await(&w.done, 2);
+    CHECK_INT(w.left, 1);
+    CHECK_INT(w.begun, 1);
+    CHECK(flush_is_leaving(w.flush));
+    flush_leave(w.flush, on_done, &w);
+    await(&w.done, 3);
+    end(&w);
+}
+
+TEST(flush_uploads_what_no_compactor_takes)
+{
+    struct world w;
+    struct catalogue *c;
+    size_t n;
+
+    begin(&w, 100, 1);
+    put_sample(&w);
+    flush_cut(w.flush, SLICE_EMPTY, 0, on_done, &w);
+    await(&w.published, 1);
+    CHECK_OK(catalogue_load(w.store, SLICE("metrics"), SLICE("t"), &c));
+    CHECK_INT(catalogue_version(c), 1);
+    CHECK_INT(catalogue_blocks(c, &n)[0].samples, 1);
+    CHECK_INT(n, 1);
+    catalogue_free(c);
+    for (int i = 0; i < 1000; i++) { /* then it is dropped here */
+        struct head_segment *rows;
+
+        head_segments(w.head, &rows, &n);
+        mem_free(rows);
+        if (!n)
+            break;
+        (void)usleep(5000);
+    }
+    CHECK_INT(n, 0);
+    end(&w);
+}
+
+TEST(flush_stop_answers_those_who_wait)
+{
+    struct world w;
+
+    begin(&w, 3600000, 0);
+    w.compactors = 1;
+    put_sample(&w);
+    flush_cut(w.flush, SLICE_EMPTY, 60000, on_done, &w);
+    await(&w.hints, 1);
+    flush_stop(w.flush);
+    await(&w.done, 1);
+    CHECK_INT(w.refused, 1);
+    flush_cut(w.flush, SLICE_EMPTY, 60000, on_done, &w);
+    await(&w.done, 2);
+    CHECK_INT(w.refused, 2);
+    end(&w);
+}
