@@ -256,7 +256,7 @@ static struct value eval_field(struct template_exec *x, const struct value *dot,
         return value_none();
     }
     if (method)
-        return eval_call(x, dot, method, receiver, node, args + (n > 0), n ? n - 1 : 0, final);
+        return eval_call(x, dot, method, receiver, node, n ? args + 1 : NULL, n ? n - 1 : 0, final);
     if (receiver->kind == VALUE_MAP) {
         if (has_args)
             template_eval_fail(x, "%.*s is not a method but has arguments", SLICE_ARG(name));
@@ -347,7 +347,7 @@ static struct value eval_word(struct template_exec *x, const struct value *dot,
         return eval_path(x, dot, v, node->path.names, node->path.n, node, args, n, final);
     case NODE_IDENT:
         at_node(x, node);
-        return eval_call(x, dot, node->func, NULL, node, args + (n > 0), n ? n - 1 : 0, final);
+        return eval_call(x, dot, node->func, NULL, node, n ? args + 1 : NULL, n ? n - 1 : 0, final);
     case NODE_PIPE:
         not_a_function(x, node, n, final);
         return x->e ? value_none() : template_eval_pipe(x, dot, node->pipe);
