@@ -116,6 +116,7 @@ static void handle(struct http_request *r)
     if ((e = auth_single_tenant(r, &tenant)) ||
         (e = check_type(http_request_header(r, "Content-Type"), &version)) ||
         (e = codec_decode(CODEC_SNAPPY, r->body, door_max_body_bytes(d), &body))) {
+        buf_done(&body);
         http_reply_err(r, e);
     } else if (version == REMOTE_WRITE_2) {
         reply_v2(r, buf_slice(&body));
