@@ -246,6 +246,21 @@ static struct value common_labels(struct arena *a, const struct template_am *am,
     return v;
 }
 
+/* Alertmanager gives the receiver's name as a regular expression that matches it alone. */
+static struct slice quote_meta(struct arena *a, struct slice name)
+{
+    struct buf b = {0};
+    struct value v;
+
+    for (size_t i = 0; i < name.len; i++) {
+        if (name.ptr[i] && strchr("\\.+*?()|[]{}^$", name.ptr[i]))
+            buf_byte(&b, '\\');
+        buf_byte(&b, name.ptr[i]);
+    }
+    v = value_take_text(a, &b);
+    return v.s;
+}
+
 struct value template_am_data(struct arena *a, const struct template_am *am)
 {
     struct value_member *m = arena_array(a, struct value_member, 9);
@@ -259,7 +274,7 @@ struct value template_am_data(struct arena *a, const struct template_am *am)
             status = SLICE("firing");
     }
     alerts.type = &type_alerts;
-    m[0] = (struct value_member){SLICE("Receiver"), value_string(am->receiver)};
+    m[0] = (struct value_member){SLICE("Receiver"), value_string(quote_meta(a, am->receiver))};
     m[1] = (struct value_member){SLICE("Status"), value_string(status)};
     m[2] = (struct value_member){SLICE("Alerts"), alerts};
     m[3] = (struct value_member){SLICE("NotificationReason"), value_string(am->reason)};

@@ -1,10 +1,12 @@
-/* template/: Go's text/template, and Prometheus' expander over a small storage. */
+/* template/: Go's text/template, Prometheus' expander over a small storage, Alertmanager's templates. */
 #include <stdlib.h>
 
+#include "common/base/clock.h"
 #include "common/base/gostr.h"
 #include "common/base/mem.h"
 #include "common/base/num.h"
 #include "common/lang/promql_series.h"
+#include "common/template/template_am.h"
 #include "common/template/template_prom.h"
 #include "querier/engine/engine.h"
 #include "querier/engine/memstore.h"
@@ -195,4 +197,81 @@ CONFORMANCE(template, prometheus_cases, .setup = prom_setup)
     if (conformance_check_ok(c, "ok", e, conformance_bool(c, "ok")) && is_ok)
         (void)conformance_check_text(c, "output", as_utf8(c, &out), conformance_text(c, "output"));
     buf_done(&out);
+}
+
+/* alertmanager_cases */
+
+static struct gotime time_member(const json_t *o, const char *key)
+{
+    struct gotime t = {0};
+    struct err *e = gotime_parse(SLICE(GOTIME_RFC3339_NANO),
+                                 slice_cstr(json_string_value(json_object_get(o, key))), NULL, &t);
+
+    err_free(e);
+    return t;
+}
+
+static struct slice text_member(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+
+    return s ? slice_cstr(s) : SLICE_EMPTY;
+}
+
+static struct template_am_alert am_alert(struct conformance *c, const json_t *o, int64_t now_ms)
+{
+    struct template_am_alert alert = {
+        .labels = labels_of(c, json_object_get(o, "labels")),
+        .annotations = labels_of(c, json_object_get(o, "annotations")),
+        .starts_at = time_member(o, "startsAt"),
+        .ends_at = time_member(o, "endsAt"),
+        .generator_url = text_member(o, "generatorURL"),
+        .fingerprint = HASH_FNV_OFFSET,
+    };
+
+    alert.is_resolved = json_object_get(o, "endsAt") && gotime_ms(alert.ends_at) <= now_ms;
+    for (size_t i = 0; i < alert.labels.n; i++) {
+        alert.fingerprint = hash_fnv1a(alert.fingerprint, alert.labels.ptr[i].name);
+        alert.fingerprint = hash_fnv1a(alert.fingerprint, SLICE("\xff"));
+        alert.fingerprint = hash_fnv1a(alert.fingerprint, alert.labels.ptr[i].value);
+        alert.fingerprint = hash_fnv1a(alert.fingerprint, SLICE("\xff"));
+    }
+    return alert;
+}
+
+CONFORMANCE(template, alertmanager_cases)
+{
+    const json_t *data = conformance_get(c, "data"), *list = json_object_get(data, "alerts");
+    size_t n = json_array_size(list);
+    struct template_am_alert *alerts = arena_array(c->arena, struct template_am_alert, n);
+    int64_t now_ms = gotime_ms(time_member(c->json, "now"));
+    struct template_am am = {.receiver = text_member(data, "receiver"),
+                             .external_url = text_member(data, "external_url"),
+                             .reason = text_member(data, "notification_reason"),
+                             .group_labels = labels_of(c, json_object_get(data, "group_labels")),
+                             .route_labels = labels_of(c, json_object_get(data, "route_labels")),
+                             .alerts = alerts,
+                             .n_alerts = n,
+                             .now_ns = now_ms * NS_PER_MS};
+    struct template_run run = {.arena = c->arena, .ctx = &am, .missing = TEMPLATE_MISSING_ZERO};
+    struct template_set *set;
+    struct buf out = {0};
+    struct err *e;
+    bool is_ok;
+
+    if (conformance_bool(c, "html")) {
+        conformance_skip(c, "html/template's contextual escaping");
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        alerts[i] = am_alert(c, json_array_get(list, i), now_ms);
+    set = template_new(&template_am_funcs);
+    e = template_parse(set, SLICE(""), conformance_text(c, "text"));
+    if (!e)
+        e = template_execute(set, SLICE(""), template_am_data(c->arena, &am), &run, &out);
+    is_ok = !e;
+    if (conformance_check_ok(c, "ok", e, conformance_bool(c, "ok")) && is_ok)
+        (void)conformance_check_text(c, "output", as_utf8(c, &out), conformance_text(c, "output"));
+    buf_done(&out);
+    template_free(set);
 }
