@@ -41,7 +41,8 @@ static int usage(const char *unknown)
         printf("  %-10s %s\n", s->name, s->about);
     printf("--break quorum: writes are acknowledged after one replica\n"
            "--break sync: replicas acknowledge before the disk has synced\n"
-           "--break left: tombstones are dropped after a second\n");
+           "--break left: tombstones are dropped after a second\n"
+           "--break drop-early: segments are dropped before the catalogue names their block\n");
     return unknown ? 2 : 0;
 }
 
