@@ -110,7 +110,11 @@ static void ruler_close(void *role)
 {
     struct ruler *r = role;
 
+    r->is_stopping = true;
     job_pool_free(r->workers);
+    /* only when the drain was cut short: what workers posted still refers to r */
+    for (int i = 0; i < 1000 && r->m.busy > 0; i++)
+        loop_run_once(r->loop, 0);
     loop_timer_free(r->poll_timer);
     ruler_groups_free(r);
     alert_sender_free(r->sender);

@@ -1,0 +1,35 @@
+/* Any text as a rule file; what is accepted is accepted again, as the same. */
+#include <stdlib.h>
+
+#include "common/base/log.h"
+#include "ruler/rule_file.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void drop_line(void *arg, struct slice line)
+{
+    (void)arg;
+    (void)line;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct rule_file *f = NULL, *again = NULL;
+    struct err *e;
+
+    log_set_sink(drop_line, NULL);
+    e = rule_file_parse("fuzz", slice_of(data, size), &f);
+    if (e) {
+        err_free(e);
+        return 0;
+    }
+    e = rule_file_parse("fuzz", slice_of(data, size), &again);
+    if (e || f->n_groups != again->n_groups)
+        abort();
+    for (size_t i = 0; i < f->n_groups; i++)
+        if (f->groups[i].hash != again->groups[i].hash)
+            abort();
+    rule_file_unref(f);
+    rule_file_unref(again);
+    return 0;
+}

@@ -1,0 +1,131 @@
+#include "ruler/rule_file.h"
+#include "tests/unit/test.h"
+
+static struct err *parse(const char *text, struct rule_file **ret)
+{
+    return rule_file_parse("f.yml", slice_cstr(text), ret);
+}
+
+TEST(rule_file_reads_all_fields)
+{
+    struct rule_file *f = NULL;
+    const struct rule_group *g;
+
+    CHECK_OK(parse("groups:\n"
+                   "- name: g\n"
+                   "  interval: 30s\n"
+                   "  query_offset: 1m\n"
+                   "  limit: 7\n"
+                   "  labels: {team: infra, severity: low}\n"
+                   "  rules:\n"
+                   "  - record: a:b\n"
+                   "    expr: sum(up)   by (job)\n"
+                   "  - alert: Down\n"
+                   "    expr: up == 0\n"
+                   "    for: 5m\n"
+                   "    keep_firing_for: 1h30m\n"
+                   "    labels: {severity: page}\n"
+                   "    annotations: {summary: '{{ $labels.job }}'}\n"
+                   "- name: other\n",
+                   &f));
+    CHECK_INT(f->n_groups, 2);
+    g = &f->groups[0];
+    CHECK_SLICE(g->name, "g");
+    CHECK_INT(g->interval_ms, 30000);
+    CHECK_INT(g->query_offset_ms, 60000);
+    CHECK_INT(g->limit, 7);
+    CHECK_INT(g->n_rules, 2);
+    CHECK(!g->rules[0].is_alert);
+    CHECK_SLICE(g->rules[0].query, "sum by (job) (up)");
+    CHECK_SLICE(labels_get(g->rules[0].labels, SLICE("severity")), "low");
+    CHECK(g->rules[1].is_alert);
+    CHECK_INT(g->rules[1].for_ms, 300000);
+    CHECK_INT(g->rules[1].keep_firing_ms, 5400000);
+    CHECK_SLICE(labels_get(g->rules[1].labels, SLICE("severity")), "page");
+    CHECK_SLICE(labels_get(g->rules[1].labels, SLICE("team")), "infra");
+    CHECK_SLICE(labels_get(g->rules[1].annotations, SLICE("summary")), "{{ $labels.job }}");
+    CHECK_INT(f->groups[1].query_offset_ms, -1);
+    rule_file_unref(f);
+}
+
+TEST(rule_file_may_be_empty)
+{
+    static const char *const texts[] = {"", "groups:\n", "groups: []\n", "---\n# nothing\n"};
+
+    for (size_t i = 0; i < ORR_COUNT(texts); i++) {
+        struct rule_file *f = NULL;
+
+        CHECK_OK(parse(texts[i], &f));
+        CHECK_INT(f->n_groups, 0);
+        rule_file_unref(f);
+    }
+}
+
+TEST(rule_file_refuses_what_prometheus_refuses)
+{
+    static const struct {
+        const char *text, *why;
+    } bad[] = {
+        {"rules: []", "field rules not found"},
+        {"groups: [{name: g, foo: 1}]", "field foo not found"},
+        {"groups: [{name: ''}]", "must not be empty"},
+        {"groups: [{name: g}, {name: g}]", "repeated"},
+        {"groups: [{name: g, interval: 1x}]", "interval"},
+        {"groups: [{name: g, limit: x}]", "limit"},
+        {"groups: [{name: g, rules: [{record: a, alert: b, expr: '1'}]}]", "only one of"},
+        {"groups: [{name: g, rules: [{expr: '1'}]}]", "one of 'record' or 'alert'"},
+        {"groups: [{name: g, rules: [{record: a}]}]", "field 'expr' must be set"},
+        {"groups: [{name: g, rules: [{record: a, expr: 'up +'}]}]", "could not parse expression"},
+        {"groups: [{name: g, rules: [{record: a, expr: '1', for: 1m}]}]", "invalid field 'for'"},
+        {"groups: [{name: g, rules: [{record: 'a{b=c}', expr: '1'}]}]", "braces"},
+        {"groups: [{name: g, rules: [{alert: a, expr: '1', labels: {__name__: x}}]}]",
+         "invalid label name"},
+        {"groups: [{name: g, rules: [{alert: a, expr: '1', labels: {x: '{{ nofunc }}'}}]}]",
+         "nofunc"},
+        {"groups: [{name: g, rules: [{alert: a, expr: '1', annotations: {x: '{{ if }}'}}]}]",
+         "annotation"},
+        {"groups: [{name: g, rules: [{alert: a, expr: [1]}]}]", "must be a text"},
+        {"groups: x", "must be a list"},
+        {"[1]", "must be a mapping"},
+    };
+
+    for (size_t i = 0; i < ORR_COUNT(bad); i++) {
+        struct rule_file *f = NULL;
+
+        CHECK_ERR(parse(bad[i].text, &f), ERR_INVALID, bad[i].why);
+    }
+}
+
+TEST(rule_file_tells_several_errors_and_where)
+{
+    struct rule_file *f = NULL;
+
+    CHECK_ERR(
+        parse("groups:\n- name: g\n  rules:\n  - record: a\n  - alert: b\n    expr: 'x('\n", &f),
+        ERR_INVALID,
+        "f.yml: 4: group \"g\", rule 1, \"a\": field 'expr' must be set in rule; "
+        "5: group \"g\", rule 2");
+}
+
+TEST(rule_file_hash_tells_groups_apart)
+{
+    struct rule_file *a = NULL, *b = NULL, *c = NULL;
+
+    CHECK_OK(parse("groups: [{name: g, rules: [{record: a, expr: '1'}]}]", &a));
+    CHECK_OK(parse("groups:\n- rules: [{expr: 1, record: a}]\n  name: g\n", &b));
+    CHECK_OK(parse("groups: [{name: g, rules: [{record: a, expr: '2'}]}]", &c));
+    CHECK(a->groups[0].hash == b->groups[0].hash);
+    CHECK(a->groups[0].hash != c->groups[0].hash);
+    rule_file_unref(a);
+    rule_file_unref(b);
+    rule_file_unref(c);
+}
+
+TEST(rule_file_takes_the_first_document)
+{
+    struct rule_file *f = NULL;
+
+    CHECK_OK(parse("# x\n---\ngroups: [{name: g}]\n---\nnonsense: 1\n", &f));
+    CHECK_INT(f->n_groups, 1);
+    rule_file_unref(f);
+}

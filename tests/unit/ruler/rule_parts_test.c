@@ -1,0 +1,152 @@
+/* Small parts: schedule, answers, JSON, the directory, the protobuf of a write. */
+#include "common/base/fsx.h"
+#include "common/model/rw_encode.h"
+#include "ruler/rule_answer.h"
+#include "ruler/rule_dir.h"
+#include "ruler/rule_schedule.h"
+#include "ruler/rule_view.h"
+#include "tests/unit/test.h"
+
+TEST(rule_schedule_slots_are_aligned)
+{
+    int64_t offset = rule_schedule_offset(SLICE("tenant/file/group"), 60000);
+
+    CHECK(offset >= 0 && offset < 60000);
+    CHECK_INT(rule_schedule_slot(100000, 60000, 30000), 90000);
+    CHECK_INT(rule_schedule_slot(90000, 60000, 30000), 90000);
+    CHECK_INT(rule_schedule_slot(89999, 60000, 30000), 30000);
+    CHECK_INT(rule_schedule_slot(-1, 60000, 30000), -30000);
+    CHECK_INT(rule_schedule_missed(30000, 90000, 60000), 0);
+    CHECK_INT(rule_schedule_missed(30000, 210000, 60000), 2);
+    CHECK_INT(rule_schedule_missed(90000, 30000, 60000), 0);
+}
+
+TEST(rule_answer_reads_vectors_scalars_and_errors)
+{
+    struct arena *a = arena_new(0);
+    struct rule_vector v = {0};
+
+    CHECK_OK(rule_answer_vector(
+        a,
+        SLICE("{\"status\":\"success\",\"data\":{\"resultType\":\"vector\",\"result\":[{\"metric\":"
+              "{\"b\":\"2\",\"a\":\"1\"},\"value\":[1.5,\"+Inf\"]},{\"metric\":{},\"histogram\":"
+              "[1.5,{}]}]}}"),
+        &v));
+    CHECK_INT(v.n, 2);
+    CHECK_SLICE(v.ptr[0].labels.ptr[0].name, "a");
+    CHECK(v.ptr[0].v > 1e308);
+    CHECK(v.ptr[1].h == &rule_answer_histogram);
+    CHECK_OK(rule_answer_vector(a,
+                                SLICE("{\"status\":\"success\",\"data\":{\"resultType\":"
+                                      "\"scalar\",\"result\":[1,\"2.5\"]}}"),
+                                &v));
+    CHECK_INT(v.n, 1);
+    CHECK(v.ptr[0].v == 2.5);
+    CHECK_ERR(rule_answer_vector(a,
+                                 SLICE("{\"status\":\"success\",\"data\":{\"resultType\":"
+                                       "\"matrix\",\"result\":[]}}"),
+                                 &v),
+              ERR_EXEC, "not a vector or scalar");
+    CHECK_ERR(
+        rule_answer_vector(
+            a, SLICE("{\"status\":\"error\",\"errorType\":\"timeout\",\"error\":\"late\"}"), &v),
+        ERR_TIMEOUT, "late");
+    CHECK_ERR(rule_answer_vector(a, SLICE("{\"status\":"), &v), ERR_INTERNAL, "");
+    CHECK_ERR(rule_answer_vector(a,
+                                 SLICE("{\"status\":\"success\",\"data\":{\"resultType\":"
+                                       "\"vector\",\"result\":[{\"metric\":{}}]}}"),
+                                 &v),
+              ERR_INTERNAL, "without a value");
+    arena_free(a);
+}
+
+TEST(rule_view_writes_times_links_and_alerts)
+{
+    const struct label ext[] = {{SLICE_INIT("a"), SLICE_INIT("ext")},
+                                {SLICE_INIT("cluster"), SLICE_INIT("eu")}};
+    const struct label ls[] = {{SLICE_INIT("a"), SLICE_INIT("own")}};
+    struct rule_group_settings set = {.external_labels = {ext, 2},
+                                      .external_url = SLICE("http://x")};
+    struct rule r = {.query = SLICE("a > 1")};
+    struct rule_alert al = {.labels = {ls, 1},
+                            .state = RULE_FIRING,
+                            .fired_ms = 1000,
+                            .resolved_ms = RULE_NEVER,
+                            .valid_until_ms = 61500};
+    struct buf b = {0};
+
+    rule_view_time(&b, RULE_NEVER);
+    CHECK_SLICE(buf_slice(&b), "0001-01-01T00:00:00Z");
+    buf_reset(&b);
+    rule_view_time(&b, 1700000000250);
+    CHECK_SLICE(buf_slice(&b), "2023-11-14T22:13:20.25Z");
+    buf_reset(&b);
+    rule_view_postable(&b, &r, &al, &set);
+    CHECK_SLICE(buf_slice(&b),
+                "{\"labels\":{\"a\":\"own\",\"cluster\":\"eu\"},\"annotations\":{},"
+                "\"startsAt\":\"1970-01-01T00:00:01Z\",\"endsAt\":\"1970-01-01T00:01:01.5Z\","
+                "\"generatorURL\":\"http://x/graph?g0.expr=a+%3E+1&g0.tab=1\"}");
+    buf_done(&b);
+}
+
+TEST(rw_encode_golden_bytes)
+{
+    const struct label ls[] = {{SLICE_INIT("a"), SLICE_INIT("b")}};
+    struct buf b = {0};
+
+    rw_encode_sample(&b, (struct labels){ls, 1}, (struct sample){300, 1});
+    CHECK(slice_eq(buf_slice(&b), SLICE("\x0a\x16"
+                                        "\x0a\x06\x0a\x01"
+                                        "a\x12\x01"
+                                        "b"
+                                        "\x12\x0c\x09\0\0\0\0\0\0\xf0\x3f\x10\xac\x02")));
+    buf_done(&b);
+}
+
+static void put(const char *name, const char *text)
+{
+    CHECK_OK(fsx_write_atomic(tmp_path(name), slice_cstr(text)));
+}
+
+static const struct rule_dir_file *find(const struct rule_dir *d, const char *name)
+{
+    for (size_t i = 0; i < d->n; i++)
+        if (strcmp(d->files[i].name, name) == 0)
+            return &d->files[i];
+    return NULL;
+}
+
+TEST(rule_dir_finds_tenants_and_keeps_what_was_good)
+{
+    struct rule_dir *d = NULL, *d2 = NULL;
+    bool is_changed;
+    char *top = mem_strdup(tmp_path("rules"));
+    char *pattern = mem_printf("%s/*/*.yml", top);
+
+    CHECK_OK(fsx_mkdirs(tmp_path("rules/team-a")));
+    put("rules/x.yml", "groups: [{name: g}]");
+    put("rules/team-a/y.yaml", "groups: [{name: g}]");
+    put("rules/team-a/z.yml", "groups: [{name: g}]");
+    put("rules/team-a/no.txt", "nonsense");
+    CHECK_OK(rule_dir_load(top, "anonymous", NULL, &d, &is_changed));
+    CHECK(is_changed);
+    CHECK_INT(d->n, 3);
+    CHECK_STR(find(d, "x.yml")->tenant, "anonymous");
+    CHECK_STR(find(d, "team-a/y.yaml")->tenant, "team-a");
+    put("rules/x.yml", "nonsense: 1");
+    CHECK_OK(rule_dir_load(top, "anonymous", d, &d2, &is_changed));
+    CHECK(!is_changed);
+    CHECK_INT(d2->n_bad, 1);
+    CHECK(find(d2, "x.yml")->rules == find(d, "x.yml")->rules);
+    rule_dir_unref(d);
+    CHECK_OK(rule_dir_load(pattern, "anonymous", NULL, &d, &is_changed));
+    CHECK_INT(d->n, 1);
+    CHECK_STR(d->files[0].tenant, "team-a");
+    rule_dir_unref(d);
+    rule_dir_unref(d2);
+    CHECK_OK(rule_dir_load("", "anonymous", NULL, &d, &is_changed));
+    CHECK_INT(d->n, 0);
+    rule_dir_unref(d);
+    mem_free(pattern);
+    mem_free(top);
+}
