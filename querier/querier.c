@@ -76,6 +76,9 @@ static void collect(void *arg, struct buf *out, bool is_openmetrics)
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER,
                         "orrery_querier_failed_selects_total", "Selects that could not begin.");
     metric_write_u64(out, "orrery_querier_failed_selects_total", NULL, s.failures);
+    metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, "orrery_querier_stragglers_total",
+                        "Answers of ingesters that were not waited for any longer.");
+    metric_write_u64(out, "orrery_querier_stragglers_total", NULL, s.stragglers);
     metric_write_family(out, is_openmetrics, METRIC_T_GAUGE, "orrery_querier_open_blocks",
                         "Blocks held open.");
     metric_write_u64(out, "orrery_querier_open_blocks", NULL, s.blocks.open);

@@ -4,6 +4,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/lock.h"
+#include "common/base/map.h"
 #include "common/base/mem.h"
 
 #define POLL_MS 100 /* how late a cancellation may be noticed */
@@ -27,6 +28,7 @@ struct stream {
     struct err *err;
     uint32_t credits_due;
     bool is_given_up;
+    bool is_told; /* worker's: among the suspects */
     int64_t patience_ms;
 };
 
@@ -42,9 +44,71 @@ struct fanout {
     bool is_closed, is_kicked;
 };
 
+struct fanout_suspects {
+    struct lock lock;
+    struct map since; /* instance to the time it last straggled, ms, as pointer */
+    uint64_t count;
+};
+
 static int64_t mono_ms(void)
 {
     return clock_mono_ms(&clock_system);
+}
+
+/* ---- suspects ---- */
+
+struct fanout_suspects *fanout_suspects_new(void)
+{
+    struct fanout_suspects *s = mem_new(struct fanout_suspects);
+
+    lock_init(&s->lock, LOCK_LEAF_MODULE);
+    return s;
+}
+
+void fanout_suspects_free(struct fanout_suspects *s)
+{
+    if (!s)
+        return;
+    map_done(&s->since);
+    lock_done(&s->lock);
+    mem_free(s);
+}
+
+uint64_t fanout_suspects_count(struct fanout_suspects *s)
+{
+    uint64_t n;
+
+    lock_take(&s->lock);
+    n = s->count;
+    lock_release(&s->lock);
+    return n;
+}
+
+static void suspect(struct fanout_suspects *s, const char *instance)
+{
+    if (!s)
+        return;
+    lock_take(&s->lock);
+    map_put(&s->since, slice_cstr(instance), (void *)(uintptr_t)mono_ms());
+    s->count++;
+    lock_release(&s->lock);
+}
+
+static bool is_suspect(struct fanout_suspects *s, const char *instance)
+{
+    int64_t since;
+
+    if (!s)
+        return false;
+    lock_take(&s->lock);
+    since = (int64_t)(uintptr_t)map_get(&s->since, slice_cstr(instance));
+    if (since &&
+        since + FANOUT_SUSPECT_MS <= mono_ms()) { /* names come and go: keep none for good */
+        (void)map_del(&s->since, slice_cstr(instance));
+        since = 0;
+    }
+    lock_release(&s->lock);
+    return since != 0;
 }
 
 /* ---- life ---- */
@@ -220,11 +284,13 @@ struct fanout *fanout_start(const struct fanout_opts *opts)
     f->n = f->opts.set.n;
     f->streams = mem_new_array(struct stream, f->n + 1);
     for (size_t i = 0; i < f->n; i++) {
-        bool is_healthy = ring_is_healthy(f->opts.ring, f->opts.set.instances[i]);
+        unsigned who = f->opts.set.instances[i];
+        bool is_well = ring_is_healthy(f->opts.ring, who) &&
+                       !is_suspect(opts->suspects, ring_member(f->opts.ring, who)->instance);
 
         f->streams[i].f = f;
         f->streams[i].position = i;
-        f->streams[i].patience_ms = is_healthy ? opts->straggler_ms : opts->straggler_ms / 10;
+        f->streams[i].patience_ms = is_well ? opts->straggler_ms : opts->straggler_ms / 10;
     }
     quorum_read_init(&f->quorum, &f->opts.set);
     lock_init(&f->lock, LOCK_LEAF_MODULE);
@@ -363,6 +429,17 @@ static void wait_some(struct fanout *f, int64_t until_ms)
     lock_wait_until(&f->lock, &f->changed, &ts);
 }
 
+static void after_giving_up(struct fanout *f)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        if (!f->streams[i].is_given_up || f->streams[i].is_told)
+            continue;
+        f->streams[i].is_told = true;
+        suspect(f->opts.suspects, ring_member(f->opts.ring, f->opts.set.instances[i])->instance);
+    }
+    kick(f);
+}
+
 struct err *fanout_wait(struct fanout *f)
 {
     int64_t since = 0, patience = 0;
@@ -398,7 +475,7 @@ struct err *fanout_wait(struct fanout *f)
     }
     lock_release(&f->lock);
     if (has_given_up)
-        kick(f);
+        after_giving_up(f);
     return e;
 }
 

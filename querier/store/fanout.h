@@ -13,8 +13,9 @@
  * ERR_TIMEOUT and ERR_CANCELED.
  *
  * Stragglers: when only streams that the read could do without are still owed, they get
- * straggler_ms more (a tenth of that when the ring calls them unhealthy) and then count as failed.
- * So a process that hangs costs a read a moment, not its deadline.
+ * straggler_ms more and then count as failed. Those that the ring calls unhealthy, or that straggled
+ * in the last FANOUT_SUSPECT_MS (fanout_suspects), get a tenth of that. So a process that hangs costs
+ * a read a moment, not its deadline.
  *
  * Memory: at most FANOUT_CREDITS frames a stream are held here; the sender stops beyond that.
  *
@@ -27,8 +28,15 @@
 #include "common/rpc/rpc.h"
 
 #define FANOUT_CREDITS 4
+#define FANOUT_SUSPECT_MS 10000
 
 struct fanout;
+
+/* Who straggled when, over many fan-outs. Any thread. */
+struct fanout_suspects;
+struct fanout_suspects *fanout_suspects_new(void);
+void fanout_suspects_free(struct fanout_suspects *s);      /* after the fan-outs; NULL is allowed */
+uint64_t fanout_suspects_count(struct fanout_suspects *s); /* stragglers given up so far */
 
 struct fanout_opts {
     struct rpc_pool *pool;
@@ -37,10 +45,11 @@ struct fanout_opts {
     struct ring_read_set set; /* taken over */
     const char *method;       /* static */
     struct slice tenant;
-    struct slice payload;      /* copied */
-    int64_t deadline_mono_ms;  /* 0: none (the call's own default then ends it) */
-    const atomic_bool *cancel; /* may be NULL */
-    int64_t straggler_ms;      /* 0: wait for everybody until the deadline */
+    struct slice payload;             /* copied */
+    int64_t deadline_mono_ms;         /* 0: none (the call's own default then ends it) */
+    const atomic_bool *cancel;        /* may be NULL */
+    int64_t straggler_ms;             /* 0: wait for everybody until the deadline */
+    struct fanout_suspects *suspects; /* may be NULL */
 };
 
 struct fanout *fanout_start(const struct fanout_opts *opts);

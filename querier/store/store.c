@@ -11,6 +11,7 @@ struct store *store_new(const struct store_opts *opts)
 
     s->opts = *opts;
     s->opts.local_root = NULL;
+    s->suspects = fanout_suspects_new();
     if (opts->objstore)
         s->blocks = blockset_new(&(struct blockset_opts){.objstore = opts->objstore,
                                                          .local_root = opts->local_root,
@@ -23,6 +24,7 @@ void store_free(struct store *s)
     if (!s)
         return;
     blockset_free(s->blocks);
+    fanout_suspects_free(s->suspects);
     mem_free(s);
 }
 
@@ -35,7 +37,8 @@ void store_hint(struct store *s, struct slice tenant, uint64_t version)
 void store_stats_get(struct store *s, struct store_stats *ret)
 {
     *ret = (struct store_stats){.selects = __atomic_load_n(&s->selects, __ATOMIC_RELAXED),
-                                .failures = __atomic_load_n(&s->failures, __ATOMIC_RELAXED)};
+                                .failures = __atomic_load_n(&s->failures, __ATOMIC_RELAXED),
+                                .stragglers = fanout_suspects_count(s->suspects)};
     if (s->blocks)
         blockset_stats_get(s->blocks, &ret->blocks);
 }
@@ -64,7 +67,8 @@ struct err *store_ask(struct store_query *sq, const char *method, struct slice p
                                .payload = payload,
                                .deadline_mono_ms = sq->opts.deadline_mono_ms,
                                .cancel = sq->opts.cancel,
-                               .straggler_ms = s->opts.straggler_ms};
+                               .straggler_ms = s->opts.straggler_ms,
+                               .suspects = s->suspects};
 
     *ret = NULL;
     if (!s->opts.ring)

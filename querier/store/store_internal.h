@@ -5,6 +5,7 @@
 struct store {
     struct store_opts opts;
     struct blockset *blocks;
+    struct fanout_suspects *suspects;
     uint64_t selects, failures;
 };
 

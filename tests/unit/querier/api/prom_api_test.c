@@ -72,7 +72,7 @@ static void http_up(struct rig *g)
                                                         .on_admit = auth_admit,
                                                         .admit_arg = g->auth},
                              &g->loop, 1, &g->server));
-    prom_api_routes(g->api, g->server);
+    prom_api_routes(g->api, g->server, false);
     CHECK_OK(http_server_listen(g->server));
     snprintf(address, sizeof(address), "inproc://prom-api-%d", ++serial);
     CHECK_OK(

@@ -146,6 +146,29 @@ TEST(store_one_lost_replica_is_made_up_for_two_are_an_error)
     rig_down(&g);
 }
 
+TEST(store_waits_for_a_straggler_once)
+{
+    struct store_stats before, after;
+    struct buf out = {0};
+    int64_t began;
+    struct rig g;
+
+    rig_up(&g, "abc", 3, false);
+    fill_same(&g);
+    g.peers.p[1].mood = PEER_HANGS;
+    CHECK_OK(read_all(&g, &out));
+    store_stats_get(g.store, &before);
+    began = clock_mono_ms(&clock_system);
+    for (size_t i = 0; i < 5; i++) /* 100 ms the first time, 10 ms each from then on */
+        CHECK_OK(read_all(&g, &out));
+    CHECK(clock_mono_ms(&clock_system) - began >= 50);
+    store_stats_get(g.store, &after);
+    CHECK_INT(before.stragglers, 1);
+    CHECK_INT(after.stragglers, 6);
+    buf_done(&out);
+    rig_down(&g);
+}
+
 TEST(store_a_whole_zone_may_be_missing_but_no_instance_of_another)
 {
     struct buf out = {0};
