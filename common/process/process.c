@@ -499,7 +499,10 @@ static bool wait_done(struct waiter *w, int64_t until_ms)
     struct pollfd fd = {w->fd, POLLIN, 0};
     int64_t left = until_ms - clock_mono_ms(&clock_system);
 
-    return poll(&fd, 1, (int)ORR_MAX(left, 0)) == 1;
+    uint64_t n;
+
+    /* Reading it is what orders the waker's last look at *w before the end of *w. */
+    return poll(&fd, 1, (int)ORR_MAX(left, 0)) == 1 && read(w->fd, &n, sizeof(n)) == sizeof(n);
 }
 
 /* False when something had not finished in time: it may still call back, so its waiter stays. */

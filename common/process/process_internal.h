@@ -11,7 +11,8 @@ enum process_phase { PROCESS_STARTING, PROCESS_SERVING, PROCESS_STOPPING };
 struct process {
     const char *program;
     const struct process_role *const *roles;
-    size_t n_roles, n_opened, n_started;
+    size_t n_roles, n_opened;
+    _Atomic size_t n_started; /* pages read it while roles start */
     void *objects[PROCESS_MAX_ROLES];
     const struct conf_section *sections[PROCESS_MAX_SECTIONS];
     size_t n_sections;
