@@ -30,6 +30,9 @@ struct template_am {
 };
 
 extern const struct template_funcs template_am_funcs;
+/* A set with these functions and the default templates (slack.default.title, ...), to which a
+ * tenant's own may be added. All the defaults but email's HTML. */
+struct template_set *template_am_new(void);
 /* Borrows texts and labels. */
 struct value template_am_data(struct arena *a, const struct template_am *am);
 /* toJson: as Go's encoding/json would write the value. False past out->max_bytes or too deep. */

@@ -265,7 +265,7 @@ CONFORMANCE(template, alertmanager_cases)
     }
     for (size_t i = 0; i < n; i++)
         alerts[i] = am_alert(c, json_array_get(list, i), now_ms);
-    set = template_new(&template_am_funcs);
+    set = template_am_new();
     e = template_parse(set, SLICE(""), conformance_text(c, "text"));
     if (!e)
         e = template_execute(set, SLICE(""), template_am_data(c->arena, &am), &run, &out);
