@@ -11,7 +11,8 @@
  * Peers hold the same alerts and run the same groups. Position 0 speaks at once, the others wait
  * their turn, and by then find it in the log. While one retries a receiver that fails, the next in
  * turn tries as well (an alert that only one process tries to tell is lost with that process); each
- * asks the log before each attempt, so the first success ends it for all. A note is given up when
+ * asks the log before each attempt, so the first success ends it for all: who finds that a peer has
+ * spoken since its flush stays silent until its next one. A note is given up when
  * the flush has lasted group_interval (at least 10 s) plus its wait; the next flush tries again.
  *
  * Resolved alerts leave a group once all its integrations were told; an empty group goes at the

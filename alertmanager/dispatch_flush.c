@@ -59,6 +59,7 @@ static void add_note(struct dispatch *d, struct group *g, const struct amconf_in
     nflog_key(&b, d->tenant, g->key, g->route->receiver->name, in->kind, in->index);
     n->key = slice_of(slice_dup(buf_slice(&b)), b.len);
     buf_done(&b);
+    n->version = nflog_version(d->log, n->key);
     VEC_FOREACH (p, alerts) {
         bool is_resolved = alert_is_resolved(*p, now.wall_ns);
 
@@ -103,6 +104,8 @@ void dispatch_flush(struct dispatch *d, struct group *g, struct dispatch_now now
     g->next_ns = now.mono_ns + g->route->group_interval_ms * MS;
     g->has_flushed = true;
     g->has_failed = false;
+    g->has_yielded = g->yields;
+    g->yields = false;
     if (g->alerts.len == 0)
         return;
     audible(d, g, now.wall_ns, &alerts);
@@ -169,6 +172,24 @@ static void send(struct dispatch *d, struct note *n, struct dispatch_now now)
     d->ops.send(d->ops.arg, &out);
 }
 
+/*
+ * A peer spoke while we waited. Our view is as old as the flush and may say "firing" of what it said is
+ * over: look again at the next flush. Not twice in a row, or alerts that we alone know of might never be
+ * told.
+ */
+static bool yields(const struct dispatch *d, struct note *n)
+{
+    struct group *g = n->group;
+    bool has_spoken = nflog_version(d->log, n->key) != n->version;
+
+    if (!g || d->forgets_log)
+        return false;
+    if (!has_spoken || g->has_yielded)
+        return false;
+    g->yields = true;
+    return true;
+}
+
 static void run_note(struct dispatch *d, struct note *n, struct dispatch_now now)
 {
     struct nflog_alerts state = state_of(n);
@@ -181,6 +202,10 @@ static void run_note(struct dispatch *d, struct note *n, struct dispatch_now now
     }
     if (n->next_ns > now.mono_ns)
         return;
+    if (yields(d, n)) {
+        finish(n, false);
+        return;
+    }
     /* the log is judged by the time of the flush, as the alerts are */
     n->reason = nflog_check(d->log, n->key, &state, n->integration->send_resolved,
                             n->route->repeat_interval_ms, n->now_ns / MS);

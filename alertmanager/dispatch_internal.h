@@ -12,9 +12,10 @@ struct group {
     struct map alerts;    /* fingerprint bytes → struct alert, a reference each */
     int64_t next_ns;      /* of the flush */
     bool has_flushed;
-    unsigned notes;     /* under way: the next flush waits for them */
-    bool has_failed;    /* one of them, in this flush */
-    alert_vec resolved; /* of this flush, to be dropped when all went well */
+    unsigned notes;           /* under way: the next flush waits for them */
+    bool has_failed;          /* one of them, in this flush */
+    bool yields, has_yielded; /* to a peer that spoke meanwhile: in this flush, in the last */
+    alert_vec resolved;       /* of this flush, to be dropped when all went well */
 };
 
 struct note {
@@ -29,6 +30,7 @@ struct note {
     alert_vec told;              /* what is sent */
     VEC(uint64_t) firing, resolved;
     int64_t now_ns, next_ns, deadline_ns, backoff_ns;
+    uint64_t version; /* of the log's entry at the flush */
     enum nflog_reason reason;
     unsigned attempt;
 };

@@ -167,6 +167,22 @@ enum nflog_reason nflog_check(const struct nflog *l, struct slice key, const str
     return en->notified_ms < wall_ms - repeat_ms ? NFLOG_REPEAT : NFLOG_NONE;
 }
 
+static uint64_t max_version(const struct entry *en)
+{
+    uint64_t version = 0;
+
+    VEC_FOREACH (r, &en->records)
+        version = ORR_MAX(version, r->version);
+    return version;
+}
+
+uint64_t nflog_version(const struct nflog *l, struct slice key)
+{
+    const struct entry *en = map_get(&l->entries, key);
+
+    return en ? max_version(en) : 0;
+}
+
 static struct entry *entry_of(struct nflog *l, struct slice key)
 {
     void **slot = map_slot(&l->entries, key);
@@ -181,11 +197,8 @@ void nflog_set(struct nflog *l, struct slice key, const struct nflog_alerts *a, 
 {
     struct entry *en = entry_of(l, key);
     int64_t expires = wall_ms + keep_ms;
-    uint64_t version = 0;
+    uint64_t version = max_version(en) + 1;
 
-    VEC_FOREACH (r, &en->records)
-        version = ORR_MAX(version, r->version);
-    version++;
     VEC_FOREACH (r, &en->records)
         if (r->state != GONE) {
             r->state = GONE;

@@ -56,6 +56,8 @@ struct nflog_alerts {
 enum nflog_reason nflog_check(const struct nflog *l, struct slice key,
                               const struct nflog_alerts *alerts, bool send_resolved,
                               int64_t repeat_ms, int64_t wall_ms);
+/* Grows whenever somebody was told, here or elsewhere; 0: never. */
+uint64_t nflog_version(const struct nflog *l, struct slice key);
 /* It was told. keep_ms: how long the entry is good for. */
 void nflog_set(struct nflog *l, struct slice key, const struct nflog_alerts *alerts,
                int64_t wall_ms, int64_t keep_ms);
