@@ -7,8 +7,8 @@
 
 void rule_view_time(struct buf *out, int64_t t_ms)
 {
-    int64_t ms = ((t_ms % 1000) + 1000) % 1000;
-    time_t s = (time_t)((t_ms - ms) / 1000);
+    int64_t ms = t_ms == RULE_NEVER ? 0 : ((t_ms % 1000) + 1000) % 1000;
+    time_t s = t_ms == RULE_NEVER ? 0 : (time_t)((t_ms - ms) / 1000);
     struct tm tm;
     char text[64];
 
