@@ -557,19 +557,24 @@ static void stop_loops(struct process *p)
         loop_join(p->loops[i]);
 }
 
+/*
+ * First what may still call into the roles ends, while they are there: jobs (whose ends the loops
+ * are run once more for), the calls of peers and the calls to peers. Then the roles, then what they
+ * stood on.
+ */
 static void tear_down(struct process *p)
 {
     stop_loops(p);
     http_server_free(p->http);
-    for (size_t i = p->n_opened; i-- > 0;)
-        p->roles[i]->close(p->objects[i]);
     if (p->jobs)
         job_pool_free(p->jobs);
     for (size_t i = 0; i < p->n_loops; i++)
         loop_run_once(p->loops[i], 0);
     rpc_server_free(p->rpc);
-    membership_free(p->membership);
     rpc_pool_free(p->peers);
+    for (size_t i = p->n_opened; i-- > 0;)
+        p->roles[i]->close(p->objects[i]);
+    membership_free(p->membership);
     http_client_free(p->http_client);
     objstore_close(p->objstore);
     for (size_t i = 0; i < p->n_loops; i++)

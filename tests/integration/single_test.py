@@ -14,8 +14,8 @@ def now_ms():
     return int(time.time() * 1000)
 
 
-def ramp(name, start, n, step=15000, **labels):
-    return ({"__name__": name, **labels}, [(start + i * step, float(i)) for i in range(n)])
+def ramp(name, start, count, step=15000, **labels):
+    return ({"__name__": name, **labels}, [(start + i * step, float(i)) for i in range(count)])
 
 
 def test_write_and_query(t):
