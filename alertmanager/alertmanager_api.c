@@ -2,12 +2,12 @@
 #include <stdlib.h>
 
 #include "alertmanager/alertmanager_internal.h"
+#include "alertmanager/amturn.h"
 #include "common/auth/auth.h"
 #include "common/base/mem.h"
 #include "common/base/metric.h"
 
 #define FORWARD_TIMEOUT_MS 5000
-#define MAX_REPLICAS RING_MAX_RF
 
 /* A request on its way: from its loop to the role's loop (and perhaps to peers) and back. */
 struct asking {
@@ -27,8 +27,7 @@ struct asking {
 
 struct replicas {
     struct ring *ring;
-    uint16_t at[MAX_REPLICAS];
-    size_t n;
+    struct amturn_replicas reps;
     int self;
 };
 
@@ -37,38 +36,18 @@ static struct replicas replicas_of(struct alertmanager *am, struct slice tenant)
     struct replicas r = {
         .ring = membership_ring(process_membership(am->process), MEMBER_ALERTMANAGER, 0)};
 
-    r.n = ring_order(r.ring, ring_key(tenant), r.at, ORR_MIN(ring_rf(r.ring), MAX_REPLICAS));
+    r.reps = amturn_replicas(r.ring, tenant);
     r.self = ring_find(r.ring, slice_cstr(process_instance(am->process)));
     return r;
 }
 
-static bool is_replica(const struct replicas *r, int i)
-{
-    for (size_t k = 0; k < r->n; k++)
-        if (r->at[k] == i)
-            return true;
-    return false;
-}
-
 unsigned alertmanager_position(struct alertmanager *am, struct slice tenant, struct slice group)
 {
-    struct replicas r = replicas_of(am, tenant);
-    size_t n = ring_size(r.ring), found;
-    uint16_t *order = mem_new_array(uint16_t, n + 1);
-    struct buf key = {0};
-    unsigned position = 0;
+    struct ring *ring = membership_ring(process_membership(am->process), MEMBER_ALERTMANAGER, 0);
+    unsigned ret = amturn_position(ring, slice_cstr(process_instance(am->process)), tenant, group);
 
-    buf_lstr(&key, tenant);
-    buf_lstr(&key, group);
-    found = ring_order(r.ring, ring_key(buf_slice(&key)), order, n);
-    for (size_t i = 0; i < found && order[i] != r.self; i++)
-        position += is_replica(&r, order[i]);
-    if (!is_replica(&r, r.self))
-        position = (unsigned)r.n;
-    buf_done(&key);
-    mem_free(order);
-    ring_unref(r.ring);
-    return position;
+    ring_unref(ring);
+    return ret;
 }
 
 /* ---- answering ---- */
@@ -157,15 +136,15 @@ static void run_post(void *arg)
 
     a->am->metrics.alerts_received += a->alerts.len;
     a->waiting = 1; /* us, until all calls have been started */
-    if (a->alerts.len && (r.n == 0 || is_replica(&r, r.self)))
+    if (a->alerts.len && (r.reps.n == 0 || amturn_is_replica(&r.reps, r.self)))
         put_here(a);
     else if (!a->alerts.len)
         a->succeeded++;
     alert_encode(&b, &a->alerts);
-    for (size_t i = 0; a->alerts.len && i < r.n; i++)
-        if (r.at[i] != r.self) {
+    for (size_t i = 0; a->alerts.len && i < r.reps.n; i++)
+        if (r.reps.at[i] != r.self) {
             a->waiting++;
-            rpc_call(rpc_pool_peer(pool, ring_member(r.ring, r.at[i])->rpc_addr), &opts,
+            rpc_call(rpc_pool_peer(pool, ring_member(r.ring, r.reps.at[i])->rpc_addr), &opts,
                      buf_slice(&b), forwarded, a, NULL);
         }
     buf_done(&b);
@@ -245,13 +224,14 @@ static void run_ask(void *arg)
     struct rpc_call_opts opts = {
         .method = ALERTMANAGER_ASK, .tenant = a->tenant, .timeout_ms = FORWARD_TIMEOUT_MS};
 
-    if (r.n == 0 || is_replica(&r, r.self) || alertmanager_tenant(a->am, a->tenant, false)) {
+    if (r.reps.n == 0 || amturn_is_replica(&r.reps, r.self) ||
+        alertmanager_tenant(a->am, a->tenant, false)) {
         ask_here(a->am, a->tenant, buf_slice(&a->question), &a->answer);
         answered(a);
     } else {
-        rpc_call(
-            rpc_pool_peer(process_peers(a->am->process), ring_member(r.ring, r.at[0])->rpc_addr),
-            &opts, buf_slice(&a->question), asked, a, NULL);
+        rpc_call(rpc_pool_peer(process_peers(a->am->process),
+                               ring_member(r.ring, r.reps.at[0])->rpc_addr),
+                 &opts, buf_slice(&a->question), asked, a, NULL);
     }
     ring_unref(r.ring);
 }
