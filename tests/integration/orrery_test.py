@@ -1,6 +1,9 @@
 """What the integration tests share: free ports, processes, a remote-write client, queries, a webhook
 receiver. Python's standard library only.
 
+The programs under test are those of build/, or of the build folder that TEST_BUILD names; with
+build-asan or build-tsan a test fails, too, if a sanitizer said anything in a process's log.
+
 A test is a file *_test.py that defines functions test_<name>(t) and ends with main(). Each prints
 "ok NAME", "FAIL NAME: why" or "skip NAME: why"; tests/run counts those lines. Temporary directories
 are removed when a file passes, and kept (and named) when it fails.
@@ -9,6 +12,7 @@ import http.client
 import http.server
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -22,8 +26,20 @@ import traceback
 import urllib.parse
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BIN = os.path.join(ROOT, "build", "bin")
+BUILD = os.environ.get("TEST_BUILD", "build")
+BIN = os.path.join(ROOT, BUILD, "bin")
+SANITIZED = BUILD.endswith(("asan", "tsan"))
+SLOWER = 8 if SANITIZED else 1  # times; for bounds on what something may take
 TENANT = "test"
+FINDING = re.compile(r"ERROR: (Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer|runtime error:|"
+                     r"AddressSanitizer:DEADLYSIGNAL")
+
+if SANITIZED:
+    os.environ.setdefault("ASAN_OPTIONS", "detect_leaks=1")
+    os.environ.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
+    # going on after a race finds the next one too, and lets the test say what it came to say
+    os.environ.setdefault("TSAN_OPTIONS", f"halt_on_error=0:suppressions={ROOT}/tests/tsan.supp")
+    os.environ.setdefault("CLUSTER_WAIT_S", "300")
 
 
 class Failure(Exception):
@@ -222,6 +238,17 @@ def samples_of(addr, selector, start, end, tenant=TENANT):
 # ---- processes ----------------------------------------------------------------------------------
 
 
+def findings_in(log, lines=60):
+    """What a sanitizer wrote into a log: the first finding with its stacks, or None."""
+    try:
+        with open(log, errors="replace") as f:
+            text = f.readlines()
+    except OSError:
+        return None
+    at = next((i for i, line in enumerate(text) if FINDING.search(line)), None)
+    return None if at is None else f"{log}:{at + 1}:\n" + "".join(text[at:at + lines])
+
+
 class Process:
     """A program with its output in a file."""
 
@@ -256,6 +283,12 @@ class Process:
 
     def signal(self, number):
         self.popen.send_signal(number)
+
+    def finding(self):
+        """Once it has ended: what is wrong about how it ended."""
+        if SANITIZED and self.popen.poll() not in (None, 0, -signal.SIGKILL, -signal.SIGTERM):
+            return findings_in(self.log) or f"{self.name}: exit status {self.popen.returncode}"
+        return findings_in(self.log)
 
     def tail(self, lines=15):
         try:
@@ -322,6 +355,10 @@ class Cluster:
     def stop(self):
         self.run("down", check_status=False)
 
+    def finding(self):
+        logs = [os.path.join(self.dir, name, "log") for name in sorted(os.listdir(self.dir))]
+        return next((f for f in map(findings_in, logs) if f), None)
+
     def tail(self, lines=10):
         out = ""
         for name in sorted(os.listdir(self.dir)) if os.path.isdir(self.dir) else []:
@@ -385,6 +422,9 @@ class Webhook:
     def stop(self):
         self.server.shutdown()
 
+    def finding(self):
+        return None
+
     def tail(self):
         return ""
 
@@ -411,6 +451,11 @@ class Test:
             except (Failure, OSError, subprocess.SubprocessError) as e:
                 print(f"   while stopping: {e}", flush=True)
 
+    def check_findings(self):
+        for thing in self.things:
+            finding = thing.finding()
+            check(not finding, finding)
+
 
 def main():
     module = sys.modules["__main__"]
@@ -425,6 +470,7 @@ def main():
         try:
             fn(t)
             t.stop()
+            t.check_findings()
             print(f"ok {name} ({time.monotonic() - started:.1f} s)", flush=True)
             shutil.rmtree(directory, ignore_errors=True)
         except Skip as e:
