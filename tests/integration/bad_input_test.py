@@ -161,7 +161,7 @@ def test_bad_queries(t):
     for params, status, word in (
             ({"query": "sum("}, 400, "parse"), ({"query": ""}, 400, ""),
             ({"query": "up", "time": "yesterday"}, 400, "time"),
-            ({"query": "(" * 100000 + "1" + ")" * 100000}, 400, ""),
+            ({"query": "(" * 100000 + "1" + ")" * 100000}, 422, "deep"),
             ({"query": "no_such_function(up)"}, 400, "unknown function")):
         r = api(o.addr, "/api/v1/query", params, method="POST")
         check(r.status == status and r.json["status"] == "error" and word in r.text,
