@@ -19,8 +19,8 @@
  *
  * Checked as Prometheus checks: unknown fields, names, durations, expressions (experimental syntax
  * passes: queriers decide) and templates. Of a file with several documents the first counts, as in
- * Prometheus; that the others are ignored is logged. All errors of a file are told, up to RULE_FILE_MAX_ERRORS of them. The
- * text is bounded by yaml.h, and by RULE_FILE_MAX_RULES.
+ * Prometheus; that the others are ignored is logged. All errors of a file are told, up to
+ * RULE_FILE_MAX_ERRORS of them. The text is bounded by yaml.h, and by RULE_FILE_MAX_RULES.
  *
  * A struct rule_file is immutable and reference-counted: any thread.
  */

@@ -63,8 +63,9 @@ static void reply_json(struct http_request *r, int status, json_t *root)
 /* Takes e. */
 static void reply_err(struct http_request *r, struct err *e)
 {
-    json_t *root = json_pack("{s:s, s:s, s:s}", "status", "error", "errorType",
-                             err_code_http(err_code(e)) < 500 ? "bad_data" : "internal", "error", err_msg(e));
+    json_t *root =
+        json_pack("{s:s, s:s, s:s}", "status", "error", "errorType",
+                  err_code_http(err_code(e)) < 500 ? "bad_data" : "internal", "error", err_msg(e));
 
     reply_json(r, err_code_http(err_code(e)), root ? root : json_object());
     err_free(e);

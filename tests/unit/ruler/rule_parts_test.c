@@ -1,6 +1,5 @@
-/* Small parts: schedule, answers, JSON, the directory, the protobuf of a write. */
+/* Small parts: schedule, answers, JSON, the directory. */
 #include "common/base/fsx.h"
-#include "common/model/rw_encode.h"
 #include "ruler/rule_answer.h"
 #include "ruler/rule_dir.h"
 #include "ruler/rule_schedule.h"
@@ -86,20 +85,6 @@ TEST(rule_view_writes_times_links_and_alerts)
                 "{\"labels\":{\"a\":\"own\",\"cluster\":\"eu\"},\"annotations\":{},"
                 "\"startsAt\":\"1970-01-01T00:00:01Z\",\"endsAt\":\"1970-01-01T00:01:01.5Z\","
                 "\"generatorURL\":\"http://x/graph?g0.expr=a+%3E+1&g0.tab=1\"}");
-    buf_done(&b);
-}
-
-TEST(rw_encode_golden_bytes)
-{
-    const struct label ls[] = {{SLICE_INIT("a"), SLICE_INIT("b")}};
-    struct buf b = {0};
-
-    rw_encode_sample(&b, (struct labels){ls, 1}, (struct sample){300, 1});
-    CHECK(slice_eq(buf_slice(&b), SLICE("\x0a\x16"
-                                        "\x0a\x06\x0a\x01"
-                                        "a\x12\x01"
-                                        "b"
-                                        "\x12\x0c\x09\0\0\0\0\0\0\xf0\x3f\x10\xac\x02")));
     buf_done(&b);
 }
 
