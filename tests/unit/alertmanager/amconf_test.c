@@ -1,0 +1,100 @@
+#include "alertmanager/amconf.h"
+#include "alertmanager/amroute.h"
+#include "tests/unit/test.h"
+
+#define OK_TAIL "receivers: [{name: a}]\n"
+
+static void refused(const char *text, const char *why)
+{
+    struct amconf *c;
+
+    CHECK_ERR(amconf_parse("am.yml", slice_cstr(text), 0, &c), ERR_INVALID, why);
+}
+
+TEST(amconf_refuses_with_the_line)
+{
+    refused("route: {receiver: a}\nrecievers: []\n", "am.yml:2: config: unknown key recievers");
+    refused("route:\n  receiver: a\n  group_wait: soon\n" OK_TAIL, "am.yml:3: group_wait");
+    refused("route: {receiver: b}\n" OK_TAIL, "undefined receiver b");
+    refused("route: {}\n" OK_TAIL, "default receiver");
+    refused("route: {receiver: a, continue: true}\n" OK_TAIL, "continue in root");
+    refused("route: {receiver: a, group_by: [x, x]}\n" OK_TAIL, "twice");
+    refused("route: {receiver: a, group_by: ['...', x]}\n" OK_TAIL, "other labels");
+    refused("route: {receiver: a, group_interval: 0s}\n" OK_TAIL, "group_interval cannot be zero");
+    refused("route: {receiver: a, mute_time_intervals: [x]}\n" OK_TAIL, "mute_time_intervals");
+    refused("route: {receiver: a, routes: [{active_time_intervals: [x]}]}\n" OK_TAIL,
+            "undefined time interval x");
+    refused("route: {receiver: a}\nreceivers: [{name: a}, {name: a}]\n", "not unique");
+    refused("route: {receiver: a}\nreceivers: [{name: a, webhook_configs: [{}]}]\n",
+            "webhook needs url|url_file");
+    refused("route: {receiver: a}\nreceivers: [{name: a, slack_configs: [{channel: x}]}]\n",
+            "slack needs");
+    refused("route: {receiver: a, routes: [{match_re: {x: '('}}]}\n" OK_TAIL, "am.yml:1");
+    refused("", "empty");
+}
+
+TEST(amconf_names_what_cannot_send_and_hides_secrets)
+{
+    struct amconf *c;
+
+    CHECK_OK(amconf_parse(
+        "am.yml",
+        SLICE("global: {slack_api_url: 'https://hooks/SECRET'}\n"
+              "route: {receiver: a}\nreceivers:\n- name: a\n  slack_configs: [{channel: x}]\n"
+              "  webhook_configs:\n"
+              "  - {url: 'http://h/SECRET', http_config: {bearer_token: SECRET}}\n"
+              "  - {url: 'http://h/', http_config: {oauth2: {client_id: x, token_url: y}}}\n"),
+        0, &c));
+    CHECK_INT(c->receivers[0].n, 3);
+    for (size_t i = 0; i < 3; i++) {
+        const struct amconf_integration *in = &c->receivers[0].integrations[i];
+
+        if (strcmp(in->kind, "slack") == 0)
+            CHECK(in->unsupported && !in->send_resolved);
+        else if (in->index == 0)
+            CHECK(!in->unsupported && in->send_resolved && strcmp(in->auth_type, "Bearer") == 0);
+        else
+            CHECK(in->unsupported && strstr(in->unsupported, "oauth2"));
+    }
+    CHECK(slice_find(c->shown, SLICE("SECRET"), 0) < 0);
+    CHECK(slice_find(c->shown, SLICE("<secret>"), 0) > 0);
+    amconf_unref(c);
+}
+
+static void take(void *arg, const struct amroute *r)
+{
+    buf_printf(arg, "%.*s %.*s\n", SLICE_ARG(r->receiver->name), SLICE_ARG(r->id));
+}
+
+TEST(amconf_routes_inherit_and_match)
+{
+    struct label ls[] = {{SLICE_INIT("s"), SLICE_INIT("page")},
+                         {SLICE_INIT("t"), SLICE_INIT("db")}};
+    struct labels labels = {ls, 2};
+    struct buf b = {0};
+    struct amconf *c;
+
+    CHECK_OK(amconf_parse("am.yml",
+                          SLICE("route:\n  receiver: a\n  group_by: [s]\n  routes:\n"
+                                "  - {receiver: b, match: {t: db}, continue: true}\n"
+                                "  - {matchers: ['s=~\"p.*\"'], group_by: []}\n"
+                                "  - {match: {s: page}}\n"
+                                "receivers: [{name: a}, {name: b}]\n"),
+                          0, &c));
+    amroute_match(c->root, labels, take, &b);
+    CHECK_SLICE(buf_slice(&b), "b {}/{t=\"db\"}/0\na {}/{s=~\"p.*\"}/1\n");
+    CHECK_INT(c->root->routes[0]->n_group_by, 1);
+    CHECK_INT(c->root->routes[1]->n_group_by, 0);
+    CHECK_INT(c->root->routes[0]->repeat_interval_ms, 4 * 3600 * 1000);
+    buf_done(&b);
+    amconf_unref(c);
+}
+
+TEST(amconf_default_tells_nobody)
+{
+    struct amconf *c = amconf_default();
+
+    CHECK_SLICE(c->root->receiver->name, "null");
+    CHECK_INT(c->root->receiver->n, 0);
+    amconf_unref(c);
+}
