@@ -20,7 +20,7 @@
 /* Two that speak within this time cannot have known of each other: the answer of the receiver and the
  * gossip take that long. It happens when restarts have moved the flush of the second in turn just
  * one peer timeout ahead of that of the first. */
-#define CROSSING_NS NS_PER_S
+#define CROSSING_NS (2 * NS_PER_S)
 
 static const char conf_text[] =
     "route: {receiver: hook, group_by: [g], group_wait: 5s, group_interval: 20s, "
