@@ -1,6 +1,9 @@
 #include "common/process/process.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -142,6 +145,29 @@ static struct slice port_of(const char *addr)
     return slice_cstr(colon ? colon + 1 : "");
 }
 
+/* This host's first IPv4 address that others can use; its loopback address if it has none. A name
+ * would have to be known to everybody's resolver. */
+static char *first_address(void)
+{
+    struct ifaddrs *list = NULL;
+    char text[INET_ADDRSTRLEN] = "127.0.0.1";
+
+    if (getifaddrs(&list))
+        return mem_strdup(text);
+    for (struct ifaddrs *i = list; i; i = i->ifa_next) {
+        struct sockaddr_in in;
+
+        if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET || (i->ifa_flags & IFF_LOOPBACK) ||
+            !(i->ifa_flags & IFF_UP))
+            continue;
+        memcpy(&in, i->ifa_addr, sizeof(in));
+        (void)inet_ntop(AF_INET, &in.sin_addr, text, sizeof(text));
+        break;
+    }
+    freeifaddrs(list);
+    return mem_strdup(text);
+}
+
 /* Where others reach what is bound to addr with this port. */
 static char *advertised(const struct process_server_conf *conf, const char *addr, struct slice port)
 {
@@ -151,7 +177,7 @@ static char *advertised(const struct process_server_conf *conf, const char *addr
     if (conf->advertise_host[0]) {
         host = slice_cstr(conf->advertise_host);
     } else if (is_wildcard(host)) {
-        name = host_name();
+        name = first_address();
         host = slice_cstr(name);
     }
     ret = mem_printf("%.*s:%.*s", SLICE_ARG(host), SLICE_ARG(port));

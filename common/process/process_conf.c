@@ -15,7 +15,7 @@ static const struct conf_field server_fields[] = {
                 "ring.seeds is empty, else 0.0.0.0:7946."),
     CONF_STRING(struct process_server_conf, advertise_host, "advertise-host", "", CONF_FIXED,
                 "Host name or address under which the others reach this process. Empty: the host "
-                "of rpc-address, or this host's first address."),
+                "of the address bound, or this host's first address when that is 0.0.0.0."),
     CONF_INT(struct process_server_conf, loops, "loops", "0", "0", "256", CONF_FIXED,
              "Event loops (threads that serve connections). 0: one per core."),
     CONF_INT(struct process_server_conf, workers, "workers", "0", "0", "1024", CONF_FIXED,

@@ -82,7 +82,7 @@ class Reader:
         self.copy_build()
         self.text = read(os.path.join(self.dir, "README.md"))
         self.cluster = os.path.join(t.dir, "cluster")
-        self.server = None
+        self.server = self.scraper = None
 
     def copy_build(self):
         """A build/ that has all programs, and a build.ninja that finds nothing to do."""
@@ -141,9 +141,10 @@ class Reader:
         check(len(yaml) == 1, "README has no yaml block # prometheus.yml")
         with open(os.path.join(self.dir, "prometheus.yml"), "w", encoding="utf-8") as f:
             f.write(yaml[0])
-        self.t.add(Process("prometheus", ["bash", "-c", self.here(
+        self.scraper = Process("prometheus", ["bash", "-c", self.here(
             "exec prometheus --config.file=prometheus.yml --storage.tsdb.path=prometheus-data")],
-                           os.path.join(self.t.dir, "prometheus.log")))
+                               os.path.join(self.t.dir, "prometheus.log"))
+        self.t.add(self.scraper)
 
 
 def reader_of(t):
@@ -162,17 +163,18 @@ def check_up_of_both_jobs(reader, command):
     wait_for("up of both jobs", both_up, 90, every=1)
 
 
-def check_rules_and_alerts():
+def check_rules_and_alerts(reader):
     """The rule of the page is loaded and evaluated: a target that is down becomes pending."""
-    rules = api(ADDR, "/api/v1/rules", tenant="demo").json["data"]["groups"]
+    tenant = re.search(r"> rules/(\w+)/", reader.text)[1]
+    rules = api(ADDR, "/api/v1/rules", tenant=tenant).json["data"]["groups"]
     names = [rule["name"] for g in rules for rule in g["rules"]]
     check(names == ["TargetDown"], f"rules: {rules}")
 
     def pending():
         now = int(time.time() * 1000)
         push_ok(ADDR, [({"__name__": "up", "job": "j", "instance": "i"}, [(now, 0.0)])],
-                tenant="demo")
-        alerts = api(ADDR, "/api/v1/alerts", tenant="demo").json["data"]["alerts"]
+                tenant=tenant)
+        alerts = api(ADDR, "/api/v1/alerts", tenant=tenant).json["data"]["alerts"]
         check(any(a["labels"] == {"alertname": "TargetDown", "instance": "i", "job": "j"} and
                   a["annotations"] == {"summary": "i of j is down"} for a in alerts),
               f"alerts: {alerts}")
@@ -228,11 +230,13 @@ def follow(reader, command):
     if words[0] == LONG_RUNNING:
         reader.serve(command)
         if len(words) > 1:
-            check_rules_and_alerts()
+            check_rules_and_alerts(reader)
     elif words[0] == "tests/run":
         check(os.access(os.path.join(reader.dir, words[0]), os.X_OK), f"{words[0]} is no program")
         print(f"   not run from within itself: {command}", flush=True)
     elif words[0] == "deploy/local/cluster":
+        if reader.scraper:
+            reader.scraper.kill()  # asked to stop it would wait a minute for who it writes to
         reader.end()
         follow_cluster(reader, command)
     elif words[0] == "curl" and "/ready" in command:
