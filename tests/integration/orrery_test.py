@@ -453,7 +453,7 @@ class Test:
 
     def check_findings(self):
         for thing in self.things:
-            finding = thing.finding()
+            finding = getattr(thing, "finding", lambda: None)()
             check(not finding, finding)
 
 
@@ -462,6 +462,7 @@ def main():
     only = sys.argv[1:]
     tests = [(k[5:], v) for k, v in vars(module).items() if k.startswith("test_") and callable(v)]
     failed = 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # out of time: stop what was started
     for name, fn in tests:
         if only and not any(o in name for o in only):
             continue
