@@ -43,6 +43,8 @@ ptrdiff_t slice_find(struct slice s, struct slice needle, size_t from)
         return -1;
     if (needle.len == 0)
         return (ptrdiff_t)from;
+    if (needle.len > s.len - from)
+        return -1; /* also of an empty s, whose pointer may be NULL: memmem must not get that */
     p = memmem(s.ptr + from, s.len - from, needle.ptr, needle.len);
     return p ? p - s.ptr : -1;
 }

@@ -125,4 +125,7 @@ TEST(slices_split_and_parse)
     CHECK(!slice_to_i64(SLICE("9223372036854775808"), &i));
     CHECK(!slice_to_u64(SLICE("18446744073709551616"), &u));
     CHECK_SLICE(slice_trim(SLICE(" \tx y\n")), "x y");
+    CHECK_INT(slice_find(SLICE("abcabc"), SLICE("ca"), 0), 2);
+    CHECK_INT(slice_find(SLICE("abcabc"), SLICE("ca"), 3), -1);
+    CHECK_INT(slice_find((struct slice){NULL, 0}, SLICE("ca"), 0), -1); /* under UBSan */
 }
