@@ -186,6 +186,25 @@ TEST(membership_grows_shares_keys_and_shrinks)
     cluster_free(c);
 }
 
+/* Turns the loop until the file of members, which is written now and then, names one. */
+static void wait_for_saved(struct cluster *c, const char *path, struct slice name)
+{
+    int64_t end_ns = clock_mono_ns(&clock_system) + 10 * NS_PER_S;
+    bool is_there = false;
+
+    while (!is_there) {
+        struct buf bytes = {0};
+
+        CHECK(clock_mono_ns(&clock_system) < end_ns);
+        loop_run_once(c->loop, 10);
+        if (!fsx_exists(path))
+            continue;
+        CHECK_OK(fsx_read(path, 1 << 20, &bytes));
+        is_there = slice_find(buf_slice(&bytes), name, 0) >= 0;
+        buf_done(&bytes);
+    }
+}
+
 TEST(membership_keeps_its_tokens_over_a_restart)
 {
     struct cluster *c = cluster_new();
@@ -198,6 +217,7 @@ TEST(membership_keeps_its_tokens_over_a_restart)
     }
     wait_for(c, 3, MEMBER_ACTIVE);
     memcpy(before, gossip_self(membership_gossip(c->procs[1].ms))->tokens, sizeof(before));
+    wait_for_saved(c, c->procs[1].members, SLICE("p2"));
     stop(c, 1);
     start(c, 1);
     CHECK_INT(membership_self_state(c->procs[1].ms), MEMBER_JOINING); /* queried at once */
