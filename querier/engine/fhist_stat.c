@@ -16,7 +16,7 @@ size_t fhist_ranges(struct arena *a, const struct fhist *h, struct fhist_range *
             r[n++] =
                 (struct fhist_range){-fhist_bound(h, b->idx), -fhist_lower(h, b->idx), b->count};
     }
-    if (h->zero_count != 0)
+    if (h->zero_count > 0) /* a difference of gauges may be negative: Prometheus leaves it out */
         r[n++] = (struct fhist_range){-h->zero_threshold, h->zero_threshold, h->zero_count};
     for (size_t i = 0; i < h->pos.n; i++) {
         const struct fhist_bucket *b = &h->pos.ptr[i];
