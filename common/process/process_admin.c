@@ -96,9 +96,11 @@ static void log_level_post(struct http_request *r)
 
 static void shut_down(struct http_request *r)
 {
+    struct process *p = process_of(r);
+
     LOG_INFO(admin, "stopping on request", KV_STR("addr", r->remote));
-    http_reply(r, 204, NULL, SLICE_EMPTY);
-    process_stop(process_of(r));
+    http_reply(r, 204, NULL, SLICE_EMPTY); /* r is gone */
+    process_stop(p);
 }
 
 void process_admin_routes(struct process *p)
