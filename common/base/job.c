@@ -37,6 +37,7 @@ struct job_pool {
     char *name;
     pthread_t *workers;
     unsigned threads;
+    bool is_joined; /* of who stops and frees it */
     struct job_metrics m;
 
     struct lock lock; /* guards what follows */
@@ -150,9 +151,9 @@ struct job_pool *job_pool_new(const char *name, unsigned threads, size_t max_que
     return p;
 }
 
-void job_pool_free(struct job_pool *p)
+void job_pool_stop(struct job_pool *p)
 {
-    if (!p)
+    if (p->is_joined)
         return;
     lock_take(&p->lock);
     p->is_stopping = true;
@@ -160,6 +161,14 @@ void job_pool_free(struct job_pool *p)
     lock_release(&p->lock);
     for (unsigned i = 0; i < p->threads; i++)
         pthread_join(p->workers[i], NULL);
+    p->is_joined = true;
+}
+
+void job_pool_free(struct job_pool *p)
+{
+    if (!p)
+        return;
+    job_pool_stop(p);
     metric_unregister(&p->m);
     pthread_cond_destroy(&p->has_work);
     lock_done(&p->lock);

@@ -13,7 +13,9 @@ struct job_pool;
 
 /* At least one thread; fewer than asked for when the system gives no more (logged). */
 struct job_pool *job_pool_new(const char *name, unsigned threads, size_t max_queued);
-/* Runs what is queued, then joins the workers; further jobs are refused. NULL is allowed. */
+/* Runs what is queued, then joins the workers; further jobs are refused. Again: nothing. */
+void job_pool_stop(struct job_pool *p);
+/* Stops it if that was not done. NULL is allowed. */
 void job_pool_free(struct job_pool *p);
 
 /*

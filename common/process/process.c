@@ -586,14 +586,15 @@ static void stop_loops(struct process *p)
 /*
  * First what may still call into the roles ends, while they are there: jobs (whose ends the loops
  * are run once more for), the calls of peers and the calls to peers. Then the roles, then what they
- * stood on.
+ * stood on. The pool is only stopped at first: the last turn of the loops may bring one more
+ * request or timer that wants a job, and must find a pool that refuses it.
  */
 static void tear_down(struct process *p)
 {
     stop_loops(p);
     http_server_free(p->http);
     if (p->jobs)
-        job_pool_free(p->jobs);
+        job_pool_stop(p->jobs);
     for (size_t i = 0; i < p->n_loops; i++)
         loop_run_once(p->loops[i], 0);
     rpc_server_free(p->rpc);
@@ -603,6 +604,7 @@ static void tear_down(struct process *p)
     membership_free(p->membership);
     http_client_free(p->http_client);
     objstore_close(p->objstore);
+    job_pool_free(p->jobs);
     for (size_t i = 0; i < p->n_loops; i++)
         loop_free(p->loops[i]);
     mem_free(p->loops);

@@ -148,6 +148,21 @@ static void check_squares(const struct squares *s)
         CHECK_INT(s->of[i], i * i);
 }
 
+TEST(job_pool_once_stopped_has_run_what_it_took_and_refuses)
+{
+    struct job_pool *p = job_pool_new("t", 2, 100);
+    _Atomic int n = 0;
+
+    for (int i = 0; i < 50; i++)
+        CHECK_OK(job_run(p, NULL, bump, NULL, &n));
+    job_pool_stop(p);
+    CHECK_INT(n, 50);
+    CHECK_ERR(job_run(p, NULL, bump, NULL, &n), ERR_UNAVAILABLE, "shutting down");
+    job_pool_stop(p);
+    job_pool_free(p);
+    CHECK_INT(n, 50);
+}
+
 TEST(job_parallel_does_each_part_once)
 {
     struct job_pool *p = job_pool_new("t", 3, 100);
