@@ -59,6 +59,12 @@ static void acknowledge(void *arg, bool is_ok)
     w->l->acked += w->n;
 }
 
+static void forget(void *arg, bool is_ok)
+{
+    (void)arg;
+    (void)is_ok;
+}
+
 static void append_group(struct logger *l, uint32_t n)
 {
     struct sync_wait *w = sim_alloc(l->sim, sizeof(*w));
@@ -81,7 +87,7 @@ static void append_group(struct logger *l, uint32_t n)
     l->is_syncing = true;
     if (sim_is_broken(l->sim, "sync"))
         acknowledge(w, true);
-    sim_sync(l->sim, l->node, l->file, sim_is_broken(l->sim, "sync") ? NULL : acknowledge, w);
+    sim_sync(l->sim, l->node, l->file, sim_is_broken(l->sim, "sync") ? forget : acknowledge, w);
     buf_done(&payload);
     buf_done(&group);
 }
