@@ -413,6 +413,23 @@ static void init_cond(pthread_cond_t *cond)
     (void)pthread_condattr_destroy(&attr);
 }
 
+/* A full disk must not keep a process from starting: what it has can be read, and room comes back.
+ * Takes e when it is that. Before the thread runs: nothing to lock. */
+static bool start_unhealthy(struct wal *w, struct err *e)
+{
+    int errnum = err_errnum_of(e);
+
+    if (errnum != ENOSPC && errnum != EDQUOT)
+        return false;
+    LOG_ERROR(wal, "the log cannot be written; writes are refused until it can",
+              KV_STR("path", w->dir), KV_ERR(e));
+    METRIC_ADD(w->m.failures, 1u);
+    w->failure = e;
+    w->is_healthy = false;
+    w->m.is_healthy = 0;
+    return true;
+}
+
 struct err *wal_open(const struct wal_opts *opts, struct wal **ret)
 {
     struct wal *w = mem_new(struct wal);
@@ -437,7 +454,7 @@ struct err *wal_open(const struct wal_opts *opts, struct wal **ret)
     w->open = group_new();
     w->open->first_seq = w->next_seq;
     w->spare = group_new();
-    if ((e = segment_create(w, w->next_seq)))
+    if ((e = segment_create(w, w->next_seq)) && !start_unhealthy(w, e))
         goto fail;
     if ((e = thread_start("wal", wal_main, w, &w->thread)))
         goto fail;

@@ -14,7 +14,8 @@
  * still read.
  *
  * A full disk or an I/O error fails every waiting and later append with ERR_IO until
- * wal_is_healthy() turns true again (probed each second with a fresh segment).
+ * wal_is_healthy() turns true again (probed each second with a fresh segment). A log whose disk is
+ * full at wal_open() starts so: what is in it can be replayed.
  */
 #pragma once
 #include "common/base/err.h"

@@ -271,6 +271,31 @@ TEST(wal_never_acknowledges_what_it_could_not_sync_and_recovers)
     CHECK_OK(wal_close(w));
 }
 
+TEST(wal_opens_on_a_full_disk_reads_and_recovers)
+{
+    const char *dir = tmp_path("w");
+    struct acks acks = ACKS_INIT;
+    struct wal *w = open_wal(dir, false);
+    struct seen seen;
+
+    (void)append_number(w, &acks, 1, 10);
+    wait_acks(&acks, 1);
+    CHECK_OK(wal_close(w));
+    fault_arm_point("wal.create", ENOSPC);
+    w = open_wal(dir, false);
+    CHECK(!wal_is_healthy(w));
+    CHECK_ERR(wal_append(w, 7, SLICE("tenant"), SLICE("12345678"), on_done, &acks, NULL), ERR_IO,
+              "cannot be written");
+    (void)replay(w, 1, &seen);
+    CHECK(seen.count == 1 && seen.first == 1);
+    fault_disarm();
+    while (!wal_is_healthy(w))
+        usleep(10000);
+    (void)append_number(w, &acks, 2, 10);
+    wait_acks(&acks, 2);
+    CHECK_OK(wal_close(w));
+}
+
 TEST(wal_refuses_more_than_its_buffer)
 {
     struct acks acks = ACKS_INIT;
