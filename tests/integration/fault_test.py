@@ -189,6 +189,24 @@ def test_paused_ingester_does_not_stop_the_others(t):
     load.check(c.addrs("querier"))
 
 
+def test_scale_in_by_leaving(t):
+    c = small_cluster(t, ingesters=4)
+    addr = c.status()["ingester-4"][3]
+    load = Load(c.addrs("ingester"), c.addrs("querier"))
+    time.sleep(5)
+    load.ingesters.remove(addr)
+    r = http_call(addr, "POST", "/ingester/leave", timeout=120)
+    check(r.status // 100 == 2, f"leave: {r.status} {r.text}")
+    wait_for("ingester-4 to end by itself", lambda: c.status()["ingester-4"][2] is None, 120)
+    time.sleep(3)
+    load.stop()
+    load.check(c.addrs("querier"))
+    ring = http_call(c.addrs("ingester")[0], "GET", "/ring?role=ingester",
+                     headers={"Accept": "application/json"}).json
+    names = {i["instance"] for i in ring["rings"][0]["instances"]}
+    check("ingester-4" not in names, f"still in the ring: {names}")
+
+
 def test_wrong_cluster_key_stays_out(t):
     c = small_cluster(t, queriers=1, compactors=0)
     addr = c.status()["ingester-2"][3]

@@ -32,13 +32,13 @@ SANITIZED = BUILD.endswith(("asan", "tsan"))
 SLOWER = 8 if SANITIZED else 1  # times; for bounds on what something may take
 TENANT = "test"
 FINDING = re.compile(r"ERROR: (Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer|runtime error:|"
-                     r"AddressSanitizer:DEADLYSIGNAL")
+                     r"AddressSanitizer:DEADLYSIGNAL|assertion failed:")
 
 if SANITIZED:
     os.environ.setdefault("ASAN_OPTIONS", "detect_leaks=1")
     os.environ.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
     # going on after a race finds the next one too, and lets the test say what it came to say
-    os.environ.setdefault("TSAN_OPTIONS", f"halt_on_error=0:suppressions={ROOT}/tests/tsan.supp")
+    os.environ.setdefault("TSAN_OPTIONS", f"halt_on_error=0:suppressions='{ROOT}/tests/tsan.supp'")
     os.environ.setdefault("CLUSTER_WAIT_S", "300")
 
 
