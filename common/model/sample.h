@@ -71,9 +71,10 @@ struct exemplar {
 #define SAMPLE_METRIC_TYPES(X)                                                                     \
     X(METRIC_UNKNOWN, "unknown")                                                                   \
     X(METRIC_COUNTER_TYPE, "counter")                                                              \
-    X(METRIC_GAUGE_TYPE, "gauge") X(METRIC_HISTOGRAM, "histogram")                                 \
-        X(METRIC_GAUGEHISTOGRAM, "gaugehistogram") X(METRIC_SUMMARY, "summary")                    \
-            X(METRIC_INFO, "info") X(METRIC_STATESET, "stateset")
+    X(METRIC_GAUGE_TYPE, "gauge")                                                                  \
+    X(METRIC_HISTOGRAM, "histogram")                                                               \
+    X(METRIC_GAUGEHISTOGRAM, "gaugehistogram")                                                     \
+    X(METRIC_SUMMARY, "summary") X(METRIC_INFO, "info") X(METRIC_STATESET, "stateset")
 enum sample_metric_type { /* numbers as in remote write's MetricMetadata */
 #define X(sym, name) sym,
                           SAMPLE_METRIC_TYPES(X)

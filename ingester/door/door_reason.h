@@ -7,7 +7,7 @@
     X(DOOR_INVALID_NAME, "metric_name_invalid", "metric name is empty or not UTF-8")               \
     X(DOOR_INVALID_LABEL, "label_invalid", "label name is empty or not UTF-8")                     \
     X(DOOR_INVALID_VALUE, "label_value_invalid", "label value is not UTF-8")                       \
-    X(DOOR_DUPLICATE_LABEL, "duplicate_label_names", "duplicate label name")           \
+    X(DOOR_DUPLICATE_LABEL, "duplicate_label_names", "duplicate label name")                       \
     X(DOOR_MAX_LABELS, "max_label_names_per_series",                                               \
       "series has more labels than limit max_label_names_per_series allows")                       \
     X(DOOR_NAME_TOO_LONG, "label_name_too_long",                                                   \
