@@ -1,16 +1,21 @@
 #include "common/kv/kv.h"
 
+#include <errno.h>
 #include <rocksdb/c.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
+#include "common/base/fault.h"
 #include "common/base/fsx.h"
 #include "common/base/mem.h"
 
 #define CACHE_BYTES (8u << 20)
 #define LOG_FILES 2
 #define WRITE_BUFFER_BYTES (4u << 20)
+#define ROOM_BYTES (8u * WRITE_BUFFER_BYTES) /* a log, a flush of the buffer and a compaction */
 
 struct kv {
+    char *dir;
     rocksdb_t *db;
     rocksdb_options_t *options;
     rocksdb_block_based_table_options_t *table;
@@ -32,6 +37,22 @@ static struct err *err_of(char *text, const char *what)
     e = err_new(strncmp(text, "Corruption", 10) == 0 ? ERR_CORRUPT : ERR_IO, "%s: %s", what, text);
     rocksdb_free(text);
     return e;
+}
+
+/* Debian's RocksDB has its assertions on, and one of them ends the process when a file system is
+ * full: it must never find out by itself. */
+static struct err *check_room(const char *dir)
+{
+    struct statvfs fs;
+    int errnum = 0;
+
+    if (fault_hit("kv.room", &errnum))
+        return err_errnum(ERR_IO, errnum, "%s", dir);
+    if (statvfs(dir, &fs))
+        return err_errno(ERR_IO, "statvfs %s", dir);
+    if ((uint64_t)fs.f_bavail * fs.f_frsize >= ROOM_BYTES)
+        return NULL;
+    return err_errnum(ERR_IO, ENOSPC, "%s: less than %u bytes are free", dir, ROOM_BYTES);
 }
 
 static void set_options(struct kv *kv, const struct kv_opts *opts)
@@ -59,9 +80,10 @@ struct err *kv_open(const char *dir, const struct kv_opts *opts, struct kv **ret
     struct err *e;
     char *text = NULL;
 
-    if ((e = fsx_mkdirs(dir)))
+    if ((e = fsx_mkdirs(dir)) || (e = check_room(dir)))
         return e;
     kv = mem_new(struct kv);
+    kv->dir = mem_strdup(dir);
     set_options(kv, opts);
     kv->db = rocksdb_open(kv->options, dir, &text);
     if (text) {
@@ -84,6 +106,7 @@ void kv_close(struct kv *kv)
     rocksdb_options_destroy(kv->options);
     rocksdb_block_based_options_destroy(kv->table);
     rocksdb_cache_destroy(kv->cache);
+    mem_free(kv->dir);
     mem_free(kv);
 }
 
@@ -111,8 +134,11 @@ struct err *kv_get(struct kv *kv, struct slice key, struct buf *ret, bool *ret_f
 
 struct err *kv_put(struct kv *kv, struct slice key, struct slice value, bool is_sync)
 {
+    struct err *e = check_room(kv->dir);
     char *text = NULL;
 
+    if (e)
+        return e;
     rocksdb_put(kv->db, write_options(kv, is_sync), (const char *)key.ptr, key.len,
                 (const char *)value.ptr, value.len, &text);
     return err_of(text, "put");
@@ -120,8 +146,11 @@ struct err *kv_put(struct kv *kv, struct slice key, struct slice value, bool is_
 
 struct err *kv_delete(struct kv *kv, struct slice key, bool is_sync)
 {
+    struct err *e = check_room(kv->dir);
     char *text = NULL;
 
+    if (e)
+        return e;
     rocksdb_delete(kv->db, write_options(kv, is_sync), (const char *)key.ptr, key.len, &text);
     return err_of(text, "delete");
 }
@@ -180,8 +209,11 @@ size_t kv_batch_count(const struct kv_batch *b)
 
 struct err *kv_write(struct kv *kv, struct kv_batch *b, bool is_sync)
 {
+    struct err *e = check_room(kv->dir);
     char *text = NULL;
 
+    if (e)
+        return e;
     rocksdb_write(kv->db, write_options(kv, is_sync), b->wb, &text);
     return err_of(text, "write");
 }

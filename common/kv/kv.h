@@ -4,7 +4,8 @@
  *
  * Keys and values are bytes; keys are in byte order. A write that was acknowledged survives a crash
  * of the process; with is_sync also one of the machine. RocksDB checks its own checksums; a
- * directory that it refuses is an ERR_CORRUPT for the caller to act upon.
+ * directory that it refuses is an ERR_CORRUPT for the caller to act upon. When the file system has
+ * less than 32 MiB left, opening and writing are ERR_IO with ENOSPC before RocksDB is asked.
  *
  * All calls block: workers and start-up only, never a loop. Any number of threads at a time.
  */

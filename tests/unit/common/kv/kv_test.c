@@ -1,3 +1,6 @@
+#include <errno.h>
+
+#include "common/base/fault.h"
 #include "common/kv/kv.h"
 #include "tests/unit/test.h"
 
@@ -47,6 +50,35 @@ TEST(kv_batches_are_atomic_and_prefixes_in_order)
     CHECK_OK(kv_each(kv, SLICE("n"), append, &b));
     CHECK_SLICE(buf_slice(&b), "n1=1 ");
     CHECK_ERR(kv_each(kv, SLICE(""), append, &b), ERR_INVALID, "stopped");
+    kv_batch_free(batch);
+    kv_close(kv);
+    buf_done(&b);
+}
+
+TEST(kv_asks_for_room_before_rocksdb_does)
+{
+    struct kv_batch *batch = kv_batch_new();
+    struct kv *kv;
+    struct buf b = {0};
+    bool found;
+
+    fault_arm_point("kv.room", ENOSPC);
+    CHECK_ERR(kv_open(tmp_path("db"), NULL, &kv), ERR_IO, "No space left");
+    fault_disarm();
+    CHECK_OK(kv_open(tmp_path("db"), NULL, &kv));
+    CHECK_OK(kv_put(kv, SLICE("a"), SLICE("1"), false));
+    kv_batch_put(batch, SLICE("b"), SLICE("2"));
+    fault_arm_point("kv.room", ENOSPC);
+    CHECK_ERR(kv_put(kv, SLICE("a"), SLICE("2"), false), ERR_IO, "No space left");
+    CHECK_ERR(kv_delete(kv, SLICE("a"), false), ERR_IO, "No space left");
+    CHECK_ERR(kv_write(kv, batch, true), ERR_IO, "No space left");
+    CHECK_OK(kv_get(kv, SLICE("a"), &b, &found));
+    CHECK(found);
+    CHECK_SLICE(buf_slice(&b), "1");
+    fault_disarm();
+    CHECK_OK(kv_write(kv, batch, true));
+    CHECK_OK(kv_get(kv, SLICE("b"), &b, &found));
+    CHECK(found);
     kv_batch_free(batch);
     kv_close(kv);
     buf_done(&b);
