@@ -357,6 +357,13 @@ static void ingester_drain(void *role, process_done_fn *done, void *arg)
 
 static const struct conf_section *const sections[] = {&ingester_section, &limits_section, NULL};
 
+static void ingester_reload(void *role, const struct conf *c)
+{
+    struct ingester *ing = role;
+
+    limits_set_defaults(ing->limits, c);
+}
+
 const struct process_role ingester_role = {
     .name = "ingester",
     .bit = MEMBER_INGESTER,
@@ -364,6 +371,7 @@ const struct process_role ingester_role = {
     .open = ingester_open,
     .start = ingester_start,
     .is_ready = ingester_is_ready,
+    .reload = ingester_reload,
     .drain = ingester_drain,
     .close = ingester_close,
 };

@@ -236,12 +236,20 @@ static void querier_drain(void *role, process_done_fn *done, void *arg)
 static const struct conf_section *const querier_sections[] = {&querier_section, &limits_section,
                                                               NULL};
 
+static void querier_reload(void *role, const struct conf *c)
+{
+    struct querier *q = role;
+
+    limits_set_defaults(q->limits, c);
+}
+
 const struct process_role querier_role = {
     .name = "querier",
     .bit = MEMBER_QUERIER,
     .sections = querier_sections,
     .open = querier_open,
     .start = querier_start,
+    .reload = querier_reload,
     .drain = querier_drain,
     .close = querier_close,
 };

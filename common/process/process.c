@@ -440,6 +440,9 @@ struct err *process_reload(struct process *p)
         return e;
     server = conf_section(next, "server");
     e = log_set_level(server->log_level);
+    for (size_t i = 0; i < p->n_roles; i++)
+        if (p->roles[i]->reload)
+            p->roles[i]->reload(p->objects[i], next);
     snapshot_cell_set(&p->conf, (struct snapshot *)next);
     if (p->tls)
         e = err_first(e, net_tls_reload(p->tls));

@@ -49,6 +49,9 @@ struct process_role {
     struct err *(*start)(void *role);
     /* Appends why not to ret when it is not. NULL: ready once started. */
     bool (*is_ready)(void *role, struct buf *ret);
+    /* The configuration was read again: takes over what may change. Main thread. NULL: the role
+     * looks at process_conf() by itself, or has nothing to change. */
+    void (*reload)(void *role, const struct conf *c);
     /* Finishes work and hands over; calls done (any thread) once. NULL: nothing to do. */
     void (*drain)(void *role, process_done_fn *done, void *arg);
     /* Frees it. Also called when open succeeded and start did not. */

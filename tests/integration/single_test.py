@@ -125,6 +125,20 @@ def test_reload_changes_the_log_level(t):
     check(o.alive() and http_call(o.addr, "GET", "/ready").status == 200, "it does not serve")
 
 
+def test_reload_changes_the_limits(t):
+    path = f"{t.dir}/o.yaml"
+    with open(path, "w") as f:
+        f.write("limits: {max-label-names-per-series: 30}\n")
+    o = Single(t, args=["--config", path]).wait_ready()
+    many = {"__name__": "many", **{f"l{i}": "x" for i in range(5)}}
+    push_ok(o.addr, [(many, [(now_ms(), 1.0)])])
+    with open(path, "w") as f:
+        f.write("limits: {max-label-names-per-series: 3}\n")
+    o.signal(signal.SIGHUP)
+    wait_for("the new limit",
+             lambda: push(o.addr, [(many, [(now_ms(), 1.0)])]).status == 400, 10)
+
+
 def test_admin_pages(t):
     o = Single(t).wait_ready()
     for path in ("/ready", "/healthy", "/metrics", "/config", "/runtime_config", "/services",
