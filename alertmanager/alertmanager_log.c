@@ -1,6 +1,9 @@
+#include <errno.h>
+
 #include "alertmanager/alertmanager_internal.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/reader.h"
 
 /*
  * On disk: a key "n" and the entry's key → the entry (nflog.h). Written in batches by a worker,
@@ -73,8 +76,19 @@ void alertmanager_log_told(struct alertmanager *am, struct slice key)
 struct writing {
     struct alertmanager *am;
     struct kv_batch *batch;
+    struct buf keys;  /* lstr each: to be written again if this fails */
+    struct kv *kv;    /* opened by this job: the disk was full at start */
+    struct buf found; /* lstr each: its entries */
     struct err *e;
 };
+
+static void writing_free(struct writing *w)
+{
+    kv_batch_free(w->batch);
+    buf_done(&w->keys);
+    buf_done(&w->found);
+    mem_free(w);
+}
 
 static void add_dirty(void *arg, struct slice key, struct slice entry)
 {
@@ -87,14 +101,59 @@ static void add_dirty(void *arg, struct slice key, struct slice entry)
         kv_batch_put(w->batch, buf_slice(&k), entry);
     else
         kv_batch_delete(w->batch, buf_slice(&k));
+    buf_lstr(&w->keys, key);
     buf_done(&k);
+}
+
+static struct err *open_kv(struct alertmanager *am, struct kv **ret)
+{
+    char *dir = mem_printf("%s/alertmanager", process_data_dir(am->process));
+    struct err *e = kv_open(dir, NULL, ret);
+
+    mem_free(dir);
+    return e;
+}
+
+static struct err *collect(void *arg, struct slice key, struct slice value)
+{
+    (void)key;
+    buf_lstr(arg, value);
+    return NULL;
 }
 
 static void write_batch(void *arg)
 {
     struct writing *w = arg;
+    struct kv *kv = w->am->kv;
 
-    w->e = kv_write(w->am->kv, w->batch, true);
+    if (!kv) {
+        if ((w->e = open_kv(w->am, &w->kv)) ||
+            (w->e = kv_each(w->kv, SLICE("n"), collect, &w->found)))
+            return;
+        kv = w->kv;
+    }
+    w->e = kv_write(kv, w->batch, true);
+}
+
+static void merge_entry(struct alertmanager *am, struct slice entry)
+{
+    struct err *e = nflog_merge(am->log, entry, wall_ms(), NULL);
+
+    if (!e)
+        return;
+    am->metrics.log_errors++;
+    LOG_WARN(nflog, "entry on disk refused", KV_U64("bytes", entry.len), KV_ERR(e));
+    err_free(e);
+}
+
+/* What a disk that was full at start had to tell. */
+static void take_kv(struct writing *w)
+{
+    if (!w->kv)
+        return;
+    w->am->kv = w->kv;
+    for (struct reader r = reader_new(buf_slice(&w->found)); reader_left(&r);)
+        merge_entry(w->am, reader_lstr(&r));
 }
 
 static void written(void *arg)
@@ -102,13 +161,15 @@ static void written(void *arg)
     struct writing *w = arg;
     struct alertmanager *am = w->am;
 
+    take_kv(w);
     if (w->e) {
         am->metrics.log_errors++;
-        LOG_ERROR(nflog, "notification log not written", KV_ERR(w->e));
+        LOG_ERROR(nflog, "notification log not written, it will be tried again", KV_ERR(w->e));
+        for (struct reader r = reader_new(buf_slice(&w->keys)); reader_left(&r);)
+            nflog_mark_dirty(am->log, reader_lstr(&r));
     }
     err_free(w->e);
-    kv_batch_free(w->batch);
-    mem_free(w);
+    writing_free(w);
     am->is_writing = false;
     if (am->must_write)
         alertmanager_log_write(am);
@@ -120,15 +181,14 @@ void alertmanager_log_write(struct alertmanager *am)
     struct err *e;
 
     am->must_write = am->is_writing;
-    if (am->is_writing || !am->kv)
+    if (am->is_writing)
         return;
     w = mem_new(struct writing);
     w->am = am;
     w->batch = kv_batch_new();
     nflog_take_dirty(am->log, add_dirty, w);
-    if (kv_batch_count(w->batch) == 0) {
-        kv_batch_free(w->batch);
-        mem_free(w);
+    if (kv_batch_count(w->batch) == 0 && am->kv) {
+        writing_free(w);
         return;
     }
     am->is_writing = true;
@@ -140,29 +200,35 @@ void alertmanager_log_write(struct alertmanager *am)
 
 static struct err *load(void *arg, struct slice key, struct slice value)
 {
-    struct alertmanager *am = arg;
-    struct err *e = nflog_merge(am->log, value, wall_ms(), NULL);
+    (void)key;
+    merge_entry(arg, value);
+    return NULL;
+}
 
-    if (e) {
-        am->metrics.log_errors++;
-        LOG_WARN(nflog, "entry on disk refused", KV_U64("bytes", key.len), KV_ERR(e));
-        err_free(e);
-    }
+/* On a full disk notifications go on, with the log in memory and at the peers; alertmanager_log_write
+ * opens it later. */
+static struct err *open_and_load(struct alertmanager *am)
+{
+    struct err *e = open_kv(am, &am->kv);
+
+    if (!e)
+        return kv_each(am->kv, SLICE("n"), load, am);
+    if (err_errnum_of(e) != ENOSPC)
+        return e;
+    am->metrics.log_errors++;
+    LOG_ERROR(nflog, "notification log not opened, it will be tried again", KV_ERR(e));
+    err_free(e);
     return NULL;
 }
 
 struct err *alertmanager_log_open(struct alertmanager *am)
 {
-    char *dir = mem_printf("%s/alertmanager", process_data_dir(am->process));
     struct gossip_channel ch = {ALERTMANAGER_CHANNEL, on_delta, write_state, merge_state, am};
     struct err *e;
 
     am->log = nflog_new();
-    if (!(e = kv_open(dir, NULL, &am->kv)))
-        e = kv_each(am->kv, SLICE("n"), load, am);
-    if (!e)
+    if (!(e = open_and_load(am)))
         e = gossip_add_channel(membership_gossip(process_membership(am->process)), &ch);
-    mem_free(dir);
     return e;
 }
 

@@ -373,3 +373,8 @@ void nflog_take_dirty(struct nflog *l, nflog_dirty_fn *fn, void *arg)
     buf_done(&b);
     map_done(&l->dirty);
 }
+
+void nflog_mark_dirty(struct nflog *l, struct slice key)
+{
+    mark(l, key);
+}

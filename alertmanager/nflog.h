@@ -75,3 +75,5 @@ void nflog_gc(struct nflog *l, int64_t wall_ms);
 /* fn for each key set, merged or dropped since the last call; entry is empty if it is no more. */
 typedef void nflog_dirty_fn(void *arg, struct slice key, struct slice entry);
 void nflog_take_dirty(struct nflog *l, nflog_dirty_fn *fn, void *arg);
+/* Gives a key back that could not be kept: the next call tells it again. */
+void nflog_mark_dirty(struct nflog *l, struct slice key);

@@ -159,6 +159,9 @@ TEST(nflog_forgets_what_has_expired_and_says_what_changed)
     nflog_take_dirty(l, count_dirty, counts);
     nflog_take_dirty(l, count_dirty, counts);
     CHECK_INT(counts[0], 1);
+    nflog_mark_dirty(l, key); /* it could not be kept */
+    nflog_take_dirty(l, count_dirty, counts);
+    CHECK_INT(counts[0], 2);
     nflog_gc(l, HOUR - 1);
     CHECK_INT(nflog_count(l), 1);
     nflog_gc(l, HOUR);
