@@ -2,6 +2,7 @@
 # the library of <path>; its seed corpus is the directory <name>.corpus beside it. With ORR_FUZZ it
 # is fuzzed for a short budget; without, the corpus is replayed once by a plain main.
 set(ORR_FUZZ_SECONDS 5 CACHE STRING "seconds per fuzz target")
+set(ORR_FUZZ_SEED 1 CACHE STRING "0: another one each time; a short run is the same each time")
 function(orr_fuzz_targets path lib)
   file(GLOB targets CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fuzz/${path}/*_fuzz.c)
   foreach(src ${targets})
@@ -11,7 +12,7 @@ function(orr_fuzz_targets path lib)
     if(ORR_FUZZ)
       add_executable(${name} ${src})
       target_link_options(${name} PRIVATE -fsanitize=fuzzer)
-      set(args -max_total_time=${ORR_FUZZ_SECONDS} -max_len=65536 -rss_limit_mb=2048 -timeout=10
+      set(args -max_total_time=${ORR_FUZZ_SECONDS} -max_len=65536 -rss_limit_mb=2048 -seed=${ORR_FUZZ_SEED} -timeout=10
           -artifact_prefix=${CMAKE_BINARY_DIR}/crash-${name}- ${CMAKE_BINARY_DIR}/corpus/${name} ${corpus})
       file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/corpus/${name})
     else()

@@ -464,7 +464,8 @@ def main():
     failed = 0
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # out of time: stop what was started
     for name, fn in tests:
-        if only and not any(o in name for o in only):
+        # an argument is a part of a name, or =NAME
+        if only and not any(o == "=" + name or (o[0] != "=" and o in name) for o in only):
             continue
         directory = tempfile.mkdtemp(prefix=f"orrery-{name}-")
         t, started = Test(directory), time.monotonic()
