@@ -28,8 +28,9 @@ enum limit_kind { LIMIT_RATE, LIMIT_COUNT, LIMIT_BYTES, LIMIT_DURATION };
 
 struct limit_row {
     enum limit_kind kind;
-    const char *name;
-    size_t offset; /* in struct tenant_limits */
+    const char *name; /* as in Mimir's overrides */
+    const char *key;  /* as in the configuration */
+    size_t offset;    /* in struct tenant_limits */
 };
 
 #define MEMBER_RATE(name) name
@@ -39,7 +40,7 @@ struct limit_row {
 
 static const struct limit_row rows[] = {
 #define X(kind, name, key, def, help)                                                              \
-    {LIMIT_##kind, #name, offsetof(struct tenant_limits, MEMBER_##kind(name))},
+    {LIMIT_##kind, #name, key, offsetof(struct tenant_limits, MEMBER_##kind(name))},
     LIMITS(X)
 #undef X
 };
@@ -168,7 +169,7 @@ static struct err *parse_value(const struct limit_row *row, const struct yaml_no
 static const struct limit_row *find_row(struct slice name)
 {
     for (size_t i = 0; i < ORR_COUNT(rows); i++)
-        if (slice_eq_cstr(name, rows[i].name))
+        if (slice_eq_cstr(name, rows[i].name) || slice_eq_cstr(name, rows[i].key))
             return &rows[i];
     return NULL;
 }

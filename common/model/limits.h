@@ -8,6 +8,8 @@
  *                                                       ingestion_rate: 250000
  *                                                       out_of_order_time_window: 30m
  *
+ * In the overrides a limit may be spelled as in the configuration, too: ingestion-rate.
+ *
  * Each role that needs limits makes its own object; the section is shared. The file is looked at
  * every limits.overrides-period; when its time of change, size or inode differ it is read anew. A
  * file with an unknown limit, a bad value or a bad tenant id is refused as a whole, logged, counted,

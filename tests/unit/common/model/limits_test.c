@@ -56,7 +56,7 @@ TEST(limits_overrides_are_read_again_and_refused_whole)
     struct tenant_limits a;
     bool changed;
 
-    put("overrides: {a: {ingestion_rate: 2.5e3, out_of_order_time_window: 30m}}\n");
+    put("overrides: {a: {ingestion-rate: 2.5e3, out_of_order_time_window: 30m}}\n");
     c = conf_with(tmp_path("over.yaml"));
     CHECK_OK(limits_new(c, &l));
     a = get(l, "a");
