@@ -21,6 +21,11 @@ static size_t point_count;
 static uint64_t countdown;
 static bool is_counting, did_fire;
 
+static void set_armed(bool is_armed)
+{
+    __atomic_store_n(&fault_is_armed, is_armed, __ATOMIC_RELAXED);
+}
+
 bool fault_hit_slow(const char *point, int *ret_errnum)
 {
     bool hit = false;
@@ -47,7 +52,7 @@ void fault_arm_nth(uint64_t nth)
     countdown = nth;
     is_counting = true;
     did_fire = false;
-    fault_is_armed = true;
+    set_armed(true);
     pthread_mutex_unlock(&mutex);
 }
 
@@ -65,7 +70,7 @@ void fault_arm_point(const char *point, int errnum)
         points[i].errnum = errnum;
         point_count = i == point_count ? i + 1 : point_count;
     }
-    fault_is_armed = point_count > 0 || is_counting;
+    set_armed(point_count > 0 || is_counting);
     pthread_mutex_unlock(&mutex);
 }
 
@@ -74,14 +79,19 @@ void fault_disarm(void)
     pthread_mutex_lock(&mutex);
     point_count = 0;
     is_counting = false;
-    fault_is_armed = false;
+    set_armed(false);
     memset(points, 0, sizeof(points));
     pthread_mutex_unlock(&mutex);
 }
 
 bool fault_did_fire(void)
 {
-    return did_fire;
+    bool ret;
+
+    pthread_mutex_lock(&mutex);
+    ret = did_fire;
+    pthread_mutex_unlock(&mutex);
+    return ret;
 }
 
 static int errnum_named(const char *name)

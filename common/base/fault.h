@@ -14,11 +14,12 @@
 
 /* True when this call must fail. errnum receives the errno to fail with (EIO, or as armed). */
 bool fault_hit_slow(const char *point, int *ret_errnum);
-extern bool fault_is_armed;
+extern bool fault_is_armed; /* relaxed: who arms while others run may be seen a little later */
 
 static inline bool fault_hit(const char *point, int *ret_errnum)
 {
-    return ORR_UNLIKELY(fault_is_armed) && fault_hit_slow(point, ret_errnum);
+    return ORR_UNLIKELY(__atomic_load_n(&fault_is_armed, __ATOMIC_RELAXED)) &&
+           fault_hit_slow(point, ret_errnum);
 }
 
 /* Fails the nth call from now on (0 = the first), once. */

@@ -23,7 +23,8 @@ struct rig {
     /* what handlers leave behind */
     struct rpc_call *parked;
     _Atomic int handled, canceled;
-    int64_t to_send, sent;
+    int64_t to_send;
+    _Atomic int64_t sent; /* by the server's loop, looked at by the test */
     struct slice chunk;
 };
 
