@@ -29,7 +29,6 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.environ.get("TEST_BUILD", "build")
 BIN = os.path.join(ROOT, BUILD, "bin")
 SANITIZED = BUILD.endswith(("asan", "tsan"))
-SLOWER = 8 if SANITIZED else 1  # times; for bounds on what something may take
 TENANT = "test"
 FINDING = re.compile(r"ERROR: (Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer|runtime error:|"
                      r"AddressSanitizer:DEADLYSIGNAL|assertion failed:")
