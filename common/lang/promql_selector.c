@@ -364,8 +364,9 @@ static bool parse_extended(struct promql_parser *p, struct promql_expr *e)
     }
     if (e->kind != PROMQL_SELECTOR && e->kind != PROMQL_RANGE) {
         promql_parse_fail(p, e->start,
-                          e->kind == PROMQL_SUBQUERY ? "%s modifier is not supported for subqueries"
-                                                     : "%s modifier not implemented",
+                          e->kind == PROMQL_SUBQUERY
+                              ? "%s modifier is not supported for subqueries"
+                              : "%s modifier can only be used with a selector",
                           word);
         return false;
     }

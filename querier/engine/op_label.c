@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "common/base/gore.h"
 #include "querier/engine/ops.h"
 
 bool ops_names_have(struct promql_names names, struct slice name)
@@ -69,63 +70,6 @@ static void label_done(struct node *n)
     re_free(((struct label_node *)n)->re);
 }
 
-static void append_group(struct buf *out, const struct re *re, struct slice text, const int *spans,
-                         int group)
-{
-    if (group >= 0 && (size_t)group <= re_groups(re) && spans[2 * group] >= 0)
-        buf_slice_append(out, slice_sub(text, (size_t)spans[2 * group],
-                                        (size_t)(spans[2 * group + 1] - spans[2 * group])));
-}
-
-static bool is_word(uint8_t c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
-           c >= 0x80;
-}
-
-/* The group a reference names: by number, or by name; -1 for none. */
-static int group_number(const struct re *re, struct slice name)
-{
-    uint64_t n;
-
-    if (slice_to_u64(name, &n))
-        return n > 1000 ? -1 : (int)n;
-    return re_group_index(re, name);
-}
-
-/* $1, ${1}, $name, ${name}, $$, as Go's Regexp.Expand. */
-static void expand(struct buf *out, const struct re *re, struct slice text, const int *spans,
-                   struct slice tpl)
-{
-    size_t i = 0;
-
-    while (i < tpl.len) {
-        size_t from = i + 1, to;
-        bool is_braced;
-
-        if (tpl.ptr[i] != '$') {
-            buf_byte(out, tpl.ptr[i++]);
-            continue;
-        }
-        if (from < tpl.len && tpl.ptr[from] == '$') {
-            buf_byte(out, '$');
-            i += 2;
-            continue;
-        }
-        is_braced = from < tpl.len && tpl.ptr[from] == '{';
-        from += is_braced;
-        for (to = from; to < tpl.len && is_word(tpl.ptr[to]); to++)
-            ;
-        if (to == from || (is_braced && (to == tpl.len || tpl.ptr[to] != '}'))) {
-            buf_byte(out, '$'); /* no reference after all */
-            i++;
-            continue;
-        }
-        append_group(out, re, text, spans, group_number(re, slice_sub(tpl, from, to - from)));
-        i = to + is_braced;
-    }
-}
-
 static bool replace_next(struct node *n, struct row *ret)
 {
     struct label_node *l = (struct label_node *)n;
@@ -141,7 +85,7 @@ static bool replace_next(struct node *n, struct row *ret)
     text = labels_get(ret->labels, l->src);
     if (!re_find(l->re, text, 0, spans, n_spans))
         return true;
-    expand(&out, l->re, text, spans, l->replacement);
+    gore_expand(&out, l->re, l->replacement, text, spans, n_spans);
     labels_builder_init(&b, node_tmp(n), ret->labels);
     labels_builder_set(&b, l->dst, arena_dup(node_tmp(n), buf_slice(&out)));
     buf_done(&out);
