@@ -570,7 +570,7 @@ static void cutting_done(struct cutting *c)
 }
 
 struct err *head_cut_tenant(struct head *h, struct head_tenant *t, int64_t up_to_ms,
-                            size_t *segments)
+                            _Atomic size_t *segments)
 {
     struct cutting *c = mem_new(struct cutting);
     int64_t start = clock_mono_ns(&clock_system);
@@ -603,32 +603,44 @@ struct err *head_cut_tenant(struct head *h, struct head_tenant *t, int64_t up_to
     METRIC_ADD(h->m.cuts, 1);
     METRIC_ADD(h->m.cut_failures, e != NULL);
     metric_hist_observe(&h->m.cut_s, (double)(clock_mono_ns(&clock_system) - start) / 1e9);
-    *segments += c->segments;
+    atomic_fetch_add(segments, c->segments);
     cutting_done(c);
     return err_wrap(e, "cut tenant %s", t->id);
 }
 
+struct all {
+    struct head *head;
+    int64_t up_to_ms;
+    _Atomic size_t segments;
+};
+
+static struct err *cut_one(void *arg, struct head_tenant *t)
+{
+    struct all *all = arg;
+
+    return head_cut_tenant(all->head, t, all->up_to_ms, &all->segments);
+}
+
 struct err *head_cut(struct head *h, struct slice tenant, int64_t up_to_ms, size_t *ret_segments)
 {
-    size_t n = 0, segments = 0;
+    struct all all = {.head = h, .up_to_ms = up_to_ms};
     struct head_tenant **list;
-    struct err *e = NULL;
+    size_t n = 0, due = 0;
+    struct err *e;
 
     if (!head_is_ready(h))
         return err_new(ERR_UNAVAILABLE, "the metrics head is still reading back");
     list = head_tenant_list(h, &n);
+    for (size_t i = 0; i < n; i++)
+        if ((!tenant.len || slice_eq(tenant, list[i]->slice)) &&
+            atomic_load_explicit(&list[i]->series, memory_order_relaxed))
+            list[due++] = list[i];
     (void)pthread_mutex_lock(&h->cut_mutex);
-    for (size_t i = 0; i < n; i++) {
-        if (tenant.len && !slice_eq(tenant, list[i]->slice))
-            continue;
-        if (!atomic_load_explicit(&list[i]->series, memory_order_relaxed))
-            continue;
-        e = err_first(e, head_cut_tenant(h, list[i], up_to_ms, &segments));
-    }
+    e = head_sweep(list, due, cut_one, &all);
     e = err_first(e, head_checkpoint_locked(h));
     (void)pthread_mutex_unlock(&h->cut_mutex);
     mem_free(list);
     if (ret_segments)
-        *ret_segments = segments;
+        *ret_segments = atomic_load(&all.segments);
     return e;
 }

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "common/base/hash.h"
+#include "common/base/job.h"
 #include "common/base/lock.h"
 #include "common/base/log.h"
 #include "common/base/map.h"
@@ -354,8 +355,12 @@ void head_shard_free(struct head_shard *sh);
 char *head_shard_dir(const struct head_shard *sh); /* heap */
 ORR_CHECKED struct err *head_checkpoint_load(struct head_shard *sh);
 ORR_CHECKED struct err *head_checkpoint_locked(struct head *h); /* h->cut_mutex held */
-/* h->cut_mutex held; adds to *segments. No checkpoint. */
+/* h->cut_mutex held; adds to *segments. No checkpoint. Several tenants may be cut at once. */
 ORR_CHECKED struct err *head_cut_tenant(struct head *h, struct head_tenant *t, int64_t up_to_ms,
-                                        size_t *segments);
+                                        _Atomic size_t *segments);
+/* Calls fn for each tenant, on some threads at once; the first error. Blocking. */
+typedef struct err *head_sweep_fn(void *arg, struct head_tenant *t);
+ORR_CHECKED struct err *head_sweep(struct head_tenant *const *tenants, size_t n, head_sweep_fn *fn,
+                                   void *arg);
 ORR_CHECKED struct err *head_registry_open(struct head *h);
 void head_registry_close(struct head *h);

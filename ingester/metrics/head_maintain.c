@@ -65,35 +65,48 @@ static int64_t cut_bound(const struct head *h, struct head_tenant *t, int64_t no
     return head_window_start(now_ms - ORR_MAX(h->opts.grace_ms, ooo));
 }
 
+struct round {
+    struct head *head;
+    int64_t now_ms;
+    _Atomic size_t segments;
+    atomic_bool has_cut;
+};
+
+/* A tenant whose cut fails is tried again next time. */
+static struct err *maintain_one(void *arg, struct head_tenant *t)
+{
+    struct round *r = arg;
+    int64_t bound = cut_bound(r->head, t, r->now_ms);
+    struct err *e;
+
+    if (has_data_before(r->head, t, bound)) {
+        atomic_store(&r->has_cut, true);
+        if ((e = head_cut_tenant(r->head, t, bound, &r->segments)))
+            return e;
+    }
+    t->maintained_ms = bound;
+    return NULL;
+}
+
 struct err *head_maintain(struct head *h, int64_t now_ms)
 {
+    struct round r = {.head = h, .now_ms = now_ms};
     struct head_tenant **list;
-    size_t n, segments = 0;
-    bool has_cut = false;
-    struct err *e = NULL;
+    size_t n, due = 0;
+    struct err *e;
 
     if (!head_is_ready(h))
         return NULL;
     list = head_tenant_list(h, &n);
     (void)pthread_mutex_lock(&h->cut_mutex);
-    for (size_t i = 0; i < n; i++) {
-        int64_t bound = cut_bound(h, list[i], now_ms);
-
-        if (bound <= list[i]->maintained_ms ||
-            !atomic_load_explicit(&list[i]->series, memory_order_relaxed))
-            continue;
-        if (has_data_before(h, list[i], bound)) {
-            struct err *failed = head_cut_tenant(h, list[i], bound, &segments);
-
-            e = err_first(e, failed);
-            has_cut = true;
-            if (failed)
-                continue; /* try again next time */
-        }
-        list[i]->maintained_ms = bound;
-    }
-    if (has_cut || (int64_t)(atomic_load(&h->logged_bytes) -
-                             atomic_load(&h->checkpoint_at_bytes)) >= h->opts.checkpoint_wal_bytes)
+    for (size_t i = 0; i < n; i++)
+        if (cut_bound(h, list[i], now_ms) > list[i]->maintained_ms &&
+            atomic_load_explicit(&list[i]->series, memory_order_relaxed))
+            list[due++] = list[i];
+    e = head_sweep(list, due, maintain_one, &r);
+    if (atomic_load(&r.has_cut) ||
+        (int64_t)(atomic_load(&h->logged_bytes) - atomic_load(&h->checkpoint_at_bytes)) >=
+            h->opts.checkpoint_wal_bytes)
         e = err_first(e, head_checkpoint_locked(h));
     (void)pthread_mutex_unlock(&h->cut_mutex);
     mem_free(list);
