@@ -22,6 +22,7 @@
 #include "common/ring/ring_pages.h"
 
 #define READY_POLL_MS 20
+#define LEFT_TELL_MS 500 /* for the gossip to go out */
 #define HTTP_DRAIN_MS 10000
 
 /* ---- accessors ---- */
@@ -556,18 +557,43 @@ static void drain_http(void *obj, process_done_fn *done, void *arg)
     http_server_drain(obj, HTTP_DRAIN_MS, done, arg);
 }
 
+/* Nothing in the cluster waits for this very instance to come back: no segments, no notification
+ * log. It leaves the ring when it stops, so that others take over its share at once and not only
+ * when it is found missing. */
+static bool leaves_on_stop(const struct process *p)
+{
+    return !(process_roles(p) & (MEMBER_INGESTER | MEMBER_ALERTMANAGER)) &&
+           p->n_started == p->n_roles;
+}
+
+static void leave(void *arg)
+{
+    membership_leave(arg);
+}
+
+static void left(void *arg)
+{
+    membership_left(arg);
+}
+
 static bool drain(struct process *p)
 {
     struct conf *c = process_conf(p);
     const struct process_server_conf *server = conf_section(c, "server");
     int64_t until_ms = clock_mono_ms(&clock_system) + server->shutdown_timeout_ns / NS_PER_MS;
-    bool all = true;
+    bool all = true, leaves = leaves_on_stop(p);
 
     conf_unref(c);
     p->phase = PROCESS_STOPPING;
+    if (leaves)
+        loop_post(p->loops[0], leave, p->membership);
     for (size_t i = p->n_started; i-- > 0;)
         if (p->roles[i]->drain)
             all &= drain_one(p->roles[i]->name, p->roles[i]->drain, p->objects[i], until_ms);
+    if (leaves) {
+        loop_post(p->loops[0], left, p->membership);
+        (void)poll(NULL, 0, LEFT_TELL_MS);
+    }
     all &= drain_one("http", drain_http, p->http, until_ms + HTTP_DRAIN_MS + 1000);
     return all;
 }

@@ -13,7 +13,8 @@
  *   open ──▶ start ──▶ is_ready … ──▶ drain(done) ──▶ close
  *   main     main       any loop       main            main, after all loops have stopped
  *
- * Stopping: /ready says 503; roles drain one after the other in reverse order (each may take as long
+ * Stopping: /ready says 503; a process of queriers, rulers and compactors alone leaves the ring (what
+ * it did is others' at once); roles drain one after the other in reverse order (each may take as long
  * as it needs, bounded by server.shutdown-timeout); HTTP drains; loops stop; roles close.
  *
  * SIGHUP reloads the configuration: a refused one is logged and the old one stays.

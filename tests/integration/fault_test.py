@@ -207,6 +207,24 @@ def test_scale_in_by_leaving(t):
     check("ingester-4" not in names, f"still in the ring: {names}")
 
 
+def test_stopped_rulers_and_queriers_leave_the_ring(t):
+    """In good order, so that others take over at once, and come back with the same name."""
+    c = Cluster(t, args=["--ingesters", "3", "--queriers", "2", "--compactors", "0", "--rulers", "2",
+                         "--alertmanagers", "0"])
+
+    def members(role):
+        ring = http_call(c.addrs("ingester")[0], "GET", f"/ring?role={role}",
+                         headers={"Accept": "application/json"}).json["rings"][0]
+        return {i["instance"] for i in ring["instances"] if i["state"] == "ACTIVE"}
+    for role in ("ruler", "querier"):
+        wait_for(f"both {role}s", lambda: members(role) == {f"{role}-1", f"{role}-2"})
+        c.run("stop", f"{role}-1")
+        # long before ring.unhealthy-after (15 s): it said good-bye
+        wait_for(f"{role}-1 to be gone", lambda: members(role) == {f"{role}-2"}, timeout=5)
+        c.run("restart", f"{role}-1")
+        wait_for(f"{role}-1 to be back", lambda: members(role) == {f"{role}-1", f"{role}-2"})
+
+
 def test_wrong_cluster_key_stays_out(t):
     c = small_cluster(t, queriers=1, compactors=0)
     addr = c.status()["ingester-2"][3]

@@ -460,12 +460,14 @@ def main():
     module = sys.modules["__main__"]
     only = sys.argv[1:]
     tests = [(k[5:], v) for k, v in vars(module).items() if k.startswith("test_") and callable(v)]
-    failed = 0
+    only = [o.replace("test_", "", 1) if o.lstrip("=").startswith("test_") else o for o in only]
+    failed = ran = 0
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # out of time: stop what was started
     for name, fn in tests:
         # an argument is a part of a name, or =NAME
         if only and not any(o == "=" + name or (o[0] != "=" and o in name) for o in only):
             continue
+        ran += 1
         directory = tempfile.mkdtemp(prefix=f"orrery-{name}-")
         t, started = Test(directory), time.monotonic()
         try:
@@ -486,4 +488,6 @@ def main():
             print(f"FAIL {name}: {text}\n   kept: {directory}\n{tails}", flush=True)
             if isinstance(e, KeyboardInterrupt):
                 raise
+    if not ran:
+        sys.exit(f"no test is called {' or '.join(only)}; there are: {', '.join(n for n, _ in tests)}")
     sys.exit(1 if failed else 0)
