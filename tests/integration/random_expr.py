@@ -202,12 +202,12 @@ class Exprs:
         if r < 0.38:
             q = self.pick("0.5", "0.9", "0.99", "0", "1", "-0.5", "1.5")
             return f"histogram_quantile({q}, sum by (le, job) (rate(latency_bucket{self.matchers('latency_bucket')}[{self.pick('2m', '5m')}])))"
-        if r < 0.41:  # of nothing huge: there the last bit of an argument turns the circle
-            return f"{self.pick('sin', 'cos', 'tan')}({self.selector(['temperature', 'limit'])})"
+        if r < 0.41:  # of plain values: elsewhere the last bit of an argument decides all
+            return f"{self.pick('sin', 'cos', 'tan', 'sgn')}({self.selector(['temperature', 'limit'])})"
         if r < 0.46:
             h = self.pick("native", "sum by (job) (native)", "native + native offset 1m")
             return f"{self.pick('histogram_count', 'histogram_sum')}({h})"
-        return self.pick("abs", "ceil", "floor", "exp", "ln", "log2", "log10", "sqrt", "sgn", "atan",
+        return self.pick("abs", "ceil", "floor", "exp", "ln", "log2", "log10", "sqrt", "atan",
                          "sinh", "tanh", "deg", "rad") + f"({v})"
 
     def grouping(self):
