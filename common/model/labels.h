@@ -39,6 +39,8 @@ struct labels labels_dup(struct arena *a, struct labels ls);
 /* Deep copy in one heap block, starting at .ptr: mem_free((void *)ls.ptr) frees all. */
 struct labels labels_dup_heap(struct labels ls);
 void labels_canonical(struct buf *out, struct labels ls); /* appends the canonical bytes */
+/* The canonical bytes in the arena: one allocation of their exact size. */
+struct slice labels_canonical_dup(struct arena *a, struct labels ls);
 struct hash128 labels_fingerprint(struct labels ls);
 struct hash128 labels_fingerprint_of_canonical(struct slice canonical);
 /* XXH64 as Prometheus' labels.Hash: name 0xff value 0xff ... */

@@ -1,5 +1,6 @@
 #include "ingester/door/door.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "common/base/map.h"
@@ -7,10 +8,10 @@
 #include "common/base/metric.h"
 #include "ingester/door/series_labels.h"
 #include "ingester/door/tenant_gate.h"
-#include "ingester/door/write_request.h"
 
 #define EXAMPLE_LABELS_BYTES 512
 #define MAX_EXAMPLES 3
+#define MAX_PROTOCOLS 32
 
 static const struct {
     const char *name, *text;
@@ -63,22 +64,49 @@ struct door_loop {
     size_t cache_bytes;
 };
 
+/* What came by one protocol; a slot is taken when it is first seen. */
+struct door_protocol {
+    _Atomic(const char *) name;
+    uint64_t writes, samples;
+};
+
 struct door {
     struct door_opts opts;
     struct tenant_gate *gate;
     struct door_loop *loops;
     size_t loop_budget;
     struct door_metrics m;
+    struct door_protocol protocols[MAX_PROTOCOLS];
 };
 
 /* One write under way. Owner: its loop. */
 struct write {
     struct door *d;
     struct door_loop *dl;
-    struct write_request_rejects rejects;
+    struct push_rejects rejects;
     door_done_fn *done;
     void *arg;
 };
+
+static void collect_protocols(struct door *d, struct buf *out, bool is_openmetrics)
+{
+    static const char *const writes = "orrery_door_protocol_writes_total",
+                             *const samples = "orrery_door_protocol_samples_total";
+    char labels[128];
+
+    metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, writes,
+                        "Writes decoded, by protocol.");
+    for (unsigned i = 0; i < MAX_PROTOCOLS && d->protocols[i].name; i++) {
+        (void)snprintf(labels, sizeof(labels), "protocol=\"%s\"", d->protocols[i].name);
+        metric_write_u64(out, writes, labels, d->protocols[i].writes);
+    }
+    metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, samples,
+                        "Float samples and native histograms received, by protocol.");
+    for (unsigned i = 0; i < MAX_PROTOCOLS && d->protocols[i].name; i++) {
+        (void)snprintf(labels, sizeof(labels), "protocol=\"%s\"", d->protocols[i].name);
+        metric_write_u64(out, samples, labels, d->protocols[i].samples);
+    }
+}
 
 static void collect(void *arg, struct buf *out, bool is_openmetrics)
 {
@@ -97,6 +125,7 @@ static void collect(void *arg, struct buf *out, bool is_openmetrics)
                        batch_reason_name((enum batch_reason)i));
         metric_write_u64(out, name, labels, d->m.replica_rejected[i]);
     }
+    collect_protocols(d, out, is_openmetrics);
 }
 
 struct door *door_new(const struct door_opts *opts)
@@ -105,6 +134,7 @@ struct door *door_new(const struct door_opts *opts)
 
     d->opts = *opts;
     d->opts.loops = NULL; /* the caller's array; ours is d->loops */
+    d->opts.clock = opts->clock ? opts->clock : &clock_system;
     d->gate = tenant_gate_new(opts->clock);
     d->loops = mem_new_array(struct door_loop, opts->n_loops);
     for (size_t i = 0; i < opts->n_loops; i++)
@@ -221,7 +251,7 @@ static void remember(struct door *d, struct door_loop *dl, const struct push *p)
     if (!t || t->generation != p->limits.generation)
         return;
     before = fp_cache_bytes(&t->known);
-    write_request_remember(p, &t->known);
+    push_builder_remember(p, &t->known);
     dl->cache_bytes += fp_cache_bytes(&t->known) - before;
     METRIC_ADD(d->m.cache_bytes, (int64_t)(fp_cache_bytes(&t->known) - before));
     keep_budget(d, dl, t);
@@ -237,6 +267,8 @@ static void write_reason(struct buf *out, uint64_t count, const char *text)
 
 static void write_example(struct buf *out, struct slice labels, const int64_t *t_ms)
 {
+    if (labels.len == 0)
+        return;
     buf_str(out, ", such as ");
     series_labels_text(out, labels, EXAMPLE_LABELS_BYTES);
     if (t_ms)
@@ -328,7 +360,19 @@ static void on_distributed(void *arg, const struct push *p, const struct distrib
 
 /* ---- a write ---- */
 
-static void count(struct door *d, const struct push *p, const struct write_request_rejects *rejects)
+static struct door_protocol *protocol_of(struct door *d, const char *name)
+{
+    for (unsigned i = 0; i < MAX_PROTOCOLS; i++) {
+        const char *there = NULL;
+
+        if (atomic_compare_exchange_strong(&d->protocols[i].name, &there, name) ||
+            strcmp(there, name) == 0)
+            return &d->protocols[i];
+    }
+    attr_assert_failed("a protocol more than MAX_PROTOCOLS", __FILE__, __LINE__);
+}
+
+static void count(struct door *d, const struct push *p, const struct push_rejects *rejects)
 {
     uint64_t fresh = 0;
 
@@ -344,32 +388,37 @@ static void count(struct door *d, const struct push *p, const struct write_reque
     METRIC_ADD(d->m.metadata_dropped, rejects->metadata);
 }
 
-static struct err *decode(struct write *w, struct push *p)
+static struct err *decode(struct write *w, struct push *p, const struct push_decoder *decoder)
 {
     struct door *d = w->d;
     struct door_tenant *t = tenant_of(d, w->dl, p->tenant, p->limits.generation);
-    struct err *e = write_request_decode(p, &t->known, &w->rejects);
+    struct door_protocol *protocol = protocol_of(d, decoder->name);
+    struct push_builder b;
+    struct err *e;
 
-    if (e) {
+    push_builder_init(&b, p, &t->known, clock_wall_ms(d->opts.clock));
+    if ((e = decoder->decode(&b, decoder->arg))) {
         METRIC_ADD(d->m.malformed, 1);
         return e;
     }
+    w->rejects = b.rejects;
     count(d, p, &w->rejects);
+    METRIC_ADD(protocol->writes, 1);
+    METRIC_ADD(protocol->samples, p->samples + p->histograms);
     if ((e = tenant_gate_samples(d->gate, p->tenant, &p->limits, share(d),
                                  p->samples + p->histograms)))
         METRIC_ADD(d->m.rate_limited, 1);
     return e;
 }
 
-void door_write(struct door *d, struct loop *loop, struct slice tenant, enum door_format format,
-                struct buf *body, door_done_fn *done, void *arg)
+void door_write(struct door *d, struct loop *loop, struct slice tenant,
+                const struct push_decoder *decoder, struct buf *body, door_done_fn *done, void *arg)
 {
     struct write *w = mem_new(struct write);
     struct tenant_limits limits;
     struct push *p;
     struct err *e;
 
-    ORR_ASSERT(format == DOOR_WRITE_REQUEST);
     w->d = d;
     w->dl = loop_of(d, loop);
     w->done = done;
@@ -378,7 +427,7 @@ void door_write(struct door *d, struct loop *loop, struct slice tenant, enum doo
     p = push_new(tenant, &limits);
     p->body = *body;
     *body = (struct buf){0};
-    if ((e = decode(w, p))) {
+    if ((e = decode(w, p, decoder))) {
         done(arg, e, &(struct door_written){0});
         mem_free(w);
         push_free(p);

@@ -3,6 +3,7 @@
 #include "common/auth/auth.h"
 #include "common/net/codec.h"
 #include "ingester/door/rw_wire.h"
+#include "ingester/door/write_request.h"
 
 #define PROTOBUF "application/x-protobuf"
 #define V1 "prometheus.WriteRequest"
@@ -122,7 +123,7 @@ static void handle(struct http_request *r)
         reply_v2(r, buf_slice(&body));
         buf_done(&body);
     } else {
-        door_write(d, r->loop, tenant, DOOR_WRITE_REQUEST, &body, on_done, r);
+        door_write(d, r->loop, tenant, &write_request_decoder, &body, on_done, r);
     }
 }
 

@@ -1,0 +1,117 @@
+/*
+ * From series in a decoder's own form to a push: the one way in for every protocol but the steady
+ * path of remote write 1.0 (write_request.h).
+ *
+ *   decoder ──struct push_in──▶ push_builder_add(): canonical labels, fingerprint → validation,
+ *   limits (door_reason.h) → push.series
+ *
+ * Labels that the cache vouches for (a fingerprint added under the same limits) are not looked into
+ * again. A refused series is counted with its reason, and the rest goes on; what is refused whole
+ * (malformed input) is the decoder's to say.
+ *
+ * Rules are those of series_labels.h. An exemplar whose labels are not UTF-8, occur twice or have
+ * more than 128 characters is dropped and counted.
+ *
+ * Memory: texts given must be valid until push_builder_add() returns, those of metadata and arrays
+ * within histograms until the write is done: in the push's body or arena, or static. Nothing is
+ * allocated per series but its canonical bytes in the push's arena.
+ *
+ * Owner: one loop.
+ */
+#pragma once
+#include "common/model/labels.h"
+#include "ingester/door/door_reason.h"
+#include "ingester/door/fp_cache.h"
+#include "ingester/push.h"
+
+#define PUSH_BUILDER_EXEMPLAR_MAX_CHARS 128
+/* Of the label bytes and arrays made for one write: a few bytes of a body can stand for long
+ * symbols many times. */
+#define PUSH_BUILDER_MAX_BYTES (128u << 20)
+
+struct push_in_exemplar {
+    const struct label *labels; /* any order */
+    size_t n_labels;
+    double v;
+    int64_t t_ms;
+};
+
+/* One series as a client sent it. */
+struct push_in {
+    const struct label *labels; /* any order; the name is __name__; an empty value is no label */
+    size_t n_labels;
+    const struct sample *samples; /* lent: copied when there is more than one */
+    size_t n_samples;
+    const struct push_histogram
+        *histograms; /* copied, their arrays are not; rw_histogram_check() */
+    size_t n_histograms;
+    const struct push_in_exemplar *exemplars; /* lent */
+    size_t n_exemplars;
+    int64_t created_ms; /* start of the series (counter created); 0: unknown */
+};
+
+struct push_rejects {
+    uint64_t samples[DOOR_REASON_COUNT];     /* histograms count as samples */
+    struct slice example[DOOR_REASON_COUNT]; /* canonical labels of the first series; in the push */
+    uint64_t exemplars, metadata;            /* dropped */
+};
+
+/* Members are for the way in of the door; decoders use the calls below. */
+struct push_builder {
+    struct push *push;
+    const struct fp_cache *known;
+    int64_t now_ms;
+    struct push_rejects rejects;
+    struct label *scratch; /* in the arena */
+    size_t scratch_cap;
+    size_t arena_before; /* bytes in the arena when it began */
+};
+
+/* What a decoder sees of the push. */
+static inline struct arena *push_builder_arena(struct push_builder *b)
+{
+    return b->push->arena;
+}
+static inline struct slice push_builder_body(const struct push_builder *b) /* decompressed */
+{
+    return buf_slice(&b->push->body);
+}
+static inline const struct tenant_limits *push_builder_limits(const struct push_builder *b)
+{
+    return &b->push->limits;
+}
+/* For protocols whose samples may have no time. */
+static inline int64_t push_builder_now_ms(const struct push_builder *b)
+{
+    return b->now_ms;
+}
+
+/* ERR_LIMIT only when the whole write is over PUSH_BUILDER_MAX_BYTES; else refusals are counted. */
+ORR_CHECKED struct err *push_builder_add(struct push_builder *b, const struct push_in *in);
+/* Too long or not UTF-8: dropped and counted. */
+void push_builder_metadata(struct push_builder *b, const struct push_metadata *m);
+/* n samples that the decoder itself refused; labels: canonical, of an example, may be empty; in
+ * the body or arena. */
+void push_builder_reject(struct push_builder *b, enum door_reason reason, uint64_t n,
+                         struct slice labels);
+/* n exemplars that the decoder itself dropped. */
+void push_builder_drop_exemplars(struct push_builder *b, uint64_t n);
+
+/*
+ * A protocol: decodes the whole body with the calls above. ERR_INVALID: it cannot be read and
+ * nothing is stored. To be given to door_write().
+ */
+typedef struct err *push_decode_fn(struct push_builder *b, const void *arg);
+struct push_decoder {
+    const char *name; /* "remote_write_2", "otlp", "influx" …: label of metrics, static */
+    push_decode_fn *decode;
+    const void *arg; /* until door_write() returns */
+};
+
+/* ---- for the door and for tests of decoders ---- */
+
+/* Both are lent until the builder is not used any more (nothing is to be freed). */
+void push_builder_init(struct push_builder *b, struct push *p, const struct fp_cache *known,
+                       int64_t now_ms);
+/* After the replicas have taken p: its series are known from now on. */
+void push_builder_remember(const struct push *p, struct fp_cache *known);
