@@ -84,6 +84,7 @@ struct write {
     struct door *d;
     struct door_loop *dl;
     struct push_rejects rejects;
+    bool is_strict; /* as push_decoder */
     door_done_fn *done;
     void *arg;
 };
@@ -288,6 +289,8 @@ static uint64_t door_part(struct write *w, struct buf *out)
         METRIC_ADD(w->d->m.rejected[i], count);
         write_reason(out, count, reasons[i].text);
         write_example(out, w->rejects.example[i], NULL);
+        if (w->rejects.detail[i])
+            buf_printf(out, " (%s)", w->rejects.detail[i]);
     }
     return sum;
 }
@@ -302,7 +305,7 @@ static uint64_t replica_part(struct write *w, const struct push *p,
         uint64_t count = r->rejected[i];
 
         METRIC_ADD(w->d->m.replica_rejected[i], count);
-        if (!count || i == BATCH_EXEMPLAR || i == BATCH_METADATA_LIMIT)
+        if (!count || (i == BATCH_EXEMPLAR && !w->is_strict) || i == BATCH_METADATA_LIMIT)
             continue; /* these do not fail a write, as in Prometheus */
         sum += count;
         if (i == BATCH_MAX_SERIES_LIMIT)
@@ -320,6 +323,40 @@ static uint64_t replica_part(struct write *w, const struct push *p,
     return sum;
 }
 
+static bool is_histogram(const struct push_series *s, int64_t t_ms)
+{
+    for (size_t i = 0; s->extra && i < s->extra->n_histograms; i++)
+        if (s->extra->histograms[i].t_ms == t_ms)
+            return true;
+    return s->extra && s->extra->n_samples == 0;
+}
+
+/*
+ * What is stored of a push of which replicas refused so many samples and histograms. They say how
+ * many of each reason and give some examples: these tell the kind exactly as long as all refusals
+ * are among them; of more than that, the rest is taken off the samples first.
+ */
+static void count_written(const struct push *p, const struct distribute_result *r, uint64_t refused,
+                          struct door_written *ret)
+{
+    uint64_t histograms = 0, left = refused;
+
+    for (size_t i = 0; i < r->n_examples && left; i++) {
+        const struct distribute_example *ex = &r->examples[i];
+
+        if (ex->reason == BATCH_EXEMPLAR || ex->reason == BATCH_METADATA_LIMIT)
+            continue;
+        histograms += is_histogram(&p->series.ptr[ex->series], ex->t_ms);
+        left--;
+    }
+    histograms = ORR_MIN(histograms, p->histograms);
+    if (refused - histograms > p->samples)
+        histograms = ORR_MIN(refused - p->samples, p->histograms);
+    ret->histograms = p->histograms - histograms;
+    ret->samples = p->samples - ORR_MIN(p->samples, refused - histograms);
+    ret->exemplars = p->exemplars - ORR_MIN(p->exemplars, r->rejected[BATCH_EXEMPLAR]);
+}
+
 static struct err *refusals(struct write *w, const struct push *p,
                             const struct distribute_result *r, struct door_written *written)
 {
@@ -334,10 +371,9 @@ static struct err *refusals(struct write *w, const struct push *p,
                     "%llu of %llu samples refused: %s", (unsigned long long)(door + replicas),
                     (unsigned long long)(received + door), buf_cstr(&text));
     buf_done(&text);
-    /* Replies do not say which were histograms: what is missing is taken off the samples first. */
-    written->samples = p->samples - ORR_MIN(p->samples, replicas);
-    written->histograms = p->histograms - (replicas > p->samples ? replicas - p->samples : 0);
-    written->exemplars = p->exemplars - ORR_MIN(p->exemplars, r->rejected[BATCH_EXEMPLAR]);
+    if (w->is_strict)
+        replicas -= ORR_MIN(replicas, r->rejected[BATCH_EXEMPLAR]);
+    count_written(p, r, replicas, written);
     return e;
 }
 
@@ -421,6 +457,7 @@ void door_write(struct door *d, struct loop *loop, struct slice tenant,
 
     w->d = d;
     w->dl = loop_of(d, loop);
+    w->is_strict = decoder->is_strict;
     w->done = done;
     w->arg = arg;
     limits_get(d->opts.limits, tenant, &limits);

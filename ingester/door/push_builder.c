@@ -5,6 +5,7 @@
 #include "ingester/door/series_labels.h"
 
 #define SHORT 32 /* labels up to which insertion is the fastest way to sort */
+#define METADATA_SLOTS 256
 
 void push_builder_init(struct push_builder *b, struct push *p, const struct fp_cache *known,
                        int64_t now_ms)
@@ -13,11 +14,23 @@ void push_builder_init(struct push_builder *b, struct push *p, const struct fp_c
         .push = p, .known = known, .now_ms = now_ms, .arena_before = arena_used(p->arena)};
 }
 
+/* Not a fingerprint of labels: those begin with a tag. */
+static struct hash128 metadata_hash(const struct push_metadata *m, uint64_t epoch)
+{
+    uint64_t h = hash_xxh64(m->family, epoch + (uint64_t)m->type);
+    struct hash128 help = hash_xxh128(m->help, h);
+
+    return (struct hash128){help.lo, help.hi ^ hash_xxh64(m->unit, h)};
+}
+
 void push_builder_remember(const struct push *p, struct fp_cache *known)
 {
     VEC_FOREACH (s, &p->series)
         if (!s->is_known)
             fp_cache_add(known, s->fp);
+    if (p->metadata_epoch)
+        VEC_FOREACH (m, &p->metadata)
+            fp_cache_add(known, metadata_hash(m, p->metadata_epoch));
 }
 
 void push_builder_reject(struct push_builder *b, enum door_reason reason, uint64_t n,
@@ -26,6 +39,14 @@ void push_builder_reject(struct push_builder *b, enum door_reason reason, uint64
     if (b->rejects.samples[reason] == 0)
         b->rejects.example[reason] = labels;
     b->rejects.samples[reason] += n;
+}
+
+void push_builder_reject_with(struct push_builder *b, enum door_reason reason, uint64_t n,
+                              struct slice labels, const char *detail)
+{
+    if (b->rejects.samples[reason] == 0)
+        b->rejects.detail[reason] = arena_strdup(b->push->arena, detail);
+    push_builder_reject(b, reason, n, labels);
 }
 
 void push_builder_drop_exemplars(struct push_builder *b, uint64_t n)
@@ -44,6 +65,22 @@ void push_builder_metadata(struct push_builder *b, const struct push_metadata *m
         return;
     }
     vec_push(&b->push->metadata, *m);
+}
+
+void push_builder_metadata_once(struct push_builder *b, const struct push_metadata *m)
+{
+    struct hash128 h, *slot;
+
+    if (!b->metadata) {
+        b->metadata = arena_array(b->push->arena, struct hash128, METADATA_SLOTS);
+        b->push->metadata_epoch = (uint64_t)b->now_ms / PUSH_BUILDER_METADATA_MS + 1;
+    }
+    h = metadata_hash(m, b->push->metadata_epoch);
+    slot = &b->metadata[h.lo % METADATA_SLOTS];
+    if (hash128_eq(*slot, h) || fp_cache_has(b->known, h))
+        return;
+    *slot = h;
+    push_builder_metadata(b, m);
 }
 
 /* ---- labels ---- */
@@ -107,6 +144,13 @@ static struct labels without_empty(struct push_builder *b, struct labels ls)
         if (ls.ptr[i].value.len)
             out[n++] = ls.ptr[i];
     return (struct labels){out, n};
+}
+
+enum door_reason push_builder_check(struct push_builder *b, struct labels ls)
+{
+    bool has_empty;
+
+    return series_labels_reason(in_order(b, ls.ptr, ls.n, &has_empty), &b->push->limits);
 }
 
 struct named {
@@ -253,19 +297,20 @@ static void add(struct push_builder *b, const struct push_in *in, const struct n
 
 struct err *push_builder_add(struct push_builder *b, const struct push_in *in)
 {
-    enum door_reason reason;
-    struct named named;
+    enum door_reason reason = DOOR_MAX_LABELS;
+    struct named named = {.labels = SLICE_EMPTY};
 
     if (ORR_UNLIKELY(arena_used(b->push->arena) - b->arena_before > PUSH_BUILDER_MAX_BYTES))
         return err_new(ERR_LIMIT, "a write with more than %u bytes of labels",
                        PUSH_BUILDER_MAX_BYTES);
-    reason = name_series(b, in, &named);
+    if (ORR_LIKELY(in->n_labels <= PUSH_BUILDER_MAX_LABELS))
+        reason = name_series(b, in, &named);
     if (ORR_LIKELY(reason == DOOR_OK)) {
         add(b, in, &named);
         return NULL;
     }
-    if (in->n_samples + in->n_histograms)
-        push_builder_reject(b, reason, in->n_samples + in->n_histograms, named.labels);
+    push_builder_reject(b, reason, ORR_MAX(in->n_samples + in->n_histograms, (size_t)1),
+                        named.labels);
     b->rejects.exemplars += in->n_exemplars;
     return NULL;
 }

@@ -25,9 +25,11 @@
 #include "ingester/push.h"
 
 #define PUSH_BUILDER_EXEMPLAR_MAX_CHARS 128
+#define PUSH_BUILDER_MAX_LABELS 4096 /* of a series, whatever the tenant's limit */
 /* Of the label bytes and arrays made for one write: a few bytes of a body can stand for long
  * symbols many times. */
 #define PUSH_BUILDER_MAX_BYTES (128u << 20)
+#define PUSH_BUILDER_METADATA_MS 300000
 
 struct push_in_exemplar {
     const struct label *labels; /* any order */
@@ -53,6 +55,7 @@ struct push_in {
 struct push_rejects {
     uint64_t samples[DOOR_REASON_COUNT];     /* histograms count as samples */
     struct slice example[DOOR_REASON_COUNT]; /* canonical labels of the first series; in the push */
+    const char *detail[DOOR_REASON_COUNT];   /* what exactly is wrong with that one; may be NULL */
     uint64_t exemplars, metadata;            /* dropped */
 };
 
@@ -64,7 +67,8 @@ struct push_builder {
     struct push_rejects rejects;
     struct label *scratch; /* in the arena */
     size_t scratch_cap;
-    size_t arena_before; /* bytes in the arena when it began */
+    struct hash128 *metadata; /* of this write: a table that forgets; in the arena */
+    size_t arena_before;      /* bytes in the arena when it began */
 };
 
 /* What a decoder sees of the push. */
@@ -88,12 +92,20 @@ static inline int64_t push_builder_now_ms(const struct push_builder *b)
 
 /* ERR_LIMIT only when the whole write is over PUSH_BUILDER_MAX_BYTES; else refusals are counted. */
 ORR_CHECKED struct err *push_builder_add(struct push_builder *b, const struct push_in *in);
+/* Why labels would be refused; any order. */
+enum door_reason push_builder_check(struct push_builder *b, struct labels ls);
 /* Too long or not UTF-8: dropped and counted. */
 void push_builder_metadata(struct push_builder *b, const struct push_metadata *m);
+/* The same for protocols that send it with every series: left out when this write has it already,
+ * or when it was stored within the last PUSH_BUILDER_METADATA_MS. */
+void push_builder_metadata_once(struct push_builder *b, const struct push_metadata *m);
 /* n samples that the decoder itself refused; labels: canonical, of an example, may be empty; in
  * the body or arena. */
 void push_builder_reject(struct push_builder *b, enum door_reason reason, uint64_t n,
                          struct slice labels);
+/* The same with what exactly is wrong (copied). */
+void push_builder_reject_with(struct push_builder *b, enum door_reason reason, uint64_t n,
+                              struct slice labels, const char *detail);
 /* n exemplars that the decoder itself dropped. */
 void push_builder_drop_exemplars(struct push_builder *b, uint64_t n);
 
@@ -106,6 +118,8 @@ struct push_decoder {
     const char *name; /* "remote_write_2", "otlp", "influx" …: label of metrics, static */
     push_decode_fn *decode;
     const void *arg; /* until door_write() returns */
+    /* Exemplars that replicas refuse make the write one that was refused in part. */
+    bool is_strict;
 };
 
 /* ---- for the door and for tests of decoders ---- */

@@ -19,8 +19,8 @@
 #define RW_HISTOGRAM_MIN_SCHEMA (-4)
 
 struct rw_histogram {
-    int64_t t_ms;
-    struct histogram h; /* arrays in the arena */
+    int64_t t_ms, created_ms; /* created: field 17, of remote write 2.0; 0: not told */
+    struct histogram h;       /* arrays in the arena */
     /* Of integer histograms, exact. */
     uint64_t count, zero_count, pos_sum, neg_sum;
     bool has_negative_bucket;
