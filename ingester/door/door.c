@@ -331,30 +331,68 @@ static bool is_histogram(const struct push_series *s, int64_t t_ms)
     return s->extra && s->extra->n_samples == 0;
 }
 
+/* Whether s has a sample or histogram that is not older; of the entry that the refused one is in
+ * itself: another than that. */
+static bool has_newer(const struct push_series *s, int64_t t_ms, bool is_same_entry)
+{
+    const struct push_extra *x = s->extra;
+    uint32_t n = 0;
+
+    if (!x)
+        return !is_same_entry && s->sample.t_ms >= t_ms;
+    for (uint32_t i = 0; i < x->n_samples; i++)
+        n += x->samples[i].t_ms >= t_ms;
+    for (uint32_t i = 0; i < x->n_histograms; i++)
+        n += x->histograms[i].t_ms >= t_ms;
+    return n > is_same_entry;
+}
+
+/* Refused only because of what the same write has of its series before it. Prometheus finds that
+ * out after it has counted, so its senders are told that such a one was written. */
+static bool is_own_disorder(const struct push *p, const struct distribute_example *ex)
+{
+    const struct push_series *s = &p->series.ptr[ex->series];
+
+    if (ex->reason != BATCH_OUT_OF_ORDER && ex->reason != BATCH_DUPLICATE &&
+        ex->reason != BATCH_TOO_OLD)
+        return false;
+    for (uint32_t i = 0; i < ex->series; i++)
+        if (hash128_eq(p->series.ptr[i].fp, s->fp) && has_newer(&p->series.ptr[i], ex->t_ms, false))
+            return true;
+    return has_newer(s, ex->t_ms, true);
+}
+
 /*
- * What is stored of a push of which replicas refused so many samples and histograms. They say how
- * many of each reason and give some examples: these tell the kind exactly as long as all refusals
- * are among them; of more than that, the rest is taken off the samples first.
+ * What the headers of remote write 2.0 say of a push of which replicas refused so many samples and
+ * histograms. Replicas say how many of each reason and give some examples: these tell the kind
+ * exactly as long as all refusals are among them; of more than that, the rest is taken off the
+ * samples first.
  */
-static void count_written(const struct push *p, const struct distribute_result *r, uint64_t refused,
+static void count_written(const struct write *w, const struct push *p,
+                          const struct distribute_result *r, uint64_t refused,
                           struct door_written *ret)
 {
-    uint64_t histograms = 0, left = refused;
+    uint64_t histograms = 0, told = 0, spared = 0;
 
-    for (size_t i = 0; i < r->n_examples && left; i++) {
+    for (size_t i = 0; i < r->n_examples && told < refused; i++) {
         const struct distribute_example *ex = &r->examples[i];
 
         if (ex->reason == BATCH_EXEMPLAR || ex->reason == BATCH_METADATA_LIMIT)
             continue;
-        histograms += is_histogram(&p->series.ptr[ex->series], ex->t_ms);
-        left--;
+        told++;
+        if (w->is_strict && is_own_disorder(p, ex))
+            spared++;
+        else
+            histograms += is_histogram(&p->series.ptr[ex->series], ex->t_ms);
     }
+    refused -= spared;
     histograms = ORR_MIN(histograms, p->histograms);
     if (refused - histograms > p->samples)
         histograms = ORR_MIN(refused - p->samples, p->histograms);
     ret->histograms = p->histograms - histograms;
     ret->samples = p->samples - ORR_MIN(p->samples, refused - histograms);
-    ret->exemplars = p->exemplars - ORR_MIN(p->exemplars, r->rejected[BATCH_EXEMPLAR]);
+    ret->exemplars = p->exemplars - ORR_MIN(p->exemplars, r->rejected[BATCH_EXEMPLAR]) +
+                     (w->is_strict ? w->rejects.exemplars_behind : 0);
 }
 
 static struct err *refusals(struct write *w, const struct push *p,
@@ -373,7 +411,7 @@ static struct err *refusals(struct write *w, const struct push *p,
     buf_done(&text);
     if (w->is_strict)
         replicas -= ORR_MIN(replicas, r->rejected[BATCH_EXEMPLAR]);
-    count_written(p, r, replicas, written);
+    count_written(w, p, r, replicas, written);
     return e;
 }
 

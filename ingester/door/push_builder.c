@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "common/model/exemplar_order.h"
 #include "ingester/door/series_labels.h"
 
 #define SHORT 32 /* labels up to which insertion is the fastest way to sort */
@@ -217,6 +218,13 @@ static bool exemplar_labels(struct push_builder *b, const struct push_in_exempla
     return true;
 }
 
+static bool is_behind(const struct push_exemplar *last, const struct push_exemplar *next)
+{
+    return exemplar_order_place(&(struct exemplar_order){last->t_ms, last->v, last->labels},
+                                &(struct exemplar_order){next->t_ms, next->v, next->labels}) ==
+           EXEMPLAR_BEHIND;
+}
+
 static void take_exemplars(struct push_builder *b, const struct push_in *in, struct push_extra *x)
 {
     struct push_exemplar *out = arena_array(b->push->arena, struct push_exemplar, in->n_exemplars);
@@ -231,6 +239,11 @@ static void take_exemplars(struct push_builder *b, const struct push_in *in, str
         }
         to->v = in->exemplars[i].v;
         to->t_ms = in->exemplars[i].t_ms;
+        if (x->n_exemplars && is_behind(&to[-1], to)) {
+            b->rejects.exemplars++;
+            b->rejects.exemplars_behind++;
+            continue;
+        }
         x->n_exemplars++;
     }
 }

@@ -10,7 +10,8 @@
  * (malformed input) is the decoder's to say.
  *
  * Rules are those of series_labels.h. An exemplar whose labels are not UTF-8, occur twice or have
- * more than 128 characters is dropped and counted.
+ * more than 128 characters is dropped and counted; so is one that is behind another of the same
+ * push_in (common/model/exemplar_order.h).
  *
  * Memory: texts given must be valid until push_builder_add() returns, those of metadata and arrays
  * within histograms until the write is done: in the push's body or arena, or static. Nothing is
@@ -57,6 +58,7 @@ struct push_rejects {
     struct slice example[DOOR_REASON_COUNT]; /* canonical labels of the first series; in the push */
     const char *detail[DOOR_REASON_COUNT];   /* what exactly is wrong with that one; may be NULL */
     uint64_t exemplars, metadata;            /* dropped */
+    uint64_t exemplars_behind;               /* of those: for their place in this write alone */
 };
 
 /* Members are for the way in of the door; decoders use the calls below. */
