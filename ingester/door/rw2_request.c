@@ -75,29 +75,44 @@ static void make_room(struct decode *d, size_t n)
     d->created = arena_array(push_builder_arena(d->b), int64_t, 2 * n);
 }
 
-/* Those that make sense; the others are refused. */
-static size_t take_histograms(struct decode *d, struct labels ls)
+/* One more, if it makes sense; an error when its bytes do not. */
+static struct err *take_histogram(struct decode *d, struct labels ls, struct slice message,
+                                  size_t *n)
 {
     struct arena *a = push_builder_arena(d->b);
+    size_t max = (size_t)push_builder_limits(d->b)->max_native_histogram_buckets;
+    enum door_reason reason = DOOR_HISTOGRAM_BUCKETS;
+    struct rw_histogram r;
+    struct err *e = rw_histogram_decode(a, message, max, &r);
+
+    if (!e && r.has_odd_created)
+        e = err_new(ERR_INVALID, "Histogram: malformed");
+    if (e && !err_is(e, ERR_LIMIT))
+        return err_wrap(e, "proto");
+    if (!e) {
+        e = rw_histogram_check(a, &r);
+        reason = DOOR_INVALID_HISTOGRAM;
+    }
+    if (e) {
+        push_builder_reject_with(d->b, reason, 1, labels_canonical_dup(a, ls), err_msg(e));
+        err_free(e);
+        return NULL;
+    }
+    d->histograms[*n] = (struct push_histogram){r.t_ms, r.h};
+    d->created[*n] = r.created_ms;
+    ++*n;
+    return NULL;
+}
+
+static struct err *take_histograms(struct decode *d, struct labels ls, size_t *n)
+{
     const struct rw2_series *s = &d->c.series;
-    size_t n = 0, max = (size_t)push_builder_limits(d->b)->max_native_histogram_buckets;
+    struct err *e = NULL;
 
     make_room(d, s->n_histograms);
-    for (size_t i = 0; i < s->n_histograms; i++) {
-        struct rw_histogram r;
-        struct err *e = rw_histogram_decode(a, s->histograms[i], max, &r);
-        enum door_reason reason =
-            err_is(e, ERR_LIMIT) ? DOOR_HISTOGRAM_BUCKETS : DOOR_INVALID_HISTOGRAM;
-
-        if (e || (e = rw_histogram_check(a, &r))) {
-            push_builder_reject_with(d->b, reason, 1, labels_canonical_dup(a, ls), err_msg(e));
-            err_free(e);
-            continue;
-        }
-        d->histograms[n] = (struct push_histogram){r.t_ms, r.h};
-        d->created[n++] = r.created_ms;
-    }
-    return n;
+    for (size_t i = 0; i < s->n_histograms && !e; i++)
+        e = take_histogram(d, ls, s->histograms[i], n);
+    return e;
 }
 
 static struct push_in_exemplar *take_exemplars(struct decode *d, struct labels ls, size_t *ret_n)
@@ -180,6 +195,8 @@ static struct err *add_series(struct decode *d)
     const struct rw2_series *s = &d->c.series;
     struct labels ls = {d->labels, s->refs.n / 2};
     struct push_in in = {.labels = ls.ptr, .n_labels = ls.n};
+    size_t n_histograms = 0;
+    struct err *e;
 
     if (ORR_UNLIKELY(ls.n > PUSH_BUILDER_MAX_LABELS)) {
         refuse(d, DOOR_MAX_LABELS, SLICE_EMPTY);
@@ -202,9 +219,11 @@ static struct err *add_series(struct decode *d)
         in.created_ms = s->created[0] ? s->created[0] : s->created_ms;
         return push_builder_add(d->b, &in);
     }
+    if ((e = take_histograms(d, ls, &n_histograms)))
+        return e;
     if (s->n_exemplars)
         in.exemplars = take_exemplars(d, ls, &in.n_exemplars);
-    return add_runs(d, &in, s->n_histograms ? take_histograms(d, ls) : 0);
+    return add_runs(d, &in, n_histograms);
 }
 
 static struct err *decode(struct push_builder *b, const void *arg)

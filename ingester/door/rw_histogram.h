@@ -24,6 +24,7 @@ struct rw_histogram {
     /* Of integer histograms, exact. */
     uint64_t count, zero_count, pos_sum, neg_sum;
     bool has_negative_bucket;
+    bool has_odd_created; /* field 17 with another wire type: an error in 2.0 */
 };
 
 /* ERR_INVALID for malformed bytes, ERR_LIMIT when it has more than max_buckets (0: 65536). */
