@@ -6,12 +6,14 @@
 #include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/base/metric.h"
+#include "ingester/door/rewrite.h"
 #include "ingester/door/series_labels.h"
 #include "ingester/door/tenant_gate.h"
 
 #define EXAMPLE_LABELS_BYTES 512
 #define MAX_EXAMPLES 3
 #define MAX_PROTOCOLS 32
+#define REWRITE_SHARE 8 /* of a loop's cache that results of one tenant's rules may take: 1/8 */
 
 static const struct {
     const char *name, *text;
@@ -24,6 +26,7 @@ static const struct {
 struct door_metrics {
     uint64_t writes, samples, histograms, exemplars, metadata, new_series;
     uint64_t exemplars_dropped, metadata_dropped, rate_limited, malformed;
+    uint64_t relabelled, deduplicated;
     int64_t cache_bytes;
     uint64_t rejected[DOOR_REASON_COUNT], replica_rejected[BATCH_REASON_COUNT];
 };
@@ -47,6 +50,10 @@ static const struct metric_field door_fields[] = {
                    "Requests refused because a tenant was too fast."),
     METRIC_COUNTER(struct door_metrics, malformed, "orrery_door_malformed_total",
                    "Writes that could not be read."),
+    METRIC_COUNTER(struct door_metrics, relabelled, "orrery_door_relabelled_samples_total",
+                   "Samples dropped by a tenant's metric_relabel_configs."),
+    METRIC_COUNTER(struct door_metrics, deduplicated, "orrery_door_deduplicated_samples_total",
+                   "Samples of replicas that are not the elected one of their pair."),
     METRIC_GAUGE(struct door_metrics, cache_bytes, "orrery_door_cache_bytes",
                  "Memory of the caches of known series."),
 };
@@ -54,7 +61,9 @@ static const struct metric_field door_fields[] = {
 /* A tenant as one loop knows it. */
 struct door_tenant {
     struct fp_cache known;
-    uint64_t generation; /* of the limits its series were checked under */
+    struct rewrite *rewrite; /* NULL: no rules */
+    size_t bytes;            /* of both, as counted in the loop's */
+    uint64_t generation;     /* of the limits its series were checked under */
     int64_t used_ms;
 };
 
@@ -154,8 +163,11 @@ void door_free(struct door *d)
     metric_unregister(&d->m);
     for (size_t i = 0; i < d->opts.n_loops; i++) {
         MAP_FOREACH (en, &d->loops[i].tenants) {
-            fp_cache_done(&((struct door_tenant *)en->value)->known);
-            mem_free(en->value);
+            struct door_tenant *t = en->value;
+
+            fp_cache_done(&t->known);
+            rewrite_free(t->rewrite);
+            mem_free(t);
         }
         map_done(&d->loops[i].tenants);
     }
@@ -199,28 +211,38 @@ static struct door_loop *loop_of(struct door *d, const struct loop *loop)
     return &d->loops[i];
 }
 
-static void forget(struct door *d, struct door_loop *dl, struct door_tenant *t)
+static void account(struct door *d, struct door_loop *dl, struct door_tenant *t)
 {
-    size_t bytes = fp_cache_bytes(&t->known);
+    size_t bytes = fp_cache_bytes(&t->known) + rewrite_bytes(t->rewrite);
 
-    fp_cache_clear(&t->known);
-    dl->cache_bytes -= bytes;
-    METRIC_ADD(d->m.cache_bytes, -(int64_t)bytes);
+    dl->cache_bytes += bytes - t->bytes;
+    METRIC_ADD(d->m.cache_bytes, (int64_t)(bytes - t->bytes));
+    t->bytes = bytes;
 }
 
-static struct door_tenant *tenant_of(struct door *d, struct door_loop *dl, struct slice name,
-                                     uint64_t generation)
+static void forget(struct door *d, struct door_loop *dl, struct door_tenant *t)
 {
-    void **slot = map_slot(&dl->tenants, name);
+    fp_cache_clear(&t->known);
+    rewrite_clear(t->rewrite);
+    account(d, dl, t);
+}
+
+static struct door_tenant *tenant_of(struct door *d, struct door_loop *dl, const struct push *p)
+{
+    void **slot = map_slot(&dl->tenants, p->tenant);
     struct door_tenant *t = *slot;
 
     if (!t) {
         t = *slot = mem_new(struct door_tenant);
         fp_cache_init(&t->known, d->loop_budget);
     }
-    if (t->generation != generation)
+    if (t->generation != p->limits.generation) {
+        rewrite_free(t->rewrite);
+        t->rewrite = rewrite_new(p->tenant, limits_rules(d->opts.limits, p->tenant),
+                                 p->limits.accept_ha_samples, d->loop_budget / REWRITE_SHARE);
         forget(d, dl, t);
-    t->generation = generation;
+    }
+    t->generation = p->limits.generation;
     t->used_ms = loop_now_ms(dl->loop);
     return t;
 }
@@ -233,8 +255,7 @@ static void keep_budget(struct door *d, struct door_loop *dl, const struct door_
         MAP_FOREACH (en, &dl->tenants) {
             struct door_tenant *t = en->value;
 
-            if (t != except && fp_cache_bytes(&t->known) &&
-                (!oldest || t->used_ms < oldest->used_ms))
+            if (t != except && t->bytes && (!oldest || t->used_ms < oldest->used_ms))
                 oldest = t;
         }
         if (!oldest)
@@ -246,15 +267,12 @@ static void keep_budget(struct door *d, struct door_loop *dl, const struct door_
 static void remember(struct door *d, struct door_loop *dl, const struct push *p)
 {
     struct door_tenant *t = map_get(&dl->tenants, p->tenant);
-    size_t before;
 
     /* Limits may have changed while the replicas worked: then the labels are to be checked again. */
     if (!t || t->generation != p->limits.generation)
         return;
-    before = fp_cache_bytes(&t->known);
     push_builder_remember(p, &t->known);
-    dl->cache_bytes += fp_cache_bytes(&t->known) - before;
-    METRIC_ADD(d->m.cache_bytes, (int64_t)(fp_cache_bytes(&t->known) - before));
+    account(d, dl, t);
     keep_budget(d, dl, t);
 }
 
@@ -460,18 +478,23 @@ static void count(struct door *d, const struct push *p, const struct push_reject
     METRIC_ADD(d->m.new_series, fresh);
     METRIC_ADD(d->m.exemplars_dropped, rejects->exemplars);
     METRIC_ADD(d->m.metadata_dropped, rejects->metadata);
+    METRIC_ADD(d->m.relabelled, rejects->relabelled);
+    METRIC_ADD(d->m.deduplicated, rejects->deduplicated);
 }
 
 static struct err *decode(struct write *w, struct push *p, const struct push_decoder *decoder)
 {
     struct door *d = w->d;
-    struct door_tenant *t = tenant_of(d, w->dl, p->tenant, p->limits.generation);
+    struct door_tenant *t = tenant_of(d, w->dl, p);
     struct door_protocol *protocol = protocol_of(d, decoder->name);
     struct push_builder b;
     struct err *e;
 
     push_builder_init(&b, p, &t->known, clock_wall_ms(d->opts.clock));
-    if ((e = decoder->decode(&b, decoder->arg))) {
+    b.rewrite = t->rewrite;
+    e = decoder->decode(&b, decoder->arg);
+    account(d, w->dl, t);
+    if (e) {
         METRIC_ADD(d->m.malformed, 1);
         return e;
     }

@@ -19,6 +19,8 @@
     X(DOOR_INVALID_HISTOGRAM, "native_histogram_invalid", "native histogram makes no sense")       \
     X(DOOR_INVALID_REFERENCE, "symbol_reference_invalid",                                          \
       "a reference leads outside of the symbols, or a label has no value")                         \
+    X(DOOR_HA_CLUSTERS, "too_many_ha_clusters",                                                    \
+      "more clusters of replicas than limit ha_max_clusters allows")                               \
     X(DOOR_NO_SAMPLES, "no_samples", "series has neither samples nor histograms")
 enum door_reason {
     DOOR_OK = -1,

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/model/exemplar_order.h"
+#include "ingester/door/rewrite.h"
 #include "ingester/door/series_labels.h"
 
 #define SHORT 32 /* labels up to which insertion is the fastest way to sort */
@@ -154,21 +155,86 @@ enum door_reason push_builder_check(struct push_builder *b, struct labels ls)
     return series_labels_reason(in_order(b, ls.ptr, ls.n, &has_empty), &b->push->limits);
 }
 
-struct named {
-    struct slice labels; /* canonical */
-    struct hash128 fp;
-    bool is_known;
-};
+static bool has_twice(struct labels ls)
+{
+    for (size_t i = 1; i < ls.n; i++)
+        if (slice_eq(ls.ptr[i - 1].name, ls.ptr[i].name))
+            return true;
+    return false;
+}
 
-/* Why the labels are refused; *ret is filled for messages, too. */
-static enum door_reason name_series(struct push_builder *b, const struct push_in *in,
-                                    struct named *ret)
+/* What the pair's tracker says, asked again only when another pair comes. */
+static enum push_ha ask_ha(struct push_builder *b, uint32_t pair)
+{
+    struct slice cluster, replica;
+
+    if (!pair || !b->ha)
+        return PUSH_HA_ACCEPTED;
+    if (b->ha_pair != pair || b->ha_epoch != rewrite_epoch(b->rewrite)) {
+        rewrite_pair(b->rewrite, pair, &cluster, &replica);
+        b->ha_verdict = b->ha(b->ha_arg, b->push, cluster, replica);
+        b->ha_pair = pair;
+        b->ha_epoch = rewrite_epoch(b->rewrite);
+    }
+    return b->ha_verdict;
+}
+
+/* ls: in order, without empty values, names unique. */
+static enum door_reason name_rewritten(struct push_builder *b, struct labels ls, struct hash128 key,
+                                       uint64_t n, struct push_named *ret)
+{
+    struct arena *a = b->push->arena;
+    enum door_reason reason = DOOR_OK;
+    struct rewrite_result r = {.labels = SLICE_EMPTY};
+    bool was_known = rewrite_known(b->rewrite, key, &r);
+    struct labels after = {0};
+    enum push_ha ha;
+
+    if (was_known)
+        ret->labels = arena_dup(a, r.labels);
+    else
+        r.is_dropped = !rewrite_labels(b->rewrite, a, ls, &after, &r.pair);
+    ha = ask_ha(b, r.pair);
+    if (!was_known && !r.is_dropped) {
+        r.labels = ret->labels = labels_canonical_dup(a, after);
+        r.fp = labels_fingerprint_of_canonical(r.labels);
+        if (!fp_cache_has(b->known, r.fp))
+            reason = series_labels_reason(after, &b->push->limits);
+    }
+    ret->fp = r.fp;
+    if (!was_known && reason == DOOR_OK)
+        rewrite_remember(b->rewrite, key, &r);
+    if (ha == PUSH_HA_TOO_MANY_CLUSTERS)
+        return DOOR_HA_CLUSTERS;
+    if (ha == PUSH_HA_OTHER_REPLICA)
+        b->rejects.deduplicated += n;
+    else if (r.is_dropped)
+        b->rejects.relabelled += n;
+    ret->is_gone = ha != PUSH_HA_ACCEPTED || r.is_dropped;
+    ret->is_known = !ret->is_gone && reason == DOOR_OK && fp_cache_has(b->known, r.fp);
+    return ret->is_gone ? DOOR_OK : reason;
+}
+
+enum door_reason push_builder_name(struct push_builder *b, struct labels in,
+                                   const struct hash128 *key, uint64_t n, struct push_named *ret)
 {
     enum door_reason reason = DOOR_OK;
     struct labels ls;
     bool has_empty;
 
-    ls = in_order(b, in->labels, in->n_labels, &has_empty);
+    *ret = (struct push_named){.labels = SLICE_EMPTY};
+    ls = in_order(b, in.ptr, in.n, &has_empty);
+    if (ORR_UNLIKELY(b->rewrite)) {
+        bool twice = has_twice(ls);
+
+        if (has_empty)
+            ls = without_empty(b, ls);
+        ret->labels = key && !twice ? SLICE_EMPTY : labels_canonical_dup(b->push->arena, ls);
+        if (twice)
+            return DOOR_DUPLICATE_LABEL;
+        return name_rewritten(b, ls, key ? *key : labels_fingerprint_of_canonical(ret->labels), n,
+                              ret);
+    }
     if (ORR_UNLIKELY(has_empty)) { /* the names of those left out are held to the rules, too */
         reason = series_labels_reason(ls, &b->push->limits);
         if (reason == DOOR_OK)
@@ -286,7 +352,7 @@ static struct push_extra *take_extra(struct push_builder *b, const struct push_i
     return x->n_samples | x->n_histograms | x->n_exemplars ? x : NULL;
 }
 
-static void add(struct push_builder *b, const struct push_in *in, const struct named *named)
+static void add(struct push_builder *b, const struct push_in *in, const struct push_named *named)
 {
     struct push *p = b->push;
     struct push_series *ps;
@@ -311,15 +377,17 @@ static void add(struct push_builder *b, const struct push_in *in, const struct n
 struct err *push_builder_add(struct push_builder *b, const struct push_in *in)
 {
     enum door_reason reason = DOOR_MAX_LABELS;
-    struct named named = {.labels = SLICE_EMPTY};
+    struct push_named named = {.labels = SLICE_EMPTY};
 
     if (ORR_UNLIKELY(arena_used(b->push->arena) - b->arena_before > PUSH_BUILDER_MAX_BYTES))
         return err_new(ERR_LIMIT, "a write with more than %u bytes of labels",
                        PUSH_BUILDER_MAX_BYTES);
     if (ORR_LIKELY(in->n_labels <= PUSH_BUILDER_MAX_LABELS))
-        reason = name_series(b, in, &named);
+        reason = push_builder_name(b, (struct labels){in->labels, in->n_labels}, NULL,
+                                   in->n_samples + in->n_histograms, &named);
     if (ORR_LIKELY(reason == DOOR_OK)) {
-        add(b, in, &named);
+        if (ORR_LIKELY(!named.is_gone))
+            add(b, in, &named);
         return NULL;
     }
     push_builder_reject(b, reason, ORR_MAX(in->n_samples + in->n_histograms, (size_t)1),

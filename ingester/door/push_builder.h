@@ -2,8 +2,9 @@
  * From series in a decoder's own form to a push: the one way in for every protocol but the steady
  * path of remote write 1.0 (write_request.h).
  *
- *   decoder ──struct push_in──▶ push_builder_add(): canonical labels, fingerprint → validation,
- *   limits (door_reason.h) → push.series
+ *   decoder ──struct push_in──▶ push_builder_add(): the tenant's rules (rewrite.h), replicas of
+ *   pairs (ha_tracker.h) → canonical labels, fingerprint → validation, limits (door_reason.h) →
+ *   push.series
  *
  * Labels that the cache vouches for (a fingerprint added under the same limits) are not looked into
  * again. A refused series is counted with its reason, and the rest goes on; what is refused whole
@@ -58,8 +59,14 @@ struct push_rejects {
     struct slice example[DOOR_REASON_COUNT]; /* canonical labels of the first series; in the push */
     const char *detail[DOOR_REASON_COUNT];   /* what exactly is wrong with that one; may be NULL */
     uint64_t exemplars, metadata;            /* dropped */
+    uint64_t relabelled, deduplicated;       /* samples and histograms dropped without a word */
     uint64_t exemplars_behind;               /* of those: for their place in this write alone */
 };
+
+/* Whether the samples of this replica are taken; else why not. */
+enum push_ha { PUSH_HA_ACCEPTED, PUSH_HA_OTHER_REPLICA, PUSH_HA_TOO_MANY_CLUSTERS };
+typedef enum push_ha push_ha_fn(void *arg, const struct push *p, struct slice cluster,
+                                struct slice replica);
 
 /* Members are for the way in of the door; decoders use the calls below. */
 struct push_builder {
@@ -71,6 +78,12 @@ struct push_builder {
     size_t scratch_cap;
     struct hash128 *metadata; /* of this write: a table that forgets; in the arena */
     size_t arena_before;      /* bytes in the arena when it began */
+    struct rewrite *rewrite;  /* NULL: labels stay as they are */
+    push_ha_fn *ha;           /* asked once per run of series of one pair; NULL: all are taken */
+    void *ha_arg;
+    uint32_t ha_pair; /* the last one asked for */
+    uint64_t ha_epoch;
+    enum push_ha ha_verdict;
 };
 
 /* What a decoder sees of the push. */
@@ -129,5 +142,18 @@ struct push_decoder {
 /* Both are lent until the builder is not used any more (nothing is to be freed). */
 void push_builder_init(struct push_builder *b, struct push *p, const struct fp_cache *known,
                        int64_t now_ms);
+/*
+ * Labels as they came → what they are stored under. key: fingerprint of the bytes they came in
+ * (NULL: that of their canonical bytes). DOOR_OK with ret->is_gone: a rule dropped the series or its
+ * replica is not the elected one; n samples are then counted as that. For decoders of this
+ * directory that fill the push themselves.
+ */
+struct push_named {
+    struct slice labels; /* canonical, in the arena */
+    struct hash128 fp;
+    bool is_known, is_gone;
+};
+enum door_reason push_builder_name(struct push_builder *b, struct labels ls,
+                                   const struct hash128 *key, uint64_t n, struct push_named *ret);
 /* After the replicas have taken p: its series are known from now on. */
 void push_builder_remember(const struct push *p, struct fp_cache *known);

@@ -12,6 +12,7 @@ struct decode {
     struct push *p;
     struct push_builder *b;
     struct tenant_limits no_limits; /* for labels of exemplars */
+    struct label *labels;           /* of a series of a tenant with rules */
 };
 
 /* ---- what a series holds beside one sample ---- */
@@ -183,13 +184,47 @@ static struct err *add_new(struct decode *d, const struct rw_series *s, struct h
     return add(d, s, fp, labels, fp_cache_has(d->b->known, fp));
 }
 
+/* Of a tenant with rules: the bytes as they came are the key of what became of them before. */
+static struct err *add_rewritten(struct decode *d, const struct rw_series *s, struct hash128 fp)
+{
+    struct rw_fields f = rw_fields_of(s->message);
+    uint64_t n = s->n_samples + s->n_histograms;
+    struct label *ls = d->labels;
+    enum door_reason reason = DOOR_MAX_LABELS;
+    struct push_named named = {.labels = SLICE_EMPTY};
+    size_t n_labels = 0;
+
+    if (!ls)
+        ls = d->labels =
+            arena_array(d->p->arena, struct label, (size_t)PUSH_BUILDER_MAX_LABELS + 1);
+    while (n_labels <= PUSH_BUILDER_MAX_LABELS && rw_cursor_label(&f, &ls[n_labels]))
+        n_labels++;
+    if (f.error)
+        return err_new(ERR_INVALID, "%s", f.error);
+    if (arena_used(d->p->arena) - d->b->arena_before > PUSH_BUILDER_MAX_BYTES)
+        return err_new(ERR_LIMIT, "a write with more than %u bytes of labels",
+                       PUSH_BUILDER_MAX_BYTES);
+    if (n_labels <= PUSH_BUILDER_MAX_LABELS)
+        reason = push_builder_name(d->b, (struct labels){ls, n_labels},
+                                   s->has_more_labels ? NULL : &fp, n, &named);
+    if (reason != DOOR_OK) {
+        if (n)
+            push_builder_reject(d->b, reason, n, named.labels);
+        push_builder_drop_exemplars(d->b, s->n_exemplars);
+        return NULL;
+    }
+    return named.is_gone ? NULL : add(d, s, named.fp, named.labels, named.is_known);
+}
+
 static struct err *add_group(struct decode *d, const struct rw_series *s, const struct hash128 *fp,
                              size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         struct err *e;
 
-        if (ORR_LIKELY(!s[i].has_more_labels && fp_cache_has(d->b->known, fp[i])))
+        if (ORR_UNLIKELY(d->b->rewrite))
+            e = add_rewritten(d, &s[i], fp[i]);
+        else if (ORR_LIKELY(!s[i].has_more_labels && fp_cache_has(d->b->known, fp[i])))
             e = add(d, &s[i], fp[i], s[i].labels, true);
         else
             e = add_new(d, &s[i], fp[i]);
