@@ -1,6 +1,7 @@
 /* RPC methods that write: see common/model/metrics_rpc.h. */
 #include "common/base/mem.h"
 #include "common/model/tenant.h"
+#include "ingester/door/write_request.h"
 #include "ingester/ingester_internal.h"
 
 /* ---- ingester.push: a batch for our own head ---- */
@@ -59,7 +60,8 @@ static void on_write(void *arg, struct rpc_call *call)
         return;
     }
     buf_slice_append(&body, payload);
-    door_write(ing->door, rpc_call_loop(call), tenant, DOOR_WRITE_REQUEST, &body, on_written, call);
+    door_write(ing->door, rpc_call_loop(call), tenant, &write_request_decoder, &body, on_written,
+               call);
 }
 
 /* ---- ingester.flush ---- */

@@ -51,6 +51,7 @@ struct push {
     struct tenant_limits limits;
     VEC(struct push_series) series;
     VEC(struct push_metadata) metadata;
+    uint64_t metadata_epoch; /* not 0: the door remembers that it stored metadata, for so long */
     uint64_t samples, histograms, exemplars; /* in series */
 };
 

@@ -1,6 +1,9 @@
 #include "common/base/gostr.h"
 
+#include <locale.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <wctype.h>
 
 struct rune_range {
     uint32_t lo, hi;
@@ -214,4 +217,60 @@ bool gostr_unquote(struct slice q, struct buf *out)
             return false;
     }
     return true;
+}
+
+/* ---- upper and lower case ---- */
+
+/* Letters beyond ASCII, from the system's C.UTF-8; never freed. */
+static locale_t utf8;
+static pthread_once_t utf8_once = PTHREAD_ONCE_INIT;
+
+static void load_utf8(void)
+{
+    utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+}
+
+uint32_t gostr_rune_upper(uint32_t r)
+{
+    if (r < 0x80)
+        return r >= 'a' && r <= 'z' ? r - 32 : r;
+    (void)pthread_once(&utf8_once, load_utf8);
+    return utf8 ? (uint32_t)towupper_l((wint_t)r, utf8) : r;
+}
+
+uint32_t gostr_rune_lower(uint32_t r)
+{
+    if (r < 0x80)
+        return r >= 'A' && r <= 'Z' ? r + 32 : r;
+    (void)pthread_once(&utf8_once, load_utf8);
+    return utf8 ? (uint32_t)towlower_l((wint_t)r, utf8) : r;
+}
+
+bool gostr_is_letter(uint32_t r)
+{
+    if (r < 0x80)
+        return (r | 0x20) >= 'a' && (r | 0x20) <= 'z';
+    (void)pthread_once(&utf8_once, load_utf8);
+    return utf8 && iswalpha_l((wint_t)r, utf8);
+}
+
+static void map_runes(struct buf *out, struct slice s, uint32_t (*map)(uint32_t))
+{
+    while (s.len) {
+        uint32_t r;
+        size_t n = gostr_rune(s, &r);
+
+        gostr_put_rune(out, map(r));
+        s = slice_from(s, n);
+    }
+}
+
+void gostr_upper(struct buf *out, struct slice s)
+{
+    map_runes(out, s, gostr_rune_upper);
+}
+
+void gostr_lower(struct buf *out, struct slice s)
+{
+    map_runes(out, s, gostr_rune_lower);
 }

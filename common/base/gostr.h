@@ -1,5 +1,6 @@
 /*
- * Strings as Go's strconv writes and reads them: "quoted with \n and é escapes".
+ * Strings as Go's strconv writes and reads them ("quoted with \n and é escapes"), runes, and their
+ * upper and lower case.
  * Any thread.
  */
 #pragma once
@@ -12,6 +13,13 @@ void gostr_put_rune(struct buf *out, uint32_t rune);
 /* Decodes the rune at the front of s (which must not be empty) and returns its length in bytes.
  * Malformed bytes give U+FFFD with length 1, as Go's utf8.DecodeRune. */
 size_t gostr_rune(struct slice s, uint32_t *ret_rune);
+/* unicode.ToUpper, ToLower: one rune for one. */
+uint32_t gostr_rune_upper(uint32_t rune);
+uint32_t gostr_rune_lower(uint32_t rune);
+bool gostr_is_letter(uint32_t rune); /* unicode.IsLetter */
+/* strings.ToUpper, ToLower: appended to out; malformed bytes become U+FFFD. */
+void gostr_upper(struct buf *out, struct slice s);
+void gostr_lower(struct buf *out, struct slice s);
 /* unicode.IsPrint as strconv sees it: letters, marks, numbers, punctuation, symbols, ASCII space. */
 bool gostr_is_print(uint32_t rune);
 

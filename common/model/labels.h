@@ -45,6 +45,8 @@ void labels_canonical(struct buf *out, struct labels ls); /* appends the canonic
 bool labels_next_canonical(struct reader *r, struct label *ret);
 /* All pairs; texts borrow from the bytes. False when malformed. */
 bool labels_of_canonical(struct arena *a, struct slice canonical, struct labels *ret);
+/* The canonical bytes in the arena: one allocation of their exact size. */
+struct slice labels_canonical_dup(struct arena *a, struct labels ls);
 struct hash128 labels_fingerprint(struct labels ls);
 struct hash128 labels_fingerprint_of_canonical(struct slice canonical);
 /* XXH64 as Prometheus' labels.Hash: name 0xff value 0xff ... */

@@ -20,11 +20,17 @@ struct limits_conf {
     char *overrides_file;
     int64_t overrides_period_ns;
     struct tenant_limits defaults;
+#define X(name, ...) struct conf_list name;
+    TENANT_LISTS(X)
+#undef X
+#define X(name, ...) char *name;
+    TENANT_TEXTS(X)
+#undef X
 };
 
 /* ---- the table, as configuration and as override ---- */
 
-enum limit_kind { LIMIT_RATE, LIMIT_COUNT, LIMIT_BYTES, LIMIT_DURATION };
+enum limit_kind { LIMIT_RATE, LIMIT_COUNT, LIMIT_BYTES, LIMIT_DURATION, LIMIT_BOOL };
 
 struct limit_row {
     enum limit_kind kind;
@@ -37,6 +43,7 @@ struct limit_row {
 #define MEMBER_COUNT(name) name
 #define MEMBER_BYTES(name) name
 #define MEMBER_DURATION(name) name##_ns
+#define MEMBER_BOOL(name) name
 
 static const struct limit_row rows[] = {
 #define X(kind, name, key, def, help)                                                              \
@@ -53,6 +60,8 @@ static const struct limit_row rows[] = {
     CONF_BYTES(struct limits_conf, defaults.name, key, def, "0", NULL, CONF_RELOAD, help),
 #define FIELD_DURATION(name, key, def, help)                                                       \
     CONF_DURATION(struct limits_conf, defaults.name##_ns, key, def, "0s", NULL, CONF_RELOAD, help),
+#define FIELD_BOOL(name, key, def, help)                                                           \
+    CONF_BOOL(struct limits_conf, defaults.name, key, def, CONF_RELOAD, help),
 
 static const struct conf_field limits_fields[] = {
     CONF_STRING(struct limits_conf, overrides_file, "overrides-file", "", CONF_FIXED,
@@ -61,6 +70,12 @@ static const struct conf_field limits_fields[] = {
                   CONF_FIXED, "How often the overrides file is looked at."),
 #define X(kind, name, key, def, help) FIELD_##kind(name, key, def, help)
     LIMITS(X)
+#undef X
+#define X(name, key, def, help) CONF_LIST(struct limits_conf, name, key, def, CONF_RELOAD, help),
+        TENANT_LISTS(X)
+#undef X
+#define X(name, key, def, help) CONF_STRING(struct limits_conf, name, key, def, CONF_RELOAD, help),
+            TENANT_TEXTS(X)
 #undef X
 };
 const struct conf_section limits_section = {
@@ -72,12 +87,14 @@ const struct conf_section limits_section = {
 struct override {
     bool is_set[ORR_COUNT(rows)];
     struct tenant_limits values;
+    struct tenant_rules *rules; /* a reference */
 };
 
 struct overrides {
     struct snapshot snap;
     struct map tenants; /* struct override */
     struct tenant_limits defaults;
+    struct tenant_rules *rules; /* of tenants without overrides; a reference */
 };
 
 struct limits_metrics {
@@ -106,7 +123,8 @@ struct limits {
     _Atomic uint64_t generation;
     char *path; /* NULL: no file */
     int64_t period_ms;
-    struct file_id seen; /* of whoever polls: one at a time */
+    struct file_id seen;   /* of whoever polls: one at a time */
+    _Atomic bool is_stale; /* the defaults below the rules have changed: read the file again */
     struct loop_timer *timer;
     struct loop *loop;
     struct job_pool *jobs;
@@ -114,23 +132,53 @@ struct limits {
     struct limits_metrics m;
 };
 
+static void override_free(struct override *o)
+{
+    if (!o)
+        return;
+    tenant_rules_unref(o->rules);
+    mem_free(o);
+}
+
 static void overrides_free(struct snapshot *s)
 {
     struct overrides *o = (struct overrides *)s;
 
     MAP_FOREACH (en, &o->tenants)
-        mem_free(en->value);
+        override_free(en->value);
     map_done(&o->tenants);
+    tenant_rules_unref(o->rules);
     mem_free(o);
 }
 
-static struct overrides *overrides_new(const struct tenant_limits *defaults)
+/* Takes rules. */
+static struct overrides *overrides_new(const struct tenant_limits *defaults,
+                                       struct tenant_rules *rules)
 {
     struct overrides *o = mem_new(struct overrides);
 
     snapshot_init(&o->snap, overrides_free);
     o->defaults = *defaults;
+    o->rules = rules;
     return o;
+}
+
+static struct tenant_rules *ref_rules(struct tenant_rules *r)
+{
+    return (struct tenant_rules *)snapshot_ref(&r->snap);
+}
+
+static struct tenant_rules *default_rules(const struct limits_conf *lc)
+{
+    struct tenant_rules *r = tenant_rules_new(NULL);
+
+#define X(name, ...) tenant_rules_set_list(r, &r->name, lc->name.items, lc->name.n);
+    TENANT_LISTS(X)
+#undef X
+#define X(name, ...) r->name = arena_dup(r->arena, slice_cstr(lc->name));
+    TENANT_TEXTS(X)
+#undef X
+    return r;
 }
 
 static struct err *parse_value(const struct limit_row *row, const struct yaml_node *node,
@@ -162,6 +210,11 @@ static struct err *parse_value(const struct limit_row *row, const struct yaml_no
     case LIMIT_DURATION:
         e = conf_parse_duration(node->text, (int64_t *)p);
         break;
+    case LIMIT_BOOL:
+        if (!yaml_bool(node, (bool *)p))
+            return err_new(ERR_INVALID, "%s: %.*s is not true or false", row->name,
+                           SLICE_ARG(node->text));
+        break;
     }
     return err_wrap(e, "%s", row->name);
 }
@@ -182,8 +235,14 @@ static struct err *parse_tenant(const char *name, const struct yaml_node *node, 
         return err_new(ERR_INVALID, "%s:%u: a tenant has a mapping of limits", name, node->line);
     for (size_t i = 0; i < node->n; i++) {
         const struct limit_row *row = find_row(node->keys[i].text);
+        bool is_rule = false;
         struct err *e;
 
+        if (!row &&
+            (e = tenant_rules_read(o->rules, name, &node->keys[i], node->items[i], &is_rule)))
+            return e;
+        if (is_rule)
+            continue;
         if (!row)
             return err_new(ERR_INVALID, "%s:%u: unknown limit %.*s", name, node->keys[i].line,
                            SLICE_ARG(node->keys[i].text));
@@ -205,15 +264,16 @@ static struct err *parse_tenants(const char *name, const struct yaml_node *node,
         struct override *ov = mem_new(struct override);
         struct err *e = tenant_check(node->keys[i].text);
 
+        ov->rules = tenant_rules_new(o->rules);
         if (e)
             e = err_wrap(e, "%s:%u", name, node->keys[i].line);
         else
             e = parse_tenant(name, node->items[i], ov);
         if (e) {
-            mem_free(ov);
+            override_free(ov);
             return e;
         }
-        mem_free(map_put(&o->tenants, node->keys[i].text, ov));
+        override_free(map_put(&o->tenants, node->keys[i].text, ov));
     }
     return NULL;
 }
@@ -249,7 +309,7 @@ static void publish(struct limits *l, struct overrides *o)
 static struct err *load(struct limits *l)
 {
     struct overrides *now = (struct overrides *)snapshot_cell_get(&l->cell);
-    struct overrides *next = overrides_new(&now->defaults);
+    struct overrides *next = overrides_new(&now->defaults, ref_rules(now->rules));
     struct buf text = {0};
     struct err *e = fsx_read(l->path, YAML_MAX_BYTES, &text);
 
@@ -288,8 +348,8 @@ struct err *limits_poll(struct limits *l, bool *ret_changed)
     if (!l->path)
         return NULL;
     id = identify(l->path);
-    if (id.is_there == l->seen.is_there && id.mtime_ns == l->seen.mtime_ns &&
-        id.inode == l->seen.inode && id.bytes == l->seen.bytes)
+    if (!atomic_exchange(&l->is_stale, false) && id.is_there == l->seen.is_there &&
+        id.mtime_ns == l->seen.mtime_ns && id.inode == l->seen.inode && id.bytes == l->seen.bytes)
         return NULL;
     /* Seen, also if it is refused: a bad file is reported once, not every period. */
     l->seen = id;
@@ -307,7 +367,7 @@ struct err *limits_new(const struct conf *c, struct limits **ret)
     snapshot_cell_init(&l->cell, LOCK_CONF);
     l->period_ms = lc->overrides_period_ns / NS_PER_MS;
     l->m.is_current = 1;
-    publish(l, overrides_new(&lc->defaults));
+    publish(l, overrides_new(&lc->defaults, default_rules(lc)));
     metric_register(&l->m, limits_metric_fields, ORR_COUNT(limits_metric_fields), NULL);
     if (lc->overrides_file[0]) {
         l->path = mem_strdup(lc->overrides_file);
@@ -394,23 +454,29 @@ void limits_set_defaults(struct limits *l, const struct conf *c)
 {
     const struct limits_conf *lc = conf_section(c, "limits");
     struct overrides *now = (struct overrides *)snapshot_cell_get(&l->cell);
-    struct overrides *next = overrides_new(&lc->defaults);
+    struct overrides *next = overrides_new(&lc->defaults, default_rules(lc));
 
-    MAP_FOREACH (en, &now->tenants)
-        (void)map_put(&next->tenants, en->key, mem_dup(en->value, sizeof(struct override)));
+    MAP_FOREACH (en, &now->tenants) {
+        struct override *o = (struct override *)(void *)mem_dup(en->value, sizeof(*o));
+
+        (void)ref_rules(o->rules);
+        (void)map_put(&next->tenants, en->key, o);
+    }
+    atomic_store(&l->is_stale, now->tenants.len != 0); /* their rules lie on the old defaults */
     snapshot_unref(&now->snap);
     publish(l, next);
 }
 
 /* ---- asking ---- */
 
+static_assert(sizeof(double) == 8, "members are truths or have 8 bytes");
+
 static void apply(const struct override *o, struct tenant_limits *ret)
 {
     for (size_t i = 0; i < ORR_COUNT(rows); i++)
-        if (o->is_set[i]) {
-            static_assert(sizeof(double) == 8, "all members have 8 bytes");
-            memcpy((char *)ret + rows[i].offset, (const char *)&o->values + rows[i].offset, 8);
-        }
+        if (o->is_set[i])
+            memcpy((char *)ret + rows[i].offset, (const char *)&o->values + rows[i].offset,
+                   rows[i].kind == LIMIT_BOOL ? sizeof(bool) : 8);
 }
 
 void limits_get(struct limits *l, struct slice tenant, struct tenant_limits *ret)
@@ -425,6 +491,16 @@ void limits_get(struct limits *l, struct slice tenant, struct tenant_limits *ret
         apply(o, ret);
     ret->generation = generation;
     snapshot_unref(&now->snap);
+}
+
+struct tenant_rules *limits_rules(struct limits *l, struct slice tenant)
+{
+    struct overrides *now = (struct overrides *)snapshot_cell_get(&l->cell);
+    const struct override *o = map_get(&now->tenants, tenant);
+    struct tenant_rules *r = ref_rules(o ? o->rules : now->rules);
+
+    snapshot_unref(&now->snap);
+    return r;
 }
 
 uint64_t limits_generation(const struct limits *l)
@@ -450,6 +526,9 @@ static void print_row(struct buf *out, const struct limit_row *row, const struct
     case LIMIT_DURATION:
         conf_format_duration(out, *(const int64_t *)p);
         break;
+    case LIMIT_BOOL:
+        buf_str(out, *(const bool *)p ? "true" : "false");
+        break;
     }
     buf_byte(out, '\n');
 }
@@ -471,6 +550,7 @@ static void print_override(struct buf *out, const struct map_entry *en)
             buf_str(out, "    ");
             print_row(out, &rows[i], &o->values);
         }
+    tenant_rules_print(o->rules, out, "    ", true);
 }
 
 void limits_print(struct limits *l, struct buf *out)
@@ -484,6 +564,7 @@ void limits_print(struct limits *l, struct buf *out)
         buf_str(out, "  ");
         print_row(out, &rows[i], &now->defaults);
     }
+    tenant_rules_print(now->rules, out, "  ", false);
     MAP_FOREACH (en, &now->tenants)
         sorted[n++] = en;
     qsort(sorted, n, sizeof(struct map_entry *), by_key);

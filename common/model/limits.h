@@ -8,7 +8,8 @@
  *                                                       ingestion_rate: 250000
  *                                                       out_of_order_time_window: 30m
  *
- * In the overrides a limit may be spelled as in the configuration, too: ingestion-rate.
+ * In the overrides a limit may be spelled as in the configuration, too: ingestion-rate. Lists, texts
+ * and relabel rules of a tenant stand there as well: tenant_rules.h.
  *
  * Each role that needs limits makes its own object; the section is shared. The file is looked at
  * every limits.overrides-period; when its time of change, size or inode differ it is read anew. A
@@ -26,9 +27,10 @@
 #include "common/base/job.h"
 #include "common/base/loop.h"
 #include "common/base/slice.h"
+#include "common/model/tenant_rules.h"
 
 /* X(KIND, name, configuration key, default, help). Members: RATE double, COUNT and BYTES int64_t,
- * DURATION int64_t <name>_ns. */
+ * DURATION int64_t <name>_ns, BOOL bool. */
 #define LIMITS(X)                                                                                  \
     X(RATE, ingestion_rate, "ingestion-rate", "0",                                                 \
       "Samples per second a tenant may write, over the whole cluster.")                            \
@@ -57,6 +59,15 @@
       "How far ahead of the clock a sample may be; 0: however far.")                               \
     X(DURATION, past_grace_period, "past-grace-period", "0s",                                      \
       "How far behind the clock a sample may be; 0: however far.")                                 \
+    X(BOOL, created_timestamp_zero_ingestion, "created-timestamp-zero-ingestion", "false",         \
+      "Store a zero at the time a counter says it was created.")                                   \
+    X(BOOL, accept_ha_samples, "accept-ha-samples", "false",                                       \
+      "Of replicas that send the same, take the samples of one.")                                  \
+    X(COUNT, ha_max_clusters, "ha-max-clusters", "100", "Clusters of replicas a tenant may have.") \
+    X(DURATION, ha_tracker_failover_timeout, "ha-tracker-failover-timeout", "30s",                 \
+      "Silence of the elected replica after which another one is taken.")                          \
+    X(DURATION, ha_tracker_update_timeout, "ha-tracker-update-timeout", "15s",                     \
+      "How often an elected replica is told to the other ingesters.")                              \
     X(COUNT, ingestion_tenant_shard_size, "ingestion-tenant-shard-size", "0",                      \
       "Ingesters that hold a tenant's series (shuffle shard); 0: all.")                            \
     X(DURATION, max_query_lookback, "max-query-lookback", "0s",                                    \
@@ -79,6 +90,7 @@ struct tenant_limits {
 #define LIMITS_MEMBER_COUNT(name) int64_t name;
 #define LIMITS_MEMBER_BYTES(name) int64_t name;
 #define LIMITS_MEMBER_DURATION(name) int64_t name##_ns;
+#define LIMITS_MEMBER_BOOL(name) bool name;
 #define X(kind, name, key, def, help) LIMITS_MEMBER_##kind(name)
     LIMITS(X)
 #undef X
@@ -107,6 +119,8 @@ ORR_CHECKED struct err *limits_poll(struct limits *l, bool *ret_changed);
 void limits_set_defaults(struct limits *l, const struct conf *c);
 
 void limits_get(struct limits *l, struct slice tenant, struct tenant_limits *ret);
+/* A reference. Another one than before has another generation, too. */
+struct tenant_rules *limits_rules(struct limits *l, struct slice tenant);
 uint64_t limits_generation(const struct limits *l); /* cheap */
 /* YAML for /runtime_config: the defaults, then what each tenant overrides. */
 void limits_print(struct limits *l, struct buf *out);

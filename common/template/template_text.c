@@ -1,36 +1,10 @@
 #include "common/template/template_text.h"
 
 #include <arpa/inet.h>
-#include <locale.h>
-#include <pthread.h>
-#include <wctype.h>
 
 #include "common/base/gore.h"
 #include "common/base/gostr.h"
 #include "common/template/template_escape.h"
-
-/* Letters beyond ASCII, from the system's C.UTF-8; never freed. */
-static locale_t utf8;
-static pthread_once_t utf8_once = PTHREAD_ONCE_INIT;
-
-static void load_utf8(void)
-{
-    utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
-}
-
-static uint32_t upper_of(uint32_t r)
-{
-    if (r < 0x80)
-        return r >= 'a' && r <= 'z' ? r - 32 : r;
-    return utf8 ? (uint32_t)towupper_l((wint_t)r, utf8) : r;
-}
-
-static uint32_t lower_of(uint32_t r)
-{
-    if (r < 0x80)
-        return r >= 'A' && r <= 'Z' ? r + 32 : r;
-    return utf8 ? (uint32_t)towlower_l((wint_t)r, utf8) : r;
-}
 
 enum letters { UPPER, LOWER };
 
@@ -39,12 +13,11 @@ static struct err *change_letters(struct value_call *call, struct slice s, enum 
 {
     struct buf b = {.max_bytes = call->max_bytes};
 
-    (void)pthread_once(&utf8_once, load_utf8);
     while (s.len) {
         uint32_t r;
         size_t n = gostr_rune(s, &r);
 
-        gostr_put_rune(&b, how == LOWER ? lower_of(r) : upper_of(r));
+        gostr_put_rune(&b, how == LOWER ? gostr_rune_lower(r) : gostr_rune_upper(r));
         s = slice_from(s, n);
     }
     *ret = value_take_text(call->arena, &b);
@@ -70,20 +43,13 @@ static bool is_digit(uint32_t r)
     return r >= '0' && r <= '9';
 }
 
-static bool is_letter(uint32_t r)
-{
-    if (r < 0x80)
-        return (r | 0x20) >= 'a' && (r | 0x20) <= 'z';
-    return utf8 && iswalpha_l((wint_t)r, utf8);
-}
-
 /* Unicode's word boundaries (UAX 29): a word goes on over ' . : between letters and , . ; ' between
  * digits, and over _ anywhere. */
 static bool joins(uint32_t prev, uint32_t r, uint32_t next)
 {
-    if (is_letter(r) || is_digit(r) || r == '_')
+    if (gostr_is_letter(r) || is_digit(r) || r == '_')
         return true;
-    if (is_letter(prev) && is_letter(next))
+    if (gostr_is_letter(prev) && gostr_is_letter(next))
         return r == '\'' || r == '.' || r == ':' || r == 0xb7 || r == 0x2018 || r == 0x2019 ||
                r == 0x2024 || r == 0x2027;
     if (is_digit(prev) && is_digit(next))
@@ -100,7 +66,7 @@ static void put_title(struct buf *out, struct slice s, bool lowers)
     while (s.len) {
         uint32_t r;
         size_t n = gostr_rune(s, &r);
-        bool is_cased = upper_of(r) != r || lower_of(r) != r || r == 0xdf;
+        bool is_cased = gostr_rune_upper(r) != r || gostr_rune_lower(r) != r || r == 0xdf;
 
         s = slice_from(s, n);
         next = ' ';
@@ -112,8 +78,8 @@ static void put_title(struct buf *out, struct slice s, bool lowers)
             buf_str(out, "Ss"); /* the sharp s has no capital of its own here */
         else
             gostr_put_rune(out, !is_cased    ? r
-                                : !is_titled ? upper_of(r)
-                                : lowers     ? lower_of(r)
+                                : !is_titled ? gostr_rune_upper(r)
+                                : lowers     ? gostr_rune_lower(r)
                                              : r);
         is_titled |= is_cased;
         prev = r;
@@ -124,7 +90,6 @@ static struct err *titled(struct value_call *call, struct slice s, bool lowers, 
 {
     struct buf b = {.max_bytes = call->max_bytes};
 
-    (void)pthread_once(&utf8_once, load_utf8);
     put_title(&b, s, lowers);
     *ret = value_take_text(call->arena, &b);
     return NULL;

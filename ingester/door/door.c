@@ -1,16 +1,19 @@
 #include "ingester/door/door.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/base/metric.h"
+#include "ingester/door/rewrite.h"
 #include "ingester/door/series_labels.h"
 #include "ingester/door/tenant_gate.h"
-#include "ingester/door/write_request.h"
 
 #define EXAMPLE_LABELS_BYTES 512
 #define MAX_EXAMPLES 3
+#define MAX_PROTOCOLS 32
+#define REWRITE_SHARE 8 /* of a loop's cache that results of one tenant's rules may take: 1/8 */
 
 static const struct {
     const char *name, *text;
@@ -23,6 +26,7 @@ static const struct {
 struct door_metrics {
     uint64_t writes, samples, histograms, exemplars, metadata, new_series;
     uint64_t exemplars_dropped, metadata_dropped, rate_limited, malformed;
+    uint64_t relabelled, deduplicated;
     int64_t cache_bytes;
     uint64_t rejected[DOOR_REASON_COUNT], replica_rejected[BATCH_REASON_COUNT];
 };
@@ -46,6 +50,10 @@ static const struct metric_field door_fields[] = {
                    "Requests refused because a tenant was too fast."),
     METRIC_COUNTER(struct door_metrics, malformed, "orrery_door_malformed_total",
                    "Writes that could not be read."),
+    METRIC_COUNTER(struct door_metrics, relabelled, "orrery_door_relabelled_samples_total",
+                   "Samples dropped by a tenant's metric_relabel_configs."),
+    METRIC_COUNTER(struct door_metrics, deduplicated, "orrery_door_deduplicated_samples_total",
+                   "Samples of replicas that are not the elected one of their pair."),
     METRIC_GAUGE(struct door_metrics, cache_bytes, "orrery_door_cache_bytes",
                  "Memory of the caches of known series."),
 };
@@ -53,7 +61,9 @@ static const struct metric_field door_fields[] = {
 /* A tenant as one loop knows it. */
 struct door_tenant {
     struct fp_cache known;
-    uint64_t generation; /* of the limits its series were checked under */
+    struct rewrite *rewrite; /* NULL: no rules */
+    size_t bytes;            /* of both, as counted in the loop's */
+    uint64_t generation;     /* of the limits its series were checked under */
     int64_t used_ms;
 };
 
@@ -63,22 +73,50 @@ struct door_loop {
     size_t cache_bytes;
 };
 
+/* What came by one protocol; a slot is taken when it is first seen. */
+struct door_protocol {
+    _Atomic(const char *) name;
+    uint64_t writes, samples;
+};
+
 struct door {
     struct door_opts opts;
     struct tenant_gate *gate;
     struct door_loop *loops;
     size_t loop_budget;
     struct door_metrics m;
+    struct door_protocol protocols[MAX_PROTOCOLS];
 };
 
 /* One write under way. Owner: its loop. */
 struct write {
     struct door *d;
     struct door_loop *dl;
-    struct write_request_rejects rejects;
+    struct push_rejects rejects;
+    bool is_strict; /* as push_decoder */
     door_done_fn *done;
     void *arg;
 };
+
+static void collect_protocols(struct door *d, struct buf *out, bool is_openmetrics)
+{
+    static const char *const writes = "orrery_door_protocol_writes_total",
+                             *const samples = "orrery_door_protocol_samples_total";
+    char labels[128];
+
+    metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, writes,
+                        "Writes decoded, by protocol.");
+    for (unsigned i = 0; i < MAX_PROTOCOLS && d->protocols[i].name; i++) {
+        (void)snprintf(labels, sizeof(labels), "protocol=\"%s\"", d->protocols[i].name);
+        metric_write_u64(out, writes, labels, d->protocols[i].writes);
+    }
+    metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, samples,
+                        "Float samples and native histograms received, by protocol.");
+    for (unsigned i = 0; i < MAX_PROTOCOLS && d->protocols[i].name; i++) {
+        (void)snprintf(labels, sizeof(labels), "protocol=\"%s\"", d->protocols[i].name);
+        metric_write_u64(out, samples, labels, d->protocols[i].samples);
+    }
+}
 
 static void collect(void *arg, struct buf *out, bool is_openmetrics)
 {
@@ -97,6 +135,7 @@ static void collect(void *arg, struct buf *out, bool is_openmetrics)
                        batch_reason_name((enum batch_reason)i));
         metric_write_u64(out, name, labels, d->m.replica_rejected[i]);
     }
+    collect_protocols(d, out, is_openmetrics);
 }
 
 struct door *door_new(const struct door_opts *opts)
@@ -105,6 +144,7 @@ struct door *door_new(const struct door_opts *opts)
 
     d->opts = *opts;
     d->opts.loops = NULL; /* the caller's array; ours is d->loops */
+    d->opts.clock = opts->clock ? opts->clock : &clock_system;
     d->gate = tenant_gate_new(opts->clock);
     d->loops = mem_new_array(struct door_loop, opts->n_loops);
     for (size_t i = 0; i < opts->n_loops; i++)
@@ -123,8 +163,11 @@ void door_free(struct door *d)
     metric_unregister(&d->m);
     for (size_t i = 0; i < d->opts.n_loops; i++) {
         MAP_FOREACH (en, &d->loops[i].tenants) {
-            fp_cache_done(&((struct door_tenant *)en->value)->known);
-            mem_free(en->value);
+            struct door_tenant *t = en->value;
+
+            fp_cache_done(&t->known);
+            rewrite_free(t->rewrite);
+            mem_free(t);
         }
         map_done(&d->loops[i].tenants);
     }
@@ -168,28 +211,38 @@ static struct door_loop *loop_of(struct door *d, const struct loop *loop)
     return &d->loops[i];
 }
 
-static void forget(struct door *d, struct door_loop *dl, struct door_tenant *t)
+static void account(struct door *d, struct door_loop *dl, struct door_tenant *t)
 {
-    size_t bytes = fp_cache_bytes(&t->known);
+    size_t bytes = fp_cache_bytes(&t->known) + rewrite_bytes(t->rewrite);
 
-    fp_cache_clear(&t->known);
-    dl->cache_bytes -= bytes;
-    METRIC_ADD(d->m.cache_bytes, -(int64_t)bytes);
+    dl->cache_bytes += bytes - t->bytes;
+    METRIC_ADD(d->m.cache_bytes, (int64_t)(bytes - t->bytes));
+    t->bytes = bytes;
 }
 
-static struct door_tenant *tenant_of(struct door *d, struct door_loop *dl, struct slice name,
-                                     uint64_t generation)
+static void forget(struct door *d, struct door_loop *dl, struct door_tenant *t)
 {
-    void **slot = map_slot(&dl->tenants, name);
+    fp_cache_clear(&t->known);
+    rewrite_clear(t->rewrite);
+    account(d, dl, t);
+}
+
+static struct door_tenant *tenant_of(struct door *d, struct door_loop *dl, const struct push *p)
+{
+    void **slot = map_slot(&dl->tenants, p->tenant);
     struct door_tenant *t = *slot;
 
     if (!t) {
         t = *slot = mem_new(struct door_tenant);
         fp_cache_init(&t->known, d->loop_budget);
     }
-    if (t->generation != generation)
+    if (t->generation != p->limits.generation) {
+        rewrite_free(t->rewrite);
+        t->rewrite = rewrite_new(p->tenant, limits_rules(d->opts.limits, p->tenant),
+                                 p->limits.accept_ha_samples, d->loop_budget / REWRITE_SHARE);
         forget(d, dl, t);
-    t->generation = generation;
+    }
+    t->generation = p->limits.generation;
     t->used_ms = loop_now_ms(dl->loop);
     return t;
 }
@@ -202,8 +255,7 @@ static void keep_budget(struct door *d, struct door_loop *dl, const struct door_
         MAP_FOREACH (en, &dl->tenants) {
             struct door_tenant *t = en->value;
 
-            if (t != except && fp_cache_bytes(&t->known) &&
-                (!oldest || t->used_ms < oldest->used_ms))
+            if (t != except && t->bytes && (!oldest || t->used_ms < oldest->used_ms))
                 oldest = t;
         }
         if (!oldest)
@@ -215,15 +267,12 @@ static void keep_budget(struct door *d, struct door_loop *dl, const struct door_
 static void remember(struct door *d, struct door_loop *dl, const struct push *p)
 {
     struct door_tenant *t = map_get(&dl->tenants, p->tenant);
-    size_t before;
 
     /* Limits may have changed while the replicas worked: then the labels are to be checked again. */
     if (!t || t->generation != p->limits.generation)
         return;
-    before = fp_cache_bytes(&t->known);
-    write_request_remember(p, &t->known);
-    dl->cache_bytes += fp_cache_bytes(&t->known) - before;
-    METRIC_ADD(d->m.cache_bytes, (int64_t)(fp_cache_bytes(&t->known) - before));
+    push_builder_remember(p, &t->known);
+    account(d, dl, t);
     keep_budget(d, dl, t);
 }
 
@@ -237,6 +286,8 @@ static void write_reason(struct buf *out, uint64_t count, const char *text)
 
 static void write_example(struct buf *out, struct slice labels, const int64_t *t_ms)
 {
+    if (labels.len == 0)
+        return;
     buf_str(out, ", such as ");
     series_labels_text(out, labels, EXAMPLE_LABELS_BYTES);
     if (t_ms)
@@ -256,6 +307,8 @@ static uint64_t door_part(struct write *w, struct buf *out)
         METRIC_ADD(w->d->m.rejected[i], count);
         write_reason(out, count, reasons[i].text);
         write_example(out, w->rejects.example[i], NULL);
+        if (w->rejects.detail[i])
+            buf_printf(out, " (%s)", w->rejects.detail[i]);
     }
     return sum;
 }
@@ -270,7 +323,7 @@ static uint64_t replica_part(struct write *w, const struct push *p,
         uint64_t count = r->rejected[i];
 
         METRIC_ADD(w->d->m.replica_rejected[i], count);
-        if (!count || i == BATCH_EXEMPLAR || i == BATCH_METADATA_LIMIT)
+        if (!count || (i == BATCH_EXEMPLAR && !w->is_strict) || i == BATCH_METADATA_LIMIT)
             continue; /* these do not fail a write, as in Prometheus */
         sum += count;
         if (i == BATCH_MAX_SERIES_LIMIT)
@@ -288,6 +341,78 @@ static uint64_t replica_part(struct write *w, const struct push *p,
     return sum;
 }
 
+static bool is_histogram(const struct push_series *s, int64_t t_ms)
+{
+    for (size_t i = 0; s->extra && i < s->extra->n_histograms; i++)
+        if (s->extra->histograms[i].t_ms == t_ms)
+            return true;
+    return s->extra && s->extra->n_samples == 0;
+}
+
+/* Whether s has a sample or histogram that is not older; of the entry that the refused one is in
+ * itself: another than that. */
+static bool has_newer(const struct push_series *s, int64_t t_ms, bool is_same_entry)
+{
+    const struct push_extra *x = s->extra;
+    uint32_t n = 0;
+
+    if (!x)
+        return !is_same_entry && s->sample.t_ms >= t_ms;
+    for (uint32_t i = 0; i < x->n_samples; i++)
+        n += x->samples[i].t_ms >= t_ms;
+    for (uint32_t i = 0; i < x->n_histograms; i++)
+        n += x->histograms[i].t_ms >= t_ms;
+    return n > is_same_entry;
+}
+
+/* Refused only because of what the same write has of its series before it. Prometheus finds that
+ * out after it has counted, so its senders are told that such a one was written. */
+static bool is_own_disorder(const struct push *p, const struct distribute_example *ex)
+{
+    const struct push_series *s = &p->series.ptr[ex->series];
+
+    if (ex->reason != BATCH_OUT_OF_ORDER && ex->reason != BATCH_DUPLICATE &&
+        ex->reason != BATCH_TOO_OLD)
+        return false;
+    for (uint32_t i = 0; i < ex->series; i++)
+        if (hash128_eq(p->series.ptr[i].fp, s->fp) && has_newer(&p->series.ptr[i], ex->t_ms, false))
+            return true;
+    return has_newer(s, ex->t_ms, true);
+}
+
+/*
+ * What the headers of remote write 2.0 say of a push of which replicas refused so many samples and
+ * histograms. Replicas say how many of each reason and give some examples: these tell the kind
+ * exactly as long as all refusals are among them; of more than that, the rest is taken off the
+ * samples first.
+ */
+static void count_written(const struct write *w, const struct push *p,
+                          const struct distribute_result *r, uint64_t refused,
+                          struct door_written *ret)
+{
+    uint64_t histograms = 0, told = 0, spared = 0;
+
+    for (size_t i = 0; i < r->n_examples && told < refused; i++) {
+        const struct distribute_example *ex = &r->examples[i];
+
+        if (ex->reason == BATCH_EXEMPLAR || ex->reason == BATCH_METADATA_LIMIT)
+            continue;
+        told++;
+        if (w->is_strict && is_own_disorder(p, ex))
+            spared++;
+        else
+            histograms += is_histogram(&p->series.ptr[ex->series], ex->t_ms);
+    }
+    refused -= spared;
+    histograms = ORR_MIN(histograms, p->histograms);
+    if (refused - histograms > p->samples)
+        histograms = ORR_MIN(refused - p->samples, p->histograms);
+    ret->histograms = p->histograms - histograms;
+    ret->samples = p->samples - ORR_MIN(p->samples, refused - histograms);
+    ret->exemplars = p->exemplars - ORR_MIN(p->exemplars, r->rejected[BATCH_EXEMPLAR]) +
+                     (w->is_strict ? w->rejects.exemplars_behind : 0);
+}
+
 static struct err *refusals(struct write *w, const struct push *p,
                             const struct distribute_result *r, struct door_written *written)
 {
@@ -302,10 +427,9 @@ static struct err *refusals(struct write *w, const struct push *p,
                     "%llu of %llu samples refused: %s", (unsigned long long)(door + replicas),
                     (unsigned long long)(received + door), buf_cstr(&text));
     buf_done(&text);
-    /* Replies do not say which were histograms: what is missing is taken off the samples first. */
-    written->samples = p->samples - ORR_MIN(p->samples, replicas);
-    written->histograms = p->histograms - (replicas > p->samples ? replicas - p->samples : 0);
-    written->exemplars = p->exemplars - ORR_MIN(p->exemplars, r->rejected[BATCH_EXEMPLAR]);
+    if (w->is_strict)
+        replicas -= ORR_MIN(replicas, r->rejected[BATCH_EXEMPLAR]);
+    count_written(w, p, r, replicas, written);
     return e;
 }
 
@@ -328,7 +452,19 @@ static void on_distributed(void *arg, const struct push *p, const struct distrib
 
 /* ---- a write ---- */
 
-static void count(struct door *d, const struct push *p, const struct write_request_rejects *rejects)
+static struct door_protocol *protocol_of(struct door *d, const char *name)
+{
+    for (unsigned i = 0; i < MAX_PROTOCOLS; i++) {
+        const char *there = NULL;
+
+        if (atomic_compare_exchange_strong(&d->protocols[i].name, &there, name) ||
+            strcmp(there, name) == 0)
+            return &d->protocols[i];
+    }
+    attr_assert_failed("a protocol more than MAX_PROTOCOLS", __FILE__, __LINE__);
+}
+
+static void count(struct door *d, const struct push *p, const struct push_rejects *rejects)
 {
     uint64_t fresh = 0;
 
@@ -342,43 +478,54 @@ static void count(struct door *d, const struct push *p, const struct write_reque
     METRIC_ADD(d->m.new_series, fresh);
     METRIC_ADD(d->m.exemplars_dropped, rejects->exemplars);
     METRIC_ADD(d->m.metadata_dropped, rejects->metadata);
+    METRIC_ADD(d->m.relabelled, rejects->relabelled);
+    METRIC_ADD(d->m.deduplicated, rejects->deduplicated);
 }
 
-static struct err *decode(struct write *w, struct push *p)
+static struct err *decode(struct write *w, struct push *p, const struct push_decoder *decoder)
 {
     struct door *d = w->d;
-    struct door_tenant *t = tenant_of(d, w->dl, p->tenant, p->limits.generation);
-    struct err *e = write_request_decode(p, &t->known, &w->rejects);
+    struct door_tenant *t = tenant_of(d, w->dl, p);
+    struct door_protocol *protocol = protocol_of(d, decoder->name);
+    struct push_builder b;
+    struct err *e;
 
+    push_builder_init(&b, p, &t->known, clock_wall_ms(d->opts.clock));
+    b.rewrite = t->rewrite;
+    e = decoder->decode(&b, decoder->arg);
+    account(d, w->dl, t);
     if (e) {
         METRIC_ADD(d->m.malformed, 1);
         return e;
     }
+    w->rejects = b.rejects;
     count(d, p, &w->rejects);
+    METRIC_ADD(protocol->writes, 1);
+    METRIC_ADD(protocol->samples, p->samples + p->histograms);
     if ((e = tenant_gate_samples(d->gate, p->tenant, &p->limits, share(d),
                                  p->samples + p->histograms)))
         METRIC_ADD(d->m.rate_limited, 1);
     return e;
 }
 
-void door_write(struct door *d, struct loop *loop, struct slice tenant, enum door_format format,
-                struct buf *body, door_done_fn *done, void *arg)
+void door_write(struct door *d, struct loop *loop, struct slice tenant,
+                const struct push_decoder *decoder, struct buf *body, door_done_fn *done, void *arg)
 {
     struct write *w = mem_new(struct write);
     struct tenant_limits limits;
     struct push *p;
     struct err *e;
 
-    ORR_ASSERT(format == DOOR_WRITE_REQUEST);
     w->d = d;
     w->dl = loop_of(d, loop);
+    w->is_strict = decoder->is_strict;
     w->done = done;
     w->arg = arg;
     limits_get(d->opts.limits, tenant, &limits);
     p = push_new(tenant, &limits);
     p->body = *body;
     *body = (struct buf){0};
-    if ((e = decode(w, p))) {
+    if ((e = decode(w, p, decoder))) {
         done(arg, e, &(struct door_written){0});
         mem_free(w);
         push_free(p);

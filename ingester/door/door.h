@@ -1,8 +1,9 @@
 /*
  * The door: takes what clients write, in whatever protocol, checks it, and has it distributed.
  *
- *   HTTP (remote_write.h), RPC ingester.write ──▶ door_write(): decode, validate, rate ──▶
- *   distribute_push() ──▶ done: NULL, or why some or all of it was refused
+ *   HTTP (remote_write.h …), RPC ingester.write ──▶ door_write(): a protocol's decoder
+ *   (push_builder.h) decodes and validates, rate ──▶ distribute_push() ──▶ done: NULL, or why some
+ *   or all of it was refused
  *
  * A loop has its own cache of known series per tenant (fp_cache.h): a client's connection stays on
  * one loop, and so do its series. Over the budget of a loop the tenant that was quiet longest loses
@@ -14,7 +15,7 @@
 #include "common/base/loop.h"
 #include "common/model/limits.h"
 #include "ingester/distribute.h"
-#include "ingester/door/door_reason.h"
+#include "ingester/door/push_builder.h"
 
 struct door;
 
@@ -47,8 +48,8 @@ struct door_written {
  */
 typedef void door_done_fn(void *arg, struct err *e, const struct door_written *written);
 
-enum door_format { DOOR_WRITE_REQUEST /* remote write 1.0, not compressed */ };
-
-/* Takes *body over. done on the same loop, possibly before this returns. */
-void door_write(struct door *d, struct loop *loop, struct slice tenant, enum door_format format,
-                struct buf *body, door_done_fn *done, void *arg);
+/* Takes *body over: decompressed; empty for what comes by decoder->arg alone. decoder is used until
+ * this returns. done on the same loop, possibly before this returns. */
+void door_write(struct door *d, struct loop *loop, struct slice tenant,
+                const struct push_decoder *decoder, struct buf *body, door_done_fn *done,
+                void *arg);

@@ -15,7 +15,13 @@
     X(DOOR_VALUE_TOO_LONG, "label_value_too_long",                                                 \
       "label value is longer than limit max_label_value_length allows")                            \
     X(DOOR_HISTOGRAM_BUCKETS, "native_histogram_buckets",                                          \
-      "native histogram has more buckets than limit max_native_histogram_buckets allows")
+      "native histogram has more buckets than limit max_native_histogram_buckets allows")          \
+    X(DOOR_INVALID_HISTOGRAM, "native_histogram_invalid", "native histogram makes no sense")       \
+    X(DOOR_INVALID_REFERENCE, "symbol_reference_invalid",                                          \
+      "a reference leads outside of the symbols, or a label has no value")                         \
+    X(DOOR_HA_CLUSTERS, "too_many_ha_clusters",                                                    \
+      "more clusters of replicas than limit ha_max_clusters allows")                               \
+    X(DOOR_NO_SAMPLES, "no_samples", "series has neither samples nor histograms")
 enum door_reason {
     DOOR_OK = -1,
 #define X(sym, name, text) sym,

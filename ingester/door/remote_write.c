@@ -1,13 +1,15 @@
 #include "ingester/door/remote_write.h"
 
+#include <stdio.h>
+
 #include "common/auth/auth.h"
 #include "common/net/codec.h"
-#include "ingester/door/rw_wire.h"
+#include "ingester/door/rw2_request.h"
+#include "ingester/door/write_request.h"
 
 #define PROTOBUF "application/x-protobuf"
 #define V1 "prometheus.WriteRequest"
 #define V2 "io.prometheus.write.v2.Request"
-#define V2_SERIES_TAG 0x2a /* field 5: timeseries */
 
 enum remote_write_version { REMOTE_WRITE_1, REMOTE_WRITE_2 };
 
@@ -19,7 +21,8 @@ static struct err *check_proto(struct slice proto, enum remote_write_version *re
         *ret = REMOTE_WRITE_2;
     else
         return err_new(ERR_MEDIA_TYPE,
-                       "unknown type for remote write protobuf message %.*s, supported: " V1,
+                       "unknown type for remote write protobuf message %.*s, supported: " V1
+                       ", " V2,
                        SLICE_ARG(proto));
     return NULL;
 }
@@ -84,25 +87,23 @@ static void on_done(void *arg, struct err *e, const struct door_written *written
         http_reply(r, 204, NULL, SLICE_EMPTY);
 }
 
-/* Remote write 2.0 that holds no series; anything else is refused. */
-static void reply_v2(struct http_request *r, struct slice body)
+static void say_written(struct http_request *r, const char *what, uint64_t n)
 {
-    const uint8_t *p = body.ptr, *end = body.ptr + body.len;
-    uint32_t tag = 0;
+    char name[64], value[24];
 
-    while (p && p < end && (p = rw_wire_tag(p, end, &tag)) && tag != V2_SERIES_TAG)
-        p = rw_wire_skip(p, end, tag);
-    if (!p) {
-        http_reply_err(r, err_new(ERR_INVALID, "proto: Request: malformed"));
-    } else if (p < end || tag == V2_SERIES_TAG) {
-        http_reply_err(
-            r, err_new(ERR_MEDIA_TYPE, "remote write 2.0 is not supported, send " V1 " instead"));
-    } else {
-        http_reply_header(r, "X-Prometheus-Remote-Write-Samples-Written", SLICE("0"));
-        http_reply_header(r, "X-Prometheus-Remote-Write-Histograms-Written", SLICE("0"));
-        http_reply_header(r, "X-Prometheus-Remote-Write-Exemplars-Written", SLICE("0"));
-        http_reply(r, 204, NULL, SLICE_EMPTY);
-    }
+    (void)snprintf(name, sizeof(name), "X-Prometheus-Remote-Write-%s-Written", what);
+    (void)snprintf(value, sizeof(value), "%llu", (unsigned long long)n);
+    http_reply_header(r, name, slice_cstr(value));
+}
+
+static void on_done_2(void *arg, struct err *e, const struct door_written *written)
+{
+    struct http_request *r = arg;
+
+    say_written(r, "Samples", written->samples);
+    say_written(r, "Histograms", written->histograms);
+    say_written(r, "Exemplars", written->exemplars);
+    on_done(arg, e, written);
 }
 
 static void handle(struct http_request *r)
@@ -119,10 +120,9 @@ static void handle(struct http_request *r)
         buf_done(&body);
         http_reply_err(r, e);
     } else if (version == REMOTE_WRITE_2) {
-        reply_v2(r, buf_slice(&body));
-        buf_done(&body);
+        door_write(d, r->loop, tenant, &rw2_request_decoder, &body, on_done_2, r);
     } else {
-        door_write(d, r->loop, tenant, DOOR_WRITE_REQUEST, &body, on_done, r);
+        door_write(d, r->loop, tenant, &write_request_decoder, &body, on_done, r);
     }
 }
 

@@ -4,15 +4,17 @@
  *   POST /api/v1/push, /api/v1/write     X-Scope-OrgID (or what auth.mode says)
  *
  *   Content-Type       application/x-protobuf[;proto=prometheus.WriteRequest]; none: that
+ *                      application/x-protobuf;proto=io.prometheus.write.v2.Request
  *   Content-Encoding   snappy (block format); none: that
  *
  *   204  all of it is durable on a quorum
  *   400  some of it was refused (the text says why and how much) and the rest is durable; or the
  *        body is not what it says it is, and nothing was stored
- *   415  another content type or encoding; also remote write 2.0 (proto=io.prometheus.write.v2.
- *        Request) with series in it: senders fall back to 1.0. Without any it is 204 with the
- *        X-Prometheus-Remote-Write-*-Written headers of 2.0.
+ *   415  another content type or encoding
  *   413, 422, 429, 503 (with Retry-After: try again), 401: as everywhere
+ *
+ * Answers to remote write 2.0 say in X-Prometheus-Remote-Write-{Samples,Histograms,Exemplars}-Written
+ * what was stored, also those with an error, as soon as the body was read.
  *
  * Owner: the request's loop.
  */

@@ -22,11 +22,11 @@ struct column {
 struct decoder {
     struct arena *a;
     size_t max;
-    bool is_over;
+    bool is_over, has_odd_created;
     struct column neg_spans, neg_deltas, neg_counts, pos_spans, pos_deltas, pos_counts, bounds;
     bool is_float, zero_is_float;
     double count_float, zero_count_float;
-    uint64_t count_int, zero_count_int, hint, t;
+    uint64_t count_int, zero_count_int, hint, t, created;
 };
 
 /* Room for one more 8-byte element; false when there are too many. */
@@ -188,6 +188,9 @@ static const uint8_t *read_field(struct decoder *d, struct histogram *h, const u
     case 13:
     case 16:
         return read_repeated(d, column_of(d, number), p, end, type, RW_FIXED64, read_f64);
+    case 17: /* unknown in 1.0, so of any type */
+        d->has_odd_created |= type != RW_VARINT;
+        return type == RW_VARINT ? rw_wire_u64(p, end, &d->created) : rw_wire_skip(p, end, tag);
     default:
         return number <= 16 ? read_number(d, h, p, end, tag) : rw_wire_skip(p, end, tag);
     }
@@ -239,6 +242,8 @@ static void fill(struct decoder *d, struct rw_histogram *r)
     h->custom_bounds = d->bounds.f64;
     h->n_custom_bounds = d->bounds.n;
     r->t_ms = (int64_t)d->t;
+    r->created_ms = (int64_t)d->created;
+    r->has_odd_created = d->has_odd_created;
 }
 
 struct err *rw_histogram_decode(struct arena *a, struct slice message, size_t max_buckets,

@@ -19,11 +19,12 @@
 #define RW_HISTOGRAM_MIN_SCHEMA (-4)
 
 struct rw_histogram {
-    int64_t t_ms;
-    struct histogram h; /* arrays in the arena */
+    int64_t t_ms, created_ms; /* created: field 17, of remote write 2.0; 0: not told */
+    struct histogram h;       /* arrays in the arena */
     /* Of integer histograms, exact. */
     uint64_t count, zero_count, pos_sum, neg_sum;
     bool has_negative_bucket;
+    bool has_odd_created; /* field 17 with another wire type: an error in 2.0 */
 };
 
 /* ERR_INVALID for malformed bytes, ERR_LIMIT when it has more than max_buckets (0: 65536). */

@@ -88,14 +88,12 @@ static int by_name(const void *a, const void *b)
     return slice_cmp(((const struct label *)a)->name, ((const struct label *)b)->name);
 }
 
-static enum door_reason check_all(const struct label *ls, size_t n,
-                                  const struct tenant_limits *limits)
+enum door_reason series_labels_reason(struct labels sorted, const struct tenant_limits *limits)
 {
-    bool has_name = false;
+    const struct label *ls = sorted.ptr;
+    size_t n = sorted.n;
 
-    for (size_t i = 0; i < n; i++)
-        has_name |= is_metric_name(ls[i].name);
-    if (!has_name)
+    if (!labels_has(sorted, SLICE(LABEL_NAME)))
         return DOOR_MISSING_NAME;
     for (size_t i = 0; i < n; i++) {
         enum door_reason r = check_label(&ls[i], limits);
@@ -128,7 +126,7 @@ struct err *series_labels_build(struct arena *a, struct slice message,
         return err_new(ERR_INVALID, "%s", f.error);
     }
     qsort(ls.ptr, ls.len, sizeof(struct label), by_name);
-    *ret_reason = check_all(ls.ptr, ls.len, limits);
+    *ret_reason = series_labels_reason((struct labels){ls.ptr, ls.len}, limits);
     for (size_t i = 0; i < ls.len; i++)
         if (ls.ptr[i].value.len || *ret_reason != DOOR_OK)
             ls.ptr[kept++] = ls.ptr[i];

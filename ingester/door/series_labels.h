@@ -20,6 +20,8 @@ enum series_labels_form {
 /* bytes: label fields of a TimeSeries, back to back. *ret_reason is set when they are canonical. */
 enum series_labels_form series_labels_check(struct slice bytes, const struct tenant_limits *limits,
                                             enum door_reason *ret_reason);
+/* Why labels, sorted by name but maybe with empty values and names that occur twice, are refused. */
+enum door_reason series_labels_reason(struct labels sorted, const struct tenant_limits *limits);
 /*
  * Reads the labels wherever they are in a TimeSeries message, and writes them canonically into the
  * arena. *ret_reason is not DOOR_OK when they are refused; then *ret holds them sorted but not

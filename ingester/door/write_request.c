@@ -10,9 +10,9 @@
 
 struct decode {
     struct push *p;
-    const struct fp_cache *known;
-    struct write_request_rejects *rejects;
+    struct push_builder *b;
     struct tenant_limits no_limits; /* for labels of exemplars */
+    struct label *labels;           /* of a series of a tenant with rules */
 };
 
 /* ---- what a series holds beside one sample ---- */
@@ -50,7 +50,7 @@ static bool exemplar_labels(struct decode *d, struct slice message, struct slice
             return false;
         chars += count_chars(l.name) + count_chars(l.value);
     }
-    if (f.error || chars > WRITE_REQUEST_EXEMPLAR_MAX_CHARS)
+    if (f.error || chars > PUSH_BUILDER_EXEMPLAR_MAX_CHARS)
         return false;
     if ((e = series_labels_build(d->p->arena, message, &d->no_limits, ret, &reason, NULL))) {
         err_free(e);
@@ -75,16 +75,9 @@ static void take_exemplars(struct decode *d, const struct rw_series *s, struct p
             to->t_ms = ex.t_ms;
             x->n_exemplars++;
         } else {
-            d->rejects->exemplars++;
+            push_builder_drop_exemplars(d->b, 1);
         }
     }
-}
-
-static void reject(struct decode *d, enum door_reason reason, uint64_t samples, struct slice labels)
-{
-    if (d->rejects->samples[reason] == 0)
-        d->rejects->example[reason] = labels;
-    d->rejects->samples[reason] += samples;
 }
 
 static struct err *take_histograms(struct decode *d, const struct rw_series *s, struct slice labels,
@@ -102,7 +95,7 @@ static struct err *take_histograms(struct decode *d, const struct rw_series *s, 
 
         if (err_is(e, ERR_LIMIT)) {
             err_free(e);
-            reject(d, DOOR_HISTOGRAM_BUCKETS, 1, labels);
+            push_builder_reject(d->b, DOOR_HISTOGRAM_BUCKETS, 1, labels);
             continue;
         }
         if (e || (e = rw_histogram_check(d->p->arena, &r)))
@@ -123,7 +116,7 @@ static struct err *take_extra(struct decode *d, const struct rw_series *s, bool 
     if (s->n_exemplars && (s->n_samples || is_known))
         take_exemplars(d, s, x);
     else
-        d->rejects->exemplars += s->n_exemplars;
+        push_builder_drop_exemplars(d->b, s->n_exemplars);
     if (s->n_histograms && (e = take_histograms(d, s, labels, x)))
         return e;
     *ret = x;
@@ -177,18 +170,50 @@ static struct err *add_new(struct decode *d, const struct rw_series *s, struct h
     }
     if (reason != DOOR_OK) {
         if (s->n_samples + s->n_histograms)
-            reject(d, reason, s->n_samples + s->n_histograms, labels);
-        d->rejects->exemplars += s->n_exemplars;
+            push_builder_reject(d->b, reason, s->n_samples + s->n_histograms, labels);
+        push_builder_drop_exemplars(d->b, s->n_exemplars);
         return NULL;
     }
     if (ORR_UNLIKELY(has_empty && s->n_exemplars)) {
         /* Prometheus looks for their series under the labels as sent, and does not find it. */
         without = *s;
         without.n_exemplars = 0;
-        d->rejects->exemplars += s->n_exemplars;
+        push_builder_drop_exemplars(d->b, s->n_exemplars);
         s = &without;
     }
-    return add(d, s, fp, labels, fp_cache_has(d->known, fp));
+    return add(d, s, fp, labels, fp_cache_has(d->b->known, fp));
+}
+
+/* Of a tenant with rules: the bytes as they came are the key of what became of them before. */
+static struct err *add_rewritten(struct decode *d, const struct rw_series *s, struct hash128 fp)
+{
+    struct rw_fields f = rw_fields_of(s->message);
+    uint64_t n = s->n_samples + s->n_histograms;
+    struct label *ls = d->labels;
+    enum door_reason reason = DOOR_MAX_LABELS;
+    struct push_named named = {.labels = SLICE_EMPTY};
+    size_t n_labels = 0;
+
+    if (!ls)
+        ls = d->labels =
+            arena_array(d->p->arena, struct label, (size_t)PUSH_BUILDER_MAX_LABELS + 1);
+    while (n_labels <= PUSH_BUILDER_MAX_LABELS && rw_cursor_label(&f, &ls[n_labels]))
+        n_labels++;
+    if (f.error)
+        return err_new(ERR_INVALID, "%s", f.error);
+    if (arena_used(d->p->arena) - d->b->arena_before > PUSH_BUILDER_MAX_BYTES)
+        return err_new(ERR_LIMIT, "a write with more than %u bytes of labels",
+                       PUSH_BUILDER_MAX_BYTES);
+    if (n_labels <= PUSH_BUILDER_MAX_LABELS)
+        reason = push_builder_name(d->b, (struct labels){ls, n_labels},
+                                   s->has_more_labels ? NULL : &fp, n, &named);
+    if (reason != DOOR_OK) {
+        if (n)
+            push_builder_reject(d->b, reason, n, named.labels);
+        push_builder_drop_exemplars(d->b, s->n_exemplars);
+        return NULL;
+    }
+    return named.is_gone ? NULL : add(d, s, named.fp, named.labels, named.is_known);
 }
 
 static struct err *add_group(struct decode *d, const struct rw_series *s, const struct hash128 *fp,
@@ -197,7 +222,9 @@ static struct err *add_group(struct decode *d, const struct rw_series *s, const 
     for (size_t i = 0; i < n; i++) {
         struct err *e;
 
-        if (ORR_LIKELY(!s[i].has_more_labels && fp_cache_has(d->known, fp[i])))
+        if (ORR_UNLIKELY(d->b->rewrite))
+            e = add_rewritten(d, &s[i], fp[i]);
+        else if (ORR_LIKELY(!s[i].has_more_labels && fp_cache_has(d->b->known, fp[i])))
             e = add(d, &s[i], fp[i], s[i].labels, true);
         else
             e = add_new(d, &s[i], fp[i]);
@@ -207,29 +234,16 @@ static struct err *add_group(struct decode *d, const struct rw_series *s, const 
     return NULL;
 }
 
-static void add_metadata(struct decode *d, const struct rw_metadata *m)
-{
-    size_t max =
-        d->p->limits.max_metadata_length ? (size_t)d->p->limits.max_metadata_length : SIZE_MAX;
-
-    if (m->family.len == 0 || m->family.len > max || m->help.len > max || m->unit.len > max ||
-        !slice_is_utf8(m->family) || !slice_is_utf8(m->help) || !slice_is_utf8(m->unit)) {
-        d->rejects->metadata++;
-        return;
-    }
-    vec_push(&d->p->metadata, ((struct push_metadata){m->family, m->help, m->unit, m->type}));
-}
-
 /* Room for all series, judged by the first n, which took so many bytes. */
 static void reserve(struct push *p, size_t n, size_t bytes)
 {
     vec_reserve(&p->series, n + (p->body.len - bytes) / (bytes / (n + 1) + 1));
 }
 
-struct err *write_request_decode(struct push *p, const struct fp_cache *known,
-                                 struct write_request_rejects *ret)
+static struct err *decode(struct push_builder *b, const void *arg)
 {
-    struct decode d = {.p = p, .known = known, .rejects = ret};
+    struct push *p = b->push;
+    struct decode d = {.p = p, .b = b};
     struct rw_series group[GROUP];
     struct hash128 fps[GROUP];
     struct rw_cursor c;
@@ -237,17 +251,18 @@ struct err *write_request_decode(struct push *p, const struct fp_cache *known,
     size_t n = 0;
     struct err *e = NULL;
 
-    *ret = (struct write_request_rejects){0};
+    (void)arg;
     rw_cursor_init(&c, buf_slice(&p->body));
     do {
         item = rw_cursor_next(&c);
         if (ORR_LIKELY(item == RW_CURSOR_SERIES)) {
             group[n] = c.series;
             fps[n] = labels_fingerprint_of_canonical(c.series.labels);
-            fp_cache_prefetch(known, fps[n]);
+            fp_cache_prefetch(b->known, fps[n]);
             n++;
         } else if (item == RW_CURSOR_METADATA) {
-            add_metadata(&d, &c.metadata);
+            push_builder_metadata(b, &(struct push_metadata){c.metadata.family, c.metadata.help,
+                                                             c.metadata.unit, c.metadata.type});
         }
         if (n == GROUP || item == RW_CURSOR_END) {
             if (p->series.len == 0)
@@ -260,9 +275,4 @@ struct err *write_request_decode(struct push *p, const struct fp_cache *known,
     return item == RW_CURSOR_BAD ? err_new(ERR_INVALID, "proto: %s", c.error) : NULL;
 }
 
-void write_request_remember(const struct push *p, struct fp_cache *known)
-{
-    VEC_FOREACH (s, &p->series)
-        if (!s->is_known)
-            fp_cache_add(known, s->fp);
-}
+const struct push_decoder write_request_decoder = {.name = "remote_write_1", .decode = decode};

@@ -14,21 +14,6 @@
  * Owner: one loop (the cache's).
  */
 #pragma once
-#include "ingester/door/door_reason.h"
-#include "ingester/door/fp_cache.h"
-#include "ingester/push.h"
+#include "ingester/door/push_builder.h"
 
-#define WRITE_REQUEST_EXEMPLAR_MAX_CHARS 128
-#define WRITE_REQUEST_MAX_EXAMPLES 3
-
-struct write_request_rejects {
-    uint64_t samples[DOOR_REASON_COUNT];     /* histograms count as samples */
-    struct slice example[DOOR_REASON_COUNT]; /* label fields of the first series; in the push */
-    uint64_t exemplars, metadata;            /* dropped */
-};
-
-/* Reads p->body. What it leaves in p on an error is not to be used. */
-ORR_CHECKED struct err *write_request_decode(struct push *p, const struct fp_cache *known,
-                                             struct write_request_rejects *ret);
-/* After the replicas have taken p: its series are known from now on. */
-void write_request_remember(const struct push *p, struct fp_cache *known);
+extern const struct push_decoder write_request_decoder;

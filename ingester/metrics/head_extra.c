@@ -1,5 +1,6 @@
 /* What a shard keeps beside samples: exemplars and metadata. */
 #include "common/base/mem.h"
+#include "common/model/exemplar_order.h"
 #include "ingester/metrics/head_internal.h"
 
 static uint32_t ring_limit(const struct head_ts *ts)
@@ -41,12 +42,18 @@ bool head_ring_add(struct head_ts *ts, uint32_t ref, int64_t t_ms, double v, str
     struct head_ring_exemplar *ex;
 
     if (last && ts->ring[last - 1].labels && ts->ring[last - 1].ref == ref) {
+        struct exemplar_order next = {t_ms, v, labels}, before;
+
         ex = &ts->ring[last - 1];
-        if (ex->t_ms > t_ms)
+        before = (struct exemplar_order){ex->t_ms, ex->v, blob_text(ex->labels)};
+        switch (exemplar_order_place(&before, &next)) {
+        case EXEMPLAR_BEHIND:
             return false;
-        if (ex->t_ms == t_ms && sample_bits(ex->v) == sample_bits(v) &&
-            slice_eq(blob_text(ex->labels), labels))
-            return true; /* sent again */
+        case EXEMPLAR_SAME: /* sent again */
+            return true;
+        case EXEMPLAR_AFTER:
+            break;
+        }
     }
     if (ts->ring_len == ts->ring_cap && ts->ring_cap < ring_limit(ts)) {
         ts->ring_next = ts->ring_len;

@@ -89,13 +89,14 @@ static void build(struct bench *b, size_t series, size_t labels)
 static struct push *decode(struct bench *b, size_t r, bool with_snappy)
 {
     struct push *p = push_new(SLICE("bench"), &(struct tenant_limits){.generation = 1});
-    struct write_request_rejects rejects;
+    struct push_builder builder;
 
     if (with_snappy)
         must(codec_decode(CODEC_SNAPPY, buf_slice(&b->requests[r]), 64 << 20, &p->body));
     else
         buf_slice_append(&p->body, b->plain[r]);
-    must(write_request_decode(p, &b->known, &rejects));
+    push_builder_init(&builder, p, &b->known, 0);
+    must(write_request_decoder.decode(&builder, NULL));
     return p;
 }
 
@@ -221,7 +222,7 @@ int main(int argc, char **argv)
     for (size_t r = 0; r < b.n; r++) {
         struct push *p = decode(&b, r, true);
 
-        write_request_remember(p, &b.known);
+        push_builder_remember(p, &b.known);
         push_free(p);
     }
     printf("series %zu, labels %zu, bytes per series %.0f\n", b.series, labels,

@@ -174,14 +174,15 @@ static void whole_way(struct slice body)
     static const struct tenant_limits limits = {.max_label_names_per_series = 20,
                                                 .max_label_value_length = 50,
                                                 .max_native_histogram_buckets = 100};
-    struct write_request_rejects rejects;
+    struct push_builder b;
     struct fp_cache known;
     struct push *p = push_new(SLICE("t"), &limits);
 
     fp_cache_init(&known, 1 << 20);
     buf_slice_append(&p->body, body);
-    err_free(write_request_decode(p, &known, &rejects));
-    write_request_remember(p, &known);
+    push_builder_init(&b, p, &known, 0);
+    err_free(write_request_decoder.decode(&b, NULL));
+    push_builder_remember(p, &known);
     VEC_FOREACH (s, &p->series)
         MUST(hash128_eq(s->fp, labels_fingerprint_of_canonical(s->labels)));
     push_free(p);

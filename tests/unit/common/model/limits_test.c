@@ -132,3 +132,53 @@ TEST(limits_print_shows_defaults_and_overrides)
     limits_free(l);
     conf_unref(c);
 }
+
+TEST(limits_give_out_rules_of_tenants)
+{
+    struct conf *c;
+    struct limits *l;
+    struct tenant_rules *a, *b;
+    struct buf out = {0};
+    bool changed;
+
+    put("overrides:\n  a:\n    drop_labels: [pod, uid]\n    ha-cluster-label: prom\n"
+        "    accept_ha_samples: true\n    ha_tracker_failover_timeout: 5s\n"
+        "    metric_relabel_configs: [{action: labeldrop, regex: x}]\n");
+    c = conf_with(tmp_path("over.yaml"));
+    CHECK_OK(limits_new(c, &l));
+    a = limits_rules(l, SLICE("a"));
+    b = limits_rules(l, SLICE("b"));
+    CHECK_INT(a->drop_labels.n, 2);
+    CHECK_SLICE(a->drop_labels.ptr[1], "uid");
+    CHECK_SLICE(a->ha_cluster_label, "prom");
+    CHECK_SLICE(a->ha_replica_label, "__replica__");
+    CHECK_INT(relabel_rules(a->metric_relabel), 1);
+    CHECK(get(l, "a").accept_ha_samples && !get(l, "b").accept_ha_samples);
+    CHECK(get(l, "a").ha_tracker_failover_timeout_ns == 5000000000);
+    CHECK_INT(b->drop_labels.n, 0);
+    CHECK_SLICE(b->ha_cluster_label, "cluster");
+    CHECK(b->metric_relabel == NULL);
+    limits_print(l, &out);
+    CHECK(strstr(buf_cstr(&out), "  drop_labels: []\n  ha_cluster_label: \"cluster\"\n"));
+    CHECK(strstr(buf_cstr(&out), "    drop_labels: [\"pod\", \"uid\"]\n"
+                                 "    ha_cluster_label: \"prom\"\n"
+                                 "    metric_relabel_configs: [{\"action\": \"labeldrop\", "
+                                 "\"regex\": \"x\"}]\n"));
+    /* New defaults: what the overrides leave open follows when the file is looked at next. */
+    limits_set_defaults(l, c);
+    CHECK_OK(limits_poll(l, &changed));
+    CHECK(changed);
+    tenant_rules_unref(b);
+    b = limits_rules(l, SLICE("a"));
+    CHECK_INT(b->drop_labels.n, 2);
+    put("overrides: {a: {metric_relabel_configs: [{action: keep, regex: '('}]}}\n");
+    CHECK_ERR(limits_poll(l, &changed), ERR_INVALID, "over.yaml:1: error parsing regexp");
+    put("overrides: {a: {drop_labels: pod}}\n");
+    CHECK_ERR(limits_poll(l, &changed), ERR_INVALID, "drop_labels: not a list");
+    CHECK_SLICE(a->drop_labels.ptr[0], "pod"); /* who holds a reference keeps it */
+    tenant_rules_unref(a);
+    tenant_rules_unref(b);
+    buf_done(&out);
+    limits_free(l);
+    conf_unref(c);
+}

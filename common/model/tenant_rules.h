@@ -1,0 +1,71 @@
+/*
+ * What a tenant's overrides say that is not a number: lists, texts and relabel rules. limits.h reads
+ * them from the same file and gives them out.
+ *
+ *     overrides:
+ *       team-a:
+ *         drop_labels: [pod_uid]
+ *         ha_cluster_label: prom_cluster
+ *         metric_relabel_configs:
+ *           - {source_labels: [__name__], regex: 'go_.*', action: drop}
+ *
+ * To add a list or a text, add a row: configuration key (section limits), override, --help,
+ * /runtime_config and the struct follow. Relabel rules have no default in the configuration.
+ *
+ * Immutable and counted (snapshot.h) once limits gives it out: any thread.
+ */
+#pragma once
+#include "common/base/snapshot.h"
+#include "common/base/yaml.h"
+#include "common/model/relabel.h"
+
+#define TENANT_RULES_MAX_ITEMS 1000 /* of a list */
+
+/* X(name, configuration key, default, help) */
+#define TENANT_LISTS(X)                                                                            \
+    X(drop_labels, "drop-labels", "", "Labels taken off all series as they come in.")
+#define TENANT_TEXTS(X)                                                                            \
+    X(ha_cluster_label, "ha-cluster-label", "cluster",                                             \
+      "Label that names the cluster of a pair of replicas.")                                       \
+    X(ha_replica_label, "ha-replica-label", "__replica__",                                         \
+      "Label that tells the replicas of a pair apart; it is taken off.")
+
+struct tenant_list {
+    const struct slice *ptr;
+    size_t n;
+};
+
+enum tenant_rule {
+#define X(name, ...) TENANT_RULE_##name,
+    TENANT_LISTS(X) TENANT_TEXTS(X)
+#undef X
+        TENANT_RULE_metric_relabel_configs,
+    TENANT_RULE_COUNT
+};
+
+struct tenant_rules {
+    struct snapshot snap;
+    struct arena *arena;
+#define X(name, ...) struct tenant_list name;
+    TENANT_LISTS(X)
+#undef X
+#define X(name, ...) struct slice name;
+    TENANT_TEXTS(X)
+#undef X
+    struct relabel *metric_relabel;   /* NULL: none */
+    struct slice metric_relabel_text; /* JSON */
+    bool is_set[TENANT_RULE_COUNT];   /* by the overrides */
+};
+
+/* A copy of base's lists and texts (NULL: all empty), to be changed before it is given out. */
+struct tenant_rules *tenant_rules_new(const struct tenant_rules *base);
+void tenant_rules_unref(struct tenant_rules *r); /* NULL is allowed */
+void tenant_rules_set_list(struct tenant_rules *r, struct tenant_list *list, char *const *items,
+                           size_t n);
+/* Takes over one key of a tenant's overrides. *ret_is_known: false when the key is none of ours. */
+ORR_CHECKED struct err *tenant_rules_read(struct tenant_rules *r, const char *file,
+                                          const struct yaml_key *key, const struct yaml_node *node,
+                                          bool *ret_is_known);
+/* YAML lines, each behind indent; only those that are set, or all. */
+void tenant_rules_print(const struct tenant_rules *r, struct buf *out, const char *indent,
+                        bool only_set);
