@@ -244,6 +244,7 @@ def test_acknowledged_means_that_a_quorum_has_that_very_sample(t):
         return sum(i["state"] == "ACTIVE" and i["healthy"] for i in ring["instances"]) == n
     check(write(t0).status // 100 == 2, "the first write")
     c.run("kill", "ingester-1")
+    time.sleep(1.5)  # what is sent before the connection is seen to be gone waits for its return
     wait_for("a write with two", lambda: write(t0 + 20_000).status // 100 == 2, 30)
     c.run("restart", "ingester-1")
     wait_for("ingester-1", lambda: settled(3), 30)
