@@ -253,7 +253,7 @@ def test_acknowledged_means_that_a_quorum_has_that_very_sample(t):
         r = write(at)
     check(r.status // 100 == 2, f"a sample that both can take: {r.status} {r.text}")
     refused = [s for at, s in sent if at in (t0 + 10_000, t0 + 15_000)]
-    check(all(s == 400 for s in refused), f"one replica of three has it, and the answer was {refused}")
+    check(all(s // 100 != 2 for s in refused), f"one replica of three has it, and the answer was {refused}")
     c.run("restart", "ingester-3")
     wait_for("ingester-3", lambda: settled(3), 30)
     c.run("kill", "ingester-1")
