@@ -340,28 +340,6 @@ struct err *batch_open(struct slice bytes, struct batch *ret)
 
 /* ---- labels ---- */
 
-bool batch_next_label(struct reader *r, struct label *ret)
-{
-    struct reader in;
-
-    if (!reader_left(r))
-        return false;
-    if (reader_u8(r) != 0x0a) {
-        reader_fail(r);
-        return false;
-    }
-    in = reader_new(reader_lstr(r));
-    if (reader_u8(&in) != 0x0a)
-        reader_fail(&in);
-    ret->name = reader_lstr(&in);
-    if (reader_u8(&in) != 0x12)
-        reader_fail(&in);
-    ret->value = reader_lstr(&in);
-    if (!reader_ok(&in) || reader_left(&in))
-        reader_fail(r);
-    return reader_ok(r);
-}
-
 bool batch_labels_valid(struct slice canonical)
 {
     struct reader r = reader_new(canonical);
@@ -369,7 +347,7 @@ bool batch_labels_valid(struct slice canonical)
     struct label l;
     bool is_first = true;
 
-    while (batch_next_label(&r, &l)) {
+    while (labels_next_canonical(&r, &l)) {
         if (!l.name.len || !l.value.len || (!is_first && slice_cmp(last, l.name) >= 0))
             return false;
         last = l.name;

@@ -159,9 +159,6 @@ ORR_CHECKED struct err *batch_histogram_decode(struct arena *a, struct slice byt
 /* True when bytes are canonical label bytes: pairs, sorted, unique names, no empty value, nothing
  * behind. fn may be NULL. */
 bool batch_labels_valid(struct slice canonical);
-/* Next pair of canonical bytes; false at the end or on malformed bytes (then reader_ok is false).
- */
-bool batch_next_label(struct reader *r, struct label *ret);
 
 /* ---- the reply ---- */
 
