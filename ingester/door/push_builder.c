@@ -164,12 +164,12 @@ static bool has_twice(struct labels ls)
 }
 
 /* What the pair's tracker says, asked again only when another pair comes. */
-static enum push_ha ask_ha(struct push_builder *b, uint32_t pair)
+static enum ha_verdict ask_ha(struct push_builder *b, uint32_t pair)
 {
     struct slice cluster, replica;
 
     if (!pair || !b->ha)
-        return PUSH_HA_ACCEPTED;
+        return HA_ELECTED;
     if (b->ha_pair != pair || b->ha_epoch != rewrite_epoch(b->rewrite)) {
         rewrite_pair(b->rewrite, pair, &cluster, &replica);
         b->ha_verdict = b->ha(b->ha_arg, b->push, cluster, replica);
@@ -188,7 +188,7 @@ static enum door_reason name_rewritten(struct push_builder *b, struct labels ls,
     struct rewrite_result r = {.labels = SLICE_EMPTY};
     bool was_known = rewrite_known(b->rewrite, key, &r);
     struct labels after = {0};
-    enum push_ha ha;
+    enum ha_verdict ha;
 
     if (was_known)
         ret->labels = arena_dup(a, r.labels);
@@ -204,13 +204,15 @@ static enum door_reason name_rewritten(struct push_builder *b, struct labels ls,
     ret->fp = r.fp;
     if (!was_known && reason == DOOR_OK)
         rewrite_remember(b->rewrite, key, &r);
-    if (ha == PUSH_HA_TOO_MANY_CLUSTERS)
+    if (ha == HA_TOO_MANY_CLUSTERS)
         return DOOR_HA_CLUSTERS;
-    if (ha == PUSH_HA_OTHER_REPLICA)
+    if (ha == HA_NAME_TOO_LONG)
+        return DOOR_VALUE_TOO_LONG;
+    if (ha == HA_OTHER_REPLICA)
         b->rejects.deduplicated += n;
     else if (r.is_dropped)
         b->rejects.relabelled += n;
-    ret->is_gone = ha != PUSH_HA_ACCEPTED || r.is_dropped;
+    ret->is_gone = ha != HA_ELECTED || r.is_dropped;
     ret->is_known = !ret->is_gone && reason == DOOR_OK && fp_cache_has(b->known, r.fp);
     return ret->is_gone ? DOOR_OK : reason;
 }

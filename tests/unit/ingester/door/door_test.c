@@ -209,3 +209,33 @@ TEST(door_stores_nothing_beside_an_invalid_histogram)
     buf_done(&req);
     door_fixture_close(&f);
 }
+
+static struct answer write_replica(struct door_fixture *f, const char *replica, int64_t t_ms)
+{
+    struct buf req = {0}, m = {0};
+    struct answer a;
+
+    rw_build_label(&m, "__name__", "up");
+    rw_build_label(&m, "__replica__", replica);
+    rw_build_label(&m, "cluster", "c");
+    rw_build_sample(&m, 1, t_ms);
+    rw_build_field(&req, 1, &m);
+    a = post(f, buf_slice(&req), true, NULL);
+    buf_done(&req);
+    return a;
+}
+
+TEST(door_takes_one_replica_of_a_pair)
+{
+    struct door_fixture f;
+    size_t chunks;
+
+    CHECK_OK(door_fixture_open(&f, tmp_path(""), "limits: {accept-ha-samples: true}\n"));
+    CHECK_INT(write_replica(&f, "a", T0).status, 204);
+    CHECK_INT(write_replica(&f, "b", T0).status, 202);
+    CHECK_INT(write_replica(&f, "b", T0 + 1000).status, 202);
+    CHECK_INT(write_replica(&f, "a", T0 + 1000).status, 204);
+    CHECK_INT(write_one(&f, "up", "x", 1, T0).status, 204); /* of no pair */
+    CHECK_INT(count_series(&f, &chunks), 2);
+    door_fixture_close(&f);
+}
