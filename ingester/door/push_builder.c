@@ -16,6 +16,12 @@ void push_builder_init(struct push_builder *b, struct push *p, const struct fp_c
         .push = p, .known = known, .now_ms = now_ms, .arena_before = arena_used(p->arena)};
 }
 
+/* The creation of a series, which is not told twice. */
+static struct hash128 created_hash(struct hash128 fp, int64_t created_ms)
+{
+    return hash_xxh128(slice_of(&created_ms, sizeof(created_ms)), fp.lo ^ fp.hi);
+}
+
 /* Not a fingerprint of labels: those begin with a tag. */
 static struct hash128 metadata_hash(const struct push_metadata *m, uint64_t epoch)
 {
@@ -27,9 +33,12 @@ static struct hash128 metadata_hash(const struct push_metadata *m, uint64_t epoc
 
 void push_builder_remember(const struct push *p, struct fp_cache *known)
 {
-    VEC_FOREACH (s, &p->series)
+    VEC_FOREACH (s, &p->series) {
         if (!s->is_known)
             fp_cache_add(known, s->fp);
+        if (s->extra && s->extra->created_ms)
+            fp_cache_add(known, created_hash(s->fp, s->extra->created_ms));
+    }
     if (p->metadata_epoch)
         VEC_FOREACH (m, &p->metadata)
             fp_cache_add(known, metadata_hash(m, p->metadata_epoch));
@@ -354,15 +363,30 @@ static struct push_extra *take_extra(struct push_builder *b, const struct push_i
     return x->n_samples | x->n_histograms | x->n_exemplars ? x : NULL;
 }
 
+/* Whether replicas are to be told when the series was created. */
+static bool is_created_news(const struct push_builder *b, const struct push_in *in,
+                            const struct push_named *named)
+{
+    int64_t first = in->n_samples      ? in->samples[0].t_ms
+                    : in->n_histograms ? in->histograms[0].t_ms
+                                       : INT64_MIN;
+
+    return in->created_ms && b->push->limits.created_timestamp_zero_ingestion &&
+           in->created_ms < first &&
+           !fp_cache_has(b->known, created_hash(named->fp, in->created_ms));
+}
+
 static void add(struct push_builder *b, const struct push_in *in, const struct push_named *named)
 {
     struct push *p = b->push;
     struct push_series *ps;
     struct push_extra *x = NULL;
+    bool is_news = ORR_UNLIKELY(in->created_ms != 0) && is_created_news(b, in, named);
 
-    if (ORR_UNLIKELY(in->n_samples != 1 || in->n_exemplars || in->n_histograms)) {
+    if (ORR_UNLIKELY(in->n_samples != 1 || in->n_exemplars || in->n_histograms || is_news)) {
         if (!(x = take_extra(b, in, named->labels)))
             return;
+        x->created_ms = is_news ? in->created_ms : 0;
         p->histograms += x->n_histograms;
         p->exemplars += x->n_exemplars;
     }
