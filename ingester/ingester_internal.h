@@ -2,6 +2,7 @@
 #pragma once
 #include "ingester/distribute.h"
 #include "ingester/door/door.h"
+#include "ingester/door/ha_tracker.h"
 #include "ingester/feed.h"
 #include "ingester/flush.h"
 #include "ingester/ingester.h"
@@ -26,6 +27,7 @@ struct ingester {
     struct head *head;
     struct replica *replica;
     struct distribute *distribute;
+    struct ha_tracker *ha;
     struct door *door;
     struct flush *flush;
     struct feeds *feeds;

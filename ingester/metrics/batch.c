@@ -69,6 +69,7 @@ void batch_series_begin(struct batch_writer *w, struct hash128 fp)
     buf_reset(&w->histograms);
     buf_reset(&w->exemplars);
     w->n_samples = w->n_histograms = w->n_exemplars = 0;
+    w->created_ms = 0;
 }
 
 void batch_series_labels(struct batch_writer *w, struct slice canonical)
@@ -102,6 +103,11 @@ void batch_series_exemplar(struct batch_writer *w, struct slice canonical, int64
     w->n_exemplars++;
 }
 
+void batch_series_created(struct batch_writer *w, int64_t created_ms)
+{
+    w->created_ms = created_ms;
+}
+
 static void put_counted(struct buf *out, uint32_t n, const struct buf *items)
 {
     buf_uvarint(out, n);
@@ -121,7 +127,7 @@ void batch_series_end(struct batch_writer *w)
     }
     if (!is_inline)
         first = (struct sample){.t_ms = w->base_t_ms};
-    if (is_inline && !w->labels.ptr && !w->n_histograms && !w->n_exemplars) {
+    if (is_inline && !w->labels.ptr && !w->n_histograms && !w->n_exemplars && !w->created_ms) {
         put_entry(w, w->fp, 0, first.t_ms, first.v);
         return;
     }
@@ -130,7 +136,8 @@ void batch_series_end(struct batch_writer *w)
              (uint8_t)((is_inline ? BATCH_F_INLINE : 0) | (w->labels.ptr ? BATCH_F_LABELS : 0) |
                        (!is_inline && w->n_samples ? BATCH_F_SAMPLES : 0) |
                        (w->n_histograms ? BATCH_F_HISTOGRAMS : 0) |
-                       (w->n_exemplars ? BATCH_F_EXEMPLARS : 0)));
+                       (w->n_exemplars ? BATCH_F_EXEMPLARS : 0) |
+                       (w->created_ms ? BATCH_F_CREATED : 0)));
     if (w->labels.ptr)
         buf_lstr(&w->extras, w->labels);
     if (!is_inline && w->n_samples)
@@ -139,6 +146,8 @@ void batch_series_end(struct batch_writer *w)
         put_counted(&w->extras, w->n_histograms, &w->histograms);
     if (w->n_exemplars)
         put_counted(&w->extras, w->n_exemplars, &w->exemplars);
+    if (w->created_ms)
+        buf_u64le(&w->extras, (uint64_t)w->created_ms);
     put_entry(w, w->fp, extra, first.t_ms, first.v);
 }
 
@@ -245,7 +254,9 @@ static bool read_extra(struct reader *r, struct batch_entry *ret)
         ret->n_exemplars = (uint32_t)n;
         ret->exemplars = take_items(r, n, true);
     }
-    return reader_ok(r) && !(flags & ~31);
+    if (flags & BATCH_F_CREATED)
+        ret->created_ms = (int64_t)reader_u64le(r);
+    return reader_ok(r) && !(flags & ~63);
 }
 
 bool batch_entry_get(const struct batch *b, uint32_t i, struct batch_entry *ret)
