@@ -16,6 +16,8 @@
 /* Bounds of the decoders, beside the size of the body. */
 #define OTLP_MAX_DEPTH 32 /* of attribute values within values */
 #define OTLP_FLAG_NO_VALUE 1u
+#define OTLP_TRACE_ID_BYTES 16
+#define OTLP_SPAN_ID_BYTES 8
 
 struct otlp_attrs {
     const struct label *ptr; /* as sent: any order, a key may come twice */
@@ -29,6 +31,12 @@ struct otlp_exemplar {
     double v;
     bool has_value;
 };
+/* The identifiers have the lengths that they must have. */
+static inline bool otlp_ids_fit(const struct otlp_exemplar *ex)
+{
+    return (ex->trace_id.len == 0 || ex->trace_id.len == OTLP_TRACE_ID_BYTES) &&
+           (ex->span_id.len == 0 || ex->span_id.len == OTLP_SPAN_ID_BYTES);
+}
 
 struct otlp_u64s {
     const uint64_t *ptr;

@@ -2,22 +2,6 @@
 
 #include "common/base/gostr.h"
 
-bool otlp_name_strategy(struct slice text, enum otlp_strategy *ret)
-{
-    static const char *const names[] = {
-#define X(sym, name) name,
-        OTLP_STRATEGIES(X)
-#undef X
-    };
-
-    for (size_t i = 0; i < ORR_COUNT(names); i++)
-        if (slice_eq_cstr(text, names[i])) {
-            *ret = (enum otlp_strategy)i;
-            return true;
-        }
-    return false;
-}
-
 /* ---- text under way: the room is known before ---- */
 
 struct text {
@@ -391,11 +375,14 @@ static bool is_reserved(struct slice name)
            slice_has_suffix(name, SLICE("__"));
 }
 
-/* Nothing to escape: what nearly all names are after their first time. */
-static bool label_stands(const struct otlp_name_labels *how, struct slice name)
+bool otlp_name_label_stands(const struct otlp_name_labels *how, struct slice name)
 {
     bool has_other = false;
 
+    if (name.len == 0)
+        return false;
+    if (how->is_utf8)
+        return !only_underscores(name);
     if (is_digit(name.ptr[0]) ||
         (name.ptr[0] == '_' && (how->has_key_prefix || !how->keeps_underscores)))
         return false;
@@ -420,7 +407,7 @@ struct err *otlp_name_label(struct arena *a, const struct otlp_name_labels *how,
 
     if (name.len == 0)
         return err_new(ERR_INVALID, "an attribute without a name");
-    if (how->is_utf8 ? !only_underscores(name) : label_stands(how, name)) {
+    if (otlp_name_label_stands(how, name)) {
         *ret = name;
         return NULL;
     }

@@ -19,24 +19,7 @@
 #pragma once
 #include "common/base/arena.h"
 #include "common/base/err.h"
-
-#define OTLP_STRATEGIES(X)                                                                         \
-    X(OTLP_UNDERSCORES_WITH_SUFFIXES, "UnderscoreEscapingWithSuffixes")                            \
-    X(OTLP_UNDERSCORES, "UnderscoreEscapingWithoutSuffixes")                                       \
-    X(OTLP_UTF8_WITH_SUFFIXES, "NoUTF8EscapingWithSuffixes")                                       \
-    X(OTLP_NO_TRANSLATION, "NoTranslation")
-enum otlp_strategy {
-#define X(sym, name) sym,
-    OTLP_STRATEGIES(X)
-#undef X
-};
-/* False if there is none of that name. */
-bool otlp_name_strategy(struct slice text, enum otlp_strategy *ret);
-
-static inline bool otlp_name_is_utf8(enum otlp_strategy s)
-{
-    return s == OTLP_UTF8_WITH_SUFFIXES || s == OTLP_NO_TRANSLATION;
-}
+#include "common/model/otlp_config.h"
 
 /* What decides about suffixes. */
 enum otlp_name_type { OTLP_NAME_GAUGE, OTLP_NAME_COUNTER /* a monotonic sum */, OTLP_NAME_OTHER };
@@ -53,6 +36,8 @@ struct otlp_name_labels {
     bool has_key_prefix;    /* key before a single leading underscore */
     bool keeps_underscores; /* a run of them stays one */
 };
+/* Whether otlp_name_label() would give the name back as it is. */
+bool otlp_name_label_stands(const struct otlp_name_labels *how, struct slice name);
 /* ERR_INVALID for an empty name, or one of which only underscores are left. */
 ORR_CHECKED struct err *otlp_name_label(struct arena *a, const struct otlp_name_labels *how,
                                         struct slice name, struct slice *ret);

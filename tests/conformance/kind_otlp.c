@@ -14,10 +14,10 @@ static struct err *metric_name(struct conformance *c, struct slice *ret)
     struct slice unit = conformance_text(c, "unit");
     enum otlp_strategy strategy;
 
-    if (!otlp_name_strategy(conformance_text(c, "strategy"), &strategy))
+    if (!otlp_config_strategy(conformance_text(c, "strategy"), &strategy))
         return err_new(ERR_UNSUPPORTED, "no such strategy");
     (void)conformance_check_text(c, "unit_name",
-                                 otlp_name_unit(c->arena, otlp_name_is_utf8(strategy), unit),
+                                 otlp_name_unit(c->arena, otlp_config_is_utf8(strategy), unit),
                                  conformance_text(c, "unit_name"));
     return otlp_name_metric(c->arena, strategy, conformance_text(c, "namespace"),
                             conformance_text(c, "name"), unit, type_of(conformance_text(c, "type")),
