@@ -110,15 +110,18 @@ static void exemplar(struct translation *t, const struct otlp_point *p,
                                      .t_ms = ms(ex->time_ns ? ex->time_ns : p->time_ns)};
 }
 
-/* All of a point's. An exemplar without a value says nothing and refuses the metric. */
+/* All of a point's; none where it has no value itself. An exemplar without a value says nothing and
+ * refuses the metric. */
 static struct err *exemplars(struct translation *t, const struct otlp_point *p,
-                             struct push_in_exemplar **ret)
+                             struct push_in_exemplar **ret, size_t *ret_n)
 {
     struct push_in_exemplar *out = NULL;
+    size_t n = p->flags & OTLP_FLAG_NO_VALUE ? 0 : p->n_exemplars;
 
-    if (p->n_exemplars)
-        out = arena_array(t->tmp, struct push_in_exemplar, p->n_exemplars);
-    for (size_t i = 0; i < p->n_exemplars; i++) {
+    if (n)
+        out = arena_array(t->tmp, struct push_in_exemplar, n);
+    *ret_n = n;
+    for (size_t i = 0; i < n; i++) {
         if (!p->exemplars[i].has_value)
             return err_new(ERR_INVALID, "an exemplar has no value");
         exemplar(t, p, &p->exemplars[i], &out[i]);
@@ -148,15 +151,15 @@ static struct err *number(struct translation *t, const struct family *f, const s
 {
     bool is_sum = f->m->kind == OTLP_SUM;
     struct push_in_exemplar *exs = NULL;
+    size_t n_exs = 0;
     struct slice *name;
     struct labels ls;
     struct err *e;
 
     if ((e = otlp_labels_point(&t->labels, p->attrs, NULL, &ls, &name, NULL)) ||
-        (is_sum && (e = exemplars(t, p, &exs))))
+        (is_sum && (e = exemplars(t, p, &exs, &n_exs))))
         return e;
-    return add_sample(t, p, ls, p->v, is_sum && f->m->is_monotonic && !f->is_delta, exs,
-                      exs ? p->n_exemplars : 0);
+    return add_sample(t, p, ls, p->v, is_sum && f->m->is_monotonic && !f->is_delta, exs, n_exs);
 }
 
 static struct err *native(struct translation *t, const struct family *f, const struct otlp_point *p)
@@ -164,13 +167,14 @@ static struct err *native(struct translation *t, const struct family *f, const s
     struct push_in_exemplar *exs;
     struct push_histogram h;
     struct slice *name;
+    size_t n_exs;
     struct labels ls;
     struct err *e = f->m->kind == OTLP_EXPONENTIAL
                         ? otlp_bucket_exponential(push_builder_arena(t->b), p, f->is_delta, &h)
                         : otlp_bucket_custom(push_builder_arena(t->b), p, f->is_delta, &h);
 
     if (e || (e = otlp_labels_point(&t->labels, p->attrs, NULL, &ls, &name, NULL)) ||
-        (e = exemplars(t, p, &exs)))
+        (e = exemplars(t, p, &exs, &n_exs)))
         return e;
     return push_builder_add(t->b,
                             &(struct push_in){.labels = ls.ptr,
@@ -178,7 +182,7 @@ static struct err *native(struct translation *t, const struct family *f, const s
                                               .histograms = &h,
                                               .n_histograms = 1,
                                               .exemplars = exs,
-                                              .n_exemplars = p->n_exemplars,
+                                              .n_exemplars = n_exs,
                                               .created_ms = f->is_delta ? 0 : ms(p->start_ns)});
 }
 
@@ -231,20 +235,20 @@ static struct err *sum_and_count(struct translation *t, const struct family *f,
 static struct err *buckets(struct translation *t, struct family *f, const struct otlp_point *p)
 {
     struct otlp_f64s bounds = p->histogram.bounds;
-    size_t n = ORR_MIN(bounds.n, p->histogram.counts.n), ex = 0, first;
+    size_t n = ORR_MIN(bounds.n, p->histogram.counts.n), n_exs, ex = 0, first;
     struct push_in_exemplar *exs;
     struct slice *name, *le;
     uint64_t count = 0;
     struct labels ls;
     struct err *e;
 
-    if ((e = exemplars(t, p, &exs)) ||
+    if ((e = exemplars(t, p, &exs, &n_exs)) ||
         (e = otlp_labels_point(&t->labels, p->attrs, "le", &ls, &name, &le)))
         return e;
     bound_texts(t, f, bounds);
     *name = f->bucket_name;
     for (size_t i = 0; i < n; i++) {
-        for (first = ex; ex < p->n_exemplars && !(exs[ex].v > bounds.ptr[i]); ex++)
+        for (first = ex; ex < n_exs && !(exs[ex].v > bounds.ptr[i]); ex++)
             ;
         count += p->histogram.counts.ptr[i];
         *le = f->bound_texts[i];
@@ -252,7 +256,7 @@ static struct err *buckets(struct translation *t, struct family *f, const struct
             return e;
     }
     *le = SLICE("+Inf");
-    return add_sample(t, p, ls, (double)p->count, !f->is_delta, exs + ex, p->n_exemplars - ex);
+    return add_sample(t, p, ls, (double)p->count, !f->is_delta, exs + ex, n_exs - ex);
 }
 
 static struct err *classic(struct translation *t, struct family *f, const struct otlp_point *p)
