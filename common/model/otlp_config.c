@@ -236,16 +236,20 @@ static void print_value(const struct row *row, const struct otlp_config *values,
     }
 }
 
-void otlp_config_print(const struct otlp_override *o, unsigned indent, struct buf *out)
+void otlp_config_print(const struct otlp_override *o, struct buf *out)
 {
+    bool is_first = true;
+
+    buf_byte(out, '{');
     for (size_t i = 0; i < ORR_COUNT(rows); i++) {
         if (!(o->is_set >> i & 1))
             continue;
-        buf_fill(out, ' ', indent);
+        buf_str(out, is_first ? "" : ", ");
+        is_first = false;
         for (const char *k = rows[i].key; *k; k++)
             buf_byte(out, *k == '-' ? '_' : (uint8_t)*k);
         buf_str(out, ": ");
         print_value(&rows[i], &o->values, out);
-        buf_byte(out, '\n');
     }
+    buf_byte(out, '}');
 }

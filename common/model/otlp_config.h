@@ -93,8 +93,8 @@ ORR_CHECKED struct err *otlp_config_parse(const char *name, const struct yaml_no
 struct otlp_config otlp_config_merge(const struct otlp_config *base, const struct otlp_override *o);
 /* Whether the settings go together. */
 ORR_CHECKED struct err *otlp_config_check(const struct otlp_config *c);
-/* The mapping again, for /runtime_config; each line indented by so much. */
-void otlp_config_print(const struct otlp_override *o, unsigned indent, struct buf *out);
+/* The mapping again, in one line, for /runtime_config. */
+void otlp_config_print(const struct otlp_override *o, struct buf *out);
 
 /* False if there is none of that name. */
 bool otlp_config_strategy(struct slice text, enum otlp_strategy *ret);

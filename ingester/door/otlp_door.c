@@ -31,7 +31,8 @@ struct otlp_door {
 /* A tenant's settings, and what keeps them. */
 struct settings {
     struct otlp_config config;
-    struct snapshot *conf, *overrides;
+    struct snapshot *conf;
+    struct tenant_rules *rules;
 };
 
 /* One request. Owner: its loop. */
@@ -98,16 +99,15 @@ struct door *otlp_door_door(struct otlp_door *o)
 
 static void settings_get(struct otlp_door *o, struct slice tenant, struct settings *ret)
 {
-    const struct otlp_override *override = limits_otlp(o->limits, tenant, &ret->overrides);
-
+    ret->rules = limits_rules(o->limits, tenant);
     ret->conf = snapshot_cell_get(&o->conf);
-    ret->config = otlp_config_merge(section(ret->conf), override);
+    ret->config = otlp_config_merge(section(ret->conf), &ret->rules->otlp);
 }
 
 static void settings_done(struct settings *s)
 {
     snapshot_unref(s->conf);
-    snapshot_unref(s->overrides);
+    tenant_rules_unref(s->rules);
 }
 
 /* ---- decoding ---- */
