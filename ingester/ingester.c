@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/model/metrics_rpc.h"
+#include "ingester/door/otlp_http.h"
 #include "ingester/door/remote_write.h"
 #include "ingester/ingester_internal.h"
 
@@ -17,6 +18,9 @@ static const struct conf_field ingester_fields[] = {
                "Bytes of writes that replicas have not all answered; more are answered 503."),
     CONF_BYTES(struct ingester_conf, max_body_bytes, "max-recv-bytes", "32MiB", "1KiB", "1GiB",
                CONF_FIXED, "Largest body of a write, as sent and decompressed."),
+    CONF_STRING(struct ingester_conf, otlp_http_address, "otlp-http-address", "0.0.0.0:4318",
+                CONF_FIXED,
+                "host:port of OTLP/HTTP, besides the paths on server.http-address. Empty: none."),
     CONF_BYTES(struct ingester_conf, door_cache_bytes, "door-cache-bytes", "256MiB", "1MiB", NULL,
                CONF_FIXED, "Memory for the fingerprints of series known to be valid."),
     CONF_BYTES(struct ingester_conf, wal_segment_bytes, "wal-segment-bytes", "128MiB", "1MiB",
@@ -233,6 +237,25 @@ static void build_door(struct ingester *ing)
     mem_free(loops);
 }
 
+static struct err *build_otlp(struct ingester *ing, const struct conf *c)
+{
+    const struct ingester_conf *ic = conf_section(c, "ingester");
+    struct err *e = otlp_door_new(ing->door, ing->limits, c, &ing->otlp);
+    struct http_server *http;
+
+    if (e)
+        return e;
+    otlp_http_routes(process_http(ing->process), ing->otlp);
+    if (!ic->otlp_http_address[0])
+        return NULL;
+    if ((e = process_http_more(ing->process, "otlp", ic->otlp_http_address, &http)))
+        return err_wrap(e, "ingester.otlp-http-address");
+    otlp_http_routes(http, ing->otlp);
+    LOG_INFO(net, "OTLP/HTTP", KV_STR("addr", ic->otlp_http_address),
+             KV_U64("port", http_server_port(http)));
+    return NULL;
+}
+
 static void ingester_close(void *role)
 {
     struct ingester *ing = role;
@@ -248,6 +271,7 @@ static void ingester_close(void *role)
         LOG_ERROR(head, "closing failed, the log will be replayed", KV_ERR(e));
     err_free(e);
     distribute_free(ing->distribute);
+    otlp_door_free(ing->otlp);
     door_free(ing->door);
     replica_free(ing->replica);
     if (ing->limits)
@@ -265,15 +289,14 @@ static struct err *ingester_open(struct process *p, void **ret)
     ing->process = p;
     ing->conf = *(const struct ingester_conf *)conf_section(c, "ingester");
     ing->start_ms = clock_wall_ms(&clock_system);
-    e = limits_new(c, &ing->limits);
-    conf_unref(c);
-    if (e || (e = open_store(ing))) {
-        ingester_close(ing);
-        return e;
-    }
+    if ((e = limits_new(c, &ing->limits)) || (e = open_store(ing)))
+        goto fail;
     ing->feeds = feeds_new(process_jobs(p));
     build_flush(ing);
     build_door(ing);
+    if ((e = build_otlp(ing, c)))
+        goto fail;
+    conf_unref(c);
     ingester_rpc_handle(ing);
     ingester_read_handle(ing);
     ingester_segment_handle(ing);
@@ -281,6 +304,10 @@ static struct err *ingester_open(struct process *p, void **ret)
     remote_write_routes(process_http(p), ing->door);
     *ret = ing;
     return NULL;
+fail:
+    conf_unref(c);
+    ingester_close(ing);
+    return e;
 }
 
 /* ---- life ---- */
@@ -355,13 +382,15 @@ static void ingester_drain(void *role, process_done_fn *done, void *arg)
         flush_cut(ing->flush, SLICE_EMPTY, 0, on_drained, d);
 }
 
-static const struct conf_section *const sections[] = {&ingester_section, &limits_section, NULL};
+static const struct conf_section *const sections[] = {&ingester_section, &limits_section,
+                                                      &otlp_section, NULL};
 
 static void ingester_reload(void *role, const struct conf *c)
 {
     struct ingester *ing = role;
 
     limits_set_defaults(ing->limits, c);
+    otlp_door_set_conf(ing->otlp, c);
 }
 
 const struct process_role ingester_role = {

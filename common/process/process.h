@@ -76,7 +76,11 @@ size_t process_loop_count(const struct process *p);
 struct job_pool *process_jobs(struct process *p);    /* short blocking work: files, object store */
 struct http_server *process_http(struct process *p); /* routes: only from open() */
 uint16_t process_http_port(const struct process *p); /* after listen */
-struct rpc_server *process_rpc(struct process *p);   /* handlers: only from open() */
+/* One more HTTP server at another address (bound at once): same loops, TLS, limits and admission; it
+ * listens, drains and ends with the first. name stands on its metrics. Only from open(). */
+ORR_CHECKED struct err *process_http_more(struct process *p, const char *name, const char *addr,
+                                          struct http_server **ret);
+struct rpc_server *process_rpc(struct process *p); /* handlers: only from open() */
 struct rpc_pool *process_peers(struct process *p);
 struct membership *process_membership(struct process *p);
 struct objstore *process_objstore(struct process *p);
