@@ -24,6 +24,7 @@ static const struct metric_field otlp_metric_fields[] = {
 struct otlp_door {
     struct door *door;
     struct limits *limits;
+    struct otlp_delta *delta;
     struct snapshot_cell conf; /* struct conf */
     struct otlp_door_metrics m;
 };
@@ -65,6 +66,7 @@ struct err *otlp_door_new(struct door *d, struct limits *limits, const struct co
     o = mem_new(struct otlp_door);
     o->door = d;
     o->limits = limits;
+    o->delta = otlp_delta_new();
     snapshot_cell_init(&o->conf, LOCK_CONF);
     snapshot_cell_set(&o->conf, (struct snapshot *)conf_ref((struct conf *)c));
     metric_register(&o->m, otlp_metric_fields, ORR_COUNT(otlp_metric_fields), NULL);
@@ -78,6 +80,7 @@ void otlp_door_free(struct otlp_door *o)
         return;
     metric_unregister(&o->m);
     snapshot_cell_done(&o->conf);
+    otlp_delta_free(o->delta);
     mem_free(o);
 }
 
@@ -133,7 +136,7 @@ static struct err *decode(struct push_builder *b, const void *arg)
     if (!e) {
         w->points = m.n_points;
         METRIC_ADD(w->o->m.points, m.n_points);
-        e = otlp_translate(b, &m, &w->settings.config, tmp);
+        e = otlp_translate(b, &m, &w->settings.config, w->o->delta, tmp);
     }
     jsonval_free(doc);
     arena_free(tmp);

@@ -13,6 +13,7 @@
 struct translation {
     struct push_builder *b;
     const struct otlp_config *config;
+    struct otlp_delta *delta;
     struct arena *tmp;
     struct otlp_labels labels;
     struct otlp_targets targets;
@@ -26,7 +27,8 @@ struct family {
     const struct otlp_metric *m;
     struct slice name;
     struct slice sum_name, count_name, bucket_name; /* of histograms and summaries */
-    bool is_delta;
+    bool is_delta;                                  /* stored as it is */
+    bool is_added_up;
     /* Texts of bounds, which are mostly those of the point before. */
     struct otlp_f64s bounds;
     struct slice *bound_texts;
@@ -301,6 +303,46 @@ static struct err *point(struct translation *t, struct family *f, const struct o
     return NULL;
 }
 
+static void reject(struct translation *t, enum door_reason reason, struct labels ls)
+{
+    struct slice example = SLICE_EMPTY;
+
+    if (t->b->rejects.samples[reason] == 0) /* the first is the example */
+        example = labels_canonical_dup(push_builder_arena(t->b), ls);
+    push_builder_reject(t->b, reason, 1, example);
+}
+
+/* A delta: what it adds up to is what is stored. */
+static struct err *add_up(struct translation *t, struct family *f, const struct otlp_point *p)
+{
+    const struct tenant_limits *limits = push_builder_limits(t->b);
+    struct otlp_delta_opts opts = {.max_streams = (size_t)limits->max_otel_delta_streams_per_user,
+                                   .max_buckets = (size_t)limits->max_native_histogram_buckets,
+                                   .now_ms = push_builder_now_ms(t->b)};
+    struct otlp_point sum;
+    struct slice *name;
+    struct labels ls;
+    struct err *e = otlp_labels_point(&t->labels, p->attrs, NULL, &ls, &name, NULL);
+
+    if (e || p->flags & OTLP_FLAG_NO_VALUE)
+        return e ? e : point(t, f, p);
+    switch (otlp_delta_add(t->delta, t->b->push->tenant, &opts, labels_fingerprint(ls), f->m->kind,
+                           p, t->tmp, &sum)) {
+    case OTLP_DELTA_TAKEN:
+        return point(t, f, &sum);
+    case OTLP_DELTA_LATE:
+        reject(t, DOOR_DELTA_LATE, ls);
+        break;
+    case OTLP_DELTA_FULL:
+        reject(t, DOOR_DELTA_STREAMS, ls);
+        break;
+    case OTLP_DELTA_BUCKETS:
+        reject(t, DOOR_HISTOGRAM_BUCKETS, ls);
+        break;
+    }
+    return NULL;
+}
+
 /* ---- metrics ---- */
 
 static struct err *check_metric(struct translation *t, struct family *f)
@@ -310,12 +352,13 @@ static struct err *check_metric(struct translation *t, struct family *f)
     if (m->kind == OTLP_NONE)
         return err_new(ERR_UNSUPPORTED, "no data, or of a kind that is not known");
     if (m->kind != OTLP_GAUGE && m->kind != OTLP_SUMMARY && m->temporality != OTLP_CUMULATIVE) {
-        f->is_delta = m->temporality == OTLP_DELTA;
-        if (!f->is_delta)
+        if (m->temporality != OTLP_DELTA)
             return err_new(ERR_UNSUPPORTED, "an unknown aggregation temporality");
         if (t->config->delta == OTLP_DELTA_REFUSE)
             return err_new(ERR_UNSUPPORTED,
                            "delta temporality is not taken (setting otlp.delta); send cumulative");
+        f->is_added_up = t->config->delta == OTLP_DELTA_CUMULATIVE;
+        f->is_delta = !f->is_added_up;
     }
     return m->n_points ? NULL : err_new(ERR_UNSUPPORTED, "no data points");
 }
@@ -388,7 +431,7 @@ static struct err *metric(struct translation *t, const struct otlp_metric *m)
                                                                               : "",
                        t->config->has_type_and_unit ? unit : SLICE_EMPTY);
     for (size_t i = 0; i < m->n_points; i++)
-        if ((e = point(t, &f, &m->points[i])))
+        if ((e = (f.is_added_up ? add_up : point)(t, &f, &m->points[i])))
             return e;
     metadata(t, &(struct push_metadata){f.name, m->description, unit, type});
     return NULL;
@@ -429,13 +472,15 @@ static struct err *finish(struct translation *t, struct err *e)
 }
 
 struct err *otlp_translate(struct push_builder *b, const struct otlp_metrics *m,
-                           const struct otlp_config *config, struct arena *tmp)
+                           const struct otlp_config *config, struct otlp_delta *delta,
+                           struct arena *tmp)
 {
     struct translation *t = arena_new_of(tmp, struct translation);
     struct err *e = NULL;
 
     t->b = b;
     t->config = config;
+    t->delta = delta;
     t->tmp = tmp;
     t->families = arena_array(tmp, struct slice, FAMILIES);
     otlp_labels_init(&t->labels, tmp, config);
