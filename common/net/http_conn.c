@@ -218,12 +218,12 @@ static void work_head(struct conn *c)
     case HTTP_HEAD_MORE:
         return;
     case HTTP_HEAD_BAD:
-        exchange_refuse_conn(c, NULL, fault.status, fault.why);
+        h1_refuse(c, NULL, fault.status, fault.why);
         return;
     case HTTP_HEAD_FOUND:
         head = slice_sub(c->view, c->scan.skip, c->scan.end - c->scan.skip);
         c->view = slice_from(c->view, c->scan.end);
-        exchange_begin(c, head);
+        h1_begin(c, head);
         return;
     }
 }
@@ -242,7 +242,7 @@ static bool step(struct conn *c)
         break;
     case PHASE_BODY:
         if (!c->x->is_paused)
-            exchange_feed_body(c->x);
+            h1_feed_body(c->x);
         break;
     case PHASE_HANDLER:
         if (c->x->is_pumping)
@@ -347,7 +347,7 @@ static void on_eof(struct conn *c)
 static bool read_once(struct conn *c)
 {
     struct exchange *x = c->phase == PHASE_BODY ? c->x : NULL;
-    bool is_direct = x && c->in.len == 0 && exchange_wants_direct(x);
+    bool is_direct = x && c->in.len == 0 && h1_wants_direct(x);
     uint8_t *dst = is_direct ? x->body.ptr + x->body.len : c->sl->scratch;
     size_t room = is_direct ? (size_t)x->body_left : SCRATCH_BYTES, n = 0;
 
@@ -367,7 +367,7 @@ static bool read_once(struct conn *c)
     }
     METRIC_ADD(c->sl->srv->m.received_bytes, n);
     if (is_direct) {
-        exchange_body_advanced(x, n);
+        h1_body_advanced(x, n);
         if (x->body_left == 0)
             conn_run(c);
     } else if (c->in.len == 0) {
@@ -467,13 +467,13 @@ void conn_check_time(struct conn *c, int64_t now_ms)
         if (c->ssl && !c->has_handshaken)
             conn_close(c);
         else
-            exchange_refuse_conn(c, NULL, 408, "the headers took too long");
+            h1_refuse(c, NULL, 408, "the headers took too long");
         return;
     case PHASE_BODY:
         if (!body_is_slow(c, now_ms))
             return;
         server_reject(c->sl->srv, REJECT_SLOW);
-        exchange_refuse_conn(c, c->x, 408, "the body came too slowly");
+        h1_refuse(c, c->x, 408, "the body came too slowly");
         return;
     case PHASE_HANDLER:
     case PHASE_WRITE:

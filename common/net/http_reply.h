@@ -15,6 +15,8 @@ struct http_request;
 /* Adds a header, before any of the others. Copies. Control bytes in value are dropped, so foreign
  * text cannot add a header. */
 void http_reply_header(struct http_request *r, const char *name, struct slice value);
+/* Sent behind the body, by HTTP/2 and in chunked replies of HTTP/1.1; at any time before the end. */
+void http_reply_trailer(struct http_request *r, const char *name, struct slice value);
 /* content_type may be NULL (204, redirects). Copies body. */
 void http_reply(struct http_request *r, int status, const char *content_type, struct slice body);
 /* Takes the bytes of body without a copy and leaves it empty. */
@@ -33,5 +35,5 @@ void http_reply_flush(struct http_request *r);
 /* fn(r) is called each time the waiting bytes fall from above the mark to below half of it. */
 void http_reply_on_drain(struct http_request *r, void (*fn)(struct http_request *r));
 void http_reply_end(struct http_request *r);
-/* Cuts the connection so that the client sees the reply is not whole. */
+/* Cuts the connection (HTTP/2: resets the stream) so that the client sees the reply is not whole. */
 void http_reply_abort(struct http_request *r);

@@ -121,9 +121,50 @@ struct conn {
     struct net_addr remote;
 };
 
+struct exchange;
+
+/* What the head of a reply says besides the headers of its own in exchange.reply_headers. */
+struct reply_head {
+    int status;
+    const char *content_type; /* NULL: none */
+    enum codec codec;
+    int64_t length;    /* of the body; -1: not known */
+    bool has_body;     /* by its status: 204 and 304 have none */
+    bool is_body_sent; /* pieces follow: false for HEAD, too */
+};
+
+/*
+ * How the body of a request and the bytes of its reply travel. The rest of an exchange (routes,
+ * admission, budgets, decoding, compression) is the same for all. Called while conn is not NULL,
+ * on its loop; none of them calls a handler or sends: what they leave behind is sent by conn_run().
+ */
+struct exchange_ops {
+    /* The head was accepted and the body is to come. */
+    void (*await_body)(struct exchange *x);
+    /* The handler's turn; a body that is_unread is not wanted any more. */
+    void (*begin_reply)(struct exchange *x, bool is_unread);
+    /* A pause has ended. */
+    void (*resume_body)(struct exchange *x);
+    void (*write_head)(struct exchange *x, const struct reply_head *h);
+    void (*write_piece)(struct exchange *x, struct slice piece); /* copies; never empty */
+    void (*write_buf)(struct exchange *x, struct buf *body);     /* takes */
+    void (*write_end)(struct exchange *x);                       /* of pieces; trailers, if any */
+    size_t (*waiting)(const struct exchange *x); /* bytes of the reply not yet sent */
+    void (*send_later)(struct exchange *x);      /* when the socket next takes it */
+    void (*finish)(struct exchange *x);          /* lets go of x: its reply is whole */
+    void (*abort)(struct exchange *x);           /* lets go of x: its reply ends here */
+};
+
+/* Headers and trailers of a reply; the arrays and their bytes are the request's arena's. */
+struct reply_fields {
+    struct http_header *items;
+    size_t len, cap;
+};
+
 struct exchange {
     struct http_request pub;
     uint32_t magic;
+    const struct exchange_ops *ops;
     struct conn *conn; /* NULL once the client has gone */
     struct server_loop *sl;
     struct exchange *prev, *next;
@@ -143,7 +184,7 @@ struct exchange {
     bool is_keep_alive;
     /* the reply */
     int status;
-    struct buf reply_headers;
+    struct reply_fields reply_headers, trailers;
     bool has_started, is_chunked_reply, has_encoding_header, is_bodyless;
     struct codec_stream *stream;
     struct buf pump; /* a large reply that is compressed as it is sent */
@@ -195,20 +236,36 @@ enum transport_got transport_read(struct conn *c, uint8_t *dst, size_t n, size_t
 enum transport_got transport_write(struct conn *c); /* from out */
 void transport_shutdown(struct conn *c);            /* no more from us */
 
-/* http_exchange.c: a request from its head to its handler. */
-void exchange_begin(struct conn *c, struct slice head);
+/* http_h1.c: exchanges of HTTP/1, one at a time on a connection. */
+void h1_begin(struct conn *c, struct slice head);
 /* Takes body bytes off c->view. */
-void exchange_feed_body(struct exchange *x);
+void h1_feed_body(struct exchange *x);
 /* Body bytes were read straight into x->body. */
-void exchange_body_advanced(struct exchange *x, size_t n);
-bool exchange_wants_direct(const struct exchange *x);
-/* Refuses on a connection's behalf: status and why as text; the connection ends. */
-void exchange_refuse_conn(struct conn *c, struct exchange *x, int status, const char *why);
+void h1_body_advanced(struct exchange *x, size_t n);
+bool h1_wants_direct(const struct exchange *x);
+/* Status and why as text, also when there is no request yet (x NULL); the connection ends. */
+void h1_refuse(struct conn *c, struct exchange *x, int status, const char *why);
+
+/* http_exchange.c: a request from its head to its handler. */
+struct exchange *exchange_new(struct conn *c, const struct exchange_ops *ops);
+/* x->head is filled in: finds the route, admits, and asks for the body or calls the handler. */
+void exchange_begin(struct exchange *x);
+/* Takes body bytes; false when x was refused. */
+bool exchange_take_piece(struct exchange *x, struct slice piece);
+/* The body is whole. */
+void exchange_body_end(struct exchange *x);
+/* Refuses before the handler was called: status and why as text. */
+void exchange_refuse(struct exchange *x, int status, const char *why);
+/* Charges bytes held for x to the server's budget of bodies; false when that is spent. */
+bool exchange_charge(struct exchange *x, size_t n);
+void exchange_discharge(struct exchange *x, size_t n);
 void exchange_lost(struct exchange *x); /* its connection has gone */
 void exchange_cancel(struct exchange *x);
 void exchange_free(struct exchange *x);
 
 /* http_reply.c */
+/* Queues the bytes of b without copying them, and leaves b empty. */
+void reply_queue(struct evbuffer *out, struct buf *b);
 /* The reply is complete in out: counts it, frees x, and lets the connection go on. */
 void reply_finish(struct exchange *x);
 void reply_pump(struct exchange *x);
