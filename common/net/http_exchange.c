@@ -188,9 +188,10 @@ static struct err *err_body_size(const struct exchange *x)
     return err_new(ERR_TOO_LARGE, "the body is larger than %zu bytes", x->pub.max_body_bytes);
 }
 
-static struct err *err_body_budget(void)
+void exchange_refuse_budget(struct exchange *x)
 {
-    return err_new(ERR_UNAVAILABLE, "too many request bodies at once; try again");
+    refuse_err(x, REJECT_BODY_BUDGET,
+               err_new(ERR_UNAVAILABLE, "too many request bodies at once; try again"));
 }
 
 /* ---- the whole body is there ---- */
@@ -215,7 +216,7 @@ static bool decode_body(struct exchange *x)
     x->body = plain;
     if (!exchange_charge(x, plain.len)) {
         x->head.has_body = false;
-        refuse_err(x, REJECT_BODY_BUDGET, err_body_budget());
+        exchange_refuse_budget(x);
         return false;
     }
     return true;
@@ -250,7 +251,7 @@ bool exchange_take_piece(struct exchange *x, struct slice piece)
         return true;
     }
     if (x->head.is_chunked && !exchange_charge(x, piece.len)) {
-        refuse_err(x, REJECT_BODY_BUDGET, err_body_budget());
+        exchange_refuse_budget(x);
         return false;
     }
     buf_slice_append(&x->body, piece);
@@ -267,12 +268,21 @@ static void begin_body(struct exchange *x)
     }
     x->body_left = x->head.content_length;
     if (is_collected && !exchange_charge(x, (size_t)x->body_left)) {
-        refuse_err(x, REJECT_BODY_BUDGET, err_body_budget());
+        exchange_refuse_budget(x);
         return;
     }
     if (is_collected && x->body_left)
         (void)buf_reserve(&x->body, (size_t)x->body_left);
     x->ops->await_body(x);
+}
+
+bool exchange_is_slow(const struct exchange *x, int64_t since_ms, int64_t now_ms)
+{
+    const struct http_server_opts *o = &x->sl->srv->opts;
+    int64_t allowed = o->body_grace_ms +
+                      (int64_t)(x->body_received / ORR_MAX(o->body_min_rate, (size_t)1)) * MS_PER_S;
+
+    return !x->is_paused && now_ms - since_ms > allowed;
 }
 
 /* ---- the head is there ---- */

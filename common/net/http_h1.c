@@ -1,5 +1,5 @@
 #include "common/base/mem.h"
-#include "common/net/http_server_internal.h"
+#include "common/net/http_h2_internal.h"
 
 /* ---- the reply ---- */
 
@@ -223,5 +223,6 @@ void h1_begin(struct conn *c, struct slice head)
         return;
     }
     x->is_keep_alive = x->head.is_keep_alive;
+    (void)h2_upgrade(x); /* or not */
     exchange_begin(x);
 }

@@ -150,11 +150,11 @@ void reply_queue(struct evbuffer *out, struct buf *b)
 static void start_pump(struct exchange *x, int status, const char *content_type, enum codec codec,
                        struct buf *body)
 {
+    x->is_pumping = true;
     write_head(x, status, content_type, codec, -1);
     x->stream = codec_stream_new(codec, 0);
     x->pump = *body;
     *body = (struct buf){0};
-    x->is_pumping = true;
     conn_run(x->conn);
 }
 

@@ -7,6 +7,9 @@
  *      └──── close        └── refused ────┴──────────────────────────────> WRITE ─sent─> LINGER ─>
  * close
  *
+ * A connection that speaks HTTP/2 stays in H2 from its preface (or ALPN, or Upgrade) on and has any
+ * number of exchanges, one per stream (http_h2_internal.h); it ends by WRITE and LINGER as well.
+ *
  * All progress of a connection is made by conn_run(), which is never entered twice: replies given
  * from inside a handler only leave their bytes in out, and the conn_run() below them goes on.
  */
@@ -39,6 +42,7 @@
     X(REJECT_ENCODING, "encoding")                                                                 \
     X(REJECT_NO_ROUTE, "no_route")                                                                 \
     X(REJECT_ADMISSION, "admission")                                                               \
+    X(REJECT_FLOOD, "flood")                                                                       \
     X(REJECT_TLS, "tls")
 enum http_reject {
 #define X(sym, name) sym,
@@ -49,8 +53,8 @@ enum http_reject {
 #define HTTP_CLASSES 6 /* 1xx to 5xx by their digit; 0 for replies nobody waited for */
 
 struct http_server_metrics {
-    int64_t connections, inflight, body_bytes;
-    uint64_t accepted, received_bytes, sent_bytes;
+    int64_t connections, inflight, body_bytes, h2_connections, h2_streams;
+    uint64_t accepted, received_bytes, sent_bytes, h2_accepted, h2_resets;
     struct metric_hist duration_s;
 };
 
@@ -93,7 +97,15 @@ struct http_server {
     int64_t drain_grace_ms;
 };
 
-enum phase { PHASE_IDLE, PHASE_HEAD, PHASE_BODY, PHASE_HANDLER, PHASE_WRITE, PHASE_LINGER };
+enum phase {
+    PHASE_IDLE,
+    PHASE_HEAD,
+    PHASE_BODY,
+    PHASE_HANDLER,
+    PHASE_WRITE,
+    PHASE_LINGER,
+    PHASE_H2
+};
 
 struct conn {
     uint32_t magic;
@@ -109,12 +121,14 @@ struct conn {
     struct buf in;     /* input kept between reads; empty when idle */
     struct slice view; /* input being worked on: in, or the scratch */
     struct http_head_scan scan;
-    struct exchange *x;   /* the request under way */
+    struct exchange *x;   /* the request under way, of HTTP/1 */
+    struct h2 *h2;        /* NULL: HTTP/1 */
     struct evbuffer *out; /* NULL when nothing waits */
     unsigned holds;       /* callers up the stack that still look at it */
     bool is_running, is_dead, is_eof;
     bool is_reading, is_writing; /* which events are armed */
     bool was_held_back;          /* a pause has ended */
+    bool has_spoken;             /* HTTP/1: one that has does not change to HTTP/2 by preface */
     bool closes;                 /* after out is sent */
     bool lingers;                /* and the peer may still be sending */
     bool read_wants_write, write_wants_read, has_handshaken;
@@ -165,7 +179,8 @@ struct exchange {
     struct http_request pub;
     uint32_t magic;
     const struct exchange_ops *ops;
-    struct conn *conn; /* NULL once the client has gone */
+    struct conn *conn;    /* NULL once the client has gone */
+    struct h2_stream *h2; /* the stream, in HTTP/2 */
     struct server_loop *sl;
     struct exchange *prev, *next;
     struct http_head head;
@@ -182,6 +197,7 @@ struct exchange {
     bool is_cancelled; /* on_cancel was called */
     bool is_paused;    /* on_body asked for it */
     bool is_keep_alive;
+    bool ends_at_deadline; /* HTTP/2: deadline_ms is the client's, who does not wait longer */
     /* the reply */
     int status;
     struct reply_fields reply_headers, trailers;
@@ -217,12 +233,19 @@ void conn_accept(struct server_loop *sl, int fd, const struct net_addr *remote);
 /* Makes all the progress there is; does nothing when called from inside itself. */
 void conn_run(struct conn *c);
 void conn_set_phase(struct conn *c, enum phase phase);
-/* Closes now; the request under way loses its connection and is cancelled or dropped. */
+/* Of HTTP/2: whether it has streams, and since now; without, it is idle. */
+void conn_set_busy(struct conn *c, bool is_busy);
+/* Closes now; the requests under way lose their connection and are cancelled or dropped. */
 void conn_close(struct conn *c);
+/* What is to be said to an idle client before. */
+void conn_close_idle(struct conn *c);
+/* The server is stopping: an idle one closes, others after what they have begun. */
+void conn_drain(struct conn *c);
 /* Between them, a conn that is closed stays readable (is_dead says so). */
 void conn_hold(struct conn *c);
 void conn_release(struct conn *c);
 struct evbuffer *conn_out(struct conn *c);
+size_t conn_out_bytes(const struct conn *c);
 /* Sends what is in out when the socket next takes it, not from inside the caller. */
 void conn_send_later(struct conn *c);
 /* Reads again after input was held back. */
@@ -256,6 +279,10 @@ bool exchange_take_piece(struct exchange *x, struct slice piece);
 void exchange_body_end(struct exchange *x);
 /* Refuses before the handler was called: status and why as text. */
 void exchange_refuse(struct exchange *x, int status, const char *why);
+/* The same because the server's budget of bodies is spent. */
+void exchange_refuse_budget(struct exchange *x);
+/* Has its body, begun at since_ms, come too slowly? */
+bool exchange_is_slow(const struct exchange *x, int64_t since_ms, int64_t now_ms);
 /* Charges bytes held for x to the server's budget of bodies; false when that is spent. */
 bool exchange_charge(struct exchange *x, size_t n);
 void exchange_discharge(struct exchange *x, size_t n);
