@@ -84,7 +84,8 @@ static void set_writing(struct conn *c, bool on)
 
 void conn_send_later(struct conn *c)
 {
-    set_writing(c, true);
+    if (!c->is_running) /* else the run below sends it */
+        set_writing(c, true);
 }
 
 void conn_read_again(struct conn *c)
@@ -353,8 +354,9 @@ static void run(struct conn *c, bool is_scratch)
     if (!c->is_dead) {
         keep_view(c, is_scratch);
         wait_for_input(c);
-        if (rounds == ROUNDS_A_TURN)
-            set_writing(c, true); /* goes on after the others had their turn */
+        /* Goes on after the others had their turn, or with what on_drain has added. */
+        if (rounds == ROUNDS_A_TURN || (conn_out_bytes(c) && !c->write_wants_read))
+            set_writing(c, true);
     }
     conn_release(c);
 }

@@ -143,12 +143,13 @@ static void forgo_body(struct exchange *x)
 static void refuse_err(struct exchange *x, enum http_reject reason, struct err *e)
 {
     const struct http_route *route = x->match.route;
+    const struct http_server *srv = x->sl->srv;
 
     server_reject(x->sl->srv, reason);
     forgo_body(x);
     if (route && route->reply_err)
         route->reply_err(&x->pub, e);
-    else
+    else if (route || !srv->reply_no_route || !srv->reply_no_route(&x->pub, e, srv->no_route_arg))
         http_reply_err(&x->pub, e);
 }
 
@@ -196,6 +197,22 @@ void exchange_refuse_budget(struct exchange *x)
 
 /* ---- the whole body is there ---- */
 
+bool exchange_swap_body(struct exchange *x, struct buf *plain)
+{
+    size_t encoded = x->charged;
+
+    exchange_discharge(x, encoded);
+    if (!exchange_charge(x, plain->len)) {
+        (void)exchange_charge(x, encoded);
+        return false;
+    }
+    buf_done(&x->body);
+    x->body = *plain;
+    *plain = (struct buf){0};
+    x->pub.body = buf_slice(&x->body);
+    return true;
+}
+
 /* False when refused. */
 static bool decode_body(struct exchange *x)
 {
@@ -211,10 +228,8 @@ static bool decode_body(struct exchange *x)
         refuse_err(x, reason, err_wrap(e, "body"));
         return false;
     }
-    exchange_discharge(x, x->charged);
-    buf_done(&x->body);
-    x->body = plain;
-    if (!exchange_charge(x, plain.len)) {
+    if (!exchange_swap_body(x, &plain)) {
+        buf_done(&plain);
         x->head.has_body = false;
         exchange_refuse_budget(x);
         return false;

@@ -53,7 +53,13 @@ static void write_piece(struct exchange *x, struct slice piece)
 
 static void write_buf(struct exchange *x, struct buf *body)
 {
-    reply_queue(conn_out(x->conn), body);
+    struct evbuffer *out = conn_out(x->conn);
+
+    if (x->is_chunked_reply)
+        (void)evbuffer_add_printf(out, "%zx\r\n", body->len);
+    reply_queue(out, body);
+    if (x->is_chunked_reply)
+        (void)evbuffer_add(out, "\r\n", 2);
 }
 
 static void write_end(struct exchange *x)

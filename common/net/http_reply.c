@@ -88,19 +88,29 @@ void http_reply_trailer(struct http_request *r, const char *name, struct slice v
     field_add(r->arena, &exchange_from(r)->trailers, name, value);
 }
 
+static void start_reply(struct exchange *x, const struct reply_head *h)
+{
+    ORR_ASSERT(!x->has_started);
+    x->has_started = true;
+    x->status = h->status;
+    x->is_bodyless = !h->is_body_sent;
+    x->ops->write_head(x, h);
+}
+
 /* length -1: not known. */
 static void write_head(struct exchange *x, int status, const char *content_type, enum codec codec,
                        int64_t length)
 {
-    struct reply_head h = {status, content_type, codec, length, .has_body = true};
+    bool has_body = status >= 200 && status != 204 && status != 304;
 
-    ORR_ASSERT(!x->has_started);
-    h.has_body = status >= 200 && status != 204 && status != 304;
-    h.is_body_sent = h.has_body && x->pub.method != HTTP_HEAD;
-    x->has_started = true;
-    x->status = status;
-    x->is_bodyless = !h.is_body_sent;
-    x->ops->write_head(x, &h);
+    start_reply(x, &(struct reply_head){
+                       .status = status,
+                       .content_type = content_type,
+                       .codec = codec,
+                       .length = length,
+                       .has_body = has_body,
+                       .is_body_sent = has_body && x->pub.method != HTTP_HEAD,
+                   });
 }
 
 /* ---- the end of a reply ---- */
@@ -290,6 +300,22 @@ void reply_check_drain(struct exchange *x)
         x->on_drain(&x->pub);
 }
 
+void http_reply_bare(struct http_request *r, int status, const char *content_type)
+{
+    struct exchange *x = exchange_from(r);
+
+    x->status = status;
+    if (x->conn)
+        start_reply(x, &(struct reply_head){
+                           .status = status,
+                           .content_type = content_type,
+                           .codec = CODEC_IDENTITY,
+                           .length = r->is_http2 ? -1 : 0, /* HTTP/1 needs one to end */
+                           .has_body = true,
+                       });
+    reply_finish(x);
+}
+
 void http_reply_start(struct http_request *r, int status, const char *content_type)
 {
     struct exchange *x = exchange_from(r);
@@ -314,6 +340,25 @@ bool http_reply_chunk(struct http_request *r, struct slice piece)
     if (!x->conn)
         return true; /* swallowed, so that the handler comes to its end */
     stream_write(x, CODEC_STREAM_MORE, piece);
+    x->ops->send_later(x);
+    x->is_above_mark = is_above(x);
+    return !x->is_above_mark;
+}
+
+bool http_reply_chunk_buf(struct http_request *r, struct buf *piece)
+{
+    struct exchange *x = exchange_from(r);
+
+    ORR_ASSERT(x->has_started);
+    if (!x->conn || x->is_bodyless || x->stream) {
+        bool may_go_on = http_reply_chunk(r, buf_slice(piece));
+
+        buf_done(piece);
+        return may_go_on;
+    }
+    if (piece->len)
+        x->ops->write_buf(x, piece);
+    buf_done(piece);
     x->ops->send_later(x);
     x->is_above_mark = is_above(x);
     return !x->is_above_mark;

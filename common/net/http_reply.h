@@ -24,12 +24,17 @@ void http_reply_buf(struct http_request *r, int status, const char *content_type
 /* Takes e: status from err_code_http(), its text as text/plain; 429 and 503 say Retry-After: 1. */
 void http_reply_err(struct http_request *r, struct err *e);
 
+/* Headers and nothing else; HTTP/2 ends the stream with them. */
+void http_reply_bare(struct http_request *r, int status, const char *content_type);
+
 /* A streamed reply: start, chunks, end. */
 void http_reply_start(struct http_request *r, int status, const char *content_type);
 /* Copies piece. False when more than output_high_bytes wait for the client: stop until on_drain is
  * called. The piece has been taken in either case. Once the client is gone pieces vanish and the
  * answer is true; endless streams need on_cancel. */
 bool http_reply_chunk(struct http_request *r, struct slice piece);
+/* The same without a copy: takes piece and leaves it empty. */
+bool http_reply_chunk_buf(struct http_request *r, struct buf *piece);
 /* Pushes out what compression holds back. */
 void http_reply_flush(struct http_request *r);
 /* fn(r) is called each time the waiting bytes fall from above the mark to below half of it. */

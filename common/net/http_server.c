@@ -369,6 +369,14 @@ static void start_loop(void *arg)
     loop_timer_arm_ms(sl->sweep, sl->srv->sweep_ms);
 }
 
+void http_server_on_no_route(struct http_server *s,
+                             bool (*reply)(struct http_request *r, struct err *e, void *arg),
+                             void *arg)
+{
+    s->reply_no_route = reply;
+    s->no_route_arg = arg;
+}
+
 struct err *http_server_bind(struct http_server *s)
 {
     struct err *e;

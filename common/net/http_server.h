@@ -151,6 +151,11 @@ ORR_CHECKED struct err *http_server_new(const struct http_server_opts *opts, str
 /* Copies route; its pattern too. Before http_server_listen(). A malformed or repeated pattern is
  * our bug and asserts. */
 void http_server_route(struct http_server *s, const struct http_route *route);
+/* Before http_server_listen(): shapes refusals of requests that have no route. It takes e and replies
+ * when it answers true; the last one set is asked. */
+void http_server_on_no_route(struct http_server *s,
+                             bool (*reply)(struct http_request *r, struct err *e, void *arg),
+                             void *arg);
 /* Takes the port, so that http_server_port() knows it; connections wait in the kernel until
  * http_server_listen(). */
 ORR_CHECKED struct err *http_server_bind(struct http_server *s);

@@ -86,6 +86,8 @@ struct http_server {
     struct server_loop *loops;
     size_t loop_count;
     struct http_route_table *routes;
+    bool (*reply_no_route)(struct http_request *r, struct err *e, void *arg); /* or NULL */
+    void *no_route_arg;
     struct net_addr addr;
     int64_t sweep_ms;
     /* Written by all loops, with METRIC_ADD and __atomic loads. */
@@ -281,6 +283,9 @@ void exchange_body_end(struct exchange *x);
 void exchange_refuse(struct exchange *x, int status, const char *why);
 /* The same because the server's budget of bodies is spent. */
 void exchange_refuse_budget(struct exchange *x);
+/* The handler has decoded the body itself: takes plain in its place. False, and nothing done, when
+ * the budget of bodies has no room for it. */
+bool exchange_swap_body(struct exchange *x, struct buf *plain);
 /* Has its body, begun at since_ms, come too slowly? */
 bool exchange_is_slow(const struct exchange *x, int64_t since_ms, int64_t now_ms);
 /* Charges bytes held for x to the server's budget of bodies; false when that is spent. */
