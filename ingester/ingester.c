@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/model/metrics_rpc.h"
+#include "ingester/door/otlp_grpc.h"
 #include "ingester/door/otlp_http.h"
 #include "ingester/door/remote_write.h"
 #include "ingester/ingester_internal.h"
@@ -21,6 +22,9 @@ static const struct conf_field ingester_fields[] = {
     CONF_STRING(struct ingester_conf, otlp_http_address, "otlp-http-address", "0.0.0.0:4318",
                 CONF_FIXED,
                 "host:port of OTLP/HTTP, besides the paths on server.http-address. Empty: none."),
+    CONF_STRING(struct ingester_conf, otlp_grpc_address, "otlp-grpc-address", "0.0.0.0:4317",
+                CONF_FIXED,
+                "host:port of OTLP/gRPC, which server.http-address speaks too. Empty: none."),
     CONF_BYTES(struct ingester_conf, door_cache_bytes, "door-cache-bytes", "256MiB", "1MiB", NULL,
                CONF_FIXED, "Memory for the fingerprints of series known to be valid."),
     CONF_BYTES(struct ingester_conf, wal_segment_bytes, "wal-segment-bytes", "128MiB", "1MiB",
@@ -237,22 +241,45 @@ static void build_door(struct ingester *ing)
     mem_free(loops);
 }
 
+/* A server of its own for one form of OTLP; NULL in *ret: none is wanted. */
+static struct err *listen_otlp(struct ingester *ing, const char *name, const char *addr,
+                               struct http_server **ret)
+{
+    struct err *e;
+
+    *ret = NULL;
+    if (!addr[0])
+        return NULL;
+    if ((e = process_http_more(ing->process, name, addr, ret)))
+        return err_wrap(e, "ingester.%s-address", name);
+    LOG_INFO(net, "OpenTelemetry metrics", KV_STR("method", name), KV_STR("addr", addr),
+             KV_U64("port", http_server_port(*ret)));
+    return NULL;
+}
+
+static bool takes_writes(void *arg)
+{
+    return !flush_is_leaving(((struct ingester *)arg)->flush);
+}
+
 static struct err *build_otlp(struct ingester *ing, const struct conf *c)
 {
     const struct ingester_conf *ic = conf_section(c, "ingester");
-    struct err *e = otlp_door_new(ing->door, ing->limits, c, &ing->otlp);
-    struct http_server *http;
+    struct http_server *http, *grpc;
+    struct err *e;
 
-    if (e)
+    if ((e = otlp_door_new(ing->door, ing->limits, c, &ing->otlp)) ||
+        (e = listen_otlp(ing, "otlp-http", ic->otlp_http_address, &http)) ||
+        (e = listen_otlp(ing, "otlp-grpc", ic->otlp_grpc_address, &grpc)))
         return e;
     otlp_http_routes(process_http(ing->process), ing->otlp);
-    if (!ic->otlp_http_address[0])
-        return NULL;
-    if ((e = process_http_more(ing->process, "otlp", ic->otlp_http_address, &http)))
-        return err_wrap(e, "ingester.otlp-http-address");
-    otlp_http_routes(http, ing->otlp);
-    LOG_INFO(net, "OTLP/HTTP", KV_STR("addr", ic->otlp_http_address),
-             KV_U64("port", http_server_port(http)));
+    otlp_grpc_methods(process_grpc(ing->process), ing->otlp);
+    if (http)
+        otlp_http_routes(http, ing->otlp);
+    if (grpc) {
+        ing->otlp_grpc = grpc_server_new(grpc, takes_writes, ing);
+        otlp_grpc_methods(ing->otlp_grpc, ing->otlp);
+    }
     return NULL;
 }
 
@@ -271,6 +298,7 @@ static void ingester_close(void *role)
         LOG_ERROR(head, "closing failed, the log will be replayed", KV_ERR(e));
     err_free(e);
     distribute_free(ing->distribute);
+    grpc_server_free(ing->otlp_grpc);
     otlp_door_free(ing->otlp);
     door_free(ing->door);
     replica_free(ing->replica);

@@ -17,7 +17,7 @@ struct ingester_conf {
     int64_t cut_grace_ns, maintain_period_ns, flush_wait_ns;
     bool cut_on_shutdown, leave_on_shutdown;
     int64_t leave_grace_ns, self_upload_after_ns, visible_after_ns;
-    char *otlp_http_address; /* only while the role opens */
+    char *otlp_http_address, *otlp_grpc_address; /* only while the role opens */
 };
 
 struct ingester {
@@ -30,6 +30,7 @@ struct ingester {
     struct distribute *distribute;
     struct door *door;
     struct otlp_door *otlp;
+    struct grpc_server *otlp_grpc; /* at an address of its own; NULL: none */
     struct flush *flush;
     struct feeds *feeds;
     int64_t start_ms;

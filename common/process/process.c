@@ -84,6 +84,11 @@ struct http_server *process_http(struct process *p)
     return p->http;
 }
 
+struct grpc_server *process_grpc(struct process *p)
+{
+    return p->grpc;
+}
+
 uint16_t process_http_port(const struct process *p)
 {
     return http_server_port(p->http);
@@ -240,6 +245,15 @@ struct err *process_http_more(struct process *p, const char *name, const char *a
     return http_server_bind(s);
 }
 
+static bool is_healthy(void *arg)
+{
+    struct buf why = {0};
+    bool ready = process_is_ready(arg, &why);
+
+    buf_done(&why);
+    return ready;
+}
+
 static struct err *build_http(struct process *p, const struct process_server_conf *conf)
 {
     struct http_server_opts opts;
@@ -258,6 +272,7 @@ static struct err *build_http(struct process *p, const struct process_server_con
     opts = http_opts(p, conf, conf->http_address);
     if ((e = http_server_new(&opts, p->loops, p->n_loops, &p->http)))
         return e;
+    p->grpc = grpc_server_new(p->http, is_healthy, p);
     return http_client_new(p->loops[0], &(struct http_client_opts){0}, &p->http_client);
 }
 
@@ -654,6 +669,7 @@ static void tear_down(struct process *p)
     for (size_t i = 0; i < p->n_more_http; i++)
         http_server_free(p->more_http[i]);
     http_server_free(p->http);
+    grpc_server_free(p->grpc);
     if (p->jobs)
         job_pool_stop(p->jobs);
     for (size_t i = 0; i < p->n_loops; i++)

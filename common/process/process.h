@@ -30,6 +30,7 @@
 #include "common/base/conf.h"
 #include "common/base/job.h"
 #include "common/base/loop.h"
+#include "common/net/grpc_server.h"
 #include "common/net/http_client.h"
 #include "common/net/http_server.h"
 #include "common/objstore/objstore.h"
@@ -76,6 +77,8 @@ size_t process_loop_count(const struct process *p);
 struct job_pool *process_jobs(struct process *p);    /* short blocking work: files, object store */
 struct http_server *process_http(struct process *p); /* routes: only from open() */
 uint16_t process_http_port(const struct process *p); /* after listen */
+/* gRPC on it: methods only from open(). */
+struct grpc_server *process_grpc(struct process *p);
 /* One more HTTP server at another address (bound at once): same loops, TLS, limits and admission; it
  * listens, drains and ends with the first. name stands on its metrics. Only from open(). */
 ORR_CHECKED struct err *process_http_more(struct process *p, const char *name, const char *addr,

@@ -1,5 +1,6 @@
 #include <math.h>
 
+#include "common/base/base64.h"
 #include "common/base/num.h"
 #include "ingester/door/otlp_json_internal.h"
 #include "ingester/door/otlp_value.h"
@@ -193,40 +194,17 @@ struct slice otlp_json_hex(struct otlp_json *j, struct jsonval v, const char *me
     return slice_of(out, text.len / 2);
 }
 
-static int base64_digit(uint8_t c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    if (c == '+' || c == '-') /* the alphabet of URLs is accepted, as protobuf has it */
-        return 62;
-    return c == '/' || c == '_' ? 63 : -1;
-}
-
 static struct slice base64(struct otlp_json *j, struct jsonval v, const char *member)
 {
-    struct slice text = otlp_json_text(j, v, member);
-    uint8_t *out = arena_alloc(j->a, text.len / 4 * 3 + 3);
-    uint32_t bits = 0;
-    size_t n = 0;
+    struct buf out = {0};
+    struct slice bytes = SLICE_EMPTY;
 
-    while (text.len && text.ptr[text.len - 1] == '=')
-        text.len--;
-    for (size_t i = 0; i < text.len; i++) {
-        int digit = base64_digit(text.ptr[i]);
-
-        if (digit < 0) {
-            otlp_json_fail(j, member, "not base64");
-            return SLICE_EMPTY;
-        }
-        bits = bits << 6 | (uint32_t)digit;
-        if (i % 4)
-            out[n++] = (uint8_t)(bits >> (6 - 2 * (i % 4)));
-    }
-    return slice_of(out, n);
+    if (base64_decode(otlp_json_text(j, v, member), &out))
+        bytes = arena_dup(j->a, buf_slice(&out));
+    else
+        otlp_json_fail(j, member, "not base64");
+    buf_done(&out);
+    return bytes;
 }
 
 /* ---- attributes ---- */

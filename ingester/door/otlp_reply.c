@@ -1,5 +1,7 @@
 #include "ingester/door/otlp_reply.h"
 
+#include "common/net/grpc_status.h"
+
 #define TAG_VARINT(number) ((number) << 3)
 #define TAG_BYTES(number) ((number) << 3 | 2)
 
@@ -35,37 +37,16 @@ void otlp_reply_response(struct buf *out, bool is_json, uint64_t rejected, const
     buf_done(&partial);
 }
 
-static unsigned grpc_code(enum err_code code)
+static enum grpc_status status_of(const struct err *e)
 {
-    switch (code) {
-    case ERR_INVALID:
-    case ERR_UNSUPPORTED:
-    case ERR_TOO_LARGE:
-    case ERR_LIMIT:
-    case ERR_MEDIA_TYPE:
-        return 3; /* INVALID_ARGUMENT */
-    case ERR_RATE:
-        return 8; /* RESOURCE_EXHAUSTED */
-    case ERR_UNAVAILABLE:
-    case ERR_NET:
-    case ERR_IO:
-        return 14; /* UNAVAILABLE */
-    case ERR_TIMEOUT:
-        return 4; /* DEADLINE_EXCEEDED */
-    case ERR_CANCELED:
-        return 1; /* CANCELLED */
-    case ERR_UNAUTHORIZED:
-        return 16; /* UNAUTHENTICATED */
-    case ERR_FORBIDDEN:
-        return 7; /* PERMISSION_DENIED */
-    default:
-        return 13; /* INTERNAL */
-    }
+    enum err_code code = err_code(e);
+
+    return code == ERR_UNSUPPORTED ? GRPC_INVALID_ARGUMENT : grpc_status_of(code);
 }
 
 void otlp_reply_status(struct buf *out, bool is_json, const struct err *e)
 {
-    unsigned code = grpc_code(err_code(e));
+    unsigned code = status_of(e);
 
     if (is_json) {
         buf_printf(out, "{\"code\":%u,\"message\":", code);

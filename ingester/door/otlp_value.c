@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/base64.h"
 #include "common/base/num.h"
 
 /* ---- scalars ---- */
@@ -24,23 +25,6 @@ static void put_double(struct buf *out, double v)
         out->ptr[out->len - 3] == '-' && out->ptr[out->len - 2] == '0') {
         out->ptr[out->len - 2] = out->ptr[out->len - 1];
         out->len--;
-    }
-}
-
-static void put_base64(struct buf *out, struct slice s)
-{
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-    for (size_t i = 0; i < s.len; i += 3) {
-        size_t n = ORR_MIN(s.len - i, (size_t)3);
-        uint32_t u = (uint32_t)s.ptr[i] << 16 | (n > 1 ? (uint32_t)s.ptr[i + 1] << 8 : 0) |
-                     (n > 2 ? s.ptr[i + 2] : 0);
-
-        buf_byte(out, (uint8_t)alphabet[u >> 18]);
-        buf_byte(out, (uint8_t)alphabet[u >> 12 & 63]);
-        buf_byte(out, n > 1 ? (uint8_t)alphabet[u >> 6 & 63] : '=');
-        buf_byte(out, n > 2 ? (uint8_t)alphabet[u & 63] : '=');
     }
 }
 
@@ -149,7 +133,7 @@ static bool put_json(struct arena *a, struct buf *out, struct otlp_value *v)
         return true;
     case OTLP_VALUE_BYTES:
         buf_byte(out, '"');
-        put_base64(out, v->text);
+        base64_encode(v->text, true, out);
         buf_byte(out, '"');
         return true;
     case OTLP_VALUE_LIST:
@@ -181,7 +165,7 @@ struct slice otlp_value_text(struct arena *a, struct otlp_value *v)
         put_double(&out, v->d);
         break;
     case OTLP_VALUE_BYTES:
-        put_base64(&out, v->text);
+        base64_encode(v->text, true, &out);
         break;
     case OTLP_VALUE_LIST:
     case OTLP_VALUE_MAP:
