@@ -372,8 +372,9 @@ enum otlp_delta_result otlp_delta_add(struct otlp_delta *d, struct slice tenant,
 {
     enum otlp_delta_result result;
 
-    if (kind == OTLP_HISTOGRAM && opts->max_buckets &&
-        ORR_MAX(p->histogram.counts.n, p->histogram.bounds.n) > opts->max_buckets) {
+    if ((kind == OTLP_HISTOGRAM && opts->max_buckets &&
+         ORR_MAX(p->histogram.counts.n, p->histogram.bounds.n) > opts->max_buckets) ||
+        (kind == OTLP_EXPONENTIAL && p->scale < RW_HISTOGRAM_MIN_SCHEMA)) {
         METRIC_ADD(d->m.full, 1);
         return OTLP_DELTA_BUCKETS;
     }

@@ -32,7 +32,7 @@ enum otlp_delta_result {
     OTLP_DELTA_TAKEN,
     OTLP_DELTA_LATE,    /* not later than the last one */
     OTLP_DELTA_FULL,    /* too many streams */
-    OTLP_DELTA_BUCKETS, /* an explicit histogram with too many */
+    OTLP_DELTA_BUCKETS, /* an explicit histogram with too many, an exponential one too coarse */
 };
 
 struct otlp_delta_opts {

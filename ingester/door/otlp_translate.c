@@ -4,6 +4,7 @@
 #include "ingester/door/otlp_bucket.h"
 #include "ingester/door/otlp_labels.h"
 #include "ingester/door/otlp_target.h"
+#include "ingester/door/rw_histogram.h"
 
 #define NS_PER_MS 1000000
 #define MAX_TOLD 3    /* refused metrics that a message names */
@@ -324,8 +325,9 @@ static struct err *add_up(struct translation *t, struct family *f, const struct 
     struct labels ls;
     struct err *e = otlp_labels_point(&t->labels, p->attrs, NULL, &ls, &name, NULL);
 
-    if (e || p->flags & OTLP_FLAG_NO_VALUE)
-        return e ? e : point(t, f, p);
+    if (e || p->flags & OTLP_FLAG_NO_VALUE ||
+        (f->m->kind == OTLP_EXPONENTIAL && p->scale < RW_HISTOGRAM_MIN_SCHEMA))
+        return e ? e : point(t, f, p); /* a stale marker; or it is refused there */
     switch (otlp_delta_add(t->delta, t->b->push->tenant, &opts, labels_fingerprint(ls), f->m->kind,
                            p, t->tmp, &sum)) {
     case OTLP_DELTA_TAKEN:
