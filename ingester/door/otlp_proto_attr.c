@@ -8,6 +8,7 @@ static bool parse_key_value(struct otlp_decoder *d, struct slice m, unsigned dep
                             struct otlp_member *ret)
 {
     struct fields f = fields_of(m);
+    bool has_value = false;
 
     *ret = (struct otlp_member){.key = SLICE_EMPTY};
     while (next_field(&f)) {
@@ -18,6 +19,9 @@ static bool parse_key_value(struct otlp_decoder *d, struct slice m, unsigned dep
         case TAG(2, RW_BYTES): {
             struct slice value = bytes(&f);
 
+            if (has_value)
+                return bad(d, "KeyValue: its value comes twice") != NULL;
+            has_value = true;
             if (f.p && !parse_value(d, value, depth, &ret->value))
                 return false;
             break;
@@ -88,6 +92,8 @@ static bool parse_value(struct otlp_decoder *d, struct slice m, unsigned depth,
         case TAG(6, RW_BYTES): {
             struct slice members = bytes(&f);
 
+            if (ret->kind == OTLP_VALUE_LIST || ret->kind == OTLP_VALUE_MAP)
+                return bad(d, "AnyValue: a list or map comes twice") != NULL;
             ret->kind = f.tag == TAG(5, RW_BYTES) ? OTLP_VALUE_LIST : OTLP_VALUE_MAP;
             if (f.p && !parse_members(d, members, depth, ret))
                 return false;
