@@ -71,7 +71,8 @@ static void settle(struct otlp_fixed_set *s)
 {
     size_t n = 0;
 
-    qsort(s->ptr, s->n, sizeof(*s->ptr), by_name_and_nth);
+    if (s->n > 1)
+        qsort(s->ptr, s->n, sizeof(*s->ptr), by_name_and_nth);
     for (size_t i = 0; i < s->n; i++)
         if (i + 1 == s->n || !slice_eq(s->ptr[i].label.name, s->ptr[i + 1].label.name)) {
             s->ptr[n] = s->ptr[i];
@@ -170,12 +171,14 @@ struct err *otlp_labels_scope(struct otlp_labels *l, const struct otlp_scope *sc
 void otlp_labels_metric(struct otlp_labels *l, struct slice name, const char *type,
                         struct slice unit)
 {
+    l->plans[0].is_valid = l->plans[1].is_valid = false;
     begin_with(l, &l->metric, &l->scope);
     if (type[0])
         set(l, &l->metric, SLICE("__type__"), slice_cstr(type), false);
     if (unit.len)
         set(l, &l->metric, SLICE("__unit__"), unit, false);
     set(l, &l->metric, SLICE(LABEL_NAME), name, false);
+    l->name = name;
     settle(&l->metric);
 }
 
@@ -217,24 +220,30 @@ static struct slice join(struct otlp_labels *l, struct slice a, struct slice b)
 
 /* Of equal names one is left, where escaping made them equal; without it they are the sender's
  * fault, and the door refuses the series. Empty ones are left out. */
-static size_t collapse(struct otlp_labels *l, struct otlp_named *ls, size_t n)
+static size_t collapse(struct otlp_labels *l, struct otlp_named *ls, size_t n, bool *ret_joined)
 {
     size_t out = 0;
 
+    *ret_joined = false;
     for (size_t i = 0; i < n; i++) {
-        if (!l->how.is_utf8 && out && slice_eq(ls[out - 1].label.name, ls[i].label.name))
+        if (!l->how.is_utf8 && out && slice_eq(ls[out - 1].label.name, ls[i].label.name)) {
             ls[out - 1].label.value = join(l, ls[out - 1].label.value, ls[i].label.value);
-        else if (ls[i].label.value.len)
+            *ret_joined = true;
+        } else if (ls[i].label.value.len) {
             ls[out++] = ls[i];
+        }
     }
     return out;
 }
 
-/* Attributes with their final names, in order. is_left_out may be NULL. */
+/* Attributes with their final names, in order. *ret_is_plain: each attribute that was not left out is one
+ * of them, with its own value. */
 static struct err *name_attrs(struct otlp_labels *l, struct otlp_attrs attrs,
-                              bool (*is_left_out)(struct slice name), size_t *ret_n)
+                              bool (*is_left_out)(struct slice name), size_t *ret_n,
+                              bool *ret_is_plain)
 {
     size_t n = 0;
+    bool is_joined;
 
     if (attrs.n > l->point_cap) {
         l->point_cap = 2 * attrs.n;
@@ -247,36 +256,38 @@ static struct err *name_attrs(struct otlp_labels *l, struct otlp_attrs attrs,
         if (is_left_out(attrs.ptr[i].name))
             continue;
         to->from = attrs.ptr[i].name;
+        to->nth = (uint32_t)i;
         to->label.value = attrs.ptr[i].value;
         if ((e = escape(l, to->from, &to->label.name)))
             return e;
         n++;
     }
     sort(l->point, n);
-    *ret_n = collapse(l, l->point, n);
+    *ret_n = collapse(l, l->point, n, &is_joined);
+    *ret_is_plain = *ret_n == n && !is_joined;
     return NULL;
 }
 
-struct merge {
-    struct labels out;
-    struct slice *name, *extra;
-};
+static void plan_room(struct otlp_labels *l, struct otlp_plan *plan, size_t most)
+{
+    if (most <= plan->cap)
+        return;
+    plan->cap = 2 * most;
+    plan->out = arena_array(l->a, struct label, plan->cap);
+    plan->from = arena_array(l->a, uint32_t, plan->cap);
+}
 
 /* The n named attributes and what is fixed, and one more strong label. */
 static void merge(struct otlp_labels *l, size_t n, const struct otlp_fixed_set *fixed,
-                  const struct label *extra, struct merge *ret)
+                  const struct label *extra, struct otlp_plan *plan)
 {
-    size_t most = n + fixed->n + 1, i = 0, f = 0, out = 0;
     struct otlp_fixed more = {0};
     const struct otlp_fixed *pending = extra ? &more : NULL;
+    size_t i = 0, f = 0, out = 0;
 
-    if (most > l->out_cap) {
-        l->out_cap = 2 * most;
-        l->out = arena_array(l->a, struct label, l->out_cap);
-    }
+    plan_room(l, plan, n + fixed->n + 1);
     if (extra)
         more.label = *extra;
-    *ret = (struct merge){0};
     while (i < n || f < fixed->n || pending) {
         const struct otlp_fixed *next = f < fixed->n ? &fixed->ptr[f] : NULL;
         const struct otlp_named *own = i < n ? &l->point[i] : NULL;
@@ -290,7 +301,8 @@ static void merge(struct otlp_labels *l, size_t n, const struct otlp_fixed_set *
         }
         c = !next ? -1 : !own ? 1 : slice_cmp(own->label.name, next->label.name);
         if (c < 0) {
-            l->out[out++] = own->label;
+            plan->from[out] = own->nth;
+            plan->out[out++] = own->label;
             i++;
             continue;
         }
@@ -300,18 +312,19 @@ static void merge(struct otlp_labels *l, size_t n, const struct otlp_fixed_set *
         }
         while (c == 0 && i < n && slice_eq(l->point[i].label.name, next->label.name))
             i++;
-        l->out[out] = next->label;
+        plan->from[out] = UINT32_MAX;
+        plan->out[out] = next->label;
         if (slice_eq(next->label.name, SLICE(LABEL_NAME)))
-            ret->name = &l->out[out].value;
+            plan->name = &plan->out[out].value;
         if (next == pending) {
-            ret->extra = &l->out[out].value;
+            plan->extra = &plan->out[out].value;
             pending = NULL;
         } else {
             f++;
         }
         out += next->label.value.len > 0;
     }
-    ret->out = (struct labels){l->out, out};
+    plan->n = out;
 }
 
 static bool is_reserved(struct slice name)
@@ -319,21 +332,39 @@ static bool is_reserved(struct slice name)
     return slice_eq(name, SLICE(LABEL_NAME));
 }
 
+/* Whether these attributes have the keys that the plan was made for, and it was followed. */
+static bool follow(struct otlp_plan *plan, struct otlp_attrs attrs, struct slice name)
+{
+    if (!plan->is_valid || attrs.n != plan->keys.n)
+        return false;
+    for (size_t i = 0; i < attrs.n; i++)
+        if (attrs.ptr[i].value.len == 0 || !slice_eq(attrs.ptr[i].name, plan->keys.ptr[i].name))
+            return false;
+    for (size_t i = 0; i < plan->n; i++)
+        if (plan->from[i] != UINT32_MAX)
+            plan->out[i].value = attrs.ptr[plan->from[i]].value;
+    *plan->name = name;
+    return true;
+}
+
 struct err *otlp_labels_point(struct otlp_labels *l, struct otlp_attrs attrs, const char *extra,
                               struct labels *ret, struct slice **ret_name, struct slice **ret_extra)
 {
+    struct otlp_plan *plan = &l->plans[extra != NULL];
     struct label more = {slice_cstr(extra), SLICE("?")};
-    struct merge m;
     struct err *e;
     size_t n;
 
-    if ((e = name_attrs(l, attrs, is_reserved, &n)))
-        return e;
-    merge(l, n, &l->metric, extra ? &more : NULL, &m);
-    *ret = m.out;
-    *ret_name = m.name;
+    if (!follow(plan, attrs, l->name)) {
+        if ((e = name_attrs(l, attrs, is_reserved, &n, &plan->is_valid)))
+            return e;
+        merge(l, n, &l->metric, extra ? &more : NULL, plan);
+        plan->keys = attrs;
+    }
+    *ret = (struct labels){plan->out, plan->n};
+    *ret_name = plan->name;
     if (ret_extra)
-        *ret_extra = m.extra;
+        *ret_extra = plan->extra;
     return NULL;
 }
 
@@ -354,8 +385,8 @@ static bool is_nothing(struct slice name)
 struct err *otlp_labels_target(struct otlp_labels *l, struct otlp_attrs attrs, struct slice name,
                                struct labels *ret)
 {
-    bool has_other = false;
-    struct merge m;
+    struct otlp_plan *plan = &l->target_plan;
+    bool has_other = false, is_plain;
     struct err *e;
     size_t n;
 
@@ -364,12 +395,14 @@ struct err *otlp_labels_target(struct otlp_labels *l, struct otlp_attrs attrs, s
         has_other |= !is_identifying(attrs.ptr[i].name);
     if (!has_other) /* job and instance say all there is */
         return NULL;
-    if ((e = name_attrs(l, attrs, l->config->keeps_identifying ? is_nothing : is_identifying, &n)))
+    if ((e = name_attrs(l, attrs, l->config->keeps_identifying ? is_nothing : is_identifying, &n,
+                        &is_plain)))
         return err_wrap(e, "resource");
     set(l, &l->target, SLICE(LABEL_NAME), name, false);
     settle(&l->target);
-    merge(l, n, &l->target, NULL, &m);
-    if (labels_has(m.out, SLICE("job")) || labels_has(m.out, SLICE("instance")))
-        *ret = m.out;
+    merge(l, n, &l->target, NULL, plan);
+    *ret = (struct labels){plan->out, plan->n};
+    if (!labels_has(*ret, SLICE("job")) && !labels_has(*ret, SLICE("instance")))
+        *ret = (struct labels){0};
     return NULL;
 }

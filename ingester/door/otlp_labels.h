@@ -34,6 +34,18 @@ struct otlp_fixed_set {
 struct otlp_named {
     struct label label;
     struct slice from;
+    uint32_t nth; /* among the attributes */
+};
+
+/* How the labels of the last point came together. The next one mostly has the same keys in the same
+ * order; then only the values are new. */
+struct otlp_plan {
+    struct label *out;
+    uint32_t *from; /* of each in out: which attribute it is; UINT32_MAX: it is fixed */
+    size_t n, cap;
+    struct slice *name, *extra; /* values of __name__ and of the extra label in out */
+    struct otlp_attrs keys;     /* the attributes it was made for */
+    bool is_valid;
 };
 
 #define OTLP_LABELS_NAMES 256 /* escaped ones that are kept; a power of two */
@@ -42,11 +54,12 @@ struct otlp_labels {
     struct arena *a;
     const struct otlp_config *config;
     struct otlp_name_labels how;
+    struct slice name;                                     /* of the metric */
     struct otlp_fixed_set resource, scope, metric, target; /* each has what the one before has */
     struct otlp_named *point;
-    struct label *out;
-    size_t point_cap, out_cap;
-    struct label names[OTLP_LABELS_NAMES]; /* original and escaped; name.ptr NULL: free */
+    size_t point_cap;
+    struct otlp_plan plans[2], target_plan; /* of points: without and with an extra label */
+    struct label names[OTLP_LABELS_NAMES];  /* original and escaped; name.ptr NULL: free */
 };
 
 void otlp_labels_init(struct otlp_labels *l, struct arena *a, const struct otlp_config *config);

@@ -113,6 +113,20 @@ bool otlp_proto_attrs_room(struct otlp_decoder *d, size_t n, struct attrs *ret)
     return !n || (ret->ptr = array(d, n, sizeof(*ret->ptr))) != NULL;
 }
 
+/* A KeyValue whose value is a text, as encoders write it; false: anything else. */
+static bool is_plain(struct slice m, struct label *ret)
+{
+    const uint8_t *p = m.ptr, *end = m.ptr + m.len;
+    uint32_t len;
+
+    if (p == end || *p != TAG(1, RW_BYTES) || !(p = rw_wire_bytes(p + 1, end, &ret->name)))
+        return false;
+    if (p == end || *p != TAG(2, RW_BYTES) || !(p = rw_wire_u32(p + 1, end, &len)) ||
+        len != (size_t)(end - p) || p == end || *p != TAG(1, RW_BYTES))
+        return false;
+    return rw_wire_bytes(p + 1, end, &ret->value) == end;
+}
+
 bool otlp_proto_attr(struct otlp_decoder *d, struct fields *f, struct attrs *to)
 {
     struct slice m = bytes(f);
@@ -120,6 +134,10 @@ bool otlp_proto_attr(struct otlp_decoder *d, struct fields *f, struct attrs *to)
 
     if (!f->p)
         return true; /* the caller's end_of() says so */
+    if (ORR_LIKELY(is_plain(m, &to->ptr[to->n]))) {
+        to->n++;
+        return true;
+    }
     if (!parse_key_value(d, m, 0, &kv))
         return false;
     to->ptr[to->n++] = (struct label){kv.key, otlp_value_text(d->a, &kv.value)};

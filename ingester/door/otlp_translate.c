@@ -18,7 +18,8 @@ struct translation {
     struct arena *tmp;
     struct otlp_labels labels;
     struct otlp_targets targets;
-    struct slice *families; /* by hash */
+    struct slice *families;              /* by hash */
+    struct push_in_exemplar no_exemplar; /* to point to, where there is none */
     struct buf number, why;
     size_t n_refused;
 };
@@ -118,8 +119,8 @@ static void exemplar(struct translation *t, const struct otlp_point *p,
 static struct err *exemplars(struct translation *t, const struct otlp_point *p,
                              struct push_in_exemplar **ret, size_t *ret_n)
 {
-    struct push_in_exemplar *out = NULL;
     size_t n = p->flags & OTLP_FLAG_NO_VALUE ? 0 : p->n_exemplars;
+    struct push_in_exemplar *out = &t->no_exemplar;
 
     if (n)
         out = arena_array(t->tmp, struct push_in_exemplar, n);

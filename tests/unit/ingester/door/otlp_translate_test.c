@@ -82,6 +82,55 @@ TEST(otlp_translate_promotes_what_it_is_told_to)
           "g_bytes 2 bytes \ntarget_info 2  Target metadata\n");
 }
 
+/* What is known of one point's keys is used for the next, and must not show. */
+TEST(otlp_translate_takes_points_one_by_one_whatever_was_before)
+{
+    struct otlp_config c = otlp_run_defaults();
+
+    c.promotes_all = true;
+    check(
+        &c, ATTR("w", "weak"),
+        "{\"name\":\"g\",\"gauge\":{\"dataPoints\":["
+        "{" T ",\"attributes\":[" ATTR("w", "1") "," ATTR(
+            "a.b",
+            "2") "]},"
+                 "{" T ",\"attributes\":[" ATTR("w", "3") "," ATTR(
+                     "a.b",
+                     "4") "]},"
+                          "{" T ",\"attributes\":[" ATTR("w", "") "," ATTR(
+                              "a.b",
+                              "5") "]},"
+                                   "{" T ",\"attributes\":[" ATTR("w", "6") "," ATTR(
+                                       "a.b",
+                                       "7") "]},"
+                                            "{" T ",\"attributes\":[" ATTR("a.b", "8") "," ATTR(
+                                                "w",
+                                                "9") "]},"
+                                                     "{" T
+                                                     ",\"attributes\":[" ATTR("a_b", "10") "," ATTR(
+                                                         "a.b",
+                                                         "11") "]},"
+                                                               "{" T ",\"attributes\":[" ATTR(
+                                                                   "a_b",
+                                                                   "12") "," ATTR("a.b",
+                                                                                  "13") "]},"
+                                                                                        "{" T
+                                                                                        "},{" T
+                                                                                        "}]}},{"
+                                                                                        "\"name\":"
+                                                                                        "\"f\","
+                                                                                        "\"gauge\":"
+                                                                                        "{\"dataPoi"
+                                                                                        "nts\":[{" T
+                                                                                        "}]}}",
+        "f{w=\"weak\"} 0@+0\n"
+        "g{a_b=\"11;10\", w=\"weak\"} 0@+0\ng{a_b=\"13;12\", w=\"weak\"} 0@+0\n"
+        "g{a_b=\"2\", w=\"1\"} 0@+0\ng{a_b=\"4\", w=\"3\"} 0@+0\n"
+        "g{a_b=\"5\", w=\"weak\"} 0@+0\ng{a_b=\"7\", w=\"6\"} 0@+0\n"
+        "g{a_b=\"8\", w=\"9\"} 0@+0\ng{w=\"weak\"} 0@+0\ng{w=\"weak\"} 0@+0\n"
+        "g 2  \nf 2  \n");
+}
+
 #define HISTOGRAM                                                                                  \
     "{\"name\":\"h\",\"histogram\":{\"aggregationTemporality\":2,\"dataPoints\":[{" START T        \
     ",\"count\":\"6\",\"sum\":9,\"bucketCounts\":[\"1\",\"2\",\"3\"],\"explicitBounds\":[0.5,10]," \
