@@ -95,7 +95,7 @@ static inline struct err *door_fixture_open(struct door_fixture *f, const char *
                                             const char *yaml)
 {
     static const struct conf_section *const sections[] = {&auth_section, &limits_section,
-                                                         &otlp_section};
+                                                          &otlp_section};
     struct err *e;
 
     *f = (struct door_fixture){0};
