@@ -176,6 +176,18 @@ static void published(void *arg, struct slice tenant, uint64_t version)
     mem_free(key);
 }
 
+/* The elected replicas of pairs, to and from the other ingesters. */
+static void tell_elected(void *arg, struct slice key, uint64_t version, struct slice value)
+{
+    membership_kv_post(process_membership(((struct ingester *)arg)->process), key, version, value);
+}
+
+static void hear_elected(void *arg, struct slice key, uint64_t version, struct slice value)
+{
+    ha_tracker_learn(((struct ingester *)arg)->ha, key, version, value,
+                     clock_wall_ms(&clock_system));
+}
+
 /* ---- building ---- */
 
 static struct err *open_store(struct ingester *ing)
@@ -230,9 +242,12 @@ static void build_door(struct ingester *ing)
                                   .instance = process_instance(ing->process),
                                   .timeout_ms = c->push_timeout_ns / NS_PER_MS,
                                   .max_inflight_bytes = c->max_inflight_bytes});
+    ing->ha = ha_tracker_new(&(struct ha_tracker_opts){.tell = tell_elected, .arg = ing});
+    membership_kv_subscribe(process_membership(ing->process), HA_TRACKER_PREFIX, hear_elected, ing);
     ing->door = door_new(&(struct door_opts){.loops = loops,
                                              .n_loops = n,
                                              .limits = ing->limits,
+                                             .ha = ing->ha,
                                              .distribute = ing->distribute,
                                              .share = active_ingesters,
                                              .share_arg = ing,
@@ -301,6 +316,7 @@ static void ingester_close(void *role)
     grpc_server_free(ing->otlp_grpc);
     otlp_door_free(ing->otlp);
     door_free(ing->door);
+    ha_tracker_free(ing->ha);
     replica_free(ing->replica);
     if (ing->limits)
         limits_stop(ing->limits);

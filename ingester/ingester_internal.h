@@ -2,6 +2,7 @@
 #pragma once
 #include "ingester/distribute.h"
 #include "ingester/door/door.h"
+#include "ingester/door/ha_tracker.h"
 #include "ingester/door/otlp_door.h"
 #include "ingester/feed.h"
 #include "ingester/flush.h"
@@ -28,6 +29,7 @@ struct ingester {
     struct head *head;
     struct replica *replica;
     struct distribute *distribute;
+    struct ha_tracker *ha;
     struct door *door;
     struct otlp_door *otlp;
     struct grpc_server *otlp_grpc; /* at an address of its own; NULL: none */

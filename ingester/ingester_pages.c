@@ -5,9 +5,11 @@
  *                                     compactors have it: 204; 200 says what is still pending
  *   POST /ingester/leave              leaves the ring and ends the process; answered at once
  *   GET  /ingester/status             JSON
+ *   GET  /ingester/ha_tracker         elected replicas of pairs; HTML, or JSON by Accept
  *   GET  /runtime_config              limits: defaults and overrides, YAML
  */
 #include <signal.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/log.h"
@@ -141,6 +143,75 @@ static void status(struct http_request *r)
     http_reply_buf(r, 200, HTTP_JSON, &out);
 }
 
+/* ---- elected replicas ---- */
+
+static void write_time(struct buf *out, int64_t ms)
+{
+    time_t seconds = (time_t)(ms / MS_PER_S);
+    char text[40];
+    struct tm tm;
+
+    if (gmtime_r(&seconds, &tm) && strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm))
+        buf_str(out, text);
+}
+
+static void write_elected_html(struct buf *out, const struct ha_tracker_row *row)
+{
+    buf_str(out, "<tr><td>");
+    buf_html(out, slice_cstr(row->tenant));
+    buf_str(out, "</td><td>");
+    buf_html(out, slice_cstr(row->cluster));
+    buf_str(out, "</td><td>");
+    buf_html(out, slice_cstr(row->replica));
+    buf_str(out, "</td><td>");
+    write_time(out, row->elected_ms);
+    buf_str(out, "</td><td>");
+    write_time(out, row->received_ms);
+    buf_printf(out, "</td><td>%llu</td></tr>\n", (unsigned long long)row->elections);
+}
+
+static void write_elected_json(struct buf *out, const struct ha_tracker_row *row)
+{
+    buf_str(out, "{\"userID\":");
+    buf_json_str(out, slice_cstr(row->tenant));
+    buf_str(out, ",\"cluster\":");
+    buf_json_str(out, slice_cstr(row->cluster));
+    buf_str(out, ",\"replica\":");
+    buf_json_str(out, slice_cstr(row->replica));
+    buf_str(out, ",\"electedAt\":\"");
+    write_time(out, row->elected_ms);
+    buf_str(out, "\",\"receivedAt\":\"");
+    write_time(out, row->received_ms);
+    buf_printf(out, "\",\"elections\":%llu}", (unsigned long long)row->elections);
+}
+
+static void ha_page(struct http_request *r)
+{
+    struct ingester *ing = r->arg;
+    bool is_json = slice_find(http_request_header(r, "Accept"), SLICE("application/json"), 0) >= 0;
+    struct ha_tracker_row *rows;
+    struct buf out = {0};
+    size_t n;
+
+    ha_tracker_list(ing->ha, &rows, &n);
+    buf_str(&out, is_json ? "{\"elected\":["
+                          : "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">"
+                            "<title>HA tracker</title></head><body><h1>HA tracker</h1>\n<table>"
+                            "<tr><th>tenant</th><th>cluster</th><th>replica</th><th>elected</th>"
+                            "<th>last sample</th><th>elections</th></tr>\n");
+    for (size_t i = 0; i < n; i++) {
+        if (is_json && i)
+            buf_byte(&out, ',');
+        if (is_json)
+            write_elected_json(&out, &rows[i]);
+        else
+            write_elected_html(&out, &rows[i]);
+    }
+    buf_str(&out, is_json ? "]}\n" : "</table></body></html>\n");
+    ha_tracker_list_free(rows, n);
+    http_reply_buf(r, 200, is_json ? HTTP_JSON : HTTP_HTML, &out);
+}
+
 static void runtime_config(struct http_request *r)
 {
     struct ingester *ing = r->arg;
@@ -156,6 +227,7 @@ void ingester_pages_routes(struct ingester *ing)
         {.methods = HTTP_POST, .pattern = "/ingester/flush", .handler = flush, .arg = ing},
         {.methods = HTTP_POST, .pattern = "/ingester/leave", .handler = leave, .arg = ing},
         {.methods = HTTP_GET, .pattern = "/ingester/status", .handler = status, .arg = ing},
+        {.methods = HTTP_GET, .pattern = "/ingester/ha_tracker", .handler = ha_page, .arg = ing},
         {.methods = HTTP_GET, .pattern = "/runtime_config", .handler = runtime_config, .arg = ing},
     };
 

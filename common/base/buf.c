@@ -270,3 +270,25 @@ void buf_json_str(struct buf *b, struct slice s)
         buf_append(b, s.ptr + from, s.len - from);
     buf_byte(b, '"');
 }
+
+void buf_html(struct buf *b, struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        switch (s.ptr[i]) {
+        case '<':
+            buf_str(b, "&lt;");
+            break;
+        case '>':
+            buf_str(b, "&gt;");
+            break;
+        case '&':
+            buf_str(b, "&amp;");
+            break;
+        case '"':
+            buf_str(b, "&quot;");
+            break;
+        default:
+            buf_byte(b, s.ptr[i]);
+        }
+    }
+}

@@ -4,6 +4,7 @@
 
 #include "common/base/hash.h"
 #include "common/base/vec.h"
+#include "common/model/labels.h"
 #include "common/model/sample.h"
 
 #define MAGIC_BYTES 8
@@ -69,15 +70,13 @@ struct err *sidecar_open(enum sidecar_kind kind, struct slice bytes, struct read
     return NULL;
 }
 
-/* Pairs of lstr, and nothing behind them. */
 static bool is_canonical(struct slice labels)
 {
     struct reader r = reader_new(labels);
+    struct label l;
 
-    while (reader_left(&r)) {
-        (void)reader_lstr(&r);
-        (void)reader_lstr(&r);
-    }
+    while (labels_next_canonical(&r, &l))
+        ;
     return reader_ok(&r);
 }
 

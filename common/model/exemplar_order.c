@@ -23,15 +23,12 @@ static uint64_t hash_labels(struct slice canonical)
 {
     struct reader r = reader_new(canonical);
     struct buf b = {0};
+    struct label l;
     uint64_t h;
 
-    while (reader_left(&r)) {
-        (void)reader_u8(&r);
-        (void)reader_uvarint(&r);
-        for (int i = 0; i < 2; i++) { /* name, value */
-            (void)reader_u8(&r);
-            put_text(&b, reader_lstr(&r));
-        }
+    while (labels_next_canonical(&r, &l)) {
+        put_text(&b, l.name);
+        put_text(&b, l.value);
     }
     h = hash_xxh64_classic(buf_slice(&b));
     buf_done(&b);

@@ -191,6 +191,46 @@ struct slice labels_canonical_dup(struct arena *a, struct labels ls)
     return slice_of(start, bytes);
 }
 
+bool labels_next_canonical(struct reader *r, struct label *ret)
+{
+    struct reader in;
+
+    if (!reader_left(r))
+        return false;
+    if (reader_u8(r) != 0x0a) {
+        reader_fail(r);
+        return false;
+    }
+    in = reader_new(reader_lstr(r));
+    if (reader_u8(&in) != 0x0a)
+        reader_fail(&in);
+    ret->name = reader_lstr(&in);
+    if (reader_u8(&in) != 0x12)
+        reader_fail(&in);
+    ret->value = reader_lstr(&in);
+    if (!reader_ok(&in) || reader_left(&in))
+        reader_fail(r);
+    return reader_ok(r);
+}
+
+bool labels_of_canonical(struct arena *a, struct slice canonical, struct labels *ret)
+{
+    struct reader r = reader_new(canonical);
+    struct label l, *ls;
+    size_t n = 0;
+
+    while (labels_next_canonical(&r, &l))
+        n++;
+    if (!reader_ok(&r))
+        return false;
+    ls = arena_array(a, struct label, n);
+    r = reader_new(canonical);
+    for (size_t i = 0; i < n; i++)
+        (void)labels_next_canonical(&r, &ls[i]);
+    *ret = (struct labels){ls, n};
+    return true;
+}
+
 struct hash128 labels_fingerprint(struct labels ls)
 {
     struct buf b = {0};

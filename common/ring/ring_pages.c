@@ -15,28 +15,6 @@ static const uint32_t page_roles[] = {
 
 /* ---- rendering ---- */
 
-static void put_html(struct buf *out, struct slice s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        switch (s.ptr[i]) {
-        case '<':
-            buf_str(out, "&lt;");
-            break;
-        case '>':
-            buf_str(out, "&gt;");
-            break;
-        case '&':
-            buf_str(out, "&amp;");
-            break;
-        case '"':
-            buf_str(out, "&quot;");
-            break;
-        default:
-            buf_byte(out, s.ptr[i]);
-        }
-    }
-}
-
 static void put_time(struct buf *out, int64_t ms)
 {
     char text[32];
@@ -67,7 +45,7 @@ static void html_forget(struct buf *out, const char *page, const struct member *
 {
     buf_printf(out, "<td><form method=\"post\" action=\"%s\"><button name=\"forget\" value=\"",
                page);
-    put_html(out, slice_cstr(m->instance));
+    buf_html(out, slice_cstr(m->instance));
     buf_str(out, "\">forget</button></form></td>");
 }
 
@@ -110,14 +88,14 @@ static void html_instance(struct buf *out, const struct ring *r, size_t i, doubl
     const struct member *m = ring_member(r, i);
 
     buf_str(out, "<tr><td>");
-    put_html(out, slice_cstr(m->instance));
+    buf_html(out, slice_cstr(m->instance));
     buf_str(out, "</td><td>");
-    put_html(out, slice_cstr(m->zone));
+    buf_html(out, slice_cstr(m->zone));
     buf_printf(out, "</td><td>%s</td><td%s</td><td>", member_state_name(m->state),
                ring_is_healthy(r, i) ? ">healthy" : " class=\"bad\">unhealthy");
-    put_html(out, slice_cstr(m->rpc_addr));
+    buf_html(out, slice_cstr(m->rpc_addr));
     buf_str(out, "</td><td>");
-    put_html(out, slice_cstr(m->http_addr));
+    buf_html(out, slice_cstr(m->http_addr));
     buf_printf(out, "</td><td>%zu</td><td>%.2f%%</td><td>", m->n_tokens, share * 100);
     put_time(out, m->registered_ms);
     buf_str(out, "</td><td>");
@@ -281,9 +259,9 @@ static void html_memberlist(struct membership *ms, struct buf *out)
         struct gossip_entry e = gossip_entry(g, i);
 
         buf_str(out, "<tr><td>");
-        put_html(out, slice_cstr(e.member->instance));
+        buf_html(out, slice_cstr(e.member->instance));
         buf_str(out, "</td><td>");
-        put_html(out, slice_cstr(e.member->zone));
+        buf_html(out, slice_cstr(e.member->zone));
         buf_str(out, "</td><td>");
         member_roles_text(out, e.member->roles);
         buf_printf(out,

@@ -436,7 +436,7 @@ static struct err *refusals(struct write *w, const struct push *p,
 static void on_distributed(void *arg, const struct push *p, const struct distribute_result *r)
 {
     struct write *w = arg;
-    struct door_written written = {0};
+    struct door_written written = {.deduplicated = w->rejects.deduplicated};
     struct err *e;
 
     if (r->error) {
@@ -482,6 +482,15 @@ static void count(struct door *d, const struct push *p, const struct push_reject
     METRIC_ADD(d->m.deduplicated, rejects->deduplicated);
 }
 
+static enum ha_verdict ask_ha(void *arg, const struct push *p, struct slice cluster,
+                              struct slice replica)
+{
+    struct door *d = arg;
+
+    return ha_tracker_check(d->opts.ha, p->tenant, &p->limits, cluster, replica,
+                            clock_wall_ms(d->opts.clock));
+}
+
 static struct err *decode(struct write *w, struct push *p, const struct push_decoder *decoder)
 {
     struct door *d = w->d;
@@ -492,6 +501,8 @@ static struct err *decode(struct write *w, struct push *p, const struct push_dec
 
     push_builder_init(&b, p, &t->known, clock_wall_ms(d->opts.clock));
     b.rewrite = t->rewrite;
+    b.ha = d->opts.ha ? ask_ha : NULL;
+    b.ha_arg = d;
     e = decoder->decode(&b, decoder->arg);
     account(d, w->dl, t);
     if (e) {

@@ -24,6 +24,7 @@ struct door_opts {
     size_t n_loops;
     struct limits *limits;
     struct distribute *distribute;
+    struct ha_tracker *ha;      /* NULL: samples of all replicas are taken */
     const struct clock *clock;  /* NULL: the system's */
     size_t (*share)(void *arg); /* ingesters that share a tenant's rate */
     void *share_arg;
@@ -40,6 +41,7 @@ ORR_CHECKED struct err *door_admit(struct door *d, struct slice tenant, size_t b
 
 struct door_written {
     uint64_t samples, histograms, exemplars; /* stored */
+    uint64_t deduplicated; /* samples of replicas that are not elected: dropped without an error */
 };
 /*
  * e: NULL: all is durable. ERR_INVALID, ERR_LIMIT: some of it was refused and says why, the rest is

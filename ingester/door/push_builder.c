@@ -16,6 +16,12 @@ void push_builder_init(struct push_builder *b, struct push *p, const struct fp_c
         .push = p, .known = known, .now_ms = now_ms, .arena_before = arena_used(p->arena)};
 }
 
+/* The creation of a series, which is not told twice. */
+static struct hash128 created_hash(struct hash128 fp, int64_t created_ms)
+{
+    return hash_xxh128(slice_of(&created_ms, sizeof(created_ms)), fp.lo ^ fp.hi);
+}
+
 /* Not a fingerprint of labels: those begin with a tag. */
 static struct hash128 metadata_hash(const struct push_metadata *m, uint64_t epoch)
 {
@@ -27,9 +33,12 @@ static struct hash128 metadata_hash(const struct push_metadata *m, uint64_t epoc
 
 void push_builder_remember(const struct push *p, struct fp_cache *known)
 {
-    VEC_FOREACH (s, &p->series)
+    VEC_FOREACH (s, &p->series) {
         if (!s->is_known)
             fp_cache_add(known, s->fp);
+        if (s->extra && s->extra->created_ms)
+            fp_cache_add(known, created_hash(s->fp, s->extra->created_ms));
+    }
     if (p->metadata_epoch)
         VEC_FOREACH (m, &p->metadata)
             fp_cache_add(known, metadata_hash(m, p->metadata_epoch));
@@ -164,12 +173,12 @@ static bool has_twice(struct labels ls)
 }
 
 /* What the pair's tracker says, asked again only when another pair comes. */
-static enum push_ha ask_ha(struct push_builder *b, uint32_t pair)
+static enum ha_verdict ask_ha(struct push_builder *b, uint32_t pair)
 {
     struct slice cluster, replica;
 
     if (!pair || !b->ha)
-        return PUSH_HA_ACCEPTED;
+        return HA_ELECTED;
     if (b->ha_pair != pair || b->ha_epoch != rewrite_epoch(b->rewrite)) {
         rewrite_pair(b->rewrite, pair, &cluster, &replica);
         b->ha_verdict = b->ha(b->ha_arg, b->push, cluster, replica);
@@ -188,7 +197,7 @@ static enum door_reason name_rewritten(struct push_builder *b, struct labels ls,
     struct rewrite_result r = {.labels = SLICE_EMPTY};
     bool was_known = rewrite_known(b->rewrite, key, &r);
     struct labels after = {0};
-    enum push_ha ha;
+    enum ha_verdict ha;
 
     if (was_known)
         ret->labels = arena_dup(a, r.labels);
@@ -204,13 +213,15 @@ static enum door_reason name_rewritten(struct push_builder *b, struct labels ls,
     ret->fp = r.fp;
     if (!was_known && reason == DOOR_OK)
         rewrite_remember(b->rewrite, key, &r);
-    if (ha == PUSH_HA_TOO_MANY_CLUSTERS)
+    if (ha == HA_TOO_MANY_CLUSTERS)
         return DOOR_HA_CLUSTERS;
-    if (ha == PUSH_HA_OTHER_REPLICA)
+    if (ha == HA_NAME_TOO_LONG)
+        return DOOR_VALUE_TOO_LONG;
+    if (ha == HA_OTHER_REPLICA)
         b->rejects.deduplicated += n;
     else if (r.is_dropped)
         b->rejects.relabelled += n;
-    ret->is_gone = ha != PUSH_HA_ACCEPTED || r.is_dropped;
+    ret->is_gone = ha != HA_ELECTED || r.is_dropped;
     ret->is_known = !ret->is_gone && reason == DOOR_OK && fp_cache_has(b->known, r.fp);
     return ret->is_gone ? DOOR_OK : reason;
 }
@@ -352,15 +363,30 @@ static struct push_extra *take_extra(struct push_builder *b, const struct push_i
     return x->n_samples | x->n_histograms | x->n_exemplars ? x : NULL;
 }
 
+/* Whether replicas are to be told when the series was created. */
+static bool is_created_news(const struct push_builder *b, const struct push_in *in,
+                            const struct push_named *named)
+{
+    int64_t first = in->n_samples      ? in->samples[0].t_ms
+                    : in->n_histograms ? in->histograms[0].t_ms
+                                       : INT64_MIN;
+
+    return in->created_ms && b->push->limits.created_timestamp_zero_ingestion &&
+           in->created_ms < first &&
+           !fp_cache_has(b->known, created_hash(named->fp, in->created_ms));
+}
+
 static void add(struct push_builder *b, const struct push_in *in, const struct push_named *named)
 {
     struct push *p = b->push;
     struct push_series *ps;
     struct push_extra *x = NULL;
+    bool is_news = ORR_UNLIKELY(in->created_ms != 0) && is_created_news(b, in, named);
 
-    if (ORR_UNLIKELY(in->n_samples != 1 || in->n_exemplars || in->n_histograms)) {
+    if (ORR_UNLIKELY(in->n_samples != 1 || in->n_exemplars || in->n_histograms || is_news)) {
         if (!(x = take_extra(b, in, named->labels)))
             return;
+        x->created_ms = is_news ? in->created_ms : 0;
         p->histograms += x->n_histograms;
         p->exemplars += x->n_exemplars;
     }

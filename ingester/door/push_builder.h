@@ -24,6 +24,7 @@
 #include "common/model/labels.h"
 #include "ingester/door/door_reason.h"
 #include "ingester/door/fp_cache.h"
+#include "ingester/door/ha_tracker.h"
 #include "ingester/push.h"
 
 #define PUSH_BUILDER_EXEMPLAR_MAX_CHARS 128
@@ -64,9 +65,8 @@ struct push_rejects {
 };
 
 /* Whether the samples of this replica are taken; else why not. */
-enum push_ha { PUSH_HA_ACCEPTED, PUSH_HA_OTHER_REPLICA, PUSH_HA_TOO_MANY_CLUSTERS };
-typedef enum push_ha push_ha_fn(void *arg, const struct push *p, struct slice cluster,
-                                struct slice replica);
+typedef enum ha_verdict push_ha_fn(void *arg, const struct push *p, struct slice cluster,
+                                   struct slice replica);
 
 /* Members are for the way in of the door; decoders use the calls below. */
 struct push_builder {
@@ -83,7 +83,7 @@ struct push_builder {
     void *ha_arg;
     uint32_t ha_pair; /* the last one asked for */
     uint64_t ha_epoch;
-    enum push_ha ha_verdict;
+    enum ha_verdict ha_verdict;
 };
 
 /* What a decoder sees of the push. */

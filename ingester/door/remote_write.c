@@ -80,9 +80,10 @@ static void on_done(void *arg, struct err *e, const struct door_written *written
 {
     struct http_request *r = arg;
 
-    (void)written;
     if (e)
         http_reply_err(r, e);
+    else if (written->deduplicated && !(written->samples | written->histograms))
+        http_reply(r, 202, NULL, SLICE_EMPTY);
     else
         http_reply(r, 204, NULL, SLICE_EMPTY);
 }

@@ -8,6 +8,7 @@
  *   Content-Encoding   snappy (block format); none: that
  *
  *   204  all of it is durable on a quorum
+ *   202  all of it came from a replica that is not the elected one of its pair, and was dropped
  *   400  some of it was refused (the text says why and how much) and the rest is durable; or the
  *        body is not what it says it is, and nothing was stored
  *   415  another content type or encoding

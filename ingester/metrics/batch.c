@@ -69,6 +69,7 @@ void batch_series_begin(struct batch_writer *w, struct hash128 fp)
     buf_reset(&w->histograms);
     buf_reset(&w->exemplars);
     w->n_samples = w->n_histograms = w->n_exemplars = 0;
+    w->created_ms = 0;
 }
 
 void batch_series_labels(struct batch_writer *w, struct slice canonical)
@@ -102,6 +103,11 @@ void batch_series_exemplar(struct batch_writer *w, struct slice canonical, int64
     w->n_exemplars++;
 }
 
+void batch_series_created(struct batch_writer *w, int64_t created_ms)
+{
+    w->created_ms = created_ms;
+}
+
 static void put_counted(struct buf *out, uint32_t n, const struct buf *items)
 {
     buf_uvarint(out, n);
@@ -121,7 +127,7 @@ void batch_series_end(struct batch_writer *w)
     }
     if (!is_inline)
         first = (struct sample){.t_ms = w->base_t_ms};
-    if (is_inline && !w->labels.ptr && !w->n_histograms && !w->n_exemplars) {
+    if (is_inline && !w->labels.ptr && !w->n_histograms && !w->n_exemplars && !w->created_ms) {
         put_entry(w, w->fp, 0, first.t_ms, first.v);
         return;
     }
@@ -130,7 +136,8 @@ void batch_series_end(struct batch_writer *w)
              (uint8_t)((is_inline ? BATCH_F_INLINE : 0) | (w->labels.ptr ? BATCH_F_LABELS : 0) |
                        (!is_inline && w->n_samples ? BATCH_F_SAMPLES : 0) |
                        (w->n_histograms ? BATCH_F_HISTOGRAMS : 0) |
-                       (w->n_exemplars ? BATCH_F_EXEMPLARS : 0)));
+                       (w->n_exemplars ? BATCH_F_EXEMPLARS : 0) |
+                       (w->created_ms ? BATCH_F_CREATED : 0)));
     if (w->labels.ptr)
         buf_lstr(&w->extras, w->labels);
     if (!is_inline && w->n_samples)
@@ -139,6 +146,8 @@ void batch_series_end(struct batch_writer *w)
         put_counted(&w->extras, w->n_histograms, &w->histograms);
     if (w->n_exemplars)
         put_counted(&w->extras, w->n_exemplars, &w->exemplars);
+    if (w->created_ms)
+        buf_u64le(&w->extras, (uint64_t)w->created_ms);
     put_entry(w, w->fp, extra, first.t_ms, first.v);
 }
 
@@ -245,7 +254,9 @@ static bool read_extra(struct reader *r, struct batch_entry *ret)
         ret->n_exemplars = (uint32_t)n;
         ret->exemplars = take_items(r, n, true);
     }
-    return reader_ok(r) && !(flags & ~31);
+    if (flags & BATCH_F_CREATED)
+        ret->created_ms = (int64_t)reader_u64le(r);
+    return reader_ok(r) && !(flags & ~63);
 }
 
 bool batch_entry_get(const struct batch *b, uint32_t i, struct batch_entry *ret)
@@ -340,28 +351,6 @@ struct err *batch_open(struct slice bytes, struct batch *ret)
 
 /* ---- labels ---- */
 
-bool batch_next_label(struct reader *r, struct label *ret)
-{
-    struct reader in;
-
-    if (!reader_left(r))
-        return false;
-    if (reader_u8(r) != 0x0a) {
-        reader_fail(r);
-        return false;
-    }
-    in = reader_new(reader_lstr(r));
-    if (reader_u8(&in) != 0x0a)
-        reader_fail(&in);
-    ret->name = reader_lstr(&in);
-    if (reader_u8(&in) != 0x12)
-        reader_fail(&in);
-    ret->value = reader_lstr(&in);
-    if (!reader_ok(&in) || reader_left(&in))
-        reader_fail(r);
-    return reader_ok(r);
-}
-
 bool batch_labels_valid(struct slice canonical)
 {
     struct reader r = reader_new(canonical);
@@ -369,7 +358,7 @@ bool batch_labels_valid(struct slice canonical)
     struct label l;
     bool is_first = true;
 
-    while (batch_next_label(&r, &l)) {
+    while (labels_next_canonical(&r, &l)) {
         if (!l.name.len || !l.value.len || (!is_first && slice_cmp(last, l.name) >= 0))
             return false;
         last = l.name;

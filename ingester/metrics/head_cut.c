@@ -16,6 +16,7 @@
 #include "common/base/rng.h"
 #include "common/block/block_merge.h"
 #include "common/block/block_writer.h"
+#include "common/block/sidecar.h"
 #include "ingester/metrics/head_part.h"
 #include "ingester/metrics/head_segment.h"
 
@@ -90,14 +91,15 @@ static void capture_extra(struct shard_cut *c, const struct head_ts *ts)
             continue;
         buf_reset(&canonical);
         put_canonical(ts, ex->ref, &canonical);
-        head_sidecar_exemplar(&c->exemplars, buf_slice(&canonical),
-                              &(struct batch_exemplar){
-                                  ex->t_ms, ex->v, head_value_text((const uint8_t *)ex->labels)});
+        sidecar_put_exemplar(&c->exemplars, &(struct sidecar_exemplar){
+                                                buf_slice(&canonical), ex->t_ms, ex->v,
+                                                head_value_text((const uint8_t *)ex->labels)});
     }
     MAP_FOREACH (en, &ts->metadata) {
         const struct head_meta *m = en->value;
 
-        head_sidecar_meta(&c->metadata, &(struct batch_meta){m->type, en->key, m->help, m->unit});
+        sidecar_put_metadata(
+            &c->metadata, &(struct sidecar_metadata){(uint8_t)m->type, en->key, m->help, m->unit});
     }
     buf_done(&canonical);
 }
@@ -359,32 +361,39 @@ static struct err *write_pass(struct cutting *c)
     return e;
 }
 
+/* Writes the file unless there is nothing in it. */
+static struct err *write_sidecar(struct window *w, enum sidecar_kind kind, struct slice items)
+{
+    struct buf out = {0};
+    struct err *e;
+
+    if (!items.len)
+        return NULL;
+    sidecar_begin(&out, kind);
+    buf_slice_append(&out, items);
+    sidecar_end(&out);
+    e = block_writer_sidecar(w->writer, sidecar_file(kind), buf_slice(&out));
+    buf_done(&out);
+    return e;
+}
+
 /* Exemplars of the window, and all metadata. */
 static struct err *write_sidecars(struct cutting *c, struct window *w)
 {
     struct buf exemplars = {0}, metadata = {0};
-    struct batch_exemplar ex;
-    struct slice series;
-    struct err *e = NULL;
+    struct sidecar_exemplar ex;
+    struct err *e;
 
-    head_sidecar_begin(&exemplars, false);
-    head_sidecar_begin(&metadata, true);
     for (uint32_t i = 0; i < c->head->n_shards; i++) {
         struct reader r = reader_new(buf_slice(&c->shards[i].exemplars));
 
-        while (head_sidecar_next_exemplar(&r, &series, &ex))
+        while (sidecar_next_exemplar(&r, &ex))
             if (head_window_start(ex.t_ms) == w->start_ms)
-                head_sidecar_exemplar(&exemplars, series, &ex);
+                sidecar_put_exemplar(&exemplars, &ex);
         buf_slice_append(&metadata, buf_slice(&c->shards[i].metadata));
     }
-    if (exemplars.len > 8) {
-        head_sidecar_end(&exemplars);
-        e = block_writer_sidecar(w->writer, "exemplars", buf_slice(&exemplars));
-    }
-    if (!e && metadata.len > 8) {
-        head_sidecar_end(&metadata);
-        e = block_writer_sidecar(w->writer, "metadata", buf_slice(&metadata));
-    }
+    if (!(e = write_sidecar(w, SIDECAR_EXEMPLARS, buf_slice(&exemplars))))
+        e = write_sidecar(w, SIDECAR_METADATA, buf_slice(&metadata));
     buf_done(&exemplars);
     buf_done(&metadata);
     return e;

@@ -398,7 +398,7 @@ static size_t count_labels(struct slice canonical)
     struct label l;
     size_t n = 0;
 
-    while (batch_next_label(&r, &l))
+    while (labels_next_canonical(&r, &l))
         n++;
     return n;
 }
@@ -412,7 +412,7 @@ uint32_t head_index_add(struct head_index *x, uint32_t ref, struct slice canonic
     uint32_t off;
 
     len = put_uvarint(packed, n);
-    while (batch_next_label(&r, &l)) {
+    while (labels_next_canonical(&r, &l)) {
         uint32_t id = pair_intern(x, name_intern(x, l.name), l.value);
 
         posting_add(head_pair_at(x, id), ref);

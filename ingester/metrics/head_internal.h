@@ -135,7 +135,7 @@ void head_call(struct head_shard *sh, head_msg_fn *fn, void *arg);
 void head_call_all(struct head *h, head_msg_fn *fn, void *const *args);
 
 struct head_shard_metrics {
-    uint64_t samples, histograms, exemplars, duplicates, out_of_order_accepted;
+    uint64_t samples, histograms, exemplars, duplicates, out_of_order_accepted, created_zeros;
     uint64_t rejected[BATCH_REASON_COUNT];
     uint64_t series_created, series_removed, chunks_closed, chunk_bytes, broken_chunks, unknown;
     int64_t series, chunk_file_bytes, label_pairs;

@@ -3,6 +3,7 @@
 
 #include "common/base/fsx.h"
 #include "common/base/mem.h"
+#include "common/block/sidecar.h"
 #include "ingester/metrics/head_part.h"
 #include "ingester/metrics/head_segment.h"
 
@@ -212,7 +213,8 @@ static bool run_meta(struct head_shard *sh, void *arg)
         const struct head_meta *m = en->value;
 
         if (!l->family.len || slice_eq(l->family, en->key))
-            head_sidecar_meta(&l->out, &(struct batch_meta){m->type, en->key, m->help, m->unit});
+            sidecar_put_metadata(
+                &l->out, &(struct sidecar_metadata){(uint8_t)m->type, en->key, m->help, m->unit});
     }
     return false;
 }
@@ -290,67 +292,55 @@ static bool run_exemplars(struct head_shard *sh, void *arg)
             continue;
         buf_reset(&canonical);
         put_canonical(ts, ex->ref, &canonical);
-        head_sidecar_exemplar(&l->out, buf_slice(&canonical),
-                              &(struct batch_exemplar){
-                                  ex->t_ms, ex->v, head_value_text((const uint8_t *)ex->labels)});
+        sidecar_put_exemplar(
+            &l->out, &(struct sidecar_exemplar){buf_slice(&canonical), ex->t_ms, ex->v,
+                                                head_value_text((const uint8_t *)ex->labels)});
     }
     roaring_bitmap_free(of);
     buf_done(&canonical);
     return false;
 }
 
-struct one_exemplar {
-    struct slice series;
-    struct batch_exemplar ex;
-};
-
 struct exemplar_list {
-    struct one_exemplar *ptr;
+    struct sidecar_exemplar *ptr;
     size_t len, cap;
 };
 
-static struct labels labels_of_canonical(struct arena *a, struct slice canonical)
+/* Of bytes the head wrote itself, or that sidecar_next_exemplar() has looked at. */
+static struct labels own_labels(struct arena *a, struct slice canonical)
 {
-    struct reader r = reader_new(canonical);
-    struct label l, *ls;
-    size_t n = 0;
+    struct labels ls = {0};
 
-    while (batch_next_label(&r, &l))
-        n++;
-    ls = arena_array(a, struct label, n);
-    r = reader_new(canonical);
-    for (size_t i = 0; i < n && batch_next_label(&r, &l); i++)
-        ls[i] = l;
-    return (struct labels){ls, n};
+    (void)labels_of_canonical(a, canonical, &ls);
+    return ls;
 }
 
 static int cmp_exemplar(const void *a, const void *b, void *arena)
 {
-    const struct one_exemplar *x = a, *y = b;
+    const struct sidecar_exemplar *x = a, *y = b;
 
     if (!slice_eq(x->series, y->series))
-        return labels_cmp(labels_of_canonical(arena, x->series),
-                          labels_of_canonical(arena, y->series));
-    if (x->ex.t_ms != y->ex.t_ms)
-        return x->ex.t_ms < y->ex.t_ms ? -1 : 1;
-    return slice_cmp(x->ex.labels, y->ex.labels);
+        return labels_cmp(own_labels(arena, x->series), own_labels(arena, y->series));
+    if (x->t_ms != y->t_ms)
+        return x->t_ms < y->t_ms ? -1 : 1;
+    return slice_cmp(x->labels, y->labels);
 }
 
-static bool is_same_exemplar(const struct one_exemplar *x, const struct one_exemplar *y)
+static bool is_same_exemplar(const struct sidecar_exemplar *x, const struct sidecar_exemplar *y)
 {
-    return x->ex.t_ms == y->ex.t_ms && sample_bits(x->ex.v) == sample_bits(y->ex.v) &&
-           slice_eq(x->ex.labels, y->ex.labels) && slice_eq(x->series, y->series);
+    return x->t_ms == y->t_ms && sample_bits(x->value) == sample_bits(y->value) &&
+           slice_eq(x->labels, y->labels) && slice_eq(x->series, y->series);
 }
 
 static void push_exemplars(struct exemplar_list *all, struct slice bytes,
                            const struct head_query *q, bool check, struct arena *a)
 {
     struct reader r = reader_new(bytes);
-    struct one_exemplar one;
+    struct sidecar_exemplar one;
 
-    while (head_sidecar_next_exemplar(&r, &one.series, &one.ex)) {
-        if (check && (one.ex.t_ms < q->min_ms || one.ex.t_ms > q->max_ms ||
-                      !matchers_match(q->matchers, labels_of_canonical(a, one.series))))
+    while (sidecar_next_exemplar(&r, &one)) {
+        if (check && (one.t_ms < q->min_ms || one.t_ms > q->max_ms ||
+                      !matchers_match(q->matchers, own_labels(a, one.series))))
             continue;
         vec_push(all, one);
     }
@@ -359,16 +349,16 @@ static void push_exemplars(struct exemplar_list *all, struct slice bytes,
 /* The sidecars of segments: the ring may have moved on. */
 static struct err *read_sidecar(const struct head_seg *seg, struct arena *a, struct slice *ret)
 {
-    char *path = mem_printf("%s/exemplars", seg->row.path);
+    char *path = mem_printf("%s/%s", seg->row.path, sidecar_file(SIDECAR_EXEMPLARS));
     struct buf b = {0};
     struct reader r;
     struct err *e = NULL;
 
     *ret = SLICE_EMPTY;
-    if (fsx_exists(path) && !(e = fsx_read(path, 1u << 30, &b))) {
+    if (fsx_exists(path) && !(e = fsx_read(path, SIDECAR_MAX_BYTES, &b))) {
         struct slice copy = arena_dup(a, buf_slice(&b));
 
-        if (!(e = head_sidecar_open(copy, false, &r)))
+        if (!(e = sidecar_open(SIDECAR_EXEMPLARS, copy, &r)))
             *ret = reader_rest(&r);
     }
     buf_done(&b);
@@ -384,16 +374,16 @@ static void group_exemplars(const struct exemplar_list *all, struct arena *a,
     size_t n = 0, used = 0;
 
     for (size_t i = 0; i < all->len; i++) {
-        const struct one_exemplar *one = &all->ptr[i];
+        const struct sidecar_exemplar *one = &all->ptr[i];
 
         if (i && is_same_exemplar(one, one - 1))
             continue;
         if (!i || !slice_eq(one->series, all->ptr[i - 1].series)) {
-            out[n++] = (struct head_exemplars){
-                .labels = labels_of_canonical(a, arena_dup(a, one->series)), .ptr = exs + used};
+            out[n++] = (struct head_exemplars){.labels = own_labels(a, arena_dup(a, one->series)),
+                                               .ptr = exs + used};
         }
-        exs[used++] = (struct exemplar){labels_of_canonical(a, arena_dup(a, one->ex.labels)),
-                                        one->ex.v, one->ex.t_ms};
+        exs[used++] =
+            (struct exemplar){own_labels(a, arena_dup(a, one->labels)), one->value, one->t_ms};
         out[n - 1].n++;
     }
     *ret = out;

@@ -145,6 +145,57 @@ static uint32_t resolve(struct apply_state *st, uint32_t i, const struct batch_e
     return ref;
 }
 
+/* ---- zeros where counters began ---- */
+
+/* As Prometheus: a zero of the same shape, so that no chunk ends because of it. */
+static void zero_histogram(struct apply_state *st, uint32_t ref, int64_t t_ms, struct slice encoded)
+{
+    struct arena *a = arena_new(0);
+    struct buf b = {0};
+    struct histogram h;
+    struct err *e = batch_histogram_decode(a, encoded, &h);
+
+    if (!e) {
+        batch_histogram_encode(&b, &(struct histogram){.schema = h.schema,
+                                                       .hint = HISTOGRAM_RESET,
+                                                       .is_int = h.is_int,
+                                                       .zero_threshold = h.zero_threshold,
+                                                       .custom_bounds = h.custom_bounds,
+                                                       .n_custom_bounds = h.n_custom_bounds});
+        apply_histogram(st, 0, ref, t_ms, buf_slice(&b));
+    }
+    err_free(e);
+    buf_done(&b);
+    arena_free(a);
+}
+
+/* Where it has no place (something as new is there, the sample is not later, it is too old) nothing
+ * is said: the door cannot know, and tells again. So what it counts is put back. */
+static void apply_created(struct apply_state *st, uint32_t ref, const struct batch_entry *en)
+{
+    int64_t first = en->inline_sample.t_ms, t_ms = en->created_ms;
+    int64_t ooo_window_ms = st->ooo_window_ms;
+    uint64_t accepted = st->accepted;
+    struct reader r = reader_new(en->histograms);
+    struct slice encoded = SLICE_EMPTY;
+
+    if (!en->has_inline && en->n_samples)
+        first = batch_entry_sample(en, 0).t_ms;
+    else if (!en->has_inline && !batch_next_histogram(&r, &first, &encoded))
+        return;
+    if (t_ms >= first || t_ms <= head_series_at(st->a->ts, ref)->app.t || t_ms < st->min_t_ms ||
+        t_ms > st->max_t_ms)
+        return;
+    st->ooo_window_ms = 0;
+    if (encoded.len)
+        zero_histogram(st, ref, t_ms, encoded);
+    else
+        apply_sample(st, 0, ref, t_ms, 0);
+    st->ooo_window_ms = ooo_window_ms;
+    st->sh->m.created_zeros += st->accepted - accepted;
+    st->accepted = accepted;
+}
+
 static void apply_entry(struct apply_state *st, uint32_t i)
 {
     struct batch_entry en;
@@ -158,6 +209,8 @@ static void apply_entry(struct apply_state *st, uint32_t i)
     ref = resolve(st, i, &en);
     if (ref == HEAD_NO_REF)
         return;
+    if (en.created_ms)
+        apply_created(st, ref, &en);
     if (en.has_inline)
         apply_sample(st, i, ref, en.inline_sample.t_ms, en.inline_sample.v);
     for (uint32_t k = 0; k < en.n_samples; k++) {

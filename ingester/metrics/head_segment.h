@@ -2,13 +2,9 @@
  * The registry of local segments, and what lies in one.
  *
  *   DIR/segments/<tenant>/<ULID>/          a Prometheus block (common/block/block_writer.h), and
- *     exemplars   "ORREXM" 0 1, { lstr canonical labels of the series, i64 t_ms, f64 value, lstr
- *                 canonical labels of the exemplar }..., u32 CRC-32C of all before it
- *     metadata    "ORRMTD" 0 1, { u8 type, lstr family, lstr help, lstr unit }..., u32 CRC-32C
+ *     exemplars, metadata                common/block/sidecar.h; only when there is something in them
  *   DIR/segments/<tenant>/<ULID>.tmp       being written; removed at start
  *   DIR/segments/<tenant>/<ULID>.dropped   on its way out; removed at start
- *
- * Little endian. The sidecars are there only when there is something in them.
  *
  * A registered segment keeps its reader open. Readers hold references; a dropped segment disappears
  * from the list at once and from the disk with its last reference. Any thread.
@@ -30,12 +26,3 @@ ORR_CHECKED struct err *head_registry_add(struct head *h, struct slice tenant, c
 struct head_seg **head_registry_find(struct head *h, struct slice tenant, int64_t min_ms,
                                      int64_t max_ms, size_t *ret_n);
 void head_registry_unref(struct head *h, struct head_seg *seg);
-
-void head_sidecar_begin(struct buf *out, bool is_metadata);
-void head_sidecar_exemplar(struct buf *out, struct slice series, const struct batch_exemplar *ex);
-void head_sidecar_meta(struct buf *out, const struct batch_meta *m);
-void head_sidecar_end(struct buf *out);
-/* Items of a sidecar whose magic and checksum are right: ERR_CORRUPT otherwise. */
-ORR_CHECKED struct err *head_sidecar_open(struct slice bytes, bool is_metadata, struct reader *ret);
-bool head_sidecar_next_exemplar(struct reader *r, struct slice *ret_series,
-                                struct batch_exemplar *ret);

@@ -9,6 +9,8 @@ static const struct metric_field shard_fields[] = {
       "Samples and histograms accepted, repeats included."),
     F(COUNTER, histograms, "orrery_head_histograms_appended_total", "Native histograms accepted."),
     F(COUNTER, exemplars, "orrery_head_exemplars_appended_total", "Exemplars accepted."),
+    F(COUNTER, created_zeros, "orrery_head_created_zeros_total",
+      "Zeros stored where a series says it was created."),
     F(COUNTER, duplicates, "orrery_head_repeated_samples_total",
       "Samples that were there already, with the same value."),
     F(COUNTER, out_of_order_accepted, "orrery_head_out_of_order_samples_total",

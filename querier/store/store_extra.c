@@ -1,41 +1,18 @@
 /*
- * Metadata and exemplars, over ingesters and blocks. Blocks carry them in sidecar files, as
- * segments do (little endian, CRC-32C of all before it at the end):
- *
- *   exemplars   "ORREXM" 0 1 | { lstr canonical labels of the series, i64 t_ms, f64 value,
- *                                lstr canonical labels of the exemplar }... | u32 crc
- *   metadata    "ORRMTD" 0 1 | { u8 type, lstr family, lstr help, lstr unit }... | u32 crc
+ * Metadata and exemplars, over ingesters and blocks; blocks carry them in sidecar files, as segments
+ * do (common/block/sidecar.h).
  */
 #include <stdlib.h>
 
-#include "common/base/hash.h"
 #include "common/base/map.h"
+#include "common/block/sidecar.h"
 #include "querier/store/store_internal.h"
-
-#define MAGIC_BYTES 8
-#define EXEMPLARS_MAGIC "ORREXM\0\1"
-#define METADATA_MAGIC "ORRMTD\0\1"
 
 static struct err *over(const struct store_query *sq)
 {
     if (arena_over(sq->opts.arena))
         return err_new(ERR_LIMIT, "the query needs more than its %zu bytes of memory",
                        arena_limit(sq->opts.arena));
-    return NULL;
-}
-
-static struct err *open_sidecar(struct slice bytes, const char *magic, const char *what,
-                                struct reader *ret)
-{
-    struct reader tail;
-
-    if (bytes.len < MAGIC_BYTES + 4 || memcmp(bytes.ptr, magic, MAGIC_BYTES) != 0)
-        return err_new(ERR_CORRUPT, "%s of a block: not the format we know", what);
-    tail = reader_new(slice_from(bytes, bytes.len - 4));
-    bytes.len -= 4;
-    if (reader_u32le(&tail) != hash_crc32c(bytes))
-        return err_new(ERR_CORRUPT, "%s of a block: checksum does not hold", what);
-    *ret = reader_new(slice_from(bytes, MAGIC_BYTES));
     return NULL;
 }
 
@@ -65,7 +42,7 @@ static struct err *each_frame(struct fanout *f, frame_fn *fn, void *arg)
 
 /* Calls fn with the sidecar of every block in the range that has one. */
 static struct err *each_sidecar(struct store_query *sq, int64_t min_ms, int64_t max_ms,
-                                const char *name, frame_fn *fn, void *arg)
+                                enum sidecar_kind kind, frame_fn *fn, void *arg)
 {
     struct blockset_view v;
     struct err *e = store_take_blocks(sq, min_ms, max_ms, &v);
@@ -75,7 +52,7 @@ static struct err *each_sidecar(struct store_query *sq, int64_t min_ms, int64_t 
     for (size_t i = 0; !e && i < v.n; i++) {
         struct slice bytes;
 
-        if (!(e = store_read_sidecar(sq, v.readers[i], name, &bytes)) && bytes.len)
+        if (!(e = store_read_sidecar(sq, v.readers[i], sidecar_file(kind), &bytes)) && bytes.len)
             e = fn(arg, bytes);
     }
     if (sq->store->blocks)
@@ -127,11 +104,17 @@ static struct err *metadata_frame(void *arg, struct slice frame)
 
 static struct err *metadata_sidecar(void *arg, struct slice bytes)
 {
+    struct sidecar_metadata m;
     struct reader r;
-    struct err *e = open_sidecar(bytes, METADATA_MAGIC, "metadata", &r);
+    struct err *e = sidecar_open(SIDECAR_METADATA, bytes, &r);
 
-    /* Its entries are those of the frames. */
-    return e ? e : metadata_frame(arg, reader_rest(&r));
+    while (!e && sidecar_next_metadata(&r, &m))
+        e = add_metadata(arg,
+                         &(struct rpc_metadata){
+                             .type = m.type, .family = m.family, .help = m.help, .unit = m.unit});
+    if (!e && !reader_ok(&r))
+        e = err_new(ERR_CORRUPT, "metadata of a block: malformed entry");
+    return e;
 }
 
 static int by_family(const void *a, const void *b)
@@ -156,7 +139,7 @@ struct err *store_metadata(struct store_query *sq, struct slice family, struct r
     if (!e)
         e = each_frame(f, metadata_frame, &md);
     if (!e)
-        e = each_sidecar(sq, INT64_MIN, INT64_MAX, "metadata", metadata_sidecar, &md);
+        e = each_sidecar(sq, INT64_MIN, INT64_MAX, SIDECAR_METADATA, metadata_sidecar, &md);
     if (!e) {
         if (md.list.len > 1)
             qsort(md.list.ptr, md.list.len, sizeof(*md.list.ptr), by_family);
@@ -235,52 +218,27 @@ static struct err *exemplars_frame(void *arg, struct slice frame)
     return e;
 }
 
-/* Canonical bytes back to labels (labels.h draws them); false when malformed. */
-static bool labels_of_canonical(struct arena *a, struct slice bytes, struct labels *ret)
-{
-    struct reader r = reader_new(bytes);
-    struct label *ls = arena_array(a, struct label, bytes.len / 6 + 1);
-    size_t n = 0;
-
-    while (reader_left(&r)) {
-        struct reader pair;
-        bool is_pair = reader_u8(&r) == 0x0a;
-
-        pair = reader_new(reader_lstr(&r));
-        is_pair &= reader_u8(&pair) == 0x0a;
-        ls[n].name = reader_lstr(&pair);
-        is_pair &= reader_u8(&pair) == 0x12;
-        ls[n].value = reader_lstr(&pair);
-        if (!is_pair || !reader_ok(&pair) || !reader_ok(&r) || reader_left(&pair) ||
-            n + 1 > bytes.len / 6)
-            return false;
-        n++;
-    }
-    *ret = (struct labels){ls, n};
-    return true;
-}
-
 static struct err *exemplars_sidecar(void *arg, struct slice bytes)
 {
     struct exemplars *x = arg;
     struct arena *a = arena_new(0);
+    struct sidecar_exemplar entry;
     struct reader r;
-    struct err *e = open_sidecar(bytes, EXEMPLARS_MAGIC, "exemplars", &r);
+    struct err *e = sidecar_open(SIDECAR_EXEMPLARS, bytes, &r);
 
-    while (!e && reader_left(&r)) {
-        struct slice series = reader_lstr(&r), own;
-        struct exemplar ex = {.t_ms = (int64_t)reader_u64le(&r)};
+    while (!e && sidecar_next_exemplar(&r, &entry)) {
+        struct exemplar ex = {.t_ms = entry.t_ms, .value = entry.value};
         struct labels ls;
 
-        ex.value = reader_f64le(&r);
-        own = reader_lstr(&r);
-        if (!reader_ok(&r) || !labels_of_canonical(a, series, &ls) ||
-            !labels_of_canonical(a, own, &ex.labels))
+        if (!labels_of_canonical(a, entry.series, &ls) ||
+            !labels_of_canonical(a, entry.labels, &ex.labels))
             e = err_new(ERR_CORRUPT, "exemplars of a block: malformed entry");
         else if (is_wanted(x, ls))
-            e = add_exemplar(x, series, ls, &ex);
+            e = add_exemplar(x, entry.series, ls, &ex);
         arena_reset(a);
     }
+    if (!e && !reader_ok(&r))
+        e = err_new(ERR_CORRUPT, "exemplars of a block: malformed entry");
     arena_free(a);
     return e;
 }
@@ -344,7 +302,7 @@ struct err *store_exemplars(struct store_query *sq, const struct matchers *sets,
     struct err *e = ask_exemplars(&x);
 
     if (!e)
-        e = each_sidecar(sq, min_ms, max_ms, "exemplars", exemplars_sidecar, &x);
+        e = each_sidecar(sq, min_ms, max_ms, SIDECAR_EXEMPLARS, exemplars_sidecar, &x);
     if (!e) {
         if (x.series.len > 1)
             qsort(x.series.ptr, x.series.len, sizeof(*x.series.ptr), by_labels);

@@ -99,6 +99,30 @@ def test_flush_makes_blocks_that_promtool_and_prometheus_read(t):
     check(theirs == after, "Prometheus reads other samples from the blocks")
 
 
+def test_exemplars_and_metadata_go_into_blocks(t):
+    o = Single(t).wait_ready()
+    start = (now_ms() // 7_200_000 - 2) * 7_200_000
+    series = [({"__name__": "asked_total", "n": str(k)}, [(start + 1000, 1.0), (start + 16000, 2.0)],
+               True, [({"trace_id": f"id-{k}"}, start + 16000, 2.0)]) for k in range(5)]
+    push_ok(o.addr, series, metadata=[(1, "asked_total", "Questions.", "1")])
+
+    def seen():
+        window = {"query": "asked_total", "start": start / 1000, "end": start / 1000 + 60}
+        return (api(o.addr, "/api/v1/query_exemplars", window).json["data"],
+                api(o.addr, "/api/v1/metadata").json["data"])
+    before = seen()
+    check(len(before[0]) == 5 and before[1]["asked_total"][0]["help"] == "Questions.", f"{before}")
+    check(http_call(o.addr, "POST", "/ingester/flush", timeout=120).status // 100 == 2, "flush")
+    wait_for("blocks", lambda: blocks_of(o), 60)
+    o.stop()
+    shutil.rmtree(f"{o.dir}/data/head")  # nothing but blocks can answer now
+    shutil.rmtree(f"{o.dir}/data/wal")
+    shutil.rmtree(f"{o.dir}/data/segments")
+    o.start()
+    o.wait_ready()
+    check(seen() == before, f"blocks answer {seen()}, not {before}")
+
+
 def test_unknown_key_is_refused_with_its_line(t):
     path = f"{t.dir}/o.yaml"
     with open(path, "w") as f:

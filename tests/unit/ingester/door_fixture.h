@@ -23,6 +23,7 @@ struct door_fixture {
     struct head *head;
     struct replica *replica;
     struct distribute *distribute;
+    struct ha_tracker *ha;
     struct door *door;
     struct otlp_door *otlp;
     struct http_server *http;
@@ -113,7 +114,9 @@ static inline struct err *door_fixture_open(struct door_fixture *f, const char *
         .instance = "self",
         .timeout_ms = 10000,
         .max_inflight_bytes = 256 << 20});
+    f->ha = ha_tracker_new(&(struct ha_tracker_opts){.seed = 1});
     f->door = door_new(&(struct door_opts){.loops = &f->loop,
+                                           .ha = f->ha,
                                            .n_loops = 1,
                                            .limits = f->limits,
                                            .distribute = f->distribute,
@@ -143,6 +146,7 @@ static inline void door_fixture_close(struct door_fixture *f)
     distribute_free(f->distribute);
     otlp_door_free(f->otlp);
     door_free(f->door);
+    ha_tracker_free(f->ha);
     replica_free(f->replica);
     auth_free(f->auth);
     limits_stop(f->limits);

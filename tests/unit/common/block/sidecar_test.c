@@ -1,17 +1,25 @@
 #include "common/block/sidecar.h"
+#include "common/model/labels.h"
 #include "tests/unit/test.h"
 
 static void exemplars(struct buf *b, const int64_t *t, size_t n)
 {
-    /* canonical labels: lstr a, lstr 1 */
-    struct sidecar_exemplar x = {SLICE("\1a\0011"), 0, 1.5, SLICE("\5trace\2id")};
+    struct label one = {SLICE("a"), SLICE("1")}, id = {SLICE("trace"), SLICE("id")};
+    struct buf series = {0}, labels = {0};
+    struct sidecar_exemplar x = {.value = 1.5};
 
+    labels_canonical(&series, (struct labels){&one, 1});
+    labels_canonical(&labels, (struct labels){&id, 1});
+    x.series = buf_slice(&series);
+    x.labels = buf_slice(&labels);
     sidecar_begin(b, SIDECAR_EXEMPLARS);
     for (size_t i = 0; i < n; i++) {
         x.t_ms = t[i];
         sidecar_put_exemplar(b, &x);
     }
     sidecar_end(b);
+    buf_done(&series);
+    buf_done(&labels);
 }
 
 TEST(sidecar_merges_sorted_and_each_once)
@@ -34,7 +42,7 @@ TEST(sidecar_merges_sorted_and_each_once)
     for (; sidecar_next_exemplar(&r, &x); want += 2) {
         CHECK_INT(x.t_ms, want);
         CHECK(x.value == 1.5);
-        CHECK_SLICE(x.labels, "\5trace\2id");
+        CHECK_SLICE(x.labels, "\x0a\x0b\x0a\5trace\x12\2id");
     }
     CHECK(reader_ok(&r));
     CHECK_INT(want, 7);

@@ -1,4 +1,5 @@
 /* The door over HTTP, with a real head behind it. */
+#include "common/block/chunk.h"
 #include "common/net/codec.h"
 #include "tests/unit/ingester/door/rw_build.h"
 #include "tests/unit/ingester/door_fixture.h"
@@ -207,5 +208,130 @@ TEST(door_stores_nothing_beside_an_invalid_histogram)
     CHECK(strstr(a.text, "0 observations found in buckets, but the Count field is 7"));
     CHECK_INT(count_series(&f, &chunks), 0);
     buf_done(&req);
+    door_fixture_close(&f);
+}
+
+static struct answer write_replica(struct door_fixture *f, const char *replica, int64_t t_ms)
+{
+    struct buf req = {0}, m = {0};
+    struct answer a;
+
+    rw_build_label(&m, "__name__", "up");
+    rw_build_label(&m, "__replica__", replica);
+    rw_build_label(&m, "cluster", "c");
+    rw_build_sample(&m, 1, t_ms);
+    rw_build_field(&req, 1, &m);
+    a = post(f, buf_slice(&req), true, NULL);
+    buf_done(&req);
+    return a;
+}
+
+TEST(door_takes_one_replica_of_a_pair)
+{
+    struct door_fixture f;
+    size_t chunks;
+
+    CHECK_OK(door_fixture_open(&f, tmp_path(""), "limits: {accept-ha-samples: true}\n"));
+    CHECK_INT(write_replica(&f, "a", T0).status, 204);
+    CHECK_INT(write_replica(&f, "b", T0).status, 202);
+    CHECK_INT(write_replica(&f, "b", T0 + 1000).status, 202);
+    CHECK_INT(write_replica(&f, "a", T0 + 1000).status, 204);
+    CHECK_INT(write_one(&f, "up", "x", 1, T0).status, 204); /* of no pair */
+    CHECK_INT(count_series(&f, &chunks), 2);
+    door_fixture_close(&f);
+}
+
+/* ---- created timestamps ---- */
+
+/* "t:v t:v", times relative to T0 in seconds; histograms by their count. */
+static const char *stored_text(struct door_fixture *f)
+{
+    static char text[512];
+    struct head_query q = {.tenant = SLICE("t"), .min_ms = INT64_MIN, .max_ms = INT64_MAX};
+    struct arena *a = arena_new(0);
+    struct head_series s;
+    struct head_set *set;
+    struct buf out = {0};
+
+    CHECK_OK(head_select(f->head, &q, &set));
+    while (head_set_next(set, &s))
+        for (size_t i = 0; i < s.n_chunks; i++) {
+            struct chunk_columns col;
+
+            CHECK_OK(chunk_decode(a, s.chunks[i].encoding, s.chunks[i].data, &col));
+            for (size_t k = 0; k < col.n; k++)
+                buf_printf(&out, "%s%lld:%g", out.len ? " " : "", (long long)(col.t[k] - T0) / 1000,
+                           col.h ? col.h[k].count : col.v[k]);
+        }
+    CHECK_OK(head_set_close(set));
+    (void)snprintf(text, sizeof(text), "%s", buf_cstr(&out));
+    buf_done(&out);
+    arena_free(a);
+    return text;
+}
+
+static int write_created(struct door_fixture *f, int64_t t_s, int64_t created_s, bool is_histogram)
+{
+    struct buf req = {0}, series = {0}, m = {0};
+    struct answer a;
+
+    rw_build_text(&req, 4, "");
+    rw_build_text(&req, 4, "__name__");
+    rw_build_text(&req, 4, is_histogram ? "h" : "c_total");
+    rw_build_text(&series, 1, "\x01\x02");
+    if (is_histogram) {
+        rw_build_varint(&m, 1, 5); /* count, all of it in the zero bucket */
+        rw_build_double(&m, 3, 2.5);
+        rw_build_varint(&m, 6, 5);
+        rw_build_varint(&m, 15, (uint64_t)(T0 + t_s * 1000));
+        rw_build_varint(&m, 17, (uint64_t)(T0 + created_s * 1000));
+        rw_build_field(&series, 3, &m);
+    } else {
+        rw_build_double(&m, 1, 7);
+        rw_build_varint(&m, 2, (uint64_t)(T0 + t_s * 1000));
+        rw_build_varint(&m, 3, (uint64_t)(T0 + created_s * 1000));
+        rw_build_field(&series, 2, &m);
+    }
+    rw_build_field(&req, 5, &series);
+    a = post(f, buf_slice(&req), true,
+             "Content-Type: application/x-protobuf;proto=io.prometheus.write.v2.Request");
+    buf_done(&req);
+    return a.status;
+}
+
+TEST(door_stores_zeros_where_counters_began)
+{
+    struct door_fixture f;
+
+    CHECK_OK(
+        door_fixture_open(&f, tmp_path(""), "limits: {created-timestamp-zero-ingestion: true}\n"));
+    CHECK_INT(write_created(&f, 10, 5, false), 204);
+    CHECK_INT(write_created(&f, 20, 5, false), 204);  /* told before */
+    CHECK_INT(write_created(&f, 30, 15, false), 204); /* no place for it: nothing is said */
+    CHECK_INT(write_created(&f, 40, 35, false), 204); /* began again */
+    CHECK_INT(write_created(&f, 50, 50, false), 204); /* not before the sample */
+    CHECK_STR(stored_text(&f), "5:0 10:7 20:7 30:7 35:0 40:7 50:7");
+    door_fixture_close(&f);
+}
+
+TEST(door_stores_zero_histograms_where_they_began)
+{
+    struct door_fixture f;
+
+    CHECK_OK(
+        door_fixture_open(&f, tmp_path(""), "limits: {created-timestamp-zero-ingestion: true}\n"));
+    CHECK_INT(write_created(&f, 10, 5, true), 204);
+    CHECK_INT(write_created(&f, 20, 5, true), 204);
+    CHECK_STR(stored_text(&f), "5:0 10:5 20:5");
+    door_fixture_close(&f);
+}
+
+TEST(door_stores_no_zeros_unless_asked_to)
+{
+    struct door_fixture f;
+
+    CHECK_OK(door_fixture_open(&f, tmp_path(""), ""));
+    CHECK_INT(write_created(&f, 10, 5, false), 204);
+    CHECK_STR(stored_text(&f), "10:7");
     door_fixture_close(&f);
 }

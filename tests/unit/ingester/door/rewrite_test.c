@@ -181,16 +181,16 @@ TEST(rewrite_is_applied_to_remote_write_1)
 static size_t n_asked;
 
 /* Replica a is the elected one. */
-static enum push_ha elect(void *arg, const struct push *p, struct slice cluster,
-                          struct slice replica)
+static enum ha_verdict elect(void *arg, const struct push *p, struct slice cluster,
+                             struct slice replica)
 {
     (void)arg;
     CHECK_SLICE(p->tenant, "t");
     n_asked++;
     if (slice_eq_cstr(cluster, "full"))
-        return PUSH_HA_TOO_MANY_CLUSTERS;
+        return HA_TOO_MANY_CLUSTERS;
     CHECK_SLICE(cluster, "c");
-    return slice_eq_cstr(replica, "a") ? PUSH_HA_ACCEPTED : PUSH_HA_OTHER_REPLICA;
+    return slice_eq_cstr(replica, "a") ? HA_ELECTED : HA_OTHER_REPLICA;
 }
 
 TEST(rewrite_takes_the_replica_off_and_asks_for_each_pair)
