@@ -83,6 +83,11 @@ struct http_server *process_http(struct process *p)
     return p->http;
 }
 
+struct grpc_server *process_grpc(struct process *p)
+{
+    return p->grpc;
+}
+
 uint16_t process_http_port(const struct process *p)
 {
     return http_server_port(p->http);
@@ -205,6 +210,16 @@ static struct err *build_loops(struct process *p, const struct process_server_co
     return NULL;
 }
 
+/* What a gRPC health check asks. */
+static bool is_serving(void *arg)
+{
+    struct buf why = {0};
+    bool is_ready = process_is_ready(arg, &why);
+
+    buf_done(&why);
+    return is_ready;
+}
+
 static struct err *build_http(struct process *p, const struct process_server_conf *conf)
 {
     struct http_server_opts opts = {
@@ -232,6 +247,7 @@ static struct err *build_http(struct process *p, const struct process_server_con
     }
     if ((e = http_server_new(&opts, p->loops, p->n_loops, &p->http)))
         return e;
+    p->grpc = grpc_server_new(p->http, is_serving, p);
     return http_client_new(p->loops[0], &(struct http_client_opts){0}, &p->http_client);
 }
 
@@ -596,6 +612,7 @@ static void tear_down(struct process *p)
 {
     stop_loops(p);
     http_server_free(p->http);
+    grpc_server_free(p->grpc);
     if (p->jobs)
         job_pool_stop(p->jobs);
     for (size_t i = 0; i < p->n_loops; i++)

@@ -29,6 +29,7 @@
 #include "common/base/conf.h"
 #include "common/base/job.h"
 #include "common/base/loop.h"
+#include "common/net/grpc_server.h"
 #include "common/net/http_client.h"
 #include "common/net/http_server.h"
 #include "common/objstore/objstore.h"
@@ -74,6 +75,8 @@ struct loop *process_loop(struct process *p, size_t i); /* 0..process_loop_count
 size_t process_loop_count(const struct process *p);
 struct job_pool *process_jobs(struct process *p);    /* short blocking work: files, object store */
 struct http_server *process_http(struct process *p); /* routes: only from open() */
+/* gRPC on the same port; methods: only from open(). Health is served: SERVING when /ready says so. */
+struct grpc_server *process_grpc(struct process *p);
 uint16_t process_http_port(const struct process *p); /* after listen */
 struct rpc_server *process_rpc(struct process *p);   /* handlers: only from open() */
 struct rpc_pool *process_peers(struct process *p);

@@ -28,6 +28,7 @@ struct process {
     struct net_tls *tls;
     struct auth *auth;
     struct http_server *http;
+    struct grpc_server *grpc; /* on http */
     struct http_client *http_client;
     struct seal_keyring *keyring;
     struct rpc_server *rpc;
