@@ -185,9 +185,17 @@ static int on_close(nghttp2_session *session, int32_t id, uint32_t error, void *
 
 static void round_http2(struct client *c)
 {
-    static const nghttp2_nv plain[] = {NV(":method", "POST"), NV(":scheme", "http"),
-                                       NV(":path", "/answer"), NV(":authority", "h"),
-                                       NV("user-agent", "bench/1")};
+    char length[24];
+    size_t length_len = (size_t)snprintf(length, sizeof(length), "%zu", c->request.len);
+    const nghttp2_nv plain[] = {
+        NV(":method", "POST"),
+        NV(":scheme", "http"),
+        NV(":path", "/answer"),
+        NV(":authority", "h"),
+        NV("user-agent", "bench/1"),
+        {(uint8_t *)(uintptr_t) "content-length", (uint8_t *)length, 14, length_len,
+         NGHTTP2_NV_FLAG_NONE},
+    };
     static const nghttp2_nv grpc[] = {
         NV(":method", "POST"),
         NV(":scheme", "http"),
