@@ -2,6 +2,7 @@
 
 #include "common/base/base64.h"
 #include "common/base/mem.h"
+#include "common/base/reader.h"
 #include "common/base/vec.h"
 #include "common/net/grpc_frame.h"
 #include "common/net/grpc_internal.h"
@@ -324,6 +325,17 @@ static struct err *read_encoding(struct call *call)
                    (int)ORR_MIN(name.len, (size_t)64), name.ptr, GRPC_FRAME_CODECS);
 }
 
+/* So that a message that is too large is refused at once, and others are read into their place. */
+static size_t expected_bytes(struct slice piece)
+{
+    struct reader r = reader_new(piece);
+    size_t n;
+
+    (void)reader_u8(&r);
+    n = reader_u32be(&r);
+    return reader_ok(&r) ? n + GRPC_FRAME_HEAD_BYTES : 0;
+}
+
 static struct err *begin(struct http_request *r)
 {
     const struct method *method = r->arg;
@@ -345,6 +357,7 @@ static struct err *begin(struct http_request *r)
     call->pub.arg = method->m.arg;
     call->pub.http = r;
     r->user = &call->pub;
+    exchange_from(r)->expected_bytes = expected_bytes;
     if ((e = read_timeout(call)) || (e = read_encoding(call)))
         return e;
     call->pub.deadline_ms = r->deadline_ms;

@@ -249,6 +249,25 @@ void exchange_body_end(struct exchange *x)
 
 /* ---- reading the body ---- */
 
+/* The first bytes tell how long the body is: as good as a Content-Length. False when refused. */
+static bool expect_body(struct exchange *x, struct slice piece)
+{
+    size_t n = x->expected_bytes(piece);
+
+    if (n > x->pub.max_body_bytes) {
+        refuse_err(x, REJECT_TOO_LARGE, err_body_size(x));
+        return false;
+    }
+    if (n == 0 || x->charged)
+        return true;
+    if (!exchange_charge(x, n)) {
+        exchange_refuse_budget(x);
+        return false;
+    }
+    (void)buf_reserve(&x->body, n);
+    return true;
+}
+
 bool exchange_take_piece(struct exchange *x, struct slice piece)
 {
     struct err *e;
@@ -265,7 +284,11 @@ bool exchange_take_piece(struct exchange *x, struct slice piece)
         }
         return true;
     }
-    if (x->head.is_chunked && !exchange_charge(x, piece.len)) {
+    if (x->expected_bytes && x->body.len == 0 && !expect_body(x, piece))
+        return false;
+    /* What was not known before it came is charged as it comes. */
+    if (x->body.len + piece.len > x->charged &&
+        !exchange_charge(x, x->body.len + piece.len - x->charged)) {
         exchange_refuse_budget(x);
         return false;
     }

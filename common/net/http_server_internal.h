@@ -190,6 +190,8 @@ struct exchange {
     enum codec codec;
     struct http_chunked chunked;
     struct buf body;
+    /* What the body's first bytes say about its length, 0: nothing. NULL for most. */
+    size_t (*expected_bytes)(struct slice piece);
     uint64_t body_left;     /* of a Content-Length body */
     uint64_t body_received; /* for limit and rate; encoded form */
     size_t charged;         /* to the body budget */

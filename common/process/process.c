@@ -245,13 +245,14 @@ struct err *process_http_more(struct process *p, const char *name, const char *a
     return http_server_bind(s);
 }
 
-static bool is_healthy(void *arg)
+/* What a gRPC health check asks. */
+static bool is_serving(void *arg)
 {
     struct buf why = {0};
-    bool ready = process_is_ready(arg, &why);
+    bool is_ready = process_is_ready(arg, &why);
 
     buf_done(&why);
-    return ready;
+    return is_ready;
 }
 
 static struct err *build_http(struct process *p, const struct process_server_conf *conf)
@@ -272,7 +273,7 @@ static struct err *build_http(struct process *p, const struct process_server_con
     opts = http_opts(p, conf, conf->http_address);
     if ((e = http_server_new(&opts, p->loops, p->n_loops, &p->http)))
         return e;
-    p->grpc = grpc_server_new(p->http, is_healthy, p);
+    p->grpc = grpc_server_new(p->http, is_serving, p);
     return http_client_new(p->loops[0], &(struct http_client_opts){0}, &p->http_client);
 }
 

@@ -1,5 +1,6 @@
 #include "ingester/door/otlp_bucket.h"
 
+#include "common/base/clock.h"
 #include "ingester/door/rw_histogram.h"
 
 #define ZERO_THRESHOLD 1e-128
@@ -56,7 +57,7 @@ static struct err *lay_out(struct arena *a, struct otlp_u64s counts, int64_t off
 
 static void take_sums(const struct otlp_point *p, bool is_delta, struct rw_histogram *r)
 {
-    r->t_ms = (int64_t)p->time_ns / 1000000;
+    r->t_ms = (int64_t)p->time_ns / NS_PER_MS;
     r->h.is_int = true;
     r->h.hint = is_delta ? HISTOGRAM_GAUGE : HISTOGRAM_UNKNOWN;
     if (p->flags & OTLP_FLAG_NO_VALUE) {

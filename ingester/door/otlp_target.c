@@ -2,7 +2,8 @@
 
 #include <stdlib.h>
 
-#define NS_PER_MS 1000000
+#include "common/base/clock.h"
+
 #define MAX_SAMPLES (1 << 20) /* of one series in a request */
 
 void otlp_target_see(struct otlp_target_times *times, const struct otlp_metric *m)

@@ -1,12 +1,12 @@
 #include "ingester/door/otlp_translate.h"
 
+#include "common/base/clock.h"
 #include "common/base/hash.h"
 #include "ingester/door/otlp_bucket.h"
 #include "ingester/door/otlp_labels.h"
 #include "ingester/door/otlp_target.h"
 #include "ingester/door/rw_histogram.h"
 
-#define NS_PER_MS 1000000
 #define MAX_TOLD 3    /* refused metrics that a message names */
 #define FAMILIES 1024 /* of which metadata was sent already; a power of two */
 

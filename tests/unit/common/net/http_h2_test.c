@@ -787,6 +787,9 @@ TEST(http_h2_upgrade_from_http1)
     static const char ask[] = "GET /show?up HTTP/1.1\r\nHost: old\r\nConnection: Upgrade, "
                               "HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__"
                               "\r\n\r\n";
+    static const char malformed[] = "GET /show HTTP/1.1\r\nHost: old\r\nConnection: Upgrade, "
+                                    "HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: A!\r\n"
+                                    "\r\n";
     struct buf b = {0};
     uint8_t settings[64];
     ssize_t settings_len;
@@ -813,10 +816,7 @@ TEST(http_h2_upgrade_from_http1)
     settle();
     /* malformed settings: it stays HTTP/1 */
     fd = h2c_dial(http_server_port(srv));
-    send_raw(fd,
-             "GET /show HTTP/1.1\r\nHost: old\r\nConnection: Upgrade, HTTP2-Settings\r\n"
-             "Upgrade: h2c\r\nHTTP2-Settings: A!\r\n\r\n",
-             123);
+    send_raw(fd, malformed, sizeof(malformed) - 1);
     buf_reset(&b);
     while (!h2c_has(&b, "h2=0")) {
         ssize_t n = recv(fd, buf_reserve(&b, 4096), 4096, 0);
@@ -832,13 +832,13 @@ TEST(http_h2_upgrade_from_http1)
 
 TEST(http_h2_preface_only_at_the_start)
 {
+    static const char late[] = "GET /echo HTTP/1.1\r\nHost: h\r\n\r\n" NGHTTP2_CLIENT_MAGIC;
     struct buf b = {0};
     int fd;
 
     start((struct http_server_opts){0});
     fd = h2c_dial(http_server_port(srv));
-    send_raw(fd, "GET /echo HTTP/1.1\r\nHost: h\r\n\r\n" NGHTTP2_CLIENT_MAGIC,
-             30 + NGHTTP2_CLIENT_MAGIC_LEN);
+    send_raw(fd, late, sizeof(late) - 1);
     while (!h2c_has(&b, " 505 ")) {
         ssize_t n = recv(fd, buf_reserve(&b, 4096), 4096, 0);
 
