@@ -4,11 +4,11 @@
  *
  *     otlp:                                         overrides:
  *       translation_strategy: NoTranslation           team-a:
- *       promote_resource_attributes: [host.name]        otlp: {promote_all_resource_attributes: true}
+ *       promote_resource_attributes: [host.name]        otlp: {convert_histograms_to_nhcb: true}
  *
  * A tenant's mapping changes what it names and leaves the rest as the section has it. With
- * promote_all_resource_attributes a list of promoted attributes says nothing and is refused; so is a
- * list of ignored ones without it.
+ * promote_all_resource_attributes a list of promoted attributes says nothing and is refused; so is
+ * a list of ignored ones without it.
  *
  * Any thread: immutable once made. Lists are lent by the conf, or by the arena of the overrides.
  */
@@ -39,8 +39,8 @@ enum otlp_delta_mode {
 #undef X
 };
 
-/* X(KIND, member, configuration key, default, names of an enum, help). Members: BOOL bool, ENUM int,
- * TEXT char *, LIST struct conf_list. In overrides the key has underscores. */
+/* X(KIND, member, configuration key, default, names of an enum, help). Members: BOOL bool, ENUM
+ * int, TEXT char *, LIST struct conf_list. In overrides the key has underscores. */
 #define OTLP_SETTINGS(X)                                                                           \
     X(ENUM, strategy, "translation-strategy", "UnderscoreEscapingWithSuffixes",                    \
       "UnderscoreEscapingWithSuffixes|UnderscoreEscapingWithoutSuffixes|"                          \

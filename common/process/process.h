@@ -79,8 +79,8 @@ struct http_server *process_http(struct process *p); /* routes: only from open()
 /* gRPC on the same port; methods: only from open(). Health is served: SERVING when /ready says so. */
 struct grpc_server *process_grpc(struct process *p);
 uint16_t process_http_port(const struct process *p); /* after listen */
-/* One more HTTP server at another address (bound at once): same loops, TLS, limits and admission; it
- * listens, drains and ends with the first. name stands on its metrics. Only from open(). */
+/* One more HTTP server at another address (bound at once): same loops, TLS, limits and admission;
+ * it listens, drains and ends with the first. name stands on its metrics. Only from open(). */
 ORR_CHECKED struct err *process_http_more(struct process *p, const char *name, const char *addr,
                                           struct http_server **ret);
 struct rpc_server *process_rpc(struct process *p); /* handlers: only from open() */

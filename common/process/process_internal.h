@@ -29,7 +29,7 @@ struct process {
     struct net_tls *tls;
     struct auth *auth;
     struct http_server *http;
-    struct grpc_server *grpc; /* on http */
+    struct grpc_server *grpc;                        /* on http */
     struct http_server *more_http[PROCESS_MAX_HTTP]; /* at other addresses */
     size_t n_more_http;
     struct http_client *http_client;

@@ -1,6 +1,6 @@
 /*
- * Deltas of OpenTelemetry added up: sums and histograms that say what came since the last time become ones that
- * say what came since their start (setting otlp.delta: cumulative).
+ * Deltas of OpenTelemetry added up: sums and histograms that say what came since the last time
+ * become ones that say what came since their start (setting otlp.delta: cumulative).
  *
  *   stream     a metric's points with the same labels, of one tenant
  *   first      is the beginning: it is taken as it is, and its start time is the stream's
@@ -40,7 +40,8 @@ struct otlp_delta_opts {
     size_t max_buckets; /* 0: no limit */
     int64_t now_ms;
 };
-/* stream: a fingerprint of the labels, name among them. *ret: the point with what it adds up to; arrays in a. */
+/* stream: a fingerprint of the labels, name among them. *ret: the point with what it adds up to;
+ * arrays in a. */
 enum otlp_delta_result otlp_delta_add(struct otlp_delta *d, struct slice tenant,
                                       const struct otlp_delta_opts *opts, struct hash128 stream,
                                       enum otlp_kind kind, const struct otlp_point *p,

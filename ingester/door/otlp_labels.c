@@ -236,8 +236,8 @@ static size_t collapse(struct otlp_labels *l, struct otlp_named *ls, size_t n, b
     return out;
 }
 
-/* Attributes with their final names, in order. *ret_is_plain: each attribute that was not left out is one
- * of them, with its own value. */
+/* Attributes with their final names, in order. *ret_is_plain: each attribute that was not left out
+ * is one of them, with its own value. */
 static struct err *name_attrs(struct otlp_labels *l, struct otlp_attrs attrs,
                               bool (*is_left_out)(struct slice name), size_t *ret_n,
                               bool *ret_is_plain)

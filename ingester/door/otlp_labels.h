@@ -8,9 +8,9 @@
  * Where escaping makes one name of several attributes, their values stand in the order of the
  * original names with ";" between. What is empty is no label.
  *
- * What is strong and weak is worked out once for a resource, a scope, a metric; a point costs a sort of
- * its attributes and one merge. Escaped names are kept for the request. Nothing is allocated
- * per point once the scratch has its size.
+ * What is strong and weak is worked out once for a resource, a scope, a metric; a point costs a
+ * sort of its attributes and one merge. Escaped names are kept for the request. Nothing is
+ * allocated per point once the scratch has its size.
  *
  * Owner: one thread. Results are lent until the next call; texts are those given, or in the arena.
  */
@@ -72,8 +72,9 @@ void otlp_labels_metric(struct otlp_labels *l, struct slice name, const char *ty
                         struct slice unit);
 
 /*
- * The labels of a point, sorted. extra: one more strong label (le, quantile), or NULL. *ret_name and
- * *ret_extra (may be NULL) are where the values of __name__ and extra stand, to be changed in place.
+ * The labels of a point, sorted. extra: one more strong label (le, quantile), or NULL. *ret_name
+ * and *ret_extra (may be NULL) are where the values of __name__ and extra stand, to be changed in
+ * place.
  */
 ORR_CHECKED struct err *otlp_labels_point(struct otlp_labels *l, struct otlp_attrs attrs,
                                           const char *extra, struct labels *ret,

@@ -237,7 +237,7 @@ static struct slice escaped_with_suffixes(struct arena *a, struct slice prefix, 
     return t.n > 1 && is_digit(t.ptr[1]) ? text_slice(&t) : slice_from(text_slice(&t), 1);
 }
 
-/* Runs of bytes that may stand in a metric's name, underscores among them, joined by underscores. */
+/* Runs of bytes that may stand in a metric's name, underscores too, joined by underscores. */
 static void put_fields(struct text *t, struct slice name)
 {
     bool is_first = true, in_field = false;

@@ -8,8 +8,9 @@
  *   Scope           1 name  2 version  3 attributes*
  *   Metric          1 name 2 description 3 unit 5 gauge 7 sum 9 histogram 10 exponential 11 summary
  *   Gauge … Summary 1 points*  2 temporality  3 is_monotonic
- *   a point         2 start  3 time; attributes 7 (number, summary), 9 (histogram), 1 (exponential);
- *                   exemplars 5, 8, 11; flags 8, 10, 10, 8 (number, histogram, exponential, summary)
+ *   a point         2 start  3 time; attributes 7 (number, summary), 9 (histogram), 1
+ *                   (exponential); exemplars 5, 8, 11; flags 8, 10, 10, 8 (number, histogram,
+ *                   exponential, summary)
  *     number        4 as_double  6 as_int
  *     histogram     4 count  5 sum  6 bucket_counts*  7 explicit_bounds*
  *     exponential   4 count  5 sum  6 scale  7 zero_count  8 positive  9 negative

@@ -2,8 +2,8 @@
  * What the parts of the protobuf decoder share: otlp_proto.c (the request down to its metrics),
  * otlp_proto_point.c (data points and exemplars), otlp_proto_attr.c (attributes).
  *
- * A parser gives false when it has told the decoder why; a malformed byte makes fields.p NULL, which
- * ends the walk, and end_of() tells it.
+ * A parser gives false when it has told the decoder why; a malformed byte makes fields.p NULL,
+ * which ends the walk, and end_of() tells it.
  */
 #pragma once
 #include "ingester/door/otlp.h"

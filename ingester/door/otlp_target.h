@@ -3,10 +3,10 @@
  *
  *   target_info{job="shop", instance="i-1", host_name="a"} 1
  *
- * A sample at the first and at the last time of the resource's points, and every OTLP_TARGET_EVERY_MS
- * between, so that a query finds it wherever it finds the points (at most OTLP_TARGET_SAMPLES, the latest
- * ones). Resources that are the same are one series; all of a request are pushed at its end.
- * None without job and instance, nor where they are all there is.
+ * A sample at the first and at the last time of the resource's points, and every
+ * OTLP_TARGET_EVERY_MS between, so that a query finds it wherever it finds the points (at most
+ * OTLP_TARGET_SAMPLES, the latest ones). Resources that are the same are one series; all of a
+ * request are pushed at its end. None without job and instance, nor where they are all there is.
  *
  * Owner: one thread.
  */

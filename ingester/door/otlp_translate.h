@@ -24,8 +24,8 @@
 #include "ingester/door/otlp_delta.h"
 #include "ingester/door/push_builder.h"
 
-/* ERR_UNSUPPORTED names the metrics that were refused; ERR_LIMIT is push_builder_add()'s. delta may be NULL when
- * config adds none up. tmp: texts that are not needed once this returns. */
+/* ERR_UNSUPPORTED names the metrics that were refused; ERR_LIMIT is push_builder_add()'s. delta
+ * may be NULL when config adds none up. tmp: texts that are not needed once this returns. */
 ORR_CHECKED struct err *otlp_translate(struct push_builder *b, const struct otlp_metrics *m,
                                        const struct otlp_config *config, struct otlp_delta *delta,
                                        struct arena *tmp);

@@ -1,12 +1,12 @@
 /*
- * What OpenTelemetry costs at the door beside remote write: the same series, decoded into a push. Steady
- * state: every series is known and has one sample. Without decompression.
+ * What OpenTelemetry costs at the door beside remote write: the same series, decoded into a push.
+ * Steady state: every series is known and has one sample. Without decompression.
  *
- *     otlp_bench [SERIES [LABELS [ROUNDS [NAME]]]]      100000 series of 10 labels, 10 rounds, all ways
+ *     otlp_bench [SERIES [LABELS [ROUNDS [NAME]]]]      100000 series, 10 labels, 10 rounds, all
  *
- * In OTLP the labels are job and instance (of a resource that 100 points share), the name (of a metric that
- * 20 points share), and attributes, one in three with a dot in its name. Prints nanoseconds of CPU a
- * point, and points per second of CPU.
+ * In OTLP the labels are job and instance (of a resource that 100 points share), the name (of a
+ * metric that 20 points share), and attributes, one in three with a dot in its name. Prints
+ * nanoseconds of CPU a point, and points per second of CPU.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* otlp/: names and labels as Prometheus translates them, and export requests to a door over HTTP. */
+/* otlp/: names as Prometheus translates them, and export requests to a door over HTTP. */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /*
- * What a head holds of a tenant, as JSON of the cases' shape: series with samples, histograms in test
- * notation, exemplars.
+ * What a head holds of a tenant, as JSON of the cases' shape: series with samples, histograms in
+ * test notation, exemplars.
  */
 #pragma once
 #include "ingester/metrics/head.h"

@@ -1,5 +1,5 @@
-/* Text as an export request of OpenTelemetry metrics in JSON, the whole way into a push, under settings that the
- * text chooses. Values as JSON inside it are walked, too. */
+/* Text as an export request of OpenTelemetry metrics in JSON, the whole way into a push, under
+ * settings that the text chooses. Values as JSON inside it are walked, too. */
 #include "common/base/mem.h"
 #include "ingester/door/otlp_json.h"
 #include "tests/fuzz/ingester/door/otlp_whole_way.h"

@@ -1,7 +1,7 @@
 /*
- * Bytes as an export request of OpenTelemetry metrics: what the walk reads is what protobuf-c reads, and what
- * protobuf-c refuses it refuses (it may be stricter in the ways that otlp_proto.h names). Then the
- * whole way into a push, under settings that the bytes choose.
+ * Bytes as an export request of OpenTelemetry metrics: what the walk reads is what protobuf-c
+ * reads, and what protobuf-c refuses it refuses (it may be stricter in the ways that otlp_proto.h
+ * names). Then the whole way into a push, under settings that the bytes choose.
  */
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* Metrics that were decoded from foreign bytes into a push, twice (deltas add up). For the fuzz targets of
- * OTLP. */
+/* Metrics that were decoded from foreign bytes into a push, twice (deltas add up). For the fuzz
+ * targets of OTLP. */
 #pragma once
 #include "ingester/door/otlp_translate.h"
 

@@ -91,8 +91,8 @@ static inline void otlp_run_text(const struct push *p, struct buf *out)
     buf_done(&line);
 }
 
-/* metrics is what stands in the list of the one scope's metrics, resource in the list of attributes;
- * appends to out. Rejected samples are told as "rejected REASON N". */
+/* metrics is what stands in the list of the one scope's metrics, resource in the list of
+ * attributes; appends to out. Rejected samples are told as "rejected REASON N". */
 static inline struct err *otlp_run(const struct otlp_config *config, struct otlp_delta *delta,
                                    const char *resource, const char *metrics, struct buf *out)
 {
