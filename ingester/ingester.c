@@ -6,6 +6,8 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/model/metrics_rpc.h"
+#include "ingester/door/expo_import.h"
+#include "ingester/door/influx_write.h"
 #include "ingester/door/remote_write.h"
 #include "ingester/ingester_internal.h"
 
@@ -295,6 +297,8 @@ static struct err *ingester_open(struct process *p, void **ret)
     ingester_segment_handle(ing);
     ingester_pages_routes(ing);
     remote_write_routes(process_http(p), ing->door);
+    expo_import_routes(process_http(p), ing->door);
+    influx_write_routes(process_http(p), ing->door);
     *ret = ing;
     return NULL;
 }

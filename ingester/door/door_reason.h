@@ -21,7 +21,8 @@
       "a reference leads outside of the symbols, or a label has no value")                         \
     X(DOOR_HA_CLUSTERS, "too_many_ha_clusters",                                                    \
       "more clusters of replicas than limit ha_max_clusters allows")                               \
-    X(DOOR_NO_SAMPLES, "no_samples", "series has neither samples nor histograms")
+    X(DOOR_NO_SAMPLES, "no_samples", "series has neither samples nor histograms")                  \
+    X(DOOR_BAD_LINE, "malformed_line", "line that cannot be read")
 enum door_reason {
     DOOR_OK = -1,
 #define X(sym, name, text) sym,

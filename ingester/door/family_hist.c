@@ -84,13 +84,15 @@ static void put_delta(struct column *c, uint64_t u)
 static void read_deltas(struct family_hist_reader *r, struct column *c,
                         const struct family_field *f)
 {
-    const uint8_t *p = f->s.ptr, *end = f->s.ptr + f->s.len;
+    const uint8_t *p, *end;
     uint64_t u;
 
-    if ((f->tag & 7) == RW_VARINT) {
+    if ((f->tag & 7) == RW_VARINT)
         put_delta(c, f->u);
+    if ((f->tag & 7) != RW_BYTES)
         return;
-    }
+    p = f->s.ptr;
+    end = p + f->s.len;
     while (p && p < end)
         if ((p = rw_wire_u64(p, end, &u)))
             put_delta(c, u);
@@ -100,10 +102,10 @@ static void read_deltas(struct family_hist_reader *r, struct column *c,
 static void read_counts(struct family_hist_reader *r, struct column *c,
                         const struct family_field *f)
 {
-    if ((f->tag & 7) == RW_FIXED64) {
+    if ((f->tag & 7) == RW_FIXED64)
         c->counts[c->n++] = f->f;
+    if ((f->tag & 7) != RW_BYTES)
         return;
-    }
     r->is_bad |= f->s.len % 8 != 0;
     for (size_t i = 0; i + 8 <= f->s.len; i += 8)
         memcpy(&c->counts[c->n++], f->s.ptr + i, 8);

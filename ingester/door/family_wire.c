@@ -34,7 +34,7 @@ bool family_field_next(struct slice *rest, struct family_field *ret)
 {
     const uint8_t *p = rest->ptr, *end = rest->ptr + rest->len;
 
-    ret->is_bad = false;
+    *ret = (struct family_field){.s = SLICE_EMPTY};
     if (rest->len == 0)
         return false;
     p = rw_wire_tag(p, end, &ret->tag);
