@@ -11,6 +11,8 @@
 #include "ingester/door/remote_write.h"
 #include "ingester/ingester_internal.h"
 
+#define LINE_DRAIN_MS 5000
+
 static const struct conf_field ingester_fields[] = {
     CONF_DURATION(struct ingester_conf, push_timeout_ns, "push-timeout", "5s", "10ms", "5m",
                   CONF_FIXED, "How long a write may take until a quorum of replicas has it."),
@@ -54,6 +56,7 @@ static const struct conf_field ingester_fields[] = {
                   "A segment no compactor takes for so long is uploaded from here; 0: never."),
     CONF_DURATION(struct ingester_conf, visible_after_ns, "visible-after", "5m", "0s", "24h",
                   CONF_FIXED, "After which time readers know a block that was uploaded from here."),
+    LINE_DOOR_FIELDS(struct ingester_conf),
 };
 static const struct conf_section ingester_section = {
     "ingester", "Taking in and keeping recent data.", sizeof(struct ingester_conf), ingester_fields,
@@ -221,11 +224,12 @@ static void build_flush(struct ingester *ing)
         .visible_after_ms = c->visible_after_ns / NS_PER_MS});
 }
 
-static void build_door(struct ingester *ing)
+static struct err *build_door(struct ingester *ing)
 {
     const struct ingester_conf *c = &ing->conf;
     size_t n = process_loop_count(ing->process);
     struct loop **loops = mem_new_array(struct loop *, n);
+    struct err *e;
 
     for (size_t i = 0; i < n; i++)
         loops[i] = process_loop(ing->process, i);
@@ -247,7 +251,14 @@ static void build_door(struct ingester *ing)
                                              .share_arg = ing,
                                              .cache_bytes = (size_t)c->door_cache_bytes,
                                              .max_body_bytes = (size_t)c->max_body_bytes});
+    e = line_door_new(&(struct line_door_opts){.conf = &c->lines,
+                                               .door = ing->door,
+                                               .loops = loops,
+                                               .n_loops = n,
+                                               .instance = process_instance(ing->process)},
+                      &ing->lines);
     mem_free(loops);
+    return e;
 }
 
 static void ingester_close(void *role)
@@ -265,6 +276,7 @@ static void ingester_close(void *role)
         LOG_ERROR(head, "closing failed, the log will be replayed", KV_ERR(e));
     err_free(e);
     distribute_free(ing->distribute);
+    line_door_free(ing->lines);
     door_free(ing->door);
     ha_tracker_free(ing->ha);
     replica_free(ing->replica);
@@ -283,15 +295,17 @@ static struct err *ingester_open(struct process *p, void **ret)
     ing->process = p;
     ing->conf = *(const struct ingester_conf *)conf_section(c, "ingester");
     ing->start_ms = clock_wall_ms(&clock_system);
-    e = limits_new(c, &ing->limits);
+    if (!(e = limits_new(c, &ing->limits)) && !(e = open_store(ing))) {
+        ing->feeds = feeds_new(process_jobs(p));
+        build_flush(ing);
+        e = build_door(ing);
+    }
+    ing->conf.lines = (struct line_door_conf){0}; /* its strings are c's */
     conf_unref(c);
-    if (e || (e = open_store(ing))) {
+    if (e) {
         ingester_close(ing);
         return e;
     }
-    ing->feeds = feeds_new(process_jobs(p));
-    build_flush(ing);
-    build_door(ing);
     ingester_rpc_handle(ing);
     ingester_read_handle(ing);
     ingester_segment_handle(ing);
@@ -362,6 +376,8 @@ static void ingester_drain(void *role, process_done_fn *done, void *arg)
     struct ingester *ing = role;
     struct draining *d;
 
+    if (!line_door_drain(ing->lines, LINE_DRAIN_MS))
+        LOG_WARN(door, "not all lines were written before the end");
     if (!ing->conf.leave_on_shutdown && (!ing->conf.cut_on_shutdown || !head_is_ready(ing->head))) {
         flush_stop(ing->flush);
         done(arg);
