@@ -297,7 +297,8 @@ static void handle(struct http_request *r)
     static const char *const names[] = {"import_text", "import_openmetrics", "import_protobuf"};
     struct expo_import *x = arena_new_of(r->arena, struct expo_import);
     struct err *e = read_request(r, x);
-    struct push_decoder decoder = {names[x->format], expo_import_decode, x};
+    struct push_decoder decoder = {
+        .name = names[x->format], .decode = expo_import_decode, .arg = x};
 
     if (e)
         http_reply_err(r, e);

@@ -1,5 +1,7 @@
 #include "ingester/door/graphite_write.h"
 
+#include <stdio.h>
+
 #include "ingester/door/graphite_line.h"
 
 static struct err *add(struct push_builder *b, struct graphite_line *p)
@@ -10,6 +12,14 @@ static struct err *add(struct push_builder *b, struct graphite_line *p)
     return push_builder_add(
         b, &(struct push_in){
                .labels = p->tags, .n_labels = p->n_tags + 1, .samples = &s, .n_samples = 1});
+}
+
+static void refuse(struct push_builder *b, const struct graphite_line *p)
+{
+    char detail[128];
+
+    (void)snprintf(detail, sizeof(detail), "line %zu: %s", p->line, p->error);
+    push_builder_reject_with(b, DOOR_BAD_LINE, 1, SLICE_EMPTY, detail);
 }
 
 struct err *graphite_write_decode(struct push_builder *b, const void *arg)
@@ -24,6 +34,6 @@ struct err *graphite_write_decode(struct push_builder *b, const void *arg)
         if (item == GRAPHITE_POINT)
             e = add(b, &p);
         else
-            push_builder_reject(b, DOOR_BAD_LINE, 1, SLICE_EMPTY);
+            refuse(b, &p);
     return e;
 }

@@ -180,7 +180,7 @@ static struct err *read_request(struct http_request *r, struct influx_write *x)
 static void handle_write(struct http_request *r)
 {
     struct influx_write *x = arena_new_of(r->arena, struct influx_write);
-    struct push_decoder decoder = {"influx", influx_write_decode, x};
+    struct push_decoder decoder = {.name = "influx", .decode = influx_write_decode, .arg = x};
     struct err *e;
 
     x->q = arena_new_of(r->arena, struct line_request);

@@ -112,10 +112,13 @@ static struct err *open_protocol(struct line_door *ld, enum line_protocol p)
     ld->influx.unit_ns = 1;
     switch (p) {
     case LINE_GRAPHITE:
-        e = open_feeds(ld, p, &(struct push_decoder){"graphite", graphite_write_decode, NULL});
+        e = open_feeds(ld, p,
+                       &(struct push_decoder){.name = "graphite", .decode = graphite_write_decode});
         break;
     case LINE_INFLUX:
-        e = open_feeds(ld, p, &(struct push_decoder){"influx", influx_write_decode, &ld->influx});
+        e = open_feeds(ld, p,
+                       &(struct push_decoder){
+                           .name = "influx", .decode = influx_write_decode, .arg = &ld->influx});
         break;
     default:
         e = open_statsd(ld);

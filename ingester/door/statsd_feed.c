@@ -56,7 +56,7 @@ static void on_written(void *arg, struct err *e, const struct door_written *writ
 /* The next slice of the flush, if there is one and none is under way. */
 static void write_slice(struct statsd_feed *f)
 {
-    struct push_decoder decoder = {"statsd", statsd_decode, f->statsd};
+    struct push_decoder decoder = {.name = "statsd", .decode = statsd_decode, .arg = f->statsd};
     struct slice tenant = slice_cstr(f->opts.tenant);
     struct buf none = {0};
     struct err *e;
