@@ -1,6 +1,7 @@
 #include "ingester/door/expo_import.h"
 
 #include "common/model/textformat.h"
+#include "ingester/door/expo_created.h"
 #include "ingester/door/family_wire.h"
 
 /* ---- decoding ---- */
@@ -9,7 +10,8 @@ struct importing {
     struct push_builder *b;
     struct line_request *q;
     int64_t now_ms;
-    struct push_metadata meta; /* being put together; family.len 0: none */
+    struct push_metadata meta;    /* being put together; family.len 0: none */
+    struct expo_created *created; /* NULL: lines _created are series like any other */
     /* Arrays of one native histogram and its exemplars, from series to series. */
     struct push_in_exemplar *exemplars;
     size_t cap_exemplars;
@@ -52,6 +54,10 @@ static struct err *text_series(struct importing *im, const struct textformat *t)
     struct push_in in = {
         .labels = t->labels.ptr, .n_labels = t->labels.n, .samples = &s, .n_samples = 1};
 
+    if (im->created && expo_created_is(t))
+        return NULL;
+    if (im->created)
+        in.created_ms = expo_created_of(im->created, t);
     if (t->has_exemplar) {
         x = (struct push_in_exemplar){t->exemplar_labels.ptr, t->exemplar_labels.n,
                                       t->exemplar_value,
@@ -82,6 +88,20 @@ static struct err *text(struct importing *im, enum textformat_kind kind)
             take_meta(im, &t, entry);
         }
     flush_meta(im);
+    return e;
+}
+
+static struct err *openmetrics(struct importing *im)
+{
+    struct expo_created created;
+    struct err *e;
+
+    if (!push_builder_limits(im->b)->created_timestamp_zero_ingestion)
+        return text(im, TEXTFORMAT_OPENMETRICS);
+    expo_created_init(&created, push_builder_arena(im->b), im->q->body);
+    im->created = &created;
+    e = text(im, TEXTFORMAT_OPENMETRICS);
+    expo_created_done(&created);
     return e;
 }
 
@@ -139,10 +159,14 @@ struct err *expo_import_decode(struct push_builder *b, const void *arg)
     struct importing im = {.b = b, .q = &q, .now_ms = x->t_ms ? x->t_ms : push_builder_now_ms(b)};
     int64_t max = push_builder_limits(b)->max_native_histogram_buckets;
 
-    if (x->format == EXPO_PROTOBUF)
+    switch (x->format) {
+    case EXPO_PROTOBUF:
         return family_wire_decode(push_builder_arena(b), q.body, (size_t)max, &ops, &im);
-    return text(&im,
-                x->format == EXPO_OPENMETRICS ? TEXTFORMAT_OPENMETRICS : TEXTFORMAT_PROMETHEUS);
+    case EXPO_OPENMETRICS:
+        return openmetrics(&im);
+    default:
+        return text(&im, TEXTFORMAT_PROMETHEUS);
+    }
 }
 
 /* ---- the request ---- */

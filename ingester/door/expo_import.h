@@ -17,7 +17,9 @@
  * Samples without a time get `timestamp`, or the time of arrival; exemplars without one that of
  * their sample. HELP, TYPE and UNIT become metadata. A text that cannot be read is refused whole.
  *
- * Lines ..._created of OpenMetrics: series like any other.
+ * Lines ..._created of OpenMetrics are series like any other, unless the tenant's
+ * created_timestamp_zero_ingestion is on: then they say when their series began (expo_created.h), as
+ * the protobuf's created_timestamp always does.
  *
  * Owner: the request's loop.
  */

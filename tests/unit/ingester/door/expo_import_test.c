@@ -1,4 +1,5 @@
 /* Texts and protobuf through the import's decoder, and its way in over HTTP. */
+#include "ingester/door/expo_created.h"
 #include "ingester/door/expo_import.h"
 #include "ingester/door/influx_write.h"
 #include "tests/unit/ingester/door/push_text.h"
@@ -51,6 +52,60 @@ TEST(expo_import_extra_labels_take_the_place_of_a_series_own)
 
     push_text_check(import(EXPO_TEXT, SLICE("up{a=\"b\"} 1 5\n"), extra, 2),
                     "up{a=\"x\", z=\"y\"} 1 @5\n");
+}
+
+TEST(expo_created_finds_the_start_of_each_series)
+{
+    static const char text[] = "# TYPE c counter\nc_total{a=\"1\"} 5\nc_created{a=\"1\"} 1.5\n"
+                               "c_created{a=\"2\"} 7\nc_total{a=\"2\"} 6\nc_total{a=\"3\"} 7\n"
+                               "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_created 3\nh_sum 1\n"
+                               "# TYPE g gauge\ng_created 9\n# EOF\n";
+    static const struct {
+        bool is_created;
+        int64_t t_ms;
+    } want[] = {{false, 1500}, {true, 1500}, {true, 7000},  {false, 7000}, {false, 0},
+                {false, 3000}, {true, 3000}, {false, 3000}, {false, 0}};
+    struct arena *a = arena_new(0);
+    struct expo_created c;
+    struct textformat t;
+    enum textformat_entry entry;
+    size_t n = 0;
+
+    expo_created_init(&c, a, slice_cstr(text));
+    textformat_init(&t, a, TEXTFORMAT_OPENMETRICS, slice_cstr(text));
+    while ((entry = textformat_next(&t)) > TEXTFORMAT_END) {
+        if (entry != TEXTFORMAT_SERIES)
+            continue;
+        CHECK_INT(expo_created_is(&t), want[n].is_created);
+        CHECK_INT(expo_created_of(&c, &t), want[n].t_ms);
+        n++;
+    }
+    CHECK_INT(n, ORR_COUNT(want));
+    expo_created_done(&c);
+    arena_free(a);
+}
+
+TEST(expo_created_keeps_many)
+{
+    struct arena *a = arena_new(0);
+    struct buf text = {0};
+    struct expo_created c;
+    struct textformat t;
+
+    buf_str(&text, "# TYPE c counter\n");
+    for (int i = 0; i < 1000; i++)
+        buf_printf(&text, "c_created{n=\"%d\"} %d\n", i, i + 1);
+    buf_str(&text, "# EOF\n");
+    expo_created_init(&c, a, buf_slice(&text));
+    textformat_init(&t, a, TEXTFORMAT_OPENMETRICS, buf_slice(&text));
+    (void)textformat_next(&t);
+    for (int i = 0; i < 1000; i++) {
+        CHECK_INT(textformat_next(&t), TEXTFORMAT_SERIES);
+        CHECK_INT(expo_created_of(&c, &t), 1000 * (i + 1));
+    }
+    expo_created_done(&c);
+    buf_done(&text);
+    arena_free(a);
 }
 
 /* ---- protobuf ---- */
