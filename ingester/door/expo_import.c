@@ -282,8 +282,9 @@ static struct err *path_labels(struct http_request *r, struct slice path, struct
         }
         all[n++] = (struct label){name, value};
     }
-    memcpy(all + n, q->extra.ptr, q->extra.n * sizeof(*all));
-    q->extra = (struct labels){all, n + q->extra.n};
+    for (size_t i = 0; i < q->extra.n; i++)
+        all[n++] = q->extra.ptr[i];
+    q->extra = (struct labels){all, n};
     return NULL;
 }
 

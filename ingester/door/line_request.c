@@ -76,7 +76,8 @@ struct labels line_request_labels(struct line_request *q, struct labels ls)
         q->scratch_cap = 2 * want;
         q->scratch = arena_array(q->arena, struct label, q->scratch_cap);
     }
-    memcpy(q->scratch, ls.ptr, ls.n * sizeof(*ls.ptr));
+    if (ls.n)
+        memcpy(q->scratch, ls.ptr, ls.n * sizeof(*ls.ptr));
     for (size_t i = 0; i < q->extra.n; i++) {
         size_t at = find(q->scratch, n, q->extra.ptr[i].name);
 

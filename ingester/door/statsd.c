@@ -349,7 +349,8 @@ static struct err *show(struct showing *f, const struct statsd_series *x, const 
     f->labels[0] = (struct label){SLICE(LABEL_NAME),
                                   *suffix ? slice_cstr(arena_printf(a, "%s%s", x->name, suffix))
                                           : slice_cstr(x->name)};
-    memcpy(f->labels + 1, x->tags.ptr, x->tags.n * sizeof(*f->labels));
+    for (size_t i = 0; i < x->tags.n; i++)
+        f->labels[i + 1] = x->tags.ptr[i];
     if (quantile)
         f->labels[n++] = (struct label){SLICE("quantile"), slice_cstr(quantile)};
     return push_builder_add(

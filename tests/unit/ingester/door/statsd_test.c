@@ -38,8 +38,10 @@ static struct buf sorted(struct buf text)
         if (line.len && n < 256)
             lines[n++] = slice_dup(slice_of(line.ptr, line.len));
     qsort(lines, n, sizeof(*lines), by_text);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         buf_printf(&out, "%s\n", lines[i]);
+        mem_free(lines[i]);
+    }
     buf_done(&text);
     return out;
 }
