@@ -7,6 +7,7 @@
 #include "common/base/mem.h"
 #include "common/model/metrics_rpc.h"
 #include "ingester/door/expo_import.h"
+#include "ingester/door/graphite_write.h"
 #include "ingester/door/influx_write.h"
 #include "ingester/door/remote_write.h"
 #include "ingester/ingester_internal.h"
@@ -313,6 +314,7 @@ static struct err *ingester_open(struct process *p, void **ret)
     remote_write_routes(process_http(p), ing->door);
     expo_import_routes(process_http(p), ing->door);
     influx_write_routes(process_http(p), ing->door);
+    graphite_write_routes(process_http(p), ing->door);
     *ret = ing;
     return NULL;
 }

@@ -2,6 +2,7 @@
 """The text ways in of one orrery process: import, Influx as telegraf writes it, Graphite, StatsD; each
 queried back."""
 import gzip
+import json
 import socket
 import struct
 import time
@@ -172,6 +173,11 @@ def test_graphite_over_tcp_and_udp(t):
     wait_value(o, '{"disk.used",host="web1",fs="/"}', 7, "plain")
     wait_value(o, '{"from.udp"}', 3, "plain")
     check(value(o, '{"from.udp"}') is None, "another tenant sees it")
+    r = post(o, "/graphite/metrics", json.dumps([{"name": "by.http", "value": 4, "time": at,
+                                                  "interval": 10, "tags": ["dc=x"]}]),
+             "application/json")
+    check(r.status == 200 and r.json == {"published": 1, "invalid": 0}, f"{r.status} {r.text}")
+    check(value(o, '{"by.http",dc="x"}') == 4, "over HTTP")
     text = http_call(o.addr, "GET", "/metrics").text
     check('orrery_door_rejected_samples_total{reason="malformed_line"} 1' in text, "the bad line")
 

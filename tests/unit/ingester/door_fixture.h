@@ -11,6 +11,7 @@
 #include "common/net/http_client.h"
 #include "common/wal/wal.h"
 #include "ingester/door/expo_import.h"
+#include "ingester/door/graphite_write.h"
 #include "ingester/door/influx_write.h"
 #include "ingester/door/remote_write.h"
 #include "ingester/replica.h"
@@ -129,6 +130,7 @@ static inline struct err *door_fixture_open(struct door_fixture *f, const char *
     remote_write_routes(f->http, f->door);
     expo_import_routes(f->http, f->door);
     influx_write_routes(f->http, f->door);
+    graphite_write_routes(f->http, f->door);
     if ((e = http_server_listen(f->http)))
         return e;
     return loop_start(f->loop);

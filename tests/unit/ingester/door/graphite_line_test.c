@@ -25,6 +25,32 @@ TEST(graphite_line_refuses_what_it_cannot_read_and_goes_on)
                     "b 1 @1000\nrefused malformed_line: 7\n");
 }
 
+static struct buf decode_json(const char *text)
+{
+    struct arena *a = arena_new(0);
+    struct line_request q = {.arena = a, .body = slice_cstr(text)};
+    uint64_t published, invalid;
+    struct buf out =
+        push_text(graphite_write_decode, &(struct graphite_write){&q, true, &published, &invalid},
+                  SLICE_EMPTY);
+
+    arena_free(a);
+    return out;
+}
+
+TEST(graphite_line_points_come_as_json_too)
+{
+    push_text_check(decode_json("[{\"name\":\"a.b\",\"interval\":10,\"value\":1.5,"
+                                "\"time\":1700000000,\"tags\":[\"k=v\",\"l=w=x\"]},"
+                                "{\"name\":\"c\",\"value\":2,\"tags\":null}]"),
+                    "{\"a.b\", k=\"v\", l=\"w=x\"} 1.5 @1700000000000\nc 2 @1700000000000\n");
+    push_text_check(decode_json("[1,{\"value\":1},{\"name\":\"x\"},"
+                                "{\"name\":\"x\",\"value\":1,\"tags\":[\"k\"]},"
+                                "{\"name\":\"x\",\"value\":1,\"time\":\"now\"}]"),
+                    "refused malformed_line: 5\n");
+    push_text_check(decode_json("{}"), "error: a list of points was expected\n");
+}
+
 TEST(graphite_line_bounds_tags)
 {
     struct buf text = {0};
