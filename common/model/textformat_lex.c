@@ -11,7 +11,7 @@ static int byte_at(const struct textformat *t, size_t i)
     return i < t->end ? '\n' : 0;
 }
 
-static int next(struct textformat *t)
+static int next_odd(struct textformat *t)
 {
     t->pos++;
     if (t->state == TEXTFORMAT_S_LVALUE || t->state == TEXTFORMAT_S_META2 ||
@@ -19,6 +19,17 @@ static int next(struct textformat *t)
         while (t->pos < t->end && byte_at(t, t->pos) == 0)
             t->pos++;
     return t->pos < t->end ? byte_at(t, t->pos) : 0;
+}
+
+static inline int next(struct textformat *t)
+{
+    size_t i = t->pos + 1;
+
+    if (ORR_LIKELY(i < t->input.len && t->input.ptr[i])) {
+        t->pos = i;
+        return t->input.ptr[i];
+    }
+    return next_odd(t);
 }
 
 static bool is_label_start(int c)

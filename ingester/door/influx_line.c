@@ -28,7 +28,7 @@ static struct slice unescape(struct influx_line *r, struct slice s, const char *
     uint8_t *out;
     size_t n = 0;
 
-    if (slice_find_byte(s, '\\', 0) < 0)
+    if (ORR_LIKELY(!r->has_backslash))
         return s;
     out = arena_alloc(r->arena, s.len);
     for (size_t i = 0; i < s.len; i++) {
@@ -48,7 +48,7 @@ static struct slice word(struct influx_line *r, bool ends_at_equal)
         uint8_t c = r->input.ptr[r->pos];
 
         if (c == '\\' && r->pos + 1 < r->input.len && r->input.ptr[r->pos + 1] != '\n')
-            r->pos++;
+            r->pos++, r->has_backslash = true;
         else if (c == ',' || c == ' ' || c == '\n' || (c == '=' && ends_at_equal))
             break;
     }
@@ -271,7 +271,7 @@ enum influx_item influx_line_next(struct influx_line *r)
         skip_line(r);
     }
     r->n_tags = r->n_fields = 0;
-    r->has_time = false;
+    r->has_time = r->has_backslash = false;
     r->line = r->next_line;
     is_good = point(r);
     skip_line(r);

@@ -45,6 +45,7 @@ struct influx_line {
     size_t pos, next_line, cap_tags, cap_fields;
     struct label *tag_array;
     struct influx_field *field_array;
+    bool has_backslash; /* the point has one so far */
 };
 
 void influx_line_init(struct influx_line *r, struct arena *a, struct slice text);
