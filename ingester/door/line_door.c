@@ -92,6 +92,7 @@ static struct err *open_statsd(struct line_door *ld)
                                               .expiry_ms = c->statsd_expiry_ns / NS_PER_MS,
                                               .instance_label = c->statsd_instance_label,
                                               .instance = ld->opts.instance,
+                                              .has_histograms = c->statsd_timers == 1,
                                               .seed = rng_u64(&rng)},
                                    .socket = socket_opts(ld, LINE_STATSD, ld->statsd_loop, 1)},
         &ld->addr[LINE_STATSD], &ld->statsd);

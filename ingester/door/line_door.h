@@ -19,6 +19,7 @@ enum line_protocol { LINE_GRAPHITE, LINE_INFLUX, LINE_STATSD, LINE_PROTOCOLS };
 struct line_door_conf {
     char *address[LINE_PROTOCOLS], *tenant[LINE_PROTOCOLS]; /* "" address: off */
     char *statsd_instance_label;
+    int statsd_timers; /* 0 summary, 1 histogram */
     int64_t statsd_period_ns, statsd_expiry_ns, statsd_max_series, statsd_max_bytes;
     int64_t max_connections, max_line_bytes, idle_ns;
 };
@@ -38,6 +39,8 @@ struct line_door_conf {
                     "Tenant of what comes there."),                                                \
         CONF_STRING(role, lines.statsd_instance_label, "statsd-instance-label", "instance",        \
                     CONF_FIXED, "Label of StatsD series that names this process; empty: none."),   \
+        CONF_ENUM(role, lines.statsd_timers, "statsd-timers", "summary", "summary|histogram",      \
+                  CONF_FIXED, "What timers and histograms of StatsD become."),                     \
         CONF_DURATION(role, lines.statsd_period_ns, "statsd-flush-period", "10s", "100ms", "1h",   \
                       CONF_FIXED, "How often StatsD series get a sample."),                        \
         CONF_DURATION(role, lines.statsd_expiry_ns, "statsd-expiry", "5m", "1s", "168h",           \

@@ -11,6 +11,8 @@
  *   ms, h, d       a summary: NAME_count and NAME_sum ever growing, NAME{quantile="0.5|0.9|0.99"} of
  *                  the values of the last period (of a uniform sample of STATSD_SAMPLE of them); ms
  *                  become seconds, h and d stay what they are
+ *                  With opts.has_histograms instead: NAME, a native histogram (expbuckets.h), ever growing:
+ *                  quantiles of any range, over any number of instances
  *   set s          NAME, a gauge: different elements of the last period
  *   instance       a label of this process (opts.instance_label), unless the tags have one: totals of
  *                  several ingesters behind one address stay apart, and sum() adds them
@@ -33,6 +35,7 @@ struct statsd_opts {
     size_t max_series, max_bytes;
     int64_t expiry_ms;
     const char *instance_label, *instance; /* "" or NULL: no such label; copied */
+    bool has_histograms;                   /* timers are native histograms, not summaries */
     uint64_t seed;                         /* of the sampling */
 };
 

@@ -219,6 +219,19 @@ def test_statsd_is_flushed_as_series(t):
     check(kind.status != 200 or kind.json["data"]["api_hits"][0]["type"] == "counter", kind.text)
 
 
+def test_statsd_timers_as_native_histograms(t):
+    port = free_port()
+    o = Single(t, args=[f"--ingester.statsd-address=127.0.0.1:{port}",
+                        f"--ingester.statsd-tenant={TENANT}", "--ingester.statsd-timers=histogram",
+                        "--ingester.statsd-flush-period=200ms"]).wait_ready()
+    for i in range(1, 101):
+        udp(port, f"req:{i * 10}|ms")
+    wait_value(o, "histogram_count(req)", 100)
+    check(abs(value(o, "histogram_sum(req)") - 50.5) < 1e-9, "the sum")
+    median = value(o, "histogram_quantile(0.5, req)")
+    check(0.45 < median < 0.55, f"the median is {median}")
+
+
 def test_statsd_in_a_flood_stays_bounded(t):
     port = free_port()
     o = Single(t, args=[f"--ingester.statsd-address=127.0.0.1:{port}",

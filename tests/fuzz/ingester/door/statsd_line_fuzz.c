@@ -20,21 +20,28 @@ static void flush(struct statsd *s, int64_t now_ms)
     fp_cache_done(&known);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void run(struct slice lines, bool has_histograms)
 {
     struct statsd *s = statsd_new(&(struct statsd_opts){.max_series = 100,
                                                         .max_bytes = 1 << 20,
                                                         .expiry_ms = 100,
                                                         .instance_label = "instance",
                                                         .instance = "i",
+                                                        .has_histograms = has_histograms,
                                                         .seed = 1});
 
-    statsd_take(s, slice_of(data, size), 1000);
+    statsd_take(s, lines, 1000);
     flush(s, 1000);
-    statsd_take(s, slice_of(data, size), 1001);
+    statsd_take(s, lines, 1001);
     flush(s, 2000);
     if (statsd_metrics(s)->series || statsd_metrics(s)->bytes)
         __builtin_trap();
     statsd_free(s);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    run(slice_of(data, size), false);
+    run(slice_of(data, size), true);
     return 0;
 }

@@ -100,6 +100,23 @@ TEST(statsd_timers_are_summaries_in_seconds)
     statsd_free(s);
 }
 
+TEST(statsd_timers_may_be_native_histograms)
+{
+    struct statsd *s = statsd_new(&(struct statsd_opts){
+        .max_series = 10, .max_bytes = 64 << 10, .expiry_ms = 60000, .has_histograms = true});
+
+    take(s, "t:1500:500|ms\nt:2000|ms|@0.5\nh:0|h\n");
+    check_flush(s, 1,
+                "h histogram 1 0 @1\nhistogram h \"\" \nhistogram t \"\" \n"
+                "t histogram 4 6 @1\n");
+    take(s, "t:1000|ms\n");
+    check_flush(s, 2, "h histogram 1 0 @2\nt histogram 5 7 @2\n");
+    check_flush(s, T0 + 60000,
+                "h histogram 0 nan @1700000060000\nt histogram 0 nan @1700000060000\n");
+    CHECK_INT(statsd_metrics(s)->bytes, 0);
+    statsd_free(s);
+}
+
 TEST(statsd_summaries_are_of_a_uniform_sample)
 {
     struct statsd *s = open_statsd("");
