@@ -71,6 +71,16 @@ def test_import_of_openmetrics(t):
     check(r.status == 400 and "EOF" in r.text, f"{r.status} {r.text}")
 
 
+def test_created_lines_make_zeros_where_asked_for(t):
+    o = Single(t, args=["--limits.created-timestamp-zero-ingestion=true"]).wait_ready()
+    at = now_ms() - 20_000
+    post_ok(o, "/api/v1/import/prometheus",
+            f'# TYPE jobs counter\njobs_total{{q="a"}} 5 {at / 1000 + 10:.3f}\n'
+            f'jobs_created{{q="a"}} {at / 1000:.3f}\n# EOF\n', "application/openmetrics-text")
+    got = samples_of(o.addr, '{__name__=~"jobs.*"}', at - 1000, now_ms())
+    check(got == {(("__name__", "jobs_total"), ("q", "a")): {at: "0", at + 10_000: "5"}}, f"{got}")
+
+
 def bytes_field(number, payload):
     return _field(number, 2, payload)
 
