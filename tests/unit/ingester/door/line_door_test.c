@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/base/metric.h"
 #include "ingester/door/line_door.h"
 #include "tests/unit/ingester/door_fixture.h"
 #include "tests/unit/test.h"
@@ -33,18 +34,23 @@ static void make(void *arg)
     CHECK(write(m->done_fd[1], "", 1) == 1);
 }
 
-static void open_lines(struct lines_fixture *f, struct line_door_conf conf)
+static void open_limited(struct lines_fixture *f, struct line_door_conf conf, const char *yaml)
 {
     struct making m = {.f = f, .conf = conf};
     char done;
 
-    CHECK_OK(door_fixture_open(&f->door, tmp_path(""), ""));
+    CHECK_OK(door_fixture_open(&f->door, tmp_path(""), yaml));
     CHECK(pipe(m.done_fd) == 0);
     loop_post(f->door.loop, make, &m);
     CHECK(read(m.done_fd[0], &done, 1) == 1);
     (void)close(m.done_fd[0]);
     (void)close(m.done_fd[1]);
     CHECK_OK(m.e);
+}
+
+static void open_lines(struct lines_fixture *f, struct line_door_conf conf)
+{
+    open_limited(f, conf, "");
 }
 
 /* Drains, so all that was sent is stored or counted afterwards. */
@@ -99,6 +105,19 @@ static void finish(int fd)
     CHECK(shutdown(fd, SHUT_WR) == 0);
     CHECK(recv(fd, &c, 1, 0) == 0);
     (void)close(fd);
+}
+
+static void wait_for_metric(const char *line)
+{
+    struct buf b = {0};
+
+    for (int i = 0; i < 1000 && !strstr(buf_cstr(&b), line); i++) {
+        buf_reset(&b);
+        metric_write(&b, false);
+        (void)usleep(10000);
+    }
+    CHECK(strstr(buf_cstr(&b), line));
+    buf_done(&b);
 }
 
 static void check_series(struct lines_fixture *f, const char *want)
@@ -199,6 +218,27 @@ TEST(line_door_closes_connections_above_the_bound_at_once)
     (void)close(fd[2]);
     drain_lines(&f);
     check_series(&f, "a\n");
+    close_lines(&f);
+}
+
+TEST(line_door_counts_what_the_door_does_not_want)
+{
+    struct lines_fixture f = {0};
+    struct buf metrics = {0};
+    int fd;
+
+    open_limited(&f, conf_of(LINE_GRAPHITE),
+                 "limits: {request-rate: 0.001, request-burst-size: 1}\n");
+    fd = connect_to(line_door_port(f.lines, LINE_GRAPHITE), SOCK_STREAM);
+    put(fd, "a 1 1700000000\n");
+    wait_for_metric("orrery_line_writes_total{protocol=\"graphite\"} 1");
+    put(fd, "b 1 1700000000\n");
+    finish(fd);
+    drain_lines(&f); /* there is no time left to wait in */
+    metric_write(&metrics, false);
+    CHECK(strstr(buf_cstr(&metrics), "orrery_line_lost_bytes_total{protocol=\"graphite\"} 15\n"));
+    check_series(&f, "a\n");
+    buf_done(&metrics);
     close_lines(&f);
 }
 
