@@ -8,8 +8,8 @@
 #include "common/base/metric.h"
 #include "common/base/vec.h"
 
-#define READ_BYTES 16384
-#define READS_PER_TURN 8 /* then the others have a turn */
+#define RECEIVE_BYTES 65536 /* a datagram has no more */
+#define READS_PER_TURN 4    /* then the others have a turn */
 #define ACCEPTS_PER_TURN 32
 #define DATAGRAMS_PER_TURN 64
 #define REAP_MS 1000
@@ -48,7 +48,7 @@ struct line_conn {
     struct line_socket *s;
     int fd;
     struct loop_io *io; /* NULL while reading is stopped */
-    struct buf in;
+    struct buf in;      /* a line so far */
     int64_t used_ms;
     size_t at; /* in s->conns */
 };
@@ -59,7 +59,7 @@ struct line_socket {
     struct loop_io *tcp_io, *udp_io;
     struct loop_timer *reaper;
     VEC(struct line_conn *) conns;
-    uint8_t *datagram;
+    uint8_t *received; /* RECEIVE_BYTES and one, of whoever reads */
     bool is_stopped, is_paused;
     struct line_metrics *m;
 };
@@ -88,15 +88,22 @@ static void hand_over(struct line_socket *s, struct slice lines)
         stop_reading(s);
 }
 
-/* Up to the last newline. False when the rest is too long for a line. */
-static bool conn_lines(struct line_conn *c)
+/* What was read goes on up to its last newline; only what is left is kept, so that a quiet
+ * connection holds no buffer. False when that is too long for a line. */
+static bool conn_read(struct line_conn *c, struct slice piece)
 {
-    const uint8_t *end = c->in.len ? memrchr(c->in.ptr, '\n', c->in.len) : NULL;
-    size_t n = end ? (size_t)(end - c->in.ptr) + 1 : 0;
+    const uint8_t *end = memrchr(piece.ptr, '\n', piece.len);
+    size_t n = end ? (size_t)(end - piece.ptr) + 1 : 0;
 
-    hand_over(c->s, slice_of(c->in.ptr, n));
-    if (n)
-        buf_consume(&c->in, n);
+    if (n && c->in.len) {
+        buf_append(&c->in, piece.ptr, n);
+        hand_over(c->s, buf_slice(&c->in));
+        buf_done(&c->in);
+    } else {
+        hand_over(c->s, slice_of(piece.ptr, n));
+    }
+    if (n < piece.len)
+        buf_slice_append(&c->in, slice_from(piece, n));
     return c->in.len <= c->s->opts.max_line_bytes;
 }
 
@@ -113,8 +120,7 @@ static void on_conn(void *arg)
 
     c->used_ms = loop_now_ms(s->opts.loop);
     for (int i = 0; i < READS_PER_TURN && !s->is_paused; i++) {
-        uint8_t *to = buf_reserve(&c->in, READ_BYTES);
-        ssize_t n = recv(c->fd, to, READ_BYTES, 0);
+        ssize_t n = recv(c->fd, s->received, RECEIVE_BYTES, 0);
 
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return;
@@ -122,9 +128,8 @@ static void on_conn(void *arg)
             conn_end(c);
             return;
         }
-        c->in.len += (size_t)n;
         METRIC_ADD(s->m->bytes, (uint64_t)n);
-        if (!conn_lines(c)) {
+        if (!conn_read(c, slice_of(s->received, (size_t)n))) {
             METRIC_ADD(s->m->too_long, 1);
             conn_close(c);
             return;
@@ -170,15 +175,15 @@ static void on_datagram(void *arg)
     struct line_socket *s = arg;
 
     for (int i = 0; i < DATAGRAMS_PER_TURN && !s->is_paused; i++) {
-        ssize_t n = recv(s->udp, s->datagram, LINE_SOCKET_DATAGRAM_BYTES - 1, 0);
+        ssize_t n = recv(s->udp, s->received, RECEIVE_BYTES, 0);
 
         if (n < 0)
             return;
         METRIC_ADD(s->m->datagrams, 1);
         METRIC_ADD(s->m->bytes, (uint64_t)n);
-        if (n && s->datagram[n - 1] != '\n')
-            s->datagram[n++] = '\n';
-        hand_over(s, slice_of(s->datagram, (size_t)n));
+        if (n && s->received[n - 1] != '\n')
+            s->received[n++] = '\n';
+        hand_over(s, slice_of(s->received, (size_t)n));
     }
 }
 
@@ -281,7 +286,7 @@ struct err *line_socket_new(const struct line_socket_opts *opts, struct net_addr
         line_socket_free(s);
         return e;
     }
-    s->datagram = mem_alloc(LINE_SOCKET_DATAGRAM_BYTES);
+    s->received = mem_alloc(RECEIVE_BYTES + 1);
     s->tcp_io = loop_io_new(opts->loop, s->tcp, on_accept, s);
     s->udp_io = loop_io_new(opts->loop, s->udp, on_datagram, s);
     s->reaper = loop_timer_new(opts->loop, on_reaper, s);
@@ -299,6 +304,6 @@ void line_socket_free(struct line_socket *s)
         conn_close(vec_last(&s->conns));
     vec_done(&s->conns);
     loop_timer_free(s->reaper);
-    mem_free(s->datagram);
+    mem_free(s->received);
     mem_free(s);
 }

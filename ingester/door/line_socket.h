@@ -19,8 +19,6 @@
 #include "common/base/loop.h"
 #include "common/net/net_addr.h"
 
-#define LINE_SOCKET_DATAGRAM_BYTES 65536
-
 /* Of one protocol, over all its loops. */
 struct line_metrics {
     uint64_t accepted, refused, too_long, idle, bytes, datagrams;

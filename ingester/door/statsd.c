@@ -191,13 +191,13 @@ static void sample(struct statsd *s, struct statsd_series *x, double v)
         x->values[at] = v;
 }
 
-/* Buckets are made first and charged then: they are few. */
+/* Buckets are made first and charged then: there must be room for all they may become. */
 static void observe(struct statsd *s, struct statsd_series *x, double v, double weight)
 {
     size_t before = expbuckets_bytes(&x->buckets);
     size_t most = EXPBUCKETS_MAX * sizeof(double);
 
-    if (s->m.bytes + (int64_t)most > (int64_t)s->opts.max_bytes) {
+    if (before < most && s->m.bytes + (int64_t)(2 * most) > (int64_t)s->opts.max_bytes) {
         s->m.over_bytes++;
         return;
     }

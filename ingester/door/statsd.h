@@ -17,7 +17,7 @@
  *   instance       a label of this process (opts.instance_label), unless the tags have one: totals of
  *                  several ingesters behind one address stay apart, and sum() adds them
  *
- * A name that comes with two types keeps the first; the other is dropped and counted.
+ * Name and tags that come with two types keep the first; the other is dropped and counted.
  * A series that nothing came for during opts.expiry_ms ends with a stale marker and is forgotten.
  *
  * Bounds: series, and bytes of all of it (labels, samples, elements). What comes above is dropped and
