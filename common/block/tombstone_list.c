@@ -313,8 +313,8 @@ struct tombstone_span *tombstone_list_spans(const struct tombstone_list *l, stru
     if (n > 1)
         qsort(spans, n, sizeof(*spans), by_start);
     for (size_t i = 0; i < n; i++) {
-        if (out && (spans[out - 1].max_ms == INT64_MAX ||
-                    spans[i].min_ms <= spans[out - 1].max_ms + 1))
+        if (out &&
+            (spans[out - 1].max_ms == INT64_MAX || spans[i].min_ms <= spans[out - 1].max_ms + 1))
             spans[out - 1].max_ms = ORR_MAX(spans[out - 1].max_ms, spans[i].max_ms);
         else
             spans[out++] = spans[i];

@@ -1,5 +1,4 @@
 #include "common/block/tombstone_list.h"
-
 #include "common/block/tombstone_stream.h"
 #include "common/objstore/objstore_fs.h"
 #include "tests/unit/test.h"
