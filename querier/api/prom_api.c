@@ -50,6 +50,24 @@ bool prom_api_begin(struct http_request *r, struct slice *ret_tenant)
     struct err *e = http_param_check(r);
 
     if (!e)
+        e = prom_api_tenants(r, ret_tenant);
+    return !prom_api_failed(r, e);
+}
+
+struct err *prom_api_tenants(struct http_request *r, struct slice *ret)
+{
+    struct slice sent = auth_tenant(r);
+
+    if (sent.len == 0 || slice_find_byte(sent, '|', 0) < 0)
+        return auth_single_tenant(r, ret);
+    return prom_tasks_tenants(prom_api_of(r)->tasks, r->arena, sent, ret);
+}
+
+bool prom_api_begin_single(struct http_request *r, struct slice *ret_tenant)
+{
+    struct err *e = http_param_check(r);
+
+    if (!e)
         e = auth_single_tenant(r, ret_tenant);
     return !prom_api_failed(r, e);
 }
@@ -76,7 +94,7 @@ void prom_api_reply(struct http_request *r, struct slice data)
 
 void prom_api_warn_truncated(struct prom_task *t)
 {
-    store_query_warn(&t->sq, SLICE("results truncated due to limit"));
+    joined_warn(&t->data, SLICE("results truncated due to limit"));
 }
 
 /* ---- what needs no work ---- */

@@ -8,8 +8,11 @@ struct prom_api {
 };
 
 struct prom_api *prom_api_of(struct http_request *r);
-/* Checks the parameters as a whole and gives the tenant; false: answered with an error. */
+/* Checks the parameters as a whole and gives the tenant, or several joined ones where that is on;
+ * false: answered with an error. */
 bool prom_api_begin(struct http_request *r, struct slice *ret_tenant);
+bool prom_api_begin_single(struct http_request *r, struct slice *ret_tenant); /* one only */
+ORR_CHECKED struct err *prom_api_tenants(struct http_request *r, struct slice *ret);
 /* Answers with e if it is one; takes it. */
 bool prom_api_failed(struct http_request *r, struct err *e);
 /* All values of a parameter, in the request's arena. */

@@ -57,7 +57,7 @@ static struct err *run_metadata(struct prom_task *t)
     const struct metadata_params *p = t->params;
     struct rpc_metadata *m;
     size_t n;
-    struct err *e = store_metadata(&t->sq, p->metric, &m, &n);
+    struct err *e = joined_metadata(&t->data, p->metric, &m, &n);
 
     if (!e)
         metadata_json(t, m, n);
@@ -130,7 +130,7 @@ static struct err *run_exemplars(struct prom_task *t)
     n_sets = 0;
     for (struct promql_expr *s = q.selectors; s; s = s->u.selector.next)
         sets[n_sets++] = s->u.selector.matchers;
-    e = store_exemplars(&t->sq, sets, n_sets, p->start_ms, p->end_ms, &series, &n);
+    e = joined_exemplars(&t->data, sets, n_sets, p->start_ms, p->end_ms, &series, &n);
     if (!e)
         exemplars_json(&t->out, series, n);
     promql_done(&q);

@@ -59,7 +59,7 @@ static struct err *run_query(struct prom_task *t)
     struct err *e = check_length(t, p);
 
     if (!e)
-        e = engine_query(prom_tasks_opts(t->tasks)->engine, &q, &t->sq.storage, t->arena, &res);
+        e = engine_query(prom_tasks_opts(t->tasks)->engine, &q, &t->data.storage, t->arena, &res);
     if (e)
         return err_is(e, ERR_INVALID) ? err_wrap(e, "invalid parameter \"query\"") : e;
     if (p->limit && res.n_series > p->limit &&
