@@ -215,6 +215,7 @@ static struct err *head_next(void *src, struct buf *frame, bool *ret_more)
     head_tenant_stats_get(r->ing->head, slice_cstr(r->tenant), &st);
     h.series = st.series;
     h.appended = st.samples_appended;
+    h.rate_milli = st.rate_milli;
     h.min_ms = st.min_ms;
     h.max_ms = st.max_ms;
     rpc_head_encode(frame, &h);

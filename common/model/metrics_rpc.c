@@ -274,6 +274,7 @@ void rpc_head_encode(struct buf *out, const struct rpc_head *h)
     buf_uvarint(out, h->pairs);
     buf_uvarint(out, h->chunks);
     buf_uvarint(out, h->appended);
+    buf_uvarint(out, h->rate_milli);
     buf_varint(out, h->min_ms);
     buf_varint(out, h->max_ms);
 }
@@ -288,6 +289,7 @@ struct err *rpc_head_decode(struct slice bytes, struct rpc_head *ret)
     ret->pairs = reader_uvarint(&r);
     ret->chunks = reader_uvarint(&r);
     ret->appended = reader_uvarint(&r);
+    ret->rate_milli = reader_uvarint(&r);
     ret->min_ms = reader_varint(&r);
     ret->max_ms = reader_varint(&r);
     return reader_ok(&r) ? NULL : malformed("head");

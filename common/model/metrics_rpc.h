@@ -94,6 +94,7 @@ bool rpc_pair_decode(struct reader *frame, struct rpc_pair *ret);
 /* What an ingester holds of a tenant in memory; min > max: no sample. */
 struct rpc_head {
     uint64_t series, pairs, chunks, appended;
+    uint64_t rate_milli; /* samples in 1000 s, of late */
     int64_t min_ms, max_ms;
 };
 void rpc_head_encode(struct buf *out, const struct rpc_head *h);

@@ -158,6 +158,7 @@ ORR_CHECKED struct err *head_exemplars_list(struct head *h, const struct head_qu
 
 struct head_tenant_stats {
     uint64_t series, samples_appended;
+    uint64_t rate_milli;    /* samples in 1000 s, between the last two calls of head_maintain() */
     int64_t min_ms, max_ms; /* of samples in the head; min > max: none */
 };
 void head_tenant_stats_get(struct head *h, struct slice tenant, struct head_tenant_stats *ret);

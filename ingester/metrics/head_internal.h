@@ -116,7 +116,10 @@ struct head_tenant { /* never freed before the head */
     _Atomic uint64_t metadata;
     _Atomic int64_t ooo_window_ms; /* of the latest push */
     _Atomic int64_t max_ms, min_ms;
-    int64_t maintained_ms; /* cut up to here by head_maintain(); under cut_mutex */
+    int64_t maintained_ms;  /* cut up to here by head_maintain(); under cut_mutex */
+    uint64_t rated_samples; /* at rated_ms, both under cut_mutex */
+    int64_t rated_ms;
+    _Atomic uint64_t rate_milli;
 };
 
 /* ---- messages to a shard thread ---- */

@@ -5,6 +5,7 @@
 #include "common/model/metrics_rpc.h"
 #include "common/model/tenant.h"
 #include "querier/api/prom_api_internal.h"
+#include "querier/api/prom_ast.h"
 #include "querier/engine/result_json.h"
 
 struct query_params {
@@ -156,13 +157,14 @@ void prom_query_range(struct http_request *r)
 void prom_query_format(struct http_request *r)
 {
     struct slice text = http_param(r, "query");
+    struct promql_options syntax = prom_api_syntax(r);
     struct buf out = {0}, json = {0};
     struct promql q = {0};
     struct err *e;
 
     if (prom_api_failed(r, http_param_check(r)))
         return;
-    e = promql_parse(r->arena, text.ptr ? text : SLICE_EMPTY, NULL, &q);
+    e = promql_parse(r->arena, text.ptr ? text : SLICE_EMPTY, &syntax, &q);
     if (prom_api_failed(r, e ? err_wrap(e, "invalid parameter \"query\"") : NULL))
         return;
     promql_print(&out, q.root);
@@ -171,6 +173,25 @@ void prom_query_format(struct http_request *r)
     buf_done(&out);
     prom_api_reply(r, buf_slice(&json));
     buf_done(&json);
+}
+
+void prom_query_parse(struct http_request *r)
+{
+    struct slice text = http_param(r, "query");
+    struct promql_options syntax = prom_api_syntax(r);
+    struct promql q = {0};
+    struct buf out = {0};
+    struct err *e;
+
+    if (prom_api_failed(r, http_param_check(r)))
+        return;
+    e = promql_parse(r->arena, text.ptr ? text : SLICE_EMPTY, &syntax, &q);
+    if (prom_api_failed(r, e ? err_wrap(e, "invalid parameter \"query\"") : NULL))
+        return;
+    prom_ast_json(&out, q.root);
+    promql_done(&q); /* before the answer, with which the arena goes */
+    prom_api_reply(r, buf_slice(&out));
+    buf_done(&out);
 }
 
 /* ---- for other processes ---- */

@@ -142,6 +142,8 @@ struct prom_tasks *prom_tasks_new(const struct prom_tasks_opts *opts)
     struct prom_tasks *ts = mem_new(struct prom_tasks);
 
     ts->opts = *opts;
+    if (!ts->opts.lookback_ms)
+        ts->opts.lookback_ms = 5 * 60 * 1000;
     ts->pool = job_pool_new("query", opts->max_concurrent, opts->max_queued);
     lock_init(&ts->lock, LOCK_LEAF_MODULE);
     metric_register(&ts->m, prom_fields, ORR_COUNT(prom_fields), NULL);
@@ -513,6 +515,11 @@ static void reply(struct prom_task *t)
 {
     const char *type = HTTP_JSON;
 
+    if (t->status == 200 && t->success_status == 204) {
+        reply_pipe_free(t->pipe);
+        http_reply(t->request, 204, NULL, SLICE_EMPTY);
+        return;
+    }
     if (reply_pipe_has_begun(t->pipe)) {
         reply_pipe_end(t->pipe, buf_slice(&t->out), t->status == 200);
         return;

@@ -44,6 +44,16 @@ struct prom_metrics {
 
 struct prom_tasks; /* the pool and its books */
 
+/* Deleting: POST admin/tsdb/… */
+struct prom_admin_opts {
+    bool is_enabled;
+    struct objstore *objstore;
+    /* Tells everybody that the tenant's tombstones are at this version, and waits a moment for the
+     * queriers to have heard. On a worker. */
+    void (*announce)(void *arg, struct slice tenant, uint64_t version);
+    void *arg;
+};
+
 struct prom_tasks_opts {
     struct store *store;
     struct engine *engine;
@@ -54,6 +64,9 @@ struct prom_tasks_opts {
     size_t max_memory_bytes;   /* arena of one task */
     size_t max_response_bytes; /* JSON of one task */
     size_t max_tenants;        /* joined in one request; 0 or 1: they are not */
+    int64_t lookback_ms;       /* the engine's, for federate; 0: 5 min */
+    bool has_experimental;     /* PromQL, for parsing */
+    struct prom_admin_opts admin;
 };
 
 struct prom_tasks *prom_tasks_new(const struct prom_tasks_opts *opts);
@@ -90,6 +103,7 @@ struct prom_task {
     /* of a raw answer, static; NULL: JSON in its frame */
     const char *content_type, *content_encoding;
     bool is_raw;
+    int success_status; /* 0: 200; 204 has no body */
     /* its own */
     struct prom_task *prev, *next; /* among those under way */
     struct http_request *request;  /* one of these two */

@@ -118,3 +118,18 @@ ORR_CHECKED struct err *store_metadata(struct store_query *sq, struct slice fami
 ORR_CHECKED struct err *store_exemplars(struct store_query *sq, const struct matchers *sets,
                                         size_t n, int64_t min_ms, int64_t max_ms,
                                         struct rpc_exemplars **ret, size_t *ret_n);
+
+/* ---- what is in memory, for pages about cardinality; replicas are taken off by division ---- */
+
+struct store_pair {
+    struct slice name, value;
+    uint64_t series;
+};
+/* Label pairs (of one label; label.ptr NULL: of all) of the series in memory that match, sorted. */
+ORR_CHECKED struct err *store_pairs(struct store_query *sq, struct matchers ms, struct slice label,
+                                    struct store_pair **ret, size_t *ret_n, uint64_t *ret_series);
+/* Sums over the ingesters; pairs is the most any of them has. */
+ORR_CHECKED struct err *store_head(struct store_query *sq, struct rpc_head *ret);
+/* What meta.json says of every block of the tenant, in the order of the catalogue. */
+ORR_CHECKED struct err *store_blocks(struct store_query *sq, struct block_meta **ret,
+                                     size_t *ret_n);

@@ -28,13 +28,14 @@ TEST(metrics_rpc_head_keeps_its_bytes)
     struct rpc_head got;
     struct buf b = {0};
 
-    rpc_head_encode(&b, &(struct rpc_head){1, 2, 3, 200, -1, 1000});
-    CHECK(slice_eq(buf_slice(&b), SLICE("\x01\x01\x02\x03\xc8\x01\x01\xd0\x0f")));
+    rpc_head_encode(&b, &(struct rpc_head){1, 2, 3, 200, 5, -1, 1000});
+    CHECK(slice_eq(buf_slice(&b), SLICE("\x01\x01\x02\x03\xc8\x01\x05\x01\xd0\x0f")));
     CHECK_OK(rpc_head_decode(buf_slice(&b), &got));
     CHECK_INT(got.series, 1);
     CHECK_INT(got.pairs, 2);
     CHECK_INT(got.chunks, 3);
     CHECK_INT(got.appended, 200);
+    CHECK_INT(got.rate_milli, 5);
     CHECK_INT(got.min_ms, -1);
     CHECK_INT(got.max_ms, 1000);
     for (size_t i = 0; i < b.len; i++)

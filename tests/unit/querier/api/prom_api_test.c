@@ -72,7 +72,7 @@ static void http_up(struct rig *g)
                                                         .on_admit = auth_admit,
                                                         .admit_arg = g->auth},
                              &g->loop, 1, &g->server));
-    prom_api_routes(g->api, g->server, false);
+    prom_api_routes(g->api, g->server);
     CHECK_OK(http_server_listen(g->server));
     snprintf(address, sizeof(address), "inproc://prom-api-%d", ++serial);
     CHECK_OK(
@@ -212,7 +212,6 @@ TEST(prom_api_errors_as_prometheus_answers)
     CHECK_ASK_HAS(&g, "/api/v1/query?query=label_replace(up,%22a%22,%22%22,%22b%22,%22(%22)&time=2",
                   422, "\"errorType\":\"execution\"");
     CHECK_ASK_HAS(&g, "/api/v1/query?query=up&time=2", 422, "querier.max-response");
-    CHECK_ASK_HAS(&g, "/api/v1/rules", 422, "ruler");
     ask_with(&g, "/api/v1/query?query=1", NULL, NULL);
     CHECK_INT(g.status, 401);
     CHECK(strstr(buf_cstr(&g.body), "X-Scope-OrgID"));
