@@ -338,8 +338,8 @@ static struct err *read_params(struct question *q)
     struct slice type = http_param(r, "type"), limit = http_param(r, "group_limit");
 
     if (type.len && !slice_eq_cstr(type, "alert") && !slice_eq_cstr(type, "record"))
-        return err_new(ERR_INVALID, "not supported value \"%.*s\"", (int)ORR_MIN(type.len, 64u),
-                       (const char *)type.ptr);
+        return err_new(ERR_INVALID, "invalid parameter \"type\": not supported value \"%.*s\"",
+                       (int)ORR_MIN(type.len, 64u), (const char *)type.ptr);
     if (limit.len && !slice_to_u64(limit, &q->group_limit))
         return err_new(ERR_INVALID, "group_limit needs to be a valid number");
     if (limit.len && q->group_limit == 0)

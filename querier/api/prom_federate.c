@@ -201,7 +201,7 @@ static struct err *collect_all(struct federation *f)
     for (size_t i = 0; i < f->p->n_match && !e; i++) {
         struct matchers ms;
 
-        if ((e = prom_param_match(f->t->arena, f->p->match[i], &ms)))
+        if ((e = prom_param_selector(f->t->arena, f->p->match[i], &ms)))
             break;
         e = collect(f, ms);
         matchers_done(ms);

@@ -8,6 +8,7 @@ struct labels_params {
     size_t n_match;
     int64_t start_ms, end_ms;
     uint64_t limit;
+    bool is_series;
 };
 
 /* ---- on a worker ---- */
@@ -23,7 +24,8 @@ static struct err *parse_sets(struct prom_task *t, const struct labels_params *p
 {
     *ret = arena_array(t->arena, struct matchers, p->n_match + 1);
     for (size_t i = 0; i < p->n_match; i++) {
-        struct err *e = prom_param_match(t->arena, p->match[i], &(*ret)[i]);
+        struct err *e = p->is_series ? prom_param_match(t->arena, p->match[i], &(*ret)[i])
+                                     : prom_param_selector(t->arena, p->match[i], &(*ret)[i]);
 
         if (e) {
             sets_done(*ret, i);
@@ -154,6 +156,7 @@ static void answer(struct http_request *r, struct slice label, bool needs_match,
     if (!prom_api_begin(r, &tenant))
         return;
     p->label = label;
+    p->is_series = needs_match;
     e = read_params(r, p);
     if (!e && needs_match && !p->n_match)
         e = err_new(ERR_INVALID, "no match[] parameter provided");

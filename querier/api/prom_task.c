@@ -470,6 +470,7 @@ static void on_work(void *arg)
     struct prom_task *t = arg;
     struct err *e;
 
+    t->queued_ns = clock_mono_ns(&clock_system) - t->start_ns;
     if (atomic_load(&t->cancel))
         e = err_new(ERR_CANCELED, "query canceled");
     else if (clock_mono_ms(&clock_system) >= t->deadline_mono_ms)
@@ -607,6 +608,7 @@ static struct prom_task *task_new(struct prom_tasks *ts, struct slice tenant, in
     rest = t->tenant;
     while (slice_split(&rest, '|', &one))
         t->tenants[t->n_tenants++] = one;
+    t->start_ns = clock_mono_ns(&clock_system);
     t->start_ms = clock_mono_ms(&clock_system);
     prom_tasks_limits(ts, tenant, &t->limits);
     t->deadline_mono_ms = t->start_ms + timeout_of(t, timeout_ms);

@@ -112,7 +112,8 @@ struct prom_task {
     uint64_t sent_bytes;     /* through the pipe */
     struct loop *loop;
     int status;
-    int64_t start_ms;
+    int64_t start_ms, start_ns;
+    int64_t queued_ns; /* waited for a worker */
 };
 
 /*

@@ -207,7 +207,7 @@ TEST(prom_api_errors_as_prometheus_answers)
     CHECK_ASK_HAS(&g, "/api/v1/query_range?query=1&start=0&end=11001&step=1", 400, "11,000");
     CHECK_ASK_HAS(&g, "/api/v1/series", 400, "no match[] parameter provided");
     CHECK_ASK_HAS(&g, "/api/v1/series?match[]=%7Ba%3D~%22.*%22%7D", 400, "non-empty matcher");
-    CHECK_ASK_HAS(&g, "/api/v1/labels?match[]=up%7B", 400, "match[]");
+    CHECK_ASK_HAS(&g, "/api/v1/labels?match[]=up%7B", 400, "\"error\":\"1:4: parse error");
     CHECK_ASK_HAS(&g, "/api/v1/label/%FF/values", 400, "invalid label name");
     CHECK_ASK_HAS(&g, "/api/v1/query?query=label_replace(up,%22a%22,%22%22,%22b%22,%22(%22)&time=2",
                   422, "\"errorType\":\"execution\"");
