@@ -1,3 +1,4 @@
+#include "common/block/sidecar.h"
 #include "common/block/tombstone_list.h"
 #include "common/block/tombstone_stream.h"
 #include "common/objstore/objstore_fs.h"
@@ -184,4 +185,34 @@ TEST(tombstone_stream_leaves_out_what_is_deleted)
     arena_free(a);
     buf_done(&b1);
     buf_done(&b2);
+}
+
+TEST(tombstone_stream_leaves_out_exemplars)
+{
+    struct tombstone_list *l = tombstone_list_new(SLICE("t"));
+    struct sidecar_exemplar x = {.t_ms = 15, .value = 1, .labels = SLICE("")};
+    struct buf in = {0}, out = {0}, series = {0};
+    struct reader r;
+
+    labels_canonical(&series, (struct labels){up_a, 2});
+    x.series = buf_slice(&series);
+    sidecar_begin(&in, SIDECAR_EXEMPLARS);
+    sidecar_put_exemplar(&in, &x);
+    x.t_ms = 25;
+    sidecar_put_exemplar(&in, &x);
+    sidecar_end(&in);
+    add(l, 1, "a", 10, 20);
+    CHECK_OK(tombstone_stream_exemplars(l, buf_slice(&in), &out));
+    CHECK_OK(sidecar_open(SIDECAR_EXEMPLARS, buf_slice(&out), &r));
+    CHECK(sidecar_next_exemplar(&r, &x));
+    CHECK_INT(x.t_ms, 25);
+    CHECK(!sidecar_next_exemplar(&r, &x) && reader_ok(&r));
+    add(l, 2, "a", 21, 30);
+    CHECK_OK(tombstone_stream_exemplars(l, buf_slice(&in), &out));
+    CHECK_INT(out.len, 0);
+    CHECK_ERR(tombstone_stream_exemplars(l, SLICE("nonsense"), &out), ERR_CORRUPT, "");
+    buf_done(&in);
+    buf_done(&out);
+    buf_done(&series);
+    tombstone_list_unref(l);
 }
