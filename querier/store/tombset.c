@@ -12,7 +12,7 @@ struct tomb_entry {
     /* under tombset.lock */
     struct tombstone_list *list; /* NULL: not loaded yet */
     char etag[OBJSTORE_ETAG_BYTES];
-    int64_t checked_ms; /* mono; when the look began that found list to be true */
+    int64_t checked_ns; /* mono; when the look began that found list to be true */
     uint64_t hinted;
     unsigned users;
 };
@@ -112,12 +112,12 @@ void tombset_stats_get(struct tombset *ts, struct tombset_stats *ret)
 }
 
 /* A reference to what is held if it was looked at since, and nothing newer is known of. */
-static struct tombstone_list *held_since(struct tombset *ts, struct tomb_entry *t, int64_t since_ms)
+static struct tombstone_list *held_since(struct tombset *ts, struct tomb_entry *t, int64_t since_ns)
 {
     struct tombstone_list *l = NULL;
 
     lock_take(&ts->lock);
-    if (t->list && t->checked_ms >= since_ms && tombstone_list_version(t->list) >= t->hinted)
+    if (t->list && t->checked_ns >= since_ns && tombstone_list_version(t->list) >= t->hinted)
         l = tombstone_list_ref(t->list);
     lock_release(&ts->lock);
     return l;
@@ -134,7 +134,7 @@ static bool is_same(struct tombset *ts, struct tomb_entry *t, const char *etag)
 }
 
 static void keep(struct tombset *ts, struct tomb_entry *t, struct tombstone_list *l,
-                 const char *etag, int64_t began_ms)
+                 const char *etag, int64_t began_ns)
 {
     struct tombstone_list *old = NULL;
 
@@ -147,7 +147,7 @@ static void keep(struct tombset *ts, struct tomb_entry *t, struct tombstone_list
     }
     /* The bucket decides what is newest; a hint beyond it was about something that is gone. */
     t->hinted = ORR_MIN(t->hinted, tombstone_list_version(t->list));
-    t->checked_ms = began_ms;
+    t->checked_ns = began_ns;
     ts->stats.checks++;
     lock_release(&ts->lock);
     tombstone_list_unref(old);
@@ -156,7 +156,7 @@ static void keep(struct tombset *ts, struct tomb_entry *t, struct tombstone_list
 /* Makes what is held true as of now. The tenant's loading lock is held. */
 static struct err *look(struct tombset *ts, struct tomb_entry *t, struct slice tenant)
 {
-    int64_t began_ms = clock_mono_ms(&clock_system);
+    int64_t began_ns = clock_mono_ns(&clock_system);
     struct arena *a = arena_new(0);
     char *key = tombstone_list_key(a, SIGNAL, tenant);
     struct objstore_info info = {0};
@@ -171,18 +171,18 @@ static struct err *look(struct tombset *ts, struct tomb_entry *t, struct slice t
     if (!e && !is_same(ts, t, info.etag))
         e = tombstone_list_load(ts->objstore, SIGNAL, tenant, &l, info.etag);
     if (!e)
-        keep(ts, t, l, info.etag, began_ms);
+        keep(ts, t, l, info.etag, began_ns);
     arena_free(a);
     return e;
 }
 
 static struct err *refresh(struct tombset *ts, struct tomb_entry *t, struct slice tenant,
-                           int64_t since_ms, struct tombstone_list **ret, bool *ret_is_stale)
+                           int64_t since_ns, struct tombstone_list **ret, bool *ret_is_stale)
 {
     struct err *e = NULL;
 
     lock_take(&t->loading);
-    if (!(*ret = held_since(ts, t, since_ms)) && !(e = look(ts, t, tenant)))
+    if (!(*ret = held_since(ts, t, since_ns)) && !(e = look(ts, t, tenant)))
         *ret = held_since(ts, t, INT64_MIN);
     lock_release(&t->loading);
     if (e && (*ret = held_since(ts, t, INT64_MIN))) {
@@ -198,7 +198,7 @@ static struct err *refresh(struct tombset *ts, struct tomb_entry *t, struct slic
 struct err *tombset_get(struct tombset *ts, struct slice tenant, struct tombstone_list **ret,
                         bool *ret_is_stale)
 {
-    int64_t since_ms = clock_mono_ms(&clock_system) - ts->max_age_ms;
+    int64_t since_ns = clock_mono_ns(&clock_system) - ts->max_age_ms * NS_PER_MS;
     struct tomb_entry *t;
     struct err *e = NULL;
 
@@ -207,8 +207,8 @@ struct err *tombset_get(struct tombset *ts, struct slice tenant, struct tombston
     t = entry_of(ts, tenant);
     t->users++;
     lock_release(&ts->lock);
-    if (!(*ret = held_since(ts, t, since_ms)))
-        e = refresh(ts, t, tenant, since_ms, ret, ret_is_stale);
+    if (!(*ret = held_since(ts, t, since_ns)))
+        e = refresh(ts, t, tenant, since_ns, ret, ret_is_stale);
     lock_take(&ts->lock);
     t->users--;
     lock_release(&ts->lock);
