@@ -12,7 +12,8 @@ struct tomb_entry {
     /* under tombset.lock */
     struct tombstone_list *list; /* NULL: not loaded yet */
     char etag[OBJSTORE_ETAG_BYTES];
-    int64_t checked_ns; /* mono; when the look began that found list to be true */
+    int64_t checked_ns; /* mono; when the last look began */
+    bool is_stale;      /* it failed: list is what was known before */
     uint64_t hinted;
     unsigned users;
 };
@@ -112,13 +113,15 @@ void tombset_stats_get(struct tombset *ts, struct tombset_stats *ret)
 }
 
 /* A reference to what is held if it was looked at since, and nothing newer is known of. */
-static struct tombstone_list *held_since(struct tombset *ts, struct tomb_entry *t, int64_t since_ns)
+static struct tombstone_list *held_since(struct tombset *ts, struct tomb_entry *t, int64_t since_ns,
+                                         bool *ret_is_stale)
 {
     struct tombstone_list *l = NULL;
 
     lock_take(&ts->lock);
     if (t->list && t->checked_ns >= since_ns && tombstone_list_version(t->list) >= t->hinted)
         l = tombstone_list_ref(t->list);
+    *ret_is_stale = l && t->is_stale;
     lock_release(&ts->lock);
     return l;
 }
@@ -148,6 +151,7 @@ static void keep(struct tombset *ts, struct tomb_entry *t, struct tombstone_list
     /* The bucket decides what is newest; a hint beyond it was about something that is gone. */
     t->hinted = ORR_MIN(t->hinted, tombstone_list_version(t->list));
     t->checked_ns = began_ns;
+    t->is_stale = false;
     ts->stats.checks++;
     lock_release(&ts->lock);
     tombstone_list_unref(old);
@@ -176,21 +180,33 @@ static struct err *look(struct tombset *ts, struct tomb_entry *t, struct slice t
     return e;
 }
 
+/* The next look is not due before the age is over again: a bucket that is slow to fail must not hold up
+ * every query. */
+static void note_failure(struct tombset *ts, struct tomb_entry *t)
+{
+    lock_take(&ts->lock);
+    t->checked_ns = clock_mono_ns(&clock_system);
+    t->is_stale = true;
+    lock_release(&ts->lock);
+}
+
 static struct err *refresh(struct tombset *ts, struct tomb_entry *t, struct slice tenant,
                            int64_t since_ns, struct tombstone_list **ret, bool *ret_is_stale)
 {
     struct err *e = NULL;
 
     lock_take(&t->loading);
-    if (!(*ret = held_since(ts, t, since_ns)) && !(e = look(ts, t, tenant)))
-        *ret = held_since(ts, t, INT64_MIN);
+    if (!(*ret = held_since(ts, t, since_ns, ret_is_stale))) {
+        if ((e = look(ts, t, tenant)))
+            note_failure(ts, t);
+        *ret = held_since(ts, t, INT64_MIN, ret_is_stale);
+    }
     lock_release(&t->loading);
-    if (e && (*ret = held_since(ts, t, INT64_MIN))) {
+    if (e && *ret) {
         LOG_WARN(store, "the bucket does not answer, reading by the last known tombstones",
                  KV_SLICE("tenant", tenant), KV_ERR(e));
         err_free(e);
         e = NULL;
-        *ret_is_stale = true;
     }
     return e;
 }
@@ -207,7 +223,7 @@ struct err *tombset_get(struct tombset *ts, struct slice tenant, struct tombston
     t = entry_of(ts, tenant);
     t->users++;
     lock_release(&ts->lock);
-    if (!(*ret = held_since(ts, t, since_ns)))
+    if (!(*ret = held_since(ts, t, since_ns, ret_is_stale)))
         e = refresh(ts, t, tenant, since_ns, ret, ret_is_stale);
     lock_take(&ts->lock);
     t->users--;
