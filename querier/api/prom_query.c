@@ -6,6 +6,7 @@
 #include "common/model/tenant.h"
 #include "querier/api/prom_api_internal.h"
 #include "querier/api/prom_ast.h"
+#include "querier/api/step_tally.h"
 #include "querier/engine/result_json.h"
 
 struct query_params {
@@ -13,13 +14,14 @@ struct query_params {
     int64_t start_ms, end_ms, step_ms; /* step 0: instant */
     int64_t lookback_ms;
     uint64_t limit;
-    bool with_stats;
+    bool with_stats, with_steps; /* stats=…; stats=all */
 };
 
 /* ---- on a worker ---- */
 
 /* Sorting is part of the evaluation here, and parsing takes no time worth telling apart. */
-static void stats_json(struct prom_task *t, const struct engine_result *res, int64_t eval_ns)
+static void stats_json(struct prom_task *t, const struct engine_result *res, int64_t eval_ns,
+                       const struct step_tally *steps)
 {
     double eval_s = (double)eval_ns / NS_PER_S, queue_s = (double)t->queued_ns / NS_PER_S;
     struct buf *out = &t->out;
@@ -29,10 +31,12 @@ static void stats_json(struct prom_task *t, const struct engine_result *res, int
                ",\"stats\":{\"timings\":{\"evalTotalTime\":%.9f,\"resultSortTime\":0,"
                "\"queryPreparationTime\":0,\"innerEvalTime\":%.9f,\"execQueueTime\":%.9f,"
                "\"execTotalTime\":%.9f},"
-               "\"samples\":{\"totalQueryableSamples\":%llu,\"peakSamples\":%llu},"
-               "\"series\":%llu,\"peakBytes\":%llu}}",
+               "\"samples\":{\"totalQueryableSamples\":%llu,\"peakSamples\":%llu",
                eval_s, eval_s, queue_s, queue_s + eval_s, (unsigned long long)res->stats.samples,
-               (unsigned long long)res->stats.samples, (unsigned long long)res->stats.series,
+               (unsigned long long)res->stats.samples);
+    if (steps->n)
+        step_tally_json(out, steps);
+    buf_printf(out, "},\"series\":%llu,\"peakBytes\":%llu}}", (unsigned long long)res->stats.series,
                (unsigned long long)res->stats.peak_bytes);
 }
 
@@ -61,11 +65,21 @@ static struct err *run_query(struct prom_task *t)
                              .deadline_mono_ms = t->deadline_mono_ms,
                              .cancel = &t->cancel};
     int64_t began_ns = clock_mono_ns(&clock_system);
+    struct storage *storage = &t->data.storage;
+    struct step_tally steps = {.n = 0};
     struct engine_result res;
     struct err *e = check_length(t, p);
 
+    if (!e && p->with_steps) {
+        size_t n = p->step_ms ? (size_t)((p->end_ms - p->start_ms) / p->step_ms) + 1 : 1;
+        int64_t lookback_ms =
+            p->lookback_ms ? p->lookback_ms : prom_tasks_opts(t->tasks)->lookback_ms;
+
+        step_tally_init(&steps, t->arena, storage, p->start_ms, p->step_ms, n, lookback_ms);
+        storage = &steps.storage;
+    }
     if (!e)
-        e = engine_query(prom_tasks_opts(t->tasks)->engine, &q, &t->data.storage, t->arena, &res);
+        e = engine_query(prom_tasks_opts(t->tasks)->engine, &q, storage, t->arena, &res);
     if (e)
         return err_is(e, ERR_INVALID) ? err_wrap(e, "invalid parameter \"query\"") : e;
     if (p->limit && res.n_series > p->limit &&
@@ -75,7 +89,7 @@ static struct err *run_query(struct prom_task *t)
     }
     result_json_data(&t->out, &res);
     if (p->with_stats)
-        stats_json(t, &res, clock_mono_ns(&clock_system) - began_ns);
+        stats_json(t, &res, clock_mono_ns(&clock_system) - began_ns, &steps);
     t->warnings = res.warnings;
     t->n_warnings = res.n_warnings;
     t->infos = res.infos;
@@ -94,6 +108,7 @@ static struct err *common_params(struct http_request *r, struct query_params *p,
     if (!p->expr.ptr)
         p->expr = SLICE_EMPTY;
     p->with_stats = http_param(r, "stats").len > 0;
+    p->with_steps = slice_eq_cstr(http_param(r, "stats"), "all");
     if ((e = prom_param_limit("limit", http_param(r, "limit"), &p->limit)) ||
         (e = prom_param_duration("timeout", http_param(r, "timeout"), 0, ret_timeout_ms)) ||
         (e = prom_param_duration("lookback_delta", http_param(r, "lookback_delta"), 0,

@@ -60,11 +60,14 @@ def pair(t, orrery_args=(), prometheus_args=()):
     o = Single(t, args=["--auth.mode=optional", f"--ruler.rule-path={t.dir}/rules", *orrery_args])
     p = Prometheus(t, f"global: {{scrape_interval: 1h}}\nrule_files: ['{rules}/r.yml']\n",
                    args=["--web.enable-remote-write-receiver", "--web.enable-admin-api",
-                         "--enable-feature=exemplar-storage,native-histograms", *prometheus_args])
+                         "--enable-feature=exemplar-storage,native-histograms,"
+                         "promql-per-step-stats", *prometheus_args])
     return o.wait_ready(), p.wait_ready()
 
 
 def fill(o, p, start):
+    """Samples lie beside the steps of the queries: in 2.42 a range includes its left end, in 3 not."""
+    start += 4000
     series = [({"__name__": "up", "job": j, "instance": f"{j}:1"},
                [(start + i * 15000, float(i)) for i in range(40)],
                True, [({"trace_id": "abc"}, start + 15000, 0.5)]) for j in "ab"]
@@ -110,6 +113,13 @@ def test_shapes(t):
     for s in ("all", "1"):
         same(o, p, "/api/v1/query", {"query": "up", "time": start / 1000 + 300, "stats": s})
         same(o, p, "/api/v1/query_range", {"query": "rate(up[1m])", **at, "stats": s})
+    for expr in ("up", "rate(up[1m])", "sum(rate(up[2m])) + up{job=\"a\"}", "up offset 1m", "up @ 0", "1",
+                 "max_over_time(up[45s] @ end())", "absent(nothing)"):
+        per_step = []
+        for x in (p, o):
+            r = api(x.addr, "/api/v1/query_range", {"query": expr, **at, "stats": "all"}, None)
+            per_step.append(r.json["data"]["stats"]["samples"]["totalQueryableSamplesPerStep"])
+        check(per_step[0] == per_step[1], f"{expr}: samples per step {per_step}")
     for path in ("status/config", "status/walreplay", "status/tsdb", "status/buildinfo",
                  "alertmanagers", "targets", "targets/metadata"):
         same(o, p, "/api/v1/" + path)
