@@ -11,6 +11,7 @@ static struct tombstone_list *list_of(int64_t min_ms, int64_t max_ms, const char
 
     CHECK_OK(matcher_init(a, MATCHER_RE, SLICE("i"), slice_cstr(value), &m));
     CHECK_OK(tombstone_list_add(l, &t));
+    matchers_done(t.matchers);
     arena_free(a);
     return l;
 }
