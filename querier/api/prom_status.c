@@ -82,16 +82,17 @@ void prom_status_features(struct http_request *r)
 
 /* ---- limits, settings ---- */
 
-/* X(kind, name, …) of limits.h to a number. */
-#define LIMIT_VALUE_RATE(l, name) ((l).name)
-#define LIMIT_VALUE_COUNT(l, name) ((double)(l).name)
-#define LIMIT_VALUE_BYTES(l, name) ((double)(l).name)
-#define LIMIT_VALUE_DURATION(l, name) ((double)(l).name##_ns / NS_PER_S)
-
 static void put_number(struct buf *out, double v)
 {
     num_format(out, v, 'f', -1);
 }
+
+/* X(kind, name, …) of limits.h: its value, durations in seconds. */
+#define LIMIT_PUT_RATE(out, l, name) put_number((out), (l).name)
+#define LIMIT_PUT_COUNT(out, l, name) put_number((out), (double)(l).name)
+#define LIMIT_PUT_BYTES(out, l, name) put_number((out), (double)(l).name)
+#define LIMIT_PUT_DURATION(out, l, name) put_number((out), (double)(l).name##_ns / NS_PER_S)
+#define LIMIT_PUT_BOOL(out, l, name) buf_str((out), (l).name ? "true" : "false")
 
 void prom_status_user_limits(struct http_request *r)
 {
@@ -104,7 +105,7 @@ void prom_status_user_limits(struct http_request *r)
     prom_tasks_limits(prom_api_of(r)->tasks, tenant, &l);
 #define X(kind, name, key, def, help)                                                              \
     buf_str(&out, out.len ? ",\"" #name "\":" : "{\"" #name "\":");                                \
-    put_number(&out, LIMIT_VALUE_##kind(l, name));
+    LIMIT_PUT_##kind(&out, l, name);
     LIMITS(X)
 #undef X
     buf_byte(&out, '}');
@@ -123,7 +124,7 @@ void prom_status_config(struct http_request *r)
     buf_str(&yaml, "limits:\n");
 #define X(kind, name, key, def, help)                                                              \
     buf_str(&yaml, "    " key ": ");                                                               \
-    put_number(&yaml, LIMIT_VALUE_##kind(l, name));                                                \
+    LIMIT_PUT_##kind(&yaml, l, name);                                                              \
     buf_byte(&yaml, '\n');
     LIMITS(X)
 #undef X
