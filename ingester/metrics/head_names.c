@@ -3,6 +3,7 @@
 
 #include "common/base/fsx.h"
 #include "common/base/mem.h"
+#include "common/base/slice_sort.h"
 #include "common/block/sidecar.h"
 #include "ingester/metrics/head_part.h"
 #include "ingester/metrics/head_segment.h"
@@ -22,6 +23,8 @@ struct listing {
     struct head_range range;
     struct buf out; /* lstr each */
     size_t n;
+    int64_t match_ns;
+    struct err *err;
 };
 
 static void list_values(struct listing *l, const struct head_index *x, const roaring_bitmap_t *of)
@@ -60,6 +63,11 @@ static bool run_listing(struct head_shard *sh, void *arg)
 
     if (!ts || ts->max_ms < l->q->min_ms || ts->min_ms > l->q->max_ms)
         return false;
+    if (!head_match_prepare(ts, l->q->matchers, &l->match_ns)) {
+        if (l->match_ns > HEAD_MATCH_MAX_NS)
+            l->err = head_match_costly();
+        return !l->err;
+    }
     if (head_range_step(&l->range, ts, l->q))
         return true;
     of = l->range.found;
@@ -96,11 +104,6 @@ static struct err *list_segment(const struct head_seg *seg, const struct head_qu
                 : block_reader_names_of(seg->reader, a, refs, ret);
 }
 
-static int cmp_slice(const void *a, const void *b)
-{
-    return slice_cmp(*(const struct slice *)a, *(const struct slice *)b);
-}
-
 struct slices {
     struct slice *ptr;
     size_t len, cap;
@@ -108,14 +111,11 @@ struct slices {
 
 static void finish_names(struct slices *all, struct arena *a, struct head_names *ret)
 {
-    size_t n = 0;
+    size_t n = slice_sort_unique(all->ptr, all->len);
 
-    if (all->len > 1)
-        qsort(all->ptr, all->len, sizeof(*all->ptr), cmp_slice);
-    ret->ptr = arena_array(a, struct slice, all->len);
-    for (size_t i = 0; i < all->len; i++)
-        if (!n || !slice_eq(ret->ptr[n - 1], all->ptr[i]))
-            ret->ptr[n++] = arena_dup(a, all->ptr[i]);
+    ret->ptr = arena_array(a, struct slice, n);
+    for (size_t i = 0; i < n; i++)
+        ret->ptr[i] = arena_dup(a, all->ptr[i]);
     ret->n = n;
     vec_done(all);
 }
@@ -147,6 +147,8 @@ static struct err *list(struct head *h, const struct head_query *q, const struct
     head_call_all(h, run_listing, args);
     for (uint32_t i = 0; i < h->n_shards; i++)
         push_lstrs(&all, buf_slice(&ls[i].out));
+    for (uint32_t i = 0; i < h->n_shards; i++)
+        e = err_first(e, ls[i].err);
     segs = head_registry_find(h, q->tenant, q->min_ms, q->max_ms, &n_segs);
     for (size_t i = 0; i < n_segs; i++) {
         struct block_names names = {0};
