@@ -313,7 +313,7 @@ TEST(head_refuses_what_prometheus_refuses_and_takes_repeats)
     CHECK_INT(f.reply.accepted, 0);
     CHECK_INT(f.reply.rejected[BATCH_DUPLICATE], 2);
     CHECK_INT(f.reply.rejected[BATCH_OUT_OF_ORDER], 1);
-    CHECK_INT(f.reply.examples[2].series, 2);
+    CHECK_INT(f.reply.refusals.ptr[2].series, 2);
     f.limits.min_t_ms = T0;
     f.limits.max_t_ms = T0 + 1000;
     add(&f, "a=1", T0 - 1, 3, false);
