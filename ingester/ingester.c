@@ -327,9 +327,9 @@ static void ingester_close(void *role)
         LOG_ERROR(head, "closing failed, the log will be replayed", KV_ERR(e));
     err_free(e);
     distribute_free(ing->distribute);
-    line_door_free(ing->lines);
     grpc_server_free(ing->otlp_grpc);
     otlp_door_free(ing->otlp);
+    line_door_free(ing->lines);
     door_free(ing->door);
     ha_tracker_free(ing->ha);
     replica_free(ing->replica);
@@ -354,6 +354,7 @@ static struct err *ingester_open(struct process *p, void **ret)
     build_flush(ing);
     if ((e = build_door(ing)) || (e = build_otlp(ing, c)))
         goto fail;
+    ing->conf.lines = (struct line_door_conf){0}; /* its strings are c's */
     conf_unref(c);
     ingester_rpc_handle(ing);
     ingester_read_handle(ing);

@@ -133,10 +133,10 @@ static inline struct err *door_fixture_open(struct door_fixture *f, const char *
                              &f->loop, 1, &f->http)))
         return e;
     remote_write_routes(f->http, f->door);
+    otlp_http_routes(f->http, f->otlp);
     expo_import_routes(f->http, f->door);
     influx_write_routes(f->http, f->door);
     graphite_write_routes(f->http, f->door);
-    otlp_http_routes(f->http, f->otlp);
     if ((e = http_server_listen(f->http)))
         return e;
     return loop_start(f->loop);
