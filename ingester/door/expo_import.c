@@ -1,5 +1,6 @@
 #include "ingester/door/expo_import.h"
 
+#include "common/base/base64.h"
 #include "common/model/textformat.h"
 #include "ingester/door/expo_created.h"
 #include "ingester/door/family_wire.h"
@@ -222,39 +223,15 @@ static struct err *on_headers(struct http_request *r)
     return e ? e : line_request_admit(r);
 }
 
-static int base64_digit(uint8_t c)
+static bool base64_value(struct arena *a, struct slice s, struct slice *ret)
 {
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '-' || c == '+' ? 62 : c == '_' || c == '/' ? 63 : -1;
-}
+    struct buf b = {0};
+    bool is_fine = base64_decode(s, &b);
 
-/* URL-safe or plain base64, padding or not. */
-static bool base64_read(struct arena *a, struct slice s, struct slice *ret)
-{
-    uint8_t *out = arena_alloc(a, s.len + 1);
-    uint32_t bits = 0;
-    size_t n = 0, k = 0;
-
-    while (s.len && s.ptr[s.len - 1] == '=')
-        s.len--;
-    for (size_t i = 0; i < s.len; i++) {
-        int digit = base64_digit(s.ptr[i]);
-
-        if (digit < 0)
-            return false;
-        bits = bits << 6 | (uint32_t)digit;
-        if ((k += 6) >= 8) {
-            k -= 8;
-            out[n++] = (uint8_t)(bits >> k);
-        }
-    }
-    *ret = slice_of(out, n);
-    return k < 6;
+    if (is_fine)
+        *ret = arena_dup(a, buf_slice(&b));
+    buf_done(&b);
+    return is_fine;
 }
 
 /* job/JOB/LABEL/VALUE...: behind the query's extra labels, which win. */
@@ -276,7 +253,7 @@ static struct err *path_labels(struct http_request *r, struct slice path, struct
             return err_new(ERR_INVALID, "the path's first label must be job");
         if (slice_has_suffix(name, SLICE("@base64"))) {
             name.len -= strlen("@base64");
-            if (!base64_read(r->arena, value, &value))
+            if (!base64_value(r->arena, value, &value))
                 return err_new(ERR_INVALID, "label %.*s in the path is not base64",
                                SLICE_ARG(slice_sub(name, 0, 128)));
         }

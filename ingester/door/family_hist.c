@@ -13,6 +13,7 @@ struct family_hist_reader {
     uint64_t count, zero_count;
     double count_float, zero_count_float;
     struct column spans[2], deltas[2], counts[2]; /* negative, positive */
+    size_t arena_before;
     bool is_bad;
 };
 
@@ -285,8 +286,14 @@ struct err *family_hist_read(struct arena *a, struct slice message, size_t max_b
     }
     h.buckets = parts.buckets = arena_array(a, struct family_bucket, h.n_buckets + 1);
     h.exemplars = parts.exemplars = arena_array(a, struct family_exemplar, h.n_exemplars + 1);
-    for (rest = message; family_field_next(&rest, &f);)
+    r.arena_before = arena_used(a);
+    for (rest = message; family_field_next(&rest, &f);) {
         read_field(&r, &h, &parts, &f);
+        /* Labels of exemplars take sixteen times their bytes. */
+        if (arena_used(a) - r.arena_before > FAMILY_MAX_EXEMPLAR_BYTES)
+            return err_new(ERR_LIMIT, "a histogram whose exemplars need more than %u bytes",
+                           FAMILY_MAX_EXEMPLAR_BYTES);
+    }
     if (r.is_bad)
         return family_malformed("Histogram");
     fill(&r, &h);

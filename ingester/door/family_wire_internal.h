@@ -6,6 +6,7 @@
 
 #define FAMILY_TAG(number, type) ((uint32_t)(number) << 3 | (type))
 #define FAMILY_MAX_BUCKETS 65536
+#define FAMILY_MAX_EXEMPLAR_BYTES (16u << 20) /* of one histogram */
 #define MS_PER_SECOND 1000
 
 /* One field: u, f or s by its wire type. */

@@ -261,7 +261,8 @@ def test_an_address_in_use_is_said(t):
         s.bind(("127.0.0.1", 0))
         s.listen()
         r = subprocess.run([f"{BIN}/orrery", f"--server.http-address=127.0.0.1:{free_port()}",
-                            f"--server.data-dir={t.dir}/data",
+                            f"--server.data-dir={t.dir}/data", "--ingester.otlp-http-address=",
+                            "--ingester.otlp-grpc-address=",
                             f"--ingester.graphite-address=127.0.0.1:{s.getsockname()[1]}"],
                            capture_output=True, text=True, timeout=60)
     check(r.returncode == 1 and "ingester.graphite-address" in r.stdout + r.stderr, r.stderr)

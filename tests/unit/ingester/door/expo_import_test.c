@@ -238,6 +238,24 @@ TEST(expo_import_takes_native_histograms_of_protobuf)
     buf_done(&body);
 }
 
+TEST(expo_import_bounds_what_exemplars_take)
+{
+    struct buf body = {0}, f = {0}, v = {0}, x = {0}, got;
+
+    for (int i = 0; i < 4000; i++)
+        buf_append(&x, "\x0a\x00", 2); /* a label without name and value */
+    for (int i = 0; i < 1000; i++)
+        rw_build_slice(&v, 16, buf_slice(&x));
+    open_family(&f, "n", 4);
+    add_metric(&f, NULL, 7, &v, 1);
+    close_family(&body, &f);
+    got = import(EXPO_PROTOBUF, buf_slice(&body), NULL, 0);
+    CHECK(slice_has_prefix(buf_slice(&got), SLICE("error: a histogram whose exemplars")));
+    buf_done(&got);
+    buf_done(&x);
+    buf_done(&body);
+}
+
 TEST(expo_import_refuses_protobuf_that_is_cut_short)
 {
     struct buf body = native_histogram(3);
