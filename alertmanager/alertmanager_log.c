@@ -56,12 +56,14 @@ static void merge_state(void *arg, struct slice bytes)
 
 void alertmanager_log_told(struct alertmanager *am, struct slice key)
 {
-    struct gossip *g = membership_gossip(process_membership(am->process));
+    struct membership *ms = process_membership(am->process);
     struct buf b = {0};
     struct err *e;
 
     nflog_entry(am->log, key, &b);
-    e = gossip_broadcast(g, ALERTMANAGER_CHANNEL, key, buf_slice(&b), clock_mono_ns(&clock_system));
+    e = gossip_broadcast(membership_gossip(ms), ALERTMANAGER_CHANNEL, key, buf_slice(&b),
+                         clock_mono_ns(&clock_system));
+    membership_wake(ms);
     if (e) {
         am->metrics.log_errors++;
         LOG_WARN(nflog, "entry not spread", KV_ERR(e));
@@ -223,7 +225,8 @@ static struct err *open_and_load(struct alertmanager *am)
 
 struct err *alertmanager_log_open(struct alertmanager *am)
 {
-    struct gossip_channel ch = {ALERTMANAGER_CHANNEL, on_delta, write_state, merge_state, am};
+    struct gossip_channel ch = {ALERTMANAGER_CHANNEL, MEMBER_ALERTMANAGER, on_delta,
+                                write_state,          merge_state,         am};
     struct err *e;
 
     am->log = nflog_new();

@@ -187,7 +187,7 @@ static void start(void *arg)
                                  .peer_timeout_ns = PEER_TIMEOUT_NS,
                                  .seed = ++a->life,
                                  .forgets_log = sim_is_broken(a->m.sim, "dedup")};
-    struct gossip_channel ch = {CHANNEL, on_delta, write_state, merge_state, a};
+    struct gossip_channel ch = {CHANNEL, MEMBER_INGESTER, on_delta, write_state, merge_state, a};
     struct err *e;
 
     sim_member_start(&a->m);
