@@ -2,7 +2,6 @@
 #include <stdlib.h>
 
 #include "alertmanager/alertmanager_internal.h"
-#include "alertmanager/amturn.h"
 #include "common/auth/auth.h"
 #include "common/base/mem.h"
 #include "common/base/metric.h"
@@ -22,33 +21,6 @@ struct asking {
     struct err *failed;
     struct amapi_answer answer;
 };
-
-/* ---- who ---- */
-
-struct replicas {
-    struct ring *ring;
-    struct amturn_replicas reps;
-    int self;
-};
-
-static struct replicas replicas_of(struct alertmanager *am, struct slice tenant)
-{
-    struct replicas r = {
-        .ring = membership_ring(process_membership(am->process), MEMBER_ALERTMANAGER, 0)};
-
-    r.reps = amturn_replicas(r.ring, tenant);
-    r.self = ring_find(r.ring, slice_cstr(process_instance(am->process)));
-    return r;
-}
-
-unsigned alertmanager_position(struct alertmanager *am, struct slice tenant, struct slice group)
-{
-    struct ring *ring = membership_ring(process_membership(am->process), MEMBER_ALERTMANAGER, 0);
-    unsigned ret = amturn_position(ring, slice_cstr(process_instance(am->process)), tenant, group);
-
-    ring_unref(ring);
-    return ret;
-}
 
 /* ---- answering ---- */
 
@@ -84,7 +56,7 @@ static void put_here(struct asking *a)
 
     a->failed = err_first(a->failed, dispatch_put(d, &a->alerts, alertmanager_now()));
     a->succeeded++;
-    alertmanager_arm(a->am);
+    alertmanager_arm(a->am, a->tenant);
 }
 
 static void posted(struct asking *a)
@@ -128,7 +100,7 @@ static void forwarded(void *arg, struct slice payload, bool is_last, const struc
 static void run_post(void *arg)
 {
     struct asking *a = arg;
-    struct replicas r = replicas_of(a->am, a->tenant);
+    struct alertmanager_replicas r = alertmanager_replicas(a->am, a->tenant);
     struct rpc_pool *pool = process_peers(a->am->process);
     struct rpc_call_opts opts = {
         .method = ALERTMANAGER_PUT, .tenant = a->tenant, .timeout_ms = FORWARD_TIMEOUT_MS};
@@ -164,7 +136,7 @@ static void on_put(void *arg, struct rpc_call *call)
     if (!e) {
         e = dispatch_put(alertmanager_tenant(am, rpc_call_tenant(call), true), &v,
                          alertmanager_now());
-        alertmanager_arm(am);
+        alertmanager_arm(am, rpc_call_tenant(call));
     }
     alert_vec_done(&v);
     if (e)
@@ -220,7 +192,7 @@ static void asked(void *arg, struct slice payload, bool is_last, const struct er
 static void run_ask(void *arg)
 {
     struct asking *a = arg;
-    struct replicas r = replicas_of(a->am, a->tenant);
+    struct alertmanager_replicas r = alertmanager_replicas(a->am, a->tenant);
     struct rpc_call_opts opts = {
         .method = ALERTMANAGER_ASK, .tenant = a->tenant, .timeout_ms = FORWARD_TIMEOUT_MS};
 
@@ -372,4 +344,6 @@ void alertmanager_api_open(struct alertmanager *am)
         }
     rpc_server_handle(process_rpc(am->process), ALERTMANAGER_PUT, on_put, am);
     rpc_server_handle(process_rpc(am->process), ALERTMANAGER_ASK, on_ask, am);
+    rpc_server_handle(process_rpc(am->process), ALERTMANAGER_CLAIM, alertmanager_on_claim, am);
+    rpc_server_handle(process_rpc(am->process), ALERTMANAGER_TOLD, alertmanager_log_on_told, am);
 }

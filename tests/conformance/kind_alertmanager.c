@@ -501,7 +501,7 @@ static json_t *sorted(const json_t *list)
 CONFORMANCE(alertmanager, pipeline_cases)
 {
     struct pipeline p = {.c = c, .got = json_array()};
-    struct dispatch_ops ops = {on_pipeline_send, on_pipeline_logged, pipeline_position, &p};
+    struct dispatch_ops ops = {on_pipeline_send, on_pipeline_logged, pipeline_position, NULL, &p};
     struct nflog *log = nflog_new();
     struct dispatch_opts opts = {.tenant = SLICE_INIT("t"), .log = log, .seed = 1};
     struct amconf *conf = NULL;
