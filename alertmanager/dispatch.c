@@ -46,6 +46,7 @@ struct dispatch *dispatch_new(const struct dispatch_opts *opts, const struct dis
     d->forgets_log = opts->forgets_log;
     d->housekeeping_ns = now.mono_ns + HOUSEKEEPING_NS;
     d->gc_ns = now.mono_ns + GC_NS;
+    d->inhibit = inhibit_new();
     rng_seed(&d->rng, opts->seed);
     return d;
 }
@@ -63,6 +64,7 @@ void dispatch_free(struct dispatch *d)
         return;
     dispatch_notes_done(d);
     drop_groups(d);
+    inhibit_free(d->inhibit);
     timeheap_done(&d->due_groups);
     timeheap_done(&d->due_notes);
     MAP_FOREACH (e, &d->alerts)
@@ -148,6 +150,7 @@ struct err *dispatch_put(struct dispatch *d, const alert_vec *alerts, struct dis
             continue;
         }
         a = old ? alert_merge(old, *p, now.wall_ns) : alert_ref(*p);
+        inhibit_put(d->inhibit, d->conf, a);
         alert_unref(map_put(&d->alerts, key, a));
         homeless += !route_alert(d, a, now);
     }
@@ -169,9 +172,11 @@ void dispatch_set_conf(struct dispatch *d, struct amconf *conf, struct dispatch_
     dispatch_notes_cut(d, now);
     drop_groups(d);
     d->conf = amconf_ref(conf);
+    inhibit_clear(d->inhibit);
     MAP_FOREACH (e, &d->alerts) {
         struct alert *a = e->value;
 
+        inhibit_put(d->inhibit, conf, a);
         if (!alert_is_resolved(a, now.wall_ns))
             (void)route_alert(d, a, now); /* a refusal is counted, and the next post hears of it */
     }
@@ -212,8 +217,12 @@ static void drop_resolved(struct dispatch *d, int64_t wall_ns)
         if (alert_is_resolved(a, wall_ns))
             vec_push(&dead, a->fingerprint);
     }
-    VEC_FOREACH (fp, &dead)
-        alert_unref(map_del(&d->alerts, fp_key(fp)));
+    VEC_FOREACH (fp, &dead) {
+        struct alert *a = map_del(&d->alerts, fp_key(fp));
+
+        inhibit_drop(d->inhibit, d->conf, a);
+        alert_unref(a);
+    }
     vec_done(&dead);
 }
 
@@ -252,6 +261,11 @@ int64_t dispatch_next_ns(const struct dispatch *d)
 const struct map *dispatch_alerts(const struct dispatch *d)
 {
     return &d->alerts;
+}
+
+const struct alert *dispatch_inhibitor(const struct dispatch *d, struct labels ls, int64_t wall_ns)
+{
+    return inhibit_find(d->inhibit, d->conf, ls, wall_ns);
 }
 
 size_t dispatch_groups(const struct dispatch *d)

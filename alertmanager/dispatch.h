@@ -131,6 +131,8 @@ struct dispatch_group_view {
 };
 typedef void dispatch_group_fn(void *arg, const struct dispatch_group_view *g);
 void dispatch_each_group(const struct dispatch *d, dispatch_group_fn *fn, void *arg);
+/* The alert that mutes ls, lent, or NULL. */
+const struct alert *dispatch_inhibitor(const struct dispatch *d, struct labels ls, int64_t wall_ns);
 size_t dispatch_groups(const struct dispatch *d);
 /* Whether nothing is held and nothing under way. */
 bool dispatch_is_idle(const struct dispatch *d);

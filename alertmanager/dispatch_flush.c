@@ -1,7 +1,6 @@
 #include <stdlib.h>
 
 #include "alertmanager/dispatch_internal.h"
-#include "alertmanager/inhibit.h"
 #include "common/base/mem.h"
 
 #define MS 1000000ll
@@ -20,7 +19,7 @@ static void audible(struct dispatch *d, struct group *g, int64_t wall_ns, alert_
     MAP_FOREACH (e, &g->alerts) {
         struct alert *a = e->value;
 
-        if (!inhibit_find(d->conf, &d->alerts, a->labels, wall_ns))
+        if (!dispatch_inhibitor(d, a->labels, wall_ns))
             vec_push(ret, alert_ref(a));
     }
     if (ret->len)

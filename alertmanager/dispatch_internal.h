@@ -2,6 +2,7 @@
 #pragma once
 #include "alertmanager/amroute.h"
 #include "alertmanager/dispatch.h"
+#include "alertmanager/inhibit.h"
 #include "common/base/timeheap.h"
 
 enum note_state {
@@ -60,6 +61,7 @@ struct dispatch {
     struct dispatch_ops ops;
     struct amconf *conf;
     struct map alerts; /* fingerprint bytes → struct alert */
+    struct inhibit *inhibit;
     struct map groups; /* ordinal and group labels' fingerprint → struct group */
     struct map notes;  /* id → struct note */
     struct map claims; /* nflog key → struct note that asks or sends */
