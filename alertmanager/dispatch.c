@@ -139,30 +139,32 @@ static bool route_alert(struct dispatch *d, struct alert *a, struct dispatch_now
 
 struct err *dispatch_put(struct dispatch *d, const alert_vec *alerts, struct dispatch_now now)
 {
-    size_t refused = 0, homeless = 0;
+    bool is_refused = false, is_homeless = false;
 
     VEC_FOREACH (p, alerts) {
         struct slice key = fp_key(&(*p)->fingerprint);
         struct alert *old = map_get(&d->alerts, key), *a;
 
         if (!old && d->max_alerts && d->alerts.len >= d->max_alerts) {
-            refused++;
+            is_refused = true;
             continue;
         }
         a = old ? alert_merge(old, *p, now.wall_ns) : alert_ref(*p);
         inhibit_put(d->inhibit, d->conf, a);
         alert_unref(map_put(&d->alerts, key, a));
-        homeless += !route_alert(d, a, now);
+        is_homeless |= !route_alert(d, a, now);
     }
-    if (homeless && !refused)
-        return err_new(
-            ERR_LIMIT,
-            "nobody is told of %zu alerts: the tenant has %zu groups of alerts, the most "
-            "it may have (alertmanager.max-groups)",
-            homeless, d->groups.len);
-    return refused ? err_new(ERR_LIMIT, "%zu alerts refused: the tenant has %zu", refused,
-                             d->max_alerts)
-                   : NULL;
+    if (is_refused)
+        return err_new(ERR_LIMIT,
+                       "alerts refused: the tenant has %zu, the most it may have "
+                       "(alertmanager.max-alerts)",
+                       d->max_alerts);
+    if (is_homeless)
+        return err_new(ERR_LIMIT,
+                       "nobody is told of some of the alerts: the tenant has %zu groups of alerts, "
+                       "the most it may have (alertmanager.max-groups)",
+                       d->max_groups);
+    return NULL;
 }
 
 void dispatch_set_conf(struct dispatch *d, struct amconf *conf, struct dispatch_now now)

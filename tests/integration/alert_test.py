@@ -7,8 +7,8 @@ import os
 import threading
 import time
 
-from orrery_test import (TENANT, Cluster, Single, Webhook, check, http_call, main, push_ok, query,
-                         wait_for)
+from orrery_test import (TENANT, Cluster, Single, Webhook, check, free_port, http_call, main,
+                         push_ok, query, wait_for)
 
 RULES = """
 groups:
@@ -86,6 +86,57 @@ def wait_for_peers(c):
         len([m for m in http_call(a, "GET", "/memberlist",
                                   headers={"Accept": "application/json"}).text.split("alertmanager-")])
         > 3 for a in c.addrs("alertmanager")), 30)
+
+
+def post_many(addr, tenant, first, n):
+    now = datetime.datetime.now(datetime.timezone.utc)
+    end = (now + datetime.timedelta(hours=1)).isoformat()
+    alerts = [{"labels": {"alertname": "Flood", "i": str(i)}, "annotations": {"text": "x" * 200},
+               "startsAt": now.isoformat(), "endsAt": end} for i in range(first, first + n)]
+    return http_call(addr, "POST", "/api/v2/alerts", json.dumps(alerts),
+                     {"X-Scope-OrgID": tenant, "Content-Type": "application/json"}, timeout=120)
+
+
+def test_a_flood_of_groups_freezes_nobody(t):
+    """10,000 alerts, each a group of its own, told to a receiver that refuses them: the process must
+    go on answering, another tenant's alert be told, and the groups be bounded."""
+    hook = Webhook(t)
+    with open(f"{t.dir}/alertmanager.yml", "w") as f:
+        f.write("route: {receiver: refuses, group_by: ['...'], group_wait: 1s, group_interval: 10s, "
+                "routes: [{receiver: hook, matchers: ['alertname=Other']}]}\n"
+                "receivers:\n"
+                f"  - {{name: refuses, webhook_configs: [{{url: 'http://127.0.0.1:{free_port()}/'}}]}}\n"
+                f"  - {{name: hook, webhook_configs: [{{url: '{hook.url}'}}]}}\n")
+    o = Single(t, args=[f"--alertmanager.config-file={t.dir}/alertmanager.yml"]).wait_ready()
+    slowest, is_over = [0.0], threading.Event()
+
+    def probe():
+        while not is_over.is_set():
+            started = time.monotonic()
+            http_call(o.addr, "GET", "/healthy", timeout=120)
+            slowest[0] = max(slowest[0], time.monotonic() - started)
+            time.sleep(0.02)
+
+    threads = [threading.Thread(target=probe, daemon=True) for _ in range(4)]  # to every loop
+    for thread in threads:
+        thread.start()
+    for first in (0, 5000):
+        r = post_many(o.addr, "flood", first, 5000)
+        check(r.status == 200, f"{r.status} {r.text}")
+    time.sleep(2)
+    post_alert(o.addr, alertname="Other")
+    wait_for("another tenant to be told", lambda: hook.count(alertname="Other"), 15)
+    r = post_many(o.addr, "flood", 10000, 10)
+    check(r.status == 422 and "max-groups" in r.text, f"{r.status} {r.text}")
+    time.sleep(10)
+    is_over.set()
+    for thread in threads:
+        thread.join(120)
+    print(f"   the slowest answer to /healthy took {slowest[0]:.2f} s", flush=True)
+    check(slowest[0] < 3, f"/healthy took {slowest[0]:.2f} s")
+    metrics = http_call(o.addr, "GET", "/metrics").text
+    check("\norrery_alertmanager_aggregation_groups 1000" in metrics, metrics)
+    check("\norrery_alertmanager_aggregation_group_limit_reached_total 10\n" in metrics, metrics)
 
 
 def test_a_rule_path_that_leads_nowhere_stops_the_start(t):

@@ -293,7 +293,7 @@ TEST(dispatch_bounds_the_alerts_of_a_tenant)
         put(&r,
             "[{\"labels\":{\"i\":\"1\"}},{\"labels\":{\"i\":\"2\"}},{\"labels\":{\"i\":\"3\"}},"
             "{\"labels\":{\"i\":\"4\"}},{\"labels\":{\"i\":\"5\"}},{\"labels\":{\"i\":\"6\"}}]"),
-        ERR_LIMIT, "1 alerts refused");
+        ERR_LIMIT, "alerts refused: the tenant has 5");
     CHECK_INT(dispatch_alerts(r.d)->len, 5);
     rig_done(&r);
     nflog_free(log);
