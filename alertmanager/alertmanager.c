@@ -8,7 +8,9 @@
 #include "common/base/mem.h"
 #include "common/base/metric.h"
 
-#define MAX_SLEEP_MS 60000
+#define MAX_SLEEP_MS 30000
+#define SWEEP_NS (30 * NS_PER_S)
+#define TENANTS_A_TURN 4 /* so that other work of the loop gets its turn */
 #define DRAIN_POLL_MS 50
 #define DRAIN_ROUNDS 200 /* 10 s for notifications under way */
 
@@ -23,6 +25,12 @@ static const struct conf_field fields[] = {
                   "How long each alertmanager waits for those whose turn is before its own."),
     CONF_INT(struct alertmanager_conf, max_alerts, "max-alerts", "100000", "0", "100000000",
              CONF_FIXED, "Alerts of one tenant at a time; 0: no bound."),
+    CONF_INT(struct alertmanager_conf, max_groups, "max-groups", "10000", "0", "10000000",
+             CONF_FIXED,
+             "Aggregation groups of one tenant at a time: nobody is told of alerts that would need "
+             "more; 0: no bound."),
+    CONF_INT(struct alertmanager_conf, max_sends, "max-sends", "64", "1", "10000", CONF_FIXED,
+             "Notifications of one tenant to one receiver under way at a time; others wait."),
     CONF_DURATION(struct alertmanager_conf, config_poll_ns, "config-poll", "5s", "100ms", "1h",
                   CONF_RELOAD, "How often config-file is looked at."),
 };
@@ -43,8 +51,22 @@ static const struct metric_field metric_fields[] = {
     METRIC_COUNTER(struct alertmanager_metrics, log_errors,
                    "orrery_alertmanager_nflog_errors_total",
                    "Entries of the notification log not read, written or spread."),
+    METRIC_COUNTER(struct alertmanager_metrics, claims_failed,
+                   "orrery_alertmanager_claims_failed_total",
+                   "Peers that did not say in time whether they speak; they hold nobody back."),
     METRIC_GAUGE(struct alertmanager_metrics, config_last_reload_successful,
                  "orrery_alertmanager_config_last_reload_successful", "1 or 0."),
+};
+static const struct metric_field dispatch_fields[] = {
+    METRIC_GAUGE(struct dispatch_metrics, groups, "orrery_alertmanager_aggregation_groups",
+                 "Groups of alerts."),
+    METRIC_GAUGE(struct dispatch_metrics, queued, "orrery_alertmanager_notifications_queued",
+                 "Notifications that wait because max-sends others are under way."),
+    METRIC_COUNTER(struct dispatch_metrics, groups_refused,
+                   "orrery_alertmanager_aggregation_group_limit_reached_total",
+                   "Alerts that found no group because the tenant has too many."),
+    METRIC_COUNTER(struct dispatch_metrics, held, "orrery_alertmanager_notifications_held_total",
+                   "Times that a notification was held back because a peer was speaking."),
 };
 static const struct metric_field notify_fields[] = {
     METRIC_COUNTER(struct notifier_metrics, sent, "orrery_alertmanager_notifications_total",
@@ -81,7 +103,7 @@ static void on_logged(void *arg, struct slice key)
 {
     struct tenant *t = arg;
 
-    alertmanager_log_told(t->am, key);
+    alertmanager_log_told(t->am, t->id, key);
 }
 
 static unsigned on_position(void *arg, struct slice group)
@@ -91,9 +113,17 @@ static unsigned on_position(void *arg, struct slice group)
     return alertmanager_position(t->am, t->id, group);
 }
 
+static bool on_ask(void *arg, uint64_t id, struct slice key, uint64_t stamp)
+{
+    struct tenant *t = arg;
+
+    return alertmanager_claim(t->am, t->id, id, key, stamp);
+}
+
 struct tenant_entry {
     struct tenant tenant;
     struct dispatch *dispatch;
+    struct timeheap_item due;
 };
 
 static void on_sent(void *arg, struct slice tenant, uint64_t id, const struct err *e,
@@ -104,18 +134,22 @@ static void on_sent(void *arg, struct slice tenant, uint64_t id, const struct er
 
     if (d)
         dispatch_sent(d, id, !e, may_retry, alertmanager_now());
-    alertmanager_arm(am);
+    alertmanager_arm(am, tenant);
 }
 
 struct dispatch *alertmanager_tenant(struct alertmanager *am, struct slice id, bool makes)
 {
     struct tenant_entry *t = map_get(&am->tenants, id);
-    struct dispatch_ops ops = {on_send, on_logged, on_position, NULL};
+    struct dispatch_ops ops = {on_send, on_logged, on_position, on_ask, NULL};
     struct dispatch_opts opts = {
         .tenant = id,
         .log = am->log,
         .peer_timeout_ns = am->peer_timeout_ns,
         .max_alerts = am->max_alerts,
+        .max_groups = am->max_groups,
+        .max_sends = am->max_sends,
+        .metrics = &am->dispatch_metrics,
+        .claim_clock = &am->claim_clock,
         .seed = hash_xxh64(id, (uint64_t)am->start_ns),
     };
 
@@ -127,64 +161,95 @@ struct dispatch *alertmanager_tenant(struct alertmanager *am, struct slice id, b
     ops.arg = &t->tenant;
     t->dispatch = dispatch_new(&opts, &ops, am->conf, alertmanager_now());
     (void)map_put(&am->tenants, id, t);
+    timeheap_set(&am->due, &t->due, dispatch_next_ns(t->dispatch));
     return t->dispatch;
+}
+
+static void arm_timer(struct alertmanager *am)
+{
+    int64_t now = clock_mono_ns(&clock_system), next = now + MAX_SLEEP_MS * NS_PER_MS;
+    const struct timeheap_item *first = timeheap_first(&am->due);
+
+    if (am->is_draining || !am->timer)
+        return;
+    if (first)
+        next = ORR_MIN(next, first->at_ns);
+    /* rounded up: never early */
+    loop_timer_arm_ms(am->timer, (next - now + NS_PER_MS - 1) / NS_PER_MS);
 }
 
 void alertmanager_reconfigure(struct alertmanager *am)
 {
-    MAP_FOREACH (e, &am->tenants)
-        dispatch_set_conf(((struct tenant_entry *)e->value)->dispatch, am->conf,
-                          alertmanager_now());
+    MAP_FOREACH (e, &am->tenants) {
+        struct tenant_entry *t = e->value;
+
+        dispatch_set_conf(t->dispatch, am->conf, alertmanager_now());
+        timeheap_set(&am->due, &t->due, dispatch_next_ns(t->dispatch));
+    }
+    arm_timer(am);
 }
 
 static void tenant_free(struct tenant_entry *t)
 {
+    timeheap_drop(&t->tenant.am->due, &t->due);
     dispatch_free(t->dispatch);
     mem_free((void *)t->tenant.id.ptr);
     mem_free(t);
 }
 
-static void drop_idle_tenants(struct alertmanager *am)
+/* ---- time ---- */
+
+void alertmanager_arm(struct alertmanager *am, struct slice tenant)
 {
-    struct tenant_entry *idle = NULL;
+    struct tenant_entry *t = map_get(&am->tenants, tenant);
 
-    MAP_FOREACH (e, &am->tenants) {
-        struct tenant_entry *t = e->value;
+    if (t)
+        timeheap_set(&am->due, &t->due, dispatch_next_ns(t->dispatch));
+    arm_timer(am);
+}
 
-        if (dispatch_is_idle(t->dispatch))
-            idle = t;
-    }
-    if (idle) { /* one at a time: the map does not change while it is walked */
-        (void)map_del(&am->tenants, idle->tenant.id);
-        tenant_free(idle);
+static void tick_tenant(struct alertmanager *am, struct tenant_entry *t, struct dispatch_now now)
+{
+    dispatch_tick(t->dispatch, now);
+    if (dispatch_is_idle(t->dispatch)) {
+        (void)map_del(&am->tenants, t->tenant.id);
+        tenant_free(t);
+    } else { /* one that has more to do is behind those that are due already */
+        timeheap_set(&am->due, &t->due, ORR_MAX(dispatch_next_ns(t->dispatch), now.mono_ns));
     }
 }
 
-/* ---- time ---- */
-
-void alertmanager_arm(struct alertmanager *am)
+static void log_refusals(struct alertmanager *am)
 {
-    int64_t next = clock_mono_ns(&clock_system) + MAX_SLEEP_MS * NS_PER_MS;
+    uint64_t refused = am->dispatch_metrics.groups_refused;
 
-    if (am->is_draining || !am->timer)
+    if (refused != am->refusals_logged)
+        LOG_ERROR(alertmanager, "too many aggregation groups of a tenant: alerts told to nobody",
+                  KV_U64("count", refused - am->refusals_logged));
+    am->refusals_logged = refused;
+}
+
+static void sweep(struct alertmanager *am, struct dispatch_now now)
+{
+    if (now.mono_ns - am->swept_ns < SWEEP_NS)
         return;
-    MAP_FOREACH (e, &am->tenants)
-        next = ORR_MIN(next, dispatch_next_ns(((struct tenant_entry *)e->value)->dispatch));
-    /* rounded up: never early */
-    loop_timer_arm_ms(am->timer, (next - clock_mono_ns(&clock_system) + NS_PER_MS - 1) / NS_PER_MS);
+    am->swept_ns = now.mono_ns;
+    nflog_gc(am->log, now.wall_ns / NS_PER_MS);
+    log_refusals(am);
+    alertmanager_log_write(am);
 }
 
 static void tick(void *arg)
 {
     struct alertmanager *am = arg;
     struct dispatch_now now = alertmanager_now();
+    struct timeheap_item *i;
 
-    MAP_FOREACH (e, &am->tenants)
-        dispatch_tick(((struct tenant_entry *)e->value)->dispatch, now);
-    nflog_gc(am->log, now.wall_ns / NS_PER_MS);
-    drop_idle_tenants(am);
-    alertmanager_log_write(am);
-    alertmanager_arm(am);
+    for (int left = TENANTS_A_TURN;
+         left && (i = timeheap_first(&am->due)) && i->at_ns <= now.mono_ns; left--)
+        tick_tenant(am, ORR_CONTAINER(i, struct tenant_entry, due), now);
+    sweep(am, now);
+    arm_timer(am);
 }
 
 static void look_at_config(void *arg)
@@ -208,7 +273,10 @@ static struct err *open_role(struct process *p, void **ret)
                                              : mem_printf("http://%s", process_instance(p));
     am->peer_timeout_ns = conf->peer_timeout_ns;
     am->max_alerts = (size_t)conf->max_alerts;
+    am->max_groups = (size_t)conf->max_groups;
+    am->max_sends = (unsigned)conf->max_sends;
     am->start_ns = clock_wall_ns(&clock_system);
+    am->claim_clock = (uint64_t)ORR_MAX(am->start_ns / NS_PER_MS, 0);
     conf_unref(c);
     if ((e = alertmanager_log_open(am)) || (e = alertmanager_config_open(am))) {
         alertmanager_log_close(am);
@@ -222,6 +290,7 @@ static struct err *open_role(struct process *p, void **ret)
                                 slice_cstr(am->external_url), on_sent, am);
     alertmanager_api_open(am);
     metric_register(&am->metrics, metric_fields, ORR_COUNT(metric_fields), NULL);
+    metric_register(&am->dispatch_metrics, dispatch_fields, ORR_COUNT(dispatch_fields), NULL);
     metric_register(notifier_metrics(am->notifier), notify_fields, ORR_COUNT(notify_fields), NULL);
     *ret = am;
     return NULL;
@@ -245,13 +314,14 @@ static struct err *start_role(void *role)
     return NULL;
 }
 
-/* Notifications under way end first, if they do so soon: cut off, a peer might say them again. */
+/* Notifications under way end first, if they do so soon: cut off, a peer might say them again. Calls
+ * end by their time-outs. */
 static void drain_tick(void *arg)
 {
     struct alertmanager *am = arg;
     bool is_busy = am->is_writing || am->is_reading || notifier_busy(am->notifier);
 
-    if (is_busy && am->drain_rounds++ < DRAIN_ROUNDS) {
+    if (am->calls || (is_busy && am->drain_rounds++ < DRAIN_ROUNDS)) {
         loop_timer_arm_ms(am->drain_timer, DRAIN_POLL_MS);
         return;
     }
@@ -283,6 +353,7 @@ static void close_role(void *role)
     struct alertmanager *am = role;
 
     metric_unregister(&am->metrics);
+    metric_unregister(&am->dispatch_metrics);
     metric_unregister(notifier_metrics(am->notifier));
     loop_timer_free(am->timer);
     loop_timer_free(am->config_timer);
@@ -291,6 +362,7 @@ static void close_role(void *role)
     MAP_FOREACH (e, &am->tenants)
         tenant_free(e->value);
     map_done(&am->tenants);
+    timeheap_done(&am->due);
     alertmanager_log_close(am);
     amconf_unref(am->conf);
     mem_free(am->config_path);

@@ -2,12 +2,12 @@
 #include <stdlib.h>
 
 #include "alertmanager/alertmanager_internal.h"
-#include "alertmanager/amturn.h"
 #include "common/auth/auth.h"
 #include "common/base/mem.h"
 #include "common/base/metric.h"
 
 #define FORWARD_TIMEOUT_MS 5000
+#define PUT_TURN 500 /* alerts put in one turn of the loop */
 
 /* A request on its way: from its loop to the role's loop (and perhaps to peers) and back. */
 struct asking {
@@ -22,33 +22,6 @@ struct asking {
     struct err *failed;
     struct amapi_answer answer;
 };
-
-/* ---- who ---- */
-
-struct replicas {
-    struct ring *ring;
-    struct amturn_replicas reps;
-    int self;
-};
-
-static struct replicas replicas_of(struct alertmanager *am, struct slice tenant)
-{
-    struct replicas r = {
-        .ring = membership_ring(process_membership(am->process), MEMBER_ALERTMANAGER, 0)};
-
-    r.reps = amturn_replicas(r.ring, tenant);
-    r.self = ring_find(r.ring, slice_cstr(process_instance(am->process)));
-    return r;
-}
-
-unsigned alertmanager_position(struct alertmanager *am, struct slice tenant, struct slice group)
-{
-    struct ring *ring = membership_ring(process_membership(am->process), MEMBER_ALERTMANAGER, 0);
-    unsigned ret = amturn_position(ring, slice_cstr(process_instance(am->process)), tenant, group);
-
-    ring_unref(ring);
-    return ret;
-}
 
 /* ---- answering ---- */
 
@@ -78,13 +51,54 @@ static void answered(struct asking *a)
 
 /* ---- putting ---- */
 
-static void put_here(struct asking *a)
-{
-    struct dispatch *d = alertmanager_tenant(a->am, a->tenant, true);
+/* Alerts on their way into a dispatcher, some in each turn of the loop. */
+struct putting_all {
+    struct alertmanager *am;
+    struct slice tenant; /* heap */
+    alert_vec alerts;
+    size_t at;
+    struct err *e;
+    void (*done)(void *arg, struct err *e); /* takes e */
+    void *arg;
+};
 
-    a->failed = err_first(a->failed, dispatch_put(d, &a->alerts, alertmanager_now()));
-    a->succeeded++;
-    alertmanager_arm(a->am);
+static void put_some(void *arg)
+{
+    struct putting_all *p = arg;
+    struct alertmanager *am = p->am;
+    size_t n = ORR_MIN(p->alerts.len - p->at, PUT_TURN);
+    alert_vec some = {.ptr = p->alerts.ptr + p->at, .len = n}; /* lent */
+    struct dispatch *d = alertmanager_tenant(am, p->tenant, true);
+
+    p->e = err_first(p->e, dispatch_put(d, &some, alertmanager_now()));
+    alertmanager_arm(am, p->tenant);
+    p->at += n;
+    if (p->at < p->alerts.len) {
+        loop_post(am->loop, put_some, p);
+        return;
+    }
+    am->calls--;
+    p->done(p->arg, p->e);
+    alert_vec_done(&p->alerts);
+    mem_free((void *)p->tenant.ptr);
+    mem_free(p);
+}
+
+/* References the alerts. done is called from inside when they are few. */
+static void put_all(struct alertmanager *am, struct slice tenant, const alert_vec *alerts,
+                    void (*done)(void *arg, struct err *e), void *arg)
+{
+    struct putting_all *p = mem_new(struct putting_all);
+
+    p->am = am;
+    p->tenant = slice_of(slice_dup(tenant), tenant.len);
+    p->done = done;
+    p->arg = arg;
+    vec_reserve(&p->alerts, alerts->len);
+    VEC_FOREACH (a, alerts)
+        vec_push(&p->alerts, alert_ref(*a));
+    am->calls++;
+    put_some(p);
 }
 
 static void posted(struct asking *a)
@@ -107,6 +121,16 @@ static void posted(struct asking *a)
     answered(a);
 }
 
+static void put_here(void *arg, struct err *e)
+{
+    struct asking *a = arg;
+
+    a->failed = err_first(a->failed, e);
+    a->succeeded++;
+    if (--a->waiting == 0)
+        posted(a);
+}
+
 static void forwarded(void *arg, struct slice payload, bool is_last, const struct err *e)
 {
     struct asking *a = arg;
@@ -114,6 +138,7 @@ static void forwarded(void *arg, struct slice payload, bool is_last, const struc
     (void)payload;
     if (!is_last)
         return;
+    a->am->calls--;
     if (e) {
         a->am->metrics.forwards_failed++;
         a->failed = err_first(a->failed, err_copy(e));
@@ -128,7 +153,7 @@ static void forwarded(void *arg, struct slice payload, bool is_last, const struc
 static void run_post(void *arg)
 {
     struct asking *a = arg;
-    struct replicas r = replicas_of(a->am, a->tenant);
+    struct alertmanager_replicas r = alertmanager_replicas(a->am, a->tenant);
     struct rpc_pool *pool = process_peers(a->am->process);
     struct rpc_call_opts opts = {
         .method = ALERTMANAGER_PUT, .tenant = a->tenant, .timeout_ms = FORWARD_TIMEOUT_MS};
@@ -136,14 +161,17 @@ static void run_post(void *arg)
 
     a->am->metrics.alerts_received += a->alerts.len;
     a->waiting = 1; /* us, until all calls have been started */
-    if (a->alerts.len && (r.reps.n == 0 || amturn_is_replica(&r.reps, r.self)))
-        put_here(a);
-    else if (!a->alerts.len)
+    if (a->alerts.len && (r.reps.n == 0 || amturn_is_replica(&r.reps, r.self))) {
+        a->waiting++;
+        put_all(a->am, a->tenant, &a->alerts, put_here, a);
+    } else if (!a->alerts.len) {
         a->succeeded++;
+    }
     alert_encode(&b, &a->alerts);
     for (size_t i = 0; a->alerts.len && i < r.reps.n; i++)
         if (r.reps.at[i] != r.self) {
             a->waiting++;
+            a->am->calls++;
             rpc_call(rpc_pool_peer(pool, ring_member(r.ring, r.reps.at[i])->rpc_addr), &opts,
                      buf_slice(&b), forwarded, a, NULL);
         }
@@ -153,24 +181,26 @@ static void run_post(void *arg)
         posted(a);
 }
 
+static void put_for_peer(void *arg, struct err *e)
+{
+    if (e)
+        rpc_reply_err(arg, e);
+    else
+        rpc_reply(arg, SLICE_EMPTY);
+}
+
 static void on_put(void *arg, struct rpc_call *call)
 {
-    struct alertmanager *am = arg;
     alert_vec v = {0};
     struct err *e = alert_decode(rpc_call_payload(call), &v);
 
     if (!e && rpc_call_tenant(call).len == 0)
         e = err_new(ERR_INVALID, "alerts of no tenant");
-    if (!e) {
-        e = dispatch_put(alertmanager_tenant(am, rpc_call_tenant(call), true), &v,
-                         alertmanager_now());
-        alertmanager_arm(am);
-    }
-    alert_vec_done(&v);
     if (e)
         rpc_reply_err(call, e);
     else
-        rpc_reply(call, SLICE_EMPTY);
+        put_all(arg, rpc_call_tenant(call), &v, put_for_peer, call);
+    alert_vec_done(&v);
 }
 
 /* ---- asking ---- */
@@ -207,6 +237,7 @@ static void asked(void *arg, struct slice payload, bool is_last, const struct er
 
     if (!is_last)
         return;
+    a->am->calls--;
     if (e || payload.len < 2) {
         a->am->metrics.forwards_failed++;
         amapi_error(&a->answer, e ? err_copy(e) : err_new(ERR_INTERNAL, "malformed answer"));
@@ -220,7 +251,7 @@ static void asked(void *arg, struct slice payload, bool is_last, const struct er
 static void run_ask(void *arg)
 {
     struct asking *a = arg;
-    struct replicas r = replicas_of(a->am, a->tenant);
+    struct alertmanager_replicas r = alertmanager_replicas(a->am, a->tenant);
     struct rpc_call_opts opts = {
         .method = ALERTMANAGER_ASK, .tenant = a->tenant, .timeout_ms = FORWARD_TIMEOUT_MS};
 
@@ -229,6 +260,7 @@ static void run_ask(void *arg)
         ask_here(a->am, a->tenant, buf_slice(&a->question), &a->answer);
         answered(a);
     } else {
+        a->am->calls++;
         rpc_call(rpc_pool_peer(process_peers(a->am->process),
                                ring_member(r.ring, r.reps.at[0])->rpc_addr),
                  &opts, buf_slice(&a->question), asked, a, NULL);
@@ -372,4 +404,6 @@ void alertmanager_api_open(struct alertmanager *am)
         }
     rpc_server_handle(process_rpc(am->process), ALERTMANAGER_PUT, on_put, am);
     rpc_server_handle(process_rpc(am->process), ALERTMANAGER_ASK, on_ask, am);
+    rpc_server_handle(process_rpc(am->process), ALERTMANAGER_CLAIM, alertmanager_on_claim, am);
+    rpc_server_handle(process_rpc(am->process), ALERTMANAGER_TOLD, alertmanager_log_on_told, am);
 }

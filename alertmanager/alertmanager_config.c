@@ -105,7 +105,6 @@ static void file_read(void *arg)
     } else if (r->conf) {
         use(am, r->conf);
         LOG_INFO(alertmanager, "configuration reloaded", KV_STR("path", r->path));
-        alertmanager_arm(am);
     }
     mem_free(r->path);
     mem_free(r);

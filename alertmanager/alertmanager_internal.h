@@ -3,23 +3,28 @@
  */
 #pragma once
 #include "alertmanager/amapi.h"
+#include "alertmanager/amturn.h"
 #include "alertmanager/dispatch.h"
 #include "alertmanager/notify.h"
+#include "common/base/timeheap.h"
 #include "common/kv/kv.h"
 #include "common/process/process.h"
 
 #define ALERTMANAGER_CHANNEL "nflog"
 #define ALERTMANAGER_PUT "alertmanager.alerts"
 #define ALERTMANAGER_ASK "alertmanager.ask"
+#define ALERTMANAGER_CLAIM "alertmanager.claim"
+#define ALERTMANAGER_TOLD "alertmanager.told"
 
 struct alertmanager_conf {
     char *config_file, *external_url;
-    int64_t peer_timeout_ns, max_alerts, config_poll_ns;
+    int64_t peer_timeout_ns, max_alerts, max_groups, max_sends, config_poll_ns;
 };
 extern const struct conf_section alertmanager_section;
 
 struct alertmanager_metrics {
     uint64_t alerts_received, alerts_invalid, forwards_failed, config_reload_failures, log_errors;
+    uint64_t claims_failed;
     int64_t config_last_reload_successful;
 };
 
@@ -29,6 +34,7 @@ struct alertmanager {
     struct amconf *conf;
     _Atomic int64_t resolve_ms; /* of conf; any thread */
     struct map tenants;         /* id → alertmanager.c's struct */
+    struct timeheap due;        /* of those */
     struct nflog *log;
     struct kv *kv;
     struct notifier *notifier;
@@ -38,16 +44,21 @@ struct alertmanager {
     char *config_path; /* "": none */
     int64_t config_mtime_ns;
     char *external_url;
-    int64_t peer_timeout_ns, start_ns;
-    size_t max_alerts;
-    bool is_reading; /* a job reads the configuration */
-    bool is_writing; /* a job writes the log */
-    bool must_write; /* again */
+    int64_t peer_timeout_ns, start_ns, swept_ns;
+    uint64_t claim_clock; /* amclaim.h */
+    size_t max_alerts, max_groups;
+    unsigned max_sends;
+    uint64_t refusals_logged; /* of metrics of the dispatchers */
+    bool is_reading;          /* a job reads the configuration */
+    bool is_writing;          /* a job writes the log */
+    bool must_write;          /* again */
     bool is_draining;
     unsigned drain_rounds;
+    unsigned calls; /* to peers under way whose end needs this struct */
     process_done_fn *drained;
     void *drained_arg;
     struct alertmanager_metrics metrics;
+    struct dispatch_metrics dispatch_metrics;
 };
 
 struct dispatch_now alertmanager_now(void);
@@ -55,13 +66,14 @@ struct dispatch_now alertmanager_now(void);
 struct dispatch *alertmanager_tenant(struct alertmanager *am, struct slice tenant, bool makes);
 /* am->conf has changed. */
 void alertmanager_reconfigure(struct alertmanager *am);
-/* After anything that may have moved a due time. */
-void alertmanager_arm(struct alertmanager *am);
+/* After anything that may have moved a due time of the tenant. */
+void alertmanager_arm(struct alertmanager *am, struct slice tenant);
 
 /* alertmanager_log.c: the log on disk and among peers */
 struct err *alertmanager_log_open(struct alertmanager *am);
 void alertmanager_log_close(struct alertmanager *am);
-void alertmanager_log_told(struct alertmanager *am, struct slice key);
+void alertmanager_log_told(struct alertmanager *am, struct slice tenant, struct slice key);
+void alertmanager_log_on_told(void *arg, struct rpc_call *call);
 void alertmanager_log_write(struct alertmanager *am);
 
 /* alertmanager_config.c */
@@ -70,5 +82,17 @@ void alertmanager_config_watch(struct alertmanager *am);
 
 /* alertmanager_api.c: HTTP and RPC */
 void alertmanager_api_open(struct alertmanager *am);
+
+/* alertmanager_peers.c: who else has the tenant's alerts, and what they say before one speaks */
+struct alertmanager_replicas {
+    struct ring *ring; /* a reference */
+    struct amturn_replicas reps;
+    int self;
+};
+struct alertmanager_replicas alertmanager_replicas(struct alertmanager *am, struct slice tenant);
 /* This process's turn for a group, or the number of replicas when it is none of them. */
 unsigned alertmanager_position(struct alertmanager *am, struct slice tenant, struct slice group);
+/* As dispatch_ops.ask. */
+bool alertmanager_claim(struct alertmanager *am, struct slice tenant, uint64_t id, struct slice key,
+                        uint64_t stamp);
+void alertmanager_on_claim(void *arg, struct rpc_call *call);

@@ -5,6 +5,8 @@
 #include "common/base/mem.h"
 #include "common/base/reader.h"
 
+#define SPREAD_TIMEOUT_MS 5000
+
 /*
  * On disk: a key "n" and the entry's key → the entry (nflog.h). Written in batches by a worker,
  * synced.
@@ -17,9 +19,9 @@ static int64_t wall_ms(void)
 
 /* ---- peers ---- */
 
-static bool on_delta(void *arg, struct slice bytes)
+/* Whether it was news. */
+static bool take_entry(struct alertmanager *am, struct slice bytes)
 {
-    struct alertmanager *am = arg;
     bool news = false;
     struct err *e = nflog_merge(am->log, bytes, wall_ms(), &news);
 
@@ -32,6 +34,17 @@ static bool on_delta(void *arg, struct slice bytes)
     if (news)
         alertmanager_log_write(am);
     return news;
+}
+
+static bool on_delta(void *arg, struct slice bytes)
+{
+    return take_entry(arg, bytes);
+}
+
+void alertmanager_log_on_told(void *arg, struct rpc_call *call)
+{
+    (void)take_entry(arg, rpc_call_payload(call));
+    rpc_reply(call, SLICE_EMPTY);
 }
 
 static void write_state(void *arg, struct buf *out)
@@ -54,14 +67,45 @@ static void merge_state(void *arg, struct slice bytes)
     alertmanager_log_write(am);
 }
 
-void alertmanager_log_told(struct alertmanager *am, struct slice key)
+static void spread(void *arg, struct slice payload, bool is_last, const struct err *e)
 {
-    struct gossip *g = membership_gossip(process_membership(am->process));
+    struct alertmanager *am = arg;
+
+    (void)payload;
+    if (!is_last)
+        return;
+    am->calls--;
+    am->metrics.forwards_failed += e != NULL;
+}
+
+/* Those whose turn comes next hear of it at once, everybody by gossip. */
+static void spread_to_replicas(struct alertmanager *am, struct slice tenant, struct slice entry)
+{
+    struct alertmanager_replicas r = alertmanager_replicas(am, tenant);
+    struct rpc_call_opts opts = {
+        .method = ALERTMANAGER_TOLD, .tenant = tenant, .timeout_ms = SPREAD_TIMEOUT_MS};
+
+    for (size_t i = 0; i < r.reps.n; i++)
+        if (r.reps.at[i] != r.self) {
+            am->calls++;
+            rpc_call(rpc_pool_peer(process_peers(am->process),
+                                   ring_member(r.ring, r.reps.at[i])->rpc_addr),
+                     &opts, entry, spread, am, NULL);
+        }
+    ring_unref(r.ring);
+}
+
+void alertmanager_log_told(struct alertmanager *am, struct slice tenant, struct slice key)
+{
+    struct membership *ms = process_membership(am->process);
     struct buf b = {0};
     struct err *e;
 
     nflog_entry(am->log, key, &b);
-    e = gossip_broadcast(g, ALERTMANAGER_CHANNEL, key, buf_slice(&b), clock_mono_ns(&clock_system));
+    spread_to_replicas(am, tenant, buf_slice(&b));
+    e = gossip_broadcast(membership_gossip(ms), ALERTMANAGER_CHANNEL, key, buf_slice(&b),
+                         clock_mono_ns(&clock_system));
+    membership_wake(ms);
     if (e) {
         am->metrics.log_errors++;
         LOG_WARN(nflog, "entry not spread", KV_ERR(e));
@@ -223,7 +267,8 @@ static struct err *open_and_load(struct alertmanager *am)
 
 struct err *alertmanager_log_open(struct alertmanager *am)
 {
-    struct gossip_channel ch = {ALERTMANAGER_CHANNEL, on_delta, write_state, merge_state, am};
+    struct gossip_channel ch = {ALERTMANAGER_CHANNEL, MEMBER_ALERTMANAGER, on_delta,
+                                write_state,          merge_state,         am};
     struct err *e;
 
     am->log = nflog_new();

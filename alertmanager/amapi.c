@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "alertmanager/amroute.h"
-#include "alertmanager/inhibit.h"
 #include "common/base/mem.h"
 #include "common/base/reader.h"
 
@@ -150,8 +149,7 @@ static bool wants_receiver(const struct ask *a, const struct receivers *r)
 
 static const struct alert *inhibitor(const struct ask *a, const struct alert *al)
 {
-    return inhibit_find(a->view->conf, dispatch_alerts(a->view->dispatch), al->labels,
-                        a->view->now_ns);
+    return dispatch_inhibitor(a->view->dispatch, al->labels, a->view->now_ns);
 }
 
 static bool wants(const struct ask *a, const struct alert *al)

@@ -15,8 +15,10 @@ static struct slice fp_key(const uint64_t *fp)
     return slice_of(fp, sizeof(*fp));
 }
 
-static void group_free(struct group *g)
+static void group_free(struct dispatch *d, struct group *g)
 {
+    d->metrics->groups--;
+    timeheap_drop(&d->due_groups, &g->due);
     MAP_FOREACH (e, &g->alerts)
         alert_unref(e->value);
     map_done(&g->alerts);
@@ -37,9 +39,14 @@ struct dispatch *dispatch_new(const struct dispatch_opts *opts, const struct dis
     d->conf = amconf_ref(conf);
     d->peer_timeout_ns = opts->peer_timeout_ns;
     d->max_alerts = opts->max_alerts;
+    d->max_groups = opts->max_groups;
+    d->max_sends = opts->max_sends ? opts->max_sends : DISPATCH_MAX_SENDS;
+    d->claim_clock = opts->claim_clock ? opts->claim_clock : &d->own_clock;
+    d->metrics = opts->metrics ? opts->metrics : &d->uncounted;
     d->forgets_log = opts->forgets_log;
     d->housekeeping_ns = now.mono_ns + HOUSEKEEPING_NS;
     d->gc_ns = now.mono_ns + GC_NS;
+    d->inhibit = inhibit_new();
     rng_seed(&d->rng, opts->seed);
     return d;
 }
@@ -47,7 +54,7 @@ struct dispatch *dispatch_new(const struct dispatch_opts *opts, const struct dis
 static void drop_groups(struct dispatch *d)
 {
     MAP_FOREACH (e, &d->groups)
-        group_free(e->value);
+        group_free(d, e->value);
     map_done(&d->groups);
 }
 
@@ -55,10 +62,11 @@ void dispatch_free(struct dispatch *d)
 {
     if (!d)
         return;
-    VEC_FOREACH (n, &d->notes)
-        dispatch_note_free(*n);
-    vec_done(&d->notes);
+    dispatch_notes_done(d);
     drop_groups(d);
+    inhibit_free(d->inhibit);
+    timeheap_done(&d->due_groups);
+    timeheap_done(&d->due_notes);
     MAP_FOREACH (e, &d->alerts)
         alert_unref(e->value);
     map_done(&d->alerts);
@@ -74,25 +82,30 @@ struct putting {
     struct arena *arena;
     struct alert *alert;
     struct dispatch_now now;
+    bool is_refused;
 };
 
+/* NULL when there are too many. */
 static struct group *group_of(struct putting *p, const struct amroute *route)
 {
     struct labels ls = amroute_group_labels(p->arena, route, p->alert->labels);
     uint64_t key[2] = {route->ordinal, amroute_fingerprint(ls)};
-    void **slot = map_slot(&p->d->groups, slice_of(key, sizeof(key)));
-    struct group *g = *slot;
+    struct dispatch *d = p->d;
+    struct group *g = map_get(&d->groups, slice_of(key, sizeof(key)));
     struct buf b = {0};
 
-    if (g)
+    if (g || (d->max_groups && d->groups.len >= d->max_groups))
         return g;
-    *slot = g = mem_new(struct group);
+    g = mem_new(struct group);
+    (void)map_put(&d->groups, slice_of(key, sizeof(key)), g);
+    d->metrics->groups++;
     g->route = route;
     g->labels = labels_dup_heap(ls);
     amroute_group_key(&b, route, ls);
     g->key = slice_of(slice_dup(buf_slice(&b)), b.len);
     buf_done(&b);
     g->next_ns = p->now.mono_ns + route->group_wait_ms * MS;
+    dispatch_schedule(d, g);
     return g;
 }
 
@@ -101,59 +114,74 @@ static void put_in_group(void *arg, const struct amroute *route)
     struct putting *p = arg;
     struct group *g = group_of(p, route);
 
+    if (!g) {
+        p->is_refused = true;
+        p->d->metrics->groups_refused++;
+        return;
+    }
     alert_unref(map_put(&g->alerts, fp_key(&p->alert->fingerprint), alert_ref(p->alert)));
     /* a first flush does not wait for an alert that has waited long enough elsewhere */
-    if (!g->has_flushed && p->alert->starts_ns + route->group_wait_ms * MS < p->now.wall_ns)
+    if (!g->has_flushed && p->alert->starts_ns + route->group_wait_ms * MS < p->now.wall_ns) {
         g->next_ns = p->now.mono_ns;
+        dispatch_schedule(p->d, g);
+    }
 }
 
-static void route_alert(struct dispatch *d, struct alert *a, struct dispatch_now now)
+/* Whether it is in all the groups where it belongs. */
+static bool route_alert(struct dispatch *d, struct alert *a, struct dispatch_now now)
 {
-    struct putting p = {d, arena_new(ROUTE_ARENA_BYTES), a, now};
+    struct putting p = {d, arena_new(ROUTE_ARENA_BYTES), a, now, false};
 
     amroute_match(d->conf->root, a->labels, put_in_group, &p);
     arena_free(p.arena);
+    return !p.is_refused;
 }
 
 struct err *dispatch_put(struct dispatch *d, const alert_vec *alerts, struct dispatch_now now)
 {
-    size_t refused = 0;
+    bool is_refused = false, is_homeless = false;
 
     VEC_FOREACH (p, alerts) {
         struct slice key = fp_key(&(*p)->fingerprint);
         struct alert *old = map_get(&d->alerts, key), *a;
 
         if (!old && d->max_alerts && d->alerts.len >= d->max_alerts) {
-            refused++;
+            is_refused = true;
             continue;
         }
         a = old ? alert_merge(old, *p, now.wall_ns) : alert_ref(*p);
+        inhibit_put(d->inhibit, d->conf, a);
         alert_unref(map_put(&d->alerts, key, a));
-        route_alert(d, a, now);
+        is_homeless |= !route_alert(d, a, now);
     }
-    return refused ? err_new(ERR_LIMIT, "%zu alerts refused: the tenant has %zu", refused,
-                             d->max_alerts)
-                   : NULL;
+    if (is_refused)
+        return err_new(ERR_LIMIT,
+                       "alerts refused: the tenant has %zu, the most it may have "
+                       "(alertmanager.max-alerts)",
+                       d->max_alerts);
+    if (is_homeless)
+        return err_new(ERR_LIMIT,
+                       "nobody is told of some of the alerts: the tenant has %zu groups of alerts, "
+                       "the most it may have (alertmanager.max-groups)",
+                       d->max_groups);
+    return NULL;
 }
 
 void dispatch_set_conf(struct dispatch *d, struct amconf *conf, struct dispatch_now now)
 {
     struct amconf *old = d->conf;
 
-    VEC_FOREACH (n, &d->notes) {
-        (*n)->group = NULL;
-        if ((*n)->state == NOTE_WAIT)
-            (*n)->state = NOTE_DONE;
-    }
+    dispatch_notes_cut(d, now);
     drop_groups(d);
     d->conf = amconf_ref(conf);
+    inhibit_clear(d->inhibit);
     MAP_FOREACH (e, &d->alerts) {
         struct alert *a = e->value;
 
+        inhibit_put(d->inhibit, conf, a);
         if (!alert_is_resolved(a, now.wall_ns))
-            route_alert(d, a, now);
+            (void)route_alert(d, a, now); /* a refusal is counted, and the next post hears of it */
     }
-    dispatch_run_notes(d, now);
     amconf_unref(old);
 }
 
@@ -175,7 +203,7 @@ static void drop_empty_groups(struct dispatch *d)
             vec_push(&dead, *e);
     }
     VEC_FOREACH (e, &dead) {
-        group_free(e->value);
+        group_free(d, e->value);
         (void)map_del(&d->groups, e->key);
     }
     vec_done(&dead);
@@ -191,20 +219,24 @@ static void drop_resolved(struct dispatch *d, int64_t wall_ns)
         if (alert_is_resolved(a, wall_ns))
             vec_push(&dead, a->fingerprint);
     }
-    VEC_FOREACH (fp, &dead)
-        alert_unref(map_del(&d->alerts, fp_key(fp)));
+    VEC_FOREACH (fp, &dead) {
+        struct alert *a = map_del(&d->alerts, fp_key(fp));
+
+        inhibit_drop(d->inhibit, d->conf, a);
+        alert_unref(a);
+    }
     vec_done(&dead);
 }
 
 void dispatch_tick(struct dispatch *d, struct dispatch_now now)
 {
-    MAP_FOREACH (e, &d->groups) {
-        struct group *g = e->value;
+    struct timeheap_item *i;
+    unsigned left = DISPATCH_TURN;
 
-        if (g->next_ns <= now.mono_ns && g->notes == 0)
-            dispatch_flush(d, g, now);
-    }
-    dispatch_run_notes(d, now);
+    for (; left && (i = timeheap_first(&d->due_groups)) && i->at_ns <= now.mono_ns; left--)
+        dispatch_flush(d, ORR_CONTAINER(i, struct group, due), now);
+    for (; left && (i = timeheap_first(&d->due_notes)) && i->at_ns <= now.mono_ns; left--)
+        dispatch_note_run(d, ORR_CONTAINER(i, struct note, due), now);
     if (d->housekeeping_ns <= now.mono_ns) {
         drop_empty_groups(d);
         d->housekeeping_ns = now.mono_ns + HOUSEKEEPING_NS;
@@ -217,18 +249,13 @@ void dispatch_tick(struct dispatch *d, struct dispatch_now now)
 
 int64_t dispatch_next_ns(const struct dispatch *d)
 {
+    const struct timeheap_item *group = timeheap_first(&d->due_groups);
+    const struct timeheap_item *note = timeheap_first(&d->due_notes);
     int64_t next = ORR_MIN(d->housekeeping_ns, d->gc_ns);
 
-    MAP_FOREACH (e, &d->groups) {
-        const struct group *g = e->value;
-
-        if (g->notes == 0)
-            next = ORR_MIN(next, g->next_ns);
-    }
-    VEC_FOREACH (n, &d->notes)
-        if ((*n)->state == NOTE_WAIT)
-            next = ORR_MIN(next, ORR_MIN((*n)->next_ns, (*n)->deadline_ns));
-    return next;
+    if (group)
+        next = ORR_MIN(next, group->at_ns);
+    return note ? ORR_MIN(next, note->at_ns) : next;
 }
 
 /* ---- the view ---- */
@@ -236,6 +263,11 @@ int64_t dispatch_next_ns(const struct dispatch *d)
 const struct map *dispatch_alerts(const struct dispatch *d)
 {
     return &d->alerts;
+}
+
+const struct alert *dispatch_inhibitor(const struct dispatch *d, struct labels ls, int64_t wall_ns)
+{
+    return inhibit_find(d->inhibit, d->conf, ls, wall_ns);
 }
 
 size_t dispatch_groups(const struct dispatch *d)

@@ -3,13 +3,25 @@
  * source and agrees on the rule's `equal` labels. An alert that matches both sides of a rule is not
  * muted by one that does too (it would mute itself).
  *
- * Pure; the caller's thread.
+ * An index of the possible sources by rule and values of the `equal` labels, so that a search does
+ * not look at all alerts of a tenant. It borrows the alerts: their owner tells it of each one that
+ * comes, replaces another of its labels, or goes. Resolved ones are dropped when a search meets them,
+ * until they are put again.
+ *
+ * Owner: one thread.
  */
 #pragma once
 #include "alertmanager/alert.h"
 #include "alertmanager/amconf.h"
 
-/* alerts: values of a map of struct alert by fingerprint. Returns the alert that mutes ls, or NULL. */
-struct map;
-const struct alert *inhibit_find(const struct amconf *conf, const struct map *alerts,
-                                 struct labels ls, int64_t now_ns);
+struct inhibit;
+
+struct inhibit *inhibit_new(void);
+void inhibit_free(struct inhibit *x); /* NULL is allowed */
+/* conf is the one that all calls since inhibit_clear() were made with. */
+void inhibit_put(struct inhibit *x, const struct amconf *conf, struct alert *a);
+void inhibit_drop(struct inhibit *x, const struct amconf *conf, const struct alert *a);
+void inhibit_clear(struct inhibit *x);
+/* The alert that mutes ls, lent, or NULL. */
+const struct alert *inhibit_find(struct inhibit *x, const struct amconf *conf, struct labels ls,
+                                 int64_t now_ns);

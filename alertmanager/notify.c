@@ -21,6 +21,7 @@ struct notifier {
 
 struct sending {
     struct notifier *n;
+    size_t at; /* in sendings */
     uint64_t id;
     struct slice tenant, group_key, receiver; /* heap */
     const char *kind;
@@ -102,11 +103,9 @@ static void end(struct sending *s, struct err *e, bool may_retry)
         LOG_DEBUG(notify, "told", KV_SLICE("tenant", s->tenant), KV_SLICE("receiver", s->receiver),
                   KV_SLICE("group", s->group_key));
     }
-    for (size_t i = 0; i < n->sendings.len; i++)
-        if (n->sendings.ptr[i] == s) {
-            vec_remove_swap(&n->sendings, i);
-            break;
-        }
+    vec_remove_swap(&n->sendings, s->at);
+    if (s->at < n->sendings.len)
+        n->sendings.ptr[s->at]->at = s->at;
     n->done(n->arg, s->tenant, s->id, e, may_retry);
     err_free(e);
     sending_free(s);
@@ -208,6 +207,7 @@ void notifier_send(struct notifier *n, struct slice tenant, const struct dispatc
     s->kind = in->kind;
     s->attempt = note->attempt;
     s->timeout_ms = timeout;
+    s->at = n->sendings.len;
     vec_push(&n->sendings, s);
     if (in->unsupported) {
         n->metrics.unsupported++;

@@ -93,7 +93,7 @@ static struct err *find_pattern(struct finder *f, const char *pattern)
     int rc = glob(pattern, 0, NULL, &g);
 
     if (rc == GLOB_NOMATCH)
-        return NULL;
+        return NULL; /* they may come yet */
     if (rc != 0)
         return err_new(ERR_IO, "%s: cannot be searched", pattern);
     while (fixed > 0 && pattern[fixed - 1] != '/')
@@ -162,16 +162,39 @@ static bool read_file(struct rule_dir_file *f, const struct rule_dir_file *was)
     return false;
 }
 
+static bool is_pattern(const char *path)
+{
+    return strpbrk(path, "*?[") != NULL;
+}
+
+struct err *rule_dir_check(const char *path)
+{
+    if (!path[0] || is_pattern(path) || fsx_exists(path))
+        return NULL;
+    return err_new(ERR_NOT_FOUND, "ruler.rule-path: %s: no such file or directory", path);
+}
+
+/* When it has just become so. */
+static void warn_if_empty(const char *path, size_t n, const struct rule_dir *before)
+{
+    if (path[0] && !n && (!before || before->n))
+        LOG_WARN(ruler, "no rule files are there: nothing is evaluated", KV_STR("path", path));
+}
+
 struct err *rule_dir_load(const char *path, const char *default_tenant,
                           const struct rule_dir *before, struct rule_dir **ret, bool *ret_changed)
 {
     struct finder f = {.default_tenant = default_tenant};
     struct rule_dir *d = mem_new(struct rule_dir);
-    struct err *e = NULL;
+    struct err *e = rule_dir_check(path);
 
-    if (strpbrk(path, "*?["))
+    if (e) {
+        mem_free(d);
+        return e;
+    }
+    if (is_pattern(path))
         e = find_pattern(&f, path);
-    else if (path[0] && !is_dir(path) && fsx_exists(path))
+    else if (path[0] && !is_dir(path))
         e = add(&f, default_tenant, path, 0);
     else if (path[0])
         e = find_in_dir(&f, path, NULL, strlen(path) + 1);
@@ -182,6 +205,7 @@ struct err *rule_dir_load(const char *path, const char *default_tenant,
         rule_dir_unref(d);
         return err_wrap(e, "ruler.rule-path");
     }
+    warn_if_empty(path, d->n, before);
     *ret_changed = !before || before->n != d->n;
     for (size_t i = 0; i < d->n; i++) {
         const struct rule_dir_file *was = find_before(before, d->files[i].path);

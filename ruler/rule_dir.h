@@ -32,8 +32,11 @@ struct rule_dir {
     size_t n_bad;
 };
 
-/* path "" has no files. before may be NULL. *ret_changed: differs from before. Errors of single
- * files are logged. */
+/* A path that is no pattern and leads nowhere is ERR_NOT_FOUND: a typo must not mean no alerts. */
+ORR_CHECKED struct err *rule_dir_check(const char *path);
+/* path "" has no files. Begins with rule_dir_check(), so a directory that goes away (a volume not
+ * mounted) leaves the rules as they were. before may be NULL. *ret_changed: differs from before.
+ * Errors of single files, and that there are none at all, are logged. */
 ORR_CHECKED struct err *rule_dir_load(const char *path, const char *default_tenant,
                                       const struct rule_dir *before, struct rule_dir **ret,
                                       bool *ret_changed);

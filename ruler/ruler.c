@@ -11,7 +11,7 @@
 static const struct conf_field ruler_fields[] = {
     CONF_STRING(struct ruler_conf, rule_path, "rule-path", "", CONF_FIXED,
                 "Rule files: a directory (DIR/<tenant>/*.yml; those in DIR itself are the default "
-                "tenant's) or a pattern. Empty: none."),
+                "tenant's), which must be there, or a pattern. Empty: none."),
     CONF_STRING(struct ruler_conf, default_tenant, "default-tenant", TENANT_DEFAULT, CONF_FIXED,
                 "Tenant of rule files that no directory gives one."),
     CONF_DURATION(struct ruler_conf, interval_ns, "evaluation-interval", "1m", "100ms", "24h",
@@ -158,7 +158,8 @@ static struct err *ruler_open(struct process *p, void **ret)
     metric_register(&r->m, metrics, ORR_COUNT(metrics), NULL);
     metric_register(&r->shared, shared_metrics, ORR_COUNT(shared_metrics), NULL);
     make_settings(r);
-    if ((e = external_labels(r)) || (e = tenant_check(slice_cstr(r->conf->default_tenant)))) {
+    if ((e = rule_dir_check(r->conf->rule_path)) || (e = external_labels(r)) ||
+        (e = tenant_check(slice_cstr(r->conf->default_tenant)))) {
         ruler_close(r);
         return e;
     }

@@ -4,7 +4,6 @@
 #include "common/base/mem.h"
 #include "common/ring/gossip_internal.h"
 
-#define GOSSIP_MAX_FANOUT 16
 /* Our own changes go to this many members at once. */
 #define GOSSIP_PUSH_PEERS 6
 
@@ -510,29 +509,13 @@ static void round_of_digests(struct gossip *g)
     struct gossip_msg m = gossip_msg_new(g, GOSSIP_WIRE_WANTS_DIFF);
 
     add_digests(g, &m);
-    if (n)
-        gossip_take_deltas(g, &m, (unsigned)n);
     for (size_t i = 0; i < n; i++)
         gossip_send_msg(g, addr_of(g, peers[i]), &m);
     gossip_wire_done(&m);
-    gossip_drop_sent(g);
     /* Nobody has answered so far: ask all seeds. */
     if (!g->has_joined)
         VEC_FOREACH (s, &g->seeds)
             send_all(g, *s, GOSSIP_WIRE_WANTS_ALL);
-}
-
-static void round_of_deltas(struct gossip *g)
-{
-    size_t peers[GOSSIP_MAX_FANOUT];
-    size_t n = gossip_pick_peers(g, peers, ORR_MIN(g->opts.fanout, GOSSIP_MAX_FANOUT));
-    struct gossip_msg m = gossip_msg_new(g, 0);
-
-    gossip_take_deltas(g, &m, n ? (unsigned)n : 1);
-    for (size_t i = 0; i < n; i++)
-        gossip_send_msg(g, addr_of(g, peers[i]), &m);
-    gossip_wire_done(&m);
-    gossip_drop_sent(g);
 }
 
 /* One member and one seed: the seed may be in a half of the cluster that we do not know. */
@@ -558,9 +541,9 @@ void gossip_tick(struct gossip *g, int64_t mono_ns, int64_t wall_ms)
         /* A little unevenness keeps the cluster from talking in step. */
         g->next_round_ns = mono_ns + g->opts.round_ns - g->opts.round_ns / 10 +
                            (int64_t)rng_below(&g->rng, (uint64_t)g->opts.round_ns / 5 + 1);
-        g->next_delta_ns = mono_ns + g->opts.delta_ns;
-    } else if (g->deltas.len && mono_ns >= g->next_delta_ns) {
-        round_of_deltas(g);
+    }
+    if (g->deltas.len && mono_ns >= g->next_delta_ns) {
+        gossip_send_deltas(g);
         g->next_delta_ns = mono_ns + g->opts.delta_ns;
     }
     if (mono_ns >= g->next_full_ns) {

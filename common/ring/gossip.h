@@ -18,9 +18,11 @@
  * back with a higher one. Tombstones are dropped when their state_ms is tombstone_ns ago. A member
  * unhealthy for forget_after_ns is forgotten by itself once can_forget() agrees.
  *
- * Channels carry other state to everybody: opaque deltas are passed on with a bounded number of
- * repeats, and full states are exchanged with the full sync, so a lost delta arrives in the end.
- * Merging must be idempotent. gossip_kv.h is a ready-made one.
+ * Channels carry other state to everybody, or to the members of the roles that have the channel:
+ * opaque deltas are passed on with a bounded number of repeats, and full states are exchanged with
+ * the full sync, so a lost delta arrives in the end. Deltas go to healthy members one after the
+ * other, so that what we broadcast goes to each of them at least twice in a cluster of up to
+ * GOSSIP_DELTA_SENDS / 2. Merging must be idempotent. gossip_kv.h is a ready-made one.
  *
  * Message, integers LEB128, lstr = length and bytes:
  *   u8 0xd7 | u8 format (1) | u8 flags (1: answer with differences, 2: answer with everything) |
@@ -41,6 +43,7 @@ struct gossip;
 
 #define GOSSIP_MAX_MEMBERS 4096
 #define GOSSIP_MAX_CHANNELS 16
+#define GOSSIP_DELTA_SENDS 24 /* of one of our deltas, at most, unless a large cluster needs more */
 
 struct gossip_opts {            /* 0 or NULL: the default */
     const char *cluster;        /* "" ; both sides must name the same */
@@ -125,6 +128,7 @@ ORR_CHECKED struct err *gossip_load(struct gossip *g, struct slice bytes, int64_
 
 struct gossip_channel {
     const char *name; /* at most 64 bytes; must outlive the gossip */
+    uint32_t roles;   /* deltas go to members that have one of these alone; 0: to everybody */
     /* A delta arrived; true: it was news and is passed on. Must not call gossip_*. */
     bool (*on_delta)(void *arg, struct slice bytes);
     /* Writes everything, for a full sync. */
@@ -135,8 +139,8 @@ struct gossip_channel {
 /* ERR_CONFLICT when the name is taken, ERR_LIMIT when there are too many. */
 ORR_CHECKED struct err *gossip_add_channel(struct gossip *g, const struct gossip_channel *ch);
 void gossip_remove_channel(struct gossip *g, const char *name);
-/* Queues a delta for everybody. key non-empty: replaces a waiting delta of the same channel and
- * key. */
+/* Queues a delta. key non-empty: replaces a waiting delta of the same channel and key. It is due
+ * at once when nothing else waits (gossip_next_ns() has changed), or with what waits. */
 ORR_CHECKED struct err *gossip_broadcast(struct gossip *g, const char *channel, struct slice key,
                                          struct slice bytes, int64_t mono_ns);
 

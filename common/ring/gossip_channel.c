@@ -1,4 +1,5 @@
 /* Deltas and states of the channels that ride on the gossip. */
+#include "common/base/hash.h"
 #include "common/base/mem.h"
 #include "common/ring/gossip.h"
 #include "common/ring/gossip_internal.h"
@@ -17,6 +18,7 @@ struct err *gossip_add_channel(struct gossip *g, const struct gossip_channel *ch
         return err_new(ERR_CONFLICT, "gossip: channel %s exists", ch->name);
     if (g->channels.len == GOSSIP_MAX_CHANNELS)
         return err_new(ERR_LIMIT, "gossip: more than %d channels", GOSSIP_MAX_CHANNELS);
+    g->cursors[g->channels.len] = (size_t)rng_below(&g->rng, GOSSIP_MAX_MEMBERS);
     vec_push(&g->channels, *ch);
     return NULL;
 }
@@ -45,30 +47,58 @@ void gossip_remove_channel(struct gossip *g, const char *name)
     for (size_t i = 0; i < g->channels.len; i++) {
         if (strcmp(g->channels.ptr[i].name, name) == 0) {
             vec_remove_swap(&g->channels, i);
+            g->cursors[i] = g->cursors[g->channels.len];
             return;
         }
     }
 }
 
-/* Enough that everybody hears with high probability; the full sync does the rest. */
-static unsigned sends_for(const struct gossip *g)
-{
-    unsigned log2 = 1;
+/* ---- whom deltas go to ---- */
 
-    while (log2 < 12 && (1u << log2) < g->nodes.len + 1)
-        log2++;
-    return 3 * log2;
+typedef VEC(const char *) addr_vec;
+
+/* Healthy members that have the channel, in order of name. */
+static void peers_of(const struct gossip *g, const struct gossip_channel *c, addr_vec *ret)
+{
+    VEC_FOREACH (n, &g->nodes) {
+        const struct member *m = n->member;
+
+        if (n->is_healthy && m->state != MEMBER_LEFT && *m->rpc_addr &&
+            (!c->roles || (m->roles & c->roles)) && strcmp(m->instance, g->self_name) != 0)
+            vec_push(ret, m->rpc_addr);
+    }
 }
 
-static void queue_delta(struct gossip *g, const char *channel, struct slice key, struct slice bytes,
-                        int64_t mono_ns)
+/* Enough that everybody hears with high probability; the full sync does the rest. Our own go to each
+ * of a few twice, for certain. */
+static unsigned sends_for(const struct gossip *g, const struct gossip_channel *c, bool is_own)
 {
-    struct gossip_delta d = {.channel = channel, .left = sends_for(g)};
+    addr_vec peers = {0};
+    unsigned log2 = 1, ret;
+
+    peers_of(g, c, &peers);
+    while (log2 < 12 && (1u << log2) < peers.len + 2)
+        log2++;
+    ret = 3 * log2;
+    if (is_own)
+        ret = ORR_MAX(ret, (unsigned)ORR_MIN(2 * peers.len, GOSSIP_DELTA_SENDS));
+    vec_done(&peers);
+    return ret;
+}
+
+/* ---- deltas ---- */
+
+static void queue_delta(struct gossip *g, const struct gossip_channel *c, struct slice key,
+                        struct slice bytes, bool is_own, int64_t mono_ns)
+{
+    struct gossip_delta d = {
+        .channel = c->name, .hash = hash_xxh64(key, 0), .left = sends_for(g, c, is_own)};
 
     for (size_t i = 0; key.len && i < g->deltas.len; i++) {
         struct gossip_delta *old = &g->deltas.ptr[i];
 
-        if (strcmp(old->channel, channel) == 0 && slice_eq(buf_slice(&old->key), key)) {
+        if (old->hash == d.hash && strcmp(old->channel, c->name) == 0 &&
+            slice_eq(buf_slice(&old->key), key)) {
             remove_delta(g, i);
             break;
         }
@@ -95,16 +125,19 @@ struct err *gossip_broadcast(struct gossip *g, const char *channel, struct slice
         return err_new(ERR_NOT_FOUND, "gossip: no channel %s", channel);
     if (bytes.len + MEMBER_MAX_BYTES > g->opts.max_message_bytes)
         return err_new(ERR_TOO_LARGE, "gossip: a delta of %zu bytes", bytes.len);
-    queue_delta(g, c->name, key, bytes, mono_ns);
+    queue_delta(g, c, key, bytes, true, mono_ns);
     return NULL;
 }
 
-void gossip_take_deltas(struct gossip *g, struct gossip_msg *m, unsigned n_peers)
+/* Fills m with deltas of c, as many as fit, and counts them as sent n_peers times. */
+static void take_deltas(struct gossip *g, const struct gossip_channel *c, unsigned n_peers,
+                        struct gossip_msg *m)
 {
-    /* Leaves the other half of a message to digests. */
     size_t room = g->opts.max_message_bytes / 2;
 
     VEC_FOREACH (d, &g->deltas) {
+        if (d->channel != c->name)
+            continue;
         if (delta_bytes(d) > room && m->deltas.len)
             break;
         vec_push(&m->deltas, ((struct gossip_blob){slice_cstr(d->channel), buf_slice(&d->bytes)}));
@@ -113,11 +146,45 @@ void gossip_take_deltas(struct gossip *g, struct gossip_msg *m, unsigned n_peers
     }
 }
 
-void gossip_drop_sent(struct gossip *g)
+static void drop_sent(struct gossip *g)
 {
-    for (size_t i = g->deltas.len; i-- > 0;)
-        if (g->deltas.ptr[i].left == 0)
-            remove_delta(g, i);
+    size_t kept = 0;
+
+    for (size_t i = 0; i < g->deltas.len; i++) {
+        struct gossip_delta *d = &g->deltas.ptr[i];
+
+        if (d->left) {
+            g->deltas.ptr[kept++] = *d;
+            continue;
+        }
+        g->queued_bytes -= delta_bytes(d);
+        buf_done(&d->key);
+        buf_done(&d->bytes);
+    }
+    g->deltas.len = kept;
+}
+
+static void send_deltas_of(struct gossip *g, const struct gossip_channel *c, size_t *cursor)
+{
+    struct gossip_msg m = gossip_msg_new(g, 0);
+    addr_vec peers = {0};
+    size_t n;
+
+    peers_of(g, c, &peers);
+    n = ORR_MIN(peers.len, ORR_MIN(g->opts.fanout, GOSSIP_MAX_FANOUT));
+    /* with nobody to hear it a delta counts down all the same: who comes gets the whole state */
+    take_deltas(g, c, n ? (unsigned)n : 1, &m);
+    for (size_t i = 0; i < n && m.deltas.len; i++)
+        gossip_send_msg(g, peers.ptr[(*cursor)++ % peers.len], &m);
+    gossip_wire_done(&m);
+    vec_done(&peers);
+}
+
+void gossip_send_deltas(struct gossip *g)
+{
+    for (size_t i = 0; i < g->channels.len; i++)
+        send_deltas_of(g, &g->channels.ptr[i], &g->cursors[i]);
+    drop_sent(g);
 }
 
 void gossip_on_deltas(struct gossip *g, const struct gossip_msg *m, int64_t mono_ns)
@@ -126,7 +193,7 @@ void gossip_on_deltas(struct gossip *g, const struct gossip_msg *m, int64_t mono
         struct gossip_channel *c = find_channel(g, b->channel);
 
         if (c && c->on_delta && c->on_delta(c->arg, b->bytes))
-            queue_delta(g, c->name, SLICE_EMPTY, b->bytes, mono_ns);
+            queue_delta(g, c, SLICE_EMPTY, b->bytes, false, mono_ns);
     }
 }
 

@@ -3,6 +3,8 @@
 #include "common/ring/gossip.h"
 #include "common/ring/gossip_wire.h"
 
+#define GOSSIP_MAX_FANOUT 16
+
 struct gossip_node {
     const struct member *member; /* a reference */
     uint64_t heartbeat;
@@ -12,6 +14,7 @@ struct gossip_node {
 
 struct gossip_delta {
     const char *channel;
+    uint64_t hash; /* of key */
     struct buf key, bytes;
     unsigned left; /* sends to go */
 };
@@ -27,6 +30,7 @@ struct gossip {
     VEC(struct gossip_delta) deltas; /* oldest first */
     size_t queued_bytes;
     VEC(struct gossip_channel) channels;
+    size_t cursors[GOSSIP_MAX_CHANNELS]; /* of each channel: whose turn for deltas it is */
     int64_t next_round_ns, next_full_ns, next_delta_ns; /* next_delta: meaningful with deltas */
     bool has_joined;
     struct gossip_metrics metrics;
@@ -40,10 +44,9 @@ void gossip_send_msg(struct gossip *g, const char *addr, struct gossip_msg *m);
 size_t gossip_pick_peers(struct gossip *g, size_t *ret, size_t max);
 
 /* gossip_channel.c */
-/* Puts waiting deltas into m, as many as fit, and counts them as sent n_peers times. */
-void gossip_take_deltas(struct gossip *g, struct gossip_msg *m, unsigned n_peers);
-/* Drops deltas that have been sent often enough. Messages that lend them must be gone. */
-void gossip_drop_sent(struct gossip *g);
+/* Sends waiting deltas, as many as fit into a message per channel, to the next peers in turn, and
+ * drops those that have been sent often enough. */
+void gossip_send_deltas(struct gossip *g);
 void gossip_on_deltas(struct gossip *g, const struct gossip_msg *m, int64_t mono_ns);
 void gossip_on_states(struct gossip *g, const struct gossip_msg *m);
 void gossip_send_states(struct gossip *g, const char *addr);

@@ -424,6 +424,11 @@ struct gossip *membership_gossip(struct membership *ms)
     return ms->gossip;
 }
 
+void membership_wake(struct membership *ms)
+{
+    settle(ms);
+}
+
 struct gossip_kv *membership_kv(struct membership *ms)
 {
     return ms->kv;

@@ -90,6 +90,8 @@ void membership_unsubscribe(struct membership *ms, membership_fn *fn, void *arg)
 
 /* For channels, the key/value table, pages. On the loop. */
 struct gossip *membership_gossip(struct membership *ms);
+/* After a gossip_broadcast(): it goes out now, not with the next round. On the loop. */
+void membership_wake(struct membership *ms);
 /* The shared table "kv"; subscribers with a key prefix. On the loop. */
 struct gossip_kv *membership_kv(struct membership *ms);
 /* prefix must outlive the membership. Before membership_start(). */

@@ -302,17 +302,20 @@ CONFORMANCE(alertmanager, inhibit_cases)
     struct amconf *conf = NULL;
     struct err *e = amconf_parse("config", conformance_text(c, "config"), AMCONF_NO_ROUTE, &conf);
     int64_t now = time_of(conformance_get(c, "now"), 0);
-    struct map alerts = {0};
+    struct inhibit *x = NULL;
+    alert_vec alerts = {0};
     json_t *o;
     size_t i;
 
     if (!conformance_check_ok(c, "config", e, true))
         return;
+    x = inhibit_new();
     json_array_foreach(conformance_get(c, "alerts"), i, o)
     {
         struct alert *a = alert_of(c, o);
 
-        alert_unref(map_put(&alerts, slice_of(&a->fingerprint, sizeof(a->fingerprint)), a));
+        inhibit_put(x, conf, a);
+        vec_push(&alerts, a);
     }
     json_array_foreach(conformance_get(c, "checks"), i, o)
     {
@@ -320,12 +323,11 @@ CONFORMANCE(alertmanager, inhibit_cases)
         char what[32];
 
         snprintf(what, sizeof(what), "check %zu", i);
-        (void)conformance_check_bool(c, what, inhibit_find(conf, &alerts, ls, now) != NULL,
+        (void)conformance_check_bool(c, what, inhibit_find(x, conf, ls, now) != NULL,
                                      json_is_true(json_object_get(o, "inhibited")));
     }
-    MAP_FOREACH (m, &alerts)
-        alert_unref(m->value);
-    map_done(&alerts);
+    inhibit_free(x);
+    alert_vec_done(&alerts);
     amconf_unref(conf);
 }
 
@@ -501,7 +503,7 @@ static json_t *sorted(const json_t *list)
 CONFORMANCE(alertmanager, pipeline_cases)
 {
     struct pipeline p = {.c = c, .got = json_array()};
-    struct dispatch_ops ops = {on_pipeline_send, on_pipeline_logged, pipeline_position, &p};
+    struct dispatch_ops ops = {on_pipeline_send, on_pipeline_logged, pipeline_position, NULL, &p};
     struct nflog *log = nflog_new();
     struct dispatch_opts opts = {.tenant = SLICE_INIT("t"), .log = log, .seed = 1};
     struct amconf *conf = NULL;

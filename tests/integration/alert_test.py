@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """From a firing rule to one notification."""
+import collections
+import datetime
 import json
 import os
+import threading
 import time
 
-from orrery_test import (TENANT, Cluster, Single, Webhook, api, check, http_call, main, push_ok,
-                         query, wait_for)
+from orrery_test import (TENANT, Cluster, Single, Webhook, check, free_port, http_call, main,
+                         push_ok, query, wait_for)
 
 RULES = """
 groups:
@@ -37,13 +40,13 @@ receivers:
 """
 
 
-def write_config(t, hook):
+def write_config(t, hook, group_interval="group_interval: 5s"):
     rules = os.path.join(t.dir, "rules", TENANT)
     os.makedirs(rules)
     with open(f"{rules}/rules.yml", "w") as f:
         f.write(RULES)
     with open(f"{t.dir}/alertmanager.yml", "w") as f:
-        f.write(AM.replace("URL", hook.url))
+        f.write(AM.replace("URL", hook.url).replace("group_interval: 5s", group_interval))
     with open(f"{t.dir}/orrery.yml", "w") as f:
         f.write(f"ruler: {{rule-path: {t.dir}/rules}}\n"
                 f"alertmanager: {{config-file: {t.dir}/alertmanager.yml, peer-timeout: 3s}}\n")
@@ -78,12 +81,74 @@ def test_single_process(t):
     wait_for("the all-clear", lambda: hook.count("resolved"), 30)
 
 
-def alert_cluster(t, hook):
-    c = Cluster(t, args=write_config(t, hook) + ["--queriers", "1"])
+def wait_for_peers(c):
     wait_for("alertmanagers to see each other", lambda: all(
         len([m for m in http_call(a, "GET", "/memberlist",
                                   headers={"Accept": "application/json"}).text.split("alertmanager-")])
         > 3 for a in c.addrs("alertmanager")), 30)
+
+
+def post_many(addr, tenant, first, n):
+    now = datetime.datetime.now(datetime.timezone.utc)
+    end = (now + datetime.timedelta(hours=1)).isoformat()
+    alerts = [{"labels": {"alertname": "Flood", "i": str(i)}, "annotations": {"text": "x" * 200},
+               "startsAt": now.isoformat(), "endsAt": end} for i in range(first, first + n)]
+    return http_call(addr, "POST", "/api/v2/alerts", json.dumps(alerts),
+                     {"X-Scope-OrgID": tenant, "Content-Type": "application/json"}, timeout=120)
+
+
+def test_a_flood_of_groups_freezes_nobody(t):
+    """10,000 alerts, each a group of its own, told to a receiver that refuses them: the process must
+    go on answering, another tenant's alert be told, and the groups be bounded."""
+    hook = Webhook(t)
+    with open(f"{t.dir}/alertmanager.yml", "w") as f:
+        f.write("route: {receiver: refuses, group_by: ['...'], group_wait: 1s, group_interval: 10s, "
+                "routes: [{receiver: hook, matchers: ['alertname=Other']}]}\n"
+                "receivers:\n"
+                f"  - {{name: refuses, webhook_configs: [{{url: 'http://127.0.0.1:{free_port()}/'}}]}}\n"
+                f"  - {{name: hook, webhook_configs: [{{url: '{hook.url}'}}]}}\n")
+    o = Single(t, args=[f"--alertmanager.config-file={t.dir}/alertmanager.yml"]).wait_ready()
+    slowest, is_over = [0.0], threading.Event()
+
+    def probe():
+        while not is_over.is_set():
+            started = time.monotonic()
+            http_call(o.addr, "GET", "/healthy", timeout=120)
+            slowest[0] = max(slowest[0], time.monotonic() - started)
+            time.sleep(0.02)
+
+    threads = [threading.Thread(target=probe, daemon=True) for _ in range(4)]  # to every loop
+    for thread in threads:
+        thread.start()
+    for first in (0, 5000):
+        r = post_many(o.addr, "flood", first, 5000)
+        check(r.status == 200, f"{r.status} {r.text}")
+    time.sleep(2)
+    post_alert(o.addr, alertname="Other")
+    wait_for("another tenant to be told", lambda: hook.count(alertname="Other"), 15)
+    r = post_many(o.addr, "flood", 10000, 10)
+    check(r.status == 422 and "max-groups" in r.text, f"{r.status} {r.text}")
+    time.sleep(10)
+    is_over.set()
+    for thread in threads:
+        thread.join(120)
+    print(f"   the slowest answer to /healthy took {slowest[0]:.2f} s", flush=True)
+    check(slowest[0] < 3, f"/healthy took {slowest[0]:.2f} s")
+    metrics = http_call(o.addr, "GET", "/metrics").text
+    check("\norrery_alertmanager_aggregation_groups 1000" in metrics, metrics)
+    check("\norrery_alertmanager_aggregation_group_limit_reached_total 10\n" in metrics, metrics)
+
+
+def test_a_rule_path_that_leads_nowhere_stops_the_start(t):
+    o = Single(t, args=[f"--ruler.rule-path={t.dir}/no-such"])
+    wait_for("it to give up", lambda: not o.alive(), 30)
+    check(o.popen.returncode not in (0, None), "it ended well")
+    check(f"{t.dir}/no-such: no such file or directory" in o.tail(), o.tail())
+
+
+def alert_cluster(t, hook, group_interval="group_interval: 5s"):
+    c = Cluster(t, args=write_config(t, hook, group_interval) + ["--queriers", "1"])
+    wait_for_peers(c)
     return c
 
 
@@ -95,23 +160,81 @@ def test_exactly_one_with_three_alertmanagers(t):
     check(hook.count() == 1, f"{hook.count()} notifications: {hook.received}")
 
 
-def test_exactly_one_when_the_speaker_was_killed(t):
+def post_alert(addr, **labels):
+    now = datetime.datetime.now(datetime.timezone.utc)
+    r = http_call(addr, "POST", "/api/v2/alerts", json.dumps([
+        {"labels": labels, "startsAt": now.isoformat(),
+         "endsAt": (now + datetime.timedelta(hours=1)).isoformat()}]),
+        {"X-Scope-OrgID": TENANT, "Content-Type": "application/json"})
+    check(r.status == 200, f"alert posted to {addr}: {r.status} {r.text}")
+
+
+def speaker_of(message):
+    return message["externalURL"].rsplit("/", 1)[1]
+
+
+def test_exactly_one_each_of_fifty_groups_among_eleven_processes(t):
+    """With the peer timeout that everybody has; members without the notification log are many."""
     hook = Webhook(t)
+    with open(f"{t.dir}/alertmanager.yml", "w") as f:
+        f.write(AM.replace("URL", hook.url).replace("group_interval: 5s", "group_interval: 5m"))
+    with open(f"{t.dir}/orrery.yml", "w") as f:
+        f.write(f"alertmanager: {{config-file: {t.dir}/alertmanager.yml}}\n")
+    c = Cluster(t, args=["--config", f"{t.dir}/orrery.yml"])
+    check(len(c.status()) == 11, f"{len(c.status())} processes")
+    wait_for_peers(c)
+    ams = c.addrs("alertmanager")
+    for i in range(50):
+        post_alert(ams[i % 3], alertname=f"A{i}")
+        time.sleep(0.2)
+    wait_for("all to be told", lambda: len(hook.received) >= 50, 60)
+    time.sleep(2 * 15 + 5)  # the turns of the second and the third
+    told = collections.Counter(m["commonLabels"]["alertname"] for _, m in hook.received)
+    check(len(told) == 50, f"{len(told)} groups of 50 were told")
+    check(max(told.values()) == 1, f"told more than once: { {k: v for k, v in told.items() if v > 1} }")
+    speakers = collections.Counter(speaker_of(m) for _, m in hook.received)
+    check(len(speakers) == 3, f"the groups are not spread: {speakers}")
+
+
+def test_exactly_one_when_the_receiver_is_slower_than_the_peer_timeout(t):
+    hook = Webhook(t)
+    hook.takes = lambda m: time.sleep(4.5) or True  # longer than the 3 s, less than twice that
     c = alert_cluster(t, hook)
-    addrs = c.addrs("ingester")
-    fire(addrs)
-    # whoever would speak first is found by stopping one after the other in further runs; here each
-    # is killed in turn just before its group is due, so one of them was the speaker
-    wait_for("the alert", lambda: any(
-        "TooMany" in api(a, "/api/v2/alerts").text for a in c.addrs("alertmanager")), 30)
-    c.run("kill", "alertmanager-1")
-    keep_firing(addrs, 20)
-    check(hook.count() >= 1, "no notification")
-    first = hook.count()
-    check(first == 1, f"{first} notifications: {hook.received}")
-    c.run("kill", "alertmanager-2")
-    keep_firing(addrs, 15)
-    check(hook.count() == 1, f"{hook.count()} notifications after the second was killed")
+    post_alert(c.addrs("alertmanager")[0], alertname="Slow")
+    wait_for("the notification", lambda: hook.count(alertname="Slow"), 30)
+    time.sleep(12)
+    check(hook.count() == 1, f"{hook.count()} notifications: {hook.received}")
+
+
+def test_exactly_one_when_the_speaker_was_killed(t):
+    """Whoever speaks first is killed while it does: the receiver has heard it, and not answered. Nobody
+    but the next in turn can tell then: the groups flush again in five minutes only."""
+    hook = Webhook(t)
+    c = alert_cluster(t, hook, "group_interval: 5m")
+    first, was_killed = [], threading.Event()
+
+    def takes(message):
+        if first:
+            return True
+        first.append(speaker_of(message))
+        was_killed.wait(60)
+        return False
+
+    hook.takes = takes
+    fire(c.addrs("ingester"))
+    wait_for("somebody to speak", lambda: first, 60)
+    c.run("kill", first[0])
+    was_killed.set()
+    killed = time.monotonic()
+    wait_for(f"the next in turn after {first[0]}", lambda: hook.count(alertname="TooMany"), 60)
+    second = speaker_of(hook.received[0][1])
+    check(second != first[0], f"{second} was killed, and speaks")
+    print(f"   {first[0]} was killed, {second} spoke {time.monotonic() - killed:.1f} s later", flush=True)
+    time.sleep(12)  # the third has its turn
+    check(hook.count() == 1, f"{hook.count()} notifications: {hook.received}")
+    c.run("kill", second)
+    time.sleep(12)
+    check(hook.count() == 1, f"{hook.count()} notifications after {second} was killed")
 
 
 if __name__ == "__main__":

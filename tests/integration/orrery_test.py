@@ -397,15 +397,19 @@ class Prometheus(Process):
 
 
 class Webhook:
-    """A receiver that keeps what it is sent: .received is a list of (time, JSON)."""
+    """A receiver that keeps what it is sent: .received is a list of (time, JSON). takes(JSON), if set,
+    is called first, and may wait; when it returns False the connection is dropped and nothing kept."""
 
     def __init__(self, t, status=200):
-        self.received, self.lock, self.status = [], threading.Lock(), status
+        self.received, self.lock, self.status, self.takes = [], threading.Lock(), status, None
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                if outer.takes and not outer.takes(json.loads(body)):
+                    self.close_connection = True
+                    return
                 with outer.lock:
                     if outer.status == 200:
                         outer.received.append((time.time(), json.loads(body)))

@@ -1,14 +1,18 @@
 /*
  * Alertmanagers that tell one receiver about the same alerts, with the real dispatcher, notification
- * log, gossip and ring. Calm: each change is told exactly once. Under partitions, crashes, steps of
+ * log, claims, gossip and ring, among members of another role. Calm: each change is told exactly once,
+ * also after the flushes of the peers have drifted apart until their turns fall together. Under partitions, crashes, steps of
  * the clock and a receiver that fails: whatever fires is told at least once, also when nobody can
  * talk to anybody. After healing: nothing that was told is told again, and calm rules hold.
  */
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "alertmanager/amclaim.h"
 #include "alertmanager/amturn.h"
 #include "alertmanager/dispatch.h"
 #include "common/base/mem.h"
+#include "common/base/reader.h"
 #include "tests/sim/sim_member.h"
 
 #define MAX_NODES 5
@@ -17,18 +21,29 @@
 #define RESEND_NS (10 * NS_PER_S)
 #define PEER_TIMEOUT_NS (5 * NS_PER_S)
 #define CHANNEL "nflog"
-/* Two that speak within this time cannot have known of each other: the answer of the receiver and the
- * gossip take that long. It happens when restarts have moved the flush of the second in turn just
- * one peer timeout ahead of that of the first. */
-#define CROSSING_NS (2 * NS_PER_S)
+#define MAX_OTHERS 8
+#define ASK_AGAIN_NS (200 * NS_PER_MS) /* packets get lost; a connection would send them again */
 
 static const char conf_text[] =
     "route: {receiver: hook, group_by: [g], group_wait: 5s, group_interval: 20s, "
     "repeat_interval: 4h}\n"
     "receivers: [{name: hook, webhook_configs: [{url: 'http://hook/'}]}]\n";
 
+/* A note that waits for what its peers say. */
+struct claiming {
+    uint64_t id;
+    uint32_t token, unanswered; /* a bit per node */
+    uint64_t stamp;
+    bool may_speak;
+    int64_t deadline_ns;
+    struct buf key;
+};
+
 struct actor {
     struct sim_member m;
+    VEC(struct claiming) claims;
+    uint32_t last_token;
+    uint64_t clock;
     struct world *world;
     struct amconf *conf;
     struct nflog *log;
@@ -39,17 +54,16 @@ struct actor {
 struct fired {
     bool is_firing;
     int64_t since_ns; /* true time */
-    unsigned told;    /* times as firing, but for those that cross */
-    int64_t told_ns;  /* true time of the last */
-    int told_by;
+    unsigned told;    /* times as firing */
 };
 
 struct world {
     struct sim *sim;
-    int n;
+    int n, n_others;
     struct actor actors[MAX_NODES];
+    struct sim_member others[MAX_OTHERS];
     struct fired alerts[ALERTS];
-    bool receiver_fails, is_chaotic, is_isolated;
+    bool receiver_fails, is_chaotic;
     unsigned notifications;
 };
 
@@ -83,16 +97,6 @@ static void on_answer(void *arg)
     dispatch_sent(an->actor->d, an->id, an->is_ok, true, now_of(an->actor));
 }
 
-static void count(struct world *w, int node, struct fired *f)
-{
-    bool crosses = f->told && f->told_by != node && sim_now_ns(w->sim) - f->told_ns < CROSSING_NS;
-
-    if (!crosses || w->is_isolated)
-        f->told++;
-    f->told_ns = sim_now_ns(w->sim);
-    f->told_by = node;
-}
-
 static void on_send(void *arg, const struct dispatch_note *n)
 {
     struct actor *a = arg;
@@ -109,7 +113,7 @@ static void on_send(void *arg, const struct dispatch_note *n)
             uint64_t i = 0;
 
             if (slice_to_u64(id, &i) && i < ALERTS && !alert_is_resolved(*p, n->now_ns))
-                count(w, a->m.node, &w->alerts[i]);
+                w->alerts[i].told++;
         }
     }
     sim_node_at(w->sim, a->m.node, sim_between(w->sim, 1, 200) * NS_PER_MS, on_answer, an);
@@ -117,18 +121,142 @@ static void on_send(void *arg, const struct dispatch_note *n)
 
 /* ---- a node ---- */
 
+static void send_to(struct actor *a, int to, char kind, uint32_t token, struct slice bytes)
+{
+    struct buf b = {0};
+
+    buf_byte(&b, (uint8_t)kind);
+    buf_u32le(&b, token);
+    buf_slice_append(&b, bytes);
+    sim_send(a->m.sim, a->m.node, to, buf_slice(&b));
+    buf_done(&b);
+}
+
+/* The nodes of the other replicas, as bits. */
+static uint32_t peers_of(struct actor *a)
+{
+    struct ring *r = sim_member_ring(&a->m);
+    struct amturn_replicas reps = amturn_replicas(r, SLICE("t"));
+    uint32_t ret = 0;
+
+    for (size_t i = 0; i < reps.n; i++)
+        ret |= 1u << atoi(ring_member(r, reps.at[i])->rpc_addr);
+    return ret & ~(1u << a->m.node);
+}
+
 static void on_logged(void *arg, struct slice key)
 {
     struct actor *a = arg;
+    uint32_t peers = peers_of(a);
     struct buf b = {0};
     struct err *e;
 
     nflog_entry(a->log, key, &b);
+    for (int i = 0; i < a->world->n; i++)
+        if (peers >> i & 1)
+            send_to(a, i, 'T', 0, buf_slice(&b));
     e = gossip_broadcast(a->m.gossip, CHANNEL, key, buf_slice(&b),
                          sim_mono_ns(a->m.sim, a->m.node));
     ORR_ASSERT(!e);
     buf_done(&b);
     keep_log(a);
+}
+
+/* ---- claims ---- */
+
+static void ask_peers(struct actor *a, const struct claiming *c)
+{
+    struct buf b = {0};
+
+    amclaim_question(&b, buf_slice(&c->key), c->stamp);
+    for (int i = 0; i < a->world->n; i++)
+        if (c->unanswered >> i & 1)
+            send_to(a, i, 'Q', c->token, buf_slice(&b));
+    buf_done(&b);
+}
+
+static bool on_ask(void *arg, uint64_t id, struct slice key, uint64_t stamp)
+{
+    struct actor *a = arg;
+    int64_t mono = sim_mono_ns(a->m.sim, a->m.node);
+    struct claiming c = {.id = id,
+                         .token = ++a->last_token,
+                         .unanswered = peers_of(a),
+                         .stamp = stamp,
+                         .may_speak = true,
+                         .deadline_ns = mono + amclaim_timeout_ns(PEER_TIMEOUT_NS)};
+
+    if (!c.unanswered || sim_is_broken(a->m.sim, "claim"))
+        return false;
+    buf_slice_append(&c.key, key);
+    ask_peers(a, &c);
+    vec_push(&a->claims, c);
+    return true;
+}
+
+static void end_claim(struct actor *a, size_t i)
+{
+    struct claiming c = a->claims.ptr[i];
+
+    vec_remove_swap(&a->claims, i);
+    dispatch_asked(a->d, c.id, c.may_speak, now_of(a));
+    buf_done(&c.key);
+}
+
+static void ask_again(void *arg)
+{
+    struct actor *a = arg;
+
+    for (size_t i = a->claims.len; i-- > 0;) {
+        if (sim_mono_ns(a->m.sim, a->m.node) >= a->claims.ptr[i].deadline_ns)
+            end_claim(a, i); /* silence holds nobody */
+        else
+            ask_peers(a, &a->claims.ptr[i]);
+    }
+    sim_node_at(a->m.sim, a->m.node, ASK_AGAIN_NS, ask_again, a);
+}
+
+static void on_question(struct actor *a, int from, uint32_t token, struct slice question)
+{
+    struct buf b = {0};
+    struct err *e = amclaim_answer(&b, question, a->d, a->log, &a->clock);
+
+    if (e)
+        sim_fail(a->m.sim, "question: %s", err_msg(e));
+    else
+        send_to(a, from, 'A', token, buf_slice(&b));
+    err_free(e);
+    buf_done(&b);
+}
+
+static void on_peer_answer(struct actor *a, int from, uint32_t token, struct slice answer)
+{
+    char self[16], peer[16];
+    struct amclaim_rank own;
+    bool may_speak = true, news = false;
+
+    snprintf(self, sizeof(self), "n%02d", a->m.node);
+    snprintf(peer, sizeof(peer), "n%02d", from);
+    for (size_t i = 0; i < a->claims.len; i++) {
+        struct claiming *c = &a->claims.ptr[i];
+        struct err *e;
+
+        if (c->token != token || !(c->unanswered >> from & 1))
+            continue;
+        own = (struct amclaim_rank){c->stamp, slice_cstr(self)};
+        e = amclaim_take(answer, slice_cstr(peer), &own, a->log, sim_wall_ms(a->m.sim, a->m.node),
+                         &a->clock, &may_speak, &news);
+        if (e)
+            sim_fail(a->m.sim, "answer: %s", err_msg(e));
+        err_free(e);
+        c->may_speak &= may_speak;
+        c->unanswered &= ~(1u << from);
+        if (news)
+            keep_log(a);
+        if (!c->unanswered)
+            end_claim(a, i);
+        return;
+    }
 }
 
 static unsigned on_position(void *arg, struct slice group)
@@ -182,15 +310,18 @@ static void tick(void *arg)
 static void start(void *arg)
 {
     struct actor *a = arg;
-    struct dispatch_ops ops = {on_send, on_logged, on_position, a};
+    struct dispatch_ops ops = {on_send, on_logged, on_position, on_ask, a};
     struct dispatch_opts opts = {.tenant = SLICE("t"),
                                  .peer_timeout_ns = PEER_TIMEOUT_NS,
+                                 .claim_clock = &a->clock,
                                  .seed = ++a->life,
                                  .forgets_log = sim_is_broken(a->m.sim, "dedup")};
-    struct gossip_channel ch = {CHANNEL, on_delta, write_state, merge_state, a};
+    struct gossip_channel ch = {CHANNEL,     MEMBER_ALERTMANAGER, on_delta,
+                                write_state, merge_state,         a};
     struct err *e;
 
     sim_member_start(&a->m);
+    a->clock = (uint64_t)ORR_MAX(sim_wall_ms(a->m.sim, a->m.node), 0);
     a->log = opts.log = nflog_new();
     e = nflog_merge_state(a->log, sim_content(a->m.sim, a->m.node, LOG_FILE),
                           sim_wall_ms(a->m.sim, a->m.node));
@@ -201,6 +332,7 @@ static void start(void *arg)
     ORR_ASSERT(!e);
     a->d = dispatch_new(&opts, &ops, a->conf, now_of(a));
     tick(a);
+    ask_again(a);
 }
 
 static void stop(void *arg)
@@ -208,6 +340,9 @@ static void stop(void *arg)
     struct actor *a = arg;
 
     dispatch_free(a->d);
+    VEC_FOREACH (c, &a->claims)
+        buf_done(&c->key);
+    vec_done(&a->claims);
     nflog_free(a->log);
     amconf_unref(a->conf);
     a->d = NULL;
@@ -219,9 +354,39 @@ static void stop(void *arg)
 static void receive(void *arg, int from, struct slice bytes)
 {
     struct actor *a = arg;
+    struct reader r = reader_new(bytes);
+    uint8_t kind = reader_u8(&r);
+    uint32_t token;
 
+    if (kind == 'G') {
+        sim_member_receive(&a->m, bytes);
+        return;
+    }
+    token = reader_u32le(&r);
+    if (kind == 'Q')
+        on_question(a, from, token, slice_from(bytes, 5));
+    else if (kind == 'A')
+        on_peer_answer(a, from, token, slice_from(bytes, 5));
+    else
+        (void)on_delta(a, slice_from(bytes, 5));
+}
+
+/* ---- members of another role, without the channel ---- */
+
+static void start_other(void *arg)
+{
+    sim_member_start(arg);
+}
+
+static void stop_other(void *arg)
+{
+    sim_member_stop(arg);
+}
+
+static void receive_other(void *arg, int from, struct slice bytes)
+{
     (void)from;
-    sim_member_receive(&a->m, bytes);
+    sim_member_receive(arg, bytes);
 }
 
 /* ---- the ruler: sends what fires to everybody, again and again ---- */
@@ -343,22 +508,35 @@ static void build(struct world *w)
     struct sim_node_ops ops = {start, stop, receive};
 
     w->n = (int)sim_between(w->sim, 1, MAX_NODES);
+    if (sim_chance(w->sim, 0.25))
+        w->n_others = (int)sim_between(w->sim, 1, MAX_OTHERS);
     for (int i = 0; i < w->n; i++) {
         struct actor *a = &w->actors[i];
 
         a->world = w;
-        a->m = (struct sim_member){.sim = w->sim,
-                                   .seeds = ORR_MIN(2, w->n),
-                                   .owner = a,
-                                   .opts = {.cluster = "sim",
-                                            .full_ns = 8 * NS_PER_S,
-                                            .unhealthy_after_ns = 6 * NS_PER_S,
-                                            .forget_after_ns = -1},
-                                   .ring_opts = {.role = MEMBER_INGESTER, .rf = (unsigned)w->n}};
+        a->m =
+            (struct sim_member){.sim = w->sim,
+                                .seeds = ORR_MIN(2, w->n),
+                                .owner = a,
+                                .opts = {.cluster = "sim",
+                                         .full_ns = 8 * NS_PER_S,
+                                         .unhealthy_after_ns = 6 * NS_PER_S,
+                                         .forget_after_ns = -1},
+                                .roles = MEMBER_ALERTMANAGER,
+                                .ring_opts = {.role = MEMBER_ALERTMANAGER, .rf = (unsigned)w->n}};
         snprintf(a->m.zone, sizeof(a->m.zone), "%c", 'a' + i % 3);
         a->m.node = sim_node_add(w->sim, &ops, a);
     }
-    for (int i = 0; i < w->n; i++)
+    for (int i = 0; i < w->n_others; i++) {
+        struct sim_member *m = &w->others[i];
+
+        *m = w->actors[0].m;
+        m->owner = NULL;
+        m->roles = MEMBER_QUERIER;
+        m->node =
+            sim_node_add(w->sim, &(struct sim_node_ops){start_other, stop_other, receive_other}, m);
+    }
+    for (int i = 0; i < w->n + w->n_others; i++)
         sim_start(w->sim, i);
 }
 
@@ -366,7 +544,6 @@ static void build(struct world *w)
 static void check_isolated(struct world *w)
 {
     w->receiver_fails = false;
-    w->is_isolated = true;
     for (int i = 0; i < w->n; i++) {
         sim_partition(w->sim, i, i);
         sim_start(w->sim, i);
@@ -415,7 +592,6 @@ SIM_SCENARIO(dedup, "told once in calm, never zero times, and not again after he
         if (w->alerts[i].is_firing && w->alerts[i].told == 0)
             sim_fail(sim, "alert %u was never told", i);
 
-    w->is_isolated = false;
     calm_net(w);
     sim_heal(sim);
     sim_run_for(sim, 30 * NS_PER_S);

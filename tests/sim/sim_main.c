@@ -43,6 +43,7 @@ static int usage(const char *unknown)
            "--break sync: replicas acknowledge before the disk has synced\n"
            "--break left: tombstones are dropped after a second\n"
            "--break dedup: alertmanagers do not ask the notification log\n"
+           "--break claim: alertmanagers do not ask each other before they speak\n"
            "--break drop-early: segments are dropped before the catalogue names their block\n");
     return unknown ? 2 : 0;
 }

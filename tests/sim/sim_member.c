@@ -151,7 +151,7 @@ void sim_member_start(struct sim_member *m)
                           .zone = m->zone,
                           .rpc_addr = addr,
                           .http_addr = addr,
-                          .roles = MEMBER_INGESTER,
+                          .roles = m->roles ? m->roles : MEMBER_INGESTER,
                           .signals = MEMBER_ALL_SIGNALS};
 
     snprintf(name, sizeof(name), "n%02d", m->node);

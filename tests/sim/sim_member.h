@@ -20,6 +20,7 @@ struct sim_member {
     char zone[4];
     struct gossip_opts opts;
     struct ring_opts ring_opts;
+    uint32_t roles; /* 0: MEMBER_INGESTER */
     bool wants_out; /* leaves, or has left: a restart goes on leaving */
     void (*changed)(struct sim_member *m, const struct member *entry); /* may be NULL */
     void *owner;

@@ -12,6 +12,11 @@ struct rig {
     uint64_t last_id;
     enum nflog_reason reason;
     bool answers, ok, may_retry;
+    bool asks; /* there are peers: how they answer is up to the test */
+    unsigned asked;
+    uint64_t asked_id, stamp;
+    VEC(uint64_t) ids; /* sent and not answered, when not answers */
+    struct dispatch_metrics metrics;
 };
 
 static void on_send(void *arg, const struct dispatch_note *n)
@@ -23,6 +28,20 @@ static void on_send(void *arg, const struct dispatch_note *n)
     r->last_alerts = (unsigned)n->alerts->len;
     r->reason = n->reason;
     r->attempt = n->attempt;
+    if (!r->answers)
+        vec_push(&r->ids, n->id);
+}
+
+static bool on_ask(void *arg, uint64_t id, struct slice key, uint64_t stamp)
+{
+    struct rig *r = arg;
+
+    CHECK(key.len > 0);
+    CHECK(stamp > r->stamp); /* each claim comes after those before it */
+    r->stamp = stamp;
+    r->asked_id = id;
+    r->asked += r->asks;
+    return r->asks;
 }
 
 static void on_logged(void *arg, struct slice key)
@@ -39,11 +58,13 @@ static unsigned on_position(void *arg, struct slice key)
 
 static void rig_init(struct rig *r, const char *conf, struct nflog *log)
 {
-    struct dispatch_ops ops = {on_send, on_logged, on_position, r};
+    struct dispatch_ops ops = {on_send, on_logged, on_position, on_ask, r};
     struct dispatch_opts opts = {.tenant = SLICE_INIT("t"),
                                  .log = log,
                                  .peer_timeout_ns = 3 * S,
                                  .max_alerts = 5,
+                                 .max_sends = 2,
+                                 .metrics = &r->metrics,
                                  .seed = 1};
 
     *r = (struct rig){.log = log, .answers = true, .ok = true, .may_retry = true};
@@ -55,7 +76,24 @@ static void rig_init(struct rig *r, const char *conf, struct nflog *log)
 static void rig_done(struct rig *r)
 {
     dispatch_free(r->d);
+    CHECK_INT(r->metrics.groups, 0);
+    CHECK_INT(r->metrics.queued, 0);
+    vec_done(&r->ids);
     amconf_unref(r->conf);
+}
+
+/* Another dispatcher, with other bounds. */
+static void rebuild(struct rig *r, struct dispatch_opts opts)
+{
+    struct dispatch_ops ops = {on_send, on_logged, on_position, on_ask, r};
+
+    dispatch_free(r->d);
+    opts.tenant = SLICE("t");
+    opts.log = r->log;
+    opts.peer_timeout_ns = 3 * S;
+    opts.metrics = &r->metrics;
+    opts.seed = 1;
+    r->d = dispatch_new(&opts, &ops, r->conf, r->now);
 }
 
 /* Lets time pass, to each moment that is due. */
@@ -72,8 +110,10 @@ static void pass(struct rig *r, int64_t ns)
         r->now.wall_ns += next - r->now.mono_ns;
         r->now.mono_ns = next;
         dispatch_tick(r->d, r->now);
-        if (r->sent != before && r->answers)
+        if (r->sent != before && r->answers) {
+            CHECK_INT(r->sent, before + 1); /* or the others would never end */
             dispatch_sent(r->d, r->last_id, r->ok, r->may_retry, r->now);
+        }
     }
     r->now.wall_ns += end - r->now.mono_ns;
     r->now.mono_ns = end;
@@ -253,7 +293,7 @@ TEST(dispatch_bounds_the_alerts_of_a_tenant)
         put(&r,
             "[{\"labels\":{\"i\":\"1\"}},{\"labels\":{\"i\":\"2\"}},{\"labels\":{\"i\":\"3\"}},"
             "{\"labels\":{\"i\":\"4\"}},{\"labels\":{\"i\":\"5\"}},{\"labels\":{\"i\":\"6\"}}]"),
-        ERR_LIMIT, "1 alerts refused");
+        ERR_LIMIT, "alerts refused: the tenant has 5");
     CHECK_INT(dispatch_alerts(r.d)->len, 5);
     rig_done(&r);
     nflog_free(log);
@@ -277,6 +317,228 @@ TEST(dispatch_inhibited_and_muted_alerts_are_not_told)
     pass(&r, 5 * S);
     CHECK_INT(r.sent, 1);
     CHECK_INT(r.last_alerts, 2);
+    rig_done(&r);
+    nflog_free(log);
+}
+
+/* ---- peers ---- */
+
+static const struct dispatch_claim quiet = {DISPATCH_QUIET, 0};
+
+static struct dispatch_claim claim_of(struct rig *r, const char *group_key)
+{
+    struct buf key = {0};
+    struct dispatch_claim ret;
+
+    nflog_key(&key, SLICE("t"), slice_cstr(group_key), SLICE("a"), "webhook", 0);
+    ret = dispatch_claim(r->d, buf_slice(&key));
+    buf_done(&key);
+    return ret;
+}
+
+TEST(dispatch_says_what_it_is_about_to_do_and_asks_before_it_speaks)
+{
+    struct nflog *log = nflog_new();
+    struct rig r;
+
+    rig_init(&r, basic, log);
+    r.asks = true;
+    r.answers = false;
+    r.position = 1;
+    CHECK_OK(put(&r, "[{\"labels\":{\"g\":\"1\"}}]"));
+    pass(&r, 12 * S);
+    CHECK_INT(claim_of(&r, "{}:{g=\"1\"}").stage, quiet.stage);
+    CHECK_INT(r.asked, 0);
+    pass(&r, S);
+    CHECK_INT(r.asked, 1);
+    CHECK_INT(r.sent, 0);
+    CHECK_INT(claim_of(&r, "{}:{g=\"1\"}").stage, DISPATCH_ASKING);
+    CHECK_INT(claim_of(&r, "{}:{g=\"1\"}").stamp, r.stamp);
+    CHECK_INT(claim_of(&r, "{}:{g=\"2\"}").stage, DISPATCH_QUIET);
+    dispatch_asked(r.d, r.asked_id, true, r.now);
+    CHECK_INT(r.sent, 1);
+    CHECK_INT(claim_of(&r, "{}:{g=\"1\"}").stage, DISPATCH_SENDING);
+    dispatch_asked(r.d, r.asked_id, true, r.now); /* once more: nothing to it */
+    CHECK_INT(r.sent, 1);
+    dispatch_sent(r.d, r.last_id, true, true, r.now);
+    CHECK_INT(claim_of(&r, "{}:{g=\"1\"}").stage, DISPATCH_QUIET);
+    rig_done(&r);
+    nflog_free(log);
+}
+
+TEST(dispatch_held_back_it_asks_again_and_speaks_in_the_end)
+{
+    struct nflog *log = nflog_new();
+    struct rig r;
+
+    rig_init(&r, basic, log);
+    r.asks = true;
+    r.answers = false;
+    CHECK_OK(put(&r, "[{\"labels\":{\"g\":\"1\"}}]"));
+    pass(&r, 10 * S);
+    CHECK_INT(r.asked, 1);
+    for (unsigned i = 1; r.sent == 0 && i < 100; i++) {
+        CHECK_INT(r.asked, i);
+        dispatch_asked(r.d, r.asked_id, false, r.now);
+        CHECK_INT(claim_of(&r, "{}:{g=\"1\"}").stage, DISPATCH_QUIET);
+        while (r.asked == i && r.sent == 0)
+            pass(&r, S / 50);
+    }
+    CHECK_INT(r.sent, 1);
+    CHECK(r.asked > 4 && r.now.mono_ns >= 13 * S && r.now.mono_ns < 14 * S);
+    CHECK_INT(r.metrics.held, r.asked);
+    rig_done(&r);
+    nflog_free(log);
+}
+
+TEST(dispatch_held_back_it_is_silent_once_the_peer_has_spoken)
+{
+    struct nflog *log = nflog_new(); /* of both */
+    struct rig a, b;
+
+    rig_init(&a, basic, log);
+    rig_init(&b, basic, log);
+    a.answers = false;
+    b.asks = true;
+    CHECK_OK(put(&a, "[{\"labels\":{\"g\":\"1\"}}]"));
+    CHECK_OK(put(&b, "[{\"labels\":{\"g\":\"1\"}}]"));
+    pass(&a, 10 * S);
+    pass(&b, 10 * S);
+    CHECK_INT(claim_of(&a, "{}:{g=\"1\"}").stage, DISPATCH_SENDING);
+    dispatch_asked(b.d, b.asked_id, false, b.now);
+    dispatch_sent(a.d, a.last_id, true, true, a.now);
+    pass(&b, 200 * S);
+    CHECK_INT(a.sent, 1);
+    CHECK_INT(b.sent, 0);
+    CHECK_INT(b.asked, 1);
+    rig_done(&a);
+    rig_done(&b);
+    nflog_free(log);
+}
+
+/* ---- many ---- */
+
+static void put_many(struct rig *r, unsigned n)
+{
+    alert_vec v = {0};
+
+    for (unsigned i = 0; i < n; i++) {
+        char g[16];
+        struct label l = {SLICE("g"), SLICE_EMPTY};
+        struct alert *a;
+
+        snprintf(g, sizeof(g), "%u", i);
+        l.value = slice_cstr(g);
+        a = alert_new((struct labels){&l, 1}, (struct labels){NULL, 0}, SLICE_EMPTY);
+        a->starts_ns = a->updated_ns = r->now.wall_ns;
+        a->ends_ns = r->now.wall_ns + 3600 * S;
+        vec_push(&v, a);
+    }
+    CHECK_OK(dispatch_put(r->d, &v, r->now));
+    alert_vec_done(&v);
+}
+
+TEST(dispatch_a_receiver_that_hangs_takes_no_more_than_its_slots)
+{
+    static const char conf[] =
+        "route: {receiver: slow, group_by: [g], group_wait: 1s, group_interval: 60s, "
+        "routes: [{receiver: fast, matchers: ['g=\"7\"'], group_by: [g]}]}\n"
+        "receivers: [{name: slow, webhook_configs: [{url: 'http://x/'}]}, "
+        "{name: fast, webhook_configs: [{url: 'http://y/'}]}]\n";
+    struct nflog *log = nflog_new();
+    struct rig r;
+
+    rig_init(&r, conf, log);
+    rebuild(&r, (struct dispatch_opts){.max_sends = 3});
+    r.answers = false;
+    put_many(&r, 20);
+    pass(&r, 2 * S);
+    CHECK_INT(r.sent, 4); /* three of slow, and fast */
+    CHECK_INT(r.metrics.queued, 16);
+    for (unsigned i = 0; i < r.ids.len; i++) { /* in turn, each lets the next in */
+        dispatch_sent(r.d, r.ids.ptr[i], true, true, r.now);
+        pass(&r, S / 100);
+        CHECK(r.sent - i - 1 <= (i < 3 ? 4 : 3)); /* fast is among the first four */
+    }
+    CHECK_INT(r.sent, 20);
+    CHECK_INT(r.told, 20);
+    CHECK_INT(r.metrics.queued, 0);
+    rig_done(&r);
+    nflog_free(log);
+}
+
+TEST(dispatch_reload_cuts_the_queue)
+{
+    struct nflog *log = nflog_new();
+    struct rig r;
+
+    rig_init(&r, basic, log);
+    rebuild(&r, (struct dispatch_opts){.max_sends = 3});
+    r.answers = false;
+    put_many(&r, 20);
+    pass(&r, 11 * S);
+    CHECK_INT(r.sent, 3);
+    dispatch_set_conf(r.d, r.conf, r.now);
+    CHECK_INT(r.metrics.queued, 0);
+    pass(&r, 11 * S); /* slots are still taken, and keys still claimed */
+    CHECK_INT(r.sent, 3);
+    for (unsigned i = 0; i < r.ids.len; i++) {
+        dispatch_sent(r.d, r.ids.ptr[i], true, true, r.now);
+        pass(&r, 2 * S);
+    }
+    CHECK_INT(r.sent, 20);
+    CHECK_INT(r.told, 20);
+    rig_done(&r);
+    nflog_free(log);
+}
+
+TEST(dispatch_a_turn_is_bounded_and_work_is_not_quadratic)
+{
+    enum { MANY = 20000 };
+    struct nflog *log = nflog_new();
+    struct rig r;
+    uint64_t steps = 0;
+
+    rig_init(&r, basic, log);
+    rebuild(&r, (struct dispatch_opts){.max_sends = MANY});
+    r.answers = false;
+    put_many(&r, MANY);
+    r.now.mono_ns += 10 * S;
+    r.now.wall_ns += 10 * S;
+    while (dispatch_next_ns(r.d) <= r.now.mono_ns) {
+        unsigned before = r.sent;
+
+        dispatch_tick(r.d, r.now);
+        CHECK(r.sent - before <= DISPATCH_TURN);
+        steps++;
+    }
+    CHECK_INT(r.sent, MANY);
+    CHECK(steps >= 2 * MANY / DISPATCH_TURN);
+    for (unsigned i = 0; i < MANY;
+         i++) { /* each end asked all groups and notes once: 8 · 10⁸ steps */
+        dispatch_sent(r.d, r.ids.ptr[i], true, true, r.now);
+        CHECK(dispatch_next_ns(r.d) > r.now.mono_ns);
+    }
+    CHECK_INT(r.told, MANY);
+    rig_done(&r);
+    nflog_free(log);
+}
+
+TEST(dispatch_bounds_the_groups_of_a_tenant)
+{
+    struct nflog *log = nflog_new();
+    struct rig r;
+
+    rig_init(&r, basic, log);
+    rebuild(&r, (struct dispatch_opts){.max_groups = 2});
+    CHECK_ERR(put(&r, "[{\"labels\":{\"g\":\"1\"}},{\"labels\":{\"g\":\"2\"}},"
+                      "{\"labels\":{\"g\":\"3\"}}]"),
+              ERR_LIMIT, "alertmanager.max-groups");
+    CHECK_INT(dispatch_groups(r.d), 2);
+    CHECK_INT(r.metrics.groups, 2);
+    CHECK_INT(r.metrics.groups_refused, 1);
+    CHECK_OK(put(&r, "[{\"labels\":{\"g\":\"1\",\"i\":\"2\"}}]")); /* into one that is there */
+    CHECK_INT(dispatch_alerts(r.d)->len, 4);
     rig_done(&r);
     nflog_free(log);
 }

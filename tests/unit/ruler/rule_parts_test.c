@@ -135,3 +135,28 @@ TEST(rule_dir_finds_tenants_and_keeps_what_was_good)
     mem_free(pattern);
     mem_free(top);
 }
+
+TEST(rule_dir_a_path_that_leads_nowhere_is_an_error_and_a_pattern_is_not)
+{
+    struct rule_dir *d = NULL, *d2 = NULL;
+    char *top = mem_strdup(tmp_path("nowhere"));
+    char *pattern = mem_printf("%s/*.yml", top);
+    bool is_changed;
+
+    CHECK_ERR(rule_dir_check(top), ERR_NOT_FOUND, "nowhere: no such file or directory");
+    CHECK_ERR(rule_dir_load(top, "anonymous", NULL, &d, &is_changed), ERR_NOT_FOUND, "nowhere");
+    CHECK_OK(rule_dir_check(""));
+    CHECK_OK(rule_dir_check(pattern));
+    CHECK_OK(rule_dir_load(pattern, "anonymous", NULL, &d, &is_changed));
+    CHECK_INT(d->n, 0);
+    rule_dir_unref(d);
+    CHECK_OK(fsx_mkdirs(top));
+    put("nowhere/x.yml", "groups: [{name: g}]");
+    CHECK_OK(rule_dir_load(top, "anonymous", NULL, &d, &is_changed));
+    CHECK_OK(fsx_remove_tree(top)); /* a volume that is gone: the caller keeps d */
+    CHECK_ERR(rule_dir_load(top, "anonymous", d, &d2, &is_changed), ERR_NOT_FOUND, "nowhere");
+    CHECK_INT(d->n, 1);
+    rule_dir_unref(d);
+    mem_free(pattern);
+    mem_free(top);
+}

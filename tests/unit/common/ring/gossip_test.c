@@ -24,6 +24,7 @@ struct net {
     int64_t mono, wall_ms;
     uint64_t changes;
     bool may_forget;
+    unsigned deltas_to[NODES]; /* messages with deltas */
 };
 
 static void net_send(void *arg, const char *addr, struct slice bytes)
@@ -35,8 +36,13 @@ static void net_send(void *arg, const char *addr, struct slice bytes)
         return;
     struct packet p = {.to = to};
 
+    struct gossip_msg m;
+
     buf_slice_append(&p.bytes, bytes);
     vec_push(&a->net->queue, p);
+    CHECK_OK(gossip_wire_decode(bytes, &m));
+    a->net->deltas_to[to] += m.deltas.len > 0;
+    gossip_wire_done(&m);
 }
 
 static void net_changed(void *arg, const struct member *m)
@@ -67,7 +73,7 @@ static void start(struct net *n, int i, enum member_state state)
                                          .zone = "z",
                                          .rpc_addr = addr,
                                          .http_addr = addr,
-                                         .roles = MEMBER_INGESTER,
+                                         .roles = i < 3 ? MEMBER_ALERTMANAGER : MEMBER_INGESTER,
                                          .state = state},
                         &(struct gossip_opts){.seed = (uint64_t)i,
                                               .cluster = "t",
@@ -306,5 +312,72 @@ TEST(gossip_kv_reaches_everybody_and_the_highest_version_wins)
     CHECK(gossip_kv_get(kv[3], SLICE("b"), &version, &value));
     for (int i = 0; i < 5; i++)
         gossip_kv_free(kv[i]);
+    net_free(n);
+}
+
+/* ---- channels ---- */
+
+static bool on_delta(void *arg, struct slice bytes)
+{
+    unsigned *heard = arg;
+
+    CHECK_SLICE(bytes, "news");
+    return (*heard)++ == 0;
+}
+
+/* Nobody passes it on, so whoever hears heard it from the one who said it. */
+static bool on_delta_quietly(void *arg, struct slice bytes)
+{
+    (void)bytes;
+    ++*(unsigned *)arg;
+    return false;
+}
+
+TEST(gossip_deltas_go_to_each_that_has_the_channel_and_to_nobody_else)
+{
+    struct net *n = net_new(NODES);
+    unsigned heard[NODES] = {0};
+
+    for (int i = 0; i < 3; i++)
+        CHECK_OK(
+            gossip_add_channel(n->node[i], &(struct gossip_channel){.name = "c",
+                                                                    .roles = MEMBER_ALERTMANAGER,
+                                                                    .on_delta = on_delta_quietly,
+                                                                    .arg = &heard[i]}));
+    run(n, 5);
+    for (int round = 1; round <= 50; round++) {
+        CHECK_OK(gossip_broadcast(n->node[0], "c", SLICE("k"), SLICE("news"), n->mono));
+        CHECK(gossip_next_ns(n->node[0]) <= n->mono); /* now, not with the next round */
+        gossip_tick(n->node[0], n->mono, n->wall_ms);
+        deliver(n);
+        CHECK(heard[1] > 0 && heard[2] > 0);
+        run(n, 2);
+        CHECK(heard[1] > 1 && heard[2] > 1); /* again: the first may have been lost */
+        heard[1] = heard[2] = 0;
+    }
+    CHECK_INT(n->deltas_to[3] + n->deltas_to[4], 0);
+    net_free(n);
+}
+
+TEST(gossip_deltas_pass_by_the_unhealthy_and_are_relayed)
+{
+    struct net *n = net_new(NODES);
+    unsigned heard[NODES] = {0}, before;
+
+    for (int i = 0; i < NODES; i++)
+        CHECK_OK(gossip_add_channel(
+            n->node[i],
+            &(struct gossip_channel){.name = "c", .on_delta = on_delta, .arg = &heard[i]}));
+    run(n, 5);
+    n->is_cut[4] = true;
+    run(n, 15);
+    before = n->deltas_to[1];
+    CHECK_OK(gossip_broadcast(n->node[0], "c", SLICE_EMPTY, SLICE("news"), n->mono));
+    run(n, 2);
+    for (int i = 1; i < 4; i++)
+        CHECK(heard[i] > 0);
+    CHECK(n->deltas_to[1] > before);
+    CHECK_INT(n->deltas_to[4], 0);
+    CHECK_INT(heard[4], 0);
     net_free(n);
 }
