@@ -347,6 +347,7 @@ struct err *head_checkpoint_locked(struct head *h)
         ws[i] = (struct writing){.fd = -1};
         args[i] = &ws[i];
     }
+    e = head_heal(h);
     for (uint32_t i = 0; i < h->n_shards && !e; i++)
         e = writing_open(&ws[i], &h->shards[i]);
     if (!e)

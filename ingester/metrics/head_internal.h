@@ -141,7 +141,8 @@ struct head_shard_metrics {
     uint64_t samples, histograms, exemplars, duplicates, out_of_order_accepted, created_zeros;
     uint64_t rejected[BATCH_REASON_COUNT];
     uint64_t series_created, series_removed, chunks_closed, chunk_bytes, broken_chunks, unknown;
-    int64_t series, chunk_file_bytes, label_pairs;
+    int64_t series, chunk_file_bytes, label_pairs, memory_chunk_bytes;
+    uint64_t chunk_file_failures;
 };
 
 /* The log record a shard builds for one batch; see head_log.h. */
@@ -169,7 +170,9 @@ struct head_shard {
     VEC(struct head_ts *) tenants;
     struct head_log log;
     struct arena *scratch;
-    _Atomic bool wal_failed;     /* set by the wal thread */
+    _Atomic bool wal_failed; /* set by the wal thread */
+    _Atomic bool is_healing; /* heal is in the mailbox */
+    struct head_msg heal;
     uint64_t from_seq;           /* replay: records below are in the checkpoint */
     uint64_t last_seq;           /* newest record this shard wrote */
     VEC(struct head_raw *) raws; /* replay: logged as they came, not applied yet */
@@ -204,6 +207,9 @@ struct head {
     struct head_replay_stats replay_stats;
     _Atomic int64_t queued_bytes;
     _Atomic uint64_t inflight; /* pushes whose done was not called yet */
+    /* closed chunks in memory for want of a file: bytes, why, when a file was last tried */
+    _Atomic int64_t memory_chunk_bytes, healed_ms;
+    _Atomic int memory_errnum;
     pthread_mutex_t cut_mutex; /* outermost: one cut or checkpoint at a time, held over file work */
     uint64_t checkpoint_at_seq;
     _Atomic uint64_t logged_bytes, checkpoint_at_bytes;
@@ -356,6 +362,11 @@ void head_note_range(struct head_ts *ts); /* tells the tenant */
 /* Indexes of the shard's series; caller frees *ret_idx. For raw batches. */
 uint32_t head_split_one(const struct head *h, uint32_t shard, const struct batch *b,
                         uint32_t **ret_idx);
+
+/* ---- head_heal.c: closed chunks that are in memory for want of a file ---- */
+
+void head_note_memory(struct head_shard *sh); /* on the shard's thread, after chunks were stored */
+ORR_CHECKED struct err *head_heal(struct head *h); /* blocking; NULL: all are in files */
 
 /* ---- head_replay.c, head_checkpoint.c, head_cut.c, head_segment.c ---- */
 

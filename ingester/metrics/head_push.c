@@ -615,6 +615,8 @@ struct err *head_push(struct head *h, struct slice tenant, struct slice bytes,
         return e;
     if (!wal_is_healthy(h->opts.wal))
         return err_new(ERR_IO, "the write-ahead log is not writable");
+    if (ORR_UNLIKELY((e = head_is_stuck(h))))
+        return e;
     (void)atomic_fetch_add(&h->inflight,
                            1); /* before the state: head_close() looks in that order */
     is_ready = atomic_load(&h->is_ready);

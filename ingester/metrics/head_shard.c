@@ -43,6 +43,10 @@ static const struct metric_field shard_fields[] = {
       "Closed chunks that failed their checksum."),
     F(GAUGE, series, "orrery_head_series", "Active series."),
     F(GAUGE, chunk_file_bytes, "orrery_head_chunk_file_bytes", "Size of the mapped chunk files."),
+    F(COUNTER, chunk_file_failures, "orrery_head_chunk_file_failures_total",
+      "Files for closed chunks that could not be made; memory took their place."),
+    F(GAUGE, memory_chunk_bytes, "orrery_head_memory_chunk_bytes",
+      "Closed chunks in memory, for want of a file."),
     F(GAUGE, label_pairs, "orrery_head_label_pairs", "Distinct label pairs in the index."),
 };
 #undef F
@@ -79,6 +83,7 @@ static void update_gauges(struct head_shard *sh)
         pairs += (int64_t)(*ts)->index.live_pairs;
     METRIC_SET(sh->m.label_pairs, pairs);
     METRIC_SET(sh->m.chunk_file_bytes, (int64_t)sh->chunks.bytes);
+    head_note_memory(sh);
 }
 
 static void *run(void *arg)

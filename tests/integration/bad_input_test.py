@@ -158,6 +158,23 @@ def test_ten_thousand_idle_connections(t):
     push_ok(o.addr, [good("after")])
 
 
+def test_disk_that_takes_no_chunk_files(t):
+    """Past a bound in memory writes are refused, /ready says why, and reads go on."""
+    o = Single(t, args=["--ingester.max-memory-chunk-bytes=1KiB", "--ingester.cut-on-shutdown=false"],
+               env={"ORRERY_FAULT": "head.chunks.create=ENOSPC"}).wait_ready()
+    at, stored = now_ms() - 3_600_000, 0
+    for stored in range(2000):
+        r = push(o.addr, [({"__name__": "chunky", "k": str(k)}, [(at + stored * 1000, 1.0)])
+                          for k in range(20)])
+        if r.status // 100 != 2:
+            break
+    expect(o, "no chunk files", r, 503, "no file can be made for closed chunks", "no space left")
+    check(stored > 30, f"refused after {stored} writes")
+    expect(o, "/ready", http_call(o.addr, "GET", "/ready"), 503, "no file can be made", "in memory")
+    got = samples_of(o.addr, "chunky", at - 1000, now_ms())
+    check(all(len(v) >= stored for v in got.values()) and len(got) == 20, "reads lost something")
+
+
 def test_bad_queries(t):
     o = Single(t).wait_ready()
     for params, status, word in (

@@ -21,7 +21,7 @@ struct fixture {
     struct buf canonical;
     unsigned shards;
     struct head_limits limits;
-    int64_t replay_queue_bytes;
+    int64_t replay_queue_bytes, memory_chunk_bytes;
 };
 
 static void fx_open_only(struct fixture *f)
@@ -29,6 +29,7 @@ static void fx_open_only(struct fixture *f)
     struct head_opts opts = {.dir = tmp_path("data"),
                              .shards = f->shards ? f->shards : 2,
                              .clock = &f->clock.clock,
+                             .memory_chunk_bytes = f->memory_chunk_bytes,
                              .replay_queue_bytes = f->replay_queue_bytes};
 
     CHECK_OK(
@@ -963,6 +964,82 @@ TEST(head_keeps_closed_chunks_in_memory_when_the_disk_is_full)
     fx_crash(&f);
     fx_open(&f);
     check_filled(&f, 2, 130, 15000);
+    fx_close(&f);
+}
+
+TEST(head_moves_chunks_to_files_when_the_disk_has_room_again)
+{
+    struct fixture f = {.shards = 2};
+    size_t segments;
+
+    fx_open(&f);
+    fault_arm_point("head.chunks.create", 28);
+    fill(&f, 4, 0, 130, 15000);
+    CHECK_ERR(head_maintain(f.head, T0), ERR_IO, "memory only");
+    CHECK_ERR(head_cut(f.head, SLICE_EMPTY, T0, NULL), ERR_IO, "memory only");
+    fault_disarm();
+    CHECK_OK(head_checkpoint(f.head)); /* before anything is cut */
+    check_filled(&f, 4, 130, 15000);
+    fx_crash(&f);
+    fx_open(&f);
+    check_filled(&f, 4, 130, 15000);
+    CHECK_OK(head_cut(f.head, SLICE_EMPTY, INT64_MAX, &segments));
+    CHECK(segments > 0);
+    check_filled(&f, 4, 130, 15000);
+    fx_close(&f);
+}
+
+/* A reader that began before goes on with the memory. */
+TEST(head_reads_on_while_chunks_move_to_files)
+{
+    struct fixture f = {.shards = 1};
+    struct head_query q = {.tenant = SLICE("t"), .min_ms = INT64_MIN, .max_ms = INT64_MAX};
+    struct head_series s;
+    struct head_set *set;
+    size_t samples = 0;
+
+    fx_open(&f);
+    fault_arm_point("head.chunks.create", 28);
+    fill(&f, 1, 0, 130, 15000);
+    CHECK_OK(head_select(f.head, &q, &set));
+    fault_disarm();
+    CHECK_OK(head_maintain(f.head, T0));
+    CHECK_OK(head_checkpoint(f.head));
+    while (head_set_next(set, &s))
+        for (size_t i = 0; i < s.n_chunks; i++)
+            samples += s.chunks[i].samples;
+    CHECK_OK(head_set_close(set));
+    CHECK_INT(samples, 130);
+    fx_close(&f);
+}
+
+TEST(head_refuses_pushes_while_too_much_is_in_memory)
+{
+    struct fixture f = {.shards = 1, .memory_chunk_bytes = 100};
+    struct err *e = NULL;
+    unsigned tries = 0;
+
+    fx_open(&f);
+    fault_arm_point("head.chunks.create", 28);
+    for (; !e && tries < 200; tries++) {
+        add(&f, "a=1", T0 + tries * 15000, 1, true);
+        e = fx_push(&f, "t");
+    }
+    CHECK(tries > 30); /* the first closed chunk is in memory */
+    CHECK_ERR(e, ERR_UNAVAILABLE, "no file can be made for closed chunks");
+    CHECK_ERR(head_is_stuck(f.head), ERR_UNAVAILABLE, "No space left");
+    fault_disarm();
+    e = NULL;
+    tries = 0;
+    do { /* tried again once a second, by pushes alone */
+        err_free(e);
+        usleep(10000);
+        add(&f, "a=2", T0, 2, true);
+        e = fx_push(&f, "t");
+    } while (e && tries++ < 1000);
+    CHECK_OK(e);
+    CHECK_OK(head_is_stuck(f.head));
+    CHECK_OK(head_checkpoint(f.head));
     fx_close(&f);
 }
 
