@@ -162,6 +162,10 @@ static void put_extra(struct writing *w, const struct head_ts *ts)
         buf_u64le(&w->out, c->pos);
     }
     block_end(&w->out, block);
+    block = block_begin(&w->out, HEAD_CKPT_WINDOWS);
+    VEC_FOREACH (win, &ts->windows)
+        buf_u64le(&w->out, (uint64_t)win->start_ms);
+    block_end(&w->out, block);
 }
 
 static void put_end(struct writing *w, struct head_shard *sh)

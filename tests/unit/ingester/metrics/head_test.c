@@ -326,6 +326,62 @@ TEST(head_refuses_what_prometheus_refuses_and_takes_repeats)
     fx_close(&f);
 }
 
+#define WINDOW(n) (T0 + (n)*HEAD_WINDOW_MS)
+
+static void check_refused(struct fixture *f, enum batch_reason reason, int64_t t_ms)
+{
+    add(f, "a=9", t_ms, 1, true);
+    CHECK_OK(fx_push(f, "t"));
+    CHECK_INT(f->reply.rejected[reason], 1);
+    CHECK_INT(f->reply.accepted, 0);
+}
+
+TEST(head_limits_open_windows)
+{
+    struct fixture f = {.shards = 4, .limits.max_windows = 3};
+
+    fx_open(&f);
+    push_one(&f, "a=1", WINDOW(0), 1);
+    push_one(&f, "a=2", WINDOW(1), 1);
+    push_one(&f, "a=3", WINDOW(5), 1);
+    push_one(&f, "a=4", WINDOW(1) + 5, 1); /* another shard, the same window */
+    check_refused(&f, BATCH_WINDOWS_LIMIT, WINDOW(2));
+    check_refused(&f, BATCH_WINDOWS_LIMIT, WINDOW(-100));
+    CHECK(strstr(batch_reason_text(BATCH_WINDOWS_LIMIT), "max_open_windows_per_user"));
+    push_one(&f, "a=1", WINDOW(5) + 1, 1);
+    add(&f, "a=1", WINDOW(7), 1, true); /* other tenants have their own */
+    CHECK_OK(fx_push(&f, "u"));
+    CHECK_INT(f.reply.accepted, 1);
+    fx_crash(&f); /* from the log */
+    fx_open(&f);
+    check_refused(&f, BATCH_WINDOWS_LIMIT, WINDOW(2));
+    CHECK_OK(head_checkpoint(f.head)); /* from the checkpoint */
+    fx_crash(&f);
+    fx_open(&f);
+    check_refused(&f, BATCH_WINDOWS_LIMIT, WINDOW(2));
+    CHECK_OK(head_cut(f.head, SLICE_EMPTY, WINDOW(2), NULL));
+    push_one(&f, "a=9", WINDOW(2), 1); /* two have gone */
+    push_one(&f, "a=9", WINDOW(3), 1);
+    check_refused(&f, BATCH_WINDOWS_LIMIT, WINDOW(4));
+    f.limits.max_windows = 0;
+    push_one(&f, "a=9", WINDOW(4), 1);
+    fx_close(&f);
+}
+
+/* What is refused as out of order does not use up the limit. */
+TEST(head_counts_windows_of_stored_samples_only)
+{
+    struct fixture f = {.shards = 1, .limits.max_windows = 2};
+
+    fx_open(&f);
+    push_one(&f, "a=9", WINDOW(9), 1);
+    for (int i = 0; i < 5; i++)
+        check_refused(&f, BATCH_OUT_OF_ORDER, WINDOW(i));
+    push_one(&f, "a=1", WINDOW(0), 1);
+    push_one(&f, "a=2", WINDOW(9), 1);
+    fx_close(&f);
+}
+
 TEST(head_limits_series_and_checks_labels)
 {
     struct fixture f = {0};
