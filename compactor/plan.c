@@ -417,12 +417,13 @@ static int cmp_turn(const void *a, const void *b)
     return (x->job.window_ms > y->job.window_ms) - (x->job.window_ms < y->job.window_ms);
 }
 
-/* One job of each tenant, then the second of each ...; what is beyond PLAN_MAX_JOBS waits for the
- * next round, which comes at once and goes on with the next tenant. */
+/* One job of each tenant, then the second of each ...; what is beyond the bounds waits for the next
+ * round, which comes at once and goes on with the next tenant. */
 static void take_turns(struct plan *p)
 {
     struct turn *turns = arena_array(p->arena, struct turn, p->jobs.len + 1);
     struct map counts = {0}; /* tenant → jobs seen */
+    size_t n = 0;
 
     for (size_t i = 0; i < p->jobs.len; i++) {
         void **count = map_slot(&counts, p->jobs.ptr[i].tenant);
@@ -433,12 +434,13 @@ static void take_turns(struct plan *p)
     }
     map_done(&counts);
     qsort(turns, p->jobs.len, sizeof(*turns), cmp_turn);
-    for (size_t i = 0; i < p->jobs.len; i++)
-        p->jobs.ptr[i] = turns[i].job;
-    if (p->jobs.len > PLAN_MAX_JOBS) {
-        p->jobs.len = PLAN_MAX_JOBS;
-        p->next_ms = p->now_ms;
+    while (n < p->jobs.len && n < PLAN_MAX_JOBS && turns[n].nth < PLAN_MAX_TENANT_JOBS) {
+        p->jobs.ptr[n] = turns[n].job;
+        n++;
     }
+    if (n < p->jobs.len)
+        p->next_ms = p->now_ms;
+    p->jobs.len = n;
     if (p->jobs.len) {
         buf_reset(&p->last_tenant);
         buf_slice_append(&p->last_tenant, vec_last(&p->jobs).tenant);

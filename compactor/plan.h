@@ -51,8 +51,8 @@
 
 #define PLAN_WINDOW_MS 7200000ll
 #define PLAN_MAX_INPUTS 256 /* segments of one job; more wait for the next round */
-#define PLAN_MAX_JOBS                                                                              \
-    256 /* of one round; the next one comes at once and begins with another tenant */
+#define PLAN_MAX_JOBS 256 /* of one round; the next comes at once and begins with another tenant */
+#define PLAN_MAX_TENANT_JOBS 32 /* of them one tenant's */
 
 struct plan;
 
@@ -104,7 +104,7 @@ struct plan_drop {
     struct ulid ulid;
     unsigned position;
 };
-/* Tenants take turns, each with its oldest window first; at most PLAN_MAX_JOBS. */
+/* Tenants take turns, each with its oldest window first. */
 const struct plan_job *plan_jobs(const struct plan *p, size_t *ret_n);
 const struct plan_drop *plan_drops(const struct plan *p, size_t *ret_n);
 

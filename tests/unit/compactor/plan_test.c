@@ -152,7 +152,7 @@ TEST(plan_lets_tenants_take_turns)
     list_windows(&f, "c", 3, 1); /* newer windows than most of b-many's */
     plan_end(f.plan, is_named, &f);
     jobs = plan_jobs(f.plan, &n);
-    CHECK_INT(n, PLAN_MAX_JOBS);
+    CHECK_INT(n, PLAN_MAX_TENANT_JOBS + 3);
     CHECK_SLICE(jobs[0].tenant, "a");
     CHECK_SLICE(jobs[1].tenant, "b-many");
     CHECK_SLICE(jobs[2].tenant, "c");
