@@ -41,8 +41,9 @@ struct plan {
     int64_t now_ms, next_ms;
     const struct ring_read_set *set;
     struct quorum_read quorum;
-    bool *leaving; /* per position */
-    bool *has;     /* per position, of the window at hand */
+    bool *leaving;          /* per position */
+    bool *has;              /* per position, of the window at hand */
+    struct buf last_tenant; /* of the newest round's last job: the next round begins behind it */
     struct arena *arena;
     VEC(struct listed) listed;
     VEC(struct plan_job) jobs;
@@ -100,6 +101,7 @@ void plan_free(struct plan *p)
     map_done(&p->segments);
     map_done(&p->windows);
     arena_free(p->arena);
+    buf_done(&p->last_tenant);
     vec_done(&p->listed);
     vec_done(&p->jobs);
     vec_done(&p->drops);
@@ -393,6 +395,58 @@ static void mark_early(struct plan *p)
     map_done(&cuts);
 }
 
+/* ---- fairness ---- */
+
+struct turn {
+    struct plan_job job;
+    size_t nth;       /* of its tenant's jobs, oldest window first */
+    bool is_next_lap; /* its tenant is not behind the last one served */
+};
+
+static int cmp_turn(const void *a, const void *b)
+{
+    const struct turn *x = a, *y = b;
+    int c;
+
+    if (x->nth != y->nth)
+        return x->nth < y->nth ? -1 : 1;
+    if (x->is_next_lap != y->is_next_lap)
+        return x->is_next_lap ? 1 : -1;
+    if ((c = slice_cmp(x->job.tenant, y->job.tenant)))
+        return c;
+    return (x->job.window_ms > y->job.window_ms) - (x->job.window_ms < y->job.window_ms);
+}
+
+/* One job of each tenant, then the second of each ...; what is beyond the bounds waits for the next
+ * round, which comes at once and goes on with the next tenant. */
+static void take_turns(struct plan *p)
+{
+    struct turn *turns = arena_array(p->arena, struct turn, p->jobs.len + 1);
+    struct map counts = {0}; /* tenant → jobs seen */
+    size_t n = 0;
+
+    for (size_t i = 0; i < p->jobs.len; i++) {
+        void **count = map_slot(&counts, p->jobs.ptr[i].tenant);
+
+        turns[i] = (struct turn){p->jobs.ptr[i], (uintptr_t)*count,
+                                 slice_cmp(p->jobs.ptr[i].tenant, buf_slice(&p->last_tenant)) <= 0};
+        *count = (void *)((uintptr_t)*count + 1);
+    }
+    map_done(&counts);
+    qsort(turns, p->jobs.len, sizeof(*turns), cmp_turn);
+    while (n < p->jobs.len && n < PLAN_MAX_JOBS && turns[n].nth < PLAN_MAX_TENANT_JOBS) {
+        p->jobs.ptr[n] = turns[n].job;
+        n++;
+    }
+    if (n < p->jobs.len)
+        p->next_ms = p->now_ms;
+    p->jobs.len = n;
+    if (p->jobs.len) {
+        buf_reset(&p->last_tenant);
+        buf_slice_append(&p->last_tenant, vec_last(&p->jobs).tenant);
+    }
+}
+
 /* ---- forgetting ---- */
 
 static void forget_segments(struct plan *p)
@@ -435,6 +489,7 @@ void plan_end(struct plan *p, plan_named_fn *named, void *arg)
             ;
         plan_group(p, at, n);
     }
+    take_turns(p);
     vec_clear(&p->listed);
     forget_segments(p);
     forget_windows(p);

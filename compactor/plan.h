@@ -38,6 +38,9 @@
  * retry_max_ms. A quarantined segment is left out of flushes (and stays with its ingester) for
  * quarantine_ms, then gets another chance.
  *
+ * One tenant with thousands of windows does not hold up the others: jobs are dealt tenant by tenant,
+ * and a round has so few of them that what was cut meanwhile gets its turn soon.
+ *
  * What is remembered is only for timing and may be lost in a restart. Times are monotonic ms.
  * Owner: one thread.
  */
@@ -48,6 +51,8 @@
 
 #define PLAN_WINDOW_MS 7200000ll
 #define PLAN_MAX_INPUTS 256 /* segments of one job; more wait for the next round */
+#define PLAN_MAX_JOBS 256 /* of one round; the next comes at once and begins with another tenant */
+#define PLAN_MAX_TENANT_JOBS 32 /* of them one tenant's */
 
 struct plan;
 
@@ -99,7 +104,7 @@ struct plan_drop {
     struct ulid ulid;
     unsigned position;
 };
-/* Oldest window first. */
+/* Tenants take turns, each with its oldest window first. */
 const struct plan_job *plan_jobs(const struct plan *p, size_t *ret_n);
 const struct plan_drop *plan_drops(const struct plan *p, size_t *ret_n);
 

@@ -46,6 +46,11 @@ static const struct conf_field ingester_fields[] = {
                NULL, CONF_FIXED, "Writes that may wait for the end of the replay after a restart."),
     CONF_BYTES(struct ingester_conf, push_queue_bytes, "push-queue-bytes", "256MiB", "1MiB", NULL,
                CONF_FIXED, "Writes that may wait for the head's threads."),
+    CONF_BYTES(
+        struct ingester_conf, memory_chunk_bytes, "max-memory-chunk-bytes", "256MiB", "1KiB", NULL,
+        CONF_FIXED,
+        "Closed chunks kept in memory while no file can be made for them; past it, writes are "
+        "refused."),
     CONF_INT(struct ingester_conf, exemplars_per_tenant, "exemplars-per-tenant", "100000", "1",
              "100000000", CONF_FIXED, "Exemplars kept of a tenant; the oldest give way."),
     CONF_DURATION(struct ingester_conf, cut_grace_ns, "cut-grace", "15m", "1s", "24h", CONF_FIXED,
@@ -209,6 +214,7 @@ static struct err *open_store(struct ingester *ing)
                              .replay_queue_bytes = c->replay_queue_bytes,
                              .push_queue_bytes = c->push_queue_bytes,
                              .checkpoint_wal_bytes = c->checkpoint_wal_bytes,
+                             .memory_chunk_bytes = c->memory_chunk_bytes,
                              .grace_ms = c->cut_grace_ns / NS_PER_MS,
                              .exemplars_per_tenant = (uint32_t)c->exemplars_per_tenant};
     struct err *e = wal_open(&wal, &ing->wal);
@@ -394,15 +400,22 @@ static struct err *ingester_start(void *role)
 static bool ingester_is_ready(void *role, struct buf *ret)
 {
     struct ingester *ing = role;
-    bool is_ready = head_is_ready(ing->head), is_healthy = wal_is_healthy(ing->wal);
+    struct err *stuck = head_is_stuck(ing->head);
+    const char *why[] = {
+        head_is_ready(ing->head) ? NULL : "the write-ahead log is being replayed",
+        wal_is_healthy(ing->wal) ? NULL : "the write-ahead log cannot be written",
+        stuck ? err_msg(stuck) : NULL,
+        flush_is_leaving(ing->flush) ? "leaving" : NULL,
+    };
+    bool is_ready = true;
 
-    if (!is_ready)
-        buf_str(ret, "the write-ahead log is being replayed");
-    if (!is_healthy)
-        buf_printf(ret, "%sthe write-ahead log cannot be written", is_ready ? "" : "; ");
-    if (flush_is_leaving(ing->flush))
-        buf_str(ret, "leaving");
-    return is_ready && is_healthy && !flush_is_leaving(ing->flush);
+    for (size_t i = 0; i < ORR_COUNT(why); i++) {
+        if (why[i])
+            buf_printf(ret, "%s%s", is_ready ? "" : "; ", why[i]);
+        is_ready = is_ready && !why[i];
+    }
+    err_free(stuck);
+    return is_ready;
 }
 
 struct draining {

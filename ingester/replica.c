@@ -53,6 +53,7 @@ void replica_limits(struct replica *r, struct slice tenant, struct head_limits *
         ret->max_t_ms = now_ms + l.creation_grace_period_ns / NS_PER_MS;
     if (l.past_grace_period_ns)
         ret->min_t_ms = now_ms - l.past_grace_period_ns / NS_PER_MS;
+    ret->max_windows = (uint32_t)ORR_MIN(l.max_open_windows_per_user, (int64_t)UINT32_MAX);
     if (!l.max_global_series_per_user && !l.max_global_metadata_per_user)
         return;
     ring = r->opts.ring(r->opts.ring_arg);

@@ -44,6 +44,8 @@
       "Active series of a tenant, over the whole cluster, before replication.")                    \
     X(COUNT, max_global_metadata_per_user, "max-global-metadata-per-user", "0",                    \
       "Metric families of a tenant with metadata, over the whole cluster.")                        \
+    X(COUNT, max_open_windows_per_user, "max-open-windows-per-user", "128",                        \
+      "2-hour windows of a tenant with samples that are in no block yet, at each ingester.")       \
     X(COUNT, max_label_names_per_series, "max-label-names-per-series", "200",                      \
       "Labels of one series, the name included.")                                                  \
     X(COUNT, max_label_name_length, "max-label-name-length", "1024", "Bytes of a label's name.")   \

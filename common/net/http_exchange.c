@@ -189,6 +189,11 @@ static struct err *err_body_size(const struct exchange *x)
     return err_new(ERR_TOO_LARGE, "the body is larger than %zu bytes", x->pub.max_body_bytes);
 }
 
+void exchange_refuse_size(struct exchange *x)
+{
+    refuse_err(x, REJECT_TOO_LARGE, err_body_size(x));
+}
+
 void exchange_refuse_budget(struct exchange *x)
 {
     refuse_err(x, REJECT_BODY_BUDGET,

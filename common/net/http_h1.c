@@ -164,6 +164,9 @@ static void feed_chunked(struct exchange *x)
     while (!x->is_paused) {
         switch (http_chunked_feed(&x->chunked, &c->view, &piece)) {
         case HTTP_CHUNKED_MORE:
+            /* a chunk that announces too much is not waited for */
+            if (x->chunked.left > x->pub.max_body_bytes - x->body_received)
+                exchange_refuse_size(x);
             return;
         case HTTP_CHUNKED_DATA:
             if (!exchange_take_piece(x, piece))

@@ -285,6 +285,7 @@ void exchange_body_end(struct exchange *x);
 void exchange_refuse(struct exchange *x, int status, const char *why);
 /* The same because the server's budget of bodies is spent. */
 void exchange_refuse_budget(struct exchange *x);
+void exchange_refuse_size(struct exchange *x);
 /* The handler has decoded the body itself: takes plain in its place. False, and nothing done, when
  * the budget of bodies has no room for it. */
 bool exchange_swap_body(struct exchange *x, struct buf *plain);

@@ -1,15 +1,11 @@
 #include "common/wal/wal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "common/base/clock.h"
-#include "common/base/fault.h"
-#include "common/base/fsx.h"
 #include "common/base/log.h"
 #include "common/base/thread.h"
 #include "common/wal/wal_internal.h"
@@ -84,27 +80,21 @@ static struct err *segment_create(struct wal *w, uint64_t first_seq)
 {
     char *path = mem_printf("%s/%016" PRIx64 ".wal", w->dir, first_seq);
     uint8_t header[WALSEG_HEADER_BYTES];
-    struct err *e = NULL;
-    int errnum = 0, fd;
+    int errnum, fd;
+    struct err *e = w->io->ops->create(w->io, path, w->segment_bytes, &fd);
 
-    /* Left by a start that crashed before it wrote a record: nothing in it. */
-    (void)unlink(path);
-    fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0640);
-    if (fd < 0) {
-        e = err_errno(ERR_IO, "create %s", path);
+    if (e) {
         mem_free(path);
         return e;
     }
-    walseg_header(header, first_seq, clock_wall_ns(&clock_system));
-    if (fault_hit("wal.create", &errnum) ||
-        (errnum = posix_fallocate(fd, 0, (off_t)w->segment_bytes)) ||
-        (errnum = walio_write(w->io, fd, 0, slice_of(header, sizeof(header)), true)))
+    walseg_header(header, first_seq, clock_wall_ns(w->clock));
+    if ((errnum = w->io->ops->write(w->io, fd, 0, slice_of(header, sizeof(header)), true)))
         e = err_errnum(ERR_IO, errnum, "create %s", path);
     else
-        e = fsx_sync_dir(w->dir);
+        e = w->io->ops->sync_dir(w->io, w->dir); /* or power loss can lose the name */
     if (e) {
-        (void)close(fd);
-        (void)unlink(path);
+        (void)w->io->ops->close(w->io, fd, WALIO_KEEP_SIZE);
+        err_free(w->io->ops->remove(w->io, path));
         mem_free(path);
         return e;
     }
@@ -114,24 +104,33 @@ static struct err *segment_create(struct wal *w, uint64_t first_seq)
     lock_release(&w->lock);
     w->fd = fd;
     w->offset = WALSEG_HEADER_BYTES;
+    wal_remove_empty(w);
     return NULL;
 }
 
 /* Gives back what was preallocated and not used. */
 static void segment_finish(struct wal *w)
 {
+    int errnum;
+
     if (w->fd < 0)
         return;
-    if (ftruncate(w->fd, (off_t)w->offset))
-        LOG_WARN(wal, "cannot give back unused space", KV_I64("value", errno));
-    (void)close(w->fd);
+    if ((errnum = w->io->ops->close(w->io, w->fd, w->offset)))
+        LOG_WARN(wal, "cannot give back unused space", KV_I64("value", errnum));
+    w->fd = -1;
+}
+
+static void segment_abandon(struct wal *w)
+{
+    if (w->fd >= 0)
+        (void)w->io->ops->close(w->io, w->fd, WALIO_KEEP_SIZE);
     w->fd = -1;
 }
 
 static struct err *group_write(struct wal *w, struct wal_group *g)
 {
     size_t padded = (g->bytes.len + 7) & ~(size_t)7;
-    int64_t start = clock_mono_ns(&clock_system);
+    int64_t start = clock_mono_ns(w->clock);
     struct err *e;
     int errnum;
 
@@ -142,14 +141,13 @@ static struct err *group_write(struct wal *w, struct wal_group *g)
     if (w->fd < 0 && (e = segment_create(w, g->first_seq)))
         return e;
     walseg_group_header(g->bytes.ptr, padded - WALSEG_GROUP_BYTES, g->first_seq, g->records);
-    errnum = walio_write(w->io, w->fd, w->offset, buf_slice(&g->bytes), w->is_sync);
+    errnum = w->io->ops->write(w->io, w->fd, w->offset, buf_slice(&g->bytes), w->is_sync);
     if (errnum)
         return err_errnum(ERR_IO, errnum, "write to the log in %s", w->dir);
     w->offset += padded;
     METRIC_ADD(w->m.groups, 1u);
     METRIC_ADD(w->m.bytes, padded);
-    metric_hist_observe(&w->m.sync_s,
-                        (double)(clock_mono_ns(&clock_system) - start) / (double)NS_PER_S);
+    metric_hist_observe(&w->m.sync_s, (double)(clock_mono_ns(w->clock) - start) / (double)NS_PER_S);
     return NULL;
 }
 
@@ -163,9 +161,7 @@ static void become_unhealthy(struct wal *w, struct err *e)
     METRIC_ADD(w->m.failures, 1u);
     err_free(w->failure);
     w->failure = e;
-    if (w->fd >= 0)
-        (void)close(w->fd);
-    w->fd = -1;
+    segment_abandon(w);
     lock_take(&w->lock);
     w->is_healthy = false;
     w->m.is_healthy = 0;
@@ -215,19 +211,6 @@ static struct wal_group *next_group(struct wal *w)
     return g;
 }
 
-static void wait_for_work(struct wal *w)
-{
-    struct timespec until;
-
-    if (w->is_healthy) {
-        lock_wait(&w->lock, &w->wake);
-        return;
-    }
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += PROBE_MS / 1000;
-    lock_wait_until(&w->lock, &w->wake, &until);
-}
-
 static void flush_group(struct wal *w, struct wal_group *g)
 {
     struct err *e = g->records ? group_write(w, g) : NULL;
@@ -242,30 +225,48 @@ static void flush_group(struct wal *w, struct wal_group *g)
         become_unhealthy(w, e);
 }
 
+bool wal_step(struct wal *w)
+{
+    struct wal_group *g;
+    bool must_probe;
+
+    lock_take(&w->lock);
+    g = next_group(w);
+    must_probe = !g && !w->is_healthy && !w->is_stopping;
+    lock_release(&w->lock);
+    if (g)
+        flush_group(w, g);
+    else if (must_probe)
+        probe(w);
+    return g || must_probe;
+}
+
+/* Until there is something for wal_step(). False: the log is closing and all is written. */
+static bool wait_for_work(struct wal *w)
+{
+    struct timespec until;
+    bool has_work, is_running;
+
+    lock_take(&w->lock);
+    has_work = w->open->records || w->open->waiters.len;
+    if (!has_work && !w->is_stopping && w->is_healthy) {
+        lock_wait(&w->lock, &w->wake);
+    } else if (!has_work && !w->is_stopping) {
+        (void)clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec += PROBE_MS / 1000;
+        lock_wait_until(&w->lock, &w->wake, &until);
+    }
+    is_running = !w->is_stopping || w->open->records || w->open->waiters.len;
+    lock_release(&w->lock);
+    return is_running;
+}
+
 static void *wal_main(void *arg)
 {
     struct wal *w = arg;
-    bool is_running = true;
 
-    while (is_running) {
-        struct wal_group *g;
-        bool must_probe = false;
-
-        lock_take(&w->lock);
-        g = next_group(w);
-        if (!g && !w->is_stopping) {
-            wait_for_work(w);
-            must_probe = !w->is_healthy && !w->is_stopping;
-        } else if (!g) {
-            is_running = false;
-        }
-        lock_release(&w->lock);
-        if (g)
-            flush_group(w, g);
-        else if (must_probe)
-            probe(w);
-    }
-    segment_finish(w);
+    while (wait_for_work(w))
+        (void)wal_step(w);
     return NULL;
 }
 
@@ -357,7 +358,7 @@ bool wal_is_healthy(const struct wal *w)
 
 const char *wal_backend(const struct wal *w)
 {
-    return walio_is_uring(w->io) ? "io_uring" : "thread";
+    return w->io->is_uring ? "io_uring" : "thread";
 }
 
 struct err *wal_truncate_before(struct wal *w, uint64_t seq)
@@ -369,9 +370,7 @@ struct err *wal_truncate_before(struct wal *w, uint64_t seq)
     while (w->files.len > removed + 1 && w->files.ptr[removed + 1].first_seq <= seq && !e) {
         struct wal_file *f = &w->files.ptr[removed];
 
-        if (unlink(f->path) && errno != ENOENT) {
-            e = err_errno(ERR_IO, "remove %s", f->path);
-        } else {
+        if (!(e = w->io->ops->remove(w->io, f->path))) {
             mem_free(f->path);
             removed++;
         }
@@ -392,10 +391,13 @@ static void wal_free(struct wal *w)
         return;
     VEC_FOREACH (f, &w->files)
         mem_free(f->path);
+    VEC_FOREACH (f, &w->empty)
+        mem_free(f->path);
     vec_done(&w->files);
+    vec_done(&w->empty);
     group_free(w->open);
     group_free(w->spare);
-    walio_free(w->io);
+    w->io->ops->free(w->io);
     err_free(w->failure);
     (void)pthread_cond_destroy(&w->wake);
     lock_done(&w->lock);
@@ -439,16 +441,17 @@ struct err *wal_open(const struct wal_opts *opts, struct wal **ret)
     w->segment_bytes = opts->segment_bytes ? opts->segment_bytes : DEFAULT_SEGMENT_BYTES;
     w->max_group_bytes = opts->max_group_bytes ? opts->max_group_bytes : DEFAULT_GROUP_BYTES;
     w->is_sync = !opts->without_sync;
+    w->clock = opts->clock ? opts->clock : &clock_system;
     w->fd = -1;
     w->is_healthy = true;
     w->m.is_healthy = 1;
     lock_init(&w->lock, LOCK_WAL);
     init_cond(&w->wake);
-    w->io = walio_new(opts->without_io_uring);
-    w->m.is_uring = walio_is_uring(w->io);
-    if (!w->m.is_uring && !opts->without_io_uring)
+    w->io = opts->io ? opts->io : walio_disk(opts->without_io_uring);
+    w->m.is_uring = w->io->is_uring;
+    if (!opts->io && !w->m.is_uring && !opts->without_io_uring)
         LOG_INFO(wal, "io_uring is not available; the log is written by a thread");
-    if ((e = fsx_mkdirs(w->dir)) || (e = wal_scan_dir(w, &w->next_seq)))
+    if ((e = w->io->ops->mkdirs(w->io, w->dir)) || (e = wal_scan_dir(w, &w->next_seq)))
         goto fail;
     w->old_files = w->files.len;
     w->open = group_new();
@@ -456,14 +459,14 @@ struct err *wal_open(const struct wal_opts *opts, struct wal **ret)
     w->spare = group_new();
     if ((e = segment_create(w, w->next_seq)) && !start_unhealthy(w, e))
         goto fail;
-    if ((e = thread_start("wal", wal_main, w, &w->thread)))
+    w->has_thread = !opts->without_thread;
+    if (w->has_thread && (e = thread_start("wal", wal_main, w, &w->thread)))
         goto fail;
     metric_register(&w->m, wal_fields, ORR_COUNT(wal_fields), NULL);
     *ret = w;
     return NULL;
 fail:
-    if (w->fd >= 0)
-        (void)close(w->fd);
+    segment_abandon(w);
     wal_free(w);
     return err_wrap(e, "open the log");
 }
@@ -478,9 +481,24 @@ struct err *wal_close(struct wal *w)
     w->is_stopping = true;
     (void)pthread_cond_signal(&w->wake);
     lock_release(&w->lock);
-    (void)pthread_join(w->thread, NULL);
+    if (w->has_thread)
+        (void)pthread_join(w->thread, NULL);
+    else
+        while (wal_step(w))
+            ;
+    segment_finish(w);
     metric_unregister(&w->m);
     e = err_copy(w->is_healthy ? NULL : w->failure);
     wal_free(w);
     return e;
+}
+
+void wal_abandon(struct wal *w)
+{
+    if (!w)
+        return;
+    ORR_ASSERT(!w->has_thread);
+    metric_unregister(&w->m);
+    segment_abandon(w);
+    wal_free(w);
 }

@@ -5,7 +5,7 @@
  * one write linked to one fdatasync (io_uring; pwritev2 + fdatasync on a thread where io_uring is
  * not allowed) while the next group fills: latency is one to two syncs, throughput is the disk's.
  *
- * Files: DIR/wal/<first sequence number, 16 hex digits>.wal, preallocated, see segment.h for bytes.
+ * Files: DIR/wal/<first sequence number, 16 hex digits>.wal, preallocated, see walseg.h for bytes.
  * A record's position is its sequence number: 1, 2, 3 ... over the life of the directory.
  *
  * wal_open() starts a fresh segment at once, so appends may begin while wal_replay() still reads
@@ -18,11 +18,13 @@
  * full at wal_open() starts so: what is in it can be replayed.
  */
 #pragma once
+#include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/loop.h"
 #include "common/base/slice.h"
 
 struct wal;
+struct walio;
 
 struct wal_opts {
     const char *dir;         /* created if absent */
@@ -30,6 +32,10 @@ struct wal_opts {
     int64_t max_group_bytes; /* most bytes buffered and not yet synced; 0: 64 MiB */
     bool without_io_uring;   /* use the fallback */
     bool without_sync;       /* for the test of the test: acknowledges before fdatasync */
+    /* for the simulator */
+    struct walio *io;          /* NULL: the disk (walio.h). Taken, also when the open fails. */
+    const struct clock *clock; /* NULL: system */
+    bool without_thread;       /* the caller does the thread's work: wal_step() */
 };
 
 struct wal_record {
@@ -76,3 +82,12 @@ ORR_CHECKED struct err *wal_replay(struct wal *w, uint64_t from_seq, wal_replay_
 ORR_CHECKED struct err *wal_truncate_before(struct wal *w, uint64_t seq);
 bool wal_is_healthy(const struct wal *w);
 const char *wal_backend(const struct wal *w); /* "io_uring" or "thread" */
+
+/*
+ * One turn of the wal thread, which does nothing else: writes and syncs the open group and calls
+ * back; or probes, when the log is unhealthy and nobody waits. False: there was nothing to do. For
+ * whoever opened the log without a thread.
+ */
+bool wal_step(struct wal *w);
+/* As kill -9: what is buffered is gone, and nobody is called back. Without a thread only. */
+void wal_abandon(struct wal *w);

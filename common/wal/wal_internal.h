@@ -31,10 +31,11 @@ struct wal_metrics {
 };
 
 struct wal {
-    char *dir;        /* DIR/wal */
-    struct walio *io; /* wal thread */
+    char *dir; /* DIR/wal */
+    struct walio *io;
+    const struct clock *clock;
     int64_t segment_bytes, max_group_bytes;
-    bool is_sync;
+    bool is_sync, has_thread;
     struct wal_metrics m;
 
     struct lock lock; /* guards what follows, down to the blank line */
@@ -45,7 +46,8 @@ struct wal {
     size_t syncing_bytes;       /* of the group in flight */
     VEC(struct wal_file) files; /* oldest first; the last is being written */
 
-    int fd; /* the wal thread's, like what follows */
+    int fd;                     /* the wal thread's, like what follows */
+    VEC(struct wal_file) empty; /* files without records, to be removed */
     uint64_t offset;
     struct wal_group *spare;
     struct err *failure; /* why it is not healthy */
@@ -59,3 +61,5 @@ struct wal {
 /* Lists DIR/wal into files, cuts the torn tail off the last one, and returns the number that
  * follows the last record. */
 ORR_CHECKED struct err *wal_scan_dir(struct wal *w, uint64_t *ret_next_seq);
+/* Removes the files without records that the scan found. Once a newer file is there. */
+void wal_remove_empty(struct wal *w);

@@ -1,8 +1,6 @@
 /* Reading the log back: which files there are, what can be read of them, what cannot. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "common/base/fsx.h"
 #include "common/base/log.h"
@@ -20,7 +18,7 @@ static struct err *list_files(struct wal *w)
 {
     char **names;
     size_t n;
-    struct err *e = fsx_list(w->dir, &names, &n);
+    struct err *e = w->io->ops->list(w->io, w->dir, &names, &n);
 
     if (e)
         return e;
@@ -39,9 +37,28 @@ static bool is_blank(struct slice file)
     return file.len == 0 || (file.ptr[0] == 0 && memcmp(file.ptr, file.ptr + 1, file.len - 1) == 0);
 }
 
+/* A file without records goes once the next one is there: its name may be all that remembers how far
+ * the numbers had come. Its room is given back at once. */
+static struct err *set_aside(struct wal *w, struct slice file)
+{
+    struct wal_file f = vec_pop(&w->files);
+
+    vec_push(&w->empty, f);
+    return file.len ? w->io->ops->truncate(w->io, f.path, 0) : NULL;
+}
+
+void wal_remove_empty(struct wal *w)
+{
+    VEC_FOREACH (f, &w->empty) {
+        err_free(w->io->ops->remove(w->io, f->path)); /* else by the next start */
+        mem_free(f->path);
+    }
+    vec_clear(&w->empty);
+}
+
 /*
- * One step from the end: ret_more says that the last file held no records, is gone, and the one
- * before it must be asked.
+ * One step from the end: ret_more says that the last file held no records and was set aside, and the
+ * one before it must be asked.
  */
 static struct err *scan_last(struct wal *w, uint64_t *next_seq, bool *ret_more)
 {
@@ -49,11 +66,11 @@ static struct err *scan_last(struct wal *w, uint64_t *next_seq, bool *ret_more)
     struct walseg_tail tail = {0};
     uint64_t first_seq;
     struct slice file;
-    struct err *e = fsx_map(f->path, &file);
+    struct err *e = w->io->ops->map(w->io, f->path, &file);
 
     if (e)
         return e;
-    *next_seq = ORR_MAX(*next_seq, f->first_seq);
+    *next_seq = ORR_MAX(*next_seq, f->first_seq + 1); /* two files must not have one name */
     if (walseg_parse_header(file, &first_seq)) {
         walseg_tail(file, first_seq, &tail);
         *next_seq = ORR_MAX(*next_seq, tail.next_seq);
@@ -61,21 +78,16 @@ static struct err *scan_last(struct wal *w, uint64_t *next_seq, bool *ret_more)
         tail.has_records = !is_blank(file); /* a broken header: replay puts it aside */
         *next_seq += tail.has_records ? file.len / WALSEG_RECORD_BYTES : 0; /* more than it held */
     }
-    fsx_unmap(file);
-    if (tail.torn_bytes) {
-        w->m.torn_bytes += tail.torn_bytes;
-        LOG_WARN(wal, "cut an interrupted write off the log", KV_STR("path", f->path),
-                 KV_U64("offset", tail.torn_at), KV_U64("bytes", tail.torn_bytes));
-        if (truncate(f->path, (off_t)tail.torn_at))
-            return err_errno(ERR_IO, "truncate %s", f->path);
-    }
+    w->io->ops->unmap(w->io, file);
     *ret_more = !tail.has_records;
-    if (!tail.has_records) {
-        (void)unlink(f->path);
-        mem_free(f->path);
-        w->files.len--;
-    }
-    return NULL;
+    if (!tail.has_records)
+        return set_aside(w, file);
+    if (!tail.torn_bytes)
+        return NULL;
+    w->m.torn_bytes += tail.torn_bytes;
+    LOG_WARN(wal, "cut an interrupted write off the log", KV_STR("path", f->path),
+             KV_U64("offset", tail.torn_at), KV_U64("bytes", tail.torn_bytes));
+    return w->io->ops->truncate(w->io, f->path, tail.torn_at);
 }
 
 struct err *wal_scan_dir(struct wal *w, uint64_t *ret_next_seq)
@@ -106,10 +118,10 @@ static void quarantine(struct replay *r, const char *path, struct slice file, si
     const char *name = strrchr(path, '/') + 1;
     char *dir = mem_printf("%s/quarantine", r->w->dir);
     char *to = mem_printf("%s/%.16s-%zu.bin", dir, name, offset);
-    struct err *e = fsx_mkdirs(dir);
+    struct err *e = r->w->io->ops->mkdirs(r->w->io, dir);
 
     if (!e)
-        e = fsx_write_atomic(to, slice_sub(file, offset, bytes));
+        e = r->w->io->ops->put(r->w->io, to, slice_sub(file, offset, bytes));
     LOG_ERROR(wal, "part of the log cannot be read and was put aside", KV_STR("path", path),
               KV_U64("offset", offset), KV_U64("bytes", bytes), KV_ERR(e));
     err_free(e);
@@ -140,6 +152,10 @@ static struct err *replay_mapped(struct replay *r, const char *path, struct slic
     uint64_t first_seq;
     struct err *e = NULL;
 
+    if (is_blank(file)) { /* made by a start that crashed, removed by the next, and back again */
+        LOG_WARN(wal, "a file of the log holds nothing", KV_STR("path", path));
+        return NULL;
+    }
     if (!walseg_parse_header(file, &first_seq)) {
         quarantine(r, path, file, 0, file.len);
         return NULL;
@@ -156,16 +172,15 @@ static struct err *replay_mapped(struct replay *r, const char *path, struct slic
 
 static struct err *replay_file(struct replay *r, const char *path)
 {
+    struct walio *io = r->w->io;
     struct slice file;
-    struct err *e = fsx_map(path, &file);
+    struct err *e = io->ops->map(io, path, &file);
 
     if (e)
         return e;
-    if (file.len)
-        (void)madvise((void *)file.ptr, file.len, MADV_SEQUENTIAL);
     r->stats->segments++;
     e = replay_mapped(r, path, file);
-    fsx_unmap(file);
+    io->ops->unmap(io, file);
     return e;
 }
 

@@ -124,6 +124,21 @@ static enum walseg_event broken(struct walseg_scan *s, size_t offset, size_t end
     return end >= s->file.len || is_zero(slice_from(s->file, end)) ? WALSEG_TORN : WALSEG_BROKEN;
 }
 
+/* Behind a record with a wrong checksum, whose length may be wrong, too: do the records that must
+ * follow fit what is left of the group exactly? Else their numbers would be guesses. */
+static bool is_in_step(const struct walseg_scan *s)
+{
+    struct reader r = reader_new(slice_sub(s->file, s->rec_at, s->rec_end - s->rec_at));
+
+    for (uint64_t seq = s->seq; seq < s->group_end_seq && reader_ok(&r); seq++) {
+        uint32_t len = reader_u32le(&r);
+
+        (void)reader_u32le(&r);
+        (void)reader_bytes(&r, len);
+    }
+    return reader_ok(&r) && s->rec_end - s->rec_at - reader_pos(&r) < 8;
+}
+
 /* The next record of the current group, or what is wrong with it. */
 static enum walseg_event record_next(struct walseg_scan *s)
 {
@@ -142,8 +157,13 @@ static enum walseg_event record_next(struct walseg_scan *s)
     }
     s->rec_at += reader_pos(&r);
     s->seq++;
-    if (hash_crc32c(content) != crc)
+    if (hash_crc32c(content) != crc) {
+        if (!is_in_step(s)) {
+            s->rec_at = s->rec_end;
+            s->seq = s->group_end_seq;
+        }
         return broken(s, at, s->seq == s->group_end_seq ? s->at : s->rec_at);
+    }
     tenant_len = content.ptr[1];
     s->rec = (struct wal_record){
         .seq = s->seq - 1,

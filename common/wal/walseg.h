@@ -23,9 +23,10 @@
  *                  9    1  bytes of the tenant
  *                 10    -  tenant | payload
  *
- * Records carry checksums of their own, so one flipped bit costs one record; group headers carry
- * sequence numbers, so what follows a broken place keeps its own. After a broken group header the
- * scan looks for the next valid one on a multiple of 8.
+ * Records carry checksums of their own, so one flipped bit costs one record (or what follows it in its
+ * group, when the lengths do not add up any more); group headers carry sequence numbers, so what
+ * follows a broken place keeps its own. After a broken group header the scan looks for the next valid
+ * one on a multiple of 8.
  *
  * Scanning reads a mapped file and allocates nothing. Any thread.
  */

@@ -182,7 +182,9 @@ bool batch_labels_valid(struct slice canonical);
       "labels do not belong to the fingerprint or are malformed")                                  \
     X(BATCH_BAD_HISTOGRAM, 6, "bad_histogram", "invalid native histogram")                         \
     X(BATCH_EXEMPLAR, 7, "exemplar", "exemplar is out of order or its series is unknown")          \
-    X(BATCH_METADATA_LIMIT, 8, "per_tenant_metadata_limit", "per-tenant metadata limit exceeded")
+    X(BATCH_METADATA_LIMIT, 8, "per_tenant_metadata_limit", "per-tenant metadata limit exceeded")  \
+    X(BATCH_WINDOWS_LIMIT, 9, "per_tenant_open_windows_limit",                                     \
+      "sample opens one more 2-hour window than limit max_open_windows_per_user allows")
 enum batch_reason {
 #define X(sym, num, name, text) sym = num,
     BATCH_REASONS(X)

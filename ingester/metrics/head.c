@@ -154,6 +154,8 @@ static void fill_defaults(struct head_opts *o)
         o->grace_ms = 15 * 60 * 1000;
     if (!o->max_ooo_ms)
         o->max_ooo_ms = 24ll * 3600 * 1000;
+    if (!o->memory_chunk_bytes)
+        o->memory_chunk_bytes = 256ll << 20;
     if (!o->exemplars_per_tenant)
         o->exemplars_per_tenant = 100000;
     if (!o->clock)
@@ -174,6 +176,7 @@ static void free_head(struct head *h)
     MAP_FOREACH (en, &h->tenants) {
         struct head_tenant *t = en->value;
 
+        vec_done(&t->windows);
         mem_free(t->id);
         mem_free(t->ts);
         mem_free(t);

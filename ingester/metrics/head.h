@@ -47,7 +47,9 @@ struct head_opts {
     int64_t grace_ms;             /* window end to cut, beside the out-of-order window; 0: 15 min */
     int64_t max_ooo_ms; /* largest out-of-order window among tenants that delays cuts; 0: 24 h */
     uint32_t exemplars_per_tenant; /* ring size; 0: 100,000 */
-    const struct clock *clock;     /* NULL: system */
+    int64_t memory_chunk_bytes; /* closed chunks that no file can be made for, past which pushes are
+                                   refused; 0: 256 MiB */
+    const struct clock *clock;  /* NULL: system */
 };
 
 ORR_CHECKED struct err *head_open(const struct head_opts *opts, struct head **ret);
@@ -77,6 +79,7 @@ struct head_limits {
     int64_t min_t_ms;      /* older samples are BATCH_TOO_OLD; 0: no bound */
     int64_t max_t_ms;      /* newer ones are BATCH_TOO_FAR; 0: no bound */
     uint32_t max_metadata; /* metric families with metadata; 0: no limit */
+    uint32_t max_windows;  /* 2-hour windows with samples that are in no segment yet; 0: no limit */
 };
 
 /*
@@ -235,6 +238,14 @@ ORR_CHECKED struct err *head_cut(struct head *h, struct slice tenant, int64_t up
  * when due. Call about once a minute, with wall time. Blocking. */
 ORR_CHECKED struct err *head_maintain(struct head *h, int64_t now_ms);
 ORR_CHECKED struct err *head_checkpoint(struct head *h); /* now, and truncates the WAL. Blocking. */
+
+/*
+ * Closed chunks are in memory because no file can be made for them (disk full), and as many as
+ * head_opts.memory_chunk_bytes allows: pushes are refused with ERR_UNAVAILABLE. The file is tried
+ * again by every head_maintain(), checkpoint and cut, and here, once a second.
+ * NULL: it is not so. Else why; the caller ends it. Any thread.
+ */
+struct err *head_is_stuck(struct head *h);
 
 /* Gauges beside the metrics table: series of all tenants; bytes in chunk files. */
 uint64_t head_series_count(const struct head *h);

@@ -162,6 +162,10 @@ static void put_extra(struct writing *w, const struct head_ts *ts)
         buf_u64le(&w->out, c->pos);
     }
     block_end(&w->out, block);
+    block = block_begin(&w->out, HEAD_CKPT_WINDOWS);
+    VEC_FOREACH (win, &ts->windows)
+        buf_u64le(&w->out, (uint64_t)win->start_ms);
+    block_end(&w->out, block);
 }
 
 static void put_end(struct writing *w, struct head_shard *sh)
@@ -347,6 +351,7 @@ struct err *head_checkpoint_locked(struct head *h)
         ws[i] = (struct writing){.fd = -1};
         args[i] = &ws[i];
     }
+    e = head_heal(h);
     for (uint32_t i = 0; i < h->n_shards && !e; i++)
         e = writing_open(&ws[i], &h->shards[i]);
     if (!e)

@@ -12,6 +12,7 @@ enum head_checkpoint_kind {
     HEAD_CKPT_CUTS,
     HEAD_CKPT_FILES,
     HEAD_CKPT_END,
+    HEAD_CKPT_WINDOWS,
 };
 #define HEAD_CHECKPOINT_HEADER 24
 #define HEAD_CHECKPOINT_MAX_BLOCK (256u << 20)

@@ -191,6 +191,18 @@ static bool load_cuts(struct loading *ld, struct reader *r)
     return true;
 }
 
+static bool load_windows(struct loading *ld, struct reader *r)
+{
+    while (reader_left(r)) {
+        int64_t start_ms = (int64_t)reader_u64le(r);
+
+        if (!reader_ok(r) || start_ms != head_window_start(start_ms))
+            return false;
+        head_window_note(ld->ts, start_ms);
+    }
+    return true;
+}
+
 static bool load_owners(struct loading *ld, struct reader *r, uint64_t number)
 {
     struct head_chunks *c = &ld->sh->chunks;
@@ -264,6 +276,8 @@ static bool load_block(struct loading *ld, enum head_checkpoint_kind kind, struc
         return is_first || load_metadata(ld, r);
     case HEAD_CKPT_CUTS:
         return is_first || load_cuts(ld, r);
+    case HEAD_CKPT_WINDOWS:
+        return is_first || load_windows(ld, r);
     default:
         return false;
     }

@@ -91,13 +91,16 @@ static void add_file(struct head_chunks *c, uint64_t number)
 
     if (e) {
         LOG_ERROR(head, "no file for closed chunks; keeping them in memory", KV_ERR(e));
+        c->volatile_errnum = err_errnum_of(e);
         err_free(e);
         c->failures++;
         create_in_memory(f);
+        c->volatile_bytes += HEAD_CHUNKS_START;
     }
     memcpy(f->map, chunks_magic, 8);
     memcpy(f->map + 8, &number, 8);
     f->is_dirty = true;
+    f->used = HEAD_CHUNKS_START;
     vec_push(&c->files, f);
     c->bytes += HEAD_CHUNKS_FILE;
     c->next = number * HEAD_CHUNKS_FILE + HEAD_CHUNKS_START;
@@ -155,7 +158,7 @@ struct err *head_chunks_begin(struct head_chunks *c)
         file_unref(*f);
     vec_clear(&c->files);
     c->next = HEAD_CHUNKS_START;
-    c->bytes = 0;
+    c->bytes = c->volatile_bytes = 0;
     return remove_except(c, 1, 0);
 }
 
@@ -258,6 +261,9 @@ struct err *head_chunks_append(struct head_chunks *c, const struct head_chunks_r
     head_chunks_note_owner(f, tenant, rec->max_ms);
     *ret_pos = c->next;
     c->next += need;
+    f->used += (uint32_t)need;
+    if (ORR_UNLIKELY(f->fd < 0))
+        c->volatile_bytes += need;
     return NULL;
 }
 
@@ -281,6 +287,36 @@ bool head_chunks_is_volatile(const struct head_chunks *c)
     return false;
 }
 
+struct err *head_chunks_persist(struct head_chunks *c, bool *ret_more)
+{
+    struct head_chunks_file *old = NULL, *f;
+    size_t i;
+    struct err *e;
+
+    for (i = 0; i < c->files.len && !old; i++)
+        old = c->files.ptr[i]->fd < 0 ? c->files.ptr[i] : NULL;
+    *ret_more = false;
+    if (!old)
+        return NULL;
+    f = file_new(c, old->number);
+    if ((e = create_on_disk(f))) {
+        c->volatile_errnum = err_errnum_of(e);
+        f->is_removed = true; /* half of it may be there */
+        file_unref(f);
+        return e;
+    }
+    memcpy(f->map, old->map, old->used);
+    f->used = old->used;
+    f->is_dirty = true;
+    VEC_FOREACH (o, &old->owners)
+        vec_push(&f->owners, *o);
+    c->files.ptr[i - 1] = f;
+    c->volatile_bytes -= old->used;
+    file_unref(old);
+    *ret_more = head_chunks_is_volatile(c);
+    return NULL;
+}
+
 void head_chunks_drop(struct head_chunks *c,
                       bool (*is_dead)(void *arg, const struct head_chunks_owner *o,
                                       uint64_t end_pos),
@@ -296,6 +332,8 @@ void head_chunks_drop(struct head_chunks *c,
             all_dead = all_dead && is_dead(arg, o, (f->number + 1) * HEAD_CHUNKS_FILE);
         if (!all_dead)
             break;
+        if (f->fd < 0)
+            c->volatile_bytes -= f->used;
         f->is_removed = true;
         file_unref(f);
         c->bytes -= HEAD_CHUNKS_FILE;

@@ -24,6 +24,7 @@
  *
  * When no file can be made (disk full) anonymous memory takes its place, so a closed chunk is never
  * lost; head_chunks_is_volatile() then forbids checkpoints, and the WAL keeps the samples.
+ * head_chunks_persist() makes the file and copies what is there, once the disk has room again.
  *
  * Owner: the shard's thread; a struct head_chunks_view is for any one thread.
  */
@@ -50,6 +51,7 @@ struct head_chunks_file {
     _Atomic uint32_t refs;
     _Atomic bool is_removed; /* unlink when the last reference goes */
     bool is_dirty;           /* written since the last sync; shard thread */
+    uint32_t used;           /* bytes; since this process made the file; shard thread */
     char *path;
     VEC(struct head_chunks_owner) owners; /* shard thread */
 };
@@ -58,6 +60,8 @@ struct head_chunks {
     VEC(struct head_chunks_file *) files; /* by number, without holes */
     uint64_t next;                        /* position of the next record */
     uint64_t bytes, failures;             /* of live files; files that could not be made */
+    uint64_t volatile_bytes;              /* used of those in memory */
+    int volatile_errnum;                  /* why they are there */
 };
 
 struct head_chunks_record {
@@ -90,6 +94,9 @@ static inline uint32_t head_chunks_narrow(uint64_t pos)
 }
 void head_chunks_note_owner(struct head_chunks_file *f, const void *tenant, int64_t max_ms);
 bool head_chunks_is_volatile(const struct head_chunks *c);
+/* Puts the oldest file that is in memory on disk. *ret_more: there is another. Views go on to read
+ * the memory. */
+ORR_CHECKED struct err *head_chunks_persist(struct head_chunks *c, bool *ret_more);
 /* Removes files from the oldest on while is_dead says that all their owners' data is elsewhere.
  * The file being written stays. */
 void head_chunks_drop(struct head_chunks *c,

@@ -123,6 +123,7 @@ static bool run_capture(struct head_shard *sh, void *arg)
             head_part_add(&c->part, ts, ref, HEAD_PART_CLOSED);
     head_part_freeze(&c->part, ts);
     c->pos = sh->chunks.next;
+    head_windows_begin_cut(ts);
     capture_extra(c, ts);
     return false;
 }
@@ -510,6 +511,7 @@ static bool run_release(struct head_shard *sh, void *arg)
     if (!c->at) {
         vec_push(&ts->cuts, ((struct head_ts_cut){c->up_to_ms, c->pos}));
         ts->min_ms = ORR_MAX(ts->min_ms, c->up_to_ms);
+        head_windows_end_cut(ts, c->up_to_ms);
         atomic_store_explicit(&c->tenant->min_ms, ts->min_ms, memory_order_relaxed);
     }
     end = ORR_MIN(c->at + SLICE_SLABS, ts->slabs.len);

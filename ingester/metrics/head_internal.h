@@ -79,6 +79,12 @@ struct head_ts_cut {
     uint64_t pos;
 };
 
+/* A 2-hour window with samples in the head. */
+struct head_window {
+    int64_t start_ms;
+    bool is_touched; /* also since the cut under way took its part */
+};
+
 struct head_ts {
     struct head_shard *shard;
     struct head_tenant *tenant;
@@ -92,6 +98,8 @@ struct head_ts {
     struct head_index index;
     struct map ooo; /* ref (4 bytes) → struct head_ooo */
     VEC(struct head_ts_cut) cuts;
+    VEC(struct head_window) windows;
+    int64_t window_ms; /* start of the one that was written last; HEAD_NO_TIME: look it up */
     int64_t max_ms;    /* newest sample ever */
     int64_t min_ms;    /* oldest in the head, roughly: of starts of chunks since the last cut */
     uint64_t gc_epoch; /* changes when refs may have been given up */
@@ -108,6 +116,11 @@ struct head_meta {
     struct slice help, unit; /* heap, one block at .help.ptr */
 };
 
+struct head_tenant_window {
+    int64_t start_ms;
+    uint32_t shards; /* that have it */
+};
+
 struct head_tenant { /* never freed before the head */
     char *id;
     struct slice slice;
@@ -116,8 +129,9 @@ struct head_tenant { /* never freed before the head */
     _Atomic uint64_t metadata;
     _Atomic int64_t ooo_window_ms; /* of the latest push */
     _Atomic int64_t max_ms, min_ms;
-    int64_t maintained_ms;  /* cut up to here by head_maintain(); under cut_mutex */
-    uint64_t rated_samples; /* at rated_ms, both under cut_mutex */
+    VEC(struct head_tenant_window) windows; /* under the head's lock */
+    int64_t maintained_ms;                  /* cut up to here by head_maintain(); under cut_mutex */
+    uint64_t rated_samples;                 /* at rated_ms, both under cut_mutex */
     int64_t rated_ms;
     _Atomic uint64_t rate_milli;
 };
@@ -141,7 +155,8 @@ struct head_shard_metrics {
     uint64_t samples, histograms, exemplars, duplicates, out_of_order_accepted, created_zeros;
     uint64_t rejected[BATCH_REASON_COUNT];
     uint64_t series_created, series_removed, chunks_closed, chunk_bytes, broken_chunks, unknown;
-    int64_t series, chunk_file_bytes, label_pairs;
+    int64_t series, chunk_file_bytes, label_pairs, memory_chunk_bytes, open_windows;
+    uint64_t chunk_file_failures;
 };
 
 /* The log record a shard builds for one batch; see head_log.h. */
@@ -169,7 +184,9 @@ struct head_shard {
     VEC(struct head_ts *) tenants;
     struct head_log log;
     struct arena *scratch;
-    _Atomic bool wal_failed;     /* set by the wal thread */
+    _Atomic bool wal_failed; /* set by the wal thread */
+    _Atomic bool is_healing; /* heal is in the mailbox */
+    struct head_msg heal;
     uint64_t from_seq;           /* replay: records below are in the checkpoint */
     uint64_t last_seq;           /* newest record this shard wrote */
     VEC(struct head_raw *) raws; /* replay: logged as they came, not applied yet */
@@ -204,6 +221,9 @@ struct head {
     struct head_replay_stats replay_stats;
     _Atomic int64_t queued_bytes;
     _Atomic uint64_t inflight; /* pushes whose done was not called yet */
+    /* closed chunks in memory for want of a file: bytes, why, when a file was last tried */
+    _Atomic int64_t memory_chunk_bytes, healed_ms;
+    _Atomic int memory_errnum;
     pthread_mutex_t cut_mutex; /* outermost: one cut or checkpoint at a time, held over file work */
     uint64_t checkpoint_at_seq;
     _Atomic uint64_t logged_bytes, checkpoint_at_bytes;
@@ -365,6 +385,25 @@ void head_note_range(struct head_ts *ts); /* tells the tenant */
 /* Indexes of the shard's series; caller frees *ret_idx. For raw batches. */
 uint32_t head_split_one(const struct head *h, uint32_t shard, const struct batch *b,
                         uint32_t **ret_idx);
+
+/* ---- head_windows.c: how many windows a tenant has open; on the shard's thread ---- */
+
+static inline bool head_window_is_last(const struct head_ts *ts, int64_t t_ms)
+{
+    return t_ms >= ts->window_ms && (uint64_t)t_ms - (uint64_t)ts->window_ms < HEAD_WINDOW_MS &&
+           ts->window_ms != HEAD_NO_TIME;
+}
+/* Is there room for a sample's window among so many (0: any number)? */
+bool head_window_fits(struct head_ts *ts, int64_t t_ms, uint32_t max);
+void head_window_note(struct head_ts *ts, int64_t t_ms); /* a sample was stored */
+void head_windows_begin_cut(struct head_ts *ts);
+void head_windows_end_cut(struct head_ts *ts, int64_t up_to_ms);
+void head_windows_forget(struct head_ts *ts); /* all, with the ts */
+
+/* ---- head_heal.c: closed chunks that are in memory for want of a file ---- */
+
+void head_note_memory(struct head_shard *sh); /* on the shard's thread, after chunks were stored */
+ORR_CHECKED struct err *head_heal(struct head *h); /* blocking; NULL: all are in files */
 
 /* ---- head_replay.c, head_checkpoint.c, head_cut.c, head_segment.c ---- */
 

@@ -105,17 +105,26 @@ static struct err *maintain_one(void *arg, struct head_tenant *t)
     return NULL;
 }
 
+static bool is_log_long(struct head *h)
+{
+    return (int64_t)(atomic_load(&h->logged_bytes) - atomic_load(&h->checkpoint_at_bytes)) >=
+           h->opts.checkpoint_wal_bytes;
+}
+
 struct err *head_maintain(struct head *h, int64_t now_ms)
 {
     struct round r = {.head = h, .now_ms = now_ms};
     struct head_tenant **list;
     size_t n, due = 0;
-    struct err *e;
+    struct err *e, *healing; /* not NULL: there can be no checkpoint */
+    bool was_in_memory;
 
     if (!head_is_ready(h))
         return NULL;
     list = head_tenant_list(h, &n);
     (void)pthread_mutex_lock(&h->cut_mutex);
+    was_in_memory = atomic_load(&h->memory_chunk_bytes) > 0;
+    healing = head_heal(h);
     for (size_t i = 0; i < n; i++) {
         note_rate(list[i], now_ms);
         if (cut_bound(h, list[i], now_ms) > list[i]->maintained_ms &&
@@ -123,11 +132,9 @@ struct err *head_maintain(struct head *h, int64_t now_ms)
             list[due++] = list[i];
     }
     e = head_sweep(list, due, maintain_one, &r);
-    if (atomic_load(&r.has_cut) ||
-        (int64_t)(atomic_load(&h->logged_bytes) - atomic_load(&h->checkpoint_at_bytes)) >=
-            h->opts.checkpoint_wal_bytes)
+    if (!healing && (was_in_memory || atomic_load(&r.has_cut) || is_log_long(h)))
         e = err_first(e, head_checkpoint_locked(h));
     (void)pthread_mutex_unlock(&h->cut_mutex);
     mem_free(list);
-    return e;
+    return err_first(healing, e);
 }

@@ -49,12 +49,27 @@ static void count_result(struct apply_state *st, uint32_t i, int64_t t_ms,
     }
 }
 
+static bool reject(struct apply_state *st, uint32_t i, int64_t t_ms, enum batch_reason reason)
+{
+    count_result(st, i, t_ms, HEAD_REJECTED, reason);
+    return false;
+}
+
 static inline bool check_bounds(struct apply_state *st, uint32_t i, int64_t t_ms)
 {
-    if (ORR_LIKELY(t_ms >= st->min_t_ms && t_ms <= st->max_t_ms))
+    if (ORR_UNLIKELY(t_ms < st->min_t_ms || t_ms > st->max_t_ms))
+        return reject(st, i, t_ms, t_ms < st->min_t_ms ? BATCH_TOO_OLD : BATCH_TOO_FAR);
+    if (ORR_LIKELY(head_window_is_last(st->a->ts, t_ms)) ||
+        head_window_fits(st->a->ts, t_ms, st->a->limits->max_windows))
         return true;
-    count_result(st, i, t_ms, HEAD_REJECTED, t_ms < st->min_t_ms ? BATCH_TOO_OLD : BATCH_TOO_FAR);
-    return false;
+    return reject(st, i, t_ms, BATCH_WINDOWS_LIMIT);
+}
+
+/* Only what is stored opens a window: what is refused must not use up the limit. */
+static inline void note_window(struct apply_state *st, int64_t t_ms)
+{
+    if (ORR_UNLIKELY(!head_window_is_last(st->a->ts, t_ms)))
+        head_window_note(st->a->ts, t_ms);
 }
 
 static inline void apply_sample(struct apply_state *st, uint32_t i, uint32_t ref, int64_t t_ms,
@@ -67,6 +82,7 @@ static inline void apply_sample(struct apply_state *st, uint32_t i, uint32_t ref
         return;
     result = head_series_append(st->a->ts, ref, t_ms, v, st->ooo_window_ms, &reason);
     if (ORR_LIKELY(result == HEAD_APPENDED || result == HEAD_REPEATED)) {
+        note_window(st, t_ms);
         if (ORR_UNLIKELY(!(*head_flags_at(st->a->ts, ref) & HEAD_LOGGED)))
             log_definition(st, ref, head_series_at(st->a->ts, ref)->fp);
         head_log_sample(st->log, ref, t_ms, v);
@@ -87,6 +103,7 @@ static void apply_histogram(struct apply_state *st, uint32_t i, uint32_t ref, in
         return;
     result = head_series_append_hist(st->a->ts, ref, t_ms, encoded, st->ooo_window_ms, &reason);
     if (result == HEAD_APPENDED || result == HEAD_REPEATED) {
+        note_window(st, t_ms);
         if (!(*head_flags_at(st->a->ts, ref) & HEAD_LOGGED))
             log_definition(st, ref, head_series_at(st->a->ts, ref)->fp);
         head_log_histogram(st->log, ref, t_ms, encoded);
@@ -615,6 +632,8 @@ struct err *head_push(struct head *h, struct slice tenant, struct slice bytes,
         return e;
     if (!wal_is_healthy(h->opts.wal))
         return err_new(ERR_IO, "the write-ahead log is not writable");
+    if (ORR_UNLIKELY((e = head_is_stuck(h))))
+        return e;
     (void)atomic_fetch_add(&h->inflight,
                            1); /* before the state: head_close() looks in that order */
     is_ready = atomic_load(&h->is_ready);

@@ -199,7 +199,9 @@ static void visit_sample(void *arg, uint32_t ref, int64_t t_ms, double value)
 
     if (!is_wanted(v, ref))
         return;
-    (void)head_series_append(v->ts, ref, t_ms, value, INT64_MAX, &reason);
+    if (head_series_append(v->ts, ref, t_ms, value, INT64_MAX, &reason) == HEAD_APPENDED &&
+        ORR_UNLIKELY(!head_window_is_last(v->ts, t_ms)))
+        head_window_note(v->ts, t_ms);
     v->sh->replay.samples++;
 }
 
@@ -210,7 +212,9 @@ static void visit_histogram(void *arg, uint32_t ref, int64_t t_ms, struct slice 
 
     if (!is_wanted(v, ref))
         return;
-    (void)head_series_append_hist(v->ts, ref, t_ms, encoded, INT64_MAX, &reason);
+    if (head_series_append_hist(v->ts, ref, t_ms, encoded, INT64_MAX, &reason) == HEAD_APPENDED &&
+        ORR_UNLIKELY(!head_window_is_last(v->ts, t_ms)))
+        head_window_note(v->ts, t_ms);
     v->sh->replay.samples++;
 }
 

@@ -25,6 +25,7 @@ static struct err *store_chunk(struct head_ts *ts, uint32_t ref, int64_t min_ms,
     s->sealed = head_chunks_narrow(pos);
     ts->shard->m.chunks_closed++;
     ts->shard->m.chunk_bytes += data.len;
+    head_note_memory(ts->shard);
     return NULL;
 }
 

@@ -25,9 +25,11 @@ static const struct metric_field shard_fields[] = {
       "Samples refused: too far in the future."),
     F(COUNTER, rejected[BATCH_MAX_SERIES_LIMIT], "orrery_head_rejected_series_limit_total",
       "Samples refused: the tenant's limit of active series."),
+    F(COUNTER, rejected[BATCH_WINDOWS_LIMIT], "orrery_head_rejected_windows_limit_total",
+      "Samples refused: the tenant's limit of open windows."),
     F(COUNTER, rejected[BATCH_BAD_LABELS], "orrery_head_rejected_bad_labels_total",
       "Series refused: malformed labels."),
-    F(COUNTER, rejected[BATCH_BAD_HISTOGRAM], "orrery_head_rejected_bad_histogram_total",
+    F(COUNTER, rejected[BATCH_BAD_HISTOGRAM], "orrery_head_rejected_bad_native_total",
       "Native histograms refused: malformed."),
     F(COUNTER, rejected[BATCH_EXEMPLAR], "orrery_head_rejected_exemplars_total",
       "Exemplars refused."),
@@ -43,6 +45,12 @@ static const struct metric_field shard_fields[] = {
       "Closed chunks that failed their checksum."),
     F(GAUGE, series, "orrery_head_series", "Active series."),
     F(GAUGE, chunk_file_bytes, "orrery_head_chunk_file_bytes", "Size of the mapped chunk files."),
+    F(COUNTER, chunk_file_failures, "orrery_head_chunk_file_failures_total",
+      "Files for closed chunks that could not be made; memory took their place."),
+    F(GAUGE, open_windows, "orrery_head_open_windows",
+      "2-hour windows with samples, over all tenants of the shard."),
+    F(GAUGE, memory_chunk_bytes, "orrery_head_memory_chunk_bytes",
+      "Closed chunks in memory, for want of a file."),
     F(GAUGE, label_pairs, "orrery_head_label_pairs", "Distinct label pairs in the index."),
 };
 #undef F
@@ -73,12 +81,16 @@ void head_post(struct head_shard *sh, struct head_msg *m)
 
 static void update_gauges(struct head_shard *sh)
 {
-    int64_t pairs = 0;
+    int64_t pairs = 0, windows = 0;
 
-    VEC_FOREACH (ts, &sh->tenants)
+    VEC_FOREACH (ts, &sh->tenants) {
         pairs += (int64_t)(*ts)->index.live_pairs;
+        windows += (int64_t)(*ts)->windows.len;
+    }
+    METRIC_SET(sh->m.open_windows, windows);
     METRIC_SET(sh->m.label_pairs, pairs);
     METRIC_SET(sh->m.chunk_file_bytes, (int64_t)sh->chunks.bytes);
+    head_note_memory(sh);
 }
 
 static void *run(void *arg)
@@ -172,7 +184,7 @@ struct head_ts *head_ts_get(struct head_shard *sh, struct head_tenant *t)
     ts = mem_new(struct head_ts);
     ts->shard = sh;
     ts->tenant = t;
-    ts->max_ms = HEAD_NO_TIME;
+    ts->max_ms = ts->window_ms = HEAD_NO_TIME;
     ts->min_ms = INT64_MAX;
     t->ts[sh->index] = ts;
     vec_push(&sh->tenants, ts);

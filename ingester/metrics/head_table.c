@@ -229,6 +229,7 @@ void head_ts_free(struct head_ts *ts)
     vec_done(&ts->slabs);
     vec_done(&ts->free_refs);
     vec_done(&ts->cuts);
+    head_windows_forget(ts);
     head_slots_done(&ts->table);
     head_index_done(&ts->index);
     mem_free(ts);

@@ -106,6 +106,55 @@ def test_huge_body_is_refused_before_it_is_read(t):
     check(b"byte" in reply.lower() or b"large" in reply.lower(), f"no reason: {reply[:300]}")
 
 
+def chunked(o):
+    host, port = o.addr.split(":")
+    s = socket.create_connection((host, int(port)), timeout=20)
+    s.sendall(b"POST /api/v1/push HTTP/1.1\r\nHost: x\r\nX-Scope-OrgID: test\r\n"
+              b"Content-Encoding: snappy\r\nTransfer-Encoding: chunked\r\n\r\n")
+    return s
+
+
+def test_chunks_that_announce_too_much(t):
+    o = Single(t).wait_ready()
+    for size, status in ((b"fffffffffffffff", b" 413 "), (b"7fffffffffffffff", b" 413 "),
+                         (b"fffffffffffffffff", b" 400 "), (b"-1", b" 400 ")):
+        with chunked(o) as s:
+            started = time.monotonic()
+            s.sendall(size + b"\r\n")
+            line = s.recv(4096).split(b"\r\n")[0]
+            check(status in line, f"{size}: {line}, not {status}")
+            check(time.monotonic() - started < 2, f"{size}: answered late")
+    push_ok(o.addr, [good("after_chunks")])
+
+
+def test_100_mb_in_chunks(t):
+    """Really sent: refused once the limit is passed, the rest is not taken into memory."""
+    o = Single(t).wait_ready()
+    sent, reply, piece = 0, b"", b"10000\r\n" + b"x" * 65536 + b"\r\n"
+    with chunked(o) as s:
+        try:
+            while sent < 100 << 20:
+                s.sendall(piece)
+                sent += 65536
+            s.sendall(b"0\r\n\r\n")
+        except OSError:
+            pass  # closed while we sent
+        try:
+            reply = s.recv(4096)
+        except OSError as e:
+            check(sent < 100 << 20, f"no reply after all was sent: {e}")
+    check(sent >= 16 << 20, f"it ended after {sent} bytes")
+    check(b" 413 " in reply.split(b"\r\n")[0] or not reply and sent < 100 << 20,
+          f"{reply[:100]} after {sent} bytes")
+    with open(f"/proc/{o.popen.pid}/status") as f:
+        peak = int([x for x in f if x.startswith("VmHWM")][0].split()[1])
+    check(peak < 400 << 10, f"peak of memory: {peak} KiB")
+    counted = [x for x in http_call(o.addr, "GET", "/metrics").text.splitlines()
+               if x.startswith("orrery_http_rejected_total") and 'reason="too_large"' in x]
+    check(counted and counted[0].endswith(" 1"), f"not counted: {counted}")
+    push_ok(o.addr, [good("after_100_mb")])
+
+
 def test_slow_drip_does_not_hold_others_up(t):
     o = Single(t, args=["--server.http-header-timeout=2s"]).wait_ready()
     host, port = o.addr.split(":")
@@ -156,6 +205,23 @@ def test_ten_thousand_idle_connections(t):
     for s in idle:
         s.close()
     push_ok(o.addr, [good("after")])
+
+
+def test_disk_that_takes_no_chunk_files(t):
+    """Past a bound in memory writes are refused, /ready says why, and reads go on."""
+    o = Single(t, args=["--ingester.max-memory-chunk-bytes=1KiB", "--ingester.cut-on-shutdown=false"],
+               env={"ORRERY_FAULT": "head.chunks.create=ENOSPC"}).wait_ready()
+    at, stored = now_ms() - 3_600_000, 0
+    for stored in range(2000):
+        r = push(o.addr, [({"__name__": "chunky", "k": str(k)}, [(at + stored * 1000, 1.0)])
+                          for k in range(20)])
+        if r.status // 100 != 2:
+            break
+    expect(o, "no chunk files", r, 503, "no file can be made for closed chunks", "no space left")
+    check(stored > 30, f"refused after {stored} writes")
+    expect(o, "/ready", http_call(o.addr, "GET", "/ready"), 503, "no file can be made", "in memory")
+    got = samples_of(o.addr, "chunky", at - 1000, now_ms())
+    check(all(len(v) >= stored for v in got.values()) and len(got) == 20, "reads lost something")
 
 
 def test_bad_queries(t):

@@ -40,7 +40,9 @@ static int usage(const char *unknown)
     VEC_FOREACH (s, &scenarios)
         printf("  %-10s %s\n", s->name, s->about);
     printf("--break quorum: writes are acknowledged after one replica\n"
-           "--break sync: replicas acknowledge before the disk has synced\n"
+           "--break sync: replicas acknowledge before the disk has synced; the log does not sync\n"
+           "--break disk-sync: the log's disk says that it has synced, and has not\n"
+           "--break disk-names: the log's disk does not sync directories\n"
            "--break left: tombstones are dropped after a second\n"
            "--break dedup: alertmanagers do not ask the notification log\n"
            "--break claim: alertmanagers do not ask each other before they speak\n"

@@ -125,6 +125,71 @@ TEST(plan_windows_are_two_hours_also_before_1970)
     CHECK(plan_key(SLICE("a"), 0) != plan_key(SLICE("a"), PLAN_WINDOW_MS));
 }
 
+/* Segments of one window each, all at one ingester that is alone. */
+static void list_windows(struct fixture *f, const char *tenant, size_t from, size_t n)
+{
+    for (size_t i = from; i < from + n; i++) {
+        uint8_t entropy[10] = {[7] = (uint8_t)*tenant, [8] = (uint8_t)(i >> 8), [9] = (uint8_t)i};
+        int64_t start = W0 - (int64_t)(i + 1) * PLAN_WINDOW_MS;
+
+        plan_segment(f->plan, 0,
+                     &(struct plan_segment){slice_cstr(tenant), ulid_make(CUT_MS, entropy), start,
+                                            start + PLAN_WINDOW_MS, 1, 10});
+    }
+}
+
+TEST(plan_lets_tenants_take_turns)
+{
+    struct fixture f;
+    const struct plan_job *jobs;
+    size_t n;
+
+    setup(&f, 1);
+    plan_begin(f.plan, f.now_ms, &f.set);
+    plan_answer(f.plan, 0, false);
+    list_windows(&f, "b-many", 0, 4000);
+    list_windows(&f, "a", 0, 2);
+    list_windows(&f, "c", 3, 1); /* newer windows than most of b-many's */
+    plan_end(f.plan, is_named, &f);
+    jobs = plan_jobs(f.plan, &n);
+    CHECK_INT(n, PLAN_MAX_TENANT_JOBS + 3);
+    CHECK_SLICE(jobs[0].tenant, "a");
+    CHECK_SLICE(jobs[1].tenant, "b-many");
+    CHECK_SLICE(jobs[2].tenant, "c");
+    CHECK_SLICE(jobs[3].tenant, "a");
+    CHECK_SLICE(jobs[4].tenant, "b-many");
+    CHECK(jobs[0].window_ms < jobs[3].window_ms && jobs[1].window_ms < jobs[4].window_ms);
+    CHECK_INT(plan_next_ms(f.plan), f.now_ms); /* there is more */
+    teardown(&f);
+}
+
+TEST(plan_serves_each_of_many_tenants_within_some_rounds)
+{
+    struct fixture f;
+    const struct plan_job *jobs;
+    struct map served = {0};
+    char tenants[1000][8];
+    size_t n;
+
+    setup(&f, 1);
+    for (int round = 0; round < 4; round++, f.now_ms += 100) { /* nothing is ever done */
+        plan_begin(f.plan, f.now_ms, &f.set);
+        plan_answer(f.plan, 0, false);
+        for (size_t i = 0; i < ORR_COUNT(tenants); i++) {
+            snprintf(tenants[i], sizeof(tenants[i]), "%03zu", i);
+            list_windows(&f, tenants[i], i * 2, 2);
+        }
+        plan_end(f.plan, is_named, &f);
+        jobs = plan_jobs(f.plan, &n);
+        CHECK_INT(n, PLAN_MAX_JOBS);
+        for (size_t i = 0; i < n; i++)
+            map_put(&served, jobs[i].tenant, &f);
+    }
+    CHECK_INT(served.len, ORR_COUNT(tenants));
+    map_done(&served);
+    teardown(&f);
+}
+
 TEST(plan_flushes_at_once_when_all_have_cut)
 {
     struct fixture f;

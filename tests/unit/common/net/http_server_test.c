@@ -345,6 +345,20 @@ TEST(http_server_refuses_before_the_body)
     stop();
 }
 
+/* Nothing is waited for that would be refused. */
+TEST(http_server_refuses_a_chunk_that_announces_too_much)
+{
+    start((struct http_server_opts){.max_body_bytes = 1000});
+    ask("POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\nfffffffffffffff\r\n",
+        "413 Content Too Large");
+    ask("POST /echo HTTP/1.1\r\n" H
+        "Transfer-Encoding: chunked\r\n\r\n3\r\nhel\r\nfffffffffffffff\r\nx",
+        "413 Content Too Large");
+    ask("POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n",
+        "400 ");
+    stop();
+}
+
 TEST(http_server_reads_chunked_up_to_the_limit)
 {
     struct buf b = {0}, text = {0};

@@ -21,7 +21,7 @@ struct fixture {
     struct buf canonical;
     unsigned shards;
     struct head_limits limits;
-    int64_t replay_queue_bytes;
+    int64_t replay_queue_bytes, memory_chunk_bytes;
 };
 
 static void fx_open_only(struct fixture *f)
@@ -29,6 +29,7 @@ static void fx_open_only(struct fixture *f)
     struct head_opts opts = {.dir = tmp_path("data"),
                              .shards = f->shards ? f->shards : 2,
                              .clock = &f->clock.clock,
+                             .memory_chunk_bytes = f->memory_chunk_bytes,
                              .replay_queue_bytes = f->replay_queue_bytes};
 
     CHECK_OK(
@@ -322,6 +323,62 @@ TEST(head_refuses_what_prometheus_refuses_and_takes_repeats)
     CHECK_INT(f.reply.rejected[BATCH_TOO_OLD], 1);
     CHECK_INT(f.reply.rejected[BATCH_TOO_FAR], 1);
     check_all(&f, "{a=\"1\"} 1699999200010:1 1699999200020:2\n");
+    fx_close(&f);
+}
+
+#define WINDOW(n) (T0 + (n)*HEAD_WINDOW_MS)
+
+static void check_refused(struct fixture *f, enum batch_reason reason, int64_t t_ms)
+{
+    add(f, "a=9", t_ms, 1, true);
+    CHECK_OK(fx_push(f, "t"));
+    CHECK_INT(f->reply.rejected[reason], 1);
+    CHECK_INT(f->reply.accepted, 0);
+}
+
+TEST(head_limits_open_windows)
+{
+    struct fixture f = {.shards = 4, .limits.max_windows = 3};
+
+    fx_open(&f);
+    push_one(&f, "a=1", WINDOW(0), 1);
+    push_one(&f, "a=2", WINDOW(1), 1);
+    push_one(&f, "a=3", WINDOW(5), 1);
+    push_one(&f, "a=4", WINDOW(1) + 5, 1); /* another shard, the same window */
+    check_refused(&f, BATCH_WINDOWS_LIMIT, WINDOW(2));
+    check_refused(&f, BATCH_WINDOWS_LIMIT, WINDOW(-100));
+    CHECK(strstr(batch_reason_text(BATCH_WINDOWS_LIMIT), "max_open_windows_per_user"));
+    push_one(&f, "a=1", WINDOW(5) + 1, 1);
+    add(&f, "a=1", WINDOW(7), 1, true); /* other tenants have their own */
+    CHECK_OK(fx_push(&f, "u"));
+    CHECK_INT(f.reply.accepted, 1);
+    fx_crash(&f); /* from the log */
+    fx_open(&f);
+    check_refused(&f, BATCH_WINDOWS_LIMIT, WINDOW(2));
+    CHECK_OK(head_checkpoint(f.head)); /* from the checkpoint */
+    fx_crash(&f);
+    fx_open(&f);
+    check_refused(&f, BATCH_WINDOWS_LIMIT, WINDOW(2));
+    CHECK_OK(head_cut(f.head, SLICE_EMPTY, WINDOW(2), NULL));
+    push_one(&f, "a=9", WINDOW(2), 1); /* two have gone */
+    push_one(&f, "a=9", WINDOW(3), 1);
+    check_refused(&f, BATCH_WINDOWS_LIMIT, WINDOW(4));
+    f.limits.max_windows = 0;
+    push_one(&f, "a=9", WINDOW(4), 1);
+    fx_close(&f);
+}
+
+/* What is refused as out of order does not use up the limit. */
+TEST(head_counts_windows_of_stored_samples_only)
+{
+    struct fixture f = {.shards = 1, .limits.max_windows = 2};
+
+    fx_open(&f);
+    push_one(&f, "a=9", WINDOW(9), 1);
+    for (int i = 0; i < 5; i++)
+        check_refused(&f, BATCH_OUT_OF_ORDER, WINDOW(i));
+    push_one(&f, "a=1", WINDOW(0), 1);
+    push_one(&f, "a=2", WINDOW(9), 1);
     fx_close(&f);
 }
 
@@ -963,6 +1020,82 @@ TEST(head_keeps_closed_chunks_in_memory_when_the_disk_is_full)
     fx_crash(&f);
     fx_open(&f);
     check_filled(&f, 2, 130, 15000);
+    fx_close(&f);
+}
+
+TEST(head_moves_chunks_to_files_when_the_disk_has_room_again)
+{
+    struct fixture f = {.shards = 2};
+    size_t segments;
+
+    fx_open(&f);
+    fault_arm_point("head.chunks.create", 28);
+    fill(&f, 4, 0, 130, 15000);
+    CHECK_ERR(head_maintain(f.head, T0), ERR_IO, "memory only");
+    CHECK_ERR(head_cut(f.head, SLICE_EMPTY, T0, NULL), ERR_IO, "memory only");
+    fault_disarm();
+    CHECK_OK(head_checkpoint(f.head)); /* before anything is cut */
+    check_filled(&f, 4, 130, 15000);
+    fx_crash(&f);
+    fx_open(&f);
+    check_filled(&f, 4, 130, 15000);
+    CHECK_OK(head_cut(f.head, SLICE_EMPTY, INT64_MAX, &segments));
+    CHECK(segments > 0);
+    check_filled(&f, 4, 130, 15000);
+    fx_close(&f);
+}
+
+/* A reader that began before goes on with the memory. */
+TEST(head_reads_on_while_chunks_move_to_files)
+{
+    struct fixture f = {.shards = 1};
+    struct head_query q = {.tenant = SLICE("t"), .min_ms = INT64_MIN, .max_ms = INT64_MAX};
+    struct head_series s;
+    struct head_set *set;
+    size_t samples = 0;
+
+    fx_open(&f);
+    fault_arm_point("head.chunks.create", 28);
+    fill(&f, 1, 0, 130, 15000);
+    CHECK_OK(head_select(f.head, &q, &set));
+    fault_disarm();
+    CHECK_OK(head_maintain(f.head, T0));
+    CHECK_OK(head_checkpoint(f.head));
+    while (head_set_next(set, &s))
+        for (size_t i = 0; i < s.n_chunks; i++)
+            samples += s.chunks[i].samples;
+    CHECK_OK(head_set_close(set));
+    CHECK_INT(samples, 130);
+    fx_close(&f);
+}
+
+TEST(head_refuses_pushes_while_too_much_is_in_memory)
+{
+    struct fixture f = {.shards = 1, .memory_chunk_bytes = 100};
+    struct err *e = NULL;
+    unsigned tries = 0;
+
+    fx_open(&f);
+    fault_arm_point("head.chunks.create", 28);
+    for (; !e && tries < 200; tries++) {
+        add(&f, "a=1", T0 + tries * 15000, 1, true);
+        e = fx_push(&f, "t");
+    }
+    CHECK(tries > 30); /* the first closed chunk is in memory */
+    CHECK_ERR(e, ERR_UNAVAILABLE, "no file can be made for closed chunks");
+    CHECK_ERR(head_is_stuck(f.head), ERR_UNAVAILABLE, "No space left");
+    fault_disarm();
+    e = NULL;
+    tries = 0;
+    do { /* tried again once a second, by pushes alone */
+        err_free(e);
+        usleep(10000);
+        add(&f, "a=2", T0, 2, true);
+        e = fx_push(&f, "t");
+    } while (e && tries++ < 1000);
+    CHECK_OK(e);
+    CHECK_OK(head_is_stuck(f.head));
+    CHECK_OK(head_checkpoint(f.head));
     fx_close(&f);
 }
 
