@@ -6,8 +6,15 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/model/metrics_rpc.h"
+#include "ingester/door/expo_import.h"
+#include "ingester/door/graphite_write.h"
+#include "ingester/door/influx_write.h"
+#include "ingester/door/otlp_grpc.h"
+#include "ingester/door/otlp_http.h"
 #include "ingester/door/remote_write.h"
 #include "ingester/ingester_internal.h"
+
+#define LINE_DRAIN_MS 5000
 
 static const struct conf_field ingester_fields[] = {
     CONF_DURATION(struct ingester_conf, push_timeout_ns, "push-timeout", "5s", "10ms", "5m",
@@ -17,6 +24,12 @@ static const struct conf_field ingester_fields[] = {
                "Bytes of writes that replicas have not all answered; more are answered 503."),
     CONF_BYTES(struct ingester_conf, max_body_bytes, "max-recv-bytes", "32MiB", "1KiB", "1GiB",
                CONF_FIXED, "Largest body of a write, as sent and decompressed."),
+    CONF_STRING(struct ingester_conf, otlp_http_address, "otlp-http-address", "0.0.0.0:4318",
+                CONF_FIXED,
+                "host:port of OTLP/HTTP, besides the paths on server.http-address. Empty: none."),
+    CONF_STRING(struct ingester_conf, otlp_grpc_address, "otlp-grpc-address", "0.0.0.0:4317",
+                CONF_FIXED,
+                "host:port of OTLP/gRPC, which server.http-address speaks too. Empty: none."),
     CONF_BYTES(struct ingester_conf, door_cache_bytes, "door-cache-bytes", "256MiB", "1MiB", NULL,
                CONF_FIXED, "Memory for the fingerprints of series known to be valid."),
     CONF_BYTES(struct ingester_conf, wal_segment_bytes, "wal-segment-bytes", "128MiB", "1MiB",
@@ -52,6 +65,7 @@ static const struct conf_field ingester_fields[] = {
                   "A segment no compactor takes for so long is uploaded from here; 0: never."),
     CONF_DURATION(struct ingester_conf, visible_after_ns, "visible-after", "5m", "0s", "24h",
                   CONF_FIXED, "After which time readers know a block that was uploaded from here."),
+    LINE_DOOR_FIELDS(struct ingester_conf),
 };
 static const struct conf_section ingester_section = {
     "ingester", "Taking in and keeping recent data.", sizeof(struct ingester_conf), ingester_fields,
@@ -219,11 +233,12 @@ static void build_flush(struct ingester *ing)
         .visible_after_ms = c->visible_after_ns / NS_PER_MS});
 }
 
-static void build_door(struct ingester *ing)
+static struct err *build_door(struct ingester *ing)
 {
     const struct ingester_conf *c = &ing->conf;
     size_t n = process_loop_count(ing->process);
     struct loop **loops = mem_new_array(struct loop *, n);
+    struct err *e;
 
     for (size_t i = 0; i < n; i++)
         loops[i] = process_loop(ing->process, i);
@@ -245,7 +260,56 @@ static void build_door(struct ingester *ing)
                                              .share_arg = ing,
                                              .cache_bytes = (size_t)c->door_cache_bytes,
                                              .max_body_bytes = (size_t)c->max_body_bytes});
+    e = line_door_new(&(struct line_door_opts){.conf = &c->lines,
+                                               .door = ing->door,
+                                               .loops = loops,
+                                               .n_loops = n,
+                                               .instance = process_instance(ing->process)},
+                      &ing->lines);
     mem_free(loops);
+    return e;
+}
+
+/* A server of its own for one form of OTLP; NULL in *ret: none is wanted. */
+static struct err *listen_otlp(struct ingester *ing, const char *name, const char *addr,
+                               struct http_server **ret)
+{
+    struct err *e;
+
+    *ret = NULL;
+    if (!addr[0])
+        return NULL;
+    if ((e = process_http_more(ing->process, name, addr, ret)))
+        return err_wrap(e, "ingester.%s-address", name);
+    LOG_INFO(net, "OpenTelemetry metrics", KV_STR("method", name), KV_STR("addr", addr),
+             KV_U64("port", http_server_port(*ret)));
+    return NULL;
+}
+
+static bool takes_writes(void *arg)
+{
+    return !flush_is_leaving(((struct ingester *)arg)->flush);
+}
+
+static struct err *build_otlp(struct ingester *ing, const struct conf *c)
+{
+    const struct ingester_conf *ic = conf_section(c, "ingester");
+    struct http_server *http, *grpc;
+    struct err *e;
+
+    if ((e = otlp_door_new(ing->door, ing->limits, c, &ing->otlp)) ||
+        (e = listen_otlp(ing, "otlp-http", ic->otlp_http_address, &http)) ||
+        (e = listen_otlp(ing, "otlp-grpc", ic->otlp_grpc_address, &grpc)))
+        return e;
+    otlp_http_routes(process_http(ing->process), ing->otlp);
+    otlp_grpc_methods(process_grpc(ing->process), ing->otlp);
+    if (http)
+        otlp_http_routes(http, ing->otlp);
+    if (grpc) {
+        ing->otlp_grpc = grpc_server_new(grpc, takes_writes, ing);
+        otlp_grpc_methods(ing->otlp_grpc, ing->otlp);
+    }
+    return NULL;
 }
 
 static void ingester_close(void *role)
@@ -263,6 +327,9 @@ static void ingester_close(void *role)
         LOG_ERROR(head, "closing failed, the log will be replayed", KV_ERR(e));
     err_free(e);
     distribute_free(ing->distribute);
+    grpc_server_free(ing->otlp_grpc);
+    otlp_door_free(ing->otlp);
+    line_door_free(ing->lines);
     door_free(ing->door);
     ha_tracker_free(ing->ha);
     replica_free(ing->replica);
@@ -281,22 +348,28 @@ static struct err *ingester_open(struct process *p, void **ret)
     ing->process = p;
     ing->conf = *(const struct ingester_conf *)conf_section(c, "ingester");
     ing->start_ms = clock_wall_ms(&clock_system);
-    e = limits_new(c, &ing->limits);
-    conf_unref(c);
-    if (e || (e = open_store(ing))) {
-        ingester_close(ing);
-        return e;
-    }
+    if ((e = limits_new(c, &ing->limits)) || (e = open_store(ing)))
+        goto fail;
     ing->feeds = feeds_new(process_jobs(p));
     build_flush(ing);
-    build_door(ing);
+    if ((e = build_door(ing)) || (e = build_otlp(ing, c)))
+        goto fail;
+    ing->conf.lines = (struct line_door_conf){0}; /* its strings are c's */
+    conf_unref(c);
     ingester_rpc_handle(ing);
     ingester_read_handle(ing);
     ingester_segment_handle(ing);
     ingester_pages_routes(ing);
     remote_write_routes(process_http(p), ing->door);
+    expo_import_routes(process_http(p), ing->door);
+    influx_write_routes(process_http(p), ing->door);
+    graphite_write_routes(process_http(p), ing->door);
     *ret = ing;
     return NULL;
+fail:
+    conf_unref(c);
+    ingester_close(ing);
+    return e;
 }
 
 /* ---- life ---- */
@@ -358,6 +431,8 @@ static void ingester_drain(void *role, process_done_fn *done, void *arg)
     struct ingester *ing = role;
     struct draining *d;
 
+    if (!line_door_drain(ing->lines, LINE_DRAIN_MS))
+        LOG_WARN(door, "not all lines were written before the end");
     if (!ing->conf.leave_on_shutdown && (!ing->conf.cut_on_shutdown || !head_is_ready(ing->head))) {
         flush_stop(ing->flush);
         done(arg);
@@ -371,13 +446,15 @@ static void ingester_drain(void *role, process_done_fn *done, void *arg)
         flush_cut(ing->flush, SLICE_EMPTY, 0, on_drained, d);
 }
 
-static const struct conf_section *const sections[] = {&ingester_section, &limits_section, NULL};
+static const struct conf_section *const sections[] = {&ingester_section, &limits_section,
+                                                      &otlp_section, NULL};
 
 static void ingester_reload(void *role, const struct conf *c)
 {
     struct ingester *ing = role;
 
     limits_set_defaults(ing->limits, c);
+    otlp_door_set_conf(ing->otlp, c);
 }
 
 const struct process_role ingester_role = {

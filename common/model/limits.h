@@ -53,6 +53,8 @@
       "Bytes of a family name, help or unit; longer metadata is dropped and counted.")             \
     X(COUNT, max_native_histogram_buckets, "max-native-histogram-buckets", "1000",                 \
       "Buckets of a native histogram, both signs.")                                                \
+    X(COUNT, max_otel_delta_streams_per_user, "max-otel-delta-streams-per-user", "100000",         \
+      "Streams of OpenTelemetry deltas that an ingester adds up.")                                 \
     X(DURATION, out_of_order_time_window, "out-of-order-time-window", "0s",                        \
       "How far behind the newest sample of its series a sample may be; 0: not at all.")            \
     X(DURATION, creation_grace_period, "creation-grace-period", "10m",                             \

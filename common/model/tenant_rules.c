@@ -2,7 +2,7 @@
 
 #include "common/base/mem.h"
 
-enum rule_kind { RULE_LIST, RULE_TEXT, RULE_RELABEL };
+enum rule_kind { RULE_LIST, RULE_TEXT, RULE_RELABEL, RULE_OTLP };
 
 static const struct rule_row {
     enum rule_kind kind;
@@ -16,6 +16,7 @@ static const struct rule_row {
         TENANT_TEXTS(X)
 #undef X
             {RULE_RELABEL, "metric_relabel_configs", "metric-relabel-configs", 0},
+    {RULE_OTLP, "otlp", "otlp", 0},
 };
 static_assert(ORR_COUNT(rows) == TENANT_RULE_COUNT, "a row each, in the order of the enum");
 
@@ -169,6 +170,8 @@ struct err *tenant_rules_read(struct tenant_rules *r, const char *file, const st
         r->is_set[i] = true;
         if (row->kind == RULE_RELABEL)
             return read_relabel(r, file, node);
+        if (row->kind == RULE_OTLP)
+            return otlp_config_parse(file, node, r->arena, &r->otlp);
         e = row->kind == RULE_LIST ? read_list(r, node, member(r, row))
                                    : read_text(r, node, member(r, row));
         return err_wrap(e, "%s:%u: %s", file, key->line, row->name);
@@ -184,7 +187,7 @@ void tenant_rules_print(const struct tenant_rules *r, struct buf *out, const cha
     for (size_t i = 0; i < ORR_COUNT(rows); i++) {
         const struct tenant_list *list = member(r, &rows[i]);
 
-        if (only_set && !r->is_set[i])
+        if ((only_set || rows[i].kind == RULE_OTLP) && !r->is_set[i])
             continue;
         buf_printf(out, "%s%s: ", indent, rows[i].name);
         if (rows[i].kind == RULE_TEXT) {
@@ -195,6 +198,8 @@ void tenant_rules_print(const struct tenant_rules *r, struct buf *out, const cha
                 buf_json_str(out, list->ptr[k]);
             }
             buf_str(out, list->n ? "]" : "[]");
+        } else if (rows[i].kind == RULE_OTLP) {
+            otlp_config_print(&r->otlp, out);
         } else {
             buf_slice_append(out,
                              r->metric_relabel_text.len ? r->metric_relabel_text : SLICE("[]"));

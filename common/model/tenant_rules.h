@@ -10,13 +10,15 @@
  *           - {source_labels: [__name__], regex: 'go_.*', action: drop}
  *
  * To add a list or a text, add a row: configuration key (section limits), override, --help,
- * /runtime_config and the struct follow. Relabel rules have no default in the configuration.
+ * /runtime_config and the struct follow. Relabel rules have no default in the configuration; that of otlp
+ * is the section of that name (otlp_config.h).
  *
  * Immutable and counted (snapshot.h) once limits gives it out: any thread.
  */
 #pragma once
 #include "common/base/snapshot.h"
 #include "common/base/yaml.h"
+#include "common/model/otlp_config.h"
 #include "common/model/relabel.h"
 
 #define TENANT_RULES_MAX_ITEMS 1000 /* of a list */
@@ -40,6 +42,7 @@ enum tenant_rule {
     TENANT_LISTS(X) TENANT_TEXTS(X)
 #undef X
         TENANT_RULE_metric_relabel_configs,
+    TENANT_RULE_otlp,
     TENANT_RULE_COUNT
 };
 
@@ -54,6 +57,7 @@ struct tenant_rules {
 #undef X
     struct relabel *metric_relabel;   /* NULL: none */
     struct slice metric_relabel_text; /* JSON */
+    struct otlp_override otlp;        /* nothing is set: as the section otlp has it */
     bool is_set[TENANT_RULE_COUNT];   /* by the overrides */
 };
 

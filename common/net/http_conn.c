@@ -5,7 +5,7 @@
 
 #include "common/base/log.h"
 #include "common/base/mem.h"
-#include "common/net/http_server_internal.h"
+#include "common/net/http_h2_internal.h"
 
 /* Reads of one connection before others get their turn. */
 #define READS_A_TURN 16
@@ -50,6 +50,14 @@ void conn_set_phase(struct conn *c, enum phase phase)
         list_append(l, c);
 }
 
+void conn_set_busy(struct conn *c, bool is_busy)
+{
+    if (c->phase != PHASE_H2 || c->is_dead)
+        return;
+    c->since_ms = loop_now_ms(c->sl->loop);
+    list_append(is_busy ? &c->sl->active : &c->sl->idle, c);
+}
+
 /* ---- events ---- */
 
 static void set_reading(struct conn *c, bool on)
@@ -76,7 +84,8 @@ static void set_writing(struct conn *c, bool on)
 
 void conn_send_later(struct conn *c)
 {
-    set_writing(c, true);
+    if (!c->is_running) /* else the run below sends it */
+        set_writing(c, true);
 }
 
 void conn_read_again(struct conn *c)
@@ -100,7 +109,7 @@ struct evbuffer *conn_out(struct conn *c)
     return c->out;
 }
 
-static size_t out_length(const struct conn *c)
+size_t conn_out_bytes(const struct conn *c)
 {
     return c->out ? evbuffer_get_length(c->out) : 0;
 }
@@ -113,6 +122,7 @@ static void conn_destroy(struct conn *c)
 
     (void)event_del(&c->ev_read);
     (void)event_del(&c->ev_write);
+    h2_free(c->h2);
     SSL_free(c->ssl);
     (void)close(c->fd);
     if (c->out)
@@ -134,8 +144,30 @@ void conn_close(struct conn *c)
     list_remove(c);
     if (x)
         exchange_lost(x);
+    if (c->h2)
+        h2_lose_streams(c->h2);
     if (c->holds == 0)
         conn_destroy(c);
+}
+
+void conn_close_idle(struct conn *c)
+{
+    conn_hold(c);
+    if (c->h2) {
+        h2_say_goodbye(c->h2);
+        if (conn_out_bytes(c))
+            (void)transport_write(c);
+    }
+    conn_close(c);
+    conn_release(c);
+}
+
+void conn_drain(struct conn *c)
+{
+    if (c->h2)
+        h2_drain(c->h2);
+    else if (c->phase == PHASE_IDLE)
+        conn_close(c);
 }
 
 void conn_hold(struct conn *c)
@@ -154,7 +186,7 @@ void conn_release(struct conn *c)
 /* False when the connection is dead. */
 static bool flush_out(struct conn *c)
 {
-    size_t before = out_length(c);
+    size_t before = conn_out_bytes(c);
     enum transport_got got;
 
     if (before == 0) {
@@ -166,13 +198,13 @@ static bool flush_out(struct conn *c)
         conn_close(c);
         return false;
     }
-    if (out_length(c) < before)
+    if (conn_out_bytes(c) < before)
         c->stall_ms = loop_now_ms(c->sl->loop);
-    if (out_length(c) == 0) {
+    if (conn_out_bytes(c) == 0) {
         evbuffer_free(c->out);
         c->out = NULL;
     }
-    set_writing(c, (out_length(c) > 0 && !c->write_wants_read) || c->read_wants_write);
+    set_writing(c, (conn_out_bytes(c) > 0 && !c->write_wants_read) || c->read_wants_write);
     return true;
 }
 
@@ -214,16 +246,28 @@ static void work_head(struct conn *c)
 
     if (c->phase == PHASE_IDLE)
         conn_set_phase(c, PHASE_HEAD);
+    if (!c->has_spoken) {
+        switch (h2_is_spoken(c)) {
+        case H2_SPOKEN_MAYBE:
+            return;
+        case H2_SPOKEN_YES:
+            h2_start(c);
+            return;
+        case H2_SPOKEN_NO:
+            break;
+        }
+    }
     switch (http_head_scan(&c->scan, c->view, &limits, &fault)) {
     case HTTP_HEAD_MORE:
         return;
     case HTTP_HEAD_BAD:
-        exchange_refuse_conn(c, NULL, fault.status, fault.why);
+        h1_refuse(c, NULL, fault.status, fault.why);
         return;
     case HTTP_HEAD_FOUND:
         head = slice_sub(c->view, c->scan.skip, c->scan.end - c->scan.skip);
         c->view = slice_from(c->view, c->scan.end);
-        exchange_begin(c, head);
+        c->has_spoken = true;
+        h1_begin(c, head);
         return;
     }
 }
@@ -242,18 +286,21 @@ static bool step(struct conn *c)
         break;
     case PHASE_BODY:
         if (!c->x->is_paused)
-            exchange_feed_body(c->x);
+            h1_feed_body(c->x);
         break;
     case PHASE_HANDLER:
         if (c->x->is_pumping)
             reply_pump(c->x);
         break;
     case PHASE_WRITE:
-        if (out_length(c) == 0)
+        if (conn_out_bytes(c) == 0)
             sent(c);
         break;
     case PHASE_LINGER:
         c->view = SLICE_EMPTY;
+        break;
+    case PHASE_H2:
+        h2_step(c->h2);
         break;
     }
     return !c->is_dead && (c->phase != before || c->view.len != view_before);
@@ -275,8 +322,11 @@ static void keep_view(struct conn *c, bool is_scratch)
 static void wait_for_input(struct conn *c)
 {
     bool is_busy = c->phase == PHASE_HANDLER || c->phase == PHASE_WRITE;
+    /* Who does not read what was answered need not ask more. */
+    bool is_full = c->phase == PHASE_H2 && conn_out_bytes(c) > c->sl->srv->opts.output_high_bytes;
 
-    if (c->is_eof || (c->x && c->x->is_paused) || (is_busy && c->in.len >= PIPELINE_BYTES))
+    if (c->is_eof || is_full || (c->x && c->x->is_paused) ||
+        (is_busy && c->in.len >= PIPELINE_BYTES))
         set_reading(c, false);
     else
         set_reading(c, true);
@@ -294,18 +344,19 @@ static void run(struct conn *c, bool is_scratch)
     do {
         while (step(c))
             ;
-        before = out_length(c);
+        before = conn_out_bytes(c);
         if (c->is_dead || !flush_out(c))
             break;
         if (c->x && c->phase == PHASE_HANDLER)
             reply_check_drain(c->x);
-    } while (out_length(c) != before && ++rounds < ROUNDS_A_TURN);
+    } while (conn_out_bytes(c) != before && ++rounds < ROUNDS_A_TURN);
     c->is_running = false;
     if (!c->is_dead) {
         keep_view(c, is_scratch);
         wait_for_input(c);
-        if (rounds == ROUNDS_A_TURN)
-            set_writing(c, true); /* goes on after the others had their turn */
+        /* Goes on after the others had their turn, or with what on_drain has added. */
+        if (rounds == ROUNDS_A_TURN || (conn_out_bytes(c) && !c->write_wants_read))
+            set_writing(c, true);
     }
     conn_release(c);
 }
@@ -329,6 +380,7 @@ static void on_eof(struct conn *c)
     case PHASE_HEAD:
     case PHASE_BODY:
     case PHASE_LINGER:
+    case PHASE_H2:
         conn_close(c);
         return;
     case PHASE_HANDLER:
@@ -347,7 +399,7 @@ static void on_eof(struct conn *c)
 static bool read_once(struct conn *c)
 {
     struct exchange *x = c->phase == PHASE_BODY ? c->x : NULL;
-    bool is_direct = x && c->in.len == 0 && exchange_wants_direct(x);
+    bool is_direct = x && c->in.len == 0 && h1_wants_direct(x);
     uint8_t *dst = is_direct ? x->body.ptr + x->body.len : c->sl->scratch;
     size_t room = is_direct ? (size_t)x->body_left : SCRATCH_BYTES, n = 0;
 
@@ -367,7 +419,7 @@ static bool read_once(struct conn *c)
     }
     METRIC_ADD(c->sl->srv->m.received_bytes, n);
     if (is_direct) {
-        exchange_body_advanced(x, n);
+        h1_body_advanced(x, n);
         if (x->body_left == 0)
             conn_run(c);
     } else if (c->in.len == 0) {
@@ -409,7 +461,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     if (c->read_wants_write) {
-        set_writing(c, out_length(c) > 0);
+        set_writing(c, conn_out_bytes(c) > 0);
         conn_read_again(c);
     }
     conn_run(c);
@@ -440,16 +492,6 @@ void conn_accept(struct server_loop *sl, int fd, const struct net_addr *remote)
 
 /* ---- time ---- */
 
-static bool body_is_slow(const struct conn *c, int64_t now_ms)
-{
-    const struct http_server_opts *o = &c->sl->srv->opts;
-    int64_t allowed =
-        o->body_grace_ms +
-        (int64_t)(c->x->body_received / ORR_MAX(o->body_min_rate, (size_t)1)) * MS_PER_S;
-
-    return !c->x->is_paused && now_ms - c->since_ms > allowed;
-}
-
 void conn_check_time(struct conn *c, int64_t now_ms)
 {
     const struct http_server_opts *o = &c->sl->srv->opts;
@@ -467,17 +509,17 @@ void conn_check_time(struct conn *c, int64_t now_ms)
         if (c->ssl && !c->has_handshaken)
             conn_close(c);
         else
-            exchange_refuse_conn(c, NULL, 408, "the headers took too long");
+            h1_refuse(c, NULL, 408, "the headers took too long");
         return;
     case PHASE_BODY:
-        if (!body_is_slow(c, now_ms))
+        if (!exchange_is_slow(c->x, c->since_ms, now_ms))
             return;
         server_reject(c->sl->srv, REJECT_SLOW);
-        exchange_refuse_conn(c, c->x, 408, "the body came too slowly");
+        h1_refuse(c, c->x, 408, "the body came too slowly");
         return;
     case PHASE_HANDLER:
     case PHASE_WRITE:
-        if (out_length(c) && now_ms - c->stall_ms > o->write_timeout_ms) {
+        if (conn_out_bytes(c) && now_ms - c->stall_ms > o->write_timeout_ms) {
             server_reject(c->sl->srv, REJECT_SLOW);
             conn_close(c);
         }
@@ -485,6 +527,17 @@ void conn_check_time(struct conn *c, int64_t now_ms)
     case PHASE_LINGER:
         if (age > o->linger_ms)
             conn_close(c);
+        return;
+    case PHASE_H2:
+        if (conn_out_bytes(c) && now_ms - c->stall_ms > o->write_timeout_ms) {
+            server_reject(c->sl->srv, REJECT_SLOW);
+            conn_close(c);
+            return;
+        }
+        c->is_running = true; /* what its streams have to say is sent by the run below */
+        h2_check_time(c->h2, now_ms);
+        c->is_running = false;
+        conn_run(c);
         return;
     }
 }

@@ -23,13 +23,14 @@ static const char *tls_peer_name(struct conn *c, struct arena *a)
     return arena_strdup(a, name);
 }
 
-static struct exchange *exchange_new(struct conn *c)
+struct exchange *exchange_new(struct conn *c, const struct exchange_ops *ops)
 {
     struct exchange *x = mem_new(struct exchange);
     const struct http_server_opts *o = &c->sl->srv->opts;
     char text[NET_ADDR_TEXT_BYTES];
 
     x->magic = EXCHANGE_MAGIC;
+    x->ops = ops;
     x->conn = c;
     x->sl = c->sl;
     x->pub.arena = arena_new(ARENA_BYTES_MAX);
@@ -45,12 +46,11 @@ static struct exchange *exchange_new(struct conn *c)
     if (x->next)
         x->next->prev = x;
     c->sl->exchanges = x;
-    c->x = x;
     METRIC_ADD(c->sl->srv->m.inflight, 1);
     return x;
 }
 
-static void discharge(struct exchange *x, size_t n)
+void exchange_discharge(struct exchange *x, size_t n)
 {
     ORR_ASSERT(n <= x->charged);
     x->charged -= n;
@@ -58,7 +58,7 @@ static void discharge(struct exchange *x, size_t n)
 }
 
 /* False when the server's budget for bodies is spent. */
-static bool charge(struct exchange *x, size_t n)
+bool exchange_charge(struct exchange *x, size_t n)
 {
     struct http_server *srv = x->sl->srv;
     int64_t max = (int64_t)srv->opts.max_inflight_body_bytes;
@@ -67,7 +67,7 @@ static bool charge(struct exchange *x, size_t n)
     x->charged += n;
     if (after <= max)
         return true;
-    discharge(x, n);
+    exchange_discharge(x, n);
     return false;
 }
 
@@ -78,11 +78,10 @@ void exchange_free(struct exchange *x)
     *(x->prev ? &x->prev->next : &sl->exchanges) = x->next;
     if (x->next)
         x->next->prev = x->prev;
-    discharge(x, x->charged);
+    exchange_discharge(x, x->charged);
     METRIC_ADD(sl->srv->m.inflight, -1);
     buf_done(&x->body);
     buf_done(&x->pump);
-    buf_done(&x->reply_headers);
     codec_stream_free(x->stream);
     arena_free(x->pub.arena);
     x->magic = 0;
@@ -124,41 +123,33 @@ void exchange_lost(struct exchange *x)
 
 /* ---- refusing ---- */
 
-void exchange_refuse_conn(struct conn *c, struct exchange *x, int status, const char *why)
+void exchange_refuse(struct exchange *x, int status, const char *why)
 {
-    if (!x)
-        x = exchange_new(c);
     if (status != 408)
-        server_reject(c->sl->srv, REJECT_MALFORMED);
-    x->is_keep_alive = false;
+        server_reject(x->sl->srv, REJECT_MALFORMED);
     drop(x);
     x->was_handled = true;
-    c->lingers = true;
     reply_refuse(x, status, why);
-    conn_run(c);
 }
 
-/* The body, if there is one, stays unread, so the connection cannot go on. */
+/* The body, if there is one, stays unread. */
 static void forgo_body(struct exchange *x)
 {
     drop(x);
     x->was_handled = true; /* from here on the rule of replying holds */
-    conn_set_phase(x->conn, PHASE_HANDLER);
-    if (x->head.has_body) {
-        x->is_keep_alive = false;
-        x->conn->lingers = true;
-    }
+    x->ops->begin_reply(x, x->head.has_body);
 }
 
 static void refuse_err(struct exchange *x, enum http_reject reason, struct err *e)
 {
     const struct http_route *route = x->match.route;
+    const struct http_server *srv = x->sl->srv;
 
     server_reject(x->sl->srv, reason);
     forgo_body(x);
     if (route && route->reply_err)
         route->reply_err(&x->pub, e);
-    else
+    else if (route || !srv->reply_no_route || !srv->reply_no_route(&x->pub, e, srv->no_route_arg))
         http_reply_err(&x->pub, e);
 }
 
@@ -198,12 +189,29 @@ static struct err *err_body_size(const struct exchange *x)
     return err_new(ERR_TOO_LARGE, "the body is larger than %zu bytes", x->pub.max_body_bytes);
 }
 
-static struct err *err_body_budget(void)
+void exchange_refuse_budget(struct exchange *x)
 {
-    return err_new(ERR_UNAVAILABLE, "too many request bodies at once; try again");
+    refuse_err(x, REJECT_BODY_BUDGET,
+               err_new(ERR_UNAVAILABLE, "too many request bodies at once; try again"));
 }
 
 /* ---- the whole body is there ---- */
+
+bool exchange_swap_body(struct exchange *x, struct buf *plain)
+{
+    size_t encoded = x->charged;
+
+    exchange_discharge(x, encoded);
+    if (!exchange_charge(x, plain->len)) {
+        (void)exchange_charge(x, encoded);
+        return false;
+    }
+    buf_done(&x->body);
+    x->body = *plain;
+    *plain = (struct buf){0};
+    x->pub.body = buf_slice(&x->body);
+    return true;
+}
 
 /* False when refused. */
 static bool decode_body(struct exchange *x)
@@ -220,20 +228,18 @@ static bool decode_body(struct exchange *x)
         refuse_err(x, reason, err_wrap(e, "body"));
         return false;
     }
-    discharge(x, x->charged);
-    buf_done(&x->body);
-    x->body = plain;
-    if (!charge(x, plain.len)) {
+    if (!exchange_swap_body(x, &plain)) {
+        buf_done(&plain);
         x->head.has_body = false;
-        refuse_err(x, REJECT_BODY_BUDGET, err_body_budget());
+        exchange_refuse_budget(x);
         return false;
     }
     return true;
 }
 
-static void call_handler(struct exchange *x)
+void exchange_body_end(struct exchange *x)
 {
-    conn_set_phase(x->conn, PHASE_HANDLER);
+    x->ops->begin_reply(x, false);
     if (x->codec != CODEC_IDENTITY && x->body.len && !decode_body(x))
         return;
     x->pub.body = buf_slice(&x->body);
@@ -243,20 +249,26 @@ static void call_handler(struct exchange *x)
 
 /* ---- reading the body ---- */
 
-bool exchange_wants_direct(const struct exchange *x)
+/* The first bytes tell how long the body is: as good as a Content-Length. False when refused. */
+static bool expect_body(struct exchange *x, struct slice piece)
 {
-    return !x->head.is_chunked && !x->match.route->on_body && x->body_left > 0;
+    size_t n = x->expected_bytes(piece);
+
+    if (n > x->pub.max_body_bytes) {
+        refuse_err(x, REJECT_TOO_LARGE, err_body_size(x));
+        return false;
+    }
+    if (n == 0 || x->charged)
+        return true;
+    if (!exchange_charge(x, n)) {
+        exchange_refuse_budget(x);
+        return false;
+    }
+    (void)buf_reserve(&x->body, n);
+    return true;
 }
 
-void exchange_body_advanced(struct exchange *x, size_t n)
-{
-    x->body.len += n;
-    x->body_left -= n;
-    x->body_received += n;
-}
-
-/* False when refused. */
-static bool take_piece(struct exchange *x, struct slice piece)
+bool exchange_take_piece(struct exchange *x, struct slice piece)
 {
     struct err *e;
 
@@ -272,65 +284,20 @@ static bool take_piece(struct exchange *x, struct slice piece)
         }
         return true;
     }
-    if (x->head.is_chunked && !charge(x, piece.len)) {
-        refuse_err(x, REJECT_BODY_BUDGET, err_body_budget());
+    if (x->expected_bytes && x->body.len == 0 && !expect_body(x, piece))
+        return false;
+    /* What was not known before it came is charged as it comes. */
+    if (x->body.len + piece.len > x->charged &&
+        !exchange_charge(x, x->body.len + piece.len - x->charged)) {
+        exchange_refuse_budget(x);
         return false;
     }
     buf_slice_append(&x->body, piece);
     return true;
 }
 
-static void feed_chunked(struct exchange *x)
-{
-    struct conn *c = x->conn;
-    struct slice piece;
-
-    while (!x->is_paused) {
-        switch (http_chunked_feed(&x->chunked, &c->view, &piece)) {
-        case HTTP_CHUNKED_MORE:
-            return;
-        case HTTP_CHUNKED_DATA:
-            if (!take_piece(x, piece))
-                return;
-            break;
-        case HTTP_CHUNKED_END:
-            call_handler(x);
-            return;
-        case HTTP_CHUNKED_BAD:
-            exchange_refuse_conn(c, x, 400, "malformed chunked body");
-            return;
-        }
-    }
-}
-
-void exchange_feed_body(struct exchange *x)
-{
-    struct conn *c = x->conn;
-    struct slice piece;
-
-    if (x->head.is_chunked) {
-        feed_chunked(x);
-        return;
-    }
-    piece = slice_sub(c->view, 0, (size_t)ORR_MIN(x->body_left, (uint64_t)c->view.len));
-    if (piece.len) {
-        c->view = slice_from(c->view, piece.len);
-        x->body_left -= piece.len;
-        if (!take_piece(x, piece))
-            return;
-    }
-    if (x->body_left == 0 && !x->is_paused)
-        call_handler(x);
-}
-
-static bool is_continue_due(const struct exchange *x)
-{
-    return x->head.expects_continue && x->conn->view.len == 0;
-}
-
 static void begin_body(struct exchange *x)
 {
-    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
     bool is_collected = !x->match.route->on_body;
 
     if (x->head.content_length > x->pub.max_body_bytes) {
@@ -338,15 +305,22 @@ static void begin_body(struct exchange *x)
         return;
     }
     x->body_left = x->head.content_length;
-    if (is_collected && !charge(x, (size_t)x->body_left)) {
-        refuse_err(x, REJECT_BODY_BUDGET, err_body_budget());
+    if (is_collected && !exchange_charge(x, (size_t)x->body_left)) {
+        exchange_refuse_budget(x);
         return;
     }
     if (is_collected && x->body_left)
         (void)buf_reserve(&x->body, (size_t)x->body_left);
-    if (is_continue_due(x))
-        (void)evbuffer_add(conn_out(x->conn), go_on, sizeof(go_on) - 1);
-    conn_set_phase(x->conn, PHASE_BODY);
+    x->ops->await_body(x);
+}
+
+bool exchange_is_slow(const struct exchange *x, int64_t since_ms, int64_t now_ms)
+{
+    const struct http_server_opts *o = &x->sl->srv->opts;
+    int64_t allowed = o->body_grace_ms +
+                      (int64_t)(x->body_received / ORR_MAX(o->body_min_rate, (size_t)1)) * MS_PER_S;
+
+    return !x->is_paused && now_ms - since_ms > allowed;
 }
 
 /* ---- the head is there ---- */
@@ -406,20 +380,9 @@ static void publish(struct exchange *x)
     }
 }
 
-void exchange_begin(struct conn *c, struct slice head)
+void exchange_begin(struct exchange *x)
 {
-    struct http_server *srv = c->sl->srv;
-    struct http_head_limits limits = {srv->opts.max_header_bytes, srv->opts.max_headers};
-    struct exchange *x = exchange_new(c);
-    struct http_head_fault fault;
-
-    fault = http_head_parse(x->pub.arena, arena_dup(x->pub.arena, head), &limits, &x->head);
-    if (fault.status) {
-        exchange_refuse_conn(c, x, fault.status, fault.why);
-        return;
-    }
-    x->is_keep_alive = x->head.is_keep_alive;
-    x->match = http_route_find(srv->routes, x->pub.arena, x->head.method, x->head.path_raw);
+    x->match = http_route_find(x->sl->srv->routes, x->pub.arena, x->head.method, x->head.path_raw);
     publish(x);
     if (!x->match.route) {
         refuse_route(x);
@@ -430,7 +393,7 @@ void exchange_begin(struct conn *c, struct slice head)
     if (x->head.has_body)
         begin_body(x);
     else
-        call_handler(x);
+        exchange_body_end(x);
 }
 
 /* ---- what handlers ask ---- */
@@ -469,8 +432,6 @@ void http_request_resume(struct http_request *r)
     if (!x->is_paused)
         return;
     x->is_paused = false;
-    if (x->conn && x->conn->phase == PHASE_BODY) {
-        x->conn->since_ms = loop_now_ms(x->pub.loop); /* the pause was not the client's */
-        conn_read_again(x->conn);
-    }
+    if (x->conn)
+        x->ops->resume_body(x);
 }

@@ -54,7 +54,7 @@ static bool is_token_byte(uint8_t c)
            (c > 0 && strchr("!#$%&'*+-.^_`|~", c));
 }
 
-static bool is_token(struct slice s)
+bool http_head_is_token(struct slice s)
 {
     for (size_t i = 0; i < s.len; i++)
         if (!is_token_byte(s.ptr[i]))
@@ -71,7 +71,7 @@ static bool is_target(struct slice s)
     return s.len > 0;
 }
 
-static bool is_value(struct slice s)
+bool http_head_is_value(struct slice s)
 {
     for (size_t i = 0; i < s.len; i++)
         if ((s.ptr[i] < ' ' && s.ptr[i] != '\t') || s.ptr[i] == 0x7f)
@@ -106,12 +106,14 @@ static struct http_head_fault parse_version(struct slice s, int *ret_minor)
     return no_fault;
 }
 
-/* Splits the target; "http://host/path" (as to a proxy) is cut down to its path. */
-static struct http_head_fault parse_target(struct http_head *h)
+/* "http://host/path" (as to a proxy) is cut down to its path. */
+struct http_head_fault http_head_split_target(struct http_head *h)
 {
     struct slice t = h->target;
     ptrdiff_t q, hash;
 
+    if (!is_target(t))
+        return fault(400, "malformed target");
     if (slice_eq(t, SLICE("*"))) {
         h->path_raw = t;
         h->query = SLICE_EMPTY;
@@ -144,16 +146,14 @@ static struct http_head_fault parse_request_line(struct slice line, struct http_
     struct http_head_fault f;
     struct slice method;
 
-    if (b < 0 || !is_token(method = slice_sub(line, 0, (size_t)a)))
+    if (b < 0 || !http_head_is_token(method = slice_sub(line, 0, (size_t)a)))
         return fault(400, "malformed request line");
     h->target = slice_sub(line, (size_t)a + 1, (size_t)(b - a - 1));
     if ((f = parse_version(slice_from(line, (size_t)b + 1), &h->minor)).status)
         return f;
-    if (!is_target(h->target))
-        return fault(400, "malformed target");
     if (!http_method_from_name(method, &h->method))
-        return fault(501, "unknown method");
-    return parse_target(h);
+        return is_target(h->target) ? fault(501, "unknown method") : fault(400, "malformed target");
+    return http_head_split_target(h);
 }
 
 static struct http_head_fault parse_header(struct slice line, struct http_header *ret)
@@ -166,9 +166,9 @@ static struct http_head_fault parse_header(struct slice line, struct http_header
         return fault(400, "a header without a colon");
     ret->name = slice_sub(line, 0, (size_t)colon);
     ret->value = slice_trim(slice_from(line, (size_t)colon + 1));
-    if (!is_token(ret->name))
+    if (!http_head_is_token(ret->name))
         return fault(400, "malformed header name");
-    if (!is_value(ret->value))
+    if (!http_head_is_value(ret->value))
         return fault(400, "a control byte in a header");
     return no_fault;
 }
@@ -271,10 +271,20 @@ static struct http_head_fault check_framing(struct http_head *h, const struct fr
     return no_fault;
 }
 
+struct http_head_fault http_head_note_headers(struct http_head *h)
+{
+    struct framing fr = {0};
+    struct http_head_fault f;
+
+    for (size_t i = 0; i < h->header_count; i++)
+        if ((f = note_header(h, &fr, &h->headers[i])).status)
+            return f;
+    return check_framing(h, &fr);
+}
+
 struct http_head_fault http_head_parse(struct arena *a, struct slice head,
                                        const struct http_head_limits *limits, struct http_head *ret)
 {
-    struct framing fr = {0};
     struct http_head_fault f;
     struct slice rest = head;
 
@@ -283,8 +293,5 @@ struct http_head_fault http_head_parse(struct arena *a, struct slice head,
         (f = parse_headers(a, rest, limits, ret)).status)
         return f;
     ret->is_keep_alive = ret->minor == 1;
-    for (size_t i = 0; i < ret->header_count; i++)
-        if ((f = note_header(ret, &fr, &ret->headers[i])).status)
-            return f;
-    return check_framing(ret, &fr);
+    return http_head_note_headers(ret);
 }

@@ -22,11 +22,12 @@ struct http_head_limits {
 struct http_head {
     enum http_method method;
     struct slice target, path_raw, query; /* path_raw is not decoded; "*" for OPTIONS * */
-    int minor;                            /* HTTP/1.minor */
+    int minor;                            /* HTTP/1.minor; 1 for HTTP/2, too */
     struct http_header *headers;
     size_t header_count;
     struct slice host, content_encoding;
-    bool has_body, is_chunked, is_keep_alive, expects_continue;
+    bool has_body, is_keep_alive, expects_continue;
+    bool is_chunked;         /* its body's length is not known before its end */
     uint64_t content_length; /* 0 unless given */
 };
 
@@ -52,3 +53,9 @@ enum http_head_found http_head_scan(struct http_head_scan *s, struct slice in,
 struct http_head_fault http_head_parse(struct arena *a, struct slice head,
                                        const struct http_head_limits *limits,
                                        struct http_head *ret);
+/* The two halves of it that HTTP/2 shares: splits h->target (method is set) into path and query,
+ * and reads the headers that say something about the request itself. */
+struct http_head_fault http_head_split_target(struct http_head *h);
+struct http_head_fault http_head_note_headers(struct http_head *h);
+bool http_head_is_token(struct slice s); /* a method, a header's name */
+bool http_head_is_value(struct slice s); /* no control bytes but tabs */

@@ -55,6 +55,24 @@ static enum codec reply_codec(const struct exchange *x, const char *content_type
 
 /* ---- the head of a reply ---- */
 
+/* Copies into r's arena; control bytes in value are dropped. */
+static void field_add(struct arena *a, struct reply_fields *f, const char *name, struct slice value)
+{
+    uint8_t *clean = arena_alloc(a, value.len);
+    size_t n = 0;
+
+    if (f->len == f->cap) {
+        size_t cap = f->cap ? f->cap * 2 : 8;
+
+        f->items = arena_grow(a, f->items, f->cap * sizeof(*f->items), cap * sizeof(*f->items));
+        f->cap = cap;
+    }
+    for (size_t i = 0; i < value.len; i++)
+        if (value.ptr[i] >= ' ' && value.ptr[i] != 0x7f)
+            clean[n++] = value.ptr[i];
+    f->items[f->len++] = (struct http_header){arena_dup(a, slice_cstr(name)), slice_of(clean, n)};
+}
+
 void http_reply_header(struct http_request *r, const char *name, struct slice value)
 {
     struct exchange *x = exchange_from(r);
@@ -62,46 +80,37 @@ void http_reply_header(struct http_request *r, const char *name, struct slice va
     ORR_ASSERT(!x->has_started);
     if (slice_eq_nocase(slice_cstr(name), SLICE("content-encoding")))
         x->has_encoding_header = true;
-    buf_str(&x->reply_headers, name);
-    buf_str(&x->reply_headers, ": ");
-    for (size_t i = 0; i < value.len; i++)
-        if (value.ptr[i] >= ' ' && value.ptr[i] != 0x7f)
-            buf_byte(&x->reply_headers, value.ptr[i]);
-    buf_str(&x->reply_headers, "\r\n");
+    field_add(r->arena, &x->reply_headers, name, value);
+}
+
+void http_reply_trailer(struct http_request *r, const char *name, struct slice value)
+{
+    field_add(r->arena, &exchange_from(r)->trailers, name, value);
+}
+
+static void start_reply(struct exchange *x, const struct reply_head *h)
+{
+    ORR_ASSERT(!x->has_started);
+    x->has_started = true;
+    x->status = h->status;
+    x->is_bodyless = !h->is_body_sent;
+    x->ops->write_head(x, h);
 }
 
 /* length -1: not known. */
 static void write_head(struct exchange *x, int status, const char *content_type, enum codec codec,
                        int64_t length)
 {
-    struct buf head = {0};
     bool has_body = status >= 200 && status != 204 && status != 304;
 
-    ORR_ASSERT(!x->has_started);
-    x->has_started = true;
-    x->status = status;
-    x->is_bodyless = !has_body || x->pub.method == HTTP_HEAD;
-    x->is_chunked_reply = has_body && length < 0 && x->head.minor == 1;
-    if (x->sl->is_draining || (has_body && length < 0 && x->head.minor == 0))
-        x->is_keep_alive = false;
-    buf_printf(&head, "HTTP/1.1 %d %s\r\n%s", status, http_status_text(status),
-               server_loop_date(x->sl));
-    if (content_type)
-        buf_printf(&head, "Content-Type: %s\r\n", content_type);
-    if (codec != CODEC_IDENTITY)
-        buf_printf(&head, "Content-Encoding: %s\r\nVary: Accept-Encoding\r\n", codec_name(codec));
-    if (has_body && length >= 0)
-        buf_printf(&head, "Content-Length: %lld\r\n", (long long)length);
-    else if (x->is_chunked_reply)
-        buf_str(&head, "Transfer-Encoding: chunked\r\n");
-    if (!x->is_keep_alive)
-        buf_str(&head, "Connection: close\r\n");
-    else if (x->head.minor == 0)
-        buf_str(&head, "Connection: keep-alive\r\n");
-    buf_slice_append(&head, buf_slice(&x->reply_headers));
-    buf_str(&head, "\r\n");
-    (void)evbuffer_add(conn_out(x->conn), head.ptr, head.len);
-    buf_done(&head);
+    start_reply(x, &(struct reply_head){
+                       .status = status,
+                       .content_type = content_type,
+                       .codec = codec,
+                       .length = length,
+                       .has_body = has_body,
+                       .is_body_sent = has_body && x->pub.method != HTTP_HEAD,
+                   });
 }
 
 /* ---- the end of a reply ---- */
@@ -125,11 +134,8 @@ void reply_finish(struct exchange *x)
     struct conn *c = x->conn;
 
     count(x);
-    if (c) {
-        c->x = NULL;
-        c->closes = c->closes || !x->is_keep_alive;
-        conn_set_phase(c, PHASE_WRITE);
-    }
+    if (c)
+        x->ops->finish(x);
     exchange_free(x);
     if (c)
         conn_run(c);
@@ -142,24 +148,23 @@ static void free_body(const void *data, size_t len, void *arg)
     mem_free((void *)(uintptr_t)data);
 }
 
-/* Queues the bytes of b without copying them, and leaves b empty. */
-static void queue_buf(struct conn *c, struct buf *b)
+void reply_queue(struct evbuffer *out, struct buf *b)
 {
     size_t len;
     uint8_t *p = buf_take(b, &len);
 
-    if (len == 0 || evbuffer_add_reference(conn_out(c), p, len, free_body, NULL) != 0)
+    if (len == 0 || evbuffer_add_reference(out, p, len, free_body, NULL) != 0)
         mem_free(p);
 }
 
 static void start_pump(struct exchange *x, int status, const char *content_type, enum codec codec,
                        struct buf *body)
 {
+    x->is_pumping = true;
     write_head(x, status, content_type, codec, -1);
     x->stream = codec_stream_new(codec, 0);
     x->pump = *body;
     *body = (struct buf){0};
-    x->is_pumping = true;
     conn_run(x->conn);
 }
 
@@ -195,7 +200,7 @@ static void reply_whole(struct exchange *x, int status, const char *content_type
     if (x->is_bodyless)
         buf_done(body);
     else
-        queue_buf(x->conn, body);
+        x->ops->write_buf(x, body);
     reply_finish(x);
 }
 
@@ -241,18 +246,10 @@ void reply_refuse(struct exchange *x, int status, const char *why)
 
 /* ---- streamed replies ---- */
 
-static void queue_chunk(struct exchange *x, struct slice piece)
+static void queue_piece(struct exchange *x, struct slice piece)
 {
-    struct evbuffer *out;
-
-    if (piece.len == 0 || x->is_bodyless)
-        return;
-    out = conn_out(x->conn);
-    if (x->is_chunked_reply)
-        (void)evbuffer_add_printf(out, "%zx\r\n", piece.len);
-    (void)evbuffer_add(out, piece.ptr, piece.len);
-    if (x->is_chunked_reply)
-        (void)evbuffer_add(out, "\r\n", 2);
+    if (piece.len && !x->is_bodyless)
+        x->ops->write_piece(x, piece);
 }
 
 static void stream_write(struct exchange *x, enum codec_stream_op op, struct slice piece)
@@ -260,24 +257,24 @@ static void stream_write(struct exchange *x, enum codec_stream_op op, struct sli
     struct buf encoded = {0};
 
     if (!x->stream) {
-        queue_chunk(x, piece);
+        queue_piece(x, piece);
         return;
     }
     codec_stream_write(x->stream, op, piece, &encoded);
-    queue_chunk(x, buf_slice(&encoded));
+    queue_piece(x, buf_slice(&encoded));
     buf_done(&encoded);
 }
 
 static void stream_end(struct exchange *x)
 {
     stream_write(x, CODEC_STREAM_END, SLICE_EMPTY);
-    if (x->is_chunked_reply && !x->is_bodyless)
-        (void)evbuffer_add(conn_out(x->conn), "0\r\n\r\n", 5);
+    if (!x->is_bodyless)
+        x->ops->write_end(x);
 }
 
 static bool is_above(const struct exchange *x)
 {
-    return evbuffer_get_length(conn_out(x->conn)) > x->sl->srv->opts.output_high_bytes;
+    return x->ops->waiting(x) > x->sl->srv->opts.output_high_bytes;
 }
 
 void reply_pump(struct exchange *x)
@@ -296,14 +293,27 @@ void reply_pump(struct exchange *x)
 
 void reply_check_drain(struct exchange *x)
 {
-    struct conn *c = x->conn;
-    size_t waiting = c->out ? evbuffer_get_length(c->out) : 0;
-
-    if (!x->is_above_mark || waiting > x->sl->srv->opts.output_high_bytes / 2)
+    if (!x->is_above_mark || x->ops->waiting(x) > x->sl->srv->opts.output_high_bytes / 2)
         return;
     x->is_above_mark = false;
     if (x->on_drain)
         x->on_drain(&x->pub);
+}
+
+void http_reply_bare(struct http_request *r, int status, const char *content_type)
+{
+    struct exchange *x = exchange_from(r);
+
+    x->status = status;
+    if (x->conn)
+        start_reply(x, &(struct reply_head){
+                           .status = status,
+                           .content_type = content_type,
+                           .codec = CODEC_IDENTITY,
+                           .length = r->is_http2 ? -1 : 0, /* HTTP/1 needs one to end */
+                           .has_body = true,
+                       });
+    reply_finish(x);
 }
 
 void http_reply_start(struct http_request *r, int status, const char *content_type)
@@ -319,7 +329,7 @@ void http_reply_start(struct http_request *r, int status, const char *content_ty
     write_head(x, status, content_type, codec, -1);
     if (codec != CODEC_IDENTITY && !x->is_bodyless)
         x->stream = codec_stream_new(codec, 0);
-    conn_send_later(x->conn);
+    x->ops->send_later(x);
 }
 
 bool http_reply_chunk(struct http_request *r, struct slice piece)
@@ -330,7 +340,26 @@ bool http_reply_chunk(struct http_request *r, struct slice piece)
     if (!x->conn)
         return true; /* swallowed, so that the handler comes to its end */
     stream_write(x, CODEC_STREAM_MORE, piece);
-    conn_send_later(x->conn);
+    x->ops->send_later(x);
+    x->is_above_mark = is_above(x);
+    return !x->is_above_mark;
+}
+
+bool http_reply_chunk_buf(struct http_request *r, struct buf *piece)
+{
+    struct exchange *x = exchange_from(r);
+
+    ORR_ASSERT(x->has_started);
+    if (!x->conn || x->is_bodyless || x->stream) {
+        bool may_go_on = http_reply_chunk(r, buf_slice(piece));
+
+        buf_done(piece);
+        return may_go_on;
+    }
+    if (piece->len)
+        x->ops->write_buf(x, piece);
+    buf_done(piece);
+    x->ops->send_later(x);
     x->is_above_mark = is_above(x);
     return !x->is_above_mark;
 }
@@ -341,7 +370,7 @@ void http_reply_flush(struct http_request *r)
 
     if (x->conn && x->stream) {
         stream_write(x, CODEC_STREAM_FLUSH, SLICE_EMPTY);
-        conn_send_later(x->conn);
+        x->ops->send_later(x);
     }
 }
 
@@ -363,12 +392,8 @@ void http_reply_end(struct http_request *r)
 void http_reply_abort(struct http_request *r)
 {
     struct exchange *x = exchange_from(r);
-    struct conn *c = x->conn;
-
+    if (x->conn)
+        x->ops->abort(x);
     x->conn = NULL;
-    if (c) {
-        c->x = NULL;
-        conn_close(c);
-    }
     reply_finish(x);
 }

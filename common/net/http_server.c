@@ -21,6 +21,14 @@ static const struct metric_field server_fields[] = {
                  "Requests between their head and the end of their reply."),
     METRIC_GAUGE(struct http_server_metrics, body_bytes, "orrery_http_body_inflight_bytes",
                  "Bytes of request bodies held, encoded and decoded."),
+    METRIC_GAUGE(struct http_server_metrics, h2_connections, "orrery_http2_connections",
+                 "Open connections that speak HTTP/2."),
+    METRIC_GAUGE(struct http_server_metrics, h2_streams, "orrery_http2_streams",
+                 "Open streams of HTTP/2: requests from their first header to their last byte."),
+    METRIC_COUNTER(struct http_server_metrics, h2_accepted, "orrery_http2_connections_total",
+                   "Connections that turned to HTTP/2."),
+    METRIC_COUNTER(struct http_server_metrics, h2_resets, "orrery_http2_resets_total",
+                   "Streams that clients reset."),
     METRIC_COUNTER(struct http_server_metrics, accepted, "orrery_http_connections_total",
                    "Connections accepted."),
     METRIC_COUNTER(struct http_server_metrics, received_bytes, "orrery_http_received_bytes_total",
@@ -133,6 +141,18 @@ static void close_list(const struct conn_list *l)
     vec_done(&v);
 }
 
+static void drain_list(const struct conn_list *l)
+{
+    conn_vec v = hold_list(l);
+
+    VEC_FOREACH (c, &v) {
+        if (!(*c)->is_dead)
+            conn_drain(*c);
+        conn_release(*c);
+    }
+    vec_done(&v);
+}
+
 static void on_drain_over(void *arg)
 {
     struct server_loop *sl = arg;
@@ -149,7 +169,8 @@ static void drain_loop(void *arg)
 
     sl->is_draining = true;
     stop_accepting(sl);
-    close_list(&sl->idle);
+    drain_list(&sl->idle);
+    drain_list(&sl->active);
     if (sl->conn_count) {
         sl->drain_timer = loop_timer_new(sl->loop, on_drain_over, sl);
         loop_timer_arm_ms(sl->drain_timer, sl->srv->drain_grace_ms);
@@ -253,7 +274,7 @@ static void on_sweep(void *arg)
     }
     vec_done(&v);
     while (sl->idle.first && now_ms - sl->idle.first->since_ms > sl->srv->opts.idle_timeout_ms)
-        conn_close(sl->idle.first);
+        conn_close_idle(sl->idle.first);
     if (sl->listen_fd >= 0 && !sl->is_accepting) {
         sl->is_accepting = true;
         (void)event_add(&sl->ev_accept, NULL);
@@ -275,6 +296,9 @@ static void opts_defaults(struct http_server_opts *o)
     DEFAULT(max_connections, 20000);
     DEFAULT(compress_min_bytes, 1024);
     DEFAULT(output_high_bytes, 256 * 1024);
+    DEFAULT(max_streams, 100);
+    DEFAULT(stream_window_bytes, 256 * 1024);
+    DEFAULT(conn_window_bytes, 1u << 20);
     DEFAULT(body_min_rate, 1024);
     DEFAULT(idle_timeout_ms, 120000);
     DEFAULT(header_timeout_ms, 10000);
@@ -343,6 +367,14 @@ static void start_loop(void *arg)
     sl->is_accepting = true;
     sl->sweep = loop_timer_new(sl->loop, on_sweep, sl);
     loop_timer_arm_ms(sl->sweep, sl->srv->sweep_ms);
+}
+
+void http_server_on_no_route(struct http_server *s,
+                             bool (*reply)(struct http_request *r, struct err *e, void *arg),
+                             void *arg)
+{
+    s->reply_no_route = reply;
+    s->no_route_arg = arg;
 }
 
 struct err *http_server_bind(struct http_server *s)

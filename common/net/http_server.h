@@ -1,5 +1,5 @@
 /*
- * HTTP/1.1 server: one listener per loop on one port (SO_REUSEPORT), TLS optional.
+ * HTTP server: HTTP/1.1 and HTTP/2 for the same routes; one listener per loop on one port (SO_REUSEPORT), TLS optional.
  *
  *     http_server_new(&(struct http_server_opts){.addr = ":9009"}, loops, n, &srv);
  *     http_server_route(srv, &(struct http_route){
@@ -28,6 +28,14 @@
  *
  * Replies of 1 KiB and more are compressed (zstd, gzip) if the client accepts it. HEAD is served
  * by GET routes. Pipelined requests are answered in order, one at a time.
+ *
+ * HTTP/2 is spoken with whoever begins with its preface, asks for it by ALPN ("h2") or, in a
+ * request without a body, by Upgrade: h2c. Handlers see no difference; a stream is to its request
+ * what a connection is in HTTP/1, so what closes a connection below resets a stream (a reply that
+ * is given before the body was read is followed by RST_STREAM(NO_ERROR)). Header lists over
+ * max_header_bytes or max_headers get 431. Clients that reset or ping us to death are told GOAWAY
+ * ENHANCE_YOUR_CALM (http_h2_internal.h has the numbers), draining is GOAWAY, idle connections hear
+ * one before they are closed. A connection of HTTP/2 holds about 30 KiB.
  *
  * Requests that are ambiguous are refused with 400 and the connection closed: Content-Length with
  * Transfer-Encoding, two Content-Lengths, bare LF, folded headers, spaces before the colon,
@@ -74,8 +82,9 @@ struct http_request {
     int64_t start_ms;      /* loop_now_ms() when the head was complete */
     int64_t deadline_ms;   /* by the same clock; a handler may move it for its own use */
     size_t max_body_bytes; /* on_admit and on_headers may lower or raise it */
-    void *user;            /* the handler's own; NULL at first */
-    void *admit_user;      /* the same for opts.on_admit (tenant, identity); NULL at first */
+    bool is_http2;
+    void *user;       /* the handler's own; NULL at first */
+    void *admit_user; /* the same for opts.on_admit (tenant, identity); NULL at first */
     /* Set by the handler when it answers later. Called at most once, on the loop. */
     void (*on_cancel)(struct http_request *r);
 };
@@ -124,6 +133,9 @@ struct http_server_opts {
     size_t compress_min_bytes;      /* [1024] */
     size_t output_high_bytes;       /* http_reply_chunk() says stop above it [256 KiB] */
     size_t body_min_rate;           /* bytes per second [1024] */
+    size_t max_streams;             /* HTTP/2: requests at once on a connection [100] */
+    size_t stream_window_bytes;     /* HTTP/2: of a body, sent before we ask for more [256 KiB] */
+    size_t conn_window_bytes;       /* HTTP/2: over the bodies of a connection [1 MiB] */
     int64_t idle_timeout_ms;        /* [120000] */
     int64_t header_timeout_ms;      /* TLS handshake included [10000] */
     int64_t body_grace_ms;          /* [10000] */
@@ -139,6 +151,11 @@ ORR_CHECKED struct err *http_server_new(const struct http_server_opts *opts, str
 /* Copies route; its pattern too. Before http_server_listen(). A malformed or repeated pattern is
  * our bug and asserts. */
 void http_server_route(struct http_server *s, const struct http_route *route);
+/* Before http_server_listen(): shapes refusals of requests that have no route. It takes e and replies
+ * when it answers true; the last one set is asked. */
+void http_server_on_no_route(struct http_server *s,
+                             bool (*reply)(struct http_request *r, struct err *e, void *arg),
+                             void *arg);
 /* Takes the port, so that http_server_port() knows it; connections wait in the kernel until
  * http_server_listen(). */
 ORR_CHECKED struct err *http_server_bind(struct http_server *s);

@@ -7,6 +7,9 @@
  *      └──── close        └── refused ────┴──────────────────────────────> WRITE ─sent─> LINGER ─>
  * close
  *
+ * A connection that speaks HTTP/2 stays in H2 from its preface (or ALPN, or Upgrade) on and has any
+ * number of exchanges, one per stream (http_h2_internal.h); it ends by WRITE and LINGER as well.
+ *
  * All progress of a connection is made by conn_run(), which is never entered twice: replies given
  * from inside a handler only leave their bytes in out, and the conn_run() below them goes on.
  */
@@ -39,6 +42,7 @@
     X(REJECT_ENCODING, "encoding")                                                                 \
     X(REJECT_NO_ROUTE, "no_route")                                                                 \
     X(REJECT_ADMISSION, "admission")                                                               \
+    X(REJECT_FLOOD, "flood")                                                                       \
     X(REJECT_TLS, "tls")
 enum http_reject {
 #define X(sym, name) sym,
@@ -49,8 +53,8 @@ enum http_reject {
 #define HTTP_CLASSES 6 /* 1xx to 5xx by their digit; 0 for replies nobody waited for */
 
 struct http_server_metrics {
-    int64_t connections, inflight, body_bytes;
-    uint64_t accepted, received_bytes, sent_bytes;
+    int64_t connections, inflight, body_bytes, h2_connections, h2_streams;
+    uint64_t accepted, received_bytes, sent_bytes, h2_accepted, h2_resets;
     struct metric_hist duration_s;
 };
 
@@ -82,6 +86,8 @@ struct http_server {
     struct server_loop *loops;
     size_t loop_count;
     struct http_route_table *routes;
+    bool (*reply_no_route)(struct http_request *r, struct err *e, void *arg); /* or NULL */
+    void *no_route_arg;
     struct net_addr addr;
     int64_t sweep_ms;
     /* Written by all loops, with METRIC_ADD and __atomic loads. */
@@ -93,7 +99,15 @@ struct http_server {
     int64_t drain_grace_ms;
 };
 
-enum phase { PHASE_IDLE, PHASE_HEAD, PHASE_BODY, PHASE_HANDLER, PHASE_WRITE, PHASE_LINGER };
+enum phase {
+    PHASE_IDLE,
+    PHASE_HEAD,
+    PHASE_BODY,
+    PHASE_HANDLER,
+    PHASE_WRITE,
+    PHASE_LINGER,
+    PHASE_H2
+};
 
 struct conn {
     uint32_t magic;
@@ -109,22 +123,66 @@ struct conn {
     struct buf in;     /* input kept between reads; empty when idle */
     struct slice view; /* input being worked on: in, or the scratch */
     struct http_head_scan scan;
-    struct exchange *x;   /* the request under way */
+    struct exchange *x;   /* the request under way, of HTTP/1 */
+    struct h2 *h2;        /* NULL: HTTP/1 */
     struct evbuffer *out; /* NULL when nothing waits */
     unsigned holds;       /* callers up the stack that still look at it */
     bool is_running, is_dead, is_eof;
     bool is_reading, is_writing; /* which events are armed */
     bool was_held_back;          /* a pause has ended */
+    bool has_spoken;             /* HTTP/1: one that has does not change to HTTP/2 by preface */
     bool closes;                 /* after out is sent */
     bool lingers;                /* and the peer may still be sending */
     bool read_wants_write, write_wants_read, has_handshaken;
     struct net_addr remote;
 };
 
+struct exchange;
+
+/* What the head of a reply says besides the headers of its own in exchange.reply_headers. */
+struct reply_head {
+    int status;
+    const char *content_type; /* NULL: none */
+    enum codec codec;
+    int64_t length;    /* of the body; -1: not known */
+    bool has_body;     /* by its status: 204 and 304 have none */
+    bool is_body_sent; /* pieces follow: false for HEAD, too */
+};
+
+/*
+ * How the body of a request and the bytes of its reply travel. The rest of an exchange (routes,
+ * admission, budgets, decoding, compression) is the same for all. Called while conn is not NULL,
+ * on its loop; none of them calls a handler or sends: what they leave behind is sent by conn_run().
+ */
+struct exchange_ops {
+    /* The head was accepted and the body is to come. */
+    void (*await_body)(struct exchange *x);
+    /* The handler's turn; a body that is_unread is not wanted any more. */
+    void (*begin_reply)(struct exchange *x, bool is_unread);
+    /* A pause has ended. */
+    void (*resume_body)(struct exchange *x);
+    void (*write_head)(struct exchange *x, const struct reply_head *h);
+    void (*write_piece)(struct exchange *x, struct slice piece); /* copies; never empty */
+    void (*write_buf)(struct exchange *x, struct buf *body);     /* takes */
+    void (*write_end)(struct exchange *x);                       /* of pieces; trailers, if any */
+    size_t (*waiting)(const struct exchange *x); /* bytes of the reply not yet sent */
+    void (*send_later)(struct exchange *x);      /* when the socket next takes it */
+    void (*finish)(struct exchange *x);          /* lets go of x: its reply is whole */
+    void (*abort)(struct exchange *x);           /* lets go of x: its reply ends here */
+};
+
+/* Headers and trailers of a reply; the arrays and their bytes are the request's arena's. */
+struct reply_fields {
+    struct http_header *items;
+    size_t len, cap;
+};
+
 struct exchange {
     struct http_request pub;
     uint32_t magic;
-    struct conn *conn; /* NULL once the client has gone */
+    const struct exchange_ops *ops;
+    struct conn *conn;    /* NULL once the client has gone */
+    struct h2_stream *h2; /* the stream, in HTTP/2 */
     struct server_loop *sl;
     struct exchange *prev, *next;
     struct http_head head;
@@ -132,6 +190,8 @@ struct exchange {
     enum codec codec;
     struct http_chunked chunked;
     struct buf body;
+    /* What the body's first bytes say about its length, 0: nothing. NULL for most. */
+    size_t (*expected_bytes)(struct slice piece);
     uint64_t body_left;     /* of a Content-Length body */
     uint64_t body_received; /* for limit and rate; encoded form */
     size_t charged;         /* to the body budget */
@@ -141,9 +201,10 @@ struct exchange {
     bool is_cancelled; /* on_cancel was called */
     bool is_paused;    /* on_body asked for it */
     bool is_keep_alive;
+    bool ends_at_deadline; /* HTTP/2: deadline_ms is the client's, who does not wait longer */
     /* the reply */
     int status;
-    struct buf reply_headers;
+    struct reply_fields reply_headers, trailers;
     bool has_started, is_chunked_reply, has_encoding_header, is_bodyless;
     struct codec_stream *stream;
     struct buf pump; /* a large reply that is compressed as it is sent */
@@ -176,12 +237,19 @@ void conn_accept(struct server_loop *sl, int fd, const struct net_addr *remote);
 /* Makes all the progress there is; does nothing when called from inside itself. */
 void conn_run(struct conn *c);
 void conn_set_phase(struct conn *c, enum phase phase);
-/* Closes now; the request under way loses its connection and is cancelled or dropped. */
+/* Of HTTP/2: whether it has streams, and since now; without, it is idle. */
+void conn_set_busy(struct conn *c, bool is_busy);
+/* Closes now; the requests under way lose their connection and are cancelled or dropped. */
 void conn_close(struct conn *c);
+/* What is to be said to an idle client before. */
+void conn_close_idle(struct conn *c);
+/* The server is stopping: an idle one closes, others after what they have begun. */
+void conn_drain(struct conn *c);
 /* Between them, a conn that is closed stays readable (is_dead says so). */
 void conn_hold(struct conn *c);
 void conn_release(struct conn *c);
 struct evbuffer *conn_out(struct conn *c);
+size_t conn_out_bytes(const struct conn *c);
 /* Sends what is in out when the socket next takes it, not from inside the caller. */
 void conn_send_later(struct conn *c);
 /* Reads again after input was held back. */
@@ -195,20 +263,43 @@ enum transport_got transport_read(struct conn *c, uint8_t *dst, size_t n, size_t
 enum transport_got transport_write(struct conn *c); /* from out */
 void transport_shutdown(struct conn *c);            /* no more from us */
 
-/* http_exchange.c: a request from its head to its handler. */
-void exchange_begin(struct conn *c, struct slice head);
+/* http_h1.c: exchanges of HTTP/1, one at a time on a connection. */
+void h1_begin(struct conn *c, struct slice head);
 /* Takes body bytes off c->view. */
-void exchange_feed_body(struct exchange *x);
+void h1_feed_body(struct exchange *x);
 /* Body bytes were read straight into x->body. */
-void exchange_body_advanced(struct exchange *x, size_t n);
-bool exchange_wants_direct(const struct exchange *x);
-/* Refuses on a connection's behalf: status and why as text; the connection ends. */
-void exchange_refuse_conn(struct conn *c, struct exchange *x, int status, const char *why);
+void h1_body_advanced(struct exchange *x, size_t n);
+bool h1_wants_direct(const struct exchange *x);
+/* Status and why as text, also when there is no request yet (x NULL); the connection ends. */
+void h1_refuse(struct conn *c, struct exchange *x, int status, const char *why);
+
+/* http_exchange.c: a request from its head to its handler. */
+struct exchange *exchange_new(struct conn *c, const struct exchange_ops *ops);
+/* x->head is filled in: finds the route, admits, and asks for the body or calls the handler. */
+void exchange_begin(struct exchange *x);
+/* Takes body bytes; false when x was refused. */
+bool exchange_take_piece(struct exchange *x, struct slice piece);
+/* The body is whole. */
+void exchange_body_end(struct exchange *x);
+/* Refuses before the handler was called: status and why as text. */
+void exchange_refuse(struct exchange *x, int status, const char *why);
+/* The same because the server's budget of bodies is spent. */
+void exchange_refuse_budget(struct exchange *x);
+/* The handler has decoded the body itself: takes plain in its place. False, and nothing done, when
+ * the budget of bodies has no room for it. */
+bool exchange_swap_body(struct exchange *x, struct buf *plain);
+/* Has its body, begun at since_ms, come too slowly? */
+bool exchange_is_slow(const struct exchange *x, int64_t since_ms, int64_t now_ms);
+/* Charges bytes held for x to the server's budget of bodies; false when that is spent. */
+bool exchange_charge(struct exchange *x, size_t n);
+void exchange_discharge(struct exchange *x, size_t n);
 void exchange_lost(struct exchange *x); /* its connection has gone */
 void exchange_cancel(struct exchange *x);
 void exchange_free(struct exchange *x);
 
 /* http_reply.c */
+/* Queues the bytes of b without copying them, and leaves b empty. */
+void reply_queue(struct evbuffer *out, struct buf *b);
 /* The reply is complete in out: counts it, frees x, and lets the connection go on. */
 void reply_finish(struct exchange *x);
 void reply_pump(struct exchange *x);

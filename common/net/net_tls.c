@@ -36,7 +36,7 @@ static struct err *err_tls(enum err_code code, const char *what, const char *pat
 static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                        const unsigned char *in, unsigned in_len, void *arg)
 {
-    static const unsigned char ours[] = "\x08http/1.1";
+    static const unsigned char ours[] = "\x02h2\x08http/1.1";
 
     (void)ssl;
     (void)arg;

@@ -1,6 +1,6 @@
 /*
  * TLS of a server: certificate, key and, for mTLS, the CA that clients must come from. TLS 1.2 and
- * later; ALPN offers http/1.1.
+ * later; ALPN offers h2 and http/1.1.
  *
  * The files can be read again while connections are open: new connections get the new certificate,
  * old ones keep theirs. A reload that fails changes nothing.

@@ -84,6 +84,11 @@ struct http_server *process_http(struct process *p)
     return p->http;
 }
 
+struct grpc_server *process_grpc(struct process *p)
+{
+    return p->grpc;
+}
+
 uint16_t process_http_port(const struct process *p)
 {
     return http_server_port(p->http);
@@ -206,10 +211,12 @@ static struct err *build_loops(struct process *p, const struct process_server_co
     return NULL;
 }
 
-static struct err *build_http(struct process *p, const struct process_server_conf *conf)
+static struct http_server_opts http_opts(const struct process *p,
+                                         const struct process_server_conf *conf, const char *addr)
 {
-    struct http_server_opts opts = {
-        .addr = conf->http_address,
+    return (struct http_server_opts){
+        .addr = addr,
+        .tls = p->tls,
         .on_admit = auth_admit,
         .admit_arg = p->auth,
         .max_body_bytes = (size_t)conf->max_body_bytes,
@@ -218,6 +225,39 @@ static struct err *build_http(struct process *p, const struct process_server_con
         .idle_timeout_ms = conf->idle_timeout_ns / NS_PER_MS,
         .header_timeout_ms = conf->header_timeout_ns / NS_PER_MS,
     };
+}
+
+struct err *process_http_more(struct process *p, const char *name, const char *addr,
+                              struct http_server **ret)
+{
+    struct conf *c = process_conf(p);
+    struct http_server_opts opts = http_opts(p, conf_section(c, "server"), addr);
+    struct http_server *s;
+    struct err *e;
+
+    ORR_ASSERT(p->n_more_http < PROCESS_MAX_HTTP);
+    opts.name = name;
+    e = http_server_new(&opts, p->loops, p->n_loops, &s);
+    conf_unref(c);
+    if (e)
+        return e;
+    p->more_http[p->n_more_http++] = *ret = s;
+    return http_server_bind(s);
+}
+
+/* What a gRPC health check asks. */
+static bool is_serving(void *arg)
+{
+    struct buf why = {0};
+    bool is_ready = process_is_ready(arg, &why);
+
+    buf_done(&why);
+    return is_ready;
+}
+
+static struct err *build_http(struct process *p, const struct process_server_conf *conf)
+{
+    struct http_server_opts opts;
     struct err *e;
 
     if (conf->tls_cert[0]) {
@@ -229,10 +269,11 @@ static struct err *build_http(struct process *p, const struct process_server_con
 
         if ((e = net_tls_new(&tls, &p->tls)))
             return e;
-        opts.tls = p->tls;
     }
+    opts = http_opts(p, conf, conf->http_address);
     if ((e = http_server_new(&opts, p->loops, p->n_loops, &p->http)))
         return e;
+    p->grpc = grpc_server_new(p->http, is_serving, p);
     return http_client_new(p->loops[0], &(struct http_client_opts){0}, &p->http_client);
 }
 
@@ -322,6 +363,16 @@ static struct err *open_roles(struct process *p)
     return NULL;
 }
 
+/* Two processes on one directory would write each other's series under the same numbers. */
+static struct err *lock_data_dir(struct process *p)
+{
+    char *path = mem_printf("%s/lock", p->data_dir);
+    struct err *e = fsx_lock(path, &p->lock_fd);
+
+    mem_free(path);
+    return err_wrap(e, "server.data-dir");
+}
+
 static char *advertised_http(const struct process *p, const struct process_server_conf *server)
 {
     char port[8];
@@ -343,7 +394,7 @@ static struct err *build(struct process *p, struct conf *c)
     p->members_path = mem_printf("%s/members", p->data_dir);
     p->is_alone = process_roles(p) == MEMBER_ALL_ROLES && ring->seeds.n == 0;
     p->auth = auth_new(c);
-    if ((e = fsx_mkdirs(p->data_dir)) || (e = build_loops(p, server)) ||
+    if ((e = fsx_mkdirs(p->data_dir)) || (e = lock_data_dir(p)) || (e = build_loops(p, server)) ||
         (e = build_http(p, server)) || (e = build_rpc(p, server, ring)) ||
         (e = build_objstore(p, conf_section(c, "storage"))))
         return e;
@@ -357,6 +408,9 @@ static struct err *build(struct process *p, struct conf *c)
     ring_pages_routes(p->membership, p->http);
     if ((e = open_roles(p)))
         return e;
+    for (size_t i = 0; i < p->n_more_http; i++)
+        if ((e = http_server_listen(p->more_http[i])))
+            return e;
     return http_server_listen(p->http);
 }
 
@@ -421,7 +475,7 @@ void process_stop(struct process *p)
 
 /* One file may configure all five programs: each passes over the sections of the others. */
 static const char *const all_sections[] = {"ingester", "querier",      "compactor", "ruler",
-                                           "limits",   "alertmanager", NULL};
+                                           "limits",   "alertmanager", "otlp",      NULL};
 
 static struct conf_cli cli_of(const struct process *p)
 {
@@ -594,6 +648,8 @@ static bool drain(struct process *p)
         loop_post(p->loops[0], left, p->membership);
         (void)poll(NULL, 0, LEFT_TELL_MS);
     }
+    for (size_t i = 0; i < p->n_more_http; i++)
+        all &= drain_one("http", drain_http, p->more_http[i], until_ms + HTTP_DRAIN_MS + 1000);
     all &= drain_one("http", drain_http, p->http, until_ms + HTTP_DRAIN_MS + 1000);
     return all;
 }
@@ -621,7 +677,10 @@ static void stop_loops(struct process *p)
 static void tear_down(struct process *p)
 {
     stop_loops(p);
+    for (size_t i = 0; i < p->n_more_http; i++)
+        http_server_free(p->more_http[i]);
     http_server_free(p->http);
+    grpc_server_free(p->grpc);
     if (p->jobs)
         job_pool_stop(p->jobs);
     for (size_t i = 0; i < p->n_loops; i++)
@@ -643,6 +702,7 @@ static void tear_down(struct process *p)
     mem_free(p->instance);
     mem_free(p->zone);
     mem_free(p->data_dir);
+    fsx_unlock(p->lock_fd);
     mem_free(p->tokens_path);
     mem_free(p->members_path);
     mem_free(p->rpc_advertised);
@@ -715,6 +775,7 @@ int process_main(const char *program, const struct process_role *const *roles, s
 
     ORR_ASSERT(n <= PROCESS_MAX_ROLES);
     p->program = program;
+    p->lock_fd = -1;
     p->roles = roles;
     p->n_roles = n;
     p->argc = argc;

@@ -30,6 +30,7 @@
 #include "common/base/conf.h"
 #include "common/base/job.h"
 #include "common/base/loop.h"
+#include "common/net/grpc_server.h"
 #include "common/net/http_client.h"
 #include "common/net/http_server.h"
 #include "common/objstore/objstore.h"
@@ -75,8 +76,14 @@ struct loop *process_loop(struct process *p, size_t i); /* 0..process_loop_count
 size_t process_loop_count(const struct process *p);
 struct job_pool *process_jobs(struct process *p);    /* short blocking work: files, object store */
 struct http_server *process_http(struct process *p); /* routes: only from open() */
+/* gRPC on the same port; methods: only from open(). Health is served: SERVING when /ready says so. */
+struct grpc_server *process_grpc(struct process *p);
 uint16_t process_http_port(const struct process *p); /* after listen */
-struct rpc_server *process_rpc(struct process *p);   /* handlers: only from open() */
+/* One more HTTP server at another address (bound at once): same loops, TLS, limits and admission;
+ * it listens, drains and ends with the first. name stands on its metrics. Only from open(). */
+ORR_CHECKED struct err *process_http_more(struct process *p, const char *name, const char *addr,
+                                          struct http_server **ret);
+struct rpc_server *process_rpc(struct process *p); /* handlers: only from open() */
 struct rpc_pool *process_peers(struct process *p);
 struct membership *process_membership(struct process *p);
 struct objstore *process_objstore(struct process *p);

@@ -5,6 +5,7 @@
 
 #define PROCESS_MAX_ROLES 8
 #define PROCESS_MAX_SECTIONS 64
+#define PROCESS_MAX_HTTP 8
 
 enum process_phase { PROCESS_STARTING, PROCESS_SERVING, PROCESS_STOPPING };
 
@@ -28,6 +29,9 @@ struct process {
     struct net_tls *tls;
     struct auth *auth;
     struct http_server *http;
+    struct grpc_server *grpc;                        /* on http */
+    struct http_server *more_http[PROCESS_MAX_HTTP]; /* at other addresses */
+    size_t n_more_http;
     struct http_client *http_client;
     struct seal_keyring *keyring;
     struct rpc_server *rpc;
@@ -38,6 +42,7 @@ struct process {
 
     _Atomic int phase; /* enum process_phase */
     int stop_fd;       /* eventfd: main waits for signals and for this */
+    int lock_fd;       /* DATA/lock, held while the process lives */
 };
 
 /* True when everything here is ready to serve; else says why not. */

@@ -21,7 +21,11 @@
       "a reference leads outside of the symbols, or a label has no value")                         \
     X(DOOR_HA_CLUSTERS, "too_many_ha_clusters",                                                    \
       "more clusters of replicas than limit ha_max_clusters allows")                               \
-    X(DOOR_NO_SAMPLES, "no_samples", "series has neither samples nor histograms")
+    X(DOOR_DELTA_LATE, "otel_delta_late", "delta that is not later than the one before it")        \
+    X(DOOR_DELTA_STREAMS, "max_otel_delta_streams_per_user",                                       \
+      "more streams of deltas than limit max_otel_delta_streams_per_user allows")                  \
+    X(DOOR_NO_SAMPLES, "no_samples", "series has neither samples nor histograms")                  \
+    X(DOOR_BAD_LINE, "malformed_line", "line that cannot be read")
 enum door_reason {
     DOOR_OK = -1,
 #define X(sym, name, text) sym,

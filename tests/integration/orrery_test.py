@@ -305,8 +305,12 @@ class Single(Process):
         os.makedirs(self.dir, exist_ok=True)
         self.port = free_port()
         self.addr = f"127.0.0.1:{self.port}"
+        self.otlp_http = f"127.0.0.1:{free_port()}"
+        self.otlp_grpc = f"127.0.0.1:{free_port()}"
         super().__init__(name, [os.path.join(BIN, "orrery"),
                                 f"--server.http-address={self.addr}",
+                                f"--ingester.otlp-http-address={self.otlp_http}",
+                                f"--ingester.otlp-grpc-address={self.otlp_grpc}",
                                 f"--server.instance={name}",
                                 f"--server.data-dir={self.dir}/data", *args],
                          os.path.join(self.dir, "log"), env)

@@ -10,6 +10,10 @@
 #include "common/base/mem.h"
 #include "common/net/http_client.h"
 #include "common/wal/wal.h"
+#include "ingester/door/expo_import.h"
+#include "ingester/door/graphite_write.h"
+#include "ingester/door/influx_write.h"
+#include "ingester/door/otlp_http.h"
 #include "ingester/door/remote_write.h"
 #include "ingester/replica.h"
 
@@ -24,6 +28,7 @@ struct door_fixture {
     struct distribute *distribute;
     struct ha_tracker *ha;
     struct door *door;
+    struct otlp_door *otlp;
     struct http_server *http;
     struct ring *ring;
 };
@@ -89,15 +94,16 @@ static inline struct err *door_fixture_store(struct door_fixture *f, const char 
     return e ? e : head_wait_ready(f->head);
 }
 
-/* yaml: sections auth and limits. */
+/* yaml: sections auth, limits and otlp. */
 static inline struct err *door_fixture_open(struct door_fixture *f, const char *dir,
                                             const char *yaml)
 {
-    static const struct conf_section *const sections[] = {&auth_section, &limits_section};
+    static const struct conf_section *const sections[] = {&auth_section, &limits_section,
+                                                          &otlp_section};
     struct err *e;
 
     *f = (struct door_fixture){0};
-    if ((e = conf_load_text(&(struct conf_source){.sections = sections, .section_count = 2}, "test",
+    if ((e = conf_load_text(&(struct conf_source){.sections = sections, .section_count = 3}, "test",
                             slice_cstr(yaml), &f->conf)) ||
         (e = limits_new(f->conf, &f->limits)) || (e = loop_new("door", &f->loop)) ||
         (e = door_fixture_store(f, dir)))
@@ -119,12 +125,18 @@ static inline struct err *door_fixture_open(struct door_fixture *f, const char *
                                            .distribute = f->distribute,
                                            .cache_bytes = 64 << 20,
                                            .max_body_bytes = 32 << 20});
+    if ((e = otlp_door_new(f->door, f->limits, f->conf, &f->otlp)))
+        return e;
     if ((e = http_server_new(&(struct http_server_opts){.addr = "127.0.0.1:0",
                                                         .on_admit = auth_admit,
                                                         .admit_arg = f->auth},
                              &f->loop, 1, &f->http)))
         return e;
     remote_write_routes(f->http, f->door);
+    otlp_http_routes(f->http, f->otlp);
+    expo_import_routes(f->http, f->door);
+    influx_write_routes(f->http, f->door);
+    graphite_write_routes(f->http, f->door);
     if ((e = http_server_listen(f->http)))
         return e;
     return loop_start(f->loop);
@@ -138,6 +150,7 @@ static inline void door_fixture_close(struct door_fixture *f)
     err_free(wal_close(f->wal));
     loop_run_once(f->loop, 0);
     distribute_free(f->distribute);
+    otlp_door_free(f->otlp);
     door_free(f->door);
     ha_tracker_free(f->ha);
     replica_free(f->replica);

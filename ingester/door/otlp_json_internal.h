@@ -1,0 +1,36 @@
+/*
+ * What the parts of the JSON decoder share: otlp_json.c (the request down to its points), and
+ * otlp_json_scalar.c (numbers, identifiers, attributes).
+ *
+ * Parsers fill what they are given, and tell the decoder what was wrong; the walk goes on, and who
+ * began it asks once.
+ */
+#pragma once
+#include "common/base/jsonval.h"
+#include "ingester/door/otlp.h"
+
+struct otlp_json {
+    struct arena *a;
+    size_t max_bytes;
+    const char *bad, *why; /* constants: the first member that was wrong */
+    bool is_over;
+    uint64_t n_points;
+};
+
+void otlp_json_fail(struct otlp_json *j, const char *member, const char *why);
+/* Room for the items of v, which must be a list; NULL (and *ret_n 0) if it is not, or too long. */
+void *otlp_json_array(struct otlp_json *j, struct jsonval v, size_t each, const char *member,
+                      size_t *ret_n);
+/* Whether v is an object; else it is told. */
+bool otlp_json_object(struct otlp_json *j, struct jsonval v, const char *member);
+/* key is name, or name with underscores: timeUnixNano, time_unix_nano. */
+bool otlp_json_is(struct slice key, const char *name);
+
+uint64_t otlp_json_u64(struct otlp_json *j, struct jsonval v, const char *member);
+int64_t otlp_json_i64(struct otlp_json *j, struct jsonval v, const char *member);
+int32_t otlp_json_i32(struct otlp_json *j, struct jsonval v, const char *member);
+double otlp_json_f64(struct otlp_json *j, struct jsonval v, const char *member);
+bool otlp_json_bool(struct otlp_json *j, struct jsonval v, const char *member);
+struct slice otlp_json_text(struct otlp_json *j, struct jsonval v, const char *member);
+struct slice otlp_json_hex(struct otlp_json *j, struct jsonval v, const char *member);
+struct otlp_attrs otlp_json_attrs(struct otlp_json *j, struct jsonval v, const char *member);

@@ -1,0 +1,73 @@
+#include "ingester/door/otlp_reply.h"
+
+#include "common/net/grpc_status.h"
+
+#define TAG_VARINT(number) ((number) << 3)
+#define TAG_BYTES(number) ((number) << 3 | 2)
+
+static void put_text(struct buf *out, uint8_t number, struct slice text)
+{
+    buf_byte(out, (uint8_t)TAG_BYTES(number));
+    buf_lstr(out, text);
+}
+
+static void put_varint(struct buf *out, uint8_t number, uint64_t v)
+{
+    buf_byte(out, (uint8_t)TAG_VARINT(number));
+    buf_uvarint(out, v);
+}
+
+void otlp_reply_response(struct buf *out, bool is_json, uint64_t rejected, const char *text)
+{
+    struct buf partial = {0};
+
+    if (is_json && !rejected) {
+        buf_str(out, "{}");
+    } else if (is_json) {
+        /* JSON of protobuf has 64-bit integers as strings. */
+        buf_printf(out, "{\"partialSuccess\":{\"rejectedDataPoints\":\"%llu\",\"errorMessage\":",
+                   (unsigned long long)rejected);
+        buf_json_str(out, slice_cstr(text));
+        buf_str(out, "}}");
+    } else if (rejected) {
+        put_varint(&partial, 1, rejected);
+        put_text(&partial, 2, slice_cstr(text));
+        put_text(out, 1, buf_slice(&partial));
+    }
+    buf_done(&partial);
+}
+
+static enum grpc_status status_of(const struct err *e)
+{
+    enum err_code code = err_code(e);
+
+    return code == ERR_UNSUPPORTED ? GRPC_INVALID_ARGUMENT : grpc_status_of(code);
+}
+
+void otlp_reply_status(struct buf *out, bool is_json, const struct err *e)
+{
+    unsigned code = status_of(e);
+
+    if (is_json) {
+        buf_printf(out, "{\"code\":%u,\"message\":", code);
+        buf_json_str(out, slice_cstr(err_msg(e)));
+        buf_byte(out, '}');
+    } else {
+        put_varint(out, 1, code);
+        put_text(out, 2, slice_cstr(err_msg(e)));
+    }
+}
+
+int otlp_reply_http_status(const struct err *e)
+{
+    switch (err_code(e)) {
+    case ERR_UNSUPPORTED:
+        return 500;
+    case ERR_LIMIT:
+        return 413;
+    case ERR_MEDIA_TYPE:
+        return 400;
+    default:
+        return err_code_http(err_code(e));
+    }
+}
