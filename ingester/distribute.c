@@ -410,9 +410,15 @@ static uint64_t count_short(const struct flight *f, const struct target *const *
     return answered >= need ? refused[answered - need] : refused[0];
 }
 
-/* Fills r with what is short of a quorum now; true when an outstanding answer may still change
+struct shorts {
+    struct distribute_refusal *ptr;
+    size_t len, cap;
+};
+
+/* Fills r and ret_all (may be NULL) with what is short of a quorum now; true when an outstanding answer may still change
  * that. */
-static bool merge_refusals(const struct flight *f, struct distribute_result *r)
+static bool merge_refusals(const struct flight *f, struct distribute_result *r,
+                           struct shorts *ret_all)
 {
     const struct target **of_instance;
     VEC(struct refusal) all = {0};
@@ -441,6 +447,8 @@ static bool merge_refusals(const struct flight *f, struct distribute_result *r)
         r->rejected[first->what.reason] += now;
         if (now && r->n_examples < DISTRIBUTE_MAX_EXAMPLES)
             r->examples[r->n_examples++] = first->what;
+        if (now && ret_all)
+            vec_push(ret_all, ((struct distribute_refusal){first->what, now}));
     }
     mem_free(of_instance);
     vec_done(&all);
@@ -468,6 +476,7 @@ static struct err *verdict_error(struct flight *f, bool is_timeout)
 static void tell(struct flight *f, bool is_timeout)
 {
     struct distribute_result r = {.error = verdict_error(f, is_timeout)};
+    struct shorts shorts = {0};
 
     f->is_told = true;
     loop_timer_cancel(f->timer);
@@ -483,16 +492,19 @@ static void tell(struct flight *f, bool is_timeout)
         for (unsigned i = 0; i < BATCH_REASON_COUNT; i++)
             if (!batch_reason_is_sample((enum batch_reason)i))
                 r.rejected[i] = merge_count(f, i);
-        (void)merge_refusals(f, &r);
+        (void)merge_refusals(f, &r, &shorts);
+        r.refusals = shorts.ptr;
+        r.n_refusals = shorts.len;
     }
     f->done(f->arg, f->p, &r);
+    vec_done(&shorts);
     err_free(r.error);
 }
 
 static bool waits_for_better(const struct flight *f)
 {
     return f->quorum.verdict == QUORUM_OK && f->waiting > 0 &&
-           merge_refusals(f, &(struct distribute_result){0});
+           merge_refusals(f, &(struct distribute_result){0}, NULL);
 }
 
 static void settle(struct flight *f)

@@ -73,11 +73,17 @@ struct distribute_example {
     uint32_t series; /* in the push */
     int64_t t_ms;
 };
+struct distribute_refusal {
+    struct distribute_example what;
+    uint64_t n; /* several samples may share series and time */
+};
 struct distribute_result {
     struct err *error; /* lent; NULL: durable on a quorum */
     uint64_t rejected[BATCH_REASON_COUNT];
     struct distribute_example examples[DISTRIBUTE_MAX_EXAMPLES];
     size_t n_examples;
+    const struct distribute_refusal *refusals; /* of samples and histograms, all; lent */
+    size_t n_refusals;
 };
 /* Lent. p still lives. */
 typedef void distribute_done_fn(void *arg, const struct push *p,

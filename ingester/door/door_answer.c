@@ -1,5 +1,8 @@
 #include "ingester/door/door_answer.h"
 
+#include <stdlib.h>
+
+#include "common/base/mem.h"
 #include "ingester/door/series_labels.h"
 
 #define EXAMPLE_LABELS_BYTES 512
@@ -80,82 +83,119 @@ static uint64_t replica_part(const struct door_answer_input *in, struct buf *out
     return sum;
 }
 
+/* ---- what was written ---- */
+
+#define LOOK_AT_HISTOGRAMS 64 /* of an entry that has samples, too */
+
 static bool is_histogram(const struct push_series *s, int64_t t_ms)
 {
-    for (size_t i = 0; s->extra && i < s->extra->n_histograms; i++)
-        if (s->extra->histograms[i].t_ms == t_ms)
-            return true;
-    return s->extra && s->extra->n_samples == 0;
-}
-
-/* Whether s has a sample or histogram that is not older; of the entry that the refused one is in
- * itself: another than that. */
-static bool has_newer(const struct push_series *s, int64_t t_ms, bool is_same_entry)
-{
     const struct push_extra *x = s->extra;
-    uint32_t n = 0;
 
-    if (!x)
-        return !is_same_entry && s->sample.t_ms >= t_ms;
-    for (uint32_t i = 0; i < x->n_samples; i++)
-        n += x->samples[i].t_ms >= t_ms;
-    for (uint32_t i = 0; i < x->n_histograms; i++)
-        n += x->histograms[i].t_ms >= t_ms;
-    return n > is_same_entry;
-}
-
-/* Refused only because of what the same write has of its series before it. Prometheus finds that
- * out after it has counted, so its senders are told that such a one was written. */
-static bool is_own_disorder(const struct push *p, const struct distribute_example *ex)
-{
-    const struct push_series *s = &p->series.ptr[ex->series];
-
-    if (ex->reason != BATCH_OUT_OF_ORDER && ex->reason != BATCH_DUPLICATE &&
-        ex->reason != BATCH_TOO_OLD)
+    if (!x || !x->n_histograms)
         return false;
-    for (uint32_t i = 0; i < ex->series; i++)
-        if (hash128_eq(p->series.ptr[i].fp, s->fp) && has_newer(&p->series.ptr[i], ex->t_ms, false))
+    for (uint32_t i = 0; x->n_samples && i < ORR_MIN(x->n_histograms, LOOK_AT_HISTOGRAMS); i++)
+        if (x->histograms[i].t_ms == t_ms)
             return true;
-    return has_newer(s, ex->t_ms, true);
+    return x->n_samples == 0;
 }
 
-/*
- * What the headers of remote write 2.0 say of a push of which replicas refused so many samples and
- * histograms. Replicas say how many of each reason and give some examples: these tell the kind
- * exactly as long as all refusals are among them; of more than that, the rest is taken off the
- * samples first.
- */
-static void count_written(const struct door_answer_input *in, uint64_t refused,
-                          struct door_written *ret)
+/* An entry of the write, and the newest of its series in the entries before it. */
+struct place {
+    struct hash128 fp;
+    uint32_t series;
+    uint32_t newest_count; /* how often newest_ms occurs in the entry */
+    int64_t newest_ms, before_ms;
+};
+
+static void see_time(struct place *p, int64_t t_ms)
+{
+    if (t_ms > p->newest_ms)
+        p->newest_count = 0;
+    p->newest_ms = ORR_MAX(p->newest_ms, t_ms);
+    p->newest_count += t_ms == p->newest_ms;
+}
+
+static struct place place_of(const struct push *p, uint32_t i)
+{
+    const struct push_series *s = &p->series.ptr[i];
+    struct place ret = {.fp = s->fp, .series = i, .newest_ms = INT64_MIN, .before_ms = INT64_MIN};
+
+    if (!s->extra)
+        see_time(&ret, s->sample.t_ms);
+    for (uint32_t k = 0; s->extra && k < s->extra->n_samples; k++)
+        see_time(&ret, s->extra->samples[k].t_ms);
+    for (uint32_t k = 0; s->extra && k < s->extra->n_histograms; k++)
+        see_time(&ret, s->extra->histograms[k].t_ms);
+    return ret;
+}
+
+static int by_series(const void *a, const void *b)
+{
+    const struct place *x = a, *y = b;
+
+    if (x->fp.lo != y->fp.lo)
+        return x->fp.lo < y->fp.lo ? -1 : 1;
+    if (x->fp.hi != y->fp.hi)
+        return x->fp.hi < y->fp.hi ? -1 : 1;
+    return (x->series > y->series) - (x->series < y->series);
+}
+
+/* Of all entries, sorted; to be freed. */
+static struct place *places_of(const struct push *p)
+{
+    struct place *ret = mem_new_array(struct place, p->series.len);
+
+    for (uint32_t i = 0; i < p->series.len; i++)
+        ret[i] = place_of(p, i);
+    qsort(ret, p->series.len, sizeof(*ret), by_series);
+    for (size_t i = 1; i < p->series.len; i++)
+        if (hash128_eq(ret[i - 1].fp, ret[i].fp))
+            ret[i].before_ms = ORR_MAX(ret[i - 1].before_ms, ret[i - 1].newest_ms);
+    return ret;
+}
+
+/* Refused only because of what the same write has of its series before it, or beside it. Prometheus
+ * finds that out after it has counted, so its senders are told that such a one was written. */
+static bool is_own_disorder(const struct push *p, const struct place *places,
+                            const struct distribute_example *what)
+{
+    struct place key = {.fp = p->series.ptr[what->series].fp, .series = what->series};
+    const struct place *at = bsearch(&key, places, p->series.len, sizeof(*places), by_series);
+
+    if (what->reason != BATCH_OUT_OF_ORDER && what->reason != BATCH_DUPLICATE &&
+        what->reason != BATCH_TOO_OLD)
+        return false;
+    return at && (at->before_ms >= what->t_ms || at->newest_ms > what->t_ms ||
+                  (at->newest_ms == what->t_ms && at->newest_count > 1));
+}
+
+/* What the headers of remote write 2.0 say. */
+static void count_written(const struct door_answer_input *in, struct door_written *ret)
 {
     const struct distribute_result *r = in->result;
     const struct push *p = in->push;
-    uint64_t histograms = 0, told = 0, spared = 0;
+    struct place *places = in->is_strict && r->n_refusals ? places_of(p) : NULL;
+    uint64_t samples = 0, histograms = 0;
 
-    for (size_t i = 0; i < r->n_examples && told < refused; i++) {
-        const struct distribute_example *ex = &r->examples[i];
+    for (size_t i = 0; i < r->n_refusals; i++) {
+        const struct distribute_example *what = &r->refusals[i].what;
 
-        if (ex->reason == BATCH_EXEMPLAR || ex->reason == BATCH_METADATA_LIMIT)
+        if (places && is_own_disorder(p, places, what))
             continue;
-        told++;
-        if (in->is_strict && is_own_disorder(p, ex))
-            spared++;
+        if (is_histogram(&p->series.ptr[what->series], what->t_ms))
+            histograms += r->refusals[i].n;
         else
-            histograms += is_histogram(&p->series.ptr[ex->series], ex->t_ms);
+            samples += r->refusals[i].n;
     }
-    refused -= spared;
-    histograms = ORR_MIN(histograms, p->histograms);
-    if (refused - histograms > p->samples)
-        histograms = ORR_MIN(refused - p->samples, p->histograms);
-    ret->histograms = p->histograms - histograms;
-    ret->samples = p->samples - ORR_MIN(p->samples, refused - histograms);
+    mem_free(places);
+    ret->samples = p->samples - ORR_MIN(p->samples, samples);
+    ret->histograms = p->histograms - ORR_MIN(p->histograms, histograms);
     ret->exemplars = p->exemplars - ORR_MIN(p->exemplars, r->rejected[BATCH_EXEMPLAR]) +
                      (in->is_strict ? in->rejects->exemplars_behind : 0);
 }
 
 struct err *door_answer(const struct door_answer_input *in, struct door_written *written)
 {
-    const struct distribute_result *r = in->result;
     const struct push *p = in->push;
     struct buf text = {0};
     uint64_t received = p->samples + p->histograms, door, replicas, over_limit = 0;
@@ -168,8 +208,6 @@ struct err *door_answer(const struct door_answer_input *in, struct door_written 
                     "%llu of %llu samples refused: %s", (unsigned long long)(door + replicas),
                     (unsigned long long)(received + door), buf_cstr(&text));
     buf_done(&text);
-    if (in->is_strict)
-        replicas -= ORR_MIN(replicas, r->rejected[BATCH_EXEMPLAR]);
-    count_written(in, replicas, written);
+    count_written(in, written);
     return e;
 }

@@ -125,7 +125,8 @@ struct err *series_labels_build(struct arena *a, struct slice message,
         vec_done(&ls);
         return err_new(ERR_INVALID, "%s", f.error);
     }
-    qsort(ls.ptr, ls.len, sizeof(struct label), by_name);
+    if (ls.len)
+        qsort(ls.ptr, ls.len, sizeof(struct label), by_name);
     *ret_reason = series_labels_reason((struct labels){ls.ptr, ls.len}, limits);
     for (size_t i = 0; i < ls.len; i++)
         if (ls.ptr[i].value.len || *ret_reason != DOOR_OK)

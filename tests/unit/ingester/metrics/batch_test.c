@@ -176,3 +176,30 @@ TEST(batch_reply_survives_its_codec)
     batch_reply_done(&r);
     buf_done(&b);
 }
+
+TEST(batch_carries_when_a_series_was_created)
+{
+    struct batch_writer w;
+    struct buf out = {0};
+    struct batch b;
+    struct batch_entry en;
+
+    batch_writer_init(&w, 1000);
+    for (uint64_t i = 0; i < 3; i++) {
+        batch_series_begin(&w, fp_of(i));
+        batch_series_sample(&w, 1000, 1);
+        batch_series_created(&w, i == 1 ? -77 : 0); /* of one only: each begin forgets it */
+        batch_series_end(&w);
+    }
+    batch_finish(&w, &out);
+    CHECK_OK(batch_open(buf_slice(&out), &b));
+    for (uint32_t i = 0; i < 3; i++) {
+        CHECK(batch_entry_get(&b, i, &en));
+        CHECK_INT(en.created_ms, i == 1 ? -77 : 0);
+        CHECK(en.has_inline && en.inline_sample.t_ms == 1000);
+    }
+    out.ptr[32 + 3 * 32] |= 64; /* a flag that nobody knows */
+    CHECK_ERR(batch_open(buf_slice(&out), &b), ERR_INVALID, "malformed extra");
+    buf_done(&out);
+    batch_writer_done(&w);
+}
