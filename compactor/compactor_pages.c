@@ -49,6 +49,8 @@ static const struct metric_field fields[] = {
                   "Chunks that several replicas had alike."),
     FIELD_COUNTER(flush.chunks_decoded, "flush_chunks_decoded_total",
                   "Chunks decoded and merged sample by sample."),
+    FIELD_COUNTER(flush.deleted_samples, "flush_deleted_samples_total",
+                  "Samples left out of blocks because a tombstone deletes them."),
     METRIC_HIST(struct compactor_metrics, flush_s, "orrery_compactor_flush_seconds",
                 "Time of a flush, failed ones too."),
 };

@@ -9,6 +9,7 @@
 #include "common/block/block_merge.h"
 #include "common/block/block_store.h"
 #include "common/block/sidecar.h"
+#include "common/block/tombstone_stream.h"
 #include "compactor/segcheck.h"
 
 #define SIGNAL SLICE("metrics")
@@ -30,6 +31,8 @@ struct flushing {
     VEC(struct ulid) bad;
     struct ulid *ids; /* of the inputs, ascending */
     struct slice *id_texts;
+    struct tombstone_list *tombs; /* what is deleted, and is not to be in the block */
+    uint64_t deleted;
     struct ulid block;
     struct block_meta meta;
 };
@@ -65,6 +68,31 @@ struct ulid segflush_block_id(struct slice tenant, const struct ulid *segments, 
     return id;
 }
 
+/* Two compactors that know different deletions write different blocks, so the deletions that reach into
+ * the segments are part of the name. Reads filter both by the newest. */
+static struct ulid with_tombstones(const struct flushing *f, struct ulid id)
+{
+    size_t n, used = 2;
+    const struct tombstone *all = tombstone_list_all(f->tombs, &n);
+    struct slice *parts = mem_new_array(struct slice, n + 2);
+
+    parts[0] = SLICE("without");
+    parts[1] = slice_of(id.bytes, sizeof(id.bytes));
+    for (size_t i = 0; i < n; i++) {
+        bool reaches = false;
+
+        for (size_t k = 0; k < f->inputs.len; k++)
+            reaches = reaches || (all[i].min_ms <= f->inputs.ptr[k].found.max_t &&
+                                  all[i].max_ms >= f->inputs.ptr[k].found.min_t);
+        if (reaches)
+            parts[used++] = slice_of(all[i].ulid.bytes, sizeof(all[i].ulid.bytes));
+    }
+    if (used > 2)
+        id = ulid_derive(ulid_time_ms(id), parts, used);
+    mem_free(parts);
+    return id;
+}
+
 static void name_block(struct flushing *f)
 {
     f->ids = arena_array(f->arena, struct ulid, f->inputs.len);
@@ -74,7 +102,7 @@ static void name_block(struct flushing *f)
     qsort(f->ids, f->inputs.len, sizeof(*f->ids), cmp_ulid);
     for (size_t i = 0; i < f->inputs.len; i++)
         f->id_texts[i] = slice_cstr(arena_strdup(f->arena, ulid_print(f->ids[i]).s));
-    f->block = segflush_block_id(f->job->tenant, f->ids, f->inputs.len);
+    f->block = with_tombstones(f, segflush_block_id(f->job->tenant, f->ids, f->inputs.len));
 }
 
 /* ---- fetch and verify ---- */
@@ -176,14 +204,20 @@ static struct err *merge_sidecar(struct flushing *f, enum sidecar_kind kind, str
 {
     struct buf *bytes = mem_new_array(struct buf, f->inputs.len);
     struct slice *slices = mem_new_array(struct slice, f->inputs.len);
-    struct buf out = {0};
+    struct buf out = {0}, rest = {0};
     struct err *e = NULL;
     size_t n = 0;
 
     for (size_t i = 0; i < f->inputs.len && !e; i++)
         if (!(e = read_sidecar(f, &f->inputs.ptr[i], kind, &bytes[i])) && bytes[i].len)
             slices[n++] = buf_slice(&bytes[i]);
-    if (!e && n && !(e = sidecar_merge(kind, slices, n, &out)) && out.len)
+    if (!e && n && !(e = sidecar_merge(kind, slices, n, &out)) && out.len &&
+        kind == SIDECAR_EXEMPLARS) {
+        e = tombstone_stream_exemplars(f->tombs, buf_slice(&out), &rest);
+        buf_done(&out);
+        out = rest;
+    }
+    if (!e && out.len)
         e = block_writer_sidecar(w, sidecar_file(kind), buf_slice(&out));
     for (size_t i = 0; i < f->inputs.len; i++)
         buf_done(&bytes[i]);
@@ -202,11 +236,13 @@ static struct err *merge_series(struct flushing *f, struct block_writer *w)
     struct err *e;
 
     for (size_t i = 0; i < f->inputs.len; i++)
-        streams[i] = block_stream_of_reader(f->inputs.ptr[i].reader);
+        streams[i] = tombstone_stream_new(block_stream_of_reader(f->inputs.ptr[i].reader), f->tombs,
+                                          &f->deleted);
     e = block_merge(streams, f->inputs.len, &opts, w, &stats);
     for (size_t i = 0; i < f->inputs.len; i++)
         block_stream_close(streams[i]);
     mem_free(streams);
+    METRIC_ADD(m->deleted_samples, f->deleted);
     METRIC_ADD(m->chunks_copied, stats.chunks_copied);
     METRIC_ADD(m->chunks_deduplicated, stats.chunks_deduplicated);
     METRIC_ADD(m->chunks_decoded, stats.chunks_decoded);
@@ -321,6 +357,9 @@ static struct err *make_block(struct flushing *f, struct segflush_result *ret)
         METRIC_ADD(f->opts->metrics->empty, 1);
         return NULL;
     }
+    /* before the name, of which they are part */
+    if ((e = tombstone_list_load(f->opts->store, SIGNAL, f->job->tenant, &f->tombs, NULL)))
+        return e;
     name_block(f);
     if ((e = write_block(f)) || (e = publish(f, ret)))
         return e;
@@ -338,6 +377,7 @@ static void clean_up(struct flushing *f)
     VEC_FOREACH (in, &f->inputs)
         block_reader_close(in->reader);
     vec_done(&f->inputs);
+    tombstone_list_unref(f->tombs);
     if ((e = fsx_remove_tree(f->dir)))
         LOG_WARN(compactor, "working directory not removed", KV_STR("path", f->dir), KV_ERR(e));
     err_free(e);

@@ -16,6 +16,9 @@
  * reported in bad and the others are merged without it. One that is gone (ERR_NOT_FOUND) is left out
  * too: a drop crossed our way. Other failures fail the flush and change nothing.
  *
+ * What tombstones (common/block/tombstone_list.h) delete is left out of the block; those that reach into
+ * its segments are part of its id, too.
+ *
  * Sidecars (exemplars, metadata) are merged; a corrupt one is left out, logged and counted, and its
  * samples are kept.
  *
@@ -35,6 +38,7 @@ struct segflush_metrics {
     uint64_t segments, fetched_bytes, block_bytes, samples;
     uint64_t bad_segments, gone_segments, bad_sidecars;
     uint64_t chunks_copied, chunks_deduplicated, chunks_decoded;
+    uint64_t deleted_samples;
 };
 
 struct segflush_opts {

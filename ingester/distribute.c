@@ -48,14 +48,13 @@ struct distribute {
 struct target {
     struct flight *f;
     uint16_t instance;
-    bool is_local, is_again, is_answered;
+    bool is_local, is_again, is_answered, has_failed;
     struct batch_writer w;
     struct buf bytes;    /* unused when the flight's are shared */
     VEC(uint32_t) index; /* series of the batch to series of the push; empty: the same */
     /* the answer */
     uint64_t rejected[BATCH_REASON_COUNT];
-    struct distribute_example examples[BATCH_MAX_EXAMPLES];
-    size_t n_examples;
+    VEC(struct distribute_example) refusals;
     /* handed over from the thread that answers a local one */
     struct err *local_error;
     struct batch_reply local_reply;
@@ -309,6 +308,7 @@ static void flight_free(struct flight *f)
         batch_writer_done(&f->targets[i].w);
         buf_done(&f->targets[i].bytes);
         vec_done(&f->targets[i].index);
+        vec_done(&f->targets[i].refusals);
     }
     mem_free(f->targets);
     quorum_done(&f->quorum);
@@ -330,7 +330,7 @@ static int by_size_desc(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-/* What a majority says. */
+/* What a majority says: of what does not fail a write, and so is not told one by one. */
 static uint64_t merge_count(const struct flight *f, unsigned reason)
 {
     unsigned need = ring_write_quorum(f->ring);
@@ -351,27 +351,108 @@ static uint64_t merge_count(const struct flight *f, unsigned reason)
     return need <= n ? counts[need - 1] : 0;
 }
 
-static void merge_examples(const struct flight *f, struct distribute_result *r)
-{
-    for (size_t i = 0; i < f->n_targets; i++)
-        for (size_t k = 0; k < f->targets[i].n_examples; k++) {
-            const struct distribute_example *ex = &f->targets[i].examples[k];
-            bool is_there = r->rejected[ex->reason] == 0 || r->n_examples == BATCH_MAX_EXAMPLES;
+/* ---- samples that some replica refused ---- */
 
-            for (size_t j = 0; j < r->n_examples && !is_there; j++)
-                is_there = r->examples[j].series == ex->series &&
-                           r->examples[j].reason == ex->reason && r->examples[j].t_ms == ex->t_ms;
-            if (!is_there)
-                r->examples[r->n_examples++] = *ex;
+struct refusal {
+    struct distribute_example what;
+    uint16_t target;
+};
+
+static int cmp_refusal(const void *a, const void *b)
+{
+    const struct refusal *x = a, *y = b;
+
+    if (x->what.series != y->what.series)
+        return x->what.series < y->what.series ? -1 : 1;
+    if (x->what.t_ms != y->what.t_ms)
+        return x->what.t_ms < y->what.t_ms ? -1 : 1;
+    return (x->target > y->target) - (x->target < y->target);
+}
+
+static struct ring_set set_of_series(const struct flight *f, uint32_t i)
+{
+    uint32_t token = labels_token(f->p->tenant, f->p->series.ptr[i].fp);
+
+    return ring_set(f->ring, f->is_shared ? 0 : ring_set_index(f->ring, token));
+}
+
+/*
+ * n refusals of one time of one series, by target. Several samples of a request may share both, so
+ * what is counted is how many of them each replica refused: those short of a quorum are as many as
+ * the replica refused that one more than may be missing has refused at least.
+ * *ret_best: the same if all outstanding replicas took everything.
+ */
+static uint64_t count_short(const struct flight *f, const struct target *const *of_instance,
+                            const struct refusal *r, size_t n, uint64_t *ret_best)
+{
+    struct ring_set set = set_of_series(f, r->what.series);
+    unsigned need = ring_write_quorum(f->ring), answered = 0, outstanding = 0;
+    uint64_t refused[RING_MAX_RF + 1] = {0};
+
+    for (unsigned i = 0; i < set.n && i < RING_MAX_RF; i++) {
+        const struct target *t = of_instance[set.instances[i]];
+
+        if (t->has_failed)
+            continue;
+        if (!t->is_answered) {
+            outstanding++;
+            continue;
         }
+        for (size_t k = 0; k < n; k++)
+            refused[answered] += &f->targets[r[k].target] == t;
+        answered++;
+    }
+    qsort(refused, answered, sizeof(*refused), by_size_desc);
+    /* those outstanding come last: they refuse nothing, at best */
+    *ret_best = answered + outstanding >= need
+                    ? refused[ORR_MIN(answered + outstanding - need, answered)]
+                    : refused[0];
+    return answered >= need ? refused[answered - need] : refused[0];
+}
+
+/* Fills r with what is short of a quorum now; true when an outstanding answer may still change
+ * that. */
+static bool merge_refusals(const struct flight *f, struct distribute_result *r)
+{
+    const struct target **of_instance;
+    VEC(struct refusal) all = {0};
+    bool may_improve = false;
+
+    for (size_t i = 0; i < f->n_targets; i++)
+        if (f->targets[i].is_answered)
+            VEC_FOREACH (x, &f->targets[i].refusals)
+                vec_push(&all, ((struct refusal){*x, (uint16_t)i}));
+    if (!all.len)
+        return false;
+    of_instance = mem_new_array(const struct target *, ring_size(f->ring));
+    for (size_t i = 0; i < f->n_targets; i++)
+        of_instance[f->targets[i].instance] = &f->targets[i];
+    qsort(all.ptr, all.len, sizeof(*all.ptr), cmp_refusal);
+    for (size_t i = 0, n; i < all.len; i += n) {
+        const struct refusal *first = &all.ptr[i];
+        uint64_t now, best;
+
+        for (n = 1; i + n < all.len && all.ptr[i + n].what.series == first->what.series &&
+                    all.ptr[i + n].what.t_ms == first->what.t_ms;
+             n++)
+            ;
+        now = count_short(f, of_instance, first, n, &best);
+        may_improve = may_improve || best < now;
+        r->rejected[first->what.reason] += now;
+        if (now && r->n_examples < DISTRIBUTE_MAX_EXAMPLES)
+            r->examples[r->n_examples++] = first->what;
+    }
+    mem_free(of_instance);
+    vec_done(&all);
+    return may_improve;
 }
 
 static struct err *verdict_error(struct flight *f, bool is_timeout)
 {
     const char *why = f->first_error ? err_msg(f->first_error) : NULL;
 
-    if (!is_timeout && f->quorum.verdict == QUORUM_OK)
-        return NULL;
+    if (f->quorum.verdict == QUORUM_OK)
+        return NULL; /* also when a replica that might have decided on a refusal took too long */
     if (is_timeout)
         return err_new(ERR_UNAVAILABLE, "no quorum within %lld ms%s%s", (long long)f->d->timeout_ms,
                        why ? ": " : "", why ? why : "");
@@ -400,16 +481,23 @@ static void tell(struct flight *f, bool is_timeout)
         metric_hist_observe(&f->d->m.quorum_s,
                             (double)(loop_now_ms(f->loop) - f->start_ms) / 1000.0);
         for (unsigned i = 0; i < BATCH_REASON_COUNT; i++)
-            r.rejected[i] = merge_count(f, i);
-        merge_examples(f, &r);
+            if (!batch_reason_is_sample((enum batch_reason)i))
+                r.rejected[i] = merge_count(f, i);
+        (void)merge_refusals(f, &r);
     }
     f->done(f->arg, f->p, &r);
     err_free(r.error);
 }
 
+static bool waits_for_better(const struct flight *f)
+{
+    return f->quorum.verdict == QUORUM_OK && f->waiting > 0 &&
+           merge_refusals(f, &(struct distribute_result){0});
+}
+
 static void settle(struct flight *f)
 {
-    if (!f->is_told && f->quorum.verdict != QUORUM_PENDING)
+    if (!f->is_told && f->quorum.verdict != QUORUM_PENDING && !waits_for_better(f))
         tell(f, false);
     if (f->waiting == 0 && f->is_told)
         flight_free(f);
@@ -441,6 +529,7 @@ static void answer_error(struct target *t, enum err_code code, const char *msg)
         f->first_error =
             err_new(code, "ingester %s: %s", ring_member(f->ring, t->instance)->instance, msg);
     f->waiting--;
+    t->has_failed = true;
     (void)quorum_fail(&f->quorum, t->instance, code);
     settle(f);
 }
@@ -449,16 +538,12 @@ static bool note_rejects(struct target *t, const struct batch_reply *r)
 {
     for (unsigned i = 0; i < BATCH_REASON_COUNT; i++)
         t->rejected[i] += r->rejected[i];
-    for (size_t i = 0; i < r->n_examples && t->n_examples < BATCH_MAX_EXAMPLES; i++) {
-        struct distribute_example *ex = &t->examples[t->n_examples];
+    VEC_FOREACH (x, &r->refusals) {
+        struct distribute_example own = {.reason = x->reason, .t_ms = x->t_ms};
 
-        *ex = (struct distribute_example){.reason = r->examples[i].reason,
-                                          .t_ms = r->examples[i].t_ms};
-        if (r->examples[i].reason == BATCH_METADATA_LIMIT)
-            continue; /* names no series */
-        if (!push_index(t, r->examples[i].series, &ex->series))
+        if (!push_index(t, x->series, &own.series))
             return false;
-        t->n_examples++;
+        vec_push(&t->refusals, own);
     }
     return true;
 }
@@ -512,7 +597,8 @@ static void local_done(void *arg, struct err *e, struct batch_reply *reply)
     t->local_error = e;
     if (!e) {
         t->local_reply = *reply;
-        memset(&reply->unknown, 0, sizeof(reply->unknown)); /* taken over */
+        memset(&reply->unknown, 0, sizeof(reply->unknown)); /* taken over, both */
+        memset(&reply->refusals, 0, sizeof(reply->refusals));
     }
     loop_post(t->f->loop, on_local, t);
 }

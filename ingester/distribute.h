@@ -16,8 +16,12 @@
  * stored), or when a majority refused the batch itself. Without an error what was not rejected is
  * durable on a majority of each set.
  *
- * Rejections: what a majority of the answered replicas reports. With several sets that is an
- * estimate from the sums, since replies carry counts and not series.
+ * Rejections are judged sample by sample: one is stored when as many replicas of its set as a quorum
+ * needs have taken that very sample. Where they disagree (one has newer samples of the series and
+ * does not take older ones, the other one missed them) and a replica is outstanding whose answer
+ * may decide, done waits for it; what is short of a quorum after that is reported as rejected, with
+ * the reason of those who refused. Exemplars and metadata do not fail a write: theirs are counts
+ * that a majority reports.
  *
  * distribute_push() is called on a loop, and done on the same one. Any number of loops at once.
  */
@@ -63,6 +67,7 @@ void distribute_free(struct distribute *d);
 bool distribute_has_room(struct distribute *d, size_t bytes);
 size_t distribute_inflight(const struct distribute *d); /* pushes; any thread */
 
+#define DISTRIBUTE_MAX_EXAMPLES 8
 struct distribute_example {
     enum batch_reason reason;
     uint32_t series; /* in the push */
@@ -71,7 +76,7 @@ struct distribute_example {
 struct distribute_result {
     struct err *error; /* lent; NULL: durable on a quorum */
     uint64_t rejected[BATCH_REASON_COUNT];
-    struct distribute_example examples[BATCH_MAX_EXAMPLES];
+    struct distribute_example examples[DISTRIBUTE_MAX_EXAMPLES];
     size_t n_examples;
 };
 /* Lent. p still lives. */

@@ -6,10 +6,15 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/model/metrics_rpc.h"
+#include "ingester/door/expo_import.h"
+#include "ingester/door/graphite_write.h"
+#include "ingester/door/influx_write.h"
 #include "ingester/door/otlp_grpc.h"
 #include "ingester/door/otlp_http.h"
 #include "ingester/door/remote_write.h"
 #include "ingester/ingester_internal.h"
+
+#define LINE_DRAIN_MS 5000
 
 static const struct conf_field ingester_fields[] = {
     CONF_DURATION(struct ingester_conf, push_timeout_ns, "push-timeout", "5s", "10ms", "5m",
@@ -60,6 +65,7 @@ static const struct conf_field ingester_fields[] = {
                   "A segment no compactor takes for so long is uploaded from here; 0: never."),
     CONF_DURATION(struct ingester_conf, visible_after_ns, "visible-after", "5m", "0s", "24h",
                   CONF_FIXED, "After which time readers know a block that was uploaded from here."),
+    LINE_DOOR_FIELDS(struct ingester_conf),
 };
 static const struct conf_section ingester_section = {
     "ingester", "Taking in and keeping recent data.", sizeof(struct ingester_conf), ingester_fields,
@@ -227,11 +233,12 @@ static void build_flush(struct ingester *ing)
         .visible_after_ms = c->visible_after_ns / NS_PER_MS});
 }
 
-static void build_door(struct ingester *ing)
+static struct err *build_door(struct ingester *ing)
 {
     const struct ingester_conf *c = &ing->conf;
     size_t n = process_loop_count(ing->process);
     struct loop **loops = mem_new_array(struct loop *, n);
+    struct err *e;
 
     for (size_t i = 0; i < n; i++)
         loops[i] = process_loop(ing->process, i);
@@ -253,7 +260,14 @@ static void build_door(struct ingester *ing)
                                              .share_arg = ing,
                                              .cache_bytes = (size_t)c->door_cache_bytes,
                                              .max_body_bytes = (size_t)c->max_body_bytes});
+    e = line_door_new(&(struct line_door_opts){.conf = &c->lines,
+                                               .door = ing->door,
+                                               .loops = loops,
+                                               .n_loops = n,
+                                               .instance = process_instance(ing->process)},
+                      &ing->lines);
     mem_free(loops);
+    return e;
 }
 
 /* A server of its own for one form of OTLP; NULL in *ret: none is wanted. */
@@ -315,6 +329,7 @@ static void ingester_close(void *role)
     distribute_free(ing->distribute);
     grpc_server_free(ing->otlp_grpc);
     otlp_door_free(ing->otlp);
+    line_door_free(ing->lines);
     door_free(ing->door);
     ha_tracker_free(ing->ha);
     replica_free(ing->replica);
@@ -337,15 +352,18 @@ static struct err *ingester_open(struct process *p, void **ret)
         goto fail;
     ing->feeds = feeds_new(process_jobs(p));
     build_flush(ing);
-    build_door(ing);
-    if ((e = build_otlp(ing, c)))
+    if ((e = build_door(ing)) || (e = build_otlp(ing, c)))
         goto fail;
+    ing->conf.lines = (struct line_door_conf){0}; /* its strings are c's */
     conf_unref(c);
     ingester_rpc_handle(ing);
     ingester_read_handle(ing);
     ingester_segment_handle(ing);
     ingester_pages_routes(ing);
     remote_write_routes(process_http(p), ing->door);
+    expo_import_routes(process_http(p), ing->door);
+    influx_write_routes(process_http(p), ing->door);
+    graphite_write_routes(process_http(p), ing->door);
     *ret = ing;
     return NULL;
 fail:
@@ -413,6 +431,8 @@ static void ingester_drain(void *role, process_done_fn *done, void *arg)
     struct ingester *ing = role;
     struct draining *d;
 
+    if (!line_door_drain(ing->lines, LINE_DRAIN_MS))
+        LOG_WARN(door, "not all lines were written before the end");
     if (!ing->conf.leave_on_shutdown && (!ing->conf.cut_on_shutdown || !head_is_ready(ing->head))) {
         flush_stop(ing->flush);
         done(arg);

@@ -3,6 +3,7 @@
 #include "ingester/distribute.h"
 #include "ingester/door/door.h"
 #include "ingester/door/ha_tracker.h"
+#include "ingester/door/line_door.h"
 #include "ingester/door/otlp_door.h"
 #include "ingester/feed.h"
 #include "ingester/flush.h"
@@ -19,11 +20,12 @@ struct ingester_conf {
     bool cut_on_shutdown, leave_on_shutdown;
     int64_t leave_grace_ns, self_upload_after_ns, visible_after_ns;
     char *otlp_http_address, *otlp_grpc_address; /* only while the role opens */
+    struct line_door_conf lines;                 /* strings: while it is opened */
 };
 
 struct ingester {
     struct process *process;
-    struct ingester_conf conf; /* its strings belong to the configuration */
+    struct ingester_conf conf; /* no strings but while it is opened */
     struct limits *limits;
     struct wal *wal;
     struct head *head;
@@ -33,6 +35,7 @@ struct ingester {
     struct door *door;
     struct otlp_door *otlp;
     struct grpc_server *otlp_grpc; /* at an address of its own; NULL: none */
+    struct line_door *lines;
     struct flush *flush;
     struct feeds *feeds;
     int64_t start_ms;

@@ -17,6 +17,9 @@ struct read {
     struct head_names names;
     struct head_metadata *metadata;
     struct head_exemplars *exemplars;
+    struct head_pair_count *pairs;
+    uint64_t series;
+    bool has_begun;
     size_t n, at;
 };
 
@@ -173,6 +176,53 @@ static struct err *exemplars_next(void *src, struct buf *frame, bool *ret_more)
     return NULL;
 }
 
+/* ---- pairs, and the head as a whole ---- */
+
+static struct err *pairs_open(void *src)
+{
+    struct read *r = src;
+    struct head_query q = query_of(r);
+    const struct slice *name = r->select.kind == RPC_SELECT_VALUES ? &r->select.name : NULL;
+
+    return head_pairs_list(r->ing->head, &q, name, r->arena, &r->pairs, &r->n, &r->series);
+}
+
+static struct err *pairs_next(void *src, struct buf *frame, bool *ret_more)
+{
+    struct read *r = src;
+
+    if (!r->has_begun)
+        rpc_pair_encode(frame, &(struct rpc_pair){SLICE_EMPTY, SLICE_EMPTY, r->series});
+    r->has_begun = true;
+    while (r->at < r->n && frame->len < METRICS_RPC_FRAME_BYTES) {
+        const struct head_pair_count *p = &r->pairs[r->at++];
+
+        rpc_pair_encode(frame, &(struct rpc_pair){p->name, p->value, p->series});
+    }
+    *ret_more = r->at < r->n;
+    return NULL;
+}
+
+static struct err *head_next(void *src, struct buf *frame, bool *ret_more)
+{
+    struct read *r = src;
+    struct head_tenant_stats st;
+    struct rpc_head h = {0};
+    struct err *e = head_count(r->ing->head, slice_cstr(r->tenant), &h.pairs, &h.chunks);
+
+    if (e)
+        return e;
+    head_tenant_stats_get(r->ing->head, slice_cstr(r->tenant), &st);
+    h.series = st.series;
+    h.appended = st.samples_appended;
+    h.rate_milli = st.rate_milli;
+    h.min_ms = st.min_ms;
+    h.max_ms = st.max_ms;
+    rpc_head_encode(frame, &h);
+    *ret_more = false;
+    return NULL;
+}
+
 /* ---- handlers ---- */
 
 static void start(struct ingester *ing, struct rpc_call *call, bool has_select,
@@ -221,6 +271,20 @@ static void on_exemplars(void *arg, struct rpc_call *call)
     start(arg, call, true, &ops);
 }
 
+static void on_pairs(void *arg, struct rpc_call *call)
+{
+    static const struct feed_ops ops = {pairs_open, pairs_next, read_close};
+
+    start(arg, call, true, &ops);
+}
+
+static void on_head(void *arg, struct rpc_call *call)
+{
+    static const struct feed_ops ops = {NULL, head_next, read_close};
+
+    start(arg, call, false, &ops);
+}
+
 void ingester_read_handle(struct ingester *ing)
 {
     struct rpc_server *s = process_rpc(ing->process);
@@ -229,4 +293,6 @@ void ingester_read_handle(struct ingester *ing)
     rpc_server_handle(s, "ingester.names", on_names, ing);
     rpc_server_handle(s, "ingester.metadata", on_metadata, ing);
     rpc_server_handle(s, "ingester.exemplars", on_exemplars, ing);
+    rpc_server_handle(s, "ingester.pairs", on_pairs, ing);
+    rpc_server_handle(s, "ingester.head", on_head, ing);
 }

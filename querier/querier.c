@@ -5,9 +5,11 @@
 #include "common/base/metric.h"
 #include "common/model/limits.h"
 #include "common/process/process_conf.h"
+#include "common/process/rules_page.h"
 #include "querier/api/prom_api.h"
 #include "querier/engine/engine.h"
 #include "querier/store/store.h"
+#include "querier/tomb_news.h"
 
 #define DRAIN_GRACE_MS 10000 /* queries under way may take this long at shutdown */
 #define CATALOGUE_PREFIX "catalogue/metrics/"
@@ -16,7 +18,8 @@ struct querier_conf {
     int64_t max_concurrent, max_queued, max_open_blocks;
     int64_t timeout_ns, straggler_ns, ingester_lookback_ns, catalogue_max_age_ns, lookback_ns;
     int64_t max_memory, max_response;
-    bool has_experimental;
+    int64_t tombstone_max_age_ns, max_tenants;
+    bool has_experimental, has_federation, has_admin;
 };
 
 static const struct conf_field querier_fields[] = {
@@ -46,6 +49,17 @@ static const struct conf_field querier_fields[] = {
                   CONF_FIXED,
                   "For how long a catalogue is taken for true without looking at the bucket. Above "
                   "0, ingesters must keep segments for longer than this once they are in blocks."),
+    CONF_DURATION(
+        struct querier_conf, tombstone_max_age_ns, "tombstone-max-age", "5s", "0s", "1h",
+        CONF_FIXED,
+        "For how long a list of deletions is taken for true that nobody announced a newer "
+        "one of. Deletions are announced to all queriers at once."),
+    CONF_BOOL(struct querier_conf, has_admin, "enable-admin-api", "false", CONF_FIXED,
+              "Lets tenants delete series: POST /api/v1/admin/tsdb/delete_series."),
+    CONF_BOOL(struct querier_conf, has_federation, "tenant-federation", "false", CONF_FIXED,
+              "Reads across tenants that X-Scope-OrgID joins: a|b."),
+    CONF_INT(struct querier_conf, max_tenants, "tenant-federation-max-tenants", "16", "2", "1000",
+             CONF_FIXED, "Tenants that one request may join."),
     CONF_INT(struct querier_conf, max_open_blocks, "max-open-blocks", "1000", "1", "1000000",
              CONF_FIXED, "Blocks kept open though no query uses them."),
 };
@@ -92,6 +106,13 @@ static void collect(void *arg, struct buf *out, bool is_openmetrics)
                         "orrery_querier_catalogue_checks_total",
                         "Looks at the bucket for a newer catalogue.");
     metric_write_u64(out, "orrery_querier_catalogue_checks_total", NULL, s.blocks.catalogue_checks);
+    metric_write_family(out, is_openmetrics, METRIC_T_GAUGE, "orrery_querier_tombstones",
+                        "Deletions that answers are filtered by, of the tenants known here.");
+    metric_write_u64(out, "orrery_querier_tombstones", NULL, s.tombstones.tombstones);
+    metric_write_family(out, is_openmetrics, METRIC_T_COUNTER,
+                        "orrery_querier_tombstone_checks_total",
+                        "Looks at the bucket for newer deletions.");
+    metric_write_u64(out, "orrery_querier_tombstone_checks_total", NULL, s.tombstones.checks);
 }
 
 /* ---- building ---- */
@@ -109,6 +130,21 @@ static void on_catalogue(void *arg, struct slice key, uint64_t version, struct s
 
     (void)value;
     store_hint(q->store, slice_from(key, strlen(CATALOGUE_PREFIX)), version);
+}
+
+static void on_tombstones(void *arg, struct slice key, uint64_t version, struct slice value)
+{
+    struct querier *q = arg;
+
+    (void)value;
+    store_hint_tombstones(q->store, slice_from(key, strlen(TOMB_NEWS_PREFIX)), version);
+}
+
+static void announce(void *arg, struct slice tenant, uint64_t version)
+{
+    struct querier *q = arg;
+
+    tomb_news_tell(q->process, tenant, version);
 }
 
 static char *local_root(struct process *p, const struct process_storage_conf *conf)
@@ -132,6 +168,7 @@ static void build_store(struct querier *q, const struct querier_conf *conf,
         .straggler_ms = conf->straggler_ns / NS_PER_MS,
         .ingester_lookback_ms = conf->ingester_lookback_ns / NS_PER_MS,
         .catalogue_max_age_ms = conf->catalogue_max_age_ns / NS_PER_MS,
+        .tombstone_max_age_ms = conf->tombstone_max_age_ns / NS_PER_MS,
     });
     mem_free(root);
 }
@@ -167,11 +204,17 @@ static void build(struct querier *q, const struct querier_conf *conf)
         .timeout_ms = conf->timeout_ns / NS_PER_MS,
         .max_memory_bytes = (size_t)conf->max_memory,
         .max_response_bytes = (size_t)conf->max_response,
+        .max_tenants = conf->has_federation ? (size_t)conf->max_tenants : 1,
+        .lookback_ms = conf->lookback_ns / NS_PER_MS,
+        .has_experimental = conf->has_experimental,
+        .admin = {conf->has_admin, process_objstore(q->process), announce, q},
     });
-    prom_api_routes(q->api, process_http(q->process), process_roles(q->process) & MEMBER_RULER);
+    prom_api_routes(q->api, process_http(q->process));
+    rules_page_routes(q->process);
     prom_api_rpc(q->api, process_rpc(q->process));
     metric_register_collector(collect, q);
     membership_kv_subscribe(process_membership(q->process), CATALOGUE_PREFIX, on_catalogue, q);
+    membership_kv_subscribe(process_membership(q->process), TOMB_NEWS_PREFIX, on_tombstones, q);
 }
 
 static struct err *querier_open(struct process *p, void **ret)

@@ -6,6 +6,7 @@
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -122,6 +123,29 @@ struct err *fsx_write_atomic(const char *path, struct slice content)
         e = sync_parent(path); /* or power loss can lose the name */
     mem_free(tmp);
     return e;
+}
+
+struct err *fsx_lock(const char *path, int *ret_fd)
+{
+    int fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0640), errnum;
+
+    if (fd < 0)
+        return err_errno(ERR_IO, "open %s", path);
+    if (flock(fd, LOCK_EX | LOCK_NB)) {
+        errnum = errno;
+        (void)close(fd);
+        if (errnum == EWOULDBLOCK)
+            return err_new(ERR_CONFLICT, "%s is held by another process", path);
+        return err_errnum(ERR_IO, errnum, "lock %s", path);
+    }
+    *ret_fd = fd;
+    return NULL;
+}
+
+void fsx_unlock(int fd)
+{
+    if (fd >= 0)
+        (void)close(fd);
 }
 
 struct err *fsx_sync_dir(const char *path)

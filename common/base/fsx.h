@@ -10,6 +10,10 @@ ORR_CHECKED struct err *fsx_mkdirs(const char *path); /* as mkdir -p, mode 0750 
 ORR_CHECKED struct err *fsx_read(const char *path, size_t max_bytes, struct buf *ret);
 /* Temporary file beside path, fsync, rename, fsync of the directory. */
 ORR_CHECKED struct err *fsx_write_atomic(const char *path, struct slice content);
+/* Takes the file, made if need be, for this process alone: until fsx_unlock(), or the process ends however it does.
+ * ERR_CONFLICT when another one has it. */
+ORR_CHECKED struct err *fsx_lock(const char *path, int *ret_fd);
+void fsx_unlock(int fd); /* -1 is allowed */
 ORR_CHECKED struct err *fsx_sync_dir(const char *path);
 ORR_CHECKED struct err *fsx_remove_tree(const char *path); /* absent is success */
 bool fsx_exists(const char *path);

@@ -1,7 +1,7 @@
 /*
  * JSON that is read fast and walked where it lies in a parsed document (simdjson behind a C++ shim,
- * jsonval.cc): for request bodies. What people configure is read with yaml.h, our own documents
- * with jansson.
+ * jsonval.cc): for request bodies. What people configure is read with yaml.h, our own documents with
+ * jansson.
  *
  *     e = jsonval_parse(body, 64, &doc, &root);
  *     for (it = jsonval_iter(root); jsonval_next(&it, &key, &v);)

@@ -206,12 +206,47 @@ static bool is_float_syntax(struct slice s)
     return exp > 0 && i == s.len;
 }
 
+/*
+ * At most 15 digits with or without a point, as most numbers of most texts: both the digits as an
+ * integer and the power of ten are exact, so the one division rounds as it must.
+ */
+static bool parse_short(struct slice s, double *ret)
+{
+    static const double powers[] = {1,   1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                    1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+    uint64_t v = 0;
+    size_t part = 0, digits = s.len;
+
+    if (s.len == 0 || s.len > 16)
+        return false;
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned d = s.ptr[i] - '0';
+
+        if (d < 10) {
+            v = 10 * v + d;
+        } else if (s.ptr[i] == '.' && digits == s.len) {
+            part = s.len - i - 1;
+            digits--;
+        } else {
+            return false;
+        }
+    }
+    if (digits == 0 || digits > 15)
+        return false;
+    *ret = (double)v / powers[part];
+    return true;
+}
+
 bool num_parse(struct slice s, double *ret)
 {
     bool is_negative = s.len && s.ptr[0] == '-';
     char small[64], *text = small;
     bool is_fine;
 
+    if (parse_short(slice_from(s, is_negative), ret)) {
+        *ret = is_negative ? -*ret : *ret;
+        return true;
+    }
     if (slice_eq_nocase(s, SLICE("nan"))) {
         uint64_t bits = 0x7ff8000000000001ull; /* Go's math.NaN() */
 

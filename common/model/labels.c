@@ -154,43 +154,6 @@ void labels_canonical(struct buf *out, struct labels ls)
     }
 }
 
-static uint8_t *write_uvarint(uint8_t *p, uint64_t v)
-{
-    for (; v >= 0x80; v >>= 7)
-        *p++ = (uint8_t)(v | 0x80);
-    *p++ = (uint8_t)v;
-    return p;
-}
-
-static uint8_t *write_text(uint8_t *p, uint8_t tag, struct slice s)
-{
-    *p++ = tag;
-    p = write_uvarint(p, s.len);
-    if (s.len)
-        memcpy(p, s.ptr, s.len);
-    return p + s.len;
-}
-
-struct slice labels_canonical_dup(struct arena *a, struct labels ls)
-{
-    size_t bytes = 0;
-    uint8_t *start, *p;
-
-    for (size_t i = 0; i < ls.n; i++) {
-        size_t len = pair_len(&ls.ptr[i]);
-
-        bytes += 1 + uvarint_len(len) + len;
-    }
-    p = start = arena_alloc(a, bytes);
-    for (size_t i = 0; i < ls.n; i++) {
-        *p++ = 0x0a;
-        p = write_uvarint(p, pair_len(&ls.ptr[i]));
-        p = write_text(p, 0x0a, ls.ptr[i].name);
-        p = write_text(p, 0x12, ls.ptr[i].value);
-    }
-    return slice_of(start, bytes);
-}
-
 bool labels_next_canonical(struct reader *r, struct label *ret)
 {
     struct reader in;
@@ -229,6 +192,43 @@ bool labels_of_canonical(struct arena *a, struct slice canonical, struct labels 
         (void)labels_next_canonical(&r, &ls[i]);
     *ret = (struct labels){ls, n};
     return true;
+}
+
+static uint8_t *write_uvarint(uint8_t *p, uint64_t v)
+{
+    for (; v >= 0x80; v >>= 7)
+        *p++ = (uint8_t)(v | 0x80);
+    *p++ = (uint8_t)v;
+    return p;
+}
+
+static uint8_t *write_text(uint8_t *p, uint8_t tag, struct slice s)
+{
+    *p++ = tag;
+    p = write_uvarint(p, s.len);
+    if (s.len)
+        memcpy(p, s.ptr, s.len);
+    return p + s.len;
+}
+
+struct slice labels_canonical_dup(struct arena *a, struct labels ls)
+{
+    size_t bytes = 0;
+    uint8_t *start, *p;
+
+    for (size_t i = 0; i < ls.n; i++) {
+        size_t len = pair_len(&ls.ptr[i]);
+
+        bytes += 1 + uvarint_len(len) + len;
+    }
+    p = start = arena_alloc(a, bytes);
+    for (size_t i = 0; i < ls.n; i++) {
+        *p++ = 0x0a;
+        p = write_uvarint(p, pair_len(&ls.ptr[i]));
+        p = write_text(p, 0x0a, ls.ptr[i].name);
+        p = write_text(p, 0x12, ls.ptr[i].value);
+    }
+    return slice_of(start, bytes);
 }
 
 struct hash128 labels_fingerprint(struct labels ls)

@@ -40,13 +40,13 @@ struct labels labels_dup(struct arena *a, struct labels ls);
 /* Deep copy in one heap block, starting at .ptr: mem_free((void *)ls.ptr) frees all. */
 struct labels labels_dup_heap(struct labels ls);
 void labels_canonical(struct buf *out, struct labels ls); /* appends the canonical bytes */
-/* The canonical bytes in the arena: one allocation of their exact size. */
-struct slice labels_canonical_dup(struct arena *a, struct labels ls);
 /* Next pair of canonical bytes; false at the end or when malformed (then reader_ok is false). Order
  * is not looked at. */
 bool labels_next_canonical(struct reader *r, struct label *ret);
 /* All pairs; texts borrow from the bytes. False when malformed. */
 bool labels_of_canonical(struct arena *a, struct slice canonical, struct labels *ret);
+/* The canonical bytes in the arena: one allocation of their exact size. */
+struct slice labels_canonical_dup(struct arena *a, struct labels ls);
 struct hash128 labels_fingerprint(struct labels ls);
 struct hash128 labels_fingerprint_of_canonical(struct slice canonical);
 /* XXH64 as Prometheus' labels.Hash: name 0xff value 0xff ... */

@@ -249,3 +249,48 @@ struct err *rpc_query_decode(struct slice bytes, struct rpc_query *ret)
     ret->timeout_ms = reader_varint(&r);
     return reader_ok(&r) ? NULL : malformed("query");
 }
+
+void rpc_pair_encode(struct buf *out, const struct rpc_pair *p)
+{
+    buf_lstr(out, p->name);
+    buf_lstr(out, p->value);
+    buf_uvarint(out, p->series);
+}
+
+bool rpc_pair_decode(struct reader *frame, struct rpc_pair *ret)
+{
+    if (reader_left(frame) == 0)
+        return false;
+    ret->name = reader_lstr(frame);
+    ret->value = reader_lstr(frame);
+    ret->series = reader_uvarint(frame);
+    return reader_ok(frame);
+}
+
+void rpc_head_encode(struct buf *out, const struct rpc_head *h)
+{
+    buf_byte(out, FORMAT);
+    buf_uvarint(out, h->series);
+    buf_uvarint(out, h->pairs);
+    buf_uvarint(out, h->chunks);
+    buf_uvarint(out, h->appended);
+    buf_uvarint(out, h->rate_milli);
+    buf_varint(out, h->min_ms);
+    buf_varint(out, h->max_ms);
+}
+
+struct err *rpc_head_decode(struct slice bytes, struct rpc_head *ret)
+{
+    struct reader r;
+
+    if (!open_message(bytes, &r))
+        return malformed("head");
+    ret->series = reader_uvarint(&r);
+    ret->pairs = reader_uvarint(&r);
+    ret->chunks = reader_uvarint(&r);
+    ret->appended = reader_uvarint(&r);
+    ret->rate_milli = reader_uvarint(&r);
+    ret->min_ms = reader_varint(&r);
+    ret->max_ms = reader_varint(&r);
+    return reader_ok(&r) ? NULL : malformed("head");
+}

@@ -8,11 +8,17 @@
  *   ingester.names     rpc_select, kind names or values → stream of frames of lstr, sorted over all
  *   ingester.metadata  family (raw bytes; "" for all) → stream of frames of metadata entries
  *   ingester.exemplars rpc_select → stream of frames of exemplar series
+ *   ingester.pairs     rpc_select, kind names (of all labels) or values (of one) → stream of frames of
+ *                      label pairs with the series in memory that have them; the first one has an
+ *                      empty name and counts all series that match
+ *   ingester.head      empty → rpc_head
  *   ingester.segments  empty → frames of segments, of all tenants (tenant of the call: that one)
  *   ingester.segment_read    rpc_segment_read → stream of raw bytes of one file of a segment
  *   ingester.segment_dropped rpc_segment_read (ulid) → empty: a visible block names it as a source
  *   ingester.flush     empty → empty once all is cut (tenant of the call; none: all tenants)
  *   compactor.hint     empty → empty: this tenant has new segments, look now
+ *   ruler.rules        empty → JSON list of the groups of the tenant that this ruler owns
+ *   querier.tombstones uvarint version → empty: the tenant's tombstones are at this version now
  *   querier.query      rpc_query → body of Prometheus' /api/v1/query reply (JSON), also for errors
  *
  * Every message starts with a format byte (1). Integers are LEB128 (uvarint; times zigzag), strings
@@ -76,6 +82,23 @@ struct rpc_exemplars {
 };
 void rpc_exemplars_encode(struct buf *out, const struct rpc_exemplars *e);
 bool rpc_exemplars_decode(struct arena *a, struct reader *frame, struct rpc_exemplars *ret);
+
+/* lstr name | lstr value | uvarint series */
+struct rpc_pair {
+    struct slice name, value;
+    uint64_t series;
+};
+void rpc_pair_encode(struct buf *out, const struct rpc_pair *p);
+bool rpc_pair_decode(struct reader *frame, struct rpc_pair *ret);
+
+/* What an ingester holds of a tenant in memory; min > max: no sample. */
+struct rpc_head {
+    uint64_t series, pairs, chunks, appended;
+    uint64_t rate_milli; /* samples in 1000 s, of late */
+    int64_t min_ms, max_ms;
+};
+void rpc_head_encode(struct buf *out, const struct rpc_head *h);
+ORR_CHECKED struct err *rpc_head_decode(struct slice bytes, struct rpc_head *ret);
 
 struct rpc_segment {
     struct slice tenant, ulid;

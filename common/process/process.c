@@ -363,6 +363,16 @@ static struct err *open_roles(struct process *p)
     return NULL;
 }
 
+/* Two processes on one directory would write each other's series under the same numbers. */
+static struct err *lock_data_dir(struct process *p)
+{
+    char *path = mem_printf("%s/lock", p->data_dir);
+    struct err *e = fsx_lock(path, &p->lock_fd);
+
+    mem_free(path);
+    return err_wrap(e, "server.data-dir");
+}
+
 static char *advertised_http(const struct process *p, const struct process_server_conf *server)
 {
     char port[8];
@@ -384,7 +394,7 @@ static struct err *build(struct process *p, struct conf *c)
     p->members_path = mem_printf("%s/members", p->data_dir);
     p->is_alone = process_roles(p) == MEMBER_ALL_ROLES && ring->seeds.n == 0;
     p->auth = auth_new(c);
-    if ((e = fsx_mkdirs(p->data_dir)) || (e = build_loops(p, server)) ||
+    if ((e = fsx_mkdirs(p->data_dir)) || (e = lock_data_dir(p)) || (e = build_loops(p, server)) ||
         (e = build_http(p, server)) || (e = build_rpc(p, server, ring)) ||
         (e = build_objstore(p, conf_section(c, "storage"))))
         return e;
@@ -692,6 +702,7 @@ static void tear_down(struct process *p)
     mem_free(p->instance);
     mem_free(p->zone);
     mem_free(p->data_dir);
+    fsx_unlock(p->lock_fd);
     mem_free(p->tokens_path);
     mem_free(p->members_path);
     mem_free(p->rpc_advertised);
@@ -764,6 +775,7 @@ int process_main(const char *program, const struct process_role *const *roles, s
 
     ORR_ASSERT(n <= PROCESS_MAX_ROLES);
     p->program = program;
+    p->lock_fd = -1;
     p->roles = roles;
     p->n_roles = n;
     p->argc = argc;

@@ -42,6 +42,7 @@ struct process {
 
     _Atomic int phase; /* enum process_phase */
     int stop_fd;       /* eventfd: main waits for signals and for this */
+    int lock_fd;       /* DATA/lock, held while the process lives */
 };
 
 /* True when everything here is ready to serve; else says why not. */

@@ -6,22 +6,12 @@
 #include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/base/metric.h"
+#include "ingester/door/door_answer.h"
 #include "ingester/door/rewrite.h"
-#include "ingester/door/series_labels.h"
 #include "ingester/door/tenant_gate.h"
 
-#define EXAMPLE_LABELS_BYTES 512
-#define MAX_EXAMPLES 3
 #define MAX_PROTOCOLS 32
 #define REWRITE_SHARE 8 /* of a loop's cache that results of one tenant's rules may take: 1/8 */
-
-static const struct {
-    const char *name, *text;
-} reasons[] = {
-#define X(sym, name, text) {name, text},
-    DOOR_REASONS(X)
-#undef X
-};
 
 struct door_metrics {
     uint64_t writes, samples, histograms, exemplars, metadata, new_series;
@@ -127,7 +117,8 @@ static void collect(void *arg, struct buf *out, bool is_openmetrics)
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, name,
                         "Samples refused, by reason: by the door or by a majority of replicas.");
     for (unsigned i = 0; i < DOOR_REASON_COUNT; i++) {
-        (void)snprintf(labels, sizeof(labels), "reason=\"%s\"", reasons[i].name);
+        (void)snprintf(labels, sizeof(labels), "reason=\"%s\"",
+                       door_reason_name((enum door_reason)i));
         metric_write_u64(out, name, labels, d->m.rejected[i]);
     }
     for (unsigned i = 0; i < BATCH_REASON_COUNT; i++) {
@@ -276,161 +267,14 @@ static void remember(struct door *d, struct door_loop *dl, const struct push *p)
     keep_budget(d, dl, t);
 }
 
-/* ---- the answer ---- */
+/* ---- the end of a write ---- */
 
-/* "out of order sample: 3, such as up{a="b"} at 1000; ..." */
-static void write_reason(struct buf *out, uint64_t count, const char *text)
+static void count_rejected(struct write *w, const struct distribute_result *r)
 {
-    buf_printf(out, "%s%s: %llu", out->len ? "; " : "", text, (unsigned long long)count);
-}
-
-static void write_example(struct buf *out, struct slice labels, const int64_t *t_ms)
-{
-    if (labels.len == 0)
-        return;
-    buf_str(out, ", such as ");
-    series_labels_text(out, labels, EXAMPLE_LABELS_BYTES);
-    if (t_ms)
-        buf_printf(out, " at %lld", (long long)*t_ms);
-}
-
-static uint64_t door_part(struct write *w, struct buf *out)
-{
-    uint64_t sum = 0;
-
-    for (unsigned i = 0; i < DOOR_REASON_COUNT; i++) {
-        uint64_t count = w->rejects.samples[i];
-
-        if (!count)
-            continue;
-        sum += count;
-        METRIC_ADD(w->d->m.rejected[i], count);
-        write_reason(out, count, reasons[i].text);
-        write_example(out, w->rejects.example[i], NULL);
-        if (w->rejects.detail[i])
-            buf_printf(out, " (%s)", w->rejects.detail[i]);
-    }
-    return sum;
-}
-
-static uint64_t replica_part(struct write *w, const struct push *p,
-                             const struct distribute_result *r, struct buf *out,
-                             uint64_t *ret_over_limit)
-{
-    uint64_t sum = 0;
-
-    for (unsigned i = 0; i < BATCH_REASON_COUNT; i++) {
-        uint64_t count = r->rejected[i];
-
-        METRIC_ADD(w->d->m.replica_rejected[i], count);
-        if (!count || (i == BATCH_EXEMPLAR && !w->is_strict) || i == BATCH_METADATA_LIMIT)
-            continue; /* these do not fail a write, as in Prometheus */
-        sum += count;
-        if (i == BATCH_MAX_SERIES_LIMIT)
-            *ret_over_limit += count;
-        write_reason(out, count, batch_reason_text((enum batch_reason)i));
-        if (i == BATCH_MAX_SERIES_LIMIT)
-            buf_str(out, " over limit max_global_series_per_user");
-        for (size_t k = 0, shown = 0; k < r->n_examples && shown < MAX_EXAMPLES; k++)
-            if (r->examples[k].reason == i) {
-                write_example(out, p->series.ptr[r->examples[k].series].labels,
-                              &r->examples[k].t_ms);
-                shown++;
-            }
-    }
-    return sum;
-}
-
-static bool is_histogram(const struct push_series *s, int64_t t_ms)
-{
-    for (size_t i = 0; s->extra && i < s->extra->n_histograms; i++)
-        if (s->extra->histograms[i].t_ms == t_ms)
-            return true;
-    return s->extra && s->extra->n_samples == 0;
-}
-
-/* Whether s has a sample or histogram that is not older; of the entry that the refused one is in
- * itself: another than that. */
-static bool has_newer(const struct push_series *s, int64_t t_ms, bool is_same_entry)
-{
-    const struct push_extra *x = s->extra;
-    uint32_t n = 0;
-
-    if (!x)
-        return !is_same_entry && s->sample.t_ms >= t_ms;
-    for (uint32_t i = 0; i < x->n_samples; i++)
-        n += x->samples[i].t_ms >= t_ms;
-    for (uint32_t i = 0; i < x->n_histograms; i++)
-        n += x->histograms[i].t_ms >= t_ms;
-    return n > is_same_entry;
-}
-
-/* Refused only because of what the same write has of its series before it. Prometheus finds that
- * out after it has counted, so its senders are told that such a one was written. */
-static bool is_own_disorder(const struct push *p, const struct distribute_example *ex)
-{
-    const struct push_series *s = &p->series.ptr[ex->series];
-
-    if (ex->reason != BATCH_OUT_OF_ORDER && ex->reason != BATCH_DUPLICATE &&
-        ex->reason != BATCH_TOO_OLD)
-        return false;
-    for (uint32_t i = 0; i < ex->series; i++)
-        if (hash128_eq(p->series.ptr[i].fp, s->fp) && has_newer(&p->series.ptr[i], ex->t_ms, false))
-            return true;
-    return has_newer(s, ex->t_ms, true);
-}
-
-/*
- * What the headers of remote write 2.0 say of a push of which replicas refused so many samples and
- * histograms. Replicas say how many of each reason and give some examples: these tell the kind
- * exactly as long as all refusals are among them; of more than that, the rest is taken off the
- * samples first.
- */
-static void count_written(const struct write *w, const struct push *p,
-                          const struct distribute_result *r, uint64_t refused,
-                          struct door_written *ret)
-{
-    uint64_t histograms = 0, told = 0, spared = 0;
-
-    for (size_t i = 0; i < r->n_examples && told < refused; i++) {
-        const struct distribute_example *ex = &r->examples[i];
-
-        if (ex->reason == BATCH_EXEMPLAR || ex->reason == BATCH_METADATA_LIMIT)
-            continue;
-        told++;
-        if (w->is_strict && is_own_disorder(p, ex))
-            spared++;
-        else
-            histograms += is_histogram(&p->series.ptr[ex->series], ex->t_ms);
-    }
-    refused -= spared;
-    histograms = ORR_MIN(histograms, p->histograms);
-    if (refused - histograms > p->samples)
-        histograms = ORR_MIN(refused - p->samples, p->histograms);
-    ret->histograms = p->histograms - histograms;
-    ret->samples = p->samples - ORR_MIN(p->samples, refused - histograms);
-    ret->exemplars = p->exemplars - ORR_MIN(p->exemplars, r->rejected[BATCH_EXEMPLAR]) +
-                     (w->is_strict ? w->rejects.exemplars_behind : 0);
-}
-
-static struct err *refusals(struct write *w, const struct push *p,
-                            const struct distribute_result *r, struct door_written *written)
-{
-    struct buf text = {0};
-    uint64_t received = p->samples + p->histograms, door, replicas, over_limit = 0;
-    struct err *e = NULL;
-
-    door = door_part(w, &text);
-    replicas = replica_part(w, p, r, &text, &over_limit);
-    if (door + replicas)
-        e = err_new(over_limit == door + replicas ? ERR_LIMIT : ERR_INVALID,
-                    "%llu of %llu samples refused: %s", (unsigned long long)(door + replicas),
-                    (unsigned long long)(received + door), buf_cstr(&text));
-    buf_done(&text);
-    if (w->is_strict)
-        replicas -= ORR_MIN(replicas, r->rejected[BATCH_EXEMPLAR]);
-    count_written(w, p, r, replicas, written);
-    return e;
+    for (unsigned i = 0; i < DOOR_REASON_COUNT; i++)
+        METRIC_ADD(w->d->m.rejected[i], w->rejects.samples[i]);
+    for (unsigned i = 0; i < BATCH_REASON_COUNT; i++)
+        METRIC_ADD(w->d->m.replica_rejected[i], r->rejected[i]);
 }
 
 static void on_distributed(void *arg, const struct push *p, const struct distribute_result *r)
@@ -444,7 +288,8 @@ static void on_distributed(void *arg, const struct push *p, const struct distrib
     } else {
         if (r->rejected[BATCH_MAX_SERIES_LIMIT] == 0 && r->rejected[BATCH_BAD_LABELS] == 0)
             remember(w->d, w->dl, p);
-        e = refusals(w, p, r, &written);
+        count_rejected(w, r);
+        e = door_answer(&(struct door_answer_input){p, &w->rejects, w->is_strict, r}, &written);
     }
     w->done(w->arg, e, &written);
     mem_free(w);

@@ -192,8 +192,9 @@ enum batch_reason {
 const char *batch_reason_name(enum batch_reason r);
 const char *batch_reason_text(enum batch_reason r);
 
-#define BATCH_MAX_EXAMPLES 8
-struct batch_example {
+/* A sample or histogram that was not stored: the writer must know which, since a sample counts as
+ * written only where enough replicas have taken that very one. */
+struct batch_refusal {
     enum batch_reason reason;
     uint32_t series; /* index in the batch */
     int64_t t_ms;
@@ -201,15 +202,22 @@ struct batch_example {
 struct batch_reply {
     uint64_t accepted; /* samples and histograms stored (repeats of stored ones count) */
     uint64_t rejected[BATCH_REASON_COUNT];
-    struct batch_example examples[BATCH_MAX_EXAMPLES];
-    size_t n_examples;
+    VEC(struct batch_refusal) refusals; /* samples and histograms; not exemplars, not metadata */
     VEC(uint32_t) unknown; /* series indexes, ascending, nothing of them stored: send with labels */
 };
 void batch_reply_done(struct batch_reply *r);
 void batch_reject(struct batch_reply *r, enum batch_reason reason, uint32_t series, int64_t t_ms);
+/* All samples and histograms of an entry; how many they are. */
+uint32_t batch_reject_entry(struct batch_reply *r, enum batch_reason reason, uint32_t series,
+                            const struct batch_entry *en);
+/* Whether a rejection for this reason is of a sample or histogram, and so fails a write. */
+static inline bool batch_reason_is_sample(enum batch_reason r)
+{
+    return r != BATCH_EXEMPLAR && r != BATCH_METADATA_LIMIT;
+}
 uint64_t batch_rejected(const struct batch_reply *r); /* all reasons */
-/* u8 version 1; uvarint accepted; uvarint count of unknown, each as uvarint distance from the one
- * before (first: from 0); uvarint reasons * (u8 reason, uvarint count); uvarint examples * (u8
+/* u8 version 2; uvarint accepted; uvarint count of unknown, each as uvarint distance from the one
+ * before (first: from 0); uvarint reasons * (u8 reason, uvarint count); uvarint refusals * (u8
  * reason, uvarint series, varint t_ms). */
 void batch_reply_encode(struct buf *out, const struct batch_reply *r);
 ORR_CHECKED struct err *batch_reply_decode(struct slice bytes, struct batch_reply *ret);

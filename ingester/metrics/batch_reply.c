@@ -1,6 +1,9 @@
 #include "common/base/mem.h"
 #include "ingester/metrics/batch.h"
 
+#define VERSION 2
+#define REFUSAL_MIN_BYTES 3
+
 static const char *const reason_names[BATCH_REASON_COUNT] = {
 #define X(sym, num, name, text) [num] = name,
     BATCH_REASONS(X)
@@ -25,14 +28,32 @@ const char *batch_reason_text(enum batch_reason r)
 void batch_reply_done(struct batch_reply *r)
 {
     vec_done(&r->unknown);
+    vec_done(&r->refusals);
     *r = (struct batch_reply){0};
 }
 
 void batch_reject(struct batch_reply *r, enum batch_reason reason, uint32_t series, int64_t t_ms)
 {
     r->rejected[reason]++;
-    if (r->n_examples < BATCH_MAX_EXAMPLES)
-        r->examples[r->n_examples++] = (struct batch_example){reason, series, t_ms};
+    if (batch_reason_is_sample(reason))
+        vec_push(&r->refusals, ((struct batch_refusal){reason, series, t_ms}));
+}
+
+uint32_t batch_reject_entry(struct batch_reply *r, enum batch_reason reason, uint32_t series,
+                            const struct batch_entry *en)
+{
+    struct reader in = reader_new(en->histograms);
+    uint64_t before = r->rejected[reason];
+    struct slice encoded;
+    int64_t t_ms;
+
+    if (en->has_inline)
+        batch_reject(r, reason, series, en->inline_sample.t_ms);
+    for (uint32_t k = 0; k < en->n_samples; k++)
+        batch_reject(r, reason, series, batch_entry_sample(en, k).t_ms);
+    while (batch_next_histogram(&in, &t_ms, &encoded))
+        batch_reject(r, reason, series, t_ms);
+    return (uint32_t)(r->rejected[reason] - before);
 }
 
 uint64_t batch_rejected(const struct batch_reply *r)
@@ -49,7 +70,7 @@ void batch_reply_encode(struct buf *out, const struct batch_reply *r)
     uint32_t last = 0;
     size_t reasons = 0;
 
-    buf_byte(out, 1);
+    buf_byte(out, VERSION);
     buf_uvarint(out, r->accepted);
     buf_uvarint(out, r->unknown.len);
     for (size_t i = 0; i < r->unknown.len; i++) {
@@ -65,11 +86,11 @@ void batch_reply_encode(struct buf *out, const struct batch_reply *r)
             buf_uvarint(out, r->rejected[i]);
         }
     }
-    buf_uvarint(out, r->n_examples);
-    for (size_t i = 0; i < r->n_examples; i++) {
-        buf_byte(out, (uint8_t)r->examples[i].reason);
-        buf_uvarint(out, r->examples[i].series);
-        buf_varint(out, r->examples[i].t_ms);
+    buf_uvarint(out, r->refusals.len);
+    VEC_FOREACH (x, &r->refusals) {
+        buf_byte(out, (uint8_t)x->reason);
+        buf_uvarint(out, x->series);
+        buf_varint(out, x->t_ms);
     }
 }
 
@@ -104,17 +125,19 @@ static bool read_rejects(struct reader *r, struct batch_reply *ret)
         ret->rejected[reason < BATCH_REASON_COUNT ? reason : BATCH_OUT_OF_ORDER] += count;
     }
     n = reader_uvarint(r);
-    if (n > 256)
+    if (n > reader_left(r) / REFUSAL_MIN_BYTES)
         return false;
     for (uint64_t i = 0; i < n; i++) {
         uint8_t reason = reader_u8(r);
         uint64_t series = reader_uvarint(r);
         int64_t t_ms = reader_varint(r);
 
-        if (ret->n_examples < BATCH_MAX_EXAMPLES && reason < BATCH_REASON_COUNT &&
-            series < BATCH_MAX_SERIES)
-            ret->examples[ret->n_examples++] =
-                (struct batch_example){(enum batch_reason)reason, (uint32_t)series, t_ms};
+        if (series >= BATCH_MAX_SERIES)
+            return false;
+        vec_push(&ret->refusals,
+                 ((struct batch_refusal){reason < BATCH_REASON_COUNT ? (enum batch_reason)reason
+                                                                     : BATCH_OUT_OF_ORDER,
+                                         (uint32_t)series, t_ms}));
     }
     return true;
 }
@@ -126,8 +149,8 @@ struct err *batch_reply_decode(struct slice bytes, struct batch_reply *ret)
     uint8_t version = reader_u8(&r);
 
     reply.accepted = reader_uvarint(&r);
-    if (version != 1 || !read_unknown(&r, &reply) || !read_rejects(&r, &reply) || !reader_ok(&r) ||
-        reader_left(&r)) {
+    if (version != VERSION || !read_unknown(&r, &reply) || !read_rejects(&r, &reply) ||
+        !reader_ok(&r) || reader_left(&r)) {
         batch_reply_done(&reply);
         return err_new(ERR_INVALID, "batch reply: malformed (version %u)", version);
     }

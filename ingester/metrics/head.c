@@ -87,6 +87,7 @@ void head_tenant_stats_get(struct head *h, struct slice tenant, struct head_tena
         return;
     ret->series = atomic_load_explicit(&t->series, memory_order_relaxed);
     ret->samples_appended = atomic_load_explicit(&t->samples, memory_order_relaxed);
+    ret->rate_milli = atomic_load_explicit(&t->rate_milli, memory_order_relaxed);
     ret->max_ms = atomic_load_explicit(&t->max_ms, memory_order_relaxed);
     ret->min_ms = atomic_load_explicit(&t->min_ms, memory_order_relaxed);
 }

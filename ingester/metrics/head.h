@@ -158,9 +158,24 @@ ORR_CHECKED struct err *head_exemplars_list(struct head *h, const struct head_qu
 
 struct head_tenant_stats {
     uint64_t series, samples_appended;
+    uint64_t rate_milli;    /* samples in 1000 s, between the last two calls of head_maintain() */
     int64_t min_ms, max_ms; /* of samples in the head; min > max: none */
 };
 void head_tenant_stats_get(struct head *h, struct slice tenant, struct head_tenant_stats *ret);
+
+struct head_pair_count {
+    struct slice name, value;
+    uint64_t series;
+};
+/* Label pairs (of the label *name; NULL: of all) with how many series in memory have them, of those
+ * that match; sorted by name and value, in the arena. *ret_series: how many match. */
+ORR_CHECKED struct err *head_pairs_list(struct head *h, const struct head_query *q,
+                                        const struct slice *name, struct arena *a,
+                                        struct head_pair_count **ret, size_t *ret_n,
+                                        uint64_t *ret_series);
+/* Label pairs and chunks in memory and chunk files. Walks all series, in turns. */
+ORR_CHECKED struct err *head_count(struct head *h, struct slice tenant, uint64_t *ret_pairs,
+                                   uint64_t *ret_chunks);
 
 struct head_cardinality { /* TSDB status page: top entries, largest first */
     struct slice name;

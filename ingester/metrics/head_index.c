@@ -188,6 +188,17 @@ bool head_posting_intersects(const struct head_pair *p, const roaring_bitmap_t *
     return false;
 }
 
+uint64_t head_posting_count(const struct head_pair *p, const roaring_bitmap_t *with)
+{
+    uint64_t n = 0;
+
+    if (p->n > HEAD_POSTING_ARRAY)
+        return roaring_bitmap_and_cardinality(p->refs.bitmap, with);
+    for (uint32_t i = 0; i < p->n; i++)
+        n += roaring_bitmap_contains(with, posting_array(p)[i]);
+    return n;
+}
+
 /* ---- names and pairs ---- */
 
 int64_t head_index_name(const struct head_index *x, struct slice name)

@@ -116,3 +116,4 @@ void head_index_finish_load(struct head_index *x);
 
 void head_posting_or(const struct head_pair *p, roaring_bitmap_t *into);
 bool head_posting_intersects(const struct head_pair *p, const roaring_bitmap_t *with);
+uint64_t head_posting_count(const struct head_pair *p, const roaring_bitmap_t *with);

@@ -116,7 +116,10 @@ struct head_tenant { /* never freed before the head */
     _Atomic uint64_t metadata;
     _Atomic int64_t ooo_window_ms; /* of the latest push */
     _Atomic int64_t max_ms, min_ms;
-    int64_t maintained_ms; /* cut up to here by head_maintain(); under cut_mutex */
+    int64_t maintained_ms;  /* cut up to here by head_maintain(); under cut_mutex */
+    uint64_t rated_samples; /* at rated_ms, both under cut_mutex */
+    int64_t rated_ms;
+    _Atomic uint64_t rate_milli;
 };
 
 /* ---- messages to a shard thread ---- */
@@ -320,6 +323,23 @@ uint32_t head_meta_shard(const struct head *h, struct slice family);
 
 /* Refs of the series that the matchers accept; the caller frees. */
 roaring_bitmap_t *head_match(const struct head_ts *ts, struct matchers ms);
+
+/* ---- head_range.c ---- */
+
+/* Series that have samples in a range of time, found in turns, so that the shard goes on with its
+ * other work. {0} to begin with. */
+struct head_range {
+    roaring_bitmap_t *found; /* the caller frees; NULL: it was not asked for, every series counts */
+    uint32_t *refs;
+    size_t n, at;
+    uint64_t epoch;
+    bool has_begun;
+};
+/* True: call again in the shard's next turn. Series of which nothing is newer than max_ms count only
+ * while that is less than HEAD_RANGE_SLACK_MS before the newest sample. */
+#define HEAD_RANGE_SLACK_MS 300000
+bool head_range_step(struct head_range *r, struct head_ts *ts, const struct head_query *q);
+uint64_t head_range_chunks(const struct head_ts *ts, uint32_t ref); /* of a series in memory */
 
 /* ---- head_push.c ---- */
 

@@ -65,6 +65,23 @@ static int64_t cut_bound(const struct head *h, struct head_tenant *t, int64_t no
     return head_window_start(now_ms - ORR_MAX(h->opts.grace_ms, ooo));
 }
 
+/* cut_mutex held. Calls a second or less apart are one. */
+static void note_rate(struct head_tenant *t, int64_t now_ms)
+{
+    uint64_t samples = atomic_load_explicit(&t->samples, memory_order_relaxed);
+    int64_t took_ms = now_ms - t->rated_ms;
+
+    if (took_ms <= 1000)
+        return;
+    if (t->rated_ms)
+        atomic_store_explicit(
+            &t->rate_milli,
+            (uint64_t)((double)(samples - t->rated_samples) * 1e6 / (double)took_ms),
+            memory_order_relaxed);
+    t->rated_samples = samples;
+    t->rated_ms = now_ms;
+}
+
 struct round {
     struct head *head;
     int64_t now_ms;
@@ -99,10 +116,12 @@ struct err *head_maintain(struct head *h, int64_t now_ms)
         return NULL;
     list = head_tenant_list(h, &n);
     (void)pthread_mutex_lock(&h->cut_mutex);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        note_rate(list[i], now_ms);
         if (cut_bound(h, list[i], now_ms) > list[i]->maintained_ms &&
             atomic_load_explicit(&list[i]->series, memory_order_relaxed))
             list[due++] = list[i];
+    }
     e = head_sweep(list, due, maintain_one, &r);
     if (atomic_load(&r.has_cut) ||
         (int64_t)(atomic_load(&h->logged_bytes) - atomic_load(&h->checkpoint_at_bytes)) >=

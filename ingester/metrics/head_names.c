@@ -19,7 +19,8 @@ struct listing {
     const struct head_query *q;
     struct head_tenant *tenant;
     const struct slice *name; /* NULL: names, else values of it */
-    struct buf out;           /* lstr each */
+    struct head_range range;
+    struct buf out; /* lstr each */
     size_t n;
 };
 
@@ -55,11 +56,15 @@ static bool run_listing(struct head_shard *sh, void *arg)
 {
     struct listing *l = arg;
     struct head_ts *ts = l->tenant ? l->tenant->ts[sh->index] : NULL;
-    roaring_bitmap_t *of = NULL;
+    roaring_bitmap_t *of;
 
-    if (!ts || ts->max_ms < l->q->min_ms)
+    if (!ts || ts->max_ms < l->q->min_ms || ts->min_ms > l->q->max_ms)
         return false;
-    if (l->q->matchers.n)
+    if (head_range_step(&l->range, ts, l->q))
+        return true;
+    of = l->range.found;
+    l->range.found = NULL;
+    if (!of && l->q->matchers.n)
         of = head_match(ts, l->q->matchers);
     if (l->name) {
         list_values(l, &ts->index, of);
@@ -85,7 +90,7 @@ static struct err *list_segment(const struct head_seg *seg, const struct head_qu
     if (!q->matchers.n)
         return name ? block_reader_label_values(seg->reader, a, *name, ret)
                     : block_reader_label_names(seg->reader, a, ret);
-    if ((e = block_reader_select(seg->reader, a, q->matchers, &refs)))
+    if ((e = block_reader_select_range(seg->reader, a, q->matchers, q->min_ms, q->max_ms, &refs)))
         return e;
     return name ? block_reader_values_of(seg->reader, a, refs, *name, ret)
                 : block_reader_names_of(seg->reader, a, refs, ret);

@@ -113,13 +113,19 @@ static void apply_exemplars(struct apply_state *st, uint32_t i, uint32_t ref,
     }
 }
 
+/* Nothing of the entry can be stored. */
+static void reject_entry(struct apply_state *st, uint32_t i, const struct batch_entry *en,
+                         enum batch_reason reason)
+{
+    st->sh->m.rejected[reason] += batch_reject_entry(st->a->reply, reason, i, en);
+}
+
 /* Ref of the entry's series, made if the batch has its labels; HEAD_NO_REF when nothing of it can be
  * stored (which the reply says). */
 static uint32_t resolve(struct apply_state *st, uint32_t i, const struct batch_entry *en)
 {
     struct head_ts *ts = st->a->ts;
     uint32_t ref = head_table_find(ts, en->fp);
-    int64_t t_ms = en->has_inline ? en->inline_sample.t_ms : 0;
 
     if (ref != HEAD_NO_REF)
         return ref;
@@ -130,13 +136,13 @@ static uint32_t resolve(struct apply_state *st, uint32_t i, const struct batch_e
     }
     if (!batch_labels_valid(en->labels) ||
         !hash128_eq(labels_fingerprint_of_canonical(en->labels), en->fp)) {
-        count_result(st, i, t_ms, HEAD_REJECTED, BATCH_BAD_LABELS);
+        reject_entry(st, i, en, BATCH_BAD_LABELS);
         return HEAD_NO_REF;
     }
     if (st->a->limits->max_series &&
         atomic_load_explicit(&ts->tenant->series, memory_order_relaxed) >=
             st->a->limits->max_series) {
-        count_result(st, i, t_ms, HEAD_REJECTED, BATCH_MAX_SERIES_LIMIT);
+        reject_entry(st, i, en, BATCH_MAX_SERIES_LIMIT);
         return HEAD_NO_REF;
     }
     ref = head_table_add(ts, en->fp, en->labels);
@@ -399,8 +405,8 @@ static void merge_reply(struct batch_reply *into, struct batch_reply *from)
     into->accepted += from->accepted;
     for (size_t i = 0; i < BATCH_REASON_COUNT; i++)
         into->rejected[i] += from->rejected[i];
-    for (size_t i = 0; i < from->n_examples && into->n_examples < BATCH_MAX_EXAMPLES; i++)
-        into->examples[into->n_examples++] = from->examples[i];
+    VEC_FOREACH (x, &from->refusals)
+        vec_push(&into->refusals, *x);
     if (!into->unknown.len) {
         vec_done(&into->unknown);
         into->unknown.ptr = from->unknown.ptr;

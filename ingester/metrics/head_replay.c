@@ -538,7 +538,7 @@ static bool preview(const struct batch *b, const struct head_limits *limits,
             vec_push(&reply->unknown, i);
         } else if (!batch_labels_valid(en.labels) ||
                    !hash128_eq(labels_fingerprint_of_canonical(en.labels), en.fp)) {
-            batch_reject(reply, BATCH_BAD_LABELS, i, en.inline_sample.t_ms);
+            (void)batch_reject_entry(reply, BATCH_BAD_LABELS, i, &en);
         } else {
             preview_entry(&en, i, limits, reply);
             any = true;

@@ -57,11 +57,23 @@ static struct err *run_metadata(struct prom_task *t)
     const struct metadata_params *p = t->params;
     struct rpc_metadata *m;
     size_t n;
-    struct err *e = store_metadata(&t->sq, p->metric, &m, &n);
+    struct err *e = joined_metadata(&t->data, p->metric, &m, &n);
 
     if (!e)
         metadata_json(t, m, n);
     return e;
+}
+
+/* Less than 1 is no limit here. */
+static struct err *read_count(struct http_request *r, const char *name, uint64_t *ret)
+{
+    struct slice text = http_param(r, name);
+    int64_t v = 0;
+
+    if (text.len && !slice_to_i64(text, &v))
+        return err_new(ERR_INVALID, "%s must be a number", name);
+    *ret = (uint64_t)ORR_MAX(v, 0);
+    return NULL;
 }
 
 void prom_extra_metadata(struct http_request *r)
@@ -75,10 +87,9 @@ void prom_extra_metadata(struct http_request *r)
     p->metric = http_param(r, "metric");
     if (!p->metric.ptr)
         p->metric = SLICE_EMPTY;
-    e = prom_param_limit("limit", http_param(r, "limit"), &p->limit);
+    e = read_count(r, "limit", &p->limit);
     if (!e)
-        e = prom_param_limit("limit_per_metric", http_param(r, "limit_per_metric"),
-                             &p->limit_per_metric);
+        e = read_count(r, "limit_per_metric", &p->limit_per_metric);
     if (!prom_api_failed(r, e))
         prom_task_http(prom_api_of(r)->tasks, r, tenant, 0, run_metadata, p);
 }
@@ -86,6 +97,7 @@ void prom_extra_metadata(struct http_request *r)
 /* ---- exemplars ---- */
 
 struct exemplar_params {
+    struct promql_options syntax;
     struct slice query;
     int64_t start_ms, end_ms;
 };
@@ -120,17 +132,17 @@ static struct err *run_exemplars(struct prom_task *t)
     struct promql q = {0};
     struct matchers *sets;
     size_t n_sets = 0, n = 0;
-    struct err *e = promql_parse(t->arena, p->query, NULL, &q);
+    struct err *e = promql_parse(t->arena, p->query, &p->syntax, &q);
 
     if (e)
-        return err_wrap(e, "invalid parameter \"query\"");
+        return e;
     for (struct promql_expr *s = q.selectors; s; s = s->u.selector.next)
         n_sets++;
     sets = arena_array(t->arena, struct matchers, n_sets + 1);
     n_sets = 0;
     for (struct promql_expr *s = q.selectors; s; s = s->u.selector.next)
         sets[n_sets++] = s->u.selector.matchers;
-    e = store_exemplars(&t->sq, sets, n_sets, p->start_ms, p->end_ms, &series, &n);
+    e = joined_exemplars(&t->data, sets, n_sets, p->start_ms, p->end_ms, &series, &n);
     if (!e)
         exemplars_json(&t->out, series, n);
     promql_done(&q);
@@ -145,6 +157,7 @@ void prom_extra_exemplars(struct http_request *r)
 
     if (!prom_api_begin(r, &tenant))
         return;
+    p->syntax = prom_api_syntax(r);
     p->query = http_param(r, "query");
     if (!p->query.ptr)
         p->query = SLICE_EMPTY;

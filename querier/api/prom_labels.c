@@ -8,6 +8,7 @@ struct labels_params {
     size_t n_match;
     int64_t start_ms, end_ms;
     uint64_t limit;
+    bool is_series;
 };
 
 /* ---- on a worker ---- */
@@ -23,7 +24,8 @@ static struct err *parse_sets(struct prom_task *t, const struct labels_params *p
 {
     *ret = arena_array(t->arena, struct matchers, p->n_match + 1);
     for (size_t i = 0; i < p->n_match; i++) {
-        struct err *e = prom_param_match(t->arena, p->match[i], &(*ret)[i]);
+        struct err *e = p->is_series ? prom_param_match(t->arena, p->match[i], &(*ret)[i])
+                                     : prom_param_selector(t->arena, p->match[i], &(*ret)[i]);
 
         if (e) {
             sets_done(*ret, i);
@@ -33,21 +35,33 @@ static struct err *parse_sets(struct prom_task *t, const struct labels_params *p
     return NULL;
 }
 
-static void names_json(struct prom_task *t, const struct store_names *names, uint64_t limit)
+/* Between two entries of a list: sends what there is. False: the list ends here, and says so. */
+static bool may_go_on(struct prom_task *t, struct err **ret_err)
+{
+    if (prom_task_is_full(t)) {
+        joined_warn(&t->data, SLICE("results truncated due to querier.max-response"));
+        return false;
+    }
+    return !(*ret_err = prom_task_flush(t));
+}
+
+static struct err *names_json(struct prom_task *t, const struct store_names *names, uint64_t limit)
 {
     size_t n = names->n;
+    struct err *e = NULL;
 
     if (limit && n > limit) {
         n = limit;
         prom_api_warn_truncated(t);
     }
     buf_byte(&t->out, '[');
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && may_go_on(t, &e); i++) {
         if (i)
             buf_byte(&t->out, ',');
         buf_json_str(&t->out, names->ptr[i]);
     }
     buf_byte(&t->out, ']');
+    return e;
 }
 
 static struct err *run_names(struct prom_task *t)
@@ -59,9 +73,9 @@ static struct err *run_names(struct prom_task *t)
 
     if (e)
         return e;
-    e = store_names(&t->sq, sets, p->n_match, p->label, p->start_ms, p->end_ms, &names);
+    e = joined_names(&t->data, sets, p->n_match, p->label, p->start_ms, p->end_ms, &names);
     if (!e)
-        names_json(t, &names, p->limit);
+        e = names_json(t, &names, p->limit);
     sets_done(sets, p->n_match);
     return e;
 }
@@ -72,8 +86,9 @@ static struct err *series_json(struct prom_task *t, const struct labels_params *
 {
     struct storage_series s;
     struct buf key = {0};
+    struct err *e = NULL;
 
-    while (buf_ok(&t->out) && series_set_next(set, &s)) {
+    while (may_go_on(t, &e) && series_set_next(set, &s)) {
         if (p->n_match > 1) {
             buf_reset(&key);
             labels_canonical(&key, s.labels);
@@ -90,7 +105,7 @@ static struct err *series_json(struct prom_task *t, const struct labels_params *
         labels_json(&t->out, s.labels);
     }
     buf_done(&key);
-    return series_set_close(set);
+    return err_first(e, series_set_close(set));
 }
 
 static struct err *run_series(struct prom_task *t)
@@ -107,7 +122,7 @@ static struct err *run_series(struct prom_task *t)
     for (size_t i = 0; !e && i < p->n_match; i++) {
         struct series_set *set;
 
-        if (!(e = store_series(&t->sq, sets[i], p->start_ms, p->end_ms, &set)))
+        if (!(e = joined_series(&t->data, sets[i], p->start_ms, p->end_ms, &set)))
             e = series_json(t, p, set, &seen, &n);
     }
     buf_byte(&t->out, ']');
@@ -141,6 +156,7 @@ static void answer(struct http_request *r, struct slice label, bool needs_match,
     if (!prom_api_begin(r, &tenant))
         return;
     p->label = label;
+    p->is_series = needs_match;
     e = read_params(r, p);
     if (!e && needs_match && !p->n_match)
         e = err_new(ERR_INVALID, "no match[] parameter provided");

@@ -17,25 +17,41 @@ static int64_t within_bounds(int64_t ms)
     return ORR_MAX(-PROM_TIME_MAX_MS, ORR_MIN(PROM_TIME_MAX_MS, ms));
 }
 
-struct err *prom_param_time(const char *name, struct slice text, int64_t def_ms, int64_t *ret_ms)
+static struct err *parse_time(struct slice text, int64_t *ret_ms)
 {
-    int64_t ms = def_ms;
+    int64_t ms = 0;
     struct err *e;
 
-    if (!text.len) {
-        *ret_ms = within_bounds(def_ms);
-        return NULL;
-    }
     if (slice_eq(text, SLICE("-292273086-05-16T16:47:06Z"))) {
         ms = -PROM_TIME_MAX_MS;
     } else if (slice_eq(text, SLICE("+292277025-08-18T07:12:54.999999999Z")) ||
                slice_eq(text, SLICE("292277025-08-18T07:12:54.999999999Z"))) {
         ms = PROM_TIME_MAX_MS;
     } else if ((e = gotime_parse_api(text, &ms))) {
-        return bad(name, e);
+        return e;
     }
     *ret_ms = within_bounds(ms);
     return NULL;
+}
+
+struct err *prom_param_time(const char *name, struct slice text, int64_t def_ms, int64_t *ret_ms)
+{
+    struct err *e;
+
+    if (!text.len) {
+        *ret_ms = within_bounds(def_ms);
+        return NULL;
+    }
+    e = parse_time(text, ret_ms);
+    return e ? bad(name, err_wrap(e, "Invalid time value for '%s'", name)) : NULL;
+}
+
+struct err *prom_param_required_time(const char *name, struct slice text, int64_t *ret_ms)
+{
+    struct err *e = text.len ? parse_time(text, ret_ms)
+                             : err_new(ERR_INVALID, "cannot parse \"\" to a valid timestamp");
+
+    return e ? bad(name, e) : NULL;
 }
 
 struct err *prom_param_duration(const char *name, struct slice text, int64_t def_ms,
@@ -58,7 +74,7 @@ struct err *prom_param_limit(const char *name, struct slice text, uint64_t *ret)
     if (!text.len)
         return NULL;
     if (!slice_to_i64(text, &v))
-        return bad(name, err_new(ERR_INVALID, "cannot parse \"%.*s\" to an integer",
+        return bad(name, err_new(ERR_INVALID, "strconv.Atoi: parsing \"%.*s\": invalid syntax",
                                  (int)ORR_MIN(text.len, SHOWN), (const char *)text.ptr));
     if (v < 0)
         return bad(name, err_new(ERR_INVALID, "limit must be non-negative"));
@@ -81,20 +97,26 @@ struct err *prom_param_check_range(int64_t start_ms, int64_t end_ms, int64_t ste
     return NULL;
 }
 
-struct err *prom_param_match(struct arena *a, struct slice text, struct matchers *ret)
+struct err *prom_param_selector(struct arena *a, struct slice text, struct matchers *ret)
 {
     struct matchers ms;
     struct err *e = promql_parse_selector(a, text, &ms);
 
     if (e)
-        return bad("match[]", e);
+        return e;
     if (promql_selects_all(ms)) {
         matchers_done(ms);
-        return bad("match[]",
-                   err_new(ERR_INVALID, "match[] must contain at least one non-empty matcher"));
+        return err_new(ERR_INVALID, "match[] must contain at least one non-empty matcher");
     }
     *ret = ms;
     return NULL;
+}
+
+struct err *prom_param_match(struct arena *a, struct slice text, struct matchers *ret)
+{
+    struct err *e = prom_param_selector(a, text, ret);
+
+    return e ? bad("match[]", e) : NULL;
 }
 
 /* ---- names as values escape them ---- */

@@ -5,7 +5,8 @@
  * writes its least and greatest time. They are kept within ±PROM_TIME_MAX_MS, so that sums of a few
  * of them do not overflow. Durations: seconds or "5m".
  *
- * Errors are ERR_INVALID: `invalid parameter "time": cannot parse "x" to a valid timestamp`.
+ * Errors are ERR_INVALID: `invalid parameter "time": Invalid time value for 'time': cannot parse "x" to
+ * a valid timestamp`.
  * Pure; any thread.
  */
 #pragma once
@@ -21,12 +22,18 @@ ORR_CHECKED struct err *prom_param_time(const char *name, struct slice text, int
                                         int64_t *ret_ms);
 ORR_CHECKED struct err *prom_param_duration(const char *name, struct slice text, int64_t def_ms,
                                             int64_t *ret_ms);
+/* Of a range query, which words it otherwise. */
+ORR_CHECKED struct err *prom_param_required_time(const char *name, struct slice text,
+                                                 int64_t *ret_ms);
 /* A count that is not negative; absent or 0: 0, no limit. */
 ORR_CHECKED struct err *prom_param_limit(const char *name, struct slice text, uint64_t *ret);
 /* start, end and step of a range query against each other. */
 ORR_CHECKED struct err *prom_param_check_range(int64_t start_ms, int64_t end_ms, int64_t step_ms);
 /* A selector of match[]; refuses one that every series matches. matchers_done() it. */
 ORR_CHECKED struct err *prom_param_match(struct arena *a, struct slice text, struct matchers *ret);
+/* The same without the name of the parameter in its error. */
+ORR_CHECKED struct err *prom_param_selector(struct arena *a, struct slice text,
+                                            struct matchers *ret);
 /* {name} of /label/{name}/values: "U__a_2e_b" is "a.b"; ERR_INVALID if it cannot be a name. */
 ORR_CHECKED struct err *prom_param_label_name(struct arena *a, struct slice text,
                                               struct slice *ret);

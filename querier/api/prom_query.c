@@ -5,6 +5,8 @@
 #include "common/model/metrics_rpc.h"
 #include "common/model/tenant.h"
 #include "querier/api/prom_api_internal.h"
+#include "querier/api/prom_ast.h"
+#include "querier/api/step_tally.h"
 #include "querier/engine/result_json.h"
 
 struct query_params {
@@ -12,22 +14,30 @@ struct query_params {
     int64_t start_ms, end_ms, step_ms; /* step 0: instant */
     int64_t lookback_ms;
     uint64_t limit;
-    bool with_stats;
+    bool with_stats, with_steps; /* stats=…; stats=all */
 };
 
 /* ---- on a worker ---- */
 
-static void stats_json(struct buf *out, const struct engine_result *res, int64_t took_ms)
+/* Sorting is part of the evaluation here, and parsing takes no time worth telling apart. */
+static void stats_json(struct prom_task *t, const struct engine_result *res, int64_t eval_ns,
+                       const struct step_tally *steps)
 {
-    double s = (double)took_ms / 1000;
+    double eval_s = (double)eval_ns / NS_PER_S, queue_s = (double)t->queued_ns / NS_PER_S;
+    struct buf *out = &t->out;
 
     out->len -= out->len > 0; /* the brace that closes data */
     buf_printf(out,
-               ",\"stats\":{\"timings\":{\"evalTotalTime\":%.3f,\"execTotalTime\":%.3f},"
-               "\"samples\":{\"totalQueryableSamples\":%llu,\"peakSamples\":%llu},"
-               "\"series\":%llu,\"peakBytes\":%llu}}",
-               s, s, (unsigned long long)res->stats.samples, (unsigned long long)res->stats.samples,
-               (unsigned long long)res->stats.series, (unsigned long long)res->stats.peak_bytes);
+               ",\"stats\":{\"timings\":{\"evalTotalTime\":%.9f,\"resultSortTime\":0,"
+               "\"queryPreparationTime\":0,\"innerEvalTime\":%.9f,\"execQueueTime\":%.9f,"
+               "\"execTotalTime\":%.9f},"
+               "\"samples\":{\"totalQueryableSamples\":%llu,\"peakSamples\":%llu",
+               eval_s, eval_s, queue_s, queue_s + eval_s, (unsigned long long)res->stats.samples,
+               (unsigned long long)res->stats.samples);
+    if (steps->n)
+        step_tally_json(out, steps);
+    buf_printf(out, "},\"series\":%llu,\"peakBytes\":%llu}}", (unsigned long long)res->stats.series,
+               (unsigned long long)res->stats.peak_bytes);
 }
 
 static struct err *check_length(const struct prom_task *t, const struct query_params *p)
@@ -54,12 +64,22 @@ static struct err *run_query(struct prom_task *t)
                              .max_points = PROM_MAX_POINTS + 1,
                              .deadline_mono_ms = t->deadline_mono_ms,
                              .cancel = &t->cancel};
-    int64_t began = clock_mono_ms(&clock_system);
+    int64_t began_ns = clock_mono_ns(&clock_system);
+    struct storage *storage = &t->data.storage;
+    struct step_tally steps = {.n = 0};
     struct engine_result res;
     struct err *e = check_length(t, p);
 
+    if (!e && p->with_steps) {
+        size_t n = p->step_ms ? (size_t)((p->end_ms - p->start_ms) / p->step_ms) + 1 : 1;
+        int64_t lookback_ms =
+            p->lookback_ms ? p->lookback_ms : prom_tasks_opts(t->tasks)->lookback_ms;
+
+        step_tally_init(&steps, t->arena, storage, p->start_ms, p->step_ms, n, lookback_ms);
+        storage = &steps.storage;
+    }
     if (!e)
-        e = engine_query(prom_tasks_opts(t->tasks)->engine, &q, &t->sq.storage, t->arena, &res);
+        e = engine_query(prom_tasks_opts(t->tasks)->engine, &q, storage, t->arena, &res);
     if (e)
         return err_is(e, ERR_INVALID) ? err_wrap(e, "invalid parameter \"query\"") : e;
     if (p->limit && res.n_series > p->limit &&
@@ -69,7 +89,7 @@ static struct err *run_query(struct prom_task *t)
     }
     result_json_data(&t->out, &res);
     if (p->with_stats)
-        stats_json(&t->out, &res, clock_mono_ms(&clock_system) - began);
+        stats_json(t, &res, clock_mono_ns(&clock_system) - began_ns, &steps);
     t->warnings = res.warnings;
     t->n_warnings = res.n_warnings;
     t->infos = res.infos;
@@ -88,6 +108,7 @@ static struct err *common_params(struct http_request *r, struct query_params *p,
     if (!p->expr.ptr)
         p->expr = SLICE_EMPTY;
     p->with_stats = http_param(r, "stats").len > 0;
+    p->with_steps = slice_eq_cstr(http_param(r, "stats"), "all");
     if ((e = prom_param_limit("limit", http_param(r, "limit"), &p->limit)) ||
         (e = prom_param_duration("timeout", http_param(r, "timeout"), 0, ret_timeout_ms)) ||
         (e = prom_param_duration("lookback_delta", http_param(r, "lookback_delta"), 0,
@@ -96,22 +117,13 @@ static struct err *common_params(struct http_request *r, struct query_params *p,
     return NULL;
 }
 
-static struct err *required_time(struct http_request *r, const char *name, int64_t *ret_ms)
-{
-    struct slice text = http_param(r, name);
-
-    if (!text.len)
-        return err_new(ERR_INVALID,
-                       "invalid parameter \"%s\": cannot parse \"\" to a valid timestamp", name);
-    return prom_param_time(name, text, 0, ret_ms);
-}
-
 static struct err *range_params(struct http_request *r, struct query_params *p)
 {
     struct slice step = http_param(r, "step");
     struct err *e;
 
-    if ((e = required_time(r, "start", &p->start_ms)) || (e = required_time(r, "end", &p->end_ms)))
+    if ((e = prom_param_required_time("start", http_param(r, "start"), &p->start_ms)) ||
+        (e = prom_param_required_time("end", http_param(r, "end"), &p->end_ms)))
         return e;
     if (!step.len && p->end_ms >= p->start_ms)
         return err_new(ERR_INVALID,
@@ -156,13 +168,14 @@ void prom_query_range(struct http_request *r)
 void prom_query_format(struct http_request *r)
 {
     struct slice text = http_param(r, "query");
+    struct promql_options syntax = prom_api_syntax(r);
     struct buf out = {0}, json = {0};
     struct promql q = {0};
     struct err *e;
 
     if (prom_api_failed(r, http_param_check(r)))
         return;
-    e = promql_parse(r->arena, text.ptr ? text : SLICE_EMPTY, NULL, &q);
+    e = promql_parse(r->arena, text.ptr ? text : SLICE_EMPTY, &syntax, &q);
     if (prom_api_failed(r, e ? err_wrap(e, "invalid parameter \"query\"") : NULL))
         return;
     promql_print(&out, q.root);
@@ -171,6 +184,25 @@ void prom_query_format(struct http_request *r)
     buf_done(&out);
     prom_api_reply(r, buf_slice(&json));
     buf_done(&json);
+}
+
+void prom_query_parse(struct http_request *r)
+{
+    struct slice text = http_param(r, "query");
+    struct promql_options syntax = prom_api_syntax(r);
+    struct promql q = {0};
+    struct buf out = {0};
+    struct err *e;
+
+    if (prom_api_failed(r, http_param_check(r)))
+        return;
+    e = promql_parse(r->arena, text.ptr ? text : SLICE_EMPTY, &syntax, &q);
+    if (prom_api_failed(r, e ? err_wrap(e, "invalid parameter \"query\"") : NULL))
+        return;
+    prom_ast_json(&out, q.root);
+    promql_done(&q); /* before the answer, with which the arena goes */
+    prom_api_reply(r, buf_slice(&out));
+    buf_done(&out);
 }
 
 /* ---- for other processes ---- */

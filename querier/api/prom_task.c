@@ -1,5 +1,7 @@
 #include "querier/api/prom_task.h"
 
+#include <stdlib.h>
+
 #include "common/base/clock.h"
 #include "common/base/lock.h"
 #include "common/base/log.h"
@@ -32,6 +34,8 @@ static const struct metric_field prom_fields[] = {
                    "Requests whose client went away."),
     METRIC_COUNTER(struct prom_metrics, retried, "orrery_querier_retries_total",
                    "Attempts repeated because too many ingesters failed at once."),
+    METRIC_COUNTER(struct prom_metrics, streamed_bytes, "orrery_querier_streamed_bytes_total",
+                   "Bytes of answers sent while they were being made."),
     METRIC_GAUGE(struct prom_metrics, running, "orrery_querier_inflight_requests",
                  "Requests under way, the waiting ones included."),
     METRIC_HIST(struct prom_metrics, seconds, "orrery_querier_request_seconds",
@@ -98,6 +102,29 @@ int prom_error_json(struct buf *out, struct err *e)
     return status;
 }
 
+/* The same for an answer that is not JSON, as Go's http.Error. */
+static int error_text(struct buf *out, struct err *e)
+{
+    int status;
+
+    (void)error_type(err_code(e), &status);
+    buf_printf(out, "%s\n", err_msg(e));
+    if (status >= 500)
+        LOG_WARN(querier, "request failed", KV_ERR(e));
+    err_free(e);
+    return status;
+}
+
+void prom_reply_text_err(struct http_request *r, struct err *e)
+{
+    struct buf b = {0};
+    int status = error_text(&b, e);
+
+    if (status == 429 || status == 503)
+        http_reply_header(r, "Retry-After", SLICE("1"));
+    http_reply_buf(r, status, HTTP_TEXT, &b);
+}
+
 void prom_reply_err(struct http_request *r, struct err *e)
 {
     struct buf b = {0};
@@ -115,6 +142,8 @@ struct prom_tasks *prom_tasks_new(const struct prom_tasks_opts *opts)
     struct prom_tasks *ts = mem_new(struct prom_tasks);
 
     ts->opts = *opts;
+    if (!ts->opts.lookback_ms)
+        ts->opts.lookback_ms = 5 * 60 * 1000;
     ts->pool = job_pool_new("query", opts->max_concurrent, opts->max_queued);
     lock_init(&ts->lock, LOCK_LEAF_MODULE);
     metric_register(&ts->m, prom_fields, ORR_COUNT(prom_fields), NULL);
@@ -176,28 +205,114 @@ const struct prom_tasks_opts *prom_tasks_opts(const struct prom_tasks *ts)
     return &ts->opts;
 }
 
+/* The lesser of two limits, of which 0 is none. */
+static int64_t least(int64_t a, int64_t b)
+{
+    return a <= 0 ? b : b <= 0 ? a : ORR_MIN(a, b);
+}
+
+static void tighten(struct tenant_limits *io, const struct tenant_limits *one)
+{
+    io->max_query_lookback_ns = least(io->max_query_lookback_ns, one->max_query_lookback_ns);
+    io->max_total_query_length_ns =
+        least(io->max_total_query_length_ns, one->max_total_query_length_ns);
+    io->query_timeout_ns = least(io->query_timeout_ns, one->query_timeout_ns);
+    io->max_concurrent_queries = least(io->max_concurrent_queries, one->max_concurrent_queries);
+    io->max_samples_per_query = least(io->max_samples_per_query, one->max_samples_per_query);
+    io->max_fetched_series_per_query =
+        least(io->max_fetched_series_per_query, one->max_fetched_series_per_query);
+    io->max_fetched_bytes_per_query =
+        least(io->max_fetched_bytes_per_query, one->max_fetched_bytes_per_query);
+    /* how many ingesters are asked: 0 is all, and so many as the widest spread needs */
+    if (io->ingestion_tenant_shard_size && one->ingestion_tenant_shard_size)
+        io->ingestion_tenant_shard_size =
+            ORR_MAX(io->ingestion_tenant_shard_size, one->ingestion_tenant_shard_size);
+    else
+        io->ingestion_tenant_shard_size = 0;
+}
+
 void prom_tasks_limits(struct prom_tasks *ts, struct slice tenant, struct tenant_limits *ret)
 {
+    struct slice rest = tenant, one;
+    bool is_first = true;
+
     *ret = (struct tenant_limits){0};
-    if (ts->opts.limits)
-        limits_get(ts->opts.limits, tenant, ret);
+    while (ts->opts.limits && slice_split(&rest, '|', &one)) {
+        struct tenant_limits l;
+
+        limits_get(ts->opts.limits, one, &l);
+        if (is_first)
+            *ret = l;
+        else
+            tighten(ret, &l);
+        is_first = false;
+    }
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+    return slice_cmp(*(const struct slice *)a, *(const struct slice *)b);
+}
+
+struct err *prom_tasks_tenants(const struct prom_tasks *ts, struct arena *a, struct slice sent,
+                               struct slice *ret)
+{
+    struct slice *list = arena_array(a, struct slice, sent.len + 1), rest = sent, one;
+    size_t n = 0, out = 0, max = ORR_MAX(ts->opts.max_tenants, 1);
+    struct buf b = {0};
+
+    while (slice_split(&rest, '|', &one))
+        list[n++] = one;
+    if (n > 1)
+        qsort(list, n, sizeof(*list), by_bytes);
+    for (size_t i = 0; i < n; i++) {
+        if (out && slice_eq(list[out - 1], list[i]))
+            continue;
+        if (out)
+            buf_byte(&b, '|');
+        buf_slice_append(&b, list[i]);
+        list[out++] = list[i];
+    }
+    *ret = arena_dup(a, buf_slice(&b));
+    buf_done(&b);
+    if (out > max && max == 1)
+        return err_new(ERR_INVALID, "several tenants are joined, and this querier does not read "
+                                    "across tenants (querier.tenant-federation)");
+    if (out > max)
+        return err_new(ERR_INVALID,
+                       "%zu tenants are joined, and at most %zu may be "
+                       "(querier.tenant-federation-max-tenants)",
+                       out, max);
+    return NULL;
+}
+
+/* With the lock. */
+static struct err *check_room(struct prom_tasks *ts, struct prom_task *t)
+{
+    uintptr_t max = (uintptr_t)ORR_MAX(t->limits.max_concurrent_queries, 0);
+
+    for (size_t i = 0; max && i < t->n_tenants; i++) {
+        uintptr_t n = (uintptr_t)map_get(&ts->running, t->tenants[i]);
+
+        if (n >= max)
+            return err_new(ERR_RATE,
+                           "tenant %.*s has %zu queries under way (limits.max-concurrent-queries)",
+                           SLICE_ARG(t->tenants[i]), (size_t)n);
+    }
+    return ts->is_draining ? err_new(ERR_UNAVAILABLE, "shutting down") : NULL;
 }
 
 static struct err *admit(struct prom_tasks *ts, struct prom_task *t)
 {
-    uintptr_t max = (uintptr_t)ORR_MAX(t->limits.max_concurrent_queries, 0), n;
-    struct err *e = NULL;
+    struct err *e;
 
     lock_take(&ts->lock);
-    n = (uintptr_t)map_get(&ts->running, t->tenant);
-    if (ts->is_draining)
-        e = err_new(ERR_UNAVAILABLE, "shutting down");
-    else if (max && n >= max)
-        e = err_new(ERR_RATE,
-                    "tenant %.*s has %zu queries under way (limits.max-concurrent-queries)",
-                    SLICE_ARG(t->tenant), (size_t)n);
-    if (!e) {
-        map_put(&ts->running, t->tenant, (void *)(n + 1));
+    if (!(e = check_room(ts, t))) {
+        for (size_t i = 0; i < t->n_tenants; i++) {
+            void **slot = map_slot(&ts->running, t->tenants[i]);
+
+            *slot = (void *)((uintptr_t)*slot + 1);
+        }
         t->next = ts->tasks;
         if (t->next)
             t->next->prev = t;
@@ -207,11 +322,21 @@ static struct err *admit(struct prom_tasks *ts, struct prom_task *t)
     return e;
 }
 
+/* With the lock. */
+static void discharge(struct prom_tasks *ts, struct slice tenant)
+{
+    uintptr_t n = (uintptr_t)map_get(&ts->running, tenant);
+
+    if (n > 1)
+        map_put(&ts->running, tenant, (void *)(n - 1));
+    else
+        (void)map_del(&ts->running, tenant);
+}
+
 static void leave(struct prom_tasks *ts, struct prom_task *t)
 {
     loop_fn *drained = NULL;
     void *arg;
-    uintptr_t n;
 
     lock_take(&ts->lock);
     if (t->next)
@@ -225,11 +350,8 @@ static void leave(struct prom_tasks *ts, struct prom_task *t)
         ts->drained = NULL;
     }
     arg = ts->drained_arg;
-    n = (uintptr_t)map_get(&ts->running, t->tenant);
-    if (n > 1)
-        map_put(&ts->running, t->tenant, (void *)(n - 1));
-    else
-        (void)map_del(&ts->running, t->tenant);
+    for (size_t i = 0; i < t->n_tenants; i++)
+        discharge(ts, t->tenants[i]);
     lock_release(&ts->lock);
     if (drained)
         drained(arg);
@@ -250,11 +372,43 @@ static void texts_json(struct buf *out, const char *name, const struct slice *te
     buf_byte(out, ']');
 }
 
+static void end_frame(struct prom_task *t)
+{
+    for (size_t i = 0; i < t->n_warnings; i++)
+        joined_warn(&t->data, t->warnings[i]);
+    joined_gather_warnings(&t->data);
+    /* a list that went out in pieces has kept to its bound by itself */
+    if (t->sent_bytes)
+        t->out.max_bytes = 0;
+    texts_json(&t->out, "warnings", t->data.warnings.ptr, t->data.warnings.len);
+    texts_json(&t->out, "infos", t->infos, t->n_infos);
+    buf_byte(&t->out, '}');
+}
+
+struct err *prom_task_flush(struct prom_task *t)
+{
+    size_t n = t->out.len;
+    struct err *e;
+
+    if (!t->pipe || n < REPLY_PIPE_PIECE)
+        return NULL;
+    if ((e = reply_pipe_put(t->pipe, t->content_type ? t->content_type : HTTP_JSON, &t->out)))
+        return e;
+    t->out.max_bytes = t->tasks->opts.max_response_bytes;
+    t->sent_bytes += n;
+    METRIC_ADD(t->tasks->m.streamed_bytes, n);
+    return NULL;
+}
+
+bool prom_task_is_full(const struct prom_task *t)
+{
+    return t->sent_bytes + t->out.len >= t->tasks->opts.max_response_bytes;
+}
+
 static struct err *attempt(struct prom_task *t)
 {
     const struct prom_tasks_opts *o = &t->tasks->opts;
     struct store_query_opts opts = {
-        .tenant = t->tenant,
         .arena = t->arena,
         .shard_size = (unsigned)t->limits.ingestion_tenant_shard_size,
         .max_series = (uint64_t)t->limits.max_fetched_series_per_query,
@@ -270,15 +424,13 @@ static struct err *attempt(struct prom_task *t)
     t->out.max_bytes = o->max_response_bytes;
     t->out.is_over = false;
     t->n_warnings = t->n_infos = 0;
-    buf_str(&t->out, "{\"status\":\"success\",\"data\":");
-    store_query_init(&t->sq, o->store, &opts);
+    if (!t->is_raw)
+        buf_str(&t->out, "{\"status\":\"success\",\"data\":");
+    joined_init(&t->data, o->store, &opts, t->tenants, t->n_tenants);
     e = t->work(t);
-    for (size_t i = 0; !e && i < t->n_warnings; i++)
-        store_query_warn(&t->sq, t->warnings[i]);
-    texts_json(&t->out, "warnings", t->sq.warnings.ptr, e ? 0 : t->sq.warnings.len);
-    texts_json(&t->out, "infos", t->infos, e ? 0 : t->n_infos);
-    store_query_done(&t->sq);
-    buf_byte(&t->out, '}');
+    if (!e && !t->is_raw)
+        end_frame(t);
+    joined_done(&t->data);
     if (!e && !buf_ok(&t->out))
         e = err_new(ERR_LIMIT, "the answer is larger than %zu bytes (querier.max-response)",
                     o->max_response_bytes);
@@ -287,7 +439,7 @@ static struct err *attempt(struct prom_task *t)
 
 static bool may_try_again(const struct prom_task *t, const struct err *e)
 {
-    return err_is(e, ERR_UNAVAILABLE) && !atomic_load(&t->cancel) &&
+    return err_is(e, ERR_UNAVAILABLE) && !t->sent_bytes && !atomic_load(&t->cancel) &&
            clock_mono_ms(&clock_system) + RETRY_PAUSE_MS < t->deadline_mono_ms;
 }
 
@@ -318,6 +470,7 @@ static void on_work(void *arg)
     struct prom_task *t = arg;
     struct err *e;
 
+    t->queued_ns = clock_mono_ns(&clock_system) - t->start_ns;
     if (atomic_load(&t->cancel))
         e = err_new(ERR_CANCELED, "query canceled");
     else if (clock_mono_ms(&clock_system) >= t->deadline_mono_ms)
@@ -328,7 +481,7 @@ static void on_work(void *arg)
     if (e) {
         METRIC_ADD(t->tasks->m.failed, 1);
         buf_done(&t->out);
-        t->status = prom_error_json(&t->out, e);
+        t->status = t->is_raw ? error_text(&t->out, e) : prom_error_json(&t->out, e);
     }
 }
 
@@ -337,6 +490,7 @@ static void on_work(void *arg)
 static void task_free(struct prom_task *t)
 {
     buf_done(&t->out);
+    mem_free(t->tenants);
     mem_free((void *)t->tenant.ptr);
     mem_free(t);
 }
@@ -358,6 +512,29 @@ static bool is_forgotten(struct prom_task *t)
     return is_freed && t->request;
 }
 
+static void reply(struct prom_task *t)
+{
+    const char *type = HTTP_JSON;
+
+    if (t->status == 200 && t->success_status == 204) {
+        reply_pipe_free(t->pipe);
+        http_reply(t->request, 204, NULL, SLICE_EMPTY);
+        return;
+    }
+    if (reply_pipe_has_begun(t->pipe)) {
+        reply_pipe_end(t->pipe, buf_slice(&t->out), t->status == 200);
+        return;
+    }
+    reply_pipe_free(t->pipe);
+    if (t->is_raw)
+        type = t->status == 200 ? t->content_type : HTTP_TEXT;
+    if (t->status == 503 || t->status == 429)
+        http_reply_header(t->request, "Retry-After", SLICE("1"));
+    if (t->status == 200 && t->content_encoding)
+        http_reply_header(t->request, "Content-Encoding", slice_cstr(t->content_encoding));
+    http_reply_buf(t->request, t->status, type, &t->out);
+}
+
 static void on_done(void *arg)
 {
     struct prom_task *t = arg;
@@ -365,6 +542,7 @@ static void on_done(void *arg)
     bool was_freed = ts->is_freed;
 
     if (is_forgotten(t)) {
+        reply_pipe_free(t->pipe);
         task_free(t);
         return;
     }
@@ -375,9 +553,7 @@ static void on_done(void *arg)
         leave(ts, t);
     }
     if (t->request) {
-        if (t->status == 503 || t->status == 429)
-            http_reply_header(t->request, "Retry-After", SLICE("1"));
-        http_reply_buf(t->request, t->status, HTTP_JSON, &t->out);
+        reply(t);
     } else {
         rpc_reply_buf(t->call, &t->out);
         mem_free(t->params);
@@ -391,6 +567,14 @@ static void on_http_cancel(struct http_request *r)
 
     METRIC_ADD(t->tasks->m.canceled, 1);
     atomic_store(&t->cancel, true);
+    reply_pipe_gone(t->pipe);
+}
+
+static void on_http_drain(struct http_request *r)
+{
+    struct prom_task *t = r->user;
+
+    reply_pipe_drained(t->pipe);
 }
 
 static void on_rpc_cancel(void *arg)
@@ -414,11 +598,17 @@ static struct prom_task *task_new(struct prom_tasks *ts, struct slice tenant, in
                                   prom_work_fn *work, void *params)
 {
     struct prom_task *t = mem_new(struct prom_task);
+    struct slice rest, one;
 
     t->tasks = ts;
     t->work = work;
     t->params = params;
     t->tenant = slice_of(mem_dup(tenant.ptr, tenant.len), tenant.len);
+    t->tenants = mem_new_array(struct slice, tenant.len + 1);
+    rest = t->tenant;
+    while (slice_split(&rest, '|', &one))
+        t->tenants[t->n_tenants++] = one;
+    t->start_ns = clock_mono_ns(&clock_system);
     t->start_ms = clock_mono_ms(&clock_system);
     prom_tasks_limits(ts, tenant, &t->limits);
     t->deadline_mono_ms = t->start_ms + timeout_of(t, timeout_ms);
@@ -443,22 +633,41 @@ static struct err *submit(struct prom_task *t)
     return NULL;
 }
 
-void prom_task_http(struct prom_tasks *ts, struct http_request *r, struct slice tenant,
-                    int64_t timeout_ms, prom_work_fn *work, void *params)
+static void begin_http(struct prom_task *t, struct http_request *r)
 {
-    struct prom_task *t = task_new(ts, tenant, timeout_ms, work, params);
     struct err *e;
 
     t->request = r;
     t->loop = r->loop;
+    t->pipe = reply_pipe_new(r, &t->cancel, t->deadline_mono_ms, on_http_drain);
     r->user = t;
-    if ((e = submit(t))) {
-        task_free(t);
-        prom_reply_err(r, e);
+    if (!(e = submit(t))) {
+        /* The answer is posted to this loop, so it cannot have been given before this. */
+        r->on_cancel = on_http_cancel;
         return;
     }
-    /* The answer is posted to this loop, so it cannot have been given before this. */
-    r->on_cancel = on_http_cancel;
+    reply_pipe_free(t->pipe);
+    if (t->is_raw)
+        prom_reply_text_err(r, e);
+    else
+        prom_reply_err(r, e);
+    task_free(t);
+}
+
+void prom_task_http(struct prom_tasks *ts, struct http_request *r, struct slice tenant,
+                    int64_t timeout_ms, prom_work_fn *work, void *params)
+{
+    begin_http(task_new(ts, tenant, timeout_ms, work, params), r);
+}
+
+void prom_task_raw(struct prom_tasks *ts, struct http_request *r, struct slice tenant,
+                   int64_t timeout_ms, prom_work_fn *work, void *params)
+{
+    struct prom_task *t = task_new(ts, tenant, timeout_ms, work, params);
+
+    t->is_raw = true;
+    t->content_type = HTTP_TEXT;
+    begin_http(t, r);
 }
 
 void prom_task_rpc(struct prom_tasks *ts, struct rpc_call *call, struct slice tenant,

@@ -5,6 +5,12 @@
  *     {"status":"success","data":…,"warnings":[…],"infos":[…]}
  *     {"status":"error","errorType":"bad_data","error":"…"}
  *
+ * An answer may also be raw (federate, remote read): then the work writes all of it, and an error is
+ * told as plain text. Long answers go out in pieces while they are made (prom_task_flush()); after
+ * the first piece an attempt is not repeated, and an error cuts the connection.
+ *
+ * Tenants: several may be asked as one (joined.h); each is then charged with the request.
+ *
  * Admission: at most max_concurrent tasks run, max_queued wait (503 beyond), and of one tenant at
  * most its limit are under way (429 beyond). A task whose client has gone ends at its next look at
  * the cancel flag. Each task has an arena with a budget, so a query of death ends with 422.
@@ -24,18 +30,29 @@
 #include "common/model/limits.h"
 #include "common/net/http_server.h"
 #include "common/rpc/rpc.h"
+#include "querier/api/reply_pipe.h"
 #include "querier/engine/engine.h"
-#include "querier/store/store.h"
+#include "querier/store/joined.h"
 
 #define PROM_TASK_ATTEMPTS 3
 
 struct prom_metrics {
-    uint64_t queries, failed, rejected, canceled, retried;
+    uint64_t queries, failed, rejected, canceled, retried, streamed_bytes;
     int64_t running;
     struct metric_hist seconds;
 };
 
 struct prom_tasks; /* the pool and its books */
+
+/* Deleting: POST admin/tsdb/… */
+struct prom_admin_opts {
+    bool is_enabled;
+    struct objstore *objstore;
+    /* Tells everybody that the tenant's tombstones are at this version, and waits a moment for the
+     * queriers to have heard. On a worker. */
+    void (*announce)(void *arg, struct slice tenant, uint64_t version);
+    void *arg;
+};
 
 struct prom_tasks_opts {
     struct store *store;
@@ -46,6 +63,10 @@ struct prom_tasks_opts {
     int64_t timeout_ms;
     size_t max_memory_bytes;   /* arena of one task */
     size_t max_response_bytes; /* JSON of one task */
+    size_t max_tenants;        /* joined in one request; 0 or 1: they are not */
+    int64_t lookback_ms;       /* the engine's, for federate; 0: 5 min */
+    bool has_experimental;     /* PromQL, for parsing */
+    struct prom_admin_opts admin;
 };
 
 struct prom_tasks *prom_tasks_new(const struct prom_tasks_opts *opts);
@@ -66,24 +87,33 @@ typedef struct err *prom_work_fn(struct prom_task *t);
 struct prom_task {
     struct prom_tasks *tasks;
     prom_work_fn *work;
-    struct slice tenant; /* owned */
+    struct slice tenant;   /* as asked for, sorted: "a|b"; owned */
+    struct slice *tenants; /* each, in tenant */
+    size_t n_tenants;
     int64_t deadline_mono_ms;
     atomic_bool cancel;
     void *params; /* lives as long as the request; or owned, see prom_task_rpc() */
     /* set up for each attempt */
     struct arena *arena;
-    struct store_query sq;
-    struct tenant_limits limits;
+    struct joined data;
+    struct tenant_limits limits; /* of several tenants the least of each */
     struct buf out;
     const struct slice *warnings, *infos; /* in the arena */
     size_t n_warnings, n_infos;
+    /* of a raw answer, static; NULL: JSON in its frame */
+    const char *content_type, *content_encoding;
+    bool is_raw;
+    int success_status; /* 0: 200; 204 has no body */
     /* its own */
     struct prom_task *prev, *next; /* among those under way */
     struct http_request *request;  /* one of these two */
     struct rpc_call *call;
+    struct reply_pipe *pipe; /* of an HTTP request */
+    uint64_t sent_bytes;     /* through the pipe */
     struct loop *loop;
     int status;
-    int64_t start_ms;
+    int64_t start_ms, start_ns;
+    int64_t queued_ns; /* waited for a worker */
 };
 
 /*
@@ -92,14 +122,27 @@ struct prom_task {
  */
 void prom_task_http(struct prom_tasks *ts, struct http_request *r, struct slice tenant,
                     int64_t timeout_ms, prom_work_fn *work, void *params);
+/* The same with a raw answer. */
+void prom_task_raw(struct prom_tasks *ts, struct http_request *r, struct slice tenant,
+                   int64_t timeout_ms, prom_work_fn *work, void *params);
+/* On the worker, between two entries of a list: sends what t->out holds if it is worth it. */
+ORR_CHECKED struct err *prom_task_flush(struct prom_task *t);
+/* What was made so far is as long as an answer may be (querier.max-response). */
+bool prom_task_is_full(const struct prom_task *t);
 /* The same for a call, whose reply is the JSON body. params is mem_free()d at the end. */
 void prom_task_rpc(struct prom_tasks *ts, struct rpc_call *call, struct slice tenant,
                    int64_t timeout_ms, prom_work_fn *work, void *params);
 
-/* Limits of now for a tenant. */
+/* Limits of now for a tenant, or the least of several ("a|b"). */
 void prom_tasks_limits(struct prom_tasks *ts, struct slice tenant, struct tenant_limits *ret);
+/* Puts "b|a|b" into the order that names one request: "a|b", in a. ERR_INVALID when there are more
+ * than may be joined. */
+ORR_CHECKED struct err *prom_tasks_tenants(const struct prom_tasks *ts, struct arena *a,
+                                           struct slice sent, struct slice *ret);
 const struct prom_tasks_opts *prom_tasks_opts(const struct prom_tasks *ts);
 
 /* The error as the API has it; takes e. */
 int prom_error_json(struct buf *out, struct err *e);
 void prom_reply_err(struct http_request *r, struct err *e);
+/* As plain text, for endpoints whose answers are not JSON. */
+void prom_reply_text_err(struct http_request *r, struct err *e);

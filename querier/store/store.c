@@ -4,6 +4,7 @@
 #include "common/base/metric.h"
 #include "common/block/block_store.h"
 #include "querier/store/store_internal.h"
+#include "querier/store/tombstone_filter.h"
 
 struct store *store_new(const struct store_opts *opts)
 {
@@ -16,6 +17,8 @@ struct store *store_new(const struct store_opts *opts)
         s->blocks = blockset_new(&(struct blockset_opts){.objstore = opts->objstore,
                                                          .local_root = opts->local_root,
                                                          .max_open = opts->max_open_blocks});
+    if (opts->objstore)
+        s->tombs = tombset_new(opts->objstore, opts->tombstone_max_age_ms);
     return s;
 }
 
@@ -24,6 +27,7 @@ void store_free(struct store *s)
     if (!s)
         return;
     blockset_free(s->blocks);
+    tombset_free(s->tombs);
     fanout_suspects_free(s->suspects);
     mem_free(s);
 }
@@ -34,6 +38,12 @@ void store_hint(struct store *s, struct slice tenant, uint64_t version)
         blockset_hint(s->blocks, tenant, version);
 }
 
+void store_hint_tombstones(struct store *s, struct slice tenant, uint64_t version)
+{
+    if (s->tombs)
+        tombset_hint(s->tombs, tenant, version);
+}
+
 void store_stats_get(struct store *s, struct store_stats *ret)
 {
     *ret = (struct store_stats){.selects = __atomic_load_n(&s->selects, __ATOMIC_RELAXED),
@@ -41,6 +51,8 @@ void store_stats_get(struct store *s, struct store_stats *ret)
                                 .stragglers = fanout_suspects_count(s->suspects)};
     if (s->blocks)
         blockset_stats_get(s->blocks, &ret->blocks);
+    if (s->tombs)
+        tombset_stats_get(s->tombs, &ret->tombstones);
 }
 
 void store_query_warn(struct store_query *sq, struct slice text)
@@ -230,6 +242,67 @@ fail:
     return e;
 }
 
+struct err *store_select_raw(struct store_query *sq, struct matchers ms, int64_t min_ms,
+                             int64_t max_ms, bool labels_only, struct series_set **ret)
+{
+    struct ask ask = {ms, min_ms, max_ms, labels_only};
+
+    return select_all(sq, &ask, ret);
+}
+
+/* ---- without what is deleted ---- */
+
+struct err *store_tombstones(struct store_query *sq, struct tombstone_list **ret)
+{
+    bool is_stale;
+    struct err *e;
+
+    if (!sq->store->tombs) {
+        *ret = tombstone_list_new(sq->opts.tenant);
+        return NULL;
+    }
+    e = tombset_get(sq->store->tombs, sq->opts.tenant, ret, &is_stale);
+    if (!e && is_stale)
+        store_query_warn(sq, SLICE("the object store did not answer: what was deleted in the last "
+                                   "minutes may still be in the answer"));
+    return e;
+}
+
+static struct err *select_live(struct store_query *sq, const struct ask *ask,
+                               struct series_set **ret)
+{
+    struct tombstone_list *tombs;
+    struct ask wider = *ask;
+    struct err *e = store_tombstones(sq, &tombs);
+
+    if (e)
+        return e;
+    if (!tombstone_list_reaches(tombs, ask->min_ms, ask->max_ms)) {
+        e = select_all(sq, ask, ret);
+    } else {
+        wider.labels_only = false; /* only samples tell whether anything is left of a series */
+        if (!(e = select_all(sq, &wider, ret)))
+            *ret = tombstone_filter_new(*ret, tombs, ask->min_ms, ask->max_ms);
+    }
+    tombstone_list_unref(tombs);
+    return e;
+}
+
+struct err *store_has_samples(struct store_query *sq, struct matchers ms, int64_t min_ms,
+                              int64_t max_ms, bool *ret)
+{
+    struct storage_series s;
+    struct series_set *set;
+    struct err *e = store_select_raw(sq, ms, min_ms, max_ms, false, &set);
+
+    *ret = false;
+    if (e)
+        return e;
+    while (!*ret && series_set_next(set, &s))
+        *ret = s.n > 0;
+    return series_set_close(set);
+}
+
 static struct err *storage_ask(struct storage *st, struct arena *arena,
                                const struct storage_request *req, struct series_set **ret)
 {
@@ -239,7 +312,7 @@ static struct err *storage_ask(struct storage *st, struct arena *arena,
     (void)arena;
     if (sq->opts.min_ms) /* an end before it gives a range that holds nothing */
         ask.min_ms = ORR_MAX(ask.min_ms, sq->opts.min_ms);
-    return select_all(sq, &ask, ret);
+    return select_live(sq, &ask, ret);
 }
 
 struct err *store_series(struct store_query *sq, struct matchers ms, int64_t min_ms, int64_t max_ms,
@@ -247,7 +320,7 @@ struct err *store_series(struct store_query *sq, struct matchers ms, int64_t min
 {
     struct ask ask = {ms, min_ms, max_ms, true};
 
-    return select_all(sq, &ask, ret);
+    return select_live(sq, &ask, ret);
 }
 
 void store_query_init(struct store_query *sq, struct store *s, const struct store_query_opts *opts)

@@ -16,6 +16,9 @@
  * moment: what was dropped before is in its blocks, what is dropped later is in the answer. What is
  * in both is merged. No time window decides who is asked.
  *
+ * What a tombstone has deleted (tombset.h) is taken out last, over the merged series, so it is of no
+ * consequence where a sample lies.
+ *
  * Threads: a struct store is shared by all workers; a store_query belongs to one. All calls on a
  * store_query block: workers only.
  */
@@ -29,6 +32,7 @@
 #include "querier/engine/storage.h"
 #include "querier/store/blockset.h"
 #include "querier/store/series_merge.h"
+#include "querier/store/tombset.h"
 
 struct store;
 
@@ -45,16 +49,21 @@ struct store_opts {
     int64_t straggler_ms;         /* see fanout.h */
     int64_t ingester_lookback_ms; /* how far back an ingester's data may not be in blocks yet */
     int64_t catalogue_max_age_ms; /* 0: every select looks whether the catalogue has changed */
+    int64_t
+        tombstone_max_age_ms; /* how old a tombstone list may be that nobody announced a newer of */
 };
 
 struct store *store_new(const struct store_opts *opts);
 void store_free(struct store *s); /* NULL is allowed */
 /* The catalogue of this tenant has a newer version. Any thread. */
 void store_hint(struct store *s, struct slice tenant, uint64_t version);
+/* The tombstones of this tenant have a newer version. Any thread. */
+void store_hint_tombstones(struct store *s, struct slice tenant, uint64_t version);
 
 struct store_stats {
     uint64_t selects, failures, stragglers;
     struct blockset_stats blocks;
+    struct tombset_stats tombstones;
 };
 void store_stats_get(struct store *s, struct store_stats *ret);
 
@@ -80,6 +89,14 @@ void store_query_done(struct store_query *sq);
 /* Adds a warning to the answer, once; copies text. */
 void store_query_warn(struct store_query *sq, struct slice text);
 
+/* What is deleted of the tenant: a reference; empty when there is no bucket. Whoever keeps an answer
+ * for later keeps the list's version beside it, and drops both when it has changed. */
+ORR_CHECKED struct err *store_tombstones(struct store_query *sq, struct tombstone_list **ret);
+/* Whether a sample is there that the matchers accept, tombstones or not: what is deleted but not yet
+ * gone. */
+ORR_CHECKED struct err *store_has_samples(struct store_query *sq, struct matchers ms,
+                                          int64_t min_ms, int64_t max_ms, bool *ret);
+
 /* ---- beside samples; answers are in the query's arena ---- */
 
 /* Labels of the series that match and have data in the range; a series set with n = 0. */
@@ -101,3 +118,18 @@ ORR_CHECKED struct err *store_metadata(struct store_query *sq, struct slice fami
 ORR_CHECKED struct err *store_exemplars(struct store_query *sq, const struct matchers *sets,
                                         size_t n, int64_t min_ms, int64_t max_ms,
                                         struct rpc_exemplars **ret, size_t *ret_n);
+
+/* ---- what is in memory, for pages about cardinality; replicas are taken off by division ---- */
+
+struct store_pair {
+    struct slice name, value;
+    uint64_t series;
+};
+/* Label pairs (of one label; label.ptr NULL: of all) of the series in memory that match, sorted. */
+ORR_CHECKED struct err *store_pairs(struct store_query *sq, struct matchers ms, struct slice label,
+                                    struct store_pair **ret, size_t *ret_n, uint64_t *ret_series);
+/* Sums over the ingesters; pairs is the most any of them has. */
+ORR_CHECKED struct err *store_head(struct store_query *sq, struct rpc_head *ret);
+/* What meta.json says of every block of the tenant, in the order of the catalogue. */
+ORR_CHECKED struct err *store_blocks(struct store_query *sq, struct block_meta **ret,
+                                     size_t *ret_n);

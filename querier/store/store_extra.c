@@ -165,6 +165,7 @@ struct exemplars {
     const struct matchers *sets;
     size_t n_sets;
     int64_t min_ms, max_ms;
+    struct tombstone_list *tombs;
     struct map index; /* struct ex_series by canonical labels */
     VEC(struct ex_series *) series;
 };
@@ -177,13 +178,23 @@ static bool is_wanted(const struct exemplars *x, struct labels ls)
     return false;
 }
 
+/* One span is enough to know: the range asked about is one instant. */
+static bool is_deleted(const struct exemplars *x, struct labels ls, int64_t t_ms)
+{
+    size_t n = 0;
+
+    if (tombstone_list_reaches(x->tombs, t_ms, t_ms))
+        (void)tombstone_list_spans(x->tombs, x->sq->opts.arena, ls, t_ms, t_ms, &n);
+    return n > 0;
+}
+
 static struct err *add_exemplar(struct exemplars *x, struct slice canonical, struct labels ls,
                                 const struct exemplar *ex)
 {
     struct arena *a = x->sq->opts.arena;
     struct ex_series *s = map_get(&x->index, canonical);
 
-    if (ex->t_ms < x->min_ms || ex->t_ms > x->max_ms)
+    if (ex->t_ms < x->min_ms || ex->t_ms > x->max_ms || is_deleted(x, ls, ex->t_ms))
         return NULL;
     if (!s) {
         s = mem_new(struct ex_series);
@@ -299,9 +310,11 @@ struct err *store_exemplars(struct store_query *sq, const struct matchers *sets,
                             size_t *ret_n)
 {
     struct exemplars x = {.sq = sq, .sets = sets, .n_sets = n, .min_ms = min_ms, .max_ms = max_ms};
-    struct err *e = ask_exemplars(&x);
+    struct err *e = store_tombstones(sq, &x.tombs);
 
-    if (!e)
+    if (e)
+        return e;
+    if (!(e = ask_exemplars(&x)))
         e = each_sidecar(sq, min_ms, max_ms, SIDECAR_EXEMPLARS, exemplars_sidecar, &x);
     if (!e) {
         if (x.series.len > 1)
@@ -317,5 +330,6 @@ struct err *store_exemplars(struct store_query *sq, const struct matchers *sets,
     }
     vec_done(&x.series);
     map_done(&x.index);
+    tombstone_list_unref(x.tombs);
     return e;
 }

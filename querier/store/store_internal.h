@@ -5,6 +5,7 @@
 struct store {
     struct store_opts opts;
     struct blockset *blocks;
+    struct tombset *tombs; /* NULL: there is no bucket */
     struct fanout_suspects *suspects;
     uint64_t selects, failures;
 };
@@ -19,3 +20,7 @@ ORR_CHECKED struct err *store_take_blocks(struct store_query *sq, int64_t min_ms
  * In the arena. */
 ORR_CHECKED struct err *store_read_sidecar(struct store_query *sq, const struct block_reader *r,
                                            const char *name, struct slice *ret);
+
+/* Series as they are stored, what is deleted included; labels_only as store_series(). */
+ORR_CHECKED struct err *store_select_raw(struct store_query *sq, struct matchers ms, int64_t min_ms,
+                                         int64_t max_ms, bool labels_only, struct series_set **ret);

@@ -3,6 +3,7 @@
 
 #include "common/base/map.h"
 #include "querier/store/store_internal.h"
+#include "querier/store/tombstone_filter.h"
 
 /* A growing set of texts in the query's arena. */
 struct names {
@@ -129,12 +130,109 @@ static struct err *collect(struct names *ns, const struct matchers *sets, size_t
     return e;
 }
 
+/* ---- with tombstones in the range: what the series say of which something is left ---- */
+
+static struct err *add_labels(struct names *ns, struct slice label, struct labels ls)
+{
+    struct err *e = NULL;
+
+    for (size_t i = 0; !e && i < ls.n; i++) {
+        if (!label.ptr)
+            e = add(ns, ls.ptr[i].name);
+        else if (slice_eq(ls.ptr[i].name, label))
+            e = add(ns, ls.ptr[i].value);
+    }
+    return e;
+}
+
+/* Of the series no tombstone names. *ret_more: there are others. */
+static struct err *add_untouched(struct names *ns, struct matchers ms, struct slice label,
+                                 int64_t min_ms, int64_t max_ms, struct tombstone_list *tombs,
+                                 bool *ret_more)
+{
+    struct arena *a = arena_new(0);
+    struct storage_series s;
+    struct series_set *set;
+    struct err *e = store_select_raw(ns->sq, ms, min_ms, max_ms, true, &set);
+
+    while (!e && series_set_next(set, &s)) {
+        size_t n;
+
+        arena_reset(a);
+        (void)tombstone_list_spans(tombs, a, s.labels, min_ms, max_ms, &n);
+        if (n)
+            *ret_more = true;
+        else if ((e = add_labels(ns, label, s.labels)))
+            e = err_first(e, series_set_close(set));
+    }
+    if (!e)
+        e = series_set_close(set);
+    arena_free(a);
+    return e;
+}
+
+/* Of those a tombstone names, as far as samples are left. */
+static struct err *add_rest(struct names *ns, struct matchers ms, struct slice label,
+                            int64_t min_ms, int64_t max_ms, struct tombstone_list *tombs)
+{
+    size_t n;
+    const struct tombstone *all = tombstone_list_all(tombs, &n);
+    struct err *e = NULL;
+
+    for (size_t i = 0; !e && i < n; i++) {
+        struct matcher *both =
+            arena_array(ns->sq->opts.arena, struct matcher, ms.n + all[i].matchers.n);
+        struct storage_series s;
+        struct series_set *set;
+
+        if (all[i].min_ms > max_ms || all[i].max_ms < min_ms)
+            continue;
+        for (size_t k = 0; k < ms.n; k++)
+            both[k] = ms.ptr[k];
+        for (size_t k = 0; k < all[i].matchers.n; k++)
+            both[ms.n + k] = all[i].matchers.ptr[k];
+        if ((e = store_select_raw(ns->sq, (struct matchers){both, ms.n + all[i].matchers.n}, min_ms,
+                                  max_ms, false, &set)))
+            return e;
+        set = tombstone_filter_new(set, tombs, min_ms, max_ms);
+        while (!e && series_set_next(set, &s))
+            e = add_labels(ns, label, s.labels);
+        e = err_first(e, series_set_close(set));
+    }
+    return e;
+}
+
+static struct err *collect_live(struct names *ns, const struct matchers *sets, size_t n,
+                                struct slice label, int64_t min_ms, int64_t max_ms,
+                                struct tombstone_list *tombs)
+{
+    static const struct matchers all;
+    struct err *e = NULL;
+
+    for (size_t i = 0; !e && i < (n ? n : 1); i++) {
+        bool more = false;
+
+        e = add_untouched(ns, n ? sets[i] : all, label, min_ms, max_ms, tombs, &more);
+        if (!e && more)
+            e = add_rest(ns, n ? sets[i] : all, label, min_ms, max_ms, tombs);
+    }
+    return e;
+}
+
 struct err *store_names(struct store_query *sq, const struct matchers *sets, size_t n,
                         struct slice label, int64_t min_ms, int64_t max_ms, struct store_names *ret)
 {
     struct names ns = {.sq = sq};
-    struct err *e = collect(&ns, sets, n, label, min_ms, max_ms);
+    struct tombstone_list *tombs;
+    struct err *e = store_tombstones(sq, &tombs);
 
+    if (e)
+        return e;
+    if (tombstone_list_reaches(tombs, min_ms, max_ms))
+        e = collect_live(&ns, sets, n, label, min_ms, max_ms, tombs);
+    else
+        e = collect(&ns, sets, n, label, min_ms, max_ms);
+    tombstone_list_unref(tombs);
     if (!e) {
         if (ns.list.len > 1)
             qsort(ns.list.ptr, ns.list.len, sizeof(*ns.list.ptr), by_bytes);

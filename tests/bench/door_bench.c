@@ -11,9 +11,12 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/net/codec.h"
 #include "ingester/distribute.h"
+#include "ingester/door/rewrite.h"
+#include "ingester/door/rw2_request.h"
 #include "ingester/door/rw_cursor.h"
 #include "ingester/door/write_request.h"
 #include "tests/unit/ingester/door/rw_build.h"
@@ -21,10 +24,12 @@
 #define PER_REQUEST 2000
 
 struct bench {
-    struct buf *requests; /* snappy */
+    struct buf *requests;   /* snappy */
+    struct buf *requests_2; /* the same as remote write 2.0, not compressed */
     struct slice *plain;
     size_t n, series, bytes;
     struct fp_cache known;
+    struct rewrite *rewrite;
     struct loop *loop;
     struct distribute *distribute;
     struct ring *ring;
@@ -66,12 +71,51 @@ static void put_series(struct buf *req, size_t i, size_t labels)
     rw_build_field(req, 1, &m);
 }
 
+/* The same series as remote write 2.0: symbols in the order in which they come. */
+static uint32_t symbol(struct map *symbols, struct buf *out, struct slice text)
+{
+    void **slot = map_slot(symbols, text);
+
+    if (!*slot) {
+        *slot = (void *)(uintptr_t)symbols->len;
+        rw_build_slice(out, 4, text);
+    }
+    return (uint32_t)(uintptr_t)*slot - 1;
+}
+
+static void build_2(struct slice request, struct buf *out)
+{
+    struct map symbols = {0};
+    struct buf all = {0};
+    struct rw_cursor c;
+
+    (void)symbol(&symbols, out, SLICE_EMPTY);
+    rw_cursor_init(&c, request);
+    while (rw_cursor_next(&c) == RW_CURSOR_SERIES) {
+        struct rw_fields f = rw_fields_of(c.series.message);
+        struct buf refs = {0}, series = {0};
+        struct label l;
+
+        while (rw_cursor_label(&f, &l)) {
+            buf_uvarint(&refs, symbol(&symbols, out, l.name));
+            buf_uvarint(&refs, symbol(&symbols, out, l.value));
+        }
+        rw_build_field(&series, 1, &refs);
+        rw_build_sample(&series, c.series.last_sample.v, c.series.last_sample.t_ms);
+        rw_build_field(&all, 5, &series);
+    }
+    buf_slice_append(out, buf_slice(&all));
+    buf_done(&all);
+    map_done(&symbols);
+}
+
 static void build(struct bench *b, size_t series, size_t labels)
 {
     b->n = (series + PER_REQUEST - 1) / PER_REQUEST;
     b->series = b->n * PER_REQUEST;
     b->requests = mem_new_array(struct buf, b->n);
     b->plain = mem_new_array(struct slice, b->n);
+    b->requests_2 = mem_new_array(struct buf, b->n);
     for (size_t r = 0; r < b->n; r++) {
         struct buf req = {0};
         size_t len;
@@ -82,6 +126,7 @@ static void build(struct bench *b, size_t series, size_t labels)
         must(codec_encode(CODEC_SNAPPY, 0, buf_slice(&req), &b->requests[r]));
         b->plain[r].ptr = buf_take(&req, &len);
         b->plain[r].len = len;
+        build_2(b->plain[r], &b->requests_2[r]);
     }
     fp_cache_init(&b->known, 256 << 20);
 }
@@ -120,6 +165,46 @@ static void stage_cursor(struct bench *b, size_t r)
 static void stage_decode(struct bench *b, size_t r)
 {
     push_free(decode(b, r, true));
+}
+
+static void decode_2(struct bench *b, size_t r, struct rewrite *rewrite)
+{
+    struct push *p = push_new(SLICE("bench"), &(struct tenant_limits){.generation = 1});
+    struct push_builder builder;
+
+    buf_slice_append(&p->body, buf_slice(&b->requests_2[r]));
+    push_builder_init(&builder, p, &b->known, 0);
+    builder.rewrite = rewrite;
+    must(rw2_request_decoder.decode(&builder, NULL));
+    push_builder_remember(p, &b->known);
+    push_free(p);
+}
+
+static void stage_write_2(struct bench *b, size_t r)
+{
+    decode_2(b, r, NULL);
+}
+
+static void stage_relabel(struct bench *b, size_t r)
+{
+    decode_2(b, r, b->rewrite);
+}
+
+/* Two rules that change every series. */
+static void build_rewrite(struct bench *b)
+{
+    static const char *const yaml = "[{source_labels: [pod], target_label: workload, regex: "
+                                    "'(.+)-.*'}, {action: labeldrop, regex: uid}]";
+    struct tenant_rules *rules = tenant_rules_new(NULL);
+    struct arena *a = arena_new(0);
+    struct yaml_node *root = NULL;
+    struct yaml_key key = {SLICE("metric_relabel_configs"), 1};
+    bool is_known;
+
+    must(yaml_load("bench", slice_cstr(yaml), a, &root));
+    must(tenant_rules_read(rules, "bench", &key, root, &is_known));
+    b->rewrite = rewrite_new(SLICE("bench"), rules, false, 512 << 20);
+    arena_free(a);
 }
 
 static struct ring *ring_of(void *arg)
@@ -232,5 +317,10 @@ int main(int argc, char **argv)
     printf("cursor               %8.1f ns per sample\n", measure(&b, rounds, stage_cursor));
     printf("snappy to push       %8.1f ns per sample\n", measure(&b, rounds, stage_decode));
     printf("snappy to batch      %8.1f ns per sample\n", measure(&b, rounds, stage_all));
+    (void)measure(&b, 1, stage_write_2);
+    printf("2.0 to push          %8.1f ns per sample\n", measure(&b, rounds, stage_write_2));
+    build_rewrite(&b);
+    printf("2.0, rules, new      %8.1f ns per sample\n", measure(&b, 1, stage_relabel));
+    printf("2.0, rules, known    %8.1f ns per sample\n", measure(&b, rounds, stage_relabel));
     return 0;
 }

@@ -41,7 +41,7 @@ static void run_case(const struct conformance_row *row, struct conformance *c, s
                      int fd)
 {
     json_error_t je;
-    json_t *j = json_loadb((const char *)line.ptr, line.len, 0, &je);
+    json_t *j = json_loadb((const char *)line.ptr, line.len, JSON_ALLOW_NUL, &je);
     char *id = conformance_id_of(line);
     uint32_t len;
     char letter;

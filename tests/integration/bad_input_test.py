@@ -58,6 +58,8 @@ def test_partial_failure_keeps_what_is_valid(t):
     r = push(o.addr, [good("fine", at), ([("__name__", "x"), ("a", "1"), ("a", "2")], [(at, 1.0)]),
                       good("later", at + 10**9)])
     check(r.status == 400, f"{r.status} {r.text}")
+    got = samples_of(o.addr, '{__name__=~"fine|x|later"}', at - 1000, at + 1000)
+    check(list(got.values()) == [{at: "1"}] and "fine" in str(got), f"stored: {got}")
 
 
 def test_unsorted_labels_are_stored_sorted(t):

@@ -225,6 +225,44 @@ def test_stopped_rulers_and_queriers_leave_the_ring(t):
         wait_for(f"{role}-1 to be back", lambda: members(role) == {f"{role}-1", f"{role}-2"})
 
 
+def test_acknowledged_means_that_a_quorum_has_that_very_sample(t):
+    """Replicas that missed different writes refuse different samples: what one of the two that are up has newer
+    samples of, and the other takes, is on one disk only and must not be acknowledged."""
+    c = Cluster(t, args=["--ingesters", "3", "--queriers", "2", "--compactors", "0", "--rulers", "0",
+                         "--alertmanagers", "0"])
+    t0, sent = now_ms() - 60_000, []
+
+    def write(at_ms):
+        door = next(a for n, (r, _, pid, a) in c.status().items() if r == "ingester" and pid)
+        r = push(door, [({"__name__": "torn", "n": "1"}, [(at_ms, float(at_ms - t0))])])
+        sent.append((at_ms, r.status))
+        return r
+
+    def settled(n):
+        ring = http_call(c.addrs("querier")[0], "GET", "/ring?role=ingester",
+                         headers={"Accept": "application/json"}).json["rings"][0]
+        return sum(i["state"] == "ACTIVE" and i["healthy"] for i in ring["instances"]) == n
+    check(write(t0).status // 100 == 2, "the first write")
+    c.run("kill", "ingester-1")
+    time.sleep(1.5)  # what is sent before the connection is seen to be gone waits for its return
+    wait_for("a write with two", lambda: write(t0 + 20_000).status // 100 == 2, 30)
+    c.run("restart", "ingester-1")
+    wait_for("ingester-1", lambda: settled(3), 30)
+    c.run("kill", "ingester-3")
+    for at in (t0 + 10_000, t0 + 15_000, t0 + 30_000):
+        r = write(at)
+    check(r.status // 100 == 2, f"a sample that both can take: {r.status} {r.text}")
+    refused = [s for at, s in sent if at in (t0 + 10_000, t0 + 15_000)]
+    check(all(s // 100 != 2 for s in refused), f"one replica of three has it, and the answer was {refused}")
+    c.run("restart", "ingester-3")
+    wait_for("ingester-3", lambda: settled(3), 30)
+    c.run("kill", "ingester-1")
+    have = {at for _, points in samples_of(c.addrs("querier")[0], "torn", t0 - 1000, now_ms()).items()
+            for at in points}
+    lost = [at - t0 for at, status in sent if status // 100 == 2 and at not in have]
+    check(not lost, f"acknowledged and not there: {lost}")
+
+
 def test_wrong_cluster_key_stays_out(t):
     c = small_cluster(t, queriers=1, compactors=0)
     addr = c.status()["ingester-2"][3]

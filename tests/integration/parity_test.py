@@ -93,6 +93,11 @@ def test_parity_through_head_blocks_and_seam(t):
     door, querier = c.addrs("ingester")[0], c.addrs("querier")[0]
     p = Prometheus(t, CONFIG.replace("NODE", node).replace("DOOR", door)
                    .replace("ORRERY", everybody)).wait_ready()
+    # counters that begin with the test must be clear of zero where the queries begin to look
+    targets = len(c.status()) + 2
+    wait_for("every target to be scraped", lambda: [v for v in as_series(instant(
+        p.addr, "count(up == 1)", time.time() * 1000, None)).values()
+        if max(map(float, v.values())) == targets], 60)
     begin = time.time()
     time.sleep(45)
 

@@ -123,6 +123,18 @@ def test_exemplars_and_metadata_go_into_blocks(t):
     check(seen() == before, f"blocks answer {seen()}, not {before}")
 
 
+def test_a_data_directory_belongs_to_one_process(t):
+    o = Single(t).wait_ready()
+    r = subprocess.run([f"{BIN}/orrery-ingester", f"--server.data-dir={o.dir}/data",
+                        "--server.http-address=127.0.0.1:0", "--server.rpc-address=127.0.0.1:0"],
+                       capture_output=True, text=True, timeout=60)
+    check(r.returncode != 0 and "held by another process" in r.stdout + r.stderr,
+          f"{r.returncode}: {r.stdout[-500:]} {r.stderr[-500:]}")
+    o.kill()
+    o.start()
+    o.wait_ready()
+
+
 def test_unknown_key_is_refused_with_its_line(t):
     path = f"{t.dir}/o.yaml"
     with open(path, "w") as f:

@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "common/block/block_store.h"
 #include "common/block/sidecar.h"
+#include "common/block/tombstone_list.h"
 #include "common/objstore/objstore_fs.h"
 #include "compactor/segflush.h"
 #include "tests/unit/common/block/block_fixture.h"
@@ -366,6 +367,84 @@ TEST(segflush_survives_a_failure_at_every_step)
         CHECK_OK(fsx_remove_tree(tmp_path("got")));
         teardown(&f);
     }
+}
+
+struct tomb_edit {
+    const char *value;
+    int64_t min_ms, max_ms;
+};
+
+static struct err *add_tombstone(void *arg, struct tombstone_list *l, bool *ret_changed)
+{
+    const struct tomb_edit *edit = arg;
+    struct arena *a = arena_new(0);
+    struct matcher m;
+    struct tombstone t = {.ulid = fixture_ulid(77),
+                          .min_ms = edit->min_ms,
+                          .max_ms = edit->max_ms,
+                          .matchers = {&m, 1}};
+    struct err *e;
+
+    CHECK_OK(matcher_init(a, MATCHER_EQ, SLICE("a"), slice_cstr(edit->value), &m));
+    e = tombstone_list_add(l, &t);
+    *ret_changed = true;
+    arena_free(a);
+    return e;
+}
+
+TEST(segflush_leaves_out_what_is_deleted)
+{
+    struct tomb_edit other = {"2", FIXTURE_T0, FIXTURE_T0 + 100000};
+    struct tomb_edit some = {"1", FIXTURE_T0 + 1000, FIXTURE_T0 + 2000};
+    struct ulid plain;
+    struct fixture f;
+
+    setup(&f, 3);
+    CHECK_OK(flush(&f));
+    plain = f.res.block;
+    teardown(&f);
+
+    CHECK_OK(fsx_remove_tree(tmp_path("bucket")));
+    setup(&f, 3);
+    CHECK_OK(
+        tombstone_list_update(f.store, SLICE("metrics"), SLICE("t"), add_tombstone, &some, NULL));
+    CHECK_OK(flush(&f));
+    CHECK(!ulid_eq(f.res.block, plain));
+    check_block(&f, f.res.block, "0:1 10000:9 20000:9 30000:9");
+    CHECK_INT(f.m.deleted_samples, 6); /* of three replicas */
+    CHECK(has_segment(&f, 1));
+    teardown(&f);
+
+    CHECK_OK(fsx_remove_tree(tmp_path("bucket")));
+    CHECK_OK(fsx_remove_tree(tmp_path("got")));
+    setup(&f, 3);
+    CHECK_OK(
+        tombstone_list_update(f.store, SLICE("metrics"), SLICE("t"), add_tombstone, &other, NULL));
+    CHECK_OK(flush(&f));
+    check_block(&f, f.res.block, "0:1 1000:2 2000:3 10000:9 20000:9 30000:9");
+    teardown(&f);
+}
+
+TEST(segflush_makes_an_empty_block_of_what_is_all_deleted)
+{
+    struct tomb_edit all = {"1", INT64_MIN, INT64_MAX};
+    struct block_reader *r;
+    struct block_refs refs;
+    struct fixture f;
+
+    setup(&f, 2);
+    CHECK_OK(
+        tombstone_list_update(f.store, SLICE("metrics"), SLICE("t"), add_tombstone, &all, NULL));
+    CHECK_OK(flush(&f));
+    CHECK(has_segment(&f, 1) && has_segment(&f, 2)); /* so they can be dropped */
+    CHECK_OK(
+        block_store_download(f.store, SLICE("metrics"), SLICE("t"), f.res.block, tmp_path("got")));
+    CHECK_OK(block_reader_open_dir(tmp_path(arena_printf(f.a, "got/%s", ulid_print(f.res.block).s)),
+                                   &r));
+    CHECK_OK(block_reader_select(r, f.a, (struct matchers){0}, &refs));
+    CHECK_INT(refs.n, 0);
+    block_reader_close(r);
+    teardown(&f);
 }
 
 TEST(segflush_writes_blocks_that_promtool_reads)

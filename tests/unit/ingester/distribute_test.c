@@ -364,26 +364,147 @@ TEST(distribute_every_set_needs_its_quorum)
     end(&w);
 }
 
-TEST(distribute_reports_what_a_majority_rejects)
+/* An answer that refuses the sample of series 3; once more for each further time. */
+static void refuse(struct world *w, size_t target, unsigned times)
+{
+    struct batch_reply r = {0};
+
+    for (unsigned i = 0; i < times; i++)
+        batch_reject(&r, BATCH_OUT_OF_ORDER, 3, 33);
+    answer(w, target, NULL, &r);
+}
+
+TEST(distribute_reports_what_no_quorum_took)
 {
     struct world w;
-    struct batch_reply r;
 
     begin(&w, 3, 3, "");
     push(&w, make_push(5, 5));
-    r = (struct batch_reply){0};
-    batch_reject(&r, BATCH_OUT_OF_ORDER, 3, 33);
-    batch_reject(&r, BATCH_TOO_OLD, 4, 44);
-    answer(&w, 0, NULL, &r);
-    r = (struct batch_reply){0};
-    batch_reject(&r, BATCH_OUT_OF_ORDER, 3, 33);
-    answer(&w, 1, NULL, &r);
+    refuse(&w, 0, 1);
+    refuse(&w, 1, 1); /* the third alone makes no quorum: not waited for */
     CHECK(w.told == 1 && w.is_ok);
     CHECK_INT(w.result.rejected[BATCH_OUT_OF_ORDER], 1);
-    CHECK_INT(w.result.rejected[BATCH_TOO_OLD], 0); /* one replica alone */
     CHECK_INT(w.result.n_examples, 1);
     CHECK_INT(w.result.examples[0].series, 3);
     CHECK_INT(w.result.examples[0].t_ms, 33);
+    answer(&w, 2, NULL, NULL);
+    end(&w);
+}
+
+/* Two of three have answered, but only one of them has the sample: that is no quorum for it. */
+TEST(distribute_waits_for_the_replica_that_decides)
+{
+    struct world w;
+
+    begin(&w, 3, 3, "");
+    push(&w, make_push(5, 5));
+    refuse(&w, 0, 1);
+    answer(&w, 1, NULL, NULL);
+    CHECK(w.told == 0);
+    answer(&w, 2, NULL, NULL);
+    CHECK(w.told == 1 && w.is_ok);
+    CHECK_INT(w.result.rejected[BATCH_OUT_OF_ORDER], 0);
+    end(&w);
+
+    begin(&w, 3, 3, "");
+    push(&w, make_push(5, 5));
+    answer(&w, 0, NULL, NULL);
+    refuse(&w, 1, 1);
+    CHECK(w.told == 0);
+    refuse(&w, 2, 1);
+    CHECK(w.told == 1 && w.is_ok);
+    CHECK_INT(w.result.rejected[BATCH_OUT_OF_ORDER], 1);
+    end(&w);
+}
+
+TEST(distribute_rejects_what_one_replica_alone_has)
+{
+    struct world w;
+
+    begin(&w, 3, 3, "");
+    push(&w, make_push(5, 5));
+    answer(&w, 0, broken(), NULL); /* down */
+    answer(&w, 1, NULL, NULL);
+    refuse(&w, 2, 1);
+    CHECK(w.told == 1 && w.is_ok);
+    CHECK_INT(w.result.rejected[BATCH_OUT_OF_ORDER], 1);
+    end(&w);
+}
+
+/* Samples of one series and time: what counts is how many of them. */
+TEST(distribute_counts_refusals_of_equal_samples)
+{
+    struct world w;
+
+    begin(&w, 3, 3, "");
+    push(&w, make_push(5, 5));
+    refuse(&w, 0, 3);
+    refuse(&w, 1, 1);
+    CHECK(w.told == 0);
+    refuse(&w, 2, 2);
+    CHECK(w.told == 1 && w.is_ok);
+    CHECK_INT(w.result.rejected[BATCH_OUT_OF_ORDER], 2);
+    end(&w);
+}
+
+/* Where series n of the push is in what was sent to target i; false: not there. */
+static bool index_in_batch(struct world *w, size_t i, size_t n, uint32_t *ret)
+{
+    const struct batch *b = &w->sent[i].batch;
+    struct batch_entry en;
+
+    for (*ret = 0; *ret < b->n; (*ret)++)
+        if (batch_entry_get(b, *ret, &en) && en.inline_sample.v == (double)n)
+            return true;
+    return false;
+}
+
+/* With many sets a refusal concerns the three of its series, whatever the others say. */
+TEST(distribute_judges_each_sample_in_its_own_set)
+{
+    for (unsigned refusing = 0; refusing <= 3; refusing++) {
+        struct world w;
+        unsigned holders = 0;
+        uint32_t at;
+
+        begin(&w, 6, 3, "");
+        push(&w, make_push(200, 200));
+        for (size_t i = 0; i < 6; i++) {
+            struct batch_reply r = {0};
+
+            if (index_in_batch(&w, i, 7, &at) && holders++ < refusing)
+                batch_reject(&r, BATCH_TOO_OLD, at, 7);
+            answer(&w, i, NULL, &r);
+        }
+        CHECK_INT(holders, 3);
+        CHECK(w.told == 1 && w.is_ok);
+        CHECK_INT(w.result.rejected[BATCH_TOO_OLD], refusing >= 2);
+        CHECK_INT(w.result.n_examples, refusing >= 2);
+        if (refusing >= 2)
+            CHECK_INT(w.result.examples[0].series, 7);
+        end(&w);
+    }
+}
+
+TEST(distribute_tells_when_the_deciding_replica_takes_too_long)
+{
+    struct world w;
+
+    begin(&w, 3, 3, "");
+    distribute_free(w.d);
+    w.d =
+        distribute_new(&(struct distribute_opts){.ops = {world_ring, world_local, world_remote, &w},
+                                                 .instance = "a",
+                                                 .timeout_ms = 1,
+                                                 .max_inflight_bytes = 1 << 20});
+    push(&w, make_push(5, 5));
+    refuse(&w, 0, 1);
+    answer(&w, 1, NULL, NULL);
+    CHECK(w.told == 0);
+    while (!w.told)
+        loop_run_once(w.loop, 10);
+    CHECK(w.is_ok);
+    CHECK_INT(w.result.rejected[BATCH_OUT_OF_ORDER], 1);
     answer(&w, 2, NULL, NULL);
     end(&w);
 }

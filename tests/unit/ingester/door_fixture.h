@@ -10,6 +10,9 @@
 #include "common/base/mem.h"
 #include "common/net/http_client.h"
 #include "common/wal/wal.h"
+#include "ingester/door/expo_import.h"
+#include "ingester/door/graphite_write.h"
+#include "ingester/door/influx_write.h"
 #include "ingester/door/otlp_http.h"
 #include "ingester/door/remote_write.h"
 #include "ingester/replica.h"
@@ -131,6 +134,9 @@ static inline struct err *door_fixture_open(struct door_fixture *f, const char *
         return e;
     remote_write_routes(f->http, f->door);
     otlp_http_routes(f->http, f->otlp);
+    expo_import_routes(f->http, f->door);
+    influx_write_routes(f->http, f->door);
+    graphite_write_routes(f->http, f->door);
     if ((e = http_server_listen(f->http)))
         return e;
     return loop_start(f->loop);

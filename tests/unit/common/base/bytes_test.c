@@ -1,8 +1,10 @@
 /* slice, buf, reader, num: how bytes become values and back. */
 #include <math.h>
+#include <stdlib.h>
 
 #include "common/base/num.h"
 #include "common/base/reader.h"
+#include "common/base/rng.h"
 #include "tests/unit/test.h"
 
 static const char *fmt(double v, char f, int prec)
@@ -51,6 +53,34 @@ TEST(num_reads_what_go_reads_and_no_more)
     CHECK(!num_parse(SLICE(" 1"), &v));
     CHECK(!num_parse(SLICE("0x10"), &v));
     CHECK(!num_parse(SLICE("1e999"), &v) && isinf(v));
+}
+
+TEST(num_reads_short_decimals_as_the_c_library_does)
+{
+    struct rng rng;
+    char text[32];
+    double v;
+
+    rng_seed(&rng, 5);
+    for (int i = 0; i < 200000; i++) {
+        size_t n = 0, digits = 1 + rng_below(&rng, 17), point = rng_below(&rng, 20);
+
+        if (rng_chance(&rng, 0.3))
+            text[n++] = '-';
+        for (size_t k = 0; k < digits; k++) {
+            if (k == point)
+                text[n++] = '.';
+            text[n++] = (char)('0' + rng_below(&rng, 10));
+        }
+        text[n] = 0;
+        if (!num_parse(slice_cstr(text), &v) || v != strtod(text, NULL) ||
+            !signbit(v) != !signbit(strtod(text, NULL)))
+            test_fail(__FILE__, __LINE__, "%s is read as %.17g", text, v);
+    }
+    CHECK(!num_parse(SLICE("."), &v));
+    CHECK(!num_parse(SLICE("1.2.3"), &v));
+    CHECK(!num_parse(SLICE("--1"), &v));
+    CHECK(num_parse(SLICE("5."), &v) && v == 5);
 }
 
 TEST(reader_latches_past_the_end)

@@ -166,8 +166,10 @@ TEST(batch_reply_survives_its_codec)
     CHECK_INT(got.unknown.ptr[2], 1000);
     CHECK_INT(got.rejected[BATCH_TOO_OLD], 20);
     CHECK_INT(batch_rejected(&got), 20);
-    CHECK_INT(got.n_examples, BATCH_MAX_EXAMPLES);
-    CHECK_INT(got.examples[7].t_ms, -7);
+    CHECK_INT(got.refusals.len, 20);
+    CHECK_INT(got.refusals.ptr[17].series, 17);
+    CHECK_INT(got.refusals.ptr[17].t_ms, -17);
+    CHECK_INT(got.refusals.ptr[17].reason, BATCH_TOO_OLD);
     batch_reply_done(&got);
     for (size_t n = 0; n < b.len; n++)
         CHECK_ERR(batch_reply_decode(slice_of(b.ptr, n), &got), ERR_INVALID, "");

@@ -313,7 +313,7 @@ TEST(head_refuses_what_prometheus_refuses_and_takes_repeats)
     CHECK_INT(f.reply.accepted, 0);
     CHECK_INT(f.reply.rejected[BATCH_DUPLICATE], 2);
     CHECK_INT(f.reply.rejected[BATCH_OUT_OF_ORDER], 1);
-    CHECK_INT(f.reply.examples[2].series, 2);
+    CHECK_INT(f.reply.refusals.ptr[2].series, 2);
     f.limits.min_t_ms = T0;
     f.limits.max_t_ms = T0 + 1000;
     add(&f, "a=1", T0 - 1, 3, false);
@@ -1171,5 +1171,81 @@ TEST(head_writes_reads_cuts_and_checkpoints_at_once)
     CHECK_STR(buf_cstr(&before), buf_cstr(&after));
     buf_done(&before);
     buf_done(&after);
+    fx_close(&f);
+}
+
+TEST(head_names_honour_both_ends_of_the_range)
+{
+    struct fixture f = {0};
+    struct arena *a = arena_new(0);
+    struct head_query q = {.tenant = SLICE("t"), .min_ms = T0, .max_ms = T0 + 600000};
+    struct head_names names;
+    char text[64];
+
+    fx_open(&f);
+    for (int i = 0; i < 150; i++) /* more than a chunk, so that some are closed */
+        push_one(&f, "__name__=old,job=a", T0 + i * 1000, i);
+    for (int i = 0; i < 9000; i++) { /* more than a turn */
+        (void)snprintf(text, sizeof(text), "__name__=new,job=b,i=%d", i);
+        add(&f, text, T0 + 3600000, 1, true);
+    }
+    CHECK_OK(fx_push(&f, "t"));
+    CHECK_OK(head_label_values(f.head, &q, SLICE("job"), a, &names));
+    CHECK_INT(names.n, 1);
+    CHECK_SLICE(names.ptr[0], "a");
+    CHECK_OK(head_label_names(f.head, &q, a, &names));
+    CHECK_INT(names.n, 2);
+    q.max_ms = T0 + 3600000;
+    CHECK_OK(head_label_values(f.head, &q, SLICE("job"), a, &names));
+    CHECK_INT(names.n, 2);
+    q.min_ms = INT64_MIN;
+    q.max_ms = T0 - 1;
+    CHECK_OK(head_label_values(f.head, &q, SLICE("job"), a, &names));
+    CHECK_INT(names.n, 0);
+    arena_free(a);
+    fx_close(&f);
+}
+
+TEST(head_counts_the_series_of_label_pairs)
+{
+    struct match_text b_only = {MATCHER_EQ, "job", "b"};
+    struct fixture f = {.shards = 4};
+    struct arena *a = arena_new(0);
+    struct head_query q = {.tenant = SLICE("t"), .min_ms = INT64_MIN, .max_ms = INT64_MAX};
+    struct slice job = SLICE("job");
+    struct head_pair_count *pairs;
+    uint64_t series, n_pairs, chunks;
+    char text[64];
+    size_t n;
+
+    fx_open(&f);
+    for (int i = 0; i < 300; i++) {
+        (void)snprintf(text, sizeof(text), "__name__=m%d,job=%c,i=%d", i % 2, i < 200 ? 'a' : 'b',
+                       i);
+        push_one(&f, text, T0, 1);
+    }
+    CHECK_OK(head_pairs_list(f.head, &q, &job, a, &pairs, &n, &series));
+    CHECK_INT(series, 300);
+    CHECK_INT(n, 2);
+    CHECK_SLICE(pairs[0].value, "a");
+    CHECK_INT(pairs[0].series, 200);
+    CHECK_INT(pairs[1].series, 100);
+    CHECK_OK(head_pairs_list(f.head, &q, NULL, a, &pairs, &n, &series));
+    CHECK_INT(n, 304);
+    CHECK_SLICE(pairs[1].name, "__name__");
+    CHECK_INT(pairs[1].series, 150);
+    q = query_of(a, &b_only, 1);
+    CHECK_OK(head_pairs_list(f.head, &q, NULL, a, &pairs, &n, &series));
+    CHECK_INT(series, 100);
+    CHECK_INT(n, 103);
+    matchers_done(q.matchers);
+    q.matchers = (struct matchers){0};
+    q.tenant = SLICE("nobody");
+    CHECK_OK(head_pairs_list(f.head, &q, NULL, a, &pairs, &n, &series));
+    CHECK_INT(n + series, 0);
+    CHECK_OK(head_count(f.head, SLICE("t"), &n_pairs, &chunks));
+    CHECK_INT(chunks, 300);
+    CHECK(n_pairs >= 304);
+    arena_free(a);
     fx_close(&f);
 }

@@ -18,7 +18,13 @@ TEST(prom_param_times)
     CHECK_OK(prom_param_time("end", SLICE("9e15"), 7, &t));
     CHECK_INT(t, PROM_TIME_MAX_MS);
     CHECK_ERR(prom_param_time("time", SLICE("x"), 7, &t), ERR_INVALID,
-              "invalid parameter \"time\": cannot parse \"x\" to a valid timestamp");
+              "invalid parameter \"time\": Invalid time value for 'time': cannot parse \"x\" to a "
+              "valid timestamp");
+    CHECK_ERR(prom_param_required_time("start", SLICE("x"), &t), ERR_INVALID,
+              "invalid parameter \"start\": cannot parse \"x\" to a valid timestamp");
+    CHECK_ERR(prom_param_required_time("start", (struct slice){0}, &t), ERR_INVALID, "\"\"");
+    CHECK_OK(prom_param_required_time("start", SLICE("1.5"), &t));
+    CHECK_INT(t, 1500);
     CHECK_ERR(prom_param_time("time", SLICE("1e40"), 7, &t), ERR_INVALID, "timestamp");
     CHECK_ERR(prom_param_time("time", SLICE("NaN"), 7, &t), ERR_INVALID, "timestamp");
     CHECK_ERR(prom_param_time("time", SLICE("2015-07-01"), 7, &t), ERR_INVALID, "timestamp");

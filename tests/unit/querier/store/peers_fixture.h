@@ -1,6 +1,6 @@
 /*
  * Fake ingesters for the tests of the querier: each is an RPC server on a loop of its own and
- * answers "ingester.select" (and names, metadata, exemplars) with the frames it was given, one
+ * answers "ingester.select" (and names, metadata, exemplars, pairs, head) with the frames it was given, one
  * message each. The pool has another loop.
  */
 #pragma once
@@ -29,7 +29,7 @@ struct peer {
     char name[32], zone[8];
     _Atomic int mood;
     _Atomic int asked;
-    struct peer_frames select, names, metadata, exemplars;
+    struct peer_frames select, names, metadata, exemplars, pairs, head;
     VEC(struct rpc_call *) hung; /* loop's */
 };
 
@@ -108,6 +108,16 @@ static inline void peer_on_exemplars(void *arg, struct rpc_call *call)
     peer_answer(arg, call, &((struct peer *)arg)->exemplars);
 }
 
+static inline void peer_on_pairs(void *arg, struct rpc_call *call)
+{
+    peer_answer(arg, call, &((struct peer *)arg)->pairs);
+}
+
+static inline void peer_on_head(void *arg, struct rpc_call *call)
+{
+    peer_answer(arg, call, &((struct peer *)arg)->head);
+}
+
 /* ---- data: before peers_start() or between questions ---- */
 
 static inline struct buf *peer_frame(struct peer_frames *f)
@@ -145,6 +155,8 @@ static inline void peer_start(struct peers *ps, struct peer *p, const char *zone
     rpc_server_handle(p->server, "ingester.names", peer_on_names, p);
     rpc_server_handle(p->server, "ingester.metadata", peer_on_metadata, p);
     rpc_server_handle(p->server, "ingester.exemplars", peer_on_exemplars, p);
+    rpc_server_handle(p->server, "ingester.pairs", peer_on_pairs, p);
+    rpc_server_handle(p->server, "ingester.head", peer_on_head, p);
     rpc_server_start(p->server);
     CHECK_OK(loop_start(p->loop));
     ps->n++;
@@ -213,6 +225,8 @@ static inline void peers_down(struct peers *ps)
         peer_frames_done(&p->names);
         peer_frames_done(&p->metadata);
         peer_frames_done(&p->exemplars);
+        peer_frames_done(&p->pairs);
+        peer_frames_done(&p->head);
     }
     ring_unref(ps->ring);
 }

@@ -462,3 +462,101 @@ TEST(store_exemplars_of_ingesters_and_blocks)
     buf_done(&side);
     rig_down(&g);
 }
+
+/* ---- what is deleted; what is in memory ---- */
+
+static struct err *add_tombstone(void *arg, struct tombstone_list *l, bool *ret_changed)
+{
+    struct arena *a = arena_new(0);
+    struct matcher m;
+    struct tombstone t = {.min_ms = 0, .max_ms = 1000000, .matchers = {&m, 1}};
+    struct err *e;
+
+    t.ulid.bytes[0] = 1;
+    CHECK_OK(matcher_init(a, MATCHER_EQ, SLICE("i"), slice_cstr(arg), &m));
+    e = tombstone_list_add(l, &t);
+    *ret_changed = true;
+    arena_free(a);
+    return e;
+}
+
+TEST(store_leaves_out_what_is_deleted)
+{
+    struct label id = {SLICE("trace_id"), SLICE("x")};
+    struct exemplar ex = {{&id, 1}, 1, 150};
+    struct rpc_exemplars *exemplars;
+    struct store_names names;
+    struct storage_series s;
+    struct series_set *set;
+    struct arena *a = arena_new(0);
+    struct rig g;
+    size_t n = 0, n_ex;
+    bool has;
+
+    rig_up(&g, "abc", 3, true);
+    for (size_t i = 0; i < 3; i++)
+        for (unsigned k = 1; k <= 2; k++) {
+            struct chunk c = floats(a, 100, 100, k);
+
+            peer_add_series(&g.peers.p[i], named(a, "m", k), &c, 1);
+            rpc_exemplars_encode(peer_frame(&g.peers.p[i].exemplars),
+                                 &(struct rpc_exemplars){named(a, "m", k), &ex, 1});
+        }
+    CHECK_OK(tombstone_list_update(g.bucket, SLICE("metrics"), TENANT, add_tombstone, (void *)"001",
+                                   NULL));
+    CHECK_OK(store_series(&g.sq, (struct matchers){0}, 0, 1000, &set));
+    while (series_set_next(set, &s)) {
+        CHECK_SLICE(labels_get(s.labels, SLICE("i")), "002");
+        n++;
+    }
+    CHECK_OK(series_set_close(set));
+    CHECK_INT(n, 1);
+    CHECK_OK(store_names(&g.sq, NULL, 0, SLICE("i"), 0, 1000, &names));
+    CHECK_INT(names.n, 1);
+    CHECK_SLICE(names.ptr[0], "002");
+    CHECK_OK(store_exemplars(&g.sq, &(struct matchers){0}, 1, 0, 1000, &exemplars, &n_ex));
+    CHECK_INT(n_ex, 1);
+    CHECK_SLICE(labels_get(exemplars[0].labels, SLICE("i")), "002");
+    CHECK_OK(store_has_samples(&g.sq, (struct matchers){0}, 0, 1000, &has));
+    CHECK(has);
+    CHECK_OK(store_has_samples(&g.sq, (struct matchers){0}, 5000, 6000, &has));
+    CHECK(!has);
+    arena_free(a);
+    rig_down(&g);
+}
+
+TEST(store_counts_pairs_without_replicas)
+{
+    struct store_pair *pairs;
+    struct rpc_head h;
+    uint64_t series;
+    struct rig g;
+    size_t n;
+
+    rig_up(&g, "abc", 3, false);
+    for (size_t i = 0; i < 3; i++) {
+        struct buf *b = peer_frame(&g.peers.p[i].pairs);
+
+        rpc_pair_encode(b, &(struct rpc_pair){SLICE(""), SLICE(""), 30});
+        rpc_pair_encode(b, &(struct rpc_pair){SLICE("job"), SLICE("a"), 20});
+        rpc_pair_encode(b, &(struct rpc_pair){SLICE("job"), i ? SLICE("b") : SLICE("c"), 10});
+        rpc_head_encode(peer_frame(&g.peers.p[i].head),
+                        &(struct rpc_head){30, 3, 60, 3000, 9, 100 + (int64_t)i, 200});
+    }
+    CHECK_OK(store_pairs(&g.sq, (struct matchers){0}, (struct slice){0}, &pairs, &n, &series));
+    CHECK_INT(series, 30);
+    CHECK_INT(n, 3);
+    CHECK_SLICE(pairs[0].value, "a");
+    CHECK_INT(pairs[0].series, 20);
+    CHECK_INT(pairs[1].series, 7); /* two of three have it */
+    CHECK_OK(store_head(&g.sq, &h));
+    CHECK_INT(h.series, 30);
+    CHECK_INT(h.chunks, 60);
+    CHECK_INT(h.rate_milli, 9);
+    CHECK_INT(h.min_ms, 100);
+    g.peers.p[1].mood = PEER_REFUSES; /* one less to divide by */
+    CHECK_OK(store_pairs(&g.sq, (struct matchers){0}, (struct slice){0}, &pairs, &n, &series));
+    CHECK_INT(series, 30);
+    CHECK_INT(pairs[0].series, 20);
+    rig_down(&g);
+}

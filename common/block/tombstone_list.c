@@ -1,0 +1,332 @@
+#include "common/block/tombstone_list.h"
+
+#include <stdlib.h>
+
+#include "common/base/hash.h"
+#include "common/base/mem.h"
+#include "common/base/reader.h"
+#include "common/base/vec.h"
+
+#define MAGIC "ORRTMB\0\1"
+#define MAGIC_BYTES 8
+#define CRC_BYTES 4
+#define UPDATE_TRIES 50
+
+struct tombstone_list {
+    struct snapshot base;
+    struct arena *arena;
+    uint64_t version;
+    struct slice tenant;
+    VEC(struct tombstone) all;
+};
+
+static void list_free(struct snapshot *s)
+{
+    struct tombstone_list *l = (struct tombstone_list *)s;
+
+    VEC_FOREACH (t, &l->all)
+        matchers_done(t->matchers);
+    vec_done(&l->all);
+    arena_free(l->arena);
+    mem_free(l);
+}
+
+struct tombstone_list *tombstone_list_new(struct slice tenant)
+{
+    struct tombstone_list *l = mem_new(struct tombstone_list);
+
+    snapshot_init(&l->base, list_free);
+    l->arena = arena_new(0);
+    l->tenant = arena_dup(l->arena, tenant);
+    return l;
+}
+
+struct tombstone_list *tombstone_list_ref(struct tombstone_list *l)
+{
+    return (struct tombstone_list *)snapshot_ref(&l->base);
+}
+
+void tombstone_list_unref(struct tombstone_list *l)
+{
+    if (l)
+        snapshot_unref(&l->base);
+}
+
+uint64_t tombstone_list_version(const struct tombstone_list *l)
+{
+    return l->version;
+}
+
+struct slice tombstone_list_tenant(const struct tombstone_list *l)
+{
+    return l->tenant;
+}
+
+const struct tombstone *tombstone_list_all(const struct tombstone_list *l, size_t *ret_n)
+{
+    *ret_n = l->all.len;
+    return l->all.ptr;
+}
+
+/* Takes the encoded matchers into the list's arena and compiles them there. */
+static struct err *push(struct tombstone_list *l, struct tombstone t, struct slice matchers)
+{
+    struct err *e = matchers_decode(l->arena, arena_dup(l->arena, matchers), &t.matchers);
+
+    if (!e)
+        vec_push(&l->all, t);
+    return e;
+}
+
+struct err *tombstone_list_add(struct tombstone_list *l, const struct tombstone *t)
+{
+    struct buf b = {0};
+    struct err *e;
+
+    VEC_FOREACH (have, &l->all)
+        if (ulid_eq(have->ulid, t->ulid))
+            return NULL;
+    if (l->all.len >= TOMBSTONE_LIST_MAX)
+        return err_new(ERR_LIMIT, "tenant %.*s has %zu tombstones, and may have no more",
+                       SLICE_ARG(l->tenant), l->all.len);
+    matchers_encode(&b, t->matchers);
+    e = push(l, *t, buf_slice(&b));
+    buf_done(&b);
+    return e;
+}
+
+bool tombstone_list_remove(struct tombstone_list *l, struct ulid ulid)
+{
+    for (size_t i = 0; i < l->all.len; i++) {
+        if (!ulid_eq(l->all.ptr[i].ulid, ulid))
+            continue;
+        matchers_done(l->all.ptr[i].matchers);
+        memmove(&l->all.ptr[i], &l->all.ptr[i + 1], (l->all.len - i - 1) * sizeof(*l->all.ptr));
+        l->all.len--;
+        return true;
+    }
+    return false;
+}
+
+/* ---- bytes ---- */
+
+void tombstone_list_write(struct buf *out, const struct tombstone_list *l)
+{
+    size_t start = out->len;
+    struct buf m = {0};
+
+    buf_append(out, MAGIC, MAGIC_BYTES);
+    buf_uvarint(out, l->version);
+    buf_lstr(out, l->tenant);
+    buf_uvarint(out, l->all.len);
+    VEC_FOREACH (t, &l->all) {
+        buf_append(out, t->ulid.bytes, sizeof(t->ulid.bytes));
+        buf_varint(out, t->created_ms);
+        buf_varint(out, t->min_ms);
+        buf_varint(out, t->max_ms);
+        buf_reset(&m);
+        matchers_encode(&m, t->matchers);
+        buf_lstr(out, buf_slice(&m));
+    }
+    buf_done(&m);
+    buf_u32le(out, hash_crc32c(slice_from(buf_slice(out), start)));
+}
+
+static struct err *parse_one(struct tombstone_list *l, struct reader *r)
+{
+    struct slice id = reader_bytes(r, sizeof(struct ulid)), matchers;
+    struct tombstone t = {.created_ms = reader_varint(r)};
+
+    t.min_ms = reader_varint(r);
+    t.max_ms = reader_varint(r);
+    matchers = reader_lstr(r);
+    if (!reader_ok(r) || t.min_ms > t.max_ms)
+        return err_new(ERR_CORRUPT, "malformed entry");
+    memcpy(t.ulid.bytes, id.ptr, sizeof(t.ulid.bytes));
+    return push(l, t, matchers);
+}
+
+static struct err *parse_all(struct tombstone_list *l, struct slice bytes)
+{
+    struct reader r = reader_new(bytes);
+    struct err *e = NULL;
+    uint64_t n;
+
+    l->version = reader_uvarint(&r);
+    l->tenant = arena_dup(l->arena, reader_lstr(&r));
+    n = reader_uvarint(&r);
+    if (!reader_ok(&r) || n > TOMBSTONE_LIST_MAX)
+        return err_new(ERR_CORRUPT, "malformed head");
+    for (uint64_t i = 0; i < n && !e; i++)
+        e = parse_one(l, &r);
+    if (!e && reader_left(&r))
+        e = err_new(ERR_CORRUPT, "bytes behind the end");
+    return e;
+}
+
+struct err *tombstone_list_parse(struct slice bytes, struct tombstone_list **ret)
+{
+    struct tombstone_list *l;
+    struct reader tail;
+    struct err *e;
+
+    if (bytes.len > TOMBSTONE_LIST_MAX_BYTES || bytes.len < MAGIC_BYTES + CRC_BYTES ||
+        memcmp(bytes.ptr, MAGIC, MAGIC_BYTES) != 0)
+        return err_new(ERR_CORRUPT, "tombstones: not the format we know");
+    tail = reader_new(slice_from(bytes, bytes.len - CRC_BYTES));
+    bytes.len -= CRC_BYTES;
+    if (reader_u32le(&tail) != hash_crc32c(bytes))
+        return err_new(ERR_CORRUPT, "tombstones: checksum is wrong");
+    l = tombstone_list_new(SLICE_EMPTY);
+    if ((e = parse_all(l, slice_from(bytes, MAGIC_BYTES)))) {
+        tombstone_list_unref(l);
+        return err_wrap(e, "tombstones");
+    }
+    *ret = l;
+    return NULL;
+}
+
+/* ---- the object ---- */
+
+char *tombstone_list_key(struct arena *a, struct slice signal, struct slice tenant)
+{
+    return arena_printf(a, "%.*s/%.*s/tombstones", SLICE_ARG(signal), SLICE_ARG(tenant));
+}
+
+struct err *tombstone_list_load(struct objstore *store, struct slice signal, struct slice tenant,
+                                struct tombstone_list **ret, char *ret_etag)
+{
+    struct objstore_get get = {.max_bytes = TOMBSTONE_LIST_MAX_BYTES};
+    struct arena *a = arena_new(0);
+    char *key = tombstone_list_key(a, signal, tenant);
+    struct objstore_info info = {0};
+    struct buf b = {0};
+    struct err *e = objstore_get(store, slice_cstr(key), &get, &b, &info);
+
+    if (err_is(e, ERR_NOT_FOUND)) {
+        err_free(e);
+        e = NULL;
+        info = (struct objstore_info){0};
+        *ret = tombstone_list_new(tenant);
+    } else if (!e) {
+        e = err_wrap(tombstone_list_parse(buf_slice(&b), ret), "%s", key);
+    }
+    if (ret_etag)
+        memcpy(ret_etag, info.etag, OBJSTORE_ETAG_BYTES);
+    buf_done(&b);
+    arena_free(a);
+    return e;
+}
+
+/* One round: load, edit, put. ERR_CONFLICT when another was faster. */
+static struct err *try_update(struct objstore *store, struct slice signal, struct slice tenant,
+                              tombstone_list_edit_fn *edit, void *arg, struct tombstone_list **ret)
+{
+    struct arena *a = arena_new(0);
+    char etag[OBJSTORE_ETAG_BYTES];
+    struct tombstone_list *l = NULL;
+    struct objstore_put put = {.etag = etag};
+    struct buf b = {0};
+    bool changed = false;
+    struct err *e = tombstone_list_load(store, signal, tenant, &l, etag);
+
+    if (!e)
+        e = edit(arg, l, &changed);
+    if (!e && changed) {
+        l->version++;
+        tombstone_list_write(&b, l);
+        put.cond = etag[0] ? OBJSTORE_IF_MATCH : OBJSTORE_IF_ABSENT;
+        if (b.len > TOMBSTONE_LIST_MAX_BYTES)
+            e = err_new(ERR_LIMIT, "tombstones of %zu bytes, more than %u", b.len,
+                        TOMBSTONE_LIST_MAX_BYTES);
+        else
+            e = objstore_put(store, slice_cstr(tombstone_list_key(a, signal, tenant)),
+                             buf_slice(&b), &put, NULL);
+    }
+    buf_done(&b);
+    arena_free(a);
+    if (e)
+        tombstone_list_unref(l);
+    else
+        *ret = l;
+    return e;
+}
+
+struct err *tombstone_list_update(struct objstore *store, struct slice signal, struct slice tenant,
+                                  tombstone_list_edit_fn *edit, void *arg,
+                                  struct tombstone_list **ret)
+{
+    struct tombstone_list *l = NULL;
+    struct err *e = NULL;
+
+    for (int i = 0; i < UPDATE_TRIES; i++) {
+        err_free(e);
+        e = try_update(store, signal, tenant, edit, arg, &l);
+        if (!err_is(e, ERR_CONFLICT))
+            break;
+    }
+    if (e)
+        return err_wrap(e, "update the tombstones of %.*s", SLICE_ARG(tenant));
+    if (ret)
+        *ret = l;
+    else
+        tombstone_list_unref(l);
+    return NULL;
+}
+
+/* ---- samples against tombstones ---- */
+
+static bool overlaps(const struct tombstone *t, int64_t min_ms, int64_t max_ms)
+{
+    return t->min_ms <= max_ms && t->max_ms >= min_ms;
+}
+
+bool tombstone_list_reaches(const struct tombstone_list *l, int64_t min_ms, int64_t max_ms)
+{
+    VEC_FOREACH (t, &l->all)
+        if (overlaps(t, min_ms, max_ms))
+            return true;
+    return false;
+}
+
+static int by_start(const void *a, const void *b)
+{
+    const struct tombstone_span *x = a, *y = b;
+
+    return (x->min_ms > y->min_ms) - (x->min_ms < y->min_ms);
+}
+
+struct tombstone_span *tombstone_list_spans(const struct tombstone_list *l, struct arena *a,
+                                            struct labels ls, int64_t min_ms, int64_t max_ms,
+                                            size_t *ret_n)
+{
+    struct tombstone_span *spans = NULL;
+    size_t n = 0, out = 0;
+
+    VEC_FOREACH (t, &l->all) {
+        if (!overlaps(t, min_ms, max_ms) || !matchers_match(t->matchers, ls))
+            continue;
+        if (!spans)
+            spans = arena_array(a, struct tombstone_span, l->all.len);
+        spans[n++] = (struct tombstone_span){t->min_ms, t->max_ms};
+    }
+    if (n > 1)
+        qsort(spans, n, sizeof(*spans), by_start);
+    for (size_t i = 0; i < n; i++) {
+        if (out &&
+            (spans[out - 1].max_ms == INT64_MAX || spans[i].min_ms <= spans[out - 1].max_ms + 1))
+            spans[out - 1].max_ms = ORR_MAX(spans[out - 1].max_ms, spans[i].max_ms);
+        else
+            spans[out++] = spans[i];
+    }
+    *ret_n = out;
+    return spans;
+}
+
+bool tombstone_spans_have(const struct tombstone_span *spans, size_t n, int64_t t_ms)
+{
+    for (size_t i = 0; i < n && spans[i].min_ms <= t_ms; i++)
+        if (t_ms <= spans[i].max_ms)
+            return true;
+    return false;
+}

@@ -1,0 +1,77 @@
+/*
+ * The tombstone list: per tenant one object, <signal>/<tenant>/tombstones, of what was deleted and
+ * is to be seen by nobody: the samples in a range of time of the series that some matchers accept.
+ * It stands beside the catalogue, is changed in the same way (load, edit, conditional put) and its
+ * version is gossiped, so queriers filter by it at once, whatever head, segment or block the samples
+ * lie in. Who writes a block leaves them out (tombstone_stream.h); when nothing is left of them the
+ * tombstone is taken off.
+ *
+ *   "ORRTMB" 0 1 | uvarint version | lstr tenant | uvarint count
+ *   | { 16 bytes ulid, varint created ms, varint min ms, varint max ms, lstr matchers }...
+ *   | u32le CRC-32C of all before it
+ *
+ * Both ends of a range are inclusive; matchers as matchers_encode() writes them. A tombstone ends at
+ * the time it was made at the latest, so what is written afterwards with newer times is kept.
+ * Bounded: 16 MiB, TOMBSTONE_LIST_MAX tombstones, and a list that is full refuses more (ERR_LIMIT).
+ *
+ * A struct tombstone_list is reference-counted (snapshot.h) and immutable once loaded: any thread.
+ * load and update block.
+ */
+#pragma once
+#include "common/base/snapshot.h"
+#include "common/block/ulid.h"
+#include "common/model/matcher.h"
+#include "common/objstore/objstore.h"
+
+#define TOMBSTONE_LIST_MAX_BYTES (16u << 20)
+#define TOMBSTONE_LIST_MAX 10000
+
+struct tombstone {
+    struct ulid ulid; /* its time is when it was made */
+    int64_t created_ms, min_ms, max_ms;
+    struct matchers matchers;
+};
+
+struct tombstone_list; /* starts with a struct snapshot */
+
+struct tombstone_list *tombstone_list_new(struct slice tenant); /* empty, version 0 */
+struct tombstone_list *tombstone_list_ref(struct tombstone_list *l);
+void tombstone_list_unref(struct tombstone_list *l); /* NULL is allowed */
+ORR_CHECKED struct err *tombstone_list_parse(struct slice bytes, struct tombstone_list **ret);
+void tombstone_list_write(struct buf *out, const struct tombstone_list *l);
+
+uint64_t tombstone_list_version(const struct tombstone_list *l);
+struct slice tombstone_list_tenant(const struct tombstone_list *l);
+/* In the order they were made. Lent until the next change. */
+const struct tombstone *tombstone_list_all(const struct tombstone_list *l, size_t *ret_n);
+
+/* While it is the caller's alone. Copies the matchers. One whose ulid is there already is left as it
+ * is; ERR_LIMIT when the list is full. */
+ORR_CHECKED struct err *tombstone_list_add(struct tombstone_list *l, const struct tombstone *t);
+bool tombstone_list_remove(struct tombstone_list *l, struct ulid ulid);
+
+/* Absent: an empty list of version 0. ret_etag (may be NULL): OBJSTORE_ETAG_BYTES, "" if absent. */
+ORR_CHECKED struct err *tombstone_list_load(struct objstore *store, struct slice signal,
+                                            struct slice tenant, struct tombstone_list **ret,
+                                            char *ret_etag);
+/* As catalogue_update(). ret may be NULL. */
+typedef struct err *tombstone_list_edit_fn(void *arg, struct tombstone_list *l, bool *ret_changed);
+ORR_CHECKED struct err *tombstone_list_update(struct objstore *store, struct slice signal,
+                                              struct slice tenant, tombstone_list_edit_fn *edit,
+                                              void *arg, struct tombstone_list **ret);
+/* Key of the object, in the arena. */
+char *tombstone_list_key(struct arena *a, struct slice signal, struct slice tenant);
+
+/* ---- samples against tombstones ---- */
+
+struct tombstone_span {
+    int64_t min_ms, max_ms; /* both inclusive */
+};
+/* What is deleted of a series within [min_ms, max_ms]: spans that are sorted and do not touch, in
+ * the arena. *ret_n 0: nothing is. */
+struct tombstone_span *tombstone_list_spans(const struct tombstone_list *l, struct arena *a,
+                                            struct labels ls, int64_t min_ms, int64_t max_ms,
+                                            size_t *ret_n);
+/* Whether any tombstone reaches into the range. */
+bool tombstone_list_reaches(const struct tombstone_list *l, int64_t min_ms, int64_t max_ms);
+bool tombstone_spans_have(const struct tombstone_span *spans, size_t n, int64_t t_ms);

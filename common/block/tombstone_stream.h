@@ -1,0 +1,19 @@
+/*
+ * A block stream without the samples that a tombstone list has deleted: what goes into a new block
+ * is gone for good. Chunks that no tombstone touches pass as they are; the others are decoded and
+ * encoded anew. A series of which nothing is left is left out.
+ *
+ * Owner: one thread, as the stream below it.
+ */
+#pragma once
+#include "common/block/block_merge.h"
+#include "common/block/tombstone_list.h"
+
+/* Takes src over; list outlives the stream. Close with block_stream_close(). *io_dropped (may be
+ * NULL) counts the samples left out. */
+struct block_stream *tombstone_stream_new(struct block_stream *src,
+                                          const struct tombstone_list *list, uint64_t *io_dropped);
+/* Replaces out by the sidecar of exemplars (sidecar.h) without those that are deleted; empty when none
+ * is left. ERR_CORRUPT. */
+ORR_CHECKED struct err *tombstone_stream_exemplars(const struct tombstone_list *list,
+                                                   struct slice sidecar, struct buf *out);

@@ -1,0 +1,205 @@
+/*
+ * POST or PUT admin/tsdb/delete_series (match[], start, end) and clean_tombstones, off unless
+ * querier.enable-admin-api is on, as in Prometheus.
+ *
+ * A deletion is a tombstone in the bucket (common/block/tombstone_list.h): when the answer 204 is given
+ * it is durable, and the queriers that could be reached filter by it. An end in the future is cut to
+ * now, so that what is written later stays.
+ *
+ * clean_tombstones takes off the tombstones of which nothing is left in heads, segments and blocks.
+ * Others stay: what they hide goes when the blocks that hold it are written anew.
+ */
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/rng.h"
+#include "querier/api/prom_api_internal.h"
+
+struct deletion {
+    const struct slice *match;
+    size_t n_match;
+    int64_t start_ms, end_ms;
+    /* the worker's */
+    struct tombstone *tombs;
+    size_t n;
+};
+
+/* ---- on a worker ---- */
+
+static const struct prom_admin_opts *admin_of(struct prom_task *t)
+{
+    return &prom_tasks_opts(t->tasks)->admin;
+}
+
+static struct ulid new_id(int64_t now_ms)
+{
+    struct rng rng;
+    uint8_t entropy[10];
+
+    rng_seed_system(&rng);
+    for (size_t i = 0; i < sizeof(entropy); i++)
+        entropy[i] = (uint8_t)rng_u32(&rng);
+    return ulid_make(now_ms, entropy);
+}
+
+static struct err *parse_all(struct prom_task *t, struct deletion *d)
+{
+    int64_t now_ms = clock_wall_ms(&clock_system);
+
+    d->tombs = arena_array(t->arena, struct tombstone, d->n_match + 1);
+    d->n = 0;
+    for (size_t i = 0; i < d->n_match; i++) {
+        struct tombstone *tomb = &d->tombs[d->n];
+        struct err *e = prom_param_match(t->arena, d->match[i], &tomb->matchers);
+
+        if (e)
+            return e;
+        tomb->ulid = new_id(now_ms);
+        tomb->created_ms = now_ms;
+        tomb->min_ms = d->start_ms;
+        tomb->max_ms = ORR_MIN(d->end_ms, now_ms);
+        d->n++;
+    }
+    return NULL;
+}
+
+static struct err *add_all(void *arg, struct tombstone_list *l, bool *ret_changed)
+{
+    const struct deletion *d = arg;
+    struct err *e = NULL;
+
+    for (size_t i = 0; i < d->n && !e; i++) {
+        if (d->tombs[i].min_ms > d->tombs[i].max_ms)
+            continue; /* all of it lies in the future: there is nothing yet */
+        e = tombstone_list_add(l, &d->tombs[i]);
+        *ret_changed = true;
+    }
+    return e;
+}
+
+static void tell(struct prom_task *t, const struct tombstone_list *l)
+{
+    const struct prom_admin_opts *admin = admin_of(t);
+    uint64_t version = tombstone_list_version(l);
+
+    store_hint_tombstones(prom_tasks_opts(t->tasks)->store, t->tenant, version);
+    if (admin->announce)
+        admin->announce(admin->arg, t->tenant, version);
+}
+
+static struct err *run_delete(struct prom_task *t)
+{
+    struct deletion *d = t->params;
+    struct tombstone_list *l = NULL;
+    struct err *e = parse_all(t, d);
+
+    if (!e)
+        e = tombstone_list_update(admin_of(t)->objstore, SLICE("metrics"), t->tenant, add_all, d,
+                                  &l);
+    if (!e) {
+        LOG_INFO(querier, "series deleted", KV_SLICE("tenant", t->tenant), KV_U64("n", d->n),
+                 KV_U64("version", tombstone_list_version(l)));
+        tell(t, l);
+    }
+    tombstone_list_unref(l);
+    for (size_t i = 0; i < d->n; i++)
+        matchers_done(d->tombs[i].matchers);
+    t->success_status = 204;
+    return e;
+}
+
+/* ---- cleaning ---- */
+
+struct cleaning {
+    struct ulid *gone;
+    size_t n;
+};
+
+static struct err *find_gone(struct prom_task *t, const struct tombstone_list *l,
+                             struct cleaning *ret)
+{
+    size_t n;
+    const struct tombstone *all = tombstone_list_all(l, &n);
+    struct err *e = NULL;
+
+    ret->gone = arena_array(t->arena, struct ulid, n + 1);
+    for (size_t i = 0; i < n && !e; i++) {
+        bool has_any = true;
+
+        e = store_has_samples(&t->data.queries[0], all[i].matchers, all[i].min_ms, all[i].max_ms,
+                              &has_any);
+        if (!e && !has_any)
+            ret->gone[ret->n++] = all[i].ulid;
+    }
+    return e;
+}
+
+static struct err *take_off(void *arg, struct tombstone_list *l, bool *ret_changed)
+{
+    const struct cleaning *c = arg;
+
+    for (size_t i = 0; i < c->n; i++)
+        if (tombstone_list_remove(l, c->gone[i]))
+            *ret_changed = true;
+    return NULL;
+}
+
+static struct err *run_clean(struct prom_task *t)
+{
+    struct objstore *bucket = admin_of(t)->objstore;
+    struct cleaning c = {0};
+    struct tombstone_list *l = NULL, *now = NULL;
+    struct err *e = tombstone_list_load(bucket, SLICE("metrics"), t->tenant, &l, NULL);
+
+    if (!e)
+        e = find_gone(t, l, &c);
+    if (!e && c.n &&
+        !(e = tombstone_list_update(bucket, SLICE("metrics"), t->tenant, take_off, &c, &now)))
+        tell(t, now);
+    tombstone_list_unref(l);
+    tombstone_list_unref(now);
+    t->success_status = 204;
+    return e;
+}
+
+/* ---- on a loop ---- */
+
+static bool begin(struct http_request *r, struct slice *ret_tenant)
+{
+    const struct prom_admin_opts *admin = &prom_tasks_opts(prom_api_of(r)->tasks)->admin;
+
+    if (!prom_api_begin_single(r, ret_tenant))
+        return false;
+    return !prom_api_failed(r, admin->is_enabled && admin->objstore
+                                   ? NULL
+                                   : err_new(ERR_UNAVAILABLE, "admin APIs disabled"));
+}
+
+void prom_delete_series(struct http_request *r)
+{
+    struct deletion *d = arena_new_of(r->arena, struct deletion);
+    struct slice tenant, *match;
+    struct err *e = NULL;
+
+    if (!begin(r, &tenant))
+        return;
+    d->n_match = prom_api_values(r, "match[]", &match);
+    d->match = match;
+    if (!d->n_match)
+        e = err_new(ERR_INVALID, "no match[] parameter provided");
+    if (!e)
+        e = prom_param_time("start", http_param(r, "start"), -PROM_TIME_MAX_MS, &d->start_ms);
+    if (!e)
+        e = prom_param_time("end", http_param(r, "end"), PROM_TIME_MAX_MS, &d->end_ms);
+    if (!e && d->end_ms < d->start_ms)
+        e = err_new(ERR_INVALID, "invalid parameter \"end\": it is before start");
+    if (!prom_api_failed(r, e))
+        prom_task_http(prom_api_of(r)->tasks, r, tenant, 0, run_delete, d);
+}
+
+void prom_delete_clean(struct http_request *r)
+{
+    struct slice tenant;
+
+    if (begin(r, &tenant))
+        prom_task_http(prom_api_of(r)->tasks, r, tenant, 0, run_clean, NULL);
+}

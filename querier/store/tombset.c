@@ -1,0 +1,234 @@
+#include "querier/store/tombset.h"
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/map.h"
+#include "common/base/mem.h"
+
+#define SIGNAL SLICE("metrics")
+
+struct tomb_entry {
+    struct lock loading; /* held over a look at the bucket, so that one does it for all */
+    /* under tombset.lock */
+    struct tombstone_list *list; /* NULL: not loaded yet */
+    char etag[OBJSTORE_ETAG_BYTES];
+    int64_t checked_ns; /* mono; when the last look began */
+    bool is_stale;      /* it failed: list is what was known before */
+    uint64_t hinted;
+    unsigned users;
+};
+
+struct tombset {
+    struct objstore *objstore;
+    int64_t max_age_ms;
+    struct lock lock;
+    struct map tenants; /* struct tomb_entry */
+    struct tombset_stats stats;
+};
+
+struct tombset *tombset_new(struct objstore *objstore, int64_t max_age_ms)
+{
+    struct tombset *ts = mem_new(struct tombset);
+
+    ts->objstore = objstore;
+    ts->max_age_ms = max_age_ms;
+    lock_init(&ts->lock, LOCK_CACHE);
+    return ts;
+}
+
+static void entry_free(struct tomb_entry *t)
+{
+    tombstone_list_unref(t->list);
+    lock_done(&t->loading);
+    mem_free(t);
+}
+
+void tombset_free(struct tombset *ts)
+{
+    if (!ts)
+        return;
+    MAP_FOREACH (e, &ts->tenants)
+        entry_free(e->value);
+    map_done(&ts->tenants);
+    lock_done(&ts->lock);
+    mem_free(ts);
+}
+
+/* With the lock: makes room. Iteration and deletion do not go together, so one at a time. */
+static void drop_unused(struct tombset *ts)
+{
+    struct map keep = {0};
+
+    MAP_FOREACH (e, &ts->tenants) {
+        struct tomb_entry *t = e->value;
+
+        if (t->users)
+            map_put(&keep, e->key, t);
+        else
+            entry_free(t);
+    }
+    map_done(&ts->tenants);
+    ts->tenants = keep;
+}
+
+/* With the lock. */
+static struct tomb_entry *entry_of(struct tombset *ts, struct slice tenant)
+{
+    struct tomb_entry *t = map_get(&ts->tenants, tenant);
+
+    if (t)
+        return t;
+    if (ts->tenants.len >= TOMBSET_TENANTS)
+        drop_unused(ts);
+    t = mem_new(struct tomb_entry);
+    lock_init(&t->loading, LOCK_CATALOGUE);
+    map_put(&ts->tenants, tenant, t);
+    return t;
+}
+
+void tombset_hint(struct tombset *ts, struct slice tenant, uint64_t version)
+{
+    struct tomb_entry *t;
+
+    lock_take(&ts->lock);
+    t = entry_of(ts, tenant);
+    t->hinted = ORR_MAX(t->hinted, version);
+    lock_release(&ts->lock);
+}
+
+void tombset_stats_get(struct tombset *ts, struct tombset_stats *ret)
+{
+    lock_take(&ts->lock);
+    *ret = ts->stats;
+    ret->lists = ts->tenants.len;
+    MAP_FOREACH (e, &ts->tenants) {
+        struct tomb_entry *t = e->value;
+        size_t n = 0;
+
+        if (t->list)
+            (void)tombstone_list_all(t->list, &n);
+        ret->tombstones += n;
+    }
+    lock_release(&ts->lock);
+}
+
+/* A reference to what is held if it was looked at since, and nothing newer is known of. */
+static struct tombstone_list *held_since(struct tombset *ts, struct tomb_entry *t, int64_t since_ns,
+                                         bool *ret_is_stale)
+{
+    struct tombstone_list *l = NULL;
+
+    lock_take(&ts->lock);
+    if (t->list && t->checked_ns >= since_ns && tombstone_list_version(t->list) >= t->hinted)
+        l = tombstone_list_ref(t->list);
+    *ret_is_stale = l && t->is_stale;
+    lock_release(&ts->lock);
+    return l;
+}
+
+static bool is_same(struct tombset *ts, struct tomb_entry *t, const char *etag)
+{
+    bool same;
+
+    lock_take(&ts->lock);
+    same = t->list && strcmp(t->etag, etag) == 0;
+    lock_release(&ts->lock);
+    return same;
+}
+
+static void keep(struct tombset *ts, struct tomb_entry *t, struct tombstone_list *l,
+                 const char *etag, int64_t began_ns)
+{
+    struct tombstone_list *old = NULL;
+
+    lock_take(&ts->lock);
+    if (l) {
+        old = t->list;
+        t->list = l;
+        memcpy(t->etag, etag, sizeof(t->etag));
+        ts->stats.loads++;
+    }
+    /* The bucket decides what is newest; a hint beyond it was about something that is gone. */
+    t->hinted = ORR_MIN(t->hinted, tombstone_list_version(t->list));
+    t->checked_ns = began_ns;
+    t->is_stale = false;
+    ts->stats.checks++;
+    lock_release(&ts->lock);
+    tombstone_list_unref(old);
+}
+
+/* Makes what is held true as of now. The tenant's loading lock is held. */
+static struct err *look(struct tombset *ts, struct tomb_entry *t, struct slice tenant)
+{
+    int64_t began_ns = clock_mono_ns(&clock_system);
+    struct arena *a = arena_new(0);
+    char *key = tombstone_list_key(a, SIGNAL, tenant);
+    struct objstore_info info = {0};
+    struct tombstone_list *l = NULL;
+    struct err *e = objstore_stat(ts->objstore, slice_cstr(key), &info);
+
+    if (err_is(e, ERR_NOT_FOUND)) {
+        err_free(e);
+        e = NULL;
+        info.etag[0] = '\0';
+    }
+    if (!e && !is_same(ts, t, info.etag))
+        e = tombstone_list_load(ts->objstore, SIGNAL, tenant, &l, info.etag);
+    if (!e)
+        keep(ts, t, l, info.etag, began_ns);
+    arena_free(a);
+    return e;
+}
+
+/* The next look is not due before the age is over again: a bucket that is slow to fail must not hold up
+ * every query. */
+static void note_failure(struct tombset *ts, struct tomb_entry *t)
+{
+    lock_take(&ts->lock);
+    t->checked_ns = clock_mono_ns(&clock_system);
+    t->is_stale = true;
+    lock_release(&ts->lock);
+}
+
+static struct err *refresh(struct tombset *ts, struct tomb_entry *t, struct slice tenant,
+                           int64_t since_ns, struct tombstone_list **ret, bool *ret_is_stale)
+{
+    struct err *e = NULL;
+
+    lock_take(&t->loading);
+    if (!(*ret = held_since(ts, t, since_ns, ret_is_stale))) {
+        if ((e = look(ts, t, tenant)))
+            note_failure(ts, t);
+        *ret = held_since(ts, t, INT64_MIN, ret_is_stale);
+    }
+    lock_release(&t->loading);
+    if (e && *ret) {
+        LOG_WARN(store, "the bucket does not answer, reading by the last known tombstones",
+                 KV_SLICE("tenant", tenant), KV_ERR(e));
+        err_free(e);
+        e = NULL;
+    }
+    return e;
+}
+
+struct err *tombset_get(struct tombset *ts, struct slice tenant, struct tombstone_list **ret,
+                        bool *ret_is_stale)
+{
+    int64_t since_ns = clock_mono_ns(&clock_system) - ts->max_age_ms * NS_PER_MS;
+    struct tomb_entry *t;
+    struct err *e = NULL;
+
+    *ret_is_stale = false;
+    lock_take(&ts->lock);
+    t = entry_of(ts, tenant);
+    t->users++;
+    lock_release(&ts->lock);
+    if (!(*ret = held_since(ts, t, since_ns, ret_is_stale)))
+        e = refresh(ts, t, tenant, since_ns, ret, ret_is_stale);
+    lock_take(&ts->lock);
+    t->users--;
+    lock_release(&ts->lock);
+    if (!e && !*ret)
+        e = err_new(ERR_UNAVAILABLE, "they are older than announced");
+    return err_wrap(e, "tombstones of tenant %.*s", SLICE_ARG(tenant));
+}

@@ -1,0 +1,101 @@
+#include "querier/tomb_news.h"
+
+#include "common/base/lock.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+
+/* Shared by the caller and the calls, the last of which may end after the caller has gone. */
+struct news {
+    struct lock lock;
+    pthread_cond_t changed;
+    size_t pending;
+    unsigned refs;
+};
+
+static void news_unref(struct news *n) /* with the lock; gives it back */
+{
+    bool is_last = --n->refs == 0;
+
+    lock_release(&n->lock);
+    if (!is_last)
+        return;
+    (void)pthread_cond_destroy(&n->changed);
+    lock_done(&n->lock);
+    mem_free(n);
+}
+
+static void on_heard(void *arg, struct slice payload, bool is_last, const struct err *e)
+{
+    struct news *n = arg;
+
+    (void)payload;
+    if (!is_last)
+        return;
+    if (e)
+        LOG_WARN(querier, "a querier did not hear of a deletion; gossip will tell it", KV_ERR(e));
+    lock_take(&n->lock);
+    n->pending--;
+    (void)pthread_cond_signal(&n->changed);
+    news_unref(n);
+}
+
+static void call_all(struct process *p, struct news *n, struct slice tenant, uint64_t version)
+{
+    struct ring *ring = membership_ring(process_membership(p), MEMBER_QUERIER, 0);
+    struct rpc_call_opts opts = {
+        .method = "querier.tombstones", .tenant = tenant, .timeout_ms = TOMB_NEWS_WAIT_MS};
+    struct buf b = {0};
+
+    buf_uvarint(&b, version);
+    for (size_t i = 0; i < ring_size(ring); i++) {
+        const struct member *m = ring_member(ring, i);
+
+        if (!ring_is_healthy(ring, i) || strcmp(m->instance, process_instance(p)) == 0)
+            continue;
+        lock_take(&n->lock);
+        n->pending++;
+        n->refs++;
+        lock_release(&n->lock);
+        rpc_call(rpc_pool_peer(process_peers(p), m->rpc_addr), &opts, buf_slice(&b), on_heard, n,
+                 NULL);
+    }
+    ring_unref(ring);
+    buf_done(&b);
+}
+
+static void wait_all(struct news *n)
+{
+    struct timespec until;
+    int64_t left_ms = TOMB_NEWS_WAIT_MS;
+
+    lock_take(&n->lock);
+    while (n->pending && left_ms > 0) {
+        (void)clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += 50 * NS_PER_MS;
+        if (until.tv_nsec >= NS_PER_S) {
+            until.tv_nsec -= NS_PER_S;
+            until.tv_sec++;
+        }
+        lock_wait_until(&n->lock, &n->changed, &until);
+        left_ms -= 50; /* a call that ends early only makes this shorter */
+    }
+    news_unref(n);
+}
+
+void tomb_news_tell(struct process *p, struct slice tenant, uint64_t version)
+{
+    struct news *n = mem_new(struct news);
+    char *key = mem_printf(TOMB_NEWS_PREFIX "%.*s", SLICE_ARG(tenant));
+    pthread_condattr_t attr;
+
+    lock_init(&n->lock, LOCK_LEAF_MODULE);
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&n->changed, &attr);
+    (void)pthread_condattr_destroy(&attr);
+    n->refs = 1;
+    membership_kv_post(process_membership(p), slice_cstr(key), version, SLICE_EMPTY);
+    mem_free(key);
+    call_all(p, n, tenant, version);
+    wait_all(n);
+}

@@ -1,0 +1,15 @@
+/*
+ * Tells the other queriers that a tenant's tombstones have changed: by gossip, which reaches everybody
+ * sooner or later, and by RPC "querier.tombstones" to those that are healthy, whose answers are
+ * waited for up to TOMB_NEWS_WAIT_MS. So a deletion that was acknowledged is seen by no querier, save
+ * one that cannot be reached just then; that one hears of it by gossip, or looks by itself.
+ *
+ * Any worker; blocks.
+ */
+#pragma once
+#include "common/process/process.h"
+
+#define TOMB_NEWS_PREFIX "tombstones/metrics/"
+#define TOMB_NEWS_WAIT_MS 2000
+
+void tomb_news_tell(struct process *p, struct slice tenant, uint64_t version);

@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+"""Deleting series: gone at once from head, segments and blocks, for that tenant and time range alone; by
+every querier of a cluster; over restarts; physically at the flush."""
+import glob
+import os
+import shutil
+import subprocess
+import time
+import urllib.parse
+
+from orrery_test import (Cluster, Single, api, check, http_call, main, push_ok, query, samples_of,
+                         wait_for)
+
+ADMIN = "--querier.enable-admin-api=true"
+
+
+def now_ms():
+    return int(time.time() * 1000)
+
+
+def ramp(name, start, count, step=15000, **labels):
+    return ({"__name__": name, **labels}, [(start + i * step, float(i)) for i in range(count)])
+
+
+def delete(addr, matches, start=None, end=None, tenant="test", method="POST"):
+    params = [("match[]", m) for m in matches]
+    params += [(k, f"{v / 1000:.3f}") for k, v in (("start", start), ("end", end)) if v is not None]
+    path = "/api/v1/admin/tsdb/delete_series?" + urllib.parse.urlencode(params)
+    r = http_call(addr, method, path, headers={"X-Scope-OrgID": tenant})
+    check(r.status == 204 and not r.body, f"delete: {r.status} {r.text}")
+
+
+def count(addr, selector, start, tenant="test"):
+    got = samples_of(addr, selector, start - 5000, now_ms(), tenant)
+    return sorted(len(v) for v in got.values())
+
+
+def flush(o, tenant="test"):
+    before = len(api(o.addr, "/api/v1/status/tsdb/blocks", tenant=tenant).json["data"]["blocks"])
+    r = http_call(o.addr, "POST", f"/ingester/flush?tenant={tenant}", timeout=120)
+    check(r.status // 100 == 2, r.text)
+    wait_for("a block", lambda: len(api(o.addr, "/api/v1/status/tsdb/blocks", tenant=tenant)
+                                    .json["data"]["blocks"]) > before, 60)
+
+
+def test_gone_from_head_and_blocks(t):
+    o = Single(t, args=[ADMIN]).wait_ready()
+    start = now_ms() - 3_600_000
+    old, new = start, start + 1_800_000
+    push_ok(o.addr, [ramp("m", old, 40, job=j) for j in "abc"])
+    flush(o)
+    push_ok(o.addr, [ramp("m", new, 40, job=j) for j in "abc"])
+    for tenant in ("other",):
+        push_ok(o.addr, [ramp("m", new, 40, job="a")], tenant=tenant)
+    check(count(o.addr, "m", start) == [80, 80, 80], "before")
+    delete(o.addr, ['m{job="a"}'])
+    delete(o.addr, ['m{job="b"}'], old + 20 * 15000, new + 9 * 15000, method="PUT")
+    check(count(o.addr, "m", start) == [50, 80], f"{count(o.addr, 'm', start)}")
+    check(count(o.addr, "m", start, "other") == [40], "another tenant's")
+    for path, want in (("/api/v1/label/job/values", ["b", "c"]), ("/api/v1/labels", ["__name__", "job"])):
+        check(api(o.addr, path).json["data"] == want, api(o.addr, path).text)
+    r = api(o.addr, "/api/v1/series", {"match[]": "m"})
+    check([s["job"] for s in r.json["data"]] == ["b", "c"], r.text)
+    r = api(o.addr, "/api/v1/label/job/values", {"match[]": 'm{job=~"a|b"}',
+                                                 "start": (old + 21 * 15000) / 1000,
+                                                 "end": (new + 8 * 15000) / 1000})
+    check(r.json["data"] == [], f"values of what is deleted: {r.text}")
+    # what is written later stays, also to a series that was deleted
+    push_ok(o.addr, [({"__name__": "m", "job": "a"}, [(now_ms(), 7.0)])])
+    check(count(o.addr, 'm{job="a"}', start) == [1], "new samples")
+    for signal in ("kill", "stop"):
+        getattr(o, signal)()
+        o.start()
+        o.wait_ready()
+        check(count(o.addr, "m", start) == [1, 50, 80], f"after {signal}: {count(o.addr, 'm', start)}")
+
+
+def test_flush_leaves_it_out_and_cleaning_forgets_it(t):
+    o = Single(t, args=[ADMIN]).wait_ready()
+    start = now_ms() - 1_200_000
+    push_ok(o.addr, [ramp("m", start, 40, job=j) for j in "ab"])
+    delete(o.addr, ['m{job="a"}'])
+    tombs = os.path.join(o.dir, "data/bucket/metrics/test/tombstones")
+    check(os.path.getsize(tombs) > 40, "a tombstone")
+
+    def clean():
+        r = api(o.addr, "/api/v1/admin/tsdb/clean_tombstones", method="POST")
+        check(r.status == 204, r.text)
+    size = os.path.getsize(tombs)
+    clean()
+    check(os.path.getsize(tombs) == size, "it was forgotten while its samples are in the head")
+    flush(o)
+    wait_for("the segment to be dropped", lambda: not glob.glob(o.dir + "/data/segments/test/*"), 60)
+    copy = os.path.join(t.dir, "tsdb")
+    os.makedirs(copy + "/wal")
+    for block in glob.glob(o.dir + "/data/bucket/metrics/test/01*"):
+        shutil.copytree(block, os.path.join(copy, os.path.basename(block)))
+    r = subprocess.run(["promtool", "tsdb", "dump", copy], capture_output=True, text=True)
+    check("job=\"a\"" not in r.stdout and "job=\"b\"" in r.stdout, r.stdout[:300] + r.stderr[:300])
+    clean()
+    wait_for("the tombstone to go", lambda: os.path.getsize(tombs) < size)
+    check(count(o.addr, "m", start) == [40], "after cleaning")
+    push_ok(o.addr, [ramp("m", start + 1_000_000, 3, job="a")])
+    check(count(o.addr, 'm{job="a"}', start) == [3], "a series of that name may begin again")
+
+
+def test_it_is_refused(t):
+    o = Single(t, args=[ADMIN, "--querier.tenant-federation=true"]).wait_ready()
+    path = "/api/v1/admin/tsdb/delete_series"
+    for params, code, text in (({}, 400, "no match[]"), ({"match[]": "{"}, 400, "match[]"),
+                               ({"match[]": '{a=~".*"}'}, 400, "non-empty"),
+                               ({"match[]": "m", "start": "x"}, 400, "start"),
+                               ({"match[]": "m", "start": "2", "end": "1"}, 400, "end")):
+        r = api(o.addr, path, params, method="POST")
+        check(r.status == code and text in r.text, f"{params}: {r.status} {r.text}")
+    check(api(o.addr, path, {"match[]": "m"}).status == 405, "GET")
+    check(api(o.addr, path, {"match[]": "m"}, "a|b", "POST").status == 400, "of two tenants")
+    check(api(o.addr, path, {"match[]": "m"}, None, "POST").status == 401, "of nobody")
+
+
+def test_every_querier_of_a_cluster_knows_at_once(t):
+    config = os.path.join(t.dir, "more.yml")
+    with open(config, "w") as f:
+        f.write("querier: {enable-admin-api: true, tombstone-max-age: 1h}\n")
+    c = Cluster(t, args=["--config", config])
+    door = c.addrs("ingester")[0]
+    queriers = c.addrs("querier")
+    check(len(queriers) >= 2, "two queriers")
+    start = now_ms() - 1_200_000
+    push_ok(door, [ramp("m", start, 40, job=j) for j in "ab"], tenant="test")
+    for q in queriers:
+        wait_for("both series", lambda: count(q, "m", start) == [40, 40], 30)
+    delete(queriers[0], ['m{job="a"}'])
+    for q in queriers: # no waiting: the answer to the deletion came after the news
+        check(count(q, "m", start) == [40], f"{q} does not know")
+    # cardinality counts a series once, however many replicas
+    r = api(queriers[1], "/api/v1/cardinality/label_values", {"label_names[]": "job"})
+    check(r.json["series_count_total"] == 2, r.text)
+    r = api(queriers[1], "/api/v1/status/tsdb")
+    check(r.json["data"]["headStats"]["numSeries"] == 2, r.text)
+    check(query(queriers[1], "count(m)", start + 60_000)["result"][0]["value"][1] == "1", "count")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+#include "common/block/sidecar.h"
+#include "common/block/tombstone_list.h"
+#include "common/block/tombstone_stream.h"
+#include "common/objstore/objstore_fs.h"
+#include "tests/unit/test.h"
+
+static struct ulid id(uint8_t i)
+{
+    uint8_t entropy[10] = {[9] = i};
+
+    return ulid_make(1700000000000, entropy);
+}
+
+static void add(struct tombstone_list *l, uint8_t i, const char *value, int64_t min, int64_t max)
+{
+    struct arena *a = arena_new(0);
+    struct matcher m[2];
+    struct tombstone t = {.ulid = id(i), .created_ms = 7, .min_ms = min, .max_ms = max};
+
+    CHECK_OK(matcher_init(a, MATCHER_EQ, SLICE("__name__"), SLICE("up"), &m[0]));
+    CHECK_OK(matcher_init(a, MATCHER_RE, SLICE("job"), slice_cstr(value), &m[1]));
+    t.matchers = (struct matchers){m, 2};
+    CHECK_OK(tombstone_list_add(l, &t));
+    matchers_done(t.matchers);
+    arena_free(a);
+}
+
+static const struct label up_a[] = {{SLICE_INIT("__name__"), SLICE_INIT("up")},
+                                    {SLICE_INIT("job"), SLICE_INIT("a")}};
+static const struct label up_b[] = {{SLICE_INIT("__name__"), SLICE_INIT("up")},
+                                    {SLICE_INIT("job"), SLICE_INIT("b")}};
+
+TEST(tombstone_list_reads_back_what_it_wrote)
+{
+    struct tombstone_list *l = tombstone_list_new(SLICE("t")), *back;
+    const struct tombstone *all;
+    struct buf b = {0};
+    size_t n;
+
+    add(l, 1, "a|c", -5, 100);
+    add(l, 1, "x", 0, 1); /* the same id: stays as it was */
+    add(l, 2, "b.*", 7, 7);
+    tombstone_list_write(&b, l);
+    CHECK_OK(tombstone_list_parse(buf_slice(&b), &back));
+    all = tombstone_list_all(back, &n);
+    CHECK_INT(n, 2);
+    CHECK(ulid_eq(all[0].ulid, id(1)));
+    CHECK_INT(all[0].created_ms, 7);
+    CHECK_INT(all[0].min_ms, -5);
+    CHECK_INT(all[0].max_ms, 100);
+    CHECK(matchers_match(all[0].matchers, (struct labels){up_a, 2}));
+    CHECK(!matchers_match(all[0].matchers, (struct labels){up_b, 2}));
+    CHECK_SLICE(tombstone_list_tenant(back), "t");
+    CHECK(tombstone_list_remove(back, id(1)) && !tombstone_list_remove(back, id(1)));
+    tombstone_list_unref(back);
+    for (size_t i = 0; i < b.len; i++) {
+        b.ptr[i] ^= 1;
+        CHECK_ERR(tombstone_list_parse(buf_slice(&b), &back), ERR_CORRUPT, "tombstones");
+        b.ptr[i] ^= 1;
+        CHECK_ERR(tombstone_list_parse(slice_sub(buf_slice(&b), 0, i), &back), ERR_CORRUPT, "");
+    }
+    buf_done(&b);
+    tombstone_list_unref(l);
+}
+
+TEST(tombstone_list_joins_spans_that_touch)
+{
+    struct tombstone_list *l = tombstone_list_new(SLICE("t"));
+    struct arena *a = arena_new(0);
+    struct tombstone_span *s;
+    size_t n;
+
+    add(l, 1, "a", 50, 100);
+    add(l, 2, "a", 10, 20);
+    add(l, 3, "a|b", 21, 30);
+    add(l, 4, "b", 0, INT64_MAX);
+    s = tombstone_list_spans(l, a, (struct labels){up_a, 2}, INT64_MIN, INT64_MAX, &n);
+    CHECK_INT(n, 2);
+    CHECK_INT(s[0].min_ms, 10);
+    CHECK_INT(s[0].max_ms, 30);
+    CHECK(tombstone_spans_have(s, n, 10) && tombstone_spans_have(s, n, 100));
+    CHECK(!tombstone_spans_have(s, n, 31) && !tombstone_spans_have(s, n, 101));
+    s = tombstone_list_spans(l, a, (struct labels){up_b, 2}, 5, 6, &n);
+    CHECK_INT(n, 1);
+    CHECK_INT(s[0].max_ms, INT64_MAX);
+    (void)tombstone_list_spans(l, a, (struct labels){up_a, 2}, 101, 200, &n);
+    CHECK_INT(n, 0);
+    CHECK(tombstone_list_reaches(l, 101, 200));
+    CHECK(tombstone_list_remove(l, id(4)));
+    CHECK(!tombstone_list_reaches(l, 101, 200));
+    arena_free(a);
+    tombstone_list_unref(l);
+}
+
+static struct err *add_third(void *arg, struct tombstone_list *l, bool *ret_changed)
+{
+    (void)arg;
+    add(l, 3, "a", 1, 2);
+    *ret_changed = true;
+    return NULL;
+}
+
+TEST(tombstone_list_lives_in_the_bucket)
+{
+    struct tombstone_list *l;
+    struct objstore *store;
+    char etag[OBJSTORE_ETAG_BYTES];
+    size_t n;
+
+    CHECK_OK(objstore_fs_open(tmp_path("bucket"), NULL, &store));
+    CHECK_OK(tombstone_list_load(store, SLICE("metrics"), SLICE("t"), &l, etag));
+    CHECK_INT(tombstone_list_version(l), 0);
+    CHECK_STR(etag, "");
+    tombstone_list_unref(l);
+    CHECK_OK(tombstone_list_update(store, SLICE("metrics"), SLICE("t"), add_third, NULL, NULL));
+    CHECK_OK(tombstone_list_update(store, SLICE("metrics"), SLICE("t"), add_third, NULL, &l));
+    CHECK_INT(tombstone_list_version(l), 2);
+    tombstone_list_unref(l);
+    CHECK_OK(tombstone_list_load(store, SLICE("metrics"), SLICE("t"), &l, etag));
+    (void)tombstone_list_all(l, &n);
+    CHECK_INT(n, 1);
+    CHECK(etag[0]);
+    tombstone_list_unref(l);
+    objstore_close(store);
+}
+
+/* ---- streams ---- */
+
+struct two {
+    struct block_stream base;
+    struct chunk chunks[2];
+    int at;
+};
+
+static struct err *two_next(struct block_stream *s, struct block_series *ret, bool *ret_more)
+{
+    struct two *t = (struct two *)s;
+
+    *ret_more = t->at < 2;
+    *ret = (struct block_series){{t->at ? up_b : up_a, 2}, t->chunks, 2};
+    t->at++;
+    return NULL;
+}
+
+static void two_close(struct block_stream *s)
+{
+    (void)s;
+}
+
+TEST(tombstone_stream_leaves_out_what_is_deleted)
+{
+    static const struct block_stream_ops ops = {two_next, two_close};
+    const int64_t t1[] = {10, 20, 30}, t2[] = {40, 50};
+    const double v[] = {1, 2, 3};
+    struct two src = {.base = {&ops}};
+    struct tombstone_list *l = tombstone_list_new(SLICE("t"));
+    struct buf b1 = {0}, b2 = {0};
+    struct block_stream *s;
+    struct block_series one;
+    struct chunk_columns cols;
+    struct arena *a = arena_new(0);
+    uint64_t dropped = 0;
+    bool more;
+
+    chunk_xor_encode(&b1, t1, v, 3);
+    chunk_xor_encode(&b2, t2, v, 2);
+    src.chunks[0] = (struct chunk){CHUNK_XOR, 10, 30, buf_slice(&b1)};
+    src.chunks[1] = (struct chunk){CHUNK_XOR, 40, 50, buf_slice(&b2)};
+    add(l, 1, "a", 20, 25);
+    add(l, 2, "b", 0, 60);
+    s = tombstone_stream_new(&src.base, l, &dropped);
+    CHECK_OK(s->ops->next(s, &one, &more));
+    CHECK(more);
+    CHECK_INT(one.n_chunks, 2);
+    CHECK(slice_eq(one.chunks[1].data, buf_slice(&b2))); /* not touched: not decoded */
+    CHECK_OK(chunk_decode(a, one.chunks[0].encoding, one.chunks[0].data, &cols));
+    CHECK_INT(cols.n, 2);
+    CHECK_INT(cols.t[1], 30);
+    CHECK_INT(one.chunks[0].max_t, 30);
+    CHECK_OK(s->ops->next(s, &one, &more)); /* b is gone as a whole */
+    CHECK(!more);
+    CHECK_INT(dropped, 6);
+    block_stream_close(s);
+    tombstone_list_unref(l);
+    arena_free(a);
+    buf_done(&b1);
+    buf_done(&b2);
+}
+
+TEST(tombstone_stream_leaves_out_exemplars)
+{
+    struct tombstone_list *l = tombstone_list_new(SLICE("t"));
+    struct sidecar_exemplar x = {.t_ms = 15, .value = 1, .labels = SLICE("")};
+    struct buf in = {0}, out = {0}, series = {0};
+    struct reader r;
+
+    labels_canonical(&series, (struct labels){up_a, 2});
+    x.series = buf_slice(&series);
+    sidecar_begin(&in, SIDECAR_EXEMPLARS);
+    sidecar_put_exemplar(&in, &x);
+    x.t_ms = 25;
+    sidecar_put_exemplar(&in, &x);
+    sidecar_end(&in);
+    add(l, 1, "a", 10, 20);
+    CHECK_OK(tombstone_stream_exemplars(l, buf_slice(&in), &out));
+    CHECK_OK(sidecar_open(SIDECAR_EXEMPLARS, buf_slice(&out), &r));
+    CHECK(sidecar_next_exemplar(&r, &x));
+    CHECK_INT(x.t_ms, 25);
+    CHECK(!sidecar_next_exemplar(&r, &x) && reader_ok(&r));
+    add(l, 2, "a", 21, 30);
+    CHECK_OK(tombstone_stream_exemplars(l, buf_slice(&in), &out));
+    CHECK_INT(out.len, 0);
+    CHECK_ERR(tombstone_stream_exemplars(l, SLICE("nonsense"), &out), ERR_CORRUPT, "");
+    buf_done(&in);
+    buf_done(&out);
+    buf_done(&series);
+    tombstone_list_unref(l);
+}

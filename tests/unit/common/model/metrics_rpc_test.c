@@ -1,0 +1,44 @@
+#include "common/model/metrics_rpc.h"
+#include "tests/unit/test.h"
+
+TEST(metrics_rpc_pairs_keep_their_bytes)
+{
+    struct rpc_pair got;
+    struct buf b = {0};
+    struct reader r;
+
+    rpc_pair_encode(&b, &(struct rpc_pair){SLICE("job"), SLICE("a"), 300});
+    CHECK(slice_eq(buf_slice(&b), SLICE("\x03job\x01"
+                                        "a\xac\x02")));
+    r = reader_new(buf_slice(&b));
+    CHECK(rpc_pair_decode(&r, &got));
+    CHECK_SLICE(got.name, "job");
+    CHECK_SLICE(got.value, "a");
+    CHECK_INT(got.series, 300);
+    CHECK(!rpc_pair_decode(&r, &got) && reader_ok(&r));
+    for (size_t i = 1; i < b.len; i++) {
+        r = reader_new(slice_sub(buf_slice(&b), 0, i));
+        CHECK(!rpc_pair_decode(&r, &got) && !reader_ok(&r));
+    }
+    buf_done(&b);
+}
+
+TEST(metrics_rpc_head_keeps_its_bytes)
+{
+    struct rpc_head got;
+    struct buf b = {0};
+
+    rpc_head_encode(&b, &(struct rpc_head){1, 2, 3, 200, 5, -1, 1000});
+    CHECK(slice_eq(buf_slice(&b), SLICE("\x01\x01\x02\x03\xc8\x01\x05\x01\xd0\x0f")));
+    CHECK_OK(rpc_head_decode(buf_slice(&b), &got));
+    CHECK_INT(got.series, 1);
+    CHECK_INT(got.pairs, 2);
+    CHECK_INT(got.chunks, 3);
+    CHECK_INT(got.appended, 200);
+    CHECK_INT(got.rate_milli, 5);
+    CHECK_INT(got.min_ms, -1);
+    CHECK_INT(got.max_ms, 1000);
+    for (size_t i = 0; i < b.len; i++)
+        CHECK_ERR(rpc_head_decode(slice_sub(buf_slice(&b), 0, i), &got), ERR_INVALID, "head");
+    buf_done(&b);
+}

@@ -1,0 +1,72 @@
+#include "querier/engine/memstore.h"
+#include "querier/store/tombstone_filter.h"
+#include "tests/unit/test.h"
+
+static struct tombstone_list *list_of(int64_t min_ms, int64_t max_ms, const char *value)
+{
+    struct tombstone_list *l = tombstone_list_new(SLICE("t"));
+    struct arena *a = arena_new(0);
+    struct matcher m;
+    struct tombstone t = {.min_ms = min_ms, .max_ms = max_ms, .matchers = {&m, 1}};
+
+    CHECK_OK(matcher_init(a, MATCHER_RE, SLICE("i"), slice_cstr(value), &m));
+    CHECK_OK(tombstone_list_add(l, &t));
+    matchers_done(t.matchers);
+    arena_free(a);
+    return l;
+}
+
+/* "i=n:first..last" of what is left in 0..100. */
+static void check(struct memstore *m, struct tombstone_list *l, const char *want)
+{
+    struct arena *a = arena_new(0);
+    struct matcher any;
+    struct storage_request req = {.matchers = {&any, 1}, .start_ms = 0, .end_ms = 100};
+    struct storage_series s;
+    struct series_set *set;
+    struct buf out = {0};
+
+    CHECK_OK(matcher_init(a, MATCHER_RE, SLICE("i"), SLICE(".+"), &any));
+    CHECK_OK(storage_select(memstore_storage(m), a, &req, &set));
+    set = tombstone_filter_new(set, l, 0, 100);
+    while (series_set_next(set, &s)) {
+        CHECK(s.n > 0);
+        for (size_t i = 0; i < s.n; i++) {
+            bool is_histogram = s.h && s.h[i];
+
+            CHECK(is_histogram || s.v[i] == (double)s.t_ms[i]);
+            CHECK(!is_histogram || s.h[i]->count == (double)s.t_ms[i]);
+            CHECK(!s.st_ms || s.st_ms[i] == 5);
+        }
+        buf_printf(&out, "%s%.*s=%zu:%lld..%lld", out.len ? " " : "",
+                   SLICE_ARG(labels_get(s.labels, SLICE("i"))), s.n, (long long)s.t_ms[0],
+                   (long long)s.t_ms[s.n - 1]);
+    }
+    CHECK_OK(series_set_close(set));
+    CHECK_STR(buf_cstr(&out), want);
+    buf_done(&out);
+    matcher_done(&any);
+    arena_free(a);
+    tombstone_list_unref(l);
+}
+
+TEST(tombstone_filter_takes_samples_out_of_all_columns)
+{
+    struct memstore *m = memstore_new();
+    struct label l = {SLICE("i"), SLICE("")};
+
+    for (int k = 0; k < 3; k++) {
+        l.value = slice_of(&"abc"[k], 1);
+        for (int64_t t = 10; t <= 60; t += 10) {
+            struct histogram h = {.count = (double)t};
+
+            memstore_add(m, (struct labels){&l, 1}, t, (double)t, k == 2 && t > 30 ? &h : NULL, 5);
+        }
+    }
+    check(m, list_of(20, 30, "a"), "a=4:10..60 b=6:10..60 c=6:10..60");
+    check(m, list_of(30, 1000, "b|c"), "a=6:10..60 b=2:10..20 c=2:10..20");
+    check(m, list_of(INT64_MIN, INT64_MAX, "b"), "a=6:10..60 c=6:10..60");
+    check(m, list_of(101, 1000, ".*"), "a=6:10..60 b=6:10..60 c=6:10..60");
+    check(m, list_of(-100, 40, "c"), "a=6:10..60 b=6:10..60 c=2:50..60");
+    memstore_free(m);
+}
