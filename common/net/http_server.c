@@ -382,8 +382,10 @@ void http_server_on_no_route(struct http_server *s,
 
 struct err *http_server_bind(struct http_server *s)
 {
-    struct err *e;
+    struct err *e = net_addr_check_free(&s->addr);
 
+    if (e)
+        return err_wrap(e, "http server");
     /* The first bind picks the port when none was asked for; the others join it. */
     for (size_t i = 0; i < s->loop_count; i++)
         if ((e = net_addr_listen(&s->addr, BACKLOG, &s->loops[i].listen_fd)))
