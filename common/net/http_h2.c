@@ -15,6 +15,11 @@
 /* A header block that decodes to so many times the limit is an attack, not a mistake. */
 #define BLOCK_TIMES_MAX 4
 #define SETTINGS_BYTES_MAX 512
+/* Requests of one connection that begin before others get their turn, and for how long. */
+#define REQUESTS_A_TURN 64
+#define TURN_MS 2
+/* In units of output_high_bytes: with so much waiting for the client no request of it begins. */
+#define OUTPUT_MARKS 16
 /* nghttp2 does not stop in the middle of its input, so it is fed in pieces: no more frames that want
  * an answer fit in one than it keeps answers. */
 #define FEED_BYTES 8192
@@ -293,6 +298,7 @@ static struct h2 *h2_new(struct conn *c)
     int64_t now_ms = loop_now_ms(c->sl->loop);
 
     h->conn = c;
+    h2_begin_turn(h);
     h->session = session_new(h);
     h->resets = (struct h2_calm){RESETS_AT_ONCE, now_ms};
     h->controls = (struct h2_calm){CONTROLS_AT_ONCE, now_ms};
@@ -360,9 +366,37 @@ enum h2_spoken h2_is_spoken(const struct conn *c)
     return n == NGHTTP2_CLIENT_MAGIC_LEN ? H2_SPOKEN_YES : H2_SPOKEN_MAYBE;
 }
 
+static bool has_slot(const struct conn *c)
+{
+    return __atomic_load_n(&c->sl->srv->m.h2_connections, __ATOMIC_RELAXED) <
+           (int64_t)c->sl->srv->opts.max_h2_connections;
+}
+
+/* Without the price of a session: SETTINGS, and GOAWAY with nothing done. */
+static void turn_away(struct conn *c)
+{
+    static const uint8_t busy[] = {0, 0, 0, NGHTTP2_SETTINGS,
+                                   0, 0, 0, 0,
+                                   0, /* empty */
+                                   0, 0, 8, NGHTTP2_GOAWAY,
+                                   0, 0, 0, 0,
+                                   0, /* last stream, code */
+                                   0, 0, 0, 0,
+                                   0, 0, 0, NGHTTP2_ENHANCE_YOUR_CALM};
+
+    server_reject(c->sl->srv, REJECT_CONNECTIONS);
+    (void)evbuffer_add(conn_out(c), busy, sizeof(busy));
+    c->view = SLICE_EMPTY;
+    c->closes = c->lingers = true;
+    conn_set_phase(c, PHASE_WRITE);
+}
+
 void h2_start(struct conn *c)
 {
-    introduce(h2_new(c));
+    if (has_slot(c))
+        introduce(h2_new(c));
+    else
+        turn_away(c);
 }
 
 /* The payload of the client's SETTINGS. False unless both are there, once and well-formed. */
@@ -389,7 +423,7 @@ bool h2_upgrade(struct exchange *x)
 
     /* A body would have to be read first, as HTTP/1. That may be left alone: the client goes on
      * with HTTP/1 then. */
-    if (c->ssl || c->sl->is_draining || x->head.minor != 1 || x->head.has_body ||
+    if (c->ssl || c->sl->is_draining || !has_slot(c) || x->head.minor != 1 || x->head.has_body ||
         !read_upgrade(x, &settings)) {
         buf_done(&settings);
         return false;
@@ -408,6 +442,79 @@ bool h2_upgrade(struct exchange *x)
     (void)nghttp2_session_set_stream_user_data(h->session, 1, h2_stream_adopt(h, x));
     introduce(h);
     return true;
+}
+
+/* ---- turns ---- */
+
+void h2_begin_turn(struct h2 *h)
+{
+    h->begun = 0;
+    h->turn_ms = loop_now_ms(h->conn->sl->loop);
+}
+
+static bool has_room(const struct h2 *h)
+{
+    return h->output_bytes <= OUTPUT_MARKS * h->conn->sl->srv->opts.output_high_bytes;
+}
+
+bool h2_wants_turn(const struct h2 *h)
+{
+    return h->parked && has_room(h) && !h->is_ending;
+}
+
+bool h2_take_turn(struct h2 *h)
+{
+    if (h->begun >= REQUESTS_A_TURN || !has_room(h) ||
+        (h->begun && loop_now_ms(h->conn->sl->loop) - h->turn_ms >= TURN_MS))
+        return false;
+    h->begun++;
+    return true;
+}
+
+void h2_park(struct h2_stream *s)
+{
+    struct h2 *h = s->h2;
+
+    s->phase = H2_PARKED;
+    s->next_parked = NULL;
+    *(h->parked ? &h->last_parked->next_parked : &h->parked) = s;
+    h->last_parked = s;
+}
+
+void h2_unpark(struct h2_stream *s)
+{
+    struct h2_stream *before = NULL;
+
+    for (struct h2_stream *p = s->h2->parked; p; before = p, p = p->next_parked) {
+        if (p != s)
+            continue;
+        *(before ? &before->next_parked : &s->h2->parked) = s->next_parked;
+        if (s->h2->last_parked == s)
+            s->h2->last_parked = before;
+        return;
+    }
+}
+
+/* False when there was none that may begin. */
+static bool launch_parked(struct h2 *h)
+{
+    bool any = false;
+
+    while (h->parked && !h->is_ending && h2_take_turn(h)) {
+        struct h2_stream *s = h->parked;
+
+        h2_unpark(s);
+        if (s->phase == H2_PARKED)
+            h2_stream_launch(s);
+        any = true;
+    }
+    return any;
+}
+
+void h2_count_output(struct h2 *h, int64_t bytes)
+{
+    h->output_bytes += (size_t)bytes;
+    METRIC_ADD(h->conn->sl->srv->m.h2_output_bytes, bytes);
 }
 
 /* ---- progress ---- */
@@ -464,7 +571,7 @@ void h2_step(struct h2 *h)
             conn_close(c);
             return;
         }
-    } while (tend_streams(h));
+    } while (tend_streams(h) || launch_parked(h));
     if (nghttp2_session_want_read(h->session) || nghttp2_session_want_write(h->session))
         return;
     /* Said goodbye, by whoever: what is in out is the last. */

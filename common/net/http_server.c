@@ -25,6 +25,8 @@ static const struct metric_field server_fields[] = {
                  "Open connections that speak HTTP/2."),
     METRIC_GAUGE(struct http_server_metrics, h2_streams, "orrery_http2_streams",
                  "Open streams of HTTP/2: requests from their first header to their last byte."),
+    METRIC_GAUGE(struct http_server_metrics, h2_output_bytes, "orrery_http2_output_bytes",
+                 "Bytes of replies that wait in streams for their client's window."),
     METRIC_COUNTER(struct http_server_metrics, h2_accepted, "orrery_http2_connections_total",
                    "Connections that turned to HTTP/2."),
     METRIC_COUNTER(struct http_server_metrics, h2_resets, "orrery_http2_resets_total",
@@ -296,6 +298,7 @@ static void opts_defaults(struct http_server_opts *o)
     DEFAULT(max_connections, 20000);
     DEFAULT(compress_min_bytes, 1024);
     DEFAULT(output_high_bytes, 256 * 1024);
+    DEFAULT(max_h2_connections, 5000);
     DEFAULT(max_streams, 100);
     DEFAULT(stream_window_bytes, 256 * 1024);
     DEFAULT(conn_window_bytes, 1u << 20);
@@ -379,8 +382,10 @@ void http_server_on_no_route(struct http_server *s,
 
 struct err *http_server_bind(struct http_server *s)
 {
-    struct err *e;
+    struct err *e = net_addr_check_free(&s->addr);
 
+    if (e)
+        return err_wrap(e, "http server");
     /* The first bind picks the port when none was asked for; the others join it. */
     for (size_t i = 0; i < s->loop_count; i++)
         if ((e = net_addr_listen(&s->addr, BACKLOG, &s->loops[i].listen_fd)))

@@ -90,6 +90,24 @@ void net_addr_set_port(struct net_addr *a, uint16_t port)
         a->in.sin_port = htons(port);
 }
 
+struct err *net_addr_check_free(const struct net_addr *a)
+{
+    char text[NET_ADDR_TEXT_BYTES];
+    struct err *e = NULL;
+    int one = 1, fd;
+
+    if (net_addr_port(a) == 0)
+        return NULL;
+    fd = socket(a->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return err_errno(ERR_NET, "socket");
+    /* Past connections may linger (SO_REUSEADDR), but nobody may listen (no SO_REUSEPORT). */
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) || bind(fd, &a->sa, a->len))
+        e = err_errno(ERR_NET, "listen on %s: bind", net_addr_text(a, text));
+    (void)close(fd);
+    return e;
+}
+
 static struct err *listen_on(int fd, struct net_addr *a, int backlog)
 {
     char text[NET_ADDR_TEXT_BYTES];

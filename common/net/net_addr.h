@@ -30,5 +30,8 @@ ORR_CHECKED struct err *net_addr_resolve(const char *host_port, struct net_addr 
 const char *net_addr_text(const struct net_addr *a, char text[NET_ADDR_TEXT_BYTES]);
 uint16_t net_addr_port(const struct net_addr *a);
 void net_addr_set_port(struct net_addr *a, uint16_t port);
+/* ERR_NET when somebody listens there: also when it is another process of this user, with which
+ * net_addr_listen() would silently share the port. Port 0 is always free. */
+ORR_CHECKED struct err *net_addr_check_free(const struct net_addr *a);
 /* A bound, listening, non-blocking socket with SO_REUSEPORT. *a receives the port if it was 0. */
 ORR_CHECKED struct err *net_addr_listen(struct net_addr *a, int backlog, int *ret_fd);

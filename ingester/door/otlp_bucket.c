@@ -4,7 +4,8 @@
 #include "ingester/door/rw_histogram.h"
 
 #define ZERO_THRESHOLD 1e-128
-#define MAX_GAP 2 /* more empty buckets than this begin a span */
+#define MAX_COUNTS 65536 /* of one side as sent; what is kept has the tenant's limit */
+#define MAX_GAP 2        /* more empty buckets than this begin a span */
 
 /* One side of a histogram under way. */
 struct side {
@@ -29,6 +30,8 @@ static struct err *lay_out(struct arena *a, struct otlp_u64s counts, int64_t off
     *ret = (struct side){0};
     if (!counts.n)
         return NULL;
+    if (counts.n > MAX_COUNTS)
+        return err_new(ERR_UNSUPPORTED, "%zu buckets, more than %d", counts.n, MAX_COUNTS);
     if (first < INT32_MIN || ((offset + (int64_t)counts.n) >> by) + add > INT32_MAX)
         return err_new(ERR_UNSUPPORTED, "bucket offset %lld is out of range", (long long)offset);
     /* Each count is one bucket at most, and brings two empty ones or a span. */

@@ -7,8 +7,8 @@
  *                always 1e-128, as Prometheus has it
  *   explicit     the bounds are the custom values; the bucket above the last bound is the last
  *
- * Runs of more than two empty buckets are left out. Delta histograms have the hint of a gauge: they
- * do not go on from one to the next.
+ * Runs of more than two empty buckets are left out; more than 65536 counts on a side are refused.
+ * Delta histograms have the hint of a gauge: they do not go on from one to the next.
  *
  * Any thread.
  */

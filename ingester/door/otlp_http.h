@@ -9,7 +9,8 @@
  *   200  ExportMetricsServiceResponse; partial_success when limits refused some points
  *   400  it cannot be read, has another content type, or limits refused all of it
  *   500  a metric cannot be translated, and nothing was stored (as Prometheus answers)
- *   413, 429, 503 (with Retry-After: try again), 401: as everywhere
+ *   413  too large: JSON already beyond 16 MiB (otlp_json.h), or of more labels than fit a write
+ *   429, 503 (with Retry-After: try again), 401: as everywhere
  *
  * Every answer is in the request's encoding; errors are a google.rpc.Status.
  *

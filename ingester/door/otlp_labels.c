@@ -123,6 +123,14 @@ static void set_target(struct otlp_labels *l, struct otlp_fixed_set *s, struct o
         set(l, s, SLICE("instance"), instance, false);
 }
 
+static struct err *check_count(const struct otlp_fixed_set *s)
+{
+    return s->n <= OTLP_LABELS_MAX
+               ? NULL
+               : err_new(ERR_INVALID, "more than %d attributes that become labels",
+                         OTLP_LABELS_MAX);
+}
+
 struct err *otlp_labels_resource(struct otlp_labels *l, struct otlp_attrs attrs)
 {
     const struct otlp_config *c = l->config;
@@ -134,7 +142,8 @@ struct err *otlp_labels_resource(struct otlp_labels *l, struct otlp_attrs attrs)
 
         if (!is_promoted(c, attrs.ptr[i].name))
             continue;
-        if ((e = otlp_name_label(l->a, &l->how, attrs.ptr[i].name, &name)))
+        if ((e = otlp_name_label(l->a, &l->how, attrs.ptr[i].name, &name)) ||
+            (e = check_count(&l->resource)))
             return err_wrap(e, "resource");
         set(l, &l->resource, name, attrs.ptr[i].value, true);
     }
@@ -157,7 +166,8 @@ struct err *otlp_labels_scope(struct otlp_labels *l, const struct otlp_scope *sc
 
         memcpy(text, "otel_scope_", 11);
         memcpy(text + 11, at->name.ptr, at->name.len);
-        if ((e = otlp_name_label(l->a, &l->how, slice_of(text, 11 + at->name.len), &name)))
+        if ((e = otlp_name_label(l->a, &l->how, slice_of(text, 11 + at->name.len), &name)) ||
+            (e = check_count(&l->scope)))
             return err_wrap(e, "scope");
         set(l, &l->scope, name, at->value, false);
     }

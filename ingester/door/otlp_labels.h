@@ -48,6 +48,8 @@ struct otlp_plan {
     bool is_valid;
 };
 
+#define OTLP_LABELS_MAX                                                                            \
+    1000 /* that resource and scope bring; each point and metric pays for them */
 #define OTLP_LABELS_NAMES 256 /* escaped ones that are kept; a power of two */
 
 struct otlp_labels {
@@ -64,7 +66,8 @@ struct otlp_labels {
 
 void otlp_labels_init(struct otlp_labels *l, struct arena *a, const struct otlp_config *config);
 
-/* All of these: ERR_INVALID when nothing is left of an attribute's name. */
+/* All of these: ERR_INVALID when nothing is left of an attribute's name, or for more than
+ * OTLP_LABELS_MAX. */
 ORR_CHECKED struct err *otlp_labels_resource(struct otlp_labels *l, struct otlp_attrs attrs);
 ORR_CHECKED struct err *otlp_labels_scope(struct otlp_labels *l, const struct otlp_scope *scope);
 /* type and unit "": none. */

@@ -343,7 +343,7 @@ struct err *otlp_name_metric(struct arena *a, enum otlp_strategy strategy, struc
     if (ret->len == 0 || (!slice_eq(*ret, name) && only_underscores(*ret)))
         return err_new(ERR_INVALID,
                        "nothing is left of the metric name \"%.*s\" when it is escaped",
-                       SLICE_ARG(name));
+                       SLICE_ARG(slice_sub(name, 0, OTLP_NAME_TOLD)));
     return NULL;
 }
 
@@ -435,5 +435,5 @@ struct err *otlp_name_label(struct arena *a, const struct otlp_name_labels *how,
         }
     }
     return err_new(ERR_INVALID, "nothing is left of the attribute name \"%.*s\" when it is escaped",
-                   SLICE_ARG(name));
+                   SLICE_ARG(slice_sub(name, 0, OTLP_NAME_TOLD)));
 }

@@ -21,6 +21,8 @@
 #include "common/base/err.h"
 #include "common/model/otlp_config.h"
 
+#define OTLP_NAME_TOLD 200 /* bytes of a name that messages show */
+
 /* What decides about suffixes. */
 enum otlp_name_type { OTLP_NAME_GAUGE, OTLP_NAME_COUNTER /* a monotonic sum */, OTLP_NAME_OTHER };
 

@@ -1,14 +1,29 @@
 #include "ingester/door/otlp_reply.h"
 
+#include "common/base/gostr.h"
 #include "common/net/grpc_status.h"
 
 #define TAG_VARINT(number) ((number) << 3)
 #define TAG_BYTES(number) ((number) << 3 | 2)
 
-static void put_text(struct buf *out, uint8_t number, struct slice text)
+static void put_message(struct buf *out, uint8_t number, const struct buf *message)
 {
     buf_byte(out, (uint8_t)TAG_BYTES(number));
-    buf_lstr(out, text);
+    buf_lstr(out, buf_slice(message));
+}
+
+/* Messages quote what was sent, which may be anything; a protobuf string is UTF-8. */
+static void put_text(struct buf *out, uint8_t number, struct slice text)
+{
+    struct buf clean = {0};
+    uint32_t rune;
+
+    while (text.len) {
+        text = slice_from(text, gostr_rune(text, &rune));
+        gostr_put_rune(&clean, rune);
+    }
+    put_message(out, number, &clean);
+    buf_done(&clean);
 }
 
 static void put_varint(struct buf *out, uint8_t number, uint64_t v)
@@ -32,7 +47,7 @@ void otlp_reply_response(struct buf *out, bool is_json, uint64_t rejected, const
     } else if (rejected) {
         put_varint(&partial, 1, rejected);
         put_text(&partial, 2, slice_cstr(text));
-        put_text(out, 1, buf_slice(&partial));
+        put_message(out, 1, &partial);
     }
     buf_done(&partial);
 }

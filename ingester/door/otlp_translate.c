@@ -46,14 +46,18 @@ static double value_of(const struct otlp_point *p, double v)
     return p->flags & OTLP_FLAG_NO_VALUE ? sample_from_bits(SAMPLE_STALE_BITS) : v;
 }
 
-/* Keeps what is wrong with a metric; e that is not about the metric goes on. */
+/* Keeps what is wrong with a metric; e that is not about the metric goes on. Nothing of the request
+ * will be stored then: after some metrics the rest is not looked at. */
 static struct err *refuse(struct translation *t, const struct otlp_metric *m, struct err *e)
 {
     if (!e || !(err_is(e, ERR_INVALID) || err_is(e, ERR_UNSUPPORTED)))
         return e;
-    if (t->n_refused++ < MAX_TOLD)
-        buf_printf(&t->why, "%smetric \"%.*s\": %s", t->why.len ? "; " : "", SLICE_ARG(m->name),
-                   err_msg(e));
+    if (t->n_refused++ == MAX_TOLD) {
+        err_free(e);
+        return err_new(ERR_UNSUPPORTED, "nothing is stored: %s; and more", buf_cstr(&t->why));
+    }
+    buf_printf(&t->why, "%smetric \"%.*s\": %s", t->why.len ? "; " : "",
+               SLICE_ARG(slice_sub(m->name, 0, OTLP_NAME_TOLD)), err_msg(e));
     err_free(e);
     return NULL;
 }
@@ -461,8 +465,6 @@ static struct err *resource(struct translation *t, const struct otlp_resource *r
 
 static struct err *finish(struct translation *t, struct err *e)
 {
-    if (!e && t->n_refused > MAX_TOLD)
-        buf_printf(&t->why, "; and %zu more", t->n_refused - MAX_TOLD);
     if (!e && t->n_refused)
         e = err_new(ERR_UNSUPPORTED, "nothing is stored: %s", buf_cstr(&t->why));
     else if (!e)

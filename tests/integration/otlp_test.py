@@ -203,6 +203,25 @@ def test_each_path_takes_json_and_says_what_was_refused(t):
     check(post(o, "/v1/metrics", "{}", tenant=None).status == 401, "no tenant")
 
 
+def test_too_fast_is_said_so_that_a_client_waits(t):
+    o = Single(t, args=["--limits.request-rate=0.001", "--limits.request-burst-size=1"]).wait_ready()
+    check(post(o, "/v1/metrics", request("a", point(1))).status == 200, "the first")
+    r = post(o, "/v1/metrics", request("a", point(1)))
+    check(r.status == 429 and r.headers["retry-after"] == "1" and r.json["code"] == 8,
+          f"{r.status} {r.headers} {r.text}")
+
+
+def test_a_start_time_is_a_zero_when_told_so(t):
+    o = Single(t, args=["--limits.created-timestamp-zero-ingestion=true"]).wait_ready()
+    now = time.time_ns() // 10**9
+    data = {"name": "c", "sum": {"isMonotonic": True, "aggregationTemporality": 2, "dataPoints": [
+        {"asInt": "7", "startTimeUnixNano": f"{now - 60}000000000", "timeUnixNano": f"{now}000000000"}]}}
+    r = post(o, "/v1/metrics", json.dumps({"resourceMetrics": [{"scopeMetrics": [{"metrics": [data]}]}]}))
+    check(r.status == 200, r.text)
+    got = query(o.addr, "c_total[1h]")["result"][0]["values"]
+    check(got == [[now - 60, "0"], [now, "7"]], f"{got}")
+
+
 def test_settings_of_a_tenant_and_their_reload(t):
     path = f"{t.dir}/overrides.yaml"
 

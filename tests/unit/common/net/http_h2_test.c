@@ -1,3 +1,5 @@
+#include <malloc.h>
+
 #include "common/base/base64.h"
 #include "common/net/codec.h"
 #include "common/net/http_h2_internal.h"
@@ -50,6 +52,16 @@ static void on_later(struct http_request *r)
 static void on_work(struct http_request *r)
 {
     r->on_cancel = on_cancelled_at_once;
+}
+
+/* Longer than a turn may take. */
+static void on_spin(struct http_request *r)
+{
+    int64_t until = clock_mono_ms(&clock_system) + 4;
+
+    while (clock_mono_ms(&clock_system) < until)
+        ;
+    on_echo(r);
 }
 
 static void on_big(struct http_request *r)
@@ -122,6 +134,7 @@ static const struct http_route routes[] = {
     {.methods = HTTP_GET, .pattern = "/show", .handler = on_show},
     {.methods = HTTP_GET, .pattern = "/later", .handler = on_later},
     {.methods = HTTP_GET, .pattern = "/work", .handler = on_work},
+    {.methods = HTTP_GET, .pattern = "/spin", .handler = on_spin},
     {.methods = HTTP_GET, .pattern = "/big", .handler = on_big},
     {.methods = HTTP_GET, .pattern = "/stream", .handler = on_stream},
     {.methods = HTTP_GET, .pattern = "/abort", .handler = on_abort},
@@ -179,6 +192,7 @@ static void settle(void)
     CHECK_INT(http_server_inflight(srv), 0);
     CHECK_INT(srv->m.h2_streams, 0);
     CHECK_INT(srv->m.h2_connections, 0);
+    CHECK_INT(srv->m.h2_output_bytes, 0);
     CHECK_INT(srv->m.body_bytes, 0);
 }
 
@@ -517,6 +531,69 @@ TEST(http_h2_holds_body_pieces_back)
     buf_done(&big);
 }
 
+TEST(http_h2_requests_take_turns)
+{
+    struct h2c *c;
+    int most = 0;
+
+    start((struct http_server_opts){0});
+    c = dial();
+    turns(c, 3);
+    for (int i = 0; i < 20; i++)
+        (void)h2c_submit(c, "GET", "/spin", "", NULL);
+    (void)nghttp2_session_send(c->session);
+    for (int i = 0; i < 200 && echoes < 20; i++) {
+        int before = echoes;
+
+        loop_run_once(loop, 2);
+        most = ORR_MAX(most, echoes - before);
+    }
+    CHECK_INT(echoes, 20);
+    CHECK(most <= 2); /* in the reading and in the writing turn */
+    h2c_free(c);
+    settle();
+    stop();
+}
+
+TEST(http_h2_requests_wait_while_too_much_output_does)
+{
+    struct h2c_body body = {SLICE("parked"), false};
+    struct h2c *c;
+    int32_t big, post;
+
+    start((struct http_server_opts){.output_high_bytes = 50000});
+    c = dial();
+    c->holds_window = true;
+    big = h2c_submit(c, "GET", "/big", "", NULL);
+    turns(c, 3);
+    CHECK(srv->m.h2_output_bytes > 2000000);
+    post = h2c_submit(c, "POST", "/echo", "", &body);
+    turns(c, 10);
+    CHECK_INT(echoes, 0);
+    CHECK_INT(srv->m.body_bytes, 6); /* its body is held, and charged */
+    c->holds_window = false;
+    (void)nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, big, NGHTTP2_CANCEL);
+    (void)nghttp2_session_consume_connection(c->session, 65535);
+    CHECK(h2c_wait(c, &h2c_reply(c, post)->is_closed));
+    CHECK_SLICE(buf_slice(&h2c_reply(c, post)->body), "parked");
+    CHECK_INT(srv->m.h2_output_bytes, 0);
+    /* and one that goes while it is parked */
+    c->holds_window = true;
+    (void)h2c_submit(c, "GET", "/big", "", NULL);
+    body = (struct h2c_body){SLICE("parked"), false};
+    post = h2c_submit(c, "POST", "/echo", "", &body);
+    turns(c, 5);
+    (void)nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, post, NGHTTP2_CANCEL);
+    turns(c, 5);
+    CHECK_INT(srv->m.h2_streams, 1);
+    CHECK_INT(srv->m.body_bytes, 0);
+    CHECK_INT(echoes, 1);
+    h2c_free(c);
+    settle();
+    CHECK_INT(srv->m.h2_output_bytes, 0);
+    stop();
+}
+
 TEST(http_h2_slow_clients_lose_their_stream)
 {
     struct h2c_body body = {SLICE("x"), true};
@@ -582,6 +659,62 @@ TEST(http_h2_idle_connections_are_told)
     h2c_free(c);
     settle();
     stop();
+}
+
+TEST(http_h2_connections_are_bounded)
+{
+    struct h2c *a, *b;
+
+    start((struct http_server_opts){.max_h2_connections = 1});
+    a = dial();
+    CHECK_SLICE(buf_slice(&h2c_ask(a, "POST", "/echo", "", SLICE("fine"))->body), "fine");
+    b = dial();
+    (void)h2c_submit(b, "GET", "/echo", "", NULL);
+    (void)h2c_wait(b, &b->is_gone);
+    CHECK(b->is_gone && b->has_goaway);
+    CHECK_INT(b->goaway, NGHTTP2_ENHANCE_YOUR_CALM);
+    CHECK_INT(b->goaway_last, 0); /* the request may be sent again */
+    CHECK_INT(srv->rejects[REJECT_CONNECTIONS], 1);
+    CHECK_SLICE(buf_slice(&h2c_ask(a, "POST", "/echo", "", SLICE("fine"))->body), "fine");
+    h2c_free(a);
+    h2c_free(b);
+    settle();
+    stop();
+}
+
+TEST(http_h2_idle_connections_have_a_price)
+{
+    enum { N = 100 };
+    static const uint8_t ask[] = "\x82\x86\x04\x05/echo\x01\x01h";
+    struct buf b = {0};
+    size_t before, after;
+    int fds[N];
+
+    hello(&b);
+    frame(&b, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1,
+          slice_of(ask, sizeof(ask) - 1));
+    start((struct http_server_opts){0});
+    for (int i = 0; i < N; i++) { /* what the first ones allocate for all */
+        fds[i] = h2c_dial(http_server_port(srv));
+        loop_run_once(loop, 1);
+    }
+    before = mallinfo2().uordblks;
+    for (int i = 0; i < N; i++)
+        send_raw(fds[i], b.ptr, b.len);
+    for (int i = 0; i < 1000 && echoes < N; i++)
+        loop_run_once(loop, 2);
+    for (int i = 0; i < 5; i++)
+        loop_run_once(loop, 2);
+    CHECK_INT(echoes, N);
+    CHECK_INT(srv->m.h2_connections, N);
+    CHECK(!srv->loops[0].exchanges && !srv->loops[0].active.first);
+    after = mallinfo2().uordblks; /* sanitizers say 0 */
+    CHECK(after <= before || (after - before) / N < 40 * 1024);
+    for (int i = 0; i < N; i++)
+        close(fds[i]);
+    settle();
+    stop();
+    buf_done(&b);
 }
 
 static void on_drained(void *arg)

@@ -32,6 +32,19 @@ TEST(net_addr_refuses)
         CHECK_ERR(net_addr_resolve(bad[i], &a), ERR_INVALID, "address");
 }
 
+TEST(net_addr_tells_a_port_where_somebody_listens)
+{
+    struct net_addr a;
+    int fd;
+
+    CHECK_OK(net_addr_resolve("127.0.0.1:0", &a));
+    CHECK_OK(net_addr_check_free(&a));
+    CHECK_OK(net_addr_listen(&a, 8, &fd));
+    CHECK_ERR(net_addr_check_free(&a), ERR_NET, "bind");
+    (void)close(fd);
+    CHECK_OK(net_addr_check_free(&a));
+}
+
 TEST(net_addr_listeners_share_a_port)
 {
     struct net_addr a;

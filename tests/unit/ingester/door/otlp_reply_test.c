@@ -33,6 +33,10 @@ TEST(otlp_reply_writes_both_encodings)
     buf_reset(&out);
     otlp_reply_status(&out, false, e);
     CHECK(slice_eq(buf_slice(&out), SLICE("\x08\x03\x12\x02no")));
+    buf_reset(&out);
+    otlp_reply_response(&out, false, 1, "a\xff"); /* not UTF-8 */
+    CHECK(slice_eq(buf_slice(&out), SLICE("\x0a\x08\x08\x01\x12\x04"
+                                          "a\xef\xbf\xbd")));
     err_free(e);
     buf_done(&out);
 }

@@ -1,3 +1,4 @@
+#include "ingester/door/otlp_labels.h"
 #include "ingester/door/otlp_target.h"
 #include "ingester/door/otlp_translate.h"
 #include "tests/unit/ingester/door/otlp_run.h"
@@ -80,6 +81,22 @@ TEST(otlp_translate_promotes_what_it_is_told_to)
           "service_instance_id=\"i\", service_name=\"shop\", service_namespace=\"prod\", "
           "zone=\"a\"} 1@+0\n"
           "g_bytes 2 bytes \ntarget_info 2  Target metadata\n");
+}
+
+TEST(otlp_translate_bounds_what_resources_bring)
+{
+    struct otlp_config c = otlp_run_defaults();
+    struct buf attrs = {0}, got = {0};
+
+    c.promotes_all = true;
+    for (int i = 0; i <= OTLP_LABELS_MAX + 1; i++)
+        buf_printf(&attrs, "%s{\"key\":\"k%d\",\"value\":{\"stringValue\":\"v\"}}", i ? "," : "",
+                   i);
+    CHECK_ERR(otlp_run(&c, NULL, buf_cstr(&attrs),
+                       "{\"name\":\"g\",\"gauge\":{\"dataPoints\":[{" T "}]}}", &got),
+              ERR_UNSUPPORTED, "more than 1000 attributes");
+    buf_done(&attrs);
+    buf_done(&got);
 }
 
 /* What is known of one point's keys is used for the next, and must not show. */
@@ -249,7 +266,7 @@ TEST(otlp_translate_refuses_what_prometheus_refuses)
         "out of range");
     refuse(&c,
            "{\"name\":\"a\"},{\"name\":\"b\"},{\"name\":\"c\"},{\"name\":\"d\"},{\"name\":\"e\"}",
-           "and 2 more");
+           "\"c\": no data, or of a kind that is not known; and more");
 }
 
 TEST(otlp_translate_stores_deltas_as_they_are_when_told_so)
