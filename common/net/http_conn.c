@@ -354,8 +354,10 @@ static void run(struct conn *c, bool is_scratch)
     if (!c->is_dead) {
         keep_view(c, is_scratch);
         wait_for_input(c);
-        /* Goes on after the others had their turn, or with what on_drain has added. */
-        if (rounds == ROUNDS_A_TURN || (conn_out_bytes(c) && !c->write_wants_read))
+        /* Goes on after the others had their turn, or with what on_drain has added. Writable is
+         * what a socket nearly always is: that is how a connection gets another turn. */
+        if (rounds == ROUNDS_A_TURN || (conn_out_bytes(c) && !c->write_wants_read) ||
+            (c->phase == PHASE_H2 && h2_wants_turn(c->h2)))
             set_writing(c, true);
     }
     conn_release(c);
@@ -441,6 +443,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     conn_hold(c);
+    if (c->h2)
+        h2_begin_turn(c->h2);
     if (c->was_held_back) {
         c->was_held_back = false;
         conn_run(c);
@@ -460,6 +464,8 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
+    if (c->h2)
+        h2_begin_turn(c->h2);
     if (c->read_wants_write) {
         set_writing(c, conn_out_bytes(c) > 0);
         conn_read_again(c);

@@ -15,6 +15,11 @@
 /* A header block that decodes to so many times the limit is an attack, not a mistake. */
 #define BLOCK_TIMES_MAX 4
 #define SETTINGS_BYTES_MAX 512
+/* Requests of one connection that begin before others get their turn, and for how long. */
+#define REQUESTS_A_TURN 64
+#define TURN_MS 2
+/* In units of output_high_bytes: with so much waiting for the client no request of it begins. */
+#define OUTPUT_MARKS 16
 /* nghttp2 does not stop in the middle of its input, so it is fed in pieces: no more frames that want
  * an answer fit in one than it keeps answers. */
 #define FEED_BYTES 8192
@@ -293,6 +298,7 @@ static struct h2 *h2_new(struct conn *c)
     int64_t now_ms = loop_now_ms(c->sl->loop);
 
     h->conn = c;
+    h2_begin_turn(h);
     h->session = session_new(h);
     h->resets = (struct h2_calm){RESETS_AT_ONCE, now_ms};
     h->controls = (struct h2_calm){CONTROLS_AT_ONCE, now_ms};
@@ -410,6 +416,79 @@ bool h2_upgrade(struct exchange *x)
     return true;
 }
 
+/* ---- turns ---- */
+
+void h2_begin_turn(struct h2 *h)
+{
+    h->begun = 0;
+    h->turn_ms = loop_now_ms(h->conn->sl->loop);
+}
+
+static bool has_room(const struct h2 *h)
+{
+    return h->output_bytes <= OUTPUT_MARKS * h->conn->sl->srv->opts.output_high_bytes;
+}
+
+bool h2_wants_turn(const struct h2 *h)
+{
+    return h->parked && has_room(h) && !h->is_ending;
+}
+
+bool h2_take_turn(struct h2 *h)
+{
+    if (h->begun >= REQUESTS_A_TURN || !has_room(h) ||
+        (h->begun && loop_now_ms(h->conn->sl->loop) - h->turn_ms >= TURN_MS))
+        return false;
+    h->begun++;
+    return true;
+}
+
+void h2_park(struct h2_stream *s)
+{
+    struct h2 *h = s->h2;
+
+    s->phase = H2_PARKED;
+    s->next_parked = NULL;
+    *(h->parked ? &h->last_parked->next_parked : &h->parked) = s;
+    h->last_parked = s;
+}
+
+void h2_unpark(struct h2_stream *s)
+{
+    struct h2_stream *before = NULL;
+
+    for (struct h2_stream *p = s->h2->parked; p; before = p, p = p->next_parked) {
+        if (p != s)
+            continue;
+        *(before ? &before->next_parked : &s->h2->parked) = s->next_parked;
+        if (s->h2->last_parked == s)
+            s->h2->last_parked = before;
+        return;
+    }
+}
+
+/* False when there was none that may begin. */
+static bool launch_parked(struct h2 *h)
+{
+    bool any = false;
+
+    while (h->parked && !h->is_ending && h2_take_turn(h)) {
+        struct h2_stream *s = h->parked;
+
+        h2_unpark(s);
+        if (s->phase == H2_PARKED)
+            h2_stream_launch(s);
+        any = true;
+    }
+    return any;
+}
+
+void h2_count_output(struct h2 *h, int64_t bytes)
+{
+    h->output_bytes += (size_t)bytes;
+    METRIC_ADD(h->conn->sl->srv->m.h2_output_bytes, bytes);
+}
+
 /* ---- progress ---- */
 
 static void receive(struct h2 *h)
@@ -464,7 +543,7 @@ void h2_step(struct h2 *h)
             conn_close(c);
             return;
         }
-    } while (tend_streams(h));
+    } while (tend_streams(h) || launch_parked(h));
     if (nghttp2_session_want_read(h->session) || nghttp2_session_want_write(h->session))
         return;
     /* Said goodbye, by whoever: what is in out is the last. */

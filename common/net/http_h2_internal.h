@@ -3,8 +3,8 @@
  * them, and each stream carries one exchange.
  *
  *     stream:  HEAD ─headers─> BODY ─END_STREAM─> REPLY ─replied─> SENDING ─sent─> gone
- *                               │                   │                │
- *                               └──── refused ──────┴──── reset ─────┴───────────> gone
+ *               │      ↑        │                   │                │
+ *               └> PARKED       └──── refused ──────┴──── reset ─────┴───────────> gone
  *
  * Who holds whom: nghttp2's stream points to the h2_stream (user data), which lives until nghttp2
  * says that the stream is closed; that is always inside h2_step(). The exchange points to its
@@ -14,6 +14,10 @@
  * a body within max_body_bytes (charged to the server's budget) and, while its body is paused,
  * stream_window_bytes more (charged as well). Output waits in the stream's own buffer until the
  * peer's window and conn's buffer (output_high_bytes) have room.
+ *
+ * A request whose headers are whole is PARKED when its connection had its share of this turn of the
+ * loop (REQUESTS_A_TURN, TURN_MS), so that others get theirs, or while more than OUTPUT_MARKS marks of output
+ * wait for the client.
  *
  * What a client may do that costs us more than it: resets of unfinished requests, and frames that
  * only want an answer or nothing at all (SETTINGS, PING, PRIORITY, empty DATA, CONTINUATION). Each has a
@@ -36,9 +40,13 @@ struct h2_calm {
 struct h2 {
     struct conn *conn;
     nghttp2_session *session;
-    struct h2_stream *streams; /* newest first */
-    struct h2_stream *awake;   /* those that h2_step() is to look at */
+    struct h2_stream *streams;              /* newest first */
+    struct h2_stream *awake;                /* those that h2_step() is to look at */
+    struct h2_stream *parked, *last_parked; /* in the order they came */
     size_t stream_count;
+    size_t output_bytes; /* of replies, waiting in streams */
+    unsigned begun;      /* requests in this turn of the loop */
+    int64_t turn_ms;     /* when that began */
     struct h2_calm resets, controls;
     size_t block_bytes; /* of the header block being received, decoded */
     unsigned continuations;
@@ -47,19 +55,20 @@ struct h2 {
     bool is_ending;                  /* cut off: what it still sends is not looked at */
 };
 
-enum h2_phase { H2_HEAD, H2_BODY, H2_REPLY, H2_SENDING };
+enum h2_phase { H2_HEAD, H2_PARKED, H2_BODY, H2_REPLY, H2_SENDING };
 
 struct h2_stream {
     uint32_t magic;
     int32_t id;
     struct h2 *h2;
-    struct h2_stream *prev, *next, *next_awake;
+    struct h2_stream *prev, *next, *next_awake, *next_parked;
     struct exchange *x; /* NULL: finished, or refused */
     enum h2_phase phase;
     int64_t since_ms; /* when the phase began */
     int64_t stall_ms; /* last time its output made progress, while there is some */
     struct h2_head head;
-    struct buf held;      /* body bytes that came during a pause */
+    struct buf held;      /* body bytes that came while it was parked or paused */
+    size_t pump_bytes;    /* of a large reply, in output_bytes until it is finished */
     struct evbuffer *out; /* NULL when nothing waits */
     struct buf trailers;  /* name NUL value NUL ... */
     size_t trailer_count;
@@ -78,6 +87,16 @@ void h2_start(struct conn *c);
 /* Does head, of HTTP/1.1, ask for h2c in a way that we grant? Then c speaks HTTP/2 from now on, and
  * x is its first stream. */
 bool h2_upgrade(struct exchange *x);
+/* A new turn of the loop: it may begin requests again. */
+void h2_begin_turn(struct h2 *h);
+/* Has it left something to do for the next? */
+bool h2_wants_turn(const struct h2 *h);
+/* May a request begin now? Counts it if so. */
+bool h2_take_turn(struct h2 *h);
+void h2_park(struct h2_stream *s);
+void h2_unpark(struct h2_stream *s); /* if it is parked */
+/* Output came to wait, or went (negative). */
+void h2_count_output(struct h2 *h, int64_t bytes);
 /* Tells conn whether it is idle. */
 void h2_set_busy(struct h2 *h);
 /* Takes c->view apart and fills conn's out. */
@@ -102,6 +121,8 @@ void h2_stream_free(struct h2_stream *s);
 struct h2_stream *h2_stream_get(struct h2 *h, int32_t id); /* NULL: there is none */
 /* The headers are whole. */
 void h2_stream_begin(struct h2_stream *s, bool ends_stream);
+/* Finds its route and goes on from there; at once, or after it was parked. */
+void h2_stream_launch(struct h2_stream *s);
 void h2_stream_data(struct h2_stream *s, struct slice piece);
 void h2_stream_end(struct h2_stream *s); /* END_STREAM has come */
 /* Its exchange, if there still is one, ends here. */

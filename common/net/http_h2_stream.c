@@ -56,7 +56,8 @@ static void hold_back(struct h2_stream *s, struct slice piece)
 
 void h2_stream_data(struct h2_stream *s, struct slice piece)
 {
-    if (s->x && s->phase == H2_BODY && (s->x->is_paused || s->held.len)) {
+    if (s->x &&
+        (s->phase == H2_PARKED || (s->phase == H2_BODY && (s->x->is_paused || s->held.len)))) {
         hold_back(s, piece);
         return;
     }
@@ -72,7 +73,7 @@ void h2_stream_end(struct h2_stream *s)
         exchange_body_end(s->x);
 }
 
-/* A pause has ended. */
+/* It is parked no more, or a pause has ended. */
 static void deliver_held(struct h2_stream *s)
 {
     struct buf held = s->held;
@@ -185,19 +186,25 @@ static void write_head(struct exchange *x, const struct reply_head *h)
     n += add_fields(a, &x->reply_headers, nv + n);
     s->is_ended = !h->is_body_sent || h->length == 0;
     (void)nghttp2_submit_response(s->h2->session, s->id, nv, n, s->is_ended ? NULL : &data);
-    if (x->is_pumping)
+    if (x->is_pumping) {
+        s->pump_bytes = x->pump.len;
+        h2_count_output(s->h2, (int64_t)s->pump_bytes);
         h2_stream_wake(s);
+    }
 }
 
 static void write_piece(struct exchange *x, struct slice piece)
 {
+    h2_count_output(x->h2->h2, (int64_t)piece.len);
     (void)evbuffer_add(out_of(x->h2), piece.ptr, piece.len);
     go_on_sending(x->h2);
 }
 
 static void write_buf(struct exchange *x, struct buf *body)
 {
+    h2_count_output(x->h2->h2, (int64_t)body->len);
     reply_queue(out_of(x->h2), body);
+    go_on_sending(x->h2);
 }
 
 static void write_end(struct exchange *x)
@@ -231,6 +238,8 @@ static void let_go(struct h2_stream *s)
     if (s->x)
         s->x->h2 = NULL;
     s->x = NULL;
+    h2_count_output(s->h2, -(int64_t)s->pump_bytes);
+    s->pump_bytes = 0;
     set_phase(s, H2_SENDING);
 }
 
@@ -316,8 +325,10 @@ int h2_stream_send(nghttp2_session *session, nghttp2_frame *frame, const uint8_t
     if (conn_out_bytes(c) > mark)
         return NGHTTP2_ERR_WOULDBLOCK;
     (void)evbuffer_add(conn_out(c), head, H2_FRAME_HEAD_BYTES);
-    if (length)
+    if (length) {
         (void)evbuffer_remove_buffer(s->out, c->out, length);
+        h2_count_output(s->h2, -(int64_t)length);
+    }
     s->stall_ms = loop_now_ms(c->sl->loop);
     if (s->x && out_bytes(s) <= mark / 2 && (s->x->is_pumping || s->x->is_above_mark))
         h2_stream_wake(s);
@@ -417,6 +428,8 @@ void h2_stream_free(struct h2_stream *s)
 
     h2_stream_lose(s);
     sleep_again(s);
+    h2_unpark(s);
+    h2_count_output(h, -(int64_t)out_bytes(s));
     *(s->prev ? &s->prev->next : &h->streams) = s->next;
     if (s->next)
         s->next->prev = s->prev;
@@ -459,9 +472,19 @@ void h2_stream_begin(struct h2_stream *s, bool ends_stream)
     if (fault.status) {
         x->pub.method = x->head.method;
         exchange_refuse(x, fault.status, fault.why);
-        return;
+    } else if (!s->h2->parked && h2_take_turn(s->h2)) {
+        h2_stream_launch(s);
+    } else {
+        h2_park(s);
     }
-    exchange_begin(x);
+}
+
+void h2_stream_launch(struct h2_stream *s)
+{
+    set_phase(s, H2_REPLY);
+    exchange_begin(s->x);
+    if (s->x && s->phase == H2_BODY && (s->held.len || s->has_all_input))
+        deliver_held(s);
 }
 
 void h2_stream_check_time(struct h2_stream *s, int64_t now_ms)

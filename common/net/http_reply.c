@@ -161,10 +161,10 @@ static void start_pump(struct exchange *x, int status, const char *content_type,
                        struct buf *body)
 {
     x->is_pumping = true;
-    write_head(x, status, content_type, codec, -1);
-    x->stream = codec_stream_new(codec, 0);
     x->pump = *body;
     *body = (struct buf){0};
+    write_head(x, status, content_type, codec, -1);
+    x->stream = codec_stream_new(codec, 0);
     conn_run(x->conn);
 }
 

@@ -53,7 +53,7 @@ enum http_reject {
 #define HTTP_CLASSES 6 /* 1xx to 5xx by their digit; 0 for replies nobody waited for */
 
 struct http_server_metrics {
-    int64_t connections, inflight, body_bytes, h2_connections, h2_streams;
+    int64_t connections, inflight, body_bytes, h2_connections, h2_streams, h2_output_bytes;
     uint64_t accepted, received_bytes, sent_bytes, h2_accepted, h2_resets;
     struct metric_hist duration_s;
 };

@@ -169,7 +169,7 @@ static void talk(struct slice in)
     for (int i = 0; i < 100 && srv->m.connections; i++)
         loop_run_once(loop, 0);
     ORR_ASSERT(srv->m.connections == 0 && srv->m.inflight == 0 && srv->m.body_bytes == 0);
-    ORR_ASSERT(srv->m.h2_streams == 0 && srv->m.h2_connections == 0);
+    ORR_ASSERT(srv->m.h2_output_bytes == 0 && srv->m.h2_streams == 0 && srv->m.h2_connections == 0);
 }
 
 static void pure(struct slice in)

@@ -52,6 +52,16 @@ static void on_work(struct http_request *r)
     r->on_cancel = on_cancelled_at_once;
 }
 
+/* Longer than a turn may take. */
+static void on_spin(struct http_request *r)
+{
+    int64_t until = clock_mono_ms(&clock_system) + 4;
+
+    while (clock_mono_ms(&clock_system) < until)
+        ;
+    on_echo(r);
+}
+
 static void on_big(struct http_request *r)
 {
     struct buf out = {0};
@@ -122,6 +132,7 @@ static const struct http_route routes[] = {
     {.methods = HTTP_GET, .pattern = "/show", .handler = on_show},
     {.methods = HTTP_GET, .pattern = "/later", .handler = on_later},
     {.methods = HTTP_GET, .pattern = "/work", .handler = on_work},
+    {.methods = HTTP_GET, .pattern = "/spin", .handler = on_spin},
     {.methods = HTTP_GET, .pattern = "/big", .handler = on_big},
     {.methods = HTTP_GET, .pattern = "/stream", .handler = on_stream},
     {.methods = HTTP_GET, .pattern = "/abort", .handler = on_abort},
@@ -179,6 +190,7 @@ static void settle(void)
     CHECK_INT(http_server_inflight(srv), 0);
     CHECK_INT(srv->m.h2_streams, 0);
     CHECK_INT(srv->m.h2_connections, 0);
+    CHECK_INT(srv->m.h2_output_bytes, 0);
     CHECK_INT(srv->m.body_bytes, 0);
 }
 
@@ -515,6 +527,69 @@ TEST(http_h2_holds_body_pieces_back)
     settle();
     stop();
     buf_done(&big);
+}
+
+TEST(http_h2_requests_take_turns)
+{
+    struct h2c *c;
+    int most = 0;
+
+    start((struct http_server_opts){0});
+    c = dial();
+    turns(c, 3);
+    for (int i = 0; i < 20; i++)
+        (void)h2c_submit(c, "GET", "/spin", "", NULL);
+    (void)nghttp2_session_send(c->session);
+    for (int i = 0; i < 200 && echoes < 20; i++) {
+        int before = echoes;
+
+        loop_run_once(loop, 2);
+        most = ORR_MAX(most, echoes - before);
+    }
+    CHECK_INT(echoes, 20);
+    CHECK(most <= 2); /* in the reading and in the writing turn */
+    h2c_free(c);
+    settle();
+    stop();
+}
+
+TEST(http_h2_requests_wait_while_too_much_output_does)
+{
+    struct h2c_body body = {SLICE("parked"), false};
+    struct h2c *c;
+    int32_t big, post;
+
+    start((struct http_server_opts){.output_high_bytes = 50000});
+    c = dial();
+    c->holds_window = true;
+    big = h2c_submit(c, "GET", "/big", "", NULL);
+    turns(c, 3);
+    CHECK(srv->m.h2_output_bytes > 2000000);
+    post = h2c_submit(c, "POST", "/echo", "", &body);
+    turns(c, 10);
+    CHECK_INT(echoes, 0);
+    CHECK_INT(srv->m.body_bytes, 6); /* its body is held, and charged */
+    c->holds_window = false;
+    (void)nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, big, NGHTTP2_CANCEL);
+    (void)nghttp2_session_consume_connection(c->session, 65535);
+    CHECK(h2c_wait(c, &h2c_reply(c, post)->is_closed));
+    CHECK_SLICE(buf_slice(&h2c_reply(c, post)->body), "parked");
+    CHECK_INT(srv->m.h2_output_bytes, 0);
+    /* and one that goes while it is parked */
+    c->holds_window = true;
+    (void)h2c_submit(c, "GET", "/big", "", NULL);
+    body = (struct h2c_body){SLICE("parked"), false};
+    post = h2c_submit(c, "POST", "/echo", "", &body);
+    turns(c, 5);
+    (void)nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, post, NGHTTP2_CANCEL);
+    turns(c, 5);
+    CHECK_INT(srv->m.h2_streams, 1);
+    CHECK_INT(srv->m.body_bytes, 0);
+    CHECK_INT(echoes, 1);
+    h2c_free(c);
+    settle();
+    CHECK_INT(srv->m.h2_output_bytes, 0);
+    stop();
 }
 
 TEST(http_h2_slow_clients_lose_their_stream)
