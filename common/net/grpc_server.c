@@ -161,6 +161,10 @@ static bool send_message(struct call *call, struct buf *message)
                          message->len >= call->server->http->opts.compress_min_bytes;
     uint8_t head[GRPC_FRAME_HEAD_BYTES];
 
+    if (http_request_is_gone(r)) {
+        buf_done(message);
+        return true; /* so that the handler comes to its end */
+    }
     if (is_compressed) {
         struct buf encoded = {0};
         struct err *e = codec_encode(call->reply_codec, 0, buf_slice(message), &encoded);
@@ -314,12 +318,14 @@ static struct err *read_encoding(struct call *call)
     struct slice accepted = http_request_header(r, "grpc-accept-encoding");
 
     call->reply_codec = CODEC_IDENTITY;
-    if (accepted.ptr && http_header_has_token(accepted, "zstd"))
-        call->reply_codec = CODEC_ZSTD;
-    else if (accepted.ptr && http_header_has_token(accepted, "gzip"))
-        call->reply_codec = CODEC_GZIP;
-    if (!name.ptr || grpc_frame_codec(name, &call->request_codec))
+    if (!name.ptr)
         return NULL;
+    if (grpc_frame_codec(name, &call->request_codec)) {
+        /* Most clients accept gzip always, but only who sends it thinks that it pays. */
+        if (accepted.ptr && http_header_has_token(accepted, codec_name(call->request_codec)))
+            call->reply_codec = call->request_codec;
+        return NULL;
+    }
     http_reply_header(r, "grpc-accept-encoding", SLICE(GRPC_FRAME_CODECS));
     return err_new(ERR_UNSUPPORTED, "grpc-encoding \"%.*s\" is not supported, only %s",
                    (int)ORR_MIN(name.len, (size_t)64), name.ptr, GRPC_FRAME_CODECS);

@@ -27,8 +27,9 @@
  *   the others                            grpc_status.h
  *
  * Messages: identity, gzip, deflate and zstd (grpc-encoding), bounded by max_message_bytes encoded
- * and decoded; bytes count in the server's budget of bodies. Replies of compress_min_bytes and more
- * are compressed when the client takes zstd or gzip. grpc-timeout moves deadline_ms down; a call
+ * and decoded; bytes count in the server's budget of bodies. Messages of compress_min_bytes and more
+ * are compressed in reply as the request was, if it was (on the loop: a stream that compresses much
+ * pauses between its messages by itself). grpc-timeout moves deadline_ms down; a call
  * that is still open then is reset and cancelled (the client has stopped waiting), within a sweep
  * of the server. RST_STREAM cancels as well.
  *

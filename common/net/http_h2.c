@@ -366,9 +366,37 @@ enum h2_spoken h2_is_spoken(const struct conn *c)
     return n == NGHTTP2_CLIENT_MAGIC_LEN ? H2_SPOKEN_YES : H2_SPOKEN_MAYBE;
 }
 
+static bool has_slot(const struct conn *c)
+{
+    return __atomic_load_n(&c->sl->srv->m.h2_connections, __ATOMIC_RELAXED) <
+           (int64_t)c->sl->srv->opts.max_h2_connections;
+}
+
+/* Without the price of a session: SETTINGS, and GOAWAY with nothing done. */
+static void turn_away(struct conn *c)
+{
+    static const uint8_t busy[] = {0, 0, 0, NGHTTP2_SETTINGS,
+                                   0, 0, 0, 0,
+                                   0, /* empty */
+                                   0, 0, 8, NGHTTP2_GOAWAY,
+                                   0, 0, 0, 0,
+                                   0, /* last stream, code */
+                                   0, 0, 0, 0,
+                                   0, 0, 0, NGHTTP2_ENHANCE_YOUR_CALM};
+
+    server_reject(c->sl->srv, REJECT_CONNECTIONS);
+    (void)evbuffer_add(conn_out(c), busy, sizeof(busy));
+    c->view = SLICE_EMPTY;
+    c->closes = c->lingers = true;
+    conn_set_phase(c, PHASE_WRITE);
+}
+
 void h2_start(struct conn *c)
 {
-    introduce(h2_new(c));
+    if (has_slot(c))
+        introduce(h2_new(c));
+    else
+        turn_away(c);
 }
 
 /* The payload of the client's SETTINGS. False unless both are there, once and well-formed. */
@@ -395,7 +423,7 @@ bool h2_upgrade(struct exchange *x)
 
     /* A body would have to be read first, as HTTP/1. That may be left alone: the client goes on
      * with HTTP/1 then. */
-    if (c->ssl || c->sl->is_draining || x->head.minor != 1 || x->head.has_body ||
+    if (c->ssl || c->sl->is_draining || !has_slot(c) || x->head.minor != 1 || x->head.has_body ||
         !read_upgrade(x, &settings)) {
         buf_done(&settings);
         return false;

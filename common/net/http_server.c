@@ -298,6 +298,7 @@ static void opts_defaults(struct http_server_opts *o)
     DEFAULT(max_connections, 20000);
     DEFAULT(compress_min_bytes, 1024);
     DEFAULT(output_high_bytes, 256 * 1024);
+    DEFAULT(max_h2_connections, 5000);
     DEFAULT(max_streams, 100);
     DEFAULT(stream_window_bytes, 256 * 1024);
     DEFAULT(conn_window_bytes, 1u << 20);

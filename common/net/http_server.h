@@ -35,7 +35,7 @@
  * is given before the body was read is followed by RST_STREAM(NO_ERROR)). Header lists over
  * max_header_bytes or max_headers get 431. Clients that reset or ping us to death are told GOAWAY
  * ENHANCE_YOUR_CALM (http_h2_internal.h has the numbers), draining is GOAWAY, idle connections hear
- * one before they are closed. A connection of HTTP/2 holds about 30 KiB.
+ * one before they are closed. An idle connection of HTTP/2 holds 26 KiB.
  *
  * Requests that are ambiguous are refused with 400 and the connection closed: Content-Length with
  * Transfer-Encoding, two Content-Lengths, bare LF, folded headers, spaces before the colon,
@@ -133,6 +133,7 @@ struct http_server_opts {
     size_t compress_min_bytes;      /* [1024] */
     size_t output_high_bytes;       /* http_reply_chunk() says stop above it [256 KiB] */
     size_t body_min_rate;           /* bytes per second [1024] */
+    size_t max_h2_connections;      /* of them; over that: GOAWAY [5000] */
     size_t max_streams;             /* HTTP/2: requests at once on a connection [100] */
     size_t stream_window_bytes;     /* HTTP/2: of a body, sent before we ask for more [256 KiB] */
     size_t conn_window_bytes;       /* HTTP/2: over the bodies of a connection [1 MiB] */

@@ -1,3 +1,5 @@
+#include <malloc.h>
+
 #include "common/base/base64.h"
 #include "common/net/codec.h"
 #include "common/net/http_h2_internal.h"
@@ -657,6 +659,62 @@ TEST(http_h2_idle_connections_are_told)
     h2c_free(c);
     settle();
     stop();
+}
+
+TEST(http_h2_connections_are_bounded)
+{
+    struct h2c *a, *b;
+
+    start((struct http_server_opts){.max_h2_connections = 1});
+    a = dial();
+    CHECK_SLICE(buf_slice(&h2c_ask(a, "POST", "/echo", "", SLICE("fine"))->body), "fine");
+    b = dial();
+    (void)h2c_submit(b, "GET", "/echo", "", NULL);
+    (void)h2c_wait(b, &b->is_gone);
+    CHECK(b->is_gone && b->has_goaway);
+    CHECK_INT(b->goaway, NGHTTP2_ENHANCE_YOUR_CALM);
+    CHECK_INT(b->goaway_last, 0); /* the request may be sent again */
+    CHECK_INT(srv->rejects[REJECT_CONNECTIONS], 1);
+    CHECK_SLICE(buf_slice(&h2c_ask(a, "POST", "/echo", "", SLICE("fine"))->body), "fine");
+    h2c_free(a);
+    h2c_free(b);
+    settle();
+    stop();
+}
+
+TEST(http_h2_idle_connections_have_a_price)
+{
+    enum { N = 100 };
+    static const uint8_t ask[] = "\x82\x86\x04\x05/echo\x01\x01h";
+    struct buf b = {0};
+    size_t before, after;
+    int fds[N];
+
+    hello(&b);
+    frame(&b, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1,
+          slice_of(ask, sizeof(ask) - 1));
+    start((struct http_server_opts){0});
+    for (int i = 0; i < N; i++) { /* what the first ones allocate for all */
+        fds[i] = h2c_dial(http_server_port(srv));
+        loop_run_once(loop, 1);
+    }
+    before = mallinfo2().uordblks;
+    for (int i = 0; i < N; i++)
+        send_raw(fds[i], b.ptr, b.len);
+    for (int i = 0; i < 1000 && echoes < N; i++)
+        loop_run_once(loop, 2);
+    for (int i = 0; i < 5; i++)
+        loop_run_once(loop, 2);
+    CHECK_INT(echoes, N);
+    CHECK_INT(srv->m.h2_connections, N);
+    CHECK(!srv->loops[0].exchanges && !srv->loops[0].active.first);
+    after = mallinfo2().uordblks; /* sanitizers say 0 */
+    CHECK(after <= before || (after - before) / N < 40 * 1024);
+    for (int i = 0; i < N; i++)
+        close(fds[i]);
+    settle();
+    stop();
+    buf_done(&b);
 }
 
 static void on_drained(void *arg)
