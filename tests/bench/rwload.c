@@ -5,7 +5,10 @@
  *
  *   rwload --addr HOST:PORT [--addr …] [--path /api/v1/push] [--tenant bench] [--series 1000000]
  *          [--batch 2000] [--connections 4] [--start-ms T] [--step-ms 15000] [--rounds 10]
- *          [--rate SAMPLES/S]
+ *          [--rate SAMPLES/S] [--metric http_server_requests] [--shape counters|buckets|wide]
+ *
+ * Shapes: counters, ten thousand series of each metric, at most 1,667 pods; wide, the same with a pod for
+ * every six series however many there are; buckets, classic histograms of ten buckets.
  *
  * Each round sends one sample of every series. Prints one JSON object: samples acknowledged and
  * refused, seconds, and the slowest request. Exit status 1 when anything was refused.
@@ -30,10 +33,13 @@
 #include "common/base/rng.h"
 #include "common/base/vec.h"
 
+enum shape { SHAPE_COUNTERS, SHAPE_BUCKETS, SHAPE_WIDE };
+
 struct opts {
     const char *addrs[16];
     size_t n_addrs;
-    const char *path, *tenant;
+    const char *path, *tenant, *metric;
+    enum shape shape;
     uint64_t series, batch, connections, rounds, rate;
     int64_t start_ms, step_ms;
 };
@@ -51,6 +57,8 @@ struct sender {
     size_t n_bodies;
     struct rng rng;
     double *levels; /* per series: the counter's value */
+    uint64_t first; /* series */
+    double grown;   /* the last bucket's step */
     uint64_t acknowledged, refused;
     int64_t slowest_ns;
     char *snappy;
@@ -71,23 +79,34 @@ static void put_label(struct buf *b, const char *name, const char *value)
     buf_append(b, value, v);
 }
 
-/* Ten labels, as a Kubernetes scrape has them; ten thousand series of each metric. */
-static void put_labels(struct buf *b, uint64_t i)
+static const char *const bounds[] = {"0.005", "0.01", "0.025", "0.05", "0.1",
+                                     "0.25",  "0.5",  "1",     "2.5",  "+Inf"};
+
+/* Ten labels, as a Kubernetes scrape has them. */
+static void put_labels(struct buf *b, const struct opts *o, uint64_t i)
 {
     static const char *const methods[] = {"GET", "POST", "PUT"};
-    uint64_t k = i % 10000, pod = k / 6;
+    bool is_buckets = o->shape == SHAPE_BUCKETS;
+    uint64_t group = is_buckets ? i / ORR_COUNT(bounds) : i;
+    uint64_t k = o->shape == SHAPE_COUNTERS ? group % 10000 : group, pod = k / 6;
     char text[96];
 
-    snprintf(text, sizeof(text), "http_server_requests_%03" PRIu64 "_total", i / 10000);
+    if (is_buckets)
+        snprintf(text, sizeof(text), "%s_bucket", o->metric);
+    else
+        snprintf(text, sizeof(text), "%s_%03" PRIu64 "_total", o->metric, i / 10000);
     put_label(b, "__name__", text);
     put_label(b, "cluster", "prod-eu-west-1");
     snprintf(text, sizeof(text), "container-%" PRIu64, pod % 20);
     put_label(b, "container", text);
     put_label(b, "endpoint", "http-metrics");
-    snprintf(text, sizeof(text), "10.0.%" PRIu64 ".%" PRIu64 ":8080", pod / 250, pod % 250);
+    snprintf(text, sizeof(text), "10.%" PRIu64 ".%" PRIu64 ".%" PRIu64 ":8080", pod / 62500,
+             pod / 250 % 250, pod % 250);
     put_label(b, "instance", text);
     snprintf(text, sizeof(text), "service-%" PRIu64, pod % 50);
     put_label(b, "job", text);
+    if (is_buckets)
+        put_label(b, "le", bounds[i % ORR_COUNT(bounds)]);
     put_label(b, "method", methods[k % 3]);
     snprintf(text, sizeof(text), "namespace-%" PRIu64, pod % 30);
     put_label(b, "namespace", text);
@@ -96,13 +115,13 @@ static void put_labels(struct buf *b, uint64_t i)
     put_label(b, "status", k / 3 % 2 ? "200" : "500");
 }
 
-static void make_body(struct body *body, uint64_t first, uint64_t n)
+static void make_body(struct body *body, const struct opts *o, uint64_t first, uint64_t n)
 {
     struct buf series = {0};
 
     for (uint64_t i = first; i < first + n; i++) {
         buf_reset(&series);
-        put_labels(&series, i);
+        put_labels(&series, o, i);
         buf_byte(&series, 0x12); /* sample: value fixed64, time as a varint of 6 bytes */
         buf_uvarint(&series, 16);
         buf_byte(&series, 0x09);
@@ -218,6 +237,19 @@ static void pace(const struct opts *o, int64_t began_ns, uint64_t sent)
         usleep((useconds_t)((due - now) / 1000));
 }
 
+/* By how much a counter grows: a bucket by no less than the one before it. */
+static double step_of(struct sender *s, const double *level)
+{
+    uint64_t i = s->first + (uint64_t)(level - s->levels);
+
+    if (s->o->shape != SHAPE_BUCKETS)
+        return (double)rng_below(&s->rng, 100);
+    if (i % ORR_COUNT(bounds) == 0)
+        s->grown = 0;
+    s->grown += (double)rng_below(&s->rng, 10);
+    return s->grown;
+}
+
 static void *send_rounds(void *arg)
 {
     struct sender *s = arg;
@@ -237,7 +269,7 @@ static void *send_rounds(void *arg)
             int status;
 
             VEC_FOREACH (at, &body->values) {
-                *level += (double)rng_below(&s->rng, 100);
+                *level += step_of(s, level);
                 patch(body->proto.ptr + *at, t_ms, *level++);
             }
             snappy_compress((const char *)body->proto.ptr, body->proto.len, s->snappy, &n);
@@ -263,8 +295,9 @@ static void *send_rounds(void *arg)
 
 static void make_sender(struct sender *s, const struct opts *o, size_t index)
 {
-    uint64_t first = o->series * index / o->connections;
-    uint64_t end = o->series * (index + 1) / o->connections;
+    uint64_t unit = o->shape == SHAPE_BUCKETS ? ORR_COUNT(bounds) : 1; /* not to be torn */
+    uint64_t first = o->series / unit * index / o->connections * unit;
+    uint64_t end = o->series / unit * (index + 1) / o->connections * unit;
     size_t largest = 0;
 
     s->o = o;
@@ -274,13 +307,14 @@ static void make_sender(struct sender *s, const struct opts *o, size_t index)
     for (size_t b = 0; b < s->n_bodies; b++) {
         uint64_t from = first + b * o->batch;
 
-        make_body(&s->bodies[b], from, ORR_MIN(o->batch, end - from));
+        make_body(&s->bodies[b], o, from, ORR_MIN(o->batch, end - from));
         largest = ORR_MAX(largest, s->bodies[b].proto.len);
     }
     s->snappy = mem_alloc(snappy_max_compressed_length(largest));
     rng_seed(&s->rng, index + 1);
+    s->first = first;
     s->levels = mem_new_array(double, end - first);
-    for (uint64_t i = 0; i < end - first; i++)
+    for (uint64_t i = 0; i < end - first && o->shape != SHAPE_BUCKETS; i++)
         s->levels[i] = (double)((first + i) % 1000 * 1000);
 }
 
@@ -296,6 +330,17 @@ static uint64_t number(const char *text)
     return v;
 }
 
+static enum shape shape_of(const char *text)
+{
+    static const char *const names[] = {"counters", "buckets", "wide"};
+
+    for (size_t i = 0; i < ORR_COUNT(names); i++)
+        if (!strcmp(text, names[i]))
+            return (enum shape)i;
+    fprintf(stderr, "rwload: not a shape: %s\n", text);
+    exit(2);
+}
+
 static void parse(int argc, char **argv, struct opts *o)
 {
     for (int i = 1; i + 1 < argc; i += 2) {
@@ -307,6 +352,10 @@ static void parse(int argc, char **argv, struct opts *o)
             o->path = v;
         else if (!strcmp(k, "--tenant"))
             o->tenant = v;
+        else if (!strcmp(k, "--metric"))
+            o->metric = v;
+        else if (!strcmp(k, "--shape"))
+            o->shape = shape_of(v);
         else if (!strcmp(k, "--series"))
             o->series = number(v);
         else if (!strcmp(k, "--batch"))
@@ -337,6 +386,7 @@ int main(int argc, char **argv)
 {
     struct opts o = {.path = "/api/v1/push",
                      .tenant = "bench",
+                     .metric = "http_server_requests",
                      .series = 1000000,
                      .batch = 2000,
                      .connections = 4,
