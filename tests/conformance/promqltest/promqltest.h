@@ -55,5 +55,5 @@ void script_done(struct script *s);
 ORR_CHECKED struct err *load_run(struct arena *a, const struct command *c, struct memstore *store);
 
 /* NULL: as expected; else why not, "got / want", in detail. Returns whether it passed. */
-bool eval_run(const struct engine *eng, const struct command *c, struct memstore *store,
+bool eval_run(const struct engine *eng, const struct command *c, struct storage *store,
               struct buf *detail);

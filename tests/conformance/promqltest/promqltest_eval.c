@@ -302,9 +302,8 @@ static bool check_result(struct arena *a, const struct command *c, const struct 
 }
 
 /* An instant query again as a range query around its time: the step at that time must say the same. */
-static bool check_as_range(const struct engine *eng, const struct command *c,
-                           struct memstore *store, const struct engine_result *instant,
-                           struct buf *detail)
+static bool check_as_range(const struct engine *eng, const struct command *c, struct storage *store,
+                           const struct engine_result *instant, struct buf *detail)
 {
     struct arena *a = arena_new(0);
     struct engine_query q = {.expr = c->expr,
@@ -312,7 +311,7 @@ static bool check_as_range(const struct engine *eng, const struct command *c,
                              .end_ms = c->start_ms + 60000,
                              .step_ms = 60000};
     struct engine_result r;
-    struct err *e = engine_query(eng, &q, memstore_storage(store), a, &r);
+    struct err *e = engine_query(eng, &q, store, a, &r);
     struct table *got, *want;
     size_t n = 0;
     bool is_same;
@@ -367,7 +366,7 @@ static bool knows_range(struct slice expr)
     return false;
 }
 
-bool eval_run(const struct engine *eng, const struct command *c, struct memstore *store,
+bool eval_run(const struct engine *eng, const struct command *c, struct storage *store,
               struct buf *detail)
 {
     struct arena *a = arena_new(0);
@@ -376,7 +375,7 @@ bool eval_run(const struct engine *eng, const struct command *c, struct memstore
                              .end_ms = c->end_ms,
                              .step_ms = c->is_range ? c->step_ms : 0};
     struct engine_result r = {0};
-    struct err *e = engine_query(eng, &q, memstore_storage(store), a, &r);
+    struct err *e = engine_query(eng, &q, store, a, &r);
     bool has_failed = e != NULL, is_ok = check_failure(c, e, detail);
 
     if (is_ok && !has_failed) {

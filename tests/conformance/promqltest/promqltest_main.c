@@ -1,5 +1,5 @@
 /*
- * orrery-promqltest [--results FILE] FILE|FOLDER...: runs promqltest scripts on the engine; of a folder
+ * orrery-promqltest [OPTION...] FILE|FOLDER...: runs promqltest scripts on the engine; of a folder
  * all *.test below it. Exit status 77: there was nothing to run.
  *
  * Each file runs in a child that reports every eval through a pipe; an eval that crashes it or takes
@@ -13,11 +13,15 @@
 #include <unistd.h>
 
 #include "common/base/fsx.h"
+#include "common/base/log.h"
 #include "tests/conformance/promqltest/promqltest.h"
+#include "tests/conformance/promqltest/promqltest_stored.h"
 
 #define EVAL_SECONDS 20
 
 static bool has_immediate_names; /* --immediate-names: as without the feature flag */
+static bool is_stored;           /* --storage, but for memory */
+static enum stored_mode stored_mode;
 
 struct score {
     unsigned passed, failed, skipped;
@@ -30,6 +34,11 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
+static struct err *stored_if_asked(struct memstore *m, struct stored **io)
+{
+    return is_stored && !*io ? stored_new(stored_mode, m, io) : NULL;
+}
+
 /* In the child: evals from the skip-th on. A line "+ LINE" or "- LINE QUERY: DETAIL" for each. */
 static void run_child(const struct script *s, unsigned skip, FILE *out)
 {
@@ -38,12 +47,17 @@ static void run_child(const struct script *s, unsigned skip, FILE *out)
                                      .has_start_timestamps = true};
     struct engine *eng = engine_new(&opts);
     struct memstore *store = memstore_new();
+    struct stored *stored = NULL; /* what the memstore holds, once an eval has needed it */
     unsigned n = 0;
 
     VEC_FOREACH (c, &s->commands) {
         struct buf detail = {0};
         struct err *e;
 
+        if (c->kind != COMMAND_EVAL) {
+            stored_free(stored);
+            stored = NULL;
+        }
         if (c->kind == COMMAND_CLEAR) {
             memstore_clear(store);
         } else if (c->kind == COMMAND_LOAD) {
@@ -53,9 +67,14 @@ static void run_child(const struct script *s, unsigned skip, FILE *out)
             }
         } else if (n++ >= skip) {
             alarm(EVAL_SECONDS);
-            if (eval_run(eng, c, store, &detail)) {
+            if (!(e = stored_if_asked(store, &stored)) &&
+                eval_run(eng, c, stored ? stored_storage(stored) : memstore_storage(store),
+                         &detail)) {
                 fprintf(out, "+ %u\n", c->line);
             } else {
+                if (e)
+                    buf_str(&detail, err_msg(e));
+                err_free(e);
                 for (size_t i = 0; i < detail.len; i++)
                     if (detail.ptr[i] == '\n')
                         detail.ptr[i] = ' ';
@@ -66,6 +85,7 @@ static void run_child(const struct script *s, unsigned skip, FILE *out)
         }
         buf_done(&detail);
     }
+    stored_free(stored);
     memstore_free(store);
     engine_free(eng);
 }
@@ -212,29 +232,66 @@ static void run_path(const char *path, struct score *total, FILE *results)
     fsx_names_free(names, n);
 }
 
+static const char usage[] =
+    "usage: orrery-promqltest [OPTION...] FILE|FOLDER...\n"
+    "Runs Prometheus' promqltest scripts on the engine.\n"
+    "  --storage=memory|head|blocks|both  where the samples are: a table in memory (the default), "
+    "the\n"
+    "                                     ingester's head, blocks, or half and half\n"
+    "  --immediate-names                  without delayed removal of names\n"
+    "  --results FILE                     a line of JSON for each eval\n";
+
+static bool parse_storage(const char *name)
+{
+    static const char *const names[] = {"head", "blocks", "both"};
+
+    for (size_t i = 0; i < ORR_COUNT(names); i++) {
+        if (strcmp(names[i], name) != 0)
+            continue;
+        is_stored = true;
+        stored_mode = (enum stored_mode)i;
+        return true;
+    }
+    return !strcmp(name, "memory");
+}
+
+/* Reads the options; the index of the first file, 0 if they are wrong. */
+static int parse_options(int argc, char **argv, FILE **ret_results)
+{
+    int i = 1;
+
+    for (; i < argc && !strncmp(argv[i], "--", 2); i++) {
+        if (!strcmp(argv[i], "--immediate-names")) {
+            has_immediate_names = true;
+        } else if (!strncmp(argv[i], "--storage=", 10) && parse_storage(argv[i] + 10)) {
+            continue;
+        } else if (!strcmp(argv[i], "--results") && i + 1 < argc) {
+            if (!(*ret_results = fopen(argv[++i], "w"))) {
+                perror(argv[i]);
+                return 0;
+            }
+        } else {
+            return 0;
+        }
+    }
+    return i;
+}
+
 int main(int argc, char **argv)
 {
     struct score total = {0};
     FILE *results = NULL;
-    int i = 1;
+    int i;
 
     if (argc > 1 && !strcmp(argv[1], "--help")) {
-        printf("usage: orrery-promqltest [--immediate-names] [--results FILE] FILE|FOLDER...\nRuns "
-               "Prometheus' promqltest "
-               "scripts on the engine.\n");
+        fputs(usage, stdout);
         return 0;
     }
-    if (i < argc && !strcmp(argv[i], "--immediate-names")) {
-        has_immediate_names = true;
-        i++;
+    if (!(i = parse_options(argc, argv, &results))) {
+        fputs(usage, stderr);
+        return 2;
     }
-    if (i + 1 < argc && !strcmp(argv[i], "--results")) {
-        if (!(results = fopen(argv[i + 1], "w"))) {
-            perror(argv[i + 1]);
-            return 2;
-        }
-        i += 2;
-    }
+    err_free(log_set_level("error"));
     for (; i < argc; i++)
         if (fsx_exists(argv[i]))
             run_path(argv[i], &total, results);
