@@ -189,7 +189,10 @@ void buf_lstr(struct buf *b, struct slice s)
 
 void buf_f64_text(struct buf *b, double v)
 {
-    num_format(b, v, 'f', -1);
+    char *at = (char *)buf_reserve(b, NUM_F_BYTES);
+
+    if (at)
+        b->len += num_write_f(v, at);
 }
 
 /* Length of the valid UTF-8 sequence at the front, 0 if there is none. */

@@ -68,37 +68,74 @@ static void write_f(struct buf *out, const struct digits *d, int prec)
     }
 }
 
-/* Whole numbers below 2^53 are most of what is ever printed. */
-static bool write_small_int(struct buf *out, double v)
+size_t num_write_u64(uint64_t v, char *out)
 {
-    char text[24];
+    static const char pairs[] =
+        "00010203040506070809101112131415161718192021222324252627282930313233"
+        "34353637383940414243444546474849505152535455565758596061626364656667"
+        "6869707172737475767778798081828384858687888990919293949596979899";
+    char text[20];
     size_t i = sizeof(text);
-    uint64_t u;
 
-    if (!(v < 9007199254740992.0) || v != (double)(uint64_t)v)
-        return false;
-    u = (uint64_t)v;
-    do
-        text[--i] = (char)('0' + u % 10);
-    while (u /= 10);
-    buf_append(out, text + i, sizeof(text) - i);
-    return true;
+    while (v >= 100) {
+        i -= 2;
+        memcpy(text + i, pairs + v % 100 * 2, 2);
+        v /= 100;
+    }
+    if (v >= 10) {
+        i -= 2;
+        memcpy(text + i, pairs + v * 2, 2);
+    } else {
+        text[--i] = (char)('0' + v);
+    }
+    memcpy(out, text + i, sizeof(text) - i);
+    return sizeof(text) - i;
+}
+
+/* The shortest digits with the point put where it belongs: of the very large and the very small. */
+static size_t write_digits(double v, char *out)
+{
+    struct digits d;
+    size_t n = 0;
+
+    digits_of(v, -1, &d);
+    if (d.point <= 0)
+        out[n++] = '0';
+    for (int i = 0; i < d.point; i++)
+        out[n++] = digit_at(&d, i);
+    if (d.n > d.point)
+        out[n++] = '.';
+    for (int i = d.point; i < d.n; i++)
+        out[n++] = digit_at(&d, i);
+    return n;
+}
+
+size_t num_write_f(double v, char *out)
+{
+    size_t n = 0;
+
+    if (isnan(v) || isinf(v)) {
+        memcpy(out, isnan(v) ? "NaN" : v < 0 ? "-Inf" : "+Inf", 4);
+        return isnan(v) ? 3 : 4;
+    }
+    if (signbit(v)) {
+        out[n++] = '-';
+        v = -v;
+    }
+    /* Whole numbers below 2^53 are most of what is ever printed. */
+    if (v < 9007199254740992.0 && v == (double)(uint64_t)v)
+        return n + num_write_u64((uint64_t)v, out + n);
+    if (v < 9007199254740992.0 && v > 1e-6)
+        return n + num_shim_fixed(v, -1, out + n, NUM_F_BYTES - n);
+    return n + write_digits(v, out + n);
 }
 
 static void format_f(struct buf *out, double v, int prec)
 {
-    struct digits d;
+    char text[SCRATCH_BYTES];
 
-    if (prec >= 0) {
-        char text[SCRATCH_BYTES];
-
-        buf_append(out, text, num_shim_fixed(v, prec, text, sizeof(text)));
-        return;
-    }
-    if (write_small_int(out, v))
-        return;
-    digits_of(v, -1, &d);
-    write_f(out, &d, ORR_MAX(d.n - d.point, 0));
+    buf_append(out, text,
+               prec < 0 ? num_write_f(v, text) : num_shim_fixed(v, prec, text, sizeof(text)));
 }
 
 static void format_g(struct buf *out, double v, int prec, char letter)

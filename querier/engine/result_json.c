@@ -1,27 +1,47 @@
 #include "querier/engine/result_json.h"
 
-#include <inttypes.h>
-#include <math.h>
-
+#include "common/base/num.h"
 #include "querier/engine/fhist.h"
 
-void result_json_time(struct buf *out, int64_t t_ms)
+/* Longest: a sign, 19 digits, a point, 3 digits. */
+#define TIME_BYTES 24
+
+static size_t write_time(char *out, int64_t t_ms)
 {
     uint64_t abs = t_ms < 0 ? 0 - (uint64_t)t_ms : (uint64_t)t_ms;
     unsigned ms = (unsigned)(abs % 1000);
+    size_t n = 0;
 
     if (t_ms < 0)
-        buf_byte(out, '-');
-    buf_printf(out, "%" PRIu64, abs / 1000);
-    if (ms)
-        buf_printf(out, ".%03u", ms);
+        out[n++] = '-';
+    n += num_write_u64(abs / 1000, out + n);
+    if (ms) {
+        out[n++] = '.';
+        out[n++] = (char)('0' + ms / 100);
+        out[n++] = (char)('0' + ms / 10 % 10);
+        out[n++] = (char)('0' + ms % 10);
+    }
+    return n;
+}
+
+void result_json_time(struct buf *out, int64_t t_ms)
+{
+    char *at = (char *)buf_reserve(out, TIME_BYTES);
+
+    if (at)
+        out->len += write_time(at, t_ms);
 }
 
 static void value_text(struct buf *out, double v)
 {
-    buf_byte(out, '"');
-    buf_f64_text(out, v);
-    buf_byte(out, '"');
+    char *at = (char *)buf_reserve(out, NUM_F_BYTES + 2), *p = at;
+
+    if (!at)
+        return;
+    *p++ = '"';
+    p += num_write_f(v, p);
+    *p++ = '"';
+    out->len += (size_t)(p - at);
 }
 
 /* Which ends belong to a bucket: 0 the upper, 1 the lower, 2 none, 3 both. */
@@ -57,13 +77,21 @@ void result_json_histogram(struct buf *out, const struct histogram *h)
     arena_free(a);
 }
 
+/* The bulk of most answers: written straight into the buffer. */
 static void float_point(struct buf *out, int64_t t_ms, double v)
 {
-    buf_byte(out, '[');
-    result_json_time(out, t_ms);
-    buf_byte(out, ',');
-    value_text(out, v);
-    buf_byte(out, ']');
+    char *at = (char *)buf_reserve(out, TIME_BYTES + NUM_F_BYTES + 5), *p = at;
+
+    if (!at)
+        return;
+    *p++ = '[';
+    p += write_time(p, t_ms);
+    *p++ = ',';
+    *p++ = '"';
+    p += num_write_f(v, p);
+    *p++ = '"';
+    *p++ = ']';
+    out->len += (size_t)(p - at);
 }
 
 static void hist_point(struct buf *out, int64_t t_ms, const struct histogram *h)

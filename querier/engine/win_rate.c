@@ -217,10 +217,100 @@ static void rate_hists(struct win *w, size_t i, enum rate_kind kind)
     win_set_hist(w, i, fhist_with_hint(w->tmp, d, HISTOGRAM_GAUGE));
 }
 
+/* ---- floats alone, the usual case: columns of PLAIN_STEPS steps, so that the arithmetic of many
+ * steps is done at once. The formulas are those of rate_floats() and extrapolate(). ---- */
+
+#define PLAIN_STEPS 64
+#define PLAIN_LANES 8
+
+struct plain {
+    size_t n;
+    size_t step[PLAIN_STEPS];
+    double d[PLAIN_STEPS], first[PLAIN_STEPS];
+    double to_start_ms[PLAIN_STEPS], to_end_ms[PLAIN_STEPS], covered_ms[PLAIN_STEPS];
+    double intervals[PLAIN_STEPS];
+};
+
+/* The steps from..to whose windows have two samples. */
+static void gather_plain(const struct win *w, struct plain *p, size_t from, size_t to,
+                         struct resets *resets)
+{
+    const int64_t *t = w->raw->t;
+    const double *v = w->raw->v;
+
+    p->n = 0;
+    for (size_t i = from; i < to; i++) {
+        size_t lo = w->lo[i], hi = w->hi[i], k = p->n;
+        double d;
+
+        if (hi < lo + 2)
+            continue;
+        d = v[hi - 1] - v[lo];
+        if (resets->n) {
+            while (resets->next < resets->n && resets->at[resets->next] <= lo)
+                resets->next++;
+            for (size_t r = resets->next; r < resets->n && resets->at[r] < hi; r++)
+                d += v[resets->at[r] - 1];
+        }
+        p->step[k] = i;
+        p->d[k] = d;
+        p->first[k] = v[lo];
+        p->to_start_ms[k] = (double)(t[lo] - w->start[i]);
+        p->to_end_ms[k] = (double)(w->end[i] - t[hi - 1]);
+        p->covered_ms[k] = (double)(t[hi - 1] - t[lo]);
+        p->intervals[k] = (double)(hi - lo - 1);
+        p->n++;
+    }
+    for (size_t k = p->n; k % PLAIN_LANES; k++) /* lanes that are computed and not used */
+        p->d[k] = p->first[k] = p->to_start_ms[k] = p->to_end_ms[k] = p->covered_ms[k] =
+            p->intervals[k] = 1;
+}
+
+/* PLAIN_LANES steps, without a branch. d becomes the result. divisor: the range's seconds, or 1. */
+static void solve_lanes(struct plain *p, size_t at, int is_counter, double divisor)
+{
+    double *d = p->d + at;
+    const double *first = p->first + at, *intervals = p->intervals + at;
+    const double *start_ms = p->to_start_ms + at, *end_ms = p->to_end_ms + at;
+    const double *covered_ms = p->covered_ms + at;
+
+    for (size_t k = 0; k < PLAIN_LANES; k++) {
+        double start = start_ms[k] / 1000, end = end_ms[k] / 1000, covered = covered_ms[k] / 1000;
+        double average = covered / intervals[k], threshold = average * 1.1, half = average / 2;
+        double zero = covered * (first[k] / d[k]);
+
+        start = start >= threshold ? half : start;
+        end = end >= threshold ? half : end;
+        start = is_counter & (d[k] > 0) & (first[k] >= 0) & (zero < start) ? zero : start;
+        d[k] *= (covered + start + end) / covered / divisor;
+    }
+}
+
+static void rate_plain(struct win *w, enum rate_kind kind)
+{
+    struct resets resets = {0};
+    struct plain p; /* large: filled before it is read */
+
+    if (kind != RATE_DELTA)
+        resets = find_resets(w);
+    for (size_t from = 0; from < w->grid->n; from += PLAIN_STEPS) {
+        gather_plain(w, &p, from, ORR_MIN(from + PLAIN_STEPS, w->grid->n), &resets);
+        for (size_t k = 0; k < p.n; k += PLAIN_LANES)
+            solve_lanes(&p, k, kind != RATE_DELTA,
+                        kind == RATE_RATE ? (double)w->range_ms / 1000 : 1);
+        for (size_t k = 0; k < p.n; k++)
+            w->v[p.step[k]] = p.d[k];
+    }
+}
+
 static void rate_of(struct win *w, enum rate_kind kind)
 {
     struct resets resets = {0};
 
+    if (w->raw->nh == 0 && !w->raw->st) {
+        rate_plain(w, kind);
+        return;
+    }
     if (kind != RATE_DELTA)
         resets = find_resets(w);
     for (size_t i = 0; i < w->grid->n && exec_work(w->x, 1 + 100 * win_nh(w, i)); i++) {
