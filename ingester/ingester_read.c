@@ -57,7 +57,11 @@ static struct head_query query_of(const struct read *r)
                                .shard_index = s->shard_index,
                                .shard_count = s->shard_count,
                                .max_series = s->max_series,
-                               .max_bytes = s->max_bytes};
+                               .max_bytes = s->max_bytes,
+                               .is_keyed = s->is_keyed,
+                               .names = s->names,
+                               .n_names = s->n_names,
+                               .newest_only = s->newest_only};
 }
 
 /* ---- select ---- */
@@ -70,7 +74,7 @@ static struct err *select_open(void *src)
     return head_select(r->ing->head, &q, &r->set);
 }
 
-static void put_series(struct buf *frame, const struct head_series *s)
+static void put_series(struct buf *frame, const struct head_series *s, bool is_keyed)
 {
     struct rpc_chunk few[16];
     struct rpc_chunk *chunks =
@@ -79,7 +83,7 @@ static void put_series(struct buf *frame, const struct head_series *s)
     for (size_t i = 0; i < s->n_chunks; i++)
         chunks[i] = (struct rpc_chunk){s->chunks[i].min_ms, s->chunks[i].max_ms,
                                        s->chunks[i].encoding, s->chunks[i].data};
-    rpc_series_encode(frame, &(struct rpc_series){s->labels, chunks, s->n_chunks});
+    rpc_series_encode(frame, &(struct rpc_series){s->labels, chunks, s->n_chunks, is_keyed, s->fp});
     if (chunks != few)
         mem_free(chunks);
 }
@@ -96,7 +100,7 @@ static struct err *select_next(void *src, struct buf *frame, bool *ret_more)
             r->set = NULL;
             return head_set_close(set);
         }
-        put_series(frame, &s);
+        put_series(frame, &s, r->select.is_keyed);
         r->sent++;
     }
     return NULL;

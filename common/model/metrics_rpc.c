@@ -17,7 +17,8 @@ static bool open_message(struct slice bytes, struct reader *ret)
 void rpc_select_encode(struct buf *out, const struct rpc_select *s)
 {
     buf_byte(out, FORMAT);
-    buf_uvarint(out, s->kind);
+    buf_uvarint(out, (uint64_t)s->kind | (s->is_keyed ? RPC_SELECT_KEYED : 0) |
+                         (s->newest_only ? RPC_SELECT_NEWEST : 0));
     buf_varint(out, s->min_ms);
     buf_varint(out, s->max_ms);
     buf_lstr(out, s->name);
@@ -26,7 +27,26 @@ void rpc_select_encode(struct buf *out, const struct rpc_select *s)
     buf_uvarint(out, s->max_series);
     buf_uvarint(out, s->max_bytes);
     buf_uvarint(out, s->limit);
+    if (s->is_keyed) {
+        buf_uvarint(out, s->n_names);
+        for (size_t i = 0; i < s->n_names; i++)
+            buf_lstr(out, s->names[i]);
+    }
     matchers_encode(out, s->matchers);
+}
+
+static void names_decode(struct arena *a, struct reader *r, struct rpc_select *ret)
+{
+    uint64_t n = reader_uvarint(r);
+    struct slice *names;
+
+    if (n > METRICS_RPC_MAX_LABELS || n > reader_left(r)) {
+        reader_fail(r);
+        return;
+    }
+    ret->names = names = arena_array(a, struct slice, n);
+    for (ret->n_names = 0; ret->n_names < n; ret->n_names++)
+        names[ret->n_names] = reader_lstr(r);
 }
 
 struct err *rpc_select_decode(struct arena *a, struct slice bytes, struct rpc_select *ret)
@@ -38,6 +58,9 @@ struct err *rpc_select_decode(struct arena *a, struct slice bytes, struct rpc_se
     if (!open_message(bytes, &r))
         return malformed("select");
     kind = reader_uvarint(&r);
+    s.is_keyed = kind & RPC_SELECT_KEYED;
+    s.newest_only = kind & RPC_SELECT_NEWEST;
+    kind &= ~(uint64_t)(RPC_SELECT_KEYED | RPC_SELECT_NEWEST);
     s.kind = (enum rpc_select_kind)kind;
     s.min_ms = reader_varint(&r);
     s.max_ms = reader_varint(&r);
@@ -47,6 +70,8 @@ struct err *rpc_select_decode(struct arena *a, struct slice bytes, struct rpc_se
     s.max_series = reader_uvarint(&r);
     s.max_bytes = reader_uvarint(&r);
     s.limit = reader_uvarint(&r);
+    if (s.is_keyed)
+        names_decode(a, &r, &s);
     if (!reader_ok(&r) || kind > RPC_SELECT_VALUES ||
         (s.shard_count && s.shard_index >= s.shard_count))
         return malformed("select");
@@ -83,6 +108,10 @@ static bool labels_decode(struct arena *a, struct reader *r, struct labels *ret)
 
 void rpc_series_encode(struct buf *out, const struct rpc_series *s)
 {
+    if (s->is_keyed) {
+        buf_u64le(out, s->fp.lo);
+        buf_u64le(out, s->fp.hi);
+    }
     labels_encode(out, s->labels);
     buf_uvarint(out, s->n_chunks);
     for (size_t i = 0; i < s->n_chunks; i++) {
@@ -109,7 +138,13 @@ bool rpc_series_decode(struct arena *a, struct reader *frame, struct rpc_series 
     struct rpc_chunk *chunks;
     uint64_t n;
 
-    if (reader_left(frame) == 0 || !labels_decode(a, frame, &ret->labels))
+    if (reader_left(frame) == 0)
+        return false;
+    if (ret->is_keyed) {
+        ret->fp.lo = reader_u64le(frame);
+        ret->fp.hi = reader_u64le(frame);
+    }
+    if (!labels_decode(a, frame, &ret->labels))
         return false;
     n = reader_uvarint(frame);
     if (!count_fits(frame, n, 4))
@@ -166,7 +201,9 @@ bool rpc_exemplars_decode(struct arena *a, struct reader *frame, struct rpc_exem
     struct exemplar *ptr;
     uint64_t n;
 
-    if (reader_left(frame) == 0 || !labels_decode(a, frame, &ret->labels))
+    if (reader_left(frame) == 0)
+        return false;
+    if (!labels_decode(a, frame, &ret->labels))
         return false;
     n = reader_uvarint(frame);
     if (!count_fits(frame, n, 10))

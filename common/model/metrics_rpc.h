@@ -45,7 +45,17 @@ struct rpc_select {
     struct slice name;                     /* RPC_SELECT_VALUES: of this label */
     uint32_t shard_index, shard_count;     /* by fingerprint; 0: all */
     uint64_t max_series, max_bytes, limit; /* 0: none; limit: stop without error after so many */
+    /* RPC_SELECT_CHUNKS: each series begins with its fingerprint (16 bytes, lo and hi), by which they
+     * are sorted, and shows only those of its labels that are among names. */
+    bool is_keyed;
+    const struct slice *names;
+    size_t n_names;
+    bool newest_only; /* only the newest sample in the range is wanted; more may come */
 };
+/* format | kind, RPC_SELECT_KEYED and _NEWEST added | times | name | shard | limits |
+ * if keyed: count, names | matchers */
+#define RPC_SELECT_KEYED 0x100
+#define RPC_SELECT_NEWEST 0x200
 void rpc_select_encode(struct buf *out, const struct rpc_select *s);
 /* matchers are compiled into a; matchers_done() them. */
 ORR_CHECKED struct err *rpc_select_decode(struct arena *a, struct slice bytes,
@@ -60,8 +70,10 @@ struct rpc_series {
     struct labels labels;
     const struct rpc_chunk *chunks;
     size_t n_chunks;
+    bool is_keyed; /* whoever decodes says what was asked for */
+    struct hash128 fp;
 };
-/* label count | lstr name, lstr value ... | chunk count | (min, max - min, u8 encoding, lstr data)... */
+/* [fingerprint lo, hi] | label count | lstr name, lstr value ... | chunk count | (min, max - min, u8 encoding, lstr data)... */
 void rpc_series_encode(struct buf *out, const struct rpc_series *s);
 /* The next entry; its arrays are in a, its bytes in the frame. False at the end or when malformed
  * (then reader_ok is false). */

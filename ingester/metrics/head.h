@@ -116,9 +116,15 @@ struct head_query {
     uint32_t shard_index,
         shard_count; /* only series with fp.hi % shard_count == shard_index; 0: all */
     uint64_t max_series, max_bytes; /* ERR_LIMIT beyond; 0: no limit. Bytes: chunks and labels. */
+    /* Series come in the order of their fingerprints (hash128_cmp) and only with those of their labels
+     * that are among names. */
+    bool is_keyed;
+    const struct slice *names;
+    size_t n_names;
+    bool newest_only; /* only the newest sample in the range is wanted; more may come */
 };
 struct head_set;
-/* Series in label order, each once, with the chunks that overlap the range: from the head and from
+/* Series in label order (but see is_keyed), each once, with the chunks that overlap the range: from the head and from
  * segments not yet dropped. Lent members live until head_set_free(). */
 ORR_CHECKED struct err *head_select(struct head *h, const struct head_query *q,
                                     struct head_set **ret);

@@ -4,6 +4,29 @@
 
 #include "common/base/mem.h"
 
+/* The newest sample as a chunk of its own; false if it has to be looked for in the series' chunks:
+ * after the range, none at hand (no open chunk) or a histogram. */
+static bool add_newest(struct head_part *p, const struct head_ts *ts, uint32_t ref,
+                       const struct head_live *s, struct head_row *row)
+{
+    struct chunk_xor_appender app = {0};
+    uint8_t *at;
+
+    if (!s->app.n || !s->open.bytes || s->app.t > p->newest_ms ||
+        (*head_flags_at(ts, ref) & HEAD_HIST))
+        return false;
+    if (!(at = buf_reserve(&p->blob, CHUNK_XOR_ROOM)))
+        return false;
+    chunk_xor_append(&app, at, s->app.t, sample_from_bits(s->app.v));
+    row->open_len = (uint32_t)chunk_xor_bytes(&app);
+    p->blob.len += row->open_len;
+    row->open_min_ms = row->open_max_ms = s->app.t;
+    row->open_samples = 1;
+    row->open_encoding = CHUNK_XOR;
+    row->sealed = 0;
+    return true;
+}
+
 void head_part_add(struct head_part *p, struct head_ts *ts, uint32_t ref, enum head_part_what what)
 {
     const struct head_live *s = head_series_at(ts, ref);
@@ -14,15 +37,19 @@ void head_part_add(struct head_part *p, struct head_ts *ts, uint32_t ref, enum h
     row->fp = s->fp;
     row->ref = ref;
     row->sealed = head_chunks_widen(&ts->shard->chunks, s->sealed);
-    row->labels_len = (uint32_t)packed.len;
-    buf_slice_append(&p->blob, packed);
+    if (!p->is_unlabelled) {
+        row->labels_len = (uint32_t)packed.len;
+        buf_slice_append(&p->blob, packed);
+    }
     row->open_at = p->blob.len;
+    if (what == HEAD_PART_NEWEST && add_newest(p, ts, ref, s, row))
+        return;
     if (what == HEAD_PART_CLOSED)
         return;
     if (head_series_open_range(ts, ref, &row->open_min_ms, &row->open_max_ms)) {
         data = head_series_open_data(ts, ref, &row->open_encoding);
         row->open_samples = s->app.n;
-        if (what == HEAD_PART_ALL) {
+        if (what >= HEAD_PART_ALL) {
             row->open_len = (uint32_t)data.len;
             buf_slice_append(&p->blob, data);
         }
@@ -37,6 +64,7 @@ void head_part_freeze(struct head_part *p, struct head_ts *ts)
 {
     p->ts = ts;
     (void)atomic_fetch_add_explicit(&ts->index.pins, 1, memory_order_relaxed);
+    p->n_names = ts->index.names.len;
     p->names = mem_new_array(struct head_name *, ts->index.names.len + 1);
     memcpy(p->names, ts->index.names.ptr ? (void *)ts->index.names.ptr : (void *)p->names,
            ts->index.names.len * sizeof(*p->names));
@@ -62,6 +90,8 @@ void head_part_done(struct head_part *p)
     mem_free(p->names);
     mem_free(p->slabs);
     mem_free(p->cuts);
+    mem_free(p->order);
+    mem_free(p->is_kept);
     *p = (struct head_part){0};
 }
 
@@ -127,19 +157,77 @@ void head_part_sort(struct head_part *p)
         qsort_r(p->rows.ptr, p->rows.len, sizeof(*p->rows.ptr), cmp_rows, p);
 }
 
+struct key_at {
+    uint64_t key;
+    uint32_t row;
+};
+
+/* By the upper half of the keys, in passes of 11 bits; what is then not in order is next to its
+ * place. */
+static void radix_keys(struct key_at *keys, struct key_at *other, size_t n)
+{
+    for (unsigned shift = 31; shift < 64; shift += 11) {
+        uint32_t at[2048] = {0}, sum = 0;
+        struct key_at *swap = keys;
+
+        for (size_t i = 0; i < n; i++)
+            at[keys[i].key >> shift & 2047]++;
+        for (size_t i = 0; i < ORR_COUNT(at); i++) {
+            uint32_t count = at[i];
+
+            at[i] = sum;
+            sum += count;
+        }
+        for (size_t i = 0; i < n; i++)
+            other[at[keys[i].key >> shift & 2047]++] = keys[i];
+        keys = other;
+        other = swap;
+    }
+}
+
+void head_part_sort_keyed(struct head_part *p, const struct slice *names, size_t n_names)
+{
+    size_t n = p->rows.len;
+    struct key_at *room = mem_new_array(struct key_at, 2 * n + 1), *keys = room + n;
+
+    for (size_t i = 0; i < n; i++)
+        room[i] = (struct key_at){p->rows.ptr[i].fp.hi, (uint32_t)i};
+    radix_keys(room, keys, n); /* three passes: the result is in the other half */
+    p->order = mem_new_array(uint32_t, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        uint32_t row = keys[i].row;
+        size_t k = i;
+
+        for (; k && hash128_cmp(p->rows.ptr[p->order[k - 1]].fp, p->rows.ptr[row].fp) > 0; k--)
+            p->order[k] = p->order[k - 1];
+        p->order[k] = row;
+    }
+    mem_free(room);
+    p->is_kept = mem_new_array(uint8_t, p->n_names + 1);
+    for (size_t i = 0; i < p->n_names; i++)
+        for (size_t k = 0; k < n_names; k++)
+            p->is_kept[i] |= slice_eq(p->names[i]->text, names[k]);
+}
+
 struct labels head_row_labels(const struct head_part *p, const struct head_row *row,
                               struct arena *a)
 {
     const uint8_t *at = row_labels(p, row);
-    uint32_t n = next_id(&at);
-    struct label *ls = arena_array(a, struct label, n);
+    struct label *ls;
+    uint32_t n;
+    size_t kept = 0;
 
+    if (!row->labels_len)
+        return (struct labels){0};
+    n = next_id(&at);
+    ls = arena_array(a, struct label, n);
     for (uint32_t i = 0; i < n; i++) {
         const struct head_pair *pair = pair_at(p, next_id(&at));
 
-        ls[i] = (struct label){p->names[pair->name]->text, head_value_text(pair->value)};
+        if (!p->is_kept || p->is_kept[pair->name])
+            ls[kept++] = (struct label){p->names[pair->name]->text, head_value_text(pair->value)};
     }
-    return (struct labels){ls, n};
+    return (struct labels){ls, kept};
 }
 
 /* ---- chunks ---- */

@@ -32,6 +32,13 @@ struct head_part {
     struct head_chunks_view view;
     bool is_frozen;
     uint64_t broken; /* chunks that failed their checksum; reader's count */
+    /* set before the first add */
+    int64_t newest_ms;  /* HEAD_PART_NEWEST: no sample after this is asked for */
+    bool is_unlabelled; /* rows without labels */
+    /* set by head_part_sort_keyed() */
+    uint32_t *order;  /* rows by fingerprint; NULL: as they stand */
+    uint8_t *is_kept; /* by id of a label name: whether rows show it; NULL: all */
+    size_t n_names;
     /* the reader's place */
     size_t next;
 };
@@ -41,11 +48,18 @@ enum head_part_what {
     HEAD_PART_CLOSED, /* closed chunks only */
     HEAD_PART_RANGES, /* also where the open chunk lies, without its bytes */
     HEAD_PART_ALL,
+    HEAD_PART_NEWEST, /* a chunk of the newest sample alone, where that is at hand; else all */
 };
 void head_part_add(struct head_part *p, struct head_ts *ts, uint32_t ref, enum head_part_what what);
 void head_part_freeze(struct head_part *p, struct head_ts *ts); /* after the last add */
 /* By the reader; any thread, after freeze. */
 void head_part_sort(struct head_part *p); /* rows in label order */
+/* Rows by fingerprint; of their labels only those among the names are shown. */
+void head_part_sort_keyed(struct head_part *p, const struct slice *names, size_t n);
+static inline const struct head_row *head_part_row(const struct head_part *p, size_t i)
+{
+    return &p->rows.ptr[p->order ? p->order[i] : i];
+}
 int head_row_cmp(const struct head_part *a, const struct head_row *x, const struct head_part *b,
                  const struct head_row *y);
 /* Labels of a row; texts are lent as long as the part, the array is the arena's. */

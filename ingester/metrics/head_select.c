@@ -56,6 +56,9 @@ static bool run_capture(struct head_shard *sh, void *arg)
 {
     struct capture *c = arg;
     struct head_ts *ts = c->tenant->ts[sh->index];
+    enum head_part_what what = c->q->without_chunks ? HEAD_PART_RANGES
+                               : c->q->newest_only  ? HEAD_PART_NEWEST
+                                                    : HEAD_PART_ALL;
     size_t end;
 
     if (!ts || ts->max_ms < c->q->min_ms)
@@ -68,8 +71,7 @@ static bool run_capture(struct head_shard *sh, void *arg)
         if (c->at + 8 < c->n)
             __builtin_prefetch(head_series_at(ts, c->refs[c->at + 8]));
         if (in_query_shard(c->q, head_series_at(ts, c->refs[c->at])->fp))
-            head_part_add(c->part, ts, c->refs[c->at],
-                          c->q->without_chunks ? HEAD_PART_RANGES : HEAD_PART_ALL);
+            head_part_add(c->part, ts, c->refs[c->at], what);
     }
     if (is_over(c))
         return false;
@@ -88,6 +90,7 @@ struct seg_source {
     struct arena *refs_arena;
     size_t at;
     struct block_reader_series cur;
+    struct hash128 cur_fp; /* if the query is keyed */
     bool has_cur;
 };
 
@@ -112,7 +115,9 @@ static void advance_part(struct head_set *s, uint32_t i)
     struct head_part *p = &s->parts[i];
 
     s->has_cur[i] = p->next < p->rows.len;
-    if (s->has_cur[i]) {
+    if (s->has_cur[i] && s->q.is_keyed) {
+        p->next++;
+    } else if (s->has_cur[i]) {
         /* texts live in the part; only the array is the arena's, which is emptied now and then */
         s->cur[i] = head_row_labels(p, &p->rows.ptr[p->next], s->heads);
         p->next++;
@@ -131,7 +136,44 @@ static void advance_seg(struct head_set *s, struct seg_source *src)
     if (e) {
         src->has_cur = false;
         s->err = err_first(s->err, err_wrap(e, "segment %s", src->seg->row.ulid));
+        return;
     }
+    if (s->q.is_keyed)
+        src->cur_fp = labels_fingerprint(src->cur.labels);
+}
+
+struct fp_ref {
+    struct hash128 fp;
+    uint32_t ref;
+};
+
+static int cmp_fp_ref(const void *a, const void *b)
+{
+    return hash128_cmp(((const struct fp_ref *)a)->fp, ((const struct fp_ref *)b)->fp);
+}
+
+/* The segment's refs by their series' fingerprints. */
+static struct err *sort_refs(struct seg_source *src)
+{
+    struct fp_ref *all = arena_array(src->refs_arena, struct fp_ref, src->refs.n);
+    uint32_t *refs = arena_array(src->refs_arena, uint32_t, src->refs.n);
+
+    for (size_t i = 0; i < src->refs.n; i++) {
+        struct block_reader_series series;
+        struct err *e =
+            block_reader_series(src->seg->reader, src->arena, src->refs.ptr[i], &series);
+
+        if (e)
+            return e;
+        all[i] = (struct fp_ref){labels_fingerprint(series.labels), src->refs.ptr[i]};
+        arena_reset(src->arena);
+    }
+    if (src->refs.n > 1)
+        qsort(all, src->refs.n, sizeof(*all), cmp_fp_ref);
+    for (size_t i = 0; i < src->refs.n; i++)
+        refs[i] = all[i].ref;
+    src->refs.ptr = refs;
+    return NULL;
 }
 
 static bool is_sharded_out(const struct head_query *q, struct labels ls)
@@ -148,6 +190,8 @@ static void open_seg(struct head_set *s, struct seg_source *src, struct head_seg
     src->refs_arena = arena_new(0);
     e = block_reader_select_range(seg->reader, src->refs_arena, s->q.matchers, s->q.min_ms,
                                   s->q.max_ms, &src->refs);
+    if (!e && s->q.is_keyed)
+        e = sort_refs(src);
     if (e) {
         s->err = err_first(s->err, err_wrap(e, "segment %s", seg->row.ulid));
         return;
@@ -178,6 +222,8 @@ static struct err *capture_all(struct head_set *s)
         return NULL;
     s->n_parts = s->head->n_shards;
     for (uint32_t i = 0; i < s->n_parts; i++) {
+        s->parts[i].newest_ms = s->q.max_ms;
+        s->parts[i].is_unlabelled = s->q.is_keyed && !s->q.n_names;
         cs[i] = (struct capture){.q = &s->q, .tenant = t, .part = &s->parts[i]};
         args[i] = &cs[i];
     }
@@ -213,7 +259,10 @@ struct err *head_select(struct head *h, const struct head_query *q, struct head_
         return e;
     }
     for (uint32_t i = 0; i < s->n_parts; i++) {
-        head_part_sort(&s->parts[i]);
+        if (s->q.is_keyed)
+            head_part_sort_keyed(&s->parts[i], s->q.names, s->q.n_names);
+        else
+            head_part_sort(&s->parts[i]);
         advance_part(s, i);
     }
     open_segs(s);
@@ -313,7 +362,7 @@ static void gather(struct head_set *s, struct labels ls, struct head_series *ret
 
         if (!s->has_cur[i] || !labels_eq(s->cur[i], ls))
             continue;
-        row = &p->rows.ptr[p->next - 1];
+        row = head_part_row(p, p->next - 1);
         ret->fp = row->fp;
         has_fp = true;
         head_row_chunks(p, row, s->q.min_ms, s->q.max_ms, s->out, &s->chunks);
@@ -362,17 +411,105 @@ static void renew_heads(struct head_set *s)
     arena_free(old);
 }
 
-bool head_set_next(struct head_set *s, struct head_series *ret)
+static struct hash128 part_fp(const struct head_set *s, uint32_t i)
+{
+    return head_part_row(&s->parts[i], s->parts[i].next - 1)->fp;
+}
+
+static bool smallest_fp(const struct head_set *s, struct hash128 *ret)
+{
+    bool has_any = false;
+
+    for (uint32_t i = 0; i < s->n_parts; i++) {
+        if (s->has_cur[i] && (!has_any || hash128_cmp(part_fp(s, i), *ret) < 0)) {
+            *ret = part_fp(s, i);
+            has_any = true;
+        }
+    }
+    for (size_t i = 0; i < s->n_segs; i++) {
+        if (s->segs[i].has_cur && (!has_any || hash128_cmp(s->segs[i].cur_fp, *ret) < 0)) {
+            *ret = s->segs[i].cur_fp;
+            has_any = true;
+        }
+    }
+    return has_any;
+}
+
+/* A segment's labels, those that are asked for. Copied. */
+static struct labels kept_labels(const struct head_set *s, struct labels ls)
+{
+    struct label *out = arena_array(s->out, struct label, ls.n);
+    size_t n = 0;
+
+    for (size_t i = 0; i < ls.n; i++)
+        for (size_t k = 0; k < s->q.n_names; k++)
+            if (slice_eq(ls.ptr[i].name, s->q.names[k])) {
+                out[n++] = ls.ptr[i];
+                break;
+            }
+    return labels_dup(s->out, (struct labels){out, n});
+}
+
+/* As gather(), for series by fingerprint. */
+static void gather_keyed(struct head_set *s, struct head_series *ret)
+{
+    bool has_labels = false;
+
+    vec_clear(&s->chunks);
+    for (uint32_t i = 0; i < s->n_parts; i++) {
+        struct head_part *p = &s->parts[i];
+        const struct head_row *row;
+
+        if (!s->has_cur[i] || hash128_cmp(part_fp(s, i), ret->fp) != 0)
+            continue;
+        row = head_part_row(p, p->next - 1);
+        ret->labels = head_row_labels(p, row, s->out);
+        has_labels = true;
+        head_row_chunks(p, row, s->q.min_ms, s->q.max_ms, s->out, &s->chunks);
+        s->bytes += row->labels_len;
+        advance_part(s, i);
+    }
+    for (size_t i = 0; i < s->n_segs; i++) {
+        struct seg_source *src = &s->segs[i];
+
+        if (!src->has_cur || hash128_cmp(src->cur_fp, ret->fp) != 0)
+            continue;
+        if (!has_labels)
+            ret->labels = kept_labels(s, src->cur.labels);
+        has_labels = true;
+        if (s->q.shard_count <= 1 || in_query_shard(&s->q, ret->fp))
+            take_seg_chunks(s, src);
+        advance_seg(s, src);
+    }
+}
+
+/* Moves to the next series, with or without chunks; false at the end. */
+static bool step(struct head_set *s, struct head_series *ret)
 {
     const struct labels *min;
 
-    while (!s->err && (min = smallest(s))) {
+    *ret = (struct head_series){0};
+    if (s->q.is_keyed) {
+        if (!smallest_fp(s, &ret->fp))
+            return false;
         arena_reset(s->out);
-        renew_heads(s);
-        min = smallest(s);
-        /* a segment's texts live in an arena that moving on empties */
-        *ret = (struct head_series){.labels = labels_dup(s->out, *min)};
-        gather(s, ret->labels, ret);
+        gather_keyed(s, ret);
+        return true;
+    }
+    if (!smallest(s))
+        return false;
+    arena_reset(s->out);
+    renew_heads(s);
+    min = smallest(s);
+    /* a segment's texts live in an arena that moving on empties */
+    ret->labels = labels_dup(s->out, *min);
+    gather(s, ret->labels, ret);
+    return true;
+}
+
+bool head_set_next(struct head_set *s, struct head_series *ret)
+{
+    while (!s->err && step(s, ret)) {
         if (!s->chunks.len)
             continue;
         if (s->chunks.len > 1)

@@ -142,9 +142,19 @@ struct node *build_unique(struct exec *x, struct node *n, const struct promql_ex
     return node_merge(x, n, false);
 }
 
+struct select_hint select_hint_take(struct exec *x)
+{
+    struct select_hint hint = {0};
+
+    if (x->hint)
+        hint = *x->hint;
+    x->hint = NULL;
+    return hint;
+}
+
 static struct node *build_selector(struct exec *x, const struct promql_expr *e, struct grid grid)
 {
-    return op_select(x, grid, e, SELECT_VALUE, NULL);
+    return op_select(x, grid, e, SELECT_VALUE);
 }
 
 static struct node *build_aggregate(struct exec *x, const struct promql_expr *e, struct grid grid)

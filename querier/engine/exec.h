@@ -89,6 +89,7 @@ struct exec {
     uint64_t held; /* samples in memory now */
     /* While building: inside histogram_count() and its like, and inside what needs whole histograms. */
     unsigned stats_wanted, stats_blocked;
+    const struct select_hint *hint; /* while building: for the select made next, which takes it */
     struct err *err;
     struct annots annots;
     struct engine_stats stats;

@@ -443,6 +443,44 @@ static bool aggregate_next(struct node *n, struct row *ret)
     return false;
 }
 
+/*
+ * What the select right below may leave out: an aggregation by labels looks at no others, and at no
+ * order. Only of a single step, where labels cost more than samples. Not where names are dropped and
+ * series may then coincide: they must be seen to.
+ */
+static const struct select_hint *group_hint(struct exec *x, const struct promql_expr *e,
+                                            struct grid grid)
+{
+    const struct promql_aggregate *ag = &e->u.aggregate;
+    const struct promql_expr *child = promql_unwrap(ag->expr);
+    struct select_hint *hint;
+    struct slice *names;
+
+    if (grid.n != 1 || ag->is_without || x->opts->has_type_and_unit)
+        return NULL;
+    if (child->kind == PROMQL_CALL) {
+        if (!op_window_has(child->u.call.func->id))
+            return NULL;
+        for (size_t i = 0; i < child->u.call.n_args; i++)
+            if (child->u.call.args[i]->type == PROMQL_MATRIX &&
+                (promql_unwrap(child->u.call.args[i])->kind != PROMQL_RANGE ||
+                 (build_has_many_names(child->u.call.args[i]) &&
+                  !x->opts->has_delayed_name_removal)))
+                return NULL;
+    } else if (child->kind != PROMQL_SELECTOR) {
+        return NULL;
+    }
+    hint = arena_new_of(x->arena, struct select_hint);
+    names = arena_array(x->arena, struct slice, ag->grouping.n + 1);
+    hint->is_by = hint->is_grouped = true;
+    hint->grouping = names;
+    for (; hint->n_grouping < ag->grouping.n; hint->n_grouping++)
+        names[hint->n_grouping] = ag->grouping.ptr[hint->n_grouping];
+    if (child->kind == PROMQL_CALL) /* annotations speak of it */
+        names[hint->n_grouping++] = SLICE(LABEL_NAME);
+    return hint;
+}
+
 struct node *op_aggregate(struct exec *x, struct grid grid, const struct promql_expr *e)
 {
     static const struct node_ops ops = {aggregate_next, aggregate_done};
@@ -450,6 +488,7 @@ struct node *op_aggregate(struct exec *x, struct grid grid, const struct promql_
 
     a->e = e;
     a->map.arena = x->arena;
+    x->hint = group_hint(x, e, grid);
     a->child = build_node(x, e->u.aggregate.expr, grid);
     if (e->u.aggregate.param)
         a->param = build_node(x, e->u.aggregate.param, grid);

@@ -157,7 +157,7 @@ static struct node *op_timestamp(struct exec *x, struct grid grid, const struct 
     struct vector_node *s;
 
     if (arg->kind == PROMQL_SELECTOR)
-        return op_select(x, grid, arg, is_start ? SELECT_START_TIMESTAMP : SELECT_TIMESTAMP, NULL);
+        return op_select(x, grid, arg, is_start ? SELECT_START_TIMESTAMP : SELECT_TIMESTAMP);
     s = node_new_of(x, struct vector_node, is_start ? &lost_ops : &ops, grid);
     s->child = build_node(x, arg, grid);
     return s->child ? &s->node : NULL;

@@ -40,6 +40,8 @@ static bool select_open(struct select_node *s)
                                   .is_by = s->hint.is_by,
                                   .grouping = s->hint.grouping,
                                   .n_grouping = s->hint.n_grouping,
+                                  .is_grouped = s->hint.is_grouped,
+                                  .newest_only = g->n == 1 && !s->sel->is_smoothed,
                                   .deadline_mono_ms = x->q->deadline_mono_ms,
                                   .cancel = x->q->cancel};
     struct err *e;
@@ -176,7 +178,7 @@ static bool select_next(struct node *n, struct row *ret)
 }
 
 struct node *op_select(struct exec *x, struct grid grid, const struct promql_expr *e,
-                       enum select_mode mode, const struct select_hint *hint)
+                       enum select_mode mode)
 {
     static const struct node_ops ops = {select_next, select_done};
     struct select_node *s = node_new_of(x, struct select_node, &ops, grid);
@@ -185,7 +187,6 @@ struct node *op_select(struct exec *x, struct grid grid, const struct promql_exp
     s->ref = timeref_of(x, s->sel->at, s->sel->at_ms, s->sel->offset_ms);
     s->mode = mode;
     s->is_stats = x->stats_wanted && !x->stats_blocked;
-    if (hint)
-        s->hint = *hint;
+    s->hint = select_hint_take(x);
     return &s->node;
 }

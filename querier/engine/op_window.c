@@ -200,6 +200,14 @@ static bool window_next(struct node *n, struct row *ret)
     return true;
 }
 
+bool op_window_has(enum promql_fn fn)
+{
+    for (size_t i = 0; i < ORR_COUNT(window_funcs); i++)
+        if (window_funcs[i].fn == fn)
+            return true;
+    return false;
+}
+
 struct node *op_window(struct exec *x, struct grid grid, const struct promql_expr *e)
 {
     static const struct node_ops ops = {window_next, NULL};

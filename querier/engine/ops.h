@@ -33,12 +33,16 @@ struct select_hint {
     bool is_by;
     const struct slice *grouping;
     size_t n_grouping;
+    bool is_grouped; /* as storage_request says */
 };
+/* Takes exec.hint. */
+struct select_hint select_hint_take(struct exec *x);
 enum select_mode { SELECT_VALUE, SELECT_TIMESTAMP, SELECT_START_TIMESTAMP };
 struct node *op_select(struct exec *x, struct grid grid, const struct promql_expr *e,
-                       enum select_mode mode, const struct select_hint *hint);
+                       enum select_mode mode);
 
 struct node *op_window(struct exec *x, struct grid grid, const struct promql_expr *call);
+bool op_window_has(enum promql_fn fn); /* op_window() makes it */
 struct node *op_absent(struct exec *x, struct grid grid, const struct promql_expr *call);
 struct node *op_aggregate(struct exec *x, struct grid grid, const struct promql_expr *e);
 struct node *op_rank(struct exec *x, struct grid grid, const struct promql_expr *e);

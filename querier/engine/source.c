@@ -9,6 +9,7 @@ struct source {
     struct node *holder; /* its tmp arena holds what is lent, its done() closes the set */
     const struct promql_expr *selector; /* NULL: subquery */
     struct slice func;
+    struct select_hint hint;
     struct series_set *set;
     bool is_open;
     struct node *child; /* subquery */
@@ -85,6 +86,7 @@ struct source *source_new(struct exec *x, struct grid grid, const struct promql_
     e = promql_unwrap(e);
     *s = (struct source){.x = x, .grid = grid, .holder = &holder->node, .func = func};
     holder->source = s;
+    s->hint = select_hint_take(x);
     if (e->kind == PROMQL_SUBQUERY) {
         open_subquery(s, &e->u.subquery);
         return s;
@@ -128,6 +130,10 @@ static bool open_set(struct source *s)
                                   .step_ms = s->grid.n > 1 ? s->grid.step_ms : 0,
                                   .range_ms = s->range_ms,
                                   .func = s->func,
+                                  .is_by = s->hint.is_by,
+                                  .grouping = s->hint.grouping,
+                                  .n_grouping = s->hint.n_grouping,
+                                  .is_grouped = s->hint.is_grouped,
                                   .deadline_mono_ms = x->q->deadline_mono_ms,
                                   .cancel = x->q->cancel};
     struct err *e;

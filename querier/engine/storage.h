@@ -38,6 +38,11 @@ struct storage_request {
     bool is_by;        /* the grouping of that aggregation: by (true) or without */
     const struct slice *grouping;
     size_t n_grouping;
+    /* Of the labels only those in grouping (and then the name, if it is there) are looked at, and the
+     * order of the series does not matter: they may come without the others, in any order, each still
+     * on its own even if its labels then equal another's. */
+    bool is_grouped;
+    bool newest_only; /* of each series only the newest sample in the range is looked at */
     /* Bounds of the query. */
     int64_t deadline_mono_ms;  /* clock_system's mono; 0: none */
     const atomic_bool *cancel; /* may be NULL */

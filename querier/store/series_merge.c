@@ -26,9 +26,17 @@ struct merge {
 
 /* ---- the heap ---- */
 
-static bool less(const struct head *a, const struct head *b)
+static bool less(const struct merge *m, const struct head *a, const struct head *b)
 {
+    if (m->opts.is_keyed)
+        return hash128_cmp(a->cur.fp, b->cur.fp) < 0;
     return labels_cmp(a->cur.labels, b->cur.labels) < 0;
+}
+
+static bool is_same(const struct merge *m, const struct source_series *a,
+                    const struct source_series *b)
+{
+    return m->opts.is_keyed ? hash128_eq(a->fp, b->fp) : labels_eq(a->labels, b->labels);
 }
 
 static void sift_down(struct merge *m, size_t i)
@@ -39,9 +47,9 @@ static void sift_down(struct merge *m, size_t i)
 
         if (k >= m->n)
             return;
-        if (k + 1 < m->n && less(&m->heap[k + 1], &m->heap[k]))
+        if (k + 1 < m->n && less(m, &m->heap[k + 1], &m->heap[k]))
             k++;
-        if (!less(&m->heap[k], &m->heap[i]))
+        if (!less(m, &m->heap[k], &m->heap[i]))
             return;
         tmp = m->heap[i];
         m->heap[i] = m->heap[k];
@@ -55,7 +63,7 @@ static void push(struct merge *m, struct head h)
     size_t i = m->n++;
 
     m->heap[i] = h;
-    while (i && less(&m->heap[i], &m->heap[(i - 1) / 2])) {
+    while (i && less(m, &m->heap[i], &m->heap[(i - 1) / 2])) {
         struct head tmp = m->heap[i];
 
         m->heap[i] = m->heap[(i - 1) / 2];
@@ -131,9 +139,11 @@ static struct err *charge(struct merge *m)
 /* Collects all copies of the smallest label set. */
 static void gather(struct merge *m, struct labels *ret)
 {
+    const struct source_series first = m->heap[0].cur;
+
     vec_clear(&m->chunks);
-    *ret = m->heap[0].cur.labels;
-    while (m->n && labels_eq(m->heap[0].cur.labels, *ret)) {
+    *ret = first.labels;
+    while (m->n && is_same(m, &m->heap[0].cur, &first)) {
         const struct source_series *s = &m->heap[0].cur;
 
         for (size_t i = 0; i < s->n_chunks; i++)

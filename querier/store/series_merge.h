@@ -16,6 +16,7 @@ struct series_budget {
 struct series_merge_opts {
     struct arena *arena; /* the query's: memory that lasts is charged to it */
     int64_t min_ms, max_ms;
+    bool is_keyed;    /* the sources are: series by fingerprint */
     bool labels_only; /* series come with n = 0, whatever their chunks */
     int64_t deadline_mono_ms;
     const atomic_bool *cancel;

@@ -1,12 +1,17 @@
 /* The series of one block. */
+#include <stdlib.h>
+
 #include "common/base/mem.h"
 #include "querier/store/series_source.h"
 
+struct keyed_series;
 struct block_series_source {
     struct series_source base;
     const struct block_reader *r;
     int64_t min_ms, max_ms;
     bool labels_only;
+    struct series_keying keying;
+    struct keyed_series *keyed; /* in refs_arena */
     struct block_refs refs;
     size_t at;
     struct arena *refs_arena;
@@ -41,6 +46,70 @@ static struct err *load_chunks(struct block_series_source *s, uint32_t ref,
     return e;
 }
 
+/* ---- by fingerprint: every series is read once, beforehand; only its chunks wait ---- */
+
+struct keyed_series {
+    struct hash128 fp;
+    uint32_t ref;
+    struct labels labels; /* those asked for */
+    struct block_chunk_meta *metas;
+    size_t n_metas;
+};
+
+static struct labels shown(const struct block_series_source *s, struct labels ls)
+{
+    struct label *out = arena_array(s->arena, struct label, ls.n);
+    size_t n = 0;
+
+    for (size_t i = 0; i < ls.n; i++)
+        for (size_t k = 0; k < s->keying.n_names; k++)
+            if (slice_eq(ls.ptr[i].name, s->keying.names[k])) {
+                out[n++] = ls.ptr[i];
+                break;
+            }
+    return labels_dup(s->refs_arena, (struct labels){out, n});
+}
+
+static int by_key(const void *a, const void *b)
+{
+    return hash128_cmp(((const struct keyed_series *)a)->fp, ((const struct keyed_series *)b)->fp);
+}
+
+static struct err *read_keyed(struct block_series_source *s)
+{
+    s->keyed = arena_array(s->refs_arena, struct keyed_series, s->refs.n);
+    for (size_t i = 0; i < s->refs.n; i++) {
+        struct keyed_series *k = &s->keyed[i];
+        struct block_reader_series in;
+        struct err *e;
+
+        arena_reset(s->arena);
+        if ((e = block_reader_series(s->r, s->arena, s->refs.ptr[i], &in)))
+            return e;
+        k->fp = labels_fingerprint(in.labels);
+        k->ref = s->refs.ptr[i];
+        k->labels = shown(s, in.labels);
+        k->n_metas = overlapping(s, in.chunks, in.n_chunks);
+        k->metas = arena_array(s->refs_arena, struct block_chunk_meta, k->n_metas);
+        if (k->n_metas)
+            memcpy(k->metas, in.chunks, k->n_metas * sizeof(*k->metas));
+    }
+    if (s->refs.n > 1)
+        qsort(s->keyed, s->refs.n, sizeof(*s->keyed), by_key);
+    return NULL;
+}
+
+static struct err *next_keyed(struct block_series_source *s, struct source_series *ret)
+{
+    const struct keyed_series *k = &s->keyed[s->at++];
+    struct block_reader_series in = {k->labels, k->metas, k->n_metas};
+
+    *ret = (struct source_series){.labels = k->labels, .fp = k->fp};
+    return s->labels_only ? NULL : load_chunks(s, k->ref, &in, ret);
+}
+
+/* ---- */
+
 static struct err *block_next(struct series_source *base, struct source_series *ret, bool *ret_more)
 {
     struct block_series_source *s = (struct block_series_source *)base;
@@ -52,6 +121,8 @@ static struct err *block_next(struct series_source *base, struct source_series *
     *ret_more = s->at < s->refs.n;
     if (!*ret_more)
         return NULL;
+    if (s->keying.is_keyed)
+        return next_keyed(s, ret);
     ref = s->refs.ptr[s->at++];
     if ((e = block_reader_series(s->r, s->arena, ref, &in)))
         return e;
@@ -69,7 +140,8 @@ static void block_close(struct series_source *base)
 }
 
 struct err *series_source_block(const struct block_reader *r, struct matchers ms, int64_t min_ms,
-                                int64_t max_ms, bool labels_only, struct series_source **ret)
+                                int64_t max_ms, bool labels_only,
+                                const struct series_keying *keying, struct series_source **ret)
 {
     static const struct series_source_ops ops = {block_next, block_close};
     struct block_series_source *s = mem_new(struct block_series_source);
@@ -80,9 +152,12 @@ struct err *series_source_block(const struct block_reader *r, struct matchers ms
     s->min_ms = min_ms;
     s->max_ms = max_ms;
     s->labels_only = labels_only;
+    if (keying)
+        s->keying = *keying;
     s->refs_arena = arena_new(0);
     s->arena = arena_new(0);
-    if ((e = block_reader_select_range(r, s->refs_arena, ms, min_ms, max_ms, &s->refs))) {
+    if ((e = block_reader_select_range(r, s->refs_arena, ms, min_ms, max_ms, &s->refs)) ||
+        (s->keying.is_keyed && (e = read_keyed(s)))) {
         block_close(&s->base);
         return e;
     }

@@ -8,7 +8,7 @@ struct peer_source {
     struct fanout *f;
     size_t stream;
     struct reader frame;
-    bool has_frame;
+    bool has_frame, is_keyed;
     struct arena *arena; /* of the current series */
 };
 
@@ -40,6 +40,7 @@ static void take_chunks(struct peer_source *p, const struct rpc_series *in,
                                          .max_t = in->chunks[i].max_ms,
                                          .data = in->chunks[i].data};
     ret->labels = in->labels;
+    ret->fp = in->fp;
     ret->chunks = chunks;
     ret->n_chunks = in->n_chunks;
 }
@@ -47,7 +48,7 @@ static void take_chunks(struct peer_source *p, const struct rpc_series *in,
 static struct err *peer_next(struct series_source *base, struct source_series *ret, bool *ret_more)
 {
     struct peer_source *p = (struct peer_source *)base;
-    struct rpc_series in;
+    struct rpc_series in = {.is_keyed = p->is_keyed};
     struct err *e;
 
     arena_reset(p->arena);
@@ -69,7 +70,7 @@ static void peer_close(struct series_source *base)
     mem_free(p);
 }
 
-struct series_source *series_source_peer(struct fanout *f, size_t i)
+struct series_source *series_source_peer(struct fanout *f, size_t i, bool is_keyed)
 {
     static const struct series_source_ops ops = {peer_next, peer_close};
     struct peer_source *p = mem_new(struct peer_source);
@@ -77,6 +78,7 @@ struct series_source *series_source_peer(struct fanout *f, size_t i)
     p->base.ops = &ops;
     p->f = f;
     p->stream = i;
+    p->is_keyed = is_keyed;
     p->arena = arena_new(0);
     return &p->base;
 }

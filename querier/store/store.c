@@ -165,7 +165,8 @@ static void selection_done(void *arg)
 struct ask {
     struct matchers ms;
     int64_t min_ms, max_ms;
-    bool labels_only;
+    bool labels_only, newest_only;
+    struct series_keying keying;
 };
 
 static struct err *start_peers(struct selection *sel, const struct ask *ask)
@@ -175,7 +176,11 @@ static struct err *start_peers(struct selection *sel, const struct ask *ask)
                             .min_ms = ask->min_ms,
                             .max_ms = ask->max_ms,
                             .max_series = sel->sq->budget.max_series,
-                            .max_bytes = sel->sq->budget.max_bytes};
+                            .max_bytes = sel->sq->budget.max_bytes,
+                            .is_keyed = ask->keying.is_keyed,
+                            .names = ask->keying.names,
+                            .n_names = ask->keying.n_names,
+                            .newest_only = ask->newest_only};
     struct buf b = {0};
     struct err *e;
 
@@ -190,8 +195,9 @@ static struct err *open_blocks(struct selection *sel, const struct ask *ask,
                                struct series_source **srcs, size_t *io_n)
 {
     for (size_t i = 0; i < sel->blocks.n; i++) {
-        struct err *e = series_source_block(sel->blocks.readers[i], ask->ms, ask->min_ms,
-                                            ask->max_ms, ask->labels_only, &srcs[*io_n]);
+        struct err *e =
+            series_source_block(sel->blocks.readers[i], ask->ms, ask->min_ms, ask->max_ms,
+                                ask->labels_only, &ask->keying, &srcs[*io_n]);
 
         if (e)
             return e;
@@ -208,6 +214,7 @@ static struct err *select_all(struct store_query *sq, const struct ask *ask,
                                      .min_ms = ask->min_ms,
                                      .max_ms = ask->max_ms,
                                      .labels_only = ask->labels_only,
+                                     .is_keyed = ask->keying.is_keyed,
                                      .deadline_mono_ms = sq->opts.deadline_mono_ms,
                                      .cancel = sq->opts.cancel,
                                      .budget = &sq->budget,
@@ -225,7 +232,7 @@ static struct err *select_all(struct store_query *sq, const struct ask *ask,
     n_peers = sel->f ? fanout_streams(sel->f) : 0;
     srcs = mem_new_array(struct series_source *, n_peers + sel->blocks.n + 1);
     for (size_t i = 0; i < n_peers; i++)
-        srcs[n++] = series_source_peer(sel->f, i);
+        srcs[n++] = series_source_peer(sel->f, i, ask->keying.is_keyed);
     if ((e = open_blocks(sel, ask, srcs, &n)))
         goto fail;
     *ret = series_merge(&opts, srcs, n);
@@ -307,7 +314,11 @@ static struct err *storage_ask(struct storage *st, struct arena *arena,
                                const struct storage_request *req, struct series_set **ret)
 {
     struct store_query *sq = ORR_CONTAINER(st, struct store_query, storage);
-    struct ask ask = {req->matchers, req->start_ms, req->end_ms, false};
+    struct ask ask = {.ms = req->matchers,
+                      .min_ms = req->start_ms,
+                      .max_ms = req->end_ms,
+                      .newest_only = req->newest_only,
+                      .keying = {req->is_grouped, req->grouping, req->n_grouping}};
 
     (void)arena;
     if (sq->opts.min_ms) /* an end before it gives a range that holds nothing */
@@ -318,7 +329,7 @@ static struct err *storage_ask(struct storage *st, struct arena *arena,
 struct err *store_series(struct store_query *sq, struct matchers ms, int64_t min_ms, int64_t max_ms,
                          struct series_set **ret)
 {
-    struct ask ask = {ms, min_ms, max_ms, true};
+    struct ask ask = {.ms = ms, .min_ms = min_ms, .max_ms = max_ms, .labels_only = true};
 
     return select_live(sq, &ask, ret);
 }

@@ -178,7 +178,7 @@ static struct err *head_source_next(struct series_source *base, struct source_se
                                          .min_t = in.chunks[i].min_ms,
                                          .max_t = in.chunks[i].max_ms,
                                          .data = in.chunks[i].data};
-    *ret = (struct source_series){in.labels, chunks, in.n_chunks};
+    *ret = (struct source_series){in.labels, chunks, in.n_chunks, in.fp};
     return NULL;
 }
 
@@ -199,7 +199,11 @@ static struct err *open_head(struct stored *s, const struct storage_request *req
     struct head_query q = {.tenant = TENANT,
                            .matchers = req->matchers,
                            .min_ms = req->start_ms,
-                           .max_ms = req->end_ms};
+                           .max_ms = req->end_ms,
+                           .is_keyed = req->is_grouped,
+                           .names = req->grouping,
+                           .n_names = req->n_grouping,
+                           .newest_only = req->newest_only};
     struct head_source *hs = mem_new(struct head_source);
     struct err *e = head_select(s->head, &q, &hs->set);
 
@@ -221,16 +225,18 @@ static struct err *stored_select(struct storage *st, struct arena *arena,
     struct series_merge_opts opts = {.arena = arena,
                                      .min_ms = req->start_ms,
                                      .max_ms = req->end_ms,
+                                     .is_keyed = req->is_grouped,
                                      .deadline_mono_ms = req->deadline_mono_ms,
                                      .cancel = req->cancel};
     struct series_source **srcs = mem_new_array(struct series_source *, s->blocks.len + 1);
+    const struct series_keying keying = {req->is_grouped, req->grouping, req->n_grouping};
     size_t n = 0;
     struct err *e = open_head(s, req, &srcs[0]);
 
     n += !e;
     for (size_t i = 0; i < s->blocks.len && !e; i++) {
         e = series_source_block(s->blocks.ptr[i], req->matchers, req->start_ms, req->end_ms, false,
-                                &srcs[n]);
+                                &keying, &srcs[n]);
         n += !e;
     }
     if (e)

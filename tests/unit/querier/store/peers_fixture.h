@@ -133,7 +133,8 @@ static inline void peer_add_series(struct peer *p, struct labels ls, const struc
     for (size_t i = 0; i < n; i++)
         rc[i] = (struct rpc_chunk){chunks[i].min_t, chunks[i].max_t, chunks[i].encoding,
                                    chunks[i].data};
-    rpc_series_encode(peer_frame(&p->select), &(struct rpc_series){ls, rc, n});
+    rpc_series_encode(peer_frame(&p->select),
+                      &(struct rpc_series){.labels = ls, .chunks = rc, .n_chunks = n});
     mem_free(rc);
 }
 
