@@ -465,6 +465,7 @@ static void pair_kill(struct head_index *x, uint32_t id)
 
     head_slots_del(&x->pair_table, pair_tag(p->name, head_value_text(p->value)), id);
     x->names.ptr[p->name]->is_dirty = true;
+    x->names.ptr[p->name]->removals++;
     vec_push(&x->limbo, id);
     x->live_pairs--;
 }
@@ -558,6 +559,10 @@ void head_index_done(struct head_index *x)
     vec_done(&x->slabs);
     vec_done(&x->names);
     vec_done(&x->blocks);
+    for (size_t i = 0; i < HEAD_ACCEPTED_SLOTS; i++) {
+        mem_free((void *)x->accepted[i].pattern.ptr);
+        vec_done(&x->accepted[i].ids);
+    }
     vec_done(&x->free_pairs);
     vec_done(&x->limbo);
     map_done(&x->name_ids);

@@ -37,11 +37,26 @@ void head_slots_del(struct head_slots *t, uint32_t tag, uint32_t id);
 void head_slots_reserve(struct head_slots *t, uint32_t n);
 void head_slots_done(struct head_slots *t);
 
+/* Which pairs of a name a regex accepts, kept from one query to the next: dashboards and rules ask
+ * the same again and again. As new pairs only follow the old ones, only they have to be looked at. */
+struct head_accepted {
+    struct slice pattern; /* owned; NULL: free */
+    VEC(uint32_t) ids;    /* pairs */
+    size_t seen;          /* pairs of the name that were looked at */
+    uint32_t removals;    /* the name's, then */
+    uint64_t used_at;     /* head_index.accepted_clock */
+    uint32_t name;
+};
+#define HEAD_ACCEPTED_SLOTS 8u
+#define HEAD_ACCEPTED_IDS 16384u  /* more are not kept: 64 KiB a slot at most */
+#define HEAD_ACCEPTED_VALUES 256u /* names with fewer values are looked at as a whole each time */
+
 struct head_name {
     struct slice text;
     uint32_t id;
     VEC(uint32_t) pairs; /* live ones, in no order */
     bool is_dirty;       /* some pairs died */
+    uint32_t removals;   /* how often that was */
 };
 
 struct head_pair {
@@ -66,6 +81,8 @@ struct head_index {
     VEC(uint8_t *) blocks;          /* label arena */
     uint32_t block_used, block_cap; /* of the last block, which grows up to HEAD_LABEL_BLOCK */
     uint64_t dead_bytes, used_bytes;
+    struct head_accepted accepted[HEAD_ACCEPTED_SLOTS];
+    uint64_t accepted_clock;
     _Atomic uint32_t pins;
 };
 

@@ -322,7 +322,7 @@ uint32_t head_meta_shard(const struct head *h, struct slice family);
 /* ---- head_match.c ---- */
 
 /* Refs of the series that the matchers accept; the caller frees. */
-roaring_bitmap_t *head_match(const struct head_ts *ts, struct matchers ms);
+roaring_bitmap_t *head_match(struct head_ts *ts, struct matchers ms);
 
 /* ---- head_range.c ---- */
 

@@ -14,6 +14,8 @@ static roaring_bitmap_t *all_refs(const struct head_ts *ts)
 
 static bool accepts(const struct matcher *m, struct slice value)
 {
+    if (m->op == MATCHER_RE && slice_eq(m->value, SLICE(".+")))
+        return value.len > 0;
     /* far cheaper than the regex, and most values fail here */
     if (m->op == MATCHER_RE && m->prefix.len && !slice_has_prefix(value, m->prefix))
         return false;
@@ -29,8 +31,70 @@ static void or_pair(const struct head_index *x, uint32_t name, struct slice valu
         head_posting_or(head_pair_at(x, (uint32_t)pair), into);
 }
 
+/* The slot of this regex on this name, made the newest; a fresh one takes the place of the oldest. */
+static struct head_accepted *accepted_slot(struct head_index *x, const struct head_name *name,
+                                           struct slice pattern)
+{
+    struct head_accepted *oldest = &x->accepted[0], *s;
+
+    for (s = x->accepted; s < x->accepted + HEAD_ACCEPTED_SLOTS; s++) {
+        if (s->pattern.ptr && s->name == name->id && slice_eq(s->pattern, pattern))
+            break;
+        if (s->used_at < oldest->used_at)
+            oldest = s;
+    }
+    if (s == x->accepted + HEAD_ACCEPTED_SLOTS) {
+        s = oldest;
+        mem_free((void *)s->pattern.ptr);
+        vec_done(&s->ids);
+        *s = (struct head_accepted){.name = name->id, .removals = name->removals};
+        s->pattern = slice_of(mem_dup(pattern.ptr, pattern.len), pattern.len);
+    }
+    if (s->removals != name->removals) {
+        s->removals = name->removals;
+        s->seen = 0;
+        vec_clear(&s->ids);
+    }
+    s->used_at = ++x->accepted_clock;
+    return s;
+}
+
+/* Pairs that a regex accepts, by the memory of the last time; NULL: too many to remember. */
+static const struct head_accepted *remembered(struct head_index *x, const struct matcher *m,
+                                              const struct head_name *name)
+{
+    struct head_accepted *s;
+
+    if (name->pairs.len < HEAD_ACCEPTED_VALUES)
+        return NULL;
+    s = accepted_slot(x, name, m->value);
+    if (s->ids.len > HEAD_ACCEPTED_IDS)
+        return NULL;
+    for (; s->seen < name->pairs.len && s->ids.len <= HEAD_ACCEPTED_IDS; s->seen++) {
+        uint32_t id = name->pairs.ptr[s->seen];
+
+        if (accepts(
+                &(struct matcher){
+                    .op = MATCHER_RE, .value = m->value, .re = m->re, .prefix = m->prefix},
+                head_value_text(head_pair_at(x, id)->value)))
+            vec_push(&s->ids, id);
+    }
+    return s->ids.len > HEAD_ACCEPTED_IDS ? NULL : s;
+}
+
+static void or_remembered(const struct head_index *x, const struct head_accepted *s,
+                          roaring_bitmap_t *into)
+{
+    VEC_FOREACH (id, &s->ids) {
+        const struct head_pair *p = head_pair_at(x, *id);
+
+        if (p->n)
+            head_posting_or(p, into);
+    }
+}
+
 /* Series whose value of the label the matcher accepts (or, wanted false, refuses). */
-static roaring_bitmap_t *union_of(const struct head_index *x, const struct matcher *m, bool wanted)
+static roaring_bitmap_t *union_of(struct head_index *x, const struct matcher *m, bool wanted)
 {
     roaring_bitmap_t *out = roaring_bitmap_create();
     int64_t name = head_index_name(x, m->name);
@@ -48,6 +112,14 @@ static roaring_bitmap_t *union_of(const struct head_index *x, const struct match
             or_pair(x, (uint32_t)name, m->set[i], out);
         return out;
     }
+    if ((m->op == MATCHER_RE && wanted) || (m->op == MATCHER_NRE && !wanted)) {
+        const struct head_accepted *known = remembered(x, m, x->names.ptr[name]);
+
+        if (known) {
+            or_remembered(x, known, out);
+            return out;
+        }
+    }
     VEC_FOREACH (id, &x->names.ptr[name]->pairs) {
         const struct head_pair *p = head_pair_at(x, *id);
 
@@ -57,33 +129,41 @@ static roaring_bitmap_t *union_of(const struct head_index *x, const struct match
     return out;
 }
 
-static struct slice value_of(const struct head_ts *ts, uint32_t ref, int64_t name)
+/* The series' pair of that name; -1: it has none. */
+static int64_t pair_of(const struct head_ts *ts, uint32_t ref, int64_t name)
 {
     struct slice packed = head_index_packed(&ts->index, head_series_at(ts, ref)->labels);
     struct reader r = reader_new(packed);
     uint32_t pair;
 
     (void)reader_uvarint(&r);
-    while (head_packed_next(&r, &pair)) {
-        const struct head_pair *p = head_pair_at(&ts->index, pair);
-
-        if (p->name == name)
-            return head_value_text(p->value);
-    }
-    return SLICE_EMPTY;
+    while (name >= 0 && head_packed_next(&r, &pair))
+        if (head_pair_at(&ts->index, pair)->name == name)
+            return pair;
+    return -1;
 }
 
-/* Few candidates and many values: asking each candidate is cheaper than each value. */
+/* Few candidates and many values: asking each candidate is cheaper than each value. Neighbours often
+ * have the same value (the series of a pod), which is then asked for once. */
 static void filter_each(const struct head_ts *ts, const struct matcher *m, roaring_bitmap_t *result)
 {
     uint64_t n = roaring_bitmap_get_cardinality(result);
     uint32_t *refs = mem_new_array(uint32_t, n);
-    int64_t name = head_index_name(&ts->index, m->name);
+    int64_t name = head_index_name(&ts->index, m->name), last = -2;
+    bool is_match = false;
 
     roaring_bitmap_to_uint32_array(result, refs);
-    for (uint64_t i = 0; i < n; i++)
-        if (!matcher_matches(m, name < 0 ? SLICE_EMPTY : value_of(ts, refs[i], name)))
+    for (uint64_t i = 0; i < n; i++) {
+        int64_t pair = pair_of(ts, refs[i], name);
+
+        if (pair != last)
+            is_match = matcher_matches(
+                m, pair < 0 ? SLICE_EMPTY
+                            : head_value_text(head_pair_at(&ts->index, (uint32_t)pair)->value));
+        last = pair;
+        if (!is_match)
             roaring_bitmap_remove(result, refs[i]);
+    }
     mem_free(refs);
 }
 
@@ -104,7 +184,7 @@ static size_t cost_of(const struct head_ts *ts, const struct matcher *m)
     return values_of(ts, m);
 }
 
-static void apply_one(const struct head_ts *ts, const struct matcher *m, roaring_bitmap_t **result)
+static void apply_one(struct head_ts *ts, const struct matcher *m, roaring_bitmap_t **result)
 {
     bool with_absent = matcher_matches_empty(m);
     roaring_bitmap_t *b;
@@ -128,7 +208,7 @@ static void apply_one(const struct head_ts *ts, const struct matcher *m, roaring
     roaring_bitmap_free(b);
 }
 
-roaring_bitmap_t *head_match(const struct head_ts *ts, struct matchers ms)
+roaring_bitmap_t *head_match(struct head_ts *ts, struct matchers ms)
 {
     roaring_bitmap_t *result = NULL;
     bool *done = mem_new_array(bool, ms.n + 1);

@@ -3,6 +3,7 @@
 
 #include "common/base/fsx.h"
 #include "common/base/mem.h"
+#include "common/base/slice_sort.h"
 #include "common/block/sidecar.h"
 #include "ingester/metrics/head_part.h"
 #include "ingester/metrics/head_segment.h"
@@ -96,11 +97,6 @@ static struct err *list_segment(const struct head_seg *seg, const struct head_qu
                 : block_reader_names_of(seg->reader, a, refs, ret);
 }
 
-static int cmp_slice(const void *a, const void *b)
-{
-    return slice_cmp(*(const struct slice *)a, *(const struct slice *)b);
-}
-
 struct slices {
     struct slice *ptr;
     size_t len, cap;
@@ -108,14 +104,11 @@ struct slices {
 
 static void finish_names(struct slices *all, struct arena *a, struct head_names *ret)
 {
-    size_t n = 0;
+    size_t n = slice_sort_unique(all->ptr, all->len);
 
-    if (all->len > 1)
-        qsort(all->ptr, all->len, sizeof(*all->ptr), cmp_slice);
-    ret->ptr = arena_array(a, struct slice, all->len);
-    for (size_t i = 0; i < all->len; i++)
-        if (!n || !slice_eq(ret->ptr[n - 1], all->ptr[i]))
-            ret->ptr[n++] = arena_dup(a, all->ptr[i]);
+    ret->ptr = arena_array(a, struct slice, n);
+    for (size_t i = 0; i < n; i++)
+        ret->ptr[i] = arena_dup(a, all->ptr[i]);
     ret->n = n;
     vec_done(all);
 }

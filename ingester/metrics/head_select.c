@@ -38,6 +38,7 @@ static void match(struct capture *c, struct head_ts *ts)
     c->epoch = ts->gc_epoch;
     c->has_matched = true;
     vec_clear(&c->part->rows);
+    vec_reserve(&c->part->rows, c->n);
     buf_reset(&c->part->blob);
 }
 

@@ -1,35 +1,40 @@
 /* Names of labels and values of one label, over ingesters and blocks. */
-#include <stdlib.h>
-
-#include "common/base/map.h"
+#include "common/base/slice_sort.h"
 #include "querier/store/store_internal.h"
 #include "querier/store/tombstone_filter.h"
 
-/* A growing set of texts in the query's arena. */
+/* A growing set of texts in the query's arena: what came twice goes whenever the list has doubled. */
 struct names {
     struct store_query *sq;
-    struct map seen;
     VEC(struct slice) list;
+    size_t tidied;    /* length after the last time */
+    uint64_t charged; /* bytes of the budget */
 };
 
-static struct err *add(struct names *ns, struct slice name)
+static struct err *tidy(struct names *ns)
 {
     struct series_budget *b = &ns->sq->budget;
-    struct slice own;
+    size_t n = slice_sort_unique(ns->list.ptr, ns->list.len);
 
-    if (map_has(&ns->seen, name))
-        return NULL;
-    b->bytes += name.len;
+    ns->list.len = ns->tidied = n;
+    b->bytes -= ns->charged;
+    ns->charged = 0;
+    for (size_t i = 0; i < n; i++)
+        ns->charged += ns->list.ptr[i].len;
+    b->bytes += ns->charged;
     if (b->max_bytes && b->bytes > b->max_bytes)
         return err_new(ERR_LIMIT, "the answer needs more than %llu bytes",
                        (unsigned long long)b->max_bytes);
-    own = arena_dup(ns->sq->opts.arena, name);
-    map_put(&ns->seen, own, ns);
-    vec_push(&ns->list, own);
+    return NULL;
+}
+
+static struct err *add(struct names *ns, struct slice name)
+{
+    vec_push(&ns->list, arena_dup(ns->sq->opts.arena, name));
     if (arena_over(ns->sq->opts.arena))
         return err_new(ERR_LIMIT, "the query needs more than its %zu bytes of memory",
                        arena_limit(ns->sq->opts.arena));
-    return NULL;
+    return ns->list.len > 2 * ns->tidied + 4096 ? tidy(ns) : NULL;
 }
 
 /* Reads every frame of every stream through fn. */
@@ -102,11 +107,6 @@ static struct err *read_block(struct names *ns, const struct block_reader *r,
         e = add(ns, found.ptr[i]);
     arena_free(a);
     return e;
-}
-
-static int by_bytes(const void *a, const void *b)
-{
-    return slice_cmp(*(const struct slice *)a, *(const struct slice *)b);
 }
 
 static struct err *collect(struct names *ns, const struct matchers *sets, size_t n,
@@ -233,15 +233,14 @@ struct err *store_names(struct store_query *sq, const struct matchers *sets, siz
     else
         e = collect(&ns, sets, n, label, min_ms, max_ms);
     tombstone_list_unref(tombs);
+    if (!e)
+        e = tidy(&ns);
     if (!e) {
-        if (ns.list.len > 1)
-            qsort(ns.list.ptr, ns.list.len, sizeof(*ns.list.ptr), by_bytes);
         ret->n = ns.list.len;
         ret->ptr = arena_array(sq->opts.arena, struct slice, ret->n);
         if (ret->n)
             memcpy(ret->ptr, ns.list.ptr, ret->n * sizeof(*ret->ptr));
     }
-    map_done(&ns.seen);
     vec_done(&ns.list);
     return e;
 }

@@ -29,7 +29,8 @@ struct peer {
     char name[32], zone[8];
     _Atomic int mood;
     _Atomic int asked;
-    struct peer_frames select, names, metadata, exemplars, pairs, head;
+    struct peer_frames select, keyed, names, metadata, exemplars, pairs, head;
+    VEC(struct hash128) keys;    /* of the frames in keyed: one series each */
     VEC(struct rpc_call *) hung; /* loop's */
 };
 
@@ -90,7 +91,17 @@ static inline void peer_answer(struct peer *p, struct rpc_call *call,
 
 static inline void peer_on_select(void *arg, struct rpc_call *call)
 {
-    peer_answer(arg, call, &((struct peer *)arg)->select);
+    struct peer *p = arg;
+    struct arena *a = arena_new(0);
+    struct rpc_select asked;
+    struct err *e = rpc_select_decode(a, rpc_call_payload(call), &asked);
+    bool is_keyed = !e && asked.is_keyed;
+
+    if (!e)
+        matchers_done(asked.matchers);
+    err_free(e);
+    arena_free(a);
+    peer_answer(p, call, is_keyed ? &p->keyed : &p->select);
 }
 
 static inline void peer_on_names(void *arg, struct rpc_call *call)
@@ -129,12 +140,25 @@ static inline void peer_add_series(struct peer *p, struct labels ls, const struc
                                    size_t n)
 {
     struct rpc_chunk *rc = mem_new_array(struct rpc_chunk, n + 1);
+    struct buf keyed = {0};
+    struct hash128 fp;
 
     for (size_t i = 0; i < n; i++)
         rc[i] = (struct rpc_chunk){chunks[i].min_t, chunks[i].max_t, chunks[i].encoding,
                                    chunks[i].data};
     rpc_series_encode(peer_frame(&p->select),
                       &(struct rpc_series){.labels = ls, .chunks = rc, .n_chunks = n});
+    /* and by fingerprint, with labels that nobody asked for */
+    fp = labels_fingerprint(ls);
+    rpc_series_encode(&keyed, &(struct rpc_series){ls, rc, n, true, fp});
+    vec_push(&p->keys, fp);
+    vec_push(&p->keyed, keyed);
+    for (size_t i = p->keys.len - 1; i > 0 && hash128_cmp(p->keys.ptr[i - 1], fp) > 0; i--) {
+        p->keys.ptr[i] = p->keys.ptr[i - 1];
+        p->keyed.ptr[i] = p->keyed.ptr[i - 1];
+        p->keys.ptr[i - 1] = fp;
+        p->keyed.ptr[i - 1] = keyed;
+    }
     mem_free(rc);
 }
 
@@ -223,6 +247,8 @@ static inline void peers_down(struct peers *ps)
         rpc_server_free(p->server);
         loop_free(p->loop);
         peer_frames_done(&p->select);
+        peer_frames_done(&p->keyed);
+        vec_done(&p->keys);
         peer_frames_done(&p->names);
         peer_frames_done(&p->metadata);
         peer_frames_done(&p->exemplars);
