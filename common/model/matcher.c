@@ -100,9 +100,16 @@ struct err *matcher_init(struct arena *a, enum matcher_op op, struct slice name,
 
     m.prefix = SLICE_EMPTY;
     if (op == MATCHER_RE || op == MATCHER_NRE) {
+        bool is_set = find_set(a, m.value, &m);
+
+        if (!is_set && value.len > MATCHER_MAX_REGEX_BYTES)
+            return err_new(ERR_INVALID,
+                           "a regex of %zu bytes is too long: at most %d, unless it is a list of "
+                           "literals",
+                           value.len, MATCHER_MAX_REGEX_BYTES);
         if ((e = re_compile(value, RE_ANCHORED, &m.re)))
             return e;
-        if (!find_set(a, m.value, &m) && slice_find_byte(m.value, '|', 0) < 0)
+        if (!is_set && slice_find_byte(m.value, '|', 0) < 0)
             m.prefix = literal_run(a, m.value, &rest);
     }
     *ret = m;

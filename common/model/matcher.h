@@ -23,6 +23,9 @@ struct matchers {
     size_t n;
 };
 
+/* Longest regex, unless it is an alternation of literals: longer ones cost more than any use of them. */
+#define MATCHER_MAX_REGEX_BYTES 32768
+
 /* Fills *ret; bytes are borrowed from the arena's copies. ERR_INVALID for a bad regex. The regex is
  * freed with matcher_done(). */
 ORR_CHECKED struct err *matcher_init(struct arena *a, enum matcher_op op, struct slice name,

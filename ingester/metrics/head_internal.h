@@ -322,6 +322,15 @@ uint32_t head_meta_shard(const struct head *h, struct slice family);
 /* ---- head_match.c ---- */
 
 /* Refs of the series that the matchers accept; the caller frees. */
+/*
+ * Looks at values for what head_match() will ask of regexes, for one turn on the shard's thread; false:
+ * there is more to do, after others had theirs. Who asks adds up the time and gives up beyond
+ * HEAD_MATCH_MAX_NS.
+ */
+#define HEAD_MATCH_TURN_NS 2000000
+#define HEAD_MATCH_MAX_NS 5000000000
+bool head_match_prepare(struct head_ts *ts, struct matchers ms, int64_t *io_spent_ns);
+struct err *head_match_costly(void); /* that error */
 roaring_bitmap_t *head_match(struct head_ts *ts, struct matchers ms);
 
 /* ---- head_range.c ---- */

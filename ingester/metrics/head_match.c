@@ -1,4 +1,5 @@
 /* Matchers → refs, on the shard's thread. */
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "ingester/metrics/head_internal.h"
 
@@ -59,37 +60,88 @@ static struct head_accepted *accepted_slot(struct head_index *x, const struct he
     return s;
 }
 
-/* Pairs that a regex accepts, by the memory of the last time; NULL: too many to remember. */
-static const struct head_accepted *remembered(struct head_index *x, const struct matcher *m,
-                                              const struct head_name *name)
+static bool is_remembered(const struct head_index *x, const struct matcher *m, int64_t name)
 {
-    struct head_accepted *s;
-
-    if (name->pairs.len < HEAD_ACCEPTED_VALUES)
-        return NULL;
-    s = accepted_slot(x, name, m->value);
-    if (s->ids.len > HEAD_ACCEPTED_IDS)
-        return NULL;
-    for (; s->seen < name->pairs.len && s->ids.len <= HEAD_ACCEPTED_IDS; s->seen++) {
-        uint32_t id = name->pairs.ptr[s->seen];
-
-        if (accepts(
-                &(struct matcher){
-                    .op = MATCHER_RE, .value = m->value, .re = m->re, .prefix = m->prefix},
-                head_value_text(head_pair_at(x, id)->value)))
-            vec_push(&s->ids, id);
-    }
-    return s->ids.len > HEAD_ACCEPTED_IDS ? NULL : s;
+    return name >= 0 && (m->op == MATCHER_RE || m->op == MATCHER_NRE) && !m->set &&
+           x->names.ptr[name]->pairs.len >= HEAD_ACCEPTED_VALUES;
 }
 
-static void or_remembered(const struct head_index *x, const struct head_accepted *s,
-                          roaring_bitmap_t *into)
+/* Looks at values not looked at yet, for up to max_ns (0: all); false when some are left. */
+static bool look_on(struct head_index *x, const struct matcher *m, const struct head_name *name,
+                    struct head_accepted *s, int64_t max_ns)
 {
-    VEC_FOREACH (id, &s->ids) {
-        const struct head_pair *p = head_pair_at(x, *id);
+    const struct matcher re = {
+        .op = MATCHER_RE, .value = m->value, .re = m->re, .prefix = m->prefix};
+    int64_t until = max_ns ? clock_mono_ns(&clock_system) + max_ns : 0;
 
-        if (p->n)
-            head_posting_or(p, into);
+    for (size_t looked = 1; s->seen < name->pairs.len; looked++) {
+        uint32_t id = name->pairs.ptr[s->seen++];
+
+        if (accepts(&re, head_value_text(head_pair_at(x, id)->value)))
+            vec_push(&s->ids, id);
+        if (max_ns && looked % 16 == 0 && clock_mono_ns(&clock_system) >= until)
+            return s->seen == name->pairs.len;
+    }
+    return true;
+}
+
+bool head_match_prepare(struct head_ts *ts, struct matchers ms, int64_t *io_spent_ns)
+{
+    int64_t began = clock_mono_ns(&clock_system);
+    bool is_done = true;
+
+    for (size_t i = 0; i < ms.n && is_done; i++) {
+        const struct matcher *m = &ms.ptr[i];
+        int64_t id = head_index_name(&ts->index, m->name);
+
+        if (is_remembered(&ts->index, m, id)) {
+            const struct head_name *name = ts->index.names.ptr[id];
+
+            is_done = look_on(&ts->index, m, name, accepted_slot(&ts->index, name, m->value),
+                              HEAD_MATCH_TURN_NS);
+        }
+    }
+    *io_spent_ns += clock_mono_ns(&clock_system) - began;
+    return is_done;
+}
+
+struct err *head_match_costly(void)
+{
+    return err_new(ERR_LIMIT,
+                   "the query's regexes take longer than %d s to look at the label's values",
+                   (int)(HEAD_MATCH_MAX_NS / 1000000000));
+}
+
+/* Many ids are of no use for long: every value accepted is found as fast without them. */
+static void forget_large(struct head_index *x)
+{
+    for (struct head_accepted *s = x->accepted; s < x->accepted + HEAD_ACCEPTED_SLOTS; s++) {
+        if (s->ids.len <= HEAD_ACCEPTED_IDS)
+            continue;
+        mem_free((void *)s->pattern.ptr);
+        vec_done(&s->ids);
+        *s = (struct head_accepted){0};
+    }
+}
+
+/* Series of the pairs that the regex accepts, or (wanted false) of the others. */
+static void or_remembered(struct head_index *x, const struct matcher *m,
+                          const struct head_name *name, bool wanted, roaring_bitmap_t *into)
+{
+    struct head_accepted *s = accepted_slot(x, name, m->value);
+    size_t next = 0;
+
+    (void)look_on(x, m, name, s, 0);
+    if (wanted) {
+        VEC_FOREACH (id, &s->ids)
+            head_posting_or(head_pair_at(x, *id), into);
+        return;
+    }
+    VEC_FOREACH (id, &name->pairs) { /* ids are among them, in the same order */
+        if (next < s->ids.len && s->ids.ptr[next] == *id)
+            next++;
+        else
+            head_posting_or(head_pair_at(x, *id), into);
     }
 }
 
@@ -112,13 +164,9 @@ static roaring_bitmap_t *union_of(struct head_index *x, const struct matcher *m,
             or_pair(x, (uint32_t)name, m->set[i], out);
         return out;
     }
-    if ((m->op == MATCHER_RE && wanted) || (m->op == MATCHER_NRE && !wanted)) {
-        const struct head_accepted *known = remembered(x, m, x->names.ptr[name]);
-
-        if (known) {
-            or_remembered(x, known, out);
-            return out;
-        }
+    if (is_remembered(x, m, name)) {
+        or_remembered(x, m, x->names.ptr[name], (m->op == MATCHER_RE) == wanted, out);
+        return out;
     }
     VEC_FOREACH (id, &x->names.ptr[name]->pairs) {
         const struct head_pair *p = head_pair_at(x, *id);
@@ -190,6 +238,7 @@ static void apply_one(struct head_ts *ts, const struct matcher *m, roaring_bitma
     roaring_bitmap_t *b;
 
     if (*result && cost_of(ts, m) > 16 &&
+        !is_remembered(&ts->index, m, head_index_name(&ts->index, m->name)) &&
         roaring_bitmap_get_cardinality(*result) * 2 < cost_of(ts, m)) {
         filter_each(ts, m, *result);
         return;
@@ -233,5 +282,6 @@ roaring_bitmap_t *head_match(struct head_ts *ts, struct matchers ms)
             break;
     }
     mem_free(done);
+    forget_large(&ts->index);
     return result ? result : all_refs(ts);
 }

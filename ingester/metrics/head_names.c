@@ -23,6 +23,8 @@ struct listing {
     struct head_range range;
     struct buf out; /* lstr each */
     size_t n;
+    int64_t match_ns;
+    struct err *err;
 };
 
 static void list_values(struct listing *l, const struct head_index *x, const roaring_bitmap_t *of)
@@ -61,6 +63,11 @@ static bool run_listing(struct head_shard *sh, void *arg)
 
     if (!ts || ts->max_ms < l->q->min_ms || ts->min_ms > l->q->max_ms)
         return false;
+    if (!head_match_prepare(ts, l->q->matchers, &l->match_ns)) {
+        if (l->match_ns > HEAD_MATCH_MAX_NS)
+            l->err = head_match_costly();
+        return !l->err;
+    }
     if (head_range_step(&l->range, ts, l->q))
         return true;
     of = l->range.found;
@@ -140,6 +147,8 @@ static struct err *list(struct head *h, const struct head_query *q, const struct
     head_call_all(h, run_listing, args);
     for (uint32_t i = 0; i < h->n_shards; i++)
         push_lstrs(&all, buf_slice(&ls[i].out));
+    for (uint32_t i = 0; i < h->n_shards; i++)
+        e = err_first(e, ls[i].err);
     segs = head_registry_find(h, q->tenant, q->min_ms, q->max_ms, &n_segs);
     for (size_t i = 0; i < n_segs; i++) {
         struct block_names names = {0};

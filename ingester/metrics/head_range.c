@@ -48,7 +48,7 @@ uint64_t head_range_chunks(const struct head_ts *ts, uint32_t ref)
     return n;
 }
 
-static void begin(struct head_range *r, const struct head_ts *ts, const struct head_query *q)
+static void begin(struct head_range *r, struct head_ts *ts, const struct head_query *q)
 {
     roaring_bitmap_t *all = head_match(ts, q->matchers);
 

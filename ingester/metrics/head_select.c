@@ -17,6 +17,7 @@ struct capture {
     uint32_t *refs;
     size_t n, at;
     uint64_t epoch;
+    int64_t match_ns; /* spent on regexes */
     bool has_matched;
 };
 
@@ -65,8 +66,14 @@ static bool run_capture(struct head_shard *sh, void *arg)
     if (!ts || ts->max_ms < c->q->min_ms)
         return false;
     /* refs given up between two turns may name other series now */
-    if (!c->has_matched || c->epoch != ts->gc_epoch)
+    if (!c->has_matched || c->epoch != ts->gc_epoch) {
+        if (!head_match_prepare(ts, c->q->matchers, &c->match_ns)) {
+            if (c->match_ns > HEAD_MATCH_MAX_NS)
+                c->err = head_match_costly();
+            return !c->err;
+        }
         match(c, ts);
+    }
     end = ORR_MIN(c->at + SLICE_SERIES, c->n);
     for (; c->at < end; c->at++) {
         if (c->at + 8 < c->n)

@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""Queries of death: each ends with its limit's error within seconds, and a neighbour on the same
+querier goes on as before."""
+import threading
+import time
+
+from orrery_test import Single, api, check, main, push_ok, query
+
+NOW = int(time.time()) * 1000
+SERIES, STEPS = 2000, 20
+ANSWER_S = 20  # on a machine that does other things too; alone it is a second or two
+
+# name, path, parameters, texts of which the error must have one
+DEATHS = [
+    ("huge range", "query_range", {"query": "rate(x_total[5m])", "start": 0, "end": NOW / 1000, "step": 15},
+     ["exceeded maximum resolution", "max-total-query-length"]),
+    ("huge range in few steps", "query_range",
+     {"query": "sum(x_total)", "start": 0, "end": NOW / 1000, "step": 1000000},
+     ["max-total-query-length"]),
+    ("huge regex", "query", {"query": 'x_total{pod=~"((a{1,500}){1,500}){1,500}"}'},
+     ["regex", "repetition", "too large", "invalid"]),
+    ("long regex", "query", {"query": 'x_total{pod=~"%s"}' % "|".join(f"[a-z]*p{i}.*" for i in range(20000))},
+     ["regex", "too large", "too long", "too many", "limit", "parse"]),
+    ("cross join", "query", {"query": "count(x_total * on() group_left() x_total)"},
+     ["many-to-many", "duplicate"]),
+    ("cross join over steps", "query_range",
+     {"query": "x_total * on(job) group_left(pod) x_total", "start": NOW / 1000 - 10000,
+      "end": NOW / 1000, "step": 1}, ["many-to-many", "duplicate", "limit"]),
+    ("million-step subquery", "query",
+     {"query": "sum_over_time(x_total[1000000s:1s])"}, ["max-samples", "too many samples", "memory", "timed out"]),
+    ("million-step subquery inside another", "query",
+     {"query": "max_over_time(sum_over_time(rate(x_total[5m])[1000000s:1s])[1000000s:1s])"},
+     ["too many samples", "timed out", "memory"]),
+    ("series limit", "query", {"query": 'count({__name__=~".+"}) + count({job=~".+"}) + count({pod=~".+"})'},
+     ["max-fetched-series-per-query"]),
+    ("bytes of memory", "query_range",
+     {"query": "label_replace(x_total, 'a', '$1$1$1$1', 'pod', '(.*)') or label_replace(x_total, 'b', "
+               "'$1$1', 'pod', '(.*)')",
+      "start": NOW / 1000 - 10000, "end": NOW / 1000, "step": 1}, ["limit"]),
+    ("deep nesting", "query", {"query": "(" * 100000 + "1" + ")" * 100000}, ["deep", "nest", "long", "large", "URI"]),
+]
+
+
+def load(o, tenant, n):
+    for start in range(0, n, 500):
+        push_ok(o.addr, [({"__name__": "x_total", "job": f"j{i % 7}", "pod": f"pod-{i:05d}"},
+                          [(NOW - (STEPS - k) * 15000, float(k * i)) for k in range(STEPS)])
+                         for i in range(start, min(start + 500, n))], tenant=tenant)
+
+
+def neighbour(o, stop, out):
+    while not stop.is_set():
+        began = time.monotonic()
+        r = query(o.addr, "sum by (job) (rate(x_total[5m]))", NOW, tenant="neighbour")
+        out.append((time.monotonic() - began, len(r["result"])))
+        time.sleep(0.01)
+
+
+def p(xs, percent):
+    return sorted(xs)[min(len(xs) - 1, len(xs) * percent // 100)]
+
+
+def watch(o, what):
+    """Runs what() with the neighbour asking alongside; its latencies."""
+    stop, seen = threading.Event(), []
+    t = threading.Thread(target=neighbour, args=(o, stop, seen))
+    t.start()
+    try:
+        what()
+    finally:
+        stop.set()
+        t.join()
+    check(seen and all(n == 7 for _, n in seen), f"the neighbour's answers changed: {set(n for _, n in seen)}")
+    return [s for s, _ in seen]
+
+
+def test_queries_of_death_end_with_their_limit(t):
+    o = Single(t, args=["--limits.max-samples-per-query=2000000", "--querier.max-query-memory=64MiB",
+                        "--querier.timeout=15s", "--limits.max-total-query-length=30d", "--limits.max-fetched-series-per-query=4500"]).wait_ready()
+    load(o, "test", SERIES)
+    load(o, "neighbour", 200)
+    alone = watch(o, lambda: time.sleep(3))
+
+    def die():
+        for name, path, params, texts in DEATHS:
+            began = time.monotonic()
+            if path == "query":
+                params = {"time": NOW / 1000, **params}
+            r = api(o.addr, f"/api/v1/{path}", params, method="POST", timeout=60)
+            took = time.monotonic() - began
+            check(400 <= r.status < 600 and r.status != 500, f"{name}: {r.status} {r.text[:300]}")
+            check(any(x in r.text for x in texts), f"{name}: {r.text[:400]}")
+            check(took < ANSWER_S, f"{name}: {took:.1f} s")
+    beside = watch(o, die)
+    check(o.alive(), "it died")
+    # Half of a quiet machine's p99 and what the scheduler of a busy one may add.
+    check(p(beside, 99) < 1.5 * p(alone, 99) + 0.5,
+          f"the neighbour's p99 went from {p(alone, 99):.3f} s to {p(beside, 99):.3f} s")
+    check(p(beside, 50) < 1.5 * p(alone, 50) + 0.1,
+          f"the neighbour's median went from {p(alone, 50):.3f} s to {p(beside, 50):.3f} s")
+
+
+if __name__ == "__main__":
+    main()
