@@ -3,12 +3,9 @@
 #include <stdlib.h>
 
 #include "common/base/mem.h"
+#include "querier/engine/engine_internal.h"
 #include "querier/engine/ops.h"
 #include "querier/engine/source.h"
-
-struct engine {
-    struct engine_opts opts;
-};
 
 struct engine *engine_new(const struct engine_opts *opts)
 {

@@ -35,6 +35,7 @@ struct engine_opts {
 struct engine *engine_new(const struct engine_opts *opts); /* NULL: defaults */
 void engine_free(struct engine *eng);
 
+struct engine_given;
 struct engine_query {
     struct slice expr;
     int64_t start_ms, end_ms; /* instant query: equal, and step_ms 0 */
@@ -44,6 +45,10 @@ struct engine_query {
     uint64_t max_points;       /* steps of a range query; 0: 11000 */
     int64_t deadline_mono_ms;  /* clock_system's mono; 0: none */
     const atomic_bool *cancel; /* NULL: none */
+    /* Only series of this shard (labels_fingerprint().hi % shard_count); 0: all. */
+    uint32_t shard_index, shard_count;
+    const struct engine_given *given; /* aggregations done in part already; see engine_partials() */
+    size_t n_given;
 };
 
 enum engine_type { ENGINE_SCALAR, ENGINE_STRING, ENGINE_VECTOR, ENGINE_MATRIX };
@@ -88,3 +93,41 @@ struct engine_result {
 ORR_CHECKED struct err *engine_query(const struct engine *eng, const struct engine_query *q,
                                      struct storage *st, struct arena *a,
                                      struct engine_result *ret);
+
+/*
+ * Splitting a query by series. engine_partials() finds the aggregations of a query that can be done for
+ * each shard of the series and then over the shards' results: sum, count, min, max and group over
+ * selectors and functions of them. Of each, partial_expr is a query of its own, whose text stands where
+ * it stood (behind blanks), so that positions in annotations stay true. It is run once per shard, and
+ * what all shards said is given to the whole query:
+ *
+ *     engine_partials(eng, &q, a, &given, &n)
+ *     for each given[i], for each shard k:   engine_query(given[i].partial_expr, shard k of n)
+ *     given[i].series = the series of all its shards, one behind the other
+ *     q.given = given;  engine_query(&q)
+ *
+ * or all of it by engine_query_split().
+ */
+struct engine_given {
+    uint32_t start, end; /* the aggregation in the query's text */
+    struct slice partial_expr;
+    const struct engine_series *series;
+    size_t n_series;
+};
+ORR_CHECKED struct err *engine_partials(const struct engine *eng, const struct engine_query *q,
+                                        struct arena *a, struct engine_given **ret, size_t *ret_n);
+
+struct engine_job {
+    struct engine_query q;
+    /* to be filled; what the result points to lives until engine_query_split() returns */
+    struct engine_result result;
+    struct err *err;
+};
+/* Runs all jobs, in any order and on any threads. */
+typedef void engine_run_fn(void *arg, struct engine_job *jobs, size_t n);
+/* As engine_query(), in `shards` parts where that is possible. If they leave doubts about the whole (native
+ * histograms, kinds of samples mixed between shards), it is run again as one. *ret_was_split may be NULL. */
+ORR_CHECKED struct err *engine_query_split(const struct engine *eng, const struct engine_query *q,
+                                           struct storage *st, struct arena *a, unsigned shards,
+                                           engine_run_fn *run, void *arg, bool *ret_was_split,
+                                           struct engine_result *ret);

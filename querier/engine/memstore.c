@@ -38,7 +38,9 @@ static bool mem_next(struct series_set *set, struct storage_series *ret)
         const struct mem_series *ms = s->m->series.ptr[s->at++];
         size_t lo = 0, hi;
 
-        if (!matchers_match(s->req.matchers, ms->labels))
+        if (!matchers_match(s->req.matchers, ms->labels) ||
+            (s->req.shard_count > 1 &&
+             labels_fingerprint(ms->labels).hi % s->req.shard_count != s->req.shard_index))
             continue;
         while (lo < ms->t.len && ms->t.ptr[lo] < s->req.start_ms)
             lo++;

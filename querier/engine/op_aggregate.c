@@ -40,6 +40,7 @@ struct aggregate_node {
     struct arena *hist_arena;
     size_t hist_live_bytes;
     bool is_loaded, has_told;
+    bool is_merging; /* the rows are those of shards, aggregated already */
 };
 
 static uint32_t expr_pos(const struct aggregate_node *a)
@@ -283,6 +284,17 @@ static void count_row(struct aggregate_node *a, struct group *g, const struct ro
     }
 }
 
+/* Counts of shards. */
+static void add_counts(struct aggregate_node *a, struct group *g, const struct row *r)
+{
+    for (size_t i = 0; i < a->node.grid.n; i++) {
+        if (!row_has_float(r, i))
+            continue;
+        g->value[i] += r->v[i];
+        g->flags[i] |= GROUP_SEEN | GROUP_FLOAT;
+    }
+}
+
 static void add_row(struct aggregate_node *a, const struct row *r)
 {
     struct group *g = group_of(a, r);
@@ -298,6 +310,10 @@ static void add_row(struct aggregate_node *a, const struct row *r)
         break;
     case PROMQL_AGG_COUNT:
     case PROMQL_AGG_GROUP:
+        if (a->is_merging && a->e->u.aggregate.op == PROMQL_AGG_COUNT) {
+            add_counts(a, g, r);
+            break;
+        }
         count_row(a, g, r, a->e->u.aggregate.op == PROMQL_AGG_COUNT);
         break;
     case PROMQL_AGG_MIN:
@@ -488,6 +504,10 @@ struct node *op_aggregate(struct exec *x, struct grid grid, const struct promql_
 
     a->e = e;
     a->map.arena = x->arena;
+    if (x->q->n_given && (a->child = op_given(x, grid, e))) {
+        a->is_merging = true;
+        return &a->node;
+    }
     x->hint = group_hint(x, e, grid);
     a->child = build_node(x, e->u.aggregate.expr, grid);
     if (e->u.aggregate.param)

@@ -42,6 +42,8 @@ static bool select_open(struct select_node *s)
                                   .n_grouping = s->hint.n_grouping,
                                   .is_grouped = s->hint.is_grouped,
                                   .newest_only = g->n == 1 && !s->sel->is_smoothed,
+                                  .shard_index = x->q->shard_index,
+                                  .shard_count = x->q->shard_count,
                                   .deadline_mono_ms = x->q->deadline_mono_ms,
                                   .cancel = x->q->cancel};
     struct err *e;

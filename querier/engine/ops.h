@@ -45,6 +45,8 @@ struct node *op_window(struct exec *x, struct grid grid, const struct promql_exp
 bool op_window_has(enum promql_fn fn); /* op_window() makes it */
 struct node *op_absent(struct exec *x, struct grid grid, const struct promql_expr *call);
 struct node *op_aggregate(struct exec *x, struct grid grid, const struct promql_expr *e);
+/* What the shards said of the aggregation e; NULL: it was not split. */
+struct node *op_given(struct exec *x, struct grid grid, const struct promql_expr *e);
 struct node *op_rank(struct exec *x, struct grid grid, const struct promql_expr *e);
 struct node *op_count_values(struct exec *x, struct grid grid, const struct promql_expr *e);
 struct node *op_binary_scalar(struct exec *x, struct grid grid, const struct promql_expr *e);

@@ -134,6 +134,8 @@ static bool open_set(struct source *s)
                                   .grouping = s->hint.grouping,
                                   .n_grouping = s->hint.n_grouping,
                                   .is_grouped = s->hint.is_grouped,
+                                  .shard_index = x->q->shard_index,
+                                  .shard_count = x->q->shard_count,
                                   .deadline_mono_ms = x->q->deadline_mono_ms,
                                   .cancel = x->q->cancel};
     struct err *e;

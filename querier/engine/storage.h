@@ -43,6 +43,8 @@ struct storage_request {
      * on its own even if its labels then equal another's. */
     bool is_grouped;
     bool newest_only; /* of each series only the newest sample in the range is looked at */
+    /* Not a hint: only series with labels_fingerprint().hi % shard_count == shard_index; 0: all. */
+    uint32_t shard_index, shard_count;
     /* Bounds of the query. */
     int64_t deadline_mono_ms;  /* clock_system's mono; 0: none */
     const atomic_bool *cancel; /* may be NULL */

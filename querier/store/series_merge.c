@@ -117,18 +117,20 @@ static struct err *check_caller(const struct merge *m)
 static struct err *charge(struct merge *m)
 {
     struct series_budget *b = m->opts.budget;
+    uint64_t series, bytes = 0;
 
     if (!b)
         return NULL;
-    b->series++;
     for (size_t i = 0; i < m->chunks.len; i++)
-        b->bytes += m->chunks.ptr[i].chunk.data.len;
-    if (b->max_series && b->series > b->max_series)
+        bytes += m->chunks.ptr[i].chunk.data.len;
+    series = __atomic_add_fetch(&b->series, 1, __ATOMIC_RELAXED);
+    bytes = __atomic_add_fetch(&b->bytes, bytes, __ATOMIC_RELAXED);
+    if (b->max_series && series > b->max_series)
         return err_new(ERR_LIMIT,
                        "the query touches more than %llu series "
                        "(limits.max-fetched-series-per-query)",
                        (unsigned long long)b->max_series);
-    if (b->max_bytes && b->bytes > b->max_bytes)
+    if (b->max_bytes && bytes > b->max_bytes)
         return err_new(ERR_LIMIT,
                        "the query fetches more than %llu bytes of chunks "
                        "(limits.max-fetched-bytes-per-query)",

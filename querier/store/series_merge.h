@@ -7,7 +7,7 @@
 #pragma once
 #include "querier/store/series_source.h"
 
-/* Counted over all sets of one query. */
+/* Counted over all sets of one query, on the threads of all its parts. */
 struct series_budget {
     uint64_t max_series, max_bytes; /* 0: no limit */
     uint64_t series, bytes;

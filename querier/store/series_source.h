@@ -24,6 +24,7 @@ struct series_keying {
     bool is_keyed;
     const struct slice *names; /* of the labels to show; lent as long as the source */
     size_t n_names;
+    uint32_t shard_index, shard_count; /* only series of this shard; 0: all */
 };
 
 struct series_source;

@@ -48,6 +48,11 @@ static struct err *load_chunks(struct block_series_source *s, uint32_t ref,
 
 /* ---- by fingerprint: every series is read once, beforehand; only its chunks wait ---- */
 
+static bool is_in_shard(const struct block_series_source *s, struct hash128 fp)
+{
+    return s->keying.shard_count <= 1 || fp.hi % s->keying.shard_count == s->keying.shard_index;
+}
+
 struct keyed_series {
     struct hash128 fp;
     uint32_t ref;
@@ -77,9 +82,11 @@ static int by_key(const void *a, const void *b)
 
 static struct err *read_keyed(struct block_series_source *s)
 {
+    size_t n = 0;
+
     s->keyed = arena_array(s->refs_arena, struct keyed_series, s->refs.n);
     for (size_t i = 0; i < s->refs.n; i++) {
-        struct keyed_series *k = &s->keyed[i];
+        struct keyed_series *k = &s->keyed[n];
         struct block_reader_series in;
         struct err *e;
 
@@ -87,6 +94,9 @@ static struct err *read_keyed(struct block_series_source *s)
         if ((e = block_reader_series(s->r, s->arena, s->refs.ptr[i], &in)))
             return e;
         k->fp = labels_fingerprint(in.labels);
+        if (!is_in_shard(s, k->fp))
+            continue;
+        n++;
         k->ref = s->refs.ptr[i];
         k->labels = shown(s, in.labels);
         k->n_metas = overlapping(s, in.chunks, in.n_chunks);
@@ -94,8 +104,9 @@ static struct err *read_keyed(struct block_series_source *s)
         if (k->n_metas)
             memcpy(k->metas, in.chunks, k->n_metas * sizeof(*k->metas));
     }
-    if (s->refs.n > 1)
-        qsort(s->keyed, s->refs.n, sizeof(*s->keyed), by_key);
+    s->refs.n = n;
+    if (n > 1)
+        qsort(s->keyed, n, sizeof(*s->keyed), by_key);
     return NULL;
 }
 
@@ -117,15 +128,17 @@ static struct err *block_next(struct series_source *base, struct source_series *
     struct err *e;
     uint32_t ref;
 
-    arena_reset(s->arena);
-    *ret_more = s->at < s->refs.n;
-    if (!*ret_more)
-        return NULL;
-    if (s->keying.is_keyed)
-        return next_keyed(s, ret);
-    ref = s->refs.ptr[s->at++];
-    if ((e = block_reader_series(s->r, s->arena, ref, &in)))
-        return e;
+    do {
+        arena_reset(s->arena);
+        *ret_more = s->at < s->refs.n;
+        if (!*ret_more)
+            return NULL;
+        if (s->keying.is_keyed)
+            return next_keyed(s, ret);
+        ref = s->refs.ptr[s->at++];
+        if ((e = block_reader_series(s->r, s->arena, ref, &in)))
+            return e;
+    } while (s->keying.shard_count > 1 && !is_in_shard(s, labels_fingerprint(in.labels)));
     *ret = (struct source_series){.labels = in.labels};
     return s->labels_only ? NULL : load_chunks(s, ref, &in, ret);
 }

@@ -180,6 +180,8 @@ static struct err *start_peers(struct selection *sel, const struct ask *ask)
                             .is_keyed = ask->keying.is_keyed,
                             .names = ask->keying.names,
                             .n_names = ask->keying.n_names,
+                            .shard_index = ask->keying.shard_index,
+                            .shard_count = ask->keying.shard_count,
                             .newest_only = ask->newest_only};
     struct buf b = {0};
     struct err *e;
@@ -217,7 +219,7 @@ static struct err *select_all(struct store_query *sq, const struct ask *ask,
                                      .is_keyed = ask->keying.is_keyed,
                                      .deadline_mono_ms = sq->opts.deadline_mono_ms,
                                      .cancel = sq->opts.cancel,
-                                     .budget = &sq->budget,
+                                     .budget = sq->charged ? sq->charged : &sq->budget,
                                      .on_close = selection_done,
                                      .arg = sel};
     struct series_source **srcs = NULL;
@@ -318,7 +320,8 @@ static struct err *storage_ask(struct storage *st, struct arena *arena,
                       .min_ms = req->start_ms,
                       .max_ms = req->end_ms,
                       .newest_only = req->newest_only,
-                      .keying = {req->is_grouped, req->grouping, req->n_grouping}};
+                      .keying = {req->is_grouped, req->grouping, req->n_grouping, req->shard_index,
+                                 req->shard_count}};
 
     (void)arena;
     if (sq->opts.min_ms) /* an end before it gives a range that holds nothing */

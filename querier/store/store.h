@@ -82,7 +82,8 @@ struct store_query {
     struct store *store;
     struct store_query_opts opts;
     struct series_budget budget;
-    VEC(struct slice) warnings; /* in the arena */
+    struct series_budget *charged; /* of the query that this is a part of, instead; NULL: its own */
+    VEC(struct slice) warnings;    /* in the arena */
 };
 void store_query_init(struct store_query *sq, struct store *s, const struct store_query_opts *opts);
 void store_query_done(struct store_query *sq);

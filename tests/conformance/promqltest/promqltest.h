@@ -54,6 +54,8 @@ void script_done(struct script *s);
 /* Adds the series of a load command to the store. */
 ORR_CHECKED struct err *load_run(struct arena *a, const struct command *c, struct memstore *store);
 
+/* Evals run split into so many shards where they can be; 0: as one. */
+extern unsigned eval_shards;
 /* NULL: as expected; else why not, "got / want", in detail. Returns whether it passed. */
 bool eval_run(const struct engine *eng, const struct command *c, struct storage *store,
               struct buf *detail);

@@ -238,6 +238,7 @@ static const char usage[] =
     "  --storage=memory|head|blocks|both  where the samples are: a table in memory (the default), "
     "the\n"
     "                                     ingester's head, blocks, or half and half\n"
+    "  --shards=N                         in N shards of the series, where that can be\n"
     "  --immediate-names                  without delayed removal of names\n"
     "  --results FILE                     a line of JSON for each eval\n";
 
@@ -264,6 +265,9 @@ static int parse_options(int argc, char **argv, FILE **ret_results)
         if (!strcmp(argv[i], "--immediate-names")) {
             has_immediate_names = true;
         } else if (!strncmp(argv[i], "--storage=", 10) && parse_storage(argv[i] + 10)) {
+            continue;
+        } else if (!strncmp(argv[i], "--shards=", 9) &&
+                   (eval_shards = (unsigned)atoi(argv[i] + 9))) {
             continue;
         } else if (!strcmp(argv[i], "--results") && i + 1 < argc) {
             if (!(*ret_results = fopen(argv[++i], "w"))) {

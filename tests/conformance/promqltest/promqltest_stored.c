@@ -203,7 +203,9 @@ static struct err *open_head(struct stored *s, const struct storage_request *req
                            .is_keyed = req->is_grouped,
                            .names = req->grouping,
                            .n_names = req->n_grouping,
-                           .newest_only = req->newest_only};
+                           .newest_only = req->newest_only,
+                           .shard_index = req->shard_index,
+                           .shard_count = req->shard_count};
     struct head_source *hs = mem_new(struct head_source);
     struct err *e = head_select(s->head, &q, &hs->set);
 
@@ -229,7 +231,8 @@ static struct err *stored_select(struct storage *st, struct arena *arena,
                                      .deadline_mono_ms = req->deadline_mono_ms,
                                      .cancel = req->cancel};
     struct series_source **srcs = mem_new_array(struct series_source *, s->blocks.len + 1);
-    const struct series_keying keying = {req->is_grouped, req->grouping, req->n_grouping};
+    const struct series_keying keying = {req->is_grouped, req->grouping, req->n_grouping,
+                                         req->shard_index, req->shard_count};
     size_t n = 0;
     struct err *e = open_head(s, req, &srcs[0]);
 
