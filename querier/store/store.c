@@ -254,7 +254,7 @@ fail:
 struct err *store_select_raw(struct store_query *sq, struct matchers ms, int64_t min_ms,
                              int64_t max_ms, bool labels_only, struct series_set **ret)
 {
-    struct ask ask = {ms, min_ms, max_ms, labels_only};
+    struct ask ask = {.ms = ms, .min_ms = min_ms, .max_ms = max_ms, .labels_only = labels_only};
 
     return select_all(sq, &ask, ret);
 }

@@ -36,9 +36,8 @@ static void on_pushed(void *arg, struct err *e, struct batch_reply *reply)
     struct push_wait *w = arg;
 
     if (!e && (batch_rejected(reply) || reply->unknown.len))
-        e = err_new(ERR_INTERNAL, "the head refused %llu samples: %s",
-                    (unsigned long long)batch_rejected(reply),
-                    reply->n_examples ? batch_reason_text(reply->examples[0].reason) : "unknown");
+        e = err_new(ERR_INTERNAL, "the head refused %llu samples",
+                    (unsigned long long)batch_rejected(reply));
     pthread_mutex_lock(&w->mutex);
     w->err = e;
     w->is_done = true;
