@@ -1,5 +1,7 @@
 #include "querier/querier.h"
 
+#include <unistd.h>
+
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/metric.h"
@@ -15,7 +17,7 @@
 #define CATALOGUE_PREFIX "catalogue/metrics/"
 
 struct querier_conf {
-    int64_t max_concurrent, max_queued, max_open_blocks;
+    int64_t max_concurrent, max_queued, max_open_blocks, split_threads, split_at_samples;
     int64_t timeout_ns, straggler_ns, ingester_lookback_ns, catalogue_max_age_ns, lookback_ns;
     int64_t max_memory, max_response;
     int64_t tombstone_max_age_ns, max_tenants;
@@ -60,6 +62,14 @@ static const struct conf_field querier_fields[] = {
               "Reads across tenants that X-Scope-OrgID joins: a|b."),
     CONF_INT(struct querier_conf, max_tenants, "tenant-federation-max-tenants", "16", "2", "1000",
              CONF_FIXED, "Tenants that one request may join."),
+    CONF_INT(
+        struct querier_conf, split_threads, "split-threads", "0", "0", "1024", CONF_FIXED,
+        "Threads, and so parts, of one large query in this process. 0: one per CPU; 1: queries "
+        "are not split."),
+    CONF_INT(struct querier_conf, split_at_samples, "split-at-samples", "2000000", "0",
+             "1000000000000", CONF_FIXED,
+             "Queries that read so many samples the last time they were asked are split by series "
+             "over threads and queriers. 0: none."),
     CONF_INT(struct querier_conf, max_open_blocks, "max-open-blocks", "1000", "1", "1000000",
              CONF_FIXED, "Blocks kept open though no query uses them."),
 };
@@ -72,6 +82,7 @@ struct querier {
     struct limits *limits;
     struct engine *engine;
     struct store *store;
+    struct splitter *splitter;
     struct prom_api *api;
     struct loop_timer *drain_timer; /* loop 0's */
 };
@@ -115,7 +126,45 @@ static void collect(void *arg, struct buf *out, bool is_openmetrics)
     metric_write_u64(out, "orrery_querier_tombstone_checks_total", NULL, s.tombstones.checks);
 }
 
+static void collect_splits(void *arg, struct buf *out, bool is_openmetrics)
+{
+    struct querier *q = arg;
+    struct splitter_stats s;
+
+    splitter_stats_get(q->splitter, &s);
+    metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, "orrery_querier_split_queries_total",
+                        "Queries that were run in parts by series.");
+    metric_write_u64(out, "orrery_querier_split_queries_total", NULL, s.split);
+    metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, "orrery_querier_parts_total",
+                        "Parts of queries: run here, asked of others, done here because another "
+                        "did not take them, run for others.");
+    metric_write_u64(out, "orrery_querier_parts_total", "kind=\"local\"", s.parts_local);
+    metric_write_u64(out, "orrery_querier_parts_total", "kind=\"remote\"", s.parts_remote);
+    metric_write_u64(out, "orrery_querier_parts_total", "kind=\"returned\"", s.parts_returned);
+    metric_write_u64(out, "orrery_querier_parts_total", "kind=\"served\"", s.parts_served);
+}
+
 /* ---- building ---- */
+
+/* The other queriers that are well, by address. */
+static size_t other_queriers(void *arg, char (*ret)[SPLITTER_ADDR_BYTES], size_t max)
+{
+    struct querier *q = arg;
+    struct ring *ring = membership_ring(process_membership(q->process), MEMBER_QUERIER, 0);
+    uint16_t order[SPLITTER_MAX_PEERS + 1];
+    size_t found = ring_order(ring, 0, order, ORR_MIN(max + 1, ORR_COUNT(order))), n = 0;
+
+    for (size_t i = 0; i < found && n < max; i++) {
+        const struct member *m = ring_member(ring, order[i]);
+
+        if (strcmp(m->instance, process_instance(q->process)) == 0 ||
+            strlen(m->rpc_addr) >= SPLITTER_ADDR_BYTES)
+            continue;
+        strcpy(ret[n++], m->rpc_addr);
+    }
+    ring_unref(ring);
+    return n;
+}
 
 static struct ring *ingesters(void *arg)
 {
@@ -181,6 +230,9 @@ static void querier_close(void *role)
         return;
     loop_timer_free(q->drain_timer);
     prom_api_free(q->api);
+    if (q->splitter)
+        metric_unregister_collector(collect_splits, q);
+    splitter_free(q->splitter);
     if (q->store)
         metric_unregister_collector(collect, q);
     store_free(q->store);
@@ -195,9 +247,23 @@ static void build(struct querier *q, const struct querier_conf *conf)
 {
     q->engine = engine_new(&(struct engine_opts){.lookback_ms = conf->lookback_ns / NS_PER_MS,
                                                  .has_experimental = conf->has_experimental});
+    q->splitter = splitter_new(&(struct splitter_opts){
+        .engine = q->engine,
+        .store = q->store,
+        .threads = conf->split_threads ? (unsigned)conf->split_threads
+                                       : (unsigned)ORR_MAX(sysconf(_SC_NPROCESSORS_ONLN), 1),
+        .split_at_samples = (uint64_t)conf->split_at_samples,
+        .max_part_bytes = (size_t)conf->max_memory,
+        .pool = process_peers(q->process),
+        .peers = other_queriers,
+        .peers_arg = q,
+    });
+    splitter_serve(q->splitter, process_rpc(q->process));
+    metric_register_collector(collect_splits, q);
     q->api = prom_api_new(&(struct prom_tasks_opts){
         .store = q->store,
         .engine = q->engine,
+        .splitter = q->splitter,
         .limits = q->limits,
         .max_concurrent = (unsigned)conf->max_concurrent,
         .max_queued = (size_t)conf->max_queued,

@@ -67,6 +67,7 @@ static struct err *run_query(struct prom_task *t)
     int64_t began_ns = clock_mono_ns(&clock_system);
     struct storage *storage = &t->data.storage;
     struct step_tally steps = {.n = 0};
+    const struct prom_tasks_opts *opts = prom_tasks_opts(t->tasks);
     struct engine_result res;
     struct err *e = check_length(t, p);
 
@@ -79,7 +80,9 @@ static struct err *run_query(struct prom_task *t)
         storage = &steps.storage;
     }
     if (!e)
-        e = engine_query(prom_tasks_opts(t->tasks)->engine, &q, storage, t->arena, &res);
+        e = opts->splitter && !p->with_steps && t->data.n == 1
+                ? splitter_query(opts->splitter, &q, &t->data.queries[0], t->arena, &res)
+                : engine_query(opts->engine, &q, storage, t->arena, &res);
     if (e)
         return err_is(e, ERR_INVALID) ? err_wrap(e, "invalid parameter \"query\"") : e;
     if (p->limit && res.n_series > p->limit &&

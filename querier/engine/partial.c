@@ -156,6 +156,20 @@ static bool is_doubtful(const struct engine_result *r)
     return false;
 }
 
+/* Values of both signs may cancel out, and then the digits that a shard's sum was rounded by count. */
+static bool may_cancel(const struct engine_job *jobs, size_t n)
+{
+    bool has_negative = false, has_positive = false;
+
+    for (size_t j = 0; j < n; j++)
+        for (size_t i = 0; i < jobs[j].result.n_series; i++)
+            for (size_t k = 0; k < jobs[j].result.series[i].n; k++) {
+                has_negative |= jobs[j].result.series[i].v[k] < 0;
+                has_positive |= jobs[j].result.series[i].v[k] > 0;
+            }
+    return has_negative && has_positive;
+}
+
 static void add_texts(struct arena *a, const struct slice **io, size_t *io_n,
                       const struct slice *more, size_t n)
 {
@@ -232,6 +246,8 @@ struct err *engine_query_split(const struct engine *eng, const struct engine_que
         return e;
     for (size_t i = 0; i < n_jobs; i++)
         has_doubt |= is_doubtful(&jobs[i].result);
+    for (size_t i = 0; i < n; i++)
+        has_doubt |= may_cancel(&jobs[i * shards], shards);
     if (has_doubt)
         return engine_query(eng, q, st, a, ret);
     for (size_t i = 0; i < n; i++)

@@ -147,6 +147,7 @@ static struct err *joined_select(struct storage *st, struct arena *arena,
 
         if (!matchers_for(j, j->tenants[i], req->matchers, &one.matchers))
             continue;
+        one.is_grouped = false; /* the union goes by all labels */
         if ((e = storage_select(&j->queries[i].storage, arena, &one, &set)))
             return err_first(of_tenant(e, j->tenants[i]), series_set_close(&u->base));
         union_add(u, set, j->tenants[i]);

@@ -289,9 +289,9 @@ static struct err *select_live(struct store_query *sq, const struct ask *ask,
     if (!tombstone_list_reaches(tombs, ask->min_ms, ask->max_ms)) {
         e = select_all(sq, ask, ret);
     } else {
-        /* only samples tell whether anything is left of a series, only all labels whether it is meant,
-         * and the newest sample may be the deleted one */
-        wider.labels_only = wider.newest_only = wider.keying.is_keyed = false;
+        wider.labels_only = false;     /* only samples tell whether anything is left of a series */
+        wider.newest_only = false;     /* the newest may be deleted */
+        wider.keying.is_keyed = false; /* deletions go by all labels */
         if (!(e = select_all(sq, &wider, ret)))
             *ret = tombstone_filter_new(*ret, tombs, ask->min_ms, ask->max_ms);
     }
