@@ -6,7 +6,8 @@
  * it is durable, and the queriers that could be reached filter by it. An end in the future is cut to
  * now, so that what is written later stays.
  *
- * clean_tombstones takes off the tombstones of which nothing is left in heads, segments and blocks.
+ * clean_tombstones takes off the tombstones of which nothing is left in heads, segments and blocks, as
+ * every ingester has said: one that is away may come back with samples that are to stay deleted.
  * Others stay: what they hide goes when the blocks that hold it are written anew.
  */
 #include "common/base/clock.h"
@@ -123,11 +124,11 @@ static struct err *find_gone(struct prom_task *t, const struct tombstone_list *l
 
     ret->gone = arena_array(t->arena, struct ulid, n + 1);
     for (size_t i = 0; i < n && !e; i++) {
-        bool has_any = true;
+        bool has_any = true, is_sure = false;
 
         e = store_has_samples(&t->data.queries[0], all[i].matchers, all[i].min_ms, all[i].max_ms,
-                              &has_any);
-        if (!e && !has_any)
+                              &has_any, &is_sure);
+        if (!e && !has_any && is_sure)
             ret->gone[ret->n++] = all[i].ulid;
     }
     return e;

@@ -508,15 +508,22 @@ void fanout_pop(struct fanout *f, size_t i)
     kick(f);
 }
 
-double fanout_copies(struct fanout *f)
+size_t fanout_failed(struct fanout *f)
 {
-    unsigned rf = ring_rf(f->opts.ring);
-    size_t ok = 0;
+    size_t failed = 0;
 
     lock_take(&f->lock);
     for (size_t i = 0; i < f->n; i++)
-        ok += f->streams[i].state != STREAM_FAILED;
+        failed += f->streams[i].state == STREAM_FAILED;
     lock_release(&f->lock);
+    return failed;
+}
+
+double fanout_copies(struct fanout *f)
+{
+    unsigned rf = ring_rf(f->opts.ring);
+    size_t ok = f->n - fanout_failed(f);
+
     return f->n ? (double)ORR_MIN((size_t)rf, f->n) * (double)ok / (double)f->n : 1;
 }
 

@@ -156,6 +156,8 @@ static void selection_done(void *arg)
 {
     struct selection *sel = arg;
 
+    if (sel->f)
+        sel->sq->failed_streams += fanout_failed(sel->f);
     fanout_close(sel->f);
     if (sel->sq->store->blocks)
         blockset_release(sel->sq->store->blocks, &sel->blocks);
@@ -300,8 +302,9 @@ static struct err *select_live(struct store_query *sq, const struct ask *ask,
 }
 
 struct err *store_has_samples(struct store_query *sq, struct matchers ms, int64_t min_ms,
-                              int64_t max_ms, bool *ret)
+                              int64_t max_ms, bool *ret, bool *ret_is_sure)
 {
+    size_t failed_before = sq->failed_streams;
     struct storage_series s;
     struct series_set *set;
     struct err *e = store_select_raw(sq, ms, min_ms, max_ms, false, &set);
@@ -311,7 +314,10 @@ struct err *store_has_samples(struct store_query *sq, struct matchers ms, int64_
         return e;
     while (!*ret && series_set_next(set, &s))
         *ret = s.n > 0;
-    return series_set_close(set);
+    e = series_set_close(set);
+    if (ret_is_sure)
+        *ret_is_sure = sq->failed_streams == failed_before;
+    return e;
 }
 
 static struct err *storage_ask(struct storage *st, struct arena *arena,

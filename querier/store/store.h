@@ -83,7 +83,8 @@ struct store_query {
     struct store_query_opts opts;
     struct series_budget budget;
     struct series_budget *charged; /* of the query that this is a part of, instead; NULL: its own */
-    VEC(struct slice) warnings;    /* in the arena */
+    size_t failed_streams; /* of ingesters that did not answer, over all selects that were closed */
+    VEC(struct slice) warnings; /* in the arena */
 };
 void store_query_init(struct store_query *sq, struct store *s, const struct store_query_opts *opts);
 void store_query_done(struct store_query *sq);
@@ -94,9 +95,10 @@ void store_query_warn(struct store_query *sq, struct slice text);
  * for later keeps the list's version beside it, and drops both when it has changed. */
 ORR_CHECKED struct err *store_tombstones(struct store_query *sq, struct tombstone_list **ret);
 /* Whether a sample is there that the matchers accept, tombstones or not: what is deleted but not yet
- * gone. */
+ * gone. *ret_is_sure (may be NULL): every ingester answered; else one that did not may have some. */
 ORR_CHECKED struct err *store_has_samples(struct store_query *sq, struct matchers ms,
-                                          int64_t min_ms, int64_t max_ms, bool *ret);
+                                          int64_t min_ms, int64_t max_ms, bool *ret,
+                                          bool *ret_is_sure);
 
 /* ---- beside samples; answers are in the query's arena ---- */
 

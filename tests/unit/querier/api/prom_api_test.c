@@ -586,6 +586,10 @@ TEST(prom_api_deletes_series)
     CHECK_INT(g.told, 1);                      /* its samples are still there */
     post(&g, del, "match[]=up&start=5&end=6"); /* where there is nothing */
     CHECK_INT(g.told, 2);
+    g.peers.p[1].mood = PEER_REFUSES; /* who knows what it has */
+    post(&g, "/api/v1/admin/tsdb/clean_tombstones", "x=1");
+    CHECK_INT(g.told, 2);
+    g.peers.p[1].mood = PEER_WELL;
     post(&g, "/api/v1/admin/tsdb/clean_tombstones", "x=1");
     CHECK_INT(g.told, 3);
     CHECK_OK(tombstone_list_load(g.bucket, SLICE("metrics"), SLICE("t"), &l, NULL));

@@ -491,7 +491,7 @@ TEST(store_leaves_out_what_is_deleted)
     struct arena *a = arena_new(0);
     struct rig g;
     size_t n = 0, n_ex;
-    bool has;
+    bool has, is_sure;
 
     rig_up(&g, "abc", 3, true);
     for (size_t i = 0; i < 3; i++)
@@ -517,10 +517,13 @@ TEST(store_leaves_out_what_is_deleted)
     CHECK_OK(store_exemplars(&g.sq, &(struct matchers){0}, 1, 0, 1000, &exemplars, &n_ex));
     CHECK_INT(n_ex, 1);
     CHECK_SLICE(labels_get(exemplars[0].labels, SLICE("i")), "002");
-    CHECK_OK(store_has_samples(&g.sq, (struct matchers){0}, 0, 1000, &has));
+    CHECK_OK(store_has_samples(&g.sq, (struct matchers){0}, 0, 1000, &has, &is_sure));
     CHECK(has);
-    CHECK_OK(store_has_samples(&g.sq, (struct matchers){0}, 5000, 6000, &has));
-    CHECK(!has);
+    CHECK_OK(store_has_samples(&g.sq, (struct matchers){0}, 5000, 6000, &has, &is_sure));
+    CHECK(!has && is_sure);
+    g.peers.p[2].mood = PEER_REFUSES; /* it may have some */
+    CHECK_OK(store_has_samples(&g.sq, (struct matchers){0}, 5000, 6000, &has, &is_sure));
+    CHECK(!has && !is_sure);
     arena_free(a);
     rig_down(&g);
 }
