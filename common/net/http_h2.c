@@ -1,73 +1,20 @@
 #include <openssl/ssl.h>
 
 #include "common/base/base64.h"
-#include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/net/http_h2_internal.h"
 
-/* Buckets: what a client may do at once, and per second for ever. */
-#define RESETS_AT_ONCE 500
-#define RESETS_PER_S 50
-#define CONTROLS_AT_ONCE 500
-#define CONTROLS_PER_S 200
 /* Frames that one header block may be cut into; one below where nghttp2 ends without a word. */
 #define CONTINUATIONS_MAX 7
 /* A header block that decodes to so many times the limit is an attack, not a mistake. */
 #define BLOCK_TIMES_MAX 4
 #define SETTINGS_BYTES_MAX 512
-/* Requests of one connection that begin before others get their turn, and for how long. */
-#define REQUESTS_A_TURN 64
-#define TURN_MS 2
-/* In units of output_high_bytes: with so much waiting for the client no request of it begins. */
-#define OUTPUT_MARKS 16
 /* nghttp2 does not stop in the middle of its input, so it is fed in pieces: no more frames that want
  * an answer fit in one than it keeps answers. */
 #define FEED_BYTES 8192
-#define ANSWERS_MAX (CONTROLS_AT_ONCE + FEED_BYTES / H2_FRAME_HEAD_BYTES + 1)
+#define ANSWERS_MAX (H2_CONTROLS_AT_ONCE + FEED_BYTES / H2_FRAME_HEAD_BYTES + 1)
 
 static const uint8_t drain_ping[8] = "orr-last";
-
-/* ---- manners ---- */
-
-/* False when there was no token left. */
-static bool calm_spend(struct h2_calm *calm, int64_t at_once, int64_t per_s, int64_t now_ms)
-{
-    int64_t due = (now_ms - calm->filled_ms) * per_s / MS_PER_S;
-
-    if (due > 0) {
-        calm->tokens = ORR_MIN(at_once, calm->tokens + due);
-        calm->filled_ms = now_ms;
-    }
-    return calm->tokens-- > 0;
-}
-
-void h2_cut_off(struct h2 *h, enum http_reject reason)
-{
-    if (h->is_ending)
-        return;
-    h->is_ending = true;
-    server_reject(h->conn->sl->srv, reason);
-    conn_set_busy(h->conn, true); /* timed from here on, whether it reads this or not */
-    (void)nghttp2_session_terminate_session(h->session, NGHTTP2_ENHANCE_YOUR_CALM);
-}
-
-static void spend_reset(struct h2 *h)
-{
-    if (!calm_spend(&h->resets, RESETS_AT_ONCE, RESETS_PER_S, loop_now_ms(h->conn->sl->loop)))
-        h2_cut_off(h, REJECT_FLOOD);
-}
-
-static void spend_control(struct h2 *h)
-{
-    if (!calm_spend(&h->controls, CONTROLS_AT_ONCE, CONTROLS_PER_S, loop_now_ms(h->conn->sl->loop)))
-        h2_cut_off(h, REJECT_FLOOD);
-}
-
-static void refill(struct h2_calm *calm, int64_t at_once)
-{
-    if (calm->tokens < at_once)
-        calm->tokens++;
-}
 
 /* ---- callbacks of nghttp2 ---- */
 
@@ -79,15 +26,15 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
     switch (hd->type) {
     case NGHTTP2_DATA:
         if (hd->length)
-            refill(&h->controls, CONTROLS_AT_ONCE);
+            h2_refill(&h->controls, H2_CONTROLS_AT_ONCE);
         else if (!(hd->flags & NGHTTP2_FLAG_END_STREAM))
-            spend_control(h);
+            h2_spend_control(h);
         break;
     case NGHTTP2_HEADERS:
         h->continuations = 0;
         break;
     case NGHTTP2_CONTINUATION:
-        spend_control(h);
+        h2_spend_control(h);
         if (++h->continuations > CONTINUATIONS_MAX)
             h2_cut_off(h, REJECT_FLOOD);
         break;
@@ -95,7 +42,7 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
     case NGHTTP2_RST_STREAM: /* counted when it has ended something */
         break;
     default:
-        spend_control(h);
+        h2_spend_control(h);
     }
     return 0;
 }
@@ -151,7 +98,7 @@ static void on_reset(struct h2 *h, int32_t id)
 
     METRIC_ADD(h->conn->sl->srv->m.h2_resets, 1);
     if (s && s->phase != H2_SENDING)
-        spend_reset(h);
+        h2_spend_reset(h);
 }
 
 static void announce_end(struct h2 *h)
@@ -226,15 +173,15 @@ static int on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *a
     bool may_end = frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS;
 
     if (frame->hd.type == NGHTTP2_DATA)
-        refill(&h->controls, CONTROLS_AT_ONCE);
+        h2_refill(&h->controls, H2_CONTROLS_AT_ONCE);
     if (may_end && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) {
-        refill(&h->resets, RESETS_AT_ONCE);
+        h2_refill(&h->resets, H2_RESETS_AT_ONCE);
         if (s && !s->has_all_input) /* nobody will read the rest */
             (void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
     }
     /* Resets that a client provokes by breaking rules cost the same as its own. */
     if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR)
-        spend_reset(h);
+        h2_spend_reset(h);
     return 0;
 }
 
@@ -300,8 +247,8 @@ static struct h2 *h2_new(struct conn *c)
     h->conn = c;
     h2_begin_turn(h);
     h->session = session_new(h);
-    h->resets = (struct h2_calm){RESETS_AT_ONCE, now_ms};
-    h->controls = (struct h2_calm){CONTROLS_AT_ONCE, now_ms};
+    h->resets = (struct h2_calm){H2_RESETS_AT_ONCE, now_ms};
+    h->controls = (struct h2_calm){H2_CONTROLS_AT_ONCE, now_ms};
     c->h2 = h;
     METRIC_ADD(c->sl->srv->m.h2_connections, 1);
     METRIC_ADD(c->sl->srv->m.h2_accepted, 1);
@@ -444,79 +391,6 @@ bool h2_upgrade(struct exchange *x)
     return true;
 }
 
-/* ---- turns ---- */
-
-void h2_begin_turn(struct h2 *h)
-{
-    h->begun = 0;
-    h->turn_ms = loop_now_ms(h->conn->sl->loop);
-}
-
-static bool has_room(const struct h2 *h)
-{
-    return h->output_bytes <= OUTPUT_MARKS * h->conn->sl->srv->opts.output_high_bytes;
-}
-
-bool h2_wants_turn(const struct h2 *h)
-{
-    return h->parked && has_room(h) && !h->is_ending;
-}
-
-bool h2_take_turn(struct h2 *h)
-{
-    if (h->begun >= REQUESTS_A_TURN || !has_room(h) ||
-        (h->begun && loop_now_ms(h->conn->sl->loop) - h->turn_ms >= TURN_MS))
-        return false;
-    h->begun++;
-    return true;
-}
-
-void h2_park(struct h2_stream *s)
-{
-    struct h2 *h = s->h2;
-
-    s->phase = H2_PARKED;
-    s->next_parked = NULL;
-    *(h->parked ? &h->last_parked->next_parked : &h->parked) = s;
-    h->last_parked = s;
-}
-
-void h2_unpark(struct h2_stream *s)
-{
-    struct h2_stream *before = NULL;
-
-    for (struct h2_stream *p = s->h2->parked; p; before = p, p = p->next_parked) {
-        if (p != s)
-            continue;
-        *(before ? &before->next_parked : &s->h2->parked) = s->next_parked;
-        if (s->h2->last_parked == s)
-            s->h2->last_parked = before;
-        return;
-    }
-}
-
-/* False when there was none that may begin. */
-static bool launch_parked(struct h2 *h)
-{
-    bool any = false;
-
-    while (h->parked && !h->is_ending && h2_take_turn(h)) {
-        struct h2_stream *s = h->parked;
-
-        h2_unpark(s);
-        if (s->phase == H2_PARKED)
-            h2_stream_launch(s);
-        any = true;
-    }
-    return any;
-}
-
-void h2_count_output(struct h2 *h, int64_t bytes)
-{
-    h->output_bytes += (size_t)bytes;
-    METRIC_ADD(h->conn->sl->srv->m.h2_output_bytes, bytes);
-}
-
 /* ---- progress ---- */
 
 static void receive(struct h2 *h)
@@ -571,7 +445,7 @@ void h2_step(struct h2 *h)
             conn_close(c);
             return;
         }
-    } while (tend_streams(h) || launch_parked(h));
+    } while (tend_streams(h) || h2_launch_parked(h));
     if (nghttp2_session_want_read(h->session) || nghttp2_session_want_write(h->session))
         return;
     /* Said goodbye, by whoever: what is in out is the last. */

@@ -33,6 +33,10 @@
 #define H2_STREAM_MAGIC 0x68327374u
 #define H2_FRAME_HEAD_BYTES 9
 
+/* What the buckets hold when they are full. */
+#define H2_RESETS_AT_ONCE 500
+#define H2_CONTROLS_AT_ONCE 500
+
 struct h2_calm {
     int64_t tokens, filled_ms;
 };
@@ -87,16 +91,6 @@ void h2_start(struct conn *c);
 /* Does head, of HTTP/1.1, ask for h2c in a way that we grant? Then c speaks HTTP/2 from now on, and
  * x is its first stream. */
 bool h2_upgrade(struct exchange *x);
-/* A new turn of the loop: it may begin requests again. */
-void h2_begin_turn(struct h2 *h);
-/* Has it left something to do for the next? */
-bool h2_wants_turn(const struct h2 *h);
-/* May a request begin now? Counts it if so. */
-bool h2_take_turn(struct h2 *h);
-void h2_park(struct h2_stream *s);
-void h2_unpark(struct h2_stream *s); /* if it is parked */
-/* Output came to wait, or went (negative). */
-void h2_count_output(struct h2 *h, int64_t bytes);
 /* Tells conn whether it is idle. */
 void h2_set_busy(struct h2 *h);
 /* Takes c->view apart and fills conn's out. */
@@ -109,8 +103,27 @@ void h2_say_goodbye(struct h2 *h);
 /* No new streams, by and by; ends after the last. */
 void h2_drain(struct h2 *h);
 void h2_check_time(struct h2 *h, int64_t now_ms);
+
+/* ---- http_h2_turns.c: what one client may take from the others ---- */
+
 /* The client has abused us: counts why, and tells it. */
 void h2_cut_off(struct h2 *h, enum http_reject reason);
+/* One of what costs us more than the client; cuts it off when its bucket is empty. */
+void h2_spend_reset(struct h2 *h);
+void h2_spend_control(struct h2 *h);
+void h2_refill(struct h2_calm *calm, int64_t at_once); /* by one: work was done */
+/* A new turn of the loop: it may begin requests again. */
+void h2_begin_turn(struct h2 *h);
+/* Has it left something to do for the next? */
+bool h2_wants_turn(const struct h2 *h);
+/* May a request begin now? Counts it if so. */
+bool h2_take_turn(struct h2 *h);
+void h2_park(struct h2_stream *s);
+void h2_unpark(struct h2_stream *s); /* if it is parked */
+/* Output came to wait, or went (negative). */
+void h2_count_output(struct h2 *h, int64_t bytes);
+/* False when there was none that may begin. */
+bool h2_launch_parked(struct h2 *h);
 
 /* ---- http_h2_stream.c: a request and its reply on a stream ---- */
 

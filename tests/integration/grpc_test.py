@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pyenv
-from orrery_test import (BUILD, PUSH_HEADERS, ROOT, TENANT, Failure, Process, Single, Skip, check,
+from orrery_test import (BUILD, PUSH_HEADERS, ROOT, SANITIZED, TENANT, Failure, Process, Single, Skip, check,
                          http_call, main, samples_of, series_bytes, snappy, wait_for, write_request)
 
 PACKAGES = ("grpcio==1.66.2", "grpcio-status==1.66.2", "grpcio-health-checking==1.66.2",
@@ -216,7 +216,7 @@ def others_are_served(o):
     status, _, _ = curl("--http2-prior-knowledge", f"http://{o.addr}/ready")
     check(status == 200, "HTTP/2 is not served")
     took = time.monotonic() - started
-    check(took < 3, f"others waited {took:.1f} s")
+    check(took < (10 if SANITIZED else 3), f"others waited {took:.1f} s")
     check(o.alive(), f"orrery died: {o.tail()}")
 
 
