@@ -97,7 +97,7 @@ static struct err *run_delete(struct prom_task *t)
         e = tombstone_list_update(admin_of(t)->objstore, SLICE("metrics"), t->tenant, add_all, d,
                                   &l);
     if (!e) {
-        LOG_INFO(querier, "series deleted", KV_SLICE("tenant", t->tenant), KV_U64("n", d->n),
+        LOG_INFO(querier, "series deleted", KV_SLICE("tenant", t->tenant), KV_U64("count", d->n),
                  KV_U64("version", tombstone_list_version(l)));
         tell(t, l);
     }
