@@ -4,10 +4,10 @@
  *
  *   dispatch_put ─▶ routes ─▶ groups ── group_wait, then every group_interval ──▶ flush
  *   flush ─▶ inhibited and muted alerts left out ─▶ a note for each integration of the receiver
- *   note:  WAIT position × peer_timeout ─▶ ask the log ─▶ slot ─▶ ASK peers ─▶ SEND ─▶ sent: into the log, spread
- *            ▲                                  │            └─ a peer speaks: held    └─▶ failed: back-off
- *            └──────────────────────────────────┼───────────────────────┴─────────────────────┘
- *                                               └─▶ receiver knows already: done
+ *   note:  WAIT position × peer_timeout ─▶ ask the log ─▶ slot ─▶ ASK peers ─▶ SEND ─▶ told: into
+ *          ▲                               │                      │           │       the log, spread
+ *          │                               └─▶ known: done        └─▶ held    └─▶ failed
+ *          └──────────────────────────────────────────────────── soon ──┴─ back-off ─┘
  *
  * Peers hold the same alerts and run the same groups. Position 0 speaks at once, the others wait
  * their turn, and by then find it in the log. While one retries a receiver that fails, the next in
