@@ -1,9 +1,10 @@
 /*
  * Alertmanagers that tell one receiver about the same alerts, with the real dispatcher, notification
  * log, claims, gossip and ring, among members of another role. Calm: each change is told exactly once,
- * also after the flushes of the peers have drifted apart until their turns fall together. Under partitions, crashes, steps of
- * the clock and a receiver that fails: whatever fires is told at least once, also when nobody can
- * talk to anybody. After healing: nothing that was told is told again, and calm rules hold.
+ * also after the flushes of the peers have drifted apart until their turns fall together. Under
+ * partitions, crashes, steps of the clock and a receiver that fails: whatever fires is told at least
+ * once, also when nobody can talk to anybody. After healing: nothing that was told is told again, and
+ * calm rules hold.
  */
 #include <stdio.h>
 #include <stdlib.h>
