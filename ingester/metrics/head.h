@@ -79,7 +79,8 @@ struct head_limits {
     int64_t min_t_ms;      /* older samples are BATCH_TOO_OLD; 0: no bound */
     int64_t max_t_ms;      /* newer ones are BATCH_TOO_FAR; 0: no bound */
     uint32_t max_metadata; /* metric families with metadata; 0: no limit */
-    uint32_t max_windows;  /* 2-hour windows with samples that are in no segment yet; 0: no limit */
+    uint32_t max_windows; /* 2-hour windows with samples that are in no segment yet, beside those of
+                              now; 0: no limit */
 };
 
 /*

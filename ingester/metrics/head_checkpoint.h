@@ -27,6 +27,7 @@
  *     8 FILES      u64 first file number, u64 next position, { u64 file number, uvarint owners *
  *                  (lstr tenant, i64 max_ms) }...
  *     9 END        u64 series in all. A file without it is not a checkpoint.
+ *    10 WINDOWS    { i64 start of a 2-hour window with samples }..., of the tenant as 2..7
  *
  * It is written in slices between batches, so it shows no single moment: each slab of series carries
  * its own from_seq, below which log records are already in what it says. Names and pairs come after

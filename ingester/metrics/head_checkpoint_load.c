@@ -191,6 +191,8 @@ static bool load_cuts(struct loading *ld, struct reader *r)
     return true;
 }
 
+#define MAX_WINDOWS 10000
+
 static bool load_windows(struct loading *ld, struct reader *r)
 {
     while (reader_left(r)) {
@@ -198,7 +200,8 @@ static bool load_windows(struct loading *ld, struct reader *r)
 
         if (!reader_ok(r) || start_ms != head_window_start(start_ms))
             return false;
-        head_window_note(ld->ts, start_ms);
+        if (ld->ts->windows.len < MAX_WINDOWS) /* they are found one by one; no limit is as large */
+            head_window_note(ld->ts, start_ms);
     }
     return true;
 }

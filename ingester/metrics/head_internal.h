@@ -272,7 +272,8 @@ static inline int64_t head_window_start(int64_t t_ms)
 {
     int64_t w = t_ms / HEAD_WINDOW_MS;
 
-    return (w - (t_ms % HEAD_WINDOW_MS < 0)) * HEAD_WINDOW_MS;
+    /* the first window of time begins before there are numbers for it: it wraps */
+    return (int64_t)((uint64_t)(w - (t_ms % HEAD_WINDOW_MS < 0)) * (uint64_t)HEAD_WINDOW_MS);
 }
 
 /* Size class of an open chunk's buffer: allocator classes, with the appender's room. */

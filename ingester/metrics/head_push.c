@@ -207,7 +207,7 @@ static void apply_created(struct apply_state *st, uint32_t ref, const struct bat
     else if (!en->has_inline && !batch_next_histogram(&r, &first, &encoded))
         return;
     if (t_ms >= first || t_ms <= head_series_at(st->a->ts, ref)->app.t || t_ms < st->min_t_ms ||
-        t_ms > st->max_t_ms)
+        t_ms > st->max_t_ms || !head_window_fits(st->a->ts, t_ms, st->a->limits->max_windows))
         return;
     st->ooo_window_ms = 0;
     if (encoded.len)

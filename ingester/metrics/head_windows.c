@@ -2,6 +2,8 @@
  * Which 2-hour windows a tenant has samples of in the head. Each of them becomes a segment, and a
  * block, of its own: a tenant's limit of them keeps one push from making thousands.
  *
+ * The window of the clock, the one before and the one after are always taken.
+ *
  * A shard knows the windows of its part; the tenant counts those that any of its shards has. Samples
  * that come while a cut writes what it took keep their window.
  */
@@ -25,6 +27,14 @@ static struct head_tenant_window *find_shared(const struct head_tenant *t, int64
     return NULL;
 }
 
+/* What is written now always has its window: old ones must not lock it out. */
+static bool is_of_now(const struct head *h, int64_t start_ms)
+{
+    int64_t now_ms = head_window_start(clock_wall_ms(h->opts.clock));
+
+    return start_ms >= now_ms - HEAD_WINDOW_MS && start_ms <= now_ms + HEAD_WINDOW_MS;
+}
+
 bool head_window_fits(struct head_ts *ts, int64_t t_ms, uint32_t max)
 {
     int64_t start_ms = head_window_start(t_ms);
@@ -37,7 +47,7 @@ bool head_window_fits(struct head_ts *ts, int64_t t_ms, uint32_t max)
         ts->window_ms = start_ms;
         return true;
     }
-    if (!max)
+    if (!max || is_of_now(h, start_ms))
         return true;
     lock_take(&h->lock);
     fits = ts->tenant->windows.len < max || find_shared(ts->tenant, start_ms);

@@ -30,6 +30,7 @@ static void free_tenants(struct head *h)
     MAP_FOREACH (en, &h->tenants) {
         struct head_tenant *t = en->value;
 
+        vec_done(&t->windows);
         mem_free(t->id);
         mem_free(t->ts);
         mem_free(t);

@@ -205,6 +205,34 @@ TEST(wal_cuts_a_torn_tail_wherever_the_tear_is)
     }
 }
 
+/* Of the first group not even the header is whole: the new segment must not take the file's name, or
+ * truncating the log removes what is being written. */
+TEST(wal_keeps_what_follows_a_file_cut_to_its_header)
+{
+    const char *dir = tmp_path("w");
+    struct acks acks = ACKS_INIT;
+    struct wal_replay_stats stats;
+    struct seen seen;
+    struct wal *w;
+    uint64_t seq;
+    char *path;
+
+    write_numbers(dir, 1, 1, 10, false);
+    path = last_segment(dir);
+    CHECK(truncate(path, WALSEG_HEADER_BYTES + 10) == 0);
+    w = open_wal(dir, false);
+    CHECK(replay(w, 1, &seen).torn_bytes > 0 && seen.count == 0);
+    seq = append_number(w, &acks, wal_next_seq(w), 10);
+    wait_acks(&acks, 1);
+    CHECK_OK(wal_truncate_before(w, seq));
+    CHECK_OK(wal_close(w));
+    w = open_wal(dir, false);
+    stats = replay(w, 1, &seen);
+    CHECK(seen.count == 1 && seen.first == seq && stats.quarantined == 0);
+    CHECK_OK(wal_close(w));
+    mem_free(path);
+}
+
 TEST(wal_puts_flipped_bits_aside_and_reads_the_rest)
 {
     for (size_t at = 0; at < 1900; at += 37) {

@@ -363,6 +363,9 @@ TEST(head_limits_open_windows)
     push_one(&f, "a=9", WINDOW(2), 1); /* two have gone */
     push_one(&f, "a=9", WINDOW(3), 1);
     check_refused(&f, BATCH_WINDOWS_LIMIT, WINDOW(4));
+    push_one(&f, "a=7", WINDOW(0), 1); /* the clock's own is always taken */
+    push_one(&f, "a=8", WINDOW(1), 1);
+    check_refused(&f, BATCH_WINDOWS_LIMIT, WINDOW(4));
     f.limits.max_windows = 0;
     push_one(&f, "a=9", WINDOW(4), 1);
     fx_close(&f);
