@@ -78,8 +78,11 @@ struct node {
     struct node *next_made;
 };
 
+struct promql_expr;
 struct exec {
     const struct engine_opts *opts;
+    const struct promql_expr *root; /* of the query */
+    struct shared *shared;          /* op_shared.c */
     const struct engine_query *q;
     struct storage *st;
     struct arena *arena;
