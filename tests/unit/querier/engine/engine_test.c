@@ -312,3 +312,36 @@ TEST(engine_in_shards_says_the_same)
     check_split("sum(m_total @ 100)", 0); /* the same at every step: for one step */
     check_split("sum(m_total + on(i) m_total)", 0);
 }
+
+TEST(engine_streams_sums_over_many_names)
+{
+    struct fixture f = fixture_new(0, "sum(rate({i!=\"\"}[2m]))");
+    const char *const names[] = {"a_total", "b_total"};
+
+    f.q.start_ms = 300000;
+    f.q.end_ms = 600000;
+    f.q.step_ms = 15000;
+    for (size_t i = 0; i < 2000; i++) {
+        char text[16];
+        struct label ls[] = {{SLICE(LABEL_NAME), slice_cstr(names[i & 1])}, {SLICE("i"), {0}}};
+
+        snprintf(text, sizeof(text), "%zu", i);
+        ls[1].value = slice_cstr(text);
+        for (size_t k = 0; k < 40; k++)
+            memstore_add(f.m, (struct labels){ls, 2}, (int64_t)k * 15000, (double)(k * 15), NULL,
+                         0);
+    }
+    CHECK_OK(run(&f));
+    CHECK_INT(f.r.n_series, 1);
+    CHECK(fabs(f.r.series[0].v[5] - 2000) < 1e-6);
+    CHECK(f.r.stats.peak_bytes < 1000000); /* 2,000 rows would be some 340,000 more than that */
+    /* the same labels but for the name, at the same time */
+    for (size_t n = 0; n < 2; n++) {
+        struct label ls[] = {{SLICE(LABEL_NAME), slice_cstr(names[n])}, {SLICE("i"), SLICE("x")}};
+
+        for (size_t k = 0; k < 40; k++)
+            memstore_add(f.m, (struct labels){ls, 2}, (int64_t)k * 15000, 1, NULL, 0);
+    }
+    CHECK_ERR(run(&f), ERR_EXEC, "same labelset");
+    fixture_done(&f);
+}
