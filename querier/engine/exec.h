@@ -157,7 +157,7 @@ struct node *node_repeat(struct exec *x, struct grid grid,
                          struct node *single); /* one step to all */
 /* Merges rows with equal labels; fails if both have a sample at one step, or always (is_strict). */
 struct node *node_merge(struct exec *x, struct node *child, bool is_strict);
-/* If n is such a merge, not strict: it need not hold rows, for its reader takes them as well in pieces
+/* If n is such a merge: it need not hold rows, for its reader takes them as well in pieces
  * (those of one label set, each with other steps). */
 void node_merge_streams(struct node *n);
 /* The column of a scalar node. NULL on error. */

@@ -164,6 +164,8 @@ static bool merge_stream(struct merge_node *mn, struct row *ret)
     if ((mn->n_seen + 1) * 2 > mn->cap_seen)
         seen_grow(mn);
     s = seen_slot(mn->seen, mn->cap_seen, labels_fingerprint(ret->labels));
+    if (s->steps && mn->is_strict)
+        return merge_duplicate(x);
     if (!s->steps) {
         s->fp = labels_fingerprint(ret->labels);
         s->steps = arena_zalloc(x->arena, mn->node.grid.n / 8 + 1);
@@ -201,7 +203,7 @@ void node_merge_streams(struct node *n)
 {
     struct merge_node *mn = (struct merge_node *)n;
 
-    if (n && n->ops == &merge_ops && !mn->is_strict)
+    if (n && n->ops == &merge_ops)
         mn->is_streaming = true;
 }
 
