@@ -206,7 +206,7 @@ struct node *build_node(struct exec *x, const struct promql_expr *e, struct grid
     case PROMQL_CALL:
         return op_call(x, grid, e);
     case PROMQL_AGGREGATE:
-        return build_aggregate(x, e, grid);
+        return op_shared(x, grid, e, build_aggregate);
     case PROMQL_BINARY:
         return build_binary(x, e, grid);
     case PROMQL_UNARY:

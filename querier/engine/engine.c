@@ -266,6 +266,7 @@ struct err *engine_query(const struct engine *eng, const struct engine_query *q,
     annot_init(&x.annots, a, q->expr);
     if (!(e = promql_resolve_durations(parsed.root, q->step_ms, q->end_ms - q->start_ms))) {
         *ret = (struct engine_result){0};
+        x.root = parsed.root;
         run(&x, parsed.root, ret);
         (void)exec_tick(&x);
         exec_done(&x);

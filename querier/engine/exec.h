@@ -78,8 +78,11 @@ struct node {
     struct node *next_made;
 };
 
+struct promql_expr;
 struct exec {
     const struct engine_opts *opts;
+    const struct promql_expr *root; /* of the query */
+    struct shared *shared;          /* op_shared.c */
     const struct engine_query *q;
     struct storage *st;
     struct arena *arena;
@@ -154,5 +157,8 @@ struct node *node_repeat(struct exec *x, struct grid grid,
                          struct node *single); /* one step to all */
 /* Merges rows with equal labels; fails if both have a sample at one step, or always (is_strict). */
 struct node *node_merge(struct exec *x, struct node *child, bool is_strict);
+/* If n is such a merge: it need not hold rows, for its reader takes them as well in pieces
+ * (those of one label set, each with other steps). */
+void node_merge_streams(struct node *n);
 /* The column of a scalar node. NULL on error. */
 const double *node_scalar(struct node *n);

@@ -510,6 +510,7 @@ struct node *op_aggregate(struct exec *x, struct grid grid, const struct promql_
     }
     x->hint = group_hint(x, e, grid);
     a->child = build_node(x, e->u.aggregate.expr, grid);
+    node_merge_streams(a->child);
     if (e->u.aggregate.param)
         a->param = build_node(x, e->u.aggregate.param, grid);
     return exec_ok(x) ? &a->node : NULL;

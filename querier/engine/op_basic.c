@@ -73,6 +73,15 @@ struct merge_node {
     struct labelmap map;
     size_t at;
     bool is_strict, is_loaded;
+    /* streaming: which steps each label set has had, by fingerprint */
+    bool is_streaming;
+    struct seen *seen;
+    size_t n_seen, cap_seen;
+};
+
+struct seen {
+    struct hash128 fp;
+    uint8_t *steps; /* a bit for each; NULL: a free slot */
 };
 
 static bool merge_duplicate(struct exec *x)
@@ -123,10 +132,63 @@ static bool merge_load(struct merge_node *mn)
     return exec_ok(x);
 }
 
+static struct seen *seen_slot(struct seen *slots, size_t cap, struct hash128 fp)
+{
+    size_t at = fp.lo & (cap - 1);
+
+    while (slots[at].steps && !hash128_eq(slots[at].fp, fp))
+        at = (at + 1) & (cap - 1);
+    return &slots[at];
+}
+
+static void seen_grow(struct merge_node *mn)
+{
+    size_t cap = mn->cap_seen ? mn->cap_seen * 2 : 64;
+    struct seen *slots = arena_array(mn->node.x->arena, struct seen, cap);
+
+    for (size_t i = 0; i < mn->cap_seen; i++)
+        if (mn->seen[i].steps)
+            *seen_slot(slots, cap, mn->seen[i].fp) = mn->seen[i];
+    mn->seen = slots;
+    mn->cap_seen = cap;
+}
+
+/* Passes rows on, and only looks whether two of a label set meet at a step. */
+static bool merge_stream(struct merge_node *mn, struct row *ret)
+{
+    struct exec *x = mn->node.x;
+    struct seen *s;
+
+    if (!node_next(mn->child, ret))
+        return false;
+    if ((mn->n_seen + 1) * 2 > mn->cap_seen)
+        seen_grow(mn);
+    s = seen_slot(mn->seen, mn->cap_seen, labels_fingerprint(ret->labels));
+    if (s->steps && mn->is_strict)
+        return merge_duplicate(x);
+    if (!s->steps) {
+        s->fp = labels_fingerprint(ret->labels);
+        s->steps = arena_zalloc(x->arena, mn->node.grid.n / 8 + 1);
+        mn->n_seen++;
+    }
+    for (size_t i = 0; i < mn->node.grid.n; i++) {
+        uint8_t bit = (uint8_t)(1u << (i & 7));
+
+        if (!row_has(ret, i))
+            continue;
+        if (s->steps[i / 8] & bit)
+            return merge_duplicate(x);
+        s->steps[i / 8] |= bit;
+    }
+    return true;
+}
+
 static bool merge_next(struct node *n, struct row *ret)
 {
     struct merge_node *mn = (struct merge_node *)n;
 
+    if (mn->is_streaming)
+        return merge_stream(mn, ret);
     if (!mn->is_loaded && !merge_load(mn))
         return false;
     if (mn->at == mn->rows.n)
@@ -135,10 +197,19 @@ static bool merge_next(struct node *n, struct row *ret)
     return true;
 }
 
+static const struct node_ops merge_ops = {merge_next, NULL};
+
+void node_merge_streams(struct node *n)
+{
+    struct merge_node *mn = (struct merge_node *)n;
+
+    if (n && n->ops == &merge_ops)
+        mn->is_streaming = true;
+}
+
 struct node *node_merge(struct exec *x, struct node *child, bool is_strict)
 {
-    static const struct node_ops ops = {merge_next, NULL};
-    struct merge_node *mn = node_new_of(x, struct merge_node, &ops, child->grid);
+    struct merge_node *mn = node_new_of(x, struct merge_node, &merge_ops, child->grid);
 
     mn->child = child;
     mn->is_strict = is_strict;

@@ -54,7 +54,7 @@ struct node *op_given(struct exec *x, struct grid grid, const struct promql_expr
         const struct engine_given *g = &x->q->given[i];
         struct given_node *gn;
 
-        if (g->start != e->start || g->end != e->end)
+        if (!slice_eq(slice_sub(x->q->expr, g->start, g->end - g->start), op_shared_text(x, e)))
             continue;
         gn = node_new_of(x, struct given_node, &ops, grid);
         gn->given = g;

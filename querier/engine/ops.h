@@ -47,6 +47,11 @@ struct node *op_absent(struct exec *x, struct grid grid, const struct promql_exp
 struct node *op_aggregate(struct exec *x, struct grid grid, const struct promql_expr *e);
 /* What the shards said of the aggregation e; NULL: it was not split. */
 struct node *op_given(struct exec *x, struct grid grid, const struct promql_expr *e);
+/* make(e), or what another place of the query with the same text and steps yields, evaluated once. */
+struct node *op_shared(struct exec *x, struct grid grid, const struct promql_expr *e,
+                       struct node *(*make)(struct exec *x, const struct promql_expr *e,
+                                            struct grid grid));
+struct slice op_shared_text(const struct exec *x, const struct promql_expr *e);
 struct node *op_rank(struct exec *x, struct grid grid, const struct promql_expr *e);
 struct node *op_count_values(struct exec *x, struct grid grid, const struct promql_expr *e);
 struct node *op_binary_scalar(struct exec *x, struct grid grid, const struct promql_expr *e);

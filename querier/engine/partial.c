@@ -72,12 +72,14 @@ static struct slice cut_out(struct finder *f, uint32_t start, uint32_t end)
 
 static void add_found(struct finder *f, const struct promql_expr *e)
 {
-    VEC_FOREACH (g, &f->found) {
-        if (g->start == e->start && g->end == e->end)
-            return;
-    }
+    struct slice text = slice_sub(f->text, e->start, e->end - e->start);
+
     if (e->end > f->text.len || e->start >= e->end)
         return;
+    VEC_FOREACH (g, &f->found) {
+        if (slice_eq(slice_sub(f->text, g->start, g->end - g->start), text))
+            return; /* said twice: see op_shared.c */
+    }
     vec_push(&f->found,
              ((struct engine_given){e->start, e->end, cut_out(f, e->start, e->end), NULL, 0}));
 }

@@ -1385,3 +1385,111 @@ TEST(head_counts_the_series_of_label_pairs)
     arena_free(a);
     fx_close(&f);
 }
+
+/* ---- what instant aggregations ask for ---- */
+
+static size_t count_select(struct fixture *f, struct matchers ms)
+{
+    struct head_query q = {
+        .tenant = SLICE("t"), .matchers = ms, .min_ms = INT64_MIN, .max_ms = INT64_MAX};
+    struct head_series s;
+    struct head_set *set;
+    size_t n = 0;
+
+    CHECK_OK(head_select(f->head, &q, &set));
+    while (head_set_next(set, &s))
+        n++;
+    CHECK_OK(head_set_close(set));
+    return n;
+}
+
+TEST(head_select_by_fingerprint_shows_the_labels_asked_for_and_the_newest_sample)
+{
+    const struct slice names[] = {SLICE("job")};
+    struct head_query q = {.tenant = SLICE("t"),
+                           .min_ms = 0,
+                           .max_ms = 100000,
+                           .is_keyed = true,
+                           .names = names,
+                           .n_names = 1,
+                           .newest_only = true};
+    struct hash128 last = {0};
+    struct fixture f = {0};
+    struct head_series s;
+    struct head_set *set;
+    size_t n = 0;
+
+    fx_open(&f);
+    for (int i = 0; i < 300; i++) {
+        char text[64];
+
+        snprintf(text, sizeof(text), "__name__=x,job=j%d,pod=p%03d", i % 3, i);
+        add(&f, text, 1000, i, true);
+        add(&f, text, 2000, i + 0.5, true);
+    }
+    CHECK_OK(fx_push(&f, "t"));
+    CHECK_OK(head_select(f.head, &q, &set));
+    for (; head_set_next(set, &s); n++) {
+        int64_t t[4];
+        double v[4];
+        size_t k;
+
+        CHECK(n == 0 || hash128_cmp(last, s.fp) < 0);
+        last = s.fp;
+        CHECK_INT(s.labels.n, 1);
+        CHECK_SLICE(s.labels.ptr[0].name, "job");
+        CHECK_INT(s.n_chunks, 1);
+        CHECK_OK(chunk_xor_decode(s.chunks[0].data, 4, t, v, &k));
+        CHECK_INT(k, 1);
+        CHECK_INT(t[0], 2000);
+    }
+    CHECK_OK(head_set_close(set));
+    CHECK_INT(n, 300);
+    /* a range that ends before it: the whole chunk, for the newest in it is not at hand */
+    q.max_ms = 1500;
+    CHECK_OK(head_select(f.head, &q, &set));
+    CHECK(head_set_next(set, &s) && chunk_samples(s.chunks[0].data) == 2);
+    CHECK_OK(head_set_close(set));
+    fx_close(&f);
+}
+
+TEST(head_remembers_regexes_and_sees_values_that_come_and_go)
+{
+    struct arena *a = arena_new(0);
+    struct fixture f = {0};
+    struct matcher re, nre;
+
+    CHECK_OK(matcher_init(a, MATCHER_RE, SLICE("pod"), SLICE("p.*7"), &re));
+    CHECK_OK(matcher_init(a, MATCHER_NRE, SLICE("pod"), SLICE("p.*7"), &nre));
+    fx_open(&f);
+    /* many values, so that there is something to remember in each shard */
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 2000; i++) {
+            char text[64];
+
+            snprintf(text, sizeof(text), "__name__=x,pod=p%d-%04d", round, i);
+            add(&f, text, 1000 + round, i, true);
+        }
+        CHECK_OK(fx_push(&f, "t"));
+        for (int again = 0; again < 2; again++) {
+            CHECK_INT(count_select(&f, (struct matchers){&re, 1}), 200 * (round + 1));
+            CHECK_INT(count_select(&f, (struct matchers){&nre, 1}), 1800 * (round + 1));
+        }
+    }
+    /* all leave the head; their pairs go, and new ones take the ids */
+    CHECK_OK(head_cut(f.head, SLICE("t"), INT64_MAX, NULL));
+    for (int i = 0; i < 2000; i++) {
+        char text[64];
+
+        snprintf(text, sizeof(text), "__name__=y,pod=%04d-q", i);
+        add(&f, text, 90000000, i, true);
+    }
+    CHECK_OK(fx_push(&f, "t"));
+    /* in the segment still: 600 and 5400; in the head none that matches */
+    CHECK_INT(count_select(&f, (struct matchers){&re, 1}), 600);
+    CHECK_INT(count_select(&f, (struct matchers){&nre, 1}), 5400 + 2000);
+    fx_close(&f);
+    matcher_done(&re);
+    matcher_done(&nre);
+    arena_free(a);
+}

@@ -241,3 +241,107 @@ TEST(engine_tells_where_an_annotation_belongs)
                 "PromQL warning: quantile value should be between 0 and 1, got 2 (2:11)");
     fixture_done(&f);
 }
+
+static uint64_t samples_of(const char *expr)
+{
+    struct fixture f = fixture_new(100, expr);
+    uint64_t n;
+
+    CHECK_OK(run(&f));
+    n = f.r.stats.samples;
+    fixture_done(&f);
+    return n;
+}
+
+TEST(engine_evaluates_what_is_said_twice_once)
+{
+    CHECK_INT(samples_of("sum(m_total)"), 100);
+    CHECK_INT(samples_of("sum(m_total) + sum(m_total)"), 100);
+    CHECK_INT(samples_of("sum(m_total) + sum by (g) (m_total) + count(m_total)"), 300);
+    CHECK_INT(samples_of("sum(m_total) + sum(m_total offset 15s)"), 200);
+    check_json(
+        100, "sum(m_total) + (-sum(m_total)) + count(m_total) * sum(m_total)",
+        "{\"resultType\":\"vector\",\"result\":[{\"metric\":{},\"value\":[300,\"495000\"]}]}");
+}
+
+/* ---- in shards ---- */
+
+struct shards {
+    struct fixture *f;
+    size_t jobs;
+};
+
+static void run_shards(void *arg, struct engine_job *jobs, size_t n)
+{
+    struct shards *s = arg;
+
+    s->jobs += n;
+    for (size_t i = n; i-- > 0;)
+        jobs[i].err = engine_query(s->f->eng, &jobs[i].q, memstore_storage(s->f->m), s->f->a,
+                                   &jobs[i].result);
+}
+
+static void check_split(const char *expr, size_t jobs)
+{
+    struct fixture f = fixture_new(100, expr);
+    struct shards s = {.f = &f};
+    struct buf whole = {0}, split = {0};
+    bool was_split;
+
+    CHECK_OK(run(&f));
+    result_json_data(&whole, &f.r);
+    CHECK_OK(engine_query_split(f.eng, &f.q, memstore_storage(f.m), f.a, 4, run_shards, &s,
+                                &was_split, &f.r));
+    result_json_data(&split, &f.r);
+    CHECK_STR(buf_cstr(&split), buf_cstr(&whole));
+    CHECK_INT(s.jobs, jobs);
+    CHECK(was_split == (jobs > 0));
+    buf_done(&whole);
+    buf_done(&split);
+    fixture_done(&f);
+}
+
+TEST(engine_in_shards_says_the_same)
+{
+    check_split("sum by (g) (rate(m_total[2m]))", 4);
+    check_split("count(m_total) + sum(m_total) + count(m_total)", 8);
+    check_split("max(m_total > 10) - on() min(m_total)", 8);
+    check_split("group without (i) (m_total)", 4);
+    check_split("max_over_time(sum(m_total)[2m:30s])", 0); /* has steps of its own */
+    check_split("avg(m_total)", 0);
+    check_split("sum(m_total @ 100)", 0); /* the same at every step: for one step */
+    check_split("sum(m_total + on(i) m_total)", 0);
+}
+
+TEST(engine_streams_sums_over_many_names)
+{
+    struct fixture f = fixture_new(0, "sum(rate({i!=\"\"}[2m]))");
+    const char *const names[] = {"a_total", "b_total"};
+
+    f.q.start_ms = 300000;
+    f.q.end_ms = 600000;
+    f.q.step_ms = 15000;
+    for (size_t i = 0; i < 2000; i++) {
+        char text[16];
+        struct label ls[] = {{SLICE(LABEL_NAME), slice_cstr(names[i & 1])}, {SLICE("i"), {0}}};
+
+        snprintf(text, sizeof(text), "%zu", i);
+        ls[1].value = slice_cstr(text);
+        for (size_t k = 0; k < 40; k++)
+            memstore_add(f.m, (struct labels){ls, 2}, (int64_t)k * 15000, (double)(k * 15), NULL,
+                         0);
+    }
+    CHECK_OK(run(&f));
+    CHECK_INT(f.r.n_series, 1);
+    CHECK(fabs(f.r.series[0].v[5] - 2000) < 1e-6);
+    CHECK(f.r.stats.peak_bytes < 500000); /* with 2,000 rows held it is twice that */
+    /* the same labels but for the name, at the same time */
+    for (size_t n = 0; n < 2; n++) {
+        struct label ls[] = {{SLICE(LABEL_NAME), slice_cstr(names[n])}, {SLICE("i"), SLICE("x")}};
+
+        for (size_t k = 0; k < 40; k++)
+            memstore_add(f.m, (struct labels){ls, 2}, (int64_t)k * 15000, 1, NULL, 0);
+    }
+    CHECK_ERR(run(&f), ERR_EXEC, "same labelset");
+    fixture_done(&f);
+}
