@@ -66,6 +66,13 @@ def test_every_source_directory_has_a_readme(t):
     check(not missing, f"no README.md in {missing}")
 
 
+def test_what_is_run_can_be_run(t):
+    bad = [f for f in tracked() if (f.startswith("tests/integration/") and f.endswith("_test.py") or
+                                    f in ("deploy/run", "deploy/build", "deploy/install", "tests/run", ".ci/run"))
+           and not os.access(os.path.join(ROOT, f), os.X_OK)]
+    check(not bad, f"not executable: {bad}")
+
+
 def test_formatted(t):
     if not shutil.which("clang-format-14"):
         raise Skip("clang-format-14 is not installed")
