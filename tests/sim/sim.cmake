@@ -18,8 +18,13 @@ file(GLOB sims CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/sim/*_sim.c)
 foreach(src ${sims})
   get_filename_component(name ${src} NAME_WE)
   string(REPLACE "_sim" "" name ${name})
-  add_test(NAME sim.${name} COMMAND orrery-sim --scenario ${name} --seeds ${ORR_SIM_SEEDS})
-  set_tests_properties(sim.${name} PROPERTIES LABELS sim TIMEOUT 1800)
+  math(EXPR half "${ORR_SIM_SEEDS} / 2")
+  math(EXPR second "${half} + 1")
+  foreach(from 1 ${second}) # halves, so that the longest scenario keeps two cores busy
+    add_test(NAME sim.${name}.from-${from}
+             COMMAND orrery-sim --scenario ${name} --from ${from} --seeds ${half})
+    set_tests_properties(sim.${name}.from-${from} PROPERTIES LABELS sim TIMEOUT 1800)
+  endforeach()
 endforeach()
 
 # orr_sim_break(SCENARIO WHAT): --break WHAT must lead to a violation in SCENARIO.
