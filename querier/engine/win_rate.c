@@ -281,7 +281,7 @@ static void solve_lanes(struct plain *p, size_t at, int is_counter, double divis
 
         start = start >= threshold ? half : start;
         end = end >= threshold ? half : end;
-        start = is_counter & (d[k] > 0) & (first[k] >= 0) & (zero < start) ? zero : start;
+        start = (is_counter & (d[k] > 0) & (first[k] >= 0) & (zero < start)) ? zero : start;
         d[k] *= (covered + start + end) / covered / divisor;
     }
 }

@@ -18,11 +18,15 @@ static void select_message(struct arena *a, struct slice in)
 static void entries(struct arena *a, struct slice in)
 {
     struct reader r = reader_new(in);
-    struct rpc_series s;
+    struct rpc_series s = {0};
     struct rpc_exemplars x;
     struct rpc_metadata m;
     struct rpc_pair p;
 
+    while (rpc_series_decode(a, &r, &s))
+        ;
+    r = reader_new(in);
+    s.is_keyed = true;
     while (rpc_series_decode(a, &r, &s))
         ;
     r = reader_new(in);
