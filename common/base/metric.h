@@ -69,6 +69,7 @@ void metric_hist_observe(struct metric_hist *h, double seconds); /* any thread *
 
 /* For members that several threads write. */
 #define METRIC_ADD(member, n) ((void)__atomic_fetch_add(&(member), (n), __ATOMIC_RELAXED))
+#define METRIC_GET(member) __atomic_load_n(&(member), __ATOMIC_RELAXED) /* for collectors */
 #define METRIC_SET(member, n) __atomic_store_n(&(member), (n), __ATOMIC_RELAXED)
 
 /*

@@ -98,13 +98,13 @@ static void collect_protocols(struct door *d, struct buf *out, bool is_openmetri
                         "Writes decoded, by protocol.");
     for (unsigned i = 0; i < MAX_PROTOCOLS && d->protocols[i].name; i++) {
         (void)snprintf(labels, sizeof(labels), "protocol=\"%s\"", d->protocols[i].name);
-        metric_write_u64(out, writes, labels, d->protocols[i].writes);
+        metric_write_u64(out, writes, labels, METRIC_GET(d->protocols[i].writes));
     }
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, samples,
                         "Float samples and native histograms received, by protocol.");
     for (unsigned i = 0; i < MAX_PROTOCOLS && d->protocols[i].name; i++) {
         (void)snprintf(labels, sizeof(labels), "protocol=\"%s\"", d->protocols[i].name);
-        metric_write_u64(out, samples, labels, d->protocols[i].samples);
+        metric_write_u64(out, samples, labels, METRIC_GET(d->protocols[i].samples));
     }
 }
 
@@ -119,12 +119,12 @@ static void collect(void *arg, struct buf *out, bool is_openmetrics)
     for (unsigned i = 0; i < DOOR_REASON_COUNT; i++) {
         (void)snprintf(labels, sizeof(labels), "reason=\"%s\"",
                        door_reason_name((enum door_reason)i));
-        metric_write_u64(out, name, labels, d->m.rejected[i]);
+        metric_write_u64(out, name, labels, METRIC_GET(d->m.rejected[i]));
     }
     for (unsigned i = 0; i < BATCH_REASON_COUNT; i++) {
         (void)snprintf(labels, sizeof(labels), "reason=\"%s\"",
                        batch_reason_name((enum batch_reason)i));
-        metric_write_u64(out, name, labels, d->m.replica_rejected[i]);
+        metric_write_u64(out, name, labels, METRIC_GET(d->m.replica_rejected[i]));
     }
     collect_protocols(d, out, is_openmetrics);
 }
