@@ -89,7 +89,8 @@ static void make_segment(unsigned i)
     struct block_meta m;
     struct buf b = {0};
 
-    CHECK_OK(block_writer_add(w, &(struct block_series){labels_from(a, "a=1"), c, 2}));
+    CHECK_OK(block_writer_add(
+        w, &(struct block_series){.labels = labels_from(a, "a=1"), .chunks = c, .n_chunks = 2}));
     sidecar_begin(&b, SIDECAR_METADATA);
     sidecar_put_metadata(&b, &md);
     sidecar_end(&b);
