@@ -75,7 +75,7 @@ struct err *start_set_add(struct start_set *s, struct slice bytes)
     uint64_t n = reader_uvarint(&r);
     struct start_run last;
 
-    if (!reader_ok(&r) || n > START_RUNS_MAX || n > reader_left(&r) / 3)
+    if (!reader_ok(&r) || n > reader_left(&r) / 3)
         return err_new(ERR_CORRUPT, "start timestamps: impossible count of runs");
     vec_reserve(&s->runs, (size_t)n);
     for (uint64_t i = 0; i < n; i++) {
@@ -214,7 +214,7 @@ void start_set_flatten(struct start_set *s)
     size_t len = s->runs.len, cap = s->runs.cap;
     struct start_run *runs = s->runs.ptr;
 
-    if (len < 2)
+    if (is_disjoint(s)) /* of one source */
         return;
     qsort(runs, len, sizeof(*runs), by_from);
     if (is_disjoint(s))

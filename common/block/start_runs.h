@@ -11,7 +11,8 @@
  * columns_fill(). Never in the chunk files of a segment or block, which Prometheus reads too: there they
  * are in a sidecar (block_starts.h). A series without starts has no such chunk and costs nothing.
  *
- * Bytes of one, ascending, not overlapping, at most START_RUNS_MAX:
+ * Bytes of one, ascending, not overlapping; a run takes three at least, which bounds what they can make of
+ * themselves:
  *
  *   uvarint n, n * { first: varint from_ms        others: uvarint from_ms - (to_ms of the run before)
  *                    uvarint to_ms - from_ms
@@ -30,7 +31,6 @@
 #include "common/block/chunk.h"
 
 #define CHUNK_STARTS 240
-#define START_RUNS_MAX (1u << 20)
 
 struct start_run {
     int64_t from_ms, to_ms; /* both inclusive */

@@ -140,7 +140,7 @@ static struct err *exemplars(struct translation *t, const struct otlp_point *p,
 
 /* ---- points ---- */
 
-/* has_start: of a counter. A delta began, too, but was not zero then in a way that rates could use. */
+/* has_start: of a counter. Where a delta began no zero is stored: that would be one sample more. */
 static struct err *add_sample(struct translation *t, const struct family *f,
                               const struct otlp_point *p, struct labels ls, double v,
                               bool has_start, const struct push_in_exemplar *exs, size_t n_exs)

@@ -101,9 +101,9 @@ ORR_CHECKED struct err *head_push(struct head *h, struct slice tenant, struct sl
 
 struct head_chunk {
     int64_t min_ms, max_ms;
-    uint8_t
-        encoding; /* as in common/block/chunk.h (Prometheus' numbers), or CHUNK_STARTS: the start
-                         timestamps of samples in other chunks (common/block/start_runs.h) */
+    /* As in common/block/chunk.h (Prometheus' numbers), or CHUNK_STARTS: start timestamps of samples in
+     * the others (common/block/start_runs.h). */
+    uint8_t encoding;
     uint16_t samples;
     struct slice data; /* Prometheus chunk data: u16be sample count, then the bit stream */
 };

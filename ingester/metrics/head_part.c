@@ -71,7 +71,8 @@ void head_part_add(struct head_part *p, struct head_ts *ts, uint32_t ref, enum h
         row->ooo_n = o->n;
         buf_append(&p->blob, o->s, o->n * sizeof(*o->s));
     }
-    add_starts(p, ts, ref, row);
+    if (what >= HEAD_PART_ALL)
+        add_starts(p, ts, ref, row);
 }
 
 void head_part_freeze(struct head_part *p, struct head_ts *ts)

@@ -87,7 +87,8 @@ static void note_rare(struct apply_state *st, uint32_t i, uint32_t ref, int64_t 
         log_definition(st, ref, head_series_at(ts, ref)->fp);
     if (!(*head_flags_at(ts, ref) & HEAD_STARTS))
         return;
-    head_log_start(st->log, ref, t_ms, st->start_ms);
+    if (result == HEAD_APPENDED || st->start_ms)
+        head_log_start(st->log, ref, t_ms, st->start_ms);
     if (result != HEAD_APPENDED)
         return;
     st->sh->m.starts += st->start_ms != 0;

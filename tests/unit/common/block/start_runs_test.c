@@ -105,7 +105,8 @@ TEST(start_set_gives_the_later_known_start_in_any_order)
         for (uint32_t i = 0; i < n; i++) {
             struct start_run r = {.from_ms = rng_u32(&rng) % SPAN};
 
-            r.to_ms = ORR_MIN(r.from_ms + (int64_t)(rng_u32(&rng) % 20), SPAN - 1);
+            r.to_ms = r.from_ms + (int64_t)(rng_u32(&rng) % 20);
+            r.to_ms = ORR_MIN(r.to_ms, SPAN - 1);
             r.st_ms = (int64_t)(rng_u32(&rng) % 9) - 4;
             if (!r.st_ms)
                 r.st_ms = 9;

@@ -210,7 +210,8 @@ TEST(head_starts_repeated_are_kept_once)
 
     fx_open(&f);
     for (int i = 0; i < 3; i++)
-        push_with(&f, "__name__=m", 0, 1, -9);
+        push_with(&f, "__name__=m", 0, 1,
+                  i == 2 ? 0 : -9); /* nor does one who does not know undo it */
     push_with(&f, "__name__=m", 15000, 1, -9);
     check_over_restarts(&f, " 0@-9 15000@-9\n");
     fx_close(&f);
