@@ -230,11 +230,13 @@ void start_set_flatten(struct start_set *s)
 
 bool start_set_fill(const struct start_set *s, const int64_t *t, size_t n, int64_t *ret)
 {
-    const struct start_run *r = s->runs.ptr, *end = r + s->runs.len;
+    const struct start_run *r, *end;
     bool has_any = false;
 
     if (!s->runs.len)
         return false;
+    r = s->runs.ptr;
+    end = r + s->runs.len;
     for (size_t i = 0; i < n; i++) {
         while (r < end && r->to_ms < t[i])
             r++;
