@@ -16,9 +16,13 @@ struct slice block_store_prefix(struct arena *a, struct slice signal, struct sli
 ORR_CHECKED struct err *block_store_upload(struct objstore *store, struct slice signal,
                                            struct slice tenant, const char *dir,
                                            const struct block_meta *meta);
-/* Downloads a block into dir/<ULID> (through a .tmp directory). */
+/* Downloads a block into dir/<ULID> (through a .tmp directory), 8 MiB in memory at a time. */
 ORR_CHECKED struct err *block_store_download(struct objstore *store, struct slice signal,
                                              struct slice tenant, struct ulid ulid,
                                              const char *dir);
+/* Whether all files that meta names, and meta.json, are in the bucket with the sizes it says; ERR_NOT_FOUND
+ * names one that is not. A handful of stats. */
+ORR_CHECKED struct err *block_store_check(struct objstore *store, struct slice signal,
+                                          struct slice tenant, const struct block_meta *meta);
 ORR_CHECKED struct err *block_store_delete(struct objstore *store, struct slice signal,
                                            struct slice tenant, struct ulid ulid);

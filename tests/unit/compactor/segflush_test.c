@@ -319,7 +319,7 @@ TEST(segflush_keeps_the_samples_beside_a_corrupt_sidecar)
     damage(&f, 1, "metadata", 10);
     CHECK_OK(flush(&f));
     CHECK_INT(f.res.n_bad, 0);
-    CHECK_INT(f.m.bad_sidecars, 1);
+    CHECK_INT(f.m.make.bad_sidecars, 1);
     CHECK(has_segment(&f, 1));
     teardown(&f);
 }
@@ -440,7 +440,7 @@ TEST(segflush_leaves_out_what_is_deleted)
     CHECK_OK(flush(&f));
     CHECK(!ulid_eq(f.res.block, plain));
     check_block(&f, f.res.block, "0:1 10000:9 20000:9 30000:9");
-    CHECK_INT(f.m.deleted_samples, 6); /* of three replicas */
+    CHECK_INT(f.m.make.deleted_samples, 6); /* of three replicas */
     CHECK(has_segment(&f, 1));
     teardown(&f);
 
