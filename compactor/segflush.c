@@ -187,11 +187,7 @@ static struct err *add_block(void *arg, struct catalogue *c, bool *ret_changed)
     if (add->is_added) {
         struct err *e;
 
-        if (add->is_retired)
-            return err_new(ERR_UNAVAILABLE,
-                           "block %s is being deleted, it can be written anew then",
-                           ulid_print(f->block).s);
-        if ((e = block_store_check(f->opts->store, SIGNAL, f->job->tenant, &f->meta)))
+        if ((e = block_store_addable(f->opts->store, c, &f->meta)))
             return e;
         b = catalogue_block_of_meta(&f->meta);
         catalogue_add(c, &b);

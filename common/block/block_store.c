@@ -210,14 +210,20 @@ static struct err *check_file(struct objstore *store, struct slice key, uint64_t
     return e;
 }
 
-struct err *block_store_check(struct objstore *store, struct slice signal, struct slice tenant,
-                              const struct block_meta *meta)
+struct err *block_store_addable(struct objstore *store, const struct catalogue *c,
+                                const struct block_meta *meta)
 {
-    struct arena *a = arena_new(0);
-    struct slice prefix = block_store_prefix(a, signal, tenant, meta->ulid);
     struct objstore_info info;
-    struct err *e = objstore_stat(store, STORE_META_KEY(a, prefix), &info);
+    struct slice prefix;
+    struct arena *a;
+    struct err *e;
 
+    if (catalogue_is_retired(c, meta->ulid))
+        return err_new(ERR_UNAVAILABLE, "block %s is being deleted, it can be written anew then",
+                       ulid_print(meta->ulid).s);
+    a = arena_new(0);
+    prefix = block_store_prefix(a, catalogue_signal(c), catalogue_tenant(c), meta->ulid);
+    e = objstore_stat(store, STORE_META_KEY(a, prefix), &info);
     for (size_t i = 0; i < meta->n_files && !e; i++)
         e = check_file(store, key_of(a, prefix, meta->files[i].path), meta->files[i].bytes);
     arena_free(a);
