@@ -1,7 +1,8 @@
 /*
  * What the compactor shows and what it can be told:
  *
- *   GET  /compactor/status   JSON: flushes under way, windows that wait and why, the last error
+ *   GET  /compactor/status   JSON: flushes under way, windows that wait and why, the last error; and what
+ *                            upkeep.h does and would do, by tenant
  *   POST /compactor/run      look now; 202
  *   RPC  compactor.hint      the same, from an ingester with new segments
  */
@@ -130,14 +131,19 @@ static void status(struct http_request *r)
     buf_slice_append(&out, buf_slice(&c->rows));
     buf_str(&out, "],\"last_error\":");
     buf_json_str(&out, slice_cstr(c->last_error));
-    buf_printf(&out, ",\"last_error_at\":%lld}\n", (long long)c->last_error_ms);
+    buf_printf(&out, ",\"last_error_at\":%lld,\"compaction\":", (long long)c->last_error_ms);
     lock_release(&c->lock);
+    upkeep_status(c->upkeep, &out);
+    buf_str(&out, "}\n");
     http_reply_buf(r, 200, HTTP_JSON, &out);
 }
 
 static void run_now(struct http_request *r)
 {
-    compactor_hint(r->arg);
+    struct compactor *c = r->arg;
+
+    compactor_hint(c);
+    upkeep_hint(c->upkeep);
     http_reply(r, 202, HTTP_TEXT, SLICE("looking\n"));
 }
 
