@@ -339,6 +339,7 @@ static struct err *compact_tenant(struct pass *p, struct slice tenant, struct up
 {
     char etag[OBJSTORE_ETAG_BYTES];
     struct look look = {p, tenant};
+    const struct catalogue_block *blocks;
     struct catalogue *c;
     struct levels_job *jobs;
     struct arena *a;
@@ -353,8 +354,9 @@ static struct err *compact_tenant(struct pass *p, struct slice tenant, struct up
     if ((e = catalogue_load(p->u->c->store, SIGNAL, tenant, &c)))
         return e;
     a = arena_new(0);
-    jobs = levels_plan(&p->levels, catalogue_blocks(c, &n), n, clock_wall_ms(&clock_system),
-                       is_quarantined, &look, a, &n, &due_ms);
+    blocks = catalogue_blocks(c, &n);
+    jobs = levels_plan(&p->levels, blocks, n, clock_wall_ms(&clock_system), is_quarantined, &look,
+                       a, &n, &due_ms);
     run_jobs(p, tenant, t, jobs, n);
     keep_levels(p, tenant, t, c, jobs, n);
     memcpy(t->etag, etag, sizeof(t->etag));
