@@ -3,6 +3,7 @@
  * groups x steps stay. quantile() keeps the values themselves.
  */
 #include <math.h>
+#include <stdlib.h>
 
 #include "common/base/num.h"
 #include "querier/engine/ops.h"
@@ -19,7 +20,7 @@ enum group_flag {
 };
 
 struct group {
-    struct labels labels;
+    struct labels labels; /* first: ops_by_labels() */
     bool drop_name;
     uint8_t *flags;
     double *value, *lost, *count;
@@ -357,6 +358,8 @@ static bool load(struct aggregate_node *a)
             arena_reset(a->node.tmp);
         add_row(a, &r);
     }
+    if (a->map.n > 1 && ops_wants_order(a->node.x, a->e))
+        qsort(a->groups, a->map.n, sizeof(*a->groups), ops_by_labels);
     return exec_ok(a->node.x);
 }
 

@@ -404,6 +404,8 @@ static bool count_values_load(struct count_values_node *n)
         }
     }
     buf_done(&text);
+    if (n->rows.n > 1 && ops_wants_order(n->node.x, n->e))
+        qsort(n->rows.ptr, n->rows.n, sizeof(*n->rows.ptr), ops_by_labels);
     return exec_ok(n->node.x);
 }
 
