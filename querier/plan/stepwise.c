@@ -5,6 +5,8 @@
 #include "querier/plan/steps_join.h"
 
 #define MAX_STEP_MS (INT64_C(1) << 40) /* longer ones are not kept: 34 years */
+#define LEAST_STEPS 64                 /* of a stretch that is cut off for its length */
+#define MOST_STRETCHES 64              /* about */
 #define DEFAULT_MAX_SAMPLES 50000000   /* the engine's */
 #define DECODED_PER_BYTE 5             /* memory that a piece needs in an answer, per byte kept */
 
@@ -31,7 +33,8 @@ struct stepwise {
     struct piece *pieces;
     size_t n_pieces;
     uint8_t *is_kept; /* of each step */
-    bool is_marked;   /* has annotations, it is known: jobs end where pieces do */
+    int64_t split_ms;
+    bool is_marked; /* has annotations, it is known: jobs end where pieces do */
     struct slice mark_key;
     struct stretch *stretches; /* of the jobs */
     struct engine_job *jobs;
@@ -200,14 +203,24 @@ static bool find_pieces(struct stepwise *s, struct stepwise_stats *io_stats)
 
 static bool is_cut(const struct stepwise *s, size_t i)
 {
-    const struct stepwise_ask *ask = s->ask;
-
     if (s->is_marked && i >= s->keep_from && i <= s->keep_to && s->keep_from < s->keep_to &&
         (i == s->keep_from || i == s->keep_to || piece_of(s, i) != piece_of(s, i - 1)))
         return true;
-    /* Parts read what lies before them once more: not worth it where that is as much as they are. */
-    return ask->split_ms && ask->reach->back_ms + ask->reach->ahead_ms <= ask->split_ms &&
-           floor_div(time_of(s, i), ask->split_ms) != floor_div(time_of(s, i - 1), ask->split_ms);
+    return s->split_ms &&
+           floor_div(time_of(s, i), s->split_ms) != floor_div(time_of(s, i - 1), s->split_ms);
+}
+
+/* A multiple of what was asked for, so that stretches are neither short nor many; 0: no cuts. They read what
+ * lies before them once more, which is not worth it where that is as much as they are. */
+static int64_t split_of(const struct stepwise *s)
+{
+    int64_t split_ms = s->ask->split_ms, least_ms;
+
+    if (!split_ms || s->step_ms > MAX_STEP_MS)
+        return 0;
+    least_ms = ORR_MAX(s->step_ms * LEAST_STEPS, (int64_t)s->n * s->step_ms / MOST_STRETCHES);
+    split_ms *= (least_ms + split_ms - 1) / split_ms;
+    return s->ask->reach->back_ms + s->ask->reach->ahead_ms <= split_ms ? split_ms : 0;
 }
 
 static void add_stretch(struct stepwise *s, size_t from, size_t to)
@@ -225,6 +238,7 @@ static void find_stretches(struct stepwise *s)
 {
     size_t from = 0;
 
+    s->split_ms = split_of(s);
     s->stretches = arena_array(s->arena, struct stretch, s->n);
     for (size_t i = 0; i < s->n; i++) {
         if (s->is_kept[i]) {
