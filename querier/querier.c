@@ -264,14 +264,16 @@ static void querier_close(void *role)
 
 static void build(struct querier *q, const struct querier_conf *conf)
 {
+    unsigned threads = conf->split_threads ? (unsigned)conf->split_threads
+                                           : (unsigned)ORR_MAX(sysconf(_SC_NPROCESSORS_ONLN), 1);
+
     q->engine = engine_new(&(struct engine_opts){.lookback_ms = conf->lookback_ns / NS_PER_MS,
                                                  .has_experimental = conf->has_experimental,
                                                  .has_start_timestamps = true});
     q->splitter = splitter_new(&(struct splitter_opts){
         .engine = q->engine,
         .store = q->store,
-        .threads = conf->split_threads ? (unsigned)conf->split_threads
-                                       : (unsigned)ORR_MAX(sysconf(_SC_NPROCESSORS_ONLN), 1),
+        .threads = threads,
         .split_at_samples = (uint64_t)conf->split_at_samples,
         .max_part_bytes = (size_t)conf->max_memory,
         .pool = process_peers(q->process),
@@ -285,7 +287,7 @@ static void build(struct querier *q, const struct querier_conf *conf)
         .splitter = q->splitter,
         .max_bytes = (size_t)conf->cache_bytes,
         .max_age_ms = conf->cache_max_age_ns / NS_PER_MS,
-        .split_ms = conf->split_interval_ns / NS_PER_MS,
+        .split_ms = threads > 1 ? conf->split_interval_ns / NS_PER_MS : 0,
         .shares = conf->shares_queries,
     });
     q->api = prom_api_new(&(struct prom_tasks_opts){

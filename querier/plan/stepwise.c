@@ -424,8 +424,9 @@ static void keep_piece(struct stepwise *s, struct piece *p)
         err_free(e); /* no memory to keep it with: the answer stands */
         return;
     }
-    if (is_whole && !arena_over(s->arena) && is_of_query(all.warnings, all.n_warnings) &&
-        is_of_query(all.infos, all.n_infos))
+    /* Nothing is cheap to find again, and may be what has not come yet. */
+    if (all.n_series && is_whole && !arena_over(s->arena) &&
+        is_of_query(all.warnings, all.n_warnings) && is_of_query(all.infos, all.n_infos))
         keep_result(s, p, &all, first_ms, last_ms);
 }
 

@@ -180,6 +180,16 @@ def test_limits_and_the_tenants_switch_hold_at_once(t):
         check(r[0]["values"][0][0] * 1000 >= end - 3600_000 - 20_000, f"beyond the look-back: {r[0]['values'][0]}")
 
 
+def test_what_comes_late_shows_where_nothing_was(t):
+    o = Single(t).wait_ready()
+    end = now_ms()
+    start = end - 2 * 3600_000
+    for _ in range(2):
+        check(ok(ask(o.addr, "x_total", start, end))["data"]["result"] == [], "nothing yet")
+    push_ok(o.addr, ramp(start, end))
+    check(len(ok(ask(o.addr, "x_total", start, end))["data"]["result"]) == 5, "late, and unseen")
+
+
 def test_equal_queries_at_once_are_run_once(t):
     o = Single(t, args=["--querier.result-cache-size=0"]).wait_ready()
     end = now_ms()
