@@ -20,7 +20,7 @@
 #pragma once
 #include "querier/engine/annot.h"
 #include "querier/engine/engine.h"
-#include "querier/engine/fhist.h"
+#include "common/model/fhist.h"
 
 struct grid {
     int64_t start_ms, step_ms;
