@@ -153,6 +153,11 @@ static inline void write_series(struct batch_writer *w, const struct push_series
     batch_series_end(w);
 }
 
+void distribute_write_series(struct batch_writer *w, const struct push_series *s, bool with_labels)
+{
+    write_series(w, s, with_labels);
+}
+
 static void write_metadata(struct batch_writer *w, const struct push_metadata *m)
 {
     batch_metadata(w, m->type, m->family, m->help, m->unit);

@@ -89,6 +89,9 @@ struct distribute_result {
 typedef void distribute_done_fn(void *arg, const struct push *p,
                                 const struct distribute_result *result);
 
+/* A series as batches hold it. */
+void distribute_write_series(struct batch_writer *w, const struct push_series *s, bool with_labels);
+
 /* Takes p. done is called once, never from within this call. */
 void distribute_push(struct distribute *d, struct loop *loop, struct push *p,
                      distribute_done_fn *done, void *arg);

@@ -1,6 +1,7 @@
 /* What the files of the role share. */
 #pragma once
 #include "ingester/distribute.h"
+#include "ingester/door/agg_feed.h"
 #include "ingester/door/door.h"
 #include "ingester/door/ha_tracker.h"
 #include "ingester/door/line_door.h"
@@ -32,6 +33,9 @@ struct ingester {
     struct replica *replica;
     struct distribute *distribute;
     struct ha_tracker *ha;
+    struct agg_pool *agg_pool;
+    struct agg_sender *agg_sender;
+    struct agg_feed *agg_feed;
     struct door *door;
     struct otlp_door *otlp;
     struct grpc_server *otlp_grpc; /* at an address of its own; NULL: none */

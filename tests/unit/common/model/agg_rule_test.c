@@ -48,9 +48,9 @@ TEST(agg_rule_says_what_its_outputs_are_called)
         output("- {match: hits_total, without: [pod, instance], outputs: [total]}", AGG_TOTAL),
         "hits_total:total{job=\"web\"}");
     CHECK_STR(output("- {match: ['down', '{job=~\"w.*\"}'], by: [pod, zone], outputs: [sum, count],"
-                     " name: 'agg:$output:$name$'}",
+                     " name: 'agg:$output:$name'}",
                      AGG_COUNT),
-              "agg:count:hits_total${pod=\"p-1\"}");
+              "agg:count:hits_total{pod=\"p-1\"}");
     CHECK_STR(output("- {match: hits_total, by: job, outputs: total, name: $name, drop_input: yes}",
                      AGG_TOTAL),
               "hits_total{job=\"web\"}");
