@@ -51,6 +51,10 @@ static const struct conf_field ingester_fields[] = {
         CONF_FIXED,
         "Closed chunks kept in memory while no file can be made for them; past it, writes are "
         "refused."),
+    CONF_BYTES(
+        struct ingester_conf, regex_cache_bytes, "regex-cache-bytes", "64MiB", "64KiB", NULL,
+        CONF_FIXED,
+        "Memory for the label values that regexes of queries matched, kept for the next one."),
     CONF_INT(struct ingester_conf, exemplars_per_tenant, "exemplars-per-tenant", "100000", "1",
              "100000000", CONF_FIXED, "Exemplars kept of a tenant; the oldest give way."),
     CONF_DURATION(struct ingester_conf, cut_grace_ns, "cut-grace", "15m", "1s", "24h", CONF_FIXED,
@@ -226,6 +230,7 @@ static struct err *open_store(struct ingester *ing)
                              .push_queue_bytes = c->push_queue_bytes,
                              .checkpoint_wal_bytes = c->checkpoint_wal_bytes,
                              .memory_chunk_bytes = c->memory_chunk_bytes,
+                             .regex_cache_bytes = c->regex_cache_bytes,
                              .grace_ms = c->cut_grace_ns / NS_PER_MS,
                              .exemplars_per_tenant = (uint32_t)c->exemplars_per_tenant};
     struct err *e = wal_open(&wal, &ing->wal);

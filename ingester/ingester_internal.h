@@ -16,6 +16,7 @@ struct ingester_conf {
     int64_t wal_segment_bytes, wal_buffer_bytes;
     bool wal_io_uring;
     int64_t shards, checkpoint_wal_bytes, replay_queue_bytes, push_queue_bytes, memory_chunk_bytes;
+    int64_t regex_cache_bytes;
     int64_t exemplars_per_tenant;
     int64_t cut_grace_ns, maintain_period_ns, flush_wait_ns;
     bool cut_on_shutdown, leave_on_shutdown;
