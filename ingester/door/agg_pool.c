@@ -16,7 +16,7 @@ static const struct metric_field agg_fields[] = {
     METRIC_COUNTER(struct agg_pool_metrics, mixed, "orrery_aggregation_mixed_samples_total",
                    "Values left out of an output: histograms beside floats, or beside others that "
                    "they cannot be added to, or in min, max and last."),
-    METRIC_COUNTER(struct agg_pool_metrics, resets, "orrery_aggregation_counter_resets_total",
+    METRIC_COUNTER(struct agg_pool_metrics, resets, "orrery_aggregation_resets_total",
                    "Resets of counters that were added up."),
     METRIC_COUNTER(struct agg_pool_metrics, refused_inputs,
                    "orrery_aggregation_refused_inputs_total",
