@@ -69,6 +69,7 @@ void agg_pool_free(struct agg_pool *pool)
 
         while (t->groups.len)
             agg_pool_drop_group(pool, t, t->groups.len - 1);
+        ring_unref(t->ring);
         vec_done(&t->groups);
         map_done(&t->places);
         mem_free(t->slots);

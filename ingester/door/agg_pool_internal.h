@@ -50,6 +50,7 @@ struct agg_tenant {
     int64_t looked_ms; /* 0: not yet */
     bool was_alone;
     uint64_t rules_generation;
+    struct ring *ring; /* of the last look; NULL: none yet */
 };
 
 struct agg_pool_metrics {

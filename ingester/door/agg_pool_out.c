@@ -8,12 +8,14 @@
 /* ---- following ring and rules ---- */
 
 static enum agg_ending ending_of(const struct agg_group *g, const struct agg_pool_call *c,
-                                 bool has_new_rules)
+                                 bool has_new_rules, bool has_new_ring)
 {
     if (g->ending != AGG_STAYS)
         return g->ending;
     if (has_new_rules && !agg_rules_by_id(c->rules, g->rule))
         return AGG_GONE;
+    if (!has_new_ring)
+        return AGG_STAYS;
     return c->self >= 0 && ring_owner(c->ring, g->token) == c->self ? AGG_STAYS : AGG_MOVED;
 }
 
@@ -33,12 +35,17 @@ static bool look(struct agg_pool *pool, struct agg_tenant *t, const struct agg_p
 {
     bool is_due = false, begins = may_have_been_replaced(t, c);
     bool has_new_rules = t->rules_generation != c->limits->generation;
+    bool has_new_ring = t->ring != c->ring; /* held: no other one has its address */
 
     t->rules_generation = c->limits->generation;
+    if (has_new_ring) {
+        ring_unref(t->ring);
+        t->ring = ring_ref(c->ring);
+    }
     if (begins)
         METRIC_ADD(pool->m.restarts, 1);
     VEC_FOREACH (g, &t->groups) {
-        (*g)->ending = ending_of(*g, c, has_new_rules);
+        (*g)->ending = ending_of(*g, c, has_new_rules, has_new_ring);
         if (begins && (*g)->ending == AGG_STAYS)
             agg_pool_begin_anew(*g, c->now_ms);
         /* also when the clock was set back */

@@ -244,6 +244,29 @@ static void send_target(struct agg_target *t)
 
 /* ---- the beginning ---- */
 
+#define OWNERS 256
+
+/* Of places asked for before in a load: who owns one is a question to all instances of the ring. */
+struct owners {
+    struct {
+        uint32_t token;
+        int owner;
+        bool is_set;
+    } at[OWNERS];
+};
+
+static int owner_of(struct owners *o, const struct ring *ring, uint32_t token)
+{
+    size_t i = token % OWNERS;
+
+    if (!o->at[i].is_set || o->at[i].token != token) {
+        o->at[i].token = token;
+        o->at[i].owner = ring_owner(ring, token);
+        o->at[i].is_set = true;
+    }
+    return o->at[i].owner;
+}
+
 static struct agg_target *target_of(struct agg_flight *f, struct agg_target **of_instance,
                                     int owner)
 {
@@ -262,10 +285,11 @@ static struct agg_target *target_of(struct agg_flight *f, struct agg_target **of
 static void build(struct agg_flight *f)
 {
     struct agg_target **of_instance = mem_new_array(struct agg_target *, ring_size(f->ring) + 1);
+    struct owners owners = {0};
 
     for (size_t i = 0; i < f->l->items.len && !f->error; i++) {
         const struct agg_item *item = &f->l->items.ptr[i];
-        int owner = ring_owner(f->ring, item->token);
+        int owner = owner_of(&owners, f->ring, item->token);
         struct agg_target *t;
 
         if (owner < 0) {

@@ -241,6 +241,8 @@ TEST(agg_pool_hands_over)
     CHECK_STR(at(&t, T0 + 120 * S), "hits:total{room=\"r\"} 0 @1767225720000\n");
     give(&t, LABELS("hits", "room", "r", "p1"), 17);
     t.self = -1; /* the ring has another owner now */
+    ring_unref(t.ring);
+    t.ring = ring_alone();
     CHECK_STR(at(&t, T0 + 125 * S), "hits:total{room=\"r\"} 7 @1767225725000\n");
     CHECK_ERR(take(&t, LABELS("hits", "room", "r", "p1"), true, t.now_ms, 20, NULL, &r),
               ERR_UNAVAILABLE, "owner changes");
