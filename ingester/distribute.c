@@ -118,6 +118,11 @@ bool distribute_has_room(struct distribute *d, size_t bytes)
     return false;
 }
 
+void distribute_hold(struct distribute *d, int64_t bytes)
+{
+    METRIC_ADD(d->m.inflight_bytes, bytes);
+}
+
 size_t distribute_inflight(const struct distribute *d)
 {
     return (size_t)__atomic_load_n(&d->m.inflight, __ATOMIC_ACQUIRE);

@@ -65,6 +65,8 @@ void distribute_free(struct distribute *d);
 
 /* Whether there is room for a body of so many bytes; counts a refusal. */
 bool distribute_has_room(struct distribute *d, size_t bytes);
+/* Bytes of a write that is on its way here still, and so takes room; negative gives back. */
+void distribute_hold(struct distribute *d, int64_t bytes);
 size_t distribute_inflight(const struct distribute *d); /* pushes; any thread */
 
 #define DISTRIBUTE_MAX_EXAMPLES 8

@@ -87,6 +87,7 @@ struct write {
     struct push_rejects rejects;
     struct agg_load agg;
     struct push *p; /* while its aggregation is under way */
+    int64_t held_bytes;
     uint64_t agg_rejected[BATCH_REASON_COUNT];
     bool is_strict; /* as push_decoder */
     door_done_fn *done;
@@ -330,7 +331,13 @@ static void on_distributed(void *arg, const struct push *p, const struct distrib
         if (r->rejected[BATCH_MAX_SERIES_LIMIT] == 0 && r->rejected[BATCH_BAD_LABELS] == 0)
             remember(w->d, w->dl, p);
         count_rejected(w, r);
-        e = door_answer(&(struct door_answer_input){p, &w->rejects, w->is_strict, r}, &written);
+        e = door_answer(
+            &(struct door_answer_input){.push = p,
+                                        .rejects = &w->rejects,
+                                        .is_strict = w->is_strict,
+                                        .aggregated = w->agg.samples + w->agg.histograms,
+                                        .result = r},
+            &written);
         count_aggregated(w, &written);
     }
     w->done(w->arg, e, &written);
@@ -428,6 +435,7 @@ static void on_aggregated(void *arg, struct err *e, const uint64_t rejected[BATC
     struct push *p = w->p;
     struct door_tenant *t = map_get(&w->dl->tenants, p->tenant);
 
+    distribute_hold(w->d->opts.distribute, -w->held_bytes);
     if (e) {
         write_failed(w, e, p);
         return;
@@ -461,6 +469,8 @@ void door_write(struct door *d, struct loop *loop, struct slice tenant,
     }
     if (w->agg.items.len) {
         w->p = p;
+        w->held_bytes = (int64_t)(push_bytes(p) + w->agg.items.cap * sizeof(struct agg_item));
+        distribute_hold(d->opts.distribute, w->held_bytes);
         agg_send(d->opts.agg, loop, p, &w->agg, on_aggregated, w);
         return;
     }
