@@ -421,16 +421,17 @@ static struct err *take_entry(struct agg_pool *pool, struct arena *a, struct agg
                               const struct batch_entry *en, int64_t now_ms)
 {
     struct reader r = reader_new(en->histograms);
+    int64_t created_ms = en->created_ms ? en->created_ms : en->start_ms;
     struct slice encoded;
     int64_t t_ms;
     struct err *e;
 
     if (en->has_inline)
-        take_sample(pool, in, en->inline_sample, en->created_ms, now_ms);
+        take_sample(pool, in, en->inline_sample, created_ms, now_ms);
     for (uint32_t i = 0; i < en->n_samples; i++)
-        take_sample(pool, in, batch_entry_sample(en, i), i ? 0 : en->created_ms, now_ms);
+        take_sample(pool, in, batch_entry_sample(en, i), i ? 0 : created_ms, now_ms);
     for (uint32_t i = 0; i < en->n_histograms && batch_next_histogram(&r, &t_ms, &encoded); i++)
-        if ((e = take_histogram(pool, a, in, t_ms, encoded, i ? 0 : en->created_ms, now_ms)))
+        if ((e = take_histogram(pool, a, in, t_ms, encoded, i ? 0 : created_ms, now_ms)))
             return e;
     return NULL;
 }

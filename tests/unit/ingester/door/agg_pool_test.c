@@ -17,7 +17,7 @@ struct rig {
     struct tenant_limits limits;
     struct ring *ring;
     struct agg_pool *pool;
-    int64_t now_ms;
+    int64_t now_ms, start_ms; /* of the series given; 0: unknown */
     int self;
 };
 
@@ -103,6 +103,7 @@ static struct err *take(struct rig *t, struct labels ls, bool with_labels, int64
         batch_series_histogram(&w, t_ms, h);
     else
         batch_series_sample(&w, t_ms, v);
+    batch_series_start(&w, t->start_ms);
     batch_series_end(&w);
     batch_finish(&w, &out);
     batch_writer_done(&w);
@@ -165,6 +166,26 @@ TEST(agg_pool_totals_survive_resets_and_repeats)
     CHECK(r.accepted == 1 && !r.unknown.len); /* known by now; the same time: counted once */
     CHECK_STR(at(&t, T0 + 241 * S), "hits:total{room=\"r\"} 18 @1767225840000\n");
     batch_reply_done(&r);
+    close_rig(&t);
+}
+
+/* Who says when a counter began says what is a reset, and what a pod that is new has grown by. */
+TEST(agg_pool_believes_start_times)
+{
+    struct rig t;
+
+    open_rig(&t, RULES);
+    t.start_ms = T0 - 3600 * S;
+    give(&t, LABELS("hits", "room", "r", "p1"), 1000); /* began long before we were there */
+    (void)at(&t, T0 + 120 * S);
+    give(&t, LABELS("hits", "room", "r", "p1"), 1001);
+    t.now_ms += S;
+    t.start_ms = t.now_ms - 500;
+    give(&t, LABELS("hits", "room", "r", "p1"), 2000); /* more than before, but from zero */
+    give(&t, LABELS("hits", "room", "r", "p2"), 7);
+    t.now_ms += S;
+    give(&t, LABELS("hits", "room", "r", "p1"), 2001);
+    CHECK_STR(at(&t, T0 + 180 * S), "hits:total{room=\"r\"} 2009 @1767225780000\n");
     close_rig(&t);
 }
 
