@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/base/gotime.h"
+#include "common/base/jsonval.h"
 #include "common/base/vec.h"
 #include "common/objstore/s3xml.h"
 
@@ -342,4 +343,37 @@ struct err *s3answer_role(struct arena *a, struct slice doc, struct s3answer_rol
     if (!e && (!ret->access.len || !ret->secret.len || !ret->token.len || !ret->expires_ms))
         e = err_new(ERR_CORRUPT, "credentials of a role that are not whole");
     return e;
+}
+
+#define METADATA_MAX_BYTES (64u << 10)
+
+struct err *s3answer_metadata(struct arena *a, struct slice doc, struct s3answer_role *ret)
+{
+    struct jsonval_doc *json;
+    struct jsonval root, v;
+    struct jsonval_iter it;
+    struct slice key;
+    struct err *e;
+
+    *ret = (struct s3answer_role){SLICE_EMPTY, SLICE_EMPTY, SLICE_EMPTY, 0};
+    if (doc.len > METADATA_MAX_BYTES)
+        return err_new(ERR_TOO_LARGE, "credentials of %zu bytes", doc.len);
+    if ((e = jsonval_parse(doc, 8, &json, &root)))
+        return e;
+    for (it = jsonval_iter(root); jsonval_next(&it, &key, &v);) {
+        if (jsonval_kind(v) != JSONVAL_TEXT)
+            continue;
+        if (slice_eq_cstr(key, "AccessKeyId"))
+            ret->access = arena_dup(a, jsonval_text(v));
+        else if (slice_eq_cstr(key, "SecretAccessKey"))
+            ret->secret = arena_dup(a, jsonval_text(v));
+        else if (slice_eq_cstr(key, "Token"))
+            ret->token = arena_dup(a, jsonval_text(v));
+        else if (slice_eq_cstr(key, "Expiration"))
+            ret->expires_ms = time_ms(jsonval_text(v));
+    }
+    jsonval_free(json);
+    if (!ret->access.len || !ret->secret.len || !ret->expires_ms)
+        return err_new(ERR_CORRUPT, "credentials that are not whole");
+    return NULL;
 }

@@ -66,6 +66,10 @@ struct s3answer_role {
     int64_t expires_ms;
 };
 ORR_CHECKED struct err *s3answer_role(struct arena *a, struct slice doc, struct s3answer_role *ret);
+/* The JSON of the metadata service and of containers: {"AccessKeyId":…, "SecretAccessKey":…,
+ * "Token":…, "Expiration":…}. ERR_CORRUPT unless all is there, save the token. */
+ORR_CHECKED struct err *s3answer_metadata(struct arena *a, struct slice doc,
+                                          struct s3answer_role *ret);
 
 /* An ETag as it stands in a header or an element, without quotes. */
 struct slice s3answer_etag(struct slice text);

@@ -1,0 +1,519 @@
+#include "common/objstore/s3wire.h"
+
+#include <curl/curl.h>
+#include <inttypes.h>
+#include <time.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/objstore/s3wire_internal.h"
+
+#define MAX_QUEUED 10000
+#define SKEW_MIN_S 60 /* a clock less wrong than this is not why a request was refused */
+
+/* What has been set right for a call already; each once. */
+enum { FIXED_REGION = 1, FIXED_CLOCK = 2, FIXED_KEYS = 4, FIXED_BUCKET = 8 };
+
+const struct s3conf *s3wire_conf(const struct s3wire *w)
+{
+    return w->conf;
+}
+
+const char *s3wire_name(const struct s3wire *w)
+{
+    return w->name;
+}
+
+bool s3wire_has_bucket(const struct s3wire *w)
+{
+    return METRIC_GET(w->has_bucket);
+}
+
+void s3wire_nonce(struct s3wire *w, char ret[static 33])
+{
+    uint64_t hi, lo;
+
+    lock_take(&w->lock);
+    hi = rng_u64(&w->rng);
+    lo = rng_u64(&w->rng);
+    lock_release(&w->lock);
+    (void)snprintf(ret, 33, "%016" PRIx64 "%016" PRIx64, hi, lo);
+}
+
+void s3wire_query(struct s3wire_call *call, const char *name, struct slice value)
+{
+    ORR_ASSERT(call->n_query < S3WIRE_MAX_QUERY);
+    call->query[call->n_query++] = (struct sigv4_pair){slice_cstr(name), value};
+}
+
+void s3wire_header(struct s3wire_call *call, const char *name, struct slice value)
+{
+    ORR_ASSERT(call->n_headers < S3WIRE_MAX_HEADERS);
+    call->headers[call->n_headers++] = (struct sigv4_pair){slice_cstr(name), value};
+}
+
+/* ---- the meaning of an answer ---- */
+
+enum verdict {
+    ANSWERED,  /* well, or refused for good */
+    IN_TROUBLE /* worth another attempt */
+};
+
+static bool has_code(const struct s3wire_call *call, const char *code)
+{
+    return slice_eq_cstr(call->error.code, code);
+}
+
+static struct err *say(const struct s3wire_call *call, enum err_code code, const char *what)
+{
+    return err_new(code, "%s: status %d%s%.*s%s%.*s", what, call->reply.status,
+                   call->error.code.len ? " " : "", SLICE_ARG(call->error.code),
+                   call->error.message.len ? ": " : "",
+                   SLICE_ARG(slice_sub(call->error.message, 0, 300)));
+}
+
+static bool is_broken_body(const struct s3wire_call *call)
+{
+    static const char *const codes[] = {"BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody",
+                                        "RequestTimeout"};
+
+    for (size_t i = 0; i < ORR_COUNT(codes); i++)
+        if (has_code(call, codes[i]))
+            return true;
+    return false;
+}
+
+static struct err *judge_4xx(const struct s3wire_call *call, enum verdict *ret)
+{
+    switch (call->reply.status) {
+    case 400:
+        if (!is_broken_body(call))
+            return say(call, ERR_INVALID, "refused");
+        *ret = IN_TROUBLE;
+        return say(call, ERR_UNAVAILABLE, "the body did not arrive as it was sent");
+    case 401:
+    case 403:
+        return say(call, ERR_FORBIDDEN, "not allowed");
+    case 404:
+        if (has_code(call, "NoSuchBucket"))
+            return say(call, ERR_UNAVAILABLE, "the bucket is not there");
+        return err_new(ERR_NOT_FOUND,
+                       has_code(call, "NoSuchUpload") ? "no such upload" : "no such object");
+    case 409:
+        if (has_code(call, "OperationAborted"))
+            *ret = IN_TROUBLE;
+        return say(call, ERR_CONFLICT, "conflict");
+    case 412:
+        return say(call, ERR_CONFLICT, "the condition does not hold");
+    case 416:
+        return err_new(ERR_INVALID, "the offset is past the end");
+    case 429:
+        *ret = IN_TROUBLE;
+        return say(call, ERR_UNAVAILABLE, "too many requests");
+    default:
+        return say(call, ERR_INVALID, "refused");
+    }
+}
+
+static struct err *judge(const struct s3wire_call *call, enum verdict *ret)
+{
+    int status = call->reply.status;
+
+    *ret = ANSWERED;
+    if (status >= 200 && status < 300)
+        return NULL;
+    if (status == 501)
+        return say(call, ERR_UNSUPPORTED, "the server cannot do that");
+    if (status >= 500) {
+        *ret = IN_TROUBLE;
+        return say(call, ERR_UNAVAILABLE, "the server fails");
+    }
+    if (status >= 400)
+        return judge_4xx(call, ret);
+    return say(call, ERR_INVALID, "redirected: s3.endpoint or s3.region is not the bucket's");
+}
+
+static bool is_transport(const struct err *e)
+{
+    return err_is(e, ERR_NET) || err_is(e, ERR_TIMEOUT);
+}
+
+/* ---- setting right ---- */
+
+static bool fix_region(struct s3wire *w, struct s3wire_call *call)
+{
+    struct slice region = call->error.region;
+    bool is_new;
+
+    if (!region.len)
+        region = http_client_reply_header(&call->reply, "x-amz-bucket-region");
+    if (w->has_region || !region.len || region.len >= S3WIRE_REGION_BYTES)
+        return false;
+    for (size_t i = 0; i < region.len; i++)
+        if (region.ptr[i] <= ' ' || region.ptr[i] >= 0x7f || region.ptr[i] == '/')
+            return false;
+    lock_take(&w->lock);
+    is_new = !slice_eq_cstr(region, w->region);
+    if (is_new) {
+        memcpy(w->region, region.ptr, region.len);
+        w->region[region.len] = '\0';
+    }
+    lock_release(&w->lock);
+    if (is_new)
+        LOG_INFO(objstore, "the server names another region", KV_STR("bucket", w->name),
+                 KV_SLICE("region", region));
+    return true;
+}
+
+static bool fix_clock(struct s3wire *w, const struct s3wire_call *call)
+{
+    struct slice text = http_client_reply_header(&call->reply, "date");
+    char *date = slice_dup(text);
+    time_t theirs = text.len ? curl_getdate(date, NULL) : -1;
+    int64_t skew_s;
+
+    mem_free(date);
+    if (theirs < 0)
+        return false;
+    skew_s = (int64_t)theirs - clock_wall_ms(&clock_system) / MS_PER_S;
+    if (skew_s > -SKEW_MIN_S && skew_s < SKEW_MIN_S)
+        return false;
+    METRIC_SET(w->skew_s, skew_s);
+    LOG_WARN(objstore, "this machine's clock and the object store's differ",
+             KV_STR("bucket", w->name), KV_I64("duration_ms", skew_s * MS_PER_S));
+    return true;
+}
+
+static struct err *make_bucket(struct s3wire *w)
+{
+    struct s3wire_call call = {.op = S3WIRE_BUCKET, .method = "PUT", .fixes = FIXED_BUCKET};
+    char region[S3WIRE_REGION_BYTES], body[256];
+    struct err *e;
+
+    lock_take(&w->lock);
+    memcpy(region, w->region, sizeof(region));
+    lock_release(&w->lock);
+    if (strcmp(region, "us-east-1") != 0) {
+        (void)snprintf(body, sizeof(body),
+                       "<CreateBucketConfiguration><LocationConstraint>%s</LocationConstraint>"
+                       "</CreateBucketConfiguration>",
+                       region);
+        call.body = slice_cstr(body);
+        call.content_type = "application/xml";
+    }
+    e = s3wire_run(w, &call);
+    if (err_is(e, ERR_CONFLICT) &&
+        (has_code(&call, "BucketAlreadyOwnedByYou") || has_code(&call, "BucketAlreadyExists"))) {
+        err_free(e);
+        e = NULL;
+    }
+    s3wire_done(w, &call);
+    if (!e)
+        LOG_INFO(objstore, "made the bucket", KV_STR("bucket", w->name));
+    return e;
+}
+
+static bool is_about_keys(const struct s3wire_call *call)
+{
+    static const char *const codes[] = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired",
+                                        "InvalidAccessKeyId", "SignatureDoesNotMatch"};
+
+    for (size_t i = 0; i < ORR_COUNT(codes); i++)
+        if (has_code(call, codes[i]))
+            return true;
+    return false;
+}
+
+/* Once for each cause and call. */
+static bool fix_once(struct s3wire_call *call, unsigned which)
+{
+    bool is_first = !(call->fixes & which);
+
+    call->fixes |= which;
+    return is_first;
+}
+
+/* Whether what made the server refuse has been changed, so that it is worth asking again. */
+static bool fix(struct s3wire *w, struct s3wire_call *call)
+{
+    int status = call->reply.status;
+    struct err *e;
+
+    if ((status == 400 || status == 403 || (status >= 300 && status < 400)) &&
+        (has_code(call, "AuthorizationHeaderMalformed") || status < 400 || !call->error.code.len) &&
+        fix_once(call, FIXED_REGION) && fix_region(w, call))
+        return true;
+    if (status == 403 && has_code(call, "RequestTimeTooSkewed"))
+        return fix_once(call, FIXED_CLOCK) && fix_clock(w, call);
+    if ((status == 400 || status == 403) && is_about_keys(call) && fix_once(call, FIXED_KEYS)) {
+        s3cred_reject(w->cred, call->keys_generation);
+        return true;
+    }
+    if (status == 404 && has_code(call, "NoSuchBucket") && w->conf->create_bucket &&
+        fix_once(call, FIXED_BUCKET)) {
+        e = make_bucket(w);
+        err_free(e); /* what the next attempt finds says it */
+        return !e;
+    }
+    return false;
+}
+
+/* ---- calls ---- */
+
+static void forget_answer(struct s3wire_call *call)
+{
+    static const struct s3answer_error none = {SLICE_INIT(""), SLICE_INIT(""), SLICE_INIT("")};
+
+    http_client_reply_done(&call->reply);
+    call->error = none;
+}
+
+void s3wire_begin(struct s3wire *w, struct s3wire_call *call)
+{
+    struct s3sign sign;
+
+    ORR_ASSERT(!call->try && !call->failure);
+    if (!call->arena)
+        call->arena = arena_new(0);
+    if (!call->attempts++)
+        call->first_ms = clock_mono_ms(&clock_system);
+    forget_answer(call);
+    if ((call->failure = s3wire_sign(w, call, &sign)))
+        return;
+    call->try = s3wire_try_start(w, call, &sign);
+}
+
+/* Waits for this attempt and says what came of it. */
+static struct err *one(struct s3wire *w, struct s3wire_call *call, enum verdict *ret)
+{
+    struct s3try *t = call->try;
+    struct err *e = call->failure;
+
+    *ret = ANSWERED;
+    call->failure = NULL;
+    call->try = NULL;
+    if (e)
+        return e; /* no credentials: it was not sent */
+    if ((e = s3wire_try_wait(t, &call->reply))) {
+        if (is_transport(e))
+            *ret = IN_TROUBLE;
+        call->is_unsure = true;
+        return e;
+    }
+    if (call->reply.status >= 300)
+        s3answer_error(call->arena, buf_slice(&call->reply.body), &call->error);
+    if (call->reply.status == 429 || call->reply.status == 503)
+        METRIC_ADD(w->throttled, 1);
+    if (call->reply.status >= 500 && call->reply.status != 501)
+        call->is_unsure = true;
+    e = judge(call, ret);
+    if (!e && call->max_bytes && call->reply.body.len > call->max_bytes)
+        e = err_new(ERR_TOO_LARGE, "an answer of %zu bytes, more than %zu", call->reply.body.len,
+                    call->max_bytes);
+    if (call->key.ptr && (!e || has_code(call, "NoSuchKey")))
+        METRIC_SET(w->has_bucket, true);
+    return e;
+}
+
+/* What the server asks for, when it is more than we would wait. */
+static int64_t retry_after_ms(const struct s3wire *w, const struct s3wire_call *call)
+{
+    uint64_t s;
+
+    if (!slice_to_u64(http_client_reply_header(&call->reply, "retry-after"), &s))
+        return 0;
+    return ORR_MIN((int64_t)ORR_MIN(s, 3600u) * MS_PER_S, w->conf->max_backoff_ns / NS_PER_MS);
+}
+
+static void rest(struct s3wire *w, const struct s3wire_call *call)
+{
+    int64_t ms = ORR_MAX(s3wire_backoff_ms(w, call->attempts), retry_after_ms(w, call));
+    struct timespec t = {.tv_sec = ms / MS_PER_S, .tv_nsec = ms % MS_PER_S * NS_PER_MS};
+
+    (void)nanosleep(&t, NULL);
+}
+
+static bool may_retry(struct s3wire *w, const struct s3wire_call *call)
+{
+    int64_t age_ms = clock_mono_ms(&clock_system) - call->first_ms;
+
+    return !call->is_once && call->attempts < w->conf->max_attempts &&
+           age_ms < w->conf->operation_timeout_ns / NS_PER_MS && s3wire_take_retry(w, call->op);
+}
+
+/* Refusals that are about us or the bucket, not about this object. */
+static bool is_ailing(const struct s3wire_call *call, enum verdict v, const struct err *e)
+{
+    return e && (v == IN_TROUBLE || err_is(e, ERR_FORBIDDEN) || err_is(e, ERR_UNAVAILABLE) ||
+                 err_is(e, ERR_UNAUTHORIZED) || (call->reply.status == 0 && is_transport(e)));
+}
+
+struct err *s3wire_finish(struct s3wire *w, struct s3wire_call *call)
+{
+    enum verdict v;
+    struct err *e;
+
+    for (;;) {
+        e = one(w, call, &v);
+        if (v == ANSWERED && e && fix(w, call)) {
+            err_free(e);
+            s3wire_begin(w, call);
+            continue;
+        }
+        if (v == ANSWERED || !may_retry(w, call))
+            break;
+        rest(w, call);
+        err_free(e);
+        s3wire_begin(w, call);
+    }
+    if (v == ANSWERED && !e)
+        s3wire_give_back(w);
+    s3wire_health(w, is_ailing(call, v, e) ? e : NULL);
+    if (e && call->attempts > 1 && v == IN_TROUBLE)
+        e = err_wrap(e, "after %" PRId64 " attempts", call->attempts);
+    return e;
+}
+
+struct err *s3wire_run(struct s3wire *w, struct s3wire_call *call)
+{
+    s3wire_begin(w, call);
+    return s3wire_finish(w, call);
+}
+
+void s3wire_done(struct s3wire *w, struct s3wire_call *call)
+{
+    (void)w;
+    if (call->try)
+        s3wire_try_cancel(call->try);
+    err_free(call->failure);
+    http_client_reply_done(&call->reply);
+    arena_free(call->arena);
+    *call = (struct s3wire_call){0};
+}
+
+/* ---- making and freeing ---- */
+
+static bool is_amazon(struct slice host)
+{
+    return slice_has_suffix(host, SLICE(".amazonaws.com")) ||
+           slice_has_suffix(host, SLICE(".amazonaws.com.cn"));
+}
+
+/* Splits "https://host:port" off; a path or a query behind it is refused. */
+static struct err *split_endpoint(const char *endpoint, struct slice *ret_scheme,
+                                  struct slice *ret_host)
+{
+    struct slice s = slice_cstr(endpoint);
+
+    *ret_scheme = slice_has_prefix(s, SLICE("https://")) ? SLICE("https://") : SLICE("http://");
+    s = slice_from(s, ret_scheme->len);
+    if (s.len && s.ptr[s.len - 1] == '/')
+        s.len--;
+    for (size_t i = 0; i < s.len; i++)
+        if (s.ptr[i] <= ' ' || s.ptr[i] >= 0x7f || strchr("/?#@\\%", s.ptr[i]))
+            return err_new(ERR_INVALID, "s3.endpoint: \"%s\" is more than a scheme and a host",
+                           endpoint);
+    if (!s.len)
+        return err_new(ERR_INVALID, "s3.endpoint: \"%s\" has no host", endpoint);
+    *ret_host = s;
+    return NULL;
+}
+
+/* Without the scheme's own port: so clients write it, and so it is signed. */
+static struct slice plain_host(struct slice scheme, struct slice host)
+{
+    struct slice port = scheme.len == 8 ? SLICE(":443") : SLICE(":80");
+
+    if (slice_has_suffix(host, port))
+        host.len -= port.len;
+    return host;
+}
+
+static struct err *set_address(struct s3wire *w)
+{
+    const struct s3conf *c = w->conf;
+    char *amazon = mem_printf("https://s3.%s.amazonaws.com", w->region);
+    struct slice scheme, host;
+    struct err *e = split_endpoint(c->endpoint[0] ? c->endpoint : amazon, &scheme, &host);
+    bool is_virtual;
+
+    if (!e) {
+        host = plain_host(scheme, host);
+        is_virtual = c->style == S3CONF_STYLE_VIRTUAL ||
+                     (c->style == S3CONF_STYLE_AUTO && is_amazon(host) && !strchr(c->bucket, '.'));
+        w->host = mem_printf("%s%s%.*s", is_virtual ? c->bucket : "", is_virtual ? "." : "",
+                             SLICE_ARG(host));
+        w->base_url = mem_printf("%.*s%s", SLICE_ARG(scheme), w->host);
+        w->bucket_path = is_virtual ? mem_strdup("") : mem_printf("/%s", c->bucket);
+        w->name = mem_printf("s3:%.*s%.*s/%s", SLICE_ARG(scheme), SLICE_ARG(host), c->bucket);
+    }
+    mem_free(amazon);
+    return e;
+}
+
+static void set_region(struct s3wire *w, char **env)
+{
+    const char *region = w->conf->region;
+
+    w->has_region = region[0] != '\0';
+    if (!region[0])
+        region = s3cred_env(env, "AWS_REGION");
+    if (!region[0])
+        region = s3cred_env(env, "AWS_DEFAULT_REGION");
+    (void)snprintf(w->region, sizeof(w->region), "%s", region[0] ? region : "us-east-1");
+}
+
+static struct err *start_loop(struct s3wire *w)
+{
+    struct http_client_opts opts = {.ca_path = w->conf->ca_file[0] ? w->conf->ca_file : NULL,
+                                    .is_insecure = w->conf->tls_insecure,
+                                    .max_per_host = (unsigned)w->conf->connections,
+                                    .max_connections = (unsigned)w->conf->connections,
+                                    .max_queued = MAX_QUEUED};
+    struct err *e;
+
+    if ((e = loop_new("s3", &w->loop)) || (e = http_client_new(w->loop, &opts, &w->http)))
+        return e;
+    return loop_start(w->loop);
+}
+
+struct err *s3wire_new(const struct s3conf *conf, char **env, struct s3wire **ret)
+{
+    struct s3wire *w;
+    struct err *e = s3conf_check(conf);
+
+    if (e)
+        return e;
+    w = mem_new(struct s3wire);
+    w->conf = conf;
+    lock_init(&w->lock, LOCK_OBJSTORE);
+    rng_seed_system(&w->rng);
+    set_region(w, env);
+    w->cred = s3cred_new(conf, env, w->region);
+    s3wire_stats_start(w);
+    if ((e = set_address(w)) || (e = start_loop(w))) {
+        s3wire_free(w);
+        return e;
+    }
+    *ret = w;
+    return NULL;
+}
+
+void s3wire_free(struct s3wire *w)
+{
+    if (!w)
+        return;
+    if (w->loop)
+        loop_join(w->loop);
+    http_client_free(w->http);
+    loop_free(w->loop);
+    s3wire_stats_stop(w);
+    s3cred_free(w->cred);
+    lock_done(&w->lock);
+    mem_free(w->host);
+    mem_free(w->base_url);
+    mem_free(w->bucket_path);
+    mem_free(w->name);
+    mem_free(w);
+}
