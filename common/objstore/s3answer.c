@@ -5,6 +5,7 @@
 #include "common/base/gotime.h"
 #include "common/base/jsonval.h"
 #include "common/base/vec.h"
+#include "common/net/http.h"
 #include "common/objstore/s3xml.h"
 
 struct slice s3answer_etag(struct slice text)
@@ -128,32 +129,12 @@ static struct err *on_list(void *arg, const struct slice *path, size_t depth, st
     return NULL;
 }
 
-static int hex_digit(uint8_t c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
-/* %xx, and + for a space: AWS encodes keys as forms are. A "+" of the key itself is %2B. */
+/* AWS encodes keys as forms are: a "+" is a space. */
 static struct slice url_decode(struct arena *a, struct slice s)
 {
-    uint8_t *out = arena_alloc(a, s.len ? s.len : 1);
-    size_t n = 0;
+    struct slice decoded;
 
-    for (size_t i = 0; i < s.len; i++) {
-        int hi, lo;
-
-        if (s.ptr[i] == '%' && s.len - i > 2 && (hi = hex_digit(s.ptr[i + 1])) >= 0 &&
-            (lo = hex_digit(s.ptr[i + 2])) >= 0) {
-            out[n++] = (uint8_t)(hi << 4 | lo);
-            i += 2;
-        } else {
-            out[n++] = s.ptr[i] == '+' ? ' ' : s.ptr[i];
-        }
-    }
-    return slice_of(out, n);
+    return http_unescape_arena(a, s, true, &decoded) ? decoded : s;
 }
 
 static int by_key(const void *a, const void *b)

@@ -338,7 +338,7 @@ static bool may_retry(struct s3wire *w, const struct s3wire_call *call)
 {
     int64_t age_ms = clock_mono_ms(&clock_system) - call->first_ms;
 
-    return !call->is_once && call->attempts < w->conf->max_attempts &&
+    return call->attempts < w->conf->max_attempts &&
            age_ms < w->conf->operation_timeout_ns / NS_PER_MS && s3wire_take_retry(w, call->op);
 }
 
@@ -361,7 +361,7 @@ struct err *s3wire_finish(struct s3wire *w, struct s3wire_call *call)
             s3wire_begin(w, call);
             continue;
         }
-        if (v == ANSWERED || !may_retry(w, call))
+        if (v == ANSWERED || call->is_once || !may_retry(w, call))
             break;
         rest(w, call);
         err_free(e);
@@ -369,10 +369,19 @@ struct err *s3wire_finish(struct s3wire *w, struct s3wire_call *call)
     }
     if (v == ANSWERED && !e)
         s3wire_give_back(w);
-    s3wire_health(w, is_ailing(call, v, e) ? e : NULL);
+    if (!call->is_once) /* a race on one key makes some servers fail; the caller looks after it */
+        s3wire_health(w, is_ailing(call, v, e) ? e : NULL);
     if (e && call->attempts > 1 && v == IN_TROUBLE)
         e = err_wrap(e, "after %" PRId64 " attempts", call->attempts);
     return e;
+}
+
+bool s3wire_again(struct s3wire *w, struct s3wire_call *call)
+{
+    if (!may_retry(w, call))
+        return false;
+    rest(w, call);
+    return true;
 }
 
 struct err *s3wire_run(struct s3wire *w, struct s3wire_call *call)

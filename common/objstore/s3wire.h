@@ -97,6 +97,9 @@ void s3wire_begin(struct s3wire *w, struct s3wire_call *call);
 ORR_CHECKED struct err *s3wire_finish(struct s3wire *w, struct s3wire_call *call);
 /* Begin, finish. */
 ORR_CHECKED struct err *s3wire_run(struct s3wire *w, struct s3wire_call *call);
+/* For a caller that has its own way with what failed (is_once): whether another attempt may be made,
+ * after the wait that goes before it. Then begin and finish the same call again. */
+bool s3wire_again(struct s3wire *w, struct s3wire_call *call);
 /* Frees what it holds; ends what is under way. Also for a call that was never begun ({0}). */
 void s3wire_done(struct s3wire *w, struct s3wire_call *call);
 
