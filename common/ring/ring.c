@@ -47,6 +47,7 @@ static void build_zones(struct ring *r)
         const char **z = bsearch(&in->member->zone, r->zones, kept, sizeof(*r->zones), cmp_cstr);
 
         in->zone = (uint16_t)(z - r->zones);
+        in->name_hash = hash_xxh64(slice_cstr(in->member->instance), 0);
         owning[in->zone] |= ring_owns(in->member);
     }
     for (size_t z = 0; z < kept; z++)
@@ -250,8 +251,8 @@ struct ring *ring_build(const struct ring_input *in, size_t n, const struct ring
     r->instances = mem_new_array(struct ring_instance, n + 1);
     for (size_t i = 0; i < n && r->n < RING_MAX_INSTANCES; i++)
         if (in[i].member->state != MEMBER_LEFT)
-            r->instances[r->n++] =
-                (struct ring_instance){member_ref(in[i].member), 0, in[i].is_healthy};
+            r->instances[r->n++] = (struct ring_instance){.member = member_ref(in[i].member),
+                                                          .is_healthy = in[i].is_healthy};
     build_zones(r);
     build_points(r);
     build_buckets(r);
@@ -388,21 +389,34 @@ struct ring_set ring_replicas(const struct ring *r, uint32_t token)
     return ring_set(r, ring_set_index(r, token));
 }
 
+/* Bids of one instance for different keys must be unrelated, and so must those of different
+ * instances for one key: the finalizer of SplitMix64 over both. */
+static uint64_t bid_of(const struct ring_instance *in, uint32_t key)
+{
+    uint64_t x = in->name_hash ^ (key * 0x9e3779b97f4a7c15ull);
+
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+    return x ^ (x >> 31);
+}
+
 size_t ring_order(const struct ring *r, uint32_t key, uint16_t *ret, size_t max)
 {
-    size_t active = ring_active(r), n = 0, from;
+    size_t n = 0;
 
-    if (r->n_points == 0)
-        return 0;
-    from = ring_point_of(r, key);
-    for (size_t step = 0; step < r->n_points && n < max && n < active; step++) {
-        uint16_t i = r->points[(from + step) % r->n_points].instance;
-        bool is_taken = !r->instances[i].is_healthy;
+    for (size_t i = 0; i < r->n; i++) {
+        const struct ring_instance *in = &r->instances[i];
+        uint64_t bid = bid_of(in, key);
+        size_t at;
 
-        for (size_t k = 0; k < n && !is_taken; k++)
-            is_taken = ret[k] == i;
-        if (!is_taken)
-            ret[n++] = i;
+        if (!in->is_healthy || in->member->state != MEMBER_ACTIVE || in->member->n_tokens == 0)
+            continue;
+        for (at = n; at > 0 && bid_of(&r->instances[ret[at - 1]], key) < bid; at--)
+            if (at < max)
+                ret[at] = ret[at - 1];
+        if (at < max)
+            ret[at] = (uint16_t)i;
+        n = ORR_MIN(n + 1, max);
     }
     return n;
 }

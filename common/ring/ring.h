@@ -119,10 +119,18 @@ struct ring *ring_subring(struct ring *r, struct slice tenant, unsigned size, in
 
 /* ---- ownership of work (compactors, rulers, alertmanagers, queriers) ---- */
 
+/*
+ * Work has one owner, replicas of zones play no part, and so it does not follow the tokens: those are
+ * even within a zone only, and the shares of three zones with an instance each may differ tenfold.
+ * Each instance bids a hash of the key and its own name, and the highest bid wins (rendezvous
+ * hashing): even for any number of instances and zones, and one that comes or goes moves only what
+ * it wins or had.
+ */
+
 /* The healthy ACTIVE instance that owns key, or -1 if there is none. */
 int ring_owner(const struct ring *r, uint32_t key);
 /* Key of a name of work: tenant, or tenant and group, joined by the caller. */
 uint32_t ring_key(struct slice name);
-/* Up to max instances in the order of preference for key: ring_owner() first, then those who follow
- * clockwise, distinct, all healthy and ACTIVE. For retries with affinity. */
+/* Up to max instances in the order of preference for key, all healthy and ACTIVE: ring_owner()
+ * first, then the one that would own key without it, and so on. For retries with affinity. */
 size_t ring_order(const struct ring *r, uint32_t key, uint16_t *ret, size_t max);

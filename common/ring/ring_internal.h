@@ -6,6 +6,7 @@
 
 struct ring_instance {
     const struct member *member;
+    uint64_t name_hash;
     uint16_t zone;
     bool is_healthy;
 };

@@ -372,6 +372,38 @@ TEST(ring_owner_passes_the_unhealthy)
     cast_done(&c);
 }
 
+/* Zones with an instance each have their tokens on lattices of the same pitch, so that following the
+ * tokens gives each instance the gap to its neighbour, whatever it happens to be. */
+TEST(work_is_shared_evenly_among_zones_of_one)
+{
+    enum { KEYS = 30000 };
+    struct cast c = {0};
+    struct ring *all, *without;
+    unsigned owned[3] = {0}, moved = 0;
+
+    add_zones(&c, "abc", 1);
+    all = make(&c, 3);
+    c.in.ptr[1].is_healthy = false;
+    without = make(&c, 3);
+    for (uint32_t k = 0; k < KEYS; k++) {
+        uint32_t key = k * 2654435761u;
+        uint16_t order[3];
+        int owner = ring_owner(all, key);
+
+        CHECK_INT(ring_order(all, key, order, 3), 3);
+        CHECK_INT(order[0], owner);
+        owned[owner]++;
+        moved += owner != 1 && ring_owner(without, key) != owner;
+        if (owner == 1)
+            CHECK_INT(ring_owner(without, key), order[1]);
+    }
+    for (unsigned i = 0; i < 3; i++)
+        CHECK(owned[i] > KEYS / 3 * 95 / 100 && owned[i] < KEYS / 3 * 105 / 100);
+    CHECK_INT(moved, 0);
+    ring_unref(all), ring_unref(without);
+    cast_done(&c);
+}
+
 TEST(ring_fingerprint_says_whether_observers_agree)
 {
     struct cast c = {0};
