@@ -18,6 +18,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/objstore/objstore_fs.h"
+#include "common/objstore/objstore_s3.h"
 #include "common/process/process_internal.h"
 #include "common/ring/ring_pages.h"
 
@@ -307,11 +308,16 @@ static struct err *build_rpc(struct process *p, const struct process_server_conf
     return e;
 }
 
-static struct err *build_objstore(struct process *p, const struct process_storage_conf *conf)
+static struct err *build_objstore(struct process *p, struct conf *c)
 {
-    char *path = conf->path[0] ? mem_strdup(conf->path) : mem_printf("%s/bucket", p->data_dir);
-    struct err *e = objstore_fs_open(path, NULL, &p->objstore);
+    const struct process_storage_conf *conf = conf_section(c, "storage");
+    struct err *e;
+    char *path;
 
+    if (conf->backend == PROCESS_S3)
+        return objstore_s3_open(c, NULL, &p->objstore);
+    path = conf->path[0] ? mem_strdup(conf->path) : mem_printf("%s/bucket", p->data_dir);
+    e = objstore_fs_open(path, NULL, &p->objstore);
     mem_free(path);
     return e;
 }
@@ -396,7 +402,7 @@ static struct err *build(struct process *p, struct conf *c)
     p->auth = auth_new(c);
     if ((e = fsx_mkdirs(p->data_dir)) || (e = lock_data_dir(p)) || (e = build_loops(p, server)) ||
         (e = build_http(p, server)) || (e = build_rpc(p, server, ring)) ||
-        (e = build_objstore(p, conf_section(c, "storage"))))
+        (e = build_objstore(p, c)))
         return e;
     /* The port must be known before the membership can say it: bound now, served later. */
     if ((e = http_server_bind(p->http)))
@@ -719,6 +725,7 @@ static void collect_sections(struct process *p)
     p->sections[p->n_sections++] = &auth_section;
     p->sections[p->n_sections++] = &process_ring_section;
     p->sections[p->n_sections++] = &process_storage_section;
+    p->sections[p->n_sections++] = &s3conf_section;
     for (size_t i = 0; i < p->n_roles; i++) {
         for (const struct conf_section *const *s = p->roles[i]->sections; *s; s++) {
             bool is_known = false;
