@@ -155,6 +155,18 @@ static bool is_open_question(const struct err *e, const struct s3wire_call *call
            call->is_unsure;
 }
 
+/* Neither done nor refused for all we know: never a conflict, which would say that it was not. */
+static struct err *unknown(struct err *e, struct err *look_error)
+{
+    struct err *both =
+        err_new(ERR_UNAVAILABLE, "it may have been written: %s; and then it could not be read: %s",
+                err_msg(e), err_msg(look_error));
+
+    err_free(e);
+    err_free(look_error);
+    return both;
+}
+
 /*
  * Whatever the answer was, save success and a plain refusal of the request, the object itself says
  * what has become of it: libcurl may have sent a put twice over a dying connection, and a 5xx may
@@ -180,10 +192,7 @@ static struct err *put_checked(struct cond_put *p, struct objstore_info *ret)
         if (!is_open_question(e, &call))
             break;
         if ((e2 = look(p, &found, ret))) {
-            bool says_more = found == WAS_REFUSED && err_is(e2, ERR_CONFLICT);
-
-            e = says_more ? (err_free(e), e2)
-                          : (err_free(e2), err_wrap(e, "it may have been written"));
+            e = err_is(e2, ERR_CONFLICT) ? err_first(e2, e) : unknown(e, e2);
             break;
         }
         if (found == WAS_DONE) {

@@ -199,8 +199,8 @@ static void completion(struct buf *out, const struct upload *u)
     buf_str(out, "</CompleteMultipartUpload>");
 }
 
-/* An upload that is gone after an attempt without a clear end has been ended by it: then the object
- * bears its mark. */
+/* An upload that is gone has been ended by an attempt of which we saw no end (libcurl repeats one
+ * itself when an old connection dies): then the object bears its mark. */
 static struct err *look_after(struct upload *u, struct err *e, struct objstore_info *ret)
 {
     char mark[OBJSTORE_S3_MARK_BYTES] = "";
@@ -259,7 +259,7 @@ static struct err *end_upload(struct upload *u, struct objstore_info *ret)
         memcpy(ret->etag, etag.ptr, etag.len);
     } else if (!e) {
         e = objstore_s3_head(u->s, u->key, ret, NULL); /* Ceph leaves it out */
-    } else if (call.is_unsure) {
+    } else if (call.is_unsure || err_is(e, ERR_NOT_FOUND)) {
         e = look_after(u, e, ret);
     }
     s3wire_done(u->s->w, &call);

@@ -76,12 +76,14 @@ static struct err *on_error(void *arg, const struct slice *path, size_t depth, s
         ret->message = slice_trim(text);
     else if (s3xml_at(path, depth, "Error", "Region"))
         ret->region = slice_trim(text);
+    else if (s3xml_at(path, depth, "Error", "ServerTime"))
+        ret->server_time_ms = time_ms(text);
     return NULL;
 }
 
 void s3answer_error(struct arena *a, struct slice doc, struct s3answer_error *ret)
 {
-    static const struct s3answer_error none = {SLICE_INIT(""), SLICE_INIT(""), SLICE_INIT("")};
+    static const struct s3answer_error none = {SLICE_INIT(""), SLICE_INIT(""), SLICE_INIT(""), 0};
     struct err *e;
 
     *ret = none;

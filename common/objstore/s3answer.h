@@ -11,6 +11,7 @@
 struct s3answer_error {
     struct slice code, message;
     struct slice region; /* that the server would have taken, with AuthorizationHeaderMalformed */
+    int64_t server_time_ms; /* with RequestTimeTooSkewed; 0: not said */
 };
 /* An <Error>, also one inside of STS' <ErrorResponse>; all "" when the body is something else. */
 void s3answer_error(struct arena *a, struct slice doc, struct s3answer_error *ret);

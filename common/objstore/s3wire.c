@@ -166,17 +166,28 @@ static bool fix_region(struct s3wire *w, struct s3wire_call *call)
     return true;
 }
 
-static bool fix_clock(struct s3wire *w, const struct s3wire_call *call)
+/* What the server's clock says: 0 if it does not. */
+static int64_t server_time_s(const struct s3wire_call *call)
 {
     struct slice text = http_client_reply_header(&call->reply, "date");
-    char *date = slice_dup(text);
-    time_t theirs = text.len ? curl_getdate(date, NULL) : -1;
-    int64_t skew_s;
+    char *date;
+    time_t t;
 
+    if (call->error.server_time_ms)
+        return call->error.server_time_ms / MS_PER_S;
+    date = slice_dup(text);
+    t = text.len ? curl_getdate(date, NULL) : 0;
     mem_free(date);
-    if (theirs < 0)
+    return t < 0 ? 0 : (int64_t)t;
+}
+
+static bool fix_clock(struct s3wire *w, const struct s3wire_call *call)
+{
+    int64_t theirs = server_time_s(call), skew_s;
+
+    if (!theirs)
         return false;
-    skew_s = (int64_t)theirs - clock_wall_ms(&clock_system) / MS_PER_S;
+    skew_s = theirs - clock_wall_ms(&clock_system) / MS_PER_S;
     if (skew_s > -SKEW_MIN_S && skew_s < SKEW_MIN_S)
         return false;
     METRIC_SET(w->skew_s, skew_s);
@@ -263,7 +274,7 @@ static bool fix(struct s3wire *w, struct s3wire_call *call)
 
 static void forget_answer(struct s3wire_call *call)
 {
-    static const struct s3answer_error none = {SLICE_INIT(""), SLICE_INIT(""), SLICE_INIT("")};
+    static const struct s3answer_error none = {SLICE_INIT(""), SLICE_INIT(""), SLICE_INIT(""), 0};
 
     http_client_reply_done(&call->reply);
     call->error = none;
