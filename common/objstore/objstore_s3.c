@@ -90,11 +90,14 @@ struct err *objstore_s3_head(struct objstore_s3 *s, struct slice key, struct obj
     struct s3wire_call call = {.op = S3WIRE_HEAD, .method = "HEAD", .key = key, .is_hedged = true};
     struct err *e = s3wire_run(s->w, &call);
     int status = call.reply.status;
+    /* a proxy's 404 has no such header, and before the bucket was seen it may be what is absent */
+    bool is_sure =
+        s3wire_has_bucket(s->w) && http_client_reply_header(&call.reply, "x-amz-request-id").len;
 
     if (!e && !(e = objstore_s3_info(&call, ret)) && ret_mark)
         mark_of(&call, ret_mark);
     s3wire_done(s->w, &call);
-    if (e && ((status == 404 && !s3wire_has_bucket(s->w)) || status == 400 || status == 403 ||
+    if (e && ((status == 404 && !is_sure) || status == 400 || status == 403 ||
               (status >= 300 && status < 400))) {
         err_free(e);
         return stat_by_get(s, key, ret, ret_mark);

@@ -151,8 +151,7 @@ static void prepare(struct cond_put *p, struct s3wire_call *call)
 static bool is_open_question(const struct err *e, const struct s3wire_call *call)
 {
     /* 404: Amazon's answer to If-Match on an object that is gone */
-    return err_is(e, ERR_CONFLICT) || (err_is(e, ERR_NOT_FOUND) && call->reply.status == 404) ||
-           call->is_unsure;
+    return err_is(e, ERR_CONFLICT) || call->reply.status == 404 || call->is_unsure;
 }
 
 /* Neither done nor refused for all we know: never a conflict, which would say that it was not. */

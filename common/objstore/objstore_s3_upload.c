@@ -287,6 +287,12 @@ static struct err *put_parts(struct objstore_s3 *s, struct slice key, struct sli
             abort_upload(&u);
     }
     arena_free(u.arena);
+    if (err_is(e, ERR_NOT_FOUND)) { /* the upload, not an object */
+        struct err *e2 = err_new(ERR_IO, "%s", err_msg(e));
+
+        err_free(e);
+        return e2;
+    }
     return e;
 }
 

@@ -90,6 +90,18 @@ static const struct s3cred_source *choose(const struct s3conf *conf, char **env)
     return NULL;
 }
 
+/* A file or profile that is not there must not be taken for an object that is not there. */
+static struct err *as_refusal(struct err *e)
+{
+    struct err *e2;
+
+    if (!e || err_is(e, ERR_NET) || err_is(e, ERR_TIMEOUT) || err_is(e, ERR_UNAVAILABLE))
+        return e;
+    e2 = err_new(ERR_UNAUTHORIZED, "%s", err_msg(e));
+    err_free(e);
+    return e2;
+}
+
 /* Without the lock. */
 static struct err *fetch(struct s3cred *c, struct arena *a, const struct s3cred_source **ret_source,
                          struct s3answer_role *ret)
@@ -98,7 +110,7 @@ static struct err *fetch(struct s3cred *c, struct arena *a, const struct s3cred_
     if (!*ret_source)
         return err_new(ERR_UNAUTHORIZED, "no credentials for S3: none of " S3CONF_CREDENTIALS
                                          " (s3.credentials) is set up");
-    return err_wrap((*ret_source)->fetch(c->conf, c->env, c->region, a, ret),
+    return err_wrap(as_refusal((*ret_source)->fetch(c->conf, c->env, c->region, a, ret)),
                     "credentials for S3 from %s", (*ret_source)->name);
 }
 

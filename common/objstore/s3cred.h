@@ -22,7 +22,8 @@ struct s3cred_keys {
 /* conf and env (environ, or a test's) live as long as it does. region: the token service's. */
 struct s3cred *s3cred_new(const struct s3conf *conf, char **env, const char *region);
 void s3cred_free(struct s3cred *c); /* NULL is allowed */
-/* Copies into a. ERR_UNAUTHORIZED when no source has any; else the source's own error. */
+/* Copies into a. ERR_UNAUTHORIZED when no source has any; ERR_NET, ERR_TIMEOUT or ERR_UNAVAILABLE when
+ * it could not be asked. */
 ORR_CHECKED struct err *s3cred_get(struct s3cred *c, struct arena *a, struct s3cred_keys *ret);
 /* The server refused keys of this generation as expired or unknown: they are fetched again, at most
  * every 5 seconds. */

@@ -84,6 +84,29 @@ static bool is_broken_body(const struct s3wire_call *call)
     return false;
 }
 
+static bool is_conditional(const struct s3wire_call *call)
+{
+    for (size_t i = 0; i < call->n_headers; i++)
+        if (slice_eq_cstr(call->headers[i].name, "if-match") ||
+            slice_eq_cstr(call->headers[i].name, "if-none-match"))
+            return true;
+    return false;
+}
+
+/* Only what the object store itself says is absent is: a proxy that has lost it answers 404, too.
+ * Of a HEAD there is no more to see; objstore_s3_head() asks on. */
+static struct err *judge_404(const struct s3wire_call *call, enum verdict *ret)
+{
+    if (has_code(call, "NoSuchBucket"))
+        return say(call, ERR_UNAVAILABLE, "the bucket is not there");
+    if (has_code(call, "NoSuchUpload"))
+        return err_new(ERR_NOT_FOUND, "no such upload");
+    if (has_code(call, "NoSuchKey") || call->op == S3WIRE_HEAD)
+        return err_new(ERR_NOT_FOUND, "no such object");
+    *ret = IN_TROUBLE;
+    return say(call, ERR_UNAVAILABLE, "an answer that is not the object store's");
+}
+
 static struct err *judge_4xx(const struct s3wire_call *call, enum verdict *ret)
 {
     switch (call->reply.status) {
@@ -96,14 +119,13 @@ static struct err *judge_4xx(const struct s3wire_call *call, enum verdict *ret)
     case 403:
         return say(call, ERR_FORBIDDEN, "not allowed");
     case 404:
-        if (has_code(call, "NoSuchBucket"))
-            return say(call, ERR_UNAVAILABLE, "the bucket is not there");
-        return err_new(ERR_NOT_FOUND,
-                       has_code(call, "NoSuchUpload") ? "no such upload" : "no such object");
+        return judge_404(call, ret);
     case 409:
-        if (has_code(call, "OperationAborted"))
+        if (has_code(call, "OperationAborted")) {
             *ret = IN_TROUBLE;
-        return say(call, ERR_CONFLICT, "conflict");
+            return say(call, ERR_UNAVAILABLE, "another operation is under way");
+        }
+        return say(call, is_conditional(call) ? ERR_CONFLICT : ERR_INVALID, "conflict");
     case 412:
         return say(call, ERR_CONFLICT, "the condition does not hold");
     case 416:

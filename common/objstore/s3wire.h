@@ -15,9 +15,10 @@
  * Set right first and then tried again at once: a wrong region or clock, refused credentials, a
  * bucket to be made.
  *
- * Errors: ERR_NOT_FOUND (NoSuchKey, NoSuchUpload), ERR_CONFLICT (409, 412), ERR_INVALID (416 and
- * other 4xx), ERR_FORBIDDEN, ERR_UNSUPPORTED (501), ERR_UNAVAILABLE (5xx, 429, NoSuchBucket),
- * ERR_NET, ERR_TIMEOUT, ERR_TOO_LARGE. The text has status and code, never a header or a secret.
+ * Errors: ERR_NOT_FOUND (NoSuchKey, NoSuchUpload; any 404 of a HEAD), ERR_CONFLICT (412, and 409 of a
+ * conditional request), ERR_INVALID (416 and other 4xx), ERR_FORBIDDEN, ERR_UNAUTHORIZED (no
+ * credentials), ERR_UNSUPPORTED (501), ERR_UNAVAILABLE (5xx, 429, NoSuchBucket, other 404s), ERR_NET,
+ * ERR_TIMEOUT, ERR_TOO_LARGE. The text has status and code, never a header or a secret.
  *
  * That the server fails is logged when it begins and when it is over, with the number of failures.
  */

@@ -72,6 +72,7 @@ TEST(s3_tries_again)
         {FAKE_TRUNCATE, .method = "GET", .times = 2},
         {FAKE_STATUS, .method = "PUT", .times = 2, .status = 503},
         {FAKE_STATUS, .method = "PUT", .times = 1, .status = 400, .code = "BadDigest"},
+        {FAKE_STATUS, .method = "PUT", .times = 1, .status = 409, .code = "OperationAborted"},
         {FAKE_DROP, .method = "PUT", .times = 2},
         {FAKE_STATUS, .method = "DELETE", .times = 2, .status = 503},
         {FAKE_STATUS, .method = "GET", .part = "list-type", .times = 2, .status = 503},
@@ -255,6 +256,36 @@ TEST(s3_refuses_answers_that_are_none)
 
 /* ---- the bucket ---- */
 
+/* An ingress that has lost its backend: nothing is absent because of it. */
+TEST(s3_does_not_take_a_proxys_404_for_an_answer)
+{
+    static const struct fake_fault lost = {FAKE_STATUS, .times = 100, .status = 404,
+                                           .code = "Lost"};
+    struct objstore_put absent = {.cond = OBJSTORE_IF_ABSENT};
+    struct objstore *s = open_fresh("  conditional-writes: off\n");
+    struct arena *a = arena_new(0);
+    struct objstore_listing l;
+    struct objstore_info info;
+    struct buf b = {0};
+
+    put_text(s, "k", "x");
+    fake_arm(&fake, lost);
+    CHECK_ERR(get(s, "k", &b), ERR_UNAVAILABLE, "404");
+    CHECK_ERR(objstore_stat(s, SLICE("k"), &info), ERR_UNAVAILABLE, "404");
+    CHECK_ERR(objstore_list(s, a, NULL, &l), ERR_UNAVAILABLE, "404");
+    CHECK_ERR(objstore_delete(s, SLICE("k")), ERR_UNAVAILABLE, "404");
+    CHECK_ERR(objstore_put(s, SLICE("k"), SLICE("y"), &absent, NULL), ERR_UNAVAILABLE, "404");
+    fake_calm(&fake);
+    check_text(s, "k", "x");
+    /* nor for the lack of credentials */
+    objstore_close(s);
+    s = open_env("  credentials: file\n  credentials-file: /nowhere/at/all\n", NULL, NULL);
+    CHECK_ERR(get(s, "k", &b), ERR_UNAUTHORIZED, "/nowhere/at/all");
+    arena_free(a);
+    buf_done(&b);
+    objstore_close(s);
+}
+
 TEST(s3_does_not_take_a_missing_bucket_for_missing_objects)
 {
     struct objstore *s = open_fresh("");
@@ -366,8 +397,8 @@ TEST(s3_tries_conditions_out_again_when_the_server_was_away)
     struct objstore *s = open_fresh("  max-attempts: 1\n");
     bool is_atomic;
 
-    fake_arm(&fake, (struct fake_fault){FAKE_DROP, .skip = 4});
-    CHECK_ERR(objstore_put(s, SLICE("k"), SLICE("1"), &absent, NULL), ERR_NET, "try out");
+    fake_arm(&fake, (struct fake_fault){FAKE_STATUS, .skip = 4, .status = 403});
+    CHECK_ERR(objstore_put(s, SLICE("k"), SLICE("1"), &absent, NULL), ERR_FORBIDDEN, "try out");
     CHECK_OK(objstore_is_atomic(s, &is_atomic));
     CHECK(is_atomic);
     objstore_close(s);
