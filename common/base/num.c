@@ -1,11 +1,13 @@
 #include "common/base/num.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 
 #include "common/base/mem.h"
 #include "common/base/num_shim.h"
+#include "common/base/num_short.h"
 
 #define MAX_PREC 1000
 #define SCRATCH_BYTES 1500
@@ -16,13 +18,25 @@ struct digits {
     int n, point;
 };
 
+static void shortest_digits(double v, struct digits *ret)
+{
+    struct num_short s = num_shortest(v);
+
+    ret->n = (int)num_write_u64(s.digits, ret->d);
+    ret->point = ret->n + s.exp10;
+}
+
 /* prec digits after the first, -1 for the shortest. */
 static void digits_of(double v, int prec, struct digits *ret)
 {
     char text[SCRATCH_BYTES];
-    size_t len = num_shim_scientific(v, prec, text, sizeof(text));
-    size_t i = 0;
+    size_t len, i = 0;
 
+    if (prec < 0 && v != 0) {
+        shortest_digits(v, ret);
+        return;
+    }
+    len = num_shim_scientific(v, ORR_MAX(prec, 0), text, sizeof(text));
     ORR_ASSERT(len > 0 && len < sizeof(text));
     text[len] = 0;
     ret->n = 0;
@@ -68,46 +82,77 @@ static void write_f(struct buf *out, const struct digits *d, int prec)
     }
 }
 
-size_t num_write_u64(uint64_t v, char *out)
-{
-    static const char pairs[] =
-        "00010203040506070809101112131415161718192021222324252627282930313233"
-        "34353637383940414243444546474849505152535455565758596061626364656667"
-        "6869707172737475767778798081828384858687888990919293949596979899";
-    char text[20];
-    size_t i = sizeof(text);
+static const char digit_pairs[] =
+    "00010203040506070809101112131415161718192021222324252627282930313233"
+    "34353637383940414243444546474849505152535455565758596061626364656667"
+    "6869707172737475767778798081828384858687888990919293949596979899";
 
-    while (v >= 100) {
-        i -= 2;
-        memcpy(text + i, pairs + v % 100 * 2, 2);
-        v /= 100;
-    }
-    if (v >= 10) {
-        i -= 2;
-        memcpy(text + i, pairs + v * 2, 2);
-    } else {
-        text[--i] = (char)('0' + v);
-    }
-    memcpy(out, text + i, sizeof(text) - i);
-    return sizeof(text) - i;
+/* The four pairs do not wait for each other, as they do when v is divided time and again. */
+static inline void write_8(uint32_t v, char *out)
+{
+    uint32_t high = v / 10000, low = v % 10000;
+
+    memcpy(out, digit_pairs + high / 100 * 2, 2);
+    memcpy(out + 2, digit_pairs + high % 100 * 2, 2);
+    memcpy(out + 4, digit_pairs + low / 100 * 2, 2);
+    memcpy(out + 6, digit_pairs + low % 100 * 2, 2);
 }
 
-/* The shortest digits with the point put where it belongs: of the very large and the very small. */
-static size_t write_digits(double v, char *out)
+/* v below 10^8, without the zeros before it. Writes 8 bytes in any case. */
+static inline size_t write_up_to_8(uint32_t v, char *out)
 {
-    struct digits d;
-    size_t n = 0;
+    uint64_t text, zeros;
 
-    digits_of(v, -1, &d);
-    if (d.point <= 0)
-        out[n++] = '0';
-    for (int i = 0; i < d.point; i++)
-        out[n++] = digit_at(&d, i);
-    if (d.n > d.point)
-        out[n++] = '.';
-    for (int i = d.point; i < d.n; i++)
-        out[n++] = digit_at(&d, i);
-    return n;
+    write_8(v, out);
+    memcpy(&text, out, sizeof(text));
+    text = le64toh(text); /* the first digit lowest */
+    zeros = ((uint64_t)__builtin_ctzll((text ^ 0x3030303030303030ull) | 1ull << 56) / 8);
+    text = htole64(text >> zeros * 8);
+    memcpy(out, &text, sizeof(text));
+    return 8 - zeros;
+}
+
+size_t num_write_u64(uint64_t v, char *out)
+{
+    const uint64_t e8 = 100000000;
+    size_t n;
+
+    if (v < e8)
+        return write_up_to_8((uint32_t)v, out);
+    if (v < e8 * e8) {
+        n = write_up_to_8((uint32_t)(v / e8), out);
+    } else {
+        n = write_up_to_8((uint32_t)(v / e8 / e8), out);
+        write_8((uint32_t)(v / e8 % e8), out + n);
+        n += 8;
+    }
+    write_8((uint32_t)(v % e8), out + n);
+    return n + 8;
+}
+
+/* digits x 10^exp10 with the point where it belongs. */
+static size_t write_short(struct num_short d, char *out)
+{
+    enum { MOST = 24 }; /* digits, in whole words: copies of a known size need no call */
+    char text[MOST * 2] = {0};
+    int len = (int)num_write_u64(d.digits, text), point = len + d.exp10;
+
+    if (d.exp10 >= 0) {
+        memcpy(out, text, (size_t)len);
+        memset(out + len, '0', (size_t)d.exp10);
+        return (size_t)point;
+    }
+    if (point > 0) {
+        memcpy(out, text, MOST);
+        out[point] = '.';
+        memcpy(out + point + 1, text + point, MOST);
+        return (size_t)len + 1;
+    }
+    out[0] = '0';
+    out[1] = '.';
+    memset(out + 2, '0', (size_t)-point);
+    memcpy(out + 2 - point, text, (size_t)len);
+    return (size_t)(2 - point + len);
 }
 
 size_t num_write_f(double v, char *out)
@@ -125,9 +170,7 @@ size_t num_write_f(double v, char *out)
     /* Whole numbers below 2^53 are most of what is ever printed. */
     if (v < 9007199254740992.0 && v == (double)(uint64_t)v)
         return n + num_write_u64((uint64_t)v, out + n);
-    if (v < 9007199254740992.0 && v > 1e-6)
-        return n + num_shim_fixed(v, -1, out + n, NUM_F_BYTES - n);
-    return n + write_digits(v, out + n);
+    return n + write_short(num_shortest(v), out + n);
 }
 
 static void format_f(struct buf *out, double v, int prec)

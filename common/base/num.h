@@ -9,7 +9,7 @@ void num_format(struct buf *out, double v, char fmt, int prec);
 /* What num_format(v, 'f', -1) appends, into the caller's NUM_F_BYTES; returns the length, no NUL. */
 #define NUM_F_BYTES 352
 size_t num_write_f(double v, char *out);
-/* Decimal digits of v, at most 20; returns the length, no NUL. */
+/* Decimal digits of v, at most 20; returns the length, no NUL. Writes at least 8 bytes. */
 size_t num_write_u64(uint64_t v, char *out);
 /* fmt.Sprintf("%v", v): 'g' with shortest precision, so 1e+06 and 123456. */
 void num_format_v(struct buf *out, double v);

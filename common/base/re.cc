@@ -162,16 +162,14 @@ extern "C" {
 
 size_t num_shim_scientific(double v, int prec, char *out, size_t cap)
 {
-    auto r = prec < 0 ? std::to_chars(out, out + cap, v, std::chars_format::scientific)
-                      : std::to_chars(out, out + cap, v, std::chars_format::scientific, prec);
+    auto r = std::to_chars(out, out + cap, v, std::chars_format::scientific, prec);
 
     return r.ec == std::errc() ? (size_t)(r.ptr - out) : 0;
 }
 
 size_t num_shim_fixed(double v, int prec, char *out, size_t cap)
 {
-    auto r = prec < 0 ? std::to_chars(out, out + cap, v, std::chars_format::fixed)
-                      : std::to_chars(out, out + cap, v, std::chars_format::fixed, prec);
+    auto r = std::to_chars(out, out + cap, v, std::chars_format::fixed, prec);
 
     return r.ec == std::errc() ? (size_t)(r.ptr - out) : 0;
 }

@@ -52,6 +52,19 @@ static struct err *check_length(const struct prom_task *t, const struct query_pa
     return NULL;
 }
 
+static struct err *hand_on(void *task)
+{
+    return prom_task_hand_on(task);
+}
+
+/* In pieces, if it can be told before the first that the whole is not too large. */
+static struct err *result_json(struct prom_task *t, const struct engine_result *res)
+{
+    bool fits = result_json_estimate(res) < prom_tasks_opts(t->tasks)->max_response_bytes;
+
+    return result_json_pieces(&t->out, res, fits ? hand_on : NULL, t);
+}
+
 static struct err *run_query(struct prom_task *t)
 {
     const struct query_params *p = t->params;
@@ -90,7 +103,8 @@ static struct err *run_query(struct prom_task *t)
         res.n_series = p->limit;
         prom_api_warn_truncated(t);
     }
-    result_json_data(&t->out, &res);
+    if ((e = result_json(t, &res)))
+        return e;
     if (p->with_stats)
         stats_json(t, &res, clock_mono_ns(&clock_system) - began_ns, &steps);
     t->warnings = res.warnings;

@@ -385,18 +385,48 @@ static void end_frame(struct prom_task *t)
     buf_byte(&t->out, '}');
 }
 
-struct err *prom_task_flush(struct prom_task *t)
+static struct err *too_large(const struct prom_task *t)
+{
+    return err_new(ERR_LIMIT, "the answer is larger than %zu bytes (querier.max-response)",
+                   t->tasks->opts.max_response_bytes);
+}
+
+static struct err *send_piece(struct prom_task *t, bool waits)
 {
     size_t n = t->out.len;
     struct err *e;
 
-    if (!t->pipe || n < REPLY_PIPE_PIECE)
+    if (!t->pipe || n < REPLY_PIPE_PIECE || !buf_ok(&t->out))
         return NULL;
-    if ((e = reply_pipe_put(t->pipe, t->content_type ? t->content_type : HTTP_JSON, &t->out)))
+    if (waits && (e = reply_pipe_wait(t->pipe)))
         return e;
-    t->out.max_bytes = t->tasks->opts.max_response_bytes;
+    reply_pipe_put(t->pipe, t->content_type ? t->content_type : HTTP_JSON, &t->out);
     t->sent_bytes += n;
     METRIC_ADD(t->tasks->m.streamed_bytes, n);
+    return NULL;
+}
+
+struct err *prom_task_flush(struct prom_task *t)
+{
+    struct err *e = send_piece(t, true);
+
+    t->out.max_bytes = t->tasks->opts.max_response_bytes;
+    return e;
+}
+
+struct err *prom_task_hand_on(struct prom_task *t)
+{
+    size_t max = t->tasks->opts.max_response_bytes;
+    struct err *e = send_piece(t, false);
+
+    if (e || !t->sent_bytes)
+        return e;
+    if (t->sent_bytes >= max)
+        return too_large(t);
+    t->out.max_bytes = max - t->sent_bytes;
+    if (t->out.len == 0 && t->out.max_bytes > REPLY_PIPE_PIECE * 2)
+        (void)buf_reserve(&t->out, /* at once, or it is moved at every growth */
+                          REPLY_PIPE_PIECE + REPLY_PIPE_PIECE / 4);
     return NULL;
 }
 
@@ -432,8 +462,7 @@ static struct err *attempt(struct prom_task *t)
         end_frame(t);
     joined_done(&t->data);
     if (!e && !buf_ok(&t->out))
-        e = err_new(ERR_LIMIT, "the answer is larger than %zu bytes (querier.max-response)",
-                    o->max_response_bytes);
+        e = too_large(t);
     return e;
 }
 

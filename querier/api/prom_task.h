@@ -129,6 +129,9 @@ void prom_task_raw(struct prom_tasks *ts, struct http_request *r, struct slice t
                    int64_t timeout_ms, prom_work_fn *work, void *params);
 /* On the worker, between two entries of a list: sends what t->out holds if it is worth it. */
 ORR_CHECKED struct err *prom_task_flush(struct prom_task *t);
+/* The same for an answer that is in memory anyway: does not wait for a slow client, so that the
+ * worker is free soon; opts.max_response_bytes bounds the whole. */
+ORR_CHECKED struct err *prom_task_hand_on(struct prom_task *t);
 /* What was made so far is as long as an answer may be (querier.max-response). */
 bool prom_task_is_full(const struct prom_task *t);
 /* The same for a call, whose reply is the JSON body. params is mem_free()d at the end. */

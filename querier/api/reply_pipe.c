@@ -49,7 +49,7 @@ bool reply_pipe_has_begun(const struct reply_pipe *p)
 
 /* ---- the worker ---- */
 
-static struct err *wait_for_room(struct reply_pipe *p)
+struct err *reply_pipe_wait(struct reply_pipe *p)
 {
     struct err *e = NULL;
 
@@ -94,7 +94,7 @@ static void send_pieces(struct reply_pipe *p)
         http_reply_start(p->request, 200, p->content_type);
     }
     VEC_FOREACH (b, &taken) {
-        if (!is_gone && !http_reply_chunk(p->request, buf_slice(b))) {
+        if (!is_gone && !http_reply_chunk_buf(p->request, b)) {
             lock_take(&p->lock);
             p->is_full = true;
             lock_release(&p->lock);
@@ -110,13 +110,10 @@ static void on_pieces(void *arg)
     send_pieces(arg);
 }
 
-struct err *reply_pipe_put(struct reply_pipe *p, const char *content_type, struct buf *bytes)
+void reply_pipe_put(struct reply_pipe *p, const char *content_type, struct buf *bytes)
 {
-    struct err *e = wait_for_room(p);
     bool must_post;
 
-    if (e)
-        return e;
     lock_take(&p->lock);
     p->content_type = content_type;
     p->bytes += bytes->len;
@@ -129,7 +126,6 @@ struct err *reply_pipe_put(struct reply_pipe *p, const char *content_type, struc
     lock_release(&p->lock);
     if (must_post)
         loop_post(p->loop, on_pieces, p);
-    return NULL;
 }
 
 /* ---- the loop ---- */

@@ -1,15 +1,15 @@
 /*
  * An answer that goes out while it is being made: a worker puts pieces in, the request's loop sends
- * them. At most REPLY_PIPE_BYTES wait in it; when the client is slow the worker waits, until the
- * deadline, or until the request is cancelled.
+ * them. A worker that waits before each piece leaves at most REPLY_PIPE_BYTES in it; one that does not
+ * bounds the whole itself.
  *
- *     worker   reply_pipe_put() … reply_pipe_put()
+ *     worker   reply_pipe_wait()  reply_pipe_put() … reply_pipe_wait()  reply_pipe_put()
  *     loop                  http_reply_start(), http_reply_chunk() …   reply_pipe_end()
  *
  * Once something was put the status is out: a failure then cuts the connection, so that the client
  * sees that the answer is not whole.
  *
- * Threads: put on one worker; everything else on the loop.
+ * Threads: wait and put on one worker; everything else on the loop.
  */
 #pragma once
 #include <stdatomic.h>
@@ -25,9 +25,11 @@ struct reply_pipe;
 struct reply_pipe *reply_pipe_new(struct http_request *r, const atomic_bool *cancel,
                                   int64_t deadline_mono_ms,
                                   void (*on_drain)(struct http_request *));
+/* Until there is room: the client has read. Fails at the deadline, and when the request is
+ * cancelled or gone. */
+ORR_CHECKED struct err *reply_pipe_wait(struct reply_pipe *p);
 /* Takes bytes and leaves it empty. content_type counts the first time, and is static. */
-ORR_CHECKED struct err *reply_pipe_put(struct reply_pipe *p, const char *content_type,
-                                       struct buf *bytes);
+void reply_pipe_put(struct reply_pipe *p, const char *content_type, struct buf *bytes);
 bool reply_pipe_has_begun(const struct reply_pipe *p); /* something was put; any thread */
 
 void reply_pipe_drained(struct reply_pipe *p);

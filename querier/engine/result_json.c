@@ -1,5 +1,6 @@
 #include "querier/engine/result_json.h"
 
+#include "common/base/mem.h"
 #include "common/base/num.h"
 #include "querier/engine/fhist.h"
 
@@ -77,21 +78,69 @@ void result_json_histogram(struct buf *out, const struct histogram *h)
     arena_free(a);
 }
 
-/* The bulk of most answers: written straight into the buffer. */
-static void float_point(struct buf *out, int64_t t_ms, double v)
-{
-    char *at = (char *)buf_reserve(out, TIME_BYTES + NUM_F_BYTES + 5), *p = at;
+/*
+ * The series of a matrix have the same few hundred or thousand times, so the text of a time is kept
+ * from one series to the next, by the place of the point in its series.
+ */
+struct json_times {
+    struct {
+        int64_t t_ms;
+        uint8_t len; /* 0: not yet made */
+        char text[TIME_BYTES];
+    } * at;
+    size_t n;
+};
 
-    if (!at)
-        return;
+static size_t kept_time(struct json_times *times, size_t i, char *out, int64_t t_ms)
+{
+    if (!times || i >= times->n)
+        return write_time(out, t_ms);
+    if (times->at[i].t_ms != t_ms || !times->at[i].len) {
+        times->at[i].t_ms = t_ms;
+        times->at[i].len = (uint8_t)write_time(times->at[i].text, t_ms);
+    }
+    memcpy(out, times->at[i].text, TIME_BYTES);
+    return times->at[i].len;
+}
+
+#define POINT_BYTES (TIME_BYTES + NUM_F_BYTES + 6)
+
+/* [time,"value"] */
+static size_t write_point(char *out, struct json_times *times, size_t i, int64_t t_ms, double v)
+{
+    char *p = out;
+
     *p++ = '[';
-    p += write_time(p, t_ms);
+    p += kept_time(times, i, p, t_ms);
     *p++ = ',';
     *p++ = '"';
     p += num_write_f(v, p);
     *p++ = '"';
     *p++ = ']';
-    out->len += (size_t)(p - at);
+    return (size_t)(p - out);
+}
+
+static void float_point(struct buf *out, int64_t t_ms, double v)
+{
+    char *at = (char *)buf_reserve(out, POINT_BYTES);
+
+    if (at)
+        out->len += write_point(at, NULL, 0, t_ms, v);
+}
+
+/* The bulk of most answers: written straight into the buffer. */
+static void float_points(struct buf *out, const struct engine_series *s, struct json_times *times)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        char *at = (char *)buf_reserve(out, POINT_BYTES), *p = at;
+
+        if (!at)
+            return;
+        if (i)
+            *p++ = ',';
+        p += write_point(p, times, i, s->t_ms[i], s->v[i]);
+        out->len += (size_t)(p - at);
+    }
 }
 
 static void hist_point(struct buf *out, int64_t t_ms, const struct histogram *h)
@@ -114,15 +163,11 @@ static void vector_series(struct buf *out, const struct engine_series *s)
     }
 }
 
-static void matrix_series(struct buf *out, const struct engine_series *s)
+static void matrix_series(struct buf *out, const struct engine_series *s, struct json_times *times)
 {
     if (s->n) {
         buf_str(out, ",\"values\":[");
-        for (size_t i = 0; i < s->n; i++) {
-            if (i)
-                buf_byte(out, ',');
-            float_point(out, s->t_ms[i], s->v[i]);
-        }
+        float_points(out, s, times);
         buf_byte(out, ']');
     }
     if (s->n_hist) {
@@ -136,7 +181,47 @@ static void matrix_series(struct buf *out, const struct engine_series *s)
     }
 }
 
-void result_json_data(struct buf *out, const struct engine_result *r)
+#define MAX_KEPT_TIMES 16384 /* 11,000 points is the most that a range query has */
+
+static void times_init(struct json_times *times, const struct engine_result *r)
+{
+    *times = (struct json_times){0};
+    if (r->type != ENGINE_MATRIX || r->n_series < 2)
+        return;
+    for (size_t i = 0; i < r->n_series; i++)
+        times->n = ORR_MAX(times->n, r->series[i].n);
+    times->n = ORR_MIN(times->n, MAX_KEPT_TIMES);
+    times->at = mem_alloc(ORR_MAX(times->n, 1) * sizeof(*times->at));
+    for (size_t i = 0; i < times->n; i++)
+        times->at[i].len = 0;
+}
+
+static struct err *series_list(struct buf *out, const struct engine_result *r,
+                               result_json_fn *on_series, void *arg)
+{
+    struct json_times times;
+    struct err *e = NULL;
+
+    times_init(&times, r);
+    buf_byte(out, '[');
+    for (size_t i = 0; i < r->n_series && !e; i++) {
+        buf_str(out, i ? ",{\"metric\":" : "{\"metric\":");
+        labels_json(out, r->series[i].labels);
+        if (r->type == ENGINE_VECTOR)
+            vector_series(out, &r->series[i]);
+        else
+            matrix_series(out, &r->series[i], &times);
+        buf_byte(out, '}');
+        if (on_series)
+            e = on_series(arg);
+    }
+    buf_str(out, "]}");
+    mem_free(times.at);
+    return e;
+}
+
+struct err *result_json_pieces(struct buf *out, const struct engine_result *r,
+                               result_json_fn *on_series, void *arg)
 {
     buf_printf(out, "{\"resultType\":\"%s\",\"result\":", engine_type_name(r->type));
     switch (r->type) {
@@ -146,24 +231,33 @@ void result_json_data(struct buf *out, const struct engine_result *r)
         buf_byte(out, ',');
         buf_json_str(out, r->string);
         buf_str(out, "]}");
-        return;
+        return NULL;
     case ENGINE_SCALAR:
         float_point(out, r->series[0].t_ms[0], r->series[0].v[0]);
         buf_byte(out, '}');
-        return;
+        return NULL;
     case ENGINE_VECTOR:
     case ENGINE_MATRIX:
-        break;
+        return series_list(out, r, on_series, arg);
     }
-    buf_byte(out, '[');
+    return NULL;
+}
+
+void result_json_data(struct buf *out, const struct engine_result *r)
+{
+    struct err *e = result_json_pieces(out, r, NULL, NULL);
+
+    ORR_ASSERT(!e); /* nobody is called who could fail */
+}
+
+size_t result_json_estimate(const struct engine_result *r)
+{
+    size_t n = 0;
+
     for (size_t i = 0; i < r->n_series; i++) {
-        buf_str(out, i ? ",{\"metric\":" : "{\"metric\":");
-        labels_json(out, r->series[i].labels);
-        if (r->type == ENGINE_VECTOR)
-            vector_series(out, &r->series[i]);
-        else
-            matrix_series(out, &r->series[i]);
-        buf_byte(out, '}');
+        const struct engine_series *s = &r->series[i];
+
+        n += s->labels.n * 32 + s->n * 40 + s->n_hist * 2000;
     }
-    buf_str(out, "]}");
+    return n;
 }

@@ -8,6 +8,13 @@
 
 /* Appends the object. */
 void result_json_data(struct buf *out, const struct engine_result *r);
+/* The same; on_series, after each series of a vector or matrix, may take away what out holds. Its
+ * error ends the work. */
+typedef struct err *result_json_fn(void *arg);
+ORR_CHECKED struct err *result_json_pieces(struct buf *out, const struct engine_result *r,
+                                           result_json_fn *on_series, void *arg);
+/* About how many bytes it will be: with usual labels and values rather less. */
+size_t result_json_estimate(const struct engine_result *r);
 /* Appends {"count":"..","sum":"..","buckets":[[rule,"lower","upper","count"],...]}. */
 void result_json_histogram(struct buf *out, const struct histogram *h);
 /* 1234 ms -> 1.234 */

@@ -68,6 +68,14 @@ def test_limits_and_long_lists(t):
         r = api(o.addr, "/api/v1/" + path, {"query": 'wide{i=~"00000.*"}', "limit": 4, **params})
         check(len(r.json["data"]["result"]) == 4 and truncated in r.json["warnings"],
               f"{path}: {r.text[:200]}")
+    at = {"start": start / 1000, "step": 15, "end": start / 1000 + 15}
+    r = api(o.addr, "/api/v1/query_range", {"query": 'wide{i=~"00[0-4].*"}', "stats": "1", **at})
+    got = r.json["data"]["result"]  # in pieces: more than one of 256 KiB
+    check(len(r.text) > 512 << 10 and "stats" in r.json["data"] and
+          [s["metric"]["i"] for s in got] == [f"{i:06}" for i in range(5000)] and
+          all([v for _, v in s["values"]] == ["0", "1"] for s in got), f"{len(got)} series, {len(r.text)} bytes")
+    r = api(o.addr, "/api/v1/query_range", {"query": "wide", **at})
+    check(r.status == 422 and "querier.max-response" in r.text, f"{r.status} {r.text[:200]}")
     r = api(o.addr, "/api/v1/label/i/values")
     check(len(r.json["data"]) == 20000 and "warnings" not in r.json, "all values")
     r = api(o.addr, "/api/v1/series", {"match[]": "wide"})
