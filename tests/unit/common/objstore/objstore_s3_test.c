@@ -367,7 +367,7 @@ static void check_trust(enum fake_cond cond, bool want)
     fake.cond = cond;
     CHECK_OK(objstore_is_atomic(s, &is_atomic));
     CHECK(is_atomic == want);
-    CHECK_INT(fake.objects.len, 0); /* no scratch stays */
+    CHECK_INT(fake_peek(&fake, &fake.objects.len), 0); /* no scratch stays */
     CHECK_OK(objstore_put(s, SLICE("k"), SLICE("1"), &absent, &info));
     CHECK_ERR(objstore_put(s, SLICE("k"), SLICE("x"), &absent, NULL), ERR_CONFLICT, "exists");
     match.etag = info.etag;
@@ -480,10 +480,10 @@ TEST(s3_uploads_in_parts)
         CHECK_OK(objstore_stat(s, SLICE("big"), &now));
         CHECK_STR(info.etag, now.etag);
         CHECK_INT(now.bytes, SIX_MIB);
-        CHECK_INT(fake.uploads.len, 0);
+        CHECK_INT(fake_peek(&fake, &fake.uploads.len), 0);
         CHECK_OK(objstore_delete(s, SLICE("big")));
     }
-    CHECK_INT(fake.n_aborts, 0);
+    CHECK_INT(fake_peek(&fake, &fake.n_aborts), 0);
     buf_done(&want);
     buf_done(&b);
     objstore_close(s);
@@ -500,18 +500,18 @@ TEST(s3_aborts_an_upload_that_fails)
              (struct fake_fault){FAKE_STATUS, .part = "partNumber=2", .times = 9, .status = 500});
     CHECK_ERR(objstore_put(s, SLICE("big"), buf_slice(&want), NULL, NULL), ERR_UNAVAILABLE,
               "part 2 of 2");
-    CHECK_INT(fake.n_aborts, 1);
-    CHECK_INT(fake.uploads.len, 0);
+    CHECK_INT(fake_peek(&fake, &fake.n_aborts), 1);
+    CHECK_INT(fake_peek(&fake, &fake.uploads.len), 0);
     /* the abort fails, too: the sweep finds it */
     fake_arm(&fake,
              (struct fake_fault){FAKE_STATUS, .method = "DELETE", .times = 9, .status = 500});
     CHECK_ERR(objstore_put(s, SLICE("big"), buf_slice(&want), NULL, NULL), ERR_UNAVAILABLE,
               "part 2");
-    CHECK_INT(fake.uploads.len, 1);
+    CHECK_INT(fake_peek(&fake, &fake.uploads.len), 1);
     fake_calm(&fake);
     CHECK_OK(objstore_s3_sweep(s, 3600 * 1000, &n));
     CHECK_INT(n, 1);
-    CHECK_INT(fake.uploads.len, 0);
+    CHECK_INT(fake_peek(&fake, &fake.uploads.len), 0);
     buf_done(&want);
     objstore_close(s);
 }
@@ -528,9 +528,13 @@ static void sse_of(void *arg, struct slice tenant, struct arena *a, struct objst
 
 static void check_header(const char *line, bool want)
 {
-    if ((strstr(fake.last_headers, line) != NULL) != want)
-        test_fail(__FILE__, __LINE__, "%s \"%s\" in:\n%s", want ? "no" : "there is", line,
-                  fake.last_headers);
+    char headers[sizeof(fake.last_headers)];
+
+    (void)pthread_mutex_lock(&fake.mutex);
+    memcpy(headers, fake.last_headers, sizeof(headers));
+    (void)pthread_mutex_unlock(&fake.mutex);
+    if ((strstr(headers, line) != NULL) != want)
+        test_fail(__FILE__, __LINE__, "%s \"%s\" in:\n%s", want ? "no" : "there is", line, headers);
 }
 
 TEST(s3_asks_for_encryption_and_storage_class)

@@ -50,12 +50,12 @@ struct fake_upload {
 struct fake {
     struct loop *loop;
     struct http_server *srv;
-    enum fake_cond cond;
-    bool is_missing;         /* there is no bucket */
-    const char *region;      /* the only one it takes; NULL: any */
-    const char *refused_key; /* access key of which the token has expired */
-    int64_t skew_s;          /* of its clock; requests off by 15 minutes are refused */
-    pthread_mutex_t mutex;   /* of all that follows */
+    _Atomic int cond;                /* enum fake_cond */
+    _Atomic bool is_missing;         /* there is no bucket */
+    const char *_Atomic region;      /* the only one it takes; NULL: any */
+    const char *_Atomic refused_key; /* access key of which the token has expired */
+    _Atomic int64_t skew_s;          /* of its clock; requests of another hour are refused */
+    pthread_mutex_t mutex;           /* of all that follows */
     struct fake_fault faults[8];
     size_t n_faults, n_requests, n_aborts;
     char last_headers[4096]; /* of the last PUT or POST: "name: value\n" */
@@ -87,14 +87,20 @@ static void fake_calm(struct fake *f)
     (void)pthread_mutex_unlock(&f->mutex);
 }
 
-static size_t fake_requests(struct fake *f)
+/* One of its numbers, as a test may read it. */
+static size_t fake_peek(struct fake *f, const size_t *n)
 {
-    size_t n;
+    size_t v;
 
     (void)pthread_mutex_lock(&f->mutex);
-    n = f->n_requests;
+    v = *n;
     (void)pthread_mutex_unlock(&f->mutex);
-    return n;
+    return v;
+}
+
+static size_t fake_requests(struct fake *f)
+{
+    return fake_peek(f, &f->n_requests);
 }
 
 /* ---- objects ---- */

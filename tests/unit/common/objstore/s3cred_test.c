@@ -10,7 +10,7 @@
 static struct loop *loop;
 static struct http_server *srv;
 static _Atomic int asked, status = 200;
-static int64_t lives_ms = 3600 * 1000;
+static _Atomic int64_t lives_ms = 3600 * 1000;
 
 static struct slice expiry(struct arena *a)
 {
