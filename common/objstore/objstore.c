@@ -138,6 +138,12 @@ struct err *objstore_stat(struct objstore *s, struct slice key, struct objstore_
     return e ? e : named(s->ops->stat(s, key, ret), s, "stat", key);
 }
 
+void objstore_stop(struct objstore *s)
+{
+    if (s && s->ops->stop)
+        s->ops->stop(s);
+}
+
 void objstore_close(struct objstore *s)
 {
     if (s)

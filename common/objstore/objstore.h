@@ -81,6 +81,7 @@ struct objstore_ops {
     struct err *(*stat)(struct objstore *s, struct slice key, struct objstore_info *ret);
     struct err *(*del_many)(struct objstore *s, const struct slice *keys, size_t n); /* or NULL */
     struct err *(*is_atomic)(struct objstore *s, bool *ret);                         /* or NULL */
+    void (*stop)(struct objstore *s);                                                /* or NULL */
     void (*close)(struct objstore *s);
 };
 struct objstore {
@@ -111,7 +112,9 @@ ORR_CHECKED struct err *objstore_stat(struct objstore *s, struct slice key,
                                       struct objstore_info *ret);
 /* Whether conditional puts hold between processes. An S3 server is put to the test the first time. */
 ORR_CHECKED struct err *objstore_is_atomic(struct objstore *s, bool *ret);
-void objstore_close(struct objstore *s); /* NULL is allowed */
+/* The process ends: what waits for a server now or later ends with ERR_UNAVAILABLE. NULL is allowed. */
+void objstore_stop(struct objstore *s);
+void objstore_close(struct objstore *s); /* no call is under way; NULL is allowed */
 
 ORR_CHECKED struct err *objstore_check_key(struct slice key);
 /* Deletes all keys with this prefix, meta.json of a block first so that it is never half there. */

@@ -212,6 +212,11 @@ static struct err *s3_is_atomic(struct objstore *base, bool *ret)
     return e || !*ret ? e : objstore_s3_trusts(s, OBJSTORE_IF_MATCH, ret);
 }
 
+static void s3_stop(struct objstore *base)
+{
+    s3wire_stop(objstore_s3_from(base)->w);
+}
+
 static void s3_close(struct objstore *base)
 {
     struct objstore_s3 *s = objstore_s3_from(base);
@@ -232,6 +237,7 @@ static const struct objstore_ops s3_ops = {.get = objstore_s3_get,
                                            .stat = s3_stat,
                                            .del_many = s3_del_many,
                                            .is_atomic = s3_is_atomic,
+                                           .stop = s3_stop,
                                            .close = s3_close};
 
 static void init_lock(struct objstore_s3 *s)

@@ -359,19 +359,45 @@ static int64_t retry_after_ms(const struct s3wire *w, const struct s3wire_call *
     return ORR_MIN((int64_t)ORR_MIN(s, 3600u) * MS_PER_S, w->conf->max_backoff_ns / NS_PER_MS);
 }
 
+bool s3wire_is_stopped(struct s3wire *w)
+{
+    bool is_stopped;
+
+    lock_take(&w->lock);
+    is_stopped = w->is_stopped;
+    lock_release(&w->lock);
+    return is_stopped;
+}
+
+/* Ends early when the process does. */
 static void rest(struct s3wire *w, const struct s3wire_call *call)
 {
     int64_t ms = ORR_MAX(s3wire_backoff_ms(w, call->attempts), retry_after_ms(w, call));
-    struct timespec t = {.tv_sec = ms / MS_PER_S, .tv_nsec = ms % MS_PER_S * NS_PER_MS};
+    struct timespec now, until;
 
-    (void)nanosleep(&t, NULL);
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ms / MS_PER_S;
+    until.tv_nsec += ms % MS_PER_S * NS_PER_MS;
+    if (until.tv_nsec >= NS_PER_S) {
+        until.tv_sec++;
+        until.tv_nsec -= NS_PER_S;
+    }
+    lock_take(&w->lock);
+    do {
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        if (w->is_stopped || now.tv_sec > until.tv_sec ||
+            (now.tv_sec == until.tv_sec && now.tv_nsec >= until.tv_nsec))
+            break;
+        lock_wait_until(&w->lock, &w->stopping, &until);
+    } while (true);
+    lock_release(&w->lock);
 }
 
 static bool may_retry(struct s3wire *w, const struct s3wire_call *call)
 {
     int64_t age_ms = clock_mono_ms(&clock_system) - call->first_ms;
 
-    return call->attempts < w->conf->max_attempts &&
+    return !s3wire_is_stopped(w) && call->attempts < w->conf->max_attempts &&
            age_ms < w->conf->operation_timeout_ns / NS_PER_MS && s3wire_take_retry(w, call->op);
 }
 
@@ -402,7 +428,8 @@ struct err *s3wire_finish(struct s3wire *w, struct s3wire_call *call)
     }
     if (v == ANSWERED && !e)
         s3wire_give_back(w);
-    if (!call->is_once) /* a race on one key makes some servers fail; the caller looks after it */
+    /* a race on one key makes some servers fail: its caller looks after that itself */
+    if (!call->is_once && !s3wire_is_stopped(w))
         s3wire_health(w, is_ailing(call, v, e) ? e : NULL);
     if (e && call->attempts > 1 && v == IN_TROUBLE)
         e = err_wrap(e, "after %" PRId64 " attempts", call->attempts);
@@ -520,6 +547,16 @@ static struct err *start_loop(struct s3wire *w)
     return loop_start(w->loop);
 }
 
+static void init_stopping(struct s3wire *w)
+{
+    pthread_condattr_t attr;
+
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&w->stopping, &attr);
+    (void)pthread_condattr_destroy(&attr);
+}
+
 struct err *s3wire_new(const struct s3conf *conf, char **env, struct s3wire **ret)
 {
     struct s3wire *w;
@@ -530,6 +567,7 @@ struct err *s3wire_new(const struct s3conf *conf, char **env, struct s3wire **re
     w = mem_new(struct s3wire);
     w->conf = conf;
     lock_init(&w->lock, LOCK_OBJSTORE);
+    init_stopping(w);
     rng_seed_system(&w->rng);
     set_region(w, env);
     w->cred = s3cred_new(conf, env, w->region);
@@ -542,6 +580,15 @@ struct err *s3wire_new(const struct s3conf *conf, char **env, struct s3wire **re
     return NULL;
 }
 
+void s3wire_stop(struct s3wire *w)
+{
+    lock_take(&w->lock);
+    w->is_stopped = true;
+    (void)pthread_cond_broadcast(&w->stopping);
+    lock_release(&w->lock);
+    s3wire_try_stop_all(w);
+}
+
 void s3wire_free(struct s3wire *w)
 {
     if (!w)
@@ -552,6 +599,7 @@ void s3wire_free(struct s3wire *w)
     loop_free(w->loop);
     s3wire_stats_stop(w);
     s3cred_free(w->cred);
+    (void)pthread_cond_destroy(&w->stopping);
     lock_done(&w->lock);
     mem_free(w->host);
     mem_free(w->base_url);

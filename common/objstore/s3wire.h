@@ -90,6 +90,8 @@ struct s3wire_call {
 
 /* conf and env live as long as it does. Makes its loop thread; asks nothing yet. */
 ORR_CHECKED struct err *s3wire_new(const struct s3conf *conf, char **env, struct s3wire **ret);
+/* Calls under way and all later ones fail with ERR_UNAVAILABLE. Any thread. */
+void s3wire_stop(struct s3wire *w);
 void s3wire_free(struct s3wire *w);              /* no call is under way; NULL is allowed */
 const char *s3wire_name(const struct s3wire *w); /* "s3:http://host:port/bucket" */
 

@@ -32,16 +32,20 @@ struct s3wire {
     bool has_bucket;      /* relaxed */
     int64_t skew_s;       /* the server's clock before ours; relaxed */
     int64_t hedge_credit; /* loop thread; thousandths of a hedge */
+    struct s3try *tries;  /* loop thread: those under way */
+    pthread_cond_t stopping;
 
     struct lock lock;
     /* guarded: */
     char region[S3WIRE_REGION_BYTES];
     struct rng rng;
     int64_t budget; /* tenths of an attempt */
-    bool is_down;
+    bool is_down, is_stopped;
     int64_t down_ms, last_bad_ms, last_told_ms;
     uint64_t bad_count;
 };
+
+bool s3wire_is_stopped(struct s3wire *w);
 
 /* ---- s3wire_sign.c ---- */
 
@@ -63,6 +67,8 @@ struct s3try *s3wire_try_start(struct s3wire *w, struct s3wire_call *call, struc
 /* Waits; takes the try. ret: the reply when there was one (error NULL). */
 ORR_CHECKED struct err *s3wire_try_wait(struct s3try *t, struct http_client_reply *ret);
 void s3wire_try_cancel(struct s3try *t); /* and waits for that; takes the try */
+
+void s3wire_try_stop_all(struct s3wire *w); /* is_stopped is set */
 
 /* ---- s3wire_stats.c ---- */
 

@@ -17,6 +17,7 @@ struct leg {
 /* Loop thread, save where it says otherwise. */
 struct s3try {
     struct s3wire *w;
+    struct s3try *prev, *next;
     enum s3wire_op op;
     struct http_client_req req;
     struct s3sign sign;
@@ -47,9 +48,29 @@ static void stop_legs(struct s3try *t)
     t->hedge_timer = NULL;
 }
 
+static void link_try(struct s3try *t)
+{
+    t->next = t->w->tries;
+    if (t->next)
+        t->next->prev = t;
+    t->w->tries = t;
+}
+
+static void unlink_try(struct s3try *t)
+{
+    if (t->prev)
+        t->prev->next = t->next;
+    else if (t->w->tries == t)
+        t->w->tries = t->next;
+    if (t->next)
+        t->next->prev = t->prev;
+    t->prev = t->next = NULL;
+}
+
 /* The waiter may free t as soon as the lock is let go. */
 static void settle(struct s3try *t)
 {
+    unlink_try(t);
     stop_legs(t);
     lock_take(&t->lock);
     t->is_settled = true;
@@ -149,12 +170,21 @@ static void arm_hedge(struct s3try *t)
     loop_timer_arm_ms(t->hedge_timer, after_ms);
 }
 
+static struct err *stopped(void)
+{
+    return err_new(ERR_UNAVAILABLE, "the process is being stopped");
+}
+
 static void on_start(void *arg)
 {
     struct s3try *t = arg;
 
     t->started_ms = loop_now_ms(t->w->loop);
-    if ((t->e = start_leg(t, &t->legs[0]))) {
+    link_try(t);
+    if (s3wire_is_stopped(t->w)) {
+        t->e = stopped();
+        settle(t);
+    } else if ((t->e = start_leg(t, &t->legs[0]))) {
         t->legs[0].call = NULL;
         count(t, true);
         settle(t);
@@ -234,6 +264,7 @@ static void on_cancel(void *arg)
 {
     struct s3try *t = arg;
 
+    unlink_try(t);
     stop_legs(t);
     lock_take(&t->lock);
     t->is_cancelled = true;
@@ -250,4 +281,19 @@ void s3wire_try_cancel(struct s3try *t)
         lock_wait(&t->lock, &t->settled);
     lock_release(&t->lock);
     try_free(t);
+}
+
+static void on_stop_all(void *arg)
+{
+    struct s3wire *w = arg;
+
+    while (w->tries) {
+        w->tries->e = stopped();
+        settle(w->tries);
+    }
+}
+
+void s3wire_try_stop_all(struct s3wire *w)
+{
+    loop_post(w->loop, on_stop_all, w);
 }

@@ -674,6 +674,7 @@ static void tear_down(struct process *p)
         http_server_free(p->more_http[i]);
     http_server_free(p->http);
     grpc_server_free(p->grpc);
+    objstore_stop(p->objstore); /* else a job may wait for a server that is not there */
     if (p->jobs)
         job_pool_stop(p->jobs);
     for (size_t i = 0; i < p->n_loops; i++)

@@ -160,6 +160,10 @@ def test_orrery_keeps_its_blocks_on_swift(t):
     o.start()
     o.wait_ready()
     check(samples_of(o.addr, "kept", start - 1000, now_ms()) == before, "another answer from the bucket alone")
+    if shutil.which("promtool"):
+        r = subprocess.run(["promtool", "check", "metrics"], capture_output=True, text=True,
+                           input=http_call(o.addr, "GET", "/metrics").text)
+        check("objstore" not in r.stderr + r.stdout, f"promtool: {r.stderr[:500]}")
     page = http_call(o.addr, "GET", "/config").text + http_call(o.addr, "GET", "/metrics").text
     with open(o.log, errors="replace") as f:
         page += f.read()
@@ -209,6 +213,21 @@ def test_a_process_starts_without_its_bucket(t):
     started = time.monotonic()
     check(o.stop(90) == 0, "stop")
     print(f"   stopped in {time.monotonic() - started:.1f} s", flush=True)
+
+
+def test_it_stops_though_the_server_hangs(t):
+    with socket.create_server(("127.0.0.1", 0)) as hung:  # takes connections and says nothing
+        o = Single(t, args=["--storage.backend=s3", f"--s3.endpoint=http://127.0.0.1:{hung.getsockname()[1]}",
+                            "--s3.bucket=hung", "--server.shutdown-timeout=5s"],
+                   env={"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}).wait_ready()
+        push_ok(o.addr, [ramp("m", now_ms() - 60_000, 3)])
+        check(http_call(o.addr, "POST", "/ingester/flush", timeout=120).status // 100 in (2, 5), "flush")
+        time.sleep(2)
+        started = time.monotonic()
+        check(o.stop(90) == 0, "stop")
+        took = time.monotonic() - started
+        print(f"   stopped in {took:.1f} s", flush=True)
+        check(took < 12, f"it took {took:.1f} s")
 
 
 def test_a_cluster_on_swift(t):

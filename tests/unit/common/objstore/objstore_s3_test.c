@@ -1,4 +1,6 @@
 /* The S3 store against a server in memory: the contract, and what it makes of servers that fail. */
+#include <poll.h>
+
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/metric.h"
@@ -41,8 +43,12 @@ static struct objstore *open_fresh(const char *more)
 {
     static bool is_registered;
 
-    if (!is_registered)
+    if (!is_registered) {
+        char hash[SIGV4_HEX_BYTES];
+
+        sigv4_sha256_hex(SLICE_EMPTY, hash); /* so that OpenSSL ends after the fake's thread */
         CHECK(atexit(stop_fake) == 0);
+    }
     is_registered = true;
     fake_stop(&fake);
     fake_start(&fake);
@@ -590,6 +596,48 @@ TEST(s3_counts_requests_and_their_price)
     CHECK(strstr(buf_cstr(&out),
                  "orrery_objstore_estimated_cost_dollars_total{class=\"read\"} 0.01\n"));
     buf_done(&out);
+    objstore_close(s);
+}
+
+/* ---- the end ---- */
+
+static void read_stalled(void *arg)
+{
+    struct buf b = {0};
+
+    CHECK_ERR(get(arg, "k", &b), ERR_UNAVAILABLE, "stopped");
+    buf_done(&b);
+}
+
+static void stop_soon(void *arg)
+{
+    while (fake_requests(&fake) == 0) /* the read has reached the server, which says nothing */
+        (void)poll(NULL, 0, 1);
+    objstore_stop(arg);
+}
+
+static void read_or_stop(void *arg, size_t i)
+{
+    if (i == 0)
+        read_stalled(arg);
+    else
+        stop_soon(arg);
+}
+
+TEST(s3_stops_at_once)
+{
+    struct objstore *s = open_fresh("  hedge-after: 0s\n");
+    struct job_pool *p = job_pool_new("stop", 2, 4);
+    int64_t started = clock_mono_ms(&clock_system);
+    struct buf b = {0};
+
+    put_text(s, "k", "x");
+    fake_calm(&fake);
+    fake_arm(&fake, (struct fake_fault){FAKE_STALL, .method = "GET", .times = 9});
+    job_parallel(p, 2, read_or_stop, s);
+    CHECK_ERR(get(s, "k", &b), ERR_UNAVAILABLE, "stopped");
+    CHECK(clock_mono_ms(&clock_system) - started < 5000); /* it would be 15 s and more */
+    job_pool_free(p);
     objstore_close(s);
 }
 
