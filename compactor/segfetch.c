@@ -32,7 +32,7 @@ static bool is_chunks_file(struct slice name)
 static bool is_known_file(struct slice name)
 {
     return slice_eq_cstr(name, BLOCK_META_FILE) || slice_eq_cstr(name, "index") ||
-           slice_eq_cstr(name, "tombstones") ||
+           slice_eq_cstr(name, "tombstones") || slice_eq_cstr(name, BLOCK_STARTS_FILE) ||
            slice_eq_cstr(name, sidecar_file(SIDECAR_EXEMPLARS)) ||
            slice_eq_cstr(name, sidecar_file(SIDECAR_METADATA)) || is_chunks_file(name);
 }

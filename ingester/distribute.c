@@ -134,6 +134,7 @@ static void write_extra(struct batch_writer *w, const struct push_extra *x)
     for (uint32_t i = 0; i < x->n_exemplars; i++)
         batch_series_exemplar(w, x->exemplars[i].labels, x->exemplars[i].t_ms, x->exemplars[i].v);
     batch_series_created(w, x->created_ms);
+    batch_series_start(w, x->start_ms);
 }
 
 static inline void write_series(struct batch_writer *w, const struct push_series *s,

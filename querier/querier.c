@@ -249,7 +249,8 @@ static void querier_close(void *role)
 static void build(struct querier *q, const struct querier_conf *conf)
 {
     q->engine = engine_new(&(struct engine_opts){.lookback_ms = conf->lookback_ns / NS_PER_MS,
-                                                 .has_experimental = conf->has_experimental});
+                                                 .has_experimental = conf->has_experimental,
+                                                 .has_start_timestamps = true});
     q->splitter = splitter_new(&(struct splitter_opts){
         .engine = q->engine,
         .store = q->store,

@@ -219,7 +219,8 @@ static void write_toc(struct index_out *x)
 }
 
 struct err *block_index_out_write(const struct block_symbols *symbols, struct slice spool,
-                                  uint64_t series, const char *path, bool sync, uint64_t *ret_bytes)
+                                  uint64_t series, const char *path, bool sync, uint64_t *ret_bytes,
+                                  uint32_t **ret_refs)
 {
     struct index_out x = {.symbols = symbols, .series = series, .out = {.fd = -1}};
     struct err *e;
@@ -236,7 +237,10 @@ struct err *block_index_out_write(const struct block_symbols *symbols, struct sl
         goto out;
     write_toc(&x);
     *ret_bytes = x.out.pos;
-    e = block_out_close(&x.out, sync);
+    if (!(e = block_out_close(&x.out, sync)) && ret_refs) {
+        *ret_refs = x.all;
+        x.all = NULL;
+    }
 out:
     finish(&x);
     return e;

@@ -8,6 +8,7 @@
 #include "common/block/block_out.h"
 #include "common/block/block_symbols.h"
 
+/* ret_refs: of all series, in order; caller mem_free()s. NULL: not asked for. */
 ORR_CHECKED struct err *block_index_out_write(const struct block_symbols *symbols,
                                               struct slice spool, uint64_t series, const char *path,
-                                              bool sync, uint64_t *ret_bytes);
+                                              bool sync, uint64_t *ret_bytes, uint32_t **ret_refs);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/block/chunk_build.h"
+#include "common/block/start_runs.h"
 
 struct input {
     struct block_stream *stream;
@@ -20,6 +21,8 @@ struct merge {
     struct chunk_build build;
     VEC(struct chunk) chunks;          /* of all inputs that have the current series */
     VEC(struct chunk_columns) columns; /* of the chunks that overlap */
+    struct start_set starts;           /* of all inputs that have the current series */
+    struct buf starts_bytes;
 };
 
 /* ---- one series ---- */
@@ -216,6 +219,22 @@ static size_t group_end(const struct merge *m, size_t first)
     return i;
 }
 
+/* Bytes of what the inputs know; of no length if nothing. */
+static struct slice merge_starts(struct merge *m)
+{
+    const struct block_merge_opts *o = m->opts;
+
+    buf_reset(&m->starts_bytes);
+    if (!m->starts.runs.len)
+        return SLICE_EMPTY;
+    if (o->min_t || o->max_t)
+        start_set_clip(&m->starts, o->min_t, o->max_t - 1);
+    start_set_flatten(&m->starts);
+    if (m->starts.runs.len)
+        start_runs_encode(&m->starts_bytes, m->starts.runs.ptr, m->starts.runs.len);
+    return buf_slice(&m->starts_bytes);
+}
+
 static struct err *merge_series(struct merge *m, struct labels labels)
 {
     struct block_series out = {.labels = labels};
@@ -239,6 +258,7 @@ static struct err *merge_series(struct merge *m, struct labels labels)
     chunk_build_end(&m->build);
     if (e || m->build.chunks.len == 0)
         return e;
+    out.starts = merge_starts(m);
     out.chunks = m->build.chunks.ptr;
     out.n_chunks = m->build.chunks.len;
     m->stats.series++;
@@ -275,6 +295,7 @@ static struct err *take(struct merge *m, struct labels labels, bool is_wanted)
     struct err *e = NULL;
 
     vec_clear(&m->chunks);
+    start_set_clear(&m->starts);
     for (size_t i = 0; !e && i < m->n; i++) {
         struct input *in = &m->in[i];
 
@@ -286,7 +307,10 @@ static struct err *take(struct merge *m, struct labels labels, bool is_wanted)
             c.data = arena_dup(m->arena, c.data); /* the input forgets it when it goes on */
             vec_push(&m->chunks, c);
         }
-        e = advance(in);
+        if (ORR_UNLIKELY(is_wanted && in->series.starts.len))
+            e = start_set_add(&m->starts, in->series.starts);
+        if (!e)
+            e = advance(in);
     }
     return e;
 }
@@ -332,6 +356,8 @@ struct err *block_merge(struct block_stream **streams, size_t n,
     chunk_build_done(&m.build);
     vec_done(&m.chunks);
     vec_done(&m.columns);
+    start_set_done(&m.starts);
+    buf_done(&m.starts_bytes);
     arena_free(m.arena);
     mem_free(m.in);
     if (!e && ret_stats)

@@ -16,6 +16,9 @@
  * of the rest in order). The rule does not look at where a sample comes from, so every order of
  * inputs gives the same block.
  *
+ * Start timestamps (start_runs.h) are merged beside the chunks: at each time the later known one, whichever
+ * sample wins.
+ *
  * Owner: one thread. Blocking: never on a loop.
  */
 #pragma once

@@ -20,6 +20,7 @@
 #include "common/block/ulid.h"
 
 #define BLOCK_META_FILE "meta.json"
+#define BLOCK_STARTS_FILE "starts" /* the sidecar of start timestamps, block_starts.h */
 #define BLOCK_META_MAX_BYTES (16u << 20)
 
 struct block_stats {
@@ -54,7 +55,7 @@ struct block_meta {
     const struct slice *segments; /* ids of the segments this block holds, sorted */
     size_t n_segments;
     uint32_t shard, shards;       /* shards 0 or 1: not sharded; shard counts from 0 */
-    const struct slice *sidecars; /* exemplars, metadata: files beside the index */
+    const struct slice *sidecars; /* exemplars, metadata, starts: files beside the index */
     size_t n_sidecars;
 };
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "common/base/hash.h"
+#include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/reader.h"
 #include "common/block/block_format.h"
@@ -39,6 +40,36 @@ static struct err *open_tombstones(struct block_reader *r)
         return NULL;
     }
     return e ? e : block_tombstones_parse(r->src->name, bytes, &r->tombstones);
+}
+
+/* Samples are worth more than their start timestamps: a broken sidecar is left out. */
+static struct err *open_starts(struct block_reader *r)
+{
+    struct slice bytes;
+    struct err *e;
+    bool has = false;
+
+    for (size_t i = 0; i < r->meta.n_sidecars; i++)
+        has |= slice_eq_cstr(r->meta.sidecars[i], BLOCK_STARTS_FILE);
+    if (!has)
+        return NULL;
+    if (!(e = r->src->ops->file(r->src, BLOCK_STARTS_FILE, &bytes)))
+        e = block_starts_parse(bytes, &r->starts);
+    if (!err_is(e, ERR_CORRUPT) && !err_is(e, ERR_NOT_FOUND))
+        return e;
+    LOG_ERROR(block, "start timestamps left out", KV_STR("path", r->src->name), KV_ERR(e));
+    err_free(e);
+    return NULL;
+}
+
+bool block_reader_starts(const struct block_reader *r, uint32_t ref, struct chunk *ret)
+{
+    struct slice runs;
+
+    if (!block_starts_find(&r->starts, ref, &runs))
+        return false;
+    *ret = (struct chunk){CHUNK_STARTS, r->meta.min_t, r->meta.max_t - 1, runs};
+    return true;
 }
 
 static struct err *verify(const struct block_reader *r)
@@ -82,7 +113,7 @@ struct err *block_reader_open(struct block_source *src, const struct block_reade
     r->arena = arena_new(0);
     if ((e = open_meta(r)) || (e = src->ops->file(src, BLOCK_INDEX_FILE, &index)) ||
         (e = block_index_open(&r->index, src->name, index)) || (e = open_tombstones(r)) ||
-        (opts && opts->verify_all && (e = verify(r)))) {
+        (e = open_starts(r)) || (opts && opts->verify_all && (e = verify(r)))) {
         block_reader_close(r);
         return err_wrap(e, "open block");
     }
@@ -104,6 +135,7 @@ void block_reader_close(struct block_reader *r)
         return;
     block_index_done(&r->index);
     block_tombstones_done(&r->tombstones);
+    block_starts_done(&r->starts);
     arena_free(r->arena);
     block_source_close(r->src);
     mem_free(r);

@@ -86,6 +86,10 @@ ORR_CHECKED struct err *block_reader_chunks(const struct block_reader *r, struct
                                             const struct block_chunk_meta *metas, size_t n,
                                             struct chunk *ret);
 
+/* Start timestamps of a series as a chunk of the encoding CHUNK_STARTS (start_runs.h), lent; false: none
+ * are known. A file of them that is broken was reported when the block was opened, and says nothing. */
+bool block_reader_starts(const struct block_reader *r, uint32_t ref, struct chunk *ret);
+
 struct block_interval {
     int64_t min_t, max_t; /* both inclusive */
 };

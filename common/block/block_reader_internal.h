@@ -4,6 +4,7 @@
 #pragma once
 #include "common/block/block_index.h"
 #include "common/block/block_reader.h"
+#include "common/block/block_starts.h"
 #include "common/block/block_tombstones.h"
 
 struct block_reader {
@@ -12,6 +13,7 @@ struct block_reader {
     struct block_meta meta;
     struct block_index index;
     struct block_tombstones tombstones;
+    struct block_starts starts;
 };
 
 /* Label refs and chunk metas of a series entry, without making labels of them. */

@@ -6,6 +6,7 @@
 #include "common/base/lock.h"
 #include "common/base/vec.h"
 #include "common/block/block_format.h"
+#include "common/block/block_starts.h"
 
 #define SOURCE_MAX_FILE (8ull << 30) /* an index fetched whole */
 
@@ -115,7 +116,8 @@ struct err *block_source_dir(const char *path, struct block_source **ret)
     d->base.ops = &dir_ops;
     d->base.name = mem_strdup(path);
     if ((e = dir_map_one(d, "meta.json")) || (e = dir_map_one(d, BLOCK_INDEX_FILE)) ||
-        (e = dir_map_one(d, BLOCK_TOMBSTONES_FILE)) || (e = dir_map_chunks(d))) {
+        (e = dir_map_one(d, BLOCK_TOMBSTONES_FILE)) || (e = dir_map_one(d, BLOCK_STARTS_FILE)) ||
+        (e = dir_map_chunks(d))) {
         dir_close(&d->base);
         return e;
     }

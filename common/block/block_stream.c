@@ -52,7 +52,7 @@ static struct err *load(struct reader_stream *s, uint32_t ref, struct block_seri
 {
     const struct block_interval *deleted;
     struct block_reader_series series;
-    struct chunk *chunks;
+    struct chunk *chunks, starts;
     size_t n_deleted;
     struct err *e;
 
@@ -62,7 +62,10 @@ static struct err *load(struct reader_stream *s, uint32_t ref, struct block_seri
     chunks = arena_array(s->one, struct chunk, series.n_chunks);
     if ((e = block_reader_chunks(s->reader, s->one, series.chunks, series.n_chunks, chunks)))
         return e;
-    *ret = (struct block_series){series.labels, chunks, series.n_chunks};
+    *ret = (struct block_series){
+        .labels = series.labels, .chunks = chunks, .n_chunks = series.n_chunks};
+    if (block_reader_starts(s->reader, ref, &starts))
+        ret->starts = starts.data;
     deleted = block_reader_tombstones(s->reader, ref, &n_deleted);
     if (n_deleted == 0)
         return NULL;

@@ -8,15 +8,20 @@
 #include "common/block/block_format.h"
 #include "common/block/block_index_out.h"
 #include "common/block/block_out.h"
+#include "common/block/block_starts.h"
 #include "common/block/block_symbols.h"
 
 #define WRITER_SPOOL "series.spool"
+#define WRITER_STARTS_SPOOL "starts.spool"
 
 struct block_writer {
     struct block_writer_opts opts;
     char *tmp, *final; /* directories */
     struct block_symbols symbols;
     struct block_out chunks, spool;
+    struct block_out starts; /* closed until a series has start timestamps */
+    uint64_t starts_at;      /* ordinal of the latest such series */
+    bool has_starts;
     uint32_t segment; /* number of the open chunk file, from 1; 0: none yet */
     struct arena *last_arena;
     struct labels last;
@@ -57,7 +62,7 @@ struct err *block_writer_open(const struct block_writer_opts *opts, struct block
     w->tmp = mem_printf("%s.tmp", w->final);
     w->arena = arena_new(0);
     w->last_arena = arena_new(0);
-    w->chunks.fd = w->spool.fd = -1;
+    w->chunks.fd = w->spool.fd = w->starts.fd = -1;
     w->min_t = INT64_MAX;
     w->max_t = INT64_MIN;
     block_symbols_init(&w->symbols);
@@ -217,11 +222,25 @@ static struct err *put_chunks(struct block_writer *w, const struct block_series 
     return NULL;
 }
 
+static struct err *put_starts(struct block_writer *w, struct slice runs)
+{
+    struct err *e;
+
+    if (!w->has_starts && (e = open_in(w, &w->starts, WRITER_STARTS_SPOOL)))
+        return e;
+    block_out_uvarint(&w->starts, w->stats.series - w->starts_at);
+    block_out_lstr(&w->starts, runs);
+    w->starts_at = w->stats.series;
+    w->has_starts = true;
+    return block_out_check(&w->starts);
+}
+
 struct err *block_writer_add(struct block_writer *w, const struct block_series *s)
 {
     struct err *e;
 
-    if ((e = check_labels(w, s)) || (e = check_chunks(s)) || (e = put_chunks(w, s)))
+    if ((e = check_labels(w, s)) || (e = check_chunks(s)) || (e = put_chunks(w, s)) ||
+        (s->starts.len && (e = put_starts(w, s->starts))))
         return e;
     buf_reset(&w->record);
     buf_uvarint(&w->record, s->labels.n);
@@ -276,22 +295,49 @@ static struct err *put_tombstones(struct block_writer *w)
     return e;
 }
 
+/* The sidecar of start timestamps, now that refs are known. */
+static struct err *put_starts_file(struct block_writer *w, const uint32_t *refs)
+{
+    char *spool_path = path_in(w, WRITER_STARTS_SPOOL), *path = path_in(w, BLOCK_STARTS_FILE);
+    struct slice spool = SLICE_EMPTY;
+    uint64_t bytes = 0;
+    struct err *e;
+
+    if (!(e = block_out_close(&w->starts, false)) && !(e = fsx_map(spool_path, &spool))) {
+        e = block_starts_write(spool, refs, w->stats.series, path, !w->opts.no_sync, &bytes);
+        fsx_unmap(spool);
+    }
+    if (!e && remove(spool_path) != 0)
+        e = err_errno(ERR_IO, "remove %s", spool_path);
+    if (!e) {
+        note_file(w, BLOCK_STARTS_FILE, bytes);
+        vec_push(&w->sidecars, SLICE(BLOCK_STARTS_FILE));
+    }
+    mem_free(spool_path);
+    mem_free(path);
+    return e;
+}
+
 static struct err *put_index(struct block_writer *w)
 {
     char *spool_path = path_in(w, WRITER_SPOOL), *path = path_in(w, BLOCK_INDEX_FILE);
     struct slice spool = SLICE_EMPTY;
     uint64_t bytes = 0;
+    uint32_t *refs = NULL;
     struct err *e;
 
     if (!(e = block_out_close(&w->spool, false)) && !(e = fsx_map(spool_path, &spool))) {
         e = block_index_out_write(&w->symbols, spool, w->stats.series, path, !w->opts.no_sync,
-                                  &bytes);
+                                  &bytes, w->has_starts ? &refs : NULL);
         fsx_unmap(spool);
     }
     if (!e && remove(spool_path) != 0)
         e = err_errno(ERR_IO, "remove %s", spool_path);
     if (!e)
         note_file(w, BLOCK_INDEX_FILE, bytes);
+    if (!e && w->has_starts)
+        e = put_starts_file(w, refs);
+    mem_free(refs);
     mem_free(spool_path);
     mem_free(path);
     return e;
@@ -375,6 +421,7 @@ void block_writer_close(struct block_writer *w)
         return;
     block_out_abort(&w->chunks);
     block_out_abort(&w->spool);
+    block_out_abort(&w->starts);
     if (!w->is_finished)
         err_free(fsx_remove_tree(w->tmp)); /* what is left is removed by the next attempt */
     block_symbols_done(&w->symbols);

@@ -4,6 +4,8 @@
  *
  *   <dir>/<ULID>.tmp/chunks/000001 …   512 MiB at most each, filled as series come
  *                    series.spool      series with provisional label ids, gone at the end
+ *                    starts            only when a series has start timestamps (block_starts.h), with a
+ *                                      starts.spool until the end
  *                    index             written by finish, when all symbols are known
  *                    tombstones        empty, as Prometheus writes it
  *                    meta.json         last
@@ -28,6 +30,7 @@ struct block_series {
     struct labels labels;
     const struct chunk *chunks;
     size_t n_chunks;
+    struct slice starts; /* start timestamps (start_runs.h), flat; len 0: none are known */
 };
 
 struct block_writer_opts {
@@ -46,7 +49,7 @@ ORR_CHECKED struct err *block_writer_open(const struct block_writer_opts *opts,
 /* Copies. ERR_INVALID names what is out of order, overlapping or empty. After an error only
  * close() may follow. */
 ORR_CHECKED struct err *block_writer_add(struct block_writer *w, const struct block_series *s);
-/* A file beside the index ("exemplars", "metadata"), whose name goes into meta.json. */
+/* A file beside the index ("exemplars", "metadata"; not "starts"), whose name goes into meta.json. */
 ORR_CHECKED struct err *block_writer_sidecar(struct block_writer *w, const char *name,
                                              struct slice content);
 /* Index, meta.json, sync, rename. ret_meta is copied into the arena. A block without series is

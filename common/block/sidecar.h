@@ -5,6 +5,8 @@
  *               lstr canonical labels of the exemplar }..., u32 CRC-32C of all before it
  *   metadata    magic "ORRMTD" 0 1, { u8 type, lstr family, lstr help, lstr unit }..., u32 CRC-32C
  *
+ * A third one, of start timestamps, stands beside them and has a codec of its own (block_starts.h).
+ *
  * Little endian; lstr as in buf.h, canonical labels as in common/model/labels.h. A merge writes the entries of
  * all its inputs sorted, each once, so the same inputs in any order give the same bytes.
  *

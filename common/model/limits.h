@@ -65,6 +65,9 @@
       "How far behind the clock a sample may be; 0: however far.")                                 \
     X(BOOL, created_timestamp_zero_ingestion, "created-timestamp-zero-ingestion", "false",         \
       "Store a zero at the time a counter says it was created.")                                   \
+    X(BOOL, start_timestamp_storage, "start-timestamp-storage", "false",                           \
+      "Keep with each sample when its counter began, where the sender tells, for rate and the "    \
+      "like.")                                                                                     \
     X(BOOL, accept_ha_samples, "accept-ha-samples", "false",                                       \
       "Of replicas that send the same, take the samples of one.")                                  \
     X(COUNT, ha_max_clusters, "ha-max-clusters", "100", "Clusters of replicas a tenant may have.") \

@@ -63,7 +63,7 @@ ORR_CHECKED struct err *rpc_select_decode(struct arena *a, struct slice bytes,
 
 struct rpc_chunk {
     int64_t min_ms, max_ms;
-    uint8_t encoding; /* Prometheus' */
+    uint8_t encoding; /* Prometheus', or CHUNK_STARTS (common/block/start_runs.h) */
     struct slice data;
 };
 struct rpc_series {
@@ -121,7 +121,7 @@ void rpc_segment_encode(struct buf *out, const struct rpc_segment *s);
 bool rpc_segment_decode(struct reader *frame, struct rpc_segment *ret);
 
 /* The tenant is the call's. file: a relative path of one of the segment's files ("index",
- * "chunks/000001", "meta.json", "exemplars", "metadata"); "" asks for the list of files, answered
+ * "chunks/000001", "meta.json", "exemplars", "metadata", "starts"); "" asks for the list of files, answered
  * by frames of (lstr path, uvarint bytes). */
 struct rpc_segment_read {
     struct slice ulid, file;

@@ -97,7 +97,8 @@ static struct err *openmetrics(struct importing *im)
     struct expo_created created;
     struct err *e;
 
-    if (!push_builder_limits(im->b)->created_timestamp_zero_ingestion)
+    if (!push_builder_limits(im->b)->created_timestamp_zero_ingestion &&
+        !push_builder_limits(im->b)->start_timestamp_storage)
         return text(im, TEXTFORMAT_OPENMETRICS);
     expo_created_init(&created, push_builder_arena(im->b), im->q->body);
     im->created = &created;

@@ -140,11 +140,13 @@ static struct err *exemplars(struct translation *t, const struct otlp_point *p,
 
 /* ---- points ---- */
 
-static struct err *add_sample(struct translation *t, const struct otlp_point *p, struct labels ls,
-                              double v, bool has_start, const struct push_in_exemplar *exs,
-                              size_t n_exs)
+/* has_start: of a counter. Where a delta began no zero is stored: that would be one sample more. */
+static struct err *add_sample(struct translation *t, const struct family *f,
+                              const struct otlp_point *p, struct labels ls, double v,
+                              bool has_start, const struct push_in_exemplar *exs, size_t n_exs)
 {
     struct sample s = {ms(p->time_ns), value_of(p, v)};
+    int64_t start_ms = has_start ? ms(p->start_ns) : 0;
 
     return push_builder_add(t->b, &(struct push_in){.labels = ls.ptr,
                                                     .n_labels = ls.n,
@@ -152,7 +154,8 @@ static struct err *add_sample(struct translation *t, const struct otlp_point *p,
                                                     .n_samples = 1,
                                                     .exemplars = exs,
                                                     .n_exemplars = n_exs,
-                                                    .created_ms = has_start ? ms(p->start_ns) : 0});
+                                                    .start_ms = start_ms,
+                                                    .created_ms = f->is_delta ? 0 : start_ms});
 }
 
 static struct err *number(struct translation *t, const struct family *f, const struct otlp_point *p)
@@ -167,7 +170,7 @@ static struct err *number(struct translation *t, const struct family *f, const s
     if ((e = otlp_labels_point(&t->labels, p->attrs, NULL, &ls, &name, NULL)) ||
         (is_sum && (e = exemplars(t, p, &exs, &n_exs))))
         return e;
-    return add_sample(t, p, ls, p->v, is_sum && f->m->is_monotonic && !f->is_delta, exs, n_exs);
+    return add_sample(t, f, p, ls, p->v, is_sum && f->m->is_monotonic, exs, n_exs);
 }
 
 static struct err *native(struct translation *t, const struct family *f, const struct otlp_point *p)
@@ -191,6 +194,7 @@ static struct err *native(struct translation *t, const struct family *f, const s
                                               .n_histograms = 1,
                                               .exemplars = exs,
                                               .n_exemplars = n_exs,
+                                              .start_ms = ms(p->start_ns),
                                               .created_ms = f->is_delta ? 0 : ms(p->start_ns)});
 }
 
@@ -233,10 +237,10 @@ static struct err *sum_and_count(struct translation *t, const struct family *f,
     if (e)
         return e;
     *name = f->sum_name;
-    if (has_sum && (e = add_sample(t, p, ls, p->v, !f->is_delta, NULL, 0)))
+    if (has_sum && (e = add_sample(t, f, p, ls, p->v, true, NULL, 0)))
         return e;
     *name = f->count_name;
-    return add_sample(t, p, ls, (double)p->count, !f->is_delta, NULL, 0);
+    return add_sample(t, f, p, ls, (double)p->count, true, NULL, 0);
 }
 
 /* Exemplars are spread over the buckets in the order in which they came. */
@@ -260,11 +264,11 @@ static struct err *buckets(struct translation *t, struct family *f, const struct
             ;
         count += p->histogram.counts.ptr[i];
         *le = f->bound_texts[i];
-        if ((e = add_sample(t, p, ls, (double)count, !f->is_delta, exs + first, ex - first)))
+        if ((e = add_sample(t, f, p, ls, (double)count, true, exs + first, ex - first)))
             return e;
     }
     *le = SLICE("+Inf");
-    return add_sample(t, p, ls, (double)p->count, !f->is_delta, exs + ex, n_exs - ex);
+    return add_sample(t, f, p, ls, (double)p->count, true, exs + ex, n_exs - ex);
 }
 
 static struct err *classic(struct translation *t, struct family *f, const struct otlp_point *p)
@@ -285,7 +289,7 @@ static struct err *summary(struct translation *t, struct family *f, const struct
         return e;
     for (size_t i = 0; i < p->summary.n_quantiles; i++) {
         *quantile = number_text(t, p->summary.quantiles[i].quantile);
-        if ((e = add_sample(t, p, ls, p->summary.quantiles[i].v, false, NULL, 0)))
+        if ((e = add_sample(t, f, p, ls, p->summary.quantiles[i].v, false, NULL, 0)))
             return e;
     }
     return NULL;

@@ -9,7 +9,8 @@
  *
  * A point "without a recorded value" is a stale marker. Exemplars of sums and histograms go with
  * them, trace_id and span_id first; one with more than 128 characters loses its attributes. A start
- * time is the created time of counters, histograms and summaries. Each family's type, unit and
+ * time is the created time of counters, histograms and summaries; that of a delta is only the start
+ * timestamp of its sample. Each family's type, unit and
  * description become metadata.
  *
  * As with Prometheus, one metric that cannot be translated refuses the whole request: deltas and

@@ -382,11 +382,16 @@ static void add(struct push_builder *b, const struct push_in *in, const struct p
     struct push_series *ps;
     struct push_extra *x = NULL;
     bool is_news = ORR_UNLIKELY(in->created_ms != 0) && is_created_news(b, in, named);
+    int64_t start_ms = 0;
 
-    if (ORR_UNLIKELY(in->n_samples != 1 || in->n_exemplars || in->n_histograms || is_news)) {
+    if (ORR_UNLIKELY(p->limits.start_timestamp_storage))
+        start_ms = in->start_ms ? in->start_ms : in->created_ms;
+    if (ORR_UNLIKELY(in->n_samples != 1 || in->n_exemplars || in->n_histograms || is_news ||
+                     start_ms)) {
         if (!(x = take_extra(b, in, named->labels)))
             return;
         x->created_ms = is_news ? in->created_ms : 0;
+        x->start_ms = start_ms;
         p->histograms += x->n_histograms;
         p->exemplars += x->n_exemplars;
     }

@@ -53,6 +53,7 @@ struct push_in {
     const struct push_in_exemplar *exemplars; /* lent */
     size_t n_exemplars;
     int64_t created_ms; /* start of the series (counter created); 0: unknown */
+    int64_t start_ms;   /* start timestamp of the samples here; 0: created_ms is */
 };
 
 struct push_rejects {

@@ -69,7 +69,7 @@ void batch_series_begin(struct batch_writer *w, struct hash128 fp)
     buf_reset(&w->histograms);
     buf_reset(&w->exemplars);
     w->n_samples = w->n_histograms = w->n_exemplars = 0;
-    w->created_ms = 0;
+    w->created_ms = w->start_ms = 0;
 }
 
 void batch_series_labels(struct batch_writer *w, struct slice canonical)
@@ -108,6 +108,11 @@ void batch_series_created(struct batch_writer *w, int64_t created_ms)
     w->created_ms = created_ms;
 }
 
+void batch_series_start(struct batch_writer *w, int64_t start_ms)
+{
+    w->start_ms = start_ms;
+}
+
 static void put_counted(struct buf *out, uint32_t n, const struct buf *items)
 {
     buf_uvarint(out, n);
@@ -127,7 +132,8 @@ void batch_series_end(struct batch_writer *w)
     }
     if (!is_inline)
         first = (struct sample){.t_ms = w->base_t_ms};
-    if (is_inline && !w->labels.ptr && !w->n_histograms && !w->n_exemplars && !w->created_ms) {
+    if (is_inline && !w->labels.ptr && !w->n_histograms && !w->n_exemplars && !w->created_ms &&
+        !w->start_ms) {
         put_entry(w, w->fp, 0, first.t_ms, first.v);
         return;
     }
@@ -137,7 +143,7 @@ void batch_series_end(struct batch_writer *w)
                        (!is_inline && w->n_samples ? BATCH_F_SAMPLES : 0) |
                        (w->n_histograms ? BATCH_F_HISTOGRAMS : 0) |
                        (w->n_exemplars ? BATCH_F_EXEMPLARS : 0) |
-                       (w->created_ms ? BATCH_F_CREATED : 0)));
+                       (w->created_ms ? BATCH_F_CREATED : 0) | (w->start_ms ? BATCH_F_START : 0)));
     if (w->labels.ptr)
         buf_lstr(&w->extras, w->labels);
     if (!is_inline && w->n_samples)
@@ -148,6 +154,8 @@ void batch_series_end(struct batch_writer *w)
         put_counted(&w->extras, w->n_exemplars, &w->exemplars);
     if (w->created_ms)
         buf_u64le(&w->extras, (uint64_t)w->created_ms);
+    if (w->start_ms)
+        buf_varint(&w->extras, w->start_ms);
     put_entry(w, w->fp, extra, first.t_ms, first.v);
 }
 
@@ -256,7 +264,9 @@ static bool read_extra(struct reader *r, struct batch_entry *ret)
     }
     if (flags & BATCH_F_CREATED)
         ret->created_ms = (int64_t)reader_u64le(r);
-    return reader_ok(r) && !(flags & ~63);
+    if (flags & BATCH_F_START)
+        ret->start_ms = reader_varint(r);
+    return reader_ok(r) && !(flags & ~127);
 }
 
 bool batch_entry_get(const struct batch *b, uint32_t i, struct batch_entry *ret)

@@ -45,6 +45,9 @@
  *                 CREATED    i64 ms: before what the series has here, a zero at this time, if the
  *                            series has nothing as new. Replicas of before refuse it: sent only
  *                            for tenants with created_timestamp_zero_ingestion
+ *                 START      varint ms: start timestamp of all samples and histograms here, not 0.
+ *                            Replicas of before refuse it: sent only for tenants with
+ *                            start_timestamp_storage
  *               With INLINE the sample in the entry counts too, as the first.
  *   histogram   u8 1 integer | 2 has custom bounds | hint << 4; varint schema;
  *               f64 zero_threshold, zero_count, count, sum;
@@ -75,6 +78,7 @@ enum batch_flag {
     BATCH_F_HISTOGRAMS = 8,
     BATCH_F_EXEMPLARS = 16,
     BATCH_F_CREATED = 32,
+    BATCH_F_START = 64,
 };
 
 /* ---- writing ---- */
@@ -88,7 +92,7 @@ struct batch_writer {
     struct slice labels;
     struct buf samples, histograms, exemplars;
     uint32_t n_samples, n_histograms, n_exemplars;
-    int64_t created_ms; /* 0: none */
+    int64_t created_ms, start_ms; /* 0: none */
 };
 
 void batch_writer_init(struct batch_writer *w, int64_t base_t_ms);
@@ -106,6 +110,7 @@ void batch_series_sample(struct batch_writer *w, int64_t t_ms, double v);
 void batch_series_histogram(struct batch_writer *w, int64_t t_ms, const struct histogram *h);
 void batch_series_exemplar(struct batch_writer *w, struct slice canonical, int64_t t_ms, double v);
 void batch_series_created(struct batch_writer *w, int64_t created_ms); /* 0: none */
+void batch_series_start(struct batch_writer *w, int64_t start_ms);     /* 0: none */
 void batch_series_end(struct batch_writer *w);
 void batch_metadata(struct batch_writer *w, enum sample_metric_type type, struct slice family,
                     struct slice help, struct slice unit);
@@ -131,7 +136,7 @@ struct batch_entry {
     struct sample inline_sample;
     uint32_t n_samples, n_histograms, n_exemplars; /* beside the inline one */
     struct slice samples, histograms, exemplars;
-    int64_t created_ms; /* 0: none */
+    int64_t created_ms, start_ms; /* 0: none */
 };
 
 static inline struct hash128 batch_fp(const struct batch *b, uint32_t i)

@@ -11,7 +11,7 @@
  * DIR/head/<shard>/chunks-<n> (head_chunks.h), not in anonymous memory.
  *
  * Cut: head_cut() writes closed windows as segments DIR/segments/<tenant>/<ULID>/ in the format of
- * Prometheus' blocks, plus `exemplars` and `metadata` (head_segment.h). The data then leaves the
+ * Prometheus' blocks, plus `exemplars`, `metadata` and `starts` (head_segment.h). The data then leaves the
  * head; reads take it from the segment until head_segment_dropped() deletes that.
  *
  * Restart: head_open() returns at once and takes writes. Series and open chunks come back from
@@ -101,7 +101,9 @@ ORR_CHECKED struct err *head_push(struct head *h, struct slice tenant, struct sl
 
 struct head_chunk {
     int64_t min_ms, max_ms;
-    uint8_t encoding; /* as in common/block/chunk.h (Prometheus' numbers) */
+    /* As in common/block/chunk.h (Prometheus' numbers), or CHUNK_STARTS: start timestamps of samples in
+     * the others (common/block/start_runs.h). */
+    uint8_t encoding;
     uint16_t samples;
     struct slice data; /* Prometheus chunk data: u16be sample count, then the bit stream */
 };

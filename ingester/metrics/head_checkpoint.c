@@ -50,13 +50,14 @@ static void put_series(struct buf *out, const struct head_ts *ts, uint32_t ref)
 {
     const struct head_live *s = head_series_at(ts, ref);
     const struct head_ooo *o = head_ooo_find(ts, ref);
+    const struct head_starts *starts = head_starts_find(ts, ref);
     bool has_open = s->app.n && s->open.bytes;
     uint8_t encoding;
     struct slice data;
 
     buf_byte(out, (uint8_t)(ref % HEAD_SLAB));
     buf_byte(out, (uint8_t)((has_open ? 1 : 0) | (o ? 2 : 0) |
-                            (*head_flags_at(ts, ref) & HEAD_FIRST ? 4 : 0)));
+                            (*head_flags_at(ts, ref) & HEAD_FIRST ? 4 : 0) | (starts ? 8 : 0)));
     buf_u64le(out, s->fp.lo);
     buf_u64le(out, s->fp.hi);
     buf_lstr(out, head_index_packed(&ts->index, s->labels));
@@ -73,6 +74,14 @@ static void put_series(struct buf *out, const struct head_ts *ts, uint32_t ref)
         for (uint32_t i = 0; i < o->n; i++) {
             buf_u64le(out, (uint64_t)o->s[i].t_ms);
             buf_f64le(out, o->s[i].v);
+        }
+    }
+    if (starts) {
+        buf_uvarint(out, starts->n);
+        for (uint32_t i = 0; i < starts->n; i++) {
+            buf_u64le(out, (uint64_t)starts->runs[i].from_ms);
+            buf_u64le(out, (uint64_t)starts->runs[i].to_ms);
+            buf_u64le(out, (uint64_t)starts->runs[i].st_ms);
         }
     }
 }

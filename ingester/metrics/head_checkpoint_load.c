@@ -93,6 +93,26 @@ static bool load_ooo(struct loading *ld, struct reader *r, uint32_t ref)
     return true;
 }
 
+static bool load_starts(struct loading *ld, struct reader *r, uint32_t ref)
+{
+    uint64_t n = reader_uvarint(r);
+    struct start_run run, last = {.to_ms = INT64_MIN};
+
+    if (n > HEAD_STARTS_MAX + 2)
+        return false;
+    head_starts_begin(ld->ts, ref);
+    for (; n; n--, last = run) {
+        run.from_ms = (int64_t)reader_u64le(r);
+        run.to_ms = (int64_t)reader_u64le(r);
+        run.st_ms = (int64_t)reader_u64le(r);
+        if (!reader_ok(r) || run.from_ms <= last.to_ms || run.to_ms < run.from_ms ||
+            head_window_start(run.from_ms) != head_window_start(run.to_ms))
+            return false;
+        head_starts_load(ld->ts, ref, run);
+    }
+    return reader_ok(r);
+}
+
 static bool load_one(struct loading *ld, struct reader *r, uint64_t slab)
 {
     uint32_t ref = (uint32_t)slab * HEAD_SLAB + reader_u8(r);
@@ -109,7 +129,7 @@ static bool load_one(struct loading *ld, struct reader *r, uint64_t slab)
     t_ms = (int64_t)reader_u64le(r);
     v = reader_u64le(r);
     sealed = reader_u64le(r);
-    if (!reader_ok(r) || flags > 7 || sealed % 8 || !head_table_load(ld->ts, ref, fp, packed, &s))
+    if (!reader_ok(r) || flags > 15 || sealed % 8 || !head_table_load(ld->ts, ref, fp, packed, &s))
         return false;
     if (flags & 4)
         *head_flags_at(ld->ts, ref) |= HEAD_FIRST;
@@ -126,6 +146,8 @@ static bool load_one(struct loading *ld, struct reader *r, uint64_t slab)
             return false;
     }
     if ((flags & 2) && !load_ooo(ld, r, ref))
+        return false;
+    if ((flags & 8) && !load_starts(ld, r, ref))
         return false;
     ld->series++;
     return true;

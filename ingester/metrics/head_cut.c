@@ -40,6 +40,7 @@ struct shard_cut {
 static struct err *close_series(struct head_ts *ts, uint32_t ref, int64_t up_to_ms)
 {
     const struct head_ooo *o = head_ooo_find(ts, ref);
+    const struct head_starts *starts = head_starts_find(ts, ref);
     int64_t min_ms, max_ms;
     struct err *e = NULL;
 
@@ -47,6 +48,8 @@ static struct err *close_series(struct head_ts *ts, uint32_t ref, int64_t up_to_
         e = head_series_close_chunk(ts, ref);
     if (!e && o && o->n && o->s[0].t_ms < up_to_ms)
         e = head_series_close_ooo(ts, ref);
+    if (!e && starts && starts->n && starts->runs[0].from_ms < up_to_ms)
+        e = head_starts_close(ts, ref);
     return e;
 }
 
@@ -223,7 +226,7 @@ static const struct block_stream_ops layer_ops = {layer_next, layer_close};
 /* Out-of-order chunks overlap others: deals the chunks into as few layers as keep each of them free
  * of overlap, and lets the block merge do the rest. */
 static struct err *add_overlapping(struct cutting *c, struct window *w, struct labels ls,
-                                   const struct chunk *chunks, size_t n)
+                                   const struct chunk *chunks, size_t n, struct slice starts)
 {
     struct layer *layers = arena_array(c->arena, struct layer, n);
     struct chunk **lists = arena_array(c->arena, struct chunk *, n);
@@ -244,23 +247,51 @@ static struct err *add_overlapping(struct cutting *c, struct window *w, struct l
         }
         lists[k][layers[k].series.n_chunks++] = chunks[i];
     }
+    layers[0].series.starts = starts;
     return block_merge(streams, n_layers, &(struct block_merge_opts){0}, w->writer, NULL);
+}
+
+/* What the chunks of start timestamps say, as one. */
+static struct err *join_starts(struct cutting *c, const struct head_chunk *hc, size_t n,
+                               struct slice *ret)
+{
+    struct start_set set = {0};
+    struct chunk joined;
+    struct err *e = NULL;
+
+    for (size_t i = 0; i < n && !e; i++)
+        if (hc[i].encoding == CHUNK_STARTS)
+            e = start_set_add(&set, hc[i].data);
+    start_set_flatten(&set);
+    if (!e && start_runs_chunk(c->arena, set.runs.ptr, set.runs.len, &joined))
+        *ret = joined.data;
+    start_set_done(&set);
+    return e;
 }
 
 static struct err *add_series(struct cutting *c, struct window *w, struct labels ls,
                               const struct head_chunk *hc, size_t n)
 {
     struct chunk *chunks = arena_array(c->arena, struct chunk, n);
+    struct slice starts = SLICE_EMPTY;
     bool overlaps = false;
+    size_t kept = 0;
+    struct err *e;
 
     for (size_t i = 0; i < n; i++) {
-        chunks[i] = (struct chunk){hc[i].encoding, hc[i].min_ms, hc[i].max_ms, hc[i].data};
-        overlaps = overlaps || (i && chunks[i].min_t <= chunks[i - 1].max_t);
+        if (ORR_UNLIKELY(hc[i].encoding == CHUNK_STARTS))
+            continue;
+        chunks[kept] = (struct chunk){hc[i].encoding, hc[i].min_ms, hc[i].max_ms, hc[i].data};
+        overlaps = overlaps || (kept && chunks[kept].min_t <= chunks[kept - 1].max_t);
+        kept++;
     }
+    if (ORR_UNLIKELY(kept != n) && (!kept || (e = join_starts(c, hc, n, &starts))))
+        return kept ? e : NULL;
     if (overlaps)
-        return add_overlapping(c, w, ls, chunks, n);
-    return block_writer_add(w->writer,
-                            &(struct block_series){.labels = ls, .chunks = chunks, .n_chunks = n});
+        return add_overlapping(c, w, ls, chunks, kept, starts);
+    return block_writer_add(
+        w->writer,
+        &(struct block_series){.labels = ls, .chunks = chunks, .n_chunks = kept, .starts = starts});
 }
 
 /* Gives each window the series' chunks in it. A window beyond MAX_WRITERS waits for the next pass. */

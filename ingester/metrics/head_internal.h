@@ -19,6 +19,7 @@
 #include "common/base/map.h"
 #include "common/base/metric.h"
 #include "common/block/chunk.h"
+#include "common/block/start_runs.h"
 #include "ingester/metrics/head.h"
 #include "ingester/metrics/head_chunks.h"
 #include "ingester/metrics/head_index.h"
@@ -49,10 +50,11 @@ static_assert(sizeof(struct head_live) == 64, "one cache line a series");
 
 enum head_series_flag {
     HEAD_USED = 1,
-    HEAD_HIST = 2,   /* open.hist */
-    HEAD_OOO = 4,    /* has a struct head_ooo */
-    HEAD_LOGGED = 8, /* its definition is in the WAL or a checkpoint */
-    HEAD_FIRST = 16, /* the open chunk follows a gap or a window's start: see head_chunk_full() */
+    HEAD_HIST = 2,    /* open.hist */
+    HEAD_OOO = 4,     /* has a struct head_ooo */
+    HEAD_LOGGED = 8,  /* its definition is in the WAL or a checkpoint */
+    HEAD_FIRST = 16,  /* the open chunk follows a gap or a window's start: see head_chunk_full() */
+    HEAD_STARTS = 32, /* has a struct head_starts */
 };
 struct head_slab {     /* of HEAD_SLAB series, which stand in head_ts.series */
     uint64_t from_seq; /* replay: records below are already in what the checkpoint gave */
@@ -64,6 +66,13 @@ struct head_slab {     /* of HEAD_SLAB series, which stand in head_ts.series */
 struct head_ooo {
     uint32_t n, cap;
     struct sample *s;
+};
+
+/* Open runs of start timestamps, ascending, disjoint, 0 for unknown; head_starts.c. */
+#define HEAD_STARTS_MAX 30u
+struct head_starts {
+    uint32_t n, cap; /* HEAD_STARTS_MAX + 2 at most: one inserted may split another */
+    struct start_run *runs;
 };
 
 struct head_ring_exemplar {
@@ -96,7 +105,8 @@ struct head_ts {
     VEC(uint32_t) free_refs;
     uint64_t n_series;
     struct head_index index;
-    struct map ooo; /* ref (4 bytes) → struct head_ooo */
+    struct map ooo;    /* ref (4 bytes) → struct head_ooo */
+    struct map starts; /* ref → struct head_starts */
     VEC(struct head_ts_cut) cuts;
     VEC(struct head_window) windows;
     int64_t window_ms; /* start of the one that was written last; HEAD_NO_TIME: look it up */
@@ -152,18 +162,21 @@ void head_call(struct head_shard *sh, head_msg_fn *fn, void *arg);
 void head_call_all(struct head *h, head_msg_fn *fn, void *const *args);
 
 struct head_shard_metrics {
-    uint64_t samples, histograms, exemplars, duplicates, out_of_order_accepted, created_zeros;
+    uint64_t samples, histograms, exemplars, duplicates, out_of_order_accepted, created_zeros,
+        starts;
     uint64_t rejected[BATCH_REASON_COUNT];
     uint64_t series_created, series_removed, chunks_closed, chunk_bytes, broken_chunks, unknown;
+    int64_t starts_series;
     int64_t series, chunk_file_bytes, label_pairs, memory_chunk_bytes, open_windows;
     uint64_t chunk_file_failures;
 };
 
 /* The log record a shard builds for one batch; see head_log.h. */
 struct head_log {
-    struct buf series, samples, histograms, exemplars, metadata, payload;
-    uint32_t n_series, n_histograms, n_exemplars, n_metadata;
-    size_t samples_at; /* where the open SAMPLES section begins in samples */
+    struct buf series, samples, histograms, exemplars, metadata, starts, payload;
+    uint32_t n_series, n_histograms, n_exemplars, n_metadata, n_starts;
+    int64_t starts_t_ms, starts_st_ms; /* of the latest item of starts */
+    size_t samples_at;                 /* where the open SAMPLES section begins in samples */
     uint32_t n_samples;
     int64_t base_ms;
     uint64_t raw_through;
@@ -327,6 +340,26 @@ void head_ooo_insert(struct head_ts *ts, uint32_t ref, int64_t t_ms, double v);
 /* Sets up the open chunk from its bytes (checkpoint). False if malformed. */
 bool head_series_restore_open(struct head_ts *ts, uint32_t ref, uint8_t encoding,
                               struct slice data);
+/* Puts a chunk into the files, in front of the series' chain. */
+ORR_CHECKED struct err *head_series_store(struct head_ts *ts, uint32_t ref, int64_t min_ms,
+                                          int64_t max_ms, uint8_t encoding, uint16_t samples,
+                                          struct slice data);
+
+/* ---- head_starts.c: start timestamps ---- */
+
+struct head_starts *head_starts_find(const struct head_ts *ts, uint32_t ref); /* or NULL */
+/* From now on the series has them. */
+void head_starts_begin(struct head_ts *ts, uint32_t ref);
+/* Of a series that has them: the sample stored at t_ms has this start, 0: none is known. */
+ORR_CHECKED struct err *head_starts_set(struct head_ts *ts, uint32_t ref, int64_t t_ms,
+                                        int64_t st_ms);
+/* Puts an open run behind the others, as a checkpoint has it. */
+void head_starts_load(struct head_ts *ts, uint32_t ref, struct start_run run);
+/* Whether the newest open run says something of t_ms. */
+bool head_starts_knows(const struct head_ts *ts, uint32_t ref, int64_t t_ms);
+ORR_CHECKED struct err *head_starts_close(struct head_ts *ts, uint32_t ref);
+void head_starts_drop(struct head_ts *ts, uint32_t ref); /* frees without storing */
+
 bool head_cut_hides(const struct head_ts_cut *cuts, size_t n, uint64_t pos, int64_t max_ms);
 
 /* ---- head_extra.c: exemplars and metadata in a shard ---- */

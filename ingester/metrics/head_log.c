@@ -1,6 +1,6 @@
 #include "ingester/metrics/head_log.h"
 
-enum section { S_SERIES = 1, S_SAMPLES, S_HISTOGRAMS, S_EXEMPLARS, S_METADATA, S_RAW };
+enum section { S_SERIES = 1, S_SAMPLES, S_HISTOGRAMS, S_EXEMPLARS, S_METADATA, S_RAW, S_STARTS };
 
 #define SAMPLES_HEADER 13 /* tag, base, count */
 
@@ -11,6 +11,9 @@ void head_log_reset(struct head_log *l)
     buf_reset(&l->histograms);
     buf_reset(&l->exemplars);
     buf_reset(&l->metadata);
+    buf_reset(&l->starts);
+    l->n_starts = 0;
+    l->starts_t_ms = l->starts_st_ms = 0;
     l->n_series = l->n_histograms = l->n_exemplars = l->n_metadata = l->n_samples = 0;
     l->raw_through = 0;
 }
@@ -22,6 +25,7 @@ void head_log_done(struct head_log *l)
     buf_done(&l->histograms);
     buf_done(&l->exemplars);
     buf_done(&l->metadata);
+    buf_done(&l->starts);
     buf_done(&l->payload);
 }
 
@@ -99,6 +103,16 @@ void head_log_metadata(struct head_log *l, const struct batch_meta *m)
     l->n_metadata++;
 }
 
+void head_log_start(struct head_log *l, uint32_t ref, int64_t t_ms, int64_t st_ms)
+{
+    buf_u32le(&l->starts, ref);
+    buf_varint(&l->starts, (int64_t)((uint64_t)t_ms - (uint64_t)l->starts_t_ms));
+    buf_varint(&l->starts, (int64_t)((uint64_t)st_ms - (uint64_t)l->starts_st_ms));
+    l->starts_t_ms = t_ms;
+    l->starts_st_ms = st_ms;
+    l->n_starts++;
+}
+
 bool head_log_is_empty(const struct head_log *l)
 {
     return !l->n_series && !l->samples.len && !l->n_histograms && !l->n_exemplars &&
@@ -124,6 +138,7 @@ struct slice head_log_finish(struct head_log *l, uint32_t shard)
     put_section(&l->payload, S_HISTOGRAMS, l->n_histograms, &l->histograms);
     put_section(&l->payload, S_EXEMPLARS, l->n_exemplars, &l->exemplars);
     put_section(&l->payload, S_METADATA, l->n_metadata, &l->metadata);
+    put_section(&l->payload, S_STARTS, l->n_starts, &l->starts);
     if (l->raw_through) {
         buf_byte(&l->payload, S_RAW);
         buf_u64le(&l->payload, l->raw_through);
@@ -237,6 +252,21 @@ static void visit_metadata(struct reader *r, const struct head_log_visitor *v, v
     }
 }
 
+static void visit_starts(struct reader *r, const struct head_log_visitor *v, void *arg)
+{
+    uint32_t n = reader_u32le(r);
+    int64_t t_ms = 0, st_ms = 0;
+
+    while (n-- && reader_ok(r)) {
+        uint32_t ref = reader_u32le(r);
+
+        t_ms = (int64_t)((uint64_t)t_ms + (uint64_t)reader_varint(r));
+        st_ms = (int64_t)((uint64_t)st_ms + (uint64_t)reader_varint(r));
+        if (reader_ok(r) && v->start)
+            v->start(arg, ref, t_ms, st_ms);
+    }
+}
+
 struct err *head_log_visit(struct slice payload, const struct head_log_visitor *v, void *arg)
 {
     struct reader r = reader_new(payload);
@@ -261,6 +291,9 @@ struct err *head_log_visit(struct slice payload, const struct head_log_visitor *
             break;
         case S_METADATA:
             visit_metadata(&r, v, arg);
+            break;
+        case S_STARTS:
+            visit_starts(&r, v, arg);
             break;
         case S_RAW:
             seq = reader_u64le(&r);

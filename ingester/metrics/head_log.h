@@ -10,6 +10,9 @@
  *   u8 3 HISTOGRAMS  u32 n, n * { u32 ref, i64 t_ms, lstr histogram (batch.h) }
  *   u8 4 EXEMPLARS   u32 n, n * { u32 ref, i64 t_ms, f64 value, lstr canonical labels }
  *   u8 5 METADATA    u32 n, n * { u8 type, lstr family, lstr help, lstr unit }
+ *   u8 7 STARTS      u32 n, n * { u32 ref, varint t_ms - t_ms of the item before, varint st_ms - st_ms of
+ *                    the item before } (the first: of 0): the sample of ref at t_ms has this start
+ *                    timestamp, 0: none is known. Of every sample of a series that has some.
  *   u8 6 RAW         u64 seq: HEAD_LOG_RAW records of this tenant and shard up to seq are applied
  *
  * A series is defined before the first record that uses its ref. A definition may be repeated, and
@@ -37,6 +40,7 @@ void head_log_sample(struct head_log *l, uint32_t ref, int64_t t_ms, double v);
 void head_log_histogram(struct head_log *l, uint32_t ref, int64_t t_ms, struct slice encoded);
 void head_log_exemplar(struct head_log *l, uint32_t ref, const struct batch_exemplar *ex);
 void head_log_metadata(struct head_log *l, const struct batch_meta *m);
+void head_log_start(struct head_log *l, uint32_t ref, int64_t t_ms, int64_t st_ms);
 bool head_log_is_empty(const struct head_log *l);
 /* The payload; lent until the next call. */
 struct slice head_log_finish(struct head_log *l, uint32_t shard);
@@ -50,6 +54,7 @@ struct head_log_visitor {
     void (*histogram)(void *arg, uint32_t ref, int64_t t_ms, struct slice encoded);
     void (*exemplar)(void *arg, uint32_t ref, const struct batch_exemplar *ex);
     void (*metadata)(void *arg, const struct batch_meta *m);
+    void (*start)(void *arg, uint32_t ref, int64_t t_ms, int64_t st_ms);
     void (*raw_through)(void *arg, uint64_t seq);
 };
 bool head_log_shard_of(struct slice payload, uint32_t *ret_shard);

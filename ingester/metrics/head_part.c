@@ -6,6 +6,17 @@
 
 /* The newest sample as a chunk of its own; false if it has to be looked for in the series' chunks:
  * after the range, none at hand (no open chunk) or a histogram. */
+static void add_starts(struct head_part *p, const struct head_ts *ts, uint32_t ref,
+                       struct head_row *row)
+{
+    const struct head_starts *s = head_starts_find(ts, ref);
+
+    if (ORR_LIKELY(!s))
+        return;
+    row->starts_n = s->n;
+    buf_append(&p->blob, s->runs, s->n * sizeof(*s->runs));
+}
+
 static bool add_newest(struct head_part *p, const struct head_ts *ts, uint32_t ref,
                        const struct head_live *s, struct head_row *row)
 {
@@ -13,7 +24,8 @@ static bool add_newest(struct head_part *p, const struct head_ts *ts, uint32_t r
     uint8_t *at;
 
     if (!s->app.n || !s->open.bytes || s->app.t > p->newest_ms ||
-        (*head_flags_at(ts, ref) & HEAD_HIST))
+        (*head_flags_at(ts, ref) & HEAD_HIST) ||
+        ((*head_flags_at(ts, ref) & HEAD_STARTS) && !head_starts_knows(ts, ref, s->app.t)))
         return false;
     if (!(at = buf_reserve(&p->blob, CHUNK_XOR_ROOM)))
         return false;
@@ -24,6 +36,7 @@ static bool add_newest(struct head_part *p, const struct head_ts *ts, uint32_t r
     row->open_samples = 1;
     row->open_encoding = CHUNK_XOR;
     row->sealed = 0;
+    add_starts(p, ts, ref, row);
     return true;
 }
 
@@ -58,6 +71,8 @@ void head_part_add(struct head_part *p, struct head_ts *ts, uint32_t ref, enum h
         row->ooo_n = o->n;
         buf_append(&p->blob, o->s, o->n * sizeof(*o->s));
     }
+    if (what >= HEAD_PART_ALL)
+        add_starts(p, ts, ref, row);
 }
 
 void head_part_freeze(struct head_part *p, struct head_ts *ts)
@@ -260,6 +275,21 @@ static void push_ooo(struct head_part *p, const struct head_row *row, int64_t mi
     buf_done(&b);
 }
 
+static void push_starts(struct head_part *p, const struct head_row *row, int64_t min_ms,
+                        int64_t max_ms, struct arena *a, struct head_chunk_list *out)
+{
+    uint64_t at = row->open_at + row->open_len + (uint64_t)row->ooo_n * sizeof(struct sample);
+    struct start_run runs[HEAD_STARTS_MAX + 2];
+    struct chunk c;
+
+    memcpy(runs, p->blob.ptr + at, row->starts_n * sizeof(*runs));
+    if (start_runs_chunk(a, runs, row->starts_n, &c) && c.max_t >= min_ms && c.min_t <= max_ms)
+        vec_push(
+            out,
+            ((struct head_chunk){
+                .min_ms = c.min_t, .max_ms = c.max_t, .encoding = CHUNK_STARTS, .data = c.data}));
+}
+
 void head_row_chunks(struct head_part *p, const struct head_row *row, int64_t min_ms,
                      int64_t max_ms, struct arena *a, struct head_chunk_list *out)
 {
@@ -286,4 +316,6 @@ void head_row_chunks(struct head_part *p, const struct head_row *row, int64_t mi
                           .samples = row->open_samples,
                           .data = slice_of(p->blob.ptr + row->open_at, row->open_len)}));
     push_ooo(p, row, min_ms, max_ms, a, out);
+    if (ORR_UNLIKELY(row->starts_n))
+        push_starts(p, row, min_ms, max_ms, a, out);
 }

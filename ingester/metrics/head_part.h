@@ -18,6 +18,7 @@ struct head_row {
     uint32_t ooo_n;      /* samples in blob behind it */
     uint16_t open_samples;
     uint8_t open_encoding;
+    uint32_t starts_n; /* runs of start timestamps in blob behind those */
     uint64_t open_at;
     int64_t open_min_ms, open_max_ms;
 };

@@ -13,6 +13,7 @@ struct apply_state {
     const struct head_apply *a;
     struct head_log *log;
     int64_t min_t_ms, max_t_ms, ooo_window_ms;
+    int64_t start_ms; /* of the samples of the entry under way; 0: not told */
     uint64_t accepted;
 };
 
@@ -72,6 +73,37 @@ static inline void note_window(struct apply_state *st, int64_t t_ms)
         head_window_note(st->a->ts, t_ms);
 }
 
+/*
+ * Of a series that is new to the log, or has start timestamps. What was there before is logged again,
+ * like the sample, and is in memory already.
+ */
+static void note_rare(struct apply_state *st, uint32_t i, uint32_t ref, int64_t t_ms,
+                      enum head_append_result result)
+{
+    struct head_ts *ts = st->a->ts;
+    struct err *e;
+
+    if (!(*head_flags_at(ts, ref) & HEAD_LOGGED))
+        log_definition(st, ref, head_series_at(ts, ref)->fp);
+    if (!(*head_flags_at(ts, ref) & HEAD_STARTS))
+        return;
+    if (result == HEAD_APPENDED || st->start_ms)
+        head_log_start(st->log, ref, t_ms, st->start_ms);
+    if (result != HEAD_APPENDED)
+        return;
+    st->sh->m.starts += st->start_ms != 0;
+    if ((e = head_starts_set(ts, ref, t_ms, st->start_ms))) {
+        LOG_ERROR(head, "cannot close start timestamps", KV_ERR(e));
+        err_free(e);
+        count_result(st, i, t_ms, HEAD_FAILED_CHUNK, BATCH_OUT_OF_ORDER);
+    }
+}
+
+static inline bool is_rare(const struct apply_state *st, uint32_t ref)
+{
+    return (*head_flags_at(st->a->ts, ref) & (HEAD_LOGGED | HEAD_STARTS)) != HEAD_LOGGED;
+}
+
 static inline void apply_sample(struct apply_state *st, uint32_t i, uint32_t ref, int64_t t_ms,
                                 double v)
 {
@@ -83,8 +115,8 @@ static inline void apply_sample(struct apply_state *st, uint32_t i, uint32_t ref
     result = head_series_append(st->a->ts, ref, t_ms, v, st->ooo_window_ms, &reason);
     if (ORR_LIKELY(result == HEAD_APPENDED || result == HEAD_REPEATED)) {
         note_window(st, t_ms);
-        if (ORR_UNLIKELY(!(*head_flags_at(st->a->ts, ref) & HEAD_LOGGED)))
-            log_definition(st, ref, head_series_at(st->a->ts, ref)->fp);
+        if (ORR_UNLIKELY(is_rare(st, ref)))
+            note_rare(st, i, ref, t_ms, result);
         head_log_sample(st->log, ref, t_ms, v);
     }
     if (ORR_LIKELY(result == HEAD_APPENDED))
@@ -104,8 +136,8 @@ static void apply_histogram(struct apply_state *st, uint32_t i, uint32_t ref, in
     result = head_series_append_hist(st->a->ts, ref, t_ms, encoded, st->ooo_window_ms, &reason);
     if (result == HEAD_APPENDED || result == HEAD_REPEATED) {
         note_window(st, t_ms);
-        if (!(*head_flags_at(st->a->ts, ref) & HEAD_LOGGED))
-            log_definition(st, ref, head_series_at(st->a->ts, ref)->fp);
+        if (ORR_UNLIKELY(is_rare(st, ref)))
+            note_rare(st, i, ref, t_ms, result);
         head_log_histogram(st->log, ref, t_ms, encoded);
         st->sh->m.histograms++;
     }
@@ -234,6 +266,8 @@ static void apply_entry(struct apply_state *st, uint32_t i)
         return;
     if (en.created_ms)
         apply_created(st, ref, &en);
+    if ((st->start_ms = en.start_ms))
+        head_starts_begin(st->a->ts, ref);
     if (en.has_inline)
         apply_sample(st, i, ref, en.inline_sample.t_ms, en.inline_sample.v);
     for (uint32_t k = 0; k < en.n_samples; k++) {
@@ -244,6 +278,7 @@ static void apply_entry(struct apply_state *st, uint32_t i)
     r = reader_new(en.histograms);
     while (batch_next_histogram(&r, &t_ms, &encoded))
         apply_histogram(st, i, ref, t_ms, encoded);
+    st->start_ms = 0;
     if (en.n_exemplars)
         apply_exemplars(st, i, ref, &en);
 }

@@ -7,7 +7,7 @@
 static bool chunk_is_in(const struct head_ts *ts, uint64_t pos,
                         const struct head_chunks_record *rec, const struct head_query *q)
 {
-    return rec->max_ms >= q->min_ms && rec->min_ms <= q->max_ms &&
+    return rec->encoding != CHUNK_STARTS && rec->max_ms >= q->min_ms && rec->min_ms <= q->max_ms &&
            !head_cut_hides(ts->cuts.ptr, ts->cuts.len, pos, rec->max_ms);
 }
 

@@ -234,6 +234,20 @@ static void visit_metadata(void *arg, const struct batch_meta *m)
         (void)head_meta_put(v->ts, m);
 }
 
+static void visit_start(void *arg, uint32_t ref, int64_t t_ms, int64_t st_ms)
+{
+    struct visit_state *v = arg;
+    struct err *e;
+
+    if (!is_wanted(v, ref))
+        return;
+    head_starts_begin(v->ts, ref);
+    if ((e = head_starts_set(v->ts, ref, t_ms, st_ms))) {
+        LOG_ERROR(head, "cannot close start timestamps", KV_ERR(e));
+        err_free(e);
+    }
+}
+
 static void visit_raw_through(void *arg, uint64_t seq)
 {
     struct visit_state *v = arg;
@@ -257,6 +271,7 @@ static const struct head_log_visitor visitor = {
     .histogram = visit_histogram,
     .exemplar = visit_exemplar,
     .metadata = visit_metadata,
+    .start = visit_start,
     .raw_through = visit_raw_through,
 };
 

@@ -2,7 +2,8 @@
  * The registry of local segments, and what lies in one.
  *
  *   DIR/segments/<tenant>/<ULID>/          a Prometheus block (common/block/block_writer.h), and
- *     exemplars, metadata                common/block/sidecar.h; only when there is something in them
+ *     exemplars, metadata                common/block/sidecar.h; only when there is something in them,
+ *     starts                             common/block/block_starts.h; the same
  *   DIR/segments/<tenant>/<ULID>.tmp       being written; removed at start
  *   DIR/segments/<tenant>/<ULID>.dropped   on its way out; removed at start
  *

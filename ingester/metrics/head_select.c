@@ -98,6 +98,7 @@ struct seg_source {
     struct arena *refs_arena;
     size_t at;
     struct block_reader_series cur;
+    uint32_t cur_ref;
     struct hash128 cur_fp; /* if the query is keyed */
     bool has_cur;
 };
@@ -140,7 +141,8 @@ static void advance_seg(struct head_set *s, struct seg_source *src)
     src->has_cur = src->at < src->refs.n;
     if (!src->has_cur)
         return;
-    e = block_reader_series(src->seg->reader, src->arena, src->refs.ptr[src->at++], &src->cur);
+    src->cur_ref = src->refs.ptr[src->at++];
+    e = block_reader_series(src->seg->reader, src->arena, src->cur_ref, &src->cur);
     if (e) {
         src->has_cur = false;
         s->err = err_first(s->err, err_wrap(e, "segment %s", src->seg->row.ulid));
@@ -322,7 +324,7 @@ static void take_seg_chunks(struct head_set *s, struct seg_source *src)
 {
     struct block_chunk_meta *metas =
         arena_array(s->out, struct block_chunk_meta, src->cur.n_chunks);
-    struct chunk *chunks;
+    struct chunk *chunks, starts;
     size_t n = 0;
     struct err *e;
 
@@ -347,6 +349,11 @@ static void take_seg_chunks(struct head_set *s, struct seg_source *src)
                                       .encoding = chunks[i].encoding,
                                       .samples = (uint16_t)chunk_samples(chunks[i].data),
                                       .data = chunks[i].data}));
+    if (ORR_UNLIKELY(block_reader_starts(src->seg->reader, src->cur_ref, &starts)))
+        vec_push(&s->chunks, ((struct head_chunk){.min_ms = starts.min_t,
+                                                  .max_ms = starts.max_t,
+                                                  .encoding = starts.encoding,
+                                                  .data = starts.data}));
 }
 
 static int cmp_chunk(const void *a, const void *b)
@@ -515,6 +522,15 @@ static bool step(struct head_set *s, struct head_series *ret)
     return true;
 }
 
+/* Start timestamps alone are no reason to show a series. */
+static bool has_samples(const struct head_set *s)
+{
+    VEC_FOREACH (c, &s->chunks)
+        if (c->encoding != CHUNK_STARTS)
+            return true;
+    return false;
+}
+
 bool head_set_next(struct head_set *s, struct head_series *ret)
 {
     while (!s->err && step(s, ret)) {
@@ -522,6 +538,8 @@ bool head_set_next(struct head_set *s, struct head_series *ret)
             continue;
         if (s->chunks.len > 1)
             qsort(s->chunks.ptr, s->chunks.len, sizeof(*s->chunks.ptr), cmp_chunk);
+        if (ORR_UNLIKELY(s->chunks.ptr[0].encoding == CHUNK_STARTS) && !has_samples(s))
+            continue;
         if (!s->q.without_chunks) {
             ret->chunks = s->chunks.ptr;
             ret->n_chunks = s->chunks.len;

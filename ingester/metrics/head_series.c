@@ -4,8 +4,8 @@
 
 /* ---- closing ---- */
 
-static struct err *store_chunk(struct head_ts *ts, uint32_t ref, int64_t min_ms, int64_t max_ms,
-                               uint8_t encoding, uint16_t samples, struct slice data)
+struct err *head_series_store(struct head_ts *ts, uint32_t ref, int64_t min_ms, int64_t max_ms,
+                              uint8_t encoding, uint16_t samples, struct slice data)
 {
     struct head_live *s = head_series_at(ts, ref);
     struct head_chunks_record rec = {
@@ -89,7 +89,7 @@ struct err *head_series_close_chunk(struct head_ts *ts, uint32_t ref)
     if (!head_series_open_range(ts, ref, &min_ms, &max_ms))
         return NULL;
     data = head_series_open_data(ts, ref, &encoding);
-    if ((e = store_chunk(ts, ref, min_ms, max_ms, encoding, s->app.n, data)))
+    if ((e = head_series_store(ts, ref, min_ms, max_ms, encoding, s->app.n, data)))
         return e;
     free_open(ts, ref);
     return NULL;
@@ -121,6 +121,7 @@ void head_series_drop_open(struct head_ts *ts, uint32_t ref)
 {
     free_open(ts, ref);
     free_ooo(ts, ref);
+    head_starts_drop(ts, ref);
 }
 
 /* One chunk for each 2-hour window, since segments hold one window. */
@@ -144,7 +145,7 @@ struct err *head_series_close_ooo(struct head_ts *ts, uint32_t ref)
         }
         buf_reset(&b);
         chunk_xor_encode(&b, t, v, n);
-        e = store_chunk(ts, ref, t[0], t[n - 1], CHUNK_XOR, (uint16_t)n, buf_slice(&b));
+        e = head_series_store(ts, ref, t[0], t[n - 1], CHUNK_XOR, (uint16_t)n, buf_slice(&b));
         if (e)
             break;
     }
@@ -354,7 +355,7 @@ static enum head_append_result append_old_hist(struct head_ts *ts, uint32_t ref,
     app = chunk_hist_appender_new();
     (void)chunk_hist_append(app, t_ms, h, HEAD_CHUNK_SAMPLES);
     data = chunk_hist_appender_data(app);
-    e = store_chunk(ts, ref, t_ms, t_ms, chunk_hist_appender_encoding(app), 1, data);
+    e = head_series_store(ts, ref, t_ms, t_ms, chunk_hist_appender_encoding(app), 1, data);
     chunk_hist_appender_free(app);
     if (e)
         return no_place(e);
@@ -388,7 +389,7 @@ static struct err *next_hist_chunk(struct head_ts *ts, uint32_t ref, int64_t t_m
     struct head_hist *hist = s->open.hist;
     uint8_t encoding;
     struct slice data = head_series_open_data(ts, ref, &encoding);
-    struct err *e = store_chunk(ts, ref, hist->min_ms, s->app.t, encoding, s->app.n, data);
+    struct err *e = head_series_store(ts, ref, hist->min_ms, s->app.t, encoding, s->app.n, data);
 
     if (e)
         return e;

@@ -221,6 +221,7 @@ void head_ts_free(struct head_ts *ts)
     head_ring_free(ts);
     head_meta_free(ts);
     map_done(&ts->ooo);
+    map_done(&ts->starts);
     VEC_FOREACH (s, &ts->series)
         mem_free(*s);
     VEC_FOREACH (slab, &ts->slabs)

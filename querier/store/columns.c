@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/base/mem.h"
+#include "common/block/start_runs.h"
 
 struct columns {
     int64_t *t;
@@ -15,6 +16,10 @@ struct columns {
     double *tmp_v;
     const struct histogram **tmp_h;
     size_t tmp_cap;
+    /* start timestamps of the samples that are asked for */
+    struct start_set starts;
+    int64_t *st;
+    size_t st_cap;
 };
 
 struct columns *columns_new(void)
@@ -32,6 +37,8 @@ void columns_free(struct columns *c)
     mem_free(c->tmp_t);
     mem_free(c->tmp_v);
     mem_free((void *)c->tmp_h);
+    start_set_done(&c->starts);
+    mem_free(c->st);
     mem_free(c);
 }
 
@@ -57,6 +64,44 @@ static void reserve_tmp(struct columns *c, size_t n)
     c->tmp_t = mem_reallocarray(c->tmp_t, c->tmp_cap, sizeof(*c->tmp_t));
     c->tmp_v = mem_reallocarray(c->tmp_v, c->tmp_cap, sizeof(*c->tmp_v));
     c->tmp_h = mem_reallocarray((void *)c->tmp_h, c->tmp_cap, sizeof(*c->tmp_h));
+}
+
+/* ---- start timestamps ---- */
+
+/* Takes them from among the chunks, of which *io_n are left. */
+static struct err *take_starts(struct columns *c, struct columns_chunk *chunks, size_t *io_n)
+{
+    size_t out = 0;
+
+    start_set_clear(&c->starts);
+    for (size_t i = 0; i < *io_n; i++) {
+        struct err *e;
+
+        if (ORR_LIKELY(chunks[i].chunk.encoding != CHUNK_STARTS)) {
+            if (ORR_UNLIKELY(out != i))
+                chunks[out] = chunks[i];
+            out++;
+        } else if ((e = start_set_add(&c->starts, chunks[i].chunk.data))) {
+            return e;
+        }
+    }
+    *io_n = out;
+    return NULL;
+}
+
+/* Those of the samples of *io. */
+static void fill_starts(struct columns *c, struct storage_series *io)
+{
+    if (ORR_LIKELY(!c->starts.runs.len) || !io->n)
+        return;
+    if (c->st_cap < io->n) {
+        c->st_cap = 2 * io->n;
+        mem_free(c->st);
+        c->st = mem_new_array(int64_t, c->st_cap);
+    }
+    start_set_flatten(&c->starts);
+    if (start_set_fill(&c->starts, io->t_ms, io->n, c->st))
+        io->st_ms = c->st;
 }
 
 /* ---- which chunks ---- */
@@ -249,17 +294,17 @@ static struct err *add_chunk(struct columns *c, struct arena *a, const struct co
 struct err *columns_fill(struct columns *c, struct arena *a, struct columns_chunk *chunks, size_t n,
                          int64_t min_ms, int64_t max_ms, struct storage_series *ret)
 {
+    struct err *e;
     size_t lo, hi;
 
     c->n = 0;
     c->has_hist = false;
+    if ((e = take_starts(c, chunks, &n)))
+        return e;
     n = select_chunks(chunks, n, min_ms, max_ms);
-    for (size_t i = 0; i < n; i++) {
-        struct err *e = add_chunk(c, a, &chunks[i]);
-
-        if (e)
+    for (size_t i = 0; i < n; i++)
+        if ((e = add_chunk(c, a, &chunks[i])))
             return e;
-    }
     lo = lower_bound(c->t, c->n, min_ms);
     hi = max_ms == INT64_MAX ? c->n : lower_bound(c->t, c->n, max_ms + 1);
     ret->n = hi > lo ? hi - lo : 0;
@@ -267,5 +312,6 @@ struct err *columns_fill(struct columns *c, struct arena *a, struct columns_chun
     ret->v = c->v + lo;
     ret->h = c->has_hist ? c->h + lo : NULL;
     ret->st_ms = NULL;
+    fill_starts(c, ret);
     return NULL;
 }

@@ -6,6 +6,9 @@
  * the rule of block_merge.h decides (not a stale marker, a histogram over a float, the greater
  * bits), so an answer does not depend on who answered first and compaction does not change it.
  *
+ * Start timestamps come among the chunks (CHUNK_STARTS, common/block/start_runs.h) and are merged beside
+ * them.
+ *
  * Owner: one thread. Results are lent until the next columns_fill().
  */
 #pragma once
@@ -22,7 +25,7 @@ struct columns;
 struct columns *columns_new(void);
 void columns_free(struct columns *c); /* NULL is allowed */
 /*
- * Fills n, t_ms, v and h of *ret with the samples in [min_ms, max_ms]. Sorts chunks in place.
+ * Fills n, t_ms, v, h and st_ms of *ret with the samples in [min_ms, max_ms]. Sorts chunks in place.
  * Histograms are in a (which may be reset with the next series). ERR_CORRUPT, ERR_UNSUPPORTED.
  */
 ORR_CHECKED struct err *columns_fill(struct columns *c, struct arena *a,

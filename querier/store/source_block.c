@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "common/base/mem.h"
+#include "common/block/start_runs.h"
 #include "querier/store/series_source.h"
 
 struct keyed_series;
@@ -36,13 +37,13 @@ static struct err *load_chunks(struct block_series_source *s, uint32_t ref,
     size_t n = overlapping(s, in->chunks, in->n_chunks), n_deleted;
     const struct block_interval *deleted = block_reader_tombstones(s->r, ref, &n_deleted);
     struct chunk *chunks = arena_array(s->arena, struct chunk, n);
-    struct columns_chunk *out = arena_array(s->arena, struct columns_chunk, n);
+    struct columns_chunk *out = arena_array(s->arena, struct columns_chunk, n + 1);
     struct err *e = block_reader_chunks(s->r, s->arena, in->chunks, n, chunks);
 
     for (size_t i = 0; !e && i < n; i++)
         out[i] = (struct columns_chunk){chunks[i], deleted, n_deleted};
     ret->chunks = out;
-    ret->n_chunks = n;
+    ret->n_chunks = n + (!e && n && block_reader_starts(s->r, ref, &out[n].chunk));
     return e;
 }
 

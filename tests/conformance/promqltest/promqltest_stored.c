@@ -69,7 +69,8 @@ static struct err *push_batch(struct stored *s, struct batch_writer *bw)
     return e;
 }
 
-/* Samples [lo, hi): entries of floats or of histograms, in the order of time. */
+/* Samples [lo, hi): entries of floats or of histograms, of one start timestamp each, in the order of
+ * time. */
 static void put_samples(struct batch_writer *bw, const struct storage_series *in,
                         struct slice canonical, size_t lo, size_t hi)
 {
@@ -77,10 +78,14 @@ static void put_samples(struct batch_writer *bw, const struct storage_series *in
 
     while (lo < hi) {
         bool is_hist = in->h && in->h[lo];
+        int64_t st_ms = in->st_ms ? in->st_ms[lo] : 0;
 
         batch_series_begin(bw, fp);
         batch_series_labels(bw, canonical);
-        for (; lo < hi && (in->h && in->h[lo]) == is_hist; lo++)
+        batch_series_start(bw, st_ms);
+        for (;
+             lo < hi && (in->h && in->h[lo]) == is_hist && (in->st_ms ? in->st_ms[lo] : 0) == st_ms;
+             lo++)
             if (is_hist)
                 batch_series_histogram(bw, in->t_ms[lo], in->h[lo]);
             else

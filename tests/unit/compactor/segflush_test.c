@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "common/block/block_store.h"
 #include "common/block/sidecar.h"
+#include "common/block/start_runs.h"
 #include "common/block/tombstone_list.h"
 #include "common/objstore/objstore_fs.h"
 #include "compactor/segflush.h"
@@ -51,8 +52,8 @@ static void copy_if_there(const char *from, const char *to, const char *name)
 static struct err *fetch(void *arg, struct slice tenant, const struct plan_input *in,
                          const char *dir, uint64_t *ret_bytes)
 {
-    static const char *const names[] = {"index",     "meta.json", "chunks/000001",
-                                        "exemplars", "metadata",  "tombstones"};
+    static const char *const names[] = {"index",    "meta.json",  "chunks/000001", "exemplars",
+                                        "metadata", "tombstones", "starts"};
     struct fixture *f = arg;
     const char *from = tmp_path(ulid_print(in->ulid).s);
     char *chunks = mem_printf("%s/chunks", dir);
@@ -78,7 +79,8 @@ static struct err *fetch(void *arg, struct slice tenant, const struct plan_input
     return NULL;
 }
 
-/* Segment i: series a=1 with three samples, the last one of its own, metadata that all share. */
+/* Segment i: series a=1 with three samples and a start timestamp, the last one of its own, metadata that
+ * all share. */
 static void make_segment(unsigned i)
 {
     struct sidecar_metadata md = {1, SLICE("m"), SLICE("help"), SLICE("")};
@@ -87,9 +89,17 @@ static void make_segment(unsigned i)
                          floats(a, FIXTURE_T0 + 10000 * i, 1000, 1, 9)};
     struct block_writer *w = open_writer(i);
     struct block_meta m;
+    struct chunk starts;
     struct buf b = {0};
 
-    CHECK_OK(block_writer_add(w, &(struct block_series){labels_from(a, "a=1"), c, 2}));
+    CHECK(start_runs_chunk(a,
+                           (struct start_run[]){{c[0].min_t, c[0].max_t, FIXTURE_T0 - 5},
+                                                {c[1].min_t, c[1].max_t, c[1].min_t - i}},
+                           2, &starts));
+    CHECK_OK(block_writer_add(w, &(struct block_series){.labels = labels_from(a, "a=1"),
+                                                        .chunks = c,
+                                                        .n_chunks = 2,
+                                                        .starts = starts.data}));
     sidecar_begin(&b, SIDECAR_METADATA);
     sidecar_put_metadata(&b, &md);
     sidecar_end(&b);
@@ -168,6 +178,24 @@ static void check_block(struct fixture *f, struct ulid id, const char *want)
     block_reader_close(r);
 }
 
+static void check_starts_of(struct fixture *f, const struct block_reader *r, const char *want)
+{
+    struct start_set set = {0};
+    struct block_refs refs;
+    struct buf b = {0};
+    struct chunk c;
+
+    CHECK_OK(block_reader_select(r, f->a, (struct matchers){0}, &refs));
+    CHECK(block_reader_starts(r, refs.ptr[0], &c));
+    CHECK_OK(start_set_add(&set, c.data));
+    VEC_FOREACH (run, &set.runs)
+        buf_printf(&b, "%s%lld-%lld@%lld", b.len ? " " : "", (long long)(run->from_ms - FIXTURE_T0),
+                   (long long)(run->to_ms - FIXTURE_T0), (long long)(run->st_ms - FIXTURE_T0));
+    CHECK_SLICE(buf_slice(&b), want);
+    start_set_done(&set);
+    buf_done(&b);
+}
+
 static void damage(struct fixture *f, unsigned i, const char *file, size_t at)
 {
     const char *path = tmp_path(arena_printf(f->a, "%s/%s", ulid_print(fixture_ulid(i)).s, file));
@@ -196,10 +224,11 @@ TEST(segflush_makes_one_block_of_three_replicas)
     check_block(&f, f.res.block, "0:1 1000:2 2000:3 10000:9 20000:9 30000:9");
     CHECK_OK(block_reader_open_dir(tmp_path(arena_printf(f.a, "got/%s", ulid_print(f.res.block).s)),
                                    &r));
+    check_starts_of(&f, r, "0-2000@-5 10000-10000@9999 20000-20000@19998 30000-30000@29997");
     m = block_reader_meta(r);
     CHECK_INT(m->n_segments, 3);
     CHECK_SLICE(m->origin, "compactor");
-    CHECK_INT(m->n_sidecars, 1);
+    CHECK_INT(m->n_sidecars, 2);
     block_reader_close(r);
     CHECK(!fsx_exists(tmp_path(arena_printf(f.a, "work/%s", ulid_print(f.res.block).s))));
     teardown(&f);

@@ -43,6 +43,12 @@ static void on_raw(void *arg, uint64_t seq)
     sum += seq;
 }
 
+static void on_start(void *arg, uint32_t ref, int64_t t_ms, int64_t st_ms)
+{
+    (void)arg;
+    sum += ref + (uint64_t)t_ms + (uint64_t)st_ms;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct head_log_visitor visitor = {
@@ -51,6 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .histogram = on_histogram,
         .exemplar = on_exemplar,
         .metadata = on_metadata,
+        .start = on_start,
         .raw_through = on_raw,
     };
     struct arena *a = arena_new(0);

@@ -5,7 +5,8 @@
 static void add(struct block_writer *w, struct arena *a, const char *labels, const struct chunk *c,
                 size_t n)
 {
-    CHECK_OK(block_writer_add(w, &(struct block_series){labels_from(a, labels), c, n}));
+    CHECK_OK(block_writer_add(
+        w, &(struct block_series){.labels = labels_from(a, labels), .chunks = c, .n_chunks = n}));
 }
 
 /* Merges blocks 1..n (in this order, or backwards) into block `to`. */

@@ -39,7 +39,8 @@ static struct fixture make(void)
     for (int i = 0; i < SERIES; i++) {
         struct chunk c = floats(f.arena, FIXTURE_T0 + i * 1000, 1000, 3, i);
 
-        CHECK_OK(block_writer_add(w, &(struct block_series){f.series[i], &c, 1}));
+        CHECK_OK(block_writer_add(
+            w, &(struct block_series){.labels = f.series[i], .chunks = &c, .n_chunks = 1}));
     }
     finish_writer(w, f.arena, &m);
     f.r = open_reader(1);

@@ -22,7 +22,8 @@ static void write_block(struct arena *a, struct block_meta *m)
         char text[16];
 
         (void)snprintf(text, sizeof(text), "a=%02d", i);
-        CHECK_OK(block_writer_add(w, &(struct block_series){labels_from(a, text), c, 3}));
+        CHECK_OK(block_writer_add(
+            w, &(struct block_series){.labels = labels_from(a, text), .chunks = c, .n_chunks = 3}));
     }
     finish_writer(w, a, m);
 }

@@ -10,7 +10,8 @@ static void add(struct block_writer *w, struct arena *a, const char *labels, dou
     struct chunk c[2] = {floats(a, FIXTURE_T0, 15000, 120, v0),
                          floats(a, FIXTURE_T0 + 120 * 15000, 15000, 30, v0 + 120)};
 
-    CHECK_OK(block_writer_add(w, &(struct block_series){labels_from(a, labels), c, 2}));
+    CHECK_OK(block_writer_add(
+        w, &(struct block_series){.labels = labels_from(a, labels), .chunks = c, .n_chunks = 2}));
 }
 
 static void write_sample_block(unsigned i, struct arena *a, struct block_meta *m)
@@ -92,7 +93,7 @@ TEST(block_writer_refuses_what_would_make_a_bad_block)
     struct arena *a = arena_new(0);
     struct block_writer *w = open_writer(1);
     struct chunk c[2] = {floats(a, 1000, 10, 5, 0), floats(a, 1040, 10, 5, 0)};
-    struct block_series s = {labels_from(a, "a=1"), c, 2};
+    struct block_series s = {.labels = labels_from(a, "a=1"), .chunks = c, .n_chunks = 2};
 
     CHECK_ERR(block_writer_add(w, &s), ERR_INVALID, "overlap");
     s.n_chunks = 0;
@@ -163,7 +164,9 @@ TEST(block_writer_leaves_no_half_block_whichever_call_fails)
         o.meta.ulid = fixture_ulid(3);
         e = block_writer_open(&o, &w);
         if (!e)
-            e = block_writer_add(w, &(struct block_series){labels_from(a, "a=1"), &c, 1});
+            e = block_writer_add(w, &(struct block_series){.labels = labels_from(a, "a=1"),
+                                                           .chunks = &c,
+                                                           .n_chunks = 1});
         if (!e)
             e = block_writer_finish(w, a, &m);
         block_writer_close(w);

@@ -137,7 +137,8 @@ static struct err *two_next(struct block_stream *s, struct block_series *ret, bo
     struct two *t = (struct two *)s;
 
     *ret_more = t->at < 2;
-    *ret = (struct block_series){{t->at ? up_b : up_a, 2}, t->chunks, 2};
+    *ret = (struct block_series){
+        .labels = {t->at ? up_b : up_a, 2}, .chunks = t->chunks, .n_chunks = 2};
     t->at++;
     return NULL;
 }

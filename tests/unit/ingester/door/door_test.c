@@ -1,5 +1,6 @@
 /* The door over HTTP, with a real head behind it. */
 #include "common/block/chunk.h"
+#include "common/block/start_runs.h"
 #include "common/net/codec.h"
 #include "tests/unit/ingester/door/rw_build.h"
 #include "tests/unit/ingester/door_fixture.h"
@@ -333,6 +334,71 @@ TEST(door_stores_no_zeros_unless_asked_to)
     CHECK_OK(door_fixture_open(&f, tmp_path(""), ""));
     CHECK_INT(write_created(&f, 10, 5, false), 204);
     CHECK_STR(stored_text(&f), "10:7");
+    door_fixture_close(&f);
+}
+
+/* ---- start timestamps ---- */
+
+/* "t@st" of all samples in the head, in seconds. */
+static void check_starts(struct door_fixture *f, const char *want)
+{
+    struct head_query q = {.tenant = SLICE("t"), .min_ms = INT64_MIN, .max_ms = INT64_MAX};
+    struct arena *a = arena_new(0);
+    struct start_set set = {0};
+    struct head_series s;
+    struct head_set *hs;
+    struct buf out = {0};
+    int64_t t[64], st[64] = {0};
+    size_t n = 0;
+
+    CHECK_OK(head_select(f->head, &q, &hs));
+    while (head_set_next(hs, &s))
+        for (size_t i = 0; i < s.n_chunks; i++) {
+            struct chunk_columns col;
+
+            if (s.chunks[i].encoding == CHUNK_STARTS) {
+                CHECK_OK(start_set_add(&set, s.chunks[i].data));
+                continue;
+            }
+            CHECK_OK(chunk_decode(a, s.chunks[i].encoding, s.chunks[i].data, &col));
+            for (size_t k = 0; k < col.n && n < ORR_COUNT(t); k++)
+                t[n++] = col.t[k];
+        }
+    CHECK_OK(head_set_close(hs));
+    start_set_flatten(&set);
+    (void)start_set_fill(&set, t, n, st);
+    for (size_t i = 0; i < n; i++)
+        buf_printf(&out, "%s%lld@%lld", i ? " " : "", (long long)(t[i] - T0) / 1000,
+                   (long long)(st[i] ? st[i] - T0 : 0) / 1000);
+    CHECK_STR(buf_cstr(&out), want);
+    buf_done(&out);
+    start_set_done(&set);
+    arena_free(a);
+}
+
+TEST(door_stores_start_timestamps)
+{
+    for (int is_histogram = 0; is_histogram < 2; is_histogram++) {
+        struct door_fixture f;
+
+        CHECK_OK(door_fixture_open(&f, tmp_path(is_histogram ? "h" : "f"),
+                                   "limits: {start-timestamp-storage: true}\n"));
+        CHECK_INT(write_created(&f, 10, 5, is_histogram), 204);
+        CHECK_INT(write_created(&f, 20, 5, is_histogram), 204);
+        CHECK_INT(write_created(&f, 30, 20, is_histogram), 204);
+        CHECK_INT(write_created(&f, 40, 40, is_histogram), 204); /* as told, whatever it means */
+        check_starts(&f, "10@5 20@5 30@20 40@40");
+        door_fixture_close(&f);
+    }
+}
+
+TEST(door_stores_no_start_timestamps_unless_asked_to)
+{
+    struct door_fixture f;
+
+    CHECK_OK(door_fixture_open(&f, tmp_path(""), ""));
+    CHECK_INT(write_created(&f, 10, 5, false), 204);
+    check_starts(&f, "10@0");
     door_fixture_close(&f);
 }
 

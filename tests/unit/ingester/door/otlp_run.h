@@ -9,6 +9,9 @@
 
 #define OTLP_RUN_NOW 1767225600000
 
+/* Whether start timestamps are to be stored, and zeros where counters began. */
+static bool otlp_run_has_starts;
+
 static inline struct otlp_config otlp_run_defaults(void)
 {
     static char none[] = "";
@@ -65,6 +68,10 @@ static inline void otlp_run_series(struct buf *out, const struct push_series *s)
         series_labels_text(out, x->exemplars[i].labels, 4096);
         buf_printf(out, " %g", x->exemplars[i].v);
     }
+    if (x->start_ms)
+        buf_printf(out, " since %+lld", (long long)(x->start_ms - OTLP_RUN_NOW));
+    if (x->created_ms)
+        buf_printf(out, " zero %+lld", (long long)(x->created_ms - OTLP_RUN_NOW));
     buf_byte(out, '\n');
 }
 
@@ -96,8 +103,11 @@ static inline void otlp_run_text(const struct push *p, struct buf *out)
 static inline struct err *otlp_run(const struct otlp_config *config, struct otlp_delta *delta,
                                    const char *resource, const char *metrics, struct buf *out)
 {
-    struct tenant_limits limits = {
-        .max_native_histogram_buckets = 100, .max_otel_delta_streams_per_user = 3, .generation = 1};
+    struct tenant_limits limits = {.start_timestamp_storage = otlp_run_has_starts,
+                                   .created_timestamp_zero_ingestion = otlp_run_has_starts,
+                                   .max_native_histogram_buckets = 100,
+                                   .max_otel_delta_streams_per_user = 3,
+                                   .generation = 1};
     struct push *p = push_new(SLICE("t"), &limits);
     struct arena *a = arena_new(0);
     struct jsonval_doc *doc = NULL;

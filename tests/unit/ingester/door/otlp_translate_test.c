@@ -281,3 +281,30 @@ TEST(otlp_translate_stores_deltas_as_they_are_when_told_so)
           "\"dataPoints\":[{" T ",\"count\":1,\"positive\":{\"bucketCounts\":[1]}}]}}",
           "a_total 2@+0\ne h(0 gauge z0 c1 s0 p+1[1])\na_total 0  \ne 0  \n");
 }
+
+#define SINCE T ",\"startTimeUnixNano\":\"1767225590000000000\""
+
+TEST(otlp_translate_says_when_counters_and_deltas_began)
+{
+    struct otlp_config c = otlp_run_defaults();
+
+    c.delta = OTLP_DELTA_STORE;
+    otlp_run_has_starts = true;
+    check(&c, "",
+          "{\"name\":\"d\",\"sum\":{\"isMonotonic\":true,\"aggregationTemporality\":1,"
+          "\"dataPoints\":[{" SINCE ",\"asInt\":2}]}},"
+          "{\"name\":\"c\",\"sum\":{\"isMonotonic\":true,\"aggregationTemporality\":2,"
+          "\"dataPoints\":[{" SINCE ",\"asInt\":3}]}},"
+          "{\"name\":\"u\",\"sum\":{\"aggregationTemporality\":2,"
+          "\"dataPoints\":[{" SINCE ",\"asInt\":4}]}},"
+          "{\"name\":\"g\",\"gauge\":{\"dataPoints\":[{" SINCE ",\"asInt\":5}]}},"
+          "{\"name\":\"e\",\"exponentialHistogram\":{\"aggregationTemporality\":1,"
+          "\"dataPoints\":[{" SINCE ",\"count\":1,\"positive\":{\"bucketCounts\":[1]}}]}}",
+          "c_total 3@+0 since -10000 zero -10000\n"
+          "d_total 2@+0 since -10000\n"
+          "e h(0 gauge z0 c1 s0 p+1[1]) since -10000\n"
+          "g 5@+0\n"
+          "u 4@+0\n"
+          "d_total 0  \nc_total 1  \nu 2  \ng 2  \ne 0  \n");
+    otlp_run_has_starts = false;
+}

@@ -198,8 +198,42 @@ TEST(batch_carries_when_a_series_was_created)
         CHECK_INT(en.created_ms, i == 1 ? -77 : 0);
         CHECK(en.has_inline && en.inline_sample.t_ms == 1000);
     }
-    out.ptr[32 + 3 * 32] |= 64; /* a flag that nobody knows */
+    out.ptr[32 + 3 * 32] |= 128; /* a flag that nobody knows */
     CHECK_ERR(batch_open(buf_slice(&out), &b), ERR_INVALID, "malformed extra");
+    buf_done(&out);
+    batch_writer_done(&w);
+}
+
+TEST(batch_carries_a_start_timestamp)
+{
+    struct batch_writer w;
+    struct buf out = {0};
+    struct batch b;
+    struct batch_entry en;
+    size_t plain;
+
+    batch_writer_init(&w, 1000);
+    batch_series_begin(&w, fp_of(0));
+    batch_series_sample(&w, 1000, 1);
+    batch_series_end(&w);
+    plain = batch_writer_bytes(&w);
+    batch_series_begin(&w, fp_of(1));
+    batch_series_sample(&w, 1000, 1);
+    batch_series_sample(&w, 2000, 1);
+    batch_series_start(&w, -77);
+    batch_series_end(&w);
+    batch_series_begin(&w, fp_of(2));
+    batch_series_sample(&w, 1000, 1);
+    batch_series_start(&w, 1700000000000);
+    batch_series_end(&w);
+    CHECK_INT(plain, BATCH_HEADER_BYTES + BATCH_ENTRY_BYTES); /* without one: no extra */
+    batch_finish(&w, &out);
+    CHECK_OK(batch_open(buf_slice(&out), &b));
+    for (uint32_t i = 0; i < 3; i++) {
+        CHECK(batch_entry_get(&b, i, &en));
+        CHECK_INT(en.start_ms, i == 0 ? 0 : i == 1 ? -77 : 1700000000000);
+        CHECK_INT(en.n_samples, i == 1 ? 2 : 0);
+    }
     buf_done(&out);
     batch_writer_done(&w);
 }

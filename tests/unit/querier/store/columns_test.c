@@ -1,5 +1,6 @@
 #include "common/base/rng.h"
 #include "common/base/vec.h"
+#include "common/block/start_runs.h"
 #include "querier/store/columns.h"
 #include "tests/unit/test.h"
 
@@ -127,6 +128,36 @@ TEST(columns_answer_does_not_depend_on_the_order_of_chunks)
     CHECK(s.v[1] == 9 && r.v[1] == 9);
     columns_free(c);
     columns_free(d);
+    arena_free(a);
+}
+
+TEST(columns_give_each_sample_its_start_timestamp)
+{
+    struct arena *a = arena_new(0);
+    struct columns *c = columns_new();
+    struct columns_chunk x[5] = {0};
+    struct storage_series s;
+
+    /* two replicas of which each missed something, one of them without starts at first */
+    x[0].chunk = chunk_of(a, (int64_t[]){1, 2, 4}, (double[]){1, 2, 4}, 3);
+    x[1].chunk = chunk_of(a, (int64_t[]){2, 3, 4, 9}, (double[]){2, 3, 4, 9}, 4);
+    for (int order = 0; order < 2; order++) {
+        CHECK(start_runs_chunk(a, (struct start_run[]){{1, 2, -5}, {4, 4, 3}}, 2,
+                               &x[2 + order].chunk));
+        CHECK(start_runs_chunk(a, (struct start_run[]){{2, 3, -5}}, 1, &x[3 - order].chunk));
+        CHECK_OK(columns_fill(c, a,
+                              memcpy(arena_array(a, struct columns_chunk, 4), x, 4 * sizeof(*x)), 4,
+                              2, 100, &s));
+        CHECK_INT(s.n, 4);
+        CHECK(s.st_ms);
+        CHECK(s.st_ms[0] == -5 && s.st_ms[1] == -5 && s.st_ms[2] == 3 && s.st_ms[3] == 0);
+    }
+    CHECK_OK(columns_fill(c, a, x, 4, 9, 9, &s)); /* none of these has one */
+    CHECK_INT(s.n, 1);
+    CHECK(!s.st_ms);
+    x[0].chunk = (struct chunk){CHUNK_STARTS, 0, 9, SLICE("\x07")};
+    CHECK_ERR(columns_fill(c, a, x, 1, 0, 9, &s), ERR_CORRUPT, "start timestamps");
+    columns_free(c);
     arena_free(a);
 }
 

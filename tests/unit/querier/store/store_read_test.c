@@ -299,7 +299,8 @@ static void put_block(struct rig *g, unsigned i, struct labels ls, struct chunk 
     o.meta.level = 1;
     o.meta.tenant = TENANT;
     CHECK_OK(block_writer_open(&o, &w));
-    CHECK_OK(block_writer_add(w, &(struct block_series){ls, &chunk, 1}));
+    CHECK_OK(
+        block_writer_add(w, &(struct block_series){.labels = ls, .chunks = &chunk, .n_chunks = 1}));
     if (exemplars.len)
         CHECK_OK(block_writer_sidecar(w, "exemplars", exemplars));
     CHECK_OK(block_writer_finish(w, g->arena, &meta));
