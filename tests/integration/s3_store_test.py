@@ -224,9 +224,10 @@ def test_it_stops_though_the_server_hangs(t):
         check(http_call(o.addr, "POST", "/ingester/flush", timeout=120).status // 100 in (2, 5), "flush")
         time.sleep(2)
         started = time.monotonic()
-        check(o.stop(90) == 0, "stop")
+        status = o.stop(90)  # not 0: what was to be handed over was not
         took = time.monotonic() - started
-        print(f"   stopped in {took:.1f} s", flush=True)
+        print(f"   stopped in {took:.1f} s with status {status}", flush=True)
+        check(status in (0, 1), f"exit status {status}")
         check(took < 12, f"it took {took:.1f} s")
 
 
