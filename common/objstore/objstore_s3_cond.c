@@ -181,7 +181,7 @@ static struct err *put_checked(struct cond_put *p, struct objstore_info *ret)
     prepare(p, &call);
     for (;;) {
         if (!(e = attempt(p, &call))) {
-            learn_form(p, p->form);
+            learn_form(p, p->form == S3_FORM_BARE ? S3_FORM_BARE : S3_FORM_QUOTED);
             if (!(e = objstore_s3_info(&call, ret))) {
                 ret->bytes = p->content.len;
                 ret->modified_ms = clock_wall_ms(&clock_system);

@@ -1,19 +1,14 @@
 #include "common/objstore/s3wire.h"
 
-#include <curl/curl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <time.h>
 
 #include "common/base/clock.h"
-#include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/objstore/s3wire_internal.h"
 
 #define MAX_QUEUED 10000
-#define SKEW_MIN_S 60 /* a clock less wrong than this is not why a request was refused */
-
-/* What has been set right for a call already; each once. */
-enum { FIXED_REGION = 1, FIXED_CLOCK = 2, FIXED_KEYS = 4, FIXED_BUCKET = 8 };
 
 const struct s3conf *s3wire_conf(const struct s3wire *w)
 {
@@ -53,245 +48,6 @@ void s3wire_header(struct s3wire_call *call, const char *name, struct slice valu
     call->headers[call->n_headers++] = (struct sigv4_pair){slice_cstr(name), value};
 }
 
-/* ---- the meaning of an answer ---- */
-
-enum verdict {
-    ANSWERED,  /* well, or refused for good */
-    IN_TROUBLE /* worth another attempt */
-};
-
-static bool has_code(const struct s3wire_call *call, const char *code)
-{
-    return slice_eq_cstr(call->error.code, code);
-}
-
-static struct err *say(const struct s3wire_call *call, enum err_code code, const char *what)
-{
-    return err_new(code, "%s: status %d%s%.*s%s%.*s", what, call->reply.status,
-                   call->error.code.len ? " " : "", SLICE_ARG(call->error.code),
-                   call->error.message.len ? ": " : "",
-                   SLICE_ARG(slice_sub(call->error.message, 0, 300)));
-}
-
-static bool is_broken_body(const struct s3wire_call *call)
-{
-    static const char *const codes[] = {"BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody",
-                                        "RequestTimeout"};
-
-    for (size_t i = 0; i < ORR_COUNT(codes); i++)
-        if (has_code(call, codes[i]))
-            return true;
-    return false;
-}
-
-static bool is_conditional(const struct s3wire_call *call)
-{
-    for (size_t i = 0; i < call->n_headers; i++)
-        if (slice_eq_cstr(call->headers[i].name, "if-match") ||
-            slice_eq_cstr(call->headers[i].name, "if-none-match"))
-            return true;
-    return false;
-}
-
-/* Only what the object store itself says is absent is: a proxy that has lost it answers 404, too.
- * Of a HEAD there is no more to see; objstore_s3_head() asks on. */
-static struct err *judge_404(const struct s3wire_call *call, enum verdict *ret)
-{
-    if (has_code(call, "NoSuchBucket"))
-        return say(call, ERR_UNAVAILABLE, "the bucket is not there");
-    if (has_code(call, "NoSuchUpload"))
-        return err_new(ERR_NOT_FOUND, "no such upload");
-    if (has_code(call, "NoSuchKey") || call->op == S3WIRE_HEAD)
-        return err_new(ERR_NOT_FOUND, "no such object");
-    *ret = IN_TROUBLE;
-    return say(call, ERR_UNAVAILABLE, "an answer that is not the object store's");
-}
-
-static struct err *judge_4xx(const struct s3wire_call *call, enum verdict *ret)
-{
-    switch (call->reply.status) {
-    case 400:
-        if (!is_broken_body(call))
-            return say(call, ERR_INVALID, "refused");
-        *ret = IN_TROUBLE;
-        return say(call, ERR_UNAVAILABLE, "the body did not arrive as it was sent");
-    case 401:
-    case 403:
-        return say(call, ERR_FORBIDDEN, "not allowed");
-    case 404:
-        return judge_404(call, ret);
-    case 409:
-        if (has_code(call, "OperationAborted")) {
-            *ret = IN_TROUBLE;
-            return say(call, ERR_UNAVAILABLE, "another operation is under way");
-        }
-        return say(call, is_conditional(call) ? ERR_CONFLICT : ERR_INVALID, "conflict");
-    case 412:
-        return say(call, ERR_CONFLICT, "the condition does not hold");
-    case 416:
-        return err_new(ERR_INVALID, "the offset is past the end");
-    case 429:
-        *ret = IN_TROUBLE;
-        return say(call, ERR_UNAVAILABLE, "too many requests");
-    default:
-        return say(call, ERR_INVALID, "refused");
-    }
-}
-
-static struct err *judge(const struct s3wire_call *call, enum verdict *ret)
-{
-    int status = call->reply.status;
-
-    *ret = ANSWERED;
-    if (status >= 200 && status < 300)
-        return NULL;
-    if (status == 501)
-        return say(call, ERR_UNSUPPORTED, "the server cannot do that");
-    if (status >= 500) {
-        *ret = IN_TROUBLE;
-        return say(call, ERR_UNAVAILABLE, "the server fails");
-    }
-    if (status >= 400)
-        return judge_4xx(call, ret);
-    return say(call, ERR_INVALID, "redirected: s3.endpoint or s3.region is not the bucket's");
-}
-
-static bool is_transport(const struct err *e)
-{
-    return err_is(e, ERR_NET) || err_is(e, ERR_TIMEOUT);
-}
-
-/* ---- setting right ---- */
-
-static bool fix_region(struct s3wire *w, struct s3wire_call *call)
-{
-    struct slice region = call->error.region;
-    bool is_new;
-
-    if (!region.len)
-        region = http_client_reply_header(&call->reply, "x-amz-bucket-region");
-    if (w->has_region || !region.len || region.len >= S3WIRE_REGION_BYTES)
-        return false;
-    for (size_t i = 0; i < region.len; i++)
-        if (region.ptr[i] <= ' ' || region.ptr[i] >= 0x7f || region.ptr[i] == '/')
-            return false;
-    lock_take(&w->lock);
-    is_new = !slice_eq_cstr(region, w->region);
-    if (is_new) {
-        memcpy(w->region, region.ptr, region.len);
-        w->region[region.len] = '\0';
-    }
-    lock_release(&w->lock);
-    if (is_new)
-        LOG_INFO(objstore, "the server names another region", KV_STR("bucket", w->name),
-                 KV_SLICE("region", region));
-    return true;
-}
-
-/* What the server's clock says: 0 if it does not. */
-static int64_t server_time_s(const struct s3wire_call *call)
-{
-    struct slice text = http_client_reply_header(&call->reply, "date");
-    char *date;
-    time_t t;
-
-    if (call->error.server_time_ms)
-        return call->error.server_time_ms / MS_PER_S;
-    date = slice_dup(text);
-    t = text.len ? curl_getdate(date, NULL) : 0;
-    mem_free(date);
-    return t < 0 ? 0 : (int64_t)t;
-}
-
-static bool fix_clock(struct s3wire *w, const struct s3wire_call *call)
-{
-    int64_t theirs = server_time_s(call), skew_s;
-
-    if (!theirs)
-        return false;
-    skew_s = theirs - clock_wall_ms(&clock_system) / MS_PER_S;
-    if (skew_s > -SKEW_MIN_S && skew_s < SKEW_MIN_S)
-        return false;
-    METRIC_SET(w->skew_s, skew_s);
-    LOG_WARN(objstore, "this machine's clock and the object store's differ",
-             KV_STR("bucket", w->name), KV_I64("duration_ms", skew_s * MS_PER_S));
-    return true;
-}
-
-static struct err *make_bucket(struct s3wire *w)
-{
-    struct s3wire_call call = {.op = S3WIRE_BUCKET, .method = "PUT", .fixes = FIXED_BUCKET};
-    char region[S3WIRE_REGION_BYTES], body[256];
-    struct err *e;
-
-    lock_take(&w->lock);
-    memcpy(region, w->region, sizeof(region));
-    lock_release(&w->lock);
-    if (strcmp(region, "us-east-1") != 0) {
-        (void)snprintf(body, sizeof(body),
-                       "<CreateBucketConfiguration><LocationConstraint>%s</LocationConstraint>"
-                       "</CreateBucketConfiguration>",
-                       region);
-        call.body = slice_cstr(body);
-        call.content_type = "application/xml";
-    }
-    e = s3wire_run(w, &call);
-    if (err_is(e, ERR_CONFLICT) &&
-        (has_code(&call, "BucketAlreadyOwnedByYou") || has_code(&call, "BucketAlreadyExists"))) {
-        err_free(e);
-        e = NULL;
-    }
-    s3wire_done(w, &call);
-    if (!e)
-        LOG_INFO(objstore, "made the bucket", KV_STR("bucket", w->name));
-    return e;
-}
-
-static bool is_about_keys(const struct s3wire_call *call)
-{
-    static const char *const codes[] = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired",
-                                        "InvalidAccessKeyId", "SignatureDoesNotMatch"};
-
-    for (size_t i = 0; i < ORR_COUNT(codes); i++)
-        if (has_code(call, codes[i]))
-            return true;
-    return false;
-}
-
-/* Once for each cause and call. */
-static bool fix_once(struct s3wire_call *call, unsigned which)
-{
-    bool is_first = !(call->fixes & which);
-
-    call->fixes |= which;
-    return is_first;
-}
-
-/* Whether what made the server refuse has been changed, so that it is worth asking again. */
-static bool fix(struct s3wire *w, struct s3wire_call *call)
-{
-    int status = call->reply.status;
-    struct err *e;
-
-    if ((status == 400 || status == 403 || (status >= 300 && status < 400)) &&
-        (has_code(call, "AuthorizationHeaderMalformed") || status < 400 || !call->error.code.len) &&
-        fix_once(call, FIXED_REGION) && fix_region(w, call))
-        return true;
-    if (status == 403 && has_code(call, "RequestTimeTooSkewed"))
-        return fix_once(call, FIXED_CLOCK) && fix_clock(w, call);
-    if ((status == 400 || status == 403) && is_about_keys(call) && fix_once(call, FIXED_KEYS)) {
-        s3cred_reject(w->cred, call->keys_generation);
-        return true;
-    }
-    if (status == 404 && has_code(call, "NoSuchBucket") && w->conf->create_bucket &&
-        fix_once(call, FIXED_BUCKET)) {
-        e = make_bucket(w);
-        err_free(e); /* what the next attempt finds says it */
-        return !e;
-    }
-    return false;
-}
-
 /* ---- calls ---- */
 
 static void forget_answer(struct s3wire_call *call)
@@ -317,20 +73,24 @@ void s3wire_begin(struct s3wire *w, struct s3wire_call *call)
     call->try = s3wire_try_start(w, call, &sign);
 }
 
-/* Waits for this attempt and says what came of it. */
-static struct err *one(struct s3wire *w, struct s3wire_call *call, enum verdict *ret)
+static bool is_transport(const struct err *e)
+{
+    return err_is(e, ERR_NET) || err_is(e, ERR_TIMEOUT);
+}
+
+/* Waits for this attempt and says what came of it; *ret: whether it is worth another. */
+static struct err *one(struct s3wire *w, struct s3wire_call *call, bool *ret)
 {
     struct s3try *t = call->try;
     struct err *e = call->failure;
 
-    *ret = ANSWERED;
+    *ret = false;
     call->failure = NULL;
     call->try = NULL;
     if (e)
         return e; /* no credentials: it was not sent */
     if ((e = s3wire_try_wait(t, &call->reply))) {
-        if (is_transport(e))
-            *ret = IN_TROUBLE;
+        *ret = is_transport(e);
         call->is_unsure = true;
         return e;
     }
@@ -340,11 +100,11 @@ static struct err *one(struct s3wire *w, struct s3wire_call *call, enum verdict 
         METRIC_ADD(w->throttled, 1);
     if (call->reply.status >= 500 && call->reply.status != 501)
         call->is_unsure = true;
-    e = judge(call, ret);
+    e = s3wire_judge(call, ret);
     if (!e && call->max_bytes && call->reply.body.len > call->max_bytes)
         e = err_new(ERR_TOO_LARGE, "an answer of %zu bytes, more than %zu", call->reply.body.len,
                     call->max_bytes);
-    if (call->key.ptr && (!e || has_code(call, "NoSuchKey")))
+    if (call->key.ptr && (!e || slice_eq_cstr(call->error.code, "NoSuchKey")))
         METRIC_SET(w->has_bucket, true);
     return e;
 }
@@ -402,36 +162,36 @@ static bool may_retry(struct s3wire *w, const struct s3wire_call *call)
 }
 
 /* Refusals that are about us or the bucket, not about this object. */
-static bool is_ailing(const struct s3wire_call *call, enum verdict v, const struct err *e)
+static bool is_ailing(const struct s3wire_call *call, bool is_trouble, const struct err *e)
 {
-    return e && (v == IN_TROUBLE || err_is(e, ERR_FORBIDDEN) || err_is(e, ERR_UNAVAILABLE) ||
+    return e && (is_trouble || err_is(e, ERR_FORBIDDEN) || err_is(e, ERR_UNAVAILABLE) ||
                  err_is(e, ERR_UNAUTHORIZED) || (call->reply.status == 0 && is_transport(e)));
 }
 
 struct err *s3wire_finish(struct s3wire *w, struct s3wire_call *call)
 {
-    enum verdict v;
+    bool is_trouble;
     struct err *e;
 
     for (;;) {
-        e = one(w, call, &v);
-        if (v == ANSWERED && e && fix(w, call)) {
+        e = one(w, call, &is_trouble);
+        if (!is_trouble && e && s3wire_fix(w, call)) {
             err_free(e);
             s3wire_begin(w, call);
             continue;
         }
-        if (v == ANSWERED || call->is_once || !may_retry(w, call))
+        if (!is_trouble || call->is_once || !may_retry(w, call))
             break;
         rest(w, call);
         err_free(e);
         s3wire_begin(w, call);
     }
-    if (v == ANSWERED && !e)
+    if (!e)
         s3wire_give_back(w);
     /* a race on one key makes some servers fail: its caller looks after that itself */
     if (!call->is_once && !s3wire_is_stopped(w))
-        s3wire_health(w, is_ailing(call, v, e) ? e : NULL);
-    if (e && call->attempts > 1 && v == IN_TROUBLE)
+        s3wire_health(w, is_ailing(call, is_trouble, e) ? e : NULL);
+    if (e && call->attempts > 1 && is_trouble)
         e = err_wrap(e, "after %" PRId64 " attempts", call->attempts);
     return e;
 }

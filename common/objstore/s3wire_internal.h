@@ -1,5 +1,6 @@
 /*
- * What the parts of s3wire share: s3wire.c (calls and retries), s3wire_sign.c (one signed request),
+ * What the parts of s3wire share: s3wire.c (calls and retries), s3wire_judge.c (what answers mean, and
+ * what can be set right), s3wire_sign.c (one signed request),
  * s3wire_try.c (its transfers on the loop), s3wire_stats.c (counting, budget, health).
  */
 #pragma once
@@ -46,6 +47,13 @@ struct s3wire {
 };
 
 bool s3wire_is_stopped(struct s3wire *w);
+
+/* ---- s3wire_judge.c ---- */
+
+/* NULL for a good answer; ret_is_trouble: the same may go well another time. */
+ORR_CHECKED struct err *s3wire_judge(const struct s3wire_call *call, bool *ret_is_trouble);
+/* Whether what made the server refuse has been changed, so that it is worth asking again at once. */
+bool s3wire_fix(struct s3wire *w, struct s3wire_call *call);
 
 /* ---- s3wire_sign.c ---- */
 
