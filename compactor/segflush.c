@@ -123,7 +123,10 @@ static struct err *fetch_once(struct flushing *f, struct input *in)
         (e = f->opts->fetch(f->opts->arg, f->job->tenant, in->in, in->dir, &bytes)))
         return e;
     METRIC_ADD(m->fetched_bytes, bytes);
-    return segcheck_open(in->dir, f->job->tenant, in->in->ulid, &in->reader, &in->found);
+    if ((e = segcheck_open(in->dir, f->job->tenant, in->in->ulid, &in->reader, &in->found)))
+        return e;
+    METRIC_ADD(m->bad_sidecars, block_reader_has_bad_starts(in->reader));
+    return NULL;
 }
 
 /* Takes e, which is the segment's own fault. */
