@@ -214,8 +214,11 @@ static void announce(void *arg, struct slice tenant, uint64_t version)
     tomb_news_tell(q->process, tenant, version);
 }
 
+/* Where blocks can be mapped instead of fetched; NULL if they are on no disk of ours. */
 static char *local_root(struct process *p, const struct process_storage_conf *conf)
 {
+    if (conf->backend != PROCESS_FILESYSTEM)
+        return NULL;
     return conf->path[0] ? mem_strdup(conf->path) : mem_printf("%s/bucket", process_data_dir(p));
 }
 

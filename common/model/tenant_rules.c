@@ -179,6 +179,17 @@ static struct err *read_aggregation(struct tenant_rules *r, const char *file,
     return NULL;
 }
 
+struct err *tenant_rules_check(const struct tenant_rules *r)
+{
+    if (r->s3_sse_type.len && !slice_eq_cstr(r->s3_sse_type, TENANT_RULES_SSE_S3) &&
+        !slice_eq_cstr(r->s3_sse_type, TENANT_RULES_SSE_KMS))
+        return err_new(ERR_INVALID,
+                       "s3_sse_type: \"%.*s\" is neither " TENANT_RULES_SSE_S3
+                       " nor " TENANT_RULES_SSE_KMS,
+                       SLICE_ARG(r->s3_sse_type));
+    return NULL;
+}
+
 struct err *tenant_rules_read(struct tenant_rules *r, const char *file, const struct yaml_key *key,
                               const struct yaml_node *node, bool *ret_is_known)
 {
@@ -200,6 +211,8 @@ struct err *tenant_rules_read(struct tenant_rules *r, const char *file, const st
             return otlp_config_parse(file, node, r->arena, &r->otlp);
         e = row->kind == RULE_LIST ? read_list(r, node, member(r, row))
                                    : read_text(r, node, member(r, row));
+        if (!e)
+            e = tenant_rules_check(r);
         return err_wrap(e, "%s:%u: %s", file, key->line, row->name);
     }
     return NULL;

@@ -32,7 +32,16 @@
     X(ha_cluster_label, "ha-cluster-label", "cluster",                                             \
       "Label that names the cluster of a pair of replicas.")                                       \
     X(ha_replica_label, "ha-replica-label", "__replica__",                                         \
-      "Label that tells the replicas of a pair apart; it is taken off.")
+      "Label that tells the replicas of a pair apart; it is taken off.")                           \
+    X(s3_sse_type, "s3-sse-type", "",                                                              \
+      "How an S3 server encrypts a tenant's objects: SSE-S3 or SSE-KMS; empty: as s3.sse says.")   \
+    X(s3_sse_kms_key_id, "s3-sse-kms-key-id", "", "KMS key of a tenant with SSE-KMS.")             \
+    X(s3_sse_kms_encryption_context, "s3-sse-kms-encryption-context", "",                          \
+      "JSON object that KMS binds to a tenant's data.")
+
+/* Values of s3_sse_type; another one is refused. */
+#define TENANT_RULES_SSE_S3 "SSE-S3"
+#define TENANT_RULES_SSE_KMS "SSE-KMS"
 
 struct tenant_list {
     const struct slice *ptr;
@@ -75,6 +84,8 @@ void tenant_rules_set_list(struct tenant_rules *r, struct tenant_list *list, cha
 ORR_CHECKED struct err *tenant_rules_read(struct tenant_rules *r, const char *file,
                                           const struct yaml_key *key, const struct yaml_node *node,
                                           bool *ret_is_known);
+/* What the texts themselves forbid; ERR_INVALID names the row. */
+ORR_CHECKED struct err *tenant_rules_check(const struct tenant_rules *r);
 /* YAML lines, each behind indent; only those that are set, or all. */
 void tenant_rules_print(const struct tenant_rules *r, struct buf *out, const char *indent,
                         bool only_set);

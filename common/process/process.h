@@ -97,7 +97,8 @@ struct http_client *process_http_client(struct process *p);
  *                log-level, log-format, shutdown-timeout, http limits, tls-*
  *   auth:        mode (header | optional | token), default-tenant …      see common/auth/auth.h
  *   ring:        seeds, replication-factor, heartbeat and forget times, cluster-keys
- *   storage:     backend (filesystem), path
+ *   storage:     backend (filesystem | s3), path
+ *   s3:          the bucket of backend s3                           see common/objstore/s3conf.h
  */
 struct process_server_conf {
     char *instance, *zone, *data_dir, *http_address, *rpc_address, *advertise_host;
@@ -116,7 +117,9 @@ struct process_ring_conf {
     int64_t replication_factor, alertmanager_replication_factor, tokens;
     int64_t unhealthy_after_ns, forget_after_ns, join_wait_ns, announce_ns;
 };
+#define PROCESS_BACKENDS "filesystem|s3"
+enum process_backend { PROCESS_FILESYSTEM, PROCESS_S3 };
 struct process_storage_conf {
-    int backend;
+    int backend; /* enum process_backend */
     char *path;
 };

@@ -96,8 +96,8 @@ const struct conf_section process_ring_section = {"ring", "Membership and replic
                                                   ORR_COUNT(ring_fields)};
 
 static const struct conf_field storage_fields[] = {
-    CONF_ENUM(struct process_storage_conf, backend, "backend", "filesystem", "filesystem",
-              CONF_FIXED, "Object store."),
+    CONF_ENUM(struct process_storage_conf, backend, "backend", "filesystem", PROCESS_BACKENDS,
+              CONF_FIXED, "Object store: a directory, or an S3 bucket (section s3)."),
     CONF_STRING(struct process_storage_conf, path, "path", "", CONF_FIXED,
                 "Directory of the filesystem backend. Empty: bucket below server.data-dir."),
 };
