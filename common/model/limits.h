@@ -57,6 +57,10 @@
       "Buckets of a native histogram, both signs.")                                                \
     X(COUNT, max_otel_delta_streams_per_user, "max-otel-delta-streams-per-user", "100000",         \
       "Streams of OpenTelemetry deltas that an ingester adds up.")                                 \
+    X(COUNT, max_aggregation_inputs_per_user, "max-aggregation-inputs-per-user", "1000000",        \
+      "Series of a tenant that an ingester adds up by aggregation_rules.")                         \
+    X(COUNT, max_aggregated_series_per_user, "max-aggregated-series-per-user", "10000",            \
+      "Series of a tenant that an ingester makes of them.")                                        \
     X(DURATION, out_of_order_time_window, "out-of-order-time-window", "0s",                        \
       "How far behind the newest sample of its series a sample may be; 0: not at all.")            \
     X(DURATION, creation_grace_period, "creation-grace-period", "10m",                             \

@@ -8,9 +8,10 @@
  *         ha_cluster_label: prom_cluster
  *         metric_relabel_configs:
  *           - {source_labels: [__name__], regex: 'go_.*', action: drop}
+ *         aggregation_rules: …                 agg_rule.h
  *
  * To add a list or a text, add a row: configuration key (section limits), override, --help,
- * /runtime_config and the struct follow. Relabel rules have no default in the configuration; that of otlp
+ * /runtime_config and the struct follow. Relabel and aggregation rules have no default in the configuration; that of otlp
  * is the section of that name (otlp_config.h).
  *
  * Immutable and counted (snapshot.h) once limits gives it out: any thread.
@@ -18,6 +19,7 @@
 #pragma once
 #include "common/base/snapshot.h"
 #include "common/base/yaml.h"
+#include "common/model/agg_rule.h"
 #include "common/model/otlp_config.h"
 #include "common/model/relabel.h"
 
@@ -51,6 +53,7 @@ enum tenant_rule {
     TENANT_LISTS(X) TENANT_TEXTS(X)
 #undef X
         TENANT_RULE_metric_relabel_configs,
+    TENANT_RULE_aggregation_rules,
     TENANT_RULE_otlp,
     TENANT_RULE_COUNT
 };
@@ -66,8 +69,10 @@ struct tenant_rules {
 #undef X
     struct relabel *metric_relabel;   /* NULL: none */
     struct slice metric_relabel_text; /* JSON */
-    struct otlp_override otlp;        /* nothing is set: as the section otlp has it */
-    bool is_set[TENANT_RULE_COUNT];   /* by the overrides */
+    struct agg_rules aggregation;
+    struct slice aggregation_text;
+    struct otlp_override otlp;      /* nothing is set: as the section otlp has it */
+    bool is_set[TENANT_RULE_COUNT]; /* by the overrides */
 };
 
 /* A copy of base's lists and texts (NULL: all empty), to be changed before it is given out. */

@@ -108,6 +108,8 @@ struct process_server_conf {
     int64_t loops, workers;
     int64_t shutdown_timeout_ns, idle_timeout_ns, header_timeout_ns;
     int64_t max_body_bytes, max_inflight_body_bytes, max_connections;
+    int64_t max_header_bytes, max_headers;
+    int64_t max_h2_connections, max_streams, stream_window_bytes, conn_window_bytes;
 };
 struct process_ring_conf {
     struct conf_list seeds, cluster_keys;

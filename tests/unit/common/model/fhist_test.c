@@ -1,6 +1,6 @@
 #include <math.h>
 
-#include "querier/engine/fhist.h"
+#include "common/model/fhist.h"
 #include "tests/unit/test.h"
 
 static const struct fhist *make(struct arena *a, int32_t schema, double count, double sum, size_t n,

@@ -1,9 +1,9 @@
-#include "querier/engine/fhist.h"
+#include "common/model/fhist.h"
 
 #include <float.h>
 #include <math.h>
 
-#include "querier/engine/fhist_internal.h"
+#include "common/model/fhist_internal.h"
 
 double fhist_bound(const struct fhist *h, int32_t idx)
 {
