@@ -15,7 +15,9 @@
  * changed so must have one owner.
  *
  * Errors: ERR_NOT_FOUND absent object, ERR_CONFLICT condition does not hold, ERR_TOO_LARGE over
- * max_bytes, ERR_IO / ERR_NET / ERR_TIMEOUT / ERR_UNAVAILABLE the store (worth another try).
+ * max_bytes, ERR_IO / ERR_NET / ERR_TIMEOUT / ERR_UNAVAILABLE the store (worth another try),
+ * ERR_FORBIDDEN / ERR_UNAUTHORIZED it does not let us, ERR_UNSUPPORTED / ERR_CORRUPT it does not speak
+ * as it should. After an error of a put but ERR_CONFLICT and ERR_INVALID it may have been done.
  *
  * All calls block: workers only. Any thread, many at once.
  */

@@ -42,6 +42,7 @@ struct objstore_s3_opts {
 /* conf has section "s3" and is referenced until it is closed. opts may be NULL. */
 ORR_CHECKED struct err *objstore_s3_open(struct conf *conf, const struct objstore_s3_opts *opts,
                                          struct objstore **ret);
-/* Ends multipart uploads begun longer than older_ms ago below s3.prefix, and deletes scratch keys as
- * old: what crashed processes left. *ret_n (may be NULL): how many. */
+/* Ends multipart uploads of the signals' keys (metrics/…, logs/…) begun longer than older_ms ago below
+ * s3.prefix, and deletes scratch keys as old: what crashed processes left. *ret_n (may be NULL): how
+ * many. */
 ORR_CHECKED struct err *objstore_s3_sweep(struct objstore *s, int64_t older_ms, size_t *ret_n);

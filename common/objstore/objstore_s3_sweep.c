@@ -11,6 +11,21 @@ struct sweep {
 
 /* ---- multipart uploads ---- */
 
+/* A bucket without s3.prefix may be shared: only what can be ours is touched. */
+static bool may_be_ours(const struct sweep *sw, struct slice key)
+{
+    static const char *const roots[] = {"metrics/", "logs/", "traces/", "profiles/"};
+    struct slice prefix = slice_cstr(sw->s->opts->prefix);
+
+    if (!slice_has_prefix(key, prefix))
+        return false;
+    key = slice_from(key, prefix.len);
+    for (size_t i = 0; i < ORR_COUNT(roots); i++)
+        if (slice_has_prefix(key, slice_cstr(roots[i])))
+            return true;
+    return false;
+}
+
 static struct err *abort_one(struct sweep *sw, const struct s3answer_upload *u)
 {
     struct slice key = slice_from(u->key, strlen(sw->s->opts->prefix));
@@ -48,8 +63,8 @@ static struct err *sweep_page(struct sweep *sw, struct slice *key, struct slice 
     if (!e && up.is_truncated && slice_eq(up.next_key, *key) && slice_eq(up.next_id, *id))
         e = err_new(ERR_CORRUPT, "a listing that goes on where it began");
     for (size_t i = 0; !e && i < up.n; i++)
-        if (up.ptr[i].key.len > prefix.len && slice_has_prefix(up.ptr[i].key, prefix) &&
-            up.ptr[i].started_ms && up.ptr[i].started_ms < sw->before_ms)
+        if (may_be_ours(sw, up.ptr[i].key) && up.ptr[i].started_ms &&
+            up.ptr[i].started_ms < sw->before_ms)
             e = abort_one(sw, &up.ptr[i]);
     if (!e) {
         *ret_more = up.is_truncated;

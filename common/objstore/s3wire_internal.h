@@ -1,7 +1,7 @@
 /*
  * What the parts of s3wire share: s3wire.c (calls and retries), s3wire_judge.c (what answers mean, and
- * what can be set right), s3wire_sign.c (one signed request),
- * s3wire_try.c (its transfers on the loop), s3wire_stats.c (counting, budget, health).
+ * what can be set right), s3wire_sign.c (one signed request), s3wire_try.c (its transfers on the loop),
+ * s3wire_stats.c (counting, budget, health).
  */
 #pragma once
 #include "common/base/lock.h"

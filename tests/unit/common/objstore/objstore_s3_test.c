@@ -504,20 +504,22 @@ TEST(s3_aborts_an_upload_that_fails)
     buf_fill(&want, 'p', SIX_MIB);
     fake_arm(&fake,
              (struct fake_fault){FAKE_STATUS, .part = "partNumber=2", .times = 9, .status = 500});
-    CHECK_ERR(objstore_put(s, SLICE("big"), buf_slice(&want), NULL, NULL), ERR_UNAVAILABLE,
-              "part 2 of 2");
+    CHECK_ERR(objstore_put(s, SLICE("metrics/t/big"), buf_slice(&want), NULL, NULL),
+              ERR_UNAVAILABLE, "part 2 of 2");
     CHECK_INT(fake_peek(&fake, &fake.n_aborts), 1);
     CHECK_INT(fake_peek(&fake, &fake.uploads.len), 0);
     /* the abort fails, too: the sweep finds it */
     fake_arm(&fake,
              (struct fake_fault){FAKE_STATUS, .method = "DELETE", .times = 9, .status = 500});
-    CHECK_ERR(objstore_put(s, SLICE("big"), buf_slice(&want), NULL, NULL), ERR_UNAVAILABLE,
-              "part 2");
+    CHECK_ERR(objstore_put(s, SLICE("metrics/t/big"), buf_slice(&want), NULL, NULL),
+              ERR_UNAVAILABLE, "part 2");
     CHECK_INT(fake_peek(&fake, &fake.uploads.len), 1);
+    CHECK_ERR(objstore_put(s, SLICE("theirs/big"), buf_slice(&want), NULL, NULL), ERR_UNAVAILABLE,
+              "part 2");
     fake_calm(&fake);
     CHECK_OK(objstore_s3_sweep(s, 3600 * 1000, &n));
     CHECK_INT(n, 1);
-    CHECK_INT(fake_peek(&fake, &fake.uploads.len), 0);
+    CHECK_INT(fake_peek(&fake, &fake.uploads.len), 1); /* of another system in the bucket */
     buf_done(&want);
     objstore_close(s);
 }
