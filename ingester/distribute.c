@@ -495,6 +495,8 @@ static void tell(struct flight *f, bool is_timeout)
         err_free(r.error);
         return;
     }
+    if (f->d->ops.stored)
+        f->d->ops.stored(f->d->ops.arg, f->p);
     if (r.error) {
         METRIC_ADD(f->d->m.failures, 1);
     } else {

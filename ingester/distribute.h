@@ -49,6 +49,8 @@ struct distribute_ops {
     void (*remote)(void *arg, const struct member *to, struct slice tenant, struct slice bytes,
                    int64_t timeout_ms, rpc_reply_fn *on_reply, void *reply_arg);
     void *arg;
+    /* Samples of it may have been stored; just before done. On the push's loop. May be NULL. */
+    void (*stored)(void *arg, const struct push *p);
 };
 
 struct distribute_opts {

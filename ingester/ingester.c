@@ -202,6 +202,11 @@ static void published(void *arg, struct slice tenant, uint64_t version)
     mem_free(key);
 }
 
+static void stored(void *arg, const struct push *p)
+{
+    late_news_look(((struct ingester *)arg)->late_news, p);
+}
+
 /* The elected replicas of pairs, to and from the other ingesters. */
 static void tell_elected(void *arg, struct slice key, uint64_t version, struct slice value)
 {
@@ -266,8 +271,9 @@ static struct err *build_door(struct ingester *ing)
         loops[i] = process_loop(ing->process, i);
     ing->replica = replica_new(&(struct replica_opts){
         .head = ing->head, .limits = ing->limits, .ring = ingester_ring, .ring_arg = ing});
+    ing->late_news = late_news_new(process_membership(ing->process));
     ing->distribute = distribute_new(
-        &(struct distribute_opts){.ops = {ingester_ring, push_local, push_remote, ing},
+        &(struct distribute_opts){.ops = {ingester_ring, push_local, push_remote, ing, stored},
                                   .instance = process_instance(ing->process),
                                   .timeout_ms = c->push_timeout_ns / NS_PER_MS,
                                   .max_inflight_bytes = c->max_inflight_bytes});
@@ -364,6 +370,7 @@ static void ingester_close(void *role)
         LOG_ERROR(head, "closing failed, the log will be replayed", KV_ERR(e));
     err_free(e);
     distribute_free(ing->distribute);
+    late_news_free(ing->late_news);
     grpc_server_free(ing->otlp_grpc);
     otlp_door_free(ing->otlp);
     line_door_free(ing->lines);

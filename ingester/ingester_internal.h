@@ -9,6 +9,7 @@
 #include "ingester/feed.h"
 #include "ingester/flush.h"
 #include "ingester/ingester.h"
+#include "ingester/late_news.h"
 #include "ingester/replica.h"
 
 struct ingester_conf {
@@ -38,6 +39,7 @@ struct ingester {
     struct agg_sender *agg_sender;
     struct agg_feed *agg_feed;
     struct door *door;
+    struct late_news *late_news;
     struct otlp_door *otlp;
     struct grpc_server *otlp_grpc; /* at an address of its own; NULL: none */
     struct line_door *lines;

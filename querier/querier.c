@@ -5,6 +5,7 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/metric.h"
+#include "common/model/late_writes.h"
 #include "common/model/limits.h"
 #include "common/process/process_conf.h"
 #include "common/process/rules_page.h"
@@ -78,9 +79,7 @@ static const struct conf_field querier_fields[] = {
     CONF_BYTES(struct querier_conf, cache_bytes, "result-cache-size", "128MiB", "0", "1TiB",
                CONF_FIXED, "Memory for steps of range queries that are kept. 0: none are."),
     CONF_DURATION(struct querier_conf, cache_max_age_ns, "result-cache-max-age", "1h", "1s", "720h",
-                  CONF_FIXED,
-                  "For how long steps are kept: a sample that comes later than "
-                  "limits.max-cache-freshness may be unseen for so long."),
+                  CONF_FIXED, "For how long steps are kept at most."),
     CONF_BOOL(struct querier_conf, shares_queries, "share-equal-queries", "true", CONF_FIXED,
               "Runs equal queries that are asked at the same time once."),
     CONF_INT(struct querier_conf, max_open_blocks, "max-open-blocks", "1000", "1", "1000000",
@@ -207,6 +206,14 @@ static void on_tombstones(void *arg, struct slice key, uint64_t version, struct 
     store_hint_tombstones(q->store, slice_from(key, strlen(TOMB_NEWS_PREFIX)), version);
 }
 
+static void on_late_writes(void *arg, struct slice key, uint64_t version, struct slice value)
+{
+    struct querier *q = arg;
+
+    (void)value;
+    planner_late_writes(q->planner, slice_from(key, strlen(LATE_WRITES_PREFIX)), version);
+}
+
 static void announce(void *arg, struct slice tenant, uint64_t version)
 {
     struct querier *q = arg;
@@ -314,6 +321,7 @@ static void build(struct querier *q, const struct querier_conf *conf)
     metric_register_collector(collect, q);
     membership_kv_subscribe(process_membership(q->process), CATALOGUE_PREFIX, on_catalogue, q);
     membership_kv_subscribe(process_membership(q->process), TOMB_NEWS_PREFIX, on_tombstones, q);
+    membership_kv_subscribe(process_membership(q->process), LATE_WRITES_PREFIX, on_late_writes, q);
 }
 
 static struct err *querier_open(struct process *p, void **ret)

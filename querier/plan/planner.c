@@ -1,8 +1,12 @@
 #include "querier/plan/planner.h"
 
 #include "common/base/clock.h"
+#include "common/base/hash.h"
+#include "common/base/lock.h"
+#include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/base/metric.h"
+#include "common/model/late_writes.h"
 #include "querier/engine/result_wire.h"
 #include "querier/plan/flight.h"
 #include "querier/plan/stepwise.h"
@@ -29,6 +33,9 @@ struct planner {
     struct answer_cache *cache; /* NULL: nothing is kept */
     struct flights *flights;    /* NULL: nothing is shared */
     struct planner_metrics m;
+    struct lock lock; /* of what follows */
+    /* tenant: version of the news of late samples, as a pointer; as many as gossip carries */
+    struct map late;
 };
 
 /* ---- metrics ---- */
@@ -73,6 +80,7 @@ struct planner *planner_new(const struct planner_opts *opts)
         p->cache = answer_cache_new(opts->max_bytes, opts->max_age_ms, p->opts.clock);
     if (opts->shares)
         p->flights = flights_new();
+    lock_init(&p->lock, LOCK_LEAF_MODULE);
     metric_register(&p->m, planner_fields, ORR_COUNT(planner_fields), NULL);
     metric_register_collector(collect, p);
     return p;
@@ -86,7 +94,26 @@ void planner_free(struct planner *p)
     metric_unregister(&p->m);
     answer_cache_free(p->cache);
     flights_free(p->flights);
+    map_done(&p->late);
+    lock_done(&p->lock);
     mem_free(p);
+}
+
+void planner_late_writes(struct planner *p, struct slice tenant, uint64_t version)
+{
+    lock_take(&p->lock);
+    (void)map_put(&p->late, tenant, (void *)(uintptr_t)version);
+    lock_release(&p->lock);
+}
+
+static uint64_t late_version(struct planner *p, struct slice tenant)
+{
+    uint64_t version;
+
+    lock_take(&p->lock);
+    version = (uint64_t)(uintptr_t)map_get(&p->late, tenant);
+    lock_release(&p->lock);
+    return version;
 }
 
 void planner_holds_done(struct planner_holds *h)
@@ -102,7 +129,7 @@ struct asked {
     struct planner_holds *holds;
     struct reach reach;
     struct slice settings;
-    uint64_t deletions; /* version of the tenant's tombstones */
+    uint64_t version; /* of what the tenant's data are: deletions, and late samples */
     bool may_keep;
 };
 
@@ -122,8 +149,10 @@ static struct slice settings_of(const struct planner_ask *ask)
 }
 
 /* What is deleted may not come back: without knowing it nothing that was kept is used. */
-static void look_at_deletions(struct asked *q)
+static void look_at_data(struct asked *q)
 {
+    struct slice tenant = q->ask->sq->opts.tenant;
+    uint64_t versions[2] = {0, late_version(q->p, tenant)};
     struct tombstone_list *l;
     struct err *e = store_tombstones(q->ask->sq, &l);
 
@@ -131,9 +160,11 @@ static void look_at_deletions(struct asked *q)
         err_free(e); /* the query will meet it, too */
         return;
     }
-    q->deletions = tombstone_list_version(l);
-    q->may_keep = q->ask->sq->warnings.len == 0;
+    versions[0] = tombstone_list_version(l);
     tombstone_list_unref(l);
+    q->version = hash_xxh64(slice_of(versions, sizeof(versions)), 0);
+    q->may_keep = q->ask->sq->warnings.len == 0 &&
+                  !late_writes_are_under_way(versions[1], clock_wall_ms(q->p->opts.clock));
 }
 
 static struct err *run_range(struct asked *q, struct engine_result *ret)
@@ -150,7 +181,7 @@ static struct err *run_range(struct asked *q, struct engine_result *ret)
         .cache = q->may_keep && l->cache_results ? p->cache : NULL,
         .tenant = sq->opts.tenant,
         .settings = q->settings,
-        .version = q->deletions,
+        .version = q->version,
         .keep_until_ms = clock_wall_ms(p->opts.clock) - fresh_ms,
         .visible_min_ms = sq->opts.min_ms ? sq->opts.min_ms : INT64_MIN,
     };
@@ -192,7 +223,7 @@ static struct slice flight_key(const struct asked *q)
     buf_varint(&b, eq->end_ms);
     buf_varint(&b, eq->step_ms);
     buf_varint(&b, eq->lookback_ms);
-    buf_uvarint(&b, q->deletions);
+    buf_uvarint(&b, q->version);
     key = arena_dup(a, buf_slice(&b));
     buf_done(&b);
     return key;
@@ -259,7 +290,7 @@ struct err *planner_query(struct planner *p, const struct planner_ask *ask,
     holds->stretches = (struct splitter_stretches){.splitter = p->opts.splitter, .sq = sq};
     if (!ask->is_afresh && !(e = reach_of(p->opts.engine, ask->q, sq->opts.arena, &q.reach))) {
         q.settings = settings_of(ask);
-        look_at_deletions(&q);
+        look_at_data(&q);
         return p->flights ? run_shared(&q, ret) : run_one(&q, ret);
     }
     err_free(e); /* the engine says it in its own words */

@@ -11,9 +11,11 @@
  *
  * What is kept of an answer is true as long as what it was made of is: it goes when the tenant's deletions or
  * the limits that an answer hangs on change, steps are kept only when they are older than
- * limits.max-cache-freshness and the out-of-order window, and nothing is kept longer than max_age_ms: that
- * bounds how long a sample stays unseen that comes later than that (a producer that catches up after an
- * outage). Header Cache-Control: no-store asks for an answer from scratch.
+ * limits.max-cache-freshness and the out-of-order window, and when samples come later than that (a producer
+ * catches up after an outage) the ingesters tell of it (common/model/late_writes.h): while they do nothing is kept,
+ * and what was kept is forgotten. Such news take a moment, seconds at most; for what they miss (a block put into the
+ * bucket by hand) nothing is kept longer than max_age_ms. Header Cache-Control: no-store asks for an answer from
+ * scratch.
  *
  * Queries that want to know what they cost (stats=…) and those over several tenants are not shared or kept.
  *
@@ -37,6 +39,8 @@ struct planner_opts {
 
 struct planner *planner_new(const struct planner_opts *opts); /* registers its metrics */
 void planner_free(struct planner *p);                         /* NULL is allowed */
+/* Late samples of this tenant are told of. Any thread. */
+void planner_late_writes(struct planner *p, struct slice tenant, uint64_t version);
 
 struct planner_ask {
     const struct engine_query *q;

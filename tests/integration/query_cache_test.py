@@ -18,11 +18,30 @@ SEED = int(os.environ.get("SEED", "3"))
 EXPRESSIONS = int(os.environ.get("EXPRESSIONS", "150"))
 
 
-def metric(addr, name):
+BEFORE = {}  # metrics as of settle(), by address
+
+
+def raw_metric(addr, name):
     for line in http_call(addr, "GET", "/metrics").text.splitlines():
         if line.split(" ")[0].split("{")[0] == f"orrery_querier_{name}":
             return int(float(line.split()[-1]))
     raise SystemExit(f"no metric {name}")
+
+
+def metric(addr, name):
+    return raw_metric(addr, name) - BEFORE.get((addr, name), 0)
+
+
+def settle(addr, start, end, expr="vector(1)", tenant=TENANT):
+    """While samples come that are hours old, and for some seconds after, nothing is kept. Then counting begins."""
+    def is_kept():
+        had = raw_metric(addr, "result_cache_hits_total")
+        ok(ask(addr, expr, start, end, tenant=tenant))
+        return raw_metric(addr, "result_cache_hits_total") > had
+    wait_for("answers to be kept", is_kept, 40, every=0.5)
+    for name in ("result_cache_hits_total", "result_cache_misses_total", "result_cache_puts_total",
+                 "result_cache_steps_used_total", "result_cache_steps_computed_total"):
+        BEFORE[addr, name] = raw_metric(addr, name)
 
 
 def ask(addr, expr, start, end, step=STEP, tenant=TENANT, afresh=False):
@@ -69,6 +88,7 @@ def test_two_queriers_keep_what_does_not_change(t):
     push_ok(c.addrs("ingester")[0], ramp(start, end - 60_000))
     for q in (one, other):
         wait_for("the series", lambda q=q: query(q, "count(x_total)", end - 60_000)["result"] != [], 60)
+    settle(one, start, end)
     expr = "sum by (job) (rate(x_total[5m]))"
     first = ask(one, expr, start, end)
     check(len(ok(first)["data"]["result"]) == 5, first.text[:300])
@@ -135,6 +155,7 @@ def test_long_ranges_run_in_stretches_on_both_queriers(t):
     for i in range(10):
         push_ok(c.addrs("ingester")[0], ramp(start, end, pod=f"p{i}"))
     wait_for("the series", lambda: query(one, "count(x_total)", end - 60_000)["result"] != [], 60)
+    settle(one, start, end)
     for expr in ("rate(x_total[5m])", "topk(2, sum by (job) (rate(x_total[2m])))", "x_total offset 7m",
                  "max_over_time(x_total[5m:20s]) - x_total", "sum(x_total) / count(x_total)"):
         whole = api(one, "/api/v1/query_range", {"query": expr, "start": start / 1000, "end": end / 1000,
@@ -167,6 +188,7 @@ def test_limits_and_the_tenants_switch_hold_at_once(t):
     check(ok(ask(o.addr, "x_total", start, end, tenant="off")) == whole, "off")
     check(metric(o.addr, "result_cache_hits_total") + metric(o.addr, "result_cache_misses_total") == 0,
           "cache_results: false and yet kept")
+    settle(o.addr, start, end)
     for hits in (0, 1):
         check(ok(ask(o.addr, "x_total", start, end)) == whole, "on")
         check(metric(o.addr, "result_cache_hits_total") == hits, "on")
@@ -180,14 +202,24 @@ def test_limits_and_the_tenants_switch_hold_at_once(t):
         check(r[0]["values"][0][0] * 1000 >= end - 3600_000 - 20_000, f"beyond the look-back: {r[0]['values'][0]}")
 
 
-def test_what_comes_late_shows_where_nothing_was(t):
-    o = Single(t).wait_ready()
-    end = now_ms()
+def test_what_comes_late_shows(t):
+    c = Cluster(t, args=["--ingesters", "3", "--queriers", "2", "--compactors", "0", "--rulers", "0",
+                         "--alertmanagers", "0", "--config", config(t)])
+    one, end = c.addrs("querier")[0], now_ms()
     start = end - 2 * 3600_000
+    ingester = c.addrs("ingester")[0]
+    wait_for("the ring", lambda: ask(one, "x_total", start, end).status == 200, 60)
     for _ in range(2):
-        check(ok(ask(o.addr, "x_total", start, end))["data"]["result"] == [], "nothing yet")
-    push_ok(o.addr, ramp(start, end))
-    check(len(ok(ask(o.addr, "x_total", start, end))["data"]["result"]) == 5, "late, and unseen")
+        check(ok(ask(one, "x_total", start, end))["data"]["result"] == [], "nothing yet")
+    push_ok(ingester, ramp(start, end))
+    wait_for("the late", lambda: len(ok(ask(one, "x_total", start, end))["data"]["result"]) == 5, 10)
+    settle(one, start, end, "x_total")
+    for n in range(2):  # late ones again, while answers are kept
+        check(len(ok(ask(one, "x_total", start, end))["data"]["result"]) == 5 + n, "before")
+        check(metric(one, "result_cache_hits_total") > 0, "nothing was kept")
+        push_ok(ingester, ramp(start, end - 3600_000, jobs="z", pod=f"late{n}"))
+        wait_for("the late", lambda: len(ok(ask(one, "x_total", start, end))["data"]["result"]) == 6 + n, 10)
+        settle(one, start, end, "x_total")
 
 
 def test_equal_queries_at_once_are_run_once(t):
@@ -222,6 +254,7 @@ def test_random_queries_say_the_same_kept_or_not(t):
         r = http_call(o.addr, "POST", "/api/v1/push", snappy(body),
                       dict(PUSH_HEADERS, **{"X-Scope-OrgID": TENANT}))
         check(r.status // 100 == 2, r.text)
+    settle(o.addr, begin, begin + rounds * STEP_MS)
     rng, bad, n = random.Random(SEED), [], 0
     for expr in itertools.islice(Exprs(SEED), EXPRESSIONS):
         step = rng.choice([15, 15, 37, 60])
