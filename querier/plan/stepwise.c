@@ -6,9 +6,9 @@
 
 #define MAX_STEP_MS (INT64_C(1) << 40) /* longer ones are not kept: 34 years */
 #define LEAST_STEPS 64                 /* of a stretch that is cut off for its length */
-#define MOST_STRETCHES 64              /* about */
-#define DEFAULT_MAX_SAMPLES 50000000   /* the engine's */
-#define DECODED_PER_BYTE 5             /* memory that a piece needs in an answer, per byte kept */
+#define MOST_STRETCHES 16 /* about: each has memory of its own, and reads the labels again */
+#define DEFAULT_MAX_SAMPLES 50000000 /* the engine's */
+#define DECODED_PER_BYTE 5           /* memory that a piece needs in an answer, per byte kept */
 
 /* One piece as far as this query goes: its steps [from, to), and what is kept of it. */
 struct piece {
