@@ -130,6 +130,8 @@ struct err *blockmake(const struct blockmake_opts *o, struct arena *a, struct bl
     struct err *e;
 
     set_range(o, &opts.meta);
+    for (size_t i = 0; i < o->n; i++) /* the reader has logged it, and says nothing of them */
+        METRIC_ADD(o->stats->bad_sidecars, block_reader_has_bad_starts(o->inputs[i].reader));
     if (!(e = block_writer_open(&opts, &w)) && !(e = merge_series(o, w)))
         for (int k = 0; k < SIDECAR_KINDS && !e; k++)
             e = merge_sidecar(o, a, (enum sidecar_kind)k, w);

@@ -118,6 +118,11 @@ bool distribute_has_room(struct distribute *d, size_t bytes)
     return false;
 }
 
+void distribute_hold(struct distribute *d, int64_t bytes)
+{
+    METRIC_ADD(d->m.inflight_bytes, bytes);
+}
+
 size_t distribute_inflight(const struct distribute *d)
 {
     return (size_t)__atomic_load_n(&d->m.inflight, __ATOMIC_ACQUIRE);
@@ -152,6 +157,11 @@ static inline void write_series(struct batch_writer *w, const struct push_series
     else
         batch_series_sample(w, s->sample.t_ms, s->sample.v);
     batch_series_end(w);
+}
+
+void distribute_write_series(struct batch_writer *w, const struct push_series *s, bool with_labels)
+{
+    write_series(w, s, with_labels);
 }
 
 static void write_metadata(struct batch_writer *w, const struct push_metadata *m)
@@ -485,6 +495,8 @@ static void tell(struct flight *f, bool is_timeout)
         err_free(r.error);
         return;
     }
+    if (f->d->ops.stored)
+        f->d->ops.stored(f->d->ops.arg, f->p);
     if (r.error) {
         METRIC_ADD(f->d->m.failures, 1);
     } else {

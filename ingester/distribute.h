@@ -49,6 +49,8 @@ struct distribute_ops {
     void (*remote)(void *arg, const struct member *to, struct slice tenant, struct slice bytes,
                    int64_t timeout_ms, rpc_reply_fn *on_reply, void *reply_arg);
     void *arg;
+    /* Samples of it may have been stored; just before done. On the push's loop. May be NULL. */
+    void (*stored)(void *arg, const struct push *p);
 };
 
 struct distribute_opts {
@@ -65,6 +67,8 @@ void distribute_free(struct distribute *d);
 
 /* Whether there is room for a body of so many bytes; counts a refusal. */
 bool distribute_has_room(struct distribute *d, size_t bytes);
+/* Bytes of a write that is on its way here still, and so takes room; negative gives back. */
+void distribute_hold(struct distribute *d, int64_t bytes);
 size_t distribute_inflight(const struct distribute *d); /* pushes; any thread */
 
 #define DISTRIBUTE_MAX_EXAMPLES 8
@@ -88,6 +92,9 @@ struct distribute_result {
 /* Lent. p still lives. */
 typedef void distribute_done_fn(void *arg, const struct push *p,
                                 const struct distribute_result *result);
+
+/* A series as batches hold it. */
+void distribute_write_series(struct batch_writer *w, const struct push_series *s, bool with_labels);
 
 /* Takes p. done is called once, never from within this call. */
 void distribute_push(struct distribute *d, struct loop *loop, struct push *p,

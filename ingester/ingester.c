@@ -51,6 +51,10 @@ static const struct conf_field ingester_fields[] = {
         CONF_FIXED,
         "Closed chunks kept in memory while no file can be made for them; past it, writes are "
         "refused."),
+    CONF_BYTES(
+        struct ingester_conf, regex_cache_bytes, "regex-cache-bytes", "64MiB", "64KiB", NULL,
+        CONF_FIXED,
+        "Memory for the label values that regexes of queries matched, kept for the next one."),
     CONF_INT(struct ingester_conf, exemplars_per_tenant, "exemplars-per-tenant", "100000", "1",
              "100000000", CONF_FIXED, "Exemplars kept of a tenant; the oldest give way."),
     CONF_DURATION(struct ingester_conf, cut_grace_ns, "cut-grace", "15m", "1s", "24h", CONF_FIXED,
@@ -100,15 +104,26 @@ static struct err *push_local(void *arg, struct slice tenant, struct slice bytes
     return replica_push(((struct ingester *)arg)->replica, tenant, bytes, done, done_arg);
 }
 
+static void call_remote(struct ingester *ing, const char *method, const struct member *to,
+                        struct slice tenant, struct slice bytes, int64_t timeout_ms,
+                        rpc_reply_fn *on_reply, void *reply_arg)
+{
+    rpc_call(rpc_pool_peer(process_peers(ing->process), to->rpc_addr),
+             &(struct rpc_call_opts){.method = method, .tenant = tenant, .timeout_ms = timeout_ms},
+             bytes, on_reply, reply_arg, NULL);
+}
+
 static void push_remote(void *arg, const struct member *to, struct slice tenant, struct slice bytes,
                         int64_t timeout_ms, rpc_reply_fn *on_reply, void *reply_arg)
 {
-    struct ingester *ing = arg;
+    call_remote(arg, "ingester.push", to, tenant, bytes, timeout_ms, on_reply, reply_arg);
+}
 
-    rpc_call(rpc_pool_peer(process_peers(ing->process), to->rpc_addr),
-             &(struct rpc_call_opts){
-                 .method = "ingester.push", .tenant = tenant, .timeout_ms = timeout_ms},
-             bytes, on_reply, reply_arg, NULL);
+static void aggregate_remote(void *arg, const struct member *to, struct slice tenant,
+                             struct slice bytes, int64_t timeout_ms, rpc_reply_fn *on_reply,
+                             void *reply_arg)
+{
+    call_remote(arg, "ingester.aggregate", to, tenant, bytes, timeout_ms, on_reply, reply_arg);
 }
 
 static struct ring *compactor_ring(struct ingester *ing)
@@ -187,6 +202,11 @@ static void published(void *arg, struct slice tenant, uint64_t version)
     mem_free(key);
 }
 
+static void stored(void *arg, const struct push *p)
+{
+    late_news_look(((struct ingester *)arg)->late_news, p);
+}
+
 /* The elected replicas of pairs, to and from the other ingesters. */
 static void tell_elected(void *arg, struct slice key, uint64_t version, struct slice value)
 {
@@ -215,6 +235,7 @@ static struct err *open_store(struct ingester *ing)
                              .push_queue_bytes = c->push_queue_bytes,
                              .checkpoint_wal_bytes = c->checkpoint_wal_bytes,
                              .memory_chunk_bytes = c->memory_chunk_bytes,
+                             .regex_cache_bytes = c->regex_cache_bytes,
                              .grace_ms = c->cut_grace_ns / NS_PER_MS,
                              .exemplars_per_tenant = (uint32_t)c->exemplars_per_tenant};
     struct err *e = wal_open(&wal, &ing->wal);
@@ -250,28 +271,44 @@ static struct err *build_door(struct ingester *ing)
         loops[i] = process_loop(ing->process, i);
     ing->replica = replica_new(&(struct replica_opts){
         .head = ing->head, .limits = ing->limits, .ring = ingester_ring, .ring_arg = ing});
+    ing->late_news = late_news_new(process_membership(ing->process));
     ing->distribute = distribute_new(
-        &(struct distribute_opts){.ops = {ingester_ring, push_local, push_remote, ing},
+        &(struct distribute_opts){.ops = {ingester_ring, push_local, push_remote, ing, stored},
                                   .instance = process_instance(ing->process),
                                   .timeout_ms = c->push_timeout_ns / NS_PER_MS,
                                   .max_inflight_bytes = c->max_inflight_bytes});
     ing->ha = ha_tracker_new(&(struct ha_tracker_opts){.tell = tell_elected, .arg = ing});
     membership_kv_subscribe(process_membership(ing->process), HA_TRACKER_PREFIX, hear_elected, ing);
+    ing->agg_pool = agg_pool_new();
+    ing->agg_sender =
+        agg_sender_new(&(struct agg_send_opts){.pool = ing->agg_pool,
+                                               .limits = ing->limits,
+                                               .instance = process_instance(ing->process),
+                                               .timeout_ms = c->push_timeout_ns / NS_PER_MS,
+                                               .ring = ingester_ring,
+                                               .remote = aggregate_remote,
+                                               .arg = ing});
     ing->door = door_new(&(struct door_opts){.loops = loops,
                                              .n_loops = n,
                                              .limits = ing->limits,
                                              .ha = ing->ha,
+                                             .agg = ing->agg_sender,
                                              .distribute = ing->distribute,
                                              .share = active_ingesters,
                                              .share_arg = ing,
                                              .cache_bytes = (size_t)c->door_cache_bytes,
                                              .max_body_bytes = (size_t)c->max_body_bytes});
-    e = line_door_new(&(struct line_door_opts){.conf = &c->lines,
-                                               .door = ing->door,
-                                               .loops = loops,
-                                               .n_loops = n,
-                                               .instance = process_instance(ing->process)},
-                      &ing->lines);
+    e = agg_feed_new(
+        &(struct agg_feed_opts){
+            .loop = loops[0], .pool = ing->agg_pool, .sender = ing->agg_sender, .door = ing->door},
+        &ing->agg_feed);
+    if (!e)
+        e = line_door_new(&(struct line_door_opts){.conf = &c->lines,
+                                                   .door = ing->door,
+                                                   .loops = loops,
+                                                   .n_loops = n,
+                                                   .instance = process_instance(ing->process)},
+                          &ing->lines);
     mem_free(loops);
     return e;
 }
@@ -333,10 +370,14 @@ static void ingester_close(void *role)
         LOG_ERROR(head, "closing failed, the log will be replayed", KV_ERR(e));
     err_free(e);
     distribute_free(ing->distribute);
+    late_news_free(ing->late_news);
     grpc_server_free(ing->otlp_grpc);
     otlp_door_free(ing->otlp);
     line_door_free(ing->lines);
+    agg_feed_free(ing->agg_feed);
     door_free(ing->door);
+    agg_sender_free(ing->agg_sender);
+    agg_pool_free(ing->agg_pool);
     ha_tracker_free(ing->ha);
     replica_free(ing->replica);
     if (ing->limits)
@@ -446,6 +487,8 @@ static void ingester_drain(void *role, process_done_fn *done, void *arg)
 
     if (!line_door_drain(ing->lines, LINE_DRAIN_MS))
         LOG_WARN(door, "not all lines were written before the end");
+    if (!agg_feed_drain(ing->agg_feed, LINE_DRAIN_MS))
+        LOG_WARN(door, "not all aggregated series were written before the end");
     if (!ing->conf.leave_on_shutdown && (!ing->conf.cut_on_shutdown || !head_is_ready(ing->head))) {
         flush_stop(ing->flush);
         done(arg);

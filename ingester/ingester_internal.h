@@ -1,6 +1,7 @@
 /* What the files of the role share. */
 #pragma once
 #include "ingester/distribute.h"
+#include "ingester/door/agg_feed.h"
 #include "ingester/door/door.h"
 #include "ingester/door/ha_tracker.h"
 #include "ingester/door/line_door.h"
@@ -8,6 +9,7 @@
 #include "ingester/feed.h"
 #include "ingester/flush.h"
 #include "ingester/ingester.h"
+#include "ingester/late_news.h"
 #include "ingester/replica.h"
 
 struct ingester_conf {
@@ -15,6 +17,7 @@ struct ingester_conf {
     int64_t wal_segment_bytes, wal_buffer_bytes;
     bool wal_io_uring;
     int64_t shards, checkpoint_wal_bytes, replay_queue_bytes, push_queue_bytes, memory_chunk_bytes;
+    int64_t regex_cache_bytes;
     int64_t exemplars_per_tenant;
     int64_t cut_grace_ns, maintain_period_ns, flush_wait_ns;
     bool cut_on_shutdown, leave_on_shutdown;
@@ -32,7 +35,11 @@ struct ingester {
     struct replica *replica;
     struct distribute *distribute;
     struct ha_tracker *ha;
+    struct agg_pool *agg_pool;
+    struct agg_sender *agg_sender;
+    struct agg_feed *agg_feed;
     struct door *door;
+    struct late_news *late_news;
     struct otlp_door *otlp;
     struct grpc_server *otlp_grpc; /* at an address of its own; NULL: none */
     struct line_door *lines;

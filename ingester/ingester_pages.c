@@ -6,6 +6,7 @@
  *   POST /ingester/leave              leaves the ring and ends the process; answered at once
  *   GET  /ingester/status             JSON
  *   GET  /ingester/ha_tracker         elected replicas of pairs; HTML, or JSON by Accept
+ *   GET  /ingester/aggregation        what is added up here, by tenant and rule; JSON
  *   GET  /runtime_config              limits: defaults and overrides, YAML
  */
 #include <signal.h>
@@ -212,6 +213,42 @@ static void ha_page(struct http_request *r)
     http_reply_buf(r, 200, is_json ? HTTP_JSON : HTTP_HTML, &out);
 }
 
+/* ---- aggregation ---- */
+
+/* Number of a rule in the tenant's list, from 0; -1: it is not there any more. */
+static int rule_index(struct ingester *ing, const struct agg_pool_row *row)
+{
+    struct tenant_rules *rules = limits_rules(ing->limits, slice_cstr(row->tenant));
+    const struct agg_rule *r = agg_rules_by_id(&rules->aggregation, row->rule);
+    int ret = r ? (int)(r - rules->aggregation.ptr) : -1;
+
+    tenant_rules_unref(rules);
+    return ret;
+}
+
+static void aggregation_page(struct http_request *r)
+{
+    struct ingester *ing = r->arg;
+    struct agg_pool_row *rows;
+    size_t n = agg_pool_list(ing->agg_pool, &rows);
+    struct buf out = {0};
+
+    buf_str(&out, "{\"aggregation\":[");
+    for (size_t i = 0; i < n; i++) {
+        buf_str(&out, i ? ",{\"userID\":" : "{\"userID\":");
+        buf_json_str(&out, slice_cstr(rows[i].tenant));
+        buf_printf(&out, ",\"rule\":%d,\"groups\":%llu,\"inputs\":%llu,\"lastOutputAt\":\"",
+                   rule_index(ing, &rows[i]), (unsigned long long)rows[i].groups,
+                   (unsigned long long)rows[i].inputs);
+        if (rows[i].last_ms)
+            write_time(&out, (int64_t)rows[i].last_ms);
+        buf_str(&out, "\"}");
+    }
+    buf_str(&out, "]}\n");
+    agg_pool_list_free(rows, n);
+    http_reply_buf(r, 200, HTTP_JSON, &out);
+}
+
 static void runtime_config(struct http_request *r)
 {
     struct ingester *ing = r->arg;
@@ -228,6 +265,10 @@ void ingester_pages_routes(struct ingester *ing)
         {.methods = HTTP_POST, .pattern = "/ingester/leave", .handler = leave, .arg = ing},
         {.methods = HTTP_GET, .pattern = "/ingester/status", .handler = status, .arg = ing},
         {.methods = HTTP_GET, .pattern = "/ingester/ha_tracker", .handler = ha_page, .arg = ing},
+        {.methods = HTTP_GET,
+         .pattern = "/ingester/aggregation",
+         .handler = aggregation_page,
+         .arg = ing},
         {.methods = HTTP_GET, .pattern = "/runtime_config", .handler = runtime_config, .arg = ing},
     };
 

@@ -32,6 +32,24 @@ static void on_push(void *arg, struct rpc_call *call)
         rpc_reply_err(call, e);
 }
 
+/* ---- ingester.aggregate: inputs of groups that are ours ---- */
+
+static void on_aggregate(void *arg, struct rpc_call *call)
+{
+    struct ingester *ing = arg;
+    struct slice tenant = rpc_call_tenant(call);
+    struct batch_reply reply = {0};
+    struct err *e = tenant_check(tenant);
+
+    if (!e)
+        e = agg_send_take(ing->agg_sender, tenant, rpc_call_payload(call), &reply);
+    if (e)
+        rpc_reply_err(call, e);
+    else
+        on_pushed(call, NULL, &reply);
+    batch_reply_done(&reply);
+}
+
 /* ---- ingester.write: a WriteRequest of a ruler ---- */
 
 static void on_written(void *arg, struct err *e, const struct door_written *written)
@@ -87,6 +105,7 @@ void ingester_rpc_handle(struct ingester *ing)
     struct rpc_server *s = process_rpc(ing->process);
 
     rpc_server_handle(s, "ingester.push", on_push, ing);
+    rpc_server_handle(s, "ingester.aggregate", on_aggregate, ing);
     rpc_server_handle(s, "ingester.write", on_write, ing);
     rpc_server_handle(s, "ingester.flush", on_flush, ing);
 }

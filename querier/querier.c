@@ -5,6 +5,7 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/metric.h"
+#include "common/model/late_writes.h"
 #include "common/model/limits.h"
 #include "common/process/process_conf.h"
 #include "common/process/rules_page.h"
@@ -21,7 +22,8 @@ struct querier_conf {
     int64_t timeout_ns, straggler_ns, ingester_lookback_ns, catalogue_max_age_ns, lookback_ns;
     int64_t max_memory, max_response;
     int64_t tombstone_max_age_ns, max_tenants;
-    bool has_experimental, has_federation, has_admin;
+    int64_t cache_bytes, cache_max_age_ns, split_interval_ns;
+    bool has_experimental, has_federation, has_admin, shares_queries;
 };
 
 static const struct conf_field querier_fields[] = {
@@ -70,6 +72,16 @@ static const struct conf_field querier_fields[] = {
              "1000000000000", CONF_FIXED,
              "Queries that read so many samples the last time they were asked are split by series "
              "over threads and queriers. 0: none."),
+    CONF_DURATION(struct querier_conf, split_interval_ns, "split-interval", "24h", "0s", "8760h",
+                  CONF_FIXED,
+                  "Range queries are cut at multiples of this, and the stretches are run side by "
+                  "side. 0: they are not."),
+    CONF_BYTES(struct querier_conf, cache_bytes, "result-cache-size", "128MiB", "0", "1TiB",
+               CONF_FIXED, "Memory for steps of range queries that are kept. 0: none are."),
+    CONF_DURATION(struct querier_conf, cache_max_age_ns, "result-cache-max-age", "1h", "1s", "720h",
+                  CONF_FIXED, "For how long steps are kept at most."),
+    CONF_BOOL(struct querier_conf, shares_queries, "share-equal-queries", "true", CONF_FIXED,
+              "Runs equal queries that are asked at the same time once."),
     CONF_INT(struct querier_conf, max_open_blocks, "max-open-blocks", "1000", "1", "1000000",
              CONF_FIXED, "Blocks kept open though no query uses them."),
 };
@@ -83,6 +95,7 @@ struct querier {
     struct engine *engine;
     struct store *store;
     struct splitter *splitter;
+    struct planner *planner;
     struct prom_api *api;
     struct loop_timer *drain_timer; /* loop 0's */
 };
@@ -135,6 +148,10 @@ static void collect_splits(void *arg, struct buf *out, bool is_openmetrics)
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, "orrery_querier_split_queries_total",
                         "Queries that were run in parts by series.");
     metric_write_u64(out, "orrery_querier_split_queries_total", NULL, s.split);
+    metric_write_family(out, is_openmetrics, METRIC_T_COUNTER,
+                        "orrery_querier_time_split_queries_total",
+                        "Queries of which several stretches of time were run at once.");
+    metric_write_u64(out, "orrery_querier_time_split_queries_total", NULL, s.time_split);
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, "orrery_querier_parts_total",
                         "Parts of queries: run here, asked of others, done here because another "
                         "did not take them, run for others.");
@@ -189,6 +206,14 @@ static void on_tombstones(void *arg, struct slice key, uint64_t version, struct 
     store_hint_tombstones(q->store, slice_from(key, strlen(TOMB_NEWS_PREFIX)), version);
 }
 
+static void on_late_writes(void *arg, struct slice key, uint64_t version, struct slice value)
+{
+    struct querier *q = arg;
+
+    (void)value;
+    planner_late_writes(q->planner, slice_from(key, strlen(LATE_WRITES_PREFIX)), version);
+}
+
 static void announce(void *arg, struct slice tenant, uint64_t version)
 {
     struct querier *q = arg;
@@ -196,8 +221,11 @@ static void announce(void *arg, struct slice tenant, uint64_t version)
     tomb_news_tell(q->process, tenant, version);
 }
 
+/* Where blocks can be mapped instead of fetched; NULL if they are on no disk of ours. */
 static char *local_root(struct process *p, const struct process_storage_conf *conf)
 {
+    if (conf->backend != PROCESS_FILESYSTEM)
+        return NULL;
     return conf->path[0] ? mem_strdup(conf->path) : mem_printf("%s/bucket", process_data_dir(p));
 }
 
@@ -230,6 +258,7 @@ static void querier_close(void *role)
         return;
     loop_timer_free(q->drain_timer);
     prom_api_free(q->api);
+    planner_free(q->planner);
     if (q->splitter)
         metric_unregister_collector(collect_splits, q);
     splitter_free(q->splitter);
@@ -245,14 +274,16 @@ static void querier_close(void *role)
 
 static void build(struct querier *q, const struct querier_conf *conf)
 {
+    unsigned threads = conf->split_threads ? (unsigned)conf->split_threads
+                                           : (unsigned)ORR_MAX(sysconf(_SC_NPROCESSORS_ONLN), 1);
+
     q->engine = engine_new(&(struct engine_opts){.lookback_ms = conf->lookback_ns / NS_PER_MS,
                                                  .has_experimental = conf->has_experimental,
                                                  .has_start_timestamps = true});
     q->splitter = splitter_new(&(struct splitter_opts){
         .engine = q->engine,
         .store = q->store,
-        .threads = conf->split_threads ? (unsigned)conf->split_threads
-                                       : (unsigned)ORR_MAX(sysconf(_SC_NPROCESSORS_ONLN), 1),
+        .threads = threads,
         .split_at_samples = (uint64_t)conf->split_at_samples,
         .max_part_bytes = (size_t)conf->max_memory,
         .pool = process_peers(q->process),
@@ -261,10 +292,18 @@ static void build(struct querier *q, const struct querier_conf *conf)
     });
     splitter_serve(q->splitter, process_rpc(q->process));
     metric_register_collector(collect_splits, q);
+    q->planner = planner_new(&(struct planner_opts){
+        .engine = q->engine,
+        .splitter = q->splitter,
+        .max_bytes = (size_t)conf->cache_bytes,
+        .max_age_ms = conf->cache_max_age_ns / NS_PER_MS,
+        .split_ms = threads > 1 ? conf->split_interval_ns / NS_PER_MS : 0,
+        .shares = conf->shares_queries,
+    });
     q->api = prom_api_new(&(struct prom_tasks_opts){
         .store = q->store,
         .engine = q->engine,
-        .splitter = q->splitter,
+        .planner = q->planner,
         .limits = q->limits,
         .max_concurrent = (unsigned)conf->max_concurrent,
         .max_queued = (size_t)conf->max_queued,
@@ -282,6 +321,8 @@ static void build(struct querier *q, const struct querier_conf *conf)
     metric_register_collector(collect, q);
     membership_kv_subscribe(process_membership(q->process), CATALOGUE_PREFIX, on_catalogue, q);
     membership_kv_subscribe(process_membership(q->process), TOMB_NEWS_PREFIX, on_tombstones, q);
+    membership_kv_subscribe_own(process_membership(q->process), LATE_WRITES_PREFIX, on_late_writes,
+                                q);
 }
 
 static struct err *querier_open(struct process *p, void **ret)

@@ -8,3 +8,8 @@ include(tests/bench/bench.cmake)
 add_executable(grpc_peer tests/integration/grpc_peer.c)
 target_link_libraries(grpc_peer PRIVATE common_net)
 set_target_properties(grpc_peer PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+
+# The contract of object stores on a real S3 server, which tests/integration/s3_store_test.py starts.
+add_executable(s3_contract tests/integration/s3_contract.c tests/unit/test_main.c)
+target_link_libraries(s3_contract PRIVATE common_objstore PkgConfig::CMOCKA)
+set_target_properties(s3_contract PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)

@@ -59,7 +59,13 @@ static struct err *open_starts(struct block_reader *r)
         return e;
     LOG_ERROR(block, "start timestamps left out", KV_STR("path", r->src->name), KV_ERR(e));
     err_free(e);
+    r->has_bad_starts = true;
     return NULL;
+}
+
+bool block_reader_has_bad_starts(const struct block_reader *r)
+{
+    return r->has_bad_starts;
 }
 
 bool block_reader_starts(const struct block_reader *r, uint32_t ref, struct chunk *ret)

@@ -89,8 +89,10 @@ ORR_CHECKED struct err *block_reader_chunks(const struct block_reader *r, struct
                                             struct chunk *ret);
 
 /* Start timestamps of a series as a chunk of the encoding CHUNK_STARTS (start_runs.h), lent; false: none
- * are known. A file of them that is broken was reported when the block was opened, and says nothing. */
+ * are known. */
 bool block_reader_starts(const struct block_reader *r, uint32_t ref, struct chunk *ret);
+/* The file of them is broken or missing: it was reported when the block was opened, and left out. */
+bool block_reader_has_bad_starts(const struct block_reader *r);
 
 struct block_interval {
     int64_t min_t, max_t; /* both inclusive */

@@ -14,6 +14,7 @@ struct block_reader {
     struct block_index index;
     struct block_tombstones tombstones;
     struct block_starts starts;
+    bool has_bad_starts;
 };
 
 /* Label refs and chunk metas of a series entry, without making labels of them. */

@@ -173,13 +173,19 @@ struct err *limits_poll(struct limits *l, bool *ret_changed)
 struct err *limits_new(const struct conf *c, struct limits **ret)
 {
     const struct limits_conf *lc = conf_section(c, "limits");
-    struct limits *l = mem_new(struct limits);
+    struct tenant_rules *defaults = default_rules(lc);
+    struct limits *l;
     struct err *e;
 
+    if ((e = tenant_rules_check(defaults))) {
+        tenant_rules_unref(defaults);
+        return err_wrap(e, "limits");
+    }
+    l = mem_new(struct limits);
     snapshot_cell_init(&l->cell, LOCK_CONF);
     l->period_ms = lc->overrides_period_ns / NS_PER_MS;
     l->m.is_current = 1;
-    publish(l, limits_overrides_new(&lc->defaults, default_rules(lc)));
+    publish(l, limits_overrides_new(&lc->defaults, defaults));
     metric_register(&l->m, limits_metric_fields, ORR_COUNT(limits_metric_fields), NULL);
     if (lc->overrides_file[0]) {
         l->path = mem_strdup(lc->overrides_file);
@@ -265,9 +271,18 @@ void limits_stop(struct limits *l)
 void limits_set_defaults(struct limits *l, const struct conf *c)
 {
     const struct limits_conf *lc = conf_section(c, "limits");
-    struct overrides *now = (struct overrides *)snapshot_cell_get(&l->cell);
-    struct overrides *next = limits_overrides_new(&lc->defaults, default_rules(lc));
+    struct tenant_rules *rules = default_rules(lc);
+    struct overrides *now, *next;
+    struct err *e = tenant_rules_check(rules);
 
+    if (e) {
+        LOG_ERROR(model, "new defaults of limits are refused, the old ones stay", KV_ERR(e));
+        err_free(e);
+        tenant_rules_unref(rules);
+        return;
+    }
+    now = (struct overrides *)snapshot_cell_get(&l->cell);
+    next = limits_overrides_new(&lc->defaults, rules);
     MAP_FOREACH (en, &now->tenants) {
         struct override *o = (struct override *)(void *)mem_dup(en->value, sizeof(*o));
 

@@ -57,6 +57,10 @@
       "Buckets of a native histogram, both signs.")                                                \
     X(COUNT, max_otel_delta_streams_per_user, "max-otel-delta-streams-per-user", "100000",         \
       "Streams of OpenTelemetry deltas that an ingester adds up.")                                 \
+    X(COUNT, max_aggregation_inputs_per_user, "max-aggregation-inputs-per-user", "1000000",        \
+      "Series of a tenant that an ingester adds up by aggregation_rules.")                         \
+    X(COUNT, max_aggregated_series_per_user, "max-aggregated-series-per-user", "10000",            \
+      "Series of a tenant that an ingester makes of them.")                                        \
     X(DURATION, out_of_order_time_window, "out-of-order-time-window", "0s",                        \
       "How far behind the newest sample of its series a sample may be; 0: not at all.")            \
     X(DURATION, creation_grace_period, "creation-grace-period", "10m",                             \
@@ -83,6 +87,10 @@
       "How far back queries may look; the range is cut to it; 0: all there is.")                   \
     X(DURATION, max_total_query_length, "max-total-query-length", "0s",                            \
       "Longest time range of one query; 0: any.")                                                  \
+    X(DURATION, max_cache_freshness, "max-cache-freshness", "10m",                                 \
+      "Steps of range queries that are younger than this are computed anew each time.")            \
+    X(BOOL, cache_results, "cache-results", "true",                                                \
+      "Keep steps of range queries that are older than max-cache-freshness.")                      \
     X(DURATION, query_timeout, "query-timeout", "2m",                                              \
       "Longest time a query may take; 0: the process's.")                                          \
     X(COUNT, max_concurrent_queries, "max-concurrent-queries", "0",                                \

@@ -2,7 +2,7 @@
 
 #include "common/base/mem.h"
 
-enum rule_kind { RULE_LIST, RULE_TEXT, RULE_RELABEL, RULE_OTLP };
+enum rule_kind { RULE_LIST, RULE_TEXT, RULE_RELABEL, RULE_AGG, RULE_OTLP };
 
 static const struct rule_row {
     enum rule_kind kind;
@@ -16,6 +16,7 @@ static const struct rule_row {
         TENANT_TEXTS(X)
 #undef X
             {RULE_RELABEL, "metric_relabel_configs", "metric-relabel-configs", 0},
+    {RULE_AGG, "aggregation_rules", "aggregation-rules", 0},
     {RULE_OTLP, "otlp", "otlp", 0},
 };
 static_assert(ORR_COUNT(rows) == TENANT_RULE_COUNT, "a row each, in the order of the enum");
@@ -30,6 +31,7 @@ static void free_rules(struct snapshot *s)
     struct tenant_rules *r = (struct tenant_rules *)s;
 
     relabel_free(r->metric_relabel);
+    agg_rules_done(&r->aggregation);
     arena_free(r->arena);
     mem_free(r);
 }
@@ -134,11 +136,21 @@ static void write_node(struct buf *out, const struct yaml_node *node)
     buf_byte(out, node->kind == YAML_KIND_SEQ ? ']' : '}');
 }
 
+static struct slice text_of(struct tenant_rules *r, const struct yaml_node *node)
+{
+    struct buf text = {0};
+    struct slice ret;
+
+    write_node(&text, node);
+    ret = arena_dup(r->arena, buf_slice(&text));
+    buf_done(&text);
+    return ret;
+}
+
 static struct err *read_relabel(struct tenant_rules *r, const char *file,
                                 const struct yaml_node *node)
 {
     struct relabel *rules = NULL;
-    struct buf text = {0};
     struct err *e = relabel_parse(file, node, &rules);
 
     if (e)
@@ -149,9 +161,32 @@ static struct err *read_relabel(struct tenant_rules *r, const char *file,
         relabel_free(rules);
         r->metric_relabel = NULL;
     }
-    write_node(&text, node);
-    r->metric_relabel_text = arena_dup(r->arena, buf_slice(&text));
-    buf_done(&text);
+    r->metric_relabel_text = text_of(r, node);
+    return NULL;
+}
+
+static struct err *read_aggregation(struct tenant_rules *r, const char *file,
+                                    const struct yaml_node *node)
+{
+    struct agg_rules rules;
+    struct err *e = agg_rules_parse(file, node, r->arena, &rules);
+
+    if (e)
+        return e;
+    agg_rules_done(&r->aggregation);
+    r->aggregation = rules;
+    r->aggregation_text = text_of(r, node);
+    return NULL;
+}
+
+struct err *tenant_rules_check(const struct tenant_rules *r)
+{
+    if (r->s3_sse_type.len && !slice_eq_cstr(r->s3_sse_type, TENANT_RULES_SSE_S3) &&
+        !slice_eq_cstr(r->s3_sse_type, TENANT_RULES_SSE_KMS))
+        return err_new(ERR_INVALID,
+                       "s3_sse_type: \"%.*s\" is neither " TENANT_RULES_SSE_S3
+                       " nor " TENANT_RULES_SSE_KMS,
+                       SLICE_ARG(r->s3_sse_type));
     return NULL;
 }
 
@@ -170,10 +205,14 @@ struct err *tenant_rules_read(struct tenant_rules *r, const char *file, const st
         r->is_set[i] = true;
         if (row->kind == RULE_RELABEL)
             return read_relabel(r, file, node);
+        if (row->kind == RULE_AGG)
+            return read_aggregation(r, file, node);
         if (row->kind == RULE_OTLP)
             return otlp_config_parse(file, node, r->arena, &r->otlp);
         e = row->kind == RULE_LIST ? read_list(r, node, member(r, row))
                                    : read_text(r, node, member(r, row));
+        if (!e)
+            e = tenant_rules_check(r);
         return err_wrap(e, "%s:%u: %s", file, key->line, row->name);
     }
     return NULL;
@@ -201,8 +240,10 @@ void tenant_rules_print(const struct tenant_rules *r, struct buf *out, const cha
         } else if (rows[i].kind == RULE_OTLP) {
             otlp_config_print(&r->otlp, out);
         } else {
-            buf_slice_append(out,
-                             r->metric_relabel_text.len ? r->metric_relabel_text : SLICE("[]"));
+            struct slice text =
+                rows[i].kind == RULE_AGG ? r->aggregation_text : r->metric_relabel_text;
+
+            buf_slice_append(out, text.len ? text : SLICE("[]"));
         }
         buf_byte(out, '\n');
     }

@@ -8,9 +8,10 @@
  *         ha_cluster_label: prom_cluster
  *         metric_relabel_configs:
  *           - {source_labels: [__name__], regex: 'go_.*', action: drop}
+ *         aggregation_rules: …                 agg_rule.h
  *
  * To add a list or a text, add a row: configuration key (section limits), override, --help,
- * /runtime_config and the struct follow. Relabel rules have no default in the configuration; that of otlp
+ * /runtime_config and the struct follow. Relabel and aggregation rules have no default in the configuration; that of otlp
  * is the section of that name (otlp_config.h).
  *
  * Immutable and counted (snapshot.h) once limits gives it out: any thread.
@@ -18,6 +19,7 @@
 #pragma once
 #include "common/base/snapshot.h"
 #include "common/base/yaml.h"
+#include "common/model/agg_rule.h"
 #include "common/model/otlp_config.h"
 #include "common/model/relabel.h"
 
@@ -30,7 +32,16 @@
     X(ha_cluster_label, "ha-cluster-label", "cluster",                                             \
       "Label that names the cluster of a pair of replicas.")                                       \
     X(ha_replica_label, "ha-replica-label", "__replica__",                                         \
-      "Label that tells the replicas of a pair apart; it is taken off.")
+      "Label that tells the replicas of a pair apart; it is taken off.")                           \
+    X(s3_sse_type, "s3-sse-type", "",                                                              \
+      "How an S3 server encrypts a tenant's objects: SSE-S3 or SSE-KMS; empty: as s3.sse says.")   \
+    X(s3_sse_kms_key_id, "s3-sse-kms-key-id", "", "KMS key of a tenant with SSE-KMS.")             \
+    X(s3_sse_kms_encryption_context, "s3-sse-kms-encryption-context", "",                          \
+      "JSON object that KMS binds to a tenant's data.")
+
+/* Values of s3_sse_type; another one is refused. */
+#define TENANT_RULES_SSE_S3 "SSE-S3"
+#define TENANT_RULES_SSE_KMS "SSE-KMS"
 
 struct tenant_list {
     const struct slice *ptr;
@@ -42,6 +53,7 @@ enum tenant_rule {
     TENANT_LISTS(X) TENANT_TEXTS(X)
 #undef X
         TENANT_RULE_metric_relabel_configs,
+    TENANT_RULE_aggregation_rules,
     TENANT_RULE_otlp,
     TENANT_RULE_COUNT
 };
@@ -57,8 +69,10 @@ struct tenant_rules {
 #undef X
     struct relabel *metric_relabel;   /* NULL: none */
     struct slice metric_relabel_text; /* JSON */
-    struct otlp_override otlp;        /* nothing is set: as the section otlp has it */
-    bool is_set[TENANT_RULE_COUNT];   /* by the overrides */
+    struct agg_rules aggregation;
+    struct slice aggregation_text;
+    struct otlp_override otlp;      /* nothing is set: as the section otlp has it */
+    bool is_set[TENANT_RULE_COUNT]; /* by the overrides */
 };
 
 /* A copy of base's lists and texts (NULL: all empty), to be changed before it is given out. */
@@ -70,6 +84,8 @@ void tenant_rules_set_list(struct tenant_rules *r, struct tenant_list *list, cha
 ORR_CHECKED struct err *tenant_rules_read(struct tenant_rules *r, const char *file,
                                           const struct yaml_key *key, const struct yaml_node *node,
                                           bool *ret_is_known);
+/* What the texts themselves forbid; ERR_INVALID names the row. */
+ORR_CHECKED struct err *tenant_rules_check(const struct tenant_rules *r);
 /* YAML lines, each behind indent; only those that are set, or all. */
 void tenant_rules_print(const struct tenant_rules *r, struct buf *out, const char *indent,
                         bool only_set);

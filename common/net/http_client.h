@@ -31,10 +31,12 @@ struct http_client_req {
     const char *url;
     const char *const *headers; /* "Name: value" each */
     size_t header_count;
-    struct slice body;           /* copied by http_client_request() */
+    struct slice body;           /* copied by http_client_request(), unless it is lent */
+    bool is_body_lent;           /* the body lives until the call is done or cancelled */
     const char *content_type;    /* NULL: none */
     int64_t timeout_ms;          /* of the whole call [30000] */
     int64_t connect_timeout_ms;  /* [5000] */
+    int64_t stall_timeout_ms;    /* without a byte either way, in whole seconds; 0: not looked at */
     size_t max_response_bytes;   /* body after decoding; more is ERR_TOO_LARGE [64 MiB] */
     const char *user, *password; /* basic auth if user is not NULL */
     const char *bearer;          /* bearer token if not NULL */

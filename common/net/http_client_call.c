@@ -190,10 +190,15 @@ static void set_method(struct http_client_call *call, const struct http_client_r
         return;
     }
     if (has_body) {
-        buf_slice_append(&call->body, req->body);
+        struct slice body = req->body.len ? req->body : SLICE_EMPTY;
+
+        if (!req->is_body_lent) {
+            buf_slice_append(&call->body, body);
+            body = buf_slice(&call->body);
+        }
         (void)curl_easy_setopt(call->easy, CURLOPT_POST, 1L);
-        (void)curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.len);
-        (void)curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, buf_slice(&call->body).ptr);
+        (void)curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len);
+        (void)curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, body.ptr);
     }
     (void)curl_easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, method);
 }
@@ -216,6 +221,11 @@ static void set_basics(struct http_client_call *call, const struct http_client_o
                            (long)(req->timeout_ms ? req->timeout_ms : 30000));
     (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
                            (long)(req->connect_timeout_ms ? req->connect_timeout_ms : 5000));
+    if (req->stall_timeout_ms) {
+        (void)curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+        (void)curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
+                               (long)((req->stall_timeout_ms + 999) / 1000));
+    }
     (void)curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, req->max_redirects ? 1L : 0L);
     (void)curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long)req->max_redirects);
     (void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);

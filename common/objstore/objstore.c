@@ -109,11 +109,39 @@ struct err *objstore_delete(struct objstore *s, struct slice key)
     return e ? e : named(s->ops->del(s, key), s, "delete", key);
 }
 
+struct err *objstore_delete_many(struct objstore *s, const struct slice *keys, size_t n)
+{
+    struct err *e = NULL;
+
+    for (size_t i = 0; i < n; i++)
+        if ((e = objstore_check_key(keys[i])))
+            return e;
+    if (n && s->ops->del_many)
+        return err_wrap(s->ops->del_many(s, keys, n), "delete %zu objects in %s", n, s->name);
+    for (size_t i = 0; !e && i < n; i++)
+        e = objstore_delete(s, keys[i]);
+    return e;
+}
+
+struct err *objstore_is_atomic(struct objstore *s, bool *ret)
+{
+    if (s->ops->is_atomic)
+        return err_wrap(s->ops->is_atomic(s, ret), "conditional puts in %s", s->name);
+    *ret = true;
+    return NULL;
+}
+
 struct err *objstore_stat(struct objstore *s, struct slice key, struct objstore_info *ret)
 {
     struct err *e = objstore_check_key(key);
 
     return e ? e : named(s->ops->stat(s, key, ret), s, "stat", key);
+}
+
+void objstore_stop(struct objstore *s)
+{
+    if (s && s->ops->stop)
+        s->ops->stop(s);
 }
 
 void objstore_close(struct objstore *s)
@@ -129,9 +157,12 @@ static struct err *delete_page(struct objstore *s, struct slice prefix, size_t *
     struct objstore_listing l = {0};
     struct err *e = objstore_list(
         s, a, &(struct objstore_list){.prefix = prefix, .limit = OBJSTORE_DELETE_PAGE}, &l);
+    struct slice *keys = arena_array(a, struct slice, l.n);
 
-    for (size_t i = 0; !e && i < l.n; i++)
-        e = objstore_delete(s, l.ptr[i].key);
+    for (size_t i = 0; i < l.n; i++)
+        keys[i] = l.ptr[i].key;
+    if (!e)
+        e = objstore_delete_many(s, keys, l.n);
     *ret_n = l.n;
     arena_free(a);
     return e;

@@ -10,10 +10,14 @@
  * has returned, it is durable and every later read on any process sees it.
  *
  * A version of an object has an etag (opaque text). Conditional puts compare it atomically, also
- * between processes: of two that race, one gets ERR_CONFLICT.
+ * between processes: of two that race, one gets ERR_CONFLICT. Where objstore_is_atomic() says no (an
+ * S3 server without conditional writes), that holds only within a process: then an object that is
+ * changed so must have one owner.
  *
  * Errors: ERR_NOT_FOUND absent object, ERR_CONFLICT condition does not hold, ERR_TOO_LARGE over
- * max_bytes, ERR_IO / ERR_NET / ERR_TIMEOUT / ERR_UNAVAILABLE the store (worth another try).
+ * max_bytes, ERR_IO / ERR_NET / ERR_TIMEOUT / ERR_UNAVAILABLE the store (worth another try),
+ * ERR_FORBIDDEN / ERR_UNAUTHORIZED it does not let us, ERR_UNSUPPORTED / ERR_CORRUPT it does not speak
+ * as it should. After an error of a put but ERR_CONFLICT and ERR_INVALID it may have been done.
  *
  * All calls block: workers only. Any thread, many at once.
  */
@@ -77,6 +81,9 @@ struct objstore_ops {
                         struct objstore_listing *ret);
     struct err *(*del)(struct objstore *s, struct slice key);
     struct err *(*stat)(struct objstore *s, struct slice key, struct objstore_info *ret);
+    struct err *(*del_many)(struct objstore *s, const struct slice *keys, size_t n); /* or NULL */
+    struct err *(*is_atomic)(struct objstore *s, bool *ret);                         /* or NULL */
+    void (*stop)(struct objstore *s);                                                /* or NULL */
     void (*close)(struct objstore *s);
 };
 struct objstore {
@@ -100,9 +107,16 @@ ORR_CHECKED struct err *objstore_list(struct objstore *s, struct arena *a,
                                       struct objstore_listing *ret);
 /* Absent is success. */
 ORR_CHECKED struct err *objstore_delete(struct objstore *s, struct slice key);
+/* In as few requests as the store allows; on an error some may be deleted and others not. */
+ORR_CHECKED struct err *objstore_delete_many(struct objstore *s, const struct slice *keys,
+                                             size_t n);
 ORR_CHECKED struct err *objstore_stat(struct objstore *s, struct slice key,
                                       struct objstore_info *ret);
-void objstore_close(struct objstore *s); /* NULL is allowed */
+/* Whether conditional puts hold between processes. An S3 server is put to the test the first time. */
+ORR_CHECKED struct err *objstore_is_atomic(struct objstore *s, bool *ret);
+/* The process ends: what waits for a server now or later ends with ERR_UNAVAILABLE. NULL is allowed. */
+void objstore_stop(struct objstore *s);
+void objstore_close(struct objstore *s); /* no call is under way; NULL is allowed */
 
 ORR_CHECKED struct err *objstore_check_key(struct slice key);
 /* Deletes all keys with this prefix, meta.json of a block first so that it is never half there. */

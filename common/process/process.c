@@ -17,7 +17,7 @@
 #include "common/base/fsx.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
-#include "common/objstore/objstore_fs.h"
+#include "common/objstore/s3conf.h"
 #include "common/process/process_internal.h"
 #include "common/ring/ring_pages.h"
 
@@ -222,6 +222,12 @@ static struct http_server_opts http_opts(const struct process *p,
         .max_body_bytes = (size_t)conf->max_body_bytes,
         .max_inflight_body_bytes = (size_t)conf->max_inflight_body_bytes,
         .max_connections = (size_t)conf->max_connections,
+        .max_header_bytes = (size_t)conf->max_header_bytes,
+        .max_headers = (size_t)conf->max_headers,
+        .max_h2_connections = (size_t)conf->max_h2_connections,
+        .max_streams = (size_t)conf->max_streams,
+        .stream_window_bytes = (size_t)conf->stream_window_bytes,
+        .conn_window_bytes = (size_t)conf->conn_window_bytes,
         .idle_timeout_ms = conf->idle_timeout_ns / NS_PER_MS,
         .header_timeout_ms = conf->header_timeout_ns / NS_PER_MS,
     };
@@ -307,15 +313,6 @@ static struct err *build_rpc(struct process *p, const struct process_server_conf
     return e;
 }
 
-static struct err *build_objstore(struct process *p, const struct process_storage_conf *conf)
-{
-    char *path = conf->path[0] ? mem_strdup(conf->path) : mem_printf("%s/bucket", p->data_dir);
-    struct err *e = objstore_fs_open(path, NULL, &p->objstore);
-
-    mem_free(path);
-    return e;
-}
-
 static struct err *build_membership(struct process *p, const struct process_ring_conf *conf)
 {
     unsigned rf =
@@ -396,7 +393,7 @@ static struct err *build(struct process *p, struct conf *c)
     p->auth = auth_new(c);
     if ((e = fsx_mkdirs(p->data_dir)) || (e = lock_data_dir(p)) || (e = build_loops(p, server)) ||
         (e = build_http(p, server)) || (e = build_rpc(p, server, ring)) ||
-        (e = build_objstore(p, conf_section(c, "storage"))))
+        (e = process_storage_open(p, c)))
         return e;
     /* The port must be known before the membership can say it: bound now, served later. */
     if ((e = http_server_bind(p->http)))
@@ -498,6 +495,8 @@ struct err *process_reload(struct process *p)
     for (size_t i = 0; i < p->n_roles; i++)
         if (p->roles[i]->reload)
             p->roles[i]->reload(p->objects[i], next);
+    if (p->storage_limits)
+        limits_set_defaults(p->storage_limits, next);
     snapshot_cell_set(&p->conf, (struct snapshot *)next);
     if (p->tls)
         e = err_first(e, net_tls_reload(p->tls));
@@ -681,6 +680,7 @@ static void tear_down(struct process *p)
         http_server_free(p->more_http[i]);
     http_server_free(p->http);
     grpc_server_free(p->grpc);
+    objstore_stop(p->objstore); /* else a job may wait for a server that is not there */
     if (p->jobs)
         job_pool_stop(p->jobs);
     for (size_t i = 0; i < p->n_loops; i++)
@@ -691,7 +691,7 @@ static void tear_down(struct process *p)
         p->roles[i]->close(p->objects[i]);
     membership_free(p->membership);
     http_client_free(p->http_client);
-    objstore_close(p->objstore);
+    process_storage_close(p);
     job_pool_free(p->jobs);
     for (size_t i = 0; i < p->n_loops; i++)
         loop_free(p->loops[i]);
@@ -719,6 +719,8 @@ static void collect_sections(struct process *p)
     p->sections[p->n_sections++] = &auth_section;
     p->sections[p->n_sections++] = &process_ring_section;
     p->sections[p->n_sections++] = &process_storage_section;
+    p->sections[p->n_sections++] = &s3conf_section;
+    p->sections[p->n_sections++] = &limits_section;
     for (size_t i = 0; i < p->n_roles; i++) {
         for (const struct conf_section *const *s = p->roles[i]->sections; *s; s++) {
             bool is_known = false;

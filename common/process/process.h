@@ -97,7 +97,8 @@ struct http_client *process_http_client(struct process *p);
  *                log-level, log-format, shutdown-timeout, http limits, tls-*
  *   auth:        mode (header | optional | token), default-tenant …      see common/auth/auth.h
  *   ring:        seeds, replication-factor, heartbeat and forget times, cluster-keys
- *   storage:     backend (filesystem), path
+ *   storage:     backend (filesystem | s3), path
+ *   s3:          the bucket of backend s3                           see common/objstore/s3conf.h
  */
 struct process_server_conf {
     char *instance, *zone, *data_dir, *http_address, *rpc_address, *advertise_host;
@@ -107,6 +108,8 @@ struct process_server_conf {
     int64_t loops, workers;
     int64_t shutdown_timeout_ns, idle_timeout_ns, header_timeout_ns;
     int64_t max_body_bytes, max_inflight_body_bytes, max_connections;
+    int64_t max_header_bytes, max_headers;
+    int64_t max_h2_connections, max_streams, stream_window_bytes, conn_window_bytes;
 };
 struct process_ring_conf {
     struct conf_list seeds, cluster_keys;
@@ -114,7 +117,9 @@ struct process_ring_conf {
     int64_t replication_factor, alertmanager_replication_factor, tokens;
     int64_t unhealthy_after_ns, forget_after_ns, join_wait_ns, announce_ns;
 };
+#define PROCESS_BACKENDS "filesystem|s3"
+enum process_backend { PROCESS_FILESYSTEM, PROCESS_S3 };
 struct process_storage_conf {
-    int backend;
+    int backend; /* enum process_backend */
     char *path;
 };

@@ -1,6 +1,7 @@
-/* What process.c (life) and process_admin.c (pages) share. */
+/* What process.c (life), process_storage.c (the object store) and process_admin.c (pages) share. */
 #pragma once
 #include "common/auth/auth.h"
+#include "common/model/limits.h"
 #include "common/process/process_conf.h"
 
 #define PROCESS_MAX_ROLES 8
@@ -37,6 +38,8 @@ struct process {
     struct rpc_server *rpc;
     struct rpc_pool *peers;
     struct objstore *objstore;
+    struct limits *storage_limits;  /* of S3: how tenants' objects are encrypted; else NULL */
+    struct loop_timer *sweep_timer; /* loop 0; NULL: it is not this process's */
     struct membership *membership;
     bool is_alone; /* all roles here and nobody to join */
 
@@ -52,3 +55,7 @@ void process_stop(struct process *p);
 /* Reads the configuration again. Main or worker. */
 ORR_CHECKED struct err *process_reload(struct process *p);
 void process_admin_routes(struct process *p);
+/* Makes p->objstore. Loops and jobs are there, and the loops do not run. */
+ORR_CHECKED struct err *process_storage_open(struct process *p, struct conf *c);
+/* The loops do not run any more; also when it was never opened. */
+void process_storage_close(struct process *p);

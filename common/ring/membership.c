@@ -258,6 +258,13 @@ struct kv_post {
     uint64_t version;
 };
 
+static void tell_own(const struct kv_post *p)
+{
+    VEC_FOREACH (s, &p->ms->kv_subs)
+        if (s->with_own && slice_has_prefix(buf_slice(&p->key), slice_cstr(s->prefix)))
+            s->fn(s->arg, buf_slice(&p->key), p->version, buf_slice(&p->value));
+}
+
 static void take_kv(void *arg)
 {
     struct kv_post *p = arg;
@@ -266,6 +273,8 @@ static void take_kv(void *arg)
 
     if (e && !err_is(e, ERR_CONFLICT))
         LOG_WARN(ring, "key not shared", KV_ERR(e));
+    if (!e)
+        tell_own(p);
     err_free(e);
     settle(p->ms);
     buf_done(&p->key);

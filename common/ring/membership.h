@@ -92,11 +92,14 @@ void membership_unsubscribe(struct membership *ms, membership_fn *fn, void *arg)
 struct gossip *membership_gossip(struct membership *ms);
 /* After a gossip_broadcast(): it goes out now, not with the next round. On the loop. */
 void membership_wake(struct membership *ms);
-/* The shared table "kv"; subscribers with a key prefix. On the loop. */
+/* The shared table "kv"; subscribers with a key prefix, to what others set. On the loop. */
 struct gossip_kv *membership_kv(struct membership *ms);
 /* prefix must outlive the membership. Before membership_start(). */
 void membership_kv_subscribe(struct membership *ms, const char *prefix, gossip_kv_fn *fn,
                              void *arg);
+/* The same, and what this process sets itself, for roles that tell each other: they may share a process. */
+void membership_kv_subscribe_own(struct membership *ms, const char *prefix, gossip_kv_fn *fn,
+                                 void *arg);
 /* Sets a key from any thread; posts to the loop. A lower version than known is ignored, a refusal
  * logged. */
 void membership_kv_post(struct membership *ms, struct slice key, uint64_t version,

@@ -37,6 +37,7 @@ struct membership {
         const char *prefix;
         gossip_kv_fn *fn;
         void *arg;
+        bool with_own; /* also what this process sets */
     })
     kv_subs;
 

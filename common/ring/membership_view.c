@@ -186,7 +186,13 @@ void membership_unsubscribe(struct membership *ms, membership_fn *fn, void *arg)
 
 void membership_kv_subscribe(struct membership *ms, const char *prefix, gossip_kv_fn *fn, void *arg)
 {
-    vec_push(&ms->kv_subs, ((struct membership_kv_sub){prefix, fn, arg}));
+    vec_push(&ms->kv_subs, ((struct membership_kv_sub){prefix, fn, arg, false}));
+}
+
+void membership_kv_subscribe_own(struct membership *ms, const char *prefix, gossip_kv_fn *fn,
+                                 void *arg)
+{
+    vec_push(&ms->kv_subs, ((struct membership_kv_sub){prefix, fn, arg, true}));
 }
 
 enum member_state membership_self_state(const struct membership *ms)

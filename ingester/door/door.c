@@ -6,6 +6,7 @@
 #include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/base/metric.h"
+#include "ingester/door/agg_send.h"
 #include "ingester/door/door_answer.h"
 #include "ingester/door/rewrite.h"
 #include "ingester/door/tenant_gate.h"
@@ -52,7 +53,8 @@ static const struct metric_field door_fields[] = {
 struct door_tenant {
     struct fp_cache known;
     struct rewrite *rewrite; /* NULL: no rules */
-    size_t bytes;            /* of both, as counted in the loop's */
+    struct agg_match *agg;   /* NULL: no aggregation rules */
+    size_t bytes;            /* of all, as counted in the loop's */
     uint64_t generation;     /* of the limits its series were checked under */
     int64_t used_ms;
 };
@@ -83,6 +85,10 @@ struct write {
     struct door *d;
     struct door_loop *dl;
     struct push_rejects rejects;
+    struct agg_load agg;
+    struct push *p; /* while its aggregation is under way */
+    int64_t held_bytes;
+    uint64_t agg_rejected[BATCH_REASON_COUNT];
     bool is_strict; /* as push_decoder */
     door_done_fn *done;
     void *arg;
@@ -158,6 +164,7 @@ void door_free(struct door *d)
 
             fp_cache_done(&t->known);
             rewrite_free(t->rewrite);
+            agg_match_free(t->agg);
             mem_free(t);
         }
         map_done(&d->loops[i].tenants);
@@ -204,7 +211,7 @@ static struct door_loop *loop_of(struct door *d, const struct loop *loop)
 
 static void account(struct door *d, struct door_loop *dl, struct door_tenant *t)
 {
-    size_t bytes = fp_cache_bytes(&t->known) + rewrite_bytes(t->rewrite);
+    size_t bytes = fp_cache_bytes(&t->known) + rewrite_bytes(t->rewrite) + agg_match_bytes(t->agg);
 
     dl->cache_bytes += bytes - t->bytes;
     METRIC_ADD(d->m.cache_bytes, (int64_t)(bytes - t->bytes));
@@ -215,6 +222,7 @@ static void forget(struct door *d, struct door_loop *dl, struct door_tenant *t)
 {
     fp_cache_clear(&t->known);
     rewrite_clear(t->rewrite);
+    agg_match_clear(t->agg);
     account(d, dl, t);
 }
 
@@ -228,9 +236,13 @@ static struct door_tenant *tenant_of(struct door *d, struct door_loop *dl, const
         fp_cache_init(&t->known, d->loop_budget);
     }
     if (t->generation != p->limits.generation) {
+        struct tenant_rules *rules = limits_rules(d->opts.limits, p->tenant);
+
         rewrite_free(t->rewrite);
-        t->rewrite = rewrite_new(p->tenant, limits_rules(d->opts.limits, p->tenant),
-                                 p->limits.accept_ha_samples, d->loop_budget / REWRITE_SHARE);
+        agg_match_free(t->agg);
+        t->agg = d->opts.agg ? agg_match_new(rules, d->loop_budget / REWRITE_SHARE) : NULL;
+        t->rewrite = rewrite_new(p->tenant, rules, p->limits.accept_ha_samples,
+                                 d->loop_budget / REWRITE_SHARE);
         forget(d, dl, t);
     }
     t->generation = p->limits.generation;
@@ -277,9 +289,39 @@ static void count_rejected(struct write *w, const struct distribute_result *r)
         METRIC_ADD(w->d->m.replica_rejected[i], r->rejected[i]);
 }
 
-static void on_distributed(void *arg, const struct push *p, const struct distribute_result *r)
+static void write_free(struct write *w)
+{
+    agg_load_done(&w->agg);
+    mem_free(w);
+}
+
+/* What owners of groups refused is refused of the write, too. */
+static struct distribute_result with_aggregation(const struct write *w,
+                                                 const struct distribute_result *r)
+{
+    struct distribute_result ret = *r;
+
+    for (unsigned i = 0; i < BATCH_REASON_COUNT; i++)
+        ret.rejected[i] += w->agg_rejected[i];
+    return ret;
+}
+
+/* Of what was added up and is not stored itself. */
+static void count_aggregated(const struct write *w, struct door_written *written)
+{
+    uint64_t rejected = 0, all = w->agg.samples + w->agg.histograms;
+
+    for (unsigned i = 0; i < BATCH_REASON_COUNT; i++)
+        rejected += w->agg_rejected[i];
+    rejected = ORR_MIN(rejected, all);
+    written->samples += w->agg.samples - ORR_MIN(rejected, w->agg.samples);
+    written->histograms += w->agg.histograms - (rejected - ORR_MIN(rejected, w->agg.samples));
+}
+
+static void on_distributed(void *arg, const struct push *p, const struct distribute_result *plain)
 {
     struct write *w = arg;
+    struct distribute_result all = with_aggregation(w, plain), *r = &all;
     struct door_written written = {.deduplicated = w->rejects.deduplicated};
     struct err *e;
 
@@ -289,10 +331,17 @@ static void on_distributed(void *arg, const struct push *p, const struct distrib
         if (r->rejected[BATCH_MAX_SERIES_LIMIT] == 0 && r->rejected[BATCH_BAD_LABELS] == 0)
             remember(w->d, w->dl, p);
         count_rejected(w, r);
-        e = door_answer(&(struct door_answer_input){p, &w->rejects, w->is_strict, r}, &written);
+        e = door_answer(
+            &(struct door_answer_input){.push = p,
+                                        .rejects = &w->rejects,
+                                        .is_strict = w->is_strict,
+                                        .aggregated = w->agg.samples + w->agg.histograms,
+                                        .result = r},
+            &written);
+        count_aggregated(w, &written);
     }
     w->done(w->arg, e, &written);
-    mem_free(w);
+    write_free(w);
 }
 
 /* ---- a write ---- */
@@ -345,8 +394,8 @@ static struct err *decode(struct write *w, struct push *p, const struct push_dec
     struct err *e;
 
     push_builder_init(&b, p, &t->known, clock_wall_ms(d->opts.clock));
-    b.rewrite = t->rewrite;
-    b.ha = d->opts.ha ? ask_ha : NULL;
+    b.rewrite = decoder->is_own ? NULL : t->rewrite;
+    b.ha = d->opts.ha && !decoder->is_own ? ask_ha : NULL;
     b.ha_arg = d;
     e = decoder->decode(&b, decoder->arg);
     account(d, w->dl, t);
@@ -358,10 +407,43 @@ static struct err *decode(struct write *w, struct push *p, const struct push_dec
     count(d, p, &w->rejects);
     METRIC_ADD(protocol->writes, 1);
     METRIC_ADD(protocol->samples, p->samples + p->histograms);
+    if (decoder->is_own)
+        return NULL;
     if ((e = tenant_gate_samples(d->gate, p->tenant, &p->limits, share(d),
-                                 p->samples + p->histograms)))
+                                 p->samples + p->histograms))) {
         METRIC_ADD(d->m.rate_limited, 1);
-    return e;
+        return e;
+    }
+    if (ORR_UNLIKELY(t->agg)) {
+        agg_match_take(t->agg, p, &t->known, &w->agg);
+        METRIC_ADD(d->m.exemplars_dropped, w->agg.exemplars);
+        account(d, w->dl, t);
+    }
+    return NULL;
+}
+
+static void write_failed(struct write *w, struct err *e, struct push *p)
+{
+    w->done(w->arg, e, &(struct door_written){0});
+    write_free(w);
+    push_free(p);
+}
+
+static void on_aggregated(void *arg, struct err *e, const uint64_t rejected[BATCH_REASON_COUNT])
+{
+    struct write *w = arg;
+    struct push *p = w->p;
+    struct door_tenant *t = map_get(&w->dl->tenants, p->tenant);
+
+    distribute_hold(w->d->opts.distribute, -w->held_bytes);
+    if (e) {
+        write_failed(w, e, p);
+        return;
+    }
+    if (t && t->agg && t->generation == p->limits.generation)
+        agg_match_remember(t->agg, &w->agg);
+    memcpy(w->agg_rejected, rejected, sizeof(w->agg_rejected));
+    distribute_push(w->d->opts.distribute, w->dl->loop, p, on_distributed, w);
 }
 
 void door_write(struct door *d, struct loop *loop, struct slice tenant,
@@ -382,9 +464,14 @@ void door_write(struct door *d, struct loop *loop, struct slice tenant,
     p->body = *body;
     *body = (struct buf){0};
     if ((e = decode(w, p, decoder))) {
-        done(arg, e, &(struct door_written){0});
-        mem_free(w);
-        push_free(p);
+        write_failed(w, e, p);
+        return;
+    }
+    if (w->agg.items.len) {
+        w->p = p;
+        w->held_bytes = (int64_t)(push_bytes(p) + w->agg.items.cap * sizeof(struct agg_item));
+        distribute_hold(d->opts.distribute, w->held_bytes);
+        agg_send(d->opts.agg, loop, p, &w->agg, on_aggregated, w);
         return;
     }
     distribute_push(d->opts.distribute, loop, p, on_distributed, w);

@@ -5,6 +5,8 @@
  *   (push_builder.h) decodes and validates, rate ──▶ distribute_push() ──▶ done: NULL, or why some
  *   or all of it was refused
  *
+ *   (what aggregation rules are about goes to the owners of its groups first: agg_send.h)
+ *
  * A loop has its own cache of known series per tenant (fp_cache.h): a client's connection stays on
  * one loop, and so do its series. Over the budget of a loop the tenant that was quiet longest loses
  * its cache.
@@ -25,6 +27,7 @@ struct door_opts {
     struct limits *limits;
     struct distribute *distribute;
     struct ha_tracker *ha;      /* NULL: samples of all replicas are taken */
+    struct agg_sender *agg;     /* NULL: aggregation rules are not followed */
     const struct clock *clock;  /* NULL: the system's */
     size_t (*share)(void *arg); /* ingesters that share a tenant's rate */
     void *share_arg;

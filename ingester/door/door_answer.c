@@ -198,7 +198,7 @@ struct err *door_answer(const struct door_answer_input *in, struct door_written 
 {
     const struct push *p = in->push;
     struct buf text = {0};
-    uint64_t received = p->samples + p->histograms, door, replicas, over_limit = 0;
+    uint64_t received = p->samples + p->histograms + in->aggregated, door, replicas, over_limit = 0;
     struct err *e = NULL;
 
     door = door_part(in, &text);

@@ -10,8 +10,9 @@
 
 struct door_answer_input {
     const struct push *push;
-    const struct push_rejects *rejects;     /* by the door */
-    bool is_strict;                         /* as push_decoder */
+    const struct push_rejects *rejects; /* by the door */
+    bool is_strict;                     /* as push_decoder */
+    uint64_t aggregated; /* samples and histograms that are not in the push any more */
     const struct distribute_result *result; /* without an error */
 };
 /* NULL when all was taken, else as door_done_fn has it. Fills what is stored in *ret. */

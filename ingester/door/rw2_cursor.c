@@ -1,17 +1,11 @@
 #include "ingester/door/rw2_cursor.h"
 
-#include "ingester/door/rw_wire.h"
+#include <stddef.h>
 
-#define TAG(number, type) ((uint32_t)(number) << 3 | (uint32_t)(type))
-#define TAG_SYMBOL TAG(4, RW_BYTES)
-#define TAG_SERIES TAG(5, RW_BYTES)
+#include "ingester/door/rw_message.h"
 
-static const uint8_t *bad(struct rw2_cursor *c, const char *what)
-{
-    if (!c->error)
-        c->error = what;
-    return NULL;
-}
+#define TAG_SYMBOL RW_TAG(4, RW_BYTES)
+#define TAG_SERIES RW_TAG(5, RW_BYTES)
 
 /* One more element; the array lies in the arena and is used again for the next series. */
 #define GROW(c, ptr, n, cap)                                                                       \
@@ -39,7 +33,7 @@ static const uint8_t *read_refs(struct rw2_cursor *c, struct rw2_refs *r, const 
     struct slice m;
     uint64_t u = 0;
 
-    if (tag == TAG(1, RW_VARINT)) {
+    if (tag == RW_TAG(1, RW_VARINT)) {
         if ((p = rw_wire_u64(p, end, &u)))
             add_ref(c, r, u);
         return p;
@@ -60,28 +54,16 @@ static const uint8_t *read_refs(struct rw2_cursor *c, struct rw2_refs *r, const 
 
 static bool parse_sample(struct rw2_cursor *c, struct slice m, struct sample *ret, int64_t *created)
 {
-    const uint8_t *p = m.ptr, *end = m.ptr + m.len;
-    uint64_t t = 0, st = 0;
-    uint32_t tag;
+    struct rw_message_sample raw = {0};
+    bool is_ok;
 
-    *ret = (struct sample){0};
-    while (p && p < end) {
-        if (!(p = rw_wire_tag(p, end, &tag)))
-            break;
-        if (tag == TAG(1, RW_FIXED64))
-            p = rw_wire_f64(p, end, &ret->v);
-        else if (tag == TAG(2, RW_VARINT))
-            p = rw_wire_u64(p, end, &t);
-        else if (tag == TAG(3, RW_VARINT))
-            p = rw_wire_u64(p, end, &st);
-        else if (tag >> 3 <= 3)
-            p = bad(c, "Sample: a field with the wire type of another");
-        else
-            p = rw_wire_skip(p, end, tag);
-    }
-    ret->t_ms = (int64_t)t;
-    *created = (int64_t)st;
-    return p || (bad(c, "Sample: malformed"), false);
+    *created = 0;
+    if (ORR_LIKELY(rw_message_plain_sample(m, ret)))
+        return true;
+    is_ok = rw_message_read(&rw_message_sample_2, m, &raw, &c->error);
+    *ret = (struct sample){(int64_t)raw.t_ms, raw.v};
+    *created = (int64_t)raw.start_ms;
+    return is_ok;
 }
 
 static bool parse_exemplar(struct rw2_cursor *c, struct slice m, struct rw2_exemplar *ret)
@@ -94,46 +76,42 @@ static bool parse_exemplar(struct rw2_cursor *c, struct slice m, struct rw2_exem
     while (p && p < end) {
         if (!(p = rw_wire_tag(p, end, &tag)))
             break;
-        if (tag == TAG(1, RW_BYTES) || tag == TAG(1, RW_VARINT))
+        if (tag == RW_TAG(1, RW_BYTES) || tag == RW_TAG(1, RW_VARINT))
             p = read_refs(c, &ret->refs, p, end, tag);
-        else if (tag == TAG(2, RW_FIXED64))
+        else if (tag == RW_TAG(2, RW_FIXED64))
             p = rw_wire_f64(p, end, &ret->v);
-        else if (tag == TAG(3, RW_VARINT))
+        else if (tag == RW_TAG(3, RW_VARINT))
             p = rw_wire_u64(p, end, &t);
         else if (tag >> 3 <= 3)
-            p = bad(c, "Exemplar: a field with the wire type of another");
+            p = rw_message_bad(&c->error, "Exemplar: a field with the wire type of another");
         else
             p = rw_wire_skip(p, end, tag);
     }
     ret->t_ms = (int64_t)t;
-    return p || (bad(c, "Exemplar: malformed"), false);
+    return p || (rw_message_bad(&c->error, "Exemplar: malformed"), false);
 }
+
+struct raw_metadata {
+    uint64_t type, help_ref, unit_ref;
+};
 
 static bool parse_metadata(struct rw2_cursor *c, struct slice m, struct rw2_series *s)
 {
-    const uint8_t *p = m.ptr, *end = m.ptr + m.len;
-    uint32_t tag;
-    uint64_t u;
+    static const struct rw_message message = {
+        "Metadata: a field with the wire type of another",
+        "Metadata: malformed",
+        1 << 1 | 1 << 3 | 1 << 4,
+        3,
+        {{RW_TAG(1, RW_VARINT), offsetof(struct raw_metadata, type)},
+         {RW_TAG(3, RW_VARINT), offsetof(struct raw_metadata, help_ref)},
+         {RW_TAG(4, RW_VARINT), offsetof(struct raw_metadata, unit_ref)}}};
+    struct raw_metadata raw = {s->type, s->help_ref, s->unit_ref};
+    bool is_ok = rw_message_read(&message, m, &raw, &c->error);
 
-    while (p && p < end) {
-        uint32_t *to = NULL;
-
-        if (!(p = rw_wire_tag(p, end, &tag)))
-            break;
-        if (tag == TAG(1, RW_VARINT))
-            to = &s->type;
-        else if (tag == TAG(3, RW_VARINT))
-            to = &s->help_ref;
-        else if (tag == TAG(4, RW_VARINT))
-            to = &s->unit_ref;
-        else if (tag >> 3 <= 4 && tag >> 3 != 2)
-            p = bad(c, "Metadata: a field with the wire type of another");
-        if (p && to && (p = rw_wire_u64(p, end, &u)))
-            *to = (uint32_t)u;
-        else if (p && !to)
-            p = rw_wire_skip(p, end, tag);
-    }
-    return p || (bad(c, "Metadata: malformed"), false);
+    s->type = (uint32_t)raw.type;
+    s->help_ref = (uint32_t)raw.help_ref;
+    s->unit_ref = (uint32_t)raw.unit_ref;
+    return is_ok;
 }
 
 static bool add_sample(struct rw2_cursor *c, struct slice m)
@@ -164,13 +142,13 @@ static bool series_message(struct rw2_cursor *c, uint32_t tag, struct slice m)
     struct rw2_series *s = &c->series;
 
     switch (tag) {
-    case TAG(2, RW_BYTES):
+    case RW_TAG(2, RW_BYTES):
         return add_sample(c, m);
-    case TAG(3, RW_BYTES):
+    case RW_TAG(3, RW_BYTES):
         GROW(c, s->histograms, s->n_histograms, s->histograms_cap);
         s->histograms[s->n_histograms++] = m;
         return true;
-    case TAG(4, RW_BYTES):
+    case RW_TAG(4, RW_BYTES):
         return add_exemplar(c, m);
     default:
         return parse_metadata(c, m, s);
@@ -191,21 +169,21 @@ static bool parse_series(struct rw2_cursor *c, struct slice m)
     while (p && p < end) {
         if (!(p = rw_wire_tag(p, end, &tag)))
             break;
-        if (tag == TAG(1, RW_BYTES) || tag == TAG(1, RW_VARINT)) {
+        if (tag == RW_TAG(1, RW_BYTES) || tag == RW_TAG(1, RW_VARINT)) {
             p = read_refs(c, &s->refs, p, end, tag);
         } else if ((tag & 7) == RW_BYTES && tag >> 3 <= 5) {
             if ((p = rw_wire_bytes(p, end, &inner)) && !series_message(c, tag, inner))
                 p = NULL;
-        } else if (tag == TAG(6, RW_VARINT)) {
+        } else if (tag == RW_TAG(6, RW_VARINT)) {
             if ((p = rw_wire_u64(p, end, &u)))
                 s->created_ms = (int64_t)u;
         } else if (tag >> 3 <= 6) {
-            p = bad(c, "TimeSeries: a field with the wire type of another");
+            p = rw_message_bad(&c->error, "TimeSeries: a field with the wire type of another");
         } else {
             p = rw_wire_skip(p, end, tag);
         }
     }
-    return p || (bad(c, "TimeSeries: malformed"), false);
+    return p || (rw_message_bad(&c->error, "TimeSeries: malformed"), false);
 }
 
 /* ---- the request ---- */
@@ -220,12 +198,14 @@ static const uint8_t *next_field(struct rw2_cursor *c, const uint8_t *p, uint32_
         if (!(p = rw_wire_tag(p, c->end, &tag)))
             break;
         if (tag == want)
-            return (p = rw_wire_bytes(p, c->end, ret)) ? p : bad(c, "Request: malformed");
+            return (p = rw_wire_bytes(p, c->end, ret))
+                       ? p
+                       : rw_message_bad(&c->error, "Request: malformed");
         if (tag != TAG_SYMBOL && tag != TAG_SERIES && (tag >> 3 == 4 || tag >> 3 == 5))
-            return bad(c, "Request: a field with the wire type of another");
+            return rw_message_bad(&c->error, "Request: a field with the wire type of another");
         p = rw_wire_skip(p, c->end, tag);
     }
-    return p ? NULL : bad(c, "Request: malformed");
+    return p ? NULL : rw_message_bad(&c->error, "Request: malformed");
 }
 
 void rw2_cursor_init(struct rw2_cursor *c, struct arena *a, struct slice body)

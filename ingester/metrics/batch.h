@@ -189,7 +189,13 @@ bool batch_labels_valid(struct slice canonical);
     X(BATCH_EXEMPLAR, 7, "exemplar", "exemplar is out of order or its series is unknown")          \
     X(BATCH_METADATA_LIMIT, 8, "per_tenant_metadata_limit", "per-tenant metadata limit exceeded")  \
     X(BATCH_WINDOWS_LIMIT, 9, "per_tenant_open_windows_limit",                                     \
-      "sample opens one more 2-hour window than limit max_open_windows_per_user allows")
+      "sample opens one more 2-hour window than limit max_open_windows_per_user allows")           \
+    X(BATCH_AGG_INPUTS, 10, "per_tenant_aggregation_inputs_limit",                                 \
+      "series to be aggregated over limit max_aggregation_inputs_per_user")                        \
+    X(BATCH_AGG_SERIES, 11, "per_tenant_aggregated_series_limit",                                  \
+      "aggregated series over limit max_aggregated_series_per_user")                               \
+    X(BATCH_AGG_CONFLICT, 12, "aggregation_conflict",                                              \
+      "two aggregation_rules make the same series of different ones")
 enum batch_reason {
 #define X(sym, num, name, text) sym = num,
     BATCH_REASONS(X)

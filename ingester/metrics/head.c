@@ -154,6 +154,8 @@ static void fill_defaults(struct head_opts *o)
         o->grace_ms = 15 * 60 * 1000;
     if (!o->max_ooo_ms)
         o->max_ooo_ms = 24ll * 3600 * 1000;
+    if (!o->regex_cache_bytes)
+        o->regex_cache_bytes = 64ll << 20;
     if (!o->memory_chunk_bytes)
         o->memory_chunk_bytes = 256ll << 20;
     if (!o->exemplars_per_tenant)

@@ -49,6 +49,7 @@ struct head_opts {
     uint32_t exemplars_per_tenant; /* ring size; 0: 100,000 */
     int64_t memory_chunk_bytes; /* closed chunks that no file can be made for, past which pushes are
                                    refused; 0: 256 MiB */
+    int64_t regex_cache_bytes;  /* remembered regexes, over all shards; 0: 64 MiB */
     const struct clock *clock;  /* NULL: system */
 };
 

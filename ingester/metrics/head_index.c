@@ -559,10 +559,6 @@ void head_index_done(struct head_index *x)
     vec_done(&x->slabs);
     vec_done(&x->names);
     vec_done(&x->blocks);
-    for (size_t i = 0; i < HEAD_ACCEPTED_SLOTS; i++) {
-        mem_free((void *)x->accepted[i].pattern.ptr);
-        vec_done(&x->accepted[i].ids);
-    }
     vec_done(&x->free_pairs);
     vec_done(&x->limbo);
     map_done(&x->name_ids);

@@ -44,8 +44,9 @@ struct head_accepted {
     VEC(uint32_t) ids;    /* pairs */
     size_t seen;          /* pairs of the name that were looked at */
     uint32_t removals;    /* the name's, then */
-    uint64_t used_at;     /* head_index.accepted_clock */
+    uint64_t used_at;     /* the shard's accepted_clock */
     uint32_t name;
+    bool is_new; /* not used for an answer yet */
 };
 #define HEAD_ACCEPTED_SLOTS 8u
 #define HEAD_ACCEPTED_IDS 16384u  /* more are not kept: 64 KiB a slot at most */
@@ -82,7 +83,6 @@ struct head_index {
     uint32_t block_used, block_cap; /* of the last block, which grows up to HEAD_LABEL_BLOCK */
     uint64_t dead_bytes, used_bytes;
     struct head_accepted accepted[HEAD_ACCEPTED_SLOTS];
-    uint64_t accepted_clock;
     _Atomic uint32_t pins;
 };
 

@@ -169,6 +169,8 @@ struct head_shard_metrics {
     int64_t starts_series;
     int64_t series, chunk_file_bytes, label_pairs, memory_chunk_bytes, open_windows;
     uint64_t chunk_file_failures;
+    uint64_t regex_hits, regex_misses, regex_evictions;
+    int64_t regex_entries, regex_bytes;
 };
 
 /* The log record a shard builds for one batch; see head_log.h. */
@@ -204,6 +206,7 @@ struct head_shard {
     uint64_t last_seq;           /* newest record this shard wrote */
     VEC(struct head_raw *) raws; /* replay: logged as they came, not applied yet */
     struct head_replay_stats replay;
+    uint64_t accepted_clock; /* of remembered regexes, over all tenants */
     struct head_shard_metrics m;
 };
 
@@ -383,6 +386,8 @@ uint32_t head_meta_shard(const struct head *h, struct slice family);
 #define HEAD_MATCH_TURN_NS 2000000
 #define HEAD_MATCH_MAX_NS 5000000000
 bool head_match_prepare(struct head_ts *ts, struct matchers ms, int64_t *io_spent_ns);
+/* All that is remembered of regexes. */
+void head_match_forget(struct head_ts *ts);
 struct err *head_match_costly(void); /* that error */
 /* Refs of the series that the matchers accept; the caller frees. */
 roaring_bitmap_t *head_match(struct head_ts *ts, struct matchers ms);

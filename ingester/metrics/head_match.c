@@ -32,10 +32,66 @@ static void or_pair(const struct head_index *x, uint32_t name, struct slice valu
         head_posting_or(head_pair_at(x, (uint32_t)pair), into);
 }
 
+/* ---- remembered regexes ---- */
+
+static int64_t bytes_of(const struct head_accepted *s)
+{
+    return (int64_t)(s->pattern.len + s->ids.cap * sizeof(uint32_t));
+}
+
+static void forget(struct head_shard *sh, struct head_accepted *s)
+{
+    if (!s->pattern.ptr)
+        return;
+    METRIC_ADD(sh->m.regex_entries, -1);
+    METRIC_ADD(sh->m.regex_bytes, -bytes_of(s));
+    mem_free((void *)s->pattern.ptr);
+    vec_done(&s->ids);
+    *s = (struct head_accepted){0};
+}
+
+static void evict(struct head_shard *sh, struct head_accepted *s)
+{
+    METRIC_ADD(sh->m.regex_evictions, s->pattern.ptr != NULL);
+    forget(sh, s);
+}
+
+void head_match_forget(struct head_ts *ts)
+{
+    for (size_t i = 0; i < HEAD_ACCEPTED_SLOTS; i++)
+        forget(ts->shard, &ts->index.accepted[i]);
+}
+
+/* The one of the shard that was not used for longest. */
+static struct head_accepted *oldest_of(struct head_shard *sh)
+{
+    struct head_accepted *oldest = NULL;
+
+    VEC_FOREACH (ts, &sh->tenants)
+        for (size_t i = 0; i < HEAD_ACCEPTED_SLOTS; i++) {
+            struct head_accepted *s = &(*ts)->index.accepted[i];
+
+            if (s->pattern.ptr && (!oldest || s->used_at < oldest->used_at))
+                oldest = s;
+        }
+    return oldest;
+}
+
+static void keep_budget(struct head_shard *sh)
+{
+    int64_t max = sh->head->opts.regex_cache_bytes / (int64_t)sh->head->n_shards;
+    struct head_accepted *oldest;
+
+    while (sh->m.regex_bytes > max && (oldest = oldest_of(sh)))
+        evict(sh, oldest);
+}
+
 /* The slot of this regex on this name, made the newest; a fresh one takes the place of the oldest. */
-static struct head_accepted *accepted_slot(struct head_index *x, const struct head_name *name,
+static struct head_accepted *accepted_slot(struct head_ts *ts, const struct head_name *name,
                                            struct slice pattern)
 {
+    struct head_index *x = &ts->index;
+    struct head_shard *sh = ts->shard;
     struct head_accepted *oldest = &x->accepted[0], *s;
 
     for (s = x->accepted; s < x->accepted + HEAD_ACCEPTED_SLOTS; s++) {
@@ -46,17 +102,19 @@ static struct head_accepted *accepted_slot(struct head_index *x, const struct he
     }
     if (s == x->accepted + HEAD_ACCEPTED_SLOTS) {
         s = oldest;
-        mem_free((void *)s->pattern.ptr);
-        vec_done(&s->ids);
-        *s = (struct head_accepted){.name = name->id, .removals = name->removals};
+        evict(sh, s);
+        *s = (struct head_accepted){.name = name->id, .removals = name->removals, .is_new = true};
         s->pattern = slice_of(mem_dup(pattern.ptr, pattern.len), pattern.len);
+        METRIC_ADD(sh->m.regex_entries, 1);
+        METRIC_ADD(sh->m.regex_bytes, bytes_of(s));
     }
     if (s->removals != name->removals) {
         s->removals = name->removals;
         s->seen = 0;
+        s->is_new = true;
         vec_clear(&s->ids);
     }
-    s->used_at = ++x->accepted_clock;
+    s->used_at = ++sh->accepted_clock;
     return s;
 }
 
@@ -67,8 +125,8 @@ static bool is_remembered(const struct head_index *x, const struct matcher *m, i
 }
 
 /* Looks at values not looked at yet, for up to max_ns (0: all); false when some are left. */
-static bool look_on(struct head_index *x, const struct matcher *m, const struct head_name *name,
-                    struct head_accepted *s, int64_t max_ns)
+static bool look_at_values(const struct head_index *x, const struct matcher *m,
+                           const struct head_name *name, struct head_accepted *s, int64_t max_ns)
 {
     const struct matcher re = {
         .op = MATCHER_RE, .value = m->value, .re = m->re, .prefix = m->prefix};
@@ -85,6 +143,18 @@ static bool look_on(struct head_index *x, const struct matcher *m, const struct 
     return true;
 }
 
+static bool look_on(struct head_ts *ts, const struct matcher *m, const struct head_name *name,
+                    struct head_accepted *s, int64_t max_ns)
+{
+    const struct head_index *x = &ts->index;
+    int64_t before = bytes_of(s);
+    bool is_done;
+
+    is_done = look_at_values(x, m, name, s, max_ns);
+    METRIC_ADD(ts->shard->m.regex_bytes, bytes_of(s) - before);
+    return is_done;
+}
+
 bool head_match_prepare(struct head_ts *ts, struct matchers ms, int64_t *io_spent_ns)
 {
     int64_t began = clock_mono_ns(&clock_system);
@@ -97,8 +167,7 @@ bool head_match_prepare(struct head_ts *ts, struct matchers ms, int64_t *io_spen
         if (is_remembered(&ts->index, m, id)) {
             const struct head_name *name = ts->index.names.ptr[id];
 
-            is_done = look_on(&ts->index, m, name, accepted_slot(&ts->index, name, m->value),
-                              HEAD_MATCH_TURN_NS);
+            is_done = look_on(ts, m, name, accepted_slot(ts, name, m->value), HEAD_MATCH_TURN_NS);
         }
     }
     *io_spent_ns += clock_mono_ns(&clock_system) - began;
@@ -113,25 +182,25 @@ struct err *head_match_costly(void)
 }
 
 /* Many ids are of no use for long: every value accepted is found as fast without them. */
-static void forget_large(struct head_index *x)
+static void forget_large(struct head_ts *ts)
 {
-    for (struct head_accepted *s = x->accepted; s < x->accepted + HEAD_ACCEPTED_SLOTS; s++) {
-        if (s->ids.len <= HEAD_ACCEPTED_IDS)
-            continue;
-        mem_free((void *)s->pattern.ptr);
-        vec_done(&s->ids);
-        *s = (struct head_accepted){0};
-    }
+    for (size_t i = 0; i < HEAD_ACCEPTED_SLOTS; i++)
+        if (ts->index.accepted[i].ids.len > HEAD_ACCEPTED_IDS)
+            evict(ts->shard, &ts->index.accepted[i]);
 }
 
 /* Series of the pairs that the regex accepts, or (wanted false) of the others. */
-static void or_remembered(struct head_index *x, const struct matcher *m,
-                          const struct head_name *name, bool wanted, roaring_bitmap_t *into)
+static void or_remembered(struct head_ts *ts, const struct matcher *m, const struct head_name *name,
+                          bool wanted, roaring_bitmap_t *into)
 {
-    struct head_accepted *s = accepted_slot(x, name, m->value);
+    const struct head_index *x = &ts->index;
+    struct head_accepted *s = accepted_slot(ts, name, m->value);
     size_t next = 0;
 
-    (void)look_on(x, m, name, s, 0);
+    METRIC_ADD(ts->shard->m.regex_misses, s->is_new);
+    METRIC_ADD(ts->shard->m.regex_hits, !s->is_new);
+    s->is_new = false;
+    (void)look_on(ts, m, name, s, 0);
     if (wanted) {
         VEC_FOREACH (id, &s->ids)
             head_posting_or(head_pair_at(x, *id), into);
@@ -146,8 +215,9 @@ static void or_remembered(struct head_index *x, const struct matcher *m,
 }
 
 /* Series whose value of the label the matcher accepts (or, wanted false, refuses). */
-static roaring_bitmap_t *union_of(struct head_index *x, const struct matcher *m, bool wanted)
+static roaring_bitmap_t *union_of(struct head_ts *ts, const struct matcher *m, bool wanted)
 {
+    const struct head_index *x = &ts->index;
     roaring_bitmap_t *out = roaring_bitmap_create();
     int64_t name = head_index_name(x, m->name);
     bool is_literal = (wanted && (m->op == MATCHER_EQ || (m->op == MATCHER_RE && m->set))) ||
@@ -165,7 +235,7 @@ static roaring_bitmap_t *union_of(struct head_index *x, const struct matcher *m,
         return out;
     }
     if (is_remembered(x, m, name)) {
-        or_remembered(x, m, x->names.ptr[name], (m->op == MATCHER_RE) == wanted, out);
+        or_remembered(ts, m, x->names.ptr[name], (m->op == MATCHER_RE) == wanted, out);
         return out;
     }
     VEC_FOREACH (id, &x->names.ptr[name]->pairs) {
@@ -245,7 +315,7 @@ static void apply_one(struct head_ts *ts, const struct matcher *m, roaring_bitma
     }
     if (!*result && with_absent)
         *result = all_refs(ts);
-    b = union_of(&ts->index, m, !with_absent);
+    b = union_of(ts, m, !with_absent);
     if (!*result) {
         *result = b;
         return;
@@ -282,6 +352,7 @@ roaring_bitmap_t *head_match(struct head_ts *ts, struct matchers ms)
             break;
     }
     mem_free(done);
-    forget_large(&ts->index);
+    forget_large(ts);
+    keep_budget(ts->shard);
     return result ? result : all_refs(ts);
 }

@@ -232,6 +232,7 @@ void head_ts_free(struct head_ts *ts)
     vec_done(&ts->cuts);
     head_windows_forget(ts);
     head_slots_done(&ts->table);
+    head_match_forget(ts);
     head_index_done(&ts->index);
     mem_free(ts);
 }

@@ -1,15 +1,17 @@
 /*
- * GET /federate: the newest sample of every series that a match[] selects, as Prometheus' text format,
- * for another Prometheus to scrape. "Newest" is within the look-back before now; a series that has
+ * GET /federate: the newest sample of every series that a match[] selects, as Prometheus' text format
+ * or, where Accept would rather have it, as protobuf (federate_proto.h; not as OpenMetrics: Prometheus
+ * does not either), for another Prometheus to scrape. "Newest" is within the look-back before now; a series that has
  * ended (stale marker) is left out. As Prometheus does, a series without the label instance gets an
- * empty one, so that the scraper does not put its own there. Native histograms are written as their
- * count and sum: the text format has no more.
+ * empty one, so that the scraper does not put its own there. As text, native histograms are written as
+ * their count and sum: it has no more.
  */
 #include <stdlib.h>
 
 #include "common/base/clock.h"
 #include "common/base/map.h"
 #include "common/base/num.h"
+#include "querier/api/federate_proto.h"
 #include "querier/api/name_escape.h"
 #include "querier/api/prom_api_internal.h"
 
@@ -20,6 +22,7 @@ struct federate_params {
     size_t n_match;
     int64_t now_ms, lookback_ms;
     enum name_escape how;
+    bool is_proto;
     const char *content_type;
 };
 
@@ -29,6 +32,8 @@ struct newest {
     int64_t t_ms;
     double v, count; /* of a histogram v is the sum */
     bool is_histogram;
+    enum federate_kind kind;
+    struct slice message; /* of protobuf, whole */
 };
 
 struct federation {
@@ -39,6 +44,27 @@ struct federation {
 };
 
 /* ---- collecting ---- */
+
+/* With an empty instance, if it has none. */
+static struct slice message_of(struct federation *f, struct labels ls, int64_t t_ms, double v,
+                               const struct histogram *h)
+{
+    struct arena *a = f->t->arena;
+    struct label *pairs = arena_array(a, struct label, ls.n + 1);
+    struct buf out = {0};
+    struct slice ret;
+    size_t n = 0;
+
+    for (size_t i = 0; i < ls.n; i++)
+        if (!slice_eq_cstr(ls.ptr[i].name, LABEL_NAME))
+            pairs[n++] = (struct label){name_escape(a, f->p->how, ls.ptr[i].name), ls.ptr[i].value};
+    if (!labels_has(ls, SLICE("instance")))
+        pairs[n++] = (struct label){SLICE("instance"), SLICE_EMPTY};
+    federate_proto_metric(&out, pairs, n, t_ms, v, h);
+    ret = arena_dup(a, buf_slice(&out));
+    buf_done(&out);
+    return ret;
+}
 
 static struct err *take(struct federation *f, const struct storage_series *s)
 {
@@ -59,9 +85,16 @@ static struct err *take(struct federation *f, const struct storage_series *s)
     buf_done(&key);
     if (is_known)
         return NULL;
-    one = (struct newest){labels_dup(a, s->labels), s->t_ms[i], s->v[i], 0, s->h && s->h[i]};
+    one = (struct newest){.labels = labels_dup(a, s->labels),
+                          .t_ms = s->t_ms[i],
+                          .v = s->v[i],
+                          .is_histogram = s->h && s->h[i]};
     if (one.is_histogram)
         one.count = s->h[i]->count;
+    if (f->p->is_proto) {
+        one.kind = federate_proto_kind(one.is_histogram ? s->h[i] : NULL);
+        one.message = message_of(f, one.labels, one.t_ms, one.v, one.is_histogram ? s->h[i] : NULL);
+    }
     vec_push(&f->list, one);
     return arena_over(a) ? err_new(ERR_LIMIT, "the query needs more than its %zu bytes of memory",
                                    arena_limit(a))
@@ -94,6 +127,8 @@ static int by_name(const void *a, const void *b)
 
     if (!c)
         c = (int)x->is_histogram - (int)y->is_histogram;
+    if (!c)
+        c = (int)x->kind - (int)y->kind;
     return c ? c : labels_cmp(x->labels, y->labels);
 }
 
@@ -162,6 +197,38 @@ static void put_line(struct federation *f, struct slice name, const char *suffix
     buf_printf(out, " %lld\n", (long long)n->t_ms);
 }
 
+/* Those of one name and kind from i on; their number. */
+static struct err *put_family(struct federation *f, size_t i, size_t *ret_n)
+{
+    const struct newest *first = &f->list.ptr[i];
+    struct slice name = labels_get(first->labels, SLICE(LABEL_NAME));
+    size_t n = 0, bytes = 0;
+    struct err *e = NULL;
+
+    while (i + n < f->list.len && first[n].kind == first->kind &&
+           slice_eq(labels_get(first[n].labels, SLICE(LABEL_NAME)), name))
+        bytes += federate_proto_framed(first[n++].message);
+    *ret_n = n;
+    if (!name.len)
+        return NULL;
+    federate_proto_family(&f->t->out, name_escape(f->t->arena, f->p->how, name), first->kind,
+                          bytes);
+    for (size_t k = 0; k < n && !e; k++) {
+        federate_proto_append(&f->t->out, first[k].message);
+        e = prom_task_flush(f->t);
+    }
+    return e;
+}
+
+static struct err *put_families(struct federation *f)
+{
+    struct err *e = NULL;
+
+    for (size_t i = 0, n; i < f->list.len && !e; i += n)
+        e = put_family(f, i, &n);
+    return e;
+}
+
 static struct err *put_all(struct federation *f)
 {
     struct slice last = {0};
@@ -219,7 +286,7 @@ static struct err *run_federate(struct prom_task *t)
     if (!e && f.list.len > 1)
         qsort(f.list.ptr, f.list.len, sizeof(*f.list.ptr), by_name);
     if (!e)
-        e = put_all(&f);
+        e = p->is_proto ? put_families(&f) : put_all(&f);
     vec_done(&f.list);
     map_done(&f.seen);
     return e;
@@ -228,16 +295,18 @@ static struct err *run_federate(struct prom_task *t)
 /* ---- on a loop ---- */
 
 /* What was asked for is confirmed. */
-static const char *type_of(struct slice accept, enum name_escape how)
+static const char *type_of(struct slice accept, enum name_escape how, bool is_proto)
 {
-    static const char *const types[] = {
-#define X(sym, name) [sym] = FEDERATE_TYPE "; escaping=" name,
+    static const char *const types[][2] = {
+#define X(sym, name)                                                                               \
+    [sym] = {FEDERATE_TYPE "; escaping=" name, FEDERATE_PROTO_TYPE "; escaping=" name},
         NAME_ESCAPES(X)
 #undef X
     };
 
-    return accept.ptr && slice_find(accept, SLICE("escaping="), 0) >= 0 ? types[how]
-                                                                        : FEDERATE_TYPE;
+    if (accept.ptr && slice_find(accept, SLICE("escaping="), 0) >= 0)
+        return types[how][is_proto];
+    return is_proto ? FEDERATE_PROTO_TYPE : FEDERATE_TYPE;
 }
 
 void prom_federate(struct http_request *r)
@@ -258,6 +327,7 @@ void prom_federate(struct http_request *r)
     p->now_ms = clock_wall_ms(&clock_system);
     p->lookback_ms = prom_tasks_opts(tasks)->lookback_ms;
     p->how = name_escape_of_accept(accept);
-    p->content_type = type_of(accept, p->how);
+    p->is_proto = federate_proto_is_wanted(accept);
+    p->content_type = type_of(accept, p->how, p->is_proto);
     prom_task_raw(tasks, r, tenant, 0, run_federate, p);
 }

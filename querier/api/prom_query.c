@@ -15,6 +15,7 @@ struct query_params {
     int64_t lookback_ms;
     uint64_t limit;
     bool with_stats, with_steps; /* stats=…; stats=all */
+    bool is_afresh;              /* Cache-Control: no-store */
 };
 
 /* ---- on a worker ---- */
@@ -65,6 +66,28 @@ static struct err *result_json(struct prom_task *t, const struct engine_result *
     return result_json_pieces(&t->out, res, fits ? hand_on : NULL, t);
 }
 
+static struct err *answer(struct prom_task *t, struct engine_result *res, int64_t eval_ns,
+                          const struct step_tally *steps)
+{
+    const struct query_params *p = t->params;
+    struct err *e;
+
+    if (p->limit && res->n_series > p->limit &&
+        (res->type == ENGINE_VECTOR || res->type == ENGINE_MATRIX)) {
+        res->n_series = p->limit;
+        prom_api_warn_truncated(t);
+    }
+    if ((e = result_json(t, res)))
+        return e;
+    if (p->with_stats)
+        stats_json(t, res, eval_ns, steps);
+    t->warnings = res->warnings;
+    t->n_warnings = res->n_warnings;
+    t->infos = res->infos;
+    t->n_infos = res->n_infos;
+    return NULL;
+}
+
 static struct err *run_query(struct prom_task *t)
 {
     const struct query_params *p = t->params;
@@ -80,6 +103,7 @@ static struct err *run_query(struct prom_task *t)
     int64_t began_ns = clock_mono_ns(&clock_system);
     struct storage *storage = &t->data.storage;
     struct step_tally steps = {.n = 0};
+    struct planner_holds holds = {0};
     const struct prom_tasks_opts *opts = prom_tasks_opts(t->tasks);
     struct engine_result res;
     struct err *e = check_length(t, p);
@@ -92,29 +116,34 @@ static struct err *run_query(struct prom_task *t)
         step_tally_init(&steps, t->arena, storage, p->start_ms, p->step_ms, n, lookback_ms);
         storage = &steps.storage;
     }
+    if (!e && opts->planner && !p->with_steps && t->data.n == 1)
+        e = planner_query(opts->planner,
+                          &(struct planner_ask){.q = &q,
+                                                .limits = &t->limits,
+                                                .sq = &t->data.queries[0],
+                                                .is_afresh = p->is_afresh || p->with_stats},
+                          &holds, &res);
+    else if (!e)
+        e = engine_query(opts->engine, &q, storage, t->arena, &res);
     if (!e)
-        e = opts->splitter && !p->with_steps && t->data.n == 1
-                ? splitter_query(opts->splitter, &q, &t->data.queries[0], t->arena, &res)
-                : engine_query(opts->engine, &q, storage, t->arena, &res);
-    if (e)
-        return err_is(e, ERR_INVALID) ? err_wrap(e, "invalid parameter \"query\"") : e;
-    if (p->limit && res.n_series > p->limit &&
-        (res.type == ENGINE_VECTOR || res.type == ENGINE_MATRIX)) {
-        res.n_series = p->limit;
-        prom_api_warn_truncated(t);
-    }
-    if ((e = result_json(t, &res)))
-        return e;
-    if (p->with_stats)
-        stats_json(t, &res, clock_mono_ns(&clock_system) - began_ns, &steps);
-    t->warnings = res.warnings;
-    t->n_warnings = res.n_warnings;
-    t->infos = res.infos;
-    t->n_infos = res.n_infos;
-    return NULL;
+        e = answer(t, &res, clock_mono_ns(&clock_system) - began_ns, &steps);
+    else if (err_is(e, ERR_INVALID))
+        e = err_wrap(e, "invalid parameter \"query\"");
+    planner_holds_done(&holds);
+    return e;
 }
 
 /* ---- on a loop ---- */
+
+static bool wants_afresh(struct slice cache_control)
+{
+    struct slice one;
+
+    while (slice_split(&cache_control, ',', &one))
+        if (slice_eq_nocase(slice_trim(one), SLICE("no-store")))
+            return true;
+    return false;
+}
 
 static struct err *common_params(struct http_request *r, struct query_params *p,
                                  int64_t *ret_timeout_ms)
@@ -126,6 +155,7 @@ static struct err *common_params(struct http_request *r, struct query_params *p,
         p->expr = SLICE_EMPTY;
     p->with_stats = http_param(r, "stats").len > 0;
     p->with_steps = slice_eq_cstr(http_param(r, "stats"), "all");
+    p->is_afresh = wants_afresh(http_request_header(r, "Cache-Control"));
     if ((e = prom_param_limit("limit", http_param(r, "limit"), &p->limit)) ||
         (e = prom_param_duration("timeout", http_param(r, "timeout"), 0, ret_timeout_ms)) ||
         (e = prom_param_duration("lookback_delta", http_param(r, "lookback_delta"), 0,

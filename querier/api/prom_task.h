@@ -32,7 +32,7 @@
 #include "common/rpc/rpc.h"
 #include "querier/api/reply_pipe.h"
 #include "querier/engine/engine.h"
-#include "querier/plan/splitter.h"
+#include "querier/plan/planner.h"
 #include "querier/store/joined.h"
 
 #define PROM_TASK_ATTEMPTS 3
@@ -58,8 +58,8 @@ struct prom_admin_opts {
 struct prom_tasks_opts {
     struct store *store;
     struct engine *engine;
-    struct splitter *splitter; /* NULL: queries run as one, on their worker */
-    struct limits *limits;     /* NULL: none */
+    struct planner *planner; /* NULL: queries run as one, on their worker */
+    struct limits *limits;   /* NULL: none */
     unsigned max_concurrent;
     size_t max_queued;
     int64_t timeout_ms;

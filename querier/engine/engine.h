@@ -49,6 +49,9 @@ struct engine_query {
     uint32_t shard_index, shard_count;
     const struct engine_given *given; /* aggregations done in part already; see engine_partials() */
     size_t n_given;
+    /* The expression is an aggregation whose results cannot be put together from parts (avg, stddev, stdvar):
+     * instead it yields what it made them of, which can. */
+    bool wants_moments;
 };
 
 enum engine_type { ENGINE_SCALAR, ENGINE_STRING, ENGINE_VECTOR, ENGINE_MATRIX };
@@ -96,10 +99,10 @@ ORR_CHECKED struct err *engine_query(const struct engine *eng, const struct engi
 
 /*
  * Splitting a query by series. engine_partials() finds the aggregations of a query that can be done for
- * each shard of the series and then over the shards' results: sum, count, min, max and group over
+ * each shard of the series and then over the shards' results: all but topk and the like, over
  * selectors and functions of them. Of each, partial_expr is a query of its own, whose text stands where
- * it stood (behind blanks), so that positions in annotations stay true. It is run once per shard, and
- * what all shards said is given to the whole query:
+ * it stood (behind blanks), so that positions in annotations stay true; of quantile it is what the quantile is
+ * over. It is run once per shard, and what all shards said is given to the whole query:
  *
  *     engine_partials(eng, &q, a, &given, &n)
  *     for each given[i], for each shard k:   engine_query(given[i].partial_expr, shard k of n)
@@ -113,6 +116,8 @@ struct engine_given {
     struct slice partial_expr;
     const struct engine_series *series;
     size_t n_series;
+    bool has_moments; /* the parts are asked for moments */
+    bool is_sum;      /* made of sums, whose digits cancel out where signs differ */
 };
 ORR_CHECKED struct err *engine_partials(const struct engine *eng, const struct engine_query *q,
                                         struct arena *a, struct engine_given **ret, size_t *ret_n);

@@ -18,9 +18,9 @@
  * Owner: the thread that runs the query.
  */
 #pragma once
+#include "common/model/fhist.h"
 #include "querier/engine/annot.h"
 #include "querier/engine/engine.h"
-#include "querier/engine/fhist.h"
 
 struct grid {
     int64_t start_ms, step_ms;

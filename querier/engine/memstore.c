@@ -4,7 +4,7 @@
 
 #include "common/base/map.h"
 #include "common/base/vec.h"
-#include "querier/engine/fhist.h"
+#include "common/model/fhist.h"
 
 struct mem_series {
     struct labels labels;

@@ -3,8 +3,10 @@
  * groups x steps stay. quantile() keeps the values themselves.
  */
 #include <math.h>
+#include <stdlib.h>
 
 #include "common/base/num.h"
+#include "querier/engine/moments.h"
 #include "querier/engine/ops.h"
 
 enum group_flag {
@@ -19,7 +21,7 @@ enum group_flag {
 };
 
 struct group {
-    struct labels labels;
+    struct labels labels; /* first: ops_by_labels() */
     bool drop_name;
     uint8_t *flags;
     double *value, *lost, *count;
@@ -41,6 +43,8 @@ struct aggregate_node {
     size_t hist_live_bytes;
     bool is_loaded, has_told;
     bool is_merging; /* the rows are those of shards, aggregated already */
+    bool is_part;    /* to be merged: yields moments, and `at` counts their rows */
+    struct moments moments;
 };
 
 static uint32_t expr_pos(const struct aggregate_node *a)
@@ -295,9 +299,78 @@ static void add_counts(struct aggregate_node *a, struct group *g, const struct r
     }
 }
 
+/* The sum of a shard; past what sums can hold the means are put together instead. */
+static void merge_mean(struct group *g, size_t i, double count, double value, double lost)
+{
+    double total = g->count[i] + count;
+    struct kahan k = {g->value[i], g->lost[i]};
+
+    kahan_add(&k, value);
+    if (!(g->flags[i] & GROUP_STEPWISE) && (g->count[i] == 0 || !isinf(k.sum))) {
+        g->value[i] = k.sum;
+        g->lost[i] = k.lost + lost;
+    } else {
+        double mean = g->flags[i] & GROUP_STEPWISE ? g->value[i] + g->lost[i]
+                                                   : (g->value[i] + g->lost[i]) / g->count[i];
+
+        g->flags[i] |= GROUP_STEPWISE;
+        g->value[i] = mean * (g->count[i] / total) + (value + lost) / count * (count / total);
+        g->lost[i] = 0;
+    }
+    g->count[i] = total;
+}
+
+/* Chan's way to put two of Welford's together; equal means stay what they are. */
+static void merge_variance(struct group *g, size_t i, double count, double value, double mean)
+{
+    double total = g->count[i] + count, delta = mean - g->lost[i];
+
+    if (g->count[i] == 0) {
+        g->value[i] = value;
+        g->lost[i] = mean;
+    } else {
+        g->value[i] += value + delta * delta * (g->count[i] * (count / total));
+        g->lost[i] += delta * (count / total);
+    }
+    g->count[i] = total;
+}
+
+static void merge_moments(struct aggregate_node *a, const struct row *r)
+{
+    double *const *c = a->moments.column;
+    struct group *g;
+
+    if (!moments_take(a->node.x, &a->moments, r, a->node.grid.n))
+        return;
+    g = group_of(a, &(struct row){.labels = a->moments.labels});
+    for (size_t i = 0; i < a->node.grid.n; i++) {
+        double count = c[MOMENTS_COUNT][i];
+
+        if (!(count > 0)) /* absent, too */
+            continue;
+        if (a->e->u.aggregate.op == PROMQL_AGG_AVG)
+            merge_mean(g, i, count, c[MOMENTS_VALUE][i], c[MOMENTS_LOST][i]);
+        else
+            merge_variance(g, i, count, c[MOMENTS_VALUE][i], c[MOMENTS_LOST][i]);
+        g->flags[i] |= GROUP_SEEN | GROUP_FLOAT;
+    }
+}
+
+static bool has_moments(const struct promql_expr *e)
+{
+    return e->u.aggregate.op == PROMQL_AGG_AVG || e->u.aggregate.op == PROMQL_AGG_STDDEV ||
+           e->u.aggregate.op == PROMQL_AGG_STDVAR;
+}
+
 static void add_row(struct aggregate_node *a, const struct row *r)
 {
-    struct group *g = group_of(a, r);
+    struct group *g;
+
+    if (a->is_merging && has_moments(a->e)) {
+        merge_moments(a, r);
+        return;
+    }
+    g = group_of(a, r);
 
     switch (a->e->u.aggregate.op) {
     case PROMQL_AGG_SUM:
@@ -357,6 +430,8 @@ static bool load(struct aggregate_node *a)
             arena_reset(a->node.tmp);
         add_row(a, &r);
     }
+    if (a->map.n > 1 && ops_wants_order(a->node.x, a->e))
+        qsort(a->groups, a->map.n, sizeof(*a->groups), ops_by_labels);
     return exec_ok(a->node.x);
 }
 
@@ -447,12 +522,37 @@ static bool finish(struct aggregate_node *a, struct group *g, struct row *ret)
     return has_any;
 }
 
+/* One of the three rows of a group. What they cannot tell (histograms, a sum that overflowed) is told by a value
+ * that has the whole query run as one. */
+static void part_row(struct aggregate_node *a, struct group *g, unsigned kind, struct row *ret)
+{
+    double *from[MOMENTS_ROWS] = {g->count, g->lost, g->value};
+
+    *ret = (struct row){.labels = moments_labels(node_tmp(&a->node), g->labels, kind),
+                        .drop_name = g->drop_name,
+                        .v = row_column(node_tmp(&a->node), a->node.grid.n)};
+    for (size_t i = 0; i < a->node.grid.n; i++) {
+        if (!(g->flags[i] & GROUP_SEEN))
+            continue;
+        ret->v[i] = g->flags[i] & (GROUP_HIST | GROUP_STEPWISE) ? (double)INFINITY : from[kind][i];
+        if (sample_bits(ret->v[i]) == SAMPLE_STALE_BITS) /* NaN as any other */
+            ret->v[i] = sample_from_bits(SAMPLE_NAN_BITS);
+    }
+}
+
 static bool aggregate_next(struct node *n, struct row *ret)
 {
     struct aggregate_node *a = (struct aggregate_node *)n;
 
     if (!a->is_loaded && !load(a))
         return false;
+    if (a->is_part) {
+        if (a->at == a->map.n * MOMENTS_ROWS)
+            return false;
+        part_row(a, &a->groups[a->at / MOMENTS_ROWS], (unsigned)(a->at % MOMENTS_ROWS), ret);
+        a->at++;
+        return true;
+    }
     while (a->at < a->map.n)
         if (finish(a, &a->groups[a->at++], ret))
             return true;
@@ -504,9 +604,12 @@ struct node *op_aggregate(struct exec *x, struct grid grid, const struct promql_
 
     a->e = e;
     a->map.arena = x->arena;
+    a->is_part = x->q->wants_moments && promql_unwrap(x->root) == e && has_moments(e);
     if (x->q->n_given && (a->child = op_given(x, grid, e))) {
-        a->is_merging = true;
-        return &a->node;
+        a->is_merging = e->u.aggregate.op != PROMQL_AGG_QUANTILE; /* given what it is over */
+        if (e->u.aggregate.param)
+            a->param = build_node(x, e->u.aggregate.param, grid);
+        return exec_ok(x) ? &a->node : NULL;
     }
     x->hint = group_hint(x, e, grid);
     a->child = build_node(x, e->u.aggregate.expr, grid);

@@ -13,6 +13,16 @@ bool ops_names_have(struct promql_names names, struct slice name)
     return false;
 }
 
+bool ops_wants_order(const struct exec *x, const struct promql_expr *e)
+{
+    return x->q->step_ms > 0 && promql_unwrap(x->root) != e;
+}
+
+int ops_by_labels(const void *a, const void *b)
+{
+    return labels_cmp(*(const struct labels *)a, *(const struct labels *)b);
+}
+
 struct labels ops_group_labels(struct arena *a, struct labels ls, bool is_without,
                                struct promql_names names)
 {

@@ -334,6 +334,7 @@ struct count_values_node {
     struct rowset rows;
     size_t at;
     bool is_loaded;
+    bool is_merging; /* the rows are those of shards, counted already */
 };
 
 static void value_text(struct buf *out, struct arena *a, const struct row *r, size_t i)
@@ -376,12 +377,33 @@ static size_t value_row(struct count_values_node *n, const struct row *r, struct
     return i;
 }
 
+/* Counts of a shard. */
+static void add_value_counts(struct count_values_node *n, const struct row *r)
+{
+    struct exec *x = n->node.x;
+    bool is_new;
+    size_t k = labelmap_index(&n->map, r->labels, &is_new);
+    struct row *to;
+
+    if (is_new) {
+        (void)exec_hold(x, n->node.grid.n);
+        rowset_add(x, &n->rows, r, n->node.grid.n);
+        return;
+    }
+    to = &n->rows.ptr[k];
+    for (size_t i = 0; i < n->node.grid.n; i++)
+        if (row_has_float(r, i))
+            to->v[i] = row_has_float(to, i) ? to->v[i] + r->v[i] : r->v[i];
+}
+
 static bool count_values_load(struct count_values_node *n)
 {
     struct buf text = {0};
     struct row r;
 
     n->is_loaded = true;
+    while (n->is_merging && node_next(n->child, &r))
+        add_value_counts(n, &r);
     while (node_next(n->child, &r)) {
         size_t last = 0;
         double last_v = ROW_ABSENT;
@@ -404,6 +426,8 @@ static bool count_values_load(struct count_values_node *n)
         }
     }
     buf_done(&text);
+    if (n->rows.n > 1 && ops_wants_order(n->node.x, n->e))
+        qsort(n->rows.ptr, n->rows.n, sizeof(*n->rows.ptr), ops_by_labels);
     return exec_ok(n->node.x);
 }
 
@@ -441,6 +465,9 @@ struct node *op_count_values(struct exec *x, struct grid grid, const struct prom
         buf_done(&quoted);
         return NULL;
     }
-    n->child = build_node(x, e->u.aggregate.expr, grid);
+    if (x->q->n_given && (n->child = op_given(x, grid, e)))
+        n->is_merging = true;
+    else
+        n->child = build_node(x, e->u.aggregate.expr, grid);
     return exec_ok(x) ? &n->node : NULL;
 }

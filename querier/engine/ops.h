@@ -76,6 +76,11 @@ struct labels ops_group_labels(struct arena *a, struct labels ls, bool is_withou
 /* Labels by which the sides of a binary operation meet. In a. */
 struct labels ops_match_labels(struct arena *a, struct labels ls, bool is_on,
                                struct promql_names names);
+/* Whether e's groups are to come by labels: in a range query something above may add them up or choose among
+ * equals in the order they come, and the order they first appear in hangs on where the range begins. */
+bool ops_wants_order(const struct exec *x, const struct promql_expr *e);
+/* For qsort() of whatever begins with a struct labels. */
+int ops_by_labels(const void *a, const void *b);
 /* A string argument's text (a literal, maybe in parentheses). */
 struct slice ops_text(const struct promql_expr *e);
 /* The metric name a row is spoken of by; "" if it has none. */

@@ -1,6 +1,9 @@
 /* Queries in parts by shards of the series: see engine.h. */
+#include <math.h>
+
 #include "common/base/vec.h"
 #include "querier/engine/engine_internal.h"
+#include "querier/engine/moments.h"
 #include "querier/engine/ops.h"
 
 /* ---- finding ---- */
@@ -54,7 +57,14 @@ static bool is_partial(const struct promql_expr *e)
     case PROMQL_AGG_MIN:
     case PROMQL_AGG_MAX:
     case PROMQL_AGG_GROUP:
+    case PROMQL_AGG_AVG:
+    case PROMQL_AGG_STDDEV:
+    case PROMQL_AGG_STDVAR:
+    case PROMQL_AGG_COUNT_VALUES:
         return !build_is_invariant(e) && is_by_series(e->u.aggregate.expr);
+    case PROMQL_AGG_QUANTILE: /* it needs all values: what it is over is done in parts */
+        return !build_is_invariant(e) && is_number(e->u.aggregate.param) &&
+               is_by_series(e->u.aggregate.expr) && !build_has_many_names(e->u.aggregate.expr);
     default:
         return false;
     }
@@ -73,6 +83,9 @@ static struct slice cut_out(struct finder *f, uint32_t start, uint32_t end)
 static void add_found(struct finder *f, const struct promql_expr *e)
 {
     struct slice text = slice_sub(f->text, e->start, e->end - e->start);
+    const struct promql_expr *over = e->u.aggregate.expr;
+    enum promql_agg op = e->u.aggregate.op;
+    bool has_moments = op == PROMQL_AGG_AVG || op == PROMQL_AGG_STDDEV || op == PROMQL_AGG_STDVAR;
 
     if (e->end > f->text.len || e->start >= e->end)
         return;
@@ -81,7 +94,14 @@ static void add_found(struct finder *f, const struct promql_expr *e)
             return; /* said twice: see op_shared.c */
     }
     vec_push(&f->found,
-             ((struct engine_given){e->start, e->end, cut_out(f, e->start, e->end), NULL, 0}));
+             ((struct engine_given){
+                 .start = e->start,
+                 .end = e->end,
+                 .partial_expr = op == PROMQL_AGG_QUANTILE ? cut_out(f, over->start, over->end)
+                                                           : cut_out(f, e->start, e->end),
+                 .has_moments = has_moments,
+                 .is_sum = op == PROMQL_AGG_SUM || op == PROMQL_AGG_AVG,
+             }));
 }
 
 /* Into everything that is evaluated at the query's own steps. */
@@ -143,13 +163,24 @@ struct err *engine_partials(const struct engine *eng, const struct engine_query 
 
 /* ---- splitting ---- */
 
+/* Of a sum that an average is made of; also what op_aggregate.c writes there in doubt. */
+static bool has_overflow(const struct engine_series *s)
+{
+    if (moments_kind(s->labels) != MOMENTS_VALUE)
+        return false;
+    for (size_t k = 0; k < s->n; k++)
+        if (isinf(s->v[k]))
+            return true;
+    return false;
+}
+
 /* Shards that warn of their aggregation left something out that the whole would have to know of; and
  * sums of native histograms carry what they lost in rounding and how counters were reset, which their
  * results do not show. */
 static bool is_doubtful(const struct engine_result *r)
 {
     for (size_t i = 0; i < r->n_series; i++)
-        if (r->series[i].n_hist)
+        if (r->series[i].n_hist || has_overflow(&r->series[i]))
             return true;
     for (size_t i = 0; i < r->n_warnings; i++)
         if (slice_find(r->warnings[i], SLICE("aggregation"), 0) >= 0 ||
@@ -164,11 +195,16 @@ static bool may_cancel(const struct engine_job *jobs, size_t n)
     bool has_negative = false, has_positive = false;
 
     for (size_t j = 0; j < n; j++)
-        for (size_t i = 0; i < jobs[j].result.n_series; i++)
+        for (size_t i = 0; i < jobs[j].result.n_series; i++) {
+            unsigned kind = moments_kind(jobs[j].result.series[i].labels);
+
+            if (kind == MOMENTS_COUNT || kind == MOMENTS_LOST)
+                continue;
             for (size_t k = 0; k < jobs[j].result.series[i].n; k++) {
                 has_negative |= jobs[j].result.series[i].v[k] < 0;
                 has_positive |= jobs[j].result.series[i].v[k] > 0;
             }
+        }
     return has_negative && has_positive;
 }
 
@@ -240,6 +276,7 @@ struct err *engine_query_split(const struct engine *eng, const struct engine_que
     for (size_t i = 0; i < n_jobs; i++) {
         jobs[i].q = *q;
         jobs[i].q.expr = given[i / shards].partial_expr;
+        jobs[i].q.wants_moments = given[i / shards].has_moments;
         jobs[i].q.shard_index = (uint32_t)(i % shards);
         jobs[i].q.shard_count = shards;
     }
@@ -249,7 +286,7 @@ struct err *engine_query_split(const struct engine *eng, const struct engine_que
     for (size_t i = 0; i < n_jobs; i++)
         has_doubt |= is_doubtful(&jobs[i].result);
     for (size_t i = 0; i < n; i++)
-        has_doubt |= may_cancel(&jobs[i * shards], shards);
+        has_doubt |= given[i].is_sum && may_cancel(&jobs[i * shards], shards);
     if (has_doubt)
         return engine_query(eng, q, st, a, ret);
     for (size_t i = 0; i < n; i++)

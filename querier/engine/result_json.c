@@ -2,7 +2,7 @@
 
 #include "common/base/mem.h"
 #include "common/base/num.h"
-#include "querier/engine/fhist.h"
+#include "common/model/fhist.h"
 
 /* Longest: a sign, 19 digits, a point, 3 digits. */
 #define TIME_BYTES 24

@@ -3,11 +3,12 @@
 #include "common/base/reader.h"
 
 #define FORMAT 1
+#define FORMAT_MOMENTS 2 /* who does not know it has the part done by who asks */
 
 void partial_wire_encode(struct buf *out, const struct engine_query *q,
                          const struct store_query_opts *opts)
 {
-    buf_byte(out, FORMAT);
+    buf_byte(out, q->wants_moments ? FORMAT_MOMENTS : FORMAT);
     buf_lstr(out, q->expr);
     buf_varint(out, q->start_ms);
     buf_varint(out, q->end_ms);
@@ -30,8 +31,10 @@ struct err *partial_wire_decode(struct slice bytes, struct engine_query *ret_q,
     struct store_query_opts o = {0};
     struct engine_query q = {0};
     uint64_t step, lookback, index, count, size;
-    bool is_known = reader_u8(&r) == FORMAT;
+    uint8_t format = reader_u8(&r);
+    bool is_known = format == FORMAT || format == FORMAT_MOMENTS;
 
+    q.wants_moments = format == FORMAT_MOMENTS;
     q.expr = reader_lstr(&r);
     q.start_ms = reader_varint(&r);
     q.end_ms = reader_varint(&r);

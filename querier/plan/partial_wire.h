@@ -1,7 +1,7 @@
 /*
  * "querier.partial": one shard of a query, asked by the querier that plans it of another.
  *
- *   u8 version 1 | lstr expr | varint start_ms | varint end_ms | uvarint step_ms | uvarint lookback_ms |
+ *   u8 version 1, or 2: moments are wanted (querier/engine/moments.h) | lstr expr | varint start_ms | varint end_ms | uvarint step_ms | uvarint lookback_ms |
  *   uvarint shard_index | uvarint shard_count | uvarint max_samples | uvarint max_points |
  *   uvarint max_series | uvarint max_bytes | varint min_ms | uvarint shard_size (of the tenant's sub-ring)
  *

@@ -47,6 +47,7 @@ void splitter_free(struct splitter *p)
 void splitter_stats_get(struct splitter *p, struct splitter_stats *ret)
 {
     ret->split = __atomic_load_n(&p->stats.split, __ATOMIC_RELAXED);
+    ret->time_split = __atomic_load_n(&p->stats.time_split, __ATOMIC_RELAXED);
     ret->parts_local = __atomic_load_n(&p->stats.parts_local, __ATOMIC_RELAXED);
     ret->parts_remote = __atomic_load_n(&p->stats.parts_remote, __ATOMIC_RELAXED);
     ret->parts_returned = __atomic_load_n(&p->stats.parts_returned, __ATOMIC_RELAXED);
@@ -87,7 +88,9 @@ struct splitting {
     struct arena **arenas;       /* of the parts; freed with the query */
     struct partial_call **calls; /* parts that are asked of others; NULL: local */
     size_t n;
-    unsigned at_once; /* parts that run here at the same time */
+    unsigned at_once;       /* parts that run here at the same time */
+    bool are_stretches;     /* of time, of all series; else shards of the series */
+    uint64_t stretch_bytes; /* fetched by those of here */
     char (*peers)[SPLITTER_ADDR_BYTES];
     size_t n_peers;
 };
@@ -111,8 +114,10 @@ static void run_local(void *arg, size_t i)
     METRIC_ADD(s->p->stats.parts_local, 1);
     opts.arena = s->arenas[i];
     store_query_init(&sq, s->sq->store, &opts);
-    sq.charged = &s->sq->budget;
+    if (!s->are_stretches) /* those touch the same series again: each counts for itself */
+        sq.charged = &s->sq->budget;
     j->err = engine_query(s->p->opts.engine, &j->q, &sq.storage, s->arenas[i], &j->result);
+    METRIC_ADD(s->stretch_bytes, sq.budget.bytes);
     store_query_done(&sq);
 }
 
@@ -126,12 +131,15 @@ static void ask_others(struct splitting *s)
     struct buf b = {0};
 
     for (size_t i = 0; i < s->n; i++) {
-        unsigned unit = s->jobs[i].q.shard_index % units;
+        struct engine_query q = s->jobs[i].q;
+        unsigned unit = (s->are_stretches ? (unsigned)i : q.shard_index) % units;
 
         if (unit == 0)
             continue;
+        if (s->are_stretches)
+            q.shard_count = 1;
         buf_reset(&b);
-        partial_wire_encode(&b, &s->jobs[i].q, &s->sq->opts);
+        partial_wire_encode(&b, &q, &s->sq->opts);
         s->calls[i] = partial_call_start(s->p->opts.pool, s->peers[unit - 1], s->sq->opts.tenant,
                                          buf_slice(&b), ORR_MAX(left, 1));
         METRIC_ADD(s->p->stats.parts_remote, 1);
@@ -199,6 +207,13 @@ static void run_jobs(void *arg, struct engine_job *jobs, size_t n)
     collect_others(s);
 }
 
+static size_t peers_of(struct splitter *p, char (*ret)[SPLITTER_ADDR_BYTES])
+{
+    if (!p->opts.peers || !p->opts.pool)
+        return 0;
+    return p->opts.peers(p->opts.peers_arg, ret, SPLITTER_MAX_PEERS);
+}
+
 static struct err *query_split(struct splitter *p, const struct engine_query *q,
                                struct store_query *sq, struct arena *a, bool *ret_was_split,
                                struct engine_result *ret)
@@ -208,8 +223,7 @@ static struct err *query_split(struct splitter *p, const struct engine_query *q,
     unsigned shards;
     struct err *e;
 
-    if (p->opts.peers && p->opts.pool)
-        s.n_peers = p->opts.peers(p->opts.peers_arg, peers, SPLITTER_MAX_PEERS);
+    s.n_peers = peers_of(p, peers);
     shards = (unsigned)ORR_MIN(p->opts.threads * (s.n_peers + 1), (size_t)PARTIAL_MAX_SHARDS);
     e = engine_query_split(p->opts.engine, q, &sq->storage, a, shards, run_jobs, &s, ret_was_split,
                            ret);
@@ -234,6 +248,60 @@ struct err *splitter_query(struct splitter *p, const struct engine_query *q, str
     if (!e)
         cost_set(p, key, ret->stats.samples);
     return e;
+}
+
+/* ---- stretches of time of one query ---- */
+
+void splitter_stretches_done(struct splitter_stretches *st)
+{
+    for (size_t i = 0; i < st->n_arenas; i++)
+        arena_free(st->arenas[i]);
+    st->arenas = NULL;
+    st->n_arenas = 0;
+}
+
+/* Together they may have fetched too much, though none of them did. */
+static void check_bytes(struct splitting *s)
+{
+    uint64_t max = s->sq->opts.max_bytes;
+
+    if (max && s->stretch_bytes > max && !s->jobs[0].err)
+        s->jobs[0].err = err_new(ERR_LIMIT,
+                                 "the query fetches more than %llu bytes of chunks "
+                                 "(limits.max-fetched-bytes-per-query)",
+                                 (unsigned long long)max);
+}
+
+void splitter_stretches_run(void *arg, struct engine_job *jobs, size_t n)
+{
+    struct splitter_stretches *st = arg;
+    struct splitter *p = st->splitter;
+    char peers[SPLITTER_MAX_PEERS][SPLITTER_ADDR_BYTES];
+    struct splitting s = {.p = p,
+                          .sq = st->sq,
+                          .arena = st->sq->opts.arena,
+                          .at_once = ORR_MAX(p->opts.threads, 1u),
+                          .are_stretches = true,
+                          .peers = peers};
+    uint64_t key = cost_key(st->sq->opts.tenant, jobs[0].q.expr), samples = 0;
+
+    splitter_stretches_done(st);
+    st->was_split = n > 1;
+    if (n == 1) {
+        jobs[0].err = splitter_query(p, &jobs[0].q, st->sq, s.arena, &jobs[0].result);
+        return;
+    }
+    METRIC_ADD(p->stats.time_split, 1);
+    if (p->opts.split_at_samples && cost_of(p, key) >= p->opts.split_at_samples)
+        s.n_peers = peers_of(p, peers);
+    s.at_once = (unsigned)ORR_MIN((size_t)s.at_once, n);
+    run_jobs(&s, jobs, n);
+    check_bytes(&s);
+    for (size_t i = 0; i < n; i++)
+        samples += jobs[i].err ? 0 : jobs[i].result.stats.samples;
+    cost_set(p, key, samples);
+    st->arenas = s.arenas;
+    st->n_arenas = n;
 }
 
 /* ---- parts of other queriers' queries ---- */

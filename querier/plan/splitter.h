@@ -7,6 +7,9 @@
  *       engine_query_split(): shard 0 … n-1 ─┬─ threads of this process (job_parallel)
  *                                            └─ other queriers ("querier.partial"), a share each
  *
+ * Stretches of time of a query (stepwise.h) are run in the same way, each as one; of a query that cost much
+ * the other queriers take a share.
+ *
  * What a query costs is known from the last time it was asked (samples read, by a hash of tenant and text):
  * most queries are small, and for them parts would cost more than they save.
  *
@@ -46,7 +49,7 @@ void splitter_free(struct splitter *p);
 void splitter_serve(struct splitter *p, struct rpc_server *server);
 
 struct splitter_stats {
-    uint64_t split, parts_local, parts_remote, parts_returned, parts_served;
+    uint64_t split, time_split, parts_local, parts_remote, parts_returned, parts_served;
 };
 void splitter_stats_get(struct splitter *p, struct splitter_stats *ret);
 
@@ -54,3 +57,17 @@ void splitter_stats_get(struct splitter *p, struct splitter_stats *ret);
 ORR_CHECKED struct err *splitter_query(struct splitter *p, const struct engine_query *q,
                                        struct store_query *sq, struct arena *a,
                                        struct engine_result *ret);
+
+/* ---- stretches of time of one query ---- */
+
+struct splitter_stretches {
+    struct splitter *splitter;
+    struct store_query *sq; /* its arena is the query's */
+    struct arena **arenas;  /* of the last run's jobs: what their results point to */
+    size_t n_arenas;
+    bool was_split; /* several were run at once */
+};
+/* An engine_run_fn; arg is the struct splitter_stretches. Series and bytes are counted for each stretch by
+ * itself, and bytes also together. Forgets the results of an earlier run. */
+void splitter_stretches_run(void *arg, struct engine_job *jobs, size_t n);
+void splitter_stretches_done(struct splitter_stretches *s);

@@ -4,6 +4,7 @@
 #include "common/base/mem.h"
 #include "common/block/start_runs.h"
 #include "querier/store/series_source.h"
+#include "querier/store/shard_memo.h"
 
 struct keyed_series;
 struct block_series_source {
@@ -12,6 +13,7 @@ struct block_series_source {
     int64_t min_ms, max_ms;
     bool labels_only;
     struct series_keying keying;
+    struct shard_memo memo;
     struct keyed_series *keyed; /* in refs_arena */
     struct block_refs refs;
     size_t at;
@@ -47,12 +49,27 @@ static struct err *load_chunks(struct block_series_source *s, uint32_t ref,
     return e;
 }
 
-/* ---- by fingerprint: every series is read once, beforehand; only its chunks wait ---- */
-
-static bool is_in_shard(const struct block_series_source *s, struct hash128 fp)
+/* Of the series under ref; false: reading it will tell. */
+static bool is_known_other(const struct block_series_source *s, uint32_t ref)
 {
-    return s->keying.shard_count <= 1 || fp.hi % s->keying.shard_count == s->keying.shard_index;
+    uint32_t shard;
+
+    return s->keying.shard_count > 1 && shard_memo_get(&s->memo, ref, &shard) &&
+           shard != s->keying.shard_index;
 }
+
+static bool is_in_shard(const struct block_series_source *s, uint32_t ref, struct hash128 fp)
+{
+    uint32_t shard;
+
+    if (s->keying.shard_count <= 1)
+        return true;
+    shard = (uint32_t)(fp.hi % s->keying.shard_count);
+    shard_memo_put(&s->memo, ref, shard);
+    return shard == s->keying.shard_index;
+}
+
+/* ---- by fingerprint: every series is read once, beforehand; only its chunks wait ---- */
 
 struct keyed_series {
     struct hash128 fp;
@@ -91,11 +108,13 @@ static struct err *read_keyed(struct block_series_source *s)
         struct block_reader_series in;
         struct err *e;
 
+        if (is_known_other(s, s->refs.ptr[i]))
+            continue;
         arena_reset(s->arena);
         if ((e = block_reader_series(s->r, s->arena, s->refs.ptr[i], &in)))
             return e;
         k->fp = labels_fingerprint(in.labels);
-        if (!is_in_shard(s, k->fp))
+        if (!is_in_shard(s, s->refs.ptr[i], k->fp))
             continue;
         n++;
         k->ref = s->refs.ptr[i];
@@ -129,7 +148,7 @@ static struct err *block_next(struct series_source *base, struct source_series *
     struct err *e;
     uint32_t ref;
 
-    do {
+    for (;;) {
         arena_reset(s->arena);
         *ret_more = s->at < s->refs.n;
         if (!*ret_more)
@@ -137,9 +156,13 @@ static struct err *block_next(struct series_source *base, struct source_series *
         if (s->keying.is_keyed)
             return next_keyed(s, ret);
         ref = s->refs.ptr[s->at++];
+        if (is_known_other(s, ref))
+            continue;
         if ((e = block_reader_series(s->r, s->arena, ref, &in)))
             return e;
-    } while (s->keying.shard_count > 1 && !is_in_shard(s, labels_fingerprint(in.labels)));
+        if (s->keying.shard_count <= 1 || is_in_shard(s, ref, labels_fingerprint(in.labels)))
+            break;
+    }
     *ret = (struct source_series){.labels = in.labels};
     return s->labels_only ? NULL : load_chunks(s, ref, &in, ret);
 }
@@ -168,6 +191,8 @@ struct err *series_source_block(const struct block_reader *r, struct matchers ms
     s->labels_only = labels_only;
     if (keying)
         s->keying = *keying;
+    if (s->keying.shard_count > 1)
+        s->memo = shard_memo_of(block_reader_meta(r)->ulid, s->keying.shard_count);
     s->refs_arena = arena_new(0);
     s->arena = arena_new(0);
     if ((e = block_reader_select_range(r, s->refs_arena, ms, min_ms, max_ms, &s->refs)) ||

@@ -15,6 +15,8 @@
 #include "common/base/mem.h"
 #include "common/net/codec.h"
 #include "ingester/distribute.h"
+#include "ingester/door/agg_match.h"
+#include "ingester/door/agg_pool.h"
 #include "ingester/door/rewrite.h"
 #include "ingester/door/rw2_request.h"
 #include "ingester/door/rw_cursor.h"
@@ -34,6 +36,10 @@ struct bench {
     struct distribute *distribute;
     struct ring *ring;
     size_t batch_bytes;
+    struct tenant_rules *agg_rules;
+    struct agg_match *agg_match;
+    struct agg_pool *agg_pool;
+    int64_t agg_ms;
 };
 
 static int64_t cpu_ns(void)
@@ -268,6 +274,53 @@ static void build_distribute(struct bench *b)
                                                              .max_inflight_bytes = 1 << 30});
 }
 
+/* One rule that takes every series, over all pods and the like. */
+static void build_aggregation(struct bench *b)
+{
+    static const char *const yaml = "[{match: '{__name__!=\"\"}', without: [pod, uid, instance], "
+                                    "outputs: [total], drop_input: true}]";
+    struct arena *a = arena_new(0);
+    struct yaml_node *root = NULL;
+
+    b->agg_rules = tenant_rules_new(NULL);
+    must(yaml_load("bench", slice_cstr(yaml), a, &root));
+    must(agg_rules_parse("bench", root, b->agg_rules->arena, &b->agg_rules->aggregation));
+    b->agg_match = agg_match_new(b->agg_rules, 512 << 20);
+    b->agg_pool = agg_pool_new();
+    arena_free(a);
+}
+
+/* At one door that is the owner of all groups, too. */
+static void stage_aggregate(struct bench *b, size_t r)
+{
+    struct push *p = decode(b, r, true);
+    struct tenant_limits limits = {.generation = 1};
+    struct agg_pool_call call = {SLICE("bench"), &limits, &b->agg_rules->aggregation,
+                                 b->ring,        0,       1};
+    struct agg_load load = {0};
+    struct batch_reply reply = {0};
+    struct batch_writer w;
+    struct buf bytes = {0};
+
+    agg_match_take(b->agg_match, p, &b->known, &load);
+    b->agg_ms++;
+    batch_writer_init(&w, b->agg_ms);
+    VEC_FOREACH (item, &load.items) {
+        item->s.sample.t_ms = b->agg_ms; /* later than the last time */
+        distribute_write_series(&w, &item->s, !item->s.is_known);
+    }
+    batch_finish(&w, &bytes);
+    batch_writer_done(&w);
+    must(agg_pool_take(b->agg_pool, &call, buf_slice(&bytes), &reply));
+    if (reply.accepted != PER_REQUEST)
+        must(err_new(ERR_INTERNAL, "not all was added up"));
+    agg_match_remember(b->agg_match, &load);
+    batch_reply_done(&reply);
+    buf_done(&bytes);
+    agg_load_done(&load);
+    push_free(p);
+}
+
 static double measure(struct bench *b, size_t rounds, void (*stage)(struct bench *, size_t))
 {
     int64_t start = cpu_ns();
@@ -319,6 +372,9 @@ int main(int argc, char **argv)
     printf("snappy to batch      %8.1f ns per sample\n", measure(&b, rounds, stage_all));
     (void)measure(&b, 1, stage_write_2);
     printf("2.0 to push          %8.1f ns per sample\n", measure(&b, rounds, stage_write_2));
+    build_aggregation(&b);
+    printf("aggregated, new      %8.1f ns per sample\n", measure(&b, 1, stage_aggregate));
+    printf("aggregated, known    %8.1f ns per sample\n", measure(&b, rounds, stage_aggregate));
     build_rewrite(&b);
     printf("2.0, rules, new      %8.1f ns per sample\n", measure(&b, 1, stage_relabel));
     printf("2.0, rules, known    %8.1f ns per sample\n", measure(&b, rounds, stage_relabel));

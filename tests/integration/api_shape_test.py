@@ -3,10 +3,11 @@
 same statuses and kinds of errors; and promtool's queries. What Prometheus 3 has besides is listed."""
 import json
 import os
+import re
 import subprocess
 import time
 
-from orrery_test import (Prometheus, Single, api, check, main, push_ok, wait_for)
+from orrery_test import (ROOT, Prometheus, Single, api, check, http_call, main, push_ok, wait_for)
 
 TENANT = "anonymous"
 RULES = """
@@ -239,7 +240,6 @@ def test_federate(t):
                          ("text/plain;escaping=dots", 'a_dot_b{job="x",__="1",instance=""} 1'),
                          ("text/plain;escaping=values", 'U__a_2e_b{job="x",U___fc_="1",instance=""} 1'),
                          ("text/plain;escaping=allow-utf-8", '{"a.b",job="x","ü"="1",instance=""} 1')):
-        from orrery_test import http_call
         r = http_call(o.addr, "GET", "/federate?match[]=%7Bjob%3D%22x%22%7D", headers={"Accept": accept})
         check(want in r.text, f"{accept}: {r.text}")
 
@@ -275,6 +275,55 @@ def test_promtool(t):
               sorted(promtool("query", "series", "--match=up", theirs).splitlines()), "series")
         check(promtool("query", "labels", "--match=up", ours, "job") ==
               promtool("query", "labels", "--match=up", theirs, "job"), "labels")
+
+
+def readme_blocks(word):
+    """The README's code blocks that have the word in them."""
+    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as f:
+        return [b for b in re.findall(r"^```\w*\n(.*?)^```", f.read(), re.M | re.S) if word in b]
+
+
+def test_promtool_checks(t):
+    """What promtool accepts of the README is what Orrery runs; what it refuses, Orrery does too."""
+    config = os.path.join(t.dir, "prometheus.yml")
+    with open(config, "w", encoding="utf-8") as f:
+        f.write(readme_blocks("remote_write:")[0])
+    check("SUCCESS" in promtool("check", "config", config), "check config")
+
+    rules = os.path.join(t.dir, "rules", TENANT)
+    os.makedirs(rules)
+    block = readme_blocks("alert: TargetDown")[0]
+    good = os.path.join(rules, "up.yml")
+    with open(good, "w", encoding="utf-8") as f:
+        f.write(re.search(r"<<'YAML'\n(groups:.*?)^YAML$", block, re.M | re.S).group(1))
+    check("SUCCESS: 1 rules found" in promtool("check", "rules", good), "check rules")
+    o = Single(t, args=["--auth.mode=optional", f"--ruler.rule-path={t.dir}/rules"]).wait_ready()
+    groups = lambda: [g["name"] for g in
+                      api(o.addr, "/api/v1/rules", tenant=None).json["data"]["groups"]]
+    wait_for("the group", lambda: groups() == ["up"], 30)
+
+    for text in ("groups: [{name: g, rules: [{record: 'a', expr: 'sum('}]}]",
+                 "groups: [{name: g, rules: [{record: 'a', alert: 'b', expr: '1'}]}]",
+                 "groups: [{name: g}, {name: g}]", "groups: [{nam: g}]"):
+        bad = os.path.join(t.dir, "bad.yml")
+        with open(bad, "w", encoding="utf-8") as f:
+            f.write(text)
+        r = subprocess.run(["promtool", "check", "rules", bad], capture_output=True, timeout=60)
+        check(r.returncode != 0, f"promtool takes {text}")
+        other = Single(t, name=f"bad{len(os.listdir(t.dir))}",
+                       args=["--auth.mode=optional", f"--ruler.rule-path={t.dir}/wrong"])
+        os.makedirs(os.path.join(t.dir, "wrong", TENANT), exist_ok=True)
+        os.replace(bad, os.path.join(t.dir, "wrong", TENANT, "bad.yml"))
+        other.wait_ready()
+        wait_for(f"a refusal of {text}", lambda: "bad.yml" in open(other.log).read(), 20)
+        check(api(other.addr, "/api/v1/rules", tenant=None).json["data"]["groups"] == [], text)
+        other.stop()
+
+    # Its own metrics, as anybody would look at them.
+    page = http_call(o.addr, "GET", "/metrics").text
+    r = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, text=True,
+                       timeout=60)
+    check(r.returncode == 0 and not r.stdout + r.stderr, r.stdout + r.stderr)
 
 
 def test_parse_query(t):

@@ -210,6 +210,50 @@ class Raw:
         return code
 
 
+def settings_of(addr):
+    """What the server's first SETTINGS say, and by how much it opens the connection's window."""
+    raw = Raw(addr)
+    raw.sock.settimeout(20)
+    data, settings, window = b"", None, None
+    while settings is None or window is None:
+        data += raw.sock.recv(65536)
+        while len(data) >= 9 and len(data) >= 9 + int.from_bytes(data[:3], "big"):
+            size = int.from_bytes(data[:3], "big")
+            body, kind, flags = data[9:9 + size], data[3], data[4]
+            data = data[9 + size:]
+            if kind == SETTINGS and not flags & 1:
+                settings = dict(struct.unpack(">HI", body[i:i + 6]) for i in range(0, size, 6))
+            if kind == 8:
+                window = 65535 + int.from_bytes(body, "big")
+    raw.sock.close()
+    return settings, window
+
+
+def test_limits_are_what_the_configuration_says(t):
+    o = Single(t).wait_ready()
+    check(settings_of(o.addr) == ({3: 100, 4: 256 << 10, 6: 64 << 10}, 1 << 20),
+          f"{settings_of(o.addr)}")
+    small = Single(t, name="small", args=[
+        "--server.http2-max-streams=7", "--server.http2-stream-window=64KiB",
+        "--server.http2-connection-window=128KiB", "--server.http-max-header-bytes=8KiB",
+        "--server.http2-max-connections=2", "--server.http-idle-timeout=2s"]).wait_ready()
+    check(settings_of(small.addr) == ({3: 7, 4: 64 << 10, 6: 8 << 10}, 128 << 10),
+          f"{settings_of(small.addr)}")
+    long = "x" * 9000
+    status, _, _ = curl("--http2-prior-knowledge", "-H", f"a: {long}", f"http://{small.addr}/ready")
+    check(status == 431, f"a head of 9000 bytes: {status}")
+    status, _, _ = curl("--http2-prior-knowledge", "-H", f"a: {long}", f"http://{o.addr}/ready")
+    check(status == 200, f"a head of 9000 bytes where there is room: {status}")
+    # a third connection is told to go; an idle one is closed after its time
+    started = time.monotonic()
+    idle = [Raw(small.addr), Raw(small.addr)]
+    time.sleep(0.3)
+    check(Raw(small.addr).goaway() is not None and time.monotonic() - started < 2,
+          "one connection too many")
+    check(idle[0].goaway() is not None and 1.5 < time.monotonic() - started < 15,
+          f"idle for {time.monotonic() - started:.1f} s")
+
+
 def others_are_served(o):
     started = time.monotonic()
     check(http_call(o.addr, "GET", "/ready", timeout=5).status == 200, "HTTP/1 is not served")

@@ -9,7 +9,9 @@ from orrery_test import Cluster, api, check, http_call, main, push_ok, query, wa
 NOW = int(time.time()) * 1000
 QUERIES = ["sum by (job) (rate(x_total[5m]))", "count(x_total)", "max by (pod) (x_total) > 100",
            "sum(rate(x_total[5m])) / count(x_total) + sum(rate(x_total[5m]))",
-           "avg(x_total)", "topk(3, sum by (pod) (rate(x_total[2m])))",
+           "avg(x_total)", "avg by (job) (rate(x_total[5m]))", "stddev by (job) (x_total)", "stdvar(x_total - 7)",
+           "quantile by (job) (0.7, rate(x_total[5m]))", "sum(count_values by (job) (\"v\", x_total))",
+           "topk(3, sum by (pod) (rate(x_total[2m])))",
            "histogram_quantile(0.9, sum by (le) (rate(b_bucket[5m])))"]
 
 

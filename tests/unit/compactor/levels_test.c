@@ -208,7 +208,8 @@ TEST(levels_ranges_are_checked)
     CHECK_ERR(levels_parse_ranges(SLICE("2h,2h"), &o), ERR_INVALID, "block ranges");
     CHECK_ERR(levels_parse_ranges(SLICE("2h,x"), &o), ERR_INVALID, "block ranges");
     CHECK_ERR(levels_parse_ranges(SLICE("1ms"), &o), ERR_INVALID, "block ranges");
-    CHECK_ERR(levels_parse_ranges(SLICE("1s,2s,4s,8s,16s,32s,64s,128s,256s"), &o), ERR_INVALID, "block ranges");
+    CHECK_ERR(levels_parse_ranges(SLICE("1s,2s,4s,8s,16s,32s,64s,128s,256s"), &o), ERR_INVALID,
+              "block ranges");
     CHECK_INT(o.n_ranges, 3);
 }
 

@@ -324,6 +324,19 @@ TEST(segflush_keeps_the_samples_beside_a_corrupt_sidecar)
     teardown(&f);
 }
 
+TEST(segflush_leaves_broken_start_timestamps_out_and_keeps_the_samples)
+{
+    struct fixture f;
+
+    setup(&f, 2);
+    damage(&f, 1, "starts", 12);
+    CHECK_OK(flush(&f));
+    CHECK_INT(f.res.n_bad, 0);
+    CHECK_INT(f.m.make.bad_sidecars, 1);
+    check_block(&f, f.res.block, "0:1 1000:2 2000:3 10000:9 20000:9");
+    teardown(&f);
+}
+
 TEST(segflush_refuses_a_segment_that_is_another)
 {
     struct fixture f;

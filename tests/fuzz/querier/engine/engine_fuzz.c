@@ -3,6 +3,7 @@
 
 #include "querier/engine/engine.h"
 #include "querier/engine/memstore.h"
+#include "querier/engine/reach.h"
 #include "querier/engine/result_json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -40,6 +41,35 @@ static struct memstore *small_store(void)
     return m;
 }
 
+struct shards {
+    const struct engine *eng;
+    struct storage *st;
+    struct arena *arena;
+};
+
+static void run_shards(void *arg, struct engine_job *jobs, size_t n)
+{
+    struct shards *s = arg;
+
+    for (size_t i = 0; i < n; i++)
+        jobs[i].err = engine_query(s->eng, &jobs[i].q, s->st, s->arena, &jobs[i].result);
+}
+
+/* The same in shards; and what times it speaks of. */
+static void ask_otherwise(struct shards *s, const struct engine_query *q, struct buf *json)
+{
+    struct engine_result r;
+    struct reach reach;
+    struct err *e = engine_query_split(s->eng, q, s->st, s->arena, 3, run_shards, s, NULL, &r);
+
+    if (!e)
+        result_json_data(json, &r);
+    err_free(e);
+    if (!(e = reach_of(s->eng, q, s->arena, &reach)))
+        ORR_ASSERT(reach.back_ms >= 0 && reach.ahead_ms >= 0 && reach.text.len > 0);
+    err_free(e);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct memstore *m;
@@ -67,6 +97,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (!(e = engine_query(engines[i], &q, memstore_storage(m), a, &r)))
             result_json_data(&json, &r);
         err_free(e);
+        ask_otherwise(&(struct shards){engines[i], memstore_storage(m), a}, &q, &json);
         q.end_ms = q.start_ms;
         q.step_ms = 0;
     }

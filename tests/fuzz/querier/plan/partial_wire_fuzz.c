@@ -14,7 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         partial_wire_encode(&b, &q, &o);
         ORR_ASSERT(!(e = partial_wire_decode(buf_slice(&b), &q2, &o2)));
         ORR_ASSERT(slice_eq(q.expr, q2.expr) && q.start_ms == q2.start_ms &&
-                   q.shard_count == q2.shard_count && o.min_ms == o2.min_ms);
+                   q.shard_count == q2.shard_count && o.min_ms == o2.min_ms &&
+                   q.wants_moments == q2.wants_moments);
     }
     err_free(e);
     buf_done(&b);

@@ -151,6 +151,7 @@ TEST(block_starts_that_are_broken_or_gone_leave_the_samples)
     struct arena *a = arena_new(0);
     struct block_writer *w = open_writer(1);
     char *path = mem_printf("%s/" BLOCK_STARTS_FILE, block_path(1));
+    struct block_reader *r;
     struct block_meta m;
     struct buf b = {0};
 
@@ -160,6 +161,9 @@ TEST(block_starts_that_are_broken_or_gone_leave_the_samples)
     b.ptr[b.len / 2] ^= 1;
     CHECK_OK(fsx_write_atomic(path, buf_slice(&b)));
     check_starts(1, "\n");
+    r = open_reader(1);
+    CHECK(block_reader_has_bad_starts(r));
+    block_reader_close(r);
     CHECK_INT(unlink(path), 0);
     check_starts(1, "\n");
     buf_done(&b);

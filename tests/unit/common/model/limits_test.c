@@ -171,6 +171,14 @@ TEST(limits_give_out_rules_of_tenants)
     tenant_rules_unref(b);
     b = limits_rules(l, SLICE("a"));
     CHECK_INT(b->drop_labels.n, 2);
+    put("overrides: {a: {s3_sse_type: SSE-KMS, s3_sse_kms_key_id: k}}\n");
+    CHECK_OK(limits_poll(l, &changed));
+    tenant_rules_unref(b);
+    b = limits_rules(l, SLICE("a"));
+    CHECK_SLICE(b->s3_sse_type, "SSE-KMS");
+    CHECK_SLICE(b->s3_sse_kms_key_id, "k");
+    put("overrides: {a: {s3_sse_type: KMS}}\n");
+    CHECK_ERR(limits_poll(l, &changed), ERR_INVALID, "over.yaml:1: s3_sse_type");
     put("overrides: {a: {metric_relabel_configs: [{action: keep, regex: '('}]}}\n");
     CHECK_ERR(limits_poll(l, &changed), ERR_INVALID, "over.yaml:1: error parsing regexp");
     put("overrides: {a: {drop_labels: pod}}\n");

@@ -140,6 +140,9 @@ TEST(http_client_calls)
     CHECK_SLICE(http_client_reply_header(&o.reply, "x-auth"), "Basic dTpw");
     CHECK_SLICE(http_client_reply_header(&o.reply, "x-type"), HTTP_JSON);
     check_reply(o, 200, "");
+    check_reply(call("http", "/echo",
+                     (struct http_client_req){.body = SLICE("lent"), .is_body_lent = true}),
+                200, "lent");
     o = call("http", "/echo", (struct http_client_req){.bearer = "t"});
     CHECK_SLICE(http_client_reply_header(&o.reply, "x-auth"), "Bearer t");
     check_reply(o, 200, "");

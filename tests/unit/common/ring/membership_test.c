@@ -14,7 +14,7 @@ struct proc {
     struct rpc_pool *pool;
     struct job_pool *jobs;
     struct membership *ms;
-    int changes, kv_changes;
+    int changes, kv_changes, own_changes;
 };
 struct cluster {
     struct loop *loop;
@@ -39,6 +39,14 @@ static void on_kv(void *arg, struct slice key, uint64_t version, struct slice va
 {
     (void)key, (void)version, (void)value;
     ((struct proc *)arg)->kv_changes++;
+}
+
+static void on_kv_own(void *arg, struct slice key, uint64_t version, struct slice value)
+{
+    CHECK_SLICE(key, "own/t");
+    CHECK_INT(version, 8);
+    CHECK_INT(value.len, 0);
+    ((struct proc *)arg)->own_changes++;
 }
 
 static void start(struct cluster *c, int i)
@@ -84,6 +92,7 @@ static void start(struct cluster *c, int i)
                             &p->ms));
     membership_subscribe(p->ms, on_change, p);
     membership_kv_subscribe(p->ms, "catalogue/", on_kv, p);
+    membership_kv_subscribe_own(p->ms, "own/", on_kv_own, p);
     rpc_server_start(p->server);
     membership_start(p->ms);
 }
@@ -170,11 +179,15 @@ TEST(membership_grows_shares_keys_and_shrinks)
     }
     wait_for(c, 3, MEMBER_ACTIVE);
     membership_kv_post(c->procs[2].ms, SLICE("catalogue/t"), 7, SLICE(""));
+    membership_kv_post(c->procs[2].ms, SLICE("own/t"), 8, SLICE(""));
     end_ns = clock_mono_ns(&clock_system) + 10 * NS_PER_S;
-    while (!c->procs[0].kv_changes || !c->procs[1].kv_changes) {
+    while (!c->procs[0].kv_changes || !c->procs[1].kv_changes || !c->procs[0].own_changes ||
+           !c->procs[1].own_changes) {
         CHECK(clock_mono_ns(&clock_system) < end_ns);
         loop_run_once(c->loop, 10);
     }
+    CHECK_INT(c->procs[2].own_changes, 1);
+    CHECK_INT(c->procs[2].kv_changes, 0);
     CHECK(c->procs[1].changes > 0);
     membership_leave(c->procs[2].ms);
     wait_for(c, 1, MEMBER_LEAVING);

@@ -24,7 +24,7 @@ struct fixture {
     struct buf canonical;
     unsigned shards;
     struct head_limits limits;
-    int64_t replay_queue_bytes, memory_chunk_bytes;
+    int64_t replay_queue_bytes, memory_chunk_bytes, regex_cache_bytes;
 };
 
 static inline void fx_open_only(struct fixture *f)
@@ -33,6 +33,7 @@ static inline void fx_open_only(struct fixture *f)
                              .shards = f->shards ? f->shards : 2,
                              .clock = &f->clock.clock,
                              .memory_chunk_bytes = f->memory_chunk_bytes,
+                             .regex_cache_bytes = f->regex_cache_bytes,
                              .replay_queue_bytes = f->replay_queue_bytes};
 
     CHECK_OK(

@@ -1,3 +1,4 @@
+#include "ingester/metrics/head_internal.h"
 #include "tests/unit/ingester/metrics/head_fixture.h"
 
 /* ---- matchers, names, limits ---- */
@@ -292,5 +293,78 @@ TEST(head_remembers_regexes_and_sees_values_that_come_and_go)
     fx_close(&f);
     matcher_done(&re);
     matcher_done(&nre);
+    arena_free(a);
+}
+
+struct regex_books {
+    uint64_t hits, misses, evictions;
+    int64_t entries, bytes;
+};
+
+static struct regex_books regex_books(struct fixture *f)
+{
+    struct regex_books all = {0};
+
+    for (uint32_t i = 0; i < f->head->n_shards; i++) {
+        const struct head_shard_metrics *m = &f->head->shards[i].m;
+
+        all.hits += METRIC_GET(m->regex_hits);
+        all.misses += METRIC_GET(m->regex_misses);
+        all.evictions += METRIC_GET(m->regex_evictions);
+        all.entries += METRIC_GET(m->regex_entries);
+        all.bytes += METRIC_GET(m->regex_bytes);
+    }
+    return all;
+}
+
+static void ask_regex(struct fixture *f, struct arena *a, const char *regex, size_t want)
+{
+    struct matcher re;
+
+    CHECK_OK(matcher_init(a, MATCHER_RE, SLICE("pod"), slice_cstr(regex), &re));
+    CHECK_INT(count_select(f, (struct matchers){&re, 1}), want);
+    matcher_done(&re);
+}
+
+TEST(head_counts_remembered_regexes_and_keeps_their_budget)
+{
+    struct arena *a = arena_new(0);
+    struct fixture f = {0};
+    struct regex_books b;
+    int64_t max = 16 << 10;
+
+    f.regex_cache_bytes = max;
+    fx_open(&f);
+    for (int i = 0; i < 4000; i++) {
+        char text[64];
+
+        snprintf(text, sizeof(text), "__name__=x,pod=p-%04d", i);
+        add(&f, text, 1000, i, true);
+    }
+    CHECK_OK(fx_push(&f, "t"));
+    ask_regex(&f, a, "p.*77", 40);
+    b = regex_books(&f);
+    CHECK(b.hits == 0 && b.misses == f.head->n_shards && b.evictions == 0);
+    CHECK(b.entries == f.head->n_shards && b.bytes >= 160);
+    ask_regex(&f, a, "p.*77", 40);
+    b = regex_books(&f);
+    CHECK(b.hits == f.head->n_shards && b.misses == f.head->n_shards);
+    /* too much for the budget: it is answered, and not kept */
+    ask_regex(&f, a, "p.*[0-9]", 4000);
+    b = regex_books(&f);
+    CHECK(b.bytes <= max && b.evictions > 0 && b.misses == 2 * f.head->n_shards);
+    /* more than there is room for: the oldest goes */
+    for (int i = 0; i < 12; i++) {
+        char regex[16];
+
+        snprintf(regex, sizeof(regex), "p.*%02d", i);
+        ask_regex(&f, a, regex, 40);
+        b = regex_books(&f);
+        CHECK(b.bytes <= max && b.entries <= (int64_t)(HEAD_ACCEPTED_SLOTS * f.head->n_shards));
+    }
+    CHECK(b.evictions >= 4 * f.head->n_shards);
+    ask_regex(&f, a, "p.*11", 40);
+    CHECK_INT(regex_books(&f).hits, b.hits + f.head->n_shards);
+    fx_close(&f);
     arena_free(a);
 }

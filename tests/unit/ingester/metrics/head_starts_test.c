@@ -243,3 +243,25 @@ TEST(head_starts_of_others_cost_a_series_nothing)
     check_query(&f, &q, " 0@-9 60000@-9\n"); /* its chunk overlaps */
     fx_close(&f);
 }
+
+TEST(head_starts_of_batches_that_come_while_it_replays)
+{
+    struct fixture f = {0};
+    struct buf want = {0};
+
+    fx_open(&f);
+    for (int i = 0; i < 100; i++)
+        push_with(&f, "__name__=m", i * 15000, i, -9);
+    fx_crash(&f);
+    fx_open_only(&f); /* not waiting */
+    for (int i = 100; i < 110; i++)
+        push_with(&f, "__name__=m", i * 15000, i, i < 105 ? -9 : 1500000);
+    fx_crash(&f); /* before or after they were applied */
+    for (int i = 0; i < 110; i++)
+        buf_printf(&want, " %d@%d", i * 15000, i < 105 ? -9 : 1500000);
+    buf_byte(&want, '\n');
+    fx_open(&f);
+    check_over_restarts(&f, buf_cstr(&want));
+    buf_done(&want);
+    fx_close(&f);
+}

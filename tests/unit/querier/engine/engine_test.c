@@ -308,7 +308,13 @@ TEST(engine_in_shards_says_the_same)
     check_split("max(m_total > 10) - on() min(m_total)", 8);
     check_split("group without (i) (m_total)", 4);
     check_split("max_over_time(sum(m_total)[2m:30s])", 0); /* has steps of its own */
-    check_split("avg(m_total)", 0);
+    check_split("avg(m_total)", 4);
+    check_split("avg without (i, __name__) (rate(m_total[2m])) + stddev by (g) (m_total)", 8);
+    check_split("stdvar(m_total * 0 + 0.1)", 4); /* equal values: exactly 0 */
+    check_split("sum(count_values by (g) (\"v\", m_total % 7))", 4);
+    check_split("quantile by (g) (0.3, m_total) > 7", 4);
+    check_split("quantile(scalar(m_total), m_total)", 0); /* its parameter is none of the parts' */
+    check_split("topk(3, m_total)", 0);
     check_split("sum(m_total @ 100)", 0); /* the same at every step: for one step */
     check_split("sum(m_total + on(i) m_total)", 0);
 }

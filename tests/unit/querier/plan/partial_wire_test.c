@@ -34,6 +34,25 @@ TEST(partial_wire_carries_the_query_and_its_limits)
     CHECK_INT(o.max_bytes, 6);
     CHECK_INT(o.min_ms, -7);
     CHECK_INT(o.shard_size, 3);
+    CHECK(!q.wants_moments);
+    CHECK_INT(b.ptr[0], 1); /* as older ones read it */
+    buf_done(&b);
+}
+
+TEST(partial_wire_tells_of_moments_by_its_version)
+{
+    struct engine_query q = asked;
+    struct store_query_opts o;
+    struct buf b = {0};
+
+    q.wants_moments = true;
+    partial_wire_encode(&b, &q, &limits);
+    CHECK_INT(b.ptr[0], 2);
+    q.wants_moments = false;
+    CHECK_OK(partial_wire_decode(buf_slice(&b), &q, &o));
+    CHECK(q.wants_moments);
+    b.ptr[0] = 3;
+    CHECK_ERR(partial_wire_decode(buf_slice(&b), &q, &o), ERR_INVALID, "malformed");
     buf_done(&b);
 }
 

@@ -1,6 +1,6 @@
 #include <math.h>
 
-#include "querier/engine/fhist.h"
+#include "common/model/fhist.h"
 #include "tests/unit/test.h"
 
 static const struct fhist *make(struct arena *a, int32_t schema, double count, double sum, size_t n,
@@ -103,5 +103,24 @@ TEST(fhist_quantiles_and_fractions)
     CHECK(fhist_fraction(a, 1, 2, h, &has_nan) == 0.5);
     CHECK(fhist_fraction(a, -INFINITY, INFINITY, h, &has_nan) == 1);
     CHECK(fhist_fraction(a, 2, 1, h, &has_nan) == 0);
+    arena_free(a);
+}
+
+/* Found by fuzzing: sums waited for thresholds to become equal, which NaN never is. */
+TEST(fhist_adds_with_a_threshold_that_is_no_number)
+{
+    struct arena *a = arena_new(0);
+    struct fhist_notes notes = {0};
+    const struct fhist *x = make(a, 0, 3, 2, 2, (double[]){1, 2}), *sum;
+    struct fhist *odd = fhist_with_hint(a, x, HISTOGRAM_UNKNOWN);
+
+    odd->zero_threshold = NAN;
+    for (int round = 0; round < 2; round++) {
+        CHECK((sum = fhist_add(a, round ? odd : x, round ? x : odd, &notes)));
+        CHECK(sum->count == 6 && sum->sum == 4 && sum->pos.n == 2);
+    }
+    CHECK((sum = fhist_sub(a, odd, odd, &notes)) && sum->count == 0);
+    (void)fhist_is_reset(a, odd, x);
+    (void)fhist_is_reset(a, x, odd);
     arena_free(a);
 }

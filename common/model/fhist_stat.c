@@ -1,8 +1,8 @@
 #include <math.h>
 
 #include "common/base/num.h"
-#include "querier/engine/fhist.h"
-#include "querier/engine/fhist_internal.h"
+#include "common/model/fhist.h"
+#include "common/model/fhist_internal.h"
 
 size_t fhist_ranges(struct arena *a, const struct fhist *h, struct fhist_range **ret)
 {

@@ -4,8 +4,8 @@
  */
 #include <math.h>
 
-#include "querier/engine/fhist.h"
-#include "querier/engine/fhist_internal.h"
+#include "common/model/fhist.h"
+#include "common/model/fhist_internal.h"
 
 struct trim {
     double bound;

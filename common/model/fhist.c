@@ -1,9 +1,9 @@
-#include "querier/engine/fhist.h"
+#include "common/model/fhist.h"
 
 #include <float.h>
 #include <math.h>
 
-#include "querier/engine/fhist_internal.h"
+#include "common/model/fhist_internal.h"
 
 double fhist_bound(const struct fhist *h, int32_t idx)
 {
@@ -245,7 +245,7 @@ static struct fhist_side side_above(const struct fhist *h, struct fhist_side s, 
 
     while (skip < s.n && fhist_bound(h, s.ptr[skip].idx) <= threshold)
         skip++;
-    return (struct fhist_side){s.ptr + skip, s.n - skip};
+    return skip ? (struct fhist_side){s.ptr + skip, s.n - skip} : s;
 }
 
 /* h with its zero bucket widened, the buckets it swallows gone. */
@@ -394,7 +394,8 @@ static void add_exponential(struct arena *a, struct fhist *d, const struct fhist
     int32_t schema = ORR_MIN(x->schema, y->schema);
     double threshold = ORR_MAX(x->zero_threshold, y->zero_threshold);
 
-    while (x->zero_threshold != threshold || y->zero_threshold != threshold) {
+    /* "less", for a threshold that is NaN is never equal to anything */
+    while (x->zero_threshold < threshold || y->zero_threshold < threshold) {
         if (x->zero_threshold < threshold)
             x = widen_zero(a, x, &threshold);
         if (y->zero_threshold < threshold)

@@ -1,6 +1,6 @@
 /* Shared by fhist.c and fhist_stat.c. */
 #pragma once
-#include "querier/engine/fhist.h"
+#include "common/model/fhist.h"
 
 double fhist_bound(const struct fhist *h,
                    int32_t idx); /* upper bound of bucket idx, positive side */

@@ -1,0 +1,260 @@
+#!/usr/bin/env python3
+"""The S3 store on real servers: Swift's s3api, without conditional writes, and radosgw, with. The scripts that start
+them are ../shared/s3; where that folder or a server is absent the tests are skipped."""
+import hashlib
+import hmac
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+import urllib.parse
+import xml.etree.ElementTree
+
+from orrery_test import (BUILD, ROOT, Cluster, Failure, Single, Skip, api, check, free_port, http_call, main,
+                         push, push_ok, samples_of, wait_for)
+
+SCRIPTS = os.path.join(ROOT, "..", "shared", "s3")
+
+
+def now_ms():
+    return int(time.time() * 1000)
+
+
+def ramp(name, start, count, step=15000, **labels):
+    return ({"__name__": name, **labels}, [(start + i * step, float(i)) for i in range(count)])
+
+
+class Server:
+    """A server that a script of ../shared/s3 starts, with what it prints in .env."""
+
+    def __init__(self, t, script, port=None):
+        self.script, self.port = os.path.join(SCRIPTS, script), port
+        if not os.path.exists(self.script):
+            raise Skip(f"there is no {self.script}")
+        self.dir = os.path.join(t.dir, script.split("-")[0])
+        t.add(self)
+        self.start()
+
+    def start(self):
+        port = [] if self.port is None else [str(self.port)]
+        r = subprocess.run([self.script, "start", self.dir, *port], capture_output=True, text=True, timeout=180)
+        check(r.returncode == 0, f"{self.script}: {r.stderr[-1000:]}")
+        self.env = dict(line.split("=", 1) for line in r.stdout.splitlines())
+        self.endpoint = self.env["S3_ENDPOINT"]
+        self.port = int(self.endpoint.rsplit(":", 1)[1])
+        self.keys = {"AWS_ACCESS_KEY_ID": self.env["S3_ACCESS_KEY"],
+                     "AWS_SECRET_ACCESS_KEY": self.env["S3_SECRET_KEY"],
+                     "AWS_REGION": self.env["S3_REGION"]}
+
+    def stop(self):
+        subprocess.run([self.script, "stop", self.dir], capture_output=True, timeout=60)
+
+    def tail(self, lines=10):
+        return ""
+
+    def options(self, bucket="orrery", *more):
+        return ["--storage.backend=s3", f"--s3.endpoint={self.endpoint}", f"--s3.bucket={bucket}",
+                "--s3.create-bucket", *more]
+
+    def request(self, method, path, query=()):
+        """One signed request of our own, so that what is in the bucket is not only said by Orrery."""
+        host = self.endpoint.split("//")[1]
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        text = "&".join(f"{urllib.parse.quote(k, '')}={urllib.parse.quote(v, '')}" for k, v in sorted(query))
+        nothing = hashlib.sha256(b"").hexdigest()
+        request = (f"{method}\n{urllib.parse.quote(path)}\n{text}\nhost:{host}\nx-amz-content-sha256:{nothing}\n"
+                   f"x-amz-date:{stamp}\n\nhost;x-amz-content-sha256;x-amz-date\n{nothing}")
+        scope = f"{stamp[:8]}/{self.env['S3_REGION']}/s3/aws4_request"
+        to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
+        key = ("AWS4" + self.env["S3_SECRET_KEY"]).encode()
+        for part in scope.split("/"):
+            key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+        signature = hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
+        headers = {"Host": host, "x-amz-date": stamp, "x-amz-content-sha256": nothing,
+                   "Authorization": f"AWS4-HMAC-SHA256 Credential={self.env['S3_ACCESS_KEY']}/{scope}, "
+                                    f"SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature={signature}"}
+        return http_call(host, method, urllib.parse.quote(path) + ("?" + text if text else ""), headers=headers)
+
+    def keys_in(self, bucket="orrery"):
+        r = self.request("GET", f"/{bucket}", [("list-type", "2")])
+        check(r.status == 200, f"list {bucket}: {r.status} {r.text[:300]}")
+        return [e.text for e in xml.etree.ElementTree.fromstring(r.body).iter() if e.tag.endswith("}Key")]
+
+
+def swift(t):
+    return Server(t, "swift-s3")
+
+
+def radosgw(t):
+    if not shutil.which("radosgw"):
+        raise Skip("radosgw is not installed")
+    for _ in range(50):
+        port = free_port()
+        with socket.socket() as s:  # its monitor listens on the next one
+            if s.connect_ex(("127.0.0.1", port + 1)) != 0:
+                return Server(t, "rgw-s3", port)
+    raise Skip("no two ports side by side are free")
+
+
+def contract(server, is_atomic, options=""):
+    program = os.path.join(ROOT, BUILD, "tests", "s3_contract")
+    env = dict(os.environ, **server.env, S3_ATOMIC="yes" if is_atomic else "no", S3_OPTIONS=options)
+    r = subprocess.run([program], capture_output=True, text=True, timeout=600, env=env)
+    bad = [line for line in (r.stdout + r.stderr).splitlines() if not re.match(r"\[ (RUN|      OK)|ts=", line)]
+    check(r.returncode == 0, lambda: f"exit status {r.returncode}\n" + "\n".join(bad[-40:]))
+    passed = re.search(r"PASSED.*?(\d+) test", r.stdout + r.stderr)
+    check(passed and int(passed.group(1)) >= 18, f"too few tests ran: {bad[-3:]}")
+
+
+def test_contract_on_swift(t):
+    contract(swift(t), False)
+
+
+def test_contract_on_radosgw(t):
+    contract(radosgw(t), True)
+
+
+def test_contract_with_bodies_vouched_for_otherwise(t):
+    server = radosgw(t)
+    contract(server, True, "  payload: unsigned\n")
+    contract(server, True, "  payload: chunked\n")
+
+
+def blocks(o):
+    return api(o.addr, "/api/v1/status/tsdb/blocks").json["data"]["blocks"]
+
+
+def flush(o, n):
+    r = http_call(o.addr, "POST", "/ingester/flush", timeout=120)
+    check(r.status // 100 == 2, f"flush: {r.status} {r.text}")
+    wait_for(f"{n} blocks", lambda: len(blocks(o)) >= n, 60)
+
+
+def metric(o, name):
+    """The sum over all labels."""
+    text = http_call(o.addr, "GET", "/metrics").text
+    return sum(float(m) for m in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.M))
+
+
+def test_orrery_keeps_its_blocks_on_swift(t):
+    server = swift(t)
+    options = server.options("orrery", "--s3.prefix=some/where/")
+    o = Single(t, args=options, env=server.keys).wait_ready()
+    start = (now_ms() - 4 * 3_600_000) // 7_200_000 * 7_200_000 + 60_000
+    push_ok(o.addr, [ramp("kept", start, 400, n=str(k)) for k in range(20)])
+    before = samples_of(o.addr, "kept", start - 1000, now_ms())
+    check(len(before) == 20, f"{len(before)} series")
+    flush(o, 1)
+    check(samples_of(o.addr, "kept", start - 1000, now_ms()) == before, "another answer after the flush")
+    keys = server.keys_in()
+    check("some/where/metrics/test/catalogue" in keys, f"{keys}")
+    check(sum(k.endswith("/meta.json") for k in keys) == len(blocks(o)), f"{keys}")
+    check(all(k.startswith("some/where/metrics/test/") for k in keys), f"{keys}")
+    check(metric(o, "orrery_objstore_requests_total") > 5, "requests are counted")
+    check(metric(o, "orrery_objstore_estimated_cost_dollars_total") > 0, "and their price")
+    check(o.stop() == 0, "stop")
+    # another machine, with nothing but the bucket
+    shutil.rmtree(os.path.join(o.dir, "data"))
+    o.start()
+    o.wait_ready()
+    check(samples_of(o.addr, "kept", start - 1000, now_ms()) == before, "another answer from the bucket alone")
+    if shutil.which("promtool"):
+        r = subprocess.run(["promtool", "check", "metrics"], capture_output=True, text=True,
+                           input=http_call(o.addr, "GET", "/metrics").text)
+        check("objstore" not in r.stderr + r.stdout, f"promtool: {r.stderr[:500]}")
+    page = http_call(o.addr, "GET", "/config").text + http_call(o.addr, "GET", "/metrics").text
+    with open(o.log, errors="replace") as f:
+        page += f.read()
+    check(server.env["S3_SECRET_KEY"] not in page, "the secret can be read")
+
+
+def test_secrets_are_not_shown(t):
+    o = Single(t, args=["--s3.secret-key=very-secret", "--s3.access-key=AK"]).wait_ready()
+    config = http_call(o.addr, "GET", "/config").text
+    check("very-secret" not in config and "AK" in config, "the secret is on /config")
+
+
+def test_the_server_is_away_for_a_while(t):
+    server = swift(t)
+    o = Single(t, args=server.options("orrery", "--s3.operation-timeout=5s", "--s3.request-timeout=3s"),
+               env=server.keys).wait_ready()
+    start = (now_ms() - 4 * 3_600_000) // 7_200_000 * 7_200_000 + 60_000
+    push_ok(o.addr, [ramp("first", start, 100)])
+    flush(o, 1)
+    server.stop()
+    recent = now_ms() - 600_000
+    push_ok(o.addr, [ramp("second", recent, 20)])
+    check(http_call(o.addr, "POST", "/ingester/flush", timeout=120).status // 100 in (2, 5), "flush")
+    for _ in range(8):
+        r = push(o.addr, [ramp("third", now_ms() - 20_000, 1)])
+        check(r.status // 100 == 2, f"ingest goes on: {r.status} {r.text}")
+        time.sleep(1)
+    with open(o.log, errors="replace") as f:
+        lines = [line for line in f if "object store fails" in line]
+    check(len(lines) == 1, f"said {len(lines)} times that the store fails")
+    server.start()
+    wait_for("the second block", lambda: len(blocks(o)) >= 2, 90)
+    for name, at, n in (("first", start, 100), ("second", recent, 20)):
+        got = samples_of(o.addr, name, at - 1000, now_ms())
+        check([len(v) for v in got.values()] == [n], f"{name}: {[len(v) for v in got.values()]}")
+    with open(o.log, errors="replace") as f:
+        text = f.readlines()
+    print(f"   {len(text)} lines of log, {sum('level=warn' in x or 'level=error' in x for x in text)} of trouble",
+          flush=True)
+
+
+def test_a_process_starts_without_its_bucket(t):
+    o = Single(t, args=["--storage.backend=s3", f"--s3.endpoint=http://127.0.0.1:{free_port()}",
+                        "--s3.bucket=nowhere", "--s3.operation-timeout=2s"],
+               env={"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}).wait_ready()
+    push_ok(o.addr, [ramp("m", now_ms() - 60_000, 3)])
+    started = time.monotonic()
+    check(o.stop(90) == 0, "stop")
+    print(f"   stopped in {time.monotonic() - started:.1f} s", flush=True)
+
+
+def test_it_stops_though_the_server_hangs(t):
+    with socket.create_server(("127.0.0.1", 0)) as hung:  # takes connections and says nothing
+        o = Single(t, args=["--storage.backend=s3", f"--s3.endpoint=http://127.0.0.1:{hung.getsockname()[1]}",
+                            "--s3.bucket=hung", "--server.shutdown-timeout=5s"],
+                   env={"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}).wait_ready()
+        push_ok(o.addr, [ramp("m", now_ms() - 60_000, 3)])
+        check(http_call(o.addr, "POST", "/ingester/flush", timeout=120).status // 100 in (2, 5), "flush")
+        time.sleep(2)
+        started = time.monotonic()
+        status = o.stop(90)  # not 0: what was to be handed over was not
+        took = time.monotonic() - started
+        print(f"   stopped in {took:.1f} s with status {status}", flush=True)
+        check(status in (0, 1), f"exit status {status}")
+        check(took < 12, f"it took {took:.1f} s")
+
+
+def test_a_cluster_on_swift(t):
+    server = swift(t)
+    os.environ.update(server.keys)
+    try:
+        c = Cluster(t, args=["--s3", f"{server.endpoint}/fleet"])
+    finally:
+        for k in server.keys:
+            del os.environ[k]
+    start = (now_ms() - 4 * 3_600_000) // 7_200_000 * 7_200_000 + 60_000
+    push_ok(c.addrs("ingester")[0], [ramp("fleet", start, 200, n=str(k)) for k in range(10)])
+    before = samples_of(c.addrs("querier")[0], "fleet", start - 1000, now_ms())
+    check(len(before) == 10, f"{len(before)} series")
+    for addr in c.addrs("ingester"):
+        r = http_call(addr, "POST", "/ingester/flush", timeout=120)
+        check(r.status // 100 == 2, f"flush: {r.status} {r.text}")
+
+    def has_blocks():
+        return sum(k.endswith("/meta.json") for k in server.keys_in("fleet"))
+    wait_for("blocks in the bucket", has_blocks, 90)
+    for addr in c.addrs("querier"):
+        check(samples_of(addr, "fleet", start - 1000, now_ms()) == before, "another answer after the flush")
+    uploads = has_blocks()
+    check(uploads <= 2, f"{uploads} blocks for one window and tenant")  # one; two if a straggler came late
+
+
+if __name__ == "__main__":
+    main()
