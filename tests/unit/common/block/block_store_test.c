@@ -82,6 +82,61 @@ TEST(block_store_uploads_and_downloads)
     arena_free(a);
 }
 
+/* Larger than the ranges it is downloaded in; the last is a short one. */
+TEST(block_store_downloads_large_files_range_by_range)
+{
+    size_t n = (20u << 20) + 12345;
+    struct objstore *s = open_store();
+    struct arena *a = arena_new(0);
+    struct block_writer *w = open_writer(7);
+    struct chunk c = floats(a, FIXTURE_T0, 1000, 3, 1);
+    struct buf content = {0}, got = {0};
+    struct block_meta m;
+    char *path;
+
+    for (size_t i = 0; i < n; i++)
+        buf_byte(&content, (uint8_t)(i * 2654435761u >> 24));
+    CHECK_OK(block_writer_add(
+        w, &(struct block_series){.labels = labels_from(a, "a=1"), .chunks = &c, .n_chunks = 1}));
+    CHECK_OK(block_writer_sidecar(w, "exemplars", buf_slice(&content)));
+    finish_writer(w, a, &m);
+    CHECK_OK(block_store_upload(s, SLICE("metrics"), SLICE("t"), block_path(7), &m));
+    CHECK_OK(block_store_download(s, SLICE("metrics"), SLICE("t"), m.ulid, tmp_path("down")));
+    path = mem_printf("%s/%s/exemplars", tmp_path("down"), ulid_print(m.ulid).s);
+    CHECK_OK(fsx_read(path, 64u << 20, &got));
+    CHECK(slice_eq(buf_slice(&got), buf_slice(&content)));
+    buf_done(&content);
+    buf_done(&got);
+    mem_free(path);
+    objstore_close(s);
+    arena_free(a);
+}
+
+TEST(block_store_says_what_may_be_added)
+{
+    struct objstore *s = open_store();
+    struct catalogue *c = catalogue_new(SLICE("metrics"), SLICE("t"));
+    struct arena *a = arena_new(0);
+    struct block_meta m;
+    char *index;
+
+    write_block(a, &m);
+    CHECK_ERR(block_store_addable(s, c, &m), ERR_NOT_FOUND, "");
+    CHECK_OK(block_store_upload(s, SLICE("metrics"), SLICE("t"), block_path(1), &m));
+    CHECK_OK(block_store_addable(s, c, &m));
+    CHECK(catalogue_retire_orphan(c, m.ulid, 1) && !catalogue_retire_orphan(c, m.ulid, 1));
+    CHECK_ERR(block_store_addable(s, c, &m), ERR_UNAVAILABLE, "being deleted");
+    CHECK(catalogue_forget(c, m.ulid));
+    index = arena_printf(a, "metrics/t/%s/index", ulid_print(m.ulid).s);
+    CHECK_OK(objstore_put(s, slice_cstr(index), SLICE("short"), NULL, NULL));
+    CHECK_ERR(block_store_addable(s, c, &m), ERR_NOT_FOUND, "index");
+    CHECK_OK(objstore_delete(s, slice_cstr(index)));
+    CHECK_ERR(block_store_addable(s, c, &m), ERR_NOT_FOUND, "index");
+    catalogue_free(c);
+    objstore_close(s);
+    arena_free(a);
+}
+
 /* Whatever fails, a block whose meta.json is in the bucket is whole. */
 TEST(block_store_upload_commits_with_meta_json)
 {
