@@ -24,7 +24,7 @@ struct upkeep;
 
 #define UPKEEP_TENANT_JOBS 8
 #define UPKEEP_PAGE_TENANTS 1000
-#define UPKEEP_PAGE_ITEMS 50 /* jobs, or blocks of a list, of one tenant on the page */
+#define UPKEEP_PAGE_ITEMS 10 /* jobs, or blocks of a list, of one tenant on the page */
 
 struct upkeep_metrics { /* gauges as of the last look */
     uint64_t passes, jobs_failed, expired, orphans, deleted, tenant_failures;

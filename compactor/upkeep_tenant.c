@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "common/base/log.h"
+#include "common/model/tenant.h"
 #include "compactor/sweep.h"
 #include "compactor/upkeep_internal.h"
 
@@ -348,10 +349,16 @@ static struct err *sweep_one(struct upkeep_pass *p, struct slice tenant, struct 
 
 void upkeep_tenant_look(struct upkeep_pass *p, struct slice tenant)
 {
-    void **slot = map_slot(&p->u->tenants, tenant);
-    struct upkeep_tenant *t = *slot;
-    struct err *e;
+    struct err *e = tenant_check(tenant);
+    struct upkeep_tenant *t;
+    void **slot;
 
+    if (e) { /* a directory that is nobody's */
+        err_free(e);
+        return;
+    }
+    slot = map_slot(&p->u->tenants, tenant);
+    t = *slot;
     if (!t) {
         *slot = t = mem_new(struct upkeep_tenant);
         t->due_ms = INT64_MIN;
