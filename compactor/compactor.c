@@ -37,6 +37,30 @@ static const struct conf_field compactor_fields[] = {
              "Flushes at a time."),
     CONF_BYTES(struct compactor_conf, max_segment_bytes, "max-segment-bytes", "64GiB", "1MiB",
                "16TiB", CONF_RELOAD, "Larger segments are refused as corrupt."),
+    CONF_STRING(struct compactor_conf, block_ranges, "block-ranges", "2h,12h,24h", CONF_FIXED,
+                "Ranges of time whose blocks become one, each a multiple of the one before."),
+    CONF_DURATION(struct compactor_conf, compaction_interval_ns, "compaction-interval", "5m",
+                  "100ms", "24h", CONF_RELOAD, "How often the tenants' catalogues are looked at."),
+    CONF_DURATION(struct compactor_conf, compaction_wait_ns, "compaction-wait", "30m", "0s", "24h",
+                  CONF_RELOAD, "How long after its end a range waits for late blocks."),
+    CONF_INT(struct compactor_conf, compaction_concurrency, "compaction-concurrency", "1", "1",
+             "64", CONF_RELOAD, "Compactions at a time."),
+    CONF_BYTES(struct compactor_conf, max_block_bytes, "max-block-bytes", "64GiB", "1MiB", "1TiB",
+               CONF_RELOAD, "Blocks are not merged to more than about this."),
+    CONF_DURATION(struct compactor_conf, sweep_interval_ns, "sweep-interval", "15m", "100ms", "24h",
+                  CONF_RELOAD, "How often blocks that expired, were replaced or left are swept."),
+    CONF_DURATION(struct compactor_conf, deletion_delay_ns, "deletion-delay", "12h", "0s", "720h",
+                  CONF_RELOAD,
+                  "How long the files of a block stay that was replaced or expired, for those who "
+                  "still read it."),
+    CONF_DURATION(
+        struct compactor_conf, orphan_age_ns, "orphan-age", "24h", "0s", "720h", CONF_RELOAD,
+        "Age of the newest file in a directory that the catalogue does not know before it "
+        "is taken for an upload that came to nothing."),
+    CONF_BOOL(
+        struct compactor_conf, is_dry, "dry-run", "false", CONF_RELOAD,
+        "Only show on /compactor/status and in the log what compaction, retention and deletion "
+        "would do. Flushes go on."),
 };
 const struct conf_section compactor_section = {"compactor", "Settings of orrery-compactor.",
                                                sizeof(struct compactor_conf), compactor_fields,
@@ -85,10 +109,24 @@ static int64_t run_round(struct compactor *c)
     return ORR_MIN(next_ms, poll_ms);
 }
 
+#define THREADS 2 /* the rounds, and the upkeep */
+
+static void on_ended(void *arg)
+{
+    struct compactor *c = arg;
+    process_done_fn *done = NULL;
+
+    lock_take(&c->lock);
+    if (++c->ended == THREADS)
+        done = c->done;
+    lock_release(&c->lock);
+    if (done)
+        done(c->done_arg);
+}
+
 static void *run(void *arg)
 {
     struct compactor *c = arg;
-    process_done_fn *done;
 
     while (!atomic_load(&c->is_stopping)) {
         int64_t next_ms = run_round(c);
@@ -96,12 +134,7 @@ static void *run(void *arg)
 
         sleep_until(c, soonest_ms, ORR_MAX(next_ms, soonest_ms));
     }
-    lock_take(&c->lock);
-    c->has_ended = true;
-    done = c->done;
-    lock_release(&c->lock);
-    if (done)
-        done(c->done_arg);
+    on_ended(c);
     return NULL;
 }
 
@@ -127,6 +160,15 @@ static void init_cond(pthread_cond_t *cond)
 
 static void role_close(void *role);
 
+static struct err *open_limits(struct compactor *c)
+{
+    struct conf *conf = process_conf(c->process);
+    struct err *e = limits_new(conf, &c->limits);
+
+    conf_unref(conf);
+    return e;
+}
+
 static struct err *role_open(struct process *p, void **ret)
 {
     struct compactor *c = mem_new(struct compactor);
@@ -144,12 +186,20 @@ static struct err *role_open(struct process *p, void **ret)
     init_cond(&c->changed);
     compactor_pages_open(c);
     /* what a crash left behind; every flush starts from the segments anew */
-    if ((e = fsx_remove_tree(c->work_dir)) || (e = fsx_mkdirs(c->work_dir))) {
+    if ((e = fsx_remove_tree(c->work_dir)) || (e = fsx_mkdirs(c->work_dir)) ||
+        (e = open_limits(c)) || (e = upkeep_new(c, &c->upkeep))) {
         role_close(c);
         return e;
     }
     *ret = c;
     return NULL;
+}
+
+static void start_limits(void *arg)
+{
+    struct compactor *c = arg;
+
+    limits_start(c->limits, c->loop, process_jobs(c->process));
 }
 
 static struct err *role_start(void *role)
@@ -158,7 +208,10 @@ static struct err *role_start(void *role)
     struct err *e = thread_start("compactor", run, c, &c->thread);
 
     c->has_thread = e == NULL;
-    return e;
+    if (e)
+        return e;
+    loop_post(c->loop, start_limits, c);
+    return upkeep_start(c->upkeep);
 }
 
 static void stop(struct compactor *c)
@@ -169,20 +222,19 @@ static void stop(struct compactor *c)
     lock_release(&c->lock);
 }
 
-/* A flush under way is broken off: the next one to own it starts over. */
+/* A flush or job under way is broken off: the next one to own it starts over. */
 static void role_drain(void *role, process_done_fn *done, void *arg)
 {
     struct compactor *c = role;
-    bool has_ended;
 
     lock_take(&c->lock);
-    has_ended = c->has_ended || !c->has_thread;
     c->done = done;
     c->done_arg = arg;
     lock_release(&c->lock);
     stop(c);
-    if (has_ended)
-        done(arg);
+    upkeep_stop(c->upkeep, on_ended, c);
+    if (!c->has_thread)
+        on_ended(c);
 }
 
 static void role_close(void *role)
@@ -192,6 +244,10 @@ static void role_close(void *role)
     stop(c);
     if (c->has_thread)
         (void)pthread_join(c->thread, NULL);
+    upkeep_free(c->upkeep);
+    if (c->limits)
+        limits_stop(c->limits);
+    limits_free(c->limits);
     compactor_pages_close(c);
     job_pool_free(c->pool);
     plan_free(c->plan);
@@ -204,7 +260,14 @@ static void role_close(void *role)
     mem_free(c);
 }
 
-static const struct conf_section *const sections[] = {&compactor_section, NULL};
+static const struct conf_section *const sections[] = {&compactor_section, &limits_section, NULL};
+
+static void role_reload(void *role, const struct conf *conf)
+{
+    struct compactor *c = role;
+
+    limits_set_defaults(c->limits, conf);
+}
 
 const struct process_role compactor_role = {
     .name = "compactor",
@@ -212,6 +275,7 @@ const struct process_role compactor_role = {
     .sections = sections,
     .open = role_open,
     .start = role_start,
+    .reload = role_reload,
     .drain = role_drain,
     .close = role_close,
 };

@@ -2,7 +2,7 @@
  * What the files of the role share.
  *
  * Threads: "compactor" runs the rounds and owns the plan; with compactor.concurrency above 1 its pool
- * runs flushes beside it. Pages and RPC handlers run on loops and see only what is under the lock.
+ * runs flushes beside it. "upkeep" (upkeep.h) compacts and sweeps. Pages and RPC handlers run on loops and see only what is under the lock.
  */
 #pragma once
 #include <pthread.h>
@@ -13,14 +13,22 @@
 #include "common/base/metric.h"
 #include "common/base/vec.h"
 #include "common/block/catalogue.h"
+#include "common/model/limits.h"
 #include "compactor/compactor.h"
 #include "compactor/plan.h"
 #include "compactor/segflush.h"
+#include "compactor/upkeep.h"
 
 struct compactor_conf {
     int64_t poll_interval_ns, flush_wait_ns, early_wait_ns, cut_grace_ns, drop_delay_ns;
     int64_t retry_min_ns, retry_max_ns, quarantine_ns, rpc_timeout_ns;
     int64_t concurrency, max_segment_bytes;
+    /* upkeep.h's */
+    int64_t compaction_interval_ns, compaction_wait_ns, sweep_interval_ns, deletion_delay_ns,
+        orphan_age_ns;
+    int64_t compaction_concurrency, max_block_bytes;
+    char *block_ranges;
+    bool is_dry;
 };
 extern const struct conf_section compactor_section;
 
@@ -57,6 +65,8 @@ struct compactor {
     struct loop *loop; /* the pool's */
     struct membership *membership;
     struct objstore *store;
+    struct limits *limits;
+    struct upkeep *upkeep;
     char *work_dir;
     struct compactor_metrics m;
     uint64_t failures[COMPACTOR_CODES]; /* by position in ERR_CODES */
@@ -75,9 +85,9 @@ struct compactor {
     pthread_cond_t changed;
     /* under the lock */
     bool is_hinted;
-    process_done_fn *done; /* of the drain; called when the thread has ended */
+    process_done_fn *done; /* of the drain; called when both threads have ended */
     void *done_arg;
-    bool has_ended;
+    unsigned ended; /* of both */
     VEC(struct compactor_running *) running;
     struct buf rows; /* JSON of the windows that wait, as of the last round */
     char last_error[512];
@@ -90,7 +100,9 @@ struct compactor {
  * The compactor thread's. */
 int64_t compactor_round(struct compactor *c, const struct compactor_conf *conf);
 void compactor_catalogues_done(struct compactor *c);
-/* Counts and keeps it for the status page; does not take it. */
+/* Gossips the version of a tenant's catalogue. Any thread. */
+void compactor_tell_version(struct compactor *c, struct slice tenant, uint64_t version);
+/* Counts and keeps it for the status page; does not take it. Any thread. */
 void compactor_note_error(struct compactor *c, const struct err *e);
 /* Starts a round soon. Any thread. */
 void compactor_hint(struct compactor *c);

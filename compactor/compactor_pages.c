@@ -1,7 +1,8 @@
 /*
  * What the compactor shows and what it can be told:
  *
- *   GET  /compactor/status   JSON: flushes under way, windows that wait and why, the last error
+ *   GET  /compactor/status   JSON: flushes under way, windows that wait and why, the last error; and what
+ *                            upkeep.h does and would do, by tenant
  *   POST /compactor/run      look now; 202
  *   RPC  compactor.hint      the same, from an ingester with new segments
  */
@@ -42,14 +43,15 @@ static const struct metric_field fields[] = {
     FIELD_COUNTER(flush.bad_segments, "bad_segments_total", "Times a segment was found corrupt."),
     FIELD_COUNTER(flush.gone_segments, "gone_segments_total",
                   "Segments that were gone when they were fetched."),
-    FIELD_COUNTER(flush.bad_sidecars, "bad_sidecars_total",
+    FIELD_COUNTER(flush.make.bad_sidecars, "bad_sidecars_total",
                   "Corrupt sidecars of segments, left out."),
-    FIELD_COUNTER(flush.chunks_copied, "flush_chunks_copied_total", "Chunks copied as they were."),
-    FIELD_COUNTER(flush.chunks_deduplicated, "flush_chunks_deduplicated_total",
+    FIELD_COUNTER(flush.make.chunks_copied, "flush_chunks_copied_total",
+                  "Chunks copied as they were."),
+    FIELD_COUNTER(flush.make.chunks_deduplicated, "flush_chunks_deduplicated_total",
                   "Chunks that several replicas had alike."),
-    FIELD_COUNTER(flush.chunks_decoded, "flush_chunks_decoded_total",
+    FIELD_COUNTER(flush.make.chunks_decoded, "flush_chunks_decoded_total",
                   "Chunks decoded and merged sample by sample."),
-    FIELD_COUNTER(flush.deleted_samples, "flush_deleted_samples_total",
+    FIELD_COUNTER(flush.make.deleted_samples, "flush_deleted_samples_total",
                   "Samples left out of blocks because a tombstone deletes them."),
     METRIC_HIST(struct compactor_metrics, flush_s, "orrery_compactor_flush_seconds",
                 "Time of a flush, failed ones too."),
@@ -129,14 +131,19 @@ static void status(struct http_request *r)
     buf_slice_append(&out, buf_slice(&c->rows));
     buf_str(&out, "],\"last_error\":");
     buf_json_str(&out, slice_cstr(c->last_error));
-    buf_printf(&out, ",\"last_error_at\":%lld}\n", (long long)c->last_error_ms);
+    buf_printf(&out, ",\"last_error_at\":%lld,\"compaction\":", (long long)c->last_error_ms);
     lock_release(&c->lock);
+    upkeep_status(c->upkeep, &out);
+    buf_str(&out, "}\n");
     http_reply_buf(r, 200, HTTP_JSON, &out);
 }
 
 static void run_now(struct http_request *r)
 {
-    compactor_hint(r->arg);
+    struct compactor *c = r->arg;
+
+    compactor_hint(c);
+    upkeep_hint(c->upkeep);
     http_reply(r, 202, HTTP_TEXT, SLICE("looking\n"));
 }
 

@@ -127,7 +127,7 @@ static size_t poll_ingesters(struct round *r)
 
 /* ---- catalogues ---- */
 
-static void tell_version(struct compactor *c, struct slice tenant, uint64_t version)
+void compactor_tell_version(struct compactor *c, struct slice tenant, uint64_t version)
 {
     char key[256];
     int n = snprintf(key, sizeof(key), "catalogue/metrics/%.*s", SLICE_ARG(tenant));
@@ -179,7 +179,7 @@ static struct compactor_catalogue *catalogue_of(struct compactor *c, struct slic
     } else if (catalogue_version(cc->c) != cc->posted) {
         /* also what was in the bucket before this process: the others may have forgotten it */
         cc->posted = catalogue_version(cc->c);
-        tell_version(c, tenant, cc->posted);
+        compactor_tell_version(c, tenant, cc->posted);
     }
     return cc;
 }
@@ -363,7 +363,7 @@ static void flush_one(void *arg, size_t i)
     out->arena = arena_new(0);
     out->err = segflush_run(&opts, &fl->jobs[i], out->arena, &out->result);
     if (!out->err && out->result.version) {
-        tell_version(c, fl->jobs[i].tenant, out->result.version);
+        compactor_tell_version(c, fl->jobs[i].tenant, out->result.version);
         log_flush(&fl->jobs[i], &out->result, mono_ms() - start);
     }
     metric_hist_observe(&c->m.flush_s, (double)(mono_ms() - start) / 1e3);

@@ -109,7 +109,8 @@ struct err *segcheck_open(const char *dir, struct slice tenant, struct ulid segm
     if (!e && !(e = check_identity(block_reader_meta(r), tenant, segment))) {
         found.min_t = block_reader_meta(r)->min_t;
         found.max_t = block_reader_meta(r)->max_t;
-        e = check_all(r, &found);
+        if (!(e = block_reader_verify_postings(r)))
+            e = check_all(r, &found);
     }
     if (e) {
         block_reader_close(r);

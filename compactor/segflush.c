@@ -6,41 +6,28 @@
 #include "common/base/log.h"
 #include "common/base/metric.h"
 #include "common/base/vec.h"
-#include "common/block/block_merge.h"
 #include "common/block/block_store.h"
-#include "common/block/sidecar.h"
-#include "common/block/tombstone_stream.h"
-#include "compactor/segcheck.h"
 
 #define SIGNAL SLICE("metrics")
 #define ATTEMPTS 2 /* at bytes that came wrong */
-
-struct input {
-    const struct plan_input *in;
-    struct block_reader *reader;
-    char *dir;
-    struct segcheck found;
-};
 
 struct flushing {
     const struct segflush_opts *opts;
     const struct plan_job *job;
     struct arena *arena;
     const char *dir; /* of this flush */
-    VEC(struct input) inputs;
+    VEC(struct blockmake_input) inputs;
+    VEC(struct ulid) used; /* their ids */
     VEC(struct ulid) bad;
     struct ulid *ids; /* of the inputs, ascending */
     struct slice *id_texts;
     struct tombstone_list *tombs; /* what is deleted, and is not to be in the block */
-    uint64_t deleted;
     struct ulid block;
     struct block_meta meta;
 };
 
-static bool must_stop(void *arg)
+static bool must_stop(const struct flushing *f)
 {
-    const struct flushing *f = arg;
-
     return f->opts->stop && atomic_load(f->opts->stop);
 }
 
@@ -68,41 +55,17 @@ struct ulid segflush_block_id(struct slice tenant, const struct ulid *segments, 
     return id;
 }
 
-/* Two compactors that know different deletions write different blocks, so the deletions that reach into
- * the segments are part of the name. Reads filter both by the newest. */
-static struct ulid with_tombstones(const struct flushing *f, struct ulid id)
-{
-    size_t n, used = 2;
-    const struct tombstone *all = tombstone_list_all(f->tombs, &n);
-    struct slice *parts = mem_new_array(struct slice, n + 2);
-
-    parts[0] = SLICE("without");
-    parts[1] = slice_of(id.bytes, sizeof(id.bytes));
-    for (size_t i = 0; i < n; i++) {
-        bool reaches = false;
-
-        for (size_t k = 0; k < f->inputs.len; k++)
-            reaches = reaches || (all[i].min_ms <= f->inputs.ptr[k].found.max_t &&
-                                  all[i].max_ms >= f->inputs.ptr[k].found.min_t);
-        if (reaches)
-            parts[used++] = slice_of(all[i].ulid.bytes, sizeof(all[i].ulid.bytes));
-    }
-    if (used > 2)
-        id = ulid_derive(ulid_time_ms(id), parts, used);
-    mem_free(parts);
-    return id;
-}
-
 static void name_block(struct flushing *f)
 {
     f->ids = arena_array(f->arena, struct ulid, f->inputs.len);
     f->id_texts = arena_array(f->arena, struct slice, f->inputs.len);
     for (size_t i = 0; i < f->inputs.len; i++)
-        f->ids[i] = f->inputs.ptr[i].in->ulid;
+        f->ids[i] = f->used.ptr[i];
     qsort(f->ids, f->inputs.len, sizeof(*f->ids), cmp_ulid);
     for (size_t i = 0; i < f->inputs.len; i++)
         f->id_texts[i] = slice_cstr(arena_strdup(f->arena, ulid_print(f->ids[i]).s));
-    f->block = with_tombstones(f, segflush_block_id(f->job->tenant, f->ids, f->inputs.len));
+    f->block = blockmake_id(segflush_block_id(f->job->tenant, f->ids, f->inputs.len), f->tombs,
+                            f->inputs.ptr, f->inputs.len);
 }
 
 /* ---- fetch and verify ---- */
@@ -113,61 +76,60 @@ static bool is_wrong_bytes(const struct err *e)
            err_is(e, ERR_TOO_LARGE);
 }
 
-static struct err *fetch_once(struct flushing *f, struct input *in)
+static struct err *fetch_once(struct flushing *f, const struct plan_input *pin,
+                              struct blockmake_input *in)
 {
     struct segflush_metrics *m = f->opts->metrics;
     uint64_t bytes = 0;
     struct err *e;
 
     if ((e = fsx_remove_tree(in->dir)) ||
-        (e = f->opts->fetch(f->opts->arg, f->job->tenant, in->in, in->dir, &bytes)))
+        (e = f->opts->fetch(f->opts->arg, f->job->tenant, pin, in->dir, &bytes)))
         return e;
     METRIC_ADD(m->fetched_bytes, bytes);
-    if ((e = segcheck_open(in->dir, f->job->tenant, in->in->ulid, &in->reader, &in->found)))
-        return e;
-    METRIC_ADD(m->bad_sidecars, block_reader_has_bad_starts(in->reader));
-    return NULL;
+    return segcheck_open(in->dir, f->job->tenant, pin->ulid, &in->reader, &in->found);
 }
 
 /* Takes e, which is the segment's own fault. */
-static void leave_out(struct flushing *f, struct input *in, struct err *e)
+static void leave_out(struct flushing *f, const struct plan_input *in, struct err *e)
 {
     struct segflush_metrics *m = f->opts->metrics;
 
     if (err_is(e, ERR_NOT_FOUND)) {
         METRIC_ADD(m->gone_segments, 1);
         LOG_INFO(compactor, "segment is gone", KV_SLICE("tenant", f->job->tenant),
-                 KV_STR("block", ulid_print(in->in->ulid).s));
+                 KV_STR("block", ulid_print(in->ulid).s));
     } else {
         METRIC_ADD(m->bad_segments, 1);
         LOG_ERROR(compactor, "segment is corrupt, it is left out and stays with its ingester",
-                  KV_SLICE("tenant", f->job->tenant), KV_STR("block", ulid_print(in->in->ulid).s),
+                  KV_SLICE("tenant", f->job->tenant), KV_STR("block", ulid_print(in->ulid).s),
                   KV_ERR(e));
-        vec_push(&f->bad, in->in->ulid);
+        vec_push(&f->bad, in->ulid);
     }
     err_free(e);
 }
 
 static struct err *fetch_input(struct flushing *f, const struct plan_input *pin)
 {
-    struct input in = {.in = pin};
+    struct blockmake_input in = {0};
     struct err *e = NULL;
 
     in.dir = arena_printf(f->arena, "%s/in/%s", f->dir, ulid_print(pin->ulid).s);
     for (int i = 0; i < ATTEMPTS; i++) {
         err_free(e);
-        e = fetch_once(f, &in);
+        e = fetch_once(f, pin, &in);
         if (!is_wrong_bytes(e))
             break;
     }
     if (e && !is_wrong_bytes(e) && !err_is(e, ERR_NOT_FOUND))
         return e;
     if (e) {
-        leave_out(f, &in, e);
+        leave_out(f, pin, e);
         return fsx_remove_tree(in.dir);
     }
     METRIC_ADD(f->opts->metrics->segments, 1);
     vec_push(&f->inputs, in);
+    vec_push(&f->used, pin->ulid);
     return NULL;
 }
 
@@ -182,108 +144,23 @@ static struct err *fetch_inputs(struct flushing *f)
 
 /* ---- merge ---- */
 
-/* Whole sidecar of an input, or empty: it has none, or a corrupt one. */
-static struct err *read_sidecar(struct flushing *f, const struct input *in, enum sidecar_kind kind,
-                                struct buf *ret)
-{
-    const char *path = arena_printf(f->arena, "%s/%s", in->dir, sidecar_file(kind));
-    struct err *e;
-
-    if (!fsx_exists(path))
-        return NULL;
-    if (!(e = fsx_read(path, SIDECAR_MAX_BYTES, ret)))
-        e = sidecar_check(kind, buf_slice(ret));
-    if (err_is(e, ERR_CORRUPT) || err_is(e, ERR_TOO_LARGE)) {
-        METRIC_ADD(f->opts->metrics->bad_sidecars, 1);
-        LOG_ERROR(compactor, "sidecar left out", KV_STR("path", path), KV_ERR(e));
-        err_free(e);
-        e = NULL;
-        buf_reset(ret);
-    }
-    return e;
-}
-
-static struct err *merge_sidecar(struct flushing *f, enum sidecar_kind kind, struct block_writer *w)
-{
-    struct buf *bytes = mem_new_array(struct buf, f->inputs.len);
-    struct slice *slices = mem_new_array(struct slice, f->inputs.len);
-    struct buf out = {0}, rest = {0};
-    struct err *e = NULL;
-    size_t n = 0;
-
-    for (size_t i = 0; i < f->inputs.len && !e; i++)
-        if (!(e = read_sidecar(f, &f->inputs.ptr[i], kind, &bytes[i])) && bytes[i].len)
-            slices[n++] = buf_slice(&bytes[i]);
-    if (!e && n && !(e = sidecar_merge(kind, slices, n, &out)) && out.len &&
-        kind == SIDECAR_EXEMPLARS) {
-        e = tombstone_stream_exemplars(f->tombs, buf_slice(&out), &rest);
-        buf_done(&out);
-        out = rest;
-    }
-    if (!e && out.len)
-        e = block_writer_sidecar(w, sidecar_file(kind), buf_slice(&out));
-    for (size_t i = 0; i < f->inputs.len; i++)
-        buf_done(&bytes[i]);
-    mem_free(bytes);
-    mem_free(slices);
-    buf_done(&out);
-    return e;
-}
-
-static struct err *merge_series(struct flushing *f, struct block_writer *w)
-{
-    struct block_stream **streams = mem_new_array(struct block_stream *, f->inputs.len);
-    struct block_merge_opts opts = {.is_canceled = must_stop, .arg = f};
-    struct segflush_metrics *m = f->opts->metrics;
-    struct block_merge_stats stats = {0};
-    struct err *e;
-
-    for (size_t i = 0; i < f->inputs.len; i++)
-        streams[i] = tombstone_stream_new(block_stream_of_reader(f->inputs.ptr[i].reader), f->tombs,
-                                          &f->deleted);
-    e = block_merge(streams, f->inputs.len, &opts, w, &stats);
-    for (size_t i = 0; i < f->inputs.len; i++)
-        block_stream_close(streams[i]);
-    mem_free(streams);
-    METRIC_ADD(m->deleted_samples, f->deleted);
-    METRIC_ADD(m->chunks_copied, stats.chunks_copied);
-    METRIC_ADD(m->chunks_deduplicated, stats.chunks_deduplicated);
-    METRIC_ADD(m->chunks_decoded, stats.chunks_decoded);
-    return e;
-}
-
-static void set_range(struct flushing *f, struct block_meta *m)
-{
-    m->min_t = INT64_MAX;
-    m->max_t = INT64_MIN;
-    VEC_FOREACH (in, &f->inputs) {
-        m->min_t = ORR_MIN(m->min_t, in->found.min_t);
-        m->max_t = ORR_MAX(m->max_t, in->found.max_t);
-    }
-}
-
 static struct err *write_block(struct flushing *f)
 {
-    struct block_writer_opts opts = {
-        .dir = arena_printf(f->arena, "%s/out", f->dir),
-        .no_sync = true, /* the bucket keeps it; after a crash this directory is thrown away */
-        .meta = {.ulid = f->block,
-                 .level = 1,
-                 .origin = SLICE("compactor"),
-                 .tenant = f->job->tenant,
-                 .segments = f->id_texts,
-                 .n_segments = f->inputs.len}};
-    struct block_writer *w = NULL;
-    struct err *e;
+    const struct block_meta meta = {.ulid = f->block,
+                                    .level = 1,
+                                    .origin = SLICE("compactor"),
+                                    .tenant = f->job->tenant,
+                                    .segments = f->id_texts,
+                                    .n_segments = f->inputs.len};
+    const struct blockmake_opts opts = {.inputs = f->inputs.ptr,
+                                        .n = f->inputs.len,
+                                        .tombstones = f->tombs,
+                                        .dir = arena_printf(f->arena, "%s/out", f->dir),
+                                        .meta = &meta,
+                                        .stop = f->opts->stop,
+                                        .stats = &f->opts->metrics->make};
 
-    set_range(f, &opts.meta);
-    if (!(e = block_writer_open(&opts, &w)) && !(e = merge_series(f, w)))
-        for (int k = 0; k < SIDECAR_KINDS && !e; k++)
-            e = merge_sidecar(f, (enum sidecar_kind)k, w);
-    if (!e)
-        e = block_writer_finish(w, f->arena, &f->meta);
-    block_writer_close(w);
-    return e;
+    return blockmake(&opts, f->arena, &f->meta);
 }
 
 /* ---- the bucket ---- */
@@ -291,6 +168,7 @@ static struct err *write_block(struct flushing *f)
 struct addition {
     const struct flushing *f;
     bool is_there, is_added; /* the block was there before; it was added */
+    bool is_retired;         /* its files are about to be deleted */
 };
 
 static struct err *add_block(void *arg, struct catalogue *c, bool *ret_changed)
@@ -303,9 +181,14 @@ static struct err *add_block(void *arg, struct catalogue *c, bool *ret_changed)
     for (size_t i = 0; i < f->inputs.len; i++)
         named += catalogue_has_segment(c, f->id_texts[i]);
     add->is_there = catalogue_find(c, f->block) != NULL;
+    add->is_retired = catalogue_is_retired(c, f->block);
     add->is_added = !add->is_there && named < f->inputs.len;
     *ret_changed = add->is_added;
     if (add->is_added) {
+        struct err *e;
+
+        if ((e = block_store_addable(f->opts->store, c, &f->meta)))
+            return e;
         b = catalogue_block_of_meta(&f->meta);
         catalogue_add(c, &b);
     }
@@ -334,7 +217,7 @@ static struct err *publish(struct flushing *f, struct segflush_result *ret)
     catalogue_free(c);
     if (!add.is_added) {
         METRIC_ADD(m->repeated, 1);
-        if (!add.is_there && (e = take_back(f))) {
+        if (!add.is_there && !add.is_retired && (e = take_back(f))) {
             LOG_WARN(compactor, "block that is not needed was not deleted",
                      KV_SLICE("tenant", f->job->tenant), KV_STR("block", ulid_print(f->block).s),
                      KV_ERR(e));
@@ -380,6 +263,7 @@ static void clean_up(struct flushing *f)
     VEC_FOREACH (in, &f->inputs)
         block_reader_close(in->reader);
     vec_done(&f->inputs);
+    vec_done(&f->used);
     tombstone_list_unref(f->tombs);
     if ((e = fsx_remove_tree(f->dir)))
         LOG_WARN(compactor, "working directory not removed", KV_STR("path", f->dir), KV_ERR(e));

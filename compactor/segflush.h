@@ -30,15 +30,15 @@
 
 #include "common/base/arena.h"
 #include "common/block/catalogue.h"
+#include "compactor/blockmake.h"
 #include "compactor/plan.h"
 
 struct segflush_metrics {
     uint64_t flushes, empty,
         repeated; /* blocks added; jobs that left nothing to add; done before */
     uint64_t segments, fetched_bytes, block_bytes, samples;
-    uint64_t bad_segments, gone_segments, bad_sidecars;
-    uint64_t chunks_copied, chunks_deduplicated, chunks_decoded;
-    uint64_t deleted_samples;
+    uint64_t bad_segments, gone_segments;
+    struct blockmake_stats make;
 };
 
 struct segflush_opts {

@@ -40,18 +40,25 @@ void flush_upload_free(struct flush_upload *u)
 /* ---- one segment ---- */
 
 struct addition {
-    struct catalogue_block block;
+    struct objstore *store;
+    struct block_meta meta;
     struct slice segment;
 };
 
 static struct err *add_block(void *arg, struct catalogue *c, bool *ret_changed)
 {
     struct addition *a = arg;
+    struct catalogue_block b;
+    struct err *e;
 
     /* A compactor may have been here meanwhile; then its block holds the data. */
     *ret_changed = !catalogue_has_segment(c, a->segment);
-    if (*ret_changed)
-        catalogue_add(c, &a->block);
+    if (!*ret_changed)
+        return NULL;
+    if ((e = block_store_addable(a->store, c, &a->meta)))
+        return e;
+    b = catalogue_block_of_meta(&a->meta);
+    catalogue_add(c, &b);
     return NULL;
 }
 
@@ -85,7 +92,7 @@ static struct err *upload(struct flush_upload *u, struct arena *a, const struct 
             goto out;
         meta.segments = &id;
         meta.n_segments = 1;
-        add = (struct addition){catalogue_block_of_meta(&meta), id};
+        add = (struct addition){u->opts.store, meta, id};
         catalogue_free(cat);
         cat = NULL;
         if ((e = catalogue_update(u->opts.store, SIGNAL, tenant, add_block, &add, &cat)))

@@ -78,17 +78,26 @@ bool block_reader_starts(const struct block_reader *r, uint32_t ref, struct chun
     return true;
 }
 
-static struct err *verify(const struct block_reader *r)
+struct err *block_reader_verify_postings(const struct block_reader *r)
 {
-    struct block_refs refs;
-    struct arena *a = arena_new(0), *tmp = arena_new(0);
-    struct err *e = block_reader_select(r, a, (struct matchers){0}, &refs);
+    struct err *e = NULL;
 
     for (uint32_t i = 0; !e && i < r->index.n_entries; i++) {
         struct block_index_list l;
 
         e = block_index_postings(&r->index, i, &l);
     }
+    return e;
+}
+
+static struct err *verify(const struct block_reader *r)
+{
+    struct block_refs refs;
+    struct arena *a = arena_new(0), *tmp = arena_new(0);
+    struct err *e = block_reader_select(r, a, (struct matchers){0}, &refs);
+
+    if (!e)
+        e = block_reader_verify_postings(r);
     for (size_t i = 0; !e && i < refs.n; i++) {
         struct block_reader_series s;
         struct chunk_columns cols;

@@ -29,6 +29,8 @@ ORR_CHECKED struct err *block_reader_open(struct block_source *src,
                                           const struct block_reader_opts *opts,
                                           struct block_reader **ret);
 ORR_CHECKED struct err *block_reader_open_dir(const char *path, struct block_reader **ret);
+/* Checks every postings list, of which a merge reads one: the rest of verify_all is what it does anyway. */
+ORR_CHECKED struct err *block_reader_verify_postings(const struct block_reader *r);
 void block_reader_close(struct block_reader *r); /* NULL is allowed */
 
 const struct block_meta *block_reader_meta(const struct block_reader *r);

@@ -1,11 +1,15 @@
 #include "common/block/block_store.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "common/base/fsx.h"
 #include "common/base/mem.h"
 
-#define STORE_MAX_FILE (8ull << 30)
+#define STORE_MAX_FILE (64ull << 30)
+#define STORE_RANGE_BYTES (8u << 20)
 #define STORE_META_KEY(a, prefix)                                                                  \
     slice_cstr(arena_printf((a), "%.*s/" BLOCK_META_FILE, SLICE_ARG(prefix)))
 
@@ -65,21 +69,63 @@ struct err *block_store_upload(struct objstore *store, struct slice signal, stru
     return e;
 }
 
+static struct err *write_all(int fd, struct slice bytes)
+{
+    while (bytes.len) {
+        ssize_t n = write(fd, bytes.ptr, bytes.len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return err_errno(ERR_IO, "write");
+        bytes = slice_from(bytes, (size_t)n);
+    }
+    return NULL;
+}
+
+/* The whole object into fd, range by range; all of one version, or ERR_CONFLICT. */
+static struct err *copy_object(struct objstore *store, struct slice key, int fd)
+{
+    struct objstore_info info, now = {0};
+    struct buf b = {0};
+    struct err *e = objstore_stat(store, key, &info);
+
+    if (!e && info.bytes > STORE_MAX_FILE)
+        e = err_new(ERR_TOO_LARGE, "%.*s: %llu bytes", SLICE_ARG(key),
+                    (unsigned long long)info.bytes);
+    for (uint64_t off = 0; !e && off < info.bytes; off += b.len) {
+        e = objstore_get(store, key, &(struct objstore_get){.off = off, .len = STORE_RANGE_BYTES},
+                         &b, &now);
+        if (!e && (b.len == 0 || now.bytes != info.bytes || strcmp(now.etag, info.etag) != 0))
+            e = err_new(ERR_CONFLICT, "%.*s changed while it was read", SLICE_ARG(key));
+        if (!e)
+            e = write_all(fd, buf_slice(&b));
+    }
+    buf_done(&b);
+    return e;
+}
+
 static struct err *fetch(struct objstore *store, struct arena *a, struct slice prefix,
                          const char *dir, struct slice file)
 {
     char *path = arena_printf(a, "%s/%.*s", dir, SLICE_ARG(file));
     char *slash = strrchr(path, '/');
-    struct buf b = {0};
     struct err *e;
+    int fd;
 
     *slash = '\0';
     e = fsx_mkdirs(path);
     *slash = '/';
-    if (!e && !(e = objstore_get(store, key_of(a, prefix, file),
-                                 &(struct objstore_get){.max_bytes = STORE_MAX_FILE}, &b, NULL)))
-        e = fsx_write_atomic(path, buf_slice(&b));
-    buf_done(&b);
+    if (e)
+        return e;
+    fd = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0640);
+    if (fd < 0)
+        return err_errno(ERR_IO, "create %s", path);
+    e = copy_object(store, key_of(a, prefix, file), fd);
+    if (!e && fsync(fd) != 0)
+        e = err_errno(ERR_IO, "fsync %s", path);
+    if (close(fd) != 0 && !e)
+        e = err_errno(ERR_IO, "close %s", path);
     return e;
 }
 
@@ -149,6 +195,37 @@ struct err *block_store_download(struct objstore *store, struct slice signal, st
     struct err *e =
         err_wrap(download(store, a, prefix, ulid, dir), "download block %.*s", SLICE_ARG(prefix));
 
+    arena_free(a);
+    return e;
+}
+
+static struct err *check_file(struct objstore *store, struct slice key, uint64_t bytes)
+{
+    struct objstore_info info;
+    struct err *e = objstore_stat(store, key, &info);
+
+    if (!e && info.bytes != bytes)
+        e = err_new(ERR_NOT_FOUND, "%.*s has %llu bytes, not %llu", SLICE_ARG(key),
+                    (unsigned long long)info.bytes, (unsigned long long)bytes);
+    return e;
+}
+
+struct err *block_store_addable(struct objstore *store, const struct catalogue *c,
+                                const struct block_meta *meta)
+{
+    struct objstore_info info;
+    struct slice prefix;
+    struct arena *a;
+    struct err *e;
+
+    if (catalogue_is_retired(c, meta->ulid))
+        return err_new(ERR_UNAVAILABLE, "block %s is being deleted, it can be written anew then",
+                       ulid_print(meta->ulid).s);
+    a = arena_new(0);
+    prefix = block_store_prefix(a, catalogue_signal(c), catalogue_tenant(c), meta->ulid);
+    e = objstore_stat(store, STORE_META_KEY(a, prefix), &info);
+    for (size_t i = 0; i < meta->n_files && !e; i++)
+        e = check_file(store, key_of(a, prefix, meta->files[i].path), meta->files[i].bytes);
     arena_free(a);
     return e;
 }

@@ -5,7 +5,7 @@
  * Blocking: workers only.
  */
 #pragma once
-#include "common/block/block_meta.h"
+#include "common/block/catalogue.h"
 #include "common/objstore/objstore.h"
 
 /* "metrics/<tenant>/<ULID>" */
@@ -16,9 +16,13 @@ struct slice block_store_prefix(struct arena *a, struct slice signal, struct sli
 ORR_CHECKED struct err *block_store_upload(struct objstore *store, struct slice signal,
                                            struct slice tenant, const char *dir,
                                            const struct block_meta *meta);
-/* Downloads a block into dir/<ULID> (through a .tmp directory). */
+/* Downloads a block into dir/<ULID> (through a .tmp directory), 8 MiB in memory at a time. */
 ORR_CHECKED struct err *block_store_download(struct objstore *store, struct slice signal,
                                              struct slice tenant, struct ulid ulid,
                                              const char *dir);
+/* What an edit that adds the block to c asks first (catalogue.h): ERR_UNAVAILABLE while it is retired there;
+ * ERR_NOT_FOUND names a file of it that is not in the bucket whole. A handful of stats. */
+ORR_CHECKED struct err *block_store_addable(struct objstore *store, const struct catalogue *c,
+                                            const struct block_meta *meta);
 ORR_CHECKED struct err *block_store_delete(struct objstore *store, struct slice signal,
                                            struct slice tenant, struct ulid ulid);

@@ -139,6 +139,22 @@ bool catalogue_retire(struct catalogue *c, struct ulid ulid, int64_t at_ms)
     return true;
 }
 
+bool catalogue_is_retired(const struct catalogue *c, struct ulid ulid)
+{
+    for (size_t i = 0; i < c->retired.len; i++)
+        if (ulid_eq(c->retired.ptr[i].ulid, ulid))
+            return true;
+    return false;
+}
+
+bool catalogue_retire_orphan(struct catalogue *c, struct ulid ulid, int64_t at_ms)
+{
+    if (find(c, ulid) < c->blocks.len || catalogue_is_retired(c, ulid))
+        return false;
+    vec_push(&c->retired, ((struct catalogue_retired){ulid, at_ms}));
+    return true;
+}
+
 bool catalogue_forget(struct catalogue *c, struct ulid ulid)
 {
     for (size_t i = 0; i < c->retired.len; i++)

@@ -8,8 +8,10 @@
  *     "shard":…,"shards":…},
  *    …],"retired":[{"ulid":…,"at":…}],"crc":"<8 hex digits of CRC-32C of all before this member>"}
  *
- * version goes up by one with each change; it is gossiped. retired: blocks that were replaced, with
- * the time in ms, kept until nobody can be reading them; then they are deleted and taken off.
+ * version goes up by one with each change; it is gossiped. retired: blocks that were replaced or have expired, and
+ * directories that belong to no live block, with the time in ms. They are kept until nobody can be reading them, then
+ * their files are deleted, and only then are they taken off. A block that stands there must not be added (its files may be
+ * half gone); a block may be added only after a look, on the same version, that its files are all there.
  * Bounded: 64 MiB, 2^20 blocks.
  *
  * A change is load, edit, conditional put on the etag, again from the start on ERR_CONFLICT.
@@ -60,6 +62,9 @@ bool catalogue_has_segment(const struct catalogue *c, struct slice segment);
 void catalogue_add(struct catalogue *c, const struct catalogue_block *b);
 /* Takes a live block off and notes it as retired; false if it is not there. */
 bool catalogue_retire(struct catalogue *c, struct ulid ulid, int64_t at_ms);
+/* Notes an id that is not live as retired; false if it is live, or noted already. */
+bool catalogue_retire_orphan(struct catalogue *c, struct ulid ulid, int64_t at_ms);
+bool catalogue_is_retired(const struct catalogue *c, struct ulid ulid);
 bool catalogue_forget(struct catalogue *c, struct ulid ulid); /* takes it off the retired ones */
 struct catalogue_block catalogue_block_of_meta(const struct block_meta *m);
 

@@ -81,6 +81,8 @@
       "How often an elected replica is told to the other ingesters.")                              \
     X(COUNT, ingestion_tenant_shard_size, "ingestion-tenant-shard-size", "0",                      \
       "Ingesters that hold a tenant's series (shuffle shard); 0: all.")                            \
+    X(DURATION, compactor_blocks_retention_period, "compactor-blocks-retention-period", "0s",      \
+      "How long blocks are kept after their newest sample; 0: for ever.")                          \
     X(DURATION, max_query_lookback, "max-query-lookback", "0s",                                    \
       "How far back queries may look; the range is cut to it; 0: all there is.")                   \
     X(DURATION, max_total_query_length, "max-total-query-length", "0s",                            \

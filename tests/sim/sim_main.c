@@ -46,7 +46,10 @@ static int usage(const char *unknown)
            "--break left: tombstones are dropped after a second\n"
            "--break dedup: alertmanagers do not ask the notification log\n"
            "--break claim: alertmanagers do not ask each other before they speak\n"
-           "--break drop-early: segments are dropped before the catalogue names their block\n");
+           "--break drop-early: segments are dropped before the catalogue names their block\n"
+           "--break delete-early: files of replaced blocks are deleted at once\n"
+           "--break no-fence: a compaction does not ask whether its inputs are live\n"
+           "--break no-retired: orphans are deleted beside the catalogue\n");
     return unknown ? 2 : 0;
 }
 

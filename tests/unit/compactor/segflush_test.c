@@ -319,7 +319,7 @@ TEST(segflush_keeps_the_samples_beside_a_corrupt_sidecar)
     damage(&f, 1, "metadata", 10);
     CHECK_OK(flush(&f));
     CHECK_INT(f.res.n_bad, 0);
-    CHECK_INT(f.m.bad_sidecars, 1);
+    CHECK_INT(f.m.make.bad_sidecars, 1);
     CHECK(has_segment(&f, 1));
     teardown(&f);
 }
@@ -332,7 +332,7 @@ TEST(segflush_leaves_broken_start_timestamps_out_and_keeps_the_samples)
     damage(&f, 1, "starts", 12);
     CHECK_OK(flush(&f));
     CHECK_INT(f.res.n_bad, 0);
-    CHECK_INT(f.m.bad_sidecars, 1);
+    CHECK_INT(f.m.make.bad_sidecars, 1);
     check_block(&f, f.res.block, "0:1 1000:2 2000:3 10000:9 20000:9");
     teardown(&f);
 }
@@ -453,7 +453,7 @@ TEST(segflush_leaves_out_what_is_deleted)
     CHECK_OK(flush(&f));
     CHECK(!ulid_eq(f.res.block, plain));
     check_block(&f, f.res.block, "0:1 10000:9 20000:9 30000:9");
-    CHECK_INT(f.m.deleted_samples, 6); /* of three replicas */
+    CHECK_INT(f.m.make.deleted_samples, 6); /* of three replicas */
     CHECK(has_segment(&f, 1));
     teardown(&f);
 

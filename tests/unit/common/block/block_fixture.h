@@ -52,7 +52,7 @@ static struct ulid fixture_ulid(unsigned i)
     return ulid_make(FIXTURE_T0, entropy);
 }
 
-static struct block_writer *open_writer(unsigned i)
+__attribute__((unused)) static struct block_writer *open_writer(unsigned i)
 {
     struct block_writer_opts o = {.dir = tmp_path(""), .no_sync = true};
     struct block_writer *w;

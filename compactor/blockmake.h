@@ -1,0 +1,43 @@
+/*
+ * The part that flush and compaction share: verified inputs on disk become one block on disk.
+ *
+ * Series are merged (block_merge.h) without what tombstones delete, sidecars likewise; a corrupt sidecar is left
+ * out, logged and counted, and its samples are kept. Memory: one series at a time, the symbols of the
+ * block, and the sidecars.
+ *
+ * Blocking; owner: the calling thread.
+ */
+#pragma once
+#include <stdatomic.h>
+
+#include "common/block/tombstone_list.h"
+#include "compactor/segcheck.h"
+
+struct blockmake_input {
+    struct block_reader *reader;
+    const char *dir; /* for its sidecars */
+    struct segcheck found;
+};
+
+struct blockmake_stats { /* written atomically: shared by several threads */
+    uint64_t bad_sidecars, deleted_samples;
+    uint64_t chunks_copied, chunks_deduplicated, chunks_decoded;
+};
+
+struct blockmake_opts {
+    const struct blockmake_input *inputs;
+    size_t n;
+    const struct tombstone_list *tombstones;
+    const char *dir;               /* the block comes to be in dir/<ULID> */
+    const struct block_meta *meta; /* as in block_writer.h; the range is that of the inputs */
+    const atomic_bool *stop;       /* may be NULL; ERR_CANCELED */
+    struct blockmake_stats *stats;
+};
+
+/* ret_meta: in the arena. */
+ORR_CHECKED struct err *blockmake(const struct blockmake_opts *opts, struct arena *a,
+                                  struct block_meta *ret_meta);
+/* Two compactors that know different deletions write different blocks, so those deletions that reach into the
+ * inputs are part of the name. Reads filter both by the newest. */
+struct ulid blockmake_id(struct ulid id, const struct tombstone_list *tombstones,
+                         const struct blockmake_input *inputs, size_t n);

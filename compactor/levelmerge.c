@@ -1,0 +1,338 @@
+#include "compactor/levelmerge.h"
+
+#include <stdlib.h>
+
+#include "common/base/fsx.h"
+#include "common/base/log.h"
+#include "common/base/metric.h"
+#include "common/base/vec.h"
+#include "common/block/block_store.h"
+
+#define SIGNAL SLICE("metrics")
+#define ATTEMPTS 2 /* at bytes that came wrong */
+
+struct merging {
+    const struct levelmerge_opts *opts;
+    const struct levels_job *job;
+    struct slice tenant;
+    struct arena *arena;
+    int64_t now_ms;
+    const char *dir;
+    struct blockmake_input *inputs; /* of all that are open so far */
+    size_t n;
+    struct tombstone_list *tombs;
+    struct ulid block, bad;
+    struct block_meta meta;
+};
+
+/* ---- inputs ---- */
+
+static struct err *open_once(struct merging *m, const struct catalogue_block *b,
+                             struct blockmake_input *in)
+{
+    const char *parent = arena_printf(m->arena, "%s/in", m->dir);
+    struct err *e;
+
+    if ((e = fsx_remove_tree(in->dir)) || (e = fsx_mkdirs(parent)) ||
+        (e = block_store_download(m->opts->store, SIGNAL, m->tenant, b->ulid, parent)))
+        return e;
+    METRIC_ADD(m->opts->metrics->read_bytes, b->bytes);
+    return segcheck_open(in->dir, m->tenant, b->ulid, &in->reader, &in->found);
+}
+
+static bool is_wrong_bytes(const struct err *e)
+{
+    return err_is(e, ERR_CORRUPT) || err_is(e, ERR_INVALID) || err_is(e, ERR_LIMIT) ||
+           err_is(e, ERR_TOO_LARGE) || err_is(e, ERR_UNSUPPORTED) || err_is(e, ERR_NOT_FOUND);
+}
+
+static struct err *is_live(struct merging *m, struct ulid block, bool *ret)
+{
+    struct catalogue *c;
+    struct err *e = catalogue_load(m->opts->store, SIGNAL, m->tenant, &c);
+
+    if (e)
+        return e;
+    *ret = catalogue_find(c, block) != NULL;
+    catalogue_free(c);
+    return NULL;
+}
+
+/* Takes e, the fault of an input. What is not there may have been compacted away since the plan. */
+static struct err *put_aside(struct merging *m, struct ulid block, struct err *fault)
+{
+    bool live = true;
+    struct err *e = err_is(fault, ERR_NOT_FOUND) ? is_live(m, block, &live) : NULL;
+
+    if (!e && live) {
+        METRIC_ADD(m->opts->metrics->bad_blocks, 1);
+        LOG_ERROR(compactor, "block does not verify, it is left out of compaction",
+                  KV_SLICE("tenant", m->tenant), KV_STR("block", ulid_print(block).s),
+                  KV_ERR(fault));
+        m->bad = block;
+    } else if (!e) {
+        METRIC_ADD(m->opts->metrics->outdated, 1);
+    }
+    err_free(fault);
+    return e;
+}
+
+/* *ret_ok false: the job is at its end. */
+static struct err *open_input(struct merging *m, const struct catalogue_block *b, bool *ret_ok)
+{
+    struct blockmake_input *in = &m->inputs[m->n];
+    struct err *e = NULL;
+
+    *ret_ok = true;
+    in->dir = arena_printf(m->arena, "%s/in/%s", m->dir, ulid_print(b->ulid).s);
+    for (int i = 0; i < ATTEMPTS; i++) {
+        err_free(e);
+        e = open_once(m, b, in);
+        if (!is_wrong_bytes(e))
+            break;
+    }
+    if (!e) {
+        METRIC_ADD(m->opts->metrics->inputs, 1);
+        m->n++;
+        return NULL;
+    }
+    *ret_ok = false;
+    return is_wrong_bytes(e) ? put_aside(m, b->ulid, e) : e;
+}
+
+static struct err *open_inputs(struct merging *m, bool *ret_ok)
+{
+    struct err *e = NULL;
+
+    m->inputs = arena_array(m->arena, struct blockmake_input, m->job->n);
+    *ret_ok = true;
+    for (size_t i = 0; i < m->job->n && !e && *ret_ok; i++) {
+        if (m->opts->stop && atomic_load(m->opts->stop))
+            return err_new(ERR_CANCELED, "stopping");
+        e = open_input(m, m->job->inputs[i], ret_ok);
+    }
+    return e;
+}
+
+/* ---- what the output says of itself ---- */
+
+static int cmp_ulid(const void *a, const void *b)
+{
+    return ulid_cmp(*(const struct ulid *)a, *(const struct ulid *)b);
+}
+
+static int cmp_text(const void *a, const void *b)
+{
+    return slice_cmp(*(const struct slice *)a, *(const struct slice *)b);
+}
+
+/* Sorts and drops repeats; returns how many are left. */
+static size_t sort_unique(void *items, size_t n, size_t each,
+                          int (*cmp)(const void *a, const void *b))
+{
+    uint8_t *p = items;
+    size_t kept = 0;
+
+    if (n)
+        qsort(p, n, each, cmp);
+    for (size_t i = 0; i < n; i++) {
+        if (kept && cmp(p + (kept - 1) * each, p + i * each) == 0)
+            continue;
+        memmove(p + kept++ * each, p + i * each, each);
+    }
+    return kept;
+}
+
+static void put_sources(struct merging *m, struct block_meta *meta)
+{
+    struct ulid *sources;
+    size_t n = 0;
+
+    for (size_t i = 0; i < m->n; i++)
+        n += ORR_MAX(block_reader_meta(m->inputs[i].reader)->n_sources, (size_t)1);
+    sources = arena_array(m->arena, struct ulid, n);
+    n = 0;
+    for (size_t i = 0; i < m->n; i++) {
+        const struct block_meta *in = block_reader_meta(m->inputs[i].reader);
+
+        if (in->n_sources == 0)
+            sources[n++] = in->ulid;
+        for (size_t k = 0; k < in->n_sources; k++)
+            sources[n++] = in->sources[k];
+    }
+    meta->sources = sources;
+    meta->n_sources = sort_unique(sources, n, sizeof(*sources), cmp_ulid);
+}
+
+/* From the catalogue: what an ingester uploaded by itself has them only there. */
+static void put_segments(struct merging *m, struct block_meta *meta)
+{
+    struct slice *segments;
+    size_t n = 0;
+
+    for (size_t i = 0; i < m->job->n; i++)
+        n += m->job->inputs[i]->n_segments;
+    segments = arena_array(m->arena, struct slice, n);
+    n = 0;
+    for (size_t i = 0; i < m->job->n; i++)
+        for (size_t k = 0; k < m->job->inputs[i]->n_segments; k++)
+            segments[n++] = m->job->inputs[i]->segments[k];
+    meta->segments = segments;
+    meta->n_segments = sort_unique(segments, n, sizeof(*segments), cmp_text);
+}
+
+static void put_parents(struct merging *m, struct block_meta *meta)
+{
+    struct block_parent *parents = arena_array(m->arena, struct block_parent, m->n);
+
+    for (size_t i = 0; i < m->n; i++) {
+        const struct block_meta *in = block_reader_meta(m->inputs[i].reader);
+
+        parents[i] = (struct block_parent){in->ulid, in->min_t, in->max_t};
+        meta->level = ORR_MAX(meta->level, ORR_MAX(in->level, m->job->inputs[i]->level) + 1);
+    }
+    meta->parents = parents;
+    meta->n_parents = m->n;
+}
+
+static struct err *write_block(struct merging *m)
+{
+    struct block_meta meta = {.ulid = m->block,
+                              .origin = SLICE("compactor"),
+                              .tenant = m->tenant,
+                              .shard = m->job->inputs[0]->shard,
+                              .shards = m->job->inputs[0]->shards};
+    const struct blockmake_opts opts = {.inputs = m->inputs,
+                                        .n = m->n,
+                                        .tombstones = m->tombs,
+                                        .dir = arena_printf(m->arena, "%s/out", m->dir),
+                                        .meta = &meta,
+                                        .stop = m->opts->stop,
+                                        .stats = &m->opts->metrics->make};
+
+    put_sources(m, &meta);
+    put_segments(m, &meta);
+    put_parents(m, &meta);
+    return blockmake(&opts, m->arena, &m->meta);
+}
+
+/* ---- the bucket ---- */
+
+struct replacement {
+    const struct merging *m;
+    bool is_there, is_retired, is_made; /* before the edit; by it */
+};
+
+static struct err *replace(void *arg, struct catalogue *c, bool *ret_changed)
+{
+    struct replacement *r = arg;
+    const struct merging *m = r->m;
+    struct catalogue_block b;
+    struct err *e;
+
+    r->is_there = catalogue_find(c, m->block) != NULL;
+    r->is_retired = catalogue_is_retired(c, m->block);
+    r->is_made = !r->is_there;
+    for (size_t i = 0; i < m->job->n && r->is_made; i++)
+        r->is_made = catalogue_find(c, m->job->inputs[i]->ulid) != NULL;
+    *ret_changed = r->is_made;
+    if (!r->is_made)
+        return NULL;
+    if ((e = block_store_addable(m->opts->store, c, &m->meta)))
+        return e;
+    for (size_t i = 0; i < m->job->n; i++)
+        (void)catalogue_retire(c, m->job->inputs[i]->ulid, m->now_ms);
+    b = catalogue_block_of_meta(&m->meta);
+    catalogue_add(c, &b);
+    return NULL;
+}
+
+/* An input is gone from the catalogue for good, so nobody can add this block any more. */
+static void take_back(struct merging *m)
+{
+    struct err *e = block_store_delete(m->opts->store, SIGNAL, m->tenant, m->block);
+
+    if (e)
+        LOG_WARN(compactor, "block that is not needed was not deleted",
+                 KV_SLICE("tenant", m->tenant), KV_STR("block", ulid_print(m->block).s), KV_ERR(e));
+    err_free(e); /* a sweep finds it */
+}
+
+static struct err *publish(struct merging *m, struct levelmerge_result *ret)
+{
+    struct levelmerge_metrics *met = m->opts->metrics;
+    const char *dir = arena_printf(m->arena, "%s/out/%s", m->dir, ulid_print(m->block).s);
+    struct replacement r = {.m = m};
+    struct catalogue *c = NULL;
+    struct err *e;
+
+    if ((e = block_store_upload(m->opts->store, SIGNAL, m->tenant, dir, &m->meta)) ||
+        (e = catalogue_update(m->opts->store, SIGNAL, m->tenant, replace, &r, &c)))
+        return e;
+    if (r.is_made || r.is_there) {
+        *ret = (struct levelmerge_result){.block = m->block,
+                                          .version = catalogue_version(c),
+                                          .series = m->meta.stats.series,
+                                          .samples = m->meta.stats.samples,
+                                          .bytes = block_meta_bytes(&m->meta)};
+    }
+    catalogue_free(c);
+    if (r.is_made) {
+        METRIC_ADD(met->done, 1);
+        METRIC_ADD(met->written_bytes, block_meta_bytes(&m->meta));
+        METRIC_ADD(met->samples, m->meta.stats.samples);
+    } else if (r.is_there) {
+        METRIC_ADD(met->repeated, 1);
+    } else {
+        METRIC_ADD(met->outdated, 1);
+        if (!r.is_retired)
+            take_back(m);
+    }
+    return NULL;
+}
+
+/* ---- all of it ---- */
+
+static struct err *merge(struct merging *m, struct levelmerge_result *ret)
+{
+    bool ok;
+    struct err *e = open_inputs(m, &ok);
+
+    if (e || !ok)
+        return e;
+    /* before the name, of which they are part */
+    if ((e = tombstone_list_load(m->opts->store, SIGNAL, m->tenant, &m->tombs, NULL)))
+        return e;
+    m->block = blockmake_id(m->block, m->tombs, m->inputs, m->n);
+    if ((e = write_block(m)))
+        return e;
+    return publish(m, ret);
+}
+
+struct err *levelmerge_run(const struct levelmerge_opts *opts, struct slice tenant,
+                           const struct levels_job *job, int64_t now_ms, struct arena *a,
+                           struct levelmerge_result *ret)
+{
+    struct merging m = {.opts = opts,
+                        .job = job,
+                        .tenant = tenant,
+                        .arena = a,
+                        .now_ms = now_ms,
+                        .block = levels_block_id(tenant, job)};
+    struct levelmerge_result result = {.version = 0};
+    struct err *e, *e2;
+
+    m.dir = arena_printf(a, "%s/%s", opts->work_dir, ulid_print(m.block).s);
+    if (!(e = fsx_remove_tree(m.dir)))
+        e = merge(&m, &result);
+    for (size_t i = 0; i < m.n; i++)
+        block_reader_close(m.inputs[i].reader);
+    tombstone_list_unref(m.tombs);
+    if ((e2 = fsx_remove_tree(m.dir)))
+        LOG_WARN(compactor, "working directory not removed", KV_STR("path", m.dir), KV_ERR(e2));
+    err_free(e2);
+    result.bad = m.bad;
+    *ret = result;
+    return err_wrap(e, "compact tenant %.*s, %lld to %lld", SLICE_ARG(tenant),
+                    (long long)job->min_ms, (long long)job->max_ms);
+}

@@ -1,0 +1,50 @@
+/*
+ * One job of compaction: live blocks become one, and the catalogue names it instead of them.
+ *
+ *   download each input ─▶ verify every section and chunk ─▶ merge ─▶ upload, meta.json last
+ *     ─▶ catalogue: the output added, the inputs retired, in one conditional put
+ *
+ *   <work_dir>/<block ULID>/in/<input ULID>/
+ *   <work_dir>/<block ULID>/out/<ULID>/       all of it is removed at the end
+ *
+ * Readers see the inputs or the output, never both or neither. The inputs' files stay until upkeep.h deletes them.
+ * The output names all segments that its inputs named, so a flush still recognises them.
+ *
+ * The output's id and bytes follow from its inputs: who repeats a job, after a crash or beside another
+ * compactor, finds each step done. The edit asks that all inputs are live. So of two jobs that share an input one takes
+ * place, and of the other what was uploaded is taken back, unless the catalogue knows it.
+ *
+ * An input whose bytes are wrong, or that is not there though the catalogue names it, ends the job: it is reported
+ * in bad, and the next plan leaves it out. Tombstones, sidecars: blockmake.h.
+ *
+ * Memory: one series at a time, the symbols of the output, the sidecars. Blocking; a job belongs to one
+ * thread.
+ */
+#pragma once
+#include "compactor/blockmake.h"
+#include "compactor/levels.h"
+
+struct levelmerge_metrics {
+    uint64_t done, outdated, repeated; /* jobs; inputs were not live any more; another did it */
+    uint64_t inputs, read_bytes, written_bytes, samples, bad_blocks;
+    struct blockmake_stats make;
+};
+
+struct levelmerge_opts {
+    struct objstore *store;
+    const char *work_dir;
+    const atomic_bool *stop;            /* may be NULL; ERR_CANCELED */
+    struct levelmerge_metrics *metrics; /* written atomically: shared by several threads */
+};
+
+struct levelmerge_result {
+    struct ulid block; /* zero: nothing was changed */
+    uint64_t version;  /* of the catalogue that names it; 0 with block zero */
+    uint64_t series, samples, bytes;
+    struct ulid bad; /* an input that does not verify; zero: none */
+};
+
+/* now_ms: Unix ms, when the inputs are retired. ret is written on failure too. */
+ORR_CHECKED struct err *levelmerge_run(const struct levelmerge_opts *opts, struct slice tenant,
+                                       const struct levels_job *job, int64_t now_ms,
+                                       struct arena *a, struct levelmerge_result *ret);

@@ -1,0 +1,283 @@
+#include "compactor/levels.h"
+
+#include <stdio.h>
+
+#include "common/base/clock.h"
+#include "common/base/conf.h"
+#include "common/base/vec.h"
+#include "common/ring/ring.h"
+
+static const char *const kind_texts[] = {
+#define X(sym, text) text,
+    LEVELS_KINDS(X)
+#undef X
+};
+
+const char *levels_kind_text(enum levels_kind k)
+{
+    return kind_texts[k];
+}
+
+/* Start of the aligned range that t lies in. */
+static int64_t floor_to(int64_t t, int64_t range_ms)
+{
+    int64_t rest = t % range_ms;
+
+    return t - (rest < 0 ? rest + range_ms : rest);
+}
+
+/* ---- the ranges, as configured ---- */
+
+struct err *levels_parse_ranges(struct slice text, struct levels_opts *io)
+{
+    struct slice rest = text, word;
+    int64_t ns, ms[LEVELS_MAX_RANGES];
+    size_t n = 0;
+
+    while (slice_split(&rest, ',', &word)) {
+        struct err *e = conf_parse_duration(slice_trim(word), &ns);
+
+        if (e)
+            return err_wrap(e, "block ranges \"%.*s\"", SLICE_ARG(text));
+        if (ns < NS_PER_S || ns % NS_PER_MS)
+            return err_new(ERR_INVALID, "block ranges \"%.*s\": less than 1s", SLICE_ARG(text));
+        if (n == LEVELS_MAX_RANGES)
+            return err_new(ERR_INVALID, "block ranges \"%.*s\": more than %d", SLICE_ARG(text),
+                           LEVELS_MAX_RANGES);
+        ms[n] = ns / NS_PER_MS;
+        if (n && (ms[n] <= ms[n - 1] || ms[n] % ms[n - 1]))
+            return err_new(ERR_INVALID,
+                           "block ranges \"%.*s\": each must be a multiple of the one before",
+                           SLICE_ARG(text));
+        n++;
+    }
+    if (n == 0)
+        return err_new(ERR_INVALID, "block ranges: none");
+    memcpy(io->ranges_ms, ms, n * sizeof(*ms));
+    io->n_ranges = n;
+    return NULL;
+}
+
+/* ---- planning the blocks of one shard ---- */
+
+struct planning {
+    const struct levels_opts *opts;
+    struct arena *arena;
+    int64_t now_ms, due_ms;
+    const struct catalogue_block **blocks; /* of the shard at hand, by min_t */
+    bool *taken;
+    size_t n;
+    VEC(struct levels_job) jobs;
+};
+
+/* Neighbours that are gathered into one job. */
+struct run {
+    size_t first, n; /* members are blocks[at[first]] … */
+    int64_t max_ms;
+    uint64_t bytes;
+};
+
+static bool is_due(struct planning *p, int64_t due_ms)
+{
+    if (due_ms <= p->now_ms)
+        return true;
+    p->due_ms = ORR_MIN(p->due_ms, due_ms);
+    return false;
+}
+
+static void put_job(struct planning *p, enum levels_kind kind, const size_t *members, size_t n,
+                    int64_t due_ms)
+{
+    const struct catalogue_block **inputs =
+        arena_array(p->arena, const struct catalogue_block *, n);
+    struct levels_job job = {.kind = kind,
+                             .min_ms = p->blocks[members[0]]->min_t,
+                             .max_ms = INT64_MIN,
+                             .due_ms = due_ms,
+                             .inputs = inputs,
+                             .n = n};
+
+    for (size_t i = 0; i < n; i++) {
+        inputs[i] = p->blocks[members[i]];
+        p->taken[members[i]] = true;
+        job.max_ms = ORR_MAX(job.max_ms, inputs[i]->max_t);
+        job.bytes += inputs[i]->bytes;
+    }
+    vec_push(&p->jobs, job);
+}
+
+static bool has_room(const struct planning *p, const struct run *r, const struct catalogue_block *b)
+{
+    return r->n < p->opts->max_inputs && r->bytes + b->bytes <= p->opts->max_bytes;
+}
+
+static void run_add(struct run *r, const struct catalogue_block *b)
+{
+    r->max_ms = r->n ? ORR_MAX(r->max_ms, b->max_t) : b->max_t;
+    r->bytes += b->bytes;
+    r->n++;
+}
+
+/* ---- 1: overlaps ---- */
+
+static void end_overlap(struct planning *p, const size_t *members, const struct run *r)
+{
+    int64_t smallest = p->opts->ranges_ms[0], due_ms;
+
+    if (r->n < 2)
+        return;
+    due_ms = floor_to(r->max_ms - 1, smallest) + smallest + p->opts->wait_ms;
+    if (is_due(p, due_ms))
+        put_job(p, LEVELS_OVERLAP, &members[r->first], r->n, due_ms);
+}
+
+static void plan_overlaps(struct planning *p)
+{
+    size_t *members = arena_array(p->arena, size_t, p->n);
+    struct run r = {0};
+
+    for (size_t i = 0; i < p->n; i++) {
+        members[i] = i;
+        if (r.n && !(p->blocks[i]->min_t < r.max_ms && has_room(p, &r, p->blocks[i]))) {
+            end_overlap(p, members, &r);
+            r = (struct run){.first = i};
+        }
+        run_add(&r, p->blocks[i]);
+    }
+    end_overlap(p, members, &r);
+}
+
+/* ---- 2: ranges ---- */
+
+/* All members lie inside one range that is due. */
+static void fill_range(struct planning *p, const size_t *members, size_t n, int64_t due_ms)
+{
+    struct run r = {0};
+
+    for (size_t i = 0; i < n; i++) {
+        const struct catalogue_block *b = p->blocks[members[i]];
+
+        if (r.n && !has_room(p, &r, b)) {
+            if (r.n >= 2)
+                put_job(p, LEVELS_RANGE, &members[r.first], r.n, due_ms);
+            r = (struct run){.first = i};
+        }
+        run_add(&r, b);
+    }
+    if (r.n >= 2)
+        put_job(p, LEVELS_RANGE, &members[r.first], r.n, due_ms);
+}
+
+/* Every range of this length: the blocks that begin in it are neighbours. */
+static void plan_ranges(struct planning *p, int64_t range_ms)
+{
+    size_t *members = arena_array(p->arena, size_t, p->n);
+    int64_t taken_till_ms = INT64_MIN; /* how far the blocks before reach that are in a job */
+
+    for (size_t i = 0, end; i < p->n; i = end) {
+        int64_t start = floor_to(p->blocks[i]->min_t, range_ms), stop = start + range_ms;
+        int64_t reach_ms = taken_till_ms;
+        bool is_busy = taken_till_ms > start;
+        size_t n = 0;
+
+        for (end = i; end < p->n && p->blocks[end]->min_t < stop; end++) {
+            if (p->taken[end]) {
+                is_busy = true;
+                reach_ms = ORR_MAX(reach_ms, p->blocks[end]->max_t);
+            } else if (p->blocks[end]->max_t <= stop) {
+                members[n++] = end;
+            }
+        }
+        taken_till_ms = reach_ms;
+        if (!is_busy && n >= 2 && is_due(p, stop + p->opts->wait_ms)) {
+            fill_range(p, members, n, stop + p->opts->wait_ms);
+            for (size_t k = i; k < end; k++)
+                if (p->taken[k])
+                    taken_till_ms = ORR_MAX(taken_till_ms, p->blocks[k]->max_t);
+        }
+    }
+}
+
+/* ---- all of it ---- */
+
+static bool is_same_shard(const struct catalogue_block *a, const struct catalogue_block *b)
+{
+    return ORR_MAX(a->shards, 1u) == ORR_MAX(b->shards, 1u) && a->shard == b->shard;
+}
+
+/* Takes the blocks of the first one's shard out of rest, which keeps its order. */
+static void take_shard(struct planning *p, const struct catalogue_block **rest, size_t *io_n)
+{
+    const struct catalogue_block *first = rest[0];
+    size_t kept = 0;
+
+    p->n = 0;
+    for (size_t i = 0; i < *io_n; i++) {
+        if (is_same_shard(rest[i], first))
+            p->blocks[p->n++] = rest[i];
+        else
+            rest[kept++] = rest[i];
+    }
+    memset(p->taken, 0, p->n * sizeof(*p->taken));
+    *io_n = kept;
+}
+
+struct levels_job *levels_plan(const struct levels_opts *opts, const struct catalogue_block *blocks,
+                               size_t n, int64_t now_ms, levels_skip_fn *skip, void *arg,
+                               struct arena *a, size_t *ret_n, int64_t *ret_due_ms)
+{
+    struct planning p = {.opts = opts, .arena = a, .now_ms = now_ms, .due_ms = INT64_MAX};
+    const struct catalogue_block **rest = arena_array(a, const struct catalogue_block *, n);
+    struct levels_job *out;
+    size_t left = 0;
+
+    p.blocks = arena_array(a, const struct catalogue_block *, n);
+    p.taken = arena_array(a, bool, n);
+    for (size_t i = 0; i < n; i++)
+        if (blocks[i].bytes <= opts->max_bytes && !(skip && skip(arg, blocks[i].ulid)))
+            rest[left++] = &blocks[i];
+    while (left) {
+        take_shard(&p, rest, &left);
+        plan_overlaps(&p);
+        for (size_t i = opts->n_ranges; i-- > 0;)
+            plan_ranges(&p, opts->ranges_ms[i]);
+    }
+    out = arena_array(a, struct levels_job, p.jobs.len);
+    if (p.jobs.len)
+        memcpy(out, p.jobs.ptr, p.jobs.len * sizeof(*out));
+    *ret_n = p.jobs.len;
+    *ret_due_ms = p.due_ms;
+    vec_done(&p.jobs);
+    return out;
+}
+
+/* ---- names ---- */
+
+struct ulid levels_block_id(struct slice tenant, const struct levels_job *job)
+{
+    struct slice *parts = mem_new_array(struct slice, job->n + 2);
+    int64_t newest_ms = 0;
+    struct ulid id;
+
+    parts[0] = SLICE("levels");
+    parts[1] = tenant;
+    for (size_t i = 0; i < job->n; i++) {
+        const struct ulid *u = &job->inputs[i]->ulid;
+
+        parts[i + 2] = slice_of(u->bytes, sizeof(u->bytes));
+        newest_ms = ORR_MAX(newest_ms, ulid_time_ms(*u));
+    }
+    id = ulid_derive(newest_ms, parts, job->n + 2);
+    mem_free(parts);
+    return id;
+}
+
+uint32_t levels_key(const struct levels_opts *opts, struct slice tenant,
+                    const struct levels_job *job)
+{
+    int64_t start = floor_to(job->min_ms, opts->ranges_ms[opts->n_ranges - 1]);
+    char text[256];
+    int n = snprintf(text, sizeof(text), "%.*s/%lld", SLICE_ARG(tenant), (long long)start);
+
+    return ring_key(slice_of(text, ORR_MIN((size_t)n, sizeof(text) - 1)));
+}

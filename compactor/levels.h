@@ -1,0 +1,73 @@
+/*
+ * Which live blocks of a tenant are to become one: the planner of compaction, a pure function of the catalogue,
+ * the clock and what is quarantined. Who does the jobs is levelmerge.h's and upkeep.h's; tests/sim drives the same code.
+ *
+ * Ranges (2h, 12h, 24h) are aligned to Unix time. A block belongs to a range when it lies inside it whole. A
+ * range is due wait_ms after its end: by then what is flushed late has come, so it is not rewritten for each
+ * latecomer. Blocks of different shards have nothing in common and are planned apart.
+ *
+ *   1. Overlap: blocks that overlap, directly or through others, are merged, once the smallest range
+ *      that they reach into is due.
+ *   2. Range: of the ranges that are due the greatest first, all blocks inside become one. So the steady state
+ *      goes 2h → 12h → 24h as each comes due, and a backlog is rewritten once and not once per level.
+ *      A range in which an overlap (or, on another process, anything) is being merged waits for the next look.
+ *
+ * A block that crosses the bounds of a range (another system's) is left alone unless it overlaps.
+ * A job has at most max_inputs inputs and max_bytes of them, and takes neighbours in time, so its output does not come
+ * to overlap others. What must not be touched, and a block of more than max_bytes, is as if it were not there: what
+ * overlaps it stays beside it, and reads merge.
+ *
+ * Each job has two inputs or more, no two jobs share one, and each turns its inputs into one block: so
+ * doing jobs until there are none ends. All processes that see one catalogue plan the same jobs.
+ *
+ * Any thread.
+ */
+#pragma once
+#include "common/block/catalogue.h"
+
+#define LEVELS_MAX_RANGES 8
+#define LEVELS_MAX_INPUTS 64
+
+struct levels_opts {
+    int64_t ranges_ms[LEVELS_MAX_RANGES]; /* ascending, each a multiple of the one before */
+    size_t n_ranges;                      /* 1 at least */
+    int64_t wait_ms;
+    size_t max_inputs; /* 2..LEVELS_MAX_INPUTS */
+    uint64_t max_bytes;
+};
+/* "2h,12h,24h". ERR_INVALID says what is wrong with it. Changes the ranges only. */
+ORR_CHECKED struct err *levels_parse_ranges(struct slice text, struct levels_opts *io);
+
+#define LEVELS_KINDS(X)                                                                            \
+    X(LEVELS_OVERLAP, "overlap")                                                                   \
+    X(LEVELS_RANGE, "range")
+enum levels_kind {
+#define X(sym, text) sym,
+    LEVELS_KINDS(X)
+#undef X
+};
+const char *levels_kind_text(enum levels_kind k);
+
+struct levels_job {
+    enum levels_kind kind;
+    int64_t min_ms, max_ms;                      /* of the inputs, max exclusive */
+    int64_t due_ms;                              /* since when it could be done */
+    const struct catalogue_block *const *inputs; /* by min_t, then ulid; lent by the catalogue */
+    size_t n;
+    uint64_t bytes; /* of the inputs */
+};
+
+/* What must not be touched: blocks in quarantine. */
+typedef bool levels_skip_fn(void *arg, struct ulid block);
+
+/* blocks: as catalogue_blocks() gives them; lent as long as the jobs. The list is the arena's. skip may
+ * be NULL. *ret_due_ms: when something more comes due though nothing changes; INT64_MAX: nothing. */
+struct levels_job *levels_plan(const struct levels_opts *opts, const struct catalogue_block *blocks,
+                               size_t n, int64_t now_ms, levels_skip_fn *skip, void *arg,
+                               struct arena *a, size_t *ret_n, int64_t *ret_due_ms);
+
+/* The id of what a job makes: derived from its inputs (in the job's order). */
+struct ulid levels_block_id(struct slice tenant, const struct levels_job *job);
+/* Key of a job on the compactor ring: ring_key("tenant/<start of the greatest range in ms>"). */
+uint32_t levels_key(const struct levels_opts *opts, struct slice tenant,
+                    const struct levels_job *job);

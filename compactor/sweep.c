@@ -1,0 +1,228 @@
+#include "compactor/sweep.h"
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/block/block_store.h"
+
+#define SIGNAL SLICE("metrics")
+
+struct sweeping {
+    const struct sweep_opts *opts;
+    struct slice tenant;
+    int64_t now_ms, mono_ms; /* the second: when the catalogue was read */
+    struct arena *arena;
+    struct sweep_result *res;
+};
+
+static void ids_add(struct sweep_ids *ids, struct ulid u)
+{
+    ids->ptr[ids->n++] = u;
+}
+
+static void say(const struct sweeping *s, const char *what, struct ulid u)
+{
+    LOG_INFO(compactor, "sweep", KV_STR("reason", what), KV_SLICE("tenant", s->tenant),
+             KV_STR("block", ulid_print(u).s));
+}
+
+/* ---- 1: retention ---- */
+
+static bool is_expired(const struct sweeping *s, const struct catalogue_block *b)
+{
+    return s->opts->retention_ms > 0 && b->max_t <= s->now_ms - s->opts->retention_ms;
+}
+
+static void find_expired(struct sweeping *s, const struct catalogue *c)
+{
+    size_t n;
+    const struct catalogue_block *b = catalogue_blocks(c, &n);
+
+    s->res->expired.ptr = arena_array(s->arena, struct ulid, n);
+    for (size_t i = 0; i < n; i++)
+        if (is_expired(s, &b[i]))
+            ids_add(&s->res->expired, b[i].ulid);
+}
+
+/* ---- 2: orphans ---- */
+
+/* Whether a directory with this meta.json is a block of ours. */
+static struct err *is_ours(struct sweeping *s, struct slice key, bool *ret)
+{
+    struct buf b = {0};
+    struct block_meta m;
+    struct err *e = objstore_get(
+        s->opts->store, key, &(struct objstore_get){.max_bytes = BLOCK_META_MAX_BYTES}, &b, NULL);
+
+    *ret = false;
+    if (err_is(e, ERR_TOO_LARGE)) {
+        err_free(e);
+        e = NULL;
+    } else if (!e) {
+        struct err *bad = block_meta_parse(s->arena, buf_slice(&b), &m);
+
+        *ret = !bad && m.tenant.len && slice_eq(m.tenant, s->tenant);
+        err_free(bad);
+    }
+    buf_done(&b);
+    return e;
+}
+
+static struct err *look_into(struct sweeping *s, struct slice dir, struct ulid u)
+{
+    struct slice meta_key =
+        slice_cstr(arena_printf(s->arena, "%.*s" BLOCK_META_FILE, SLICE_ARG(dir)));
+    int64_t newest_ms = INT64_MIN;
+    struct objstore_listing l;
+    bool has_meta = false, ours = true;
+    struct err *e =
+        objstore_list(s->opts->store, s->arena, &(struct objstore_list){.prefix = dir}, &l);
+
+    if (e)
+        return e;
+    for (size_t i = 0; i < l.n; i++) {
+        newest_ms = ORR_MAX(newest_ms, l.ptr[i].modified_ms);
+        has_meta = has_meta || slice_eq(l.ptr[i].key, meta_key);
+    }
+    if (l.n == 0 || newest_ms > s->now_ms - s->opts->orphan_age_ms)
+        return NULL;
+    if (has_meta && (e = is_ours(s, meta_key, &ours)))
+        return e;
+    if (ours)
+        ids_add(&s->res->orphans, u);
+    else
+        s->res->foreign++;
+    return NULL;
+}
+
+static struct err *find_orphans(struct sweeping *s, const struct catalogue *c)
+{
+    struct slice prefix =
+        slice_cstr(arena_printf(s->arena, "%.*s/%.*s/", SLICE_ARG(SIGNAL), SLICE_ARG(s->tenant)));
+    struct objstore_listing l;
+    struct err *e =
+        objstore_list(s->opts->store, s->arena,
+                      &(struct objstore_list){.prefix = prefix, .by_directory = true}, &l);
+
+    s->res->orphans.ptr = arena_array(s->arena, struct ulid, SWEEP_MAX_ORPHANS);
+    for (size_t i = 0; !e && i < l.n && s->res->orphans.n < SWEEP_MAX_ORPHANS; i++) {
+        struct slice name = slice_from(l.ptr[i].key, prefix.len);
+        struct ulid u;
+
+        if (!l.ptr[i].is_prefix || !ulid_parse(slice_sub(name, 0, name.len - 1), &u) ||
+            catalogue_find(c, u) || catalogue_is_retired(c, u))
+            continue;
+        e = look_into(s, l.ptr[i].key, u);
+    }
+    return e;
+}
+
+/* ---- both: out of the catalogue ---- */
+
+static struct err *retire(void *arg, struct catalogue *c, bool *ret_changed)
+{
+    struct sweeping *s = arg;
+
+    *ret_changed = false;
+    for (size_t i = 0; i < s->res->expired.n; i++)
+        if (catalogue_retire(c, s->res->expired.ptr[i], s->now_ms))
+            *ret_changed = true;
+    for (size_t i = 0; i < s->res->orphans.n; i++)
+        if (catalogue_retire_orphan(c, s->res->orphans.ptr[i], s->now_ms))
+            *ret_changed = true;
+    return NULL;
+}
+
+/* ---- 3: deletion ---- */
+
+static struct err *delete_one(struct sweeping *s, const struct catalogue *c, struct ulid u)
+{
+    struct err *e;
+
+    if (s->opts->is_dry || catalogue_find(c, u)) /* live: it is only to be forgotten */
+        return NULL;
+    if ((e = block_store_delete(s->opts->store, SIGNAL, s->tenant, u)))
+        return e;
+    say(s, "deleted", u);
+    return NULL;
+}
+
+static struct err *delete_due(struct sweeping *s, const struct catalogue *c)
+{
+    size_t n;
+    const struct catalogue_retired *r = catalogue_retired(c, &n);
+    struct err *e = NULL;
+
+    s->res->deleted.ptr = arena_array(s->arena, struct ulid, SWEEP_MAX_DELETIONS);
+    for (size_t i = 0; i < n; i++) {
+        if (e || r[i].at_ms > s->now_ms - s->opts->delay_ms ||
+            s->res->deleted.n == SWEEP_MAX_DELETIONS ||
+            clock_mono_ms(&clock_system) - s->mono_ms > SWEEP_FRESH_MS)
+            s->res->waiting++;
+        else if (!(e = delete_one(s, c, r[i].ulid)))
+            ids_add(&s->res->deleted, r[i].ulid);
+    }
+    return e;
+}
+
+static struct err *forget(void *arg, struct catalogue *c, bool *ret_changed)
+{
+    struct sweeping *s = arg;
+
+    *ret_changed = false;
+    for (size_t i = 0; i < s->res->deleted.n; i++)
+        if (catalogue_forget(c, s->res->deleted.ptr[i]))
+            *ret_changed = true;
+    return NULL;
+}
+
+/* ---- all of it ---- */
+
+static struct err *edit(struct sweeping *s, catalogue_edit_fn *fn, struct catalogue **io_c)
+{
+    struct catalogue *c = NULL;
+    struct err *e;
+
+    if (s->opts->is_dry)
+        return NULL;
+    if ((e = catalogue_update(s->opts->store, SIGNAL, s->tenant, fn, s, &c)))
+        return e;
+    catalogue_free(*io_c);
+    *io_c = c;
+    s->res->version = catalogue_version(c);
+    s->mono_ms = clock_mono_ms(&clock_system);
+    return NULL;
+}
+
+static void say_all(const struct sweeping *s)
+{
+    for (size_t i = 0; i < s->res->expired.n; i++)
+        say(s, s->opts->is_dry ? "would expire" : "expired", s->res->expired.ptr[i]);
+    for (size_t i = 0; i < s->res->orphans.n; i++)
+        say(s, s->opts->is_dry ? "would retire an orphan" : "orphan retired",
+            s->res->orphans.ptr[i]);
+}
+
+struct err *sweep_tenant(const struct sweep_opts *opts, struct slice tenant, int64_t now_ms,
+                         struct arena *a, struct sweep_result *ret)
+{
+    struct sweeping s = {.opts = opts, .tenant = tenant, .now_ms = now_ms, .arena = a, .res = ret};
+    struct catalogue *c = NULL;
+    struct err *e, *e2;
+
+    *ret = (struct sweep_result){.waiting = 0};
+    s.mono_ms = clock_mono_ms(&clock_system);
+    if ((e = catalogue_load(opts->store, SIGNAL, tenant, &c)))
+        return e;
+    find_expired(&s, c);
+    e = find_orphans(&s, c);
+    if (!e && ret->expired.n + ret->orphans.n && !(e = edit(&s, retire, &c)))
+        say_all(&s);
+    if (!e) {
+        e = delete_due(&s, c);
+        if (ret->deleted.n && (e2 = edit(&s, forget, &c)))
+            e = err_first(e, e2);
+    }
+    catalogue_free(c);
+    return err_wrap(e, "sweep tenant %.*s", SLICE_ARG(tenant));
+}

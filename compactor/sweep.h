@@ -1,0 +1,50 @@
+/*
+ * What leaves a tenant's part of the bucket, and when. One sweep:
+ *
+ *   1. expired   live blocks that end before the tenant's retention begins are retired
+ *   2. orphans   directories that the catalogue does not know, in which nothing was written for orphan_age_ms, are
+ *                noted as retired: uploads that never came to their end, or whose edit did not
+ *   3. deletion  files of what was retired delay_ms ago are deleted, meta.json first, then the
+ *                catalogue forgets it
+ *
+ * All goes through the retired list, and what stands there cannot be added as a live block (catalogue.h): so nobody
+ * publishes a block while its files go, and whoever is killed in between goes on where it was. Readers that
+ * took the catalogue before keep finding the files for delay_ms; a reader that is slower reads it anew.
+ *
+ * A directory with a meta.json is an orphan only when that says it is ours and this tenant's: a Mimir or Thanos
+ * bucket that has not been adopted yet is left alone, and counted as foreign.
+ *
+ * Deleting ends after SWEEP_FRESH_MS, so that a process which was stopped in between does not act on an old
+ * catalogue; the next sweep goes on.
+ *
+ * Blocking; owner: the calling thread.
+ */
+#pragma once
+#include "common/block/catalogue.h"
+
+#define SWEEP_MAX_DELETIONS 1000 /* of one sweep */
+#define SWEEP_MAX_ORPHANS 1000
+#define SWEEP_FRESH_MS 60000
+
+struct sweep_opts {
+    struct objstore *store;
+    int64_t retention_ms;  /* 0: for ever */
+    int64_t delay_ms;      /* between retirement and deletion */
+    int64_t orphan_age_ms; /* by the store's clock against ours */
+    bool is_dry;           /* only says what it would do */
+};
+
+struct sweep_ids {
+    struct ulid *ptr;
+    size_t n;
+};
+struct sweep_result { /* in the arena */
+    struct sweep_ids expired, orphans, deleted;
+    size_t waiting; /* retired, and their time has not come */
+    size_t foreign;
+    uint64_t version; /* of the catalogue afterwards; 0: was not changed */
+};
+
+/* now_ms: Unix ms. ret is written on failure too: what was done before it. */
+ORR_CHECKED struct err *sweep_tenant(const struct sweep_opts *opts, struct slice tenant,
+                                     int64_t now_ms, struct arena *a, struct sweep_result *ret);

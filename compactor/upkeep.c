@@ -1,0 +1,318 @@
+#include "compactor/upkeep.h"
+
+#include <stdio.h>
+
+#include "common/base/log.h"
+#include "common/base/thread.h"
+#include "compactor/upkeep_internal.h"
+
+#define SIGNAL SLICE("metrics")
+#define SETTLE_MS 100 /* between two looks, and between a hint and one */
+
+static int64_t mono_ms(void)
+{
+    return clock_mono_ms(&clock_system);
+}
+
+/* Ends e: a pass goes on. */
+void upkeep_note(struct upkeep *u, const char *what, struct err *e)
+{
+    if (!err_is(e, ERR_CANCELED)) {
+        compactor_note_error(u->c, e);
+        LOG_WARN(compactor, "a step failed, it will be tried again", KV_STR("reason", what),
+                 KV_ERR(e));
+    }
+    err_free(e);
+}
+
+/* ---- all tenants ---- */
+
+static void forget_tenants(struct upkeep *u)
+{
+    VEC(char *) old = {0};
+
+    MAP_FOREACH (en, &u->tenants)
+        if (((struct upkeep_tenant *)en->value)->pass != u->pass)
+            vec_push(&old, slice_dup(en->key));
+    VEC_FOREACH (key, &old) {
+        upkeep_tenant_free(map_del(&u->tenants, slice_cstr(*key)));
+        mem_free(*key);
+    }
+    vec_done(&old);
+}
+
+static void show(struct upkeep *u)
+{
+    int64_t jobs = 0, bytes = 0, blocks = 0, retired = 0, foreign = 0, oldest_ms = INT64_MAX;
+    int64_t wall_ms = clock_wall_ms(&clock_system);
+    size_t rows = 0;
+
+    lock_take(&u->lock);
+    buf_reset(&u->rows);
+    MAP_FOREACH (en, &u->tenants) {
+        const struct upkeep_tenant *t = en->value;
+
+        jobs += (int64_t)t->jobs;
+        bytes += (int64_t)t->bytes;
+        blocks += (int64_t)t->blocks;
+        retired += (int64_t)t->retired;
+        foreign += (int64_t)t->foreign;
+        oldest_ms = ORR_MIN(oldest_ms, t->oldest_ms);
+        if (rows == UPKEEP_PAGE_TENANTS || !t->levels.len)
+            continue;
+        buf_str(&u->rows, rows++ ? ",{\"tenant\":" : "{\"tenant\":");
+        buf_json_str(&u->rows, en->key);
+        buf_byte(&u->rows, ',');
+        buf_slice_append(&u->rows, buf_slice(&t->levels));
+        buf_slice_append(&u->rows, buf_slice(&t->sweep));
+        buf_byte(&u->rows, '}');
+    }
+    u->last_pass_ms = wall_ms;
+    lock_release(&u->lock);
+    METRIC_SET(u->m.tenants, (int64_t)u->tenants.len);
+    METRIC_SET(u->m.backlog_jobs, jobs);
+    METRIC_SET(u->m.backlog_bytes, bytes);
+    METRIC_SET(u->m.live_blocks, blocks);
+    METRIC_SET(u->m.retired, retired);
+    METRIC_SET(u->m.foreign, foreign);
+    METRIC_SET(u->m.quarantined, (int64_t)u->quarantined.len);
+    u->m.oldest_s = jobs ? (double)ORR_MAX(wall_ms - oldest_ms, 0) / 1e3 : 0;
+}
+
+static void look_at_all(struct upkeep_pass *p)
+{
+    struct arena *a = arena_new(0);
+    struct slice *tenants;
+    struct err *e;
+    size_t n;
+
+    if ((e = catalogue_tenants(p->u->c->store, a, SIGNAL, &tenants, &n))) {
+        upkeep_note(p->u, "list tenants", e);
+    } else {
+        for (size_t i = 0; i < n && !upkeep_is_stopping(p->u); i++)
+            upkeep_tenant_look(p, tenants[i]);
+        if (!upkeep_is_stopping(p->u))
+            forget_tenants(p->u);
+    }
+    arena_free(a);
+}
+
+static struct err *levels_of(const struct compactor_conf *conf, struct levels_opts *ret)
+{
+    *ret = (struct levels_opts){.wait_ms = conf->compaction_wait_ns / NS_PER_MS,
+                                .max_inputs = LEVELS_MAX_INPUTS,
+                                .max_bytes = (uint64_t)conf->max_block_bytes};
+    return err_wrap(levels_parse_ranges(slice_cstr(conf->block_ranges), ret),
+                    "compactor.block-ranges");
+}
+
+/* Returns the monotonic ms of the next look. */
+static int64_t run_pass(struct upkeep *u)
+{
+    struct conf *conf = process_conf(u->c->process);
+    const struct compactor_conf *cc = conf_section(conf, "compactor");
+    struct upkeep_pass p = {.u = u, .conf = cc, .is_sweep = mono_ms() >= u->next_sweep_ms};
+    int64_t next_ms = mono_ms() + cc->compaction_interval_ns / NS_PER_MS;
+    struct err *e = levels_of(cc, &p.levels);
+
+    if (e) {
+        upkeep_note(u, "configuration", e);
+    } else {
+        u->pass++;
+        METRIC_ADD(u->m.passes, 1);
+        if (p.is_sweep)
+            u->next_sweep_ms = mono_ms() + cc->sweep_interval_ns / NS_PER_MS;
+        upkeep_tenant_release(u);
+        p.compactors = membership_ring(u->c->membership, MEMBER_COMPACTOR, 0);
+        look_at_all(&p);
+        show(u);
+        ring_unref(p.compactors);
+    }
+    conf_unref(conf);
+    next_ms = ORR_MIN(next_ms, u->next_sweep_ms);
+    return p.found_more ? mono_ms() + SETTLE_MS : ORR_MAX(next_ms, mono_ms() + SETTLE_MS);
+}
+
+/* ---- the thread ---- */
+
+static void sleep_until(struct upkeep *u, int64_t until_ms)
+{
+    lock_take(&u->lock);
+    while (!upkeep_is_stopping(u) && !u->is_hinted && mono_ms() < until_ms) {
+        struct timespec at = {until_ms / MS_PER_S, until_ms % MS_PER_S * NS_PER_MS};
+
+        lock_wait_until(&u->lock, &u->changed, &at);
+    }
+    if (u->is_hinted)
+        u->next_sweep_ms = 0;
+    u->is_hinted = false;
+    lock_release(&u->lock);
+}
+
+static void *run(void *arg)
+{
+    struct upkeep *u = arg;
+    void (*ended)(void *arg);
+    void *ended_arg;
+
+    while (!upkeep_is_stopping(u))
+        sleep_until(u, run_pass(u));
+    lock_take(&u->lock);
+    u->is_running = false;
+    ended = u->ended;
+    ended_arg = u->ended_arg;
+    u->ended = NULL;
+    lock_release(&u->lock);
+    if (ended)
+        ended(ended_arg);
+    return NULL;
+}
+
+struct err *upkeep_start(struct upkeep *u)
+{
+    struct err *e;
+
+    u->is_running = true;
+    e = thread_start("upkeep", run, u, &u->thread);
+    u->has_thread = u->is_running = e == NULL;
+    return e;
+}
+
+void upkeep_stop(struct upkeep *u, void (*ended)(void *arg), void *arg)
+{
+    bool is_running;
+
+    lock_take(&u->lock);
+    is_running = u->is_running;
+    u->ended = ended;
+    u->ended_arg = arg;
+    (void)pthread_cond_signal(&u->changed);
+    lock_release(&u->lock);
+    if (!is_running && ended)
+        ended(arg);
+}
+
+void upkeep_hint(struct upkeep *u)
+{
+    lock_take(&u->lock);
+    u->is_hinted = true;
+    (void)pthread_cond_signal(&u->changed);
+    lock_release(&u->lock);
+}
+
+void upkeep_status(struct upkeep *u, struct buf *out)
+{
+    lock_take(&u->lock);
+    buf_printf(out, "{\"last_look\":%lld,\"done\":%llu,\"running\":[", (long long)u->last_pass_ms,
+               (unsigned long long)u->m.merge.done);
+    for (size_t i = 0; i < u->running.len; i++) {
+        buf_str(out, i ? "," : "");
+        upkeep_tenant_put_running(out, u->running.ptr[i]);
+    }
+    buf_str(out, "],\"tenants\":[");
+    buf_slice_append(out, buf_slice(&u->rows));
+    buf_str(out, "]}");
+    lock_release(&u->lock);
+}
+
+/* ---- metrics, life ---- */
+
+#define FIELD_COUNTER(member, name, help)                                                          \
+    METRIC_COUNTER(struct upkeep_metrics, member, "orrery_compactor_" name, help)
+#define FIELD_GAUGE(member, name, help)                                                            \
+    METRIC_GAUGE(struct upkeep_metrics, member, "orrery_compactor_" name, help)
+
+static const struct metric_field fields[] = {
+    FIELD_COUNTER(passes, "compaction_looks_total", "Looks at all tenants' catalogues."),
+    FIELD_COUNTER(tenant_failures, "compaction_tenant_failures_total",
+                  "Tenants whose catalogue or bucket could not be worked on."),
+    FIELD_COUNTER(merge.done, "compactions_total", "Jobs that replaced blocks by one."),
+    FIELD_COUNTER(jobs_failed, "compactions_failed_total", "Jobs that failed, to be tried again."),
+    FIELD_COUNTER(merge.repeated, "compactions_repeated_total",
+                  "Jobs that found another had done them."),
+    FIELD_COUNTER(merge.outdated, "compactions_outdated_total",
+                  "Jobs whose inputs were not live any more."),
+    FIELD_COUNTER(merge.inputs, "compaction_inputs_total", "Blocks read and verified."),
+    FIELD_COUNTER(merge.read_bytes, "compaction_read_bytes_total", "Their size."),
+    FIELD_COUNTER(merge.written_bytes, "compaction_written_bytes_total", "Size of new blocks."),
+    FIELD_COUNTER(merge.samples, "compaction_samples_total", "Samples in new blocks."),
+    FIELD_COUNTER(merge.bad_blocks, "bad_blocks_total", "Times a block did not verify."),
+    FIELD_COUNTER(merge.make.bad_sidecars, "compaction_bad_sidecars_total",
+                  "Corrupt sidecars of blocks, left out."),
+    FIELD_COUNTER(merge.make.chunks_copied, "compaction_chunks_copied_total",
+                  "Chunks copied as they were."),
+    FIELD_COUNTER(merge.make.chunks_deduplicated, "compaction_chunks_deduplicated_total",
+                  "Chunks that several blocks had alike."),
+    FIELD_COUNTER(merge.make.chunks_decoded, "compaction_chunks_decoded_total",
+                  "Chunks decoded and merged sample by sample."),
+    FIELD_COUNTER(merge.make.deleted_samples, "compaction_deleted_samples_total",
+                  "Samples left out because a tombstone deletes them."),
+    FIELD_COUNTER(expired, "blocks_expired_total", "Blocks retired by retention."),
+    FIELD_COUNTER(orphans, "orphans_retired_total", "Directories of no live block retired."),
+    FIELD_COUNTER(deleted, "blocks_deleted_total", "Retired blocks whose files were deleted."),
+    FIELD_GAUGE(tenants, "tenants", "Tenants in the bucket."),
+    FIELD_GAUGE(backlog_jobs, "compaction_backlog_jobs", "Jobs of all owners that were due."),
+    FIELD_GAUGE(backlog_bytes, "compaction_backlog_bytes", "Size of their inputs."),
+    METRIC_GAUGE_F64(struct upkeep_metrics, oldest_s,
+                     "orrery_compactor_compaction_backlog_oldest_seconds",
+                     "How long the oldest of them has been due."),
+    FIELD_GAUGE(running, "compactions_running", "Jobs under way."),
+    FIELD_GAUGE(live_blocks, "live_blocks", "Blocks in the catalogues."),
+    FIELD_GAUGE(retired, "retired_blocks", "Blocks that wait for the deletion of their files."),
+    FIELD_GAUGE(quarantined, "quarantined_blocks", "Blocks left out because they do not verify."),
+    FIELD_GAUGE(foreign, "foreign_blocks", "Directories of other systems' blocks, left alone."),
+    METRIC_HIST(struct upkeep_metrics, job_s, "orrery_compactor_compaction_seconds",
+                "Time of a job, failed ones too."),
+};
+
+static void init_cond(pthread_cond_t *cond)
+{
+    pthread_condattr_t attr;
+
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(cond, &attr);
+    (void)pthread_condattr_destroy(&attr);
+}
+
+struct err *upkeep_new(struct compactor *c, struct upkeep **ret)
+{
+    struct conf *conf = process_conf(c->process);
+    struct levels_opts ranges;
+    struct err *e = levels_of(conf_section(conf, "compactor"), &ranges);
+    struct upkeep *u;
+
+    conf_unref(conf);
+    if (e)
+        return e;
+    u = mem_new(struct upkeep);
+    u->c = c;
+    u->pool_threads = 1;
+    lock_init(&u->lock, LOCK_LEAF_MODULE);
+    init_cond(&u->changed);
+    metric_register(&u->m, fields, ORR_COUNT(fields), NULL);
+    *ret = u;
+    return NULL;
+}
+
+void upkeep_free(struct upkeep *u)
+{
+    if (!u)
+        return;
+    upkeep_stop(u, NULL, NULL);
+    if (u->has_thread)
+        (void)pthread_join(u->thread, NULL);
+    metric_unregister(&u->m);
+    job_pool_free(u->pool);
+    MAP_FOREACH (en, &u->tenants)
+        upkeep_tenant_free(en->value);
+    map_done(&u->tenants);
+    MAP_FOREACH (en, &u->quarantined)
+        mem_free(en->value);
+    map_done(&u->quarantined);
+    vec_done(&u->running);
+    buf_done(&u->rows);
+    (void)pthread_cond_destroy(&u->changed);
+    lock_done(&u->lock);
+    mem_free(u);
+}

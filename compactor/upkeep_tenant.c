@@ -1,0 +1,376 @@
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/log.h"
+#include "compactor/sweep.h"
+#include "compactor/upkeep_internal.h"
+
+#define SIGNAL SLICE("metrics")
+#define MAX_DOUBLINGS 20
+
+/* A job that is ours, and how it went. */
+struct upkeep_job {
+    struct upkeep_pass *pass;
+    struct slice tenant;
+    const struct levels_job *job;
+    struct arena *arena;
+    struct levelmerge_result result;
+    struct err *err;
+    int64_t start_wall_ms;
+    bool was_run;
+};
+
+static int64_t mono_ms(void)
+{
+    return clock_mono_ms(&clock_system);
+}
+
+static bool is_owner(const struct upkeep_pass *p, uint32_t key)
+{
+    int owner = ring_owner(p->compactors, key);
+
+    return owner >= 0 && strcmp(ring_member(p->compactors, (size_t)owner)->instance,
+                                process_instance(p->u->c->process)) == 0;
+}
+
+/* ---- quarantine ---- */
+
+struct block_key {
+    char text[256];
+    struct slice s;
+};
+
+static void key_of(struct block_key *k, struct slice tenant, struct ulid block)
+{
+    int n = snprintf(k->text, sizeof(k->text), "%.*s/%s", SLICE_ARG(tenant), ulid_print(block).s);
+
+    k->s = slice_of(k->text, ORR_MIN((size_t)n, sizeof(k->text) - 1));
+}
+
+static void quarantine(struct upkeep_pass *p, struct slice tenant, struct ulid block)
+{
+    struct block_key k;
+    void **slot;
+
+    key_of(&k, tenant, block);
+    slot = map_slot(&p->u->quarantined, k.s);
+    if (!*slot)
+        *slot = mem_new(int64_t);
+    *(int64_t *)*slot = mono_ms() + p->conf->quarantine_ns / NS_PER_MS;
+}
+
+struct look {
+    struct upkeep_pass *pass;
+    struct slice tenant;
+};
+
+static bool is_quarantined(void *arg, struct ulid block)
+{
+    const struct look *l = arg;
+    struct block_key k;
+
+    if (l->pass->u->quarantined.len == 0)
+        return false;
+    key_of(&k, l->tenant, block);
+    return map_has(&l->pass->u->quarantined, k.s);
+}
+
+/* Those whose time is over get another chance. */
+void upkeep_tenant_release(struct upkeep *u)
+{
+    VEC(char *) over = {0};
+    int64_t now = mono_ms();
+
+    MAP_FOREACH (en, &u->quarantined)
+        if (*(int64_t *)en->value <= now)
+            vec_push(&over, slice_dup(en->key));
+    VEC_FOREACH (key, &over) {
+        mem_free(map_del(&u->quarantined, slice_cstr(*key)));
+        mem_free(*key);
+        MAP_FOREACH (en, &u->tenants)
+            ((struct upkeep_tenant *)en->value)->due_ms = INT64_MIN;
+    }
+    vec_done(&over);
+}
+
+/* ---- jobs ---- */
+
+static void run_job(void *arg, size_t i)
+{
+    struct upkeep_job *j = &((struct upkeep_job *)arg)[i];
+    struct upkeep *u = j->pass->u;
+    const struct levelmerge_opts opts = {.store = u->c->store,
+                                         .work_dir = u->c->work_dir,
+                                         .stop = &u->c->is_stopping,
+                                         .metrics = &u->m.merge};
+    int64_t start = mono_ms();
+
+    if (upkeep_is_stopping(u))
+        return;
+    j->start_wall_ms = clock_wall_ms(&clock_system);
+    lock_take(&u->lock);
+    vec_push(&u->running, j);
+    METRIC_SET(u->m.running, (int64_t)u->running.len);
+    lock_release(&u->lock);
+
+    j->was_run = true;
+    j->arena = arena_new(0);
+    j->err = levelmerge_run(&opts, j->tenant, j->job, j->start_wall_ms, j->arena, &j->result);
+    metric_hist_observe(&u->m.job_s, (double)(mono_ms() - start) / 1e3);
+
+    lock_take(&u->lock);
+    for (size_t k = 0; k < u->running.len; k++) {
+        if (u->running.ptr[k] == j) {
+            vec_remove_swap(&u->running, k);
+            break;
+        }
+    }
+    METRIC_SET(u->m.running, (int64_t)u->running.len);
+    lock_release(&u->lock);
+    if (j->err || !j->result.version)
+        return;
+    compactor_tell_version(u->c, j->tenant, j->result.version);
+    LOG_INFO(compactor, "compacted", KV_SLICE("tenant", j->tenant),
+             KV_STR("reason", levels_kind_text(j->job->kind)),
+             KV_STR("block", ulid_print(j->result.block).s), KV_I64("min_ms", j->job->min_ms),
+             KV_I64("max_ms", j->job->max_ms), KV_U64("count", j->job->n),
+             KV_U64("series", j->result.series), KV_U64("samples", j->result.samples),
+             KV_U64("bytes", j->result.bytes), KV_U64("version", j->result.version),
+             KV_I64("duration_ms", mono_ms() - start));
+}
+
+/* Pool for compaction-concurrency jobs at once, this thread being one of them. */
+static void size_pool(struct upkeep *u, int64_t concurrency)
+{
+    if (u->pool_threads == concurrency)
+        return;
+    job_pool_free(u->pool);
+    u->pool = concurrency > 1 ? job_pool_new("compact", (unsigned)(concurrency - 1), 1024) : NULL;
+    u->pool_threads = concurrency;
+}
+
+static void settle(struct upkeep_pass *p, struct upkeep_tenant *t, struct upkeep_job *j)
+{
+    if (!ulid_is_zero(j->result.bad))
+        quarantine(p, j->tenant, j->result.bad);
+    if (j->err && !err_is(j->err, ERR_CANCELED)) {
+        int64_t wait = p->conf->retry_min_ns / NS_PER_MS << ORR_MIN(t->failures, MAX_DOUBLINGS);
+
+        METRIC_ADD(p->u->m.jobs_failed, 1);
+        t->failures++;
+        t->retry_ms = mono_ms() + ORR_MIN(wait, p->conf->retry_max_ns / NS_PER_MS);
+    } else if (j->was_run) {
+        t->failures = 0;
+    }
+    if (j->err)
+        upkeep_note(p->u, "compact", j->err);
+    arena_free(j->arena);
+}
+
+/* The first of our jobs; after failures, others first. */
+static void run_jobs(struct upkeep_pass *p, struct slice tenant, struct upkeep_tenant *t,
+                     const struct levels_job *jobs, size_t n)
+{
+    struct upkeep_job ours[UPKEEP_TENANT_JOBS] = {0};
+    size_t skip = n ? t->failures * (size_t)UPKEEP_TENANT_JOBS % n : 0, used = 0;
+
+    if (p->conf->is_dry || mono_ms() < t->retry_ms)
+        return;
+    for (size_t i = 0; i < n && used < UPKEEP_TENANT_JOBS; i++) {
+        const struct levels_job *job = &jobs[(skip + i) % n];
+
+        if (is_owner(p, levels_key(&p->levels, tenant, job)))
+            ours[used++] = (struct upkeep_job){.pass = p, .tenant = tenant, .job = job};
+    }
+    size_pool(p->u, p->conf->compaction_concurrency);
+    if (p->u->pool && used > 1)
+        job_parallel(p->u->pool, used, run_job, ours);
+    else
+        for (size_t i = 0; i < used; i++)
+            run_job(ours, i);
+    for (size_t i = 0; i < used; i++) {
+        p->found_more = p->found_more || (ours[i].was_run && !ours[i].err);
+        settle(p, t, &ours[i]);
+    }
+}
+
+/* ---- what the page says of a tenant ---- */
+
+static void put_ids(struct buf *out, const char *name, const struct sweep_ids *ids)
+{
+    buf_printf(out, ",\"%s\":{\"count\":%zu,\"blocks\":[", name, ids->n);
+    for (size_t i = 0; i < ids->n && i < UPKEEP_PAGE_ITEMS; i++)
+        buf_printf(out, "%s\"%s\"", i ? "," : "", ulid_print(ids->ptr[i]).s);
+    buf_str(out, "]}");
+}
+
+static void put_job(struct buf *out, const struct levels_job *j)
+{
+    buf_printf(
+        out, "{\"kind\":\"%s\",\"min\":%lld,\"max\":%lld,\"due\":%lld,\"bytes\":%llu,\"inputs\":[",
+        levels_kind_text(j->kind), (long long)j->min_ms, (long long)j->max_ms, (long long)j->due_ms,
+        (unsigned long long)j->bytes);
+    for (size_t i = 0; i < j->n; i++)
+        buf_printf(out, "%s\"%s\"", i ? "," : "", ulid_print(j->inputs[i]->ulid).s);
+    buf_str(out, "]}");
+}
+
+void upkeep_tenant_put_running(struct buf *out, const struct upkeep_job *j)
+{
+    buf_str(out, "{\"tenant\":");
+    buf_json_str(out, j->tenant);
+    buf_printf(out, ",\"since\":%lld,\"job\":", (long long)j->start_wall_ms);
+    put_job(out, j->job);
+    buf_byte(out, '}');
+}
+
+static void keep_levels(struct upkeep_pass *p, struct slice tenant, struct upkeep_tenant *t,
+                        const struct catalogue *c, const struct levels_job *jobs, size_t n)
+{
+    struct look look = {p, tenant};
+    size_t put = 0;
+    const struct catalogue_block *b = catalogue_blocks(c, &t->blocks);
+
+    (void)catalogue_retired(c, &t->retired);
+    buf_reset(&t->levels);
+    buf_printf(&t->levels, "\"blocks\":%zu,\"retired\":%zu,\"failures\":%u,\"jobs\":%zu,\"next\":[",
+               t->blocks, t->retired, t->failures, n);
+    t->bytes = 0;
+    t->jobs = n;
+    t->oldest_ms = INT64_MAX;
+    for (size_t i = 0; i < n; i++) {
+        t->bytes += jobs[i].bytes;
+        t->oldest_ms = ORR_MIN(t->oldest_ms, jobs[i].due_ms);
+        if (i < UPKEEP_PAGE_ITEMS) {
+            buf_str(&t->levels, i ? "," : "");
+            put_job(&t->levels, &jobs[i]);
+        }
+    }
+    buf_str(&t->levels, "],\"quarantined\":[");
+    for (size_t i = 0; i < t->blocks && put < UPKEEP_PAGE_ITEMS; i++)
+        if (is_quarantined(&look, b[i].ulid))
+            buf_printf(&t->levels, "%s\"%s\"", put++ ? "," : "", ulid_print(b[i].ulid).s);
+    buf_byte(&t->levels, ']');
+}
+
+/* ---- one tenant ---- */
+
+/* Whether its catalogue is as it was when there was nothing to be done. */
+static struct err *is_unchanged(struct upkeep_pass *p, struct slice tenant,
+                                const struct upkeep_tenant *t, char *ret_etag, bool *ret)
+{
+    struct objstore_info info = {0};
+    char key[256];
+    int n = snprintf(key, sizeof(key), "metrics/%.*s/catalogue", SLICE_ARG(tenant));
+    struct err *e = objstore_stat(p->u->c->store, slice_of(key, (size_t)n), &info);
+
+    if (err_is(e, ERR_NOT_FOUND)) {
+        err_free(e);
+        e = NULL;
+    }
+    memcpy(ret_etag, info.etag, OBJSTORE_ETAG_BYTES);
+    *ret = !e && t->pass && strcmp(t->etag, info.etag) == 0 &&
+           clock_wall_ms(&clock_system) < t->due_ms;
+    return e;
+}
+
+static struct err *compact_tenant(struct upkeep_pass *p, struct slice tenant,
+                                  struct upkeep_tenant *t)
+{
+    char etag[OBJSTORE_ETAG_BYTES];
+    struct look look = {p, tenant};
+    const struct catalogue_block *blocks;
+    struct catalogue *c;
+    struct levels_job *jobs;
+    struct arena *a;
+    int64_t due_ms;
+    size_t n;
+    bool same;
+    struct err *e = is_unchanged(p, tenant, t, etag, &same);
+
+    if (e || same)
+        return e;
+    /* Loaded after the stat: it may be newer than the etag kept, which costs one more load. */
+    if ((e = catalogue_load(p->u->c->store, SIGNAL, tenant, &c)))
+        return e;
+    a = arena_new(0);
+    blocks = catalogue_blocks(c, &n);
+    jobs = levels_plan(&p->levels, blocks, n, clock_wall_ms(&clock_system), is_quarantined, &look,
+                       a, &n, &due_ms);
+    run_jobs(p, tenant, t, jobs, n);
+    keep_levels(p, tenant, t, c, jobs, n);
+    memcpy(t->etag, etag, sizeof(t->etag));
+    t->due_ms = n ? INT64_MIN : due_ms;
+    arena_free(a);
+    catalogue_free(c);
+    return NULL;
+}
+
+static struct err *sweep_one(struct upkeep_pass *p, struct slice tenant, struct upkeep_tenant *t)
+{
+    struct upkeep *u = p->u;
+    struct sweep_opts opts = {.store = u->c->store,
+                              .delay_ms = p->conf->deletion_delay_ns / NS_PER_MS,
+                              .orphan_age_ms = p->conf->orphan_age_ns / NS_PER_MS,
+                              .is_dry = p->conf->is_dry};
+    struct tenant_limits limits;
+    struct sweep_result res;
+    char text[256];
+    int n = snprintf(text, sizeof(text), "%.*s/sweep", SLICE_ARG(tenant));
+    struct arena *a;
+    struct err *e;
+
+    if (!is_owner(p, ring_key(slice_of(text, (size_t)n))))
+        return NULL;
+    limits_get(u->c->limits, tenant, &limits);
+    opts.retention_ms = limits.compactor_blocks_retention_period_ns / NS_PER_MS;
+    a = arena_new(0);
+    e = sweep_tenant(&opts, tenant, clock_wall_ms(&clock_system), a, &res);
+    if (res.version)
+        compactor_tell_version(u->c, tenant, res.version);
+    if (!opts.is_dry) {
+        METRIC_ADD(u->m.expired, res.expired.n);
+        METRIC_ADD(u->m.orphans, res.orphans.n);
+        METRIC_ADD(u->m.deleted, res.deleted.n);
+    }
+    t->foreign = res.foreign;
+    buf_reset(&t->sweep);
+    buf_printf(&t->sweep, ",\"foreign\":%zu,\"retention_ms\":%lld", res.foreign,
+               (long long)opts.retention_ms);
+    put_ids(&t->sweep, "expired", &res.expired);
+    put_ids(&t->sweep, "orphans", &res.orphans);
+    put_ids(&t->sweep, "deleted", &res.deleted);
+    arena_free(a);
+    return e;
+}
+
+/* ---- both ---- */
+
+void upkeep_tenant_look(struct upkeep_pass *p, struct slice tenant)
+{
+    void **slot = map_slot(&p->u->tenants, tenant);
+    struct upkeep_tenant *t = *slot;
+    struct err *e;
+
+    if (!t) {
+        *slot = t = mem_new(struct upkeep_tenant);
+        t->due_ms = INT64_MIN;
+        t->oldest_ms = INT64_MAX;
+    }
+    if ((e = compact_tenant(p, tenant, t))) {
+        METRIC_ADD(p->u->m.tenant_failures, 1);
+        upkeep_note(p->u, "look at tenant", e);
+    }
+    if (p->is_sweep && !upkeep_is_stopping(p->u) && (e = sweep_one(p, tenant, t))) {
+        METRIC_ADD(p->u->m.tenant_failures, 1);
+        upkeep_note(p->u, "sweep", e);
+    }
+    t->pass = p->u->pass;
+}
+
+void upkeep_tenant_free(struct upkeep_tenant *t)
+{
+    buf_done(&t->levels);
+    buf_done(&t->sweep);
+    mem_free(t);
+}

@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""Compaction, retention and deletion: windows of several days become a block for each day, answers stay the same byte
+by byte, Debian's Prometheus reads the result; kill -9 at any moment; corrupt blocks; dry-run."""
+import glob
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import time
+import urllib.parse
+
+from orrery_test import (Prometheus, Single, TENANT, api, check, http_call, main, push_ok, samples_of,
+                         wait_for)
+
+HOUR = 3_600_000
+DAY = 24 * HOUR
+IDLE = ["--compactor.dry-run=true", "--compactor.sweep-interval=300ms", "--compactor.compaction-interval=300ms"]
+EAGER = ["--compactor.sweep-interval=300ms", "--compactor.compaction-interval=300ms"]
+
+
+def now_ms():
+    return int(time.time() * 1000)
+
+
+def day(n):
+    """Start of the day n days ago."""
+    return now_ms() // DAY * DAY - n * DAY
+
+
+def bucket(o):
+    return f"{o.dir}/data/bucket/metrics/{TENANT}"
+
+
+def catalogue(o):
+    with open(f"{bucket(o)}/catalogue", encoding="utf-8") as f:
+        return json.load(f)
+
+
+def live(o):
+    return sorted(b["ulid"] for b in catalogue(o)["blocks"])
+
+
+def directories(o):
+    return sorted(os.path.basename(d) for d in glob.glob(f"{bucket(o)}/01*"))
+
+
+def status(o):
+    return http_call(o.addr, "GET", "/compactor/status").json["compaction"]
+
+
+def row(o):
+    rows = [r for r in status(o)["tenants"] if r["tenant"] == TENANT]
+    return rows[0] if rows else {"jobs": 0, "quarantined": []}
+
+
+def metric(o, name):
+    found = re.search(rf"^orrery_compactor_{name} (\S+)$", http_call(o.addr, "GET", "/metrics").text, re.M)
+    check(found, f"no metric {name}")
+    return float(found.group(1))
+
+
+def flush(o):
+    def segments():
+        return [d for d in glob.glob(f"{o.dir}/data/segments/{TENANT}/*")]
+    r = http_call(o.addr, "POST", f"/ingester/flush?tenant={TENANT}", timeout=120)
+    check(r.status // 100 == 2, r.text)
+    wait_for("the head to let go", lambda: not segments() and os.path.exists(f"{bucket(o)}/catalogue"), 120)
+
+
+def windows(start, n, name="m", series=5, step=300_000, shift=0):
+    """One push for each window, in order of time."""
+    for w in range(n):
+        at = start + w * 2 * HOUR + shift
+        yield [({"__name__": name, "n": str(k)},
+                [(at + i * step, float(w * 100 + i + k)) for i in range((2 * HOUR - shift) // step)])
+               for k in range(series)]
+
+
+def fill(o, start, n, **kw):
+    for batch in windows(start, n, **kw):
+        push_ok(o.addr, batch)
+    flush(o)
+
+
+def answers(o, start, end):
+    """Bytes of what queries answer."""
+    out = []
+    for q in ("m", "sum by (n) (rate(m[30m]))", "count_over_time(m[2h])", "max(late)"):
+        params = urllib.parse.urlencode({"query": q, "start": start / 1000, "end": end / 1000, "step": 600})
+        r = http_call(o.addr, "GET", f"/api/v1/query_range?{params}", headers={"X-Scope-OrgID": TENANT})
+        check(r.status == 200, r.text)
+        out.append(r.body)
+    return out
+
+
+def again(o, args):
+    o.stop()
+    o.args = [a for a in o.args if not a.startswith("--compactor.")] + args
+    o.start()
+    o.wait_ready()
+
+
+def test_days_become_blocks_and_answers_stay(t):
+    o = Single(t, args=IDLE).wait_ready()
+    start, end = day(3), day(1)
+    fill(o, start, 24)
+    fill(o, start + 6 * HOUR, 3, name="late", shift=HOUR)  # overlaps
+    before = answers(o, start, end)
+    samples = samples_of(o.addr, '{__name__=~"m|late"}', start - 1000, end)
+    first = live(o)
+    check(len(first) >= 27, f"{len(first)} blocks")
+    wait_for("a plan", lambda: row(o)["jobs"], 30)
+    check(live(o) == first and metric(o, "compactions_total") == 0, "a dry run changed something")
+    check({j["kind"] for j in row(o)["next"]} == {"overlap", "range"}, f"{row(o)}")
+    again(o, EAGER)
+    wait_for("two days, two blocks", lambda: len(live(o)) == 2, 60)
+    check(answers(o, start, end) == before, "compaction changed answers")
+    wait_for("no work left", lambda: row(o)["jobs"] == 0 and row(o)["retired"] >= len(first), 30)
+    check(set(first) < set(directories(o)), "files went before their time")
+    check(metric(o, "live_blocks") == 2 and metric(o, "compaction_backlog_jobs") == 0, "metrics")
+    for b in catalogue(o)["blocks"]:
+        check(b["level"] > 1 and start <= b["minTime"] < b["maxTime"] <= end + 1, f"{b}")
+
+    copy = f"{t.dir}/tsdb"
+    for b in live(o):
+        shutil.copytree(f"{bucket(o)}/{b}", f"{copy}/{b}")
+    for command in (["list", copy], ["analyze", copy, live(o)[0]]):
+        r = subprocess.run(["promtool", "tsdb"] + command, capture_output=True, text=True)
+        check(r.returncode == 0, f"promtool tsdb {command}: {r.stdout} {r.stderr}")
+    p = Prometheus(t, "global: {}\n", data=copy, args=["--storage.tsdb.retention.time=10y"]).wait_ready()
+    theirs = samples_of(p.addr, '{__name__=~"m|late"}', start - 1000, end, tenant=None)
+    check(theirs == samples and len(samples) == 10, "Prometheus reads other samples from the blocks")
+
+    again(o, EAGER + ["--compactor.deletion-delay=0s"])
+    wait_for("replaced files to go", lambda: directories(o) == live(o), 60)
+    check(answers(o, start, end) == before, "deletion changed answers")
+    check(not catalogue(o)["retired"], "retired blocks stay in the catalogue")
+
+
+def test_retention(t):
+    o = Single(t, args=EAGER + ["--compactor.deletion-delay=1s"]).wait_ready()
+    start, end = day(4), day(2)
+    fill(o, start, 24)
+    kept = samples_of(o.addr, "m", day(3) - 1000, end)
+    wait_for("two blocks", lambda: len(live(o)) == 2, 60)
+    o.stop()
+    age = (now_ms() - day(3)) // 1000 + 1
+    o.args.append(f"--limits.compactor-blocks-retention-period={age - 3600}s")
+    o.start()
+    o.wait_ready()
+    wait_for("the older day to go", lambda: len(live(o)) == 1 and directories(o) == live(o), 60)
+    check(samples_of(o.addr, "m", start - 1000, end) == kept, "the younger day is not as it was")
+    check(metric(o, "blocks_expired_total") == 1, "metric")
+
+
+def test_kill_at_any_moment(t):
+    rng = random.Random(7)
+    o = Single(t, args=["--compactor.sweep-interval=100ms", "--compactor.compaction-interval=100ms",
+                        "--compactor.deletion-delay=500ms", "--compactor.orphan-age=2s"]).wait_ready()
+    start = day(3)
+    for i in range(12):
+        for batch in windows(start + i * 2 * HOUR, 1):
+            push_ok(o.addr, batch)
+        push_ok(o.addr, [({"__name__": "late", "i": str(i)}, [(start + i * HOUR, float(i))])])
+        r = http_call(o.addr, "POST", f"/ingester/flush?tenant={TENANT}", timeout=60)
+        check(r.status // 100 == 2, r.text)
+        time.sleep(rng.random() * 0.6)
+        o.kill()
+        o.start()
+        o.wait_ready()
+    flush(o)
+    wait_for("one block and nothing else", lambda: len(live(o)) == 1 and directories(o) == live(o), 60)
+    got = samples_of(o.addr, "m", start - 1000, start + DAY)
+    check(sorted(len(v) for v in got.values()) == [24 * 12] * 5, f"{[len(v) for v in got.values()]}")
+    check(len(samples_of(o.addr, "late", start - 1000, start + DAY)) == 12, "late samples")
+
+
+def test_a_corrupt_block_is_left_out_and_the_rest_goes_on(t):
+    o = Single(t, args=IDLE).wait_ready()
+    start = day(3)
+    fill(o, start, 24)
+    bad = [b["ulid"] for b in catalogue(o)["blocks"] if b["minTime"] < start + 2 * HOUR][0]
+    o.stop()
+    path = f"{bucket(o)}/{bad}/chunks/000001"
+    with open(path, "r+b") as f:
+        f.seek(os.path.getsize(path) // 2)
+        byte = f.read(1)
+        f.seek(-1, os.SEEK_CUR)
+        f.write(bytes([byte[0] ^ 0x40]))
+    o.args = [a for a in o.args if not a.startswith("--compactor.")] + EAGER
+    o.start()
+    o.wait_ready()
+    wait_for("the others to become two", lambda: len(live(o)) == 3, 60)
+    wait_for("the page", lambda: row(o)["quarantined"] == [bad], 30)
+    check(bad in live(o), "the corrupt block is gone")
+    check(metric(o, "quarantined_blocks") == 1 and metric(o, "bad_blocks_total") >= 1, "metrics")
+
+
+if __name__ == "__main__":
+    main()

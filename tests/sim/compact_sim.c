@@ -1,0 +1,661 @@
+/*
+ * Compaction, retention and deletion: flushes put blocks into a bucket, two compactors that both believe the
+ * tenant theirs plan with the real planner from catalogues that may be old, merge, replace, sweep. They crash
+ * at any step, the bucket fails with and without having acted, clocks step, a flush comes again long after.
+ *
+ * Files are modelled: an upload puts a block's parts one after the other, a deletion takes them one after the
+ * other. At all times: the catalogue names only blocks all of whose parts are there; each datum that was published
+ * and has not expired is in a live block; each source is in one live block, and no other (a merge of what overlaps
+ * aside, blocks are disjoint in data); no id is two contents; a reader that began with an older catalogue, less than
+ * the delay ago, finds every file. In the end nothing is planned, nothing overlaps, and the bucket holds the
+ * live blocks and nothing else.
+ *
+ * The planner, the ids and the catalogue are the real code; the steps are those of levelmerge.c and sweep.c.
+ *
+ * --break delete-early: inputs' files are deleted at once. --break no-fence: a job does not ask whether its
+ * inputs are live. --break no-retired: orphans are deleted without going through the retired list, and additions do not
+ * look whether the files are there. All must be found out.
+ */
+#include <stdio.h>
+
+#include "common/base/mem.h"
+#include "common/block/catalogue.h"
+#include "compactor/levels.h"
+#include "tests/sim/sim.h"
+
+#define COMPACTORS 2
+#define MAX_SOURCES 192
+#define MAX_BLOCKS 2048
+#define PARTS 3 /* files of a block; the last is meta.json */
+#define ALL_PARTS ((1u << PARTS) - 1)
+#define HOUR_MS 3600000ll
+#define DAYS 3
+#define DELAY_MS 20000
+#define ORPHAN_MS 15000
+#define TENANT SLICE("t")
+
+struct sources {
+    uint64_t words[MAX_SOURCES / 64];
+};
+
+struct stored {
+    struct ulid id;
+    struct sources data; /* what its bytes are */
+    unsigned parts;      /* bits: files that are there */
+    int64_t written_ms;  /* of the newest, by the store's clock */
+};
+
+struct input {
+    struct catalogue_block block;
+    struct sources data;
+};
+
+struct job {
+    struct levels_job plan; /* inputs point into blocks */
+    struct input inputs[LEVELS_MAX_INPUTS];
+    const struct catalogue_block *ptrs[LEVELS_MAX_INPUTS];
+    size_t n;
+    struct ulid id;
+    struct sources data;
+};
+
+struct node {
+    struct world *world;
+    int node;
+    bool is_busy;
+};
+
+struct world {
+    struct sim *sim;
+    struct node nodes[COMPACTORS];
+    struct stored stored[MAX_BLOCKS];
+    size_t n_stored;
+    struct catalogue *catalogue, *old; /* now; some time ago */
+    struct levels_opts levels;
+    struct sources published, expired;
+    struct ulid flush_ids[MAX_SOURCES];
+    int64_t source_ms[MAX_SOURCES];
+    uint32_t n_sources;
+    int64_t base_ms, old_ms;
+    double bucket_fails;
+    bool is_quiet;
+};
+
+static bool has(const struct sources *s, uint32_t i)
+{
+    return s->words[i / 64] >> i % 64 & 1;
+}
+
+static void set(struct sources *s, uint32_t i)
+{
+    s->words[i / 64] |= 1ull << i % 64;
+}
+
+static void join(struct sources *a, const struct sources *b)
+{
+    for (size_t i = 0; i < ORR_COUNT(a->words); i++)
+        a->words[i] |= b->words[i];
+}
+
+static bool is_same(const struct sources *a, const struct sources *b)
+{
+    return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+/* The store's clock, and the compactors': near enough. */
+static int64_t store_ms(const struct world *w)
+{
+    return sim_now_ns(w->sim) / NS_PER_MS;
+}
+
+static struct stored *find(struct world *w, struct ulid id)
+{
+    for (size_t i = 0; i < w->n_stored; i++)
+        if (ulid_eq(w->stored[i].id, id))
+            return &w->stored[i];
+    return NULL;
+}
+
+static struct catalogue *copy_catalogue(struct world *w, const struct catalogue *c)
+{
+    struct catalogue *copy = NULL;
+    struct buf b = {0};
+    struct err *e;
+
+    catalogue_write(&b, c);
+    if ((e = catalogue_parse(buf_slice(&b), &copy)))
+        sim_fail(w->sim, "catalogue: %s", err_msg(e));
+    err_free(e);
+    buf_done(&b);
+    return copy;
+}
+
+/* ---- what must hold ---- */
+
+static void check(struct world *w)
+{
+    struct sources seen = {{0}};
+    size_t n;
+    const struct catalogue_block *b = catalogue_blocks(w->catalogue, &n);
+
+    for (size_t i = 0; i < n; i++) {
+        const struct stored *s = find(w, b[i].ulid);
+
+        if (!s || s->parts != ALL_PARTS) {
+            sim_fail(w->sim, "a live block is not whole: %s", ulid_print(b[i].ulid).s);
+            return;
+        }
+        if (catalogue_is_retired(w->catalogue, b[i].ulid))
+            sim_fail(w->sim, "a live block is retired too");
+        for (uint32_t k = 0; k < w->n_sources; k++)
+            if (has(&s->data, k) && has(&seen, k))
+                sim_fail(w->sim, "source %u is in two live blocks", k);
+        join(&seen, &s->data);
+    }
+    for (uint32_t k = 0; k < w->n_sources; k++)
+        if (has(&w->published, k) && !has(&w->expired, k) && !has(&seen, k))
+            sim_fail(w->sim, "source %u is in no live block", k);
+}
+
+/* A reader with the catalogue of some time ago; the delay has not passed since it was that of now. */
+static void check_reader(struct world *w)
+{
+    size_t n;
+    const struct catalogue_block *b;
+
+    if (store_ms(w) - w->old_ms < DELAY_MS / 2) {
+        b = catalogue_blocks(w->old, &n);
+        for (size_t i = 0; i < n; i++) {
+            const struct stored *s = find(w, b[i].ulid);
+
+            if (!s || s->parts != ALL_PARTS)
+                sim_fail(w->sim, "a reader's block is gone before the delay: %s",
+                         ulid_print(b[i].ulid).s);
+        }
+        return;
+    }
+    catalogue_free(w->old);
+    w->old = copy_catalogue(w, w->catalogue);
+    w->old_ms = store_ms(w);
+}
+
+/* ---- the bucket ---- */
+
+static int64_t op_ns(struct world *w)
+{
+    return sim_between(w->sim, 1, w->is_quiet ? 20 : 900) * NS_PER_MS;
+}
+
+/* 0: it acts; 1: it fails; 2: it acts, and says it failed. */
+static int outcome(struct world *w)
+{
+    if (!sim_chance(w->sim, w->bucket_fails))
+        return 0;
+    return sim_chance(w->sim, 0.5) ? 1 : 2;
+}
+
+static struct stored *slot_of(struct world *w, struct ulid id, const struct sources *data)
+{
+    struct stored *s = find(w, id);
+
+    if (!s && w->n_stored < MAX_BLOCKS) {
+        s = &w->stored[w->n_stored++];
+        *s = (struct stored){.id = id, .data = *data};
+    }
+    if (s && !is_same(&s->data, data))
+        sim_fail(w->sim, "two blocks of one id differ");
+    return s;
+}
+
+/* As block_store_addable(). */
+static bool is_addable(struct world *w, struct ulid id)
+{
+    const struct stored *s = find(w, id);
+
+    if (sim_is_broken(w->sim, "no-retired"))
+        return true;
+    return !catalogue_is_retired(w->catalogue, id) && s && s->parts == ALL_PARTS;
+}
+
+static void add(struct world *w, const struct job *j, int64_t min_t, int64_t max_t)
+{
+    struct ulid_text texts[MAX_SOURCES];
+    struct slice segments[MAX_SOURCES];
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < w->n_sources; i++) {
+        if (!has(&j->data, i))
+            continue;
+        texts[n] = ulid_print(w->flush_ids[i]);
+        segments[n] = slice_cstr(texts[n].s);
+        n++;
+    }
+    catalogue_add(w->catalogue, &(struct catalogue_block){.ulid = j->id,
+                                                          .min_t = min_t,
+                                                          .max_t = max_t,
+                                                          .segments = segments,
+                                                          .n_segments = n,
+                                                          .bytes = 1});
+    join(&w->published, &j->data);
+}
+
+/* ---- a job: upload part by part, then the edit ---- */
+
+struct step {
+    struct node *node;
+    struct job *job;
+    unsigned part;
+    bool is_flush;
+};
+
+static void rest(struct node *nd);
+
+static struct step *new_step(struct node *nd, struct job *j, bool is_flush)
+{
+    struct step *st = sim_alloc(nd->world->sim, sizeof(*st));
+
+    *st = (struct step){.node = nd, .job = j, .is_flush = is_flush};
+    return st;
+}
+
+static void on_take_back(void *arg)
+{
+    struct step *st = arg;
+    struct world *w = st->node->world;
+    struct stored *s = find(w, st->job->id);
+
+    if (s)
+        s->parts = 0;
+    check(w);
+    rest(st->node);
+}
+
+static bool all_live(struct world *w, const struct job *j)
+{
+    for (size_t i = 0; i < j->n; i++)
+        if (!catalogue_find(w->catalogue, j->inputs[i].block.ulid))
+            return sim_is_broken(w->sim, "no-fence");
+    return true;
+}
+
+static bool replace(struct world *w, const struct job *j)
+{
+    int64_t min_t = j->inputs[0].block.min_t, max_t = INT64_MIN;
+
+    if (!is_addable(w, j->id))
+        return false;
+    for (size_t i = 0; i < j->n; i++) {
+        max_t = ORR_MAX(max_t, j->inputs[i].block.max_t);
+        (void)catalogue_retire(w->catalogue, j->inputs[i].block.ulid, store_ms(w));
+        if (sim_is_broken(w->sim, "delete-early"))
+            find(w, j->inputs[i].block.ulid)->parts = 0;
+    }
+    add(w, j, min_t, max_t);
+    sim_note(w->sim, "%zu blocks become %s", j->n, ulid_print(j->id).s);
+    return true;
+}
+
+static bool flush_is_known(struct world *w, const struct job *j)
+{
+    for (uint32_t i = 0; i < w->n_sources; i++) {
+        struct ulid_text text = ulid_print(w->flush_ids[i]);
+
+        if (has(&j->data, i) && !catalogue_has_segment(w->catalogue, slice_cstr(text.s)))
+            return false;
+    }
+    return true;
+}
+
+static void on_edit(void *arg)
+{
+    struct step *st = arg;
+    struct world *w = st->node->world;
+    struct job *j = st->job;
+    int how = outcome(w);
+    bool is_there = catalogue_find(w->catalogue, j->id) != NULL;
+    bool may = !is_there && (st->is_flush ? !flush_is_known(w, j) : all_live(w, j));
+
+    if (how == 1) {
+        rest(st->node);
+        return;
+    }
+    if (may && st->is_flush && is_addable(w, j->id))
+        add(w, j, j->plan.min_ms, j->plan.max_ms);
+    else if (may && !st->is_flush)
+        (void)replace(w, j);
+    check(w);
+    if (how == 0 && !may && !is_there && !catalogue_is_retired(w->catalogue, j->id))
+        sim_node_at(w->sim, st->node->node, op_ns(w), on_take_back, st);
+    else
+        rest(st->node);
+}
+
+static void on_part(void *arg)
+{
+    struct step *st = arg;
+    struct world *w = st->node->world;
+    struct stored *s = slot_of(w, st->job->id, &st->job->data);
+    int how = outcome(w);
+
+    if (!s || how == 1) {
+        rest(st->node);
+        return;
+    }
+    if (st->part == 0 && s->parts & 1u << (PARTS - 1)) { /* meta.json is there: nothing to upload */
+        sim_node_at(w->sim, st->node->node, op_ns(w), on_edit, st);
+        return;
+    }
+    s->parts |= 1u << st->part;
+    s->written_ms = store_ms(w);
+    if (how == 2) {
+        rest(st->node);
+        return;
+    }
+    sim_node_at(w->sim, st->node->node, op_ns(w), ++st->part < PARTS ? on_part : on_edit, st);
+}
+
+/* Reads the inputs: one whose files are gone is not live any more, or it is a loss. */
+static void begin_merge(struct node *nd, struct job *j)
+{
+    struct world *w = nd->world;
+
+    for (size_t i = 0; i < j->n; i++) {
+        const struct stored *s = find(w, j->inputs[i].block.ulid);
+
+        if (!s || s->parts != ALL_PARTS) {
+            if (catalogue_find(w->catalogue, j->inputs[i].block.ulid))
+                sim_fail(w->sim, "an input is live and not whole");
+            rest(nd);
+            return;
+        }
+        join(&j->data, &s->data);
+    }
+    sim_node_at(w->sim, nd->node, op_ns(w), on_part, new_step(nd, j, false));
+}
+
+/* ---- planning ---- */
+
+/* From the catalogue of now, or, as one that was stopped in between would, from an older one. */
+static void plan(struct node *nd)
+{
+    struct world *w = nd->world;
+    bool is_old = !w->is_quiet && sim_chance(w->sim, 0.3);
+    struct arena *a = arena_new(0);
+    struct job *j = NULL;
+    int64_t due_ms;
+    size_t n;
+    const struct catalogue_block *b = catalogue_blocks(is_old ? w->old : w->catalogue, &n);
+    struct levels_job *jobs =
+        levels_plan(&w->levels, b, n, w->base_ms + 30 * 24 * HOUR_MS, NULL, NULL, a, &n, &due_ms);
+
+    if (n) {
+        const struct levels_job *pick = &jobs[sim_between(w->sim, 0, (int64_t)n - 1)];
+
+        j = sim_alloc(w->sim, sizeof(*j));
+        j->n = pick->n;
+        for (size_t i = 0; i < pick->n; i++) {
+            j->inputs[i].block = *pick->inputs[i];
+            j->inputs[i].block.segments = NULL;
+        }
+        j->id = levels_block_id(TENANT, pick);
+    }
+    arena_free(a);
+    if (j)
+        begin_merge(nd, j);
+    else
+        rest(nd);
+}
+
+/* ---- flushing: a source is one segment's data, in one block; sometimes again, much later ---- */
+
+static void flush(struct node *nd, bool is_again)
+{
+    struct world *w = nd->world;
+    struct job *j = sim_alloc(w->sim, sizeof(*j));
+    uint32_t i = w->n_sources;
+
+    if (is_again && w->n_sources)
+        i = (uint32_t)sim_between(w->sim, 0, w->n_sources - 1);
+    if (i == MAX_SOURCES) {
+        rest(nd);
+        return;
+    }
+    if (i == w->n_sources) {
+        uint8_t entropy[10] = {0};
+
+        memcpy(entropy, &i, sizeof(i));
+        w->flush_ids[i] = ulid_make(w->base_ms, entropy);
+        w->source_ms[i] = w->base_ms + sim_between(w->sim, 0, DAYS * 12 - 1) * 2 * HOUR_MS;
+        w->n_sources++;
+    }
+    if (has(&w->expired, i)) { /* its ingester has let go of it long ago */
+        rest(nd);
+        return;
+    }
+    j->id = w->flush_ids[i];
+    j->plan.min_ms = w->source_ms[i] + sim_between(w->sim, 0, HOUR_MS);
+    j->plan.max_ms = w->source_ms[i] + 2 * HOUR_MS;
+    set(&j->data, i);
+    sim_node_at(w->sim, nd->node, op_ns(w), on_part, new_step(nd, j, true));
+}
+
+/* ---- sweeping ---- */
+
+struct deletion {
+    struct node *node;
+    struct ulid id;
+    unsigned part;
+};
+
+static void on_forget(void *arg)
+{
+    struct deletion *d = arg;
+    struct world *w = d->node->world;
+
+    if (outcome(w) != 1)
+        (void)catalogue_forget(w->catalogue, d->id);
+    rest(d->node);
+}
+
+static void on_delete(void *arg)
+{
+    struct deletion *d = arg;
+    struct world *w = d->node->world;
+    struct stored *s = find(w, d->id);
+    int how = outcome(w);
+
+    if (s && how != 1)
+        s->parts &= ~(1u << (PARTS - 1 - d->part)); /* meta.json first */
+    check(w);
+    if (how)
+        rest(d->node);
+    else
+        sim_node_at(w->sim, d->node->node, op_ns(w) / 4, ++d->part < PARTS ? on_delete : on_forget,
+                    d);
+}
+
+static void retire_orphans(struct world *w)
+{
+    for (size_t i = 0; i < w->n_stored; i++) {
+        struct stored *s = &w->stored[i];
+
+        if (!s->parts || store_ms(w) - s->written_ms < ORPHAN_MS ||
+            catalogue_find(w->catalogue, s->id))
+            continue;
+        if (sim_is_broken(w->sim, "no-retired"))
+            s->parts = 0;
+        else
+            (void)catalogue_retire_orphan(w->catalogue, s->id, store_ms(w));
+    }
+}
+
+static void retire_day(struct world *w)
+{
+    int64_t bound = w->base_ms + 24 * HOUR_MS;
+    size_t n, i = 0;
+    const struct catalogue_block *b = catalogue_blocks(w->catalogue, &n);
+
+    while (i < n) {
+        if (b[i].max_t > bound) {
+            i++;
+            continue;
+        }
+        join(&w->expired, &find(w, b[i].ulid)->data);
+        (void)catalogue_retire(w->catalogue, b[i].ulid, store_ms(w));
+        b = catalogue_blocks(w->catalogue, &n);
+        i = 0;
+    }
+}
+
+static void sweep(struct node *nd)
+{
+    struct world *w = nd->world;
+    size_t n;
+    const struct catalogue_retired *r;
+
+    if (outcome(w) != 1) {
+        retire_orphans(w);
+        if (store_ms(w) > 30000)
+            retire_day(w);
+        check(w);
+    }
+    r = catalogue_retired(w->catalogue, &n);
+    for (size_t i = 0; i < n; i++) {
+        struct deletion *d;
+
+        if (store_ms(w) - r[i].at_ms < DELAY_MS)
+            continue;
+        d = sim_alloc(w->sim, sizeof(*d));
+        *d = (struct deletion){.node = nd, .id = r[i].ulid};
+        sim_node_at(w->sim, nd->node, NS_PER_MS, on_delete, d);
+        return;
+    }
+    rest(nd);
+}
+
+/* ---- compactors ---- */
+
+static void act(void *arg)
+{
+    struct node *nd = arg;
+    struct world *w = nd->world;
+    int64_t what = sim_between(w->sim, 0, 9);
+
+    check_reader(w);
+    if (!w->is_quiet && what < 4)
+        flush(nd, what == 0);
+    else if (what < 7)
+        plan(nd);
+    else
+        sweep(nd);
+}
+
+static void rest(struct node *nd)
+{
+    struct world *w = nd->world;
+
+    sim_node_at(w->sim, nd->node, sim_between(w->sim, 1, w->is_quiet ? 20 : 300) * NS_PER_MS, act,
+                nd);
+}
+
+static void node_start(void *arg)
+{
+    rest(arg);
+}
+
+static void node_stop(void *arg)
+{
+    (void)arg;
+}
+
+static void node_receive(void *arg, int from, struct slice bytes)
+{
+    (void)arg;
+    (void)from;
+    (void)bytes;
+}
+
+static void on_restart(void *arg)
+{
+    struct node *nd = arg;
+
+    sim_start(nd->world->sim, nd->node);
+}
+
+static void chaos(void *arg)
+{
+    struct world *w = arg;
+    struct node *nd = &w->nodes[sim_between(w->sim, 0, COMPACTORS - 1)];
+
+    if (w->is_quiet)
+        return;
+    if (sim_chance(w->sim, 0.3)) {
+        w->bucket_fails = sim_chance(w->sim, 0.2) ? 1 : 0.1;
+    } else {
+        sim_crash(w->sim, nd->node);
+        sim_at(w->sim, sim_between(w->sim, 10, 4000) * NS_PER_MS, on_restart, nd);
+    }
+    sim_at(w->sim, sim_between(w->sim, 300, 5000) * NS_PER_MS, chaos, w);
+}
+
+/* ---- the end ---- */
+
+static void check_end(struct world *w)
+{
+    int64_t due_ms, reach = INT64_MIN;
+    struct arena *a = arena_new(0);
+    size_t n, jobs;
+    const struct catalogue_block *b;
+
+    w->is_quiet = true;
+    w->bucket_fails = 0;
+    for (int i = 0; i < COMPACTORS; i++)
+        sim_start(w->sim, w->nodes[i].node);
+    sim_run_for(w->sim, 300 * NS_PER_S);
+    b = catalogue_blocks(w->catalogue, &n);
+    (void)levels_plan(&w->levels, b, n, w->base_ms + 30 * 24 * HOUR_MS, NULL, NULL, a, &jobs,
+                      &due_ms);
+    if (jobs)
+        sim_fail(w->sim, "in the end %zu jobs are left", jobs);
+    for (size_t i = 0; i < n; i++) {
+        if (b[i].min_t < reach)
+            sim_fail(w->sim, "in the end blocks overlap");
+        reach = ORR_MAX(reach, b[i].max_t);
+    }
+    for (size_t i = 0; i < w->n_stored; i++)
+        if (w->stored[i].parts && !catalogue_find(w->catalogue, w->stored[i].id))
+            sim_fail(w->sim, "in the end %s is an orphan", ulid_print(w->stored[i].id).s);
+    (void)catalogue_retired(w->catalogue, &jobs);
+    if (jobs)
+        sim_fail(w->sim, "in the end %zu retired blocks are not forgotten", jobs);
+    sim_note(w->sim, "%u sources, %zu blocks ever, %zu live", w->n_sources, w->n_stored, n);
+    arena_free(a);
+}
+
+SIM_SCENARIO(compact,
+             "each source in one live block whose files are there, and no orphan in the end")
+{
+    const struct sim_node_ops ops = {node_start, node_stop, node_receive};
+    struct world *w = sim_alloc(sim, sizeof(*w));
+
+    w->sim = sim;
+    w->levels = (struct levels_opts){.ranges_ms = {2 * HOUR_MS, 12 * HOUR_MS, 24 * HOUR_MS},
+                                     .n_ranges = 3,
+                                     .max_inputs = (size_t)sim_between(sim, 2, 12),
+                                     .max_bytes = 1u << 30};
+    w->base_ms = 20000 * 24 * HOUR_MS;
+    w->catalogue = catalogue_new(SLICE("metrics"), TENANT);
+    w->old = catalogue_new(SLICE("metrics"), TENANT);
+    w->bucket_fails = 0.1;
+    for (int i = 0; i < COMPACTORS; i++) {
+        w->nodes[i].world = w;
+        w->nodes[i].node = sim_node_add(sim, &ops, &w->nodes[i]);
+        sim_start(sim, w->nodes[i].node);
+    }
+    sim_at(sim, NS_PER_S, chaos, w);
+    sim_run_for(sim, sim_between(sim, 20, 90) * NS_PER_S);
+    if (!sim_violation(sim))
+        check_end(w);
+    catalogue_free(w->catalogue);
+    catalogue_free(w->old);
+}

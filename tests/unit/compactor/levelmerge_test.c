@@ -1,0 +1,354 @@
+#include <stdlib.h>
+
+#include "common/base/fsx.h"
+#include "common/base/log.h"
+#include "common/block/block_store.h"
+#include "common/block/sidecar.h"
+#include "common/block/start_runs.h"
+#include "common/objstore/objstore_fs.h"
+#include "compactor/levelmerge.h"
+#include "tests/unit/common/block/block_fixture.h"
+
+#define TENANT SLICE("t")
+#define SIGNAL SLICE("metrics")
+#define HOUR_MS 3600000ll
+#define NOW_MS (FIXTURE_T0 + 10 * 24 * HOUR_MS)
+
+/* Blocks in a bucket, one every ten seconds, that a job makes one of. */
+struct fixture {
+    struct objstore *store;
+    struct levelmerge_metrics m;
+    struct levelmerge_opts opts;
+    struct arena *a;
+    struct catalogue *c; /* lends the job's inputs */
+    struct levels_job *jobs;
+    size_t n_jobs;
+    struct levelmerge_result res;
+};
+
+static struct err *put_in(void *arg, struct catalogue *c, bool *ret_changed)
+{
+    catalogue_add(c, arg);
+    *ret_changed = true;
+    return NULL;
+}
+
+/* Block i: series a=1 with three samples that all share and one of its own, with a start; an exemplar;
+ * its only segment is named by the catalogue alone. */
+static void make_block(struct fixture *f, unsigned i)
+{
+    struct chunk c[2] = {floats(f->a, FIXTURE_T0, 1000, 3, 1),
+                         floats(f->a, FIXTURE_T0 + 10000 * i, 1000, 1, 9)};
+    struct sidecar_exemplar x = {.series = SLICE(""), .t_ms = FIXTURE_T0 + i, .value = i};
+    struct slice segment = slice_cstr(arena_strdup(f->a, ulid_print(fixture_ulid(100 + i)).s));
+    struct block_writer *w = open_writer(i);
+    struct buf series = {0}, b = {0};
+    struct catalogue_block cb;
+    struct labels ls = labels_from(f->a, "a=1");
+    struct block_meta m;
+    struct chunk starts;
+
+    CHECK(start_runs_chunk(f->a, (struct start_run[]){{c[1].min_t, c[1].max_t, c[1].min_t - i}}, 1,
+                           &starts));
+    CHECK_OK(block_writer_add(
+        w,
+        &(struct block_series){.labels = ls, .chunks = c, .n_chunks = 2, .starts = starts.data}));
+    labels_canonical(&series, ls);
+    x.series = buf_slice(&series);
+    x.labels = buf_slice(&series);
+    sidecar_begin(&b, SIDECAR_EXEMPLARS);
+    sidecar_put_exemplar(&b, &x);
+    sidecar_end(&b);
+    CHECK_OK(block_writer_sidecar(w, "exemplars", buf_slice(&b)));
+    finish_writer(w, f->a, &m);
+    buf_done(&b);
+    buf_done(&series);
+    CHECK_OK(block_store_upload(f->store, SIGNAL, TENANT, block_path(i), &m));
+    CHECK_OK(fsx_remove_tree(block_path(i)));
+    m.segments = &segment;
+    m.n_segments = 1;
+    cb = catalogue_block_of_meta(&m);
+    CHECK_OK(catalogue_update(f->store, SIGNAL, TENANT, put_in, &cb, NULL));
+}
+
+static void replan(struct fixture *f)
+{
+    struct levels_opts opts = {
+        .ranges_ms = {2 * HOUR_MS}, .n_ranges = 1, .max_inputs = 64, .max_bytes = 1u << 30};
+    int64_t due_ms;
+    size_t n;
+    const struct catalogue_block *b;
+
+    catalogue_free(f->c);
+    CHECK_OK(catalogue_load(f->store, SIGNAL, TENANT, &f->c));
+    b = catalogue_blocks(f->c, &n);
+    f->jobs = levels_plan(&opts, b, n, NOW_MS, NULL, NULL, f->a, &f->n_jobs, &due_ms);
+}
+
+static void setup(struct fixture *f, unsigned n)
+{
+    static char bucket[512], work[512];
+
+    *f = (struct fixture){.a = arena_new(0)};
+    snprintf(bucket, sizeof(bucket), "%s", tmp_path("bucket"));
+    snprintf(work, sizeof(work), "%s", tmp_path("work"));
+    CHECK_OK(fsx_remove_tree(bucket));
+    CHECK_OK(fsx_remove_tree(tmp_path("got")));
+    CHECK_OK(objstore_fs_open(bucket, &(struct objstore_fs_opts){.no_sync = true}, &f->store));
+    for (unsigned i = 1; i <= n; i++)
+        make_block(f, i);
+    f->opts = (struct levelmerge_opts){.store = f->store, .work_dir = work, .metrics = &f->m};
+    replan(f);
+    CHECK_INT(f->n_jobs, 1);
+    CHECK_INT(f->jobs[0].n, n);
+}
+
+static void teardown(struct fixture *f)
+{
+    catalogue_free(f->c);
+    objstore_close(f->store);
+    arena_free(f->a);
+}
+
+static struct err *run(struct fixture *f)
+{
+    return levelmerge_run(&f->opts, TENANT, &f->jobs[0], NOW_MS, f->a, &f->res);
+}
+
+static struct block_reader *read_back(struct fixture *f, struct ulid id)
+{
+    struct block_reader *r;
+
+    CHECK_OK(block_store_download(f->store, SIGNAL, TENANT, id, tmp_path("got")));
+    CHECK_OK(block_reader_open_dir(tmp_path(arena_printf(f->a, "got/%s", ulid_print(id).s)), &r));
+    return r;
+}
+
+static void check_samples(struct fixture *f, struct ulid id, const char *want)
+{
+    struct block_reader *r = read_back(f, id);
+    struct block_refs refs;
+    struct buf b = {0};
+
+    CHECK_OK(block_reader_select(r, f->a, (struct matchers){0}, &refs));
+    CHECK_INT(refs.n, 1);
+    samples_text(r, f->a, refs.ptr[0], &b);
+    CHECK_SLICE(buf_slice(&b), want);
+    buf_done(&b);
+    block_reader_close(r);
+}
+
+static bool is_in_bucket(struct fixture *f, struct ulid id)
+{
+    struct slice prefix = block_store_prefix(f->a, SIGNAL, TENANT, id);
+    struct objstore_listing l;
+
+    CHECK_OK(objstore_list(f->store, f->a, &(struct objstore_list){.prefix = prefix}, &l));
+    return l.n != 0;
+}
+
+/* In the catalogue: live blocks and retired ones. */
+static void check_catalogue(struct fixture *f, size_t live, size_t retired)
+{
+    size_t n;
+
+    replan(f);
+    (void)catalogue_blocks(f->c, &n);
+    CHECK_INT(n, live);
+    (void)catalogue_retired(f->c, &n);
+    CHECK_INT(n, retired);
+}
+
+TEST(levelmerge_replaces_blocks_by_one)
+{
+    const struct block_meta *m;
+    struct block_reader *r;
+    struct block_refs refs;
+    struct fixture f;
+    struct chunk starts;
+    char *file;
+
+    setup(&f, 3);
+    CHECK_OK(run(&f));
+    CHECK_INT(f.m.done, 1);
+    CHECK_INT(f.m.inputs, 3);
+    CHECK(ulid_is_zero(f.res.bad));
+    CHECK_INT(f.res.version, 4);
+    check_samples(&f, f.res.block, "0:1 1000:2 2000:3 10000:9 20000:9 30000:9");
+    check_catalogue(&f, 1, 3);
+    CHECK_INT(f.n_jobs, 0);
+    for (unsigned i = 1; i <= 3;
+         i++) { /* flushes still know them, readers still have their files */
+        CHECK(catalogue_has_segment(f.c, slice_cstr(ulid_print(fixture_ulid(100 + i)).s)));
+        CHECK(is_in_bucket(&f, fixture_ulid(i)));
+    }
+    r = read_back(&f, f.res.block);
+    m = block_reader_meta(r);
+    CHECK_INT(m->level, 2);
+    CHECK_INT(m->n_sources, 3);
+    CHECK_INT(m->n_parents, 3);
+    CHECK(ulid_eq(m->parents[1].ulid, fixture_ulid(2)));
+    CHECK_INT(m->n_segments, 3);
+    CHECK_SLICE(m->tenant, "t");
+    CHECK_OK(block_reader_select(r, f.a, (struct matchers){0}, &refs));
+    CHECK(block_reader_starts(r, refs.ptr[0], &starts));
+    block_reader_close(r);
+    file = arena_printf(f.a, "got/%s/exemplars", ulid_print(f.res.block).s);
+    CHECK(fsx_exists(tmp_path(file)));
+    CHECK(!fsx_exists(tmp_path(arena_printf(f.a, "work/%s", ulid_print(f.res.block).s))));
+    teardown(&f);
+}
+
+TEST(levelmerge_repeated_changes_nothing)
+{
+    struct ulid block;
+    struct fixture f;
+
+    setup(&f, 2);
+    CHECK_OK(run(&f));
+    block = f.res.block;
+    CHECK_OK(run(&f)); /* with the plan of before, as another compactor would */
+    CHECK(ulid_eq(f.res.block, block));
+    CHECK_INT(f.m.done, 1);
+    CHECK_INT(f.m.repeated, 1);
+    check_catalogue(&f, 1, 2);
+    check_samples(&f, block, "0:1 1000:2 2000:3 10000:9 20000:9");
+    teardown(&f);
+}
+
+static struct err *retire_first(void *arg, struct catalogue *c, bool *ret_changed)
+{
+    (void)arg;
+    *ret_changed = catalogue_retire(c, fixture_ulid(1), 1);
+    return NULL;
+}
+
+TEST(levelmerge_takes_back_what_an_input_was_lost_to_another_for)
+{
+    struct fixture f;
+    struct ulid id;
+
+    setup(&f, 3);
+    id = levels_block_id(TENANT, &f.jobs[0]);
+    CHECK_OK(catalogue_update(f.store, SIGNAL, TENANT, retire_first, NULL, NULL));
+    CHECK_OK(run(&f));
+    CHECK_INT(f.m.outdated, 1);
+    CHECK(ulid_is_zero(f.res.block) && ulid_is_zero(f.res.bad));
+    CHECK(!is_in_bucket(&f, id));
+    check_catalogue(&f, 2, 1);
+    teardown(&f);
+    setup(&f, 2); /* and when its files are gone too */
+    CHECK_OK(catalogue_update(f.store, SIGNAL, TENANT, retire_first, NULL, NULL));
+    CHECK_OK(block_store_delete(f.store, SIGNAL, TENANT, fixture_ulid(1)));
+    CHECK_OK(run(&f));
+    CHECK_INT(f.m.outdated, 1);
+    CHECK_INT(f.m.bad_blocks, 0);
+    teardown(&f);
+}
+
+static struct err *retire_output(void *arg, struct catalogue *c, bool *ret_changed)
+{
+    *ret_changed = catalogue_retire_orphan(c, *(struct ulid *)arg, 1);
+    return NULL;
+}
+
+TEST(levelmerge_does_not_add_a_block_that_is_being_deleted)
+{
+    struct fixture f;
+    struct ulid id;
+
+    setup(&f, 2);
+    id = levels_block_id(TENANT, &f.jobs[0]);
+    CHECK_OK(catalogue_update(f.store, SIGNAL, TENANT, retire_output, &id, NULL));
+    CHECK_ERR(run(&f), ERR_UNAVAILABLE, "being deleted");
+    check_catalogue(&f, 2, 1);
+    teardown(&f);
+}
+
+static void damage(struct fixture *f, unsigned i, const char *file)
+{
+    char *path = arena_printf(f->a, "%s/metrics/t/%s/%s", f->store->name + 11,
+                              ulid_print(fixture_ulid(i)).s, file);
+    struct buf b = {0};
+
+    CHECK_OK(fsx_read(path, 1 << 20, &b));
+    b.ptr[b.len / 2] ^= 0x40;
+    CHECK_OK(fsx_write_atomic(path, buf_slice(&b)));
+    buf_done(&b);
+}
+
+TEST(levelmerge_reports_a_block_that_does_not_verify)
+{
+    static const char *const files[] = {"index", "chunks/000001", "meta.json"};
+
+    for (size_t i = 0; i < ORR_COUNT(files); i++) {
+        struct fixture f;
+
+        setup(&f, 3);
+        damage(&f, 2, files[i]);
+        CHECK_OK(run(&f));
+        CHECK(ulid_eq(f.res.bad, fixture_ulid(2)));
+        CHECK_INT(f.m.bad_blocks, 1);
+        CHECK_INT(f.res.version, 0);
+        check_catalogue(&f, 3, 0);
+        CHECK_OK(block_store_delete(f.store, SIGNAL, TENANT, fixture_ulid(2)));
+        CHECK_OK(run(&f)); /* the same for one that is not there */
+        CHECK(ulid_eq(f.res.bad, fixture_ulid(2)));
+        teardown(&f);
+    }
+}
+
+TEST(levelmerge_keeps_the_samples_beside_a_corrupt_sidecar)
+{
+    struct fixture f;
+
+    setup(&f, 2);
+    damage(&f, 1, "exemplars");
+    CHECK_OK(run(&f));
+    CHECK_INT(f.m.make.bad_sidecars, 1);
+    check_samples(&f, f.res.block, "0:1 1000:2 2000:3 10000:9 20000:9");
+    teardown(&f);
+}
+
+TEST(levelmerge_survives_a_failure_at_every_step)
+{
+    FAULT_SWEEP (n) {
+        struct fixture f;
+        struct err *e;
+        size_t blocks;
+
+        fault_disarm();
+        setup(&f, 2);
+        fault_arm_nth(n);
+        e = run(&f);
+        fault_disarm();
+        CHECK(ulid_is_zero(f.res.bad));
+        replan(&f);
+        (void)catalogue_blocks(f.c, &blocks);
+        CHECK(blocks == 1 || (e && blocks == 2));
+        if (f.n_jobs)
+            CHECK_OK(run(&f));
+        err_free(e);
+        check_catalogue(&f, 1, 2);
+        check_samples(&f, catalogue_blocks(f.c, &blocks)->ulid,
+                      "0:1 1000:2 2000:3 10000:9 20000:9");
+        teardown(&f);
+    }
+}
+
+TEST(levelmerge_writes_blocks_that_promtool_reads)
+{
+    struct fixture f;
+    char cmd[2048];
+
+    if (system("command -v promtool >/dev/null 2>&1") != 0) {
+        skip();
+        return;
+    }
+    setup(&f, 3);
+    CHECK_OK(run(&f));
+    snprintf(cmd, sizeof(cmd), "promtool tsdb analyze %s/metrics/t %s >%s 2>&1",
+             f.opts.store->name + 11, ulid_print(f.res.block).s, tmp_path("out"));
+    CHECK_INT(system(cmd), 0);
+    teardown(&f);
+}

@@ -1,0 +1,360 @@
+#include <stdlib.h>
+
+#include "common/base/rng.h"
+#include "common/base/vec.h"
+#include "compactor/levels.h"
+#include "tests/unit/test.h"
+
+#define H 3600000ll
+#define DAY (24 * H)
+#define T0 (20000 * DAY)
+#define SEEDS 300
+
+static const struct levels_opts defaults = {.ranges_ms = {2 * H, 12 * H, 24 * H},
+                                            .n_ranges = 3,
+                                            .wait_ms = H / 2,
+                                            .max_inputs = 64,
+                                            .max_bytes = 1u << 30};
+
+static struct ulid id_of(uint64_t i)
+{
+    uint8_t entropy[10] = {0};
+
+    memcpy(entropy, &i, sizeof(i));
+    return ulid_make(T0, entropy);
+}
+
+/* A catalogue, the blocks that each input has ended in, and what a planner makes of it. */
+struct fixture {
+    struct catalogue *c;
+    struct arena *a;
+    const struct levels_opts *opts;
+    struct levels_job *jobs;
+    size_t n;
+    int64_t due_ms, now_ms;
+    struct ulid quarantined;
+};
+
+static void setup(struct fixture *f, int64_t now_ms)
+{
+    *f = (struct fixture){.c = catalogue_new(SLICE("metrics"), SLICE("t")),
+                          .a = arena_new(0),
+                          .opts = &defaults,
+                          .now_ms = now_ms};
+}
+
+static void teardown(struct fixture *f)
+{
+    catalogue_free(f->c);
+    arena_free(f->a);
+}
+
+static void add_sized(struct fixture *f, uint64_t i, int64_t min_t, int64_t max_t, uint64_t bytes)
+{
+    struct ulid_text text = ulid_print(id_of(i));
+    struct slice seg = slice_cstr(text.s);
+
+    catalogue_add(f->c, &(struct catalogue_block){.ulid = id_of(i),
+                                                  .min_t = min_t,
+                                                  .max_t = max_t,
+                                                  .level = 1,
+                                                  .segments = &seg,
+                                                  .n_segments = 1,
+                                                  .bytes = bytes});
+}
+
+static void add(struct fixture *f, uint64_t i, int64_t min_h, int64_t max_h)
+{
+    add_sized(f, i, T0 + min_h * H, T0 + max_h * H, 1000);
+}
+
+static bool is_quarantined(void *arg, struct ulid u)
+{
+    return ulid_eq(((struct fixture *)arg)->quarantined, u);
+}
+
+static size_t plan_now(struct fixture *f)
+{
+    size_t n;
+    const struct catalogue_block *b = catalogue_blocks(f->c, &n);
+
+    f->jobs = levels_plan(f->opts, b, n, f->now_ms, is_quarantined, f, f->a, &f->n, &f->due_ms);
+    return f->n;
+}
+
+TEST(levels_merges_what_overlaps_once_its_window_is_over)
+{
+    struct fixture f;
+
+    setup(&f, T0 + 2 * H);
+    add(&f, 1, 0, 2);
+    add(&f, 2, 1, 2);
+    CHECK_INT(plan_now(&f), 0);
+    CHECK_INT(f.due_ms, T0 + 2 * H + H / 2);
+    f.now_ms = f.due_ms;
+    CHECK_INT(plan_now(&f), 1);
+    CHECK_INT(f.jobs[0].kind, LEVELS_OVERLAP);
+    CHECK_INT(f.jobs[0].n, 2);
+    CHECK_INT(f.jobs[0].min_ms, T0);
+    CHECK_INT(f.jobs[0].max_ms, T0 + 2 * H);
+    CHECK_INT(f.jobs[0].bytes, 2000);
+    teardown(&f);
+}
+
+TEST(levels_goes_up_when_a_range_is_due)
+{
+    struct fixture f;
+
+    setup(&f, T0 + 12 * H);
+    for (int i = 0; i < 6; i++)
+        add(&f, 1 + i, 2 * i, 2 * i + 2);
+    CHECK_INT(plan_now(&f), 0);
+    CHECK_INT(f.due_ms, T0 + 12 * H + H / 2);
+    f.now_ms = f.due_ms;
+    CHECK_INT(plan_now(&f), 1);
+    CHECK_INT(f.jobs[0].kind, LEVELS_RANGE);
+    CHECK_INT(f.jobs[0].n, 6);
+    f.now_ms = T0 + 24 * H + H / 2; /* a backlog: the greatest range at once */
+    for (int i = 6; i < 12; i++)
+        add(&f, 1 + i, 2 * i, 2 * i + 2);
+    CHECK_INT(plan_now(&f), 1);
+    CHECK_INT(f.jobs[0].n, 12);
+    teardown(&f);
+}
+
+TEST(levels_does_not_touch_a_range_in_which_an_overlap_is_merged)
+{
+    struct fixture f;
+
+    setup(&f, T0 + 10 * DAY);
+    add(&f, 1, 0, 2);
+    add(&f, 2, 2, 4);
+    add(&f, 3, 2, 4);
+    add(&f, 4, 20, 22);
+    add(&f, 5, 24, 26);
+    add(&f, 6, 26, 28);
+    CHECK_INT(plan_now(&f), 2);
+    CHECK_INT(f.jobs[0].kind, LEVELS_OVERLAP);
+    CHECK_INT(f.jobs[0].n, 2);
+    CHECK_INT(f.jobs[1].kind, LEVELS_RANGE);
+    CHECK_INT(f.jobs[1].min_ms, T0 + 24 * H);
+    teardown(&f);
+}
+
+TEST(levels_leaves_blocks_across_bounds_quarantined_and_large_ones_alone)
+{
+    struct fixture f;
+
+    setup(&f, T0 + 10 * DAY);
+    add(&f, 1, 22, 26); /* crosses the day */
+    add(&f, 2, 0, 2);
+    CHECK_INT(plan_now(&f), 0);
+    add(&f, 3, 2, 4);
+    f.quarantined = id_of(3);
+    CHECK_INT(plan_now(&f), 0);
+    f.quarantined = id_of(99);
+    CHECK_INT(plan_now(&f), 1);
+    catalogue_retire(f.c, id_of(3), 1);
+    add_sized(&f, 4, T0 + 2 * H, T0 + 4 * H, (1u << 30) + 1);
+    CHECK_INT(plan_now(&f), 0);
+    teardown(&f);
+}
+
+TEST(levels_keeps_shards_apart)
+{
+    struct fixture f;
+
+    setup(&f, T0 + 10 * DAY);
+    for (unsigned i = 0; i < 4; i++)
+        catalogue_add(
+            f.c,
+            &(struct catalogue_block){
+                .ulid = id_of(i + 1), .min_t = T0, .max_t = T0 + H, .shard = i % 2, .shards = 2});
+    CHECK_INT(plan_now(&f), 2);
+    for (size_t i = 0; i < 2; i++) {
+        CHECK_INT(f.jobs[i].n, 2);
+        CHECK_INT(f.jobs[i].inputs[0]->shard, f.jobs[i].inputs[1]->shard);
+    }
+    teardown(&f);
+}
+
+TEST(levels_names_a_block_by_tenant_and_inputs)
+{
+    struct fixture f;
+    struct ulid first;
+
+    setup(&f, T0 + 10 * DAY);
+    add(&f, 1, 0, 2);
+    add(&f, 2, 0, 2);
+    CHECK_INT(plan_now(&f), 1);
+    first = levels_block_id(SLICE("t"), &f.jobs[0]);
+    CHECK(ulid_eq(first, levels_block_id(SLICE("t"), &f.jobs[0])));
+    CHECK(!ulid_eq(first, levels_block_id(SLICE("u"), &f.jobs[0])));
+    CHECK_INT(ulid_time_ms(first), T0);
+    f.jobs[0].n = 1;
+    CHECK(!ulid_eq(first, levels_block_id(SLICE("t"), &f.jobs[0])));
+    teardown(&f);
+}
+
+TEST(levels_ranges_are_checked)
+{
+    struct levels_opts o = {0};
+
+    CHECK_OK(levels_parse_ranges(SLICE("2h, 12h,24h"), &o));
+    CHECK_INT(o.n_ranges, 3);
+    CHECK_INT(o.ranges_ms[2], DAY);
+    CHECK_ERR(levels_parse_ranges(SLICE(""), &o), ERR_INVALID, "block ranges");
+    CHECK_ERR(levels_parse_ranges(SLICE("2h,3h"), &o), ERR_INVALID, "block ranges");
+    CHECK_ERR(levels_parse_ranges(SLICE("2h,2h"), &o), ERR_INVALID, "block ranges");
+    CHECK_ERR(levels_parse_ranges(SLICE("2h,x"), &o), ERR_INVALID, "block ranges");
+    CHECK_ERR(levels_parse_ranges(SLICE("1ms"), &o), ERR_INVALID, "block ranges");
+    CHECK_ERR(levels_parse_ranges(SLICE("1s,2s,4s,8s,16s,32s,64s,128s,256s"), &o), ERR_INVALID,
+              "block ranges");
+    CHECK_INT(o.n_ranges, 3);
+}
+
+/* ---- properties, from seeds ---- */
+
+static void add_random(struct fixture *f, struct rng *r, uint64_t i)
+{
+    int64_t min_t = T0 - 3 * DAY + (int64_t)rng_below(r, 6 * DAY / H) * H, len = 2 * H;
+
+    if (rng_chance(r, 0.5))
+        min_t -= ((min_t % len) + len) % len; /* as flushes make them */
+    else if (rng_chance(r, 0.5))
+        min_t += (int64_t)rng_below(r, (uint64_t)H);
+    else
+        len = (int64_t)rng_below(r, (uint64_t)DAY) + 1;
+    add_sized(f, i, min_t, min_t + len, rng_below(r, 100000));
+}
+
+/* Inputs are live, each in one job; what is planned is due, bounded, and inside its range. */
+static void check_jobs(struct fixture *f)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        const struct levels_job *j = &f->jobs[i];
+
+        CHECK(j->n >= 2 && j->n <= f->opts->max_inputs && j->bytes <= f->opts->max_bytes);
+        CHECK(j->max_ms + f->opts->wait_ms <= f->now_ms && j->due_ms <= f->now_ms);
+        CHECK(j->kind != LEVELS_RANGE || j->max_ms - j->min_ms <= DAY);
+        for (size_t k = 0; k < j->n; k++) {
+            CHECK(catalogue_find(f->c, j->inputs[k]->ulid) == j->inputs[k]);
+            for (size_t o = 0; o < i; o++)
+                for (size_t m = 0; m < f->jobs[o].n; m++)
+                    CHECK(f->jobs[o].inputs[m] != j->inputs[k]);
+        }
+    }
+}
+
+/* As levelmerge.c changes the catalogue. */
+static void do_job(struct fixture *f, const struct levels_job *j)
+{
+    VEC(struct slice) segments = {0};
+    VEC(struct ulid) inputs = {0};
+    struct catalogue_block out = {.ulid = levels_block_id(SLICE("t"), j),
+                                  .min_t = j->min_ms,
+                                  .max_t = j->max_ms,
+                                  .bytes = j->bytes};
+
+    for (size_t i = 0; i < j->n; i++) {
+        vec_push(&inputs, j->inputs[i]->ulid);
+        for (size_t k = 0; k < j->inputs[i]->n_segments; k++)
+            vec_push(&segments, j->inputs[i]->segments[k]);
+    }
+    VEC_FOREACH (u, &inputs)
+        CHECK(catalogue_retire(f->c, *u, 1));
+    out.segments = segments.ptr;
+    out.n_segments = segments.len;
+    CHECK(!catalogue_find(f->c, out.ulid));
+    catalogue_add(f->c, &out);
+    vec_done(&segments);
+    vec_done(&inputs);
+}
+
+/* Each of the n first blocks is in one live block and no other. */
+static void check_sources(struct fixture *f, uint64_t n)
+{
+    size_t blocks;
+    const struct catalogue_block *b = catalogue_blocks(f->c, &blocks);
+
+    for (uint64_t i = 1; i <= n; i++) {
+        struct ulid_text text = ulid_print(id_of(i));
+        size_t found = 0;
+
+        for (size_t k = 0; k < blocks; k++)
+            for (size_t s = 0; s < b[k].n_segments; s++)
+                found += slice_eq_cstr(b[k].segments[s], text.s);
+        CHECK_INT(found, 1);
+    }
+}
+
+static void check_no_overlap(struct fixture *f)
+{
+    size_t n;
+    const struct catalogue_block *b = catalogue_blocks(f->c, &n);
+    int64_t max_t = INT64_MIN;
+
+    for (size_t i = 0; i < n; i++) {
+        CHECK(b[i].min_t >= max_t);
+        max_t = ORR_MAX(max_t, b[i].max_t);
+    }
+}
+
+TEST(levels_ends_with_each_source_once_and_no_overlap)
+{
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct levels_opts opts = defaults;
+        struct fixture f;
+        struct rng r;
+        uint64_t n, rounds = 0;
+
+        rng_seed(&r, seed);
+        opts.max_inputs = 2 + rng_below(&r, 10);
+        setup(&f, T0 - 4 * DAY + (int64_t)rng_below(&r, 8 * DAY));
+        f.opts = &opts;
+        n = 1 + rng_below(&r, 60);
+        for (uint64_t i = 1; i <= n; i++)
+            add_random(&f, &r, i);
+        for (
+            ;;
+            rounds++) { /* each round does some of the jobs, in any order, as several processes do */
+            if (plan_now(&f) == 0 && f.due_ms == INT64_MAX)
+                break;
+            check_jobs(&f);
+            if (f.n == 0)
+                f.now_ms = f.due_ms;
+            /* the jobs are lent by the catalogue: one at a time, and then the others from a plan anew */
+            else
+                do_job(&f, &f.jobs[rng_below(&r, f.n)]);
+            check_sources(&f, n);
+            CHECK(rounds < 1000);
+        }
+        check_no_overlap(&f);
+        teardown(&f);
+    }
+}
+
+TEST(levels_within_its_bytes_leaves_nothing_that_fits_together)
+{
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct levels_opts opts = defaults;
+        struct fixture f;
+        struct rng r;
+        uint64_t n;
+
+        rng_seed(&r, seed);
+        opts.max_bytes = 150000;
+        setup(&f, T0 + 30 * DAY);
+        f.opts = &opts;
+        n = 1 + rng_below(&r, 60);
+        for (uint64_t i = 1; i <= n; i++)
+            add_random(&f, &r, i);
+        while (plan_now(&f)) {
+            check_jobs(&f);
+            do_job(&f, &f.jobs[rng_below(&r, f.n)]);
+        }
+        CHECK_INT(f.due_ms, INT64_MAX);
+        check_sources(&f, n);
+        teardown(&f);
+    }
+}
