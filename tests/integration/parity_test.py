@@ -82,6 +82,12 @@ def compare_all(prom, querier, start, end, what):
     check(not bad, lambda: f"{len(bad)} of {n} differ:\n" + "\n".join(bad[:20]))
 
 
+def cpu_seconds_told(node):
+    text = http_call(node, "GET", "/metrics").text
+    return next(float(line.split()[1]) for line in text.splitlines()
+                if line.startswith("process_cpu_seconds_total "))
+
+
 def test_parity_through_head_blocks_and_seam(t):
     if not shutil.which("prometheus-node-exporter"):
         raise Skip("prometheus-node-exporter is not installed")
@@ -93,7 +99,9 @@ def test_parity_through_head_blocks_and_seam(t):
     door, querier = c.addrs("ingester")[0], c.addrs("querier")[0]
     p = Prometheus(t, CONFIG.replace("NODE", node).replace("DOOR", door)
                    .replace("ORRERY", everybody)).wait_ready()
-    # counters that begin with the test must be clear of zero where the queries begin to look
+    # counters that begin with the test must be clear of zero where the queries begin to look: against the
+    # seconds of CPU that the exporter takes from scrape to scrape, its first second is
+    wait_for("the exporter to have used a second of CPU", lambda: cpu_seconds_told(node) > 1, 120, 0)
     targets = len(c.status()) + 2
     wait_for("every target to be scraped", lambda: [v for v in as_series(instant(
         p.addr, "count(up == 1)", time.time() * 1000, None)).values()
