@@ -8,10 +8,11 @@ import random
 import re
 import shutil
 import subprocess
+import threading
 import time
 import urllib.parse
 
-from orrery_test import (Prometheus, Single, TENANT, api, check, http_call, main, push_ok, samples_of,
+from orrery_test import (Cluster, Prometheus, Single, TENANT, api, check, http_call, main, push_ok, samples_of,
                          wait_for)
 
 HOUR = 3_600_000
@@ -196,6 +197,43 @@ def test_a_corrupt_block_is_left_out_and_the_rest_goes_on(t):
     wait_for("the page", lambda: row(o)["quarantined"] == [bad], 30)
     check(bad in live(o), "the corrupt block is gone")
     check(metric(o, "quarantined_blocks") == 1 and metric(o, "bad_blocks_total") >= 1, "metrics")
+
+
+def test_two_compactors_of_which_one_sleeps(t):
+    """Stopped in the middle of whatever it did, one wakes after the other has gone on, and publishes nothing twice."""
+    config = f"{t.dir}/orrery.yaml"
+    with open(config, "w", encoding="utf-8") as f:
+        f.write("compactor: {compaction-interval: 200ms, sweep-interval: 300ms, deletion-delay: 1s, orphan-age: 3s,"
+                " poll-interval: 1s, early-wait: 500ms}\n")
+    c = Cluster(t, args=["--queriers", "1", "--compactors", "2", "--rulers", "0", "--alertmanagers", "0",
+                         "--config", config])
+    rng = random.Random(3)
+    root = f"{c.dir}/bucket/metrics/{TENANT}"
+    ingesters, names, start = c.addrs("ingester"), c.names("compactor"), day(3)
+
+    def blocks():
+        if not os.path.exists(f"{root}/catalogue"):
+            return []
+        with open(f"{root}/catalogue", encoding="utf-8") as f:
+            return json.load(f)["blocks"]
+
+    for i, batch in enumerate(windows(start, 12)):
+        push_ok(ingesters[0], batch)
+        for a in ingesters:  # the answers come when the blocks are there: not before a compactor wakes
+            threading.Thread(target=http_call, args=(a, "POST", f"/ingester/flush?tenant={TENANT}"),
+                             kwargs={"timeout": 120}, daemon=True).start()
+        time.sleep(rng.random() * 1.5)
+        c.run("pause", names[i % 2])
+        time.sleep(rng.random() * 2)
+        c.run("resume", names[i % 2])
+
+    def is_done():
+        b = blocks()
+        there = sorted(os.path.basename(d) for d in glob.glob(f"{root}/01*"))
+        return len(b) == 1 and there == [b[0]["ulid"]] and b[0]["samples"] == 24 * 12 * 5
+    wait_for("one block and nothing else", is_done, 90)
+    got = samples_of(c.addrs("querier")[0], "m", start - 1000, start + DAY)
+    check(sorted(len(v) for v in got.values()) == [24 * 12] * 5, f"{[len(v) for v in got.values()]}")
 
 
 if __name__ == "__main__":
