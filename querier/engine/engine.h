@@ -40,8 +40,9 @@ struct engine_query {
     struct slice expr;
     int64_t start_ms, end_ms; /* instant query: equal, and step_ms 0 */
     int64_t step_ms;
-    int64_t lookback_ms;       /* 0: the engine's */
-    uint64_t max_samples;      /* held or read at any moment; 0: 50 million */
+    int64_t lookback_ms; /* 0: the engine's */
+    uint64_t
+        max_samples; /* held or read at any moment, and a tenth of what is computed; 0: 50 million */
     uint64_t max_points;       /* steps of a range query; 0: 11000 */
     int64_t deadline_mono_ms;  /* clock_system's mono; 0: none */
     const atomic_bool *cancel; /* NULL: none */

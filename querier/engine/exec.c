@@ -16,15 +16,18 @@ bool exec_tick(struct exec *x)
     if (x->err)
         return false;
     if (arena_over(x->arena))
-        return exec_fail(x,
-                         err_new(ERR_LIMIT, "query needs more memory than its limit of %zu bytes",
-                                 arena_limit(x->arena)));
+        return exec_fail(x, err_new(ERR_LIMIT,
+                                    "query needs more memory than its limit of %zu bytes "
+                                    "(querier.max-query-memory)",
+                                    arena_limit(x->arena)));
     if (x->q->cancel && atomic_load_explicit(x->q->cancel, memory_order_relaxed))
         return exec_fail(x, err_new(ERR_CANCELED, "query was canceled in query execution"));
     /* A look at the clock costs more than a short series. */
     if (x->q->deadline_mono_ms && (x->ticks++ & 15) == 0 &&
         clock_mono_ms(&clock_system) >= x->q->deadline_mono_ms)
-        return exec_fail(x, err_new(ERR_TIMEOUT, "query timed out in query execution"));
+        return exec_fail(x, err_new(ERR_TIMEOUT,
+                                    "query timed out in query execution (querier.timeout, "
+                                    "limits.query-timeout, or the timeout asked for)"));
     return true;
 }
 
@@ -45,8 +48,25 @@ bool exec_hold(struct exec *x, uint64_t n)
         return exec_fail(
             x, err_new(ERR_LIMIT,
                        "query processing would load too many samples into memory in query "
-                       "execution (limit %llu)",
+                       "execution: the limit is %llu (limits.max-samples-per-query)",
                        (unsigned long long)x->max_samples));
+    return true;
+}
+
+/*
+ * Rows of many steps are made and gone again, one after the other, so that what is held says nothing of
+ * the work: a subquery of a million steps over every series would go on for hours in a few megabytes.
+ */
+static bool count_points(struct exec *x, uint64_t n)
+{
+    x->points += n;
+    if (x->points / EXEC_POINTS_PER_SAMPLE > x->max_samples)
+        return exec_fail(x,
+                         err_new(ERR_LIMIT,
+                                 "query computes more than %llu points: %d for each of the samples "
+                                 "that it may hold (limits.max-samples-per-query)",
+                                 (unsigned long long)x->max_samples * EXEC_POINTS_PER_SAMPLE,
+                                 EXEC_POINTS_PER_SAMPLE));
     return true;
 }
 
@@ -80,7 +100,7 @@ void *node_make(struct exec *x, size_t bytes, const struct node_ops *ops, struct
 
 bool node_next(struct node *n, struct row *ret)
 {
-    if (!exec_tick(n->x))
+    if (!exec_tick(n->x) || !count_points(n->x, n->grid.n))
         return false;
     if (n->tmp)
         arena_reset(n->tmp);

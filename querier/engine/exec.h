@@ -78,6 +78,10 @@ struct node {
     struct node *next_made;
 };
 
+/* 500 million points with the default of max_samples: some seconds. A plain aggregation over 40,000 series may have
+ * 11,000 steps; what Prometheus allows is a tenth of it. */
+#define EXEC_POINTS_PER_SAMPLE 10
+
 struct promql_expr;
 struct exec {
     const struct engine_opts *opts;
@@ -90,6 +94,8 @@ struct exec {
     int64_t lookback_ms;
     uint64_t max_samples;
     uint64_t held; /* samples in memory now */
+    uint64_t
+        points; /* steps of all rows of all nodes, so far; at most EXEC_POINTS_PER_SAMPLE x max_samples */
     /* While building: inside histogram_count() and its like, and inside what needs whole histograms. */
     unsigned stats_wanted, stats_blocked;
     const struct select_hint *hint; /* while building: for the select made next, which takes it */

@@ -26,18 +26,30 @@ static double fn_rad(double v)
     return v * M_PI / 180;
 }
 
+/* As Go's, which make more of exp() than it can give: infinite from 709.8 on, not from 710.5. */
+#define GO_EXP_FROM 21
+static double go_sinh(double v)
+{
+    return fabs(v) > GO_EXP_FROM ? copysign(exp(fabs(v)) * 0.5, v) : sinh(v);
+}
+
+static double go_cosh(double v)
+{
+    return fabs(v) > GO_EXP_FROM ? exp(fabs(v)) * 0.5 : cosh(v);
+}
+
 static const struct {
     enum promql_fn fn;
     double (*fn1)(double);
 } math_funcs[] = {
-    {PROMQL_FN_ABS, fabs},    {PROMQL_FN_CEIL, ceil},   {PROMQL_FN_FLOOR, floor},
-    {PROMQL_FN_EXP, exp},     {PROMQL_FN_SQRT, sqrt},   {PROMQL_FN_LN, log},
-    {PROMQL_FN_LOG2, log2},   {PROMQL_FN_LOG10, log10}, {PROMQL_FN_SIN, sin},
-    {PROMQL_FN_COS, cos},     {PROMQL_FN_TAN, tan},     {PROMQL_FN_ASIN, asin},
-    {PROMQL_FN_ACOS, acos},   {PROMQL_FN_ATAN, atan},   {PROMQL_FN_SINH, sinh},
-    {PROMQL_FN_COSH, cosh},   {PROMQL_FN_TANH, tanh},   {PROMQL_FN_ASINH, asinh},
-    {PROMQL_FN_ACOSH, acosh}, {PROMQL_FN_ATANH, atanh}, {PROMQL_FN_SGN, fn_sgn},
-    {PROMQL_FN_DEG, fn_deg},  {PROMQL_FN_RAD, fn_rad},
+    {PROMQL_FN_ABS, fabs},     {PROMQL_FN_CEIL, ceil},   {PROMQL_FN_FLOOR, floor},
+    {PROMQL_FN_EXP, exp},      {PROMQL_FN_SQRT, sqrt},   {PROMQL_FN_LN, log},
+    {PROMQL_FN_LOG2, log2},    {PROMQL_FN_LOG10, log10}, {PROMQL_FN_SIN, sin},
+    {PROMQL_FN_COS, cos},      {PROMQL_FN_TAN, tan},     {PROMQL_FN_ASIN, asin},
+    {PROMQL_FN_ACOS, acos},    {PROMQL_FN_ATAN, atan},   {PROMQL_FN_SINH, go_sinh},
+    {PROMQL_FN_COSH, go_cosh}, {PROMQL_FN_TANH, tanh},   {PROMQL_FN_ASINH, asinh},
+    {PROMQL_FN_ACOSH, acosh},  {PROMQL_FN_ATANH, atanh}, {PROMQL_FN_SGN, fn_sgn},
+    {PROMQL_FN_DEG, fn_deg},   {PROMQL_FN_RAD, fn_rad},
 };
 
 /* Go's math.Min and Max: an infinity that decides wins over NaN, else NaN wins. */

@@ -100,5 +100,29 @@ def test_queries_of_death_end_with_their_limit(t):
           f"the neighbour's median went from {p(alone, 50):.3f} s to {p(beside, 50):.3f} s")
 
 
+# Of a size that only the work they make gives away: with the limits as they come.
+LONG_WORK = [
+    ("query", {"query": "sum_over_time(x_total[1000000s:1s])"}),
+    ("query", {"query": "sum_over_time(sum(rate(x_total[5m]))[1000000s:1s])"}),
+    ("query", {"query": "max_over_time(sum_over_time(rate(x_total[5m])[1000000s:1s])[1000000s:1s])"}),
+    ("query_range", {"query": " + ".join(f"sum(rate(x_total[{60 + i}s]))" for i in range(200)),
+                     "start": NOW / 1000 - 10000, "end": NOW / 1000, "step": 1}),
+]
+
+
+def test_the_limits_as_they_come_end_long_work_too(t):
+    o = Single(t).wait_ready()
+    load(o, "test", 20000)
+    for path, params in LONG_WORK:
+        began = time.monotonic()
+        r = api(o.addr, f"/api/v1/{path}", {"time": NOW / 1000, **params} if path == "query" else params,
+                method="POST", timeout=200)
+        took = time.monotonic() - began
+        check(r.status == 422 and "limits.max-samples-per-query" in r.text,
+              f"{params['query'][:60]}: {took:.1f} s, {r.status} {r.text[:300]}")
+        check(took < 60, f"{params['query'][:60]}: {took:.1f} s")
+        print(f"   {params['query'][:60]}: {took:.1f} s")
+
+
 if __name__ == "__main__":
     main()

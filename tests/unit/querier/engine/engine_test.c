@@ -136,6 +136,35 @@ TEST(engine_ends_over_its_sample_limit)
     fixture_done(&f);
 }
 
+/* 100 series at a time, and none of them held. */
+TEST(engine_ends_over_what_it_computes)
+{
+    struct fixture f = fixture_new(100, "max_over_time(sum(m_total)[50s:1s])");
+
+    f.q.max_samples = 1000;
+    f.q.step_ms = 0;
+    f.q.end_ms = f.q.start_ms;
+    CHECK_OK(run(&f));
+    f.q.expr = SLICE("max_over_time(sum(m_total)[900s:1s])");
+    CHECK_ERR(run(&f), ERR_LIMIT, "computes more than 10000 points");
+    fixture_done(&f);
+}
+
+TEST(engine_hyperbolics_overflow_where_go_does)
+{
+    struct fixture f = fixture_new(1, "sinh(vector(-710))");
+
+    CHECK_OK(run(&f));
+    CHECK(f.r.n_series == 1 && f.r.series[0].v[0] == -INFINITY);
+    f.q.expr = SLICE("cosh(vector(710))");
+    CHECK_OK(run(&f));
+    CHECK(f.r.n_series == 1 && f.r.series[0].v[0] == INFINITY);
+    f.q.expr = SLICE("sinh(vector(709))");
+    CHECK_OK(run(&f));
+    CHECK(f.r.n_series == 1 && f.r.series[0].v[0] > 4e307 && f.r.series[0].v[0] < 4.2e307);
+    fixture_done(&f);
+}
+
 TEST(engine_ends_over_its_memory_budget)
 {
     struct fixture f = fixture_new(200, "m_total * on (i) m_total");
