@@ -416,7 +416,7 @@ TEST(agg_match_takes_out_of_a_push)
                      ((struct push_series){.fp = labels_fingerprint(ls[i]),
                                            .labels = labels_canonical_dup(p->arena, ls[i]),
                                            .sample = {T0, 1}}));
-        agg_match_take(m, p, &known, &load);
+        agg_match_take(m, p, &known, T0, &load);
         CHECK_INT(p->series.len, 2);
         CHECK_INT(p->samples, 2);
         CHECK_INT(load.samples, 1);
@@ -427,6 +427,69 @@ TEST(agg_match_takes_out_of_a_push)
         agg_load_done(&load);
         load = (struct agg_load){0};
     }
+    agg_match_free(m);
+    fp_cache_done(&known);
+    push_free(p);
+    tenant_rules_unref(rules);
+}
+
+/* What a plain series would be refused for is refused of an input, too, and nothing of it counted. */
+TEST(agg_match_refuses_what_is_out_of_time)
+{
+    static const char *const yaml =
+        "- {match: hits, without: [pod], outputs: [total], drop_input: true}\n"
+        "- {match: temp, without: [pod], outputs: [sum]}";
+    static const int64_t far = T0 + 601 * S, old = T0 - 3601 * S;
+    const struct sample mixed[] = {{old, 1}, {T0, 2}, {T0 + 600 * S, 3}, {far, 4}};
+    const struct push_histogram hists[] = {{.t_ms = T0 - 3600 * S}, {.t_ms = far}};
+    const struct push_extra many = {
+        .samples = mixed, .n_samples = 4, .histograms = hists, .n_histograms = 2, .start_ms = 5};
+    const struct push_extra none = {.samples = &mixed[3], .n_samples = 1};
+    struct tenant_limits limits = {.generation = 1,
+                                   .creation_grace_period_ns = 600 * S * NS_PER_MS,
+                                   .past_grace_period_ns = 3600 * S * NS_PER_MS};
+    struct tenant_rules *rules = tenant_rules_new(NULL);
+    struct push *p = push_new(SLICE("t"), &limits);
+    struct agg_load load = {0};
+    struct yaml_node *root = NULL;
+    const struct push_extra *left;
+    struct agg_match *m;
+    struct fp_cache known;
+
+    CHECK_OK(yaml_load("t", slice_cstr(yaml), rules->arena, &root));
+    CHECK_OK(agg_rules_parse("t", root, rules->arena, &rules->aggregation));
+    fp_cache_init(&known, 1 << 20);
+    m = agg_match_new(rules, 1 << 20);
+    for (int i = 0; i < 8; i++) {
+        struct labels hits = LABELS("hits", "room", "r", "p1");
+        struct labels temp = LABELS("temp", "room", "r", "p1");
+        struct labels ls = i % 2 ? temp : hits;
+        const struct push_extra *extras[] = {NULL, NULL, &many, &none};
+
+        vec_push(&p->series, ((struct push_series){.fp = labels_fingerprint(ls),
+                                                   .labels = labels_canonical_dup(p->arena, ls),
+                                                   .sample = {i < 2 ? far : old, 1},
+                                                   .extra = extras[i / 2]}));
+    }
+    p->samples = 2 * (1 + 1 + 4 + 1);
+    p->histograms = 2 * 2;
+    agg_match_take(m, p, &known, T0, &load);
+    CHECK_INT(p->series.len, 4); /* those kept are the head's to refuse, whole */
+    CHECK_INT(p->samples, 7);
+    CHECK_INT(p->histograms, 2);
+    CHECK(p->series.ptr[2].extra == &many);
+    CHECK_INT(load.samples, 7);
+    CHECK_INT(load.histograms, 2);
+    CHECK_INT(load.rejected[BATCH_TOO_FAR], 1 + 2 + 1);
+    CHECK_INT(load.rejected[BATCH_TOO_OLD], 1 + 1);
+    CHECK_INT(load.items.len, 2);
+    for (int i = 0; i < 2; i++) {
+        left = load.items.ptr[i].s.extra;
+        CHECK(left->n_samples == 2 && left->samples[0].v == 2 && left->samples[1].v == 3);
+        CHECK(left->n_histograms == 1 && left->histograms[0].t_ms == T0 - 3600 * S);
+        CHECK_INT(left->start_ms, 5);
+    }
+    agg_load_done(&load);
     agg_match_free(m);
     fp_cache_done(&known);
     push_free(p);
