@@ -191,11 +191,10 @@ static struct err *put_total(struct agg_out *out, struct agg_group *g)
         g->written = g->begins ? 0 : g->total;
         return put_float(out, g, AGG_TOTAL, g->written);
     }
-    if (!g->hist_total)
+    if (!g->hist_written)
         return NULL;
     return put_hist(out, g, AGG_TOTAL,
-                    g->begins ? fhist_zero_like(push_builder_arena(out->b), g->hist_total)
-                              : g->hist_total,
+                    g->begins ? g->hist_written : agg_pool_hist_total(out->pool, g),
                     g->begins ? HISTOGRAM_RESET : HISTOGRAM_UNKNOWN);
 }
 

@@ -361,6 +361,34 @@ TEST(agg_pool_adds_histograms_up)
     close_rig(&t);
 }
 
+/* What histograms grew by and was not written follows after the zero, as with floats. */
+TEST(agg_pool_keeps_growth_of_histograms_over_a_pause)
+{
+    struct agg_pool_call c;
+    struct rig t;
+
+    open_rig(&t, RULES);
+    give_hist(&t, "p1", 5, 5);
+    (void)at(&t, T0 + 120 * S);
+    give_hist(&t, "p1", 6, 7);
+    CHECK(strstr(at(&t, T0 + 180 * S), "hist:total{room=\"r\"} histogram 3 30 @1767225780000\n"));
+    give_hist(&t, "p1", 8, 9);
+    t.now_ms += 30 * S; /* without a look */
+    c = call_of(&t);
+    CHECK(!agg_pool_look(t.pool, &c));
+    t.now_ms += S;
+    give_hist(&t, "p1", 8, 10);
+    t.now_ms += 10 * S; /* and once more before anything could be written */
+    CHECK(!agg_pool_look(t.pool, &c));
+    c = call_of(&t);
+    CHECK(!agg_pool_look(t.pool, &c));
+    CHECK(strstr(at(&t, T0 + 300 * S), "hist:total{room=\"r\"} histogram 0 0 @1767225900000\n"));
+    give_hist(&t, "p1", 8, 11);
+    CHECK(strstr(at(&t, T0 + 360 * S), "hist:total{room=\"r\"} histogram 6 60 @1767225960000\n"));
+    CHECK(strstr(at(&t, T0 + 420 * S), "hist:total{room=\"r\"} histogram 6 60 @1767226020000\n"));
+    close_rig(&t);
+}
+
 TEST(agg_pool_forgets_some_of_many)
 {
     char pod[16];
