@@ -340,9 +340,6 @@ static void take_sample(struct agg_pool *pool, struct agg_input *in, struct samp
         return;
     g->has_float_total = true;
     g->total += growth(pool, in, s.v, created_ms > before_ms);
-    if (!g->has_last || s.t_ms >= g->last.t_ms)
-        g->last = s;
-    g->has_last = true;
     in->is_hist = false;
     in->v = s.v;
     if (isfinite(s.v)) {

@@ -31,8 +31,8 @@ struct agg_group {
     int64_t born_ms, next_ms, last_ms;      /* last output; 0: none yet */
     struct labels labels[AGG_OUTPUT_COUNT]; /* of each output; heap */
     VEC(struct agg_input *) inputs;
-    struct sample last;
-    bool has_last, has_float_total;
+    uint32_t shown; /* outputs that had a value, and no stale marker since */
+    bool has_float_total;
     enum agg_ending ending;
     bool begins; /* the next output begins a total: it is zero */
     double total, written;

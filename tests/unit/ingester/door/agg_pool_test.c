@@ -213,6 +213,70 @@ TEST(agg_pool_gauges_are_those_alive)
     close_rig(&t);
 }
 
+#define NOTHING                                                                                    \
+    "temp:sum{room=\"r\"} nan @1767225780000\n"                                                    \
+    "temp:count{room=\"r\"} nan @1767225780000\n"                                                  \
+    "temp:min{room=\"r\"} nan @1767225780000\n"                                                    \
+    "temp:max{room=\"r\"} nan @1767225780000\n"                                                    \
+    "temp:last{room=\"r\"} nan @1767225780000\n"
+
+/* As soon as nothing would be found at the time; once; and they go on when something comes. */
+TEST(agg_pool_gauges_end_with_their_inputs)
+{
+    struct rig t;
+
+    open_rig(&t, RULES);
+    give(&t, LABELS("temp", "room", "r", "p1"), 20);
+    give(&t, LABELS("temp", "room", "r", "p2"), 30);
+    give(&t, LABELS("temp", "room", "never", "p3"), sample_from_bits(SAMPLE_STALE_BITS));
+    CHECK(strstr(at(&t, T0 + 120 * S), "temp:count{room=\"r\"} 2 @"));
+    give(&t, LABELS("temp", "room", "r", "p1"), sample_from_bits(SAMPLE_STALE_BITS));
+    give(&t, LABELS("temp", "room", "r", "p2"), sample_from_bits(SAMPLE_STALE_BITS));
+    CHECK_STR(at(&t, T0 + 180 * S), NOTHING);
+    CHECK_STR(at(&t, T0 + 240 * S), "");
+    give(&t, LABELS("temp", "room", "r", "p1"), 7);
+    CHECK_STR(at(&t, T0 + 300 * S), "temp:sum{room=\"r\"} 7 @1767225900000\n"
+                                    "temp:count{room=\"r\"} 1 @1767225900000\n"
+                                    "temp:min{room=\"r\"} 7 @1767225900000\n"
+                                    "temp:max{room=\"r\"} 7 @1767225900000\n"
+                                    "temp:last{room=\"r\"} 7 @1767225900000\n");
+    close_rig(&t);
+}
+
+static void give_at(struct rig *t, struct labels ls, int64_t t_ms, double v)
+{
+    struct batch_reply r = {0};
+
+    CHECK_OK(take(t, ls, true, t_ms, v, NULL, &r));
+    CHECK(!r.unknown.len && r.accepted == 1);
+    batch_reply_done(&r);
+}
+
+/* A backlog says what was, not what is; totals grow by it. */
+TEST(agg_pool_gauges_leave_old_samples_out)
+{
+    struct rig t;
+
+    open_rig(&t, RULES);
+    give_at(&t, LABELS("temp", "room", "r", "p1"), T0 - 181 * S, 50);
+    give_at(&t, LABELS("temp", "room", "r", "p2"), T0 - 180 * S, 30);
+    give_at(&t, LABELS("temp", "room", "old", "p3"), T0 - 3600 * S, 30);
+    give_at(&t, LABELS("hits", "room", "r", "p1"), T0 - 3600 * S, 5);
+    give_at(&t, LABELS("hits", "room", "r", "p1"), T0 - 3590 * S, 8);
+    CHECK_STR(at(&t, T0 + 121 * S), "hits:total{room=\"r\"} 0 @1767225720000\n"
+                                    "temp:sum{room=\"r\"} 30 @1767225720000\n"
+                                    "temp:count{room=\"r\"} 1 @1767225720000\n"
+                                    "temp:min{room=\"r\"} 30 @1767225720000\n"
+                                    "temp:max{room=\"r\"} 30 @1767225720000\n"
+                                    "temp:last{room=\"r\"} 30 @1767225720000\n");
+    give_at(&t, LABELS("temp", "room", "r", "p1"), T0 - 179 * S, 40); /* came now, is as old */
+    CHECK_STR(at(&t, T0 + 180 * S), "hits:total{room=\"r\"} 3 @1767225780000\n" NOTHING);
+    give_at(&t, LABELS("temp", "room", "r", "p1"), T0 + 170 * S, 1);
+    give_at(&t, LABELS("temp", "room", "r", "p2"), T0 + 160 * S, 2);
+    CHECK(strstr(at(&t, T0 + 240 * S), "temp:last{room=\"r\"} 1 @1767225840000\n"));
+    close_rig(&t);
+}
+
 TEST(agg_pool_asks_for_labels_and_knows_its_limits)
 {
     struct batch_reply r = {0};
