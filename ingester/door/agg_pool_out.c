@@ -210,7 +210,7 @@ static struct err *put_total(struct agg_out *out, struct agg_group *g)
         return put_float(out, g, AGG_TOTAL, g->written);
     }
     if (!g->hist_written)
-        return put_none(out, g, AGG_TOTAL);
+        return NULL;
     return put_hist(out, g, AGG_TOTAL,
                     g->begins ? g->hist_written : agg_pool_hist_total(out->pool, g),
                     g->begins ? HISTOGRAM_RESET : HISTOGRAM_UNKNOWN);
