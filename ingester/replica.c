@@ -43,16 +43,15 @@ static uint64_t share(int64_t cluster, const struct ring *ring, int64_t shard_si
 
 void replica_limits(struct replica *r, struct slice tenant, struct head_limits *ret)
 {
-    int64_t now_ms = clock_wall_ms(r->opts.clock);
     struct tenant_limits l;
+    struct limits_times times;
     struct ring *ring = NULL;
 
     limits_get(r->opts.limits, tenant, &l);
-    *ret = (struct head_limits){.ooo_window_ms = l.out_of_order_time_window_ns / NS_PER_MS};
-    if (l.creation_grace_period_ns)
-        ret->max_t_ms = now_ms + l.creation_grace_period_ns / NS_PER_MS;
-    if (l.past_grace_period_ns)
-        ret->min_t_ms = now_ms - l.past_grace_period_ns / NS_PER_MS;
+    times = limits_times_at(&l, clock_wall_ms(r->opts.clock));
+    *ret = (struct head_limits){.ooo_window_ms = l.out_of_order_time_window_ns / NS_PER_MS,
+                                .min_t_ms = times.min_t_ms,
+                                .max_t_ms = times.max_t_ms};
     ret->max_windows = (uint32_t)ORR_MIN(l.max_open_windows_per_user, (int64_t)UINT32_MAX);
     if (!l.max_global_series_per_user && !l.max_global_metadata_per_user)
         return;

@@ -9,7 +9,8 @@
  *             without: [pod, instance]                   or by: [job, code]
  *             outputs: [total]                           sum count min max last total
  *             interval: 1m                               from 5s to 1h; of the output
- *             staleness: 5m                              silence after which an input counts no more
+ *             staleness: 5m                              age of an input's newest sample from which
+ *                                                        it counts no more
  *             drop_input: true                           the inputs themselves are not stored
  *             name: '$name:$output'                      of the output
  *
@@ -19,9 +20,12 @@
  *
  *   sum, count, min, max   over the newest sample of each input that is not stale, as PromQL at the time
  *                          of the output
- *   last                   the newest sample of any input
+ *   last                   the newest of those samples
  *   total                  a counter: what all inputs grew by since the output began. A value below
  *                          the one before it is a reset and counts whole; the first one counts nothing
+ *
+ * All but total end with a stale marker when no input has such a sample, total when nothing came for
+ * staleness. Samples that the grace periods refuse are refused, and not added up.
  *
  * Native histograms have sum, count and total. The average is sum / count.
  *

@@ -23,6 +23,7 @@
  * Any thread, save where stated.
  */
 #pragma once
+#include "common/base/clock.h"
 #include "common/base/conf.h"
 #include "common/base/job.h"
 #include "common/base/loop.h"
@@ -136,6 +137,17 @@ ORR_CHECKED struct err *limits_poll(struct limits *l, bool *ret_changed);
 void limits_set_defaults(struct limits *l, const struct conf *c);
 
 void limits_get(struct limits *l, struct slice tenant, struct tenant_limits *ret);
+/* Earliest and latest time of a sample that may be written now; 0: no bound. */
+struct limits_times {
+    int64_t min_t_ms, max_t_ms;
+};
+static inline struct limits_times limits_times_at(const struct tenant_limits *l, int64_t now_ms)
+{
+    return (struct limits_times){
+        .min_t_ms = l->past_grace_period_ns ? now_ms - l->past_grace_period_ns / NS_PER_MS : 0,
+        .max_t_ms =
+            l->creation_grace_period_ns ? now_ms + l->creation_grace_period_ns / NS_PER_MS : 0};
+}
 /* A reference. Another one than before has another generation, too. */
 struct tenant_rules *limits_rules(struct limits *l, struct slice tenant);
 uint64_t limits_generation(const struct limits *l); /* cheap */

@@ -127,6 +127,61 @@ static const struct slot *judged(struct agg_match *m, const struct push *p,
     return slot;
 }
 
+/* ---- times that the head would refuse ---- */
+
+struct agg_times {
+    int64_t min_t_ms, max_t_ms; /* both allowed */
+    uint64_t *rejected;         /* by reason; NULL: not counted here */
+};
+
+static bool is_in_time(const struct agg_times *times, int64_t t_ms)
+{
+    if (ORR_LIKELY(t_ms >= times->min_t_ms && t_ms <= times->max_t_ms))
+        return true;
+    if (times->rejected)
+        times->rejected[t_ms < times->min_t_ms ? BATCH_TOO_OLD : BATCH_TOO_FAR]++;
+    return false;
+}
+
+/* x, or a copy without those that are not in time. */
+static const struct push_extra *extra_in_time(const struct agg_times *times, struct arena *a,
+                                              const struct push_extra *x)
+{
+    const struct agg_times quiet = {times->min_t_ms, times->max_t_ms, NULL};
+    struct push_histogram *histograms;
+    struct push_extra *ret;
+    struct sample *samples;
+    uint32_t in_time = 0;
+
+    for (uint32_t i = 0; i < x->n_samples; i++)
+        in_time += is_in_time(&quiet, x->samples[i].t_ms);
+    for (uint32_t i = 0; i < x->n_histograms; i++)
+        in_time += is_in_time(&quiet, x->histograms[i].t_ms);
+    if (ORR_LIKELY(in_time == x->n_samples + x->n_histograms))
+        return x;
+    ret = arena_alloc(a, sizeof(*ret));
+    *ret = *x;
+    ret->samples = samples = arena_alloc(a, (x->n_samples + 1) * sizeof(*samples));
+    ret->histograms = histograms = arena_alloc(a, (x->n_histograms + 1) * sizeof(*histograms));
+    ret->n_samples = ret->n_histograms = 0;
+    for (uint32_t i = 0; i < x->n_samples; i++)
+        if (is_in_time(times, x->samples[i].t_ms))
+            samples[ret->n_samples++] = x->samples[i];
+    for (uint32_t i = 0; i < x->n_histograms; i++)
+        if (is_in_time(times, x->histograms[i].t_ms))
+            histograms[ret->n_histograms++] = x->histograms[i];
+    return ret;
+}
+
+/* False: nothing of it is left. */
+static bool keep_in_time(const struct agg_times *times, struct arena *a, struct push_series *s)
+{
+    if (!s->extra)
+        return is_in_time(times, s->sample.t_ms);
+    s->extra = extra_in_time(times, a, s->extra);
+    return s->extra->n_samples + s->extra->n_histograms > 0;
+}
+
 /* ---- a push ---- */
 
 static void drop(struct push *p, const struct push_series *s, struct fp_cache *known,
@@ -146,23 +201,33 @@ static void drop(struct push *p, const struct push_series *s, struct fp_cache *k
         fp_cache_add(known, s->fp);
 }
 
-void agg_match_take(struct agg_match *m, struct push *p, struct fp_cache *known,
+static void load(struct push *p, const struct push_series *s, const struct slot *slot,
+                 const struct limits_times *limits, struct agg_load *ret)
+{
+    struct agg_times times = {.min_t_ms = limits->min_t_ms ? limits->min_t_ms : INT64_MIN,
+                              .max_t_ms = limits->max_t_ms ? limits->max_t_ms : INT64_MAX,
+                              .rejected = slot->is_dropped ? ret->rejected : NULL};
+    struct agg_item item = {.s = *s, .token = slot->token};
+
+    if (!keep_in_time(&times, p->arena, &item.s))
+        return;
+    item.s.fp = slot->key;
+    item.s.is_known = slot->is_sent;
+    vec_push(&ret->items, item);
+}
+
+void agg_match_take(struct agg_match *m, struct push *p, struct fp_cache *known, int64_t now_ms,
                     struct agg_load *ret)
 {
+    struct limits_times times = limits_times_at(&p->limits, now_ms);
     size_t kept = 0;
 
     for (size_t i = 0; i < p->series.len; i++) {
         struct push_series *s = &p->series.ptr[i];
         const struct slot *slot = judged(m, p, s);
-        struct agg_item *item;
 
-        if (!is_zero(slot->key)) {
-            item = vec_add(&ret->items);
-            item->s = *s;
-            item->s.fp = slot->key;
-            item->s.is_known = slot->is_sent;
-            item->token = slot->token;
-        }
+        if (!is_zero(slot->key))
+            load(p, s, slot, &times, ret);
         if (!is_zero(slot->key) && slot->is_dropped)
             drop(p, s, known, ret);
         else

@@ -9,6 +9,7 @@
 #pragma once
 #include "common/model/tenant_rules.h"
 #include "ingester/door/fp_cache.h"
+#include "ingester/metrics/batch.h"
 #include "ingester/push.h"
 
 /* Of one write: series for the owners of their groups. */
@@ -19,6 +20,7 @@ struct agg_item {
 struct agg_load {
     VEC(struct agg_item) items;              /* point into the push */
     uint64_t samples, histograms, exemplars; /* of those that are not in the push any more */
+    uint64_t rejected[BATCH_REASON_COUNT];   /* samples and histograms among those */
 };
 void agg_load_done(struct agg_load *l);
 
@@ -30,8 +32,9 @@ size_t agg_match_bytes(const struct agg_match *m);
 void agg_match_clear(struct agg_match *m); /* NULL is allowed */
 
 /* Series whose rule drops its input leave the push and its counts, and are known from now on: their
- * labels are valid. Labels that cannot be read again stay out of it. */
-void agg_match_take(struct agg_match *m, struct push *p, struct fp_cache *known,
+ * labels are valid. Labels that cannot be read again stay out of it. So do samples that the grace
+ * periods of p->limits refuse: rejected counts those that leave the push, the head the others. */
+void agg_match_take(struct agg_match *m, struct push *p, struct fp_cache *known, int64_t now_ms,
                     struct agg_load *ret);
 /* After the owners have taken it. */
 void agg_match_remember(struct agg_match *m, const struct agg_load *l);

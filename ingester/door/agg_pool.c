@@ -195,8 +195,8 @@ void agg_pool_begin_anew(struct agg_group *g, int64_t now_ms)
     g->begins = true;
     g->total -= g->written;
     g->written = 0;
-    if (g->hist_total)
-        g->hist_total = fhist_zero_like(g->arena, g->hist_total);
+    if (g->hist_written)
+        g->hist_written = fhist_zero_like(g->arena, g->hist_written);
 }
 
 static struct agg_group *new_group(struct agg_pool *pool, struct agg_tenant *t, struct arena *a,
@@ -340,15 +340,27 @@ static void take_sample(struct agg_pool *pool, struct agg_input *in, struct samp
         return;
     g->has_float_total = true;
     g->total += growth(pool, in, s.v, created_ms > before_ms);
-    if (!g->has_last || s.t_ms >= g->last.t_ms)
-        g->last = s;
-    g->has_last = true;
     in->is_hist = false;
     in->v = s.v;
     if (isfinite(s.v)) {
         in->base = s.v;
         in->has_base = true;
     }
+}
+
+/* Sums share parts of what they are made of, and of their sums before. */
+static void compact_hist(struct agg_group *g)
+{
+    struct arena *fresh;
+
+    if (arena_used(g->arena) <= 4 * g->arena_base + ARENA_SLACK)
+        return;
+    fresh = arena_new(0);
+    g->hist_written = fhist_dup(fresh, g->hist_written);
+    g->hist_new = fhist_dup(fresh, g->hist_new);
+    arena_free(g->arena);
+    g->arena = fresh;
+    g->arena_base = arena_used(fresh);
 }
 
 static void add_hist_total(struct agg_pool *pool, struct agg_group *g, const struct fhist *inc)
@@ -359,22 +371,29 @@ static void add_hist_total(struct agg_pool *pool, struct agg_group *g, const str
 
     if (!g->arena) {
         g->arena = arena_new(0);
-        g->hist_total = fhist_zero_like(g->arena, fhist_dup(g->arena, inc));
+        g->hist_written = g->hist_new = fhist_zero_like(g->arena, fhist_dup(g->arena, inc));
     }
-    inc = fhist_dup(g->arena, inc); /* sums share parts of what they are made of */
-    if ((sum = fhist_sum_add(g->arena, g->hist_total, inc, &notes)))
-        g->hist_total = sum;
+    if ((sum = fhist_sum_add(g->arena, g->hist_new, fhist_dup(g->arena, inc), &notes)))
+        g->hist_new = sum;
     else
         METRIC_ADD(pool->m.mixed, 1);
-    if (arena_used(g->arena) > 4 * g->arena_base + ARENA_SLACK) {
-        struct arena *fresh = arena_new(0);
-
-        g->hist_total = fhist_dup(fresh, g->hist_total);
-        arena_free(g->arena);
-        g->arena = fresh;
-        g->arena_base = arena_used(fresh);
-    }
+    compact_hist(g);
     METRIC_ADD(pool->m.bytes, group_bytes(g) - before);
+}
+
+const struct fhist *agg_pool_hist_total(struct agg_pool *pool, struct agg_group *g)
+{
+    struct fhist_notes notes = {0};
+    int64_t before = group_bytes(g);
+    const struct fhist *sum =
+        fhist_sum_add(g->arena, g->hist_written, fhist_sum_done(g->arena, g->hist_new), &notes);
+
+    if (sum)
+        g->hist_written = sum; /* always: they are of one kind */
+    g->hist_new = fhist_zero_like(g->arena, g->hist_written);
+    compact_hist(g);
+    METRIC_ADD(pool->m.bytes, group_bytes(g) - before);
+    return g->hist_written;
 }
 
 static struct err *take_histogram(struct agg_pool *pool, struct arena *a, struct agg_input *in,

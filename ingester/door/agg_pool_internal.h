@@ -31,14 +31,14 @@ struct agg_group {
     int64_t born_ms, next_ms, last_ms;      /* last output; 0: none yet */
     struct labels labels[AGG_OUTPUT_COUNT]; /* of each output; heap */
     VEC(struct agg_input *) inputs;
-    struct sample last;
-    bool has_last, has_float_total;
+    uint32_t shown; /* outputs that had a value, and no stale marker since */
+    bool has_float_total;
     enum agg_ending ending;
     bool begins; /* the next output begins a total: it is zero */
     double total, written;
-    struct arena *arena; /* of hist_total; NULL: none */
+    struct arena *arena; /* of both; NULL: none */
     size_t arena_base;
-    const struct fhist *hist_total;
+    const struct fhist *hist_written, *hist_new; /* the total said, and what is to be added to it */
 };
 
 struct agg_tenant {
@@ -69,5 +69,7 @@ struct agg_pool {
 void agg_pool_drop_input(struct agg_pool *pool, struct agg_tenant *t, struct agg_input *in);
 /* With all its inputs; i: its place among the tenant's. */
 void agg_pool_drop_group(struct agg_pool *pool, struct agg_tenant *t, size_t i);
+/* The total of histograms with what came since it was written last. */
+const struct fhist *agg_pool_hist_total(struct agg_pool *pool, struct agg_group *g);
 /* Silence, and a new beginning of totals, as of a group that is new. */
 void agg_pool_begin_anew(struct agg_group *g, int64_t now_ms);

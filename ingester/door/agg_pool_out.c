@@ -85,14 +85,15 @@ size_t agg_pool_tenants(struct agg_pool *pool, char ***ret)
 
 /* ---- the values of a group ---- */
 
-/* Over the inputs that are alive. */
+/* Over the inputs that are alive, and have a sample not older than their staleness. */
 struct agg_values {
-    double sum, lost, min, max;
+    double sum, lost, min, max, last;
+    int64_t last_ms;
     uint64_t floats, hists, mixed;
     const struct fhist *hist_sum;
 };
 
-static void add_float(struct agg_values *v, double x)
+static void add_float(struct agg_values *v, int64_t t_ms, double x)
 {
     double sum = v->sum + x;
 
@@ -103,6 +104,10 @@ static void add_float(struct agg_values *v, double x)
         v->min = x;
     if (!v->floats || isnan(v->max) || x > v->max)
         v->max = x;
+    if (!v->floats || t_ms > v->last_ms) {
+        v->last = x;
+        v->last_ms = t_ms;
+    }
     v->floats++;
 }
 
@@ -130,8 +135,10 @@ static void add_hist(struct agg_values *v, const struct agg_group *g, const stru
         v->mixed++;
 }
 
+/* An input is forgotten when nothing came of it for so long, whatever its time: a total goes on while
+ * old samples come. In the other outputs it counts by its time, as of t_ms. */
 static void walk_inputs(struct agg_pool *pool, struct agg_tenant *t, struct agg_group *g,
-                        int64_t now_ms, struct arena *a, struct agg_values *v)
+                        int64_t now_ms, int64_t t_ms, struct arena *a, struct agg_values *v)
 {
     for (size_t i = g->inputs.len; i-- > 0;) {
         struct agg_input *in = g->inputs.ptr[i];
@@ -139,10 +146,12 @@ static void walk_inputs(struct agg_pool *pool, struct agg_tenant *t, struct agg_
         if (now_ms - in->seen_ms > g->staleness_ms) {
             METRIC_ADD(pool->m.expired, 1);
             agg_pool_drop_input(pool, t, in);
-        } else if (in->is_live && in->is_hist) {
+        } else if (!in->is_live || in->t_ms < t_ms - g->staleness_ms) {
+            continue;
+        } else if (in->is_hist) {
             add_hist(v, g, in, a);
-        } else if (in->is_live) {
-            add_float(v, in->v);
+        } else {
+            add_float(v, in->t_ms, in->v);
         }
     }
     v->mixed += v->floats ? v->hists : 0;
@@ -157,9 +166,13 @@ struct agg_out {
     int64_t t_ms;
 };
 
-static struct err *put(struct agg_out *out, const struct agg_group *g, enum agg_output o,
+static struct err *put(struct agg_out *out, struct agg_group *g, enum agg_output o,
                        const struct sample *s, const struct push_histogram *h)
 {
+    if (s && sample_is_stale(s->v))
+        g->shown &= ~(1u << o);
+    else
+        g->shown |= 1u << o;
     METRIC_ADD(out->pool->m.outputs, 1);
     return push_builder_add(out->b, &(struct push_in){.labels = g->labels[o].ptr,
                                                       .n_labels = g->labels[o].n,
@@ -169,13 +182,12 @@ static struct err *put(struct agg_out *out, const struct agg_group *g, enum agg_
                                                       .n_histograms = h != NULL});
 }
 
-static struct err *put_float(struct agg_out *out, const struct agg_group *g, enum agg_output o,
-                             double v)
+static struct err *put_float(struct agg_out *out, struct agg_group *g, enum agg_output o, double v)
 {
     return put(out, g, o, &(struct sample){out->t_ms, v}, NULL);
 }
 
-static struct err *put_hist(struct agg_out *out, const struct agg_group *g, enum agg_output o,
+static struct err *put_hist(struct agg_out *out, struct agg_group *g, enum agg_output o,
                             const struct fhist *h, enum histogram_hint hint)
 {
     struct arena *a = push_builder_arena(out->b);
@@ -185,17 +197,22 @@ static struct err *put_hist(struct agg_out *out, const struct agg_group *g, enum
     return put(out, g, o, NULL, &ph);
 }
 
+/* A stale marker, where a value was shown before. */
+static struct err *put_none(struct agg_out *out, struct agg_group *g, enum agg_output o)
+{
+    return g->shown & 1u << o ? put_float(out, g, o, sample_from_bits(SAMPLE_STALE_BITS)) : NULL;
+}
+
 static struct err *put_total(struct agg_out *out, struct agg_group *g)
 {
     if (g->has_float_total) {
         g->written = g->begins ? 0 : g->total;
         return put_float(out, g, AGG_TOTAL, g->written);
     }
-    if (!g->hist_total)
+    if (!g->hist_written)
         return NULL;
     return put_hist(out, g, AGG_TOTAL,
-                    g->begins ? fhist_zero_like(push_builder_arena(out->b), g->hist_total)
-                              : g->hist_total,
+                    g->begins ? g->hist_written : agg_pool_hist_total(out->pool, g),
                     g->begins ? HISTOGRAM_RESET : HISTOGRAM_UNKNOWN);
 }
 
@@ -203,33 +220,32 @@ static struct err *put_sum(struct agg_out *out, struct agg_group *g, const struc
 {
     if (v->floats)
         return put_float(out, g, AGG_SUM, isfinite(v->sum) ? v->sum + v->lost : v->sum);
-    return v->hist_sum ? put_hist(out, g, AGG_SUM, v->hist_sum, HISTOGRAM_GAUGE) : NULL;
+    if (v->hist_sum)
+        return put_hist(out, g, AGG_SUM, v->hist_sum, HISTOGRAM_GAUGE);
+    return put_none(out, g, AGG_SUM);
 }
 
 static struct err *put_output(struct agg_out *out, struct agg_group *g, enum agg_output o,
                               const struct agg_values *v)
 {
-    switch (o) {
-    case AGG_TOTAL:
+    if (o == AGG_TOTAL)
         return put_total(out, g);
-    case AGG_SUM:
+    if (o == AGG_SUM)
         return put_sum(out, g, v);
-    case AGG_COUNT:
+    if (o == AGG_COUNT && v->floats + v->hists)
         return put_float(out, g, o, (double)(v->floats + v->hists));
-    case AGG_LAST:
-        return g->has_last ? put_float(out, g, o, g->last.v) : NULL;
-    default:
-        return v->floats ? put_float(out, g, o, o == AGG_MIN ? v->min : v->max) : NULL;
-    }
+    if (o == AGG_COUNT || !v->floats)
+        return put_none(out, g, o);
+    return put_float(out, g, o, o == AGG_LAST ? v->last : o == AGG_MIN ? v->min : v->max);
 }
 
-static struct err *put_stale(struct agg_out *out, const struct agg_group *g)
+static struct err *put_stale(struct agg_out *out, struct agg_group *g)
 {
     struct err *e = NULL;
 
     for (unsigned o = 0; !e && o < AGG_OUTPUT_COUNT; o++)
         if (g->outputs & 1u << o)
-            e = put_float(out, g, (enum agg_output)o, sample_from_bits(SAMPLE_STALE_BITS));
+            e = put_none(out, g, (enum agg_output)o);
     return e;
 }
 
@@ -238,17 +254,17 @@ static struct err *put_group(struct agg_pool *pool, struct agg_tenant *t, struct
                              const struct agg_pool_flush *f, struct agg_out *out, bool *ret_ends)
 {
     struct agg_values v = {0};
-    bool is_scheduled = !f->is_last && g->ending == AGG_STAYS, has_shown = g->last_ms != 0;
+    bool is_scheduled = !f->is_last && g->ending == AGG_STAYS;
     struct err *e = NULL;
 
-    walk_inputs(pool, t, g, f->now_ms, push_builder_arena(out->b), &v);
-    *ret_ends = g->ending != AGG_STAYS || !g->inputs.len;
     out->t_ms = is_scheduled ? f->now_ms / g->interval_ms * g->interval_ms : f->now_ms;
+    walk_inputs(pool, t, g, f->now_ms, out->t_ms, push_builder_arena(out->b), &v);
+    *ret_ends = g->ending != AGG_STAYS || !g->inputs.len;
     g->next_ms = out->t_ms / g->interval_ms * g->interval_ms + g->interval_ms;
     if (out->t_ms <= g->last_ms)
         return NULL;
     if (g->ending == AGG_GONE || (!g->inputs.len && g->ending == AGG_STAYS))
-        return has_shown ? put_stale(out, g) : NULL;
+        return put_stale(out, g);
     if (!is_scheduled && g->begins)
         return NULL; /* too new to say anything */
     for (unsigned o = 0; !e && o < AGG_OUTPUT_COUNT; o++)

@@ -295,7 +295,7 @@ static void write_free(struct write *w)
     mem_free(w);
 }
 
-/* What owners of groups refused is refused of the write, too. */
+/* What was refused to be added up is refused of the write, too. */
 static struct distribute_result with_aggregation(const struct write *w,
                                                  const struct distribute_result *r)
 {
@@ -415,7 +415,8 @@ static struct err *decode(struct write *w, struct push *p, const struct push_dec
         return e;
     }
     if (ORR_UNLIKELY(t->agg)) {
-        agg_match_take(t->agg, p, &t->known, &w->agg);
+        agg_match_take(t->agg, p, &t->known, clock_wall_ms(d->opts.clock), &w->agg);
+        memcpy(w->agg_rejected, w->agg.rejected, sizeof(w->agg_rejected));
         METRIC_ADD(d->m.exemplars_dropped, w->agg.exemplars);
         account(d, w->dl, t);
     }
@@ -442,7 +443,8 @@ static void on_aggregated(void *arg, struct err *e, const uint64_t rejected[BATC
     }
     if (t && t->agg && t->generation == p->limits.generation)
         agg_match_remember(t->agg, &w->agg);
-    memcpy(w->agg_rejected, rejected, sizeof(w->agg_rejected));
+    for (unsigned i = 0; i < BATCH_REASON_COUNT; i++)
+        w->agg_rejected[i] += rejected[i];
     distribute_push(w->d->opts.distribute, w->dl->loop, p, on_distributed, w);
 }
 

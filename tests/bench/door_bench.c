@@ -302,7 +302,7 @@ static void stage_aggregate(struct bench *b, size_t r)
     struct batch_writer w;
     struct buf bytes = {0};
 
-    agg_match_take(b->agg_match, p, &b->known, &load);
+    agg_match_take(b->agg_match, p, &b->known, 1, &load);
     b->agg_ms++;
     batch_writer_init(&w, b->agg_ms);
     VEC_FOREACH (item, &load.items) {

@@ -181,6 +181,11 @@ def test_gauges_limits_and_the_end_of_a_process(t):
     check("orrery_aggregation_inputs 1500" in r, "inputs are not bounded")
     check(aggregated(o.addr)[0]["inputs"] + aggregated(o.addr)[1]["inputs"] == 1500, "the page")
 
+    # Of an input, too, nothing is taken from a future too far: those after it would be late.
+    for name in "hits_total", "temp", "plain":
+        r = push(o.addr, [({"__name__": name, "pod": "p", "room": "b"}, [(now_ms() + 3600_000, 1)])])
+        check(r.status == 400 and "too far in the future: 1" in r.text, f"{name}: {r.status} {r.text}")
+
     # What came since the last output is written when the process ends.
     total = growth(output(o.addr, start, {}))
     push_ok(o.addr, [({"__name__": "hits_total", "pod": "p"}, [(now_ms(), 1000)])])

@@ -213,6 +213,70 @@ TEST(agg_pool_gauges_are_those_alive)
     close_rig(&t);
 }
 
+#define NOTHING                                                                                    \
+    "temp:sum{room=\"r\"} nan @1767225780000\n"                                                    \
+    "temp:count{room=\"r\"} nan @1767225780000\n"                                                  \
+    "temp:min{room=\"r\"} nan @1767225780000\n"                                                    \
+    "temp:max{room=\"r\"} nan @1767225780000\n"                                                    \
+    "temp:last{room=\"r\"} nan @1767225780000\n"
+
+/* As soon as nothing would be found at the time; once; and they go on when something comes. */
+TEST(agg_pool_gauges_end_with_their_inputs)
+{
+    struct rig t;
+
+    open_rig(&t, RULES);
+    give(&t, LABELS("temp", "room", "r", "p1"), 20);
+    give(&t, LABELS("temp", "room", "r", "p2"), 30);
+    give(&t, LABELS("temp", "room", "never", "p3"), sample_from_bits(SAMPLE_STALE_BITS));
+    CHECK(strstr(at(&t, T0 + 120 * S), "temp:count{room=\"r\"} 2 @"));
+    give(&t, LABELS("temp", "room", "r", "p1"), sample_from_bits(SAMPLE_STALE_BITS));
+    give(&t, LABELS("temp", "room", "r", "p2"), sample_from_bits(SAMPLE_STALE_BITS));
+    CHECK_STR(at(&t, T0 + 180 * S), NOTHING);
+    CHECK_STR(at(&t, T0 + 240 * S), "");
+    give(&t, LABELS("temp", "room", "r", "p1"), 7);
+    CHECK_STR(at(&t, T0 + 300 * S), "temp:sum{room=\"r\"} 7 @1767225900000\n"
+                                    "temp:count{room=\"r\"} 1 @1767225900000\n"
+                                    "temp:min{room=\"r\"} 7 @1767225900000\n"
+                                    "temp:max{room=\"r\"} 7 @1767225900000\n"
+                                    "temp:last{room=\"r\"} 7 @1767225900000\n");
+    close_rig(&t);
+}
+
+static void give_at(struct rig *t, struct labels ls, int64_t t_ms, double v)
+{
+    struct batch_reply r = {0};
+
+    CHECK_OK(take(t, ls, true, t_ms, v, NULL, &r));
+    CHECK(!r.unknown.len && r.accepted == 1);
+    batch_reply_done(&r);
+}
+
+/* A backlog says what was, not what is; totals grow by it. */
+TEST(agg_pool_gauges_leave_old_samples_out)
+{
+    struct rig t;
+
+    open_rig(&t, RULES);
+    give_at(&t, LABELS("temp", "room", "r", "p1"), T0 - 181 * S, 50);
+    give_at(&t, LABELS("temp", "room", "r", "p2"), T0 - 180 * S, 30);
+    give_at(&t, LABELS("temp", "room", "old", "p3"), T0 - 3600 * S, 30);
+    give_at(&t, LABELS("hits", "room", "r", "p1"), T0 - 3600 * S, 5);
+    give_at(&t, LABELS("hits", "room", "r", "p1"), T0 - 3590 * S, 8);
+    CHECK_STR(at(&t, T0 + 121 * S), "hits:total{room=\"r\"} 0 @1767225720000\n"
+                                    "temp:sum{room=\"r\"} 30 @1767225720000\n"
+                                    "temp:count{room=\"r\"} 1 @1767225720000\n"
+                                    "temp:min{room=\"r\"} 30 @1767225720000\n"
+                                    "temp:max{room=\"r\"} 30 @1767225720000\n"
+                                    "temp:last{room=\"r\"} 30 @1767225720000\n");
+    give_at(&t, LABELS("temp", "room", "r", "p1"), T0 - 179 * S, 40); /* came now, is as old */
+    CHECK_STR(at(&t, T0 + 180 * S), "hits:total{room=\"r\"} 3 @1767225780000\n" NOTHING);
+    give_at(&t, LABELS("temp", "room", "r", "p1"), T0 + 170 * S, 1);
+    give_at(&t, LABELS("temp", "room", "r", "p2"), T0 + 160 * S, 2);
+    CHECK(strstr(at(&t, T0 + 240 * S), "temp:last{room=\"r\"} 1 @1767225840000\n"));
+    close_rig(&t);
+}
+
 TEST(agg_pool_asks_for_labels_and_knows_its_limits)
 {
     struct batch_reply r = {0};
@@ -361,6 +425,34 @@ TEST(agg_pool_adds_histograms_up)
     close_rig(&t);
 }
 
+/* What histograms grew by and was not written follows after the zero, as with floats. */
+TEST(agg_pool_keeps_growth_of_histograms_over_a_pause)
+{
+    struct agg_pool_call c;
+    struct rig t;
+
+    open_rig(&t, RULES);
+    give_hist(&t, "p1", 5, 5);
+    (void)at(&t, T0 + 120 * S);
+    give_hist(&t, "p1", 6, 7);
+    CHECK(strstr(at(&t, T0 + 180 * S), "hist:total{room=\"r\"} histogram 3 30 @1767225780000\n"));
+    give_hist(&t, "p1", 8, 9);
+    t.now_ms += 30 * S; /* without a look */
+    c = call_of(&t);
+    CHECK(!agg_pool_look(t.pool, &c));
+    t.now_ms += S;
+    give_hist(&t, "p1", 8, 10);
+    t.now_ms += 10 * S; /* and once more before anything could be written */
+    CHECK(!agg_pool_look(t.pool, &c));
+    c = call_of(&t);
+    CHECK(!agg_pool_look(t.pool, &c));
+    CHECK(strstr(at(&t, T0 + 300 * S), "hist:total{room=\"r\"} histogram 0 0 @1767225900000\n"));
+    give_hist(&t, "p1", 8, 11);
+    CHECK(strstr(at(&t, T0 + 360 * S), "hist:total{room=\"r\"} histogram 6 60 @1767225960000\n"));
+    CHECK(strstr(at(&t, T0 + 420 * S), "hist:total{room=\"r\"} histogram 6 60 @1767226020000\n"));
+    close_rig(&t);
+}
+
 TEST(agg_pool_forgets_some_of_many)
 {
     char pod[16];
@@ -416,7 +508,7 @@ TEST(agg_match_takes_out_of_a_push)
                      ((struct push_series){.fp = labels_fingerprint(ls[i]),
                                            .labels = labels_canonical_dup(p->arena, ls[i]),
                                            .sample = {T0, 1}}));
-        agg_match_take(m, p, &known, &load);
+        agg_match_take(m, p, &known, T0, &load);
         CHECK_INT(p->series.len, 2);
         CHECK_INT(p->samples, 2);
         CHECK_INT(load.samples, 1);
@@ -427,6 +519,69 @@ TEST(agg_match_takes_out_of_a_push)
         agg_load_done(&load);
         load = (struct agg_load){0};
     }
+    agg_match_free(m);
+    fp_cache_done(&known);
+    push_free(p);
+    tenant_rules_unref(rules);
+}
+
+/* What a plain series would be refused for is refused of an input, too, and nothing of it counted. */
+TEST(agg_match_refuses_what_is_out_of_time)
+{
+    static const char *const yaml =
+        "- {match: hits, without: [pod], outputs: [total], drop_input: true}\n"
+        "- {match: temp, without: [pod], outputs: [sum]}";
+    static const int64_t far = T0 + 601 * S, old = T0 - 3601 * S;
+    const struct sample mixed[] = {{old, 1}, {T0, 2}, {T0 + 600 * S, 3}, {far, 4}};
+    const struct push_histogram hists[] = {{.t_ms = T0 - 3600 * S}, {.t_ms = far}};
+    const struct push_extra many = {
+        .samples = mixed, .n_samples = 4, .histograms = hists, .n_histograms = 2, .start_ms = 5};
+    const struct push_extra none = {.samples = &mixed[3], .n_samples = 1};
+    struct tenant_limits limits = {.generation = 1,
+                                   .creation_grace_period_ns = 600 * S * NS_PER_MS,
+                                   .past_grace_period_ns = 3600 * S * NS_PER_MS};
+    struct tenant_rules *rules = tenant_rules_new(NULL);
+    struct push *p = push_new(SLICE("t"), &limits);
+    struct agg_load load = {0};
+    struct yaml_node *root = NULL;
+    const struct push_extra *left;
+    struct agg_match *m;
+    struct fp_cache known;
+
+    CHECK_OK(yaml_load("t", slice_cstr(yaml), rules->arena, &root));
+    CHECK_OK(agg_rules_parse("t", root, rules->arena, &rules->aggregation));
+    fp_cache_init(&known, 1 << 20);
+    m = agg_match_new(rules, 1 << 20);
+    for (int i = 0; i < 8; i++) {
+        struct labels hits = LABELS("hits", "room", "r", "p1");
+        struct labels temp = LABELS("temp", "room", "r", "p1");
+        struct labels ls = i % 2 ? temp : hits;
+        const struct push_extra *extras[] = {NULL, NULL, &many, &none};
+
+        vec_push(&p->series, ((struct push_series){.fp = labels_fingerprint(ls),
+                                                   .labels = labels_canonical_dup(p->arena, ls),
+                                                   .sample = {i < 2 ? far : old, 1},
+                                                   .extra = extras[i / 2]}));
+    }
+    p->samples = 2 * (1 + 1 + 4 + 1);
+    p->histograms = 2 * 2;
+    agg_match_take(m, p, &known, T0, &load);
+    CHECK_INT(p->series.len, 4); /* those kept are the head's to refuse, whole */
+    CHECK_INT(p->samples, 7);
+    CHECK_INT(p->histograms, 2);
+    CHECK(p->series.ptr[2].extra == &many);
+    CHECK_INT(load.samples, 7);
+    CHECK_INT(load.histograms, 2);
+    CHECK_INT(load.rejected[BATCH_TOO_FAR], 1 + 2 + 1);
+    CHECK_INT(load.rejected[BATCH_TOO_OLD], 1 + 1);
+    CHECK_INT(load.items.len, 2);
+    for (int i = 0; i < 2; i++) {
+        left = load.items.ptr[i].s.extra;
+        CHECK(left->n_samples == 2 && left->samples[0].v == 2 && left->samples[1].v == 3);
+        CHECK(left->n_histograms == 1 && left->histograms[0].t_ms == T0 - 3600 * S);
+        CHECK_INT(left->start_ms, 5);
+    }
+    agg_load_done(&load);
     agg_match_free(m);
     fp_cache_done(&known);
     push_free(p);
