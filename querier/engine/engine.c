@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "querier/engine/engine_internal.h"
 #include "querier/engine/ops.h"
@@ -11,6 +12,7 @@ struct engine *engine_new(const struct engine_opts *opts)
 {
     struct engine *eng = mem_new(struct engine);
 
+    eng->turns = mem_new(struct turns);
     if (opts)
         eng->opts = *opts;
     if (!eng->opts.lookback_ms)
@@ -22,6 +24,8 @@ struct engine *engine_new(const struct engine_opts *opts)
 
 void engine_free(struct engine *eng)
 {
+    if (eng)
+        mem_free(eng->turns);
     mem_free(eng);
 }
 
@@ -267,8 +271,10 @@ struct err *engine_query(const struct engine *eng, const struct engine_query *q,
     if (!(e = promql_resolve_durations(parsed.root, q->step_ms, q->end_ms - q->start_ms))) {
         *ret = (struct engine_result){0};
         x.root = parsed.root;
+        turn_begin(&x.turn, eng->turns, clock_mono_ms(&clock_system));
         run(&x, parsed.root, ret);
         (void)exec_tick(&x);
+        turn_end(&x.turn);
         exec_done(&x);
         e = x.err;
         ret->n_warnings = annot_list(&x.annots, ANNOT_WARNING, &ret->warnings);

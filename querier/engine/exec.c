@@ -23,18 +23,23 @@ bool exec_tick(struct exec *x)
     if (x->q->cancel && atomic_load_explicit(x->q->cancel, memory_order_relaxed))
         return exec_fail(x, err_new(ERR_CANCELED, "query was canceled in query execution"));
     /* A look at the clock costs more than a short series. */
-    if (x->q->deadline_mono_ms && (x->ticks++ & 15) == 0 &&
-        clock_mono_ms(&clock_system) >= x->q->deadline_mono_ms)
-        return exec_fail(x, err_new(ERR_TIMEOUT,
-                                    "query timed out in query execution (querier.timeout, "
-                                    "limits.query-timeout, or the timeout asked for)"));
+    if ((x->ticks++ & 15) == 0) {
+        int64_t now_ms = clock_mono_ms(&clock_system);
+
+        if (x->q->deadline_mono_ms && now_ms >= x->q->deadline_mono_ms)
+            return exec_fail(x, err_new(ERR_TIMEOUT,
+                                        "query timed out in query execution (querier.timeout, "
+                                        "limits.query-timeout, or the timeout asked for)"));
+        if (x->turn.turns)
+            turn_look(&x->turn, now_ms);
+    }
     return true;
 }
 
 bool exec_work(struct exec *x, uint64_t n)
 {
     x->work += n;
-    if (x->work < (1u << 20))
+    if (x->work < (1u << 16))
         return !x->err;
     x->work = 0;
     x->ticks = 0; /* look at the clock now */
@@ -53,6 +58,8 @@ bool exec_hold(struct exec *x, uint64_t n)
     return true;
 }
 
+#define LONG_ROW 4096 /* steps */
+
 /*
  * Rows of many steps are made and gone again, one after the other, so that what is held says nothing of
  * the work: a subquery of a million steps over every series would go on for hours in a few megabytes.
@@ -60,6 +67,8 @@ bool exec_hold(struct exec *x, uint64_t n)
 static bool count_points(struct exec *x, uint64_t n)
 {
     x->points += n;
+    if (n > LONG_ROW)
+        x->ticks = 0; /* look at the clock for each */
     if (x->points / EXEC_POINTS_PER_SAMPLE > x->max_samples)
         return exec_fail(x,
                          err_new(ERR_LIMIT,
@@ -100,7 +109,7 @@ void *node_make(struct exec *x, size_t bytes, const struct node_ops *ops, struct
 
 bool node_next(struct node *n, struct row *ret)
 {
-    if (!exec_tick(n->x) || !count_points(n->x, n->grid.n))
+    if (!count_points(n->x, n->grid.n) || !exec_tick(n->x))
         return false;
     if (n->tmp)
         arena_reset(n->tmp);

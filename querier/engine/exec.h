@@ -21,6 +21,7 @@
 #include "common/model/fhist.h"
 #include "querier/engine/annot.h"
 #include "querier/engine/engine.h"
+#include "querier/engine/turns.h"
 
 struct grid {
     int64_t start_ms, step_ms;
@@ -103,6 +104,7 @@ struct exec {
     struct annots annots;
     struct engine_stats stats;
     struct node *made;
+    struct turn turn;
     uint32_t ticks;
     uint64_t work; /* since the last look at the clock */
 };
