@@ -51,9 +51,12 @@ static void collect(void *arg, struct buf *out, bool is_openmetrics)
 {
     struct planner *p = arg;
     struct answer_cache_stats s = {0};
+    struct flights_stats shared = {0};
 
     if (p->cache)
         answer_cache_stats_get(p->cache, &s);
+    if (p->flights)
+        flights_stats_get(p->flights, &shared);
     write_one(out, is_openmetrics, METRIC_T_GAUGE, "orrery_querier_result_cache_bytes",
               "Memory of answers that are kept.", s.bytes);
     write_one(out, is_openmetrics, METRIC_T_GAUGE, "orrery_querier_result_cache_pieces",
@@ -65,8 +68,7 @@ static void collect(void *arg, struct buf *out, bool is_openmetrics)
     write_one(out, is_openmetrics, METRIC_T_COUNTER, "orrery_querier_result_cache_refused_total",
               "Pieces too large to be kept.", s.refused);
     write_one(out, is_openmetrics, METRIC_T_COUNTER, "orrery_querier_shared_queries_total",
-              "Queries that waited for an equal one under way.",
-              p->flights ? flights_passengers(p->flights) : 0);
+              "Queries that got what the run of an equal one gave.", shared.carried);
 }
 
 struct planner *planner_new(const struct planner_opts *opts)
