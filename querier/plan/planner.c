@@ -174,8 +174,7 @@ static struct err *run_range(struct asked *q, struct engine_result *ret)
     struct planner *p = q->p;
     const struct tenant_limits *l = q->ask->limits;
     struct store_query *sq = q->ask->sq;
-    int64_t fresh_ms =
-        ORR_MAX(l->max_cache_freshness_ns, l->out_of_order_time_window_ns) / NS_PER_MS;
+    int64_t fresh_ms = ORR_MAX(late_writes_fresh_ms(l), l->out_of_order_time_window_ns / NS_PER_MS);
     struct stepwise_ask ask = {
         .q = q->ask->q,
         .reach = &q->reach,
