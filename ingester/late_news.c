@@ -33,13 +33,15 @@ static bool is_late(const struct push_series *s, int64_t before_ms)
 {
     if (!s->extra)
         return s->sample.t_ms < before_ms;
+    if (s->extra->created_ms && s->extra->created_ms < before_ms)
+        return true; /* a zero there, of which the door tells once */
     for (uint32_t i = 0; i < s->extra->n_samples; i++)
         if (s->extra->samples[i].t_ms < before_ms)
             return true;
     for (uint32_t i = 0; i < s->extra->n_histograms; i++)
         if (s->extra->histograms[i].t_ms < before_ms)
             return true;
-    return false; /* a counter's creation is told with every sample, and rarely stored */
+    return false;
 }
 
 static bool has_late(const struct push *p, int64_t now_ms)

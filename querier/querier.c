@@ -81,7 +81,7 @@ static const struct conf_field querier_fields[] = {
     CONF_DURATION(struct querier_conf, cache_max_age_ns, "result-cache-max-age", "1h", "1s", "720h",
                   CONF_FIXED, "For how long steps are kept at most."),
     CONF_BOOL(struct querier_conf, shares_queries, "share-equal-queries", "true", CONF_FIXED,
-              "Runs equal queries that are asked at the same time once."),
+              "Of equal queries runs one at a time, and one for all who waited meanwhile."),
     CONF_INT(struct querier_conf, max_open_blocks, "max-open-blocks", "1000", "1", "1000000",
              CONF_FIXED, "Blocks kept open though no query uses them."),
 };

@@ -9,8 +9,9 @@
  * is made before a round is over and the news of it have come: that is not to be kept (LATE_WRITES_QUIET_MS,
  * clocks that differ included).
  *
- * Late is a sample older than three quarters of the tenant's max-cache-freshness, and a minute: well before
- * answers that have its time in them are kept.
+ * Late is a sample older than three quarters of the tenant's max-cache-freshness: well before answers that have its
+ * time in them are kept. A freshness below LATE_WRITES_MIN_FRESH_MS is that: what is scraped is some seconds
+ * old and yet not late.
  */
 #pragma once
 #include "common/base/clock.h"
@@ -20,9 +21,16 @@
 #define LATE_WRITES_ROUND_MS 5000
 #define LATE_WRITES_QUIET_MS 10000
 
+#define LATE_WRITES_MIN_FRESH_MS 80000
+
+/* Answers about times younger than this are not kept. */
+static inline int64_t late_writes_fresh_ms(const struct tenant_limits *l)
+{
+    return ORR_MAX(l->max_cache_freshness_ns / NS_PER_MS, (int64_t)LATE_WRITES_MIN_FRESH_MS);
+}
 static inline int64_t late_writes_before_ms(const struct tenant_limits *l, int64_t now_ms)
 {
-    return now_ms - ORR_MAX(l->max_cache_freshness_ns / NS_PER_MS * 3 / 4, INT64_C(60000));
+    return now_ms - late_writes_fresh_ms(l) / 4 * 3;
 }
 static inline uint64_t late_writes_version(int64_t now_ms)
 {

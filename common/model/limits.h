@@ -89,7 +89,7 @@
     X(DURATION, max_total_query_length, "max-total-query-length", "0s",                            \
       "Longest time range of one query; 0: any.")                                                  \
     X(DURATION, max_cache_freshness, "max-cache-freshness", "10m",                                 \
-      "Steps of range queries that are younger than this are computed anew each time.")            \
+      "Steps of range queries that are younger than this, or 80s, are computed anew each time.")   \
     X(BOOL, cache_results, "cache-results", "true",                                                \
       "Keep steps of range queries that are older than max-cache-freshness.")                      \
     X(DURATION, query_timeout, "query-timeout", "2m",                                              \

@@ -272,6 +272,7 @@ void prom_query_call(void *arg, struct rpc_call *call)
     p->expr = q.expr; /* the call's, which lasts until the answer */
     p->start_ms = ORR_MAX(-PROM_TIME_MAX_MS, ORR_MIN(PROM_TIME_MAX_MS, q.time_ms));
     p->end_ms = p->start_ms;
+    p->is_afresh = true; /* a ruler asks each query once, and waits for nobody */
     if (q.timeout_ms > 0)
         left_ms = ORR_MIN(left_ms, q.timeout_ms);
     prom_task_rpc(api->tasks, call, rpc_call_tenant(call), ORR_MAX(left_ms, 1), run_query, p);

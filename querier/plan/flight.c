@@ -9,21 +9,29 @@
 
 #define LOOK_MS 100 /* how late a cancellation may be noticed */
 
+enum flight_state {
+    FLIGHT_QUEUED, /* behind the one under way, as its next */
+    FLIGHT_READY,  /* the first of those aboard to look is the pilot */
+    FLIGHT_UNDER_WAY,
+    FLIGHT_LANDED,
+};
+
 struct flight {
     struct flights *all;
     char *key;
     size_t key_len;
-    unsigned refs, passengers;
-    bool has_landed;
+    enum flight_state state;
+    unsigned refs;       /* all aboard, the pilot included */
+    struct flight *next; /* of those who came while this was under way; NULL: nobody did */
     struct buf bytes;
     struct err *err;
 };
 
 struct flights {
-    struct lock lock; /* of all that follows, and of every flight */
-    pthread_cond_t landed;
-    struct map under_way;
-    uint64_t passengers;
+    struct lock lock;      /* of all that follows, and of every flight */
+    pthread_cond_t turned; /* a flight is ready, or has landed */
+    struct map first;      /* by key: the flight that is ready or under way */
+    struct flights_stats stats;
 };
 
 struct flights *flights_new(void)
@@ -34,7 +42,7 @@ struct flights *flights_new(void)
     lock_init(&fs->lock, LOCK_LEAF_MODULE);
     (void)pthread_condattr_init(&attr);
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&fs->landed, &attr);
+    (void)pthread_cond_init(&fs->turned, &attr);
     (void)pthread_condattr_destroy(&attr);
     return fs;
 }
@@ -43,23 +51,36 @@ void flights_free(struct flights *fs)
 {
     if (!fs)
         return;
-    (void)pthread_cond_destroy(&fs->landed);
-    map_done(&fs->under_way);
+    (void)pthread_cond_destroy(&fs->turned);
+    map_done(&fs->first);
     lock_done(&fs->lock);
     mem_free(fs);
 }
 
-uint64_t flights_passengers(struct flights *fs)
+void flights_stats_get(struct flights *fs, struct flights_stats *ret)
 {
-    uint64_t n;
-
     lock_take(&fs->lock);
-    n = fs->passengers;
+    *ret = fs->stats;
     lock_release(&fs->lock);
-    return n;
 }
 
 /* ---- with the lock ---- */
+
+static struct slice key_of(const struct flight *f)
+{
+    return slice_of(f->key, f->key_len);
+}
+
+static struct flight *flight_make(struct flights *fs, struct slice key, enum flight_state state)
+{
+    struct flight *f = mem_new(struct flight);
+
+    f->all = fs;
+    f->key = mem_dup(key.ptr, key.len);
+    f->key_len = key.len;
+    f->state = state;
+    return f;
+}
 
 static void flight_unref(struct flight *f)
 {
@@ -71,22 +92,50 @@ static void flight_unref(struct flight *f)
     mem_free(f);
 }
 
-static struct flight *take_off(struct flights *fs, struct slice key)
+/* One that has not begun: a run under way is none for a newcomer. */
+static struct flight *find_seat(struct flights *fs, struct slice key)
 {
-    struct flight *f = mem_new(struct flight);
+    struct flight *f = map_get(&fs->first, key);
 
-    f->all = fs;
-    f->key = mem_dup(key.ptr, key.len);
-    f->key_len = key.len;
-    f->refs = 1;
-    (void)map_put(&fs->under_way, key, f);
+    if (!f) {
+        f = flight_make(fs, key, FLIGHT_READY);
+        (void)map_put(&fs->first, key, f);
+    } else if (f->state == FLIGHT_UNDER_WAY) {
+        if (!f->next)
+            f->next = flight_make(fs, key, FLIGHT_QUEUED);
+        f = f->next;
+    }
+    f->refs++;
     return f;
 }
 
-/* Until it has landed; or the passenger's own time or patience is over. */
+/* The first of its key is over: the next one's turn. */
+static void make_way(struct flight *f)
+{
+    struct flights *fs = f->all;
+
+    if (!f->next) {
+        (void)map_del(&fs->first, key_of(f));
+        return;
+    }
+    f->next->state = FLIGHT_READY;
+    (void)map_put(&fs->first, key_of(f), f->next);
+    f->next = NULL;
+    (void)pthread_cond_broadcast(&fs->turned);
+}
+
+/* A passenger does. The last one takes along what has not begun. */
+static void leave(struct flight *f)
+{
+    if (f->refs == 1 && f->state == FLIGHT_QUEUED)
+        ((struct flight *)map_get(&f->all->first, key_of(f)))->next = NULL;
+    flight_unref(f);
+}
+
+/* Until it is ready or has landed; or the passenger's own time or patience is over. */
 static struct err *wait_for(struct flight *f, int64_t deadline_mono_ms, const atomic_bool *cancel)
 {
-    while (!f->has_landed) {
+    while (f->state == FLIGHT_QUEUED || f->state == FLIGHT_UNDER_WAY) {
         int64_t now = clock_mono_ms(&clock_system), until = now + LOOK_MS;
         struct timespec ts;
 
@@ -97,22 +146,25 @@ static struct err *wait_for(struct flight *f, int64_t deadline_mono_ms, const at
         if (deadline_mono_ms)
             until = ORR_MIN(until, deadline_mono_ms);
         ts = (struct timespec){.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
-        lock_wait_until(&f->all->lock, &f->all->landed, &ts);
+        lock_wait_until(&f->all->lock, &f->all->turned, &ts);
     }
     return NULL;
 }
 
 /* What has landed does not change any more, and may be long: the lock is not held for it. */
-static void copy_answer(struct flight *f, struct buf *ret)
+static struct err *copy_answer(struct flight *f, struct buf *ret)
 {
+    if (f->err)
+        return err_copy(f->err);
     lock_release(&f->all->lock);
     buf_slice_append(ret, buf_slice(&f->bytes));
     lock_take(&f->all->lock);
+    return NULL;
 }
 
 static bool is_the_pilots_own(const struct err *e)
 {
-    return err_is(e, ERR_CANCELED) || err_is(e, ERR_TIMEOUT);
+    return e && (err_is(e, ERR_CANCELED) || err_is(e, ERR_TIMEOUT));
 }
 
 /* ---- */
@@ -121,33 +173,27 @@ struct err *flight_board(struct flights *fs, struct slice key, int64_t deadline_
                          const atomic_bool *cancel, struct flight **ret_pilot,
                          struct buf *ret_bytes)
 {
-    struct err *e = NULL;
+    struct err *e;
     struct flight *f;
 
     *ret_pilot = NULL;
     lock_take(&fs->lock);
-    while ((f = map_get(&fs->under_way, key))) {
-        bool is_over;
-
-        f->refs++;
-        f->passengers++;
-        fs->passengers++;
-        e = wait_for(f, deadline_mono_ms, cancel);
-        f->passengers--;
-        is_over = e || !f->err || !is_the_pilots_own(f->err);
-        if (!e && f->err && is_over)
-            e = err_copy(f->err);
-        if (!e && is_over)
-            copy_answer(f, ret_bytes);
-        flight_unref(f);
-        if (is_over) {
-            lock_release(&fs->lock);
-            return e;
+    f = find_seat(fs, key);
+    fs->stats.waiting++;
+    e = wait_for(f, deadline_mono_ms, cancel);
+    fs->stats.waiting--;
+    if (!e && f->state == FLIGHT_READY) {
+        f->state = FLIGHT_UNDER_WAY;
+        *ret_pilot = f;
+    } else {
+        if (!e) {
+            fs->stats.carried++;
+            e = copy_answer(f, ret_bytes);
         }
+        leave(f);
     }
-    *ret_pilot = take_off(fs, key);
     lock_release(&fs->lock);
-    return NULL;
+    return e;
 }
 
 void flight_land(struct flight *f, const struct err *e, void (*write)(struct buf *out, void *arg),
@@ -157,17 +203,21 @@ void flight_land(struct flight *f, const struct err *e, void (*write)(struct buf
     struct buf bytes = {0};
     bool is_awaited;
 
-    lock_take(&fs->lock); /* from here on nobody boards */
-    (void)map_del(&fs->under_way, slice_of(f->key, f->key_len));
-    is_awaited = f->passengers > 0;
+    lock_take(&fs->lock);
+    is_awaited = f->refs > 1; /* nobody boards what is under way */
     lock_release(&fs->lock);
     if (!e && is_awaited)
         write(&bytes, arg);
     lock_take(&fs->lock);
-    f->bytes = bytes;
-    f->err = e ? err_copy(e) : NULL;
-    f->has_landed = true;
-    (void)pthread_cond_broadcast(&fs->landed);
+    if (is_the_pilots_own(e) && f->refs > 1) {
+        f->state = FLIGHT_READY;
+    } else {
+        make_way(f);
+        f->bytes = bytes;
+        f->err = e ? err_copy(e) : NULL;
+        f->state = FLIGHT_LANDED;
+    }
+    (void)pthread_cond_broadcast(&fs->turned);
     flight_unref(f);
     lock_release(&fs->lock);
 }

@@ -51,9 +51,12 @@ static void collect(void *arg, struct buf *out, bool is_openmetrics)
 {
     struct planner *p = arg;
     struct answer_cache_stats s = {0};
+    struct flights_stats shared = {0};
 
     if (p->cache)
         answer_cache_stats_get(p->cache, &s);
+    if (p->flights)
+        flights_stats_get(p->flights, &shared);
     write_one(out, is_openmetrics, METRIC_T_GAUGE, "orrery_querier_result_cache_bytes",
               "Memory of answers that are kept.", s.bytes);
     write_one(out, is_openmetrics, METRIC_T_GAUGE, "orrery_querier_result_cache_pieces",
@@ -65,8 +68,7 @@ static void collect(void *arg, struct buf *out, bool is_openmetrics)
     write_one(out, is_openmetrics, METRIC_T_COUNTER, "orrery_querier_result_cache_refused_total",
               "Pieces too large to be kept.", s.refused);
     write_one(out, is_openmetrics, METRIC_T_COUNTER, "orrery_querier_shared_queries_total",
-              "Queries that waited for an equal one under way.",
-              p->flights ? flights_passengers(p->flights) : 0);
+              "Queries that got what the run of an equal one gave.", shared.carried);
 }
 
 struct planner *planner_new(const struct planner_opts *opts)
@@ -172,8 +174,7 @@ static struct err *run_range(struct asked *q, struct engine_result *ret)
     struct planner *p = q->p;
     const struct tenant_limits *l = q->ask->limits;
     struct store_query *sq = q->ask->sq;
-    int64_t fresh_ms =
-        ORR_MAX(l->max_cache_freshness_ns, l->out_of_order_time_window_ns) / NS_PER_MS;
+    int64_t fresh_ms = ORR_MAX(late_writes_fresh_ms(l), l->out_of_order_time_window_ns / NS_PER_MS);
     struct stepwise_ask ask = {
         .q = q->ask->q,
         .reach = &q->reach,

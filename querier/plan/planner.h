@@ -1,7 +1,7 @@
 /*
  * Between the API and the engine: how a tenant's query is answered with as little work as it needs.
  *
- *     planner_query ─▶ an equal one is under way?  ─yes─▶ its answer (flight.h)
+ *     planner_query ─▶ an equal one is under way?  ─yes─▶ one more run for all who came meanwhile (flight.h)
  *                           │no
  *                           ▼
  *       a range query: steps known from before, the others in stretches of time (stepwise.h)
@@ -13,11 +13,11 @@
  * the limits that an answer hangs on change, steps are kept only when they are older than
  * limits.max-cache-freshness and the out-of-order window, and when samples come later than that (a producer
  * catches up after an outage) the ingesters tell of it (common/model/late_writes.h): while they do nothing is kept,
- * and what was kept is forgotten. Such news take a moment, seconds at most; for what they miss (a block put into the
- * bucket by hand) nothing is kept longer than max_age_ms. Header Cache-Control: no-store asks for an answer from
- * scratch.
+ * and what was kept is forgotten. Between processes such news take gossip's way, a second or two when it gets through;
+ * for what they miss (a block put into the bucket by hand) nothing is kept longer than max_age_ms. Header
+ * Cache-Control: no-store asks for an answer from scratch.
  *
- * Queries that want to know what they cost (stats=…) and those over several tenants are not shared or kept.
+ * Queries that want to know what they cost (stats=…), rulers' and those over several tenants are not shared or kept.
  *
  * Threads: planner_query() blocks, on a worker; one struct planner is shared by all.
  */
@@ -33,7 +33,7 @@ struct planner_opts {
     size_t max_bytes;   /* of kept answers; 0: none are */
     int64_t max_age_ms; /* of a kept answer */
     int64_t split_ms;   /* stretches are cut at multiples of it; 0: not */
-    bool shares;        /* equal queries are run once */
+    bool shares;        /* equal queries that wait at the same time are run once */
     const struct clock *clock;
 };
 

@@ -11,6 +11,12 @@ TEST(late_writes_are_late_well_before_answers_are_kept)
     CHECK_INT(late_writes_before_ms(&l, now), now - 7 * MINUTE_MS - 30000);
     l.max_cache_freshness_ns = 0; /* what is scraped is some seconds old and yet not late */
     CHECK_INT(late_writes_before_ms(&l, now), now - MINUTE_MS);
+    for (int64_t fresh_ms = 0; fresh_ms < 20 * MINUTE_MS; fresh_ms += 7001) {
+        l.max_cache_freshness_ns = fresh_ms * NS_PER_MS;
+        CHECK(late_writes_fresh_ms(&l) >= fresh_ms);
+        /* nothing is kept that a sample may still come for untold, and take 15 s to be seen */
+        CHECK(now - late_writes_fresh_ms(&l) <= late_writes_before_ms(&l, now) - 15000);
+    }
 }
 
 /* Whatever is written in a round: until it is over and told of, nothing is kept; after that it is. */
