@@ -268,10 +268,11 @@ static void build_distribute(struct bench *b)
                  &(struct ring_opts){.role = MEMBER_INGESTER, .signal = MEMBER_METRICS, .rf = 1});
     member_unref(m);
     must(loop_new("bench", &b->loop));
-    b->distribute = distribute_new(&(struct distribute_opts){.ops = {ring_of, take_batch, NULL, b},
-                                                             .instance = "self",
-                                                             .timeout_ms = 1000,
-                                                             .max_inflight_bytes = 1 << 30});
+    b->distribute =
+        distribute_new(&(struct distribute_opts){.ops = {ring_of, take_batch, NULL, b, NULL},
+                                                 .instance = "self",
+                                                 .timeout_ms = 1000,
+                                                 .max_inflight_bytes = 1 << 30});
 }
 
 /* One rule that takes every series, over all pods and the like. */

@@ -105,11 +105,11 @@ static void begin(struct world *w, size_t n, unsigned rf, const char *down)
     *w = (struct world){0};
     CHECK_OK(loop_new("t", &w->loop));
     w->ring = make_ring(n, rf, down);
-    w->d =
-        distribute_new(&(struct distribute_opts){.ops = {world_ring, world_local, world_remote, w},
-                                                 .instance = "a",
-                                                 .timeout_ms = 60000,
-                                                 .max_inflight_bytes = 1 << 20});
+    w->d = distribute_new(
+        &(struct distribute_opts){.ops = {world_ring, world_local, world_remote, w, NULL},
+                                  .instance = "a",
+                                  .timeout_ms = 60000,
+                                  .max_inflight_bytes = 1 << 20});
 }
 
 static void end(struct world *w)
@@ -492,11 +492,11 @@ TEST(distribute_tells_when_the_deciding_replica_takes_too_long)
 
     begin(&w, 3, 3, "");
     distribute_free(w.d);
-    w.d =
-        distribute_new(&(struct distribute_opts){.ops = {world_ring, world_local, world_remote, &w},
-                                                 .instance = "a",
-                                                 .timeout_ms = 1,
-                                                 .max_inflight_bytes = 1 << 20});
+    w.d = distribute_new(&(struct distribute_opts){
+        .ops = {world_ring, world_local, world_remote, &w, NULL},
+        .instance = "a",
+        .timeout_ms = 500, /* a busy machine gets as far as CHECK(w.told == 0) */
+        .max_inflight_bytes = 1 << 20});
     push(&w, make_push(5, 5));
     refuse(&w, 0, 1);
     answer(&w, 1, NULL, NULL);
@@ -515,11 +515,11 @@ TEST(distribute_times_out)
 
     begin(&w, 3, 3, "");
     distribute_free(w.d);
-    w.d =
-        distribute_new(&(struct distribute_opts){.ops = {world_ring, world_local, world_remote, &w},
-                                                 .instance = "a",
-                                                 .timeout_ms = 1,
-                                                 .max_inflight_bytes = 1 << 20});
+    w.d = distribute_new(
+        &(struct distribute_opts){.ops = {world_ring, world_local, world_remote, &w, NULL},
+                                  .instance = "a",
+                                  .timeout_ms = 1,
+                                  .max_inflight_bytes = 1 << 20});
     push(&w, make_push(1, 1));
     while (!w.told)
         loop_run_once(w.loop, 10);

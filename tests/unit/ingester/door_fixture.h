@@ -113,7 +113,7 @@ static inline struct err *door_fixture_open(struct door_fixture *f, const char *
     f->replica = replica_new(&(struct replica_opts){
         .head = f->head, .limits = f->limits, .ring = door_fixture_ring, .ring_arg = f});
     f->distribute = distribute_new(&(struct distribute_opts){
-        .ops = {door_fixture_ring, door_fixture_local, door_fixture_remote, f},
+        .ops = {door_fixture_ring, door_fixture_local, door_fixture_remote, f, NULL},
         .instance = "self",
         .timeout_ms = 10000,
         .max_inflight_bytes = 256 << 20});

@@ -39,13 +39,13 @@ static void make_once(void)
 {
     static const char text[] =
         "- {match: hits, without: [pod], outputs: [sum, count, min, max, last, total]}";
-    struct arena *a;
+    static struct arena *a; /* kept, like the rules in it */
     struct yaml_node *root;
     struct err *e;
 
     if (ring)
         return;
-    a = arena_new(0); /* kept */
+    a = arena_new(0);
     e = yaml_load("rules", slice_cstr(text), a, &root);
     if (!e)
         e = agg_rules_parse("rules", root, a, &rules);

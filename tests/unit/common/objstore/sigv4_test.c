@@ -153,8 +153,8 @@ TEST(sigv4_signs_a_body_in_chunks)
                                 .n_headers = ORR_COUNT(headers),
                                 .payload_hash = SLICE(SIGV4_STREAMING)};
     static const char *const want[] = {
-        "10000;chunk-signature="
-        "ad80c730a21e5b8d04586a2213dd63b9a0e99e0e2307b0ade35a65485a288648\r\n",
+        ("10000;chunk-signature="
+         "ad80c730a21e5b8d04586a2213dd63b9a0e99e0e2307b0ade35a65485a288648\r\n"),
         "400;chunk-signature=0055627c9e194cb4542bae2aa5492e3c1575bbb81b612b7d234b86a503ef5497\r\n",
         "0;chunk-signature=b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9\r\n"};
     struct sigv4_key key = s3_key();
