@@ -195,7 +195,8 @@ def test_limits_and_the_tenants_switch_hold_at_once(t):
         check(metric(o.addr, "result_cache_hits_total") == hits, "on")
     override(f"  {TENANT}: {{max_samples_per_query: 300}}\n")
     wait_for("the limit", lambda: ask(o.addr, "x_total", start, end).status == 422, 20)
-    check("limit 300" in ask(o.addr, "x_total", start, end).text, "the limit's name")
+    r = ask(o.addr, "x_total", start, end)
+    check("300 (limits.max-samples-per-query)" in r.text, f"the limit's name: {r.text}")
     override(f"  {TENANT}: {{max_query_lookback: 1h}}\n")
     wait_for("the look-back", lambda: ask(o.addr, "x_total", start, end).status == 200, 20)
     for _ in range(2):
