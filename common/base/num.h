@@ -1,5 +1,5 @@
 /*
- * Numbers as Go writes and reads them (std::to_chars and from_chars behind a C++ shim, num.cc).
+ * Numbers as Go writes and reads them (num_short.h, and the C++ library behind num_shim.h).
  */
 #pragma once
 #include "common/base/buf.h"
