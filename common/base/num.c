@@ -20,8 +20,12 @@ struct digits {
 
 static void shortest_digits(double v, struct digits *ret)
 {
-    struct num_short s = num_shortest(v);
+    struct num_short s;
 
+    ret->n = ret->point = 0;
+    if (v == 0)
+        return;
+    s = num_shortest(v);
     ret->n = (int)num_write_u64(s.digits, ret->d);
     ret->point = ret->n + s.exp10;
 }
@@ -32,11 +36,11 @@ static void digits_of(double v, int prec, struct digits *ret)
     char text[SCRATCH_BYTES];
     size_t len, i = 0;
 
-    if (prec < 0 && v != 0) {
+    if (prec < 0) {
         shortest_digits(v, ret);
         return;
     }
-    len = num_shim_scientific(v, ORR_MAX(prec, 0), text, sizeof(text));
+    len = num_shim_scientific(v, prec, text, sizeof(text));
     ORR_ASSERT(len > 0 && len < sizeof(text));
     text[len] = 0;
     ret->n = 0;
@@ -44,8 +48,6 @@ static void digits_of(double v, int prec, struct digits *ret)
         if (text[i] != '.')
             ret->d[ret->n++] = text[i];
     ret->point = v == 0 ? 0 : atoi(text + i + 1) + 1;
-    if (v == 0)
-        ret->n = prec < 0 ? 0 : ret->n;
 }
 
 static char digit_at(const struct digits *d, int i)
