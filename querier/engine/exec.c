@@ -30,8 +30,7 @@ bool exec_tick(struct exec *x)
             return exec_fail(x, err_new(ERR_TIMEOUT,
                                         "query timed out in query execution (querier.timeout, "
                                         "limits.query-timeout, or the timeout asked for)"));
-        if (x->turn.turns)
-            turn_look(&x->turn, now_ms);
+        turn_look(&x->turn, now_ms);
     }
     return true;
 }
