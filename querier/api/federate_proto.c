@@ -4,25 +4,6 @@
 
 /* ---- what is asked for ---- */
 
-static struct slice trim(struct slice s)
-{
-    while (s.len && (s.ptr[0] == ' ' || s.ptr[0] == '\t'))
-        s = slice_from(s, 1);
-    while (s.len && (s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == '\t'))
-        s.len--;
-    return s;
-}
-
-/* Up to the separator, which is skipped. */
-static struct slice cut(struct slice *rest, uint8_t separator)
-{
-    ptrdiff_t at = slice_find_byte(*rest, separator, 0);
-    struct slice ret = at < 0 ? *rest : slice_sub(*rest, 0, (size_t)at);
-
-    *rest = at < 0 ? SLICE_EMPTY : slice_from(*rest, (size_t)at + 1);
-    return trim(ret);
-}
-
 /* One media range with its parameters. */
 struct media {
     struct slice type, proto, encoding, version;
@@ -31,12 +12,17 @@ struct media {
 
 static struct media read_media(struct slice text)
 {
-    struct media m = {.type = cut(&text, ';'), .q = 1};
+    struct media m = {.q = 1};
+    struct slice value, key;
+    double q;
 
-    while (text.len) {
-        struct slice value = cut(&text, ';'), key = cut(&value, '=');
-        double q;
-
+    if (slice_split(&text, ';', &m.type))
+        m.type = slice_trim(m.type);
+    while (slice_split(&text, ';', &value)) {
+        if (!slice_split(&value, '=', &key))
+            continue;
+        key = slice_trim(key);
+        value = slice_trim(value);
         if (slice_eq_cstr(key, "proto"))
             m.proto = value;
         else if (slice_eq_cstr(key, "encoding"))
@@ -65,9 +51,10 @@ static bool is_text(const struct media *m)
 bool federate_proto_is_wanted(struct slice accept)
 {
     double proto = 0, text = 0;
+    struct slice range;
 
-    while (accept.len) {
-        struct media m = read_media(cut(&accept, ','));
+    while (slice_split(&accept, ',', &range)) {
+        struct media m = read_media(range);
 
         if (is_proto(&m))
             proto = ORR_MAX(proto, m.q);

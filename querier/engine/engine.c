@@ -109,12 +109,6 @@ static bool series_of_row(struct exec *x, const struct row *r, const struct grid
     return true;
 }
 
-static int series_order(const void *a, const void *b)
-{
-    return labels_cmp(((const struct engine_series *)a)->labels,
-                      ((const struct engine_series *)b)->labels);
-}
-
 static void run_rows(struct exec *x, const struct promql_expr *e, struct engine_result *ret)
 {
     struct collector c = {.x = x, .map = {.arena = x->arena}, .steps = x->grid.n};
@@ -132,7 +126,7 @@ static void run_rows(struct exec *x, const struct promql_expr *e, struct engine_
         if (series_of_row(x, &c.rows.ptr[i], &x->grid, &out[ret->n_series]))
             ret->n_series++;
     if (ret->type == ENGINE_MATRIX)
-        qsort(out, ret->n_series, sizeof(*out), series_order);
+        qsort(out, ret->n_series, sizeof(*out), ops_by_labels);
     ret->series = out;
 }
 
@@ -188,13 +182,13 @@ static void run_matrix(struct exec *x, const struct promql_expr *e, struct engin
             return;
     }
     if (ret->n_series)
-        qsort(out, ret->n_series, sizeof(*out), series_order);
+        qsort(out, ret->n_series, sizeof(*out), ops_by_labels);
     ret->series = out;
 }
 
 static struct err *check_times(const struct engine_query *q, struct grid *ret)
 {
-    uint64_t max = q->max_points ? q->max_points : 11000, n;
+    uint64_t max = q->max_points ? q->max_points : ENGINE_MAX_POINTS, n;
 
     if (q->end_ms < q->start_ms)
         return err_new(ERR_INVALID, "end timestamp must not be before start time");
@@ -259,7 +253,7 @@ struct err *engine_query(const struct engine *eng, const struct engine_query *q,
                      .st = st,
                      .arena = a,
                      .lookback_ms = q->lookback_ms ? q->lookback_ms : eng->opts.lookback_ms,
-                     .max_samples = q->max_samples ? q->max_samples : 50000000};
+                     .max_samples = q->max_samples ? q->max_samples : ENGINE_MAX_SAMPLES};
     struct promql parsed = {0};
     struct err *e;
 

@@ -35,15 +35,18 @@ struct engine_opts {
 struct engine *engine_new(const struct engine_opts *opts); /* NULL: defaults */
 void engine_free(struct engine *eng);
 
+#define ENGINE_MAX_SAMPLES 50000000
+#define ENGINE_MAX_POINTS 11000
+
 struct engine_given;
 struct engine_query {
     struct slice expr;
     int64_t start_ms, end_ms; /* instant query: equal, and step_ms 0 */
     int64_t step_ms;
     int64_t lookback_ms; /* 0: the engine's */
-    uint64_t
-        max_samples; /* held or read at any moment, and a tenth of what is computed; 0: 50 million */
-    uint64_t max_points;       /* steps of a range query; 0: 11000 */
+    /* Held or read at any moment, and a tenth of what is computed; 0: ENGINE_MAX_SAMPLES. */
+    uint64_t max_samples;
+    uint64_t max_points;       /* steps of a range query; 0: ENGINE_MAX_POINTS */
     int64_t deadline_mono_ms;  /* clock_system's mono; 0: none */
     const atomic_bool *cancel; /* NULL: none */
     /* Only series of this shard (labels_fingerprint().hi % shard_count); 0: all. */
@@ -60,7 +63,7 @@ const char *engine_type_name(enum engine_type t); /* as in the API: "vector" */
 
 /* Points of one series: floats and histograms in separate columns, each sorted by time. */
 struct engine_series {
-    struct labels labels;
+    struct labels labels; /* first: ops_by_labels() */
     size_t n;
     const int64_t *t_ms;
     const double *v;

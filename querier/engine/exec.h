@@ -95,8 +95,8 @@ struct exec {
     int64_t lookback_ms;
     uint64_t max_samples;
     uint64_t held; /* samples in memory now */
-    uint64_t
-        points; /* steps of all rows of all nodes, so far; at most EXEC_POINTS_PER_SAMPLE x max_samples */
+    /* Steps of all rows of all nodes, so far; at most EXEC_POINTS_PER_SAMPLE x max_samples. */
+    uint64_t points;
     /* While building: inside histogram_count() and its like, and inside what needs whole histograms. */
     unsigned stats_wanted, stats_blocked;
     const struct select_hint *hint; /* while building: for the select made next, which takes it */

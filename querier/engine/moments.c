@@ -2,6 +2,11 @@
 
 static const char *const kinds[MOMENTS_ROWS] = {"c", "l", "v"};
 
+bool moments_are_of(enum promql_agg op)
+{
+    return op == PROMQL_AGG_AVG || op == PROMQL_AGG_STDDEV || op == PROMQL_AGG_STDVAR;
+}
+
 unsigned moments_kind(struct labels ls)
 {
     if (ls.n == 0 || !slice_eq(ls.ptr[ls.n - 1].name, SLICE(MOMENTS_LABEL)))

@@ -10,11 +10,14 @@
  * Owner: the thread that runs the query; memory is the query's arena.
  */
 #pragma once
+#include "common/lang/promql.h"
 #include "querier/engine/exec.h"
 
 #define MOMENTS_LABEL "\xff"
 enum { MOMENTS_COUNT, MOMENTS_LOST, MOMENTS_VALUE, MOMENTS_ROWS };
 
+/* Whether that is what an aggregation's parts give. */
+bool moments_are_of(enum promql_agg op);
 /* Which of them a label set is of; MOMENTS_ROWS: none. */
 unsigned moments_kind(struct labels ls);
 /* A group's labels with the mark, in a. */

@@ -356,17 +356,11 @@ static void merge_moments(struct aggregate_node *a, const struct row *r)
     }
 }
 
-static bool has_moments(const struct promql_expr *e)
-{
-    return e->u.aggregate.op == PROMQL_AGG_AVG || e->u.aggregate.op == PROMQL_AGG_STDDEV ||
-           e->u.aggregate.op == PROMQL_AGG_STDVAR;
-}
-
 static void add_row(struct aggregate_node *a, const struct row *r)
 {
     struct group *g;
 
-    if (a->is_merging && has_moments(a->e)) {
+    if (a->is_merging && moments_are_of(a->e->u.aggregate.op)) {
         merge_moments(a, r);
         return;
     }
@@ -604,7 +598,8 @@ struct node *op_aggregate(struct exec *x, struct grid grid, const struct promql_
 
     a->e = e;
     a->map.arena = x->arena;
-    a->is_part = x->q->wants_moments && promql_unwrap(x->root) == e && has_moments(e);
+    a->is_part =
+        x->q->wants_moments && promql_unwrap(x->root) == e && moments_are_of(e->u.aggregate.op);
     if (x->q->n_given && (a->child = op_given(x, grid, e))) {
         a->is_merging = e->u.aggregate.op != PROMQL_AGG_QUANTILE; /* given what it is over */
         if (e->u.aggregate.param)

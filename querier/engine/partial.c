@@ -85,7 +85,6 @@ static void add_found(struct finder *f, const struct promql_expr *e)
     struct slice text = slice_sub(f->text, e->start, e->end - e->start);
     const struct promql_expr *over = e->u.aggregate.expr;
     enum promql_agg op = e->u.aggregate.op;
-    bool has_moments = op == PROMQL_AGG_AVG || op == PROMQL_AGG_STDDEV || op == PROMQL_AGG_STDVAR;
 
     if (e->end > f->text.len || e->start >= e->end)
         return;
@@ -99,7 +98,7 @@ static void add_found(struct finder *f, const struct promql_expr *e)
                  .end = e->end,
                  .partial_expr = op == PROMQL_AGG_QUANTILE ? cut_out(f, over->start, over->end)
                                                            : cut_out(f, e->start, e->end),
-                 .has_moments = has_moments,
+                 .has_moments = moments_are_of(op),
                  .is_sum = op == PROMQL_AGG_SUM || op == PROMQL_AGG_AVG,
              }));
 }

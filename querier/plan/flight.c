@@ -152,12 +152,12 @@ static struct err *wait_for(struct flight *f, int64_t deadline_mono_ms, const at
 }
 
 /* What has landed does not change any more, and may be long: the lock is not held for it. */
-static struct err *copy_answer(struct flight *f, struct buf *ret)
+static struct err *copy_answer(struct flight *f, struct arena *a, struct slice *ret)
 {
     if (f->err)
         return err_copy(f->err);
     lock_release(&f->all->lock);
-    buf_slice_append(ret, buf_slice(&f->bytes));
+    *ret = arena_dup(a, buf_slice(&f->bytes));
     lock_take(&f->all->lock);
     return NULL;
 }
@@ -170,8 +170,8 @@ static bool is_the_pilots_own(const struct err *e)
 /* ---- */
 
 struct err *flight_board(struct flights *fs, struct slice key, int64_t deadline_mono_ms,
-                         const atomic_bool *cancel, struct flight **ret_pilot,
-                         struct buf *ret_bytes)
+                         const atomic_bool *cancel, struct arena *a, struct flight **ret_pilot,
+                         struct slice *ret_bytes)
 {
     struct err *e;
     struct flight *f;
@@ -188,7 +188,7 @@ struct err *flight_board(struct flights *fs, struct slice key, int64_t deadline_
     } else {
         if (!e) {
             fs->stats.carried++;
-            e = copy_answer(f, ret_bytes);
+            e = copy_answer(f, a, ret_bytes);
         }
         leave(f);
     }

@@ -2,7 +2,7 @@
  * Equal queries that are asked at the same time: at most one is under way, and one more for all who came
  * meanwhile.
  *
- *     e = flight_board(fs, key, deadline, cancel, &f, &bytes)
+ *     e = flight_board(fs, key, deadline, cancel, arena, &f, &bytes)
  *     f != NULL: the pilot. Runs the query, then   flight_land(f, e, write, arg)
  *     else:      the answer of the pilot is in bytes, or e says what went wrong
  *
@@ -17,8 +17,8 @@
  * run more than its own.
  *
  * Each passenger keeps its own time limit and cancel flag. A pilot that is cancelled or out of time ends
- * alone: one of its passengers is the next pilot. The answer is put into bytes only when somebody waits for
- * it.
+ * alone: one of its passengers is the next pilot. The answer is written only when somebody waits for
+ * it; bytes are in the passenger's arena.
  *
  * What of the data a query looked at before it boarded must be part of the key.
  *
@@ -27,6 +27,7 @@
 #pragma once
 #include <stdatomic.h>
 
+#include "common/base/arena.h"
 #include "common/base/buf.h"
 #include "common/base/err.h"
 
@@ -37,8 +38,8 @@ struct flights *flights_new(void);
 void flights_free(struct flights *fs); /* when nobody is on board; NULL is allowed */
 
 ORR_CHECKED struct err *flight_board(struct flights *fs, struct slice key, int64_t deadline_mono_ms,
-                                     const atomic_bool *cancel, struct flight **ret_pilot,
-                                     struct buf *ret_bytes);
+                                     const atomic_bool *cancel, struct arena *a,
+                                     struct flight **ret_pilot, struct slice *ret_bytes);
 /* Ends it: e is copied (NULL: success, and write(out, arg) gives the answer's bytes, if anybody waits). */
 void flight_land(struct flight *f, const struct err *e, void (*write)(struct buf *out, void *arg),
                  void *arg);

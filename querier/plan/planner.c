@@ -244,12 +244,12 @@ static void write_answer(struct buf *out, void *arg)
     result_wire_encode(out, w->result);
 }
 
-/* *ret_is_foreign: it has annotations, and they are of another spelling of the query. */
+/* bytes are the arena's. *ret_is_foreign: it has annotations, and they are of another spelling of the query. */
 static struct err *read_answer(const struct asked *q, struct slice bytes, struct engine_result *ret,
                                bool *ret_is_foreign)
 {
     struct arena *a = q->ask->sq->opts.arena;
-    struct reader r = reader_new(arena_dup(a, bytes));
+    struct reader r = reader_new(bytes);
     struct slice text = reader_lstr(&r);
     struct err *e = result_wire_decode(a, reader_bytes(&r, reader_left(&r)), ret);
 
@@ -261,11 +261,11 @@ static struct err *read_answer(const struct asked *q, struct slice bytes, struct
 
 static struct err *run_shared(struct asked *q, struct engine_result *ret)
 {
-    struct buf bytes = {0};
+    struct slice bytes = SLICE_EMPTY;
     struct flight *f = NULL;
     bool is_foreign = false;
     struct err *e = flight_board(q->p->flights, flight_key(q), q->ask->q->deadline_mono_ms,
-                                 q->ask->q->cancel, &f, &bytes);
+                                 q->ask->q->cancel, q->ask->sq->opts.arena, &f, &bytes);
 
     if (e)
         return e;
@@ -276,8 +276,7 @@ static struct err *run_shared(struct asked *q, struct engine_result *ret)
         flight_land(f, e, write_answer, &w);
         return e;
     }
-    e = read_answer(q, buf_slice(&bytes), ret, &is_foreign);
-    buf_done(&bytes);
+    e = read_answer(q, bytes, ret, &is_foreign);
     return is_foreign ? run_one(q, ret) : e;
 }
 

@@ -286,7 +286,6 @@ void splitter_stretches_run(void *arg, struct engine_job *jobs, size_t n)
     uint64_t key = cost_key(st->sq->opts.tenant, jobs[0].q.expr), samples = 0;
 
     splitter_stretches_done(st);
-    st->was_split = n > 1;
     if (n == 1) {
         jobs[0].err = splitter_query(p, &jobs[0].q, st->sq, s.arena, &jobs[0].result);
         return;

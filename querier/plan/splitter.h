@@ -65,7 +65,6 @@ struct splitter_stretches {
     struct store_query *sq; /* its arena is the query's */
     struct arena **arenas;  /* of the last run's jobs: what their results point to */
     size_t n_arenas;
-    bool was_split; /* several were run at once */
 };
 /* An engine_run_fn; arg is the struct splitter_stretches. Series and bytes are counted for each stretch by
  * itself, and bytes also together. Forgets the results of an earlier run. */

@@ -6,9 +6,8 @@
 
 #define MAX_STEP_MS (INT64_C(1) << 40) /* longer ones are not kept: 34 years */
 #define LEAST_STEPS 64                 /* of a stretch that is cut off for its length */
-#define MOST_STRETCHES 16 /* about: each has memory of its own, and reads the labels again */
-#define DEFAULT_MAX_SAMPLES 50000000 /* the engine's */
-#define DECODED_PER_BYTE 5           /* memory that a piece needs in an answer, per byte kept */
+#define MOST_STRETCHES 16  /* about: each has memory of its own, and reads the labels again */
+#define DECODED_PER_BYTE 5 /* memory that a piece needs in an answer, per byte kept */
 
 /* One piece as far as this query goes: its steps [from, to), and what is kept of it. */
 struct piece {
@@ -282,10 +281,9 @@ static struct steps_part part_of_job(const struct stepwise *s, size_t i)
                                time_of(s, s->stretches[i].to - 1)};
 }
 
-static struct steps_part *add_part(struct steps_part *parts, size_t *io_n, struct steps_part p)
+static void add_part(struct steps_part *parts, size_t *io_n, struct steps_part p)
 {
     parts[(*io_n)++] = p;
-    return parts;
 }
 
 /* All stretches and all runs of kept steps, in order of time. */
@@ -315,7 +313,7 @@ static struct err *join_all(struct stepwise *s, struct engine_result *ret, bool 
 
 static bool has_too_much(const struct stepwise *s, const struct engine_result *r)
 {
-    uint64_t max = s->ask->q->max_samples ? s->ask->q->max_samples : DEFAULT_MAX_SAMPLES;
+    uint64_t max = s->ask->q->max_samples ? s->ask->q->max_samples : ENGINE_MAX_SAMPLES;
 
     return r->n_series > max / s->n; /* the engine holds columns, whatever is in them */
 }
@@ -481,7 +479,7 @@ struct err *stepwise_query(const struct stepwise_ask *ask, struct arena *a, engi
 {
     const struct engine_query *q = ask->q;
     struct stepwise s = {.ask = ask, .arena = a, .step_ms = q->step_ms, .start_ms = q->start_ms};
-    uint64_t max = q->max_points ? q->max_points : 11000, n;
+    uint64_t max = q->max_points ? q->max_points : ENGINE_MAX_POINTS, n;
 
     *ret_stats = (struct stepwise_stats){0};
     n = q->step_ms > 0 && q->end_ms > q->start_ms

@@ -41,14 +41,14 @@ struct stepwise_ask {
     struct slice settings; /* whatever else an answer hangs on */
     uint64_t version;      /* of the data; taken before */
     int64_t keep_until_ms; /* what looks at something newer is not kept */
-    int64_t
-        visible_min_ms; /* nor what looks at something as old as this or older; INT64_MIN: none */
+    /* Nor what looks at something as old as this or older; INT64_MIN: none. */
+    int64_t visible_min_ms;
 };
 
 struct stepwise_stats {
     size_t steps_kept, steps_run, jobs; /* steps that were not computed; jobs that were run */
-    size_t pieces_hit,
-        pieces_missed; /* pieces that steps came from, and others that were looked for */
+    /* Pieces that steps came from, and others that were looked for. */
+    size_t pieces_hit, pieces_missed;
 };
 
 /* As engine_query(), with run() doing what is to be computed. */
