@@ -1,7 +1,5 @@
 #include "compactor/upkeep.h"
 
-#include <stdio.h>
-
 #include "common/base/log.h"
 #include "common/base/thread.h"
 #include "compactor/upkeep_internal.h"
@@ -14,7 +12,6 @@ static int64_t mono_ms(void)
     return clock_mono_ms(&clock_system);
 }
 
-/* Ends e: a pass goes on. */
 void upkeep_note(struct upkeep *u, const char *what, struct err *e)
 {
     if (!err_is(e, ERR_CANCELED)) {
