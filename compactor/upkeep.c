@@ -201,7 +201,7 @@ void upkeep_status(struct upkeep *u, struct buf *out)
 {
     lock_take(&u->lock);
     buf_printf(out, "{\"last_look\":%lld,\"done\":%llu,\"running\":[", (long long)u->last_pass_ms,
-               (unsigned long long)u->m.merge.done);
+               (unsigned long long)METRIC_GET(u->m.merge.done));
     for (size_t i = 0; i < u->running.len; i++) {
         buf_str(out, i ? "," : "");
         upkeep_tenant_put_running(out, u->running.ptr[i]);
