@@ -100,6 +100,11 @@ struct compactor {
  * The compactor thread's. */
 int64_t compactor_round(struct compactor *c, const struct compactor_conf *conf);
 void compactor_catalogues_done(struct compactor *c);
+/* Whether the ring gives a key to this process. */
+bool compactor_owns(const struct compactor *c, const struct ring *compactors, uint32_t key);
+/* Pool for as many jobs at once, the caller's thread being one of them: NULL for one. */
+void compactor_size_pool(const char *name, int64_t concurrency, struct job_pool **io_pool,
+                         int64_t *io_threads);
 /* Gossips the version of a tenant's catalogue. Any thread. */
 void compactor_tell_version(struct compactor *c, struct slice tenant, uint64_t version);
 /* Counts and keeps it for the status page; does not take it. Any thread. */

@@ -44,14 +44,31 @@ static void note(struct compactor *c, const char *what, struct err *e)
     err_free(e);
 }
 
+/* ---- what upkeep.h does too ---- */
+
+bool compactor_owns(const struct compactor *c, const struct ring *compactors, uint32_t key)
+{
+    int owner = ring_owner(compactors, key);
+
+    return owner >= 0 && strcmp(ring_member(compactors, (size_t)owner)->instance,
+                                process_instance(c->process)) == 0;
+}
+
+void compactor_size_pool(const char *name, int64_t concurrency, struct job_pool **io_pool,
+                         int64_t *io_threads)
+{
+    if (*io_threads == concurrency)
+        return;
+    job_pool_free(*io_pool);
+    *io_pool = concurrency > 1 ? job_pool_new(name, (unsigned)(concurrency - 1), 1024) : NULL;
+    *io_threads = concurrency;
+}
+
 /* ---- asking the ingesters ---- */
 
 static bool is_ours(const struct round *r, struct slice tenant, int64_t window_ms)
 {
-    int owner = ring_owner(r->compactors, plan_key(tenant, window_ms));
-
-    return owner >= 0 && strcmp(ring_member(r->compactors, (size_t)owner)->instance,
-                                process_instance(r->c->process)) == 0;
+    return compactor_owns(r->c, r->compactors, plan_key(tenant, window_ms));
 }
 
 /* False when the row makes no sense. */
@@ -139,22 +156,16 @@ void compactor_tell_version(struct compactor *c, struct slice tenant, uint64_t v
 static struct err *look_at_bucket(struct compactor *c, struct slice tenant,
                                   struct compactor_catalogue *cc)
 {
-    char key[256];
-    int n = snprintf(key, sizeof(key), "metrics/%.*s/catalogue", SLICE_ARG(tenant));
-    struct objstore_info info = {0};
+    char etag[OBJSTORE_ETAG_BYTES];
     struct catalogue *next = NULL;
-    struct err *e = objstore_stat(c->store, slice_of(key, (size_t)n), &info);
+    struct err *e = catalogue_stat(c->store, SIGNAL, tenant, etag);
 
-    if (err_is(e, ERR_NOT_FOUND)) {
-        err_free(e);
-        e = NULL;
-    }
     /* Loaded after the stat: it may be newer than the etag kept, which costs one more load. */
-    if (!e && !(cc->c && strcmp(cc->etag, info.etag) == 0) &&
+    if (!e && !(cc->c && strcmp(cc->etag, etag) == 0) &&
         !(e = catalogue_load(c->store, SIGNAL, tenant, &next))) {
         catalogue_free(cc->c);
         cc->c = next;
-        memcpy(cc->etag, info.etag, sizeof(cc->etag));
+        memcpy(cc->etag, etag, sizeof(cc->etag));
     }
     return e;
 }
@@ -389,16 +400,6 @@ static void settle(struct compactor *c, const struct plan_job *job, struct outco
     arena_free(out->arena);
 }
 
-/* Pool for compactor.concurrency flushes at once, this thread being one of them. */
-static void size_pool(struct compactor *c, int64_t concurrency)
-{
-    if (c->pool_threads == concurrency)
-        return;
-    job_pool_free(c->pool);
-    c->pool = concurrency > 1 ? job_pool_new("flush", (unsigned)(concurrency - 1), 1024) : NULL;
-    c->pool_threads = concurrency;
-}
-
 static void run_flushes(struct round *r)
 {
     struct compactor *c = r->c;
@@ -406,7 +407,7 @@ static void run_flushes(struct round *r)
     const struct plan_job *jobs = plan_jobs(c->plan, &n);
     struct flushes fl = {r, jobs, mem_new_array(struct outcome, n + 1)};
 
-    size_pool(c, r->conf->concurrency);
+    compactor_size_pool("flush", r->conf->concurrency, &c->pool, &c->pool_threads);
     if (c->pool && n > 1)
         job_parallel(c->pool, n, flush_one, &fl);
     else

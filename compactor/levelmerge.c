@@ -5,7 +5,6 @@
 #include "common/base/fsx.h"
 #include "common/base/log.h"
 #include "common/base/metric.h"
-#include "common/base/vec.h"
 #include "common/block/block_store.h"
 
 #define SIGNAL SLICE("metrics")

@@ -72,7 +72,7 @@ struct planning {
 
 /* Neighbours that are gathered into one job. */
 struct run {
-    size_t first, n; /* members are blocks[at[first]] … */
+    size_t first, n; /* in members: from the first on */
     int64_t max_ms;
     uint64_t bytes;
 };

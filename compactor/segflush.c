@@ -17,7 +17,6 @@ struct flushing {
     struct arena *arena;
     const char *dir; /* of this flush */
     VEC(struct blockmake_input) inputs;
-    VEC(struct ulid) used; /* their ids */
     VEC(struct ulid) bad;
     struct ulid *ids; /* of the inputs, ascending */
     struct slice *id_texts;
@@ -60,7 +59,7 @@ static void name_block(struct flushing *f)
     f->ids = arena_array(f->arena, struct ulid, f->inputs.len);
     f->id_texts = arena_array(f->arena, struct slice, f->inputs.len);
     for (size_t i = 0; i < f->inputs.len; i++)
-        f->ids[i] = f->used.ptr[i];
+        f->ids[i] = block_reader_meta(f->inputs.ptr[i].reader)->ulid;
     qsort(f->ids, f->inputs.len, sizeof(*f->ids), cmp_ulid);
     for (size_t i = 0; i < f->inputs.len; i++)
         f->id_texts[i] = slice_cstr(arena_strdup(f->arena, ulid_print(f->ids[i]).s));
@@ -129,7 +128,6 @@ static struct err *fetch_input(struct flushing *f, const struct plan_input *pin)
     }
     METRIC_ADD(f->opts->metrics->segments, 1);
     vec_push(&f->inputs, in);
-    vec_push(&f->used, pin->ulid);
     return NULL;
 }
 
@@ -263,7 +261,6 @@ static void clean_up(struct flushing *f)
     VEC_FOREACH (in, &f->inputs)
         block_reader_close(in->reader);
     vec_done(&f->inputs);
-    vec_done(&f->used);
     tombstone_list_unref(f->tombs);
     if ((e = fsx_remove_tree(f->dir)))
         LOG_WARN(compactor, "working directory not removed", KV_STR("path", f->dir), KV_ERR(e));

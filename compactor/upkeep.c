@@ -1,7 +1,5 @@
 #include "compactor/upkeep.h"
 
-#include <stdio.h>
-
 #include "common/base/log.h"
 #include "common/base/thread.h"
 #include "compactor/upkeep_internal.h"
@@ -14,7 +12,6 @@ static int64_t mono_ms(void)
     return clock_mono_ms(&clock_system);
 }
 
-/* Ends e: a pass goes on. */
 void upkeep_note(struct upkeep *u, const char *what, struct err *e)
 {
     if (!err_is(e, ERR_CANCELED)) {
@@ -204,7 +201,7 @@ void upkeep_status(struct upkeep *u, struct buf *out)
 {
     lock_take(&u->lock);
     buf_printf(out, "{\"last_look\":%lld,\"done\":%llu,\"running\":[", (long long)u->last_pass_ms,
-               (unsigned long long)u->m.merge.done);
+               (unsigned long long)METRIC_GET(u->m.merge.done));
     for (size_t i = 0; i < u->running.len; i++) {
         buf_str(out, i ? "," : "");
         upkeep_tenant_put_running(out, u->running.ptr[i]);

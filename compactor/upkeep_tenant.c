@@ -1,5 +1,4 @@
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "common/base/log.h"
 #include "common/model/tenant.h"
@@ -24,14 +23,6 @@ struct upkeep_job {
 static int64_t mono_ms(void)
 {
     return clock_mono_ms(&clock_system);
-}
-
-static bool is_owner(const struct upkeep_pass *p, uint32_t key)
-{
-    int owner = ring_owner(p->compactors, key);
-
-    return owner >= 0 && strcmp(ring_member(p->compactors, (size_t)owner)->instance,
-                                process_instance(p->u->c->process)) == 0;
 }
 
 /* ---- quarantine ---- */
@@ -140,16 +131,6 @@ static void run_job(void *arg, size_t i)
              KV_I64("duration_ms", mono_ms() - start));
 }
 
-/* Pool for compaction-concurrency jobs at once, this thread being one of them. */
-static void size_pool(struct upkeep *u, int64_t concurrency)
-{
-    if (u->pool_threads == concurrency)
-        return;
-    job_pool_free(u->pool);
-    u->pool = concurrency > 1 ? job_pool_new("compact", (unsigned)(concurrency - 1), 1024) : NULL;
-    u->pool_threads = concurrency;
-}
-
 static void settle(struct upkeep_pass *p, struct upkeep_tenant *t, struct upkeep_job *j)
 {
     if (!ulid_is_zero(j->result.bad))
@@ -180,10 +161,11 @@ static void run_jobs(struct upkeep_pass *p, struct slice tenant, struct upkeep_t
     for (size_t i = 0; i < n && used < UPKEEP_TENANT_JOBS; i++) {
         const struct levels_job *job = &jobs[(skip + i) % n];
 
-        if (is_owner(p, levels_key(&p->levels, tenant, job)))
+        if (compactor_owns(p->u->c, p->compactors, levels_key(&p->levels, tenant, job)))
             ours[used++] = (struct upkeep_job){.pass = p, .tenant = tenant, .job = job};
     }
-    size_pool(p->u, p->conf->compaction_concurrency);
+    compactor_size_pool("compact", p->conf->compaction_concurrency, &p->u->pool,
+                        &p->u->pool_threads);
     if (p->u->pool && used > 1)
         job_parallel(p->u->pool, used, run_job, ours);
     else
@@ -225,10 +207,9 @@ void upkeep_tenant_put_running(struct buf *out, const struct upkeep_job *j)
     buf_byte(out, '}');
 }
 
-static void keep_levels(struct upkeep_pass *p, struct slice tenant, struct upkeep_tenant *t,
-                        const struct catalogue *c, const struct levels_job *jobs, size_t n)
+static void keep_levels(struct look *look, struct upkeep_tenant *t, const struct catalogue *c,
+                        const struct levels_job *jobs, size_t n)
 {
-    struct look look = {p, tenant};
     size_t put = 0;
     const struct catalogue_block *b = catalogue_blocks(c, &t->blocks);
 
@@ -249,7 +230,7 @@ static void keep_levels(struct upkeep_pass *p, struct slice tenant, struct upkee
     }
     buf_str(&t->levels, "],\"quarantined\":[");
     for (size_t i = 0; i < t->blocks && put < UPKEEP_PAGE_ITEMS; i++)
-        if (is_quarantined(&look, b[i].ulid))
+        if (is_quarantined(look, b[i].ulid))
             buf_printf(&t->levels, "%s\"%s\"", put++ ? "," : "", ulid_print(b[i].ulid).s);
     buf_byte(&t->levels, ']');
 }
@@ -260,18 +241,9 @@ static void keep_levels(struct upkeep_pass *p, struct slice tenant, struct upkee
 static struct err *is_unchanged(struct upkeep_pass *p, struct slice tenant,
                                 const struct upkeep_tenant *t, char *ret_etag, bool *ret)
 {
-    struct objstore_info info = {0};
-    char key[256];
-    int n = snprintf(key, sizeof(key), "metrics/%.*s/catalogue", SLICE_ARG(tenant));
-    struct err *e = objstore_stat(p->u->c->store, slice_of(key, (size_t)n), &info);
+    struct err *e = catalogue_stat(p->u->c->store, SIGNAL, tenant, ret_etag);
 
-    if (err_is(e, ERR_NOT_FOUND)) {
-        err_free(e);
-        e = NULL;
-    }
-    memcpy(ret_etag, info.etag, OBJSTORE_ETAG_BYTES);
-    *ret = !e && t->pass && strcmp(t->etag, info.etag) == 0 &&
-           clock_wall_ms(&clock_system) < t->due_ms;
+    *ret = !e && strcmp(t->etag, ret_etag) == 0 && clock_wall_ms(&clock_system) < t->due_ms;
     return e;
 }
 
@@ -299,7 +271,7 @@ static struct err *compact_tenant(struct upkeep_pass *p, struct slice tenant,
     jobs = levels_plan(&p->levels, blocks, n, clock_wall_ms(&clock_system), is_quarantined, &look,
                        a, &n, &due_ms);
     run_jobs(p, tenant, t, jobs, n);
-    keep_levels(p, tenant, t, c, jobs, n);
+    keep_levels(&look, t, c, jobs, n);
     memcpy(t->etag, etag, sizeof(t->etag));
     t->due_ms = n ? INT64_MIN : due_ms;
     arena_free(a);
@@ -321,7 +293,7 @@ static struct err *sweep_one(struct upkeep_pass *p, struct slice tenant, struct 
     struct arena *a;
     struct err *e;
 
-    if (!is_owner(p, ring_key(slice_of(text, (size_t)n))))
+    if (!compactor_owns(u->c, p->compactors, ring_key(slice_of(text, (size_t)n))))
         return NULL;
     limits_get(u->c->limits, tenant, &limits);
     opts.retention_ms = limits.compactor_blocks_retention_period_ns / NS_PER_MS;

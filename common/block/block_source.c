@@ -6,7 +6,7 @@
 #include "common/base/lock.h"
 #include "common/base/vec.h"
 #include "common/block/block_format.h"
-#include "common/block/block_starts.h"
+#include "common/block/block_meta.h"
 
 #define SOURCE_MAX_FILE (8ull << 30) /* an index fetched whole */
 

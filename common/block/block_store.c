@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "common/base/fault.h"
 #include "common/base/fsx.h"
 #include "common/base/mem.h"
 
@@ -71,6 +72,10 @@ struct err *block_store_upload(struct objstore *store, struct slice signal, stru
 
 static struct err *write_all(int fd, struct slice bytes)
 {
+    int errnum;
+
+    if (fault_hit("block_store.write", &errnum))
+        return err_errnum(ERR_IO, errnum, "write");
     while (bytes.len) {
         ssize_t n = write(fd, bytes.ptr, bytes.len);
 
@@ -122,8 +127,6 @@ static struct err *fetch(struct objstore *store, struct arena *a, struct slice p
     if (fd < 0)
         return err_errno(ERR_IO, "create %s", path);
     e = copy_object(store, key_of(a, prefix, file), fd);
-    if (!e && fsync(fd) != 0)
-        e = err_errno(ERR_IO, "fsync %s", path);
     if (close(fd) != 0 && !e)
         e = err_errno(ERR_IO, "close %s", path);
     return e;
@@ -180,8 +183,6 @@ static struct err *download(struct objstore *store, struct arena *a, struct slic
             e = fsx_write_atomic(arena_printf(a, "%s/" BLOCK_META_FILE, tmp), buf_slice(&meta));
         if (!e && !(e = fsx_remove_tree(final)) && rename(tmp, final) != 0)
             e = err_errno(ERR_IO, "rename %s", tmp);
-        if (!e)
-            e = fsx_sync_dir(dir);
     }
     buf_done(&meta);
     return e;

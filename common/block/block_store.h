@@ -16,7 +16,8 @@ struct slice block_store_prefix(struct arena *a, struct slice signal, struct sli
 ORR_CHECKED struct err *block_store_upload(struct objstore *store, struct slice signal,
                                            struct slice tenant, const char *dir,
                                            const struct block_meta *meta);
-/* Downloads a block into dir/<ULID> (through a .tmp directory), 8 MiB in memory at a time. */
+/* Downloads a block into dir/<ULID> (through a .tmp directory), 8 MiB in memory at a time. Not synced: the bucket
+ * keeps it, and who works on a copy throws it away after a crash. */
 ORR_CHECKED struct err *block_store_download(struct objstore *store, struct slice signal,
                                              struct slice tenant, struct ulid ulid,
                                              const char *dir);

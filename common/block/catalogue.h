@@ -71,6 +71,9 @@ struct catalogue_block catalogue_block_of_meta(const struct block_meta *m);
 /* Absent: an empty catalogue of version 0. */
 ORR_CHECKED struct err *catalogue_load(struct objstore *store, struct slice signal,
                                        struct slice tenant, struct catalogue **ret);
+/* What catalogue_load() would load now: "" when there is none. etag: OBJSTORE_ETAG_BYTES. */
+ORR_CHECKED struct err *catalogue_stat(struct objstore *store, struct slice signal,
+                                       struct slice tenant, char *ret_etag);
 /* edit changes c and sets *ret_changed; it may run several times, each on a fresh c. ret (may be
  * NULL) is the catalogue as it now stands. Gives up with ERR_CONFLICT after 50 lost races. */
 typedef struct err *catalogue_edit_fn(void *arg, struct catalogue *c, bool *ret_changed);

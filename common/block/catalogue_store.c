@@ -42,6 +42,24 @@ struct err *catalogue_load(struct objstore *store, struct slice signal, struct s
     return e;
 }
 
+struct err *catalogue_stat(struct objstore *store, struct slice signal, struct slice tenant,
+                           char *ret_etag)
+{
+    char *key = key_of(signal, tenant);
+    struct objstore_info info = {0};
+    struct err *e = objstore_stat(store, slice_cstr(key), &info);
+
+    mem_free(key);
+    if (err_is(e, ERR_NOT_FOUND)) {
+        err_free(e);
+        e = NULL;
+        info.etag[0] = '\0';
+    }
+    if (!e)
+        memcpy(ret_etag, info.etag, sizeof(info.etag));
+    return e;
+}
+
 /* One round: load, edit, put. ERR_CONFLICT when another was faster. */
 static struct err *try_update(struct objstore *store, const char *key, struct slice signal,
                               struct slice tenant, catalogue_edit_fn *edit, void *arg,

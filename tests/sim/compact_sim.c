@@ -45,15 +45,9 @@ struct stored {
     int64_t written_ms;  /* of the newest, by the store's clock */
 };
 
-struct input {
-    struct catalogue_block block;
-    struct sources data;
-};
-
 struct job {
-    struct levels_job plan; /* inputs point into blocks */
-    struct input inputs[LEVELS_MAX_INPUTS];
-    const struct catalogue_block *ptrs[LEVELS_MAX_INPUTS];
+    int64_t min_ms, max_ms; /* of a flush */
+    struct catalogue_block inputs[LEVELS_MAX_INPUTS];
     size_t n;
     struct ulid id;
     struct sources data;
@@ -274,22 +268,22 @@ static void on_take_back(void *arg)
 static bool all_live(struct world *w, const struct job *j)
 {
     for (size_t i = 0; i < j->n; i++)
-        if (!catalogue_find(w->catalogue, j->inputs[i].block.ulid))
+        if (!catalogue_find(w->catalogue, j->inputs[i].ulid))
             return sim_is_broken(w->sim, "no-fence");
     return true;
 }
 
 static bool replace(struct world *w, const struct job *j)
 {
-    int64_t min_t = j->inputs[0].block.min_t, max_t = INT64_MIN;
+    int64_t min_t = j->inputs[0].min_t, max_t = INT64_MIN;
 
     if (!is_addable(w, j->id))
         return false;
     for (size_t i = 0; i < j->n; i++) {
-        max_t = ORR_MAX(max_t, j->inputs[i].block.max_t);
-        (void)catalogue_retire(w->catalogue, j->inputs[i].block.ulid, store_ms(w));
+        max_t = ORR_MAX(max_t, j->inputs[i].max_t);
+        (void)catalogue_retire(w->catalogue, j->inputs[i].ulid, store_ms(w));
         if (sim_is_broken(w->sim, "delete-early"))
-            find(w, j->inputs[i].block.ulid)->parts = 0;
+            find(w, j->inputs[i].ulid)->parts = 0;
     }
     add(w, j, min_t, max_t);
     sim_note(w->sim, "%zu blocks become %s", j->n, ulid_print(j->id).s);
@@ -321,7 +315,7 @@ static void on_edit(void *arg)
         return;
     }
     if (may && st->is_flush && is_addable(w, j->id))
-        add(w, j, j->plan.min_ms, j->plan.max_ms);
+        add(w, j, j->min_ms, j->max_ms);
     else if (may && !st->is_flush)
         (void)replace(w, j);
     check(w);
@@ -361,10 +355,10 @@ static void begin_merge(struct node *nd, struct job *j)
     struct world *w = nd->world;
 
     for (size_t i = 0; i < j->n; i++) {
-        const struct stored *s = find(w, j->inputs[i].block.ulid);
+        const struct stored *s = find(w, j->inputs[i].ulid);
 
         if (!s || s->parts != ALL_PARTS) {
-            if (catalogue_find(w->catalogue, j->inputs[i].block.ulid))
+            if (catalogue_find(w->catalogue, j->inputs[i].ulid))
                 sim_fail(w->sim, "an input is live and not whole");
             rest(nd);
             return;
@@ -395,8 +389,8 @@ static void plan(struct node *nd)
         j = sim_alloc(w->sim, sizeof(*j));
         j->n = pick->n;
         for (size_t i = 0; i < pick->n; i++) {
-            j->inputs[i].block = *pick->inputs[i];
-            j->inputs[i].block.segments = NULL;
+            j->inputs[i] = *pick->inputs[i];
+            j->inputs[i].segments = NULL;
         }
         j->id = levels_block_id(TENANT, pick);
     }
@@ -434,8 +428,8 @@ static void flush(struct node *nd, bool is_again)
         return;
     }
     j->id = w->flush_ids[i];
-    j->plan.min_ms = w->source_ms[i] + sim_between(w->sim, 0, HOUR_MS);
-    j->plan.max_ms = w->source_ms[i] + 2 * HOUR_MS;
+    j->min_ms = w->source_ms[i] + sim_between(w->sim, 0, HOUR_MS);
+    j->max_ms = w->source_ms[i] + 2 * HOUR_MS;
     set(&j->data, i);
     sim_node_at(w->sim, nd->node, op_ns(w), on_part, new_step(nd, j, true));
 }

@@ -180,19 +180,12 @@ static void check_block(struct fixture *f, struct ulid id, const char *want)
 
 static void check_starts_of(struct fixture *f, const struct block_reader *r, const char *want)
 {
-    struct start_set set = {0};
     struct block_refs refs;
     struct buf b = {0};
-    struct chunk c;
 
     CHECK_OK(block_reader_select(r, f->a, (struct matchers){0}, &refs));
-    CHECK(block_reader_starts(r, refs.ptr[0], &c));
-    CHECK_OK(start_set_add(&set, c.data));
-    VEC_FOREACH (run, &set.runs)
-        buf_printf(&b, "%s%lld-%lld@%lld", b.len ? " " : "", (long long)(run->from_ms - FIXTURE_T0),
-                   (long long)(run->to_ms - FIXTURE_T0), (long long)(run->st_ms - FIXTURE_T0));
+    starts_text(r, refs.ptr[0], &b);
     CHECK_SLICE(buf_slice(&b), want);
-    start_set_done(&set);
     buf_done(&b);
 }
 

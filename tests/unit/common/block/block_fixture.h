@@ -6,6 +6,7 @@
 #include "common/base/rng.h"
 #include "common/block/block_reader.h"
 #include "common/block/block_writer.h"
+#include "common/block/start_runs.h"
 #include "tests/unit/test.h"
 
 #define FIXTURE_T0 1700000000000ll
@@ -118,4 +119,23 @@ __attribute__((unused)) static void samples_text(const struct block_reader *r, s
                 buf_printf(out, "h%g", cols.h[k].count);
         }
     }
+}
+
+/* Start timestamps of a series as "from-to@start …", relative to FIXTURE_T0. */
+__attribute__((unused)) static void starts_text(const struct block_reader *r, uint32_t ref,
+                                                struct buf *out)
+{
+    struct start_set set = {0};
+    struct chunk c;
+
+    buf_reset(out);
+    if (block_reader_starts(r, ref, &c)) {
+        CHECK_INT(c.encoding, CHUNK_STARTS);
+        CHECK_OK(start_set_add(&set, c.data));
+    }
+    VEC_FOREACH (run, &set.runs)
+        buf_printf(out, "%s%lld-%lld@%lld", out->len ? " " : "",
+                   (long long)(run->from_ms - FIXTURE_T0), (long long)(run->to_ms - FIXTURE_T0),
+                   (long long)(run->st_ms - FIXTURE_T0));
+    start_set_done(&set);
 }

@@ -147,3 +147,23 @@ TEST(catalogue_keeps_every_change_of_those_that_race)
     objstore_close(r.store);
     arena_free(a);
 }
+
+TEST(catalogue_stat_tells_versions_apart)
+{
+    char none[OBJSTORE_ETAG_BYTES], first[OBJSTORE_ETAG_BYTES], same[OBJSTORE_ETAG_BYTES],
+        second[OBJSTORE_ETAG_BYTES];
+    struct add_arg one = {1}, two = {2};
+    struct objstore *s;
+
+    CHECK_OK(objstore_fs_open(tmp_path("bucket"), &(struct objstore_fs_opts){.no_sync = true}, &s));
+    CHECK_OK(catalogue_stat(s, SLICE("metrics"), SLICE("stat"), none));
+    CHECK_OK(catalogue_update(s, SLICE("metrics"), SLICE("stat"), add_one, &one, NULL));
+    CHECK_OK(catalogue_stat(s, SLICE("metrics"), SLICE("stat"), first));
+    CHECK_OK(catalogue_stat(s, SLICE("metrics"), SLICE("stat"), same));
+    CHECK_OK(catalogue_update(s, SLICE("metrics"), SLICE("stat"), add_one, &two, NULL));
+    CHECK_OK(catalogue_stat(s, SLICE("metrics"), SLICE("stat"), second));
+    CHECK_STR(none, "");
+    CHECK(first[0] && strcmp(first, same) == 0);
+    CHECK(second[0] && strcmp(first, second) != 0);
+    objstore_close(s);
+}
