@@ -95,20 +95,13 @@ static struct err *ask(struct fetching *f, struct slice file, uint64_t offset, u
     return peercall_run(&call, buf_slice(&f->request), &f->answer);
 }
 
-static struct err *write_all(int fd, const char *path, struct slice bytes)
+static struct err *write_range(int fd, const char *path, struct slice bytes)
 {
     int errnum;
 
     if (fault_hit("segfetch.write", &errnum))
         return err_errnum(ERR_IO, errnum, "write %s", path);
-    while (bytes.len) {
-        ssize_t n = write(fd, bytes.ptr, bytes.len);
-
-        if (n < 0)
-            return err_errno(ERR_IO, "write %s", path);
-        bytes = slice_from(bytes, (size_t)n);
-    }
-    return NULL;
+    return fsx_write_all(fd, path, bytes);
 }
 
 static struct err *fetch_ranges(struct fetching *f, int fd, const char *path,
@@ -125,7 +118,7 @@ static struct err *fetch_ranges(struct fetching *f, int fd, const char *path,
             return err_new(ERR_CORRUPT, "%.*s: %zu bytes at %llu, not the %llu listed",
                            SLICE_ARG(file->name), f->answer.len, (unsigned long long)at,
                            (unsigned long long)len);
-        e = write_all(fd, path, buf_slice(&f->answer));
+        e = write_range(fd, path, buf_slice(&f->answer));
     }
     return e;
 }

@@ -67,22 +67,29 @@ struct err *fsx_read(const char *path, size_t max_bytes, struct buf *ret)
     return e;
 }
 
-static struct err *write_and_sync(int fd, const char *path, struct slice s)
+struct err *fsx_write_all(int fd, const char *path, struct slice content)
 {
-    int errnum;
+    while (content.len) {
+        ssize_t n = write(fd, content.ptr, content.len);
 
-    while (s.len) {
-        ssize_t n;
-
-        if (fault_hit("fsx.write", &errnum))
-            return err_errnum(ERR_IO, errnum, "write %s", path);
-        n = write(fd, s.ptr, s.len);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return err_errno(ERR_IO, "write %s", path);
-        s = slice_from(s, (size_t)n);
+        content = slice_from(content, (size_t)n);
     }
+    return NULL;
+}
+
+static struct err *write_and_sync(int fd, const char *path, struct slice s)
+{
+    struct err *e;
+    int errnum;
+
+    if (fault_hit("fsx.write", &errnum))
+        return err_errnum(ERR_IO, errnum, "write %s", path);
+    if ((e = fsx_write_all(fd, path, s)))
+        return e;
     if (fault_hit("fsx.sync", &errnum))
         return err_errnum(ERR_IO, errnum, "sync %s", path);
     if (fsync(fd))

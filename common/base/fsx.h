@@ -8,6 +8,8 @@
 ORR_CHECKED struct err *fsx_mkdirs(const char *path); /* as mkdir -p, mode 0750 */
 /* Whole file into ret (replacing its content); over max_bytes is ERR_TOO_LARGE. */
 ORR_CHECKED struct err *fsx_read(const char *path, size_t max_bytes, struct buf *ret);
+/* All of content at the place where fd stands, over short writes and signals; path is for the message. */
+ORR_CHECKED struct err *fsx_write_all(int fd, const char *path, struct slice content);
 /* Temporary file beside path, fsync, rename, fsync of the directory. */
 ORR_CHECKED struct err *fsx_write_atomic(const char *path, struct slice content);
 /* Takes the file, made if need be, for this process alone: until fsx_unlock(), or the process ends however it does.

@@ -70,26 +70,17 @@ struct err *block_store_upload(struct objstore *store, struct slice signal, stru
     return e;
 }
 
-static struct err *write_all(int fd, struct slice bytes)
+static struct err *write_range(int fd, const char *path, struct slice bytes)
 {
     int errnum;
 
     if (fault_hit("block_store.write", &errnum))
-        return err_errnum(ERR_IO, errnum, "write");
-    while (bytes.len) {
-        ssize_t n = write(fd, bytes.ptr, bytes.len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return err_errno(ERR_IO, "write");
-        bytes = slice_from(bytes, (size_t)n);
-    }
-    return NULL;
+        return err_errnum(ERR_IO, errnum, "write %s", path);
+    return fsx_write_all(fd, path, bytes);
 }
 
 /* The whole object into fd, range by range; all of one version, or ERR_CONFLICT. */
-static struct err *copy_object(struct objstore *store, struct slice key, int fd)
+static struct err *copy_object(struct objstore *store, struct slice key, int fd, const char *path)
 {
     struct objstore_info info, now = {0};
     struct buf b = {0};
@@ -104,7 +95,7 @@ static struct err *copy_object(struct objstore *store, struct slice key, int fd)
         if (!e && (b.len == 0 || now.bytes != info.bytes || strcmp(now.etag, info.etag) != 0))
             e = err_new(ERR_CONFLICT, "%.*s changed while it was read", SLICE_ARG(key));
         if (!e)
-            e = write_all(fd, buf_slice(&b));
+            e = write_range(fd, path, buf_slice(&b));
     }
     buf_done(&b);
     return e;
@@ -126,7 +117,7 @@ static struct err *fetch(struct objstore *store, struct arena *a, struct slice p
     fd = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0640);
     if (fd < 0)
         return err_errno(ERR_IO, "create %s", path);
-    e = copy_object(store, key_of(a, prefix, file), fd);
+    e = copy_object(store, key_of(a, prefix, file), fd, path);
     if (close(fd) != 0 && !e)
         e = err_errno(ERR_IO, "close %s", path);
     return e;

@@ -175,20 +175,11 @@ static struct err *fs_stat(struct objstore *s, struct slice key, struct objstore
 
 /* ---- writing ---- */
 
-static struct err *write_all(int fd, struct slice s, const char *path)
+static struct err *write_piece(int fd, struct slice s, const char *path)
 {
     struct err *e = fault("objstore.write", path);
 
-    while (!e && s.len) {
-        ssize_t n = write(fd, s.ptr, s.len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return err_errno(ERR_IO, "write %s", path);
-        s = slice_from(s, (size_t)n);
-    }
-    return e;
+    return e ? e : fsx_write_all(fd, path, s);
 }
 
 static struct err *copy_all(int fd, const char *from, const char *path)
@@ -212,7 +203,7 @@ static struct err *copy_all(int fd, const char *from, const char *path)
             e = err_errno(ERR_IO, "read %s", from);
         if (n <= 0)
             break;
-        e = write_all(fd, slice_of(b.ptr, (size_t)n), path);
+        e = write_piece(fd, slice_of(b.ptr, (size_t)n), path);
     }
     buf_done(&b);
     (void)close(in);
@@ -237,7 +228,7 @@ static struct err *write_tmp(struct objstore_fs *fs, const struct slice *content
         e = err_errno(ERR_IO, "create %s", path);
         goto fail;
     }
-    if ((e = content ? write_all(fd, *content, path) : copy_all(fd, from, path)))
+    if ((e = content ? write_piece(fd, *content, path) : copy_all(fd, from, path)))
         goto fail;
     if (!(e = fault("objstore.sync", path)) && !fs->no_sync && fsync(fd) != 0)
         e = err_errno(ERR_IO, "sync %s", path);

@@ -181,23 +181,15 @@ static void keep(struct blockset *bs, struct tenant_entry *t, struct catalogue *
 static struct err *look(struct blockset *bs, struct tenant_entry *t, struct slice tenant)
 {
     int64_t began = clock_mono_ns(&clock_system);
-    struct objstore_info info = {0};
+    char etag[OBJSTORE_ETAG_BYTES];
     struct catalogue *c = NULL;
-    struct arena *a = arena_new(0);
-    struct slice key = slice_cstr(arena_printf(a, "metrics/%.*s/catalogue", SLICE_ARG(tenant)));
-    struct err *e = objstore_stat(bs->opts.objstore, key, &info);
+    struct err *e = catalogue_stat(bs->opts.objstore, SIGNAL, tenant, etag);
 
-    if (err_is(e, ERR_NOT_FOUND)) {
-        err_free(e);
-        e = NULL;
-        info.etag[0] = '\0';
-    }
     /* Loaded after the stat: it may be newer than the etag kept, which costs one more load. */
-    if (!e && !is_same_etag(bs, t, info.etag))
+    if (!e && !is_same_etag(bs, t, etag))
         e = catalogue_load(bs->opts.objstore, SIGNAL, tenant, &c);
     if (!e)
-        keep(bs, t, c, info.etag, began);
-    arena_free(a);
+        keep(bs, t, c, etag, began);
     return e;
 }
 
