@@ -241,7 +241,7 @@ static void aggregation_page(struct http_request *r)
                    rule_index(ing, &rows[i]), (unsigned long long)rows[i].groups,
                    (unsigned long long)rows[i].inputs);
         if (rows[i].last_ms)
-            write_time(&out, (int64_t)rows[i].last_ms);
+            write_time(&out, rows[i].last_ms);
         buf_str(&out, "\"}");
     }
     buf_str(&out, "]}\n");

@@ -29,8 +29,7 @@ struct push_extra {
     const struct push_histogram *histograms;
     const struct push_exemplar *exemplars;
     uint32_t n_samples, n_histograms, n_exemplars;
-    int64_t
-        start_ms; /* start timestamp of all samples and histograms here, to be stored; 0: none */
+    int64_t start_ms;   /* of all samples and histograms here, to be stored; 0: none */
     int64_t created_ms; /* a zero is to be stored there if the series has nothing newer; 0: none */
 };
 

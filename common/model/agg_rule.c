@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/base/buf.h"
+#include "common/base/clock.h"
 #include "common/base/conf.h"
 #include "common/base/hash.h"
 #include "common/lang/promql.h"
@@ -15,11 +16,6 @@ static const char *const output_names[] = {
     AGG_OUTPUTS(X)
 #undef X
 };
-
-const char *agg_output_name(enum agg_output o)
-{
-    return output_names[o];
-}
 
 /* ---- reading ---- */
 
@@ -136,7 +132,7 @@ static struct err *read_duration(struct reading *r, const struct yaml_node *node
         return bad(r, line, "not a duration");
     if ((e = conf_parse_duration(node->text, &ns)))
         return err_wrap(e, "%s:%u", r->file, line);
-    *ret_ms = ns / 1000000;
+    *ret_ms = ns / NS_PER_MS;
     return NULL;
 }
 

@@ -51,7 +51,6 @@ enum agg_output {
 #undef X
         AGG_OUTPUT_COUNT
 };
-const char *agg_output_name(enum agg_output o);
 
 struct agg_rule {
     uint64_t id; /* a hash of all it says: the same on every ingester */

@@ -1,6 +1,6 @@
 /*
- * Native histograms as the engine computes with them: buckets as sorted sparse lists of absolute
- * index and count. Converted from and to struct histogram (spans) at the edges of the engine.
+ * Native histograms to compute with, for the query engine and for aggregation at the door: buckets as
+ * sorted sparse lists of absolute index and count. struct histogram (spans) is what is stored and sent.
  *
  * Exponential bucket i of schema s is (2^((i-1)/2^s), 2^(i/2^s)], mirrored on the negative side. Custom
  * bucket i is (bounds[i-1], bounds[i]], the first from -Inf, the one past the last bound to +Inf.

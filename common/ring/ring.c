@@ -47,7 +47,6 @@ static void build_zones(struct ring *r)
         const char **z = bsearch(&in->member->zone, r->zones, kept, sizeof(*r->zones), cmp_cstr);
 
         in->zone = (uint16_t)(z - r->zones);
-        in->name_hash = hash_xxh64(slice_cstr(in->member->instance), 0);
         owning[in->zone] |= ring_owns(in->member);
     }
     for (size_t z = 0; z < kept; z++)
@@ -251,8 +250,10 @@ struct ring *ring_build(const struct ring_input *in, size_t n, const struct ring
     r->instances = mem_new_array(struct ring_instance, n + 1);
     for (size_t i = 0; i < n && r->n < RING_MAX_INSTANCES; i++)
         if (in[i].member->state != MEMBER_LEFT)
-            r->instances[r->n++] = (struct ring_instance){.member = member_ref(in[i].member),
-                                                          .is_healthy = in[i].is_healthy};
+            r->instances[r->n++] = (struct ring_instance){
+                .member = member_ref(in[i].member),
+                .name_hash = hash_xxh64(slice_cstr(in[i].member->instance), 0),
+                .is_healthy = in[i].is_healthy};
     build_zones(r);
     build_points(r);
     build_buckets(r);

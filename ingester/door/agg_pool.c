@@ -513,6 +513,7 @@ static struct agg_tenant *tenant_of(struct agg_pool *pool, struct slice tenant)
 struct err *agg_pool_take(struct agg_pool *pool, const struct agg_pool_call *c, struct slice bytes,
                           struct batch_reply *ret)
 {
+    struct agg_tenant *t = NULL;
     struct arena *a;
     struct batch b;
     struct err *e = batch_open(bytes, &b), *first = NULL;
@@ -523,8 +524,10 @@ struct err *agg_pool_take(struct agg_pool *pool, const struct agg_pool_call *c, 
     lock_take(&pool->lock);
     if (pool->is_sealed)
         first = not_ours(pool, "the owner is stopping");
-    for (uint32_t i = 0; !pool->is_sealed && i < b.n; i++) {
-        e = take_series(pool, tenant_of(pool, c->tenant), a, c, &b, i, ret);
+    else
+        t = tenant_of(pool, c->tenant);
+    for (uint32_t i = 0; t && i < b.n; i++) {
+        e = take_series(pool, t, a, c, &b, i, ret);
         if (e && !err_is(e, ERR_UNAVAILABLE)) {
             first = err_first(e, first);
             break;

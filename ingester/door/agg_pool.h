@@ -81,7 +81,8 @@ struct err *agg_pool_decode(struct push_builder *b, const void *flush);
 struct agg_pool_row {
     char *tenant;
     uint64_t rule;
-    uint64_t groups, inputs, last_ms; /* last output of any */
+    uint64_t groups, inputs;
+    int64_t last_ms; /* last output of any; 0: none yet */
 };
 /* Per tenant and rule, in no order; to be freed by the other. */
 size_t agg_pool_list(struct agg_pool *pool, struct agg_pool_row **ret);

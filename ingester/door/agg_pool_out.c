@@ -357,7 +357,7 @@ size_t agg_pool_list(struct agg_pool *pool, struct agg_pool_row **ret)
 
             row->groups++;
             row->inputs += (*g)->inputs.len;
-            row->last_ms = ORR_MAX(row->last_ms, (uint64_t)(*g)->last_ms);
+            row->last_ms = ORR_MAX(row->last_ms, (*g)->last_ms);
         }
     }
     lock_release(&pool->lock);

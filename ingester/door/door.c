@@ -88,7 +88,6 @@ struct write {
     struct agg_load agg;
     struct push *p; /* while its aggregation is under way */
     int64_t held_bytes;
-    uint64_t agg_rejected[BATCH_REASON_COUNT];
     bool is_strict; /* as push_decoder */
     door_done_fn *done;
     void *arg;
@@ -302,7 +301,7 @@ static struct distribute_result with_aggregation(const struct write *w,
     struct distribute_result ret = *r;
 
     for (unsigned i = 0; i < BATCH_REASON_COUNT; i++)
-        ret.rejected[i] += w->agg_rejected[i];
+        ret.rejected[i] += w->agg.rejected[i];
     return ret;
 }
 
@@ -312,7 +311,7 @@ static void count_aggregated(const struct write *w, struct door_written *written
     uint64_t rejected = 0, all = w->agg.samples + w->agg.histograms;
 
     for (unsigned i = 0; i < BATCH_REASON_COUNT; i++)
-        rejected += w->agg_rejected[i];
+        rejected += w->agg.rejected[i];
     rejected = ORR_MIN(rejected, all);
     written->samples += w->agg.samples - ORR_MIN(rejected, w->agg.samples);
     written->histograms += w->agg.histograms - (rejected - ORR_MIN(rejected, w->agg.samples));
@@ -415,8 +414,7 @@ static struct err *decode(struct write *w, struct push *p, const struct push_dec
         return e;
     }
     if (ORR_UNLIKELY(t->agg)) {
-        agg_match_take(t->agg, p, &t->known, clock_wall_ms(d->opts.clock), &w->agg);
-        memcpy(w->agg_rejected, w->agg.rejected, sizeof(w->agg_rejected));
+        agg_match_take(t->agg, p, &t->known, push_builder_now_ms(&b), &w->agg);
         METRIC_ADD(d->m.exemplars_dropped, w->agg.exemplars);
         account(d, w->dl, t);
     }
@@ -444,7 +442,7 @@ static void on_aggregated(void *arg, struct err *e, const uint64_t rejected[BATC
     if (t && t->agg && t->generation == p->limits.generation)
         agg_match_remember(t->agg, &w->agg);
     for (unsigned i = 0; i < BATCH_REASON_COUNT; i++)
-        w->agg_rejected[i] += rejected[i];
+        w->agg.rejected[i] += rejected[i];
     distribute_push(w->d->opts.distribute, w->dl->loop, p, on_distributed, w);
 }
 

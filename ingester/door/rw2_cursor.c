@@ -100,7 +100,6 @@ static bool parse_metadata(struct rw2_cursor *c, struct slice m, struct rw2_seri
     static const struct rw_message message = {
         "Metadata: a field with the wire type of another",
         "Metadata: malformed",
-        1 << 1 | 1 << 3 | 1 << 4,
         3,
         {{RW_TAG(1, RW_VARINT), offsetof(struct raw_metadata, type)},
          {RW_TAG(3, RW_VARINT), offsetof(struct raw_metadata, help_ref)},

@@ -40,7 +40,6 @@ static bool parse_exemplar(struct slice m, struct rw_exemplar *ret, const char *
     static const struct rw_message message = {
         "Exemplar: a field with the wire type of another",
         "Exemplar: malformed",
-        1 << 1 | 1 << 2 | 1 << 3,
         3,
         {{RW_TAG(1, RW_BYTES), offsetof(struct raw_exemplar, label)},
          {RW_TAG(2, RW_FIXED64), offsetof(struct raw_exemplar, v)},
@@ -57,7 +56,6 @@ static bool parse_label(struct slice m, struct label *ret, const char **error)
     static const struct rw_message message = {
         "Label: a field with the wire type of another",
         "Label: malformed",
-        1 << 1 | 1 << 2,
         2,
         {{RW_TAG(1, RW_BYTES), offsetof(struct label, name)},
          {RW_TAG(2, RW_BYTES), offsetof(struct label, value)}}};
@@ -145,7 +143,6 @@ static bool parse_metadata(struct slice m, struct rw_metadata *ret, const char *
     static const struct rw_message message = {
         "MetricMetadata: a field with the wire type of another",
         "MetricMetadata: malformed",
-        1 << 1 | 1 << 2 | 1 << 4 | 1 << 5,
         4,
         {{RW_TAG(1, RW_VARINT), offsetof(struct raw_metadata, type)},
          {RW_TAG(2, RW_BYTES), offsetof(struct raw_metadata, family)},

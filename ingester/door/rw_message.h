@@ -3,7 +3,7 @@
  * the cursors of 1.0 and 2.0 (rw_cursor.h, rw2_cursor.h) have in common. Strictness is that of rw_cursor.h.
  * Within this directory only.
  *
- *     static const struct rw_message label = {"Label: ...", "Label: malformed", 1 << 1 | 1 << 2, 2,
+ *     static const struct rw_message label = {"Label: ...", "Label: malformed", 2,
  *                                             {{RW_TAG(1, RW_BYTES), offsetof(struct label, name)}, ...}};
  *     rw_message_read(&label, bytes, &l, &error)
  *
@@ -23,7 +23,6 @@ struct rw_message_field {
 struct rw_message {
     const char *misused;   /* said of a known field with the wire type of another */
     const char *malformed; /* and of the rest */
-    uint32_t numbers;      /* bit n: field n is known */
     uint32_t n;
     struct rw_message_field fields[4];
 };

@@ -4,8 +4,6 @@
 
 #include "common/base/mem.h"
 
-/* The newest sample as a chunk of its own; false if it has to be looked for in the series' chunks:
- * after the range, none at hand (no open chunk) or a histogram. */
 static void add_starts(struct head_part *p, const struct head_ts *ts, uint32_t ref,
                        struct head_row *row)
 {
@@ -17,6 +15,8 @@ static void add_starts(struct head_part *p, const struct head_ts *ts, uint32_t r
     buf_append(&p->blob, s->runs, s->n * sizeof(*s->runs));
 }
 
+/* The newest sample as a chunk of its own; false if it has to be looked for in the series' chunks:
+ * after the range, none at hand (no open chunk), a histogram, or its start timestamp was closed. */
 static bool add_newest(struct head_part *p, const struct head_ts *ts, uint32_t ref,
                        const struct head_live *s, struct head_row *row)
 {

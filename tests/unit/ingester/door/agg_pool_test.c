@@ -207,8 +207,8 @@ TEST(agg_pool_gauges_are_those_alive)
     CHECK(strstr(at(&t, T0 + 180 * S), "count{room=\"r\"} 1 @1767225780000\n"));
     /* p2 was heard of at 100 s: silent for more than five minutes, so the group ends */
     CHECK(strstr(at(&t, T0 + 360 * S), "sum{room=\"r\"} 25 @1767225960000\n"));
-    CHECK(strstr(at(&t, T0 + 420 * S), "sum{room=\"r\"} nan @1767226020000\n") ||
-          strstr(at(&t, T0 + 480 * S), "sum{room=\"r\"} nan @1767226080000\n"));
+    CHECK(strstr(at(&t, T0 + 420 * S), "sum{room=\"r\"} nan @1767226020000\n"));
+    CHECK_STR(at(&t, T0 + 480 * S), "");
     CHECK_STR(at(&t, T0 + 540 * S), "");
     close_rig(&t);
 }
@@ -443,7 +443,6 @@ TEST(agg_pool_keeps_growth_of_histograms_over_a_pause)
     t.now_ms += S;
     give_hist(&t, "p1", 8, 10);
     t.now_ms += 10 * S; /* and once more before anything could be written */
-    CHECK(!agg_pool_look(t.pool, &c));
     c = call_of(&t);
     CHECK(!agg_pool_look(t.pool, &c));
     CHECK(strstr(at(&t, T0 + 300 * S), "hist:total{room=\"r\"} histogram 0 0 @1767225900000\n"));
