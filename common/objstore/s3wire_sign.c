@@ -26,8 +26,8 @@ static const char *path_of(const struct s3wire *w, const struct s3wire_call *cal
     buf_str(&b, w->bucket_path);
     if (call->key.ptr) {
         buf_byte(&b, '/');
-        sigv4_encode(&b, slice_cstr(w->conf->prefix), true);
-        sigv4_encode(&b, call->key, true);
+        sigv4_encode(&b, slice_cstr(w->conf->prefix));
+        sigv4_encode(&b, call->key);
     } else if (!b.len) {
         buf_byte(&b, '/');
     }
