@@ -476,7 +476,7 @@ TEST(s3_uploads_in_parts)
         {FAKE_LATE_DROP, .method = "POST", .part = "uploadId", .times = 1}};
     struct objstore *s = open_fresh("  part-size: 5MiB\n");
     struct objstore_info info, now;
-    struct buf want = {0}, b = {0};
+    struct buf want = {0};
 
     buf_fill(&want, 'p', SIX_MIB);
     for (size_t i = 0; i < ORR_COUNT(faults); i++) {
@@ -491,7 +491,6 @@ TEST(s3_uploads_in_parts)
     }
     CHECK_INT(fake_peek(&fake, &fake.n_aborts), 0);
     buf_done(&want);
-    buf_done(&b);
     objstore_close(s);
 }
 
