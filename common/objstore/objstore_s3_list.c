@@ -49,8 +49,7 @@ static void emit(struct listing *l, const struct s3answer_object *o)
 static struct err *page(struct listing *l, bool *ret_more)
 {
     size_t left = l->opts->limit ? l->opts->limit - l->out.len : l->s->list_page;
-    struct s3wire_call call = {
-        .op = S3WIRE_LIST, .method = "GET", .max_bytes = 16u << 20, .is_hedged = true};
+    struct s3wire_call call = {.op = S3WIRE_LIST, .method = "GET", .is_hedged = true};
     struct s3answer_list answer;
     char max_keys[24];
     struct err *e;

@@ -1,9 +1,12 @@
 #include "common/objstore/s3answer.h"
 
+#include <curl/curl.h>
 #include <stdlib.h>
 
+#include "common/base/clock.h"
 #include "common/base/gotime.h"
 #include "common/base/jsonval.h"
+#include "common/base/mem.h"
 #include "common/base/vec.h"
 #include "common/net/http.h"
 #include "common/objstore/s3xml.h"
@@ -16,6 +19,15 @@ struct slice s3answer_etag(struct slice text)
     if (text.len >= 2 && text.ptr[0] == '"' && text.ptr[text.len - 1] == '"')
         text = slice_sub(text, 1, text.len - 2);
     return text;
+}
+
+int64_t s3answer_date_ms(struct slice text)
+{
+    char *s = slice_dup(text);
+    time_t t = text.len ? curl_getdate(s, NULL) : -1;
+
+    mem_free(s);
+    return t < 0 ? 0 : (int64_t)t * MS_PER_S;
 }
 
 /* 0 when it is no time. */

@@ -10,11 +10,6 @@
 
 #define MAX_QUEUED 10000
 
-const struct s3conf *s3wire_conf(const struct s3wire *w)
-{
-    return w->conf;
-}
-
 const char *s3wire_name(const struct s3wire *w)
 {
     return w->name;
