@@ -187,15 +187,6 @@ struct timespec objstore_s3_deadline(const struct objstore_s3 *s)
     return t;
 }
 
-bool objstore_s3_wait(struct objstore_s3 *s, const struct timespec *until)
-{
-    struct timespec now;
-
-    lock_wait_until(&s->lock, &s->changed, until);
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec < until->tv_sec;
-}
-
 /* ---- opening ---- */
 
 static struct err *s3_is_atomic(struct objstore *base, bool *ret)
@@ -234,17 +225,6 @@ static const struct objstore_ops s3_ops = {.get = objstore_s3_get,
                                            .stop = s3_stop,
                                            .close = s3_close};
 
-static void init_lock(struct objstore_s3 *s)
-{
-    pthread_condattr_t attr;
-
-    lock_init(&s->lock, LOCK_OBJSTORE);
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&s->changed, &attr);
-    (void)pthread_condattr_destroy(&attr);
-}
-
 struct err *objstore_s3_open(struct conf *conf, const struct objstore_s3_opts *opts,
                              struct objstore **ret)
 {
@@ -271,7 +251,8 @@ struct err *objstore_s3_open(struct conf *conf, const struct objstore_s3_opts *o
     if (c->conditional != S3CONF_COND_AUTO)
         s->trust_absent = s->trust_match =
             c->conditional == S3CONF_COND_ON ? S3_TRUST_YES : S3_TRUST_NO;
-    init_lock(s);
+    lock_init(&s->lock, LOCK_OBJSTORE);
+    lock_cond_init(&s->changed);
     *ret = &s->base;
     return NULL;
 }

@@ -54,7 +54,7 @@ struct err *objstore_s3_trusts(struct objstore_s3 *s, enum objstore_cond cond, b
     while (!e && trust_of(s, cond) == S3_TRUST_UNKNOWN) {
         if (!s->is_probing)
             e = probe_locked(s);
-        else if (!objstore_s3_wait(s, &until))
+        else if (!lock_wait_until(&s->lock, &s->changed, &until))
             e = err_new(ERR_TIMEOUT, "conditional writes are still being tried out");
     }
     *ret = trust_of(s, cond) == S3_TRUST_YES;
@@ -217,7 +217,7 @@ static struct err *enter(struct objstore_s3 *s, size_t stripe)
 
     lock_take(&s->lock);
     while (!e && s->is_busy[stripe])
-        if (!objstore_s3_wait(s, &until))
+        if (!lock_wait_until(&s->lock, &s->changed, &until))
             e = err_new(ERR_TIMEOUT, "other conditional puts take too long");
     if (!e)
         s->is_busy[stripe] = true;

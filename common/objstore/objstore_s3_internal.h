@@ -50,8 +50,7 @@ ORR_CHECKED struct err *objstore_s3_head(struct objstore_s3 *s, struct slice key
                                          char ret_mark[OBJSTORE_S3_MARK_BYTES]);
 /* Absent is success. The key may be one that the interface does not know. */
 ORR_CHECKED struct err *objstore_s3_del(struct objstore_s3 *s, struct slice key);
-/* False when it has not come true by the deadline (monotonic). With the lock. */
-bool objstore_s3_wait(struct objstore_s3 *s, const struct timespec *until);
+/* Until when a call waits for another one (monotonic). */
 struct timespec objstore_s3_deadline(const struct objstore_s3 *s);
 
 /* ---- objstore_s3_read.c, objstore_s3_list.c ---- */
