@@ -288,12 +288,8 @@ static struct err *put_parts(struct objstore_s3 *s, struct slice key, struct sli
             abort_upload(&u);
     }
     arena_free(u.arena);
-    if (err_is(e, ERR_NOT_FOUND)) { /* the upload, not an object */
-        struct err *e2 = err_new(ERR_IO, "%s", err_msg(e));
-
-        err_free(e);
-        return e2;
-    }
+    if (err_is(e, ERR_NOT_FOUND)) /* the upload, not an object */
+        e = err_first(err_new(ERR_IO, "%s", err_msg(e)), e);
     return e;
 }
 
@@ -321,13 +317,10 @@ struct err *objstore_s3_put_file(struct objstore *base, struct slice key, const 
                                  const struct objstore_put *opts, struct objstore_info *ret_info)
 {
     struct slice content;
-    struct err *e = fsx_map(path, &content), *e2;
+    struct err *e = fsx_map(path, &content);
 
-    if (err_is(e, ERR_NOT_FOUND)) { /* the object is not what is missing */
-        e2 = err_new(ERR_IO, "%s", err_msg(e));
-        err_free(e);
-        return e2;
-    }
+    if (err_is(e, ERR_NOT_FOUND)) /* the object is not what is missing */
+        return err_first(err_new(ERR_IO, "%s", err_msg(e)), e);
     if (e)
         return e;
     e = objstore_s3_put(base, key, content, opts, ret_info);

@@ -89,13 +89,9 @@ static const struct s3cred_source *choose(const struct s3conf *conf, char **env)
 /* A file or profile that is not there must not be taken for an object that is not there. */
 static struct err *as_refusal(struct err *e)
 {
-    struct err *e2;
-
     if (!e || err_is(e, ERR_NET) || err_is(e, ERR_TIMEOUT) || err_is(e, ERR_UNAVAILABLE))
         return e;
-    e2 = err_new(ERR_UNAUTHORIZED, "%s", err_msg(e));
-    err_free(e);
-    return e2;
+    return err_first(err_new(ERR_UNAUTHORIZED, "%s", err_msg(e)), e);
 }
 
 /* Without the lock. */
