@@ -99,13 +99,10 @@ struct err *objstore_s3_list(struct objstore *base, struct arena *a,
     do
         e = page(&l, &more);
     while (!e && more);
-    if (!e) {
-        ret->ptr = arena_array(a, struct objstore_entry, l.out.len);
-        ret->n = l.out.len;
-        ret->is_truncated = l.is_truncated;
-        if (l.out.len)
-            memcpy(ret->ptr, l.out.ptr, l.out.len * sizeof(*ret->ptr));
-    }
+    if (!e)
+        *ret = (struct objstore_listing){.ptr = arena_copy(a, l.out.ptr, l.out.len),
+                                         .n = l.out.len,
+                                         .is_truncated = l.is_truncated};
     vec_done(&l.out);
     return e;
 }

@@ -165,11 +165,10 @@ struct err *s3answer_list(struct arena *a, struct slice doc, struct s3answer_lis
     if (!e && l.is_truncated && !l.next.len)
         e = err_new(ERR_CORRUPT, "a truncated listing that does not say where it goes on");
     if (!e) {
-        *ret = (struct s3answer_list){
-            .n = l.objects.len, .is_truncated = l.is_truncated, .next = l.next};
-        ret->ptr = arena_array(a, struct s3answer_object, l.objects.len);
-        if (ret->n)
-            memcpy(ret->ptr, l.objects.ptr, ret->n * sizeof(*ret->ptr));
+        *ret = (struct s3answer_list){.ptr = arena_copy(a, l.objects.ptr, l.objects.len),
+                                      .n = l.objects.len,
+                                      .is_truncated = l.is_truncated,
+                                      .next = l.next};
         for (size_t i = 0; l.is_encoded && i < ret->n; i++)
             ret->ptr[i].key = url_decode(a, ret->ptr[i].key);
         if (ret->n)
@@ -260,9 +259,7 @@ struct err *s3answer_uploads(struct arena *a, struct slice doc, struct s3answer_
     e = walk(a, doc, "ListMultipartUploadsResult", on_uploads, &l);
     if (!e) {
         ret->n = l.uploads.len;
-        ret->ptr = arena_array(a, struct s3answer_upload, ret->n);
-        if (ret->n)
-            memcpy(ret->ptr, l.uploads.ptr, ret->n * sizeof(*ret->ptr));
+        ret->ptr = arena_copy(a, l.uploads.ptr, ret->n);
         for (size_t i = 0; l.is_encoded && i < ret->n; i++)
             ret->ptr[i].key = url_decode(a, ret->ptr[i].key);
         if (l.is_encoded)
