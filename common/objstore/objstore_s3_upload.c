@@ -125,7 +125,7 @@ static struct err *begin_upload(struct upload *u, const struct objstore_put *opt
     return err_wrap(e, "begin a multipart upload");
 }
 
-/* Tried once more by the wire; what remains is taken off by objstore_s3_sweep(). */
+/* The wire tries it again as any request; what remains is taken off by objstore_s3_sweep(). */
 static void abort_upload(struct upload *u)
 {
     struct s3wire_call call = {.op = S3WIRE_UPLOAD_ABORT, .method = "DELETE", .key = u->key};
