@@ -155,13 +155,18 @@ void *arena_grow(struct arena *a, void *p, size_t old_bytes, size_t new_bytes)
     return q;
 }
 
+void *arena_copy_bytes(struct arena *a, const void *p, size_t bytes)
+{
+    void *copy = arena_alloc(a, bytes);
+
+    if (bytes)
+        memcpy(copy, p, bytes);
+    return copy;
+}
+
 struct slice arena_dup(struct arena *a, struct slice s)
 {
-    uint8_t *p = arena_alloc(a, s.len);
-
-    if (s.len)
-        memcpy(p, s.ptr, s.len);
-    return slice_of(p, s.len);
+    return slice_of(arena_copy_bytes(a, s.ptr, s.len), s.len);
 }
 
 char *arena_cstr(struct arena *a, struct slice s)

@@ -40,3 +40,7 @@ void arena_charge(struct arena *a, int64_t bytes);
 
 #define arena_new_of(a, type) ((type *)arena_zalloc((a), sizeof(type)))
 #define arena_array(a, type, n) ((type *)arena_calloc((a), (n), sizeof(type)))
+/* A copy of the n elements at ptr, which may be NULL when there are none. */
+#define arena_copy(a, ptr, n)                                                                      \
+    ((__typeof__((ptr) + 0))arena_copy_bytes((a), (ptr), (n) * sizeof(*(ptr))))
+void *arena_copy_bytes(struct arena *a, const void *p, size_t bytes);

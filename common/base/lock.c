@@ -66,7 +66,7 @@ void lock_wait(struct lock *l, pthread_cond_t *cond)
     note_taken(l);
 }
 
-void lock_wait_until(struct lock *l, pthread_cond_t *cond, const struct timespec *until)
+bool lock_wait_until(struct lock *l, pthread_cond_t *cond, const struct timespec *until)
 {
     int rc;
 
@@ -74,4 +74,15 @@ void lock_wait_until(struct lock *l, pthread_cond_t *cond, const struct timespec
     rc = pthread_cond_timedwait(cond, &l->mutex, until);
     ORR_ASSERT(rc == 0 || rc == ETIMEDOUT);
     note_taken(l);
+    return rc == 0;
+}
+
+void lock_cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t attr;
+
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(cond, &attr);
+    (void)pthread_condattr_destroy(&attr);
 }

@@ -25,5 +25,7 @@ void lock_take(struct lock *l);
 void lock_release(struct lock *l);
 /* Waits on cond with the lock held, as pthread_cond_wait. */
 void lock_wait(struct lock *l, pthread_cond_t *cond);
-/* The same until a time of the clock that cond was made for. */
-void lock_wait_until(struct lock *l, pthread_cond_t *cond, const struct timespec *until);
+/* The same until a time of the clock that cond was made for; false once that has come. */
+bool lock_wait_until(struct lock *l, pthread_cond_t *cond, const struct timespec *until);
+/* A condition for times of CLOCK_MONOTONIC; ended with pthread_cond_destroy(). */
+void lock_cond_init(pthread_cond_t *cond);

@@ -193,13 +193,10 @@ struct err *objstore_fs_list(struct objstore *s, struct arena *a, const struct o
         }
     }
     e = walk_dir(&w, dir);
-    if (!e) {
-        ret->ptr = arena_array(a, struct objstore_entry, w.out.len);
-        ret->n = w.out.len;
-        ret->is_truncated = w.is_truncated;
-        if (w.out.len)
-            memcpy(ret->ptr, w.out.ptr, w.out.len * sizeof(*ret->ptr));
-    }
+    if (!e)
+        *ret = (struct objstore_listing){.ptr = arena_copy(a, w.out.ptr, w.out.len),
+                                         .n = w.out.len,
+                                         .is_truncated = w.is_truncated};
     vec_done(&w.out);
     return e;
 }

@@ -1,12 +1,10 @@
 #include "common/objstore/objstore_s3.h"
 
-#include <curl/curl.h>
-#include <inttypes.h>
+#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
-#include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/objstore/objstore_s3_internal.h"
 #include "common/objstore/s3xml.h"
@@ -17,15 +15,6 @@
 #define DELETE_TIMEOUT_MS 60000
 
 /* ---- what answers say of an object ---- */
-
-static int64_t http_date_ms(struct slice text)
-{
-    char *s = slice_dup(text);
-    time_t t = text.len ? curl_getdate(s, NULL) : -1;
-
-    mem_free(s);
-    return t < 0 ? 0 : (int64_t)t * MS_PER_S;
-}
 
 /* "bytes 0-9/1234" */
 static bool total_of(struct slice range, uint64_t *ret)
@@ -50,7 +39,8 @@ struct err *objstore_s3_info(const struct s3wire_call *call, struct objstore_inf
         !slice_to_u64(http_client_reply_header(r, "content-length"), &bytes))
         return err_new(ERR_UNSUPPORTED, "the server does not say how long the object is");
     *ret = (struct objstore_info){
-        .bytes = bytes, .modified_ms = http_date_ms(http_client_reply_header(r, "last-modified"))};
+        .bytes = bytes,
+        .modified_ms = s3answer_date_ms(http_client_reply_header(r, "last-modified"))};
     memcpy(ret->etag, etag.ptr, etag.len);
     return NULL;
 }
@@ -112,9 +102,8 @@ static struct err *s3_stat(struct objstore *base, struct slice key, struct objst
 
 /* ---- deleting ---- */
 
-static struct err *s3_del(struct objstore *base, struct slice key)
+struct err *objstore_s3_del(struct objstore_s3 *s, struct slice key)
 {
-    struct objstore_s3 *s = objstore_s3_from(base);
     struct s3wire_call call = {.op = S3WIRE_DELETE, .method = "DELETE", .key = key};
     struct err *e = s3wire_run(s->w, &call);
 
@@ -124,6 +113,11 @@ static struct err *s3_del(struct objstore *base, struct slice key)
         return NULL;
     }
     return e;
+}
+
+static struct err *s3_del(struct objstore *base, struct slice key)
+{
+    return objstore_s3_del(objstore_s3_from(base), key);
 }
 
 static void deletion(struct buf *out, const struct objstore_s3 *s, const struct slice *keys,
@@ -177,7 +171,7 @@ static struct err *s3_del_many(struct objstore *base, const struct slice *keys, 
         err_free(e);
         e = NULL;
         for (size_t i = 0; !e && i < n; i++)
-            e = s3_del(base, keys[i]);
+            e = objstore_s3_del(s, keys[i]);
     }
     return e;
 }
@@ -191,15 +185,6 @@ struct timespec objstore_s3_deadline(const struct objstore_s3 *s)
     (void)clock_gettime(CLOCK_MONOTONIC, &t);
     t.tv_sec += s->opts->operation_timeout_ns / NS_PER_S + 1;
     return t;
-}
-
-bool objstore_s3_wait(struct objstore_s3 *s, const struct timespec *until)
-{
-    struct timespec now;
-
-    lock_wait_until(&s->lock, &s->changed, until);
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec < until->tv_sec;
 }
 
 /* ---- opening ---- */
@@ -240,17 +225,6 @@ static const struct objstore_ops s3_ops = {.get = objstore_s3_get,
                                            .stop = s3_stop,
                                            .close = s3_close};
 
-static void init_lock(struct objstore_s3 *s)
-{
-    pthread_condattr_t attr;
-
-    lock_init(&s->lock, LOCK_OBJSTORE);
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&s->changed, &attr);
-    (void)pthread_condattr_destroy(&attr);
-}
-
 struct err *objstore_s3_open(struct conf *conf, const struct objstore_s3_opts *opts,
                              struct objstore **ret)
 {
@@ -277,7 +251,8 @@ struct err *objstore_s3_open(struct conf *conf, const struct objstore_s3_opts *o
     if (c->conditional != S3CONF_COND_AUTO)
         s->trust_absent = s->trust_match =
             c->conditional == S3CONF_COND_ON ? S3_TRUST_YES : S3_TRUST_NO;
-    init_lock(s);
+    lock_init(&s->lock, LOCK_OBJSTORE);
+    lock_cond_init(&s->changed);
     *ret = &s->base;
     return NULL;
 }

@@ -54,7 +54,7 @@ struct err *objstore_s3_trusts(struct objstore_s3 *s, enum objstore_cond cond, b
     while (!e && trust_of(s, cond) == S3_TRUST_UNKNOWN) {
         if (!s->is_probing)
             e = probe_locked(s);
-        else if (!objstore_s3_wait(s, &until))
+        else if (!lock_wait_until(&s->lock, &s->changed, &until))
             e = err_new(ERR_TIMEOUT, "conditional writes are still being tried out");
     }
     *ret = trust_of(s, cond) == S3_TRUST_YES;
@@ -128,13 +128,6 @@ static void learn_form(struct cond_put *p, enum objstore_s3_form form)
     lock_release(&p->s->lock);
 }
 
-/* One attempt. Afterwards call says how it went. */
-static struct err *attempt(struct cond_put *p, struct s3wire_call *call)
-{
-    s3wire_begin(p->s->w, call);
-    return s3wire_finish(p->s->w, call);
-}
-
 static void prepare(struct cond_put *p, struct s3wire_call *call)
 {
     *call = (struct s3wire_call){.op = S3WIRE_PUT,
@@ -180,7 +173,7 @@ static struct err *put_checked(struct cond_put *p, struct objstore_info *ret)
 
     prepare(p, &call);
     for (;;) {
-        if (!(e = attempt(p, &call))) {
+        if (!(e = s3wire_run(p->s->w, &call))) {
             learn_form(p, p->form == S3_FORM_BARE ? S3_FORM_BARE : S3_FORM_QUOTED);
             if (!(e = objstore_s3_info(&call, ret))) {
                 ret->bytes = p->content.len;
@@ -224,7 +217,7 @@ static struct err *enter(struct objstore_s3 *s, size_t stripe)
 
     lock_take(&s->lock);
     while (!e && s->is_busy[stripe])
-        if (!objstore_s3_wait(s, &until))
+        if (!lock_wait_until(&s->lock, &s->changed, &until))
             e = err_new(ERR_TIMEOUT, "other conditional puts take too long");
     if (!e)
         s->is_busy[stripe] = true;

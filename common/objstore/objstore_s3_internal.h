@@ -48,8 +48,9 @@ ORR_CHECKED struct err *objstore_s3_info(const struct s3wire_call *call, struct 
 ORR_CHECKED struct err *objstore_s3_head(struct objstore_s3 *s, struct slice key,
                                          struct objstore_info *ret,
                                          char ret_mark[OBJSTORE_S3_MARK_BYTES]);
-/* False when it has not come true by the deadline (monotonic). With the lock. */
-bool objstore_s3_wait(struct objstore_s3 *s, const struct timespec *until);
+/* Absent is success. The key may be one that the interface does not know. */
+ORR_CHECKED struct err *objstore_s3_del(struct objstore_s3 *s, struct slice key);
+/* Until when a call waits for another one (monotonic). */
 struct timespec objstore_s3_deadline(const struct objstore_s3 *s);
 
 /* ---- objstore_s3_read.c, objstore_s3_list.c ---- */

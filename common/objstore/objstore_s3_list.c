@@ -49,8 +49,7 @@ static void emit(struct listing *l, const struct s3answer_object *o)
 static struct err *page(struct listing *l, bool *ret_more)
 {
     size_t left = l->opts->limit ? l->opts->limit - l->out.len : l->s->list_page;
-    struct s3wire_call call = {
-        .op = S3WIRE_LIST, .method = "GET", .max_bytes = 16u << 20, .is_hedged = true};
+    struct s3wire_call call = {.op = S3WIRE_LIST, .method = "GET", .is_hedged = true};
     struct s3answer_list answer;
     char max_keys[24];
     struct err *e;
@@ -100,13 +99,10 @@ struct err *objstore_s3_list(struct objstore *base, struct arena *a,
     do
         e = page(&l, &more);
     while (!e && more);
-    if (!e) {
-        ret->ptr = arena_array(a, struct objstore_entry, l.out.len);
-        ret->n = l.out.len;
-        ret->is_truncated = l.is_truncated;
-        if (l.out.len)
-            memcpy(ret->ptr, l.out.ptr, l.out.len * sizeof(*ret->ptr));
-    }
+    if (!e)
+        *ret = (struct objstore_listing){.ptr = arena_copy(a, l.out.ptr, l.out.len),
+                                         .n = l.out.len,
+                                         .is_truncated = l.is_truncated};
     vec_done(&l.out);
     return e;
 }

@@ -82,19 +82,6 @@ static struct err *plain_put(struct probe *p, struct slice content, struct objst
     return objstore_s3_put_one(p->s, key_of(p), content, &opts, ret);
 }
 
-static struct err *drop_scratch(struct probe *p)
-{
-    struct s3wire_call call = {.op = S3WIRE_DELETE, .method = "DELETE", .key = key_of(p)};
-    struct err *e = s3wire_run(p->s->w, &call);
-
-    s3wire_done(p->s->w, &call);
-    if (err_is(e, ERR_NOT_FOUND)) {
-        err_free(e);
-        e = NULL;
-    }
-    return e;
-}
-
 /* ---- a race ---- */
 
 /* Whose text is the object now? -1: nobody's of the race. */
@@ -179,7 +166,7 @@ static struct err *try_absent(struct probe *p)
     if (o != LOST)
         p->why = o == WON ? "If-None-Match is not looked at" : "If-None-Match is refused";
     for (int i = 0; i < ROUNDS && !p->why; i++)
-        if ((e = drop_scratch(p)) || (e = race(p, &opts)))
+        if ((e = objstore_s3_del(p->s, key_of(p))) || (e = race(p, &opts)))
             return e;
     return NULL;
 }
@@ -258,7 +245,7 @@ struct err *objstore_s3_probe(struct objstore_s3 *s, enum objstore_s3_trust *ret
         if (!*ret_why)
             *ret_why = p.why;
     }
-    err_free(drop_scratch(&p)); /* else the sweep does it */
+    err_free(objstore_s3_del(s, key_of(&p))); /* else the sweep does it */
     arena_free(p.arena);
     return e;
 }

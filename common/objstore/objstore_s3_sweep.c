@@ -90,10 +90,8 @@ static struct err *sweep_uploads(struct sweep *sw)
 
 static struct err *drop(struct sweep *sw, struct slice key)
 {
-    struct s3wire_call call = {.op = S3WIRE_DELETE, .method = "DELETE", .key = key};
-    struct err *e = s3wire_run(sw->s->w, &call);
+    struct err *e = objstore_s3_del(sw->s, key);
 
-    s3wire_done(sw->s->w, &call);
     sw->n += !e;
     return e;
 }

@@ -125,7 +125,7 @@ static struct err *begin_upload(struct upload *u, const struct objstore_put *opt
     return err_wrap(e, "begin a multipart upload");
 }
 
-/* Tried once more by the wire; what remains is taken off by objstore_s3_sweep(). */
+/* The wire tries it again as any request; what remains is taken off by objstore_s3_sweep(). */
 static void abort_upload(struct upload *u)
 {
     struct s3wire_call call = {.op = S3WIRE_UPLOAD_ABORT, .method = "DELETE", .key = u->key};
@@ -219,14 +219,15 @@ static struct err *look_after(struct upload *u, struct err *e, struct objstore_i
 static struct err *end_once(struct upload *u, struct s3wire_call *call, struct slice *ret_etag)
 {
     struct s3answer_error error;
-    struct err *e = s3wire_finish(u->s->w, call);
+    struct err *e = s3wire_run(u->s->w, call);
 
     if (e)
         return e;
     if ((e = s3answer_complete(call->arena, buf_slice(&call->reply.body), ret_etag, &error)))
         return e;
     if (error.code.len)
-        return err_new(ERR_UNAVAILABLE, "status 200 and then %.*s", SLICE_ARG(error.code));
+        return err_new(ERR_UNAVAILABLE, "the server began to end the upload and failed: %.*s",
+                       SLICE_ARG(error.code));
     return NULL;
 }
 
@@ -244,15 +245,15 @@ static struct err *end_upload(struct upload *u, struct objstore_info *ret)
     completion(&body, u);
     call.body = buf_slice(&body);
     s3wire_query(&call, "uploadId", u->id);
-    do {
-        s3wire_begin(u->s->w, &call);
+    for (;;) {
         e = end_once(u, &call, &etag);
         if (!err_is(e, ERR_UNAVAILABLE) || call.reply.status != 200)
             break;
         call.is_unsure = true;
+        if (!s3wire_again(u->s->w, &call))
+            break;
         err_free(e);
-        e = err_new(ERR_UNAVAILABLE, "the server began to end the upload and failed");
-    } while (s3wire_again(u->s->w, &call) && (err_free(e), true));
+    }
     if (!e && etag.len && etag.len < sizeof(ret->etag)) {
         *ret = (struct objstore_info){.bytes = u->content.len,
                                       .modified_ms = clock_wall_ms(&clock_system)};
@@ -287,12 +288,8 @@ static struct err *put_parts(struct objstore_s3 *s, struct slice key, struct sli
             abort_upload(&u);
     }
     arena_free(u.arena);
-    if (err_is(e, ERR_NOT_FOUND)) { /* the upload, not an object */
-        struct err *e2 = err_new(ERR_IO, "%s", err_msg(e));
-
-        err_free(e);
-        return e2;
-    }
+    if (err_is(e, ERR_NOT_FOUND)) /* the upload, not an object */
+        e = err_first(err_new(ERR_IO, "%s", err_msg(e)), e);
     return e;
 }
 
@@ -320,13 +317,10 @@ struct err *objstore_s3_put_file(struct objstore *base, struct slice key, const 
                                  const struct objstore_put *opts, struct objstore_info *ret_info)
 {
     struct slice content;
-    struct err *e = fsx_map(path, &content), *e2;
+    struct err *e = fsx_map(path, &content);
 
-    if (err_is(e, ERR_NOT_FOUND)) { /* the object is not what is missing */
-        e2 = err_new(ERR_IO, "%s", err_msg(e));
-        err_free(e);
-        return e2;
-    }
+    if (err_is(e, ERR_NOT_FOUND)) /* the object is not what is missing */
+        return err_first(err_new(ERR_IO, "%s", err_msg(e)), e);
     if (e)
         return e;
     e = objstore_s3_put(base, key, content, opts, ret_info);

@@ -1,9 +1,12 @@
 #include "common/objstore/s3answer.h"
 
+#include <curl/curl.h>
 #include <stdlib.h>
 
+#include "common/base/clock.h"
 #include "common/base/gotime.h"
 #include "common/base/jsonval.h"
+#include "common/base/mem.h"
 #include "common/base/vec.h"
 #include "common/net/http.h"
 #include "common/objstore/s3xml.h"
@@ -16,6 +19,15 @@ struct slice s3answer_etag(struct slice text)
     if (text.len >= 2 && text.ptr[0] == '"' && text.ptr[text.len - 1] == '"')
         text = slice_sub(text, 1, text.len - 2);
     return text;
+}
+
+int64_t s3answer_date_ms(struct slice text)
+{
+    char *s = slice_dup(text);
+    time_t t = text.len ? curl_getdate(s, NULL) : -1;
+
+    mem_free(s);
+    return t < 0 ? 0 : (int64_t)t * MS_PER_S;
 }
 
 /* 0 when it is no time. */
@@ -153,11 +165,10 @@ struct err *s3answer_list(struct arena *a, struct slice doc, struct s3answer_lis
     if (!e && l.is_truncated && !l.next.len)
         e = err_new(ERR_CORRUPT, "a truncated listing that does not say where it goes on");
     if (!e) {
-        *ret = (struct s3answer_list){
-            .n = l.objects.len, .is_truncated = l.is_truncated, .next = l.next};
-        ret->ptr = arena_array(a, struct s3answer_object, l.objects.len);
-        if (ret->n)
-            memcpy(ret->ptr, l.objects.ptr, ret->n * sizeof(*ret->ptr));
+        *ret = (struct s3answer_list){.ptr = arena_copy(a, l.objects.ptr, l.objects.len),
+                                      .n = l.objects.len,
+                                      .is_truncated = l.is_truncated,
+                                      .next = l.next};
         for (size_t i = 0; l.is_encoded && i < ret->n; i++)
             ret->ptr[i].key = url_decode(a, ret->ptr[i].key);
         if (ret->n)
@@ -248,9 +259,7 @@ struct err *s3answer_uploads(struct arena *a, struct slice doc, struct s3answer_
     e = walk(a, doc, "ListMultipartUploadsResult", on_uploads, &l);
     if (!e) {
         ret->n = l.uploads.len;
-        ret->ptr = arena_array(a, struct s3answer_upload, ret->n);
-        if (ret->n)
-            memcpy(ret->ptr, l.uploads.ptr, ret->n * sizeof(*ret->ptr));
+        ret->ptr = arena_copy(a, l.uploads.ptr, ret->n);
         for (size_t i = 0; l.is_encoded && i < ret->n; i++)
             ret->ptr[i].key = url_decode(a, ret->ptr[i].key);
         if (l.is_encoded)

@@ -74,3 +74,5 @@ ORR_CHECKED struct err *s3answer_metadata(struct arena *a, struct slice doc,
 
 /* An ETag as it stands in a header or an element, without quotes. */
 struct slice s3answer_etag(struct slice text);
+/* The time of a header such as Last-Modified; 0 when it is none. */
+int64_t s3answer_date_ms(struct slice text);

@@ -41,16 +41,12 @@ const char *s3cred_env(char **env, const char *name)
 struct s3cred *s3cred_new(const struct s3conf *conf, char **env, const char *region)
 {
     struct s3cred *c = mem_new(struct s3cred);
-    pthread_condattr_t attr;
 
     c->conf = conf;
     c->env = env;
     c->region = mem_strdup(region);
     lock_init(&c->lock, LOCK_OBJSTORE);
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&c->fetched, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    lock_cond_init(&c->fetched);
     return c;
 }
 
@@ -93,13 +89,9 @@ static const struct s3cred_source *choose(const struct s3conf *conf, char **env)
 /* A file or profile that is not there must not be taken for an object that is not there. */
 static struct err *as_refusal(struct err *e)
 {
-    struct err *e2;
-
     if (!e || err_is(e, ERR_NET) || err_is(e, ERR_TIMEOUT) || err_is(e, ERR_UNAVAILABLE))
         return e;
-    e2 = err_new(ERR_UNAUTHORIZED, "%s", err_msg(e));
-    err_free(e);
-    return e2;
+    return err_first(err_new(ERR_UNAUTHORIZED, "%s", err_msg(e)), e);
 }
 
 /* Without the lock. */
@@ -177,15 +169,6 @@ static bool holds(const struct s3cred *c, int64_t ms)
     return c->access && (c->expires_ms == 0 || clock_wall_ms(&clock_system) + ms < c->expires_ms);
 }
 
-static bool wait_fetched(struct s3cred *c, const struct timespec *until)
-{
-    struct timespec now;
-
-    lock_wait_until(&c->lock, &c->fetched, until);
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec < until->tv_sec;
-}
-
 static struct err *ensure(struct s3cred *c)
 {
     struct timespec until;
@@ -205,7 +188,7 @@ static struct err *ensure(struct s3cred *c)
             return NULL;
         if (!c->is_fetching)
             return err_copy(c->failure);
-        if (!wait_fetched(c, &until))
+        if (!lock_wait_until(&c->lock, &c->fetched, &until))
             return err_new(ERR_TIMEOUT, "credentials for S3 are still being fetched");
     }
 }

@@ -4,10 +4,10 @@
 #include "common/base/clock.h"
 #include "common/base/fsx.h"
 #include "common/base/mem.h"
+#include "common/net/http.h"
 #include "common/net/http_client.h"
 #include "common/objstore/s3cred_internal.h"
 #include "common/objstore/s3profile.h"
-#include "common/objstore/sigv4.h"
 
 #define TOKEN_MAX_BYTES (64u << 10)
 #define REPLY_MAX_BYTES (64u << 10)
@@ -159,11 +159,11 @@ static struct err *web_fetch(const struct s3conf *conf, char **env, const char *
         return e;
     }
     buf_str(&form, "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=");
-    sigv4_encode(&form, slice_cstr(either(conf->role_arn, env, "AWS_ROLE_ARN")), false);
+    http_escape(slice_cstr(either(conf->role_arn, env, "AWS_ROLE_ARN")), &form);
     buf_str(&form, "&RoleSessionName=");
-    sigv4_encode(&form, slice_cstr(session[0] ? session : "orrery"), false);
+    http_escape(slice_cstr(session[0] ? session : "orrery"), &form);
     buf_str(&form, "&WebIdentityToken=");
-    sigv4_encode(&form, slice_trim(buf_slice(&token)), false);
+    http_escape(slice_trim(buf_slice(&token)), &form);
     e = ask(conf,
             &(struct http_client_req){.url = arena_printf(a, "%s/", sts_url(conf, env, region, a)),
                                       .method = "POST",

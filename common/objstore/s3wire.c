@@ -10,11 +10,6 @@
 
 #define MAX_QUEUED 10000
 
-const struct s3conf *s3wire_conf(const struct s3wire *w)
-{
-    return w->conf;
-}
-
 const char *s3wire_name(const struct s3wire *w)
 {
     return w->name;
@@ -133,7 +128,7 @@ bool s3wire_is_stopped(struct s3wire *w)
 static void rest(struct s3wire *w, const struct s3wire_call *call)
 {
     int64_t ms = ORR_MAX(s3wire_backoff_ms(w, call->attempts), retry_after_ms(w, call));
-    struct timespec now, until;
+    struct timespec until;
 
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += ms / MS_PER_S;
@@ -143,13 +138,8 @@ static void rest(struct s3wire *w, const struct s3wire_call *call)
         until.tv_nsec -= NS_PER_S;
     }
     lock_take(&w->lock);
-    do {
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        if (w->is_stopped || now.tv_sec > until.tv_sec ||
-            (now.tv_sec == until.tv_sec && now.tv_nsec >= until.tv_nsec))
-            break;
-        lock_wait_until(&w->lock, &w->stopping, &until);
-    } while (true);
+    while (!w->is_stopped && lock_wait_until(&w->lock, &w->stopping, &until))
+        ;
     lock_release(&w->lock);
 }
 
@@ -307,16 +297,6 @@ static struct err *start_loop(struct s3wire *w)
     return loop_start(w->loop);
 }
 
-static void init_stopping(struct s3wire *w)
-{
-    pthread_condattr_t attr;
-
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&w->stopping, &attr);
-    (void)pthread_condattr_destroy(&attr);
-}
-
 struct err *s3wire_new(const struct s3conf *conf, char **env, struct s3wire **ret)
 {
     struct s3wire *w;
@@ -327,7 +307,7 @@ struct err *s3wire_new(const struct s3conf *conf, char **env, struct s3wire **re
     w = mem_new(struct s3wire);
     w->conf = conf;
     lock_init(&w->lock, LOCK_OBJSTORE);
-    init_stopping(w);
+    lock_cond_init(&w->stopping);
     rng_seed_system(&w->rng);
     set_region(w, env);
     w->cred = s3cred_new(conf, env, w->region);

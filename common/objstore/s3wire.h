@@ -111,6 +111,5 @@ void s3wire_header(struct s3wire_call *call, const char *name, struct slice valu
 
 /* Whether the bucket has been seen: before that, a HEAD's 404 may mean the bucket. */
 bool s3wire_has_bucket(const struct s3wire *w);
-const struct s3conf *s3wire_conf(const struct s3wire *w);
 /* Random text for names that nobody else uses; not secret. */
 void s3wire_nonce(struct s3wire *w, char ret[static 33]);

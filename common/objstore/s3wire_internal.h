@@ -57,6 +57,8 @@ bool s3wire_fix(struct s3wire *w, struct s3wire_call *call);
 
 /* ---- s3wire_sign.c ---- */
 
+void s3wire_region(struct s3wire *w, char ret[static S3WIRE_REGION_BYTES]);
+
 struct s3sign {
     const char *url;
     const char *headers[S3WIRE_MAX_HEADERS + 8];

@@ -1,10 +1,7 @@
-#include <curl/curl.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/base/mem.h"
 #include "common/objstore/s3wire_internal.h"
 
 #define SKEW_MIN_S 60 /* a clock less wrong than this is not why a request was refused */
@@ -27,15 +24,20 @@ static struct err *say(const struct s3wire_call *call, enum err_code code, const
                    SLICE_ARG(slice_sub(call->error.message, 0, 300)));
 }
 
+static bool has_one_of(const struct s3wire_call *call, const char *const *codes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (has_code(call, codes[i]))
+            return true;
+    return false;
+}
+
 static bool is_broken_body(const struct s3wire_call *call)
 {
     static const char *const codes[] = {"BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody",
                                         "RequestTimeout"};
 
-    for (size_t i = 0; i < ORR_COUNT(codes); i++)
-        if (has_code(call, codes[i]))
-            return true;
-    return false;
+    return has_one_of(call, codes, ORR_COUNT(codes));
 }
 
 static bool is_conditional(const struct s3wire_call *call)
@@ -140,16 +142,9 @@ static bool fix_region(struct s3wire *w, struct s3wire_call *call)
 /* What the server's clock says: 0 if it does not. */
 static int64_t server_time_s(const struct s3wire_call *call)
 {
-    struct slice text = http_client_reply_header(&call->reply, "date");
-    char *date;
-    time_t t;
+    int64_t ms = call->error.server_time_ms;
 
-    if (call->error.server_time_ms)
-        return call->error.server_time_ms / MS_PER_S;
-    date = slice_dup(text);
-    t = text.len ? curl_getdate(date, NULL) : 0;
-    mem_free(date);
-    return t < 0 ? 0 : (int64_t)t;
+    return (ms ? ms : s3answer_date_ms(http_client_reply_header(&call->reply, "date"))) / MS_PER_S;
 }
 
 static bool fix_clock(struct s3wire *w, const struct s3wire_call *call)
@@ -173,9 +168,7 @@ static struct err *make_bucket(struct s3wire *w)
     char region[S3WIRE_REGION_BYTES], body[256];
     struct err *e;
 
-    lock_take(&w->lock);
-    memcpy(region, w->region, sizeof(region));
-    lock_release(&w->lock);
+    s3wire_region(w, region);
     if (strcmp(region, "us-east-1") != 0) {
         (void)snprintf(body, sizeof(body),
                        "<CreateBucketConfiguration><LocationConstraint>%s</LocationConstraint>"
@@ -201,10 +194,7 @@ static bool is_about_keys(const struct s3wire_call *call)
     static const char *const codes[] = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired",
                                         "InvalidAccessKeyId", "SignatureDoesNotMatch"};
 
-    for (size_t i = 0; i < ORR_COUNT(codes); i++)
-        if (has_code(call, codes[i]))
-            return true;
-    return false;
+    return has_one_of(call, codes, ORR_COUNT(codes));
 }
 
 /* Once for each cause and call. */

@@ -26,8 +26,8 @@ static const char *path_of(const struct s3wire *w, const struct s3wire_call *cal
     buf_str(&b, w->bucket_path);
     if (call->key.ptr) {
         buf_byte(&b, '/');
-        sigv4_encode(&b, slice_cstr(w->conf->prefix), true);
-        sigv4_encode(&b, call->key, true);
+        sigv4_encode(&b, slice_cstr(w->conf->prefix));
+        sigv4_encode(&b, call->key);
     } else if (!b.len) {
         buf_byte(&b, '/');
     }
@@ -80,7 +80,7 @@ static struct err *vouch(const struct s3wire *w, struct s3wire_call *call, struc
     return NULL;
 }
 
-static void region_of(struct s3wire *w, char ret[static S3WIRE_REGION_BYTES])
+void s3wire_region(struct s3wire *w, char ret[static S3WIRE_REGION_BYTES])
 {
     lock_take(&w->lock);
     memcpy(ret, w->region, S3WIRE_REGION_BYTES);
@@ -114,7 +114,7 @@ struct err *s3wire_sign(struct s3wire *w, struct s3wire_call *call, struct s3sig
     if (e || (e = vouch(w, call, &p)))
         return e;
     call->keys_generation = keys.generation;
-    region_of(w, region);
+    s3wire_region(w, region);
     sigv4_date(clock_wall_ms(&clock_system) / MS_PER_S + METRIC_GET(w->skew_s), date);
     add(&p, "host", slice_cstr(w->host));
     add(&p, "x-amz-date", slice_cstr(date));

@@ -1,5 +1,7 @@
 #include "common/objstore/s3xml.h"
 
+#include "common/base/gostr.h"
+
 struct walk {
     struct arena *arena;
     const uint8_t *at, *end, *start;
@@ -41,30 +43,6 @@ static bool is_space(uint8_t c)
 
 /* ---- text ---- */
 
-static size_t put_utf8(uint8_t *p, uint32_t c)
-{
-    if (c < 0x80) {
-        p[0] = (uint8_t)c;
-        return 1;
-    }
-    if (c < 0x800) {
-        p[0] = (uint8_t)(0xc0 | c >> 6);
-        p[1] = (uint8_t)(0x80 | (c & 0x3f));
-        return 2;
-    }
-    if (c < 0x10000) {
-        p[0] = (uint8_t)(0xe0 | c >> 12);
-        p[1] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-        p[2] = (uint8_t)(0x80 | (c & 0x3f));
-        return 3;
-    }
-    p[0] = (uint8_t)(0xf0 | c >> 18);
-    p[1] = (uint8_t)(0x80 | (c >> 12 & 0x3f));
-    p[2] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-    p[3] = (uint8_t)(0x80 | (c & 0x3f));
-    return 4;
-}
-
 /* "#10" or "#x0a", without & and ; — the number, or 0 when it is none that may stand in XML. */
 static uint32_t char_reference(struct slice name)
 {
@@ -85,8 +63,8 @@ static uint32_t char_reference(struct slice name)
     return c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0 : c;
 }
 
-/* One entity to p, which has room for 4; 0 when it is unknown. */
-static size_t entity(struct slice name, uint8_t *p)
+/* Appends what an entity stands for; false when it is unknown. */
+static bool entity(struct slice name, struct buf *out)
 {
     static const struct {
         const char *name;
@@ -96,42 +74,38 @@ static size_t entity(struct slice name, uint8_t *p)
 
     for (size_t i = 0; i < ORR_COUNT(named); i++) {
         if (slice_eq_cstr(name, named[i].name)) {
-            *p = named[i].c;
-            return 1;
+            buf_byte(out, named[i].c);
+            return true;
         }
     }
     if (name.len < 2 || name.ptr[0] != '#' || !(c = char_reference(name)))
-        return 0;
-    return put_utf8(p, c);
+        return false;
+    gostr_put_rune(out, c);
+    return true;
 }
 
-/* Resolved text is never longer than as written. */
 static struct err *resolve(struct walk *w, struct slice raw, struct slice *ret)
 {
-    uint8_t *out;
-    size_t n = 0;
+    struct buf out = {0};
+    struct slice rest = raw;
+    ptrdiff_t at, semi;
 
     if (slice_find_byte(raw, '&', 0) < 0) {
         *ret = raw.len ? arena_dup(w->arena, raw) : SLICE_EMPTY;
         return NULL;
     }
-    out = arena_alloc(w->arena, raw.len);
-    for (size_t i = 0; i < raw.len; i++) {
-        ptrdiff_t semi;
-        size_t wrote;
-
-        if (raw.ptr[i] != '&') {
-            out[n++] = raw.ptr[i];
-            continue;
-        }
-        semi = slice_find_byte(raw, ';', i);
-        wrote = semi < 0 ? 0 : entity(slice_sub(raw, i + 1, (size_t)semi - i - 1), out + n);
-        if (!wrote)
+    while ((at = slice_find_byte(rest, '&', 0)) >= 0) {
+        buf_slice_append(&out, slice_sub(rest, 0, (size_t)at));
+        semi = slice_find_byte(rest, ';', (size_t)at);
+        if (semi < 0 || !entity(slice_sub(rest, (size_t)at + 1, (size_t)(semi - at) - 1), &out)) {
+            buf_done(&out);
             return malformed(w, "unknown entity");
-        n += wrote;
-        i = (size_t)semi;
+        }
+        rest = slice_from(rest, (size_t)semi + 1);
     }
-    *ret = slice_of(out, n);
+    buf_slice_append(&out, rest);
+    *ret = arena_dup(w->arena, buf_slice(&out));
+    buf_done(&out);
     return NULL;
 }
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "common/base/mem.h"
+#include "common/net/http.h"
 
 #define DAY_BYTES 8
 #define SHA_BYTES 32
@@ -53,27 +53,16 @@ static void hmac(struct slice key, struct slice s, uint8_t ret[static SHA_BYTES]
     ORR_ASSERT(done);
 }
 
-static bool is_unreserved(uint8_t c)
+void sigv4_encode(struct buf *out, struct slice path)
 {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '.' || c == '_' || c == '~';
-}
+    ptrdiff_t slash;
 
-void sigv4_encode(struct buf *out, struct slice s, bool keep_slash)
-{
-    static const char digits[] = "0123456789ABCDEF";
-
-    for (size_t i = 0; i < s.len; i++) {
-        uint8_t c = s.ptr[i];
-
-        if (is_unreserved(c) || (c == '/' && keep_slash)) {
-            buf_byte(out, c);
-        } else {
-            buf_byte(out, '%');
-            buf_byte(out, (uint8_t)digits[c >> 4]);
-            buf_byte(out, (uint8_t)digits[c & 15]);
-        }
+    while ((slash = slice_find_byte(path, '/', 0)) >= 0) {
+        http_escape(slice_sub(path, 0, (size_t)slash), out);
+        buf_byte(out, '/');
+        path = slice_from(path, (size_t)slash + 1);
     }
+    http_escape(path, out);
 }
 
 static int by_name(const void *a, const void *b)
@@ -102,9 +91,9 @@ void sigv4_query(struct buf *out, const struct sigv4_pair *query, size_t n)
 
     ORR_ASSERT(n <= SIGV4_MAX_PAIRS);
     for (size_t i = 0; i < n; i++) {
-        sigv4_encode(&text, query[i].name, false);
+        http_escape(query[i].name, &text);
         ends[2 * i] = text.len;
-        sigv4_encode(&text, query[i].value, false);
+        http_escape(query[i].value, &text);
         ends[2 * i + 1] = text.len;
     }
     for (size_t i = 0; i < n; i++) {

@@ -49,8 +49,8 @@ struct sigv4_signed {
 
 void sigv4_date(int64_t unix_s, char ret[static SIGV4_DATE_BYTES]);
 void sigv4_sha256_hex(struct slice s, char ret[static SIGV4_HEX_BYTES]);
-/* Percent-encodes all but A-Z a-z 0-9 - . _ ~, and "/" when it is kept. */
-void sigv4_encode(struct buf *out, struct slice s, bool keep_slash);
+/* Percent-encodes a path, its slashes kept: all but A-Z a-z 0-9 - . _ ~ and "/". */
+void sigv4_encode(struct buf *out, struct slice path);
 /* "a=1&b=2": encoded and in the order that is signed, so the URL can be made of it. */
 void sigv4_query(struct buf *out, const struct sigv4_pair *query, size_t n);
 /* Appends the value of the Authorization header. date: as from sigv4_date(). */

@@ -337,7 +337,7 @@ TEST(s3_learns_region_and_clock)
     objstore_close(s);
 }
 
-TEST(s3_takes_new_keys_when_the_old_are_refused)
+TEST(s3_asks_once_more_when_its_keys_are_refused)
 {
     const char *path;
     struct objstore *s;
@@ -350,8 +350,10 @@ TEST(s3_takes_new_keys_when_the_old_are_refused)
     more = mem_printf("  credentials: file\n  credentials-file: %s\n", path);
     s = open_env(more, NULL, NULL);
     put_text(s, "k", "x");
+    fake_calm(&fake);
     fake.refused_key = "OLD";
     CHECK_ERR(objstore_put(s, SLICE("k"), SLICE("y"), NULL, NULL), ERR_FORBIDDEN, "ExpiredToken");
+    CHECK_INT(fake_requests(&fake), 2);
     objstore_close(s);
     CHECK_OK(fsx_write_atomic(
         path, SLICE("[default]\naws_access_key_id=NEW\naws_secret_access_key=s\n")));
@@ -476,7 +478,7 @@ TEST(s3_uploads_in_parts)
         {FAKE_LATE_DROP, .method = "POST", .part = "uploadId", .times = 1}};
     struct objstore *s = open_fresh("  part-size: 5MiB\n");
     struct objstore_info info, now;
-    struct buf want = {0}, b = {0};
+    struct buf want = {0};
 
     buf_fill(&want, 'p', SIX_MIB);
     for (size_t i = 0; i < ORR_COUNT(faults); i++) {
@@ -491,7 +493,6 @@ TEST(s3_uploads_in_parts)
     }
     CHECK_INT(fake_peek(&fake, &fake.n_aborts), 0);
     buf_done(&want);
-    buf_done(&b);
     objstore_close(s);
 }
 
@@ -521,6 +522,22 @@ TEST(s3_aborts_an_upload_that_fails)
     CHECK_INT(n, 1);
     CHECK_INT(fake_peek(&fake, &fake.uploads.len), 1); /* of another system in the bucket */
     buf_done(&want);
+    objstore_close(s);
+}
+
+TEST(s3_sweeps_scratch_keys)
+{
+    struct objstore *s = open_fresh(""), *own = open_env("  prefix: .orrery/\n", NULL, NULL);
+    size_t n;
+
+    put_text(own, "probe-x", "x");
+    put_text(own, "other", "x");
+    put_text(s, "probe-x", "x");
+    CHECK_OK(objstore_s3_sweep(s, 3600 * 1000, &n));
+    CHECK_INT(n, 1);
+    check_list(own, (struct objstore_list){0}, "other");
+    check_text(s, "probe-x", "x");
+    objstore_close(own);
     objstore_close(s);
 }
 

@@ -440,8 +440,10 @@ static void fake_list(struct fake *f, struct http_request *r, const struct fake_
             buf_printf(&xml, "<CommonPrefixes><Prefix>%.*s</Prefix></CommonPrefixes>",
                        SLICE_ARG(folded));
         } else {
-            buf_printf(&xml, "<Contents><Key>%s</Key><Size>%zu</Size></Contents>", o->key,
-                       o->body.len);
+            buf_printf(&xml,
+                       "<Contents><Key>%s</Key><Size>%zu</Size>"
+                       "<LastModified>2020-01-01T00:00:00Z</LastModified></Contents>",
+                       o->key, o->body.len);
         }
     }
     buf_printf(&xml, "<IsTruncated>%s</IsTruncated>", is_cut ? "true" : "false");

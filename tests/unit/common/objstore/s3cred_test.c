@@ -2,7 +2,7 @@
 #include "common/base/fsx.h"
 #include "common/base/gotime.h"
 #include "common/net/http_server.h"
-#include "common/objstore/s3cred.h"
+#include "common/objstore/s3cred.c" /* its next fetch is put forward */
 #include "tests/unit/test.h"
 
 /* ---- the services that give credentials ---- */
@@ -286,6 +286,32 @@ TEST(s3cred_goes_on_with_what_it_has)
     s3cred_reject(h.cred, k.generation + 1); /* of other keys */
     s3cred_reject(h.cred, k.generation);
     check_keys(h, "container-1", "t", "container"); /* the same bound */
+    let_go(h);
+    stop();
+    arena_free(a);
+    mem_free(uri);
+}
+
+TEST(s3cred_fetches_again_what_was_refused)
+{
+    char *uri;
+    const char *env[] = {NULL, "AWS_CONTAINER_AUTHORIZATION_TOKEN=let-me-in", NULL};
+    struct arena *a = arena_new(0);
+    struct s3cred_keys old, now;
+    struct held h;
+
+    start();
+    env[0] = uri = at("AWS_CONTAINER_CREDENTIALS_FULL_URI", "/container");
+    h = hold("", env);
+    CHECK_OK(s3cred_get(h.cred, a, &old));
+    h.cred->next_fetch_ms = 0; /* as 5 seconds later */
+    check_keys(h, "container-1", "t", "container");
+    s3cred_reject(h.cred, old.generation);
+    CHECK_OK(s3cred_get(h.cred, a, &now));
+    CHECK_SLICE(now.access, "container-2");
+    CHECK(now.generation != old.generation);
+    check_keys(h, "container-2", "t", "container");
+    CHECK_INT(asked, 2);
     let_go(h);
     stop();
     arena_free(a);
