@@ -148,16 +148,6 @@ void compactor_hint(struct compactor *c)
 
 /* ---- the role ---- */
 
-static void init_cond(pthread_cond_t *cond)
-{
-    pthread_condattr_t attr;
-
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(cond, &attr);
-    (void)pthread_condattr_destroy(&attr);
-}
-
 static void role_close(void *role);
 
 static struct err *open_limits(struct compactor *c)
@@ -183,7 +173,7 @@ static struct err *role_open(struct process *p, void **ret)
     c->plan = plan_new(&(struct plan_opts){0});
     c->pool_threads = 1;
     lock_init(&c->lock, LOCK_LEAF_MODULE);
-    init_cond(&c->changed);
+    lock_cond_init(&c->changed);
     compactor_pages_open(c);
     /* what a crash left behind; every flush starts from the segments anew */
     if ((e = fsx_remove_tree(c->work_dir)) || (e = fsx_mkdirs(c->work_dir)) ||

@@ -105,17 +105,13 @@ static void on_give_up(void *arg)
 struct peercall *peercall_start(const struct peercall_opts *opts, struct slice payload)
 {
     struct peercall *pc = mem_new(struct peercall);
-    pthread_condattr_t attr;
 
     pc->opts = *opts;
     pc->opts.address = mem_strdup(opts->address);
     pc->opts.tenant = slice_of(slice_dup(opts->tenant), opts->tenant.len);
     buf_slice_append(&pc->payload, payload);
     lock_init(&pc->lock, LOCK_LEAF_MODULE);
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&pc->changed, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    lock_cond_init(&pc->changed);
     pc->refs = 2;
     loop_post(opts->loop, on_start, pc);
     return pc;

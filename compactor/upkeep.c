@@ -262,16 +262,6 @@ static const struct metric_field fields[] = {
                 "Time of a job, failed ones too."),
 };
 
-static void init_cond(pthread_cond_t *cond)
-{
-    pthread_condattr_t attr;
-
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(cond, &attr);
-    (void)pthread_condattr_destroy(&attr);
-}
-
 struct err *upkeep_new(struct compactor *c, struct upkeep **ret)
 {
     struct conf *conf = process_conf(c->process);
@@ -286,7 +276,7 @@ struct err *upkeep_new(struct compactor *c, struct upkeep **ret)
     u->c = c;
     u->pool_threads = 1;
     lock_init(&u->lock, LOCK_LEAF_MODULE);
-    init_cond(&u->changed);
+    lock_cond_init(&u->changed);
     metric_register(&u->m, fields, ORR_COUNT(fields), NULL);
     *ret = u;
     return NULL;

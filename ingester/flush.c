@@ -59,7 +59,6 @@ struct flush {
 struct flush *flush_new(const struct flush_opts *opts)
 {
     struct flush *f = mem_new(struct flush);
-    pthread_condattr_t attr;
 
     f->opts = *opts;
     if (!f->opts.clock)
@@ -67,10 +66,7 @@ struct flush *flush_new(const struct flush_opts *opts)
     f->upload = flush_upload_new(&f->opts, &f->m);
     f->last = &f->first;
     lock_init(&f->lock, LOCK_LEAF_MODULE);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&f->cond, &attr);
-    pthread_condattr_destroy(&attr);
+    lock_cond_init(&f->cond);
     metric_register(&f->m, flush_fields, ORR_COUNT(flush_fields), NULL);
     return f;
 }

@@ -86,13 +86,9 @@ void tomb_news_tell(struct process *p, struct slice tenant, uint64_t version)
 {
     struct news *n = mem_new(struct news);
     char *key = mem_printf(TOMB_NEWS_PREFIX "%.*s", SLICE_ARG(tenant));
-    pthread_condattr_t attr;
 
     lock_init(&n->lock, LOCK_LEAF_MODULE);
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&n->changed, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    lock_cond_init(&n->changed);
     n->refs = 1;
     membership_kv_post(process_membership(p), slice_cstr(key), version, SLICE_EMPTY);
     mem_free(key);

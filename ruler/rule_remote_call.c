@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "common/base/clock.h"
+#include "common/base/lock.h"
 #include "ruler/rule_remote_internal.h"
 
 #define MAX_TRIES 4
@@ -54,13 +55,9 @@ static void on_reply(void *arg, struct slice payload, bool is_last, const struct
 static struct waiter *waiter_new(void)
 {
     struct waiter *w = mem_new(struct waiter);
-    pthread_condattr_t attr;
 
     pthread_mutex_init(&w->mutex, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&w->cond, &attr);
-    pthread_condattr_destroy(&attr);
+    lock_cond_init(&w->cond);
     w->refs = 2;
     return w;
 }

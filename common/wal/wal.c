@@ -405,16 +405,6 @@ static void wal_free(struct wal *w)
     mem_free(w);
 }
 
-static void init_cond(pthread_cond_t *cond)
-{
-    pthread_condattr_t attr;
-
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC); /* wall time may step */
-    (void)pthread_cond_init(cond, &attr);
-    (void)pthread_condattr_destroy(&attr);
-}
-
 /* A full disk must not keep a process from starting: what it has can be read, and room comes back.
  * Takes e when it is that. Before the thread runs: nothing to lock. */
 static bool start_unhealthy(struct wal *w, struct err *e)
@@ -446,7 +436,7 @@ struct err *wal_open(const struct wal_opts *opts, struct wal **ret)
     w->is_healthy = true;
     w->m.is_healthy = 1;
     lock_init(&w->lock, LOCK_WAL);
-    init_cond(&w->wake);
+    lock_cond_init(&w->wake);
     w->io = opts->io ? opts->io : walio_disk(opts->without_io_uring);
     w->m.is_uring = w->io->is_uring;
     if (!opts->io && !w->m.is_uring && !opts->without_io_uring)

@@ -27,7 +27,6 @@ struct reply_pipe *reply_pipe_new(struct http_request *r, const atomic_bool *can
                                   int64_t deadline_mono_ms, void (*on_drain)(struct http_request *))
 {
     struct reply_pipe *p = mem_new(struct reply_pipe);
-    pthread_condattr_t attr;
 
     p->request = r;
     p->loop = r->loop;
@@ -35,10 +34,7 @@ struct reply_pipe *reply_pipe_new(struct http_request *r, const atomic_bool *can
     p->deadline_mono_ms = deadline_mono_ms;
     p->on_drain = on_drain;
     lock_init(&p->lock, LOCK_LEAF_MODULE);
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&p->room, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    lock_cond_init(&p->room);
     return p;
 }
 

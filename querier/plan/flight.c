@@ -37,13 +37,9 @@ struct flights {
 struct flights *flights_new(void)
 {
     struct flights *fs = mem_new(struct flights);
-    pthread_condattr_t attr;
 
     lock_init(&fs->lock, LOCK_LEAF_MODULE);
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&fs->turned, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    lock_cond_init(&fs->turned);
     return fs;
 }
 

@@ -55,13 +55,9 @@ struct partial_call *partial_call_start(struct rpc_pool *pool, const char *addr,
                                         int64_t timeout_ms)
 {
     struct partial_call *c = mem_new(struct partial_call);
-    pthread_condattr_t attr;
 
     lock_init(&c->lock, LOCK_LEAF_MODULE);
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&c->changed, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    lock_cond_init(&c->changed);
     c->refs = 2;
     c->until_ms = clock_mono_ms(&clock_system) + timeout_ms + SLACK_MS;
     rpc_call(rpc_pool_peer(pool, addr),

@@ -275,7 +275,6 @@ static struct slice copy_of(struct slice s)
 struct fanout *fanout_start(const struct fanout_opts *opts)
 {
     struct fanout *f = mem_new(struct fanout);
-    pthread_condattr_t attr;
 
     f->opts = *opts;
     f->opts.tenant = copy_of(opts->tenant);
@@ -294,10 +293,7 @@ struct fanout *fanout_start(const struct fanout_opts *opts)
     }
     quorum_read_init(&f->quorum, &f->opts.set);
     lock_init(&f->lock, LOCK_LEAF_MODULE);
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&f->changed, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    lock_cond_init(&f->changed);
     f->refs = 2;
     loop_post(f->opts.loop, on_start, f);
     return f;
