@@ -29,7 +29,7 @@ static struct media read_media(struct slice text)
             m.encoding = value;
         else if (slice_eq_cstr(key, "version"))
             m.version = value;
-        else if (slice_eq_cstr(key, "q") && num_parse(value, &q))
+        else if (slice_eq_cstr(key, "q") && num_parse(value, &q) && q >= 0 && q <= 1) /* not NaN */
             m.q = q;
     }
     return m;

@@ -19,6 +19,11 @@ TEST(federate_proto_is_asked_for)
                                           "client.MetricFamily;encoding=text")));
     CHECK(!federate_proto_is_wanted(SLICE("application/vnd.google.protobuf;proto=io.prometheus."
                                           "client.MetricFamily;encoding=delimited;q=0")));
+    /* a weight that is none is not read */
+    CHECK(!federate_proto_is_wanted(SLICE("application/vnd.google.protobuf;proto=io.prometheus."
+                                          "client.MetricFamily;q=0.9,text/plain;q=nan")));
+    CHECK(federate_proto_is_wanted(SLICE("application/vnd.google.protobuf;proto=io.prometheus."
+                                         "client.MetricFamily;q=nan,text/plain;q=2")));
     CHECK(!federate_proto_is_wanted(SLICE("*/*")));
     CHECK(!federate_proto_is_wanted(SLICE(",;=,")));
     CHECK(!federate_proto_is_wanted((struct slice){0}));
