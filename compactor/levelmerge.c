@@ -30,10 +30,12 @@ static struct err *open_once(struct merging *m, const struct catalogue_block *b,
                              struct blockmake_input *in)
 {
     const char *parent = arena_printf(m->arena, "%s/in", m->dir);
+    struct slice from =
+        b->dir.len ? b->dir : block_store_prefix(m->arena, SIGNAL, m->tenant, b->ulid);
     struct err *e;
 
     if ((e = fsx_remove_tree(in->dir)) || (e = fsx_mkdirs(parent)) ||
-        (e = block_store_download(m->opts->store, SIGNAL, m->tenant, b->ulid, parent)))
+        (e = block_store_download(m->opts->store, from, b->ulid, parent)))
         return e;
     METRIC_ADD(m->opts->metrics->read_bytes, b->bytes);
     return segcheck_open(in->dir, m->tenant, b->ulid, &in->reader, &in->found);
@@ -249,7 +251,8 @@ static struct err *replace(void *arg, struct catalogue *c, bool *ret_changed)
 /* An input is gone from the catalogue for good, so nobody can add this block any more. */
 static void take_back(struct merging *m)
 {
-    struct err *e = block_store_delete(m->opts->store, SIGNAL, m->tenant, m->block);
+    struct err *e = block_store_delete(m->opts->store,
+                                       block_store_prefix(m->arena, SIGNAL, m->tenant, m->block));
 
     if (e)
         LOG_WARN(compactor, "block that is not needed was not deleted",

@@ -197,7 +197,8 @@ static struct err *add_block(void *arg, struct catalogue *c, bool *ret_changed)
  * and a compaction that replaces those others takes the names along. */
 static struct err *take_back(struct flushing *f)
 {
-    return block_store_delete(f->opts->store, SIGNAL, f->job->tenant, f->block);
+    return block_store_delete(f->opts->store,
+                              block_store_prefix(f->arena, SIGNAL, f->job->tenant, f->block));
 }
 
 static struct err *publish(struct flushing *f, struct segflush_result *ret)

@@ -134,15 +134,16 @@ static struct err *retire(void *arg, struct catalogue *c, bool *ret_changed)
 
 /* ---- 3: deletion ---- */
 
-static struct err *delete_one(struct sweeping *s, const struct catalogue *c, struct ulid u)
+static struct err *delete_one(struct sweeping *s, const struct catalogue *c,
+                              const struct catalogue_retired *r)
 {
     struct err *e;
 
-    if (s->opts->is_dry || catalogue_find(c, u)) /* live: it is only to be forgotten */
+    if (s->opts->is_dry || catalogue_find(c, r->ulid)) /* live: it is only to be forgotten */
         return NULL;
-    if ((e = block_store_delete(s->opts->store, SIGNAL, s->tenant, u)))
+    if ((e = block_store_delete(s->opts->store, block_store_dir(s->arena, c, r->ulid, r->dir))))
         return e;
-    say(s, "deleted", u);
+    say(s, "deleted", r->ulid);
     return NULL;
 }
 
@@ -158,7 +159,7 @@ static struct err *delete_due(struct sweeping *s, const struct catalogue *c)
             s->res->deleted.n == SWEEP_MAX_DELETIONS ||
             clock_mono_ms(&clock_system) - s->mono_ms > SWEEP_FRESH_MS)
             s->res->waiting++;
-        else if (!(e = delete_one(s, c, r[i].ulid)))
+        else if (!(e = delete_one(s, c, &r[i])))
             ids_add(&s->res->deleted, r[i].ulid);
     }
     return e;

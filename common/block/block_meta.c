@@ -152,7 +152,7 @@ static void put_thanos(struct writer *w, const struct block_meta *m)
     }
     close_in(w, '}');
     open_in(w, "downsample", '{');
-    put_i64(w, "resolution", 0);
+    put_i64(w, "resolution", m->resolution_ms);
     close_in(w, '}');
     put_text(w, "source", m->origin);
     put_segment_files(w, m);
@@ -226,19 +226,17 @@ static void parse_compaction(struct json_in *j, json_t *doc, struct block_meta *
     }
 }
 
-/* Names end up in paths and object keys: "index", "chunks/000001", nothing that climbs. */
-static bool is_file_name(struct slice s)
+/* The labels of all series: not those with which systems mark a block for themselves, "__…". */
+static struct labels external_of(struct json_in *j, json_t *thanos)
 {
-    if (s.len == 0 || s.len > 200 || s.ptr[0] == '/' || s.ptr[0] == '.')
-        return false;
-    for (size_t i = 0; i < s.len; i++) {
-        uint8_t c = s.ptr[i];
+    struct labels all = json_in_labels(j, thanos, "labels");
+    struct label *out = arena_array(j->arena, struct label, all.n);
+    size_t n = 0;
 
-        if (c <= ' ' || c >= 0x7f || c == '\\' ||
-            (c == '/' && i + 1 < s.len && s.ptr[i + 1] == '.'))
-            return false;
-    }
-    return true;
+    for (size_t i = 0; i < all.n; i++)
+        if (!slice_has_prefix(all.ptr[i].name, SLICE("__")))
+            out[n++] = all.ptr[i];
+    return (struct labels){out, n};
 }
 
 static void parse_thanos(struct json_in *j, json_t *doc, struct block_meta *m)
@@ -246,11 +244,16 @@ static void parse_thanos(struct json_in *j, json_t *doc, struct block_meta *m)
     json_t *o = json_in_object(j, doc, "thanos", false);
     json_t *labels = json_in_object(j, o, "labels", false), *list;
     struct slice shard = json_in_text(j, labels, META_SHARD_LABEL, false);
+    json_t *downsample = json_in_object(j, o, "downsample", false);
     struct block_file *files;
     unsigned i, n;
     char *end;
 
     m->origin = json_in_text(j, o, "source", false);
+    m->external = external_of(j, o);
+    m->resolution_ms = json_in_i64(j, downsample, "resolution", false);
+    if (m->resolution_ms < 0)
+        json_in_fail(j, "resolution");
     list = json_in_list(j, o, "files", &m->n_files);
     m->files = files = arena_array(j->arena, struct block_file, m->n_files);
     n = 0;
@@ -258,7 +261,7 @@ static void parse_thanos(struct json_in *j, json_t *doc, struct block_meta *m)
         json_t *f = json_array_get(list, k);
         struct slice path = json_in_text(j, f, "rel_path", true);
 
-        if (!is_file_name(path))
+        if (!json_in_is_path(path))
             json_in_fail(j, "rel_path");
         if (!slice_eq_cstr(path, BLOCK_META_FILE))
             files[n++] = (struct block_file){path, json_in_u64(j, f, "size_bytes", false)};
@@ -284,7 +287,7 @@ static void parse_own(struct json_in *j, json_t *doc, struct block_meta *m)
     m->segments = json_in_texts(j, o, "sources", &m->n_segments);
     m->sidecars = json_in_texts(j, o, "sidecars", &m->n_sidecars);
     for (size_t i = 0; i < m->n_sidecars; i++)
-        if (!is_file_name(m->sidecars[i]))
+        if (!json_in_is_path(m->sidecars[i]))
             json_in_fail(j, "sidecars");
 }
 
@@ -341,6 +344,7 @@ struct block_meta block_meta_dup(struct arena *a, const struct block_meta *m)
     d.parents = parents;
     d.files = files;
     d.origin = arena_dup(a, m->origin);
+    d.external = labels_dup(a, m->external);
     d.tenant = arena_dup(a, m->tenant);
     d.segments = dup_texts(a, m->segments, m->n_segments);
     d.sidecars = dup_texts(a, m->sidecars, m->n_sidecars);

@@ -4,7 +4,7 @@
  *   ulid, minTime, maxTime (exclusive), version 1
  *   stats {numSamples, numFloatSamples, numHistogramSamples, numSeries, numChunks, numTombstones}
  *   compaction {level, sources [ulid], parents [{ulid, minTime, maxTime}]}
- *   thanos {version 1, labels {"__compactor_shard_id__": "1_of_4"}, downsample {resolution 0},
+ *   thanos {version 1, labels {"__compactor_shard_id__": "1_of_4"}, downsample {resolution},
  *           source, segment_files, files [{rel_path, size_bytes}]}
  *   orrery {version 1, tenant, sources [segment id], shard, shards, sidecars [file name]}
  *
@@ -18,6 +18,7 @@
 #include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/block/ulid.h"
+#include "common/model/labels.h"
 
 #define BLOCK_META_FILE "meta.json"
 #define BLOCK_STARTS_FILE "starts" /* the sidecar of start timestamps, block_starts.h */
@@ -48,6 +49,9 @@ struct block_meta {
     size_t n_parents;
     /* thanos */
     struct slice origin;            /* "source" there: which component wrote it */
+    int64_t resolution_ms;          /* between the points of a downsampled block; 0: as measured */
+    struct labels external;         /* of all series, not stored with them; only read:
+                                     * what we write has them on its series */
     const struct block_file *files; /* without meta.json */
     size_t n_files;
     /* orrery */

@@ -21,6 +21,14 @@ struct slice block_store_prefix(struct arena *a, struct slice signal, struct sli
         arena_printf(a, "%.*s/%.*s/%s", SLICE_ARG(signal), SLICE_ARG(tenant), ulid_print(ulid).s));
 }
 
+struct slice block_store_dir(struct arena *a, const struct catalogue *c, struct ulid ulid,
+                             struct slice dir)
+{
+    if (dir.len)
+        return dir;
+    return block_store_prefix(a, catalogue_signal(c), catalogue_tenant(c), ulid);
+}
+
 static struct slice key_of(struct arena *a, struct slice prefix, struct slice file)
 {
     return slice_cstr(arena_printf(a, "%.*s/%.*s", SLICE_ARG(prefix), SLICE_ARG(file)));
@@ -179,11 +187,10 @@ static struct err *download(struct objstore *store, struct arena *a, struct slic
     return e;
 }
 
-struct err *block_store_download(struct objstore *store, struct slice signal, struct slice tenant,
-                                 struct ulid ulid, const char *dir)
+struct err *block_store_download(struct objstore *store, struct slice prefix, struct ulid ulid,
+                                 const char *dir)
 {
     struct arena *a = arena_new(0);
-    struct slice prefix = block_store_prefix(a, signal, tenant, ulid);
     struct err *e =
         err_wrap(download(store, a, prefix, ulid, dir), "download block %.*s", SLICE_ARG(prefix));
 
@@ -222,11 +229,9 @@ struct err *block_store_addable(struct objstore *store, const struct catalogue *
     return e;
 }
 
-struct err *block_store_delete(struct objstore *store, struct slice signal, struct slice tenant,
-                               struct ulid ulid)
+struct err *block_store_delete(struct objstore *store, struct slice prefix)
 {
     struct arena *a = arena_new(0);
-    struct slice prefix = block_store_prefix(a, signal, tenant, ulid);
     struct err *e =
         objstore_delete_prefix(store, slice_cstr(arena_printf(a, "%.*s/", SLICE_ARG(prefix))));
 

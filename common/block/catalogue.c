@@ -120,6 +120,8 @@ void catalogue_add(struct catalogue *c, const struct catalogue_block *b)
     for (size_t i = 0; i < b->n_segments; i++)
         segments[i] = arena_dup(c->arena, b->segments[i]);
     copy.segments = segments;
+    copy.dir = arena_dup(c->arena, b->dir);
+    copy.labels = labels_dup(c->arena, b->labels);
     if (at < c->blocks.len)
         remove_at(c, at);
     vec_push(&c->blocks, copy);
@@ -131,11 +133,13 @@ void catalogue_add(struct catalogue *c, const struct catalogue_block *b)
 bool catalogue_retire(struct catalogue *c, struct ulid ulid, int64_t at_ms)
 {
     size_t i = find(c, ulid);
+    struct catalogue_retired r = {.ulid = ulid, .at_ms = at_ms};
 
     if (i == c->blocks.len)
         return false;
+    r.dir = c->blocks.ptr[i].dir;
     remove_at(c, i);
-    vec_push(&c->retired, ((struct catalogue_retired){ulid, at_ms}));
+    vec_push(&c->retired, r);
     return true;
 }
 
@@ -151,7 +155,7 @@ bool catalogue_retire_orphan(struct catalogue *c, struct ulid ulid, int64_t at_m
 {
     if (find(c, ulid) < c->blocks.len || catalogue_is_retired(c, ulid))
         return false;
-    vec_push(&c->retired, ((struct catalogue_retired){ulid, at_ms}));
+    vec_push(&c->retired, ((struct catalogue_retired){.ulid = ulid, .at_ms = at_ms}));
     return true;
 }
 
@@ -177,10 +181,35 @@ struct catalogue_block catalogue_block_of_meta(const struct block_meta *m)
                                     .samples = m->stats.samples,
                                     .bytes = block_meta_bytes(m),
                                     .shard = m->shard,
-                                    .shards = m->shards};
+                                    .shards = m->shards,
+                                    .resolution_ms = m->resolution_ms,
+                                    .labels = m->external};
 }
 
 /* ---- bytes ---- */
+
+static void write_dir(struct buf *out, struct slice dir)
+{
+    if (!dir.len)
+        return;
+    buf_str(out, ",\"dir\":");
+    buf_json_str(out, dir);
+}
+
+static void write_labels(struct buf *out, struct labels ls)
+{
+    if (!ls.n)
+        return;
+    buf_str(out, ",\"labels\":{");
+    for (size_t i = 0; i < ls.n; i++) {
+        if (i)
+            buf_byte(out, ',');
+        buf_json_str(out, ls.ptr[i].name);
+        buf_byte(out, ':');
+        buf_json_str(out, ls.ptr[i].value);
+    }
+    buf_byte(out, '}');
+}
 
 static void write_block(struct buf *out, const struct catalogue_block *b)
 {
@@ -197,6 +226,10 @@ static void write_block(struct buf *out, const struct catalogue_block *b)
                (unsigned long long)b->bytes);
     if (b->shards > 1)
         buf_printf(out, ",\"shard\":%u,\"shards\":%u", b->shard, b->shards);
+    if (b->resolution_ms)
+        buf_printf(out, ",\"resolution\":%lld", (long long)b->resolution_ms);
+    write_dir(out, b->dir);
+    write_labels(out, b->labels);
     buf_byte(out, '}');
 }
 
@@ -215,9 +248,12 @@ void catalogue_write(struct buf *out, const struct catalogue *c)
         write_block(out, &c->blocks.ptr[i]);
     }
     buf_str(out, "],\"retired\":[");
-    for (size_t i = 0; i < c->retired.len; i++)
-        buf_printf(out, "%s{\"ulid\":\"%s\",\"at\":%lld}", i ? ",\n" : "\n",
+    for (size_t i = 0; i < c->retired.len; i++) {
+        buf_printf(out, "%s{\"ulid\":\"%s\",\"at\":%lld", i ? ",\n" : "\n",
                    ulid_print(c->retired.ptr[i].ulid).s, (long long)c->retired.ptr[i].at_ms);
+        write_dir(out, c->retired.ptr[i].dir);
+        buf_byte(out, '}');
+    }
     buf_byte(out, ']');
     buf_printf(out, CATALOGUE_CRC_MEMBER "%08x\"}\n",
                hash_crc32c(slice_from(buf_slice(out), start)));
@@ -252,7 +288,10 @@ static void parse_block(struct json_in *j, json_t *o, struct catalogue_block *b)
                                   .samples = json_in_u64(j, o, "samples", true),
                                   .bytes = json_in_u64(j, o, "bytes", true),
                                   .shard = (uint32_t)shard,
-                                  .shards = (uint32_t)shards};
+                                  .shards = (uint32_t)shards,
+                                  .resolution_ms = json_in_i64(j, o, "resolution", false),
+                                  .dir = json_in_text(j, o, "dir", false),
+                                  .labels = json_in_labels(j, o, "labels")};
     b->segments = json_in_texts(j, o, "segments", &b->n_segments);
     if (level < 0 || level > 1000)
         json_in_fail(j, "level");
@@ -260,6 +299,10 @@ static void parse_block(struct json_in *j, json_t *o, struct catalogue_block *b)
         json_in_fail(j, "shards");
     if (b->max_t < b->min_t)
         json_in_fail(j, "maxTime");
+    if (b->resolution_ms < 0)
+        json_in_fail(j, "resolution");
+    if (b->dir.len && !json_in_is_path(b->dir))
+        json_in_fail(j, "dir");
 }
 
 static int by_time(const void *a, const void *b)
@@ -288,7 +331,8 @@ static void parse_all(struct json_in *j, json_t *doc, struct catalogue *c)
         json_t *o = json_array_get(list, i);
 
         vec_push(&c->retired, ((struct catalogue_retired){json_in_ulid(j, o, "ulid", true),
-                                                          json_in_i64(j, o, "at", true)}));
+                                                          json_in_i64(j, o, "at", true),
+                                                          json_in_text(j, o, "dir", false)}));
     }
 }
 

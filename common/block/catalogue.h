@@ -5,8 +5,12 @@
  * JSON, one line per block:
  *   {"format":1,"version":17,"signal":"metrics","tenant":"a","blocks":[
  *    {"ulid":…,"minTime":…,"maxTime":…,"level":…,"segments":[…],"series":…,"samples":…,"bytes":…,
- *     "shard":…,"shards":…},
- *    …],"retired":[{"ulid":…,"at":…}],"crc":"<8 hex digits of CRC-32C of all before this member>"}
+ *     "shard":…,"shards":…,"resolution":…,"dir":"…","labels":{…}},
+ *    …],"retired":[{"ulid":…,"at":…,"dir":"…"}],"crc":"<8 hex digits of CRC-32C of all before this member>"}
+ *
+ * The last three are left out when they are 0 or empty. dir: where the files of a block that was adopted in place
+ * are. labels: what another system (Thanos) says of all series of the block and does not store with them.
+ * resolution: ms between the points of a downsampled block, 0: as they were measured.
  *
  * version goes up by one with each change; it is gossiped. retired: blocks that were replaced or have expired, and
  * directories that belong to no live block, with the time in ms. They are kept until nobody can be reading them, then
@@ -21,6 +25,7 @@
  */
 #pragma once
 #include "common/block/block_meta.h"
+#include "common/model/labels.h"
 #include "common/objstore/objstore.h"
 
 #define CATALOGUE_MAX_BYTES (64u << 20)
@@ -34,11 +39,15 @@ struct catalogue_block {
     size_t n_segments;
     uint64_t series, samples, bytes;
     uint32_t shard, shards; /* shards 0: not sharded */
+    int64_t resolution_ms;
+    struct slice dir;     /* key of its directory in the bucket; empty: block_store_prefix() */
+    struct labels labels; /* that its series have besides their own */
 };
 
 struct catalogue_retired {
     struct ulid ulid;
     int64_t at_ms;
+    struct slice dir; /* as above */
 };
 
 struct catalogue; /* owns all it holds */

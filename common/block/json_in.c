@@ -135,3 +135,37 @@ const struct ulid *json_in_ulids(struct json_in *j, json_t *o, const char *name,
         out[i] = ulid_of(j, json_array_get(list, i), name);
     return out;
 }
+
+bool json_in_is_path(struct slice s)
+{
+    if (s.len == 0 || s.len > 1000 || s.ptr[0] == '/' || s.ptr[0] == '.')
+        return false;
+    for (size_t i = 0; i < s.len; i++) {
+        uint8_t c = s.ptr[i];
+
+        if (c <= ' ' || c >= 0x7f || c == '\\' ||
+            (c == '/' && i + 1 < s.len && s.ptr[i + 1] == '.'))
+            return false;
+    }
+    return true;
+}
+
+struct labels json_in_labels(struct json_in *j, json_t *o, const char *name)
+{
+    json_t *list = json_in_object(j, o, name, false), *v;
+    struct label *out = arena_array(j->arena, struct label, json_object_size(list));
+    const char *key;
+    struct slice twice;
+    size_t n = 0;
+
+    json_object_foreach(list, key, v)
+    {
+        struct slice value = text_of(j, v, name);
+
+        if (value.len)
+            out[n++] = (struct label){arena_dup(j->arena, slice_cstr(key)), value};
+    }
+    if (!labels_sort(out, n, &twice))
+        json_in_fail(j, name);
+    return (struct labels){out, n};
+}

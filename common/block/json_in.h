@@ -8,6 +8,7 @@
 #include "common/base/arena.h"
 #include "common/base/err.h"
 #include "common/block/ulid.h"
+#include "common/model/labels.h"
 
 #define JSON_IN_MAX_LIST (1u << 20)
 
@@ -27,6 +28,10 @@ int64_t json_in_i64(struct json_in *j, json_t *o, const char *name, bool is_requ
 uint64_t json_in_u64(struct json_in *j, json_t *o, const char *name, bool is_required);
 struct slice json_in_text(struct json_in *j, json_t *o, const char *name, bool is_required);
 struct ulid json_in_ulid(struct json_in *j, json_t *o, const char *name, bool is_required);
+/* Whether a text may become a path or an object key: "chunks/000001"; nothing that climbs. */
+bool json_in_is_path(struct slice s);
+/* An object of strings as labels, sorted; none if absent. */
+struct labels json_in_labels(struct json_in *j, json_t *o, const char *name);
 /* Lists of strings and of ULIDs. */
 const struct slice *json_in_texts(struct json_in *j, json_t *o, const char *name, size_t *ret_n);
 const struct ulid *json_in_ulids(struct json_in *j, json_t *o, const char *name, size_t *ret_n);

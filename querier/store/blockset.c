@@ -281,10 +281,11 @@ static struct err *open_reader(struct blockset *bs, struct slice prefix, struct 
     return e ? e : block_reader_open(src, NULL, ret);
 }
 
-static struct err *get_reader(struct blockset *bs, struct arena *a, struct slice tenant,
-                              struct ulid ulid, struct open_block **ret)
+static struct err *get_reader(struct blockset *bs, struct arena *a, const struct catalogue *c,
+                              const struct catalogue_block *block, struct open_block **ret)
 {
-    struct ulid_text text = ulid_print(ulid);
+    struct slice tenant = catalogue_tenant(c);
+    struct ulid_text text = ulid_print(block->ulid);
     char *key = arena_printf(a, "%.*s/%s", SLICE_ARG(tenant), text.s);
     struct open_block *b, *other, *victim = NULL;
     struct err *e;
@@ -292,7 +293,7 @@ static struct err *get_reader(struct blockset *bs, struct arena *a, struct slice
     if ((*ret = find_open(bs, key)))
         return NULL;
     b = mem_new(struct open_block);
-    if ((e = open_reader(bs, block_store_prefix(a, SIGNAL, tenant, ulid), &b->reader))) {
+    if ((e = open_reader(bs, block_store_dir(a, c, block->ulid, block->dir), &b->reader))) {
         mem_free(b);
         return e;
     }
@@ -334,9 +335,8 @@ void blockset_release(struct blockset *bs, struct blockset_view *v)
 
 /* ---- views ---- */
 
-static struct err *open_all(struct blockset *bs, struct arena *a, struct slice tenant,
-                            const struct catalogue *c, int64_t min_ms, int64_t max_ms,
-                            struct blockset_view *v)
+static struct err *open_all(struct blockset *bs, struct arena *a, const struct catalogue *c,
+                            int64_t min_ms, int64_t max_ms, struct blockset_view *v)
 {
     struct catalogue_block *metas;
     struct open_block **handles;
@@ -351,13 +351,16 @@ static struct err *open_all(struct blockset *bs, struct arena *a, struct slice t
     for (size_t i = 0; !e && i < n; i++) {
         if (all[i].min_t > max_ms || all[i].max_t <= min_ms)
             continue;
-        if ((e = get_reader(bs, a, tenant, all[i].ulid, &handles[v->n]))) {
+        if ((e = get_reader(bs, a, c, &all[i], &handles[v->n]))) {
             e = err_wrap(e, "block %s", ulid_print(all[i].ulid).s);
         } else {
             v->readers[v->n] = handles[v->n]->reader;
             metas[v->n] = all[i];
             metas[v->n].segments = NULL; /* the catalogue's, which may go */
-            metas[v->n++].n_segments = 0;
+            metas[v->n].n_segments = 0;
+            metas[v->n].dir = arena_dup(a, all[i].dir);
+            metas[v->n].labels = labels_dup(a, all[i].labels);
+            v->n++;
         }
     }
     return e;
@@ -385,7 +388,7 @@ struct err *blockset_take(struct blockset *bs, struct arena *a, struct slice ten
         err_free(e);
         if ((e = get_catalogue(bs, tenant, not_before_ns, &h, &v.is_stale)))
             return e;
-        e = open_all(bs, a, tenant, h->c, min_ms, max_ms, &v);
+        e = open_all(bs, a, h->c, min_ms, max_ms, &v);
         held_unref(h);
         if (!e) {
             *ret = v;

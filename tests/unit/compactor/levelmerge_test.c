@@ -119,7 +119,8 @@ static struct block_reader *read_back(struct fixture *f, struct ulid id)
 {
     struct block_reader *r;
 
-    CHECK_OK(block_store_download(f->store, SIGNAL, TENANT, id, tmp_path("got")));
+    CHECK_OK(block_store_download(f->store, block_store_prefix(f->a, SIGNAL, TENANT, id), id,
+                                  tmp_path("got")));
     CHECK_OK(block_reader_open_dir(tmp_path(arena_printf(f->a, "got/%s", ulid_print(id).s)), &r));
     return r;
 }
@@ -241,7 +242,7 @@ TEST(levelmerge_takes_back_what_an_input_was_lost_to_another_for)
     teardown(&f);
     setup(&f, 2); /* and when its files are gone too */
     CHECK_OK(catalogue_update(f.store, SIGNAL, TENANT, retire_first, NULL, NULL));
-    CHECK_OK(block_store_delete(f.store, SIGNAL, TENANT, fixture_ulid(1)));
+    CHECK_OK(block_store_delete(f.store, block_store_prefix(f.a, SIGNAL, TENANT, fixture_ulid(1))));
     CHECK_OK(run(&f));
     CHECK_INT(f.m.outdated, 1);
     CHECK_INT(f.m.bad_blocks, 0);
@@ -293,7 +294,8 @@ TEST(levelmerge_reports_a_block_that_does_not_verify)
         CHECK_INT(f.m.bad_blocks, 1);
         CHECK_INT(f.res.version, 0);
         check_catalogue(&f, 3, 0);
-        CHECK_OK(block_store_delete(f.store, SIGNAL, TENANT, fixture_ulid(2)));
+        CHECK_OK(
+            block_store_delete(f.store, block_store_prefix(f.a, SIGNAL, TENANT, fixture_ulid(2))));
         CHECK_OK(run(&f)); /* the same for one that is not there */
         CHECK(ulid_eq(f.res.bad, fixture_ulid(2)));
         teardown(&f);

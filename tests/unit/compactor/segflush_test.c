@@ -168,7 +168,8 @@ static void check_block(struct fixture *f, struct ulid id, const char *want)
     struct block_refs refs;
     struct buf b = {0};
 
-    CHECK_OK(block_store_download(f->store, SLICE("metrics"), SLICE("t"), id, tmp_path("got")));
+    CHECK_OK(block_store_download(
+        f->store, block_store_prefix(f->a, SLICE("metrics"), SLICE("t"), id), id, tmp_path("got")));
     CHECK_OK(block_reader_open_dir(tmp_path(arena_printf(f->a, "got/%s", ulid_print(id).s)), &r));
     CHECK_OK(block_reader_select(r, f->a, (struct matchers){0}, &refs));
     CHECK_INT(refs.n, 1);
@@ -472,8 +473,9 @@ TEST(segflush_makes_an_empty_block_of_what_is_all_deleted)
         tombstone_list_update(f.store, SLICE("metrics"), SLICE("t"), add_tombstone, &all, NULL));
     CHECK_OK(flush(&f));
     CHECK(has_segment(&f, 1) && has_segment(&f, 2)); /* so they can be dropped */
-    CHECK_OK(
-        block_store_download(f.store, SLICE("metrics"), SLICE("t"), f.res.block, tmp_path("got")));
+    CHECK_OK(block_store_download(
+        f.store, block_store_prefix(f.a, SLICE("metrics"), SLICE("t"), f.res.block), f.res.block,
+        tmp_path("got")));
     CHECK_OK(block_reader_open_dir(tmp_path(arena_printf(f.a, "got/%s", ulid_print(f.res.block).s)),
                                    &r));
     CHECK_OK(block_reader_select(r, f.a, (struct matchers){0}, &refs));

@@ -53,8 +53,9 @@ TEST(block_store_reads_a_block_where_it_lies_in_the_bucket)
     }
     block_reader_close(near);
     block_reader_close(far);
-    CHECK_OK(block_store_delete(s, SLICE("metrics"), SLICE("t"), m.ulid));
-    CHECK_ERR(block_store_download(s, SLICE("metrics"), SLICE("t"), m.ulid, tmp_path("down")),
+    CHECK_OK(block_store_delete(s, block_store_prefix(a, SLICE("metrics"), SLICE("t"), m.ulid)));
+    CHECK_ERR(block_store_download(s, block_store_prefix(a, SLICE("metrics"), SLICE("t"), m.ulid),
+                                   m.ulid, tmp_path("down")),
               ERR_NOT_FOUND, "meta.json");
     buf_done(&x);
     buf_done(&y);
@@ -72,7 +73,8 @@ TEST(block_store_uploads_and_downloads)
 
     write_block(a, &m);
     CHECK_OK(block_store_upload(s, SLICE("metrics"), SLICE("t"), block_path(1), &m));
-    CHECK_OK(block_store_download(s, SLICE("metrics"), SLICE("t"), m.ulid, tmp_path("down")));
+    CHECK_OK(block_store_download(s, block_store_prefix(a, SLICE("metrics"), SLICE("t"), m.ulid),
+                                  m.ulid, tmp_path("down")));
     path = mem_printf("%s/%s", tmp_path("down"), ulid_print(m.ulid).s);
     CHECK_OK(block_reader_open_dir(path, &r));
     CHECK_INT(block_reader_meta(r)->stats.series, 20);
@@ -101,7 +103,8 @@ TEST(block_store_downloads_large_files_range_by_range)
     CHECK_OK(block_writer_sidecar(w, "exemplars", buf_slice(&content)));
     finish_writer(w, a, &m);
     CHECK_OK(block_store_upload(s, SLICE("metrics"), SLICE("t"), block_path(7), &m));
-    CHECK_OK(block_store_download(s, SLICE("metrics"), SLICE("t"), m.ulid, tmp_path("down")));
+    CHECK_OK(block_store_download(s, block_store_prefix(a, SLICE("metrics"), SLICE("t"), m.ulid),
+                                  m.ulid, tmp_path("down")));
     path = mem_printf("%s/%s/exemplars", tmp_path("down"), ulid_print(m.ulid).s);
     CHECK_OK(fsx_read(path, 64u << 20, &got));
     CHECK(slice_eq(buf_slice(&got), buf_slice(&content)));

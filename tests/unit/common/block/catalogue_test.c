@@ -16,6 +16,8 @@ static struct ulid id(unsigned i)
 static struct catalogue_block block(unsigned i, int64_t min_t)
 {
     static const struct slice segments[2] = {SLICE_INIT("seg-a"), SLICE_INIT("seg \"b\"")};
+    static const struct label external[2] = {{SLICE_INIT("cluster"), SLICE_INIT("a \"b\"")},
+                                             {SLICE_INIT("zone"), SLICE_INIT("z")}};
 
     return (struct catalogue_block){.ulid = id(i),
                                     .min_t = min_t,
@@ -27,7 +29,10 @@ static struct catalogue_block block(unsigned i, int64_t min_t)
                                     .samples = 1ull << 40,
                                     .bytes = 99,
                                     .shard = i % 4,
-                                    .shards = 4};
+                                    .shards = 4,
+                                    .resolution_ms = 300000,
+                                    .dir = SLICE("old/place/block"),
+                                    .labels = {external, 2}};
 }
 
 TEST(catalogue_reads_back_what_it_wrote)
@@ -53,7 +58,12 @@ TEST(catalogue_reads_back_what_it_wrote)
     CHECK_INT(b[1].shard, 3);
     CHECK_SLICE(b[0].segments[1], "seg \"b\"");
     CHECK(catalogue_has_segment(d, SLICE("seg-a")) && !catalogue_has_segment(d, SLICE("seg")));
+    CHECK_INT(b[0].resolution_ms, 300000);
+    CHECK_SLICE(b[0].dir, "old/place/block");
+    CHECK_INT(b[0].labels.n, 2);
+    CHECK_SLICE(labels_get(b[0].labels, SLICE("cluster")), "a \"b\"");
     CHECK_INT(catalogue_retired(d, &n)->at_ms, 12345);
+    CHECK_SLICE(catalogue_retired(d, &n)->dir, "old/place/block");
     CHECK_SLICE(catalogue_tenant(d), "tenant-1");
     CHECK(catalogue_forget(d, id(2)) && !catalogue_forget(d, id(2)));
     CHECK(catalogue_find(d, id(3)) && !catalogue_find(d, id(2)));

@@ -339,7 +339,8 @@ TEST(store_merges_blocks_with_ingesters_and_sees_a_new_catalogue_at_once)
     /* compacted: another block takes its place and it is deleted */
     put_block(&g, 2, named(g.arena, "up", 0), floats(g.arena, 5, 1, 1), SLICE_EMPTY, &two);
     publish(&g, &two, &first);
-    CHECK_OK(block_store_delete(g.bucket, SLICE("metrics"), TENANT, first));
+    CHECK_OK(
+        block_store_delete(g.bucket, block_store_prefix(g.arena, SLICE("metrics"), TENANT, first)));
     CHECK_OK(read_all(&g, &out));
     CHECK_SLICE(buf_slice(&out), "up000:5=1 up001:12=7,13=8,14=9 ");
     buf_done(&out);
@@ -355,7 +356,8 @@ TEST(store_a_block_that_is_missing_from_the_bucket_is_an_error)
     rig_up(&g, "a", 1, true);
     put_block(&g, 1, named(g.arena, "up", 1), floats(g.arena, 10, 3, 5), SLICE_EMPTY, &one);
     publish(&g, &one, NULL);
-    CHECK_OK(block_store_delete(g.bucket, SLICE("metrics"), TENANT, ulid_of(1)));
+    CHECK_OK(block_store_delete(g.bucket,
+                                block_store_prefix(g.arena, SLICE("metrics"), TENANT, ulid_of(1))));
     CHECK_ERR(read_all(&g, &out), ERR_UNAVAILABLE, "block");
     buf_done(&out);
     rig_down(&g);
