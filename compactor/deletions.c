@@ -11,8 +11,9 @@
 
 /* A live block that was looked into. */
 struct looked {
-    uint64_t order; /* for the tombstones up to this one */
-    int64_t due_ms; /* INT64_MAX: it holds nothing that is deleted */
+    uint64_t order;     /* for the tombstones up to this one */
+    uint64_t retention; /* and for what this hash is of */
+    int64_t due_ms;     /* INT64_MAX: it holds nothing that is to go */
     struct ulid holds[DELETIONS_HOLDS];
     size_t n_holds;
 };
@@ -126,6 +127,29 @@ static struct err *block_holds(const struct block_reader *r, const struct tombst
     return e;
 }
 
+/* Whether any of its series leaves it now. */
+static struct err *look_for_expired(const struct retention *ret, const struct block_reader *r,
+                                    int64_t max_t, int64_t *io_due_ms)
+{
+    struct arena *a = arena_new(0), *each = arena_new(0);
+    struct block_reader_series s;
+    struct block_refs refs;
+    int64_t since_ms;
+    struct err *e = block_reader_select(r, a, (struct matchers){0}, &refs);
+
+    for (size_t i = 0; !e && i < refs.n; i++) {
+        arena_reset(each);
+        if (!(e = block_reader_series(r, each, refs.ptr[i], &s)) &&
+            retention_drops(ret, s.labels, max_t, &since_ms)) {
+            *io_due_ms = ORR_MIN(*io_due_ms, since_ms);
+            break;
+        }
+    }
+    arena_free(each);
+    arena_free(a);
+    return e;
+}
+
 /* ---- a look ---- */
 
 static uint64_t order_of(const struct deletions *d, struct ulid tombstone)
@@ -135,12 +159,17 @@ static uint64_t order_of(const struct deletions *d, struct ulid tombstone)
     return t ? t->order : 0;
 }
 
-/* Whether any that is due has not been looked for in b. */
-static bool is_new_to(const struct deletions *d, const struct looked *known,
+/* Whether anything that is due has not been looked for in b. */
+static bool is_new_to(const struct deletions *d, const struct deletions_opts *o,
                       const struct catalogue_block *b, const struct tombstone *all, size_t n)
 {
+    const struct looked *known = map_get(&d->blocks, key_of(&b->ulid));
+    uint64_t retention = retention_hash(o->retention, b->max_t);
+
     if (known && known->due_ms != INT64_MAX)
         return false; /* it is rewritten, whatever else it holds */
+    if (retention && (!known || known->retention != retention))
+        return true;
     for (size_t i = 0; i < n; i++)
         if (order_of(d, all[i].ulid) > (known ? known->order : 0) && reaches(&all[i], b))
             return true;
@@ -166,6 +195,9 @@ static struct err *look_for_all(const struct deletions *d, const struct deletion
             io->holds[io->n_holds++] = all[i].ulid;
     }
     io->order = d->order;
+    io->retention = retention_hash(o->retention, b->max_t);
+    if (!e && io->retention)
+        e = look_for_expired(o->retention, r, b->max_t, &io->due_ms);
     return e;
 }
 
@@ -256,10 +288,10 @@ struct err *deletions_look(struct deletions *d, const struct deletions_opts *o,
     *ret_due_ms = take_tombstones(d, o, all, n);
     *ret_more = false;
     forget_blocks(d, c);
-    if (d->tombstones.len == 0)
-        return NULL;
+    for (size_t i = 0; i < n_blocks && o->retention; i++)
+        *ret_due_ms = ORR_MIN(*ret_due_ms, retention_next_ms(o->retention, b[i].max_t));
     for (size_t i = 0; i < n_blocks && !e && !*ret_more; i++) {
-        if (!is_new_to(d, map_get(&d->blocks, key_of(&b[i].ulid)), &b[i], all, n))
+        if (!is_new_to(d, o, &b[i], all, n))
             continue;
         if (o->wants && !o->wants(o->arg, &b[i])) {
             *ret_due_ms = INT64_MIN;
@@ -289,6 +321,14 @@ int64_t deletions_due_ms(const struct deletions *d, struct ulid block)
     const struct looked *k = map_get(&d->blocks, key_of(&block));
 
     return k ? k->due_ms : INT64_MAX;
+}
+
+void deletions_settled(struct deletions *d, struct ulid block)
+{
+    struct looked *k = map_get(&d->blocks, key_of(&block));
+
+    if (k)
+        k->due_ms = INT64_MAX;
 }
 
 bool deletions_is_clean(const struct deletions *d, const struct catalogue *c,

@@ -209,6 +209,7 @@ static struct err *write_block(struct merging *m)
     const struct blockmake_opts opts = {.inputs = m->inputs,
                                         .n = m->n,
                                         .tombstones = m->tombs,
+                                        .retention = m->opts->retention,
                                         .dir = arena_printf(m->arena, "%s/out", m->dir),
                                         .meta = &meta,
                                         .stop = m->opts->stop,
@@ -299,6 +300,24 @@ static struct err *publish(struct merging *m, struct levelmerge_result *ret)
 
 /* ---- all of it ---- */
 
+/* What is left out is part of the name. */
+static struct ulid name_of(const struct merging *m)
+{
+    struct ulid id = blockmake_id(m->block, m->tombs, m->inputs, m->n);
+    int64_t max_t = INT64_MIN;
+    uint64_t hash;
+
+    for (size_t i = 0; i < m->n; i++)
+        max_t = ORR_MAX(max_t, m->inputs[i].found.max_t);
+    if ((hash = retention_hash(m->opts->retention, max_t))) {
+        const struct slice parts[] = {SLICE("retention"), slice_of(id.bytes, sizeof(id.bytes)),
+                                      slice_of(&hash, sizeof(hash))};
+
+        id = ulid_derive(ulid_time_ms(id), parts, ORR_COUNT(parts));
+    }
+    return id;
+}
+
 static struct err *merge(struct merging *m, struct levelmerge_result *ret)
 {
     struct ulid name;
@@ -310,9 +329,9 @@ static struct err *merge(struct merging *m, struct levelmerge_result *ret)
     /* before the name, of which they are part */
     if ((e = tombstone_list_load(m->opts->store, SIGNAL, m->tenant, &m->tombs, NULL)))
         return e;
-    name = blockmake_id(m->block, m->tombs, m->inputs, m->n);
+    name = name_of(m);
     if (m->job->kind == LEVELS_REWRITE && ulid_eq(name, m->block)) {
-        METRIC_ADD(m->opts->metrics->outdated, 1); /* no tombstone reaches into it any more */
+        METRIC_ADD(m->opts->metrics->outdated, 1); /* nothing of it is to go any more */
         return NULL;
     }
     m->block = name;

@@ -38,6 +38,7 @@ struct levelmerge_opts {
     struct objstore *store;
     const char *work_dir;
     const atomic_bool *stop;            /* may be NULL; ERR_CANCELED */
+    const struct retention *retention;  /* the tenant's; may be NULL */
     struct levelmerge_metrics *metrics; /* written atomically: shared by several threads */
 };
 

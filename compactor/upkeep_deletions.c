@@ -54,7 +54,8 @@ static struct err *look(struct turn *turn, struct upkeep_tenant *t, const struct
     const struct deletions_opts opts = {.store = p->u->c->store,
                                         .rewrite_after_ms =
                                             p->conf->delete_rewrite_after_ns / NS_PER_MS,
-                                        .now_ms = clock_wall_ms(&clock_system),
+                                        .now_ms = t->retention.now_ms,
+                                        .retention = &t->retention,
                                         .max_looks = LOOKS,
                                         .stop = &p->u->c->is_stopping,
                                         .wants = wants,

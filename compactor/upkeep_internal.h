@@ -22,6 +22,9 @@ struct upkeep_tenant {
     int64_t oldest_ms; /* Unix, of the jobs' due_ms; INT64_MAX: none */
     size_t retired, foreign;
     struct deletions *deletions;
+    struct tenant_rules *rules; /* of this turn */
+    struct retention retention;
+    uint64_t generation;      /* of the limits */
     size_t tombstones;        /* on the list */
     struct buf levels, sweep; /* members of the page's row */
 };

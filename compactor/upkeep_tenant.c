@@ -13,6 +13,7 @@ struct upkeep_job {
     struct upkeep_pass *pass;
     struct slice tenant;
     const struct levels_job *job;
+    const struct retention *retention;
     struct arena *arena;
     struct levelmerge_result result;
     struct err *err;
@@ -110,6 +111,7 @@ static void run_job(void *arg, size_t i)
     const struct levelmerge_opts opts = {.store = u->c->store,
                                          .work_dir = u->c->work_dir,
                                          .stop = &u->c->is_stopping,
+                                         .retention = j->retention,
                                          .metrics = &u->m.merge};
     int64_t start = mono_ms();
 
@@ -160,8 +162,12 @@ static void settle(struct upkeep_pass *p, struct upkeep_tenant *t, struct upkeep
     } else if (j->was_run) {
         t->failures = 0;
     }
-    if (!j->err && j->result.version && j->job->kind == LEVELS_REWRITE)
-        deletions_rewritten(t->deletions, j->job->inputs[0]->ulid, j->result.block);
+    if (j->was_run && !j->err && j->job->kind == LEVELS_REWRITE) {
+        if (j->result.version)
+            deletions_rewritten(t->deletions, j->job->inputs[0]->ulid, j->result.block);
+        else
+            deletions_settled(t->deletions, j->job->inputs[0]->ulid);
+    }
     if (j->err)
         upkeep_note(p->u, "compact", j->err);
     arena_free(j->arena);
@@ -180,7 +186,8 @@ static void run_jobs(struct upkeep_pass *p, struct slice tenant, struct upkeep_t
         const struct levels_job *job = &jobs[(skip + i) % n];
 
         if (compactor_owns(p->u->c, p->compactors, levels_key(&p->levels, tenant, job)))
-            ours[used++] = (struct upkeep_job){.pass = p, .tenant = tenant, .job = job};
+            ours[used++] = (struct upkeep_job){
+                .pass = p, .tenant = tenant, .job = job, .retention = &t->retention};
     }
     compactor_size_pool("compact", p->conf->compaction_concurrency, &p->u->pool,
                         &p->u->pool_threads);
@@ -339,7 +346,6 @@ static struct err *sweep_one(struct upkeep_pass *p, struct slice tenant, struct 
                               .delay_ms = p->conf->deletion_delay_ns / NS_PER_MS,
                               .orphan_age_ms = p->conf->orphan_age_ns / NS_PER_MS,
                               .is_dry = p->conf->is_dry};
-    struct tenant_limits limits;
     struct sweep_result res;
     char text[256];
     int n = snprintf(text, sizeof(text), "%.*s/sweep", SLICE_ARG(tenant));
@@ -348,8 +354,7 @@ static struct err *sweep_one(struct upkeep_pass *p, struct slice tenant, struct 
 
     if (!compactor_owns(u->c, p->compactors, ring_key(slice_of(text, (size_t)n))))
         return NULL;
-    limits_get(u->c->limits, tenant, &limits);
-    opts.retention_ms = limits.compactor_blocks_retention_period_ns / NS_PER_MS;
+    opts.retention_ms = retention_longest(&t->retention);
     a = arena_new(0);
     e = sweep_tenant(&opts, tenant, clock_wall_ms(&clock_system), a, &res);
     if (res.version)
@@ -372,6 +377,29 @@ static struct err *sweep_one(struct upkeep_pass *p, struct slice tenant, struct 
 
 /* ---- both ---- */
 
+/* What the limits say now; what is remembered under others is looked at anew. */
+static void begin_turn(struct upkeep_pass *p, struct slice tenant, struct upkeep_tenant *t)
+{
+    struct tenant_limits limits;
+
+    limits_get(p->u->c->limits, tenant, &limits);
+    if (t->generation != limits.generation)
+        t->due_ms = INT64_MIN;
+    t->generation = limits.generation;
+    t->rules = limits_rules(p->u->c->limits, tenant);
+    t->retention =
+        (struct retention){.rules = &t->rules->retention,
+                           .default_ms = limits.compactor_blocks_retention_period_ns / NS_PER_MS,
+                           .now_ms = clock_wall_ms(&clock_system)};
+}
+
+static void end_turn(struct upkeep_tenant *t)
+{
+    tenant_rules_unref(t->rules);
+    t->rules = NULL;
+    t->retention.rules = NULL;
+}
+
 void upkeep_tenant_look(struct upkeep_pass *p, struct slice tenant)
 {
     struct err *e = tenant_check(tenant);
@@ -390,6 +418,7 @@ void upkeep_tenant_look(struct upkeep_pass *p, struct slice tenant)
         t->oldest_ms = INT64_MAX;
         t->deletions = deletions_new();
     }
+    begin_turn(p, tenant, t);
     if ((e = compact_tenant(p, tenant, t))) {
         METRIC_ADD(p->u->m.tenant_failures, 1);
         upkeep_note(p->u, "look at tenant", e);
@@ -398,6 +427,7 @@ void upkeep_tenant_look(struct upkeep_pass *p, struct slice tenant)
         METRIC_ADD(p->u->m.tenant_failures, 1);
         upkeep_note(p->u, "sweep", e);
     }
+    end_turn(t);
     t->pass = p->u->pass;
 }
 

@@ -251,3 +251,36 @@ TEST(deletions_show_what_was_rewritten)
     buf_done(&b);
     teardown(&f);
 }
+
+TEST(deletions_find_series_whose_retention_is_over)
+{
+    struct retention r = {.rules = &(struct retention_rules){0}};
+    struct retention_rules rules;
+    struct yaml_node *root = NULL;
+    struct fixture f;
+
+    setup(&f);
+    CHECK_OK(yaml_load(
+        "t", SLICE("[{selector: '{a=\"1\"}', period: 10h}, {selector: '{a=\"7\"}', period: 1h}]"),
+        f.a, &root));
+    CHECK_OK(retention_rules_parse("t", root, f.a, &rules));
+    r = (struct retention){&rules, 0, FIXTURE_T0 + 3600000 + 102001};
+    f.opts.retention = &r;
+    look(&f); /* a rule is over for block 1, and none of its series is meant */
+    CHECK_INT(f.asked, 1u << 1);
+    CHECK_INT(deletions_blocks(f.d), 0);
+    CHECK_INT(f.due_ms, FIXTURE_T0 + 3600000 + 202001);
+    look(&f);
+    CHECK_INT(f.asked, 0);
+    r.now_ms = FIXTURE_T0 + 36000000 + 202001;
+    look(&f);
+    CHECK_INT(f.asked, 1u << 1 | 1u << 2 | 1u << 3);
+    CHECK(is_due(&f, 1) && is_due(&f, 2) && !is_due(&f, 3));
+    CHECK_INT(deletions_due_ms(f.d, fixture_ulid(2)), FIXTURE_T0 + 36000000 + 202001);
+    deletions_settled(f.d, fixture_ulid(2));
+    look(&f);
+    CHECK_INT(f.asked, 0);
+    CHECK(!is_due(&f, 2));
+    retention_rules_done(&rules);
+    teardown(&f);
+}

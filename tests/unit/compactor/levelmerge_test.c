@@ -463,3 +463,28 @@ TEST(levelmerge_rewrites_once_whichever_step_fails)
         teardown(&f);
     }
 }
+
+TEST(levelmerge_leaves_out_series_whose_retention_is_over)
+{
+    struct retention r = {.default_ms = 0, .now_ms = NOW_MS};
+    struct retention_rules rules;
+    struct yaml_node *root = NULL;
+    struct fixture f;
+
+    setup(&f, 2);
+    CHECK_OK(yaml_load("t", SLICE("[{selector: '{a=\"1\"}', period: 100d}]"), f.a, &root));
+    CHECK_OK(retention_rules_parse("t", root, f.a, &rules));
+    r.rules = &rules;
+    f.opts.retention = &r;
+    CHECK_OK(run(&f)); /* not over yet: the name is that of the inputs alone */
+    CHECK(ulid_eq(f.res.block, levels_block_id(TENANT, &f.jobs[0])));
+    plan_rewrite(&f);
+    r.now_ms += 100 * 24 * HOUR_MS;
+    CHECK_OK(run(&f));
+    CHECK_INT(f.m.rewritten, 1);
+    CHECK_INT(f.m.make.expired_series, 1);
+    CHECK_INT(f.res.series, 0);
+    check_catalogue(&f, 1, 3);
+    retention_rules_done(&rules);
+    teardown(&f);
+}
