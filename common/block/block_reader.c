@@ -128,12 +128,17 @@ struct err *block_reader_open(struct block_source *src, const struct block_reade
     r->arena = arena_new(0);
     if ((e = open_meta(r)) || (e = src->ops->file(src, BLOCK_INDEX_FILE, &index)) ||
         (e = block_index_open(&r->index, src->name, index)) || (e = open_tombstones(r)) ||
-        (e = open_starts(r)) || (opts && opts->verify_all && (e = verify(r)))) {
-        block_reader_close(r);
-        return err_wrap(e, "open block");
-    }
+        (e = open_starts(r)))
+        goto fail;
+    if (opts)
+        block_external_open(r, opts->external);
+    if (opts && opts->verify_all && (e = verify(r)))
+        goto fail;
     *ret = r;
     return NULL;
+fail:
+    block_reader_close(r);
+    return err_wrap(e, "open block");
 }
 
 struct err *block_reader_open_dir(const char *path, struct block_reader **ret)
@@ -260,7 +265,7 @@ struct err *block_reader_series(const struct block_reader *r, struct arena *a, u
         if (i && slice_cmp(labels[i - 1].name, labels[i].name) >= 0)
             return corrupt(r, "series", "labels are not sorted");
     }
-    ret->labels = (struct labels){labels, (size_t)entry.n_labels};
+    ret->labels = block_external_join(r, a, (struct labels){labels, (size_t)entry.n_labels});
     ret->chunks = arena_array(a, struct block_chunk_meta, entry.n_chunks);
     ret->n_chunks = (size_t)entry.n_chunks;
     in = reader_new(entry.chunks);
