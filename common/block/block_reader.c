@@ -100,7 +100,7 @@ static struct err *verify(const struct block_reader *r)
         e = block_reader_verify_postings(r);
     for (size_t i = 0; !e && i < refs.n; i++) {
         struct block_reader_series s;
-        struct chunk_columns cols;
+        struct chunk_extent found;
         struct chunk *c;
 
         arena_reset(tmp);
@@ -109,7 +109,7 @@ static struct err *verify(const struct block_reader *r)
         c = arena_array(tmp, struct chunk, s.n_chunks);
         e = block_reader_chunks(r, tmp, s.chunks, s.n_chunks, c);
         for (size_t k = 0; !e && k < s.n_chunks; k++)
-            e = err_wrap(chunk_decode(tmp, c[k].encoding, c[k].data, &cols), "block %s: series %u",
+            e = err_wrap(chunk_check(tmp, c[k].encoding, c[k].data, &found), "block %s: series %u",
                          r->src->name, refs.ptr[i]);
     }
     arena_free(tmp);
