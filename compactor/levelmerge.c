@@ -21,6 +21,7 @@ struct merging {
     size_t n;
     struct tombstone_list *tombs;
     struct ulid block, bad;
+    const char *bad_reason;
     struct block_meta meta;
 };
 
@@ -71,6 +72,7 @@ static struct err *put_aside(struct merging *m, struct ulid block, struct err *f
                   KV_SLICE("tenant", m->tenant), KV_STR("block", ulid_print(block).s),
                   KV_ERR(fault));
         m->bad = block;
+        m->bad_reason = arena_strdup(m->arena, err_msg(fault));
     } else if (!e) {
         METRIC_ADD(m->opts->metrics->outdated, 1);
     }
@@ -190,7 +192,8 @@ static void put_parents(struct merging *m, struct block_meta *meta)
         const struct block_meta *in = block_reader_meta(m->inputs[i].reader);
 
         parents[i] = (struct block_parent){in->ulid, in->min_t, in->max_t};
-        meta->level = ORR_MAX(meta->level, ORR_MAX(in->level, m->job->inputs[i]->level) + 1);
+        meta->level = ORR_MAX(meta->level, ORR_MAX(in->level, m->job->inputs[i]->level) +
+                                               (m->job->kind != LEVELS_REWRITE));
     }
     meta->parents = parents;
     meta->n_parents = m->n;
@@ -281,6 +284,7 @@ static struct err *publish(struct merging *m, struct levelmerge_result *ret)
     catalogue_free(c);
     if (r.is_made) {
         METRIC_ADD(met->done, 1);
+        METRIC_ADD(met->rewritten, m->job->kind == LEVELS_REWRITE);
         METRIC_ADD(met->written_bytes, block_meta_bytes(&m->meta));
         METRIC_ADD(met->samples, m->meta.stats.samples);
     } else if (r.is_there) {
@@ -297,6 +301,7 @@ static struct err *publish(struct merging *m, struct levelmerge_result *ret)
 
 static struct err *merge(struct merging *m, struct levelmerge_result *ret)
 {
+    struct ulid name;
     bool ok;
     struct err *e = open_inputs(m, &ok);
 
@@ -305,7 +310,12 @@ static struct err *merge(struct merging *m, struct levelmerge_result *ret)
     /* before the name, of which they are part */
     if ((e = tombstone_list_load(m->opts->store, SIGNAL, m->tenant, &m->tombs, NULL)))
         return e;
-    m->block = blockmake_id(m->block, m->tombs, m->inputs, m->n);
+    name = blockmake_id(m->block, m->tombs, m->inputs, m->n);
+    if (m->job->kind == LEVELS_REWRITE && ulid_eq(name, m->block)) {
+        METRIC_ADD(m->opts->metrics->outdated, 1); /* no tombstone reaches into it any more */
+        return NULL;
+    }
+    m->block = name;
     if ((e = write_block(m)))
         return e;
     return publish(m, ret);
@@ -334,6 +344,7 @@ struct err *levelmerge_run(const struct levelmerge_opts *opts, struct slice tena
         LOG_WARN(compactor, "working directory not removed", KV_STR("path", m.dir), KV_ERR(e2));
     err_free(e2);
     result.bad = m.bad;
+    result.bad_reason = m.bad_reason;
     *ret = result;
     return err_wrap(e, "compact tenant %.*s, %lld to %lld", SLICE_ARG(tenant),
                     (long long)job->min_ms, (long long)job->max_ms);

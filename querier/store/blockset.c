@@ -283,6 +283,14 @@ static struct err *open_reader(struct blockset *bs, struct slice prefix, struct 
     return e ? e : block_reader_open(src, &opts, ret);
 }
 
+/* Files that were swapped have all their checksums right. */
+static struct err *check_identity(const struct block_reader *r, struct ulid ulid)
+{
+    struct ulid is = block_reader_meta(r)->ulid;
+
+    return ulid_eq(is, ulid) ? NULL : err_new(ERR_CORRUPT, "it says it is %s", ulid_print(is).s);
+}
+
 static struct err *get_reader(struct blockset *bs, struct arena *a, const struct catalogue *c,
                               const struct catalogue_block *block, struct open_block **ret)
 {
@@ -296,7 +304,9 @@ static struct err *get_reader(struct blockset *bs, struct arena *a, const struct
         return NULL;
     b = mem_new(struct open_block);
     if ((e = open_reader(bs, block_store_dir(a, c, block->ulid, block->dir), block->labels,
-                         &b->reader))) {
+                         &b->reader)) ||
+        (e = check_identity(b->reader, block->ulid))) {
+        block_reader_close(b->reader);
         mem_free(b);
         return e;
     }

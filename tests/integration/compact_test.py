@@ -194,7 +194,7 @@ def test_a_corrupt_block_is_left_out_and_the_rest_goes_on(t):
     o.start()
     o.wait_ready()
     wait_for("the others to become two", lambda: len(live(o)) == 3, 60)
-    wait_for("the page", lambda: row(o)["quarantined"] == [bad], 30)
+    wait_for("the page", lambda: [q["block"] for q in row(o)["quarantined"]] == [bad], 30)
     check(bad in live(o), "the corrupt block is gone")
     check(metric(o, "quarantined_blocks") == 1 and metric(o, "bad_blocks_total") >= 1, "metrics")
 
