@@ -39,7 +39,7 @@ static struct err *open_once(struct merging *m, const struct catalogue_block *b,
         (e = block_store_download(m->opts->store, from, b->ulid, parent)))
         return e;
     METRIC_ADD(m->opts->metrics->read_bytes, b->bytes);
-    return segcheck_open(in->dir, m->tenant, b->ulid, &in->reader, &in->found);
+    return segcheck_open(in->dir, m->tenant, b->ulid, b->labels, &in->reader, &in->found);
 }
 
 static bool is_wrong_bytes(const struct err *e)

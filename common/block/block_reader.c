@@ -100,7 +100,7 @@ static struct err *verify(const struct block_reader *r)
         e = block_reader_verify_postings(r);
     for (size_t i = 0; !e && i < refs.n; i++) {
         struct block_reader_series s;
-        struct chunk_columns cols;
+        struct chunk_extent found;
         struct chunk *c;
 
         arena_reset(tmp);
@@ -109,7 +109,7 @@ static struct err *verify(const struct block_reader *r)
         c = arena_array(tmp, struct chunk, s.n_chunks);
         e = block_reader_chunks(r, tmp, s.chunks, s.n_chunks, c);
         for (size_t k = 0; !e && k < s.n_chunks; k++)
-            e = err_wrap(chunk_decode(tmp, c[k].encoding, c[k].data, &cols), "block %s: series %u",
+            e = err_wrap(chunk_check(tmp, c[k].encoding, c[k].data, &found), "block %s: series %u",
                          r->src->name, refs.ptr[i]);
     }
     arena_free(tmp);
@@ -128,12 +128,17 @@ struct err *block_reader_open(struct block_source *src, const struct block_reade
     r->arena = arena_new(0);
     if ((e = open_meta(r)) || (e = src->ops->file(src, BLOCK_INDEX_FILE, &index)) ||
         (e = block_index_open(&r->index, src->name, index)) || (e = open_tombstones(r)) ||
-        (e = open_starts(r)) || (opts && opts->verify_all && (e = verify(r)))) {
-        block_reader_close(r);
-        return err_wrap(e, "open block");
-    }
+        (e = open_starts(r)))
+        goto fail;
+    if (opts)
+        block_external_open(r, opts->external);
+    if (opts && opts->verify_all && (e = verify(r)))
+        goto fail;
     *ret = r;
     return NULL;
+fail:
+    block_reader_close(r);
+    return err_wrap(e, "open block");
 }
 
 struct err *block_reader_open_dir(const char *path, struct block_reader **ret)
@@ -260,7 +265,7 @@ struct err *block_reader_series(const struct block_reader *r, struct arena *a, u
         if (i && slice_cmp(labels[i - 1].name, labels[i].name) >= 0)
             return corrupt(r, "series", "labels are not sorted");
     }
-    ret->labels = (struct labels){labels, (size_t)entry.n_labels};
+    ret->labels = block_external_join(r, a, (struct labels){labels, (size_t)entry.n_labels});
     ret->chunks = arena_array(a, struct block_chunk_meta, entry.n_chunks);
     ret->n_chunks = (size_t)entry.n_chunks;
     in = reader_new(entry.chunks);

@@ -52,6 +52,11 @@ void catalogue_bump(struct catalogue *c)
     c->version++;
 }
 
+void catalogue_raise(struct catalogue *c, uint64_t at_least)
+{
+    c->version = ORR_MAX(c->version, at_least);
+}
+
 struct slice catalogue_signal(const struct catalogue *c)
 {
     return c->signal;

@@ -75,6 +75,8 @@ bool catalogue_retire(struct catalogue *c, struct ulid ulid, int64_t at_ms);
 bool catalogue_retire_orphan(struct catalogue *c, struct ulid ulid, int64_t at_ms);
 bool catalogue_is_retired(const struct catalogue *c, struct ulid ulid);
 bool catalogue_forget(struct catalogue *c, struct ulid ulid); /* takes it off the retired ones */
+/* So that the version it is written with is above at_least. */
+void catalogue_raise(struct catalogue *c, uint64_t at_least);
 struct catalogue_block catalogue_block_of_meta(const struct block_meta *m);
 
 /* Absent: an empty catalogue of version 0. */
@@ -89,6 +91,10 @@ typedef struct err *catalogue_edit_fn(void *arg, struct catalogue *c, bool *ret_
 ORR_CHECKED struct err *catalogue_update(struct objstore *store, struct slice signal,
                                          struct slice tenant, catalogue_edit_fn *edit, void *arg,
                                          struct catalogue **ret);
+/* Puts c, as its next version, in the place of what catalogue_stat() found; that need not be readable.
+ * ERR_CONFLICT: another one was faster. */
+ORR_CHECKED struct err *catalogue_replace(struct objstore *store, const char *etag,
+                                          struct catalogue *c);
 /* Tenants that have anything under the signal. */
 ORR_CHECKED struct err *catalogue_tenants(struct objstore *store, struct arena *a,
                                           struct slice signal, struct slice **ret, size_t *ret_n);

@@ -267,18 +267,20 @@ static struct open_block *find_open(struct blockset *bs, const char *key)
     return b;
 }
 
-static struct err *open_reader(struct blockset *bs, struct slice prefix, struct block_reader **ret)
+static struct err *open_reader(struct blockset *bs, struct slice prefix, struct labels external,
+                               struct block_reader **ret)
 {
+    const struct block_reader_opts opts = {.external = external};
     struct block_source *src;
     struct err *e;
     char *path;
 
     if (!bs->opts.local_root)
-        return block_reader_open(block_source_objstore(bs->opts.objstore, prefix), NULL, ret);
+        return block_reader_open(block_source_objstore(bs->opts.objstore, prefix), &opts, ret);
     path = mem_printf("%s/%.*s", bs->opts.local_root, SLICE_ARG(prefix));
     e = fsx_exists(path) ? block_source_dir(path, &src) : err_new(ERR_NOT_FOUND, "%s", path);
     mem_free(path);
-    return e ? e : block_reader_open(src, NULL, ret);
+    return e ? e : block_reader_open(src, &opts, ret);
 }
 
 /* Files that were swapped have all their checksums right. */
@@ -301,7 +303,8 @@ static struct err *get_reader(struct blockset *bs, struct arena *a, const struct
     if ((*ret = find_open(bs, key)))
         return NULL;
     b = mem_new(struct open_block);
-    if ((e = open_reader(bs, block_store_dir(a, c, block->ulid, block->dir), &b->reader)) ||
+    if ((e = open_reader(bs, block_store_dir(a, c, block->ulid, block->dir), block->labels,
+                         &b->reader)) ||
         (e = check_identity(b->reader, block->ulid))) {
         block_reader_close(b->reader);
         mem_free(b);

@@ -202,6 +202,40 @@ TEST(levelmerge_replaces_blocks_by_one)
     teardown(&f);
 }
 
+/* As of a bucket of Thanos: what the catalogue says of all series of a block comes to stand on them. */
+TEST(levelmerge_writes_external_labels_into_the_series)
+{
+    static const char *const regions[] = {"region=eu", "region=us"};
+    struct fixture f;
+    struct block_reader *r;
+    struct block_refs refs;
+    struct buf b = {0};
+
+    setup(&f, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        struct catalogue_block cb = *catalogue_find(f.c, fixture_ulid(i + 1));
+
+        cb.labels = labels_from(f.a, regions[i]);
+        CHECK_OK(catalogue_update(f.store, SIGNAL, TENANT, put_in, &cb, NULL));
+    }
+    replan(&f);
+    CHECK_OK(run(&f));
+    r = read_back(&f, f.res.block);
+    CHECK_OK(block_reader_select(r, f.a, (struct matchers){0}, &refs));
+    for (size_t i = 0; i < refs.n; i++) {
+        struct block_reader_series s;
+
+        CHECK_OK(block_reader_series(r, f.a, refs.ptr[i], &s));
+        labels_text(&b, s.labels);
+    }
+    CHECK_SLICE(buf_slice(&b), "{a=\"1\", region=\"eu\"}{a=\"1\", region=\"us\"}");
+    replan(&f);
+    CHECK_INT(catalogue_find(f.c, f.res.block)->labels.n, 0);
+    buf_done(&b);
+    block_reader_close(r);
+    teardown(&f);
+}
+
 TEST(levelmerge_repeated_changes_nothing)
 {
     struct ulid block;
