@@ -60,18 +60,56 @@ static struct err *read_sidecar(const struct blockmake_opts *o, struct arena *a,
     return e;
 }
 
-/* Without those of samples that go. */
+static bool is_of_shard(const struct blockmake_opts *o, struct labels ls)
+{
+    return !o->is_split || labels_hash_prometheus(ls) % o->meta->shards == o->meta->shard;
+}
+
+/* Replaces out by a sidecar of exemplars without those of series that are not in the block; empty when none is left. */
+static struct err *sift_series(const struct blockmake_opts *o, int64_t max_t, struct slice sidecar,
+                               struct buf *out)
+{
+    bool is_over = retention_hash(o->retention, max_t) != 0;
+    struct arena *a = arena_new(0);
+    struct sidecar_exemplar x;
+    struct reader in;
+    size_t kept = 0;
+    struct err *e = sidecar_open(SIDECAR_EXEMPLARS, sidecar, &in);
+
+    buf_reset(out);
+    sidecar_begin(out, SIDECAR_EXEMPLARS);
+    while (!e && sidecar_next_exemplar(&in, &x)) {
+        struct labels ls;
+
+        arena_reset(a);
+        if (!labels_of_canonical(a, x.series, &ls)) {
+            e = err_new(ERR_CORRUPT, "exemplars: malformed labels");
+        } else if (is_of_shard(o, ls) &&
+                   !(is_over && retention_drops(o->retention, ls, max_t, NULL))) {
+            sidecar_put_exemplar(out, &x);
+            kept++;
+        }
+    }
+    if (!e && !reader_ok(&in))
+        e = err_new(ERR_CORRUPT, "exemplars: malformed entry");
+    if (!e && kept)
+        sidecar_end(out);
+    else
+        buf_reset(out);
+    arena_free(a);
+    return e;
+}
+
+/* Without those of samples that are not in the block. */
 static struct err *sift_exemplars(const struct blockmake_opts *o, int64_t max_t, struct buf *io)
 {
     struct buf rest = {0};
     struct err *e = tombstone_stream_exemplars(o->tombstones, buf_slice(io), &rest);
 
-    if (!e && rest.len && retention_hash(o->retention, max_t)) {
-        e = retention_exemplars(o->retention, max_t, buf_slice(&rest), io);
-    } else if (!e) {
+    if (!e && rest.len)
+        e = sift_series(o, max_t, buf_slice(&rest), io);
+    else if (!e)
         buf_reset(io);
-        buf_slice_append(io, buf_slice(&rest));
-    }
     buf_done(&rest);
     return e;
 }
@@ -105,7 +143,10 @@ static struct err *merge_series(const struct blockmake_opts *o, int64_t max_t,
                                 struct block_writer *w)
 {
     struct block_stream **streams = mem_new_array(struct block_stream *, o->n);
-    struct block_merge_opts opts = {.is_canceled = must_stop, .arg = (void *)o};
+    struct block_merge_opts opts = {.is_canceled = must_stop,
+                                    .arg = (void *)o,
+                                    .shard = o->is_split ? o->meta->shard : 0,
+                                    .shards = o->is_split ? o->meta->shards : 0};
     struct block_merge_stats stats = {0};
     uint64_t deleted = 0, expired = 0;
     bool sifts = retention_hash(o->retention, max_t) != 0;

@@ -32,7 +32,8 @@ struct blockmake_opts {
     const struct retention *retention; /* may be NULL */
     const char *dir;                   /* the block comes to be in dir/<ULID> */
     const struct block_meta *meta;     /* as in block_writer.h; the range is that of the inputs */
-    const atomic_bool *stop;           /* may be NULL; ERR_CANCELED */
+    bool is_split;           /* only the series of the shard of meta: the inputs have others, too */
+    const atomic_bool *stop; /* may be NULL; ERR_CANCELED */
     struct blockmake_stats *stats;
 };
 

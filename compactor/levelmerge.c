@@ -20,9 +20,10 @@ struct merging {
     struct blockmake_input *inputs; /* of all that are open so far */
     size_t n;
     struct tombstone_list *tombs;
-    struct ulid block, bad;
+    struct ulid block, bad; /* the first: the job's name */
     const char *bad_reason;
-    struct block_meta meta;
+    struct block_meta made[LEVELS_MAX_SHARDS]; /* with series; or one without any */
+    size_t n_made;
 };
 
 /* ---- inputs ---- */
@@ -199,101 +200,172 @@ static void put_parents(struct merging *m, struct block_meta *meta)
     meta->n_parents = m->n;
 }
 
-static struct err *write_block(struct merging *m)
+static struct ulid name_of_shard(const struct merging *m, uint32_t shard)
 {
-    struct block_meta meta = {.ulid = m->block,
-                              .origin = SLICE("compactor"),
-                              .tenant = m->tenant,
-                              .shard = m->job->inputs[0]->shard,
-                              .shards = m->job->inputs[0]->shards};
+    const uint32_t place[2] = {shard, m->job->shards};
+    const struct slice parts[] = {SLICE("split"), slice_of(m->block.bytes, sizeof(m->block.bytes)),
+                                  slice_of(place, sizeof(place))};
+
+    return ulid_derive(ulid_time_ms(m->block), parts, ORR_COUNT(parts));
+}
+
+/* shard: of job->shards; 0 if the job does not split. */
+static struct err *write_block(struct merging *m, const struct block_meta *common, uint32_t shard,
+                               struct block_meta *ret)
+{
+    struct block_meta meta = *common;
     const struct blockmake_opts opts = {.inputs = m->inputs,
                                         .n = m->n,
                                         .tombstones = m->tombs,
                                         .retention = m->opts->retention,
                                         .dir = arena_printf(m->arena, "%s/out", m->dir),
                                         .meta = &meta,
+                                        .is_split = m->job->shards > 1,
                                         .stop = m->opts->stop,
                                         .stats = &m->opts->metrics->make};
 
-    put_sources(m, &meta);
-    put_segments(m, &meta);
-    put_parents(m, &meta);
-    return blockmake(&opts, m->arena, &m->meta);
+    if (opts.is_split) {
+        meta.ulid = name_of_shard(m, shard);
+        meta.shard = shard;
+        meta.shards = m->job->shards;
+    }
+    return blockmake(&opts, m->arena, ret);
+}
+
+/* Blocks of no series are not needed, but for one that names the segments. */
+static struct err *write_blocks(struct merging *m)
+{
+    struct block_meta common = {.ulid = m->block,
+                                .origin = SLICE("compactor"),
+                                .tenant = m->tenant,
+                                .shard = m->job->inputs[0]->shard,
+                                .shards = m->job->inputs[0]->shards};
+    uint32_t shards = ORR_MAX(m->job->shards, 1u);
+    struct err *e = NULL;
+
+    put_sources(m, &common);
+    put_segments(m, &common);
+    put_parents(m, &common);
+    for (uint32_t i = 0; i < shards && !e; i++) {
+        struct block_meta made;
+
+        if ((e = write_block(m, &common, i, &made)))
+            break;
+        if (made.stats.series || (m->n_made == 0 && i + 1 == shards))
+            m->made[m->n_made++] = made;
+    }
+    return e;
 }
 
 /* ---- the bucket ---- */
 
 struct replacement {
     const struct merging *m;
-    bool is_there, is_retired, is_made; /* before the edit; by it */
+    bool is_there, is_made;           /* before the edit, all of it; by it */
+    bool is_known[LEVELS_MAX_SHARDS]; /* before the edit, as live or retired */
 };
+
+static bool may_replace(struct replacement *r, const struct catalogue *c)
+{
+    const struct merging *m = r->m;
+    size_t there = 0, live = 0;
+
+    for (size_t i = 0; i < m->n_made; i++) {
+        bool is_live = catalogue_find(c, m->made[i].ulid) != NULL;
+
+        there += is_live;
+        r->is_known[i] = is_live || catalogue_is_retired(c, m->made[i].ulid);
+    }
+    for (size_t i = 0; i < m->job->n; i++)
+        live += catalogue_find(c, m->job->inputs[i]->ulid) != NULL;
+    r->is_there = there == m->n_made;
+    return there == 0 && live == m->job->n;
+}
 
 static struct err *replace(void *arg, struct catalogue *c, bool *ret_changed)
 {
     struct replacement *r = arg;
     const struct merging *m = r->m;
-    struct catalogue_block b;
     struct err *e;
 
-    r->is_there = catalogue_find(c, m->block) != NULL;
-    r->is_retired = catalogue_is_retired(c, m->block);
-    r->is_made = !r->is_there;
-    for (size_t i = 0; i < m->job->n && r->is_made; i++)
-        r->is_made = catalogue_find(c, m->job->inputs[i]->ulid) != NULL;
-    *ret_changed = r->is_made;
+    *ret_changed = r->is_made = may_replace(r, c);
     if (!r->is_made)
         return NULL;
-    if ((e = block_store_addable(m->opts->store, c, &m->meta)))
-        return e;
+    for (size_t i = 0; i < m->n_made; i++)
+        if ((e = block_store_addable(m->opts->store, c, &m->made[i])))
+            return e;
     for (size_t i = 0; i < m->job->n; i++)
         (void)catalogue_retire(c, m->job->inputs[i]->ulid, m->now_ms);
-    b = catalogue_block_of_meta(&m->meta);
-    catalogue_add(c, &b);
+    for (size_t i = 0; i < m->n_made; i++) {
+        struct catalogue_block b = catalogue_block_of_meta(&m->made[i]);
+
+        catalogue_add(c, &b);
+    }
     return NULL;
 }
 
 /* An input is gone from the catalogue for good, so nobody can add this block any more. */
-static void take_back(struct merging *m)
+static void take_back(struct merging *m, struct ulid block)
 {
-    struct err *e = block_store_delete(m->opts->store,
-                                       block_store_prefix(m->arena, SIGNAL, m->tenant, m->block));
+    struct err *e =
+        block_store_delete(m->opts->store, block_store_prefix(m->arena, SIGNAL, m->tenant, block));
 
     if (e)
         LOG_WARN(compactor, "block that is not needed was not deleted",
-                 KV_SLICE("tenant", m->tenant), KV_STR("block", ulid_print(m->block).s), KV_ERR(e));
+                 KV_SLICE("tenant", m->tenant), KV_STR("block", ulid_print(block).s), KV_ERR(e));
     err_free(e); /* a sweep finds it */
+}
+
+static void sum_up(const struct merging *m, uint64_t version, struct levelmerge_result *ret)
+{
+    *ret = (struct levelmerge_result){
+        .block = m->made[0].ulid, .blocks = m->n_made, .version = version};
+    for (size_t i = 0; i < m->n_made; i++) {
+        ret->series += m->made[i].stats.series;
+        ret->samples += m->made[i].stats.samples;
+        ret->bytes += block_meta_bytes(&m->made[i]);
+    }
+}
+
+static struct err *upload_all(struct merging *m)
+{
+    struct err *e = NULL;
+
+    for (size_t i = 0; i < m->n_made && !e; i++) {
+        const char *dir =
+            arena_printf(m->arena, "%s/out/%s", m->dir, ulid_print(m->made[i].ulid).s);
+
+        e = block_store_upload(m->opts->store, SIGNAL, m->tenant, dir, &m->made[i]);
+    }
+    return e;
 }
 
 static struct err *publish(struct merging *m, struct levelmerge_result *ret)
 {
     struct levelmerge_metrics *met = m->opts->metrics;
-    const char *dir = arena_printf(m->arena, "%s/out/%s", m->dir, ulid_print(m->block).s);
     struct replacement r = {.m = m};
     struct catalogue *c = NULL;
     struct err *e;
 
-    if ((e = block_store_upload(m->opts->store, SIGNAL, m->tenant, dir, &m->meta)) ||
+    if ((e = upload_all(m)) ||
         (e = catalogue_update(m->opts->store, SIGNAL, m->tenant, replace, &r, &c)))
         return e;
-    if (r.is_made || r.is_there) {
-        *ret = (struct levelmerge_result){.block = m->block,
-                                          .version = catalogue_version(c),
-                                          .series = m->meta.stats.series,
-                                          .samples = m->meta.stats.samples,
-                                          .bytes = block_meta_bytes(&m->meta)};
-    }
+    if (r.is_made || r.is_there)
+        sum_up(m, catalogue_version(c), ret);
     catalogue_free(c);
     if (r.is_made) {
         METRIC_ADD(met->done, 1);
         METRIC_ADD(met->rewritten, m->job->kind == LEVELS_REWRITE);
-        METRIC_ADD(met->written_bytes, block_meta_bytes(&m->meta));
-        METRIC_ADD(met->samples, m->meta.stats.samples);
+        METRIC_ADD(met->split, m->job->shards > 1);
+        METRIC_ADD(met->written_bytes, ret->bytes);
+        METRIC_ADD(met->samples, ret->samples);
     } else if (r.is_there) {
         METRIC_ADD(met->repeated, 1);
     } else {
         METRIC_ADD(met->outdated, 1);
-        if (!r.is_retired)
-            take_back(m);
+        for (size_t i = 0; i < m->n_made; i++)
+            if (!r.is_known[i])
+                take_back(m, m->made[i].ulid);
     }
     return NULL;
 }
@@ -318,6 +390,41 @@ static struct ulid name_of(const struct merging *m)
     return id;
 }
 
+static bool is_any_retired(const struct merging *m, const struct catalogue *c)
+{
+    for (uint32_t i = 0; i < m->job->shards; i++)
+        if (catalogue_is_retired(c, name_of_shard(m, i)))
+            return true;
+    return catalogue_is_retired(c, m->block);
+}
+
+static bool are_live(const struct merging *m, const struct catalogue *c)
+{
+    for (size_t i = 0; i < m->job->n; i++)
+        if (!catalogue_find(c, m->job->inputs[i]->ulid))
+            return false;
+    return true;
+}
+
+/* With inputs that are not live it is done, or never will be: by the first name that is found out. */
+static struct err *take_free_name(struct merging *m)
+{
+    const struct ulid first = m->block;
+    struct catalogue *c;
+    struct err *e = catalogue_load(m->opts->store, SIGNAL, m->tenant, &c);
+
+    if (e)
+        return e;
+    for (uint32_t i = 1; are_live(m, c) && is_any_retired(m, c); i++) {
+        const struct slice parts[] = {SLICE("again"), slice_of(first.bytes, sizeof(first.bytes)),
+                                      slice_of(&i, sizeof(i))};
+
+        m->block = ulid_derive(ulid_time_ms(first), parts, ORR_COUNT(parts));
+    }
+    catalogue_free(c);
+    return NULL;
+}
+
 static struct err *merge(struct merging *m, struct levelmerge_result *ret)
 {
     struct ulid name;
@@ -335,7 +442,7 @@ static struct err *merge(struct merging *m, struct levelmerge_result *ret)
         return NULL;
     }
     m->block = name;
-    if ((e = write_block(m)))
+    if ((e = take_free_name(m)) || (e = write_blocks(m)))
         return e;
     return publish(m, ret);
 }

@@ -14,8 +14,16 @@
  * compactor, finds each step done. The edit asks that all inputs are live. So of two jobs that share an input one takes
  * place, and of the other what was uploaded is taken back, unless the catalogue knows it.
  *
+ * A job that splits (levels_job.shards) makes one block for each shard that has any series, of one name and the shard's
+ * number. All of them are uploaded first, and added by the one edit that retires the inputs. Each names all the segments, and is read from the
+ * inputs by a pass of its own, so memory is that of one output.
+ *
  * A rewrite (LEVELS_REWRITE) is such a job of one input; its output stays on the level of that, and without any series
  * is a block all the same: it goes on naming its segments, so that no flush brings them back.
+ *
+ * A name that stands on the retired list (an upload that lay about was taken for an orphan) cannot be added till its
+ * files are deleted; of several outputs one or another might always be there. So while the inputs are live the job takes the next
+ * name derived from the first of which none is retired.
  *
  * An input whose bytes are wrong, or that is not there though the catalogue names it, ends the job: it is reported
  * in bad, and the next plan leaves it out. Tombstones, sidecars: blockmake.h.
@@ -29,7 +37,7 @@
 
 struct levelmerge_metrics {
     uint64_t done, outdated, repeated; /* jobs; inputs were not live any more; another did it */
-    uint64_t rewritten;                /* of those done: blocks rewritten by themselves */
+    uint64_t rewritten, split; /* of those done: blocks rewritten by themselves; into shards */
     uint64_t inputs, read_bytes, written_bytes, samples, bad_blocks;
     struct blockmake_stats make;
 };
@@ -43,11 +51,12 @@ struct levelmerge_opts {
 };
 
 struct levelmerge_result {
-    struct ulid block; /* zero: nothing was changed */
-    uint64_t version;  /* of the catalogue that names it; 0 with block zero */
-    uint64_t series, samples, bytes;
-    struct ulid bad;        /* an input that does not verify; zero: none */
-    const char *bad_reason; /* what of it, in the arena */
+    struct ulid block; /* the first, if there are several; zero: nothing was changed */
+    size_t blocks;
+    uint64_t version;                /* of the catalogue that names it; 0 with block zero */
+    uint64_t series, samples, bytes; /* of all */
+    struct ulid bad;                 /* an input that does not verify; zero: none */
+    const char *bad_reason;          /* what of it, in the arena */
 };
 
 /* now_ms: Unix ms, when the inputs are retired. ret is written on failure too. */

@@ -65,6 +65,8 @@ struct planning {
     struct arena *arena;
     int64_t now_ms, due_ms;
     const struct catalogue_block **blocks; /* of the shard at hand, by min_t */
+    uint32_t split;                        /* into so many they go; 0: they do not */
+    uint64_t max_bytes;                    /* of a job's inputs */
     bool *taken;
     size_t n;
     VEC(struct levels_job) jobs;
@@ -76,6 +78,19 @@ struct run {
     int64_t max_ms;
     uint64_t bytes;
 };
+
+static uint32_t split_of(const struct levels_opts *opts, const struct catalogue_block *b)
+{
+    return opts->split_shards > 1 && b->shards <= 1 ? opts->split_shards : 0;
+}
+
+/* Of inputs like b. */
+static uint64_t max_bytes_of(const struct levels_opts *opts, const struct catalogue_block *b)
+{
+    uint64_t each = opts->max_bytes, parts = ORR_MAX(split_of(opts, b), 1u);
+
+    return each > UINT64_MAX / parts ? UINT64_MAX : each * parts;
+}
 
 static bool is_due(struct planning *p, int64_t due_ms)
 {
@@ -95,7 +110,8 @@ static void put_job(struct planning *p, enum levels_kind kind, const size_t *mem
                              .max_ms = INT64_MIN,
                              .due_ms = due_ms,
                              .inputs = inputs,
-                             .n = n};
+                             .n = n,
+                             .shards = kind == LEVELS_REWRITE ? 0 : p->split};
 
     for (size_t i = 0; i < n; i++) {
         inputs[i] = p->blocks[members[i]];
@@ -108,7 +124,7 @@ static void put_job(struct planning *p, enum levels_kind kind, const size_t *mem
 
 static bool has_room(const struct planning *p, const struct run *r, const struct catalogue_block *b)
 {
-    return r->n < p->opts->max_inputs && r->bytes + b->bytes <= p->opts->max_bytes;
+    return r->n < p->opts->max_inputs && r->bytes + b->bytes <= p->max_bytes;
 }
 
 static void run_add(struct run *r, const struct catalogue_block *b)
@@ -198,6 +214,20 @@ static void plan_ranges(struct planning *p, int64_t range_ms)
     }
 }
 
+/* ---- blocks of no shard that are left ---- */
+
+static void plan_splits(struct planning *p)
+{
+    int64_t range_ms = p->opts->ranges_ms[ORR_MIN(p->opts->n_ranges - 1, (size_t)1)];
+
+    for (size_t i = 0; i < p->n && p->split; i++) {
+        int64_t due_ms = floor_to(p->blocks[i]->max_t - 1, range_ms) + range_ms + p->opts->wait_ms;
+
+        if (!p->taken[i] && is_due(p, due_ms))
+            put_job(p, LEVELS_SPLIT, &i, 1, due_ms);
+    }
+}
+
 /* ---- 3: rewrites ---- */
 
 static void plan_rewrite(struct planning *p, size_t i)
@@ -238,6 +268,8 @@ static void take_shard(struct planning *p, const struct catalogue_block **rest, 
     size_t kept = 0;
 
     p->n = 0;
+    p->split = split_of(p->opts, first);
+    p->max_bytes = max_bytes_of(p->opts, first);
     for (size_t i = 0; i < *io_n; i++) {
         if (is_same_shard(rest[i], first))
             p->blocks[p->n++] = rest[i];
@@ -262,7 +294,7 @@ struct levels_job *levels_plan(const struct levels_opts *opts, const struct cata
     for (size_t i = 0; i < n; i++) {
         if (skip && skip(arg, blocks[i].ulid))
             continue;
-        if (blocks[i].bytes <= opts->max_bytes)
+        if (blocks[i].bytes <= max_bytes_of(opts, &blocks[i]))
             rest[left++] = &blocks[i];
         else
             plan_large(&p, &blocks[i]);
@@ -272,6 +304,7 @@ struct levels_job *levels_plan(const struct levels_opts *opts, const struct cata
         plan_overlaps(&p);
         for (size_t i = opts->n_ranges; i-- > 0;)
             plan_ranges(&p, opts->ranges_ms[i]);
+        plan_splits(&p);
         plan_rewrites(&p);
     }
     out = arena_array(a, struct levels_job, p.jobs.len);

@@ -14,13 +14,18 @@
  *   3. Rewrite: a block that is in no job of these, and holds samples that a tombstone deletes whose time has come
  *      (deletions.h), is written anew by itself, however large.
  *
+ * A tenant with split_shards above 1 has its blocks split: what a job makes of blocks that are of no shard is split_shards
+ * blocks, one for each shard of the series (labels_hash_prometheus() % shards, which is Mimir's rule, and so is the label
+ * in meta.json), each with at most max_bytes of the whole. From then on the shards are merged apart. A block of no shard
+ * that no job takes along is split by itself when its second range is due.
+ *
  * A block that crosses the bounds of a range (another system's) is left alone unless it overlaps.
  * A job has at most max_inputs inputs and max_bytes of them, and takes neighbours in time, so its output does not come
  * to overlap others. What must not be touched, and a block of more than max_bytes, is as if it were not there: what
  * overlaps it stays beside it, and reads merge.
  *
- * Each job has two inputs or more, no two jobs share one, and each turns its inputs into one block: so
- * doing jobs until there are none ends. A rewritten block holds nothing of what it was rewritten for. All processes
+ * A merge has two inputs or more, no two jobs share one, and each turns its inputs into one block, or blocks of
+ * no shard into such of shards: so doing jobs until there are none ends. A rewritten block holds nothing of what it was rewritten for. All processes
  * that see one catalogue plan the same jobs, but for rewrites: those are known to whoever looked into the block.
  *
  * Any thread.
@@ -30,6 +35,7 @@
 
 #define LEVELS_MAX_RANGES 8
 #define LEVELS_MAX_INPUTS 64
+#define LEVELS_MAX_SHARDS 64
 
 /* Since when a block is to be rewritten by itself; INT64_MAX: not at all. */
 typedef int64_t levels_rewrite_fn(void *arg, struct ulid block);
@@ -40,6 +46,7 @@ struct levels_opts {
     int64_t wait_ms;
     size_t max_inputs; /* 2..LEVELS_MAX_INPUTS */
     uint64_t max_bytes;
+    uint32_t split_shards;      /* 0, 1: blocks are not split; LEVELS_MAX_SHARDS at most */
     levels_rewrite_fn *rewrite; /* may be NULL */
     void *rewrite_arg;
 };
@@ -49,6 +56,7 @@ ORR_CHECKED struct err *levels_parse_ranges(struct slice text, struct levels_opt
 #define LEVELS_KINDS(X)                                                                            \
     X(LEVELS_OVERLAP, "overlap")                                                                   \
     X(LEVELS_RANGE, "range")                                                                       \
+    X(LEVELS_SPLIT, "split")                                                                       \
     X(LEVELS_REWRITE, "rewrite")
 enum levels_kind {
 #define X(sym, text) sym,
@@ -63,7 +71,8 @@ struct levels_job {
     int64_t due_ms;                              /* since when it could be done */
     const struct catalogue_block *const *inputs; /* by min_t, then ulid; lent by the catalogue */
     size_t n;
-    uint64_t bytes; /* of the inputs */
+    uint64_t bytes;  /* of the inputs */
+    uint32_t shards; /* that it makes; 0: one block, of the inputs' shard */
 };
 
 /* What must not be touched: blocks in quarantine. */
@@ -75,7 +84,7 @@ struct levels_job *levels_plan(const struct levels_opts *opts, const struct cata
                                size_t n, int64_t now_ms, levels_skip_fn *skip, void *arg,
                                struct arena *a, size_t *ret_n, int64_t *ret_due_ms);
 
-/* The id of what a job makes: derived from its inputs (in the job's order). */
+/* The id of what a job makes, or that those of its shards are derived from: derived from its inputs (in the job's order). */
 struct ulid levels_block_id(struct slice tenant, const struct levels_job *job);
 /* Key of a job on the compactor ring: ring_key("tenant/<start of the greatest range in ms>"). */
 uint32_t levels_key(const struct levels_opts *opts, struct slice tenant,

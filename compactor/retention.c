@@ -2,7 +2,6 @@
 
 #include "common/base/hash.h"
 #include "common/base/mem.h"
-#include "common/block/sidecar.h"
 
 static bool is_over(const struct retention *r, int64_t period_ms, int64_t max_t)
 {
@@ -114,37 +113,4 @@ struct block_stream *retention_stream_new(struct block_stream *src, const struct
 
     *s = (struct sieve){{&ops}, src, r, max_t, io_dropped};
     return &s->base;
-}
-
-struct err *retention_exemplars(const struct retention *r, int64_t max_t, struct slice sidecar,
-                                struct buf *out)
-{
-    struct arena *a = arena_new(0);
-    struct sidecar_exemplar x;
-    struct reader in;
-    size_t kept = 0;
-    struct err *e = sidecar_open(SIDECAR_EXEMPLARS, sidecar, &in);
-
-    buf_reset(out);
-    if (!e)
-        sidecar_begin(out, SIDECAR_EXEMPLARS);
-    while (!e && sidecar_next_exemplar(&in, &x)) {
-        struct labels ls;
-
-        arena_reset(a);
-        if (!labels_of_canonical(a, x.series, &ls)) {
-            e = err_new(ERR_CORRUPT, "exemplars: malformed labels");
-        } else if (!retention_drops(r, ls, max_t, NULL)) {
-            sidecar_put_exemplar(out, &x);
-            kept++;
-        }
-    }
-    if (!e && !reader_ok(&in))
-        e = err_new(ERR_CORRUPT, "exemplars: malformed entry");
-    if (!e && kept)
-        sidecar_end(out);
-    else
-        buf_reset(out);
-    arena_free(a);
-    return e;
 }

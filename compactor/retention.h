@@ -32,6 +32,3 @@ bool retention_drops(const struct retention *r, struct labels ls, int64_t max_t,
 /* src without the series that leave; takes src over. *io_dropped counts them. */
 struct block_stream *retention_stream_new(struct block_stream *src, const struct retention *r,
                                           int64_t max_t, uint64_t *io_dropped);
-/* Replaces out by the sidecar of exemplars without theirs; empty when none is left. ERR_CORRUPT. */
-ORR_CHECKED struct err *retention_exemplars(const struct retention *r, int64_t max_t,
-                                            struct slice sidecar, struct buf *out);

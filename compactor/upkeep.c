@@ -251,6 +251,8 @@ static const struct metric_field fields[] = {
                   "Samples left out because a tombstone deletes them."),
     FIELD_COUNTER(merge.make.expired_series, "compaction_expired_series_total",
                   "Series of blocks left out because their retention is over."),
+    FIELD_COUNTER(merge.split, "compactions_split_total",
+                  "Jobs that replaced blocks by one for each shard of the series."),
     FIELD_COUNTER(merge.rewritten, "blocks_rewritten_total",
                   "Blocks rewritten by themselves without what was deleted or has expired."),
     FIELD_COUNTER(tombstones_forgotten, "tombstones_forgotten_total",

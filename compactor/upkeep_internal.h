@@ -24,6 +24,7 @@ struct upkeep_tenant {
     struct deletions *deletions;
     struct tenant_rules *rules; /* of this turn */
     struct retention retention;
+    uint32_t split_shards;
     uint64_t generation;      /* of the limits */
     size_t tombstones;        /* on the list */
     struct buf levels, sweep; /* members of the page's row */

@@ -220,7 +220,7 @@ static void put_job(struct buf *out, const struct levels_job *j)
         (unsigned long long)j->bytes);
     for (size_t i = 0; i < j->n; i++)
         buf_printf(out, "%s\"%s\"", i ? "," : "", ulid_print(j->inputs[i]->ulid).s);
-    buf_str(out, "]}");
+    buf_printf(out, "],\"shards\":%u}", j->shards);
 }
 
 void upkeep_tenant_put_running(struct buf *out, const struct upkeep_job *j)
@@ -323,6 +323,7 @@ static struct err *compact_tenant(struct upkeep_pass *p, struct slice tenant,
     if ((e = catalogue_load(p->u->c->store, SIGNAL, tenant, &c)))
         return e;
     upkeep_deletions_look(p, tenant, t, c, &delete_due_ms);
+    opts.split_shards = t->split_shards;
     opts.rewrite = rewrite_due;
     opts.rewrite_arg = t->deletions;
     a = arena_new(0);
@@ -386,6 +387,7 @@ static void begin_turn(struct upkeep_pass *p, struct slice tenant, struct upkeep
     if (t->generation != limits.generation)
         t->due_ms = INT64_MIN;
     t->generation = limits.generation;
+    t->split_shards = (uint32_t)ORR_MIN(limits.compactor_split_and_merge_shards, LEVELS_MAX_SHARDS);
     t->rules = limits_rules(p->u->c->limits, tenant);
     t->retention =
         (struct retention){.rules = &t->rules->retention,

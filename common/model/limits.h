@@ -84,6 +84,8 @@
       "Ingesters that hold a tenant's series (shuffle shard); 0: all.")                            \
     X(DURATION, compactor_blocks_retention_period, "compactor-blocks-retention-period", "0s",      \
       "How long blocks are kept after their newest sample; 0: for ever.")                          \
+    X(COUNT, compactor_split_and_merge_shards, "compactor-split-and-merge-shards", "0",            \
+      "Blocks that the first compaction splits a tenant's series into, 64 at most; 0, 1: one.")    \
     X(DURATION, max_query_lookback, "max-query-lookback", "0s",                                    \
       "How far back queries may look; the range is cut to it; 0: all there is.")                   \
     X(DURATION, max_total_query_length, "max-total-query-length", "0s",                            \

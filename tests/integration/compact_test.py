@@ -218,6 +218,53 @@ def test_retention_of_selectors(t):
     wait_for("the younger to lose it", lambda: series(start, end) == rest[1:], 30)
 
 
+def test_large_tenants_are_split(t):
+    """Into three blocks a day, each with the series of its shard; a late block is split and merged to them; the limit taken off
+    again leaves them as they are. Answers stay the same byte by byte, and Debian's Prometheus reads the blocks."""
+    shards = ["--limits.compactor-split-and-merge-shards=3"]
+    o = Single(t, args=IDLE + shards).wait_ready()
+    start, end = day(3), day(1)
+    fill(o, start, 24, series=20)
+    before = answers(o, start, end)
+    wait_for("a plan", lambda: {(j["kind"], j["shards"]) for j in row(o).get("next", [])} == {("range", 3)}, 30)
+    again(o, EAGER + ["--compactor.deletion-delay=1s"])
+
+    def places():
+        return sorted((b["minTime"] // DAY, b.get("shard", 0), b.get("shards", 0)) for b in catalogue(o)["blocks"])
+    want = [(start // DAY + d, s, 3) for d in range(2) for s in range(3)]
+    wait_for("three blocks a day", lambda: places() == want and directories(o) == live(o), 60)
+    check(answers(o, start, end) == before, "splitting changed answers")
+    segments = [sorted(b["segments"]) for b in catalogue(o)["blocks"]]
+    check(segments[0] == segments[1] == segments[2] and len(segments[0]) == 12, "each names all segments")
+    check(sum(b["series"] for b in catalogue(o)["blocks"]) == 40, "a series in two shards")
+    for b in live(o):
+        with open(f"{bucket(o)}/{b}/meta.json", encoding="utf-8") as f:
+            label = json.load(f)["thanos"]["labels"]["__compactor_shard_id__"]
+        check(re.fullmatch("[123]_of_3", label), label)
+
+    again(o, IDLE)
+    fill(o, start + 6 * HOUR, 1, name="late", shift=HOUR, series=20)
+    before = answers(o, start, end)
+    again(o, EAGER + ["--compactor.deletion-delay=1s"])
+    wait_for("the late block to be merged", lambda: places() == want and directories(o) == live(o), 60)
+    check(answers(o, start, end) == before, "the late block changed answers")
+    check(metric(o, "compactions_split_total") >= 1 and sum(b["series"] for b in catalogue(o)["blocks"]) == 60, "metrics")
+    samples = samples_of(o.addr, '{__name__=~"m|late"}', start - 1000, end)
+    copy = f"{t.dir}/tsdb"
+    for b in live(o):
+        shutil.copytree(f"{bucket(o)}/{b}", f"{copy}/{b}")
+        r = subprocess.run(["promtool", "tsdb", "analyze", copy, b], capture_output=True, text=True)
+        check(r.returncode == 0, f"promtool: {r.stdout} {r.stderr}")
+    p = Prometheus(t, "global: {}\n", data=copy, args=["--storage.tsdb.retention.time=10y"]).wait_ready()
+    theirs = samples_of(p.addr, '{__name__=~"m|late"}', start - 1000, end, tenant=None)
+    check(theirs == samples and len(samples) == 40, "Prometheus reads other samples from the blocks")
+    o.args = [a for a in o.args if not a.startswith("--limits.")]
+    again(o, EAGER)
+    done = live(o)
+    time.sleep(1)
+    check(live(o) == done and row(o)["jobs"] == 0, "without the limit something goes on")
+
+
 def test_kill_at_any_moment(t):
     rng = random.Random(7)
     o = Single(t, args=["--compactor.sweep-interval=100ms", "--compactor.compaction-interval=100ms",

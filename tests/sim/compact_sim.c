@@ -10,11 +10,15 @@
  * the delay ago, finds every file. In the end nothing is planned, nothing overlaps, and the bucket holds the
  * live blocks and nothing else.
  *
+ * In half of the runs blocks are split into shards: a datum is a source's part in one shard, and a job that splits uploads
+ * a block for each and adds all by one edit. In the end every block is of a shard.
+ *
  * The planner, the ids and the catalogue are the real code; the steps are those of levelmerge.c and sweep.c.
  *
  * --break delete-early: inputs' files are deleted at once. --break no-fence: a job does not ask whether its
  * inputs are live. --break no-retired: orphans are deleted without going through the retired list, and additions do not
- * look whether the files are there. All must be found out.
+ * look whether the files are there. --break split-apart: the blocks of a split are added by an edit each. All must be
+ * found out.
  */
 #include <stdio.h>
 
@@ -25,7 +29,8 @@
 
 #define COMPACTORS 2
 #define MAX_SOURCES 192
-#define MAX_BLOCKS 2048
+#define MAX_BLOCKS 4096
+#define SHARDS 3
 #define PARTS 3 /* files of a block; the last is meta.json */
 #define ALL_PARTS ((1u << PARTS) - 1)
 #define HOUR_MS 3600000ll
@@ -34,8 +39,9 @@
 #define ORPHAN_MS 15000
 #define TENANT SLICE("t")
 
+/* Bit s * SHARDS + k: what source s has in shard k. */
 struct sources {
-    uint64_t words[MAX_SOURCES / 64];
+    uint64_t words[MAX_SOURCES * SHARDS / 64];
 };
 
 struct stored {
@@ -49,8 +55,13 @@ struct job {
     int64_t min_ms, max_ms; /* of a flush */
     struct catalogue_block inputs[LEVELS_MAX_INPUTS];
     size_t n;
-    struct ulid id;
-    struct sources data;
+    struct output {
+        struct ulid id;
+        struct sources data;
+        uint32_t shard, shards;
+        bool is_known; /* live or retired when the edit looked */
+    } out[SHARDS];
+    size_t n_out;
 };
 
 struct node {
@@ -75,14 +86,40 @@ struct world {
     bool is_quiet;
 };
 
-static bool has(const struct sources *s, uint32_t i)
+static bool has_bit(const struct sources *s, uint32_t bit)
 {
-    return s->words[i / 64] >> i % 64 & 1;
+    return s->words[bit / 64] >> bit % 64 & 1;
 }
 
+/* Any part of a source. */
+static bool has(const struct sources *s, uint32_t i)
+{
+    for (uint32_t k = 0; k < SHARDS; k++)
+        if (has_bit(s, i * SHARDS + k))
+            return true;
+    return false;
+}
+
+static void set_bit(struct sources *s, uint32_t bit)
+{
+    s->words[bit / 64] |= 1ull << bit % 64;
+}
+
+/* All of it. */
 static void set(struct sources *s, uint32_t i)
 {
-    s->words[i / 64] |= 1ull << i % 64;
+    for (uint32_t k = 0; k < SHARDS; k++)
+        set_bit(s, i * SHARDS + k);
+}
+
+static struct sources of_shard(const struct sources *s, uint32_t shard)
+{
+    struct sources ret = {{0}};
+
+    for (uint32_t i = 0; i < MAX_SOURCES; i++)
+        if (has_bit(s, i * SHARDS + shard))
+            set_bit(&ret, i * SHARDS + shard);
+    return ret;
 }
 
 static void join(struct sources *a, const struct sources *b)
@@ -212,26 +249,28 @@ static bool is_addable(struct world *w, struct ulid id)
     return !catalogue_is_retired(w->catalogue, id) && s && s->parts == ALL_PARTS;
 }
 
-static void add(struct world *w, const struct job *j, int64_t min_t, int64_t max_t)
+static void add(struct world *w, const struct output *out, int64_t min_t, int64_t max_t)
 {
     struct ulid_text texts[MAX_SOURCES];
     struct slice segments[MAX_SOURCES];
     size_t n = 0;
 
     for (uint32_t i = 0; i < w->n_sources; i++) {
-        if (!has(&j->data, i))
+        if (!has(&out->data, i))
             continue;
         texts[n] = ulid_print(w->flush_ids[i]);
         segments[n] = slice_cstr(texts[n].s);
         n++;
     }
-    catalogue_add(w->catalogue, &(struct catalogue_block){.ulid = j->id,
+    catalogue_add(w->catalogue, &(struct catalogue_block){.ulid = out->id,
                                                           .min_t = min_t,
                                                           .max_t = max_t,
                                                           .segments = segments,
                                                           .n_segments = n,
-                                                          .bytes = 1});
-    join(&w->published, &j->data);
+                                                          .bytes = 1,
+                                                          .shard = out->shard,
+                                                          .shards = out->shards});
+    join(&w->published, &out->data);
 }
 
 /* ---- a job: upload part by part, then the edit ---- */
@@ -240,10 +279,12 @@ struct step {
     struct node *node;
     struct job *job;
     unsigned part;
+    size_t out; /* which is being uploaded, or added */
     bool is_flush;
 };
 
 static void rest(struct node *nd);
+static void on_part(void *arg);
 
 static struct step *new_step(struct node *nd, struct job *j, bool is_flush)
 {
@@ -257,10 +298,13 @@ static void on_take_back(void *arg)
 {
     struct step *st = arg;
     struct world *w = st->node->world;
-    struct stored *s = find(w, st->job->id);
 
-    if (s)
-        s->parts = 0;
+    for (size_t i = 0; i < st->job->n_out; i++) {
+        struct stored *s = find(w, st->job->out[i].id);
+
+        if (s && !st->job->out[i].is_known)
+            s->parts = 0;
+    }
     check(w);
     rest(st->node);
 }
@@ -273,20 +317,30 @@ static bool all_live(struct world *w, const struct job *j)
     return true;
 }
 
-static bool replace(struct world *w, const struct job *j)
+static void add_range(struct world *w, const struct job *j, size_t from, size_t to)
 {
     int64_t min_t = j->inputs[0].min_t, max_t = INT64_MIN;
 
-    if (!is_addable(w, j->id))
-        return false;
-    for (size_t i = 0; i < j->n; i++) {
+    for (size_t i = 0; i < j->n; i++)
         max_t = ORR_MAX(max_t, j->inputs[i].max_t);
+    for (size_t i = from; i < to; i++)
+        add(w, &j->out[i], min_t, max_t);
+}
+
+static bool replace(struct world *w, const struct job *j)
+{
+    bool is_apart = sim_is_broken(w->sim, "split-apart");
+
+    for (size_t i = 0; i < j->n_out; i++)
+        if (!is_addable(w, j->out[i].id))
+            return false;
+    for (size_t i = 0; i < j->n; i++) {
         (void)catalogue_retire(w->catalogue, j->inputs[i].ulid, store_ms(w));
         if (sim_is_broken(w->sim, "delete-early"))
             find(w, j->inputs[i].ulid)->parts = 0;
     }
-    add(w, j, min_t, max_t);
-    sim_note(w->sim, "%zu blocks become %s", j->n, ulid_print(j->id).s);
+    add_range(w, j, 0, is_apart ? 1 : j->n_out);
+    sim_note(w->sim, "%zu blocks become %zu, %s", j->n, j->n_out, ulid_print(j->out[0].id).s);
     return true;
 }
 
@@ -295,10 +349,33 @@ static bool flush_is_known(struct world *w, const struct job *j)
     for (uint32_t i = 0; i < w->n_sources; i++) {
         struct ulid_text text = ulid_print(w->flush_ids[i]);
 
-        if (has(&j->data, i) && !catalogue_has_segment(w->catalogue, slice_cstr(text.s)))
+        if (has(&j->out[0].data, i) && !catalogue_has_segment(w->catalogue, slice_cstr(text.s)))
             return false;
     }
     return true;
+}
+
+/* What levelmerge.c's replace() looks at: how many outputs are there already. */
+static size_t look_at_outputs(struct world *w, struct job *j)
+{
+    size_t there = 0;
+
+    for (size_t i = 0; i < j->n_out; i++) {
+        bool is_live = catalogue_find(w->catalogue, j->out[i].id) != NULL;
+
+        there += is_live;
+        j->out[i].is_known = is_live || catalogue_is_retired(w->catalogue, j->out[i].id);
+    }
+    return there;
+}
+
+static void on_next_edit(void *arg)
+{
+    struct step *st = arg;
+
+    add_range(st->node->world, st->job, 1, st->job->n_out);
+    check(st->node->world);
+    rest(st->node);
 }
 
 static void on_edit(void *arg)
@@ -307,29 +384,49 @@ static void on_edit(void *arg)
     struct world *w = st->node->world;
     struct job *j = st->job;
     int how = outcome(w);
-    bool is_there = catalogue_find(w->catalogue, j->id) != NULL;
-    bool may = !is_there && (st->is_flush ? !flush_is_known(w, j) : all_live(w, j));
+    size_t there = look_at_outputs(w, j);
+    bool may = there == 0 && (st->is_flush ? !flush_is_known(w, j) : all_live(w, j)), done = false;
 
     if (how == 1) {
         rest(st->node);
         return;
     }
-    if (may && st->is_flush && is_addable(w, j->id))
-        add(w, j, j->min_ms, j->max_ms);
+    if (may && st->is_flush && is_addable(w, j->out[0].id))
+        add(w, &j->out[0], j->min_ms, j->max_ms);
     else if (may && !st->is_flush)
-        (void)replace(w, j);
+        done = replace(w, j);
+    if (done && j->n_out > 1 && sim_is_broken(w->sim, "split-apart")) {
+        sim_node_at(w->sim, st->node->node, op_ns(w), on_next_edit, st);
+        return;
+    }
     check(w);
-    if (how == 0 && !may && !is_there && !catalogue_is_retired(w->catalogue, j->id))
+    if (how == 0 && !may && there < j->n_out)
         sim_node_at(w->sim, st->node->node, op_ns(w), on_take_back, st);
     else
         rest(st->node);
+}
+
+/* The next file of this output, the first of the next, or the edit. */
+static void go_on(struct step *st, bool is_whole)
+{
+    bool is_last = st->out + 1 == st->job->n_out;
+
+    if (!is_whole && ++st->part < PARTS) {
+        sim_node_at(st->node->world->sim, st->node->node, op_ns(st->node->world), on_part, st);
+        return;
+    }
+    st->out++;
+    st->part = 0;
+    sim_node_at(st->node->world->sim, st->node->node, op_ns(st->node->world),
+                is_last ? on_edit : on_part, st);
 }
 
 static void on_part(void *arg)
 {
     struct step *st = arg;
     struct world *w = st->node->world;
-    struct stored *s = slot_of(w, st->job->id, &st->job->data);
+    const struct output *out = &st->job->out[st->out];
+    struct stored *s = slot_of(w, out->id, &out->data);
     int how = outcome(w);
 
     if (!s || how == 1) {
@@ -337,22 +434,22 @@ static void on_part(void *arg)
         return;
     }
     if (st->part == 0 && s->parts & 1u << (PARTS - 1)) { /* meta.json is there: nothing to upload */
-        sim_node_at(w->sim, st->node->node, op_ns(w), on_edit, st);
+        go_on(st, true);
         return;
     }
     s->parts |= 1u << st->part;
     s->written_ms = store_ms(w);
-    if (how == 2) {
+    if (how == 2)
         rest(st->node);
-        return;
-    }
-    sim_node_at(w->sim, st->node->node, op_ns(w), ++st->part < PARTS ? on_part : on_edit, st);
+    else
+        go_on(st, false);
 }
 
 /* Reads the inputs: one whose files are gone is not live any more, or it is a loss. */
 static void begin_merge(struct node *nd, struct job *j)
 {
     struct world *w = nd->world;
+    struct sources data = {{0}};
 
     for (size_t i = 0; i < j->n; i++) {
         const struct stored *s = find(w, j->inputs[i].ulid);
@@ -363,12 +460,44 @@ static void begin_merge(struct node *nd, struct job *j)
             rest(nd);
             return;
         }
-        join(&j->data, &s->data);
+        join(&data, &s->data);
     }
+    for (size_t i = 0; i < j->n_out; i++)
+        j->out[i].data = j->n_out > 1 ? of_shard(&data, j->out[i].shard) : data;
     sim_node_at(w->sim, nd->node, op_ns(w), on_part, new_step(nd, j, false));
 }
 
 /* ---- planning ---- */
+
+static void name_outputs(struct job *j, const struct levels_job *pick, uint32_t attempt)
+{
+    struct ulid id = levels_block_id(TENANT, pick);
+
+    j->n_out = ORR_MAX(pick->shards, 1u);
+    for (uint32_t i = 0; i < j->n_out; i++) {
+        const uint32_t place[] = {i, attempt};
+        const struct slice parts[] = {slice_of(id.bytes, sizeof(id.bytes)),
+                                      slice_of(place, sizeof(place))};
+
+        j->out[i] =
+            (struct output){.id = ulid_derive(ulid_time_ms(id), parts, ORR_COUNT(parts)),
+                            .shard = pick->shards ? i : pick->inputs[0]->shard,
+                            .shards = pick->shards ? pick->shards : pick->inputs[0]->shards};
+    }
+}
+
+/* As levelmerge.c's take_free_name(). */
+static void take_free_names(struct world *w, struct job *j, const struct levels_job *pick)
+{
+    bool is_taken = true;
+
+    for (uint32_t attempt = 0; is_taken; attempt++) {
+        name_outputs(j, pick, attempt);
+        is_taken = false;
+        for (size_t i = 0; i < j->n_out && all_live(w, j); i++)
+            is_taken = is_taken || catalogue_is_retired(w->catalogue, j->out[i].id);
+    }
+}
 
 /* From the catalogue of now, or, as one that was stopped in between would, from an older one. */
 static void plan(struct node *nd)
@@ -392,7 +521,7 @@ static void plan(struct node *nd)
             j->inputs[i] = *pick->inputs[i];
             j->inputs[i].segments = NULL;
         }
-        j->id = levels_block_id(TENANT, pick);
+        take_free_names(w, j, pick);
     }
     arena_free(a);
     if (j)
@@ -427,10 +556,11 @@ static void flush(struct node *nd, bool is_again)
         rest(nd);
         return;
     }
-    j->id = w->flush_ids[i];
+    j->n_out = 1;
+    j->out[0].id = w->flush_ids[i];
     j->min_ms = w->source_ms[i] + sim_between(w->sim, 0, HOUR_MS);
     j->max_ms = w->source_ms[i] + 2 * HOUR_MS;
-    set(&j->data, i);
+    set(&j->out[0].data, i);
     sim_node_at(w->sim, nd->node, op_ns(w), on_part, new_step(nd, j, true));
 }
 
@@ -598,7 +728,7 @@ static void chaos(void *arg)
 /* What is left to do; NULL: nothing. */
 static const char *what_is_left(struct world *w)
 {
-    int64_t due_ms, reach = INT64_MIN;
+    int64_t due_ms, reach[SHARDS] = {INT64_MIN, INT64_MIN, INT64_MIN};
     struct arena *a = arena_new(0);
     const char *left = NULL;
     size_t n, jobs, retired;
@@ -609,9 +739,11 @@ static const char *what_is_left(struct world *w)
     arena_free(a);
     (void)catalogue_retired(w->catalogue, &retired);
     for (size_t i = 0; i < n; i++) {
-        if (b[i].min_t < reach)
+        if (b[i].shards != w->levels.split_shards)
+            left = "blocks of no shard";
+        if (b[i].min_t < reach[b[i].shard])
             left = "blocks that overlap";
-        reach = ORR_MAX(reach, b[i].max_t);
+        reach[b[i].shard] = ORR_MAX(reach[b[i].shard], b[i].max_t);
     }
     for (size_t i = 0; i < w->n_stored; i++)
         if (w->stored[i].parts && !catalogue_find(w->catalogue, w->stored[i].id))
@@ -628,7 +760,7 @@ static void check_end(struct world *w)
     w->bucket_fails = 0;
     for (int i = 0; i < COMPACTORS; i++)
         sim_start(w->sim, w->nodes[i].node);
-    for (int i = 0; i < 30 && left && !sim_violation(w->sim); i++) {
+    for (int i = 0; i < 60 && left && !sim_violation(w->sim); i++) {
         sim_run_for(w->sim, 10 * NS_PER_S);
         left = what_is_left(w);
     }
@@ -648,7 +780,8 @@ SIM_SCENARIO(compact,
     w->levels = (struct levels_opts){.ranges_ms = {2 * HOUR_MS, 12 * HOUR_MS, 24 * HOUR_MS},
                                      .n_ranges = 3,
                                      .max_inputs = (size_t)sim_between(sim, 2, 12),
-                                     .max_bytes = 1u << 30};
+                                     .max_bytes = 1u << 30,
+                                     .split_shards = sim_chance(sim, 0.5) ? SHARDS : 0};
     w->base_ms = 20000 * 24 * HOUR_MS;
     w->catalogue = catalogue_new(SLICE("metrics"), TENANT);
     w->old = catalogue_new(SLICE("metrics"), TENANT);

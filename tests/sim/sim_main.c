@@ -49,7 +49,8 @@ static int usage(const char *unknown)
            "--break drop-early: segments are dropped before the catalogue names their block\n"
            "--break delete-early: files of replaced blocks are deleted at once\n"
            "--break no-fence: a compaction does not ask whether its inputs are live\n"
-           "--break no-retired: orphans are deleted beside the catalogue\n");
+           "--break no-retired: orphans are deleted beside the catalogue\n"
+           "--break split-apart: the blocks of a split are added one by one\n");
     return unknown ? 2 : 0;
 }
 

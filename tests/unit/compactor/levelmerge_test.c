@@ -24,6 +24,8 @@ struct fixture {
     struct levels_job *jobs;
     size_t n_jobs;
     struct levelmerge_result res;
+    unsigned more_series; /* of a block: b=00, b=01 … */
+    uint32_t split_shards;
 };
 
 static struct err *put_in(void *arg, struct catalogue *c, bool *ret_changed)
@@ -31,6 +33,16 @@ static struct err *put_in(void *arg, struct catalogue *c, bool *ret_changed)
     catalogue_add(c, arg);
     *ret_changed = true;
     return NULL;
+}
+
+static void put_exemplar(struct buf *out, struct sidecar_exemplar *x, struct labels ls)
+{
+    struct buf series = {0};
+
+    labels_canonical(&series, ls);
+    x->series = x->labels = buf_slice(&series);
+    sidecar_put_exemplar(out, x);
+    buf_done(&series);
 }
 
 /* Block i: series a=1 with three samples that all share and one of its own, with a start; an exemplar;
@@ -42,7 +54,7 @@ static void make_block(struct fixture *f, unsigned i)
     struct sidecar_exemplar x = {.series = SLICE(""), .t_ms = FIXTURE_T0 + i, .value = i};
     struct slice segment = slice_cstr(arena_strdup(f->a, ulid_print(fixture_ulid(100 + i)).s));
     struct block_writer *w = open_writer(i);
-    struct buf series = {0}, b = {0};
+    struct buf b = {0};
     struct catalogue_block cb;
     struct labels ls = labels_from(f->a, "a=1");
     struct block_meta m;
@@ -53,16 +65,18 @@ static void make_block(struct fixture *f, unsigned i)
     CHECK_OK(block_writer_add(
         w,
         &(struct block_series){.labels = ls, .chunks = c, .n_chunks = 2, .starts = starts.data}));
-    labels_canonical(&series, ls);
-    x.series = buf_slice(&series);
-    x.labels = buf_slice(&series);
     sidecar_begin(&b, SIDECAR_EXEMPLARS);
-    sidecar_put_exemplar(&b, &x);
+    put_exemplar(&b, &x, ls);
+    for (unsigned k = 0; k < f->more_series; k++) {
+        ls = labels_from(f->a, arena_printf(f->a, "b=%02u", k));
+        CHECK_OK(
+            block_writer_add(w, &(struct block_series){.labels = ls, .chunks = c, .n_chunks = 2}));
+        put_exemplar(&b, &x, ls);
+    }
     sidecar_end(&b);
     CHECK_OK(block_writer_sidecar(w, "exemplars", buf_slice(&b)));
     finish_writer(w, f->a, &m);
     buf_done(&b);
-    buf_done(&series);
     CHECK_OK(block_store_upload(f->store, SIGNAL, TENANT, block_path(i), &m));
     CHECK_OK(fsx_remove_tree(block_path(i)));
     m.segments = &segment;
@@ -73,8 +87,11 @@ static void make_block(struct fixture *f, unsigned i)
 
 static void replan(struct fixture *f)
 {
-    struct levels_opts opts = {
-        .ranges_ms = {2 * HOUR_MS}, .n_ranges = 1, .max_inputs = 64, .max_bytes = 1u << 30};
+    struct levels_opts opts = {.ranges_ms = {2 * HOUR_MS},
+                               .n_ranges = 1,
+                               .max_inputs = 64,
+                               .max_bytes = 1u << 30,
+                               .split_shards = f->split_shards};
     int64_t due_ms;
     size_t n;
     const struct catalogue_block *b;
@@ -85,11 +102,12 @@ static void replan(struct fixture *f)
     f->jobs = levels_plan(&opts, b, n, NOW_MS, NULL, NULL, f->a, &f->n_jobs, &due_ms);
 }
 
-static void setup(struct fixture *f, unsigned n)
+static void setup_split(struct fixture *f, unsigned n, unsigned more_series, uint32_t split_shards)
 {
     static char bucket[512], work[512];
 
-    *f = (struct fixture){.a = arena_new(0)};
+    *f = (struct fixture){
+        .a = arena_new(0), .more_series = more_series, .split_shards = split_shards};
     snprintf(bucket, sizeof(bucket), "%s", tmp_path("bucket"));
     snprintf(work, sizeof(work), "%s", tmp_path("work"));
     CHECK_OK(fsx_remove_tree(bucket));
@@ -101,6 +119,11 @@ static void setup(struct fixture *f, unsigned n)
     replan(f);
     CHECK_INT(f->n_jobs, 1);
     CHECK_INT(f->jobs[0].n, n);
+}
+
+static void setup(struct fixture *f, unsigned n)
+{
+    setup_split(f, n, 0, 0);
 }
 
 static void teardown(struct fixture *f)
@@ -289,7 +312,7 @@ static struct err *retire_output(void *arg, struct catalogue *c, bool *ret_chang
     return NULL;
 }
 
-TEST(levelmerge_does_not_add_a_block_that_is_being_deleted)
+TEST(levelmerge_does_not_wait_for_a_name_that_is_being_deleted)
 {
     struct fixture f;
     struct ulid id;
@@ -297,8 +320,10 @@ TEST(levelmerge_does_not_add_a_block_that_is_being_deleted)
     setup(&f, 2);
     id = levels_block_id(TENANT, &f.jobs[0]);
     CHECK_OK(catalogue_update(f.store, SIGNAL, TENANT, retire_output, &id, NULL));
-    CHECK_ERR(run(&f), ERR_UNAVAILABLE, "being deleted");
-    check_catalogue(&f, 2, 1);
+    CHECK_OK(run(&f));
+    CHECK(!ulid_eq(f.res.block, id));
+    check_catalogue(&f, 1, 3);
+    CHECK(catalogue_is_retired(f.c, id));
     teardown(&f);
 }
 
@@ -498,6 +523,132 @@ TEST(levelmerge_rewrites_once_whichever_step_fails)
     }
 }
 
+/* ---- shards ---- */
+
+static size_t count_exemplars(struct fixture *f, struct ulid block)
+{
+    char *path = arena_printf(f->a, "got/%s/exemplars", ulid_print(block).s);
+    struct sidecar_exemplar x;
+    struct buf b = {0};
+    struct reader r;
+    size_t n = 0;
+
+    if (fsx_exists(tmp_path(path))) {
+        CHECK_OK(fsx_read(tmp_path(path), 1 << 20, &b));
+        CHECK_OK(sidecar_open(SIDECAR_EXEMPLARS, buf_slice(&b), &r));
+        while (sidecar_next_exemplar(&r, &x))
+            n++;
+    }
+    buf_done(&b);
+    return n;
+}
+
+/* Each of the live blocks has the series of its shard, whole, and its exemplars. Returns how many series there are. */
+static size_t check_shards(struct fixture *f, uint32_t shards, size_t n_segments)
+{
+    size_t n, series = 0;
+    const struct catalogue_block *b = catalogue_blocks(f->c, &n);
+
+    for (size_t i = 0; i < n; i++) {
+        struct block_reader *r = read_back(f, b[i].ulid);
+        struct block_refs refs;
+        struct buf text = {0};
+
+        CHECK_INT(b[i].shards, shards);
+        CHECK_INT(b[i].n_segments, n_segments);
+        CHECK_INT(block_reader_meta(r)->shard, b[i].shard);
+        CHECK_OK(block_reader_select(r, f->a, (struct matchers){0}, &refs));
+        CHECK(refs.n > 0);
+        for (size_t k = 0; k < refs.n; k++) {
+            struct block_reader_series s;
+
+            CHECK_OK(block_reader_series(r, f->a, refs.ptr[k], &s));
+            CHECK_INT(labels_hash_prometheus(s.labels) % shards, b[i].shard);
+            samples_text(r, f->a, refs.ptr[k], &text);
+            CHECK_SLICE(buf_slice(&text), "0:1 1000:2 2000:3 10000:9 20000:9");
+        }
+        CHECK_INT(count_exemplars(f, b[i].ulid), 2 * refs.n);
+        series += refs.n;
+        buf_done(&text);
+        block_reader_close(r);
+    }
+    return series;
+}
+
+TEST(levelmerge_splits_into_a_block_for_each_shard)
+{
+    struct fixture f;
+    size_t n;
+
+    setup_split(&f, 2, 40, 3);
+    CHECK_INT(f.jobs[0].shards, 3);
+    CHECK_OK(run(&f));
+    CHECK_INT(f.res.blocks, 3);
+    CHECK_INT(f.res.series, 41);
+    CHECK_INT(f.m.split, 1);
+    CHECK_INT(f.res.version, 3); /* one change of the catalogue */
+    CHECK_OK(run(&f));
+    CHECK_INT(f.m.repeated, 1);
+    check_catalogue(&f, 3, 2);
+    CHECK_INT(f.n_jobs, 0);
+    CHECK_INT(check_shards(&f, 3, 2), 41);
+    teardown(&f);
+    setup_split(&f, 2, 0, 5); /* one series: the other shards have no block */
+    CHECK_OK(run(&f));
+    CHECK_INT(f.res.blocks, 1);
+    check_catalogue(&f, 1, 2);
+    CHECK_INT(check_shards(&f, 5, 2), 1);
+    teardown(&f);
+    setup_split(&f, 2, 0, 5); /* no series: one block, that names the segments */
+    delete_a1(&f, 50, 0, NOW_MS);
+    CHECK_OK(run(&f));
+    CHECK_INT(f.res.blocks, 1);
+    check_catalogue(&f, 1, 2);
+    CHECK_INT(catalogue_blocks(f.c, &n)->n_segments, 2);
+    teardown(&f);
+}
+
+TEST(levelmerge_adds_all_shards_or_none_whichever_step_fails)
+{
+    FAULT_SWEEP (n) {
+        struct fixture f;
+        struct err *e;
+        size_t blocks;
+
+        fault_disarm();
+        setup_split(&f, 2, 20, 3);
+        fault_arm_nth(n);
+        e = run(&f);
+        fault_disarm();
+        replan(&f);
+        (void)catalogue_blocks(f.c, &blocks);
+        CHECK(blocks == 3 || (e && blocks == 2));
+        if (f.n_jobs)
+            CHECK_OK(run(&f));
+        err_free(e);
+        check_catalogue(&f, 3, 2);
+        CHECK_INT(check_shards(&f, 3, 2), 21);
+        CHECK_OK(fsx_remove_tree(tmp_path("got")));
+        teardown(&f);
+    }
+}
+
+TEST(levelmerge_takes_all_shards_back_when_an_input_is_lost)
+{
+    struct fixture f;
+    struct objstore_listing l;
+
+    setup_split(&f, 2, 20, 3);
+    CHECK_OK(catalogue_update(f.store, SIGNAL, TENANT, retire_first, NULL, NULL));
+    CHECK_OK(run(&f));
+    CHECK_INT(f.m.outdated, 1);
+    CHECK_OK(objstore_list(
+        f.store, f.a, &(struct objstore_list){.prefix = SLICE("metrics/t/"), .by_directory = true},
+        &l));
+    CHECK_INT(l.n, 3); /* the inputs, and the catalogue */
+    teardown(&f);
+}
+
 TEST(levelmerge_leaves_out_series_whose_retention_is_over)
 {
     struct retention r = {.default_ms = 0, .now_ms = NOW_MS};
@@ -505,7 +656,7 @@ TEST(levelmerge_leaves_out_series_whose_retention_is_over)
     struct yaml_node *root = NULL;
     struct fixture f;
 
-    setup(&f, 2);
+    setup_split(&f, 2, 3, 0);
     CHECK_OK(yaml_load("t", SLICE("[{selector: '{a=\"1\"}', period: 100d}]"), f.a, &root));
     CHECK_OK(retention_rules_parse("t", root, f.a, &rules));
     r.rules = &rules;
@@ -517,8 +668,10 @@ TEST(levelmerge_leaves_out_series_whose_retention_is_over)
     CHECK_OK(run(&f));
     CHECK_INT(f.m.rewritten, 1);
     CHECK_INT(f.m.make.expired_series, 1);
-    CHECK_INT(f.res.series, 0);
+    CHECK_INT(f.res.series, 3);
     check_catalogue(&f, 1, 3);
+    block_reader_close(read_back(&f, f.res.block));
+    CHECK_INT(count_exemplars(&f, f.res.block), 2 * 3);
     retention_rules_done(&rules);
     teardown(&f);
 }

@@ -400,3 +400,76 @@ TEST(levels_rewrites_what_no_merge_takes_along)
     CHECK_INT(f.due_ms, INT64_MAX);
     teardown(&f);
 }
+
+/* ---- shards ---- */
+
+TEST(levels_splits_blocks_of_no_shard)
+{
+    struct levels_opts opts = defaults;
+    struct fixture f;
+
+    setup(&f, T0 + 12 * H + H / 2);
+    opts.split_shards = 4;
+    f.opts = &opts;
+    add(&f, 1, 0, 2);
+    add(&f, 2, 2, 4);
+    CHECK_INT(plan_now(&f), 1); /* two become four */
+    CHECK_INT(f.jobs[0].kind, LEVELS_RANGE);
+    CHECK_INT(f.jobs[0].shards, 4);
+    catalogue_free(f.c);
+    f.c = catalogue_new(SLICE("metrics"), SLICE("t"));
+    for (uint32_t i = 0; i < 4; i++)
+        catalogue_add(f.c, &(struct catalogue_block){.ulid = id_of(i),
+                                                     .min_t = T0,
+                                                     .max_t = T0 + 4 * H,
+                                                     .bytes = 1000,
+                                                     .shard = i,
+                                                     .shards = 4});
+    CHECK_INT(plan_now(&f), 0);
+    add(&f, 9, 3, 4); /* a late one: split, then each shard merges */
+    CHECK_INT(plan_now(&f), 1);
+    CHECK_INT(f.jobs[0].kind, LEVELS_SPLIT);
+    CHECK_INT(f.jobs[0].n, 1);
+    CHECK_INT(f.jobs[0].shards, 4);
+    CHECK_INT(f.jobs[0].due_ms, T0 + 12 * H + H / 2);
+    f.now_ms--;
+    CHECK_INT(plan_now(&f), 0);
+    CHECK_INT(f.due_ms, f.now_ms + 1);
+    for (uint32_t i = 0; i < 4; i++)
+        catalogue_add(f.c, &(struct catalogue_block){.ulid = id_of(20 + i),
+                                                     .min_t = T0 + 3 * H,
+                                                     .max_t = T0 + 4 * H,
+                                                     .bytes = 1000,
+                                                     .shard = i,
+                                                     .shards = 4});
+    CHECK(catalogue_retire(f.c, id_of(9), 1));
+    f.now_ms++;
+    CHECK_INT(plan_now(&f), 4);
+    for (size_t i = 0; i < 4; i++)
+        CHECK(f.jobs[i].n == 2 && f.jobs[i].shards == 0 &&
+              f.jobs[i].inputs[0]->shard == f.jobs[i].inputs[1]->shard);
+    teardown(&f);
+}
+
+TEST(levels_splits_more_bytes_than_it_merges)
+{
+    struct levels_opts opts = defaults;
+    struct fixture f;
+
+    setup(&f, T0 + 10 * DAY);
+    opts.max_bytes = 1000;
+    f.opts = &opts;
+    add_sized(&f, 1, T0, T0 + 2 * H, 1500);
+    add_sized(&f, 2, T0 + 2 * H, T0 + 4 * H, 2500);
+    CHECK_INT(plan_now(&f), 0);
+    opts.split_shards = 4;
+    CHECK_INT(plan_now(&f), 1);
+    CHECK_INT(f.jobs[0].n, 2);
+    opts.split_shards = 3; /* each by itself */
+    CHECK_INT(plan_now(&f), 2);
+    CHECK_INT(f.jobs[0].kind, LEVELS_SPLIT);
+    opts.split_shards = 2;
+    CHECK_INT(plan_now(&f), 1);
+    CHECK_INT(f.jobs[0].bytes, 1500);
+    teardown(&f);
+}

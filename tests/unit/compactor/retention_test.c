@@ -1,4 +1,3 @@
-#include "common/block/sidecar.h"
 #include "compactor/retention.h"
 #include "tests/unit/test.h"
 
@@ -89,36 +88,4 @@ TEST(retention_hash_changes_when_more_is_over)
     CHECK(retention_hash(&f.r, NOW - 8 * DAY) != retention_hash(&other.r, NOW - 8 * DAY));
     teardown(&f);
     teardown(&other);
-}
-
-TEST(retention_leaves_exemplars_of_what_stays)
-{
-    struct sidecar_exemplar x = {.series = SLICE(""), .t_ms = NOW, .value = 1};
-    struct buf in = {0}, out = {0}, text[2] = {0};
-    struct fixture f;
-    struct reader r;
-
-    setup(&f, "- {selector: '{env=\"dev\"}', period: 7d}", 0);
-    sidecar_begin(&in, SIDECAR_EXEMPLARS);
-    for (unsigned i = 0; i < 2; i++) {
-        labels_canonical(&text[i], env(f.a, i ? "prod" : "dev"));
-        x.series = x.labels = buf_slice(&text[i]);
-        sidecar_put_exemplar(&in, &x);
-    }
-    sidecar_end(&in);
-    CHECK_OK(retention_exemplars(&f.r, NOW - 8 * DAY, buf_slice(&in), &out));
-    CHECK_OK(sidecar_open(SIDECAR_EXEMPLARS, buf_slice(&out), &r));
-    CHECK(sidecar_next_exemplar(&r, &x) && slice_eq(x.series, buf_slice(&text[1])));
-    CHECK(!sidecar_next_exemplar(&r, &x));
-    f.r.default_ms = DAY;
-    CHECK_OK(retention_exemplars(&f.r, NOW - 8 * DAY, buf_slice(&in), &out));
-    CHECK_INT(out.len, 0);
-    in.ptr[in.len / 2] ^= 1;
-    CHECK_ERR(retention_exemplars(&f.r, NOW - 8 * DAY, buf_slice(&in), &out), ERR_CORRUPT,
-              "exemplars");
-    buf_done(&text[0]);
-    buf_done(&text[1]);
-    buf_done(&in);
-    buf_done(&out);
-    teardown(&f);
 }
