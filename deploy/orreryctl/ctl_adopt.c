@@ -13,8 +13,7 @@
 #include "common/base/vec.h"
 #include "common/block/block_store.h"
 #include "common/model/tenant.h"
-#include "deploy/orreryctl/ctl_block.h"
-#include "deploy/orreryctl/ctl_show.h"
+#include "deploy/orreryctl/ctl_send.h"
 
 enum layout { LAYOUT_MIMIR, LAYOUT_THANOS, LAYOUT_ORRERY };
 
@@ -186,6 +185,8 @@ static struct err *look_at_all(struct adopting *ad, const struct catalogue *cat,
 
 static struct err *add_or_tell(struct adopting *ad)
 {
+    struct err *e;
+
     for (size_t i = 0; i < ad->found.len; i++) {
         const struct catalogue_block *b = &ad->found.ptr[i];
 
@@ -196,7 +197,8 @@ static struct err *add_or_tell(struct adopting *ad)
     }
     if (ad->c->opts.is_dry || !ad->found.len)
         return NULL;
-    return catalogue_update(ad->c->store, CTL_SIGNAL, ad->tenant, add_found, ad, NULL);
+    e = catalogue_update(ad->c->store, CTL_SIGNAL, ad->tenant, add_found, ad, NULL);
+    return !e && ad->added ? ctl_send_news(ad->c, ad->tenant) : e;
 }
 
 /* Where the catalogue of another Orrery, whose bucket begins at --prefix, says that its live blocks are. */

@@ -15,8 +15,7 @@
 #include "common/base/clock.h"
 #include "common/base/vec.h"
 #include "common/block/block_store.h"
-#include "deploy/orreryctl/ctl_block.h"
-#include "deploy/orreryctl/ctl_show.h"
+#include "deploy/orreryctl/ctl_send.h"
 
 struct rebuilding {
     struct ctl *c;
@@ -273,8 +272,8 @@ static struct err *put_new(struct rebuilding *rb)
 
     (void)catalogue_blocks(rb->new, &n);
     catalogue_raise(rb->new, rb->version);
-    if (!rb->c->opts.is_dry)
-        e = catalogue_replace(rb->c->store, rb->etag, rb->new);
+    if (!rb->c->opts.is_dry && !(e = catalogue_replace(rb->c->store, rb->etag, rb->new)))
+        e = ctl_send_news(rb->c, rb->tenant);
     if (err_is(e, ERR_CONFLICT))
         return err_wrap(e, "somebody changed the catalogue meanwhile, so nothing was done");
     if (!e)

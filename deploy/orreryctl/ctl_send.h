@@ -20,6 +20,9 @@ struct ctl_send {
 };
 /* *ret_added false: the catalogue had it. */
 ORR_CHECKED struct err *ctl_send(struct ctl *c, const struct ctl_send *s, bool *ret_added);
+/* Old times have other data now: the version of the tenant's tombstones goes up, of which queriers keep answers. They
+ * see it when they look next (seconds). */
+ORR_CHECKED struct err *ctl_send_news(struct ctl *c, struct slice tenant);
 /* Whether the block's place holds a block with another meta.json. */
 ORR_CHECKED struct err *ctl_send_is_taken(struct ctl *c, struct slice tenant, struct ulid ulid,
                                           struct slice meta_json, bool *ret);

@@ -4,9 +4,11 @@
  * copy: deletions (tombstones) first, so that nothing that was deleted is to be seen again, then each live block with its
  * ULID; meta.json says the new tenant. What the other tenant has already is left as it is.
  *
- * delete: 1. the catalogue: every live block is retired, so readers see nothing, compactions find their inputs gone, and
- * nothing of it can be added again; 2. the files of what is retired, wherever they lie; 3. the rest of the tenant's
- * objects, the catalogue last: until then the next call knows what is left to do.
+ * delete: 1. the catalogue: every live block is retired, so compactions find their inputs gone, and nothing of it can be
+ * added again; and a tombstone over all series up to now, so that readers see nothing: nothing of heads and segments that
+ * are handed over later either, nor answers that were kept; 2. the files of what is retired, wherever they lie; 3. the
+ * rest of the tenant's objects, the catalogue last: until then the next call knows what is left to do. The list of
+ * tombstones stays.
  */
 #include <stdio.h>
 #include <unistd.h>
@@ -110,6 +112,8 @@ static struct err *copy_blocks(struct copying *cp, const struct catalogue *from)
     for (size_t i = 0; i < n && !e; i++)
         e = copy_block(cp, from, &b[i]);
     ctl_progress_end(&cp->progress);
+    if (cp->added)
+        e = err_first(e, ctl_send_news(cp->c, cp->to));
     if (!e)
         ctl_say("%llu blocks copied, %llu were there already", (unsigned long long)cp->added,
                 (unsigned long long)cp->there);
@@ -167,8 +171,34 @@ static struct err *delete_adopted(struct ctl *c, struct slice signal, struct sli
     return e;
 }
 
-/* All but the catalogue, a page at a time; meta.json of a block may go in any order: no catalogue names it any more. */
-static struct err *delete_rest(struct ctl *c, struct slice prefix, struct slice keep)
+static struct err *add_whole(void *arg, struct tombstone_list *l, bool *ret_changed)
+{
+    *ret_changed = true;
+    return tombstone_list_add(l, arg);
+}
+
+/* All that was written up to now. */
+static struct err *bury(struct ctl *c, struct slice tenant, int64_t now_ms)
+{
+    const struct slice parts[] = {SLICE("tenant delete"), tenant};
+    struct tombstone t = {.ulid = ulid_derive(now_ms, parts, ORR_COUNT(parts)),
+                          .created_ms = now_ms,
+                          .min_ms = INT64_MIN,
+                          .max_ms = now_ms};
+    struct matcher every;
+    struct err *e = matcher_init(c->arena, MATCHER_RE, SLICE(LABEL_NAME), SLICE(".*"), &every);
+
+    if (e)
+        return e;
+    t.matchers = (struct matchers){&every, 1};
+    e = tombstone_list_update(c->store, CTL_SIGNAL, tenant, add_whole, &t, NULL);
+    matcher_done(&every);
+    return e;
+}
+
+/* All but the catalogue and the tombstones, a page at a time; meta.json of a block may go in any order: no catalogue names it any more. */
+static struct err *delete_rest(struct ctl *c, struct slice prefix, struct slice catalogue,
+                               struct slice tombstones)
 {
     struct slice after = SLICE_EMPTY;
     struct err *e = NULL;
@@ -184,7 +214,7 @@ static struct err *delete_rest(struct ctl *c, struct slice prefix, struct slice 
             size_t n = 0;
 
             for (size_t i = 0; i < l.n; i++)
-                if (!slice_eq(l.ptr[i].key, keep))
+                if (!slice_eq(l.ptr[i].key, catalogue) && !slice_eq(l.ptr[i].key, tombstones))
                     keys[n++] = l.ptr[i].key;
             more = l.is_truncated;
             if (l.n)
@@ -196,17 +226,23 @@ static struct err *delete_rest(struct ctl *c, struct slice prefix, struct slice 
     return e;
 }
 
+static struct err *retire_signal(struct ctl *c, const char *signal, struct slice tenant)
+{
+    int64_t now_ms = clock_wall_ms(&clock_system);
+
+    return catalogue_update(c->store, slice_cstr(signal), tenant, retire_all, &now_ms, NULL);
+}
+
 static struct err *delete_signal(struct ctl *c, const char *signal, struct slice tenant)
 {
     struct arena *a = c->arena;
-    int64_t now_ms = clock_wall_ms(&clock_system);
     struct slice prefix = slice_cstr(arena_printf(a, "%s/%.*s/", signal, SLICE_ARG(tenant)));
     struct slice catalogue = slice_cstr(arena_printf(a, "%.*scatalogue", SLICE_ARG(prefix)));
+    struct slice tombs = slice_cstr(tombstone_list_key(a, slice_cstr(signal), tenant));
     struct err *e;
 
-    if ((e = catalogue_update(c->store, slice_cstr(signal), tenant, retire_all, &now_ms, NULL)) ||
-        (e = delete_adopted(c, slice_cstr(signal), tenant)) ||
-        (e = delete_rest(c, prefix, catalogue)))
+    if ((e = delete_adopted(c, slice_cstr(signal), tenant)) ||
+        (e = delete_rest(c, prefix, catalogue, tombs)))
         return e;
     return objstore_delete(c->store, catalogue);
 }
@@ -218,14 +254,20 @@ static struct err *count_signal(struct ctl *c, const char *signal, struct slice 
     struct arena *a = arena_new(0);
     struct slice prefix = slice_cstr(arena_printf(a, "%s/%.*s/", signal, SLICE_ARG(tenant)));
     const struct catalogue_block *b;
+    const char *tombs = tombstone_list_key(a, slice_cstr(signal), tenant);
     struct catalogue *cat = NULL;
     struct objstore_listing l;
+    bool is_only_tombs = true;
     uint64_t bytes = 0;
     size_t n, adopted = 0;
     struct err *e = objstore_list(c->store, a, &(struct objstore_list){.prefix = prefix}, &l);
 
-    for (size_t i = 0; !e && i < l.n; i++)
+    for (size_t i = 0; !e && i < l.n; i++) {
+        is_only_tombs &= slice_eq_cstr(l.ptr[i].key, tombs);
         bytes += l.ptr[i].bytes;
+    }
+    if (!e && is_only_tombs) /* a list that another call left, or none */
+        l.n = 0;
     if (!e && l.n && !(e = catalogue_load(c->store, slice_cstr(signal), tenant, &cat))) {
         b = catalogue_blocks(cat, &n);
         for (size_t i = 0; i < n; i++)
@@ -273,9 +315,12 @@ struct err *ctl_tenant_delete(struct ctl *c)
     if (!is_meant(c, c->args[0]))
         return ctl_usage(c, "--yes is missing");
     for (size_t i = 0; i < ORR_COUNT(signals) && !e; i++)
+        e = retire_signal(c, signals[i], tenant);
+    if (!e)
+        e = bury(c, tenant, clock_wall_ms(&clock_system));
+    for (size_t i = 0; i < ORR_COUNT(signals) && !e; i++)
         e = delete_signal(c, signals[i], tenant);
     if (!e)
-        ctl_say("tenant %s is deleted. What its writers send from now on is kept: stop them first",
-                c->args[0]);
+        ctl_say("tenant %s is deleted. What its writers send from now on is kept", c->args[0]);
     return e;
 }

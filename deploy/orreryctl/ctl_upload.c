@@ -179,6 +179,8 @@ struct err *ctl_block_upload(struct ctl *c)
         e = find_blocks(&u, c->args[i]);
     if (!e)
         e = upload_all(&u);
+    if (u.added)
+        e = err_first(e, ctl_send_news(c, u.tenant));
     if (!e)
         ctl_say("%llu blocks uploaded, %llu were there already, %llu refused",
                 (unsigned long long)u.added, (unsigned long long)u.there,
