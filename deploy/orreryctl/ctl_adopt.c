@@ -315,7 +315,7 @@ struct err *ctl_bucket_adopt(struct ctl *c)
 {
     static const char *const names[] = {"mimir", "thanos", "orrery"};
     struct adopting ad = {.c = c};
-    struct slice prefix = slice_cstr(c->opts.prefix ? c->opts.prefix : "");
+    struct slice prefix = slice_cstr(c->opts.prefix ? c->opts.prefix : ""), top, first;
     size_t i = 0;
     struct err *e;
 
@@ -326,6 +326,11 @@ struct err *ctl_bucket_adopt(struct ctl *c)
     ad.layout = (enum layout)i;
     while (prefix.len && prefix.ptr[prefix.len - 1] == '/')
         prefix.len--;
+    top = prefix;
+    (void)slice_split(&top, '/', &first);
+    if (is_ours(first))
+        return ctl_usage(
+            c, "what is there is this Orrery's own: two tenants cannot have the same files");
     if ((e = adopt(&ad, prefix)))
         return e;
     ctl_say("%llu blocks adopted, %llu were already, %llu marked for deletion, %llu refused",

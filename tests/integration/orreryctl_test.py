@@ -12,6 +12,7 @@ import time
 
 from orrery_test import (BIN, TENANT, Prometheus, Single, Skip, api, check, http_call, main, push_ok, query, query_range,
                          samples_of, wait_for)
+from s3_store_test import radosgw, swift
 
 HOUR = 3_600_000
 IDLE = ["--compactor.dry-run=true"]
@@ -63,8 +64,10 @@ def change_meta(block, **changes):
 
 
 def ctl(bucket, *args, status=0):
-    r = subprocess.run([f"{BIN}/orreryctl", *args, f"--storage.path={bucket}"], capture_output=True, text=True,
-                       timeout=300)
+    """bucket: a directory, or a Server."""
+    where = [f"--storage.path={bucket}"] if isinstance(bucket, str) else bucket.options()
+    env = None if isinstance(bucket, str) else {**os.environ, **bucket.keys}
+    r = subprocess.run([f"{BIN}/orreryctl", *args, *where], capture_output=True, text=True, timeout=300, env=env)
     check(r.returncode == status, lambda: f"orreryctl {' '.join(args)}: {r.returncode}, not {status}: "
           f"{r.stdout[-2000:]}{r.stderr[-2000:]}")
     return r.stdout + r.stderr
@@ -459,6 +462,50 @@ def test_tenants_are_copied_and_deleted(t):
     wait_for("readers to see nothing", lambda: not any(answers(o.addr)), 60)
     check(answers(o.addr, "copy") == want, "the copy went, too")
     check("has nothing" in ctl(bucket, "tenant", "delete", TENANT, "--yes"), "deleted twice")
+
+
+# ---- S3 -----------------------------------------------------------------------------------------
+
+
+def check_on(t, server):
+    """All commands once, on a real server; what is fetched does not stay in the temporary directory."""
+    source, names = blocks_of_prometheus(t)
+    temp = f"{t.dir}/temp"
+    os.makedirs(temp)
+    said = ctl(server, "block", "upload", f"--tenant={TENANT}", f"{source}/{names[0]}", f"{source}/{names[1]}")
+    check("2 blocks uploaded" in said, said)
+    ctl(server, "tenant", "copy", TENANT, "other")
+    # another Orrery's bucket within this one
+    ctl(server, "block", "upload", "--tenant=adopted", "--s3.prefix=inner/", f"{source}/{names[0]}", f"{source}/{names[1]}")
+    ctl(server, "bucket", "adopt", "--layout=thanos", "--prefix=metrics/other", "--tenant=adopted", status=2)
+    said = ctl(server, "bucket", "adopt", "--layout=orrery", "--prefix=inner")
+    check("2 blocks adopted" in said, said)
+    check("6 blocks verified, 0 things wrong" in ctl(server, "bucket", "verify", f"--temp-dir={temp}"), "verify")
+    rows = json.loads(ctl(server, "bucket", "ls", "--json"))
+    check([(r["tenant"], r["blocks"]) for r in rows] == [("adopted", 2), ("other", 2), (TENANT, 2)], f"{rows}")
+    check("index: series" in ctl(server, "bucket", "inspect", TENANT, names[0]), "inspect")
+    check("reqs_total" in ctl(server, "tsdb", "analyze", names[0], "--tenant=adopted", f"--temp-dir={temp}"), "analyze")
+    both = f"{t.dir}/both"
+    for n in names[:2]:
+        shutil.copytree(f"{source}/{n}", f"{both}/{n}")
+    lines = ctl(server, "export", "--tenant=adopted", "--format=lines", f"--temp-dir={temp}").splitlines()
+    check(sorted(named(x) for x in lines) == dump_of(both), "export")
+    check(not os.listdir(temp), f"left in --temp-dir: {os.listdir(temp)}")
+    check("2 blocks, of them 2 adopted" in ctl(server, "bucket", "rebuild-catalogue", "adopted"), "rebuild")
+    ctl(server, "tenant", "delete", "adopted", "--yes")
+    rows = json.loads(ctl(server, "bucket", "ls", "--json"))
+    check(("adopted", 0) in [(r["tenant"], r["blocks"]) for r in rows], f"{rows}")
+    check("4 blocks verified, 0 things wrong" in ctl(server, "bucket", "verify", f"--temp-dir={temp}"), "verify")
+    said = ctl(server, "bucket", "verify", "adopted", "--s3.prefix=inner/", status=1)
+    check("2 things wrong" in said, f"files of blocks that were adopted are still there: {said}")
+
+
+def test_on_swift(t):
+    check_on(t, swift(t))
+
+
+def test_on_radosgw(t):
+    check_on(t, radosgw(t))
 
 
 if __name__ == "__main__":
