@@ -7,11 +7,13 @@
 #include "common/base/job.h"
 #include "common/base/mem.h"
 #include "compactor/compactor_internal.h"
+#include "compactor/tierplan.h"
 
 /* What is remembered of a tenant. */
 struct upkeep_tenant {
     char etag[OBJSTORE_ETAG_BYTES]; /* of the catalogue when nothing was to be done with it */
     int64_t due_ms;                 /* Unix; till then nothing, while the etag stays */
+    bool was_downsampled;           /* limits.downsampling at that time */
     int64_t retry_ms;               /* monotonic */
     unsigned failures;
     uint64_t pass;       /* that saw it */
@@ -53,7 +55,7 @@ struct upkeep {
 struct upkeep_pass {
     struct upkeep *u;
     const struct compactor_conf *conf;
-    struct levels_opts levels;
+    struct tierplan_opts tiers;
     struct ring *compactors;
     bool is_sweep, found_more;
 };

@@ -124,7 +124,8 @@ static void run_job(void *arg, size_t i)
     compactor_tell_version(u->c, j->tenant, j->result.version);
     LOG_INFO(compactor, "compacted", KV_SLICE("tenant", j->tenant),
              KV_STR("reason", levels_kind_text(j->job->kind)),
-             KV_STR("block", ulid_print(j->result.block).s), KV_I64("min_ms", j->job->min_ms),
+             KV_STR("block", ulid_print(j->result.block).s),
+             KV_I64("resolution_ms", j->job->resolution_ms), KV_I64("min_ms", j->job->min_ms),
              KV_I64("max_ms", j->job->max_ms), KV_U64("count", j->job->n),
              KV_U64("series", j->result.series), KV_U64("samples", j->result.samples),
              KV_U64("bytes", j->result.bytes), KV_U64("version", j->result.version),
@@ -161,7 +162,7 @@ static void run_jobs(struct upkeep_pass *p, struct slice tenant, struct upkeep_t
     for (size_t i = 0; i < n && used < UPKEEP_TENANT_JOBS; i++) {
         const struct levels_job *job = &jobs[(skip + i) % n];
 
-        if (compactor_owns(p->u->c, p->compactors, levels_key(&p->levels, tenant, job)))
+        if (compactor_owns(p->u->c, p->compactors, levels_key(&p->tiers.levels, tenant, job)))
             ours[used++] = (struct upkeep_job){.pass = p, .tenant = tenant, .job = job};
     }
     compactor_size_pool("compact", p->conf->compaction_concurrency, &p->u->pool,
@@ -247,10 +248,30 @@ static struct err *is_unchanged(struct upkeep_pass *p, struct slice tenant,
     return e;
 }
 
+static int64_t shorter(int64_t a_ms, int64_t b_ms) /* 0: for ever */
+{
+    return a_ms && b_ms ? ORR_MIN(a_ms, b_ms) : ORR_MAX(a_ms, b_ms);
+}
+
+static struct tierplan_opts tenant_tiers(const struct upkeep_pass *p, struct slice tenant)
+{
+    struct tierplan_opts opts = p->tiers;
+    struct tenant_limits limits;
+    int64_t all_ms;
+
+    limits_get(p->u->c->limits, tenant, &limits);
+    all_ms = limits.compactor_blocks_retention_period_ns / NS_PER_MS;
+    opts.is_on = limits.downsampling;
+    opts.keep_ms[1] = shorter(limits.compactor_retention_5m_ns / NS_PER_MS, all_ms);
+    opts.keep_ms[2] = shorter(limits.compactor_retention_1h_ns / NS_PER_MS, all_ms);
+    return opts;
+}
+
 static struct err *compact_tenant(struct upkeep_pass *p, struct slice tenant,
                                   struct upkeep_tenant *t)
 {
     char etag[OBJSTORE_ETAG_BYTES];
+    struct tierplan_opts opts = tenant_tiers(p, tenant);
     struct look look = {p, tenant};
     const struct catalogue_block *blocks;
     struct catalogue *c;
@@ -261,15 +282,16 @@ static struct err *compact_tenant(struct upkeep_pass *p, struct slice tenant,
     bool same;
     struct err *e = is_unchanged(p, tenant, t, etag, &same);
 
-    if (e || same)
+    if (e || (same && opts.is_on == t->was_downsampled))
         return e;
+    t->was_downsampled = opts.is_on;
     /* Loaded after the stat: it may be newer than the etag kept, which costs one more load. */
     if ((e = catalogue_load(p->u->c->store, SIGNAL, tenant, &c)))
         return e;
     a = arena_new(0);
     blocks = catalogue_blocks(c, &n);
-    jobs = levels_plan(&p->levels, blocks, n, clock_wall_ms(&clock_system), is_quarantined, &look,
-                       a, &n, &due_ms);
+    jobs = tierplan(&opts, blocks, n, clock_wall_ms(&clock_system), is_quarantined, &look, a, &n,
+                    &due_ms);
     run_jobs(p, tenant, t, jobs, n);
     keep_levels(&look, t, c, jobs, n);
     memcpy(t->etag, etag, sizeof(t->etag));
@@ -297,6 +319,10 @@ static struct err *sweep_one(struct upkeep_pass *p, struct slice tenant, struct 
         return NULL;
     limits_get(u->c->limits, tenant, &limits);
     opts.retention_ms = limits.compactor_blocks_retention_period_ns / NS_PER_MS;
+    opts.tier_retention_ms[0] = limits.compactor_retention_raw_ns / NS_PER_MS;
+    opts.tier_retention_ms[1] = limits.compactor_retention_5m_ns / NS_PER_MS;
+    opts.tier_retention_ms[2] = limits.compactor_retention_1h_ns / NS_PER_MS;
+    opts.is_downsampling = limits.downsampling;
     a = arena_new(0);
     e = sweep_tenant(&opts, tenant, clock_wall_ms(&clock_system), a, &res);
     if (res.version)
