@@ -6,6 +6,8 @@
 #include "common/base/log.h"
 #include "common/base/metric.h"
 #include "common/block/block_store.h"
+#include "common/block/tiers.h"
+#include "compactor/downsample.h"
 
 #define SIGNAL SLICE("metrics")
 #define ATTEMPTS 2 /* at bytes that came wrong */
@@ -167,19 +169,24 @@ static void put_sources(struct merging *m, struct block_meta *meta)
     meta->n_sources = sort_unique(sources, n, sizeof(*sources), cmp_ulid);
 }
 
-/* From the catalogue: what an ingester uploaded by itself has them only there. */
+/* From the catalogue: what an ingester uploaded by itself has them only there. A block that names none goes by its own
+ * id (tiers.h). */
 static void put_segments(struct merging *m, struct block_meta *meta)
 {
     struct slice *segments;
     size_t n = 0;
 
     for (size_t i = 0; i < m->job->n; i++)
-        n += m->job->inputs[i]->n_segments;
+        n += ORR_MAX(m->job->inputs[i]->n_segments, (size_t)1);
     segments = arena_array(m->arena, struct slice, n);
     n = 0;
-    for (size_t i = 0; i < m->job->n; i++)
-        for (size_t k = 0; k < m->job->inputs[i]->n_segments; k++)
-            segments[n++] = m->job->inputs[i]->segments[k];
+    for (size_t i = 0; i < m->job->n; i++) {
+        size_t n_names;
+        struct slice *names = tier_names_of(m->arena, m->job->inputs[i], &n_names);
+
+        for (size_t k = 0; k < n_names; k++)
+            segments[n++] = names[k];
+    }
     meta->segments = segments;
     meta->n_segments = sort_unique(segments, n, sizeof(*segments), cmp_text);
 }
@@ -192,8 +199,9 @@ static void put_parents(struct merging *m, struct block_meta *meta)
         const struct block_meta *in = block_reader_meta(m->inputs[i].reader);
 
         parents[i] = (struct block_parent){in->ulid, in->min_t, in->max_t};
-        meta->level = ORR_MAX(meta->level, ORR_MAX(in->level, m->job->inputs[i]->level) +
-                                               (m->job->kind != LEVELS_REWRITE));
+        meta->level = ORR_MAX(
+            meta->level, ORR_MAX(in->level, m->job->inputs[i]->level) +
+                             (m->job->kind != LEVELS_REWRITE && m->job->kind != LEVELS_DOWNSAMPLE));
     }
     meta->parents = parents;
     meta->n_parents = m->n;
@@ -204,6 +212,7 @@ static struct err *write_block(struct merging *m)
     struct block_meta meta = {.ulid = m->block,
                               .origin = SLICE("compactor"),
                               .tenant = m->tenant,
+                              .resolution_ms = m->job->resolution_ms,
                               .shard = m->job->inputs[0]->shard,
                               .shards = m->job->inputs[0]->shards};
     const struct blockmake_opts opts = {.inputs = m->inputs,
@@ -218,6 +227,14 @@ static struct err *write_block(struct merging *m)
     put_sources(m, &meta);
     put_segments(m, &meta);
     put_parents(m, &meta);
+    if (m->job->kind == LEVELS_DOWNSAMPLE)
+        return downsample(&(struct downsample_opts){.input = &m->inputs[0],
+                                                    .tombstones = m->tombs,
+                                                    .dir = opts.dir,
+                                                    .meta = &meta,
+                                                    .stop = m->opts->stop,
+                                                    .stats = &m->opts->metrics->make},
+                          m->arena, &m->meta);
     return blockmake(&opts, m->arena, &m->meta);
 }
 
@@ -245,7 +262,7 @@ static struct err *replace(void *arg, struct catalogue *c, bool *ret_changed)
         return NULL;
     if ((e = block_store_addable(m->opts->store, c, &m->meta)))
         return e;
-    for (size_t i = 0; i < m->job->n; i++)
+    for (size_t i = 0; i < m->job->n && m->job->kind != LEVELS_DOWNSAMPLE; i++)
         (void)catalogue_retire(c, m->job->inputs[i]->ulid, m->now_ms);
     b = catalogue_block_of_meta(&m->meta);
     catalogue_add(c, &b);

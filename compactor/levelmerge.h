@@ -7,6 +7,8 @@
  *   <work_dir>/<block ULID>/in/<input ULID>/
  *   <work_dir>/<block ULID>/out/<ULID>/       all of it is removed at the end
  *
+ * A job of downsampling is the same, save that its input stays live beside what was made of it (downsample.h).
+ *
  * Readers see the inputs or the output, never both or neither. The inputs' files stay until upkeep.h deletes them.
  * The output names all segments that its inputs named, so a flush still recognises them.
  *

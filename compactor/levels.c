@@ -5,6 +5,7 @@
 #include "common/base/clock.h"
 #include "common/base/conf.h"
 #include "common/base/vec.h"
+#include "common/block/aggr_chunk.h"
 #include "common/ring/ring.h"
 
 static const char *const kind_texts[] = {
@@ -287,7 +288,8 @@ struct levels_job *levels_plan(const struct levels_opts *opts, const struct cata
 
 struct ulid levels_block_id(struct slice tenant, const struct levels_job *job)
 {
-    struct slice *parts = mem_new_array(struct slice, job->n + 2);
+    struct slice *parts = mem_new_array(struct slice, job->n + 3);
+    bool is_coarser = job->kind == LEVELS_DOWNSAMPLE;
     int64_t newest_ms = 0;
     struct ulid id;
 
@@ -299,7 +301,11 @@ struct ulid levels_block_id(struct slice tenant, const struct levels_job *job)
         parts[i + 2] = slice_of(u->bytes, sizeof(u->bytes));
         newest_ms = ORR_MAX(newest_ms, ulid_time_ms(*u));
     }
-    id = ulid_derive(newest_ms, parts, job->n + 2);
+    if (is_coarser) {
+        parts[0] = SLICE("downsample");
+        parts[job->n + 2] = job->resolution_ms == AGGR_5M_MS ? SLICE("5m") : SLICE("1h");
+    }
+    id = ulid_derive(newest_ms, parts, job->n + 2 + is_coarser);
     mem_free(parts);
     return id;
 }

@@ -49,7 +49,8 @@ ORR_CHECKED struct err *levels_parse_ranges(struct slice text, struct levels_opt
 #define LEVELS_KINDS(X)                                                                            \
     X(LEVELS_OVERLAP, "overlap")                                                                   \
     X(LEVELS_RANGE, "range")                                                                       \
-    X(LEVELS_REWRITE, "rewrite")
+    X(LEVELS_REWRITE, "rewrite")                                                                   \
+    X(LEVELS_DOWNSAMPLE, "downsample") /* tierplan.h: of one input, which stays */
 enum levels_kind {
 #define X(sym, text) sym,
     LEVELS_KINDS(X)
@@ -63,7 +64,8 @@ struct levels_job {
     int64_t due_ms;                              /* since when it could be done */
     const struct catalogue_block *const *inputs; /* by min_t, then ulid; lent by the catalogue */
     size_t n;
-    uint64_t bytes; /* of the inputs */
+    uint64_t bytes;        /* of the inputs */
+    int64_t resolution_ms; /* of what the job makes; filled in by tierplan.h */
 };
 
 /* What must not be touched: blocks in quarantine. */
