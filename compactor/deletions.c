@@ -4,6 +4,7 @@
 #include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/base/vec.h"
+#include "common/block/aggr_chunk.h"
 #include "common/block/block_reader.h"
 #include "common/block/block_store.h"
 
@@ -78,17 +79,22 @@ static bool is_in(const struct tombstone *t, int64_t t_ms)
     return t_ms >= t->min_ms && t_ms <= t->max_ms;
 }
 
-/* The chunk begins before the deleted range and ends after it. */
+/* The bounds of the chunk leave it open. Aggregates have the times of their points. */
 static struct err *chunk_holds(const struct block_reader *r, struct arena *a,
                                const struct block_chunk_meta *m, const struct tombstone *t,
                                bool *ret)
 {
-    struct chunk_columns cols;
+    struct aggr_columns points = {0};
+    struct chunk_columns cols = {0};
     struct chunk c;
     struct err *e = block_reader_chunks(r, a, m, 1, &c);
 
-    if (!e)
+    if (!e && c.encoding == CHUNK_AGGR)
+        e = aggr_chunk_decode(a, c.data, &points);
+    else if (!e)
         e = chunk_decode(a, c.encoding, c.data, &cols);
+    for (size_t i = 0; !e && i < points.n && !*ret; i++)
+        *ret = is_in(t, points.t[i]);
     for (size_t i = 0; !e && i < cols.n && !*ret; i++)
         *ret = is_in(t, cols.t[i]);
     return e;
@@ -102,10 +108,11 @@ static struct err *series_holds(const struct block_reader *r, struct arena *a, u
 
     for (size_t i = 0; !e && i < s.n_chunks && !*ret; i++) {
         const struct block_chunk_meta *m = &s.chunks[i];
+        bool is_at_end = is_in(t, m->min_t) || is_in(t, m->max_t);
 
-        if (is_in(t, m->min_t) || is_in(t, m->max_t))
+        if (is_at_end && block_reader_meta(r)->resolution_ms == 0)
             *ret = true;
-        else if (m->min_t < t->min_ms && m->max_t > t->max_ms)
+        else if (is_at_end || (m->min_t < t->min_ms && m->max_t > t->max_ms))
             e = chunk_holds(r, a, m, t, ret);
     }
     return e;

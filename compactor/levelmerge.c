@@ -6,6 +6,8 @@
 #include "common/base/log.h"
 #include "common/base/metric.h"
 #include "common/block/block_store.h"
+#include "common/block/tiers.h"
+#include "compactor/downsample.h"
 
 #define SIGNAL SLICE("metrics")
 #define ATTEMPTS 2 /* at bytes that came wrong */
@@ -168,19 +170,24 @@ static void put_sources(struct merging *m, struct block_meta *meta)
     meta->n_sources = sort_unique(sources, n, sizeof(*sources), cmp_ulid);
 }
 
-/* From the catalogue: what an ingester uploaded by itself has them only there. */
+/* From the catalogue: what an ingester uploaded by itself has them only there. A block that names none goes by its own
+ * id (tiers.h). */
 static void put_segments(struct merging *m, struct block_meta *meta)
 {
     struct slice *segments;
     size_t n = 0;
 
     for (size_t i = 0; i < m->job->n; i++)
-        n += m->job->inputs[i]->n_segments;
+        n += ORR_MAX(m->job->inputs[i]->n_segments, (size_t)1);
     segments = arena_array(m->arena, struct slice, n);
     n = 0;
-    for (size_t i = 0; i < m->job->n; i++)
-        for (size_t k = 0; k < m->job->inputs[i]->n_segments; k++)
-            segments[n++] = m->job->inputs[i]->segments[k];
+    for (size_t i = 0; i < m->job->n; i++) {
+        size_t n_names;
+        struct slice *names = tier_names_of(m->arena, m->job->inputs[i], &n_names);
+
+        for (size_t k = 0; k < n_names; k++)
+            segments[n++] = names[k];
+    }
     meta->segments = segments;
     meta->n_segments = sort_unique(segments, n, sizeof(*segments), cmp_text);
 }
@@ -193,8 +200,9 @@ static void put_parents(struct merging *m, struct block_meta *meta)
         const struct block_meta *in = block_reader_meta(m->inputs[i].reader);
 
         parents[i] = (struct block_parent){in->ulid, in->min_t, in->max_t};
-        meta->level = ORR_MAX(meta->level, ORR_MAX(in->level, m->job->inputs[i]->level) +
-                                               (m->job->kind != LEVELS_REWRITE));
+        meta->level = ORR_MAX(
+            meta->level, ORR_MAX(in->level, m->job->inputs[i]->level) +
+                             (m->job->kind != LEVELS_REWRITE && m->job->kind != LEVELS_DOWNSAMPLE));
     }
     meta->parents = parents;
     meta->n_parents = m->n;
@@ -229,6 +237,14 @@ static struct err *write_block(struct merging *m, const struct block_meta *commo
         meta.shard = shard;
         meta.shards = m->job->shards;
     }
+    if (m->job->kind == LEVELS_DOWNSAMPLE)
+        return downsample(&(struct downsample_opts){.input = &m->inputs[0],
+                                                    .tombstones = m->tombs,
+                                                    .dir = opts.dir,
+                                                    .meta = &meta,
+                                                    .stop = m->opts->stop,
+                                                    .stats = &m->opts->metrics->make},
+                          m->arena, ret);
     return blockmake(&opts, m->arena, ret);
 }
 
@@ -238,6 +254,7 @@ static struct err *write_blocks(struct merging *m)
     struct block_meta common = {.ulid = m->block,
                                 .origin = SLICE("compactor"),
                                 .tenant = m->tenant,
+                                .resolution_ms = m->job->resolution_ms,
                                 .shard = m->job->inputs[0]->shard,
                                 .shards = m->job->inputs[0]->shards};
     uint32_t shards = ORR_MAX(m->job->shards, 1u);
@@ -294,7 +311,7 @@ static struct err *replace(void *arg, struct catalogue *c, bool *ret_changed)
     for (size_t i = 0; i < m->n_made; i++)
         if ((e = block_store_addable(m->opts->store, c, &m->made[i])))
             return e;
-    for (size_t i = 0; i < m->job->n; i++)
+    for (size_t i = 0; i < m->job->n && m->job->kind != LEVELS_DOWNSAMPLE; i++)
         (void)catalogue_retire(c, m->job->inputs[i]->ulid, m->now_ms);
     for (size_t i = 0; i < m->n_made; i++) {
         struct catalogue_block b = catalogue_block_of_meta(&m->made[i]);
@@ -381,7 +398,8 @@ static struct ulid name_of(const struct merging *m)
 
     for (size_t i = 0; i < m->n; i++)
         max_t = ORR_MAX(max_t, m->inputs[i].found.max_t);
-    if ((hash = retention_hash(m->opts->retention, max_t))) {
+    /* what is downsampled is rewritten by itself later */
+    if (m->job->kind != LEVELS_DOWNSAMPLE && (hash = retention_hash(m->opts->retention, max_t))) {
         const struct slice parts[] = {SLICE("retention"), slice_of(id.bytes, sizeof(id.bytes)),
                                       slice_of(&hash, sizeof(hash))};
 
@@ -425,6 +443,14 @@ static struct err *take_free_name(struct merging *m)
     return NULL;
 }
 
+/* Of a rewrite: or it would be made again and again. */
+static bool leaves_nothing_out(const struct merging *m)
+{
+    const struct block_stats *in = &block_reader_meta(m->inputs[0].reader)->stats;
+
+    return m->made[0].stats.series == in->series && m->made[0].stats.samples == in->samples;
+}
+
 static struct err *merge(struct merging *m, struct levelmerge_result *ret)
 {
     struct ulid name;
@@ -444,6 +470,10 @@ static struct err *merge(struct merging *m, struct levelmerge_result *ret)
     m->block = name;
     if ((e = take_free_name(m)) || (e = write_blocks(m)))
         return e;
+    if (m->job->kind == LEVELS_REWRITE && leaves_nothing_out(m)) {
+        METRIC_ADD(m->opts->metrics->outdated, 1);
+        return NULL;
+    }
     return publish(m, ret);
 }
 

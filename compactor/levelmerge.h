@@ -7,6 +7,8 @@
  *   <work_dir>/<block ULID>/in/<input ULID>/
  *   <work_dir>/<block ULID>/out/<ULID>/       all of it is removed at the end
  *
+ * A job of downsampling is the same, save that its input stays live beside what was made of it (downsample.h).
+ *
  * Readers see the inputs or the output, never both or neither. The inputs' files stay until upkeep.h deletes them.
  * The output names all segments that its inputs named, so a flush still recognises them.
  *
@@ -18,7 +20,7 @@
  * number. All of them are uploaded first, and added by the one edit that retires the inputs. Each names all the segments, and is read from the
  * inputs by a pass of its own, so memory is that of one output.
  *
- * A rewrite (LEVELS_REWRITE) is such a job of one input; its output stays on the level of that, and without any series
+ * A rewrite (LEVELS_REWRITE), which ends without a change when nothing would be left out, is such a job of one input; its output stays on the level of that, and without any series
  * is a block all the same: it goes on naming its segments, so that no flush brings them back.
  *
  * A name that stands on the retired list (an upload that lay about was taken for an orphan) cannot be added till its

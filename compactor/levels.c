@@ -1,10 +1,12 @@
 #include "compactor/levels.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "common/base/clock.h"
 #include "common/base/conf.h"
 #include "common/base/vec.h"
+#include "common/block/aggr_chunk.h"
 #include "common/ring/ring.h"
 
 static const char *const kind_texts[] = {
@@ -67,6 +69,8 @@ struct planning {
     const struct catalogue_block **blocks; /* of the shard at hand, by min_t */
     uint32_t split;                        /* into so many they go; 0: they do not */
     uint64_t max_bytes;                    /* of a job's inputs */
+    int64_t *split_starts;                 /* ascending */
+    size_t n_split;
     bool *taken;
     size_t n;
     VEC(struct levels_job) jobs;
@@ -216,6 +220,35 @@ static void plan_ranges(struct planning *p, int64_t range_ms)
 
 /* ---- blocks of no shard that are left ---- */
 
+static int64_t greatest_start(const struct levels_opts *opts, const struct catalogue_block *b)
+{
+    return floor_to(b->min_t, opts->ranges_ms[opts->n_ranges - 1]);
+}
+
+static int by_time(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* Greatest ranges in which blocks of shards begin. */
+static void find_split(struct planning *p, const struct catalogue_block *blocks, size_t n)
+{
+    p->split_starts = arena_array(p->arena, int64_t, n);
+    for (size_t i = 0; i < n; i++)
+        if (blocks[i].shards > 1)
+            p->split_starts[p->n_split++] = greatest_start(p->opts, &blocks[i]);
+}
+
+static bool is_to_be_split(const struct planning *p, const struct catalogue_block *b)
+{
+    int64_t start = greatest_start(p->opts, b);
+
+    return b->bytes > p->opts->max_bytes ||
+           bsearch(&start, p->split_starts, p->n_split, sizeof(start), by_time);
+}
+
 static void plan_splits(struct planning *p)
 {
     int64_t range_ms = p->opts->ranges_ms[ORR_MIN(p->opts->n_ranges - 1, (size_t)1)];
@@ -223,7 +256,7 @@ static void plan_splits(struct planning *p)
     for (size_t i = 0; i < p->n && p->split; i++) {
         int64_t due_ms = floor_to(p->blocks[i]->max_t - 1, range_ms) + range_ms + p->opts->wait_ms;
 
-        if (!p->taken[i] && is_due(p, due_ms))
+        if (!p->taken[i] && is_to_be_split(p, p->blocks[i]) && is_due(p, due_ms))
             put_job(p, LEVELS_SPLIT, &i, 1, due_ms);
     }
 }
@@ -291,6 +324,7 @@ struct levels_job *levels_plan(const struct levels_opts *opts, const struct cata
 
     p.blocks = arena_array(a, const struct catalogue_block *, n);
     p.taken = arena_array(a, bool, n);
+    find_split(&p, blocks, n);
     for (size_t i = 0; i < n; i++) {
         if (skip && skip(arg, blocks[i].ulid))
             continue;
@@ -320,7 +354,8 @@ struct levels_job *levels_plan(const struct levels_opts *opts, const struct cata
 
 struct ulid levels_block_id(struct slice tenant, const struct levels_job *job)
 {
-    struct slice *parts = mem_new_array(struct slice, job->n + 2);
+    struct slice *parts = mem_new_array(struct slice, job->n + 3);
+    bool is_coarser = job->kind == LEVELS_DOWNSAMPLE;
     int64_t newest_ms = 0;
     struct ulid id;
 
@@ -332,7 +367,11 @@ struct ulid levels_block_id(struct slice tenant, const struct levels_job *job)
         parts[i + 2] = slice_of(u->bytes, sizeof(u->bytes));
         newest_ms = ORR_MAX(newest_ms, ulid_time_ms(*u));
     }
-    id = ulid_derive(newest_ms, parts, job->n + 2);
+    if (is_coarser) {
+        parts[0] = SLICE("downsample");
+        parts[job->n + 2] = job->resolution_ms == AGGR_5M_MS ? SLICE("5m") : SLICE("1h");
+    }
+    id = ulid_derive(newest_ms, parts, job->n + 2 + is_coarser);
     mem_free(parts);
     return id;
 }

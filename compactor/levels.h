@@ -17,7 +17,8 @@
  * A tenant with split_shards above 1 has its blocks split: what a job makes of blocks that are of no shard is split_shards
  * blocks, one for each shard of the series (labels_hash_prometheus() % shards, which is Mimir's rule, and so is the label
  * in meta.json), each with at most max_bytes of the whole. From then on the shards are merged apart. A block of no shard
- * that no job takes along is split by itself when its second range is due.
+ * that no job takes along is split by itself when its second range is due, if it is larger than max_bytes or there are
+ * blocks of shards that begin in its greatest range. So what was merged before the tenant had shards stays as it is.
  *
  * A block that crosses the bounds of a range (another system's) is left alone unless it overlaps.
  * A job has at most max_inputs inputs and max_bytes of them, and takes neighbours in time, so its output does not come
@@ -57,7 +58,8 @@ ORR_CHECKED struct err *levels_parse_ranges(struct slice text, struct levels_opt
     X(LEVELS_OVERLAP, "overlap")                                                                   \
     X(LEVELS_RANGE, "range")                                                                       \
     X(LEVELS_SPLIT, "split")                                                                       \
-    X(LEVELS_REWRITE, "rewrite")
+    X(LEVELS_REWRITE, "rewrite")                                                                   \
+    X(LEVELS_DOWNSAMPLE, "downsample") /* tierplan.h: of one input, which stays */
 enum levels_kind {
 #define X(sym, text) sym,
     LEVELS_KINDS(X)
@@ -71,8 +73,9 @@ struct levels_job {
     int64_t due_ms;                              /* since when it could be done */
     const struct catalogue_block *const *inputs; /* by min_t, then ulid; lent by the catalogue */
     size_t n;
-    uint64_t bytes;  /* of the inputs */
-    uint32_t shards; /* that it makes; 0: one block, of the inputs' shard */
+    uint64_t bytes;        /* of the inputs */
+    uint32_t shards;       /* that it makes; 0: one block, of the inputs' shard */
+    int64_t resolution_ms; /* of what the job makes; filled in by tierplan.h */
 };
 
 /* What must not be touched: blocks in quarantine. */

@@ -99,13 +99,21 @@ static void look_at_all(struct upkeep_pass *p)
     arena_free(a);
 }
 
-static struct err *levels_of(const struct compactor_conf *conf, struct levels_opts *ret)
+static struct err *tiers_opts(const struct compactor_conf *conf, struct tierplan_opts *ret)
 {
-    *ret = (struct levels_opts){.wait_ms = conf->compaction_wait_ns / NS_PER_MS,
-                                .max_inputs = LEVELS_MAX_INPUTS,
-                                .max_bytes = (uint64_t)conf->max_block_bytes};
-    return err_wrap(levels_parse_ranges(slice_cstr(conf->block_ranges), ret),
-                    "compactor.block-ranges");
+    struct levels_opts levels = {.wait_ms = conf->compaction_wait_ns / NS_PER_MS,
+                                 .max_inputs = LEVELS_MAX_INPUTS,
+                                 .max_bytes = (uint64_t)conf->max_block_bytes};
+    struct err *e;
+
+    *ret = (struct tierplan_opts){
+        .levels = levels,
+        .coarse = levels,
+        .after_ms = {0, conf->after_5m_ns / NS_PER_MS, conf->after_1h_ns / NS_PER_MS}};
+    if ((e = levels_parse_ranges(slice_cstr(conf->block_ranges), &ret->levels)))
+        return err_wrap(e, "compactor.block-ranges");
+    return err_wrap(levels_parse_ranges(slice_cstr(conf->coarse_ranges), &ret->coarse),
+                    "compactor.downsampled-block-ranges");
 }
 
 /* Returns the monotonic ms of the next look. */
@@ -115,7 +123,7 @@ static int64_t run_pass(struct upkeep *u)
     const struct compactor_conf *cc = conf_section(conf, "compactor");
     struct upkeep_pass p = {.u = u, .conf = cc, .is_sweep = mono_ms() >= u->next_sweep_ms};
     int64_t next_ms = mono_ms() + cc->compaction_interval_ns / NS_PER_MS;
-    struct err *e = levels_of(cc, &p.levels);
+    struct err *e = tiers_opts(cc, &p.tiers);
 
     if (e) {
         upkeep_note(u, "configuration", e);
@@ -281,8 +289,8 @@ static const struct metric_field fields[] = {
 struct err *upkeep_new(struct compactor *c, struct upkeep **ret)
 {
     struct conf *conf = process_conf(c->process);
-    struct levels_opts ranges;
-    struct err *e = levels_of(conf_section(conf, "compactor"), &ranges);
+    struct tierplan_opts ranges;
+    struct err *e = tiers_opts(conf_section(conf, "compactor"), &ranges);
     struct upkeep *u;
 
     conf_unref(conf);

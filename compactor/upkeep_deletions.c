@@ -33,7 +33,7 @@ static bool wants(void *arg, const struct catalogue_block *b)
     if (upkeep_tenant_is_quarantined(p->u, turn->tenant, b->ulid))
         return false;
     return !turn->only_ours ||
-           compactor_owns(p->u->c, p->compactors, levels_key(&p->levels, turn->tenant, &job));
+           compactor_owns(p->u->c, p->compactors, levels_key(&p->tiers.levels, turn->tenant, &job));
 }
 
 static void put_aside(void *arg, struct ulid block, const char *reason)

@@ -8,13 +8,15 @@
 #include "common/base/mem.h"
 #include "compactor/compactor_internal.h"
 #include "compactor/deletions.h"
+#include "compactor/tierplan.h"
 
 /* What is remembered of a tenant. */
 struct upkeep_tenant {
     /* of the catalogue and the tombstones when nothing was to be done with them */
     char etag[OBJSTORE_ETAG_BYTES], tombs_etag[OBJSTORE_ETAG_BYTES];
-    int64_t due_ms;   /* Unix; till then nothing, while the etag stays */
-    int64_t retry_ms; /* monotonic */
+    int64_t due_ms;       /* Unix; till then nothing, while the etag stays */
+    bool was_downsampled; /* limits.downsampling at that time */
+    int64_t retry_ms;     /* monotonic */
     unsigned failures;
     uint64_t pass;       /* that saw it */
     size_t jobs, blocks; /* planned and not done; live */
@@ -67,7 +69,7 @@ struct upkeep {
 struct upkeep_pass {
     struct upkeep *u;
     const struct compactor_conf *conf;
-    struct levels_opts levels;
+    struct tierplan_opts tiers;
     struct ring *compactors;
     bool is_sweep, found_more;
 };

@@ -142,7 +142,8 @@ static void run_job(void *arg, size_t i)
     compactor_tell_version(u->c, j->tenant, j->result.version);
     LOG_INFO(compactor, "compacted", KV_SLICE("tenant", j->tenant),
              KV_STR("reason", levels_kind_text(j->job->kind)),
-             KV_STR("block", ulid_print(j->result.block).s), KV_I64("min_ms", j->job->min_ms),
+             KV_STR("block", ulid_print(j->result.block).s),
+             KV_I64("resolution_ms", j->job->resolution_ms), KV_I64("min_ms", j->job->min_ms),
              KV_I64("max_ms", j->job->max_ms), KV_U64("count", j->job->n),
              KV_U64("series", j->result.series), KV_U64("samples", j->result.samples),
              KV_U64("bytes", j->result.bytes), KV_U64("version", j->result.version),
@@ -185,7 +186,7 @@ static void run_jobs(struct upkeep_pass *p, struct slice tenant, struct upkeep_t
     for (size_t i = 0; i < n && used < UPKEEP_TENANT_JOBS; i++) {
         const struct levels_job *job = &jobs[(skip + i) % n];
 
-        if (compactor_owns(p->u->c, p->compactors, levels_key(&p->levels, tenant, job)))
+        if (compactor_owns(p->u->c, p->compactors, levels_key(&p->tiers.levels, tenant, job)))
             ours[used++] = (struct upkeep_job){
                 .pass = p, .tenant = tenant, .job = job, .retention = &t->retention};
     }
@@ -302,10 +303,32 @@ static int64_t rewrite_due(void *arg, struct ulid block)
     return deletions_due_ms(arg, block);
 }
 
+static int64_t shorter(int64_t a_ms, int64_t b_ms) /* 0: for ever */
+{
+    return a_ms && b_ms ? ORR_MIN(a_ms, b_ms) : ORR_MAX(a_ms, b_ms);
+}
+
+static struct tierplan_opts tenant_tiers(const struct upkeep_pass *p, struct slice tenant,
+                                         const struct upkeep_tenant *t)
+{
+    struct tierplan_opts opts = p->tiers;
+    int64_t all_ms = retention_longest(&t->retention);
+    struct tenant_limits limits;
+
+    limits_get(p->u->c->limits, tenant, &limits);
+    opts.is_on = limits.downsampling;
+    opts.keep_ms[1] = shorter(limits.compactor_retention_5m_ns / NS_PER_MS, all_ms);
+    opts.keep_ms[2] = shorter(limits.compactor_retention_1h_ns / NS_PER_MS, all_ms);
+    opts.levels.split_shards = t->split_shards;
+    opts.levels.rewrite = opts.coarse.rewrite = rewrite_due;
+    opts.levels.rewrite_arg = opts.coarse.rewrite_arg = t->deletions;
+    return opts;
+}
+
 static struct err *compact_tenant(struct upkeep_pass *p, struct slice tenant,
                                   struct upkeep_tenant *t)
 {
-    struct levels_opts opts = p->levels;
+    struct tierplan_opts opts = tenant_tiers(p, tenant, t);
     struct etags etags;
     struct look look = {p, tenant};
     const struct catalogue_block *blocks;
@@ -317,19 +340,17 @@ static struct err *compact_tenant(struct upkeep_pass *p, struct slice tenant,
     bool same;
     struct err *e = is_unchanged(p, tenant, t, &etags, &same);
 
-    if (e || same)
+    if (e || (same && opts.is_on == t->was_downsampled))
         return e;
+    t->was_downsampled = opts.is_on;
     /* Loaded after the stat: it may be newer than the etag kept, which costs one more load. */
     if ((e = catalogue_load(p->u->c->store, SIGNAL, tenant, &c)))
         return e;
     upkeep_deletions_look(p, tenant, t, c, &delete_due_ms);
-    opts.split_shards = t->split_shards;
-    opts.rewrite = rewrite_due;
-    opts.rewrite_arg = t->deletions;
     a = arena_new(0);
     blocks = catalogue_blocks(c, &n);
-    jobs = levels_plan(&opts, blocks, n, clock_wall_ms(&clock_system), is_quarantined, &look, a, &n,
-                       &due_ms);
+    jobs = tierplan(&opts, blocks, n, clock_wall_ms(&clock_system), is_quarantined, &look, a, &n,
+                    &due_ms);
     run_jobs(p, tenant, t, jobs, n);
     keep_levels(&look, t, c, jobs, n);
     memcpy(t->etag, etags.catalogue, sizeof(t->etag));
@@ -347,6 +368,7 @@ static struct err *sweep_one(struct upkeep_pass *p, struct slice tenant, struct 
                               .delay_ms = p->conf->deletion_delay_ns / NS_PER_MS,
                               .orphan_age_ms = p->conf->orphan_age_ns / NS_PER_MS,
                               .is_dry = p->conf->is_dry};
+    struct tenant_limits limits;
     struct sweep_result res;
     char text[256];
     int n = snprintf(text, sizeof(text), "%.*s/sweep", SLICE_ARG(tenant));
@@ -355,7 +377,12 @@ static struct err *sweep_one(struct upkeep_pass *p, struct slice tenant, struct 
 
     if (!compactor_owns(u->c, p->compactors, ring_key(slice_of(text, (size_t)n))))
         return NULL;
+    limits_get(u->c->limits, tenant, &limits);
     opts.retention_ms = retention_longest(&t->retention);
+    opts.tier_retention_ms[0] = limits.compactor_retention_raw_ns / NS_PER_MS;
+    opts.tier_retention_ms[1] = limits.compactor_retention_5m_ns / NS_PER_MS;
+    opts.tier_retention_ms[2] = limits.compactor_retention_1h_ns / NS_PER_MS;
+    opts.is_downsampling = limits.downsampling;
     a = arena_new(0);
     e = sweep_tenant(&opts, tenant, clock_wall_ms(&clock_system), a, &res);
     if (res.version)

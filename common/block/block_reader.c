@@ -1,6 +1,5 @@
 #include "common/block/block_reader.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 
 #include "common/base/hash.h"
@@ -13,7 +12,8 @@
 #define READER_GAP (256u << 10)     /* chunks closer than this are fetched in one read */
 #define READER_GUESS (8u << 10)     /* of the last chunk of a read, whose size nothing tells */
 #define READER_MAX_READ (16u << 20) /* of one read of neighbours */
-#define READER_CHUNK_FRAME 10       /* length, encoding, checksum */
+#define READER_MAX_FILES 999999
+#define READER_CHUNK_FRAME 10 /* length, encoding, checksum */
 
 static struct err *corrupt(const struct block_reader *r, const char *section, const char *what)
 {
@@ -90,14 +90,48 @@ struct err *block_reader_verify_postings(const struct block_reader *r)
     return e;
 }
 
+/* *ret_more false: the file is not there. */
+static struct err *verify_head(const struct block_reader *r, unsigned i, bool *ret_more)
+{
+    struct buf scratch = {0};
+    struct reader in;
+    struct slice head;
+    char name[32];
+    struct err *e;
+
+    (void)snprintf(name, sizeof(name), BLOCK_CHUNKS_FORMAT, i);
+    e = r->src->ops->range(r->src, name, 0, BLOCK_CHUNKS_HEADER, &scratch, &head);
+    *ret_more = !e;
+    if (err_is(e, ERR_NOT_FOUND)) {
+        err_free(e);
+        e = NULL;
+    } else if (!e) {
+        in = reader_new(head);
+        if (reader_u32be(&in) != BLOCK_CHUNKS_MAGIC || reader_u8(&in) != BLOCK_CHUNKS_VERSION)
+            e = corrupt(r, name, "it does not begin as a file of chunks does");
+    }
+    buf_done(&scratch);
+    return e;
+}
+
+struct err *block_reader_verify_chunk_heads(const struct block_reader *r)
+{
+    struct err *e = NULL;
+    bool more = true;
+
+    for (unsigned i = 1; !e && more && i <= READER_MAX_FILES; i++)
+        e = verify_head(r, i, &more);
+    return e;
+}
+
 static struct err *verify(const struct block_reader *r)
 {
     struct block_refs refs;
     struct arena *a = arena_new(0), *tmp = arena_new(0);
     struct err *e = block_reader_select(r, a, (struct matchers){0}, &refs);
 
-    if (!e)
-        e = block_reader_verify_postings(r);
+    if (!e && !(e = block_reader_verify_postings(r)))
+        e = block_reader_verify_chunk_heads(r);
     for (size_t i = 0; !e && i < refs.n; i++) {
         struct block_reader_series s;
         struct chunk_extent found;
@@ -202,7 +236,7 @@ struct err *block_reader_entry(const struct block_reader *r, uint32_t ref,
     in = reader_new(body);
     ret->n_labels = reader_uvarint(&in);
     if (ret->n_labels > BLOCK_MAX_LABELS)
-        return corrupt(r, "series", "too many labels");
+        return corrupt(r, "index: series", "too many labels");
     start = in.ptr;
     for (uint64_t i = 0; i < ret->n_labels * 2; i++)
         (void)reader_uvarint(&in);
@@ -210,7 +244,7 @@ struct err *block_reader_entry(const struct block_reader *r, uint32_t ref,
     ret->n_chunks = reader_uvarint(&in);
     ret->chunks = reader_rest(&in);
     if (!reader_ok(&in) || ret->n_chunks > ret->chunks.len / 3)
-        return corrupt(r, "series", "entry is cut short");
+        return corrupt(r, "index: series", "entry is cut short");
     return NULL;
 }
 
@@ -259,11 +293,11 @@ struct err *block_reader_series(const struct block_reader *r, struct arena *a, u
         uint32_t name, value;
 
         if (!block_reader_next_label(r, &in, &name, &value))
-            return corrupt(r, "series", "names a symbol that does not exist");
+            return corrupt(r, "index: series", "names a symbol that does not exist");
         labels[i].name = block_index_symbol(&r->index, name);
         labels[i].value = block_index_symbol(&r->index, value);
         if (i && slice_cmp(labels[i - 1].name, labels[i].name) >= 0)
-            return corrupt(r, "series", "labels are not sorted");
+            return corrupt(r, "index: series", "labels are not sorted");
     }
     ret->labels = block_external_join(r, a, (struct labels){labels, (size_t)entry.n_labels});
     ret->chunks = arena_array(a, struct block_chunk_meta, entry.n_chunks);
@@ -271,7 +305,7 @@ struct err *block_reader_series(const struct block_reader *r, struct arena *a, u
     in = reader_new(entry.chunks);
     for (uint64_t i = 0; i < entry.n_chunks; i++) {
         if (!block_reader_next_chunk(&in, i, &m))
-            return corrupt(r, "series", "impossible chunk times");
+            return corrupt(r, "index: series", "impossible chunk times");
         ret->chunks[i] = m;
     }
     return NULL;
@@ -300,8 +334,9 @@ static struct err *parse_chunk(const struct block_reader *r, const struct block_
     *ret = (struct chunk){framed.ptr[0], m->min_t, m->max_t, slice_from(framed, 1)};
     return NULL;
 bad:
-    return err_new(ERR_CORRUPT, "block %s: chunk %" PRIx64 ": length or checksum is wrong",
-                   r->src->name, m->ref);
+    return err_new(ERR_CORRUPT,
+                   "block %s: " BLOCK_CHUNKS_FORMAT ": chunk at %u: length or checksum is wrong",
+                   r->src->name, (uint32_t)(m->ref >> 32) + 1, (uint32_t)m->ref);
 }
 
 static struct err *read_range(const struct block_reader *r, struct arena *a, uint64_t ref,
@@ -312,8 +347,8 @@ static struct err *read_range(const struct block_reader *r, struct arena *a, uin
     char name[32];
     struct err *e;
 
-    if (segment >= 999999 || (uint32_t)ref < BLOCK_CHUNKS_HEADER)
-        return corrupt(r, "series", "impossible chunk reference");
+    if (segment >= READER_MAX_FILES || (uint32_t)ref < BLOCK_CHUNKS_HEADER)
+        return corrupt(r, "index: series", "impossible chunk reference");
     (void)snprintf(name, sizeof(name), BLOCK_CHUNKS_FORMAT, segment + 1);
     e = r->src->ops->range(r->src, name, (uint32_t)ref, len, &scratch, ret);
     if (!e && ret->ptr == scratch.ptr && ret->len)

@@ -33,6 +33,8 @@ ORR_CHECKED struct err *block_reader_open(struct block_source *src,
 ORR_CHECKED struct err *block_reader_open_dir(const char *path, struct block_reader **ret);
 /* Checks every postings list, of which a merge reads one: the rest of verify_all is what it does anyway. */
 ORR_CHECKED struct err *block_reader_verify_postings(const struct block_reader *r);
+/* Checks the first bytes of each file of chunks, which no read looks at. */
+ORR_CHECKED struct err *block_reader_verify_chunk_heads(const struct block_reader *r);
 void block_reader_close(struct block_reader *r); /* NULL is allowed */
 
 const struct block_meta *block_reader_meta(const struct block_reader *r);

@@ -10,25 +10,38 @@ static char *key_of(struct slice signal, struct slice tenant)
     return mem_printf("%.*s/%.*s/" CATALOGUE_OBJECT, SLICE_ARG(signal), SLICE_ARG(tenant));
 }
 
+static struct err *load_there(struct objstore *store, struct slice key, struct catalogue **ret,
+                              struct objstore_info *ret_info)
+{
+    struct buf b = {0};
+    struct err *e = objstore_get(
+        store, key, &(struct objstore_get){.max_bytes = CATALOGUE_MAX_BYTES}, &b, ret_info);
+
+    if (!e)
+        e = err_wrap(catalogue_parse(buf_slice(&b), ret), "%.*s", SLICE_ARG(key));
+    buf_done(&b);
+    return e;
+}
+
+struct err *catalogue_load_at(struct objstore *store, struct slice key, struct catalogue **ret)
+{
+    struct objstore_info info;
+
+    return load_there(store, key, ret, &info);
+}
+
 /* ret_info->etag is "" when there is none. */
 static struct err *load(struct objstore *store, const char *key, struct slice signal,
                         struct slice tenant, struct catalogue **ret, struct objstore_info *ret_info)
 {
-    struct buf b = {0};
-    struct err *e =
-        objstore_get(store, slice_cstr(key),
-                     &(struct objstore_get){.max_bytes = CATALOGUE_MAX_BYTES}, &b, ret_info);
+    struct err *e = load_there(store, slice_cstr(key), ret, ret_info);
 
-    if (err_is(e, ERR_NOT_FOUND)) {
-        err_free(e);
-        e = NULL;
-        *ret_info = (struct objstore_info){0};
-        *ret = catalogue_new(signal, tenant);
-    } else if (!e) {
-        e = err_wrap(catalogue_parse(buf_slice(&b), ret), "%s", key);
-    }
-    buf_done(&b);
-    return e;
+    if (!err_is(e, ERR_NOT_FOUND))
+        return e;
+    err_free(e);
+    *ret_info = (struct objstore_info){0};
+    *ret = catalogue_new(signal, tenant);
+    return NULL;
 }
 
 struct err *catalogue_load(struct objstore *store, struct slice signal, struct slice tenant,

@@ -18,6 +18,7 @@
 /* An immutable catalogue, shared. */
 struct held {
     struct catalogue *c;
+    struct tiers *tiers; /* NULL: no block is downsampled */
     _Atomic unsigned refs;
 };
 
@@ -62,6 +63,7 @@ static void held_unref(struct held *h)
 {
     if (h && atomic_fetch_sub(&h->refs, 1) == 1) {
         catalogue_free(h->c);
+        tiers_free(h->tiers);
         mem_free(h);
     }
 }
@@ -153,15 +155,28 @@ static bool is_same_etag(struct blockset *bs, struct tenant_entry *t, const char
     return same;
 }
 
+static struct tiers *tiers_of(const struct catalogue *c)
+{
+    size_t n;
+    const struct catalogue_block *b = catalogue_blocks(c, &n);
+
+    for (size_t i = 0; i < n; i++)
+        if (b[i].resolution_ms)
+            return tiers_new(b, n);
+    return NULL;
+}
+
 static void keep(struct blockset *bs, struct tenant_entry *t, struct catalogue *c, const char *etag,
                  int64_t began_ns)
 {
-    struct held *old = NULL;
+    struct held *old = NULL, *h = NULL;
 
+    if (c) {
+        h = mem_new(struct held);
+        h->tiers = tiers_of(c);
+    }
     lock_take(&bs->lock);
     if (c) {
-        struct held *h = mem_new(struct held);
-
         h->c = c;
         atomic_init(&h->refs, 1);
         old = t->held;
@@ -348,9 +363,33 @@ void blockset_release(struct blockset *bs, struct blockset_view *v)
 
 /* ---- views ---- */
 
-static struct err *open_all(struct blockset *bs, struct arena *a, const struct catalogue *c,
-                            int64_t min_ms, int64_t max_ms, struct blockset_view *v)
+/* What is asked for. */
+struct want {
+    int64_t min_ms, max_ms;
+    bool by_tiers;
+    unsigned max_tier;
+    int64_t reach_ms;
+};
+
+static bool is_wanted(const struct want *w, const struct blockset_view *v,
+                      const struct catalogue_block *b)
 {
+    unsigned tier = tier_of(b->resolution_ms);
+    int64_t min_ms = tier && w->by_tiers ? w->min_ms - w->reach_ms : w->min_ms;
+
+    if (b->min_t > w->max_ms || b->max_t <= min_ms)
+        return false;
+    for (size_t i = 0; i < v->n_spans; i++)
+        if (v->spans[i].tier == tier && b->min_t <= v->spans[i].max_ms &&
+            b->max_t > v->spans[i].min_ms)
+            return true;
+    return v->n_spans == 0;
+}
+
+static struct err *open_all(struct blockset *bs, struct arena *a, const struct held *h,
+                            const struct want *w, struct blockset_view *v)
+{
+    const struct catalogue *c = h->c;
     struct catalogue_block *metas;
     struct open_block **handles;
     size_t n;
@@ -358,11 +397,14 @@ static struct err *open_all(struct blockset *bs, struct arena *a, const struct c
     struct err *e = NULL;
 
     v->version = catalogue_version(c);
+    if (w->by_tiers && h->tiers && w->min_ms <= w->max_ms)
+        v->spans = tiers_choose(h->tiers, a, w->min_ms - w->reach_ms, w->max_ms, w->max_tier,
+                                &v->n_spans, &v->is_coarser);
     v->meta = metas = arena_array(a, struct catalogue_block, n);
     v->readers = arena_array(a, struct block_reader *, n);
     v->handles = handles = arena_array(a, struct open_block *, n);
     for (size_t i = 0; !e && i < n; i++) {
-        if (all[i].min_t > max_ms || all[i].max_t <= min_ms)
+        if (!is_wanted(w, v, &all[i]))
             continue;
         if ((e = get_reader(bs, a, c, &all[i], &handles[v->n]))) {
             e = err_wrap(e, "block %s", ulid_print(all[i].ulid).s);
@@ -388,9 +430,8 @@ static struct err *unavailable(struct err *e)
     return ret;
 }
 
-struct err *blockset_take(struct blockset *bs, struct arena *a, struct slice tenant,
-                          int64_t not_before_ns, int64_t min_ms, int64_t max_ms,
-                          struct blockset_view *ret)
+static struct err *take(struct blockset *bs, struct arena *a, struct slice tenant,
+                        int64_t not_before_ns, const struct want *w, struct blockset_view *ret)
 {
     struct err *e = NULL;
 
@@ -401,7 +442,7 @@ struct err *blockset_take(struct blockset *bs, struct arena *a, struct slice ten
         err_free(e);
         if ((e = get_catalogue(bs, tenant, not_before_ns, &h, &v.is_stale)))
             return e;
-        e = open_all(bs, a, h->c, min_ms, max_ms, &v);
+        e = open_all(bs, a, h, w, &v);
         held_unref(h);
         if (!e) {
             *ret = v;
@@ -414,4 +455,25 @@ struct err *blockset_take(struct blockset *bs, struct arena *a, struct slice ten
         not_before_ns = clock_mono_ns(&clock_system);
     }
     return unavailable(e);
+}
+
+struct err *blockset_take(struct blockset *bs, struct arena *a, struct slice tenant,
+                          int64_t not_before_ns, int64_t min_ms, int64_t max_ms,
+                          struct blockset_view *ret)
+{
+    return take(bs, a, tenant, not_before_ns, &(struct want){.min_ms = min_ms, .max_ms = max_ms},
+                ret);
+}
+
+struct err *blockset_take_tiers(struct blockset *bs, struct arena *a, struct slice tenant,
+                                int64_t not_before_ns, int64_t min_ms, int64_t max_ms,
+                                unsigned max_tier, int64_t reach_ms, struct blockset_view *ret)
+{
+    return take(bs, a, tenant, not_before_ns,
+                &(struct want){.min_ms = min_ms,
+                               .max_ms = max_ms,
+                               .by_tiers = true,
+                               .max_tier = max_tier,
+                               .reach_ms = reach_ms},
+                ret);
 }

@@ -11,7 +11,7 @@
  * live blocks and nothing else.
  *
  * In half of the runs blocks are split into shards: a datum is a source's part in one shard, and a job that splits uploads
- * a block for each and adds all by one edit. In the end every block is of a shard.
+ * a block for each and adds all by one edit. In the end no block of no shard overlaps one of a shard.
  *
  * The planner, the ids and the catalogue are the real code; the steps are those of levelmerge.c and sweep.c.
  *
@@ -739,8 +739,9 @@ static const char *what_is_left(struct world *w)
     arena_free(a);
     (void)catalogue_retired(w->catalogue, &retired);
     for (size_t i = 0; i < n; i++) {
-        if (b[i].shards != w->levels.split_shards)
-            left = "blocks of no shard";
+        for (size_t k = 0; k < n; k++)
+            if (b[i].shards != b[k].shards && b[i].min_t < b[k].max_t && b[k].min_t < b[i].max_t)
+                left = "blocks of no shard beside others";
         if (b[i].min_t < reach[b[i].shard])
             left = "blocks that overlap";
         reach[b[i].shard] = ORR_MAX(reach[b[i].shard], b[i].max_t);

@@ -342,7 +342,7 @@ static void damage(struct fixture *f, unsigned i, const char *file)
 TEST(levelmerge_reports_a_block_that_does_not_verify)
 {
     static const char *const files[] = {"index", "chunks/000001", "meta.json"};
-    static const char *const named[] = {"index: postings", "chunk 8", "meta.json: line"};
+    static const char *const named[] = {"index: postings", "chunk at 8", "meta.json: line"};
 
     for (size_t i = 0; i < ORR_COUNT(files); i++) {
         struct fixture f;
