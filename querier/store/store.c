@@ -201,7 +201,7 @@ static struct err *open_blocks(struct selection *sel, const struct ask *ask,
     for (size_t i = 0; i < sel->blocks.n; i++) {
         struct err *e =
             series_source_block(sel->blocks.readers[i], ask->ms, ask->min_ms, ask->max_ms,
-                                ask->labels_only, &ask->keying, &srcs[*io_n]);
+                                ask->labels_only, &ask->keying, sel->blocks.n, &srcs[*io_n]);
 
         if (e)
             return e;
