@@ -305,7 +305,7 @@ static size_t take_from_below(struct objpages *p, struct page **pages, size_t n)
 /* All of the pages are ours to fetch, and in order. */
 static struct err *fetch_pages(struct objpages *p, struct page **pages, size_t n)
 {
-    struct fetch f = {.p = p};
+    struct fetch f = {.p = p, .tally = objstore_tally_get()};
     struct err *e = NULL;
 
     if (p->opts.below)
@@ -318,8 +318,6 @@ static struct err *fetch_pages(struct objpages *p, struct page **pages, size_t n
             ;
         vec_push(&f.runs, ((struct run){pages + i, k - i, NULL}));
     }
-    f.tally = objstore_tally_set(NULL);
-    (void)objstore_tally_set(f.tally);
     if (f.runs.len == 1)
         fetch_run(&f, 0);
     else if (f.runs.len)

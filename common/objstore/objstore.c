@@ -16,6 +16,11 @@ struct objstore_tally *objstore_tally_set(struct objstore_tally *t)
     return before;
 }
 
+struct objstore_tally *objstore_tally_get(void)
+{
+    return tally;
+}
+
 static void count_get(size_t bytes)
 {
     if (!tally)

@@ -122,9 +122,10 @@ void objstore_close(struct objstore *s); /* no call is under way; NULL is allowe
 struct objstore_tally {
     uint64_t gets, bytes;
 };
-/* From now on the gets of this thread are counted in t as well (METRIC_GET() reads it while others count);
- * NULL: nowhere. Returns where they were counted, for who puts it back, or hands it to a thread that helps. */
+/* From now on the gets of this thread are counted in t as well, by METRIC_ADD(); NULL: nowhere. Returns where
+ * they were counted, for who puts that back. */
 struct objstore_tally *objstore_tally_set(struct objstore_tally *t);
+struct objstore_tally *objstore_tally_get(void); /* to hand to a thread that helps */
 
 ORR_CHECKED struct err *objstore_check_key(struct slice key);
 /* Deletes all keys with this prefix, meta.json of a block first so that it is never half there. */
