@@ -22,7 +22,7 @@ struct querier_conf {
     int64_t timeout_ns, straggler_ns, ingester_lookback_ns, catalogue_max_age_ns, lookback_ns;
     int64_t max_memory, max_response;
     int64_t tombstone_max_age_ns, max_tenants;
-    int64_t cache_bytes, cache_max_age_ns, split_interval_ns;
+    int64_t cache_bytes, cache_max_age_ns, split_interval_ns, block_cache_bytes;
     bool has_experimental, has_federation, has_admin, shares_queries;
 };
 
@@ -84,6 +84,10 @@ static const struct conf_field querier_fields[] = {
               "Of equal queries runs one at a time, and one for all who waited meanwhile."),
     CONF_INT(struct querier_conf, max_open_blocks, "max-open-blocks", "1000", "1", "1000000",
              CONF_FIXED, "Blocks kept open though no query uses them."),
+    CONF_BYTES(struct querier_conf, block_cache_bytes, "block-cache-size", "256MiB", "1MiB", "1TiB",
+               CONF_FIXED,
+               "Memory for what is read of blocks in an object store: open blocks (at most half of "
+               "it) and pages of them. What a query reads ahead is bounded by what is free of it."),
 };
 static const struct conf_section querier_section = {
     "querier", "Queries: admission, budgets, blocks.", sizeof(struct querier_conf), querier_fields,
@@ -101,6 +105,42 @@ struct querier {
 };
 
 /* ---- metrics of the store ---- */
+
+struct row {
+    enum metric_type type;
+    const char *name, *help;
+    uint64_t value;
+};
+
+static void collect_pages(const struct objpages_stats *s, struct buf *out, bool is_openmetrics)
+{
+    const struct row rows[] = {
+        {METRIC_T_COUNTER, "orrery_querier_block_cache_hits_total",
+         "Pages of blocks found in memory.", s->hits},
+        {METRIC_T_COUNTER, "orrery_querier_block_cache_misses_total",
+         "Pages of blocks not found in memory.", s->misses},
+        {METRIC_T_COUNTER, "orrery_querier_block_cache_disk_hits_total",
+         "Pages of blocks not found in memory, but on the disk.", s->below_hits},
+        {METRIC_T_COUNTER, "orrery_querier_block_cache_evictions_total",
+         "Pages of blocks dropped from memory to make room.", s->evictions},
+        {METRIC_T_COUNTER, "orrery_querier_block_gets_total",
+         "Reads of blocks in the object store.", s->gets},
+        {METRIC_T_COUNTER, "orrery_querier_block_read_bytes_total",
+         "Bytes of blocks read from the object store.", s->fetched},
+        {METRIC_T_GAUGE, "orrery_querier_block_cache_bytes",
+         "Memory of open blocks and their pages.", s->bytes},
+        {METRIC_T_GAUGE, "orrery_querier_block_cache_held_bytes",
+         "Of that, what cannot be dropped now: open blocks, and pages that queries are reading.",
+         s->held_bytes},
+        {METRIC_T_GAUGE, "orrery_querier_block_cache_max_bytes",
+         "Budget of open blocks and their pages.", s->max_bytes},
+    };
+
+    for (size_t i = 0; i < ORR_COUNT(rows); i++) {
+        metric_write_family(out, is_openmetrics, rows[i].type, rows[i].name, rows[i].help);
+        metric_write_u64(out, rows[i].name, NULL, rows[i].value);
+    }
+}
 
 static void collect(void *arg, struct buf *out, bool is_openmetrics)
 {
@@ -123,6 +163,10 @@ static void collect(void *arg, struct buf *out, bool is_openmetrics)
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, "orrery_querier_opened_blocks_total",
                         "Blocks opened.");
     metric_write_u64(out, "orrery_querier_opened_blocks_total", NULL, s.blocks.opened);
+    metric_write_family(out, is_openmetrics, METRIC_T_GAUGE, "orrery_querier_open_block_bytes",
+                        "Memory of the blocks held open.");
+    metric_write_u64(out, "orrery_querier_open_block_bytes", NULL, s.blocks.reader_bytes);
+    collect_pages(&s.pages, out, is_openmetrics);
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER,
                         "orrery_querier_catalogue_loads_total", "Catalogues read.");
     metric_write_u64(out, "orrery_querier_catalogue_loads_total", NULL, s.blocks.catalogue_loads);
@@ -242,6 +286,7 @@ static void build_store(struct querier *q, const struct querier_conf *conf,
         .objstore = process_objstore(q->process),
         .local_root = root,
         .max_open_blocks = (size_t)conf->max_open_blocks,
+        .block_cache_bytes = (size_t)conf->block_cache_bytes,
         .straggler_ms = conf->straggler_ns / NS_PER_MS,
         .ingester_lookback_ms = conf->ingester_lookback_ns / NS_PER_MS,
         .catalogue_max_age_ms = conf->catalogue_max_age_ns / NS_PER_MS,

@@ -455,6 +455,15 @@ struct err *objpages_read(struct objpages *p, struct slice object, uint64_t off,
     return e;
 }
 
+void objpages_charge(struct objpages *p, int64_t bytes)
+{
+    lock_take(&p->lock);
+    p->stats.bytes += (size_t)bytes;
+    p->stats.held_bytes += (size_t)bytes;
+    trim(p, p->opts.max_bytes);
+    lock_release(&p->lock);
+}
+
 size_t objpages_room(struct objpages *p)
 {
     size_t room;

@@ -1,6 +1,6 @@
 /*
  * Pages of immutable objects, kept: 64 KiB each, in memory up to a budget and below it on a local disk
- * (pagedisk.h). One cache serves whatever is read of blocks by range: index headers, postings, series, chunks.
+ * (struct objpages_below). One cache serves whatever is read of blocks by range: index headers, postings, series, chunks.
  *
  *   objpages_hold()   the pages of many ranges, of one object or several: those that are nowhere are fetched in
  *                     as few reads as that takes (pages less than 256 KiB apart go in one of up to 8 MiB),
@@ -61,6 +61,8 @@ void objpages_unhold(struct objpages *p, struct objpages_hold *h); /* NULL is al
 /* Replaces what ret held by [off, off + len), or what there is of it. ret_object_bytes may be NULL. */
 ORR_CHECKED struct err *objpages_read(struct objpages *p, struct slice object, uint64_t off,
                                       size_t len, struct buf *ret, uint64_t *ret_object_bytes);
+/* Other memory that is to stay within the same budget, and cannot go by itself (negative: it has gone). */
+void objpages_charge(struct objpages *p, int64_t bytes);
 /* How many bytes can be held before the memory is over its budget. */
 size_t objpages_room(struct objpages *p);
 
@@ -69,6 +71,6 @@ struct objpages_stats {
     uint64_t below_hits;    /* of the misses: found on the disk */
     uint64_t gets, fetched; /* reads of the object store, bytes of them */
     uint64_t evictions;     /* pages */
-    size_t bytes, pages, held_bytes, max_bytes; /* now; held_bytes are those in use */
+    size_t bytes, pages, held_bytes, max_bytes; /* now; held_bytes are those in use or charged */
 };
 void objpages_stats_get(struct objpages *p, struct objpages_stats *ret);

@@ -5,7 +5,8 @@
 struct store {
     struct store_opts opts;
     struct blockset *blocks;
-    struct tombset *tombs; /* NULL: there is no bucket */
+    struct objpages *pages; /* NULL: blocks are mapped, or there are none */
+    struct tombset *tombs;  /* NULL: there is no bucket */
     struct fanout_suspects *suspects;
     uint64_t selects, failures;
 };
