@@ -229,6 +229,18 @@ static struct err *read_keyed(struct block_series_source *s)
 
 /* ---- */
 
+/* A file that is gone: the block was compacted away a while ago, and a fresh catalogue knows a better one. */
+static struct err *gone(struct err *e)
+{
+    struct err *ret;
+
+    if (!err_is(e, ERR_NOT_FOUND))
+        return e;
+    ret = err_new(ERR_UNAVAILABLE, "%s", err_msg(e));
+    err_free(e);
+    return ret;
+}
+
 static struct err *block_next(struct series_source *base, struct source_series *ret, bool *ret_more)
 {
     struct block_series_source *s = (struct block_series_source *)base;
@@ -237,7 +249,7 @@ static struct err *block_next(struct series_source *base, struct source_series *
 
     arena_reset(s->arena);
     if (s->next == s->batch.len && !s->keying.is_keyed && (e = read_batch(s)))
-        return e;
+        return gone(e);
     *ret_more = s->next < s->batch.len;
     if (!*ret_more)
         return NULL;
@@ -245,7 +257,7 @@ static struct err *block_next(struct series_source *base, struct source_series *
     *ret = (struct source_series){.labels = f->labels, .fp = f->fp};
     e = s->labels_only ? NULL : load_chunks(s, f, ret);
     s->next++;
-    return e;
+    return gone(e);
 }
 
 static void block_close(struct series_source *base)
@@ -295,7 +307,7 @@ struct err *series_source_block(const struct block_reader *r, struct matchers ms
     s->arena = arena_new(0);
     if ((e = select_refs(s, ms)) || (s->keying.is_keyed && (e = read_keyed(s)))) {
         block_close(&s->base);
-        return e;
+        return gone(e);
     }
     *ret = &s->base;
     return NULL;
