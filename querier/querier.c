@@ -15,6 +15,7 @@
 #include "querier/tomb_news.h"
 
 #define DRAIN_GRACE_MS 10000 /* queries under way may take this long at shutdown */
+#define BLOCK_DISK_DIR "querier/blocks"
 #define CATALOGUE_PREFIX "catalogue/metrics/"
 
 struct querier_conf {
@@ -22,7 +23,8 @@ struct querier_conf {
     int64_t timeout_ns, straggler_ns, ingester_lookback_ns, catalogue_max_age_ns, lookback_ns;
     int64_t max_memory, max_response;
     int64_t tombstone_max_age_ns, max_tenants;
-    int64_t cache_bytes, cache_max_age_ns, split_interval_ns, block_cache_bytes;
+    int64_t cache_bytes, cache_max_age_ns, split_interval_ns;
+    int64_t block_cache_bytes, block_disk_bytes;
     bool has_experimental, has_federation, has_admin, shares_queries;
 };
 
@@ -88,6 +90,10 @@ static const struct conf_field querier_fields[] = {
                CONF_FIXED,
                "Memory for what is read of blocks in an object store: open blocks (at most half of "
                "it) and pages of them. What a query reads ahead is bounded by what is free of it."),
+    CONF_BYTES(struct querier_conf, block_disk_bytes, "block-disk-cache-size", "4GiB", "0", "1PiB",
+               CONF_FIXED,
+               "Room in the data directory for pages of blocks in an object store, below those in "
+               "memory; they outlive a restart. 0: none."),
 };
 static const struct conf_section querier_section = {
     "querier", "Queries: admission, budgets, blocks.", sizeof(struct querier_conf), querier_fields,
@@ -111,6 +117,34 @@ struct row {
     const char *name, *help;
     uint64_t value;
 };
+
+static void write_rows(const struct row *rows, size_t n, struct buf *out, bool is_openmetrics)
+{
+    for (size_t i = 0; i < n; i++) {
+        metric_write_family(out, is_openmetrics, rows[i].type, rows[i].name, rows[i].help);
+        metric_write_u64(out, rows[i].name, NULL, rows[i].value);
+    }
+}
+
+static void collect_disk(const struct page_disk_stats *s, struct buf *out, bool is_openmetrics)
+{
+    const struct row rows[] = {
+        {METRIC_T_GAUGE, "orrery_querier_block_disk_cache_bytes",
+         "Pages of blocks on the local disk.", s->bytes},
+        {METRIC_T_GAUGE, "orrery_querier_block_disk_cache_max_bytes",
+         "Budget of pages of blocks on the local disk.", s->max_bytes},
+        {METRIC_T_COUNTER, "orrery_querier_block_disk_cache_puts_total",
+         "Pages of blocks written to the local disk.", s->puts},
+        {METRIC_T_COUNTER, "orrery_querier_block_disk_cache_evictions_total",
+         "Pages of blocks dropped from the local disk to make room.", s->evictions},
+        {METRIC_T_COUNTER, "orrery_querier_block_disk_cache_corrupt_total",
+         "Pages on the local disk that failed their checksum and were fetched again.", s->corrupt},
+        {METRIC_T_COUNTER, "orrery_querier_block_disk_cache_failures_total",
+         "Reads and writes of the local disk cache that failed.", s->failures},
+    };
+
+    write_rows(rows, ORR_COUNT(rows), out, is_openmetrics);
+}
 
 static void collect_pages(const struct objpages_stats *s, struct buf *out, bool is_openmetrics)
 {
@@ -136,10 +170,7 @@ static void collect_pages(const struct objpages_stats *s, struct buf *out, bool 
          "Budget of open blocks and their pages.", s->max_bytes},
     };
 
-    for (size_t i = 0; i < ORR_COUNT(rows); i++) {
-        metric_write_family(out, is_openmetrics, rows[i].type, rows[i].name, rows[i].help);
-        metric_write_u64(out, rows[i].name, NULL, rows[i].value);
-    }
+    write_rows(rows, ORR_COUNT(rows), out, is_openmetrics);
 }
 
 static void collect(void *arg, struct buf *out, bool is_openmetrics)
@@ -167,6 +198,7 @@ static void collect(void *arg, struct buf *out, bool is_openmetrics)
                         "Memory of the blocks held open.");
     metric_write_u64(out, "orrery_querier_open_block_bytes", NULL, s.blocks.reader_bytes);
     collect_pages(&s.pages, out, is_openmetrics);
+    collect_disk(&s.disk, out, is_openmetrics);
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER,
                         "orrery_querier_catalogue_loads_total", "Catalogues read.");
     metric_write_u64(out, "orrery_querier_catalogue_loads_total", NULL, s.blocks.catalogue_loads);
@@ -277,6 +309,7 @@ static void build_store(struct querier *q, const struct querier_conf *conf,
                         const struct process_storage_conf *storage)
 {
     char *root = local_root(q->process, storage);
+    char *disk = mem_printf("%s/" BLOCK_DISK_DIR, process_data_dir(q->process));
 
     q->store = store_new(&(struct store_opts){
         .pool = process_peers(q->process),
@@ -287,12 +320,15 @@ static void build_store(struct querier *q, const struct querier_conf *conf,
         .local_root = root,
         .max_open_blocks = (size_t)conf->max_open_blocks,
         .block_cache_bytes = (size_t)conf->block_cache_bytes,
+        .block_disk_dir = disk,
+        .block_disk_bytes = (uint64_t)conf->block_disk_bytes,
         .straggler_ms = conf->straggler_ns / NS_PER_MS,
         .ingester_lookback_ms = conf->ingester_lookback_ns / NS_PER_MS,
         .catalogue_max_age_ms = conf->catalogue_max_age_ns / NS_PER_MS,
         .tombstone_max_age_ms = conf->tombstone_max_age_ns / NS_PER_MS,
     });
     mem_free(root);
+    mem_free(disk);
 }
 
 static void querier_close(void *role)

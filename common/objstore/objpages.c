@@ -39,6 +39,9 @@ struct objpages {
     struct map map;               /* struct page */
     struct page *newest, *oldest; /* by use */
     struct objpages_stats stats;
+    struct {
+        uint64_t gets, fetched, below_hits;
+    } by_all; /* of the stats, without the lock */
 };
 
 struct objpages_hold {
@@ -266,10 +269,10 @@ static void fetch_run(void *arg, size_t i)
     struct objstore_info info;
     struct buf b = {0};
 
-    METRIC_ADD(f->p->stats.gets, 1);
+    METRIC_ADD(f->p->by_all.gets, 1);
     r->e = objstore_get(f->p->opts.store, object_of(r->pages[0]), &get, &b, &info);
     (void)objstore_tally_set(before);
-    METRIC_ADD(f->p->stats.fetched, b.len);
+    METRIC_ADD(f->p->by_all.fetched, b.len);
     if (err_is(r->e, ERR_INVALID)) {
         struct err *e = err_new(ERR_CORRUPT, "%s", err_msg(r->e));
 
@@ -292,7 +295,7 @@ static size_t take_from_below(struct objpages *p, struct page **pages, size_t n)
 
     for (size_t i = 0; i < n; i++) {
         if (p->opts.below->get(p->opts.below->arg, pages[i]->key, &b, &object_bytes)) {
-            METRIC_ADD(p->stats.below_hits, 1);
+            METRIC_ADD(p->by_all.below_hits, 1);
             publish(p, pages[i], buf_slice(&b), object_bytes);
         } else {
             pages[out++] = pages[i];
@@ -479,9 +482,9 @@ void objpages_stats_get(struct objpages *p, struct objpages_stats *ret)
     lock_take(&p->lock);
     *ret = p->stats;
     lock_release(&p->lock);
-    ret->gets = METRIC_GET(p->stats.gets);
-    ret->fetched = METRIC_GET(p->stats.fetched);
-    ret->below_hits = METRIC_GET(p->stats.below_hits);
+    ret->gets = METRIC_GET(p->by_all.gets);
+    ret->fetched = METRIC_GET(p->by_all.fetched);
+    ret->below_hits = METRIC_GET(p->by_all.below_hits);
 }
 
 void objpages_free(struct objpages *p)

@@ -8,6 +8,16 @@
 
 #define BLOCK_CACHE_BYTES (256u << 20)
 
+static void open_pages(struct store *s, const struct store_opts *opts)
+{
+    if (opts->block_disk_dir && opts->block_disk_bytes)
+        s->disk = page_disk_open(opts->block_disk_dir, opts->block_disk_bytes);
+    s->pages = objpages_new(&(struct objpages_opts){
+        .store = opts->objstore,
+        .max_bytes = opts->block_cache_bytes ? opts->block_cache_bytes : BLOCK_CACHE_BYTES,
+        .below = s->disk ? page_disk_below(s->disk) : NULL});
+}
+
 struct store *store_new(const struct store_opts *opts)
 {
     struct store *s = mem_new(struct store);
@@ -16,9 +26,7 @@ struct store *store_new(const struct store_opts *opts)
     s->opts.local_root = s->opts.block_disk_dir = NULL;
     s->suspects = fanout_suspects_new();
     if (opts->objstore && !opts->local_root)
-        s->pages = objpages_new(&(struct objpages_opts){
-            .store = opts->objstore,
-            .max_bytes = opts->block_cache_bytes ? opts->block_cache_bytes : BLOCK_CACHE_BYTES});
+        open_pages(s, opts);
     if (opts->objstore)
         s->blocks = blockset_new(&(struct blockset_opts){.objstore = opts->objstore,
                                                          .local_root = opts->local_root,
@@ -35,6 +43,7 @@ void store_free(struct store *s)
         return;
     blockset_free(s->blocks);
     objpages_free(s->pages);
+    page_disk_close(s->disk);
     tombset_free(s->tombs);
     fanout_suspects_free(s->suspects);
     mem_free(s);
@@ -63,6 +72,8 @@ void store_stats_get(struct store *s, struct store_stats *ret)
         tombset_stats_get(s->tombs, &ret->tombstones);
     if (s->pages)
         objpages_stats_get(s->pages, &ret->pages);
+    if (s->disk)
+        page_disk_stats_get(s->disk, &ret->disk);
 }
 
 void store_query_warn(struct store_query *sq, struct slice text)

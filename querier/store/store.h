@@ -31,6 +31,7 @@
 #include "common/rpc/rpc.h"
 #include "querier/engine/storage.h"
 #include "querier/store/blockset.h"
+#include "querier/store/page_disk.h"
 #include "querier/store/series_merge.h"
 #include "querier/store/tombset.h"
 
@@ -69,6 +70,7 @@ struct store_stats {
     uint64_t selects, failures, stragglers;
     struct blockset_stats blocks;
     struct tombset_stats tombstones;
+    struct page_disk_stats disk; /* all 0 without one */
     struct objpages_stats pages; /* all 0 when blocks are in local_root */
 };
 void store_stats_get(struct store *s, struct store_stats *ret);
