@@ -230,7 +230,8 @@ static void add_point_hist(struct aggr_build *b, int64_t t, double count, const 
     const struct fhist *both = NULL;
 
     if (r && r->t >= t && !(both = fhist_add(b->tmp, r->sum_h, as_gauge(b, sum), &notes))) {
-        const struct fhist *last = b->last_h; /* buckets of another kind: it stands in a chunk of its own */
+        const struct fhist *last =
+            b->last_h; /* buckets of another kind: it stands in a chunk of its own */
         struct arena *keep = arena_new(0);
 
         last = fhist_dup(keep, last);
@@ -246,12 +247,11 @@ static void add_point_hist(struct aggr_build *b, int64_t t, double count, const 
         r->sum_h = fhist_dup(b->tmp, both); /* parts of it may be sum's */
         r->count += count;
     } else {
-        vec_push(&b->rows,
-                 ((struct aggr_row){
-                     .t = floor_to(t, b->resolution_ms) + b->resolution_ms - 1,
-                     .count = count,
-                     .sum_h = as_gauge(b, fhist_dup(b->tmp, sum)),
-                 }));
+        vec_push(&b->rows, ((struct aggr_row){
+                               .t = floor_to(t, b->resolution_ms) + b->resolution_ms - 1,
+                               .count = count,
+                               .sum_h = as_gauge(b, fhist_dup(b->tmp, sum)),
+                           }));
         r = &b->rows.ptr[b->rows.len - 1];
     }
     r->counter_h = b->last_h;
@@ -291,8 +291,7 @@ static void add_aggr_floats(struct aggr_build *b, const struct aggr_columns *c)
     aggr_counter_end(&b->counter, c->last);
 }
 
-static void add_aggr_histograms(struct aggr_build *b, struct arena *a,
-                                const struct aggr_columns *c)
+static void add_aggr_histograms(struct aggr_build *b, struct arena *a, const struct aggr_columns *c)
 {
     size_t at = 0;
 

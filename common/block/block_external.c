@@ -110,23 +110,23 @@ static struct err *walk_next(struct walk *w, bool *ret_more)
     return NULL;
 }
 
-static struct err *walk_begin(const struct block_reader *r, uint32_t ref, struct walk *ret)
-{
+/* A series with its own labels as they stand in the index. */
+struct placed {
+    uint32_t ref;
     struct block_reader_entry entry;
-    struct err *e = block_reader_entry(r, ref, &entry);
+};
 
-    if (!e)
-        *ret = (struct walk){.r = r, .in = reader_new(entry.labels), .left = entry.n_labels};
-    return e;
+static struct walk walk_begin(const struct block_reader *r, const struct placed *p)
+{
+    return (struct walk){.r = r, .in = reader_new(p->entry.labels), .left = p->entry.n_labels};
 }
 
-static struct err *compare(const struct block_reader *r, uint32_t a, uint32_t b, int *ret)
+static struct err *compare(const struct block_reader *r, const struct placed *a,
+                           const struct placed *b, int *ret)
 {
-    struct walk x, y;
+    struct walk x = walk_begin(r, a), y = walk_begin(r, b);
     struct err *e;
 
-    if ((e = walk_begin(r, a, &x)) || (e = walk_begin(r, b, &y)))
-        return e;
     for (;;) {
         bool more_x, more_y;
 
@@ -153,31 +153,68 @@ static int by_labels(const void *a, const void *b, void *arg)
     int c = 0;
 
     if (!s->err)
-        s->err = compare(s->r, *(const uint32_t *)a, *(const uint32_t *)b, &c);
+        s->err = compare(s->r, a, b, &c);
     return s->err ? 0 : c;
 }
 
-static bool is_in_order(struct sorting *s, struct block_refs refs)
+static bool is_in_order(struct sorting *s, const struct placed *all, size_t n)
 {
-    for (size_t i = 1; i < refs.n && !s->err; i++)
-        if (by_labels(&refs.ptr[i - 1], &refs.ptr[i], s) >= 0)
+    for (size_t i = 1; i < n && !s->err; i++)
+        if (by_labels(&all[i - 1], &all[i], s) >= 0)
             return false;
     return true;
 }
 
-struct err *block_external_sort(const struct block_reader *r, struct block_refs refs)
+static struct err *place_all(const struct block_reader *r, struct arena *a, struct block_refs refs,
+                             struct placed *all)
+{
+    struct err *e = NULL;
+
+    for (size_t at = 0, n; !e && at < refs.n; at += n) {
+        struct objpages_hold *hold;
+
+        if ((e = block_reader_hold_series(r, refs.ptr + at, refs.n - at, block_reader_room(r, 1),
+                                          &n, &hold)))
+            break;
+        for (size_t i = at; !e && i < at + n; i++) {
+            all[i].ref = refs.ptr[i];
+            e = block_reader_entry(r, a, refs.ptr[i], &all[i].entry);
+        }
+        block_reader_unhold(r, hold);
+    }
+    return e;
+}
+
+static struct err *sort_placed(const struct block_reader *r, struct placed *all, size_t n)
 {
     struct sorting s = {.r = r};
 
-    if (!r->external.labels.n || is_in_order(&s, refs))
+    if (is_in_order(&s, all, n))
         return s.err;
     if (!s.err)
-        qsort_r(refs.ptr, refs.n, sizeof(*refs.ptr), by_labels, &s);
-    if (!s.err && !is_in_order(&s, refs) && !s.err)
+        qsort_r(all, n, sizeof(*all), by_labels, &s);
+    if (!s.err && !is_in_order(&s, all, n) && !s.err)
         return err_new(ERR_UNSUPPORTED,
                        "block %s: two series are the same once external labels replace their own",
                        block_reader_name(r));
     return s.err;
+}
+
+struct err *block_external_sort(const struct block_reader *r, struct block_refs refs)
+{
+    struct placed *all;
+    struct arena *a;
+    struct err *e;
+
+    if (!r->external.labels.n)
+        return NULL;
+    a = arena_new(0);
+    all = arena_array(a, struct placed, refs.n);
+    if (!(e = place_all(r, a, refs, all)) && !(e = sort_placed(r, all, refs.n)))
+        for (size_t i = 0; i < refs.n; i++)
+            refs.ptr[i] = all[i].ref;
+    arena_free(a);
+    return e;
 }
 
 /* ---- what is shown ---- */

@@ -30,11 +30,48 @@ static struct err *open_meta(struct block_reader *r)
     return err_wrap(block_meta_parse(r->arena, bytes, &r->meta), "block %s", r->src->name);
 }
 
+static const struct block_file *listed(const struct block_reader *r, const char *name)
+{
+    for (size_t i = 0; i < r->meta.n_files; i++)
+        if (slice_eq_cstr(r->meta.files[i].path, name))
+            return &r->meta.files[i];
+    return NULL;
+}
+
+static struct err *open_index(struct block_reader *r)
+{
+    const struct block_file *f = listed(r, BLOCK_INDEX_FILE);
+    struct slice bytes;
+    struct err *e = NULL;
+    uint64_t size = f ? f->bytes : 0;
+
+    if (!r->src->ops->hold) {
+        e = r->src->ops->file(r->src, BLOCK_INDEX_FILE, &bytes);
+        return e ? e : block_index_open(&r->index, r->src->name, bytes);
+    }
+    if (!size)
+        e = r->src->ops->size(r->src, BLOCK_INDEX_FILE, &size);
+    return e ? e : block_index_open_parts(&r->index, r->src->name, r->src, size);
+}
+
+/* Where asking costs a request, what meta.json says of the file goes: one that is listed as empty, or
+ * not at all beside others, is not asked for. */
+static bool has_no_tombstones(const struct block_reader *r)
+{
+    const struct block_file *f = listed(r, BLOCK_TOMBSTONES_FILE);
+
+    return r->src->ops->hold && r->meta.n_files &&
+           (!f || (f->bytes == BLOCK_TOMBSTONES_EMPTY && !r->meta.stats.tombstones));
+}
+
 static struct err *open_tombstones(struct block_reader *r)
 {
     struct slice bytes;
-    struct err *e = r->src->ops->file(r->src, BLOCK_TOMBSTONES_FILE, &bytes);
+    struct err *e;
 
+    if (has_no_tombstones(r))
+        return NULL;
+    e = r->src->ops->file(r->src, BLOCK_TOMBSTONES_FILE, &bytes);
     if (err_is(e, ERR_NOT_FOUND)) { /* nothing was deleted */
         err_free(e);
         return NULL;
@@ -80,13 +117,16 @@ bool block_reader_starts(const struct block_reader *r, uint32_t ref, struct chun
 
 struct err *block_reader_verify_postings(const struct block_reader *r)
 {
+    struct arena *a = arena_new(0);
     struct err *e = NULL;
 
     for (uint32_t i = 0; !e && i < r->index.n_entries; i++) {
         struct block_index_list l;
 
-        e = block_index_postings(&r->index, i, &l);
+        arena_reset(a);
+        e = block_index_postings(&r->index, a, i, &l);
     }
+    arena_free(a);
     return e;
 }
 
@@ -155,13 +195,11 @@ struct err *block_reader_open(struct block_source *src, const struct block_reade
                               struct block_reader **ret)
 {
     struct block_reader *r = mem_new(struct block_reader);
-    struct slice index;
     struct err *e;
 
     r->src = src;
     r->arena = arena_new(0);
-    if ((e = open_meta(r)) || (e = src->ops->file(src, BLOCK_INDEX_FILE, &index)) ||
-        (e = block_index_open(&r->index, src->name, index)) || (e = open_tombstones(r)) ||
+    if ((e = open_meta(r)) || (e = open_index(r)) || (e = open_tombstones(r)) ||
         (e = open_starts(r)))
         goto fail;
     if (opts)
@@ -205,6 +243,11 @@ const char *block_reader_name(const struct block_reader *r)
     return r->src->name;
 }
 
+size_t block_reader_memory(const struct block_reader *r)
+{
+    return sizeof(*r) + arena_used(r->arena) + block_index_memory(&r->index);
+}
+
 size_t block_reader_symbol_count(const struct block_reader *r)
 {
     return r->index.n_symbols;
@@ -223,7 +266,7 @@ const struct block_interval *block_reader_tombstones(const struct block_reader *
 
 /* ---- series ---- */
 
-struct err *block_reader_entry(const struct block_reader *r, uint32_t ref,
+struct err *block_reader_entry(const struct block_reader *r, struct arena *a, uint32_t ref,
                                struct block_reader_entry *ret)
 {
     struct reader in;
@@ -231,7 +274,7 @@ struct err *block_reader_entry(const struct block_reader *r, uint32_t ref,
     struct err *e;
     const uint8_t *start;
 
-    if ((e = block_index_series(&r->index, ref, &body)))
+    if ((e = block_index_series(&r->index, a, ref, &body)))
         return e;
     in = reader_new(body);
     ret->n_labels = reader_uvarint(&in);
@@ -285,7 +328,7 @@ struct err *block_reader_series(const struct block_reader *r, struct arena *a, u
     struct reader in;
     struct err *e;
 
-    if ((e = block_reader_entry(r, ref, &entry)))
+    if ((e = block_reader_entry(r, a, ref, &entry)))
         return e;
     labels = arena_array(a, struct label, entry.n_labels);
     in = reader_new(entry.labels);
@@ -357,8 +400,7 @@ static struct err *read_range(const struct block_reader *r, struct arena *a, uin
     return err_wrap(e, "chunks");
 }
 
-/* How many of the metas make one read, and how long it is. */
-static size_t plan_read(const struct block_chunk_meta *m, size_t n, size_t *ret_len)
+size_t block_reader_plan_read(const struct block_chunk_meta *m, size_t n, size_t *ret_len)
 {
     size_t k = 1;
 
@@ -376,7 +418,7 @@ struct err *block_reader_chunks(const struct block_reader *r, struct arena *a,
 
     for (size_t i = 0; i < n;) {
         struct slice bytes;
-        size_t len, k = plan_read(metas + i, n - i, &len), need;
+        size_t len, k = block_reader_plan_read(metas + i, n - i, &len), need;
 
         if ((e = read_range(r, a, metas[i].ref, len, &bytes)))
             return e;

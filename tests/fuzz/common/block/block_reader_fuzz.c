@@ -49,7 +49,8 @@ static void close_source(struct block_source *base)
     mem_free(s);
 }
 
-static const struct block_source_ops ops = {get_file, get_range, close_source};
+static const struct block_source_ops ops = {
+    .file = get_file, .range = get_range, .close = close_source};
 
 static uint64_t be(const uint8_t *p, int n)
 {
