@@ -18,7 +18,7 @@ struct store *store_new(const struct store_opts *opts)
                                                          .local_root = opts->local_root,
                                                          .max_open = opts->max_open_blocks});
     if (opts->objstore)
-        s->tombs = tombset_new(opts->objstore, opts->tombstone_max_age_ms);
+        s->tombs = tombset_new(opts->objstore, opts->tombstone_max_age_ms, !opts->local_root);
     return s;
 }
 
