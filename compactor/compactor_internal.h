@@ -11,6 +11,7 @@
 #include "common/base/lock.h"
 #include "common/base/map.h"
 #include "common/base/metric.h"
+#include "common/base/spell.h"
 #include "common/base/vec.h"
 #include "common/block/catalogue.h"
 #include "common/model/limits.h"
@@ -71,6 +72,7 @@ struct compactor {
     char *work_dir;
     struct compactor_metrics m;
     uint64_t failures[COMPACTOR_CODES]; /* by position in ERR_CODES */
+    struct spell trouble;
     atomic_bool is_stopping;
     pthread_t thread;
     bool has_thread;
@@ -108,8 +110,9 @@ void compactor_size_pool(const char *name, int64_t concurrency, struct job_pool 
                          int64_t *io_threads);
 /* Gossips the version of a tenant's catalogue. Any thread. */
 void compactor_tell_version(struct compactor *c, struct slice tenant, uint64_t version);
-/* Counts and keeps it for the status page; does not take it. Any thread. */
-void compactor_note_error(struct compactor *c, const struct err *e);
+/* What failed and will be tried again: counts it, keeps it for the status page, logs it unless its spell
+ * has been told of. Ends e. Any thread. */
+void compactor_note(struct compactor *c, const char *doing, struct err *e);
 /* Starts a round soon. Any thread. */
 void compactor_hint(struct compactor *c);
 

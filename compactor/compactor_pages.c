@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "common/base/clock.h"
+#include "common/base/log.h"
 #include "compactor/compactor_internal.h"
 
 #define FIELD_COUNTER(member, name, help)                                                          \
@@ -86,8 +87,10 @@ static void collect_failures(void *arg, struct buf *out, bool is_openmetrics)
     }
 }
 
-void compactor_note_error(struct compactor *c, const struct err *e)
+void compactor_note(struct compactor *c, const char *doing, struct err *e)
 {
+    uint64_t left_out;
+
     static_assert(ORR_COUNT(codes) <= COMPACTOR_CODES, "room for every error code");
 
     for (size_t i = 0; i < ORR_COUNT(codes); i++)
@@ -97,6 +100,10 @@ void compactor_note_error(struct compactor *c, const struct err *e)
     (void)snprintf(c->last_error, sizeof(c->last_error), "%s", err_msg(e));
     c->last_error_ms = clock_wall_ms(&clock_system);
     lock_release(&c->lock);
+    if (spell_tells(&c->trouble, doing, e, clock_mono_ms(&clock_system), &left_out))
+        LOG_WARN(compactor, "a step failed, it will be tried again", KV_STR("reason", doing),
+                 KV_U64("skipped", left_out), KV_ERR(e));
+    err_free(e);
 }
 
 /* ---- pages ---- */

@@ -36,14 +36,6 @@ static const struct member *holder(const struct round *r, unsigned position)
     return ring_member(r->ingesters, r->set.instances[position]);
 }
 
-/* Ends e: logged at most, since a round goes on. */
-static void note(struct compactor *c, const char *what, struct err *e)
-{
-    compactor_note_error(c, e);
-    LOG_WARN(compactor, "a step failed, it will be tried again", KV_STR("reason", what), KV_ERR(e));
-    err_free(e);
-}
-
 /* ---- what upkeep.h does too ---- */
 
 bool compactor_owns(const struct compactor *c, const struct ring *compactors, uint32_t key)
@@ -104,8 +96,9 @@ static void take_answer(struct round *r, unsigned position)
         plan_answer(r->c->plan, position, m->state == MEMBER_LEAVING);
     } else {
         METRIC_ADD(r->c->m.poll_failures, 1);
-        note(r->c, "poll",
-             err_new(ERR_INVALID, "ingester %s answers with malformed segments", m->instance));
+        compactor_note(
+            r->c, "poll",
+            err_new(ERR_INVALID, "ingester %s answers with malformed segments", m->instance));
     }
 }
 
@@ -135,7 +128,7 @@ static size_t poll_ingesters(struct round *r)
             err_free(e);
         } else {
             METRIC_ADD(c->m.poll_failures, 1);
-            note(c, "poll", e);
+            compactor_note(c, "poll", e);
         }
     }
     mem_free(calls);
@@ -186,7 +179,7 @@ static struct compactor_catalogue *catalogue_of(struct compactor *c, struct slic
     cc->is_known = e == NULL;
     if (e) {
         METRIC_ADD(c->m.catalogue_failures, 1);
-        note(c, "catalogue", e);
+        compactor_note(c, "catalogue", e);
     } else if (catalogue_version(cc->c) != cc->posted) {
         /* also what was in the bucket before this process: the others may have forgotten it */
         cc->posted = catalogue_version(cc->c);
@@ -265,7 +258,7 @@ static void end_drop(struct round *r, struct peercall *pc)
         err_free(e);
     } else {
         METRIC_ADD(r->c->m.drop_failures, 1);
-        note(r->c, "drop", e);
+        compactor_note(r->c, "drop", e);
     }
 }
 
@@ -393,7 +386,7 @@ static void settle(struct compactor *c, const struct plan_job *job, struct outco
         plan_flushed(c->plan, job, now);
     } else if (out->err && !err_is(out->err, ERR_CANCELED)) {
         plan_failed(c->plan, job, now);
-        note(c, "flush", out->err);
+        compactor_note(c, "flush", out->err);
         out->err = NULL;
     }
     err_free(out->err);

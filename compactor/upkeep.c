@@ -14,12 +14,10 @@ static int64_t mono_ms(void)
 
 void upkeep_note(struct upkeep *u, const char *what, struct err *e)
 {
-    if (!err_is(e, ERR_CANCELED)) {
-        compactor_note_error(u->c, e);
-        LOG_WARN(compactor, "a step failed, it will be tried again", KV_STR("reason", what),
-                 KV_ERR(e));
-    }
-    err_free(e);
+    if (err_is(e, ERR_CANCELED))
+        err_free(e);
+    else
+        compactor_note(u->c, what, e);
 }
 
 /* ---- all tenants ---- */

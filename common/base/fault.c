@@ -1,7 +1,10 @@
 #include "common/base/fault.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +24,35 @@ static size_t point_count;
 static uint64_t countdown;
 static bool is_counting, did_fire;
 
+/* A walk through the steps of a whole process: ORRERY_FAULT=TRACE=PATH writes the name of each point
+ * passed to a file, KILL=N ends the process, as SIGKILL does, when it passes the N-th, from 0. */
+static struct {
+    bool is_on;
+    uint64_t passed, kill_at;
+    int trace_fd;
+} steps = {.kill_at = UINT64_MAX, .trace_fd = -1};
+
+/* What leaves no trace on a disk or in a bucket is no step. */
+static bool is_step(const char *point)
+{
+    static const char *const others[] = {"net.",  "rpc.",    "http_client.",
+                                         "loop.", "thread.", "objstore.open"};
+
+    for (size_t i = 0; i < ORR_COUNT(others); i++)
+        if (strncmp(point, others[i], strlen(others[i])) == 0)
+            return false;
+    return true;
+}
+
+/* With the mutex. */
+static void step(const char *point)
+{
+    if (steps.trace_fd >= 0)
+        (void)dprintf(steps.trace_fd, "%s\n", point);
+    if (steps.passed++ == steps.kill_at)
+        (void)raise(SIGKILL);
+}
+
 static void set_armed(bool is_armed)
 {
     __atomic_store_n(&fault_is_armed, is_armed, __ATOMIC_RELAXED);
@@ -31,6 +63,8 @@ bool fault_hit_slow(const char *point, int *ret_errnum)
     bool hit = false;
 
     pthread_mutex_lock(&mutex);
+    if (steps.is_on && is_step(point))
+        step(point);
     for (size_t i = 0; i < point_count && !hit; i++) {
         if (strcmp(points[i].name, point) == 0) {
             *ret_errnum = points[i].errnum;
@@ -70,7 +104,7 @@ void fault_arm_point(const char *point, int errnum)
         points[i].errnum = errnum;
         point_count = i == point_count ? i + 1 : point_count;
     }
-    set_armed(point_count > 0 || is_counting);
+    set_armed(point_count > 0 || is_counting || steps.is_on);
     pthread_mutex_unlock(&mutex);
 }
 
@@ -79,6 +113,7 @@ void fault_disarm(void)
     pthread_mutex_lock(&mutex);
     point_count = 0;
     is_counting = false;
+    steps.is_on = false;
     set_armed(false);
     memset(points, 0, sizeof(points));
     pthread_mutex_unlock(&mutex);
@@ -109,6 +144,27 @@ static int errnum_named(const char *name)
     return EIO;
 }
 
+static void walk(uint64_t kill_at, const char *trace_path)
+{
+    pthread_mutex_lock(&mutex);
+    steps.is_on = true;
+    steps.kill_at = kill_at;
+    if (trace_path)
+        steps.trace_fd = open(trace_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    set_armed(true);
+    pthread_mutex_unlock(&mutex);
+}
+
+static void arm_item(const char *point, const char *value)
+{
+    if (strcmp(point, "KILL") == 0)
+        walk(strtoull(value, NULL, 10), NULL);
+    else if (strcmp(point, "TRACE") == 0)
+        walk(UINT64_MAX, value);
+    else
+        fault_arm_point(point, errnum_named(value));
+}
+
 void fault_arm_from_env(void)
 {
     const char *spec = getenv("ORRERY_FAULT");
@@ -122,7 +178,7 @@ void fault_arm_from_env(void)
 
         if (eq)
             *eq = 0;
-        fault_arm_point(item, eq ? errnum_named(eq + 1) : EIO);
+        arm_item(item, eq ? eq + 1 : "EIO");
     }
     mem_free(copy);
 }

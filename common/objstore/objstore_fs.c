@@ -7,18 +7,17 @@
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/base/fault.h"
 #include "common/base/fsx.h"
 #include "common/base/hash.h"
 #include "common/base/mem.h"
+#include "common/base/rng.h"
 #include "common/objstore/objstore_fs_internal.h"
 
 #define FS_HASHED_BYTES (1u << 20) /* up to here the etag is a hash of the content */
 #define FS_COPY_BYTES (1u << 20)
-#define FS_STALE_TMP_S 3600
 #define FS_ETAG_SEED 0x65746167ull
 
 static struct objstore_fs *fs_from(struct objstore *s)
@@ -210,39 +209,72 @@ static struct err *copy_all(int fd, const char *from, const char *path)
     return e;
 }
 
-/* A file in tmp with the content (or that of the file from), on disk. */
-static struct err *write_tmp(struct objstore_fs *fs, const struct slice *content, const char *from,
-                             char **ret_path, struct objstore_info *ret_info)
+static bool is_ours(int fd)
 {
-    static _Atomic uint64_t next;
-    char *path = mem_printf("%s/" OBJSTORE_FS_OWN "/tmp/%ld-%" PRIu64, fs->root, (long)getpid(),
-                            atomic_fetch_add(&next, 1));
-    struct err *e = fault("objstore.create", path);
     struct stat st;
+
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+        return errno != EWOULDBLOCK; /* without locks here, nobody takes it for left either */
+    return fstat(fd, &st) == 0 && st.st_nlink > 0;
+}
+
+/* A new file in tmp, locked for as long as it is open: so a file that nobody has locked was left by a
+ * crash. False when one that opens the store has taken it for such in between. */
+static bool create_tmp(struct objstore_fs *fs, char **ret_path, int *ret_fd, struct err **ret_err)
+{
+    char *path = mem_printf("%s/" OBJSTORE_FS_OWN "/tmp/%016" PRIx64 "-%" PRIu64, fs->root,
+                            fs->nonce, atomic_fetch_add(&fs->next_tmp, 1));
     int fd = -1;
 
-    if (e)
-        goto fail;
-    fd = open(path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0640);
-    if (fd < 0) {
-        e = err_errno(ERR_IO, "create %s", path);
-        goto fail;
+    if (!(*ret_err = fault("objstore.create", path)) &&
+        (fd = open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0640)) < 0)
+        *ret_err = err_errno(ERR_IO, "create %s", path);
+    if (!*ret_err && !is_ours(fd)) {
+        (void)close(fd);
+        (void)unlink(path);
+        mem_free(path);
+        return false;
     }
-    if ((e = content ? write_piece(fd, *content, path) : copy_all(fd, from, path)))
-        goto fail;
-    if (!(e = fault("objstore.sync", path)) && !fs->no_sync && fsync(fd) != 0)
+    *ret_path = path;
+    *ret_fd = fd;
+    return true;
+}
+
+/* The content (or that of the file from), on disk. */
+static struct err *fill_tmp(struct objstore_fs *fs, int fd, const char *path,
+                            const struct slice *content, const char *from,
+                            struct objstore_info *ret_info)
+{
+    struct err *e = content ? write_piece(fd, *content, path) : copy_all(fd, from, path);
+    struct stat st;
+
+    if (!e && !(e = fault("objstore.sync", path)) && !fs->no_sync && fsync(fd) != 0)
         e = err_errno(ERR_IO, "sync %s", path);
     if (!e && fstat(fd, &st) != 0)
         e = err_errno(ERR_IO, "stat %s", path);
-    if (e || (e = fill_info(fd, &st, content, ret_info)))
-        goto fail;
-    (void)close(fd);
-    *ret_path = path;
-    return NULL;
-fail:
+    return e ? e : fill_info(fd, &st, content, ret_info);
+}
+
+/* A file in tmp, to be renamed and then closed. */
+static struct err *write_tmp(struct objstore_fs *fs, const struct slice *content, const char *from,
+                             char **ret_path, int *ret_fd, struct objstore_info *ret_info)
+{
+    struct err *e = NULL;
+    char *path = NULL;
+    int fd = -1;
+
+    while (!create_tmp(fs, &path, &fd, &e))
+        continue;
+    if (!e)
+        e = fill_tmp(fs, fd, path, content, from, ret_info);
+    if (!e) {
+        *ret_path = path;
+        *ret_fd = fd;
+        return NULL;
+    }
     if (fd >= 0) {
-        (void)close(fd);
         (void)unlink(path);
+        (void)close(fd);
     }
     mem_free(path);
     return e;
@@ -366,10 +398,10 @@ static struct err *put_any(struct objstore *s, struct slice key, const struct sl
     struct objstore_fs *fs = fs_from(s);
     struct objstore_info info;
     struct err *e;
-    int lock_fd;
+    int lock_fd, fd;
     char *tmp;
 
-    if ((e = write_tmp(fs, content, from, &tmp, &info)))
+    if ((e = write_tmp(fs, content, from, &tmp, &fd, &info)))
         return e;
     if (!(e = lock_names(fs, &lock_fd))) {
         if (!(e = check_cond(s, key, opts)))
@@ -380,6 +412,7 @@ static struct err *put_any(struct objstore *s, struct slice key, const struct sl
         (void)unlink(tmp);
     else
         *ret_info = info;
+    (void)close(fd);
     mem_free(tmp);
     return e;
 }
@@ -437,7 +470,7 @@ static struct err *fs_del(struct objstore *s, struct slice key)
 
 /* ---- opening ---- */
 
-/* Writes that a crash cut short. Young ones may belong to another process. */
+/* Writes that a crash cut short: those that nobody has locked. */
 static struct err *remove_stale(const char *tmp)
 {
     struct err *e;
@@ -448,10 +481,12 @@ static struct err *remove_stale(const char *tmp)
         return e;
     for (size_t i = 0; i < n; i++) {
         char *path = mem_printf("%s/%s", tmp, names[i]);
-        struct stat st;
+        int fd = open(path, O_RDWR | O_CLOEXEC);
 
-        if (stat(path, &st) == 0 && st.st_mtim.tv_sec + FS_STALE_TMP_S < time(NULL))
+        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
             (void)unlink(path);
+        if (fd >= 0)
+            (void)close(fd);
         mem_free(path);
     }
     fsx_names_free(names, n);
@@ -480,6 +515,7 @@ struct err *objstore_fs_open(const char *root, const struct objstore_fs_opts *op
 {
     char *tmp = mem_printf("%s/" OBJSTORE_FS_OWN "/tmp", root);
     struct objstore_fs *fs;
+    struct rng rng;
     struct err *e;
 
     if (!(e = fsx_mkdirs(tmp)))
@@ -490,6 +526,8 @@ struct err *objstore_fs_open(const char *root, const struct objstore_fs_opts *op
     fs = mem_new(struct objstore_fs);
     fs->base.ops = &fs_ops;
     fs->base.name = mem_printf("filesystem:%s", root);
+    rng_seed_system(&rng);
+    fs->nonce = rng_u64(&rng);
     fs->root = mem_strdup(root);
     fs->no_sync = opts && opts->no_sync;
     *ret = &fs->base;

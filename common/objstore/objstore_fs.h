@@ -8,7 +8,8 @@
  *
  * The etag is the hash of the content up to 1 MiB, above that inode, size and time of change.
  * "a" and "a/b" cannot both be objects here (ERR_INVALID), unlike in S3. Directories that become
- * empty are removed. Files left in tmp by a crash are removed on open after an hour.
+ * empty are removed. A file in tmp is flock()ed by its writer: one that is not was left by a crash, and
+ * is removed when the store is opened.
  */
 #pragma once
 #include "common/objstore/objstore.h"

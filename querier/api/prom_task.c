@@ -9,6 +9,7 @@
 #include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/base/metric.h"
+#include "common/base/spell.h"
 
 #define RETRY_PAUSE_MS 50
 
@@ -119,6 +120,16 @@ static const char *error_type(enum err_code code, int *ret_status)
     return "internal";
 }
 
+/* Each failed request is counted; while the bucket or the ingesters are away their askers need no line each. */
+static void tell(const struct err *e)
+{
+    static struct spell trouble;
+    uint64_t left_out;
+
+    if (spell_tells(&trouble, "request", e, clock_mono_ms(&clock_system), &left_out))
+        LOG_WARN(querier, "request failed", KV_U64("skipped", left_out), KV_ERR(e));
+}
+
 int prom_error_json(struct buf *out, struct err *e)
 {
     int status;
@@ -128,7 +139,7 @@ int prom_error_json(struct buf *out, struct err *e)
     buf_json_str(out, slice_cstr(err_msg(e)));
     buf_byte(out, '}');
     if (status >= 500)
-        LOG_WARN(querier, "request failed", KV_ERR(e));
+        tell(e);
     err_free(e);
     return status;
 }
@@ -141,7 +152,7 @@ static int error_text(struct buf *out, struct err *e)
     (void)error_type(err_code(e), &status);
     buf_printf(out, "%s\n", err_msg(e));
     if (status >= 500)
-        LOG_WARN(querier, "request failed", KV_ERR(e));
+        tell(e);
     err_free(e);
     return status;
 }

@@ -9,11 +9,14 @@
 #include "common/base/lock.h"
 #include "common/base/log.h"
 #include "common/base/map.h"
+#include "common/base/spell.h"
 #include "common/base/vec.h"
 #include "common/block/block_store.h"
+#include "querier/store/lookout.h"
 
 #define SIGNAL SLICE("metrics")
 #define ATTEMPTS 4
+#define LOOK_THREADS 16
 
 /* An immutable catalogue, shared. */
 struct held {
@@ -23,7 +26,7 @@ struct held {
 };
 
 struct tenant_entry {
-    struct lock loading; /* held over a look at the bucket, so that one does it for all */
+    struct lookout_state look; /* the lookout's */
     /* under blockset.lock */
     struct held *held;
     char etag[OBJSTORE_ETAG_BYTES]; /* "" for an absent object */
@@ -47,7 +50,11 @@ struct blockset {
     uint64_t tick;
     size_t max_reader_bytes; /* 0: no bound */
     struct blockset_stats stats;
+    struct lookout *lookout;
+    struct spell trouble;
 };
+
+static lookout_fn look;
 
 struct blockset *blockset_new(const struct blockset_opts *opts)
 {
@@ -64,6 +71,7 @@ struct blockset *blockset_new(const struct blockset_opts *opts)
         bs->max_reader_bytes = st.max_bytes / 2;
     }
     lock_init(&bs->lock, LOCK_CACHE);
+    bs->lookout = lookout_new(opts->local_root ? 0 : LOOK_THREADS, look, bs);
     return bs;
 }
 
@@ -89,11 +97,12 @@ void blockset_free(struct blockset *bs)
 {
     if (!bs)
         return;
+    lookout_free(bs->lookout);
     MAP_FOREACH (e, &bs->tenants) {
         struct tenant_entry *t = e->value;
 
         held_unref(t->held);
-        lock_done(&t->loading);
+        lookout_state_done(&t->look);
         mem_free(t);
     }
     MAP_FOREACH (e, &bs->blocks)
@@ -113,7 +122,6 @@ static struct tenant_entry *entry_of(struct blockset *bs, struct slice tenant)
     if (!*slot) {
         struct tenant_entry *t = mem_new(struct tenant_entry);
 
-        lock_init(&t->loading, LOCK_CATALOGUE);
         t->checked_ns = INT64_MIN;
         *slot = t;
     }
@@ -177,7 +185,7 @@ static struct tiers *tiers_of(const struct catalogue *c)
 }
 
 static void keep(struct blockset *bs, struct tenant_entry *t, struct catalogue *c, const char *etag,
-                 int64_t began_ns)
+                 int64_t began_ns, uint64_t hinted)
 {
     struct held *old = NULL, *h = NULL;
 
@@ -194,28 +202,52 @@ static void keep(struct blockset *bs, struct tenant_entry *t, struct catalogue *
         snprintf(t->etag, sizeof(t->etag), "%s", etag);
         bs->stats.catalogue_loads++;
     }
-    /* The bucket decides what is newest; a hint beyond it was about something that is gone. */
-    t->hinted = ORR_MIN(t->hinted, catalogue_version(t->held->c));
+    /* The bucket decides what is newest: a hint beyond it was about something that is gone. But one that
+     * came while the bucket was looked at may be about what is newer than this look. */
+    if (t->hinted == hinted)
+        t->hinted = ORR_MIN(t->hinted, catalogue_version(t->held->c));
     t->checked_ns = began_ns;
     bs->stats.catalogue_checks++;
     lock_release(&bs->lock);
     held_unref(old);
 }
 
-/* Makes what is held true as of now. The tenant's loading lock is held. */
-static struct err *look(struct blockset *bs, struct tenant_entry *t, struct slice tenant)
+/* Makes what is held true as of now. On a thread of the lookout; one at a time for a tenant. */
+static struct err *look(void *arg, struct slice tenant)
 {
+    struct blockset *bs = arg;
     int64_t began = clock_mono_ns(&clock_system);
     char etag[OBJSTORE_ETAG_BYTES];
     struct catalogue *c = NULL;
-    struct err *e = catalogue_stat(bs->opts.objstore, SIGNAL, tenant, etag);
+    struct tenant_entry *t;
+    uint64_t hinted;
+    struct err *e;
 
+    lock_take(&bs->lock);
+    t = entry_of(bs, tenant);
+    hinted = t->hinted;
+    lock_release(&bs->lock);
     /* Loaded after the stat: it may be newer than the etag kept, which costs one more load. */
-    if (!e && !is_same_etag(bs, t, etag))
+    if (!(e = catalogue_stat(bs->opts.objstore, SIGNAL, tenant, etag)) &&
+        !is_same_etag(bs, t, etag))
         e = catalogue_load(bs->opts.objstore, SIGNAL, tenant, &c);
     if (!e)
-        keep(bs, t, c, etag, began);
+        keep(bs, t, c, etag, began, hinted);
     return e;
+}
+
+/* By when a look must have begun: one before the news of a newer version is none. And whether there is
+ * anything to go on with if the bucket does not answer. */
+static int64_t look_since(struct blockset *bs, struct tenant_entry *t, int64_t not_before_ns,
+                          bool *ret_has_held)
+{
+    bool is_old;
+
+    lock_take(&bs->lock);
+    is_old = t->held && catalogue_version(t->held->c) < t->hinted;
+    *ret_has_held = t->held && !is_old;
+    lock_release(&bs->lock);
+    return is_old ? clock_mono_ns(&clock_system) : not_before_ns;
 }
 
 /* The held catalogue though the bucket does not answer, if nothing newer is known of. */
@@ -224,10 +256,22 @@ static struct held *held_though_stale(struct blockset *bs, struct tenant_entry *
     return held_if_fresh(bs, t, INT64_MIN);
 }
 
+/* Ends e. */
+static void tell_stale(struct blockset *bs, struct slice tenant, struct err *e)
+{
+    uint64_t left_out;
+
+    if (spell_tells(&bs->trouble, "catalogue", e, clock_mono_ms(&clock_system), &left_out))
+        LOG_WARN(store, "the bucket does not answer, reading by the last known catalogue",
+                 KV_SLICE("tenant", tenant), KV_U64("skipped", left_out), KV_ERR(e));
+    err_free(e);
+}
+
 static struct err *get_catalogue(struct blockset *bs, struct slice tenant, int64_t not_before_ns,
                                  struct held **ret, bool *ret_stale)
 {
     struct tenant_entry *t;
+    bool has_held;
     struct err *e;
 
     lock_take(&bs->lock);
@@ -236,25 +280,19 @@ static struct err *get_catalogue(struct blockset *bs, struct slice tenant, int64
     *ret_stale = false;
     if ((*ret = held_if_fresh(bs, t, not_before_ns)))
         return NULL;
-    lock_take(&t->loading);
-    e = NULL;
-    if (!(*ret = held_if_fresh(bs, t, not_before_ns))) {
-        if (!(e = look(bs, t, tenant)))
-            *ret = held_if_fresh(bs, t, not_before_ns);
-        else if ((*ret = held_though_stale(bs, t)))
-            *ret_stale = true;
-    }
-    lock_release(&t->loading);
-    if (*ret) {
-        if (e)
-            LOG_WARN(store, "the bucket does not answer, reading by the last known catalogue",
-                     KV_SLICE("tenant", tenant), KV_ERR(e));
-        err_free(e);
+    not_before_ns = look_since(bs, t, not_before_ns, &has_held);
+    e = lookout_ask(bs->lookout, &t->look, tenant, not_before_ns, !has_held);
+    if (e && (*ret = held_though_stale(bs, t))) {
+        *ret_stale = true;
+        tell_stale(bs, tenant, e);
         return NULL;
     }
-    return e ? err_wrap(e, "catalogue of tenant %.*s", SLICE_ARG(tenant))
-             : err_new(ERR_UNAVAILABLE, "the catalogue of tenant %.*s is older than announced",
-                       SLICE_ARG(tenant));
+    if (e)
+        return err_wrap(e, "catalogue of tenant %.*s", SLICE_ARG(tenant));
+    if ((*ret = held_if_fresh(bs, t, not_before_ns)))
+        return NULL;
+    return err_new(ERR_UNAVAILABLE, "the catalogue of tenant %.*s is older than announced",
+                   SLICE_ARG(tenant));
 }
 
 /* ---- readers ---- */

@@ -7,8 +7,8 @@
  * earlier than that, and a load when the etag differs. blockset_hint() (gossip: "version 17 of
  * tenant a's catalogue is out") makes the next take look whatever not_before says.
  *
- * When the bucket cannot be reached, the catalogue held is used as long as no newer version is
- * known of, and *ret_stale says so; without one the take fails.
+ * When the bucket does not answer (lookout.h tells for how long it is waited for), the catalogue held
+ * is used as long as no newer version is known of, and is_stale says so; without one the take fails.
  *
  * Readers: opened at first use (a directory is mapped, other stores are read by pages), shared by
  * reference, closed least recently used first beyond max_open, or when they take more than half of the

@@ -34,7 +34,7 @@ struct store *store_new(const struct store_opts *opts)
                                                          .pages = s->pages,
                                                          .max_open = opts->max_open_blocks});
     if (opts->objstore)
-        s->tombs = tombset_new(opts->objstore, opts->tombstone_max_age_ms);
+        s->tombs = tombset_new(opts->objstore, opts->tombstone_max_age_ms, !opts->local_root);
     return s;
 }
 

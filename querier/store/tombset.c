@@ -4,11 +4,14 @@
 #include "common/base/log.h"
 #include "common/base/map.h"
 #include "common/base/mem.h"
+#include "common/base/spell.h"
+#include "querier/store/lookout.h"
 
 #define SIGNAL SLICE("metrics")
+#define LOOK_THREADS 8
 
 struct tomb_entry {
-    struct lock loading; /* held over a look at the bucket, so that one does it for all */
+    struct lookout_state look; /* the lookout's */
     /* under tombset.lock */
     struct tombstone_list *list; /* NULL: not loaded yet */
     char etag[OBJSTORE_ETAG_BYTES];
@@ -24,14 +27,19 @@ struct tombset {
     struct lock lock;
     struct map tenants; /* struct tomb_entry */
     struct tombset_stats stats;
+    struct lookout *lookout;
+    struct spell trouble;
 };
 
-struct tombset *tombset_new(struct objstore *objstore, int64_t max_age_ms)
+static lookout_fn look;
+
+struct tombset *tombset_new(struct objstore *objstore, int64_t max_age_ms, bool may_hang)
 {
     struct tombset *ts = mem_new(struct tombset);
 
     ts->objstore = objstore;
     ts->max_age_ms = max_age_ms;
+    ts->lookout = lookout_new(may_hang ? LOOK_THREADS : 0, look, ts);
     lock_init(&ts->lock, LOCK_CACHE);
     return ts;
 }
@@ -39,7 +47,7 @@ struct tombset *tombset_new(struct objstore *objstore, int64_t max_age_ms)
 static void entry_free(struct tomb_entry *t)
 {
     tombstone_list_unref(t->list);
-    lock_done(&t->loading);
+    lookout_state_done(&t->look);
     mem_free(t);
 }
 
@@ -47,6 +55,7 @@ void tombset_free(struct tombset *ts)
 {
     if (!ts)
         return;
+    lookout_free(ts->lookout);
     MAP_FOREACH (e, &ts->tenants)
         entry_free(e->value);
     map_done(&ts->tenants);
@@ -62,7 +71,7 @@ static void drop_unused(struct tombset *ts)
     MAP_FOREACH (e, &ts->tenants) {
         struct tomb_entry *t = e->value;
 
-        if (t->users)
+        if (t->users || !lookout_is_idle(ts->lookout, &t->look))
             map_put(&keep, e->key, t);
         else
             entry_free(t);
@@ -81,7 +90,6 @@ static struct tomb_entry *entry_of(struct tombset *ts, struct slice tenant)
     if (ts->tenants.len >= TOMBSET_TENANTS)
         drop_unused(ts);
     t = mem_new(struct tomb_entry);
-    lock_init(&t->loading, LOCK_CATALOGUE);
     map_put(&ts->tenants, tenant, t);
     return t;
 }
@@ -137,7 +145,7 @@ static bool is_same(struct tombset *ts, struct tomb_entry *t, const char *etag)
 }
 
 static void keep(struct tombset *ts, struct tomb_entry *t, struct tombstone_list *l,
-                 const char *etag, int64_t began_ns)
+                 const char *etag, int64_t began_ns, uint64_t hinted)
 {
     struct tombstone_list *old = NULL;
 
@@ -148,8 +156,9 @@ static void keep(struct tombset *ts, struct tomb_entry *t, struct tombstone_list
         memcpy(t->etag, etag, sizeof(t->etag));
         ts->stats.loads++;
     }
-    /* The bucket decides what is newest; a hint beyond it was about something that is gone. */
-    t->hinted = ORR_MIN(t->hinted, tombstone_list_version(t->list));
+    /* As for catalogues (blockset.c): what was announced during the look may be newer than it. */
+    if (t->hinted == hinted)
+        t->hinted = ORR_MIN(t->hinted, tombstone_list_version(t->list));
     t->checked_ns = began_ns;
     t->is_stale = false;
     ts->stats.checks++;
@@ -157,16 +166,24 @@ static void keep(struct tombset *ts, struct tomb_entry *t, struct tombstone_list
     tombstone_list_unref(old);
 }
 
-/* Makes what is held true as of now. The tenant's loading lock is held. */
-static struct err *look(struct tombset *ts, struct tomb_entry *t, struct slice tenant)
+/* Makes what is held true as of now. On a thread of the lookout; one at a time for a tenant. */
+static struct err *look(void *arg, struct slice tenant)
 {
+    struct tombset *ts = arg;
     int64_t began_ns = clock_mono_ns(&clock_system);
     struct arena *a = arena_new(0);
     char *key = tombstone_list_key(a, SIGNAL, tenant);
     struct objstore_info info = {0};
     struct tombstone_list *l = NULL;
-    struct err *e = objstore_stat(ts->objstore, slice_cstr(key), &info);
+    struct tomb_entry *t;
+    uint64_t hinted;
+    struct err *e;
 
+    lock_take(&ts->lock);
+    t = entry_of(ts, tenant);
+    hinted = t->hinted;
+    lock_release(&ts->lock);
+    e = objstore_stat(ts->objstore, slice_cstr(key), &info);
     if (err_is(e, ERR_NOT_FOUND)) {
         err_free(e);
         e = NULL;
@@ -175,7 +192,7 @@ static struct err *look(struct tombset *ts, struct tomb_entry *t, struct slice t
     if (!e && !is_same(ts, t, info.etag))
         e = tombstone_list_load(ts->objstore, SIGNAL, tenant, &l, info.etag);
     if (!e)
-        keep(ts, t, l, info.etag, began_ns);
+        keep(ts, t, l, info.etag, began_ns, hinted);
     arena_free(a);
     return e;
 }
@@ -190,21 +207,34 @@ static void note_failure(struct tombset *ts, struct tomb_entry *t)
     lock_release(&ts->lock);
 }
 
+/* As for catalogues (blockset.c). */
+static int64_t look_since(struct tombset *ts, struct tomb_entry *t, int64_t since_ns,
+                          bool *ret_has_held)
+{
+    bool is_old;
+
+    lock_take(&ts->lock);
+    is_old = t->list && tombstone_list_version(t->list) < t->hinted;
+    *ret_has_held = t->list && !is_old;
+    lock_release(&ts->lock);
+    return is_old ? clock_mono_ns(&clock_system) : since_ns;
+}
+
 static struct err *refresh(struct tombset *ts, struct tomb_entry *t, struct slice tenant,
                            int64_t since_ns, struct tombstone_list **ret, bool *ret_is_stale)
 {
-    struct err *e = NULL;
+    uint64_t left_out;
+    bool has_held;
+    struct err *e;
 
-    lock_take(&t->loading);
-    if (!(*ret = held_since(ts, t, since_ns, ret_is_stale))) {
-        if ((e = look(ts, t, tenant)))
-            note_failure(ts, t);
-        *ret = held_since(ts, t, INT64_MIN, ret_is_stale);
-    }
-    lock_release(&t->loading);
+    since_ns = look_since(ts, t, since_ns, &has_held);
+    if ((e = lookout_ask(ts->lookout, &t->look, tenant, since_ns, !has_held)))
+        note_failure(ts, t);
+    *ret = held_since(ts, t, INT64_MIN, ret_is_stale);
     if (e && *ret) {
-        LOG_WARN(store, "the bucket does not answer, reading by the last known tombstones",
-                 KV_SLICE("tenant", tenant), KV_ERR(e));
+        if (spell_tells(&ts->trouble, "tombstones", e, clock_mono_ms(&clock_system), &left_out))
+            LOG_WARN(store, "the bucket does not answer, reading by the last known tombstones",
+                     KV_SLICE("tenant", tenant), KV_U64("skipped", left_out), KV_ERR(e));
         err_free(e);
         e = NULL;
     }

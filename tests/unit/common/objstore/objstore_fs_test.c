@@ -1,3 +1,7 @@
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include "common/objstore/objstore_fs.h"
 #include "tests/unit/common/objstore/objstore_suite.h"
 
@@ -42,4 +46,35 @@ TEST(objstore_fs_put_is_all_or_nothing_whichever_call_fails)
         buf_done(&b);
         objstore_close(s);
     }
+}
+
+static int open_file(const char *path)
+{
+    int fd = open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0640);
+
+    CHECK(fd >= 0 && write(fd, "x", 1) == 1);
+    return fd;
+}
+
+TEST(objstore_fs_removes_what_a_crash_left_and_not_what_is_being_written)
+{
+    struct objstore *s = suite_open(), *again;
+    const char *left = tmp_path("bucket/.orrery/tmp/left");
+    const char *written = tmp_path("bucket/.orrery/tmp/written");
+    int fd;
+
+    (void)close(open_file(left));
+    fd = open_file(written);
+    CHECK(flock(fd, LOCK_EX) == 0);
+    CHECK_OK(objstore_fs_open(tmp_path("bucket"), NULL, &again));
+    CHECK(access(left, F_OK) != 0);
+    CHECK(access(written, F_OK) == 0);
+    (void)close(fd);
+    put_text(again, "k", "v"); /* and a put leaves nothing there */
+    objstore_close(again);
+    CHECK_OK(objstore_fs_open(tmp_path("bucket"), NULL, &again));
+    CHECK(access(written, F_OK) != 0);
+    check_text(s, "k", "v");
+    objstore_close(again);
+    objstore_close(s);
 }

@@ -1,0 +1,231 @@
+#!/usr/bin/env python3
+"""kill -9 at every step. An undisturbed run of flush, compaction, retention and deletion is watched, and each thing it does to a
+disk or the bucket is a step: a fault point passed (ORRERY_FAULT=TRACE, common/base/fault.c), or a request to Swift that
+writes. Then the same again, killed at the n-th step, for every n, and started anew: no sample may be lost or counted
+twice, and nothing may be left over. So a step that is added is walked through, too.
+
+Without STEPS=all only some of the steps are taken, evenly spread, from a random start; SEED=n takes the same ones again."""
+import collections
+import concurrent.futures
+import http.client
+import json
+import os
+import random
+import threading
+import time
+
+import s3_proxy
+from orrery_test import Failure, Single, TENANT, check, http_call, main, push_ok, samples_of
+from s3_faults_test import the_server
+
+HOUR = 3_600_000
+WINDOW, STEP, SERIES = 2 * HOUR, 300_000, 3
+ARGS = ["--compactor.poll-interval=200ms", "--compactor.early-wait=200ms", "--compactor.drop-delay=100ms",
+        "--compactor.retry-min=100ms", "--compactor.retry-max=500ms", "--compactor.compaction-interval=200ms",
+        "--compactor.sweep-interval=200ms", "--compactor.deletion-delay=500ms", "--compactor.orphan-age=2s",
+        "--limits.compactor-blocks-retention-period=120h"]
+WORKERS = 4
+
+
+def now_ms():
+    return int(time.time() * 1000)
+
+
+class Run:
+    """Two windows that have expired and six that become one block of 12 h, written, flushed and waited for."""
+
+    def __init__(self, t, name, args=(), env=None):
+        self.o = Single(t, name, args=[*ARGS, *args], env=env)
+        day = now_ms() // (24 * HOUR) * 24 * HOUR
+        self.kept_from = day - 2 * 24 * HOUR
+        self.batches = [self.batch(day - 9 * 24 * HOUR + w * WINDOW) for w in range(2)]
+        self.batches += [self.batch(self.kept_from + w * WINDOW) for w in range(6)]
+        self.kills = 0
+
+    @staticmethod
+    def batch(start):
+        return [({"__name__": "m", "n": str(k)}, [(start + i * STEP, float(start // STEP + i + k))
+                                                  for i in range(WINDOW // STEP)]) for k in range(SERIES)]
+
+    def expected(self):
+        out = collections.defaultdict(dict)
+        for batch in self.batches:
+            for labels, points in batch:
+                out[tuple(sorted(labels.items()))].update({at: v for at, v in points if at >= self.kept_from})
+        return out
+
+    def start_again(self):
+        """After it has been killed: from now on nothing happens to it."""
+        self.o.kill()
+        self.kills += 1
+        self.o.env.pop("ORRERY_FAULT", None)
+        self.o.start()
+        self.o.wait_ready()
+
+    def until_done(self, what, fn, seconds=60):
+        """Repeats it until it has succeeded; starts the process again when that has ended."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                if self.o.alive() and fn():
+                    return
+            except (OSError, http.client.HTTPException, Failure, SystemExit):
+                pass
+            if not self.o.alive():
+                self.start_again()
+            elif time.monotonic() > deadline:
+                raise Failure(f"{what}: {self.state()}")
+            else:
+                time.sleep(0.1)
+
+    def write(self):
+        self.until_done("ready", lambda: self.o.wait_ready())
+        for i, batch in enumerate(self.batches):
+            self.until_done(f"push {i}", lambda: push_ok(self.o.addr, batch) or True)
+
+    def flush(self):
+        r = http_call(self.o.addr, "POST", f"/ingester/flush?tenant={TENANT}", timeout=30)
+        return r.status // 100 == 2
+
+    def settle(self):
+        self.until_done("flush", self.flush)
+        self.until_done("what was written is once in one block and nothing else is there", self.is_settled)
+
+    def segments(self):
+        return files_below(f"{self.o.dir}/data/segments")
+
+    def is_settled(self):
+        blocks = self.blocks()
+        want = sum(len(v) for v in self.expected().values())
+        return (sum(b["samples"] for b in blocks) == want and len(blocks) == 1 and not self.leftovers(blocks)
+                and not self.segments())
+
+    def state(self):
+        blocks = self.blocks()
+        return (f"{sum(b['samples'] for b in blocks)} samples in {[b['ulid'] for b in blocks]}; left over: "
+                f"{self.leftovers(blocks)[:20]}; segments: {self.segments()[:5]}")
+
+    def check_end(self):
+        got = {k: {at: float(v) for at, v in points.items()}
+               for k, points in samples_of(self.o.addr, "m", self.batches[0][0][1][0][0] - 1, now_ms()).items()}
+        check(got == self.expected(), f"other samples: {({k: len(v) for k, v in got.items()})}")
+        check(not files_below(f"{self.o.dir}/data/compactor/work"), "compactor/work holds something")
+
+    def all(self):
+        self.write()
+        self.settle()
+        self.check_end()
+
+
+def files_below(root):
+    return [os.path.join(d, f)[len(root) + 1:] for d, _, names in os.walk(root) for f in names]
+
+
+class OnDisk(Run):
+    def bucket(self):
+        return f"{self.o.dir}/data/bucket"
+
+    def blocks(self):
+        try:
+            with open(f"{self.bucket()}/metrics/{TENANT}/catalogue", encoding="utf-8") as f:
+                return json.load(f)["blocks"]
+        except FileNotFoundError:
+            return []
+
+    def leftovers(self, blocks):
+        live = {f"metrics/{TENANT}/{b['ulid']}" for b in blocks}
+        ours = {f"metrics/{TENANT}/catalogue", ".orrery/lock"}
+        return [f for f in files_below(self.bucket()) if f not in ours and "/".join(f.split("/")[:3]) not in live]
+
+
+class OnSwift(Run):
+    def __init__(self, t, name):
+        self.server, self.name = the_server(), name.replace("_", "-")
+        self.proxy = s3_proxy.S3Proxy(t, self.server.endpoint)
+        super().__init__(t, name, ["--storage.backend=s3", f"--s3.endpoint={self.proxy.endpoint}",
+                                   f"--s3.bucket={self.name}", "--s3.create-bucket"], self.server.keys)
+
+    def blocks(self):
+        r = self.server.request("GET", f"/{self.name}/metrics/{TENANT}/catalogue")
+        return json.loads(r.body)["blocks"] if r.status == 200 else []
+
+    def leftovers(self, blocks):
+        live = {f"metrics/{TENANT}/{b['ulid']}" for b in blocks}
+        return [k for k in self.server.keys_in(self.name) if k.startswith(f"metrics/{TENANT}/01") and
+                "/".join(k.split("/")[:3]) not in live]
+
+
+def chosen(n, some):
+    """All of the steps 0 … n-1, or some of them."""
+    if os.environ.get("STEPS") == "all" or n <= some:
+        return list(range(n))
+    seed = int(os.environ.get("SEED", random.randrange(1000)))
+    print(f"   SEED={seed}", flush=True)
+    start = random.Random(seed).random()
+    return [int((i + start) * n / some) for i in range(some)]
+
+
+def walk(steps, names, one):
+    """Calls one(n) for each step, some at a time; it returns how often the process was killed."""
+    killed, failures = 0, []
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        runs = {pool.submit(one, n): n for n in steps}
+        for f in concurrent.futures.as_completed(runs):
+            try:
+                killed += f.result()
+            except BaseException as e:
+                n = runs[f]
+                failures.append(f"step {n} ({names[n]}): {e}")
+    print(f"   {len(steps)} of {len(names)} steps, killed {killed} times; of "
+          f"{dict(collections.Counter(names).most_common())}", flush=True)
+    check(not failures, lambda: f"{len(failures)} of {len(steps)}:\n" + "\n".join(sorted(failures)))
+    # threads race: a run may take fewer steps than the first did, so the last ones are not always met
+    check(killed >= len(steps) * 0.4, f"only {killed} of {len(steps)} were killed")
+
+
+def test_on_disk(t):
+    trace = f"{t.dir}/trace"
+    first = OnDisk(t, "undisturbed", env={"ORRERY_FAULT": f"TRACE={trace}"})
+    first.all()
+    first.o.kill()
+    with open(trace, encoding="utf-8") as f:
+        names = f.read().split()
+    check({"objstore.rename", "objstore.unlink", "objstore.sync"} <= set(names) and len(names) > 100,
+          f"{len(names)} steps: {set(names)}")
+
+    def one(n):
+        run = OnDisk(t, f"step-{n}", env={"ORRERY_FAULT": f"KILL={n}"})
+        run.all()
+        run.o.kill()
+        return run.kills
+    walk(chosen(len(names), 32), names, one)
+
+
+def test_on_swift(t):
+    """Before the server has the request, and after it has acted and before the answer."""
+    first, names = OnSwift(t, "undisturbed"), []
+    first.proxy.fault = s3_proxy.Steps(lambda r, when: names.append(f"{when} {r.method}") and False)
+    first.all()
+    first.o.kill()
+    check(len(names) > 60, f"{names}")
+
+    def one(n):
+        run, passed, lock = OnSwift(t, f"step-{n}"), [0], threading.Lock()
+
+        def at(request, when):
+            with lock:
+                passed[0] += 1
+                if passed[0] != n + 1:
+                    return False
+                run.o.popen.kill()
+                return True
+        run.proxy.fault = s3_proxy.Steps(at)
+        run.all()
+        run.o.kill()
+        run.proxy.stop()
+        return run.kills
+    walk(chosen(len(names), 12), names, one)
+
+
+if __name__ == "__main__":
+    main()
