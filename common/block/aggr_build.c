@@ -30,7 +30,6 @@ void aggr_build_begin(struct aggr_build *b, struct arena *a, int64_t resolution_
     chunk_build_begin(&b->out, a);
     b->arena = a;
     b->resolution_ms = resolution_ms;
-    b->samples = 0;
     open_chunk(b, CHUNK_HIST_ADDED);
 }
 
@@ -190,7 +189,6 @@ static void add_floats(struct aggr_build *b, const struct chunk_columns *c)
         make_room(b, c->t[i], false);
         add_counter(b, c->t[i], v);
         add_point(b, &(struct aggr_row){.t = c->t[i], .count = 1, .sum = v, .min = v, .max = v});
-        b->samples++;
     }
 }
 
@@ -230,7 +228,8 @@ static void add_point_hist(struct aggr_build *b, int64_t t, double count, const 
     const struct fhist *both = NULL;
 
     if (r && r->t >= t && !(both = fhist_add(b->tmp, r->sum_h, as_gauge(b, sum), &notes))) {
-        const struct fhist *last = b->last_h; /* buckets of another kind: it stands in a chunk of its own */
+        const struct fhist *last =
+            b->last_h; /* buckets of another kind: it stands in a chunk of its own */
         struct arena *keep = arena_new(0);
 
         last = fhist_dup(keep, last);
@@ -246,12 +245,11 @@ static void add_point_hist(struct aggr_build *b, int64_t t, double count, const 
         r->sum_h = fhist_dup(b->tmp, both); /* parts of it may be sum's */
         r->count += count;
     } else {
-        vec_push(&b->rows,
-                 ((struct aggr_row){
-                     .t = floor_to(t, b->resolution_ms) + b->resolution_ms - 1,
-                     .count = count,
-                     .sum_h = as_gauge(b, fhist_dup(b->tmp, sum)),
-                 }));
+        vec_push(&b->rows, ((struct aggr_row){
+                               .t = floor_to(t, b->resolution_ms) + b->resolution_ms - 1,
+                               .count = count,
+                               .sum_h = as_gauge(b, fhist_dup(b->tmp, sum)),
+                           }));
         r = &b->rows.ptr[b->rows.len - 1];
     }
     r->counter_h = b->last_h;
@@ -268,7 +266,6 @@ static void add_histograms(struct aggr_build *b, struct arena *a, const struct c
         make_room(b, c->t[i], true);
         add_counter_hist(b, c->t[i], h);
         add_point_hist(b, c->t[i], 1, h);
-        b->samples++;
     }
 }
 
@@ -291,8 +288,7 @@ static void add_aggr_floats(struct aggr_build *b, const struct aggr_columns *c)
     aggr_counter_end(&b->counter, c->last);
 }
 
-static void add_aggr_histograms(struct aggr_build *b, struct arena *a,
-                                const struct aggr_columns *c)
+static void add_aggr_histograms(struct aggr_build *b, struct arena *a, const struct aggr_columns *c)
 {
     size_t at = 0;
 
@@ -311,8 +307,6 @@ static struct err *add_aggregates(struct aggr_build *b, struct arena *a, struct 
 
     if (e)
         return e;
-    for (size_t i = 0; i < c.n; i++)
-        b->samples += (uint64_t)c.count[i];
     if (c.sum_h)
         add_aggr_histograms(b, a, &c);
     else
