@@ -209,7 +209,9 @@ static struct err *write_block(struct merging *m)
     struct block_meta meta = {.ulid = m->block,
                               .origin = SLICE("compactor"),
                               .tenant = m->tenant,
-                              .resolution_ms = m->job->resolution_ms,
+                              .resolution_ms = m->job->kind == LEVELS_DOWNSAMPLE
+                                                   ? m->job->resolution_ms
+                                                   : m->job->inputs[0]->resolution_ms,
                               .shard = m->job->inputs[0]->shard,
                               .shards = m->job->inputs[0]->shards};
     const struct blockmake_opts opts = {.inputs = m->inputs,
