@@ -66,6 +66,11 @@ static const struct conf_field compactor_fields[] = {
         struct compactor_conf, orphan_age_ns, "orphan-age", "24h", "0s", "720h", CONF_RELOAD,
         "Age of the newest file in a directory that the catalogue does not know before it "
         "is taken for an upload that came to nothing."),
+    CONF_DURATION(
+        struct compactor_conf, delete_rewrite_after_ns, "delete-rewrite-after", "12h", "0s",
+        "8760h", CONF_RELOAD,
+        "How long after a deletion the blocks that still hold what it deleted, because nothing "
+        "was due to be merged with them, are rewritten by themselves."),
     CONF_BOOL(
         struct compactor_conf, is_dry, "dry-run", "false", CONF_RELOAD,
         "Only show on /compactor/status and in the log what compaction, retention and deletion "

@@ -16,6 +16,9 @@
  * compactor, finds each step done. The edit asks that all inputs are live. So of two jobs that share an input one takes
  * place, and of the other what was uploaded is taken back, unless the catalogue knows it.
  *
+ * A rewrite (LEVELS_REWRITE) is such a job of one input; its output stays on the level of that, and without any series
+ * is a block all the same: it goes on naming its segments, so that no flush brings them back.
+ *
  * An input whose bytes are wrong, or that is not there though the catalogue names it, ends the job: it is reported
  * in bad, and the next plan leaves it out. Tombstones, sidecars: blockmake.h.
  *
@@ -28,6 +31,7 @@
 
 struct levelmerge_metrics {
     uint64_t done, outdated, repeated; /* jobs; inputs were not live any more; another did it */
+    uint64_t rewritten;                /* of those done: blocks rewritten by themselves */
     uint64_t inputs, read_bytes, written_bytes, samples, bad_blocks;
     struct blockmake_stats make;
 };
@@ -36,6 +40,7 @@ struct levelmerge_opts {
     struct objstore *store;
     const char *work_dir;
     const atomic_bool *stop;            /* may be NULL; ERR_CANCELED */
+    const struct retention *retention;  /* the tenant's; may be NULL */
     struct levelmerge_metrics *metrics; /* written atomically: shared by several threads */
 };
 
@@ -43,7 +48,8 @@ struct levelmerge_result {
     struct ulid block; /* zero: nothing was changed */
     uint64_t version;  /* of the catalogue that names it; 0 with block zero */
     uint64_t series, samples, bytes;
-    struct ulid bad; /* an input that does not verify; zero: none */
+    struct ulid bad;        /* an input that does not verify; zero: none */
+    const char *bad_reason; /* what of it, in the arena */
 };
 
 /* now_ms: Unix ms, when the inputs are retired. ret is written on failure too. */

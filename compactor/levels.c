@@ -199,6 +199,32 @@ static void plan_ranges(struct planning *p, int64_t range_ms)
     }
 }
 
+/* ---- 3: rewrites ---- */
+
+static void plan_rewrite(struct planning *p, size_t i)
+{
+    int64_t due_ms = p->opts->rewrite(p->opts->rewrite_arg, p->blocks[i]->ulid);
+
+    if (due_ms != INT64_MAX && is_due(p, due_ms))
+        put_job(p, LEVELS_REWRITE, &i, 1, due_ms);
+}
+
+static void plan_rewrites(struct planning *p)
+{
+    for (size_t i = 0; i < p->n && p->opts->rewrite; i++)
+        if (!p->taken[i])
+            plan_rewrite(p, i);
+}
+
+/* A block that is too large to be merged with others. */
+static void plan_large(struct planning *p, const struct catalogue_block *b)
+{
+    p->blocks[0] = b;
+    p->taken[0] = false;
+    p->n = 1;
+    plan_rewrites(p);
+}
+
 /* ---- all of it ---- */
 
 static bool is_same_shard(const struct catalogue_block *a, const struct catalogue_block *b)
@@ -234,14 +260,20 @@ struct levels_job *levels_plan(const struct levels_opts *opts, const struct cata
 
     p.blocks = arena_array(a, const struct catalogue_block *, n);
     p.taken = arena_array(a, bool, n);
-    for (size_t i = 0; i < n; i++)
-        if (blocks[i].bytes <= opts->max_bytes && !(skip && skip(arg, blocks[i].ulid)))
+    for (size_t i = 0; i < n; i++) {
+        if (skip && skip(arg, blocks[i].ulid))
+            continue;
+        if (blocks[i].bytes <= opts->max_bytes)
             rest[left++] = &blocks[i];
+        else
+            plan_large(&p, &blocks[i]);
+    }
     while (left) {
         take_shard(&p, rest, &left);
         plan_overlaps(&p);
         for (size_t i = opts->n_ranges; i-- > 0;)
             plan_ranges(&p, opts->ranges_ms[i]);
+        plan_rewrites(&p);
     }
     out = arena_array(a, struct levels_job, p.jobs.len);
     if (p.jobs.len)

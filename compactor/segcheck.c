@@ -97,12 +97,17 @@ static struct err *as_corrupt(struct err *e)
 }
 
 struct err *segcheck_open(const char *dir, struct slice tenant, struct ulid segment,
-                          struct block_reader **ret, struct segcheck *ret_found)
+                          struct labels external, struct block_reader **ret,
+                          struct segcheck *ret_found)
 {
+    const struct block_reader_opts opts = {.external = external};
     struct block_reader *r = NULL;
+    struct block_source *src;
     struct segcheck found = {0};
-    struct err *e = block_reader_open_dir(dir, &r);
+    struct err *e = block_source_dir(dir, &src);
 
+    if (!e)
+        e = block_reader_open(src, &opts, &r);
     if (!e && !(e = check_identity(block_reader_meta(r), tenant, segment))) {
         found.min_t = block_reader_meta(r)->min_t;
         found.max_t = block_reader_meta(r)->max_t;

@@ -15,6 +15,7 @@
 #include "querier/tomb_news.h"
 
 #define DRAIN_GRACE_MS 10000 /* queries under way may take this long at shutdown */
+#define BLOCK_DISK_DIR "querier/blocks"
 #define CATALOGUE_PREFIX "catalogue/metrics/"
 
 struct querier_conf {
@@ -23,6 +24,7 @@ struct querier_conf {
     int64_t max_memory, max_response;
     int64_t tombstone_max_age_ns, max_tenants;
     int64_t cache_bytes, cache_max_age_ns, split_interval_ns;
+    int64_t block_cache_bytes, block_disk_bytes;
     bool has_experimental, has_federation, has_admin, shares_queries;
 };
 
@@ -84,6 +86,14 @@ static const struct conf_field querier_fields[] = {
               "Of equal queries runs one at a time, and one for all who waited meanwhile."),
     CONF_INT(struct querier_conf, max_open_blocks, "max-open-blocks", "1000", "1", "1000000",
              CONF_FIXED, "Blocks kept open though no query uses them."),
+    CONF_BYTES(struct querier_conf, block_cache_bytes, "block-cache-size", "256MiB", "1MiB", "1TiB",
+               CONF_FIXED,
+               "Memory for what is read of blocks in an object store: open blocks (at most half of "
+               "it) and pages of them. What a query reads ahead is bounded by what is free of it."),
+    CONF_BYTES(struct querier_conf, block_disk_bytes, "block-disk-cache-size", "4GiB", "0", "1PiB",
+               CONF_FIXED,
+               "Room in the data directory for pages of blocks in an object store, below those in "
+               "memory; they outlive a restart. 0: none."),
 };
 static const struct conf_section querier_section = {
     "querier", "Queries: admission, budgets, blocks.", sizeof(struct querier_conf), querier_fields,
@@ -101,6 +111,67 @@ struct querier {
 };
 
 /* ---- metrics of the store ---- */
+
+struct row {
+    enum metric_type type;
+    const char *name, *help;
+    uint64_t value;
+};
+
+static void write_rows(const struct row *rows, size_t n, struct buf *out, bool is_openmetrics)
+{
+    for (size_t i = 0; i < n; i++) {
+        metric_write_family(out, is_openmetrics, rows[i].type, rows[i].name, rows[i].help);
+        metric_write_u64(out, rows[i].name, NULL, rows[i].value);
+    }
+}
+
+static void collect_disk(const struct page_disk_stats *s, struct buf *out, bool is_openmetrics)
+{
+    const struct row rows[] = {
+        {METRIC_T_GAUGE, "orrery_querier_block_disk_cache_bytes",
+         "Pages of blocks on the local disk.", s->bytes},
+        {METRIC_T_GAUGE, "orrery_querier_block_disk_cache_max_bytes",
+         "Budget of pages of blocks on the local disk.", s->max_bytes},
+        {METRIC_T_COUNTER, "orrery_querier_block_disk_cache_puts_total",
+         "Pages of blocks written to the local disk.", s->puts},
+        {METRIC_T_COUNTER, "orrery_querier_block_disk_cache_evictions_total",
+         "Pages of blocks dropped from the local disk to make room.", s->evictions},
+        {METRIC_T_COUNTER, "orrery_querier_block_disk_cache_corrupt_total",
+         "Pages on the local disk that failed their checksum and were fetched again.", s->corrupt},
+        {METRIC_T_COUNTER, "orrery_querier_block_disk_cache_failures_total",
+         "Reads and writes of the local disk cache that failed.", s->failures},
+    };
+
+    write_rows(rows, ORR_COUNT(rows), out, is_openmetrics);
+}
+
+static void collect_pages(const struct objpages_stats *s, struct buf *out, bool is_openmetrics)
+{
+    const struct row rows[] = {
+        {METRIC_T_COUNTER, "orrery_querier_block_cache_hits_total",
+         "Pages of blocks found in memory.", s->hits},
+        {METRIC_T_COUNTER, "orrery_querier_block_cache_misses_total",
+         "Pages of blocks not found in memory.", s->misses},
+        {METRIC_T_COUNTER, "orrery_querier_block_cache_disk_hits_total",
+         "Pages of blocks not found in memory, but on the disk.", s->below_hits},
+        {METRIC_T_COUNTER, "orrery_querier_block_cache_evictions_total",
+         "Pages of blocks dropped from memory to make room.", s->evictions},
+        {METRIC_T_COUNTER, "orrery_querier_block_gets_total",
+         "Reads of blocks in the object store.", s->gets},
+        {METRIC_T_COUNTER, "orrery_querier_block_read_bytes_total",
+         "Bytes of blocks read from the object store.", s->fetched},
+        {METRIC_T_GAUGE, "orrery_querier_block_cache_bytes",
+         "Memory of open blocks and their pages.", s->bytes},
+        {METRIC_T_GAUGE, "orrery_querier_block_cache_held_bytes",
+         "Of that, what cannot be dropped now: open blocks, and pages that queries are reading.",
+         s->held_bytes},
+        {METRIC_T_GAUGE, "orrery_querier_block_cache_max_bytes",
+         "Budget of open blocks and their pages.", s->max_bytes},
+    };
+
+    write_rows(rows, ORR_COUNT(rows), out, is_openmetrics);
+}
 
 static void collect(void *arg, struct buf *out, bool is_openmetrics)
 {
@@ -132,6 +203,11 @@ static void collect(void *arg, struct buf *out, bool is_openmetrics)
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, "orrery_querier_opened_blocks_total",
                         "Blocks opened.");
     metric_write_u64(out, "orrery_querier_opened_blocks_total", NULL, s.blocks.opened);
+    metric_write_family(out, is_openmetrics, METRIC_T_GAUGE, "orrery_querier_open_block_bytes",
+                        "Memory of the blocks held open.");
+    metric_write_u64(out, "orrery_querier_open_block_bytes", NULL, s.blocks.reader_bytes);
+    collect_pages(&s.pages, out, is_openmetrics);
+    collect_disk(&s.disk, out, is_openmetrics);
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER,
                         "orrery_querier_catalogue_loads_total", "Catalogues read.");
     metric_write_u64(out, "orrery_querier_catalogue_loads_total", NULL, s.blocks.catalogue_loads);
@@ -242,6 +318,7 @@ static void build_store(struct querier *q, const struct querier_conf *conf,
                         const struct process_storage_conf *storage)
 {
     char *root = local_root(q->process, storage);
+    char *disk = mem_printf("%s/" BLOCK_DISK_DIR, process_data_dir(q->process));
 
     q->store = store_new(&(struct store_opts){
         .pool = process_peers(q->process),
@@ -251,12 +328,16 @@ static void build_store(struct querier *q, const struct querier_conf *conf,
         .objstore = process_objstore(q->process),
         .local_root = root,
         .max_open_blocks = (size_t)conf->max_open_blocks,
+        .block_cache_bytes = (size_t)conf->block_cache_bytes,
+        .block_disk_dir = disk,
+        .block_disk_bytes = (uint64_t)conf->block_disk_bytes,
         .straggler_ms = conf->straggler_ns / NS_PER_MS,
         .ingester_lookback_ms = conf->ingester_lookback_ns / NS_PER_MS,
         .catalogue_max_age_ms = conf->catalogue_max_age_ns / NS_PER_MS,
         .tombstone_max_age_ms = conf->tombstone_max_age_ns / NS_PER_MS,
     });
     mem_free(root);
+    mem_free(disk);
 }
 
 static void querier_close(void *role)

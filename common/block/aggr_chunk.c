@@ -314,9 +314,8 @@ static void encode_histograms(struct arena *a, const struct aggr_columns *c,
         }
         end = add_points(&p, c, from, end, n_counter, why);
         parts.parts[AGGR_COUNT] = xor_part(a, c->t + from, c->count + from, end - from);
-        parts.parts[AGGR_SUM] =
-            (struct aggr_part){chunk_hist_appender_encoding(p.sum),
-                               arena_dup(a, chunk_hist_appender_data(p.sum))};
+        parts.parts[AGGR_SUM] = (struct aggr_part){chunk_hist_appender_encoding(p.sum),
+                                                   arena_dup(a, chunk_hist_appender_data(p.sum))};
         parts.parts[AGGR_COUNTER] =
             (struct aggr_part){chunk_hist_appender_encoding(p.counter),
                                arena_dup(a, chunk_hist_appender_data(p.counter))};

@@ -60,7 +60,7 @@ size_t aggr_chunk_points(struct slice data);
 struct aggr_columns {
     size_t n; /* points */
     const int64_t *t;
-    const double *count;          /* above 0 */
+    const double *count;           /* above 0 */
     const double *sum, *min, *max; /* of floats */
     const struct histogram *sum_h; /* of histograms */
     /* Samples of counter, in strictly ascending time; the floats' last one at its own time again is in last. */

@@ -22,5 +22,6 @@
 
 #define BLOCK_TOMBSTONES_MAGIC 0x0130ba30u
 #define BLOCK_TOMBSTONES_VERSION 1
+#define BLOCK_TOMBSTONES_EMPTY 9 /* bytes of a file without an entry */
 
 #define BLOCK_MAX_LABELS 4096 /* of one series */

@@ -7,23 +7,64 @@
 #include "common/base/vec.h"
 #include "common/block/block_format.h"
 
+#define LENGTH_BYTES 4
+#define CRC_BYTES 4
+#define SERIES_GUESS 512       /* bytes of a series entry, to begin with */
+#define LIST_GUESS (64u << 10) /* of a list that nothing follows */
+#define LIST_MAX_GUESS (8u << 20)
+#define MAX_WHOLE (1u << 20) /* an index no longer than this is read at once */
+#define TAIL_PART 8          /* else this part of it is tried for the postings table, but no … */
+#define TAIL_MIN (1u << 20)  /* … less and … */
+#define TAIL_MAX (8u << 20)  /* … no more than this */
+
 static struct err *corrupt(const struct block_index *x, const char *section, const char *what)
 {
     return err_new(ERR_CORRUPT, "block %s: index: %s: %s", x->block, section, what);
 }
 
+/* [off, off + len), or what the file has of it: at hand, or in the arena. */
+static struct err *part(const struct block_index *x, struct arena *a, uint64_t off, uint64_t len,
+                        struct slice *ret)
+{
+    struct buf scratch = {0};
+    struct err *e;
+
+    if (off >= x->size || !len) {
+        *ret = SLICE_EMPTY;
+        return NULL;
+    }
+    if (!x->src) {
+        *ret = slice_sub(x->bytes, (size_t)off, (size_t)len);
+        return NULL;
+    }
+    len = ORR_MIN(len, x->size - off);
+    if (!(e = x->src->ops->range(x->src, BLOCK_INDEX_FILE, off, (size_t)len, &scratch, ret)) &&
+        ret->ptr == scratch.ptr)
+        *ret = arena_dup(a, *ret);
+    buf_done(&scratch);
+    return e;
+}
+
 /* The section at offset: u32 length, that many bytes, their CRC. */
-static struct err *section_at(const struct block_index *x, uint64_t offset, const char *section,
-                              struct slice *ret)
+static struct err *section_at(const struct block_index *x, struct arena *a, uint64_t offset,
+                              const char *section, struct slice *ret)
 {
     struct reader r;
     struct slice body;
+    struct err *e;
     uint32_t len;
 
-    if (offset < BLOCK_INDEX_HEADER || offset > x->bytes.len)
+    if (offset < BLOCK_INDEX_HEADER || offset > x->size)
         return corrupt(x, section, "offset outside the file");
-    r = reader_new(slice_from(x->bytes, (size_t)offset));
+    if ((e = part(x, a, offset, LENGTH_BYTES, &body)))
+        return e;
+    r = reader_new(body);
     len = reader_u32be(&r);
+    if (len > x->size - offset)
+        return corrupt(x, section, "longer than the file");
+    if ((e = part(x, a, offset + LENGTH_BYTES, (uint64_t)len + CRC_BYTES, &body)))
+        return e;
+    r = reader_new(body);
     body = reader_bytes(&r, len);
     if (reader_u32be(&r) != hash_crc32c(body) || !reader_ok(&r))
         return corrupt(x, section, reader_ok(&r) ? "checksum is wrong" : "longer than the file");
@@ -35,20 +76,34 @@ struct toc {
     uint64_t symbols, series, label_indices, label_table, postings, table;
 };
 
-static struct err *read_toc(struct block_index *x, struct toc *t)
+static struct err *read_header(struct block_index *x)
 {
-    struct reader r = reader_new(x->bytes);
-    struct slice tail;
+    struct reader r;
+    struct slice head;
+    struct err *e;
     uint8_t version;
 
+    if ((e = part(x, x->kept, 0, BLOCK_INDEX_HEADER, &head)))
+        return e;
+    r = reader_new(head);
     if (reader_u32be(&r) != BLOCK_INDEX_MAGIC)
         return corrupt(x, "header", "this is no index file");
     version = reader_u8(&r);
     if (version != BLOCK_INDEX_VERSION)
         return err_new(ERR_UNSUPPORTED, "block %s: index version %u", x->block, version);
-    if (x->bytes.len < BLOCK_INDEX_HEADER + BLOCK_TOC_BYTES)
+    return NULL;
+}
+
+static struct err *read_toc(struct block_index *x, struct toc *t)
+{
+    struct reader r;
+    struct slice tail;
+    struct err *e;
+
+    if (x->size < BLOCK_INDEX_HEADER + BLOCK_TOC_BYTES)
         return corrupt(x, "header", "file is too short");
-    tail = slice_from(x->bytes, x->bytes.len - BLOCK_TOC_BYTES);
+    if ((e = part(x, x->kept, x->size - BLOCK_TOC_BYTES, BLOCK_TOC_BYTES, &tail)))
+        return e;
     r = reader_new(tail);
     t->symbols = reader_u64be(&r);
     t->series = reader_u64be(&r);
@@ -56,9 +111,9 @@ static struct err *read_toc(struct block_index *x, struct toc *t)
     t->label_table = reader_u64be(&r);
     t->postings = reader_u64be(&r);
     t->table = reader_u64be(&r);
-    if (reader_u32be(&r) != hash_crc32c(slice_sub(tail, 0, BLOCK_TOC_BYTES - 4)))
+    if (reader_u32be(&r) != hash_crc32c(slice_sub(tail, 0, BLOCK_TOC_BYTES - CRC_BYTES)))
         return corrupt(x, "table of contents", "checksum is wrong");
-    x->series_end = x->bytes.len - BLOCK_TOC_BYTES;
+    x->series_end = x->size - BLOCK_TOC_BYTES;
     return NULL;
 }
 
@@ -71,7 +126,7 @@ static struct err *read_symbols(struct block_index *x, uint64_t offset)
 
     if (offset == 0)
         return NULL;
-    if ((e = section_at(x, offset, "symbols", &body)))
+    if ((e = section_at(x, x->kept, offset, "symbols", &body)))
         return e;
     r = reader_new(body);
     n = reader_u32be(&r);
@@ -138,7 +193,7 @@ static struct err *read_table(struct block_index *x, uint64_t offset)
 
     if (offset == 0)
         return NULL;
-    if ((e = section_at(x, offset, "postings table", &body)))
+    if ((e = section_at(x, x->kept, offset, "postings table", &body)))
         return e;
     r = reader_new(body);
     n = reader_u32be(&r);
@@ -155,13 +210,72 @@ static struct err *read_table(struct block_index *x, uint64_t offset)
     return e;
 }
 
-struct err *block_index_open(struct block_index *x, const char *block, struct slice bytes)
+static struct err *read_whole(struct block_index *x)
 {
     struct toc t;
     struct err *e;
 
-    *x = (struct block_index){.block = block, .bytes = bytes};
-    if ((e = read_toc(x, &t)) || (e = read_symbols(x, t.symbols)) || (e = read_table(x, t.table)))
+    if ((e = read_header(x)) || (e = read_toc(x, &t)) || (e = read_symbols(x, t.symbols)))
+        return e;
+    return read_table(x, t.table);
+}
+
+struct err *block_index_open(struct block_index *x, const char *block, struct slice bytes)
+{
+    struct err *e;
+
+    *x = (struct block_index){.block = block, .bytes = bytes, .size = bytes.len};
+    if ((e = read_whole(x)))
+        block_index_done(x);
+    return e;
+}
+
+/* ---- by parts ---- */
+
+static struct block_source_range range_of(uint64_t off, uint64_t len)
+{
+    return (struct block_source_range){BLOCK_INDEX_FILE, off, len};
+}
+
+/* The end of the file is held already. */
+static struct err *read_parts(struct block_index *x)
+{
+    struct block_source_range ranges[2];
+    struct objpages_hold *hold = NULL;
+    struct err *e;
+    struct toc t;
+
+    if ((e = read_toc(x, &t)))
+        return e;
+    if (t.table > x->size || t.series > x->size)
+        return corrupt(x, "table of contents", "points behind the end of the file");
+    /* What lies before the series is the symbols, as everybody writes them; where it does not, section_at()
+     * reads what it needs. */
+    ranges[0] = range_of(0, t.symbols < t.series ? t.series : BLOCK_INDEX_HEADER);
+    ranges[1] = range_of(t.table, t.table ? x->size - t.table : 0);
+    if ((e = block_source_hold(x->src, ranges, 2, &hold)))
+        return e;
+    if (!(e = read_header(x)) && !(e = read_symbols(x, t.symbols)))
+        e = read_table(x, t.table);
+    block_source_unhold(x->src, hold);
+    return e;
+}
+
+struct err *block_index_open_parts(struct block_index *x, const char *block,
+                                   struct block_source *src, uint64_t size)
+{
+    uint64_t tail = ORR_MIN(ORR_MAX(size / TAIL_PART, (uint64_t)TAIL_MIN), (uint64_t)TAIL_MAX);
+    struct block_source_range range;
+    struct objpages_hold *hold = NULL;
+    struct err *e;
+
+    *x = (struct block_index){.block = block, .src = src, .size = size, .kept = arena_new(0)};
+    tail = size <= MAX_WHOLE ? size : tail;
+    range = range_of(size - tail, tail);
+    if (!(e = block_source_hold(src, &range, 1, &hold)))
+        e = read_parts(x);
+    block_source_unhold(src, hold);
+    if (e)
         block_index_done(x);
     return e;
 }
@@ -171,7 +285,15 @@ void block_index_done(struct block_index *x)
     mem_free(x->symbol_at);
     mem_free(x->entry_at);
     mem_free(x->names);
+    arena_free(x->kept);
     *x = (struct block_index){0};
+}
+
+size_t block_index_memory(const struct block_index *x)
+{
+    return (x->kept ? arena_used(x->kept) : 0) +
+           ((size_t)x->n_symbols + x->n_entries) * sizeof(uint32_t) +
+           x->n_names * sizeof(*x->names);
 }
 
 struct slice block_index_symbol(const struct block_index *x, uint32_t i)
@@ -225,14 +347,14 @@ uint32_t block_index_lower_bound(const struct block_index *x, const struct block
     return lo;
 }
 
-static struct err *list_at(const struct block_index *x, uint64_t offset,
+static struct err *list_at(const struct block_index *x, struct arena *a, uint64_t offset,
                            struct block_index_list *ret)
 {
     struct slice body;
     struct reader r;
     struct err *e;
 
-    if ((e = section_at(x, offset, "postings", &body)))
+    if ((e = section_at(x, a, offset, "postings", &body)))
         return e;
     r = reader_new(body);
     ret->n = reader_u32be(&r);
@@ -242,34 +364,83 @@ static struct err *list_at(const struct block_index *x, uint64_t offset,
     return NULL;
 }
 
-struct err *block_index_postings(const struct block_index *x, uint32_t entry,
-                                 struct block_index_list *ret)
+static uint64_t list_offset(const struct block_index *x, uint32_t entry)
 {
-    struct reader r = reader_new(slice_from(x->table, x->entry_at[entry]));
+    struct reader r;
 
+    if (entry >= x->n_entries)
+        return x->all_postings;
+    r = reader_new(slice_from(x->table, x->entry_at[entry]));
     (void)reader_lstr(&r);
-    return list_at(x, reader_uvarint(&r), ret);
+    return reader_uvarint(&r);
 }
 
-struct err *block_index_all(const struct block_index *x, struct block_index_list *ret)
+struct block_source_range block_index_list_range(const struct block_index *x, uint32_t entry)
+{
+    uint64_t off = list_offset(x, entry), next = 0, len = LIST_GUESS;
+
+    if (entry + 1 < x->n_entries)
+        next = list_offset(x, entry + 1); /* lists mostly stand in the order of the table */
+    if (next > off)
+        len = ORR_MIN(next - off, (uint64_t)LIST_MAX_GUESS);
+    off = ORR_MIN(off, x->size);
+    return range_of(off, ORR_MIN(len, x->size - off));
+}
+
+struct block_source_range block_index_series_range(const struct block_index *x, uint32_t ref)
+{
+    uint64_t at = ORR_MIN((uint64_t)ref * BLOCK_SERIES_ALIGN, x->series_end);
+
+    return range_of(at, ORR_MIN((uint64_t)SERIES_GUESS, x->series_end - at));
+}
+
+struct err *block_index_postings(const struct block_index *x, struct arena *a, uint32_t entry,
+                                 struct block_index_list *ret)
+{
+    return list_at(x, a, list_offset(x, entry), ret);
+}
+
+struct err *block_index_all(const struct block_index *x, struct arena *a,
+                            struct block_index_list *ret)
 {
     if (x->all_postings == 0) {
         *ret = (struct block_index_list){0};
         return NULL;
     }
-    return list_at(x, x->all_postings, ret);
+    return list_at(x, a, x->all_postings, ret);
 }
 
-struct err *block_index_series(const struct block_index *x, uint32_t ref, struct slice *ret)
+/* The entry at an offset, read as far as a guess goes, and again if it is longer. */
+static struct err *series_part(const struct block_index *x, struct arena *a, uint64_t at,
+                               struct slice *ret)
 {
-    uint64_t at = (uint64_t)ref * BLOCK_SERIES_ALIGN;
+    uint64_t most = x->series_end - at, len;
+    struct err *e = part(x, a, at, x->src ? ORR_MIN(most, (uint64_t)SERIES_GUESS) : most, ret);
+    struct reader r;
+
+    if (e)
+        return e;
+    r = reader_new(*ret);
+    len = reader_uvarint(&r);
+    if (!reader_ok(&r) || len > most)
+        return corrupt(x, "series", "longer than the file");
+    len += reader_pos(&r) + CRC_BYTES;
+    return len > ret->len ? part(x, a, at, ORR_MIN(most, len), ret) : NULL;
+}
+
+struct err *block_index_series(const struct block_index *x, struct arena *a, uint32_t ref,
+                               struct slice *ret)
+{
+    uint64_t at = (uint64_t)ref * BLOCK_SERIES_ALIGN, len;
     struct slice body;
     struct reader r;
-    uint64_t len;
+    struct err *e;
 
     if (at < BLOCK_INDEX_HEADER || at >= x->series_end)
         return corrupt(x, "series", "reference outside the file");
-    r = reader_new(slice_sub(x->bytes, (size_t)at, (size_t)(x->series_end - at)));
+    if ((e = series_part(x, a, at, &body)))
+        return e;
+    r = reader_new(body);
     len = reader_uvarint(&r);
     if (len > reader_left(&r))
         return corrupt(x, "series", "longer than the file");

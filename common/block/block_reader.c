@@ -1,6 +1,5 @@
 #include "common/block/block_reader.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 
 #include "common/base/hash.h"
@@ -13,7 +12,8 @@
 #define READER_GAP (256u << 10)     /* chunks closer than this are fetched in one read */
 #define READER_GUESS (8u << 10)     /* of the last chunk of a read, whose size nothing tells */
 #define READER_MAX_READ (16u << 20) /* of one read of neighbours */
-#define READER_CHUNK_FRAME 10       /* length, encoding, checksum */
+#define READER_MAX_FILES 999999
+#define READER_CHUNK_FRAME 10 /* length, encoding, checksum */
 
 static struct err *corrupt(const struct block_reader *r, const char *section, const char *what)
 {
@@ -30,11 +30,48 @@ static struct err *open_meta(struct block_reader *r)
     return err_wrap(block_meta_parse(r->arena, bytes, &r->meta), "block %s", r->src->name);
 }
 
+static const struct block_file *listed(const struct block_reader *r, const char *name)
+{
+    for (size_t i = 0; i < r->meta.n_files; i++)
+        if (slice_eq_cstr(r->meta.files[i].path, name))
+            return &r->meta.files[i];
+    return NULL;
+}
+
+static struct err *open_index(struct block_reader *r)
+{
+    const struct block_file *f = listed(r, BLOCK_INDEX_FILE);
+    struct slice bytes;
+    struct err *e = NULL;
+    uint64_t size = f ? f->bytes : 0;
+
+    if (!r->src->ops->hold) {
+        e = r->src->ops->file(r->src, BLOCK_INDEX_FILE, &bytes);
+        return e ? e : block_index_open(&r->index, r->src->name, bytes);
+    }
+    if (!size)
+        e = r->src->ops->size(r->src, BLOCK_INDEX_FILE, &size);
+    return e ? e : block_index_open_parts(&r->index, r->src->name, r->src, size);
+}
+
+/* Where asking costs a request, what meta.json says of the file goes: one that is listed as empty, or
+ * not at all beside others, is not asked for. */
+static bool has_no_tombstones(const struct block_reader *r)
+{
+    const struct block_file *f = listed(r, BLOCK_TOMBSTONES_FILE);
+
+    return r->src->ops->hold && r->meta.n_files &&
+           (!f || (f->bytes == BLOCK_TOMBSTONES_EMPTY && !r->meta.stats.tombstones));
+}
+
 static struct err *open_tombstones(struct block_reader *r)
 {
     struct slice bytes;
-    struct err *e = r->src->ops->file(r->src, BLOCK_TOMBSTONES_FILE, &bytes);
+    struct err *e;
 
+    if (has_no_tombstones(r))
+        return NULL;
+    e = r->src->ops->file(r->src, BLOCK_TOMBSTONES_FILE, &bytes);
     if (err_is(e, ERR_NOT_FOUND)) { /* nothing was deleted */
         err_free(e);
         return NULL;
@@ -80,13 +117,50 @@ bool block_reader_starts(const struct block_reader *r, uint32_t ref, struct chun
 
 struct err *block_reader_verify_postings(const struct block_reader *r)
 {
+    struct arena *a = arena_new(0);
     struct err *e = NULL;
 
     for (uint32_t i = 0; !e && i < r->index.n_entries; i++) {
         struct block_index_list l;
 
-        e = block_index_postings(&r->index, i, &l);
+        arena_reset(a);
+        e = block_index_postings(&r->index, a, i, &l);
     }
+    arena_free(a);
+    return e;
+}
+
+/* *ret_more false: the file is not there. */
+static struct err *verify_head(const struct block_reader *r, unsigned i, bool *ret_more)
+{
+    struct buf scratch = {0};
+    struct reader in;
+    struct slice head;
+    char name[32];
+    struct err *e;
+
+    (void)snprintf(name, sizeof(name), BLOCK_CHUNKS_FORMAT, i);
+    e = r->src->ops->range(r->src, name, 0, BLOCK_CHUNKS_HEADER, &scratch, &head);
+    *ret_more = !e;
+    if (err_is(e, ERR_NOT_FOUND)) {
+        err_free(e);
+        e = NULL;
+    } else if (!e) {
+        in = reader_new(head);
+        if (reader_u32be(&in) != BLOCK_CHUNKS_MAGIC || reader_u8(&in) != BLOCK_CHUNKS_VERSION)
+            e = corrupt(r, name, "it does not begin as a file of chunks does");
+    }
+    buf_done(&scratch);
+    return e;
+}
+
+struct err *block_reader_verify_chunk_heads(const struct block_reader *r)
+{
+    struct err *e = NULL;
+    bool more = true;
+
+    for (unsigned i = 1; !e && more && i <= READER_MAX_FILES; i++)
+        e = verify_head(r, i, &more);
     return e;
 }
 
@@ -96,8 +170,8 @@ static struct err *verify(const struct block_reader *r)
     struct arena *a = arena_new(0), *tmp = arena_new(0);
     struct err *e = block_reader_select(r, a, (struct matchers){0}, &refs);
 
-    if (!e)
-        e = block_reader_verify_postings(r);
+    if (!e && !(e = block_reader_verify_postings(r)))
+        e = block_reader_verify_chunk_heads(r);
     for (size_t i = 0; !e && i < refs.n; i++) {
         struct block_reader_series s;
         struct chunk_extent found;
@@ -121,19 +195,22 @@ struct err *block_reader_open(struct block_source *src, const struct block_reade
                               struct block_reader **ret)
 {
     struct block_reader *r = mem_new(struct block_reader);
-    struct slice index;
     struct err *e;
 
     r->src = src;
     r->arena = arena_new(0);
-    if ((e = open_meta(r)) || (e = src->ops->file(src, BLOCK_INDEX_FILE, &index)) ||
-        (e = block_index_open(&r->index, src->name, index)) || (e = open_tombstones(r)) ||
-        (e = open_starts(r)) || (opts && opts->verify_all && (e = verify(r)))) {
-        block_reader_close(r);
-        return err_wrap(e, "open block");
-    }
+    if ((e = open_meta(r)) || (e = open_index(r)) || (e = open_tombstones(r)) ||
+        (e = open_starts(r)))
+        goto fail;
+    if (opts)
+        block_external_open(r, opts->external);
+    if (opts && opts->verify_all && (e = verify(r)))
+        goto fail;
     *ret = r;
     return NULL;
+fail:
+    block_reader_close(r);
+    return err_wrap(e, "open block");
 }
 
 struct err *block_reader_open_dir(const char *path, struct block_reader **ret)
@@ -166,6 +243,11 @@ const char *block_reader_name(const struct block_reader *r)
     return r->src->name;
 }
 
+size_t block_reader_memory(const struct block_reader *r)
+{
+    return sizeof(*r) + arena_used(r->arena) + block_index_memory(&r->index);
+}
+
 size_t block_reader_symbol_count(const struct block_reader *r)
 {
     return r->index.n_symbols;
@@ -184,7 +266,7 @@ const struct block_interval *block_reader_tombstones(const struct block_reader *
 
 /* ---- series ---- */
 
-struct err *block_reader_entry(const struct block_reader *r, uint32_t ref,
+struct err *block_reader_entry(const struct block_reader *r, struct arena *a, uint32_t ref,
                                struct block_reader_entry *ret)
 {
     struct reader in;
@@ -192,12 +274,12 @@ struct err *block_reader_entry(const struct block_reader *r, uint32_t ref,
     struct err *e;
     const uint8_t *start;
 
-    if ((e = block_index_series(&r->index, ref, &body)))
+    if ((e = block_index_series(&r->index, a, ref, &body)))
         return e;
     in = reader_new(body);
     ret->n_labels = reader_uvarint(&in);
     if (ret->n_labels > BLOCK_MAX_LABELS)
-        return corrupt(r, "series", "too many labels");
+        return corrupt(r, "index: series", "too many labels");
     start = in.ptr;
     for (uint64_t i = 0; i < ret->n_labels * 2; i++)
         (void)reader_uvarint(&in);
@@ -205,7 +287,7 @@ struct err *block_reader_entry(const struct block_reader *r, uint32_t ref,
     ret->n_chunks = reader_uvarint(&in);
     ret->chunks = reader_rest(&in);
     if (!reader_ok(&in) || ret->n_chunks > ret->chunks.len / 3)
-        return corrupt(r, "series", "entry is cut short");
+        return corrupt(r, "index: series", "entry is cut short");
     return NULL;
 }
 
@@ -246,7 +328,7 @@ struct err *block_reader_series(const struct block_reader *r, struct arena *a, u
     struct reader in;
     struct err *e;
 
-    if ((e = block_reader_entry(r, ref, &entry)))
+    if ((e = block_reader_entry(r, a, ref, &entry)))
         return e;
     labels = arena_array(a, struct label, entry.n_labels);
     in = reader_new(entry.labels);
@@ -254,19 +336,19 @@ struct err *block_reader_series(const struct block_reader *r, struct arena *a, u
         uint32_t name, value;
 
         if (!block_reader_next_label(r, &in, &name, &value))
-            return corrupt(r, "series", "names a symbol that does not exist");
+            return corrupt(r, "index: series", "names a symbol that does not exist");
         labels[i].name = block_index_symbol(&r->index, name);
         labels[i].value = block_index_symbol(&r->index, value);
         if (i && slice_cmp(labels[i - 1].name, labels[i].name) >= 0)
-            return corrupt(r, "series", "labels are not sorted");
+            return corrupt(r, "index: series", "labels are not sorted");
     }
-    ret->labels = (struct labels){labels, (size_t)entry.n_labels};
+    ret->labels = block_external_join(r, a, (struct labels){labels, (size_t)entry.n_labels});
     ret->chunks = arena_array(a, struct block_chunk_meta, entry.n_chunks);
     ret->n_chunks = (size_t)entry.n_chunks;
     in = reader_new(entry.chunks);
     for (uint64_t i = 0; i < entry.n_chunks; i++) {
         if (!block_reader_next_chunk(&in, i, &m))
-            return corrupt(r, "series", "impossible chunk times");
+            return corrupt(r, "index: series", "impossible chunk times");
         ret->chunks[i] = m;
     }
     return NULL;
@@ -295,8 +377,9 @@ static struct err *parse_chunk(const struct block_reader *r, const struct block_
     *ret = (struct chunk){framed.ptr[0], m->min_t, m->max_t, slice_from(framed, 1)};
     return NULL;
 bad:
-    return err_new(ERR_CORRUPT, "block %s: chunk %" PRIx64 ": length or checksum is wrong",
-                   r->src->name, m->ref);
+    return err_new(ERR_CORRUPT,
+                   "block %s: " BLOCK_CHUNKS_FORMAT ": chunk at %u: length or checksum is wrong",
+                   r->src->name, (uint32_t)(m->ref >> 32) + 1, (uint32_t)m->ref);
 }
 
 static struct err *read_range(const struct block_reader *r, struct arena *a, uint64_t ref,
@@ -307,8 +390,8 @@ static struct err *read_range(const struct block_reader *r, struct arena *a, uin
     char name[32];
     struct err *e;
 
-    if (segment >= 999999 || (uint32_t)ref < BLOCK_CHUNKS_HEADER)
-        return corrupt(r, "series", "impossible chunk reference");
+    if (segment >= READER_MAX_FILES || (uint32_t)ref < BLOCK_CHUNKS_HEADER)
+        return corrupt(r, "index: series", "impossible chunk reference");
     (void)snprintf(name, sizeof(name), BLOCK_CHUNKS_FORMAT, segment + 1);
     e = r->src->ops->range(r->src, name, (uint32_t)ref, len, &scratch, ret);
     if (!e && ret->ptr == scratch.ptr && ret->len)
@@ -317,8 +400,7 @@ static struct err *read_range(const struct block_reader *r, struct arena *a, uin
     return err_wrap(e, "chunks");
 }
 
-/* How many of the metas make one read, and how long it is. */
-static size_t plan_read(const struct block_chunk_meta *m, size_t n, size_t *ret_len)
+size_t block_reader_plan_read(const struct block_chunk_meta *m, size_t n, size_t *ret_len)
 {
     size_t k = 1;
 
@@ -336,7 +418,7 @@ struct err *block_reader_chunks(const struct block_reader *r, struct arena *a,
 
     for (size_t i = 0; i < n;) {
         struct slice bytes;
-        size_t len, k = plan_read(metas + i, n - i, &len), need;
+        size_t len, k = block_reader_plan_read(metas + i, n - i, &len), need;
 
         if ((e = read_range(r, a, metas[i].ref, len, &bytes)))
             return e;

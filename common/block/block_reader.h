@@ -6,7 +6,8 @@
  * postings table are checksummed when the block is opened, postings lists, series and chunks when
  * they are read. What fails is ERR_CORRUPT naming block and section.
  *
- * A series is named by its ref: its offset in the index divided by 16. Refs ascend in label order.
+ * A series is named by its ref: its offset in the index divided by 16. Refs ascend in label order, but for
+ * external labels (block_external.h), with which the order of the labels can be another one.
  * Slices that are returned point into the block (symbols, mapped chunks) or into the arena given,
  * and are valid as long as both.
  *
@@ -21,7 +22,8 @@
 struct block_reader;
 
 struct block_reader_opts {
-    bool verify_all; /* check every section and chunk now (slow: reads the whole block) */
+    bool verify_all;        /* check every section and chunk now (slow: reads the whole block) */
+    struct labels external; /* that each series has besides its own; copied */
 };
 
 /* Takes the source over, also on failure. opts may be NULL. */
@@ -31,10 +33,15 @@ ORR_CHECKED struct err *block_reader_open(struct block_source *src,
 ORR_CHECKED struct err *block_reader_open_dir(const char *path, struct block_reader **ret);
 /* Checks every postings list, of which a merge reads one: the rest of verify_all is what it does anyway. */
 ORR_CHECKED struct err *block_reader_verify_postings(const struct block_reader *r);
+/* Checks the first bytes of each file of chunks, which no read looks at. */
+ORR_CHECKED struct err *block_reader_verify_chunk_heads(const struct block_reader *r);
 void block_reader_close(struct block_reader *r); /* NULL is allowed */
 
 const struct block_meta *block_reader_meta(const struct block_reader *r);
 const char *block_reader_name(const struct block_reader *r); /* for messages */
+
+/* Bytes that it takes in memory as long as it is open; what is mapped is not counted. */
+size_t block_reader_memory(const struct block_reader *r);
 
 size_t block_reader_symbol_count(const struct block_reader *r);
 struct slice block_reader_symbol(const struct block_reader *r, size_t i); /* in byte order */
@@ -55,7 +62,7 @@ struct block_refs {
     size_t n;
 };
 /*
- * Refs of the series that all matchers accept, ascending. As in Prometheus a matcher that accepts
+ * Refs of the series that all matchers accept, in label order. As in Prometheus a matcher that accepts
  * the empty string also accepts series without the label. No matchers: all series.
  */
 ORR_CHECKED struct err *block_reader_select(const struct block_reader *r, struct arena *a,
@@ -81,12 +88,40 @@ struct block_reader_series {
     struct block_chunk_meta *chunks;
     size_t n_chunks;
 };
+/* Whether a series with these chunks has any in the range, by their bounds, tombstones taken off. */
+bool block_reader_reaches(const struct block_reader *r, uint32_t ref,
+                          const struct block_chunk_meta *metas, size_t n, int64_t min_t,
+                          int64_t max_t);
 ORR_CHECKED struct err *block_reader_series(const struct block_reader *r, struct arena *a,
                                             uint32_t ref, struct block_reader_series *ret);
 /* Fetches n chunks of one series (neighbours in one read), checks their CRC. ret has room for n. */
 ORR_CHECKED struct err *block_reader_chunks(const struct block_reader *r, struct arena *a,
                                             const struct block_chunk_meta *metas, size_t n,
                                             struct chunk *ret);
+
+/*
+ * Reading ahead. Of a block that is not at hand each read may be a request, so who reads many series says first
+ * which, and they come together. What is held is there until it is let go, in the same thread or another;
+ * nothing else depends on it. Of a block that is at hand nothing is held: *ret is NULL.
+ */
+struct block_chunk_list {
+    const struct block_chunk_meta *ptr;
+    size_t n;
+};
+/* About how many bytes to hold at a time of this block when n_users blocks are read at once; 0: it is at hand. */
+size_t block_reader_room(const struct block_reader *r, size_t n_users);
+/* The entries of the first *ret_n series, at least one if there are any: as many as have room. */
+ORR_CHECKED struct err *block_reader_hold_series(const struct block_reader *r, const uint32_t *refs,
+                                                 size_t n, size_t room, size_t *ret_n,
+                                                 struct objpages_hold **ret);
+/* The chunks of n series. */
+ORR_CHECKED struct err *block_reader_hold_chunks(const struct block_reader *r,
+                                                 const struct block_chunk_list *lists, size_t n,
+                                                 struct objpages_hold **ret);
+/* About how many bytes those of one series are. */
+size_t block_reader_chunk_span(const struct block_chunk_meta *metas, size_t n);
+void block_reader_unhold(const struct block_reader *r,
+                         struct objpages_hold *h); /* NULL is allowed */
 
 /* Start timestamps of a series as a chunk of the encoding CHUNK_STARTS (start_runs.h), lent; false: none
  * are known. */

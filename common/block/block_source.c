@@ -65,7 +65,8 @@ static void dir_close(struct block_source *s)
     mem_free(d);
 }
 
-static const struct block_source_ops dir_ops = {dir_file, dir_range, dir_close};
+static const struct block_source_ops dir_ops = {
+    .file = dir_file, .range = dir_range, .close = dir_close};
 
 /* Takes name over. */
 static struct err *dir_map(struct dir_source *d, char *name)
@@ -214,7 +215,8 @@ static void store_close(struct block_source *base)
     mem_free(s);
 }
 
-static const struct block_source_ops store_ops = {store_file, store_range, store_close};
+static const struct block_source_ops store_ops = {
+    .file = store_file, .range = store_range, .close = store_close};
 
 struct block_source *block_source_objstore(struct objstore *store, struct slice prefix)
 {
@@ -225,6 +227,19 @@ struct block_source *block_source_objstore(struct objstore *store, struct slice 
     s->store = store;
     lock_init(&s->lock, LOCK_LEAF_MODULE);
     return &s->base;
+}
+
+struct err *block_source_hold(struct block_source *s, const struct block_source_range *ranges,
+                              size_t n, struct objpages_hold **ret)
+{
+    *ret = NULL;
+    return s->ops->hold && n ? s->ops->hold(s, ranges, n, ret) : NULL;
+}
+
+void block_source_unhold(struct block_source *s, struct objpages_hold *h)
+{
+    if (h)
+        s->ops->unhold(s, h);
 }
 
 void block_source_close(struct block_source *s)

@@ -1,9 +1,33 @@
 #include "common/objstore/objstore.h"
 
 #include "common/base/mem.h"
+#include "common/base/metric.h"
 
 #define OBJSTORE_DEFAULT_MAX_BYTES (1ull << 30)
 #define OBJSTORE_DELETE_PAGE 1000
+
+static _Thread_local struct objstore_tally *tally;
+
+struct objstore_tally *objstore_tally_set(struct objstore_tally *t)
+{
+    struct objstore_tally *before = tally;
+
+    tally = t;
+    return before;
+}
+
+struct objstore_tally *objstore_tally_get(void)
+{
+    return tally;
+}
+
+static void count_get(size_t bytes)
+{
+    if (!tally)
+        return;
+    METRIC_ADD(tally->gets, 1);
+    METRIC_ADD(tally->bytes, bytes);
+}
 
 static bool is_plain(struct slice key)
 {
@@ -53,7 +77,9 @@ struct err *objstore_get(struct objstore *s, struct slice key, const struct objs
     if ((e = objstore_check_key(key)))
         return e;
     buf_reset(ret);
-    return named(s->ops->get(s, key, &o, ret, ret_info ? ret_info : &info), s, "get", key);
+    e = s->ops->get(s, key, &o, ret, ret_info ? ret_info : &info);
+    count_get(e ? 0 : ret->len);
+    return named(e, s, "get", key);
 }
 
 static struct err *check_put(struct slice key, struct objstore_put *o)

@@ -118,6 +118,15 @@ ORR_CHECKED struct err *objstore_is_atomic(struct objstore *s, bool *ret);
 void objstore_stop(struct objstore *s);
 void objstore_close(struct objstore *s); /* no call is under way; NULL is allowed */
 
+/* What a piece of work reads of object stores: gets that succeeded or not, and the bytes they gave. */
+struct objstore_tally {
+    uint64_t gets, bytes;
+};
+/* From now on the gets of this thread are counted in t as well, by METRIC_ADD(); NULL: nowhere. Returns where
+ * they were counted, for who puts that back. */
+struct objstore_tally *objstore_tally_set(struct objstore_tally *t);
+struct objstore_tally *objstore_tally_get(void); /* to hand to a thread that helps */
+
 ORR_CHECKED struct err *objstore_check_key(struct slice key);
 /* Deletes all keys with this prefix, meta.json of a block first so that it is never half there. */
 ORR_CHECKED struct err *objstore_delete_prefix(struct objstore *s, struct slice prefix);

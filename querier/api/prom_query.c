@@ -56,7 +56,9 @@ static void stats_json(struct prom_task *t, const struct engine_result *res, int
     buf_printf(out, "},\"series\":%llu,\"peakBytes\":%llu,\"blocks\":{",
                (unsigned long long)res->stats.series, (unsigned long long)res->stats.peak_bytes);
     blocks_json(t, out);
-    buf_str(out, "}}}");
+    buf_printf(out, "},\"objectStore\":{\"gets\":%llu,\"bytes\":%llu}}}",
+               (unsigned long long)METRIC_GET(t->reads.gets),
+               (unsigned long long)METRIC_GET(t->reads.bytes));
 }
 
 static struct err *check_length(const struct prom_task *t, const struct query_params *p)
@@ -127,6 +129,7 @@ static struct err *run_query(struct prom_task *t)
     struct engine_result res;
     struct err *e = check_length(t, p);
 
+    t->kind = p->step_ms ? PROM_TASK_RANGE : PROM_TASK_INSTANT;
     if (!e && p->with_steps) {
         size_t n = p->step_ms ? (size_t)((p->end_ms - p->start_ms) / p->step_ms) + 1 : 1;
         int64_t lookback_ms =

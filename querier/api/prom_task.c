@@ -1,5 +1,6 @@
 #include "querier/api/prom_task.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/clock.h"
@@ -41,6 +42,36 @@ static const struct metric_field prom_fields[] = {
     METRIC_HIST(struct prom_metrics, seconds, "orrery_querier_request_seconds",
                 "Time from request to answer."),
 };
+
+static const struct metric_field read_fields[] = {
+    METRIC_COUNTER(struct prom_reads, gets, "orrery_querier_objstore_gets_total",
+                   "Reads of the object store, by the kind of request that they were made for."),
+    METRIC_COUNTER(struct prom_reads, bytes, "orrery_querier_objstore_read_bytes_total",
+                   "Bytes read from the object store, by the kind of request."),
+};
+static const char *const kind_names[] = {
+#define X(sym, name) name,
+    PROM_TASK_KINDS(X)
+#undef X
+};
+
+static void register_metrics(struct prom_tasks *ts)
+{
+    metric_register(&ts->m, prom_fields, ORR_COUNT(prom_fields), NULL);
+    for (size_t i = 0; i < PROM_TASK_KIND_COUNT; i++) {
+        char labels[32];
+
+        (void)snprintf(labels, sizeof(labels), "kind=\"%s\"", kind_names[i]);
+        metric_register(&ts->m.reads[i], read_fields, ORR_COUNT(read_fields), labels);
+    }
+}
+
+static void unregister_metrics(struct prom_tasks *ts)
+{
+    metric_unregister(&ts->m);
+    for (size_t i = 0; i < PROM_TASK_KIND_COUNT; i++)
+        metric_unregister(&ts->m.reads[i]);
+}
 
 /* ---- errors ---- */
 
@@ -146,7 +177,7 @@ struct prom_tasks *prom_tasks_new(const struct prom_tasks_opts *opts)
         ts->opts.lookback_ms = 5 * 60 * 1000;
     ts->pool = job_pool_new("query", opts->max_concurrent, opts->max_queued);
     lock_init(&ts->lock, LOCK_LEAF_MODULE);
-    metric_register(&ts->m, prom_fields, ORR_COUNT(prom_fields), NULL);
+    register_metrics(ts);
     return ts;
 }
 
@@ -190,7 +221,7 @@ void prom_tasks_free(struct prom_tasks *ts)
         return;
     prom_tasks_cancel(ts);
     job_pool_free(ts->pool);
-    metric_unregister(&ts->m);
+    unregister_metrics(ts);
     lock_take(&ts->lock);
     ts->is_freed = true;
     ts->drained = NULL;
@@ -494,6 +525,17 @@ static struct err *run_attempts(struct prom_task *t)
     return e;
 }
 
+static struct err *run_counted(struct prom_task *t)
+{
+    struct objstore_tally *before = objstore_tally_set(&t->reads);
+    struct err *e = run_attempts(t);
+
+    (void)objstore_tally_set(before);
+    METRIC_ADD(t->tasks->m.reads[t->kind].gets, t->reads.gets);
+    METRIC_ADD(t->tasks->m.reads[t->kind].bytes, t->reads.bytes);
+    return e;
+}
+
 static void on_work(void *arg)
 {
     struct prom_task *t = arg;
@@ -505,7 +547,7 @@ static void on_work(void *arg)
     else if (clock_mono_ms(&clock_system) >= t->deadline_mono_ms)
         e = err_new(ERR_TIMEOUT, "query timed out while waiting to be run");
     else
-        e = run_attempts(t);
+        e = run_counted(t);
     t->status = 200;
     if (e) {
         METRIC_ADD(t->tasks->m.failed, 1);

@@ -37,10 +37,27 @@
 
 #define PROM_TASK_ATTEMPTS 3
 
+/* What requests are for, X(symbol, name in metrics). */
+#define PROM_TASK_KINDS(X)                                                                         \
+    X(PROM_TASK_OTHER, "other")                                                                    \
+    X(PROM_TASK_INSTANT, "instant")                                                                \
+    X(PROM_TASK_RANGE, "range")
+enum prom_task_kind {
+#define X(sym, name) sym,
+    PROM_TASK_KINDS(X)
+#undef X
+        PROM_TASK_KIND_COUNT
+};
+
+struct prom_reads {
+    uint64_t gets, bytes;
+};
+
 struct prom_metrics {
     uint64_t queries, failed, rejected, canceled, retried, streamed_bytes;
     int64_t running;
     struct metric_hist seconds;
+    struct prom_reads reads[PROM_TASK_KIND_COUNT];
 };
 
 struct prom_tasks; /* the pool and its books */
@@ -94,7 +111,10 @@ struct prom_task {
     size_t n_tenants;
     int64_t deadline_mono_ms;
     atomic_bool cancel;
-    void *params; /* lives as long as the request; or owned, see prom_task_rpc() */
+    void *params;             /* lives as long as the request; or owned, see prom_task_rpc() */
+    enum prom_task_kind kind; /* the work may set it */
+    struct objstore_tally
+        reads; /* of the object store, here and not at queriers that do parts of it */
     /* set up for each attempt */
     struct arena *arena;
     struct joined data;

@@ -88,9 +88,10 @@ struct splitting {
     struct arena **arenas;       /* of the parts; freed with the query */
     struct partial_call **calls; /* parts that are asked of others; NULL: local */
     size_t n;
-    unsigned at_once;       /* parts that run here at the same time */
-    bool are_stretches;     /* of time, of all series; else shards of the series */
-    uint64_t stretch_bytes; /* fetched by those of here */
+    struct objstore_tally *tally; /* of the query's thread */
+    unsigned at_once;             /* parts that run here at the same time */
+    bool are_stretches;           /* of time, of all series; else shards of the series */
+    uint64_t stretch_bytes;       /* fetched by those of here */
     char (*peers)[SPLITTER_ADDR_BYTES];
     size_t n_peers;
 };
@@ -107,10 +108,12 @@ static void run_local(void *arg, size_t i)
     struct splitting *s = arg;
     struct engine_job *j = &s->jobs[i];
     struct store_query_opts opts = s->sq->opts;
+    struct objstore_tally *before;
     struct store_query sq;
 
     if (s->calls[i])
         return;
+    before = objstore_tally_set(s->tally);
     METRIC_ADD(s->p->stats.parts_local, 1);
     opts.arena = s->arenas[i];
     store_query_init(&sq, s->sq->store, &opts);
@@ -119,6 +122,7 @@ static void run_local(void *arg, size_t i)
     j->err = engine_query(s->p->opts.engine, &j->q, &sq.storage, s->arenas[i], &j->result);
     METRIC_ADD(s->stretch_bytes, sq.budget.bytes);
     store_query_done(&sq);
+    (void)objstore_tally_set(before);
 }
 
 /* Gives every querier its share: this one the first, the others the next ones. */
@@ -203,6 +207,7 @@ static void run_jobs(void *arg, struct engine_job *jobs, size_t n)
             jobs[i].q.max_samples = ORR_MAX(jobs[i].q.max_samples / s->at_once, 1u);
     }
     ask_others(s);
+    s->tally = objstore_tally_get();
     job_parallel(s->p->threads, n, run_local, s);
     collect_others(s);
 }

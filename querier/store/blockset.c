@@ -36,6 +36,7 @@ struct open_block {
     char *key;
     unsigned users;
     uint64_t used_at;
+    size_t bytes; /* of memory */
 };
 
 struct blockset {
@@ -44,6 +45,7 @@ struct blockset {
     struct map tenants; /* struct tenant_entry */
     struct map blocks;  /* struct open_block by "tenant/ULID" */
     uint64_t tick;
+    size_t max_reader_bytes; /* 0: no bound */
     struct blockset_stats stats;
 };
 
@@ -55,6 +57,12 @@ struct blockset *blockset_new(const struct blockset_opts *opts)
     bs->opts.local_root = mem_strdup(opts->local_root);
     if (!bs->opts.max_open)
         bs->opts.max_open = 1000;
+    if (opts->pages) {
+        struct objpages_stats st;
+
+        objpages_stats_get(opts->pages, &st);
+        bs->max_reader_bytes = st.max_bytes / 2;
+    }
     lock_init(&bs->lock, LOCK_CACHE);
     return bs;
 }
@@ -68,8 +76,10 @@ static void held_unref(struct held *h)
     }
 }
 
-static void open_block_free(struct open_block *b)
+static void open_block_free(struct blockset *bs, struct open_block *b)
 {
+    if (bs->opts.pages)
+        objpages_charge(bs->opts.pages, -(int64_t)b->bytes);
     block_reader_close(b->reader);
     mem_free(b->key);
     mem_free(b);
@@ -87,7 +97,7 @@ void blockset_free(struct blockset *bs)
         mem_free(t);
     }
     MAP_FOREACH (e, &bs->blocks)
-        open_block_free(e->value);
+        open_block_free(bs, e->value);
     map_done(&bs->tenants);
     map_done(&bs->blocks);
     lock_done(&bs->lock);
@@ -249,13 +259,20 @@ static struct err *get_catalogue(struct blockset *bs, struct slice tenant, int64
 
 /* ---- readers ---- */
 
-/* With the lock: closes what is over the bound, least recently used first; returns the readers to
- * be freed without it. */
-static struct open_block *evict_one(struct blockset *bs)
+/* With the lock. Half of the budget is for readers, so that there is always room to read with. */
+static bool is_over(const struct blockset *bs)
+{
+    return bs->blocks.len > bs->opts.max_open ||
+           (bs->max_reader_bytes && bs->stats.reader_bytes > bs->max_reader_bytes);
+}
+
+/* With the lock: takes out what is over the bound, least recently used first; NULL: nothing is, or all are in
+ * use. */
+static struct open_block *take_one_over(struct blockset *bs)
 {
     struct open_block *oldest = NULL;
 
-    if (bs->blocks.len <= bs->opts.max_open)
+    if (!is_over(bs))
         return NULL;
     MAP_FOREACH (e, &bs->blocks) {
         struct open_block *b = e->value;
@@ -263,9 +280,24 @@ static struct open_block *evict_one(struct blockset *bs)
         if (!b->users && (!oldest || b->used_at < oldest->used_at))
             oldest = b;
     }
-    if (oldest)
+    if (oldest) {
         (void)map_del(&bs->blocks, slice_cstr(oldest->key));
+        bs->stats.reader_bytes -= oldest->bytes;
+    }
     return oldest;
+}
+
+static void evict(struct blockset *bs)
+{
+    struct open_block *victim;
+
+    do {
+        lock_take(&bs->lock);
+        victim = take_one_over(bs);
+        lock_release(&bs->lock);
+        if (victim)
+            open_block_free(bs, victim);
+    } while (victim);
 }
 
 static struct open_block *find_open(struct blockset *bs, const char *key)
@@ -282,18 +314,28 @@ static struct open_block *find_open(struct blockset *bs, const char *key)
     return b;
 }
 
-static struct err *open_reader(struct blockset *bs, struct slice prefix, struct block_reader **ret)
+static struct err *open_reader(struct blockset *bs, struct slice prefix, struct labels external,
+                               struct block_reader **ret)
 {
+    const struct block_reader_opts opts = {.external = external};
     struct block_source *src;
     struct err *e;
     char *path;
 
     if (!bs->opts.local_root)
-        return block_reader_open(block_source_objstore(bs->opts.objstore, prefix), NULL, ret);
+        return block_reader_open(block_source_pages(bs->opts.pages, prefix), &opts, ret);
     path = mem_printf("%s/%.*s", bs->opts.local_root, SLICE_ARG(prefix));
     e = fsx_exists(path) ? block_source_dir(path, &src) : err_new(ERR_NOT_FOUND, "%s", path);
     mem_free(path);
-    return e ? e : block_reader_open(src, NULL, ret);
+    return e ? e : block_reader_open(src, &opts, ret);
+}
+
+/* Files that were swapped have all their checksums right. */
+static struct err *check_identity(const struct block_reader *r, struct ulid ulid)
+{
+    struct ulid is = block_reader_meta(r)->ulid;
+
+    return ulid_eq(is, ulid) ? NULL : err_new(ERR_CORRUPT, "it says it is %s", ulid_print(is).s);
 }
 
 static struct err *get_reader(struct blockset *bs, struct arena *a, const struct catalogue *c,
@@ -308,12 +350,18 @@ static struct err *get_reader(struct blockset *bs, struct arena *a, const struct
     if ((*ret = find_open(bs, key)))
         return NULL;
     b = mem_new(struct open_block);
-    if ((e = open_reader(bs, block_store_dir(a, c, block->ulid, block->dir), &b->reader))) {
+    if ((e = open_reader(bs, block_store_dir(a, c, block->ulid, block->dir), block->labels,
+                         &b->reader)) ||
+        (e = check_identity(b->reader, block->ulid))) {
+        block_reader_close(b->reader);
         mem_free(b);
         return e;
     }
     b->key = mem_strdup(key);
     b->users = 1;
+    b->bytes = block_reader_memory(b->reader);
+    if (bs->opts.pages)
+        objpages_charge(bs->opts.pages, (int64_t)b->bytes);
     lock_take(&bs->lock);
     if ((other = map_get(&bs->blocks, slice_cstr(key)))) {
         other->users++; /* another query was faster */
@@ -323,28 +371,25 @@ static struct err *get_reader(struct blockset *bs, struct arena *a, const struct
         map_put(&bs->blocks, slice_cstr(key), b);
         b->used_at = ++bs->tick;
         bs->stats.opened++;
+        bs->stats.reader_bytes += b->bytes;
         *ret = b;
-        victim = evict_one(bs);
     }
     lock_release(&bs->lock);
     if (victim)
-        open_block_free(victim);
+        open_block_free(bs, victim);
+    evict(bs);
     return NULL;
 }
 
 void blockset_release(struct blockset *bs, struct blockset_view *v)
 {
     struct open_block **handles = v->handles;
-    struct open_block *victim;
 
-    for (size_t i = 0; i < v->n; i++) {
-        lock_take(&bs->lock);
+    lock_take(&bs->lock);
+    for (size_t i = 0; i < v->n; i++)
         handles[i]->users--;
-        victim = evict_one(bs);
-        lock_release(&bs->lock);
-        if (victim)
-            open_block_free(victim);
-    }
+    lock_release(&bs->lock);
+    evict(bs);
     *v = (struct blockset_view){0};
 }
 
@@ -463,4 +508,25 @@ struct err *blockset_take_tiers(struct blockset *bs, struct arena *a, struct sli
                                .max_tier = max_tier,
                                .reach_ms = reach_ms},
                 ret);
+}
+
+uint64_t blockset_bytes(struct blockset *bs, struct slice tenant, int64_t min_ms, int64_t max_ms)
+{
+    const struct catalogue_block *all;
+    uint64_t bytes = 0;
+    struct held *h;
+    bool is_stale;
+    struct err *e;
+    size_t n;
+
+    if ((e = get_catalogue(bs, tenant, INT64_MIN, &h, &is_stale))) {
+        err_free(e); /* whoever takes the blocks will meet it again */
+        return UINT64_MAX;
+    }
+    all = catalogue_blocks(h->c, &n);
+    for (size_t i = 0; i < n; i++)
+        if (all[i].min_t <= max_ms && all[i].max_t > min_ms)
+            bytes += all[i].bytes;
+    held_unref(h);
+    return bytes;
 }

@@ -10,8 +10,9 @@
  * When the bucket cannot be reached, the catalogue held is used as long as no newer version is
  * known of, and *ret_stale says so; without one the take fails.
  *
- * Readers: opened at first use (a directory is mapped, other stores are read by range), shared by
- * reference, closed least recently used first beyond max_open.
+ * Readers: opened at first use (a directory is mapped, other stores are read by pages), shared by
+ * reference, closed least recently used first beyond max_open, or when they take more than half of the
+ * memory of the page cache, which they are charged to.
  *
  * Any worker; blocks. blockset_hint(): any thread, does not block.
  */
@@ -24,6 +25,7 @@ struct blockset;
 struct blockset_opts {
     struct objstore *objstore; /* outlives it */
     const char *local_root;    /* directory of a store that is one: blocks are mapped; else NULL */
+    struct objpages *pages;    /* what others are read through; outlives it */
     size_t max_open;           /* readers kept though nobody uses them; 0: 1000 */
 };
 
@@ -62,9 +64,13 @@ ORR_CHECKED struct err *blockset_take_tiers(struct blockset *bs, struct arena *a
                                             struct slice tenant, int64_t not_before_ns,
                                             int64_t min_ms, int64_t max_ms, unsigned max_tier,
                                             int64_t reach_ms, struct blockset_view *ret);
+/* What the blocks of the range have, all files and labels together, by the catalogue that is held, or a first
+ * one if none is; UINT64_MAX if there is none to be had. */
+uint64_t blockset_bytes(struct blockset *bs, struct slice tenant, int64_t min_ms, int64_t max_ms);
 void blockset_release(struct blockset *bs, struct blockset_view *v);
 
 struct blockset_stats {
     uint64_t open, opened, catalogue_loads, catalogue_checks;
+    uint64_t reader_bytes; /* memory of those that are open */
 };
 void blockset_stats_get(struct blockset *bs, struct blockset_stats *ret);

@@ -39,8 +39,9 @@ struct series_source {
 /* Stream i of a fan-out of "ingester.select". The fan-out outlives it. */
 struct series_source *series_source_peer(struct fanout *f, size_t i, bool is_keyed);
 /* Series of a block that have samples in the range. The reader outlives the source; matchers are
- * used at once. keying NULL: by labels. */
+ * used at once. keying NULL: by labels. n_together: how many blocks are read at once, which share the room there
+ * is for reading ahead. */
 ORR_CHECKED struct err *series_source_block(const struct block_reader *r, struct matchers ms,
                                             int64_t min_ms, int64_t max_ms, bool labels_only,
-                                            const struct series_keying *keying,
+                                            const struct series_keying *keying, size_t n_together,
                                             struct series_source **ret);

@@ -2,11 +2,27 @@
 #include <stdlib.h>
 
 #include "common/base/mem.h"
+#include "common/base/vec.h"
 #include "common/block/start_runs.h"
 #include "querier/store/series_source.h"
 #include "querier/store/shard_memo.h"
 
-struct keyed_series;
+/* A series that is to come, read already but for its chunks. */
+struct found {
+    struct hash128 fp; /* if keyed */
+    uint32_t ref;
+    struct labels labels; /* those asked for */
+    struct block_chunk_meta *metas;
+    size_t n_metas;
+};
+
+#define MAX_BATCH 4096
+
+/*
+ * Series are read in batches, and then the chunks of a batch: of a block in an object store both come in few
+ * reads, of a size that the cache has room for. Of a block that is at hand a batch is one series. By key there
+ * is but one, all of them, which is then sorted.
+ */
 struct block_series_source {
     struct series_source base;
     const struct block_reader *r;
@@ -15,10 +31,15 @@ struct block_series_source {
     bool labels_only;
     struct series_keying keying;
     struct shard_memo memo;
-    struct keyed_series *keyed; /* in refs_arena */
+    size_t room; /* bytes to read ahead; 0: the block is at hand */
     struct block_refs refs;
-    size_t at;
-    struct arena *refs_arena;
+    size_t at; /* the next of them to be read */
+    VEC(struct found) batch;
+    size_t next;                        /* of the batch */
+    struct objpages_hold *index, *data; /* what is read ahead … */
+    size_t index_until, data_until;     /* … of the refs, of the batch */
+    struct arena *refs_arena;           /* as long as the source */
+    struct arena *batch_arena;
     struct arena *arena; /* of the current series */
 };
 
@@ -34,20 +55,45 @@ static size_t overlapping(const struct block_series_source *s, struct block_chun
     return out;
 }
 
-static struct err *load_chunks(struct block_series_source *s, uint32_t ref,
-                               struct block_reader_series *in, struct source_series *ret)
+/* The chunks of the batch from next on, as many as there is room for. */
+static struct err *read_ahead(struct block_series_source *s)
 {
-    size_t n = overlapping(s, in->chunks, in->n_chunks), n_deleted;
-    const struct block_interval *deleted = block_reader_tombstones(s->r, ref, &n_deleted);
+    VEC(struct block_chunk_list) lists = {0};
+    size_t bytes = 0;
+    struct err *e;
+
+    if (s->next < s->data_until || !s->room)
+        return NULL;
+    block_reader_unhold(s->r, s->data);
+    s->data = NULL;
+    for (size_t i = s->next; i < s->batch.len && (i == s->next || bytes < s->room); i++) {
+        const struct found *f = &s->batch.ptr[i];
+
+        vec_push(&lists, ((struct block_chunk_list){f->metas, f->n_metas}));
+        bytes += block_reader_chunk_span(f->metas, f->n_metas);
+    }
+    s->data_until = s->next + lists.len;
+    e = block_reader_hold_chunks(s->r, lists.ptr, lists.len, &s->data);
+    vec_done(&lists);
+    return e;
+}
+
+static struct err *load_chunks(struct block_series_source *s, const struct found *f,
+                               struct source_series *ret)
+{
+    size_t n = f->n_metas, n_deleted;
+    const struct block_interval *deleted = block_reader_tombstones(s->r, f->ref, &n_deleted);
     struct chunk *chunks = arena_array(s->arena, struct chunk, n);
     struct columns_chunk *out = arena_array(s->arena, struct columns_chunk, n + 1);
-    struct err *e = block_reader_chunks(s->r, s->arena, in->chunks, n, chunks);
+    struct err *e = read_ahead(s);
 
+    if (!e)
+        e = block_reader_chunks(s->r, s->arena, f->metas, n, chunks);
     for (size_t i = 0; !e && i < n; i++)
         out[i] = (struct columns_chunk){
             .chunk = chunks[i], .tier = s->tier, .deleted = deleted, .n_deleted = n_deleted};
     ret->chunks = out;
-    ret->n_chunks = n + (!e && n && block_reader_starts(s->r, ref, &out[n].chunk));
+    ret->n_chunks = n + (!e && n && block_reader_starts(s->r, f->ref, &out[n].chunk));
     return e;
 }
 
@@ -71,19 +117,82 @@ static bool is_in_shard(const struct block_series_source *s, uint32_t ref, struc
     return shard == s->keying.shard_index;
 }
 
-/* ---- by fingerprint: every series is read once, beforehand; only its chunks wait ---- */
+/* ---- reading series ---- */
 
-struct keyed_series {
-    struct hash128 fp;
-    uint32_t ref;
-    struct labels labels; /* those asked for */
-    struct block_chunk_meta *metas;
-    size_t n_metas;
-};
+/* The entry of the next ref is at hand. */
+static struct err *read_ahead_index(struct block_series_source *s)
+{
+    struct err *e;
+    size_t n;
+
+    if (s->at < s->index_until)
+        return NULL;
+    block_reader_unhold(s->r, s->index);
+    s->index = NULL;
+    e = block_reader_hold_series(s->r, s->refs.ptr + s->at, s->refs.n - s->at, s->room, &n,
+                                 &s->index);
+    s->index_until = s->at + (e ? 0 : n);
+    return e;
+}
+
+/* The next ref's series into a; *ret_has false: it is not one of ours. */
+static struct err *read_one(struct block_series_source *s, struct arena *a, struct found *ret,
+                            bool *ret_has)
+{
+    bool needs_fp = s->keying.is_keyed || s->keying.shard_count > 1;
+    struct block_reader_series in;
+    uint32_t ref = s->refs.ptr[s->at];
+    struct err *e;
+
+    *ret_has = false;
+    if (is_known_other(s, ref)) {
+        s->at++;
+        return NULL;
+    }
+    if ((e = read_ahead_index(s)) || (e = block_reader_series(s->r, a, ref, &in)))
+        return e;
+    s->at++;
+    *ret = (struct found){.ref = ref, .labels = in.labels, .metas = in.chunks};
+    if (needs_fp)
+        ret->fp = labels_fingerprint(in.labels);
+    if (!is_in_shard(s, ref, ret->fp) ||
+        !block_reader_reaches(s->r, ref, in.chunks, in.n_chunks, s->min_ms, s->max_ms))
+        return NULL;
+    ret->n_metas = overlapping(s, in.chunks, in.n_chunks);
+    *ret_has = true;
+    return NULL;
+}
+
+static struct err *read_batch(struct block_series_source *s)
+{
+    size_t bytes = 0, most = s->room ? MAX_BATCH : 1;
+    struct err *e = NULL;
+
+    vec_clear(&s->batch);
+    s->next = s->data_until = 0;
+    while (!e && s->at < s->refs.n && s->batch.len < most) {
+        struct found f;
+        bool has;
+
+        /* Neither more than the index that is held, nor more chunks than there is room for. */
+        if (s->batch.len && (s->at >= s->index_until || bytes >= s->room))
+            break;
+        if (!s->batch.len)
+            arena_reset(s->batch_arena);
+        e = read_one(s, s->batch_arena, &f, &has);
+        if (!e && has) {
+            vec_push(&s->batch, f);
+            bytes += s->labels_only ? 0 : block_reader_chunk_span(f.metas, f.n_metas);
+        }
+    }
+    return e;
+}
+
+/* ---- by fingerprint: every series is read once, beforehand; only its chunks wait ---- */
 
 static struct labels shown(const struct block_series_source *s, struct labels ls)
 {
-    struct label *out = arena_array(s->arena, struct label, ls.n);
+    struct label *out = arena_array(s->batch_arena, struct label, ls.n);
     size_t n = 0;
 
     for (size_t i = 0; i < ls.n; i++)
@@ -97,90 +206,89 @@ static struct labels shown(const struct block_series_source *s, struct labels ls
 
 static int by_key(const void *a, const void *b)
 {
-    return hash128_cmp(((const struct keyed_series *)a)->fp, ((const struct keyed_series *)b)->fp);
+    return hash128_cmp(((const struct found *)a)->fp, ((const struct found *)b)->fp);
 }
 
 static struct err *read_keyed(struct block_series_source *s)
 {
-    size_t n = 0;
+    struct err *e = NULL;
 
-    s->keyed = arena_array(s->refs_arena, struct keyed_series, s->refs.n);
-    for (size_t i = 0; i < s->refs.n; i++) {
-        struct keyed_series *k = &s->keyed[n];
-        struct block_reader_series in;
-        struct err *e;
+    while (!e && s->at < s->refs.n) {
+        struct found f;
+        bool has;
 
-        if (is_known_other(s, s->refs.ptr[i]))
+        arena_reset(s->batch_arena);
+        if ((e = read_one(s, s->batch_arena, &f, &has)) || !has)
             continue;
-        arena_reset(s->arena);
-        if ((e = block_reader_series(s->r, s->arena, s->refs.ptr[i], &in)))
-            return e;
-        k->fp = labels_fingerprint(in.labels);
-        if (!is_in_shard(s, s->refs.ptr[i], k->fp))
-            continue;
-        n++;
-        k->ref = s->refs.ptr[i];
-        k->labels = shown(s, in.labels);
-        k->n_metas = overlapping(s, in.chunks, in.n_chunks);
-        k->metas = arena_array(s->refs_arena, struct block_chunk_meta, k->n_metas);
-        if (k->n_metas)
-            memcpy(k->metas, in.chunks, k->n_metas * sizeof(*k->metas));
+        f.labels = shown(s, f.labels);
+        f.metas = arena_copy(s->refs_arena, f.metas, f.n_metas);
+        vec_push(&s->batch, f);
     }
-    s->refs.n = n;
-    if (n > 1)
-        qsort(s->keyed, n, sizeof(*s->keyed), by_key);
-    return NULL;
-}
-
-static struct err *next_keyed(struct block_series_source *s, struct source_series *ret)
-{
-    const struct keyed_series *k = &s->keyed[s->at++];
-    struct block_reader_series in = {k->labels, k->metas, k->n_metas};
-
-    *ret = (struct source_series){.labels = k->labels, .fp = k->fp};
-    return s->labels_only ? NULL : load_chunks(s, k->ref, &in, ret);
+    if (s->batch.len > 1)
+        qsort(s->batch.ptr, s->batch.len, sizeof(*s->batch.ptr), by_key);
+    return e;
 }
 
 /* ---- */
 
+/* A file that is gone: the block was compacted away a while ago, and a fresh catalogue knows a better one. */
+static struct err *gone(struct err *e)
+{
+    struct err *ret;
+
+    if (!err_is(e, ERR_NOT_FOUND))
+        return e;
+    ret = err_new(ERR_UNAVAILABLE, "%s", err_msg(e));
+    err_free(e);
+    return ret;
+}
+
 static struct err *block_next(struct series_source *base, struct source_series *ret, bool *ret_more)
 {
     struct block_series_source *s = (struct block_series_source *)base;
-    struct block_reader_series in;
+    const struct found *f;
     struct err *e;
-    uint32_t ref;
 
-    for (;;) {
-        arena_reset(s->arena);
-        *ret_more = s->at < s->refs.n;
-        if (!*ret_more)
-            return NULL;
-        if (s->keying.is_keyed)
-            return next_keyed(s, ret);
-        ref = s->refs.ptr[s->at++];
-        if (is_known_other(s, ref))
-            continue;
-        if ((e = block_reader_series(s->r, s->arena, ref, &in)))
-            return e;
-        if (s->keying.shard_count <= 1 || is_in_shard(s, ref, labels_fingerprint(in.labels)))
-            break;
-    }
-    *ret = (struct source_series){.labels = in.labels};
-    return s->labels_only ? NULL : load_chunks(s, ref, &in, ret);
+    arena_reset(s->arena);
+    if (s->next == s->batch.len && !s->keying.is_keyed && (e = read_batch(s)))
+        return gone(e);
+    *ret_more = s->next < s->batch.len;
+    if (!*ret_more)
+        return NULL;
+    f = &s->batch.ptr[s->next];
+    *ret = (struct source_series){.labels = f->labels, .fp = f->fp};
+    e = s->labels_only ? NULL : load_chunks(s, f, ret);
+    s->next++;
+    return gone(e);
 }
 
 static void block_close(struct series_source *base)
 {
     struct block_series_source *s = (struct block_series_source *)base;
 
+    block_reader_unhold(s->r, s->index);
+    block_reader_unhold(s->r, s->data);
+    vec_done(&s->batch);
     arena_free(s->refs_arena);
+    arena_free(s->batch_arena);
     arena_free(s->arena);
     mem_free(s);
 }
 
+/* By matchers alone: whether a series has samples in the range is seen when it is read anyway. */
+static struct err *select_refs(struct block_series_source *s, struct matchers ms)
+{
+    const struct block_meta *m = block_reader_meta(s->r);
+
+    if (s->max_ms < m->min_t || s->min_ms >= m->max_t)
+        return NULL;
+    return block_reader_select(s->r, s->refs_arena, ms, &s->refs);
+}
+
 struct err *series_source_block(const struct block_reader *r, struct matchers ms, int64_t min_ms,
                                 int64_t max_ms, bool labels_only,
-                                const struct series_keying *keying, struct series_source **ret)
+                                const struct series_keying *keying, size_t n_together,
+                                struct series_source **ret)
 {
     static const struct series_source_ops ops = {block_next, block_close};
     struct block_series_source *s = mem_new(struct block_series_source);
@@ -196,12 +304,13 @@ struct err *series_source_block(const struct block_reader *r, struct matchers ms
         s->keying = *keying;
     if (s->keying.shard_count > 1)
         s->memo = shard_memo_of(block_reader_meta(r)->ulid, s->keying.shard_count);
+    s->room = block_reader_room(r, n_together);
     s->refs_arena = arena_new(0);
+    s->batch_arena = arena_new(0);
     s->arena = arena_new(0);
-    if ((e = block_reader_select_range(r, s->refs_arena, ms, min_ms, max_ms, &s->refs)) ||
-        (s->keying.is_keyed && (e = read_keyed(s)))) {
+    if ((e = select_refs(s, ms)) || (s->keying.is_keyed && (e = read_keyed(s)))) {
         block_close(&s->base);
-        return e;
+        return gone(e);
     }
     *ret = &s->base;
     return NULL;

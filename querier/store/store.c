@@ -7,16 +7,31 @@
 #include "querier/store/tier_pick.h"
 #include "querier/store/tombstone_filter.h"
 
+#define BLOCK_CACHE_BYTES (256u << 20)
+
+static void open_pages(struct store *s, const struct store_opts *opts)
+{
+    if (opts->block_disk_dir && opts->block_disk_bytes)
+        s->disk = page_disk_open(opts->block_disk_dir, opts->block_disk_bytes);
+    s->pages = objpages_new(&(struct objpages_opts){
+        .store = opts->objstore,
+        .max_bytes = opts->block_cache_bytes ? opts->block_cache_bytes : BLOCK_CACHE_BYTES,
+        .below = s->disk ? page_disk_below(s->disk) : NULL});
+}
+
 struct store *store_new(const struct store_opts *opts)
 {
     struct store *s = mem_new(struct store);
 
     s->opts = *opts;
-    s->opts.local_root = NULL;
+    s->opts.local_root = s->opts.block_disk_dir = NULL;
     s->suspects = fanout_suspects_new();
+    if (opts->objstore && !opts->local_root)
+        open_pages(s, opts);
     if (opts->objstore)
         s->blocks = blockset_new(&(struct blockset_opts){.objstore = opts->objstore,
                                                          .local_root = opts->local_root,
+                                                         .pages = s->pages,
                                                          .max_open = opts->max_open_blocks});
     if (opts->objstore)
         s->tombs = tombset_new(opts->objstore, opts->tombstone_max_age_ms);
@@ -28,6 +43,8 @@ void store_free(struct store *s)
     if (!s)
         return;
     blockset_free(s->blocks);
+    objpages_free(s->pages);
+    page_disk_close(s->disk);
     tombset_free(s->tombs);
     fanout_suspects_free(s->suspects);
     mem_free(s);
@@ -57,6 +74,10 @@ void store_stats_get(struct store *s, struct store_stats *ret)
         blockset_stats_get(s->blocks, &ret->blocks);
     if (s->tombs)
         tombset_stats_get(s->tombs, &ret->tombstones);
+    if (s->pages)
+        objpages_stats_get(s->pages, &ret->pages);
+    if (s->disk)
+        page_disk_stats_get(s->disk, &ret->disk);
 }
 
 void store_query_warn(struct store_query *sq, struct slice text)
@@ -218,9 +239,9 @@ static struct err *open_blocks(struct selection *sel, const struct ask *ask,
 {
     for (size_t i = 0; i < sel->blocks.n; i++) {
         int64_t reach_ms = sel->blocks.meta[i].resolution_ms ? ask->reach_ms : 0;
-        struct err *e =
-            series_source_block(sel->blocks.readers[i], ask->ms, ask->min_ms - reach_ms,
-                                ask->max_ms, ask->labels_only, &ask->keying, &srcs[*io_n]);
+        struct err *e = series_source_block(sel->blocks.readers[i], ask->ms, ask->min_ms - reach_ms,
+                                            ask->max_ms, ask->labels_only, &ask->keying,
+                                            sel->blocks.n, &srcs[*io_n]);
 
         if (e)
             return e;
@@ -396,6 +417,11 @@ static struct err *storage_ask(struct storage *st, struct arena *arena,
                                  req->shard_count}};
 
     (void)arena;
+    /* In the order of keys chunks are all over the files of a block: good where they are mapped, or few. */
+    if (ask.keying.is_keyed && sq->store->pages &&
+        blockset_bytes(sq->store->blocks, sq->opts.tenant, ask.min_ms, ask.max_ms) >
+            objpages_room(sq->store->pages) / 2)
+        ask.keying.is_keyed = false;
     if (sq->opts.min_ms) /* an end before it gives a range that holds nothing */
         ask.min_ms = ORR_MAX(ask.min_ms, sq->opts.min_ms);
     return select_live(sq, &ask, ret);

@@ -1,11 +1,14 @@
 /* What the files of the store share. */
 #pragma once
+#include "querier/store/page_disk.h"
 #include "querier/store/store.h"
 
 struct store {
     struct store_opts opts;
     struct blockset *blocks;
-    struct tombset *tombs; /* NULL: there is no bucket */
+    struct page_disk *disk; /* below pages; NULL: none */
+    struct objpages *pages; /* NULL: blocks are mapped, or there are none */
+    struct tombset *tombs;  /* NULL: there is no bucket */
     struct fanout_suspects *suspects;
     uint64_t selects, failures;
     uint64_t tier_blocks[TIERS]; /* opened for selects, by resolution */

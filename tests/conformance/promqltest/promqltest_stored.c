@@ -245,7 +245,7 @@ static struct err *stored_select(struct storage *st, struct arena *arena,
     n += !e;
     for (size_t i = 0; i < s->blocks.len && !e; i++) {
         e = series_source_block(s->blocks.ptr[i], req->matchers, req->start_ms, req->end_ms, false,
-                                &keying, &srcs[n]);
+                                &keying, s->blocks.len, &srcs[n]);
         n += !e;
     }
     if (e)

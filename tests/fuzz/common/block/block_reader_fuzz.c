@@ -49,7 +49,8 @@ static void close_source(struct block_source *base)
     mem_free(s);
 }
 
-static const struct block_source_ops ops = {get_file, get_range, close_source};
+static const struct block_source_ops ops = {
+    .file = get_file, .range = get_range, .close = close_source};
 
 static uint64_t be(const uint8_t *p, int n)
 {
@@ -137,7 +138,12 @@ static void use(struct block_reader *r)
     arena_free(a);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* Labels that replace some of the corpus' and stand between others. */
+static const struct label external[] = {{SLICE_INIT("a"), SLICE_INIT("of all")},
+                                        {SLICE_INIT("job"), SLICE_INIT("x")},
+                                        {SLICE_INIT("zone"), SLICE_INIT("z")}};
+
+static void open_and_use(const uint8_t *data, size_t size, const struct block_reader_opts *opts)
 {
     struct source *s = mem_new(struct source);
     char name[] = "fuzz";
@@ -150,11 +156,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size)
         memcpy(s->bytes, data, size);
     fix(s);
-    e = block_reader_open(&s->base, NULL, &r);
+    e = block_reader_open(&s->base, opts, &r);
     if (!e) {
         use(r);
         block_reader_close(r);
     }
     err_free(e);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const struct block_reader_opts opts = {.external = {external, ORR_COUNT(external)}};
+
+    open_and_use(data, size, NULL);
+    open_and_use(data, size, &opts);
     return 0;
 }

@@ -1,0 +1,170 @@
+/* A block in an object store, read through a cache of pages. */
+#include "common/base/lock.h"
+#include "common/base/vec.h"
+#include "common/block/block_source.h"
+
+#define MAX_WHOLE (1u << 30)   /* of a file that is read whole */
+#define MAX_ROOM (8u << 20)    /* held at a time by one who reads */
+#define MIN_ROOM OBJPAGES_PAGE /* however little memory is left: else nothing would ever be read */
+
+struct whole {
+    char *name;
+    struct slice bytes;
+};
+
+struct pages_source {
+    struct block_source base;
+    struct objpages *pages;
+    struct lock lock; /* guards files; their bytes never change or move */
+    VEC(struct whole) files;
+};
+
+static struct slice key_of(struct pages_source *s, struct arena *a, const char *name)
+{
+    return slice_cstr(arena_printf(a, "%s/%s", s->base.name, name));
+}
+
+static bool find(struct pages_source *s, const char *name, struct slice *ret)
+{
+    bool found = false;
+
+    lock_take(&s->lock);
+    for (size_t i = 0; i < s->files.len && !found; i++)
+        if ((found = strcmp(s->files.ptr[i].name, name) == 0))
+            *ret = s->files.ptr[i].bytes;
+    lock_release(&s->lock);
+    return found;
+}
+
+static struct slice keep(struct pages_source *s, const char *name, struct buf *b)
+{
+    struct whole f = {.name = mem_strdup(name)};
+
+    f.bytes.ptr = buf_take(b, &f.bytes.len);
+    /* Two that read it at once both keep theirs; the first is found from then on. */
+    lock_take(&s->lock);
+    vec_push(&s->files, f);
+    lock_release(&s->lock);
+    return f.bytes;
+}
+
+/* The first page says how long the object is. */
+static struct err *pages_file(struct block_source *base, const char *name, struct slice *ret)
+{
+    struct pages_source *s = (struct pages_source *)base;
+    struct arena *a;
+    struct slice key;
+    struct buf b = {0}, rest = {0};
+    uint64_t bytes;
+    struct err *e;
+
+    if (find(s, name, ret))
+        return NULL;
+    a = arena_new(0);
+    key = key_of(s, a, name);
+    e = objpages_read(s->pages, key, 0, OBJPAGES_PAGE, &b, &bytes);
+    if (!e && bytes > MAX_WHOLE)
+        e = err_new(ERR_TOO_LARGE, "%s/%s is too large to be read whole", base->name, name);
+    if (!e && bytes > b.len &&
+        !(e = objpages_read(s->pages, key, b.len, (size_t)(bytes - b.len), &rest, NULL)))
+        buf_slice_append(&b, buf_slice(&rest));
+    arena_free(a);
+    buf_done(&rest);
+    if (e)
+        buf_done(&b);
+    else
+        *ret = keep(s, name, &b);
+    return e;
+}
+
+static struct err *pages_range(struct block_source *base, const char *name, uint64_t off,
+                               size_t len, struct buf *scratch, struct slice *ret)
+{
+    struct pages_source *s = (struct pages_source *)base;
+    struct arena *a = arena_new(0);
+    struct err *e = objpages_read(s->pages, key_of(s, a, name), off, len, scratch, NULL);
+
+    arena_free(a);
+    if (!e)
+        *ret = buf_slice(scratch);
+    return e;
+}
+
+static struct err *pages_hold(struct block_source *base, const struct block_source_range *ranges,
+                              size_t n, struct objpages_hold **ret)
+{
+    struct pages_source *s = (struct pages_source *)base;
+    struct objpages_range *out = mem_new_array(struct objpages_range, n);
+    struct arena *a = arena_new(0);
+    struct err *e;
+
+    for (size_t i = 0; i < n; i++) {
+        bool is_same = i && strcmp(ranges[i].name, ranges[i - 1].name) == 0;
+
+        out[i] = (struct objpages_range){is_same ? out[i - 1].object : key_of(s, a, ranges[i].name),
+                                         ranges[i].off, ranges[i].len};
+    }
+    e = objpages_hold(s->pages, out, n, ret);
+    arena_free(a);
+    mem_free(out);
+    return e;
+}
+
+static void pages_unhold(struct block_source *base, struct objpages_hold *h)
+{
+    objpages_unhold(((struct pages_source *)base)->pages, h);
+}
+
+/* Half of what is free, for all: the other half is for who comes next. */
+static size_t pages_room(struct block_source *base, size_t n_users)
+{
+    size_t room = objpages_room(((struct pages_source *)base)->pages) / 2 / ORR_MAX(n_users, 1u);
+
+    return ORR_MAX(ORR_MIN(room, MAX_ROOM), MIN_ROOM);
+}
+
+static struct err *pages_size(struct block_source *base, const char *name, uint64_t *ret)
+{
+    struct pages_source *s = (struct pages_source *)base;
+    struct arena *a = arena_new(0);
+    struct buf b = {0};
+    struct err *e = objpages_read(s->pages, key_of(s, a, name), 0, 1, &b, ret);
+
+    buf_done(&b);
+    arena_free(a);
+    return e;
+}
+
+static void pages_close(struct block_source *base)
+{
+    struct pages_source *s = (struct pages_source *)base;
+
+    VEC_FOREACH (f, &s->files) {
+        mem_free((void *)f->bytes.ptr);
+        mem_free(f->name);
+    }
+    vec_done(&s->files);
+    lock_done(&s->lock);
+    mem_free(s->base.name);
+    mem_free(s);
+}
+
+struct block_source *block_source_pages(struct objpages *pages, struct slice prefix)
+{
+    static const struct block_source_ops ops = {
+        .file = pages_file,
+        .range = pages_range,
+        .close = pages_close,
+        .hold = pages_hold,
+        .unhold = pages_unhold,
+        .room = pages_room,
+        .size = pages_size,
+    };
+    struct pages_source *s = mem_new(struct pages_source);
+
+    s->base.ops = &ops;
+    s->base.name = slice_dup(prefix);
+    s->pages = pages;
+    lock_init(&s->lock, LOCK_LEAF_MODULE);
+    return &s->base;
+}

@@ -1,0 +1,501 @@
+#include "common/objstore/objpages.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/job.h"
+#include "common/base/lock.h"
+#include "common/base/map.h"
+#include "common/base/mem.h"
+#include "common/base/metric.h"
+#include "common/base/vec.h"
+
+#define GAP_PAGES 4     /* between two pages of one read */
+#define RUN_PAGES 128   /* of one read */
+#define BOOKS_BYTES 128 /* of the map and the allocator, about, for each page */
+#define THREADS 4
+#define FETCH_TRIES 3 /* of pages whose fetch by another caller has failed */
+#define KEY_TAIL 8    /* the number of the page, big endian, behind "object\0" */
+
+enum page_state { PAGE_COMING, PAGE_HERE, PAGE_FAILED };
+
+struct page {
+    /* under objpages.lock; bytes do not change once it is PAGE_HERE */
+    enum page_state state;
+    unsigned users;
+    struct page *older, *newer; /* in the list while it is here and has no user */
+    uint64_t no, object_bytes;
+    uint8_t *bytes;
+    size_t len;
+    size_t object_len; /* of the object's key, with which key begins */
+    struct slice key;  /* behind the struct */
+};
+
+struct objpages {
+    struct objpages_opts opts;
+    struct job_pool *pool;
+    struct lock lock;
+    pthread_cond_t arrived;
+    struct map map;               /* struct page */
+    struct page *newest, *oldest; /* by use */
+    struct objpages_stats stats;
+    struct {
+        uint64_t gets, fetched, below_hits;
+    } by_all; /* of the stats, without the lock */
+};
+
+struct objpages_hold {
+    VEC(struct page *) pages;
+};
+
+struct objpages *objpages_new(const struct objpages_opts *opts)
+{
+    struct objpages *p = mem_new(struct objpages);
+
+    p->opts = *opts;
+    p->stats.max_bytes = opts->max_bytes;
+    lock_init(&p->lock, LOCK_LEAF_MODULE);
+    lock_cond_init(&p->arrived);
+    p->pool = job_pool_new("objpages", opts->threads ? opts->threads : THREADS, RUN_PAGES);
+    return p;
+}
+
+static size_t page_cost(const struct page *g)
+{
+    return sizeof(*g) + 2 * g->key.len + g->len + BOOKS_BYTES;
+}
+
+static void page_free(struct page *g)
+{
+    mem_free(g->bytes);
+    mem_free(g);
+}
+
+/* ---- with the lock ---- */
+
+static void list_out(struct objpages *p, struct page *g)
+{
+    *(g->older ? &g->older->newer : &p->oldest) = g->newer;
+    *(g->newer ? &g->newer->older : &p->newest) = g->older;
+    g->older = g->newer = NULL;
+    p->stats.held_bytes += page_cost(g);
+}
+
+static void list_in(struct objpages *p, struct page *g)
+{
+    g->older = p->newest;
+    *(p->newest ? &p->newest->newer : &p->oldest) = g;
+    p->newest = g;
+    p->stats.held_bytes -= page_cost(g);
+}
+
+static void trim(struct objpages *p, size_t max_bytes)
+{
+    while (p->oldest && p->stats.bytes > max_bytes) {
+        struct page *g = p->oldest;
+
+        list_out(p, g);
+        p->stats.held_bytes -= page_cost(g);
+        p->stats.bytes -= page_cost(g);
+        p->stats.pages--;
+        p->stats.evictions++;
+        (void)map_del(&p->map, g->key);
+        page_free(g);
+    }
+}
+
+static void use(struct objpages *p, struct page *g)
+{
+    if (g->users++ == 0 && g->state == PAGE_HERE)
+        list_out(p, g);
+}
+
+static void unuse(struct objpages *p, struct page *g)
+{
+    if (--g->users)
+        return;
+    if (g->state == PAGE_HERE)
+        list_in(p, g);
+    else
+        page_free(g); /* it failed, and is no longer in the map */
+}
+
+/* ---- which pages ---- */
+
+struct want {
+    struct slice object;
+    uint64_t no;
+};
+struct wants {
+    VEC(struct want) v;
+};
+
+static int by_place(const void *a, const void *b)
+{
+    const struct want *x = a, *y = b;
+    int c = slice_cmp(x->object, y->object);
+
+    return c ? c : (x->no > y->no) - (x->no < y->no);
+}
+
+/* Each page once, in the order of the object. */
+static struct wants wants_of(const struct objpages_range *ranges, size_t n)
+{
+    struct wants w = {0};
+    size_t out = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        uint64_t first = ranges[i].off / OBJPAGES_PAGE, last;
+
+        if (!ranges[i].len)
+            continue;
+        last = (ranges[i].off + (ranges[i].len - 1)) / OBJPAGES_PAGE;
+        for (uint64_t no = first; no <= last; no++)
+            if (!w.v.len || vec_last(&w.v).no != no ||
+                !slice_eq(vec_last(&w.v).object, ranges[i].object))
+                vec_push(&w.v, ((struct want){ranges[i].object, no}));
+    }
+    if (w.v.len > 1)
+        qsort(w.v.ptr, w.v.len, sizeof(*w.v.ptr), by_place);
+    for (size_t i = 0; i < w.v.len; i++)
+        if (!out || by_place(&w.v.ptr[out - 1], &w.v.ptr[i]) != 0)
+            w.v.ptr[out++] = w.v.ptr[i];
+    w.v.len = out;
+    return w;
+}
+
+static struct slice key_of(struct buf *b, const struct want *w)
+{
+    buf_reset(b);
+    buf_slice_append(b, w->object);
+    buf_byte(b, 0);
+    buf_u64be(b, w->no);
+    return buf_slice(b);
+}
+
+static struct page *page_new(const struct want *w, struct slice key)
+{
+    struct page *g = mem_zalloc(sizeof(*g) + key.len);
+
+    g->no = w->no;
+    g->object_len = w->object.len;
+    memcpy(g + 1, key.ptr, key.len);
+    g->key = slice_of(g + 1, key.len);
+    g->users = 1;
+    return g;
+}
+
+static struct slice object_of(const struct page *g)
+{
+    return slice_sub(g->key, 0, g->object_len);
+}
+
+/* ---- fetching ---- */
+
+static void publish(struct objpages *p, struct page *g, struct slice bytes, uint64_t object_bytes)
+{
+    uint8_t *copy = mem_alloc(bytes.len + 1);
+
+    if (bytes.len)
+        memcpy(copy, bytes.ptr, bytes.len);
+    lock_take(&p->lock);
+    g->bytes = copy;
+    g->len = bytes.len;
+    g->object_bytes = object_bytes;
+    g->state = PAGE_HERE;
+    p->stats.bytes += page_cost(g);
+    p->stats.held_bytes += page_cost(g);
+    p->stats.pages++;
+    trim(p, p->opts.max_bytes);
+    (void)pthread_cond_broadcast(&p->arrived);
+    lock_release(&p->lock);
+}
+
+static void give_up(struct objpages *p, struct page *g)
+{
+    lock_take(&p->lock);
+    g->state = PAGE_FAILED;
+    (void)map_del(&p->map, g->key);
+    (void)pthread_cond_broadcast(&p->arrived);
+    lock_release(&p->lock);
+}
+
+/* Pages of one object that are read at once; some in between may be here already. */
+struct run {
+    struct page **pages;
+    size_t n;
+    struct err *e;
+};
+struct fetch {
+    struct objpages *p;
+    struct objstore_tally *tally; /* of the thread that asks */
+    VEC(struct run) runs;
+};
+
+static struct err *publish_run(struct objpages *p, struct run *r, struct slice got,
+                               uint64_t object_bytes)
+{
+    struct objpages_below_page *down = mem_new_array(struct objpages_below_page, r->n);
+    uint64_t start = r->pages[0]->no * OBJPAGES_PAGE;
+    uint64_t due = ORR_MIN(object_bytes - ORR_MIN(object_bytes, start),
+                           (r->pages[r->n - 1]->no + 1) * OBJPAGES_PAGE - start);
+
+    if (got.len != due) {
+        mem_free(down);
+        return err_new(ERR_IO, "%.*s: %zu bytes where %zu were due",
+                       SLICE_ARG(object_of(r->pages[0])), got.len, (size_t)due);
+    }
+    for (size_t i = 0; i < r->n; i++) {
+        size_t at = (size_t)(r->pages[i]->no * OBJPAGES_PAGE - start);
+
+        down[i] = (struct objpages_below_page){r->pages[i]->key, object_bytes,
+                                               slice_sub(got, ORR_MIN(at, got.len), OBJPAGES_PAGE)};
+        publish(p, r->pages[i], down[i].bytes, object_bytes);
+    }
+    if (p->opts.below)
+        p->opts.below->put(p->opts.below->arg, down, r->n);
+    mem_free(down);
+    return NULL;
+}
+
+static void fetch_run(void *arg, size_t i)
+{
+    struct fetch *f = arg;
+    struct run *r = &f->runs.ptr[i];
+    uint64_t start = r->pages[0]->no * OBJPAGES_PAGE;
+    struct objstore_get get = {.off = start,
+                               .len = (r->pages[r->n - 1]->no + 1) * OBJPAGES_PAGE - start};
+    struct objstore_tally *before = objstore_tally_set(f->tally);
+    struct objstore_info info;
+    struct buf b = {0};
+
+    METRIC_ADD(f->p->by_all.gets, 1);
+    r->e = objstore_get(f->p->opts.store, object_of(r->pages[0]), &get, &b, &info);
+    (void)objstore_tally_set(before);
+    METRIC_ADD(f->p->by_all.fetched, b.len);
+    if (err_is(r->e, ERR_INVALID)) {
+        struct err *e = err_new(ERR_CORRUPT, "%s", err_msg(r->e));
+
+        err_free(r->e);
+        r->e = e;
+    }
+    if (!r->e)
+        r->e = publish_run(f->p, r, buf_slice(&b), info.bytes);
+    for (size_t k = 0; r->e && k < r->n; k++)
+        give_up(f->p, r->pages[k]);
+    buf_done(&b);
+}
+
+/* Takes pages that lie below out of the list. */
+static size_t take_from_below(struct objpages *p, struct page **pages, size_t n)
+{
+    struct buf b = {0};
+    uint64_t object_bytes;
+    size_t out = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (p->opts.below->get(p->opts.below->arg, pages[i]->key, &b, &object_bytes)) {
+            METRIC_ADD(p->by_all.below_hits, 1);
+            publish(p, pages[i], buf_slice(&b), object_bytes);
+        } else {
+            pages[out++] = pages[i];
+        }
+    }
+    buf_done(&b);
+    return out;
+}
+
+/* All of the pages are ours to fetch, and in order. */
+static struct err *fetch_pages(struct objpages *p, struct page **pages, size_t n)
+{
+    struct fetch f = {.p = p, .tally = objstore_tally_get()};
+    struct err *e = NULL;
+
+    if (p->opts.below)
+        n = take_from_below(p, pages, n);
+    for (size_t i = 0, k; i < n; i = k) {
+        for (k = i + 1; k < n && slice_eq(object_of(pages[k]), object_of(pages[i])) &&
+                        pages[k]->no - pages[k - 1]->no <= GAP_PAGES &&
+                        pages[k]->no - pages[i]->no < RUN_PAGES;
+             k++)
+            ;
+        vec_push(&f.runs, ((struct run){pages + i, k - i, NULL}));
+    }
+    if (f.runs.len == 1)
+        fetch_run(&f, 0);
+    else if (f.runs.len)
+        job_parallel(p->pool, f.runs.len, fetch_run, &f);
+    VEC_FOREACH (r, &f.runs)
+        e = err_first(e, r->e);
+    vec_done(&f.runs);
+    return e;
+}
+
+/* ---- taking ---- */
+
+static void give_back(struct objpages *p, struct page **pages, size_t n)
+{
+    lock_take(&p->lock);
+    for (size_t i = 0; i < n; i++)
+        unuse(p, pages[i]);
+    trim(p, p->opts.max_bytes);
+    lock_release(&p->lock);
+}
+
+/* References to all; those that were not here become ours to fetch. */
+static size_t look(struct objpages *p, const struct want *w, size_t n, struct page **ret,
+                   struct page **ret_mine)
+{
+    struct buf b = {0};
+    size_t n_mine = 0;
+
+    lock_take(&p->lock);
+    for (size_t i = 0; i < n; i++) {
+        struct slice key = key_of(&b, &w[i]);
+        void **slot = map_slot(&p->map, key);
+
+        if (*slot) {
+            use(p, *slot);
+            p->stats.hits++;
+        } else {
+            *slot = ret_mine[n_mine++] = page_new(&w[i], key);
+            p->stats.misses++;
+        }
+        ret[i] = *slot;
+    }
+    lock_release(&p->lock);
+    buf_done(&b);
+    return n_mine;
+}
+
+/* Until others have fetched theirs; false: one of them has failed. */
+static bool wait_for_all(struct objpages *p, struct page **pages, size_t n)
+{
+    bool is_well = true;
+
+    lock_take(&p->lock);
+    for (size_t i = 0; i < n; i++) {
+        while (pages[i]->state == PAGE_COMING)
+            lock_wait(&p->lock, &p->arrived);
+        is_well &= pages[i]->state == PAGE_HERE;
+    }
+    lock_release(&p->lock);
+    return is_well;
+}
+
+static struct err *take(struct objpages *p, const struct want *w, size_t n, struct page **ret)
+{
+    struct page **mine = mem_new_array(struct page *, n + 1);
+    struct err *e = NULL;
+    bool is_well = false;
+
+    for (int i = 0; !e && !is_well && i < FETCH_TRIES; i++) {
+        size_t n_mine = look(p, w, n, ret, mine);
+
+        e = n_mine ? fetch_pages(p, mine, n_mine) : NULL;
+        is_well = wait_for_all(p, ret, n) && !e;
+        if (!is_well)
+            give_back(p, ret, n);
+    }
+    mem_free((void *)mine);
+    return e || is_well
+               ? e
+               : err_new(ERR_UNAVAILABLE, "others failed to read %.*s", SLICE_ARG(w[0].object));
+}
+
+/* ---- */
+
+struct err *objpages_hold(struct objpages *p, const struct objpages_range *ranges, size_t n,
+                          struct objpages_hold **ret)
+{
+    struct wants w = wants_of(ranges, n);
+    struct objpages_hold *h = mem_new(struct objpages_hold);
+    struct err *e = NULL;
+
+    vec_reserve(&h->pages, w.v.len + 1);
+    if (w.v.len && !(e = take(p, w.v.ptr, w.v.len, h->pages.ptr)))
+        h->pages.len = w.v.len;
+    vec_done(&w.v);
+    if (e)
+        objpages_unhold(p, h);
+    else
+        *ret = h;
+    return e;
+}
+
+void objpages_unhold(struct objpages *p, struct objpages_hold *h)
+{
+    if (!h)
+        return;
+    give_back(p, h->pages.ptr, h->pages.len);
+    vec_done(&h->pages);
+    mem_free(h);
+}
+
+struct err *objpages_read(struct objpages *p, struct slice object, uint64_t off, size_t len,
+                          struct buf *ret, uint64_t *ret_object_bytes)
+{
+    struct objpages_range range = {object, off, len};
+    struct wants w = wants_of(&range, 1);
+    struct page **pages = mem_new_array(struct page *, w.v.len + 1);
+    struct err *e = w.v.len ? take(p, w.v.ptr, w.v.len, pages) : NULL;
+    size_t skip = (size_t)(off % OBJPAGES_PAGE);
+
+    buf_reset(ret);
+    for (size_t i = 0; !e && i < w.v.len; i++) {
+        struct slice b = slice_of(pages[i]->bytes, pages[i]->len);
+
+        b = slice_from(b, ORR_MIN(skip, b.len));
+        buf_slice_append(ret, slice_sub(b, 0, ORR_MIN(b.len, len - ret->len)));
+        skip = 0;
+        if (ret_object_bytes)
+            *ret_object_bytes = pages[i]->object_bytes;
+    }
+    if (!e)
+        give_back(p, pages, w.v.len);
+    mem_free((void *)pages);
+    vec_done(&w.v);
+    return e;
+}
+
+void objpages_charge(struct objpages *p, int64_t bytes)
+{
+    lock_take(&p->lock);
+    p->stats.bytes += (size_t)bytes;
+    p->stats.held_bytes += (size_t)bytes;
+    trim(p, p->opts.max_bytes);
+    lock_release(&p->lock);
+}
+
+size_t objpages_room(struct objpages *p)
+{
+    size_t room;
+
+    lock_take(&p->lock);
+    room = p->opts.max_bytes - ORR_MIN(p->opts.max_bytes, p->stats.held_bytes);
+    lock_release(&p->lock);
+    return room;
+}
+
+void objpages_stats_get(struct objpages *p, struct objpages_stats *ret)
+{
+    lock_take(&p->lock);
+    *ret = p->stats;
+    lock_release(&p->lock);
+    ret->gets = METRIC_GET(p->by_all.gets);
+    ret->fetched = METRIC_GET(p->by_all.fetched);
+    ret->below_hits = METRIC_GET(p->by_all.below_hits);
+}
+
+void objpages_free(struct objpages *p)
+{
+    if (!p)
+        return;
+    job_pool_free(p->pool);
+    trim(p, 0);
+    ORR_ASSERT(p->map.len == 0);
+    map_done(&p->map);
+    (void)pthread_cond_destroy(&p->arrived);
+    lock_done(&p->lock);
+    mem_free(p);
+}

@@ -1,0 +1,188 @@
+#include <errno.h>
+
+#include "common/base/reader.h"
+#include "common/kv/kv.h"
+#include "querier/store/page_disk.h"
+#include "tests/unit/common/objstore/counting_store.h"
+
+#define BYTES 10000
+
+static struct objpages_below_page page_of(struct buf *key, struct buf *bytes, unsigned i)
+{
+    buf_reset(key);
+    buf_reset(bytes);
+    buf_printf(key, "metrics/t/block/index");
+    buf_byte(key, 0);
+    buf_u64be(key, i);
+    for (unsigned k = 0; k < BYTES; k++)
+        buf_byte(bytes, (uint8_t)(i * 7 + k * k % 251));
+    return (struct objpages_below_page){buf_slice(key), 1000000 + i, buf_slice(bytes)};
+}
+
+static void put(struct page_disk *d, unsigned i)
+{
+    struct buf key = {0}, bytes = {0};
+    struct objpages_below_page g = page_of(&key, &bytes, i);
+
+    page_disk_below(d)->put(page_disk_below(d)->arg, &g, 1);
+    buf_done(&key);
+    buf_done(&bytes);
+}
+
+static bool has(struct page_disk *d, unsigned i)
+{
+    struct buf key = {0}, bytes = {0}, got = {0};
+    struct objpages_below_page g = page_of(&key, &bytes, i);
+    uint64_t object_bytes;
+    bool found = page_disk_below(d)->get(page_disk_below(d)->arg, g.key, &got, &object_bytes);
+
+    if (found) {
+        CHECK(slice_eq(buf_slice(&got), g.bytes));
+        CHECK_INT(object_bytes, g.object_bytes);
+    }
+    buf_done(&key);
+    buf_done(&bytes);
+    buf_done(&got);
+    return found;
+}
+
+TEST(page_disk_keeps_pages_over_a_restart)
+{
+    struct page_disk *d = page_disk_open(tmp_path("cache"), 1u << 20);
+    struct page_disk_stats before, after;
+
+    CHECK(!has(d, 1));
+    for (unsigned i = 0; i < 5; i++)
+        put(d, i);
+    put(d, 3);
+    page_disk_stats_get(d, &before);
+    CHECK_INT(before.puts, 5);
+    page_disk_close(d);
+    d = page_disk_open(tmp_path("cache"), 1u << 20);
+    page_disk_stats_get(d, &after);
+    CHECK_INT(after.bytes, before.bytes);
+    CHECK_INT(after.pages, 5);
+    for (unsigned i = 0; i < 5; i++)
+        CHECK(has(d, i));
+    CHECK(!has(d, 5));
+    page_disk_close(d);
+}
+
+TEST(page_disk_drops_the_oldest_that_nobody_read)
+{
+    struct page_disk *d = page_disk_open(tmp_path("cache"), 10 * (BYTES + 100));
+    struct page_disk_stats st;
+
+    for (unsigned i = 0; i < 10; i++)
+        put(d, i);
+    CHECK(has(d, 0)); /* used: it gets another turn */
+    for (unsigned i = 10; i < 15; i++)
+        put(d, i);
+    page_disk_stats_get(d, &st);
+    CHECK(st.bytes <= st.max_bytes);
+    CHECK_INT(st.evictions, 5);
+    CHECK(has(d, 0));
+    for (unsigned i = 1; i < 6; i++)
+        CHECK(!has(d, i));
+    for (unsigned i = 6; i < 15; i++)
+        CHECK(has(d, i));
+    /* A smaller budget the next time. */
+    page_disk_close(d);
+    d = page_disk_open(tmp_path("cache"), 3 * (BYTES + 100));
+    put(d, 20);
+    page_disk_stats_get(d, &st);
+    CHECK(st.bytes <= st.max_bytes && st.pages == 3);
+    CHECK(has(d, 20));
+    page_disk_close(d);
+}
+
+static struct err *spoil_one(void *arg, struct slice key, struct slice value)
+{
+    struct buf *out = arg;
+
+    buf_reset(out);
+    buf_lstr(out, key);
+    buf_slice_append(out, value);
+    return NULL;
+}
+
+TEST(page_disk_a_corrupt_page_is_a_miss)
+{
+    struct page_disk *d = page_disk_open(tmp_path("cache"), 1u << 20);
+    struct page_disk_stats st;
+    struct buf b = {0};
+    struct reader r;
+    struct slice key;
+    struct kv *kv;
+
+    put(d, 1);
+    page_disk_close(d);
+    CHECK_OK(kv_open(tmp_path("cache"), NULL, &kv));
+    CHECK_OK(kv_each(kv, SLICE("p"), spoil_one, &b));
+    b.ptr[b.len - 5] ^= 1;
+    r = reader_new(buf_slice(&b));
+    key = reader_lstr(&r);
+    CHECK_OK(kv_put(kv, key, reader_rest(&r), false));
+    kv_close(kv);
+    buf_done(&b);
+
+    d = page_disk_open(tmp_path("cache"), 1u << 20);
+    CHECK(!has(d, 1));
+    page_disk_stats_get(d, &st);
+    CHECK_INT(st.corrupt, 1);
+    CHECK_INT(st.pages, 0);
+    CHECK_INT(st.bytes, 0);
+    put(d, 1);
+    CHECK(has(d, 1));
+    page_disk_close(d);
+}
+
+TEST(page_disk_that_is_full_is_gone_without)
+{
+    struct page_disk *d = page_disk_open(tmp_path("cache"), 1u << 20);
+    struct page_disk_stats st;
+
+    put(d, 1);
+    fault_arm_point("kv.room", ENOSPC);
+    put(d, 2);
+    fault_disarm();
+    put(d, 3); /* not so soon again */
+    page_disk_stats_get(d, &st);
+    CHECK(st.failures > 0);
+    CHECK_INT(st.pages, 1);
+    CHECK(has(d, 1) && !has(d, 2) && !has(d, 3));
+    page_disk_close(d);
+}
+
+#define OBJECT SLICE("an/object")
+
+TEST(page_disk_answers_for_the_object_store)
+{
+    struct counting_store s;
+    struct page_disk *d = page_disk_open(tmp_path("cache"), 4u << 20);
+    struct buf content = {0}, got = {0};
+    struct objpages_stats st;
+    struct objpages *p;
+
+    counting_store_open(&s);
+    for (unsigned i = 0; i < 200000; i++)
+        buf_byte(&content, (uint8_t)(i / 100));
+    CHECK_OK(objstore_put(&s.base, OBJECT, buf_slice(&content), NULL, NULL));
+    for (int round = 0; round < 3; round++) {
+        uint64_t bytes;
+
+        p = objpages_new(
+            &(struct objpages_opts){.store = &s.base, .max_bytes = 1, .below = page_disk_below(d)});
+        CHECK_OK(objpages_read(p, OBJECT, 100, 250000, &got, &bytes));
+        CHECK_INT(bytes, content.len);
+        CHECK(slice_eq(buf_slice(&got), slice_from(buf_slice(&content), 100)));
+        CHECK_INT(s.gets, 1);
+        objpages_stats_get(p, &st);
+        CHECK_INT(st.below_hits, round ? 4 : 0);
+        objpages_free(p);
+    }
+    page_disk_close(d);
+    buf_done(&content);
+    buf_done(&got);
+    counting_store_close(&s);
+}
