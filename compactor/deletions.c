@@ -83,14 +83,14 @@ static struct err *chunk_holds(const struct block_reader *r, struct arena *a,
                                const struct block_chunk_meta *m, const struct tombstone *t,
                                bool *ret)
 {
-    struct chunk_columns cols;
+    struct chunk_extent in = {.n = 0};
     struct chunk c;
     struct err *e = block_reader_chunks(r, a, m, 1, &c);
 
     if (!e)
-        e = chunk_decode(a, c.encoding, c.data, &cols);
-    for (size_t i = 0; !e && i < cols.n && !*ret; i++)
-        *ret = is_in(t, cols.t[i]);
+        e = chunk_check(a, c.encoding, c.data, &in);
+    for (size_t i = 0; !e && i < in.n && !*ret; i++)
+        *ret = is_in(t, in.t[i]);
     return e;
 }
 
