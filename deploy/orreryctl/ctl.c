@@ -76,8 +76,12 @@ static const struct {
 
 static void put_command(FILE *out, const struct command *k)
 {
-    fprintf(out, "  orreryctl %s%s%s %s\n", k->group, k->name ? " " : "", k->name ? k->name : "",
-            k->arguments);
+    fprintf(out, "  orreryctl %s", k->group);
+    if (k->name)
+        fprintf(out, " %s", k->name);
+    if (k->arguments[0])
+        fprintf(out, " %s", k->arguments);
+    fputc('\n', out);
 }
 
 static void command_help(FILE *out, const struct command *k)

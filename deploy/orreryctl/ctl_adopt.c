@@ -185,7 +185,7 @@ static struct err *look_at_all(struct adopting *ad, const struct catalogue *cat,
 
 static struct err *add_or_tell(struct adopting *ad)
 {
-    struct err *e;
+    struct err *e = NULL;
 
     for (size_t i = 0; i < ad->found.len; i++) {
         const struct catalogue_block *b = &ad->found.ptr[i];
@@ -195,10 +195,13 @@ static struct err *add_or_tell(struct adopting *ad)
                 ctl_time(ad->c->arena, b->max_t), (unsigned long long)b->series,
                 SLICE_ARG(ad->tenant));
     }
-    if (ad->c->opts.is_dry || !ad->found.len)
+    if (ad->c->opts.is_dry || !(ad->found.len + ad->there))
         return NULL;
-    e = catalogue_update(ad->c->store, CTL_SIGNAL, ad->tenant, add_found, ad, NULL);
-    return !e && ad->added ? ctl_send_news(ad->c, ad->tenant) : e;
+    if (ad->found.len)
+        e = catalogue_update(ad->c->store, CTL_SIGNAL, ad->tenant, add_found, ad, NULL);
+    return e ? e
+             : ctl_send_news(ad->c,
+                             ad->tenant); /* who adopted the others may not have come to this */
 }
 
 /* Where the catalogue of another Orrery, whose bucket begins at --prefix, says that its live blocks are. */
