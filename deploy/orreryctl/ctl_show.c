@@ -160,7 +160,7 @@ static void clear_bar(void)
     has_bar = false;
 }
 
-static void say(const char *fmt, va_list ap)
+static ORR_PRINTF(1, 0) void say(const char *fmt, va_list ap)
 {
     struct buf b = {0};
 
