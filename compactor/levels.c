@@ -234,7 +234,8 @@ struct levels_job *levels_plan(const struct levels_opts *opts, const struct cata
     p.blocks = arena_array(a, const struct catalogue_block *, n);
     p.taken = arena_array(a, bool, n);
     for (size_t i = 0; i < n; i++)
-        if (blocks[i].bytes <= opts->max_bytes && !(skip && skip(arg, blocks[i].ulid)))
+        if (blocks[i].bytes <= opts->max_bytes && !blocks[i].is_pinned &&
+            !(skip && skip(arg, blocks[i].ulid)))
             rest[left++] = &blocks[i];
     while (left) {
         take_shard(&p, rest, &left);

@@ -128,7 +128,8 @@ def test_bucket_of_mimir_is_adopted_in_place(t):
     theirs = f"{bucket}/blocks/{TENANT}"
     shutil.copytree(source, theirs)
     os.makedirs(f"{theirs}/markers")
-    for path in (f"markers/{names[0]}-deletion-mark.json", f"{names[1]}/deletion-mark.json"):
+    for path in (f"markers/{names[0]}-deletion-mark.json", f"{names[1]}/deletion-mark.json",
+                 f"markers/{names[2]}-no-compact-mark.json"):
         with open(f"{theirs}/{path}", "w", encoding="utf-8") as f:
             f.write("{}")
     shutil.copytree(f"{source}/{names[2]}", f"{bucket}/blocks/other/{names[2]}")
@@ -146,9 +147,15 @@ def test_bucket_of_mimir_is_adopted_in_place(t):
     rows = listed(bucket)
     check([r["where"] for r in rows] == [f"blocks/{TENANT}/{n}" for n in names[2:]], f"{rows}")
     check(all(r["series"] == 6 and r["samples"] > 0 and r["bytes"] > 0 for r in rows), f"{rows}")
+    check([r["pinned"] for r in rows] == ["yes"] + [None] * (len(rows) - 1), f"{rows}")
     check("0 things wrong" in ctl(bucket, "bucket", "verify"), "verify")
     o, p = single(t, bucket), prometheus(t, source, names[2:])
     check(answers(o.addr) == answers(p.addr, None), "Orrery answers otherwise than Prometheus")
+    o.stop()
+    o = single(t, bucket, *EAGER, name="compacting")
+    wait_for("the others to become one block", lambda: len(live(bucket)) == 2, 120)
+    check(names[2] in live(bucket), "a block that is not to be compacted was")
+    check(answers(o.addr) == answers(p.addr, None), "after compaction")
 
 
 def test_bucket_of_thanos_is_adopted_with_its_labels(t):

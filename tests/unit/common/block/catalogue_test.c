@@ -32,7 +32,8 @@ static struct catalogue_block block(unsigned i, int64_t min_t)
                                     .shards = 4,
                                     .resolution_ms = 300000,
                                     .dir = SLICE("old/place/block"),
-                                    .labels = {external, 2}};
+                                    .labels = {external, 2},
+                                    .is_pinned = i % 2};
 }
 
 TEST(catalogue_reads_back_what_it_wrote)
@@ -56,6 +57,7 @@ TEST(catalogue_reads_back_what_it_wrote)
     CHECK(ulid_eq(b[0].ulid, id(4)) && ulid_eq(b[3].ulid, id(0)));
     CHECK_INT(b[0].samples, 1ull << 40);
     CHECK_INT(b[1].shard, 3);
+    CHECK(b[1].is_pinned && !b[0].is_pinned);
     CHECK_SLICE(b[0].segments[1], "seg \"b\"");
     CHECK(catalogue_has_segment(d, SLICE("seg-a")) && !catalogue_has_segment(d, SLICE("seg")));
     CHECK_INT(b[0].resolution_ms, 300000);
