@@ -46,7 +46,8 @@ static const struct command ctl_commands[] = {
      "the bucket "
      "already is not sent again."},
     {"tsdb", "analyze", "DIR | ULID", 1, 1,
-     CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_LIMIT) | CTL_BIT(CTL_TEMP), true, ctl_tsdb_analyze,
+     CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_LIMIT) | CTL_BIT(CTL_TEMP) | CTL_BIT(CTL_JSON), true,
+     ctl_tsdb_analyze,
      "Cardinality, churn and chunks of a block, in a directory or (with --tenant) in the bucket."},
     {"tenant", "copy", "FROM TO", 2, 2, CTL_BIT(CTL_DRY) | CTL_BIT(CTL_TEMP), false,
      ctl_tenant_copy, "Copies the live metrics blocks of a tenant to another tenant."},

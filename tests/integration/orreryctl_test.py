@@ -5,6 +5,7 @@ import glob
 import hashlib
 import json
 import os
+import pty
 import re
 import shutil
 import subprocess
@@ -399,11 +400,27 @@ def test_blocks_are_shown(t):
     said = ctl(bucket, "tsdb", "analyze", f"{source}/{names[0]}")
     check(re.search(r"^instance +3 ", said, re.M) and re.search(r"^reqs_total +3$", said, re.M)
           and re.search(r'^job="web" +6$', said, re.M) and "encoding XOR" in said, said)
+    facts = json.loads(ctl(bucket, "tsdb", "analyze", f"{source}/{names[0]}", "--json"))
+    check({"name": "instance", "values": 3, "bytes": 3} in facts["label_names"] and
+          {"fact": "series", "value": 6} in facts["summary"], f"{facts}")
     check(ctl(bucket, "tsdb", "analyze", names[0], f"--tenant={TENANT}") == said, "analyze in the bucket")
     for args in ((), ("bucket",), ("bucket", "nothing"), ("bucket", "ls", "--dry-run"), ("bucket", "inspect", "a"),
                  ("bucket", "adopt"), ("export",), ("bucket", "ls", "--nothing")):
         ctl(bucket, *args, status=2)
     check("--layout" in ctl(bucket, "bucket", "adopt", "--help"), "help")
+    check("verifying [" in on_terminal(bucket, "bucket", "verify"), "no bar on a terminal")
+    check("verifying" not in ctl(bucket, "bucket", "verify"), "a bar where there is no terminal")
+
+
+def on_terminal(bucket, *args):
+    """What a command writes to a terminal."""
+    ours, theirs = pty.openpty()
+    r = subprocess.run([f"{BIN}/orreryctl", *args, f"--storage.path={bucket}"], stdout=theirs, stderr=theirs, timeout=60)
+    check(r.returncode == 0, f"orreryctl {' '.join(args)}: {r.returncode}")
+    os.close(theirs)
+    said = os.read(ours, 65536).decode()
+    os.close(ours)
+    return said
 
 
 # ---- whole tenants ------------------------------------------------------------------------------
