@@ -350,7 +350,7 @@ static struct err *read_range(const struct block_reader *r, struct arena *a, uin
     char name[32];
     struct err *e;
 
-    if (segment >= 999999 || (uint32_t)ref < BLOCK_CHUNKS_HEADER)
+    if (segment >= BLOCK_CHUNKS_MAX_FILES || (uint32_t)ref < BLOCK_CHUNKS_HEADER)
         return corrupt(r, "series", "impossible chunk reference");
     (void)snprintf(name, sizeof(name), BLOCK_CHUNKS_FORMAT, segment + 1);
     e = r->src->ops->range(r->src, name, (uint32_t)ref, len, &scratch, ret);

@@ -115,10 +115,11 @@ static void pages_unhold(struct block_source *base, struct objpages_hold *h)
     objpages_unhold(((struct pages_source *)base)->pages, h);
 }
 
-/* Half of what is free, for all: the other half is for who comes next. */
+/* Who reads holds so much of the index and so much of the chunks, and has about as much in hand: three quarters
+ * of what is free, all together; the rest is for who comes next. */
 static size_t pages_room(struct block_source *base, size_t n_users)
 {
-    size_t room = objpages_room(((struct pages_source *)base)->pages) / 2 / ORR_MAX(n_users, 1u);
+    size_t room = objpages_room(((struct pages_source *)base)->pages) / 4 / ORR_MAX(n_users, 1u);
 
     return ORR_MAX(ORR_MIN(room, MAX_ROOM), MIN_ROOM);
 }

@@ -367,35 +367,80 @@ void blockset_release(struct blockset *bs, struct blockset_view *v)
 
 /* ---- views ---- */
 
+struct opening {
+    struct blockset *bs;
+    const struct catalogue *c;
+    struct objstore_tally *tally; /* of the thread that asks */
+    const struct catalogue_block **blocks;
+    struct open_block **handles;
+    struct err **errs;
+    size_t n;
+};
+
+static void open_one(void *arg, size_t i)
+{
+    struct opening *o = arg;
+    struct objstore_tally *before = objstore_tally_set(o->tally);
+    struct arena *a = arena_new(0);
+
+    o->errs[i] = get_reader(o->bs, a, o->c, o->blocks[i], &o->handles[i]);
+    (void)objstore_tally_set(before);
+    arena_free(a);
+}
+
+static void run_opening(struct opening *o)
+{
+    if (o->bs->opts.jobs && o->n > 1)
+        job_parallel(o->bs->opts.jobs, o->n, open_one, o);
+    else
+        for (size_t i = 0; i < o->n; i++)
+            open_one(o, i);
+}
+
+/* What was opened goes into the view, also when others were not. */
+static struct err *take_opened(struct opening *o, struct arena *a, struct catalogue_block *metas,
+                               struct blockset_view *v)
+{
+    struct open_block **handles = v->handles;
+    struct err *e = NULL;
+
+    for (size_t i = 0; i < o->n; i++) {
+        if (o->errs[i]) {
+            e = err_first(e, err_wrap(o->errs[i], "block %s", ulid_print(o->blocks[i]->ulid).s));
+            continue;
+        }
+        handles[v->n] = o->handles[i];
+        v->readers[v->n] = o->handles[i]->reader;
+        metas[v->n] = *o->blocks[i];
+        metas[v->n].segments = NULL; /* the catalogue's, which may go */
+        metas[v->n].n_segments = 0;
+        metas[v->n].dir = arena_dup(a, o->blocks[i]->dir);
+        metas[v->n].labels = labels_dup(a, o->blocks[i]->labels);
+        v->n++;
+    }
+    return e;
+}
+
 static struct err *open_all(struct blockset *bs, struct arena *a, const struct catalogue *c,
                             int64_t min_ms, int64_t max_ms, struct blockset_view *v)
 {
+    struct opening o = {.bs = bs, .c = c, .tally = objstore_tally_get()};
     struct catalogue_block *metas;
-    struct open_block **handles;
     size_t n;
     const struct catalogue_block *all = catalogue_blocks(c, &n);
-    struct err *e = NULL;
 
+    o.blocks = arena_array(a, const struct catalogue_block *, n);
+    for (size_t i = 0; i < n; i++)
+        if (all[i].min_t <= max_ms && all[i].max_t > min_ms)
+            o.blocks[o.n++] = &all[i];
+    o.handles = arena_array(a, struct open_block *, o.n);
+    o.errs = arena_array(a, struct err *, o.n);
     v->version = catalogue_version(c);
-    v->meta = metas = arena_array(a, struct catalogue_block, n);
-    v->readers = arena_array(a, struct block_reader *, n);
-    v->handles = handles = arena_array(a, struct open_block *, n);
-    for (size_t i = 0; !e && i < n; i++) {
-        if (all[i].min_t > max_ms || all[i].max_t <= min_ms)
-            continue;
-        if ((e = get_reader(bs, a, c, &all[i], &handles[v->n]))) {
-            e = err_wrap(e, "block %s", ulid_print(all[i].ulid).s);
-        } else {
-            v->readers[v->n] = handles[v->n]->reader;
-            metas[v->n] = all[i];
-            metas[v->n].segments = NULL; /* the catalogue's, which may go */
-            metas[v->n].n_segments = 0;
-            metas[v->n].dir = arena_dup(a, all[i].dir);
-            metas[v->n].labels = labels_dup(a, all[i].labels);
-            v->n++;
-        }
-    }
-    return e;
+    v->meta = metas = arena_array(a, struct catalogue_block, o.n);
+    v->readers = arena_array(a, struct block_reader *, o.n);
+    v->handles = arena_array(a, struct open_block *, o.n);
+    run_opening(&o);
+    return take_opened(&o, a, metas, v);
 }
 
 /* A block that the catalogue names and that is not there may be there again: worth another try. */

@@ -7,11 +7,14 @@
 #include "querier/store/tombstone_filter.h"
 
 #define BLOCK_CACHE_BYTES (256u << 20)
+#define BLOCK_THREADS 8 /* that wait for answers of the object store, of several blocks at a time */
+#define BLOCKS_QUEUED 1024 /* more and a query reads its blocks alone */
 
 static void open_pages(struct store *s, const struct store_opts *opts)
 {
     if (opts->block_disk_dir && opts->block_disk_bytes)
         s->disk = page_disk_open(opts->block_disk_dir, opts->block_disk_bytes);
+    s->jobs = job_pool_new("block", BLOCK_THREADS, BLOCKS_QUEUED);
     s->pages = objpages_new(&(struct objpages_opts){
         .store = opts->objstore,
         .max_bytes = opts->block_cache_bytes ? opts->block_cache_bytes : BLOCK_CACHE_BYTES,
@@ -31,6 +34,7 @@ struct store *store_new(const struct store_opts *opts)
         s->blocks = blockset_new(&(struct blockset_opts){.objstore = opts->objstore,
                                                          .local_root = opts->local_root,
                                                          .pages = s->pages,
+                                                         .jobs = s->jobs,
                                                          .max_open = opts->max_open_blocks});
     if (opts->objstore)
         s->tombs = tombset_new(opts->objstore, opts->tombstone_max_age_ms);
@@ -42,6 +46,7 @@ void store_free(struct store *s)
     if (!s)
         return;
     blockset_free(s->blocks);
+    job_pool_free(s->jobs);
     objpages_free(s->pages);
     page_disk_close(s->disk);
     tombset_free(s->tombs);
@@ -216,19 +221,48 @@ static struct err *start_peers(struct selection *sel, const struct ask *ask)
     return e || !sel->f ? e : fanout_wait(sel->f);
 }
 
+/* Blocks of one select, opened side by side when they are not at hand. */
+struct opening {
+    struct selection *sel;
+    const struct ask *ask;
+    struct objstore_tally *tally; /* of the thread that asks */
+    struct series_source **srcs;
+    struct err **errs;
+};
+
+static void open_block(void *arg, size_t i)
+{
+    struct opening *o = arg;
+    struct objstore_tally *before = objstore_tally_set(o->tally);
+
+    o->srcs[i] = NULL;
+    o->errs[i] =
+        series_source_block(o->sel->blocks.readers[i], o->ask->ms, o->ask->min_ms, o->ask->max_ms,
+                            o->ask->labels_only, &o->ask->keying, o->sel->blocks.n, &o->srcs[i]);
+    (void)objstore_tally_set(before);
+}
+
 static struct err *open_blocks(struct selection *sel, const struct ask *ask,
                                struct series_source **srcs, size_t *io_n)
 {
-    for (size_t i = 0; i < sel->blocks.n; i++) {
-        struct err *e =
-            series_source_block(sel->blocks.readers[i], ask->ms, ask->min_ms, ask->max_ms,
-                                ask->labels_only, &ask->keying, sel->blocks.n, &srcs[*io_n]);
+    size_t n = sel->blocks.n, opened = 0;
+    struct opening o = {sel, ask, objstore_tally_get(), srcs + *io_n,
+                        mem_new_array(struct err *, n + 1)};
+    struct err *e = NULL;
 
-        if (e)
-            return e;
-        ++*io_n;
+    if (sel->sq->store->jobs && n > 1)
+        job_parallel(sel->sq->store->jobs, n, open_block, &o);
+    else
+        for (size_t i = 0; i < n; i++)
+            open_block(&o, i);
+    for (size_t i = 0; i < n; i++) {
+        e = err_first(e, o.errs[i]);
+        if (o.srcs[i])
+            o.srcs[opened++] = o.srcs[i];
     }
-    return NULL;
+    *io_n += opened;
+    mem_free((void *)o.errs);
+    return e;
 }
 
 static struct err *select_all(struct store_query *sq, const struct ask *ask,

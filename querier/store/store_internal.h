@@ -7,6 +7,7 @@ struct store {
     struct store_opts opts;
     struct blockset *blocks;
     struct page_disk *disk; /* below pages; NULL: none */
+    struct job_pool *jobs;  /* that wait for the object store; NULL as pages */
     struct objpages *pages; /* NULL: blocks are mapped, or there are none */
     struct tombset *tombs;  /* NULL: there is no bucket */
     struct fanout_suspects *suspects;
