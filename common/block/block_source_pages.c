@@ -150,7 +150,8 @@ static void pages_close(struct block_source *base)
     mem_free(s);
 }
 
-struct block_source *block_source_pages(struct objpages *pages, struct slice prefix)
+struct block_source *block_source_pages(struct objpages *pages, struct block_heads *heads,
+                                        struct slice prefix)
 {
     static const struct block_source_ops ops = {
         .file = pages_file,
@@ -165,6 +166,7 @@ struct block_source *block_source_pages(struct objpages *pages, struct slice pre
 
     s->base.ops = &ops;
     s->base.name = slice_dup(prefix);
+    s->base.heads = heads;
     s->pages = pages;
     lock_init(&s->lock, LOCK_LEAF_MODULE);
     return &s->base;

@@ -306,7 +306,8 @@ static struct err *open_reader(struct blockset *bs, struct slice prefix, struct 
     char *path;
 
     if (!bs->opts.local_root)
-        return block_reader_open(block_source_pages(bs->opts.pages, prefix), NULL, ret);
+        return block_reader_open(block_source_pages(bs->opts.pages, bs->opts.heads, prefix), NULL,
+                                 ret);
     path = mem_printf("%s/%.*s", bs->opts.local_root, SLICE_ARG(prefix));
     e = fsx_exists(path) ? block_source_dir(path, &src) : err_new(ERR_NOT_FOUND, "%s", path);
     mem_free(path);

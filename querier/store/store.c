@@ -10,10 +10,23 @@
 #define BLOCK_THREADS 8 /* that wait for answers of the object store, of several blocks at a time */
 #define BLOCKS_QUEUED 1024 /* more and a query reads its blocks alone */
 
+static void open_disk(struct store *s, const struct store_opts *opts)
+{
+    char *pages = mem_printf("%s/pages", opts->block_disk_dir);
+    char *heads = mem_printf("%s/heads", opts->block_disk_dir);
+
+    if (opts->block_disk_bytes)
+        s->disk = page_disk_open(pages, opts->block_disk_bytes);
+    if (opts->block_heads_bytes)
+        s->heads = block_heads_new(heads, opts->block_heads_bytes);
+    mem_free(pages);
+    mem_free(heads);
+}
+
 static void open_pages(struct store *s, const struct store_opts *opts)
 {
-    if (opts->block_disk_dir && opts->block_disk_bytes)
-        s->disk = page_disk_open(opts->block_disk_dir, opts->block_disk_bytes);
+    if (opts->block_disk_dir)
+        open_disk(s, opts);
     s->jobs = job_pool_new("block", BLOCK_THREADS, BLOCKS_QUEUED);
     s->pages = objpages_new(&(struct objpages_opts){
         .store = opts->objstore,
@@ -34,6 +47,7 @@ struct store *store_new(const struct store_opts *opts)
         s->blocks = blockset_new(&(struct blockset_opts){.objstore = opts->objstore,
                                                          .local_root = opts->local_root,
                                                          .pages = s->pages,
+                                                         .heads = s->heads,
                                                          .jobs = s->jobs,
                                                          .max_open = opts->max_open_blocks});
     if (opts->objstore)
@@ -49,6 +63,7 @@ void store_free(struct store *s)
     job_pool_free(s->jobs);
     objpages_free(s->pages);
     page_disk_close(s->disk);
+    block_heads_free(s->heads);
     tombset_free(s->tombs);
     fanout_suspects_free(s->suspects);
     mem_free(s);
@@ -77,6 +92,8 @@ void store_stats_get(struct store *s, struct store_stats *ret)
         tombset_stats_get(s->tombs, &ret->tombstones);
     if (s->pages)
         objpages_stats_get(s->pages, &ret->pages);
+    if (s->heads)
+        block_heads_stats_get(s->heads, &ret->heads);
     if (s->disk)
         page_disk_stats_get(s->disk, &ret->disk);
 }

@@ -177,7 +177,7 @@ static void run(const uint8_t *data, size_t size, const struct block_source_ops 
     struct block_reader *r;
     struct err *e;
 
-    s->base = (struct block_source){how, name};
+    s->base = (struct block_source){.ops = how, .name = name};
     s->bytes = mem_alloc(size + 1);
     s->len = size;
     if (size)
