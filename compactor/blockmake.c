@@ -60,12 +60,28 @@ static struct err *read_sidecar(const struct blockmake_opts *o, struct arena *a,
     return e;
 }
 
-static struct err *merge_sidecar(const struct blockmake_opts *o, struct arena *a,
+/* Without those of samples that go. */
+static struct err *sift_exemplars(const struct blockmake_opts *o, int64_t max_t, struct buf *io)
+{
+    struct buf rest = {0};
+    struct err *e = tombstone_stream_exemplars(o->tombstones, buf_slice(io), &rest);
+
+    if (!e && rest.len && retention_hash(o->retention, max_t)) {
+        e = retention_exemplars(o->retention, max_t, buf_slice(&rest), io);
+    } else if (!e) {
+        buf_reset(io);
+        buf_slice_append(io, buf_slice(&rest));
+    }
+    buf_done(&rest);
+    return e;
+}
+
+static struct err *merge_sidecar(const struct blockmake_opts *o, int64_t max_t, struct arena *a,
                                  enum sidecar_kind kind, struct block_writer *w)
 {
     struct buf *bytes = mem_new_array(struct buf, o->n);
     struct slice *slices = mem_new_array(struct slice, o->n);
-    struct buf out = {0}, rest = {0};
+    struct buf out = {0};
     struct err *e = NULL;
     size_t n = 0;
 
@@ -73,11 +89,8 @@ static struct err *merge_sidecar(const struct blockmake_opts *o, struct arena *a
         if (!(e = read_sidecar(o, a, o->inputs[i].dir, kind, &bytes[i])) && bytes[i].len)
             slices[n++] = buf_slice(&bytes[i]);
     if (!e && n && !(e = sidecar_merge(kind, slices, n, &out)) && out.len &&
-        kind == SIDECAR_EXEMPLARS) {
-        e = tombstone_stream_exemplars(o->tombstones, buf_slice(&out), &rest);
-        buf_done(&out);
-        out = rest;
-    }
+        kind == SIDECAR_EXEMPLARS)
+        e = sift_exemplars(o, max_t, &out);
     if (!e && out.len)
         e = block_writer_sidecar(w, sidecar_file(kind), buf_slice(&out));
     for (size_t i = 0; i < o->n; i++)
@@ -88,22 +101,27 @@ static struct err *merge_sidecar(const struct blockmake_opts *o, struct arena *a
     return e;
 }
 
-static struct err *merge_series(const struct blockmake_opts *o, struct block_writer *w)
+static struct err *merge_series(const struct blockmake_opts *o, int64_t max_t,
+                                struct block_writer *w)
 {
     struct block_stream **streams = mem_new_array(struct block_stream *, o->n);
     struct block_merge_opts opts = {.is_canceled = must_stop, .arg = (void *)o};
     struct block_merge_stats stats = {0};
-    uint64_t deleted = 0;
+    uint64_t deleted = 0, expired = 0;
+    bool sifts = retention_hash(o->retention, max_t) != 0;
     struct err *e;
 
     for (size_t i = 0; i < o->n; i++)
         streams[i] = tombstone_stream_new(block_stream_of_reader(o->inputs[i].reader),
                                           o->tombstones, &deleted);
+    for (size_t i = 0; i < o->n && sifts; i++)
+        streams[i] = retention_stream_new(streams[i], o->retention, max_t, &expired);
     e = block_merge(streams, o->n, &opts, w, &stats);
     for (size_t i = 0; i < o->n; i++)
         block_stream_close(streams[i]);
     mem_free(streams);
     METRIC_ADD(o->stats->deleted_samples, deleted);
+    METRIC_ADD(o->stats->expired_series, expired);
     METRIC_ADD(o->stats->chunks_copied, stats.chunks_copied);
     METRIC_ADD(o->stats->chunks_deduplicated, stats.chunks_deduplicated);
     METRIC_ADD(o->stats->chunks_decoded, stats.chunks_decoded);
@@ -132,9 +150,9 @@ struct err *blockmake(const struct blockmake_opts *o, struct arena *a, struct bl
     set_range(o, &opts.meta);
     for (size_t i = 0; i < o->n; i++) /* the reader has logged it, and says nothing of them */
         METRIC_ADD(o->stats->bad_sidecars, block_reader_has_bad_starts(o->inputs[i].reader));
-    if (!(e = block_writer_open(&opts, &w)) && !(e = merge_series(o, w)))
+    if (!(e = block_writer_open(&opts, &w)) && !(e = merge_series(o, opts.meta.max_t, w)))
         for (int k = 0; k < SIDECAR_KINDS && !e; k++)
-            e = merge_sidecar(o, a, (enum sidecar_kind)k, w);
+            e = merge_sidecar(o, opts.meta.max_t, a, (enum sidecar_kind)k, w);
     if (!e)
         e = block_writer_finish(w, a, ret_meta);
     block_writer_close(w);

@@ -1,7 +1,7 @@
 /*
  * The part that flush and compaction share: verified inputs on disk become one block on disk.
  *
- * Series are merged (block_merge.h) without what tombstones delete, sidecars likewise; a corrupt sidecar is left
+ * Series are merged (block_merge.h) without what tombstones delete and those whose retention is over, sidecars likewise; a corrupt sidecar is left
  * out, logged and counted, and its samples are kept. Memory: one series at a time, the symbols of the
  * block, and the sidecars.
  *
@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #include "common/block/tombstone_list.h"
+#include "compactor/retention.h"
 #include "compactor/segcheck.h"
 
 struct blockmake_input {
@@ -20,7 +21,7 @@ struct blockmake_input {
 };
 
 struct blockmake_stats { /* written atomically: shared by several threads */
-    uint64_t bad_sidecars, deleted_samples;
+    uint64_t bad_sidecars, deleted_samples, expired_series;
     uint64_t chunks_copied, chunks_deduplicated, chunks_decoded;
 };
 
@@ -28,9 +29,10 @@ struct blockmake_opts {
     const struct blockmake_input *inputs;
     size_t n;
     const struct tombstone_list *tombstones;
-    const char *dir;               /* the block comes to be in dir/<ULID> */
-    const struct block_meta *meta; /* as in block_writer.h; the range is that of the inputs */
-    const atomic_bool *stop;       /* may be NULL; ERR_CANCELED */
+    const struct retention *retention; /* may be NULL */
+    const char *dir;                   /* the block comes to be in dir/<ULID> */
+    const struct block_meta *meta;     /* as in block_writer.h; the range is that of the inputs */
+    const atomic_bool *stop;           /* may be NULL; ERR_CANCELED */
     struct blockmake_stats *stats;
 };
 

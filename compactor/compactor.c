@@ -39,6 +39,15 @@ static const struct conf_field compactor_fields[] = {
                "16TiB", CONF_RELOAD, "Larger segments are refused as corrupt."),
     CONF_STRING(struct compactor_conf, block_ranges, "block-ranges", "2h,12h,24h", CONF_FIXED,
                 "Ranges of time whose blocks become one, each a multiple of the one before."),
+    CONF_STRING(struct compactor_conf, coarse_ranges, "downsampled-block-ranges", "24h,336h",
+                CONF_FIXED, "The same for downsampled blocks, of which one holds more time."),
+    CONF_DURATION(struct compactor_conf, after_5m_ns, "downsample-5m-after", "40h", "0s", "87600h",
+                  CONF_RELOAD,
+                  "Age at which a block of a tenant with limits.downsampling gets one beside it of "
+                  "aggregates of 5 minutes."),
+    CONF_DURATION(struct compactor_conf, after_1h_ns, "downsample-1h-after", "240h", "0s", "87600h",
+                  CONF_RELOAD,
+                  "Age at which a block of aggregates of 5 minutes gets one of an hour."),
     CONF_DURATION(struct compactor_conf, compaction_interval_ns, "compaction-interval", "5m",
                   "100ms", "24h", CONF_RELOAD, "How often the tenants' catalogues are looked at."),
     CONF_DURATION(struct compactor_conf, compaction_wait_ns, "compaction-wait", "30m", "0s", "24h",
@@ -57,6 +66,11 @@ static const struct conf_field compactor_fields[] = {
         struct compactor_conf, orphan_age_ns, "orphan-age", "24h", "0s", "720h", CONF_RELOAD,
         "Age of the newest file in a directory that the catalogue does not know before it "
         "is taken for an upload that came to nothing."),
+    CONF_DURATION(
+        struct compactor_conf, delete_rewrite_after_ns, "delete-rewrite-after", "12h", "0s",
+        "8760h", CONF_RELOAD,
+        "How long after a deletion the blocks that still hold what it deleted, because nothing "
+        "was due to be merged with them, are rewritten by themselves."),
     CONF_BOOL(
         struct compactor_conf, is_dry, "dry-run", "false", CONF_RELOAD,
         "Only show on /compactor/status and in the log what compaction, retention and deletion "

@@ -25,9 +25,10 @@ struct compactor_conf {
     int64_t concurrency, max_segment_bytes;
     /* upkeep.h's */
     int64_t compaction_interval_ns, compaction_wait_ns, sweep_interval_ns, deletion_delay_ns,
-        orphan_age_ns;
+        orphan_age_ns, delete_rewrite_after_ns;
     int64_t compaction_concurrency, max_block_bytes;
-    char *block_ranges;
+    char *block_ranges, *coarse_ranges;
+    int64_t after_5m_ns, after_1h_ns; /* tierplan.h's */
     bool is_dry;
 };
 extern const struct conf_section compactor_section;

@@ -6,6 +6,8 @@
 #include "common/base/log.h"
 #include "common/base/metric.h"
 #include "common/block/block_store.h"
+#include "common/block/tiers.h"
+#include "compactor/downsample.h"
 
 #define SIGNAL SLICE("metrics")
 #define ATTEMPTS 2 /* at bytes that came wrong */
@@ -21,6 +23,7 @@ struct merging {
     size_t n;
     struct tombstone_list *tombs;
     struct ulid block, bad;
+    const char *bad_reason;
     struct block_meta meta;
 };
 
@@ -38,7 +41,7 @@ static struct err *open_once(struct merging *m, const struct catalogue_block *b,
         (e = block_store_download(m->opts->store, from, b->ulid, parent)))
         return e;
     METRIC_ADD(m->opts->metrics->read_bytes, b->bytes);
-    return segcheck_open(in->dir, m->tenant, b->ulid, &in->reader, &in->found);
+    return segcheck_open(in->dir, m->tenant, b->ulid, b->labels, &in->reader, &in->found);
 }
 
 static bool is_wrong_bytes(const struct err *e)
@@ -71,6 +74,7 @@ static struct err *put_aside(struct merging *m, struct ulid block, struct err *f
                   KV_SLICE("tenant", m->tenant), KV_STR("block", ulid_print(block).s),
                   KV_ERR(fault));
         m->bad = block;
+        m->bad_reason = arena_strdup(m->arena, err_msg(fault));
     } else if (!e) {
         METRIC_ADD(m->opts->metrics->outdated, 1);
     }
@@ -165,19 +169,24 @@ static void put_sources(struct merging *m, struct block_meta *meta)
     meta->n_sources = sort_unique(sources, n, sizeof(*sources), cmp_ulid);
 }
 
-/* From the catalogue: what an ingester uploaded by itself has them only there. */
+/* From the catalogue: what an ingester uploaded by itself has them only there. A block that names none goes by its own
+ * id (tiers.h). */
 static void put_segments(struct merging *m, struct block_meta *meta)
 {
     struct slice *segments;
     size_t n = 0;
 
     for (size_t i = 0; i < m->job->n; i++)
-        n += m->job->inputs[i]->n_segments;
+        n += ORR_MAX(m->job->inputs[i]->n_segments, (size_t)1);
     segments = arena_array(m->arena, struct slice, n);
     n = 0;
-    for (size_t i = 0; i < m->job->n; i++)
-        for (size_t k = 0; k < m->job->inputs[i]->n_segments; k++)
-            segments[n++] = m->job->inputs[i]->segments[k];
+    for (size_t i = 0; i < m->job->n; i++) {
+        size_t n_names;
+        struct slice *names = tier_names_of(m->arena, m->job->inputs[i], &n_names);
+
+        for (size_t k = 0; k < n_names; k++)
+            segments[n++] = names[k];
+    }
     meta->segments = segments;
     meta->n_segments = sort_unique(segments, n, sizeof(*segments), cmp_text);
 }
@@ -190,7 +199,9 @@ static void put_parents(struct merging *m, struct block_meta *meta)
         const struct block_meta *in = block_reader_meta(m->inputs[i].reader);
 
         parents[i] = (struct block_parent){in->ulid, in->min_t, in->max_t};
-        meta->level = ORR_MAX(meta->level, ORR_MAX(in->level, m->job->inputs[i]->level) + 1);
+        meta->level = ORR_MAX(
+            meta->level, ORR_MAX(in->level, m->job->inputs[i]->level) +
+                             (m->job->kind != LEVELS_REWRITE && m->job->kind != LEVELS_DOWNSAMPLE));
     }
     meta->parents = parents;
     meta->n_parents = m->n;
@@ -201,11 +212,13 @@ static struct err *write_block(struct merging *m)
     struct block_meta meta = {.ulid = m->block,
                               .origin = SLICE("compactor"),
                               .tenant = m->tenant,
+                              .resolution_ms = m->job->resolution_ms,
                               .shard = m->job->inputs[0]->shard,
                               .shards = m->job->inputs[0]->shards};
     const struct blockmake_opts opts = {.inputs = m->inputs,
                                         .n = m->n,
                                         .tombstones = m->tombs,
+                                        .retention = m->opts->retention,
                                         .dir = arena_printf(m->arena, "%s/out", m->dir),
                                         .meta = &meta,
                                         .stop = m->opts->stop,
@@ -214,6 +227,14 @@ static struct err *write_block(struct merging *m)
     put_sources(m, &meta);
     put_segments(m, &meta);
     put_parents(m, &meta);
+    if (m->job->kind == LEVELS_DOWNSAMPLE)
+        return downsample(&(struct downsample_opts){.input = &m->inputs[0],
+                                                    .tombstones = m->tombs,
+                                                    .dir = opts.dir,
+                                                    .meta = &meta,
+                                                    .stop = m->opts->stop,
+                                                    .stats = &m->opts->metrics->make},
+                          m->arena, &m->meta);
     return blockmake(&opts, m->arena, &m->meta);
 }
 
@@ -241,7 +262,7 @@ static struct err *replace(void *arg, struct catalogue *c, bool *ret_changed)
         return NULL;
     if ((e = block_store_addable(m->opts->store, c, &m->meta)))
         return e;
-    for (size_t i = 0; i < m->job->n; i++)
+    for (size_t i = 0; i < m->job->n && m->job->kind != LEVELS_DOWNSAMPLE; i++)
         (void)catalogue_retire(c, m->job->inputs[i]->ulid, m->now_ms);
     b = catalogue_block_of_meta(&m->meta);
     catalogue_add(c, &b);
@@ -281,6 +302,7 @@ static struct err *publish(struct merging *m, struct levelmerge_result *ret)
     catalogue_free(c);
     if (r.is_made) {
         METRIC_ADD(met->done, 1);
+        METRIC_ADD(met->rewritten, m->job->kind == LEVELS_REWRITE);
         METRIC_ADD(met->written_bytes, block_meta_bytes(&m->meta));
         METRIC_ADD(met->samples, m->meta.stats.samples);
     } else if (r.is_there) {
@@ -295,8 +317,27 @@ static struct err *publish(struct merging *m, struct levelmerge_result *ret)
 
 /* ---- all of it ---- */
 
+/* What is left out is part of the name. */
+static struct ulid name_of(const struct merging *m)
+{
+    struct ulid id = blockmake_id(m->block, m->tombs, m->inputs, m->n);
+    int64_t max_t = INT64_MIN;
+    uint64_t hash;
+
+    for (size_t i = 0; i < m->n; i++)
+        max_t = ORR_MAX(max_t, m->inputs[i].found.max_t);
+    if ((hash = retention_hash(m->opts->retention, max_t))) {
+        const struct slice parts[] = {SLICE("retention"), slice_of(id.bytes, sizeof(id.bytes)),
+                                      slice_of(&hash, sizeof(hash))};
+
+        id = ulid_derive(ulid_time_ms(id), parts, ORR_COUNT(parts));
+    }
+    return id;
+}
+
 static struct err *merge(struct merging *m, struct levelmerge_result *ret)
 {
+    struct ulid name;
     bool ok;
     struct err *e = open_inputs(m, &ok);
 
@@ -305,7 +346,12 @@ static struct err *merge(struct merging *m, struct levelmerge_result *ret)
     /* before the name, of which they are part */
     if ((e = tombstone_list_load(m->opts->store, SIGNAL, m->tenant, &m->tombs, NULL)))
         return e;
-    m->block = blockmake_id(m->block, m->tombs, m->inputs, m->n);
+    name = name_of(m);
+    if (m->job->kind == LEVELS_REWRITE && ulid_eq(name, m->block)) {
+        METRIC_ADD(m->opts->metrics->outdated, 1); /* nothing of it is to go any more */
+        return NULL;
+    }
+    m->block = name;
     if ((e = write_block(m)))
         return e;
     return publish(m, ret);
@@ -334,6 +380,7 @@ struct err *levelmerge_run(const struct levelmerge_opts *opts, struct slice tena
         LOG_WARN(compactor, "working directory not removed", KV_STR("path", m.dir), KV_ERR(e2));
     err_free(e2);
     result.bad = m.bad;
+    result.bad_reason = m.bad_reason;
     *ret = result;
     return err_wrap(e, "compact tenant %.*s, %lld to %lld", SLICE_ARG(tenant),
                     (long long)job->min_ms, (long long)job->max_ms);

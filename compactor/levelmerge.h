@@ -7,12 +7,17 @@
  *   <work_dir>/<block ULID>/in/<input ULID>/
  *   <work_dir>/<block ULID>/out/<ULID>/       all of it is removed at the end
  *
+ * A job of downsampling is the same, save that its input stays live beside what was made of it (downsample.h).
+ *
  * Readers see the inputs or the output, never both or neither. The inputs' files stay until upkeep.h deletes them.
  * The output names all segments that its inputs named, so a flush still recognises them.
  *
  * The output's id and bytes follow from its inputs: who repeats a job, after a crash or beside another
  * compactor, finds each step done. The edit asks that all inputs are live. So of two jobs that share an input one takes
  * place, and of the other what was uploaded is taken back, unless the catalogue knows it.
+ *
+ * A rewrite (LEVELS_REWRITE) is such a job of one input; its output stays on the level of that, and without any series
+ * is a block all the same: it goes on naming its segments, so that no flush brings them back.
  *
  * An input whose bytes are wrong, or that is not there though the catalogue names it, ends the job: it is reported
  * in bad, and the next plan leaves it out. Tombstones, sidecars: blockmake.h.
@@ -26,6 +31,7 @@
 
 struct levelmerge_metrics {
     uint64_t done, outdated, repeated; /* jobs; inputs were not live any more; another did it */
+    uint64_t rewritten;                /* of those done: blocks rewritten by themselves */
     uint64_t inputs, read_bytes, written_bytes, samples, bad_blocks;
     struct blockmake_stats make;
 };
@@ -34,6 +40,7 @@ struct levelmerge_opts {
     struct objstore *store;
     const char *work_dir;
     const atomic_bool *stop;            /* may be NULL; ERR_CANCELED */
+    const struct retention *retention;  /* the tenant's; may be NULL */
     struct levelmerge_metrics *metrics; /* written atomically: shared by several threads */
 };
 
@@ -41,7 +48,8 @@ struct levelmerge_result {
     struct ulid block; /* zero: nothing was changed */
     uint64_t version;  /* of the catalogue that names it; 0 with block zero */
     uint64_t series, samples, bytes;
-    struct ulid bad; /* an input that does not verify; zero: none */
+    struct ulid bad;        /* an input that does not verify; zero: none */
+    const char *bad_reason; /* what of it, in the arena */
 };
 
 /* now_ms: Unix ms, when the inputs are retired. ret is written on failure too. */

@@ -5,6 +5,7 @@
 #include "common/base/clock.h"
 #include "common/base/conf.h"
 #include "common/base/vec.h"
+#include "common/block/aggr_chunk.h"
 #include "common/ring/ring.h"
 
 static const char *const kind_texts[] = {
@@ -198,6 +199,32 @@ static void plan_ranges(struct planning *p, int64_t range_ms)
     }
 }
 
+/* ---- 3: rewrites ---- */
+
+static void plan_rewrite(struct planning *p, size_t i)
+{
+    int64_t due_ms = p->opts->rewrite(p->opts->rewrite_arg, p->blocks[i]->ulid);
+
+    if (due_ms != INT64_MAX && is_due(p, due_ms))
+        put_job(p, LEVELS_REWRITE, &i, 1, due_ms);
+}
+
+static void plan_rewrites(struct planning *p)
+{
+    for (size_t i = 0; i < p->n && p->opts->rewrite; i++)
+        if (!p->taken[i])
+            plan_rewrite(p, i);
+}
+
+/* A block that is too large to be merged with others. */
+static void plan_large(struct planning *p, const struct catalogue_block *b)
+{
+    p->blocks[0] = b;
+    p->taken[0] = false;
+    p->n = 1;
+    plan_rewrites(p);
+}
+
 /* ---- all of it ---- */
 
 static bool is_same_shard(const struct catalogue_block *a, const struct catalogue_block *b)
@@ -233,14 +260,20 @@ struct levels_job *levels_plan(const struct levels_opts *opts, const struct cata
 
     p.blocks = arena_array(a, const struct catalogue_block *, n);
     p.taken = arena_array(a, bool, n);
-    for (size_t i = 0; i < n; i++)
-        if (blocks[i].bytes <= opts->max_bytes && !(skip && skip(arg, blocks[i].ulid)))
+    for (size_t i = 0; i < n; i++) {
+        if (skip && skip(arg, blocks[i].ulid))
+            continue;
+        if (blocks[i].bytes <= opts->max_bytes)
             rest[left++] = &blocks[i];
+        else
+            plan_large(&p, &blocks[i]);
+    }
     while (left) {
         take_shard(&p, rest, &left);
         plan_overlaps(&p);
         for (size_t i = opts->n_ranges; i-- > 0;)
             plan_ranges(&p, opts->ranges_ms[i]);
+        plan_rewrites(&p);
     }
     out = arena_array(a, struct levels_job, p.jobs.len);
     if (p.jobs.len)
@@ -255,7 +288,8 @@ struct levels_job *levels_plan(const struct levels_opts *opts, const struct cata
 
 struct ulid levels_block_id(struct slice tenant, const struct levels_job *job)
 {
-    struct slice *parts = mem_new_array(struct slice, job->n + 2);
+    struct slice *parts = mem_new_array(struct slice, job->n + 3);
+    bool is_coarser = job->kind == LEVELS_DOWNSAMPLE;
     int64_t newest_ms = 0;
     struct ulid id;
 
@@ -267,7 +301,11 @@ struct ulid levels_block_id(struct slice tenant, const struct levels_job *job)
         parts[i + 2] = slice_of(u->bytes, sizeof(u->bytes));
         newest_ms = ORR_MAX(newest_ms, ulid_time_ms(*u));
     }
-    id = ulid_derive(newest_ms, parts, job->n + 2);
+    if (is_coarser) {
+        parts[0] = SLICE("downsample");
+        parts[job->n + 2] = job->resolution_ms == AGGR_5M_MS ? SLICE("5m") : SLICE("1h");
+    }
+    id = ulid_derive(newest_ms, parts, job->n + 2 + is_coarser);
     mem_free(parts);
     return id;
 }

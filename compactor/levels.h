@@ -11,6 +11,8 @@
  *   2. Range: of the ranges that are due the greatest first, all blocks inside become one. So the steady state
  *      goes 2h → 12h → 24h as each comes due, and a backlog is rewritten once and not once per level.
  *      A range in which an overlap (or, on another process, anything) is being merged waits for the next look.
+ *   3. Rewrite: a block that is in no job of these, and holds samples that a tombstone deletes whose time has come
+ *      (deletions.h), is written anew by itself, however large.
  *
  * A block that crosses the bounds of a range (another system's) is left alone unless it overlaps.
  * A job has at most max_inputs inputs and max_bytes of them, and takes neighbours in time, so its output does not come
@@ -18,7 +20,8 @@
  * overlaps it stays beside it, and reads merge.
  *
  * Each job has two inputs or more, no two jobs share one, and each turns its inputs into one block: so
- * doing jobs until there are none ends. All processes that see one catalogue plan the same jobs.
+ * doing jobs until there are none ends. A rewritten block holds nothing of what it was rewritten for. All processes
+ * that see one catalogue plan the same jobs, but for rewrites: those are known to whoever looked into the block.
  *
  * Any thread.
  */
@@ -28,19 +31,26 @@
 #define LEVELS_MAX_RANGES 8
 #define LEVELS_MAX_INPUTS 64
 
+/* Since when a block is to be rewritten by itself; INT64_MAX: not at all. */
+typedef int64_t levels_rewrite_fn(void *arg, struct ulid block);
+
 struct levels_opts {
     int64_t ranges_ms[LEVELS_MAX_RANGES]; /* ascending, each a multiple of the one before */
     size_t n_ranges;                      /* 1 at least */
     int64_t wait_ms;
     size_t max_inputs; /* 2..LEVELS_MAX_INPUTS */
     uint64_t max_bytes;
+    levels_rewrite_fn *rewrite; /* may be NULL */
+    void *rewrite_arg;
 };
 /* "2h,12h,24h". ERR_INVALID says what is wrong with it. Changes the ranges only. */
 ORR_CHECKED struct err *levels_parse_ranges(struct slice text, struct levels_opts *io);
 
 #define LEVELS_KINDS(X)                                                                            \
     X(LEVELS_OVERLAP, "overlap")                                                                   \
-    X(LEVELS_RANGE, "range")
+    X(LEVELS_RANGE, "range")                                                                       \
+    X(LEVELS_REWRITE, "rewrite")                                                                   \
+    X(LEVELS_DOWNSAMPLE, "downsample") /* tierplan.h: of one input, which stays */
 enum levels_kind {
 #define X(sym, text) sym,
     LEVELS_KINDS(X)
@@ -54,7 +64,8 @@ struct levels_job {
     int64_t due_ms;                              /* since when it could be done */
     const struct catalogue_block *const *inputs; /* by min_t, then ulid; lent by the catalogue */
     size_t n;
-    uint64_t bytes; /* of the inputs */
+    uint64_t bytes;        /* of the inputs */
+    int64_t resolution_ms; /* of what the job makes; filled in by tierplan.h */
 };
 
 /* What must not be touched: blocks in quarantine. */

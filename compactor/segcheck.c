@@ -17,18 +17,15 @@ static struct err *check_labels(struct labels ls)
 
 static struct err *check_chunk(struct arena *a, const struct chunk *c, struct segcheck *found)
 {
-    struct chunk_columns cols;
+    struct chunk_extent in;
     struct err *e;
 
     arena_reset(a);
-    if ((e = chunk_decode(a, c->encoding, c->data, &cols)))
+    if ((e = chunk_check(a, c->encoding, c->data, &in)))
         return e;
-    if (cols.n == 0 || cols.t[0] != c->min_t || cols.t[cols.n - 1] != c->max_t)
+    if (in.n == 0 || in.min_t != c->min_t || in.max_t != c->max_t)
         return wrong("a chunk does not hold the times that the index says");
-    for (size_t i = 1; i < cols.n; i++)
-        if (cols.t[i] <= cols.t[i - 1])
-            return wrong("samples of a chunk are not in order of time");
-    found->samples += cols.n;
+    found->samples += in.n;
     found->min_t = ORR_MIN(found->min_t, c->min_t);
     found->max_t = ORR_MAX(found->max_t, c->max_t + 1);
     return NULL;
@@ -100,12 +97,17 @@ static struct err *as_corrupt(struct err *e)
 }
 
 struct err *segcheck_open(const char *dir, struct slice tenant, struct ulid segment,
-                          struct block_reader **ret, struct segcheck *ret_found)
+                          struct labels external, struct block_reader **ret,
+                          struct segcheck *ret_found)
 {
+    const struct block_reader_opts opts = {.external = external};
     struct block_reader *r = NULL;
+    struct block_source *src;
     struct segcheck found = {0};
-    struct err *e = block_reader_open_dir(dir, &r);
+    struct err *e = block_source_dir(dir, &src);
 
+    if (!e)
+        e = block_reader_open(src, &opts, &r);
     if (!e && !(e = check_identity(block_reader_meta(r), tenant, segment))) {
         found.min_t = block_reader_meta(r)->min_t;
         found.max_t = block_reader_meta(r)->max_t;

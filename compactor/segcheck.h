@@ -15,5 +15,7 @@ struct segcheck {
     uint64_t samples;
 };
 /* Opens and checks. ERR_CORRUPT: the bytes are wrong; another code: they could not be read. */
+/* external: labels that its series get besides their own. */
 ORR_CHECKED struct err *segcheck_open(const char *dir, struct slice tenant, struct ulid segment,
-                                      struct block_reader **ret, struct segcheck *ret_found);
+                                      struct labels external, struct block_reader **ret,
+                                      struct segcheck *ret_found);

@@ -86,7 +86,8 @@ static struct err *fetch_once(struct flushing *f, const struct plan_input *pin,
         (e = f->opts->fetch(f->opts->arg, f->job->tenant, pin, in->dir, &bytes)))
         return e;
     METRIC_ADD(m->fetched_bytes, bytes);
-    return segcheck_open(in->dir, f->job->tenant, pin->ulid, &in->reader, &in->found);
+    return segcheck_open(in->dir, f->job->tenant, pin->ulid, (struct labels){0}, &in->reader,
+                         &in->found);
 }
 
 /* Takes e, which is the segment's own fault. */

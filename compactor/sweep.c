@@ -27,20 +27,36 @@ static void say(const struct sweeping *s, const char *what, struct ulid u)
 
 /* ---- 1: retention ---- */
 
-static bool is_expired(const struct sweeping *s, const struct catalogue_block *b)
+static bool is_older(const struct sweeping *s, const struct catalogue_block *b, int64_t age_ms)
 {
-    return s->opts->retention_ms > 0 && b->max_t <= s->now_ms - s->opts->retention_ms;
+    return age_ms > 0 && b->max_t <= s->now_ms - age_ms;
+}
+
+static bool is_expired(const struct sweeping *s, const struct tier_names *names,
+                       const struct catalogue_block *b)
+{
+    unsigned tier = tier_of(b->resolution_ms);
+
+    if (is_older(s, b, s->opts->retention_ms))
+        return true;
+    if (!is_older(s, b, s->opts->tier_retention_ms[tier]))
+        return false;
+    /* what it is to be downsampled to may be expired itself already */
+    return !s->opts->is_downsampling || tier + 1 == TIERS || tier_names_have(names, tier + 1, b) ||
+           is_older(s, b, s->opts->tier_retention_ms[tier + 1]);
 }
 
 static void find_expired(struct sweeping *s, const struct catalogue *c)
 {
     size_t n;
     const struct catalogue_block *b = catalogue_blocks(c, &n);
+    struct tier_names *names = tier_names_new(b, n);
 
     s->res->expired.ptr = arena_array(s->arena, struct ulid, n);
     for (size_t i = 0; i < n; i++)
-        if (is_expired(s, &b[i]))
+        if (is_expired(s, names, &b[i]))
             ids_add(&s->res->expired, b[i].ulid);
+    tier_names_free(names);
 }
 
 /* ---- 2: orphans ---- */

@@ -1,7 +1,7 @@
 /*
  * What leaves a tenant's part of the bucket, and when. One sweep:
  *
- *   1. expired   live blocks that end before the tenant's retention begins are retired
+ *   1. expired   live blocks that end before the tenant's retention begins, or that of their resolution, are retired
  *   2. orphans   directories that the catalogue does not know, in which nothing was written for orphan_age_ms, are
  *                noted as retired: uploads that never came to their end, or whose edit did not
  *   3. deletion  files of what was retired delay_ms ago are deleted, meta.json first, then the
@@ -20,7 +20,7 @@
  * Blocking; owner: the calling thread.
  */
 #pragma once
-#include "common/block/catalogue.h"
+#include "common/block/tiers.h"
 
 #define SWEEP_MAX_DELETIONS 1000 /* of one sweep */
 #define SWEEP_MAX_ORPHANS 1000
@@ -28,7 +28,10 @@
 
 struct sweep_opts {
     struct objstore *store;
-    int64_t retention_ms;  /* 0: for ever */
+    int64_t retention_ms; /* 0: for ever */
+    /* Of the blocks of each tier; 0: as long as all. A block with a coarser tier to come (is_downsampling) waits for it. */
+    int64_t tier_retention_ms[TIERS];
+    bool is_downsampling;
     int64_t delay_ms;      /* between retirement and deletion */
     int64_t orphan_age_ms; /* by the store's clock against ours */
     bool is_dry;           /* only says what it would do */

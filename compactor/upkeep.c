@@ -41,6 +41,7 @@ static void forget_tenants(struct upkeep *u)
 static void show(struct upkeep *u)
 {
     int64_t jobs = 0, bytes = 0, blocks = 0, retired = 0, foreign = 0, oldest_ms = INT64_MAX;
+    int64_t tombstones = 0, to_rewrite = 0;
     int64_t wall_ms = clock_wall_ms(&clock_system);
     size_t rows = 0;
 
@@ -54,6 +55,8 @@ static void show(struct upkeep *u)
         blocks += (int64_t)t->blocks;
         retired += (int64_t)t->retired;
         foreign += (int64_t)t->foreign;
+        tombstones += (int64_t)t->tombstones;
+        to_rewrite += (int64_t)deletions_blocks(t->deletions);
         oldest_ms = ORR_MIN(oldest_ms, t->oldest_ms);
         if (rows == UPKEEP_PAGE_TENANTS || !t->levels.len)
             continue;
@@ -72,6 +75,8 @@ static void show(struct upkeep *u)
     METRIC_SET(u->m.live_blocks, blocks);
     METRIC_SET(u->m.retired, retired);
     METRIC_SET(u->m.foreign, foreign);
+    METRIC_SET(u->m.tombstones, tombstones);
+    METRIC_SET(u->m.to_rewrite, to_rewrite);
     METRIC_SET(u->m.quarantined, (int64_t)u->quarantined.len);
     u->m.oldest_s = jobs ? (double)ORR_MAX(wall_ms - oldest_ms, 0) / 1e3 : 0;
 }
@@ -94,13 +99,21 @@ static void look_at_all(struct upkeep_pass *p)
     arena_free(a);
 }
 
-static struct err *levels_of(const struct compactor_conf *conf, struct levels_opts *ret)
+static struct err *tiers_opts(const struct compactor_conf *conf, struct tierplan_opts *ret)
 {
-    *ret = (struct levels_opts){.wait_ms = conf->compaction_wait_ns / NS_PER_MS,
-                                .max_inputs = LEVELS_MAX_INPUTS,
-                                .max_bytes = (uint64_t)conf->max_block_bytes};
-    return err_wrap(levels_parse_ranges(slice_cstr(conf->block_ranges), ret),
-                    "compactor.block-ranges");
+    struct levels_opts levels = {.wait_ms = conf->compaction_wait_ns / NS_PER_MS,
+                                 .max_inputs = LEVELS_MAX_INPUTS,
+                                 .max_bytes = (uint64_t)conf->max_block_bytes};
+    struct err *e;
+
+    *ret = (struct tierplan_opts){
+        .levels = levels,
+        .coarse = levels,
+        .after_ms = {0, conf->after_5m_ns / NS_PER_MS, conf->after_1h_ns / NS_PER_MS}};
+    if ((e = levels_parse_ranges(slice_cstr(conf->block_ranges), &ret->levels)))
+        return err_wrap(e, "compactor.block-ranges");
+    return err_wrap(levels_parse_ranges(slice_cstr(conf->coarse_ranges), &ret->coarse),
+                    "compactor.downsampled-block-ranges");
 }
 
 /* Returns the monotonic ms of the next look. */
@@ -110,7 +123,7 @@ static int64_t run_pass(struct upkeep *u)
     const struct compactor_conf *cc = conf_section(conf, "compactor");
     struct upkeep_pass p = {.u = u, .conf = cc, .is_sweep = mono_ms() >= u->next_sweep_ms};
     int64_t next_ms = mono_ms() + cc->compaction_interval_ns / NS_PER_MS;
-    struct err *e = levels_of(cc, &p.levels);
+    struct err *e = tiers_opts(cc, &p.tiers);
 
     if (e) {
         upkeep_note(u, "configuration", e);
@@ -244,6 +257,12 @@ static const struct metric_field fields[] = {
                   "Chunks decoded and merged sample by sample."),
     FIELD_COUNTER(merge.make.deleted_samples, "compaction_deleted_samples_total",
                   "Samples left out because a tombstone deletes them."),
+    FIELD_COUNTER(merge.make.expired_series, "compaction_expired_series_total",
+                  "Series of blocks left out because their retention is over."),
+    FIELD_COUNTER(merge.rewritten, "blocks_rewritten_total",
+                  "Blocks rewritten by themselves without what was deleted or has expired."),
+    FIELD_COUNTER(tombstones_forgotten, "tombstones_forgotten_total",
+                  "Deletions taken off the list because nothing is left of what they delete."),
     FIELD_COUNTER(expired, "blocks_expired_total", "Blocks retired by retention."),
     FIELD_COUNTER(orphans, "orphans_retired_total", "Directories of no live block retired."),
     FIELD_COUNTER(deleted, "blocks_deleted_total", "Retired blocks whose files were deleted."),
@@ -257,6 +276,9 @@ static const struct metric_field fields[] = {
     FIELD_GAUGE(live_blocks, "live_blocks", "Blocks in the catalogues."),
     FIELD_GAUGE(retired, "retired_blocks", "Blocks that wait for the deletion of their files."),
     FIELD_GAUGE(quarantined, "quarantined_blocks", "Blocks left out because they do not verify."),
+    FIELD_GAUGE(tombstones, "tombstones", "Deletions on the tenants' lists."),
+    FIELD_GAUGE(to_rewrite, "blocks_to_rewrite",
+                "Blocks found to hold what is deleted or has expired, which wait to be rewritten."),
     FIELD_GAUGE(foreign, "foreign_blocks", "Directories of other systems' blocks, left alone."),
     METRIC_HIST(struct upkeep_metrics, job_s, "orrery_compactor_compaction_seconds",
                 "Time of a job, failed ones too."),
@@ -265,8 +287,8 @@ static const struct metric_field fields[] = {
 struct err *upkeep_new(struct compactor *c, struct upkeep **ret)
 {
     struct conf *conf = process_conf(c->process);
-    struct levels_opts ranges;
-    struct err *e = levels_of(conf_section(conf, "compactor"), &ranges);
+    struct tierplan_opts ranges;
+    struct err *e = tiers_opts(conf_section(conf, "compactor"), &ranges);
     struct upkeep *u;
 
     conf_unref(conf);

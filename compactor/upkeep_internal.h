@@ -7,19 +7,34 @@
 #include "common/base/job.h"
 #include "common/base/mem.h"
 #include "compactor/compactor_internal.h"
+#include "compactor/deletions.h"
+#include "compactor/tierplan.h"
 
 /* What is remembered of a tenant. */
 struct upkeep_tenant {
-    char etag[OBJSTORE_ETAG_BYTES]; /* of the catalogue when nothing was to be done with it */
-    int64_t due_ms;                 /* Unix; till then nothing, while the etag stays */
-    int64_t retry_ms;               /* monotonic */
+    /* of the catalogue and the tombstones when nothing was to be done with them */
+    char etag[OBJSTORE_ETAG_BYTES], tombs_etag[OBJSTORE_ETAG_BYTES];
+    int64_t due_ms;       /* Unix; till then nothing, while the etag stays */
+    bool was_downsampled; /* limits.downsampling at that time */
+    int64_t retry_ms;     /* monotonic */
     unsigned failures;
     uint64_t pass;       /* that saw it */
     size_t jobs, blocks; /* planned and not done; live */
     uint64_t bytes;
     int64_t oldest_ms; /* Unix, of the jobs' due_ms; INT64_MAX: none */
     size_t retired, foreign;
+    struct deletions *deletions;
+    struct tenant_rules *rules; /* of this turn */
+    struct retention retention;
+    uint64_t generation;      /* of the limits */
+    size_t tombstones;        /* on the list */
     struct buf levels, sweep; /* members of the page's row */
+};
+
+/* A block that is left out. */
+struct upkeep_quarantine {
+    int64_t until_ms; /* monotonic */
+    char reason[512]; /* which section, and what is wrong with it */
 };
 
 struct upkeep_job;
@@ -32,7 +47,7 @@ struct upkeep {
 
     /* the thread's */
     struct map tenants;     /* → struct upkeep_tenant */
-    struct map quarantined; /* "tenant/ULID" → monotonic ms till when, allocated */
+    struct map quarantined; /* "tenant/ULID" → struct upkeep_quarantine */
     struct job_pool *pool;
     int64_t pool_threads;
     uint64_t pass;
@@ -53,7 +68,7 @@ struct upkeep {
 struct upkeep_pass {
     struct upkeep *u;
     const struct compactor_conf *conf;
-    struct levels_opts levels;
+    struct tierplan_opts tiers;
     struct ring *compactors;
     bool is_sweep, found_more;
 };
@@ -63,6 +78,18 @@ void upkeep_tenant_look(struct upkeep_pass *p, struct slice tenant);
 void upkeep_tenant_free(struct upkeep_tenant *t);
 /* Blocks in quarantine whose time is over get another chance. */
 void upkeep_tenant_release(struct upkeep *u);
+/* Reads the tombstones and looks into those of our blocks that they reach. A failure is noted, and blocks
+ * are not rewritten for now. *io_due_ms becomes less when a tombstone comes due before. */
+void upkeep_deletions_look(struct upkeep_pass *p, struct slice tenant, struct upkeep_tenant *t,
+                           const struct catalogue *c, int64_t *io_due_ms);
+/* Takes tombstones off the list of which nothing is left. The tenant's sweep. */
+ORR_CHECKED struct err *upkeep_deletions_sweep(struct upkeep_pass *p, struct slice tenant,
+                                               struct upkeep_tenant *t);
+/* ---- quarantine ---- */
+void upkeep_tenant_quarantine(struct upkeep_pass *p, struct slice tenant, struct ulid block,
+                              const char *reason);
+bool upkeep_tenant_is_quarantined(const struct upkeep *u, struct slice tenant, struct ulid block);
+
 /* A job under way as JSON: the page's, under the lock. */
 void upkeep_tenant_put_running(struct buf *out, const struct upkeep_job *j);
 /* Ends e: a pass goes on. */

@@ -13,6 +13,7 @@ struct upkeep_job {
     struct upkeep_pass *pass;
     struct slice tenant;
     const struct levels_job *job;
+    const struct retention *retention;
     struct arena *arena;
     struct levelmerge_result result;
     struct err *err;
@@ -39,16 +40,20 @@ static void key_of(struct block_key *k, struct slice tenant, struct ulid block)
     k->s = slice_of(k->text, ORR_MIN((size_t)n, sizeof(k->text) - 1));
 }
 
-static void quarantine(struct upkeep_pass *p, struct slice tenant, struct ulid block)
+void upkeep_tenant_quarantine(struct upkeep_pass *p, struct slice tenant, struct ulid block,
+                              const char *reason)
 {
+    struct upkeep_quarantine *q;
     struct block_key k;
     void **slot;
 
     key_of(&k, tenant, block);
     slot = map_slot(&p->u->quarantined, k.s);
     if (!*slot)
-        *slot = mem_new(int64_t);
-    *(int64_t *)*slot = mono_ms() + p->conf->quarantine_ns / NS_PER_MS;
+        *slot = mem_new(struct upkeep_quarantine);
+    q = *slot;
+    q->until_ms = mono_ms() + p->conf->quarantine_ns / NS_PER_MS;
+    (void)snprintf(q->reason, sizeof(q->reason), "%s", reason);
 }
 
 struct look {
@@ -56,15 +61,27 @@ struct look {
     struct slice tenant;
 };
 
+static const struct upkeep_quarantine *quarantine_of(const struct upkeep *u, struct slice tenant,
+                                                     struct ulid block)
+{
+    struct block_key k;
+
+    if (u->quarantined.len == 0)
+        return NULL;
+    key_of(&k, tenant, block);
+    return map_get(&u->quarantined, k.s);
+}
+
+bool upkeep_tenant_is_quarantined(const struct upkeep *u, struct slice tenant, struct ulid block)
+{
+    return quarantine_of(u, tenant, block) != NULL;
+}
+
 static bool is_quarantined(void *arg, struct ulid block)
 {
     const struct look *l = arg;
-    struct block_key k;
 
-    if (l->pass->u->quarantined.len == 0)
-        return false;
-    key_of(&k, l->tenant, block);
-    return map_has(&l->pass->u->quarantined, k.s);
+    return upkeep_tenant_is_quarantined(l->pass->u, l->tenant, block);
 }
 
 /* Those whose time is over get another chance. */
@@ -74,7 +91,7 @@ void upkeep_tenant_release(struct upkeep *u)
     int64_t now = mono_ms();
 
     MAP_FOREACH (en, &u->quarantined)
-        if (*(int64_t *)en->value <= now)
+        if (((struct upkeep_quarantine *)en->value)->until_ms <= now)
             vec_push(&over, slice_dup(en->key));
     VEC_FOREACH (key, &over) {
         mem_free(map_del(&u->quarantined, slice_cstr(*key)));
@@ -94,6 +111,7 @@ static void run_job(void *arg, size_t i)
     const struct levelmerge_opts opts = {.store = u->c->store,
                                          .work_dir = u->c->work_dir,
                                          .stop = &u->c->is_stopping,
+                                         .retention = j->retention,
                                          .metrics = &u->m.merge};
     int64_t start = mono_ms();
 
@@ -124,7 +142,8 @@ static void run_job(void *arg, size_t i)
     compactor_tell_version(u->c, j->tenant, j->result.version);
     LOG_INFO(compactor, "compacted", KV_SLICE("tenant", j->tenant),
              KV_STR("reason", levels_kind_text(j->job->kind)),
-             KV_STR("block", ulid_print(j->result.block).s), KV_I64("min_ms", j->job->min_ms),
+             KV_STR("block", ulid_print(j->result.block).s),
+             KV_I64("resolution_ms", j->job->resolution_ms), KV_I64("min_ms", j->job->min_ms),
              KV_I64("max_ms", j->job->max_ms), KV_U64("count", j->job->n),
              KV_U64("series", j->result.series), KV_U64("samples", j->result.samples),
              KV_U64("bytes", j->result.bytes), KV_U64("version", j->result.version),
@@ -134,7 +153,7 @@ static void run_job(void *arg, size_t i)
 static void settle(struct upkeep_pass *p, struct upkeep_tenant *t, struct upkeep_job *j)
 {
     if (!ulid_is_zero(j->result.bad))
-        quarantine(p, j->tenant, j->result.bad);
+        upkeep_tenant_quarantine(p, j->tenant, j->result.bad, j->result.bad_reason);
     if (j->err && !err_is(j->err, ERR_CANCELED)) {
         int64_t wait = p->conf->retry_min_ns / NS_PER_MS << ORR_MIN(t->failures, MAX_DOUBLINGS);
 
@@ -143,6 +162,12 @@ static void settle(struct upkeep_pass *p, struct upkeep_tenant *t, struct upkeep
         t->retry_ms = mono_ms() + ORR_MIN(wait, p->conf->retry_max_ns / NS_PER_MS);
     } else if (j->was_run) {
         t->failures = 0;
+    }
+    if (j->was_run && !j->err && j->job->kind == LEVELS_REWRITE) {
+        if (j->result.version)
+            deletions_rewritten(t->deletions, j->job->inputs[0]->ulid, j->result.block);
+        else
+            deletions_settled(t->deletions, j->job->inputs[0]->ulid);
     }
     if (j->err)
         upkeep_note(p->u, "compact", j->err);
@@ -161,8 +186,9 @@ static void run_jobs(struct upkeep_pass *p, struct slice tenant, struct upkeep_t
     for (size_t i = 0; i < n && used < UPKEEP_TENANT_JOBS; i++) {
         const struct levels_job *job = &jobs[(skip + i) % n];
 
-        if (compactor_owns(p->u->c, p->compactors, levels_key(&p->levels, tenant, job)))
-            ours[used++] = (struct upkeep_job){.pass = p, .tenant = tenant, .job = job};
+        if (compactor_owns(p->u->c, p->compactors, levels_key(&p->tiers.levels, tenant, job)))
+            ours[used++] = (struct upkeep_job){
+                .pass = p, .tenant = tenant, .job = job, .retention = &t->retention};
     }
     compactor_size_pool("compact", p->conf->compaction_concurrency, &p->u->pool,
                         &p->u->pool_threads);
@@ -207,12 +233,29 @@ void upkeep_tenant_put_running(struct buf *out, const struct upkeep_job *j)
     buf_byte(out, '}');
 }
 
+static void put_quarantined(struct buf *out, const struct look *look, const struct catalogue *c)
+{
+    size_t put = 0, n;
+    const struct catalogue_block *b = catalogue_blocks(c, &n);
+
+    buf_str(out, ",\"quarantined\":[");
+    for (size_t i = 0; i < n && put < UPKEEP_PAGE_ITEMS; i++) {
+        const struct upkeep_quarantine *q = quarantine_of(look->pass->u, look->tenant, b[i].ulid);
+
+        if (!q)
+            continue;
+        buf_printf(out, "%s{\"block\":\"%s\",\"reason\":", put++ ? "," : "",
+                   ulid_print(b[i].ulid).s);
+        buf_json_str(out, slice_cstr(q->reason));
+        buf_byte(out, '}');
+    }
+    buf_byte(out, ']');
+}
+
 static void keep_levels(struct look *look, struct upkeep_tenant *t, const struct catalogue *c,
                         const struct levels_job *jobs, size_t n)
 {
-    size_t put = 0;
-    const struct catalogue_block *b = catalogue_blocks(c, &t->blocks);
-
+    (void)catalogue_blocks(c, &t->blocks);
     (void)catalogue_retired(c, &t->retired);
     buf_reset(&t->levels);
     buf_printf(&t->levels, "\"blocks\":%zu,\"retired\":%zu,\"failures\":%u,\"jobs\":%zu,\"next\":[",
@@ -228,52 +271,90 @@ static void keep_levels(struct look *look, struct upkeep_tenant *t, const struct
             put_job(&t->levels, &jobs[i]);
         }
     }
-    buf_str(&t->levels, "],\"quarantined\":[");
-    for (size_t i = 0; i < t->blocks && put < UPKEEP_PAGE_ITEMS; i++)
-        if (is_quarantined(look, b[i].ulid))
-            buf_printf(&t->levels, "%s\"%s\"", put++ ? "," : "", ulid_print(b[i].ulid).s);
     buf_byte(&t->levels, ']');
+    put_quarantined(&t->levels, look, c);
+    buf_printf(&t->levels, ",\"tombstones\":%zu,\"to_rewrite\":%zu,\"deletions\":", t->tombstones,
+               deletions_blocks(t->deletions));
+    deletions_put(&t->levels, t->deletions, UPKEEP_PAGE_ITEMS);
 }
 
 /* ---- one tenant ---- */
 
-/* Whether its catalogue is as it was when there was nothing to be done. */
-static struct err *is_unchanged(struct upkeep_pass *p, struct slice tenant,
-                                const struct upkeep_tenant *t, char *ret_etag, bool *ret)
-{
-    struct err *e = catalogue_stat(p->u->c->store, SIGNAL, tenant, ret_etag);
+struct etags {
+    char catalogue[OBJSTORE_ETAG_BYTES], tombs[OBJSTORE_ETAG_BYTES];
+};
 
-    *ret = !e && strcmp(t->etag, ret_etag) == 0 && clock_wall_ms(&clock_system) < t->due_ms;
+/* Whether its catalogue and tombstones are as they were when there was nothing to be done. */
+static struct err *is_unchanged(struct upkeep_pass *p, struct slice tenant,
+                                const struct upkeep_tenant *t, struct etags *ret_etags, bool *ret)
+{
+    struct objstore *store = p->u->c->store;
+    struct err *e = catalogue_stat(store, SIGNAL, tenant, ret_etags->catalogue);
+
+    if (!e)
+        e = tombstone_list_stat(store, SIGNAL, tenant, ret_etags->tombs);
+    *ret = !e && strcmp(t->etag, ret_etags->catalogue) == 0 &&
+           strcmp(t->tombs_etag, ret_etags->tombs) == 0 && clock_wall_ms(&clock_system) < t->due_ms;
     return e;
+}
+
+static int64_t rewrite_due(void *arg, struct ulid block)
+{
+    return deletions_due_ms(arg, block);
+}
+
+static int64_t shorter(int64_t a_ms, int64_t b_ms) /* 0: for ever */
+{
+    return a_ms && b_ms ? ORR_MIN(a_ms, b_ms) : ORR_MAX(a_ms, b_ms);
+}
+
+static struct tierplan_opts tenant_tiers(const struct upkeep_pass *p, struct slice tenant,
+                                         const struct upkeep_tenant *t)
+{
+    struct tierplan_opts opts = p->tiers;
+    int64_t all_ms = retention_longest(&t->retention);
+    struct tenant_limits limits;
+
+    limits_get(p->u->c->limits, tenant, &limits);
+    opts.is_on = limits.downsampling;
+    opts.keep_ms[1] = shorter(limits.compactor_retention_5m_ns / NS_PER_MS, all_ms);
+    opts.keep_ms[2] = shorter(limits.compactor_retention_1h_ns / NS_PER_MS, all_ms);
+    opts.levels.rewrite = opts.coarse.rewrite = rewrite_due;
+    opts.levels.rewrite_arg = opts.coarse.rewrite_arg = t->deletions;
+    return opts;
 }
 
 static struct err *compact_tenant(struct upkeep_pass *p, struct slice tenant,
                                   struct upkeep_tenant *t)
 {
-    char etag[OBJSTORE_ETAG_BYTES];
+    struct tierplan_opts opts = tenant_tiers(p, tenant, t);
+    struct etags etags;
     struct look look = {p, tenant};
     const struct catalogue_block *blocks;
     struct catalogue *c;
     struct levels_job *jobs;
     struct arena *a;
-    int64_t due_ms;
+    int64_t due_ms, delete_due_ms = INT64_MAX;
     size_t n;
     bool same;
-    struct err *e = is_unchanged(p, tenant, t, etag, &same);
+    struct err *e = is_unchanged(p, tenant, t, &etags, &same);
 
-    if (e || same)
+    if (e || (same && opts.is_on == t->was_downsampled))
         return e;
+    t->was_downsampled = opts.is_on;
     /* Loaded after the stat: it may be newer than the etag kept, which costs one more load. */
     if ((e = catalogue_load(p->u->c->store, SIGNAL, tenant, &c)))
         return e;
+    upkeep_deletions_look(p, tenant, t, c, &delete_due_ms);
     a = arena_new(0);
     blocks = catalogue_blocks(c, &n);
-    jobs = levels_plan(&p->levels, blocks, n, clock_wall_ms(&clock_system), is_quarantined, &look,
-                       a, &n, &due_ms);
+    jobs = tierplan(&opts, blocks, n, clock_wall_ms(&clock_system), is_quarantined, &look, a, &n,
+                    &due_ms);
     run_jobs(p, tenant, t, jobs, n);
     keep_levels(&look, t, c, jobs, n);
-    memcpy(t->etag, etag, sizeof(t->etag));
-    t->due_ms = n ? INT64_MIN : due_ms;
+    memcpy(t->etag, etags.catalogue, sizeof(t->etag));
+    memcpy(t->tombs_etag, etags.tombs, sizeof(t->tombs_etag));
+    t->due_ms = n ? INT64_MIN : ORR_MIN(due_ms, delete_due_ms);
     arena_free(a);
     catalogue_free(c);
     return NULL;
@@ -296,7 +377,11 @@ static struct err *sweep_one(struct upkeep_pass *p, struct slice tenant, struct 
     if (!compactor_owns(u->c, p->compactors, ring_key(slice_of(text, (size_t)n))))
         return NULL;
     limits_get(u->c->limits, tenant, &limits);
-    opts.retention_ms = limits.compactor_blocks_retention_period_ns / NS_PER_MS;
+    opts.retention_ms = retention_longest(&t->retention);
+    opts.tier_retention_ms[0] = limits.compactor_retention_raw_ns / NS_PER_MS;
+    opts.tier_retention_ms[1] = limits.compactor_retention_5m_ns / NS_PER_MS;
+    opts.tier_retention_ms[2] = limits.compactor_retention_1h_ns / NS_PER_MS;
+    opts.is_downsampling = limits.downsampling;
     a = arena_new(0);
     e = sweep_tenant(&opts, tenant, clock_wall_ms(&clock_system), a, &res);
     if (res.version)
@@ -314,10 +399,33 @@ static struct err *sweep_one(struct upkeep_pass *p, struct slice tenant, struct 
     put_ids(&t->sweep, "orphans", &res.orphans);
     put_ids(&t->sweep, "deleted", &res.deleted);
     arena_free(a);
-    return e;
+    return err_first(e, upkeep_deletions_sweep(p, tenant, t));
 }
 
 /* ---- both ---- */
+
+/* What the limits say now; what is remembered under others is looked at anew. */
+static void begin_turn(struct upkeep_pass *p, struct slice tenant, struct upkeep_tenant *t)
+{
+    struct tenant_limits limits;
+
+    limits_get(p->u->c->limits, tenant, &limits);
+    if (t->generation != limits.generation)
+        t->due_ms = INT64_MIN;
+    t->generation = limits.generation;
+    t->rules = limits_rules(p->u->c->limits, tenant);
+    t->retention =
+        (struct retention){.rules = &t->rules->retention,
+                           .default_ms = limits.compactor_blocks_retention_period_ns / NS_PER_MS,
+                           .now_ms = clock_wall_ms(&clock_system)};
+}
+
+static void end_turn(struct upkeep_tenant *t)
+{
+    tenant_rules_unref(t->rules);
+    t->rules = NULL;
+    t->retention.rules = NULL;
+}
 
 void upkeep_tenant_look(struct upkeep_pass *p, struct slice tenant)
 {
@@ -335,7 +443,9 @@ void upkeep_tenant_look(struct upkeep_pass *p, struct slice tenant)
         *slot = t = mem_new(struct upkeep_tenant);
         t->due_ms = INT64_MIN;
         t->oldest_ms = INT64_MAX;
+        t->deletions = deletions_new();
     }
+    begin_turn(p, tenant, t);
     if ((e = compact_tenant(p, tenant, t))) {
         METRIC_ADD(p->u->m.tenant_failures, 1);
         upkeep_note(p->u, "look at tenant", e);
@@ -344,6 +454,7 @@ void upkeep_tenant_look(struct upkeep_pass *p, struct slice tenant)
         METRIC_ADD(p->u->m.tenant_failures, 1);
         upkeep_note(p->u, "sweep", e);
     }
+    end_turn(t);
     t->pass = p->u->pass;
 }
 
@@ -351,5 +462,6 @@ void upkeep_tenant_free(struct upkeep_tenant *t)
 {
     buf_done(&t->levels);
     buf_done(&t->sweep);
+    deletions_free(t->deletions);
     mem_free(t);
 }

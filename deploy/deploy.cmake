@@ -1,4 +1,4 @@
-# The six programs. jemalloc is linked into each (sanitizers bring their own allocator).
+# The programs. jemalloc is linked into each (sanitizers bring their own allocator).
 function(orr_program name main)
   add_executable(${name} ${main})
   target_link_libraries(${name} PRIVATE ${ARGN})
@@ -13,6 +13,8 @@ foreach(role ingester querier compactor ruler alertmanager)
     list(APPEND ORR_ROLES ${role})
   endif()
 endforeach()
+orr_area(deploy/orreryctl common_process common_block common_lang)
+orr_program(orreryctl deploy/orreryctl/main.c deploy_orreryctl)
 list(LENGTH ORR_ROLES n)
 if(n EQUAL 5)
   orr_program(orrery deploy/single/main.c ${ORR_ROLES})

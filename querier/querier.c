@@ -209,6 +209,15 @@ static void collect(void *arg, struct buf *out, bool is_openmetrics)
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER,
                         "orrery_querier_failed_selects_total", "Selects that could not begin.");
     metric_write_u64(out, "orrery_querier_failed_selects_total", NULL, s.failures);
+    metric_write_family(out, is_openmetrics, METRIC_T_COUNTER,
+                        "orrery_querier_selected_blocks_total",
+                        "Blocks that selects read, by the resolution of what they hold.");
+    metric_write_u64(out, "orrery_querier_selected_blocks_total", "resolution=\"raw\"",
+                     s.tier_blocks[0]);
+    metric_write_u64(out, "orrery_querier_selected_blocks_total", "resolution=\"5m\"",
+                     s.tier_blocks[1]);
+    metric_write_u64(out, "orrery_querier_selected_blocks_total", "resolution=\"1h\"",
+                     s.tier_blocks[2]);
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, "orrery_querier_stragglers_total",
                         "Answers of ingesters that were not waited for any longer.");
     metric_write_u64(out, "orrery_querier_stragglers_total", NULL, s.stragglers);

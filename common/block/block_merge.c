@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "common/block/aggr_chunk.h"
 #include "common/block/chunk_build.h"
 #include "common/block/start_runs.h"
 
@@ -194,6 +195,86 @@ static struct err *merge_decoded(struct merge *m, const struct chunk *c, size_t 
     return NULL;
 }
 
+/* ---- chunks of aggregates ---- */
+
+struct weighed {
+    struct chunk c;
+    double samples;
+};
+
+static int by_weight(const void *a, const void *b)
+{
+    const struct weighed *x = a, *y = b;
+
+    if (x->samples != y->samples)
+        return x->samples > y->samples ? -1 : 1;
+    return by_time(&x->c, &y->c);
+}
+
+static struct err *weigh(struct arena *a, const struct chunk *c, struct weighed *ret)
+{
+    struct aggr_columns cols;
+    struct err *e = aggr_chunk_decode(a, c->data, &cols);
+
+    if (e)
+        return e;
+    *ret = (struct weighed){.c = *c};
+    for (size_t i = 0; i < cols.n; i++)
+        ret->samples += cols.count[i];
+    return NULL;
+}
+
+struct err *block_merge_pick_aggregates(struct arena *a, struct chunk *chunks, size_t n,
+                                        size_t *ret_kept)
+{
+    struct weighed *w = arena_array(a, struct weighed, n);
+    size_t kept = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        struct err *e = weigh(a, &chunks[i], &w[i]);
+
+        if (e)
+            return e;
+    }
+    qsort(w, n, sizeof(*w), by_weight);
+    for (size_t i = 0; i < n; i++) {
+        bool is_free = true;
+
+        for (size_t k = 0; k < kept && is_free; k++)
+            is_free = w[i].c.max_t < chunks[k].min_t || w[i].c.min_t > chunks[k].max_t;
+        if (is_free)
+            chunks[kept++] = w[i].c;
+    }
+    qsort(chunks, kept, sizeof(*chunks), by_time);
+    *ret_kept = kept;
+    return NULL;
+}
+
+static bool has_aggregates(const struct chunk *c, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (c[i].encoding == CHUNK_AGGR)
+            return true;
+    return false;
+}
+
+static struct err *merge_aggregates(struct merge *m, struct chunk *c, size_t n)
+{
+    size_t kept;
+    struct err *e;
+
+    for (size_t i = 0; i < n; i++)
+        if (c[i].encoding != CHUNK_AGGR)
+            return err_new(ERR_CORRUPT, "samples among aggregates");
+    if ((e = block_merge_pick_aggregates(m->arena, c, n, &kept)))
+        return e;
+    for (size_t i = 0; i < kept; i++)
+        chunk_build_copy(&m->build, &c[i]);
+    m->stats.chunks_copied += kept;
+    m->stats.aggregates_dropped += n - kept;
+    return NULL;
+}
+
 static bool is_inside(const struct merge *m, const struct chunk *c)
 {
     const struct block_merge_opts *o = m->opts;
@@ -243,11 +324,15 @@ static struct err *merge_series(struct merge *m, struct labels labels)
     drop_copies(m);
     chunk_build_begin(&m->build, m->arena);
     for (size_t i = 0, end; !e && i < m->chunks.len; i = end) {
-        const struct chunk *c = &m->chunks.ptr[i];
+        struct chunk *c = &m->chunks.ptr[i];
 
         end = group_end(m, i);
         if (end == i + 1 && is_outside(m, c))
             continue;
+        if (end > i + 1 && has_aggregates(c, end - i)) {
+            e = merge_aggregates(m, c, end - i);
+            continue;
+        }
         if (end == i + 1 && is_inside(m, c)) {
             chunk_build_copy(&m->build, c);
             m->stats.chunks_copied++;

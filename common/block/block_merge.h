@@ -9,7 +9,10 @@
  *   - byte-equal chunks of several replicas count once and are copied without decoding;
  *   - a chunk that overlaps no other, lies inside the range and has no deleted samples is copied as
  *     it is;
- *   - the rest are decoded, merged by time and encoded anew, CHUNK_SAMPLES to a chunk.
+ *   - the rest are decoded, merged by time and encoded anew, CHUNK_SAMPLES to a chunk;
+ *   - of chunks of aggregates (aggr_chunk.h) that overlap, whole ones are kept: first the one that sums up the
+ *     most samples, then those of the others that do not overlap what is kept. What came late is in the newer
+ *     block's beside all that the older one's has.
  *
  * Two samples at the same time: the greater one wins, by (not a stale marker, a histogram over a
  * float, then the value: the unsigned integer of its bits; of histograms count, sum, and the bits
@@ -47,7 +50,12 @@ struct block_merge_opts {
 struct block_merge_stats {
     uint64_t series, chunks_copied, chunks_deduplicated, chunks_decoded, chunks_written;
     uint64_t samples_merged, samples_dropped; /* decoded; of those, equal times and out of range */
+    uint64_t aggregates_dropped;              /* chunks */
 };
+
+/* The rule of chunks of aggregates: moves those of n that are kept to the front, in order of time. ERR_CORRUPT. */
+ORR_CHECKED struct err *block_merge_pick_aggregates(struct arena *a, struct chunk *chunks, size_t n,
+                                                    size_t *ret_kept);
 
 /* A reader's series; tombstoned samples are left out. The reader must outlive it. */
 struct block_stream *block_stream_of_reader(const struct block_reader *r);

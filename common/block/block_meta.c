@@ -150,6 +150,12 @@ static void put_thanos(struct writer *w, const struct block_meta *m)
         key(w, META_SHARD_LABEL);
         buf_printf(w->out, "\"%u_of_%u\"", m->shard + 1, m->shards);
     }
+    for (size_t i = 0; i < m->external.n; i++) {
+        line(w);
+        buf_json_str(w->out, m->external.ptr[i].name);
+        buf_str(w->out, ": ");
+        buf_json_str(w->out, m->external.ptr[i].value);
+    }
     close_in(w, '}');
     open_in(w, "downsample", '{');
     put_i64(w, "resolution", m->resolution_ms);

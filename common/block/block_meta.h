@@ -48,10 +48,10 @@ struct block_meta {
     const struct block_parent *parents;
     size_t n_parents;
     /* thanos */
-    struct slice origin;            /* "source" there: which component wrote it */
-    int64_t resolution_ms;          /* between the points of a downsampled block; 0: as measured */
-    struct labels external;         /* of all series, not stored with them; only read:
-                                     * what we write has them on its series */
+    struct slice origin;    /* "source" there: which component wrote it */
+    int64_t resolution_ms;  /* between the points of a downsampled block; 0: as measured */
+    struct labels external; /* of all series, not stored with them; compaction writes them into the
+                                     * series, so what it makes has none */
     const struct block_file *files; /* without meta.json */
     size_t n_files;
     /* orrery */

@@ -1,6 +1,5 @@
 #include "common/block/block_reader.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 
 #include "common/base/hash.h"
@@ -130,17 +129,51 @@ struct err *block_reader_verify_postings(const struct block_reader *r)
     return e;
 }
 
+/* *ret_more false: the file is not there. */
+static struct err *verify_head(const struct block_reader *r, unsigned i, bool *ret_more)
+{
+    struct buf scratch = {0};
+    struct reader in;
+    struct slice head;
+    char name[32];
+    struct err *e;
+
+    (void)snprintf(name, sizeof(name), BLOCK_CHUNKS_FORMAT, i);
+    e = r->src->ops->range(r->src, name, 0, BLOCK_CHUNKS_HEADER, &scratch, &head);
+    *ret_more = !e;
+    if (err_is(e, ERR_NOT_FOUND)) {
+        err_free(e);
+        e = NULL;
+    } else if (!e) {
+        in = reader_new(head);
+        if (reader_u32be(&in) != BLOCK_CHUNKS_MAGIC || reader_u8(&in) != BLOCK_CHUNKS_VERSION)
+            e = corrupt(r, name, "it does not begin as a file of chunks does");
+    }
+    buf_done(&scratch);
+    return e;
+}
+
+struct err *block_reader_verify_chunk_heads(const struct block_reader *r)
+{
+    struct err *e = NULL;
+    bool more = true;
+
+    for (unsigned i = 1; !e && more && i <= BLOCK_CHUNKS_MAX_FILES; i++)
+        e = verify_head(r, i, &more);
+    return e;
+}
+
 static struct err *verify(const struct block_reader *r)
 {
     struct block_refs refs;
     struct arena *a = arena_new(0), *tmp = arena_new(0);
     struct err *e = block_reader_select(r, a, (struct matchers){0}, &refs);
 
-    if (!e)
-        e = block_reader_verify_postings(r);
+    if (!e && !(e = block_reader_verify_postings(r)))
+        e = block_reader_verify_chunk_heads(r);
     for (size_t i = 0; !e && i < refs.n; i++) {
         struct block_reader_series s;
-        struct chunk_columns cols;
+        struct chunk_extent found;
         struct chunk *c;
 
         arena_reset(tmp);
@@ -149,7 +182,7 @@ static struct err *verify(const struct block_reader *r)
         c = arena_array(tmp, struct chunk, s.n_chunks);
         e = block_reader_chunks(r, tmp, s.chunks, s.n_chunks, c);
         for (size_t k = 0; !e && k < s.n_chunks; k++)
-            e = err_wrap(chunk_decode(tmp, c[k].encoding, c[k].data, &cols), "block %s: series %u",
+            e = err_wrap(chunk_check(tmp, c[k].encoding, c[k].data, &found), "block %s: series %u",
                          r->src->name, refs.ptr[i]);
     }
     arena_free(tmp);
@@ -166,12 +199,17 @@ struct err *block_reader_open(struct block_source *src, const struct block_reade
     r->src = src;
     r->arena = arena_new(0);
     if ((e = open_meta(r)) || (e = open_index(r)) || (e = open_tombstones(r)) ||
-        (e = open_starts(r)) || (opts && opts->verify_all && (e = verify(r)))) {
-        block_reader_close(r);
-        return err_wrap(e, "open block");
-    }
+        (e = open_starts(r)))
+        goto fail;
+    if (opts)
+        block_external_open(r, opts->external);
+    if (opts && opts->verify_all && (e = verify(r)))
+        goto fail;
     *ret = r;
     return NULL;
+fail:
+    block_reader_close(r);
+    return err_wrap(e, "open block");
 }
 
 struct err *block_reader_open_dir(const char *path, struct block_reader **ret)
@@ -240,7 +278,7 @@ struct err *block_reader_entry(const struct block_reader *r, struct arena *a, ui
     in = reader_new(body);
     ret->n_labels = reader_uvarint(&in);
     if (ret->n_labels > BLOCK_MAX_LABELS)
-        return corrupt(r, "series", "too many labels");
+        return corrupt(r, "index: series", "too many labels");
     start = in.ptr;
     for (uint64_t i = 0; i < ret->n_labels * 2; i++)
         (void)reader_uvarint(&in);
@@ -248,7 +286,7 @@ struct err *block_reader_entry(const struct block_reader *r, struct arena *a, ui
     ret->n_chunks = reader_uvarint(&in);
     ret->chunks = reader_rest(&in);
     if (!reader_ok(&in) || ret->n_chunks > ret->chunks.len / 3)
-        return corrupt(r, "series", "entry is cut short");
+        return corrupt(r, "index: series", "entry is cut short");
     return NULL;
 }
 
@@ -297,19 +335,19 @@ struct err *block_reader_series(const struct block_reader *r, struct arena *a, u
         uint32_t name, value;
 
         if (!block_reader_next_label(r, &in, &name, &value))
-            return corrupt(r, "series", "names a symbol that does not exist");
+            return corrupt(r, "index: series", "names a symbol that does not exist");
         labels[i].name = block_index_symbol(&r->index, name);
         labels[i].value = block_index_symbol(&r->index, value);
         if (i && slice_cmp(labels[i - 1].name, labels[i].name) >= 0)
-            return corrupt(r, "series", "labels are not sorted");
+            return corrupt(r, "index: series", "labels are not sorted");
     }
-    ret->labels = (struct labels){labels, (size_t)entry.n_labels};
+    ret->labels = block_external_join(r, a, (struct labels){labels, (size_t)entry.n_labels});
     ret->chunks = arena_array(a, struct block_chunk_meta, entry.n_chunks);
     ret->n_chunks = (size_t)entry.n_chunks;
     in = reader_new(entry.chunks);
     for (uint64_t i = 0; i < entry.n_chunks; i++) {
         if (!block_reader_next_chunk(&in, i, &m))
-            return corrupt(r, "series", "impossible chunk times");
+            return corrupt(r, "index: series", "impossible chunk times");
         ret->chunks[i] = m;
     }
     return NULL;
@@ -338,8 +376,9 @@ static struct err *parse_chunk(const struct block_reader *r, const struct block_
     *ret = (struct chunk){framed.ptr[0], m->min_t, m->max_t, slice_from(framed, 1)};
     return NULL;
 bad:
-    return err_new(ERR_CORRUPT, "block %s: chunk %" PRIx64 ": length or checksum is wrong",
-                   r->src->name, m->ref);
+    return err_new(ERR_CORRUPT,
+                   "block %s: " BLOCK_CHUNKS_FORMAT ": chunk at %u: length or checksum is wrong",
+                   r->src->name, (uint32_t)(m->ref >> 32) + 1, (uint32_t)m->ref);
 }
 
 static struct err *read_range(const struct block_reader *r, struct arena *a, uint64_t ref,
@@ -351,7 +390,7 @@ static struct err *read_range(const struct block_reader *r, struct arena *a, uin
     struct err *e;
 
     if (segment >= BLOCK_CHUNKS_MAX_FILES || (uint32_t)ref < BLOCK_CHUNKS_HEADER)
-        return corrupt(r, "series", "impossible chunk reference");
+        return corrupt(r, "index: series", "impossible chunk reference");
     (void)snprintf(name, sizeof(name), BLOCK_CHUNKS_FORMAT, segment + 1);
     e = r->src->ops->range(r->src, name, (uint32_t)ref, len, &scratch, ret);
     if (!e && ret->ptr == scratch.ptr && ret->len)

@@ -6,7 +6,8 @@
  * postings table are checksummed when the block is opened, postings lists, series and chunks when
  * they are read. What fails is ERR_CORRUPT naming block and section.
  *
- * A series is named by its ref: its offset in the index divided by 16. Refs ascend in label order.
+ * A series is named by its ref: its offset in the index divided by 16. Refs ascend in label order, but for
+ * external labels (block_external.h), with which the order of the labels can be another one.
  * Slices that are returned point into the block (symbols, mapped chunks) or into the arena given,
  * and are valid as long as both.
  *
@@ -21,7 +22,8 @@
 struct block_reader;
 
 struct block_reader_opts {
-    bool verify_all; /* check every section and chunk now (slow: reads the whole block) */
+    bool verify_all;        /* check every section and chunk now (slow: reads the whole block) */
+    struct labels external; /* that each series has besides its own; copied */
 };
 
 /* Takes the source over, also on failure. opts may be NULL. */
@@ -31,6 +33,8 @@ ORR_CHECKED struct err *block_reader_open(struct block_source *src,
 ORR_CHECKED struct err *block_reader_open_dir(const char *path, struct block_reader **ret);
 /* Checks every postings list, of which a merge reads one: the rest of verify_all is what it does anyway. */
 ORR_CHECKED struct err *block_reader_verify_postings(const struct block_reader *r);
+/* Checks the first bytes of each file of chunks, which no read looks at. */
+ORR_CHECKED struct err *block_reader_verify_chunk_heads(const struct block_reader *r);
 void block_reader_close(struct block_reader *r); /* NULL is allowed */
 
 const struct block_meta *block_reader_meta(const struct block_reader *r);
@@ -58,7 +62,7 @@ struct block_refs {
     size_t n;
 };
 /*
- * Refs of the series that all matchers accept, ascending. As in Prometheus a matcher that accepts
+ * Refs of the series that all matchers accept, in label order. As in Prometheus a matcher that accepts
  * the empty string also accepts series without the label. No matchers: all series.
  */
 ORR_CHECKED struct err *block_reader_select(const struct block_reader *r, struct arena *a,

@@ -2,6 +2,7 @@
  * The reader's insides, for block_reader.c, block_select.c and block_ahead.c.
  */
 #pragma once
+#include "common/block/block_external.h"
 #include "common/block/block_index.h"
 #include "common/block/block_reader.h"
 #include "common/block/block_starts.h"
@@ -12,6 +13,7 @@ struct block_reader {
     struct arena *arena; /* of meta */
     struct block_meta meta;
     struct block_index index;
+    struct block_external external;
     struct block_tombstones tombstones;
     struct block_starts starts;
     bool has_bad_starts;

@@ -302,8 +302,9 @@ static struct err *select_by(const struct block_reader *r, struct arena *a, stru
     return NULL;
 }
 
-struct err *block_reader_select(const struct block_reader *r, struct arena *a, struct matchers ms,
-                                struct block_refs *ret)
+/* Ascending; by the labels that are in the index. */
+static struct err *select_own(const struct block_reader *r, struct arena *a, struct matchers ms,
+                              struct block_refs *ret)
 {
     struct plan p = {.unions = mem_new_array(struct union_of, ms.n + 1),
                      .keep = mem_new_array(bool, ms.n + 1),
@@ -325,6 +326,21 @@ struct err *block_reader_select(const struct block_reader *r, struct arena *a, s
     }
     mem_free(p.unions);
     mem_free(p.keep);
+    return e;
+}
+
+struct err *block_reader_select(const struct block_reader *r, struct arena *a, struct matchers ms,
+                                struct block_refs *ret)
+{
+    struct block_refs set = {0};
+    struct err *e = NULL;
+
+    if (!r->external.labels.n)
+        return select_own(r, a, ms, ret);
+    if (block_external_narrow(r, a, ms, &ms) && !(e = select_own(r, a, ms, &set)))
+        e = block_external_sort(r, set);
+    if (!e)
+        *ret = set;
     return e;
 }
 
@@ -449,6 +465,7 @@ struct err *block_reader_label_names(const struct block_reader *r, struct arena 
     ret->ptr = arena_array(a, struct slice, ret->n);
     for (size_t i = 0; i < ret->n; i++)
         ret->ptr[i] = r->index.names[i].name;
+    block_external_names(r, a, ret);
     return NULL;
 }
 
@@ -457,6 +474,8 @@ struct err *block_reader_label_values(const struct block_reader *r, struct arena
 {
     const struct block_index_name *n = block_index_find(&r->index, name);
 
+    if (block_external_value(r, a, name, ret))
+        return NULL;
     ret->n = n ? n->n : 0;
     ret->ptr = arena_array(a, struct slice, ret->n);
     for (size_t i = 0; i < ret->n; i++)
@@ -521,12 +540,18 @@ static struct err *marked(const struct block_reader *r, struct arena *a, struct 
 struct err *block_reader_names_of(const struct block_reader *r, struct arena *a,
                                   struct block_refs refs, struct block_names *ret)
 {
-    return marked(r, a, refs, NULL, ret);
+    struct err *e = marked(r, a, refs, NULL, ret);
+
+    if (!e && refs.n)
+        block_external_names(r, a, ret);
+    return e;
 }
 
 struct err *block_reader_values_of(const struct block_reader *r, struct arena *a,
                                    struct block_refs refs, struct slice name,
                                    struct block_names *ret)
 {
+    if (refs.n && block_external_value(r, a, name, ret))
+        return NULL;
     return marked(r, a, refs, &name, ret);
 }

@@ -212,6 +212,12 @@ static struct err *check_file(struct objstore *store, struct slice key, uint64_t
 struct err *block_store_addable(struct objstore *store, const struct catalogue *c,
                                 const struct block_meta *meta)
 {
+    return block_store_addable_in(store, c, meta, SLICE_EMPTY);
+}
+
+struct err *block_store_addable_in(struct objstore *store, const struct catalogue *c,
+                                   const struct block_meta *meta, struct slice dir)
+{
     struct objstore_info info;
     struct slice prefix;
     struct arena *a;
@@ -221,7 +227,7 @@ struct err *block_store_addable(struct objstore *store, const struct catalogue *
         return err_new(ERR_UNAVAILABLE, "block %s is being deleted, it can be written anew then",
                        ulid_print(meta->ulid).s);
     a = arena_new(0);
-    prefix = block_store_prefix(a, catalogue_signal(c), catalogue_tenant(c), meta->ulid);
+    prefix = block_store_dir(a, c, meta->ulid, dir);
     e = objstore_stat(store, STORE_META_KEY(a, prefix), &info);
     for (size_t i = 0; i < meta->n_files && !e; i++)
         e = check_file(store, key_of(a, prefix, meta->files[i].path), meta->files[i].bytes);

@@ -27,4 +27,7 @@ ORR_CHECKED struct err *block_store_download(struct objstore *store, struct slic
  * ERR_NOT_FOUND names a file of it that is not in the bucket whole. A handful of stats. */
 ORR_CHECKED struct err *block_store_addable(struct objstore *store, const struct catalogue *c,
                                             const struct block_meta *meta);
+/* The same for a block that is not at block_store_prefix() but in dir. */
+ORR_CHECKED struct err *block_store_addable_in(struct objstore *store, const struct catalogue *c,
+                                               const struct block_meta *meta, struct slice dir);
 ORR_CHECKED struct err *block_store_delete(struct objstore *store, struct slice prefix);

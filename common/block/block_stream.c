@@ -1,3 +1,4 @@
+#include "common/block/aggr_chunk.h"
 #include "common/block/block_merge.h"
 #include "common/block/block_reader_internal.h"
 #include "common/block/chunk_build.h"
@@ -29,12 +30,28 @@ static bool touches(const struct block_interval *in, size_t n, const struct chun
     return false;
 }
 
+struct deleted {
+    const struct block_interval *in;
+    size_t n;
+};
+
+static bool is_point_deleted(void *arg, int64_t t)
+{
+    const struct deleted *d = arg;
+
+    return is_in(d->in, d->n, t);
+}
+
 static struct err *drop_deleted(struct reader_stream *s, const struct block_interval *in, size_t n,
                                 const struct chunk *c)
 {
+    struct deleted deleted = {in, n};
     struct chunk_columns cols;
+    uint64_t dropped = 0;
     struct err *e;
 
+    if (c->encoding == CHUNK_AGGR)
+        return aggr_chunk_without(s->one, c, is_point_deleted, &deleted, &s->build, &dropped);
     if ((e = chunk_decode(s->one, c->encoding, c->data, &cols)))
         return e;
     for (size_t i = 0; i < cols.n; i++) {

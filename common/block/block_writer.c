@@ -131,10 +131,11 @@ static struct err *check_chunks(const struct block_series *s)
     for (size_t i = 0; i < s->n_chunks; i++) {
         const struct chunk *c = &s->chunks[i];
 
-        if (c->encoding < CHUNK_XOR || c->encoding > CHUNK_FLOAT_HISTOGRAM)
+        if ((c->encoding < CHUNK_XOR || c->encoding > CHUNK_FLOAT_HISTOGRAM) &&
+            c->encoding != CHUNK_AGGR)
             return err_wrap(bad_series(s, "chunk encoding is not supported"), "encoding %u",
                             c->encoding);
-        if (chunk_samples(c->data) == 0 || c->data.len > CHUNK_MAX_BYTES)
+        if (chunk_points(c->encoding, c->data) == 0 || c->data.len > CHUNK_MAX_BYTES)
             return bad_series(s, "chunk without samples, or too long");
         if (c->min_t > c->max_t || (i && s->chunks[i - 1].max_t >= c->min_t))
             return bad_series(s, "chunks overlap or are out of order");
@@ -182,11 +183,11 @@ static struct err *put_chunk(struct block_writer *w, const struct chunk *c, uint
 
 static void count_chunk(struct block_writer *w, const struct chunk *c)
 {
-    uint64_t n = chunk_samples(c->data);
+    uint64_t n = chunk_points(c->encoding, c->data);
 
     w->stats.chunks++;
     w->stats.samples += n;
-    if (c->encoding == CHUNK_XOR)
+    if (c->encoding == CHUNK_XOR || c->encoding == CHUNK_AGGR)
         w->stats.float_samples += n;
     else
         w->stats.histogram_samples += n;

@@ -52,6 +52,11 @@ void catalogue_bump(struct catalogue *c)
     c->version++;
 }
 
+void catalogue_raise(struct catalogue *c, uint64_t at_least)
+{
+    c->version = ORR_MAX(c->version, at_least);
+}
+
 struct slice catalogue_signal(const struct catalogue *c)
 {
     return c->signal;
@@ -153,9 +158,17 @@ bool catalogue_is_retired(const struct catalogue *c, struct ulid ulid)
 
 bool catalogue_retire_orphan(struct catalogue *c, struct ulid ulid, int64_t at_ms)
 {
-    if (find(c, ulid) < c->blocks.len || catalogue_is_retired(c, ulid))
+    return catalogue_retire_again(c, &(struct catalogue_retired){.ulid = ulid, .at_ms = at_ms});
+}
+
+bool catalogue_retire_again(struct catalogue *c, const struct catalogue_retired *r)
+{
+    struct catalogue_retired copy = *r;
+
+    if (find(c, r->ulid) < c->blocks.len || catalogue_is_retired(c, r->ulid))
         return false;
-    vec_push(&c->retired, ((struct catalogue_retired){.ulid = ulid, .at_ms = at_ms}));
+    copy.dir = arena_dup(c->arena, r->dir);
+    vec_push(&c->retired, copy);
     return true;
 }
 

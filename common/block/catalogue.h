@@ -73,13 +73,20 @@ void catalogue_add(struct catalogue *c, const struct catalogue_block *b);
 bool catalogue_retire(struct catalogue *c, struct ulid ulid, int64_t at_ms);
 /* Notes an id that is not live as retired; false if it is live, or noted already. */
 bool catalogue_retire_orphan(struct catalogue *c, struct ulid ulid, int64_t at_ms);
+/* As it was noted elsewhere. False as above. */
+bool catalogue_retire_again(struct catalogue *c, const struct catalogue_retired *r);
 bool catalogue_is_retired(const struct catalogue *c, struct ulid ulid);
 bool catalogue_forget(struct catalogue *c, struct ulid ulid); /* takes it off the retired ones */
+/* So that the version it is written with is above at_least. */
+void catalogue_raise(struct catalogue *c, uint64_t at_least);
 struct catalogue_block catalogue_block_of_meta(const struct block_meta *m);
 
 /* Absent: an empty catalogue of version 0. */
 ORR_CHECKED struct err *catalogue_load(struct objstore *store, struct slice signal,
                                        struct slice tenant, struct catalogue **ret);
+/* The one at a key, of a bucket within this bucket: absent is ERR_NOT_FOUND. */
+ORR_CHECKED struct err *catalogue_load_at(struct objstore *store, struct slice key,
+                                          struct catalogue **ret);
 /* What catalogue_load() would load now: "" when there is none. etag: OBJSTORE_ETAG_BYTES. */
 ORR_CHECKED struct err *catalogue_stat(struct objstore *store, struct slice signal,
                                        struct slice tenant, char *ret_etag);
@@ -89,6 +96,10 @@ typedef struct err *catalogue_edit_fn(void *arg, struct catalogue *c, bool *ret_
 ORR_CHECKED struct err *catalogue_update(struct objstore *store, struct slice signal,
                                          struct slice tenant, catalogue_edit_fn *edit, void *arg,
                                          struct catalogue **ret);
+/* Puts c, as its next version, in the place of what catalogue_stat() found; that need not be readable.
+ * ERR_CONFLICT: another one was faster. */
+ORR_CHECKED struct err *catalogue_replace(struct objstore *store, const char *etag,
+                                          struct catalogue *c);
 /* Tenants that have anything under the signal. */
 ORR_CHECKED struct err *catalogue_tenants(struct objstore *store, struct arena *a,
                                           struct slice signal, struct slice **ret, size_t *ret_n);

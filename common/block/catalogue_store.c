@@ -10,25 +10,38 @@ static char *key_of(struct slice signal, struct slice tenant)
     return mem_printf("%.*s/%.*s/" CATALOGUE_OBJECT, SLICE_ARG(signal), SLICE_ARG(tenant));
 }
 
+static struct err *load_there(struct objstore *store, struct slice key, struct catalogue **ret,
+                              struct objstore_info *ret_info)
+{
+    struct buf b = {0};
+    struct err *e = objstore_get(
+        store, key, &(struct objstore_get){.max_bytes = CATALOGUE_MAX_BYTES}, &b, ret_info);
+
+    if (!e)
+        e = err_wrap(catalogue_parse(buf_slice(&b), ret), "%.*s", SLICE_ARG(key));
+    buf_done(&b);
+    return e;
+}
+
+struct err *catalogue_load_at(struct objstore *store, struct slice key, struct catalogue **ret)
+{
+    struct objstore_info info;
+
+    return load_there(store, key, ret, &info);
+}
+
 /* ret_info->etag is "" when there is none. */
 static struct err *load(struct objstore *store, const char *key, struct slice signal,
                         struct slice tenant, struct catalogue **ret, struct objstore_info *ret_info)
 {
-    struct buf b = {0};
-    struct err *e =
-        objstore_get(store, slice_cstr(key),
-                     &(struct objstore_get){.max_bytes = CATALOGUE_MAX_BYTES}, &b, ret_info);
+    struct err *e = load_there(store, slice_cstr(key), ret, ret_info);
 
-    if (err_is(e, ERR_NOT_FOUND)) {
-        err_free(e);
-        e = NULL;
-        *ret_info = (struct objstore_info){0};
-        *ret = catalogue_new(signal, tenant);
-    } else if (!e) {
-        e = err_wrap(catalogue_parse(buf_slice(&b), ret), "%s", key);
-    }
-    buf_done(&b);
-    return e;
+    if (!err_is(e, ERR_NOT_FOUND))
+        return e;
+    err_free(e);
+    *ret_info = (struct objstore_info){0};
+    *ret = catalogue_new(signal, tenant);
+    return NULL;
 }
 
 struct err *catalogue_load(struct objstore *store, struct slice signal, struct slice tenant,
@@ -60,6 +73,34 @@ struct err *catalogue_stat(struct objstore *store, struct slice signal, struct s
     return e;
 }
 
+/* The next version, in the place of the one with the etag. */
+static struct err *put(struct objstore *store, const char *key, const char *etag,
+                       struct catalogue *c)
+{
+    const struct objstore_put opts = {.cond = etag[0] ? OBJSTORE_IF_MATCH : OBJSTORE_IF_ABSENT,
+                                      .etag = etag,
+                                      .content_type = "application/json"};
+    struct buf b = {0};
+    struct err *e;
+
+    catalogue_bump(c);
+    catalogue_write(&b, c);
+    e = b.len > CATALOGUE_MAX_BYTES
+            ? err_new(ERR_LIMIT, "catalogue of %zu bytes, more than %u", b.len, CATALOGUE_MAX_BYTES)
+            : objstore_put(store, slice_cstr(key), buf_slice(&b), &opts, NULL);
+    buf_done(&b);
+    return e;
+}
+
+struct err *catalogue_replace(struct objstore *store, const char *etag, struct catalogue *c)
+{
+    char *key = key_of(catalogue_signal(c), catalogue_tenant(c));
+    struct err *e = put(store, key, etag, c);
+
+    mem_free(key);
+    return e;
+}
+
 /* One round: load, edit, put. ERR_CONFLICT when another was faster. */
 static struct err *try_update(struct objstore *store, const char *key, struct slice signal,
                               struct slice tenant, catalogue_edit_fn *edit, void *arg,
@@ -67,25 +108,14 @@ static struct err *try_update(struct objstore *store, const char *key, struct sl
 {
     struct catalogue *c = NULL;
     struct objstore_info info;
-    struct objstore_put put = {.content_type = "application/json"};
-    struct buf b = {0};
     bool changed = false;
     struct err *e;
 
     if ((e = load(store, key, signal, tenant, &c, &info)))
         return e;
     e = edit(arg, c, &changed);
-    if (!e && changed) {
-        catalogue_bump(c);
-        catalogue_write(&b, c);
-        put.cond = info.etag[0] ? OBJSTORE_IF_MATCH : OBJSTORE_IF_ABSENT;
-        put.etag = info.etag;
-        e = b.len > CATALOGUE_MAX_BYTES
-                ? err_new(ERR_LIMIT, "catalogue of %zu bytes, more than %u", b.len,
-                          CATALOGUE_MAX_BYTES)
-                : objstore_put(store, slice_cstr(key), buf_slice(&b), &put, NULL);
-    }
-    buf_done(&b);
+    if (!e && changed)
+        e = put(store, key, info.etag, c);
     if (e)
         catalogue_free(c);
     else

@@ -1,5 +1,7 @@
 #include "common/block/chunk.h"
 
+#include "common/block/aggr_chunk.h"
+
 const char *chunk_encoding_name(uint8_t encoding)
 {
     switch (encoding) {
@@ -16,6 +18,11 @@ const char *chunk_encoding_name(uint8_t encoding)
 size_t chunk_samples(struct slice data)
 {
     return data.len < 2 ? 0 : (size_t)data.ptr[0] << 8 | data.ptr[1];
+}
+
+size_t chunk_points(uint8_t encoding, struct slice data)
+{
+    return encoding == CHUNK_AGGR ? aggr_chunk_points(data) : chunk_samples(data);
 }
 
 static struct err *check_times(const struct chunk_columns *c)
@@ -53,5 +60,25 @@ struct err *chunk_decode(struct arena *a, uint8_t encoding, struct slice data,
     if (e || (e = check_times(&c)))
         return e;
     *ret = c;
+    return NULL;
+}
+
+struct err *chunk_check(struct arena *a, uint8_t encoding, struct slice data,
+                        struct chunk_extent *ret)
+{
+    struct aggr_columns aggr = {0};
+    struct chunk_columns cols = {0};
+    struct err *e = encoding == CHUNK_AGGR ? aggr_chunk_decode(a, data, &aggr)
+                                           : chunk_decode(a, encoding, data, &cols);
+    const int64_t *t = encoding == CHUNK_AGGR ? aggr.t : cols.t;
+    size_t n = encoding == CHUNK_AGGR ? aggr.n : cols.n;
+
+    if (e)
+        return e;
+    *ret = (struct chunk_extent){.n = n};
+    if (n) {
+        ret->min_t = t[0];
+        ret->max_t = t[n - 1];
+    }
     return NULL;
 }

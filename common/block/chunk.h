@@ -26,7 +26,8 @@
     X(CHUNK_NONE, 0, "none")                                                                       \
     X(CHUNK_XOR, 1, "XOR")                                                                         \
     X(CHUNK_HISTOGRAM, 2, "histogram")                                                             \
-    X(CHUNK_FLOAT_HISTOGRAM, 3, "floathistogram")
+    X(CHUNK_FLOAT_HISTOGRAM, 3, "floathistogram")                                                  \
+    X(CHUNK_AGGR, 255, "aggregates") /* of samples, not samples: aggr_chunk.h */
 
 enum chunk_encoding {
 #define X(sym, num, name) sym = num,
@@ -52,7 +53,16 @@ struct chunk_columns {
 const char *chunk_encoding_name(uint8_t encoding); /* "unknown" if it has none */
 /* What the chunk's first two bytes say; 0 if it is shorter. */
 size_t chunk_samples(struct slice data);
+/* Samples, or of a chunk of aggregates points: what a block's statistics count. */
+size_t chunk_points(uint8_t encoding, struct slice data);
 /* All samples, in memory of the arena. ERR_UNSUPPORTED names an encoding we do not read,
  * ERR_CORRUPT what is wrong with the bytes. Times must increase strictly: if not, ERR_CORRUPT. */
 ORR_CHECKED struct err *chunk_decode(struct arena *a, uint8_t encoding, struct slice data,
                                      struct chunk_columns *ret);
+/* Decodes any chunk, one of aggregates too, to see whether it can be. */
+struct chunk_extent {
+    size_t n; /* samples, or points */
+    int64_t min_t, max_t;
+};
+ORR_CHECKED struct err *chunk_check(struct arena *a, uint8_t encoding, struct slice data,
+                                    struct chunk_extent *ret);

@@ -218,6 +218,24 @@ struct err *tombstone_list_load(struct objstore *store, struct slice signal, str
     return e;
 }
 
+struct err *tombstone_list_stat(struct objstore *store, struct slice signal, struct slice tenant,
+                                char *ret_etag)
+{
+    struct arena *a = arena_new(0);
+    struct objstore_info info = {0};
+    struct err *e = objstore_stat(store, slice_cstr(tombstone_list_key(a, signal, tenant)), &info);
+
+    arena_free(a);
+    if (err_is(e, ERR_NOT_FOUND)) {
+        err_free(e);
+        e = NULL;
+        info.etag[0] = '\0';
+    }
+    if (!e)
+        memcpy(ret_etag, info.etag, sizeof(info.etag));
+    return e;
+}
+
 /* One round: load, edit, put. ERR_CONFLICT when another was faster. */
 static struct err *try_update(struct objstore *store, struct slice signal, struct slice tenant,
                               tombstone_list_edit_fn *edit, void *arg, struct tombstone_list **ret)

@@ -54,6 +54,9 @@ bool tombstone_list_remove(struct tombstone_list *l, struct ulid ulid);
 ORR_CHECKED struct err *tombstone_list_load(struct objstore *store, struct slice signal,
                                             struct slice tenant, struct tombstone_list **ret,
                                             char *ret_etag);
+/* What tombstone_list_load() would load now: "" when there is none. etag: OBJSTORE_ETAG_BYTES. */
+ORR_CHECKED struct err *tombstone_list_stat(struct objstore *store, struct slice signal,
+                                            struct slice tenant, char *ret_etag);
 /* As catalogue_update(). ret may be NULL. */
 typedef struct err *tombstone_list_edit_fn(void *arg, struct tombstone_list *l, bool *ret_changed);
 ORR_CHECKED struct err *tombstone_list_update(struct objstore *store, struct slice signal,

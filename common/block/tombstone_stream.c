@@ -1,6 +1,7 @@
 #include "common/block/tombstone_stream.h"
 
 #include "common/base/mem.h"
+#include "common/block/aggr_chunk.h"
 #include "common/block/chunk_build.h"
 #include "common/block/sidecar.h"
 
@@ -21,12 +22,40 @@ static bool touches(const struct tombstone_span *spans, size_t n, const struct c
     return false;
 }
 
+struct deleted {
+    const struct tombstone_span *spans;
+    size_t n;
+};
+
+static bool is_point_deleted(void *arg, int64_t t)
+{
+    const struct deleted *d = arg;
+
+    return tombstone_spans_have(d->spans, d->n, t);
+}
+
+static struct err *keep_rest_of_aggregates(struct sieve *s, const struct tombstone_span *spans,
+                                           size_t n, const struct chunk *c)
+{
+    struct deleted deleted = {spans, n};
+    uint64_t dropped = 0;
+    struct err *e =
+        aggr_chunk_without(s->arena, c, is_point_deleted, &deleted, &s->build, &dropped);
+
+    if (s->dropped)
+        *s->dropped += dropped;
+    return e;
+}
+
 static struct err *keep_rest(struct sieve *s, const struct tombstone_span *spans, size_t n,
                              const struct chunk *c)
 {
-    struct chunk_columns cols;
-    struct err *e = chunk_decode(s->arena, c->encoding, c->data, &cols);
+    struct chunk_columns cols = {0};
+    struct err *e = NULL;
 
+    if (c->encoding == CHUNK_AGGR)
+        return keep_rest_of_aggregates(s, spans, n, c);
+    e = chunk_decode(s->arena, c->encoding, c->data, &cols);
     for (size_t i = 0; !e && i < cols.n; i++) {
         if (tombstone_spans_have(spans, n, cols.t[i])) {
             if (s->dropped)

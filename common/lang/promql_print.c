@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdlib.h>
 
 #include "common/base/gostr.h"
@@ -188,9 +189,19 @@ static void print_matching(struct buf *out, const struct promql_matching *m)
         print_fill(out, "fill_right", m->fill_right);
 }
 
+/* "+Inf ^ x" would be read as +(Inf ^ x): the sign binds less than the power. */
+static void print_lhs(struct buf *out, const struct promql_binary *b)
+{
+    if (b->op == PROMQL_POW && b->lhs->kind == PROMQL_NUMBER &&
+        b->lhs->u.number.value == (double)INFINITY)
+        buf_str(out, "Inf");
+    else
+        promql_print(out, b->lhs);
+}
+
 static void print_binary(struct buf *out, const struct promql_binary *b)
 {
-    promql_print(out, b->lhs);
+    print_lhs(out, b);
     buf_printf(out, " %s", promql_op_text(b->op));
     if (b->is_bool)
         buf_str(out, " bool");

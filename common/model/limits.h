@@ -84,6 +84,15 @@
       "Ingesters that hold a tenant's series (shuffle shard); 0: all.")                            \
     X(DURATION, compactor_blocks_retention_period, "compactor-blocks-retention-period", "0s",      \
       "How long blocks are kept after their newest sample; 0: for ever.")                          \
+    X(BOOL, downsampling, "downsampling", "false",                                                 \
+      "Make aggregates of 5 minutes and of an hour of old blocks, for long queries.")              \
+    X(DURATION, compactor_retention_raw, "compactor-retention-raw", "0s",                          \
+      "How long blocks as measured are kept, but not before they are downsampled where they are "  \
+      "to be; 0: compactor-blocks-retention-period, which is the most for all.")                   \
+    X(DURATION, compactor_retention_5m, "compactor-retention-5m", "0s",                            \
+      "The same of blocks of aggregates of 5 minutes.")                                            \
+    X(DURATION, compactor_retention_1h, "compactor-retention-1h", "0s",                            \
+      "The same of blocks of aggregates of an hour.")                                              \
     X(DURATION, max_query_lookback, "max-query-lookback", "0s",                                    \
       "How far back queries may look; the range is cut to it; 0: all there is.")                   \
     X(DURATION, max_total_query_length, "max-total-query-length", "0s",                            \

@@ -2,7 +2,7 @@
 
 #include "common/base/mem.h"
 
-enum rule_kind { RULE_LIST, RULE_TEXT, RULE_RELABEL, RULE_AGG, RULE_OTLP };
+enum rule_kind { RULE_LIST, RULE_TEXT, RULE_RELABEL, RULE_AGG, RULE_RETENTION, RULE_OTLP };
 
 static const struct rule_row {
     enum rule_kind kind;
@@ -17,6 +17,7 @@ static const struct rule_row {
 #undef X
             {RULE_RELABEL, "metric_relabel_configs", "metric-relabel-configs", 0},
     {RULE_AGG, "aggregation_rules", "aggregation-rules", 0},
+    {RULE_RETENTION, "retention_stream", "retention-stream", 0},
     {RULE_OTLP, "otlp", "otlp", 0},
 };
 static_assert(ORR_COUNT(rows) == TENANT_RULE_COUNT, "a row each, in the order of the enum");
@@ -32,6 +33,7 @@ static void free_rules(struct snapshot *s)
 
     relabel_free(r->metric_relabel);
     agg_rules_done(&r->aggregation);
+    retention_rules_done(&r->retention);
     arena_free(r->arena);
     mem_free(r);
 }
@@ -179,6 +181,20 @@ static struct err *read_aggregation(struct tenant_rules *r, const char *file,
     return NULL;
 }
 
+static struct err *read_retention(struct tenant_rules *r, const char *file,
+                                  const struct yaml_node *node)
+{
+    struct retention_rules rules;
+    struct err *e = retention_rules_parse(file, node, r->arena, &rules);
+
+    if (e)
+        return e;
+    retention_rules_done(&r->retention);
+    r->retention = rules;
+    r->retention_text = text_of(r, node);
+    return NULL;
+}
+
 struct err *tenant_rules_check(const struct tenant_rules *r)
 {
     if (r->s3_sse_type.len && !slice_eq_cstr(r->s3_sse_type, TENANT_RULES_SSE_S3) &&
@@ -207,6 +223,8 @@ struct err *tenant_rules_read(struct tenant_rules *r, const char *file, const st
             return read_relabel(r, file, node);
         if (row->kind == RULE_AGG)
             return read_aggregation(r, file, node);
+        if (row->kind == RULE_RETENTION)
+            return read_retention(r, file, node);
         if (row->kind == RULE_OTLP)
             return otlp_config_parse(file, node, r->arena, &r->otlp);
         e = row->kind == RULE_LIST ? read_list(r, node, member(r, row))
@@ -240,8 +258,9 @@ void tenant_rules_print(const struct tenant_rules *r, struct buf *out, const cha
         } else if (rows[i].kind == RULE_OTLP) {
             otlp_config_print(&r->otlp, out);
         } else {
-            struct slice text =
-                rows[i].kind == RULE_AGG ? r->aggregation_text : r->metric_relabel_text;
+            struct slice text = rows[i].kind == RULE_AGG         ? r->aggregation_text
+                                : rows[i].kind == RULE_RETENTION ? r->retention_text
+                                                                 : r->metric_relabel_text;
 
             buf_slice_append(out, text.len ? text : SLICE("[]"));
         }

@@ -9,9 +9,10 @@
  *         metric_relabel_configs:
  *           - {source_labels: [__name__], regex: 'go_.*', action: drop}
  *         aggregation_rules: …                 agg_rule.h
+ *         retention_stream: …                  retention_rule.h
  *
  * To add a list or a text, add a row: configuration key (section limits), override, --help,
- * /runtime_config and the struct follow. Relabel and aggregation rules have no default in the configuration; that of otlp
+ * /runtime_config and the struct follow. Relabel, aggregation and retention rules have no default in the configuration; that of otlp
  * is the section of that name (otlp_config.h).
  *
  * Immutable and counted (snapshot.h) once limits gives it out: any thread.
@@ -22,6 +23,7 @@
 #include "common/model/agg_rule.h"
 #include "common/model/otlp_config.h"
 #include "common/model/relabel.h"
+#include "common/model/retention_rule.h"
 
 #define TENANT_RULES_MAX_ITEMS 1000 /* of a list */
 
@@ -54,6 +56,7 @@ enum tenant_rule {
 #undef X
         TENANT_RULE_metric_relabel_configs,
     TENANT_RULE_aggregation_rules,
+    TENANT_RULE_retention_stream,
     TENANT_RULE_otlp,
     TENANT_RULE_COUNT
 };
@@ -71,6 +74,8 @@ struct tenant_rules {
     struct slice metric_relabel_text; /* JSON */
     struct agg_rules aggregation;
     struct slice aggregation_text;
+    struct retention_rules retention;
+    struct slice retention_text;
     struct otlp_override otlp;      /* nothing is set: as the section otlp has it */
     bool is_set[TENANT_RULE_COUNT]; /* by the overrides */
 };

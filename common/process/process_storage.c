@@ -1,3 +1,5 @@
+#include "common/process/process_storage.h"
+
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/objstore/objstore_fs.h"
@@ -23,8 +25,7 @@ static bool sse_of_text(struct slice text, enum s3conf_sse *ret)
 
 static void sse_of(void *arg, struct slice tenant, struct arena *a, struct objstore_s3_sse *sse)
 {
-    struct process *p = arg;
-    struct tenant_rules *r = limits_rules(p->storage_limits, tenant);
+    struct tenant_rules *r = limits_rules(arg, tenant);
     enum s3conf_sse kind;
 
     if (sse_of_text(r->s3_sse_type, &kind))
@@ -33,14 +34,46 @@ static void sse_of(void *arg, struct slice tenant, struct arena *a, struct objst
     tenant_rules_unref(r);
 }
 
-static struct err *open_limits(struct process *p, struct conf *c)
+static struct err *make_s3(struct conf *c, struct limits **ret_limits, struct objstore **ret)
 {
-    struct err *e = limits_new(c, &p->storage_limits);
+    struct objstore_s3_opts opts = {.sse = sse_of};
+    struct limits *l = NULL;
+    struct err *e;
 
-    if (e)
+    if ((e = limits_new(c, &l)))
         return e;
-    limits_start(p->storage_limits, p->loops[0], p->jobs);
+    opts.sse_arg = l;
+    if ((e = objstore_s3_open(c, &opts, ret))) {
+        limits_free(l);
+        return e;
+    }
+    *ret_limits = l;
     return NULL;
+}
+
+/* ---- which one ---- */
+
+char *process_storage_root(struct conf *c, const char *data_dir)
+{
+    const struct process_storage_conf *conf = conf_section(c, "storage");
+
+    if (conf->backend == PROCESS_S3)
+        return NULL;
+    return conf->path[0] ? mem_strdup(conf->path) : mem_printf("%s/bucket", data_dir);
+}
+
+struct err *process_storage_make(struct conf *c, const char *data_dir, struct limits **ret_limits,
+                                 struct objstore **ret)
+{
+    char *path = process_storage_root(c, data_dir);
+    struct err *e;
+
+    if (!path)
+        return make_s3(c, ret_limits, ret);
+    if (!(e = objstore_fs_open(path, NULL, ret)))
+        *ret_limits = NULL;
+    mem_free(path);
+    return e;
 }
 
 /* ---- what crashes leave in a bucket ---- */
@@ -70,32 +103,18 @@ static void on_sweep(void *arg)
 
 /* ---- life ---- */
 
-static struct err *open_s3(struct process *p, struct conf *c)
+struct err *process_storage_open(struct process *p, struct conf *c)
 {
-    struct objstore_s3_opts opts = {.sse = sse_of, .sse_arg = p};
-    struct err *e;
+    struct err *e = process_storage_make(c, p->data_dir, &p->storage_limits, &p->objstore);
 
-    if ((e = open_limits(p, c)) || (e = objstore_s3_open(c, &opts, &p->objstore)))
+    if (e || !p->storage_limits)
         return e;
+    limits_start(p->storage_limits, p->loops[0], p->jobs);
     if (process_roles(p) & MEMBER_COMPACTOR) {
         p->sweep_timer = loop_timer_new(p->loops[0], on_sweep, p);
         loop_timer_arm_ms(p->sweep_timer, SWEEP_FIRST_MS);
     }
     return NULL;
-}
-
-struct err *process_storage_open(struct process *p, struct conf *c)
-{
-    const struct process_storage_conf *conf = conf_section(c, "storage");
-    struct err *e;
-    char *path;
-
-    if (conf->backend == PROCESS_S3)
-        return open_s3(p, c);
-    path = conf->path[0] ? mem_strdup(conf->path) : mem_printf("%s/bucket", p->data_dir);
-    e = objstore_fs_open(path, NULL, &p->objstore);
-    mem_free(path);
-    return e;
 }
 
 void process_storage_close(struct process *p)

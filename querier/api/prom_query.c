@@ -9,16 +9,32 @@
 #include "querier/api/step_tally.h"
 #include "querier/engine/result_json.h"
 
+#define AUTO_POINTS 5 /* of aggregates to a step */
+
 struct query_params {
     struct slice expr;
     int64_t start_ms, end_ms, step_ms; /* step 0: instant */
-    int64_t lookback_ms;
+    int64_t lookback_ms, max_resolution_ms;
     uint64_t limit;
     bool with_stats, with_steps; /* stats=…; stats=all */
     bool is_afresh;              /* Cache-Control: no-store */
 };
 
 /* ---- on a worker ---- */
+
+/* Blocks that this process read, by the resolution of what they hold. */
+static void blocks_json(const struct prom_task *t, struct buf *out)
+{
+    static const char *const names[TIERS] = {"raw", "5m", "1h"};
+
+    for (unsigned tier = 0; tier < TIERS; tier++) {
+        uint64_t n = 0;
+
+        for (size_t i = 0; i < t->data.n; i++)
+            n += METRIC_GET(t->data.queries[i].budget.tier_blocks[tier]);
+        buf_printf(out, "%s\"%s\":%llu", tier ? "," : "", names[tier], (unsigned long long)n);
+    }
+}
 
 /* Sorting is part of the evaluation here, and parsing takes no time worth telling apart. */
 static void stats_json(struct prom_task *t, const struct engine_result *res, int64_t eval_ns,
@@ -37,10 +53,10 @@ static void stats_json(struct prom_task *t, const struct engine_result *res, int
                (unsigned long long)res->stats.samples);
     if (steps->n)
         step_tally_json(out, steps);
-    buf_printf(out,
-               "},\"series\":%llu,\"peakBytes\":%llu,"
-               "\"objectStore\":{\"gets\":%llu,\"bytes\":%llu}}}",
-               (unsigned long long)res->stats.series, (unsigned long long)res->stats.peak_bytes,
+    buf_printf(out, "},\"series\":%llu,\"peakBytes\":%llu,\"blocks\":{",
+               (unsigned long long)res->stats.series, (unsigned long long)res->stats.peak_bytes);
+    blocks_json(t, out);
+    buf_printf(out, "},\"objectStore\":{\"gets\":%llu,\"bytes\":%llu}}}",
                (unsigned long long)METRIC_GET(t->reads.gets),
                (unsigned long long)METRIC_GET(t->reads.bytes));
 }
@@ -100,6 +116,7 @@ static struct err *run_query(struct prom_task *t)
                              .end_ms = p->end_ms,
                              .step_ms = p->step_ms,
                              .lookback_ms = p->lookback_ms,
+                             .max_resolution_ms = p->max_resolution_ms,
                              .max_samples = (uint64_t)t->limits.max_samples_per_query,
                              .max_points = PROM_MAX_POINTS + 1,
                              .deadline_mono_ms = t->deadline_mono_ms,
@@ -150,6 +167,18 @@ static bool wants_afresh(struct slice cache_control)
     return false;
 }
 
+/* max_source_resolution, as in Thanos: a duration, or "auto", a fifth of the step, so that of what five points stand for
+ * goes into each step at least. */
+static struct err *resolution_param(struct http_request *r, struct query_params *p)
+{
+    struct slice text = http_param(r, "max_source_resolution");
+
+    p->max_resolution_ms = p->step_ms / AUTO_POINTS;
+    if (text.len == 0 || slice_eq_cstr(text, "auto"))
+        return NULL;
+    return prom_param_duration("max_source_resolution", text, 0, &p->max_resolution_ms);
+}
+
 static struct err *common_params(struct http_request *r, struct query_params *p,
                                  int64_t *ret_timeout_ms)
 {
@@ -166,7 +195,7 @@ static struct err *common_params(struct http_request *r, struct query_params *p,
         (e = prom_param_duration("lookback_delta", http_param(r, "lookback_delta"), 0,
                                  &p->lookback_ms)))
         return e;
-    return NULL;
+    return resolution_param(r, p);
 }
 
 static struct err *range_params(struct http_request *r, struct query_params *p)

@@ -49,6 +49,9 @@ struct engine_query {
     uint64_t max_points;       /* steps of a range query; 0: ENGINE_MAX_POINTS */
     int64_t deadline_mono_ms;  /* clock_system's mono; 0: none */
     const atomic_bool *cancel; /* NULL: none */
+    /* Where the storage has aggregates of so much time or less, they may be used where they do; 0: samples alone, as long
+     * as there are any. */
+    int64_t max_resolution_ms;
     /* Only series of this shard (labels_fingerprint().hi % shard_count); 0: all. */
     uint32_t shard_index, shard_count;
     const struct engine_given *given; /* aggregations done in part already; see engine_partials() */

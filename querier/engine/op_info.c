@@ -180,6 +180,7 @@ static bool fetch(struct info_node *f)
                                   .end_ms = timeref_at(&f->ref, g, g->n - 1),
                                   .step_ms = g->n > 1 ? g->step_ms : 0,
                                   .func = SLICE_INIT("info"),
+                                  .needs_samples = true,
                                   .deadline_mono_ms = x->q->deadline_mono_ms,
                                   .cancel = x->q->cancel};
     struct series_set *set;

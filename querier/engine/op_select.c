@@ -42,6 +42,8 @@ static bool select_open(struct select_node *s)
                                   .n_grouping = s->hint.n_grouping,
                                   .is_grouped = s->hint.is_grouped,
                                   .newest_only = g->n == 1 && !s->sel->is_smoothed,
+                                  .max_resolution_ms = x->q->max_resolution_ms,
+                                  .needs_samples = s->mode != SELECT_VALUE || s->sel->is_smoothed,
                                   .shard_index = x->q->shard_index,
                                   .shard_count = x->q->shard_count,
                                   .deadline_mono_ms = x->q->deadline_mono_ms,
@@ -117,6 +119,14 @@ static double value_of(const struct select_node *s, const struct storage_series 
     return s->sel->is_smoothed ? smooth(s, in, at, t) : in->v[at];
 }
 
+/* How long a sample is seen. */
+static int64_t lookback_of(const struct select_node *s, const struct storage_series *in, size_t at)
+{
+    int64_t lookback_ms = s->node.x->lookback_ms;
+
+    return in->points ? ORR_MAX(lookback_ms, in->points[at].span_ms) : lookback_ms;
+}
+
 /* Fills the row from one series; false if no step has a sample. */
 static bool select_fill(struct select_node *s, const struct storage_series *in, struct row *ret)
 {
@@ -133,7 +143,8 @@ static bool select_fill(struct select_node *s, const struct storage_series *in, 
         ret->v[i] = ROW_ABSENT;
         while (at < in->n && in->t_ms[at] <= t)
             at++;
-        if (at == 0 || in->t_ms[at - 1] <= t - x->lookback_ms || sample_is_stale(in->v[at - 1]))
+        if (at == 0 || in->t_ms[at - 1] <= t - lookback_of(s, in, at - 1) ||
+            sample_is_stale(in->v[at - 1]))
             continue;
         found++;
         if (in->h && in->h[at - 1] && s->mode == SELECT_VALUE) {

@@ -134,6 +134,8 @@ static bool open_set(struct source *s)
                                   .grouping = s->hint.grouping,
                                   .n_grouping = s->hint.n_grouping,
                                   .is_grouped = s->hint.is_grouped,
+                                  .max_resolution_ms = x->q->max_resolution_ms,
+                                  .needs_samples = s->is_anchored || s->is_smoothed,
                                   .shard_index = x->q->shard_index,
                                   .shard_count = x->q->shard_count,
                                   .deadline_mono_ms = x->q->deadline_mono_ms,
@@ -166,7 +168,7 @@ static void split(struct source *s, const struct storage_series *in, struct raw 
     size_t nh = 0, n = 0;
     int64_t *t, *ht, *st = NULL, *hst = NULL;
     const struct fhist **h;
-    double *v;
+    double *v, *w = NULL, *hw = NULL;
 
     for (size_t i = 0; in->h && i < in->n; i++)
         nh += in->h[i] != NULL;
@@ -178,6 +180,10 @@ static void split(struct source *s, const struct storage_series *in, struct raw 
         st = arena_array(a, int64_t, in->n - nh);
         hst = arena_array(a, int64_t, nh);
     }
+    if (in->points) {
+        w = arena_array(a, double, in->n - nh);
+        hw = arena_array(a, double, nh);
+    }
     nh = 0;
     for (size_t i = 0; i < in->n; i++) {
         if (sample_is_stale(in->v[i]))
@@ -185,12 +191,16 @@ static void split(struct source *s, const struct storage_series *in, struct raw 
         if (in->h && in->h[i]) {
             if (hst)
                 hst[nh] = in->st_ms[i];
+            if (hw)
+                hw[nh] = in->points[i].samples;
             ht[nh] = in->t_ms[i];
             h[nh++] = s->is_stats ? fhist_stats(a, in->h[i], i ? in->h[i - 1] : NULL)
                                   : fhist_from(a, in->h[i]);
         } else {
             if (st)
                 st[n] = in->st_ms[i];
+            if (w)
+                w[n] = in->points[i].samples;
             t[n] = in->t_ms[i];
             v[n++] = in->v[i];
         }
@@ -200,10 +210,12 @@ static void split(struct source *s, const struct storage_series *in, struct raw 
                         .t = t,
                         .v = v,
                         .st = st,
+                        .w = w,
                         .nh = nh,
                         .ht = ht,
                         .h = h,
-                        .hst = hst};
+                        .hst = hst,
+                        .hw = hw};
 }
 
 static bool has_stale(const struct storage_series *in)
@@ -238,7 +250,7 @@ static bool next_stored(struct source *s, struct raw *ret)
     s->held = in.n;
     if (!exec_hold(s->x, in.n))
         return false;
-    if (in.h || has_stale(&in))
+    if (in.h || in.points || has_stale(&in))
         split(s, &in, ret);
     else
         *ret =

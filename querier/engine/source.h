@@ -15,10 +15,12 @@ struct raw {
     const int64_t *t;
     const double *v;
     const int64_t *st; /* start timestamps of the floats; NULL: none known */
+    const double *w;   /* how many samples each stands for (storage_point); NULL: for itself */
     size_t nh;
     const int64_t *ht;
     const struct fhist *const *h;
     const int64_t *hst;
+    const double *hw;
 };
 
 struct source;

@@ -45,9 +45,22 @@ struct storage_request {
     bool newest_only; /* of each series only the newest sample in the range is looked at */
     /* Not a hint: only series with labels_fingerprint().hi % shard_count == shard_index; 0: all. */
     uint32_t shard_index, shard_count;
+    /* Not a hint either: where samples are left, they are not to be replaced by aggregates of more time than this. And
+     * never, if needs_samples: what is done with them makes no sense of aggregates. */
+    int64_t max_resolution_ms;
+    bool needs_samples;
     /* Bounds of the query. */
     int64_t deadline_mono_ms;  /* clock_system's mono; 0: none */
     const atomic_bool *cancel; /* may be NULL */
+};
+
+/*
+ * A sample that stands for all that came in a span of time. Its value fits func: their sum for sum_over_time, least for
+ * min_over_time, greatest for max_over_time, the counter without resets for rate, increase and irate; otherwise their average.
+ */
+struct storage_point {
+    double samples;  /* that it stands for; 1: a sample as it was measured */
+    int64_t span_ms; /* 0: a sample as it was measured */
 };
 
 struct storage_series {
@@ -59,6 +72,7 @@ struct storage_series {
      * histogram is its sum (so a stale histogram has the stale bits there). */
     const struct histogram *const *h;
     const int64_t *st_ms; /* start (created) timestamps, 0: unknown; NULL: none known */
+    const struct storage_point *points; /* n; NULL: all are samples as they were measured */
 };
 
 struct series_set;

@@ -42,8 +42,31 @@ void win_note(struct win *w, const struct fhist_notes *notes, const char *operat
                   "mismatched custom buckets were reconciled during %s", operation);
 }
 
+/* Of the points in the window, what they stand for. */
+static double count_weights(const struct win *w, size_t i)
+{
+    double n = 0;
+
+    for (size_t k = w->lo[i]; k < w->hi[i]; k++)
+        n += w->raw->w[k];
+    for (size_t k = w->hlo[i]; k < w->hhi[i]; k++)
+        n += w->raw->hw[k];
+    return n;
+}
+
+static void count_points(struct win *w)
+{
+    for (size_t i = 0; i < w->grid->n && exec_work(w->x, win_n(w, i) + win_nh(w, i)); i++)
+        if (win_n(w, i) + win_nh(w, i))
+            w->v[i] = count_weights(w, i);
+}
+
 void win_count(struct win *w)
 {
+    if (w->raw->w) {
+        count_points(w);
+        return;
+    }
     for (size_t i = 0; i < w->grid->n; i++)
         if (win_n(w, i) + win_nh(w, i))
             w->v[i] = (double)(win_n(w, i) + win_nh(w, i));

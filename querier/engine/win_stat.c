@@ -54,6 +54,44 @@ static double mean_floats(const double *v, size_t n)
     return k.sum / (double)n + k.lost / (double)n;
 }
 
+/* Of points, each of which is the average of some samples. */
+static double weighted_mean(const double *v, const double *weights, size_t n)
+{
+    struct kahan k = {v[0] * weights[0], 0};
+    double total = weights[0];
+
+    for (size_t j = 1; j < n; j++) {
+        kahan_add(&k, v[j] * weights[j]);
+        total += weights[j];
+    }
+    return kahan_value(&k) / total;
+}
+
+static double mean_of_window(const struct win *w, size_t i)
+{
+    const struct raw *r = w->raw;
+
+    return r->w ? weighted_mean(r->v + w->lo[i], r->w + w->lo[i], win_n(w, i))
+                : mean_floats(r->v + w->lo[i], win_n(w, i));
+}
+
+static const struct fhist *weighted_mean_of_hists(struct win *w, size_t i,
+                                                  struct fhist_notes *notes)
+{
+    const struct fhist *acc = NULL;
+    double total = 0;
+
+    for (size_t k = w->hlo[i]; k < w->hhi[i]; k++) {
+        const struct fhist *h = fhist_mul(w->tmp, w->raw->h[k], w->raw->hw[k]);
+
+        total += w->raw->hw[k];
+        if (acc && !(h = fhist_sum_add(w->tmp, acc, h, notes)))
+            return NULL;
+        acc = h;
+    }
+    return fhist_div(w->tmp, fhist_sum_done(w->tmp, acc), total);
+}
+
 static void warn_custom_mix(struct win *w)
 {
     annot_add(&w->x->annots, ANNOT_WARNING, w->pos,
@@ -95,7 +133,8 @@ static const struct fhist *add_hists(struct win *w, size_t i, bool is_mean,
 static void sum_hists(struct win *w, size_t i, bool is_mean)
 {
     struct fhist_notes notes = {0};
-    const struct fhist *sum = add_hists(w, i, is_mean, &notes);
+    const struct fhist *sum = is_mean && w->raw->hw ? weighted_mean_of_hists(w, i, &notes)
+                                                    : add_hists(w, i, is_mean, &notes);
     bool has_reset = false, has_not_reset = false;
 
     /* Hints can collide between any two, not only along the running sum. */
@@ -121,7 +160,7 @@ static void sum_or_mean(struct win *w, bool is_mean)
         else if (win_nh(w, i))
             sum_hists(w, i, is_mean);
         else if (win_n(w, i))
-            w->v[i] = is_mean ? mean_floats(v, win_n(w, i)) : sum_floats(v, win_n(w, i));
+            w->v[i] = is_mean ? mean_of_window(w, i) : sum_floats(v, win_n(w, i));
     }
 }
 

@@ -145,6 +145,7 @@ static struct slice settings_of(const struct planner_ask *ask)
     buf_uvarint(&b, o->max_series);
     buf_uvarint(&b, o->max_bytes);
     buf_uvarint(&b, o->shard_size);
+    buf_varint(&b, ask->q->max_resolution_ms);
     s = arena_dup(o->arena, buf_slice(&b));
     buf_done(&b);
     return s;

@@ -18,6 +18,7 @@
 /* An immutable catalogue, shared. */
 struct held {
     struct catalogue *c;
+    struct tiers *tiers; /* NULL: no block is downsampled */
     _Atomic unsigned refs;
 };
 
@@ -70,6 +71,7 @@ static void held_unref(struct held *h)
 {
     if (h && atomic_fetch_sub(&h->refs, 1) == 1) {
         catalogue_free(h->c);
+        tiers_free(h->tiers);
         mem_free(h);
     }
 }
@@ -163,15 +165,28 @@ static bool is_same_etag(struct blockset *bs, struct tenant_entry *t, const char
     return same;
 }
 
+static struct tiers *tiers_of(const struct catalogue *c)
+{
+    size_t n;
+    const struct catalogue_block *b = catalogue_blocks(c, &n);
+
+    for (size_t i = 0; i < n; i++)
+        if (b[i].resolution_ms)
+            return tiers_new(b, n);
+    return NULL;
+}
+
 static void keep(struct blockset *bs, struct tenant_entry *t, struct catalogue *c, const char *etag,
                  int64_t began_ns)
 {
-    struct held *old = NULL;
+    struct held *old = NULL, *h = NULL;
 
+    if (c) {
+        h = mem_new(struct held);
+        h->tiers = tiers_of(c);
+    }
     lock_take(&bs->lock);
     if (c) {
-        struct held *h = mem_new(struct held);
-
         h->c = c;
         atomic_init(&h->refs, 1);
         old = t->held;
@@ -299,19 +314,29 @@ static struct open_block *find_open(struct blockset *bs, const char *key)
     return b;
 }
 
-static struct err *open_reader(struct blockset *bs, struct slice prefix, struct block_reader **ret)
+static struct err *open_reader(struct blockset *bs, struct slice prefix, struct labels external,
+                               struct block_reader **ret)
 {
+    const struct block_reader_opts opts = {.external = external};
     struct block_source *src;
     struct err *e;
     char *path;
 
     if (!bs->opts.local_root)
-        return block_reader_open(block_source_pages(bs->opts.pages, bs->opts.heads, prefix), NULL,
+        return block_reader_open(block_source_pages(bs->opts.pages, bs->opts.heads, prefix), &opts,
                                  ret);
     path = mem_printf("%s/%.*s", bs->opts.local_root, SLICE_ARG(prefix));
     e = fsx_exists(path) ? block_source_dir(path, &src) : err_new(ERR_NOT_FOUND, "%s", path);
     mem_free(path);
-    return e ? e : block_reader_open(src, NULL, ret);
+    return e ? e : block_reader_open(src, &opts, ret);
+}
+
+/* Files that were swapped have all their checksums right. */
+static struct err *check_identity(const struct block_reader *r, struct ulid ulid)
+{
+    struct ulid is = block_reader_meta(r)->ulid;
+
+    return ulid_eq(is, ulid) ? NULL : err_new(ERR_CORRUPT, "it says it is %s", ulid_print(is).s);
 }
 
 static struct err *get_reader(struct blockset *bs, struct arena *a, const struct catalogue *c,
@@ -326,7 +351,10 @@ static struct err *get_reader(struct blockset *bs, struct arena *a, const struct
     if ((*ret = find_open(bs, key)))
         return NULL;
     b = mem_new(struct open_block);
-    if ((e = open_reader(bs, block_store_dir(a, c, block->ulid, block->dir), &b->reader))) {
+    if ((e = open_reader(bs, block_store_dir(a, c, block->ulid, block->dir), block->labels,
+                         &b->reader)) ||
+        (e = check_identity(b->reader, block->ulid))) {
+        block_reader_close(b->reader);
         mem_free(b);
         return e;
     }
@@ -422,21 +450,48 @@ static struct err *take_opened(struct opening *o, struct arena *a, struct catalo
     return e;
 }
 
-static struct err *open_all(struct blockset *bs, struct arena *a, const struct catalogue *c,
-                            int64_t min_ms, int64_t max_ms, struct blockset_view *v)
+/* What is asked for. */
+struct want {
+    int64_t min_ms, max_ms;
+    bool by_tiers;
+    unsigned max_tier;
+    int64_t reach_ms;
+};
+
+static bool is_wanted(const struct want *w, const struct blockset_view *v,
+                      const struct catalogue_block *b)
 {
-    struct opening o = {.bs = bs, .c = c, .tally = objstore_tally_get()};
+    unsigned tier = tier_of(b->resolution_ms);
+    int64_t min_ms = tier && w->by_tiers ? w->min_ms - w->reach_ms : w->min_ms;
+
+    if (b->min_t > w->max_ms || b->max_t <= min_ms)
+        return false;
+    for (size_t i = 0; i < v->n_spans; i++)
+        if (v->spans[i].tier == tier && b->min_t <= v->spans[i].max_ms &&
+            b->max_t > v->spans[i].min_ms)
+            return true;
+    return v->n_spans == 0;
+}
+
+static struct err *open_all(struct blockset *bs, struct arena *a, const struct held *h,
+                            const struct want *w, struct blockset_view *v)
+{
+    struct opening o = {.bs = bs, .c = h->c, .tally = objstore_tally_get()};
+    const struct catalogue *c = h->c;
     struct catalogue_block *metas;
     size_t n;
     const struct catalogue_block *all = catalogue_blocks(c, &n);
 
     o.blocks = arena_array(a, const struct catalogue_block *, n);
+    v->version = catalogue_version(c);
+    if (w->by_tiers && h->tiers && w->min_ms <= w->max_ms)
+        v->spans = tiers_choose(h->tiers, a, w->min_ms - w->reach_ms, w->max_ms, w->max_tier,
+                                &v->n_spans, &v->is_coarser);
     for (size_t i = 0; i < n; i++)
-        if (all[i].min_t <= max_ms && all[i].max_t > min_ms)
+        if (is_wanted(w, v, &all[i]))
             o.blocks[o.n++] = &all[i];
     o.handles = arena_array(a, struct open_block *, o.n);
     o.errs = arena_array(a, struct err *, o.n);
-    v->version = catalogue_version(c);
     v->meta = metas = arena_array(a, struct catalogue_block, o.n);
     v->readers = arena_array(a, struct block_reader *, o.n);
     v->handles = arena_array(a, struct open_block *, o.n);
@@ -453,9 +508,8 @@ static struct err *unavailable(struct err *e)
     return ret;
 }
 
-struct err *blockset_take(struct blockset *bs, struct arena *a, struct slice tenant,
-                          int64_t not_before_ns, int64_t min_ms, int64_t max_ms,
-                          struct blockset_view *ret)
+static struct err *take(struct blockset *bs, struct arena *a, struct slice tenant,
+                        int64_t not_before_ns, const struct want *w, struct blockset_view *ret)
 {
     struct err *e = NULL;
 
@@ -466,7 +520,7 @@ struct err *blockset_take(struct blockset *bs, struct arena *a, struct slice ten
         err_free(e);
         if ((e = get_catalogue(bs, tenant, not_before_ns, &h, &v.is_stale)))
             return e;
-        e = open_all(bs, a, h->c, min_ms, max_ms, &v);
+        e = open_all(bs, a, h, w, &v);
         held_unref(h);
         if (!e) {
             *ret = v;
@@ -479,6 +533,27 @@ struct err *blockset_take(struct blockset *bs, struct arena *a, struct slice ten
         not_before_ns = clock_mono_ns(&clock_system);
     }
     return unavailable(e);
+}
+
+struct err *blockset_take(struct blockset *bs, struct arena *a, struct slice tenant,
+                          int64_t not_before_ns, int64_t min_ms, int64_t max_ms,
+                          struct blockset_view *ret)
+{
+    return take(bs, a, tenant, not_before_ns, &(struct want){.min_ms = min_ms, .max_ms = max_ms},
+                ret);
+}
+
+struct err *blockset_take_tiers(struct blockset *bs, struct arena *a, struct slice tenant,
+                                int64_t not_before_ns, int64_t min_ms, int64_t max_ms,
+                                unsigned max_tier, int64_t reach_ms, struct blockset_view *ret)
+{
+    return take(bs, a, tenant, not_before_ns,
+                &(struct want){.min_ms = min_ms,
+                               .max_ms = max_ms,
+                               .by_tiers = true,
+                               .max_tier = max_tier,
+                               .reach_ms = reach_ms},
+                ret);
 }
 
 uint64_t blockset_bytes(struct blockset *bs, struct slice tenant, int64_t min_ms, int64_t max_ms)

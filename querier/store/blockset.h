@@ -19,7 +19,7 @@
 #pragma once
 #include "common/base/job.h"
 #include "common/block/block_reader.h"
-#include "common/block/catalogue.h"
+#include "common/block/tiers.h"
 
 struct blockset;
 
@@ -43,6 +43,11 @@ struct blockset_view {
     struct block_reader **readers;      /* n, referenced */
     size_t n;
     uint64_t version;
+    /* of blockset_take_tiers(); none when no block is downsampled */
+    const struct tier_span *spans;
+    size_t n_spans;
+    bool
+        is_coarser; /* in some of them the tier is coarser than was asked for: finer blocks have expired */
     bool is_stale; /* the bucket did not answer; the newest known version was used */
     void *handles; /* its own */
 };
@@ -54,6 +59,14 @@ struct blockset_view {
 ORR_CHECKED struct err *blockset_take(struct blockset *bs, struct arena *a, struct slice tenant,
                                       int64_t not_before_ns, int64_t min_ms, int64_t max_ms,
                                       struct blockset_view *ret);
+/*
+ * Those of the tiers (common/block/tiers.h) that are to be read, up to max_tier, as of the spans of ret. Of downsampled blocks also
+ * those that reach_ms before min_ms would be; spans begin there, too.
+ */
+ORR_CHECKED struct err *blockset_take_tiers(struct blockset *bs, struct arena *a,
+                                            struct slice tenant, int64_t not_before_ns,
+                                            int64_t min_ms, int64_t max_ms, unsigned max_tier,
+                                            int64_t reach_ms, struct blockset_view *ret);
 /* What the blocks of the range have, all files and labels together, by the catalogue that is held, or a first
  * one if none is; UINT64_MAX if there is none to be had. */
 uint64_t blockset_bytes(struct blockset *bs, struct slice tenant, int64_t min_ms, int64_t max_ms);

@@ -3,24 +3,7 @@
 #include <stdlib.h>
 
 #include "common/base/mem.h"
-#include "common/block/start_runs.h"
-
-struct columns {
-    int64_t *t;
-    double *v;
-    const struct histogram **h; /* in step with t and v once has_hist */
-    size_t n, cap;
-    bool has_hist;
-    /* where two runs are merged before they are copied back */
-    int64_t *tmp_t;
-    double *tmp_v;
-    const struct histogram **tmp_h;
-    size_t tmp_cap;
-    /* start timestamps of the samples that are asked for */
-    struct start_set starts;
-    int64_t *st;
-    size_t st_cap;
-};
+#include "querier/store/columns_internal.h"
 
 struct columns *columns_new(void)
 {
@@ -37,12 +20,20 @@ void columns_free(struct columns *c)
     mem_free(c->tmp_t);
     mem_free(c->tmp_v);
     mem_free((void *)c->tmp_h);
+    mem_free(c->p);
+    mem_free(c->tmp_p);
+    vec_done(&c->ends);
     start_set_done(&c->starts);
     mem_free(c->st);
     mem_free(c);
 }
 
-static void reserve(struct columns *c, size_t more)
+void columns_set_view(struct columns *c, const struct columns_view *view)
+{
+    c->view = *view;
+}
+
+void columns_reserve(struct columns *c, size_t more)
 {
     size_t cap = c->cap ? c->cap : 256;
 
@@ -53,11 +44,56 @@ static void reserve(struct columns *c, size_t more)
     c->t = mem_reallocarray(c->t, cap, sizeof(*c->t));
     c->v = mem_reallocarray(c->v, cap, sizeof(*c->v));
     c->h = mem_reallocarray((void *)c->h, cap, sizeof(*c->h));
+    if (c->has_points)
+        c->p = mem_reallocarray(c->p, cap, sizeof(*c->p));
     c->cap = cap;
+}
+
+void columns_begin_hist(struct columns *c)
+{
+    if (c->has_hist)
+        return;
+    c->has_hist = true;
+    memset((void *)c->h, 0, c->n * sizeof(*c->h));
+}
+
+static void put_measured(struct storage_point *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        p[i] = (struct storage_point){.samples = 1};
+}
+
+void columns_begin_points(struct columns *c)
+{
+    if (c->has_points)
+        return;
+    c->has_points = true;
+    c->p = mem_reallocarray(c->p, c->cap, sizeof(*c->p));
+    put_measured(c->p, c->n);
+}
+
+bool columns_is_read(const struct columns *c, unsigned tier, int64_t t)
+{
+    const struct columns_view *v = &c->view;
+    size_t lo = 0, n = v->n_spans;
+
+    if (n == 0)
+        return tier == 0;
+    while (lo < n) {
+        size_t mid = lo + (n - lo) / 2;
+
+        if (v->spans[mid].max_ms < t)
+            lo = mid + 1;
+        else
+            n = mid;
+    }
+    return lo < v->n_spans && v->spans[lo].min_ms <= t && v->spans[lo].tier == tier;
 }
 
 static void reserve_tmp(struct columns *c, size_t n)
 {
+    if (c->has_points)
+        c->tmp_p = mem_reallocarray(c->tmp_p, ORR_MAX(n, c->tmp_cap) * 2, sizeof(*c->tmp_p));
     if (n <= c->tmp_cap)
         return;
     c->tmp_cap = n * 2;
@@ -134,7 +170,8 @@ static size_t select_chunks(struct columns_chunk *chunks, size_t n, int64_t min_
         const struct columns_chunk *last = out ? &chunks[out - 1] : NULL;
 
         /* A copy whose samples are deleted elsewhere is not the same. */
-        if (last && by_time(last, &chunks[i]) == 0 && last->deleted == chunks[i].deleted)
+        if (last && by_time(last, &chunks[i]) == 0 && last->deleted == chunks[i].deleted &&
+            last->tier == chunks[i].tier)
             continue;
         chunks[out++] = chunks[i];
     }
@@ -156,7 +193,7 @@ static struct err *decode_floats(struct columns *c, struct slice data, size_t *r
     size_t room = chunk_samples(data);
     struct err *e;
 
-    reserve(c, room + 1);
+    columns_reserve(c, room + 1);
     if ((e = chunk_xor_decode(data, room, c->t + c->n, c->v + c->n, ret_n)))
         return e;
     if (c->has_hist)
@@ -164,21 +201,22 @@ static struct err *decode_floats(struct columns *c, struct slice data, size_t *r
     return check_order(c->t + c->n, *ret_n);
 }
 
-static struct err *decode_any(struct columns *c, struct arena *a, const struct chunk *chunk,
+static struct err *decode_any(struct columns *c, struct arena *a, const struct columns_chunk *ch,
                               size_t *ret_n)
 {
+    const struct chunk *chunk = &ch->chunk;
     struct chunk_columns cols;
     struct err *e;
 
+    if (chunk->encoding == CHUNK_AGGR)
+        return columns_decode_aggregates(c, a, ch, ret_n);
     if (chunk->encoding == CHUNK_XOR)
         return decode_floats(c, chunk->data, ret_n);
     if ((e = chunk_decode(a, chunk->encoding, chunk->data, &cols)))
         return e;
-    reserve(c, cols.n + 1);
-    if (cols.h && !c->has_hist) {
-        c->has_hist = true;
-        memset((void *)c->h, 0, c->n * sizeof(*c->h));
-    }
+    columns_reserve(c, cols.n + 1);
+    if (cols.h)
+        columns_begin_hist(c);
     for (size_t i = 0; i < cols.n; i++) {
         c->t[c->n + i] = cols.t[i];
         c->v[c->n + i] = cols.h ? cols.h[i].sum : cols.v[i];
@@ -189,22 +227,26 @@ static struct err *decode_any(struct columns *c, struct arena *a, const struct c
     return NULL;
 }
 
-/* Takes deleted samples out of the n that stand behind the last one. */
-static size_t drop_deleted(struct columns *c, size_t n, const struct columns_chunk *ch)
+/* Takes samples that are deleted, or not read, out of the n that stand behind the last one. */
+static size_t drop_some(struct columns *c, size_t n, const struct columns_chunk *ch)
 {
     size_t out = c->n, d = 0;
 
-    if (!ch->n_deleted)
+    if (!ch->n_deleted && (!c->view.n_spans || ch->chunk.encoding == CHUNK_AGGR))
         return n;
     for (size_t i = c->n; i < c->n + n; i++) {
         while (d < ch->n_deleted && ch->deleted[d].max_t < c->t[i])
             d++;
         if (d < ch->n_deleted && ch->deleted[d].min_t <= c->t[i])
             continue;
+        if (ch->chunk.encoding != CHUNK_AGGR && c->view.n_spans && !columns_is_read(c, 0, c->t[i]))
+            continue;
         c->t[out] = c->t[i];
         c->v[out] = c->v[i];
         if (c->has_hist)
             c->h[out] = c->h[i];
+        if (c->has_points)
+            c->p[out] = c->p[i];
         out++;
     }
     return out - c->n;
@@ -267,23 +309,29 @@ static void merge_tail(struct columns *c, size_t from, size_t more)
         c->tmp_t[out] = c->t[pick];
         c->tmp_v[out] = c->v[pick];
         c->tmp_h[out] = c->has_hist ? c->h[pick] : NULL;
+        if (c->has_points)
+            c->tmp_p[out] = c->p[pick];
         out++;
     }
     memcpy(c->t + from, c->tmp_t, out * sizeof(*c->t));
     memcpy(c->v + from, c->tmp_v, out * sizeof(*c->v));
     if (c->has_hist)
         memcpy((void *)(c->h + from), (void *)c->tmp_h, out * sizeof(*c->h));
+    if (c->has_points)
+        memcpy(c->p + from, c->tmp_p, out * sizeof(*c->p));
     c->n = from + out;
 }
 
 static struct err *add_chunk(struct columns *c, struct arena *a, const struct columns_chunk *ch)
 {
     size_t n = 0;
-    struct err *e = decode_any(c, a, &ch->chunk, &n);
+    struct err *e = decode_any(c, a, ch, &n);
 
     if (e)
         return e;
-    n = drop_deleted(c, n, ch);
+    if (c->has_points && ch->chunk.encoding != CHUNK_AGGR)
+        put_measured(c->p + c->n, n);
+    n = drop_some(c, n, ch);
     if (n && c->n && c->t[c->n] <= c->t[c->n - 1])
         merge_tail(c, lower_bound(c->t, c->n, c->t[c->n]), n);
     else
@@ -298,13 +346,18 @@ struct err *columns_fill(struct columns *c, struct arena *a, struct columns_chun
     size_t lo, hi;
 
     c->n = 0;
-    c->has_hist = false;
+    c->has_hist = c->has_points = false;
+    vec_clear(&c->ends);
     if ((e = take_starts(c, chunks, &n)))
         return e;
     n = select_chunks(chunks, n, min_ms, max_ms);
+    if (c->view.n_spans && (e = columns_pick_aggregates(a, chunks, n, &n)))
+        return e;
     for (size_t i = 0; i < n; i++)
         if ((e = add_chunk(c, a, &chunks[i])))
             return e;
+    if (c->has_points && c->view.value == COLUMNS_COUNTER)
+        columns_even_counter(c, a);
     lo = lower_bound(c->t, c->n, min_ms);
     hi = max_ms == INT64_MAX ? c->n : lower_bound(c->t, c->n, max_ms + 1);
     ret->n = hi > lo ? hi - lo : 0;
@@ -312,6 +365,8 @@ struct err *columns_fill(struct columns *c, struct arena *a, struct columns_chun
     ret->v = c->v + lo;
     ret->h = c->has_hist ? c->h + lo : NULL;
     ret->st_ms = NULL;
-    fill_starts(c, ret);
+    ret->points = c->has_points ? c->p + lo : NULL;
+    if (!c->has_points) /* starts are of samples, and a counter without resets has none */
+        fill_starts(c, ret);
     return NULL;
 }

@@ -216,6 +216,7 @@ struct series_set *series_merge(const struct series_merge_opts *opts, struct ser
     for (size_t i = 0; i < n; i++)
         m->waiting[m->n_waiting++] = srcs[i];
     m->columns = columns_new();
+    columns_set_view(m->columns, &opts->view);
     m->arena = opts->arena ? arena_child(opts->arena, 0) : arena_new(0);
     return &m->set;
 }

@@ -11,13 +11,15 @@
 struct series_budget {
     uint64_t max_series, max_bytes; /* 0: no limit */
     uint64_t series, bytes;
+    uint64_t tier_blocks[TIERS]; /* read: as measured, of 5 minutes, of an hour */
 };
 
 struct series_merge_opts {
     struct arena *arena; /* the query's: memory that lasts is charged to it */
     int64_t min_ms, max_ms;
-    bool is_keyed;    /* the sources are: series by fingerprint */
-    bool labels_only; /* series come with n = 0, whatever their chunks */
+    bool is_keyed;            /* the sources are: series by fingerprint */
+    struct columns_view view; /* of chunks of aggregates; {0}: there are none */
+    bool labels_only;         /* series come with n = 0, whatever their chunks */
     int64_t deadline_mono_ms;
     const atomic_bool *cancel;
     struct series_budget *budget; /* may be NULL */

@@ -27,6 +27,7 @@ struct block_series_source {
     struct series_source base;
     const struct block_reader *r;
     int64_t min_ms, max_ms;
+    unsigned tier;
     bool labels_only;
     struct series_keying keying;
     struct shard_memo memo;
@@ -89,7 +90,8 @@ static struct err *load_chunks(struct block_series_source *s, const struct found
     if (!e)
         e = block_reader_chunks(s->r, s->arena, f->metas, n, chunks);
     for (size_t i = 0; !e && i < n; i++)
-        out[i] = (struct columns_chunk){chunks[i], deleted, n_deleted};
+        out[i] = (struct columns_chunk){
+            .chunk = chunks[i], .tier = s->tier, .deleted = deleted, .n_deleted = n_deleted};
     ret->chunks = out;
     ret->n_chunks = n + (!e && n && block_reader_starts(s->r, f->ref, &out[n].chunk));
     return e;
@@ -304,6 +306,7 @@ struct err *series_source_block(const struct block_reader *r, struct matchers ms
 
     s->base.ops = &ops;
     s->r = r;
+    s->tier = tier_of(block_reader_meta(r)->resolution_ms);
     s->min_ms = min_ms;
     s->max_ms = max_ms;
     s->labels_only = labels_only;

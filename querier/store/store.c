@@ -4,6 +4,7 @@
 #include "common/base/metric.h"
 #include "common/block/block_store.h"
 #include "querier/store/store_internal.h"
+#include "querier/store/tier_pick.h"
 #include "querier/store/tombstone_filter.h"
 
 #define BLOCK_CACHE_BYTES (256u << 20)
@@ -85,6 +86,9 @@ void store_stats_get(struct store *s, struct store_stats *ret)
 {
     *ret = (struct store_stats){.selects = __atomic_load_n(&s->selects, __ATOMIC_RELAXED),
                                 .failures = __atomic_load_n(&s->failures, __ATOMIC_RELAXED),
+                                .tier_blocks = {METRIC_GET(s->tier_blocks[0]),
+                                                METRIC_GET(s->tier_blocks[1]),
+                                                METRIC_GET(s->tier_blocks[2])},
                                 .stragglers = fanout_suspects_count(s->suspects)};
     if (s->blocks)
         blockset_stats_get(s->blocks, &ret->blocks);
@@ -144,21 +148,33 @@ struct err *store_ask(struct store_query *sq, const char *method, struct slice p
     return NULL;
 }
 
+/* As of when a catalogue is new enough. */
+static int64_t catalogue_since(const struct store *s)
+{
+    return clock_mono_ns(&clock_system) - s->opts.catalogue_max_age_ms * NS_PER_MS;
+}
+
+static void warn_if_stale(struct store_query *sq, const struct blockset_view *v)
+{
+    if (v->is_stale)
+        store_query_warn(sq,
+                         SLICE("the object store did not answer: blocks newer than the last known "
+                               "catalogue are missing, if there are any"));
+}
+
 struct err *store_take_blocks(struct store_query *sq, int64_t min_ms, int64_t max_ms,
                               struct blockset_view *ret)
 {
     struct store *s = sq->store;
-    int64_t not_before = clock_mono_ns(&clock_system) - s->opts.catalogue_max_age_ms * NS_PER_MS;
     struct err *e;
 
     *ret = (struct blockset_view){0};
     if (!s->blocks)
         return NULL;
-    e = blockset_take(s->blocks, sq->opts.arena, sq->opts.tenant, not_before, min_ms, max_ms, ret);
-    if (!e && ret->is_stale)
-        store_query_warn(sq,
-                         SLICE("the object store did not answer: blocks newer than the last known "
-                               "catalogue are missing, if there are any"));
+    e = blockset_take(s->blocks, sq->opts.arena, sq->opts.tenant, catalogue_since(s), min_ms,
+                      max_ms, ret);
+    if (!e)
+        warn_if_stale(sq, ret);
     return e;
 }
 
@@ -212,6 +228,8 @@ struct ask {
     int64_t min_ms, max_ms;
     bool labels_only, newest_only;
     struct series_keying keying;
+    struct tier_pick pick; /* {0}: samples, where there are any */
+    int64_t reach_ms;      /* how long before min_ms a point may be that is still seen there */
 };
 
 static struct err *start_peers(struct selection *sel, const struct ask *ask)
@@ -282,6 +300,48 @@ static struct err *open_blocks(struct selection *sel, const struct ask *ask,
     return e;
 }
 
+/* What is answered by points where samples were asked for is told. */
+static void warn_of_points(struct store_query *sq, const struct ask *ask)
+{
+    if (ask->pick.is_fit)
+        store_query_warn(sq, SLICE("samples of a part of the range have expired: aggregates of 5 "
+                                   "minutes or an hour are used there"));
+    else
+        store_query_warn(sq, SLICE("samples of a part of the range have expired: averages over 5 "
+                                   "minutes or an hour are used there, of which the function may "
+                                   "not make what it would of samples"));
+}
+
+static struct series_budget *budget_of(struct store_query *sq)
+{
+    return sq->charged ? sq->charged : &sq->budget;
+}
+
+static struct err *take_tiers(struct store_query *sq, const struct ask *ask,
+                              struct blockset_view *ret)
+{
+    struct store *s = sq->store;
+    struct err *e;
+
+    *ret = (struct blockset_view){0};
+    if (!s->blocks)
+        return NULL;
+    e = blockset_take_tiers(s->blocks, sq->opts.arena, sq->opts.tenant, catalogue_since(s),
+                            ask->min_ms, ask->max_ms, ask->pick.max_tier, ask->reach_ms, ret);
+    if (e)
+        return e;
+    warn_if_stale(sq, ret);
+    if (ret->is_coarser && !ask->labels_only)
+        warn_of_points(sq, ask);
+    for (size_t i = 0; i < ret->n; i++) {
+        unsigned tier = tier_of(ret->meta[i].resolution_ms);
+
+        METRIC_ADD(s->tier_blocks[tier], 1);
+        METRIC_ADD(budget_of(sq)->tier_blocks[tier], 1);
+    }
+    return NULL;
+}
+
 static struct err *select_all(struct store_query *sq, const struct ask *ask,
                               struct series_set **ret)
 {
@@ -293,7 +353,7 @@ static struct err *select_all(struct store_query *sq, const struct ask *ask,
                                      .is_keyed = ask->keying.is_keyed,
                                      .deadline_mono_ms = sq->opts.deadline_mono_ms,
                                      .cancel = sq->opts.cancel,
-                                     .budget = sq->charged ? sq->charged : &sq->budget,
+                                     .budget = budget_of(sq),
                                      .on_close = selection_done,
                                      .arg = sel};
     struct series_source **srcs = NULL;
@@ -302,9 +362,10 @@ static struct err *select_all(struct store_query *sq, const struct ask *ask,
 
     METRIC_ADD(sq->store->selects, 1);
     sel->sq = sq;
-    if ((e = start_peers(sel, ask)) ||
-        (e = store_take_blocks(sq, ask->min_ms, ask->max_ms, &sel->blocks)))
+    if ((e = start_peers(sel, ask)) || (e = take_tiers(sq, ask, &sel->blocks)))
         goto fail;
+    opts.view = (struct columns_view){ask->pick.value, sel->blocks.spans, sel->blocks.n_spans};
+    opts.min_ms -= sel->blocks.n_spans ? ask->reach_ms : 0;
     n_peers = sel->f ? fanout_streams(sel->f) : 0;
     srcs = mem_new_array(struct series_source *, n_peers + sel->blocks.n + 1);
     for (size_t i = 0; i < n_peers; i++)
@@ -400,6 +461,8 @@ static struct err *storage_ask(struct storage *st, struct arena *arena,
                       .min_ms = req->start_ms,
                       .max_ms = req->end_ms,
                       .newest_only = req->newest_only,
+                      .pick = tier_pick_of(req),
+                      .reach_ms = req->range_ms ? 0 : AGGR_1H_MS,
                       .keying = {req->is_grouped, req->grouping, req->n_grouping, req->shard_index,
                                  req->shard_count}};
 

@@ -13,6 +13,7 @@ struct store {
     struct tombset *tombs;     /* NULL: there is no bucket */
     struct fanout_suspects *suspects;
     uint64_t selects, failures;
+    uint64_t tier_blocks[TIERS]; /* opened for selects, by resolution */
 };
 
 /* Starts method at the tenant's ingesters. *ret NULL: there are none to ask (store_opts.ring). */

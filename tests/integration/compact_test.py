@@ -156,6 +156,68 @@ def test_retention(t):
     check(metric(o, "blocks_expired_total") == 1, "metric")
 
 
+def test_retention_of_selectors(t):
+    """The rule of the highest priority counts, then the shortest; blocks lose series whole; the tenant's period is that of the
+    others. A dry run changes nothing. What nobody keeps any longer goes as a block."""
+    def days(n):
+        return f"{(now_ms() - day(n)) // 1000 - 60}s"  # what ended with that day is just over
+    overrides = f"{t.dir}/overrides.yaml"
+
+    def write(rules):
+        with open(overrides + ".new", "w", encoding="utf-8") as f:
+            json.dump({"overrides": {TENANT: {"compactor_blocks_retention_period": "20d", "retention_stream": rules}}}, f)
+        os.rename(overrides + ".new", overrides)
+    write([])
+    limits = [f"--limits.overrides-file={overrides}", "--limits.overrides-period=200ms"]
+    o = Single(t, args=IDLE + limits).wait_ready()
+    start, end = day(4), day(2)
+    for w in range(24):
+        at = start + w * 2 * HOUR
+        push_ok(o.addr, [({"__name__": "m", "env": env, "job": job}, [(at + i * 300_000, float(i)) for i in range(24)],
+                          True, [({"trace": env}, at, 1.0)])
+                         for env in ("dev", "prod") for job in ("a", "b")])
+    flush(o)
+    again(o, EAGER + ["--compactor.deletion-delay=1s"])
+    wait_for("two days, two blocks", lambda: len(live(o)) == 2, 60)
+    again(o, IDLE)
+    first = live(o)
+    write([{"selector": '{env="dev"}', "period": "1d"}, {"selector": '{env="dev",job="b"}', "period": "30d", "priority": 1},
+           {"selector": '{env="dev"}', "period": "300d"}])
+    wait_for("a plan", lambda: [j["kind"] for j in row(o).get("next", [])] == ["rewrite"] * 2, 30)
+    time.sleep(0.5)
+    check(live(o) == first, "a dry run changed something")
+    again(o, EAGER + ["--compactor.deletion-delay=1s"])
+
+    def series(since, until):
+        got = samples_of(o.addr, "m", since, until - 1)
+        return sorted((dict(k)["env"], dict(k)["job"]) for k in got)
+    rest = [("dev", "b"), ("prod", "a"), ("prod", "b")]
+    wait_for("both to be rewritten", lambda: not set(first) & set(live(o)) and directories(o) == live(o), 30)
+    check(series(start, end) == rest and len(live(o)) == 2, f"{series(start, end)}")
+    for b in live(o):
+        text = open(f"{bucket(o)}/{b}/index", "rb").read()
+        check(b"dev" in text and os.path.exists(f"{bucket(o)}/{b}/exemplars"), "a block")
+    check(metric(o, "compaction_expired_series_total") == 2 and metric(o, "blocks_rewritten_total") == 2, "metrics")
+    time.sleep(1)
+    check(metric(o, "blocks_rewritten_total") == 2 and row(o)["jobs"] == 0, "it goes on and on")
+    for command in (["list", bucket(o)], ["analyze", bucket(o), live(o)[0]]):
+        r = subprocess.run(["promtool", "tsdb"] + command, capture_output=True, text=True)
+        check(r.returncode == 0, f"promtool tsdb {command}: {r.stdout} {r.stderr}")
+    # the older day only: a rule of its age; then all that is kept of it is over
+    write([{"selector": '{env="prod"}', "period": days(3)}, {"selector": '{env="dev"}', "period": "100d"}])
+    wait_for("the older day to lose it", lambda: series(start, day(3)) == rest[:1], 30)
+    check(series(day(3), end) == rest, "the younger day")
+    write([{"selector": '{env="prod"}', "period": "60d"}, {"selector": '{env="dev"}', "period": days(3)}])
+    wait_for("nothing to be left of it", lambda: series(start, day(3)) == [], 30)
+    check(series(day(3), end) == rest and len(live(o)) == 2, "the younger day")
+    with open(overrides + ".new", "w", encoding="utf-8") as f:
+        json.dump({"overrides": {TENANT: {"compactor_blocks_retention_period": days(3),
+                                          "retention_stream": [{"selector": '{env="dev"}', "period": "1h"}]}}}, f)
+    os.rename(overrides + ".new", overrides)
+    wait_for("the older day to expire", lambda: len(live(o)) == 1, 30)
+    wait_for("the younger to lose it", lambda: series(start, end) == rest[1:], 30)
+
+
 def test_kill_at_any_moment(t):
     rng = random.Random(7)
     o = Single(t, args=["--compactor.sweep-interval=100ms", "--compactor.compaction-interval=100ms",
@@ -194,7 +256,7 @@ def test_a_corrupt_block_is_left_out_and_the_rest_goes_on(t):
     o.start()
     o.wait_ready()
     wait_for("the others to become two", lambda: len(live(o)) == 3, 60)
-    wait_for("the page", lambda: row(o)["quarantined"] == [bad], 30)
+    wait_for("the page", lambda: [q["block"] for q in row(o)["quarantined"]] == [bad], 30)
     check(bad in live(o), "the corrupt block is gone")
     check(metric(o, "quarantined_blocks") == 1 and metric(o, "bad_blocks_total") >= 1, "metrics")
 

@@ -202,6 +202,40 @@ TEST(levelmerge_replaces_blocks_by_one)
     teardown(&f);
 }
 
+/* As of a bucket of Thanos: what the catalogue says of all series of a block comes to stand on them. */
+TEST(levelmerge_writes_external_labels_into_the_series)
+{
+    static const char *const regions[] = {"region=eu", "region=us"};
+    struct fixture f;
+    struct block_reader *r;
+    struct block_refs refs;
+    struct buf b = {0};
+
+    setup(&f, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        struct catalogue_block cb = *catalogue_find(f.c, fixture_ulid(i + 1));
+
+        cb.labels = labels_from(f.a, regions[i]);
+        CHECK_OK(catalogue_update(f.store, SIGNAL, TENANT, put_in, &cb, NULL));
+    }
+    replan(&f);
+    CHECK_OK(run(&f));
+    r = read_back(&f, f.res.block);
+    CHECK_OK(block_reader_select(r, f.a, (struct matchers){0}, &refs));
+    for (size_t i = 0; i < refs.n; i++) {
+        struct block_reader_series s;
+
+        CHECK_OK(block_reader_series(r, f.a, refs.ptr[i], &s));
+        labels_text(&b, s.labels);
+    }
+    CHECK_SLICE(buf_slice(&b), "{a=\"1\", region=\"eu\"}{a=\"1\", region=\"us\"}");
+    replan(&f);
+    CHECK_INT(catalogue_find(f.c, f.res.block)->labels.n, 0);
+    buf_done(&b);
+    block_reader_close(r);
+    teardown(&f);
+}
+
 TEST(levelmerge_repeated_changes_nothing)
 {
     struct ulid block;
@@ -283,6 +317,7 @@ static void damage(struct fixture *f, unsigned i, const char *file)
 TEST(levelmerge_reports_a_block_that_does_not_verify)
 {
     static const char *const files[] = {"index", "chunks/000001", "meta.json"};
+    static const char *const named[] = {"index: postings", "chunk at 8", "meta.json: line"};
 
     for (size_t i = 0; i < ORR_COUNT(files); i++) {
         struct fixture f;
@@ -291,6 +326,8 @@ TEST(levelmerge_reports_a_block_that_does_not_verify)
         damage(&f, 2, files[i]);
         CHECK_OK(run(&f));
         CHECK(ulid_eq(f.res.bad, fixture_ulid(2)));
+        CHECK(strstr(f.res.bad_reason, named[i]) != NULL);
+        CHECK(strstr(f.res.bad_reason, ulid_print(fixture_ulid(2)).s) != NULL);
         CHECK_INT(f.m.bad_blocks, 1);
         CHECK_INT(f.res.version, 0);
         check_catalogue(&f, 3, 0);
@@ -354,5 +391,134 @@ TEST(levelmerge_writes_blocks_that_promtool_reads)
     snprintf(cmd, sizeof(cmd), "promtool tsdb analyze %s/metrics/t %s >%s 2>&1",
              f.opts.store->name + 11, ulid_print(f.res.block).s, tmp_path("out"));
     CHECK_INT(system(cmd), 0);
+    teardown(&f);
+}
+
+/* ---- rewrites ---- */
+
+static struct err *add_tombstone(void *arg, struct tombstone_list *l, bool *ret_changed)
+{
+    *ret_changed = true;
+    return tombstone_list_add(l, arg);
+}
+
+static void delete_a1(struct fixture *f, unsigned i, int64_t min_ms, int64_t max_ms)
+{
+    struct matcher m;
+    struct tombstone t = {.ulid = fixture_ulid(i),
+                          .created_ms = NOW_MS,
+                          .min_ms = min_ms,
+                          .max_ms = max_ms,
+                          .matchers = {&m, 1}};
+
+    CHECK_OK(matcher_init(f->a, MATCHER_EQ, SLICE("a"), SLICE("1"), &m));
+    CHECK_OK(tombstone_list_update(f->store, SIGNAL, TENANT, add_tombstone, &t, NULL));
+    matchers_done(t.matchers);
+}
+
+static int64_t always(void *arg, struct ulid block)
+{
+    (void)arg;
+    (void)block;
+    return 0;
+}
+
+static void plan_rewrite(struct fixture *f)
+{
+    struct levels_opts opts = {.ranges_ms = {2 * HOUR_MS},
+                               .n_ranges = 1,
+                               .max_inputs = 64,
+                               .max_bytes = 1u << 30,
+                               .rewrite = always};
+    int64_t due_ms;
+    size_t n;
+    const struct catalogue_block *b;
+
+    catalogue_free(f->c);
+    CHECK_OK(catalogue_load(f->store, SIGNAL, TENANT, &f->c));
+    b = catalogue_blocks(f->c, &n);
+    f->jobs = levels_plan(&opts, b, n, NOW_MS, NULL, NULL, f->a, &f->n_jobs, &due_ms);
+    CHECK_INT(f->n_jobs, 1);
+    CHECK_INT(f->jobs[0].kind, LEVELS_REWRITE);
+}
+
+TEST(levelmerge_rewrites_one_block_without_what_is_deleted)
+{
+    const struct catalogue_block *b;
+    struct fixture f;
+    size_t n;
+
+    setup(&f, 2);
+    CHECK_OK(run(&f));
+    plan_rewrite(&f);
+    CHECK_OK(run(&f)); /* nothing is deleted: nothing is to be done */
+    CHECK_INT(f.m.outdated, 1);
+    CHECK_INT(f.res.version, 0);
+    delete_a1(&f, 50, FIXTURE_T0 + 1000, FIXTURE_T0 + 10000);
+    CHECK_OK(run(&f));
+    CHECK_INT(f.m.rewritten, 1);
+    CHECK_INT(f.m.make.deleted_samples, 3);
+    check_samples(&f, f.res.block, "0:1 20000:9");
+    check_catalogue(&f, 1, 3);
+    b = catalogue_blocks(f.c, &n);
+    CHECK_INT(b->level, 2); /* it is where it was */
+    CHECK_INT(b->n_segments, 2);
+    plan_rewrite(&f);
+    delete_a1(&f, 51, 0, NOW_MS); /* all of it: a block of nothing, that names the segments */
+    CHECK_OK(run(&f));
+    CHECK_INT(f.res.series, 0);
+    check_catalogue(&f, 1, 4);
+    CHECK_INT(catalogue_blocks(f.c, &n)->n_segments, 2);
+    teardown(&f);
+}
+
+TEST(levelmerge_rewrites_once_whichever_step_fails)
+{
+    FAULT_SWEEP (n) {
+        struct fixture f;
+        struct err *e;
+        size_t blocks;
+
+        fault_disarm();
+        setup(&f, 2);
+        CHECK_OK(run(&f));
+        delete_a1(&f, 50, FIXTURE_T0 + 1000, FIXTURE_T0 + 10000);
+        plan_rewrite(&f);
+        fault_arm_nth(n);
+        e = run(&f);
+        fault_disarm();
+        CHECK(ulid_is_zero(f.res.bad));
+        CHECK_OK(run(&f)); /* as who comes after would */
+        CHECK_INT(f.m.rewritten, 1);
+        check_catalogue(&f, 1, 3);
+        CHECK(e || f.m.repeated == 1);
+        check_samples(&f, catalogue_blocks(f.c, &blocks)->ulid, "0:1 20000:9");
+        err_free(e);
+        teardown(&f);
+    }
+}
+
+TEST(levelmerge_leaves_out_series_whose_retention_is_over)
+{
+    struct retention r = {.default_ms = 0, .now_ms = NOW_MS};
+    struct retention_rules rules;
+    struct yaml_node *root = NULL;
+    struct fixture f;
+
+    setup(&f, 2);
+    CHECK_OK(yaml_load("t", SLICE("[{selector: '{a=\"1\"}', period: 100d}]"), f.a, &root));
+    CHECK_OK(retention_rules_parse("t", root, f.a, &rules));
+    r.rules = &rules;
+    f.opts.retention = &r;
+    CHECK_OK(run(&f)); /* not over yet: the name is that of the inputs alone */
+    CHECK(ulid_eq(f.res.block, levels_block_id(TENANT, &f.jobs[0])));
+    plan_rewrite(&f);
+    r.now_ms += 100 * 24 * HOUR_MS;
+    CHECK_OK(run(&f));
+    CHECK_INT(f.m.rewritten, 1);
+    CHECK_INT(f.m.make.expired_series, 1);
+    CHECK_INT(f.res.series, 0);
+    check_catalogue(&f, 1, 3);
+    retention_rules_done(&rules);
     teardown(&f);
 }

@@ -358,3 +358,45 @@ TEST(levels_within_its_bytes_leaves_nothing_that_fits_together)
         teardown(&f);
     }
 }
+
+/* ---- rewrites ---- */
+
+static int64_t rewrite_odd(void *arg, struct ulid block)
+{
+    const struct fixture *f = arg;
+
+    for (uint64_t i = 1; i < 10; i += 2)
+        if (ulid_eq(block, id_of(i)))
+            return f->now_ms - 7;
+    return INT64_MAX;
+}
+
+TEST(levels_rewrites_what_no_merge_takes_along)
+{
+    struct levels_opts opts = defaults;
+    struct fixture f;
+
+    setup(&f, T0 + 10 * DAY);
+    opts.rewrite = rewrite_odd;
+    opts.rewrite_arg = &f;
+    f.opts = &opts;
+    add(&f, 1, 0, 24);
+    add(&f, 2, 24, 48);
+    add(&f, 3, 48, 50); /* merged with 4 */
+    add(&f, 4, 50, 52);
+    add_sized(&f, 5, T0 + 72 * H, T0 + 96 * H, 2u << 30); /* too large to be merged with others */
+    add_sized(&f, 6, T0 + 72 * H, T0 + 96 * H, 2u << 30);
+    add(&f, 7, 96, 98);
+    f.quarantined = id_of(7);
+    CHECK_INT(plan_now(&f), 3);
+    for (size_t i = 0; i < f.n; i++) {
+        bool is_rewrite = f.jobs[i].kind == LEVELS_REWRITE;
+        struct ulid first = f.jobs[i].inputs[0]->ulid;
+
+        CHECK_INT(f.jobs[i].n, is_rewrite ? 1 : 2);
+        CHECK(ulid_eq(first, id_of(is_rewrite ? (f.jobs[i].bytes == 1000 ? 1 : 5) : 3)));
+        CHECK(!is_rewrite || f.jobs[i].due_ms == f.now_ms - 7);
+    }
+    CHECK_INT(f.due_ms, INT64_MAX);
+    teardown(&f);
+}

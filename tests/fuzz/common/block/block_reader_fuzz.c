@@ -170,7 +170,13 @@ static void use(struct block_reader *r)
     arena_free(a);
 }
 
-static void run(const uint8_t *data, size_t size, const struct block_source_ops *how)
+/* Labels that replace some of the corpus' and stand between others. */
+static const struct label external[] = {{SLICE_INIT("a"), SLICE_INIT("of all")},
+                                        {SLICE_INIT("job"), SLICE_INIT("x")},
+                                        {SLICE_INIT("zone"), SLICE_INIT("z")}};
+
+static void open_and_use(const uint8_t *data, size_t size, const struct block_reader_opts *opts,
+                         const struct block_source_ops *how)
 {
     struct source *s = mem_new(struct source);
     char name[] = "fuzz";
@@ -183,7 +189,7 @@ static void run(const uint8_t *data, size_t size, const struct block_source_ops 
     if (size)
         memcpy(s->bytes, data, size);
     fix(s);
-    e = block_reader_open(&s->base, NULL, &r);
+    e = block_reader_open(&s->base, opts, &r);
     if (!e) {
         use(r);
         block_reader_close(r);
@@ -193,7 +199,10 @@ static void run(const uint8_t *data, size_t size, const struct block_source_ops 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    run(data, size, &ops);
-    run(data, size, &part_ops);
+    const struct block_reader_opts external_opts = {.external = {external, ORR_COUNT(external)}};
+
+    open_and_use(data, size, NULL, &ops);
+    open_and_use(data, size, &external_opts, &ops);
+    open_and_use(data, size, &external_opts, &part_ops);
     return 0;
 }

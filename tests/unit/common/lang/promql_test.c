@@ -44,6 +44,9 @@ TEST(promql_precedence)
 {
     check("1 + 2 * 3 ^ 4 ^ 5", "1 + 2 * 3 ^ 4 ^ 5",
           "(binop + (num 1) (binop * (num 2) (binop ^ (num 3) (binop ^ (num 4) (num 5)))))");
+    check("inf ^ a ^ inf", "Inf ^ a ^ +Inf", NULL); /* "+Inf ^ a" would be +(Inf ^ a) */
+    check("+inf ^ a", "+Inf ^ a",
+          "(unary + (binop ^ (num +Inf) (selector [\"__name__\" = \"a\"])))");
     check("-a ^ 2 * b", "-a ^ 2 * b",
           "(binop * card=one-to-one ignoring=[] (unary - (binop ^ (selector [\"__name__\" = "
           "\"a\"]) (num 2))) (selector [\"__name__\" = \"b\"]))");

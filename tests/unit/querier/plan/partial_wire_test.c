@@ -51,7 +51,30 @@ TEST(partial_wire_tells_of_moments_by_its_version)
     q.wants_moments = false;
     CHECK_OK(partial_wire_decode(buf_slice(&b), &q, &o));
     CHECK(q.wants_moments);
-    b.ptr[0] = 3;
+    b.ptr[0] = 5;
+    CHECK_ERR(partial_wire_decode(buf_slice(&b), &q, &o), ERR_INVALID, "malformed");
+    buf_done(&b);
+}
+
+TEST(partial_wire_tells_how_coarse_it_may_be_by_its_version)
+{
+    struct engine_query q = asked;
+    struct store_query_opts o;
+    struct buf b = {0};
+
+    q.max_resolution_ms = 3600000;
+    partial_wire_encode(&b, &q, &limits);
+    CHECK_INT(b.ptr[0], 3);
+    CHECK_OK(partial_wire_decode(buf_slice(&b), &q, &o));
+    CHECK_INT(q.max_resolution_ms, 3600000);
+    CHECK(!q.wants_moments);
+    q.wants_moments = true;
+    buf_reset(&b);
+    partial_wire_encode(&b, &q, &limits);
+    CHECK_INT(b.ptr[0], 4);
+    CHECK_OK(partial_wire_decode(buf_slice(&b), &q, &o));
+    CHECK(q.wants_moments && q.max_resolution_ms == 3600000);
+    b.ptr[0] = 1;
     CHECK_ERR(partial_wire_decode(buf_slice(&b), &q, &o), ERR_INVALID, "malformed");
     buf_done(&b);
 }

@@ -55,7 +55,7 @@ static void add_replica(struct arena *a, struct rng *rng, struct columns_chunk *
         }
         if (len && (i == SPAN || rng_u32(rng) % 30 == 0)) {
             chunks[(*n)++] =
-                (struct columns_chunk){chunk_of(a, t, v, len), deleted, deleted ? 1 : 0};
+                (struct columns_chunk){chunk_of(a, t, v, len), deleted, deleted ? 1 : 0, 0};
             len = 0;
         }
     }

@@ -1,0 +1,337 @@
+#include "deploy/orreryctl/ctl.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/vec.h"
+#include "common/objstore/s3conf.h"
+#include "common/process/process_conf.h"
+#include "common/process/process_storage.h"
+
+struct command {
+    const char *group, *name, *arguments;
+    size_t min_args, max_args;
+    unsigned options; /* CTL_BIT() */
+    bool is_local;    /* needs no object store when its argument is a directory */
+    ctl_command_fn *run;
+    const char *help;
+};
+
+static const struct command ctl_commands[] = {
+    {"bucket", "ls", "[TENANT]", 0, 1, CTL_BIT(CTL_JSON), false, ctl_bucket_ls,
+     "Tenants of the bucket, or the live blocks of one."},
+    {"bucket", "inspect", "TENANT ULID", 2, 2, CTL_BIT(CTL_JSON), false, ctl_bucket_inspect,
+     "All that is known of a block: its meta.json, its files, the sections of its index, its place "
+     "in the "
+     "catalogue."},
+    {"bucket", "verify", "[TENANT [ULID]]", 0, 2, CTL_BIT(CTL_TEMP), false, ctl_bucket_verify,
+     "Reads live blocks whole, every section, chunk and sidecar, compares the catalogue with what "
+     "is there, "
+     "and names what is wrong."},
+    {"bucket", "adopt", "", 0, 0,
+     CTL_BIT(CTL_LAYOUT) | CTL_BIT(CTL_PREFIX) | CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_DRY), false,
+     ctl_bucket_adopt,
+     "Adds the blocks of a Mimir, Cortex or Thanos bucket to the catalogue, in place: no byte is "
+     "moved. Blocks "
+     "with a deletion mark are left out. Done twice it adds nothing."},
+    {"bucket", "rebuild-catalogue", "TENANT", 1, 1, CTL_BIT(CTL_DRY), false, ctl_bucket_rebuild,
+     "Makes the tenant's catalogue anew from the blocks that are in the bucket. For when it is "
+     "lost or "
+     "damaged; let no compactor run meanwhile."},
+    {"block", "upload", "DIR…", 1, SIZE_MAX, CTL_BIT(CTL_TENANT), false, ctl_block_upload,
+     "Backfills blocks of Prometheus: verified whole, uploaded, put into the catalogue. What is in "
+     "the bucket "
+     "already is not sent again."},
+    {"tsdb", "analyze", "DIR | ULID", 1, 1,
+     CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_LIMIT) | CTL_BIT(CTL_TEMP), true, ctl_tsdb_analyze,
+     "Cardinality, churn and chunks of a block, in a directory or (with --tenant) in the bucket."},
+    {"tenant", "copy", "FROM TO", 2, 2, CTL_BIT(CTL_DRY), false, ctl_tenant_copy,
+     "Copies the live metrics blocks of a tenant to another tenant."},
+    {"tenant", "delete", "TENANT", 1, 1, CTL_BIT(CTL_DRY) | CTL_BIT(CTL_YES), false,
+     ctl_tenant_delete,
+     "Deletes every object of a tenant, of all signals. Readers see nothing from its first step "
+     "on; ended in "
+     "between, it goes on when called again."},
+    {"export", NULL, "", 0, 0,
+     CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_MATCH) | CTL_BIT(CTL_FROM) | CTL_BIT(CTL_TO) |
+         CTL_BIT(CTL_FORMAT) | CTL_BIT(CTL_TEMP),
+     false, ctl_export,
+     "Writes samples of the blocks to standard output, as OpenMetrics that promtool reads or line "
+     "by line."},
+};
+
+/* ---- help ---- */
+
+static const struct {
+    const char *flag, *help;
+    bool takes_value;
+} option_rows[] = {
+#define X(bit, member, kind, flag, help) {flag, help, sizeof(#kind) == sizeof("text")},
+    CTL_OPTIONS(X)
+#undef X
+};
+
+static void put_command(FILE *out, const struct command *k)
+{
+    fprintf(out, "  orreryctl %s%s%s %s\n", k->group, k->name ? " " : "", k->name ? k->name : "",
+            k->arguments);
+}
+
+static void command_help(FILE *out, const struct command *k)
+{
+    fprintf(out, "Usage:\n");
+    put_command(out, k);
+    fprintf(out, "\n%s\n\n", k->help);
+    for (size_t i = 0; i < ORR_COUNT(option_rows); i++)
+        if (k->options >> i & 1)
+            fprintf(out, "  --%s%s\n      %s\n", option_rows[i].flag,
+                    option_rows[i].takes_value ? "=VALUE" : "", option_rows[i].help);
+    fprintf(out, "  --config=FILE, --storage.…, --s3.…\n"
+                 "      the object store, as for the roles (orreryctl --help-config)\n\n"
+                 "Status: 0 all is well, 1 something is wrong or was not done, 2 bad usage.\n");
+}
+
+static void general_help(FILE *out, const char *group)
+{
+    fprintf(out, "orreryctl: an Orrery bucket by hand.\n\nUsage:\n");
+    for (size_t i = 0; i < ORR_COUNT(ctl_commands); i++)
+        if (!group || strcmp(group, ctl_commands[i].group) == 0)
+            put_command(out, &ctl_commands[i]);
+    fprintf(out, "\n  orreryctl GROUP COMMAND --help   what a command does, and its options\n"
+                 "  orreryctl --help-config          the settings of the object store\n"
+                 "  orreryctl --version\n\n"
+                 "Status: 0 all is well, 1 something is wrong or was not done, 2 bad usage.\n");
+}
+
+/* ---- configuration ---- */
+
+static const struct conf_section *const sections[] = {
+    &process_server_section, &process_storage_section, &s3conf_section, &limits_section};
+/* Of a file or an environment that the roles are given, too. */
+static const char *const foreign[] = {"auth",  "ring",         "ingester", "querier", "compactor",
+                                      "ruler", "alertmanager", "otlp",     NULL};
+
+static void config_help(FILE *out)
+{
+    struct buf b = {0};
+
+    conf_help(sections, ORR_COUNT(sections), &b);
+    fputs(buf_cstr(&b), out);
+    buf_done(&b);
+}
+
+struct line { /* the command line, taken apart */
+    VEC(char *) flags;
+    VEC(const char *) args;
+    const char *config;
+    unsigned given;
+    bool wants_help;
+};
+
+static struct err *set_option(struct ctl *c, struct line *l, size_t i, const char *value)
+{
+    l->given |= 1u << i;
+    switch ((enum ctl_option)i) {
+#define text(member) c->opts.member = value
+#define truth(member) c->opts.member = true
+#define X(bit, member, kind, flag, help)                                                           \
+    case bit##_AT:                                                                                 \
+        kind(member);                                                                              \
+        break;
+        CTL_OPTIONS(X)
+#undef X
+#undef text
+#undef truth
+    }
+    return NULL;
+}
+
+/* Of an argument "--name" or "--name=value"; the value may be the next one. *ret_used: how many it took. */
+static struct err *take_option(struct ctl *c, struct line *l, char **argv, int *ret_used)
+{
+    const char *arg = argv[0] + 2, *eq = strchr(arg, '='), *value;
+    size_t len = eq ? (size_t)(eq - arg) : strlen(arg);
+
+    *ret_used = 1;
+    if (memchr(arg, '.', len)) { /* section.key */
+        vec_push(&l->flags, argv[0]);
+        return NULL;
+    }
+    for (size_t i = 0; i <= ORR_COUNT(option_rows); i++) {
+        bool is_config = i == ORR_COUNT(option_rows);
+        const char *flag = is_config ? "config" : option_rows[i].flag;
+
+        if (strlen(flag) != len || memcmp(flag, arg, len) != 0)
+            continue;
+        value = eq ? eq + 1 : NULL;
+        if (!is_config && !option_rows[i].takes_value) {
+            return value ? err_new(ERR_INVALID, "--%s takes no value", flag)
+                         : set_option(c, l, i, NULL);
+        }
+        if (!value && (value = argv[1]))
+            *ret_used = 2;
+        if (!value)
+            return err_new(ERR_INVALID, "--%s needs a value", flag);
+        if (!is_config)
+            return set_option(c, l, i, value);
+        l->config = value;
+        return NULL;
+    }
+    return err_new(ERR_INVALID, "unknown option --%.*s", (int)len, arg);
+}
+
+static struct err *take_line(struct ctl *c, struct line *l, int argc, char **argv)
+{
+    for (int i = 1, used; i < argc; i += used) {
+        struct err *e;
+
+        used = 1;
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            l->wants_help = true;
+        else if (strncmp(argv[i], "--", 2) != 0)
+            vec_push(&l->args, argv[i]);
+        else if ((e = take_option(c, l, argv + i, &used)))
+            return e;
+    }
+    return NULL;
+}
+
+static const struct command *find_command(const struct line *l, size_t *ret_words)
+{
+    for (size_t i = 0; i < ORR_COUNT(ctl_commands); i++) {
+        const struct command *k = &ctl_commands[i];
+
+        *ret_words = k->name ? 2 : 1;
+        if (l->args.len >= *ret_words && strcmp(l->args.ptr[0], k->group) == 0 &&
+            (!k->name || strcmp(l->args.ptr[1], k->name) == 0))
+            return k;
+    }
+    return NULL;
+}
+
+static struct err *check_usage(const struct command *k, const struct line *l, size_t n_args)
+{
+    if (n_args < k->min_args || n_args > k->max_args)
+        return err_new(ERR_INVALID, "wrong number of arguments");
+    for (size_t i = 0; i < ORR_COUNT(option_rows); i++)
+        if (l->given & ~k->options & 1u << i)
+            return err_new(ERR_INVALID, "--%s means nothing here", option_rows[i].flag);
+    return NULL;
+}
+
+static struct err *load_conf(struct ctl *c, struct line *l)
+{
+    struct conf_source src = {sections, ORR_COUNT(sections), l->config, environ, NULL, foreign};
+
+    vec_push(&l->flags, NULL);
+    src.flags = l->flags.ptr;
+    return conf_load(&src, &c->conf);
+}
+
+static struct err *open_store(struct ctl *c)
+{
+    const struct process_server_conf *server = conf_section(c->conf, "server");
+
+    c->root = process_storage_root(c->conf, server->data_dir);
+    return process_storage_make(c->conf, server->data_dir, &c->limits, &c->store);
+}
+
+/* ---- running ---- */
+
+struct err *ctl_usage(struct ctl *c, const char *what)
+{
+    c->is_usage = true;
+    return err_new(ERR_INVALID, "%s", what);
+}
+
+static int complain(struct err *e, const struct command *k)
+{
+    fprintf(stderr, "orreryctl: %s\n", err_msg(e));
+    if (k)
+        put_command(stderr, k);
+    else
+        fprintf(stderr, "See orreryctl --help.\n");
+    err_free(e);
+    return CTL_USAGE;
+}
+
+static int run(struct ctl *c, const struct command *k, struct line *l)
+{
+    bool is_dir = k->is_local && !c->opts.tenant;
+    struct err *e;
+
+    if ((e = load_conf(c, l)))
+        return complain(e, NULL);
+    err_free(log_set_level("warn"));
+    if (!is_dir && (e = open_store(c))) {
+        fprintf(stderr, "orreryctl: %s\n", err_msg(e));
+        err_free(e);
+        return CTL_WRONG;
+    }
+    e = k->run(c);
+    if (fflush(stdout) != 0 && !e)
+        e = err_errno(ERR_IO, "standard output");
+    if (c->is_usage)
+        return complain(e, k);
+    if (e)
+        fprintf(stderr, "orreryctl: %s\n", err_msg(e));
+    if (e || c->wrong) {
+        err_free(e);
+        return CTL_WRONG;
+    }
+    return CTL_OK;
+}
+
+static int dispatch(struct ctl *c, struct line *l)
+{
+    size_t words;
+    const struct command *k = find_command(l, &words);
+    struct err *e;
+
+    if (!k && l->wants_help) {
+        general_help(stdout, l->args.len ? l->args.ptr[0] : NULL);
+        return CTL_OK;
+    }
+    if (!k)
+        return complain(l->args.len ? err_new(ERR_INVALID, "unknown command %s%s%s", l->args.ptr[0],
+                                              l->args.len > 1 ? " " : "",
+                                              l->args.len > 1 ? l->args.ptr[1] : "")
+                                    : err_new(ERR_INVALID, "no command"),
+                        NULL);
+    if (l->wants_help) {
+        command_help(stdout, k);
+        return CTL_OK;
+    }
+    if ((e = check_usage(k, l, l->args.len - words)))
+        return complain(e, k);
+    c->args = l->args.ptr + words;
+    c->n_args = l->args.len - words;
+    return run(c, k, l);
+}
+
+int ctl_main(int argc, char **argv)
+{
+    struct ctl c = {.arena = arena_new(0)};
+    struct line l = {.config = NULL};
+    struct err *e = NULL;
+    int status = CTL_OK;
+
+    if (argc == 2 && strcmp(argv[1], "--version") == 0)
+        printf("orreryctl %s\n", ORR_VERSION);
+    else if (argc == 2 && strcmp(argv[1], "--help-config") == 0)
+        config_help(stdout);
+    else if ((e = take_line(&c, &l, argc, argv)))
+        status = complain(e, NULL);
+    else
+        status = dispatch(&c, &l);
+    objstore_close(c.store);
+    limits_free(c.limits);
+    conf_unref(c.conf);
+    mem_free(c.root);
+    vec_done(&l.flags);
+    vec_done(&l.args);
+    arena_free(c.arena);
+    return status;
+}

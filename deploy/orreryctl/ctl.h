@@ -1,0 +1,88 @@
+/*
+ * orreryctl: commands on the bucket, beside processes that run or without them.
+ *
+ *   orreryctl GROUP COMMAND [ARGUMENT…] [--option[=value]…] [--config FILE] [--section.key=value…]
+ *
+ * The object store is what the sections storage, s3 and limits say, as for the roles: give it the file and the flags
+ * that they get. Lists go to standard output, as a table or as JSON (--json); progress and log lines go to standard
+ * error: a bar on a terminal, else a line now and then.
+ *
+ * Status: 0 all is well; 1 something is wrong, or it could not be done; 2 the command line is.
+ *
+ * A command is a function over struct ctl and a row of ctl_commands[] (ctl.c). Catalogues are changed by conditional
+ * puts, as compactors do, so every command may run beside a cluster. All block; one thread.
+ */
+#pragma once
+#include "common/base/arena.h"
+#include "common/base/conf.h"
+#include "common/model/limits.h"
+#include "common/objstore/objstore.h"
+
+#define CTL_SIGNAL SLICE("metrics")
+
+enum ctl_status { CTL_OK, CTL_WRONG, CTL_USAGE };
+
+/* X(bit, member, kind, flag, help); kind: text or truth */
+#define CTL_OPTIONS(X)                                                                             \
+    X(CTL_TENANT, tenant, text, "tenant", "the tenant")                                            \
+    X(CTL_PREFIX, prefix, text, "prefix", "where in the bucket to look; empty: at its top")        \
+    X(CTL_LAYOUT, layout, text, "layout", "mimir (Cortex, too), thanos or orrery")                 \
+    X(CTL_MATCH, match, text, "match", "selector of series, as {job=\"a\"}; default: all")         \
+    X(CTL_FROM, from, text, "from", "start: RFC 3339 or Unix seconds; default: all")               \
+    X(CTL_TO, to, text, "to", "end, inclusive; default: all")                                      \
+    X(CTL_LIMIT, limit, text, "limit", "rows of each list; default 10")                            \
+    X(CTL_TEMP, temp_dir, text, "temp-dir",                                                        \
+      "where blocks of a remote store are put while they "                                         \
+      "are read; default: $TMPDIR or /tmp")                                                        \
+    X(CTL_FORMAT, format, text, "format", "openmetrics (default) or lines")                        \
+    X(CTL_DRY, is_dry, truth, "dry-run", "say what would be done, and do nothing")                 \
+    X(CTL_JSON, is_json, truth, "json", "print JSON instead of a table")                           \
+    X(CTL_YES, is_yes, truth, "yes", "do it without asking")
+
+enum ctl_option {
+#define X(bit, member, kind, flag, help) bit##_AT,
+    CTL_OPTIONS(X)
+#undef X
+};
+#define CTL_BIT(o) (1u << (o##_AT))
+
+typedef const char *ctl_text;
+typedef bool ctl_truth;
+struct ctl_opts {
+#define X(bit, member, kind, flag, help) ctl_##kind member;
+    CTL_OPTIONS(X)
+#undef X
+};
+
+struct ctl {
+    struct ctl_opts opts; /* a text that was not given is NULL */
+    const char **args;
+    size_t n_args;
+    struct arena *arena; /* of the whole call */
+    struct conf *conf;
+    struct limits *limits;
+    struct objstore *store; /* NULL: the command needs none */
+    char *root;             /* its directory, if it is one */
+    uint64_t wrong;         /* things that were found wrong and said */
+    bool is_usage;          /* ctl_usage() */
+};
+
+typedef struct err *ctl_command_fn(struct ctl *c);
+
+int ctl_main(int argc, char **argv);
+/* What a command returns when its arguments make no sense: the call ends with CTL_USAGE. */
+ORR_CHECKED struct err *ctl_usage(struct ctl *c, const char *what);
+
+/* ctl_bucket.c */
+ORR_CHECKED struct err *ctl_bucket_ls(struct ctl *c);
+ORR_CHECKED struct err *ctl_bucket_inspect(struct ctl *c);
+/* the file of their name */
+ORR_CHECKED struct err *ctl_bucket_verify(struct ctl *c);
+ORR_CHECKED struct err *ctl_bucket_adopt(struct ctl *c);
+ORR_CHECKED struct err *ctl_bucket_rebuild(struct ctl *c);
+ORR_CHECKED struct err *ctl_block_upload(struct ctl *c);
+ORR_CHECKED struct err *ctl_tsdb_analyze(struct ctl *c);
+/* ctl_tenant.c */
+ORR_CHECKED struct err *ctl_tenant_copy(struct ctl *c);
+ORR_CHECKED struct err *ctl_tenant_delete(struct ctl *c);
+ORR_CHECKED struct err *ctl_export(struct ctl *c);

@@ -1,0 +1,326 @@
+/*
+ * tenant copy, tenant delete.
+ *
+ * copy: deletions (tombstones) first, so that nothing that was deleted is to be seen again, then each live block with its
+ * ULID; meta.json says the new tenant. What the other tenant has already is left as it is.
+ *
+ * delete: 1. the catalogue: every live block is retired, so compactions find their inputs gone, and nothing of it can be
+ * added again; and a tombstone over all series up to now, so that readers see nothing: nothing of heads and segments that
+ * are handed over later either, nor answers that were kept; 2. the files of what is retired, wherever they lie; 3. the
+ * rest of the tenant's objects, the catalogue last: until then the next call knows what is left to do. The list of
+ * tombstones stays.
+ */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/block/block_store.h"
+#include "common/block/tombstone_list.h"
+#include "common/model/tenant.h"
+#include "deploy/orreryctl/ctl_send.h"
+
+/* ---- copy ---- */
+
+struct copying {
+    struct ctl *c;
+    struct slice to;
+    struct ctl_progress progress;
+    uint64_t added, there;
+};
+
+static struct err *add_tombstones(void *arg, struct tombstone_list *l, bool *ret_changed)
+{
+    const struct tombstone *t = arg;
+
+    *ret_changed = true;
+    return tombstone_list_add(l, t);
+}
+
+static struct err *copy_tombstones(struct ctl *c, struct slice from, struct slice to)
+{
+    struct tombstone_list *l;
+    const struct tombstone *all;
+    struct err *e = tombstone_list_load(c->store, CTL_SIGNAL, from, &l, NULL);
+    size_t n;
+
+    if (e)
+        return e;
+    all = tombstone_list_all(l, &n);
+    for (size_t i = 0; i < n && !e; i++)
+        e = tombstone_list_update(c->store, CTL_SIGNAL, to, add_tombstones, (void *)&all[i], NULL);
+    tombstone_list_unref(l);
+    return e;
+}
+
+static struct err *send_copy(struct copying *cp, struct arena *a, const struct catalogue_block *b,
+                             struct block_meta *meta, const char *path)
+{
+    struct ctl_send s = {
+        .tenant = cp->to, .path = path, .meta = meta, .entry = *b, .progress = &cp->progress};
+    struct block_file *files;
+    struct buf json = {0};
+    bool is_added;
+    struct err *e = ctl_whole_files(a, path, &files, &s.n_files);
+
+    if (e)
+        return e;
+    meta->tenant = cp->to;
+    s.files = meta->files = files;
+    meta->n_files = s.n_files;
+    s.entry.dir = SLICE_EMPTY;
+    block_meta_write(&json, meta);
+    s.meta_json = buf_slice(&json);
+    if (!(e = ctl_send(cp->c, &s, &is_added))) {
+        cp->added += is_added;
+        cp->there += !is_added;
+    }
+    buf_done(&json);
+    return e;
+}
+
+static struct err *copy_block(struct copying *cp, const struct catalogue *from,
+                              const struct catalogue_block *b)
+{
+    struct arena *a = arena_new(0);
+    struct ctl_copy copy = {.path = NULL};
+    struct ctl_block at;
+    struct slice dir = block_store_dir(a, from, b->ulid, b->dir);
+    struct err *e;
+
+    if (!(e = ctl_block_load(cp->c, a, dir, &at)) && !(e = ctl_block_check(&at)) &&
+        !(e = ctl_copy_make(cp->c, dir, b->ulid, &copy)))
+        e = send_copy(cp, a, b, &at.meta, copy.path);
+    ctl_copy_done(&copy);
+    arena_free(a);
+    return err_wrap(e, "block %s", ulid_print(b->ulid).s);
+}
+
+static struct err *copy_blocks(struct copying *cp, const struct catalogue *from)
+{
+    size_t n;
+    const struct catalogue_block *b = catalogue_blocks(from, &n);
+    struct err *e = NULL;
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < n; i++)
+        bytes += b[i].bytes;
+    if (cp->c->opts.is_dry) {
+        ctl_say("%zu blocks of %s would be copied", n, ctl_bytes(cp->c->arena, bytes));
+        return NULL;
+    }
+    ctl_progress_begin(&cp->progress, "copying", bytes, true);
+    for (size_t i = 0; i < n && !e; i++)
+        e = copy_block(cp, from, &b[i]);
+    ctl_progress_end(&cp->progress);
+    if (cp->added)
+        e = err_first(e, ctl_send_news(cp->c, cp->to));
+    if (!e)
+        ctl_say("%llu blocks copied, %llu were there already", (unsigned long long)cp->added,
+                (unsigned long long)cp->there);
+    return e;
+}
+
+struct err *ctl_tenant_copy(struct ctl *c)
+{
+    struct slice from = slice_cstr(c->args[0]);
+    struct copying cp = {.c = c, .to = slice_cstr(c->args[1])};
+    struct catalogue *cat = NULL;
+    struct err *e;
+
+    if (slice_eq(from, cp.to))
+        return ctl_usage(c, "a tenant is not copied to itself");
+    if (!(e = tenant_check(from)) && !(e = tenant_check(cp.to)) &&
+        !(e = c->opts.is_dry ? NULL : copy_tombstones(c, from, cp.to)) &&
+        !(e = catalogue_load(c->store, CTL_SIGNAL, from, &cat)))
+        e = copy_blocks(&cp, cat);
+    catalogue_free(cat);
+    return e;
+}
+
+/* ---- delete ---- */
+
+static const char *const signals[] = {"metrics", "logs", "traces", "profiles"};
+
+static struct err *retire_all(void *arg, struct catalogue *cat, bool *ret_changed)
+{
+    const int64_t *now_ms = arg;
+    size_t n;
+    const struct catalogue_block *b = catalogue_blocks(cat, &n);
+
+    *ret_changed = n != 0;
+    for (; n; b = catalogue_blocks(cat, &n))
+        (void)catalogue_retire(cat, b[0].ulid, *now_ms);
+    return NULL;
+}
+
+/* Files of retired blocks that lie elsewhere: they were adopted. */
+static struct err *delete_adopted(struct ctl *c, struct slice signal, struct slice tenant)
+{
+    const struct catalogue_retired *r;
+    struct catalogue *cat;
+    struct err *e = catalogue_load(c->store, signal, tenant, &cat);
+    size_t n;
+
+    if (e)
+        return e;
+    r = catalogue_retired(cat, &n);
+    for (size_t i = 0; i < n && !e; i++)
+        if (r[i].dir.len)
+            e = block_store_delete(c->store, r[i].dir);
+    catalogue_free(cat);
+    return e;
+}
+
+static struct err *add_whole(void *arg, struct tombstone_list *l, bool *ret_changed)
+{
+    *ret_changed = true;
+    return tombstone_list_add(l, arg);
+}
+
+/* All that was written up to now. */
+static struct err *bury(struct ctl *c, struct slice tenant, int64_t now_ms)
+{
+    const struct slice parts[] = {SLICE("tenant delete"), tenant};
+    struct tombstone t = {.ulid = ulid_derive(now_ms, parts, ORR_COUNT(parts)),
+                          .created_ms = now_ms,
+                          .min_ms = INT64_MIN,
+                          .max_ms = now_ms};
+    struct matcher every;
+    struct err *e = matcher_init(c->arena, MATCHER_RE, SLICE(LABEL_NAME), SLICE(".*"), &every);
+
+    if (e)
+        return e;
+    t.matchers = (struct matchers){&every, 1};
+    e = tombstone_list_update(c->store, CTL_SIGNAL, tenant, add_whole, &t, NULL);
+    matcher_done(&every);
+    return e;
+}
+
+/* All but the catalogue and the tombstones, a page at a time; meta.json of a block may go in any order: no catalogue names it any more. */
+static struct err *delete_rest(struct ctl *c, struct slice prefix, struct slice catalogue,
+                               struct slice tombstones)
+{
+    struct slice after = SLICE_EMPTY;
+    struct err *e = NULL;
+    bool more = true;
+
+    while (!e && more) {
+        struct arena *a = arena_new(0);
+        struct objstore_listing l;
+        const struct objstore_list opts = {.prefix = prefix, .start_after = after, .limit = 1000};
+
+        if (!(e = objstore_list(c->store, a, &opts, &l))) {
+            struct slice *keys = arena_array(a, struct slice, l.n);
+            size_t n = 0;
+
+            for (size_t i = 0; i < l.n; i++)
+                if (!slice_eq(l.ptr[i].key, catalogue) && !slice_eq(l.ptr[i].key, tombstones))
+                    keys[n++] = l.ptr[i].key;
+            more = l.is_truncated;
+            if (l.n)
+                after = arena_dup(c->arena, l.ptr[l.n - 1].key);
+            e = objstore_delete_many(c->store, keys, n);
+        }
+        arena_free(a);
+    }
+    return e;
+}
+
+static struct err *retire_signal(struct ctl *c, const char *signal, struct slice tenant)
+{
+    int64_t now_ms = clock_wall_ms(&clock_system);
+
+    return catalogue_update(c->store, slice_cstr(signal), tenant, retire_all, &now_ms, NULL);
+}
+
+static struct err *delete_signal(struct ctl *c, const char *signal, struct slice tenant)
+{
+    struct arena *a = c->arena;
+    struct slice prefix = slice_cstr(arena_printf(a, "%s/%.*s/", signal, SLICE_ARG(tenant)));
+    struct slice catalogue = slice_cstr(arena_printf(a, "%.*scatalogue", SLICE_ARG(prefix)));
+    struct slice tombs = slice_cstr(tombstone_list_key(a, slice_cstr(signal), tenant));
+    struct err *e;
+
+    if ((e = delete_adopted(c, slice_cstr(signal), tenant)) ||
+        (e = delete_rest(c, prefix, catalogue, tombs)))
+        return e;
+    return objstore_delete(c->store, catalogue);
+}
+
+/* What a signal has of the tenant, adopted blocks by their number. */
+static struct err *count_signal(struct ctl *c, const char *signal, struct slice tenant,
+                                uint64_t *ret_objects)
+{
+    struct arena *a = arena_new(0);
+    struct slice prefix = slice_cstr(arena_printf(a, "%s/%.*s/", signal, SLICE_ARG(tenant)));
+    const struct catalogue_block *b;
+    const char *tombs = tombstone_list_key(a, slice_cstr(signal), tenant);
+    struct catalogue *cat = NULL;
+    struct objstore_listing l;
+    bool is_only_tombs = true;
+    uint64_t bytes = 0;
+    size_t n, adopted = 0;
+    struct err *e = objstore_list(c->store, a, &(struct objstore_list){.prefix = prefix}, &l);
+
+    for (size_t i = 0; !e && i < l.n; i++) {
+        is_only_tombs &= slice_eq_cstr(l.ptr[i].key, tombs);
+        bytes += l.ptr[i].bytes;
+    }
+    if (!e && is_only_tombs) /* a list that another call left, or none */
+        l.n = 0;
+    if (!e && l.n && !(e = catalogue_load(c->store, slice_cstr(signal), tenant, &cat))) {
+        b = catalogue_blocks(cat, &n);
+        for (size_t i = 0; i < n; i++)
+            adopted += b[i].dir.len != 0;
+        ctl_say("%s: %zu objects of %s, and %zu blocks that were adopted in place", signal, l.n,
+                ctl_bytes(a, bytes), adopted);
+    }
+    if (!e)
+        *ret_objects += l.n;
+    catalogue_free(cat);
+    arena_free(a);
+    return e;
+}
+
+/* On a terminal the name is asked for; elsewhere --yes has to be there. */
+static bool is_meant(struct ctl *c, const char *tenant)
+{
+    char line[TENANT_MAX_BYTES + 2];
+
+    if (c->opts.is_yes)
+        return true;
+    if (isatty(STDIN_FILENO) != 1)
+        return false;
+    printf("Everything of tenant %s goes, for good. Its name, to go on: ", tenant);
+    (void)fflush(stdout);
+    return fgets(line, sizeof(line), stdin) && slice_eq_cstr(slice_trim(slice_cstr(line)), tenant);
+}
+
+struct err *ctl_tenant_delete(struct ctl *c)
+{
+    struct slice tenant = slice_cstr(c->args[0]);
+    uint64_t objects = 0;
+    struct err *e = tenant_check(tenant);
+
+    for (size_t i = 0; i < ORR_COUNT(signals) && !e; i++)
+        e = count_signal(c, signals[i], tenant, &objects);
+    if (e)
+        return e;
+    if (!objects) {
+        ctl_say("the bucket has nothing of tenant %s", c->args[0]);
+        return NULL;
+    }
+    if (c->opts.is_dry)
+        return NULL;
+    if (!is_meant(c, c->args[0]))
+        return ctl_usage(c, "--yes is missing");
+    for (size_t i = 0; i < ORR_COUNT(signals) && !e; i++)
+        e = retire_signal(c, signals[i], tenant);
+    if (!e)
+        e = bury(c, tenant, clock_wall_ms(&clock_system));
+    for (size_t i = 0; i < ORR_COUNT(signals) && !e; i++)
+        e = delete_signal(c, signals[i], tenant);
+    if (!e)
+        ctl_say("tenant %s is deleted. What its writers send from now on is kept", c->args[0]);
+    return e;
+}

@@ -1,0 +1,7 @@
+/* orreryctl: what an operator does with a bucket by hand. */
+#include "deploy/orreryctl/ctl.h"
+
+int main(int argc, char **argv)
+{
+    return ctl_main(argc, argv);
+}

@@ -1,0 +1,278 @@
+/* Chunks of aggregates as samples: one for each point, of the value that is asked for. */
+#include <math.h>
+
+#include "common/base/mem.h"
+#include "common/block/block_merge.h"
+#include "common/model/fhist.h"
+#include "querier/store/columns_internal.h"
+
+/* ---- those that overlap ---- */
+
+static bool overlaps(const struct columns_chunk *chunks, size_t n, unsigned tier)
+{
+    int64_t max_t = INT64_MIN;
+
+    for (size_t i = 0; i < n; i++) {
+        const struct columns_chunk *ch = &chunks[i];
+
+        if (ch->chunk.encoding != CHUNK_AGGR || ch->tier != tier)
+            continue;
+        if (ch->chunk.min_t <= max_t)
+            return true;
+        max_t = ch->chunk.max_t;
+    }
+    return false;
+}
+
+static bool is_among(const struct chunk *picked, size_t n, const struct chunk *c)
+{
+    for (size_t i = 0; i < n; i++)
+        if (picked[i].data.ptr == c->data.ptr)
+            return true;
+    return false;
+}
+
+static struct err *pick_of_tier(struct arena *a, struct columns_chunk *chunks, size_t *io_n,
+                                unsigned tier)
+{
+    struct chunk *picked = arena_array(a, struct chunk, *io_n);
+    size_t n = 0, out = 0;
+    struct err *e;
+
+    for (size_t i = 0; i < *io_n; i++)
+        if (chunks[i].chunk.encoding == CHUNK_AGGR && chunks[i].tier == tier)
+            picked[n++] = chunks[i].chunk;
+    if ((e = block_merge_pick_aggregates(a, picked, n, &n)))
+        return e;
+    for (size_t i = 0; i < *io_n; i++)
+        if (chunks[i].chunk.encoding != CHUNK_AGGR || chunks[i].tier != tier ||
+            is_among(picked, n, &chunks[i].chunk))
+            chunks[out++] = chunks[i];
+    *io_n = out;
+    return NULL;
+}
+
+struct err *columns_pick_aggregates(struct arena *a, struct columns_chunk *chunks, size_t n,
+                                    size_t *ret_n)
+{
+    for (unsigned tier = 1; tier < TIERS; tier++) {
+        struct err *e;
+
+        if (overlaps(chunks, n, tier) && (e = pick_of_tier(a, chunks, &n, tier)))
+            return e;
+    }
+    *ret_n = n;
+    return NULL;
+}
+
+/* ---- points ---- */
+
+struct decoding {
+    struct columns *c;
+    struct arena *arena;
+    const struct columns_chunk *ch;
+    struct aggr_columns in;
+    size_t n; /* samples put behind the last one so far */
+};
+
+static void put(struct decoding *d, int64_t t, double v, double samples)
+{
+    size_t at = d->c->n + d->n;
+
+    if (!columns_is_read(d->c, d->ch->tier, t))
+        return;
+    d->c->t[at] = t;
+    d->c->v[at] = v;
+    if (d->c->has_hist)
+        d->c->h[at] = NULL;
+    d->c->p[at] = (struct storage_point){samples, tier_resolution_ms(d->ch->tier)};
+    d->n++;
+}
+
+static void put_hist(struct decoding *d, int64_t t, const struct histogram *h, double samples)
+{
+    size_t before = d->n;
+
+    put(d, t, h->sum, samples);
+    if (d->n > before)
+        d->c->h[d->c->n + before] = h;
+}
+
+static double value_of(const struct aggr_columns *in, enum columns_value value, size_t i)
+{
+    switch (value) {
+    case COLUMNS_SUM:
+        return in->sum[i];
+    case COLUMNS_MIN:
+        return in->min[i];
+    case COLUMNS_MAX:
+        return in->max[i];
+    case COLUMNS_AVERAGE:
+    case COLUMNS_COUNTER:
+        break;
+    }
+    return in->sum[i] / in->count[i];
+}
+
+/*
+ * Behind the last sample of the chunk that is read the counter was what the chunk says if that is its last one; if the rest is
+ * read otherwise, it had grown less by what came after, unless it was reset there.
+ */
+static void put_counter(struct decoding *d)
+{
+    const struct aggr_columns *in = &d->in;
+    double at_end = in->counter[in->n_counter - 1], at_last = at_end;
+    struct columns_end end = {.t = INT64_MIN};
+
+    for (size_t i = 0, k = 0; i < in->n_counter; i++) {
+        size_t before = d->n;
+
+        while (k + 1 < in->n && in->t[k] < in->counter_t[i])
+            k++;
+        put(d, in->counter_t[i], in->counter[i], in->count[k]);
+        if (d->n > before) {
+            end.t = in->counter_t[i];
+            at_last = in->counter[i];
+        }
+    }
+    if (d->n == 0)
+        return;
+    end.last = in->last - (at_end - at_last);
+    if (!(end.last >= 0))
+        end.last = at_last;
+    vec_push(&d->c->ends, end);
+}
+
+static void put_counter_hist(struct decoding *d)
+{
+    const struct aggr_columns *in = &d->in;
+
+    for (size_t i = 0, k = 0; i < in->n_counter; i++) {
+        while (k + 1 < in->n && in->t[k] < in->counter_t[i])
+            k++;
+        put_hist(d, in->counter_t[i], &in->counter_h[i], in->count[k]);
+    }
+}
+
+static const struct histogram *average(struct arena *a, const struct histogram *sum, double count)
+{
+    return fhist_to(a, fhist_div(a, fhist_from(a, sum), count));
+}
+
+static void put_histograms(struct decoding *d)
+{
+    const struct aggr_columns *in = &d->in;
+
+    for (size_t i = 0; i < in->n; i++)
+        put_hist(d, in->t[i],
+                 d->c->view.value == COLUMNS_SUM ? &in->sum_h[i]
+                                                 : average(d->arena, &in->sum_h[i], in->count[i]),
+                 in->count[i]);
+}
+
+struct err *columns_decode_aggregates(struct columns *c, struct arena *a,
+                                      const struct columns_chunk *ch, size_t *ret_n)
+{
+    struct decoding d = {.c = c, .arena = a, .ch = ch};
+    struct err *e = aggr_chunk_decode(a, ch->chunk.data, &d.in);
+
+    if (e)
+        return e;
+    columns_reserve(c, d.in.n + d.in.n_counter + 1);
+    columns_begin_points(c);
+    if (d.in.sum_h)
+        columns_begin_hist(c);
+    if (c->view.value == COLUMNS_COUNTER && d.in.sum_h) {
+        put_counter_hist(&d);
+    } else if (c->view.value == COLUMNS_COUNTER) {
+        put_counter(&d);
+    } else if (d.in.sum_h) {
+        put_histograms(&d);
+    } else {
+        for (size_t i = 0; i < d.in.n; i++)
+            put(&d, d.in.t[i], value_of(&d.in, c->view.value, i), d.in.count[i]);
+    }
+    *ret_n = d.n;
+    return NULL;
+}
+
+/* ---- a counter without resets ---- */
+
+/* Samples so far of a counter of histograms. */
+struct hist_counter {
+    struct arena *arena;
+    const struct fhist *total, *last;
+};
+
+static const struct histogram *add_hist(struct hist_counter *c, const struct histogram *h)
+{
+    struct fhist_notes notes = {0};
+    const struct fhist *cur = fhist_from(c->arena, h), *more = cur, *total = NULL;
+    bool is_first = !c->total;
+
+    if (c->last && !fhist_is_reset(c->arena, cur, c->last))
+        more = fhist_sub(c->arena, cur, c->last, &notes);
+    if (c->total && more)
+        total = fhist_add(c->arena, c->total, more, &notes);
+    is_first = is_first || !total; /* buckets of another kind: it begins anew */
+    c->total = total ? total : cur;
+    c->last = cur;
+    return fhist_to(c->arena, fhist_with_hint(c->arena, c->total,
+                                              is_first ? HISTOGRAM_UNKNOWN : HISTOGRAM_NOT_RESET));
+}
+
+static void take_resets_out(struct columns *c, struct arena *a)
+{
+    struct aggr_counter counter = {.is_begun = false};
+    struct hist_counter hists = {.arena = a};
+    size_t end = 0;
+
+    for (size_t i = 0; i < c->n; i++) {
+        if (isnan(c->v[i]))
+            continue;
+        if (c->has_hist && c->h[i]) {
+            if (c->h[i]->hint != HISTOGRAM_GAUGE)
+                c->h[i] = add_hist(&hists, c->h[i]);
+            c->v[i] = c->h[i]->sum;
+            continue;
+        }
+        c->v[i] = aggr_counter_add(&counter, c->v[i]);
+        while (end < c->ends.len && c->ends.ptr[end].t < c->t[i])
+            end++;
+        if (end < c->ends.len && c->ends.ptr[end].t == c->t[i])
+            aggr_counter_end(&counter, c->ends.ptr[end].last);
+    }
+}
+
+static bool is_of_window_of_next(const struct columns *c, size_t i)
+{
+    int64_t span_ms = c->p[i].span_ms;
+
+    return span_ms && i + 1 < c->n && c->p[i + 1].span_ms == span_ms &&
+           c->t[i] / span_ms == c->t[i + 1] / span_ms;
+}
+
+/* One point for each window, so that they are evenly spaced: rate() judges by that how far it may go beyond them. The very
+ * first sample stays. */
+static void thin_out(struct columns *c)
+{
+    size_t out = 0;
+
+    for (size_t i = 0; i < c->n; i++) {
+        if (i && is_of_window_of_next(c, i))
+            continue;
+        c->t[out] = c->t[i];
+        c->v[out] = c->v[i];
+        c->p[out] = c->p[i];
+        if (c->has_hist)
+            c->h[out] = c->h[i];
+        out++;
+    }
+    c->n = out;
+}
+
+void columns_even_counter(struct columns *c, struct arena *a)
+{
+    take_resets_out(c, a);
+    thin_out(c);
+}
