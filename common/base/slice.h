@@ -52,7 +52,9 @@ static inline int slice_cmp(struct slice a, struct slice b)
 
 static inline struct slice slice_from(struct slice s, size_t off)
 {
-    return off >= s.len ? (struct slice){s.ptr + s.len, 0} : slice_of(s.ptr + off, s.len - off);
+    size_t skip = off < s.len ? off : s.len;
+
+    return skip ? slice_of(s.ptr + skip, s.len - skip) : s; /* nothing is added to NULL */
 }
 
 static inline struct slice slice_sub(struct slice s, size_t off, size_t n)
