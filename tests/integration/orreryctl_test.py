@@ -409,6 +409,9 @@ def test_blocks_are_shown(t):
                  ("bucket", "adopt"), ("export",), ("bucket", "ls", "--nothing")):
         ctl(bucket, *args, status=2)
     check("--layout" in ctl(bucket, "bucket", "adopt", "--help"), "help")
+    check("nothing of tenant" in ctl(bucket, "bucket", "verify", "typo", status=1), "a tenant that is not there")
+    check("no directory" in ctl(f"{bucket}-typo", "bucket", "verify", status=1) and not os.path.exists(f"{bucket}-typo"),
+          "a bucket that is not there")
     check("verifying [" in on_terminal(bucket, "bucket", "verify"), "no bar on a terminal")
     check("verifying" not in ctl(bucket, "bucket", "verify"), "a bar where there is no terminal")
 
