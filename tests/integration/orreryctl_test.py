@@ -166,7 +166,7 @@ def test_bucket_of_thanos_is_adopted_with_its_labels(t):
         for i, name in enumerate(names):
             ulid = name[:-2] + ("E" if cluster == "eu" else "V") + name[-1]
             shutil.copytree(f"{source}/{name}", f"{bucket}/thanos/{ulid}")
-            change_meta(f"{bucket}/thanos/{ulid}", ulid=ulid,
+            change_meta(f"{bucket}/thanos/{ulid}", ulid=ulid, compaction={"level": 1, "sources": [ulid]},
                         thanos={"version": 1, "labels": {"cluster": cluster, "job": "sidecar"},
                                 "downsample": {"resolution": 0}, "source": "sidecar"})
     marked = sorted(os.listdir(f"{bucket}/thanos"))[0]
@@ -179,6 +179,7 @@ def test_bucket_of_thanos_is_adopted_with_its_labels(t):
     check(f"{2 * len(names)} blocks adopted, 0 were already, 1 marked" in said, said)
     check({r["labels"] for r in listed(bucket)} == {'{cluster="eu", job="sidecar"}', '{cluster="us", job="sidecar"}'},
           f"{listed(bucket)}")
+    check([b["segments"] for b in catalogue(bucket)["blocks"]] == [[u] for u in live(bucket)], "sources")
     o, p = single(t, bucket, *IDLE), prometheus(t, source, names)
     check_external(o.addr, p.addr)
     o.stop()
@@ -408,6 +409,9 @@ def test_blocks_are_shown(t):
                  ("bucket", "adopt"), ("export",), ("bucket", "ls", "--nothing")):
         ctl(bucket, *args, status=2)
     check("--layout" in ctl(bucket, "bucket", "adopt", "--help"), "help")
+    check("nothing of tenant" in ctl(bucket, "bucket", "verify", "typo", status=1), "a tenant that is not there")
+    check("no directory" in ctl(f"{bucket}-typo", "bucket", "verify", status=1) and not os.path.exists(f"{bucket}-typo"),
+          "a bucket that is not there")
     check("verifying [" in on_terminal(bucket, "bucket", "verify"), "no bar on a terminal")
     check("verifying" not in ctl(bucket, "bucket", "verify"), "a bar where there is no terminal")
 
