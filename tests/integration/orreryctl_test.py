@@ -196,6 +196,40 @@ def test_bucket_of_thanos_is_adopted_with_its_labels(t):
     promtool("tsdb", "analyze", copy)
 
 
+def test_downsampled_blocks_of_thanos_stand_for_measured_ones(t):
+    """Blocks as Thanos' compactor leaves them: the same sources, a resolution. (Orrery makes them: Debian has no Thanos.)"""
+    source, _ = blocks_of_prometheus(t)
+    ours, theirs = f"{t.dir}/ours", f"{t.dir}/theirs"
+    overrides = f"{t.dir}/overrides.yaml"
+    with open(overrides, "w", encoding="utf-8") as f:
+        f.write(f"overrides: {{{TENANT}: {{downsampling: true}}}}\n")
+    ctl(ours, "block", "upload", f"--tenant={TENANT}", source)
+    o = single(t, ours, *EAGER, f"--limits.overrides-file={overrides}", name="downsampling")
+    wait_for("a block as measured and one of 5m", lambda: [b.get("resolution", 0) for b in catalogue(ours)["blocks"]]
+             in ([0, 300000], [300000, 0]), 120)
+    o.stop()
+    blocks = {b.get("resolution", 0): b["ulid"] for b in catalogue(ours)["blocks"]}
+    for resolution, ulid in blocks.items():
+        block = f"{theirs}/{ulid}"
+        shutil.copytree(f"{ours}/metrics/{TENANT}/{ulid}", block)
+        change_meta(block, orrery=None, compaction={"level": 2, "sources": [blocks[0]]},
+                    thanos={"labels": {"cluster": "eu"}, "downsample": {"resolution": resolution}, "source": "compactor"})
+    said = ctl(theirs, "bucket", "adopt", "--layout=thanos", f"--tenant={TENANT}")
+    check("2 blocks adopted" in said, said)
+    check("2 blocks verified, 0 things wrong" in ctl(theirs, "bucket", "verify"), "verify")
+    chunks = f"{theirs}/{blocks[0]}/chunks/000001"
+    for at in range(100, os.path.getsize(chunks), 100):  # so that who reads it is seen
+        damage(chunks, at)
+    o = single(t, theirs)
+    start = start_ms() + 2 * HOUR
+    asked = {"query": 'sum(max_over_time(temp{cluster="eu"}[1h]))', "start": start / 1000, "end": start / 1000 + 18000,
+             "step": 3600}
+    r = api(o.addr, "/api/v1/query_range", {**asked, "max_source_resolution": "0s"})
+    check(r.status != 200, f"the block as measured is damaged, and nobody read it: {r.text}")
+    r = api(o.addr, "/api/v1/query_range", {**asked, "max_source_resolution": "5m"})
+    check(r.status == 200 and {v for _, v in r.json["data"]["result"][0]["values"]} == {"16.5"}, r.text)
+
+
 def check_external(ours, theirs):
     """Each of Prometheus' series twice, with the external labels."""
     start, end = start_ms(), start_ms() + 8 * HOUR
