@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "common/base/fsx.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/vec.h"
@@ -30,7 +31,7 @@ static const struct command ctl_commands[] = {
      "Reads live blocks whole, every section, chunk and sidecar, compares the catalogue with what "
      "is there, "
      "and names what is wrong."},
-    {"bucket", "adopt", "", 0, 0,
+    {"bucket", "adopt", "--layout=L [--prefix=P] [--tenant=T] [--dry-run]", 0, 0,
      CTL_BIT(CTL_LAYOUT) | CTL_BIT(CTL_PREFIX) | CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_DRY), false,
      ctl_bucket_adopt,
      "Adds the blocks of a Mimir, Cortex or Thanos bucket to the catalogue, in place: no byte is "
@@ -41,7 +42,8 @@ static const struct command ctl_commands[] = {
      "Makes the tenant's catalogue anew from the blocks that are in the bucket. For when it is "
      "lost or "
      "damaged; let no compactor run meanwhile."},
-    {"block", "upload", "DIR…", 1, SIZE_MAX, CTL_BIT(CTL_TENANT), false, ctl_block_upload,
+    {"block", "upload", "DIR… --tenant=T", 1, SIZE_MAX, CTL_BIT(CTL_TENANT), false,
+     ctl_block_upload,
      "Backfills blocks of Prometheus: verified whole, uploaded, put into the catalogue. What is in "
      "the bucket "
      "already is not sent again."},
@@ -56,7 +58,7 @@ static const struct command ctl_commands[] = {
      "Deletes every object of a tenant, of all signals. Readers see nothing from its first step "
      "on; ended in "
      "between, it goes on when called again."},
-    {"export", NULL, "", 0, 0,
+    {"export", NULL, "--tenant=T [--match=SELECTOR] [--from=TIME] [--to=TIME]", 0, 0,
      CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_MATCH) | CTL_BIT(CTL_FROM) | CTL_BIT(CTL_TO) |
          CTL_BIT(CTL_FORMAT) | CTL_BIT(CTL_TEMP),
      false, ctl_export,
@@ -236,11 +238,14 @@ static struct err *load_conf(struct ctl *c, struct line *l)
     return conf_load(&src, &c->conf);
 }
 
-static struct err *open_store(struct ctl *c)
+/* A directory that is not there is a wrong path, but for a first upload. */
+static struct err *open_store(struct ctl *c, bool may_be_new)
 {
     const struct process_server_conf *server = conf_section(c->conf, "server");
 
     c->root = process_storage_root(c->conf, server->data_dir);
+    if (c->root && !may_be_new && !fsx_exists(c->root))
+        return err_new(ERR_NOT_FOUND, "there is no directory %s (storage.path)", c->root);
     return process_storage_make(c->conf, server->data_dir, &c->limits, &c->store);
 }
 
@@ -271,7 +276,7 @@ static int run(struct ctl *c, const struct command *k, struct line *l)
     if ((e = load_conf(c, l)))
         return complain(e, NULL);
     err_free(log_set_level("warn"));
-    if (!is_dir && (e = open_store(c))) {
+    if (!is_dir && (e = open_store(c, k->run == ctl_block_upload))) {
         fprintf(stderr, "orreryctl: %s\n", err_msg(e));
         err_free(e);
         return CTL_WRONG;

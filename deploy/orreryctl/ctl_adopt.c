@@ -12,6 +12,7 @@
  * edit of the catalogue asks what every edit asks (catalogue.h).
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "common/base/vec.h"
 #include "common/block/block_store.h"
@@ -69,6 +70,26 @@ static bool is_marked(const struct adopting *ad, struct ulid ulid, const char *k
     return false;
 }
 
+static int by_text(const void *a, const void *b)
+{
+    return slice_cmp(*(const struct slice *)a, *(const struct slice *)b);
+}
+
+/* Thanos' downsampled blocks have the sources of the block that they were made of. As segments they tell who reads by
+ * resolution which stands for which. */
+static void name_sources(struct adopting *ad, const struct block_meta *m,
+                         struct catalogue_block *cb)
+{
+    struct slice *names = arena_array(ad->c->arena, struct slice, m->n_sources);
+
+    for (size_t i = 0; i < m->n_sources; i++)
+        names[i] = slice_cstr(arena_strdup(ad->c->arena, ulid_print(m->sources[i]).s));
+    if (m->n_sources)
+        qsort(names, m->n_sources, sizeof(*names), by_text);
+    cb->segments = names;
+    cb->n_segments = m->n_sources;
+}
+
 static void take(struct adopting *ad, const struct ctl_block *b, struct labels labels)
 {
     struct catalogue_block cb = catalogue_block_of_meta(&b->meta);
@@ -78,6 +99,8 @@ static void take(struct adopting *ad, const struct ctl_block *b, struct labels l
     cb.labels = labels;
     cb.bytes = b->bytes;
     cb.is_pinned = b->is_no_compact;
+    if (ad->layout == LAYOUT_THANOS && !cb.n_segments)
+        name_sources(ad, &b->meta, &cb);
     if (!meta.n_files) { /* the edit looks whether these are there */
         meta.files = b->files;
         meta.n_files = b->n_files;

@@ -93,6 +93,22 @@ static uint64_t bytes_of(const struct catalogue_block *b, size_t n)
     return bytes;
 }
 
+/* A tenant that was named and has nothing is a wrong name. */
+static struct err *is_there(struct verifying *v)
+{
+    struct arena *a = arena_new(0);
+    struct slice prefix =
+        slice_cstr(arena_printf(a, "%.*s/%.*s/", SLICE_ARG(CTL_SIGNAL), SLICE_ARG(v->tenant)));
+    struct objstore_listing l = {0};
+    struct err *e =
+        objstore_list(v->c->store, a, &(struct objstore_list){.prefix = prefix, .limit = 1}, &l);
+
+    if (!e && l.n == 0)
+        e = err_new(ERR_NOT_FOUND, "the bucket has nothing of tenant %.*s", SLICE_ARG(v->tenant));
+    arena_free(a);
+    return e;
+}
+
 static struct err *verify_tenant(struct verifying *v, const struct ulid *only)
 {
     const struct catalogue_block *b;
@@ -109,7 +125,9 @@ static struct err *verify_tenant(struct verifying *v, const struct ulid *only)
     if (e)
         return e;
     b = catalogue_blocks(cat, &n);
-    if (only && !(b = catalogue_find(cat, *only)))
+    if (!catalogue_version(cat) && v->c->n_args)
+        e = is_there(v);
+    if (!e && only && !(b = catalogue_find(cat, *only)))
         e = err_new(ERR_NOT_FOUND, "the catalogue of %.*s has no live block %s",
                     SLICE_ARG(v->tenant), ulid_print(*only).s);
     if (only)

@@ -166,7 +166,7 @@ def test_bucket_of_thanos_is_adopted_with_its_labels(t):
         for i, name in enumerate(names):
             ulid = name[:-2] + ("E" if cluster == "eu" else "V") + name[-1]
             shutil.copytree(f"{source}/{name}", f"{bucket}/thanos/{ulid}")
-            change_meta(f"{bucket}/thanos/{ulid}", ulid=ulid,
+            change_meta(f"{bucket}/thanos/{ulid}", ulid=ulid, compaction={"level": 1, "sources": [ulid]},
                         thanos={"version": 1, "labels": {"cluster": cluster, "job": "sidecar"},
                                 "downsample": {"resolution": 0}, "source": "sidecar"})
     marked = sorted(os.listdir(f"{bucket}/thanos"))[0]
@@ -179,6 +179,7 @@ def test_bucket_of_thanos_is_adopted_with_its_labels(t):
     check(f"{2 * len(names)} blocks adopted, 0 were already, 1 marked" in said, said)
     check({r["labels"] for r in listed(bucket)} == {'{cluster="eu", job="sidecar"}', '{cluster="us", job="sidecar"}'},
           f"{listed(bucket)}")
+    check([b["segments"] for b in catalogue(bucket)["blocks"]] == [[u] for u in live(bucket)], "sources")
     o, p = single(t, bucket, *IDLE), prometheus(t, source, names)
     check_external(o.addr, p.addr)
     o.stop()
@@ -193,6 +194,40 @@ def test_bucket_of_thanos_is_adopted_with_its_labels(t):
     shutil.copytree(f"{bucket}/metrics/{TENANT}/{live(bucket)[0]}", f"{copy}/{live(bucket)[0]}")
     promtool("tsdb", "list", copy)
     promtool("tsdb", "analyze", copy)
+
+
+def test_downsampled_blocks_of_thanos_stand_for_measured_ones(t):
+    """Blocks as Thanos' compactor leaves them: the same sources, a resolution. (Orrery makes them: Debian has no Thanos.)"""
+    source, _ = blocks_of_prometheus(t)
+    ours, theirs = f"{t.dir}/ours", f"{t.dir}/theirs"
+    overrides = f"{t.dir}/overrides.yaml"
+    with open(overrides, "w", encoding="utf-8") as f:
+        f.write(f"overrides: {{{TENANT}: {{downsampling: true}}}}\n")
+    ctl(ours, "block", "upload", f"--tenant={TENANT}", source)
+    o = single(t, ours, *EAGER, f"--limits.overrides-file={overrides}", name="downsampling")
+    wait_for("a block as measured and one of 5m", lambda: [b.get("resolution", 0) for b in catalogue(ours)["blocks"]]
+             in ([0, 300000], [300000, 0]), 120)
+    o.stop()
+    blocks = {b.get("resolution", 0): b["ulid"] for b in catalogue(ours)["blocks"]}
+    for resolution, ulid in blocks.items():
+        block = f"{theirs}/{ulid}"
+        shutil.copytree(f"{ours}/metrics/{TENANT}/{ulid}", block)
+        change_meta(block, orrery=None, compaction={"level": 2, "sources": [blocks[0]]},
+                    thanos={"labels": {"cluster": "eu"}, "downsample": {"resolution": resolution}, "source": "compactor"})
+    said = ctl(theirs, "bucket", "adopt", "--layout=thanos", f"--tenant={TENANT}")
+    check("2 blocks adopted" in said, said)
+    check("2 blocks verified, 0 things wrong" in ctl(theirs, "bucket", "verify"), "verify")
+    chunks = f"{theirs}/{blocks[0]}/chunks/000001"
+    for at in range(100, os.path.getsize(chunks), 100):  # so that who reads it is seen
+        damage(chunks, at)
+    o = single(t, theirs)
+    start = start_ms() + 2 * HOUR
+    asked = {"query": 'sum(max_over_time(temp{cluster="eu"}[1h]))', "start": start / 1000, "end": start / 1000 + 18000,
+             "step": 3600}
+    r = api(o.addr, "/api/v1/query_range", {**asked, "max_source_resolution": "0s"})
+    check(r.status != 200, f"the block as measured is damaged, and nobody read it: {r.text}")
+    r = api(o.addr, "/api/v1/query_range", {**asked, "max_source_resolution": "5m"})
+    check(r.status == 200 and {v for _, v in r.json["data"]["result"][0]["values"]} == {"16.5"}, r.text)
 
 
 def check_external(ours, theirs):
@@ -408,6 +443,9 @@ def test_blocks_are_shown(t):
                  ("bucket", "adopt"), ("export",), ("bucket", "ls", "--nothing")):
         ctl(bucket, *args, status=2)
     check("--layout" in ctl(bucket, "bucket", "adopt", "--help"), "help")
+    check("nothing of tenant" in ctl(bucket, "bucket", "verify", "typo", status=1), "a tenant that is not there")
+    check("no directory" in ctl(f"{bucket}-typo", "bucket", "verify", status=1) and not os.path.exists(f"{bucket}-typo"),
+          "a bucket that is not there")
     check("verifying [" in on_terminal(bucket, "bucket", "verify"), "no bar on a terminal")
     check("verifying" not in ctl(bucket, "bucket", "verify"), "a bar where there is no terminal")
 
