@@ -39,6 +39,12 @@ struct err *block_reader_hold_series(const struct block_reader *r, const uint32_
     return e;
 }
 
+void block_reader_distrust(const struct block_reader *r)
+{
+    if (r->src->ops->distrust)
+        r->src->ops->distrust(r->src);
+}
+
 void block_reader_unhold(const struct block_reader *r, struct objpages_hold *h)
 {
     block_source_unhold(r->src, h);

@@ -8,6 +8,7 @@
 #include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/base/metric.h"
+#include "common/base/reader.h"
 #include "common/base/vec.h"
 
 #define GAP_PAGES 4     /* between two pages of one read */
@@ -28,6 +29,7 @@ struct page {
     uint8_t *bytes;
     size_t len;
     size_t object_len; /* of the object's key, with which key begins */
+    bool is_out;       /* no longer in the map; goes with its last user */
     struct slice key;  /* behind the struct */
 };
 
@@ -89,15 +91,21 @@ static void list_in(struct objpages *p, struct page *g)
     p->stats.held_bytes -= page_cost(g);
 }
 
+/* Of a page that is in no list. */
+static void uncount(struct objpages *p, const struct page *g)
+{
+    p->stats.held_bytes -= page_cost(g);
+    p->stats.bytes -= page_cost(g);
+    p->stats.pages--;
+}
+
 static void trim(struct objpages *p, size_t max_bytes)
 {
     while (p->oldest && p->stats.bytes > max_bytes) {
         struct page *g = p->oldest;
 
         list_out(p, g);
-        p->stats.held_bytes -= page_cost(g);
-        p->stats.bytes -= page_cost(g);
-        p->stats.pages--;
+        uncount(p, g);
         p->stats.evictions++;
         (void)map_del(&p->map, g->key);
         page_free(g);
@@ -114,10 +122,13 @@ static void unuse(struct objpages *p, struct page *g)
 {
     if (--g->users)
         return;
-    if (g->state == PAGE_HERE)
+    if (g->state == PAGE_HERE && !g->is_out) {
         list_in(p, g);
-    else
-        page_free(g); /* it failed, and is no longer in the map */
+        return;
+    }
+    if (g->state == PAGE_HERE)
+        uncount(p, g);
+    page_free(g);
 }
 
 /* ---- which pages ---- */
@@ -456,6 +467,39 @@ struct err *objpages_read(struct objpages *p, struct slice object, uint64_t off,
     mem_free((void *)pages);
     vec_done(&w.v);
     return e;
+}
+
+/* With the lock: a page that is here out of the map; its key into out. */
+static void put_out(struct objpages *p, struct page *g, struct buf *out)
+{
+    buf_lstr(out, g->key);
+    (void)map_del(&p->map, g->key);
+    g->is_out = true;
+    use(p, g);
+    unuse(p, g);
+}
+
+void objpages_distrust(struct objpages *p, struct slice prefix)
+{
+    VEC(struct page *) found = {0};
+    struct buf keys = {0};
+    struct reader r;
+
+    lock_take(&p->lock);
+    MAP_FOREACH (e, &p->map) {
+        struct page *g = e->value;
+
+        if (g->state == PAGE_HERE && slice_has_prefix(g->key, prefix))
+            vec_push(&found, g);
+    }
+    VEC_FOREACH (g, &found)
+        put_out(p, *g, &keys);
+    lock_release(&p->lock);
+    r = reader_new(buf_slice(&keys));
+    while (p->opts.below && reader_left(&r))
+        p->opts.below->drop(p->opts.below->arg, reader_lstr(&r));
+    buf_done(&keys);
+    vec_done(&found);
 }
 
 void objpages_charge(struct objpages *p, int64_t bytes)
