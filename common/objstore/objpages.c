@@ -205,7 +205,8 @@ static struct slice object_of(const struct page *g)
 
 static void publish(struct objpages *p, struct page *g, struct slice bytes, uint64_t object_bytes)
 {
-    uint8_t *copy = mem_alloc(bytes.len + 1);
+    uint8_t *copy =
+        mem_alloc(ORR_MAX(bytes.len, (size_t)1)); /* not a byte more: 64 KiB is a size class */
 
     if (bytes.len)
         memcpy(copy, bytes.ptr, bytes.len);
