@@ -40,6 +40,7 @@ struct objpages {
     pthread_cond_t arrived;
     struct map map;               /* struct page */
     struct page *newest, *oldest; /* by use */
+    size_t coming_bytes;          /* of pages that are being read, which are in buffers meanwhile */
     struct objpages_stats stats;
     struct {
         uint64_t gets, fetched, below_hits;
@@ -97,6 +98,12 @@ static void uncount(struct objpages *p, const struct page *g)
     p->stats.held_bytes -= page_cost(g);
     p->stats.bytes -= page_cost(g);
     p->stats.pages--;
+}
+
+/* What the budget leaves beside the buffers of reads that are under way. */
+static size_t max_pages_bytes(const struct objpages *p)
+{
+    return p->opts.max_bytes - ORR_MIN(p->opts.max_bytes, p->coming_bytes);
 }
 
 static void trim(struct objpages *p, size_t max_bytes)
@@ -215,10 +222,11 @@ static void publish(struct objpages *p, struct page *g, struct slice bytes, uint
     g->len = bytes.len;
     g->object_bytes = object_bytes;
     g->state = PAGE_HERE;
+    p->coming_bytes -= OBJPAGES_PAGE;
     p->stats.bytes += page_cost(g);
     p->stats.held_bytes += page_cost(g);
     p->stats.pages++;
-    trim(p, p->opts.max_bytes);
+    trim(p, max_pages_bytes(p));
     (void)pthread_cond_broadcast(&p->arrived);
     lock_release(&p->lock);
 }
@@ -227,6 +235,7 @@ static void give_up(struct objpages *p, struct page *g)
 {
     lock_take(&p->lock);
     g->state = PAGE_FAILED;
+    p->coming_bytes -= OBJPAGES_PAGE;
     (void)map_del(&p->map, g->key);
     (void)pthread_cond_broadcast(&p->arrived);
     lock_release(&p->lock);
@@ -350,7 +359,7 @@ static void give_back(struct objpages *p, struct page **pages, size_t n)
     lock_take(&p->lock);
     for (size_t i = 0; i < n; i++)
         unuse(p, pages[i]);
-    trim(p, p->opts.max_bytes);
+    trim(p, max_pages_bytes(p));
     lock_release(&p->lock);
 }
 
@@ -371,10 +380,12 @@ static size_t look(struct objpages *p, const struct want *w, size_t n, struct pa
             p->stats.hits++;
         } else {
             *slot = ret_mine[n_mine++] = page_new(&w[i], key);
+            p->coming_bytes += OBJPAGES_PAGE;
             p->stats.misses++;
         }
         ret[i] = *slot;
     }
+    trim(p, max_pages_bytes(p));
     lock_release(&p->lock);
     buf_done(&b);
     return n_mine;
@@ -508,7 +519,7 @@ void objpages_charge(struct objpages *p, int64_t bytes)
     lock_take(&p->lock);
     p->stats.bytes += (size_t)bytes;
     p->stats.held_bytes += (size_t)bytes;
-    trim(p, p->opts.max_bytes);
+    trim(p, max_pages_bytes(p));
     lock_release(&p->lock);
 }
 
@@ -517,7 +528,7 @@ size_t objpages_room(struct objpages *p)
     size_t room;
 
     lock_take(&p->lock);
-    room = p->opts.max_bytes - ORR_MIN(p->opts.max_bytes, p->stats.held_bytes);
+    room = max_pages_bytes(p) - ORR_MIN(max_pages_bytes(p), p->stats.held_bytes);
     lock_release(&p->lock);
     return room;
 }

@@ -10,8 +10,8 @@
  * A page is fetched once for all who want it at the same time. An object must not change as long as its
  * pages are here: blocks do not.
  *
- * Memory: pages that nobody holds go, least recently used first, when all together are over max_bytes. Pages
- * that are held cannot go: who holds asks objpages_room() beforehand how much it should take at once.
+ * Memory: pages that nobody holds go, least recently used first, when all together, those being read among them,
+ * are over max_bytes. Pages that are held cannot go: who holds asks objpages_room() beforehand how much it should take at once.
  *
  * Errors are those of objstore_get(); reading on from past the end of an object is ERR_CORRUPT, since who
  * does that was told so by another part of the block.
