@@ -6,6 +6,8 @@
 #include "common/block/block_format.h"
 #include "common/block/block_reader_internal.h"
 
+#define CHUNK_GUESS 256 /* bytes of a chunk, where no other tells */
+
 size_t block_reader_room(const struct block_reader *r, size_t n_users)
 {
     return r->src->ops->room ? r->src->ops->room(r->src, n_users) : 0;
@@ -39,6 +41,12 @@ struct err *block_reader_hold_series(const struct block_reader *r, const uint32_
     return e;
 }
 
+void block_reader_distrust(const struct block_reader *r)
+{
+    if (r->src->ops->distrust)
+        r->src->ops->distrust(r->src);
+}
+
 void block_reader_unhold(const struct block_reader *r, struct objpages_hold *h)
 {
     block_source_unhold(r->src, h);
@@ -48,9 +56,10 @@ size_t block_reader_chunk_span(const struct block_chunk_meta *metas, size_t n)
 {
     size_t bytes = 0;
 
-    for (size_t i = 0, len; i < n;) {
-        i += block_reader_plan_read(metas + i, n - i, &len);
-        bytes += len;
+    /* Nothing tells how long the last one of a read is: as the others are. */
+    for (size_t i = 0, k, len; i < n; i += k) {
+        k = block_reader_plan_read(metas + i, n - i, &len);
+        bytes += k > 1 ? (size_t)(metas[i + k - 1].ref - metas[i].ref) / (k - 1) * k : CHUNK_GUESS;
     }
     return bytes;
 }

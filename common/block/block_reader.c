@@ -208,6 +208,8 @@ struct err *block_reader_open(struct block_source *src, const struct block_reade
     *ret = r;
     return NULL;
 fail:
+    if (err_is(e, ERR_CORRUPT))
+        block_reader_distrust(r);
     block_reader_close(r);
     return err_wrap(e, "open block");
 }

@@ -120,6 +120,9 @@ ORR_CHECKED struct err *block_reader_hold_chunks(const struct block_reader *r,
                                                  struct objpages_hold **ret);
 /* About how many bytes those of one series are. */
 size_t block_reader_chunk_span(const struct block_chunk_meta *metas, size_t n);
+/* Something read of the block was ERR_CORRUPT: whatever a cache has of it is read again, in case it is only there
+ * that it is broken. */
+void block_reader_distrust(const struct block_reader *r);
 void block_reader_unhold(const struct block_reader *r,
                          struct objpages_hold *h); /* NULL is allowed */
 

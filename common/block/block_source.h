@@ -40,6 +40,8 @@ struct block_source_ops {
     /* How many bytes to hold at a time, of n_users who do. */
     size_t (*room)(struct block_source *s, size_t n_users);
     struct err *(*size)(struct block_source *s, const char *name, uint64_t *ret);
+    /* What was read of the block proved to be broken: it is read again the next time. */
+    void (*distrust)(struct block_source *s);
 };
 
 struct block_source {

@@ -136,6 +136,15 @@ static struct err *pages_size(struct block_source *base, const char *name, uint6
     return e;
 }
 
+static void pages_distrust(struct block_source *base)
+{
+    struct arena *a = arena_new(0);
+
+    objpages_distrust(((struct pages_source *)base)->pages,
+                      slice_cstr(arena_printf(a, "%s/", base->name)));
+    arena_free(a);
+}
+
 static void pages_close(struct block_source *base)
 {
     struct pages_source *s = (struct pages_source *)base;
@@ -161,6 +170,7 @@ struct block_source *block_source_pages(struct objpages *pages, struct block_hea
         .unhold = pages_unhold,
         .room = pages_room,
         .size = pages_size,
+        .distrust = pages_distrust,
     };
     struct pages_source *s = mem_new(struct pages_source);
 

@@ -8,6 +8,7 @@
 #include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/base/metric.h"
+#include "common/base/reader.h"
 #include "common/base/vec.h"
 
 #define GAP_PAGES 4     /* between two pages of one read */
@@ -28,6 +29,7 @@ struct page {
     uint8_t *bytes;
     size_t len;
     size_t object_len; /* of the object's key, with which key begins */
+    bool is_out;       /* no longer in the map; goes with its last user */
     struct slice key;  /* behind the struct */
 };
 
@@ -38,6 +40,7 @@ struct objpages {
     pthread_cond_t arrived;
     struct map map;               /* struct page */
     struct page *newest, *oldest; /* by use */
+    size_t coming_bytes;          /* of pages that are being read, which are in buffers meanwhile */
     struct objpages_stats stats;
     struct {
         uint64_t gets, fetched, below_hits;
@@ -89,15 +92,27 @@ static void list_in(struct objpages *p, struct page *g)
     p->stats.held_bytes -= page_cost(g);
 }
 
+/* Of a page that is in no list. */
+static void uncount(struct objpages *p, const struct page *g)
+{
+    p->stats.held_bytes -= page_cost(g);
+    p->stats.bytes -= page_cost(g);
+    p->stats.pages--;
+}
+
+/* What the budget leaves beside the buffers of reads that are under way. */
+static size_t max_pages_bytes(const struct objpages *p)
+{
+    return p->opts.max_bytes - ORR_MIN(p->opts.max_bytes, p->coming_bytes);
+}
+
 static void trim(struct objpages *p, size_t max_bytes)
 {
     while (p->oldest && p->stats.bytes > max_bytes) {
         struct page *g = p->oldest;
 
         list_out(p, g);
-        p->stats.held_bytes -= page_cost(g);
-        p->stats.bytes -= page_cost(g);
-        p->stats.pages--;
+        uncount(p, g);
         p->stats.evictions++;
         (void)map_del(&p->map, g->key);
         page_free(g);
@@ -114,10 +129,13 @@ static void unuse(struct objpages *p, struct page *g)
 {
     if (--g->users)
         return;
-    if (g->state == PAGE_HERE)
+    if (g->state == PAGE_HERE && !g->is_out) {
         list_in(p, g);
-    else
-        page_free(g); /* it failed, and is no longer in the map */
+        return;
+    }
+    if (g->state == PAGE_HERE)
+        uncount(p, g);
+    page_free(g);
 }
 
 /* ---- which pages ---- */
@@ -194,7 +212,8 @@ static struct slice object_of(const struct page *g)
 
 static void publish(struct objpages *p, struct page *g, struct slice bytes, uint64_t object_bytes)
 {
-    uint8_t *copy = mem_alloc(bytes.len + 1);
+    uint8_t *copy =
+        mem_alloc(ORR_MAX(bytes.len, (size_t)1)); /* not a byte more: 64 KiB is a size class */
 
     if (bytes.len)
         memcpy(copy, bytes.ptr, bytes.len);
@@ -203,10 +222,11 @@ static void publish(struct objpages *p, struct page *g, struct slice bytes, uint
     g->len = bytes.len;
     g->object_bytes = object_bytes;
     g->state = PAGE_HERE;
+    p->coming_bytes -= OBJPAGES_PAGE;
     p->stats.bytes += page_cost(g);
     p->stats.held_bytes += page_cost(g);
     p->stats.pages++;
-    trim(p, p->opts.max_bytes);
+    trim(p, max_pages_bytes(p));
     (void)pthread_cond_broadcast(&p->arrived);
     lock_release(&p->lock);
 }
@@ -215,6 +235,7 @@ static void give_up(struct objpages *p, struct page *g)
 {
     lock_take(&p->lock);
     g->state = PAGE_FAILED;
+    p->coming_bytes -= OBJPAGES_PAGE;
     (void)map_del(&p->map, g->key);
     (void)pthread_cond_broadcast(&p->arrived);
     lock_release(&p->lock);
@@ -338,7 +359,7 @@ static void give_back(struct objpages *p, struct page **pages, size_t n)
     lock_take(&p->lock);
     for (size_t i = 0; i < n; i++)
         unuse(p, pages[i]);
-    trim(p, p->opts.max_bytes);
+    trim(p, max_pages_bytes(p));
     lock_release(&p->lock);
 }
 
@@ -359,10 +380,12 @@ static size_t look(struct objpages *p, const struct want *w, size_t n, struct pa
             p->stats.hits++;
         } else {
             *slot = ret_mine[n_mine++] = page_new(&w[i], key);
+            p->coming_bytes += OBJPAGES_PAGE;
             p->stats.misses++;
         }
         ret[i] = *slot;
     }
+    trim(p, max_pages_bytes(p));
     lock_release(&p->lock);
     buf_done(&b);
     return n_mine;
@@ -458,12 +481,45 @@ struct err *objpages_read(struct objpages *p, struct slice object, uint64_t off,
     return e;
 }
 
+/* With the lock: a page that is here out of the map; its key into out. */
+static void put_out(struct objpages *p, struct page *g, struct buf *out)
+{
+    buf_lstr(out, g->key);
+    (void)map_del(&p->map, g->key);
+    g->is_out = true;
+    use(p, g);
+    unuse(p, g);
+}
+
+void objpages_distrust(struct objpages *p, struct slice prefix)
+{
+    VEC(struct page *) found = {0};
+    struct buf keys = {0};
+    struct reader r;
+
+    lock_take(&p->lock);
+    MAP_FOREACH (e, &p->map) {
+        struct page *g = e->value;
+
+        if (g->state == PAGE_HERE && slice_has_prefix(g->key, prefix))
+            vec_push(&found, g);
+    }
+    VEC_FOREACH (g, &found)
+        put_out(p, *g, &keys);
+    lock_release(&p->lock);
+    r = reader_new(buf_slice(&keys));
+    while (p->opts.below && reader_left(&r))
+        p->opts.below->drop(p->opts.below->arg, reader_lstr(&r));
+    buf_done(&keys);
+    vec_done(&found);
+}
+
 void objpages_charge(struct objpages *p, int64_t bytes)
 {
     lock_take(&p->lock);
     p->stats.bytes += (size_t)bytes;
     p->stats.held_bytes += (size_t)bytes;
-    trim(p, p->opts.max_bytes);
+    trim(p, max_pages_bytes(p));
     lock_release(&p->lock);
 }
 
@@ -472,7 +528,7 @@ size_t objpages_room(struct objpages *p)
     size_t room;
 
     lock_take(&p->lock);
-    room = p->opts.max_bytes - ORR_MIN(p->opts.max_bytes, p->stats.held_bytes);
+    room = max_pages_bytes(p) - ORR_MIN(max_pages_bytes(p), p->stats.held_bytes);
     lock_release(&p->lock);
     return room;
 }

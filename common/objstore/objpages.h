@@ -10,8 +10,8 @@
  * A page is fetched once for all who want it at the same time. An object must not change as long as its
  * pages are here: blocks do not.
  *
- * Memory: pages that nobody holds go, least recently used first, when all together are over max_bytes. Pages
- * that are held cannot go: who holds asks objpages_room() beforehand how much it should take at once.
+ * Memory: pages that nobody holds go, least recently used first, when all together, those being read among them,
+ * are over max_bytes. Pages that are held cannot go: who holds asks objpages_room() beforehand how much it should take at once.
  *
  * Errors are those of objstore_get(); reading on from past the end of an object is ERR_CORRUPT, since who
  * does that was told so by another part of the block.
@@ -35,6 +35,7 @@ struct objpages_below {
     void *arg;
     bool (*get)(void *arg, struct slice key, struct buf *ret, uint64_t *ret_object_bytes);
     void (*put)(void *arg, const struct objpages_below_page *pages, size_t n);
+    void (*drop)(void *arg, struct slice key);
 };
 
 struct objpages_opts {
@@ -61,6 +62,9 @@ void objpages_unhold(struct objpages *p, struct objpages_hold *h); /* NULL is al
 /* Replaces what ret held by [off, off + len), or what there is of it. ret_object_bytes may be NULL. */
 ORR_CHECKED struct err *objpages_read(struct objpages *p, struct slice object, uint64_t off,
                                       size_t len, struct buf *ret, uint64_t *ret_object_bytes);
+/* What was read of the objects with this prefix is not what it should be: their pages that are in memory, and
+ * these on the disk, are not used again. Who holds one keeps it. */
+void objpages_distrust(struct objpages *p, struct slice prefix);
 /* Other memory that is to stay within the same budget, and cannot go by itself (negative: it has gone). */
 void objpages_charge(struct objpages *p, int64_t bytes);
 /* How many bytes can be held before the memory is over its budget. */

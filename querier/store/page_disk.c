@@ -267,17 +267,29 @@ static void put_pages(void *arg, const struct objpages_below_page *pages, size_t
     buf_done(&b);
 }
 
-static void take_out(struct page_disk *d, const uint8_t hash[HASH_BYTES], uint32_t bytes)
+static void take_out(struct page_disk *d, const uint8_t hash[HASH_BYTES])
 {
     struct kv_batch *batch = kv_batch_new();
+    uint8_t same[HASH_BYTES];
+    struct buf b = {0};
+    uint32_t bytes;
     uint64_t turn;
 
     lock_take(&d->writing);
     d->stats.corrupt++;
-    if (turn_of(d, hash, &turn))
+    if (turn_of(d, hash, &turn) && turn_get(d, turn, &b, same, &bytes))
         forget(d, batch, turn, hash, bytes);
     write_batch(d, batch);
     lock_release(&d->writing);
+    buf_done(&b);
+}
+
+static void drop_page(void *arg, struct slice key)
+{
+    uint8_t hash[HASH_BYTES];
+
+    hash_of(key, hash);
+    take_out(arg, hash);
 }
 
 static void renew(struct page_disk *d, const uint8_t hash[HASH_BYTES], uint32_t bytes)
@@ -313,7 +325,7 @@ static bool get_page(void *arg, struct slice key, struct buf *ret, uint64_t *ret
         failed(d, e);
         found = false;
     } else if (found && !(found = decode_page(buf_slice(&b), key, &bytes, ret_object_bytes))) {
-        take_out(d, hash, (uint32_t)b.len);
+        take_out(d, hash);
     }
     if (found) {
         buf_reset(ret);
@@ -357,7 +369,7 @@ struct page_disk *page_disk_open(const char *dir, uint64_t max_bytes)
         return NULL;
     }
     d->max_bytes = d->stats.max_bytes = max_bytes;
-    d->below = (struct objpages_below){d, get_page, put_pages};
+    d->below = (struct objpages_below){d, get_page, put_pages, drop_page};
     lock_init(&d->writing, LOCK_CACHE);
     return d;
 }

@@ -233,10 +233,12 @@ static struct err *read_keyed(struct block_series_source *s)
 /* ---- */
 
 /* A file that is gone: the block was compacted away a while ago, and a fresh catalogue knows a better one. */
-static struct err *gone(struct err *e)
+static struct err *judged(const struct block_series_source *s, struct err *e)
 {
     struct err *ret;
 
+    if (err_is(e, ERR_CORRUPT))
+        block_reader_distrust(s->r);
     if (!err_is(e, ERR_NOT_FOUND))
         return e;
     ret = err_new(ERR_UNAVAILABLE, "%s", err_msg(e));
@@ -252,7 +254,7 @@ static struct err *block_next(struct series_source *base, struct source_series *
 
     arena_reset(s->arena);
     if (s->next == s->batch.len && !s->keying.is_keyed && (e = read_batch(s)))
-        return gone(e);
+        return judged(s, e);
     *ret_more = s->next < s->batch.len;
     if (!*ret_more)
         return NULL;
@@ -260,7 +262,7 @@ static struct err *block_next(struct series_source *base, struct source_series *
     *ret = (struct source_series){.labels = f->labels, .fp = f->fp};
     e = s->labels_only ? NULL : load_chunks(s, f, ret);
     s->next++;
-    return gone(e);
+    return judged(s, e);
 }
 
 static void block_close(struct series_source *base)
@@ -320,8 +322,9 @@ struct err *series_source_block(const struct block_reader *r, struct matchers ms
     s->arena = arena_new(0);
     if ((e = select_refs(s, ms)) || (s->keying.is_keyed && (e = read_keyed(s))) ||
         (s->room && (e = read_first(s)))) {
+        e = judged(s, e);
         block_close(&s->base);
-        return gone(e);
+        return e;
     }
     *ret = &s->base;
     return NULL;

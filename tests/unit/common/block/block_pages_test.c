@@ -321,3 +321,17 @@ TEST(block_pages_headers_stay_in_their_budget)
     block_reader_close(near);
     rig_down(&g);
 }
+
+TEST(block_pages_broken_on_the_way_are_read_again)
+{
+    struct rig g;
+    struct block_reader *r;
+
+    rig_up(&g, 300, 16u << 20);
+    spoil(&g, "index", SIZE_MAX);
+    CHECK_ERR(block_reader_open(block_source_pages(g.pages, NULL, g.prefix), NULL, &r), ERR_CORRUPT,
+              "table of contents");
+    spoil(&g, "index", SIZE_MAX);
+    block_reader_close(open_far(&g));
+    rig_down(&g);
+}

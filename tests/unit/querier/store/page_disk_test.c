@@ -186,3 +186,40 @@ TEST(page_disk_answers_for_the_object_store)
     buf_done(&got);
     counting_store_close(&s);
 }
+
+TEST(page_disk_is_not_trusted_with_what_proved_wrong)
+{
+    struct counting_store s;
+    struct page_disk *d = page_disk_open(tmp_path("cache"), 4u << 20);
+    struct objpages_range all = {OBJECT, 0, 200000};
+    struct objpages_hold *h;
+    struct objpages_stats st;
+    struct buf content = {0}, got = {0};
+    struct objpages *p;
+
+    counting_store_open(&s);
+    buf_fill(&content, 'x', 200000);
+    CHECK_OK(objstore_put(&s.base, OBJECT, buf_slice(&content), NULL, NULL));
+    p = objpages_new(&(struct objpages_opts){
+        .store = &s.base, .max_bytes = 1u << 20, .below = page_disk_below(d)});
+    CHECK_OK(objpages_hold(p, &all, 1, &h));
+    objpages_distrust(p, SLICE("another/"));
+    CHECK_OK(objpages_read(p, OBJECT, 0, 200000, &got, NULL));
+    CHECK_INT(s.gets, 1);
+    objpages_distrust(p, SLICE("an/"));
+    CHECK_OK(
+        objpages_read(p, OBJECT, 0, 200000, &got, NULL)); /* though it is held, it is read again */
+    CHECK_INT(s.gets, 2);
+    objpages_stats_get(p, &st);
+    CHECK_INT(st.pages, 8);
+    objpages_unhold(p, h);
+    objpages_stats_get(p, &st);
+    CHECK_INT(st.pages, 4);
+    CHECK_INT(st.held_bytes, 0);
+    CHECK_INT(st.below_hits, 0);
+    objpages_free(p);
+    page_disk_close(d);
+    buf_done(&content);
+    buf_done(&got);
+    counting_store_close(&s);
+}

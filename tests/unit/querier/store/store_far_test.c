@@ -187,6 +187,32 @@ TEST(store_far_blocks_answer_the_same_with_much_memory_and_with_little)
     rig_down(&g);
 }
 
+/* Readers that are in memory, and do not all fit into half of it. */
+TEST(store_far_blocks_are_closed_when_readers_take_too_much)
+{
+    struct store *small;
+    struct store_stats st;
+    uint64_t want;
+    struct rig g;
+
+    rig_up(&g);
+    want = digest(g.near, PLAIN, ".+", 0, END_MS);
+    small = store_new(&(struct store_opts){.objstore = &g.bucket.base,
+                                           .block_cache_bytes = 128u << 10,
+                                           .catalogue_max_age_ms = 3600000,
+                                           .tombstone_max_age_ms = 3600000});
+    for (uint64_t round = 1; round <= 2; round++) {
+        CHECK(digest(small, PLAIN, ".+", 0, END_MS) == want);
+        store_stats_get(small, &st);
+        CHECK(st.blocks.opened > BLOCKS * (round - 1));
+        CHECK(st.blocks.open < BLOCKS);
+        CHECK(st.blocks.reader_bytes <= st.pages.max_bytes / 2);
+        CHECK_INT(st.pages.held_bytes, st.blocks.reader_bytes);
+    }
+    store_free(small);
+    rig_down(&g);
+}
+
 TEST(store_far_blocks_cost_six_gets_each_and_then_none)
 {
     struct rig g;
