@@ -383,8 +383,8 @@ TEST(aggr_floats_and_histograms_of_one_series_come_apart)
 TEST(aggr_bytes_are_those_of_thanos)
 {
     static const uint8_t want_count[] = {
-        14,   1,    0,    2,                                    /* length, XOR, two samples */
-        0xfe, 0xcb, 0xc3, 0xff, 0xf9, 0x62,                     /* T0 + 299999 as a varint */
+        14,   1,    0,    2,                /* length, XOR, two samples */
+        0xfe, 0xcb, 0xc3, 0xff, 0xf9, 0x62, /* T0 + 299999 as a varint */
     };
     struct series s;
     struct aggr_columns cols;
