@@ -271,17 +271,21 @@ static struct err *get_catalogue(struct blockset *bs, struct slice tenant, int64
                                  struct held **ret, bool *ret_stale)
 {
     struct tenant_entry *t;
+    struct err *e = NULL;
     bool has_held;
-    struct err *e;
 
     lock_take(&bs->lock);
     t = entry_of(bs, tenant);
     lock_release(&bs->lock);
     *ret_stale = false;
-    if ((*ret = held_if_fresh(bs, t, not_before_ns)))
+    *ret = held_if_fresh(bs, t, not_before_ns);
+    for (int i = 0; !*ret && !e && i < ATTEMPTS; i++) { /* again when news came during the look */
+        not_before_ns = look_since(bs, t, not_before_ns, &has_held);
+        if (!(e = lookout_ask(bs->lookout, &t->look, tenant, not_before_ns, !has_held)))
+            *ret = held_if_fresh(bs, t, not_before_ns);
+    }
+    if (*ret)
         return NULL;
-    not_before_ns = look_since(bs, t, not_before_ns, &has_held);
-    e = lookout_ask(bs->lookout, &t->look, tenant, not_before_ns, !has_held);
     if (e && (*ret = held_though_stale(bs, t))) {
         *ret_stale = true;
         tell_stale(bs, tenant, e);
@@ -289,8 +293,6 @@ static struct err *get_catalogue(struct blockset *bs, struct slice tenant, int64
     }
     if (e)
         return err_wrap(e, "catalogue of tenant %.*s", SLICE_ARG(tenant));
-    if ((*ret = held_if_fresh(bs, t, not_before_ns)))
-        return NULL;
     return err_new(ERR_UNAVAILABLE, "the catalogue of tenant %.*s is older than announced",
                    SLICE_ARG(tenant));
 }

@@ -9,6 +9,7 @@
 
 #define SIGNAL SLICE("metrics")
 #define LOOK_THREADS 8
+#define ATTEMPTS 4
 
 struct tomb_entry {
     struct lookout_state look; /* the lookout's */
@@ -223,14 +224,17 @@ static int64_t look_since(struct tombset *ts, struct tomb_entry *t, int64_t sinc
 static struct err *refresh(struct tombset *ts, struct tomb_entry *t, struct slice tenant,
                            int64_t since_ns, struct tombstone_list **ret, bool *ret_is_stale)
 {
+    struct err *e = NULL;
     uint64_t left_out;
     bool has_held;
-    struct err *e;
 
-    since_ns = look_since(ts, t, since_ns, &has_held);
-    if ((e = lookout_ask(ts->lookout, &t->look, tenant, since_ns, !has_held)))
-        note_failure(ts, t);
-    *ret = held_since(ts, t, INT64_MIN, ret_is_stale);
+    *ret = NULL;
+    for (int i = 0; !*ret && !e && i < ATTEMPTS; i++) { /* again when news came during the look */
+        since_ns = look_since(ts, t, since_ns, &has_held);
+        if ((e = lookout_ask(ts->lookout, &t->look, tenant, since_ns, !has_held)))
+            note_failure(ts, t);
+        *ret = held_since(ts, t, INT64_MIN, ret_is_stale);
+    }
     if (e && *ret) {
         if (spell_tells(&ts->trouble, "tombstones", e, clock_mono_ms(&clock_system), &left_out))
             LOG_WARN(store, "the bucket does not answer, reading by the last known tombstones",

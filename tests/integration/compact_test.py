@@ -31,7 +31,7 @@ def day(n):
 
 
 def bucket(o):
-    return f"{o.dir}/data/bucket/metrics/{TENANT}"
+    return f"{o.blocks.path()}/metrics/{TENANT}"
 
 
 def catalogue(o):
@@ -299,6 +299,7 @@ def test_a_corrupt_block_is_left_out_and_the_rest_goes_on(t):
         byte = f.read(1)
         f.seek(-1, os.SEEK_CUR)
         f.write(bytes([byte[0] ^ 0x40]))
+    o.blocks.save(path)
     o.args = [a for a in o.args if not a.startswith("--compactor.")] + EAGER
     o.start()
     o.wait_ready()
@@ -317,14 +318,12 @@ def test_two_compactors_of_which_one_sleeps(t):
     c = Cluster(t, args=["--queriers", "1", "--compactors", "2", "--rulers", "0", "--alertmanagers", "0",
                          "--config", config])
     rng = random.Random(3)
-    root = f"{c.dir}/bucket/metrics/{TENANT}"
     ingesters, names, start = c.addrs("ingester"), c.names("compactor"), day(3)
 
     def blocks():
-        if not os.path.exists(f"{root}/catalogue"):
+        if not os.path.exists(f"{bucket(c)}/catalogue"):
             return []
-        with open(f"{root}/catalogue", encoding="utf-8") as f:
-            return json.load(f)["blocks"]
+        return catalogue(c)["blocks"]
 
     for i, batch in enumerate(windows(start, 12)):
         push_ok(ingesters[0], batch)
@@ -338,7 +337,7 @@ def test_two_compactors_of_which_one_sleeps(t):
 
     def is_done():
         b = blocks()
-        there = sorted(os.path.basename(d) for d in glob.glob(f"{root}/01*"))
+        there = sorted(os.path.basename(d) for d in glob.glob(f"{bucket(c)}/01*"))
         return len(b) == 1 and there == [b[0]["ulid"]] and b[0]["samples"] == 24 * 12 * 5
     wait_for("one block and nothing else", is_done, 90)
     got = samples_of(c.addrs("querier")[0], "m", start - 1000, start + DAY)

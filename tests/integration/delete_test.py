@@ -81,25 +81,27 @@ def test_flush_leaves_it_out_and_cleaning_forgets_it(t):
     start = now_ms() - 1_200_000
     push_ok(o.addr, [ramp("m", start, 40, job=j) for j in "ab"])
     delete(o.addr, ['m{job="a"}'])
-    tombs = os.path.join(o.dir, "data/bucket/metrics/test/tombstones")
-    check(os.path.getsize(tombs) > 40, "a tombstone")
+
+    def tombs():
+        return os.path.getsize(f"{o.blocks.path()}/metrics/test/tombstones")
+    check(tombs() > 40, "a tombstone")
 
     def clean():
         r = api(o.addr, "/api/v1/admin/tsdb/clean_tombstones", method="POST")
         check(r.status == 204, r.text)
-    size = os.path.getsize(tombs)
+    size = tombs()
     clean()
-    check(os.path.getsize(tombs) == size, "it was forgotten while its samples are in the head")
+    check(tombs() == size, "it was forgotten while its samples are in the head")
     flush(o)
     wait_for("the segment to be dropped", lambda: not glob.glob(o.dir + "/data/segments/test/*"), 60)
     copy = os.path.join(t.dir, "tsdb")
     os.makedirs(copy + "/wal")
-    for block in glob.glob(o.dir + "/data/bucket/metrics/test/01*"):
+    for block in glob.glob(o.blocks.path() + "/metrics/test/01*"):
         shutil.copytree(block, os.path.join(copy, os.path.basename(block)))
     r = subprocess.run(["promtool", "tsdb", "dump", copy], capture_output=True, text=True)
     check("job=\"a\"" not in r.stdout and "job=\"b\"" in r.stdout, r.stdout[:300] + r.stderr[:300])
     clean()
-    wait_for("the tombstone to go", lambda: os.path.getsize(tombs) < size)
+    wait_for("the tombstone to go", lambda: tombs() < size)
     check(count(o.addr, "m", start) == [40], "after cleaning")
     push_ok(o.addr, [ramp("m", start + 1_000_000, 3, job="a")])
     check(count(o.addr, 'm{job="a"}', start) == [3], "a series of that name may begin again")

@@ -16,7 +16,7 @@ import time
 
 import s3_proxy
 from orrery_test import Failure, Single, TENANT, check, http_call, main, push_ok, samples_of
-from s3_faults_test import the_server
+from s3_server import the_swift
 
 HOUR = 3_600_000
 WINDOW, STEP, SERIES = 2 * HOUR, 300_000, 3
@@ -140,7 +140,7 @@ class OnDisk(Run):
 
 class OnSwift(Run):
     def __init__(self, t, name):
-        self.server, self.name = the_server(), name.replace("_", "-")
+        self.server, self.name = the_swift(), name.replace("_", "-")
         self.proxy = s3_proxy.S3Proxy(t, self.server.endpoint)
         super().__init__(t, name, ["--storage.backend=s3", f"--s3.endpoint={self.proxy.endpoint}",
                                    f"--s3.bucket={self.name}", "--s3.create-bucket"], self.server.keys)
@@ -224,7 +224,7 @@ def test_on_swift(t):
         run.o.kill()
         run.proxy.stop()
         return run.kills
-    walk(chosen(len(names), 12), names, one)
+    walk(chosen(len(names), 8), names, one)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ import urllib.parse
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("TEST_BUILD", "build")
 BIN = os.path.join(ROOT, BUILD, "bin")
+# "s3": every orrery and cluster keeps its blocks on Swift, in a bucket of its own, not in a directory
+TEST_BUCKET = os.environ.get("TEST_BUCKET", "")
 SANITIZED = BUILD.endswith(("asan", "tsan"))
 TENANT = "test"
 FINDING = re.compile(r"ERROR: (Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer|runtime error:|"
@@ -297,6 +299,25 @@ class Process:
             return ""
 
 
+class Blocks:
+    """Where an orrery or a cluster keeps its blocks: a directory, unless TEST_BUCKET says otherwise."""
+
+    def __init__(self, directory, is_named):
+        self.dir, self.remote = directory, None
+        if TEST_BUCKET == "s3" and not is_named:
+            import s3_server
+            self.remote = s3_server.Bucket()
+
+    def path(self):
+        """A directory with what is there: that itself, or a copy of the bucket of now."""
+        return self.remote.mirror(self.dir) if self.remote else self.dir
+
+    def save(self, path):
+        """A file below path() was changed by the test."""
+        if self.remote:
+            self.remote.save(self.dir, path)
+
+
 class Single(Process):
     """orrery, all roles in one process."""
 
@@ -307,6 +328,9 @@ class Single(Process):
         self.addr = f"127.0.0.1:{self.port}"
         self.otlp_http = f"127.0.0.1:{free_port()}"
         self.otlp_grpc = f"127.0.0.1:{free_port()}"
+        self.blocks = Blocks(f"{self.dir}/data/bucket", any(a.startswith("--storage.") for a in args))
+        if self.blocks.remote:
+            args, env = [*self.blocks.remote.options(), *args], {**self.blocks.remote.keys, **(env or {})}
         super().__init__(name, [os.path.join(BIN, "orrery"),
                                 f"--server.http-address={self.addr}",
                                 f"--ingester.otlp-http-address={self.otlp_http}",
@@ -330,12 +354,16 @@ class Cluster:
 
     def __init__(self, t, name="cluster", args=()):
         self.dir = os.path.join(t.dir, name)
+        self.blocks = Blocks(f"{self.dir}/bucket", "--s3" in args)
+        if self.blocks.remote:
+            args = [*args, "--s3", self.blocks.remote.url()]
         t.add(self)
         self.run("up", *args)
 
     def run(self, command, *args, check_status=True):
         r = subprocess.run([os.path.join(ROOT, "deploy/local/cluster"), command, *args,
-                            "--dir", self.dir], capture_output=True, text=True, timeout=300)
+                            "--dir", self.dir], capture_output=True, text=True, timeout=300,
+                           env={**os.environ, **(self.blocks.remote.keys if self.blocks.remote else {})})
         if check_status and r.returncode:
             raise Failure(f"cluster {command} {' '.join(args)}: {r.stderr[-3000:]}")
         return r.stdout

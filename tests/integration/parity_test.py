@@ -123,8 +123,8 @@ def test_parity_through_head_blocks_and_seam(t):
     for addr in c.addrs("ingester"):
         r = http_call(addr, "POST", f"/ingester/flush?tenant={TENANT}", timeout=120)
         check(r.status // 100 == 2, f"flush: {r.status} {r.text}")
-    base = f"{c.dir}/bucket/metrics/{TENANT}"
-    wait_for("a block in the bucket", lambda: os.path.exists(f"{base}/catalogue"), 60)
+    wait_for("a block in the bucket",
+             lambda: os.path.exists(f"{c.blocks.path()}/metrics/{TENANT}/catalogue"), 60)
     compare_all(p.addr, querier, start, end, "blocks")
 
     time.sleep(20)

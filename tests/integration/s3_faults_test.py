@@ -2,13 +2,10 @@
 """A bucket that misbehaves: a proxy (s3_proxy.py) between an orrery and Swift refuses, hangs, delays, answers errors, cuts
 bodies, lists what was and drips. Meanwhile writes are taken and recent data is read; afterwards all goes on, each sample is
 in the bucket exactly once, the log has told of it in a few lines, and nothing is left over."""
-import atexit
 import itertools
 import json
 import os
 import re
-import shutil
-import tempfile
 import threading
 import time
 import traceback
@@ -16,7 +13,7 @@ import traceback
 import s3_proxy
 from orrery_test import (Cluster, Failure, Single, TENANT, api, check, http_call, main, push_ok, query, samples_of,
                          wait_for)
-from s3_store_test import Server
+from s3_server import the_swift
 
 HOUR = 3_600_000
 WINDOW = 2 * HOUR
@@ -27,31 +24,6 @@ PATIENT = {**TIMES, "request-timeout": "15s", "stall-timeout": "10s", "operation
 COMPACTOR = {"poll-interval": "500ms", "retry-min": "200ms", "retry-max": "1s", "compaction-interval": "500ms",
              "sweep-interval": "500ms", "deletion-delay": "2s", "orphan-age": "6s", "early-wait": "500ms"}
 LIVE = "live"  # the tenant whose recent data is asked for; TENANT's goes to blocks meanwhile
-_server = None
-
-
-class Keep:
-    """What a test adds to is stopped with it; the server is for all tests."""
-
-    def __init__(self):
-        self.dir, self.things = tempfile.mkdtemp(prefix="orrery-s3-faults-"), []
-
-    def add(self, thing):
-        self.things.append(thing)
-
-    def stop(self):
-        for x in self.things:
-            x.stop()
-        shutil.rmtree(self.dir, ignore_errors=True)
-
-
-def the_server():
-    global _server
-    if not _server:
-        keep = Keep()
-        atexit.register(keep.stop)
-        _server = Server(keep, "swift-s3")
-    return _server
 
 
 def now_ms():
@@ -64,7 +36,7 @@ class World:
     numbers = itertools.count(1)
 
     def __init__(self, t, is_cluster=False, times=TIMES):
-        self.server, self.bucket = the_server(), f"orrery-{next(self.numbers)}"
+        self.server, self.bucket = the_swift(), f"orrery-{next(self.numbers)}"
         self.proxy = s3_proxy.S3Proxy(t, self.server.endpoint)
         self.times = [f"--s3.{k}={v}" for k, v in times.items()]
         self.base = (now_ms() - 48 * HOUR) // (24 * HOUR) * 24 * HOUR
@@ -293,7 +265,7 @@ def refused(t):
 
 def side_by_side(t, **trials):
     """Each with an orrery, a proxy and a bucket of its own; mostly they wait. TRIAL=name: that one alone."""
-    the_server()
+    the_swift()
     failures, only = [], os.environ.get("TRIAL")
 
     def run(name, fn):

@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """The S3 store on real servers: Swift's s3api, without conditional writes, and radosgw, with. The scripts that start
 them are ../shared/s3; where that folder or a server is absent the tests are skipped."""
-import hashlib
-import hmac
 import os
 import random
 import re
@@ -10,14 +8,10 @@ import shutil
 import socket
 import subprocess
 import time
-import urllib.parse
-import xml.etree.ElementTree
 
 from orrery_test import (BUILD, ROOT, Cluster, Failure, Single, Skip, api, check, free_port, http_call, main,
                          push, push_ok, samples_of, wait_for)
-
-SCRIPTS = os.path.join(ROOT, "..", "shared", "s3")
-
+from s3_server import Server
 
 def now_ms():
     return int(time.time() * 1000)
@@ -25,63 +19,6 @@ def now_ms():
 
 def ramp(name, start, count, step=15000, **labels):
     return ({"__name__": name, **labels}, [(start + i * step, float(i)) for i in range(count)])
-
-
-class Server:
-    """A server that a script of ../shared/s3 starts, with what it prints in .env."""
-
-    def __init__(self, t, script, port=None):
-        self.script, self.port = os.path.join(SCRIPTS, script), port
-        if not os.path.exists(self.script):
-            raise Skip(f"there is no {self.script}")
-        self.dir = os.path.join(t.dir, script.split("-")[0])
-        t.add(self)
-        self.start()
-
-    def start(self):
-        port = [] if self.port is None else [str(self.port)]
-        r = subprocess.run([self.script, "start", self.dir, *port], capture_output=True, text=True, timeout=180)
-        check(r.returncode == 0, f"{self.script}: {r.stderr[-1000:]}")
-        self.env = dict(line.split("=", 1) for line in r.stdout.splitlines())
-        self.endpoint = self.env["S3_ENDPOINT"]
-        self.port = int(self.endpoint.rsplit(":", 1)[1])
-        self.keys = {"AWS_ACCESS_KEY_ID": self.env["S3_ACCESS_KEY"],
-                     "AWS_SECRET_ACCESS_KEY": self.env["S3_SECRET_KEY"],
-                     "AWS_REGION": self.env["S3_REGION"]}
-
-    def stop(self):
-        subprocess.run([self.script, "stop", self.dir], capture_output=True, timeout=60)
-
-    def tail(self, lines=10):
-        return ""
-
-    def options(self, bucket="orrery", *more):
-        return ["--storage.backend=s3", f"--s3.endpoint={self.endpoint}", f"--s3.bucket={bucket}",
-                "--s3.create-bucket", *more]
-
-    def request(self, method, path, query=()):
-        """One signed request of our own, so that what is in the bucket is not only said by Orrery."""
-        host = self.endpoint.split("//")[1]
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        text = "&".join(f"{urllib.parse.quote(k, '')}={urllib.parse.quote(v, '')}" for k, v in sorted(query))
-        nothing = hashlib.sha256(b"").hexdigest()
-        request = (f"{method}\n{urllib.parse.quote(path)}\n{text}\nhost:{host}\nx-amz-content-sha256:{nothing}\n"
-                   f"x-amz-date:{stamp}\n\nhost;x-amz-content-sha256;x-amz-date\n{nothing}")
-        scope = f"{stamp[:8]}/{self.env['S3_REGION']}/s3/aws4_request"
-        to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
-        key = ("AWS4" + self.env["S3_SECRET_KEY"]).encode()
-        for part in scope.split("/"):
-            key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-        signature = hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
-        headers = {"Host": host, "x-amz-date": stamp, "x-amz-content-sha256": nothing,
-                   "Authorization": f"AWS4-HMAC-SHA256 Credential={self.env['S3_ACCESS_KEY']}/{scope}, "
-                                    f"SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature={signature}"}
-        return http_call(host, method, urllib.parse.quote(path) + ("?" + text if text else ""), headers=headers)
-
-    def keys_in(self, bucket="orrery"):
-        r = self.request("GET", f"/{bucket}", [("list-type", "2")])
-        check(r.status == 200, f"list {bucket}: {r.status} {r.text[:300]}")
-        return [e.text for e in xml.etree.ElementTree.fromstring(r.body).iter() if e.tag.endswith("}Key")]
 
 
 def swift(t):

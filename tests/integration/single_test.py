@@ -68,7 +68,7 @@ def test_stopped_and_restarted_it_has_all(t):
 
 
 def blocks_of(o):
-    base = f"{o.dir}/data/bucket/metrics/{TENANT}"
+    base = f"{o.blocks.path()}/metrics/{TENANT}"
     return [f"{base}/{d}" for d in os.listdir(base) if len(d) == 26] if os.path.isdir(base) else []
 
 

@@ -106,7 +106,7 @@ def test_remote_write_2(t):
     check_answers(o.addr, start, "after a flush")
     only_blocks(o)
     check_answers(o.addr, start, "blocks alone")
-    base = f"{o.dir}/data/bucket/metrics/{TENANT}"
+    base = f"{o.blocks.path()}/metrics/{TENANT}"
     blocks = [d for d in os.listdir(base) if len(d) == 26]
     check(len(blocks) == 1 and os.path.exists(f"{base}/{blocks[0]}/starts"), f"{blocks}")
     if not shutil.which("promtool"):
@@ -126,7 +126,7 @@ def test_unless_asked_to_none_are_stored(t):
     load(o.addr, start)
     check(one(o.addr, "start_timestamp(counter_total)", start + (N - 1) * STEP) == 0, "a start was stored")
     flush(o.addr, o.addr)
-    base = f"{o.dir}/data/bucket/metrics/{TENANT}"
+    base = f"{o.blocks.path()}/metrics/{TENANT}"
     check(not any(os.path.exists(f"{base}/{d}/starts") for d in os.listdir(base)), "a sidecar was written")
 
 

@@ -107,6 +107,50 @@ TEST(tombset_goes_on_with_the_last_known_while_nothing_newer_is_known_of)
     objstore_close(bucket);
 }
 
+/* While it is looked at, another querier tells of a newer version. */
+static struct tombset *told;
+static const struct objstore_ops *told_well;
+static uint64_t told_version;
+static bool is_told_ever_more;
+
+static struct err *telling_stat(struct objstore *s, struct slice key, struct objstore_info *ret)
+{
+    struct err *e = told_well->stat(s, key, ret);
+
+    tombset_hint(told, TENANT, told_version);
+    told_version += is_told_ever_more;
+    return e;
+}
+
+TEST(tombset_keeps_news_that_come_while_it_looks)
+{
+    struct objstore_ops telling, down;
+    struct tombstone_list *l;
+    struct objstore *bucket;
+    bool is_stale;
+
+    CHECK_OK(
+        objstore_fs_open(tmp_path("bucket"), &(struct objstore_fs_opts){.no_sync = true}, &bucket));
+    add(bucket, 1);
+    told = tombset_new(bucket, 0, true);
+    CHECK_INT(known(told, &is_stale), 1);
+    told_well = bucket->ops;
+    telling = down = *told_well;
+    telling.stat = telling_stat;
+    down.stat = down_stat;
+    bucket->ops = &telling;
+    told_version = 2; /* of something that is gone: another look shows it */
+    CHECK_INT(known(told, &is_stale), 1);
+    CHECK(!is_stale);
+    is_told_ever_more = true;
+    CHECK_ERR(tombset_get(told, TENANT, &l, &is_stale), ERR_UNAVAILABLE, "older than announced");
+    bucket->ops = &down; /* what is held is not the newest, and that is still known */
+    CHECK_ERR(tombset_get(told, TENANT, &l, &is_stale), ERR_UNAVAILABLE, "the bucket is down");
+    bucket->ops = told_well;
+    tombset_free(told);
+    objstore_close(bucket);
+}
+
 TEST(tombset_keeps_so_many_and_no_more)
 {
     struct objstore *bucket;
