@@ -118,6 +118,12 @@ def blocks_in_the_end(args):
     return 1 + (2 if SHARDS in args else 1)
 
 
+def last_step(path):
+    """Where one sleeps. Threads race, so it need not be the n-th of the undisturbed run."""
+    with open(path, encoding="utf-8") as f:
+        return (f.read().split() or [""])[-1]
+
+
 def goes_on_beside(p, step, done):
     """Whether the other can do all while one sleeps."""
     try:
@@ -126,12 +132,13 @@ def goes_on_beside(p, step, done):
     except Failure as e:
         if step.startswith("objstore."):
             return False
-        raise Failure(f"{e}: {p.state()}") from e
+        raise Failure(f"{e}, one sleeps at {step}: {p.state()}") from e
 
 
-def one_step(t, made, args, want, n, step):
+def one_step(t, made, args, want, n):
     """Whether it was stopped, and whether the other waited for it."""
-    p = Pair(t, f"step-{n}", made, args, {"ORRERY_FAULT": f"STOP={n}"})
+    trace = f"{t.dir}/trace-{n}"
+    p = Pair(t, f"step-{n}", made, args, {"ORRERY_FAULT": f"TRACE={trace},STOP={n}"})
     total, other = sum(len(v) for v in want.values()), None
 
     def done():
@@ -140,7 +147,7 @@ def one_step(t, made, args, want, n, step):
         wait_for("one to stop, or to be done", lambda: p.is_stopped() or done(), 60)
         stopped = p.is_stopped()
         other = p.start_other()
-        waited = not goes_on_beside(p, step, done)
+        waited = not goes_on_beside(p, last_step(trace) if stopped else "", done)
         os.kill(p.one.popen.pid, signal.SIGCONT)
         for o in (p.one, other):
             o.wait_ready()
@@ -167,7 +174,7 @@ def race(t, args, some):
     steps = [first + n for n in chosen(len(names) - first, some)]
     stops, waits, failures = 0, 0, []
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
-        runs = {pool.submit(one_step, t, made, args, want, n, names[n]): n for n in steps}
+        runs = {pool.submit(one_step, t, made, args, want, n): n for n in steps}
         for f in concurrent.futures.as_completed(runs):
             try:
                 stopped, waited = f.result()
