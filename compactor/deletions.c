@@ -4,7 +4,6 @@
 #include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/base/vec.h"
-#include "common/block/aggr_chunk.h"
 #include "common/block/block_reader.h"
 #include "common/block/block_store.h"
 
@@ -84,19 +83,14 @@ static struct err *chunk_holds(const struct block_reader *r, struct arena *a,
                                const struct block_chunk_meta *m, const struct tombstone *t,
                                bool *ret)
 {
-    struct aggr_columns points = {0};
-    struct chunk_columns cols = {0};
+    struct chunk_extent in = {.n = 0};
     struct chunk c;
     struct err *e = block_reader_chunks(r, a, m, 1, &c);
 
-    if (!e && c.encoding == CHUNK_AGGR)
-        e = aggr_chunk_decode(a, c.data, &points);
-    else if (!e)
-        e = chunk_decode(a, c.encoding, c.data, &cols);
-    for (size_t i = 0; !e && i < points.n && !*ret; i++)
-        *ret = is_in(t, points.t[i]);
-    for (size_t i = 0; !e && i < cols.n && !*ret; i++)
-        *ret = is_in(t, cols.t[i]);
+    if (!e)
+        e = chunk_check(a, c.encoding, c.data, &in);
+    for (size_t i = 0; !e && i < in.n && !*ret; i++)
+        *ret = is_in(t, in.t[i]);
     return e;
 }
 

@@ -254,7 +254,9 @@ static struct err *write_blocks(struct merging *m)
     struct block_meta common = {.ulid = m->block,
                                 .origin = SLICE("compactor"),
                                 .tenant = m->tenant,
-                                .resolution_ms = m->job->resolution_ms,
+                                .resolution_ms = m->job->kind == LEVELS_DOWNSAMPLE
+                                                     ? m->job->resolution_ms
+                                                     : m->job->inputs[0]->resolution_ms,
                                 .shard = m->job->inputs[0]->shard,
                                 .shards = m->job->inputs[0]->shards};
     uint32_t shards = ORR_MAX(m->job->shards, 1u);

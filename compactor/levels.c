@@ -326,7 +326,7 @@ struct levels_job *levels_plan(const struct levels_opts *opts, const struct cata
     p.taken = arena_array(a, bool, n);
     find_split(&p, blocks, n);
     for (size_t i = 0; i < n; i++) {
-        if (skip && skip(arg, blocks[i].ulid))
+        if (blocks[i].is_pinned || (skip && skip(arg, blocks[i].ulid)))
             continue;
         if (blocks[i].bytes <= max_bytes_of(opts, &blocks[i]))
             rest[left++] = &blocks[i];

@@ -24,7 +24,7 @@ struct querier_conf {
     int64_t max_memory, max_response;
     int64_t tombstone_max_age_ns, max_tenants;
     int64_t cache_bytes, cache_max_age_ns, split_interval_ns;
-    int64_t block_cache_bytes, block_disk_bytes;
+    int64_t block_cache_bytes, block_disk_bytes, block_heads_bytes;
     bool has_experimental, has_federation, has_admin, shares_queries;
 };
 
@@ -94,6 +94,10 @@ static const struct conf_field querier_fields[] = {
                CONF_FIXED,
                "Room in the data directory for pages of blocks in an object store, below those in "
                "memory; they outlive a restart. 0: none."),
+    CONF_BYTES(struct querier_conf, block_heads_bytes, "block-header-cache-size", "1GiB", "0",
+               "1PiB", CONF_FIXED,
+               "Room in the data directory for index headers of blocks in an object store, which "
+               "are mapped. 0: none, they are in memory."),
 };
 static const struct conf_section querier_section = {
     "querier", "Queries: admission, budgets, blocks.", sizeof(struct querier_conf), querier_fields,
@@ -141,6 +145,26 @@ static void collect_disk(const struct page_disk_stats *s, struct buf *out, bool 
          "Pages on the local disk that failed their checksum and were fetched again.", s->corrupt},
         {METRIC_T_COUNTER, "orrery_querier_block_disk_cache_failures_total",
          "Reads and writes of the local disk cache that failed.", s->failures},
+    };
+
+    write_rows(rows, ORR_COUNT(rows), out, is_openmetrics);
+}
+
+static void collect_heads(const struct block_heads_stats *s, struct buf *out, bool is_openmetrics)
+{
+    const struct row rows[] = {
+        {METRIC_T_GAUGE, "orrery_querier_block_header_cache_bytes",
+         "Index headers of blocks on the local disk.", s->bytes},
+        {METRIC_T_GAUGE, "orrery_querier_block_header_cache_max_bytes",
+         "Budget of index headers of blocks on the local disk.", s->max_bytes},
+        {METRIC_T_COUNTER, "orrery_querier_block_header_cache_built_total",
+         "Index headers of blocks written to the local disk.", s->built},
+        {METRIC_T_COUNTER, "orrery_querier_block_header_cache_evictions_total",
+         "Index headers dropped from the local disk to make room.", s->evictions},
+        {METRIC_T_COUNTER, "orrery_querier_block_header_cache_corrupt_total",
+         "Index headers that failed a checksum and were made anew.", s->corrupt},
+        {METRIC_T_COUNTER, "orrery_querier_block_header_cache_failures_total",
+         "Index headers that could not be written.", s->failures},
     };
 
     write_rows(rows, ORR_COUNT(rows), out, is_openmetrics);
@@ -208,6 +232,7 @@ static void collect(void *arg, struct buf *out, bool is_openmetrics)
     metric_write_u64(out, "orrery_querier_open_block_bytes", NULL, s.blocks.reader_bytes);
     collect_pages(&s.pages, out, is_openmetrics);
     collect_disk(&s.disk, out, is_openmetrics);
+    collect_heads(&s.heads, out, is_openmetrics);
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER,
                         "orrery_querier_catalogue_loads_total", "Catalogues read.");
     metric_write_u64(out, "orrery_querier_catalogue_loads_total", NULL, s.blocks.catalogue_loads);
@@ -331,6 +356,7 @@ static void build_store(struct querier *q, const struct querier_conf *conf,
         .block_cache_bytes = (size_t)conf->block_cache_bytes,
         .block_disk_dir = disk,
         .block_disk_bytes = (uint64_t)conf->block_disk_bytes,
+        .block_heads_bytes = (uint64_t)conf->block_heads_bytes,
         .straggler_ms = conf->straggler_ns / NS_PER_MS,
         .ingester_lookback_ms = conf->ingester_lookback_ns / NS_PER_MS,
         .catalogue_max_age_ms = conf->catalogue_max_age_ns / NS_PER_MS,

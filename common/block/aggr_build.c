@@ -30,7 +30,6 @@ void aggr_build_begin(struct aggr_build *b, struct arena *a, int64_t resolution_
     chunk_build_begin(&b->out, a);
     b->arena = a;
     b->resolution_ms = resolution_ms;
-    b->samples = 0;
     open_chunk(b, CHUNK_HIST_ADDED);
 }
 
@@ -190,7 +189,6 @@ static void add_floats(struct aggr_build *b, const struct chunk_columns *c)
         make_room(b, c->t[i], false);
         add_counter(b, c->t[i], v);
         add_point(b, &(struct aggr_row){.t = c->t[i], .count = 1, .sum = v, .min = v, .max = v});
-        b->samples++;
     }
 }
 
@@ -268,7 +266,6 @@ static void add_histograms(struct aggr_build *b, struct arena *a, const struct c
         make_room(b, c->t[i], true);
         add_counter_hist(b, c->t[i], h);
         add_point_hist(b, c->t[i], 1, h);
-        b->samples++;
     }
 }
 
@@ -310,8 +307,6 @@ static struct err *add_aggregates(struct aggr_build *b, struct arena *a, struct 
 
     if (e)
         return e;
-    for (size_t i = 0; i < c.n; i++)
-        b->samples += (uint64_t)c.count[i];
     if (c.sum_h)
         add_aggr_histograms(b, a, &c);
     else

@@ -38,7 +38,6 @@ struct aggr_build {
     double first;
     const struct fhist *first_h, *last_h;
     enum chunk_hist_fit why; /* the chunk being made began */
-    uint64_t samples;        /* that were summed up since begin */
 };
 
 void aggr_build_init(struct aggr_build *b);

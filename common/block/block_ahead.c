@@ -70,6 +70,10 @@ struct err *block_reader_hold_chunks(const struct block_reader *r,
         for (size_t at = 0, len; at < lists[i].n;) {
             const struct block_chunk_meta *m = lists[i].ptr + at;
 
+            if (m->ref >> 32 >= BLOCK_CHUNKS_MAX_FILES) { /* block_reader_chunks() will say so */
+                at++;
+                continue;
+            }
             if (!name || segment != m->ref >> 32) {
                 segment = (uint32_t)(m->ref >> 32);
                 name = arena_printf(a, BLOCK_CHUNKS_FORMAT, segment + 1);

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 
+#include "common/base/fsx.h"
 #include "common/base/hash.h"
 #include "common/base/reader.h"
 #include "common/base/vec.h"
@@ -38,6 +39,10 @@ static struct err *part(const struct block_index *x, struct arena *a, uint64_t o
         return NULL;
     }
     len = ORR_MIN(len, x->size - off);
+    if (x->head.len && (off + len <= x->head_end || off >= x->tail_at)) {
+        *ret = slice_sub(x->head, (size_t)off, (size_t)len);
+        return NULL;
+    }
     if (!(e = x->src->ops->range(x->src, BLOCK_INDEX_FILE, off, (size_t)len, &scratch, ret)) &&
         ret->ptr == scratch.ptr)
         *ret = arena_dup(a, *ret);
@@ -237,6 +242,27 @@ static struct block_source_range range_of(uint64_t off, uint64_t len)
     return (struct block_source_range){BLOCK_INDEX_FILE, off, len};
 }
 
+/* What lies before the series is the symbols, as everybody writes them; where it does not, section_at() reads
+ * what it needs, and no header is kept. */
+static bool is_usual(const struct block_index *x, const struct toc *t)
+{
+    return t->symbols < t->series && t->series < t->table && t->table < x->size;
+}
+
+/* The same bytes again, from the pages that are held. */
+static struct err *put_head(struct block_index *x, const struct toc *t)
+{
+    struct arena *a = arena_new(0);
+    struct slice begin, end;
+    struct err *e;
+
+    if (!(e = part(x, a, 0, t->series, &begin)) &&
+        !(e = part(x, a, t->table, x->size - t->table, &end)))
+        block_heads_put(x->src->heads, x->block, x->size, begin, end);
+    arena_free(a);
+    return e;
+}
+
 /* The end of the file is held already. */
 static struct err *read_parts(struct block_index *x)
 {
@@ -249,35 +275,89 @@ static struct err *read_parts(struct block_index *x)
         return e;
     if (t.table > x->size || t.series > x->size)
         return corrupt(x, "table of contents", "points behind the end of the file");
-    /* What lies before the series is the symbols, as everybody writes them; where it does not, section_at()
-     * reads what it needs. */
-    ranges[0] = range_of(0, t.symbols < t.series ? t.series : BLOCK_INDEX_HEADER);
+    ranges[0] = range_of(0, is_usual(x, &t) ? t.series : BLOCK_INDEX_HEADER);
     ranges[1] = range_of(t.table, t.table ? x->size - t.table : 0);
     if ((e = block_source_hold(x->src, ranges, 2, &hold)))
         return e;
-    if (!(e = read_header(x)) && !(e = read_symbols(x, t.symbols)))
-        e = read_table(x, t.table);
+    if (!(e = read_header(x)) && !(e = read_symbols(x, t.symbols)) &&
+        !(e = read_table(x, t.table)) && x->src->heads && is_usual(x, &t))
+        e = put_head(x, &t);
     block_source_unhold(x->src, hold);
     return e;
+}
+
+static void begin(struct block_index *x, const char *block, struct block_source *src, uint64_t size)
+{
+    *x = (struct block_index){.block = block, .src = src, .size = size, .kept = arena_new(0)};
+}
+
+static struct err *open_from_store(struct block_index *x)
+{
+    uint64_t tail = ORR_MIN(ORR_MAX(x->size / TAIL_PART, (uint64_t)TAIL_MIN), (uint64_t)TAIL_MAX);
+    struct block_source_range range;
+    struct objpages_hold *hold = NULL;
+    struct err *e;
+
+    tail = x->size <= MAX_WHOLE ? x->size : tail;
+    range = range_of(x->size - tail, tail);
+    if (!(e = block_source_hold(x->src, &range, 1, &hold)))
+        e = read_parts(x);
+    block_source_unhold(x->src, hold);
+    return e;
+}
+
+static struct err *read_head(struct block_index *x)
+{
+    struct err *e;
+    struct toc t;
+
+    x->tail_at = x->size - ORR_MIN(x->size, (uint64_t)BLOCK_TOC_BYTES);
+    if ((e = read_toc(x, &t)))
+        return e;
+    if (!is_usual(x, &t))
+        return corrupt(x, "table of contents", "not of an index of which a header is kept");
+    x->head_end = t.series;
+    x->tail_at = t.table;
+    if ((e = read_header(x)) || (e = read_symbols(x, t.symbols)))
+        return e;
+    return read_table(x, t.table);
+}
+
+/* False: there is none, or it is broken and gone. */
+static bool open_from_head(struct block_index *x)
+{
+    struct err *e;
+
+    if (!x->src->heads || !block_heads_find(x->src->heads, x->block, x->size, &x->head))
+        return false;
+    if ((e = read_head(x)))
+        block_heads_drop(x->src->heads, x->block, e);
+    return !e;
 }
 
 struct err *block_index_open_parts(struct block_index *x, const char *block,
                                    struct block_source *src, uint64_t size)
 {
-    uint64_t tail = ORR_MIN(ORR_MAX(size / TAIL_PART, (uint64_t)TAIL_MIN), (uint64_t)TAIL_MAX);
-    struct block_source_range range;
-    struct objpages_hold *hold = NULL;
+    struct block_index mapped;
     struct err *e;
 
-    *x = (struct block_index){.block = block, .src = src, .size = size, .kept = arena_new(0)};
-    tail = size <= MAX_WHOLE ? size : tail;
-    range = range_of(size - tail, tail);
-    if (!(e = block_source_hold(src, &range, 1, &hold)))
-        e = read_parts(x);
-    block_source_unhold(src, hold);
-    if (e)
+    begin(x, block, src, size);
+    if (open_from_head(x))
+        return NULL;
+    block_index_done(x);
+    begin(x, block, src, size);
+    if ((e = open_from_store(x))) {
         block_index_done(x);
-    return e;
+        return e;
+    }
+    begin(&mapped, block, src, size);
+    if (open_from_head(&mapped)) { /* as it is from now on; what was read goes */
+        block_index_done(x);
+        *x = mapped;
+    } else {
+        block_index_done(&mapped);
+    }
+    return NULL;
 }
 
 void block_index_done(struct block_index *x)
@@ -286,6 +366,8 @@ void block_index_done(struct block_index *x)
     mem_free(x->entry_at);
     mem_free(x->names);
     arena_free(x->kept);
+    if (x->head.len)
+        fsx_unmap(x->head);
     *x = (struct block_index){0};
 }
 

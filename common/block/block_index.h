@@ -5,8 +5,8 @@
  *   header | symbols | series | … | postings lists | … | postings table | table of contents
  *
  * It is at hand whole, or read by parts: then the table of contents comes first, with as much of the end as is
- * likely to hold the postings table, then the symbols, both of which stay in memory; lists and series are read
- * when they are asked for. Each section's checksum is looked at when it is read, either way.
+ * likely to hold the postings table, then the symbols, both of which stay in memory or are mapped from the disk
+ * (block_heads.h); lists and series are read when they are asked for. Each section's checksum is looked at when it is read, either way.
  *
  * Kept in memory beside the bytes: 4 bytes per symbol and per label pair.
  *
@@ -29,7 +29,9 @@ struct block_index {
     const char *block;        /* for messages; borrowed */
     struct slice bytes;       /* when it is at hand whole */
     struct block_source *src; /* else; lent */
-    struct arena *kept;       /* what is read by parts and stays */
+    struct arena *kept;       /* what is read by parts and stays … */
+    struct slice head; /* … or where that is mapped: all of the index but [head_end, tail_at) */
+    uint64_t head_end, tail_at;
     uint64_t size;
     uint64_t series_end;  /* no series entry begins behind this */
     struct slice symbols; /* the section's strings */

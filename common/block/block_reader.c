@@ -12,8 +12,7 @@
 #define READER_GAP (256u << 10)     /* chunks closer than this are fetched in one read */
 #define READER_GUESS (8u << 10)     /* of the last chunk of a read, whose size nothing tells */
 #define READER_MAX_READ (16u << 20) /* of one read of neighbours */
-#define READER_MAX_FILES 999999
-#define READER_CHUNK_FRAME 10 /* length, encoding, checksum */
+#define READER_CHUNK_FRAME 10       /* length, encoding, checksum */
 
 static struct err *corrupt(const struct block_reader *r, const char *section, const char *what)
 {
@@ -159,7 +158,7 @@ struct err *block_reader_verify_chunk_heads(const struct block_reader *r)
     struct err *e = NULL;
     bool more = true;
 
-    for (unsigned i = 1; !e && more && i <= READER_MAX_FILES; i++)
+    for (unsigned i = 1; !e && more && i <= BLOCK_CHUNKS_MAX_FILES; i++)
         e = verify_head(r, i, &more);
     return e;
 }
@@ -390,7 +389,7 @@ static struct err *read_range(const struct block_reader *r, struct arena *a, uin
     char name[32];
     struct err *e;
 
-    if (segment >= READER_MAX_FILES || (uint32_t)ref < BLOCK_CHUNKS_HEADER)
+    if (segment >= BLOCK_CHUNKS_MAX_FILES || (uint32_t)ref < BLOCK_CHUNKS_HEADER)
         return corrupt(r, "index: series", "impossible chunk reference");
     (void)snprintf(name, sizeof(name), BLOCK_CHUNKS_FORMAT, segment + 1);
     e = r->src->ops->range(r->src, name, (uint32_t)ref, len, &scratch, ret);

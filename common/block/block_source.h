@@ -14,6 +14,7 @@
 #pragma once
 #include "common/base/buf.h"
 #include "common/base/err.h"
+#include "common/block/block_heads.h"
 #include "common/objstore/objpages.h"
 #include "common/objstore/objstore.h"
 
@@ -44,14 +45,17 @@ struct block_source_ops {
 struct block_source {
     const struct block_source_ops *ops;
     char *name; /* for messages: the directory or the object prefix; owned */
+    struct block_heads
+        *heads; /* where what is read by parts may keep the header of its index; or NULL */
 };
 
 /* Maps the files as they are asked for. */
 ORR_CHECKED struct err *block_source_dir(const char *path, struct block_source **ret);
 /* prefix: "metrics/<tenant>/<ULID>". The store must outlive the source. */
 struct block_source *block_source_objstore(struct objstore *store, struct slice prefix);
-/* The same through the cache, which must outlive the source. */
-struct block_source *block_source_pages(struct objpages *pages, struct slice prefix);
+/* The same through the cache, which must outlive the source, as must heads (NULL: headers are in memory). */
+struct block_source *block_source_pages(struct objpages *pages, struct block_heads *heads,
+                                        struct slice prefix);
 /* hold() and unhold() of a source that may have none: then *ret is NULL. */
 ORR_CHECKED struct err *block_source_hold(struct block_source *s,
                                           const struct block_source_range *ranges, size_t n,

@@ -115,10 +115,11 @@ static void pages_unhold(struct block_source *base, struct objpages_hold *h)
     objpages_unhold(((struct pages_source *)base)->pages, h);
 }
 
-/* Half of what is free, for all: the other half is for who comes next. */
+/* Who reads holds so much of the index and so much of the chunks, and has about as much in hand: three quarters
+ * of what is free, all together; the rest is for who comes next. */
 static size_t pages_room(struct block_source *base, size_t n_users)
 {
-    size_t room = objpages_room(((struct pages_source *)base)->pages) / 2 / ORR_MAX(n_users, 1u);
+    size_t room = objpages_room(((struct pages_source *)base)->pages) / 4 / ORR_MAX(n_users, 1u);
 
     return ORR_MAX(ORR_MIN(room, MAX_ROOM), MIN_ROOM);
 }
@@ -149,7 +150,8 @@ static void pages_close(struct block_source *base)
     mem_free(s);
 }
 
-struct block_source *block_source_pages(struct objpages *pages, struct slice prefix)
+struct block_source *block_source_pages(struct objpages *pages, struct block_heads *heads,
+                                        struct slice prefix)
 {
     static const struct block_source_ops ops = {
         .file = pages_file,
@@ -164,6 +166,7 @@ struct block_source *block_source_pages(struct objpages *pages, struct slice pre
 
     s->base.ops = &ops;
     s->base.name = slice_dup(prefix);
+    s->base.heads = heads;
     s->pages = pages;
     lock_init(&s->lock, LOCK_LEAF_MODULE);
     return &s->base;

@@ -243,7 +243,7 @@ static void write_block(struct buf *out, const struct catalogue_block *b)
         buf_printf(out, ",\"resolution\":%lld", (long long)b->resolution_ms);
     write_dir(out, b->dir);
     write_labels(out, b->labels);
-    buf_byte(out, '}');
+    buf_str(out, b->is_pinned ? ",\"pinned\":1}" : "}");
 }
 
 void catalogue_write(struct buf *out, const struct catalogue *c)
@@ -304,7 +304,8 @@ static void parse_block(struct json_in *j, json_t *o, struct catalogue_block *b)
                                   .shards = (uint32_t)shards,
                                   .resolution_ms = json_in_i64(j, o, "resolution", false),
                                   .dir = json_in_text(j, o, "dir", false),
-                                  .labels = json_in_labels(j, o, "labels")};
+                                  .labels = json_in_labels(j, o, "labels"),
+                                  .is_pinned = json_in_u64(j, o, "pinned", false) != 0};
     b->segments = json_in_texts(j, o, "segments", &b->n_segments);
     if (level < 0 || level > 1000)
         json_in_fail(j, "level");

@@ -75,7 +75,7 @@ struct err *chunk_check(struct arena *a, uint8_t encoding, struct slice data,
 
     if (e)
         return e;
-    *ret = (struct chunk_extent){.n = n};
+    *ret = (struct chunk_extent){.n = n, .t = t};
     if (n) {
         ret->min_t = t[0];
         ret->max_t = t[n - 1];

@@ -61,7 +61,8 @@ ORR_CHECKED struct err *chunk_decode(struct arena *a, uint8_t encoding, struct s
                                      struct chunk_columns *ret);
 /* Decodes any chunk, one of aggregates too, to see whether it can be. */
 struct chunk_extent {
-    size_t n; /* samples, or points */
+    size_t n;         /* samples, or points */
+    const int64_t *t; /* n, in memory of the arena */
     int64_t min_t, max_t;
 };
 ORR_CHECKED struct err *chunk_check(struct arena *a, uint8_t encoding, struct slice data,

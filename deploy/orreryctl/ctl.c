@@ -36,7 +36,8 @@ static const struct command ctl_commands[] = {
      "Adds the blocks of a Mimir, Cortex or Thanos bucket to the catalogue, in place: no byte is "
      "moved. Blocks "
      "with a deletion mark are left out. Done twice it adds nothing."},
-    {"bucket", "rebuild-catalogue", "TENANT", 1, 1, CTL_BIT(CTL_DRY), false, ctl_bucket_rebuild,
+    {"bucket", "rebuild-catalogue", "TENANT", 1, 1, CTL_BIT(CTL_DRY) | CTL_BIT(CTL_TEMP), false,
+     ctl_bucket_rebuild,
      "Makes the tenant's catalogue anew from the blocks that are in the bucket. For when it is "
      "lost or "
      "damaged; let no compactor run meanwhile."},
@@ -45,10 +46,11 @@ static const struct command ctl_commands[] = {
      "the bucket "
      "already is not sent again."},
     {"tsdb", "analyze", "DIR | ULID", 1, 1,
-     CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_LIMIT) | CTL_BIT(CTL_TEMP), true, ctl_tsdb_analyze,
+     CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_LIMIT) | CTL_BIT(CTL_TEMP) | CTL_BIT(CTL_JSON), true,
+     ctl_tsdb_analyze,
      "Cardinality, churn and chunks of a block, in a directory or (with --tenant) in the bucket."},
-    {"tenant", "copy", "FROM TO", 2, 2, CTL_BIT(CTL_DRY), false, ctl_tenant_copy,
-     "Copies the live metrics blocks of a tenant to another tenant."},
+    {"tenant", "copy", "FROM TO", 2, 2, CTL_BIT(CTL_DRY) | CTL_BIT(CTL_TEMP), false,
+     ctl_tenant_copy, "Copies the live metrics blocks of a tenant to another tenant."},
     {"tenant", "delete", "TENANT", 1, 1, CTL_BIT(CTL_DRY) | CTL_BIT(CTL_YES), false,
      ctl_tenant_delete,
      "Deletes every object of a tenant, of all signals. Readers see nothing from its first step "
@@ -75,8 +77,12 @@ static const struct {
 
 static void put_command(FILE *out, const struct command *k)
 {
-    fprintf(out, "  orreryctl %s%s%s %s\n", k->group, k->name ? " " : "", k->name ? k->name : "",
-            k->arguments);
+    fprintf(out, "  orreryctl %s", k->group);
+    if (k->name)
+        fprintf(out, " %s", k->name);
+    if (k->arguments[0])
+        fprintf(out, " %s", k->arguments);
+    fputc('\n', out);
 }
 
 static void command_help(FILE *out, const struct command *k)

@@ -1,15 +1,18 @@
 /*
  * bucket adopt: blocks of another system go on lying where they are, and the catalogue names them there.
  *
- *   mimir    <prefix>/<tenant>/<ULID>/…, deletion marks <tenant>/markers/<ULID>-deletion-mark.json and
+ *   mimir    <prefix>/<tenant>/<ULID>/…, marks <tenant>/markers/<ULID>-deletion-mark.json and
  *            <ULID>/deletion-mark.json; labels in meta.json are the system's own
  *   thanos   <prefix>/<ULID>/…, <ULID>/deletion-mark.json; labels in meta.json are external labels; the tenant is given.
- *            A no-compact mark is said and does not hold here: what it guards from is Thanos' compactor's
  *   orrery   <prefix>/metrics/<tenant>/<ULID>/…: the blocks that the catalogue there names
+ *
+ * A block with a deletion mark is left out; one with a no-compact mark is adopted and pinned.
  *
  * A block is looked at before: its files and their sizes, that its index opens and its series can be told apart. The
  * edit of the catalogue asks what every edit asks (catalogue.h).
  */
+#include <stdio.h>
+
 #include "common/base/vec.h"
 #include "common/block/block_store.h"
 #include "common/model/tenant.h"
@@ -22,7 +25,7 @@ struct adopting {
     enum layout layout;
     struct slice tenant;               /* it is added to */
     struct catalogue *from;            /* of LAYOUT_ORRERY, what is live there; else NULL */
-    VEC(struct slice) marked;          /* ULIDs with a deletion mark in markers/ */
+    VEC(struct slice) marks;           /* names in markers/ */
     VEC(struct catalogue_block) found; /* to be added */
     VEC(struct block_meta) metas;      /* of those */
     uint64_t added, there, deleted, refused;
@@ -54,12 +57,14 @@ static struct err *check_index(struct adopting *ad, const struct ctl_block *b, s
     return e;
 }
 
-static bool is_marked(const struct adopting *ad, struct ulid ulid)
+/* kind: "deletion", "no-compact" */
+static bool is_marked(const struct adopting *ad, struct ulid ulid, const char *kind)
 {
-    struct ulid_text text = ulid_print(ulid);
+    char name[64];
 
-    for (size_t i = 0; i < ad->marked.len; i++)
-        if (slice_eq_cstr(ad->marked.ptr[i], text.s))
+    (void)snprintf(name, sizeof(name), "%s-%s-mark.json", ulid_print(ulid).s, kind);
+    for (size_t i = 0; i < ad->marks.len; i++)
+        if (slice_eq_cstr(ad->marks.ptr[i], name))
             return true;
     return false;
 }
@@ -72,6 +77,7 @@ static void take(struct adopting *ad, const struct ctl_block *b, struct labels l
     cb.dir = b->dir;
     cb.labels = labels;
     cb.bytes = b->bytes;
+    cb.is_pinned = b->is_no_compact;
     if (!meta.n_files) { /* the edit looks whether these are there */
         meta.files = b->files;
         meta.n_files = b->n_files;
@@ -82,11 +88,12 @@ static void take(struct adopting *ad, const struct ctl_block *b, struct labels l
 
 static struct err *look_at(struct adopting *ad, struct slice dir)
 {
+    const struct catalogue_block *was;
     struct labels labels = {0};
     struct ctl_block b;
     struct err *e = ctl_block_load(ad->c, ad->c->arena, dir, &b);
 
-    if (b.is_deleted || is_marked(ad, b.ulid)) {
+    if (b.is_deleted || is_marked(ad, b.ulid, "deletion")) {
         ad->deleted++;
         ctl_say("%.*s: marked for deletion, left out", SLICE_ARG(dir));
         err_free(e);
@@ -94,8 +101,10 @@ static struct err *look_at(struct adopting *ad, struct slice dir)
     }
     if (ad->layout == LAYOUT_THANOS)
         labels = b.meta.external;
-    else if (!e && ad->from && catalogue_find(ad->from, b.ulid))
-        labels = catalogue_find(ad->from, b.ulid)->labels;
+    if (!e && ad->from && (was = catalogue_find(ad->from, b.ulid))) {
+        labels = was->labels;
+        b.is_no_compact |= was->is_pinned;
+    }
     if (e || (e = ctl_block_check(&b)) || (e = check_index(ad, &b, labels))) {
         if (err_is(e, ERR_IO) || err_is(e, ERR_NET) || err_is(e, ERR_TIMEOUT) ||
             err_is(e, ERR_UNAVAILABLE))
@@ -104,8 +113,9 @@ static struct err *look_at(struct adopting *ad, struct slice dir)
         err_free(e);
         return NULL;
     }
+    b.is_no_compact |= is_marked(ad, b.ulid, "no-compact");
     if (b.is_no_compact)
-        ctl_say("%.*s: has a no-compact mark, which does not hold here", SLICE_ARG(dir));
+        ctl_say("%.*s: has a no-compact mark, so it will not be compacted", SLICE_ARG(dir));
     take(ad, &b, labels);
     return NULL;
 }
@@ -124,12 +134,8 @@ static struct err *read_markers(struct adopting *ad, struct slice parent)
     struct objstore_listing l;
     struct err *e = objstore_list(ad->c->store, a, &(struct objstore_list){.prefix = prefix}, &l);
 
-    for (size_t i = 0; !e && i < l.n; i++) {
-        struct slice name = slice_from(l.ptr[i].key, prefix.len);
-
-        if (slice_eq(slice_from(name, ULID_TEXT_LEN), SLICE("-deletion-mark.json")))
-            vec_push(&ad->marked, slice_sub(name, 0, ULID_TEXT_LEN));
-    }
+    for (size_t i = 0; !e && i < l.n; i++)
+        vec_push(&ad->marks, slice_from(l.ptr[i].key, prefix.len));
     return e;
 }
 
@@ -185,7 +191,7 @@ static struct err *look_at_all(struct adopting *ad, const struct catalogue *cat,
 
 static struct err *add_or_tell(struct adopting *ad)
 {
-    struct err *e;
+    struct err *e = NULL;
 
     for (size_t i = 0; i < ad->found.len; i++) {
         const struct catalogue_block *b = &ad->found.ptr[i];
@@ -195,10 +201,13 @@ static struct err *add_or_tell(struct adopting *ad)
                 ctl_time(ad->c->arena, b->max_t), (unsigned long long)b->series,
                 SLICE_ARG(ad->tenant));
     }
-    if (ad->c->opts.is_dry || !ad->found.len)
+    if (ad->c->opts.is_dry || !(ad->found.len + ad->there))
         return NULL;
-    e = catalogue_update(ad->c->store, CTL_SIGNAL, ad->tenant, add_found, ad, NULL);
-    return !e && ad->added ? ctl_send_news(ad->c, ad->tenant) : e;
+    if (ad->found.len)
+        e = catalogue_update(ad->c->store, CTL_SIGNAL, ad->tenant, add_found, ad, NULL);
+    return e ? e
+             : ctl_send_news(ad->c,
+                             ad->tenant); /* who adopted the others may not have come to this */
 }
 
 /* Where the catalogue of another Orrery, whose bucket begins at --prefix, says that its live blocks are. */
@@ -242,7 +251,7 @@ static struct err *adopt_tenant(struct adopting *all, struct slice parent, struc
     all->there += ad.there;
     all->deleted += ad.deleted;
     all->refused += ad.refused;
-    vec_done(&ad.marked);
+    vec_done(&ad.marks);
     vec_done(&ad.found);
     vec_done(&ad.metas);
     return err_wrap(e, "tenant %.*s", SLICE_ARG(tenant));

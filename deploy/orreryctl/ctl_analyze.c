@@ -27,6 +27,7 @@ struct analysis {
     uint64_t by_encoding[256];
     VEC(uint32_t) sizes, fills; /* of chunks: bytes, samples */
     size_t limit;
+    struct buf json;
 };
 
 static struct count *count_of(struct analysis *x, struct map *m, struct slice text)
@@ -113,7 +114,7 @@ static struct err *read_series(struct analysis *x)
     return e;
 }
 
-/* ---- showing ---- */
+/* ---- showing: tables below titles, or one JSON object ---- */
 
 static int by_count(const void *a, const void *b)
 {
@@ -124,12 +125,25 @@ static int by_count(const void *a, const void *b)
     return slice_cmp(x->text, y->text);
 }
 
-static void show_counts(struct analysis *x, const char *title, const char *columns,
-                        struct count *all, size_t n)
+static void show_table(struct analysis *x, const char *name, const char *title,
+                       const struct ctl_table *t, size_t n_more)
+{
+    if (x->c->opts.is_json) {
+        buf_printf(&x->json, ",\n\"%s\": ", name);
+        ctl_table_json(t, &x->json);
+        return;
+    }
+    ctl_say("\n%s", title);
+    ctl_table_print(t, false);
+    if (n_more)
+        ctl_say("and %zu more (--limit)", n_more);
+}
+
+static void show_counts(struct analysis *x, const char *name, const char *title,
+                        const char *columns, struct count *all, size_t n)
 {
     struct ctl_table t;
 
-    ctl_say("\n%s", title);
     ctl_table_init(&t, x->arena, columns);
     if (n)
         qsort(all, n, sizeof(*all), by_count);
@@ -137,12 +151,10 @@ static void show_counts(struct analysis *x, const char *title, const char *colum
         ctl_table_row(&t, (const char *const[]){arena_cstr(x->arena, all[i].text),
                                                 ctl_u64(x->arena, all[i].n),
                                                 ctl_u64(x->arena, all[i].bytes)});
-    ctl_table_print(&t, false);
-    if (n > x->limit)
-        ctl_say("and %zu more (--limit)", n - x->limit);
+    show_table(x, name, title, &t, n - ORR_MIN(n, x->limit));
 }
 
-static void show_map(struct analysis *x, const char *title, const char *columns,
+static void show_map(struct analysis *x, const char *name, const char *title, const char *columns,
                      const struct map *m)
 {
     struct count *all = arena_array(x->arena, struct count, m->len);
@@ -150,7 +162,7 @@ static void show_map(struct analysis *x, const char *title, const char *columns,
 
     MAP_FOREACH (e, m)
         all[n++] = *(struct count *)e->value;
-    show_counts(x, title, columns, all, n);
+    show_counts(x, name, title, columns, all, n);
 }
 
 static struct err *show_names(struct analysis *x)
@@ -174,8 +186,8 @@ static struct err *show_names(struct analysis *x)
         if (e)
             return e;
     }
-    show_counts(x, "Label names by the number of their values", "name #values #bytes", all,
-                names.n);
+    show_counts(x, "label_names", "Label names by the number of their values",
+                "name #values #bytes", all, names.n);
     return NULL;
 }
 
@@ -186,35 +198,88 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void show_spread(const char *what, uint32_t *v, size_t n)
+struct spread {
+    uint32_t least, p50, p90, p99, most;
+};
+
+static struct spread spread_of(uint32_t *v, size_t n)
 {
     if (!n)
-        return;
+        return (struct spread){0};
     qsort(v, n, sizeof(*v), by_size);
-    ctl_say("%s: least %u, half below %u, 90%% below %u, 99%% below %u, most %u", what, v[0],
-            v[n / 2], v[n - 1 - n / 10], v[n - 1 - n / 100], v[n - 1]);
+    return (struct spread){v[0], v[n / 2], v[n - 1 - n / 10], v[n - 1 - n / 100], v[n - 1]};
+}
+
+static void add_fact(struct ctl_table *t, const char *name, uint64_t n)
+{
+    ctl_table_row(t, (const char *const[]){name, ctl_u64(t->arena, n)});
+}
+
+static void add_spread(struct ctl_table *t, const char *what, struct spread s)
+{
+    add_fact(t, arena_printf(t->arena, "least %s of a chunk", what), s.least);
+    add_fact(t, arena_printf(t->arena, "half of the chunks have at most this many %s", what),
+             s.p50);
+    add_fact(t, arena_printf(t->arena, "90%% of the chunks have at most this many %s", what),
+             s.p90);
+    add_fact(t, arena_printf(t->arena, "99%% of the chunks have at most this many %s", what),
+             s.p99);
+    add_fact(t, arena_printf(t->arena, "most %s of a chunk", what), s.most);
+}
+
+static void show_chunks(struct analysis *x)
+{
+    struct ctl_table t;
+
+    ctl_table_init(&t, x->arena, "fact #value");
+    for (size_t i = 0; i < ORR_COUNT(x->by_encoding); i++)
+        if (x->by_encoding[i])
+            add_fact(
+                &t,
+                arena_printf(x->arena, "chunks of encoding %s", chunk_encoding_name((uint8_t)i)),
+                x->by_encoding[i]);
+    add_spread(&t, "bytes", spread_of(x->sizes.ptr, x->sizes.len));
+    add_spread(&t, "samples", spread_of(x->fills.ptr, x->fills.len));
+    show_table(x, "chunks", "Chunks", &t, 0);
 }
 
 static void show_summary(struct analysis *x)
 {
     const struct block_meta *m = block_reader_meta(x->r);
     struct arena *a = x->arena;
+    struct ctl_table t;
 
-    ctl_say("block %s, %s to %s", ulid_print(m->ulid).s, ctl_time(a, m->min_t),
-            ctl_time(a, m->max_t));
-    ctl_say("series %llu, samples %llu, chunks %llu of %s (%.2f bytes a sample)",
-            (unsigned long long)x->series, (unsigned long long)x->samples,
-            (unsigned long long)x->chunks, ctl_bytes(a, x->chunk_bytes),
-            x->samples ? (double)x->chunk_bytes / (double)x->samples : 0);
-    ctl_say("churn: %llu series begin inside the block, %llu end inside, %llu do both",
-            (unsigned long long)x->begin, (unsigned long long)x->end, (unsigned long long)x->both);
-    ctl_say("\nChunks");
-    for (size_t i = 0; i < 256; i++)
-        if (x->by_encoding[i])
-            ctl_say("encoding %s: %llu", chunk_encoding_name((uint8_t)i),
-                    (unsigned long long)x->by_encoding[i]);
-    show_spread("bytes", x->sizes.ptr, x->sizes.len);
-    show_spread("samples", x->fills.ptr, x->fills.len);
+    if (x->c->opts.is_json)
+        buf_printf(&x->json, "{\"block\": \"%s\"", ulid_print(m->ulid).s);
+    else
+        ctl_say("block %s, %s to %s, %.2f bytes a sample", ulid_print(m->ulid).s,
+                ctl_time(a, m->min_t), ctl_time(a, m->max_t),
+                x->samples ? (double)x->chunk_bytes / (double)x->samples : 0);
+    ctl_table_init(&t, a, "fact #value");
+    add_fact(&t, "series", x->series);
+    add_fact(&t, "samples", x->samples);
+    add_fact(&t, "chunks", x->chunks);
+    add_fact(&t, "bytes of chunks", x->chunk_bytes);
+    add_fact(&t, "series that begin inside", x->begin);
+    add_fact(&t, "series that end inside", x->end);
+    add_fact(&t, "series that begin and end inside", x->both);
+    show_table(x, "summary", "Summary", &t, 0);
+}
+
+static struct err *show(struct analysis *x)
+{
+    struct err *e;
+
+    show_summary(x);
+    show_chunks(x);
+    if ((e = show_names(x)))
+        return e;
+    show_map(x, "pairs", "Label pairs by series", "pair #series", &x->pairs);
+    show_map(x, "metrics", "Metrics by series", "metric #series", &x->metrics);
+    show_map(x, "churn", "Metrics by series that begin or end inside", "metric #series", &x->churn);
+    if (x->c->opts.is_json)
+        ctl_say("%s}", buf_cstr(&x->json));
+    return NULL;
 }
 
 static struct err *analyze(struct ctl *c, const char *path, struct labels labels, size_t limit)
@@ -229,20 +294,15 @@ static struct err *analyze(struct ctl *c, const char *path, struct labels labels
         x.r = r;
         e = read_series(&x);
     }
-    if (!e) {
-        show_summary(&x);
-        if (!(e = show_names(&x))) {
-            show_map(&x, "Label pairs by series", "pair #series", &x.pairs);
-            show_map(&x, "Metrics by series", "metric #series", &x.metrics);
-            show_map(&x, "Metrics by series that begin or end inside", "metric #series", &x.churn);
-        }
-    }
+    if (!e)
+        e = show(&x);
     block_reader_close(r);
     map_done(&x.metrics);
     map_done(&x.pairs);
     map_done(&x.churn);
     vec_done(&x.sizes);
     vec_done(&x.fills);
+    buf_done(&x.json);
     arena_free(x.one);
     return e;
 }

@@ -87,7 +87,7 @@ static void add_block(struct ctl_table *t, struct arena *a, const struct catalog
                       ctl_time(a, b->max_t), i64_of(a, b->level), ctl_u64(a, b->series),
                       ctl_u64(a, b->samples), ctl_u64(a, b->bytes), i64_of(a, b->resolution_ms),
                       b->shards > 1 ? arena_printf(a, "%u of %u", b->shard + 1, b->shards) : NULL,
-                      labels_of(a, b->labels), text_of(a, b->dir)});
+                      b->is_pinned ? "yes" : NULL, labels_of(a, b->labels), text_of(a, b->dir)});
 }
 
 static struct err *ls_blocks(struct ctl *c, struct slice tenant)
@@ -98,8 +98,9 @@ static struct err *ls_blocks(struct ctl *c, struct slice tenant)
     struct err *e;
     size_t n;
 
-    ctl_table_init(&t, c->arena,
-                   "block from to #level #series #samples #bytes #resolution shard labels where");
+    ctl_table_init(
+        &t, c->arena,
+        "block from to #level #series #samples #bytes #resolution shard pinned labels where");
     if ((e = catalogue_load(c->store, CTL_SIGNAL, tenant, &cat)))
         return e;
     b = catalogue_blocks(cat, &n);

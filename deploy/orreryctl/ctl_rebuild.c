@@ -3,6 +3,7 @@
  *
  *   a block whose files are all there is live, unless it is an input of another that is: named by its parents, or of a
  *   lower level with all its sources among those; an output in shards counts when all of them are there
+ *   an output is read whole before its inputs are left out for it
  *   what the catalogue that is there (if it can be read) has retired stays so; inputs that are left out become so
  *   entries of blocks that were adopted in place are kept from it; without it they are to be adopted again
  *   an entry of it is kept as it is: it may know segments that meta.json does not
@@ -190,6 +191,45 @@ static bool is_replaced(const struct rebuilding *rb, const struct block_meta *m)
     return false;
 }
 
+static bool has_inputs(const struct rebuilding *rb, const struct block_meta *m)
+{
+    VEC_FOREACH (b, &rb->blocks)
+        if (is_made_of(m, &b->meta))
+            return true;
+    return false;
+}
+
+static struct err *check_whole(struct rebuilding *rb, const struct ctl_block *b)
+{
+    struct ctl_copy copy = {.path = NULL};
+    struct err *e = ctl_copy_make(rb->c, b->dir, b->ulid, &copy);
+
+    if (!e)
+        e = ctl_whole_check(copy.path, &b->meta, b->meta.external);
+    ctl_copy_done(&copy);
+    return e;
+}
+
+/* Inputs are left out for an output, and deleted in the end: it has to be whole to its last byte. */
+static struct err *check_outputs(struct rebuilding *rb)
+{
+    for (size_t i = 0; i < rb->blocks.len;) {
+        struct ctl_block *b = &rb->blocks.ptr[i];
+        struct err *e = has_inputs(rb, &b->meta) ? check_whole(rb, b) : NULL;
+
+        if (e && !err_is(e, ERR_CORRUPT) && !err_is(e, ERR_NOT_FOUND))
+            return e;
+        if (!e) {
+            i++;
+            continue;
+        }
+        ctl_wrong(rb->c, "block %s: left out: %s", ulid_print(b->ulid).s, err_msg(e));
+        err_free(e);
+        vec_remove_swap(&rb->blocks, i);
+    }
+    return NULL;
+}
+
 /* ---- the new one ---- */
 
 /* A segment that its ingester uploaded by itself is its own source (ingester/flush_upload.c). */
@@ -293,7 +333,7 @@ struct err *ctl_bucket_rebuild(struct ctl *c)
     struct err *e;
 
     rb.new = catalogue_new(CTL_SIGNAL, rb.tenant);
-    if (!(e = read_old(&rb)) && !(e = load_blocks(&rb))) {
+    if (!(e = read_old(&rb)) && !(e = load_blocks(&rb)) && !(e = check_outputs(&rb))) {
         add_blocks(&rb, clock_wall_ms(&clock_system));
         if (!(e = keep_old(&rb)))
             e = put_new(&rb);

@@ -160,7 +160,7 @@ static void clear_bar(void)
     has_bar = false;
 }
 
-static void say(const char *fmt, va_list ap)
+static ORR_PRINTF(1, 0) void say(const char *fmt, va_list ap)
 {
     struct buf b = {0};
 
@@ -224,6 +224,8 @@ void ctl_progress_begin(struct ctl_progress *p, const char *what, uint64_t total
                                .is_bytes = is_bytes,
                                .is_terminal = isatty(STDERR_FILENO) == 1,
                                .said_ns = clock_mono_ns(&clock_system)};
+    if (p->is_terminal && p->total)
+        draw(p);
 }
 
 void ctl_progress_add(struct ctl_progress *p, uint64_t n)

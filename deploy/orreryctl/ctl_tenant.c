@@ -112,7 +112,7 @@ static struct err *copy_blocks(struct copying *cp, const struct catalogue *from)
     for (size_t i = 0; i < n && !e; i++)
         e = copy_block(cp, from, &b[i]);
     ctl_progress_end(&cp->progress);
-    if (cp->added)
+    if (cp->added || cp->there) /* who copied it may not have come to this */
         e = err_first(e, ctl_send_news(cp->c, cp->to));
     if (!e)
         ctl_say("%llu blocks copied, %llu were there already", (unsigned long long)cp->added,

@@ -179,7 +179,7 @@ struct err *ctl_block_upload(struct ctl *c)
         e = find_blocks(&u, c->args[i]);
     if (!e)
         e = upload_all(&u);
-    if (u.added)
+    if (u.added || u.there) /* who uploaded it may not have come to this */
         e = err_first(e, ctl_send_news(c, u.tenant));
     if (!e)
         ctl_say("%llu blocks uploaded, %llu were there already, %llu refused",

@@ -361,7 +361,8 @@ static struct err *open_reader(struct blockset *bs, struct slice prefix, struct 
     char *path;
 
     if (!bs->opts.local_root)
-        return block_reader_open(block_source_pages(bs->opts.pages, prefix), &opts, ret);
+        return block_reader_open(block_source_pages(bs->opts.pages, bs->opts.heads, prefix), &opts,
+                                 ret);
     path = mem_printf("%s/%.*s", bs->opts.local_root, SLICE_ARG(prefix));
     e = fsx_exists(path) ? block_source_dir(path, &src) : err_new(ERR_NOT_FOUND, "%s", path);
     mem_free(path);
@@ -433,6 +434,60 @@ void blockset_release(struct blockset *bs, struct blockset_view *v)
 
 /* ---- views ---- */
 
+struct opening {
+    struct blockset *bs;
+    const struct catalogue *c;
+    struct objstore_tally *tally; /* of the thread that asks */
+    const struct catalogue_block **blocks;
+    struct open_block **handles;
+    struct err **errs;
+    size_t n;
+};
+
+static void open_one(void *arg, size_t i)
+{
+    struct opening *o = arg;
+    struct objstore_tally *before = objstore_tally_set(o->tally);
+    struct arena *a = arena_new(0);
+
+    o->errs[i] = get_reader(o->bs, a, o->c, o->blocks[i], &o->handles[i]);
+    (void)objstore_tally_set(before);
+    arena_free(a);
+}
+
+static void run_opening(struct opening *o)
+{
+    if (o->bs->opts.jobs && o->n > 1)
+        job_parallel(o->bs->opts.jobs, o->n, open_one, o);
+    else
+        for (size_t i = 0; i < o->n; i++)
+            open_one(o, i);
+}
+
+/* What was opened goes into the view, also when others were not. */
+static struct err *take_opened(struct opening *o, struct arena *a, struct catalogue_block *metas,
+                               struct blockset_view *v)
+{
+    struct open_block **handles = v->handles;
+    struct err *e = NULL;
+
+    for (size_t i = 0; i < o->n; i++) {
+        if (o->errs[i]) {
+            e = err_first(e, err_wrap(o->errs[i], "block %s", ulid_print(o->blocks[i]->ulid).s));
+            continue;
+        }
+        handles[v->n] = o->handles[i];
+        v->readers[v->n] = o->handles[i]->reader;
+        metas[v->n] = *o->blocks[i];
+        metas[v->n].segments = NULL; /* the catalogue's, which may go */
+        metas[v->n].n_segments = 0;
+        metas[v->n].dir = arena_dup(a, o->blocks[i]->dir);
+        metas[v->n].labels = labels_dup(a, o->blocks[i]->labels);
+        v->n++;
+    }
+    return e;
+}
+
 /* What is asked for. */
 struct want {
     int64_t min_ms, max_ms;
@@ -459,36 +514,27 @@ static bool is_wanted(const struct want *w, const struct blockset_view *v,
 static struct err *open_all(struct blockset *bs, struct arena *a, const struct held *h,
                             const struct want *w, struct blockset_view *v)
 {
+    struct opening o = {.bs = bs, .c = h->c, .tally = objstore_tally_get()};
     const struct catalogue *c = h->c;
     struct catalogue_block *metas;
-    struct open_block **handles;
     size_t n;
     const struct catalogue_block *all = catalogue_blocks(c, &n);
-    struct err *e = NULL;
 
+    o.blocks = arena_array(a, const struct catalogue_block *, n);
     v->version = catalogue_version(c);
     if (w->by_tiers && h->tiers && w->min_ms <= w->max_ms)
         v->spans = tiers_choose(h->tiers, a, w->min_ms - w->reach_ms, w->max_ms, w->max_tier,
                                 &v->n_spans, &v->is_coarser);
-    v->meta = metas = arena_array(a, struct catalogue_block, n);
-    v->readers = arena_array(a, struct block_reader *, n);
-    v->handles = handles = arena_array(a, struct open_block *, n);
-    for (size_t i = 0; !e && i < n; i++) {
-        if (!is_wanted(w, v, &all[i]))
-            continue;
-        if ((e = get_reader(bs, a, c, &all[i], &handles[v->n]))) {
-            e = err_wrap(e, "block %s", ulid_print(all[i].ulid).s);
-        } else {
-            v->readers[v->n] = handles[v->n]->reader;
-            metas[v->n] = all[i];
-            metas[v->n].segments = NULL; /* the catalogue's, which may go */
-            metas[v->n].n_segments = 0;
-            metas[v->n].dir = arena_dup(a, all[i].dir);
-            metas[v->n].labels = labels_dup(a, all[i].labels);
-            v->n++;
-        }
-    }
-    return e;
+    for (size_t i = 0; i < n; i++)
+        if (is_wanted(w, v, &all[i]))
+            o.blocks[o.n++] = &all[i];
+    o.handles = arena_array(a, struct open_block *, o.n);
+    o.errs = arena_array(a, struct err *, o.n);
+    v->meta = metas = arena_array(a, struct catalogue_block, o.n);
+    v->readers = arena_array(a, struct block_reader *, o.n);
+    v->handles = arena_array(a, struct open_block *, o.n);
+    run_opening(&o);
+    return take_opened(&o, a, metas, v);
 }
 
 /* A block that the catalogue names and that is not there may be there again: worth another try. */

@@ -17,6 +17,7 @@
  * Any worker; blocks. blockset_hint(): any thread, does not block.
  */
 #pragma once
+#include "common/base/job.h"
 #include "common/block/block_reader.h"
 #include "common/block/tiers.h"
 
@@ -26,6 +27,8 @@ struct blockset_opts {
     struct objstore *objstore; /* outlives it */
     const char *local_root;    /* directory of a store that is one: blocks are mapped; else NULL */
     struct objpages *pages;    /* what others are read through; outlives it */
+    struct block_heads *heads; /* where headers of those are kept; outlives it; NULL: in memory */
+    struct job_pool *jobs;     /* that open blocks side by side; outlives it; NULL: one by one */
     size_t max_open;           /* readers kept though nobody uses them; 0: 1000 */
 };
 

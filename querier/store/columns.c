@@ -72,13 +72,11 @@ void columns_begin_points(struct columns *c)
     put_measured(c->p, c->n);
 }
 
-bool columns_is_read(const struct columns *c, unsigned tier, int64_t t)
+/* The span that t lies in; NULL if there is none. */
+static const struct tier_span *span_at(const struct columns_view *v, int64_t t)
 {
-    const struct columns_view *v = &c->view;
     size_t lo = 0, n = v->n_spans;
 
-    if (n == 0)
-        return tier == 0;
     while (lo < n) {
         size_t mid = lo + (n - lo) / 2;
 
@@ -87,7 +85,28 @@ bool columns_is_read(const struct columns *c, unsigned tier, int64_t t)
         else
             n = mid;
     }
-    return lo < v->n_spans && v->spans[lo].min_ms <= t && v->spans[lo].tier == tier;
+    return lo < v->n_spans && v->spans[lo].min_ms <= t ? &v->spans[lo] : NULL;
+}
+
+bool columns_is_read(const struct columns *c, unsigned tier, int64_t t)
+{
+    const struct tier_span *s;
+
+    if (c->view.n_spans == 0)
+        return tier == 0;
+    s = span_at(&c->view, t);
+    return s && s->tier == tier;
+}
+
+/* All samples of the chunk are: most chunks lie in one span. */
+static bool is_read_whole(const struct columns *c, const struct columns_chunk *ch)
+{
+    const struct tier_span *s;
+
+    if (c->view.n_spans == 0 || ch->chunk.encoding == CHUNK_AGGR)
+        return true;
+    s = span_at(&c->view, ch->chunk.min_t);
+    return s && s->tier == 0 && ch->chunk.max_t <= s->max_ms;
 }
 
 static void reserve_tmp(struct columns *c, size_t n)
@@ -231,15 +250,16 @@ static struct err *decode_any(struct columns *c, struct arena *a, const struct c
 static size_t drop_some(struct columns *c, size_t n, const struct columns_chunk *ch)
 {
     size_t out = c->n, d = 0;
+    bool is_whole = is_read_whole(c, ch);
 
-    if (!ch->n_deleted && (!c->view.n_spans || ch->chunk.encoding == CHUNK_AGGR))
+    if (!ch->n_deleted && is_whole)
         return n;
     for (size_t i = c->n; i < c->n + n; i++) {
         while (d < ch->n_deleted && ch->deleted[d].max_t < c->t[i])
             d++;
         if (d < ch->n_deleted && ch->deleted[d].min_t <= c->t[i])
             continue;
-        if (ch->chunk.encoding != CHUNK_AGGR && c->view.n_spans && !columns_is_read(c, 0, c->t[i]))
+        if (!is_whole && !columns_is_read(c, 0, c->t[i]))
             continue;
         c->t[out] = c->t[i];
         c->v[out] = c->v[i];

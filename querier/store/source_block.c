@@ -62,7 +62,7 @@ static struct err *read_ahead(struct block_series_source *s)
     size_t bytes = 0;
     struct err *e;
 
-    if (s->next < s->data_until || !s->room)
+    if (s->next < s->data_until || !s->room || s->next == s->batch.len)
         return NULL;
     block_reader_unhold(s->r, s->data);
     s->data = NULL;
@@ -174,8 +174,9 @@ static struct err *read_batch(struct block_series_source *s)
         struct found f;
         bool has;
 
-        /* Neither more than the index that is held, nor more chunks than there is room for. */
-        if (s->batch.len && (s->at >= s->index_until || bytes >= s->room))
+        /* Neither more than the index that is held, nor more chunks or books than there is room for. */
+        if (s->batch.len &&
+            (s->at >= s->index_until || bytes >= s->room || arena_used(s->batch_arena) >= s->room))
             break;
         if (!s->batch.len)
             arena_reset(s->batch_arena);
@@ -285,6 +286,15 @@ static struct err *select_refs(struct block_series_source *s, struct matchers ms
     return block_reader_select(s->r, s->refs_arena, ms, &s->refs);
 }
 
+/* What the first series take is fetched at once: sources of many blocks are opened side by side, and pulled one
+ * after the other. */
+static struct err *read_first(struct block_series_source *s)
+{
+    struct err *e = s->keying.is_keyed ? NULL : read_batch(s);
+
+    return e || s->labels_only ? e : read_ahead(s);
+}
+
 struct err *series_source_block(const struct block_reader *r, struct matchers ms, int64_t min_ms,
                                 int64_t max_ms, bool labels_only,
                                 const struct series_keying *keying, size_t n_together,
@@ -308,7 +318,8 @@ struct err *series_source_block(const struct block_reader *r, struct matchers ms
     s->refs_arena = arena_new(0);
     s->batch_arena = arena_new(0);
     s->arena = arena_new(0);
-    if ((e = select_refs(s, ms)) || (s->keying.is_keyed && (e = read_keyed(s)))) {
+    if ((e = select_refs(s, ms)) || (s->keying.is_keyed && (e = read_keyed(s))) ||
+        (s->room && (e = read_first(s)))) {
         block_close(&s->base);
         return gone(e);
     }

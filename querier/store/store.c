@@ -8,11 +8,27 @@
 #include "querier/store/tombstone_filter.h"
 
 #define BLOCK_CACHE_BYTES (256u << 20)
+#define BLOCK_THREADS 8 /* that wait for answers of the object store, of several blocks at a time */
+#define BLOCKS_QUEUED 1024 /* more and a query reads its blocks alone */
+
+static void open_disk(struct store *s, const struct store_opts *opts)
+{
+    char *pages = mem_printf("%s/pages", opts->block_disk_dir);
+    char *heads = mem_printf("%s/heads", opts->block_disk_dir);
+
+    if (opts->block_disk_bytes)
+        s->disk = page_disk_open(pages, opts->block_disk_bytes);
+    if (opts->block_heads_bytes)
+        s->heads = block_heads_new(heads, opts->block_heads_bytes);
+    mem_free(pages);
+    mem_free(heads);
+}
 
 static void open_pages(struct store *s, const struct store_opts *opts)
 {
-    if (opts->block_disk_dir && opts->block_disk_bytes)
-        s->disk = page_disk_open(opts->block_disk_dir, opts->block_disk_bytes);
+    if (opts->block_disk_dir)
+        open_disk(s, opts);
+    s->jobs = job_pool_new("block", BLOCK_THREADS, BLOCKS_QUEUED);
     s->pages = objpages_new(&(struct objpages_opts){
         .store = opts->objstore,
         .max_bytes = opts->block_cache_bytes ? opts->block_cache_bytes : BLOCK_CACHE_BYTES,
@@ -32,6 +48,8 @@ struct store *store_new(const struct store_opts *opts)
         s->blocks = blockset_new(&(struct blockset_opts){.objstore = opts->objstore,
                                                          .local_root = opts->local_root,
                                                          .pages = s->pages,
+                                                         .heads = s->heads,
+                                                         .jobs = s->jobs,
                                                          .max_open = opts->max_open_blocks});
     if (opts->objstore)
         s->tombs = tombset_new(opts->objstore, opts->tombstone_max_age_ms, !opts->local_root);
@@ -43,8 +61,10 @@ void store_free(struct store *s)
     if (!s)
         return;
     blockset_free(s->blocks);
+    job_pool_free(s->jobs);
     objpages_free(s->pages);
     page_disk_close(s->disk);
+    block_heads_free(s->heads);
     tombset_free(s->tombs);
     fanout_suspects_free(s->suspects);
     mem_free(s);
@@ -76,6 +96,8 @@ void store_stats_get(struct store *s, struct store_stats *ret)
         tombset_stats_get(s->tombs, &ret->tombstones);
     if (s->pages)
         objpages_stats_get(s->pages, &ret->pages);
+    if (s->heads)
+        block_heads_stats_get(s->heads, &ret->heads);
     if (s->disk)
         page_disk_stats_get(s->disk, &ret->disk);
 }
@@ -234,20 +256,48 @@ static struct err *start_peers(struct selection *sel, const struct ask *ask)
     return e || !sel->f ? e : fanout_wait(sel->f);
 }
 
+/* Blocks of one select, opened side by side when they are not at hand. */
+struct opening {
+    struct selection *sel;
+    const struct ask *ask;
+    struct objstore_tally *tally; /* of the thread that asks */
+    struct series_source **srcs;
+    struct err **errs;
+};
+
+static void open_block(void *arg, size_t i)
+{
+    struct opening *o = arg;
+    struct objstore_tally *before = objstore_tally_set(o->tally);
+
+    o->srcs[i] = NULL;
+    o->errs[i] =
+        series_source_block(o->sel->blocks.readers[i], o->ask->ms, o->ask->min_ms, o->ask->max_ms,
+                            o->ask->labels_only, &o->ask->keying, o->sel->blocks.n, &o->srcs[i]);
+    (void)objstore_tally_set(before);
+}
+
 static struct err *open_blocks(struct selection *sel, const struct ask *ask,
                                struct series_source **srcs, size_t *io_n)
 {
-    for (size_t i = 0; i < sel->blocks.n; i++) {
-        int64_t reach_ms = sel->blocks.meta[i].resolution_ms ? ask->reach_ms : 0;
-        struct err *e = series_source_block(sel->blocks.readers[i], ask->ms, ask->min_ms - reach_ms,
-                                            ask->max_ms, ask->labels_only, &ask->keying,
-                                            sel->blocks.n, &srcs[*io_n]);
+    size_t n = sel->blocks.n, opened = 0;
+    struct opening o = {sel, ask, objstore_tally_get(), srcs + *io_n,
+                        mem_new_array(struct err *, n + 1)};
+    struct err *e = NULL;
 
-        if (e)
-            return e;
-        ++*io_n;
+    if (sel->sq->store->jobs && n > 1)
+        job_parallel(sel->sq->store->jobs, n, open_block, &o);
+    else
+        for (size_t i = 0; i < n; i++)
+            open_block(&o, i);
+    for (size_t i = 0; i < n; i++) {
+        e = err_first(e, o.errs[i]);
+        if (o.srcs[i])
+            o.srcs[opened++] = o.srcs[i];
     }
-    return NULL;
+    *io_n += opened;
+    mem_free((void *)o.errs);
+    return e;
 }
 
 /* What is answered by points where samples were asked for is told. */

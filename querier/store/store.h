@@ -47,11 +47,11 @@ struct store_opts {
     struct objstore *objstore; /* NULL: no blocks, only ingesters */
     const char *local_root;    /* see blockset.h */
     size_t max_open_blocks;
-    /* Of blocks that are not in local_root: memory for what is read of them, 0: 256 MiB; and a directory and
-     * how much of it may be used for that below the memory, NULL or 0: none. */
+    /* Of blocks that are not in local_root: memory for what is read of them, 0: 256 MiB; and a directory for that
+     * below the memory, NULL: none, with how much of it pages and headers may use, 0: none. */
     size_t block_cache_bytes;
     const char *block_disk_dir;
-    uint64_t block_disk_bytes;
+    uint64_t block_disk_bytes, block_heads_bytes;
     int64_t straggler_ms;         /* see fanout.h */
     int64_t ingester_lookback_ms; /* how far back an ingester's data may not be in blocks yet */
     int64_t catalogue_max_age_ms; /* 0: every select looks whether the catalogue has changed */
@@ -71,6 +71,7 @@ struct store_stats {
     uint64_t tier_blocks[TIERS]; /* blocks read by selects: as measured, of 5 minutes, of an hour */
     struct blockset_stats blocks;
     struct tombset_stats tombstones;
+    struct block_heads_stats heads;
     struct page_disk_stats disk; /* all 0 without one */
     struct objpages_stats pages; /* all 0 when blocks are in local_root */
 };

@@ -6,9 +6,11 @@
 struct store {
     struct store_opts opts;
     struct blockset *blocks;
-    struct page_disk *disk; /* below pages; NULL: none */
-    struct objpages *pages; /* NULL: blocks are mapped, or there are none */
-    struct tombset *tombs;  /* NULL: there is no bucket */
+    struct page_disk *disk;    /* below pages; NULL: none */
+    struct block_heads *heads; /* NULL: headers are in memory */
+    struct job_pool *jobs;     /* that wait for the object store; NULL as pages */
+    struct objpages *pages;    /* NULL: blocks are mapped, or there are none */
+    struct tombset *tombs;     /* NULL: there is no bucket */
     struct fanout_suspects *suspects;
     uint64_t selects, failures;
     uint64_t tier_blocks[TIERS]; /* opened for selects, by resolution */

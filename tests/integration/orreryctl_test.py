@@ -5,6 +5,7 @@ import glob
 import hashlib
 import json
 import os
+import pty
 import re
 import shutil
 import subprocess
@@ -128,7 +129,8 @@ def test_bucket_of_mimir_is_adopted_in_place(t):
     theirs = f"{bucket}/blocks/{TENANT}"
     shutil.copytree(source, theirs)
     os.makedirs(f"{theirs}/markers")
-    for path in (f"markers/{names[0]}-deletion-mark.json", f"{names[1]}/deletion-mark.json"):
+    for path in (f"markers/{names[0]}-deletion-mark.json", f"{names[1]}/deletion-mark.json",
+                 f"markers/{names[2]}-no-compact-mark.json"):
         with open(f"{theirs}/{path}", "w", encoding="utf-8") as f:
             f.write("{}")
     shutil.copytree(f"{source}/{names[2]}", f"{bucket}/blocks/other/{names[2]}")
@@ -146,9 +148,15 @@ def test_bucket_of_mimir_is_adopted_in_place(t):
     rows = listed(bucket)
     check([r["where"] for r in rows] == [f"blocks/{TENANT}/{n}" for n in names[2:]], f"{rows}")
     check(all(r["series"] == 6 and r["samples"] > 0 and r["bytes"] > 0 for r in rows), f"{rows}")
+    check([r["pinned"] for r in rows] == ["yes"] + [None] * (len(rows) - 1), f"{rows}")
     check("0 things wrong" in ctl(bucket, "bucket", "verify"), "verify")
     o, p = single(t, bucket), prometheus(t, source, names[2:])
     check(answers(o.addr) == answers(p.addr, None), "Orrery answers otherwise than Prometheus")
+    o.stop()
+    o = single(t, bucket, *EAGER, name="compacting")
+    wait_for("the others to become one block", lambda: len(live(bucket)) == 2, 120)
+    check(names[2] in live(bucket), "a block that is not to be compacted was")
+    check(answers(o.addr) == answers(p.addr, None), "after compaction")
 
 
 def test_bucket_of_thanos_is_adopted_with_its_labels(t):
@@ -392,11 +400,27 @@ def test_blocks_are_shown(t):
     said = ctl(bucket, "tsdb", "analyze", f"{source}/{names[0]}")
     check(re.search(r"^instance +3 ", said, re.M) and re.search(r"^reqs_total +3$", said, re.M)
           and re.search(r'^job="web" +6$', said, re.M) and "encoding XOR" in said, said)
+    facts = json.loads(ctl(bucket, "tsdb", "analyze", f"{source}/{names[0]}", "--json"))
+    check({"name": "instance", "values": 3, "bytes": 3} in facts["label_names"] and
+          {"fact": "series", "value": 6} in facts["summary"], f"{facts}")
     check(ctl(bucket, "tsdb", "analyze", names[0], f"--tenant={TENANT}") == said, "analyze in the bucket")
     for args in ((), ("bucket",), ("bucket", "nothing"), ("bucket", "ls", "--dry-run"), ("bucket", "inspect", "a"),
                  ("bucket", "adopt"), ("export",), ("bucket", "ls", "--nothing")):
         ctl(bucket, *args, status=2)
     check("--layout" in ctl(bucket, "bucket", "adopt", "--help"), "help")
+    check("verifying [" in on_terminal(bucket, "bucket", "verify"), "no bar on a terminal")
+    check("verifying" not in ctl(bucket, "bucket", "verify"), "a bar where there is no terminal")
+
+
+def on_terminal(bucket, *args):
+    """What a command writes to a terminal."""
+    ours, theirs = pty.openpty()
+    r = subprocess.run([f"{BIN}/orreryctl", *args, f"--storage.path={bucket}"], stdout=theirs, stderr=theirs, timeout=60)
+    check(r.returncode == 0, f"orreryctl {' '.join(args)}: {r.returncode}")
+    os.close(theirs)
+    said = os.read(ours, 65536).decode()
+    os.close(ours)
+    return said
 
 
 # ---- whole tenants ------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ class Reader:
         """A build/ that has all programs, and a build.ninja that finds nothing to do."""
         build = os.path.join(self.dir, "build")
         os.makedirs(os.path.join(build, "bin"))
-        programs = [p for p in os.listdir(BIN) if p.split("-")[0] == "orrery"]
+        programs = [p for p in os.listdir(BIN) if p.split("-")[0] in ("orrery", "orreryctl")]
         check("orrery" in programs, f"there is no {BIN}/orrery")
         for p in programs:
             shutil.copy2(os.path.join(BIN, p), os.path.join(build, "bin", p))

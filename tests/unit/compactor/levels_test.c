@@ -101,6 +101,26 @@ TEST(levels_merges_what_overlaps_once_its_window_is_over)
     teardown(&f);
 }
 
+TEST(levels_leaves_pinned_blocks_alone)
+{
+    struct catalogue_block pinned;
+    struct fixture f;
+
+    setup(&f, T0 + 10 * DAY);
+    for (int i = 0; i < 3; i++)
+        add(&f, 1 + i, 0, 2);
+    CHECK_INT(plan_now(&f), 1);
+    CHECK_INT(f.jobs[0].n, 3);
+    pinned = *f.jobs[0].inputs[1];
+    pinned.is_pinned = true;
+    catalogue_add(f.c, &pinned);
+    CHECK_INT(plan_now(&f), 1);
+    CHECK_INT(f.jobs[0].n, 2);
+    for (size_t i = 0; i < 2; i++)
+        CHECK(!ulid_eq(f.jobs[0].inputs[i]->ulid, pinned.ulid));
+    teardown(&f);
+}
+
 TEST(levels_goes_up_when_a_range_is_due)
 {
     struct fixture f;

@@ -52,6 +52,38 @@ static void close_source(struct block_source *base)
 static const struct block_source_ops ops = {
     .file = get_file, .range = get_range, .close = close_source};
 
+/* The same, read by parts: what is at hand is copied, so that a read past it is seen. */
+static struct err *get_part(struct block_source *base, const char *name, uint64_t off, size_t len,
+                            struct buf *scratch, struct slice *ret)
+{
+    struct err *e = get_range(base, name, off, len, scratch, ret);
+
+    buf_reset(scratch);
+    buf_slice_append(scratch, *ret);
+    *ret = buf_slice(scratch);
+    return e;
+}
+
+static struct err *hold(struct block_source *s, const struct block_source_range *ranges, size_t n,
+                        struct objpages_hold **ret)
+{
+    (void)s;
+    for (size_t i = 0; i < n; i++)
+        ORR_ASSERT(ranges[i].len <= UINT64_MAX - ranges[i].off);
+    *ret = NULL;
+    return NULL;
+}
+
+static struct err *size_of(struct block_source *base, const char *name, uint64_t *ret)
+{
+    (void)name;
+    *ret = ((struct source *)base)->len;
+    return NULL;
+}
+
+static const struct block_source_ops part_ops = {
+    .file = get_file, .range = get_part, .close = close_source, .hold = hold, .size = size_of};
+
 static uint64_t be(const uint8_t *p, int n)
 {
     uint64_t v = 0;
@@ -143,14 +175,15 @@ static const struct label external[] = {{SLICE_INIT("a"), SLICE_INIT("of all")},
                                         {SLICE_INIT("job"), SLICE_INIT("x")},
                                         {SLICE_INIT("zone"), SLICE_INIT("z")}};
 
-static void open_and_use(const uint8_t *data, size_t size, const struct block_reader_opts *opts)
+static void open_and_use(const uint8_t *data, size_t size, const struct block_reader_opts *opts,
+                         const struct block_source_ops *how)
 {
     struct source *s = mem_new(struct source);
     char name[] = "fuzz";
     struct block_reader *r;
     struct err *e;
 
-    s->base = (struct block_source){&ops, name};
+    s->base = (struct block_source){.ops = how, .name = name};
     s->bytes = mem_alloc(size + 1);
     s->len = size;
     if (size)
@@ -166,9 +199,10 @@ static void open_and_use(const uint8_t *data, size_t size, const struct block_re
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const struct block_reader_opts opts = {.external = {external, ORR_COUNT(external)}};
+    const struct block_reader_opts external_opts = {.external = {external, ORR_COUNT(external)}};
 
-    open_and_use(data, size, NULL);
-    open_and_use(data, size, &opts);
+    open_and_use(data, size, NULL, &ops);
+    open_and_use(data, size, &external_opts, &ops);
+    open_and_use(data, size, &external_opts, &part_ops);
     return 0;
 }

@@ -7,7 +7,7 @@ static const char *const full =
     "\"stats\":{\"numSamples\":3,\"numSeries\":2,\"numChunks\":4},\"unknown\":[1,{}],"
     "\"compaction\":{\"level\":2,\"sources\":[\"01M80PK43WF9AX58HTBGJTW8ZC\"],"
     "\"parents\":[{\"ulid\":\"01M80PK44YP7ATDHB9017VA5N2\",\"minTime\":5,\"maxTime\":9}]},"
-    "\"thanos\":{\"version\":1,\"labels\":{\"__compactor_shard_id__\":\"2_of_4\"},"
+    "\"thanos\":{\"version\":1,\"labels\":{\"__compactor_shard_id__\":\"2_of_4\",\"a\":\"\\\"\"},"
     "\"source\":\"compactor\",\"files\":[{\"rel_path\":\"chunks/000001\",\"size_bytes\":7},"
     "{\"rel_path\":\"index\",\"size_bytes\":9},{\"rel_path\":\"meta.json\"}]},"
     "\"orrery\":{\"version\":1,\"tenant\":\"t\",\"sources\":[\"s1\",\"s2\"],\"sidecars\":["
@@ -28,6 +28,8 @@ static void check_full(const struct block_meta *m)
     CHECK_SLICE(m->segments[1], "s2");
     CHECK_SLICE(m->sidecars[0], "exemplars");
     CHECK_SLICE(m->origin, "compactor");
+    CHECK_INT(m->external.n, 1);
+    CHECK_SLICE(labels_get(m->external, SLICE("a")), "\"");
 }
 
 TEST(block_meta_reads_mimirs_and_writes_what_it_reads)

@@ -1,4 +1,5 @@
 /* A block that is read by pages: what it costs, and that it is read right. */
+#include "common/base/fsx.h"
 #include "common/block/block_store.h"
 #include "common/objstore/objpages.h"
 #include "tests/unit/common/block/block_fixture.h"
@@ -9,6 +10,7 @@
 struct rig {
     struct counting_store store;
     struct objpages *pages;
+    struct block_heads *heads;
     struct arena *arena;
     struct block_meta meta;
     struct slice prefix;
@@ -49,6 +51,7 @@ static void rig_up(struct rig *g, size_t n_series, size_t max_bytes)
 
 static void rig_down(struct rig *g)
 {
+    block_heads_free(g->heads);
     objpages_free(g->pages);
     counting_store_close(&g->store);
     arena_free(g->arena);
@@ -58,7 +61,7 @@ static struct block_reader *open_far(struct rig *g)
 {
     struct block_reader *r;
 
-    CHECK_OK(block_reader_open(block_source_pages(g->pages, g->prefix), NULL, &r));
+    CHECK_OK(block_reader_open(block_source_pages(g->pages, g->heads, g->prefix), NULL, &r));
     return r;
 }
 
@@ -167,7 +170,7 @@ TEST(block_pages_with_hardly_any_memory_read_the_same)
     struct block_reader *far;
 
     rig_up(&g, 300, OBJPAGES_PAGE);
-    CHECK_OK(block_reader_open(block_source_pages(g.pages, g.prefix),
+    CHECK_OK(block_reader_open(block_source_pages(g.pages, g.heads, g.prefix),
                                &(struct block_reader_opts){.verify_all = true}, &far));
     CHECK_INT(block_reader_room(far, 40), OBJPAGES_PAGE);
     block_reader_close(far);
@@ -194,7 +197,7 @@ static struct err *read_all(struct rig *g)
     objpages_free(g->pages); /* what it holds is from before */
     g->pages =
         objpages_new(&(struct objpages_opts){.store = &g->store.base, .max_bytes = 64u << 20});
-    e = block_reader_open(block_source_pages(g->pages, g->prefix),
+    e = block_reader_open(block_source_pages(g->pages, g->heads, g->prefix),
                           &(struct block_reader_opts){.verify_all = true}, &r);
     if (!e)
         block_reader_close(r);
@@ -232,5 +235,89 @@ TEST(block_pages_a_flipped_byte_anywhere_is_found)
     }
     CHECK_OK(read_all(&g));
     buf_done(&b);
+    rig_down(&g);
+}
+
+/* ---- headers on the disk ---- */
+
+static void spoil_files(const char *dir, size_t at)
+{
+    char **names;
+    size_t n;
+
+    CHECK_OK(fsx_list(dir, &names, &n));
+    CHECK(n > 0);
+    for (size_t i = 0; i < n; i++) {
+        char *path = mem_printf("%s/%s", dir, names[i]);
+        struct buf b = {0};
+
+        CHECK_OK(fsx_read(path, 64u << 20, &b));
+        b.ptr[at] ^= 0x10;
+        CHECK_OK(fsx_write_atomic(path, buf_slice(&b)));
+        buf_done(&b);
+        mem_free(path);
+    }
+    fsx_names_free(names, n);
+}
+
+static uint64_t built(struct rig *g)
+{
+    struct block_heads_stats st;
+
+    block_heads_stats_get(g->heads, &st);
+    return st.built;
+}
+
+TEST(block_pages_headers_are_mapped_and_checked)
+{
+    struct rig g;
+    struct matcher m[2];
+    struct block_reader *far, *near;
+    size_t in_memory;
+
+    rig_up(&g, MANY, 256u << 20);
+    near = open_reader(1);
+    far = open_far(&g);
+    in_memory = block_reader_memory(far);
+    block_reader_close(far);
+    g.heads = block_heads_new(tmp_path("heads"), 64u << 20);
+    m[0] = matcher_from(g.arena, MATCHER_EQ, "job", "3");
+    m[1] = matcher_from(g.arena, MATCHER_RE, "a", "0[01].*");
+    for (int round = 0; round < 3; round++) {
+        far = open_far(&g);
+        CHECK_INT(query(&g, far, near, (struct matchers){m, 2}), 200);
+        CHECK(block_reader_memory(far) < in_memory / 2);
+        block_reader_close(far);
+        CHECK_INT(built(&g), 1);
+    }
+    /* A broken one is read again from the store, and made again. */
+    spoil_files(tmp_path("heads"), 100);
+    far = open_far(&g);
+    CHECK_INT(query(&g, far, near, (struct matchers){m, 2}), 200);
+    block_reader_close(far);
+    CHECK_INT(built(&g), 2);
+    CHECK_OK(read_all(&g));
+    block_reader_close(near);
+    rig_down(&g);
+}
+
+TEST(block_pages_headers_stay_in_their_budget)
+{
+    struct rig g;
+    struct block_reader *far, *near;
+    struct block_heads_stats st;
+
+    rig_up(&g, 300, 16u << 20);
+    near = open_reader(1);
+    g.heads = block_heads_new(tmp_path("heads"), 1);
+    for (int round = 0; round < 2; round++) {
+        far = open_far(&g);
+        CHECK_INT(query(&g, far, near, (struct matchers){0}), 300);
+        block_reader_close(far);
+    }
+    block_heads_stats_get(g.heads, &st);
+    CHECK_INT(st.files, 0);
+    CHECK_INT(st.evictions, 2);
+    block_reader_close(near);
     rig_down(&g);
 }

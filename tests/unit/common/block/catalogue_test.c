@@ -32,7 +32,8 @@ static struct catalogue_block block(unsigned i, int64_t min_t)
                                     .shards = 4,
                                     .resolution_ms = 300000,
                                     .dir = SLICE("old/place/block"),
-                                    .labels = {external, 2}};
+                                    .labels = {external, 2},
+                                    .is_pinned = i % 2};
 }
 
 TEST(catalogue_reads_back_what_it_wrote)
@@ -56,6 +57,7 @@ TEST(catalogue_reads_back_what_it_wrote)
     CHECK(ulid_eq(b[0].ulid, id(4)) && ulid_eq(b[3].ulid, id(0)));
     CHECK_INT(b[0].samples, 1ull << 40);
     CHECK_INT(b[1].shard, 3);
+    CHECK(b[1].is_pinned && !b[0].is_pinned);
     CHECK_SLICE(b[0].segments[1], "seg \"b\"");
     CHECK(catalogue_has_segment(d, SLICE("seg-a")) && !catalogue_has_segment(d, SLICE("seg")));
     CHECK_INT(b[0].resolution_ms, 300000);
@@ -175,5 +177,35 @@ TEST(catalogue_stat_tells_versions_apart)
     CHECK_STR(none, "");
     CHECK(first[0] && strcmp(first, same) == 0);
     CHECK(second[0] && strcmp(first, second) != 0);
+    objstore_close(s);
+}
+
+TEST(catalogue_is_replaced_by_one_that_knows_what_was_there)
+{
+    struct slice key = SLICE("metrics/t/catalogue");
+    struct catalogue *c = catalogue_new(SLICE("metrics"), SLICE("t")), *d;
+    struct catalogue_block x = block(1, 5);
+    char etag[OBJSTORE_ETAG_BYTES];
+    struct objstore *s;
+
+    CHECK_OK(
+        objstore_fs_open(tmp_path("replaced"), &(struct objstore_fs_opts){.no_sync = true}, &s));
+    CHECK_ERR(catalogue_load_at(s, key, &d), ERR_NOT_FOUND, "catalogue");
+    CHECK_OK(objstore_put(s, key, SLICE("damaged"), NULL, NULL));
+    CHECK_OK(catalogue_stat(s, SLICE("metrics"), SLICE("t"), etag));
+    catalogue_add(c, &x);
+    catalogue_raise(c, 40);
+    catalogue_raise(c, 30);
+    CHECK(catalogue_retire_again(
+        c, &(struct catalogue_retired){.ulid = id(2), .at_ms = 9, .dir = SLICE("a/b")}));
+    CHECK(!catalogue_retire_again(c, &(struct catalogue_retired){.ulid = id(1)}));
+    CHECK_ERR(catalogue_replace(s, "", c), ERR_CONFLICT, "catalogue");
+    CHECK_OK(catalogue_replace(s, etag, c));
+    CHECK_ERR(catalogue_replace(s, etag, c), ERR_CONFLICT, "catalogue");
+    CHECK_OK(catalogue_load_at(s, key, &d));
+    CHECK(catalogue_version(d) > 40 && catalogue_find(d, id(1)));
+    CHECK(catalogue_is_retired(d, id(2)));
+    catalogue_free(d);
+    catalogue_free(c);
     objstore_close(s);
 }

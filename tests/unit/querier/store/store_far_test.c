@@ -96,6 +96,8 @@ static void rig_up(struct rig *g)
     opts.block_cache_bytes = 64u << 20;
     g->far = store_new(&opts);
     opts.block_cache_bytes = 1u << 20;
+    opts.block_disk_dir = tmp_path("cache");
+    opts.block_heads_bytes = 64u << 20;
     g->tight = store_new(&opts);
     opts.local_root = tmp_path("bucket");
     g->near = store_new(&opts);

@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""Downsampling: old blocks of a tenant get blocks of 5m and 1h beside them, long queries read those and answer as samples do;
+when the samples have expired what is left answers, and says so."""
+import urllib.parse
+
+from compact_test import DAY, EAGER, HOUR, catalogue, day, flush, live, metric, row
+from orrery_test import Single, TENANT, check, http_call, main, push_ok, wait_for
+
+DAYS = 45
+STEP = 600_000
+IDLE = ["--compactor.dry-run=true", "--limits.max-open-windows-per-user=0"]
+ON = EAGER + ["--compactor.compaction-wait=0s", "--compactor.downsample-5m-after=0s",
+              "--compactor.downsample-1h-after=0s", "--compactor.compaction-concurrency=2",
+              "--limits.max-open-windows-per-user=0", "--limits.downsampling=true"]
+EXACT = ["count_over_time(g[1d])", "sum_over_time(g[1d])", "min_over_time(g[1d])", "max_over_time(g[1d])"]
+CLOSE = ["increase(c_total[1d])", "sum(rate(c_total[1d]))", "avg_over_time(g[1d])"]
+
+
+def fill(o, start):
+    """A counter that is reset every 700 samples, and a gauge that rests on every fifth day; seven seconds after the window."""
+    count = 0
+    for d in range(DAYS):
+        for w in range(12):
+            at = start + d * DAY + w * 2 * HOUR + 7000
+            c, g = [], []
+            for i in range(2 * HOUR // STEP):
+                count = 3 if count % 700 == 699 else count + 1
+                c.append((at + i * STEP, float(count * 2 + i % 2)))
+                g.append((at + i * STEP, float((i * 37 + w * 11 + d) % 101)))
+            batch = [({"__name__": "c_total"}, c)]
+            if d % 5 != 4:
+                batch.append(({"__name__": "g"}, g))
+            push_ok(o.addr, batch)
+    flush(o)
+
+
+def again(o, args):
+    o.stop()
+    o.args = [a for a in o.args if not a.startswith(("--compactor.", "--limits."))] + args
+    o.start()
+    o.wait_ready()
+
+
+def query(o, text, start, **more):
+    """A year, day by day; the answer's series and warnings, and how many blocks of each resolution were read."""
+    params = urllib.parse.urlencode(dict(query=text, start=(start + DAYS * DAY - 365 * DAY) / 1000,
+                                         end=(start + DAYS * DAY) / 1000, step=86400, stats="1", **more))
+    r = http_call(o.addr, "GET", f"/api/v1/query_range?{params}", headers={"X-Scope-OrgID": TENANT})
+    check(r.status == 200, r.text)
+    data = r.json["data"]
+    return data["result"], r.json.get("warnings", []), data["stats"]["blocks"]
+
+
+def values(result):
+    check(len(result) == 1, f"{len(result)} series")
+    return [(t, float(v)) for t, v in result[0]["values"]]
+
+
+def check_close(text, got, want, error):
+    check([t for t, _ in got] == [t for t, _ in want], f"{text}: other steps, {len(got)} not {len(want)}")
+    for (t, g), (_, w) in zip(got, want):
+        check(abs(g - w) <= error * abs(w), f"{text} at {t}: {g}, not {w}")
+
+
+def by_resolution(o):
+    out = {0: 0, 300_000: 0, 3_600_000: 0}
+    for b in catalogue(o)["blocks"]:
+        out[b.get("resolution", 0)] += 1
+    return out
+
+
+def test_long_queries_read_downsampled_blocks(t):
+    o = Single(t, args=IDLE).wait_ready()
+    start = day(DAYS + 1)
+    fill(o, start)
+    want = {}
+    for text in EXACT + CLOSE:
+        result, warnings, blocks = query(o, text, start)
+        check(blocks["raw"] > 0 and blocks["5m"] == blocks["1h"] == 0, f"{text}: {blocks}")
+        check(not warnings, f"{text}: {warnings}")
+        want[text] = values(result)
+
+    again(o, ON)
+    wait_for("days to become blocks, all of them downsampled",
+             lambda: row(o)["jobs"] == 0 and by_resolution(o)[0] == DAYS and by_resolution(o)[3_600_000], 120)
+    found = by_resolution(o)
+    check(found[300_000] <= DAYS // 14 + 15 and found[3_600_000] >= 2, f"{found}")
+    for text in EXACT + CLOSE:
+        result, warnings, blocks = query(o, text, start)
+        check(blocks["1h"] > 0 and blocks["raw"] + blocks["5m"] <= 16, f"{text}: {blocks}")
+        check(not warnings, f"{text}: {warnings}")
+        check_close(text, values(result), want[text], 0.05 if text in CLOSE else 0)
+        result, _, blocks = query(o, text, start, max_source_resolution="0s")
+        check(values(result) == want[text] and blocks["1h"] == blocks["5m"] == 0, f"{text}: samples: {blocks}")
+    _, _, blocks = query(o, "quantile_over_time(0.9, g[1d])", start)
+    check(blocks["1h"] == blocks["5m"] == 0, f"a quantile of aggregates: {blocks}")
+    _, _, blocks = query(o, "increase(c_total[1d])", start, max_source_resolution="5m")
+    check(blocks["1h"] == 0 and blocks["5m"] > 0, f"5m was asked for: {blocks}")
+    once = live(o)
+
+    # something late: merged with what was there, downsampled anew, and counted once
+    push_ok(o.addr, [({"__name__": "g"}, [(start + 4 * DAY + 7000 + i * STEP, 1000.0) for i in range(12)])])
+    flush(o)
+    wait_for("the late block to be worked in", lambda: row(o)["jobs"] == 0 and by_resolution(o)[0] == DAYS and
+             live(o) != once, 60)
+    text = "count_over_time(g[1d])"
+    result, _, blocks = query(o, text, start)
+    late = dict(want[text])
+    late[(start + 5 * DAY) / 1000] = 12
+    check(sorted(late.items()) == values(result), "what came late is not counted once")
+    check(blocks["1h"] > 0 and blocks["raw"] + blocks["5m"] <= 16, f"{blocks}")
+
+    again(o, ON + ["--limits.compactor-retention-raw=1s", "--compactor.deletion-delay=0s"])
+    wait_for("samples to expire", lambda: by_resolution(o)[0] == 0, 60)
+    result, warnings, blocks = query(o, text, start, max_source_resolution="0s")
+    check(values(result) == sorted(late.items()), "answers changed when samples expired")
+    check(any("have expired" in w for w in warnings), f"{warnings}")
+    check(blocks["raw"] == 0, f"{blocks}")
+    check(metric(o, "compaction_backlog_jobs") == 0, "work is left")
+
+
+if __name__ == "__main__":
+    main()
