@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/mem.h"
 
@@ -25,12 +26,13 @@ static uint64_t countdown;
 static bool is_counting, did_fire;
 
 /* A walk through the steps of a whole process: ORRERY_FAULT=TRACE=PATH writes the name of each point
- * passed to a file, KILL=N ends the process, as SIGKILL does, when it passes the N-th, from 0. */
+ * passed to a file, KILL=N ends the process, as SIGKILL does, when it passes the N-th, from 0, and
+ * STOP=N has it sleep there, as SIGSTOP does, until SIGCONT. */
 static struct {
     bool is_on;
-    uint64_t passed, kill_at;
+    uint64_t passed, kill_at, stop_at;
     int trace_fd;
-} steps = {.kill_at = UINT64_MAX, .trace_fd = -1};
+} steps = {.kill_at = UINT64_MAX, .stop_at = UINT64_MAX, .trace_fd = -1};
 
 /* What leaves no trace on a disk or in a bucket is no step. */
 static bool is_step(const char *point)
@@ -49,6 +51,8 @@ static void step(const char *point)
 {
     if (steps.trace_fd >= 0)
         (void)dprintf(steps.trace_fd, "%s\n", point);
+    if (steps.passed == steps.stop_at)
+        (void)kill(getpid(), SIGSTOP); /* all threads, not this one alone */
     if (steps.passed++ == steps.kill_at)
         (void)raise(SIGKILL);
 }
@@ -144,11 +148,12 @@ static int errnum_named(const char *name)
     return EIO;
 }
 
-static void walk(uint64_t kill_at, const char *trace_path)
+static void walk(uint64_t kill_at, uint64_t stop_at, const char *trace_path)
 {
     pthread_mutex_lock(&mutex);
     steps.is_on = true;
-    steps.kill_at = kill_at;
+    steps.kill_at = ORR_MIN(steps.kill_at, kill_at);
+    steps.stop_at = ORR_MIN(steps.stop_at, stop_at);
     if (trace_path)
         steps.trace_fd = open(trace_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
     set_armed(true);
@@ -158,9 +163,11 @@ static void walk(uint64_t kill_at, const char *trace_path)
 static void arm_item(const char *point, const char *value)
 {
     if (strcmp(point, "KILL") == 0)
-        walk(strtoull(value, NULL, 10), NULL);
+        walk(strtoull(value, NULL, 10), UINT64_MAX, NULL);
+    else if (strcmp(point, "STOP") == 0)
+        walk(UINT64_MAX, strtoull(value, NULL, 10), NULL);
     else if (strcmp(point, "TRACE") == 0)
-        walk(UINT64_MAX, value);
+        walk(UINT64_MAX, UINT64_MAX, value);
     else
         fault_arm_point(point, errnum_named(value));
 }

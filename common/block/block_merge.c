@@ -300,6 +300,21 @@ static size_t group_end(const struct merge *m, size_t first)
     return i;
 }
 
+/* Chunks of floats from first on, none of which overlaps another, that fit into one chunk together. */
+static size_t join_end(const struct merge *m, size_t first)
+{
+    size_t i = first, samples = 0;
+
+    for (; i < m->chunks.len && group_end(m, i) == i + 1; i++) {
+        const struct chunk *c = &m->chunks.ptr[i];
+
+        if (c->encoding != CHUNK_XOR || !is_inside(m, c) ||
+            (samples += chunk_samples(c->data)) > CHUNK_SAMPLES)
+            break;
+    }
+    return ORR_MAX(i, first + 1);
+}
+
 /* Bytes of what the inputs know; of no length if nothing. */
 static struct slice merge_starts(struct merge *m)
 {
@@ -333,6 +348,8 @@ static struct err *merge_series(struct merge *m, struct labels labels)
             e = merge_aggregates(m, c, end - i);
             continue;
         }
+        if (end == i + 1)
+            end = join_end(m, i);
         if (end == i + 1 && is_inside(m, c)) {
             chunk_build_copy(&m->build, c);
             m->stats.chunks_copied++;

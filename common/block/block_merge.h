@@ -9,6 +9,8 @@
  *   - byte-equal chunks of several replicas count once and are copied without decoding;
  *   - a chunk that overlaps no other, lies inside the range and has no deleted samples is copied as
  *     it is;
+ *   - neighbours of floats that fit into one chunk together are joined: heads cut the chunks of different series at
+ *     different times, and at the end of each window, so every window has two parts of one;
  *   - the rest are decoded, merged by time and encoded anew, CHUNK_SAMPLES to a chunk;
  *   - of chunks of aggregates (aggr_chunk.h) that overlap, whole ones are kept: first the one that sums up the
  *     most samples, then those of the others that do not overlap what is kept. What came late is in the newer

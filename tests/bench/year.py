@@ -56,7 +56,7 @@ def by_resolution(config):
                        capture_output=True, text=True)
     check(r.returncode == 0, f"orreryctl: {r.stderr[-2000:]}")
     out = {}
-    for b in json.loads(r.stdout)["blocks"]:
+    for b in json.loads(r.stdout):
         n, size = out.get(b.get("resolution", 0), (0, 0))
         out[b.get("resolution", 0)] = n + 1, size + b["bytes"]
     return out

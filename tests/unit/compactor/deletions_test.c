@@ -1,4 +1,5 @@
 #include "common/base/fsx.h"
+#include "common/block/aggr_build.h"
 #include "common/block/block_store.h"
 #include "common/objstore/objstore_fs.h"
 #include "compactor/deletions.h"
@@ -282,5 +283,59 @@ TEST(deletions_find_series_whose_retention_is_over)
     CHECK_INT(f.asked, 0);
     CHECK(!is_due(&f, 2));
     retention_rules_done(&rules);
+    teardown(&f);
+}
+
+/* Block 4: an hour of a=1 in points of 5 minutes, whose times go to ret. */
+static void make_coarse(struct fixture *f, struct aggr_columns *ret)
+{
+    struct block_writer_opts o = {.dir = tmp_path(""), .no_sync = true};
+    struct chunk raw = floats(f->a, FIXTURE_T0, 60000, 60, 1);
+    struct catalogue_block cb;
+    struct block_writer *w;
+    struct aggr_build b;
+    struct block_meta m;
+
+    o.meta = (struct block_meta){.ulid = fixture_ulid(4),
+                                 .level = 1,
+                                 .tenant = TENANT,
+                                 .origin = SLICE("compactor"),
+                                 .resolution_ms = AGGR_5M_MS};
+    CHECK_OK(block_writer_open(&o, &w));
+    aggr_build_init(&b);
+    aggr_build_begin(&b, f->a, AGGR_5M_MS);
+    CHECK_OK(aggr_build_chunk(&b, &raw));
+    aggr_build_end(&b);
+    CHECK_INT(b.out.chunks.len, 1);
+    CHECK_OK(aggr_chunk_decode(f->a, b.out.chunks.ptr[0].data, ret));
+    CHECK_OK(block_writer_add(w, &(struct block_series){.labels = labels_from(f->a, "a=1"),
+                                                        .chunks = b.out.chunks.ptr,
+                                                        .n_chunks = 1}));
+    aggr_build_done(&b);
+    finish_writer(w, f->a, &m);
+    CHECK_OK(block_store_upload(f->store, SIGNAL, TENANT, block_path(4), &m));
+    CHECK_OK(fsx_remove_tree(block_path(4)));
+    cb = catalogue_block_of_meta(&m);
+    catalogue_add(f->c, &cb);
+}
+
+TEST(deletions_go_by_the_points_of_aggregates)
+{
+    struct aggr_columns points;
+    struct fixture f;
+
+    setup(&f);
+    make_coarse(&f, &points);
+    CHECK(points.n > 10);
+    /* samples are deleted there, and no point: what is left of them is in none that goes */
+    add(&f, 10, "1", points.t[3] - FIXTURE_T0 + 1, points.t[4] - FIXTURE_T0 - 1,
+        NOW_MS - 2 * AFTER_MS);
+    for (unsigned i = 1; i <= 3; i++)
+        CHECK(catalogue_retire(f.c, fixture_ulid(i), NOW_MS));
+    look(&f);
+    CHECK(!is_due(&f, 4) && is_clean(&f, 0) && f.bad == 0);
+    add(&f, 11, "1", points.t[4] - FIXTURE_T0, points.t[4] - FIXTURE_T0, NOW_MS - 2 * AFTER_MS);
+    look(&f);
+    CHECK(is_due(&f, 4) && f.bad == 0);
     teardown(&f);
 }

@@ -54,7 +54,7 @@ TEST(block_merge_copies_what_three_replicas_agree_on)
 {
     struct arena *a = arena_new(0);
     struct chunk c[2] = {floats(a, FIXTURE_T0, 1000, 3, 1),
-                         floats(a, FIXTURE_T0 + 5000, 1000, 2, 9)};
+                         floats(a, FIXTURE_T0 + 5000, 1000, CHUNK_SAMPLES, 9)};
     struct block_merge_stats st;
 
     for (unsigned i = 1; i <= 3; i++) {
@@ -71,8 +71,55 @@ TEST(block_merge_copies_what_three_replicas_agree_on)
     CHECK_INT(st.chunks_copied, 3);
     CHECK_INT(st.chunks_deduplicated, 5);
     CHECK_INT(st.chunks_decoded, 0);
-    check_samples(4, 0, "0:1 1000:2 2000:3 5000:9 6000:10");
     check_samples(4, 1, "0:1 1000:2 2000:3");
+    arena_free(a);
+}
+
+/* Samples of each chunk of the only series of a block. */
+static void check_chunks(unsigned block, const char *want)
+{
+    struct arena *a = arena_new(0);
+    struct block_reader *r = open_reader(block);
+    struct block_reader_series s;
+    struct block_refs refs;
+    struct buf b = {0};
+    struct chunk *c;
+
+    CHECK_OK(block_reader_select(r, a, (struct matchers){0}, &refs));
+    CHECK_OK(block_reader_series(r, a, refs.ptr[0], &s));
+    c = arena_array(a, struct chunk, s.n_chunks);
+    CHECK_OK(block_reader_chunks(r, a, s.chunks, s.n_chunks, c));
+    for (size_t i = 0; i < s.n_chunks; i++)
+        buf_printf(&b, "%s%zu", i ? " " : "", chunk_samples(c[i].data));
+    CHECK_SLICE(buf_slice(&b), want);
+    buf_done(&b);
+    block_reader_close(r);
+    arena_free(a);
+}
+
+TEST(block_merge_joins_neighbours_that_fit_into_one_chunk)
+{
+    static const size_t sizes[2][3] = {{30, 120, 90}, {30, 90, 1}};
+    struct arena *a = arena_new(0);
+    struct block_merge_stats st;
+
+    for (unsigned i = 0; i < 2; i++) { /* two windows, one after the other */
+        struct block_writer *w = open_writer(i + 1);
+        struct chunk c[3];
+        struct block_meta m;
+
+        for (size_t k = 0; k < 3; k++)
+            c[k] = floats(a, FIXTURE_T0 + (int64_t)(3 * i + k) * 1000000, 1000, sizes[i][k], 1);
+        add(w, a, "a=1", c, 3);
+        finish_writer(w, a, &m);
+    }
+    st = merge(2, 4, NULL, false);
+    check_chunks(4, "30 120 120 91");
+    CHECK_INT(st.chunks_copied, 2);
+    CHECK_INT(st.chunks_decoded, 4);
+    st = merge(1, 5, NULL, false); /* not within one window, where nothing fits */
+    check_chunks(5, "30 120 90");
+    CHECK_INT(st.chunks_decoded, 0);
     arena_free(a);
 }
 
