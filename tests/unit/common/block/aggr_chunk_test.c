@@ -107,7 +107,7 @@ static void check_windows(const struct series *s, const struct chunk *c, size_t 
 
 static struct series gauge_with_gaps(struct rng *r, size_t n)
 {
-    struct series s = new_series(n);
+    struct series s = new_series(n + 1);
     int64_t t = T0 + (int64_t)rng_below(r, 3600000);
 
     for (size_t i = 0; i < n; i++) {
@@ -382,10 +382,6 @@ TEST(aggr_floats_and_histograms_of_one_series_come_apart)
  * each window, and the last sample once more. Reset from 4 to 1 in the first window. */
 TEST(aggr_bytes_are_those_of_thanos)
 {
-    static const uint8_t want_count[] = {
-        14,   1,    0,    2,                                    /* length, XOR, two samples */
-        0xfe, 0xcb, 0xc3, 0xff, 0xf9, 0x62,                     /* T0 + 299999 as a varint */
-    };
     struct series s;
     struct aggr_columns cols;
     struct aggr_chunk parts;
@@ -403,8 +399,8 @@ TEST(aggr_bytes_are_those_of_thanos)
     c = downsample_raw(&s, AGGR_5M_MS, &n);
     CHECK_INT(n, 1);
     CHECK_INT(c[0].encoding, 255);
-    CHECK(c[0].data.len > sizeof(want_count));
-    CHECK(c[0].data.ptr[1] == want_count[1] && c[0].data.ptr[3] == want_count[3]);
+    CHECK_INT(c[0].data.ptr[1], CHUNK_XOR);                /* behind count's length */
+    CHECK(c[0].data.ptr[2] == 0 && c[0].data.ptr[3] == 2); /* its two samples */
     CHECK_OK(aggr_chunk_split(c[0].data, &parts));
     CHECK_INT(chunk_samples(parts.parts[AGGR_COUNTER].data), 4);
     CHECK_OK(chunk_xor_decode(parts.parts[AGGR_COUNTER].data, 4, t, v, &n));
@@ -498,6 +494,6 @@ TEST(aggr_chunks_that_overlap_are_kept_by_what_they_sum_up)
     c[2] = downsample_raw(&(struct series){2, s.t + 6, s.v + 6}, AGGR_5M_MS, &n)[0];
     CHECK_OK(block_merge_pick_aggregates(arena, c, 3, &kept));
     CHECK_INT(kept, 2);
-    CHECK(c[0].min_t == T0 + 299999 && c[1].min_t == T0 + 1050000 - 0);
+    CHECK(c[0].min_t == T0 + 299999 && c[1].min_t == T0 + 1050000);
     arena_free(arena);
 }
