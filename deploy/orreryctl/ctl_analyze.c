@@ -64,9 +64,9 @@ static struct err *count_chunks(struct analysis *x, const struct block_reader_se
     for (size_t i = 0; !e && i < s->n_chunks; i++) {
         x->by_encoding[c[i].encoding]++;
         x->chunk_bytes += c[i].data.len;
-        x->samples += chunk_samples(c[i].data);
+        x->samples += chunk_points(c[i].encoding, c[i].data);
         vec_push(&x->sizes, (uint32_t)c[i].data.len);
-        vec_push(&x->fills, (uint32_t)chunk_samples(c[i].data));
+        vec_push(&x->fills, (uint32_t)chunk_points(c[i].encoding, c[i].data));
     }
     x->chunks += s->n_chunks;
     return e;
