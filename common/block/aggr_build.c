@@ -303,7 +303,7 @@ static void add_aggr_histograms(struct aggr_build *b, struct arena *a, const str
 static struct err *add_aggregates(struct aggr_build *b, struct arena *a, struct slice data)
 {
     struct aggr_columns c;
-    struct err *e = aggr_chunk_decode(a, data, &c);
+    struct err *e = aggr_chunk_decode(a, data, AGGR_ALL, &c);
 
     if (e)
         return e;

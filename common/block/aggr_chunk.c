@@ -86,16 +86,20 @@ static struct err *decode_part(struct arena *a, const struct aggr_chunk *c, enum
     return NULL;
 }
 
-/* One of those that have a sample for each point. */
+/* One of those that have a sample for each point; the first one tells the points. */
 static struct err *decode_column(struct arena *a, const struct aggr_chunk *c, enum aggr_kind kind,
-                                 const struct aggr_columns *points, const double **ret)
+                                 struct aggr_columns *io, const double **ret)
 {
     struct chunk_columns cols;
     struct err *e = decode_part(a, c, kind, false, &cols);
 
     if (e)
         return e;
-    if (cols.n != points->n || memcmp(cols.t, points->t, cols.n * sizeof(*cols.t)) != 0)
+    if (!io->t) {
+        io->n = cols.n;
+        io->t = cols.t;
+    }
+    if (cols.n == 0 || cols.n != io->n || memcmp(cols.t, io->t, cols.n * sizeof(*cols.t)) != 0)
         return wrong(kind, "has other times than count");
     *ret = cols.v;
     return NULL;
@@ -149,38 +153,42 @@ static struct err *decode_counter(struct arena *a, struct slice data, struct agg
     return NULL;
 }
 
-static struct err *decode_floats(struct arena *a, const struct aggr_chunk *c,
+static struct err *decode_floats(struct arena *a, const struct aggr_chunk *c, unsigned parts,
                                  struct aggr_columns *ret)
 {
     const struct aggr_part *counter = &c->parts[AGGR_COUNTER];
     struct err *e;
 
-    if ((e = decode_column(a, c, AGGR_SUM, ret, &ret->sum)) ||
-        (e = decode_column(a, c, AGGR_MIN, ret, &ret->min)) ||
-        (e = decode_column(a, c, AGGR_MAX, ret, &ret->max)))
+    if (((parts & AGGR_BIT(AGGR_COUNT)) && (e = decode_count(a, c, ret))) ||
+        ((parts & AGGR_BIT(AGGR_SUM)) && (e = decode_column(a, c, AGGR_SUM, ret, &ret->sum))) ||
+        ((parts & AGGR_BIT(AGGR_MIN)) && (e = decode_column(a, c, AGGR_MIN, ret, &ret->min))) ||
+        ((parts & AGGR_BIT(AGGR_MAX)) && (e = decode_column(a, c, AGGR_MAX, ret, &ret->max))))
         return e;
+    if (!(parts & AGGR_BIT(AGGR_COUNTER)))
+        return NULL;
     if (counter->encoding != CHUNK_XOR)
         return wrong(AGGR_COUNTER, "is absent, or of another kind than the others");
     return decode_counter(a, counter->data, ret);
 }
 
-static struct err *decode_histograms(struct arena *a, const struct aggr_chunk *c,
+static struct err *decode_histograms(struct arena *a, const struct aggr_chunk *c, unsigned parts,
                                      struct aggr_columns *ret)
 {
     struct chunk_columns cols;
-    struct err *e;
+    struct err *e = decode_count(a, c, ret);
 
-    if ((e = decode_part(a, c, AGGR_SUM, true, &cols)))
-        return e;
-    if (cols.n != ret->n || memcmp(cols.t, ret->t, cols.n * sizeof(*cols.t)) != 0)
-        return wrong(AGGR_SUM, "has other times than count");
-    ret->sum_h = cols.h;
-    if ((e = decode_part(a, c, AGGR_COUNTER, true, &cols)))
-        return e;
-    ret->n_counter = cols.n;
-    ret->counter_t = cols.t;
-    ret->counter_h = cols.h;
-    return NULL;
+    if (!e && (parts & AGGR_BIT(AGGR_SUM)) && !(e = decode_part(a, c, AGGR_SUM, true, &cols))) {
+        if (cols.n != ret->n || memcmp(cols.t, ret->t, cols.n * sizeof(*cols.t)) != 0)
+            return wrong(AGGR_SUM, "has other times than count");
+        ret->sum_h = cols.h;
+    }
+    if (!e && (parts & AGGR_BIT(AGGR_COUNTER)) &&
+        !(e = decode_part(a, c, AGGR_COUNTER, true, &cols))) {
+        ret->n_counter = cols.n;
+        ret->counter_t = cols.t;
+        ret->counter_h = cols.h;
+    }
+    return e;
 }
 
 /* It begins before the points do, and does not go on behind them. */
@@ -198,20 +206,18 @@ static struct err *check_counter_times(const struct aggr_columns *c)
     return NULL;
 }
 
-struct err *aggr_chunk_decode(struct arena *a, struct slice data, struct aggr_columns *ret)
+struct err *aggr_chunk_decode(struct arena *a, struct slice data, unsigned parts,
+                              struct aggr_columns *ret)
 {
     struct aggr_columns cols = {0};
     struct aggr_chunk c;
-    struct err *e;
+    struct err *e = aggr_chunk_split(data, &c);
 
-    if ((e = aggr_chunk_split(data, &c)) || (e = decode_count(a, &c, &cols)))
+    if (e)
         return e;
-    if (c.parts[AGGR_SUM].encoding == CHUNK_HISTOGRAM ||
-        c.parts[AGGR_SUM].encoding == CHUNK_FLOAT_HISTOGRAM)
-        e = decode_histograms(a, &c, &cols);
-    else
-        e = decode_floats(a, &c, &cols);
-    if (e || (e = check_counter_times(&cols)))
+    cols.is_hist = c.parts[AGGR_SUM].encoding > CHUNK_XOR;
+    e = cols.is_hist ? decode_histograms(a, &c, parts, &cols) : decode_floats(a, &c, parts, &cols);
+    if (e || (parts == AGGR_ALL && (e = check_counter_times(&cols))))
         return e;
     *ret = cols;
     return NULL;
@@ -411,7 +417,7 @@ struct err *aggr_chunk_without(struct arena *a, const struct chunk *c, aggr_poin
 {
     struct aggr_columns all;
     struct kept k = {.t = NULL};
-    struct err *e = aggr_chunk_decode(a, c->data, &all);
+    struct err *e = aggr_chunk_decode(a, c->data, AGGR_ALL, &all);
 
     if (e)
         return e;

@@ -58,6 +58,7 @@ void aggr_chunk_join(struct buf *out, const struct aggr_chunk *c);
 size_t aggr_chunk_points(struct slice data);
 
 struct aggr_columns {
+    bool is_hist;
     size_t n; /* points */
     const int64_t *t;
     const double *count;           /* above 0 */
@@ -72,10 +73,13 @@ struct aggr_columns {
 };
 
 /*
- * All of it, in memory of the arena, and checked: all five are there (of histograms three), and agree on the times.
- * ERR_CORRUPT, ERR_UNSUPPORTED.
+ * The columns of parts (AGGR_BIT(AGGR_SUM) | …, or AGGR_ALL), in memory of the arena; n and t come with any but counter,
+ * and count of histograms always. What is decoded is checked, and agrees on the times; with AGGR_ALL all five are there (of
+ * histograms three). ERR_CORRUPT, ERR_UNSUPPORTED.
  */
-ORR_CHECKED struct err *aggr_chunk_decode(struct arena *a, struct slice data,
+#define AGGR_BIT(kind) (1u << (kind))
+#define AGGR_ALL (AGGR_BIT(AGGR_KIND_COUNT) - 1)
+ORR_CHECKED struct err *aggr_chunk_decode(struct arena *a, struct slice data, unsigned parts,
                                           struct aggr_columns *ret);
 /*
  * Appends chunks of the points (encoded anew): of floats one; of histograms one more wherever their layout or a reset

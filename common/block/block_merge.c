@@ -214,7 +214,7 @@ static int by_weight(const void *a, const void *b)
 static struct err *weigh(struct arena *a, const struct chunk *c, struct weighed *ret)
 {
     struct aggr_columns cols;
-    struct err *e = aggr_chunk_decode(a, c->data, &cols);
+    struct err *e = aggr_chunk_decode(a, c->data, AGGR_BIT(AGGR_COUNT), &cols);
 
     if (e)
         return e;

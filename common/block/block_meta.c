@@ -283,12 +283,27 @@ static void parse_thanos(struct json_in *j, json_t *doc, struct block_meta *m)
     m->shards = n;
 }
 
+/* Of another system's block the blocks that it was made of stand for segments: of a downsampled one and the measured one beside
+ * it they are the same. */
+static void take_sources_for_segments(struct arena *a, struct block_meta *m)
+{
+    struct slice *texts = arena_array(a, struct slice, m->n_sources);
+
+    for (size_t i = 0; i < m->n_sources; i++)
+        texts[i] = slice_cstr(arena_strdup(a, ulid_print(m->sources[i]).s));
+    m->segments = texts;
+    m->n_segments = m->n_sources;
+}
+
 static void parse_own(struct json_in *j, json_t *doc, struct block_meta *m)
 {
     json_t *o = json_in_object(j, doc, "orrery", false);
 
-    if (!o)
+    if (!o) {
+        if (json_in_object(j, doc, "thanos", false))
+            take_sources_for_segments(j->arena, m);
         return;
+    }
     m->tenant = json_in_text(j, o, "tenant", false);
     m->segments = json_in_texts(j, o, "sources", &m->n_segments);
     m->sidecars = json_in_texts(j, o, "sidecars", &m->n_sidecars);

@@ -8,6 +8,8 @@
  *           source, segment_files, files [{rel_path, size_bytes}]}
  *   orrery {version 1, tenant, sources [segment id], shard, shards, sidecars [file name]}
  *
+ * A block of Thanos or Mimir has no object of our own: its compaction.sources count as its segments (tiers.h).
+ *
  * Unknown members are ignored on reading and not kept. Bounded: 16 MiB of JSON, 2^20 entries a
  * list.
  *

@@ -68,7 +68,7 @@ struct err *chunk_check(struct arena *a, uint8_t encoding, struct slice data,
 {
     struct aggr_columns aggr = {0};
     struct chunk_columns cols = {0};
-    struct err *e = encoding == CHUNK_AGGR ? aggr_chunk_decode(a, data, &aggr)
+    struct err *e = encoding == CHUNK_AGGR ? aggr_chunk_decode(a, data, AGGR_ALL, &aggr)
                                            : chunk_decode(a, encoding, data, &cols);
     const int64_t *t = encoding == CHUNK_AGGR ? aggr.t : cols.t;
     size_t n = encoding == CHUNK_AGGR ? aggr.n : cols.n;

@@ -218,6 +218,19 @@ static void split(struct source *s, const struct storage_series *in, struct raw 
                         .hw = hw};
 }
 
+/* What floats stand for, if they do for more than themselves. */
+static const double *weights_of(struct source *s, const struct storage_series *in)
+{
+    double *w;
+
+    if (!in->points)
+        return NULL;
+    w = arena_array(node_tmp(s->holder), double, in->n);
+    for (size_t i = 0; i < in->n; i++)
+        w[i] = in->points[i].samples;
+    return w;
+}
+
 static bool has_stale(const struct storage_series *in)
 {
     uint64_t any = 0;
@@ -250,11 +263,15 @@ static bool next_stored(struct source *s, struct raw *ret)
     s->held = in.n;
     if (!exec_hold(s->x, in.n))
         return false;
-    if (in.h || in.points || has_stale(&in))
+    if (in.h || has_stale(&in))
         split(s, &in, ret);
     else
-        *ret =
-            (struct raw){.labels = in.labels, .n = in.n, .t = in.t_ms, .v = in.v, .st = in.st_ms};
+        *ret = (struct raw){.labels = in.labels,
+                            .n = in.n,
+                            .t = in.t_ms,
+                            .v = in.v,
+                            .st = in.st_ms,
+                            .w = weights_of(s, &in)};
     return true;
 }
 

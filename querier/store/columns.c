@@ -98,15 +98,14 @@ bool columns_is_read(const struct columns *c, unsigned tier, int64_t t)
     return s && s->tier == tier;
 }
 
-/* All samples of the chunk are: most chunks lie in one span. */
-static bool is_read_whole(const struct columns *c, const struct columns_chunk *ch)
+bool columns_is_read_whole(const struct columns *c, unsigned tier, const struct chunk *chunk)
 {
     const struct tier_span *s;
 
-    if (c->view.n_spans == 0 || ch->chunk.encoding == CHUNK_AGGR)
-        return true;
-    s = span_at(&c->view, ch->chunk.min_t);
-    return s && s->tier == 0 && ch->chunk.max_t <= s->max_ms;
+    if (c->view.n_spans == 0)
+        return tier == 0;
+    s = span_at(&c->view, chunk->min_t);
+    return s && s->tier == tier && chunk->max_t <= s->max_ms;
 }
 
 static void reserve_tmp(struct columns *c, size_t n)
@@ -250,7 +249,7 @@ static struct err *decode_any(struct columns *c, struct arena *a, const struct c
 static size_t drop_some(struct columns *c, size_t n, const struct columns_chunk *ch)
 {
     size_t out = c->n, d = 0;
-    bool is_whole = is_read_whole(c, ch);
+    bool is_whole = ch->chunk.encoding == CHUNK_AGGR || columns_is_read_whole(c, 0, &ch->chunk);
 
     if (!ch->n_deleted && is_whole)
         return n;

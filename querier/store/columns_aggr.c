@@ -72,14 +72,15 @@ struct decoding {
     struct arena *arena;
     const struct columns_chunk *ch;
     struct aggr_columns in;
-    size_t n; /* samples put behind the last one so far */
+    bool is_whole; /* all of it is read */
+    size_t n;      /* samples put behind the last one so far */
 };
 
 static void put(struct decoding *d, int64_t t, double v, double samples)
 {
     size_t at = d->c->n + d->n;
 
-    if (!columns_is_read(d->c, d->ch->tier, t))
+    if (!d->is_whole && !columns_is_read(d->c, d->ch->tier, t))
         return;
     d->c->t[at] = t;
     d->c->v[at] = v;
@@ -98,20 +99,36 @@ static void put_hist(struct decoding *d, int64_t t, const struct histogram *h, d
         d->c->h[d->c->n + before] = h;
 }
 
-static double value_of(const struct aggr_columns *in, enum columns_value value, size_t i)
+/* What has to be decoded. How many samples a point stands for is asked for with averages alone. */
+static unsigned parts_of(enum columns_value value)
 {
     switch (value) {
     case COLUMNS_SUM:
-        return in->sum[i];
+        return AGGR_BIT(AGGR_SUM);
     case COLUMNS_MIN:
-        return in->min[i];
+        return AGGR_BIT(AGGR_MIN);
     case COLUMNS_MAX:
-        return in->max[i];
-    case COLUMNS_AVERAGE:
+        return AGGR_BIT(AGGR_MAX);
     case COLUMNS_COUNTER:
+        return AGGR_BIT(AGGR_COUNTER);
+    case COLUMNS_AVERAGE:
         break;
     }
-    return in->sum[i] / in->count[i];
+    return AGGR_BIT(AGGR_SUM) | AGGR_BIT(AGGR_COUNT);
+}
+
+static void put_floats(struct decoding *d)
+{
+    const struct aggr_columns *in = &d->in;
+    enum columns_value value = d->c->view.value;
+    const double *v = value == COLUMNS_MIN ? in->min : value == COLUMNS_MAX ? in->max : in->sum;
+
+    for (size_t i = 0; i < in->n; i++) {
+        if (value == COLUMNS_AVERAGE)
+            put(d, in->t[i], v[i] / in->count[i], in->count[i]);
+        else
+            put(d, in->t[i], v[i], 1);
+    }
 }
 
 /*
@@ -124,12 +141,10 @@ static void put_counter(struct decoding *d)
     double at_end = in->counter[in->n_counter - 1], at_last = at_end;
     struct columns_end end = {.t = INT64_MIN};
 
-    for (size_t i = 0, k = 0; i < in->n_counter; i++) {
+    for (size_t i = 0; i < in->n_counter; i++) {
         size_t before = d->n;
 
-        while (k + 1 < in->n && in->t[k] < in->counter_t[i])
-            k++;
-        put(d, in->counter_t[i], in->counter[i], in->count[k]);
+        put(d, in->counter_t[i], in->counter[i], 1);
         if (d->n > before) {
             end.t = in->counter_t[i];
             at_last = in->counter[i];
@@ -170,28 +185,40 @@ static void put_histograms(struct decoding *d)
                  in->count[i]);
 }
 
+/* Of histograms there are neither least nor greatest: their sums make averages. */
+static unsigned parts_for(const struct columns *c, const struct chunk *chunk)
+{
+    unsigned parts = parts_of(c->view.value);
+    struct aggr_chunk split;
+    struct err *e = aggr_chunk_split(chunk->data, &split);
+
+    if (!e && split.parts[AGGR_SUM].encoding > CHUNK_XOR && !(parts & AGGR_BIT(AGGR_COUNTER)))
+        parts = AGGR_BIT(AGGR_SUM);
+    err_free(e); /* decoding meets it, too */
+    return parts;
+}
+
 struct err *columns_decode_aggregates(struct columns *c, struct arena *a,
                                       const struct columns_chunk *ch, size_t *ret_n)
 {
-    struct decoding d = {.c = c, .arena = a, .ch = ch};
-    struct err *e = aggr_chunk_decode(a, ch->chunk.data, &d.in);
+    struct decoding d = {
+        .c = c, .arena = a, .ch = ch, .is_whole = columns_is_read_whole(c, ch->tier, &ch->chunk)};
+    struct err *e = aggr_chunk_decode(a, ch->chunk.data, parts_for(c, &ch->chunk), &d.in);
 
     if (e)
         return e;
     columns_reserve(c, d.in.n + d.in.n_counter + 1);
     columns_begin_points(c);
-    if (d.in.sum_h)
+    if (d.in.is_hist)
         columns_begin_hist(c);
-    if (c->view.value == COLUMNS_COUNTER && d.in.sum_h) {
+    if (d.in.counter_h)
         put_counter_hist(&d);
-    } else if (c->view.value == COLUMNS_COUNTER) {
+    else if (d.in.counter)
         put_counter(&d);
-    } else if (d.in.sum_h) {
+    else if (d.in.is_hist)
         put_histograms(&d);
-    } else {
-        for (size_t i = 0; i < d.in.n; i++)
-            put(&d, d.in.t[i], value_of(&d.in, c->view.value, i), d.in.count[i]);
-    }
+    else
+        put_floats(&d);
     *ret_n = d.n;
     return NULL;
 }

@@ -38,6 +38,8 @@ void columns_begin_hist(struct columns *c);
 void columns_begin_points(struct columns *c);
 /* Whether samples of this tier are read at t. */
 bool columns_is_read(const struct columns *c, unsigned tier, int64_t t);
+/* Whether all samples of a chunk of this tier are: most chunks lie in one span. */
+bool columns_is_read_whole(const struct columns *c, unsigned tier, const struct chunk *chunk);
 
 /* Leaves out of n chunks, sorted, those of aggregates that give way to others; returns how many stay. */
 ORR_CHECKED struct err *columns_pick_aggregates(struct arena *a, struct columns_chunk *chunks,

@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
 """Downsampling: old blocks of a tenant get blocks of 5m and 1h beside them, long queries read those and answer as samples do;
 when the samples have expired what is left answers, and says so."""
+import json
+import os
+import shutil
 import urllib.parse
 
-from compact_test import DAY, EAGER, HOUR, catalogue, day, flush, live, metric, row
+from compact_test import DAY, EAGER, HOUR, bucket, catalogue, day, flush, live, metric, row
 from orrery_test import Single, TENANT, check, http_call, main, push_ok, wait_for
+from orreryctl_test import ctl, meta_of, single
 
 DAYS = 45
 STEP = 600_000
@@ -16,10 +20,10 @@ EXACT = ["count_over_time(g[1d])", "sum_over_time(g[1d])", "min_over_time(g[1d])
 CLOSE = ["increase(c_total[1d])", "sum(rate(c_total[1d]))", "avg_over_time(g[1d])"]
 
 
-def fill(o, start):
+def fill(o, start, days=DAYS):
     """A counter that is reset every 700 samples, and a gauge that rests on every fifth day; seven seconds after the window."""
     count = 0
-    for d in range(DAYS):
+    for d in range(days):
         for w in range(12):
             at = start + d * DAY + w * 2 * HOUR + 7000
             c, g = [], []
@@ -117,6 +121,46 @@ def test_long_queries_read_downsampled_blocks(t):
     check(any("have expired" in w for w in warnings), f"{warnings}")
     check(blocks["raw"] == 0, f"{blocks}")
     check(metric(o, "compaction_backlog_jobs") == 0, "work is left")
+
+
+def test_bucket_of_thanos_that_is_downsampled_is_adopted(t):
+    o = Single(t, args=IDLE).wait_ready()
+    start = day(DAYS + 1)
+    fill(o, start, days=3)
+    again(o, [a for a in ON if "1h-after" not in a] + ["--compactor.downsample-1h-after=8760h"])
+    wait_for("blocks of 5m", lambda: row(o)["jobs"] == 0 and by_resolution(o)[0] == 3 and by_resolution(o)[300_000], 60)
+    want = {text: values(query(o, text, start, max_source_resolution="0s")[0]) for text in EXACT}
+    o.stop()
+
+    there = f"{t.dir}/adopted"
+    for block in live(o):  # as Thanos has them: in one directory, external labels, nothing of ours in meta.json
+        shutil.copytree(f"{bucket(o)}/{block}", f"{there}/thanos/{block}")
+        meta = meta_of(f"{there}/thanos/{block}")
+        del meta["orrery"]
+        meta["thanos"]["labels"] = {"cluster": "eu"}
+        with open(f"{there}/thanos/{block}/meta.json", "w", encoding="utf-8") as f:
+            json.dump(meta, f)
+    n = len(os.listdir(f"{there}/thanos"))
+    said = ctl(there, "bucket", "adopt", "--layout=thanos", "--prefix=thanos/", f"--tenant={TENANT}")
+    check(f"{n} blocks adopted" in said, said)
+    o = single(t, there, *IDLE, name="adopted")
+    for text in EXACT:
+        result, warnings, blocks = query(o, text, start)
+        check(values(result) == want[text] and result[0]["metric"]["cluster"] == "eu", f"{text}: {result}")
+        check(blocks["5m"] > 0 and blocks["raw"] == 0 and not warnings, f"{text}: {blocks} {warnings}")
+    o.stop()
+    # what Thanos downsampled is not downsampled once more, and goes on to an hour
+    o = single(t, there, *ON, name="going-on")
+    with_1h = 3_600_000
+
+    def resolutions():
+        with open(f"{there}/metrics/{TENANT}/catalogue", encoding="utf-8") as f:
+            return sorted(b.get("resolution", 0) for b in json.load(f)["blocks"])
+    wait_for("blocks of 1h", lambda: row(o)["jobs"] == 0 and with_1h in resolutions(), 60)
+    check(resolutions().count(0) == 3 and 1 <= resolutions().count(300_000) <= 2, f"{resolutions()}")
+    for text in EXACT:
+        result, _, blocks = query(o, text, start)
+        check(values(result) == want[text] and blocks["1h"] > 0, f"{text}: {blocks}")
 
 
 if __name__ == "__main__":

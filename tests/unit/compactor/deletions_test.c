@@ -307,7 +307,7 @@ static void make_coarse(struct fixture *f, struct aggr_columns *ret)
     CHECK_OK(aggr_build_chunk(&b, &raw));
     aggr_build_end(&b);
     CHECK_INT(b.out.chunks.len, 1);
-    CHECK_OK(aggr_chunk_decode(f->a, b.out.chunks.ptr[0].data, ret));
+    CHECK_OK(aggr_chunk_decode(f->a, b.out.chunks.ptr[0].data, AGGR_ALL, ret));
     CHECK_OK(block_writer_add(w, &(struct block_series){.labels = labels_from(f->a, "a=1"),
                                                         .chunks = b.out.chunks.ptr,
                                                         .n_chunks = 1}));

@@ -133,7 +133,7 @@ static void check_made(struct fixture *f, int64_t resolution_ms, size_t points)
     for (size_t i = 0; i < s.n_chunks; i++) {
         struct aggr_columns cols;
 
-        CHECK_OK(aggr_chunk_decode(f->a, c[i].data, &cols));
+        CHECK_OK(aggr_chunk_decode(f->a, c[i].data, AGGR_ALL, &cols));
         n += cols.n;
         for (size_t k = 0; k < cols.n; k++)
             samples += cols.count[k];

@@ -16,7 +16,7 @@ static void check_chunks(struct arena *a, const struct chunk_build *b)
     struct aggr_columns cols;
 
     for (size_t i = 0; i < b->chunks.len; i++) {
-        struct err *e = aggr_chunk_decode(a, b->chunks.ptr[i].data, &cols);
+        struct err *e = aggr_chunk_decode(a, b->chunks.ptr[i].data, AGGR_ALL, &cols);
 
         if (e)
             abort();
@@ -30,8 +30,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct arena *a = arena_new(256u << 20);
     struct chunk c = {.encoding = CHUNK_AGGR, .data = slice_of(data, size)};
     struct aggr_columns cols;
-    struct err *e = aggr_chunk_decode(a, c.data, &cols);
+    struct err *e = aggr_chunk_decode(a, c.data, AGGR_ALL, &cols);
 
+    for (unsigned parts = 1; parts < AGGR_ALL; parts++) { /* what is good as a whole is in parts */
+        struct aggr_columns some;
+        struct err *e2 = aggr_chunk_decode(a, c.data, parts, &some);
+
+        if (!e && e2)
+            abort();
+        err_free(e2);
+    }
     if (!e && cols.n <= 1000) {
         struct aggr_build b;
         struct chunk_build out;

@@ -77,3 +77,28 @@ TEST(block_meta_refuses_what_it_cannot_trust)
               ERR_UNSUPPORTED, "version 2");
     arena_free(a);
 }
+
+TEST(block_meta_of_another_system_has_its_sources_for_segments)
+{
+    struct arena *a = arena_new(0);
+    struct block_meta m;
+
+    CHECK_OK(block_meta_parse(
+        a,
+        SLICE("{\"ulid\":\"01M80PK466RFCA99HQFHWJ3G5T\",\"minTime\":5,\"maxTime\":17,\"version\":1,"
+              "\"compaction\":{\"level\":2,\"sources\":[\"01M80PK466RFCA99HQFHWJ3G5A\","
+              "\"01M80PK466RFCA99HQFHWJ3G5B\"]},\"thanos\":{\"downsample\":{\"resolution\":300000}}"
+              "}"),
+        &m));
+    CHECK_INT(m.resolution_ms, 300000);
+    CHECK_INT(m.n_segments, 2);
+    CHECK_SLICE(m.segments[1], "01M80PK466RFCA99HQFHWJ3G5B");
+    CHECK_OK(block_meta_parse(
+        a,
+        SLICE("{\"ulid\":\"01M80PK466RFCA99HQFHWJ3G5T\",\"minTime\":5,\"maxTime\":17,\"version\":1,"
+              "\"compaction\":{\"sources\":[\"01M80PK466RFCA99HQFHWJ3G5A\"]},\"thanos\":{},"
+              "\"orrery\":{\"version\":1,\"tenant\":\"t\"}}"),
+        &m));
+    CHECK_INT(m.n_segments, 0);
+    arena_free(a);
+}
