@@ -108,9 +108,8 @@ def bench_year(t, bench, series, row, days=365):
     for name, text, seconds, step in cases:
         querier = next(n for n, v in c.status().items() if v[0] == "querier")
         c.run("stop", querier)
-        for d in ("block-cache", "block-heads"):
-            shutil.rmtree(os.path.join(c.dir, querier, d), ignore_errors=True)
-        c.run("start", querier)
+        shutil.rmtree(os.path.join(c.dir, querier, "data"))
+        c.run("restart", querier)
         addr = c.addrs("querier")[0]
         wait_for("the querier", lambda: http_call(addr, "GET", "/ready").status == 200, 60)
         pid = next(v[2] for v in c.status().values() if v[0] == "querier")

@@ -264,7 +264,7 @@ SLOW = "sum(quantile_over_time(0.9, rate(x_total[5m])[40m:4s]))"  # takes a whil
 
 
 def test_equal_queries_at_once_are_run_twice_at_most(t):
-    o = Single(t, args=["--querier.result-cache-size=0"]).wait_ready()
+    o = Single(t, args=["--querier.result-cache-size=0", "--querier.split-interval=0"]).wait_ready()
     end = now_ms()
     start = end - 2 * 3600_000
     for i in range(20):
