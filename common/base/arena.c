@@ -218,3 +218,13 @@ size_t arena_limit(const struct arena *a)
 {
     return a->limit;
 }
+
+size_t arena_left(const struct arena *a)
+{
+    size_t left = SIZE_MAX;
+
+    for (; a; a = a->parent)
+        if (a->limit)
+            left = ORR_MIN(left, a->limit - ORR_MIN(a->used, a->limit));
+    return left;
+}

@@ -35,6 +35,9 @@ char *arena_printf(struct arena *a, const char *fmt, ...) ORR_PRINTF(2, 3);
 size_t arena_used(const struct arena *a); /* bytes handed out, children included */
 bool arena_over(const struct arena *a);   /* its own budget or an ancestor's is exceeded */
 size_t arena_limit(const struct arena *a);
+/* What may still be handed out within its own budget and its ancestors'; SIZE_MAX without one. Ask before
+ * building outside of it what is then copied into it. */
+size_t arena_left(const struct arena *a);
 /* Charges memory held elsewhere on behalf of this request (negative gives back). */
 void arena_charge(struct arena *a, int64_t bytes);
 

@@ -25,6 +25,7 @@ struct re {
 };
 
 static const int max_program_bytes = 8 << 20;
+static const size_t bytes_per_instruction = 16; /* as RE2 itself reckons */
 
 /* What Go and Debian's RE2 read differently: Go has (?<name>…) for (?P<name>…) and no \C. False for
  * a \C. */
@@ -134,6 +135,12 @@ bool re_find(const struct re *r, struct slice text, size_t from, int *spans, siz
         spans[2 * i + 1] = took_part ? spans[2 * i] + (int)found[(size_t)i].size() : -1;
     }
     return true;
+}
+
+size_t re_bytes(const struct re *r)
+{
+    /* twice: it is read backwards, too, by a program that RE2 makes when it is first needed */
+    return sizeof(*r) + 2 * bytes_per_instruction * (size_t)r->prog.ProgramSize();
 }
 
 size_t re_groups(const struct re *r)

@@ -19,6 +19,8 @@ bool re_match(const struct re *re, struct slice text);
 /* Leftmost match at or after from. spans receives 2*(groups+1) byte offsets, -1 for a group that
  * took no part; n_spans is its capacity in ints. */
 bool re_find(const struct re *re, struct slice text, size_t from, int *spans, size_t n_spans);
+/* About what the compiled regex takes; matching may add up to as much as the bound of a program. */
+size_t re_bytes(const struct re *re);
 size_t re_groups(const struct re *re);
 /* NULL when the group has no name. */
 const char *re_group_name(const struct re *re, size_t group);

@@ -99,7 +99,7 @@ bool promql_parse_labels(struct promql_parser *p, struct promql_names *ret)
 
 struct matcher_list {
     struct matcher *ptr;
-    size_t n, cap;
+    size_t n, cap, n_regexes;
 };
 
 static bool add_matcher(struct promql_parser *p, struct matcher_list *list, size_t pos,
@@ -114,13 +114,20 @@ static bool add_matcher(struct promql_parser *p, struct matcher_list *list, size
                                more * sizeof(*list->ptr));
         list->cap = more;
     }
-    if ((e = matcher_init(p->arena, op, name, value, &list->ptr[list->n]))) {
-        promql_parse_fail(p, pos, "%s", err_msg(e));
-        err_free(e);
-        return false;
+    if (!(e = matcher_init(p->arena, op, name, value, &list->ptr[list->n]))) {
+        struct matcher *m = &list->ptr[list->n++];
+
+        list->n_regexes += m->re != NULL;
+        if (list->n > MATCHERS_MAX || list->n_regexes > MATCHERS_MAX_REGEXES)
+            e = matchers_check_count((struct matchers){list->ptr, list->n});
     }
-    list->n++;
-    return true;
+    if (!e)
+        return true;
+    if (!p->err)
+        p->err = promql_lex_error(
+            p->lex.src, pos, err_code(e) == ERR_LIMIT ? ERR_LIMIT : ERR_INVALID, "%s", err_msg(e));
+    err_free(e);
+    return false;
 }
 
 static bool match_op(const struct promql_token *t, enum matcher_op *ret)

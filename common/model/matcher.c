@@ -5,8 +5,7 @@
 #include "common/base/gostr.h"
 #include "common/base/reader.h"
 
-#define MAX_SET 4096          /* literals of an alternation worth keeping apart */
-#define MAX_WIRE_MATCHERS 256 /* in one encoded list */
+#define LEAST_WIRE_BYTES 3 /* of a matcher in an encoded list */
 
 /* Length of the literal (one rune, perhaps escaped) at s, and its bytes; 0 if it is not one. */
 static size_t literal_at(struct slice s, struct slice *ret)
@@ -35,10 +34,10 @@ static bool is_quantifier(struct slice s)
     return s.len && strchr("*+?{", s.ptr[0]) && s.ptr[0];
 }
 
-/* The literals at the start of s: as many runes as every match must have there. */
-static struct slice literal_run(struct arena *a, struct slice s, struct slice *ret_rest)
+/* The literals at the start of s: as many runes as every match must have there. They go to out, which has
+ * room for all of s. */
+static struct slice literal_run(uint8_t *out, struct slice s, struct slice *ret_rest)
 {
-    uint8_t *out = arena_alloc(a, s.len + 1);
     size_t n = 0, step;
     struct slice lit;
 
@@ -60,23 +59,38 @@ static int slice_order(const void *a, const void *b)
     return slice_cmp(*(const struct slice *)a, *(const struct slice *)b);
 }
 
-/* a|b|c, (a|b|c) or (?:a|b|c) of literals alone: keeps them in m->set. */
+static size_t sort_once_each(struct slice *set, size_t n)
+{
+    size_t kept = 1;
+
+    qsort(set, n, sizeof(*set), slice_order);
+    for (size_t i = 1; i < n; i++)
+        if (!slice_eq(set[i], set[kept - 1]))
+            set[kept++] = set[i];
+    return kept;
+}
+
+/* a|b|c, (a|b|c) or (?:a|b|c) of literals alone: keeps them in m->set. However many: what dashboards make of
+ * "all" is as long as the query may be. */
 static bool find_set(struct arena *a, struct slice p, struct matcher *m)
 {
     struct slice *set;
+    uint8_t *text;
     size_t n = 1;
 
+    if (!slice_is_utf8(p))
+        return false;
     if (slice_has_prefix(p, SLICE("(?:")) && slice_has_suffix(p, SLICE(")")))
         p = slice_sub(p, 3, p.len - 4);
     else if (slice_has_prefix(p, SLICE("(")) && slice_has_suffix(p, SLICE(")")))
         p = slice_sub(p, 1, p.len - 2);
     for (size_t i = 0; i < p.len; i++)
         n += p.ptr[i] == '|';
-    if (n > MAX_SET)
-        return false;
     set = arena_array(a, struct slice, n);
+    text = arena_alloc(a, p.len + 1);
     for (size_t i = 0;; i++) {
-        set[i] = literal_run(a, p, &p);
+        set[i] = literal_run(text, p, &p);
+        text += set[i].len;
         if (p.len == 0) {
             n = i + 1;
             break;
@@ -85,34 +99,60 @@ static bool find_set(struct arena *a, struct slice p, struct matcher *m)
             return false;
         p = slice_from(p, 1);
     }
-    qsort(set, n, sizeof(*set), slice_order);
     m->set = set;
-    m->set_n = n;
+    m->set_n = sort_once_each(set, n);
     return true;
+}
+
+/* What every match of the regex starts with, and the regex itself. */
+static struct err *compile(struct arena *a, struct matcher *m)
+{
+    struct slice rest;
+    struct err *e;
+
+    if (m->value.len > MATCHER_MAX_REGEX_BYTES)
+        return err_new(ERR_INVALID,
+                       "a regex of %zu bytes is too long: at most %d, unless it is a list of "
+                       "literals",
+                       m->value.len, MATCHER_MAX_REGEX_BYTES);
+    if ((e = re_compile(m->value, RE_ANCHORED, &m->re)))
+        return e;
+    arena_charge(a, (int64_t)re_bytes(m->re));
+    if (arena_over(a)) {
+        re_free(m->re);
+        return err_new(ERR_LIMIT, "regexes need more memory than the limit of %zu bytes",
+                       arena_limit(a));
+    }
+    if (slice_find_byte(m->value, '|', 0) < 0)
+        m->prefix = literal_run(arena_alloc(a, m->value.len + 1), m->value, &rest);
+    return NULL;
 }
 
 struct err *matcher_init(struct arena *a, enum matcher_op op, struct slice name, struct slice value,
                          struct matcher *ret)
 {
     struct matcher m = {.op = op, .name = arena_dup(a, name), .value = arena_dup(a, value)};
-    struct slice rest;
+    bool is_regex = op == MATCHER_RE || op == MATCHER_NRE;
     struct err *e;
 
     m.prefix = SLICE_EMPTY;
-    if (op == MATCHER_RE || op == MATCHER_NRE) {
-        bool is_set = find_set(a, m.value, &m);
-
-        if (!is_set && value.len > MATCHER_MAX_REGEX_BYTES)
-            return err_new(ERR_INVALID,
-                           "a regex of %zu bytes is too long: at most %d, unless it is a list of "
-                           "literals",
-                           value.len, MATCHER_MAX_REGEX_BYTES);
-        if ((e = re_compile(value, RE_ANCHORED, &m.re)))
-            return e;
-        if (!is_set && slice_find_byte(m.value, '|', 0) < 0)
-            m.prefix = literal_run(a, m.value, &rest);
-    }
+    if (is_regex && !find_set(a, m.value, &m) && (e = compile(a, &m)))
+        return e;
     *ret = m;
+    return NULL;
+}
+
+struct err *matchers_check_count(struct matchers ms)
+{
+    size_t n_regexes = 0;
+
+    for (size_t i = 0; i < ms.n; i++)
+        n_regexes += ms.ptr[i].re != NULL;
+    if (ms.n > MATCHERS_MAX)
+        return err_new(ERR_LIMIT, "a selector may have %d matchers", MATCHERS_MAX);
+    if (n_regexes > MATCHERS_MAX_REGEXES)
+        return err_new(ERR_LIMIT, "a selector may have %d regexes that are not lists of literals",
+                       MATCHERS_MAX_REGEXES);
     return NULL;
 }
 
@@ -202,25 +242,34 @@ void matchers_encode(struct buf *out, struct matchers ms)
     }
 }
 
+static struct err *decode_one(struct arena *a, struct reader *r, size_t index, struct matcher *ret)
+{
+    uint8_t op = reader_u8(r);
+    struct slice name = reader_lstr(r), value = reader_lstr(r);
+
+    if (!reader_ok(r) || op > MATCHER_NRE)
+        return err_new(ERR_INVALID, "matchers: malformed entry %zu", index);
+    return matcher_init(a, (enum matcher_op)op, name, value, ret);
+}
+
 struct err *matchers_decode(struct arena *a, struct slice bytes, struct matchers *ret)
 {
     struct reader r = reader_new(bytes);
     uint64_t n = reader_uvarint(&r);
     struct matcher *ms;
     struct err *e = NULL;
-    size_t done = 0;
+    size_t done = 0, n_regexes = 0;
 
-    if (!reader_ok(&r) || n > MAX_WIRE_MATCHERS)
+    if (!reader_ok(&r) || n > MATCHERS_MAX || n > reader_left(&r) / LEAST_WIRE_BYTES)
         return err_new(ERR_INVALID, "matchers: bad count");
     ms = arena_array(a, struct matcher, n);
-    for (; done < n && !e; done += !e) {
-        uint8_t op = reader_u8(&r);
-        struct slice name = reader_lstr(&r), value = reader_lstr(&r);
-
-        if (!reader_ok(&r) || op > MATCHER_NRE)
-            e = err_new(ERR_INVALID, "matchers: malformed entry %zu", done);
-        else
-            e = matcher_init(a, (enum matcher_op)op, name, value, &ms[done]);
+    while (done < n && !e) {
+        if (!(e = decode_one(a, &r, done, &ms[done]))) {
+            n_regexes += ms[done++].re != NULL;
+            /* before the next is compiled, not after all of them */
+            if (n_regexes > MATCHERS_MAX_REGEXES)
+                e = matchers_check_count((struct matchers){ms, done});
+        }
     }
     if (!e && reader_left(&r))
         e = err_new(ERR_INVALID, "matchers: %zu bytes too many", reader_left(&r));

@@ -11,15 +11,25 @@ bool exec_fail(struct exec *x, struct err *e)
     return false;
 }
 
+static bool fail_over_memory(struct exec *x)
+{
+    return exec_fail(x, err_new(ERR_LIMIT,
+                                "query needs more memory than its limit of %zu bytes "
+                                "(querier.max-query-memory)",
+                                arena_limit(x->arena)));
+}
+
+bool exec_room(struct exec *x, size_t bytes)
+{
+    return bytes <= arena_left(x->arena) || fail_over_memory(x);
+}
+
 bool exec_tick(struct exec *x)
 {
     if (x->err)
         return false;
     if (arena_over(x->arena))
-        return exec_fail(x, err_new(ERR_LIMIT,
-                                    "query needs more memory than its limit of %zu bytes "
-                                    "(querier.max-query-memory)",
-                                    arena_limit(x->arena)));
+        return fail_over_memory(x);
     if (x->q->cancel && atomic_load_explicit(x->q->cancel, memory_order_relaxed))
         return exec_fail(x, err_new(ERR_CANCELED, "query was canceled in query execution"));
     /* A look at the clock costs more than a short series. */

@@ -119,6 +119,9 @@ bool exec_fail(struct exec *x, struct err *e);
 bool exec_tick(struct exec *x);
 /* As exec_tick(), for long work inside of one row: n units of a few nanoseconds done. */
 bool exec_work(struct exec *x, uint64_t n);
+/* Before something of that size is built within a row, where no tick looks: whether the query's memory allows
+ * it. On the way up through nested calls each makes its part without a tick in between. */
+bool exec_room(struct exec *x, size_t bytes);
 /* Counts n samples that stay in memory; false when over the limit. */
 bool exec_hold(struct exec *x, uint64_t n);
 void exec_release(struct exec *x, uint64_t n);

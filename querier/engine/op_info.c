@@ -6,6 +6,8 @@
 
 static const struct slice identifying[] = {SLICE_INIT("instance"), SLICE_INIT("job")};
 #define INFO_ALTERNATIVES 1000 /* values put into a matcher on an identifying label */
+#define INFO_MATCHER_BYTES                                                                         \
+    (64 << 10) /* and about so much of them: they may be as long as a query makes them */
 
 struct info_series {
     struct labels labels;
@@ -106,7 +108,7 @@ static bool narrow(struct info_node *f, struct slice name)
 
         if (is_info_name(f, ops_name_of(f->base.ptr[i].labels)))
             continue;
-        if (l.value.len == 0 || values.n > INFO_ALTERNATIVES)
+        if (l.value.len == 0 || values.n > INFO_ALTERNATIVES || re.len > INFO_MATCHER_BYTES)
             goto out;
         (void)labelmap_index(&values, (struct labels){&l, 1}, &is_new);
         if (!is_new)

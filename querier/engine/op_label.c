@@ -66,6 +66,10 @@ struct slice ops_name_of(struct labels ls)
     return labels_get(ls, SLICE(LABEL_NAME));
 }
 
+/* Of a label value that a query makes. What ingesters take is far below it; without a bound a few nested calls,
+ * each of which doubles a value, make one of terabytes. */
+#define MAX_VALUE_BYTES ((size_t)1 << 20)
+
 struct label_node {
     struct node node;
     struct node *child;
@@ -73,6 +77,7 @@ struct label_node {
     const struct slice *sources;
     size_t n_sources;
     struct re *re;
+    const char *func;
 };
 
 static void label_done(struct node *n)
@@ -80,12 +85,48 @@ static void label_done(struct node *n)
     re_free(((struct label_node *)n)->re);
 }
 
+static bool fail_long_value(const struct label_node *l)
+{
+    return exec_fail(
+        l->node.x,
+        err_new(ERR_LIMIT,
+                "%s() would give label \"%.*s\" a value of more than %zu bytes, which is "
+                "the longest that a query may make",
+                l->func, SLICE_ARG(l->dst), MAX_VALUE_BYTES));
+}
+
+static void set_value(struct label_node *l, struct slice value, struct row *r)
+{
+    struct labels_builder b;
+
+    labels_builder_init(&b, node_tmp(&l->node), r->labels);
+    labels_builder_set(&b, l->dst, value);
+    r->labels = labels_builder_labels(&b);
+    if (slice_eq(l->dst, SLICE(LABEL_NAME)))
+        r->drop_name = false;
+}
+
+static bool expand(struct label_node *l, struct slice text, const int *spans, size_t n_spans,
+                   struct slice *ret)
+{
+    size_t left = arena_left(l->node.x->arena);
+    struct buf out = {.max_bytes = ORR_MAX(ORR_MIN(left, MAX_VALUE_BYTES), (size_t)1)};
+    bool is_ok;
+
+    gore_expand(&out, l->re, l->replacement, text, spans, n_spans);
+    is_ok = buf_ok(&out);
+    if (is_ok)
+        *ret = arena_dup(node_tmp(&l->node), buf_slice(&out));
+    buf_done(&out);
+    if (!is_ok)
+        return left < MAX_VALUE_BYTES ? exec_room(l->node.x, left + 1) : fail_long_value(l);
+    return true;
+}
+
 static bool replace_next(struct node *n, struct row *ret)
 {
     struct label_node *l = (struct label_node *)n;
-    struct labels_builder b;
-    struct buf out = {0};
-    struct slice text;
+    struct slice text, value;
     size_t n_spans = 2 * (re_groups(l->re) + 1);
     int *spans;
 
@@ -95,13 +136,9 @@ static bool replace_next(struct node *n, struct row *ret)
     text = labels_get(ret->labels, l->src);
     if (!re_find(l->re, text, 0, spans, n_spans))
         return true;
-    gore_expand(&out, l->re, l->replacement, text, spans, n_spans);
-    labels_builder_init(&b, node_tmp(n), ret->labels);
-    labels_builder_set(&b, l->dst, arena_dup(node_tmp(n), buf_slice(&out)));
-    buf_done(&out);
-    ret->labels = labels_builder_labels(&b);
-    if (slice_eq(l->dst, SLICE(LABEL_NAME)))
-        ret->drop_name = false;
+    if (!expand(l, text, spans, n_spans, &value))
+        return false;
+    set_value(l, value, ret);
     return true;
 }
 
@@ -113,6 +150,7 @@ struct node *op_label_replace(struct exec *x, struct grid grid, const struct pro
     struct slice regex = ops_text(args[4]);
     struct err *err;
 
+    l->func = "label_replace";
     l->dst = ops_text(args[1]);
     l->replacement = ops_text(args[2]);
     l->src = ops_text(args[3]);
@@ -133,25 +171,41 @@ struct node *op_label_replace(struct exec *x, struct grid grid, const struct pro
     return node_merge(x, &l->node, false);
 }
 
+/* The sources' values, whose length is known before any of it is copied. */
+static bool join(struct label_node *l, struct labels ls, struct slice *ret)
+{
+    size_t len = 0, at = 0;
+    uint8_t *out;
+
+    for (size_t i = 0; i < l->n_sources; i++)
+        len += (i ? l->separator.len : 0) + labels_get(ls, l->sources[i]).len;
+    if (len > MAX_VALUE_BYTES)
+        return fail_long_value(l);
+    if (!exec_room(l->node.x, len) || !exec_work(l->node.x, l->n_sources))
+        return false;
+    out = arena_alloc(node_tmp(&l->node), len);
+    for (size_t i = 0; i < l->n_sources; i++) {
+        struct slice value = labels_get(ls, l->sources[i]);
+
+        if (i && l->separator.len)
+            memcpy(out + at, l->separator.ptr, l->separator.len);
+        at += i ? l->separator.len : 0;
+        if (value.len)
+            memcpy(out + at, value.ptr, value.len);
+        at += value.len;
+    }
+    *ret = slice_of(out, len);
+    return true;
+}
+
 static bool join_next(struct node *n, struct row *ret)
 {
     struct label_node *l = (struct label_node *)n;
-    struct labels_builder b;
-    struct buf out = {0};
+    struct slice value;
 
-    if (!node_next(l->child, ret))
+    if (!node_next(l->child, ret) || !join(l, ret->labels, &value))
         return false;
-    for (size_t i = 0; i < l->n_sources; i++) {
-        if (i)
-            buf_slice_append(&out, l->separator);
-        buf_slice_append(&out, labels_get(ret->labels, l->sources[i]));
-    }
-    labels_builder_init(&b, node_tmp(n), ret->labels);
-    labels_builder_set(&b, l->dst, arena_dup(node_tmp(n), buf_slice(&out)));
-    buf_done(&out);
-    ret->labels = labels_builder_labels(&b);
-    if (slice_eq(l->dst, SLICE(LABEL_NAME)))
-        ret->drop_name = false;
+    set_value(l, value, ret);
     return true;
 }
 
@@ -162,6 +216,7 @@ struct node *op_label_join(struct exec *x, struct grid grid, const struct promql
     struct label_node *l = node_new_of(x, struct label_node, &ops, grid);
     struct slice *sources = arena_array(x->arena, struct slice, e->u.call.n_args);
 
+    l->func = "label_join";
     l->dst = ops_text(args[1]);
     l->separator = ops_text(args[2]);
     for (size_t i = 3; i < e->u.call.n_args; i++) {

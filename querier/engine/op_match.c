@@ -75,12 +75,19 @@ static bool fill_many(const struct match_node *n, double *ret)
     return n->is_swapped ? n->m->has_fill_right : n->m->has_fill_left;
 }
 
+#define MESSAGE_BYTES                                                                              \
+    (64 << 10) /* from there on a message tells only how many labels more there are */
+
 static void braces_text(struct buf *out, struct labels ls)
 {
     buf_byte(out, '{');
     for (size_t i = 0; i < ls.n; i++) {
         if (i)
             buf_str(out, ", ");
+        if (out->len > MESSAGE_BYTES) {
+            buf_printf(out, "and %zu more labels", ls.n - i);
+            break;
+        }
         buf_slice_append(out, ls.ptr[i].name);
         buf_byte(out, '=');
         buf_json_str(out, ls.ptr[i].value);

@@ -472,6 +472,9 @@ static struct err *storage_ask(struct storage *st, struct arena *arena,
         blockset_bytes(sq->store->blocks, sq->opts.tenant, ask.min_ms, ask.max_ms) >
             objpages_room(sq->store->pages) / 2)
         ask.keying.is_keyed = false;
+    /* More than a message may have: the groups come one among the other then, which only takes more memory. */
+    if (ask.keying.n_names > METRICS_RPC_MAX_LABELS)
+        ask.keying.is_keyed = false;
     if (sq->opts.min_ms) /* an end before it gives a range that holds nothing */
         ask.min_ms = ORR_MAX(ask.min_ms, sq->opts.min_ms);
     return select_live(sq, &ask, ret);

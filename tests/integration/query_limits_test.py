@@ -100,6 +100,43 @@ def test_queries_of_death_end_with_their_limit(t):
           f"the neighbour's median went from {p(alone, 50):.3f} s to {p(beside, 50):.3f} s")
 
 
+def error_of(o, expr):
+    r = api(o.addr, "/api/v1/query", {"query": expr, "time": NOW / 1000}, method="POST", timeout=60)
+    check(r.status in (400, 422), f"{expr[:60]}: {r.status} {r.text[:300]}")
+    return r.text
+
+
+def test_long_lists_are_answered_or_refused_by_name(t):
+    """What dashboards make of "all" is answered; bounds of messages between processes show as such nowhere."""
+    o = Single(t).wait_ready()
+    load(o, "test", 20)
+
+    def counts(expr, want):
+        r = api(o.addr, "/api/v1/query", {"query": expr, "time": NOW / 1000}, method="POST", timeout=60)
+        check(r.status == 200 and f',"{want}"]' in r.text, f"{expr[:60]}: {r.status} {r.text[:300]}")
+    counts('count(x_total{pod=~"%s"})' % "|".join(f"pod-{i:05d}" for i in range(10, 90000)), "10")
+    counts('count(x_total{pod!~"%s"})' % "|".join(f"pod-{i:05d}" for i in range(10, 90000)), "10")
+    counts('count(x_total{%s})' % ",".join(f'pod!="pod-{i:05d}"' for i in range(5, 4000)), "5")
+    counts('count(x_total{%s})' % ",".join(f'pod!~"pod-0*{i}"' for i in range(5, 200)), "5")
+    counts("count(sum by (pod, %s) (x_total))" % ",".join(f"l{i}" for i in range(5000)), "20")
+    check("4096 matchers" in (e := error_of(o, "x_total{%s}" % ",".join(f'pod!="{i}"' for i in range(5000)))), e)
+    check("256 regexes" in (e := error_of(o, "x_total{%s}" % ",".join(f'pod!~"{i}+"' for i in range(300)))), e)
+
+
+def test_values_that_a_query_makes_are_bounded(t):
+    o = Single(t, args=["--querier.max-query-memory=64MiB"]).wait_ready()
+    load(o, "test", 1)
+    doubled, joined = "x_total", "x_total"
+    for _ in range(25):
+        doubled = f'label_replace({doubled},"pod","$1$1","pod","(.*)")'
+    for _ in range(20):
+        joined = 'label_join(%s,"pod","",%s)' % (joined, ",".join(['"pod"'] * 20))
+    for expr in doubled, 'label_join(%s,"pod","",%s)' % (doubled, ",".join(['"pod"'] * 400)), joined:
+        r = api(o.addr, "/api/v1/query", {"query": expr, "time": NOW / 1000}, method="POST", timeout=60)
+        check(r.status == 422 and "a value of more than 1048576 bytes" in r.text, f"{r.status} {r.text[:300]}")
+    check(o.alive(), "it died")
+
+
 # Of a size that only the work they make gives away: with the limits as they come.
 LONG_WORK = [
     ("query", {"query": "sum_over_time(x_total[1000000s:1s])"}),

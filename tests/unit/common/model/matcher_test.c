@@ -68,6 +68,76 @@ TEST(matcher_finds_sets_and_prefixes)
     arena_free(a);
 }
 
+/* What a dashboard makes of "all": longer than any other regex may be. */
+TEST(matcher_takes_a_list_of_literals_of_any_length)
+{
+    struct arena *a = arena_new(0);
+    struct buf b = {0};
+    struct matcher m;
+
+    for (int i = 0; i < 50000; i++)
+        buf_printf(&b, "%s10\\.0\\.0\\.%d:9100", i ? "|" : "(", i / 2);
+    buf_byte(&b, ')');
+    CHECK(b.len > 10 * (size_t)MATCHER_MAX_REGEX_BYTES);
+    CHECK_OK(matcher_init(a, MATCHER_RE, SLICE("x"), buf_slice(&b), &m));
+    CHECK_INT(m.set_n, 25000); /* each once */
+    CHECK(matcher_matches(&m, SLICE("10.0.0.0:9100")));
+    CHECK(matcher_matches(&m, SLICE("10.0.0.24999:9100")));
+    CHECK(!matcher_matches(&m, SLICE("10.0.0.25000:9100")));
+    CHECK(!matcher_matches(&m, SLICE("10.0.0.1")));
+    CHECK(arena_used(a) < 10 * b.len);
+    matcher_done(&m);
+    buf_reset(&b);
+    for (int i = 0; i < 5000; i++)
+        buf_printf(&b, "|pod-%d.*", i);
+    CHECK_ERR(matcher_init(a, MATCHER_RE, SLICE("x"), buf_slice(&b), &m), ERR_INVALID,
+              "at most 32768, unless it is a list of literals");
+    CHECK_ERR(matcher_init(a, MATCHER_RE, SLICE("x"), SLICE("a|\xff"), &m), ERR_INVALID, "UTF-8");
+    buf_done(&b);
+    arena_free(a);
+}
+
+TEST(matcher_charges_its_regex)
+{
+    struct arena *a = arena_new(1 << 20);
+    struct err *e = NULL;
+    struct matcher m;
+    int n = 0;
+
+    for (; !e && n < 1000; n++)
+        if (!(e = matcher_init(a, MATCHER_RE, SLICE("x"), SLICE("\\pL{50}"), &m)))
+            matcher_done(&m);
+    CHECK(n < 1000);
+    CHECK_ERR(e, ERR_LIMIT, "regexes need more memory than the limit of 1048576 bytes");
+    arena_free(a);
+}
+
+TEST(matchers_are_counted)
+{
+    static struct matcher ms[MATCHERS_MAX + 1];
+    struct arena *a = arena_new(0);
+    struct matchers got;
+    struct buf b = {0};
+
+    for (size_t i = 0; i < ORR_COUNT(ms); i++)
+        CHECK_OK(matcher_init(a, MATCHER_NE, SLICE("x"), SLICE("1"), &ms[i]));
+    CHECK_OK(matchers_check_count((struct matchers){ms, MATCHERS_MAX}));
+    matchers_encode(&b, (struct matchers){ms, MATCHERS_MAX});
+    CHECK_OK(matchers_decode(a, buf_slice(&b), &got));
+    CHECK_INT(got.n, MATCHERS_MAX);
+    CHECK_ERR(matchers_check_count((struct matchers){ms, MATCHERS_MAX + 1}), ERR_LIMIT,
+              "may have 4096 matchers");
+    for (size_t i = 0; i <= MATCHERS_MAX_REGEXES; i++)
+        CHECK_OK(matcher_init(a, MATCHER_RE, SLICE("x"), SLICE("a+"), &ms[i]));
+    CHECK_OK(matchers_check_count((struct matchers){ms, MATCHERS_MAX_REGEXES}));
+    buf_reset(&b);
+    matchers_encode(&b, (struct matchers){ms, MATCHERS_MAX_REGEXES + 1});
+    CHECK_ERR(matchers_decode(a, buf_slice(&b), &got), ERR_LIMIT, "may have 256 regexes");
+    matchers_done((struct matchers){ms, MATCHERS_MAX_REGEXES + 1});
+    buf_done(&b);
+    arena_free(a);
+}
+
 TEST(matcher_refuses_a_bad_regex)
 {
     struct arena *a = arena_new(0);

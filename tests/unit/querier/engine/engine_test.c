@@ -176,6 +176,66 @@ TEST(engine_ends_over_its_memory_budget)
     fixture_done(&f);
 }
 
+/* m_total with label_replace(.., "i", "$1$1", "i", "(.*)") around it so often. */
+static void print_doubled(struct buf *out, unsigned times)
+{
+    for (unsigned k = 0; k < times; k++)
+        buf_str(out, "label_replace(");
+    buf_str(out, "m_total");
+    for (unsigned k = 0; k < times; k++)
+        buf_str(out, ", \"i\", \"$1$1\", \"i\", \"(.*)\")");
+}
+
+static void print_join(struct buf *out, const char *from, unsigned sources)
+{
+    buf_printf(out, "label_join(%s, \"i\", \"\"", from);
+    for (unsigned k = 0; k < sources; k++)
+        buf_str(out, ", \"i\"");
+    buf_byte(out, ')');
+}
+
+TEST(engine_bounds_the_label_values_that_a_query_makes)
+{
+    struct buf b = {0}, joined = {0};
+
+    print_doubled(&b, 20);
+    /* the longest there may be */
+    buf_printf(&joined, "count(%s)", buf_cstr(&b));
+    check_json(1, buf_cstr(&joined),
+               "{\"resultType\":\"vector\",\"result\":[{\"metric\":{},\"value\":[300,\"1\"]}]}");
+    buf_reset(&joined);
+    print_join(&joined, buf_cstr(&b), 400); /* 400 MiB, were they made */
+    check_error(1, buf_cstr(&joined), ERR_LIMIT,
+                "label_join() would give label \"i\" a value of more than 1048576 bytes");
+    buf_reset(&b);
+    print_doubled(&b, 21);
+    check_error(1, buf_cstr(&b), ERR_LIMIT,
+                "label_replace() would give label \"i\" a value of more than 1048576 bytes");
+    buf_done(&b);
+    buf_done(&joined);
+}
+
+/* Nested calls make their values one after the other, with no row and so no look at the budget in between. */
+TEST(engine_looks_at_its_memory_before_each_label_value)
+{
+    struct fixture f = fixture_new(1, "");
+    struct arena *small = arena_new(4 << 20);
+    struct buf b = {0};
+
+    for (unsigned k = 0; k < 100; k++)
+        buf_str(&b, "label_replace(");
+    print_doubled(&b, 19);
+    for (unsigned k = 0; k < 100; k++)
+        buf_printf(&b, ", \"a%u\", \"$1\", \"i\", \"(.*)\")", k);
+    f.q.expr = slice_cstr(buf_cstr(&b));
+    CHECK_ERR(engine_query(f.eng, &f.q, memstore_storage(f.m), small, &f.r), ERR_LIMIT,
+              "more memory than its limit of 4194304 bytes");
+    CHECK(arena_used(small) < 8 << 20);
+    arena_free(small);
+    buf_done(&b);
+    fixture_done(&f);
+}
+
 TEST(engine_streams_aggregations_within_groups_times_steps)
 {
     struct fixture f = fixture_new(1000, "sum by (g) (rate(m_total[1m]))");
