@@ -18,6 +18,7 @@ struct query_params {
     uint64_t limit;
     bool with_stats, with_steps; /* stats=…; stats=all */
     bool is_afresh;              /* Cache-Control: no-store */
+    bool wants_exact;            /* histograms, for a ruler */
 };
 
 /* ---- on a worker ---- */
@@ -81,9 +82,13 @@ static struct err *hand_on(void *task)
 /* In pieces, if it can be told before the first that the whole is not too large. */
 static struct err *result_json(struct prom_task *t, const struct engine_result *res)
 {
+    const struct query_params *p = t->params;
     bool fits = result_json_estimate(res) < prom_tasks_opts(t->tasks)->max_response_bytes;
 
-    return result_json_pieces(&t->out, res, fits ? hand_on : NULL, t);
+    return result_json_pieces(&t->out, res,
+                              &(struct result_json_opts){.exact_histograms = p->wants_exact,
+                                                         .on_series = fits ? hand_on : NULL,
+                                                         .arg = t});
 }
 
 static struct err *answer(struct prom_task *t, struct engine_result *res, int64_t eval_ns,
@@ -306,6 +311,7 @@ void prom_query_call(void *arg, struct rpc_call *call)
     p->expr = q.expr; /* the call's, which lasts until the answer */
     p->start_ms = ORR_MAX(-PROM_TIME_MAX_MS, ORR_MIN(PROM_TIME_MAX_MS, q.time_ms));
     p->end_ms = p->start_ms;
+    p->wants_exact = q.wants_exact;
     p->is_afresh = true; /* a ruler asks each query once, and waits for nobody */
     if (q.timeout_ms > 0)
         left_ms = ORR_MIN(left_ms, q.timeout_ms);
