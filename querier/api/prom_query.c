@@ -264,7 +264,7 @@ void prom_query_format(struct http_request *r)
     e = promql_parse(r->arena, text.ptr ? text : SLICE_EMPTY, &syntax, &q);
     if (prom_api_failed(r, e ? err_wrap(e, "invalid parameter \"query\"") : NULL))
         return;
-    promql_print(&out, q.root);
+    promql_print_pretty(&out, q.root);
     buf_json_str(&json, buf_slice(&out));
     promql_done(&q); /* before the answer, with which the arena goes */
     buf_done(&out);

@@ -222,6 +222,40 @@ def test_errors(t):
           r.json["error"] == "admin APIs disabled", r.text)
 
 
+LONG = 'a_metric_with_quite_a_long_name_so_that_lines_fill{job="api",handler="/foo/bar/baz"}'
+FORMATS = [
+    "up", "1", '"a"', "-up", "(up)", "up[5m]", "up offset 5m", LONG, LONG.replace("}", f',x="{"y" * 60}"}}'),
+    f"{LONG}[5m]", f"sum({LONG})", f"sum by (job, handler) ({LONG})", f"topk(5, {LONG})",
+    f"topk by (job) (scalar({LONG}), {LONG})", f"quantile(0.9, sum without (le) (rate({LONG}[5m])))",
+    f"rate({LONG}[5m])", f"{LONG} + {LONG}", f"{LONG} + {LONG} * {LONG}", f"({LONG} + {LONG}) * {LONG}",
+    f"{LONG} > bool {LONG}", f"{LONG} / on (job) group_left (instance) {LONG}", f"{LONG} and ignoring (a) {LONG}",
+    f"-{LONG}", f"-({LONG} + {LONG})", f"-{LONG} ^ {LONG}", f"-sum(rate({LONG}[5m])) + 1", f"(({LONG}))",
+    f"((({LONG} - 1)))", f"label_replace({LONG}, 'a', '$1', 'b', '(.*)')", f"histogram_quantile(0.9, {LONG})",
+    f"histogram_quantile(0.9, sum by (le) (rate({LONG}[5m]))) > bool on (job) group_left (instance) {LONG}",
+    f"max_over_time({LONG}[1h:5m])", f"max_over_time(rate({LONG}[5m])[1h:5m] offset 1h)",
+    f"max_over_time((rate({LONG}[5m]) + {LONG})[1h:5m] @ 1000)", f"sum(max_over_time(up[1h:5m])) + {LONG} + 1",
+    f"max_over_time(up[1h:5m]) / {LONG} / min_over_time(up[1h:5m])", f"clamp({LONG}, 0, {LONG} + {LONG})",
+    f"absent({LONG}) or vector(1) or {LONG} or vector(2)", f"{LONG} unless on () {LONG}", f"{LONG} == {LONG} < 5",
+    " or ".join(["up"] * 40), f"count_values('version', {LONG}) by (job)", f"sum({LONG} @ end() offset 5m) without ()",
+]
+
+
+def test_format_query_breaks_lines_as_prometheus(t):
+    o, p = pair(t)
+    wrong = []
+    for expr in FORMATS:
+        theirs, ours = (api(x.addr, "/api/v1/format_query", {"query": expr}, None).json for x in (p, o))
+        if theirs != ours:
+            wrong.append(f"{expr}\ntheirs:\n{theirs.get('data', theirs)}\nours:\n{ours.get('data', ours)}")
+    check(not wrong, f"{len(wrong)} of {len(FORMATS)}:\n" + "\n\n".join(wrong))
+    long = " + ".join(["up"] * 400)
+    for _ in range(2):
+        r = api(o.addr, "/api/v1/format_query", {"query": long}, None, "POST")
+        check(r.status == 200, r.text)
+        was, long = long, r.json["data"]
+    check(long == was and long.count("\n") > 300, "not stable")
+
+
 def test_federate(t):
     o, p = pair(t)
     start = now_ms() - 590_000
