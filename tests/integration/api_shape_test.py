@@ -261,7 +261,8 @@ def test_federate(t):
     start = now_ms() - 590_000
     fill(o, p, start)
     for params in ([("match[]", "up")], [("match[]", 'up{job="a"}'), ("match[]", '{job=~"a|b"}')],
-                   [("match[]", "nothing")], []):
+                   [("match[]", '{job=~".*"}')], [("match[]", '{job!="y",__name__="up"}')],
+                   [("match[]", '{__name__=~".*",job!="b"}')], [("match[]", "nothing")], []):
         theirs = api(p.addr, "/federate", params, None)
         ours = api(o.addr, "/prometheus/federate", params, None)
         check(theirs.status == ours.status == 200, f"{theirs.status} {ours.status}")
