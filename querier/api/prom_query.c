@@ -184,6 +184,26 @@ static struct err *resolution_param(struct http_request *r, struct query_params 
     return prom_param_duration("max_source_resolution", text, 0, &p->max_resolution_ms);
 }
 
+/*
+ * None, a negative one or less than a millisecond is a time that is over before the query begins: an
+ * error of its own, which comes after those of the text.
+ */
+static struct err *timeout_param(struct http_request *r, struct slice expr, int64_t *ret_ms)
+{
+    struct slice text = http_param(r, "timeout");
+    struct promql_options syntax = prom_api_syntax(r);
+    struct promql q = {0};
+    struct err *e = prom_param_duration("timeout", text, 0, ret_ms);
+
+    if (e || !text.len || *ret_ms > 0)
+        return e;
+    *ret_ms = PROM_TASK_TOO_LATE;
+    if ((e = promql_parse(r->arena, expr, &syntax, &q)))
+        return err_wrap(e, "invalid parameter \"query\"");
+    promql_done(&q);
+    return NULL;
+}
+
 static struct err *common_params(struct http_request *r, struct query_params *p,
                                  int64_t *ret_timeout_ms)
 {
@@ -196,9 +216,9 @@ static struct err *common_params(struct http_request *r, struct query_params *p,
     p->with_steps = slice_eq_cstr(http_param(r, "stats"), "all");
     p->is_afresh = wants_afresh(http_request_header(r, "Cache-Control"));
     if ((e = prom_param_limit("limit", http_param(r, "limit"), &p->limit)) ||
-        (e = prom_param_duration("timeout", http_param(r, "timeout"), 0, ret_timeout_ms)) ||
         (e = prom_param_duration("lookback_delta", http_param(r, "lookback_delta"), 0,
-                                 &p->lookback_ms)))
+                                 &p->lookback_ms)) ||
+        (e = timeout_param(r, p->expr, ret_timeout_ms)))
         return e;
     return resolution_param(r, p);
 }
