@@ -60,8 +60,11 @@ static const struct conf_field querier_fields[] = {
         CONF_FIXED,
         "For how long a list of deletions is taken for true that nobody announced a newer "
         "one of. Deletions are announced to all queriers at once."),
-    CONF_BOOL(struct querier_conf, has_admin, "enable-admin-api", "false", CONF_FIXED,
-              "Lets tenants delete series: POST /api/v1/admin/tsdb/delete_series."),
+    CONF_BOOL(
+        struct querier_conf, has_admin, "enable-admin-api", "false", CONF_FIXED,
+        "Lets tenants delete series: POST /api/v1/admin/tsdb/delete_series. Until a deletion has "
+        "left the list (GET /api/v1/admin/tsdb/tombstones), samples that are written later "
+        "within its series and times are hidden as well."),
     CONF_BOOL(struct querier_conf, has_federation, "tenant-federation", "false", CONF_FIXED,
               "Reads across tenants that X-Scope-OrgID joins: a|b."),
     CONF_INT(struct querier_conf, max_tenants, "tenant-federation-max-tenants", "16", "2", "1000",

@@ -3,9 +3,9 @@
 #include <jansson.h>
 #include <math.h>
 
+#include "common/base/base64.h"
 #include "common/base/num.h"
-
-const struct histogram rule_answer_histogram;
+#include "common/model/hist_wire.h"
 
 static struct slice text_of(const json_t *j)
 {
@@ -79,6 +79,23 @@ static struct err *read_labels(struct arena *a, const json_t *j, struct labels *
     return NULL;
 }
 
+/* [1.5, "base64"] */
+static const struct histogram *read_histogram(struct arena *a, const json_t *j)
+{
+    const struct histogram *h = NULL;
+    struct buf bytes = {0};
+
+    if (base64_decode(text_of(json_array_get(j, 1)), &bytes)) {
+        struct reader r = reader_new(buf_slice(&bytes));
+
+        h = hist_wire_decode(a, &r);
+        if (!reader_ok(&r) || reader_left(&r))
+            h = NULL;
+    }
+    buf_done(&bytes);
+    return h;
+}
+
 static struct err *read_vector(struct arena *a, const json_t *result, struct rule_vector *ret)
 {
     size_t n = json_array_size(result);
@@ -87,11 +104,12 @@ static struct err *read_vector(struct arena *a, const json_t *result, struct rul
 
     for (size_t i = 0; i < n; i++) {
         const json_t *item = json_array_get(result, i);
+        const json_t *histogram = json_object_get(item, "histogram");
         struct sample s = {0};
 
-        if (json_object_get(item, "histogram"))
-            out[i].h = &rule_answer_histogram;
-        else if (!read_point(json_object_get(item, "value"), &s))
+        if (histogram && !(out[i].h = read_histogram(a, histogram)))
+            return malformed("a histogram that is not its bytes in base64");
+        if (!histogram && !read_point(json_object_get(item, "value"), &s))
             return malformed("an element without a value");
         out[i].v = s.v;
         if ((e = read_labels(a, json_object_get(item, "metric"), &out[i].labels)))

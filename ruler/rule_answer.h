@@ -1,15 +1,12 @@
 /*
  * Answers of queriers: the JSON of Prometheus' /api/v1/query, to vectors and matrices.
  *
- * Native histograms in such an answer have lost their schema: an element that is one has h set to
- * rule_answer_histogram, which can be alerted on, but not recorded.
+ * Native histograms are in it as rpc_query's wants_exact asks for: with all that recording them takes.
  *
  * Foreign bytes: bounded by the caller's arena and by what RPC lets through. Any thread.
  */
 #pragma once
 #include "ruler/rule_eval.h"
-
-extern const struct histogram rule_answer_histogram;
 
 struct rule_points {
     struct labels labels;

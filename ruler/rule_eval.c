@@ -4,6 +4,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/model/fhist.h"
 #include "common/template/template_prom.h"
 #include "ruler/rule_eval_internal.h"
 
@@ -18,7 +19,16 @@ const char *rule_alert_state_name(enum rule_alert_state s)
 
 struct rule_previous {
     struct labels labels; /* one heap block */
+    bool is_histogram;
 };
+
+static const struct histogram *stale_histogram(struct arena *a)
+{
+    struct histogram *h = arena_new_of(a, struct histogram);
+
+    h->sum = sample_from_bits(SAMPLE_STALE_BITS);
+    return h;
+}
 
 static void previous_clear(struct map *m)
 {
@@ -108,13 +118,15 @@ static void mark_stale(struct rule_state *s, struct arena *a, int64_t t_ms,
             p = mem_new(struct rule_previous);
             p->labels = labels_dup_heap(w->labels);
         }
+        p->is_histogram = w->h != NULL;
         p = map_put(&now, buf_slice(&key), p);
         ORR_ASSERT(!p); /* two series of one label set were refused before */
     }
     MAP_FOREACH (e, &s->previous) {
         const struct rule_previous *p = e->value;
 
-        put_series(out, labels_dup(a, p->labels), t_ms, sample_from_bits(SAMPLE_STALE_BITS), NULL);
+        put_series(out, labels_dup(a, p->labels), t_ms, sample_from_bits(SAMPLE_STALE_BITS),
+                   p->is_histogram ? stale_histogram(a) : NULL);
     }
     previous_clear(&s->previous);
     s->previous = now;
@@ -214,6 +226,17 @@ static struct slice expand(struct expander *x, const struct rule *r, struct slic
     return ret;
 }
 
+static struct slice histogram_text(struct arena *a, const struct histogram *h)
+{
+    struct buf text = {0};
+    struct slice ret;
+
+    fhist_text(&text, a, fhist_from(a, h));
+    ret = arena_dup(a, buf_slice(&text));
+    buf_done(&text);
+    return ret;
+}
+
 static struct rule_alert *build_alert(struct expander *x, const struct rule *r,
                                       const struct rule_sample *smp)
 {
@@ -223,6 +246,7 @@ static struct rule_alert *build_alert(struct expander *x, const struct rule *r,
 
     x->prom.labels = smp->labels;
     x->prom.value = smp->h ? 0 : smp->v;
+    x->prom.histogram = smp->h ? histogram_text(x->a, smp->h) : (struct slice){0};
     labels_builder_init(&b, x->a, smp->labels);
     labels_builder_del(&b, SLICE(LABEL_NAME));
     for (size_t i = 0; i < r->labels.n; i++)

@@ -16,7 +16,8 @@
 static struct err *ask(struct rule_remote *r, struct slice promql, int64_t t_ms, struct buf *ret)
 {
     struct rule_remote_shared *sh = r->shared;
-    struct rpc_query q = {.expr = promql, .time_ms = t_ms, .timeout_ms = sh->query_timeout_ms};
+    struct rpc_query q = {
+        .expr = promql, .time_ms = t_ms, .timeout_ms = sh->query_timeout_ms, .wants_exact = true};
     struct rpc_call_opts opts = {.method = "querier.query",
                                  .tenant = slice_cstr(r->tenant),
                                  .timeout_ms = sh->query_timeout_ms};
@@ -69,33 +70,30 @@ struct err *rule_remote_write(void *arg, const struct rule_series *s, size_t n)
     struct rpc_call_opts opts = {.method = "ingester.write",
                                  .tenant = slice_cstr(r->tenant),
                                  .timeout_ms = sh->write_timeout_ms};
-    struct err *unsupported = NULL, *e;
+    struct err *e;
     struct buf reply = {0};
 
     for (size_t i = 0; i < n; i++) {
-        if (s[i].h) {
-            if (!unsupported)
-                unsupported =
-                    err_new(ERR_UNSUPPORTED, "recording native histograms is not supported yet");
-            continue;
-        }
-        rw_encode_sample(&r->pending, s[i].labels, (struct sample){s[i].t_ms, s[i].v});
+        if (s[i].h)
+            rw_encode_histogram(&r->pending, s[i].labels, s[i].t_ms, s[i].h);
+        else
+            rw_encode_sample(&r->pending, s[i].labels, (struct sample){s[i].t_ms, s[i].v});
         r->pending_samples++;
     }
     if (r->pending_samples == 0)
-        return unsupported;
+        return NULL;
     METRIC_ADD(sh->writes, 1);
     e = rule_remote_call(sh, MEMBER_INGESTER, r->key, &opts, buf_slice(&r->pending), true, &reply);
     buf_done(&reply);
     if (!e) {
         buf_reset(&r->pending);
         r->pending_samples = 0;
-        return unsupported;
+        return NULL;
     }
     METRIC_ADD(sh->write_failures, 1);
     if (!is_passing(e) || r->pending.len > sh->max_pending_bytes)
         drop_pending(r, e);
-    return err_first(e, unsupported);
+    return e;
 }
 
 void rule_remote_done(struct rule_remote *r)

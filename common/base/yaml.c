@@ -146,8 +146,24 @@ static struct err *load_items(struct loader *l, struct yaml_node *seq, unsigned 
     }
 }
 
+/* A mapping while it is read. */
+struct mapping {
+    struct yaml_node *node;
+    unsigned depth;
+    struct map seen; /* key to the scalar node that has it */
+    node_list items;
+    key_list keys;
+    struct yaml_node *merged; /* value of <<; NULL: none */
+};
+
+struct pair {
+    struct yaml_key key;
+    struct yaml_node *value;
+    bool is_merge;
+};
+
 static struct err *load_key(struct loader *l, const yaml_event_t *ev, struct map *seen,
-                            struct yaml_key *ret)
+                            struct pair *ret)
 {
     struct yaml_node *n;
     struct err *e;
@@ -160,22 +176,20 @@ static struct err *load_key(struct loader *l, const yaml_event_t *ev, struct map
         return bad(l, line_of(ev), "a key must be a plain word");
     if ((e = load_scalar(l, ev, &n)))
         return e;
-    if (n->is_plain && slice_eq_cstr(n->text, "<<"))
-        return err_new(ERR_UNSUPPORTED, "%s:%u: merge keys (<<) are not supported", l->name,
-                       n->line);
     slot = map_slot(seen, n->text);
     if (*slot)
         return err_new(ERR_INVALID, "%s:%u: duplicate key %.*s (first on line %u)", l->name,
                        n->line, (int)ORR_MIN(n->text.len, (size_t)100), (const char *)n->text.ptr,
                        ((struct yaml_node *)*slot)->line);
     *slot = n;
-    *ret = (struct yaml_key){n->text, n->line};
+    ret->key = (struct yaml_key){n->text, n->line};
+    ret->is_merge = n->is_plain && slice_eq_cstr(n->text, "<<");
     return NULL;
 }
 
 /* One key and its value; *ret_is_end at the end of the mapping. */
-static struct err *load_pair(struct loader *l, struct map *seen, unsigned depth, bool *ret_is_end,
-                             struct yaml_key *ret_key, struct yaml_node **ret)
+static struct err *load_pair(struct loader *l, struct mapping *m, bool *ret_is_end,
+                             struct pair *ret)
 {
     yaml_event_t ev;
     struct err *e;
@@ -183,35 +197,107 @@ static struct err *load_pair(struct loader *l, struct map *seen, unsigned depth,
     if ((e = next(l, &ev)))
         return e;
     *ret_is_end = ev.type == YAML_MAPPING_END_EVENT;
-    e = *ret_is_end ? NULL : load_key(l, &ev, seen, ret_key);
+    e = *ret_is_end ? NULL : load_key(l, &ev, &m->seen, ret);
     yaml_event_delete(&ev);
     if (*ret_is_end || e || (e = next(l, &ev)))
         return e;
-    e = load_node(l, &ev, depth + 1, ret);
+    e = load_node(l, &ev, m->depth + 1, &ret->value);
     yaml_event_delete(&ev);
     return e;
 }
 
-static struct err *load_pairs(struct loader *l, struct yaml_node *map, unsigned depth,
-                              node_list *items, key_list *keys)
+static struct err *add_pair(struct loader *l, struct mapping *m, struct yaml_key key,
+                            struct yaml_node *value)
 {
-    struct map seen = {0};
+    adopt(m->node, value);
+    vec_push(&m->keys, key);
+    vec_push(&m->items, value);
+    return check_weight(l, m->node, m->depth);
+}
+
+/* The pairs of from whose keys are new. What is merged counts as a part of the mapping besides, so
+ * that mappings made of mappings cannot grow past the bound. */
+static struct err *merge_mapping(struct loader *l, struct mapping *m, const struct yaml_node *from)
+{
     struct err *e;
 
+    if (from->kind != YAML_KIND_MAP)
+        return bad(l, from->line, "a merge key (<<) takes a mapping or a list of mappings");
+    m->node->weight += from->weight;
+    if ((e = check_weight(l, m->node, m->depth)))
+        return e;
+    for (size_t i = 0; i < from->n && !e; i++) {
+        void **slot = map_slot(&m->seen, from->keys[i].text);
+
+        if (*slot)
+            continue;
+        *slot = from->items[i];
+        e = add_pair(l, m, from->keys[i], from->items[i]);
+    }
+    return e;
+}
+
+static struct err *merge(struct loader *l, struct mapping *m)
+{
+    const struct yaml_node *from = m->merged;
+    struct err *e = NULL;
+
+    if (!from)
+        return NULL;
+    if (from->kind != YAML_KIND_SEQ)
+        return merge_mapping(l, m, from);
+    for (size_t i = 0; i < from->n && !e; i++)
+        e = merge_mapping(l, m, from->items[i]);
+    return e;
+}
+
+static struct err *load_pairs(struct loader *l, struct mapping *m)
+{
     for (;;) {
-        struct yaml_node *value;
-        struct yaml_key key;
+        struct pair pair;
+        struct err *e;
         bool is_end;
 
-        if ((e = load_pair(l, &seen, depth, &is_end, &key, &value)) || is_end)
-            break;
-        adopt(map, value);
-        vec_push(keys, key);
-        vec_push(items, value);
-        if ((e = check_weight(l, map, depth)))
-            break;
+        if ((e = load_pair(l, m, &is_end, &pair)))
+            return e;
+        if (is_end)
+            return merge(l, m);
+        if (pair.is_merge)
+            m->merged = pair.value;
+        else if ((e = add_pair(l, m, pair.key, pair.value)))
+            return e;
     }
-    map_done(&seen);
+}
+
+static struct err *load_mapping(struct loader *l, struct yaml_node *n, unsigned depth)
+{
+    struct mapping m = {.node = n, .depth = depth};
+    struct err *e = load_pairs(l, &m);
+
+    if (!e && m.items.len) {
+        n->n = m.items.len;
+        n->items = arena_array(l->arena, struct yaml_node *, n->n);
+        memcpy(n->items, m.items.ptr, n->n * sizeof(*m.items.ptr));
+        n->keys = arena_array(l->arena, struct yaml_key, n->n);
+        memcpy(n->keys, m.keys.ptr, n->n * sizeof(*m.keys.ptr));
+    }
+    vec_done(&m.items);
+    vec_done(&m.keys);
+    map_done(&m.seen);
+    return e;
+}
+
+static struct err *load_sequence(struct loader *l, struct yaml_node *n, unsigned depth)
+{
+    node_list items = {0};
+    struct err *e = load_items(l, n, depth, &items);
+
+    if (!e && items.len) {
+        n->n = items.len;
+        n->items = arena_array(l->arena, struct yaml_node *, n->n);
+        memcpy(n->items, items.ptr, n->n * sizeof(*items.ptr));
+    }
+    vec_done(&items);
     return e;
 }
 
@@ -220,8 +306,6 @@ static struct err *load_collection(struct loader *l, const yaml_event_t *ev, uns
 {
     bool is_map = ev->type == YAML_MAPPING_START_EVENT;
     struct yaml_node *n;
-    node_list items = {0};
-    key_list keys = {0};
     struct err *e;
 
     if ((e = check_tag(l, ev, is_map ? ev->data.mapping_start.tag : ev->data.sequence_start.tag)))
@@ -229,18 +313,7 @@ static struct err *load_collection(struct loader *l, const yaml_event_t *ev, uns
     n = new_node(l, ev, is_map ? YAML_KIND_MAP : YAML_KIND_SEQ);
     if ((e = check_weight(l, n, depth)))
         return e;
-    e = is_map ? load_pairs(l, n, depth, &items, &keys) : load_items(l, n, depth, &items);
-    if (!e && items.len) {
-        n->n = items.len;
-        n->items = arena_array(l->arena, struct yaml_node *, items.len);
-        memcpy(n->items, items.ptr, items.len * sizeof(*items.ptr));
-    }
-    if (!e && keys.len) {
-        n->keys = arena_array(l->arena, struct yaml_key, keys.len);
-        memcpy(n->keys, keys.ptr, keys.len * sizeof(*keys.ptr));
-    }
-    vec_done(&items);
-    vec_done(&keys);
+    e = is_map ? load_mapping(l, n, depth) : load_sequence(l, n, depth);
     if (!e)
         *ret = n;
     return e;

@@ -3,9 +3,12 @@
  * Each node knows its line, so whoever reads the tree can say where something is wrong.
  *
  * Read with libyaml's event parser, and bounded: 4 MiB of text, 32 levels, 1,000,000 nodes once
- * aliases are followed. Refused with file and line: text that is not YAML or not UTF-8, more than
- * one document, a key twice in one mapping, a key that is not a scalar, tags other than the
- * standard ones, and merge keys (<<), which Orrery does not support. Comments are lost.
+ * aliases and merge keys are followed. Refused with file and line: text that is not YAML or not
+ * UTF-8, more than one document, a key twice in one mapping, a key that is not a scalar, tags other
+ * than the standard ones. Comments are lost.
+ *
+ * A merge key (<<: *a, <<: [*a, *b]) adds the pairs of these mappings, behind the mapping's own, whose
+ * keys it has not yet: its own count first, then those of a, then of b.
  *
  * Owner: one thread. Nodes and their text live as long as the arena; an alias shares the node of
  * its anchor, so a tree is read, not changed.

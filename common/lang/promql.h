@@ -65,6 +65,8 @@ ORR_CHECKED struct err *promql_resolve_durations(struct promql_expr *root, int64
 
 /* The canonical text (Expr.String() of Prometheus). */
 void promql_print(struct buf *out, const struct promql_expr *e);
+/* The same on several lines where it is longer than 100 bytes, as format_query has it (Prettify). */
+void promql_print_pretty(struct buf *out, const struct promql_expr *e);
 /* An S-expression with all defaults explicit, for tests and debugging:
  * (binop + card=one-to-one ignoring=[] (selector ["__name__" = "a"]) …). */
 void promql_print_tree(struct buf *out, const struct promql_expr *e);

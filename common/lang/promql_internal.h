@@ -131,6 +131,12 @@ int64_t promql_duration_ms(double seconds);
 /* promql_check.c: types, arguments, matching. Fills in e->type all the way down. */
 bool promql_check(struct promql_parser *p, struct promql_expr *e);
 
+/* promql_print.c: parts of nodes, for promql_pretty.c. */
+void promql_print_operator(struct buf *out, const struct promql_binary *b); /* "> bool on (a)" */
+void promql_print_aggregate_head(struct buf *out,
+                                 const struct promql_aggregate *a); /* "sum by (a) " */
+void promql_print_subquery_suffix(struct buf *out, const struct promql_subquery *q); /* "[1h:5m]" */
+
 /* Matchers in the order of their texts, as Prometheus prints them. */
 typedef void promql_print_matcher_fn(struct buf *out, const struct matcher *m);
 void promql_print_sorted(struct buf *out, struct matchers ms, promql_print_matcher_fn *fn,

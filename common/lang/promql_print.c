@@ -199,19 +199,25 @@ static void print_lhs(struct buf *out, const struct promql_binary *b)
         promql_print(out, b->lhs);
 }
 
-static void print_binary(struct buf *out, const struct promql_binary *b)
+void promql_print_operator(struct buf *out, const struct promql_binary *b)
 {
-    print_lhs(out, b);
-    buf_printf(out, " %s", promql_op_text(b->op));
+    buf_str(out, promql_op_text(b->op));
     if (b->is_bool)
         buf_str(out, " bool");
     if (b->has_matching)
         print_matching(out, &b->matching);
+}
+
+static void print_binary(struct buf *out, const struct promql_binary *b)
+{
+    print_lhs(out, b);
+    buf_byte(out, ' ');
+    promql_print_operator(out, b);
     buf_byte(out, ' ');
     promql_print(out, b->rhs);
 }
 
-static void print_aggregate(struct buf *out, const struct promql_aggregate *a)
+void promql_print_aggregate_head(struct buf *out, const struct promql_aggregate *a)
 {
     buf_str(out, promql_agg_name(a->op));
     if (a->is_without || a->grouping.n) {
@@ -219,6 +225,11 @@ static void print_aggregate(struct buf *out, const struct promql_aggregate *a)
         print_names(out, a->grouping);
         buf_byte(out, ' ');
     }
+}
+
+static void print_aggregate(struct buf *out, const struct promql_aggregate *a)
+{
+    promql_print_aggregate_head(out, a);
     buf_byte(out, '(');
     if (a->param) {
         promql_print(out, a->param);
@@ -252,9 +263,8 @@ static void print_range_selector(struct buf *out, const struct promql_range *r)
     print_offset(out, s->offset_ms, s->offset_expr);
 }
 
-static void print_subquery(struct buf *out, const struct promql_subquery *q)
+void promql_print_subquery_suffix(struct buf *out, const struct promql_subquery *q)
 {
-    promql_print(out, q->expr);
     buf_byte(out, '[');
     print_range(out, q->range_ms, q->range_expr);
     buf_byte(out, ':');
@@ -263,6 +273,12 @@ static void print_subquery(struct buf *out, const struct promql_subquery *q)
     buf_byte(out, ']');
     print_at(out, q->at, q->at_ms);
     print_offset(out, q->offset_ms, q->offset_expr);
+}
+
+static void print_subquery(struct buf *out, const struct promql_subquery *q)
+{
+    promql_print(out, q->expr);
+    promql_print_subquery_suffix(out, q);
 }
 
 void promql_print(struct buf *out, const struct promql_expr *e)

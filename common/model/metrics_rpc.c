@@ -273,6 +273,7 @@ void rpc_query_encode(struct buf *out, const struct rpc_query *q)
     buf_lstr(out, q->expr);
     buf_varint(out, q->time_ms);
     buf_varint(out, q->timeout_ms);
+    buf_byte(out, q->wants_exact);
 }
 
 struct err *rpc_query_decode(struct slice bytes, struct rpc_query *ret)
@@ -284,6 +285,7 @@ struct err *rpc_query_decode(struct slice bytes, struct rpc_query *ret)
     ret->expr = reader_lstr(&r);
     ret->time_ms = reader_varint(&r);
     ret->timeout_ms = reader_varint(&r);
+    ret->wants_exact = reader_left(&r) && reader_u8(&r); /* older rulers end before */
     return reader_ok(&r) ? NULL : malformed("query");
 }
 

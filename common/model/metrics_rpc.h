@@ -20,7 +20,8 @@
  *   compactor.hint     empty → empty: this tenant has new segments, look now
  *   ruler.rules        empty → JSON list of the groups of the tenant that this ruler owns
  *   querier.tombstones uvarint version → empty: the tenant's tombstones are at this version now
- *   querier.query      rpc_query → body of Prometheus' /api/v1/query reply (JSON), also for errors
+ *   querier.query      rpc_query → body of Prometheus' /api/v1/query reply (JSON), also for errors;
+ *                      with wants_exact, a histogram in it is the base64 of hist_wire.h, not an object
  *
  * Every message starts with a format byte (1). Integers are LEB128 (uvarint; times zigzag), strings
  * lstr. A frame holds whole entries, is at most METRICS_RPC_FRAME_BYTES unless one entry alone is
@@ -135,6 +136,7 @@ struct rpc_query {
     struct slice expr;
     int64_t time_ms;
     int64_t timeout_ms; /* 0: the querier's */
+    bool wants_exact;   /* histograms with schema, spans and all */
 };
 void rpc_query_encode(struct buf *out, const struct rpc_query *q);
 ORR_CHECKED struct err *rpc_query_decode(struct slice bytes, struct rpc_query *ret);

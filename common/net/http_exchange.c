@@ -389,6 +389,8 @@ void exchange_begin(struct exchange *x)
 {
     x->match = http_route_find(x->sl->srv->routes, x->pub.arena, x->head.method, x->head.path_raw);
     publish(x);
+    if (x->sl->srv->opts.on_begin)
+        x->sl->srv->opts.on_begin(&x->pub, x->sl->srv->opts.begin_arg);
     if (!x->match.route) {
         refuse_route(x);
         return;

@@ -122,6 +122,10 @@ struct http_server_opts {
     const char *addr;    /* "host:port"; port 0 picks a free one */
     const char *name;    /* on its metrics and log lines ["http"] */
     struct net_tls *tls; /* NULL: plain; outlives the server, which does not own it */
+    /* First of all, for every request whose head could be read, also one that will be refused: may
+     * add headers to the reply. */
+    void (*on_begin)(struct http_request *r, void *begin_arg);
+    void *begin_arg;
     /* Before the route's on_headers, for every request that has a route: authentication. */
     struct err *(*on_admit)(struct http_request *r, void *admit_arg);
     void *admit_arg;

@@ -217,6 +217,8 @@ static struct http_server_opts http_opts(const struct process *p,
     return (struct http_server_opts){
         .addr = addr,
         .tls = p->tls,
+        .on_begin = process_cors_begin,
+        .begin_arg = p->cors,
         .on_admit = auth_admit,
         .admit_arg = p->auth,
         .max_body_bytes = (size_t)conf->max_body_bytes,
@@ -276,6 +278,8 @@ static struct err *build_http(struct process *p, const struct process_server_con
         if ((e = net_tls_new(&tls, &p->tls)))
             return e;
     }
+    if ((e = process_cors_new(conf->cors_origin, &p->cors)))
+        return e;
     opts = http_opts(p, conf, conf->http_address);
     if ((e = http_server_new(&opts, p->loops, p->n_loops, &p->http)))
         return e;
@@ -698,6 +702,7 @@ static void tear_down(struct process *p)
     mem_free(p->loops);
     seal_keyring_unref(p->keyring);
     net_tls_free(p->tls);
+    process_cors_free(p->cors);
     auth_free(p->auth);
     mem_free(p->instance);
     mem_free(p->zone);

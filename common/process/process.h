@@ -102,7 +102,7 @@ struct http_client *process_http_client(struct process *p);
  */
 struct process_server_conf {
     char *instance, *zone, *data_dir, *http_address, *rpc_address, *advertise_host;
-    char *tls_cert, *tls_key, *tls_client_ca;
+    char *tls_cert, *tls_key, *tls_client_ca, *cors_origin;
     char *log_level;
     int log_format;
     int64_t loops, workers;

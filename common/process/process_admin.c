@@ -108,6 +108,8 @@ void process_admin_routes(struct process *p)
     const struct http_route routes[] = {
         {.methods = HTTP_GET, .pattern = "/ready", .handler = ready, .arg = p},
         {.methods = HTTP_GET, .pattern = "/healthy", .handler = healthy, .arg = p},
+        {.methods = HTTP_GET, .pattern = "/-/ready", .handler = ready, .arg = p},
+        {.methods = HTTP_GET, .pattern = "/-/healthy", .handler = healthy, .arg = p},
         {.methods = HTTP_GET, .pattern = "/metrics", .handler = metrics, .arg = p},
         {.methods = HTTP_GET, .pattern = "/config", .handler = config, .arg = p},
         {.methods = HTTP_GET, .pattern = "/services", .handler = services, .arg = p},

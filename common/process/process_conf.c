@@ -58,6 +58,10 @@ static const struct conf_field server_fields[] = {
     CONF_STRING(struct process_server_conf, tls_key, "tls-key", "", CONF_FIXED, "Its PEM key."),
     CONF_STRING(struct process_server_conf, tls_client_ca, "tls-client-ca", "", CONF_FIXED,
                 "PEM CA that client certificates must come from. Empty: clients need none."),
+    CONF_STRING(
+        struct process_server_conf, cors_origin, "cors-origin", ".*", CONF_FIXED,
+        "Origins (a regular expression for all of it) whose pages browsers let read the API "
+        "below /api/v1, as Prometheus' --web.cors.origin. Empty: none."),
 };
 const struct conf_section process_server_section = {
     "server", "The process: name, addresses, directories, threads, log.",

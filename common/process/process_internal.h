@@ -3,6 +3,7 @@
 #include "common/auth/auth.h"
 #include "common/model/limits.h"
 #include "common/process/process_conf.h"
+#include "common/process/process_cors.h"
 
 #define PROCESS_MAX_ROLES 8
 #define PROCESS_MAX_SECTIONS 64
@@ -28,6 +29,7 @@ struct process {
     size_t n_loops, n_loops_running;
     struct job_pool *jobs;
     struct net_tls *tls;
+    struct process_cors *cors;
     struct auth *auth;
     struct http_server *http;
     struct grpc_server *grpc;                        /* on http */

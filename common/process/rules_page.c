@@ -16,6 +16,7 @@
 struct question {
     struct http_request *request;
     bool wants_alerts;      /* /api/v1/alerts */
+    bool excludes_alerts;   /* exclude_alerts of /api/v1/rules */
     struct matchers *match; /* sets of match[], in the request's arena */
     size_t n_match;
     uint64_t group_limit; /* 0: all */
@@ -65,11 +66,6 @@ static bool passes(struct http_request *r, const char *name, const json_t *objec
     return !has_any;
 }
 
-static bool is_true(struct slice s)
-{
-    return slice_eq_cstr(s, "true") || slice_eq_cstr(s, "1") || slice_eq_cstr(s, "t");
-}
-
 /* Whether any set of match[] accepts the rule's labels; labels that are templates are not known. */
 static bool matches(const struct question *q, const json_t *rule)
 {
@@ -98,7 +94,6 @@ static void filter_rules(const struct question *q, json_t *group)
 {
     struct http_request *r = q->request;
     struct slice type = http_param(r, "type");
-    bool drops_alerts = is_true(http_param(r, "exclude_alerts"));
     json_t *rules = json_object_get(group, "rules"), *kept = json_array(), *rule;
     size_t i;
 
@@ -111,7 +106,7 @@ static void filter_rules(const struct question *q, json_t *group)
             (slice_eq_cstr(type, "record") && is_alert) ||
             !passes(r, "rule_name[]", rule, "name") || !matches(q, rule))
             continue;
-        if (drops_alerts && is_alert)
+        if (q->excludes_alerts && !q->wants_alerts && is_alert)
             (void)json_object_set_new(rule, "alerts", json_array());
         (void)json_array_append(kept, rule);
     }
@@ -332,8 +327,30 @@ static struct err *read_match(struct question *q)
     return NULL;
 }
 
+/* Of any case; absent: false. */
+static struct err *read_truth(const char *name, struct slice text, bool *ret)
+{
+    static const char *const yes[] = {"1", "t", "true"}, *const no[] = {"", "0", "f", "false"};
+
+    for (size_t i = 0; i < ORR_COUNT(yes); i++)
+        if (slice_eq_nocase(text, slice_cstr(yes[i]))) {
+            *ret = true;
+            return NULL;
+        }
+    for (size_t i = 0; i < ORR_COUNT(no); i++)
+        if (slice_eq_nocase(text, slice_cstr(no[i]))) {
+            *ret = false;
+            return NULL;
+        }
+    return err_new(ERR_INVALID,
+                   "invalid parameter \"%s\": error converting %s: strconv.ParseBool: parsing "
+                   "\"%.*s\": invalid syntax",
+                   name, name, (int)ORR_MIN(text.len, 64u), (const char *)text.ptr);
+}
+
 static struct err *read_params(struct question *q)
 {
+    struct err *e;
     struct http_request *r = q->request;
     struct slice type = http_param(r, "type"), limit = http_param(r, "group_limit");
 
@@ -347,6 +364,8 @@ static struct err *read_params(struct question *q)
     if (http_param(r, "group_next_token").len && !q->group_limit)
         return err_new(ERR_INVALID,
                        "group_limit needs to be present in order to paginate over the groups");
+    if ((e = read_truth("exclude_alerts", http_param(r, "exclude_alerts"), &q->excludes_alerts)))
+        return e;
     return read_match(q);
 }
 

@@ -99,35 +99,89 @@ static bool is_histogram(const struct push_series *s, int64_t t_ms)
     return x->n_samples == 0;
 }
 
-/* An entry of the write, and the newest of its series in the entries before it. */
+/* Samples and histograms that were not written. */
+struct unwritten {
+    uint64_t samples, histograms;
+};
+
+/*
+ * In remote write 2.0, what is refused only because the same write has something as new of its series
+ * before it counts as written: Prometheus finds that out after it has counted, and the conformance cases
+ * have its numbers. So an element is asked for what was stored of its series before it in the write.
+ */
+struct own_order {
+    const struct push *p;
+    const struct distribute_refusal *refusals; /* by series, then time */
+    size_t n;
+    uint64_t *stored; /* elements of the time of a refusal that were stored, and come first */
+    struct unwritten sum;
+    int64_t newest_ms; /* stored so far of the series at hand */
+};
+
+static int by_place(const void *a, const void *b)
+{
+    const struct distribute_example *x = &((const struct distribute_refusal *)a)->what;
+    const struct distribute_example *y = &((const struct distribute_refusal *)b)->what;
+
+    if (x->series != y->series)
+        return x->series < y->series ? -1 : 1;
+    return (x->t_ms > y->t_ms) - (x->t_ms < y->t_ms);
+}
+
+static const struct distribute_refusal *refusal_of(const struct own_order *o, uint32_t series,
+                                                   int64_t t_ms)
+{
+    struct distribute_refusal key = {.what = {.series = series, .t_ms = t_ms}};
+
+    return bsearch(&key, o->refusals, o->n, sizeof(key), by_place);
+}
+
+static void count_element(struct own_order *o, uint32_t series, int64_t t_ms, bool is_hist)
+{
+    const struct distribute_refusal *r = refusal_of(o, series, t_ms);
+
+    (void)is_hist;
+    if (r)
+        o->stored[r - o->refusals]++;
+}
+
+static bool is_order(enum batch_reason reason)
+{
+    return reason == BATCH_OUT_OF_ORDER || reason == BATCH_DUPLICATE || reason == BATCH_TOO_OLD;
+}
+
+static void judge_element(struct own_order *o, uint32_t series, int64_t t_ms, bool is_hist)
+{
+    const struct distribute_refusal *r = refusal_of(o, series, t_ms);
+
+    if (!r || o->stored[r - o->refusals]) {
+        o->newest_ms = ORR_MAX(o->newest_ms, t_ms);
+        if (r)
+            o->stored[r - o->refusals]--;
+    } else if (!is_order(r->what.reason) || o->newest_ms < t_ms) {
+        *(is_hist ? &o->sum.histograms : &o->sum.samples) += 1;
+    }
+}
+
+typedef void element_fn(struct own_order *o, uint32_t series, int64_t t_ms, bool is_hist);
+
+static void each_element(struct own_order *o, uint32_t series, element_fn *fn)
+{
+    const struct push_series *s = &o->p->series.ptr[series];
+    const struct push_extra *x = s->extra;
+
+    if (!x)
+        fn(o, series, s->sample.t_ms, false);
+    for (uint32_t k = 0; x && k < x->n_samples; k++)
+        fn(o, series, x->samples[k].t_ms, false);
+    for (uint32_t k = 0; x && k < x->n_histograms; k++)
+        fn(o, series, x->histograms[k].t_ms, true);
+}
+
 struct place {
     struct hash128 fp;
     uint32_t series;
-    uint32_t newest_count; /* how often newest_ms occurs in the entry */
-    int64_t newest_ms, before_ms;
 };
-
-static void see_time(struct place *p, int64_t t_ms)
-{
-    if (t_ms > p->newest_ms)
-        p->newest_count = 0;
-    p->newest_ms = ORR_MAX(p->newest_ms, t_ms);
-    p->newest_count += t_ms == p->newest_ms;
-}
-
-static struct place place_of(const struct push *p, uint32_t i)
-{
-    const struct push_series *s = &p->series.ptr[i];
-    struct place ret = {.fp = s->fp, .series = i, .newest_ms = INT64_MIN, .before_ms = INT64_MIN};
-
-    if (!s->extra)
-        see_time(&ret, s->sample.t_ms);
-    for (uint32_t k = 0; s->extra && k < s->extra->n_samples; k++)
-        see_time(&ret, s->extra->samples[k].t_ms);
-    for (uint32_t k = 0; s->extra && k < s->extra->n_histograms; k++)
-        see_time(&ret, s->extra->histograms[k].t_ms);
-    return ret;
-}
 
 static int by_series(const void *a, const void *b)
 {
@@ -140,33 +194,42 @@ static int by_series(const void *a, const void *b)
     return (x->series > y->series) - (x->series < y->series);
 }
 
-/* Of all entries, sorted; to be freed. */
-static struct place *places_of(const struct push *p)
+static struct unwritten unwritten_strict(const struct push *p, const struct distribute_result *r)
 {
-    struct place *ret = mem_new_array(struct place, p->series.len);
+    struct own_order o = {.p = p, .refusals = r->refusals, .n = r->n_refusals};
+    struct place *places = mem_new_array(struct place, p->series.len);
 
-    for (uint32_t i = 0; i < p->series.len; i++)
-        ret[i] = place_of(p, i);
-    qsort(ret, p->series.len, sizeof(*ret), by_series);
-    for (size_t i = 1; i < p->series.len; i++)
-        if (hash128_eq(ret[i - 1].fp, ret[i].fp))
-            ret[i].before_ms = ORR_MAX(ret[i - 1].before_ms, ret[i - 1].newest_ms);
-    return ret;
+    o.stored = mem_new_array(uint64_t, r->n_refusals);
+    for (uint32_t i = 0; i < p->series.len; i++) {
+        places[i] = (struct place){p->series.ptr[i].fp, i};
+        each_element(&o, i, count_element);
+    }
+    for (size_t i = 0; i < r->n_refusals; i++)
+        o.stored[i] -= ORR_MIN(o.stored[i], r->refusals[i].n);
+    qsort(places, p->series.len, sizeof(*places), by_series);
+    for (size_t i = 0; i < p->series.len; i++) {
+        if (i == 0 || !hash128_eq(places[i - 1].fp, places[i].fp))
+            o.newest_ms = INT64_MIN;
+        each_element(&o, places[i].series, judge_element);
+    }
+    mem_free(places);
+    mem_free(o.stored);
+    return o.sum;
 }
 
-/* Refused only because of what the same write has of its series before it, or beside it. Prometheus
- * finds that out after it has counted, so its senders are told that such a one was written. */
-static bool is_own_disorder(const struct push *p, const struct place *places,
-                            const struct distribute_example *what)
+static struct unwritten unwritten_plain(const struct push *p, const struct distribute_result *r)
 {
-    struct place key = {.fp = p->series.ptr[what->series].fp, .series = what->series};
-    const struct place *at = bsearch(&key, places, p->series.len, sizeof(*places), by_series);
+    struct unwritten sum = {0};
 
-    if (what->reason != BATCH_OUT_OF_ORDER && what->reason != BATCH_DUPLICATE &&
-        what->reason != BATCH_TOO_OLD)
-        return false;
-    return at && (at->before_ms >= what->t_ms || at->newest_ms > what->t_ms ||
-                  (at->newest_ms == what->t_ms && at->newest_count > 1));
+    for (size_t i = 0; i < r->n_refusals; i++) {
+        const struct distribute_example *what = &r->refusals[i].what;
+
+        if (is_histogram(&p->series.ptr[what->series], what->t_ms))
+            sum.histograms += r->refusals[i].n;
+        else
+            sum.samples += r->refusals[i].n;
+    }
+    return sum;
 }
 
 /* What the headers of remote write 2.0 say. */
@@ -174,22 +237,11 @@ static void count_written(const struct door_answer_input *in, struct door_writte
 {
     const struct distribute_result *r = in->result;
     const struct push *p = in->push;
-    struct place *places = in->is_strict && r->n_refusals ? places_of(p) : NULL;
-    uint64_t samples = 0, histograms = 0;
+    struct unwritten not =
+        in->is_strict && r->n_refusals ? unwritten_strict(p, r) : unwritten_plain(p, r);
 
-    for (size_t i = 0; i < r->n_refusals; i++) {
-        const struct distribute_example *what = &r->refusals[i].what;
-
-        if (places && is_own_disorder(p, places, what))
-            continue;
-        if (is_histogram(&p->series.ptr[what->series], what->t_ms))
-            histograms += r->refusals[i].n;
-        else
-            samples += r->refusals[i].n;
-    }
-    mem_free(places);
-    ret->samples = p->samples - ORR_MIN(p->samples, samples);
-    ret->histograms = p->histograms - ORR_MIN(p->histograms, histograms);
+    ret->samples = p->samples - ORR_MIN(p->samples, not .samples);
+    ret->histograms = p->histograms - ORR_MIN(p->histograms, not .histograms);
     ret->exemplars = p->exemplars - ORR_MIN(p->exemplars, r->rejected[BATCH_EXEMPLAR]) +
                      (in->is_strict ? in->rejects->exemplars_behind : 0);
 }

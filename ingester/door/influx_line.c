@@ -258,9 +258,26 @@ static bool point(struct influx_line *r)
     return timestamp(r);
 }
 
+/* To the end of the line on which the bad point at from began. */
+static void go_back(struct influx_line *r, size_t from)
+{
+    ptrdiff_t end = slice_find_byte(r->input, '\n', from);
+    size_t again;
+
+    if (end < 0 || (size_t)end >= r->pos)
+        return;
+    again = r->pos - (size_t)end;
+    if (again > INFLUX_MAX_REREAD * r->input.len - r->reread_bytes)
+        return;
+    r->reread_bytes += again;
+    r->pos = (size_t)end;
+    r->next_line = r->line;
+}
+
 enum influx_item influx_line_next(struct influx_line *r)
 {
     bool is_good;
+    size_t from;
 
     for (;;) {
         skip_blanks(r);
@@ -273,7 +290,10 @@ enum influx_item influx_line_next(struct influx_line *r)
     r->n_tags = r->n_fields = 0;
     r->has_time = r->has_backslash = false;
     r->line = r->next_line;
+    from = r->pos;
     is_good = point(r);
+    if (!is_good)
+        go_back(r, from);
     skip_line(r);
     r->tags = r->tag_array;
     r->fields = r->field_array;

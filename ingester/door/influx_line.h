@@ -9,7 +9,9 @@
  *             FALSE (1 and 0)   "text" (no number: INFLUX_STRING); texts may span lines
  *   # at the start of a line: a comment. Blank lines, blanks before a line and \r\n are allowed.
  *
- * A bad point does not spoil the ones after it: reading goes on behind its line.
+ * A bad point does not spoil the ones after it: reading goes on behind the line on which it began, also
+ * when a text without its closing quote led further. What is read again because of that is at most
+ * INFLUX_MAX_REREAD times the input; past it, a bad point ends where reading it did.
  *
  * Owner: one thread. Lends from the text; what had to be unescaped lies in the arena; the arrays
  * are valid until the next call.
@@ -18,6 +20,7 @@
 #include "common/base/arena.h"
 #include "common/model/labels.h"
 
+#define INFLUX_MAX_REREAD 4
 #define INFLUX_MAX_PARTS 4096 /* tags, and fields, of one point */
 
 enum influx_item { INFLUX_END, INFLUX_POINT, INFLUX_BAD };
@@ -42,7 +45,7 @@ struct influx_line {
     /* The reader's own. */
     struct arena *arena;
     struct slice input;
-    size_t pos, next_line, cap_tags, cap_fields;
+    size_t pos, next_line, cap_tags, cap_fields, reread_bytes;
     struct label *tag_array;
     struct influx_field *field_array;
     bool has_backslash; /* the point has one so far */

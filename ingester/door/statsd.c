@@ -175,8 +175,8 @@ static bool more_values(struct statsd *s, struct statsd_series *x)
     return true;
 }
 
-/* Vitter's algorithm R. */
-static void sample(struct statsd *s, struct statsd_series *x, double v)
+/* Vitter's algorithm R over the lines; each brings its weight along. */
+static void sample(struct statsd *s, struct statsd_series *x, struct statsd_value v)
 {
     uint64_t at;
 
@@ -270,7 +270,7 @@ static void take_value(struct statsd *s, struct statsd_series *x, const struct s
         }
         x->count += 1 / p->rate;
         x->sum += v / p->rate;
-        sample(s, x, v);
+        sample(s, x, (struct statsd_value){v, 1 / p->rate});
     }
 }
 

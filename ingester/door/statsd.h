@@ -9,8 +9,8 @@
  *   counter c, m   NAME, ever growing from when it was first seen (rate() does the rest)
  *   gauge g        NAME
  *   ms, h, d       a summary: NAME_count and NAME_sum ever growing, NAME{quantile="0.5|0.9|0.99"} of
- *                  the values of the last period (of a uniform sample of STATSD_SAMPLE of them); ms
- *                  become seconds, h and d stay what they are
+ *                  the values of the last period (of a uniform sample of STATSD_SAMPLE of them), each
+ *                  of which counts 1/rate times; ms become seconds, h and d stay what they are
  *                  With opts.has_histograms instead: NAME, a native histogram (expbuckets.h), ever growing:
  *                  quantiles of any range, over any number of instances
  *   set s          NAME, a gauge: different elements of the last period

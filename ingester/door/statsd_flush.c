@@ -58,9 +58,24 @@ static struct err *show_histogram(struct showing *f, const struct statsd_series 
 
 static int by_value(const void *a, const void *b)
 {
-    double x = *(const double *)a, y = *(const double *)b;
+    double x = ((const struct statsd_value *)a)->v, y = ((const struct statsd_value *)b)->v;
 
     return (x > y) - (x < y);
+}
+
+/* Nearest rank: the first of the sorted values up to which there is a share of q of all weight. */
+static double quantile(const struct statsd_series *x, double q)
+{
+    double total = 0, sum = 0;
+
+    for (uint32_t i = 0; i < x->n_values; i++)
+        total += x->values[i].weight;
+    for (uint32_t i = 0; i < x->n_values; i++) {
+        sum += x->values[i].weight;
+        if (sum >= q * total * (1 - 1e-9)) /* weights like 1/0.3 add up with errors */
+            return x->values[i].v;
+    }
+    return x->n_values ? x->values[x->n_values - 1].v : 0;
 }
 
 static struct err *show_summary(struct showing *f, struct statsd_series *x)
@@ -71,13 +86,8 @@ static struct err *show_summary(struct showing *f, struct statsd_series *x)
         e = show(f, x, "_sum", NULL, x->sum);
     if (x->n_values)
         qsort(x->values, x->n_values, sizeof(*x->values), by_value);
-    for (size_t i = 0; !e && (x->n_values || f->is_stale) && i < ORR_COUNT(quantiles); i++) {
-        /* nearest rank */
-        size_t at = (size_t)(quantiles[i].q * x->n_values + 0.9999999);
-
-        e = show(f, x, "", quantiles[i].text,
-                 x->n_values ? x->values[ORR_MIN(ORR_MAX(at, 1u), x->n_values) - 1] : 0);
-    }
+    for (size_t i = 0; !e && (x->n_values || f->is_stale) && i < ORR_COUNT(quantiles); i++)
+        e = show(f, x, "", quantiles[i].text, quantile(x, quantiles[i].q));
     return e;
 }
 
@@ -111,7 +121,7 @@ static struct err *show_series(struct showing *f, struct statsd_series *x)
 /* The next period begins. */
 static void begin_period(struct statsd *s, struct statsd_series *x)
 {
-    size_t bytes = x->cap * sizeof(*x->values);
+    size_t bytes = x->cap * (x->elements ? sizeof(*x->elements) : sizeof(*x->values));
 
     x->seen = 0;
     /* What a burst took is given back once it is over. */

@@ -8,6 +8,10 @@
 
 #define STATSD_FIRST_VALUES 16
 
+struct statsd_value {
+    double v, weight;
+};
+
 struct statsd_series {
     enum statsd_type type;
     bool is_new; /* its type was not told yet */
@@ -18,7 +22,7 @@ struct statsd_series {
     double count, sum;         /* totals of a summary */
     struct expbuckets buckets; /* of a histogram, when it is one of those */
     /* Of the period. */
-    double *values; /* a uniform sample of `seen` values */
+    struct statsd_value *values; /* a uniform sample of `seen` values */
     uint64_t seen;
     uint64_t *elements; /* a set's hashes, open addressing; 0 is free */
     uint32_t n_values, n_elements, cap;

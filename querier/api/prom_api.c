@@ -150,6 +150,7 @@ static const struct route routes[] = {
     {HTTP_GET, "/api/v1/user_limits", prom_status_user_limits},
     {POST_PUT, "/api/v1/admin/tsdb/delete_series", prom_delete_series},
     {POST_PUT, "/api/v1/admin/tsdb/clean_tombstones", prom_delete_clean},
+    {HTTP_GET, "/api/v1/admin/tsdb/tombstones", prom_delete_list},
 };
 /* Errors are plain text. */
 static const struct route text_routes[] = {

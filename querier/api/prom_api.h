@@ -6,7 +6,7 @@
  *             walreplay,tsdb,tsdb/blocks}, features, targets, targets/metadata, scrape_pools,
  *             alertmanagers, notifications; cardinality/{label_names,label_values,active_series,
  *             active_native_histogram_metrics}, user_limits, user_stats;
- *             admin/tsdb/{delete_series,clean_tombstones}
+ *             admin/tsdb/{delete_series,clean_tombstones,tombstones}
  *   /federate
  *
  * (rules and alerts: common/process/rules_page.h) and the same instant query for other processes, RPC

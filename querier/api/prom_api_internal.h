@@ -60,4 +60,5 @@ void prom_status_empty_list(struct http_request *r); /* targets/metadata, notifi
 void prom_status_user_limits(struct http_request *r);
 void prom_status_user_stats(struct http_request *r);
 void prom_delete_series(struct http_request *r);
+void prom_delete_list(struct http_request *r);
 void prom_delete_clean(struct http_request *r);

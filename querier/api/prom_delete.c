@@ -4,7 +4,11 @@
  *
  * A deletion is a tombstone in the bucket (common/block/tombstone_list.h): when the answer 204 is given
  * it is durable, and the queriers that could be reached filter by it. An end in the future is cut to
- * now, so that what is written later stays.
+ * now, so that what is written later with later times stays. What is written later with times that
+ * the tombstone has is hidden by it, too, until it is off the list (Prometheus shows it).
+ *
+ * GET admin/tsdb/tombstones is that list, newest first, Orrery's own:
+ *   [{"id":"01…","created":ms,"start":ms,"end":ms,"matchers":"{__name__=\"up\"}"}]
  *
  * clean_tombstones takes off the tombstones of which nothing is left in heads, segments and blocks, as
  * every ingester has said: one that is away may come back with samples that are to stay deleted.
@@ -162,6 +166,47 @@ static struct err *run_clean(struct prom_task *t)
     return e;
 }
 
+/* ---- the list ---- */
+
+static void put_tombstone(struct buf *out, const struct tombstone *tomb)
+{
+    struct buf text = {0};
+
+    buf_byte(&text, '{');
+    for (size_t i = 0; i < tomb->matchers.n; i++) {
+        buf_str(&text, i ? ", " : "");
+        matcher_text(&text, &tomb->matchers.ptr[i]);
+    }
+    buf_byte(&text, '}');
+    buf_printf(out, "{\"id\":\"%s\",\"created\":%lld,\"start\":%lld,\"end\":%lld,\"matchers\":",
+               ulid_print(tomb->ulid).s, (long long)tomb->created_ms, (long long)tomb->min_ms,
+               (long long)tomb->max_ms);
+    buf_json_str(out, buf_slice(&text));
+    buf_byte(out, '}');
+    buf_done(&text);
+}
+
+static struct err *run_list(struct prom_task *t)
+{
+    struct tombstone_list *l = NULL;
+    struct err *e =
+        tombstone_list_load(admin_of(t)->objstore, SLICE("metrics"), t->tenant, &l, NULL);
+    const struct tombstone *all;
+    size_t n;
+
+    if (e)
+        return e;
+    all = tombstone_list_all(l, &n);
+    buf_byte(&t->out, '[');
+    for (size_t i = n; i-- > 0;) {
+        put_tombstone(&t->out, &all[i]);
+        buf_str(&t->out, i ? "," : "");
+    }
+    buf_byte(&t->out, ']');
+    tombstone_list_unref(l);
+    return NULL;
+}
+
 /* ---- on a loop ---- */
 
 static bool begin(struct http_request *r, struct slice *ret_tenant)
@@ -203,4 +248,12 @@ void prom_delete_clean(struct http_request *r)
 
     if (begin(r, &tenant))
         prom_task_http(prom_api_of(r)->tasks, r, tenant, 0, run_clean, NULL);
+}
+
+void prom_delete_list(struct http_request *r)
+{
+    struct slice tenant;
+
+    if (begin(r, &tenant))
+        prom_task_http(prom_api_of(r)->tasks, r, tenant, 0, run_list, NULL);
 }

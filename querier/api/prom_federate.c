@@ -11,6 +11,7 @@
 #include "common/base/clock.h"
 #include "common/base/map.h"
 #include "common/base/num.h"
+#include "common/lang/promql.h"
 #include "querier/api/federate_proto.h"
 #include "querier/api/name_escape.h"
 #include "querier/api/prom_api_internal.h"
@@ -268,7 +269,8 @@ static struct err *collect_all(struct federation *f)
     for (size_t i = 0; i < f->p->n_match && !e; i++) {
         struct matchers ms;
 
-        if ((e = prom_param_selector(f->t->arena, f->p->match[i], &ms)))
+        /* also what every series matches: Prometheus takes it here */
+        if ((e = promql_parse_selector(f->t->arena, f->p->match[i], &ms)))
             break;
         e = collect(f, ms);
         matchers_done(ms);

@@ -18,6 +18,7 @@ struct query_params {
     uint64_t limit;
     bool with_stats, with_steps; /* stats=…; stats=all */
     bool is_afresh;              /* Cache-Control: no-store */
+    bool wants_exact;            /* histograms, for a ruler */
 };
 
 /* ---- on a worker ---- */
@@ -81,9 +82,13 @@ static struct err *hand_on(void *task)
 /* In pieces, if it can be told before the first that the whole is not too large. */
 static struct err *result_json(struct prom_task *t, const struct engine_result *res)
 {
+    const struct query_params *p = t->params;
     bool fits = result_json_estimate(res) < prom_tasks_opts(t->tasks)->max_response_bytes;
 
-    return result_json_pieces(&t->out, res, fits ? hand_on : NULL, t);
+    return result_json_pieces(&t->out, res,
+                              &(struct result_json_opts){.exact_histograms = p->wants_exact,
+                                                         .on_series = fits ? hand_on : NULL,
+                                                         .arg = t});
 }
 
 static struct err *answer(struct prom_task *t, struct engine_result *res, int64_t eval_ns,
@@ -179,6 +184,26 @@ static struct err *resolution_param(struct http_request *r, struct query_params 
     return prom_param_duration("max_source_resolution", text, 0, &p->max_resolution_ms);
 }
 
+/*
+ * None, a negative one or less than a millisecond is a time that is over before the query begins: an
+ * error of its own, which comes after those of the text.
+ */
+static struct err *timeout_param(struct http_request *r, struct slice expr, int64_t *ret_ms)
+{
+    struct slice text = http_param(r, "timeout");
+    struct promql_options syntax = prom_api_syntax(r);
+    struct promql q = {0};
+    struct err *e = prom_param_duration("timeout", text, 0, ret_ms);
+
+    if (e || !text.len || *ret_ms > 0)
+        return e;
+    *ret_ms = PROM_TASK_TOO_LATE;
+    if ((e = promql_parse(r->arena, expr, &syntax, &q)))
+        return err_wrap(e, "invalid parameter \"query\"");
+    promql_done(&q);
+    return NULL;
+}
+
 static struct err *common_params(struct http_request *r, struct query_params *p,
                                  int64_t *ret_timeout_ms)
 {
@@ -191,9 +216,9 @@ static struct err *common_params(struct http_request *r, struct query_params *p,
     p->with_steps = slice_eq_cstr(http_param(r, "stats"), "all");
     p->is_afresh = wants_afresh(http_request_header(r, "Cache-Control"));
     if ((e = prom_param_limit("limit", http_param(r, "limit"), &p->limit)) ||
-        (e = prom_param_duration("timeout", http_param(r, "timeout"), 0, ret_timeout_ms)) ||
         (e = prom_param_duration("lookback_delta", http_param(r, "lookback_delta"), 0,
-                                 &p->lookback_ms)))
+                                 &p->lookback_ms)) ||
+        (e = timeout_param(r, p->expr, ret_timeout_ms)))
         return e;
     return resolution_param(r, p);
 }
@@ -259,7 +284,7 @@ void prom_query_format(struct http_request *r)
     e = promql_parse(r->arena, text.ptr ? text : SLICE_EMPTY, &syntax, &q);
     if (prom_api_failed(r, e ? err_wrap(e, "invalid parameter \"query\"") : NULL))
         return;
-    promql_print(&out, q.root);
+    promql_print_pretty(&out, q.root);
     buf_json_str(&json, buf_slice(&out));
     promql_done(&q); /* before the answer, with which the arena goes */
     buf_done(&out);
@@ -306,6 +331,7 @@ void prom_query_call(void *arg, struct rpc_call *call)
     p->expr = q.expr; /* the call's, which lasts until the answer */
     p->start_ms = ORR_MAX(-PROM_TIME_MAX_MS, ORR_MIN(PROM_TIME_MAX_MS, q.time_ms));
     p->end_ms = p->start_ms;
+    p->wants_exact = q.wants_exact;
     p->is_afresh = true; /* a ruler asks each query once, and waits for nobody */
     if (q.timeout_ms > 0)
         left_ms = ORR_MIN(left_ms, q.timeout_ms);

@@ -12,6 +12,7 @@
 #include "common/base/clock.h"
 #include "common/base/gotime.h"
 #include "common/base/map.h"
+#include "common/base/mem.h"
 #include "common/base/num.h"
 #include "querier/api/prom_api_internal.h"
 
@@ -186,8 +187,9 @@ void prom_status_runtimeinfo(struct http_request *r)
     put_time(&out, "lastConfigTime", api->started_ms);
     buf_printf(&out,
                ",\"corruptionCount\":0,\"goroutineCount\":%u,\"GOMAXPROCS\":%ld,"
-               "\"GOMEMLIMIT\":%zu,\"GOGC\":\"\",\"GODEBUG\":\"\",\"storageRetention\":\"\"}",
-               o->max_concurrent, sysconf(_SC_NPROCESSORS_ONLN), o->max_memory_bytes);
+               "\"GOMEMLIMIT\":%llu,\"GOGC\":\"\",\"GODEBUG\":\"\",\"storageRetention\":\"\"}",
+               o->max_concurrent, sysconf(_SC_NPROCESSORS_ONLN),
+               (unsigned long long)mem_limit_bytes());
     prom_api_reply(r, buf_slice(&out));
     buf_done(&out);
 }

@@ -673,6 +673,8 @@ static int64_t timeout_of(const struct prom_task *t, int64_t asked_ms)
 
     if (tenant_ms > 0)
         max_ms = ORR_MIN(max_ms, tenant_ms);
+    if (asked_ms == PROM_TASK_TOO_LATE)
+        return 0;
     return asked_ms > 0 ? ORR_MIN(asked_ms, max_ms) : max_ms;
 }
 

@@ -138,8 +138,10 @@ struct prom_task {
     int64_t queued_ns; /* waited for a worker */
 };
 
+#define PROM_TASK_TOO_LATE (-1)
 /*
  * Answers r, now or later. timeout_ms 0: the tenant's or the pool's; a longer one is cut to it.
+ * PROM_TASK_TOO_LATE: its time is over already.
  * params is lent until the answer (r's arena).
  */
 void prom_task_http(struct prom_tasks *ts, struct http_request *r, struct slice tenant,

@@ -1,7 +1,9 @@
 /*
  * info(v, {selector}): adds to each series of v the labels of the info series (target_info, or what the
- * selector names) that has the same instance and job, at each step the newest of each name.
+ * selector names) that has the same instance and job, at each step the newest of each name. Two of
+ * one name that are equally new are an error.
  */
+#include "common/base/gostr.h"
 #include "querier/engine/ops.h"
 
 static const struct slice identifying[] = {SLICE_INIT("instance"), SLICE_INIT("job")};
@@ -208,6 +210,87 @@ static bool is_wanted(const struct info_node *f, struct slice name)
     return f->n_wanted == 0;
 }
 
+/* {__name__="target_info", job="j"} */
+static void all_labels(struct buf *out, struct labels ls)
+{
+    buf_byte(out, '{');
+    for (size_t i = 0; i < ls.n; i++) {
+        buf_printf(out, "%s%.*s=", i ? ", " : "", SLICE_ARG(ls.ptr[i].name));
+        gostr_quote(out, ls.ptr[i].value);
+    }
+    buf_byte(out, '}');
+}
+
+static struct err *duplicate(const struct info_series *old, const struct info_series *new, size_t i)
+{
+    struct buf a = {0}, b = {0};
+    struct err *e;
+
+    all_labels(&a, old->labels);
+    all_labels(&b, new->labels);
+    e = err_new(ERR_EXEC,
+                "found duplicate series for info metric: existing %s @ %lld, new %s @ %lld",
+                buf_cstr(&a), (long long)old->stamp[i], buf_cstr(&b), (long long)new->stamp[i]);
+    buf_done(&a);
+    buf_done(&b);
+    return e;
+}
+
+/* Of those of the name of the group's k-th, which is the first that has it: as they come, each has to
+ * be older or newer than the newest so far, at every step where there is something to be joined. */
+static bool check_name(struct info_node *f, const struct info_group *g, size_t k,
+                       const bool *is_met)
+{
+    struct exec *x = f->node.x;
+    struct slice name = ops_name_of(f->series[g->series[k]].labels);
+    size_t steps = f->node.grid.n;
+    const struct info_series **newest;
+
+    (void)node_tmp(&f->node);
+    arena_reset(f->node.tmp);
+    newest = arena_array(f->node.tmp, const struct info_series *, steps);
+    for (; k < g->n && exec_tick(x); k++) {
+        const struct info_series *s = &f->series[g->series[k]];
+
+        if (!slice_eq(ops_name_of(s->labels), name))
+            continue;
+        for (size_t i = 0; i < steps; i++) {
+            if (!is_met[i] || s->stamp[i] == INT64_MIN)
+                continue;
+            if (newest[i] && newest[i]->stamp[i] == s->stamp[i])
+                return exec_fail(x, duplicate(newest[i], s, i));
+            if (!newest[i] || newest[i]->stamp[i] < s->stamp[i])
+                newest[i] = s;
+        }
+    }
+    return exec_ok(x);
+}
+
+static bool check_duplicates(struct info_node *f)
+{
+    struct exec *x = f->node.x;
+    size_t steps = f->node.grid.n;
+    bool *is_met = arena_array(x->arena, bool, steps);
+
+    for (size_t r = 0; r < f->base.n && exec_tick(x); r++)
+        for (size_t i = 0; i < steps; i++)
+            is_met[i] |= row_has(&f->base.ptr[r], i);
+    for (size_t k = 0; k < f->keys.n; k++) {
+        const struct info_group *g = &f->groups[k];
+
+        for (size_t i = 0; i < g->n; i++) {
+            struct slice name = ops_name_of(f->series[g->series[i]].labels);
+            bool is_first = true;
+
+            for (size_t j = 0; j < i && is_first; j++)
+                is_first = !slice_eq(ops_name_of(f->series[g->series[j]].labels), name);
+            if (g->n > 1 && is_first && !check_name(f, g, i, is_met))
+                return false;
+        }
+    }
+    return exec_ok(x);
+}
+
 /* The info series of the group that counts at step i: the newest of its name. */
 static bool is_newest(const struct info_node *f, const struct info_group *g, size_t k, size_t i)
 {
@@ -220,7 +303,7 @@ static bool is_newest(const struct info_node *f, const struct info_group *g, siz
 
         if (j == k || !slice_eq(ops_name_of(o->labels), ops_name_of(s->labels)))
             continue;
-        if (o->stamp[i] > s->stamp[i] || (o->stamp[i] == s->stamp[i] && j < k))
+        if (o->stamp[i] > s->stamp[i])
             return false;
     }
     return true;
@@ -316,7 +399,7 @@ static bool info_load(struct info_node *f)
     for (size_t i = 0; i < ORR_COUNT(identifying); i++)
         if (!narrow(f, identifying[i]))
             return false;
-    if (!fetch(f))
+    if (!fetch(f) || !check_duplicates(f))
         return false;
     for (size_t i = 0; i < f->base.n && exec_tick(x); i++)
         join(f, &f->base.ptr[i]);

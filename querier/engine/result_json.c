@@ -1,8 +1,10 @@
 #include "querier/engine/result_json.h"
 
+#include "common/base/base64.h"
 #include "common/base/mem.h"
 #include "common/base/num.h"
 #include "common/model/fhist.h"
+#include "common/model/hist_wire.h"
 
 /* Longest: a sign, 19 digits, a point, 3 digits. */
 #define TIME_BYTES 24
@@ -143,27 +145,42 @@ static void float_points(struct buf *out, const struct engine_series *s, struct 
     }
 }
 
-static void hist_point(struct buf *out, int64_t t_ms, const struct histogram *h)
+static void exact_histogram(struct buf *out, const struct histogram *h)
+{
+    struct buf bytes = {0};
+
+    hist_wire_encode(&bytes, h);
+    buf_byte(out, '"');
+    base64_encode(buf_slice(&bytes), true, out);
+    buf_byte(out, '"');
+    buf_done(&bytes);
+}
+
+static void hist_point(struct buf *out, int64_t t_ms, const struct histogram *h, bool is_exact)
 {
     buf_byte(out, '[');
     result_json_time(out, t_ms);
     buf_byte(out, ',');
-    result_json_histogram(out, h);
+    if (is_exact)
+        exact_histogram(out, h);
+    else
+        result_json_histogram(out, h);
     buf_byte(out, ']');
 }
 
-static void vector_series(struct buf *out, const struct engine_series *s)
+static void vector_series(struct buf *out, const struct engine_series *s, bool is_exact)
 {
     if (s->n) {
         buf_str(out, ",\"value\":");
         float_point(out, s->t_ms[0], s->v[0]);
     } else if (s->n_hist) {
         buf_str(out, ",\"histogram\":");
-        hist_point(out, s->hist_t_ms[0], s->hist[0]);
+        hist_point(out, s->hist_t_ms[0], s->hist[0], is_exact);
     }
 }
 
-static void matrix_series(struct buf *out, const struct engine_series *s, struct json_times *times)
+static void matrix_series(struct buf *out, const struct engine_series *s, struct json_times *times,
+                          bool is_exact)
 {
     if (s->n) {
         buf_str(out, ",\"values\":[");
@@ -175,7 +192,7 @@ static void matrix_series(struct buf *out, const struct engine_series *s, struct
         for (size_t i = 0; i < s->n_hist; i++) {
             if (i)
                 buf_byte(out, ',');
-            hist_point(out, s->hist_t_ms[i], s->hist[i]);
+            hist_point(out, s->hist_t_ms[i], s->hist[i], is_exact);
         }
         buf_byte(out, ']');
     }
@@ -197,7 +214,7 @@ static void times_init(struct json_times *times, const struct engine_result *r)
 }
 
 static struct err *series_list(struct buf *out, const struct engine_result *r,
-                               result_json_fn *on_series, void *arg)
+                               const struct result_json_opts *opts)
 {
     struct json_times times;
     struct err *e = NULL;
@@ -208,12 +225,12 @@ static struct err *series_list(struct buf *out, const struct engine_result *r,
         buf_str(out, i ? ",{\"metric\":" : "{\"metric\":");
         labels_json(out, r->series[i].labels);
         if (r->type == ENGINE_VECTOR)
-            vector_series(out, &r->series[i]);
+            vector_series(out, &r->series[i], opts->exact_histograms);
         else
-            matrix_series(out, &r->series[i], &times);
+            matrix_series(out, &r->series[i], &times, opts->exact_histograms);
         buf_byte(out, '}');
-        if (on_series)
-            e = on_series(arg);
+        if (opts->on_series)
+            e = opts->on_series(opts->arg);
     }
     buf_str(out, "]}");
     mem_free(times.at);
@@ -221,7 +238,7 @@ static struct err *series_list(struct buf *out, const struct engine_result *r,
 }
 
 struct err *result_json_pieces(struct buf *out, const struct engine_result *r,
-                               result_json_fn *on_series, void *arg)
+                               const struct result_json_opts *opts)
 {
     buf_printf(out, "{\"resultType\":\"%s\",\"result\":", engine_type_name(r->type));
     switch (r->type) {
@@ -238,14 +255,14 @@ struct err *result_json_pieces(struct buf *out, const struct engine_result *r,
         return NULL;
     case ENGINE_VECTOR:
     case ENGINE_MATRIX:
-        return series_list(out, r, on_series, arg);
+        return series_list(out, r, opts);
     }
     return NULL;
 }
 
 void result_json_data(struct buf *out, const struct engine_result *r)
 {
-    struct err *e = result_json_pieces(out, r, NULL, NULL);
+    struct err *e = result_json_pieces(out, r, &(struct result_json_opts){0});
 
     ORR_ASSERT(!e); /* nobody is called who could fail */
 }

@@ -8,11 +8,16 @@
 
 /* Appends the object. */
 void result_json_data(struct buf *out, const struct engine_result *r);
-/* The same; on_series, after each series of a vector or matrix, may take away what out holds. Its
- * error ends the work. */
-typedef struct err *result_json_fn(void *arg);
+struct result_json_opts {
+    bool exact_histograms; /* as base64 of common/model/hist_wire.h: for rulers, who store them */
+    /* After each series of a vector or matrix; may take away what out holds. Its error ends the
+     * work. NULL: nobody. */
+    struct err *(*on_series)(void *arg);
+    void *arg;
+};
+/* The same. */
 ORR_CHECKED struct err *result_json_pieces(struct buf *out, const struct engine_result *r,
-                                           result_json_fn *on_series, void *arg);
+                                           const struct result_json_opts *opts);
 /* About how many bytes it will be: with usual labels and values rather less. */
 size_t result_json_estimate(const struct engine_result *r);
 /* Appends {"count":"..","sum":"..","buckets":[[rule,"lower","upper","count"],...]}. */

@@ -8,11 +8,7 @@
  *   uvarint n_series, each:
  *     uvarint n_labels, (lstr name, lstr value) each
  *     uvarint n, t: varint delta to the one before (first to 0) each, v: f64le each
- *     uvarint n_hist, t as above, histogram each:
- *       varint schema | u8 hint | u8 is_int | f64le zero_threshold, zero_count, count, sum
- *       uvarint n_pos_spans, (varint offset, uvarint length) each | the same, negative
- *       uvarint n_pos_buckets, f64le each | the same, negative | uvarint n_custom_bounds, f64le
- * each
+ *     uvarint n_hist, t as above, histogram (common/model/hist_wire.h) each
  *
  * Decoding bounds every count by the bytes that are left; ERR_CORRUPT otherwise. Any thread.
  */

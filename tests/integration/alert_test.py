@@ -4,12 +4,16 @@ import collections
 import datetime
 import json
 import os
+import random
+import struct
 import threading
 import time
 
-from orrery_test import (TENANT, Cluster, Single, Webhook, check, free_port, http_call, main,
-                         push_ok, query, wait_for)
+from orrery_test import (PUSH_HEADERS, TENANT, Cluster, Single, Webhook, _field, api, check, free_port,
+                         http_call, label_bytes, main, push_ok, query, snappy, wait_for)
+from random_expr import native_histogram
 
+STALE = struct.unpack("<d", struct.pack("<Q", 0x7FF0000000000002))[0]
 RULES = """
 groups:
   - name: test
@@ -79,6 +83,57 @@ def test_single_process(t):
     check(hook.count() == 1, f"{hook.count()} notifications")
     keep_firing([o.addr], 12, 0.0)
     wait_for("the all-clear", lambda: hook.count("resolved"), 30)
+
+
+HISTOGRAM_RULES = """
+groups:
+  - name: h
+    interval: 1s
+    rules:
+      - {record: 'job:wait:sum', expr: sum by (job) (wait)}
+      - {record: 'inst:wait:half', expr: wait / 2}
+      - {alert: Waiting, expr: 'wait{instance="a"}', annotations: {summary: 'is {{ $value }}'}}
+"""
+
+
+def histogram_of(o, expr):
+    r = query(o.addr, expr)["result"]
+    return r[0]["histogram"][1] if r and "histogram" in r[0] else None
+
+
+def test_rules_on_native_histograms(t):
+    rules = os.path.join(t.dir, "rules", TENANT)
+    os.makedirs(rules)
+    with open(f"{rules}/h.yml", "w") as f:
+        f.write(HISTOGRAM_RULES)
+    o = Single(t, args=[f"--ruler.rule-path={t.dir}/rules"]).wait_ready()
+
+    def write(seed):
+        now, body = int(time.time() * 1000), b""
+        for inst in "ab":
+            labels = {"__name__": "wait", "instance": inst, "job": "j"}
+            body += _field(1, 2, b"".join(label_bytes(k, v) for k, v in sorted(labels.items())) +
+                           _field(4, 2, native_histogram(now, random.Random(seed), 100)))
+        r = http_call(o.addr, "POST", "/api/v1/push", snappy(body), {**PUSH_HEADERS, "X-Scope-OrgID": TENANT})
+        check(r.status // 100 == 2, r.text)
+    write(1)
+    wait_for("the recorded histograms", lambda: histogram_of(o, "job:wait:sum") and
+             histogram_of(o, 'inst:wait:half{instance="b"}'), 30)
+    # all of it: schema, buckets, zero bucket, sum
+    check(histogram_of(o, "job:wait:sum") == histogram_of(o, "sum by (job) (wait)"), "not the sum")
+    check(histogram_of(o, 'inst:wait:half{instance="b"}') == histogram_of(o, 'wait{instance="b"} / 2'), "half")
+    groups = api(o.addr, "/api/v1/rules").json["data"]["groups"]
+    for rule in groups[0]["rules"]:
+        check(rule["health"] == "ok", f"{rule}")
+    alert = groups[0]["rules"][2]["alerts"][0]
+    check(float(alert["value"]) == 0 and alert["annotations"]["summary"].startswith("is {count:100, sum:170"),
+          f"{alert}")
+    # gone, and its recorded series end with it
+    stale = int(time.time() * 1000)
+    push_ok(o.addr, [({"__name__": "wait", "instance": i, "job": "j"}, [(stale, STALE)]) for i in "ab"])
+    wait_for("stale markers", lambda: not query(o.addr, '{__name__=~".*:wait:.*"}')["result"], 30)
+    write(2)
+    wait_for("them again", lambda: histogram_of(o, "job:wait:sum"), 30)
 
 
 def wait_for_peers(c):

@@ -44,6 +44,12 @@ def flush(o, tenant="test"):
                                     .json["data"]["blocks"]) > before, 60)
 
 
+def deletions(o):
+    """Matchers of what is on the list, and how long ago each was made, in minutes."""
+    return [[d["matchers"], (now_ms() - d["created"]) // 60_000]
+            for d in api(o.addr, "/api/v1/admin/tsdb/tombstones").json["data"]]
+
+
 def test_gone_from_head_and_blocks(t):
     o = Single(t, args=[ADMIN]).wait_ready()
     start = now_ms() - 3_600_000
@@ -90,6 +96,9 @@ def test_flush_leaves_it_out_and_cleaning_forgets_it(t):
         r = api(o.addr, "/api/v1/admin/tsdb/clean_tombstones", method="POST")
         check(r.status == 204, r.text)
     size = tombs()
+    check(deletions(o) == [['{job="a", __name__="m"}', 0]], f"{deletions(o)}")
+    push_ok(o.addr, [({"__name__": "m", "job": "a"}, [(start + 15_000 * 50, 1.0)])])
+    check(count(o.addr, 'm{job="a"}', start) == [], "written later, and hidden")
     clean()
     check(tombs() == size, "it was forgotten while its samples are in the head")
     flush(o)
@@ -102,6 +111,7 @@ def test_flush_leaves_it_out_and_cleaning_forgets_it(t):
     check("job=\"a\"" not in r.stdout and "job=\"b\"" in r.stdout, r.stdout[:300] + r.stderr[:300])
     clean()
     wait_for("the tombstone to go", lambda: tombs() < size)
+    check(deletions(o) == [], f"{deletions(o)}")
     check(count(o.addr, "m", start) == [40], "after cleaning")
     push_ok(o.addr, [ramp("m", start + 1_000_000, 3, job="a")])
     check(count(o.addr, 'm{job="a"}', start) == [3], "a series of that name may begin again")

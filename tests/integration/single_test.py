@@ -177,7 +177,7 @@ def test_reload_changes_the_limits(t):
 
 def test_admin_pages(t):
     o = Single(t).wait_ready()
-    for path in ("/ready", "/healthy", "/metrics", "/config", "/runtime_config", "/services",
+    for path in ("/ready", "/healthy", "/-/ready", "/-/healthy", "/metrics", "/config", "/runtime_config", "/services",
                  "/ring", "/memberlist", "/log_level"):
         r = http_call(o.addr, "GET", path)
         check(r.status == 200, f"{path}: {r.status} {r.text[:200]}")

@@ -128,6 +128,25 @@ TEST(rule_eval_refuses_equal_label_sets_and_too_many)
     teardown(&f);
 }
 
+TEST(rule_eval_ends_histograms_with_stale_histograms)
+{
+    static const struct histogram h = {.count = 1, .sum = 2, .zero_count = 1};
+    const struct rule_sample s = {.h = &h};
+    struct rule_eval_in in = {.interval_ms = 10000, .answer = {&s, 1}};
+    struct fixture f;
+
+    setup(&f, "groups: [{name: g, rules: [{record: r, expr: m}]}]", true);
+    CHECK_OK(rule_eval_run(f.state, &in, f.a, &f.out));
+    CHECK(f.out.series.len == 1 && f.out.series.ptr[0].h == &h);
+    rule_eval_out_done(&f.out);
+    in.ts_ms = 10000;
+    in.answer.n = 0;
+    CHECK_OK(rule_eval_run(f.state, &in, f.a, &f.out));
+    CHECK(f.out.series.len == 1 && f.out.series.ptr[0].h &&
+          sample_is_stale(f.out.series.ptr[0].h->sum));
+    teardown(&f);
+}
+
 TEST(rule_eval_records_and_marks_stale)
 {
     const double v[] = {1, 2};

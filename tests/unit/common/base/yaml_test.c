@@ -36,6 +36,35 @@ TEST(yaml_builds_a_tree_with_lines)
     arena_free(a);
 }
 
+TEST(yaml_merges_what_a_mapping_has_not_itself)
+{
+    struct arena *a = arena_new(0);
+    struct yaml_node *root, *n;
+
+    CHECK_OK(
+        yaml_load("f",
+                  SLICE("x: &x {a: 1, b: {c: 2}}\ny: &y\n  b: 3\n  d: 4\nz:\n  <<: *x\n  a: 5\n"
+                        "l:\n  e: 6\n  <<: [*y, *x, {e: 7, f: 8}]\nq: {'<<': 9}\n"
+                        "m:\n  <<:\n    <<: *y\n    b: 10\n"),
+                  a, &root));
+    n = yaml_get(root, "z");
+    CHECK_INT(n->n, 2);
+    CHECK_SLICE(yaml_get(n, "a")->text, "5"); /* its own, also when it comes later */
+    CHECK(yaml_get(n, "b") == yaml_get(yaml_get(root, "x"), "b"));
+    n = yaml_get(root, "l");
+    CHECK_INT(n->n, 5);
+    CHECK_SLICE(yaml_get(n, "e")->text, "6");
+    CHECK_SLICE(yaml_get(n, "b")->text, "3"); /* of the first that has it */
+    CHECK_SLICE(yaml_get(n, "a")->text, "1");
+    CHECK_SLICE(yaml_get(n, "f")->text, "8");
+    CHECK_INT(n->keys[1].line, 3); /* where it stands */
+    CHECK_SLICE(yaml_get(yaml_get(root, "q"), "<<")->text, "9");
+    n = yaml_get(root, "m");
+    CHECK_INT(n->n, 2);
+    CHECK_SLICE(yaml_get(n, "b")->text, "10");
+    arena_free(a);
+}
+
 TEST(yaml_empty_documents_are_null)
 {
     static const char *const texts[] = {"", "# c\n", "---\n", "~\n", "---\n...\n"};
@@ -60,7 +89,11 @@ TEST(yaml_refuses_with_file_and_line)
     CHECK_ERR(load("a: *b\n"), ERR_INVALID, "f:1: *b names no anchor above it");
     CHECK_ERR(load("a: &b [*b]\n"), ERR_INVALID, "*b names no anchor");
     CHECK_ERR(load("a: !!binary eA==\nb: !vault x\n"), ERR_UNSUPPORTED, "f:2: tag !vault");
-    CHECK_ERR(load("a: &x {b: 1}\nc:\n  <<: *x\n"), ERR_UNSUPPORTED, "f:3: merge keys");
+    CHECK_ERR(load("a:\n  <<: x\n"), ERR_INVALID, "f:2: a merge key (<<) takes a mapping");
+    CHECK_ERR(load("a: &x {b: 1}\nc:\n  <<: [*x, [*x]]\n"), ERR_INVALID, "f:3: a merge key");
+    CHECK_ERR(load("a: &x {b: 1}\nc:\n  <<: *x\n  <<: *x\n"), ERR_INVALID, "f:4: duplicate key <<");
+    CHECK_ERR(load("a: &x {b: 1}\nc:\n  <<: *x\n  d: 1\n  d: 1\n"), ERR_INVALID,
+              "f:5: duplicate key d");
     CHECK_ERR(load("a: \"x\\0y\"\n"), ERR_INVALID, "NUL");
     CHECK_ERR(load("a: \xff\n"), ERR_INVALID, "f: ");
 }
@@ -88,6 +121,15 @@ TEST(yaml_is_bounded)
             buf_printf(&text, "%s*a%d", j ? ", " : "", i - 1);
         buf_str(&text, "]\n");
     }
+    CHECK_ERR(load(buf_cstr(&text)), ERR_TOO_LARGE, "more than 1000000 nodes");
+    /* The same with merge keys, where all of it would be written out. */
+    buf_reset(&text);
+    buf_str(&text, "b: &b {");
+    for (int i = 0; i < 1000; i++)
+        buf_printf(&text, "%sk%d: x", i ? ", " : "", i);
+    buf_str(&text, "}\nl:\n");
+    for (int i = 0; i < 1000; i++)
+        buf_str(&text, "  - <<: *b\n");
     CHECK_ERR(load(buf_cstr(&text)), ERR_TOO_LARGE, "more than 1000000 nodes");
     /* Depth counts through aliases too. */
     buf_reset(&text);

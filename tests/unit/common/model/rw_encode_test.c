@@ -28,3 +28,39 @@ TEST(rw_encode_appends_and_takes_times_before_1970)
     buf_done(&one);
     buf_done(&two);
 }
+
+TEST(rw_encode_golden_bytes_of_a_histogram)
+{
+    static const struct histogram_span pos[] = {{-1, 1}}, neg[] = {{0, 1}, {2, 1}};
+    static const double one[] = {1}, two[] = {1, 2}, bounds[] = {2};
+    const struct histogram h = {.schema = -1,
+                                .hint = HISTOGRAM_GAUGE,
+                                .zero_threshold = 1,
+                                .zero_count = 2,
+                                .count = 2,
+                                .sum = 1,
+                                .pos_spans = pos,
+                                .neg_spans = neg,
+                                .n_pos_spans = 1,
+                                .n_neg_spans = 2,
+                                .pos_buckets = one,
+                                .neg_buckets = two,
+                                .n_pos_buckets = 1,
+                                .n_neg_buckets = 2,
+                                .custom_bounds = bounds,
+                                .n_custom_bounds = 1};
+    struct buf b = {0};
+
+#define ONE "\0\0\0\0\0\0\xf0\x3f"
+#define TWO "\0\0\0\0\0\0\0\x40"
+    rw_encode_histogram(&b, (struct labels){0}, 300, &h);
+    CHECK(slice_eq(buf_slice(&b), SLICE("\x0a\x66\x22\x64"
+                                        "\x11" TWO "\x19" ONE "\x20\x01\x29" ONE "\x39" TWO
+                                        "\x42\x04\x08\0\x10\x01\x42\x04\x08\x04\x10\x01"
+                                        "\x52\x10" ONE TWO "\x5a\x04\x08\x01\x10\x01"
+                                        "\x6a\x08" ONE "\x70\x03\x78\xac\x02"
+                                        "\x82\x01\x08" TWO)));
+#undef ONE
+#undef TWO
+    buf_done(&b);
+}

@@ -457,6 +457,7 @@ static const char *written_text(struct door_fixture *f, struct buf *symbols, str
 TEST(door_says_exactly_what_was_written)
 {
     static const int64_t late[] = {50}, now[] = {100}, own[] = {200, 150, 150};
+    static const int64_t both_late[] = {60, 55, 55}, late_then_new[] = {60, 110};
     struct buf symbols = {0}, all = {0};
     struct door_fixture f;
     char name[32];
@@ -477,7 +478,11 @@ TEST(door_says_exactly_what_was_written)
             /* behind itself: Prometheus counts it as written, and so do we */
             put_2(&symbols, &all, &n, "own", false, own, 3);
         }
-        CHECK_STR(written_text(&f, &symbols, &all), round ? "4 1" : "12 12");
+        /* behind what was there before the write, whatever else is in it: only 110 is new */
+        put_2(&symbols, &all, &n, "both_late", false, round ? both_late : now, round ? 3 : 1);
+        put_2(&symbols, &all, &n, "late_then_new", false, round ? late_then_new : now,
+              round ? 2 : 1);
+        CHECK_STR(written_text(&f, &symbols, &all), round ? "5 1" : "14 12");
     }
     door_fixture_close(&f);
 }

@@ -76,6 +76,43 @@ TEST(influx_line_knows_where_lines_are_behind_texts)
     buf_done(&got);
 }
 
+TEST(influx_line_ends_an_unclosed_text_with_its_line)
+{
+    static const char *const bad[] = {"i f=\"unclosed", "i f=1,s=\"", "i f=\"x\" \"", "i s=\"\\\""};
+    struct influx_write_result r;
+    char text[256];
+
+    for (size_t i = 0; i < ORR_COUNT(bad); i++) {
+        (void)snprintf(text, sizeof(text),
+                       "a value=1 1000000\n%s\nb value=2 1000000\nc s=\"x\",value=3 1000000\nbad\n",
+                       bad[i]);
+        push_text_check(decode(text, 1, &r), "a 1 @1\nb 2 @1\nc 3 @1\nrefused malformed_line: 2\n");
+        CHECK_INT(r.bad_line, 2);
+        CHECK_INT(r.bad, 2);
+    }
+}
+
+/* Each of these lines leads into the next before it is found to be bad. */
+TEST(influx_line_reads_again_within_bounds)
+{
+    struct buf text = {0};
+    struct arena *a = arena_new(0);
+    struct influx_line p;
+    enum influx_item item;
+    size_t bad = 0;
+
+    for (int i = 0; i < 1000; i++)
+        buf_str(&text, "i f=\"x\n");
+    influx_line_init(&p, a, buf_slice(&text));
+    while ((item = influx_line_next(&p)) != INFLUX_END)
+        bad += item == INFLUX_BAD;
+    CHECK_INT(bad, 1000);
+    CHECK(p.reread_bytes > 0 && p.reread_bytes <= INFLUX_MAX_REREAD * text.len);
+    CHECK_INT(p.line, 1000);
+    arena_free(a);
+    buf_done(&text);
+}
+
 TEST(influx_line_unescapes_only_what_is_special)
 {
     push_text_check(decode("a\\,b\\ c\\=d,t\\=a\\,g=v\\ w\\\\x f\\ g=1 1000000\n", 1, NULL),

@@ -100,6 +100,17 @@ TEST(statsd_timers_are_summaries_in_seconds)
     statsd_free(s);
 }
 
+TEST(statsd_timers_count_as_often_as_their_rate_says)
+{
+    struct statsd *s = open_statsd("");
+
+    take(s, "t:900|h|@0.01\nt:10|h\nt:10:20|h\nt:1000|h|@0.25\n");
+    check_flush(s, 1,
+                "summary t \"\" \nt_count 107 @1\nt_sum 94040 @1\nt{quantile=\"0.5\"} 900 @1\n"
+                "t{quantile=\"0.9\"} 900 @1\nt{quantile=\"0.99\"} 1000 @1\n");
+    statsd_free(s);
+}
+
 TEST(statsd_timers_may_be_native_histograms)
 {
     struct statsd *s = statsd_new(&(struct statsd_opts){

@@ -316,7 +316,7 @@ static void call(struct rig *g, struct slice tenant, struct slice expr, struct g
     *got = (struct got){0};
     CHECK_OK(loop_new("caller", &mine));
     CHECK_OK(rpc_pool_new(&(struct rpc_pool_opts){.loop = mine, .name = "ruler"}, &pool));
-    rpc_query_encode(&b, &(struct rpc_query){expr, 2000, 0});
+    rpc_query_encode(&b, &(struct rpc_query){.expr = expr, .time_ms = 2000});
     rpc_call(rpc_pool_peer(pool, rpc_server_address(g->rpc)),
              &(struct rpc_call_opts){.method = "querier.query", .tenant = tenant}, buf_slice(&b),
              on_got, got, NULL);
@@ -352,7 +352,7 @@ TEST(prom_api_ends_what_runs_when_it_is_freed)
 
     rig_up(&g, "a", 1, 1u << 20);
     g.peers.p[0].mood = PEER_HANGS;
-    rpc_query_encode(&b, &(struct rpc_query){SLICE("up"), 2000, 0});
+    rpc_query_encode(&b, &(struct rpc_query){.expr = SLICE("up"), .time_ms = 2000});
     rpc_call(rpc_pool_peer(g.peers.pool, rpc_server_address(g.rpc)),
              &(struct rpc_call_opts){.method = "querier.query", .tenant = SLICE("t")},
              buf_slice(&b), on_got, &got, NULL);

@@ -106,6 +106,49 @@ TEST(engine_refuses_what_has_two_meanings)
     check_error(1, "topk(scalar(m_total{i=\"9\"}), m_total)", ERR_EXEC, "Parameter value is NaN");
 }
 
+/* target_info{instance="i",job="j",v=v} with a sample at t_ms. */
+static void add_info(struct memstore *m, const char *v, int64_t t_ms)
+{
+    const struct label ls[] = {{SLICE(LABEL_NAME), SLICE("target_info")},
+                               {SLICE("instance"), SLICE("i")},
+                               {SLICE("job"), SLICE("j")},
+                               {SLICE("v"), slice_cstr(v)}};
+
+    memstore_add(m, (struct labels){ls, v ? 4 : 3}, t_ms, 1, NULL, 0);
+}
+
+TEST(engine_refuses_equally_new_info_series)
+{
+    const struct label w[] = {{SLICE(LABEL_NAME), SLICE("w")},
+                              {SLICE("instance"), SLICE("i")},
+                              {SLICE("job"), SLICE("j")}};
+    struct fixture f = fixture_new(0, "info(w)");
+
+    engine_free(f.eng);
+    f.eng = engine_new(&(struct engine_opts){.has_experimental = true});
+    memstore_add(f.m, (struct labels){w, 3}, 290000, 1, NULL, 0);
+    memstore_add(f.m, (struct labels){w, 3}, 310000, 1, NULL, 0);
+    add_info(f.m, "a", 280000);
+    add_info(f.m, "b", 280000);
+    add_info(f.m, "b", 310000);
+    CHECK_ERR(run(&f), ERR_EXEC,
+              "found duplicate series for info metric: existing {__name__=\"target_info\", "
+              "instance=\"i\", job=\"j\", v=\"a\"} @ 280000, new {__name__=\"target_info\", "
+              "instance=\"i\", job=\"j\", v=\"b\"} @ 280000");
+    f.q.expr = SLICE("info(w, {v=\"b\"})"); /* the other is not asked for */
+    CHECK_OK(run(&f));
+    CHECK_INT(f.r.n_series, 1);
+    f.q.expr = SLICE("info(w)");
+    f.q.start_ms = f.q.end_ms = 310000; /* one is newer */
+    CHECK_OK(run(&f));
+    CHECK_INT(f.r.n_series, 1);
+    CHECK_SLICE(labels_get(f.r.series[0].labels, SLICE("v")), "b");
+    f.q.start_ms = f.q.end_ms = 285000; /* nothing to be joined then */
+    CHECK_OK(run(&f));
+    CHECK_INT(f.r.n_series, 0);
+    fixture_done(&f);
+}
+
 TEST(engine_refuses_range_queries_of_other_types_and_odd_times)
 {
     struct fixture f = fixture_new(1, "m_total[5m]");
