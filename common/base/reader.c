@@ -93,6 +93,17 @@ int64_t reader_varint(struct reader *r)
     return (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
 }
 
+size_t reader_count(struct reader *r, size_t min_bytes)
+{
+    uint64_t n = reader_uvarint(r);
+
+    if (n > reader_left(r) / min_bytes) {
+        reader_fail(r);
+        return 0;
+    }
+    return (size_t)n;
+}
+
 struct slice reader_bytes(struct reader *r, size_t n)
 {
     const uint8_t *p = take(r, n);

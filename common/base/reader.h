@@ -46,6 +46,8 @@ uint64_t reader_u64be(struct reader *r);
 double reader_f64le(struct reader *r);
 uint64_t reader_uvarint(struct reader *r); /* more than 10 bytes or over 64 bits fails */
 int64_t reader_varint(struct reader *r);   /* zigzag */
+/* A uvarint that counts things of at least min_bytes each: more than there can be fails. */
+size_t reader_count(struct reader *r, size_t min_bytes);
 struct slice reader_bytes(struct reader *r, size_t n);
 struct slice reader_lstr(struct reader *r); /* uvarint length, bytes */
 void reader_skip(struct reader *r, size_t n);

@@ -213,15 +213,8 @@ static void write_labels(struct buf *out, struct labels ls)
 {
     if (!ls.n)
         return;
-    buf_str(out, ",\"labels\":{");
-    for (size_t i = 0; i < ls.n; i++) {
-        if (i)
-            buf_byte(out, ',');
-        buf_json_str(out, ls.ptr[i].name);
-        buf_byte(out, ':');
-        buf_json_str(out, ls.ptr[i].value);
-    }
-    buf_byte(out, '}');
+    buf_str(out, ",\"labels\":");
+    labels_json(out, ls);
 }
 
 static void write_block(struct buf *out, const struct catalogue_block *b)

@@ -32,18 +32,6 @@ void hist_wire_encode(struct buf *out, const struct histogram *h)
     doubles_encode(out, h->custom_bounds, h->n_custom_bounds);
 }
 
-/* A count of things that take at least min_bytes each; more than there can be fails. */
-static size_t count_decode(struct reader *r, size_t min_bytes)
-{
-    uint64_t n = reader_uvarint(r);
-
-    if (n > reader_left(r) / min_bytes) {
-        reader_fail(r);
-        return 0;
-    }
-    return (size_t)n;
-}
-
 static const double *doubles_decode(struct arena *a, struct reader *r, size_t n)
 {
     double *v = arena_array(a, double, n);
@@ -55,7 +43,7 @@ static const double *doubles_decode(struct arena *a, struct reader *r, size_t n)
 
 static const struct histogram_span *spans_decode(struct arena *a, struct reader *r, size_t *ret_n)
 {
-    size_t n = count_decode(r, 2);
+    size_t n = reader_count(r, 2);
     struct histogram_span *s = arena_array(a, struct histogram_span, n);
 
     for (size_t i = 0; i < n; i++) {
@@ -80,11 +68,11 @@ const struct histogram *hist_wire_decode(struct arena *a, struct reader *r)
     h->sum = reader_f64le(r);
     h->pos_spans = spans_decode(a, r, &h->n_pos_spans);
     h->neg_spans = spans_decode(a, r, &h->n_neg_spans);
-    h->n_pos_buckets = count_decode(r, 8);
+    h->n_pos_buckets = reader_count(r, 8);
     h->pos_buckets = doubles_decode(a, r, h->n_pos_buckets);
-    h->n_neg_buckets = count_decode(r, 8);
+    h->n_neg_buckets = reader_count(r, 8);
     h->neg_buckets = doubles_decode(a, r, h->n_neg_buckets);
-    h->n_custom_bounds = count_decode(r, 8);
+    h->n_custom_bounds = reader_count(r, 8);
     h->custom_bounds = doubles_decode(a, r, h->n_custom_bounds);
     for (size_t i = 0; i < h->n_pos_spans; i++)
         pos += h->pos_spans[i].length;

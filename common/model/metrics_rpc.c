@@ -124,19 +124,10 @@ void rpc_series_encode(struct buf *out, const struct rpc_series *s)
     }
 }
 
-/* How many entries of at least min_bytes may still follow. Fails the reader when there are not. */
-static bool count_fits(struct reader *r, uint64_t n, size_t min_bytes)
-{
-    if (n <= reader_left(r) / min_bytes)
-        return true;
-    reader_fail(r);
-    return false;
-}
-
 bool rpc_series_decode(struct arena *a, struct reader *frame, struct rpc_series *ret)
 {
     struct rpc_chunk *chunks;
-    uint64_t n;
+    size_t n;
 
     if (reader_left(frame) == 0)
         return false;
@@ -146,11 +137,9 @@ bool rpc_series_decode(struct arena *a, struct reader *frame, struct rpc_series 
     }
     if (!labels_decode(a, frame, &ret->labels))
         return false;
-    n = reader_uvarint(frame);
-    if (!count_fits(frame, n, 4))
-        return false;
-    chunks = arena_alloc(a, n * sizeof(*chunks));
-    for (uint64_t i = 0; i < n; i++) {
+    n = reader_count(frame, 4);
+    chunks = arena_array(a, struct rpc_chunk, n);
+    for (size_t i = 0; i < n; i++) {
         chunks[i].min_ms = reader_varint(frame);
         chunks[i].max_ms = (int64_t)((uint64_t)chunks[i].min_ms + reader_uvarint(frame));
         chunks[i].encoding = reader_u8(frame);
@@ -199,17 +188,15 @@ void rpc_exemplars_encode(struct buf *out, const struct rpc_exemplars *e)
 bool rpc_exemplars_decode(struct arena *a, struct reader *frame, struct rpc_exemplars *ret)
 {
     struct exemplar *ptr;
-    uint64_t n;
+    size_t n;
 
     if (reader_left(frame) == 0)
         return false;
     if (!labels_decode(a, frame, &ret->labels))
         return false;
-    n = reader_uvarint(frame);
-    if (!count_fits(frame, n, 10))
-        return false;
-    ptr = arena_alloc(a, n * sizeof(*ptr));
-    for (uint64_t i = 0; i < n; i++) {
+    n = reader_count(frame, 10);
+    ptr = arena_array(a, struct exemplar, n);
+    for (size_t i = 0; i < n; i++) {
         if (!labels_decode(a, frame, &ptr[i].labels))
             return false;
         ptr[i].value = reader_f64le(frame);

@@ -58,18 +58,6 @@ void result_wire_encode(struct buf *out, const struct engine_result *r)
         series_encode(out, &r->series[i]);
 }
 
-/* A count of things that take at least min_bytes each; more than there can be fails. */
-static size_t count_decode(struct reader *r, size_t min_bytes)
-{
-    uint64_t n = reader_uvarint(r);
-
-    if (n > reader_left(r) / min_bytes) {
-        reader_fail(r);
-        return 0;
-    }
-    return (size_t)n;
-}
-
 static const int64_t *times_decode(struct arena *a, struct reader *r, size_t n)
 {
     int64_t *t = arena_array(a, int64_t, n);
@@ -93,7 +81,7 @@ static const double *doubles_decode(struct arena *a, struct reader *r, size_t n)
 
 static const struct slice *texts_decode(struct arena *a, struct reader *r, size_t *ret_n)
 {
-    size_t n = count_decode(r, 1);
+    size_t n = reader_count(r, 1);
     struct slice *t = arena_array(a, struct slice, n);
 
     for (size_t i = 0; i < n; i++)
@@ -104,7 +92,7 @@ static const struct slice *texts_decode(struct arena *a, struct reader *r, size_
 
 static void series_decode(struct arena *a, struct reader *r, struct engine_series *s)
 {
-    size_t n = count_decode(r, 2);
+    size_t n = reader_count(r, 2);
     struct label *ls = arena_array(a, struct label, n);
     const struct histogram **h;
 
@@ -116,10 +104,10 @@ static void series_decode(struct arena *a, struct reader *r, struct engine_serie
             reader_fail(r);
     }
     s->labels = (struct labels){ls, n};
-    s->n = count_decode(r, 9);
+    s->n = reader_count(r, 9);
     s->t_ms = times_decode(a, r, s->n);
     s->v = doubles_decode(a, r, s->n);
-    s->n_hist = count_decode(r, HIST_WIRE_MIN_BYTES);
+    s->n_hist = reader_count(r, HIST_WIRE_MIN_BYTES);
     s->hist_t_ms = times_decode(a, r, s->n_hist);
     h = arena_array(a, const struct histogram *, s->n_hist);
     for (size_t i = 0; i < s->n_hist && reader_ok(r); i++)
@@ -147,7 +135,7 @@ struct err *result_wire_decode(struct arena *a, struct slice bytes, struct engin
     out.stats.samples = reader_uvarint(&r);
     out.stats.series = reader_uvarint(&r);
     out.stats.peak_bytes = reader_uvarint(&r);
-    out.n_series = count_decode(&r, 3);
+    out.n_series = reader_count(&r, 3);
     series = arena_array(a, struct engine_series, out.n_series);
     for (size_t i = 0; i < out.n_series && reader_ok(&r); i++)
         series_decode(a, &r, &series[i]);

@@ -93,6 +93,18 @@ TEST(reader_latches_past_the_end)
     CHECK_INT(reader_u8(&r), 0);
 }
 
+TEST(reader_counts_what_can_be_there)
+{
+    struct reader r = reader_new(SLICE("\0021234"));
+
+    CHECK_INT(reader_count(&r, 2), 2);
+    CHECK(reader_ok(&r));
+    CHECK_SLICE(reader_bytes(&r, 4), "1234");
+    r = reader_new(SLICE("\0031234"));
+    CHECK_INT(reader_count(&r, 2), 0);
+    CHECK(!reader_ok(&r));
+}
+
 TEST(varints_round_trip_and_overlong_ones_fail)
 {
     int64_t values[] = {0, 1, -1, 63, -64, 64, INT64_MAX, INT64_MIN};
