@@ -2,6 +2,8 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "common/base/fault.h"
 
@@ -30,4 +32,55 @@ struct err *thread_start(const char *name, thread_fn *fn, void *arg, pthread_t *
     (void)pthread_setname_np(id, short_name);
     *ret = id;
     return NULL;
+}
+
+/* ---- stepping back ---- */
+
+static _Thread_local int nice_before;
+static _Thread_local bool is_back;
+static bool may_come_back;
+
+static bool set_nice(int nice)
+{
+    return setpriority(PRIO_PROCESS, (id_t)gettid(), nice) == 0;
+}
+
+/* On a thread of its own, which may stay where it went. */
+static void *try_coming_back(void *arg)
+{
+    int nice = getpriority(PRIO_PROCESS, (id_t)gettid());
+
+    (void)arg;
+    may_come_back = nice < PRIO_MAX - 1 && set_nice(nice + 1) && set_nice(nice);
+    return NULL;
+}
+
+static void find_out(void)
+{
+    pthread_t id;
+    struct err *e = thread_start("nice", try_coming_back, NULL, &id);
+
+    if (e)
+        err_free(e);
+    else
+        (void)pthread_join(id, NULL);
+}
+
+void thread_step_back(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    if (is_back)
+        return;
+    (void)pthread_once(&once, find_out);
+    if (!may_come_back)
+        return;
+    nice_before = getpriority(PRIO_PROCESS, (id_t)gettid());
+    is_back = set_nice(ORR_MIN(nice_before + THREAD_BACK_NICE, PRIO_MAX - 1));
+}
+
+void thread_step_up(void)
+{
+    if (is_back)
+        is_back = !set_nice(nice_before);
 }
