@@ -326,7 +326,7 @@ static void serve(void *arg)
     struct arena *a = arena_new(s->p->opts.max_part_bytes);
     struct engine_result res;
     struct store_query sq;
-    struct buf out = {0};
+    struct buf out = {.max_bytes = RPC_MAX_MESSAGE_BYTES};
     struct err *e;
 
     s->opts.arena = a;
@@ -334,6 +334,9 @@ static void serve(void *arg)
     e = engine_query(s->p->opts.engine, &s->q, &sq.storage, a, &res);
     if (!e)
         result_wire_encode(&out, &res);
+    if (!e && !buf_ok(&out)) /* the asker does the part itself */
+        e = err_new(ERR_TOO_LARGE, "the part's answer has more than %u bytes",
+                    RPC_MAX_MESSAGE_BYTES);
     store_query_done(&sq);
     arena_free(a);
     if (e)
