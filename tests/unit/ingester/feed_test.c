@@ -1,7 +1,5 @@
-#include <sys/resource.h>
 #include <unistd.h>
 
-#include "common/base/thread.h"
 #include "ingester/feed.h"
 #include "tests/unit/common/rpc/rpc_fixture.h"
 
@@ -13,25 +11,15 @@ struct yard {
     struct job_pool *jobs;
     _Atomic int frames; /* of the long answer, so far */
     int frames_before_short;
-    int nice_of_first, nice_of_last, nice_of_short; /* of the worker that makes them */
 };
-
-static int nice_now(void)
-{
-    return getpriority(PRIO_PROCESS, (id_t)gettid());
-}
 
 static struct err *long_next(void *src, struct buf *frame, bool *ret_more)
 {
     struct yard *y = src;
     int64_t until = clock_mono_ms(&clock_system) + PATIENCE_MS;
 
-    if (y->frames == 0) {
-        y->nice_of_first = nice_now();
-        while (job_pool_queued(y->jobs) == 0 && clock_mono_ms(&clock_system) < until)
-            (void)usleep(100);
-    }
-    y->nice_of_last = nice_now();
+    while (y->frames == 0 && job_pool_queued(y->jobs) == 0 && clock_mono_ms(&clock_system) < until)
+        (void)usleep(100);
     buf_fill(frame, 'l', 1000);
     *ret_more = ++y->frames < LONG;
     return NULL;
@@ -42,7 +30,6 @@ static struct err *short_next(void *src, struct buf *frame, bool *ret_more)
     struct yard *y = src;
 
     y->frames_before_short = y->frames;
-    y->nice_of_short = nice_now();
     buf_byte(frame, 's');
     *ret_more = false;
     return NULL;
@@ -116,29 +103,5 @@ TEST(feed_makes_way_for_others_between_two_frames)
     CHECK_INT(second.code, 0);
     CHECK_INT(second.bytes, 1);
     CHECK_INT(y.frames_before_short, 1);
-    yard_down(&y);
-}
-
-TEST(feed_steps_back_behind_its_first_frame)
-{
-    struct yard y = {0};
-    struct got first = {0}, second = {0};
-    int before = nice_now(), back;
-
-    thread_step_back(); /* the system may not allow it */
-    back = nice_now();
-    thread_step_up();
-    yard_up(&y);
-    rpc_call(
-        y.rig.peer,
-        &(struct rpc_call_opts){.method = "long", .timeout_ms = PATIENCE_MS, .credits = LONG + 1},
-        SLICE_EMPTY, on_got, &first, NULL);
-    rpc_call(y.rig.peer,
-             &(struct rpc_call_opts){.method = "short", .timeout_ms = PATIENCE_MS, .credits = 2},
-             SLICE_EMPTY, on_got, &second, NULL);
-    WAIT_FOR(y.rig.loop, first.last && second.last);
-    CHECK_INT(y.nice_of_first, before);
-    CHECK_INT(y.nice_of_last, back);
-    CHECK_INT(y.nice_of_short, before);
     yard_down(&y);
 }
