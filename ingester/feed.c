@@ -35,13 +35,6 @@ struct feeds *feeds_new(struct job_pool *jobs)
 
 static void feed_run(struct feed *f);
 
-/* A long answer makes way for others between two frames: workers are few, and a short answer that waits for the whole
- * of a long one waits for many times what it takes itself. */
-static bool has_to_make_way(const struct feed *f)
-{
-    return job_pool_queued(f->fs->jobs) > 0;
-}
-
 /* On a worker. */
 static void feed_work(void *arg)
 {
@@ -63,8 +56,6 @@ static void feed_work(void *arg)
             return;
         }
         if ((f->err = f->ops->next(f->src, &f->frame, &f->has_more)))
-            return;
-        if (f->has_more && has_to_make_way(f))
             return;
     }
 }
