@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include "common/base/mem.h"
-#include "common/base/thread.h"
 #include "common/base/vec.h"
 
 #define CLOSE_POLL_US 2000
@@ -18,7 +17,6 @@ struct feed {
     struct err *err;
     bool is_open, has_more, is_finished;
     bool is_parked; /* the loop's: waits for credit */
-    bool has_sent;  /* a frame */
 };
 
 struct feeds {
@@ -37,15 +35,11 @@ struct feeds *feeds_new(struct job_pool *jobs)
 
 static void feed_run(struct feed *f);
 
-/* A long answer makes way for others between two frames: there are as few workers as cores, and a short one that
- * has to wait for the whole of it waits for longer than it takes. */
-static bool has_to_make_way(const struct feed *f)
+/* On a worker. */
+static void feed_work(void *arg)
 {
-    return job_pool_queued(f->fs->jobs) > 0;
-}
+    struct feed *f = arg;
 
-static void send_frames(struct feed *f)
-{
     if (!f->is_open && f->ops->open && (f->err = f->ops->open(f->src)))
         return;
     f->is_open = true;
@@ -56,26 +50,14 @@ static void send_frames(struct feed *f)
             f->err = err_new(ERR_UNAVAILABLE, "shutting down");
         if (f->err || (f->frame.len && !rpc_stream_send(f->call, buf_slice(&f->frame))))
             return;
-        f->has_sent |= f->frame.len > 0;
         buf_reset(&f->frame);
         if (!f->has_more) {
             f->is_finished = true;
             return;
         }
-        if (f->has_sent) /* more than a frame is a long answer */
-            thread_step_back();
         if ((f->err = f->ops->next(f->src, &f->frame, &f->has_more)))
             return;
-        if (f->has_more && has_to_make_way(f))
-            return;
     }
-}
-
-/* On a worker. */
-static void feed_work(void *arg)
-{
-    send_frames(arg);
-    thread_step_up();
 }
 
 static void feed_end(struct feed *f)

@@ -252,7 +252,6 @@ void loop_stop(struct loop *l)
 
 static void *loop_main(void *arg)
 {
-    thread_prefer_bursts();
     loop_run(arg);
     return NULL;
 }

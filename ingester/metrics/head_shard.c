@@ -110,7 +110,6 @@ static void *run(void *arg)
     struct head_shard *sh = arg;
     struct head_msg *m;
 
-    thread_prefer_bursts();
     for (;;) {
         lock_take(&sh->lock);
         while (!sh->first && !sh->is_stopping)

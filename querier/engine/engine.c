@@ -265,7 +265,7 @@ struct err *engine_query(const struct engine *eng, const struct engine_query *q,
     if (!(e = promql_resolve_durations(parsed.root, q->step_ms, q->end_ms - q->start_ms))) {
         *ret = (struct engine_result){0};
         x.root = parsed.root;
-        turn_begin(&x.turn, eng->turns, q->began_mono_ms, clock_mono_ms(&clock_system));
+        turn_begin(&x.turn, eng->turns, clock_mono_ms(&clock_system));
         run(&x, parsed.root, ret);
         (void)exec_tick(&x);
         turn_end(&x.turn);

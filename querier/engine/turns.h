@@ -1,9 +1,7 @@
 /*
  * Short queries before long ones. A query is young for its first TURNS_YOUNG_MS; an older one rests for a
  * moment again and again while there are young ones, and works at least half of the time whatever comes,
- * so that it ends, too. Its thread steps back as well (thread.h): between two looks, in the storage, and where
- * nobody is young but something short of the process waits for a core. A dashboard beside a query over a year
- * then hardly notices it.
+ * so that it ends, too. A dashboard beside a query over a year then hardly notices it.
  *
  * Any thread: the count is shared by all queries of an engine, a struct turn is its query's.
  */
@@ -25,9 +23,7 @@ struct turn {
     bool is_young;
 };
 
-/* began_mono_ms: when the whole began that this is a part of, for a query is no younger for being cut into pieces;
- * 0: now. From here to turn_end() on one thread. */
-void turn_begin(struct turn *t, struct turns *turns, int64_t began_mono_ms, int64_t now_mono_ms);
+void turn_begin(struct turn *t, struct turns *turns, int64_t now_mono_ms);
 /* Now and then; may sleep TURNS_REST_MS. */
 void turn_look(struct turn *t, int64_t now_mono_ms);
 void turn_end(struct turn *t);

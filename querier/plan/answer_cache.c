@@ -126,29 +126,46 @@ static struct held *held_new(struct answer_cache *c, struct slice key,
     return h;
 }
 
-void answer_cache_put(struct answer_cache *c, struct slice key, const struct answer_piece *piece)
+size_t answer_cache_max_bytes(const struct answer_cache *c)
 {
-    size_t size = sizeof(struct held) + 2 * key.len + piece->bytes.len + BOOKS_BYTES;
-    bool is_too_large = size > c->max_bytes / 8;
-    struct held *h = is_too_large ? NULL : held_new(c, key, piece, size), *old;
+    return c->max_bytes / 8;
+}
+
+/* In the place of what was there; NULL: nothing. */
+static void put_or_refuse(struct answer_cache *c, struct slice key, struct held *h)
+{
+    struct held *old;
 
     lock_take(&c->lock);
     if ((old = map_get(&c->map, key)))
         drop(c, old);
-    if (is_too_large) {
+    if (!h) {
         c->stats.refused++;
     } else {
-        while (c->oldest && c->stats.bytes + size > c->max_bytes) {
+        while (c->oldest && c->stats.bytes + h->size > c->max_bytes) {
             drop(c, c->oldest);
             c->stats.evictions++;
         }
         (void)map_put(&c->map, key, h);
         list_in(c, h);
-        c->stats.bytes += size;
+        c->stats.bytes += h->size;
         c->stats.pieces++;
         c->stats.puts++;
     }
     lock_release(&c->lock);
+}
+
+void answer_cache_refuse(struct answer_cache *c, struct slice key)
+{
+    put_or_refuse(c, key, NULL);
+}
+
+void answer_cache_put(struct answer_cache *c, struct slice key, const struct answer_piece *piece)
+{
+    size_t size = sizeof(struct held) + 2 * key.len + piece->bytes.len + BOOKS_BYTES;
+    bool is_too_large = size > answer_cache_max_bytes(c);
+
+    put_or_refuse(c, key, is_too_large ? NULL : held_new(c, key, piece, size));
 }
 
 void answer_cache_stats_get(struct answer_cache *c, struct answer_cache_stats *ret)

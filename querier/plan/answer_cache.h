@@ -33,6 +33,10 @@ const struct answer_piece *answer_cache_get(struct answer_cache *c, struct slice
 void answer_cache_release(const struct answer_piece *p);
 /* Copies key and bytes; takes the place of what was there. */
 void answer_cache_put(struct answer_cache *c, struct slice key, const struct answer_piece *piece);
+/* No piece may have more bytes (keys and books aside): a bound for whoever writes one. */
+size_t answer_cache_max_bytes(const struct answer_cache *c);
+/* Of a piece that went over it: it takes the place of what was there, but is not kept. */
+void answer_cache_refuse(struct answer_cache *c, struct slice key);
 
 struct answer_cache_stats {
     uint64_t puts, evictions, refused;

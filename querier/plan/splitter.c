@@ -196,7 +196,6 @@ static void collect_others(struct splitting *s)
 static void run_jobs(void *arg, struct engine_job *jobs, size_t n)
 {
     struct splitting *s = arg;
-    int64_t now_ms = clock_mono_ms(&clock_system);
 
     s->jobs = jobs;
     s->n = n;
@@ -204,7 +203,6 @@ static void run_jobs(void *arg, struct engine_job *jobs, size_t n)
     s->arenas = arena_array(s->arena, struct arena *, n);
     for (size_t i = 0; i < n; i++) {
         s->arenas[i] = arena_new(part_bytes(s));
-        jobs[i].q.began_mono_ms = now_ms;
         if (jobs[i].q.max_samples)
             jobs[i].q.max_samples = ORR_MAX(jobs[i].q.max_samples / s->at_once, 1u);
     }
@@ -326,7 +324,7 @@ static void serve(void *arg)
     struct arena *a = arena_new(s->p->opts.max_part_bytes);
     struct engine_result res;
     struct store_query sq;
-    struct buf out = {0};
+    struct buf out = {.max_bytes = RPC_MAX_MESSAGE_BYTES};
     struct err *e;
 
     s->opts.arena = a;
@@ -334,6 +332,9 @@ static void serve(void *arg)
     e = engine_query(s->p->opts.engine, &s->q, &sq.storage, a, &res);
     if (!e)
         result_wire_encode(&out, &res);
+    if (!e && !buf_ok(&out)) /* the asker does the part itself */
+        e = err_new(ERR_TOO_LARGE, "the part's answer has more than %u bytes",
+                    RPC_MAX_MESSAGE_BYTES);
     store_query_done(&sq);
     arena_free(a);
     if (e)

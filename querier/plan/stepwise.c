@@ -346,16 +346,21 @@ static bool is_of_query(const struct slice *texts, size_t n)
 static void keep_result(struct stepwise *s, const struct piece *p, const struct engine_result *r,
                         int64_t first_ms, int64_t last_ms)
 {
-    struct buf b = {0};
+    struct answer_cache *cache = s->ask->cache;
+    /* outside of the query's memory, so no more of it than the cache takes */
+    struct buf b = {.max_bytes = ORR_MAX(answer_cache_max_bytes(cache), (size_t)1)};
 
     result_wire_encode(&b, r);
-    answer_cache_put(s->ask->cache, p->key,
-                     &(struct answer_piece){.first_ms = first_ms,
-                                            .last_ms = last_ms,
-                                            .has_annotations = has_annotations(r),
-                                            .text_hash = text_hash(s),
-                                            .version = s->ask->version,
-                                            .bytes = buf_slice(&b)});
+    if (!buf_ok(&b))
+        answer_cache_refuse(cache, p->key);
+    else
+        answer_cache_put(cache, p->key,
+                         &(struct answer_piece){.first_ms = first_ms,
+                                                .last_ms = last_ms,
+                                                .has_annotations = has_annotations(r),
+                                                .text_hash = text_hash(s),
+                                                .version = s->ask->version,
+                                                .bytes = buf_slice(&b)});
     buf_done(&b);
 }
 

@@ -91,3 +91,19 @@ TEST(answer_cache_refuses_what_would_push_out_too_much)
     CHECK_INT(s.pieces, 0);
     answer_cache_free(c);
 }
+
+TEST(answer_cache_counts_what_was_too_large_to_be_written)
+{
+    struct answer_cache *c = answer_cache_new(4000, 1000, &clock_system);
+    struct answer_cache_stats s;
+
+    CHECK_INT(answer_cache_max_bytes(c), 500);
+    put(c, "a", "small");
+    answer_cache_refuse(c, SLICE("a"));
+    answer_cache_refuse(c, SLICE("b"));
+    CHECK(!has(c, "a", 3));
+    answer_cache_stats_get(c, &s);
+    CHECK_INT(s.refused, 2);
+    CHECK_INT(s.bytes, 0);
+    answer_cache_free(c);
+}
