@@ -438,8 +438,8 @@ static void build(struct querier *q, const struct querier_conf *conf)
     rules_page_routes(q->process);
     prom_api_rpc(q->api, process_rpc(q->process));
     metric_register_collector(collect, q);
-    membership_kv_subscribe(process_membership(q->process), CATALOGUE_PREFIX, on_catalogue, q);
-    membership_kv_subscribe(process_membership(q->process), TOMB_NEWS_PREFIX, on_tombstones, q);
+    membership_kv_subscribe_own(process_membership(q->process), CATALOGUE_PREFIX, on_catalogue, q);
+    membership_kv_subscribe_own(process_membership(q->process), TOMB_NEWS_PREFIX, on_tombstones, q);
     membership_kv_subscribe_own(process_membership(q->process), LATE_WRITES_PREFIX, on_late_writes,
                                 q);
 }

@@ -265,10 +265,10 @@ struct err *engine_query(const struct engine *eng, const struct engine_query *q,
     if (!(e = promql_resolve_durations(parsed.root, q->step_ms, q->end_ms - q->start_ms))) {
         *ret = (struct engine_result){0};
         x.root = parsed.root;
-        turn_begin(&x.turn, eng->turns, clock_mono_ms(&clock_system));
+        turn_begin(&x.turn, eng->turns, q->began_mono_ms, clock_mono_ms(&clock_system));
         run(&x, parsed.root, ret);
         (void)exec_tick(&x);
-        turn_end(&x.turn);
+        turn_end(&x.turn, clock_mono_ms(&clock_system));
         exec_done(&x);
         e = x.err;
         ret->n_warnings = annot_list(&x.annots, ANNOT_WARNING, &ret->warnings);

@@ -48,6 +48,7 @@ struct engine_query {
     uint64_t max_samples;
     uint64_t max_points;       /* steps of a range query; 0: ENGINE_MAX_POINTS */
     int64_t deadline_mono_ms;  /* clock_system's mono; 0: none */
+    int64_t began_mono_ms;     /* of a part: when the whole did (turns.h); 0: with this call */
     const atomic_bool *cancel; /* NULL: none */
     /* Where the storage has aggregates of so much time or less, they may be used where they do; 0: samples alone, as long
      * as there are any. */

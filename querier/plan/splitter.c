@@ -196,6 +196,7 @@ static void collect_others(struct splitting *s)
 static void run_jobs(void *arg, struct engine_job *jobs, size_t n)
 {
     struct splitting *s = arg;
+    int64_t now_ms = clock_mono_ms(&clock_system);
 
     s->jobs = jobs;
     s->n = n;
@@ -203,6 +204,7 @@ static void run_jobs(void *arg, struct engine_job *jobs, size_t n)
     s->arenas = arena_array(s->arena, struct arena *, n);
     for (size_t i = 0; i < n; i++) {
         s->arenas[i] = arena_new(part_bytes(s));
+        jobs[i].q.began_mono_ms = now_ms;
         if (jobs[i].q.max_samples)
             jobs[i].q.max_samples = ORR_MAX(jobs[i].q.max_samples / s->at_once, 1u);
     }
