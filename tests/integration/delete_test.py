@@ -128,21 +128,26 @@ def test_blocks_are_rewritten_by_themselves(t):
     eager = ["--compactor.sweep-interval=300ms", "--compactor.compaction-interval=300ms",
              "--compactor.deletion-delay=1s"]
     o = Single(t, args=[ADMIN, "--compactor.dry-run=true", "--compactor.delete-rewrite-after=0s", *eager[:2]]).wait_ready()
-    root = o.dir + "/data/bucket/metrics/test"
     start = (now_ms() // 86_400_000 - 3) * 86_400_000
     hour = 3_600_000
     for day in range(2):
         at = start + day * 24 * hour
         push_ok(o.addr, [ramp("m", at, 40, job=f"name-{j}") for j in "ab"] + [ramp("gap", at, 2, step=hour)])
         flush(o)
-    tombs = root + "/tombstones"
 
-    def blocks():
-        with open(root + "/catalogue", encoding="utf-8") as f:
+    def root():
+        return o.blocks.path() + "/metrics/test"
+
+    def tombs():
+        return os.path.getsize(root() + "/tombstones")
+
+    def blocks(at=None):
+        with open((at or root()) + "/catalogue", encoding="utf-8") as f:
             return {b["ulid"]: b for b in json.load(f)["blocks"]}
 
     def holding(text):
-        return [b for b in blocks() if text in open(f"{root}/{b}/index", "rb").read()]
+        at = root()
+        return [b for b in blocks(at) if text in open(f"{at}/{b}/index", "rb").read()]
     old = blocks()
     check(len(old) == 2 and len(holding(b"name-a")) == 2, f"{old}")
     delete(o.addr, ['m{job="name-a"}'], start, start + 12 * hour)
@@ -151,24 +156,25 @@ def test_blocks_are_rewritten_by_themselves(t):
     wait_for("a plan", lambda: [j["kind"] for j in compaction(o)["next"]] == ["rewrite"], 30)
     check(compaction(o)["next"][0]["inputs"] == [first] and blocks() == old, "a dry run did something")
     time.sleep(1)
-    size = os.path.getsize(tombs)
+    size = tombs()
     o.stop()
     o.args = [a for a in o.args if not a.startswith("--compactor.")] + eager + ["--compactor.delete-rewrite-after=1s"]
     o.start()
     o.wait_ready()
     wait_for("the bytes to go", lambda: len(holding(b"name-a")) == 1 and first not in blocks() and
-             not os.path.exists(f"{root}/{first}"), 30)
+             not os.path.exists(f"{root()}/{first}"), 30)
     new = blocks()
     check(len(new) == 2 and len(set(new) & set(old)) == 1, f"{new}")
     made = (set(new) - set(old)).pop()
     check(new[made]["level"] == old[first]["level"] and new[made]["segments"] == old[first]["segments"], "what it names")
     copy = os.path.join(t.dir, "tsdb")
+    at = root()
     for b in new:
-        shutil.copytree(f"{root}/{b}", f"{copy}/{b}")
+        shutil.copytree(f"{at}/{b}", f"{copy}/{b}")
     for command in (["list", copy], ["analyze", copy, made]):
         r = subprocess.run(["promtool", "tsdb"] + command, capture_output=True, text=True)
         check(r.returncode == 0, f"promtool tsdb {command}: {r.stdout} {r.stderr}")
-    wait_for("the tombstones to go", lambda: os.path.getsize(tombs) < size - 50 and
+    wait_for("the tombstones to go", lambda: tombs() < size - 50 and
              sum(d["forgotten"] > 0 for d in compaction(o)["deletions"]) == 2, 30)
     shown = [d for d in compaction(o)["deletions"] if d["rewritten"]]
     check([d["blocks"] for d in shown] == [[{"from": first, "to": made}]], f"{compaction(o)['deletions']}")
@@ -179,8 +185,8 @@ def test_blocks_are_rewritten_by_themselves(t):
     wait_for("nothing to be left", lambda: not holding(b"name-b")[1:], 30)
     wait_for("a block of nothing", lambda: sorted(b["series"] for b in blocks().values())[0] == 0, 30)
     check(count(o.addr, '{__name__=~"m|gap"}', start) == [2, 40], "the rest")
-    r = http_call(o.addr, "GET", "/metrics").text
-    check("orrery_compactor_blocks_rewritten_total 2" in r, [l for l in r.split("\n") if "rewrit" in l])
+    wait_for("both to be counted", lambda: "orrery_compactor_blocks_rewritten_total 2"
+             in http_call(o.addr, "GET", "/metrics").text, 30)
 
 
 def test_it_is_refused(t):
