@@ -126,6 +126,7 @@ TEST(block_pages_cold_query_takes_six_gets_and_a_warm_one_none)
     CHECK_INT(g.store.gets, 0);
     block_reader_close(far);
     block_reader_close(near);
+    matchers_done((struct matchers){m, 2});
     rig_down(&g);
 }
 
@@ -298,6 +299,7 @@ TEST(block_pages_headers_are_mapped_and_checked)
     CHECK_INT(built(&g), 2);
     CHECK_OK(read_all(&g));
     block_reader_close(near);
+    matchers_done((struct matchers){m, 2});
     rig_down(&g);
 }
 

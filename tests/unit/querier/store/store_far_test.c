@@ -152,6 +152,7 @@ static uint64_t digest(struct store *s, enum how how, const char *re, int64_t mi
     }
     CHECK_OK(series_set_close(set));
     store_query_done(&sq);
+    matchers_done(req.matchers);
     arena_free(a);
     return sum;
 }
