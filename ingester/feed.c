@@ -3,10 +3,13 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/mem.h"
+#include "common/base/thread.h"
 #include "common/base/vec.h"
 
 #define CLOSE_POLL_US 2000
+#define SHORT_MS 2000 /* for how long after a short answer the workers of long ones leave a core */
 
 struct feed {
     struct feeds *fs;
@@ -16,12 +19,14 @@ struct feed {
     struct buf frame;
     struct err *err;
     bool is_open, has_more, is_finished;
+    bool is_long;   /* more than one frame */
     bool is_parked; /* the loop's: waits for credit */
 };
 
 struct feeds {
     struct job_pool *jobs;
     _Atomic bool is_closing;
+    atomic_llong short_ms;  /* when the last short answer ended, monotonic; 0: none has */
     VEC(struct feed *) all; /* the loop's */
 };
 
@@ -35,11 +40,29 @@ struct feeds *feeds_new(struct job_pool *jobs)
 
 static void feed_run(struct feed *f);
 
-/* On a worker. */
-static void feed_work(void *arg)
+/* A long answer makes way for others between two frames: workers are few, and a short answer that waits for the whole
+ * of a long one waits for many times what it takes itself. */
+static bool has_to_make_way(const struct feed *f)
 {
-    struct feed *f = arg;
+    return job_pool_queued(f->fs->jobs) > 0;
+}
 
+static void leave_a_core_to_short_ones(const struct feed *f)
+{
+    int64_t last_ms = atomic_load_explicit(&f->fs->short_ms, memory_order_relaxed);
+
+    thread_leave_a_core(last_ms && clock_mono_ms(&clock_system) - last_ms < SHORT_MS);
+}
+
+static void finish(struct feed *f)
+{
+    f->is_finished = true;
+    if (!f->is_long)
+        atomic_store_explicit(&f->fs->short_ms, clock_mono_ms(&clock_system), memory_order_relaxed);
+}
+
+static void send_frames(struct feed *f)
+{
     if (!f->is_open && f->ops->open && (f->err = f->ops->open(f->src)))
         return;
     f->is_open = true;
@@ -52,12 +75,24 @@ static void feed_work(void *arg)
             return;
         buf_reset(&f->frame);
         if (!f->has_more) {
-            f->is_finished = true;
+            finish(f);
             return;
         }
+        if (f->is_long)
+            leave_a_core_to_short_ones(f);
         if ((f->err = f->ops->next(f->src, &f->frame, &f->has_more)))
             return;
+        f->is_long |= f->has_more;
+        if (f->has_more && has_to_make_way(f))
+            return;
     }
+}
+
+/* On a worker. */
+static void feed_work(void *arg)
+{
+    send_frames(arg);
+    thread_leave_a_core(false);
 }
 
 static void feed_end(struct feed *f)

@@ -1,7 +1,8 @@
 /*
  * A streamed RPC answer that is made on workers: frame by frame, as the asker takes them. A worker
  * that finds no credit goes on with other jobs; the feed continues on any worker when credit comes
- * back, so slow readers hold memory (one frame) but no thread.
+ * back, so slow readers hold memory (one frame) but no thread. A long answer makes way between frames for
+ * jobs that wait, and as long as short answers come its worker leaves them a core (thread.h).
  *
  *     feed_start(call, jobs, &ops, src);
  *
