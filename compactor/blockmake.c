@@ -65,52 +65,35 @@ static bool is_of_shard(const struct blockmake_opts *o, struct labels ls)
     return !o->is_split || labels_hash_prometheus(ls) % o->meta->shards == o->meta->shard;
 }
 
-/* Replaces out by a sidecar of exemplars without those of series that are not in the block; empty when none is left. */
-static struct err *sift_series(const struct blockmake_opts *o, int64_t max_t, struct slice sidecar,
-                               struct buf *out)
+struct sifting {
+    const struct blockmake_opts *opts;
+    int64_t max_t;
+    bool is_over; /* some retention */
+};
+
+/* Whether the sample of an exemplar is in the block. */
+static bool is_in_block(void *arg, struct arena *tmp, struct labels series,
+                        const struct sidecar_exemplar *x)
 {
-    bool is_over = retention_hash(o->retention, max_t) != 0;
-    struct arena *a = arena_new(0);
-    struct sidecar_exemplar x;
-    struct reader in;
-    size_t kept = 0;
-    struct err *e = sidecar_open(SIDECAR_EXEMPLARS, sidecar, &in);
+    const struct sifting *s = arg;
+    size_t n;
 
-    buf_reset(out);
-    sidecar_begin(out, SIDECAR_EXEMPLARS);
-    while (!e && sidecar_next_exemplar(&in, &x)) {
-        struct labels ls;
-
-        arena_reset(a);
-        if (!labels_of_canonical(a, x.series, &ls)) {
-            e = err_new(ERR_CORRUPT, "exemplars: malformed labels");
-        } else if (is_of_shard(o, ls) &&
-                   !(is_over && retention_drops(o->retention, ls, max_t, NULL))) {
-            sidecar_put_exemplar(out, &x);
-            kept++;
-        }
-    }
-    if (!e && !reader_ok(&in))
-        e = err_new(ERR_CORRUPT, "exemplars: malformed entry");
-    if (!e && kept)
-        sidecar_end(out);
-    else
-        buf_reset(out);
-    arena_free(a);
-    return e;
+    if (!is_of_shard(s->opts, series) ||
+        (s->is_over && retention_drops(s->opts->retention, series, s->max_t, NULL)))
+        return false;
+    (void)tombstone_list_spans(s->opts->tombstones, tmp, series, x->t_ms, x->t_ms, &n);
+    return n == 0;
 }
 
-/* Without those of samples that are not in the block. */
 static struct err *sift_exemplars(const struct blockmake_opts *o, int64_t max_t, struct buf *io)
 {
-    struct buf rest = {0};
-    struct err *e = tombstone_stream_exemplars(o->tombstones, buf_slice(io), &rest);
+    struct sifting s = {o, max_t, retention_hash(o->retention, max_t) != 0};
+    struct buf all = *io;
+    struct err *e;
 
-    if (!e && rest.len)
-        e = sift_series(o, max_t, buf_slice(&rest), io);
-    else if (!e)
-        buf_reset(io);
-    buf_done(&rest);
+    *io = (struct buf){0};
+    e = sidecar_sift_exemplars(buf_slice(&all), is_in_block, &s, io);
+    buf_done(&all);
     return e;
 }
 

@@ -79,8 +79,8 @@ void upkeep_tenant_look(struct upkeep_pass *p, struct slice tenant);
 void upkeep_tenant_free(struct upkeep_tenant *t);
 /* Blocks in quarantine whose time is over get another chance. */
 void upkeep_tenant_release(struct upkeep *u);
-/* Reads the tombstones and looks into those of our blocks that they reach. A failure is noted, and blocks
- * are not rewritten for now. *io_due_ms becomes less when a tombstone comes due before. */
+/* Reads the tombstones and looks into those of our blocks that they reach. A failure is noted, and
+ * the next pass looks again. *io_due_ms becomes less when a tombstone comes due before. */
 void upkeep_deletions_look(struct upkeep_pass *p, struct slice tenant, struct upkeep_tenant *t,
                            const struct catalogue *c, int64_t *io_due_ms);
 /* Takes tombstones off the list of which nothing is left. The tenant's sweep. */

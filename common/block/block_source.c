@@ -3,8 +3,8 @@
 #include <stdio.h>
 
 #include "common/base/fsx.h"
-#include "common/base/lock.h"
 #include "common/base/vec.h"
+#include "common/block/block_files.h"
 #include "common/block/block_format.h"
 #include "common/block/block_meta.h"
 
@@ -131,25 +131,12 @@ struct err *block_source_dir(const char *path, struct block_source **ret)
 struct store_source {
     struct block_source base;
     struct objstore *store;
-    struct lock lock; /* guards files; their bytes never change or move */
-    VEC(struct file) files;
+    struct block_files files;
 };
 
 static struct slice store_key(struct store_source *s, struct arena *a, const char *name)
 {
     return slice_cstr(arena_printf(a, "%s/%s", s->base.name, name));
-}
-
-static bool store_find(struct store_source *s, const char *name, struct slice *ret)
-{
-    bool found = false;
-
-    lock_take(&s->lock);
-    for (size_t i = 0; i < s->files.len && !found; i++)
-        if ((found = strcmp(s->files.ptr[i].name, name) == 0))
-            *ret = s->files.ptr[i].bytes;
-    lock_release(&s->lock);
-    return found;
 }
 
 static struct err *store_file(struct block_source *base, const char *name, struct slice *ret)
@@ -158,9 +145,8 @@ static struct err *store_file(struct block_source *base, const char *name, struc
     struct arena *a;
     struct buf b = {0};
     struct err *e;
-    struct file f;
 
-    if (store_find(s, name, ret))
+    if (block_files_find(&s->files, name, ret))
         return NULL;
     a = arena_new(0);
     e = objstore_get(s->store, store_key(s, a, name),
@@ -170,13 +156,7 @@ static struct err *store_file(struct block_source *base, const char *name, struc
         buf_done(&b);
         return e;
     }
-    f.name = mem_strdup(name);
-    f.bytes.ptr = buf_take(&b, &f.bytes.len);
-    /* Two that fetched it at once both keep theirs; the first is found from then on. */
-    lock_take(&s->lock);
-    vec_push(&s->files, f);
-    lock_release(&s->lock);
-    *ret = f.bytes;
+    *ret = block_files_keep(&s->files, name, &b);
     return NULL;
 }
 
@@ -187,7 +167,7 @@ static struct err *store_range(struct block_source *base, const char *name, uint
     struct arena *a;
     struct err *e;
 
-    if (store_find(s, name, ret)) {
+    if (block_files_find(&s->files, name, ret)) {
         *ret = off > ret->len ? slice_of(ret->ptr, 0) : slice_sub(*ret, (size_t)off, len);
         return NULL;
     }
@@ -205,12 +185,7 @@ static void store_close(struct block_source *base)
 {
     struct store_source *s = (struct store_source *)base;
 
-    VEC_FOREACH (f, &s->files) {
-        mem_free((void *)f->bytes.ptr);
-        mem_free(f->name);
-    }
-    vec_done(&s->files);
-    lock_done(&s->lock);
+    block_files_done(&s->files);
     mem_free(s->base.name);
     mem_free(s);
 }
@@ -225,7 +200,7 @@ struct block_source *block_source_objstore(struct objstore *store, struct slice 
     s->base.ops = &store_ops;
     s->base.name = slice_dup(prefix);
     s->store = store;
-    lock_init(&s->lock, LOCK_LEAF_MODULE);
+    block_files_init(&s->files);
     return &s->base;
 }
 

@@ -1,51 +1,20 @@
 /* A block in an object store, read through a cache of pages. */
-#include "common/base/lock.h"
-#include "common/base/vec.h"
+#include "common/block/block_files.h"
 #include "common/block/block_source.h"
 
 #define MAX_WHOLE (1u << 30)   /* of a file that is read whole */
 #define MAX_ROOM (8u << 20)    /* held at a time by one who reads */
 #define MIN_ROOM OBJPAGES_PAGE /* however little memory is left: else nothing would ever be read */
 
-struct whole {
-    char *name;
-    struct slice bytes;
-};
-
 struct pages_source {
     struct block_source base;
     struct objpages *pages;
-    struct lock lock; /* guards files; their bytes never change or move */
-    VEC(struct whole) files;
+    struct block_files files;
 };
 
 static struct slice key_of(struct pages_source *s, struct arena *a, const char *name)
 {
     return slice_cstr(arena_printf(a, "%s/%s", s->base.name, name));
-}
-
-static bool find(struct pages_source *s, const char *name, struct slice *ret)
-{
-    bool found = false;
-
-    lock_take(&s->lock);
-    for (size_t i = 0; i < s->files.len && !found; i++)
-        if ((found = strcmp(s->files.ptr[i].name, name) == 0))
-            *ret = s->files.ptr[i].bytes;
-    lock_release(&s->lock);
-    return found;
-}
-
-static struct slice keep(struct pages_source *s, const char *name, struct buf *b)
-{
-    struct whole f = {.name = mem_strdup(name)};
-
-    f.bytes.ptr = buf_take(b, &f.bytes.len);
-    /* Two that read it at once both keep theirs; the first is found from then on. */
-    lock_take(&s->lock);
-    vec_push(&s->files, f);
-    lock_release(&s->lock);
-    return f.bytes;
 }
 
 /* The first page says how long the object is. */
@@ -58,7 +27,7 @@ static struct err *pages_file(struct block_source *base, const char *name, struc
     uint64_t bytes;
     struct err *e;
 
-    if (find(s, name, ret))
+    if (block_files_find(&s->files, name, ret))
         return NULL;
     a = arena_new(0);
     key = key_of(s, a, name);
@@ -73,7 +42,7 @@ static struct err *pages_file(struct block_source *base, const char *name, struc
     if (e)
         buf_done(&b);
     else
-        *ret = keep(s, name, &b);
+        *ret = block_files_keep(&s->files, name, &b);
     return e;
 }
 
@@ -149,12 +118,7 @@ static void pages_close(struct block_source *base)
 {
     struct pages_source *s = (struct pages_source *)base;
 
-    VEC_FOREACH (f, &s->files) {
-        mem_free((void *)f->bytes.ptr);
-        mem_free(f->name);
-    }
-    vec_done(&s->files);
-    lock_done(&s->lock);
+    block_files_done(&s->files);
     mem_free(s->base.name);
     mem_free(s);
 }
@@ -178,6 +142,6 @@ struct block_source *block_source_pages(struct objpages *pages, struct block_hea
     s->base.name = slice_dup(prefix);
     s->base.heads = heads;
     s->pages = pages;
-    lock_init(&s->lock, LOCK_LEAF_MODULE);
+    block_files_init(&s->files);
     return &s->base;
 }

@@ -59,17 +59,9 @@ struct err *catalogue_stat(struct objstore *store, struct slice signal, struct s
                            char *ret_etag)
 {
     char *key = key_of(signal, tenant);
-    struct objstore_info info = {0};
-    struct err *e = objstore_stat(store, slice_cstr(key), &info);
+    struct err *e = objstore_etag(store, slice_cstr(key), ret_etag);
 
     mem_free(key);
-    if (err_is(e, ERR_NOT_FOUND)) {
-        err_free(e);
-        e = NULL;
-        info.etag[0] = '\0';
-    }
-    if (!e)
-        memcpy(ret_etag, info.etag, sizeof(info.etag));
     return e;
 }
 

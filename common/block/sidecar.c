@@ -4,7 +4,6 @@
 
 #include "common/base/hash.h"
 #include "common/base/vec.h"
-#include "common/model/labels.h"
 #include "common/model/sample.h"
 
 #define MAGIC_BYTES 8
@@ -104,6 +103,38 @@ bool sidecar_next_metadata(struct reader *r, struct sidecar_metadata *ret)
     if (ret->type > METRIC_STATESET)
         reader_fail(r);
     return reader_ok(r);
+}
+
+struct err *sidecar_sift_exemplars(struct slice bytes, sidecar_keep_fn *keep, void *arg,
+                                   struct buf *out)
+{
+    struct arena *tmp = arena_new(0);
+    struct sidecar_exemplar x;
+    struct reader in;
+    struct err *e = sidecar_open(SIDECAR_EXEMPLARS, bytes, &in);
+    size_t kept = 0;
+
+    buf_reset(out);
+    sidecar_begin(out, SIDECAR_EXEMPLARS);
+    while (!e && sidecar_next_exemplar(&in, &x)) {
+        struct labels series;
+
+        arena_reset(tmp);
+        if (!labels_of_canonical(tmp, x.series, &series)) {
+            e = err_new(ERR_CORRUPT, "exemplars: malformed labels");
+        } else if (keep(arg, tmp, series, &x)) {
+            sidecar_put_exemplar(out, &x);
+            kept++;
+        }
+    }
+    if (!e && !reader_ok(&in))
+        e = err_new(ERR_CORRUPT, "exemplars: malformed entry");
+    if (!e && kept)
+        sidecar_end(out);
+    else
+        buf_reset(out);
+    arena_free(tmp);
+    return e;
 }
 
 /* ---- merging: an entry is compared through its fields and copied as it stands ---- */

@@ -16,6 +16,7 @@
 #include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/base/reader.h"
+#include "common/model/labels.h"
 
 #define SIDECAR_MAX_BYTES (64u << 20)
 
@@ -48,6 +49,13 @@ bool sidecar_next_exemplar(struct reader *r, struct sidecar_exemplar *ret);
 bool sidecar_next_metadata(struct reader *r, struct sidecar_metadata *ret);
 /* Reads all of it: ERR_CORRUPT when any of it is wrong. */
 ORR_CHECKED struct err *sidecar_check(enum sidecar_kind kind, struct slice bytes);
+
+/* Whether an exemplar stays; tmp is its own. */
+typedef bool sidecar_keep_fn(void *arg, struct arena *tmp, struct labels series,
+                             const struct sidecar_exemplar *x);
+/* Replaces out by a sidecar of the exemplars that stay; empty (no magic either) when none does. ERR_CORRUPT. */
+ORR_CHECKED struct err *sidecar_sift_exemplars(struct slice bytes, sidecar_keep_fn *keep, void *arg,
+                                               struct buf *out);
 
 /* Replaces out by a sidecar with the entries of all n; empty (no magic either) when there are none.
  * ERR_CORRUPT when one of them is. */

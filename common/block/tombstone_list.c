@@ -222,17 +222,10 @@ struct err *tombstone_list_stat(struct objstore *store, struct slice signal, str
                                 char *ret_etag)
 {
     struct arena *a = arena_new(0);
-    struct objstore_info info = {0};
-    struct err *e = objstore_stat(store, slice_cstr(tombstone_list_key(a, signal, tenant)), &info);
+    struct err *e =
+        objstore_etag(store, slice_cstr(tombstone_list_key(a, signal, tenant)), ret_etag);
 
     arena_free(a);
-    if (err_is(e, ERR_NOT_FOUND)) {
-        err_free(e);
-        e = NULL;
-        info.etag[0] = '\0';
-    }
-    if (!e)
-        memcpy(ret_etag, info.etag, sizeof(info.etag));
     return e;
 }
 

@@ -3,7 +3,6 @@
 #include "common/base/mem.h"
 #include "common/block/aggr_chunk.h"
 #include "common/block/chunk_build.h"
-#include "common/block/sidecar.h"
 
 struct sieve {
     struct block_stream base;
@@ -127,39 +126,4 @@ struct block_stream *tombstone_stream_new(struct block_stream *src,
     s->arena = arena_new(0);
     chunk_build_init(&s->build);
     return &s->base;
-}
-
-struct err *tombstone_stream_exemplars(const struct tombstone_list *list, struct slice sidecar,
-                                       struct buf *out)
-{
-    struct arena *a = arena_new(0);
-    struct sidecar_exemplar x;
-    struct labels ls;
-    struct reader r;
-    size_t kept = 0, n;
-    struct err *e = sidecar_open(SIDECAR_EXEMPLARS, sidecar, &r);
-
-    buf_reset(out);
-    if (!e)
-        sidecar_begin(out, SIDECAR_EXEMPLARS);
-    while (!e && sidecar_next_exemplar(&r, &x)) {
-        arena_reset(a);
-        if (!labels_of_canonical(a, x.series, &ls)) {
-            e = err_new(ERR_CORRUPT, "exemplars: malformed labels");
-            continue;
-        }
-        (void)tombstone_list_spans(list, a, ls, x.t_ms, x.t_ms, &n);
-        if (n == 0) {
-            sidecar_put_exemplar(out, &x);
-            kept++;
-        }
-    }
-    if (!e && !reader_ok(&r))
-        e = err_new(ERR_CORRUPT, "exemplars: malformed entry");
-    if (!e && kept)
-        sidecar_end(out);
-    else
-        buf_reset(out);
-    arena_free(a);
-    return e;
 }

@@ -13,7 +13,3 @@
  * NULL) counts the samples left out. */
 struct block_stream *tombstone_stream_new(struct block_stream *src,
                                           const struct tombstone_list *list, uint64_t *io_dropped);
-/* Replaces out by the sidecar of exemplars (sidecar.h) without those that are deleted; empty when none
- * is left. ERR_CORRUPT. */
-ORR_CHECKED struct err *tombstone_stream_exemplars(const struct tombstone_list *list,
-                                                   struct slice sidecar, struct buf *out);

@@ -149,6 +149,21 @@ struct err *objstore_delete_many(struct objstore *s, const struct slice *keys, s
     return e;
 }
 
+struct err *objstore_etag(struct objstore *s, struct slice key, char *ret_etag)
+{
+    struct objstore_info info = {0};
+    struct err *e = objstore_stat(s, key, &info);
+
+    if (err_is(e, ERR_NOT_FOUND)) {
+        err_free(e);
+        e = NULL;
+        info.etag[0] = '\0';
+    }
+    if (!e)
+        memcpy(ret_etag, info.etag, sizeof(info.etag));
+    return e;
+}
+
 struct err *objstore_is_atomic(struct objstore *s, bool *ret)
 {
     if (s->ops->is_atomic)

@@ -112,6 +112,8 @@ ORR_CHECKED struct err *objstore_delete_many(struct objstore *s, const struct sl
                                              size_t n);
 ORR_CHECKED struct err *objstore_stat(struct objstore *s, struct slice key,
                                       struct objstore_info *ret);
+/* The object's etag; "" when there is none. ret_etag: OBJSTORE_ETAG_BYTES. */
+ORR_CHECKED struct err *objstore_etag(struct objstore *s, struct slice key, char *ret_etag);
 /* Whether conditional puts hold between processes. An S3 server is put to the test the first time. */
 ORR_CHECKED struct err *objstore_is_atomic(struct objstore *s, bool *ret);
 /* The process ends: what waits for a server now or later ends with ERR_UNAVAILABLE. NULL is allowed. */

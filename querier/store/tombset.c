@@ -172,9 +172,7 @@ static struct err *look(void *arg, struct slice tenant)
 {
     struct tombset *ts = arg;
     int64_t began_ns = clock_mono_ns(&clock_system);
-    struct arena *a = arena_new(0);
-    char *key = tombstone_list_key(a, SIGNAL, tenant);
-    struct objstore_info info = {0};
+    char etag[OBJSTORE_ETAG_BYTES];
     struct tombstone_list *l = NULL;
     struct tomb_entry *t;
     uint64_t hinted;
@@ -184,17 +182,11 @@ static struct err *look(void *arg, struct slice tenant)
     t = entry_of(ts, tenant);
     hinted = t->hinted;
     lock_release(&ts->lock);
-    e = objstore_stat(ts->objstore, slice_cstr(key), &info);
-    if (err_is(e, ERR_NOT_FOUND)) {
-        err_free(e);
-        e = NULL;
-        info.etag[0] = '\0';
-    }
-    if (!e && !is_same(ts, t, info.etag))
-        e = tombstone_list_load(ts->objstore, SIGNAL, tenant, &l, info.etag);
+    e = tombstone_list_stat(ts->objstore, SIGNAL, tenant, etag);
+    if (!e && !is_same(ts, t, etag))
+        e = tombstone_list_load(ts->objstore, SIGNAL, tenant, &l, etag);
     if (!e)
-        keep(ts, t, l, info.etag, began_ns, hinted);
-    arena_free(a);
+        keep(ts, t, l, etag, began_ns, hinted);
     return e;
 }
 

@@ -188,7 +188,16 @@ TEST(tombstone_stream_leaves_out_what_is_deleted)
     buf_done(&b2);
 }
 
-TEST(tombstone_stream_leaves_out_exemplars)
+static bool is_not_deleted(void *arg, struct arena *tmp, struct labels series,
+                           const struct sidecar_exemplar *x)
+{
+    size_t n;
+
+    (void)tombstone_list_spans(arg, tmp, series, x->t_ms, x->t_ms, &n);
+    return n == 0;
+}
+
+TEST(tombstones_sift_exemplars)
 {
     struct tombstone_list *l = tombstone_list_new(SLICE("t"));
     struct sidecar_exemplar x = {.t_ms = 15, .value = 1, .labels = SLICE("")};
@@ -203,15 +212,15 @@ TEST(tombstone_stream_leaves_out_exemplars)
     sidecar_put_exemplar(&in, &x);
     sidecar_end(&in);
     add(l, 1, "a", 10, 20);
-    CHECK_OK(tombstone_stream_exemplars(l, buf_slice(&in), &out));
+    CHECK_OK(sidecar_sift_exemplars(buf_slice(&in), is_not_deleted, l, &out));
     CHECK_OK(sidecar_open(SIDECAR_EXEMPLARS, buf_slice(&out), &r));
     CHECK(sidecar_next_exemplar(&r, &x));
     CHECK_INT(x.t_ms, 25);
     CHECK(!sidecar_next_exemplar(&r, &x) && reader_ok(&r));
     add(l, 2, "a", 21, 30);
-    CHECK_OK(tombstone_stream_exemplars(l, buf_slice(&in), &out));
+    CHECK_OK(sidecar_sift_exemplars(buf_slice(&in), is_not_deleted, l, &out));
     CHECK_INT(out.len, 0);
-    CHECK_ERR(tombstone_stream_exemplars(l, SLICE("nonsense"), &out), ERR_CORRUPT, "");
+    CHECK_ERR(sidecar_sift_exemplars(SLICE("nonsense"), is_not_deleted, l, &out), ERR_CORRUPT, "");
     buf_done(&in);
     buf_done(&out);
     buf_done(&series);
