@@ -10,7 +10,7 @@ struct yard {
     struct feeds *feeds;
     struct job_pool *jobs;
     _Atomic int frames; /* of the long answer, so far */
-    int frames_before_short;
+    _Atomic int frames_before_short;
 };
 
 static struct err *long_next(void *src, struct buf *frame, bool *ret_more)
