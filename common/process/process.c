@@ -17,6 +17,7 @@
 #include "common/base/fsx.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/thread.h"
 #include "common/objstore/s3conf.h"
 #include "common/process/process_internal.h"
 #include "common/ring/ring_pages.h"
@@ -788,6 +789,7 @@ int process_main(const char *program, const struct process_role *const *roles, s
     p->argc = argc;
     p->argv = argv;
     fault_arm_from_env();
+    thread_take_short_turns();
     collect_sections(p);
     cli = cli_of(p);
     if (!conf_cli_run(&cli, argc, argv, &c, &status)) {
