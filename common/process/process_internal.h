@@ -1,4 +1,4 @@
-/* What process.c (life), process_storage.c (the object store) and process_admin.c (pages) share. */
+/* What process.c (life), process_parts.c (what it is built of), process_storage.c (the object store) and process_admin.c (pages) share. */
 #pragma once
 #include "common/auth/auth.h"
 #include "common/model/limits.h"
@@ -50,6 +50,8 @@ struct process {
     int lock_fd;       /* DATA/lock, held while the process lives */
 };
 
+/* Makes everything below p and opens the roles; nothing runs yet. On failure what was made stays for the tear-down. */
+ORR_CHECKED struct err *process_build(struct process *p, struct conf *c);
 /* True when everything here is ready to serve; else says why not. */
 bool process_is_ready(struct process *p, struct buf *ret);
 /* Makes main stop the process. Any thread. */
