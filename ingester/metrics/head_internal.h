@@ -16,6 +16,7 @@
 #include "common/base/job.h"
 #include "common/base/lock.h"
 #include "common/base/log.h"
+#include "common/base/mailbox.h"
 #include "common/base/map.h"
 #include "common/base/metric.h"
 #include "common/block/chunk.h"
@@ -151,9 +152,10 @@ struct head_tenant { /* never freed before the head */
 /* True: again, behind what waits now. */
 typedef bool head_msg_fn(struct head_shard *sh, void *arg);
 struct head_msg {
-    struct head_msg *next;
     head_msg_fn *fn;
     void *arg;
+    struct head_shard *shard; /* its own from here on */
+    struct mailbox_msg msg;
 };
 void head_post(struct head_shard *sh, struct head_msg *m); /* m stays the sender's */
 /* Runs fn on the shard's thread (until it returns false) and waits for it. Blocking. */
@@ -189,11 +191,7 @@ struct head_raw; /* head_replay.c: a batch logged as it came, during a replay */
 struct head_shard {
     struct head *head;
     uint32_t index;
-    pthread_t thread;
-    struct lock lock; /* rank LEAF_MODULE: the mailbox */
-    pthread_cond_t wake;
-    struct head_msg *first, **last;
-    bool is_stopping, is_started;
+    struct mailbox box;
     /* the shard thread's own */
     struct head_chunks chunks;
     VEC(struct head_ts *) tenants;

@@ -1,6 +1,5 @@
-/* A shard's thread and its mailbox. */
+/* A shard's thread. */
 #include "common/base/mem.h"
-#include "common/base/thread.h"
 #include "ingester/metrics/head_log.h"
 
 #define F(type, member, name, help) METRIC_##type(struct head_shard_metrics, member, name, help)
@@ -72,25 +71,6 @@ char *head_shard_dir(const struct head_shard *sh)
     return mem_printf("%s/head/%u", sh->head->dir, sh->index);
 }
 
-static void push_msg(struct head_shard *sh, struct head_msg *m)
-{
-    m->next = NULL;
-    *sh->last = m;
-    sh->last = &m->next;
-}
-
-void head_post(struct head_shard *sh, struct head_msg *m)
-{
-    bool was_empty;
-
-    lock_take(&sh->lock);
-    was_empty = !sh->first;
-    push_msg(sh, m);
-    lock_release(&sh->lock);
-    if (was_empty)
-        (void)pthread_cond_signal(&sh->wake);
-}
-
 static void update_gauges(struct head_shard *sh)
 {
     int64_t pairs = 0, windows = 0;
@@ -105,29 +85,22 @@ static void update_gauges(struct head_shard *sh)
     head_note_memory(sh);
 }
 
-static void *run(void *arg)
+static bool run_msg(void *arg)
 {
-    struct head_shard *sh = arg;
-    struct head_msg *m;
+    struct head_msg *m = arg;
+    struct head_shard *sh = m->shard;
 
-    for (;;) {
-        lock_take(&sh->lock);
-        while (!sh->first && !sh->is_stopping)
-            lock_wait(&sh->lock, &sh->wake);
-        m = sh->first;
-        if (!m) {
-            lock_release(&sh->lock);
-            return NULL;
-        }
-        sh->first = m->next;
-        if (!sh->first)
-            sh->last = &sh->first;
-        lock_release(&sh->lock);
-        if (m->fn(sh, m->arg)) { /* else m may be gone */
-            update_gauges(sh);
-            head_post(sh, m);
-        }
-    }
+    if (!m->fn(sh, m->arg)) /* m may be gone */
+        return false;
+    update_gauges(sh);
+    return true;
+}
+
+void head_post(struct head_shard *sh, struct head_msg *m)
+{
+    m->shard = sh;
+    m->msg = (struct mailbox_msg){.fn = run_msg, .arg = m};
+    mailbox_post(&sh->box, &m->msg);
 }
 
 struct err *head_shard_start(struct head_shard *sh)
@@ -136,29 +109,20 @@ struct err *head_shard_start(struct head_shard *sh)
     char labels[32];
     struct err *e;
 
-    lock_init(&sh->lock, LOCK_LEAF_MODULE);
-    (void)pthread_cond_init(&sh->wake, NULL);
-    sh->last = &sh->first;
     sh->scratch = arena_new(0);
     (void)snprintf(name, sizeof(name), "head-%u", sh->index);
     (void)snprintf(labels, sizeof(labels), "shard=\"%u\"", sh->index);
-    if ((e = thread_start(name, run, sh, &sh->thread)))
+    if ((e = mailbox_start(&sh->box, name)))
         return e;
-    sh->is_started = true;
     metric_register(&sh->m, shard_fields, ORR_COUNT(shard_fields), labels);
     return NULL;
 }
 
 void head_shard_stop(struct head_shard *sh)
 {
-    if (!sh->is_started)
+    if (!sh->box.is_started)
         return;
-    lock_take(&sh->lock);
-    sh->is_stopping = true;
-    lock_release(&sh->lock);
-    (void)pthread_cond_signal(&sh->wake);
-    (void)pthread_join(sh->thread, NULL);
-    sh->is_started = false;
+    mailbox_stop(&sh->box);
     metric_unregister(&sh->m);
 }
 
@@ -181,10 +145,7 @@ void head_shard_free(struct head_shard *sh)
     head_chunks_done(&sh->chunks);
     head_log_done(&sh->log);
     arena_free(sh->scratch);
-    if (sh->last) {
-        lock_done(&sh->lock);
-        (void)pthread_cond_destroy(&sh->wake);
-    }
+    mailbox_done(&sh->box);
 }
 
 struct head_ts *head_ts_get(struct head_shard *sh, struct head_tenant *t)
@@ -206,63 +167,40 @@ struct head_ts *head_ts_get(struct head_shard *sh, struct head_tenant *t)
 /* ---- calls that wait ---- */
 
 struct call {
-    struct head_msg msg;
+    struct head_shard *shard;
     head_msg_fn *fn;
     void *arg;
-    struct gate *gate;
-};
-struct gate {
-    struct lock lock;
-    pthread_cond_t cond;
-    uint32_t left;
 };
 
-static bool run_call(struct head_shard *sh, void *arg)
+static bool run_call(void *arg)
 {
     struct call *c = arg;
-    struct gate *g = c->gate;
+    bool again = c->fn(c->shard, c->arg);
 
-    if (c->fn(sh, c->arg))
-        return true;
-    update_gauges(sh);
-    lock_take(&g->lock);
-    g->left--;
-    (void)pthread_cond_signal(&g->cond); /* under the lock: the waiter frees the gate */
-    lock_release(&g->lock);
-    return false;
+    update_gauges(c->shard);
+    return again;
 }
 
-static void call_many(struct head_shard *const *shards, uint32_t n, head_msg_fn *fn,
-                      void *const *args)
+static void call_many(struct head_shard *shards, uint32_t n, head_msg_fn *fn, void *const *args)
 {
-    struct gate g = {.left = n};
+    struct mailbox *boxes[HEAD_MAX_SHARDS];
     struct call calls[HEAD_MAX_SHARDS];
+    void *call_args[HEAD_MAX_SHARDS];
 
-    lock_init(&g.lock, LOCK_LEAF_MODULE);
-    (void)pthread_cond_init(&g.cond, NULL);
     for (uint32_t i = 0; i < n; i++) {
-        calls[i] = (struct call){.fn = fn, .arg = args[i], .gate = &g};
-        calls[i].msg = (struct head_msg){.fn = run_call, .arg = &calls[i]};
-        head_post(shards[i], &calls[i].msg);
+        boxes[i] = &shards[i].box;
+        calls[i] = (struct call){&shards[i], fn, args[i]};
+        call_args[i] = &calls[i];
     }
-    lock_take(&g.lock);
-    while (g.left)
-        lock_wait(&g.lock, &g.cond);
-    lock_release(&g.lock);
-    (void)pthread_cond_destroy(&g.cond);
-    lock_done(&g.lock);
+    mailbox_call_many(boxes, n, run_call, call_args);
 }
 
 void head_call(struct head_shard *sh, head_msg_fn *fn, void *arg)
 {
-    call_many(&sh, 1, fn, &arg);
+    call_many(sh, 1, fn, &arg);
 }
 
 void head_call_all(struct head *h, head_msg_fn *fn, void *const *args)
 {
-    struct head_shard *shards[HEAD_MAX_SHARDS];
-
-    for (uint32_t i = 0; i < h->n_shards; i++)
-        shards[i] = &h->shards[i];
-    call_many(shards, h->n_shards, fn, args);
+    call_many(h->shards, h->n_shards, fn, args);
 }
