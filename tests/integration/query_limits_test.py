@@ -1,6 +1,10 @@
 #!/usr/bin/env python3
 """Queries of death: each ends with its limit's error within seconds, and a neighbour on the same
 querier goes on as before."""
+import ctypes
+import os
+import platform
+import struct
 import threading
 import time
 
@@ -48,7 +52,16 @@ def load(o, tenant, n):
                          for i in range(start, min(start + 500, n))], tenant=tenant)
 
 
+def take_short_turns():
+    """The calling thread does not wait for the end of others' turns of computing: it stands for a client on another
+    machine. sched_setattr(2), Linux 6.12; nothing where the kernel does not have it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    attr = struct.pack("=IIQiIQQQ", 48, 0, 0, os.nice(0), 0, 300000, 0, 0)
+    libc.syscall({"x86_64": 314, "aarch64": 274}.get(platform.machine(), -1), 0, attr, 0)
+
+
 def neighbour(o, stop, out):
+    take_short_turns()
     while not stop.is_set():
         began = time.monotonic()
         r = query(o.addr, "sum by (job) (rate(x_total[5m]))", NOW, tenant="neighbour")
