@@ -88,7 +88,8 @@ struct err *block_reader_hold_chunks(const struct block_reader *r,
                 name = arena_printf(a, BLOCK_CHUNKS_FORMAT, segment + 1);
             }
             at += block_reader_plan_read(m, lists[i].n - at, &len);
-            vec_push(&ranges, ((struct block_source_range){name, (uint32_t)m->ref, len}));
+            vec_push(&ranges,
+                     ((struct block_source_range){name, (uint32_t)m->ref, len, lists[i].is_ahead}));
         }
     e = block_source_hold(r->src, ranges.ptr, ranges.len, ret);
     vec_done(&ranges);

@@ -239,7 +239,7 @@ struct err *block_index_open(struct block_index *x, const char *block, struct sl
 
 static struct block_source_range range_of(uint64_t off, uint64_t len)
 {
-    return (struct block_source_range){BLOCK_INDEX_FILE, off, len};
+    return (struct block_source_range){BLOCK_INDEX_FILE, off, len, false};
 }
 
 /* What lies before the series is the symbols, as everybody writes them; where it does not, section_at() reads

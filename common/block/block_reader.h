@@ -104,9 +104,12 @@ ORR_CHECKED struct err *block_reader_chunks(const struct block_reader *r, struct
  * which, and they come together. What is held is there until it is let go, in the same thread or another;
  * nothing else depends on it. Of a block that is at hand nothing is held: *ret is NULL.
  */
+#define BLOCK_READER_AHEAD                                                                         \
+    (16u << 20) /* so many bytes beyond what is held are worth being told of */
 struct block_chunk_list {
     const struct block_chunk_meta *ptr;
     size_t n;
+    bool is_ahead; /* not held: read later, in this order, behind what is held (objpages.h) */
 };
 /* About how many bytes to hold at a time of this block when n_users blocks are read at once; 0: it is at hand. */
 size_t block_reader_room(const struct block_reader *r, size_t n_users);

@@ -23,6 +23,7 @@ struct block_source;
 struct block_source_range {
     const char *name;
     uint64_t off, len; /* may reach past the end of the file */
+    bool is_ahead;     /* as in objpages.h */
 };
 
 struct block_source_ops {

@@ -71,7 +71,7 @@ static struct err *pages_hold(struct block_source *base, const struct block_sour
         bool is_same = i && strcmp(ranges[i].name, ranges[i - 1].name) == 0;
 
         out[i] = (struct objpages_range){is_same ? out[i - 1].object : key_of(s, a, ranges[i].name),
-                                         ranges[i].off, ranges[i].len};
+                                         ranges[i].off, ranges[i].len, ranges[i].is_ahead};
     }
     e = objpages_hold(s->pages, out, n, ret);
     arena_free(a);

@@ -12,6 +12,7 @@
 #define CACHE_BYTES (8u << 20)
 #define LOG_FILES 2
 #define WRITE_BUFFER_BYTES (4u << 20)
+#define BLOB_FILE_BYTES (64u << 20)
 #define ROOM_BYTES (8u * WRITE_BUFFER_BYTES) /* a log, a flush of the buffer and a compaction */
 
 struct kv {
@@ -72,6 +73,13 @@ static void set_options(struct kv *kv, const struct kv_opts *opts)
     rocksdb_options_set_write_buffer_size(kv->options, WRITE_BUFFER_BYTES);
     rocksdb_options_set_keep_log_file_num(kv->options, LOG_FILES);
     rocksdb_options_set_max_open_files(kv->options, 64);
+    if (opts && opts->min_blob_bytes) {
+        rocksdb_options_set_enable_blob_files(kv->options, 1);
+        rocksdb_options_set_min_blob_size(kv->options, opts->min_blob_bytes);
+        rocksdb_options_set_blob_file_size(kv->options, BLOB_FILE_BYTES);
+        rocksdb_options_set_blob_compression_type(kv->options, rocksdb_no_compression);
+        rocksdb_options_set_enable_blob_gc(kv->options, 1);
+    }
 }
 
 struct err *kv_open(const char *dir, const struct kv_opts *opts, struct kv **ret)

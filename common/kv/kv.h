@@ -18,6 +18,9 @@ struct kv_batch;
 
 struct kv_opts {
     size_t cache_bytes; /* blocks held in memory; 0: 8 MiB */
+    /* Values of at least so many bytes lie in files of their own kind (RocksDB's blob files), which are not sorted again and
+     * again as others are, and are read with one read; for large values that do not compress. 0: none do. */
+    size_t min_blob_bytes;
 };
 /* Makes the directory if it is not there. One opener at a time (ERR_IO names the lock). opts may be
  * NULL. */

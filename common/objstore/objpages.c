@@ -13,6 +13,7 @@
 
 #define GAP_PAGES 4     /* between two pages of one read */
 #define RUN_PAGES 128   /* of one read */
+#define AHEAD_PAGES 256 /* of one read that goes on */
 #define BOOKS_BYTES 128 /* of the map and the allocator, about, for each page */
 #define THREADS 4
 #define FETCH_TRIES 3 /* of pages whose fetch by another caller has failed */
@@ -40,7 +41,8 @@ struct objpages {
     pthread_cond_t arrived;
     struct map map;               /* struct page */
     struct page *newest, *oldest; /* by use */
-    size_t coming_bytes;          /* of pages that are being read, which are in buffers meanwhile */
+    /* of pages that are being read, which are in buffers meanwhile; of them those that are ahead */
+    size_t coming_bytes, ahead_bytes;
     struct objpages_stats stats;
     struct {
         uint64_t gets, fetched, below_hits;
@@ -156,8 +158,8 @@ static int by_place(const void *a, const void *b)
     return c ? c : (x->no > y->no) - (x->no < y->no);
 }
 
-/* Each page once, in the order of the object. */
-static struct wants wants_of(const struct objpages_range *ranges, size_t n)
+/* Of the ranges that are ahead, or of the others: each page once, in the order of the object. */
+static struct wants wants_of(const struct objpages_range *ranges, size_t n, bool is_ahead)
 {
     struct wants w = {0};
     size_t out = 0;
@@ -165,7 +167,7 @@ static struct wants wants_of(const struct objpages_range *ranges, size_t n)
     for (size_t i = 0; i < n; i++) {
         uint64_t first = ranges[i].off / OBJPAGES_PAGE, last;
 
-        if (!ranges[i].len)
+        if (!ranges[i].len || ranges[i].is_ahead != is_ahead)
             continue;
         last = (ranges[i].off + (ranges[i].len - 1)) / OBJPAGES_PAGE;
         for (uint64_t no = first; no <= last; no++)
@@ -241,10 +243,12 @@ static void give_up(struct objpages *p, struct page *g)
     lock_release(&p->lock);
 }
 
-/* Pages of one object that are read at once; some in between may be here already. */
+/* Pages of one object that are read at once; some in between may be here already. Those ahead lie behind them. */
 struct run {
     struct page **pages;
     size_t n;
+    const struct want *ahead;
+    size_t n_ahead;
     struct err *e;
 };
 struct fetch {
@@ -253,19 +257,76 @@ struct fetch {
     VEC(struct run) runs;
 };
 
+static uint64_t held_end(const struct run *r)
+{
+    return r->pages[r->n - 1]->no + 1;
+}
+
+static uint64_t run_end(const struct run *r)
+{
+    return r->n_ahead ? r->ahead[r->n_ahead - 1].no + 1 : held_end(r);
+}
+
+/* How many of these pages may be read ahead: a quarter of the memory may be buffers of such. */
+static uint64_t ahead_begin(struct objpages *p, uint64_t pages)
+{
+    size_t room = p->opts.max_bytes / 4;
+
+    lock_take(&p->lock);
+    room -= ORR_MIN(room, p->ahead_bytes);
+    pages = ORR_MIN(pages, room / OBJPAGES_PAGE);
+    p->ahead_bytes += pages * OBJPAGES_PAGE;
+    p->coming_bytes += pages * OBJPAGES_PAGE;
+    trim(p, max_pages_bytes(p));
+    lock_release(&p->lock);
+    return pages;
+}
+
+static void ahead_end(struct objpages *p, uint64_t pages)
+{
+    lock_take(&p->lock);
+    p->ahead_bytes -= pages * OBJPAGES_PAGE;
+    p->coming_bytes -= pages * OBJPAGES_PAGE;
+    lock_release(&p->lock);
+}
+
+/* The read goes on with what lies close behind; what lies in between is read as well, and not kept. */
+static void go_on(struct objpages *p, struct run *r, const struct wants *ahead)
+{
+    struct slice object = object_of(r->pages[0]);
+    uint64_t end = held_end(r), most = r->pages[0]->no + AHEAD_PAGES, got;
+    size_t from = 0, n = 0;
+
+    while (from < ahead->v.len &&
+           (!slice_eq(ahead->v.ptr[from].object, object) || ahead->v.ptr[from].no < end))
+        from++;
+    r->ahead = ahead->v.ptr + from;
+    for (; from + n < ahead->v.len && slice_eq(r->ahead[n].object, object) &&
+           r->ahead[n].no - end < GAP_PAGES && r->ahead[n].no < most;
+         n++)
+        end = r->ahead[n].no + 1;
+    got = ahead_begin(p, end - held_end(r));
+    while (n && r->ahead[n - 1].no >= held_end(r) + got)
+        n--;
+    r->n_ahead = n;
+    ahead_end(p, got - (run_end(r) - held_end(r)));
+}
+
 static struct err *publish_run(struct objpages *p, struct run *r, struct slice got,
                                uint64_t object_bytes)
 {
-    struct objpages_below_page *down = mem_new_array(struct objpages_below_page, r->n);
     uint64_t start = r->pages[0]->no * OBJPAGES_PAGE;
-    uint64_t due = ORR_MIN(object_bytes - ORR_MIN(object_bytes, start),
-                           (r->pages[r->n - 1]->no + 1) * OBJPAGES_PAGE - start);
+    uint64_t due =
+        ORR_MIN(object_bytes - ORR_MIN(object_bytes, start), run_end(r) * OBJPAGES_PAGE - start);
+    struct objpages_below_page *down;
+    struct buf key = {0};
+    struct arena *a;
 
-    if (got.len != due) {
-        mem_free(down);
+    if (got.len != due)
         return err_new(ERR_IO, "%.*s: %zu bytes where %zu were due",
                        SLICE_ARG(object_of(r->pages[0])), got.len, (size_t)due);
-    }
+    down = mem_new_array(struct objpages_below_page, r->n + r->n_ahead);
+    a = arena_new(0);
     for (size_t i = 0; i < r->n; i++) {
         size_t at = (size_t)(r->pages[i]->no * OBJPAGES_PAGE - start);
 
@@ -273,9 +334,18 @@ static struct err *publish_run(struct objpages *p, struct run *r, struct slice g
                                                slice_sub(got, ORR_MIN(at, got.len), OBJPAGES_PAGE)};
         publish(p, r->pages[i], down[i].bytes, object_bytes);
     }
+    for (size_t i = 0; i < r->n_ahead; i++) {
+        size_t at = (size_t)(r->ahead[i].no * OBJPAGES_PAGE - start);
+
+        down[r->n + i] =
+            (struct objpages_below_page){arena_dup(a, key_of(&key, &r->ahead[i])), object_bytes,
+                                         slice_sub(got, ORR_MIN(at, got.len), OBJPAGES_PAGE)};
+    }
     if (p->opts.below)
-        p->opts.below->put(p->opts.below->arg, down, r->n);
+        p->opts.below->put(p->opts.below->arg, down, r->n + r->n_ahead);
     mem_free(down);
+    buf_done(&key);
+    arena_free(a);
     return NULL;
 }
 
@@ -284,8 +354,7 @@ static void fetch_run(void *arg, size_t i)
     struct fetch *f = arg;
     struct run *r = &f->runs.ptr[i];
     uint64_t start = r->pages[0]->no * OBJPAGES_PAGE;
-    struct objstore_get get = {.off = start,
-                               .len = (r->pages[r->n - 1]->no + 1) * OBJPAGES_PAGE - start};
+    struct objstore_get get = {.off = start, .len = run_end(r) * OBJPAGES_PAGE - start};
     struct objstore_tally *before = objstore_tally_set(f->tally);
     struct objstore_info info;
     struct buf b = {0};
@@ -305,6 +374,7 @@ static void fetch_run(void *arg, size_t i)
     for (size_t k = 0; r->e && k < r->n; k++)
         give_up(f->p, r->pages[k]);
     buf_done(&b);
+    ahead_end(f->p, run_end(r) - held_end(r));
 }
 
 /* Takes pages that lie below out of the list. */
@@ -327,7 +397,8 @@ static size_t take_from_below(struct objpages *p, struct page **pages, size_t n)
 }
 
 /* All of the pages are ours to fetch, and in order. */
-static struct err *fetch_pages(struct objpages *p, struct page **pages, size_t n)
+static struct err *fetch_pages(struct objpages *p, struct page **pages, size_t n,
+                               const struct wants *ahead)
 {
     struct fetch f = {.p = p, .tally = objstore_tally_get()};
     struct err *e = NULL;
@@ -340,7 +411,11 @@ static struct err *fetch_pages(struct objpages *p, struct page **pages, size_t n
                         pages[k]->no - pages[i]->no < RUN_PAGES;
              k++)
             ;
-        vec_push(&f.runs, ((struct run){pages + i, k - i, NULL}));
+        vec_push(&f.runs, ((struct run){.pages = pages + i, .n = k - i}));
+        /* the last one of an object: between two there is nothing that is ahead of both */
+        if (p->opts.below && ahead->v.len &&
+            (k == n || !slice_eq(object_of(pages[k]), object_of(pages[i]))))
+            go_on(p, &vec_last(&f.runs), ahead);
     }
     if (f.runs.len == 1)
         fetch_run(&f, 0);
@@ -406,7 +481,8 @@ static bool wait_for_all(struct objpages *p, struct page **pages, size_t n)
     return is_well;
 }
 
-static struct err *take(struct objpages *p, const struct want *w, size_t n, struct page **ret)
+static struct err *take(struct objpages *p, const struct want *w, size_t n,
+                        const struct wants *ahead, struct page **ret)
 {
     struct page **mine = mem_new_array(struct page *, n + 1);
     struct err *e = NULL;
@@ -415,7 +491,7 @@ static struct err *take(struct objpages *p, const struct want *w, size_t n, stru
     for (int i = 0; !e && !is_well && i < FETCH_TRIES; i++) {
         size_t n_mine = look(p, w, n, ret, mine);
 
-        e = n_mine ? fetch_pages(p, mine, n_mine) : NULL;
+        e = n_mine ? fetch_pages(p, mine, n_mine, ahead) : NULL;
         is_well = wait_for_all(p, ret, n) && !e;
         if (!is_well)
             give_back(p, ret, n);
@@ -431,14 +507,15 @@ static struct err *take(struct objpages *p, const struct want *w, size_t n, stru
 struct err *objpages_hold(struct objpages *p, const struct objpages_range *ranges, size_t n,
                           struct objpages_hold **ret)
 {
-    struct wants w = wants_of(ranges, n);
+    struct wants w = wants_of(ranges, n, false), ahead = wants_of(ranges, n, true);
     struct objpages_hold *h = mem_new(struct objpages_hold);
     struct err *e = NULL;
 
     vec_reserve(&h->pages, w.v.len + 1);
-    if (w.v.len && !(e = take(p, w.v.ptr, w.v.len, h->pages.ptr)))
+    if (w.v.len && !(e = take(p, w.v.ptr, w.v.len, &ahead, h->pages.ptr)))
         h->pages.len = w.v.len;
     vec_done(&w.v);
+    vec_done(&ahead.v);
     if (e)
         objpages_unhold(p, h);
     else
@@ -458,10 +535,10 @@ void objpages_unhold(struct objpages *p, struct objpages_hold *h)
 struct err *objpages_read(struct objpages *p, struct slice object, uint64_t off, size_t len,
                           struct buf *ret, uint64_t *ret_object_bytes)
 {
-    struct objpages_range range = {object, off, len};
-    struct wants w = wants_of(&range, 1);
+    struct objpages_range range = {object, off, len, false};
+    struct wants w = wants_of(&range, 1, false), nothing = {0};
     struct page **pages = mem_new_array(struct page *, w.v.len + 1);
-    struct err *e = w.v.len ? take(p, w.v.ptr, w.v.len, pages) : NULL;
+    struct err *e = w.v.len ? take(p, w.v.ptr, w.v.len, &nothing, pages) : NULL;
     size_t skip = (size_t)(off % OBJPAGES_PAGE);
 
     buf_reset(ret);

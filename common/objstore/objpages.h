@@ -4,7 +4,9 @@
  *
  *   objpages_hold()   the pages of many ranges, of one object or several: those that are nowhere are fetched in
  *                     as few reads as that takes (pages less than 256 KiB apart go in one of up to 8 MiB),
- *                     several at once; the pages stay until they are let go
+ *                     several at once; the pages stay until they are let go. Ranges that are only ahead are
+ *                     not held: where a read reaches their pages, or nearly, it goes on, up to 16 MiB, and these
+ *                     go to the disk alone
  *   objpages_read()   the bytes of one range, copied; reads ahead of nothing
  *
  * A page is fetched once for all who want it at the same time. An object must not change as long as its
@@ -54,6 +56,7 @@ void objpages_free(struct objpages *p); /* when nothing is held; NULL is allowed
 struct objpages_range {
     struct slice object; /* its key */
     uint64_t off, len;
+    bool is_ahead; /* will be asked for later, by who reads on: behind the others of the object */
 };
 /* Let go with objpages_unhold(). */
 ORR_CHECKED struct err *objpages_hold(struct objpages *p, const struct objpages_range *ranges,

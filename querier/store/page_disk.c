@@ -13,6 +13,7 @@
 #define HASH_BYTES 16
 #define CRC_BYTES 4
 #define PAUSE_MS 60000
+#define MIN_BLOB_BYTES 4096 /* pages, but for small files */
 #define OWN_CACHE_BYTES                                                                            \
     (1u << 20) /* of RocksDB: pages that are used often are in memory above it */
 
@@ -340,7 +341,8 @@ static bool get_page(void *arg, struct slice key, struct buf *ret, uint64_t *ret
 
 static struct err *open_kv(struct page_disk *d, const char *dir)
 {
-    struct err *e = kv_open(dir, &(struct kv_opts){.cache_bytes = OWN_CACHE_BYTES}, &d->kv);
+    const struct kv_opts opts = {.cache_bytes = OWN_CACHE_BYTES, .min_blob_bytes = MIN_BLOB_BYTES};
+    struct err *e = kv_open(dir, &opts, &d->kv);
 
     if (!e && (e = count(d))) {
         kv_close(d->kv);

@@ -55,24 +55,27 @@ static size_t overlapping(const struct block_series_source *s, struct block_chun
     return out;
 }
 
-/* The chunks of the batch from next on, as many as there is room for. */
+/* The chunks of the batch from next on, as many as there is room for. In the order of the file those that follow
+ * are told of. */
 static struct err *read_ahead(struct block_series_source *s)
 {
     VEC(struct block_chunk_list) lists = {0};
-    size_t bytes = 0;
+    size_t bytes = 0, ahead = s->keying.is_keyed ? 0 : BLOCK_READER_AHEAD;
     struct err *e;
 
     if (s->next < s->data_until || !s->room || s->next == s->batch.len)
         return NULL;
     block_reader_unhold(s->r, s->data);
     s->data = NULL;
-    for (size_t i = s->next; i < s->batch.len && (i == s->next || bytes < s->room); i++) {
+    s->data_until = s->next;
+    for (size_t i = s->next; i < s->batch.len && (i == s->next || bytes < s->room + ahead); i++) {
         const struct found *f = &s->batch.ptr[i];
+        bool is_ahead = i > s->next && bytes >= s->room;
 
-        vec_push(&lists, ((struct block_chunk_list){f->metas, f->n_metas}));
+        vec_push(&lists, ((struct block_chunk_list){f->metas, f->n_metas, is_ahead}));
         bytes += block_reader_chunk_span(f->metas, f->n_metas);
+        s->data_until += !is_ahead;
     }
-    s->data_until = s->next + lists.len;
     e = block_reader_hold_chunks(s->r, lists.ptr, lists.len, &s->data);
     vec_done(&lists);
     return e;
@@ -174,9 +177,9 @@ static struct err *read_batch(struct block_series_source *s)
         struct found f;
         bool has;
 
-        /* Neither more than the index that is held, nor more chunks or books than there is room for. */
-        if (s->batch.len &&
-            (s->at >= s->index_until || bytes >= s->room || arena_used(s->batch_arena) >= s->room))
+        /* Neither more than the index that is held, nor more books than there is room for. */
+        if (s->batch.len && (s->at >= s->index_until || bytes >= s->room + BLOCK_READER_AHEAD ||
+                             arena_used(s->batch_arena) >= s->room))
             break;
         if (!s->batch.len)
             arena_reset(s->batch_arena);

@@ -85,7 +85,7 @@ static size_t query(struct rig *g, const struct block_reader *far, const struct 
         struct block_reader_series s;
 
         CHECK_OK(block_reader_series(far, a, refs.ptr[i], &s));
-        lists[i] = (struct block_chunk_list){s.chunks, s.n_chunks};
+        lists[i] = (struct block_chunk_list){s.chunks, s.n_chunks, false};
     }
     CHECK_OK(block_reader_hold_chunks(far, lists, refs.n, &data));
     for (size_t i = 0; i < refs.n; i += 1 + refs.n / 100) {

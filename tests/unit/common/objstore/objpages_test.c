@@ -68,9 +68,12 @@ TEST(objpages_join_ranges_that_are_near_and_no_others)
 {
     struct counting_store s;
     struct objpages *p = open_pages(&s, 64u << 20);
-    struct objpages_range near[] = {
-        {KEY, 5 * OBJPAGES_PAGE, 10}, {KEY, 100, 10}, {KEY, 3 * OBJPAGES_PAGE, 10}, {KEY, 120, 10}};
-    struct objpages_range far[] = {{KEY, 8 * OBJPAGES_PAGE, 10}, {KEY, 30 * OBJPAGES_PAGE, 10}};
+    struct objpages_range near[] = {{KEY, 5 * OBJPAGES_PAGE, 10, false},
+                                    {KEY, 100, 10, false},
+                                    {KEY, 3 * OBJPAGES_PAGE, 10, false},
+                                    {KEY, 120, 10, false}};
+    struct objpages_range far[] = {{KEY, 8 * OBJPAGES_PAGE, 10, false},
+                                   {KEY, 30 * OBJPAGES_PAGE, 10, false}};
     struct objpages_hold *h;
     struct objpages_stats st;
 
@@ -93,7 +96,7 @@ TEST(objpages_stay_in_their_budget_but_never_let_go_what_is_held)
 {
     struct counting_store s;
     struct objpages *p = open_pages(&s, 4 * (OBJPAGES_PAGE + 1000));
-    struct objpages_range all = {KEY, 0, OBJECT_BYTES};
+    struct objpages_range all = {KEY, 0, OBJECT_BYTES, false};
     struct objpages_hold *h;
     struct objpages_stats st;
 
@@ -188,8 +191,9 @@ TEST(objpages_are_counted_for_the_thread_that_asks)
 {
     struct counting_store s;
     struct objpages *p = open_pages(&s, 64u << 20);
-    struct objpages_range far[] = {
-        {KEY, 0, 10}, {KEY, 10 * OBJPAGES_PAGE, 10}, {KEY, 30 * OBJPAGES_PAGE, 10}};
+    struct objpages_range far[] = {{KEY, 0, 10, false},
+                                   {KEY, 10 * OBJPAGES_PAGE, 10, false},
+                                   {KEY, 30 * OBJPAGES_PAGE, 10, false}};
     struct objstore_tally t = {0};
     struct objpages_hold *h;
 

@@ -1,5 +1,7 @@
 #include <errno.h>
+#include <ftw.h>
 
+#include "common/base/hash.h"
 #include "common/base/reader.h"
 #include "common/kv/kv.h"
 #include "querier/store/page_disk.h"
@@ -106,6 +108,43 @@ static struct err *spoil_one(void *arg, struct slice key, struct slice value)
     return NULL;
 }
 
+static uint64_t disk_bytes; /* found so far */
+
+static int add_file(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    (void)path;
+    (void)at;
+    disk_bytes += kind == FTW_F ? (uint64_t)st->st_blocks * 512 : 0;
+    return 0;
+}
+
+/* Pages that had to go leave the disk, too, not only the books. */
+TEST(page_disk_takes_little_more_than_its_budget)
+{
+    enum { BUDGET = 16 << 20, LARGE = 65000, N = 10 * BUDGET / LARGE };
+    struct page_disk *d = page_disk_open(tmp_path("cache"), BUDGET);
+    struct buf key = {0}, bytes = {0};
+    struct page_disk_stats st;
+
+    for (unsigned i = 0; i < N; i++) {
+        struct objpages_below_page g = page_of(&key, &bytes, i);
+
+        while (bytes.len < LARGE)
+            buf_u64le(&bytes, hash_xxh64(slice_of(&i, sizeof(i)), bytes.len));
+        g.bytes = buf_slice(&bytes);
+        page_disk_below(d)->put(page_disk_below(d)->arg, &g, 1);
+    }
+    page_disk_stats_get(d, &st);
+    CHECK(st.evictions > N / 2);
+    page_disk_close(d);
+    disk_bytes = 0;
+    CHECK_INT(nftw(tmp_path("cache"), add_file, 16, FTW_PHYS), 0);
+    if (disk_bytes > 2 * BUDGET + (16 << 20))
+        test_fail(__FILE__, __LINE__, "%llu bytes on the disk", (unsigned long long)disk_bytes);
+    buf_done(&key);
+    buf_done(&bytes);
+}
+
 TEST(page_disk_a_corrupt_page_is_a_miss)
 {
     struct page_disk *d = page_disk_open(tmp_path("cache"), 1u << 20);
@@ -187,11 +226,68 @@ TEST(page_disk_answers_for_the_object_store)
     counting_store_close(&s);
 }
 
+/* A read that is made goes on to what is ahead and close, and that comes from the disk later; memory bounds it. */
+TEST(page_disk_takes_what_is_ahead)
+{
+    struct counting_store s;
+    struct page_disk *d = page_disk_open(tmp_path("cache"), 64u << 20);
+    struct objpages_range ranges[] = {{OBJECT, 10, 100, false},
+                                      {OBJECT, 1 * OBJPAGES_PAGE, 3 * OBJPAGES_PAGE, true},
+                                      {OBJECT, 6 * OBJPAGES_PAGE, 100, true},
+                                      {OBJECT, 20 * OBJPAGES_PAGE, 100, true}};
+    struct objpages_hold *h;
+    struct objpages_stats st;
+    struct buf content = {0}, got = {0};
+    struct objpages *p;
+
+    counting_store_open(&s);
+    for (unsigned i = 0; content.len < 40 * OBJPAGES_PAGE; i++)
+        buf_u32le(&content, i);
+    CHECK_OK(objstore_put(&s.base, OBJECT, buf_slice(&content), NULL, NULL));
+    p = objpages_new(&(struct objpages_opts){
+        .store = &s.base, .max_bytes = 4u << 20, .below = page_disk_below(d)});
+    CHECK_OK(objpages_hold(p, ranges, 4, &h));
+    objpages_stats_get(p, &st);
+    CHECK_INT(st.gets, 1);
+    CHECK_INT(st.fetched, 7 * OBJPAGES_PAGE);
+    CHECK_INT(st.pages, 1);
+    objpages_unhold(p, h);
+    for (unsigned i = 1; i < 4; i++) {
+        CHECK_OK(objpages_read(p, OBJECT, i * OBJPAGES_PAGE + 5, 1000, &got, NULL));
+        CHECK(
+            slice_eq(buf_slice(&got), slice_sub(buf_slice(&content), i * OBJPAGES_PAGE + 5, 1000)));
+    }
+    CHECK_OK(objpages_read(p, OBJECT, 6 * OBJPAGES_PAGE, 1000, &got, NULL));
+    objpages_stats_get(p, &st);
+    CHECK_INT(st.gets, 1);
+    CHECK_INT(st.below_hits, 4);
+    /* What lay in between was nobody's; what is far was left. */
+    CHECK_OK(objpages_read(p, OBJECT, 5 * OBJPAGES_PAGE, 10, &got, NULL));
+    CHECK_OK(objpages_read(p, OBJECT, 20 * OBJPAGES_PAGE, 10, &got, NULL));
+    objpages_stats_get(p, &st);
+    CHECK_INT(st.gets, 3);
+    objpages_free(p);
+    /* A quarter of the memory: four pages. */
+    p = objpages_new(&(struct objpages_opts){
+        .store = &s.base, .max_bytes = 16 * OBJPAGES_PAGE, .below = page_disk_below(d)});
+    ranges[0] = (struct objpages_range){OBJECT, 22 * OBJPAGES_PAGE, 100, false};
+    ranges[1] = (struct objpages_range){OBJECT, 23 * OBJPAGES_PAGE, 12 * OBJPAGES_PAGE, true};
+    CHECK_OK(objpages_hold(p, ranges, 2, &h));
+    objpages_stats_get(p, &st);
+    CHECK_INT(st.fetched, 5 * OBJPAGES_PAGE);
+    objpages_unhold(p, h);
+    objpages_free(p);
+    page_disk_close(d);
+    buf_done(&content);
+    buf_done(&got);
+    counting_store_close(&s);
+}
+
 TEST(page_disk_is_not_trusted_with_what_proved_wrong)
 {
     struct counting_store s;
     struct page_disk *d = page_disk_open(tmp_path("cache"), 4u << 20);
-    struct objpages_range all = {OBJECT, 0, 200000};
+    struct objpages_range all = {OBJECT, 0, 200000, false};
     struct objpages_hold *h;
     struct objpages_stats st;
     struct buf content = {0}, got = {0};
