@@ -73,6 +73,7 @@ static void set_options(struct kv *kv, const struct kv_opts *opts)
     rocksdb_options_set_write_buffer_size(kv->options, WRITE_BUFFER_BYTES);
     rocksdb_options_set_keep_log_file_num(kv->options, LOG_FILES);
     rocksdb_options_set_max_open_files(kv->options, 64);
+    rocksdb_readoptions_set_verify_checksums(kv->reads, !opts || !opts->without_checksums);
     if (opts && opts->min_blob_bytes) {
         rocksdb_options_set_enable_blob_files(kv->options, 1);
         rocksdb_options_set_min_blob_size(kv->options, opts->min_blob_bytes);
@@ -137,6 +138,22 @@ struct err *kv_get(struct kv *kv, struct slice key, struct buf *ret, bool *ret_f
     *ret_found = value != NULL;
     if (value)
         rocksdb_free(value);
+    return NULL;
+}
+
+struct err *kv_see(struct kv *kv, struct slice key, kv_see_fn *see, void *arg)
+{
+    rocksdb_pinnableslice_t *pin;
+    char *text = NULL;
+    const char *value;
+    size_t n = 0;
+
+    pin = rocksdb_get_pinned(kv->db, kv->reads, (const char *)key.ptr, key.len, &text);
+    if (text)
+        return err_of(text, "get");
+    if ((value = rocksdb_pinnableslice_value(pin, &n)))
+        see(arg, slice_of(value, n));
+    rocksdb_pinnableslice_destroy(pin);
     return NULL;
 }
 

@@ -21,6 +21,7 @@ struct kv_opts {
     /* Values of at least so many bytes lie in files of their own kind (RocksDB's blob files), which are not sorted again and
      * again as others are, and are read with one read; for large values that do not compress. 0: none do. */
     size_t min_blob_bytes;
+    bool without_checksums; /* what is read has checksums of the caller's own */
 };
 /* Makes the directory if it is not there. One opener at a time (ERR_IO names the lock). opts may be
  * NULL. */
@@ -30,6 +31,9 @@ void kv_close(struct kv *kv);
 
 /* Replaces ret's content. *ret_found says whether the key is there. */
 ORR_CHECKED struct err *kv_get(struct kv *kv, struct slice key, struct buf *ret, bool *ret_found);
+/* The value is lent to see(), which is not called when the key is not there. */
+typedef void kv_see_fn(void *arg, struct slice value);
+ORR_CHECKED struct err *kv_see(struct kv *kv, struct slice key, kv_see_fn *see, void *arg);
 ORR_CHECKED struct err *kv_put(struct kv *kv, struct slice key, struct slice value, bool is_sync);
 ORR_CHECKED struct err *kv_delete(struct kv *kv, struct slice key, bool is_sync);
 

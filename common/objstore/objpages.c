@@ -212,15 +212,21 @@ static struct slice object_of(const struct page *g)
 
 /* ---- fetching ---- */
 
-static void publish(struct objpages *p, struct page *g, struct slice bytes, uint64_t object_bytes)
+static struct slice copy_of(struct slice bytes)
 {
     uint8_t *copy =
         mem_alloc(ORR_MAX(bytes.len, (size_t)1)); /* not a byte more: 64 KiB is a size class */
 
     if (bytes.len)
         memcpy(copy, bytes.ptr, bytes.len);
+    return slice_of(copy, bytes.len);
+}
+
+/* Takes the bytes. */
+static void publish(struct objpages *p, struct page *g, struct slice bytes, uint64_t object_bytes)
+{
     lock_take(&p->lock);
-    g->bytes = copy;
+    g->bytes = (uint8_t *)(uintptr_t)bytes.ptr;
     g->len = bytes.len;
     g->object_bytes = object_bytes;
     g->state = PAGE_HERE;
@@ -332,7 +338,7 @@ static struct err *publish_run(struct objpages *p, struct run *r, struct slice g
 
         down[i] = (struct objpages_below_page){r->pages[i]->key, object_bytes,
                                                slice_sub(got, ORR_MIN(at, got.len), OBJPAGES_PAGE)};
-        publish(p, r->pages[i], down[i].bytes, object_bytes);
+        publish(p, r->pages[i], copy_of(down[i].bytes), object_bytes);
     }
     for (size_t i = 0; i < r->n_ahead; i++) {
         size_t at = (size_t)(r->ahead[i].no * OBJPAGES_PAGE - start);
@@ -380,19 +386,18 @@ static void fetch_run(void *arg, size_t i)
 /* Takes pages that lie below out of the list. */
 static size_t take_from_below(struct objpages *p, struct page **pages, size_t n)
 {
-    struct buf b = {0};
+    struct slice bytes;
     uint64_t object_bytes;
     size_t out = 0;
 
     for (size_t i = 0; i < n; i++) {
-        if (p->opts.below->get(p->opts.below->arg, pages[i]->key, &b, &object_bytes)) {
+        if (p->opts.below->get(p->opts.below->arg, pages[i]->key, &bytes, &object_bytes)) {
             METRIC_ADD(p->by_all.below_hits, 1);
-            publish(p, pages[i], buf_slice(&b), object_bytes);
+            publish(p, pages[i], bytes, object_bytes);
         } else {
             pages[out++] = pages[i];
         }
     }
-    buf_done(&b);
     return out;
 }
 

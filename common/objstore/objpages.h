@@ -35,7 +35,8 @@ struct objpages_below_page {
 };
 struct objpages_below {
     void *arg;
-    bool (*get)(void *arg, struct slice key, struct buf *ret, uint64_t *ret_object_bytes);
+    /* ret: mem_alloc()ed, the caller's. */
+    bool (*get)(void *arg, struct slice key, struct slice *ret, uint64_t *ret_object_bytes);
     void (*put)(void *arg, const struct objpages_below_page *pages, size_t n);
     void (*drop)(void *arg, struct slice key);
 };

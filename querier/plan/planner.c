@@ -170,6 +170,15 @@ static void look_at_data(struct asked *q)
                   !late_writes_are_under_way(versions[1], clock_wall_ms(q->p->opts.clock));
 }
 
+/* Each stretch would read all pages of the blocks that it shares with others; shards of the series (splitter.h) read
+ * them side by side, and what one has fetched the other finds. */
+static int64_t split_of(const struct asked *q)
+{
+    const struct engine_query *eq = q->ask->q;
+
+    return store_reads_whole(q->ask->sq, eq->start_ms, eq->end_ms) ? 0 : q->p->opts.split_ms;
+}
+
 static struct err *run_range(struct asked *q, struct engine_result *ret)
 {
     struct planner *p = q->p;
@@ -179,7 +188,7 @@ static struct err *run_range(struct asked *q, struct engine_result *ret)
     struct stepwise_ask ask = {
         .q = q->ask->q,
         .reach = &q->reach,
-        .split_ms = p->opts.split_ms,
+        .split_ms = split_of(q),
         .cache = q->may_keep && l->cache_results ? p->cache : NULL,
         .tenant = sq->opts.tenant,
         .settings = q->settings,

@@ -310,38 +310,56 @@ static void renew(struct page_disk *d, const uint8_t hash[HASH_BYTES], uint32_t 
     lock_release(&d->writing);
 }
 
-static bool get_page(void *arg, struct slice key, struct buf *ret, uint64_t *ret_object_bytes)
+/* A page that is looked for. */
+struct sought {
+    struct slice key, bytes; /* bytes: a copy */
+    uint64_t object_bytes;
+    size_t value_bytes;
+    bool is_there, is_well;
+};
+
+static void copy_page(void *arg, struct slice value)
+{
+    struct sought *s = arg;
+    struct slice bytes;
+
+    s->is_there = true;
+    if (!decode_page(value, s->key, &bytes, &s->object_bytes))
+        return;
+    s->is_well = true;
+    s->value_bytes = value.len;
+    s->bytes = slice_of(mem_alloc(ORR_MAX(bytes.len, (size_t)1)), bytes.len);
+    if (bytes.len)
+        memcpy((void *)s->bytes.ptr, bytes.ptr, bytes.len);
+}
+
+static bool get_page(void *arg, struct slice key, struct slice *ret, uint64_t *ret_object_bytes)
 {
     struct page_disk *d = arg;
+    struct sought s = {.key = key};
     uint8_t hash[HASH_BYTES];
-    struct buf b = {0};
-    struct slice bytes;
-    bool found = false;
     struct name p;
-    struct err *e;
 
     hash_of(key, hash);
     p = by_hash('p', hash);
-    if ((e = kv_get(d->kv, slice_of_name(&p), &b, &found))) {
-        failed(d, e);
-        found = false;
-    } else if (found && !(found = decode_page(buf_slice(&b), key, &bytes, ret_object_bytes))) {
+    failed(d, kv_see(d->kv, slice_of_name(&p), copy_page, &s));
+    if (s.is_there && !s.is_well)
         take_out(d, hash);
-    }
-    if (found) {
-        buf_reset(ret);
-        buf_slice_append(ret, bytes);
-        renew(d, hash, (uint32_t)b.len);
-    }
-    buf_done(&b);
-    return found;
+    if (!s.is_well)
+        return false;
+    renew(d, hash, (uint32_t)s.value_bytes);
+    *ret = s.bytes;
+    *ret_object_bytes = s.object_bytes;
+    return true;
 }
 
 /* ---- life ---- */
 
 static struct err *open_kv(struct page_disk *d, const char *dir)
 {
-    const struct kv_opts opts = {.cache_bytes = OWN_CACHE_BYTES, .min_blob_bytes = MIN_BLOB_BYTES};
+    const struct kv_opts opts = {.cache_bytes = OWN_CACHE_BYTES,
+                                 .min_blob_bytes = MIN_BLOB_BYTES,
+                                 .without_checksums = true};
     struct err *e = kv_open(dir, &opts, &d->kv);
 
     if (!e && (e = count(d))) {

@@ -453,6 +453,14 @@ struct err *store_has_samples(struct store_query *sq, struct matchers ms, int64_
     return e;
 }
 
+bool store_reads_whole(struct store_query *sq, int64_t min_ms, int64_t max_ms)
+{
+    struct store *s = sq->store;
+
+    return s->pages &&
+           blockset_bytes(s->blocks, sq->opts.tenant, min_ms, max_ms) > objpages_room(s->pages) / 2;
+}
+
 static struct err *storage_ask(struct storage *st, struct arena *arena,
                                const struct storage_request *req, struct series_set **ret)
 {
@@ -468,9 +476,7 @@ static struct err *storage_ask(struct storage *st, struct arena *arena,
 
     (void)arena;
     /* In the order of keys chunks are all over the files of a block: good where they are mapped, or few. */
-    if (ask.keying.is_keyed && sq->store->pages &&
-        blockset_bytes(sq->store->blocks, sq->opts.tenant, ask.min_ms, ask.max_ms) >
-            objpages_room(sq->store->pages) / 2)
+    if (ask.keying.is_keyed && store_reads_whole(sq, ask.min_ms, ask.max_ms))
         ask.keying.is_keyed = false;
     /* More than a message may have: the groups come one among the other then, which only takes more memory. */
     if (ask.keying.n_names > METRICS_RPC_MAX_LABELS)

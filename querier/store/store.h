@@ -110,6 +110,10 @@ ORR_CHECKED struct err *store_has_samples(struct store_query *sq, struct matcher
                                           int64_t min_ms, int64_t max_ms, bool *ret,
                                           bool *ret_is_sure);
 
+/* Whether the blocks of the range are not at hand and have more bytes than there is room for: then they are read best once, and in
+ * the order of their files. */
+bool store_reads_whole(struct store_query *sq, int64_t min_ms, int64_t max_ms);
+
 /* ---- beside samples; answers are in the query's arena ---- */
 
 /* Labels of the series that match and have data in the range; a series set with n = 0. */

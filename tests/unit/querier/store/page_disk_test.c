@@ -2,6 +2,7 @@
 #include <ftw.h>
 
 #include "common/base/hash.h"
+#include "common/base/mem.h"
 #include "common/base/reader.h"
 #include "common/kv/kv.h"
 #include "querier/store/page_disk.h"
@@ -33,18 +34,19 @@ static void put(struct page_disk *d, unsigned i)
 
 static bool has(struct page_disk *d, unsigned i)
 {
-    struct buf key = {0}, bytes = {0}, got = {0};
+    struct buf key = {0}, bytes = {0};
     struct objpages_below_page g = page_of(&key, &bytes, i);
+    struct slice got = {0};
     uint64_t object_bytes;
     bool found = page_disk_below(d)->get(page_disk_below(d)->arg, g.key, &got, &object_bytes);
 
     if (found) {
-        CHECK(slice_eq(buf_slice(&got), g.bytes));
+        CHECK(slice_eq(got, g.bytes));
         CHECK_INT(object_bytes, g.object_bytes);
     }
     buf_done(&key);
     buf_done(&bytes);
-    buf_done(&got);
+    mem_free((void *)got.ptr);
     return found;
 }
 
