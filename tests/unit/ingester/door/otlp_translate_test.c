@@ -327,7 +327,8 @@ TEST(otlp_translate_takes_the_good_points_of_a_metric)
           "{\"name\":\"g\",\"gauge\":{\"dataPoints\":[{" T ",\"asInt\":1},{" T
           ",\"asInt\":2,\"attributes\":[" ATTR(
               "", "x") "]},{" T ",\"asInt\":3,\"attributes\":[" ATTR("a", "b") "]}]}}",
-          "g 1@+0\ng{a=\"b\"} 3@+0\ng 2  \nrejected 14 1 metric \"g\": an attribute without a name\n");
+          "g 1@+0\ng{a=\"b\"} 3@+0\ng 2  \nrejected 14 1 metric \"g\": an attribute without a "
+          "name\n");
     /* of no points nothing is lost, and nothing is said */
     check(&c, "",
           "{\"name\":\"e\",\"gauge\":{}},{\"name\":\"g\",\"gauge\":{\"dataPoints\":[{" T "}]}}",
