@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "common/base/fault.h"
 #include "common/base/fsx.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -329,6 +330,7 @@ int ctl_main(int argc, char **argv)
     struct err *e = NULL;
     int status = CTL_OK;
 
+    fault_arm_from_env();
     if (argc == 2 && strcmp(argv[1], "--version") == 0)
         printf("orreryctl %s\n", ORR_VERSION);
     else if (argc == 2 && strcmp(argv[1], "--help-config") == 0)

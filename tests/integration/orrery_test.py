@@ -335,7 +335,8 @@ class Single(Process):
                                 f"--server.http-address={self.addr}",
                                 f"--ingester.otlp-http-address={self.otlp_http}",
                                 f"--ingester.otlp-grpc-address={self.otlp_grpc}",
-                                f"--server.instance={name}",
+                                *([] if any(a.startswith("--server.instance=") for a in args)
+                                  else [f"--server.instance={name}"]),
                                 f"--server.data-dir={self.dir}/data", *args],
                          os.path.join(self.dir, "log"), env)
         t.add(self)
