@@ -63,8 +63,10 @@ static const struct command ctl_commands[] = {
      CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_MATCH) | CTL_BIT(CTL_FROM) | CTL_BIT(CTL_TO) |
          CTL_BIT(CTL_FORMAT) | CTL_BIT(CTL_TEMP),
      false, ctl_export,
-     "Writes samples of the blocks to standard output, as OpenMetrics that promtool reads or line "
-     "by line."},
+     "Writes samples of the blocks to standard output: as OpenMetrics that promtool reads, as "
+     "lines (as promtool tsdb dump), or as JSON, a run of a series per line. OpenMetrics cannot "
+     "hold "
+     "native histograms: they are counted, and the call fails."},
 };
 
 /* ---- help ---- */
