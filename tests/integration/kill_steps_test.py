@@ -128,8 +128,14 @@ def files_below(root):
 
 
 class OnDisk(Run):
+    """Also when TEST_BUCKET says otherwise."""
+
+    def __init__(self, t, name, args=(), env=None):
+        self.root = f"{t.dir}/{name}/data/bucket"
+        super().__init__(t, name, [*args, f"--storage.path={self.root}"], env)
+
     def bucket(self):
-        return f"{self.o.dir}/data/bucket"
+        return self.root
 
     def blocks(self):
         try:

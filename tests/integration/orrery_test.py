@@ -312,6 +312,11 @@ class Blocks:
         """A directory with what is there: that itself, or a copy of the bucket of now."""
         return self.remote.mirror(self.dir) if self.remote else self.dir
 
+    def save_all(self):
+        """Files below path() were changed or removed by the test."""
+        if self.remote:
+            self.remote.save_all(self.dir)
+
     def save(self, path):
         """A file below path() was changed by the test."""
         if self.remote:
