@@ -43,8 +43,10 @@ static struct err *part(const struct block_index *x, struct arena *a, uint64_t o
         *ret = slice_sub(x->head, (size_t)off, (size_t)len);
         return NULL;
     }
-    if (!(e = x->src->ops->range(x->src, BLOCK_INDEX_FILE, off, (size_t)len, &scratch, ret)) &&
-        ret->ptr == scratch.ptr)
+    e = x->src->ops->range(x->src, BLOCK_INDEX_FILE, off, (size_t)len, &scratch, ret);
+    if (!e && ret->len != len) /* zeros would be read, and the checksum of nothing is zero */
+        e = corrupt(x, "file", "shorter than meta.json says");
+    if (!e && ret->ptr == scratch.ptr)
         *ret = arena_dup(a, *ret);
     buf_done(&scratch);
     return e;
@@ -116,7 +118,8 @@ static struct err *read_toc(struct block_index *x, struct toc *t)
     t->label_table = reader_u64be(&r);
     t->postings = reader_u64be(&r);
     t->table = reader_u64be(&r);
-    if (reader_u32be(&r) != hash_crc32c(slice_sub(tail, 0, BLOCK_TOC_BYTES - CRC_BYTES)))
+    if (reader_u32be(&r) != hash_crc32c(slice_sub(tail, 0, BLOCK_TOC_BYTES - CRC_BYTES)) ||
+        !reader_ok(&r))
         return corrupt(x, "table of contents", "checksum is wrong");
     x->series_end = x->size - BLOCK_TOC_BYTES;
     return NULL;

@@ -110,23 +110,22 @@ static int cmp_histograms(const struct histogram *a, const struct histogram *b)
     return c;
 }
 
-static bool is_stale(const struct chunk_columns *c, size_t i)
+int block_merge_cmp(double va, const struct histogram *ha, double vb, const struct histogram *hb)
 {
-    return sample_is_stale(c->v ? c->v[i] : c->h[i].sum);
+    int c = (int)sample_is_stale(hb ? hb->sum : vb) - (int)sample_is_stale(ha ? ha->sum : va);
+
+    if (c == 0)
+        c = (int)(ha != NULL) - (int)(hb != NULL);
+    if (c != 0)
+        return c;
+    return ha ? cmp_histograms(ha, hb) : cmp_u64(sample_bits(va), sample_bits(vb));
 }
 
-/* The documented order of samples at one time; positive when a wins. */
 static int cmp_samples(const struct chunk_columns *a, size_t i, const struct chunk_columns *b,
                        size_t k)
 {
-    int c = (int)is_stale(b, k) - (int)is_stale(a, i);
-
-    if (c == 0)
-        c = (int)(a->h != NULL) - (int)(b->h != NULL);
-    if (c != 0)
-        return c;
-    return a->v ? cmp_u64(sample_bits(a->v[i]), sample_bits(b->v[k]))
-                : cmp_histograms(&a->h[i], &b->h[k]);
+    return block_merge_cmp(a->v ? a->v[i] : 0, a->h ? &a->h[i] : NULL, b->v ? b->v[k] : 0,
+                           b->h ? &b->h[k] : NULL);
 }
 
 static void put_sample(struct merge *m, const struct chunk_columns *c, size_t i)

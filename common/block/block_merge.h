@@ -55,6 +55,9 @@ struct block_merge_stats {
     uint64_t aggregates_dropped;              /* chunks */
 };
 
+/* The rule of two samples at one time: positive when the first wins, 0 when they are the same. h NULL: it is the float v. */
+int block_merge_cmp(double va, const struct histogram *ha, double vb, const struct histogram *hb);
+
 /* The rule of chunks of aggregates: moves those of n that are kept to the front, in order of time. ERR_CORRUPT. */
 ORR_CHECKED struct err *block_merge_pick_aggregates(struct arena *a, struct chunk *chunks, size_t n,
                                                     size_t *ret_kept);

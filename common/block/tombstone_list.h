@@ -12,6 +12,22 @@
  *
  * Both ends of a range are inclusive; matchers as matchers_encode() writes them. A tombstone ends at
  * the time it was made at the latest, so what is written afterwards with newer times is kept.
+ *
+ * What is written afterwards with times in the range (late, or in the place of what was deleted) is hidden and left out of
+ * blocks as well, until the tombstone is off the list. Prometheus deletes what is there at the time and nothing else. That takes
+ * to know of each sample whether it came before the tombstone, and nothing here does:
+ *   - a sample is (series, time, value). Neither log, chunk nor block keep when it was accepted; a chunk, a cut window and a
+ *     block have samples from before and after side by side;
+ *   - the order is one per ingester: of three replicas two may have a sample before they hear of the deletion and the third after
+ *     it, one that was down brings its own back days later, and they are merged sample by sample, whichever comes first;
+ *   - the filter stands behind that merge, where no sample has a place of its own any more.
+ * Times of arrival would be wrong, too: of two clocks, in a log that is replayed. To be right a deletion has to be a barrier: every
+ * ingester cuts the tenant's head when it hears of it, so that each segment is of before or of after; an ingester that does not
+ * answer keeps the rule above for what it holds; readers and writers of blocks filter each input by itself, before the merge; and
+ * a block names in meta.json and catalogue the tombstones that were applied to it, among them all that its inputs came after.
+ * That is a change of the format of both and of "ingester.select"; until it is made, samples that are to stand in the place
+ * of deleted ones are written when the list is empty.
+ *
  * Bounded: 16 MiB, TOMBSTONE_LIST_MAX tombstones, and a list that is full refuses more (ERR_LIMIT).
  *
  * A struct tombstone_list is reference-counted (snapshot.h) and immutable once loaded: any thread.

@@ -31,6 +31,7 @@ struct page {
     size_t len;
     size_t object_len; /* of the object's key, with which key begins */
     bool is_out;       /* no longer in the map; goes with its last user */
+    bool goes_on;      /* as struct want, of who fetches it */
     struct slice key;  /* behind the struct */
 };
 
@@ -145,6 +146,7 @@ static void unuse(struct objpages *p, struct page *g)
 struct want {
     struct slice object;
     uint64_t no;
+    bool goes_on; /* no range begins in it */
 };
 struct wants {
     VEC(struct want) v;
@@ -155,7 +157,9 @@ static int by_place(const void *a, const void *b)
     const struct want *x = a, *y = b;
     int c = slice_cmp(x->object, y->object);
 
-    return c ? c : (x->no > y->no) - (x->no < y->no);
+    if (c == 0)
+        c = (x->no > y->no) - (x->no < y->no);
+    return c;
 }
 
 /* Of the ranges that are ahead, or of the others: each page once, in the order of the object. */
@@ -171,15 +175,17 @@ static struct wants wants_of(const struct objpages_range *ranges, size_t n, bool
             continue;
         last = (ranges[i].off + (ranges[i].len - 1)) / OBJPAGES_PAGE;
         for (uint64_t no = first; no <= last; no++)
-            if (!w.v.len || vec_last(&w.v).no != no ||
+            if (no == first || vec_last(&w.v).no != no ||
                 !slice_eq(vec_last(&w.v).object, ranges[i].object))
-                vec_push(&w.v, ((struct want){ranges[i].object, no}));
+                vec_push(&w.v, ((struct want){ranges[i].object, no, no != first}));
     }
     if (w.v.len > 1)
         qsort(w.v.ptr, w.v.len, sizeof(*w.v.ptr), by_place);
     for (size_t i = 0; i < w.v.len; i++)
         if (!out || by_place(&w.v.ptr[out - 1], &w.v.ptr[i]) != 0)
             w.v.ptr[out++] = w.v.ptr[i];
+        else
+            w.v.ptr[out - 1].goes_on &= w.v.ptr[i].goes_on;
     w.v.len = out;
     return w;
 }
@@ -198,6 +204,7 @@ static struct page *page_new(const struct want *w, struct slice key)
     struct page *g = mem_zalloc(sizeof(*g) + key.len);
 
     g->no = w->no;
+    g->goes_on = w->goes_on;
     g->object_len = w->object.len;
     memcpy(g + 1, key.ptr, key.len);
     g->key = slice_of(g + 1, key.len);
@@ -355,6 +362,27 @@ static struct err *publish_run(struct objpages *p, struct run *r, struct slice g
     return NULL;
 }
 
+/*
+ * A range may begin in the object and reach over its end (the length of a last chunk is a guess): with the page that it begins in
+ * here already, what is fetched begins past the end. The page before it says so; then there is nothing of these.
+ */
+static struct err *publish_past_end(struct objpages *p, struct run *r)
+{
+    uint64_t start = r->pages[0]->no * OBJPAGES_PAGE;
+    struct objstore_get get = {.off = start - OBJPAGES_PAGE, .len = OBJPAGES_PAGE};
+    struct objstore_info info;
+    struct buf b = {0};
+    struct err *e;
+
+    METRIC_ADD(p->by_all.gets, 1);
+    e = objstore_get(p->opts.store, object_of(r->pages[0]), &get, &b, &info);
+    METRIC_ADD(p->by_all.fetched, b.len);
+    if (!e)
+        e = publish_run(p, r, SLICE_EMPTY, info.bytes);
+    buf_done(&b);
+    return e;
+}
+
 static void fetch_run(void *arg, size_t i)
 {
     struct fetch *f = arg;
@@ -367,16 +395,20 @@ static void fetch_run(void *arg, size_t i)
 
     METRIC_ADD(f->p->by_all.gets, 1);
     r->e = objstore_get(f->p->opts.store, object_of(r->pages[0]), &get, &b, &info);
-    (void)objstore_tally_set(before);
     METRIC_ADD(f->p->by_all.fetched, b.len);
+    if (!r->e) {
+        r->e = publish_run(f->p, r, buf_slice(&b), info.bytes);
+    } else if (err_is(r->e, ERR_INVALID) && r->pages[0]->goes_on) {
+        err_free(r->e);
+        r->e = publish_past_end(f->p, r);
+    }
+    (void)objstore_tally_set(before);
     if (err_is(r->e, ERR_INVALID)) {
         struct err *e = err_new(ERR_CORRUPT, "%s", err_msg(r->e));
 
         err_free(r->e);
         r->e = e;
     }
-    if (!r->e)
-        r->e = publish_run(f->p, r, buf_slice(&b), info.bytes);
     for (size_t k = 0; r->e && k < r->n; k++)
         give_up(f->p, r->pages[k]);
     buf_done(&b);

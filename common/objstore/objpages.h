@@ -15,7 +15,7 @@
  * Memory: pages that nobody holds go, least recently used first, when all together, those being read among them,
  * are over max_bytes. Pages that are held cannot go: who holds asks objpages_room() beforehand how much it should take at once.
  *
- * Errors are those of objstore_get(); reading on from past the end of an object is ERR_CORRUPT, since who
+ * Errors are those of objstore_get(); a range that begins past the end of an object is ERR_CORRUPT, since who
  * does that was told so by another part of the block.
  *
  * All calls but the last two block; any thread, many at once.

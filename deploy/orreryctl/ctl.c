@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "common/base/fault.h"
 #include "common/base/fsx.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -62,8 +63,10 @@ static const struct command ctl_commands[] = {
      CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_MATCH) | CTL_BIT(CTL_FROM) | CTL_BIT(CTL_TO) |
          CTL_BIT(CTL_FORMAT) | CTL_BIT(CTL_TEMP),
      false, ctl_export,
-     "Writes samples of the blocks to standard output, as OpenMetrics that promtool reads or line "
-     "by line."},
+     "Writes samples of the blocks to standard output: as OpenMetrics that promtool reads, as "
+     "lines (as promtool tsdb dump), or as JSON, a run of a series per line. OpenMetrics cannot "
+     "hold "
+     "native histograms: they are counted, and the call fails."},
 };
 
 /* ---- help ---- */
@@ -329,6 +332,7 @@ int ctl_main(int argc, char **argv)
     struct err *e = NULL;
     int status = CTL_OK;
 
+    fault_arm_from_env();
     if (argc == 2 && strcmp(argv[1], "--version") == 0)
         printf("orreryctl %s\n", ORR_VERSION);
     else if (argc == 2 && strcmp(argv[1], "--help-config") == 0)

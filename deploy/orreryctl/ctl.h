@@ -34,7 +34,7 @@ enum ctl_status { CTL_OK, CTL_WRONG, CTL_USAGE };
     X(CTL_TEMP, temp_dir, text, "temp-dir",                                                        \
       "where blocks of a remote store are put while they "                                         \
       "are read; default: $TMPDIR or /tmp")                                                        \
-    X(CTL_FORMAT, format, text, "format", "openmetrics (default) or lines")                        \
+    X(CTL_FORMAT, format, text, "format", "openmetrics (default), lines or json")                  \
     X(CTL_DRY, is_dry, truth, "dry-run", "say what would be done, and do nothing")                 \
     X(CTL_JSON, is_json, truth, "json", "print JSON instead of a table")                           \
     X(CTL_YES, is_yes, truth, "yes", "do it without asking")

@@ -1,10 +1,10 @@
 /*
  * export: samples of a tenant's blocks, series by series, merged over the blocks. What ingesters hold and have not handed over yet
- * is not in it. Memory: the refs of the selected series, one series' chunks.
+ * is not in it, nor exemplars. Memory: the refs of the selected series, one series' chunks.
+ * The forms: ctl_point.h.
  *
- * Two samples at one time: the one that a merge keeps (block_merge.h). Stale markers are left out of OpenMetrics, which
- * has no word for them. Native histograms, which neither form can hold, and blocks of downsampled points are
- * counted and said.
+ * Two samples at one time: the one that a merge keeps (block_merge.h). OpenMetrics can hold neither stale markers nor native
+ * histograms: both are counted and said, and with histograms the call fails. So are blocks of downsampled points.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,11 +12,15 @@
 #include "common/base/clock.h"
 #include "common/base/gotime.h"
 #include "common/base/vec.h"
+#include "common/block/block_merge.h"
 #include "common/block/block_store.h"
 #include "common/block/tombstone_list.h"
 #include "common/lang/promql.h"
 #include "deploy/orreryctl/ctl_block.h"
+#include "deploy/orreryctl/ctl_point.h"
 #include "deploy/orreryctl/ctl_show.h"
+
+#define RUN 1000 /* samples of a line of JSON */
 
 struct input {
     struct ctl_copy copy;
@@ -29,22 +33,18 @@ struct input {
     bool has_cur;
 };
 
-struct point {
-    int64_t t;
-    double v;
-};
-
 struct exporting {
     struct ctl *c;
     struct matchers ms;
     int64_t min_t, max_t; /* both inclusive */
-    bool is_lines;
+    enum ctl_format format;
     VEC(struct input) in;
     struct tombstone_list *tombs;
     struct arena *arena; /* of the current series */
-    VEC(struct point) samples;
+    struct arena *tmp;   /* of the current sample */
+    VEC(struct ctl_point) samples;
     struct buf out;
-    uint64_t series, written, histograms, downsampled;
+    uint64_t histograms, stale, downsampled; /* left out */
 };
 
 /* ---- inputs ---- */
@@ -128,10 +128,8 @@ static void take_columns(struct exporting *x, const struct input *in,
         if (t < x->min_t || t > x->max_t || is_deleted(deleted, n_deleted, t) ||
             tombstone_spans_have(gone, n_gone, t))
             continue;
-        if (cols->v)
-            vec_push(&x->samples, ((struct point){t, cols->v[i]}));
-        else
-            x->histograms++;
+        vec_push(&x->samples,
+                 ((struct ctl_point){t, cols->v ? cols->v[i] : 0, cols->h ? &cols->h[i] : NULL}));
     }
 }
 
@@ -157,74 +155,26 @@ static struct err *take_series(struct exporting *x, struct input *in,
 /* By time; of one time the winner last. */
 static int by_time(const void *a, const void *b)
 {
-    const struct point *x = a, *y = b;
+    const struct ctl_point *x = a, *y = b;
     int c = (x->t > y->t) - (x->t < y->t);
 
-    if (c == 0)
-        c = (int)sample_is_stale(y->v) - (int)sample_is_stale(x->v);
-    if (c == 0)
-        c = (sample_bits(x->v) > sample_bits(y->v)) - (sample_bits(x->v) < sample_bits(y->v));
-    return c;
+    return c ? c : block_merge_cmp(x->v, x->h, y->v, y->h);
+}
+
+/* One sample of each time, in order. */
+static void sort_samples(struct exporting *x)
+{
+    size_t n = x->samples.len, out = 0;
+
+    if (n)
+        qsort(x->samples.ptr, n, sizeof(*x->samples.ptr), by_time);
+    for (size_t i = 0; i < n; i++)
+        if (i + 1 == n || x->samples.ptr[i + 1].t != x->samples.ptr[i].t)
+            x->samples.ptr[out++] = x->samples.ptr[i];
+    x->samples.len = out;
 }
 
 /* ---- writing ---- */
-
-static void put_value_text(struct buf *b, struct slice s)
-{
-    buf_byte(b, '"');
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.ptr[i] == '\n')
-            buf_str(b, "\\n");
-        else if (s.ptr[i] == '"' || s.ptr[i] == '\\')
-            buf_printf(b, "\\%c", s.ptr[i]);
-        else
-            buf_byte(b, s.ptr[i]);
-    }
-    buf_byte(b, '"');
-}
-
-/* name{a="b",c="d"}, without the spaces that OpenMetrics does not allow. */
-static void put_name(struct buf *b, struct labels ls)
-{
-    struct slice name = labels_get(ls, SLICE(LABEL_NAME));
-    bool is_plain = labels_is_legacy_metric(name), is_first = true;
-
-    if (is_plain)
-        buf_slice_append(b, name);
-    if (is_plain && ls.n == 1)
-        return;
-    buf_byte(b, '{');
-    if (!is_plain && name.len) {
-        put_value_text(b, name);
-        is_first = false;
-    }
-    for (size_t i = 0; i < ls.n; i++) {
-        if (slice_eq_cstr(ls.ptr[i].name, LABEL_NAME))
-            continue;
-        if (!is_first)
-            buf_byte(b, ',');
-        is_first = false;
-        if (labels_is_legacy_name(ls.ptr[i].name))
-            buf_slice_append(b, ls.ptr[i].name);
-        else
-            put_value_text(b, ls.ptr[i].name);
-        buf_byte(b, '=');
-        put_value_text(b, ls.ptr[i].value);
-    }
-    buf_byte(b, '}');
-}
-
-static void put_sample(struct exporting *x, struct slice name, const struct point *s)
-{
-    buf_slice_append(&x->out, name);
-    buf_byte(&x->out, ' ');
-    buf_f64_text(&x->out, s->v);
-    if (x->is_lines)
-        buf_printf(&x->out, " %lld\n", (long long)s->t);
-    else /* seconds; the sign apart, so that -0.5 keeps it */
-        buf_printf(&x->out, " %s%lld.%03lld\n", s->t < 0 ? "-" : "", llabs(s->t / MS_PER_S),
-                   llabs(s->t % MS_PER_S));
-}
 
 static struct err *flush(struct exporting *x)
 {
@@ -236,27 +186,43 @@ static struct err *flush(struct exporting *x)
     return e;
 }
 
-static struct err *write_series(struct exporting *x, struct labels ls)
+static struct err *flush_some(struct exporting *x)
+{
+    return x->out.len > 256u << 10 ? flush(x) : NULL;
+}
+
+static struct err *write_texts(struct exporting *x, struct labels ls)
 {
     struct buf name = {0};
     struct err *e = NULL;
-    size_t n = x->samples.len;
 
-    if (n)
-        qsort(x->samples.ptr, n, sizeof(*x->samples.ptr), by_time);
-    put_name(&name, ls);
-    for (size_t i = 0; i < n && !e; i++) {
-        const struct point *s = &x->samples.ptr[i];
-
-        if ((i + 1 < n && s[1].t == s->t) || (!x->is_lines && sample_is_stale(s->v)))
+    ctl_point_name(&name, ls);
+    VEC_FOREACH (s, &x->samples) {
+        if (x->format == CTL_FORMAT_OPENMETRICS && (s->h || ctl_point_is_stale(s))) {
+            *(s->h ? &x->histograms : &x->stale) += 1;
             continue;
-        put_sample(x, buf_slice(&name), s);
-        x->written++;
-        if (x->out.len > 256u << 10)
-            e = flush(x);
+        }
+        arena_reset(x->tmp);
+        ctl_point_text(&x->out, x->tmp, x->format, buf_slice(&name), s);
+        if ((e = flush_some(x)))
+            break;
     }
-    x->series += n != 0;
     buf_done(&name);
+    return e;
+}
+
+static struct err *write_json(struct exporting *x, struct labels ls)
+{
+    const struct ctl_point *s = x->samples.ptr;
+    struct err *e = NULL;
+    size_t n;
+
+    for (size_t i = 0; i < x->samples.len && !e; i += n) {
+        for (n = 1; n < RUN && i + n < x->samples.len && !s[i + n].h == !s[i].h; n++)
+            ;
+        ctl_point_json(&x->out, ls, &s[i], n);
+        e = flush_some(x);
+    }
     return e;
 }
 
@@ -274,7 +240,10 @@ static struct err *export_next(struct exporting *x, struct input *first)
     VEC_FOREACH (in, &x->in)
         if (!e && in->has_cur && labels_cmp(in->cur.labels, ls) == 0)
             e = take_series(x, in, gone, n_gone);
-    return e ? e : write_series(x, ls);
+    if (e)
+        return e;
+    sort_samples(x);
+    return x->format == CTL_FORMAT_JSON ? write_json(x, ls) : write_texts(x, ls);
 }
 
 static struct err *export_all(struct exporting *x)
@@ -284,7 +253,7 @@ static struct err *export_all(struct exporting *x)
 
     while (!e && (in = least(x)))
         e = export_next(x, in);
-    if (!e && !x->is_lines)
+    if (!e && x->format == CTL_FORMAT_OPENMETRICS)
         buf_str(&x->out, "# EOF\n");
     return e ? e : flush(x);
 }
@@ -303,6 +272,7 @@ static void done(struct exporting *x)
     tombstone_list_unref(x->tombs);
     matchers_done(x->ms);
     arena_free(x->arena);
+    arena_free(x->tmp);
 }
 
 /* ---- what is asked for ---- */
@@ -323,11 +293,10 @@ static struct err *parse(struct exporting *x)
     const char *format = c->opts.format ? c->opts.format : "openmetrics";
     struct err *e;
 
-    x->is_lines = strcmp(format, "lines") == 0;
     if (!c->opts.tenant)
         return ctl_usage(c, "--tenant is missing");
-    if (!x->is_lines && strcmp(format, "openmetrics") != 0)
-        return ctl_usage(c, "--format is openmetrics or lines");
+    if (!ctl_format_parse(format, &x->format))
+        return ctl_usage(c, "--format is openmetrics, lines or json");
     if ((e = parse_time(c, c->opts.from, INT64_MIN / 2, &x->min_t)) ||
         (e = parse_time(c, c->opts.to, INT64_MAX / 2, &x->max_t)))
         return e;
@@ -338,9 +307,29 @@ static struct err *parse(struct exporting *x)
     return NULL;
 }
 
+static void say_left_out(struct exporting *x)
+{
+    if (x->histograms) {
+        fprintf(stderr,
+                "orreryctl: %llu samples of native histograms were left out: OpenMetrics has no "
+                "form for "
+                "them, --format=lines and --format=json do\n",
+                (unsigned long long)x->histograms);
+        x->c->wrong++;
+    }
+    if (x->stale)
+        fprintf(stderr,
+                "orreryctl: %llu stale markers were left out: OpenMetrics has no form for them, "
+                "--format=lines and --format=json do\n",
+                (unsigned long long)x->stale);
+    if (x->downsampled)
+        fprintf(stderr, "orreryctl: %llu blocks of downsampled points were left out\n",
+                (unsigned long long)x->downsampled);
+}
+
 struct err *ctl_export(struct ctl *c)
 {
-    struct exporting x = {.c = c, .arena = arena_new(0)};
+    struct exporting x = {.c = c, .arena = arena_new(0), .tmp = arena_new(0)};
     struct catalogue *cat = NULL;
     struct slice tenant;
     struct err *e = parse(&x);
@@ -349,14 +338,8 @@ struct err *ctl_export(struct ctl *c)
     if (!e && !(e = tombstone_list_load(c->store, CTL_SIGNAL, tenant, &x.tombs, NULL)) &&
         !(e = catalogue_load(c->store, CTL_SIGNAL, tenant, &cat)) && !(e = open_inputs(&x, cat)))
         e = export_all(&x);
-    if (!e && x.histograms) {
-        fprintf(stderr, "orreryctl: %llu samples of native histograms were left out\n",
-                (unsigned long long)x.histograms);
-        c->wrong++;
-    }
-    if (!e && x.downsampled)
-        fprintf(stderr, "orreryctl: %llu blocks of downsampled points were left out\n",
-                (unsigned long long)x.downsampled);
+    if (!e)
+        say_left_out(&x);
     catalogue_free(cat);
     done(&x);
     return e;

@@ -24,6 +24,7 @@
     X(DOOR_DELTA_LATE, "otel_delta_late", "delta that is not later than the one before it")        \
     X(DOOR_DELTA_STREAMS, "max_otel_delta_streams_per_user",                                       \
       "more streams of deltas than limit max_otel_delta_streams_per_user allows")                  \
+    X(DOOR_UNTRANSLATABLE, "otlp_parse_error", "data point that cannot be translated")             \
     X(DOOR_NO_SAMPLES, "no_samples", "series has neither samples nor histograms")                  \
     X(DOOR_BAD_LINE, "malformed_line", "line that cannot be read")
 enum door_reason {

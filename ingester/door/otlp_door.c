@@ -16,7 +16,7 @@ static const struct metric_field otlp_metric_fields[] = {
     METRIC_COUNTER(struct otlp_door_metrics, points, "orrery_otlp_points_total",
                    "Data points in them that could be read."),
     METRIC_COUNTER(struct otlp_door_metrics, refused, "orrery_otlp_untranslatable_total",
-                   "Requests refused because a metric in them could not be translated."),
+                   "Requests refused because the temporality of a metric in them is not taken."),
     METRIC_COUNTER(struct otlp_door_metrics, partial, "orrery_otlp_partial_total",
                    "Requests of which only a part was stored."),
 };

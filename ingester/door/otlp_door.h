@@ -5,12 +5,12 @@
  *   body ──▶ otlp_proto | otlp_json ──▶ otlp_translate ──▶ door_write() ──▶ done
  *
  *   done(NULL, 0)          all of it is durable on a quorum
- *   done(NULL, n, why)     the rest is; n points were refused by a limit or for their time.
+ *   done(NULL, n, why)     the rest is; n points were refused by a limit, for their time, or cannot be translated.
  *                          Samples are counted (a classic histogram has many), but not more than
  *                          there were points
- *   done(e)                ERR_INVALID: cannot be read. ERR_UNSUPPORTED: cannot be translated, and
+ *   done(e)                ERR_INVALID: cannot be read. ERR_UNSUPPORTED: a temporality that is not taken, and
  *                          nothing is stored. ERR_TOO_LARGE, ERR_LIMIT: too large. ERR_RATE,
- *                          ERR_UNAVAILABLE: try again. Also when all of it was refused by a limit:
+ *                          ERR_UNAVAILABLE: try again. Also when nothing of it could be stored:
  *                          ERR_INVALID
  *
  * Settings: the section otlp, as it was read last, and the tenant's overrides.

@@ -4,7 +4,7 @@
  *   opentelemetry.proto.collector.metrics.v1.MetricsService/Export     x-scope-orgid (see auth.h)
  *
  * Unary: ExportMetricsServiceRequest → ExportMetricsServiceResponse, with partial_success when
- * limits refused some points. Statuses as in grpc_server.h; a metric that cannot be translated is
+ * some points were refused. Statuses as in grpc_server.h; a temporality that is not taken is
  * INVALID_ARGUMENT and nothing was stored, too fast is RESOURCE_EXHAUSTED with RetryInfo.
  *
  * Owner: the call's loop.

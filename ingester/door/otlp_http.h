@@ -6,9 +6,9 @@
  *   Content-Type       application/x-protobuf or application/json
  *   Content-Encoding   gzip, deflate, zstd, snappy; none
  *
- *   200  ExportMetricsServiceResponse; partial_success when limits refused some points
- *   400  it cannot be read, has another content type, or limits refused all of it
- *   500  a metric cannot be translated, and nothing was stored (as Prometheus answers)
+ *   200  ExportMetricsServiceResponse; partial_success when limits refused some points, or they cannot be translated
+ *   400  it cannot be read, has another content type, or nothing of it could be stored
+ *   500  a metric's temporality is not taken, and nothing was stored (as Prometheus answers)
  *   413  too large: JSON already beyond 16 MiB (otlp_json.h), or of more labels than fit a write
  *   429, 503 (with Retry-After: try again), 401: as everywhere
  *

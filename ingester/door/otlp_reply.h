@@ -14,6 +14,6 @@
 void otlp_reply_response(struct buf *out, bool is_json, uint64_t rejected, const char *text);
 /* The gRPC code that stands for e's. */
 void otlp_reply_status(struct buf *out, bool is_json, const struct err *e);
-/* The HTTP status: 400 for what cannot be read, 500 for what cannot be translated (as Prometheus
+/* The HTTP status: 400 for what cannot be read, 500 for a temporality that is not taken (as Prometheus
  * answers), 429 and 503 for what may be tried again. */
 int otlp_reply_http_status(const struct err *e);

@@ -7,7 +7,7 @@
 #include "ingester/door/otlp_target.h"
 #include "ingester/door/rw_histogram.h"
 
-#define MAX_TOLD 3    /* refused metrics that a message names */
+#define MAX_TOLD 3    /* things refused that a message names */
 #define FAMILIES 1024 /* of which metadata was sent already; a power of two */
 
 /* A request under way. */
@@ -21,7 +21,8 @@ struct translation {
     struct slice *families;              /* by hash */
     struct push_in_exemplar no_exemplar; /* to point to, where there is none */
     struct buf number, why;
-    size_t n_refused;
+    size_t n_told;      /* things that why speaks of, or would */
+    uint64_t n_refused; /* points */
 };
 
 /* The metric under way. */
@@ -46,19 +47,56 @@ static double value_of(const struct otlp_point *p, double v)
     return p->flags & OTLP_FLAG_NO_VALUE ? sample_from_bits(SAMPLE_STALE_BITS) : v;
 }
 
-/* Keeps what is wrong with a metric; e that is not about the metric goes on. Nothing of the request
- * will be stored then: after some metrics the rest is not looked at. */
-static struct err *refuse(struct translation *t, const struct otlp_metric *m, struct err *e)
+/* ---- what cannot be translated ---- */
+
+/* what: "metric", and whose name that is; or "resource" and nothing. Takes e. */
+static void tell(struct translation *t, const char *what, struct slice name, struct err *e)
 {
-    if (!e || !(err_is(e, ERR_INVALID) || err_is(e, ERR_UNSUPPORTED)))
-        return e;
-    if (t->n_refused++ == MAX_TOLD) {
-        err_free(e);
-        return err_new(ERR_UNSUPPORTED, "nothing is stored: %s; and more", buf_cstr(&t->why));
+    if (t->n_told == MAX_TOLD)
+        buf_str(&t->why, "; and more");
+    if (t->n_told++ < MAX_TOLD) {
+        buf_printf(&t->why, "%s%s", t->why.len ? "; " : "", what);
+        if (name.ptr)
+            buf_printf(&t->why, " \"%.*s\"", SLICE_ARG(slice_sub(name, 0, OTLP_NAME_TOLD)));
+        buf_printf(&t->why, ": %s", err_msg(e));
     }
-    buf_printf(&t->why, "%smetric \"%.*s\": %s", t->why.len ? "; " : "",
-               SLICE_ARG(slice_sub(m->name, 0, OTLP_NAME_TOLD)), err_msg(e));
     err_free(e);
+}
+
+static bool is_about_input(const struct err *e)
+{
+    return err_is(e, ERR_INVALID) || err_is(e, ERR_UNSUPPORTED);
+}
+
+/* n points are left out for e, and the rest goes on; e that is not about them is returned. */
+static struct err *refuse(struct translation *t, const struct otlp_metric *m, uint64_t n,
+                          struct err *e)
+{
+    if (!is_about_input(e))
+        return e;
+    t->n_refused += n;
+    tell(t, "metric", m->name, e);
+    return NULL;
+}
+
+static uint64_t points_of(const struct otlp_scope *s, size_t n)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < s[i].n_metrics; k++)
+            sum += s[i].metrics[k].n_points;
+    return sum;
+}
+
+/* The same of all points of n scopes. */
+static struct err *refuse_scopes(struct translation *t, const char *what,
+                                 const struct otlp_scope *s, size_t n, struct err *e)
+{
+    if (!is_about_input(e))
+        return e;
+    t->n_refused += points_of(s, n);
+    tell(t, what, (struct slice){0}, e);
     return NULL;
 }
 
@@ -244,18 +282,17 @@ static struct err *sum_and_count(struct translation *t, const struct family *f,
 }
 
 /* Exemplars are spread over the buckets in the order in which they came. */
-static struct err *buckets(struct translation *t, struct family *f, const struct otlp_point *p)
+static struct err *buckets(struct translation *t, struct family *f, const struct otlp_point *p,
+                           const struct push_in_exemplar *exs, size_t n_exs)
 {
     struct otlp_f64s bounds = p->histogram.bounds;
-    size_t n = ORR_MIN(bounds.n, p->histogram.counts.n), n_exs, ex = 0, first;
-    struct push_in_exemplar *exs;
+    size_t n = ORR_MIN(bounds.n, p->histogram.counts.n), ex = 0, first;
     struct slice *name, *le;
     uint64_t count = 0;
     struct labels ls;
-    struct err *e;
+    struct err *e = otlp_labels_point(&t->labels, p->attrs, "le", &ls, &name, &le);
 
-    if ((e = exemplars(t, p, &exs, &n_exs)) ||
-        (e = otlp_labels_point(&t->labels, p->attrs, "le", &ls, &name, &le)))
+    if (e)
         return e;
     bound_texts(t, f, bounds);
     *name = f->bucket_name;
@@ -271,11 +308,16 @@ static struct err *buckets(struct translation *t, struct family *f, const struct
     return add_sample(t, f, p, ls, (double)p->count, true, exs + ex, n_exs - ex);
 }
 
+/* All of a point or nothing: exemplars, which can be wrong, come first; labels fail with the first series or with none. */
 static struct err *classic(struct translation *t, struct family *f, const struct otlp_point *p)
 {
-    struct err *e = sum_and_count(t, f, p, p->has_sum);
+    struct push_in_exemplar *exs;
+    size_t n_exs;
+    struct err *e = exemplars(t, p, &exs, &n_exs);
 
-    return e ? e : buckets(t, f, p);
+    if (e || (e = sum_and_count(t, f, p, p->has_sum)))
+        return e;
+    return buckets(t, f, p, exs, n_exs);
 }
 
 static struct err *summary(struct translation *t, struct family *f, const struct otlp_point *p)
@@ -356,22 +398,38 @@ static struct err *add_up(struct translation *t, struct family *f, const struct 
 
 /* ---- metrics ---- */
 
-static struct err *check_metric(struct translation *t, struct family *f)
+static bool is_delta(const struct otlp_metric *m)
 {
-    const struct otlp_metric *m = f->m;
+    return m->kind != OTLP_GAUGE && m->kind != OTLP_SUMMARY && m->temporality == OTLP_DELTA;
+}
 
-    if (m->kind == OTLP_NONE)
-        return err_new(ERR_UNSUPPORTED, "no data, or of a kind that is not known");
-    if (m->kind != OTLP_GAUGE && m->kind != OTLP_SUMMARY && m->temporality != OTLP_CUMULATIVE) {
-        if (m->temporality != OTLP_DELTA)
-            return err_new(ERR_UNSUPPORTED, "an unknown aggregation temporality");
-        if (t->config->delta == OTLP_DELTA_REFUSE)
-            return err_new(ERR_UNSUPPORTED,
-                           "delta temporality is not taken (setting otlp.delta); send cumulative");
-        f->is_added_up = t->config->delta == OTLP_DELTA_CUMULATIVE;
-        f->is_delta = !f->is_added_up;
-    }
-    return m->n_points ? NULL : err_new(ERR_UNSUPPORTED, "no data points");
+static struct err *check_temporality(const struct translation *t, const struct otlp_metric *m)
+{
+    if (m->kind == OTLP_NONE || m->kind == OTLP_GAUGE || m->kind == OTLP_SUMMARY ||
+        m->temporality == OTLP_CUMULATIVE)
+        return NULL;
+    if (m->temporality != OTLP_DELTA)
+        return err_new(ERR_UNSUPPORTED, "an unknown aggregation temporality");
+    if (t->config->delta == OTLP_DELTA_REFUSE)
+        return err_new(ERR_UNSUPPORTED,
+                       "delta temporality is not taken (setting otlp.delta); send cumulative");
+    return NULL;
+}
+
+/* Before anything else is looked at: what is refused whole adds nothing up. */
+static struct err *check_temporalities(struct translation *t, const struct otlp_metrics *m)
+{
+    struct err *e;
+
+    for (size_t i = 0; i < m->n_resources; i++)
+        for (size_t k = 0; k < m->resources[i].n_scopes; k++) {
+            const struct otlp_scope *s = &m->resources[i].scopes[k];
+
+            for (size_t j = 0; j < s->n_metrics && t->n_told <= MAX_TOLD; j++)
+                if ((e = check_temporality(t, &s->metrics[j])))
+                    tell(t, "metric", s->metrics[j].name, e);
+        }
+    return t->n_told ? err_new(ERR_UNSUPPORTED, "nothing is stored: %s", buf_cstr(&t->why)) : NULL;
 }
 
 static enum sample_metric_type type_of(const struct family *f)
@@ -413,6 +471,7 @@ static void metadata(struct translation *t, const struct push_metadata *m)
                                                         .type = m->type});
 }
 
+/* The error is about the metric as a whole. */
 static struct err *metric(struct translation *t, const struct otlp_metric *m)
 {
     static const char *const type_names[] = {
@@ -420,13 +479,19 @@ static struct err *metric(struct translation *t, const struct otlp_metric *m)
         SAMPLE_METRIC_TYPES(X)
 #undef X
     };
-    struct family f = {.m = m};
+    struct family f = {.m = m, .is_delta = is_delta(m)};
+    uint64_t refused = t->n_refused;
     enum sample_metric_type type;
     struct slice unit;
     struct err *e;
 
-    if ((e = check_metric(t, &f)) ||
-        (e = otlp_name_metric(t->tmp, (enum otlp_strategy)t->config->strategy,
+    if (m->kind == OTLP_NONE)
+        return err_new(ERR_UNSUPPORTED, "no data, or of a kind that is not known");
+    if (m->n_points == 0)
+        return NULL;
+    f.is_added_up = f.is_delta && t->config->delta == OTLP_DELTA_CUMULATIVE;
+    f.is_delta &= !f.is_added_up;
+    if ((e = otlp_name_metric(t->tmp, (enum otlp_strategy)t->config->strategy,
                               slice_cstr(t->config->prefix), m->name, m->unit, name_type(m),
                               &f.name)))
         return e;
@@ -442,41 +507,58 @@ static struct err *metric(struct translation *t, const struct otlp_metric *m)
                                                                               : "",
                        t->config->has_type_and_unit ? unit : SLICE_EMPTY);
     for (size_t i = 0; i < m->n_points; i++)
-        if ((e = (f.is_added_up ? add_up : point)(t, &f, &m->points[i])))
+        if ((e = refuse(t, m, 1, (f.is_added_up ? add_up : point)(t, &f, &m->points[i]))))
             return e;
-    metadata(t, &(struct push_metadata){f.name, m->description, unit, type});
+    if (t->n_refused - refused < m->n_points)
+        metadata(t, &(struct push_metadata){f.name, m->description, unit, type});
     return NULL;
 }
 
 /* ---- resources ---- */
+
+static struct err *scope(struct translation *t, const struct otlp_scope *s,
+                         struct otlp_target_times *times)
+{
+    struct err *e = otlp_labels_scope(&t->labels, s);
+
+    if (e)
+        return refuse_scopes(t, "scope", s, 1, e);
+    for (size_t i = 0; !e && i < s->n_metrics; i++) {
+        const struct otlp_metric *m = &s->metrics[i];
+
+        otlp_target_see(times, m);
+        e = refuse(t, m, ORR_MAX(m->n_points, (size_t)1), metric(t, m));
+    }
+    return e;
+}
 
 static struct err *resource(struct translation *t, const struct otlp_resource *r)
 {
     struct otlp_target_times times = OTLP_TARGET_NEVER;
     struct err *e = otlp_labels_resource(&t->labels, r->attrs);
 
-    for (size_t i = 0; !e && i < r->n_scopes; i++) {
-        const struct otlp_scope *s = &r->scopes[i];
-
-        e = otlp_labels_scope(&t->labels, s);
-        for (size_t k = 0; !e && k < s->n_metrics; k++) {
-            otlp_target_see(&times, &s->metrics[k]);
-            e = refuse(t, &s->metrics[k], metric(t, &s->metrics[k]));
-        }
-    }
-    return e ? e : otlp_target_add(&t->targets, &t->labels, r->attrs, &times);
+    if (e)
+        return refuse_scopes(t, "resource", r->scopes, r->n_scopes, e);
+    for (size_t i = 0; !e && i < r->n_scopes; i++)
+        e = scope(t, &r->scopes[i], &times);
+    if (e || !is_about_input(e = otlp_target_add(&t->targets, &t->labels, r->attrs, &times)))
+        return e;
+    t->n_refused++; /* its sample of target_info */
+    tell(t, "resource", (struct slice){0}, e);
+    return NULL;
 }
 
-static struct err *finish(struct translation *t, struct err *e)
+/* target_info of a request of which nothing else is stored would make that look like a success. */
+static struct err *finish(struct translation *t)
 {
-    if (!e && t->n_refused)
-        e = err_new(ERR_UNSUPPORTED, "nothing is stored: %s", buf_cstr(&t->why));
-    else if (!e)
+    bool is_empty = t->b->push->samples + t->b->push->histograms == 0;
+    struct err *e = NULL;
+
+    if (t->n_refused)
+        push_builder_reject_with(t->b, DOOR_UNTRANSLATABLE, t->n_refused, SLICE_EMPTY,
+                                 buf_cstr(&t->why));
+    if (!t->n_refused || !is_empty)
         e = otlp_target_push(&t->targets, t->config, t->b, t->tmp);
-    else if (err_is(e, ERR_INVALID)) /* of a resource's or scope's attributes */
-        e = err_first(err_new(ERR_UNSUPPORTED, "nothing is stored: %s", err_msg(e)), e);
-    buf_done(&t->why);
-    buf_done(&t->number);
     return e;
 }
 
@@ -485,7 +567,7 @@ struct err *otlp_translate(struct push_builder *b, const struct otlp_metrics *m,
                            struct arena *tmp)
 {
     struct translation *t = arena_new_of(tmp, struct translation);
-    struct err *e = NULL;
+    struct err *e;
 
     t->b = b;
     t->config = config;
@@ -493,7 +575,12 @@ struct err *otlp_translate(struct push_builder *b, const struct otlp_metrics *m,
     t->tmp = tmp;
     t->families = arena_array(tmp, struct slice, FAMILIES);
     otlp_labels_init(&t->labels, tmp, config);
+    e = check_temporalities(t, m);
     for (size_t i = 0; !e && i < m->n_resources; i++)
         e = resource(t, &m->resources[i]);
-    return finish(t, e);
+    if (!e)
+        e = finish(t);
+    buf_done(&t->why);
+    buf_done(&t->number);
+    return e;
 }

@@ -13,9 +13,15 @@
  * timestamp of its sample. Each family's type, unit and
  * description become metadata.
  *
- * As with Prometheus, one metric that cannot be translated refuses the whole request: deltas and
- * unknown temporalities (but see otlp.delta), a metric without points, names of which nothing is
- * left, a scale below -4, a histogram that does not add up.
+ * What cannot be translated is left out, counted by points under DOOR_UNTRANSLATABLE with up to three exact reasons, and the rest
+ * is stored, as Mimir does and OTLP means it (partial success):
+ *
+ *   a point      attributes of which no name is left, a scale below -4, counts that do not add up, an exemplar without a value
+ *   a metric     a name of which nothing is left, a kind that is not known; one without points is stepped over, nothing is lost
+ *   a scope, a resource   attributes that become labels and have no name, or are too many; a resource also loses its target_info alone
+ *
+ * But a temporality that is not taken (deltas by otlp.delta, unknown ones) refuses the whole request, as Prometheus does:
+ * it is a setting of the sender or ours that is wrong, all of its counters are, and a dashboard of gauges alone would hide it.
  *
  * Owner: the push's loop.
  */
@@ -25,7 +31,7 @@
 #include "ingester/door/otlp_delta.h"
 #include "ingester/door/push_builder.h"
 
-/* ERR_UNSUPPORTED names the metrics that were refused; ERR_LIMIT is push_builder_add()'s. delta
+/* ERR_UNSUPPORTED: a temporality, and nothing was added up; it names the metrics. ERR_LIMIT is push_builder_add()'s. delta
  * may be NULL when config adds none up. tmp: texts that are not needed once this returns. */
 ORR_CHECKED struct err *otlp_translate(struct push_builder *b, const struct otlp_metrics *m,
                                        const struct otlp_config *config, struct otlp_delta *delta,

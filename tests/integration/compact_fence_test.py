@@ -7,6 +7,8 @@ of what is live deleted, nothing left over. With and without shards.
 The bucket is a directory, where a conditional put holds a lock: one that sleeps within it keeps the other from the catalogue until it wakes. That
 is waited for a while, and counted.
 
+The bucket is a directory also when TEST_BUCKET says otherwise: steps are those of the directory's own writes.
+
 Without STEPS=all only some of the steps are taken, evenly spread, from a random start; SEED=n takes the same ones again."""
 import collections
 import concurrent.futures
@@ -82,7 +84,8 @@ class Pair:
 
 def prepare(t, args):
     """Twelve windows of one day, a whole block of another with a series deleted from it, a block that has expired."""
-    o = Single(t, "maker", args=["--querier.enable-admin-api=true", *DRY, *args]).wait_ready()
+    made = f"{t.dir}/made"
+    o = Single(t, "maker", args=["--querier.enable-admin-api=true", f"--storage.path={made}", *DRY, *args]).wait_ready()
 
     def flush():
         r = http_call(o.addr, "POST", f"/ingester/flush?tenant={TENANT}", timeout=60)
@@ -97,7 +100,7 @@ def prepare(t, args):
     want = samples_of(o.addr, "m", day(4) - 1000, day(2))
     o.stop()
     check(sum(len(v) for v in want.values()) == len(SERIES) * 24 * 7 - 12, f"{[len(v) for v in want.values()]}")
-    return f"{o.dir}/data/bucket", want
+    return made, want
 
 
 def trace_of(t, made, args, want):

@@ -113,6 +113,7 @@ def test_flush_leaves_it_out_and_cleaning_forgets_it(t):
     wait_for("the tombstone to go", lambda: tombs() < size)
     check(deletions(o) == [], f"{deletions(o)}")
     check(count(o.addr, "m", start) == [40], "after cleaning")
+    # in the deleted range: what stands in the place of deleted samples is written when the list is empty
     push_ok(o.addr, [ramp("m", start + 1_000_000, 3, job="a")])
     check(count(o.addr, 'm{job="a"}', start) == [3], "a series of that name may begin again")
 

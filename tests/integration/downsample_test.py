@@ -86,7 +86,7 @@ def test_long_queries_read_downsampled_blocks(t):
 
     again(o, ON)
     wait_for("days to become blocks, all of them downsampled",
-             lambda: row(o)["jobs"] == 0 and by_resolution(o)[0] == DAYS and by_resolution(o)[3_600_000], 120)
+             lambda: row(o)["jobs"] == 0 and by_resolution(o)[0] == DAYS and by_resolution(o)[3_600_000], 600)
     found = by_resolution(o)
     check(found[300_000] <= DAYS // 14 + 15 and found[3_600_000] >= 2, f"{found}")
     for text in EXACT + CLOSE:

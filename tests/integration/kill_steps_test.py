@@ -2,7 +2,10 @@
 """kill -9 at every step. An undisturbed run of flush, compaction, retention and deletion is watched, and each thing it does to a
 disk or the bucket is a step: a fault point passed (ORRERY_FAULT=TRACE, common/base/fault.c), or a request to Swift that
 writes. Then the same again, killed at the n-th step, for every n, and started anew: no sample may be lost or counted
-twice, and nothing may be left over. So a step that is added is walked through, too.
+twice, what was deleted may not be seen again, and nothing may be left over. So a step that is added is walked through, too.
+
+Deletions: series (tombstone, rewritten block, old block, tombstone off the list) and tenants (orreryctl, killed itself or with the
+process beside it killed). They begin with a bucket and a log that are there already, of a run that was not disturbed.
 
 Without STEPS=all only some of the steps are taken, evenly spread, from a random start; SEED=n takes the same ones again."""
 import collections
@@ -11,11 +14,14 @@ import http.client
 import json
 import os
 import random
+import shutil
+import subprocess
 import threading
 import time
+import urllib.parse
 
 import s3_proxy
-from orrery_test import Failure, Single, TENANT, check, http_call, main, push_ok, samples_of
+from orrery_test import (BIN, Failure, Single, TENANT, api, check, http_call, main, push_ok, samples_of, wait_for)
 from s3_server import the_swift
 
 HOUR = 3_600_000
@@ -122,8 +128,14 @@ def files_below(root):
 
 
 class OnDisk(Run):
+    """Also when TEST_BUCKET says otherwise."""
+
+    def __init__(self, t, name, args=(), env=None):
+        self.root = f"{t.dir}/{name}/data/bucket"
+        super().__init__(t, name, [*args, f"--storage.path={self.root}"], env)
+
     def bucket(self):
-        return f"{self.o.dir}/data/bucket"
+        return self.root
 
     def blocks(self):
         try:
@@ -139,10 +151,10 @@ class OnDisk(Run):
 
 
 class OnSwift(Run):
-    def __init__(self, t, name):
+    def __init__(self, t, name, args=()):
         self.server, self.name = the_swift(), name.replace("_", "-")
         self.proxy = s3_proxy.S3Proxy(t, self.server.endpoint)
-        super().__init__(t, name, ["--storage.backend=s3", f"--s3.endpoint={self.proxy.endpoint}",
+        super().__init__(t, name, [*args, "--storage.backend=s3", f"--s3.endpoint={self.proxy.endpoint}",
                                    f"--s3.bucket={self.name}", "--s3.create-bucket"], self.server.keys)
 
     def blocks(self):
@@ -153,6 +165,81 @@ class OnSwift(Run):
         live = {f"metrics/{TENANT}/{b['ulid']}" for b in blocks}
         return [k for k in self.server.keys_in(self.name) if k.startswith(f"metrics/{TENANT}/01") and
                 "/".join(k.split("/")[:3]) not in live]
+
+
+class Deleting:
+    """Beside a Run: a settled bucket in which a part of one series is deleted, and more of it in the head. All are one instance,
+    started again and again: a ring waits for those it knows."""
+    ARGS = ["--server.instance=it", "--querier.enable-admin-api=true", "--compactor.delete-rewrite-after=0s"]
+
+    def prepare(self):
+        self.write()
+        self.settle()
+        self.check_end()
+
+    def begin(self):
+        """After the settled state: one more window, in the head, of the series of the block; and what is to be deleted."""
+        self.gone = {"n": "0", "from": self.kept_from + 3 * HOUR, "to": now_ms()}
+        self.until_done("ready", lambda: self.o.wait_ready())
+        self.batches.append(self.batch(self.kept_from + 6 * WINDOW))
+        self.until_done("push", lambda: push_ok(self.o.addr, self.batches[-1]) or True)
+
+    def expected(self):
+        out = super().expected()
+        gone = getattr(self, "gone", None)
+        for key, points in out.items():
+            if gone and dict(key)["n"] == gone["n"]:
+                out[key] = {at: v for at, v in points.items() if not gone["from"] <= at <= gone["to"]}
+        return out
+
+    def is_hidden(self):
+        """Whenever it is asked after the deletion was acknowledged, and can answer."""
+        try:
+            got = samples_of(self.o.addr, f'm{{n="{self.gone["n"]}"}}', self.gone["from"] - 1, self.gone["to"])
+        except (OSError, http.client.HTTPException, Failure):
+            return
+        if any(got.values()):
+            raise AssertionError(f"what was deleted is seen again: {({k: len(v) for k, v in got.items()})}")
+
+    def delete(self):
+        params = urllib.parse.urlencode({"match[]": f'm{{n="{self.gone["n"]}"}}', "start": self.gone["from"] / 1000,
+                                         "end": self.gone["to"] / 1000})
+        r = http_call(self.o.addr, "POST", f"/api/v1/admin/tsdb/delete_series?{params}", headers={"X-Scope-OrgID": TENANT})
+        return r.status == 204
+
+    def tombstones(self):
+        return api(self.o.addr, "/api/v1/admin/tsdb/tombstones").json["data"]
+
+    def is_done(self):
+        self.is_hidden()
+        blocks = self.blocks()
+        want = sum(len(v) for v in self.expected().values())
+        return (sum(b["samples"] for b in blocks) == want and len(blocks) == 1 and not self.leftovers(blocks)
+                and not self.segments() and self.tombstones() == [])
+
+    def finish(self):
+        self.until_done("the deletion to be acknowledged", self.delete)
+        self.is_hidden()
+        self.until_done("flush", lambda: self.is_hidden() or self.flush())
+        self.until_done("what was deleted is nowhere and nothing else is gone", self.is_done)
+        self.check_end()
+
+    def leftovers(self, blocks):
+        return [f for f in super().leftovers(blocks) if f != f"metrics/{TENANT}/tombstones"]
+
+
+class DeletingOnDisk(Deleting, OnDisk):
+    """made: the data directory of another that was prepared and stopped."""
+
+    def __init__(self, t, name, made=None, env=None):
+        if made:
+            shutil.copytree(made, f"{t.dir}/{name}/data")
+        super().__init__(t, name, self.ARGS, env)
+
+
+class DeletingOnSwift(Deleting, OnSwift):
+    def __init__(self, t, name):
+        super().__init__(t, name, self.ARGS)
 
 
 def chosen(n, some):
@@ -225,6 +312,173 @@ def test_on_swift(t):
         run.proxy.stop()
         return run.kills
     walk(chosen(len(names), 8), names, one)
+
+
+def traced(path):
+    with open(path, encoding="utf-8") as f:
+        return f.read().split()
+
+
+def prepared(t):
+    """A data directory, and nothing that runs on it."""
+    maker = DeletingOnDisk(t, "maker")
+    maker.prepare()
+    check(maker.o.stop() == 0, "it did not stop")
+    return f"{maker.o.dir}/data"
+
+
+def test_deleted_series_on_disk(t):
+    made, trace = prepared(t), f"{t.dir}/trace"
+    first = DeletingOnDisk(t, "undisturbed", made, {"ORRERY_FAULT": f"TRACE={trace}"})
+    first.begin()
+    before = len(traced(trace))
+    first.finish()
+    first.o.kill()
+    names = traced(trace)
+    # the tombstone, a block of the head, the block anew, the old one's files, the tombstone's end
+    check(len(names) - before > 60 and {"objstore.rename", "objstore.unlink", "block_out.write"} <= set(names[before:]),
+          f"{len(names) - before} steps: {set(names[before:])}")
+
+    def one(n):
+        run = DeletingOnDisk(t, f"step-{n}", made, {"ORRERY_FAULT": f"KILL={before + n}"})
+        run.begin()
+        run.finish()
+        run.o.kill()
+        return run.kills
+    walk(chosen(len(names) - before, 24), names[before:], one)
+
+
+def test_deleted_series_on_swift(t):
+    first, names = DeletingOnSwift(t, "deleted-undisturbed"), []
+    first.prepare()
+    first.begin()
+    first.proxy.fault = s3_proxy.Steps(lambda r, when: names.append(f"{when} {r.method}") and False)
+    first.finish()
+    first.o.kill()
+    check(len(names) > 40, f"{names}")
+
+    def one(n):
+        run, passed, lock = DeletingOnSwift(t, f"deleted-{n}"), [0], threading.Lock()
+
+        def at(request, when):
+            with lock:
+                passed[0] += 1
+                if passed[0] != n + 1:
+                    return False
+                run.o.popen.kill()
+                return True
+        run.prepare()
+        run.begin()
+        run.proxy.fault = s3_proxy.Steps(at)
+        run.finish()
+        run.o.kill()
+        run.proxy.stop()
+        return run.kills
+    walk(chosen(len(names), 4), names, one)
+
+
+class DeletingTenant(DeletingOnDisk):
+    """Everything of a tenant by orreryctl, beside a process that holds more of it in its head; another tenant's stays."""
+    OTHER = "stays"
+
+    def begin(self):
+        super().begin()
+        self.gone = {"n": "0", "from": self.kept_from, "to": now_ms()}
+        self.until_done("push", lambda: push_ok(self.o.addr, self.batches[-1], tenant=self.OTHER) or True)
+        self.until_done("flush", lambda: http_call(self.o.addr, "POST", f"/ingester/flush?tenant={self.OTHER}",
+                                                   timeout=30).status // 100 == 2)
+        self.until_done("the other's block", lambda: self.blocks_of(self.OTHER))
+        self.is_deleted = False
+
+    def is_hidden(self):
+        try:
+            got = samples_of(self.o.addr, "m", self.kept_from - 1, self.gone["to"])
+        except (OSError, http.client.HTTPException, Failure):
+            return
+        if any(got.values()):
+            raise AssertionError(f"what was deleted is seen again: {({k: len(v) for k, v in got.items()})}")
+
+    def blocks_of(self, tenant):
+        try:
+            with open(f"{self.bucket()}/metrics/{tenant}/catalogue", encoding="utf-8") as f:
+                return json.load(f)["blocks"]
+        except FileNotFoundError:
+            return []
+
+    def ctl(self, fault=None):
+        """Whether it came to its end."""
+        env = {**os.environ, **({"ORRERY_FAULT": fault} if fault else {})}
+        r = subprocess.run([f"{BIN}/orreryctl", "tenant", "delete", TENANT, "--yes", f"--storage.path={self.bucket()}"],
+                           capture_output=True, text=True, timeout=60, env=env)
+        if r.returncode not in (0, -9):
+            raise Failure(f"orreryctl: {r.returncode} {r.stderr[-500:]}")
+        return r.returncode == 0
+
+    def left(self):
+        """Of the tenant, but its list of tombstones, which stays, and blocks of nothing, which name segments that came later."""
+        live = {b["ulid"] for b in self.blocks()}
+        ours = ["catalogue", "tombstones"]
+        return [f for f in files_below(f"{self.bucket()}/metrics/{TENANT}") if f not in ours and f.split("/")[0] not in live]
+
+    def is_done(self):
+        self.is_hidden()
+        return (not self.left() and not self.segments() and sum(b["samples"] for b in self.blocks()) == 0
+                and self.tombstones() == [])
+
+    def finish(self):
+        self.until_done("orreryctl", self.ctl)
+        # readers hear of it when they look at the list again
+        self.until_done("readers to see nothing", lambda: not any(samples_of(self.o.addr, "m", self.kept_from - 1, now_ms())
+                                                                  .values()))
+        self.until_done("flush", lambda: self.is_hidden() or self.flush())
+        self.until_done("nothing of the tenant is left", self.is_done)
+        self.is_hidden()
+        got = samples_of(self.o.addr, "m", self.kept_from - 1, now_ms(), self.OTHER)
+        check({k: {at: float(v) for at, v in points.items()} for k, points in got.items()} ==
+              {tuple(sorted(ls.items())): dict(points) for ls, points in self.batches[-1]}, "the other tenant's are not whole")
+        now = now_ms()
+        push_ok(self.o.addr, [({"__name__": "m", "n": "0"}, [(now, 7.0)])])
+        got = samples_of(self.o.addr, "m", self.kept_from - 1, now_ms())
+        check(list(got.values()) == [{now: "7"}], f"written afterwards: {got}")
+
+
+def test_deleted_tenant_and_orreryctl_is_killed(t):
+    made, trace = prepared(t), f"{t.dir}/trace"
+    first = DeletingTenant(t, "undisturbed", made)
+    first.begin()
+    check(first.ctl(f"TRACE={trace}"), "orreryctl was killed by nobody")
+    names = traced(trace)
+    first.finish()
+    first.o.kill()
+    check(names.count("objstore.unlink") >= 4, f"{names}")
+
+    def one(n):
+        run = DeletingTenant(t, f"step-{n}", made)
+        run.begin()
+        killed = not run.ctl(f"KILL={n}")
+        run.finish()
+        run.o.kill()
+        return killed
+    walk(chosen(len(names), 16), names, one)
+
+
+def test_deleted_tenant_and_the_process_is_killed(t):
+    made, trace = prepared(t), f"{t.dir}/trace"
+    first = DeletingTenant(t, "undisturbed", made, {"ORRERY_FAULT": f"TRACE={trace}"})
+    first.begin()
+    before = len(traced(trace))
+    first.finish()
+    first.o.kill()
+    names = traced(trace)
+    check(len(names) - before > 10, f"{names[before:]}")
+
+    def one(n):
+        run = DeletingTenant(t, f"step-{n}", made, {"ORRERY_FAULT": f"KILL={before + n}"})
+        run.begin()
+        run.finish()
+        run.o.kill()
+        return run.kills
+    walk(chosen(len(names) - before, 16), names[before:], one)
 
 
 if __name__ == "__main__":

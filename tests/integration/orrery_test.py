@@ -312,6 +312,11 @@ class Blocks:
         """A directory with what is there: that itself, or a copy of the bucket of now."""
         return self.remote.mirror(self.dir) if self.remote else self.dir
 
+    def save_all(self):
+        """Files below path() were changed or removed by the test."""
+        if self.remote:
+            self.remote.save_all(self.dir)
+
     def save(self, path):
         """A file below path() was changed by the test."""
         if self.remote:
@@ -335,7 +340,8 @@ class Single(Process):
                                 f"--server.http-address={self.addr}",
                                 f"--ingester.otlp-http-address={self.otlp_http}",
                                 f"--ingester.otlp-grpc-address={self.otlp_grpc}",
-                                f"--server.instance={name}",
+                                *([] if any(a.startswith("--server.instance=") for a in args)
+                                  else [f"--server.instance={name}"]),
                                 f"--server.data-dir={self.dir}/data", *args],
                          os.path.join(self.dir, "log"), env)
         t.add(self)

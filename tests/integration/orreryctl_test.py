@@ -496,6 +496,51 @@ def test_export_is_what_promtool_reads(t):
     check(some == want and len(some) == 61, f"{len(some)} lines, not {len(want)}")
 
 
+def native_points(at, n):
+    """Of OTLP: n histograms with buckets (0.5,1] and (1,2], a stale marker behind them."""
+    def stamp(i):
+        return {"timeUnixNano": str((at + i * 15000) * 10**6)}
+    return [{**stamp(i), "count": str(3 * i + 1), "sum": 2.5 * i, "scale": 0, "zeroCount": "1",
+             "positive": {"offset": -1, "bucketCounts": [str(i), str(2 * i)]}} for i in range(n)] + [{**stamp(n), "flags": 1}]
+
+
+def test_export_of_native_histograms(t):
+    bucket, at, n = f"{t.dir}/bucket", int(time.time()) * 1000 - 600_000, 20
+    o = single(t, bucket)
+    gauge = {"dataPoints": [{"asDouble": 1.5, "timeUnixNano": str(at * 10**6)}, {"flags": 1, "timeUnixNano": str((at + 1) * 10**6)}]}
+    body = {"resourceMetrics": [{"scopeMetrics": [{"metrics": [
+        {"name": "plain", "gauge": gauge},
+        {"name": "wait", "exponentialHistogram": {"aggregationTemporality": 2, "dataPoints": native_points(at, n)}}]}]}]}
+    r = http_call(o.addr, "POST", "/otlp/v1/metrics", json.dumps(body), {"X-Scope-OrgID": TENANT, "Content-Type": "application/json"})
+    check(r.status == 200 and r.json == {}, f"{r.status} {r.text}")
+    check(http_call(o.addr, "POST", f"/ingester/flush?tenant={TENANT}", timeout=60).status // 100 == 2, "flush")
+    wait_for("blocks of all", lambda: sum(b["samples"] for b in catalogue(bucket)["blocks"]) == n + 3, 60)
+
+    lines = ctl(bucket, "export", f"--tenant={TENANT}", "--format=lines").splitlines()
+    check(lines[:2] == [f"plain 1.5 {at}", f"plain NaN {at + 1}"] and lines[2].startswith("wait {count:1, sum:0,"), lines[:3])
+    check(lines[2 + 4] == f"wait {{count:13, sum:10, [-1e-128,1e-128]:1, (0.5,1]:4, (1,2]:8}} {at + 4 * 15000}" and
+          len(lines) == n + 3 and lines[-1] == f"wait {{count:0, sum:NaN}} {at + n * 15000}", lines)
+
+    rows = [json.loads(x) for x in ctl(bucket, "export", f"--tenant={TENANT}", "--format=json").splitlines()]
+    check(rows[0] == {"metric": {"__name__": "plain"}, "values": [1.5, None], "timestamps": [at, at + 1]}, f"{rows[0]}")
+    hists = [(at, h) for row in rows[1:] for at, h in zip(row["timestamps"], row["histograms"])]
+    want = query(o.addr, "wait[20m]", at + 600_000)["result"][0]["histograms"]
+    check([(t_ms, h["count"], h["sum"]) for t_ms, h in hists[:-1]] ==
+          [(round(at_s * 1000), float(h["count"]), float(h["sum"])) for at_s, h in want], f"{hists} {want}")
+    check(hists[4][1] == {"count": 13, "sum": 10, "schema": 0, "zero_threshold": 1e-128, "zero_count": 1, "positive_spans": [[0, 2]],
+                          "positive_counts": [4, 8], "negative_spans": [], "negative_counts": [], "custom_values": [],
+                          "hint": hists[4][1]["hint"], "is_integer": True}, f"{hists[4]}")
+    check(hists[-1][1]["sum"] is None and len(hists) == n + 1, f"{hists[-1]}")
+    some = ctl(bucket, "export", f"--tenant={TENANT}", "--format=json", "--match=wait", f"--from={(at + 15000) / 1000}",
+               f"--to={(at + 30000) / 1000}")
+    check(sum(len(json.loads(x)["timestamps"]) for x in some.splitlines()) == 2, some)
+
+    said = ctl(bucket, "export", f"--tenant={TENANT}", status=1)
+    check(f"plain 1.5 {at / 1000:.3f}\n# EOF\n" in said and f"{n + 1} samples of native histograms were left out" in said and
+          "1 stale markers were left out" in said, said)
+    ctl(bucket, "export", f"--tenant={TENANT}", "--format=yaml", status=2)
+
+
 def test_tenants_are_copied_and_deleted(t):
     source, names = blocks_of_prometheus(t)
     bucket = f"{t.dir}/bucket"

@@ -167,6 +167,18 @@ def request(name, *points, attrs=(), **data):
         "scopeMetrics": [{"metrics": [{"name": name, **data, "gauge": {"dataPoints": list(points)}}]}]}]})
 
 
+def gauge(name, *points):
+    return {"name": name, "gauge": {"dataPoints": list(points)}}
+
+
+def counter(temporality):
+    return {"name": "c", "sum": {"isMonotonic": True, "aggregationTemporality": temporality, "dataPoints": [point(7)]}}
+
+
+def metrics(*each):
+    return json.dumps({"resourceMetrics": [{"scopeMetrics": [{"metrics": list(each)}]}]})
+
+
 def point(value, age_s=0, **more):
     return {"asDouble": value, "timeUnixNano": str(time.time_ns() - age_s * 10**9), **more}
 
@@ -195,12 +207,30 @@ def test_each_path_takes_json_and_says_what_was_refused(t):
     check(only(o, "part") == "1", "the good point is missing")
 
     for body, content_type, status in (("{", "application/json", 400), ("\x0a\x05", "application/x-protobuf", 400),
-                                       ("{}", "text/plain", 400), (request("none"), "application/json", 500)):
+                                       ("{}", "text/plain", 400), (request("...", point(1)), "application/json", 400),
+                                       (metrics(counter(1), gauge("beside", point(1))), "application/json", 500)):
         r = post(o, "/v1/metrics", body, content_type)
         check(r.status == status, f"{content_type} {body[:20]!r}: {r.status} {r.text}")
         if content_type == "application/json":
             check(r.json["code"] == 3 and r.json["message"], r.text)
+    check(values(o, "beside") == {}, "a wrong temporality did not refuse the whole request")
     check(post(o, "/v1/metrics", "{}", tenant=None).status == 401, "no tenant")
+
+
+def test_one_bad_name_costs_its_own_points_alone(t):
+    o = Single(t).wait_ready()
+    body = metrics(gauge("before", point(1)), gauge("...", point(2), point(2, 15)), gauge("empty"), counter(2),
+                   gauge("labels", point(3), point(4, attributes=[{"key": "", "value": {"stringValue": "x"}}])))
+    r = post(o, "/v1/metrics", body)
+    partial = r.json.get("partialSuccess", {})
+    check(r.status == 200 and partial.get("rejectedDataPoints") == "3", f"{r.status} {r.text}")
+    for text in ('metric "..."', 'metric "labels": an attribute without a name'):
+        check(text in partial["errorMessage"], r.text)
+    check([only(o, name) for name in ("before", "labels", "c_total")] == ["1", "3", "7"], "what is good is stored")
+    check('orrery_door_rejected_samples_total{reason="otlp_parse_error"} 3' in http_call(o.addr, "GET", "/metrics").text,
+          "it is not counted")
+    r = post(o, "/v1/metrics", metrics(gauge("empty")))
+    check(r.status == 200 and r.json == {}, f"of no points nothing is lost: {r.status} {r.text}")
 
 
 def test_too_fast_is_said_so_that_a_client_waits(t):

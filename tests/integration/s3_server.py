@@ -146,6 +146,20 @@ class Bucket:
                 self.etags[key] = etag
         return directory
 
+    def save_all(self, directory):
+        """What was changed in the mirror, or removed from it, since it was made."""
+        for key, etag in list(self.etags.items()):
+            path = f"{directory}/{key}"
+            if not os.path.exists(path):
+                r = self.server.request("DELETE", f"/{self.name}/{key}")
+                check(r.status // 100 == 2, f"delete {key}: {r.status} {r.text[:300]}")
+                del self.etags[key]
+                continue
+            with open(path, "rb") as f:
+                is_same = hashlib.md5(f.read()).hexdigest() == etag.strip('"')
+            if not is_same:
+                self.save(directory, path)
+
     def save(self, directory, path):
         """What was changed in the mirror goes to the bucket."""
         with open(path, "rb") as f:

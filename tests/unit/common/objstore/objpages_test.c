@@ -42,6 +42,25 @@ static void check_read(struct objpages *p, uint64_t off, size_t len, size_t want
     buf_done(&b);
 }
 
+/* Who reads a last chunk guesses how long it is. */
+TEST(objpages_read_over_the_end_with_the_page_before_it_at_hand)
+{
+    struct counting_store s;
+    struct objpages *p = open_pages(&s, 64u << 20);
+    struct buf b = {0};
+
+    check_read(p, OBJECT_BYTES - 900, 300, 300);
+    CHECK_INT(s.gets, 1);
+    check_read(p, OBJECT_BYTES - 500, 2 * OBJPAGES_PAGE, 500);
+    check_read(p, OBJECT_BYTES - 500, 2 * OBJPAGES_PAGE, 500); /* known by now */
+    CHECK_INT(s.gets, 3);
+    CHECK_ERR(objpages_read(p, KEY, OBJECT_BYTES + 8 * (uint64_t)OBJPAGES_PAGE, 10, &b, NULL),
+              ERR_CORRUPT, "");
+    buf_done(&b);
+    objpages_free(p);
+    counting_store_close(&s);
+}
+
 TEST(objpages_read_what_the_object_has_and_ask_for_a_page_once)
 {
     struct counting_store s;

@@ -99,7 +99,7 @@ static inline void otlp_run_text(const struct push *p, struct buf *out)
 }
 
 /* metrics is what stands in the list of the one scope's metrics, resource in the list of
- * attributes; appends to out. Rejected samples are told as "rejected REASON N". */
+ * attributes; appends to out. Rejected samples are told as "rejected REASON N", and the details. */
 static inline struct err *otlp_run(const struct otlp_config *config, struct otlp_delta *delta,
                                    const char *resource, const char *metrics, struct buf *out)
 {
@@ -131,7 +131,9 @@ static inline struct err *otlp_run(const struct otlp_config *config, struct otlp
         otlp_run_text(p, out);
     for (int i = 0; i < DOOR_REASON_COUNT; i++)
         if (b.rejects.samples[i])
-            buf_printf(out, "rejected %d %llu\n", i, (unsigned long long)b.rejects.samples[i]);
+            buf_printf(out, "rejected %d %llu%s%s\n", i, (unsigned long long)b.rejects.samples[i],
+                       b.rejects.detail[i] ? " " : "",
+                       b.rejects.detail[i] ? b.rejects.detail[i] : "");
     jsonval_free(doc);
     arena_free(a);
     push_free(p);

@@ -29,6 +29,18 @@ static void refuse(const struct otlp_config *c, const char *metrics, const char 
     buf_done(&got);
 }
 
+/* n points, and for a reason with this text. */
+static void check_refused(struct buf *got, int n, const char *why)
+{
+    char head[64];
+    const char *line;
+
+    (void)snprintf(head, sizeof(head), "rejected %d %d ", DOOR_UNTRANSLATABLE, n);
+    line = strstr(buf_cstr(got), head);
+    if (!line || !strstr(line, why))
+        CHECK_STR(buf_cstr(got), why);
+}
+
 TEST(otlp_translate_makes_series_of_numbers)
 {
     struct otlp_config c = otlp_run_defaults();
@@ -92,9 +104,9 @@ TEST(otlp_translate_bounds_what_resources_bring)
     for (int i = 0; i <= OTLP_LABELS_MAX + 1; i++)
         buf_printf(&attrs, "%s{\"key\":\"k%d\",\"value\":{\"stringValue\":\"v\"}}", i ? "," : "",
                    i);
-    CHECK_ERR(otlp_run(&c, NULL, buf_cstr(&attrs),
-                       "{\"name\":\"g\",\"gauge\":{\"dataPoints\":[{" T "}]}}", &got),
-              ERR_UNSUPPORTED, "more than 1000 attributes");
+    CHECK_OK(otlp_run(&c, NULL, buf_cstr(&attrs),
+                      "{\"name\":\"g\",\"gauge\":{\"dataPoints\":[{" T "},{" T "}]}}", &got));
+    check_refused(&got, 2, "resource: more than 1000 attributes");
     buf_done(&attrs);
     buf_done(&got);
 }
@@ -235,38 +247,92 @@ TEST(otlp_translate_samples_target_info_over_the_range)
     buf_done(&got);
 }
 
-TEST(otlp_translate_refuses_what_prometheus_refuses)
+TEST(otlp_translate_refuses_a_request_with_a_wrong_temporality)
 {
     struct otlp_config c = otlp_run_defaults();
+    struct buf metrics = {0};
 
     refuse(&c, "{\"name\":\"a\",\"sum\":{\"aggregationTemporality\":1,\"dataPoints\":[{" T "}]}}",
            "metric \"a\": delta temporality is not taken");
     refuse(&c, "{\"name\":\"a\",\"sum\":{\"dataPoints\":[{" T "}]}}", "unknown aggregation");
-    refuse(&c, "{\"name\":\"a\",\"gauge\":{}}", "no data points");
-    refuse(&c, "{\"name\":\"a\"}", "not known");
-    refuse(&c, "{\"name\":\"...\",\"gauge\":{\"dataPoints\":[{" T "}]}}", "nothing is left");
     refuse(&c,
-           "{\"name\":\"a\",\"gauge\":{\"dataPoints\":[{" T
-           ",\"attributes\":[" ATTR("", "x") "]}]}}",
-           "without a name");
-    refuse(
-        &c,
+           "{\"name\":\"g\",\"gauge\":{\"dataPoints\":[{" T "}]}},"
+           "{\"name\":\"a\",\"sum\":{\"dataPoints\":[{" T "}]}}",
+           "unknown aggregation");
+    for (int i = 0; i < 5; i++) {
+        char name[] = {(char)('a' + i), 0};
+
+        buf_str(&metrics, i ? "," : "");
+        buf_printf(&metrics, "{\"name\":\"%s\",\"sum\":{\"dataPoints\":[{}]}}", name);
+    }
+    refuse(&c, buf_cstr(&metrics), "\"c\": an unknown aggregation temporality; and more");
+    buf_done(&metrics);
+}
+
+/* The good one beside it is stored; it is told why the other is not. */
+static void leave_out(const char *metric, int n, const char *why)
+{
+    struct otlp_config c = otlp_run_defaults();
+    struct buf metrics = {0}, got = {0};
+
+    buf_printf(&metrics, "%s,{\"name\":\"good\",\"gauge\":{\"dataPoints\":[{" T "}]}}", metric);
+    CHECK_OK(otlp_run(&c, NULL, SHOP, buf_cstr(&metrics), &got));
+    CHECK(slice_has_prefix(buf_slice(&got), SLICE("good{instance=\"i\", job=\"prod/shop\"} 0@+0\n"
+                                                  "target_info{")));
+    CHECK(strstr(buf_cstr(&got), "\ngood 2  \ntarget_info 2  Target metadata\nrejected "));
+    check_refused(&got, n, why);
+    buf_reset(&got);
+    /* and alone it is not a success because of target_info */
+    CHECK_OK(otlp_run(&c, NULL, SHOP, metric, &got));
+    CHECK(!strstr(buf_cstr(&got), "target_info"));
+    check_refused(&got, n, why);
+    buf_done(&metrics);
+    buf_done(&got);
+}
+
+TEST(otlp_translate_leaves_out_what_cannot_be_translated_and_nothing_else)
+{
+    leave_out("{\"name\":\"a\"}", 1, "metric \"a\": no data, or of a kind that is not known");
+    leave_out("{\"name\":\"...\",\"gauge\":{\"dataPoints\":[{" T "}]}}", 1, "nothing is left");
+    leave_out("{\"name\":\"...\",\"gauge\":{\"dataPoints\":[{" T "},{" T "}]}}", 2,
+              "metric \"...\": ");
+    leave_out("{\"name\":\"a\",\"gauge\":{\"dataPoints\":[{" T
+              ",\"attributes\":[" ATTR("", "x") "]}]}}",
+              1, "without a name");
+    leave_out(
         "{\"name\":\"e\",\"exponentialHistogram\":{\"aggregationTemporality\":2,\"dataPoints\":[{" T
         ",\"scale\":-5}]}}",
-        "scale -5");
-    refuse(
-        &c,
+        1, "scale -5");
+    leave_out(
         "{\"name\":\"e\",\"exponentialHistogram\":{\"aggregationTemporality\":2,\"dataPoints\":[{" T
         ",\"count\":7,\"positive\":{\"bucketCounts\":[1]}}]}}",
-        "Count field");
-    refuse(
-        &c,
+        1, "Count field");
+    leave_out(
         "{\"name\":\"e\",\"exponentialHistogram\":{\"aggregationTemporality\":2,\"dataPoints\":[{" T
         ",\"count\":1,\"positive\":{\"offset\":2147483647,\"bucketCounts\":[1]}}]}}",
-        "out of range");
-    refuse(&c,
-           "{\"name\":\"a\"},{\"name\":\"b\"},{\"name\":\"c\"},{\"name\":\"d\"},{\"name\":\"e\"}",
-           "\"c\": no data, or of a kind that is not known; and more");
+        1, "out of range");
+    leave_out("{\"name\":\"h\",\"histogram\":{\"aggregationTemporality\":2,\"dataPoints\":[{" T
+              ",\"count\":1,\"sum\":2,\"exemplars\":[{" T "}]}]}}",
+              1, "an exemplar has no value");
+    leave_out(
+        "{\"name\":\"a\"},{\"name\":\"b\"},{\"name\":\"c\"},{\"name\":\"d\"},{\"name\":\"e\"}", 5,
+        "metric \"c\": no data, or of a kind that is not known; and more\n");
+}
+
+TEST(otlp_translate_takes_the_good_points_of_a_metric)
+{
+    struct otlp_config c = otlp_run_defaults();
+
+    check(&c, "",
+          "{\"name\":\"g\",\"gauge\":{\"dataPoints\":[{" T ",\"asInt\":1},{" T
+          ",\"asInt\":2,\"attributes\":[" ATTR(
+              "", "x") "]},{" T ",\"asInt\":3,\"attributes\":[" ATTR("a", "b") "]}]}}",
+          "g 1@+0\ng{a=\"b\"} 3@+0\ng 2  \nrejected 14 1 metric \"g\": an attribute without a "
+          "name\n");
+    /* of no points nothing is lost, and nothing is said */
+    check(&c, "",
+          "{\"name\":\"e\",\"gauge\":{}},{\"name\":\"g\",\"gauge\":{\"dataPoints\":[{" T "}]}}",
+          "g 0@+0\ng 2  \n");
 }
 
 TEST(otlp_translate_stores_deltas_as_they_are_when_told_so)
