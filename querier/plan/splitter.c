@@ -204,7 +204,8 @@ static void run_jobs(void *arg, struct engine_job *jobs, size_t n)
     s->arenas = arena_array(s->arena, struct arena *, n);
     for (size_t i = 0; i < n; i++) {
         s->arenas[i] = arena_new(part_bytes(s));
-        jobs[i].q.began_mono_ms = now_ms;
+        if (!jobs[i].q.began_mono_ms)
+            jobs[i].q.began_mono_ms = now_ms;
         if (jobs[i].q.max_samples)
             jobs[i].q.max_samples = ORR_MAX(jobs[i].q.max_samples / s->at_once, 1u);
     }
@@ -243,14 +244,18 @@ struct err *splitter_query(struct splitter *p, const struct engine_query *q, str
                            struct arena *a, struct engine_result *ret)
 {
     uint64_t key = cost_key(sq->opts.tenant, q->expr);
+    struct engine_query whole = *q;
     bool was_split = false;
     struct err *e;
 
+    /* What puts the parts together at the end is no short query of its own (turns.h). */
+    if (!whole.began_mono_ms)
+        whole.began_mono_ms = clock_mono_ms(&clock_system);
     if (!p->opts.split_at_samples || p->opts.threads < 2 ||
         cost_of(p, key) < p->opts.split_at_samples)
-        e = engine_query(p->opts.engine, q, &sq->storage, a, ret);
+        e = engine_query(p->opts.engine, &whole, &sq->storage, a, ret);
     else
-        e = query_split(p, q, sq, a, &was_split, ret);
+        e = query_split(p, &whole, sq, a, &was_split, ret);
     METRIC_ADD(p->stats.split, was_split);
     if (!e)
         cost_set(p, key, ret->stats.samples);
