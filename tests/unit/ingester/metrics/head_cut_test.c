@@ -28,8 +28,8 @@ TEST(head_cuts_windows_into_segments_and_reads_across_the_seam)
     check_filled(&f, 30, 600, 15000);
     fill(&f, 30, 600, 610, 15000);
     check_filled(&f, 30, 610, 15000);
-    CHECK_OK(head_segment_dropped(f.head, SLICE("t"), slice_cstr(segs[0].ulid)));
-    CHECK_ERR(head_segment_dropped(f.head, SLICE("t"), slice_cstr(segs[0].ulid)), ERR_NOT_FOUND,
+    CHECK_OK(head_segment_dropped(f.head, SLICE("t"), slice_cstr(segs[0].ulid), 1));
+    CHECK_ERR(head_segment_dropped(f.head, SLICE("t"), slice_cstr(segs[0].ulid), 1), ERR_NOT_FOUND,
               "");
     CHECK(!fsx_exists(segs[0].path));
     mem_free(segs);
@@ -57,7 +57,7 @@ TEST(head_forgets_idle_series_and_takes_them_up_again)
     CHECK_INT(head_series_count(f.head), 1);
     head_segments(f.head, &segs, &n);
     CHECK_INT(n, 1);
-    CHECK_OK(head_segment_dropped(f.head, SLICE("t"), slice_cstr(segs[0].ulid)));
+    CHECK_OK(head_segment_dropped(f.head, SLICE("t"), slice_cstr(segs[0].ulid), 1));
     CHECK_OK(head_label_values(f.head, &q, SLICE("pod"), a, &names));
     CHECK_INT(names.n, 1);
     add(&f, "__name__=old,pod=x", T0 + 2 * HEAD_WINDOW_MS, 2, false);
@@ -118,7 +118,7 @@ TEST(head_cuts_more_windows_than_it_writes_at_once)
         CHECK_INT(segs[i].min_ms, T0 + (int64_t)i * HEAD_WINDOW_MS);
     /* a pinned segment leaves the list at once and the disk with its pin */
     CHECK_OK(head_segment_pin(f.head, SLICE("t"), slice_cstr(segs[0].ulid), &pinned));
-    CHECK_OK(head_segment_dropped(f.head, SLICE("t"), slice_cstr(segs[0].ulid)));
+    CHECK_OK(head_segment_dropped(f.head, SLICE("t"), slice_cstr(segs[0].ulid), 1));
     CHECK(fsx_exists(pinned.path));
     CHECK_ERR(head_segment_pin(f.head, SLICE("t"), slice_cstr(segs[0].ulid), &pinned),
               ERR_NOT_FOUND, "no segment");
