@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+
 #include "tests/unit/ingester/metrics/head_fixture.h"
 
 /* ---- cutting ---- */
@@ -36,6 +38,65 @@ TEST(head_cuts_windows_into_segments_and_reads_across_the_seam)
     head_segments(f.head, &segs, &n);
     CHECK_INT(n, 1);
     CHECK_INT(segs[0].samples, 30 * 120);
+    mem_free(segs);
+    fx_close(&f);
+}
+
+/* Cuts all and drops the one segment that is there, by this version. */
+static struct err *cut_and_drop(struct fixture *f, uint64_t version)
+{
+    struct head_segment *segs;
+    struct err *e;
+    size_t n;
+
+    CHECK_OK(head_cut(f->head, SLICE_EMPTY, INT64_MAX, NULL));
+    head_segments(f->head, &segs, &n);
+    CHECK_INT(n, 1);
+    e = head_segment_dropped(f->head, SLICE("t"), slice_cstr(segs[0].ulid), version);
+    mem_free(segs);
+    return e;
+}
+
+TEST(head_knows_by_which_catalogue_it_dropped_whatever_happens)
+{
+    const char *path = tmp_path("data/segments/t/dropped-by");
+    struct fixture f = {0};
+    struct head_segment *segs;
+    size_t n;
+
+    fx_open(&f);
+    CHECK_INT(head_dropped_by(f.head, SLICE("t")), 0);
+    push_one(&f, "__name__=a", T0, 1);
+    CHECK_OK(cut_and_drop(&f, 17));
+    CHECK_INT(head_dropped_by(f.head, SLICE("t")), 17);
+    CHECK_INT(head_dropped_by(f.head, SLICE("u")), 0);
+    fx_crash(&f);
+    fx_open(&f);
+    CHECK_INT(head_dropped_by(f.head, SLICE("t")), 17);
+    /* an older one that comes late, and one from a compactor that does not say */
+    push_one(&f, "__name__=a", T0 + 1, 1);
+    CHECK_OK(cut_and_drop(&f, 9));
+    push_one(&f, "__name__=a", T0 + 2, 1);
+    CHECK_OK(cut_and_drop(&f, 0));
+    CHECK_INT(head_dropped_by(f.head, SLICE("t")), 17);
+    push_one(&f, "__name__=a", T0 + 3, 1);
+    CHECK_OK(cut_and_drop(&f, UINT64_MAX));
+    fx_crash(&f);
+    fx_open(&f);
+    CHECK(head_dropped_by(f.head, SLICE("t")) == UINT64_MAX);
+    /* not to be written: then the segment stays */
+    push_one(&f, "__name__=a", T0 + 4, 1);
+    CHECK(unlink(path) == 0 && mkdir(path, 0700) == 0);
+    fx_crash(&f);
+    fx_open(&f);
+    CHECK_INT(head_dropped_by(f.head, SLICE("t")), 0);
+    CHECK_ERR(cut_and_drop(&f, 18), ERR_IO, "stays");
+    head_segments(f.head, &segs, &n);
+    CHECK_INT(n, 1);
+    CHECK_INT(head_dropped_by(f.head, SLICE("t")), 0);
+    CHECK(rmdir(path) == 0);
+    CHECK_OK(head_segment_dropped(f.head, SLICE("t"), slice_cstr(segs[0].ulid), 18));
+    CHECK_INT(head_dropped_by(f.head, SLICE("t")), 18);
     mem_free(segs);
     fx_close(&f);
 }
