@@ -53,7 +53,9 @@ static int usage(const char *unknown)
            "--break delete-early: files of replaced blocks are deleted at once\n"
            "--break no-fence: a compaction does not ask whether its inputs are live\n"
            "--break no-retired: orphans are deleted beside the catalogue\n"
-           "--break split-apart: the blocks of a split are added one by one\n");
+           "--break split-apart: the blocks of a split are added one by one\n"
+           "--break one-name: a block's id does not depend on what was left out of it\n"
+           "--break lose-names: a block names only the sources of which data is left\n");
     return unknown ? 2 : 0;
 }
 
