@@ -225,13 +225,24 @@ void compactor_catalogues_done(struct compactor *c)
 
 /* ---- drops ---- */
 
+/* It was looked at in this round, and named the segment: else there would be no drop. */
+static uint64_t version_that_names(const struct round *r, const struct plan_drop *d)
+{
+    const struct compactor_catalogue *cc = map_get(&r->c->catalogues, d->tenant);
+
+    ORR_ASSERT(cc && cc->is_known);
+    return catalogue_version(cc->c);
+}
+
 static struct peercall *start_drop(struct round *r, const struct plan_drop *d)
 {
     struct ulid_text text = ulid_print(d->ulid);
     struct peercall *pc;
     struct buf payload = {0};
 
-    rpc_segment_read_encode(&payload, &(struct rpc_segment_read){.ulid = slice_cstr(text.s)});
+    rpc_segment_read_encode(&payload,
+                            &(struct rpc_segment_read){.ulid = slice_cstr(text.s),
+                                                       .version = version_that_names(r, d)});
     pc = peercall_start(&(struct peercall_opts){.pool = r->c->peers,
                                                 .loop = r->c->loop,
                                                 .address = holder(r, d->position)->rpc_addr,

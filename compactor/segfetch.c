@@ -91,7 +91,9 @@ static struct err *ask(struct fetching *f, struct slice file, uint64_t offset, u
                                        .stop = f->opts->stop};
 
     buf_reset(&f->request);
-    rpc_segment_read_encode(&f->request, &(struct rpc_segment_read){f->ulid, file, offset, len});
+    rpc_segment_read_encode(
+        &f->request,
+        &(struct rpc_segment_read){.ulid = f->ulid, .file = file, .offset = offset, .len = len});
     return peercall_run(&call, buf_slice(&f->request), &f->answer);
 }
 

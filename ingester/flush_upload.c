@@ -11,7 +11,9 @@
 /* A segment whose block is in the catalogue. */
 struct uploaded {
     char tenant[152], ulid[27];
-    int64_t visible_ms; /* mono: when every reader knows */
+    uint64_t version; /* that names it */
+    int64_t
+        visible_ms; /* mono: when every reader is expected to know; who does not is told by the answers */
 };
 
 struct flush_upload {
@@ -76,7 +78,8 @@ static struct err *read_meta(struct arena *a, const struct head_segment *seg,
     return e;
 }
 
-static struct err *upload(struct flush_upload *u, struct arena *a, const struct head_segment *seg)
+static struct err *upload(struct flush_upload *u, struct arena *a, const struct head_segment *seg,
+                          uint64_t *ret_version)
 {
     struct slice tenant = slice_cstr(seg->tenant), id = slice_cstr(seg->ulid);
     struct catalogue *cat = NULL;
@@ -98,7 +101,8 @@ static struct err *upload(struct flush_upload *u, struct arena *a, const struct 
         if ((e = catalogue_update(u->opts.store, SIGNAL, tenant, add_block, &add, &cat)))
             goto out;
     }
-    u->opts.ops.published(u->opts.ops.arg, tenant, catalogue_version(cat));
+    *ret_version = catalogue_version(cat);
+    u->opts.ops.published(u->opts.ops.arg, tenant, *ret_version);
 out:
     catalogue_free(cat);
     return e;
@@ -119,9 +123,10 @@ static void upload_and_note(struct flush_upload *u, const struct head_segment *s
     struct err *e =
         head_segment_pin(u->opts.head, slice_cstr(seg->tenant), slice_cstr(seg->ulid), &pinned);
     struct uploaded *d;
+    uint64_t version = 0;
 
     if (!e) {
-        e = upload(u, a, seg);
+        e = upload(u, a, seg, &version);
         head_segment_unpin(u->opts.head, &pinned);
     }
     arena_free(a);
@@ -138,6 +143,7 @@ static void upload_and_note(struct flush_upload *u, const struct head_segment *s
     d = vec_add(&u->done);
     memcpy(d->tenant, seg->tenant, sizeof(d->tenant));
     memcpy(d->ulid, seg->ulid, sizeof(d->ulid));
+    d->version = version;
     d->visible_ms = clock_mono_ms(u->opts.clock) + u->opts.visible_after_ms;
 }
 
@@ -145,11 +151,21 @@ static void drop_visible(struct flush_upload *u)
 {
     for (size_t i = u->done.len; i-- > 0;) {
         struct uploaded *d = &u->done.ptr[i];
+        struct err *e;
 
         if (clock_mono_ms(u->opts.clock) < d->visible_ms)
             continue;
-        /* Gone already is as good: a compactor told us first. */
-        err_free(head_segment_dropped(u->opts.head, slice_cstr(d->tenant), slice_cstr(d->ulid)));
+        e = head_segment_dropped(u->opts.head, slice_cstr(d->tenant), slice_cstr(d->ulid),
+                                 d->version);
+        if (e &&
+            !err_is(e, ERR_NOT_FOUND)) { /* gone already is as good: a compactor told us first */
+            LOG_ERROR(flush,
+                      "a segment that was uploaded cannot be dropped, it will be tried again",
+                      KV_STR("tenant", d->tenant), KV_STR("block", d->ulid), KV_ERR(e));
+            err_free(e);
+            continue;
+        }
+        err_free(e);
         vec_remove_swap(&u->done, i);
     }
 }

@@ -7,6 +7,7 @@
 /* What one read holds. */
 struct read {
     struct ingester *ing;
+    struct rpc_call *call; /* until it is answered */
     struct arena *arena;
     char *tenant;
     struct rpc_select select; /* matchers compiled into the arena */
@@ -28,6 +29,7 @@ static struct read *read_new(struct ingester *ing, struct rpc_call *call)
     struct read *r = mem_new(struct read);
 
     r->ing = ing;
+    r->call = call;
     r->arena = arena_new(0);
     r->tenant = slice_dup(rpc_call_tenant(call));
     return r;
@@ -64,6 +66,14 @@ static struct head_query query_of(const struct read *r)
                                .newest_only = s->newest_only};
 }
 
+/* What is in the answer is fixed from here on; what is not, since it was dropped, the reader finds in the blocks of
+ * this version of the catalogue or a later one. */
+static struct err *fixed(struct read *r, struct err *e)
+{
+    rpc_call_mark(r->call, head_dropped_by(r->ing->head, slice_cstr(r->tenant)));
+    return e;
+}
+
 /* ---- select ---- */
 
 static struct err *select_open(void *src)
@@ -71,7 +81,7 @@ static struct err *select_open(void *src)
     struct read *r = src;
     struct head_query q = query_of(r);
 
-    return head_select(r->ing->head, &q, &r->set);
+    return fixed(r, head_select(r->ing->head, &q, &r->set));
 }
 
 static void put_series(struct buf *frame, const struct head_series *s, bool is_keyed)
@@ -121,7 +131,7 @@ static struct err *names_open(void *src)
     r->n = r->names.n;
     if (r->select.limit && r->n > r->select.limit)
         r->n = r->select.limit;
-    return e;
+    return fixed(r, e);
 }
 
 static struct err *names_next(void *src, struct buf *frame, bool *ret_more)
@@ -140,8 +150,8 @@ static struct err *metadata_open(void *src)
 {
     struct read *r = src;
 
-    return head_metadata_list(r->ing->head, slice_cstr(r->tenant), r->family, r->arena,
-                              &r->metadata, &r->n);
+    return fixed(r, head_metadata_list(r->ing->head, slice_cstr(r->tenant), r->family, r->arena,
+                                       &r->metadata, &r->n));
 }
 
 static struct err *metadata_next(void *src, struct buf *frame, bool *ret_more)
@@ -164,7 +174,7 @@ static struct err *exemplars_open(void *src)
     struct read *r = src;
     struct head_query q = query_of(r);
 
-    return head_exemplars_list(r->ing->head, &q, r->arena, &r->exemplars, &r->n);
+    return fixed(r, head_exemplars_list(r->ing->head, &q, r->arena, &r->exemplars, &r->n));
 }
 
 static struct err *exemplars_next(void *src, struct buf *frame, bool *ret_more)
@@ -188,7 +198,8 @@ static struct err *pairs_open(void *src)
     struct head_query q = query_of(r);
     const struct slice *name = r->select.kind == RPC_SELECT_VALUES ? &r->select.name : NULL;
 
-    return head_pairs_list(r->ing->head, &q, name, r->arena, &r->pairs, &r->n, &r->series);
+    return fixed(r,
+                 head_pairs_list(r->ing->head, &q, name, r->arena, &r->pairs, &r->n, &r->series));
 }
 
 static struct err *pairs_next(void *src, struct buf *frame, bool *ret_more)

@@ -224,12 +224,14 @@ static void on_segment_read(void *arg, struct rpc_call *call)
 struct dropping {
     struct ingester *ing;
     char *tenant, *ulid;
+    uint64_t version;
 };
 
 static struct err *dropping_open(void *src)
 {
     struct dropping *d = src;
-    struct err *e = head_segment_dropped(d->ing->head, slice_cstr(d->tenant), slice_cstr(d->ulid));
+    struct err *e =
+        head_segment_dropped(d->ing->head, slice_cstr(d->tenant), slice_cstr(d->ulid), d->version);
 
     flush_wake(d->ing->flush);
     return e;
@@ -269,6 +271,7 @@ static void on_segment_dropped(void *arg, struct rpc_call *call)
     d->ing = ing;
     d->tenant = slice_dup(rpc_call_tenant(call));
     d->ulid = slice_dup(req.ulid);
+    d->version = req.version;
     feed_start(ing->feeds, call, &ops, d);
 }
 

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/fault.h"
 #include "common/base/mem.h"
 #include "common/base/metric.h"
 #include "common/model/late_writes.h"
@@ -306,8 +307,11 @@ static struct ring *ingesters(void *arg)
 static void on_catalogue(void *arg, struct slice key, uint64_t version, struct slice value)
 {
     struct querier *q = arg;
+    int errnum;
 
     (void)value;
+    if (fault_hit("net.catalogue_news", &errnum)) /* gossip that did not come */
+        return;
     store_hint(q->store, slice_from(key, strlen(CATALOGUE_PREFIX)), version);
 }
 

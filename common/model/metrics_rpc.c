@@ -239,6 +239,8 @@ void rpc_segment_read_encode(struct buf *out, const struct rpc_segment_read *r)
     buf_lstr(out, r->file);
     buf_uvarint(out, r->offset);
     buf_uvarint(out, r->len);
+    if (r->version)
+        buf_uvarint(out, r->version);
 }
 
 struct err *rpc_segment_read_decode(struct slice bytes, struct rpc_segment_read *ret)
@@ -251,6 +253,7 @@ struct err *rpc_segment_read_decode(struct slice bytes, struct rpc_segment_read 
     ret->file = reader_lstr(&r);
     ret->offset = reader_uvarint(&r);
     ret->len = reader_uvarint(&r);
+    ret->version = reader_left(&r) ? reader_uvarint(&r) : 0;
     return reader_ok(&r) ? NULL : malformed("segment read");
 }
 

@@ -15,13 +15,18 @@
  *   ingester.head      empty → rpc_head
  *   ingester.segments  empty → frames of segments, of all tenants (tenant of the call: that one)
  *   ingester.segment_read    rpc_segment_read → stream of raw bytes of one file of a segment
- *   ingester.segment_dropped rpc_segment_read (ulid) → empty: a visible block names it as a source
+ *   ingester.segment_dropped rpc_segment_read (ulid, version) → empty: a visible block names it as a source
  *   ingester.flush     empty → empty once all is cut (tenant of the call; none: all tenants)
  *   compactor.hint     empty → empty: this tenant has new segments, look now
  *   ruler.rules        empty → JSON list of the groups of the tenant that this ruler owns
  *   querier.tombstones uvarint version → empty: the tenant's tombstones are at this version now
  *   querier.query      rpc_query → body of Prometheus' /api/v1/query reply (JSON), also for errors;
  *                      with wants_exact, a histogram in it is the base64 of hist_wire.h, not an object
+ *
+ * Answers of ingester.select, names, metadata, exemplars and pairs have a mark (rpc_call_mark()): the version of the tenant's
+ * catalogue by which the ingester has last dropped a segment. What it had before and has no more is in blocks which
+ * that version names, and those after it: an answer and an older catalogue are not whole. 0: nothing was dropped, or
+ * a peer of before answers.
  *
  * Every message starts with a format byte (1). Integers are LEB128 (uvarint; times zigzag), strings
  * lstr. A frame holds whole entries, is at most METRICS_RPC_FRAME_BYTES unless one entry alone is
@@ -124,10 +129,12 @@ bool rpc_segment_decode(struct reader *frame, struct rpc_segment *ret);
 
 /* The tenant is the call's. file: a relative path of one of the segment's files ("index",
  * "chunks/000001", "meta.json", "exemplars", "metadata", "starts"); "" asks for the list of files, answered
- * by frames of (lstr path, uvarint bytes). */
+ * by frames of (lstr path, uvarint bytes). version: a version of the catalogue that names the segment; 0: not told. It is the
+ * end of the message, left out when it is 0: peers of before do not read on. */
 struct rpc_segment_read {
     struct slice ulid, file;
     uint64_t offset, len; /* len 0: to the end */
+    uint64_t version;     /* of a drop */
 };
 void rpc_segment_read_encode(struct buf *out, const struct rpc_segment_read *r);
 ORR_CHECKED struct err *rpc_segment_read_decode(struct slice bytes, struct rpc_segment_read *ret);

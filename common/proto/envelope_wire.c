@@ -48,6 +48,7 @@ void envelope_encode(const struct envelope *e, struct buf *out)
     pb.ack = e->ack;
     pb.instance = to_pb(e->instance);
     pb.incarnation = e->incarnation;
+    pb.mark = e->mark;
     n = orrery__envelope__get_packed_size(&pb);
     ORR_ASSERT(n <= ENVELOPE_MAX_BYTES);
     if ((p = buf_reserve(out, n)))
@@ -83,6 +84,7 @@ bool envelope_decode(struct arena *a, struct slice bytes, struct envelope *ret)
         .ack = pb->ack,
         .instance = from_pb(pb->instance),
         .incarnation = pb->incarnation,
+        .mark = pb->mark,
     };
     return true;
 }

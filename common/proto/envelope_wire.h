@@ -42,6 +42,7 @@ struct envelope {
     uint64_t ack;
     struct slice instance;
     uint64_t incarnation;
+    uint64_t mark;
 };
 
 /* Appends at most ENVELOPE_MAX_BYTES. The texts must be within their bounds (asserted). */

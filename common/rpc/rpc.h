@@ -118,6 +118,13 @@ bool rpc_stream_can_send(const struct rpc_call *c);
 void rpc_stream_on_writable(struct rpc_call *c, loop_fn *fn, void *arg); /* server's loop */
 void rpc_stream_end(struct rpc_call *c);
 
+/*
+ * A number that goes with every message of the answer from now on, errors too: something the asker has to know of
+ * the state it is answered from. What it means the method says; 0: nothing, which is also what peers of before
+ * say. Before the first message; from the thread that answers.
+ */
+void rpc_call_mark(struct rpc_call *c, uint64_t mark);
+
 /* ---- client ------------------------------------------------------------------------------ */
 
 struct rpc_pool;
@@ -178,3 +185,6 @@ void rpc_call(struct rpc_peer *peer, const struct rpc_call_opts *opts, struct sl
 void rpc_request_cancel(struct rpc_request *r);
 /* Gives back n credits of a call with manual_credit. On the loop the call was started from. */
 void rpc_request_credit(struct rpc_request *r, uint32_t n);
+/* The highest mark (rpc_call_mark) that came so far, not below that of the message at hand. Within the callback, also
+ * the last one. */
+uint64_t rpc_request_mark(const struct rpc_request *r);

@@ -102,6 +102,7 @@ struct rpc_request {
     /* own loop: */
     struct loop_timer *timer;
     bool is_done;
+    _Atomic uint64_t mark; /* raised on the pool's loop before what it came with is delivered */
 };
 
 /* ---- rpc_send.c: with the peer's lock held ---- */

@@ -233,6 +233,7 @@ static void send_frame(struct conn *c, struct out *o)
         e.total_bytes = o->payload.len;
         e.error_code = o->error_code;
         e.error_message = o->error_message;
+        e.mark = o->mark;
     }
     /* The socket never says no (link.h), but it may be gone. */
     if (link_send(&c->link, &e, slice_sub(o->payload, o->sent, n), &bytes) == LINK_HELD)
@@ -334,6 +335,7 @@ static void answer(struct rpc_call *call, struct out *o)
     o->id = call->id;
     o->flags = ENVELOPE_LAST;
     lock_take(&c->lock);
+    o->mark = call->mark;
     if (!atomic_load(&call->is_canceled) && !c->is_dead)
         conn_send(c, o);
     else
@@ -404,7 +406,7 @@ bool rpc_stream_send(struct rpc_call *call, struct slice payload)
     can = call->credits > 0 || atomic_load(&call->is_canceled) || c->is_dead;
     if (call->credits > 0 && !atomic_load(&call->is_canceled) && !c->is_dead) {
         call->credits--;
-        conn_send(c, &(struct out){.id = call->id, .payload = payload});
+        conn_send(c, &(struct out){.id = call->id, .payload = payload, .mark = call->mark});
     }
     lock_release(&c->lock);
     return can;
@@ -421,6 +423,13 @@ void rpc_stream_on_writable(struct rpc_call *call, loop_fn *fn, void *arg)
 void rpc_stream_end(struct rpc_call *call)
 {
     answer(call, &(struct out){.payload = SLICE_EMPTY});
+}
+
+void rpc_call_mark(struct rpc_call *call, uint64_t mark)
+{
+    lock_take(&call->conn->lock);
+    call->mark = mark;
+    lock_release(&call->conn->lock);
 }
 
 void rpc_call_on_cancel(struct rpc_call *call, loop_fn *fn, void *arg)

@@ -251,6 +251,8 @@ static bool on_reply(struct rpc_peer *p, struct rpc_request *r, const struct env
                (e->error_code && !is_last);
     if (*ret_bad)
         return false;
+    if (e->mark > atomic_load(&r->mark)) /* nobody else raises it */
+        atomic_store(&r->mark, e->mark);
     if (e->error_code) {
         on_message(p, r, SLICE_EMPTY, NULL, NULL, true,
                    err_new(err_code_from_wire(e->error_code), "%s: %.*s", p->address,

@@ -216,6 +216,11 @@ void rpc_request_cancel(struct rpc_request *r)
     finish(r);
 }
 
+uint64_t rpc_request_mark(const struct rpc_request *r)
+{
+    return atomic_load(&((struct rpc_request *)r)->mark);
+}
+
 void rpc_request_credit(struct rpc_request *r, uint32_t n)
 {
     if (!r->is_done)

@@ -47,6 +47,7 @@ struct out {
     struct slice error_message; /* within payload's memory or borrowed with it */
     struct slice payload;
     size_t sent;
+    uint64_t mark;
     bool is_started;
     void *owned; /* mem_free()d with it */
 };
@@ -85,6 +86,7 @@ struct rpc_call {
     _Atomic bool is_canceled;
     int64_t deadline_ms; /* mono */
     uint32_t credits;
+    uint64_t mark; /* under the lock of conn */
     struct handler *handler;
     char *texts; /* method, tenant, trace */
     struct slice method, tenant, trace, payload;

@@ -221,10 +221,14 @@ struct head_segment {
 };
 /* Copies of the registry's rows, ordered by tenant and min_ms; caller mem_free()s. Any thread. */
 void head_segments(struct head *h, struct head_segment **ret, size_t *ret_n);
-/* A visible block names it as a source (or it was uploaded): deletes it once no reader uses it.
- * Unknown ULID: ERR_NOT_FOUND. Blocking. */
-ORR_CHECKED struct err *head_segment_dropped(struct head *h, struct slice tenant,
-                                             struct slice ulid);
+/* A visible block names it as a source (or it was uploaded), in this version of the tenant's catalogue (0: it is not
+ * known in which): deletes it once no reader uses it. Unknown ULID: ERR_NOT_FOUND. The version is on disk before the
+ * segment goes; if it cannot be, the segment stays. Blocking. */
+ORR_CHECKED struct err *head_segment_dropped(struct head *h, struct slice tenant, struct slice ulid,
+                                             uint64_t version);
+/* The highest version by which a segment of the tenant was dropped here, ever; 0: none was. Asked after a read has
+ * been opened it covers all that the read does not find here any more. Any thread. */
+uint64_t head_dropped_by(struct head *h, struct slice tenant);
 /* Keeps the segment's files while someone streams them; ERR_NOT_FOUND. Pair with unpin. Any thread.
  */
 ORR_CHECKED struct err *head_segment_pin(struct head *h, struct slice tenant, struct slice ulid,

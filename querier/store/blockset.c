@@ -1,6 +1,7 @@
 #include "querier/store/blockset.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
@@ -30,8 +31,7 @@ struct tenant_entry {
     /* under blockset.lock */
     struct held *held;
     char etag[OBJSTORE_ETAG_BYTES]; /* "" for an absent object */
-    int64_t checked_ns;             /* when the look began that found held to be true */
-    uint64_t hinted;
+    struct newness newness;         /* of held */
 };
 
 struct open_block {
@@ -119,22 +119,15 @@ static struct tenant_entry *entry_of(struct blockset *bs, struct slice tenant)
 {
     void **slot = map_slot(&bs->tenants, tenant);
 
-    if (!*slot) {
-        struct tenant_entry *t = mem_new(struct tenant_entry);
-
-        t->checked_ns = INT64_MIN;
-        *slot = t;
-    }
+    if (!*slot)
+        *slot = mem_new(struct tenant_entry);
     return *slot;
 }
 
 void blockset_hint(struct blockset *bs, struct slice tenant, uint64_t version)
 {
-    struct tenant_entry *t;
-
     lock_take(&bs->lock);
-    t = entry_of(bs, tenant);
-    t->hinted = ORR_MAX(t->hinted, version);
+    newness_hint(&entry_of(bs, tenant)->newness, version);
     lock_release(&bs->lock);
 }
 
@@ -148,17 +141,33 @@ void blockset_stats_get(struct blockset *bs, struct blockset_stats *ret)
 
 /* ---- catalogues ---- */
 
+/* With the lock. A reference to what is held. */
+static struct held *held_ref(struct tenant_entry *t)
+{
+    (void)atomic_fetch_add(&t->held->refs, 1);
+    return t->held;
+}
+
 /* A reference to what is held if it will do. */
 static struct held *held_if_fresh(struct blockset *bs, struct tenant_entry *t,
-                                  int64_t not_before_ns)
+                                  const struct newness_need *need)
 {
-    struct held *h = NULL;
+    struct held *h;
 
     lock_take(&bs->lock);
-    if (t->held && t->checked_ns >= not_before_ns && catalogue_version(t->held->c) >= t->hinted) {
-        h = t->held;
-        (void)atomic_fetch_add(&h->refs, 1);
-    }
+    h = newness_will_do(&t->newness, need) ? held_ref(t) : NULL;
+    lock_release(&bs->lock);
+    return h;
+}
+
+/* The same though the bucket does not answer. */
+static struct held *held_though_stale(struct blockset *bs, struct tenant_entry *t,
+                                      const struct newness_need *need)
+{
+    struct held *h;
+
+    lock_take(&bs->lock);
+    h = newness_will_do_stale(&t->newness, need) ? held_ref(t) : NULL;
     lock_release(&bs->lock);
     return h;
 }
@@ -202,11 +211,7 @@ static void keep(struct blockset *bs, struct tenant_entry *t, struct catalogue *
         snprintf(t->etag, sizeof(t->etag), "%s", etag);
         bs->stats.catalogue_loads++;
     }
-    /* The bucket decides what is newest: a hint beyond it was about something that is gone. But one that
-     * came while the bucket was looked at may be about what is newer than this look. */
-    if (t->hinted == hinted)
-        t->hinted = ORR_MIN(t->hinted, catalogue_version(t->held->c));
-    t->checked_ns = began_ns;
+    newness_looked(&t->newness, catalogue_version(t->held->c), began_ns, hinted);
     bs->stats.catalogue_checks++;
     lock_release(&bs->lock);
     held_unref(old);
@@ -225,7 +230,7 @@ static struct err *look(void *arg, struct slice tenant)
 
     lock_take(&bs->lock);
     t = entry_of(bs, tenant);
-    hinted = t->hinted;
+    hinted = t->newness.hinted;
     lock_release(&bs->lock);
     /* Loaded after the stat: it may be newer than the etag kept, which costs one more load. */
     if (!(e = catalogue_stat(bs->opts.objstore, SIGNAL, tenant, etag)) &&
@@ -236,24 +241,15 @@ static struct err *look(void *arg, struct slice tenant)
     return e;
 }
 
-/* By when a look must have begun: one before the news of a newer version is none. And whether there is
- * anything to go on with if the bucket does not answer. */
-static int64_t look_since(struct blockset *bs, struct tenant_entry *t, int64_t not_before_ns,
-                          bool *ret_has_held)
+static int64_t look_since(struct blockset *bs, struct tenant_entry *t,
+                          const struct newness_need *need, bool *ret_is_patient)
 {
-    bool is_old;
+    int64_t ret;
 
     lock_take(&bs->lock);
-    is_old = t->held && catalogue_version(t->held->c) < t->hinted;
-    *ret_has_held = t->held && !is_old;
+    ret = newness_look_since(&t->newness, need, clock_mono_ns(&clock_system), ret_is_patient);
     lock_release(&bs->lock);
-    return is_old ? clock_mono_ns(&clock_system) : not_before_ns;
-}
-
-/* The held catalogue though the bucket does not answer, if nothing newer is known of. */
-static struct held *held_though_stale(struct blockset *bs, struct tenant_entry *t)
-{
-    return held_if_fresh(bs, t, INT64_MIN);
+    return ret;
 }
 
 /* Ends e. */
@@ -267,34 +263,56 @@ static void tell_stale(struct blockset *bs, struct slice tenant, struct err *e)
     err_free(e);
 }
 
-static struct err *get_catalogue(struct blockset *bs, struct slice tenant, int64_t not_before_ns,
-                                 struct held **ret, bool *ret_stale)
+/* Takes e, NULL when the bucket has answered. */
+static struct err *not_new_enough(struct blockset *bs, struct tenant_entry *t, struct slice tenant,
+                                  uint64_t version, struct err *e)
 {
+    struct err *ret;
+    uint64_t held;
+
+    lock_take(&bs->lock);
+    held = t->newness.held;
+    lock_release(&bs->lock);
+    if (held >= version) /* it is not that which fails */
+        return e ? err_wrap(e, "catalogue of tenant %.*s", SLICE_ARG(tenant))
+                 : err_new(ERR_UNAVAILABLE, "the catalogue of tenant %.*s is older than announced",
+                           SLICE_ARG(tenant));
+    ret = err_new(ERR_UNAVAILABLE,
+                  "ingesters have handed data over to blocks of version %" PRIu64
+                  " of the catalogue of tenant %.*s, and here it is at %" PRIu64 ": %s",
+                  version, SLICE_ARG(tenant), held,
+                  e ? err_msg(e) : "the object store has no newer one");
+    err_free(e);
+    return ret;
+}
+
+static struct err *get_catalogue(struct blockset *bs, struct slice tenant,
+                                 const struct newness_need *need, struct held **ret,
+                                 bool *ret_stale)
+{
+    struct newness_need now = *need;
     struct tenant_entry *t;
     struct err *e = NULL;
-    bool has_held;
+    bool is_patient;
 
     lock_take(&bs->lock);
     t = entry_of(bs, tenant);
     lock_release(&bs->lock);
     *ret_stale = false;
-    *ret = held_if_fresh(bs, t, not_before_ns);
+    *ret = held_if_fresh(bs, t, &now);
     for (int i = 0; !*ret && !e && i < ATTEMPTS; i++) { /* again when news came during the look */
-        not_before_ns = look_since(bs, t, not_before_ns, &has_held);
-        if (!(e = lookout_ask(bs->lookout, &t->look, tenant, not_before_ns, !has_held)))
-            *ret = held_if_fresh(bs, t, not_before_ns);
+        now.not_before_ns = look_since(bs, t, &now, &is_patient);
+        if (!(e = lookout_ask(bs->lookout, &t->look, tenant, now.not_before_ns, is_patient)))
+            *ret = held_if_fresh(bs, t, &now);
     }
     if (*ret)
         return NULL;
-    if (e && (*ret = held_though_stale(bs, t))) {
+    if (e && (*ret = held_though_stale(bs, t, &now))) {
         *ret_stale = true;
         tell_stale(bs, tenant, e);
         return NULL;
     }
-    if (e)
-        return err_wrap(e, "catalogue of tenant %.*s", SLICE_ARG(tenant));
-    return err_new(ERR_UNAVAILABLE, "the catalogue of tenant %.*s is older than announced",
-                   SLICE_ARG(tenant));
+    return not_new_enough(bs, t, tenant, now.version, e);
 }
 
 /* ---- readers ---- */
@@ -549,8 +567,10 @@ static struct err *unavailable(struct err *e)
 }
 
 static struct err *take(struct blockset *bs, struct arena *a, struct slice tenant,
-                        int64_t not_before_ns, const struct want *w, struct blockset_view *ret)
+                        const struct newness_need *need, const struct want *w,
+                        struct blockset_view *ret)
 {
+    struct newness_need now = *need;
     struct err *e = NULL;
 
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
@@ -558,7 +578,7 @@ static struct err *take(struct blockset *bs, struct arena *a, struct slice tenan
         struct held *h;
 
         err_free(e);
-        if ((e = get_catalogue(bs, tenant, not_before_ns, &h, &v.is_stale)))
+        if ((e = get_catalogue(bs, tenant, &now, &h, &v.is_stale)))
             return e;
         e = open_all(bs, a, h, w, &v);
         held_unref(h);
@@ -570,24 +590,23 @@ static struct err *take(struct blockset *bs, struct arena *a, struct slice tenan
         if (!err_is(e, ERR_NOT_FOUND) && err_errnum_of(e) != ENOENT)
             return e;
         /* Compacted away since the catalogue was read: look again. */
-        not_before_ns = clock_mono_ns(&clock_system);
+        now.not_before_ns = clock_mono_ns(&clock_system);
     }
     return unavailable(e);
 }
 
 struct err *blockset_take(struct blockset *bs, struct arena *a, struct slice tenant,
-                          int64_t not_before_ns, int64_t min_ms, int64_t max_ms,
+                          const struct newness_need *need, int64_t min_ms, int64_t max_ms,
                           struct blockset_view *ret)
 {
-    return take(bs, a, tenant, not_before_ns, &(struct want){.min_ms = min_ms, .max_ms = max_ms},
-                ret);
+    return take(bs, a, tenant, need, &(struct want){.min_ms = min_ms, .max_ms = max_ms}, ret);
 }
 
 struct err *blockset_take_tiers(struct blockset *bs, struct arena *a, struct slice tenant,
-                                int64_t not_before_ns, int64_t min_ms, int64_t max_ms,
+                                const struct newness_need *need, int64_t min_ms, int64_t max_ms,
                                 unsigned max_tier, int64_t reach_ms, struct blockset_view *ret)
 {
-    return take(bs, a, tenant, not_before_ns,
+    return take(bs, a, tenant, need,
                 &(struct want){.min_ms = min_ms,
                                .max_ms = max_ms,
                                .by_tiers = true,
@@ -605,7 +624,8 @@ uint64_t blockset_bytes(struct blockset *bs, struct slice tenant, int64_t min_ms
     struct err *e;
     size_t n;
 
-    if ((e = get_catalogue(bs, tenant, INT64_MIN, &h, &is_stale))) {
+    if ((e = get_catalogue(bs, tenant, &(struct newness_need){.not_before_ns = INT64_MIN}, &h,
+                           &is_stale))) {
         err_free(e); /* whoever takes the blocks will meet it again */
         return UINT64_MAX;
     }

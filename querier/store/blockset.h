@@ -2,13 +2,18 @@
  * The blocks a querier reads: each tenant's catalogue, kept while it is true, and open readers,
  * kept while there is room.
  *
- * Catalogue: blockset_take(bs, tenant, not_before, …) answers with a catalogue at least as new as
- * the bucket's was at not_before (monotonic ns). It costs a stat when what is held was looked at
+ * Catalogue: blockset_take(bs, tenant, need, …) answers with a catalogue at least as new as
+ * the bucket's was at need.not_before_ns. It costs a stat when what is held was looked at
  * earlier than that, and a load when the etag differs. blockset_hint() (gossip: "version 17 of
- * tenant a's catalogue is out") makes the next take look whatever not_before says.
+ * tenant a's catalogue is out") makes the next take look whatever not_before_ns says.
  *
  * When the bucket does not answer (lookout.h tells for how long it is waited for), the catalogue held
  * is used as long as no newer version is known of, and is_stale says so; without one the take fails.
+ *
+ * need.version is what cannot be done without: data are in blocks of that version, and were taken out of where they
+ * had been. A catalogue of before is looked past as after a hint. Unlike a hint, which the bucket may overrule, it stands:
+ * if the bucket does not answer in the patience of lookout.h, or has nothing so new (it was set back, or something in
+ * front of it is), the take fails with ERR_UNAVAILABLE and says both versions.
  *
  * Readers: opened at first use (a directory is mapped, other stores are read by pages), shared by
  * reference, closed least recently used first beyond max_open, or when they take more than half of the
@@ -20,6 +25,7 @@
 #include "common/base/job.h"
 #include "common/block/block_reader.h"
 #include "common/block/tiers.h"
+#include "querier/store/newness.h"
 
 struct blockset;
 
@@ -57,14 +63,14 @@ struct blockset_view {
  * blockset_release(); {0} is allowed there.
  */
 ORR_CHECKED struct err *blockset_take(struct blockset *bs, struct arena *a, struct slice tenant,
-                                      int64_t not_before_ns, int64_t min_ms, int64_t max_ms,
-                                      struct blockset_view *ret);
+                                      const struct newness_need *need, int64_t min_ms,
+                                      int64_t max_ms, struct blockset_view *ret);
 /*
  * Those of the tiers (common/block/tiers.h) that are to be read, up to max_tier, as of the spans of ret. Of downsampled blocks also
  * those that reach_ms before min_ms would be; spans begin there, too.
  */
 ORR_CHECKED struct err *blockset_take_tiers(struct blockset *bs, struct arena *a,
-                                            struct slice tenant, int64_t not_before_ns,
+                                            struct slice tenant, const struct newness_need *need,
                                             int64_t min_ms, int64_t max_ms, unsigned max_tier,
                                             int64_t reach_ms, struct blockset_view *ret);
 /* What the blocks of the range have, all files and labels together, by the catalogue that is held, or a first

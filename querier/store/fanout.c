@@ -42,6 +42,7 @@ struct fanout {
     pthread_cond_t changed;
     unsigned refs; /* under the lock: the worker's, each post's, each running call's */
     bool is_closed, is_kicked;
+    uint64_t mark; /* under the lock */
 };
 
 struct fanout_suspects {
@@ -182,6 +183,7 @@ static void on_reply(void *arg, struct slice payload, bool is_last, const struct
         memcpy(fr->bytes, payload.ptr, payload.len);
     }
     lock_take(&f->lock);
+    f->mark = ORR_MAX(f->mark, rpc_request_mark(s->request));
     if (fr && (f->is_closed || s->state != STREAM_OPEN)) {
         mem_free(fr);
     } else if (fr) {
@@ -502,6 +504,16 @@ void fanout_pop(struct fanout *f, size_t i)
     lock_release(&f->lock);
     mem_free(fr);
     kick(f);
+}
+
+uint64_t fanout_mark(struct fanout *f)
+{
+    uint64_t mark;
+
+    lock_take(&f->lock);
+    mark = f->mark;
+    lock_release(&f->lock);
+    return mark;
 }
 
 size_t fanout_failed(struct fanout *f)

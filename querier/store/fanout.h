@@ -58,6 +58,9 @@ ORR_CHECKED struct err *fanout_wait(struct fanout *f);
 /* The frame at hand of stream i, lent until it is popped; false when the stream is over. */
 bool fanout_frame(struct fanout *f, size_t i, struct slice *ret);
 void fanout_pop(struct fanout *f, size_t i);
+/* The highest mark (rpc_call_mark()) of what came so far; complete for what is opened before the first frame once
+ * fanout_wait() has returned. */
+uint64_t fanout_mark(struct fanout *f);
 size_t fanout_failed(struct fanout *f); /* streams that did not answer to the end */
 /* How many of those that did not fail hold one datum, on average: what counts over all of them are to
  * be divided by. */

@@ -148,10 +148,18 @@ struct err *store_ask(struct store_query *sq, const char *method, struct slice p
     return NULL;
 }
 
-/* As of when a catalogue is new enough. */
-static int64_t catalogue_since(const struct store *s)
+void store_heard(struct store_query *sq, struct fanout *f)
 {
-    return clock_mono_ns(&clock_system) - s->opts.catalogue_max_age_ms * NS_PER_MS;
+    if (f)
+        sq->dropped_by = ORR_MAX(sq->dropped_by, fanout_mark(f));
+}
+
+/* Which catalogue is new enough. */
+static struct newness_need catalogue_need(const struct store_query *sq)
+{
+    int64_t max_age_ns = sq->store->opts.catalogue_max_age_ms * NS_PER_MS;
+
+    return (struct newness_need){clock_mono_ns(&clock_system) - max_age_ns, sq->dropped_by};
 }
 
 static void warn_if_stale(struct store_query *sq, const struct blockset_view *v)
@@ -165,14 +173,14 @@ static void warn_if_stale(struct store_query *sq, const struct blockset_view *v)
 struct err *store_take_blocks(struct store_query *sq, int64_t min_ms, int64_t max_ms,
                               struct blockset_view *ret)
 {
+    struct newness_need need = catalogue_need(sq);
     struct store *s = sq->store;
     struct err *e;
 
     *ret = (struct blockset_view){0};
     if (!s->blocks)
         return NULL;
-    e = blockset_take(s->blocks, sq->opts.arena, sq->opts.tenant, catalogue_since(s), min_ms,
-                      max_ms, ret);
+    e = blockset_take(s->blocks, sq->opts.arena, sq->opts.tenant, &need, min_ms, max_ms, ret);
     if (!e)
         warn_if_stale(sq, ret);
     return e;
@@ -252,8 +260,11 @@ static struct err *start_peers(struct selection *sel, const struct ask *ask)
     rpc_select_encode(&b, &rs);
     e = store_ask(sel->sq, "ingester.select", buf_slice(&b), &sel->f);
     buf_done(&b);
+    if (e || !sel->f || (e = fanout_wait(sel->f)))
+        return e;
     /* From here on each ingester's answer is fixed: see the header on the seam. */
-    return e || !sel->f ? e : fanout_wait(sel->f);
+    store_heard(sel->sq, sel->f);
+    return NULL;
 }
 
 /* Blocks of one select, opened side by side when they are not at hand. */
@@ -320,14 +331,15 @@ static struct series_budget *budget_of(struct store_query *sq)
 static struct err *take_tiers(struct store_query *sq, const struct ask *ask,
                               struct blockset_view *ret)
 {
+    struct newness_need need = catalogue_need(sq);
     struct store *s = sq->store;
     struct err *e;
 
     *ret = (struct blockset_view){0};
     if (!s->blocks)
         return NULL;
-    e = blockset_take_tiers(s->blocks, sq->opts.arena, sq->opts.tenant, catalogue_since(s),
-                            ask->min_ms, ask->max_ms, ask->pick.max_tier, ask->reach_ms, ret);
+    e = blockset_take_tiers(s->blocks, sq->opts.arena, sq->opts.tenant, &need, ask->min_ms,
+                            ask->max_ms, ask->pick.max_tier, ask->reach_ms, ret);
     if (e)
         return e;
     warn_if_stale(sq, ret);

@@ -14,7 +14,9 @@
  * names it as a source is in the bucket. So a select first waits until every ingester has begun to
  * answer, which fixes what each of them holds, and then takes a catalogue no older than that
  * moment: what was dropped before is in its blocks, what is dropped later is in the answer. What is
- * in both is merged. No time window decides who is asked.
+ * in both is merged. No time window decides who is asked. And since the newest catalogue cannot always be had (a bucket
+ * that hangs, one held for catalogue_max_age_ms), each answer says by which version its ingester has last dropped
+ * something (metrics_rpc.h): a catalogue older than that is not used, and if there is no newer one the read fails.
  *
  * What a tombstone has deleted (tombset.h) is taken out last, over the merged series, so it is of no
  * consequence where a sample lies.
@@ -93,6 +95,8 @@ struct store_query {
     struct store_query_opts opts;
     struct series_budget budget;
     struct series_budget *charged; /* of the query that this is a part of, instead; NULL: its own */
+    uint64_t
+        dropped_by; /* the catalogue has to be at least this: the highest any ingester said so far */
     size_t failed_streams; /* of ingesters that did not answer, over all selects that were closed */
     VEC(struct slice) warnings; /* in the arena */
 };

@@ -19,7 +19,7 @@ static struct err *over(const struct store_query *sq)
 /* Calls fn for every frame of every stream; closes f, which may be NULL. */
 typedef struct err *frame_fn(void *arg, struct slice frame);
 
-static struct err *each_frame(struct fanout *f, frame_fn *fn, void *arg)
+static struct err *each_frame(struct store_query *sq, struct fanout *f, frame_fn *fn, void *arg)
 {
     struct err *e = NULL;
     bool any = f != NULL;
@@ -36,6 +36,7 @@ static struct err *each_frame(struct fanout *f, frame_fn *fn, void *arg)
             fanout_pop(f, i);
         }
     }
+    store_heard(sq, f);
     fanout_close(f);
     return e;
 }
@@ -137,7 +138,7 @@ struct err *store_metadata(struct store_query *sq, struct slice family, struct r
     struct err *e = store_ask(sq, "ingester.metadata", family, &f);
 
     if (!e)
-        e = each_frame(f, metadata_frame, &md);
+        e = each_frame(sq, f, metadata_frame, &md);
     if (!e)
         e = each_sidecar(sq, INT64_MIN, INT64_MAX, SIDECAR_METADATA, metadata_sidecar, &md);
     if (!e) {
@@ -300,7 +301,7 @@ static struct err *ask_exemplars(struct exemplars *x)
         e = store_ask(x->sq, "ingester.exemplars", buf_slice(&b), &f);
         buf_done(&b);
         if (!e)
-            e = each_frame(f, exemplars_frame, x);
+            e = each_frame(x->sq, f, exemplars_frame, x);
     }
     return e;
 }

@@ -19,7 +19,10 @@ struct store {
 /* Starts method at the tenant's ingesters. *ret NULL: there are none to ask (store_opts.ring). */
 ORR_CHECKED struct err *store_ask(struct store_query *sq, const char *method, struct slice payload,
                                   struct fanout **ret);
-/* The blocks of the range, by a catalogue no older than this call. */
+/* Once every stream has begun to answer and before blocks are taken: what f has said of what is in blocks only. f may be
+ * NULL. */
+void store_heard(struct store_query *sq, struct fanout *f);
+/* The blocks of the range, by a catalogue no older than this call, and than what ingesters have dropped by. */
 ORR_CHECKED struct err *store_take_blocks(struct store_query *sq, int64_t min_ms, int64_t max_ms,
                                           struct blockset_view *ret);
 /* A file of a block that is not part of Prometheus' format ("exemplars"); empty if it has none.

@@ -63,6 +63,7 @@ static struct err *drain(struct names *ns, struct fanout *f)
         if (e)
             break;
     }
+    store_heard(ns->sq, f);
     fanout_close(f);
     return e;
 }

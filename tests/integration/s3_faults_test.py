@@ -46,10 +46,13 @@ class World:
             self.start_cluster(t)
         else:
             args = [f"--compactor.{k}={v}" for k, v in COMPACTOR.items()]
-            o = Single(t, self.bucket, args=["--storage.backend=s3", f"--s3.endpoint={self.proxy.endpoint}",
-                                f"--s3.bucket={self.bucket}", "--s3.create-bucket", *self.times, *args],
-                       env=self.server.keys).wait_ready()
+            o = self.start_single(t, ["--storage.backend=s3", f"--s3.endpoint={self.proxy.endpoint}",
+                                      f"--s3.bucket={self.bucket}", "--s3.create-bucket", *self.times, *args],
+                                  self.server.keys).wait_ready()
             self.doors, self.queriers, self.compactors, self.logs = [o.addr], [o.addr], [o.addr], [o.log]
+
+    def start_single(self, t, args, env):
+        return Single(t, self.bucket, args=args, env=env)
 
     def start_cluster(self, t):
         config = f"{t.dir}/orrery.yaml"

@@ -13,12 +13,19 @@
  * In half of the runs blocks are split into shards: a datum is a source's part in one shard, and a job that splits uploads
  * a block for each and adds all by one edit. In the end no block of no shard overlaps one of a shard.
  *
+ * What is deleted: a datum in one shard stands for the samples of one series. Tombstones name some, are due at once, and
+ * are forgotten when nothing holds anything of them; retention of a selector (shard 0) comes to be over for one day after the
+ * other. Whoever writes a block leaves out what is to go as of the list it has read when it began; a block that holds
+ * such is planned to be rewritten by itself. What is to go, was published and is gone never comes back; nothing else
+ * goes; in the end none of it is left.
+ *
  * The planner, the ids and the catalogue are the real code; the steps are those of levelmerge.c and sweep.c.
  *
  * --break delete-early: inputs' files are deleted at once. --break no-fence: a job does not ask whether its
  * inputs are live. --break no-retired: orphans are deleted without going through the retired list, and additions do not
- * look whether the files are there. --break split-apart: the blocks of a split are added by an edit each. All must be
- * found out.
+ * look whether the files are there. --break split-apart: the blocks of a split are added by an edit each. --break
+ * one-name: a block's id does not depend on what was left out of it. --break lose-names: a block names only the sources of which
+ * it has data left. All must be found out.
  */
 #include <stdio.h>
 
@@ -37,6 +44,7 @@
 #define DAYS 3
 #define DELAY_MS 20000
 #define ORPHAN_MS 15000
+#define MAX_TOMBS 8
 #define TENANT SLICE("t")
 
 /* Bit s * SHARDS + k: what source s has in shard k. */
@@ -47,21 +55,33 @@ struct sources {
 struct stored {
     struct ulid id;
     struct sources data; /* what its bytes are */
-    unsigned parts;      /* bits: files that are there */
-    int64_t written_ms;  /* of the newest, by the store's clock */
+    int64_t max_t;
+    unsigned parts;     /* bits: files that are there */
+    int64_t written_ms; /* of the newest, by the store's clock */
 };
 
 struct job {
-    int64_t min_ms, max_ms; /* of a flush */
     struct catalogue_block inputs[LEVELS_MAX_INPUTS];
     size_t n;
     struct output {
         struct ulid id;
-        struct sources data;
+        struct sources data,
+            named; /* named: the sources it has the data of, all that is left of it */
+        int64_t min_t, max_t;
         uint32_t shard, shards;
         bool is_known; /* live or retired when the edit looked */
     } out[SHARDS];
     size_t n_out;
+    enum levels_kind kind;
+};
+
+/* What is to go, as of some time. */
+struct deletion_list {
+    struct sources tombs[MAX_TOMBS];
+    bool is_listed[MAX_TOMBS];
+    size_t n; /* made so far */
+    struct sources selected;
+    int64_t over_ms; /* retention of the selector is over for blocks that end by then */
 };
 
 struct node {
@@ -78,6 +98,9 @@ struct world {
     struct catalogue *catalogue, *old; /* now; some time ago */
     struct levels_opts levels;
     struct sources published, expired;
+    struct deletion_list deletions;
+    struct sources named; /* was in a block once: no ingester has it any more */
+    struct sources gone;  /* was published, is to go, and is in no live block any more */
     struct ulid flush_ids[MAX_SOURCES];
     int64_t source_ms[MAX_SOURCES];
     uint32_t n_sources;
@@ -128,6 +151,20 @@ static void join(struct sources *a, const struct sources *b)
         a->words[i] |= b->words[i];
 }
 
+static void take_out(struct sources *a, const struct sources *b)
+{
+    for (size_t i = 0; i < ORR_COUNT(a->words); i++)
+        a->words[i] &= ~b->words[i];
+}
+
+static bool have_common(const struct sources *a, const struct sources *b)
+{
+    for (size_t i = 0; i < ORR_COUNT(a->words); i++)
+        if (a->words[i] & b->words[i])
+            return true;
+    return false;
+}
+
 static bool is_same(const struct sources *a, const struct sources *b)
 {
     return memcmp(a, b, sizeof(*a)) == 0;
@@ -161,11 +198,105 @@ static struct catalogue *copy_catalogue(struct world *w, const struct catalogue 
     return copy;
 }
 
+/* ---- what is to go ---- */
+
+/* What a block that ends at max_t and has this data is written without. Returns a hash of why; 0: of nothing. */
+static uint64_t leave_out(const struct deletion_list *l, int64_t max_t, struct sources *io)
+{
+    struct sources data = *io;
+    uint64_t why = 0;
+
+    for (size_t i = 0; i < l->n; i++) {
+        if (!l->is_listed[i] || !have_common(&data, &l->tombs[i]))
+            continue;
+        take_out(io, &l->tombs[i]);
+        why |= 1ull << i;
+    }
+    if (max_t <= l->over_ms) {
+        take_out(io, &l->selected);
+        why |= 1ull << MAX_TOMBS;
+    }
+    return why;
+}
+
+static struct ulid name_without(const struct world *w, struct ulid id, uint64_t why)
+{
+    const struct slice parts[] = {slice_of(id.bytes, sizeof(id.bytes)),
+                                  slice_of(&why, sizeof(why))};
+
+    return why && !sim_is_broken(w->sim, "one-name")
+               ? ulid_derive(ulid_time_ms(id), parts, ORR_COUNT(parts))
+               : id;
+}
+
+/* As deletions_due_ms(), of somebody who has looked into all blocks. */
+static int64_t rewrite_due(void *arg, struct ulid id)
+{
+    struct world *w = arg;
+    const struct stored *st = find(w, id);
+    struct sources left;
+
+    if (!st)
+        return INT64_MAX;
+    left = st->data;
+    (void)leave_out(&w->deletions, st->max_t, &left);
+    return is_same(&left, &st->data) ? INT64_MAX : 0;
+}
+
+/* Somebody asks for something to be deleted; a day of the selector is over. */
+static void ask_deletion(struct world *w)
+{
+    struct deletion_list *l = &w->deletions;
+    struct sources *t;
+
+    if (sim_chance(w->sim, 0.1))
+        l->over_ms = ORR_MIN(ORR_MAX(l->over_ms, w->base_ms) + 24 * HOUR_MS,
+                             w->base_ms + DAYS * 24 * HOUR_MS);
+    if (l->n == MAX_TOMBS || !w->n_sources)
+        return;
+    t = &l->tombs[l->n];
+    for (int64_t n = sim_between(w->sim, 1, 8); n > 0; n--)
+        set_bit(t, (uint32_t)sim_between(w->sim, 0, w->n_sources * SHARDS - 1));
+    l->is_listed[l->n++] = true;
+}
+
+/* As clean_tombstones(): one of which no ingester and no block holds anything. */
+static void forget_tombs(struct world *w)
+{
+    size_t n;
+    const struct catalogue_block *b = catalogue_blocks(w->catalogue, &n);
+
+    for (size_t t = 0; t < w->deletions.n; t++) {
+        const struct sources *tomb = &w->deletions.tombs[t];
+        bool is_held = false;
+
+        for (size_t i = 0; i < n; i++)
+            is_held |= have_common(&find(w, b[i].ulid)->data, tomb);
+        for (uint32_t i = 0; i < w->n_sources; i++) {
+            is_held |= has(tomb, i) && !has(&w->expired, i) && !has(&w->named, i);
+        }
+        w->deletions.is_listed[t] &= is_held;
+    }
+}
+
 /* ---- what must hold ---- */
+
+/* All that may go: also of tombstones that are forgotten. */
+static struct sources may_go(const struct world *w)
+{
+    struct sources ret = {{0}};
+
+    for (size_t i = 0; i < w->deletions.n; i++)
+        join(&ret, &w->deletions.tombs[i]);
+    for (uint32_t i = 0; i < w->n_sources; i++)
+        if (w->source_ms[i] + 2 * HOUR_MS <= w->deletions.over_ms)
+            set_bit(&ret, i * SHARDS);
+    return ret;
+}
 
 static void check(struct world *w)
 {
-    struct sources seen = {{0}};
+    struct sources seen = {{0}}, goes = may_go(w);
     size_t n;
     const struct catalogue_block *b = catalogue_blocks(w->catalogue, &n);
 
@@ -184,9 +315,15 @@ static void check(struct world *w)
                          ulid_print(b[i].ulid).s);
         join(&seen, &s->data);
     }
-    for (size_t k = 0; k < ORR_COUNT(seen.words); k++)
-        if (w->published.words[k] & ~w->expired.words[k] & ~seen.words[k])
+    for (size_t k = 0; k < ORR_COUNT(seen.words); k++) {
+        uint64_t missing = w->published.words[k] & ~w->expired.words[k] & ~seen.words[k];
+
+        if (missing & ~goes.words[k])
             sim_fail(w->sim, "a source of word %zu is in no live block", k);
+        if (w->gone.words[k] & ~w->expired.words[k] & seen.words[k])
+            sim_fail(w->sim, "what was deleted of word %zu is back", k);
+        w->gone.words[k] |= missing;
+    }
 }
 
 /* A reader with the catalogue of some time ago; the delay has not passed since it was that of now. */
@@ -226,13 +363,15 @@ static int outcome(struct world *w)
     return sim_chance(w->sim, 0.5) ? 1 : 2;
 }
 
-static struct stored *slot_of(struct world *w, struct ulid id, const struct sources *data)
+static struct stored *slot_of(struct world *w, const struct output *out)
 {
+    const struct sources *data = &out->data;
+    struct ulid id = out->id;
     struct stored *s = find(w, id);
 
     if (!s && w->n_stored < MAX_BLOCKS) {
         s = &w->stored[w->n_stored++];
-        *s = (struct stored){.id = id, .data = *data};
+        *s = (struct stored){.id = id, .data = *data, .max_t = out->max_t};
     }
     if (s && !is_same(&s->data, data))
         sim_fail(w->sim, "two blocks of one id differ");
@@ -249,28 +388,30 @@ static bool is_addable(struct world *w, struct ulid id)
     return !catalogue_is_retired(w->catalogue, id) && s && s->parts == ALL_PARTS;
 }
 
-static void add(struct world *w, const struct output *out, int64_t min_t, int64_t max_t)
+static void add(struct world *w, const struct output *out)
 {
+    const struct sources *named = sim_is_broken(w->sim, "lose-names") ? &out->data : &out->named;
     struct ulid_text texts[MAX_SOURCES];
     struct slice segments[MAX_SOURCES];
     size_t n = 0;
 
     for (uint32_t i = 0; i < w->n_sources; i++) {
-        if (!has(&out->data, i))
+        if (!has(named, i))
             continue;
         texts[n] = ulid_print(w->flush_ids[i]);
         segments[n] = slice_cstr(texts[n].s);
         n++;
     }
     catalogue_add(w->catalogue, &(struct catalogue_block){.ulid = out->id,
-                                                          .min_t = min_t,
-                                                          .max_t = max_t,
+                                                          .min_t = out->min_t,
+                                                          .max_t = out->max_t,
                                                           .segments = segments,
                                                           .n_segments = n,
                                                           .bytes = 1,
                                                           .shard = out->shard,
                                                           .shards = out->shards});
     join(&w->published, &out->data);
+    join(&w->named, &out->named);
 }
 
 /* ---- a job: upload part by part, then the edit ---- */
@@ -319,12 +460,8 @@ static bool all_live(struct world *w, const struct job *j)
 
 static void add_range(struct world *w, const struct job *j, size_t from, size_t to)
 {
-    int64_t min_t = j->inputs[0].min_t, max_t = INT64_MIN;
-
-    for (size_t i = 0; i < j->n; i++)
-        max_t = ORR_MAX(max_t, j->inputs[i].max_t);
     for (size_t i = from; i < to; i++)
-        add(w, &j->out[i], min_t, max_t);
+        add(w, &j->out[i]);
 }
 
 static bool replace(struct world *w, const struct job *j)
@@ -349,7 +486,7 @@ static bool flush_is_known(struct world *w, const struct job *j)
     for (uint32_t i = 0; i < w->n_sources; i++) {
         struct ulid_text text = ulid_print(w->flush_ids[i]);
 
-        if (has(&j->out[0].data, i) && !catalogue_has_segment(w->catalogue, slice_cstr(text.s)))
+        if (has(&j->out[0].named, i) && !catalogue_has_segment(w->catalogue, slice_cstr(text.s)))
             return false;
     }
     return true;
@@ -392,7 +529,7 @@ static void on_edit(void *arg)
         return;
     }
     if (may && st->is_flush && is_addable(w, j->out[0].id))
-        add(w, &j->out[0], j->min_ms, j->max_ms);
+        add(w, &j->out[0]);
     else if (may && !st->is_flush)
         done = replace(w, j);
     if (done && j->n_out > 1 && sim_is_broken(w->sim, "split-apart")) {
@@ -426,7 +563,7 @@ static void on_part(void *arg)
     struct step *st = arg;
     struct world *w = st->node->world;
     const struct output *out = &st->job->out[st->out];
-    struct stored *s = slot_of(w, out->id, &out->data);
+    struct stored *s = slot_of(w, out);
     int how = outcome(w);
 
     if (!s || how == 1) {
@@ -445,37 +582,14 @@ static void on_part(void *arg)
         go_on(st, false);
 }
 
-/* Reads the inputs: one whose files are gone is not live any more, or it is a loss. */
-static void begin_merge(struct node *nd, struct job *j)
-{
-    struct world *w = nd->world;
-    struct sources data = {{0}};
-
-    for (size_t i = 0; i < j->n; i++) {
-        const struct stored *s = find(w, j->inputs[i].ulid);
-
-        if (!s || s->parts != ALL_PARTS) {
-            if (catalogue_find(w->catalogue, j->inputs[i].ulid))
-                sim_fail(w->sim, "an input is live and not whole");
-            rest(nd);
-            return;
-        }
-        join(&data, &s->data);
-    }
-    for (size_t i = 0; i < j->n_out; i++)
-        j->out[i].data = j->n_out > 1 ? of_shard(&data, j->out[i].shard) : data;
-    sim_node_at(w->sim, nd->node, op_ns(w), on_part, new_step(nd, j, false));
-}
-
 /* ---- planning ---- */
 
-static void name_outputs(struct job *j, const struct levels_job *pick, uint32_t attempt)
+static void name_outputs(struct job *j, const struct levels_job *pick, struct ulid id,
+                         uint32_t attempt)
 {
-    struct ulid id = levels_block_id(TENANT, pick);
-
     j->n_out = ORR_MAX(pick->shards, 1u);
     for (uint32_t i = 0; i < j->n_out; i++) {
-        const uint32_t place[] = {i, attempt};
+        const uint32_t place[] = {i, pick->shards, attempt};
         const struct slice parts[] = {slice_of(id.bytes, sizeof(id.bytes)),
                                       slice_of(place, sizeof(place))};
 
@@ -487,16 +601,64 @@ static void name_outputs(struct job *j, const struct levels_job *pick, uint32_t 
 }
 
 /* As levelmerge.c's take_free_name(). */
-static void take_free_names(struct world *w, struct job *j, const struct levels_job *pick)
+static void take_free_names(struct world *w, struct job *j, const struct levels_job *pick,
+                            struct ulid id)
 {
     bool is_taken = true;
 
     for (uint32_t attempt = 0; is_taken; attempt++) {
-        name_outputs(j, pick, attempt);
+        name_outputs(j, pick, id, attempt);
         is_taken = false;
         for (size_t i = 0; i < j->n_out && all_live(w, j); i++)
             is_taken = is_taken || catalogue_is_retired(w->catalogue, j->out[i].id);
     }
+}
+
+/* The sources that a block's meta.json names. */
+static void join_named(struct sources *io, const struct catalogue_block *b)
+{
+    for (size_t k = 0; k < b->n_segments; k++) {
+        struct ulid id;
+        uint32_t i;
+
+        if (!ulid_parse(b->segments[k], &id))
+            continue;
+        memcpy(&i, id.bytes + sizeof(id.bytes) - 10, sizeof(i)); /* see flush() */
+        set(io, i);
+    }
+}
+
+/* Reads the inputs: one whose files are gone is not live any more, or it is a loss. False: there is nothing to do. */
+static bool read_inputs(struct world *w, struct job *j, const struct levels_job *pick)
+{
+    struct sources data = {{0}}, left, named = {{0}};
+    int64_t max_t = INT64_MIN;
+    uint64_t why;
+
+    for (size_t i = 0; i < j->n; i++) {
+        const struct stored *s = find(w, j->inputs[i].ulid);
+
+        if (!s || s->parts != ALL_PARTS) {
+            if (catalogue_find(w->catalogue, j->inputs[i].ulid))
+                sim_fail(w->sim, "an input is live and not whole");
+            return false;
+        }
+        join(&data, &s->data);
+        join_named(&named, pick->inputs[i]);
+        max_t = ORR_MAX(max_t, j->inputs[i].max_t);
+    }
+    left = data;
+    why = leave_out(&w->deletions, max_t, &left);
+    if (j->kind == LEVELS_REWRITE && is_same(&left, &data))
+        return false;
+    take_free_names(w, j, pick, name_without(w, levels_block_id(TENANT, pick), why));
+    for (size_t i = 0; i < j->n_out; i++) {
+        j->out[i].data = j->n_out > 1 ? of_shard(&left, j->out[i].shard) : left;
+        j->out[i].named = named;
+        j->out[i].min_t = j->inputs[0].min_t;
+        j->out[i].max_t = max_t;
+    }
+    return true;
 }
 
 /* From the catalogue of now, or, as one that was stopped in between would, from an older one. */
@@ -506,6 +668,7 @@ static void plan(struct node *nd)
     bool is_old = !w->is_quiet && sim_chance(w->sim, 0.3);
     struct arena *a = arena_new(0);
     struct job *j = NULL;
+    bool is_begun = false;
     int64_t due_ms;
     size_t n;
     const struct catalogue_block *b = catalogue_blocks(is_old ? w->old : w->catalogue, &n);
@@ -521,11 +684,12 @@ static void plan(struct node *nd)
             j->inputs[i] = *pick->inputs[i];
             j->inputs[i].segments = NULL;
         }
-        take_free_names(w, j, pick);
+        j->kind = pick->kind;
+        is_begun = read_inputs(w, j, pick);
     }
     arena_free(a);
-    if (j)
-        begin_merge(nd, j);
+    if (is_begun)
+        sim_node_at(w->sim, nd->node, op_ns(w), on_part, new_step(nd, j, false));
     else
         rest(nd);
 }
@@ -537,6 +701,7 @@ static void flush(struct node *nd, bool is_again)
     struct world *w = nd->world;
     struct job *j = sim_alloc(w->sim, sizeof(*j));
     uint32_t i = w->n_sources;
+    struct output *out;
 
     if (is_again && w->n_sources)
         i = (uint32_t)sim_between(w->sim, 0, w->n_sources - 1);
@@ -556,11 +721,13 @@ static void flush(struct node *nd, bool is_again)
         rest(nd);
         return;
     }
+    out = &j->out[0];
     j->n_out = 1;
-    j->out[0].id = w->flush_ids[i];
-    j->min_ms = w->source_ms[i] + sim_between(w->sim, 0, HOUR_MS);
-    j->max_ms = w->source_ms[i] + 2 * HOUR_MS;
-    set(&j->out[0].data, i);
+    out->min_t = w->source_ms[i] + sim_between(w->sim, 0, HOUR_MS);
+    out->max_t = w->source_ms[i] + 2 * HOUR_MS;
+    set(&out->named, i);
+    set(&out->data, i);
+    out->id = name_without(w, w->flush_ids[i], leave_out(&w->deletions, out->max_t, &out->data));
     sim_node_at(w->sim, nd->node, op_ns(w), on_part, new_step(nd, j, true));
 }
 
@@ -625,7 +792,7 @@ static void retire_day(struct world *w)
             i++;
             continue;
         }
-        join(&w->expired, &find(w, b[i].ulid)->data);
+        join_named(&w->expired, &b[i]);
         (void)catalogue_retire(w->catalogue, b[i].ulid, store_ms(w));
         b = catalogue_blocks(w->catalogue, &n);
         i = 0;
@@ -639,6 +806,7 @@ static void sweep(struct node *nd)
     const struct catalogue_retired *r;
 
     if (outcome(w) != 1) {
+        forget_tombs(w);
         retire_orphans(w);
         if (store_ms(w) > 30000)
             retire_day(w);
@@ -714,6 +882,8 @@ static void chaos(void *arg)
 
     if (w->is_quiet)
         return;
+    if (sim_chance(w->sim, 0.5))
+        ask_deletion(w);
     if (sim_chance(w->sim, 0.3)) {
         w->bucket_fails = sim_chance(w->sim, 0.2) ? 1 : 0.1;
     } else {
@@ -746,6 +916,9 @@ static const char *what_is_left(struct world *w)
             left = "blocks that overlap";
         reach[b[i].shard] = ORR_MAX(reach[b[i].shard], b[i].max_t);
     }
+    for (size_t i = 0; i < n; i++)
+        if (rewrite_due(w, b[i].ulid) != INT64_MAX)
+            left = "deleted data";
     for (size_t i = 0; i < w->n_stored; i++)
         if (w->stored[i].parts && !catalogue_find(w->catalogue, w->stored[i].id))
             left = "orphans";
@@ -782,8 +955,12 @@ SIM_SCENARIO(compact,
                                      .n_ranges = 3,
                                      .max_inputs = (size_t)sim_between(sim, 2, 12),
                                      .max_bytes = 1u << 30,
-                                     .split_shards = sim_chance(sim, 0.5) ? SHARDS : 0};
+                                     .split_shards = sim_chance(sim, 0.5) ? SHARDS : 0,
+                                     .rewrite = rewrite_due,
+                                     .rewrite_arg = w};
     w->base_ms = 20000 * 24 * HOUR_MS;
+    for (uint32_t i = 0; i < MAX_SOURCES; i++)
+        set_bit(&w->deletions.selected, i * SHARDS);
     w->catalogue = catalogue_new(SLICE("metrics"), TENANT);
     w->old = catalogue_new(SLICE("metrics"), TENANT);
     w->bucket_fails = 0.1;

@@ -47,10 +47,15 @@ static int usage(const char *unknown)
            "--break dedup: alertmanagers do not ask the notification log\n"
            "--break claim: alertmanagers do not ask each other before they speak\n"
            "--break drop-early: segments are dropped before the catalogue names their block\n"
+           "--break no-marks: readers do not ask by which catalogue ingesters have dropped\n"
+           "--break late-marks: ingesters note that after the drop\n"
+           "--break forget-marks: ingesters forget it when they crash\n"
            "--break delete-early: files of replaced blocks are deleted at once\n"
            "--break no-fence: a compaction does not ask whether its inputs are live\n"
            "--break no-retired: orphans are deleted beside the catalogue\n"
-           "--break split-apart: the blocks of a split are added one by one\n");
+           "--break split-apart: the blocks of a split are added one by one\n"
+           "--break one-name: a block's id does not depend on what was left out of it\n"
+           "--break lose-names: a block names only the sources of which data is left\n");
     return unknown ? 2 : 0;
 }
 

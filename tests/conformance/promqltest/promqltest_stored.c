@@ -151,7 +151,7 @@ static struct err *cut(struct stored *s)
     }
     /* From now on they are blocks: the head must not answer with them too. */
     for (size_t i = 0; i < n && !e; i++)
-        e = head_segment_dropped(s->head, TENANT, slice_cstr(segs[i].ulid));
+        e = head_segment_dropped(s->head, TENANT, slice_cstr(segs[i].ulid), 0);
     mem_free(segs);
     return e;
 }

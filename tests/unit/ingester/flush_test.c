@@ -26,7 +26,7 @@ static void drop_all(struct world *w)
     head_segments(w->head, &rows, &n);
     for (size_t i = 0; i < n; i++)
         err_free(
-            head_segment_dropped(w->head, slice_cstr(rows[i].tenant), slice_cstr(rows[i].ulid)));
+            head_segment_dropped(w->head, slice_cstr(rows[i].tenant), slice_cstr(rows[i].ulid), 1));
     mem_free(rows);
 }
 

@@ -42,3 +42,25 @@ TEST(metrics_rpc_head_keeps_its_bytes)
         CHECK_ERR(rpc_head_decode(slice_sub(buf_slice(&b), 0, i), &got), ERR_INVALID, "head");
     buf_done(&b);
 }
+
+/* What a peer of before sends has no version; what it gets has one at the end, which it does not read. */
+TEST(metrics_rpc_segment_read_has_its_version_at_the_end)
+{
+    struct rpc_segment_read got;
+    struct buf b = {0};
+
+    rpc_segment_read_encode(&b, &(struct rpc_segment_read){.ulid = SLICE("u"), .file = SLICE("f")});
+    CHECK(slice_eq(buf_slice(&b), SLICE("\x01\x01u\x01"
+                                        "f\0\0")));
+    CHECK_OK(rpc_segment_read_decode(buf_slice(&b), &got));
+    CHECK_INT(got.version, 0);
+    buf_reset(&b);
+    rpc_segment_read_encode(&b, &(struct rpc_segment_read){.ulid = SLICE("u"), .version = 300});
+    CHECK(slice_eq(buf_slice(&b), SLICE("\x01\x01u\0\0\0\xac\x02")));
+    CHECK_OK(rpc_segment_read_decode(buf_slice(&b), &got));
+    CHECK_SLICE(got.ulid, "u");
+    CHECK_INT(got.version, 300);
+    b.len--;
+    CHECK_ERR(rpc_segment_read_decode(buf_slice(&b), &got), ERR_INVALID, "segment read");
+    buf_done(&b);
+}

@@ -17,14 +17,15 @@ static const struct envelope full = {
     .ack = 1,
     .instance = SLICE_INIT("i"),
     .incarnation = 2,
+    .mark = 300,
 };
 
 TEST(envelope_bytes_are_golden)
 {
-    static const uint8_t want[] = {0x08, 3,   0x10, 0xac, 0x02, 0x18, 1,   0x20, 5,    0x2a, 4,
-                                   'p',  'u', 's',  'h',  0x32, 2,    't', '1',  0x38, 0xe8, 0x07,
-                                   0x42, 3,   '0',  '0',  '-',  0x48, 4,   0x50, 6,    0x5a, 2,
-                                   'n',  'o', 0x60, 1,    0x6a, 1,    'i', 0x70, 2};
+    static const uint8_t want[] = {
+        0x08, 3,    0x10, 0xac, 0x02, 0x18, 1,    0x20, 5, 0x2a, 4,    'p', 'u',  's',  'h',
+        0x32, 2,    't',  '1',  0x38, 0xe8, 0x07, 0x42, 3, '0',  '0',  '-', 0x48, 4,    0x50,
+        6,    0x5a, 2,    'n',  'o',  0x60, 1,    0x6a, 1, 'i',  0x70, 2,   0x78, 0xac, 0x02};
     struct buf out = {0};
 
     envelope_encode(&full, &out);
@@ -55,6 +56,7 @@ TEST(envelope_survives_the_way)
     CHECK_INT(e.ack, 1);
     CHECK_SLICE(e.instance, "i");
     CHECK_INT(e.incarnation, 2);
+    CHECK_INT(e.mark, 300);
     for (size_t n = 0; n < out.len; n++) /* a field may be missing, never read past the end */
         (void)envelope_decode(a, slice_of(out.ptr, n), &e);
     buf_done(&out);

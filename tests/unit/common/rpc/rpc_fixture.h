@@ -26,10 +26,13 @@ struct rig {
     int64_t to_send;
     _Atomic int64_t sent; /* by the server's loop, looked at by the test */
     struct slice chunk;
+    uint64_t mark; /* of answers to "stream" and "fail" */
 };
 
 /* What came back. */
 struct got {
+    struct rpc_request *request; /* set: its mark is looked at */
+    uint64_t mark;
     int calls, last;
     size_t bytes;
     enum err_code code; /* 0: success */
@@ -42,6 +45,8 @@ static inline void on_got(void *arg, struct slice payload, bool is_last, const s
 
     g->calls++;
     g->last += is_last;
+    if (g->request)
+        g->mark = rpc_request_mark(g->request);
     g->bytes += payload.len;
     if (e) {
         g->code = err_code(e);
@@ -75,6 +80,7 @@ static inline void handle_fail(void *arg, struct rpc_call *call)
     struct rig *rig = arg;
 
     rig->handled++;
+    rpc_call_mark(call, rig->mark);
     rpc_reply_err(call, err_new(ERR_LIMIT, "tenant %.*s is over its limit",
                                 SLICE_ARG(rpc_call_tenant(call))));
 }
@@ -127,6 +133,7 @@ static inline void handle_stream(void *arg, struct rpc_call *call)
 {
     struct rig *rig = arg;
 
+    rpc_call_mark(call, rig->mark);
     rig->parked = call;
     rig->sent = 0;
     rig->handled++;

@@ -131,6 +131,51 @@ TEST(rpc_streams_to_a_slow_consumer_with_bounded_memory)
     mem_free(chunk);
 }
 
+/* With the first message of a stream, with one that is empty, with an error; and with a message of many frames. */
+TEST(rpc_marks_go_with_all_answers)
+{
+    static const struct {
+        const char *method;
+        int64_t to_send;
+        size_t bytes;
+        uint64_t mark;
+    } cases[] = {{"stream", 3, 10, 17},
+                 {"stream", 0, 0, UINT64_MAX},
+                 {"stream", 1, 300000, 18},
+                 {"fail", 0, 0, 19},
+                 {"stream", 2, 10, 0}};
+
+    FOR_EACH_KIND(a, k)
+    {
+        struct rig rig;
+        uint8_t *chunk = mem_zalloc(300000);
+
+        rig_up(&rig, addresses[a], keys[k]);
+        for (size_t i = 0; i < ORR_COUNT(cases); i++) {
+            struct got g = {0};
+
+            rig.chunk = slice_of(chunk, cases[i].bytes);
+            rig.to_send = cases[i].to_send;
+            rig.mark = cases[i].mark;
+            rpc_call(rig.peer,
+                     &(struct rpc_call_opts){.method = cases[i].method,
+                                             .timeout_ms = PATIENCE_MS,
+                                             .credits = 1,
+                                             .manual_credit = true},
+                     SLICE_EMPTY, on_got, &g, &g.request);
+            WAIT_FOR(rig.loop, g.calls > 0);
+            CHECK_INT(g.mark, cases[i].mark);
+            while (!g.last) {
+                rpc_request_credit(g.request, 1);
+                loop_run_once(rig.loop, 20);
+            }
+            CHECK_INT(g.mark, cases[i].mark);
+        }
+        rig_down(&rig);
+        mem_free(chunk);
+    }
+}
+
 TEST(rpc_streams_with_automatic_credit)
 {
     FOR_EACH_KIND(a, k)

@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+
 #include "tests/unit/ingester/metrics/head_fixture.h"
 
 /* ---- cutting ---- */
@@ -28,14 +30,73 @@ TEST(head_cuts_windows_into_segments_and_reads_across_the_seam)
     check_filled(&f, 30, 600, 15000);
     fill(&f, 30, 600, 610, 15000);
     check_filled(&f, 30, 610, 15000);
-    CHECK_OK(head_segment_dropped(f.head, SLICE("t"), slice_cstr(segs[0].ulid)));
-    CHECK_ERR(head_segment_dropped(f.head, SLICE("t"), slice_cstr(segs[0].ulid)), ERR_NOT_FOUND,
+    CHECK_OK(head_segment_dropped(f.head, SLICE("t"), slice_cstr(segs[0].ulid), 1));
+    CHECK_ERR(head_segment_dropped(f.head, SLICE("t"), slice_cstr(segs[0].ulid), 1), ERR_NOT_FOUND,
               "");
     CHECK(!fsx_exists(segs[0].path));
     mem_free(segs);
     head_segments(f.head, &segs, &n);
     CHECK_INT(n, 1);
     CHECK_INT(segs[0].samples, 30 * 120);
+    mem_free(segs);
+    fx_close(&f);
+}
+
+/* Cuts all and drops the one segment that is there, by this version. */
+static struct err *cut_and_drop(struct fixture *f, uint64_t version)
+{
+    struct head_segment *segs;
+    struct err *e;
+    size_t n;
+
+    CHECK_OK(head_cut(f->head, SLICE_EMPTY, INT64_MAX, NULL));
+    head_segments(f->head, &segs, &n);
+    CHECK_INT(n, 1);
+    e = head_segment_dropped(f->head, SLICE("t"), slice_cstr(segs[0].ulid), version);
+    mem_free(segs);
+    return e;
+}
+
+TEST(head_knows_by_which_catalogue_it_dropped_whatever_happens)
+{
+    const char *path = tmp_path("data/segments/t/dropped-by");
+    struct fixture f = {0};
+    struct head_segment *segs;
+    size_t n;
+
+    fx_open(&f);
+    CHECK_INT(head_dropped_by(f.head, SLICE("t")), 0);
+    push_one(&f, "__name__=a", T0, 1);
+    CHECK_OK(cut_and_drop(&f, 17));
+    CHECK_INT(head_dropped_by(f.head, SLICE("t")), 17);
+    CHECK_INT(head_dropped_by(f.head, SLICE("u")), 0);
+    fx_crash(&f);
+    fx_open(&f);
+    CHECK_INT(head_dropped_by(f.head, SLICE("t")), 17);
+    /* an older one that comes late, and one from a compactor that does not say */
+    push_one(&f, "__name__=a", T0 + 1, 1);
+    CHECK_OK(cut_and_drop(&f, 9));
+    push_one(&f, "__name__=a", T0 + 2, 1);
+    CHECK_OK(cut_and_drop(&f, 0));
+    CHECK_INT(head_dropped_by(f.head, SLICE("t")), 17);
+    push_one(&f, "__name__=a", T0 + 3, 1);
+    CHECK_OK(cut_and_drop(&f, UINT64_MAX));
+    fx_crash(&f);
+    fx_open(&f);
+    CHECK(head_dropped_by(f.head, SLICE("t")) == UINT64_MAX);
+    /* not to be written: then the segment stays */
+    push_one(&f, "__name__=a", T0 + 4, 1);
+    CHECK(unlink(path) == 0 && mkdir(path, 0700) == 0);
+    fx_crash(&f);
+    fx_open(&f);
+    CHECK_INT(head_dropped_by(f.head, SLICE("t")), 0);
+    CHECK_ERR(cut_and_drop(&f, 18), ERR_IO, "stays");
+    head_segments(f.head, &segs, &n);
+    CHECK_INT(n, 1);
+    CHECK_INT(head_dropped_by(f.head, SLICE("t")), 0);
+    CHECK(rmdir(path) == 0);
+    CHECK_OK(head_segment_dropped(f.head, SLICE("t"), slice_cstr(segs[0].ulid), 18));
+    CHECK_INT(head_dropped_by(f.head, SLICE("t")), 18);
     mem_free(segs);
     fx_close(&f);
 }
@@ -57,7 +118,7 @@ TEST(head_forgets_idle_series_and_takes_them_up_again)
     CHECK_INT(head_series_count(f.head), 1);
     head_segments(f.head, &segs, &n);
     CHECK_INT(n, 1);
-    CHECK_OK(head_segment_dropped(f.head, SLICE("t"), slice_cstr(segs[0].ulid)));
+    CHECK_OK(head_segment_dropped(f.head, SLICE("t"), slice_cstr(segs[0].ulid), 1));
     CHECK_OK(head_label_values(f.head, &q, SLICE("pod"), a, &names));
     CHECK_INT(names.n, 1);
     add(&f, "__name__=old,pod=x", T0 + 2 * HEAD_WINDOW_MS, 2, false);
@@ -118,7 +179,7 @@ TEST(head_cuts_more_windows_than_it_writes_at_once)
         CHECK_INT(segs[i].min_ms, T0 + (int64_t)i * HEAD_WINDOW_MS);
     /* a pinned segment leaves the list at once and the disk with its pin */
     CHECK_OK(head_segment_pin(f.head, SLICE("t"), slice_cstr(segs[0].ulid), &pinned));
-    CHECK_OK(head_segment_dropped(f.head, SLICE("t"), slice_cstr(segs[0].ulid)));
+    CHECK_OK(head_segment_dropped(f.head, SLICE("t"), slice_cstr(segs[0].ulid), 1));
     CHECK(fsx_exists(pinned.path));
     CHECK_ERR(head_segment_pin(f.head, SLICE("t"), slice_cstr(segs[0].ulid), &pinned),
               ERR_NOT_FOUND, "no segment");

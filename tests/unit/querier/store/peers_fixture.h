@@ -29,6 +29,7 @@ struct peer {
     char name[32], zone[8];
     _Atomic int mood;
     _Atomic int asked;
+    _Atomic uint64_t mark; /* of its answers: the catalogue it has dropped by */
     struct peer_frames select, keyed, names, metadata, exemplars, pairs, head;
     VEC(struct hash128) keys;    /* of the frames in keyed: one series each */
     VEC(struct rpc_call *) hung; /* loop's */
@@ -75,6 +76,7 @@ static inline void peer_answer(struct peer *p, struct rpc_call *call,
     struct peer_stream *s;
 
     p->asked++;
+    rpc_call_mark(call, p->mark);
     if (p->mood == PEER_REFUSES) {
         rpc_reply_err(call, err_new(ERR_UNAVAILABLE, "replaying"));
         return;
