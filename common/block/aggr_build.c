@@ -19,7 +19,7 @@ static void open_chunk(struct aggr_build *b, enum chunk_hist_fit why)
 {
     vec_clear(&b->rows);
     arena_reset(b->tmp);
-    b->counter = (struct aggr_counter){.is_begun = false};
+    b->counter = (struct aggr_counter){0};
     b->has_first = false;
     b->first_h = b->last_h = NULL;
     b->why = why;

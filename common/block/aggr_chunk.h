@@ -23,6 +23,8 @@
  * Any thread; nothing here holds state of its own.
  */
 #pragma once
+#include <math.h>
+
 #include "common/base/buf.h"
 #include "common/block/chunk_build.h"
 
@@ -95,24 +97,22 @@ ORR_CHECKED struct err *aggr_chunk_without(struct arena *a, const struct chunk *
 
 /* A counter whose resets are taken out, over any number of samples and chunks. {0} at first. */
 struct aggr_counter {
-    bool is_begun;
-    double total; /* never falls */
-    double last;  /* what the next value is compared with */
+    double total;  /* never falls */
+    double last;   /* what the next value is compared with */
+    double offset; /* of the total above the value */
 };
 static inline double aggr_counter_add(struct aggr_counter *c, double v)
 {
-    double more = v >= c->last ? v - c->last : v;
-
-    if (!c->is_begun)
-        c->total = v;
-    else if (more == more) /* infinities have no difference */
-        c->total += more;
-    c->is_begun = true;
+    if (v < c->last)
+        c->offset = c->total;
     c->last = v;
-    return c->total;
+    return c->total = v + c->offset;
 }
 /* At the end of a chunk: what the counter's value was in truth. */
 static inline void aggr_counter_end(struct aggr_counter *c, double last)
 {
     c->last = last;
+    c->offset = c->total - last;
+    if (isnan(c->offset)) /* infinities have no difference */
+        c->offset = 0;
 }

@@ -250,14 +250,15 @@ static const struct histogram *add_hist(struct hist_counter *c, const struct his
 
 static void take_resets_out(struct columns *c, struct arena *a)
 {
-    struct aggr_counter counter = {.is_begun = false};
+    struct aggr_counter counter = {0};
     struct hist_counter hists = {.arena = a};
+    const struct histogram **h = c->has_hist ? c->h : NULL;
     size_t end = 0;
 
     for (size_t i = 0; i < c->n; i++) {
         if (isnan(c->v[i]))
             continue;
-        if (c->has_hist && c->h[i]) {
+        if (h && h[i]) {
             if (c->h[i]->hint != HISTOGRAM_GAUGE)
                 c->h[i] = add_hist(&hists, c->h[i]);
             c->v[i] = c->h[i]->sum;
@@ -279,23 +280,32 @@ static bool is_of_window_of_next(const struct columns *c, size_t i)
            c->t[i] / span_ms == c->t[i + 1] / span_ms;
 }
 
+static void move(struct columns *c, size_t to, size_t from, size_t n)
+{
+    if (to == from)
+        return;
+    memmove(c->t + to, c->t + from, n * sizeof(*c->t));
+    memmove(c->v + to, c->v + from, n * sizeof(*c->v));
+    memmove(c->p + to, c->p + from, n * sizeof(*c->p));
+    if (c->has_hist)
+        memmove(c->h + to, c->h + from, n * sizeof(*c->h));
+}
+
 /* One point for each window, so that they are evenly spaced: rate() judges by that how far it may go beyond them. The very
  * first sample stays. */
 static void thin_out(struct columns *c)
 {
-    size_t out = 0;
+    size_t out = 0, from = 0;
 
-    for (size_t i = 0; i < c->n; i++) {
-        if (i && is_of_window_of_next(c, i))
+    for (size_t i = 1; i < c->n; i++) {
+        if (!is_of_window_of_next(c, i))
             continue;
-        c->t[out] = c->t[i];
-        c->v[out] = c->v[i];
-        c->p[out] = c->p[i];
-        if (c->has_hist)
-            c->h[out] = c->h[i];
-        out++;
+        move(c, out, from, i - from);
+        out += i - from;
+        from = i + 1;
     }
-    c->n = out;
+    move(c, out, from, c->n - from);
+    c->n = out + c->n - from;
 }
 
 void columns_even_counter(struct columns *c, struct arena *a)

@@ -110,7 +110,7 @@ static struct err *run(struct fixture *f)
 /* What the first series of the block that was made says: points, samples, increase. */
 static void check_made(struct fixture *f, int64_t resolution_ms, size_t points)
 {
-    struct aggr_counter counter = {.is_begun = false};
+    struct aggr_counter counter = {0};
     struct block_reader_series s;
     struct block_reader *r;
     struct block_refs refs;

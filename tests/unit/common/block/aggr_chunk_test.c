@@ -152,7 +152,7 @@ static double increase_of(const struct series *s)
 
 static double increase_of_chunks(const struct chunk *c, size_t n)
 {
-    struct aggr_counter counter = {.is_begun = false};
+    struct aggr_counter counter = {0};
     double first = 0;
 
     for (size_t i = 0; i < n; i++) {
