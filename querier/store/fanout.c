@@ -84,7 +84,7 @@ uint64_t fanout_suspects_count(struct fanout_suspects *s)
     return n;
 }
 
-static void suspect(struct fanout_suspects *s, const char *instance)
+void fanout_suspects_add(struct fanout_suspects *s, const char *instance)
 {
     if (!s)
         return;
@@ -94,7 +94,7 @@ static void suspect(struct fanout_suspects *s, const char *instance)
     lock_release(&s->lock);
 }
 
-static bool is_suspect(struct fanout_suspects *s, const char *instance)
+bool fanout_suspects_has(struct fanout_suspects *s, const char *instance)
 {
     int64_t since;
 
@@ -284,8 +284,9 @@ struct fanout *fanout_start(const struct fanout_opts *opts)
     f->streams = mem_new_array(struct stream, f->n + 1);
     for (size_t i = 0; i < f->n; i++) {
         unsigned who = f->opts.set.instances[i];
-        bool is_well = ring_is_healthy(f->opts.ring, who) &&
-                       !is_suspect(opts->suspects, ring_member(f->opts.ring, who)->instance);
+        bool is_well =
+            ring_is_healthy(f->opts.ring, who) &&
+            !fanout_suspects_has(opts->suspects, ring_member(f->opts.ring, who)->instance);
 
         f->streams[i].f = f;
         f->streams[i].position = i;
@@ -302,6 +303,12 @@ struct fanout *fanout_start(const struct fanout_opts *opts)
 size_t fanout_streams(const struct fanout *f)
 {
     return f->n;
+}
+
+void fanout_be_patient(struct fanout *f, int64_t straggler_ms)
+{
+    for (size_t i = 0; i < f->n; i++)
+        f->streams[i].patience_ms = straggler_ms;
 }
 
 static void kick(struct fanout *f)
@@ -351,6 +358,8 @@ static bool can_do_without(const struct fanout *f, int64_t *ret_patience_ms)
         lost += is_lost && is_first;
     }
     *ret_patience_ms = patience;
+    if (f->opts.has_other)
+        return true;
     return left > 0 && lost <= set->max_fail && f->quorum.n_units >= lost + set->min_ok;
 }
 
@@ -431,7 +440,8 @@ static void after_giving_up(struct fanout *f)
         if (!f->streams[i].is_given_up || f->streams[i].is_told)
             continue;
         f->streams[i].is_told = true;
-        suspect(f->opts.suspects, ring_member(f->opts.ring, f->opts.set.instances[i])->instance);
+        fanout_suspects_add(f->opts.suspects,
+                            ring_member(f->opts.ring, f->opts.set.instances[i])->instance);
     }
     kick(f);
 }
@@ -502,6 +512,17 @@ void fanout_pop(struct fanout *f, size_t i)
     lock_release(&f->lock);
     mem_free(fr);
     kick(f);
+}
+
+enum err_code fanout_code(struct fanout *f, size_t i)
+{
+    enum err_code code;
+
+    lock_take(&f->lock);
+    ORR_ASSERT(f->streams[i].state == STREAM_FAILED);
+    code = err_code(f->streams[i].err);
+    lock_release(&f->lock);
+    return code;
 }
 
 size_t fanout_failed(struct fanout *f)
