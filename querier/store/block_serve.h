@@ -13,7 +13,7 @@
 #include "common/rpc/rpc.h"
 #include "querier/store/blockset.h"
 
-#define BLOCK_SERVE_MAX_CALLS 512
+#define BLOCK_SERVE_MAX_CALLS 1024
 
 struct block_serve;
 

@@ -243,7 +243,7 @@ static void on_start(void *arg)
                                  /* a little more than ours, so that ours speaks */
                                  .timeout_ms =
                                      f->opts.deadline_mono_ms ? ORR_MAX(left, 1) + 200 : 0,
-                                 .credits = FANOUT_CREDITS,
+                                 .credits = f->opts.credits ? f->opts.credits : FANOUT_CREDITS,
                                  .manual_credit = true};
 
     for (size_t i = 0; i < f->n; i++) {

@@ -17,7 +17,7 @@
  * in the last FANOUT_SUSPECT_MS (fanout_suspects), get a tenth of that. So a process that hangs costs
  * a read a moment, not its deadline.
  *
- * Memory: at most FANOUT_CREDITS frames a stream are held here; the sender stops beyond that.
+ * Memory: at most FANOUT_CREDITS (opts.credits) frames a stream are held here; the sender stops beyond that.
  *
  * Threads: the calls live on the pool's loop; everything declared here belongs to the one worker.
  */
@@ -52,9 +52,10 @@ struct fanout_opts {
     int64_t deadline_mono_ms;  /* 0: none (the call's own default then ends it) */
     const atomic_bool *cancel; /* may be NULL */
     int64_t straggler_ms;      /* 0: wait for everybody until the deadline */
-    bool
-        has_other; /* who asks knows another way: whoever is owed for straggler_ms is a straggler, and the read
-                     * fails if it cannot do without */
+    uint32_t credits;          /* 0: FANOUT_CREDITS */
+    /* Who asks knows another way: whoever is owed for straggler_ms is a straggler, and the read fails if it cannot do
+     * without. */
+    bool has_other;
     struct fanout_suspects *suspects; /* may be NULL */
 };
 

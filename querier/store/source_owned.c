@@ -6,6 +6,8 @@
 #include "querier/store/block_wire.h"
 #include "querier/store/store_internal.h"
 
+#define MAX_FRAMES 256 /* of all blocks of a select, while there are no more blocks than that */
+
 struct owned_source {
     struct series_source base;
     struct source_owned_opts opts;
@@ -31,6 +33,12 @@ static const char *instance_of(const struct owned_source *o)
 
 /* ---- an owner ---- */
 
+/* All blocks of a select wait together, so that many must not each hold much. */
+static uint32_t credits_of(size_t n_together)
+{
+    return (uint32_t)ORR_MIN(ORR_MAX(MAX_FRAMES / ORR_MAX(n_together, 1), 1), FANOUT_CREDITS);
+}
+
 static void ask_owner(struct owned_source *o)
 {
     struct store_query *sq = o->opts.sq;
@@ -43,6 +51,7 @@ static void ask_owner(struct owned_source *o)
                                .deadline_mono_ms = sq->opts.deadline_mono_ms,
                                .cancel = sq->opts.cancel,
                                .straggler_ms = sq->store->opts.straggler_ms,
+                               .credits = credits_of(o->opts.n_together),
                                .has_other = true,
                                .suspects = sq->store->owner_suspects};
     struct buf b = {0};

@@ -8,6 +8,8 @@
  * since all tell the same series in the same order: so the loss of an owner in the middle costs time and nothing else.
  * Who was slow or refused is a suspect (fanout.h): not asked for some seconds.
  *
+ * Memory: up to 16 MiB of frames (BLOCK_WIRE_FRAME_BYTES each) for all blocks of a select, above 256 blocks a frame each.
+ *
  * Owner: one thread; blocks.
  */
 #pragma once

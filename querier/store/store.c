@@ -352,6 +352,7 @@ struct opening {
     struct objstore_tally *tally; /* of the thread that asks */
     struct series_source **srcs;
     struct err **errs;
+    size_t n_here; /* without those that are asked of others */
 };
 
 static void open_block(void *arg, size_t i)
@@ -364,7 +365,7 @@ static void open_block(void *arg, size_t i)
     before = objstore_tally_set(o->tally);
     o->errs[i] =
         series_source_block(o->sel->blocks.readers[i], o->ask->ms, o->ask->min_ms, o->ask->max_ms,
-                            o->ask->labels_only, &o->ask->keying, o->sel->blocks.n, &o->srcs[i]);
+                            o->ask->labels_only, &o->ask->keying, o->n_here, &o->srcs[i]);
     (void)objstore_tally_set(before);
 }
 
@@ -373,11 +374,13 @@ static struct err *open_blocks(struct selection *sel, const struct ask *ask,
 {
     size_t n = sel->blocks.n, opened = 0;
     struct opening o = {sel, ask, objstore_tally_get(), srcs + *io_n,
-                        mem_new_array(struct err *, n + 1)};
+                        mem_new_array(struct err *, n + 1), 0};
     struct err *e;
 
     memset((void *)o.srcs, 0, n * sizeof(*o.srcs));
     ask_owners(sel, ask, o.srcs);
+    for (size_t i = 0; i < n; i++)
+        o.n_here += sel->blocks.readers[i] != NULL;
     if (sel->sq->store->jobs && n > 1)
         job_parallel(sel->sq->store->jobs, n, open_block, &o);
     else

@@ -69,13 +69,14 @@ class Town:
             self.c.run("stop", name)
             shutil.rmtree(os.path.join(self.c.dir, name, "data", "querier"), ignore_errors=True)
         for name in self.names:
-            self.c.run("start", name)
+            self.c.run("restart", name)
         self.wait_for_ring(3)
 
     def wait_for_ring(self, n):
         def seen(a):
-            page = http_call(a, "GET", "/ring").text
-            return sum(page.count(f"{name}<") > 0 for name in self.names) >= n
+            ring = http_call(a, "GET", "/ring?role=querier", headers={"Accept": "application/json"}).json["rings"][0]
+            return sum(i["healthy"] and i["state"] == "ACTIVE" for i in ring["instances"]) == n
+
         for name in self.names[:n]:
             wait_for(f"{n} queriers at {name}", lambda a=self.addrs[name]: seen(a), 60)
 
@@ -135,7 +136,7 @@ def test_owners_die_and_hang(t):
     check(answers(addr) == want, "another answer without the owner that was killed")
     check(metric(addr, "orrery_querier_returned_blocks_total") > 0, "blocks were read here instead")
     town.c.run("resume", hung)
-    town.c.run("start", dead)
+    town.c.run("restart", dead)
     for name in one, dead, hung:
         wait_for(f"{name} to answer", lambda a=town.addrs[name]: answers(a) == want, 60)
 
@@ -162,11 +163,11 @@ def test_queriers_come_and_go_under_load(t):
     try:
         for name in other, third, other:
             town.c.run("stop", name)
-            town.c.run("start", name)
+            town.c.run("restart", name)
         town.c.run("kill", third)
         before = counts[0]
         wait_for("queries without it", lambda: counts[0] > before + 2, 60)
-        town.c.run("start", third)
+        town.c.run("restart", third)
         before = counts[0]
         wait_for("queries with it", lambda: counts[0] > before + 2, 60)
     finally:
