@@ -1,12 +1,12 @@
 /* What the files of the role share. */
 #pragma once
+#include "common/rpc/feed.h"
 #include "ingester/distribute.h"
 #include "ingester/door/agg_feed.h"
 #include "ingester/door/door.h"
 #include "ingester/door/ha_tracker.h"
 #include "ingester/door/line_door.h"
 #include "ingester/door/otlp_door.h"
-#include "ingester/feed.h"
 #include "ingester/flush.h"
 #include "ingester/ingester.h"
 #include "ingester/late_news.h"

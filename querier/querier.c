@@ -25,7 +25,7 @@ struct querier_conf {
     int64_t max_memory, max_response;
     int64_t tombstone_max_age_ns, max_tenants;
     int64_t cache_bytes, cache_max_age_ns, split_interval_ns;
-    int64_t block_cache_bytes, block_disk_bytes, block_heads_bytes;
+    int64_t block_cache_bytes, block_disk_bytes, block_heads_bytes, block_replication;
     bool has_experimental, has_federation, has_admin, shares_queries;
 };
 
@@ -102,6 +102,11 @@ static const struct conf_field querier_fields[] = {
                "1PiB", CONF_FIXED,
                "Room in the data directory for index headers of blocks in an object store, which "
                "are mapped. 0: none, they are in memory."),
+    CONF_INT(
+        struct querier_conf, block_replication, "block-replication", "2", "0", "15", CONF_FIXED,
+        "Queriers that own a block in an object store: they read it, for themselves and for the "
+        "others, so that its pages are fetched and kept so many times. With no more queriers "
+        "than this, or 0, each reads all blocks itself."),
 };
 static const struct conf_section querier_section = {
     "querier", "Queries: admission, budgets, blocks.", sizeof(struct querier_conf), querier_fields,
@@ -201,6 +206,29 @@ static void collect_pages(const struct objpages_stats *s, struct buf *out, bool 
     write_rows(rows, ORR_COUNT(rows), out, is_openmetrics);
 }
 
+static void collect_owned(const struct store_stats *s, struct buf *out, bool is_openmetrics)
+{
+    const struct row rows[] = {
+        {METRIC_T_COUNTER, "orrery_querier_own_blocks_total",
+         "Blocks of selects that this querier read itself, with owners by the ring.", s->owned.own},
+        {METRIC_T_COUNTER, "orrery_querier_asked_blocks_total",
+         "Blocks of selects that were asked of the queriers that own them.", s->owned.asked},
+        {METRIC_T_COUNTER, "orrery_querier_failed_owners_total",
+         "Owners of blocks that refused, were slow or broke off.", s->owned.failed},
+        {METRIC_T_COUNTER, "orrery_querier_returned_blocks_total",
+         "Blocks that were read here since no owner did.", s->owned.returned},
+        {METRIC_T_COUNTER, "orrery_querier_served_blocks_total", "Blocks read for other queriers.",
+         s->serve.calls},
+        {METRIC_T_COUNTER, "orrery_querier_refused_blocks_total",
+         "Blocks that were not read for other queriers: too many at once, or not understood.",
+         s->serve.refused},
+        {METRIC_T_GAUGE, "orrery_querier_serving_blocks",
+         "Blocks that are being read for other queriers.", s->serve.running},
+    };
+
+    write_rows(rows, ORR_COUNT(rows), out, is_openmetrics);
+}
+
 static void collect(void *arg, struct buf *out, bool is_openmetrics)
 {
     struct querier *q = arg;
@@ -236,6 +264,7 @@ static void collect(void *arg, struct buf *out, bool is_openmetrics)
     metric_write_u64(out, "orrery_querier_open_block_bytes", NULL, s.blocks.reader_bytes);
     collect_pages(&s.pages, out, is_openmetrics);
     collect_disk(&s.disk, out, is_openmetrics);
+    collect_owned(&s, out, is_openmetrics);
     collect_heads(&s.heads, out, is_openmetrics);
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER,
                         "orrery_querier_catalogue_loads_total", "Catalogues read.");
@@ -277,11 +306,18 @@ static void collect_splits(void *arg, struct buf *out, bool is_openmetrics)
 
 /* ---- building ---- */
 
+static struct ring *queriers(void *arg)
+{
+    struct querier *q = arg;
+
+    return membership_ring(process_membership(q->process), MEMBER_QUERIER, 0);
+}
+
 /* The other queriers that are well, by address. */
 static size_t other_queriers(void *arg, char (*ret)[SPLITTER_ADDR_BYTES], size_t max)
 {
     struct querier *q = arg;
-    struct ring *ring = membership_ring(process_membership(q->process), MEMBER_QUERIER, 0);
+    struct ring *ring = queriers(q);
     uint16_t order[SPLITTER_MAX_PEERS + 1];
     size_t found = ring_order(ring, 0, order, ORR_MIN(max + 1, ORR_COUNT(order))), n = 0;
 
@@ -359,6 +395,11 @@ static void build_store(struct querier *q, const struct querier_conf *conf,
         .ring_arg = q,
         .objstore = process_objstore(q->process),
         .local_root = root,
+        .queriers = queriers,
+        .queriers_arg = q,
+        .self = process_instance(q->process),
+        .block_replication = (unsigned)conf->block_replication,
+        .server = process_rpc(q->process),
         .max_open_blocks = (size_t)conf->max_open_blocks,
         .block_cache_bytes = (size_t)conf->block_cache_bytes,
         .block_disk_dir = disk,

@@ -397,10 +397,15 @@ static struct err *check_identity(const struct block_reader *r, struct ulid ulid
     return ulid_eq(is, ulid) ? NULL : err_new(ERR_CORRUPT, "it says it is %s", ulid_print(is).s);
 }
 
-static struct err *get_reader(struct blockset *bs, struct arena *a, const struct catalogue *c,
+static struct slice dir_of(struct arena *a, struct slice tenant,
+                           const struct catalogue_block *block)
+{
+    return block->dir.len ? block->dir : block_store_prefix(a, SIGNAL, tenant, block->ulid);
+}
+
+static struct err *get_reader(struct blockset *bs, struct arena *a, struct slice tenant,
                               const struct catalogue_block *block, struct open_block **ret)
 {
-    struct slice tenant = catalogue_tenant(c);
     struct ulid_text text = ulid_print(block->ulid);
     char *key = arena_printf(a, "%.*s/%s", SLICE_ARG(tenant), text.s);
     struct open_block *b, *other, *victim = NULL;
@@ -409,8 +414,7 @@ static struct err *get_reader(struct blockset *bs, struct arena *a, const struct
     if ((*ret = find_open(bs, key)))
         return NULL;
     b = mem_new(struct open_block);
-    if ((e = open_reader(bs, block_store_dir(a, c, block->ulid, block->dir), block->labels,
-                         &b->reader)) ||
+    if ((e = open_reader(bs, dir_of(a, tenant, block), block->labels, &b->reader)) ||
         (e = check_identity(b->reader, block->ulid))) {
         block_reader_close(b->reader);
         mem_free(b);
@@ -446,7 +450,8 @@ void blockset_release(struct blockset *bs, struct blockset_view *v)
 
     lock_take(&bs->lock);
     for (size_t i = 0; i < v->n; i++)
-        handles[i]->users--;
+        if (handles[i])
+            handles[i]->users--;
     lock_release(&bs->lock);
     evict(bs);
     *v = (struct blockset_view){0};
@@ -456,9 +461,10 @@ void blockset_release(struct blockset *bs, struct blockset_view *v)
 
 struct opening {
     struct blockset *bs;
-    const struct catalogue *c;
+    struct slice tenant;
     struct objstore_tally *tally; /* of the thread that asks */
     const struct catalogue_block **blocks;
+    const struct blockset_chooser *chooser;
     struct open_block **handles;
     struct err **errs;
     size_t n;
@@ -470,7 +476,8 @@ static void open_one(void *arg, size_t i)
     struct objstore_tally *before = objstore_tally_set(o->tally);
     struct arena *a = arena_new(0);
 
-    o->errs[i] = get_reader(o->bs, a, o->c, o->blocks[i], &o->handles[i]);
+    if (!o->chooser || o->chooser->is_here(o->chooser->arg, o->blocks[i]))
+        o->errs[i] = get_reader(o->bs, a, o->tenant, o->blocks[i], &o->handles[i]);
     (void)objstore_tally_set(before);
     arena_free(a);
 }
@@ -497,7 +504,7 @@ static struct err *take_opened(struct opening *o, struct arena *a, struct catalo
             continue;
         }
         handles[v->n] = o->handles[i];
-        v->readers[v->n] = o->handles[i]->reader;
+        v->readers[v->n] = o->handles[i] ? o->handles[i]->reader : NULL;
         metas[v->n] = *o->blocks[i];
         metas[v->n].segments = NULL; /* the catalogue's, which may go */
         metas[v->n].n_segments = 0;
@@ -514,6 +521,7 @@ struct want {
     bool by_tiers;
     unsigned max_tier;
     int64_t reach_ms;
+    const struct blockset_chooser *chooser;
 };
 
 static bool is_wanted(const struct want *w, const struct blockset_view *v,
@@ -534,7 +542,10 @@ static bool is_wanted(const struct want *w, const struct blockset_view *v,
 static struct err *open_all(struct blockset *bs, struct arena *a, const struct held *h,
                             const struct want *w, struct blockset_view *v)
 {
-    struct opening o = {.bs = bs, .c = h->c, .tally = objstore_tally_get()};
+    struct opening o = {.bs = bs,
+                        .tenant = catalogue_tenant(h->c),
+                        .tally = objstore_tally_get(),
+                        .chooser = w->chooser};
     const struct catalogue *c = h->c;
     struct catalogue_block *metas;
     size_t n;
@@ -557,8 +568,7 @@ static struct err *open_all(struct blockset *bs, struct arena *a, const struct h
     return take_opened(&o, a, metas, v);
 }
 
-/* A block that the catalogue names and that is not there may be there again: worth another try. */
-static struct err *unavailable(struct err *e)
+struct err *blockset_gone(struct err *e)
 {
     struct err *ret = err_new(ERR_UNAVAILABLE, "%s", err_msg(e));
 
@@ -592,7 +602,7 @@ static struct err *take(struct blockset *bs, struct arena *a, struct slice tenan
         /* Compacted away since the catalogue was read: look again. */
         now.not_before_ns = clock_mono_ns(&clock_system);
     }
-    return unavailable(e);
+    return blockset_gone(e);
 }
 
 struct err *blockset_take(struct blockset *bs, struct arena *a, struct slice tenant,
@@ -604,15 +614,33 @@ struct err *blockset_take(struct blockset *bs, struct arena *a, struct slice ten
 
 struct err *blockset_take_tiers(struct blockset *bs, struct arena *a, struct slice tenant,
                                 const struct newness_need *need, int64_t min_ms, int64_t max_ms,
-                                unsigned max_tier, int64_t reach_ms, struct blockset_view *ret)
+                                unsigned max_tier, int64_t reach_ms,
+                                const struct blockset_chooser *chooser, struct blockset_view *ret)
 {
     return take(bs, a, tenant, need,
                 &(struct want){.min_ms = min_ms,
                                .max_ms = max_ms,
                                .by_tiers = true,
                                .max_tier = max_tier,
-                               .reach_ms = reach_ms},
+                               .reach_ms = reach_ms,
+                               .chooser = chooser},
                 ret);
+}
+
+struct err *blockset_open(struct blockset *bs, struct arena *a, struct slice tenant,
+                          const struct catalogue_block *block, struct blockset_view *ret)
+{
+    struct open_block *b;
+    struct err *e = get_reader(bs, a, tenant, block, &b);
+
+    if (e)
+        return err_wrap(e, "block %s", ulid_print(block->ulid).s);
+    *ret = (struct blockset_view){.meta = block, .n = 1};
+    ret->readers = arena_array(a, struct block_reader *, 1);
+    ret->handles = arena_array(a, struct open_block *, 1);
+    ret->readers[0] = b->reader;
+    ret->handles[0] = b;
+    return NULL;
 }
 
 uint64_t blockset_bytes(struct blockset *bs, struct slice tenant, int64_t min_ms, int64_t max_ms)

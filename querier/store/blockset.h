@@ -28,6 +28,7 @@
 #include "querier/store/newness.h"
 
 struct blockset;
+struct open_block;
 
 struct blockset_opts {
     struct objstore *objstore; /* outlives it */
@@ -44,9 +45,18 @@ void blockset_free(struct blockset *bs); /* when nothing is taken; NULL is allow
 /* A newer catalogue version became known. */
 void blockset_hint(struct blockset *bs, struct slice tenant, uint64_t version);
 
+/*
+ * Which blocks are read here. The others are in the view without a reader, for whoever asks their owners, and
+ * blockset_open() opens one later. Called by several threads at once, without a lock; blocks are lent.
+ */
+struct blockset_chooser {
+    bool (*is_here)(void *arg, const struct catalogue_block *block);
+    void *arg;
+};
+
 struct blockset_view {
     const struct catalogue_block *meta; /* n, in the order of the catalogue; copies in the arena */
-    struct block_reader **readers;      /* n, referenced */
+    struct block_reader **readers;      /* n, referenced; NULL: it is not read here (chooser) */
     size_t n;
     uint64_t version;
     /* of blockset_take_tiers(); none when no block is downsampled */
@@ -54,8 +64,8 @@ struct blockset_view {
     size_t n_spans;
     bool
         is_coarser; /* in some of them the tier is coarser than was asked for: finer blocks have expired */
-    bool is_stale; /* the bucket did not answer; the newest known version was used */
-    void *handles; /* its own */
+    bool is_stale;               /* the bucket did not answer; the newest known version was used */
+    struct open_block **handles; /* its own */
 };
 /*
  * Readers of all blocks that overlap [min_ms, max_ms]. A block that is gone (compacted away
@@ -67,12 +77,22 @@ ORR_CHECKED struct err *blockset_take(struct blockset *bs, struct arena *a, stru
                                       int64_t max_ms, struct blockset_view *ret);
 /*
  * Those of the tiers (common/block/tiers.h) that are to be read, up to max_tier, as of the spans of ret. Of downsampled blocks also
- * those that reach_ms before min_ms would be; spans begin there, too.
+ * those that reach_ms before min_ms would be; spans begin there, too. chooser may be NULL: all are read here.
  */
 ORR_CHECKED struct err *blockset_take_tiers(struct blockset *bs, struct arena *a,
                                             struct slice tenant, const struct newness_need *need,
                                             int64_t min_ms, int64_t max_ms, unsigned max_tier,
-                                            int64_t reach_ms, struct blockset_view *ret);
+                                            int64_t reach_ms,
+                                            const struct blockset_chooser *chooser,
+                                            struct blockset_view *ret);
+/* ERR_UNAVAILABLE instead of e: a block that a catalogue names and that is not there may be there again, and is worth
+ * another try. */
+ORR_CHECKED struct err *blockset_gone(struct err *e);
+/* This block, whatever a catalogue says of it now. ERR_NOT_FOUND if it is gone. The view is given back like
+ * others. */
+ORR_CHECKED struct err *blockset_open(struct blockset *bs, struct arena *a, struct slice tenant,
+                                      const struct catalogue_block *block,
+                                      struct blockset_view *ret);
 /* What the blocks of the range have, all files and labels together, by the catalogue that is held, or a first
  * one if none is; UINT64_MAX if there is none to be had. */
 uint64_t blockset_bytes(struct blockset *bs, struct slice tenant, int64_t min_ms, int64_t max_ms);

@@ -85,7 +85,7 @@ uint64_t fanout_suspects_count(struct fanout_suspects *s)
     return n;
 }
 
-static void suspect(struct fanout_suspects *s, const char *instance)
+void fanout_suspects_add(struct fanout_suspects *s, const char *instance)
 {
     if (!s)
         return;
@@ -95,7 +95,7 @@ static void suspect(struct fanout_suspects *s, const char *instance)
     lock_release(&s->lock);
 }
 
-static bool is_suspect(struct fanout_suspects *s, const char *instance)
+bool fanout_suspects_has(struct fanout_suspects *s, const char *instance)
 {
     int64_t since;
 
@@ -245,7 +245,7 @@ static void on_start(void *arg)
                                  /* a little more than ours, so that ours speaks */
                                  .timeout_ms =
                                      f->opts.deadline_mono_ms ? ORR_MAX(left, 1) + 200 : 0,
-                                 .credits = FANOUT_CREDITS,
+                                 .credits = f->opts.credits ? f->opts.credits : FANOUT_CREDITS,
                                  .manual_credit = true};
 
     for (size_t i = 0; i < f->n; i++) {
@@ -286,8 +286,9 @@ struct fanout *fanout_start(const struct fanout_opts *opts)
     f->streams = mem_new_array(struct stream, f->n + 1);
     for (size_t i = 0; i < f->n; i++) {
         unsigned who = f->opts.set.instances[i];
-        bool is_well = ring_is_healthy(f->opts.ring, who) &&
-                       !is_suspect(opts->suspects, ring_member(f->opts.ring, who)->instance);
+        bool is_well =
+            ring_is_healthy(f->opts.ring, who) &&
+            !fanout_suspects_has(opts->suspects, ring_member(f->opts.ring, who)->instance);
 
         f->streams[i].f = f;
         f->streams[i].position = i;
@@ -304,6 +305,12 @@ struct fanout *fanout_start(const struct fanout_opts *opts)
 size_t fanout_streams(const struct fanout *f)
 {
     return f->n;
+}
+
+void fanout_be_patient(struct fanout *f, int64_t straggler_ms)
+{
+    for (size_t i = 0; i < f->n; i++)
+        f->streams[i].patience_ms = straggler_ms;
 }
 
 static void kick(struct fanout *f)
@@ -353,6 +360,8 @@ static bool can_do_without(const struct fanout *f, int64_t *ret_patience_ms)
         lost += is_lost && is_first;
     }
     *ret_patience_ms = patience;
+    if (f->opts.has_other)
+        return true;
     return left > 0 && lost <= set->max_fail && f->quorum.n_units >= lost + set->min_ok;
 }
 
@@ -433,7 +442,8 @@ static void after_giving_up(struct fanout *f)
         if (!f->streams[i].is_given_up || f->streams[i].is_told)
             continue;
         f->streams[i].is_told = true;
-        suspect(f->opts.suspects, ring_member(f->opts.ring, f->opts.set.instances[i])->instance);
+        fanout_suspects_add(f->opts.suspects,
+                            ring_member(f->opts.ring, f->opts.set.instances[i])->instance);
     }
     kick(f);
 }
@@ -514,6 +524,17 @@ uint64_t fanout_mark(struct fanout *f)
     mark = f->mark;
     lock_release(&f->lock);
     return mark;
+}
+
+enum err_code fanout_code(struct fanout *f, size_t i)
+{
+    enum err_code code;
+
+    lock_take(&f->lock);
+    ORR_ASSERT(f->streams[i].state == STREAM_FAILED);
+    code = err_code(f->streams[i].err);
+    lock_release(&f->lock);
+    return code;
 }
 
 size_t fanout_failed(struct fanout *f)

@@ -17,7 +17,7 @@
  * in the last FANOUT_SUSPECT_MS (fanout_suspects), get a tenth of that. So a process that hangs costs
  * a read a moment, not its deadline.
  *
- * Memory: at most FANOUT_CREDITS frames a stream are held here; the sender stops beyond that.
+ * Memory: at most FANOUT_CREDITS (opts.credits) frames a stream are held here; the sender stops beyond that.
  *
  * Threads: the calls live on the pool's loop; everything declared here belongs to the one worker.
  */
@@ -37,6 +37,9 @@ struct fanout_suspects;
 struct fanout_suspects *fanout_suspects_new(void);
 void fanout_suspects_free(struct fanout_suspects *s);      /* after the fan-outs; NULL is allowed */
 uint64_t fanout_suspects_count(struct fanout_suspects *s); /* stragglers given up so far */
+/* Straggled (or was said to) in the last FANOUT_SUSPECT_MS. */
+bool fanout_suspects_has(struct fanout_suspects *s, const char *instance);
+void fanout_suspects_add(struct fanout_suspects *s, const char *instance);
 
 struct fanout_opts {
     struct rpc_pool *pool;
@@ -45,22 +48,30 @@ struct fanout_opts {
     struct ring_read_set set; /* taken over */
     const char *method;       /* static */
     struct slice tenant;
-    struct slice payload;             /* copied */
-    int64_t deadline_mono_ms;         /* 0: none (the call's own default then ends it) */
-    const atomic_bool *cancel;        /* may be NULL */
-    int64_t straggler_ms;             /* 0: wait for everybody until the deadline */
+    struct slice payload;      /* copied */
+    int64_t deadline_mono_ms;  /* 0: none (the call's own default then ends it) */
+    const atomic_bool *cancel; /* may be NULL */
+    int64_t straggler_ms;      /* 0: wait for everybody until the deadline */
+    uint32_t credits;          /* 0: FANOUT_CREDITS */
+    /* Who asks knows another way: whoever is owed for straggler_ms is a straggler, and the read fails if it cannot do
+     * without. */
+    bool has_other;
     struct fanout_suspects *suspects; /* may be NULL */
 };
 
 struct fanout *fanout_start(const struct fanout_opts *opts);
 size_t fanout_streams(const struct fanout *f);
 ORR_CHECKED struct err *fanout_wait(struct fanout *f);
+/* From now on straggler_ms is this. */
+void fanout_be_patient(struct fanout *f, int64_t straggler_ms);
 /* The frame at hand of stream i, lent until it is popped; false when the stream is over. */
 bool fanout_frame(struct fanout *f, size_t i, struct slice *ret);
 void fanout_pop(struct fanout *f, size_t i);
 /* The highest mark (rpc_call_mark()) of what came so far; complete for what is opened before the first frame once
  * fanout_wait() has returned. */
 uint64_t fanout_mark(struct fanout *f);
+/* With what a stream failed; only if it did. */
+enum err_code fanout_code(struct fanout *f, size_t i);
 size_t fanout_failed(struct fanout *f); /* streams that did not answer to the end */
 /* How many of those that did not fail hold one datum, on average: what counts over all of them are to
  * be divided by. */

@@ -3,12 +3,14 @@
 #include "common/base/clock.h"
 #include "common/base/metric.h"
 #include "common/block/block_store.h"
+#include "querier/store/source_owned.h"
 #include "querier/store/store_internal.h"
 #include "querier/store/tier_pick.h"
 #include "querier/store/tombstone_filter.h"
 
 #define BLOCK_CACHE_BYTES (256u << 20)
 #define BLOCK_THREADS 8 /* that wait for answers of the object store, of several blocks at a time */
+#define FRESH_ATTEMPTS 4   /* at a catalogue whose blocks are there */
 #define BLOCKS_QUEUED 1024 /* more and a query reads its blocks alone */
 
 static void open_disk(struct store *s, const struct store_opts *opts)
@@ -41,7 +43,11 @@ struct store *store_new(const struct store_opts *opts)
 
     s->opts = *opts;
     s->opts.local_root = s->opts.block_disk_dir = NULL;
+    s->opts.self = mem_strdup(opts->self);
     s->suspects = fanout_suspects_new();
+    s->owner_suspects = fanout_suspects_new();
+    if (!opts->queriers || opts->local_root)
+        s->opts.block_replication = 0;
     if (opts->objstore && !opts->local_root)
         open_pages(s, opts);
     if (opts->objstore)
@@ -53,6 +59,8 @@ struct store *store_new(const struct store_opts *opts)
                                                          .max_open = opts->max_open_blocks});
     if (opts->objstore)
         s->tombs = tombset_new(opts->objstore, opts->tombstone_max_age_ms, !opts->local_root);
+    if (s->blocks && opts->server)
+        s->serve = block_serve_new(s->blocks, opts->server);
     return s;
 }
 
@@ -60,6 +68,7 @@ void store_free(struct store *s)
 {
     if (!s)
         return;
+    block_serve_free(s->serve);
     blockset_free(s->blocks);
     job_pool_free(s->jobs);
     objpages_free(s->pages);
@@ -67,6 +76,8 @@ void store_free(struct store *s)
     block_heads_free(s->heads);
     tombset_free(s->tombs);
     fanout_suspects_free(s->suspects);
+    fanout_suspects_free(s->owner_suspects);
+    mem_free((void *)s->opts.self);
     mem_free(s);
 }
 
@@ -90,6 +101,11 @@ void store_stats_get(struct store *s, struct store_stats *ret)
                                                 METRIC_GET(s->tier_blocks[1]),
                                                 METRIC_GET(s->tier_blocks[2])},
                                 .stragglers = fanout_suspects_count(s->suspects)};
+    ret->owned =
+        (struct store_owned_stats){METRIC_GET(s->owned.own), METRIC_GET(s->owned.asked),
+                                   METRIC_GET(s->owned.failed), METRIC_GET(s->owned.returned)};
+    if (s->serve)
+        block_serve_stats_get(s->serve, &ret->serve);
     if (s->blocks)
         blockset_stats_get(s->blocks, &ret->blocks);
     if (s->tombs)
@@ -217,6 +233,7 @@ struct selection {
     struct store_query *sq;
     struct fanout *f;
     struct blockset_view blocks;
+    struct ring *queriers; /* NULL: all blocks are read here */
 };
 
 static void selection_done(void *arg)
@@ -228,6 +245,7 @@ static void selection_done(void *arg)
     fanout_close(sel->f);
     if (sel->sq->store->blocks)
         blockset_release(sel->sq->store->blocks, &sel->blocks);
+    ring_unref(sel->queriers);
     mem_free(sel);
 }
 
@@ -240,20 +258,25 @@ struct ask {
     int64_t reach_ms;      /* how long before min_ms a point may be that is still seen there */
 };
 
+static struct rpc_select select_of(const struct store_query *sq, const struct ask *ask)
+{
+    return (struct rpc_select){.kind = ask->labels_only ? RPC_SELECT_LABELS : RPC_SELECT_CHUNKS,
+                               .matchers = ask->ms,
+                               .min_ms = ask->min_ms,
+                               .max_ms = ask->max_ms,
+                               .max_series = sq->budget.max_series,
+                               .max_bytes = sq->budget.max_bytes,
+                               .is_keyed = ask->keying.is_keyed,
+                               .names = ask->keying.names,
+                               .n_names = ask->keying.n_names,
+                               .shard_index = ask->keying.shard_index,
+                               .shard_count = ask->keying.shard_count,
+                               .newest_only = ask->newest_only};
+}
+
 static struct err *start_peers(struct selection *sel, const struct ask *ask)
 {
-    struct rpc_select rs = {.kind = ask->labels_only ? RPC_SELECT_LABELS : RPC_SELECT_CHUNKS,
-                            .matchers = ask->ms,
-                            .min_ms = ask->min_ms,
-                            .max_ms = ask->max_ms,
-                            .max_series = sel->sq->budget.max_series,
-                            .max_bytes = sel->sq->budget.max_bytes,
-                            .is_keyed = ask->keying.is_keyed,
-                            .names = ask->keying.names,
-                            .n_names = ask->keying.n_names,
-                            .shard_index = ask->keying.shard_index,
-                            .shard_count = ask->keying.shard_count,
-                            .newest_only = ask->newest_only};
+    struct rpc_select rs = select_of(sel->sq, ask);
     struct buf b = {0};
     struct err *e;
 
@@ -267,6 +290,72 @@ static struct err *start_peers(struct selection *sel, const struct ask *ask)
     return NULL;
 }
 
+/* ---- blocks and who reads them ---- */
+
+/* The owners of a block that may be asked now, in order; 0: it is read here. */
+static unsigned askable_owners(const struct selection *sel, const struct catalogue_block *b,
+                               uint16_t ret[BLOCK_OWNERS_MAX])
+{
+    struct store *s = sel->sq->store;
+    uint16_t owners[BLOCK_OWNERS_MAX];
+    unsigned n = 0, found = block_owners_of(sel->queriers, sel->sq->opts.tenant, b->ulid,
+                                            s->opts.block_replication, owners);
+
+    for (unsigned i = 0; i < found; i++) {
+        const char *who = ring_member(sel->queriers, owners[i])->instance;
+
+        if (strcmp(who, s->opts.self) == 0)
+            return 0;
+        if (!fanout_suspects_has(s->owner_suspects, who))
+            ret[n++] = owners[i];
+    }
+    return n;
+}
+
+static bool is_read_here(void *arg, const struct catalogue_block *b)
+{
+    uint16_t owners[BLOCK_OWNERS_MAX];
+
+    return askable_owners(arg, b, owners) == 0;
+}
+
+/* What has no reader in the view. Who was not askable when the view was made may be so now, and the other way round:
+ * without anybody a block is asked of its owners all the same. */
+static void ask_owners(struct selection *sel, const struct ask *ask, struct series_source **srcs)
+{
+    struct store *s = sel->sq->store;
+
+    for (size_t i = 0; i < sel->blocks.n; i++) {
+        struct source_owned_opts opts = {.sq = sel->sq,
+                                         .ring = sel->queriers,
+                                         .block = &sel->blocks.meta[i],
+                                         .select = select_of(sel->sq, ask),
+                                         .n_together = sel->blocks.n};
+        uint16_t owners[BLOCK_OWNERS_MAX];
+
+        if (sel->blocks.readers[i]) {
+            METRIC_ADD(s->owned.own, s->opts.block_replication > 0);
+            continue;
+        }
+        opts.owners = owners;
+        opts.n_owners = askable_owners(sel, opts.block, owners);
+        if (!opts.n_owners)
+            opts.n_owners = block_owners_of(sel->queriers, sel->sq->opts.tenant, opts.block->ulid,
+                                            s->opts.block_replication, owners);
+        METRIC_ADD(s->owned.asked, 1);
+        srcs[i] = series_source_owned(&opts);
+    }
+}
+
+static struct err *first_of(struct err **errs, size_t n)
+{
+    struct err *e = NULL;
+
+    for (size_t i = 0; i < n; i++)
+        e = err_first(e, errs[i]);
+    return e;
+}
+
 /* Blocks of one select, opened side by side when they are not at hand. */
 struct opening {
     struct selection *sel;
@@ -274,17 +363,20 @@ struct opening {
     struct objstore_tally *tally; /* of the thread that asks */
     struct series_source **srcs;
     struct err **errs;
+    size_t n_here; /* without those that are asked of others */
 };
 
 static void open_block(void *arg, size_t i)
 {
     struct opening *o = arg;
-    struct objstore_tally *before = objstore_tally_set(o->tally);
+    struct objstore_tally *before;
 
-    o->srcs[i] = NULL;
+    if (!o->sel->blocks.readers[i]) /* asked of an owner */
+        return;
+    before = objstore_tally_set(o->tally);
     o->errs[i] =
         series_source_block(o->sel->blocks.readers[i], o->ask->ms, o->ask->min_ms, o->ask->max_ms,
-                            o->ask->labels_only, &o->ask->keying, o->sel->blocks.n, &o->srcs[i]);
+                            o->ask->labels_only, &o->ask->keying, o->n_here, &o->srcs[i]);
     (void)objstore_tally_set(before);
 }
 
@@ -292,19 +384,27 @@ static struct err *open_blocks(struct selection *sel, const struct ask *ask,
                                struct series_source **srcs, size_t *io_n)
 {
     size_t n = sel->blocks.n, opened = 0;
-    struct opening o = {sel, ask, objstore_tally_get(), srcs + *io_n,
-                        mem_new_array(struct err *, n + 1)};
-    struct err *e = NULL;
+    struct opening o = {
+        sel, ask, objstore_tally_get(), srcs + *io_n, mem_new_array(struct err *, n + 1), 0};
+    struct err *e;
 
+    memset((void *)o.srcs, 0, n * sizeof(*o.srcs));
+    ask_owners(sel, ask, o.srcs);
+    for (size_t i = 0; i < n; i++)
+        o.n_here += sel->blocks.readers[i] != NULL;
     if (sel->sq->store->jobs && n > 1)
         job_parallel(sel->sq->store->jobs, n, open_block, &o);
     else
         for (size_t i = 0; i < n; i++)
             open_block(&o, i);
+    e = first_of(o.errs, n);
     for (size_t i = 0; i < n; i++) {
-        e = err_first(e, o.errs[i]);
-        if (o.srcs[i])
-            o.srcs[opened++] = o.srcs[i];
+        struct series_source *src = o.srcs[i];
+
+        if (!e && src && !sel->blocks.readers[i])
+            e = series_source_owned_begin(src);
+        if (src)
+            o.srcs[opened++] = src;
     }
     *io_n += opened;
     mem_free((void *)o.errs);
@@ -328,18 +428,21 @@ static struct series_budget *budget_of(struct store_query *sq)
     return sq->charged ? sq->charged : &sq->budget;
 }
 
-static struct err *take_tiers(struct store_query *sq, const struct ask *ask,
-                              struct blockset_view *ret)
+static struct err *take_tiers(struct selection *sel, const struct ask *ask,
+                              const struct newness_need *need)
 {
-    struct newness_need need = catalogue_need(sq);
+    struct blockset_chooser chooser = {is_read_here, sel};
+    struct blockset_view *ret = &sel->blocks;
+    struct store_query *sq = sel->sq;
     struct store *s = sq->store;
     struct err *e;
 
     *ret = (struct blockset_view){0};
     if (!s->blocks)
         return NULL;
-    e = blockset_take_tiers(s->blocks, sq->opts.arena, sq->opts.tenant, &need, ask->min_ms,
-                            ask->max_ms, ask->pick.max_tier, ask->reach_ms, ret);
+    e = blockset_take_tiers(s->blocks, sq->opts.arena, sq->opts.tenant, need, ask->min_ms,
+                            ask->max_ms, ask->pick.max_tier, ask->reach_ms,
+                            sel->queriers ? &chooser : NULL, ret);
     if (e)
         return e;
     warn_if_stale(sq, ret);
@@ -352,6 +455,54 @@ static struct err *take_tiers(struct store_query *sq, const struct ask *ask,
         METRIC_ADD(budget_of(sq)->tier_blocks[tier], 1);
     }
     return NULL;
+}
+
+/* The sources of ingesters and blocks; *ret is to be freed, and on failure the sources to be closed. */
+static struct err *open_sources(struct selection *sel, const struct ask *ask,
+                                const struct newness_need *need, struct series_source ***ret,
+                                size_t *ret_n)
+{
+    size_t n = 0, n_peers = sel->f ? fanout_streams(sel->f) : 0;
+    struct err *e = take_tiers(sel, ask, need);
+    struct series_source **srcs;
+
+    *ret_n = 0;
+    *ret = NULL;
+    if (e)
+        return e;
+    *ret = srcs = mem_new_array(struct series_source *, n_peers + sel->blocks.n + 1);
+    for (size_t i = 0; i < n_peers; i++)
+        srcs[n++] = series_source_peer(sel->f, i, ask->keying.is_keyed);
+    e = open_blocks(sel, ask, srcs, &n);
+    *ret_n = n;
+    return e;
+}
+
+static void close_sources(struct series_source **srcs, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        srcs[i]->ops->close(srcs[i]);
+    mem_free((void *)srcs);
+}
+
+/* A block that its owners found gone was compacted away since the catalogue was read: again from a fresh one. */
+static struct err *open_fresh(struct selection *sel, const struct ask *ask,
+                              struct series_source ***ret, size_t *ret_n)
+{
+    struct store *s = sel->sq->store;
+    struct newness_need need = catalogue_need(sel->sq);
+    struct err *e;
+
+    for (int attempt = 1;; attempt++) {
+        if (!(e = open_sources(sel, ask, &need, ret, ret_n)))
+            return NULL;
+        close_sources(*ret, *ret_n);
+        if (!sel->queriers || !err_is(e, ERR_NOT_FOUND) || attempt == FRESH_ATTEMPTS)
+            return err_is(e, ERR_NOT_FOUND) ? blockset_gone(e) : e;
+        err_free(e);
+        blockset_release(s->blocks, &sel->blocks);
+        need.not_before_ns = clock_mono_ns(&clock_system);
+    }
 }
 
 static struct err *select_all(struct store_query *sq, const struct ask *ask,
@@ -369,31 +520,25 @@ static struct err *select_all(struct store_query *sq, const struct ask *ask,
                                      .on_close = selection_done,
                                      .arg = sel};
     struct series_source **srcs = NULL;
-    size_t n = 0, n_peers;
+    struct store *s = sq->store;
     struct err *e;
+    size_t n;
 
-    METRIC_ADD(sq->store->selects, 1);
+    METRIC_ADD(s->selects, 1);
     sel->sq = sq;
-    if ((e = start_peers(sel, ask)) || (e = take_tiers(sq, ask, &sel->blocks)))
+    if (s->opts.block_replication)
+        sel->queriers = s->opts.queriers(s->opts.queriers_arg);
+    if ((e = start_peers(sel, ask)) || (e = open_fresh(sel, ask, &srcs, &n)))
         goto fail;
     opts.view = (struct columns_view){ask->pick.value, sel->blocks.spans, sel->blocks.n_spans};
     opts.min_ms -= sel->blocks.n_spans ? ask->reach_ms : 0;
-    n_peers = sel->f ? fanout_streams(sel->f) : 0;
-    srcs = mem_new_array(struct series_source *, n_peers + sel->blocks.n + 1);
-    for (size_t i = 0; i < n_peers; i++)
-        srcs[n++] = series_source_peer(sel->f, i, ask->keying.is_keyed);
-    if ((e = open_blocks(sel, ask, srcs, &n)))
-        goto fail;
     *ret = series_merge(&opts, srcs, n);
     (*ret)->warnings = sq->warnings.ptr;
     (*ret)->n_warnings = sq->warnings.len;
     mem_free((void *)srcs);
     return NULL;
 fail:
-    METRIC_ADD(sq->store->failures, 1);
-    for (size_t i = 0; i < n; i++)
-        srcs[i]->ops->close(srcs[i]);
-    mem_free((void *)srcs);
+    METRIC_ADD(s->failures, 1);
     selection_done(sel);
     return e;
 }

@@ -18,6 +18,8 @@
  * that hangs, one held for catalogue_max_age_ms), each answer says by which version its ingester has last dropped
  * something (metrics_rpc.h): a catalogue older than that is not used, and if there is no newer one the read fails.
  *
+ * A block that others own (block_owners.h) is asked of them (source_owned.h), and read here if they do not answer.
+ *
  * What a tombstone has deleted (tombset.h) is taken out last, over the merged series, so it is of no
  * consequence where a sample lies.
  *
@@ -32,6 +34,7 @@
 #include "common/ring/ring.h"
 #include "common/rpc/rpc.h"
 #include "querier/engine/storage.h"
+#include "querier/store/block_serve.h"
 #include "querier/store/blockset.h"
 #include "querier/store/page_disk.h"
 #include "querier/store/series_merge.h"
@@ -48,6 +51,14 @@ struct store_opts {
     void *ring_arg;
     struct objstore *objstore; /* NULL: no blocks, only ingesters */
     const char *local_root;    /* see blockset.h */
+    /* Blocks that are not in local_root have owners among the queriers of this ring (a new reference; any thread),
+     * block_replication each (up to BLOCK_OWNERS_MAX); self is this one. 0 or NULL: every store reads all itself. */
+    struct ring *(*queriers)(void *arg);
+    void *queriers_arg;
+    const char *self; /* copied */
+    unsigned block_replication;
+    struct rpc_server
+        *server; /* where blocks are read for others; NULL: nowhere. It has not started yet */
     size_t max_open_blocks;
     /* Of blocks that are not in local_root: memory for what is read of them, 0: 256 MiB; and a directory for that
      * below the memory, NULL: none, with how much of it pages and headers may use, 0: none. */
@@ -68,7 +79,14 @@ void store_hint(struct store *s, struct slice tenant, uint64_t version);
 /* The tombstones of this tenant have a newer version. Any thread. */
 void store_hint_tombstones(struct store *s, struct slice tenant, uint64_t version);
 
+struct store_owned_stats {
+    uint64_t own, asked; /* blocks of selects: read here, asked of an owner */
+    uint64_t failed;     /* owners that did not answer, or not to the end */
+    uint64_t returned;   /* blocks read here since no owner did */
+};
 struct store_stats {
+    struct store_owned_stats owned;
+    struct block_serve_stats serve;
     uint64_t selects, failures, stragglers;
     uint64_t tier_blocks[TIERS]; /* blocks read by selects: as measured, of 5 minutes, of an hour */
     struct blockset_stats blocks;

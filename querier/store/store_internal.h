@@ -1,5 +1,6 @@
 /* What the files of the store share. */
 #pragma once
+#include "querier/store/block_serve.h"
 #include "querier/store/page_disk.h"
 #include "querier/store/store.h"
 
@@ -11,7 +12,9 @@ struct store {
     struct job_pool *jobs;     /* that wait for the object store; NULL as pages */
     struct objpages *pages;    /* NULL: blocks are mapped, or there are none */
     struct tombset *tombs;     /* NULL: there is no bucket */
-    struct fanout_suspects *suspects;
+    struct fanout_suspects *suspects, *owner_suspects;
+    struct block_serve *serve; /* NULL: blocks are not read for others */
+    struct store_owned_stats owned;
     uint64_t selects, failures;
     uint64_t tier_blocks[TIERS]; /* opened for selects, by resolution */
 };

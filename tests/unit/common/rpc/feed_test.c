@@ -1,6 +1,6 @@
 #include <unistd.h>
 
-#include "ingester/feed.h"
+#include "common/rpc/feed.h"
 #include "tests/unit/common/rpc/rpc_fixture.h"
 
 /* A server with one worker. "long" answers in LONG frames, "short" in one. */

@@ -1,4 +1,4 @@
-#include "ingester/feed.h"
+#include "common/rpc/feed.h"
 
 #include <stdatomic.h>
 #include <unistd.h>
