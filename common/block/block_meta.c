@@ -245,6 +245,21 @@ static struct labels external_of(struct json_in *j, json_t *thanos)
     return (struct labels){out, n};
 }
 
+/* "2_of_4", strictly. */
+static bool parse_shard(struct slice text, struct block_meta *m)
+{
+    ptrdiff_t at = slice_find(text, SLICE("_of_"), 0);
+    uint64_t i, n;
+
+    if (at < 0 || !slice_to_u64(slice_sub(text, 0, (size_t)at), &i) ||
+        !slice_to_u64(slice_from(text, (size_t)at + 4), &n) || i < 1 || i > n ||
+        n > BLOCK_META_MAX_SHARDS)
+        return false;
+    m->shard = (uint32_t)(i - 1);
+    m->shards = (uint32_t)n;
+    return true;
+}
+
 static void parse_thanos(struct json_in *j, json_t *doc, struct block_meta *m)
 {
     json_t *o = json_in_object(j, doc, "thanos", false);
@@ -252,8 +267,7 @@ static void parse_thanos(struct json_in *j, json_t *doc, struct block_meta *m)
     struct slice shard = json_in_text(j, labels, META_SHARD_LABEL, false);
     json_t *downsample = json_in_object(j, o, "downsample", false);
     struct block_file *files;
-    unsigned i, n;
-    char *end;
+    size_t n = 0;
 
     m->origin = json_in_text(j, o, "source", false);
     m->external = external_of(j, o);
@@ -262,7 +276,6 @@ static void parse_thanos(struct json_in *j, json_t *doc, struct block_meta *m)
         json_in_fail(j, "resolution");
     list = json_in_list(j, o, "files", &m->n_files);
     m->files = files = arena_array(j->arena, struct block_file, m->n_files);
-    n = 0;
     for (size_t k = 0; k < m->n_files; k++) {
         json_t *f = json_array_get(list, k);
         struct slice path = json_in_text(j, f, "rel_path", true);
@@ -273,14 +286,8 @@ static void parse_thanos(struct json_in *j, json_t *doc, struct block_meta *m)
             files[n++] = (struct block_file){path, json_in_u64(j, f, "size_bytes", false)};
     }
     m->n_files = n;
-    if (shard.len == 0)
-        return;
-    i = (unsigned)strtoul(arena_cstr(j->arena, shard), &end, 10);
-    n = strncmp(end, "_of_", 4) == 0 ? (unsigned)strtoul(end + 4, NULL, 10) : 0;
-    if (i < 1 || i > n)
+    if (shard.len && !parse_shard(shard, m))
         json_in_fail(j, META_SHARD_LABEL);
-    m->shard = i - 1;
-    m->shards = n;
 }
 
 /* Of another system's block the blocks that it was made of stand for segments: of a downsampled one and the measured one beside

@@ -25,6 +25,7 @@
 #define BLOCK_META_FILE "meta.json"
 #define BLOCK_STARTS_FILE "starts" /* the sidecar of start timestamps, block_starts.h */
 #define BLOCK_META_MAX_BYTES (16u << 20)
+#define BLOCK_META_MAX_SHARDS 4096
 
 struct block_stats {
     uint64_t samples, float_samples, histogram_samples, series, chunks, tombstones;

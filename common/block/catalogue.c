@@ -12,7 +12,6 @@
 #define CATALOGUE_FORMAT 1
 #define CATALOGUE_CRC_MEMBER ",\"crc\":\"" /* what the checksum does not cover begins here */
 #define CATALOGUE_CRC_TAIL (sizeof(CATALOGUE_CRC_MEMBER) - 1 + 8 + 3) /* 8 digits and "}\n */
-#define CATALOGUE_MAX_SHARDS 4096
 
 struct catalogue {
     struct arena *arena; /* of all texts; what is removed stays until the end */
@@ -302,13 +301,13 @@ static void parse_block(struct json_in *j, json_t *o, struct catalogue_block *b)
     b->segments = json_in_texts(j, o, "segments", &b->n_segments);
     if (level < 0 || level > 1000)
         json_in_fail(j, "level");
-    if (shards > CATALOGUE_MAX_SHARDS || (shards ? shard >= shards : shard != 0))
+    if (shards > BLOCK_META_MAX_SHARDS || (shards ? shard >= shards : shard != 0))
         json_in_fail(j, "shards");
     if (b->max_t < b->min_t)
         json_in_fail(j, "maxTime");
     if (b->resolution_ms < 0)
         json_in_fail(j, "resolution");
-    if (b->dir.len && !json_in_is_path(b->dir))
+    if (b->dir.len && !json_in_is_block_dir(b->dir, b->ulid))
         json_in_fail(j, "dir");
 }
 
@@ -336,10 +335,14 @@ static void parse_all(struct json_in *j, json_t *doc, struct catalogue *c)
     list = json_in_list(j, doc, "retired", &n);
     for (size_t i = 0; i < n && !j->bad; i++) {
         json_t *o = json_array_get(list, i);
+        struct catalogue_retired r = {json_in_ulid(j, o, "ulid", true),
+                                      json_in_i64(j, o, "at", true),
+                                      json_in_text(j, o, "dir", false)};
 
-        vec_push(&c->retired, ((struct catalogue_retired){json_in_ulid(j, o, "ulid", true),
-                                                          json_in_i64(j, o, "at", true),
-                                                          json_in_text(j, o, "dir", false)}));
+        /* what lies there is going to be deleted */
+        if (r.dir.len && !json_in_is_block_dir(r.dir, r.ulid))
+            json_in_fail(j, "dir");
+        vec_push(&c->retired, r);
     }
 }
 

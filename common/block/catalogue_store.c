@@ -65,6 +65,19 @@ struct err *catalogue_stat(struct objstore *store, struct slice signal, struct s
     return e;
 }
 
+/* What nobody could read again, for whatever reason, must not take the place of what can be. */
+static struct err *check_readable(struct slice bytes)
+{
+    struct catalogue *c = NULL;
+    struct err *e = catalogue_parse(bytes, &c), *ret = NULL;
+
+    if (e)
+        ret = err_new(ERR_INVALID, "it would not be readable: %s", err_msg(e));
+    err_free(e);
+    catalogue_free(c);
+    return ret;
+}
+
 /* The next version, in the place of the one with the etag. */
 static struct err *put(struct objstore *store, const char *key, const char *etag,
                        struct catalogue *c)
@@ -79,7 +92,9 @@ static struct err *put(struct objstore *store, const char *key, const char *etag
     catalogue_write(&b, c);
     e = b.len > CATALOGUE_MAX_BYTES
             ? err_new(ERR_LIMIT, "catalogue of %zu bytes, more than %u", b.len, CATALOGUE_MAX_BYTES)
-            : objstore_put(store, slice_cstr(key), buf_slice(&b), &opts, NULL);
+            : check_readable(buf_slice(&b));
+    if (!e)
+        e = objstore_put(store, slice_cstr(key), buf_slice(&b), &opts, NULL);
     buf_done(&b);
     return e;
 }

@@ -150,6 +150,21 @@ bool json_in_is_path(struct slice s)
     return true;
 }
 
+bool json_in_is_block_dir(struct slice s, struct ulid ulid)
+{
+    static const char *const signals[] = {"metrics/", "logs/", "traces/", "profiles/"};
+    struct ulid_text text = ulid_print(ulid);
+    struct slice name = slice_cstr(text.s);
+
+    if (!json_in_is_path(s) || !slice_has_suffix(s, name) ||
+        (s.len > name.len && s.ptr[s.len - name.len - 1] != '/'))
+        return false;
+    for (size_t i = 0; i < ORR_COUNT(signals); i++)
+        if (slice_has_prefix(s, slice_cstr(signals[i])))
+            return false;
+    return true;
+}
+
 struct labels json_in_labels(struct json_in *j, json_t *o, const char *name)
 {
     json_t *list = json_in_object(j, o, name, false), *v;

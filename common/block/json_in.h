@@ -30,6 +30,9 @@ struct slice json_in_text(struct json_in *j, json_t *o, const char *name, bool i
 struct ulid json_in_ulid(struct json_in *j, json_t *o, const char *name, bool is_required);
 /* Whether a text may become a path or an object key: "chunks/000001"; nothing that climbs. */
 bool json_in_is_path(struct slice s);
+/* A key of a block's directory outside of what is this system's own: such a path whose last part is the ULID, and whose first
+ * is none of the signals, below which each tenant has its own blocks and nobody else's. */
+bool json_in_is_block_dir(struct slice s, struct ulid ulid);
 /* An object of strings as labels, sorted; none if absent. */
 struct labels json_in_labels(struct json_in *j, json_t *o, const char *name);
 /* Lists of strings and of ULIDs. */

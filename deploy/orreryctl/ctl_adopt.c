@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/map.h"
 #include "common/base/vec.h"
 #include "common/block/block_store.h"
 #include "common/model/tenant.h"
@@ -29,6 +30,7 @@ struct adopting {
     VEC(struct slice) marks;           /* names in markers/ */
     VEC(struct catalogue_block) found; /* to be added */
     VEC(struct block_meta) metas;      /* of those */
+    struct map owners; /* of adopted directories, live or retired: the tenant, a C string */
     uint64_t added, there, deleted, refused;
 };
 
@@ -193,11 +195,19 @@ static struct err *look_at_all(struct adopting *ad, const struct catalogue *cat,
     ctl_progress_begin(&p, "looking at blocks", n, false);
     for (size_t i = 0; !e && i < n; i++) {
         const struct catalogue_block *known;
+        const char *owner;
         struct ulid ulid;
 
         (void)ulid_parse(slice_from(dirs[i], dirs[i].len - ULID_TEXT_LEN), &ulid);
         known = catalogue_find(cat, ulid);
-        if (known && slice_eq(known->dir, dirs[i])) {
+        owner = map_get(&ad->owners, dirs[i]);
+        if (owner && !slice_eq_cstr(ad->tenant, owner)) {
+            ad->refused++;
+            ctl_wrong(ad->c,
+                      "%.*s: not adopted: tenant %s has it, and with one of them the other's would "
+                      "be deleted",
+                      SLICE_ARG(dirs[i]), owner);
+        } else if (known && slice_eq(known->dir, dirs[i])) {
             ad->there++;
         } else if (known || catalogue_is_retired(cat, ulid)) {
             ad->refused++;
@@ -323,6 +333,48 @@ static struct err *adopt_below(struct adopting *ad, struct slice prefix)
     return e;
 }
 
+/* ---- what others have ---- */
+
+static void note_owner(struct adopting *ad, struct slice dir, const char *tenant)
+{
+    if (dir.len)
+        (void)map_put(&ad->owners, arena_dup(ad->c->arena, dir), (void *)(uintptr_t)tenant);
+}
+
+static struct err *note_tenant(struct adopting *ad, struct slice tenant)
+{
+    const char *name = arena_cstr(ad->c->arena, tenant);
+    const struct catalogue_retired *retired;
+    const struct catalogue_block *blocks;
+    struct catalogue *cat = NULL;
+    struct err *e = catalogue_load(ad->c->store, CTL_SIGNAL, tenant, &cat);
+    size_t n;
+
+    if (e)
+        return err_wrap(e, "tenant %s, which may have the same blocks", name);
+    blocks = catalogue_blocks(cat, &n);
+    for (size_t i = 0; i < n; i++)
+        note_owner(ad, blocks[i].dir, name);
+    retired = catalogue_retired(cat, &n);
+    for (size_t i = 0; i < n; i++)
+        note_owner(ad, retired[i].dir, name);
+    catalogue_free(cat);
+    return NULL;
+}
+
+static struct err *note_owners(struct adopting *ad)
+{
+    static const struct slice top = SLICE_INIT("metrics/");
+    struct objstore_listing l;
+    struct err *e = objstore_list(ad->c->store, ad->c->arena,
+                                  &(struct objstore_list){.prefix = top, .by_directory = true}, &l);
+
+    for (size_t i = 0; !e && i < l.n; i++)
+        if (l.ptr[i].is_prefix)
+            e = note_tenant(ad, slice_sub(l.ptr[i].key, top.len, l.ptr[i].key.len - top.len - 1));
+    return e;
+}
+
 static struct err *adopt(struct adopting *ad, struct slice prefix)
 {
     struct ctl *c = ad->c;
@@ -363,7 +415,10 @@ struct err *ctl_bucket_adopt(struct ctl *c)
     if (is_ours(first))
         return ctl_usage(
             c, "what is there is this Orrery's own: two tenants cannot have the same files");
-    if ((e = adopt(&ad, prefix)))
+    if (!(e = note_owners(&ad)))
+        e = adopt(&ad, prefix);
+    map_done(&ad.owners);
+    if (e)
         return e;
     ctl_say("%llu blocks adopted, %llu were already, %llu marked for deletion, %llu refused",
             (unsigned long long)ad.added, (unsigned long long)ad.there,

@@ -14,9 +14,12 @@
 #include <stdlib.h>
 
 #include "common/base/clock.h"
+#include "common/base/mem.h"
 #include "common/base/vec.h"
 #include "common/block/block_store.h"
 #include "deploy/orreryctl/ctl_send.h"
+
+#define MOST_VERSION (UINT64_C(1) << 53)
 
 struct rebuilding {
     struct ctl *c;
@@ -58,6 +61,8 @@ static struct err *salvage_version(struct rebuilding *rb)
     rb->version = (uint64_t)(clock_wall_ms(&clock_system) / MS_PER_S);
     if (!e)
         rb->version = ORR_MAX(rb->version, version_in(buf_slice(&b)));
+    if (rb->version > MOST_VERSION) /* nobody has written so many: it is damaged, too */
+        rb->version = (uint64_t)(clock_wall_ms(&clock_system) / MS_PER_S);
     buf_done(&b);
     if (!err_is(e, ERR_NOT_FOUND))
         return e;
@@ -191,6 +196,34 @@ static bool is_replaced(const struct rebuilding *rb, const struct block_meta *m)
     return false;
 }
 
+/* Whether some block that is kept has what m has: of blocks that claim to be made of one another none would be. Those looked at
+ * are marked in seen. */
+static bool is_in_kept(const struct rebuilding *rb, const struct block_meta *m, bool *seen)
+{
+    for (size_t i = 0; i < rb->blocks.len; i++) {
+        const struct block_meta *out = &rb->blocks.ptr[i].meta;
+
+        if (seen[i] || !is_made_of(out, m) || !has_all_shards(rb, out, m))
+            continue;
+        seen[i] = true;
+        if (!is_replaced(rb, out) || is_in_kept(rb, out, seen))
+            return true;
+    }
+    return false;
+}
+
+static bool is_left_out(const struct rebuilding *rb, const struct block_meta *m)
+{
+    bool *seen, ret;
+
+    if (!is_replaced(rb, m))
+        return false;
+    seen = mem_new_array(bool, rb->blocks.len + 1);
+    ret = is_in_kept(rb, m, seen);
+    mem_free(seen);
+    return ret;
+}
+
 static bool has_inputs(const struct rebuilding *rb, const struct block_meta *m)
 {
     VEC_FOREACH (b, &rb->blocks)
@@ -233,13 +266,16 @@ static struct err *check_outputs(struct rebuilding *rb)
 /* ---- the new one ---- */
 
 /* A segment that its ingester uploaded by itself is its own source (ingester/flush_upload.c). */
-static void add_block(struct rebuilding *rb, const struct block_meta *m)
+static void add_block(struct rebuilding *rb, const struct ctl_block *found)
 {
+    const struct block_meta *m = &found->meta;
     const struct catalogue_block *was = rb->old ? catalogue_find(rb->old, m->ulid) : NULL;
     struct ulid_text text = ulid_print(m->ulid);
     struct slice segment = slice_cstr(text.s);
     struct catalogue_block b = catalogue_block_of_meta(m);
 
+    if (!b.bytes)
+        b.bytes = found->bytes;
     if (!b.n_segments && slice_eq(m->origin, SLICE("ingester"))) {
         b.segments = &segment;
         b.n_segments = 1;
@@ -250,8 +286,8 @@ static void add_block(struct rebuilding *rb, const struct block_meta *m)
 static void add_blocks(struct rebuilding *rb, int64_t now_ms)
 {
     VEC_FOREACH (b, &rb->blocks) {
-        if (!is_replaced(rb, &b->meta)) {
-            add_block(rb, &b->meta);
+        if (!is_left_out(rb, &b->meta)) {
+            add_block(rb, b);
             continue;
         }
         ctl_say("block %s: left out: another one was made of it", ulid_print(b->ulid).s);

@@ -177,6 +177,8 @@ def test_bucket_of_thanos_is_adopted_with_its_labels(t):
     ctl(bucket, "bucket", "adopt", "--layout=thanos", "--prefix=thanos", status=2)
     said = ctl(bucket, "bucket", "adopt", "--layout=thanos", "--prefix=thanos/", f"--tenant={TENANT}")
     check(f"{2 * len(names)} blocks adopted, 0 were already, 1 marked" in said, said)
+    said = ctl(bucket, "bucket", "adopt", "--layout=thanos", "--prefix=thanos", "--tenant=another", status=1)
+    check(f"tenant {TENANT} has it" in said and "0 blocks adopted" in said, said)
     check({r["labels"] for r in listed(bucket)} == {'{cluster="eu", job="sidecar"}', '{cluster="us", job="sidecar"}'},
           f"{listed(bucket)}")
     check([b["segments"] for b in catalogue(bucket)["blocks"]] == [[u] for u in live(bucket)], "sources")

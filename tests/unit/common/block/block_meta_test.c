@@ -64,6 +64,12 @@ TEST(block_meta_refuses_what_it_cannot_trust)
         "\"orrery\":{\"sidecars\":[\"/etc/passwd\"]}}",
         "{\"ulid\":\"01M80PK466RFCA99HQFHWJ3G5T\",\"minTime\":5,\"maxTime\":17,\"version\":1,"
         "\"thanos\":{\"labels\":{\"__compactor_shard_id__\":\"5_of_4\"}}}",
+        "{\"ulid\":\"01M80PK466RFCA99HQFHWJ3G5T\",\"minTime\":5,\"maxTime\":17,\"version\":1,"
+        "\"thanos\":{\"labels\":{\"__compactor_shard_id__\":\"1_of_5000\"}}}",
+        "{\"ulid\":\"01M80PK466RFCA99HQFHWJ3G5T\",\"minTime\":5,\"maxTime\":17,\"version\":1,"
+        "\"thanos\":{\"labels\":{\"__compactor_shard_id__\":\"1_of_4junk\"}}}",
+        "{\"ulid\":\"01M80PK466RFCA99HQFHWJ3G5T\",\"minTime\":5,\"maxTime\":17,\"version\":1,"
+        "\"thanos\":{\"labels\":{\"__compactor_shard_id__\":\"4294967297_of_4294967298\"}}}",
     };
     struct arena *a = arena_new(0);
     struct block_meta m;

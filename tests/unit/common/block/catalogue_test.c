@@ -1,3 +1,5 @@
+#include <stdio.h>
+
 #include "common/base/job.h"
 #include "common/base/rng.h"
 #include "common/block/catalogue.h"
@@ -19,6 +21,10 @@ static struct catalogue_block block(unsigned i, int64_t min_t)
     static const struct label external[2] = {{SLICE_INIT("cluster"), SLICE_INIT("a \"b\"")},
                                              {SLICE_INIT("zone"), SLICE_INIT("z")}};
 
+    static char dirs[1024][64];
+    char *dir = dirs[i % ORR_COUNT(dirs)];
+
+    snprintf(dir, sizeof(dirs[0]), "old/place/%s", ulid_print(id(i)).s);
     return (struct catalogue_block){.ulid = id(i),
                                     .min_t = min_t,
                                     .max_t = min_t + 100,
@@ -31,7 +37,7 @@ static struct catalogue_block block(unsigned i, int64_t min_t)
                                     .shard = i % 4,
                                     .shards = 4,
                                     .resolution_ms = 300000,
-                                    .dir = SLICE("old/place/block"),
+                                    .dir = slice_cstr(dir),
                                     .labels = {external, 2},
                                     .is_pinned = i % 2};
 }
@@ -61,11 +67,11 @@ TEST(catalogue_reads_back_what_it_wrote)
     CHECK_SLICE(b[0].segments[1], "seg \"b\"");
     CHECK(catalogue_has_segment(d, SLICE("seg-a")) && !catalogue_has_segment(d, SLICE("seg")));
     CHECK_INT(b[0].resolution_ms, 300000);
-    CHECK_SLICE(b[0].dir, "old/place/block");
+    CHECK(slice_eq(b[0].dir, block(4, 0).dir));
     CHECK_INT(b[0].labels.n, 2);
     CHECK_SLICE(labels_get(b[0].labels, SLICE("cluster")), "a \"b\"");
     CHECK_INT(catalogue_retired(d, &n)->at_ms, 12345);
-    CHECK_SLICE(catalogue_retired(d, &n)->dir, "old/place/block");
+    CHECK(slice_eq(catalogue_retired(d, &n)->dir, block(2, 0).dir));
     CHECK_SLICE(catalogue_tenant(d), "tenant-1");
     CHECK(catalogue_forget(d, id(2)) && !catalogue_forget(d, id(2)));
     CHECK(catalogue_find(d, id(3)) && !catalogue_find(d, id(2)));
@@ -101,6 +107,40 @@ TEST(catalogue_refuses_damaged_bytes)
     }
     buf_done(&out);
     catalogue_free(c);
+}
+
+/* What the sweep deletes is below such a directory: it must be one of that very block, and nobody's own place. */
+TEST(catalogue_refuses_directories_that_are_not_of_the_block)
+{
+    static const struct {
+        const char *before;
+        bool has_id;
+        const char *after;
+    } dirs[] = {{"metrics/victim", false, ""},
+                {"metrics/victim/", true, ""},
+                {"old/place", false, ""},
+                {"", true, "/more"},
+                {"old/x", true, ""},
+                {"../", true, ""},
+                {"/old/", true, ""}};
+
+    for (size_t i = 0; i < 2 * ORR_COUNT(dirs); i++) {
+        struct catalogue *c = catalogue_new(SLICE("metrics"), SLICE("t")), *d;
+        struct catalogue_block x = block(1, 5);
+        struct buf out = {0};
+        char dir[128];
+
+        snprintf(dir, sizeof(dir), "%s%s%s", dirs[i / 2].before,
+                 dirs[i / 2].has_id ? ulid_print(id(1)).s : "", dirs[i / 2].after);
+        x.dir = slice_cstr(dir);
+        catalogue_add(c, &x);
+        if (i % 2)
+            CHECK(catalogue_retire(c, id(1), 7));
+        catalogue_write(&out, c);
+        CHECK_ERR(catalogue_parse(buf_slice(&out), &d), ERR_CORRUPT, "dir");
+        buf_done(&out);
+        catalogue_free(c);
+    }
 }
 
 struct race {
@@ -197,7 +237,7 @@ TEST(catalogue_is_replaced_by_one_that_knows_what_was_there)
     catalogue_raise(c, 40);
     catalogue_raise(c, 30);
     CHECK(catalogue_retire_again(
-        c, &(struct catalogue_retired){.ulid = id(2), .at_ms = 9, .dir = SLICE("a/b")}));
+        c, &(struct catalogue_retired){.ulid = id(2), .at_ms = 9, .dir = block(2, 0).dir}));
     CHECK(!catalogue_retire_again(c, &(struct catalogue_retired){.ulid = id(1)}));
     CHECK_ERR(catalogue_replace(s, "", c), ERR_CONFLICT, "catalogue");
     CHECK_OK(catalogue_replace(s, etag, c));
@@ -205,6 +245,14 @@ TEST(catalogue_is_replaced_by_one_that_knows_what_was_there)
     CHECK_OK(catalogue_load_at(s, key, &d));
     CHECK(catalogue_version(d) > 40 && catalogue_find(d, id(1)));
     CHECK(catalogue_is_retired(d, id(2)));
+    catalogue_free(d);
+    /* what could not be read again is not written */
+    CHECK_OK(catalogue_stat(s, SLICE("metrics"), SLICE("t"), etag));
+    x = block(3, 5);
+    x.shards = 5000;
+    catalogue_add(c, &x);
+    CHECK_ERR(catalogue_replace(s, etag, c), ERR_INVALID, "would not be readable");
+    CHECK_OK(catalogue_load_at(s, key, &d));
     catalogue_free(d);
     catalogue_free(c);
     objstore_close(s);

@@ -153,6 +153,31 @@ TEST(ctl_rebuild_goes_above_a_version_that_can_be_made_out)
     CHECK_INT(catalogue_version(f.cat), 100000000000);
     rebuild(&f); /* of one that can be read it is the next */
     CHECK_INT(catalogue_version(f.cat), 100000000001);
+    /* so many nobody has written: it is the number that is damaged */
+    CHECK_OK(objstore_put(f.c.store, SLICE("metrics/t/catalogue"),
+                          SLICE("{\"format\":1,\"version\":9223372036854775807,\"sig"), NULL,
+                          NULL));
+    rebuild(&f);
+    CHECK(catalogue_version(f.cat) > 1700000000u && catalogue_version(f.cat) < 1u << 31);
+    teardown(&f);
+}
+
+/* Each says that it was made of the other: neither may be what the other is left out for. */
+TEST(ctl_rebuild_keeps_blocks_that_are_made_of_one_another)
+{
+    struct fixture f;
+
+    setup(&f);
+    put_block(&f, 1, (unsigned[]){3}, 1, 0, 0);
+    put_block(&f, 2, (unsigned[]){1}, 1, 0, 0);
+    put_block(&f, 3, (unsigned[]){2}, 1, 0, 0);
+    rebuild(&f);
+    for (unsigned i = 1; i <= 3; i++)
+        CHECK(catalogue_find(f.cat, fixture_ulid(i)));
+    /* beside one that is kept they are inputs as any others */
+    put_block(&f, 4, (unsigned[]){1}, 1, 0, 0);
+    rebuild(&f);
+    CHECK(catalogue_find(f.cat, fixture_ulid(4)) && !catalogue_find(f.cat, fixture_ulid(1)));
     teardown(&f);
 }
 
