@@ -30,7 +30,7 @@ struct adopting {
     VEC(struct slice) marks;           /* names in markers/ */
     VEC(struct catalogue_block) found; /* to be added */
     VEC(struct block_meta) metas;      /* of those */
-    struct map owners; /* of adopted directories, live or retired: the tenant, a C string */
+    struct map *owners; /* of adopted directories, live or retired: the tenant, a C string */
     uint64_t added, there, deleted, refused;
 };
 
@@ -200,7 +200,7 @@ static struct err *look_at_all(struct adopting *ad, const struct catalogue *cat,
 
         (void)ulid_parse(slice_from(dirs[i], dirs[i].len - ULID_TEXT_LEN), &ulid);
         known = catalogue_find(cat, ulid);
-        owner = map_get(&ad->owners, dirs[i]);
+        owner = map_get(ad->owners, dirs[i]);
         if (owner && !slice_eq_cstr(ad->tenant, owner)) {
             ad->refused++;
             ctl_wrong(ad->c,
@@ -268,7 +268,11 @@ static struct err *find_dirs(struct adopting *ad, struct slice parent, struct sl
 
 static struct err *adopt_tenant(struct adopting *all, struct slice parent, struct slice tenant)
 {
-    struct adopting ad = {.c = all->c, .layout = all->layout, .tenant = tenant, .from = all->from};
+    struct adopting ad = {.c = all->c,
+                          .layout = all->layout,
+                          .tenant = tenant,
+                          .from = all->from,
+                          .owners = all->owners};
     struct catalogue *cat = NULL;
     struct slice *dirs;
     struct err *e;
@@ -338,7 +342,7 @@ static struct err *adopt_below(struct adopting *ad, struct slice prefix)
 static void note_owner(struct adopting *ad, struct slice dir, const char *tenant)
 {
     if (dir.len)
-        (void)map_put(&ad->owners, arena_dup(ad->c->arena, dir), (void *)(uintptr_t)tenant);
+        (void)map_put(ad->owners, dir, (void *)(uintptr_t)tenant);
 }
 
 static struct err *note_tenant(struct adopting *ad, struct slice tenant)
@@ -398,7 +402,8 @@ static struct err *adopt(struct adopting *ad, struct slice prefix)
 struct err *ctl_bucket_adopt(struct ctl *c)
 {
     static const char *const names[] = {"mimir", "thanos", "orrery"};
-    struct adopting ad = {.c = c};
+    struct map owners = {0};
+    struct adopting ad = {.c = c, .owners = &owners};
     struct slice prefix = slice_cstr(c->opts.prefix ? c->opts.prefix : ""), top, first;
     size_t i = 0;
     struct err *e;
@@ -417,7 +422,7 @@ struct err *ctl_bucket_adopt(struct ctl *c)
             c, "what is there is this Orrery's own: two tenants cannot have the same files");
     if (!(e = note_owners(&ad)))
         e = adopt(&ad, prefix);
-    map_done(&ad.owners);
+    map_done(&owners);
     if (e)
         return e;
     ctl_say("%llu blocks adopted, %llu were already, %llu marked for deletion, %llu refused",
