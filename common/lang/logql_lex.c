@@ -199,7 +199,8 @@ static bool lex_duration(struct logql_lex *l, struct logql_token *t)
 {
     struct slice text = run_of(l, t->start, l->pos, ".nu\xc2\xb5\xcemshdwy");
 
-    if (!text.len || !parse_duration(text, &t->v.ns))
+    /* -0 alone is a number. */
+    if (!text.len || is_digit(text.ptr[text.len - 1]) || !parse_duration(text, &t->v.ns))
         return false;
     t->type = LOGQL_TOK_DURATION;
     l->pos = t->start + text.len;
@@ -225,10 +226,11 @@ static void skip_digits(struct logql_lex *l)
 
 static bool lex_number(struct logql_lex *l, struct logql_token *t)
 {
-    int c = peek_at(l, l->pos + 1);
+    int c = peek_at(l, l->pos + 1), digit = peek_at(l, l->pos + 2);
 
     t->type = LOGQL_TOK_NUMBER;
-    if (peek_at(l, l->pos) == '0' && c > 0 && strchr("xXbBoO", c))
+    /* 0B alone is a size. */
+    if (peek_at(l, l->pos) == '0' && c > 0 && strchr("xXbBoO", c) && is_digit(digit))
         return fail(l, t->start, "numbers are decimal");
     skip_digits(l);
     if (peek_at(l, l->pos) == '.') {

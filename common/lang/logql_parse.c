@@ -360,7 +360,9 @@ static struct logql_expr *parse_label_replace(struct logql_parser *p)
             return NULL;
     if (!logql_parse_expect(p, LOGQL_TOK_RPAREN))
         return NULL;
-    buf_printf(&anchored, "^(?:%.*s)$", SLICE_ARG(l->regex));
+    buf_str(&anchored, "^(?:");
+    buf_slice_append(&anchored, l->regex);
+    buf_str(&anchored, ")$");
     err = re_compile(buf_slice(&anchored), 0, &re);
     buf_done(&anchored);
     if (err) {

@@ -66,12 +66,16 @@ static void print_text_filter(struct buf *out, const struct matcher *m)
 {
     bool is_regex = m->op == MATCHER_RE || m->op == MATCHER_NRE;
 
-    if (is_regex && slice_find_byte(m->value, '`', 0) < 0 &&
-        slice_find_byte(m->value, '\r', 0) < 0 && !logql_re_is_simple(m->value))
-        buf_printf(out, "%.*s%s`%.*s`", SLICE_ARG(m->name), matcher_op_text(m->op),
-                   SLICE_ARG(m->value));
-    else
+    if (!is_regex || slice_find_byte(m->value, '`', 0) >= 0 ||
+        slice_find_byte(m->value, '\r', 0) >= 0 || logql_re_is_simple(m->value)) {
         matcher_text(out, m);
+        return;
+    }
+    buf_slice_append(out, m->name);
+    buf_str(out, matcher_op_text(m->op));
+    buf_byte(out, '`');
+    buf_slice_append(out, m->value);
+    buf_byte(out, '`');
 }
 
 static void print_measure(struct buf *out, const struct logql_filter *f)

@@ -78,6 +78,7 @@ TEST(logql_numbers_are_folded)
 {
     check("1 + 2 * -3 ^ 2", "19");
     check("1 > bool 2 == 0", "1");
+    check("1 -0", "1");
     check("vector(1) + 1 + 1", "((vector(1.000000) + 1) + 1)");
 }
 
