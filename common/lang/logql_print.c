@@ -27,13 +27,21 @@ const char *logql_line_op_text(enum logql_line_op op)
     return line_ops[op];
 }
 
+/* Names are words of the language here, never quoted. */
+static void print_matcher(struct buf *out, const struct matcher *m)
+{
+    buf_slice_append(out, m->name);
+    buf_str(out, matcher_op_text(m->op));
+    gostr_quote(out, m->value);
+}
+
 void logql_print_selector(struct buf *out, struct matchers ms)
 {
     buf_byte(out, '{');
     for (size_t i = 0; i < ms.n; i++) {
         if (i)
             buf_str(out, ", ");
-        matcher_text(out, &ms.ptr[i]);
+        print_matcher(out, &ms.ptr[i]);
     }
     buf_byte(out, '}');
 }
@@ -68,7 +76,7 @@ static void print_text_filter(struct buf *out, const struct matcher *m)
 
     if (!is_regex || slice_find_byte(m->value, '`', 0) >= 0 ||
         slice_find_byte(m->value, '\r', 0) >= 0 || logql_re_is_simple(m->value)) {
-        matcher_text(out, m);
+        print_matcher(out, m);
         return;
     }
     buf_slice_append(out, m->name);
@@ -88,6 +96,9 @@ static void print_measure(struct buf *out, const struct logql_filter *f)
         promdur_print_go(out, f->v.duration_ns);
     } else if (f->kind == LOGQL_FILTER_NUMBER) {
         num_format(out, f->v.number, 'f', -1);
+    } else if (f->v.bytes >= 1000000000000000000) {
+        /* Loki prints EB here, which neither it nor we read: the E would be an exponent's. */
+        buf_printf(out, "%uPB", (unsigned)(f->v.bytes / 1000000000000000));
     } else {
         gosize_print(&size, f->v.bytes);
         for (size_t i = 0; i < size.len; i++)
@@ -124,7 +135,7 @@ void logql_print_filter(struct buf *out, const struct logql_filter *f)
 static void print_pair(struct buf *out, const struct logql_stage *s, const struct logql_pair *pair)
 {
     if (pair->matcher) {
-        matcher_text(out, pair->matcher);
+        print_matcher(out, pair->matcher);
         return;
     }
     buf_slice_append(out, pair->dst);
