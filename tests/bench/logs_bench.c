@@ -1,5 +1,5 @@
 /*
- * What line filters cost: megabytes of log a CPU second, beside memchr() for a byte that is not
+ * What line filters and the reading of JSON cost: megabytes of log a CPU second, beside memchr() for a byte that is not
  * there (the speed of memory) and memmem() in the same run.
  *
  *     logs_bench [LINES [ROUNDS]]      200000 JSON lines of about 500 bytes, 5 rounds
@@ -11,6 +11,7 @@
 #include "common/base/buf.h"
 #include "common/base/mem.h"
 #include "common/lang/logql.h"
+#include "common/logs/jsonline.h"
 #include "common/logs/linefilter.h"
 
 struct lines {
@@ -109,6 +110,37 @@ static void run_memory(const struct lines *l, size_t rounds)
     report("memmem \"level\":\"error\"", cpu_ns() - start, l->text.len * rounds, n / rounds);
 }
 
+struct wanted {
+    struct slice name;
+    size_t n;
+};
+
+static bool look(void *arg, struct slice key, struct slice value)
+{
+    struct wanted *w = arg;
+
+    if (!slice_eq(key, w->name))
+        return true;
+    w->n += value.len >= 4; /* 1000 and more */
+    return false;
+}
+
+/* | json | NAME >= 1000: a line is read up to the label that the query needs. */
+static void run_json(const struct lines *l, size_t rounds, const char *name)
+{
+    struct wanted w = {.name = slice_cstr(name)};
+    struct jsonline j = {0};
+    int64_t start = cpu_ns();
+    char what[64];
+
+    for (size_t r = 0; r < rounds; r++)
+        for (size_t i = 0; i < l->n; i++)
+            (void)jsonline_each(&j, line_at(l, i), look, &w);
+    (void)snprintf(what, sizeof(what), "json, up to %s", name);
+    report(what, cpu_ns() - start, l->text.len * rounds, w.n / rounds);
+    jsonline_done(&j);
+}
+
 int main(int argc, char **argv)
 {
     size_t n = argc > 1 ? strtoul(argv[1], NULL, 10) : 200000;
@@ -127,6 +159,8 @@ int main(int argc, char **argv)
     run_filter(&l, rounds, "|~ `orders\",\"status\":[45]`");
     run_filter(&l, rounds, "|> `<_>\"level\":\"error\"<_>\"status\":503<_>`");
     run_filter(&l, rounds, "|= ip(`10.1.0.0/16`)");
+    run_json(&l, rounds, "latency_ms");
+    run_json(&l, rounds, "not there");
     buf_done(&l.text);
     mem_free(l.ends);
     return 0;
