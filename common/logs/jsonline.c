@@ -33,23 +33,30 @@ static int skip_space(struct walk *w)
     return c;
 }
 
-static bool is_name_byte(uint32_t c)
+static bool is_name_byte(uint8_t c)
 {
     return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
 void jsonline_label_name(struct buf *out, struct slice name, bool is_first)
 {
-    name = slice_trim(name);
-    if (is_first && name.len && name.ptr[0] >= '0' && name.ptr[0] <= '9')
-        buf_byte(out, '_');
-    while (name.len) {
-        uint32_t r;
-        size_t n = gostr_rune(name, &r);
+    uint8_t *to;
+    size_t n = 0;
 
-        buf_byte(out, is_name_byte(r) ? (uint8_t)r : '_');
-        name = slice_from(name, n);
+    name = slice_trim(name);
+    to = buf_reserve(out, name.len + 1); /* each rune becomes a byte */
+    if (!to)
+        return;
+    if (is_first && name.len && name.ptr[0] >= '0' && name.ptr[0] <= '9')
+        to[n++] = '_';
+    for (size_t i = 0; i < name.len;) {
+        uint32_t r;
+        uint8_t c = name.ptr[i];
+
+        to[n++] = is_name_byte(c) ? c : '_';
+        i += c < 0x80 ? 1 : gostr_rune(slice_from(name, i), &r);
     }
+    out->len += n;
 }
 
 /* A string with its quotes, at its first one. */
@@ -58,15 +65,24 @@ static bool take_string(struct walk *w, struct slice *ret, bool *ret_has_escapes
     size_t start = w->pos++;
 
     *ret_has_escapes = false;
-    for (int c; (c = byte_at(w)) != '"'; w->pos++) {
-        if (c < 0)
+    for (ptrdiff_t end = -1;;) {
+        const uint8_t *escape;
+
+        if (end <
+            (ptrdiff_t)w->pos) /* each quote is looked for once, be there ever so many escapes */
+            end = slice_find_byte(w->s, '"', w->pos);
+        if (end < 0) {
+            w->pos = w->s.len;
             return fail(w, "a string is not closed");
-        if (c == '\\') {
-            *ret_has_escapes = true;
-            w->pos++;
         }
+        escape = memchr(w->s.ptr + w->pos, '\\', (size_t)end - w->pos);
+        if (!escape) {
+            w->pos = (size_t)end + 1;
+            break;
+        }
+        *ret_has_escapes = true;
+        w->pos = ORR_MIN((size_t)(escape - w->s.ptr) + 2, w->s.len);
     }
-    w->pos++;
     *ret = slice_sub(w->s, start, w->pos - start);
     return true;
 }

@@ -29,12 +29,21 @@ struct linefilter {
     size_t n;
 };
 
+/* Without regard to case only short texts are searched for. */
+static bool are_short(const struct logql_re_texts *texts)
+{
+    for (size_t i = 0; texts->ignores_case && i < texts->n; i++)
+        if (texts->ptr[i].len > TEXTFIND_MAX_BYTES)
+            return false;
+    return true;
+}
+
 static struct err *make_regex(struct arena *a, struct slice regex, struct finder *ret, size_t max,
                               size_t *ret_n)
 {
     struct logql_re_texts texts;
 
-    if (logql_re_texts(a, regex, max, &texts)) {
+    if (logql_re_texts(a, regex, max, &texts) && are_short(&texts)) {
         for (size_t i = 0; i < texts.n; i++)
             ret[i] = (struct finder){.kind = TEXT,
                                      .find = texts.ignores_case ? textfind_of_nocase(texts.ptr[i])

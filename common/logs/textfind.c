@@ -20,11 +20,11 @@ static struct textfind make(struct slice text, bool ignores_case)
     size_t best = 0, second = 0;
 
     /* In a long text the front is enough to choose from. */
-    for (size_t i = 1; i < text.len && i < 64; i++)
+    for (size_t i = 1; i < text.len && i < TEXTFIND_MAX_BYTES; i++)
         if (frequency(text.ptr[i]) < frequency(text.ptr[best]))
             best = i;
     second = best == 0 && text.len > 1 ? 1 : 0;
-    for (size_t i = 0; i < text.len && i < 64; i++)
+    for (size_t i = 0; i < text.len && i < TEXTFIND_MAX_BYTES; i++)
         if (i != best && text.ptr[i] != text.ptr[best] &&
             frequency(text.ptr[i]) < frequency(text.ptr[second]))
             second = i;
@@ -40,6 +40,7 @@ struct textfind textfind_of(struct slice text)
 
 struct textfind textfind_of_nocase(struct slice text)
 {
+    ORR_ASSERT(text.len <= TEXTFIND_MAX_BYTES);
     return make(text, true);
 }
 
@@ -111,5 +112,7 @@ ptrdiff_t textfind_in(const struct textfind *f, struct slice s, size_t from)
         return -1;
     if (f->text.len == 0)
         return (ptrdiff_t)from;
+    if (f->text.len > TEXTFIND_MAX_BYTES)
+        return slice_find(s, f->text, from);
     return find(f, s, from);
 }

@@ -70,6 +70,20 @@ TEST(linefilter_texts_and_regexes)
     CHECK(keeps("|= ``", ""));
 }
 
+TEST(linefilter_long_texts)
+{
+    struct arena *a = arena_new(0);
+    struct buf x = {0};
+
+    buf_fill(&x, 'x', 100);
+    CHECK(keeps(arena_printf(a, "|= `%s`", buf_cstr(&x)), arena_printf(a, "a%sb", buf_cstr(&x))));
+    CHECK(keeps(arena_printf(a, "|~ `(?i)%s`", buf_cstr(&x)),
+                arena_printf(a, "%.50sXX%.50s", buf_cstr(&x), buf_cstr(&x))));
+    CHECK(!keeps(arena_printf(a, "|= `%sy`", buf_cstr(&x)), buf_cstr(&x)));
+    buf_done(&x);
+    arena_free(a);
+}
+
 TEST(linefilter_patterns)
 {
     CHECK(keeps("|> `<_> done in <_>ms`", "step done in 5ms"));
