@@ -68,37 +68,6 @@ static struct err *func_safe_url(struct value_call *call, const struct value *ar
     return NULL;
 }
 
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* url.QueryUnescape */
-static struct err *func_url_unescape(struct value_call *call, const struct value *args, size_t n,
-                                     struct value *ret)
-{
-    struct buf b = {.max_bytes = call->max_bytes};
-    struct slice s = args[0].s;
-
-    (void)n;
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.ptr[i] != '%') {
-            buf_byte(&b, s.ptr[i] == '+' ? ' ' : s.ptr[i]);
-            continue;
-        }
-        if (i + 2 >= s.len || hex_digit(s.ptr[i + 1]) < 0 || hex_digit(s.ptr[i + 2]) < 0) {
-            buf_done(&b);
-            return err_new(ERR_EXEC, "invalid URL escape");
-        }
-        buf_byte(&b, (uint8_t)(hex_digit(s.ptr[i + 1]) << 4 | hex_digit(s.ptr[i + 2])));
-        i += 2;
-    }
-    return take_text(call, &b, ret);
-}
-
 static struct err *func_date(struct value_call *call, const struct value *args, size_t n,
                              struct value *ret)
 {
@@ -338,7 +307,7 @@ static const struct value_func funcs[] = {
     {"match", "ss", template_text_match},
     {"safeHtml", "s", template_text_safe_html},
     {"safeUrl", "s", func_safe_url},
-    {"urlUnescape", "s", func_url_unescape},
+    {"urlUnescape", "s", template_text_query_unescape},
     {"reReplaceAll", "sss", template_text_replace_all},
     {"stringSlice", "s*", func_string_slice},
     {"date", "sv", func_date},

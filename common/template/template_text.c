@@ -164,6 +164,37 @@ struct err *template_text_query_escape(struct value_call *call, const struct val
     return NULL;
 }
 
+static int hex_digit(uint8_t c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+struct err *template_text_query_unescape(struct value_call *call, const struct value *args,
+                                         size_t n, struct value *ret)
+{
+    struct buf b = {.max_bytes = call->max_bytes};
+    struct slice s = args[0].s;
+
+    (void)n;
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] != '%') {
+            buf_byte(&b, s.ptr[i] == '+' ? ' ' : s.ptr[i]);
+            continue;
+        }
+        if (i + 2 >= s.len || hex_digit(s.ptr[i + 1]) < 0 || hex_digit(s.ptr[i + 2]) < 0) {
+            buf_done(&b);
+            return err_new(ERR_EXEC, "invalid URL escape");
+        }
+        buf_byte(&b, (uint8_t)(hex_digit(s.ptr[i + 1]) << 4 | hex_digit(s.ptr[i + 2])));
+        i += 2;
+    }
+    *ret = value_take_text(call->arena, &b);
+    return NULL;
+}
+
 /* net.SplitHostPort. False if there is no port, or brackets or colons are where they may not. */
 static bool split_host_port(struct slice s, struct slice *ret_host, struct slice *ret_port)
 {

@@ -7,6 +7,7 @@
 #include "common/base/num.h"
 #include "common/lang/promql_series.h"
 #include "common/template/template_am.h"
+#include "common/template/template_loki.h"
 #include "common/template/template_prom.h"
 #include "querier/engine/engine.h"
 #include "querier/engine/memstore.h"
@@ -272,6 +273,34 @@ CONFORMANCE(template, alertmanager_cases)
     is_ok = !e;
     if (conformance_check_ok(c, "ok", e, conformance_bool(c, "ok")) && is_ok)
         (void)conformance_check_text(c, "output", as_utf8(c, &out), conformance_text(c, "output"));
+    buf_done(&out);
+    template_free(set);
+}
+
+/* loki_cases */
+
+CONFORMANCE(template, loki_cases)
+{
+    struct template_loki loki = {.line = conformance_text(c, "line"),
+                                 .ts_ns = conformance_int(c, "ts_ns"),
+                                 .now_ns = clock_wall_ns(&clock_system)};
+    struct template_run run = {.arena = c->arena, .ctx = &loki, .missing = TEMPLATE_MISSING_ZERO};
+    struct template_set *set = template_new(&template_loki_funcs);
+    struct err *e = template_parse(set, SLICE("line"), conformance_text(c, "text"));
+    bool is_parsed = !e, has_failed;
+    struct buf out = {0};
+
+    (void)conformance_check_bool(c, "parses", is_parsed, !conformance_has(c, "parse_error"));
+    if (!e)
+        e = template_execute(set, SLICE("line"),
+                             value_labels(c->arena, labels_of(c, conformance_get(c, "labels"))),
+                             &run, &out);
+    has_failed = is_parsed && e;
+    (void)conformance_check_bool(c, "fails", has_failed, conformance_has(c, "error"));
+    if (is_parsed)
+        (void)conformance_check_text(c, "output", has_failed ? loki.line : as_utf8(c, &out),
+                                     conformance_text(c, "output"));
+    err_free(e);
     buf_done(&out);
     template_free(set);
 }

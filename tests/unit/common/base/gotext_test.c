@@ -2,6 +2,7 @@
 
 #include "common/base/gonum.h"
 #include "common/base/gore.h"
+#include "common/base/gosize.h"
 #include "common/base/gostr.h"
 #include "common/base/gotime.h"
 #include "common/base/promdur.h"
@@ -139,4 +140,31 @@ TEST(gozone_names_stay_inside_the_database)
     z = gozone_fixed(SLICE("X"), 3600);
     CHECK_INT(gotime_date(z, 1970, 1, 1, 0, 0, 0), -3600);
     gozone_free(z);
+}
+
+TEST(gosize_reads_and_writes)
+{
+    static const struct {
+        const char *text, *back;
+        uint64_t bytes;
+    } sizes[] = {{"0", "0 B", 0},
+                 {"9.9b", "9 B", 9},
+                 {"2.5KiB", "2.6 kB", 2560},
+                 {"1,000 k", "1.0 MB", 1000000},
+                 {"10 gb", "10 GB", 10000000000},
+                 {"16383PiB", "18 EB", 16383ULL << 50}};
+    struct buf b = {0};
+    uint64_t n;
+
+    for (size_t i = 0; i < ORR_COUNT(sizes); i++) {
+        CHECK(gosize_parse(slice_cstr(sizes[i].text), &n) && n == sizes[i].bytes);
+        buf_reset(&b);
+        gosize_print(&b, n);
+        CHECK_SLICE(buf_slice(&b), sizes[i].back);
+    }
+    CHECK(!gosize_parse(SLICE(""), &n));
+    CHECK(!gosize_parse(SLICE("-1"), &n));
+    CHECK(!gosize_parse(SLICE("1 bk"), &n));
+    CHECK(!gosize_parse(SLICE("16EiB"), &n));
+    buf_done(&b);
 }

@@ -1,0 +1,233 @@
+#include "common/logs/jsonline.h"
+
+#include "common/base/gostr.h"
+#include "common/logs/logfmt.h"
+
+struct walk {
+    struct jsonline *j;
+    struct slice s;
+    size_t pos;
+    unsigned depth;
+    jsonline_fn *fn;
+    void *arg;
+    bool is_enough;
+};
+
+static bool fail(struct walk *w, const char *error)
+{
+    w->j->error = error;
+    return false;
+}
+
+static int byte_at(const struct walk *w)
+{
+    return w->pos < w->s.len ? w->s.ptr[w->pos] : -1;
+}
+
+static int skip_space(struct walk *w)
+{
+    int c;
+
+    while ((c = byte_at(w)) == ' ' || c == '\t' || c == '\n' || c == '\r')
+        w->pos++;
+    return c;
+}
+
+static bool is_name_byte(uint8_t c)
+{
+    return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+void jsonline_label_name(struct buf *out, struct slice name, bool is_first)
+{
+    uint8_t *to;
+    size_t n = 0;
+
+    name = slice_trim(name);
+    to = buf_reserve(out, name.len + 1); /* each rune becomes a byte */
+    if (!to)
+        return;
+    if (is_first && name.len && name.ptr[0] >= '0' && name.ptr[0] <= '9')
+        to[n++] = '_';
+    for (size_t i = 0; i < name.len;) {
+        uint32_t r;
+        uint8_t c = name.ptr[i];
+
+        to[n++] = is_name_byte(c) ? c : '_';
+        i += c < 0x80 ? 1 : gostr_rune(slice_from(name, i), &r);
+    }
+    out->len += n;
+}
+
+/* A string with its quotes, at its first one. */
+static bool take_string(struct walk *w, struct slice *ret, bool *ret_has_escapes)
+{
+    size_t start = w->pos++;
+
+    *ret_has_escapes = false;
+    for (ptrdiff_t end = -1;;) {
+        const uint8_t *escape;
+
+        if (end <
+            (ptrdiff_t)w->pos) /* each quote is looked for once, be there ever so many escapes */
+            end = slice_find_byte(w->s, '"', w->pos);
+        if (end < 0) {
+            w->pos = w->s.len;
+            return fail(w, "a string is not closed");
+        }
+        escape = memchr(w->s.ptr + w->pos, '\\', (size_t)end - w->pos);
+        if (!escape) {
+            w->pos = (size_t)end + 1;
+            break;
+        }
+        *ret_has_escapes = true;
+        w->pos = ORR_MIN((size_t)(escape - w->s.ptr) + 2, w->s.len);
+    }
+    *ret = slice_sub(w->s, start, w->pos - start);
+    return true;
+}
+
+/* Past the list or object at pos: what lies between its bracket and the one that closes it. */
+static bool skip_block(struct walk *w, int open, int close)
+{
+    size_t depth = 0;
+    struct slice text;
+    bool has_escapes;
+
+    do {
+        int c = byte_at(w);
+
+        if (c < 0)
+            return fail(w, open == '{' ? "an object is not closed" : "a list is not closed");
+        if (c == '"') {
+            if (!take_string(w, &text, &has_escapes))
+                return false;
+            continue;
+        }
+        depth += c == open;
+        depth -= c == close;
+        w->pos++;
+    } while (depth > 0);
+    return true;
+}
+
+static struct slice text_of(struct buf *scratch, struct slice quoted, bool has_escapes)
+{
+    if (!has_escapes)
+        return slice_sub(quoted, 1, quoted.len - 2);
+    buf_reset(scratch);
+    return logfmt_unquote(quoted, scratch) ? buf_slice(scratch)
+                                           : slice_sub(quoted, 1, quoted.len - 2);
+}
+
+static bool give(struct walk *w, struct slice value)
+{
+    w->is_enough = !w->fn(w->arg, buf_slice(&w->j->key), value);
+    return !w->is_enough;
+}
+
+/* A number, true, false or null. */
+static bool take_word(struct walk *w)
+{
+    size_t start = w->pos;
+    struct slice word;
+
+    for (int c; (c = byte_at(w)) > ' ' && c != ',' && c != '}' && c != ']';)
+        w->pos++;
+    word = slice_sub(w->s, start, w->pos - start);
+    if (slice_eq_cstr(word, "null"))
+        return true;
+    if (slice_eq_cstr(word, "true") || slice_eq_cstr(word, "false") ||
+        (word.len && (word.ptr[0] == '-' || (word.ptr[0] >= '0' && word.ptr[0] <= '9'))))
+        return give(w, word);
+    return fail(w, "a value that is none");
+}
+
+static bool take_object(struct walk *w);
+
+static bool take_value(struct walk *w)
+{
+    size_t start = w->pos;
+    struct slice text;
+    bool has_escapes;
+
+    switch (byte_at(w)) {
+    case '"':
+        return take_string(w, &text, &has_escapes) &&
+               give(w, text_of(&w->j->value, text, has_escapes));
+    case '{':
+        /* Closed as the outermost is, all in it are. */
+        if (w->depth == 1 && !skip_block(w, '{', '}'))
+            return false;
+        w->pos = start;
+        return take_object(w);
+    case '[':
+        return skip_block(w, '[', ']');
+    default:
+        return take_word(w);
+    }
+}
+
+static bool take_member(struct walk *w)
+{
+    size_t prefix = w->j->key.len;
+    struct slice name;
+    bool has_escapes;
+
+    if (skip_space(w) != '"')
+        return fail(w, "a name is expected");
+    if (!take_string(w, &name, &has_escapes))
+        return false;
+    if (prefix)
+        buf_byte(&w->j->key, '_');
+    jsonline_label_name(&w->j->key, text_of(&w->j->value, name, has_escapes), prefix == 0);
+    if (skip_space(w) != ':')
+        return fail(w, "a colon is expected");
+    w->pos++;
+    (void)skip_space(w);
+    if (!take_value(w))
+        return false;
+    w->j->key.len = prefix;
+    return true;
+}
+
+/* At the brace. */
+static bool take_object(struct walk *w)
+{
+    int c;
+
+    if (++w->depth > JSONLINE_MAX_DEPTH)
+        return fail(w, "objects nest too deep");
+    w->pos++;
+    if (skip_space(w) != '}') {
+        do {
+            if (!take_member(w))
+                return false;
+            c = skip_space(w);
+            w->pos++;
+        } while (c == ',');
+        w->pos--;
+        if (c != '}')
+            return fail(w, c < 0 ? "an object is not closed" : "a comma is expected");
+    }
+    w->pos++;
+    w->depth--;
+    return true;
+}
+
+bool jsonline_each(struct jsonline *j, struct slice line, jsonline_fn *fn, void *arg)
+{
+    struct walk w = {.j = j, .s = line, .fn = fn, .arg = arg};
+
+    j->error = NULL;
+    buf_reset(&j->key);
+    if (skip_space(&w) != '{')
+        return fail(&w, "no object");
+    return take_object(&w) || w.is_enough;
+}
+
+void jsonline_done(struct jsonline *j)
+{
+    buf_done(&j->key);
+    buf_done(&j->value);
+}

@@ -1,0 +1,177 @@
+#include "common/logs/linefilter.h"
+
+#include <stdlib.h>
+
+#include "common/lang/logql_re.h"
+#include "common/logs/iprange.h"
+#include "common/logs/linepattern.h"
+#include "common/logs/textfind.h"
+
+enum kind { TEXT, PATTERN, IP, REGEX }; /* in the order of their cost */
+
+struct finder {
+    enum kind kind;
+    struct textfind find; /* TEXT; REGEX: what every match holds, empty if nothing is known */
+    struct re *re;
+    struct linepattern pattern;
+    struct iprange ip;
+};
+
+/* Keeps a line if one of the finders finds something (none, if negative). */
+struct test {
+    bool is_negative;
+    struct finder *finders;
+    size_t n;
+};
+
+struct linefilter {
+    struct test *tests;
+    size_t n;
+};
+
+/* Without regard to case only short texts are searched for. */
+static bool are_short(const struct logql_re_texts *texts)
+{
+    for (size_t i = 0; texts->ignores_case && i < texts->n; i++)
+        if (texts->ptr[i].len > TEXTFIND_MAX_BYTES)
+            return false;
+    return true;
+}
+
+static struct err *make_regex(struct arena *a, struct slice regex, struct finder *ret, size_t max,
+                              size_t *ret_n)
+{
+    struct logql_re_texts texts;
+
+    if (logql_re_texts(a, regex, max, &texts) && are_short(&texts)) {
+        for (size_t i = 0; i < texts.n; i++)
+            ret[i] = (struct finder){.kind = TEXT,
+                                     .find = texts.ignores_case ? textfind_of_nocase(texts.ptr[i])
+                                                                : textfind_of(texts.ptr[i])};
+        *ret_n = texts.n;
+        return NULL;
+    }
+    ret->kind = REGEX;
+    ret->find = textfind_of(logql_re_required(a, regex));
+    *ret_n = 1;
+    return re_compile(regex, 0, &ret->re);
+}
+
+static struct err *make_finder(struct arena *a, const struct logql_stage *s,
+                               const struct logql_needle *needle, struct finder *ret, size_t max,
+                               size_t *ret_n)
+{
+    *ret_n = 1;
+    if (needle->is_ip) {
+        if (s->line_op != LOGQL_LINE_HAS && s->line_op != LOGQL_LINE_HAS_NOT)
+            return err_new(ERR_INVALID, "ip() goes with |= and != only");
+        ret->kind = IP;
+        return iprange_parse(needle->text, &ret->ip);
+    }
+    switch (s->line_op) {
+    case LOGQL_LINE_RE:
+    case LOGQL_LINE_NOT_RE:
+        return make_regex(a, needle->text, ret, max, ret_n);
+    case LOGQL_LINE_PATTERN:
+    case LOGQL_LINE_NOT_PATTERN:
+        ret->kind = PATTERN;
+        return linepattern_parse(a, needle->text, &ret->pattern);
+    default:
+        ret->kind = TEXT;
+        ret->find = textfind_of(needle->text);
+        return NULL;
+    }
+}
+
+static int by_kind(const void *a, const void *b)
+{
+    enum kind ka = ((const struct finder *)a)->kind, kb = ((const struct finder *)b)->kind;
+
+    return (ka > kb) - (ka < kb);
+}
+
+/* The dearest finder of a test is its last. */
+static int by_cost(const void *a, const void *b)
+{
+    const struct test *ta = a, *tb = b;
+
+    return by_kind(&ta->finders[ta->n - 1], &tb->finders[tb->n - 1]);
+}
+
+#define MAX_TEXTS 64 /* of one regex that are searched one by one */
+
+static struct err *make_test(struct arena *a, const struct logql_stage *s, struct test *t)
+{
+    size_t cap = s->n_needles + MAX_TEXTS;
+
+    t->is_negative = logql_line_op_is_negative(s->line_op);
+    t->finders = arena_array(a, struct finder, cap);
+    for (size_t i = 0; i < s->n_needles; i++) {
+        size_t left = cap - t->n - (s->n_needles - i - 1), n;
+        struct err *e =
+            make_finder(a, s, &s->needles[i], &t->finders[t->n], ORR_MIN(left, MAX_TEXTS), &n);
+
+        if (e)
+            return err_wrap(e, "line filter %s", s->needles[i].is_ip ? "ip()" : "");
+        t->n += n;
+    }
+    qsort(t->finders, t->n, sizeof(*t->finders), by_kind);
+    return NULL;
+}
+
+struct err *linefilter_make(struct arena *a, const struct logql_stage *stages, size_t n,
+                            struct linefilter **ret)
+{
+    struct linefilter *f = arena_new_of(a, struct linefilter);
+
+    f->tests = arena_array(a, struct test, n);
+    for (size_t i = 0; i < n; i++) {
+        struct err *e;
+
+        if (stages[i].kind != LOGQL_STAGE_LINE)
+            continue;
+        if ((e = make_test(a, &stages[i], &f->tests[f->n++]))) {
+            linefilter_done(f);
+            return e;
+        }
+    }
+    qsort(f->tests, f->n, sizeof(*f->tests), by_cost);
+    *ret = f;
+    return NULL;
+}
+
+void linefilter_done(struct linefilter *f)
+{
+    for (size_t i = 0; f && i < f->n; i++)
+        for (size_t j = 0; j < f->tests[i].n; j++)
+            re_free(f->tests[i].finders[j].re);
+}
+
+static bool finds(const struct finder *f, struct slice line)
+{
+    switch (f->kind) {
+    case TEXT:
+        return textfind_in(&f->find, line, 0) >= 0;
+    case PATTERN:
+        return linepattern_is(&f->pattern, line);
+    case IP:
+        return iprange_in_line(&f->ip, line);
+    case REGEX:
+        return textfind_in(&f->find, line, 0) >= 0 && re_match(f->re, line);
+    }
+    return false;
+}
+
+bool linefilter_keeps(const struct linefilter *f, struct slice line)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        const struct test *t = &f->tests[i];
+        bool is_found = false;
+
+        for (size_t j = 0; j < t->n && !is_found; j++)
+            is_found = finds(&t->finders[j], line);
+        if (is_found == t->is_negative)
+            return false;
+    }
+    return true;
+}

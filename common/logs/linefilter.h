@@ -1,0 +1,25 @@
+/*
+ * The line filters of a LogQL pipeline, |= != |~ !~ |> !> with their alternatives and ip(), made
+ * into one function of a line.
+ *
+ * A text is searched by textfind.h. A regex that only looks for texts is such a search, too; of
+ * another the longest text that every match holds is searched first, and the regex runs on the
+ * lines that have it. Filters run in the order of their cost: texts before regexes.
+ *
+ * No allocation a line. Any thread once made.
+ */
+#pragma once
+#include "common/base/arena.h"
+#include "common/lang/logql_ast.h"
+
+struct linefilter;
+
+/*
+ * Of those of the n stages that are line filters; the others are passed over, so hand in what may
+ * be filtered together. Texts are borrowed from the tree. ERR_INVALID: a regex, pattern or address
+ * that is none. Free with linefilter_done(); the rest is the arena's.
+ */
+ORR_CHECKED struct err *linefilter_make(struct arena *a, const struct logql_stage *stages, size_t n,
+                                        struct linefilter **ret);
+void linefilter_done(struct linefilter *f); /* NULL is allowed */
+bool linefilter_keeps(const struct linefilter *f, struct slice line);

@@ -1,0 +1,188 @@
+#include "common/logs/logfmt.h"
+
+#include "common/base/gostr.h"
+
+static int hex_of(struct slice s, size_t at)
+{
+    int v = 0;
+
+    if (at + 4 > s.len)
+        return -1;
+    for (size_t i = at; i < at + 4; i++) {
+        uint8_t c = s.ptr[i];
+        int digit = c >= '0' && c <= '9'                     ? c - '0'
+                    : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
+                                                             : -1;
+
+        if (digit < 0)
+            return -1;
+        v = v << 4 | digit;
+    }
+    return v;
+}
+
+/* \uXXXX at the front of s, with its second half if it is a pair; the bytes taken, 0 if it is none. */
+static size_t put_unicode(struct slice s, struct buf *out)
+{
+    int r = hex_of(s, 2), low;
+
+    if (r < 0)
+        return 0;
+    if (r >= 0xd800 && r < 0xdc00 && s.len >= 12 && s.ptr[6] == '\\' && s.ptr[7] == 'u') {
+        low = hex_of(s, 8);
+        if (low >= 0xdc00 && low < 0xe000) {
+            gostr_put_rune(out,
+                           0x10000 + ((uint32_t)(r - 0xd800) << 10) + (uint32_t)(low - 0xdc00));
+            return 12;
+        }
+    }
+    gostr_put_rune(out, (uint32_t)r);
+    return 6;
+}
+
+static size_t put_escape(struct slice s, struct buf *out)
+{
+    static const char from[] = "\"\\/'bfnrt", to[] = "\"\\/'\b\f\n\r\t";
+    const char *p;
+
+    if (s.len < 2)
+        return 0;
+    if (s.ptr[1] == 'u')
+        return put_unicode(s, out);
+    p = memchr(from, s.ptr[1], sizeof(from) - 1);
+    if (!p)
+        return 0;
+    buf_byte(out, (uint8_t)to[p - from]);
+    return 2;
+}
+
+bool logfmt_unquote(struct slice s, struct buf *out)
+{
+    if (s.len < 2 || s.ptr[0] != '"' || s.ptr[s.len - 1] != '"')
+        return false;
+    s = slice_sub(s, 1, s.len - 2);
+    while (s.len) {
+        uint32_t rune;
+        size_t n;
+
+        if (s.ptr[0] == '\\') {
+            n = put_escape(s, out);
+        } else if (s.ptr[0] == '"' || s.ptr[0] < ' ') {
+            n = 0;
+        } else {
+            n = gostr_rune(s, &rune);
+            gostr_put_rune(out, rune);
+        }
+        if (n == 0)
+            return false;
+        s = slice_from(s, n);
+    }
+    return true;
+}
+
+static int byte_at(const struct logfmt *it)
+{
+    return it->pos < it->line.len ? it->line.ptr[it->pos] : -1;
+}
+
+static bool is_space(int c)
+{
+    return c >= 0 && c <= ' ';
+}
+
+/* Goes on behind the bad pair: at the next space. */
+static enum logfmt_what bad(struct logfmt *it, size_t pos, const char *error)
+{
+    it->error = error;
+    it->error_pos = pos;
+    while (byte_at(it) > ' ')
+        it->pos++;
+    return LOGFMT_BAD;
+}
+
+/* "a \"b\"" with it->pos at the first quote. */
+static enum logfmt_what take_quoted(struct logfmt *it, struct buf *scratch, struct slice *ret)
+{
+    size_t start = it->pos++;
+    bool has_escapes = false;
+    struct slice text;
+
+    for (int c; (c = byte_at(it)) >= 0 && c != '"'; it->pos++) {
+        if (c == '\\') {
+            has_escapes = true;
+            it->pos++;
+        }
+    }
+    if (byte_at(it) < 0) {
+        it->pos = it->line.len;
+        return bad(it, start, "unterminated quoted value");
+    }
+    it->pos++;
+    text = slice_sub(it->line, start, it->pos - start);
+    if (!has_escapes) {
+        *ret = slice_sub(text, 1, text.len - 2);
+        return LOGFMT_PAIR;
+    }
+    buf_reset(scratch);
+    if (!logfmt_unquote(text, scratch))
+        return bad(it, start, "invalid quoted value");
+    *ret = buf_slice(scratch);
+    return LOGFMT_PAIR;
+}
+
+static enum logfmt_what take_value(struct logfmt *it, struct buf *scratch, struct slice *ret)
+{
+    size_t start = it->pos;
+    int c = byte_at(it);
+
+    if (c == '"')
+        return take_quoted(it, scratch, ret);
+    for (; (c = byte_at(it)) > ' '; it->pos++)
+        if (c == '=' || c == '"')
+            return bad(it, it->pos, c == '=' ? "unexpected '='" : "unexpected '\"'");
+    *ret = slice_sub(it->line, start, it->pos - start);
+    return LOGFMT_PAIR;
+}
+
+/* U+FFFD, be it written or what bytes that are not UTF-8 stand for. */
+static bool has_bad_rune(struct slice s)
+{
+    while (s.len) {
+        uint32_t r;
+        size_t n = gostr_rune(s, &r);
+
+        if (r == 0xfffd)
+            return true;
+        s = slice_from(s, n);
+    }
+    return false;
+}
+
+enum logfmt_what logfmt_next(struct logfmt *it, struct buf *scratch, struct slice *ret_key,
+                             struct slice *ret_value)
+{
+    bool is_ascii = true;
+    size_t start;
+    int c;
+
+    while (is_space(byte_at(it)))
+        it->pos++;
+    if (byte_at(it) < 0)
+        return LOGFMT_END;
+    start = it->pos;
+    for (; (c = byte_at(it)) > ' ' && c != '='; it->pos++) {
+        if (c == '"')
+            return bad(it, it->pos, "unexpected '\"'");
+        is_ascii &= c < 0x80;
+    }
+    *ret_key = slice_sub(it->line, start, it->pos - start);
+    *ret_value = SLICE_EMPTY;
+    if (ret_key->len == 0)
+        return bad(it, it->pos, "unexpected '='");
+    if (!is_ascii && has_bad_rune(*ret_key))
+        return bad(it, start, "invalid key");
+    if (c != '=')
+        return LOGFMT_PAIR;
+    it->pos++;
+    return take_value(it, scratch, ret_value);
+}

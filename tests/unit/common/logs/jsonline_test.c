@@ -1,0 +1,73 @@
+#include "common/logs/jsonline.h"
+#include "tests/unit/test.h"
+
+struct got {
+    struct buf text;
+    size_t left; /* this many are enough */
+};
+
+static bool note(void *arg, struct slice key, struct slice value)
+{
+    struct got *g = arg;
+
+    buf_printf(&g->text, "%.*s=[%.*s] ", SLICE_ARG(key), SLICE_ARG(value));
+    return --g->left > 0;
+}
+
+static void check_some(struct slice line, size_t enough, const char *want)
+{
+    struct got g = {.left = enough};
+    struct jsonline j = {0};
+
+    if (!jsonline_each(&j, line, note, &g))
+        buf_printf(&g.text, "!%s", j.error);
+    CHECK_SLICE(buf_slice(&g.text), want);
+    buf_done(&g.text);
+    jsonline_done(&j);
+}
+
+static void check(const char *line, const char *want)
+{
+    check_some(slice_cstr(line), SIZE_MAX, want);
+}
+
+TEST(jsonline_flattens)
+{
+    check("{}", "");
+    check(" {\"a\":{\"b c\":1.50, \"d\":{\"e\":-2}} , "
+          "\"s\":\"x\",\"l\":[1,\"]\"],\"n\":null,\"t\":true}",
+          "a_b_c=[1.50] a_d_e=[-2] s=[x] t=[true] ");
+    check("{\"1a\":{\"2\":12345678901234567890},\"\xc3\xbc\":\"\\u00e9\\\"\"}",
+          "_1a_2=[12345678901234567890] _=[\xc3\xa9\"] ");
+}
+
+TEST(jsonline_gives_what_comes_before_an_error)
+{
+    check("", "!no object");
+    check("[1]", "!no object");
+    check("{\"a\":1,\"b\":2", "a=[1] b=[2] !an object is not closed");
+    check("{\"a\":1,\"b\":{\"c\":2", "a=[1] !an object is not closed");
+    check("{\"a\":1,\"b\":\"x", "a=[1] !a string is not closed");
+    check("{\"a\":1,\"b\":[\"x\"", "a=[1] !a list is not closed");
+    check("{\"a\":1 \"b\":2}", "a=[1] !a comma is expected");
+    check("{\"a\" 1}", "!a colon is expected");
+    check("{\"a\":x}", "!a value that is none");
+    check("{\"a\":1,}", "a=[1] !a name is expected");
+}
+
+TEST(jsonline_ends_when_it_is_enough)
+{
+    check_some(SLICE("{\"a\":1,\"b\":{\"c\":2,\"d\":3}} rest"), 2, "a=[1] b_c=[2] ");
+}
+
+TEST(jsonline_is_bounded)
+{
+    struct buf b = {0};
+
+    for (int i = 0; i < 65; i++)
+        buf_str(&b, "{\"a\":");
+    buf_byte(&b, '1');
+    buf_fill(&b, '}', 65);
+    check(buf_cstr(&b), "!objects nest too deep");
+    buf_done(&b);
+}
