@@ -8,7 +8,8 @@
  *
  * A block with a deletion mark is left out; one with a no-compact mark is adopted and pinned.
  *
- * A block is looked at before: its files and their sizes, that its index opens and its series can be told apart. The
+ * A block is looked at before: its files and their sizes, that its index opens, its series can be told apart and their chunks
+ * can be where they are said to be. What is in the chunks is bucket verify's to say. The
  * edit of the catalogue asks what every edit asks (catalogue.h).
  */
 #include <stdio.h>
@@ -16,6 +17,7 @@
 
 #include "common/base/map.h"
 #include "common/base/vec.h"
+#include "common/block/block_format.h"
 #include "common/block/block_store.h"
 #include "common/model/tenant.h"
 #include "deploy/orreryctl/ctl_send.h"
@@ -42,6 +44,47 @@ static void refuse(struct adopting *ad, struct slice dir, const struct err *e)
 
 /* ---- one block ---- */
 
+static uint64_t bytes_of(const struct ctl_block *b, const char *name)
+{
+    for (size_t i = 0; i < b->n_files; i++)
+        if (slice_eq_cstr(b->files[i].path, name))
+            return b->files[i].bytes;
+    return 0;
+}
+
+/* What the index says of a series' chunks can be true: they begin within their files, and lie in the times of meta.json. */
+static struct err *check_chunks(const struct ctl_block *b, const struct block_reader_series *s)
+{
+    for (size_t i = 0; i < s->n_chunks; i++) {
+        const struct block_chunk_meta *m = &s->chunks[i];
+        char name[64];
+
+        (void)snprintf(name, sizeof(name), BLOCK_CHUNKS_FORMAT, (unsigned)(m->ref >> 32) + 1);
+        if ((uint32_t)m->ref >= bytes_of(b, name))
+            return err_new(ERR_CORRUPT, "a chunk lies behind the end of %s", name);
+        if (m->min_t < b->meta.min_t || m->max_t >= b->meta.max_t)
+            return err_new(ERR_CORRUPT, "a chunk lies outside the times of meta.json");
+    }
+    return NULL;
+}
+
+static struct err *check_series(const struct ctl_block *b, const struct block_reader *r,
+                                const struct block_refs *refs)
+{
+    struct arena *a = arena_new(0);
+    struct err *e = NULL;
+
+    for (size_t i = 0; !e && i < refs->n; i++) {
+        struct block_reader_series s;
+
+        arena_reset(a);
+        if (!(e = block_reader_series(r, a, refs->ptr[i], &s)))
+            e = check_chunks(b, &s);
+    }
+    arena_free(a);
+    return e;
+}
+
 /* The index opens, every series is read, and no two are the same. */
 static struct err *check_index(struct adopting *ad, const struct ctl_block *b, struct labels labels)
 {
@@ -55,6 +98,8 @@ static struct err *check_index(struct adopting *ad, const struct ctl_block *b, s
         b->meta.stats.series && refs.n != b->meta.stats.series)
         e = err_new(ERR_CORRUPT, "index: %zu series, and meta.json says %llu", refs.n,
                     (unsigned long long)b->meta.stats.series);
+    if (!e)
+        e = check_series(b, r, &refs);
     block_reader_close(r);
     arena_free(a);
     return e;

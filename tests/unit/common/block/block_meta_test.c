@@ -56,6 +56,8 @@ TEST(block_meta_refuses_what_it_cannot_trust)
         "[]",
         "{",
         "{\"version\":1}",
+        "{\"ulid\":\"01M80PK466RFCA99HQFHWJ3G5T\",\"minTime\":5,\"maxTime\":9223372036854775807,"
+        "\"version\":1}",
         "{\"ulid\":\"x\",\"minTime\":5,\"maxTime\":17,\"version\":1}",
         "{\"ulid\":\"01M80PK466RFCA99HQFHWJ3G5T\",\"minTime\":\"5\",\"maxTime\":17,\"version\":1}",
         "{\"ulid\":\"01M80PK466RFCA99HQFHWJ3G5T\",\"minTime\":5,\"maxTime\":17,\"version\":1,"
