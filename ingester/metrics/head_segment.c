@@ -83,7 +83,7 @@ static bool ends_with(const char *s, const char *end)
 
 static char *dropped_by_path(const struct head *h, struct slice tenant)
 {
-    return mem_printf("%s/segments/%.*s/" DROPPED_BY, h->dir, SLICE_ARG(tenant));
+    return mem_printf("%s/" DROPPED_BY "/%.*s", h->dir, SLICE_ARG(tenant));
 }
 
 static void raise_dropped_by(struct head_registry *rg, struct slice tenant, uint64_t version)
@@ -154,6 +154,22 @@ static void load_dropped_by(struct head *h, struct slice tenant)
     mem_free(path);
 }
 
+static struct err *load_all_dropped_by(struct head *h)
+{
+    char *dir = mem_printf("%s/" DROPPED_BY, h->dir);
+    char **names;
+    size_t n;
+    struct err *e = fsx_mkdirs(dir);
+
+    if (!e && !(e = fsx_list(dir, &names, &n))) {
+        for (size_t i = 0; i < n; i++)
+            load_dropped_by(h, slice_cstr(names[i]));
+        fsx_names_free(names, n);
+    }
+    mem_free(dir);
+    return e;
+}
+
 /* ---- opening ---- */
 
 static struct err *open_entry(struct head *h, const char *tenant, const char *dir, const char *name)
@@ -164,8 +180,6 @@ static struct err *open_entry(struct head *h, const char *tenant, const char *di
 
     if (ends_with(name, ".tmp") || ends_with(name, ".dropped")) {
         e = fsx_remove_tree(path);
-    } else if (strcmp(name, DROPPED_BY) == 0) {
-        load_dropped_by(h, slice_cstr(tenant));
     } else if (ulid_parse(slice_cstr(name), &id)) {
         e = head_registry_add(h, slice_cstr(tenant), path);
         if (e && !err_is(e, ERR_IO)) {
@@ -205,7 +219,8 @@ struct err *head_registry_open(struct head *h)
     h->registry = mem_new(struct head_registry);
     lock_init(&h->registry->lock, LOCK_LEAF_MODULE);
     lock_init(&h->registry->writing, LOCK_HEAD_DROPS);
-    if (!(e = fsx_mkdirs(root)) && !(e = fsx_list(root, &names, &n))) {
+    if (!(e = load_all_dropped_by(h)) && !(e = fsx_mkdirs(root)) &&
+        !(e = fsx_list(root, &names, &n))) {
         for (size_t i = 0; i < n && !e; i++)
             e = open_tenant(h, root, names[i]);
         fsx_names_free(names, n);

@@ -6,7 +6,7 @@
  *     starts                             common/block/block_starts.h; the same
  *   DIR/segments/<tenant>/<ULID>.tmp       being written; removed at start
  *   DIR/segments/<tenant>/<ULID>.dropped   on its way out; removed at start
- *   DIR/segments/<tenant>/dropped-by       the highest catalogue version by which one was dropped: decimal digits,
+ *   DIR/dropped-by/<tenant>                the highest catalogue version by which one was dropped: decimal digits,
  *                                          newline. It outlives the segments, so that it never goes back
  *
  * A registered segment keeps its reader open. Readers hold references; a dropped segment disappears

@@ -59,7 +59,7 @@ static struct err *cut_and_drop(struct fixture *f, uint64_t version)
 
 TEST(head_knows_by_which_catalogue_it_dropped_whatever_happens)
 {
-    const char *path = tmp_path("data/segments/t/dropped-by");
+    const char *path = tmp_path("data/dropped-by/t");
     struct fixture f = {0};
     struct head_segment *segs;
     size_t n;
