@@ -14,7 +14,9 @@
 #define TENANT SLICE("t")
 #define BLOCKS 6
 #define BLOCK_MS 1000000
+#ifndef SERIES
 #define SERIES 500
+#endif
 #define END_MS (BLOCKS * BLOCK_MS)
 
 struct rig {

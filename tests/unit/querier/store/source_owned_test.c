@@ -2,6 +2,8 @@
  * Three queriers with a store each, over one bucket. q0 asks; between it and the others' servers stand proxies that
  * pass on, refuse, hang or break off.
  */
+#define SERIES 150 /* some frames a block, and soon done under a sanitizer */
+
 #include "querier/store/source_owned.h"
 #include "tests/unit/querier/store/far_fixture.h"
 
