@@ -373,8 +373,8 @@ static struct err *open_blocks(struct selection *sel, const struct ask *ask,
                                struct series_source **srcs, size_t *io_n)
 {
     size_t n = sel->blocks.n, opened = 0;
-    struct opening o = {sel, ask, objstore_tally_get(), srcs + *io_n,
-                        mem_new_array(struct err *, n + 1), 0};
+    struct opening o = {
+        sel, ask, objstore_tally_get(), srcs + *io_n, mem_new_array(struct err *, n + 1), 0};
     struct err *e;
 
     memset((void *)o.srcs, 0, n * sizeof(*o.srcs));
