@@ -147,13 +147,14 @@ struct err *log_door_admit(struct log_door *d, struct slice tenant, size_t body_
 
 /* ---- caches ---- */
 
-static struct log_door_loop *loop_of(struct log_door *d, struct loop *loop)
+static struct log_door_loop *loop_of(struct log_door *d, const struct loop *loop)
 {
-    for (size_t i = 0; i < d->opts.n_loops; i++)
-        if (d->loops[i].loop == loop)
-            return &d->loops[i];
-    ORR_ASSERT(!"one of the loops given");
-    return NULL;
+    size_t i = 0;
+
+    while (i < d->opts.n_loops && d->loops[i].loop != loop)
+        i++;
+    ORR_ASSERT(i < d->opts.n_loops);
+    return &d->loops[i];
 }
 
 static void account(struct log_door *d, struct log_door_loop *dl, struct known *k)

@@ -18,7 +18,7 @@
 #include "common/base/jsonval.h"
 #include "ingester/door/log_builder.h"
 
-#define LOKI_JSON_MAX_BYTES (32u << 20)
+#define LOKI_JSON_MAX_BYTES (16u << 20)
 #define LOKI_JSON_MAX_DEPTH 16
 
 /* ERR_INVALID says what is wrong, ERR_TOO_LARGE. Lines lie in the document: the caller ends *ret_doc

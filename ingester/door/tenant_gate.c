@@ -145,7 +145,7 @@ struct err *tenant_gate_log_bytes(struct tenant_gate *g, struct slice tenant,
 {
     double rate = share_of(limits->ingestion_rate_mb, share) * BYTES_PER_MB;
     double burst =
-        limits->ingestion_burst_size_mb ? limits->ingestion_burst_size_mb * BYTES_PER_MB : rate;
+        limits->ingestion_burst_size_mb > 0 ? limits->ingestion_burst_size_mb * BYTES_PER_MB : rate;
     int64_t now_ns = clock_mono_ns(g->clock);
     bool ok;
 
