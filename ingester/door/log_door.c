@@ -229,8 +229,8 @@ static void end(struct writing *w, struct err *e)
     struct log_door *d = w->d;
 
     METRIC_ADD(d->m.inflight_bytes, -w->held_bytes);
+    w->done(w->arg, e, &w->written); /* answers may lie in the batch (elastic_bulk.h) */
     log_batch_free(w->batch);
-    w->done(w->arg, e, &w->written);
     mem_free(w);
 }
 

@@ -55,7 +55,8 @@ struct log_written {
     uint64_t lines, refused; /* refused: by the door */
     bool is_decoded;         /* else nothing could be read at all */
 };
-/* e as log_sink_done_fn has it; besides ERR_INVALID when nothing could be read. Takes e. */
+/* e as log_sink_done_fn has it; besides ERR_INVALID when nothing could be read. Takes e. What
+ * the decoder made in the batch's arena is there until this returns. */
 typedef void log_door_done_fn(void *arg, struct err *e, const struct log_written *written);
 /* Takes *body over (may be empty: what comes by decoder->arg lives until done). decoder is used
  * until this returns. done on the same loop, possibly before this returns. */
