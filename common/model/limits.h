@@ -54,6 +54,34 @@
       "Bytes of a label's value.")                                                                 \
     X(COUNT, max_metadata_length, "max-metadata-length", "4096",                                   \
       "Bytes of a family name, help or unit; longer metadata is dropped and counted.")             \
+    X(RATE, ingestion_rate_mb, "ingestion-rate-mb", "4",                                           \
+      "Megabytes (2^20) per second of log lines and structured metadata that a tenant may write, " \
+      "over the whole cluster.")                                                                   \
+    X(RATE, ingestion_burst_size_mb, "ingestion-burst-size-mb", "6",                               \
+      "Megabytes of log lines that may come at once, at each ingester; 0: one second's worth.")    \
+    X(COUNT, max_global_streams_per_user, "max-global-streams-per-user", "5000",                   \
+      "Active log streams of a tenant, over the whole cluster, before replication.")               \
+    X(COUNT, max_label_names_per_stream, "max-label-names-per-stream", "15",                       \
+      "Labels of a log stream, without service_name where it was not sent.")                       \
+    X(COUNT, max_stream_label_value_length, "max-stream-label-value-length", "2048",               \
+      "Bytes of the value of a log stream's label.")                                               \
+    X(BYTES, max_line_size, "max-line-size", "256KiB", "Bytes of a log line.")                     \
+    X(BOOL, max_line_size_truncate, "max-line-size-truncate", "false",                             \
+      "Cut longer log lines instead of refusing them.")                                            \
+    X(BOOL, reject_old_samples, "reject-old-samples", "true",                                      \
+      "Refuse log lines older than reject-old-samples-max-age.")                                   \
+    X(DURATION, reject_old_samples_max_age, "reject-old-samples-max-age", "168h",                  \
+      "How far behind the clock a log line may be; 0: however far.")                               \
+    X(BOOL, allow_structured_metadata, "allow-structured-metadata", "true",                        \
+      "Take log lines with structured metadata.")                                                  \
+    X(BYTES, max_structured_metadata_size, "max-structured-metadata-size", "64KiB",                \
+      "Bytes of names and values of a log line's structured metadata.")                            \
+    X(COUNT, max_structured_metadata_entries_count, "max-structured-metadata-entries-count",       \
+      "128", "Pairs of a log line's structured metadata.")                                         \
+    X(BOOL, discover_service_name, "discover-service-name", "true",                                \
+      "Give log streams without it a label service_name, from the labels that name a service.")    \
+    X(BOOL, discover_log_levels, "discover-log-levels", "true",                                    \
+      "Give log lines their level as structured metadata detected_level.")                         \
     X(COUNT, max_native_histogram_buckets, "max-native-histogram-buckets", "1000",                 \
       "Buckets of a native histogram, both signs.")                                                \
     X(COUNT, max_otel_delta_streams_per_user, "max-otel-delta-streams-per-user", "100000",         \

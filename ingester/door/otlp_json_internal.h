@@ -8,6 +8,7 @@
 #pragma once
 #include "common/base/jsonval.h"
 #include "ingester/door/otlp.h"
+#include "ingester/door/otlp_value.h"
 
 struct otlp_json {
     struct arena *a;
@@ -34,3 +35,7 @@ bool otlp_json_bool(struct otlp_json *j, struct jsonval v, const char *member);
 struct slice otlp_json_text(struct otlp_json *j, struct jsonval v, const char *member);
 struct slice otlp_json_hex(struct otlp_json *j, struct jsonval v, const char *member);
 struct otlp_attrs otlp_json_attrs(struct otlp_json *j, struct jsonval v, const char *member);
+/* An AnyValue, and a list of KeyValues, as they are. */
+struct otlp_value otlp_json_value(struct otlp_json *j, struct jsonval v);
+struct otlp_member *otlp_json_members(struct otlp_json *j, struct jsonval v, const char *member,
+                                      size_t *ret_n);

@@ -315,3 +315,33 @@ struct otlp_attrs otlp_json_attrs(struct otlp_json *j, struct jsonval v, const c
     }
     return (struct otlp_attrs){ls, i};
 }
+
+struct otlp_value otlp_json_value(struct otlp_json *j, struct jsonval v)
+{
+    return value(j, v, 0);
+}
+
+struct otlp_member *otlp_json_members(struct otlp_json *j, struct jsonval v, const char *member,
+                                      size_t *ret_n)
+{
+    size_t n, i = 0;
+    struct otlp_member *ms = otlp_json_array(j, v, sizeof(*ms), member, &n);
+    struct jsonval_iter it = jsonval_iter(v);
+    struct jsonval item, part;
+    struct slice key;
+
+    for (; i < n && jsonval_next(&it, &key, &item); i++) {
+        struct jsonval_iter kv = jsonval_iter(item);
+
+        ms[i].key = SLICE_EMPTY;
+        if (!otlp_json_object(j, item, member))
+            break;
+        while (jsonval_next(&kv, &key, &part))
+            if (otlp_json_is(key, "key"))
+                ms[i].key = otlp_json_text(j, part, "key");
+            else if (otlp_json_is(key, "value"))
+                ms[i].value = value(j, part, 0);
+    }
+    *ret_n = i;
+    return ms;
+}

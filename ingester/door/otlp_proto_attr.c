@@ -143,3 +143,13 @@ bool otlp_proto_attr(struct otlp_decoder *d, struct fields *f, struct attrs *to)
     to->ptr[to->n++] = (struct label){kv.key, otlp_value_text(d->a, &kv.value)};
     return true;
 }
+
+bool otlp_proto_value(struct otlp_decoder *d, struct slice m, struct otlp_value *ret)
+{
+    return parse_value(d, m, 0, ret);
+}
+
+bool otlp_proto_member(struct otlp_decoder *d, struct slice m, struct otlp_member *ret)
+{
+    return parse_key_value(d, m, 0, ret);
+}

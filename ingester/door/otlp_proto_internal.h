@@ -7,6 +7,7 @@
  */
 #pragma once
 #include "ingester/door/otlp.h"
+#include "ingester/door/otlp_value.h"
 #include "ingester/door/rw_wire.h"
 
 #define TAG(number, type) ((uint32_t)(number) << 3 | (uint32_t)(type))
@@ -146,6 +147,10 @@ static inline struct otlp_attrs attrs_of(const struct attrs *as)
 {
     return (struct otlp_attrs){as->ptr, as->n};
 }
+
+/* An AnyValue, and a KeyValue, as they are. */
+bool otlp_proto_value(struct otlp_decoder *d, struct slice m, struct otlp_value *ret);
+bool otlp_proto_member(struct otlp_decoder *d, struct slice m, struct otlp_member *ret);
 
 /* ---- points ---- */
 

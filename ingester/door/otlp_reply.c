@@ -32,7 +32,9 @@ static void put_varint(struct buf *out, uint8_t number, uint64_t v)
     buf_uvarint(out, v);
 }
 
-void otlp_reply_response(struct buf *out, bool is_json, uint64_t rejected, const char *text)
+/* member: what rejected counts, in JSON. */
+static void put_response(struct buf *out, bool is_json, const char *member, uint64_t rejected,
+                         const char *text)
 {
     struct buf partial = {0};
 
@@ -40,7 +42,7 @@ void otlp_reply_response(struct buf *out, bool is_json, uint64_t rejected, const
         buf_str(out, "{}");
     } else if (is_json) {
         /* JSON of protobuf has 64-bit integers as strings. */
-        buf_printf(out, "{\"partialSuccess\":{\"rejectedDataPoints\":\"%llu\",\"errorMessage\":",
+        buf_printf(out, "{\"partialSuccess\":{\"%s\":\"%llu\",\"errorMessage\":", member,
                    (unsigned long long)rejected);
         buf_json_str(out, slice_cstr(text));
         buf_str(out, "}}");
@@ -50,6 +52,16 @@ void otlp_reply_response(struct buf *out, bool is_json, uint64_t rejected, const
         put_message(out, 1, &partial);
     }
     buf_done(&partial);
+}
+
+void otlp_reply_response(struct buf *out, bool is_json, uint64_t rejected, const char *text)
+{
+    put_response(out, is_json, "rejectedDataPoints", rejected, text);
+}
+
+void otlp_reply_logs_response(struct buf *out, bool is_json, uint64_t rejected, const char *text)
+{
+    put_response(out, is_json, "rejectedLogRecords", rejected, text);
 }
 
 static enum grpc_status status_of(const struct err *e)

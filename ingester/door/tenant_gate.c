@@ -7,6 +7,7 @@
 /* Tenants that have been quiet so long are forgotten (their buckets are full again). */
 #define FORGET_NS (600 * NS_PER_S)
 #define SWEEP_TENANTS 4096
+#define BYTES_PER_MB 1048576.0
 
 struct bucket {
     double tokens;
@@ -14,7 +15,7 @@ struct bucket {
 };
 
 struct gate_tenant {
-    struct bucket samples, requests;
+    struct bucket samples, requests, log_bytes;
     int64_t used_ns;
 };
 
@@ -136,4 +137,27 @@ struct err *tenant_gate_samples(struct tenant_gate *g, struct slice tenant,
                         "too many samples: limit ingestion_rate is %.17g samples per second, "
                         "this write has %llu",
                         limits->ingestion_rate, (unsigned long long)n);
+}
+
+struct err *tenant_gate_log_bytes(struct tenant_gate *g, struct slice tenant,
+                                  const struct tenant_limits *limits, size_t share, uint64_t lines,
+                                  uint64_t bytes)
+{
+    double rate = share_of(limits->ingestion_rate_mb, share) * BYTES_PER_MB;
+    double burst =
+        limits->ingestion_burst_size_mb > 0 ? limits->ingestion_burst_size_mb * BYTES_PER_MB : rate;
+    int64_t now_ns = clock_mono_ns(g->clock);
+    bool ok;
+
+    if (limits->ingestion_rate_mb == 0 || bytes == 0)
+        return NULL;
+    lock_take(&g->lock);
+    ok = take(&find(g, tenant, now_ns)->log_bytes, rate, burst, (double)bytes, now_ns);
+    lock_release(&g->lock);
+    return ok ? NULL
+              : err_new(ERR_RATE,
+                        "too many bytes of log lines: limit ingestion_rate_mb is %.17g MB per "
+                        "second, this write has %llu lines of %llu bytes in all",
+                        limits->ingestion_rate_mb, (unsigned long long)lines,
+                        (unsigned long long)bytes);
 }

@@ -1,5 +1,5 @@
 /*
- * How fast each tenant may come in: a token bucket of samples and one of requests.
+ * How fast each tenant may come in: token buckets of samples, of bytes of log lines, of requests.
  *
  * A bucket fills at the tenant's rate up to its burst. Something is let in when the bucket holds
  * what it costs, or is full (so that one write larger than the burst is not refused for ever); it
@@ -26,3 +26,7 @@ ORR_CHECKED struct err *tenant_gate_request(struct tenant_gate *g, struct slice 
 ORR_CHECKED struct err *tenant_gate_samples(struct tenant_gate *g, struct slice tenant,
                                             const struct tenant_limits *limits, size_t share,
                                             uint64_t n);
+/* bytes of so many log lines. */
+ORR_CHECKED struct err *tenant_gate_log_bytes(struct tenant_gate *g, struct slice tenant,
+                                              const struct tenant_limits *limits, size_t share,
+                                              uint64_t lines, uint64_t bytes);

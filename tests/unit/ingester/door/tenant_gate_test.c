@@ -64,3 +64,26 @@ TEST(tenant_gate_without_limits_lets_all_through)
         CHECK_OK(tenant_gate_samples(g, A, &l, 1, UINT64_MAX));
     tenant_gate_free(g);
 }
+
+TEST(tenant_gate_counts_bytes_of_log_lines)
+{
+    struct clock_fake clock;
+    struct tenant_gate *g;
+    struct tenant_limits l = {.ingestion_rate_mb = 1, .ingestion_burst_size_mb = 2};
+    uint64_t mb = 1 << 20;
+
+    clock_fake_init(&clock, 1);
+    g = tenant_gate_new(&clock.clock);
+    CHECK_OK(tenant_gate_log_bytes(g, A, &l, 1, 10, 2 * mb));
+    CHECK_ERR(tenant_gate_log_bytes(g, A, &l, 1, 3, mb), ERR_RATE,
+              "ingestion_rate_mb is 1 MB per second, this write has 3 lines of 1048576 bytes");
+    clock_fake_advance(&clock, NS_PER_S);
+    CHECK_OK(tenant_gate_log_bytes(g, A, &l, 1, 3, mb));
+    clock_fake_advance(&clock, 4 * NS_PER_S);
+    CHECK_OK(tenant_gate_log_bytes(g, A, &l, 1, 1, 5 * mb)); /* larger than the burst: it is full */
+    clock_fake_advance(&clock, 3 * NS_PER_S);
+    CHECK_ERR(tenant_gate_log_bytes(g, A, &l, 1, 1, 1), ERR_RATE, "ingestion_rate_mb");
+    l.ingestion_rate_mb = 0;
+    CHECK_OK(tenant_gate_log_bytes(g, A, &l, 1, 1, 1000 * mb));
+    tenant_gate_free(g);
+}

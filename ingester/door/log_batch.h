@@ -1,0 +1,112 @@
+/*
+ * A client's log lines, whatever protocol they came in: streams by fingerprint, their entries, and
+ * the memory they lie in. log_builder.h fills it; what it is sent as, to replicas and into their
+ * write-ahead log, is one form that needs no change on the way:
+ *
+ *   u8      version, 1
+ *   uvarint streams; each:
+ *     16      fingerprint of its labels: lower half, upper half, little endian
+ *     uvarint bytes of its canonical labels (common/model/labels.h), and those; 0 of them: a
+ *             replica that has had this fingerprint knows them
+ *     uvarint entries; each:
+ *       varint  time in Unix nanoseconds, less that of the entry before it (the first: as it is)
+ *       uvarint bytes of the line, and those: any bytes
+ *       uvarint pairs of structured metadata, sorted by name, names unique; each:
+ *         uvarint 0: a new pair: name and value, each as uvarint length and bytes
+ *                 n: the n-th new pair of this batch again
+ *
+ * Of new pairs only the first LOG_BATCH_MAX_PAIRS can be meant again. Times wrap as 64-bit integers
+ * do. Nothing follows the last stream.
+ *
+ * Everything pointed to lives in body, arena or is static. Owner: one thread, or loop.
+ */
+#pragma once
+#include "common/base/arena.h"
+#include "common/base/err.h"
+#include "common/base/vec.h"
+#include "common/model/labels.h"
+#include "common/model/limits.h"
+
+#define LOG_BATCH_VERSION 1
+#define LOG_BATCH_MAX_PAIRS 4096
+#define LOG_BATCH_MAX_METADATA 4096 /* pairs of an entry, whatever the tenant's limit */
+#define LOG_BATCH_NONE UINT32_MAX
+
+struct log_entry {
+    int64_t t_ns;
+    struct slice line;
+    const struct label *metadata;
+    uint32_t n_metadata;
+    uint32_t next; /* of the stream, in entries; LOG_BATCH_NONE: the last */
+};
+
+struct log_stream {
+    struct hash128 fp;
+    struct slice labels; /* canonical */
+    bool is_known;       /* the replicas have been sent its labels before */
+    uint8_t level;       /* that its labels say (line_level.h) */
+    uint32_t first, last, n;
+};
+
+struct log_batch {
+    struct buf body; /* decompressed */
+    struct arena *arena;
+    struct slice tenant; /* in the arena */
+    struct tenant_limits limits;
+    VEC(struct log_stream) streams;
+    VEC(struct log_entry) entries;
+    uint64_t bytes; /* of lines and structured metadata */
+    struct buf scratch;
+    uint32_t *slots; /* by fingerprint: index + 1 into streams; open addressing */
+    size_t n_slots;
+};
+
+/* Copies tenant. */
+struct log_batch *log_batch_new(struct slice tenant, const struct tenant_limits *limits);
+void log_batch_free(struct log_batch *b); /* NULL is allowed */
+/* Memory it holds, roughly. */
+size_t log_batch_memory(const struct log_batch *b);
+/* The stream with this fingerprint, or LOG_BATCH_NONE. */
+uint32_t log_batch_find(const struct log_batch *b, struct hash128 fp);
+/* One that was not found. Its labels are lent. */
+uint32_t log_batch_put(struct log_batch *b, struct hash128 fp, struct slice labels);
+/* Behind the stream's last. metadata: sorted, unique, lent. */
+void log_batch_add(struct log_batch *b, uint32_t stream, const struct log_entry *e);
+
+/* The entries of a stream, in the order they came. */
+#define LOG_BATCH_FOREACH(e, b, s)                                                                 \
+    for (const struct log_entry *e = (s)->n ? &(b)->entries.ptr[(s)->first] : NULL; e;             \
+         e = e->next == LOG_BATCH_NONE ? NULL : &(b)->entries.ptr[e->next])
+
+/* Appends the form above of the n streams with these indexes (NULL: of all); those without entries
+ * are left out. with_labels: also of
+ * streams that are known. */
+void log_batch_encode(const struct log_batch *b, const uint32_t *streams, size_t n,
+                      bool with_labels, struct buf *out);
+
+/* ---- reading what was sent ---- */
+
+/* Owner: one thread. Lends from the bytes, and from the arena what stands for metadata. */
+struct log_batch_reader {
+    struct reader r;
+    struct arena *arena;
+    uint64_t streams_left, entries_left;
+    uint64_t t_ns;
+    struct label *pairs; /* that may be meant again */
+    size_t n_pairs, cap_pairs;
+    struct label *metadata; /* of the entry */
+    size_t cap_metadata;
+};
+struct log_batch_head {
+    struct hash128 fp;
+    struct slice labels; /* canonical, not yet looked into; empty: known */
+    uint64_t n_entries;
+};
+
+void log_batch_reader_init(struct log_batch_reader *r, struct arena *a, struct slice bytes);
+/* Steps over entries that were not asked for. False at the end, or on malformed bytes. */
+bool log_batch_next_stream(struct log_batch_reader *r, struct log_batch_head *ret);
+/* The next of the stream; its metadata is valid until the next call. */
+bool log_batch_next_entry(struct log_batch_reader *r, struct log_entry *ret);
+/* ERR_CORRUPT if it did not end where it should. */
+ORR_CHECKED struct err *log_batch_reader_end(const struct log_batch_reader *r);

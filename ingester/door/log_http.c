@@ -1,0 +1,304 @@
+#include "ingester/door/log_http.h"
+
+#include "common/auth/auth.h"
+#include "ingester/door/elastic_bulk.h"
+#include "ingester/door/line_request.h"
+#include "ingester/door/log_request.h"
+#include "ingester/door/otlp_reply.h"
+
+#define DEFAULT_FIELDS "service,service.name,app,host.name,kubernetes.namespace"
+#define PRODUCT "X-Elastic-Product"
+#define VERSION "8.17.0" /* what shippers take for one that has _bulk and data streams */
+
+/* A request under way; in its arena, save what it holds. */
+struct pushing {
+    struct http_request *r;
+    struct log_request q;
+    struct elastic_bulk bulk;
+    bool is_bulk;
+    struct jsonval_doc *doc;
+};
+
+/* ---- decoding ---- */
+
+static struct err *decode(struct log_builder *b, const void *arg)
+{
+    struct pushing *p = (struct pushing *)(uintptr_t)arg; /* what is const is the pointer */
+
+    if (p->is_bulk)
+        return elastic_bulk_decode(b, p->q.body, &p->bulk);
+    return log_request_decode(b, &p->q, &p->doc);
+}
+
+static struct slice param(struct http_request *r, const char *name)
+{
+    struct slice v = line_request_param(r, name);
+
+    return v.ptr ? v : SLICE_EMPTY;
+}
+
+static struct pushing *pushing_new(struct http_request *r, enum log_request_kind kind)
+{
+    struct pushing *p = arena_new_of(r->arena, struct pushing);
+    struct slice fields = param(r, "_stream_fields");
+
+    p->r = r;
+    p->q = (struct log_request){
+        .kind = kind,
+        .content_type = http_request_header(r, "Content-Type"),
+        .content_encoding = http_request_header(r, "Content-Encoding"),
+        .body = r->body,
+        .max_body_bytes = r->max_body_bytes,
+        .lines = {.stream_fields = fields.len ? fields : SLICE(DEFAULT_FIELDS),
+                  .time_field = param(r, "_time_field"),
+                  .job = SLICE("jsonline")},
+    };
+    return p;
+}
+
+static void push(struct http_request *r, struct pushing *p, const char *name,
+                 log_door_done_fn *done)
+{
+    struct log_decoder decoder = {.name = name, .decode = decode, .arg = p};
+    struct slice tenant;
+    struct err *e = auth_single_tenant(r, &tenant);
+
+    if (e) {
+        done(p, e, &(struct log_written){0});
+        return;
+    }
+    log_door_write(r->arg, r->loop, tenant, &decoder, &(struct buf){0}, done, p);
+}
+
+static struct err *on_headers(struct http_request *r)
+{
+    struct slice tenant, length = http_request_header(r, "Content-Length");
+    uint64_t bytes = 0;
+    struct err *e;
+
+    if ((e = auth_single_tenant(r, &tenant)))
+        return e;
+    if (length.ptr)
+        (void)slice_to_u64(length, &bytes);
+    return log_door_admit(r->arg, tenant, bytes);
+}
+
+/* ---- Loki, JSON lines ---- */
+
+static void on_pushed(void *arg, struct err *e, const struct log_written *written)
+{
+    struct pushing *p = arg;
+
+    (void)written;
+    jsonval_free(p->doc);
+    if (e)
+        http_reply_err(p->r, e);
+    else
+        http_reply(p->r, 204, NULL, SLICE_EMPTY);
+}
+
+static void handle_loki(struct http_request *r)
+{
+    push(r, pushing_new(r, LOG_REQUEST_LOKI), "loki", on_pushed);
+}
+
+static void handle_legacy(struct http_request *r)
+{
+    push(r, pushing_new(r, LOG_REQUEST_LEGACY), "loki_legacy", on_pushed);
+}
+
+static void handle_lines(struct http_request *r)
+{
+    push(r, pushing_new(r, LOG_REQUEST_LINES), "json_lines", on_pushed);
+}
+
+/* ---- OpenTelemetry ---- */
+
+static void otlp_error(struct http_request *r, bool is_json, struct err *e)
+{
+    int status = otlp_reply_http_status(e);
+    struct buf body = {0};
+
+    otlp_reply_status(&body, is_json, e);
+    err_free(e);
+    if (status == 429 || status == 503)
+        http_reply_header(r, "Retry-After", SLICE("1"));
+    http_reply_header(r, "X-Content-Type-Options", SLICE("nosniff"));
+    http_reply_buf(r, status, is_json ? HTTP_JSON : "application/x-protobuf", &body);
+}
+
+static void on_exported(void *arg, struct err *e, const struct log_written *written)
+{
+    struct pushing *p = arg;
+    bool is_json = log_request_is_json(&p->q);
+    bool is_partial = written->is_decoded && written->lines > 0 &&
+                      (err_is(e, ERR_INVALID) || err_is(e, ERR_LIMIT));
+    struct buf body = {0};
+
+    jsonval_free(p->doc);
+    if (e && !is_partial) {
+        otlp_error(p->r, is_json, e);
+        return;
+    }
+    otlp_reply_logs_response(&body, is_json, e ? ORR_MAX(written->refused, (uint64_t)1) : 0,
+                             e ? err_msg(e) : NULL);
+    err_free(e);
+    http_reply_buf(p->r, 200, is_json ? HTTP_JSON : "application/x-protobuf", &body);
+}
+
+static void handle_otlp(struct http_request *r)
+{
+    push(r, pushing_new(r, LOG_REQUEST_OTLP), "otlp_logs", on_exported);
+}
+
+static void reply_otlp(struct http_request *r, struct err *e)
+{
+    struct log_request q = {.content_type = http_request_header(r, "Content-Type")};
+
+    otlp_error(r, log_request_is_json(&q), e);
+}
+
+/* ---- Elasticsearch ---- */
+
+static void reply_elastic(struct http_request *r, struct err *e)
+{
+    int status = err_code_http(err_code(e));
+    struct buf b = {0};
+
+    if (status == 429 || status == 503)
+        http_reply_header(r, "Retry-After", SLICE("1"));
+    http_reply_header(r, PRODUCT, SLICE("Elasticsearch"));
+    buf_str(&b, "{\"error\":{\"type\":\"");
+    buf_str(&b, status == 429 ? "es_rejected_execution_exception" : "illegal_argument_exception");
+    buf_str(&b, "\",\"reason\":");
+    buf_json_str(&b, slice_cstr(err_msg(e)));
+    buf_printf(&b, "},\"status\":%d}", status);
+    err_free(e);
+    http_reply_buf(r, status, HTTP_JSON, &b);
+}
+
+static void on_bulk(void *arg, struct err *e, const struct log_written *written)
+{
+    struct pushing *p = arg;
+    struct buf b = {0};
+
+    /* Refused documents have their own status; anything else is the whole request's. */
+    if (e && !(written->is_decoded && p->bulk.has_errors && err_is(e, ERR_INVALID))) {
+        reply_elastic(p->r, e);
+        return;
+    }
+    elastic_bulk_answer(&b, &p->bulk, e ? err_msg(e) : NULL);
+    err_free(e);
+    http_reply_header(p->r, PRODUCT, SLICE("Elasticsearch"));
+    http_reply_buf(p->r, 200, HTTP_JSON, &b);
+}
+
+static void handle_bulk(struct http_request *r)
+{
+    struct pushing *p = pushing_new(r, LOG_REQUEST_LINES);
+    struct slice index = http_request_segment(r, "index");
+
+    p->is_bulk = true;
+    p->bulk.lines = p->q.lines;
+    p->bulk.index = index.ptr ? index : SLICE_EMPTY;
+    push(r, p, "elastic_bulk", on_bulk);
+}
+
+static void reply_fixed(struct http_request *r, const char *text)
+{
+    http_reply_header(r, PRODUCT, SLICE("Elasticsearch"));
+    http_reply(r, 200, HTTP_JSON, slice_cstr(text));
+}
+
+static void handle_root(struct http_request *r)
+{
+    reply_fixed(r, "{\"name\":\"orrery\",\"cluster_name\":\"orrery\",\"cluster_uuid\":\"orrery\","
+                   "\"version\":{\"number\":\"" VERSION "\",\"build_flavor\":\"default\","
+                   "\"lucene_version\":\"9.12.0\",\"minimum_wire_compatibility_version\":"
+                   "\"7.17.0\",\"minimum_index_compatibility_version\":\"7.0.0\"},"
+                   "\"tagline\":\"You Know, for Search\"}");
+}
+
+static void handle_license(struct http_request *r)
+{
+    reply_fixed(r, "{\"license\":{\"status\":\"active\",\"uid\":\"orrery\",\"type\":\"basic\","
+                   "\"mode\":\"basic\",\"expiry_date_in_millis\":4000000000000}}");
+}
+
+static void handle_xpack(struct http_request *r)
+{
+    reply_fixed(r, "{\"license\":{\"uid\":\"orrery\",\"type\":\"basic\",\"mode\":\"basic\","
+                   "\"status\":\"active\"},\"features\":{\"ilm\":{\"available\":true,"
+                   "\"enabled\":true},\"security\":{\"available\":true,\"enabled\":false}}}");
+}
+
+static void handle_health(struct http_request *r)
+{
+    reply_fixed(r, "{\"cluster_name\":\"orrery\",\"status\":\"green\",\"timed_out\":false,"
+                   "\"number_of_nodes\":1,\"number_of_data_nodes\":1}");
+}
+
+static void handle_nodes(struct http_request *r)
+{
+    reply_fixed(r, "{\"nodes\":{\"orrery\":{\"name\":\"orrery\",\"version\":\"" VERSION "\","
+                   "\"ip\":\"127.0.0.1\",\"roles\":[\"ingest\",\"data\"]}}}");
+}
+
+/* Templates, policies, pipelines: they change nothing here. */
+static void handle_setup(struct http_request *r)
+{
+    reply_fixed(r, r->method == HTTP_GET ? "{}" : "{\"acknowledged\":true}");
+}
+
+/* ---- routes ---- */
+
+static void add(struct http_server *s, struct log_door *d, const char *pattern,
+                void (*handler)(struct http_request *r), unsigned flags,
+                void (*reply)(struct http_request *r, struct err *e))
+{
+    http_server_route(s, &(struct http_route){.methods = HTTP_POST | HTTP_PUT,
+                                              .pattern = pattern,
+                                              .flags = flags,
+                                              .max_body_bytes = log_door_max_body_bytes(d),
+                                              .on_headers = on_headers,
+                                              .handler = handler,
+                                              .reply_err = reply,
+                                              .arg = d});
+}
+
+static void add_setup(struct http_server *s, const char *pattern,
+                      void (*handler)(struct http_request *r))
+{
+    http_server_route(s, &(struct http_route){.methods = HTTP_GET | HTTP_PUT | HTTP_POST,
+                                              .pattern = pattern,
+                                              .max_body_bytes = 1 << 20,
+                                              .handler = handler});
+}
+
+void log_http_routes(struct http_server *s, struct log_door *d)
+{
+    static const char *const bulks[] = {"/_bulk", "/elasticsearch/_bulk",
+                                        "/elasticsearch/{index}/_bulk"};
+    static const char *const setups[] = {
+        "/elasticsearch/_ilm/policy/{name}",      "/elasticsearch/_index_template/{name}",
+        "/elasticsearch/_template/{name}",        "/elasticsearch/_component_template/{name}",
+        "/elasticsearch/_ingest/pipeline/{name}", "/elasticsearch/_data_stream/{name}",
+        "/elasticsearch/_alias/{name}",           "/elasticsearch/_logstash/pipeline/{name}"};
+
+    add(s, d, "/loki/api/v1/push", handle_loki, HTTP_ROUTE_RAW_BODY, NULL);
+    add(s, d, "/api/prom/push", handle_legacy, HTTP_ROUTE_RAW_BODY, NULL);
+    add(s, d, "/loki/api/v1/raw", handle_lines, HTTP_ROUTE_RAW_BODY, NULL);
+    add(s, d, "/insert/jsonline", handle_lines, HTTP_ROUTE_RAW_BODY, NULL);
+    add(s, d, "/otlp/v1/logs", handle_otlp, HTTP_ROUTE_RAW_BODY, reply_otlp);
+    add(s, d, "/v1/logs", handle_otlp, HTTP_ROUTE_RAW_BODY, reply_otlp);
+    for (size_t i = 0; i < ORR_COUNT(bulks); i++)
+        add(s, d, bulks[i], handle_bulk, 0, reply_elastic);
+    add_setup(s, "/elasticsearch", handle_root);
+    add_setup(s, "/elasticsearch/_license", handle_license);
+    add_setup(s, "/elasticsearch/_xpack", handle_xpack);
+    add_setup(s, "/elasticsearch/_cluster/health", handle_health);
+    add_setup(s, "/elasticsearch/_nodes", handle_nodes);
+    add_setup(s, "/elasticsearch/_nodes/*", handle_nodes);
+    for (size_t i = 0; i < ORR_COUNT(setups); i++)
+        add_setup(s, setups[i], handle_setup);
+}

@@ -1,0 +1,100 @@
+#include "ingester/door/log_request.h"
+
+#include "common/net/codec.h"
+#include "common/net/http_reply.h"
+#include "ingester/door/loki_json.h"
+#include "ingester/door/loki_proto.h"
+#include "ingester/door/otlp_logs.h"
+
+#define PROTOBUF "application/x-protobuf"
+
+/* The media type without its parameters. */
+static struct slice media(struct slice type)
+{
+    struct slice rest = type, ret = SLICE_EMPTY;
+
+    if (rest.ptr)
+        (void)slice_split(&rest, ';', &ret);
+    return slice_trim(ret);
+}
+
+bool log_request_is_json(const struct log_request *q)
+{
+    return slice_eq_nocase(media(q->content_type), SLICE(HTTP_JSON));
+}
+
+static struct err *encoding(const struct log_request *q, enum codec *ret)
+{
+    struct slice name = q->content_encoding.ptr ? slice_trim(q->content_encoding) : SLICE_EMPTY;
+
+    if (!codec_from_name(name, ret))
+        return err_new(ERR_MEDIA_TYPE, "Content-Encoding \"%.*s\" is not supported",
+                       SLICE_ARG(slice_sub(name, 0, 64)));
+    if (*ret == CODEC_SNAPPY && (q->kind == LOG_REQUEST_LOKI || q->kind == LOG_REQUEST_LEGACY))
+        *ret = CODEC_IDENTITY;
+    return NULL;
+}
+
+/* *in decoded, and then it is the batch's body; itself when there is nothing to decode. */
+static struct err *unpack(struct log_batch *batch, enum codec c, size_t max, struct slice *in)
+{
+    struct buf out = {0};
+    struct err *e;
+
+    if (c == CODEC_IDENTITY)
+        return NULL;
+    if ((e = codec_decode(c, *in, max, &out))) {
+        buf_done(&out);
+        return e;
+    }
+    buf_done(&batch->body);
+    batch->body = out;
+    *in = buf_slice(&batch->body);
+    return NULL;
+}
+
+static struct err *loki(struct log_builder *b, const struct log_request *q, struct slice body,
+                        struct jsonval_doc **ret_doc)
+{
+    struct err *e;
+
+    if (media(q->content_type).len == 0)
+        return err_new(ERR_INVALID, "no Content-Type: %s or %s", PROTOBUF, HTTP_JSON);
+    if (log_request_is_json(q))
+        return q->kind == LOG_REQUEST_LOKI ? loki_json_decode(b, body, ret_doc)
+                                           : loki_json_decode_legacy(b, body, ret_doc);
+    if ((e = unpack(b->batch, CODEC_SNAPPY, q->max_body_bytes, &body)))
+        return e;
+    return loki_proto_decode(b, body);
+}
+
+static struct err *otlp(struct log_builder *b, const struct log_request *q, struct slice body,
+                        struct jsonval_doc **ret_doc)
+{
+    if (log_request_is_json(q))
+        return otlp_logs_decode_json(b, body, ret_doc);
+    if (slice_eq_nocase(media(q->content_type), SLICE(PROTOBUF)))
+        return otlp_logs_decode_proto(b, body);
+    return err_new(ERR_MEDIA_TYPE, "unsupported content type \"%.*s\", supported: %s, %s",
+                   SLICE_ARG(slice_sub(media(q->content_type), 0, 64)), HTTP_JSON, PROTOBUF);
+}
+
+struct err *log_request_decode(struct log_builder *b, const struct log_request *q,
+                               struct jsonval_doc **ret_doc)
+{
+    struct slice body = q->body;
+    enum codec c;
+    struct err *e;
+
+    *ret_doc = NULL;
+    if ((e = encoding(q, &c)) || (e = unpack(b->batch, c, q->max_body_bytes, &body)))
+        return e;
+    switch (q->kind) {
+    case LOG_REQUEST_OTLP:
+        return otlp(b, q, body, ret_doc);
+    case LOG_REQUEST_LINES:
+        return json_lines_decode(b, body, &q->lines);
+    default:
+        return loki(b, q, body, ret_doc);
+    }
+}

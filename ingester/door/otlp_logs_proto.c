@@ -1,0 +1,228 @@
+#include "ingester/door/otlp_logs.h"
+#include "ingester/door/otlp_logs_internal.h"
+#include "ingester/door/otlp_proto_internal.h"
+
+static uint32_t fixed32(struct fields *f)
+{
+    uint32_t v = 0;
+
+    if (f->end - f->p < 4) {
+        f->p = NULL;
+        return 0;
+    }
+    memcpy(&v, f->p, 4);
+    f->p += 4;
+    return v;
+}
+
+/* Room for as many as m has fields with this tag. */
+static bool members_room(struct otlp_decoder *d, struct slice m, uint32_t tag,
+                         struct otlp_members *ret)
+{
+    size_t n = count(m, tag);
+
+    ret->n = 0;
+    return !n || (ret->ptr = array(d, n, sizeof(*ret->ptr))) != NULL;
+}
+
+/* False when it was told why; malformed bytes of the field itself are left to end_of(). */
+static bool member(struct otlp_decoder *d, struct fields *f, struct otlp_members *to)
+{
+    struct slice m = bytes(f);
+
+    return !f->p || otlp_proto_member(d, m, &to->ptr[to->n++]);
+}
+
+static bool parse_record(struct otlp_decoder *d, struct slice m, struct otlp_record *ret)
+{
+    struct fields f = fields_of(m);
+    bool has_body = false;
+
+    ret->severity_text = ret->trace_id = ret->span_id = SLICE_EMPTY;
+    if (!members_room(d, m, TAG(6, RW_BYTES), &ret->attrs))
+        return false;
+    while (next_field(&f)) {
+        struct slice s;
+
+        switch (f.tag) {
+        case TAG(1, RW_FIXED64):
+            ret->time_ns = fixed64(&f);
+            break;
+        case TAG(2, RW_VARINT):
+            ret->severity = (int32_t)varint(&f);
+            break;
+        case TAG(3, RW_BYTES):
+            ret->severity_text = bytes(&f);
+            break;
+        case TAG(5, RW_BYTES):
+            s = bytes(&f);
+            if (has_body)
+                return bad(d, "LogRecord: its body comes twice") != NULL;
+            has_body = true;
+            if (f.p && !otlp_proto_value(d, s, &ret->body))
+                return false;
+            break;
+        case TAG(6, RW_BYTES):
+            if (!member(d, &f, &ret->attrs))
+                return false;
+            break;
+        case TAG(7, RW_VARINT):
+            ret->dropped = (uint32_t)varint(&f);
+            break;
+        case TAG(8, RW_FIXED32):
+            ret->flags = fixed32(&f);
+            break;
+        case TAG(9, RW_BYTES):
+            ret->trace_id = bytes(&f);
+            break;
+        case TAG(10, RW_BYTES):
+            ret->span_id = bytes(&f);
+            break;
+        case TAG(11, RW_FIXED64):
+            ret->observed_ns = fixed64(&f);
+            break;
+        default:
+            other(d, &f, 0xfee, "LogRecord: a field with the wire type of another");
+        }
+    }
+    return end_of(d, &f, "LogRecord: malformed");
+}
+
+static bool parse_scope(struct otlp_decoder *d, struct slice m, struct otlp_log_scope *ret)
+{
+    struct fields f = fields_of(m);
+
+    if (!members_room(d, m, TAG(3, RW_BYTES), &ret->attrs))
+        return false;
+    while (next_field(&f)) {
+        if (f.tag == TAG(1, RW_BYTES)) {
+            ret->name = bytes(&f);
+        } else if (f.tag == TAG(2, RW_BYTES)) {
+            ret->version = bytes(&f);
+        } else if (f.tag == TAG(3, RW_BYTES)) {
+            if (!member(d, &f, &ret->attrs))
+                return false;
+        } else if (f.tag == TAG(4, RW_VARINT)) {
+            ret->dropped = (uint32_t)varint(&f);
+        } else {
+            other(d, &f, N(1) | N(2) | N(3) | N(4),
+                  "InstrumentationScope: a field with the wire type of another");
+        }
+    }
+    return end_of(d, &f, "InstrumentationScope: malformed");
+}
+
+static bool parse_scope_logs(struct otlp_decoder *d, struct slice m, struct otlp_log_scope *ret)
+{
+    size_t n = count(m, TAG(2, RW_BYTES));
+    struct fields f = fields_of(m);
+    bool has_scope = false;
+
+    ret->name = ret->version = SLICE_EMPTY;
+    if (!(ret->records = array(d, n, sizeof(*ret->records))))
+        return false;
+    while (next_field(&f)) {
+        struct slice s;
+
+        if (f.tag == TAG(1, RW_BYTES)) {
+            s = bytes(&f);
+            if (has_scope)
+                return bad(d, "ScopeLogs: its scope comes twice") != NULL;
+            has_scope = true;
+            if (f.p && !parse_scope(d, s, ret))
+                return false;
+        } else if (f.tag == TAG(2, RW_BYTES)) {
+            s = bytes(&f);
+            if (f.p && !parse_record(d, s, &ret->records[ret->n_records++]))
+                return false;
+        } else {
+            other(d, &f, N(1) | N(2), "ScopeLogs: a field with the wire type of another");
+        }
+    }
+    return end_of(d, &f, "ScopeLogs: malformed");
+}
+
+static bool parse_resource(struct otlp_decoder *d, struct slice m, struct otlp_log_resource *ret)
+{
+    struct fields f = fields_of(m);
+
+    if (!members_room(d, m, TAG(1, RW_BYTES), &ret->attrs))
+        return false;
+    while (next_field(&f)) {
+        if (f.tag == TAG(1, RW_BYTES)) {
+            if (!member(d, &f, &ret->attrs))
+                return false;
+        } else if (f.tag == TAG(2, RW_VARINT)) {
+            ret->dropped = (uint32_t)varint(&f);
+        } else {
+            other(d, &f, N(1) | N(2), "Resource: a field with the wire type of another");
+        }
+    }
+    return end_of(d, &f, "Resource: malformed");
+}
+
+static bool parse_resource_logs(struct otlp_decoder *d, struct slice m,
+                                struct otlp_log_resource *ret)
+{
+    size_t n = count(m, TAG(2, RW_BYTES));
+    struct fields f = fields_of(m);
+    bool has_resource = false;
+
+    if (!(ret->scopes = array(d, n, sizeof(*ret->scopes))))
+        return false;
+    while (next_field(&f)) {
+        struct slice s;
+
+        if (f.tag == TAG(1, RW_BYTES)) {
+            s = bytes(&f);
+            if (has_resource)
+                return bad(d, "ResourceLogs: its resource comes twice") != NULL;
+            has_resource = true;
+            if (f.p && !parse_resource(d, s, ret))
+                return false;
+        } else if (f.tag == TAG(2, RW_BYTES)) {
+            s = bytes(&f);
+            if (f.p && !parse_scope_logs(d, s, &ret->scopes[ret->n_scopes++]))
+                return false;
+        } else {
+            other(d, &f, N(1) | N(2), "ResourceLogs: a field with the wire type of another");
+        }
+    }
+    return end_of(d, &f, "ResourceLogs: malformed");
+}
+
+static bool parse_request(struct otlp_decoder *d, struct slice body, struct otlp_logs *ret)
+{
+    size_t n = count(body, TAG(1, RW_BYTES));
+    struct fields f = fields_of(body);
+
+    if (!(ret->resources = array(d, n, sizeof(*ret->resources))))
+        return false;
+    while (next_field(&f)) {
+        struct slice s;
+
+        if (f.tag != TAG(1, RW_BYTES)) {
+            other(d, &f, N(1), "Request: a field with the wire type of another");
+            continue;
+        }
+        s = bytes(&f);
+        if (f.p && !parse_resource_logs(d, s, &ret->resources[ret->n_resources++]))
+            return false;
+    }
+    return end_of(d, &f, "Request: malformed");
+}
+
+struct err *otlp_logs_decode_proto(struct log_builder *b, struct slice body)
+{
+    struct arena *a = log_builder_arena(b);
+    struct otlp_decoder d = {
+        .a = a, .max_bytes = arena_used(a) + OTLP_LOGS_FACTOR * body.len + OTLP_LOGS_BASE_BYTES};
+    struct otlp_logs logs = {0};
+
+    if (parse_request(&d, body, &logs))
+        return otlp_logs_translate(b, &logs);
+    if (d.is_over)
+        return err_new(ERR_LIMIT, "proto: %zu bytes that take more than %u times their room",
+                       body.len, OTLP_LOGS_FACTOR);
+    return err_new(ERR_INVALID, "proto: %s", d.error ? d.error : "malformed");
+}
