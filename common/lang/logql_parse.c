@@ -31,32 +31,34 @@ bool logql_parse_take(struct logql_parser *p, enum logql_tok type)
     return !p->err && p->tok.type == type && logql_parse_next(p);
 }
 
-void logql_parse_fail(struct logql_parser *p, size_t pos, const char *fmt, ...)
+static void fail(struct logql_parser *p, size_t pos, enum err_code code, const char *fmt,
+                 va_list ap)
 {
     struct buf b = {0};
-    va_list ap;
 
     if (p->err)
         return;
-    va_start(ap, fmt);
     buf_vprintf(&b, fmt, ap);
-    va_end(ap);
-    p->err = promql_lex_error(p->lex.src, pos, ERR_INVALID, "%s", buf_cstr(&b));
+    p->err = promql_lex_error(p->lex.src, pos, code, "%s", buf_cstr(&b));
     buf_done(&b);
+}
+
+void logql_parse_fail(struct logql_parser *p, size_t pos, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    fail(p, pos, ERR_INVALID, fmt, ap);
+    va_end(ap);
 }
 
 void logql_parse_limit(struct logql_parser *p, const char *fmt, ...)
 {
-    struct buf b = {0};
     va_list ap;
 
-    if (p->err)
-        return;
     va_start(ap, fmt);
-    buf_vprintf(&b, fmt, ap);
+    fail(p, p->tok.start, ERR_LIMIT, fmt, ap);
     va_end(ap);
-    p->err = promql_lex_error(p->lex.src, p->tok.start, ERR_LIMIT, "%s", buf_cstr(&b));
-    buf_done(&b);
 }
 
 struct slice logql_parse_text(const struct logql_parser *p, struct logql_token t)

@@ -3,12 +3,12 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-#include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/base/metric.h"
 #include "ingester/door/agg_send.h"
 #include "ingester/door/door_answer.h"
 #include "ingester/door/rewrite.h"
+#include "ingester/door/tenant_caches.h"
 #include "ingester/door/tenant_gate.h"
 
 #define MAX_PROTOCOLS 32
@@ -51,18 +51,10 @@ static const struct metric_field door_fields[] = {
 
 /* A tenant as one loop knows it. */
 struct door_tenant {
+    struct tenant_cache base;
     struct fp_cache known;
     struct rewrite *rewrite; /* NULL: no rules */
     struct agg_match *agg;   /* NULL: no aggregation rules */
-    size_t bytes;            /* of all, as counted in the loop's */
-    uint64_t generation;     /* of the limits its series were checked under */
-    int64_t used_ms;
-};
-
-struct door_loop {
-    struct loop *loop;
-    struct map tenants; /* struct door_tenant */
-    size_t cache_bytes;
 };
 
 /* What came by one protocol; a slot is taken when it is first seen. */
@@ -74,8 +66,7 @@ struct door_protocol {
 struct door {
     struct door_opts opts;
     struct tenant_gate *gate;
-    struct door_loop *loops;
-    size_t loop_budget;
+    struct tenant_caches *caches; /* struct door_tenant */
     struct door_metrics m;
     struct door_protocol protocols[MAX_PROTOCOLS];
 };
@@ -83,7 +74,7 @@ struct door {
 /* One write under way. Owner: its loop. */
 struct write {
     struct door *d;
-    struct door_loop *dl;
+    struct tenant_caches_loop *dl;
     struct push_rejects rejects;
     struct agg_load agg;
     struct push *p; /* while its aggregation is under way */
@@ -134,18 +125,80 @@ static void collect(void *arg, struct buf *out, bool is_openmetrics)
     collect_protocols(d, out, is_openmetrics);
 }
 
+/* ---- caches ---- */
+
+static struct door_tenant *tenant_in(struct tenant_cache *c)
+{
+    return c ? ORR_CONTAINER(c, struct door_tenant, base) : NULL;
+}
+
+static size_t tenant_bytes(const struct tenant_cache *c)
+{
+    const struct door_tenant *t = ORR_CONTAINER(c, const struct door_tenant, base);
+
+    return fp_cache_bytes(&t->known) + rewrite_bytes(t->rewrite) + agg_match_bytes(t->agg);
+}
+
+static void tenant_clear(struct tenant_cache *c)
+{
+    struct door_tenant *t = tenant_in(c);
+
+    fp_cache_clear(&t->known);
+    rewrite_clear(t->rewrite);
+    agg_match_clear(t->agg);
+}
+
+static void tenant_free(struct tenant_cache *c)
+{
+    struct door_tenant *t = tenant_in(c);
+
+    fp_cache_done(&t->known);
+    rewrite_free(t->rewrite);
+    agg_match_free(t->agg);
+    mem_free(t);
+}
+
+static struct door_tenant *tenant_of(struct door *d, struct tenant_caches_loop *dl,
+                                     const struct push *p)
+{
+    struct tenant_cache **slot = tenant_caches_slot(dl, p->tenant);
+    struct door_tenant *t = tenant_in(*slot);
+    size_t budget = tenant_caches_budget(d->caches);
+
+    if (!t) {
+        t = mem_new(struct door_tenant);
+        fp_cache_init(&t->known, budget);
+        *slot = &t->base;
+    }
+    if (t->base.generation != p->limits.generation) {
+        struct tenant_rules *rules = limits_rules(d->opts.limits, p->tenant);
+
+        rewrite_free(t->rewrite);
+        agg_match_free(t->agg);
+        t->agg = d->opts.agg ? agg_match_new(rules, budget / REWRITE_SHARE) : NULL;
+        t->rewrite =
+            rewrite_new(p->tenant, rules, p->limits.accept_ha_samples, budget / REWRITE_SHARE);
+        tenant_caches_clear(dl, &t->base);
+    }
+    t->base.generation = p->limits.generation;
+    tenant_caches_use(dl, &t->base);
+    return t;
+}
+
+static const struct tenant_cache_ops tenant_ops = {tenant_bytes, tenant_clear, tenant_free};
+
+/* ---- life ---- */
+
 struct door *door_new(const struct door_opts *opts)
 {
     struct door *d = mem_new(struct door);
 
     d->opts = *opts;
-    d->opts.loops = NULL; /* the caller's array; ours is d->loops */
+    d->opts.loops = NULL; /* the caller's array */
     d->opts.clock = opts->clock ? opts->clock : &clock_system;
     d->gate = tenant_gate_new(opts->clock);
-    d->loops = mem_new_array(struct door_loop, opts->n_loops);
-    for (size_t i = 0; i < opts->n_loops; i++)
-        d->loops[i].loop = opts->loops[i];
-    d->loop_budget = opts->cache_bytes / opts->n_loops;
+    d->caches = tenant_caches_new(&tenant_ops, opts->loops, opts->n_loops, opts->cache_bytes,
+                                  &d->m.cache_bytes);
     metric_register(&d->m, door_fields, ORR_COUNT(door_fields), NULL);
     metric_register_collector(collect, d);
     return d;
@@ -157,18 +210,7 @@ void door_free(struct door *d)
         return;
     metric_unregister_collector(collect, d);
     metric_unregister(&d->m);
-    for (size_t i = 0; i < d->opts.n_loops; i++) {
-        MAP_FOREACH (en, &d->loops[i].tenants) {
-            struct door_tenant *t = en->value;
-
-            fp_cache_done(&t->known);
-            rewrite_free(t->rewrite);
-            agg_match_free(t->agg);
-            mem_free(t);
-        }
-        map_done(&d->loops[i].tenants);
-    }
-    mem_free(d->loops);
+    tenant_caches_free(d->caches);
     tenant_gate_free(d->gate);
     mem_free(d);
 }
@@ -196,86 +238,16 @@ struct err *door_admit(struct door *d, struct slice tenant, size_t body_bytes)
     return e;
 }
 
-/* ---- caches ---- */
-
-static struct door_loop *loop_of(struct door *d, const struct loop *loop)
+static void remember(struct tenant_caches_loop *dl, const struct push *p)
 {
-    size_t i = 0;
-
-    while (i < d->opts.n_loops && d->loops[i].loop != loop)
-        i++;
-    ORR_ASSERT(i < d->opts.n_loops);
-    return &d->loops[i];
-}
-
-static void account(struct door *d, struct door_loop *dl, struct door_tenant *t)
-{
-    size_t bytes = fp_cache_bytes(&t->known) + rewrite_bytes(t->rewrite) + agg_match_bytes(t->agg);
-
-    dl->cache_bytes += bytes - t->bytes;
-    METRIC_ADD(d->m.cache_bytes, (int64_t)(bytes - t->bytes));
-    t->bytes = bytes;
-}
-
-static void forget(struct door *d, struct door_loop *dl, struct door_tenant *t)
-{
-    fp_cache_clear(&t->known);
-    rewrite_clear(t->rewrite);
-    agg_match_clear(t->agg);
-    account(d, dl, t);
-}
-
-static struct door_tenant *tenant_of(struct door *d, struct door_loop *dl, const struct push *p)
-{
-    void **slot = map_slot(&dl->tenants, p->tenant);
-    struct door_tenant *t = *slot;
-
-    if (!t) {
-        t = *slot = mem_new(struct door_tenant);
-        fp_cache_init(&t->known, d->loop_budget);
-    }
-    if (t->generation != p->limits.generation) {
-        struct tenant_rules *rules = limits_rules(d->opts.limits, p->tenant);
-
-        rewrite_free(t->rewrite);
-        agg_match_free(t->agg);
-        t->agg = d->opts.agg ? agg_match_new(rules, d->loop_budget / REWRITE_SHARE) : NULL;
-        t->rewrite = rewrite_new(p->tenant, rules, p->limits.accept_ha_samples,
-                                 d->loop_budget / REWRITE_SHARE);
-        forget(d, dl, t);
-    }
-    t->generation = p->limits.generation;
-    t->used_ms = loop_now_ms(dl->loop);
-    return t;
-}
-
-static void keep_budget(struct door *d, struct door_loop *dl, const struct door_tenant *except)
-{
-    while (dl->cache_bytes > d->loop_budget) {
-        struct door_tenant *oldest = NULL;
-
-        MAP_FOREACH (en, &dl->tenants) {
-            struct door_tenant *t = en->value;
-
-            if (t != except && t->bytes && (!oldest || t->used_ms < oldest->used_ms))
-                oldest = t;
-        }
-        if (!oldest)
-            return;
-        forget(d, dl, oldest);
-    }
-}
-
-static void remember(struct door *d, struct door_loop *dl, const struct push *p)
-{
-    struct door_tenant *t = map_get(&dl->tenants, p->tenant);
+    struct door_tenant *t = tenant_in(tenant_caches_find(dl, p->tenant));
 
     /* Limits may have changed while the replicas worked: then the labels are to be checked again. */
-    if (!t || t->generation != p->limits.generation)
+    if (!t || t->base.generation != p->limits.generation)
         return;
     push_builder_remember(p, &t->known);
-    account(d, dl, t);
-    keep_budget(d, dl, t);
+    tenant_caches_account(dl, &t->base);
+    tenant_caches_trim(dl, &t->base);
 }
 
 /* ---- the end of a write ---- */
@@ -328,7 +300,7 @@ static void on_distributed(void *arg, const struct push *p, const struct distrib
         e = err_copy(r->error);
     } else {
         if (r->rejected[BATCH_MAX_SERIES_LIMIT] == 0 && r->rejected[BATCH_BAD_LABELS] == 0)
-            remember(w->d, w->dl, p);
+            remember(w->dl, p);
         count_rejected(w, r);
         e = door_answer(
             &(struct door_answer_input){.push = p,
@@ -397,7 +369,7 @@ static struct err *decode(struct write *w, struct push *p, const struct push_dec
     b.ha = d->opts.ha && !decoder->is_own ? ask_ha : NULL;
     b.ha_arg = d;
     e = decoder->decode(&b, decoder->arg);
-    account(d, w->dl, t);
+    tenant_caches_account(w->dl, &t->base);
     if (e) {
         METRIC_ADD(d->m.malformed, 1);
         return e;
@@ -416,7 +388,7 @@ static struct err *decode(struct write *w, struct push *p, const struct push_dec
     if (ORR_UNLIKELY(t->agg)) {
         agg_match_take(t->agg, p, &t->known, push_builder_now_ms(&b), &w->agg);
         METRIC_ADD(d->m.exemplars_dropped, w->agg.exemplars);
-        account(d, w->dl, t);
+        tenant_caches_account(w->dl, &t->base);
     }
     return NULL;
 }
@@ -432,14 +404,14 @@ static void on_aggregated(void *arg, struct err *e, const uint64_t rejected[BATC
 {
     struct write *w = arg;
     struct push *p = w->p;
-    struct door_tenant *t = map_get(&w->dl->tenants, p->tenant);
+    struct door_tenant *t = tenant_in(tenant_caches_find(w->dl, p->tenant));
 
     distribute_hold(w->d->opts.distribute, -w->held_bytes);
     if (e) {
         write_failed(w, e, p);
         return;
     }
-    if (t && t->agg && t->generation == p->limits.generation)
+    if (t && t->agg && t->base.generation == p->limits.generation)
         agg_match_remember(t->agg, &w->agg);
     for (unsigned i = 0; i < BATCH_REASON_COUNT; i++)
         w->agg.rejected[i] += rejected[i];
@@ -455,7 +427,7 @@ void door_write(struct door *d, struct loop *loop, struct slice tenant,
     struct err *e;
 
     w->d = d;
-    w->dl = loop_of(d, loop);
+    w->dl = tenant_caches_on(d->caches, loop);
     w->is_strict = decoder->is_strict;
     w->done = done;
     w->arg = arg;

@@ -2,9 +2,9 @@
 
 #include <stdio.h>
 
-#include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/base/metric.h"
+#include "ingester/door/tenant_caches.h"
 #include "ingester/door/tenant_gate.h"
 
 struct log_door_metrics {
@@ -31,31 +31,21 @@ static const struct metric_field log_door_fields[] = {
 
 /* Known streams of a tenant on a loop. */
 struct known {
+    struct tenant_cache base;
     struct fp_cache cache;
-    uint64_t generation; /* of the limits they were checked under */
-    uint64_t used;       /* by the loop's count of writes */
-    size_t bytes;
-};
-
-struct log_door_loop {
-    struct loop *loop;
-    struct map tenants; /* struct known */
-    size_t cache_bytes;
-    uint64_t writes;
 };
 
 struct log_door {
     struct log_door_opts opts;
     struct tenant_gate *gate;
-    struct log_door_loop *loops;
-    size_t loop_budget;
+    struct tenant_caches *caches; /* struct known */
     struct log_door_metrics m;
 };
 
 /* One write under way. Owner: its loop. */
 struct writing {
     struct log_door *d;
-    struct log_door_loop *dl;
+    struct tenant_caches_loop *dl;
     struct log_batch *batch;
     struct err *refusals;
     struct log_written written;
@@ -63,6 +53,55 @@ struct writing {
     log_door_done_fn *done;
     void *arg;
 };
+
+/* ---- caches ---- */
+
+static struct known *known_in(struct tenant_cache *c)
+{
+    return c ? ORR_CONTAINER(c, struct known, base) : NULL;
+}
+
+static size_t known_bytes(const struct tenant_cache *c)
+{
+    return fp_cache_bytes(&ORR_CONTAINER(c, const struct known, base)->cache);
+}
+
+static void known_clear(struct tenant_cache *c)
+{
+    fp_cache_clear(&known_in(c)->cache);
+}
+
+static void known_free(struct tenant_cache *c)
+{
+    struct known *k = known_in(c);
+
+    fp_cache_done(&k->cache);
+    mem_free(k);
+}
+
+static struct known *known_of(struct log_door *d, struct tenant_caches_loop *dl,
+                              struct slice tenant, uint64_t generation)
+{
+    struct tenant_cache **slot = tenant_caches_slot(dl, tenant);
+    struct known *k = known_in(*slot);
+
+    if (!k) {
+        k = mem_new(struct known);
+        fp_cache_init(&k->cache, tenant_caches_budget(d->caches));
+        k->base.generation = generation;
+        *slot = &k->base;
+    }
+    tenant_caches_use(dl, &k->base);
+    if (k->base.generation != generation) {
+        tenant_caches_clear(dl, &k->base);
+        k->base.generation = generation;
+    }
+    return k;
+}
+
+static const struct tenant_cache_ops known_ops = {known_bytes, known_clear, known_free};
+
+/* ---- life ---- */
 
 static void collect(void *arg, struct buf *out, bool is_openmetrics)
 {
@@ -92,13 +131,11 @@ struct log_door *log_door_new(const struct log_door_opts *opts)
     struct log_door *d = mem_new(struct log_door);
 
     d->opts = *opts;
-    d->opts.loops = NULL; /* the caller's array; ours is d->loops */
+    d->opts.loops = NULL; /* the caller's array */
     d->opts.clock = opts->clock ? opts->clock : &clock_system;
     d->gate = tenant_gate_new(opts->clock);
-    d->loops = mem_new_array(struct log_door_loop, opts->n_loops);
-    for (size_t i = 0; i < opts->n_loops; i++)
-        d->loops[i].loop = opts->loops[i];
-    d->loop_budget = opts->cache_bytes / opts->n_loops;
+    d->caches = tenant_caches_new(&known_ops, opts->loops, opts->n_loops, opts->cache_bytes,
+                                  &d->m.cache_bytes);
     metric_register(&d->m, log_door_fields, ORR_COUNT(log_door_fields), NULL);
     metric_register_collector(collect, d);
     return d;
@@ -110,16 +147,7 @@ void log_door_free(struct log_door *d)
         return;
     metric_unregister_collector(collect, d);
     metric_unregister(&d->m);
-    for (size_t i = 0; i < d->opts.n_loops; i++) {
-        MAP_FOREACH (en, &d->loops[i].tenants) {
-            struct known *k = en->value;
-
-            fp_cache_done(&k->cache);
-            mem_free(k);
-        }
-        map_done(&d->loops[i].tenants);
-    }
-    mem_free(d->loops);
+    tenant_caches_free(d->caches);
     tenant_gate_free(d->gate);
     mem_free(d);
 }
@@ -145,81 +173,17 @@ struct err *log_door_admit(struct log_door *d, struct slice tenant, size_t body_
     return tenant_gate_request(d->gate, tenant, &limits, share(d));
 }
 
-/* ---- caches ---- */
-
-static struct log_door_loop *loop_of(struct log_door *d, const struct loop *loop)
-{
-    size_t i = 0;
-
-    while (i < d->opts.n_loops && d->loops[i].loop != loop)
-        i++;
-    ORR_ASSERT(i < d->opts.n_loops);
-    return &d->loops[i];
-}
-
-static void account(struct log_door *d, struct log_door_loop *dl, struct known *k)
-{
-    size_t bytes = fp_cache_bytes(&k->cache);
-
-    dl->cache_bytes += bytes - k->bytes;
-    METRIC_ADD(d->m.cache_bytes, (int64_t)(bytes - k->bytes));
-    k->bytes = bytes;
-}
-
-static void forget(struct log_door *d, struct log_door_loop *dl, struct known *k)
-{
-    fp_cache_clear(&k->cache);
-    account(d, dl, k);
-}
-
-static struct known *known_of(struct log_door *d, struct log_door_loop *dl, struct slice tenant,
-                              uint64_t generation)
-{
-    struct known *k = map_get(&dl->tenants, tenant);
-
-    if (!k) {
-        k = mem_new(struct known);
-        fp_cache_init(&k->cache, d->loop_budget);
-        k->generation = generation;
-        (void)map_put(&dl->tenants, tenant, k);
-    }
-    k->used = ++dl->writes;
-    if (k->generation != generation) {
-        forget(d, dl, k);
-        k->generation = generation;
-    }
-    return k;
-}
-
-/* Over the budget those that were quiet longest lose theirs. */
-static void keep_budget(struct log_door *d, struct log_door_loop *dl)
-{
-    while (dl->cache_bytes > d->loop_budget) {
-        struct known *oldest = NULL;
-
-        MAP_FOREACH (en, &dl->tenants) {
-            struct known *k = en->value;
-
-            if (k->bytes && (!oldest || k->used < oldest->used))
-                oldest = k;
-        }
-        if (!oldest)
-            return;
-        forget(d, dl, oldest);
-    }
-}
-
 static void remember(struct writing *w)
 {
     const struct log_batch *b = w->batch;
-    struct known *k = map_get(&w->dl->tenants, b->tenant);
+    struct known *k = known_in(tenant_caches_find(w->dl, b->tenant));
 
     /* Limits that changed meanwhile emptied it: what was checked under the old ones stays out. */
-    if (!k || k->generation != b->limits.generation)
+    if (!k || k->base.generation != b->limits.generation)
         return;
     log_builder_remember(b, &k->cache);
-    account(w->d, w->dl, k);
-    keep_budget(w->d, w->dl);
+    tenant_caches_account(w->dl, &k->base);
+    tenant_caches_trim(w->dl, NULL);
 }
 
 /* ---- writes ---- */
@@ -306,7 +270,7 @@ void log_door_write(struct log_door *d, struct loop *loop, struct slice tenant,
     METRIC_ADD(d->m.writes, 1);
     limits_get(d->opts.limits, tenant, &limits);
     *w = (struct writing){.d = d,
-                          .dl = loop_of(d, loop),
+                          .dl = tenant_caches_on(d->caches, loop),
                           .batch = log_batch_new(tenant, &limits),
                           .done = done,
                           .arg = arg};

@@ -3,23 +3,6 @@
 #include "ingester/door/otlp_json_internal.h"
 
 #define BASE_BYTES (1u << 20)
-#define MAX_DEPTH 160 /* five levels around a value, three for each level in it */
-
-/* The next member that is there. */
-static bool next(struct jsonval_iter *it, struct slice *ret_key, struct jsonval *ret)
-{
-    while (jsonval_next(it, ret_key, ret))
-        if (jsonval_kind(*ret) != JSONVAL_NULL)
-            return true;
-    return false;
-}
-
-/* The same for the members of an object; anything else is told and has none. */
-static struct jsonval_iter members(struct otlp_json *j, struct jsonval v, const char *what)
-{
-    return otlp_json_object(j, v, what) ? jsonval_iter(v) : (struct jsonval_iter){0};
-}
-
 /* ---- points ---- */
 
 static struct otlp_u64s u64s(struct otlp_json *j, struct jsonval v, const char *member)
@@ -50,11 +33,11 @@ static struct otlp_f64s f64s(struct otlp_json *j, struct jsonval v, const char *
 
 static void exemplar(struct otlp_json *j, struct jsonval v, struct otlp_exemplar *ret)
 {
-    struct jsonval_iter it = members(j, v, "exemplars");
+    struct jsonval_iter it = otlp_json_walk(j, v, "exemplars");
     struct jsonval m;
     struct slice key;
 
-    while (next(&it, &key, &m))
+    while (otlp_json_next(&it, &key, &m))
         if (otlp_json_is(key, "filteredAttributes")) {
             ret->attrs = otlp_json_attrs(j, m, "filteredAttributes");
         } else if (otlp_json_is(key, "timeUnixNano")) {
@@ -90,11 +73,11 @@ static void exemplars(struct otlp_json *j, struct jsonval v, struct otlp_point *
 
 static void buckets(struct otlp_json *j, struct jsonval v, struct otlp_buckets *ret)
 {
-    struct jsonval_iter it = members(j, v, "buckets");
+    struct jsonval_iter it = otlp_json_walk(j, v, "buckets");
     struct jsonval m;
     struct slice key;
 
-    while (next(&it, &key, &m))
+    while (otlp_json_next(&it, &key, &m))
         if (otlp_json_is(key, "offset"))
             ret->offset = otlp_json_i32(j, m, "offset");
         else if (otlp_json_is(key, "bucketCounts"))
@@ -110,7 +93,7 @@ static void quantiles(struct otlp_json *j, struct jsonval v, struct otlp_point *
     struct slice key;
 
     for (; i < n && jsonval_next(&it, &key, &item); i++)
-        for (in = members(j, item, "quantileValues"); next(&in, &key, &m);)
+        for (in = otlp_json_walk(j, item, "quantileValues"); otlp_json_next(&in, &key, &m);)
             if (otlp_json_is(key, "quantile"))
                 out[i].quantile = otlp_json_f64(j, m, "quantile");
             else if (otlp_json_is(key, "value"))
@@ -158,11 +141,11 @@ static void histogram_member(struct otlp_json *j, struct slice key, struct jsonv
 static void point(struct otlp_json *j, struct jsonval v, enum otlp_kind kind,
                   struct otlp_point *ret)
 {
-    struct jsonval_iter it = members(j, v, "dataPoints");
+    struct jsonval_iter it = otlp_json_walk(j, v, "dataPoints");
     struct jsonval m;
     struct slice key;
 
-    while (next(&it, &key, &m))
+    while (otlp_json_next(&it, &key, &m))
         if (otlp_json_is(key, "attributes"))
             ret->attrs = otlp_json_attrs(j, m, "attributes");
         else if (otlp_json_is(key, "startTimeUnixNano"))
@@ -201,14 +184,14 @@ static int32_t temporality(struct otlp_json *j, struct jsonval v)
 static void data(struct otlp_json *j, struct jsonval v, enum otlp_kind kind,
                  struct otlp_metric *ret)
 {
-    struct jsonval_iter it = members(j, v, "metrics"), points;
+    struct jsonval_iter it = otlp_json_walk(j, v, "metrics"), points;
     struct jsonval m, item;
     struct slice key;
 
     if (ret->kind != OTLP_NONE)
         otlp_json_fail(j, "metrics", "more than one kind of data");
     ret->kind = kind;
-    while (next(&it, &key, &m))
+    while (otlp_json_next(&it, &key, &m))
         if (otlp_json_is(key, "dataPoints")) {
             size_t n, i = 0;
             struct otlp_point *out = otlp_json_array(j, m, sizeof(*out), "dataPoints", &n);
@@ -241,12 +224,12 @@ static enum otlp_kind kind_of(struct slice key)
 
 static void metric(struct otlp_json *j, struct jsonval v, struct otlp_metric *ret)
 {
-    struct jsonval_iter it = members(j, v, "metrics");
+    struct jsonval_iter it = otlp_json_walk(j, v, "metrics");
     struct jsonval m;
     struct slice key;
 
     ret->name = ret->unit = ret->description = SLICE_EMPTY;
-    while (next(&it, &key, &m)) {
+    while (otlp_json_next(&it, &key, &m)) {
         enum otlp_kind kind = kind_of(key);
 
         if (kind != OTLP_NONE)
@@ -264,11 +247,11 @@ static void metric(struct otlp_json *j, struct jsonval v, struct otlp_metric *re
 
 static void scope_of(struct otlp_json *j, struct jsonval v, struct otlp_scope *ret)
 {
-    struct jsonval_iter it = members(j, v, "scope");
+    struct jsonval_iter it = otlp_json_walk(j, v, "scope");
     struct jsonval m;
     struct slice key;
 
-    while (next(&it, &key, &m))
+    while (otlp_json_next(&it, &key, &m))
         if (otlp_json_is(key, "name"))
             ret->name = otlp_json_text(j, m, "name");
         else if (otlp_json_is(key, "version"))
@@ -279,12 +262,12 @@ static void scope_of(struct otlp_json *j, struct jsonval v, struct otlp_scope *r
 
 static void scope_metrics(struct otlp_json *j, struct jsonval v, struct otlp_scope *ret)
 {
-    struct jsonval_iter it = members(j, v, "scopeMetrics"), list;
+    struct jsonval_iter it = otlp_json_walk(j, v, "scopeMetrics"), list;
     struct jsonval m, item;
     struct slice key;
 
     ret->name = ret->version = ret->schema_url = SLICE_EMPTY;
-    while (next(&it, &key, &m))
+    while (otlp_json_next(&it, &key, &m))
         if (otlp_json_is(key, "scope")) {
             scope_of(j, m, ret);
         } else if (otlp_json_is(key, "schemaUrl")) {
@@ -302,13 +285,13 @@ static void scope_metrics(struct otlp_json *j, struct jsonval v, struct otlp_sco
 
 static void resource_metrics(struct otlp_json *j, struct jsonval v, struct otlp_resource *ret)
 {
-    struct jsonval_iter it = members(j, v, "resourceMetrics"), in;
+    struct jsonval_iter it = otlp_json_walk(j, v, "resourceMetrics"), in;
     struct jsonval m, item;
     struct slice key;
 
-    while (next(&it, &key, &m))
+    while (otlp_json_next(&it, &key, &m))
         if (otlp_json_is(key, "resource")) {
-            for (in = members(j, m, "resource"); next(&in, &key, &item);)
+            for (in = otlp_json_walk(j, m, "resource"); otlp_json_next(&in, &key, &item);)
                 if (otlp_json_is(key, "attributes"))
                     ret->attrs = otlp_json_attrs(j, item, "attributes");
         } else if (otlp_json_is(key, "scopeMetrics")) {
@@ -324,11 +307,11 @@ static void resource_metrics(struct otlp_json *j, struct jsonval v, struct otlp_
 
 static void request(struct otlp_json *j, struct jsonval root, struct otlp_metrics *ret)
 {
-    struct jsonval_iter it = members(j, root, "request"), in;
+    struct jsonval_iter it = otlp_json_walk(j, root, "request"), in;
     struct jsonval m, item;
     struct slice key;
 
-    while (next(&it, &key, &m))
+    while (otlp_json_next(&it, &key, &m))
         if (otlp_json_is(key, "resourceMetrics")) {
             size_t n, i = 0;
             struct otlp_resource *out = otlp_json_array(j, m, sizeof(*out), "resourceMetrics", &n);
@@ -351,7 +334,7 @@ struct err *otlp_json_decode(struct arena *a, struct slice body, struct jsonval_
     if (body.len > OTLP_JSON_MAX_BYTES)
         return err_new(ERR_TOO_LARGE, "JSON of more than %u bytes; protobuf may be larger",
                        OTLP_JSON_MAX_BYTES);
-    if ((e = jsonval_parse(body, MAX_DEPTH, &doc, &root)))
+    if ((e = jsonval_parse(body, OTLP_JSON_MAX_DEPTH, &doc, &root)))
         return e;
     *ret = (struct otlp_metrics){0};
     request(&j, root, ret);

@@ -1,6 +1,6 @@
 /*
- * What the parts of the JSON decoder share: otlp_json.c (the request down to its points), and
- * otlp_json_scalar.c (numbers, identifiers, attributes).
+ * What the parts of the JSON decoders share: otlp_json.c (a request of metrics down to its points), otlp_logs_json.c (one of
+ * logs), and otlp_json_scalar.c (members, numbers, identifiers, attributes).
  *
  * Parsers fill what they are given, and tell the decoder what was wrong; the walk goes on, and who
  * began it asks once.
@@ -9,6 +9,8 @@
 #include "common/base/jsonval.h"
 #include "ingester/door/otlp.h"
 #include "ingester/door/otlp_value.h"
+
+#define OTLP_JSON_MAX_DEPTH 160 /* five levels around a value, three for each level in it */
 
 struct otlp_json {
     struct arena *a;
@@ -24,6 +26,10 @@ void *otlp_json_array(struct otlp_json *j, struct jsonval v, size_t each, const 
                       size_t *ret_n);
 /* Whether v is an object; else it is told. */
 bool otlp_json_object(struct otlp_json *j, struct jsonval v, const char *member);
+/* The members of an object; anything else is told and has none. */
+struct jsonval_iter otlp_json_walk(struct otlp_json *j, struct jsonval v, const char *member);
+/* The next member that is not null. */
+bool otlp_json_next(struct jsonval_iter *it, struct slice *ret_key, struct jsonval *ret);
 /* key is name, or name with underscores: timeUnixNano, time_unix_nano. */
 bool otlp_json_is(struct slice key, const char *name);
 

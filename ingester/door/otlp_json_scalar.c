@@ -39,6 +39,19 @@ bool otlp_json_object(struct otlp_json *j, struct jsonval v, const char *member)
     return false;
 }
 
+struct jsonval_iter otlp_json_walk(struct otlp_json *j, struct jsonval v, const char *member)
+{
+    return otlp_json_object(j, v, member) ? jsonval_iter(v) : (struct jsonval_iter){0};
+}
+
+bool otlp_json_next(struct jsonval_iter *it, struct slice *ret_key, struct jsonval *ret)
+{
+    while (jsonval_next(it, ret_key, ret))
+        if (jsonval_kind(*ret) != JSONVAL_NULL)
+            return true;
+    return false;
+}
+
 bool otlp_json_is(struct slice key, const char *name)
 {
     size_t i = 0;

@@ -3,21 +3,6 @@
 #include "ingester/door/otlp_logs.h"
 #include "ingester/door/otlp_logs_internal.h"
 
-#define MAX_DEPTH 160 /* as otlp_json.c */
-
-static bool next(struct jsonval_iter *it, struct slice *ret_key, struct jsonval *ret)
-{
-    while (jsonval_next(it, ret_key, ret))
-        if (jsonval_kind(*ret) != JSONVAL_NULL)
-            return true;
-    return false;
-}
-
-static struct jsonval_iter members(struct otlp_json *j, struct jsonval v, const char *what)
-{
-    return otlp_json_object(j, v, what) ? jsonval_iter(v) : (struct jsonval_iter){0};
-}
-
 static struct otlp_members attrs(struct otlp_json *j, struct jsonval v)
 {
     struct otlp_members ret;
@@ -61,12 +46,12 @@ static int64_t severity(struct otlp_json *j, struct jsonval v)
 
 static void record(struct otlp_json *j, struct jsonval v, struct otlp_record *ret)
 {
-    struct jsonval_iter it = members(j, v, "logRecords");
+    struct jsonval_iter it = otlp_json_walk(j, v, "logRecords");
     struct jsonval m;
     struct slice key;
 
     ret->severity_text = ret->trace_id = ret->span_id = SLICE_EMPTY;
-    while (next(&it, &key, &m))
+    while (otlp_json_next(&it, &key, &m))
         if (otlp_json_is(key, "timeUnixNano"))
             ret->time_ns = otlp_json_u64(j, m, "timeUnixNano");
         else if (otlp_json_is(key, "observedTimeUnixNano"))
@@ -91,11 +76,11 @@ static void record(struct otlp_json *j, struct jsonval v, struct otlp_record *re
 
 static void scope(struct otlp_json *j, struct jsonval v, struct otlp_log_scope *ret)
 {
-    struct jsonval_iter it = members(j, v, "scope");
+    struct jsonval_iter it = otlp_json_walk(j, v, "scope");
     struct jsonval m;
     struct slice key;
 
-    while (next(&it, &key, &m))
+    while (otlp_json_next(&it, &key, &m))
         if (otlp_json_is(key, "name"))
             ret->name = otlp_json_text(j, m, "name");
         else if (otlp_json_is(key, "version"))
@@ -108,12 +93,12 @@ static void scope(struct otlp_json *j, struct jsonval v, struct otlp_log_scope *
 
 static void scope_logs(struct otlp_json *j, struct jsonval v, struct otlp_log_scope *ret)
 {
-    struct jsonval_iter it = members(j, v, "scopeLogs"), list;
+    struct jsonval_iter it = otlp_json_walk(j, v, "scopeLogs"), list;
     struct jsonval m, item;
     struct slice key;
 
     ret->name = ret->version = SLICE_EMPTY;
-    while (next(&it, &key, &m))
+    while (otlp_json_next(&it, &key, &m))
         if (otlp_json_is(key, "scope")) {
             scope(j, m, ret);
         } else if (otlp_json_is(key, "logRecords")) {
@@ -128,11 +113,11 @@ static void scope_logs(struct otlp_json *j, struct jsonval v, struct otlp_log_sc
 
 static void resource(struct otlp_json *j, struct jsonval v, struct otlp_log_resource *ret)
 {
-    struct jsonval_iter it = members(j, v, "resource");
+    struct jsonval_iter it = otlp_json_walk(j, v, "resource");
     struct jsonval m;
     struct slice key;
 
-    while (next(&it, &key, &m))
+    while (otlp_json_next(&it, &key, &m))
         if (otlp_json_is(key, "attributes"))
             ret->attrs = attrs(j, m);
         else if (otlp_json_is(key, "droppedAttributesCount"))
@@ -141,11 +126,11 @@ static void resource(struct otlp_json *j, struct jsonval v, struct otlp_log_reso
 
 static void resource_logs(struct otlp_json *j, struct jsonval v, struct otlp_log_resource *ret)
 {
-    struct jsonval_iter it = members(j, v, "resourceLogs"), list;
+    struct jsonval_iter it = otlp_json_walk(j, v, "resourceLogs"), list;
     struct jsonval m, item;
     struct slice key;
 
-    while (next(&it, &key, &m))
+    while (otlp_json_next(&it, &key, &m))
         if (otlp_json_is(key, "resource")) {
             resource(j, m, ret);
         } else if (otlp_json_is(key, "scopeLogs")) {
@@ -160,11 +145,11 @@ static void resource_logs(struct otlp_json *j, struct jsonval v, struct otlp_log
 
 static void request(struct otlp_json *j, struct jsonval root, struct otlp_logs *ret)
 {
-    struct jsonval_iter it = members(j, root, "request"), list;
+    struct jsonval_iter it = otlp_json_walk(j, root, "request"), list;
     struct jsonval m, item;
     struct slice key;
 
-    while (next(&it, &key, &m))
+    while (otlp_json_next(&it, &key, &m))
         if (otlp_json_is(key, "resourceLogs")) {
             size_t n, i = 0;
 
@@ -190,7 +175,7 @@ struct err *otlp_logs_decode_json(struct log_builder *b, struct slice body,
     if (body.len > OTLP_JSON_MAX_BYTES)
         return err_new(ERR_TOO_LARGE, "JSON of more than %u bytes; protobuf may be larger",
                        OTLP_JSON_MAX_BYTES);
-    if ((e = jsonval_parse(body, MAX_DEPTH, &doc, &root)))
+    if ((e = jsonval_parse(body, OTLP_JSON_MAX_DEPTH, &doc, &root)))
         return e;
     request(&j, root, &logs);
     if (j.is_over)
