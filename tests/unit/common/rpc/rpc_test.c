@@ -147,13 +147,13 @@ TEST(rpc_marks_go_with_all_answers)
 
     FOR_EACH_KIND(a, k)
     {
-        struct rig rig;
         uint8_t *chunk = mem_zalloc(300000);
 
-        rig_up(&rig, addresses[a], keys[k]);
         for (size_t i = 0; i < ORR_COUNT(cases); i++) {
+            struct rig rig;
             struct got g = {0};
 
+            rig_up(&rig, addresses[a], keys[k]);
             rig.chunk = slice_of(chunk, cases[i].bytes);
             rig.to_send = cases[i].to_send;
             rig.mark = cases[i].mark;
@@ -170,8 +170,8 @@ TEST(rpc_marks_go_with_all_answers)
                 loop_run_once(rig.loop, 20);
             }
             CHECK_INT(g.mark, cases[i].mark);
+            rig_down(&rig);
         }
-        rig_down(&rig);
         mem_free(chunk);
     }
 }

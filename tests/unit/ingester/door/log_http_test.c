@@ -1,4 +1,5 @@
 /* The door of logs over HTTP, with a sink that keeps what it is given as text. */
+#include <pthread.h>
 #include <stdio.h>
 
 #include "common/auth/auth.h"
@@ -16,7 +17,7 @@ struct fixture {
     struct http_server *http;
     struct clock_fake clock;
     struct log_sink sink;
-    /* Owner: the loop, while a request is under way; the test else. */
+    pthread_mutex_t lock; /* of what follows: the loop writes, the test reads */
     struct buf stored;
     size_t n_known;      /* streams whose labels were known */
     const char *refuses; /* what the sink says; NULL: it takes all */
@@ -27,19 +28,31 @@ static void sink_write(void *arg, struct loop *loop, struct log_batch *batch,
                        log_sink_done_fn *done, void *done_arg)
 {
     struct fixture *f = arg;
+    struct err *err;
 
     (void)loop;
+    pthread_mutex_lock(&f->lock);
     VEC_FOREACH (s, &batch->streams)
         f->n_known += s->is_known;
     log_text_print(&f->stored, batch);
-    done(done_arg, f->refuses ? err_new(f->refusal, "%s", f->refuses) : NULL);
+    err = f->refuses ? err_new(f->refusal, "%s", f->refuses) : NULL;
+    pthread_mutex_unlock(&f->lock);
+    done(done_arg, err);
+}
+
+static void refuse(struct fixture *f, enum err_code code, const char *why)
+{
+    pthread_mutex_lock(&f->lock);
+    f->refuses = why;
+    f->refusal = code;
+    pthread_mutex_unlock(&f->lock);
 }
 
 static void open_with(struct fixture *f, const char *yaml, bool has_sink)
 {
     static const struct conf_section *const sections[] = {&auth_section, &limits_section};
 
-    *f = (struct fixture){.refusal = ERR_LIMIT};
+    *f = (struct fixture){.refusal = ERR_LIMIT, .lock = PTHREAD_MUTEX_INITIALIZER};
     f->sink = (struct log_sink){sink_write, f};
     clock_fake_init(&f->clock, LOG_TEXT_NOW_NS);
     CHECK_OK(conf_load_text(&(struct conf_source){.sections = sections, .section_count = 2}, "test",
@@ -105,8 +118,17 @@ static struct buf post(struct fixture *f, const char *path, const char *body)
 
 static void check_stored(struct fixture *f, const char *want)
 {
+    pthread_mutex_lock(&f->lock);
     CHECK_STR(buf_cstr(&f->stored), want);
     buf_reset(&f->stored);
+    pthread_mutex_unlock(&f->lock);
+}
+
+static void check_known(struct fixture *f, int64_t want)
+{
+    pthread_mutex_lock(&f->lock);
+    CHECK_INT(f->n_known, want);
+    pthread_mutex_unlock(&f->lock);
 }
 
 static const char *const one =
@@ -121,10 +143,10 @@ TEST(log_http_stores_what_it_answers_204_to)
     open_with(&f, "", true);
     log_text_check(post(&f, "/loki/api/v1/push", one), "204 ");
     check_stored(&f, one_stored);
-    CHECK_INT(f.n_known, 0);
+    check_known(&f, 0);
     log_text_check(post(&f, "/loki/api/v1/push", one), "204 ");
     check_stored(&f, one_stored);
-    CHECK_INT(f.n_known, 1);
+    check_known(&f, 1);
     log_text_check(post(&f, "/api/prom/push",
                         "{\"streams\":[{\"labels\":\"{app=\\\"a\\\"}\",\"entries\":[{\"ts\":"
                         "\"2026-01-01T00:00:00Z\",\"line\":\"x\"}]}]}"),
@@ -169,7 +191,7 @@ TEST(log_http_passes_on_what_the_sink_says)
     struct buf got;
 
     open_with(&f, "limits: {max-line-size: 1}", true);
-    f.refuses = "limit max_global_streams_per_user is 1";
+    refuse(&f, ERR_LIMIT, "limit max_global_streams_per_user is 1");
     log_text_check(post(&f, "/loki/api/v1/push", one),
                    "422 limit max_global_streams_per_user is 1\n");
     got = post(&f, "/loki/api/v1/push",
@@ -178,10 +200,10 @@ TEST(log_http_passes_on_what_the_sink_says)
     CHECK(slice_has_prefix(buf_slice(&got), SLICE("422 1 of 2 lines refused")));
     CHECK(slice_find(buf_slice(&got), SLICE("; besides: limit max_global"), 0) > 0);
     buf_done(&got);
-    f.refusal = ERR_UNAVAILABLE;
+    refuse(&f, ERR_UNAVAILABLE, "limit max_global_streams_per_user is 1");
     log_text_check(post(&f, "/loki/api/v1/push", one),
                    "503 limit max_global_streams_per_user is 1\n");
-    CHECK_INT(f.n_known, 0); /* what was not taken is not remembered */
+    check_known(&f, 0); /* what was not taken is not remembered */
     close_all(&f);
 }
 
