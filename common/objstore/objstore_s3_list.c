@@ -25,25 +25,34 @@ static bool is_ours(struct slice key, bool is_prefix)
     return !e;
 }
 
-static void emit(struct listing *l, const struct s3answer_object *o)
+/* In the order of keys over all pages, or what is not would be passed over. */
+static struct err *emit(struct listing *l, const struct s3answer_object *o)
 {
     size_t cut = strlen(l->s->opts->prefix);
     struct slice key = slice_from(o->key, cut);
+    int order = 1;
 
     if (o->key.len <= cut || !slice_has_prefix(o->key, l->prefix) || !is_ours(key, o->is_prefix))
-        return;
+        return NULL;
     if (l->opts->start_after.len && slice_cmp(key, l->opts->start_after) <= 0)
-        return;
-    if (l->out.len && slice_cmp(key, vec_last(&l->out).key) <= 0)
-        return; /* a prefix that goes on over two pages */
+        return NULL;
+    if (l->out.len)
+        order = slice_cmp(key, vec_last(&l->out).key);
+    if (order < 0)
+        return err_new(ERR_CORRUPT,
+                       "a listing out of order: \"%.*s\" comes on a page after \"%.*s\"",
+                       SLICE_ARG(key), SLICE_ARG(vec_last(&l->out).key));
+    if (!order)
+        return NULL; /* a prefix that goes on over two pages */
     if (l->opts->limit && l->out.len == l->opts->limit) {
         l->is_truncated = true;
-        return;
+        return NULL;
     }
     vec_push(&l->out, ((struct objstore_entry){.key = arena_dup(l->arena, key),
                                                .is_prefix = o->is_prefix,
                                                .bytes = o->bytes,
                                                .modified_ms = o->modified_ms}));
+    return NULL;
 }
 
 static struct err *page(struct listing *l, bool *ret_more)
@@ -70,8 +79,8 @@ static struct err *page(struct listing *l, bool *ret_more)
     if (!e && answer.is_truncated && slice_eq(answer.next, l->token))
         e = err_new(ERR_CORRUPT, "a listing that goes on where it began");
     if (!e) {
-        for (size_t i = 0; i < answer.n; i++)
-            emit(l, &answer.ptr[i]);
+        for (size_t i = 0; !e && i < answer.n; i++)
+            e = emit(l, &answer.ptr[i]);
         *ret_more = answer.is_truncated && !l->is_truncated;
         l->token = arena_dup(l->arena, answer.next);
     }

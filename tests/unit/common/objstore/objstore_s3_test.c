@@ -242,6 +242,24 @@ TEST(s3_reads_one_version)
     objstore_close(s);
 }
 
+TEST(s3_refuses_a_listing_out_of_order)
+{
+    struct objstore *all = open_fresh(""), *s;
+    struct arena *a = arena_new(0);
+    struct objstore_listing l;
+
+    for (char key[2] = "a"; key[0] < 'g'; key[0]++)
+        put_text(all, key, "x");
+    s = open_env("", NULL, &(struct objstore_s3_opts){.list_page = 4});
+    check_list(s, (struct objstore_list){0}, "a,b,c,d,e,f");
+    fake_arm(&fake, (struct fake_fault){FAKE_FORGET, .method = "GET", .part = "continuation-token",
+                                        .times = 1});
+    CHECK_ERR(objstore_list(s, a, NULL, &l), ERR_CORRUPT, "out of order: \"a\" comes on a page");
+    arena_free(a);
+    objstore_close(s);
+    objstore_close(all);
+}
+
 TEST(s3_refuses_answers_that_are_none)
 {
     struct objstore *s = open_fresh("");

@@ -23,6 +23,7 @@ enum fake_kind {
     FAKE_GARBAGE,   /* 200 and HTML */
     FAKE_LATE,      /* it is done, and then status and code */
     FAKE_LATE_DROP, /* it is done, and then the connection is cut */
+    FAKE_FORGET,    /* a listing, whole, wherever it should have begun */
     FAKE_SWAP,      /* all objects are other ones before it is answered */
     FAKE_200_ERROR  /* 200 and an error in the body */
 };
@@ -418,6 +419,8 @@ static void fake_list(struct fake *f, struct http_request *r, const struct fake_
     (void)slice_to_u64(fake_param(r, "max-keys"), &max);
     if (token.ptr)
         after = token;
+    if (fault && fault->kind == FAKE_FORGET)
+        after = SLICE_EMPTY, max = 1000;
     buf_str(&xml, "<ListBucketResult>");
     if (f->objects.len)
         qsort(f->objects.ptr, f->objects.len, sizeof(*f->objects.ptr), fake_by_key);
