@@ -29,6 +29,7 @@
  */
 #include <stdio.h>
 
+#include "common/base/hash.h"
 #include "common/base/mem.h"
 #include "common/block/catalogue.h"
 #include "compactor/levels.h"
@@ -37,6 +38,7 @@
 #define COMPACTORS 2
 #define MAX_SOURCES 192
 #define MAX_BLOCKS 4096
+#define PLACES (2 * MAX_BLOCKS)
 #define SHARDS 3
 #define PARTS 3 /* files of a block; the last is meta.json */
 #define ALL_PARTS ((1u << PARTS) - 1)
@@ -94,6 +96,7 @@ struct world {
     struct sim *sim;
     struct node nodes[COMPACTORS];
     struct stored stored[MAX_BLOCKS];
+    uint16_t places[PLACES]; /* of stored by id: 1 + index; 0: none; collisions go on behind */
     size_t n_stored;
     struct catalogue *catalogue, *old; /* now; some time ago */
     struct levels_opts levels;
@@ -176,12 +179,21 @@ static int64_t store_ms(const struct world *w)
     return sim_now_ns(w->sim) / NS_PER_MS;
 }
 
+/* Where id is, or would be. */
+static uint16_t *place_of(struct world *w, struct ulid id)
+{
+    size_t at = (size_t)(hash_xxh64(slice_of(id.bytes, sizeof(id.bytes)), 0) % PLACES);
+
+    while (w->places[at] && !ulid_eq(w->stored[w->places[at] - 1].id, id))
+        at = (at + 1) % PLACES;
+    return &w->places[at];
+}
+
 static struct stored *find(struct world *w, struct ulid id)
 {
-    for (size_t i = 0; i < w->n_stored; i++)
-        if (ulid_eq(w->stored[i].id, id))
-            return &w->stored[i];
-    return NULL;
+    uint16_t at = *place_of(w, id);
+
+    return at ? &w->stored[at - 1] : NULL;
 }
 
 static struct catalogue *copy_catalogue(struct world *w, const struct catalogue *c)
@@ -371,6 +383,7 @@ static struct stored *slot_of(struct world *w, const struct output *out)
 
     if (!s && w->n_stored < MAX_BLOCKS) {
         s = &w->stored[w->n_stored++];
+        *place_of(w, id) = (uint16_t)w->n_stored;
         *s = (struct stored){.id = id, .data = *data, .max_t = out->max_t};
     }
     if (s && !is_same(&s->data, data))

@@ -520,6 +520,7 @@ static void build(struct world *w)
                                 .seeds = ORR_MIN(2, w->n),
                                 .owner = a,
                                 .opts = {.cluster = "sim",
+                                         .round_ns = 2 * NS_PER_S,
                                          .full_ns = 8 * NS_PER_S,
                                          .unhealthy_after_ns = 6 * NS_PER_S,
                                          .forget_after_ns = -1},
