@@ -260,8 +260,7 @@ static bool parse_shard(struct slice text, struct block_meta *m)
     return true;
 }
 
-/* Far from where sums of times overflow. */
-static bool is_time(int64_t t)
+bool block_meta_is_time(int64_t t)
 {
     return t > INT64_MIN / 4 && t < INT64_MAX / 4;
 }
@@ -339,7 +338,7 @@ struct err *block_meta_parse(struct arena *a, struct slice json, struct block_me
     m.ulid = json_in_ulid(&j, doc, "ulid", true);
     m.min_t = json_in_i64(&j, doc, "minTime", true);
     m.max_t = json_in_i64(&j, doc, "maxTime", true);
-    if (!is_time(m.min_t) || !is_time(m.max_t))
+    if (!block_meta_is_time(m.min_t) || !block_meta_is_time(m.max_t))
         json_in_fail(&j, "minTime or maxTime");
     parse_stats(&j, doc, &m.stats);
     parse_compaction(&j, doc, &m);

@@ -66,6 +66,9 @@ struct block_meta {
     size_t n_sidecars;
 };
 
+/* Milliseconds far from where sums of times overflow, which is asked of all that is read. */
+bool block_meta_is_time(int64_t t);
+
 void block_meta_write(struct buf *out, const struct block_meta *m);
 /* ERR_CORRUPT with the member that is wrong; ERR_UNSUPPORTED for another version. */
 ORR_CHECKED struct err *block_meta_parse(struct arena *a, struct slice json,

@@ -303,9 +303,11 @@ static void parse_block(struct json_in *j, json_t *o, struct catalogue_block *b)
         json_in_fail(j, "level");
     if (shards > BLOCK_META_MAX_SHARDS || (shards ? shard >= shards : shard != 0))
         json_in_fail(j, "shards");
-    if (b->max_t < b->min_t)
+    if (!block_meta_is_time(b->min_t))
+        json_in_fail(j, "minTime");
+    if (b->max_t < b->min_t || !block_meta_is_time(b->max_t))
         json_in_fail(j, "maxTime");
-    if (b->resolution_ms < 0)
+    if (b->resolution_ms < 0 || !block_meta_is_time(b->resolution_ms))
         json_in_fail(j, "resolution");
     if (b->dir.len && !json_in_is_block_dir(b->dir, b->ulid))
         json_in_fail(j, "dir");

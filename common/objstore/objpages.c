@@ -280,10 +280,10 @@ static uint64_t run_end(const struct run *r)
     return r->n_ahead ? r->ahead[r->n_ahead - 1].no + 1 : held_end(r);
 }
 
-/* How many of these pages may be read ahead: a quarter of the memory may be buffers of such. */
+/* How many of these pages may be read ahead: half of the memory may be buffers of such. */
 static uint64_t ahead_begin(struct objpages *p, uint64_t pages)
 {
-    size_t room = p->opts.max_bytes / 4;
+    size_t room = p->opts.max_bytes / 2;
 
     lock_take(&p->lock);
     room -= ORR_MIN(room, p->ahead_bytes);

@@ -3,6 +3,9 @@
 #include "common/base/vec.h"
 #include "common/objstore/objstore_s3_internal.h"
 
+#define MAX_BARREN                                                                                 \
+    1000 /* pages in a row: of one prefix with many keys, or of a server that never ends */
+
 struct listing {
     struct objstore_s3 *s;
     struct arena *arena;
@@ -10,6 +13,7 @@ struct listing {
     struct slice prefix, start_after; /* with s3.prefix */
     struct slice token;
     VEC(struct objstore_entry) out;
+    unsigned barren; /* pages since the latest one that told something new */
     bool is_truncated;
 };
 
@@ -57,7 +61,7 @@ static struct err *emit(struct listing *l, const struct s3answer_object *o)
 
 static struct err *page(struct listing *l, bool *ret_more)
 {
-    size_t left = l->opts->limit ? l->opts->limit - l->out.len : l->s->list_page;
+    size_t left = l->opts->limit ? l->opts->limit - l->out.len : l->s->list_page, before;
     struct s3wire_call call = {.op = S3WIRE_LIST, .method = "GET", .is_hedged = true};
     struct s3answer_list answer;
     char max_keys[24];
@@ -79,8 +83,13 @@ static struct err *page(struct listing *l, bool *ret_more)
     if (!e && answer.is_truncated && slice_eq(answer.next, l->token))
         e = err_new(ERR_CORRUPT, "a listing that goes on where it began");
     if (!e) {
+        before = l->out.len;
         for (size_t i = 0; !e && i < answer.n; i++)
             e = emit(l, &answer.ptr[i]);
+        l->barren = l->out.len == before ? l->barren + 1 : 0;
+        if (!e && l->barren > MAX_BARREN)
+            e = err_new(ERR_CORRUPT, "a listing of which %u pages in a row tell nothing new",
+                        l->barren);
         *ret_more = answer.is_truncated && !l->is_truncated;
         l->token = arena_dup(l->arena, answer.next);
     }

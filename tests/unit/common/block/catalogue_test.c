@@ -109,6 +109,25 @@ TEST(catalogue_refuses_damaged_bytes)
     catalogue_free(c);
 }
 
+TEST(catalogue_refuses_times_that_overflow_when_they_are_added_to)
+{
+    static const int64_t times[] = {INT64_MIN, INT64_MIN / 4, INT64_MAX / 4, INT64_MAX - 1,
+                                    INT64_MAX};
+
+    for (size_t i = 0; i < 3 * ORR_COUNT(times); i++) {
+        struct catalogue *c = catalogue_new(SLICE("metrics"), SLICE("t")), *d;
+        struct catalogue_block x = block(1, 5);
+        struct buf out = {0};
+
+        *(i % 3 == 0 ? &x.min_t : i % 3 == 1 ? &x.max_t : &x.resolution_ms) = times[i / 3];
+        catalogue_add(c, &x);
+        catalogue_write(&out, c);
+        CHECK_ERR(catalogue_parse(buf_slice(&out), &d), ERR_CORRUPT, "");
+        buf_done(&out);
+        catalogue_free(c);
+    }
+}
+
 /* What the sweep deletes is below such a directory: it must be one of that very block, and nobody's own place. */
 TEST(catalogue_refuses_directories_that_are_not_of_the_block)
 {

@@ -242,7 +242,7 @@ TEST(s3_reads_one_version)
     objstore_close(s);
 }
 
-TEST(s3_refuses_a_listing_out_of_order)
+TEST(s3_refuses_listings_out_of_order_and_without_end)
 {
     struct objstore *all = open_fresh(""), *s;
     struct arena *a = arena_new(0);
@@ -255,6 +255,10 @@ TEST(s3_refuses_a_listing_out_of_order)
     fake_arm(&fake, (struct fake_fault){FAKE_FORGET, .method = "GET", .part = "continuation-token",
                                         .times = 1});
     CHECK_ERR(objstore_list(s, a, NULL, &l), ERR_CORRUPT, "out of order: \"a\" comes on a page");
+    fake_calm(&fake);
+    fake_arm(&fake, (struct fake_fault){FAKE_ENDLESS, .method = "GET", .part = "list-type",
+                                        .times = 2000});
+    CHECK_ERR(objstore_list(s, a, NULL, &l), ERR_CORRUPT, "tell nothing new");
     arena_free(a);
     objstore_close(s);
     objstore_close(all);

@@ -24,6 +24,7 @@ enum fake_kind {
     FAKE_LATE,      /* it is done, and then status and code */
     FAKE_LATE_DROP, /* it is done, and then the connection is cut */
     FAKE_FORGET,    /* a listing, whole, wherever it should have begun */
+    FAKE_ENDLESS,   /* a listing goes on and on with its first key */
     FAKE_SWAP,      /* all objects are other ones before it is answered */
     FAKE_200_ERROR  /* 200 and an error in the body */
 };
@@ -421,6 +422,8 @@ static void fake_list(struct fake *f, struct http_request *r, const struct fake_
         after = token;
     if (fault && fault->kind == FAKE_FORGET)
         after = SLICE_EMPTY, max = 1000;
+    if (fault && fault->kind == FAKE_ENDLESS)
+        after = SLICE_EMPTY, max = 1;
     buf_str(&xml, "<ListBucketResult>");
     if (f->objects.len)
         qsort(f->objects.ptr, f->objects.len, sizeof(*f->objects.ptr), fake_by_key);
@@ -451,7 +454,9 @@ static void fake_list(struct fake *f, struct http_request *r, const struct fake_
     }
     buf_printf(&xml, "<IsTruncated>%s</IsTruncated>", is_cut ? "true" : "false");
     if (is_cut)
-        buf_printf(&xml, "<NextContinuationToken>%.*s</NextContinuationToken>", SLICE_ARG(last));
+        buf_printf(&xml, "<NextContinuationToken>%.*s%.*d</NextContinuationToken>", SLICE_ARG(last),
+                   fault && fault->kind == FAKE_ENDLESS ? 6 : 0,
+                   fault && fault->kind == FAKE_ENDLESS ? fault->times : 0);
     buf_str(&xml, "</ListBucketResult>");
     fake_done(r, fault, 200, buf_slice(&xml));
     buf_done(&xml);

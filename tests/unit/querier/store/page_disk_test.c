@@ -269,14 +269,14 @@ TEST(page_disk_takes_what_is_ahead)
     objpages_stats_get(p, &st);
     CHECK_INT(st.gets, 3);
     objpages_free(p);
-    /* A quarter of the memory: four pages. */
+    /* Half of the memory: eight pages. */
     p = objpages_new(&(struct objpages_opts){
         .store = &s.base, .max_bytes = 16 * OBJPAGES_PAGE, .below = page_disk_below(d)});
     ranges[0] = (struct objpages_range){OBJECT, 22 * OBJPAGES_PAGE, 100, false};
     ranges[1] = (struct objpages_range){OBJECT, 23 * OBJPAGES_PAGE, 12 * OBJPAGES_PAGE, true};
     CHECK_OK(objpages_hold(p, ranges, 2, &h));
     objpages_stats_get(p, &st);
-    CHECK_INT(st.fetched, 5 * OBJPAGES_PAGE);
+    CHECK_INT(st.fetched, 9 * OBJPAGES_PAGE);
     objpages_unhold(p, h);
     objpages_free(p);
     page_disk_close(d);
