@@ -32,10 +32,13 @@ struct ulid blockmake_id(struct ulid id, const struct tombstone_list *tombstones
     return id;
 }
 
+/* Asked between two series. */
 static bool must_stop(void *arg)
 {
     const struct blockmake_opts *o = arg;
 
+    if (o->done_series)
+        atomic_fetch_add_explicit(o->done_series, 1, memory_order_relaxed);
     return o->stop && atomic_load(o->stop);
 }
 

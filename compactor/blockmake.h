@@ -34,6 +34,7 @@ struct blockmake_opts {
     const struct block_meta *meta;     /* as in block_writer.h; the range is that of the inputs */
     bool is_split;           /* only the series of the shard of meta: the inputs have others, too */
     const atomic_bool *stop; /* may be NULL; ERR_CANCELED */
+    _Atomic uint64_t *done_series; /* may be NULL: counts on while it works */
     struct blockmake_stats *stats;
 };
 

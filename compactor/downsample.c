@@ -43,6 +43,8 @@ static struct err *put_all(const struct downsample_opts *o, struct block_writer 
             e = put_series(&b, &in, o->meta->resolution_ms, w);
         if (e)
             break;
+        if (o->done_series)
+            atomic_fetch_add_explicit(o->done_series, 1, memory_order_relaxed);
     }
     aggr_build_done(&b);
     block_stream_close(s);

@@ -16,6 +16,7 @@ struct downsample_opts {
     const char *dir;               /* the block comes to be in dir/<ULID> */
     const struct block_meta *meta; /* with the resolution; the range is that of the input */
     const atomic_bool *stop;       /* may be NULL; ERR_CANCELED */
+    _Atomic uint64_t *done_series; /* may be NULL: counts on while it works */
     struct blockmake_stats *stats;
 };
 

@@ -116,6 +116,8 @@ static struct err *open_inputs(struct merging *m, bool *ret_ok)
         if (m->opts->stop && atomic_load(m->opts->stop))
             return err_new(ERR_CANCELED, "stopping");
         e = open_input(m, m->job->inputs[i], ret_ok);
+        if (m->opts->progress)
+            atomic_store_explicit(&m->opts->progress->inputs, i + 1, memory_order_relaxed);
     }
     return e;
 }
@@ -222,6 +224,7 @@ static struct err *write_block(struct merging *m, const struct block_meta *commo
                                struct block_meta *ret)
 {
     struct block_meta meta = *common;
+    _Atomic uint64_t *done_series = m->opts->progress ? &m->opts->progress->series : NULL;
     const struct blockmake_opts opts = {.inputs = m->inputs,
                                         .n = m->n,
                                         .tombstones = m->tombs,
@@ -230,6 +233,7 @@ static struct err *write_block(struct merging *m, const struct block_meta *commo
                                         .meta = &meta,
                                         .is_split = m->job->shards > 1,
                                         .stop = m->opts->stop,
+                                        .done_series = done_series,
                                         .stats = &m->opts->metrics->make};
 
     if (opts.is_split) {
@@ -243,6 +247,7 @@ static struct err *write_block(struct merging *m, const struct block_meta *commo
                                                     .dir = opts.dir,
                                                     .meta = &meta,
                                                     .stop = m->opts->stop,
+                                                    .done_series = done_series,
                                                     .stats = &m->opts->metrics->make},
                           m->arena, ret);
     return blockmake(&opts, m->arena, ret);

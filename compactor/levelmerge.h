@@ -44,12 +44,20 @@ struct levelmerge_metrics {
     struct blockmake_stats make;
 };
 
+/* Read by any thread while the job runs. */
+struct levelmerge_progress {
+    _Atomic uint64_t inputs; /* read and checked, of job->n */
+    _Atomic uint64_t
+        series; /* gone through, of at least those of the input with most, for each shard */
+};
+
 struct levelmerge_opts {
     struct objstore *store;
     const char *work_dir;
-    const atomic_bool *stop;            /* may be NULL; ERR_CANCELED */
-    const struct retention *retention;  /* the tenant's; may be NULL */
-    struct levelmerge_metrics *metrics; /* written atomically: shared by several threads */
+    const atomic_bool *stop;              /* may be NULL; ERR_CANCELED */
+    const struct retention *retention;    /* the tenant's; may be NULL */
+    struct levelmerge_metrics *metrics;   /* written atomically: shared by several threads */
+    struct levelmerge_progress *progress; /* may be NULL */
 };
 
 struct levelmerge_result {

@@ -34,7 +34,9 @@ struct sweep_opts {
     bool is_downsampling;
     int64_t delay_ms;      /* between retirement and deletion */
     int64_t orphan_age_ms; /* by the store's clock against ours */
-    bool is_dry;           /* only says what it would do */
+    bool is_dry;           /* only says what it would do, and of that what is_news says */
+    bool (*is_news)(void *arg, struct slice tenant, const char *what, struct ulid block);
+    void *arg;
 };
 
 struct sweep_ids {

@@ -284,6 +284,25 @@ static const struct metric_field fields[] = {
                 "Time of a job, failed ones too."),
 };
 
+static void collect_progress(void *arg, struct buf *out, bool is_openmetrics)
+{
+    static const char done_name[] = "orrery_compactor_running_series_done",
+                      all_name[] = "orrery_compactor_running_series";
+    struct upkeep *u = arg;
+    uint64_t done = 0, all = 0;
+
+    lock_take(&u->lock);
+    VEC_FOREACH (j, &u->running)
+        upkeep_tenant_add_progress(*j, &done, &all);
+    lock_release(&u->lock);
+    metric_write_family(out, is_openmetrics, METRIC_T_GAUGE, done_name,
+                        "Series that the compactions under way have gone through.");
+    metric_write_u64(out, done_name, "", done);
+    metric_write_family(out, is_openmetrics, METRIC_T_GAUGE, all_name,
+                        "Series that they will have gone through at the end, at least.");
+    metric_write_u64(out, all_name, "", all);
+}
+
 struct err *upkeep_new(struct compactor *c, struct upkeep **ret)
 {
     struct conf *conf = process_conf(c->process);
@@ -300,6 +319,7 @@ struct err *upkeep_new(struct compactor *c, struct upkeep **ret)
     lock_init(&u->lock, LOCK_LEAF_MODULE);
     lock_cond_init(&u->changed);
     metric_register(&u->m, fields, ORR_COUNT(fields), NULL);
+    metric_register_collector(collect_progress, u);
     *ret = u;
     return NULL;
 }
@@ -311,6 +331,7 @@ void upkeep_free(struct upkeep *u)
     upkeep_stop(u, NULL, NULL);
     if (u->has_thread)
         (void)pthread_join(u->thread, NULL);
+    metric_unregister_collector(collect_progress, u);
     metric_unregister(&u->m);
     job_pool_free(u->pool);
     MAP_FOREACH (en, &u->tenants)
@@ -318,6 +339,7 @@ void upkeep_free(struct upkeep *u)
     map_done(&u->tenants);
     MAP_FOREACH (en, &u->quarantined)
         mem_free(en->value);
+    map_done(&u->said);
     map_done(&u->quarantined);
     vec_done(&u->running);
     buf_done(&u->rows);

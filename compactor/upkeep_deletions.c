@@ -207,6 +207,8 @@ static void say_gone(struct cleaning *cl)
     bool is_dry = cl->pass->conf->is_dry;
 
     for (size_t i = 0; i < cl->n; i++) {
+        if (is_dry && !upkeep_is_news(cl->pass->u, cl->tenant, "forget", cl->gone[i]))
+            continue;
         LOG_INFO(compactor, "sweep",
                  KV_STR("reason", is_dry ? "would forget a tombstone" : "tombstone forgotten"),
                  KV_SLICE("tenant", cl->tenant), KV_STR("tombstone", ulid_print(cl->gone[i]).s));

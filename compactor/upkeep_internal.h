@@ -49,6 +49,7 @@ struct upkeep {
     /* the thread's */
     struct map tenants;     /* → struct upkeep_tenant */
     struct map quarantined; /* "tenant/ULID" → struct upkeep_quarantine */
+    struct map said;        /* of dry-run, "tenant/what/ULID": not again at every look; bounded */
     struct job_pool *pool;
     int64_t pool_threads;
     uint64_t pass;
@@ -91,8 +92,13 @@ void upkeep_tenant_quarantine(struct upkeep_pass *p, struct slice tenant, struct
                               const char *reason);
 bool upkeep_tenant_is_quarantined(const struct upkeep *u, struct slice tenant, struct ulid block);
 
+/* Whether dry-run has not said so yet. */
+bool upkeep_is_news(struct upkeep *u, struct slice tenant, const char *what, struct ulid id);
+
 /* A job under way as JSON: the page's, under the lock. */
 void upkeep_tenant_put_running(struct buf *out, const struct upkeep_job *j);
+/* Series that it has gone through, and of how many it will be at least. */
+void upkeep_tenant_add_progress(const struct upkeep_job *j, uint64_t *io_done, uint64_t *io_all);
 /* Ends e: a pass goes on. */
 void upkeep_note(struct upkeep *u, const char *what, struct err *e);
 

@@ -7,6 +7,7 @@
 
 #define SIGNAL SLICE("metrics")
 #define MAX_DOUBLINGS 20
+#define MAX_SAID 10000 /* by dry-run; then all is news again */
 
 /* A job that is ours, and how it went. */
 struct upkeep_job {
@@ -17,6 +18,7 @@ struct upkeep_job {
     struct arena *arena;
     struct levelmerge_result result;
     struct err *err;
+    struct levelmerge_progress progress;
     int64_t start_wall_ms;
     bool was_run;
 };
@@ -102,6 +104,23 @@ void upkeep_tenant_release(struct upkeep *u)
     vec_done(&over);
 }
 
+/* ---- dry-run ---- */
+
+bool upkeep_is_news(struct upkeep *u, struct slice tenant, const char *what, struct ulid id)
+{
+    char *key = mem_printf("%.*s/%s/%s", SLICE_ARG(tenant), what, ulid_print(id).s);
+    bool is_new = !map_has(&u->said, slice_cstr(key));
+
+    if (is_new && u->said.len >= MAX_SAID) {
+        map_done(&u->said);
+        u->said = (struct map){0};
+    }
+    if (is_new)
+        (void)map_put(&u->said, slice_cstr(key), u);
+    mem_free(key);
+    return is_new;
+}
+
 /* ---- jobs ---- */
 
 static void run_job(void *arg, size_t i)
@@ -112,7 +131,8 @@ static void run_job(void *arg, size_t i)
                                          .work_dir = u->c->work_dir,
                                          .stop = &u->c->is_stopping,
                                          .retention = j->retention,
-                                         .metrics = &u->m.merge};
+                                         .metrics = &u->m.merge,
+                                         .progress = &j->progress};
     int64_t start = mono_ms();
 
     if (upkeep_is_stopping(u))
@@ -174,6 +194,24 @@ static void settle(struct upkeep_pass *p, struct upkeep_tenant *t, struct upkeep
     arena_free(j->arena);
 }
 
+/* What dry-run shows in the log; all of them, whoever would do them, are on the page. */
+static void say_jobs(struct upkeep_pass *p, struct slice tenant, const struct levels_job *jobs,
+                     size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct levels_job *j = &jobs[i];
+
+        if (!compactor_owns(p->u->c, p->compactors, levels_key(&p->tiers.levels, tenant, j)) ||
+            !upkeep_is_news(p->u, tenant, levels_kind_text(j->kind), j->inputs[0]->ulid))
+            continue;
+        LOG_INFO(compactor, "would compact", KV_SLICE("tenant", tenant),
+                 KV_STR("reason", levels_kind_text(j->kind)),
+                 KV_STR("block", ulid_print(j->inputs[0]->ulid).s), KV_U64("count", j->n),
+                 KV_I64("resolution_ms", j->resolution_ms), KV_I64("min_ms", j->min_ms),
+                 KV_I64("max_ms", j->max_ms), KV_U64("bytes", j->bytes));
+    }
+}
+
 /* The first of our jobs; after failures, others first. */
 static void run_jobs(struct upkeep_pass *p, struct slice tenant, struct upkeep_tenant *t,
                      const struct levels_job *jobs, size_t n)
@@ -181,6 +219,8 @@ static void run_jobs(struct upkeep_pass *p, struct slice tenant, struct upkeep_t
     struct upkeep_job ours[UPKEEP_TENANT_JOBS] = {0};
     size_t skip = n ? t->failures * (size_t)UPKEEP_TENANT_JOBS % n : 0, used = 0;
 
+    if (p->conf->is_dry)
+        say_jobs(p, tenant, jobs, n);
     if (p->conf->is_dry || mono_ms() < t->retry_ms)
         return;
     for (size_t i = 0; i < n && used < UPKEEP_TENANT_JOBS; i++) {
@@ -224,11 +264,36 @@ static void put_job(struct buf *out, const struct levels_job *j)
     buf_printf(out, "],\"shards\":%u}", j->shards);
 }
 
+/* Of the input with most, for each shard; what several inputs have apart comes on top. */
+static uint64_t least_series(const struct levels_job *job)
+{
+    uint64_t most = 0;
+
+    for (size_t i = 0; i < job->n; i++)
+        most = ORR_MAX(most, job->inputs[i]->series);
+    return most * ORR_MAX(job->shards, 1u);
+}
+
+void upkeep_tenant_add_progress(const struct upkeep_job *j, uint64_t *io_done, uint64_t *io_all)
+{
+    uint64_t done = atomic_load_explicit(&j->progress.series, memory_order_relaxed);
+
+    *io_done += done;
+    *io_all += ORR_MAX(done, least_series(j->job));
+}
+
 void upkeep_tenant_put_running(struct buf *out, const struct upkeep_job *j)
 {
+    uint64_t done = 0, all = 0;
+
+    upkeep_tenant_add_progress(j, &done, &all);
     buf_str(out, "{\"tenant\":");
     buf_json_str(out, j->tenant);
-    buf_printf(out, ",\"since\":%lld,\"job\":", (long long)j->start_wall_ms);
+    buf_printf(out,
+               ",\"since\":%lld,\"inputs_read\":%llu,\"series_done\":%llu,\"series\":%llu,\"job\":",
+               (long long)j->start_wall_ms,
+               (unsigned long long)atomic_load_explicit(&j->progress.inputs, memory_order_relaxed),
+               (unsigned long long)done, (unsigned long long)all);
     put_job(out, j->job);
     buf_byte(out, '}');
 }
@@ -361,13 +426,20 @@ static struct err *compact_tenant(struct upkeep_pass *p, struct slice tenant,
     return NULL;
 }
 
+static bool is_news(void *arg, struct slice tenant, const char *what, struct ulid block)
+{
+    return upkeep_is_news(arg, tenant, what, block);
+}
+
 static struct err *sweep_one(struct upkeep_pass *p, struct slice tenant, struct upkeep_tenant *t)
 {
     struct upkeep *u = p->u;
     struct sweep_opts opts = {.store = u->c->store,
                               .delay_ms = p->conf->deletion_delay_ns / NS_PER_MS,
                               .orphan_age_ms = p->conf->orphan_age_ns / NS_PER_MS,
-                              .is_dry = p->conf->is_dry};
+                              .is_dry = p->conf->is_dry,
+                              .is_news = is_news,
+                              .arg = u};
     struct tenant_limits limits;
     struct sweep_result res;
     char text[256];

@@ -186,6 +186,9 @@ def test_retention_of_selectors(t):
     wait_for("a plan", lambda: [j["kind"] for j in row(o).get("next", [])] == ["rewrite"] * 2, 30)
     time.sleep(0.5)
     check(live(o) == first, "a dry run changed something")
+    with open(o.log) as f:
+        said = [line for line in f if 'msg="would compact"' in line and "reason=rewrite" in line]
+    check(len(said) == 2, f"once for each job: {said}")
     again(o, EAGER + ["--compactor.deletion-delay=1s"])
 
     def series(since, until):
