@@ -6,11 +6,15 @@
  *   external_labels   the catalogue's labels, which all series of the block have (block_external.h)
  *   summary           the names and values of its series, a small file (block_summary.h)
  *
- * Shards are no step. The shard of a split block is labels_hash_prometheus() % shards, as Mimir's (compactor/levels.h);
- * the shard of a part of a query is fingerprint.hi % n, in every process and on the wire. A series of query shard i can
- * so be in any of the block shards, and the number of parts (threads times queriers) need not divide anything. What each
- * part would save is to read the entries of other parts' series in the index once per process, and those are
- * remembered (querier/store/shard_memo.h); their chunks are never read.
+ * Shards are no step. The shard of a split block is labels_hash_prometheus() % shards, which Mimir reads in meta.json and
+ * relies on (compactor/levels.h), so it cannot be another; the shard of a part of a query is fingerprint.hi % n. A
+ * series of a part can so be in any of the blocks. To make both one would take Mimir's hash in the parts, and that is not
+ * worth it: heads keep the fingerprint with each series and see its shard without a look at the labels, so they would
+ * keep 8 bytes more for each, or put the labels together and hash them for each query; the number of parts
+ * (threads times queriers) would have to be a multiple or a divisor of the blocks'; and an old process beside a new one
+ * would answer for other series than it was asked for. What there is to be won is small: the chunks of other
+ * parts' series are never read as it is, and their entries in the index once for each process, after which it is known
+ * which part they are of (querier/store/shard_memo.h).
  *
  * Any thread.
  */
