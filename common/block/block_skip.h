@@ -10,9 +10,9 @@
  * relies on (compactor/levels.h), so it cannot be another; the shard of a part of a query is fingerprint.hi % n. A
  * series of a part can so be in any of the blocks. To make both one would take Mimir's hash in the parts, and that is not
  * worth it: heads keep the fingerprint with each series and see its shard without a look at the labels, so they would
- * keep 8 bytes more for each, or put the labels together and hash them for each query; the number of parts
- * (threads times queriers) would have to be a multiple or a divisor of the blocks'; and an old process beside a new one
- * would answer for other series than it was asked for. What there is to be won is small: the chunks of other
+ * keep 8 bytes more for each, or put the labels together and hash them (0.4 us for ten labels: 0.4 s of CPU in each part
+ * of a query over a head of a million series); the number of parts (threads times queriers) would have to be a multiple or
+ * a divisor of the blocks'; and an old process beside a new one would answer for other series than it was asked for. What there is to be won is small: the chunks of other
  * parts' series are never read as it is, and their entries in the index once for each process, after which it is known
  * which part they are of (querier/store/shard_memo.h).
  *
