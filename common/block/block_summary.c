@@ -258,32 +258,42 @@ static size_t tidy(uint64_t *keys, size_t n)
     return kept;
 }
 
+/* The names whose values have room; returns how many keys there are, all together at most. 0: there is no room. */
+static size_t choose(const struct name *names, size_t n_names, size_t max_bytes, bool *is_in)
+{
+    size_t total = 2 * n_names; /* each name, and that its values are left out */
+
+    if (file_bytes(total) > max_bytes)
+        return 0;
+    for (size_t i = 0; i < n_names; i++)
+        if (file_bytes(total - 1 + names[i].values) <= max_bytes) {
+            is_in[names[i].id] = true;
+            total += names[i].values - 1;
+        }
+    return total;
+}
+
 void block_summary_build(const struct block_summary_pair *pairs, size_t n, size_t n_ids,
                          size_t max_bytes, struct buf *out)
 {
-    size_t n_names, used = 0, total;
+    size_t n_names, total, used = 0;
     struct name *names = names_of(pairs, n, n_ids, &n_names);
     bool *is_in = mem_new_array(bool, n_ids + 1);
     uint64_t *keys;
 
     buf_reset(out);
-    total = 2 * n_names; /* each name, and that its values are left out */
-    keys = mem_new_array(uint64_t, total + n + 1);
-    if (file_bytes(total) <= max_bytes) {
-        for (size_t i = 0; i < n_names; i++) {
-            bool fits = file_bytes(total - 1 + names[i].values) <= max_bytes;
-
-            is_in[names[i].id] = fits;
-            total += fits ? names[i].values - 1 : 0;
-            keys[used++] = key_of(KEY_NAME, names[i].text, SLICE_EMPTY);
-            if (!fits)
-                keys[used++] = key_of(KEY_OPEN, names[i].text, SLICE_EMPTY);
-        }
-        for (size_t i = 0; i < n; i++)
-            if (is_in[pairs[i].name_id])
-                keys[used++] = key_of(KEY_PAIR, pairs[i].name, pairs[i].value);
-        put_filter(keys, tidy(keys, used), out);
+    total = choose(names, n_names, max_bytes, is_in);
+    keys = mem_new_array(uint64_t, total + 1);
+    for (size_t i = 0; i < n_names && total; i++) {
+        keys[used++] = key_of(KEY_NAME, names[i].text, SLICE_EMPTY);
+        if (!is_in[names[i].id])
+            keys[used++] = key_of(KEY_OPEN, names[i].text, SLICE_EMPTY);
     }
+    for (size_t i = 0; i < n; i++)
+        if (is_in[pairs[i].name_id])
+            keys[used++] = key_of(KEY_PAIR, pairs[i].name, pairs[i].value);
+    if (total || (!n_names && file_bytes(0) <= max_bytes))
+        put_filter(keys, tidy(keys, used), out);
     mem_free(keys);
     mem_free(is_in);
     mem_free(names);

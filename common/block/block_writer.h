@@ -13,7 +13,8 @@
  *   <dir>/<ULID>/                      renamed there once everything is on disk
  *
  * Series come in the order of their labels (labels_cmp), strictly ascending, so nothing is sorted
- * here; memory is the symbols, and 4 bytes per label pair of each series during finish.
+ * here; memory is the symbols, and during finish 4 bytes per label pair of each series, then, for the summary, some 80
+ * per pair that there is.
  *
  * index: magic BAAAD700 version 2 | symbols | series, each aligned to 16 | postings, each aligned
  * to 4 | postings offset table | TOC. No label indices, which no reader uses any more.
