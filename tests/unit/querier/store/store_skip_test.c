@@ -8,6 +8,11 @@
 #include "tests/unit/querier/store/far_fixture.h"
 
 #define MANY 30
+#ifdef ORR_SANITIZED
+#define QUERIES 60
+#else
+#define QUERIES 400
+#endif
 #define MANY_END_MS (MANY * BLOCK_MS)
 #define WITHOUT SLICE("without")
 
@@ -250,7 +255,7 @@ TEST(store_skip_never_changes_an_answer)
 
     street_up(&s);
     rng_seed(&rng, 7);
-    for (int i = 0; i < 400; i++) {
+    for (int i = 0; i < QUERIES; i++) {
         size_t n = 1 + rng_below(&rng, 3);
         bool labels_only = rng_chance(&rng, 0.3);
         struct asked q[3];
