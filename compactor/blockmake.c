@@ -169,6 +169,7 @@ struct err *blockmake(const struct blockmake_opts *o, struct arena *a, struct bl
 {
     struct block_writer_opts opts = {
         .dir = o->dir,
+        .has_summary = true,
         .no_sync = true, /* the bucket keeps it; after a crash this directory is thrown away */
         .meta = *o->meta};
     struct block_writer *w = NULL;

@@ -57,6 +57,7 @@ struct err *downsample(const struct downsample_opts *o, struct arena *a,
 {
     struct block_writer_opts opts = {
         .dir = o->dir,
+        .has_summary = true,
         .no_sync = true, /* the bucket keeps it; after a crash this directory is thrown away */
         .meta = *o->meta};
     struct block_writer *w = NULL;

@@ -62,15 +62,21 @@ struct err *levels_parse_ranges(struct slice text, struct levels_opts *io)
 
 /* ---- planning the blocks of one shard ---- */
 
+/* One of the greatest ranges, as far as blocks begin in it. */
+struct region {
+    int64_t start, max_ms;
+    uint32_t shards;        /* the most any of the blocks is one of; up to 1: none is of a shard */
+    uint64_t bytes, series; /* of those of no shard: all; the most */
+    uint32_t target;        /* shards that blocks go into when they are split; 0: they are not */
+};
+
 struct planning {
     const struct levels_opts *opts;
     struct arena *arena;
     int64_t now_ms, due_ms;
     const struct catalogue_block **blocks; /* of the shard at hand, by min_t */
-    uint32_t split;                        /* into so many they go; 0: they do not */
-    uint64_t max_bytes;                    /* of a job's inputs */
-    int64_t *split_starts;                 /* ascending */
-    size_t n_split;
+    struct region *regions;                /* by start */
+    size_t n_regions;
     bool *taken;
     size_t n;
     VEC(struct levels_job) jobs;
@@ -80,19 +86,117 @@ struct planning {
 struct run {
     size_t first, n; /* in members: from the first on */
     int64_t max_ms;
-    uint64_t bytes;
+    uint64_t bytes, max_bytes;
 };
 
-static uint32_t split_of(const struct levels_opts *opts, const struct catalogue_block *b)
+/* ---- into how many shards ---- */
+
+static int64_t greatest_start(const struct levels_opts *opts, const struct catalogue_block *b)
 {
-    return opts->split_shards > 1 && b->shards <= 1 ? opts->split_shards : 0;
+    return floor_to(b->min_t, opts->ranges_ms[opts->n_ranges - 1]);
 }
 
-/* Of inputs like b. */
-static uint64_t max_bytes_of(const struct levels_opts *opts, const struct catalogue_block *b)
+static bool is_too_large(const struct levels_opts *opts, uint64_t bytes, uint64_t series)
 {
-    uint64_t each = opts->max_bytes, parts = ORR_MAX(split_of(opts, b), 1u);
+    return bytes > opts->max_bytes ||
+           (opts->splits_by_size && opts->max_series && series > opts->max_series);
+}
 
+/* Of all the region once it is over, as it looks now. */
+static uint64_t bytes_to_come(const struct planning *p, const struct region *g)
+{
+    const struct levels_opts *o = p->opts;
+    int64_t step = o->ranges_ms[0], whole = o->ranges_ms[o->n_ranges - 1];
+    uint64_t n, of = (uint64_t)(whole / step);
+
+    if (!g->bytes || p->now_ms >= g->start + whole + o->wait_ms)
+        return g->bytes;
+    n = (uint64_t)ORR_MAX((ORR_MIN(g->max_ms, g->start + whole) - g->start + step - 1) / step, 1);
+    return g->bytes > UINT64_MAX / of ? UINT64_MAX : g->bytes * of / n;
+}
+
+static uint32_t target_of(const struct planning *p, const struct region *g)
+{
+    uint64_t bytes = bytes_to_come(p, g);
+    uint32_t n = 1;
+
+    if (p->opts->split_shards > 1)
+        return p->opts->split_shards;
+    if (!p->opts->splits_by_size || g->shards > LEVELS_MAX_SHARDS)
+        return 0;
+    if (g->shards > 1)
+        return g->shards;
+    while (n < LEVELS_MAX_SHARDS &&
+           is_too_large(p->opts, bytes / n + (bytes % n > 0), g->series / n + (g->series % n > 0)))
+        n *= 2;
+    return n > 1 ? n : 0;
+}
+
+static void find_regions(struct planning *p, const struct catalogue_block *blocks, size_t n)
+{
+    p->regions = arena_array(p->arena, struct region, n);
+    for (size_t i = 0; i < n; i++) {
+        const struct catalogue_block *b = &blocks[i];
+        int64_t start = greatest_start(p->opts, b);
+        struct region *g = &p->regions[p->n_regions];
+
+        if (p->n_regions && g[-1].start == start) {
+            g--;
+        } else {
+            *g = (struct region){.start = start, .max_ms = INT64_MIN};
+            p->n_regions++;
+        }
+        g->shards = ORR_MAX(g->shards, b->shards);
+        if (b->shards > 1 || b->is_pinned)
+            continue;
+        g->max_ms = ORR_MAX(g->max_ms, b->max_t);
+        g->bytes += ORR_MIN(b->bytes, UINT64_MAX - g->bytes);
+        g->series = ORR_MAX(g->series, b->series);
+    }
+    for (size_t i = 0; i < p->n_regions; i++)
+        p->regions[i].target = target_of(p, &p->regions[i]);
+}
+
+static int by_start(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = ((const struct region *)b)->start;
+
+    return (x > y) - (x < y);
+}
+
+static const struct region *region_of(const struct planning *p, const struct catalogue_block *b)
+{
+    int64_t start = greatest_start(p->opts, b);
+
+    return bsearch(&start, p->regions, p->n_regions, sizeof(*p->regions), by_start);
+}
+
+/* Blocks of b's shard that begin where b does can go into so many shards; 0: they cannot. */
+static uint32_t split_of(const struct planning *p, const struct catalogue_block *b)
+{
+    uint32_t target = region_of(p, b)->target;
+
+    if (b->shards <= 1)
+        return target;
+    return p->opts->split_shards <= 1 && target > b->shards && target % b->shards == 0 ? target : 0;
+}
+
+/* What a job makes of inputs like b that have so much together. */
+static uint32_t shards_of_job(const struct planning *p, const struct catalogue_block *b,
+                              uint64_t bytes, uint64_t series)
+{
+    bool splits = p->opts->split_shards > 1 || region_of(p, b)->shards > 1 ||
+                  is_too_large(p->opts, bytes, series);
+
+    return splits ? split_of(p, b) : 0;
+}
+
+/* Of all inputs of a job like b. */
+static uint64_t max_bytes_of(const struct planning *p, const struct catalogue_block *b)
+{
+    uint64_t each = p->opts->max_bytes, parts = split_of(p, b) / ORR_MAX(b->shards, 1u);
+
+    parts = ORR_MAX(parts, 1u);
     return each > UINT64_MAX / parts ? UINT64_MAX : each * parts;
 }
 
@@ -114,25 +218,30 @@ static void put_job(struct planning *p, enum levels_kind kind, const size_t *mem
                              .max_ms = INT64_MIN,
                              .due_ms = due_ms,
                              .inputs = inputs,
-                             .n = n,
-                             .shards = kind == LEVELS_REWRITE ? 0 : p->split};
+                             .n = n};
+    uint64_t series = 0;
 
     for (size_t i = 0; i < n; i++) {
         inputs[i] = p->blocks[members[i]];
         p->taken[members[i]] = true;
         job.max_ms = ORR_MAX(job.max_ms, inputs[i]->max_t);
         job.bytes += inputs[i]->bytes;
+        series = ORR_MAX(series, inputs[i]->series);
     }
+    if (kind != LEVELS_REWRITE)
+        job.shards = shards_of_job(p, inputs[0], job.bytes, series);
     vec_push(&p->jobs, job);
 }
 
 static bool has_room(const struct planning *p, const struct run *r, const struct catalogue_block *b)
 {
-    return r->n < p->opts->max_inputs && r->bytes + b->bytes <= p->max_bytes;
+    return r->n < p->opts->max_inputs && r->bytes + b->bytes <= r->max_bytes;
 }
 
-static void run_add(struct run *r, const struct catalogue_block *b)
+static void run_add(const struct planning *p, struct run *r, const struct catalogue_block *b)
 {
+    if (!r->n)
+        r->max_bytes = max_bytes_of(p, b);
     r->max_ms = r->n ? ORR_MAX(r->max_ms, b->max_t) : b->max_t;
     r->bytes += b->bytes;
     r->n++;
@@ -162,7 +271,7 @@ static void plan_overlaps(struct planning *p)
             end_overlap(p, members, &r);
             r = (struct run){.first = i};
         }
-        run_add(&r, p->blocks[i]);
+        run_add(p, &r, p->blocks[i]);
     }
     end_overlap(p, members, &r);
 }
@@ -182,7 +291,7 @@ static void fill_range(struct planning *p, const size_t *members, size_t n, int6
                 put_job(p, LEVELS_RANGE, &members[r.first], r.n, due_ms);
             r = (struct run){.first = i};
         }
-        run_add(&r, b);
+        run_add(p, &r, b);
     }
     if (r.n >= 2)
         put_job(p, LEVELS_RANGE, &members[r.first], r.n, due_ms);
@@ -218,42 +327,19 @@ static void plan_ranges(struct planning *p, int64_t range_ms)
     }
 }
 
-/* ---- blocks of no shard that are left ---- */
-
-static int64_t greatest_start(const struct levels_opts *opts, const struct catalogue_block *b)
-{
-    return floor_to(b->min_t, opts->ranges_ms[opts->n_ranges - 1]);
-}
-
-static int by_time(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-    return (x > y) - (x < y);
-}
-
-/* Greatest ranges in which blocks of shards begin. */
-static void find_split(struct planning *p, const struct catalogue_block *blocks, size_t n)
-{
-    p->split_starts = arena_array(p->arena, int64_t, n);
-    for (size_t i = 0; i < n; i++)
-        if (blocks[i].shards > 1)
-            p->split_starts[p->n_split++] = greatest_start(p->opts, &blocks[i]);
-}
+/* ---- blocks that are left, and to be split ---- */
 
 static bool is_to_be_split(const struct planning *p, const struct catalogue_block *b)
 {
-    int64_t start = greatest_start(p->opts, b);
-
-    return b->bytes > p->opts->max_bytes ||
-           bsearch(&start, p->split_starts, p->n_split, sizeof(start), by_time);
+    return split_of(p, b) &&
+           (is_too_large(p->opts, b->bytes, b->series) || region_of(p, b)->shards > 1);
 }
 
 static void plan_splits(struct planning *p)
 {
     int64_t range_ms = p->opts->ranges_ms[ORR_MIN(p->opts->n_ranges - 1, (size_t)1)];
 
-    for (size_t i = 0; i < p->n && p->split; i++) {
+    for (size_t i = 0; i < p->n; i++) {
         int64_t due_ms = floor_to(p->blocks[i]->max_t - 1, range_ms) + range_ms + p->opts->wait_ms;
 
         if (!p->taken[i] && is_to_be_split(p, p->blocks[i]) && is_due(p, due_ms))
@@ -301,8 +387,6 @@ static void take_shard(struct planning *p, const struct catalogue_block **rest, 
     size_t kept = 0;
 
     p->n = 0;
-    p->split = split_of(p->opts, first);
-    p->max_bytes = max_bytes_of(p->opts, first);
     for (size_t i = 0; i < *io_n; i++) {
         if (is_same_shard(rest[i], first))
             p->blocks[p->n++] = rest[i];
@@ -324,11 +408,11 @@ struct levels_job *levels_plan(const struct levels_opts *opts, const struct cata
 
     p.blocks = arena_array(a, const struct catalogue_block *, n);
     p.taken = arena_array(a, bool, n);
-    find_split(&p, blocks, n);
+    find_regions(&p, blocks, n);
     for (size_t i = 0; i < n; i++) {
         if (blocks[i].is_pinned || (skip && skip(arg, blocks[i].ulid)))
             continue;
-        if (blocks[i].bytes <= max_bytes_of(opts, &blocks[i]))
+        if (blocks[i].bytes <= max_bytes_of(&p, &blocks[i]))
             rest[left++] = &blocks[i];
         else
             plan_large(&p, &blocks[i]);

@@ -20,13 +20,21 @@
  * that no job takes along is split by itself when its second range is due, if it is larger than max_bytes or there are
  * blocks of shards that begin in its greatest range. So what was merged before the tenant had shards stays as it is.
  *
+ * A tenant with splits_by_size has its blocks split when they get too large, and gets no say in how many shards: a power of
+ * two of them, so many that what is in the greatest range makes blocks of at most max_bytes and max_series. A range that is
+ * not over counts as if what is to come were like what is there. The number is one for all jobs of a greatest range: where
+ * blocks begin that have been split it is theirs (the most, if there are several; blocks of a number that divides it are split
+ * on, so two compactors that chose differently come to agree). A job splits when there are such, or its inputs alone are
+ * too large for one block; a block that no job takes along is split by itself as above, or if it is too large. Series of
+ * several inputs are taken for the same ones (the most that one has): if that was too few, what is made is split then.
+ *
  * A block that crosses the bounds of a range (another system's) is left alone unless it overlaps.
  * A job has at most max_inputs inputs and max_bytes of them, and takes neighbours in time, so its output does not come
  * to overlap others. What must not be touched, a pinned block, and a block of more than max_bytes, is as if it were not there: what
  * overlaps it stays beside it, and reads merge.
  *
- * A merge has two inputs or more, no two jobs share one, and each turns its inputs into one block, or blocks of
- * no shard into such of shards: so doing jobs until there are none ends. A rewritten block holds nothing of what it was rewritten for. All processes
+ * A merge has two inputs or more, no two jobs share one, and each turns its inputs into one block, or into such of more
+ * shards: so doing jobs until there are none ends. A rewritten block holds nothing of what it was rewritten for. All processes
  * that see one catalogue plan the same jobs, but for rewrites: those are known to whoever looked into the block.
  *
  * Any thread.
@@ -47,7 +55,9 @@ struct levels_opts {
     int64_t wait_ms;
     size_t max_inputs; /* 2..LEVELS_MAX_INPUTS */
     uint64_t max_bytes;
-    uint32_t split_shards;      /* 0, 1: blocks are not split; LEVELS_MAX_SHARDS at most */
+    uint32_t split_shards;      /* 0, 1: not always so many; LEVELS_MAX_SHARDS at most */
+    bool splits_by_size;        /* with split_shards 0 or 1 */
+    uint64_t max_series;        /* of a block, for splits_by_size; 0: any number */
     levels_rewrite_fn *rewrite; /* may be NULL */
     void *rewrite_arg;
 };

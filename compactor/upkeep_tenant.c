@@ -385,6 +385,11 @@ static struct tierplan_opts tenant_tiers(const struct upkeep_pass *p, struct sli
     opts.keep_ms[1] = shorter(limits.compactor_retention_5m_ns / NS_PER_MS, all_ms);
     opts.keep_ms[2] = shorter(limits.compactor_retention_1h_ns / NS_PER_MS, all_ms);
     opts.levels.split_shards = t->split_shards;
+    opts.levels.splits_by_size = t->split_shards == 0;
+    opts.levels.max_series = (uint64_t)limits.compactor_max_block_series;
+    if (limits.compactor_max_block_bytes)
+        opts.levels.max_bytes =
+            ORR_MIN(opts.levels.max_bytes, (uint64_t)limits.compactor_max_block_bytes);
     opts.levels.rewrite = opts.coarse.rewrite = rewrite_due;
     opts.levels.rewrite_arg = opts.coarse.rewrite_arg = t->deletions;
     return opts;

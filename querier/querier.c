@@ -1,5 +1,6 @@
 #include "querier/querier.h"
 
+#include <stdio.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
@@ -229,6 +230,25 @@ static void collect_owned(const struct store_stats *s, struct buf *out, bool is_
     write_rows(rows, ORR_COUNT(rows), out, is_openmetrics);
 }
 
+static void collect_skipped(const struct store_stats *s, struct buf *out, bool is_openmetrics)
+{
+    metric_write_family(
+        out, is_openmetrics, METRIC_T_COUNTER, "orrery_querier_skipped_blocks_total",
+        "Blocks that were not opened, by what said that nothing of them is wanted.");
+    for (int i = 0; i < BLOCK_SKIP_REASONS; i++) {
+        char labels[64];
+
+        (void)snprintf(labels, sizeof(labels), "reason=\"%s\"",
+                       block_skip_text((enum block_skip)i));
+        metric_write_u64(out, "orrery_querier_skipped_blocks_total", labels, s->skipped[i]);
+    }
+    metric_write_family(out, is_openmetrics, METRIC_T_COUNTER,
+                        "orrery_querier_bad_block_summaries_total",
+                        "Summaries of blocks that could not be read, or were broken.");
+    metric_write_u64(out, "orrery_querier_bad_block_summaries_total", NULL,
+                     s->blocks.bad_summaries);
+}
+
 static void collect(void *arg, struct buf *out, bool is_openmetrics)
 {
     struct querier *q = arg;
@@ -250,6 +270,7 @@ static void collect(void *arg, struct buf *out, bool is_openmetrics)
                      s.tier_blocks[1]);
     metric_write_u64(out, "orrery_querier_selected_blocks_total", "resolution=\"1h\"",
                      s.tier_blocks[2]);
+    collect_skipped(&s, out, is_openmetrics);
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, "orrery_querier_stragglers_total",
                         "Answers of ingesters that were not waited for any longer.");
     metric_write_u64(out, "orrery_querier_stragglers_total", NULL, s.stragglers);

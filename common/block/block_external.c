@@ -4,6 +4,7 @@
 
 #include "common/base/reader.h"
 #include "common/block/block_reader_internal.h"
+#include "common/block/block_skip.h"
 
 /* ---- open ---- */
 
@@ -45,12 +46,11 @@ bool block_external_narrow(const struct block_reader *r, struct arena *a, struct
     struct matcher *rest = arena_array(a, struct matcher, ms.n);
     size_t n = 0;
 
-    for (size_t i = 0; i < ms.n; i++) {
+    if (!block_skip_labels_may_match(r->external.labels, ms))
+        return false;
+    for (size_t i = 0; i < ms.n; i++)
         if (!labels_has(r->external.labels, ms.ptr[i].name))
             rest[n++] = ms.ptr[i];
-        else if (!matcher_matches(&ms.ptr[i], labels_get(r->external.labels, ms.ptr[i].name)))
-            return false;
-    }
     *ret = (struct matchers){rest, n};
     return true;
 }

@@ -9,6 +9,7 @@
 #include "common/block/block_index_out.h"
 #include "common/block/block_out.h"
 #include "common/block/block_starts.h"
+#include "common/block/block_summary.h"
 #include "common/block/block_symbols.h"
 
 #define WRITER_SPOOL "series.spool"
@@ -344,6 +345,40 @@ static struct err *put_index(struct block_writer *w)
     return e;
 }
 
+static uint64_t bytes_so_far(const struct block_writer *w)
+{
+    uint64_t n = 0;
+
+    VEC_FOREACH (f, &w->files)
+        n += f->bytes;
+    return n;
+}
+
+/* Once the other files are known. */
+static struct err *put_summary(struct block_writer *w)
+{
+    size_t n = w->symbols.pairs.len;
+    struct block_summary_pair *pairs;
+    struct buf b = {0};
+    struct err *e = NULL;
+
+    if (!w->opts.has_summary)
+        return NULL;
+    pairs = mem_new_array(struct block_summary_pair, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        const struct block_symbols_pair *p = &w->symbols.pairs.ptr[i];
+
+        pairs[i] = (struct block_summary_pair){w->symbols.strings.ptr[p->name].s,
+                                               w->symbols.strings.ptr[p->value].s, p->name};
+    }
+    block_summary_build(pairs, n, w->symbols.strings.len, block_summary_room(bytes_so_far(w)), &b);
+    mem_free(pairs);
+    if (b.len)
+        e = block_writer_sidecar(w, BLOCK_SUMMARY_FILE, buf_slice(&b));
+    buf_done(&b);
+    return e;
+}
+
 static int by_path(const void *a, const void *b)
 {
     return slice_cmp(((const struct block_file *)a)->path, ((const struct block_file *)b)->path);
@@ -407,7 +442,8 @@ struct err *block_writer_finish(struct block_writer *w, struct arena *a,
         note_file(w, name, w->chunks.pos);
         e = block_out_close(&w->chunks, !w->opts.no_sync);
     }
-    if (!e && !(e = put_index(w)) && !(e = put_tombstones(w)) && !(e = put_meta(w, &m)))
+    if (!e && !(e = put_index(w)) && !(e = put_summary(w)) && !(e = put_tombstones(w)) &&
+        !(e = put_meta(w, &m)))
         e = sync_and_rename(w);
     if (e)
         return err_wrap(e, "write block %s", ulid_print(w->opts.meta.ulid).s);

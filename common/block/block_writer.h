@@ -7,12 +7,14 @@
  *                    starts            only when a series has start timestamps (block_starts.h), with a
  *                                      starts.spool until the end
  *                    index             written by finish, when all symbols are known
+ *                    summary           if asked for: what is not in the block (block_summary.h)
  *                    tombstones        empty, as Prometheus writes it
  *                    meta.json         last
  *   <dir>/<ULID>/                      renamed there once everything is on disk
  *
  * Series come in the order of their labels (labels_cmp), strictly ascending, so nothing is sorted
- * here; memory is the symbols, and 4 bytes per label pair of each series during finish.
+ * here; memory is the symbols, and during finish 4 bytes per label pair of each series, then, for the summary, some 80
+ * per pair that there is.
  *
  * index: magic BAAAD700 version 2 | symbols | series, each aligned to 16 | postings, each aligned
  * to 4 | postings offset table | TOC. No label indices, which no reader uses any more.
@@ -39,6 +41,7 @@ struct block_writer_opts {
                              * min_t == max_t: taken from the chunks. stats and files are filled in.
                              * No sources: the block's own ulid. Borrowed until finish. */
     uint64_t max_segment_bytes; /* of a chunk file; 0: 512 MiB */
+    bool has_summary;           /* a block of the bucket */
     bool no_sync;               /* tests and benchmarks: no fsync */
 };
 
@@ -49,7 +52,7 @@ ORR_CHECKED struct err *block_writer_open(const struct block_writer_opts *opts,
 /* Copies. ERR_INVALID names what is out of order, overlapping or empty. After an error only
  * close() may follow. */
 ORR_CHECKED struct err *block_writer_add(struct block_writer *w, const struct block_series *s);
-/* A file beside the index ("exemplars", "metadata"; not "starts"), whose name goes into meta.json. */
+/* A file beside the index ("exemplars", "metadata"; not "starts", nor "summary"), whose name goes into meta.json. */
 ORR_CHECKED struct err *block_writer_sidecar(struct block_writer *w, const char *name,
                                              struct slice content);
 /* Index, meta.json, sync, rename. ret_meta is copied into the arena. A block without series is

@@ -6,6 +6,7 @@
 #include "common/base/hash.h"
 #include "common/base/mem.h"
 #include "common/base/vec.h"
+#include "common/block/block_summary.h"
 #include "common/block/catalogue_internal.h"
 #include "common/block/json_in.h"
 
@@ -181,6 +182,19 @@ bool catalogue_forget(struct catalogue *c, struct ulid ulid)
     return false;
 }
 
+/* Another system's file of this name is none of ours. */
+static uint64_t summary_bytes_of(const struct block_meta *m)
+{
+    bool has = false;
+
+    for (size_t i = 0; i < m->n_sidecars; i++)
+        has = has || slice_eq(m->sidecars[i], SLICE(BLOCK_SUMMARY_FILE));
+    for (size_t i = 0; i < m->n_files && has; i++)
+        if (slice_eq(m->files[i].path, SLICE(BLOCK_SUMMARY_FILE)))
+            return m->files[i].bytes;
+    return 0;
+}
+
 struct catalogue_block catalogue_block_of_meta(const struct block_meta *m)
 {
     return (struct catalogue_block){.ulid = m->ulid,
@@ -195,7 +209,8 @@ struct catalogue_block catalogue_block_of_meta(const struct block_meta *m)
                                     .shard = m->shard,
                                     .shards = m->shards,
                                     .resolution_ms = m->resolution_ms,
-                                    .labels = m->external};
+                                    .labels = m->external,
+                                    .summary_bytes = summary_bytes_of(m)};
 }
 
 /* ---- bytes ---- */
@@ -235,6 +250,8 @@ static void write_block(struct buf *out, const struct catalogue_block *b)
         buf_printf(out, ",\"resolution\":%lld", (long long)b->resolution_ms);
     write_dir(out, b->dir);
     write_labels(out, b->labels);
+    if (b->summary_bytes)
+        buf_printf(out, ",\"summary\":%llu", (unsigned long long)b->summary_bytes);
     buf_str(out, b->is_pinned ? ",\"pinned\":1}" : "}");
 }
 
@@ -297,6 +314,7 @@ static void parse_block(struct json_in *j, json_t *o, struct catalogue_block *b)
                                   .resolution_ms = json_in_i64(j, o, "resolution", false),
                                   .dir = json_in_text(j, o, "dir", false),
                                   .labels = json_in_labels(j, o, "labels"),
+                                  .summary_bytes = json_in_u64(j, o, "summary", false),
                                   .is_pinned = json_in_u64(j, o, "pinned", false) != 0};
     b->segments = json_in_texts(j, o, "segments", &b->n_segments);
     if (level < 0 || level > 1000)

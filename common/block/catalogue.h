@@ -5,11 +5,12 @@
  * JSON, one line per block:
  *   {"format":1,"version":17,"signal":"metrics","tenant":"a","blocks":[
  *    {"ulid":…,"minTime":…,"maxTime":…,"level":…,"segments":[…],"series":…,"samples":…,"bytes":…,
- *     "shard":…,"shards":…,"resolution":…,"dir":"…","labels":{…},"pinned":1},
+ *     "shard":…,"shards":…,"resolution":…,"dir":"…","labels":{…},"summary":…,"pinned":1},
  *    …],"retired":[{"ulid":…,"at":…,"dir":"…"}],"crc":"<8 hex digits of CRC-32C of all before this member>"}
  *
- * The last four are left out when they are 0 or empty. dir: where the files of a block that was adopted in place
+ * From shard on they are left out when they are 0 or empty. dir: where the files of a block that was adopted in place
  * are. labels: what another system (Thanos) says of all series of the block and does not store with them.
+ * summary: bytes of the file by which a reader tells what is not in the block (block_summary.h), if it has one.
  * pinned: compaction leaves it alone (it came with a no-compact mark of Mimir or Thanos).
  * resolution: ms between the points of a downsampled block, 0: as they were measured.
  *
@@ -41,9 +42,10 @@ struct catalogue_block {
     uint64_t series, samples, bytes;
     uint32_t shard, shards; /* shards 0: not sharded */
     int64_t resolution_ms;
-    struct slice dir;     /* key of its directory in the bucket; empty: block_store_prefix() */
-    struct labels labels; /* that its series have besides their own */
-    bool is_pinned;       /* is not compacted */
+    struct slice dir;       /* key of its directory in the bucket; empty: block_store_prefix() */
+    struct labels labels;   /* that its series have besides their own */
+    uint64_t summary_bytes; /* of its summary; 0: it has none */
+    bool is_pinned;         /* is not compacted */
 };
 
 struct catalogue_retired {

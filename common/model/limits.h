@@ -113,7 +113,13 @@
     X(DURATION, compactor_blocks_retention_period, "compactor-blocks-retention-period", "0s",      \
       "How long blocks are kept after their newest sample; 0: for ever.")                          \
     X(COUNT, compactor_split_and_merge_shards, "compactor-split-and-merge-shards", "0",            \
-      "Blocks that the first compaction splits a tenant's series into, 64 at most; 0, 1: one.")    \
+      "Blocks that the first compaction splits a tenant's series into, 64 at most; 1: one, "       \
+      "however large; 0: as many as the next two ask for, which is one for most tenants.")         \
+    X(COUNT, compactor_max_block_series, "compactor-max-block-series", "8000000",                  \
+      "Series of a block beyond which compaction splits it; 0: any number.")                       \
+    X(BYTES, compactor_max_block_bytes, "compactor-max-block-bytes", "0",                          \
+      "Bytes of a block beyond which compaction splits it; 0: compactor.max-block-bytes, which "   \
+      "is the most for all.")                                                                      \
     X(BOOL, downsampling, "downsampling", "false",                                                 \
       "Make aggregates of 5 minutes and of an hour of old blocks, for long queries.")              \
     X(DURATION, compactor_retention_raw, "compactor-retention-raw", "0s",                          \

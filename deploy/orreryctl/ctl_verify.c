@@ -22,6 +22,9 @@ static struct err *check_entry(const struct catalogue_block *b, const struct blo
     if (m->stats.samples && b->samples != m->stats.samples)
         return err_new(ERR_CORRUPT, "catalogue: it says %llu samples, and meta.json %llu",
                        (unsigned long long)b->samples, (unsigned long long)m->stats.samples);
+    if (b->summary_bytes && b->summary_bytes != catalogue_block_of_meta(m).summary_bytes)
+        return err_new(ERR_CORRUPT,
+                       "catalogue: it says another length of the summary than meta.json");
     return NULL;
 }
 

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include "common/base/fsx.h"
+#include "common/block/block_summary.h"
 #include "common/block/sidecar.h"
 #include "deploy/orreryctl/ctl_block.h"
 
@@ -82,6 +83,9 @@ struct whole {
     struct arena *kept, *one; /* labels of the series before; the current series */
     struct labels last;
     uint64_t series, chunks, samples;
+    struct buf summary_bytes;
+    struct block_summary summary; /* cells NULL: the block has none */
+    struct labels external;
     bool
         are_counted; /* false: downsampled chunks of another system are in it, who counts them its own way */
 };
@@ -114,6 +118,32 @@ static struct err *check_chunk(struct whole *w, const struct block_chunk_meta *m
     return e;
 }
 
+static struct err *open_summary(struct whole *w, const char *path)
+{
+    const struct block_meta *m = block_reader_meta(w->r);
+    bool has = false;
+    struct err *e;
+
+    for (size_t i = 0; i < m->n_sidecars; i++)
+        has = has || slice_eq(m->sidecars[i], SLICE(BLOCK_SUMMARY_FILE));
+    if (!has)
+        return NULL;
+    if (!(e = fsx_read(arena_printf(w->kept, "%s/" BLOCK_SUMMARY_FILE, path),
+                       BLOCK_SUMMARY_MAX_BYTES, &w->summary_bytes)))
+        e = block_summary_open(buf_slice(&w->summary_bytes), &w->summary);
+    return e;
+}
+
+/* Queries would not find the series. */
+static struct err *check_summed(const struct whole *w, struct labels ls, uint32_t ref)
+{
+    for (size_t i = 0; i < ls.n && w->summary.cells; i++)
+        if (!labels_has(w->external, ls.ptr[i].name) &&
+            !block_summary_has_pair(&w->summary, ls.ptr[i].name, ls.ptr[i].value))
+            return err_new(ERR_CORRUPT, BLOCK_SUMMARY_FILE ": it says there is no series %u", ref);
+    return NULL;
+}
+
 static struct err *check_series(struct whole *w, uint32_t ref)
 {
     struct block_reader_series s;
@@ -127,6 +157,8 @@ static struct err *check_series(struct whole *w, uint32_t ref)
         return err_new(ERR_CORRUPT, "index: series %u: it is out of order", ref);
     arena_reset(w->kept);
     w->last = labels_dup(w->kept, s.labels);
+    if ((e = check_summed(w, s.labels, ref)))
+        return e;
     c = arena_array(w->one, struct chunk, s.n_chunks);
     if ((e = block_reader_chunks(w->r, w->one, s.chunks, s.n_chunks, c)))
         return e;
@@ -157,20 +189,27 @@ static struct err *check_number(const char *what, uint64_t said, uint64_t found)
                    (unsigned long long)said, what, (unsigned long long)found);
 }
 
-static struct err *check_contents(const struct block_reader *r)
+static struct err *check_contents(const struct block_reader *r, const char *path,
+                                  struct labels external)
 {
     const struct block_stats *s = &block_reader_meta(r)->stats;
-    struct whole w = {.r = r, .kept = arena_new(0), .one = arena_new(0), .are_counted = true};
+    struct whole w = {.r = r,
+                      .kept = arena_new(0),
+                      .one = arena_new(0),
+                      .external = external,
+                      .are_counted = true};
     struct err *e;
 
-    if (!(e = block_reader_verify_postings(r)) && !(e = block_reader_verify_chunk_heads(r)) &&
-        !(e = check_series_all(&w)) && !(e = check_number("series", s->series, w.series)) &&
+    if (!(e = open_summary(&w, path)) && !(e = block_reader_verify_postings(r)) &&
+        !(e = block_reader_verify_chunk_heads(r)) && !(e = check_series_all(&w)) &&
+        !(e = check_number("series", s->series, w.series)) &&
         !(e = check_number("chunks", s->chunks, w.chunks)) && w.are_counted)
         e = check_number("samples", s->samples, w.samples);
     if (!e && block_reader_has_bad_starts(r))
         e = err_new(ERR_CORRUPT, BLOCK_STARTS_FILE ": it is damaged");
     arena_free(w.kept);
     arena_free(w.one);
+    buf_done(&w.summary_bytes);
     return e;
 }
 
@@ -197,7 +236,7 @@ struct err *ctl_whole_check(const char *path, const struct block_meta *meta, str
 
     if (!(e = ctl_whole_files(a, path, &b.files, &b.n_files)) && !(e = ctl_block_check(&b)) &&
         !(e = block_source_dir(path, &src)) && !(e = block_reader_open(src, &opts, &r)))
-        e = check_contents(r);
+        e = check_contents(r, path, labels);
     for (int k = 0; k < SIDECAR_KINDS && !e; k++)
         e = check_sidecar(a, path, (enum sidecar_kind)k);
     block_reader_close(r);

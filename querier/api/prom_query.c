@@ -37,6 +37,18 @@ static void blocks_json(const struct prom_task *t, struct buf *out)
     }
 }
 
+static void skipped_json(const struct prom_task *t, struct buf *out)
+{
+    for (int reason = 0; reason < BLOCK_SKIP_REASONS; reason++) {
+        uint64_t n = 0;
+
+        for (size_t i = 0; i < t->data.n; i++)
+            n += METRIC_GET(t->data.queries[i].budget.skipped[reason]);
+        buf_printf(out, "%s\"%s\":%llu", reason ? "," : "",
+                   block_skip_text((enum block_skip)reason), (unsigned long long)n);
+    }
+}
+
 /* Sorting is part of the evaluation here, and parsing takes no time worth telling apart. */
 static void stats_json(struct prom_task *t, const struct engine_result *res, int64_t eval_ns,
                        const struct step_tally *steps)
@@ -57,7 +69,9 @@ static void stats_json(struct prom_task *t, const struct engine_result *res, int
     buf_printf(out, "},\"series\":%llu,\"peakBytes\":%llu,\"blocks\":{",
                (unsigned long long)res->stats.series, (unsigned long long)res->stats.peak_bytes);
     blocks_json(t, out);
-    buf_printf(out, "},\"objectStore\":{\"gets\":%llu,\"bytes\":%llu}}}",
+    buf_str(out, ",\"skipped\":{");
+    skipped_json(t, out);
+    buf_printf(out, "}},\"objectStore\":{\"gets\":%llu,\"bytes\":%llu}}}",
                (unsigned long long)METRIC_GET(t->reads.gets),
                (unsigned long long)METRIC_GET(t->reads.bytes));
 }

@@ -23,9 +23,9 @@ struct answer {
     struct slice tenant; /* in the arena, as the rest */
     struct block_wire_ask ask;
     struct blockset_view view;
-    struct series_source *src;
+    struct series_source *src; /* NULL: not opened yet, or skipped */
     struct objstore_tally tally;
-    bool has_begun;
+    bool has_begun, is_skipped;
 };
 
 static struct err *open_block(struct answer *w)
@@ -33,12 +33,15 @@ static struct err *open_block(struct answer *w)
     const struct rpc_select *s = &w->ask.select;
     const struct series_keying keying = {s->is_keyed, s->names, s->n_names, s->shard_index,
                                          s->shard_count};
-    struct err *e = blockset_open(w->serve->blocks, w->arena, w->tenant, &w->ask.block, &w->view);
+    const struct blockset_filter filter = {&s->matchers, 1};
+    struct err *e =
+        blockset_open(w->serve->blocks, w->arena, w->tenant, &w->ask.block, &filter, &w->view);
 
-    return e ? e
-             : series_source_block(w->view.readers[0], s->matchers, s->min_ms, s->max_ms,
-                                   s->kind == RPC_SELECT_LABELS, &keying, (size_t)w->ask.n_together,
-                                   &w->src);
+    w->is_skipped = !e && !w->view.n;
+    return e || w->is_skipped ? e
+                              : series_source_block(w->view.readers[0], s->matchers, s->min_ms,
+                                                    s->max_ms, s->kind == RPC_SELECT_LABELS,
+                                                    &keying, (size_t)w->ask.n_together, &w->src);
 }
 
 static void put(struct answer *w, struct buf *frame, const struct source_series *s)
@@ -71,7 +74,8 @@ static struct err *next_frame(struct answer *w, struct buf *frame, bool *ret_mor
     if (!w->src && (e = open_block(w)))
         return e;
     buf_byte(frame, BLOCK_WIRE_SERIES);
-    while (frame->len < BLOCK_WIRE_FRAME_BYTES) {
+    *ret_more = !w->is_skipped;
+    while (*ret_more && frame->len < BLOCK_WIRE_FRAME_BYTES) {
         if ((e = w->src->ops->next(w->src, &s, ret_more)))
             return e;
         if (!*ret_more)
@@ -101,7 +105,8 @@ static struct err *answer_next(void *src, struct buf *frame, bool *ret_more)
         return e;
     if (frame->len == 1) {
         buf_reset(frame);
-        block_wire_end_encode(frame, &(struct block_wire_end){w->tally.gets, w->tally.bytes});
+        block_wire_end_encode(
+            frame, &(struct block_wire_end){w->tally.gets, w->tally.bytes, w->is_skipped});
         *ret_more = false;
     }
     return NULL;

@@ -2,7 +2,7 @@
 
 #include "common/block/json_in.h"
 
-#define FORMAT 1
+#define FORMAT 2
 
 void block_wire_ask_encode(struct buf *out, const struct block_wire_ask *ask)
 {
@@ -16,6 +16,7 @@ void block_wire_ask_encode(struct buf *out, const struct block_wire_ask *ask)
         buf_lstr(out, b->labels.ptr[i].name);
         buf_lstr(out, b->labels.ptr[i].value);
     }
+    buf_uvarint(out, b->summary_bytes);
     buf_uvarint(out, ask->n_together);
     rpc_select_encode(out, &ask->select);
 }
@@ -49,6 +50,7 @@ struct err *block_wire_ask_decode(struct arena *a, struct slice bytes, struct bl
 
     ask.block.dir = reader_lstr(&r);
     ask.block.labels = external_decode(a, &r);
+    ask.block.summary_bytes = reader_uvarint(&r);
     ask.n_together = reader_uvarint(&r);
     if (format != FORMAT || !reader_ok(&r) || !ask.n_together ||
         ask.n_together > CATALOGUE_MAX_BLOCKS ||
@@ -100,11 +102,13 @@ void block_wire_end_encode(struct buf *out, const struct block_wire_end *end)
     buf_byte(out, BLOCK_WIRE_END);
     buf_uvarint(out, end->gets);
     buf_uvarint(out, end->bytes);
+    buf_byte(out, end->is_skipped);
 }
 
 bool block_wire_end_decode(struct reader *frame, struct block_wire_end *ret)
 {
     ret->gets = reader_uvarint(frame);
     ret->bytes = reader_uvarint(frame);
+    ret->is_skipped = reader_u8(frame) != 0;
     return reader_ok(frame) && !reader_left(frame);
 }

@@ -1,13 +1,14 @@
 /*
  * The bytes of "querier.block": one querier asks another, an owner (block_owners.h), for the series of one block.
  *
- *   request:  u8 format (1) | 16 bytes ULID | lstr directory in the bucket, empty: where blocks are |
- *             uvarint external labels, lstr name and value of each | uvarint blocks this select reads |
- *             rpc_select (common/model/metrics_rpc.h), kind chunks or labels
+ *   request:  u8 format (2) | 16 bytes ULID | lstr directory in the bucket, empty: where blocks are |
+ *             uvarint external labels, lstr name and value of each | uvarint bytes of its summary, 0: none |
+ *             uvarint blocks this select reads | rpc_select (common/model/metrics_rpc.h), kind chunks or labels
  *   answer:   a stream of messages, the first byte of each says what it is:
  *             0 begun    nothing: the question is there, and worked on
  *             1 series   back to back: rpc_series | uvarint deleted intervals, varint min and max of each
- *             2 end      uvarint gets and bytes that the owner read of the bucket for this; nothing comes after it
+ *             2 end      uvarint gets and bytes that the owner read of the bucket for this | u8 1: the block was not
+ *                        opened, since its summary says that nothing of it matches; nothing comes after it
  *
  * The request says all of the block that the catalogue says, so the owner needs none: blocks do not change, and whose
  * catalogue is older does not matter. An answer without its end is not whole.
@@ -24,7 +25,7 @@
 enum block_wire_kind { BLOCK_WIRE_BEGUN, BLOCK_WIRE_SERIES, BLOCK_WIRE_END };
 
 struct block_wire_ask {
-    struct catalogue_block block; /* ulid, dir, labels */
+    struct catalogue_block block; /* ulid, dir, labels, summary_bytes */
     struct rpc_select select;
     uint64_t n_together; /* blocks that share the room for reading ahead */
 };
@@ -44,6 +45,7 @@ bool block_wire_series_decode(struct arena *a, struct reader *frame, struct bloc
 
 struct block_wire_end {
     uint64_t gets, bytes;
+    bool is_skipped;
 };
 void block_wire_end_encode(struct buf *out, const struct block_wire_end *end); /* kind included */
 bool block_wire_end_decode(struct reader *frame, struct block_wire_end *ret);

@@ -13,6 +13,7 @@
 #include "common/base/spell.h"
 #include "common/base/vec.h"
 #include "common/block/block_store.h"
+#include "common/block/block_summary.h"
 #include "querier/store/lookout.h"
 
 #define SIGNAL SLICE("metrics")
@@ -403,15 +404,78 @@ static struct slice dir_of(struct arena *a, struct slice tenant,
     return block->dir.len ? block->dir : block_store_prefix(a, SIGNAL, tenant, block->ulid);
 }
 
+/* ---- summaries ---- */
+
+static struct err *read_summary(struct blockset *bs, const char *key, uint64_t bytes,
+                                struct buf *ret)
+{
+    struct err *e;
+    char *path;
+
+    if (!bs->opts.local_root)
+        return objpages_read(bs->opts.pages, slice_cstr(key), 0, (size_t)bytes, ret, NULL);
+    path = mem_printf("%s/%s", bs->opts.local_root, key);
+    e = fsx_read(path, BLOCK_SUMMARY_MAX_BYTES, ret);
+    mem_free(path);
+    return e;
+}
+
+/* Ends e: the block is opened instead, and if it is gone that shows there. */
+static void note_bad_summary(struct blockset *bs, const char *key, struct err *e)
+{
+    if (bs->opts.pages && err_is(e, ERR_CORRUPT))
+        objpages_distrust(bs->opts.pages, slice_cstr(key));
+    LOG_WARN(store, "the summary of a block cannot be used", KV_STR("path", key), KV_ERR(e));
+    err_free(e);
+    lock_take(&bs->lock);
+    bs->stats.bad_summaries++;
+    lock_release(&bs->lock);
+}
+
+static bool may_match_any(const struct block_summary *s, const struct catalogue_block *block,
+                          const struct blockset_filter *filter)
+{
+    for (size_t i = 0; i < filter->n; i++)
+        if (block_summary_may_match(s, block->labels, filter->sets[i]))
+            return true;
+    return false;
+}
+
+/* Whether the block's summary says that it has nothing of what is looked for. */
+static bool is_summed_out(struct blockset *bs, struct arena *a, struct slice tenant,
+                          const struct catalogue_block *block, const struct blockset_filter *filter)
+{
+    struct slice dir = dir_of(a, tenant, block);
+    struct block_summary s;
+    struct buf b = {0};
+    bool ret = false;
+    struct err *e;
+    char *key;
+
+    if (!filter || !filter->n || !block->summary_bytes ||
+        block->summary_bytes > BLOCK_SUMMARY_MAX_BYTES)
+        return false;
+    key = arena_printf(a, "%.*s/" BLOCK_SUMMARY_FILE, SLICE_ARG(dir));
+    if (!(e = read_summary(bs, key, block->summary_bytes, &b)) &&
+        !(e = block_summary_open(buf_slice(&b), &s)))
+        ret = !may_match_any(&s, block, filter);
+    if (e)
+        note_bad_summary(bs, key, e);
+    buf_done(&b);
+    return ret;
+}
+
+/* *ret NULL: nothing of it is wanted. */
 static struct err *get_reader(struct blockset *bs, struct arena *a, struct slice tenant,
-                              const struct catalogue_block *block, struct open_block **ret)
+                              const struct catalogue_block *block,
+                              const struct blockset_filter *filter, struct open_block **ret)
 {
     struct ulid_text text = ulid_print(block->ulid);
     char *key = arena_printf(a, "%.*s/%s", SLICE_ARG(tenant), text.s);
     struct open_block *b, *other, *victim = NULL;
     struct err *e;
 
-    if ((*ret = find_open(bs, key)))
+    if ((*ret = find_open(bs, key)) || is_summed_out(bs, a, tenant, block, filter))
         return NULL;
     b = mem_new(struct open_block);
     if ((e = open_reader(bs, dir_of(a, tenant, block), block->labels, &b->reader)) ||
@@ -464,8 +528,10 @@ struct opening {
     struct slice tenant;
     struct objstore_tally *tally; /* of the thread that asks */
     const struct catalogue_block **blocks;
+    const struct blockset_filter *filter;
     const struct blockset_chooser *chooser;
     struct open_block **handles;
+    bool *is_elsewhere; /* by the chooser */
     struct err **errs;
     size_t n;
 };
@@ -476,8 +542,9 @@ static void open_one(void *arg, size_t i)
     struct objstore_tally *before = objstore_tally_set(o->tally);
     struct arena *a = arena_new(0);
 
-    if (!o->chooser || o->chooser->is_here(o->chooser->arg, o->blocks[i]))
-        o->errs[i] = get_reader(o->bs, a, o->tenant, o->blocks[i], &o->handles[i]);
+    o->is_elsewhere[i] = o->chooser && !o->chooser->is_here(o->chooser->arg, o->blocks[i]);
+    if (!o->is_elsewhere[i])
+        o->errs[i] = get_reader(o->bs, a, o->tenant, o->blocks[i], o->filter, &o->handles[i]);
     (void)objstore_tally_set(before);
     arena_free(a);
 }
@@ -503,6 +570,10 @@ static struct err *take_opened(struct opening *o, struct arena *a, struct catalo
             e = err_first(e, err_wrap(o->errs[i], "block %s", ulid_print(o->blocks[i]->ulid).s));
             continue;
         }
+        if (!o->handles[i] && !o->is_elsewhere[i]) {
+            v->skipped[BLOCK_SKIP_SUMMARY]++;
+            continue;
+        }
         handles[v->n] = o->handles[i];
         v->readers[v->n] = o->handles[i] ? o->handles[i]->reader : NULL;
         metas[v->n] = *o->blocks[i];
@@ -521,17 +592,42 @@ struct want {
     bool by_tiers;
     unsigned max_tier;
     int64_t reach_ms;
+    const struct blockset_filter *filter;
     const struct blockset_chooser *chooser;
 };
 
-static bool is_wanted(const struct want *w, const struct blockset_view *v,
+static bool is_in_time(const struct want *w, const struct catalogue_block *b)
+{
+    bool reaches = w->by_tiers && tier_of(b->resolution_ms) > 0;
+    int64_t min_ms = reaches ? w->min_ms - w->reach_ms : w->min_ms;
+
+    return b->min_t <= w->max_ms && b->max_t > min_ms;
+}
+
+static bool is_labelled_out(const struct want *w, const struct catalogue_block *b)
+{
+    if (!w->filter || !w->filter->n)
+        return false;
+    for (size_t i = 0; i < w->filter->n; i++)
+        if (block_skip_labels_may_match(b->labels, w->filter->sets[i]))
+            return false;
+    return true;
+}
+
+/* By the catalogue's word; counts why not. */
+static bool is_wanted(const struct want *w, struct blockset_view *v,
                       const struct catalogue_block *b)
 {
     unsigned tier = tier_of(b->resolution_ms);
-    int64_t min_ms = tier && w->by_tiers ? w->min_ms - w->reach_ms : w->min_ms;
 
-    if (b->min_t > w->max_ms || b->max_t <= min_ms)
+    if (!is_in_time(w, b)) {
+        v->skipped[BLOCK_SKIP_TIME]++;
         return false;
+    }
+    if (is_labelled_out(w, b)) {
+        v->skipped[BLOCK_SKIP_LABELS]++;
+        return false;
+    }
     for (size_t i = 0; i < v->n_spans; i++)
         if (v->spans[i].tier == tier && b->min_t <= v->spans[i].max_ms &&
             b->max_t > v->spans[i].min_ms)
@@ -545,6 +641,7 @@ static struct err *open_all(struct blockset *bs, struct arena *a, const struct h
     struct opening o = {.bs = bs,
                         .tenant = catalogue_tenant(h->c),
                         .tally = objstore_tally_get(),
+                        .filter = w->filter,
                         .chooser = w->chooser};
     const struct catalogue *c = h->c;
     struct catalogue_block *metas;
@@ -561,6 +658,7 @@ static struct err *open_all(struct blockset *bs, struct arena *a, const struct h
             o.blocks[o.n++] = &all[i];
     o.handles = arena_array(a, struct open_block *, o.n);
     o.errs = arena_array(a, struct err *, o.n);
+    o.is_elsewhere = arena_array(a, bool, o.n);
     v->meta = metas = arena_array(a, struct catalogue_block, o.n);
     v->readers = arena_array(a, struct block_reader *, o.n);
     v->handles = arena_array(a, struct open_block *, o.n);
@@ -607,14 +705,16 @@ static struct err *take(struct blockset *bs, struct arena *a, struct slice tenan
 
 struct err *blockset_take(struct blockset *bs, struct arena *a, struct slice tenant,
                           const struct newness_need *need, int64_t min_ms, int64_t max_ms,
-                          struct blockset_view *ret)
+                          const struct blockset_filter *filter, struct blockset_view *ret)
 {
-    return take(bs, a, tenant, need, &(struct want){.min_ms = min_ms, .max_ms = max_ms}, ret);
+    return take(bs, a, tenant, need,
+                &(struct want){.min_ms = min_ms, .max_ms = max_ms, .filter = filter}, ret);
 }
 
 struct err *blockset_take_tiers(struct blockset *bs, struct arena *a, struct slice tenant,
                                 const struct newness_need *need, int64_t min_ms, int64_t max_ms,
                                 unsigned max_tier, int64_t reach_ms,
+                                const struct blockset_filter *filter,
                                 const struct blockset_chooser *chooser, struct blockset_view *ret)
 {
     return take(bs, a, tenant, need,
@@ -623,19 +723,24 @@ struct err *blockset_take_tiers(struct blockset *bs, struct arena *a, struct sli
                                .by_tiers = true,
                                .max_tier = max_tier,
                                .reach_ms = reach_ms,
+                               .filter = filter,
                                .chooser = chooser},
                 ret);
 }
 
 struct err *blockset_open(struct blockset *bs, struct arena *a, struct slice tenant,
-                          const struct catalogue_block *block, struct blockset_view *ret)
+                          const struct catalogue_block *block, const struct blockset_filter *filter,
+                          struct blockset_view *ret)
 {
     struct open_block *b;
-    struct err *e = get_reader(bs, a, tenant, block, &b);
+    struct err *e = get_reader(bs, a, tenant, block, filter, &b);
 
     if (e)
         return err_wrap(e, "block %s", ulid_print(block->ulid).s);
-    *ret = (struct blockset_view){.meta = block, .n = 1};
+    *ret = (struct blockset_view){.meta = block, .n = b != NULL};
+    ret->skipped[BLOCK_SKIP_SUMMARY] = !b;
+    if (!b)
+        return NULL;
     ret->readers = arena_array(a, struct block_reader *, 1);
     ret->handles = arena_array(a, struct open_block *, 1);
     ret->readers[0] = b->reader;

@@ -15,6 +15,10 @@
  * if the bucket does not answer in the patience of lookout.h, or has nothing so new (it was set back, or something in
  * front of it is), the take fails with ERR_UNAVAILABLE and says both versions.
  *
+ * What a block need not be opened for is block_skip.h's: times and external labels are looked at in the catalogue, then, of a
+ * block that is not open, its summary (block_summary.h), which is read through the same cache of pages. One that cannot be
+ * read, or is broken, keeps its block.
+ *
  * Readers: opened at first use (a directory is mapped, other stores are read by pages), shared by
  * reference, closed least recently used first beyond max_open, or when they take more than half of the
  * memory of the page cache, which they are charged to.
@@ -24,6 +28,7 @@
 #pragma once
 #include "common/base/job.h"
 #include "common/block/block_reader.h"
+#include "common/block/block_skip.h"
 #include "common/block/tiers.h"
 #include "querier/store/newness.h"
 
@@ -54,11 +59,18 @@ struct blockset_chooser {
     void *arg;
 };
 
+/* What is looked for: series that match any of the sets. n 0: all. */
+struct blockset_filter {
+    const struct matchers *sets;
+    size_t n;
+};
+
 struct blockset_view {
     const struct catalogue_block *meta; /* n, in the order of the catalogue; copies in the arena */
     struct block_reader **readers;      /* n, referenced; NULL: it is not read here (chooser) */
     size_t n;
     uint64_t version;
+    uint64_t skipped[BLOCK_SKIP_REASONS]; /* blocks that are not in the view */
     /* of blockset_take_tiers(); none when no block is downsampled */
     const struct tier_span *spans;
     size_t n_spans;
@@ -68,30 +80,33 @@ struct blockset_view {
     struct open_block **handles; /* its own */
 };
 /*
- * Readers of all blocks that overlap [min_ms, max_ms]. A block that is gone (compacted away
+ * Readers of all blocks that overlap [min_ms, max_ms] and may have what the filter (NULL: none) looks for. A block that is gone (compacted away
  * meanwhile) makes it start over with a fresh catalogue. Views are given back with
  * blockset_release(); {0} is allowed there.
  */
 ORR_CHECKED struct err *blockset_take(struct blockset *bs, struct arena *a, struct slice tenant,
                                       const struct newness_need *need, int64_t min_ms,
-                                      int64_t max_ms, struct blockset_view *ret);
+                                      int64_t max_ms, const struct blockset_filter *filter,
+                                      struct blockset_view *ret);
 /*
  * Those of the tiers (common/block/tiers.h) that are to be read, up to max_tier, as of the spans of ret. Of downsampled blocks also
  * those that reach_ms before min_ms would be; spans begin there, too. chooser may be NULL: all are read here.
+ * Of those that are not, the summaries are not looked at.
  */
 ORR_CHECKED struct err *blockset_take_tiers(struct blockset *bs, struct arena *a,
                                             struct slice tenant, const struct newness_need *need,
                                             int64_t min_ms, int64_t max_ms, unsigned max_tier,
-                                            int64_t reach_ms,
+                                            int64_t reach_ms, const struct blockset_filter *filter,
                                             const struct blockset_chooser *chooser,
                                             struct blockset_view *ret);
 /* ERR_UNAVAILABLE instead of e: a block that a catalogue names and that is not there may be there again, and is worth
  * another try. */
 ORR_CHECKED struct err *blockset_gone(struct err *e);
-/* This block, whatever a catalogue says of it now. ERR_NOT_FOUND if it is gone. The view is given back like
- * others. */
+/* This block, whatever a catalogue says of it now; none when its summary says that the filter would find nothing.
+ * ERR_NOT_FOUND if it is gone. The view is given back like others. */
 ORR_CHECKED struct err *blockset_open(struct blockset *bs, struct arena *a, struct slice tenant,
                                       const struct catalogue_block *block,
+                                      const struct blockset_filter *filter,
                                       struct blockset_view *ret);
 /* What the blocks of the range have, all files and labels together, by the catalogue that is held, or a first
  * one if none is; UINT64_MAX if there is none to be had. */
@@ -100,6 +115,7 @@ void blockset_release(struct blockset *bs, struct blockset_view *v);
 
 struct blockset_stats {
     uint64_t open, opened, catalogue_loads, catalogue_checks;
-    uint64_t reader_bytes; /* memory of those that are open */
+    uint64_t reader_bytes;  /* memory of those that are open */
+    uint64_t bad_summaries; /* that could not be read, or were broken */
 };
 void blockset_stats_get(struct blockset *bs, struct blockset_stats *ret);

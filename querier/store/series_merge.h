@@ -5,13 +5,15 @@
  * Owner: one thread, the query's worker.
  */
 #pragma once
+#include "common/block/block_skip.h"
 #include "querier/store/series_source.h"
 
 /* Counted over all sets of one query, on the threads of all its parts. */
 struct series_budget {
     uint64_t max_series, max_bytes; /* 0: no limit */
     uint64_t series, bytes;
-    uint64_t tier_blocks[TIERS]; /* read: as measured, of 5 minutes, of an hour */
+    uint64_t tier_blocks[TIERS];          /* read: as measured, of 5 minutes, of an hour */
+    uint64_t skipped[BLOCK_SKIP_REASONS]; /* blocks that were not opened */
 };
 
 struct series_merge_opts {

@@ -19,6 +19,7 @@ struct owned_source {
     /* read here, when no owner does it */
     struct blockset_view view;
     struct series_source *here;
+    bool is_skipped; /* there is nothing to be read */
     /* what was given last: where the next one goes on */
     bool has_last;
     struct labels last;
@@ -86,6 +87,8 @@ static void take_end(struct owned_source *o, struct err **ret)
         METRIC_ADD(tally->gets, end.gets);
         METRIC_ADD(tally->bytes, end.bytes);
     }
+    if (o->has_end && end.is_skipped)
+        store_count_skipped(o->opts.sq, BLOCK_SKIP_SUMMARY, 1);
 }
 
 static struct err *take_frame(struct owned_source *o, struct slice bytes)
@@ -171,15 +174,20 @@ static struct err *read_here(struct owned_source *o)
     const struct rpc_select *s = &o->opts.select;
     const struct series_keying keying = {s->is_keyed, s->names, s->n_names, s->shard_index,
                                          s->shard_count};
+    const struct blockset_filter filter = {&s->matchers, 1};
     struct store *st = o->opts.sq->store;
     struct err *e;
 
     METRIC_ADD(st->owned.returned, 1);
-    e = blockset_open(st->blocks, o->view_arena, o->opts.sq->opts.tenant, o->opts.block, &o->view);
-    return e ? e
-             : series_source_block(o->view.readers[0], s->matchers, s->min_ms, s->max_ms,
-                                   s->kind == RPC_SELECT_LABELS, &keying, o->opts.n_together,
-                                   &o->here);
+    e = blockset_open(st->blocks, o->view_arena, o->opts.sq->opts.tenant, o->opts.block, &filter,
+                      &o->view);
+    o->is_skipped = !e && !o->view.n;
+    if (o->is_skipped)
+        store_count_skipped(o->opts.sq, BLOCK_SKIP_SUMMARY, 1);
+    return e || o->is_skipped ? e
+                              : series_source_block(o->view.readers[0], s->matchers, s->min_ms,
+                                                    s->max_ms, s->kind == RPC_SELECT_LABELS,
+                                                    &keying, o->opts.n_together, &o->here);
 }
 
 /* ---- one after the other ---- */
@@ -245,6 +253,10 @@ static struct err *pull(struct owned_source *o, struct source_series *ret, bool 
 
     for (;;) {
         arena_reset(o->arena);
+        if (o->is_skipped) {
+            *ret_more = false;
+            return NULL;
+        }
         if (o->here)
             return o->here->ops->next(o->here, ret, ret_more);
         e = next_of_owner(o, ret, ret_more);
@@ -305,7 +317,8 @@ struct err *series_source_owned_begin(struct series_source *s)
     bool more = true;
     struct err *e = NULL;
 
-    while (!e && !o->here && more && !o->has_end && (!o->has_frame || !reader_left(&o->frame)))
+    while (!e && !o->here && !o->is_skipped && more && !o->has_end &&
+           (!o->has_frame || !reader_left(&o->frame)))
         if ((e = next_frame(o, &more))) {
             more = true;
             e = go_on(o, e);

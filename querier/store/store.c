@@ -101,6 +101,8 @@ void store_stats_get(struct store *s, struct store_stats *ret)
                                                 METRIC_GET(s->tier_blocks[1]),
                                                 METRIC_GET(s->tier_blocks[2])},
                                 .stragglers = fanout_suspects_count(s->suspects)};
+    for (int i = 0; i < BLOCK_SKIP_REASONS; i++)
+        ret->skipped[i] = METRIC_GET(s->skipped[i]);
     ret->owned =
         (struct store_owned_stats){METRIC_GET(s->owned.own), METRIC_GET(s->owned.asked),
                                    METRIC_GET(s->owned.failed), METRIC_GET(s->owned.returned)};
@@ -186,8 +188,25 @@ static void warn_if_stale(struct store_query *sq, const struct blockset_view *v)
                                "catalogue are missing, if there are any"));
 }
 
+static struct series_budget *budget_of(struct store_query *sq)
+{
+    return sq->charged ? sq->charged : &sq->budget;
+}
+
+void store_count_skipped(struct store_query *sq, enum block_skip reason, uint64_t n)
+{
+    METRIC_ADD(sq->store->skipped[reason], n);
+    METRIC_ADD(budget_of(sq)->skipped[reason], n);
+}
+
+static void count_view(struct store_query *sq, const struct blockset_view *v)
+{
+    for (int i = 0; i < BLOCK_SKIP_REASONS; i++)
+        store_count_skipped(sq, (enum block_skip)i, v->skipped[i]);
+}
+
 struct err *store_take_blocks(struct store_query *sq, int64_t min_ms, int64_t max_ms,
-                              struct blockset_view *ret)
+                              const struct blockset_filter *filter, struct blockset_view *ret)
 {
     struct newness_need need = catalogue_need(sq);
     struct store *s = sq->store;
@@ -196,10 +215,12 @@ struct err *store_take_blocks(struct store_query *sq, int64_t min_ms, int64_t ma
     *ret = (struct blockset_view){0};
     if (!s->blocks)
         return NULL;
-    e = blockset_take(s->blocks, sq->opts.arena, sq->opts.tenant, &need, min_ms, max_ms, ret);
-    if (!e)
-        warn_if_stale(sq, ret);
-    return e;
+    if ((e = blockset_take(s->blocks, sq->opts.arena, sq->opts.tenant, &need, min_ms, max_ms,
+                           filter, ret)))
+        return e;
+    warn_if_stale(sq, ret);
+    count_view(sq, ret);
+    return NULL;
 }
 
 struct err *store_read_sidecar(struct store_query *sq, const struct block_reader *r,
@@ -423,14 +444,10 @@ static void warn_of_points(struct store_query *sq, const struct ask *ask)
                                    "not make what it would of samples"));
 }
 
-static struct series_budget *budget_of(struct store_query *sq)
-{
-    return sq->charged ? sq->charged : &sq->budget;
-}
-
 static struct err *take_tiers(struct selection *sel, const struct ask *ask,
                               const struct newness_need *need)
 {
+    const struct blockset_filter filter = {&ask->ms, 1};
     struct blockset_chooser chooser = {is_read_here, sel};
     struct blockset_view *ret = &sel->blocks;
     struct store_query *sq = sel->sq;
@@ -441,11 +458,12 @@ static struct err *take_tiers(struct selection *sel, const struct ask *ask,
     if (!s->blocks)
         return NULL;
     e = blockset_take_tiers(s->blocks, sq->opts.arena, sq->opts.tenant, need, ask->min_ms,
-                            ask->max_ms, ask->pick.max_tier, ask->reach_ms,
+                            ask->max_ms, ask->pick.max_tier, ask->reach_ms, &filter,
                             sel->queriers ? &chooser : NULL, ret);
     if (e)
         return e;
     warn_if_stale(sq, ret);
+    count_view(sq, ret);
     if (ret->is_coarser && !ask->labels_only)
         warn_of_points(sq, ask);
     for (size_t i = 0; i < ret->n; i++) {

@@ -89,6 +89,7 @@ struct store_stats {
     struct block_serve_stats serve;
     uint64_t selects, failures, stragglers;
     uint64_t tier_blocks[TIERS]; /* blocks read by selects: as measured, of 5 minutes, of an hour */
+    uint64_t skipped[BLOCK_SKIP_REASONS]; /* blocks that were not opened */
     struct blockset_stats blocks;
     struct tombset_stats tombstones;
     struct block_heads_stats heads;

@@ -174,7 +174,7 @@ struct err *store_head(struct store_query *sq, struct rpc_head *ret)
 struct err *store_blocks(struct store_query *sq, struct block_meta **ret, size_t *ret_n)
 {
     struct blockset_view v;
-    struct err *e = store_take_blocks(sq, INT64_MIN, INT64_MAX, &v);
+    struct err *e = store_take_blocks(sq, INT64_MIN, INT64_MAX, NULL, &v);
 
     if (e)
         return e;

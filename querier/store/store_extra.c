@@ -46,7 +46,7 @@ static struct err *each_sidecar(struct store_query *sq, int64_t min_ms, int64_t 
                                 enum sidecar_kind kind, frame_fn *fn, void *arg)
 {
     struct blockset_view v;
-    struct err *e = store_take_blocks(sq, min_ms, max_ms, &v);
+    struct err *e = store_take_blocks(sq, min_ms, max_ms, NULL, &v);
 
     if (e)
         return e;

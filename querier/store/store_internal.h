@@ -16,7 +16,8 @@ struct store {
     struct block_serve *serve; /* NULL: blocks are not read for others */
     struct store_owned_stats owned;
     uint64_t selects, failures;
-    uint64_t tier_blocks[TIERS]; /* opened for selects, by resolution */
+    uint64_t tier_blocks[TIERS];          /* opened for selects, by resolution */
+    uint64_t skipped[BLOCK_SKIP_REASONS]; /* blocks that were not, by reason */
 };
 
 /* Starts method at the tenant's ingesters. *ret NULL: there are none to ask (store_opts.ring). */
@@ -25,9 +26,13 @@ ORR_CHECKED struct err *store_ask(struct store_query *sq, const char *method, st
 /* Once every stream has begun to answer and before blocks are taken: what f has said of what is in blocks only. f may be
  * NULL. */
 void store_heard(struct store_query *sq, struct fanout *f);
-/* The blocks of the range, by a catalogue no older than this call, and than what ingesters have dropped by. */
+/* The blocks of the range that may have what the filter (NULL: none) looks for, by a catalogue no older than this call, and
+ * than what ingesters have dropped by. */
 ORR_CHECKED struct err *store_take_blocks(struct store_query *sq, int64_t min_ms, int64_t max_ms,
+                                          const struct blockset_filter *filter,
                                           struct blockset_view *ret);
+/* So many blocks need not be opened for the query. */
+void store_count_skipped(struct store_query *sq, enum block_skip reason, uint64_t n);
 /* A file of a block that is not part of Prometheus' format ("exemplars"); empty if it has none.
  * In the arena. */
 ORR_CHECKED struct err *store_read_sidecar(struct store_query *sq, const struct block_reader *r,

@@ -110,10 +110,34 @@ static struct err *read_block(struct names *ns, const struct block_reader *r,
     return e;
 }
 
+/* What a block must have to have an answer: series that match a set and have the label that is asked about. */
+static struct blockset_filter filter_of(struct names *ns, const struct matchers *sets, size_t n,
+                                        struct slice label)
+{
+    struct arena *a = ns->sq->opts.arena;
+    size_t n_sets = n ? n : 1;
+    struct matchers *out = arena_array(a, struct matchers, n_sets);
+
+    if (!n && !label.ptr)
+        return (struct blockset_filter){0};
+    for (size_t i = 0; i < n_sets; i++) {
+        struct matchers own = n ? sets[i] : (struct matchers){0};
+        struct matcher *ms = arena_array(a, struct matcher, own.n + 1);
+
+        for (size_t k = 0; k < own.n; k++)
+            ms[k] = own.ptr[k];
+        if (label.ptr)
+            ms[own.n] = (struct matcher){.op = MATCHER_NE, .name = label, .value = SLICE_EMPTY};
+        out[i] = (struct matchers){ms, own.n + (label.ptr != NULL)};
+    }
+    return (struct blockset_filter){out, n_sets};
+}
+
 static struct err *collect(struct names *ns, const struct matchers *sets, size_t n,
                            struct slice label, int64_t min_ms, int64_t max_ms)
 {
     static const struct matchers all;
+    const struct blockset_filter filter = filter_of(ns, sets, n, label);
     struct store_query *sq = ns->sq;
     struct blockset_view blocks;
     size_t n_asks = n ? n : 1;
@@ -121,7 +145,7 @@ static struct err *collect(struct names *ns, const struct matchers *sets, size_t
 
     for (size_t i = 0; !e && i < n_asks; i++)
         e = ask_peers(ns, n ? sets[i] : all, label, min_ms, max_ms);
-    if (e || (e = store_take_blocks(sq, min_ms, max_ms, &blocks)))
+    if (e || (e = store_take_blocks(sq, min_ms, max_ms, &filter, &blocks)))
         return e;
     for (size_t k = 0; !e && k < blocks.n; k++)
         for (size_t i = 0; !e && i < n_asks; i++)

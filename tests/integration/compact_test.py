@@ -221,6 +221,30 @@ def test_retention_of_selectors(t):
     wait_for("the younger to lose it", lambda: series(start, end) == rest[1:], 30)
 
 
+def test_tenants_too_large_for_one_block_are_split_by_themselves(t):
+    """20 series where a block may have 8: four blocks a day, and a late one makes no other number of them."""
+    limit = ["--limits.compactor-max-block-series=8"]
+    o = Single(t, args=IDLE + limit).wait_ready()
+    start, end = day(3), day(1)
+    fill(o, start, 24, series=20)
+    before = answers(o, start, end)
+    wait_for("a plan", lambda: {(j["kind"], j["shards"]) for j in row(o).get("next", [])} == {("range", 4)}, 30)
+    again(o, EAGER + ["--compactor.deletion-delay=1s"])
+
+    def places():
+        return sorted((b["minTime"] // DAY, b.get("shard", 0), b.get("shards", 0)) for b in catalogue(o)["blocks"])
+    want = [(start // DAY + d, s, 4) for d in range(2) for s in range(4)]
+    wait_for("four blocks a day", lambda: places() == want and directories(o) == live(o), 60)
+    check(answers(o, start, end) == before, "splitting changed answers")
+    check(sum(b["series"] for b in catalogue(o)["blocks"]) == 40, "a series in two shards")
+    again(o, IDLE)
+    fill(o, start + 6 * HOUR, 1, name="late", shift=HOUR, series=20)
+    before = answers(o, start, end)
+    again(o, EAGER + ["--compactor.deletion-delay=1s"])
+    wait_for("the late block to be merged", lambda: places() == want and directories(o) == live(o), 60)
+    check(answers(o, start, end) == before, "the late block changed answers")
+
+
 def test_large_tenants_are_split(t):
     """Into three blocks a day, each with the series of its shard; a late block is split and merged to them; the limit taken off
     again leaves them as they are. Answers stay the same byte by byte, and Debian's Prometheus reads the blocks."""

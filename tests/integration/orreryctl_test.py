@@ -376,7 +376,7 @@ def test_verify_names_what_is_damaged(t):
     o.stop()
     block = check_each_file(t, bucket)
     files = set(contents(block))
-    check({"index", "chunks/000001", "exemplars", "metadata", "starts", "meta.json"} == files, f"{files}")
+    check({"index", "chunks/000001", "exemplars", "metadata", "starts", "summary", "meta.json"} == files, f"{files}")
     orphan = "01HF7YAT000000000000000001"
     shutil.copytree(block, f"{bucket}/metrics/{TENANT}/{orphan}")
     check(f"{orphan}: orphan" in ctl(bucket, "bucket", "verify", status=1), "an orphan")

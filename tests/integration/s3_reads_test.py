@@ -6,7 +6,7 @@ import os
 import shutil
 import urllib.parse
 
-from orrery_test import Single, api, check, http_call, main, push_ok
+from orrery_test import Single, api, check, http_call, main, push_ok, wait_for
 from s3_store_test import blocks, flush, metric, now_ms, swift
 
 SERIES = 1500
@@ -97,6 +97,64 @@ def test_a_cold_query_is_cheap_and_a_warm_one_free(t):
     r = http_call(o.addr, "GET", "/metrics")
     check("orrery_querier_block_disk_cache_bytes" in r.text, "its size is a metric")
     print(f"   {n} blocks: cold {cold}, warm {warm}, after a restart {disk}", flush=True)
+
+
+MANY = 30
+RARE = (7, 19)  # windows that have it
+
+
+def fill_many(o):
+    """A window for each block; of most nothing but what all have."""
+    start = (now_ms() // 7_200_000 - MANY - 1) * 7_200_000
+    for w in range(MANY):
+        at = start + w * 7_200_000 + 60_000
+        names = [("common", f"pod-{w}-{k}") for k in range(200)] + [("rare", "p")] * (w in RARE)
+        push_ok(o.addr, [({"__name__": n, "job": "j", "pod": p}, [(at + i * 60_000, float(i)) for i in range(20)])
+                         for n, p in names])
+    r = http_call(o.addr, "POST", "/ingester/flush", timeout=120)
+    check(r.status // 100 == 2, f"flush: {r.status} {r.text}")
+    wait_for(f"{MANY} blocks", lambda: len(blocks(o)) >= MANY, 400)  # this server takes its time
+    return start
+
+
+def skipped(o, query, start):
+    q = urllib.parse.urlencode({"query": query, "start": start / 1000, "end": start / 1000 + MANY * 7200, "step": 600,
+                                "stats": "all"})
+    data = api(o.addr, f"/api/v1/query_range?{q}").json["data"]
+    return data["result"], data["stats"]["objectStore"]["gets"], data["stats"]["blocks"]["skipped"]
+
+
+def test_a_selective_query_opens_the_blocks_that_have_something(t):
+    """Of the others it reads a summary each, once; the disk keeps those. Names and values ask them, too."""
+    server = swift(t)
+    args = ["--compactor.dry-run=true"]
+    o = Single(t, "writer", args=server.options("reads", *args), env=server.keys).wait_ready()
+    start = fill_many(o)
+    want, _, _ = skipped(o, "rare", start)
+    check(len(want) == 1 and len(want[0]["values"]) > 2, f"{len(want)} series")
+    n = len(blocks(o))
+    check(n == MANY, f"{n} blocks")
+    o = again(t, o, server, "cold", *args)
+    got, cold, why = skipped(o, "rare", start)
+    check(got == want, "another answer")
+    check(why["summary"] >= MANY - 4, f"{why}: one in 256 may be taken for what it is not")
+    check(cold <= MANY + 4 * 6 + 2, f"{cold} gets")
+    opened = metric(o, "orrery_querier_opened_blocks_total")
+    check(2 <= opened <= 4, f"{opened} blocks opened")
+    none, gets, _ = skipped(o, '{pod="none"}', start)
+    check(none == [] and gets <= 12, f"{gets} gets for what nobody has")
+    one, gets, _ = skipped(o, 'common{pod="pod-3-77"}', start)
+    check(len(one) == 1 and gets <= 12, f"{gets} gets for one block")
+    values = api(o.addr, "/api/v1/label/pod/values?" + urllib.parse.urlencode(
+        {"match[]": "rare", "start": start / 1000, "end": start / 1000 + MANY * 7200})).json["data"]
+    check(values == ["p"], f"{values}")
+    check(metric(o, "orrery_querier_skipped_blocks_total") > 2 * MANY, "they are counted")
+    check(o.stop() == 0, "stop")
+    o.start()
+    o.wait_ready()
+    got, warm, why = skipped(o, "rare", start)
+    check(got == want and warm <= 2, f"after a restart: {warm} gets")
+    print(f"   {n} blocks, 2 match: cold {cold} gets, {opened:.0f} opened; after a restart {warm}; {why}", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,10 @@
  * the delay ago, finds every file. In the end nothing is planned, nothing overlaps, and the bucket holds the
  * live blocks and nothing else.
  *
- * In half of the runs blocks are split into shards: a datum is a source's part in one shard, and a job that splits uploads
- * a block for each and adds all by one edit. In the end no block of no shard overlaps one of a shard.
+ * A datum is a source's part in one of SHARDS: what a hash of the series has left over when divided by that. In a third of
+ * the runs blocks are split into a number of shards, in a third into as many as their size asks for, where
+ * two compactors may think differently. A job that splits uploads a block for each and adds all by one edit. In the end no
+ * block of no shard overlaps one of a shard, nor one of another number of shards.
  *
  * What is deleted: a datum in one shard stands for the samples of one series. Tombstones name some, are due at once, and
  * are forgotten when nothing holds anything of them; retention of a selector (shard 0) comes to be over for one day after the
@@ -39,7 +41,7 @@
 #define MAX_SOURCES 192
 #define MAX_BLOCKS 4096
 #define PLACES (2 * MAX_BLOCKS)
-#define SHARDS 3
+#define SHARDS 4
 #define PARTS 3 /* files of a block; the last is meta.json */
 #define ALL_PARTS ((1u << PARTS) - 1)
 #define HOUR_MS 3600000ll
@@ -72,7 +74,7 @@ struct job {
         int64_t min_t, max_t;
         uint32_t shard, shards;
         bool is_known; /* live or retired when the edit looked */
-    } out[SHARDS];
+    } out[LEVELS_MAX_SHARDS];
     size_t n_out;
     enum levels_kind kind;
 };
@@ -138,14 +140,23 @@ static void set(struct sources *s, uint32_t i)
         set_bit(s, i * SHARDS + k);
 }
 
-static struct sources of_shard(const struct sources *s, uint32_t shard)
+static struct sources of_shard(const struct sources *s, uint32_t shard, uint32_t shards)
 {
     struct sources ret = {{0}};
 
-    for (uint32_t i = 0; i < MAX_SOURCES; i++)
-        if (has_bit(s, i * SHARDS + shard))
-            set_bit(&ret, i * SHARDS + shard);
+    for (uint32_t bit = 0; bit < MAX_SOURCES * SHARDS; bit++)
+        if (bit % SHARDS % shards == shard && has_bit(s, bit))
+            set_bit(&ret, bit);
     return ret;
+}
+
+static uint64_t count(const struct sources *s)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < ORR_COUNT(s->words); i++)
+        n += (uint64_t)__builtin_popcountll(s->words[i]);
+    return n;
 }
 
 static void join(struct sources *a, const struct sources *b)
@@ -420,7 +431,7 @@ static void add(struct world *w, const struct output *out)
                                                           .max_t = out->max_t,
                                                           .segments = segments,
                                                           .n_segments = n,
-                                                          .bytes = 1,
+                                                          .bytes = 1 + count(&out->data),
                                                           .shard = out->shard,
                                                           .shards = out->shards});
     join(&w->published, &out->data);
@@ -666,7 +677,7 @@ static bool read_inputs(struct world *w, struct job *j, const struct levels_job 
         return false;
     take_free_names(w, j, pick, name_without(w, levels_block_id(TENANT, pick), why));
     for (size_t i = 0; i < j->n_out; i++) {
-        j->out[i].data = j->n_out > 1 ? of_shard(&left, j->out[i].shard) : left;
+        j->out[i].data = j->n_out > 1 ? of_shard(&left, j->out[i].shard, j->out[i].shards) : left;
         j->out[i].named = named;
         j->out[i].min_t = j->inputs[0].min_t;
         j->out[i].max_t = max_t;
@@ -911,7 +922,7 @@ static void chaos(void *arg)
 /* What is left to do; NULL: nothing. */
 static const char *what_is_left(struct world *w)
 {
-    int64_t due_ms, reach[SHARDS] = {INT64_MIN, INT64_MIN, INT64_MIN};
+    int64_t due_ms, reach[LEVELS_MAX_SHARDS];
     struct arena *a = arena_new(0);
     const char *left = NULL;
     size_t n, jobs, retired;
@@ -921,10 +932,12 @@ static const char *what_is_left(struct world *w)
                       &due_ms);
     arena_free(a);
     (void)catalogue_retired(w->catalogue, &retired);
+    for (size_t i = 0; i < ORR_COUNT(reach); i++)
+        reach[i] = INT64_MIN;
     for (size_t i = 0; i < n; i++) {
         for (size_t k = 0; k < n; k++)
             if (b[i].shards != b[k].shards && b[i].min_t < b[k].max_t && b[k].min_t < b[i].max_t)
-                left = "blocks of no shard beside others";
+                left = "blocks of one number of shards beside others";
         if (b[i].min_t < reach[b[i].shard])
             left = "blocks that overlap";
         reach[b[i].shard] = ORR_MAX(reach[b[i].shard], b[i].max_t);
@@ -962,15 +975,19 @@ SIM_SCENARIO(compact,
 {
     const struct sim_node_ops ops = {node_start, node_stop, node_receive};
     struct world *w = sim_alloc(sim, sizeof(*w));
+    int64_t kind; /* of splitting: 0 none, 1 by size, 2 a number */
 
     w->sim = sim;
-    w->levels = (struct levels_opts){.ranges_ms = {2 * HOUR_MS, 12 * HOUR_MS, 24 * HOUR_MS},
-                                     .n_ranges = 3,
-                                     .max_inputs = (size_t)sim_between(sim, 2, 12),
-                                     .max_bytes = 1u << 30,
-                                     .split_shards = sim_chance(sim, 0.5) ? SHARDS : 0,
-                                     .rewrite = rewrite_due,
-                                     .rewrite_arg = w};
+    kind = sim_between(sim, 0, 2);
+    w->levels = (struct levels_opts){
+        .ranges_ms = {2 * HOUR_MS, 12 * HOUR_MS, 24 * HOUR_MS},
+        .n_ranges = 3,
+        .max_inputs = (size_t)sim_between(sim, 2, 12),
+        .max_bytes = kind == 1 ? (uint64_t)sim_between(sim, 40, 200) : 1u << 30,
+        .splits_by_size = kind == 1,
+        .split_shards = kind == 2 ? (uint32_t)sim_between(sim, 2, 3) : 0,
+        .rewrite = rewrite_due,
+        .rewrite_arg = w};
     w->base_ms = 20000 * 24 * HOUR_MS;
     for (uint32_t i = 0; i < MAX_SOURCES; i++)
         set_bit(&w->deletions.selected, i * SHARDS);

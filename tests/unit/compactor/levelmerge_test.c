@@ -608,6 +608,42 @@ TEST(levelmerge_splits_into_a_block_for_each_shard)
     teardown(&f);
 }
 
+/* The block of no more shards than that goes into four, of which it has series of two. */
+static void split_on(struct fixture *f, uint32_t shards)
+{
+    const struct catalogue_block *input = NULL;
+    struct levels_job job = {.kind = LEVELS_SPLIT, .inputs = &input, .n = 1, .shards = 4};
+    size_t n;
+    const struct catalogue_block *b = catalogue_blocks(f->c, &n);
+
+    for (size_t i = 0; i < n; i++)
+        if (b[i].shards == shards)
+            input = &b[i];
+    CHECK(input);
+    job.min_ms = input->min_t;
+    job.max_ms = input->max_t;
+    f->jobs = &job;
+    CHECK_OK(run(f));
+    CHECK_INT(f->res.blocks, 2);
+    replan(f);
+}
+
+TEST(levelmerge_splits_blocks_of_a_shard_on)
+{
+    struct fixture f;
+
+    setup_split(&f, 2, 40, 2);
+    CHECK_OK(run(&f));
+    replan(&f);
+    CHECK_INT(check_shards(&f, 2, 2), 41);
+    split_on(&f, 2);
+    split_on(&f, 2);
+    CHECK_OK(fsx_remove_tree(tmp_path("got")));
+    CHECK_INT(f.n_jobs, 0);
+    CHECK_INT(check_shards(&f, 4, 2), 41);
+    teardown(&f);
+}
+
 TEST(levelmerge_adds_all_shards_or_none_whichever_step_fails)
 {
     FAULT_SWEEP (n) {

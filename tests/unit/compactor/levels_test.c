@@ -493,3 +493,212 @@ TEST(levels_splits_more_bytes_than_it_merges)
     CHECK_INT(f.jobs[0].bytes, 1500);
     teardown(&f);
 }
+
+/* ---- shards by size ---- */
+
+static void add_of(struct fixture *f, uint64_t i, int64_t min_h, int64_t max_h, uint64_t bytes,
+                   uint64_t series)
+{
+    catalogue_add(f->c, &(struct catalogue_block){.ulid = id_of(i),
+                                                  .min_t = T0 + min_h * H,
+                                                  .max_t = T0 + max_h * H,
+                                                  .bytes = bytes,
+                                                  .series = series});
+}
+
+static void add_shard(struct fixture *f, uint64_t i, int64_t min_h, int64_t max_h, uint32_t shard,
+                      uint32_t shards)
+{
+    catalogue_add(f->c, &(struct catalogue_block){.ulid = id_of(i),
+                                                  .min_t = T0 + min_h * H,
+                                                  .max_t = T0 + max_h * H,
+                                                  .bytes = 100,
+                                                  .shard = shard,
+                                                  .shards = shards});
+}
+
+static struct levels_opts by_size(uint64_t max_bytes, uint64_t max_series)
+{
+    struct levels_opts opts = defaults;
+
+    opts.splits_by_size = true;
+    opts.max_bytes = max_bytes;
+    opts.max_series = max_series;
+    return opts;
+}
+
+TEST(levels_chooses_shards_when_a_range_is_too_large_for_one_block)
+{
+    struct levels_opts opts = by_size(1000, 0);
+    struct fixture f;
+
+    setup(&f, T0 + 10 * DAY);
+    f.opts = &opts;
+    for (int i = 0; i < 12; i++)
+        add_of(&f, 1 + i, 2 * i, 2 * i + 2, 100, 50);
+    CHECK_INT(plan_now(&f), 1);
+    CHECK_INT(f.jobs[0].n, 12);
+    CHECK_INT(f.jobs[0].shards, 2); /* 1200 in blocks of 1000 */
+    opts.max_bytes = 299;
+    CHECK_INT(plan_now(&f), 1);
+    CHECK_INT(f.jobs[0].shards, 8);
+    opts.max_bytes = 1200;
+    CHECK_INT(plan_now(&f), 1);
+    CHECK_INT(f.jobs[0].shards, 0);
+    opts.max_series = 49; /* the same 50 series, two hours after two hours */
+    CHECK_INT(plan_now(&f), 1);
+    CHECK_INT(f.jobs[0].shards, 2);
+    opts.max_series = 50;
+    CHECK_INT(plan_now(&f), 1);
+    CHECK_INT(f.jobs[0].shards, 0);
+    opts = by_size(2, 0); /* no more than 64, of 128 bytes together: each by itself */
+    CHECK_INT(plan_now(&f), 12);
+    CHECK(f.jobs[0].kind == LEVELS_SPLIT && f.jobs[0].shards == LEVELS_MAX_SHARDS);
+    teardown(&f);
+}
+
+TEST(levels_chooses_for_the_day_and_not_for_the_hours_it_has_seen)
+{
+    struct levels_opts opts = by_size(1000, 0);
+    struct fixture f;
+
+    setup(&f, T0 + 12 * H + H / 2);
+    f.opts = &opts;
+    for (int i = 0; i < 6; i++)
+        add_of(&f, 1 + i, 2 * i, 2 * i + 2, 150, 50);
+    CHECK_INT(plan_now(&f), 1); /* 900 bytes are one block still */
+    CHECK_INT(f.jobs[0].n, 6);
+    CHECK_INT(f.jobs[0].shards, 0);
+    opts.max_bytes = 800; /* half a day is not, and a day of 1800 needs four */
+    CHECK_INT(plan_now(&f), 1);
+    CHECK_INT(f.jobs[0].n, 6);
+    CHECK_INT(f.jobs[0].shards, 4);
+    f.now_ms = T0 + 10 * DAY; /* nothing more came */
+    CHECK_INT(plan_now(&f), 1);
+    CHECK_INT(f.jobs[0].shards, 2);
+    teardown(&f);
+}
+
+TEST(levels_stays_with_the_shards_a_range_has)
+{
+    struct levels_opts opts = by_size(1000, 0);
+    struct fixture f;
+
+    setup(&f, T0 + 10 * DAY);
+    f.opts = &opts;
+    add_shard(&f, 1, 0, 12, 0, 2);
+    add_shard(&f, 2, 0, 12, 1, 2);
+    add_of(&f, 3, 14, 16, 900, 5);
+    add_of(&f, 4, 16, 18, 900, 5);
+    CHECK_INT(plan_now(&f), 1); /* together, though four would be needed without the others */
+    CHECK_INT(f.jobs[0].n, 2);
+    CHECK_INT(f.jobs[0].shards, 2);
+    add_of(&f, 3, 36, 38, 900, 5); /* another day: for that they are none */
+    add_of(&f, 4, 38, 40, 900, 5);
+    CHECK_INT(plan_now(&f), 1);
+    CHECK_INT(f.jobs[0].shards, 2);
+    CHECK_INT(f.jobs[0].min_ms, T0 + 36 * H);
+    teardown(&f);
+}
+
+TEST(levels_splits_a_large_block_by_itself_and_few_shards_into_more)
+{
+    struct levels_opts opts = by_size(1000, 100);
+    struct fixture f;
+
+    setup(&f, T0 + 10 * DAY);
+    f.opts = &opts;
+    add_of(&f, 1, 0, 24, 900, 301);
+    add_of(&f, 2, 24, 48, 5000, 10);
+    add_of(&f, 3, 48, 72, 900, 100);
+    CHECK_INT(plan_now(&f), 2);
+    CHECK(f.jobs[0].kind == LEVELS_SPLIT && f.jobs[0].n == 1 && f.jobs[0].shards == 4);
+    CHECK(f.jobs[1].kind == LEVELS_SPLIT && f.jobs[1].n == 1 && f.jobs[1].shards == 8);
+    CHECK_INT(f.jobs[1].bytes, 5000);
+    catalogue_free(f.c);
+    f.c = catalogue_new(SLICE("metrics"), SLICE("t"));
+    for (uint32_t i = 0; i < 4; i++)
+        add_shard(&f, 10 + i, 0, 12, i, 4);
+    add_shard(&f, 20, 12, 24, 1, 2); /* of a compactor that thought otherwise */
+    add_shard(&f, 21, 12, 24, 1, 3); /* of one that was told otherwise: it stays */
+    CHECK_INT(plan_now(&f), 1);
+    CHECK(f.jobs[0].kind == LEVELS_SPLIT && f.jobs[0].n == 1 && f.jobs[0].shards == 4);
+    CHECK_INT(f.jobs[0].inputs[0]->shards, 2);
+    opts.split_shards =
+        8; /* a number that is given goes for what is of no shard, and nothing else */
+    CHECK_INT(plan_now(&f), 0);
+    teardown(&f);
+}
+
+/* As levelmerge.c: a block for each shard that has any of 64 equal parts of the series. */
+static void do_sized(struct fixture *f, const struct levels_job *j, uint64_t *io_id)
+{
+    struct catalogue_block in[LEVELS_MAX_INPUTS];
+    uint32_t of = j->inputs[0]->shards, at = j->inputs[0]->shard, n = ORR_MAX(j->shards, 1u);
+    int64_t min_ms = j->min_ms, max_ms = j->max_ms;
+    uint64_t bytes = j->bytes, series = 0;
+    size_t n_in = j->n;
+
+    for (size_t i = 0; i < n_in; i++) {
+        in[i] = *j->inputs[i];
+        series = ORR_MAX(series, in[i].series);
+    }
+    for (size_t i = 0; i < n_in; i++)
+        CHECK(catalogue_retire(f->c, in[i].ulid, 1));
+    for (uint32_t i = 0; i < n; i++) {
+        struct catalogue_block b = {.min_t = min_ms, .max_t = max_ms, .shard = at, .shards = of};
+        uint32_t parts = n > 1 ? n / ORR_MAX(of, 1u) : 1;
+
+        if (n > 1 && of > 1 && i % of != at)
+            continue;
+        if (n > 1) {
+            b.shard = i;
+            b.shards = n;
+        }
+        b.ulid = id_of(++*io_id);
+        b.bytes = bytes / parts;
+        b.series = series / parts;
+        catalogue_add(f->c, &b);
+    }
+}
+
+TEST(levels_by_size_ends_with_blocks_that_are_small_enough_and_shards_that_agree)
+{
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct levels_opts opts = by_size(100000, 0);
+        uint64_t n, id = 1000, whole = 0, rounds = 0;
+        const struct catalogue_block *b;
+        struct fixture f;
+        struct rng r;
+        size_t blocks;
+
+        rng_seed(&r, seed);
+        opts.max_series = rng_chance(&r, 0.5) ? 1000 : 0;
+        setup(&f, T0);
+        f.opts = &opts;
+        n = 1 + rng_below(&r, 60);
+        for (uint64_t i = 1; i <= n; i++) { /* up to one day of 60 * 40000 bytes: 32 shards */
+            int64_t at = 2 * (int64_t)rng_below(&r, 12);
+            uint64_t bytes = rng_below(&r, 40000);
+
+            add_of(&f, i, at, at + 2, bytes, rng_below(&r, 5000));
+            whole += bytes;
+        }
+        while (plan_now(&f) || f.due_ms != INT64_MAX) {
+            CHECK(rounds++ < 1000);
+            if (f.n)
+                do_sized(&f, &f.jobs[rng_below(&r, f.n)], &id);
+            else
+                f.now_ms = f.due_ms;
+        }
+        b = catalogue_blocks(f.c, &blocks);
+        for (size_t i = 0; i < blocks; i++) {
+            /* what came later than was to be expected may make it more, and never less than it needs */
+            CHECK(b[i].bytes <= 3 * opts.max_bytes);
+            CHECK_INT(ORR_MAX(b[i].shards, 1u), ORR_MAX(b[0].shards, 1u));
+            CHECK(b[i].shards < 2 || (b[i].shards & (b[i].shards - 1)) == 0);
+        }
+        CHECK(whole <= opts.max_bytes || blocks > 1);
+        teardown(&f);
+    }
+}

@@ -1,5 +1,6 @@
 #include "common/base/fsx.h"
 #include "common/block/aggr_build.h"
+#include "common/block/block_summary.h"
 #include "deploy/orreryctl/ctl_block.h"
 #include "tests/unit/common/block/block_fixture.h"
 
@@ -12,6 +13,36 @@ static void damage(struct arena *a, const char *file, size_t from_end)
     b.ptr[b.len - from_end] ^= 1;
     CHECK_OK(fsx_write_atomic(path, buf_slice(&b)));
     buf_done(&b);
+}
+
+/* A summary that has not all pairs hides series from queries. */
+TEST(ctl_whole_asks_the_summary_for_every_pair)
+{
+    struct arena *a = arena_new(0);
+    struct chunk c = floats(a, FIXTURE_T0, 15000, 120, 1);
+    struct block_writer_opts o = {.dir = tmp_path(""), .no_sync = true, .has_summary = true};
+    const struct block_summary_pair other = {SLICE("a"), SLICE("2"), 0};
+    char *path = arena_printf(a, "%s/" BLOCK_SUMMARY_FILE, block_path(1));
+    struct block_writer *w;
+    struct block_meta m;
+    struct buf b = {0};
+
+    o.meta.ulid = fixture_ulid(1);
+    o.meta.level = 1;
+    CHECK_OK(block_writer_open(&o, &w));
+    CHECK_OK(block_writer_add(
+        w, &(struct block_series){.labels = labels_from(a, "a=1"), .chunks = &c, .n_chunks = 1}));
+    finish_writer(w, a, &m);
+    CHECK_OK(ctl_whole_check(block_path(1), &m, (struct labels){0}));
+    block_summary_build(&other, 1, 1, BLOCK_SUMMARY_MIN_BYTES,
+                        &b); /* as long, and of other pairs */
+    CHECK_OK(fsx_write_atomic(path, buf_slice(&b)));
+    CHECK_ERR(ctl_whole_check(block_path(1), &m, (struct labels){0}), ERR_CORRUPT, "summary");
+    CHECK_OK(ctl_whole_check(block_path(1), &m, labels_from(a, "a=3"))); /* it is not asked then */
+    damage(a, BLOCK_SUMMARY_FILE, 1);
+    CHECK_ERR(ctl_whole_check(block_path(1), &m, (struct labels){0}), ERR_CORRUPT, "summary");
+    buf_done(&b);
+    arena_free(a);
 }
 
 /* As Thanos' compactor makes them: chunks of aggregates, a resolution in meta.json. */

@@ -14,6 +14,7 @@ static struct block_wire_ask asked(struct arena *a)
     ask.block.ulid = ulid_make(12345, (const uint8_t[10]){1, 2, 3});
     ask.block.dir = SLICE("other/01ABC");
     ask.block.labels = (struct labels){ls, 2};
+    ask.block.summary_bytes = 600;
     ask.select = (struct rpc_select){.kind = RPC_SELECT_CHUNKS,
                                      .matchers = {m, 1},
                                      .min_ms = -5,
@@ -37,6 +38,7 @@ TEST(block_wire_carries_what_is_asked)
     CHECK(ulid_eq(got.block.ulid, ask.block.ulid));
     CHECK(slice_eq(got.block.dir, ask.block.dir));
     CHECK(labels_eq(got.block.labels, ask.block.labels));
+    CHECK_INT(got.block.summary_bytes, 600);
     CHECK_INT(got.n_together, 7);
     CHECK_INT(got.select.max_ms, 99);
     CHECK_INT(got.select.shard_index, 1);

@@ -63,7 +63,7 @@ static inline struct err *add_block(void *arg, struct catalogue *c, bool *ret_ch
 
 static inline void put_block(struct objstore *bucket, unsigned k)
 {
-    struct block_writer_opts o = {.dir = tmp_path(""), .no_sync = true};
+    struct block_writer_opts o = {.dir = tmp_path(""), .no_sync = true, .has_summary = true};
     struct arena *a = arena_new(0);
     struct block_writer *w;
     struct block_meta m;
