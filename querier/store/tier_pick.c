@@ -18,6 +18,16 @@ static const struct {
     {SLICE_INIT("deriv"), COLUMNS_AVERAGE},
 };
 
+/* Points stand for the resolution up to their time. */
+static bool has_long_windows(const struct storage_request *req, int64_t resolution_ms)
+{
+    bool is_askew = req->end_ms % resolution_ms || req->range_ms % resolution_ms ||
+                    req->step_ms % resolution_ms;
+
+    return req->range_ms == 0 ||
+           req->range_ms >= (is_askew ? TIER_PICK_ASKEW : TIER_PICK_WINDOWS) * resolution_ms;
+}
+
 struct tier_pick tier_pick_of(const struct storage_request *req)
 {
     struct tier_pick p = {.value = COLUMNS_AVERAGE, .is_fit = req->range_ms == 0};
@@ -33,7 +43,7 @@ struct tier_pick tier_pick_of(const struct storage_request *req)
 
         if (resolution_ms <= req->max_resolution_ms &&
             (req->step_ms == 0 || resolution_ms <= req->step_ms) &&
-            (req->range_ms == 0 || req->range_ms >= TIER_PICK_WINDOWS * resolution_ms))
+            has_long_windows(req, resolution_ms))
             p.max_tier = tier;
     }
     return p;

@@ -1,9 +1,10 @@
 /*
  * By what tier (common/block/tiers.h) a select may be answered, and as what its points are read.
  *
- * A tier of resolution R is good enough for a range function when its window is at least TIER_PICK_WINDOWS * R long: the points
- * in a window then stand for at least three quarters of it, so that of what a function adds up at most R at
- * either end belongs to the next window. How far apart the steps are is the asker's business (max_resolution_ms): the API's "auto" takes a
+ * A tier of resolution R is good enough for a range function when its windows are at least TIER_PICK_WINDOWS * R long and begin
+ * and end where points do: a sum, count, least and greatest are then those of the samples. Windows that lie otherwise have at
+ * either end up to R which their points do not stand for, or for which those of the next window do: they must be TIER_PICK_ASKEW * R
+ * long, so that it is a sixteenth at most. How far apart the steps are is the asker's business (max_resolution_ms): the API's "auto" takes a
  * fifth of the step, as Thanos does. A subquery has steps of its own, which are not to be closer than points.
  *
  *   rate increase irate                      counter, whose resets are taken out
@@ -20,6 +21,7 @@
 #include "querier/store/columns.h"
 
 #define TIER_PICK_WINDOWS 4
+#define TIER_PICK_ASKEW 16
 
 struct tier_pick {
     unsigned max_tier;

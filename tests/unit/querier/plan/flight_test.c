@@ -157,7 +157,7 @@ TEST(flight_goes_once_for_each_wave)
     take_pilot(fs, "key", &f);
     for (int wave = 1; wave <= 3; wave++) {
         struct seen seen = {wave - 1};
-        char want[16];
+        char want[24];
 
         atomic_store(&data, wave);
         board_all(ps, fs, &data, &runs, 0);
