@@ -126,6 +126,11 @@ static bool give(struct walk *w, struct slice value)
     return !w->is_enough;
 }
 
+static bool give_word(struct walk *w, struct slice word)
+{
+    return w->j->is_flat || give(w, word);
+}
+
 /* A number, true, false or null. */
 static bool take_word(struct walk *w)
 {
@@ -139,7 +144,7 @@ static bool take_word(struct walk *w)
         return true;
     if (slice_eq_cstr(word, "true") || slice_eq_cstr(word, "false") ||
         (word.len && (word.ptr[0] == '-' || (word.ptr[0] >= '0' && word.ptr[0] <= '9'))))
-        return give(w, word);
+        return give_word(w, word);
     return fail(w, "a value that is none");
 }
 
@@ -159,6 +164,8 @@ static bool take_value(struct walk *w)
         /* Closed as the outermost is, all in it are. */
         if (w->depth == 1 && !skip_block(w, '{', '}'))
             return false;
+        if (w->j->is_flat || (w->j->wants && !w->j->wants(w->arg, buf_slice(&w->j->key))))
+            return w->depth == 1 || skip_block(w, '{', '}');
         w->pos = start;
         return take_object(w);
     case '[':
@@ -180,7 +187,11 @@ static bool take_member(struct walk *w)
         return false;
     if (prefix)
         buf_byte(&w->j->key, '_');
-    jsonline_label_name(&w->j->key, text_of(&w->j->value, name, has_escapes), prefix == 0);
+    name = text_of(&w->j->value, name, has_escapes);
+    if (w->j->is_flat)
+        buf_slice_append(&w->j->key, name);
+    else
+        jsonline_label_name(&w->j->key, name, prefix == 0);
     if (skip_space(w) != ':')
         return fail(w, "a colon is expected");
     w->pos++;

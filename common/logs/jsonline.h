@@ -16,9 +16,14 @@
 
 #define JSONLINE_MAX_DEPTH 64
 
+/* Whether names that begin with prefix are wanted; other objects are passed over. */
+typedef bool jsonline_prefix_fn(void *arg, struct slice prefix);
+
 struct jsonline {
-    struct buf key, value; /* scratch */
-    const char *error;     /* after jsonline_each() has failed */
+    struct buf key, value;     /* scratch */
+    jsonline_prefix_fn *wants; /* NULL: all are */
+    bool is_flat;              /* only strings of the outermost object, names as they are */
+    const char *error;         /* after jsonline_each() has failed */
 };
 /* key and value live until it returns. False: that is enough. */
 typedef bool jsonline_fn(void *arg, struct slice key, struct slice value);
