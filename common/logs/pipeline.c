@@ -98,6 +98,29 @@ static struct err *add_stage(struct pipeline *p, const struct logql_stage *stage
     return e ? err_wrap(e, "stage %s", kinds[stage->kind].name) : NULL;
 }
 
+/* A line_format whose line nobody looks at: a metric query neither parses nor filters it, nor counts
+ * its bytes. It is not even compiled, and cannot fail. */
+static bool is_idle(const struct pipeline *p, const struct logql_logs *logs, size_t i)
+{
+    if (!p->range || logs->stages[i].kind != LOGQL_STAGE_LINE_FORMAT ||
+        p->range->op == LOGQL_BYTES_OVER_TIME || p->range->op == LOGQL_BYTES_RATE)
+        return false;
+    for (i++; i < logs->n_stages; i++) {
+        switch (logs->stages[i].kind) {
+        case LOGQL_STAGE_LINE:
+        case LOGQL_STAGE_JSON:
+        case LOGQL_STAGE_LOGFMT:
+        case LOGQL_STAGE_REGEXP:
+        case LOGQL_STAGE_PATTERN:
+        case LOGQL_STAGE_UNPACK:
+            return false;
+        default:
+            break;
+        }
+    }
+    return true;
+}
+
 static struct err *compile(struct pipeline *p, const struct logql_logs *logs)
 {
     struct err *e = add_lines(p, logs, 0);
@@ -105,7 +128,7 @@ static struct err *compile(struct pipeline *p, const struct logql_logs *logs)
     for (size_t i = 0; i < logs->n_stages && !e; i++) {
         const struct logql_stage *stage = &logs->stages[i];
 
-        if (stage->kind == LOGQL_STAGE_LINE)
+        if (stage->kind == LOGQL_STAGE_LINE || is_idle(p, logs, i))
             continue;
         e = add_stage(p, stage);
         if (!e && stage->kind != LOGQL_STAGE_FILTER && kinds[stage->kind].changes_line)
@@ -177,7 +200,6 @@ struct pipeline_state *pipeline_state_new(const struct pipeline *p, struct arena
     s->now_ns = clock_wall_ns(&clock_system);
     linelabels_init(&s->labels, budget, p->names, p->n_names);
     s->tmp = arena_child(budget, 0);
-    s->extracted = mem_new_array(uint64_t, ORR_MAX(p->n_names, 1u));
     for (size_t i = 0; i < p->n; i++) {
         n_taken = ORR_MAX(n_taken, p->steps[i].pattern.n_names);
         if (p->steps[i].re)
@@ -196,7 +218,6 @@ void pipeline_state_free(struct pipeline_state *s)
     jsonline_done(&s->json);
     buf_done(&s->text);
     arena_free(s->tmp);
-    mem_free(s->extracted);
     mem_free(s->taken);
     mem_free(s->spans);
     mem_free(s);

@@ -14,7 +14,7 @@
  * has not come to it cannot complain of.
  *
  * Errors of a line (malformed JSON, a number that is none, …) drop nothing: they become the labels
- * __error__ and __error_details__, and numeric filters let such lines through.
+ * __error__ and __error_details__, and a numeric filter lets through what it cannot compare.
  *
  * A struct pipeline is immutable, any number of threads may run it; a state belongs to one.
  * Memory: what a line needs lasts until the next line and is charged to the state's budget; on

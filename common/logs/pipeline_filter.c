@@ -2,7 +2,45 @@
 #include "common/base/gonum.h"
 #include "common/base/gosize.h"
 #include "common/base/promdur.h"
+#include "common/lang/logql_re.h"
 #include "common/logs/pipeline_internal.h"
+
+#define MAX_TEXTS 64
+
+/*
+ * A regex that is no more than texts with .* around them is searched like a line filter: level=~"e.*"
+ * also holds of "debug", though a label's regex is anchored otherwise. That is how Loki does it.
+ */
+static void simplify(struct arena *a, const struct matcher *m, struct pipeline_filter *out)
+{
+    struct logql_re_texts texts;
+    bool has_inside = false;
+
+    if ((m->op != MATCHER_RE && m->op != MATCHER_NRE) ||
+        !logql_re_texts(a, m->value, MAX_TEXTS, &texts))
+        return;
+    for (size_t i = 0; i < texts.n; i++) {
+        if (texts.ptr[i].len > TEXTFIND_MAX_BYTES)
+            return;
+        has_inside |= texts.has_star[i] && texts.ptr[i].len;
+    }
+    if (!has_inside)
+        return;
+    out->texts = arena_array(a, struct textfind, texts.n);
+    out->is_inside = texts.has_star;
+    for (; out->n_texts < texts.n; out->n_texts++)
+        out->texts[out->n_texts] = texts.ignores_case ? textfind_of_nocase(texts.ptr[out->n_texts])
+                                                      : textfind_of(texts.ptr[out->n_texts]);
+}
+
+static bool has_text(const struct pipeline_filter *f, struct slice value)
+{
+    for (size_t i = 0; i < f->n_texts; i++)
+        if ((f->is_inside[i] || value.len == f->texts[i].text.len) &&
+            textfind_in(&f->texts[i], value, 0) >= 0)
+            return true;
+    return false;
+}
 
 struct err *pipeline_filter_make(struct pipeline *p, const struct logql_filter *f,
                                  struct pipeline_filter **ret)
@@ -20,6 +58,7 @@ struct err *pipeline_filter_make(struct pipeline *p, const struct logql_filter *
         return e ? e : pipeline_filter_make(p, f->rhs, &out->rhs);
     case LOGQL_FILTER_TEXT:
         out->matcher = f->matcher;
+        simplify(p->arena, f->matcher, out);
         break;
     case LOGQL_FILTER_NUMBER:
         out->number = f->v.number;
@@ -86,10 +125,11 @@ bool pipeline_duration(struct slice text, int64_t *ret_ns)
      : (op) == PROMQL_GE ? (l) >= (r)                                                              \
                          : (l) <= (r))
 
-/* A line with a value that cannot be compared is kept, and says so. */
+/* A line with a value that cannot be compared is kept, and says so, unless it has an error already. */
 static bool fail(struct pipeline_state *s, const char *details)
 {
-    pipeline_fail(s, "LabelFilterErr", details);
+    if (!s->labels.error.len)
+        pipeline_fail(s, "LabelFilterErr", details);
     return true;
 }
 
@@ -100,7 +140,7 @@ static bool compare(struct pipeline_state *s, const struct pipeline_filter *f)
     int64_t ns;
     uint64_t bytes;
 
-    if (s->labels.error.len)
+    if (s->labels.error.len && f->kind == LOGQL_FILTER_IP)
         return true;
     if (f->name.special != PIPELINE_LABEL ||
         linelabels_get(&s->labels, f->name.id, &text) == LINELABELS_NOWHERE)
@@ -129,6 +169,8 @@ bool pipeline_filter_keeps(struct pipeline_state *s, const struct pipeline_filte
 
     switch (f->kind) {
     case LOGQL_FILTER_TEXT:
+        if (f->n_texts)
+            return has_text(f, pipeline_value(s, f->name)) == (f->matcher->op == MATCHER_RE);
         return matcher_matches(f->matcher, pipeline_value(s, f->name));
     case LOGQL_FILTER_AND:
         /* Both are looked at: the second may leave an error, which numeric filters let through. */

@@ -58,12 +58,14 @@ struct err *pipeline_make_line_format(struct pipeline *p, struct pipeline_step *
 static void set_plain(struct pipeline_state *s, struct pipeline_name name,
                       enum linelabels_from from, struct slice value)
 {
-    if (name.special == PIPELINE_LABEL)
+    if (name.special == PIPELINE_LABEL) {
+        linelabels_del(&s->labels, name.id); /* whatever it was */
         linelabels_set(&s->labels, name.id, from, value);
-    else if (name.special == PIPELINE_ERROR)
+    } else if (name.special == PIPELINE_ERROR) {
         s->labels.error = value;
-    else
+    } else {
         s->labels.details = value;
+    }
 }
 
 static void rename_label(struct pipeline_state *s, const struct pipeline_pair *pair)

@@ -26,6 +26,9 @@ struct pipeline_filter {
     enum promql_op op;
     struct pipeline_name name;
     const struct matcher *matcher;
+    struct textfind *texts; /* instead of a regex: see simplify() */
+    const bool *is_inside;  /* of each text: anywhere in the value, else it is the value */
+    size_t n_texts;
     double number;
     int64_t duration_ns;
     uint64_t bytes;
@@ -98,8 +101,7 @@ struct pipeline_state {
     bool is_dropped;      /* by a filter that a parser asked */
     bool is_wanted_error; /* the error is one that the query asks for */
     enum { ASCII_UNKNOWN, ASCII_YES, ASCII_NO } is_ascii;
-    uint64_t *extracted; /* of each name: the line in which a parser last set it */
-    uint32_t n_extracted;
+    uint32_t n_extracted; /* of those asked for */
     struct jsonline json;
     struct buf text;
     struct slice *taken; /* captures of a pattern */

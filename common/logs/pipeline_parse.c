@@ -95,12 +95,21 @@ static struct slice lasting(struct pipeline_state *s, struct slice value)
     return is_inside ? value : linelabels_keep(&s->labels, value);
 }
 
-/* False: parsing ends here, because a filter refuses the value (the line is dropped) or because
+/* By any parser of the pipeline. */
+static bool was_parsed(const struct pipeline_state *s, uint32_t id)
+{
+    return s->labels.names[id].parsed == s->labels.line;
+}
+
+/* What has been parsed already stays as it is. False: parsing ends here, because a filter refuses the value (the line is dropped) or because
  * this was the last one asked for. */
 static bool put(struct pipeline_state *s, uint32_t id, struct slice value)
 {
     const struct pipeline *p = s->p;
 
+    if (was_parsed(s, id))
+        return true;
+    s->labels.names[id].parsed = s->labels.line;
     linelabels_set(&s->labels, id, LINELABELS_PARSED, value);
     if (id >= p->n_names)
         return true;
@@ -108,10 +117,7 @@ static bool put(struct pipeline_state *s, uint32_t id, struct slice value)
         s->is_dropped = true;
         return false;
     }
-    if (p->n_required && p->is_required[id] && s->extracted[id] != s->labels.line) {
-        s->extracted[id] = s->labels.line;
-        s->n_extracted++;
-    }
+    s->n_extracted += p->is_required[id];
     return p->n_required == 0 || s->n_extracted < p->n_required;
 }
 
@@ -316,8 +322,8 @@ static bool run_logfmt_some(struct pipeline_state *s, const struct pipeline_step
             if (!slice_eq(step->captures[i].key, key))
                 continue;
             if ((value.len || step->stage->keeps_empty) &&
-                !put(s, beside(s, step->captures[i].id),
-                     lasting(s, value)))
+                !was_parsed(s, linelabels_id(&s->labels, key)) &&
+                !put(s, beside(s, step->captures[i].id), lasting(s, value)))
                 return !s->is_dropped;
             break;
         }

@@ -154,7 +154,7 @@ static struct err *add_line(struct leaf *f, struct pipeline_state *state, int64_
 
     if (!steps_of(f, ts_ns, &from, &to))
         return NULL;
-    if (pipeline_state_fails(state, &error, &details))
+    if (f->range->op != LOGQL_ABSENT_OVER_TIME && pipeline_state_fails(state, &error, &details))
         return err_new(ERR_INVALID,
                        "pipeline error: %.*s (%.*s); | __error__=\"\" passes such lines over",
                        SLICE_ARG(error), SLICE_ARG(slice_sub(details, 0, 500)));

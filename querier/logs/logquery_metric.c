@@ -20,6 +20,7 @@ struct leaf_ref {
     const struct logql_range *range;
     const struct logql_grouping *sum;
     struct slice text;
+    bool drops_empty; /* labels without a value: what is above makes label sets anew */
     bool is_done;
     struct logquery_series *series;
     size_t n;
@@ -43,10 +44,11 @@ static bool is_summable(enum logql_range_op op)
            op == LOGQL_BYTES_RATE || op == LOGQL_SUM_OVER_TIME;
 }
 
-static void put_leaf(struct metric *m, const struct logql_expr *e, const struct logql_expr *above)
+static void put_leaf(struct metric *m, const struct logql_expr *e, const struct logql_expr *above,
+                     bool drops_empty)
 {
     const struct logql_range *range = &e->u.range;
-    struct leaf_ref ref = {.range = range};
+    struct leaf_ref ref = {.range = range, .drops_empty = drops_empty};
     struct buf b = {0};
     size_t i;
 
@@ -57,7 +59,7 @@ static void put_leaf(struct metric *m, const struct logql_expr *e, const struct 
     ref.text = arena_dup(m->run->arena, buf_slice(&b));
     buf_done(&b);
     for (i = 0; i < m->n; i++)
-        if (slice_eq(m->leaves[i].text, ref.text))
+        if (slice_eq(m->leaves[i].text, ref.text) && m->leaves[i].drops_empty == drops_empty)
             break;
     if (i == m->n) {
         if (m->n == m->cap) {
@@ -83,9 +85,16 @@ static void put_names(struct buf *out, struct promql_names names)
     buf_byte(out, ')');
 }
 
-static void put_expr(struct metric *m, const struct logql_expr *e, const struct logql_expr *above);
+static void put_expr(struct metric *m, const struct logql_expr *e, const struct logql_expr *above,
+                     bool drops_empty);
 
-static void put_vector(struct metric *m, const struct logql_expr *e)
+/* Those that choose among series leave their labels as they are. */
+static bool makes_labels(enum logql_vector_op op)
+{
+    return op < LOGQL_TOPK;
+}
+
+static void put_vector(struct metric *m, const struct logql_expr *e, bool drops_empty)
 {
     const struct logql_vector *v = &e->u.vector;
 
@@ -98,17 +107,18 @@ static void put_vector(struct metric *m, const struct logql_expr *e)
     buf_byte(&m->text, '(');
     if (v->has_count)
         buf_printf(&m->text, "%u, ", v->count);
-    put_expr(m, v->expr, e);
+    put_expr(m, v->expr, e, drops_empty || makes_labels(v->op));
     buf_byte(&m->text, ')');
 }
 
-static void put_binary(struct metric *m, const struct logql_binary *b)
+static void put_binary(struct metric *m, const struct logql_binary *b, bool drops_empty)
 {
     const struct promql_matching *mt = &b->matching;
     bool is_between_vectors = b->lhs->kind != LOGQL_NUMBER && b->rhs->kind != LOGQL_NUMBER;
 
+    drops_empty |= is_between_vectors && !promql_op_is_set(b->op);
     buf_byte(&m->text, '(');
-    put_expr(m, b->lhs, NULL);
+    put_expr(m, b->lhs, NULL, drops_empty);
     buf_printf(&m->text, ") %s ", promql_op_text(b->op));
     if (b->is_bool)
         buf_str(&m->text, "bool ");
@@ -122,7 +132,7 @@ static void put_binary(struct metric *m, const struct logql_binary *b)
         buf_byte(&m->text, ' ');
     }
     buf_byte(&m->text, '(');
-    put_expr(m, b->rhs, NULL);
+    put_expr(m, b->rhs, NULL, drops_empty);
     buf_byte(&m->text, ')');
 }
 
@@ -150,7 +160,7 @@ static void put_label_replace(struct metric *m, const struct logql_label_replace
     const struct slice texts[] = {r->dst, r->replacement, r->src, r->regex};
 
     buf_str(&m->text, "label_replace(");
-    put_expr(m, r->expr, NULL);
+    put_expr(m, r->expr, NULL, true);
     for (size_t i = 0; i < ORR_COUNT(texts); i++) {
         buf_str(&m->text, ", ");
         put_string(&m->text, texts[i]);
@@ -158,17 +168,18 @@ static void put_label_replace(struct metric *m, const struct logql_label_replace
     buf_byte(&m->text, ')');
 }
 
-static void put_expr(struct metric *m, const struct logql_expr *e, const struct logql_expr *above)
+static void put_expr(struct metric *m, const struct logql_expr *e, const struct logql_expr *above,
+                     bool drops_empty)
 {
     switch (e->kind) {
     case LOGQL_RANGE:
-        put_leaf(m, e, above);
+        put_leaf(m, e, above, drops_empty);
         break;
     case LOGQL_VECTOR:
-        put_vector(m, e);
+        put_vector(m, e, drops_empty);
         break;
     case LOGQL_BINARY:
-        put_binary(m, &e->u.binary);
+        put_binary(m, &e->u.binary, drops_empty);
         break;
     case LOGQL_LABEL_REPLACE:
         put_label_replace(m, &e->u.label_replace);
@@ -223,6 +234,39 @@ static struct err *leaf_close(struct series_set *ss)
     return NULL;
 }
 
+static struct labels without_empty(struct arena *a, struct labels ls)
+{
+    struct label *out = arena_array(a, struct label, ls.n);
+    size_t n = 0;
+
+    for (size_t i = 0; i < ls.n; i++)
+        if (ls.ptr[i].value.len)
+            out[n++] = ls.ptr[i];
+    return (struct labels){out, n};
+}
+
+static int by_labels(const void *a, const void *b)
+{
+    return labels_cmp(((const struct logquery_series *)a)->labels,
+                      ((const struct logquery_series *)b)->labels);
+}
+
+static struct err *evaluate(struct metric *m, struct leaf_ref *leaf)
+{
+    struct err *e =
+        logquery_leaf(m->run, leaf->range, leaf->sum, &m->grid, &leaf->series, &leaf->n);
+
+    if (e)
+        return e;
+    leaf->is_done = true;
+    if (!leaf->drops_empty || leaf->n == 0)
+        return NULL;
+    for (size_t i = 0; i < leaf->n; i++)
+        leaf->series[i].labels = without_empty(m->run->arena, leaf->series[i].labels);
+    qsort(leaf->series, leaf->n, sizeof(*leaf->series), by_labels);
+    return NULL;
+}
+
 static struct err *leaf_select(struct storage *st, struct arena *arena,
                                const struct storage_request *req, struct series_set **ret)
 {
@@ -236,10 +280,8 @@ static struct err *leaf_select(struct storage *st, struct arena *arena,
     ORR_ASSERT(req->matchers.n == 1 &&
                slice_to_u64(slice_from(req->matchers.ptr[0].value, 4), &i) && i < m->n);
     leaf = &m->leaves[i];
-    if (!leaf->is_done &&
-        (e = logquery_leaf(m->run, leaf->range, leaf->sum, &m->grid, &leaf->series, &leaf->n)))
+    if (!leaf->is_done && (e = evaluate(m, leaf)))
         return e;
-    leaf->is_done = true;
     set->set.ops = &ops;
     set->metric = m;
     set->leaf = leaf;
@@ -277,7 +319,7 @@ struct err *logquery_metric(struct logquery_run *r, const struct engine *eng,
     m.grid = (struct logquery_grid){q->start_ns, q->step_ns, 1};
     if (eq.step_ms > 0)
         m.grid.n = (size_t)((eq.end_ms - eq.start_ms) / eq.step_ms) + 1;
-    put_expr(&m, root, NULL);
+    put_expr(&m, root, NULL, false);
     eq.expr = arena_dup(r->arena, buf_slice(&m.text));
     buf_done(&m.text);
     e = engine_query(eng, &eq, &m.storage, r->arena, &ret->metric);
