@@ -1,6 +1,7 @@
 #include "common/logs/jsonline.h"
 
 #include "common/base/gostr.h"
+#include "common/logs/bytescan.h"
 #include "common/logs/logfmt.h"
 
 struct walk {
@@ -33,9 +34,22 @@ static int skip_space(struct walk *w)
     return c;
 }
 
+/* [a-zA-Z0-9_] */
 static bool is_name_byte(uint8_t c)
 {
-    return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    static const uint32_t bits[8] = {[1] = 0x03ff0000, [2] = 0x87fffffe, [3] = 0x07fffffe};
+
+    return bits[c >> 5] >> (c & 31) & 1;
+}
+
+bool jsonline_is_label_name(struct slice name)
+{
+    if (name.len == 0 || (name.ptr[0] >= '0' && name.ptr[0] <= '9'))
+        return false;
+    for (size_t i = 0; i < name.len; i++)
+        if (!is_name_byte(name.ptr[i]))
+            return false;
+    return true;
 }
 
 void jsonline_label_name(struct buf *out, struct slice name, bool is_first)
@@ -43,7 +57,8 @@ void jsonline_label_name(struct buf *out, struct slice name, bool is_first)
     uint8_t *to;
     size_t n = 0;
 
-    name = slice_trim(name);
+    if (name.len && (!is_name_byte(name.ptr[0]) || !is_name_byte(name.ptr[name.len - 1])))
+        name = slice_trim(name);
     to = buf_reserve(out, name.len + 1); /* each rune becomes a byte */
     if (!to)
         return;
@@ -62,27 +77,18 @@ void jsonline_label_name(struct buf *out, struct slice name, bool is_first)
 /* A string with its quotes, at its first one. */
 static bool take_string(struct walk *w, struct slice *ret, bool *ret_has_escapes)
 {
-    size_t start = w->pos++;
+    size_t start = w->pos, i = w->pos + 1;
 
     *ret_has_escapes = false;
-    for (ptrdiff_t end = -1;;) {
-        const uint8_t *escape;
-
-        if (end <
-            (ptrdiff_t)w->pos) /* each quote is looked for once, be there ever so many escapes */
-            end = slice_find_byte(w->s, '"', w->pos);
-        if (end < 0) {
-            w->pos = w->s.len;
-            return fail(w, "a string is not closed");
-        }
-        escape = memchr(w->s.ptr + w->pos, '\\', (size_t)end - w->pos);
-        if (!escape) {
-            w->pos = (size_t)end + 1;
-            break;
-        }
+    while ((i = bytescan_quote(w->s, i)) < w->s.len && w->s.ptr[i] == '\\') {
         *ret_has_escapes = true;
-        w->pos = ORR_MIN((size_t)(escape - w->s.ptr) + 2, w->s.len);
+        i = ORR_MIN(i + 2, w->s.len);
     }
+    if (i >= w->s.len) {
+        w->pos = w->s.len;
+        return fail(w, "a string is not closed");
+    }
+    w->pos = i + 1;
     *ret = slice_sub(w->s, start, w->pos - start);
     return true;
 }

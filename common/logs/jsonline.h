@@ -32,5 +32,7 @@ typedef bool jsonline_fn(void *arg, struct slice key, struct slice value);
 bool jsonline_each(struct jsonline *j, struct slice line, jsonline_fn *fn, void *arg);
 void jsonline_done(struct jsonline *j);
 
+/* Whether name is one that a label may have. */
+bool jsonline_is_label_name(struct slice name);
 /* Appends name as part of a label name. */
 void jsonline_label_name(struct buf *out, struct slice name, bool is_first);

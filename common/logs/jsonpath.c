@@ -1,6 +1,7 @@
 #include "common/logs/jsonpath.h"
 
 #include "common/base/buf.h"
+#include "common/logs/bytescan.h"
 #include "common/logs/logfmt.h"
 
 /* A step is a member's name, or an element's number. */
@@ -35,13 +36,11 @@ static size_t name_at(struct slice s, size_t at)
 
 static ptrdiff_t quoted_end(struct slice s, size_t at)
 {
-    for (size_t i = at + 1; i < s.len; i++) {
-        if (s.ptr[i] == '\\')
-            i++;
-        else if (s.ptr[i] == '"')
-            return (ptrdiff_t)i + 1;
-    }
-    return -1;
+    size_t i = at + 1;
+
+    while ((i = bytescan_quote(s, i)) < s.len && s.ptr[i] == '\\')
+        i = ORR_MIN(i + 2, s.len);
+    return i < s.len ? (ptrdiff_t)i + 1 : -1;
 }
 
 /* ["name"] or [0] with *at at the bracket. */

@@ -6,6 +6,15 @@
 
 #define EXTRACTED "_extracted"
 
+static uint64_t order_of(struct slice name)
+{
+    uint64_t v = 0;
+
+    for (size_t i = 0; i < 8; i++)
+        v = v << 8 | (i < name.len ? name.ptr[i] : 0);
+    return v;
+}
+
 static uint32_t add_name(struct linelabels *l, struct slice name, uint64_t hash)
 {
     if (l->n == l->cap) {
@@ -13,7 +22,8 @@ static uint32_t add_name(struct linelabels *l, struct slice name, uint64_t hash)
         l->names = mem_reallocarray(l->names, l->cap, sizeof(*l->names));
         l->touched = mem_reallocarray(l->touched, l->cap, sizeof(*l->touched));
     }
-    l->names[l->n] = (struct linelabels_name){.name = arena_dup(l->texts, name), .hash = hash};
+    l->names[l->n] = (struct linelabels_name){
+        .name = arena_dup(l->texts, name), .hash = hash, .order = order_of(name)};
     return l->n++;
 }
 
@@ -225,50 +235,75 @@ struct slice linelabels_keep(struct linelabels *l, struct slice value)
     return arena_dup(l->kept, value);
 }
 
-static int by_name(const void *a, const void *b)
+/* Names are mostly told apart by their first eight bytes, as one number. */
+struct sortable {
+    uint64_t order;
+    struct label label;
+};
+
+static int compare(const void *a, const void *b)
 {
-    return slice_cmp(((const struct label *)a)->name, ((const struct label *)b)->name);
+    const struct sortable *x = a, *y = b;
+
+    if (x->order != y->order)
+        return x->order < y->order ? -1 : 1;
+    return slice_cmp(x->label.name, y->label.name);
 }
 
-static size_t put_errors(const struct linelabels *l, struct label *out)
-{
-    size_t n = 0;
+#define FEW 40
 
-    if (l->error.len)
-        out[n++] = (struct label){SLICE(LINELABELS_ERROR), l->error};
-    if (l->details.len)
-        out[n++] = (struct label){SLICE(LINELABELS_DETAILS), l->details};
-    return n;
+static void sort(struct sortable *s, size_t n)
+{
+    if (n > FEW) {
+        qsort(s, n, sizeof(*s), compare);
+        return;
+    }
+    for (size_t i = 1; i < n; i++) {
+        struct sortable x = s[i];
+        size_t k = i;
+
+        for (; k > 0 && compare(&s[k - 1], &x) > 0; k--)
+            s[k] = s[k - 1];
+        s[k] = x;
+    }
+}
+
+static size_t put(struct sortable *out, struct slice name, struct slice value)
+{
+    *out = (struct sortable){order_of(name), {name, value}};
+    return 1;
 }
 
 #define EVERY LINELABELS_NOWHERE
 
 static struct labels collect(const struct linelabels *l, struct arena *a, enum linelabels_from from)
 {
-    struct label *out = arena_array(a, struct label, l->n_base + l->n_touched + 2);
-    size_t n = 0;
-    bool is_sorted = true;
+    size_t max = l->n_base + l->n_touched + 2, n = 0;
+    struct sortable *s = arena_alloc(a, max * sizeof(*s));
+    struct label *out;
 
     for (uint32_t i = 0; i < l->n_base && (from == EVERY || from == LINELABELS_STREAM); i++) {
         const struct linelabels_name *name = &l->names[l->base[i]];
 
         if (name->line != l->line)
-            out[n++] = (struct label){name->name, name->base};
+            s[n++] = (struct sortable){name->order, {name->name, name->base}};
     }
     for (uint32_t i = 0; i < l->n_touched; i++) {
         const struct linelabels_name *name = &l->names[l->touched[i]];
 
-        if (name->from == LINELABELS_NOWHERE || (from != EVERY && name->from != from))
-            continue;
-        out[n++] = (struct label){name->name, name->value};
-        is_sorted = false;
+        if (name->from != LINELABELS_NOWHERE && (from == EVERY || name->from == from))
+            s[n++] = (struct sortable){name->order, {name->name, name->value}};
     }
-    if ((l->error.len || l->details.len) && (from == EVERY || from == LINELABELS_PARSED)) {
-        n += put_errors(l, out + n);
-        is_sorted = false;
+    if (from == EVERY || from == LINELABELS_PARSED) {
+        if (l->error.len)
+            n += put(s + n, SLICE(LINELABELS_ERROR), l->error);
+        if (l->details.len)
+            n += put(s + n, SLICE(LINELABELS_DETAILS), l->details);
     }
-    if (!is_sorted && n > 1)
-        qsort(out, n, sizeof(*out), by_name);
+    sort(s, n);
+    out = arena_alloc(a, n * sizeof(*out));
+    for (size_t i = 0; i < n; i++)
+        out[i] = s[i].label;
     return (struct labels){out, n};
 }
 

@@ -1,6 +1,7 @@
 #include "common/logs/logfmt.h"
 
 #include "common/base/gostr.h"
+#include "common/logs/bytescan.h"
 
 static int hex_of(struct slice s, size_t at)
 {
@@ -107,11 +108,10 @@ static enum logfmt_what take_quoted(struct logfmt *it, struct buf *scratch, stru
     bool has_escapes = false;
     struct slice text;
 
-    for (int c; (c = byte_at(it)) >= 0 && c != '"'; it->pos++) {
-        if (c == '\\') {
-            has_escapes = true;
-            it->pos++;
-        }
+    while ((it->pos = bytescan_quote(it->line, it->pos)) < it->line.len &&
+           it->line.ptr[it->pos] == '\\') {
+        has_escapes = true;
+        it->pos += 2;
     }
     if (byte_at(it) < 0) {
         it->pos = it->line.len;
@@ -137,9 +137,10 @@ static enum logfmt_what take_value(struct logfmt *it, struct buf *scratch, struc
 
     if (c == '"')
         return take_quoted(it, scratch, ret);
-    for (; (c = byte_at(it)) > ' '; it->pos++)
-        if (c == '=' || c == '"')
-            return bad(it, it->pos, c == '=' ? "unexpected '='" : "unexpected '\"'");
+    it->pos = bytescan_word(it->line, it->pos);
+    c = byte_at(it);
+    if (c > ' ')
+        return bad(it, it->pos, c == '=' ? "unexpected '='" : "unexpected '\"'");
     *ret = slice_sub(it->line, start, it->pos - start);
     return LOGFMT_PAIR;
 }
@@ -161,7 +162,6 @@ static bool has_bad_rune(struct slice s)
 enum logfmt_what logfmt_next(struct logfmt *it, struct buf *scratch, struct slice *ret_key,
                              struct slice *ret_value)
 {
-    bool is_ascii = true;
     size_t start;
     int c;
 
@@ -170,16 +170,15 @@ enum logfmt_what logfmt_next(struct logfmt *it, struct buf *scratch, struct slic
     if (byte_at(it) < 0)
         return LOGFMT_END;
     start = it->pos;
-    for (; (c = byte_at(it)) > ' ' && c != '='; it->pos++) {
-        if (c == '"')
-            return bad(it, it->pos, "unexpected '\"'");
-        is_ascii &= c < 0x80;
-    }
+    it->pos = bytescan_word(it->line, start);
+    c = byte_at(it);
+    if (c == '"')
+        return bad(it, it->pos, "unexpected '\"'");
     *ret_key = slice_sub(it->line, start, it->pos - start);
     *ret_value = SLICE_EMPTY;
     if (ret_key->len == 0)
         return bad(it, it->pos, "unexpected '='");
-    if (!is_ascii && has_bad_rune(*ret_key))
+    if (!bytescan_is_ascii(*ret_key) && has_bad_rune(*ret_key))
         return bad(it, start, "invalid key");
     if (c != '=')
         return LOGFMT_PAIR;

@@ -1,5 +1,6 @@
 /* The parsers: from the line to labels. */
 #include "common/base/gostr.h"
+#include "common/logs/bytescan.h"
 #include "common/logs/pipeline_internal.h"
 
 /* ---- what they share ---- */
@@ -39,26 +40,10 @@ static uint32_t beside(struct pipeline_state *s, uint32_t id)
     return id;
 }
 
-static bool is_ascii(struct slice s)
-{
-    size_t i = 0;
-    uint64_t w;
-
-    for (; i + 8 <= s.len; i += 8) {
-        memcpy(&w, s.ptr + i, 8);
-        if (w & 0x8080808080808080ull)
-            return false;
-    }
-    for (; i < s.len; i++)
-        if (s.ptr[i] >= 0x80)
-            return false;
-    return true;
-}
-
 static bool is_line_ascii(struct pipeline_state *s)
 {
     if (s->is_ascii == ASCII_UNKNOWN)
-        s->is_ascii = is_ascii(s->line) ? ASCII_YES : ASCII_NO;
+        s->is_ascii = bytescan_is_ascii(s->line) ? ASCII_YES : ASCII_NO;
     return s->is_ascii == ASCII_YES;
 }
 
@@ -90,7 +75,7 @@ static struct slice lasting(struct pipeline_state *s, struct slice value)
 
     if (value.len == 0)
         return SLICE_EMPTY;
-    if (is_inside ? !is_line_ascii(s) && !is_ascii(value) : !is_ascii(value))
+    if (is_inside ? !is_line_ascii(s) && !bytescan_is_ascii(value) : !bytescan_is_ascii(value))
         return cleaned(s, value);
     return is_inside ? value : linelabels_keep(&s->labels, value);
 }
@@ -121,9 +106,11 @@ static bool put(struct pipeline_state *s, uint32_t id, struct slice value)
     return p->n_required == 0 || s->n_extracted < p->n_required;
 }
 
-/* A key as part of a label's name, in s->text. */
+/* A key as a label's name; made into one it is in s->text. */
 static struct slice label_name(struct pipeline_state *s, struct slice key)
 {
+    if (jsonline_is_label_name(key))
+        return key;
     buf_reset(&s->text);
     jsonline_label_name(&s->text, key, true);
     return buf_slice(&s->text);
