@@ -53,6 +53,26 @@ static inline size_t bytescan_word(struct slice s, size_t from)
     return i;
 }
 
+/* The first dot or colon at or after from; s.len if there is none. */
+static inline size_t bytescan_dot(struct slice s, size_t from)
+{
+    size_t i = from;
+
+#ifdef __SSE2__
+    for (; i + 16 <= s.len; i += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(s.ptr + i));
+        unsigned mask = (unsigned)_mm_movemask_epi8(_mm_or_si128(
+            _mm_cmpeq_epi8(v, _mm_set1_epi8('.')), _mm_cmpeq_epi8(v, _mm_set1_epi8(':'))));
+
+        if (mask)
+            return i + (size_t)__builtin_ctz(mask);
+    }
+#endif
+    while (i < s.len && s.ptr[i] != '.' && s.ptr[i] != ':')
+        i++;
+    return i;
+}
+
 /* Whether no byte is 0x80 or above. */
 static inline bool bytescan_is_ascii(struct slice s)
 {
