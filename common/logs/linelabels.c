@@ -6,6 +6,13 @@
 
 #define EXTRACTED "_extracted"
 
+/* Tables are on the heap: they grow, and are given back with l. */
+static void charge(struct linelabels *l, size_t bytes)
+{
+    arena_charge(l->budget, (int64_t)bytes);
+    l->charged += bytes;
+}
+
 static uint64_t order_of(struct slice name)
 {
     uint64_t v = 0;
@@ -18,7 +25,10 @@ static uint64_t order_of(struct slice name)
 static uint32_t add_name(struct linelabels *l, struct slice name, uint64_t hash)
 {
     if (l->n == l->cap) {
-        l->cap = l->cap ? l->cap * 2 : 64;
+        uint32_t cap = l->cap ? l->cap * 2 : 64;
+
+        charge(l, (cap - l->cap) * (sizeof(*l->names) + sizeof(*l->touched)));
+        l->cap = cap;
         l->names = mem_reallocarray(l->names, l->cap, sizeof(*l->names));
         l->touched = mem_reallocarray(l->touched, l->cap, sizeof(*l->touched));
     }
@@ -38,6 +48,7 @@ static void place(struct linelabels *l, uint32_t id)
 
 static void grow_slots(struct linelabels *l)
 {
+    charge(l, (l->n_slots ? l->n_slots : 128) * sizeof(*l->slots));
     l->n_slots = l->n_slots ? l->n_slots * 2 : 128;
     mem_free(l->slots);
     l->slots = mem_new_array(uint32_t, l->n_slots);
@@ -99,6 +110,7 @@ void linelabels_done(struct linelabels *l)
     mem_free(l->touched);
     mem_free(l->slots);
     mem_free(l->base);
+    arena_charge(l->budget, -(int64_t)l->charged);
     arena_free(l->kept);
     arena_free(l->texts);
     *l = (struct linelabels){0};

@@ -57,6 +57,7 @@ struct linelabels {
     uint64_t line, stream;
     struct labels stream_labels;
     struct arena *budget;
+    size_t charged;              /* of it, for the tables */
     struct arena *texts;         /* of names */
     struct arena *kept;          /* of this line */
     struct slice error, details; /* empty error: none */
