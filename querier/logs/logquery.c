@@ -8,9 +8,19 @@ struct engine *logquery_engine(void)
     return engine_new(&(struct engine_opts){.divides_as_logql = true});
 }
 
+struct err *logquery_run_memory(const struct logquery_run *r)
+{
+    if (!arena_over(r->arena))
+        return NULL;
+    return err_new(ERR_LIMIT,
+                   "query needs more memory than its limit of %zu bytes (querier.max-query-memory)",
+                   arena_limit(r->arena));
+}
+
 struct err *logquery_run_line(struct logquery_run *r, size_t bytes)
 {
     const struct logquery *q = r->q;
+    struct err *e;
 
     r->stats->lines++;
     r->stats->bytes += bytes;
@@ -21,11 +31,8 @@ struct err *logquery_run_line(struct logquery_run *r, size_t bytes)
                        (unsigned long long)q->max_bytes);
     if (r->ticks++ & 255)
         return NULL;
-    if (arena_over(r->arena))
-        return err_new(ERR_LIMIT,
-                       "query needs more memory than its limit of %zu bytes "
-                       "(querier.max-query-memory)",
-                       arena_limit(r->arena));
+    if ((e = logquery_run_memory(r)))
+        return e;
     if (q->cancel && atomic_load_explicit(q->cancel, memory_order_relaxed))
         return err_new(ERR_CANCELED, "query was canceled in query execution");
     if (q->deadline_mono_ms && clock_mono_ms(&clock_system) >= q->deadline_mono_ms)
@@ -61,6 +68,8 @@ struct err *logquery(const struct engine *eng, const struct logquery *q, struct 
         e = logquery_metric(&r, eng, parsed.root, ret);
     else
         e = logquery_lines(&r, &parsed.root->u.logs, ret);
+    if (!e)
+        e = logquery_run_memory(&r);
     ret->stats.exec_ns = clock_mono_ns(&clock_system) - began_ns;
     logql_done(&parsed);
     return e;

@@ -12,6 +12,8 @@ struct logquery_run {
     uint32_t ticks;
 };
 
+/* NULL: it is within its memory. */
+struct err *logquery_run_memory(const struct logquery_run *r);
 /* After each line looked at: the query's limits, the deadline, the cancel flag. NULL: go on. */
 struct err *logquery_run_line(struct logquery_run *r, size_t bytes);
 
