@@ -150,9 +150,8 @@ static bool run_decolorize(struct pipeline_state *s, const struct pipeline_step 
 
 struct err *pipeline_make_decolorize(struct pipeline *p, struct pipeline_step *step)
 {
-    (void)p;
     step->run = run_decolorize;
-    return re_compile(SLICE(ESCAPES), 0, &step->re);
+    return linefilter_regex(p->arena, SLICE(ESCAPES), &step->re);
 }
 
 /* ---- drop and keep ---- */

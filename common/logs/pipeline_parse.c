@@ -373,7 +373,7 @@ static struct err *add_capture(struct pipeline *p, struct pipeline_step *step, s
 
 struct err *pipeline_make_regexp(struct pipeline *p, struct pipeline_step *step)
 {
-    struct err *e = re_compile(step->stage->text, 0, &step->re);
+    struct err *e = linefilter_regex(p->arena, step->stage->text, &step->re);
     size_t n;
 
     if (e)

@@ -17,10 +17,21 @@ struct err *logquery_run_memory(const struct logquery_run *r)
                    arena_limit(r->arena));
 }
 
+struct err *logquery_run_look(const struct logquery_run *r)
+{
+    const struct logquery *q = r->q;
+
+    if (q->cancel && atomic_load_explicit(q->cancel, memory_order_relaxed))
+        return err_new(ERR_CANCELED, "query was canceled in query execution");
+    if (q->deadline_mono_ms && clock_mono_ms(&clock_system) >= q->deadline_mono_ms)
+        return err_new(ERR_TIMEOUT, "query timed out in query execution (querier.timeout, "
+                                    "limits.query-timeout, or the timeout asked for)");
+    return logquery_run_memory(r);
+}
+
 struct err *logquery_run_line(struct logquery_run *r, size_t bytes)
 {
     const struct logquery *q = r->q;
-    struct err *e;
 
     r->stats->lines++;
     r->stats->bytes += bytes;
@@ -29,16 +40,7 @@ struct err *logquery_run_line(struct logquery_run *r, size_t bytes)
                        "the query looks at more than %llu bytes of lines "
                        "(limits.max-log-bytes-per-query); narrow its selector or its time range",
                        (unsigned long long)q->max_bytes);
-    if (r->ticks++ & 255)
-        return NULL;
-    if ((e = logquery_run_memory(r)))
-        return e;
-    if (q->cancel && atomic_load_explicit(q->cancel, memory_order_relaxed))
-        return err_new(ERR_CANCELED, "query was canceled in query execution");
-    if (q->deadline_mono_ms && clock_mono_ms(&clock_system) >= q->deadline_mono_ms)
-        return err_new(ERR_TIMEOUT, "query timed out in query execution (querier.timeout, "
-                                    "limits.query-timeout, or the timeout asked for)");
-    return NULL;
+    return r->ticks++ & 255 ? NULL : logquery_run_look(r);
 }
 
 static struct err *check_times(const struct logquery *q)

@@ -14,6 +14,8 @@ struct logquery_run {
 
 /* NULL: it is within its memory. */
 struct err *logquery_run_memory(const struct logquery_run *r);
+/* The same, the deadline and the cancel flag: now and then in long work. */
+struct err *logquery_run_look(const struct logquery_run *r);
 /* After each line looked at: the query's limits, the deadline, the cancel flag. NULL: go on. */
 struct err *logquery_run_line(struct logquery_run *r, size_t bytes);
 
@@ -46,6 +48,7 @@ struct logquery_sample {
     int64_t ts_ns;
     double v;
 };
-void logquery_window(const struct logql_range *range, const struct logquery_grid *grid,
-                     const struct logquery_sample *samples, size_t n, struct arena *tmp, double *v,
-                     bool *has);
+ORR_CHECKED struct err *logquery_window(struct logquery_run *run, const struct logql_range *range,
+                                        const struct logquery_grid *grid,
+                                        const struct logquery_sample *samples, size_t n,
+                                        struct arena *tmp, double *v, bool *has);

@@ -84,6 +84,10 @@ static struct err *series_of(struct leaf *f, struct pipeline_state *state, bool 
     struct err *e;
     void **slot;
 
+    if (f->n && f->range->op == LOGQL_ABSENT_OVER_TIME) {
+        *ret = f->series[0]; /* only whether there are lines matters */
+        return NULL;
+    }
     if (is_plain && f->plain) {
         *ret = f->series[f->plain - 1];
         return NULL;
@@ -209,12 +213,14 @@ static void finish_counts(const struct leaf *f, const struct series *s, double *
     }
 }
 
+/* Of one time by value: lines of several streams have no order then. */
 static int by_time(const void *a, const void *b)
 {
-    int64_t x = ((const struct logquery_sample *)a)->ts_ns,
-            y = ((const struct logquery_sample *)b)->ts_ns;
+    const struct logquery_sample *x = a, *y = b;
 
-    return (x > y) - (x < y);
+    if (x->ts_ns != y->ts_ns)
+        return x->ts_ns < y->ts_ns ? -1 : 1;
+    return (x->v > y->v) - (x->v < y->v);
 }
 
 static int by_labels(const void *a, const void *b)
@@ -223,9 +229,10 @@ static int by_labels(const void *a, const void *b)
                       ((const struct logquery_series *)b)->labels);
 }
 
-static void finish(struct leaf *f, struct logquery_series **ret, size_t *ret_n)
+static struct err *finish(struct leaf *f, struct logquery_series **ret, size_t *ret_n)
 {
     struct logquery_series *out = arena_array(f->arena, struct logquery_series, f->n);
+    struct err *e;
 
     for (size_t i = 0; i < f->n; i++) {
         struct series *s = f->series[i];
@@ -235,9 +242,10 @@ static void finish(struct leaf *f, struct logquery_series **ret, size_t *ret_n)
         if (f->counts) {
             finish_counts(f, s, v, has);
         } else {
-            if (s->is_unsorted) /* glibc's is stable */
+            if (s->is_unsorted)
                 qsort(s->samples, s->n, sizeof(*s->samples), by_time);
-            logquery_window(f->range, f->grid, s->samples, s->n, f->tmp, v, has);
+            if ((e = logquery_window(f->run, f->range, f->grid, s->samples, s->n, f->tmp, v, has)))
+                return e;
         }
         out[i] = (struct logquery_series){s->labels, v, has};
     }
@@ -245,6 +253,7 @@ static void finish(struct leaf *f, struct logquery_series **ret, size_t *ret_n)
         qsort(out, f->n, sizeof(*out), by_labels);
     *ret = out;
     *ret_n = f->n;
+    return NULL;
 }
 
 /* The labels that the selector's equalities give; a name matched again loses its value. */
@@ -266,24 +275,25 @@ static struct labels absent_labels(struct arena *a, struct matchers ms)
     return labels_builder_labels(&b);
 }
 
-/* One series, where none of the others has anything. */
-static void finish_absent(struct leaf *f, struct logquery_series **ret, size_t *ret_n)
+/* One series, where no line is in the window. */
+static struct err *finish_absent(struct leaf *f, struct logquery_series **ret, size_t *ret_n)
 {
     double *v = arena_array(f->arena, double, f->grid->n);
     bool *has = arena_array(f->arena, bool, f->grid->n);
-    struct logquery_series *others, *out = arena_new_of(f->arena, struct logquery_series);
+    struct logquery_series *lines, *out = arena_new_of(f->arena, struct logquery_series);
+    struct err *e;
     size_t n;
 
-    finish(f, &others, &n);
+    if ((e = finish(f, &lines, &n)))
+        return e;
     for (size_t i = 0; i < f->grid->n; i++) {
         v[i] = 1;
-        has[i] = true;
-        for (size_t k = 0; k < n && has[i]; k++)
-            has[i] = !others[k].has[i];
+        has[i] = n == 0 || !lines[0].has[i];
     }
     *out = (struct logquery_series){absent_labels(f->arena, f->range->logs.matchers), v, has};
     *ret = out;
     *ret_n = 1;
+    return NULL;
 }
 
 static void leaf_done(struct leaf *f)
@@ -329,10 +339,9 @@ struct err *logquery_leaf(struct logquery_run *r, const struct logql_range *rang
         e = read_all(&f, state, set);
         e = err_first(e, logsource_set_close(set));
     }
-    if (!e && range->op == LOGQL_ABSENT_OVER_TIME)
-        finish_absent(&f, ret, ret_n);
-    else if (!e)
-        finish(&f, ret, ret_n);
+    if (!e)
+        e = range->op == LOGQL_ABSENT_OVER_TIME ? finish_absent(&f, ret, ret_n)
+                                                : finish(&f, ret, ret_n);
     leaf_done(&f);
     pipeline_state_free(state);
     pipeline_done(p);

@@ -154,6 +154,8 @@ static double counter_rate_of(const struct logql_range *r, const struct logquery
     return increase / promdur_seconds(r->range_ns);
 }
 
+#define WORK_BEFORE_A_LOOK 100000 /* samples */
+
 static window_fn *const functions[] = {
     [LOGQL_RATE] = rate_of,
     [LOGQL_RATE_COUNTER] = counter_rate_of,
@@ -168,11 +170,12 @@ static window_fn *const functions[] = {
     [LOGQL_LAST_OVER_TIME] = last_of,
 };
 
-void logquery_window(const struct logql_range *range, const struct logquery_grid *grid,
-                     const struct logquery_sample *samples, size_t n, struct arena *tmp, double *v,
-                     bool *has)
+struct err *logquery_window(struct logquery_run *run, const struct logql_range *range,
+                            const struct logquery_grid *grid, const struct logquery_sample *samples,
+                            size_t n, struct arena *tmp, double *v, bool *has)
 {
-    size_t from = 0, to = 0;
+    size_t from = 0, to = 0, work = 0;
+    struct err *e;
 
     for (size_t i = 0; i < grid->n; i++) {
         int64_t end = grid->start_ns + (int64_t)i * grid->step_ns - range->offset_ns;
@@ -185,5 +188,12 @@ void logquery_window(const struct logql_range *range, const struct logquery_grid
         if (has[i])
             v[i] = functions[range->op](range, samples + from, to - from, tmp);
         arena_reset(tmp);
+        work += to - from;
+        if (work < WORK_BEFORE_A_LOOK)
+            continue;
+        work = 0;
+        if ((e = logquery_run_look(run)))
+            return e;
     }
+    return NULL;
 }
