@@ -31,8 +31,8 @@ bool logql_parse_take(struct logql_parser *p, enum logql_tok type)
     return !p->err && p->tok.type == type && logql_parse_next(p);
 }
 
-static void fail(struct logql_parser *p, size_t pos, enum err_code code, const char *fmt,
-                 va_list ap)
+static void ORR_PRINTF(4, 0)
+    fail(struct logql_parser *p, size_t pos, enum err_code code, const char *fmt, va_list ap)
 {
     struct buf b = {0};
 
