@@ -66,7 +66,12 @@ struct err *logquery(const struct engine *eng, const struct logquery *q, struct 
     if ((e = check_times(q)) || (e = logql_parse(a, q->expr, &parsed)))
         return e;
     ret->is_metric = parsed.root->kind != LOGQL_LOGS;
-    if (ret->is_metric)
+    if (!ret->is_metric && q->max_entries && q->limit > q->max_entries)
+        e = err_new(ERR_INVALID,
+                    "the limit of lines asked for, %u, is above the greatest that may be, %u "
+                    "(limits.max-log-entries-per-query)",
+                    q->limit, q->max_entries);
+    else if (ret->is_metric)
         e = logquery_metric(&r, eng, parsed.root, ret);
     else
         e = logquery_lines(&r, &parsed.root->u.logs, ret);

@@ -1,3 +1,4 @@
+#include "common/base/thread.h"
 #include "common/lang/logql.h"
 #include "common/logs/pipeline.h"
 #include "tests/unit/test.h"
@@ -46,6 +47,18 @@ static void fixture_done(struct fixture *f)
     arena_free(f->a);
 }
 
+static struct labels without_details(struct fixture *f)
+{
+    struct labels ls = pipeline_state_labels(f->s, f->a);
+    struct label *kept = arena_array(f->a, struct label, ls.n);
+    size_t n = 0;
+
+    for (size_t i = 0; i < ls.n; i++)
+        if (!slice_eq_cstr(ls.ptr[i].name, "__error_details__"))
+            kept[n++] = ls.ptr[i];
+    return (struct labels){kept, n};
+}
+
 /* "line {labels} value"; "-" if the line is dropped. Details of errors are left out. */
 static void check_line(struct fixture *f, const char *line, const char *want)
 {
@@ -56,20 +69,11 @@ static void check_line(struct fixture *f, const char *line, const char *want)
         CHECK_STR("-", want);
         return;
     }
-    {
-        struct labels ls = pipeline_state_labels(f->s, f->a);
-        struct label *kept = arena_array(f->a, struct label, ls.n);
-        size_t n = 0;
-
-        for (size_t i = 0; i < ls.n; i++)
-            if (!slice_eq_cstr(ls.ptr[i].name, "__error_details__"))
-                kept[n++] = ls.ptr[i];
-        buf_printf(&b, "%.*s ", SLICE_ARG(out.line));
-        labels_text(&b, (struct labels){kept, n});
-        if (out.value != 0) {
-            buf_byte(&b, ' ');
-            buf_f64_text(&b, out.value);
-        }
+    buf_printf(&b, "%.*s ", SLICE_ARG(out.line));
+    labels_text(&b, without_details(f));
+    if (out.value != 0) {
+        buf_byte(&b, ' ');
+        buf_f64_text(&b, out.value);
     }
     CHECK_SLICE(buf_slice(&b), want);
     buf_done(&b);
@@ -342,5 +346,42 @@ TEST(pipeline_state_lasts_for_many_lines)
             used = arena_used(f.a);
     }
     CHECK(arena_used(f.a) <= used + 1024);
+    fixture_done(&f);
+}
+
+static void *run_many(void *arg)
+{
+    const struct pipeline *p = arg;
+    struct arena *a = arena_new(0);
+    struct pipeline_state *s = pipeline_state_new(p, a);
+    uintptr_t n_kept = 0;
+
+    pipeline_state_stream(s, (struct labels){stream_labels, 2});
+    for (unsigned i = 0; i < 2000; i++) {
+        struct pipeline_line out;
+        char line[64];
+
+        snprintf(line, sizeof(line), "{\"n\":%u,\"w\":\"x%u\"}", i % 10, i);
+        n_kept += pipeline_state_line(s, 0, slice_cstr(line), (struct labels){0}, &out);
+    }
+    pipeline_state_free(s);
+    arena_free(a);
+    return (void *)n_kept;
+}
+
+TEST(pipeline_is_shared_by_threads)
+{
+    struct fixture f = fixture_new("|~ `n.*[0-4],` | json | n >= 2 | regexp `(?P<q>\\d+)` | w =~ "
+                                   "`x(1|.*3)` or ip = ip(`::1`) | line_format `{{.n | int}}` | "
+                                   "label_format z=`{{.w | upper}}`");
+    pthread_t threads[3];
+    void *n_kept[3];
+
+    for (size_t i = 0; i < ORR_COUNT(threads); i++)
+        CHECK_OK(thread_start("run", run_many, f.p, &threads[i]));
+    for (size_t i = 0; i < ORR_COUNT(threads); i++)
+        (void)pthread_join(threads[i], &n_kept[i]);
+    CHECK((uintptr_t)n_kept[0] > 0);
+    CHECK(n_kept[0] == n_kept[1] && n_kept[1] == n_kept[2]);
     fixture_done(&f);
 }

@@ -244,6 +244,7 @@ static void check_refused(const char *expr, struct logquery change, enum err_cod
     struct fixture f = fixture_new(expr);
 
     f.q.max_bytes = change.max_bytes;
+    f.q.max_entries = change.max_entries;
     f.q.max_series = change.max_series;
     f.q.max_samples = change.max_samples;
     f.q.max_points = change.max_points;
@@ -264,6 +265,8 @@ TEST(logquery_limits)
 
     check_refused(lines, (struct logquery){.max_bytes = 20}, ERR_LIMIT,
                   "limits.max-log-bytes-per-query");
+    check_refused(lines, (struct logquery){.max_entries = 99}, ERR_INVALID,
+                  "limits.max-log-entries-per-query");
     check_refused(metric, (struct logquery){.max_bytes = 20, .step_ns = S}, ERR_LIMIT,
                   "limits.max-log-bytes-per-query");
     check_refused(metric, (struct logquery){.max_series = 1, .step_ns = S}, ERR_LIMIT,
