@@ -2,7 +2,6 @@
 
 #include "common/base/gostr.h"
 #include "common/logs/bytescan.h"
-#include "common/logs/logfmt.h"
 
 struct walk {
     struct jsonline *j;
@@ -117,13 +116,88 @@ static bool skip_block(struct walk *w, int open, int close)
     return true;
 }
 
-static struct slice text_of(struct buf *scratch, struct slice quoted, bool has_escapes)
+static int hex4(struct slice s, size_t at)
 {
+    int v = 0;
+
+    if (at + 4 > s.len)
+        return -1;
+    for (size_t i = at; i < at + 4; i++) {
+        uint8_t c = s.ptr[i];
+        int digit = c >= '0' && c <= '9'                     ? c - '0'
+                    : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
+                                                             : -1;
+
+        if (digit < 0)
+            return -1;
+        v = v << 4 | digit;
+    }
+    return v;
+}
+
+/* \uXXXX, with its second half if it is one of a pair. */
+static size_t put_unicode(struct slice s, struct buf *out, bool takes_halves)
+{
+    int r = hex4(s, 2), low = -1;
+
+    if (r < 0)
+        return 0;
+    if (r >= 0xd800 && r < 0xdc00 && s.len >= 12 && s.ptr[6] == '\\' && s.ptr[7] == 'u')
+        low = hex4(s, 8);
+    if (low >= 0xdc00 && low < 0xe000) {
+        gostr_put_rune(out, 0x10000 + ((uint32_t)(r - 0xd800) << 10) + (uint32_t)(low - 0xdc00));
+        return 12;
+    }
+    if (r >= 0xd800 && r < 0xe000 && !takes_halves)
+        return 0;
+    gostr_put_rune(out, (uint32_t)r);
+    return 6;
+}
+
+size_t jsonline_escape(struct slice s, struct buf *out, bool is_lenient)
+{
+    static const char from[] = "\"\\/bfnrt'", to[] = "\"\\/\b\f\n\r\t'";
+    const char *p;
+
+    if (s.len < 2)
+        return 0;
+    if (s.ptr[1] == 'u')
+        return put_unicode(s, out, is_lenient);
+    p = memchr(from, s.ptr[1], sizeof(from) - 1);
+    if (!p || (*p == '\'' && !is_lenient))
+        return 0;
+    buf_byte(out, (uint8_t)to[p - from]);
+    return 2;
+}
+
+bool jsonline_unescape(struct slice raw, struct buf *out)
+{
+    ptrdiff_t at;
+
+    while ((at = slice_find_byte(raw, '\\', 0)) >= 0) {
+        size_t n;
+
+        buf_append(out, raw.ptr, (size_t)at);
+        raw = slice_from(raw, (size_t)at);
+        if ((n = jsonline_escape(raw, out, false)) == 0)
+            return false;
+        raw = slice_from(raw, n);
+    }
+    buf_slice_append(out, raw);
+    return true;
+}
+
+/* What a string says; false: an escape is malformed. */
+static bool text_of(struct buf *scratch, struct slice quoted, bool has_escapes, struct slice *ret)
+{
+    *ret = slice_sub(quoted, 1, quoted.len - 2);
     if (!has_escapes)
-        return slice_sub(quoted, 1, quoted.len - 2);
+        return true;
     buf_reset(scratch);
-    return logfmt_unquote(quoted, scratch) ? buf_slice(scratch)
-                                           : slice_sub(quoted, 1, quoted.len - 2);
+    if (!jsonline_unescape(*ret, scratch))
+        return false;
+    *ret = buf_slice(scratch);
+    return true;
 }
 
 static bool give(struct walk *w, struct slice value)
@@ -164,8 +238,9 @@ static bool take_value(struct walk *w)
 
     switch (byte_at(w)) {
     case '"':
-        return take_string(w, &text, &has_escapes) &&
-               give(w, text_of(&w->j->value, text, has_escapes));
+        if (!take_string(w, &text, &has_escapes))
+            return false;
+        return give(w, text_of(&w->j->value, text, has_escapes, &text) ? text : SLICE_EMPTY);
     case '{':
         /* Closed as the outermost is, all in it are. */
         if (w->depth == 1 && !skip_block(w, '{', '}'))
@@ -193,7 +268,8 @@ static bool take_member(struct walk *w)
         return false;
     if (prefix)
         buf_byte(&w->j->key, '_');
-    name = text_of(&w->j->value, name, has_escapes);
+    if (!text_of(&w->j->value, name, has_escapes, &name))
+        return fail(w, "a name has a malformed escape");
     if (w->j->is_flat)
         buf_slice_append(&w->j->key, name);
     else

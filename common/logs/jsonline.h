@@ -7,7 +7,8 @@
  * it. Lists and nulls are left out; numbers stay as they are written.
  *
  * The line is read once and leniently: values are given out until it turns out to be malformed,
- * and they count. An object inside the line is given out only if it is closed.
+ * and they count. An object inside the line is given out only if it is closed. A value with a malformed
+ * escape is empty.
  *
  * Owner: one thread. No allocation but of the two buffers, which are kept.
  */
@@ -32,6 +33,13 @@ typedef bool jsonline_fn(void *arg, struct slice key, struct slice value);
 bool jsonline_each(struct jsonline *j, struct slice line, jsonline_fn *fn, void *arg);
 void jsonline_done(struct jsonline *j);
 
+/* The escape at the front of s, which begins with a backslash, appended to out; returns the bytes
+ * taken, 0: it is none. Lenient: half of a pair is U+FFFD, and \' is taken, as Go's encoding/json and
+ * loggers have it. */
+size_t jsonline_escape(struct slice s, struct buf *out, bool is_lenient);
+/* Appends raw, what stands between the quotes of a string, without its escapes. False: one of them is
+ * malformed, or half of a pair; what was appended is then undefined. All other bytes stay. */
+bool jsonline_unescape(struct slice raw, struct buf *out);
 /* Whether name is one that a label may have. */
 bool jsonline_is_label_name(struct slice name);
 /* Appends name as part of a label name. */

@@ -2,7 +2,7 @@
 
 #include "common/base/buf.h"
 #include "common/logs/bytescan.h"
-#include "common/logs/logfmt.h"
+#include "common/logs/jsonline.h"
 
 /* A step is a member's name, or an element's number. */
 struct step {
@@ -55,7 +55,7 @@ static bool parse_bracket(struct arena *a, struct slice s, size_t *at, struct st
 
         if ((end = quoted_end(s, i)) < 0)
             return false;
-        is_ok = logfmt_unquote(slice_sub(s, i, (size_t)end - i), &b);
+        is_ok = jsonline_unescape(slice_sub(s, i + 1, (size_t)end - i - 2), &b);
         ret->name = arena_dup(a, buf_slice(&b));
         buf_done(&b);
         i = (size_t)end;
@@ -231,11 +231,13 @@ static bool meet_member(struct walk *w, const bool *is_open, size_t depth, struc
 {
     struct slice name = slice_sub(quoted, 1, quoted.len - 2);
     struct buf b = {0};
-    bool goes_on;
+    bool goes_on, is_name = true;
 
-    if (memchr(name.ptr, '\\', name.len) && logfmt_unquote(quoted, &b))
+    if (memchr(name.ptr, '\\', name.len)) {
+        is_name = jsonline_unescape(name, &b);
         name = buf_slice(&b);
-    goes_on = meet(w, is_open, depth, name, 0, false);
+    }
+    goes_on = is_name && meet(w, is_open, depth, name, 0, false);
     buf_done(&b);
     return goes_on;
 }

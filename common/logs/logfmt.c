@@ -2,60 +2,7 @@
 
 #include "common/base/gostr.h"
 #include "common/logs/bytescan.h"
-
-static int hex_of(struct slice s, size_t at)
-{
-    int v = 0;
-
-    if (at + 4 > s.len)
-        return -1;
-    for (size_t i = at; i < at + 4; i++) {
-        uint8_t c = s.ptr[i];
-        int digit = c >= '0' && c <= '9'                     ? c - '0'
-                    : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
-                                                             : -1;
-
-        if (digit < 0)
-            return -1;
-        v = v << 4 | digit;
-    }
-    return v;
-}
-
-/* \uXXXX at the front of s, with its second half if it is a pair; the bytes taken, 0 if it is none. */
-static size_t put_unicode(struct slice s, struct buf *out)
-{
-    int r = hex_of(s, 2), low;
-
-    if (r < 0)
-        return 0;
-    if (r >= 0xd800 && r < 0xdc00 && s.len >= 12 && s.ptr[6] == '\\' && s.ptr[7] == 'u') {
-        low = hex_of(s, 8);
-        if (low >= 0xdc00 && low < 0xe000) {
-            gostr_put_rune(out,
-                           0x10000 + ((uint32_t)(r - 0xd800) << 10) + (uint32_t)(low - 0xdc00));
-            return 12;
-        }
-    }
-    gostr_put_rune(out, (uint32_t)r);
-    return 6;
-}
-
-static size_t put_escape(struct slice s, struct buf *out)
-{
-    static const char from[] = "\"\\/'bfnrt", to[] = "\"\\/'\b\f\n\r\t";
-    const char *p;
-
-    if (s.len < 2)
-        return 0;
-    if (s.ptr[1] == 'u')
-        return put_unicode(s, out);
-    p = memchr(from, s.ptr[1], sizeof(from) - 1);
-    if (!p)
-        return 0;
-    buf_byte(out, (uint8_t)to[p - from]);
-    return 2;
-}
+#include "common/logs/jsonline.h"
 
 bool logfmt_unquote(struct slice s, struct buf *out)
 {
@@ -67,7 +14,7 @@ bool logfmt_unquote(struct slice s, struct buf *out)
         size_t n;
 
         if (s.ptr[0] == '\\') {
-            n = put_escape(s, out);
+            n = jsonline_escape(s, out, true);
         } else if (s.ptr[0] == '"' || s.ptr[0] < ' ') {
             n = 0;
         } else {

@@ -171,45 +171,13 @@ struct path_run {
     const struct pipeline_step *step;
 };
 
-/* One escape at the front of s, at most two halves of a pair; the bytes taken, 0: it is none. */
-static size_t put_escape(struct slice s, struct buf *out)
-{
-    static const size_t lengths[] = {12, 6, 2};
-    uint8_t quoted[14];
-
-    for (size_t i = 0; i < ORR_COUNT(lengths); i++) {
-        size_t len = lengths[i], was = out->len;
-
-        if (s.len < len || (len == 12 && (s.ptr[6] != '\\' || s.ptr[1] != 'u')))
-            continue;
-        quoted[0] = quoted[len + 1] = '"';
-        memcpy(quoted + 1, s.ptr, len);
-        if (logfmt_unquote(slice_of(quoted, len + 2), out))
-            return len;
-        out->len = was;
-    }
-    return 0;
-}
-
 /* Raw text of JSON without its escapes, wherever they stand; empty if one is malformed. */
 static struct slice unescaped(struct pipeline_state *s, struct slice value)
 {
-    ptrdiff_t at;
-
     if (slice_find_byte(value, '\\', 0) < 0)
         return value;
     buf_reset(&s->text);
-    while ((at = slice_find_byte(value, '\\', 0)) >= 0) {
-        size_t len;
-
-        buf_append(&s->text, value.ptr, (size_t)at);
-        value = slice_from(value, (size_t)at);
-        if ((len = put_escape(value, &s->text)) == 0)
-            return SLICE_EMPTY;
-        value = slice_from(value, len);
-    }
-    buf_slice_append(&s->text, value);
-    return buf_slice(&s->text);
+    return jsonline_unescape(value, &s->text) ? buf_slice(&s->text) : SLICE_EMPTY;
 }
 
 static void on_path(void *arg, size_t path, struct slice value)

@@ -114,8 +114,8 @@ TEST(pipeline_json)
           "level=\"stream\", level_extracted=\"info\"}");
     check("| json", "{\"a\":1,", "{\"a\":1, {__error__=\"JSONParserErr\", a=\"1\", " STREAM "}");
     check("| json", "[]", "[] {__error__=\"JSONParserErr\", " STREAM "}");
-    check("| json", "{\"a\":\"x\\ud800\\n\",\"a\":2}",
-          "{\"a\":\"x\\ud800\\n\",\"a\":2} {a=\"x \\n\", " STREAM "}");
+    check("| json | line_format `-`", "{\"a\":\"x\\ufffd\xff\\n\",\"a\":2,\"b\":\"\\ud800\"}",
+          "- {a=\"x  \\n\", app=\"x\", b=\"\", level=\"stream\"}");
     check("| json | line_format `{{.n}}`", "{\"n\":\"\\u00e9\"}",
           "\xc3\xa9 {" STREAM ", n=\"\xc3\xa9\"}");
     check("| json b=`a.b[0]`, c=`zz` | line_format `-`", "{\"a\":{\"b\":[\"\\\"q\"]}}",
