@@ -22,6 +22,11 @@ static uint64_t order_of(struct slice name)
     return v;
 }
 
+bool linelabels_is_error(struct slice name)
+{
+    return slice_eq_cstr(name, LINELABELS_ERROR) || slice_eq_cstr(name, LINELABELS_DETAILS);
+}
+
 static uint32_t add_name(struct linelabels *l, struct slice name, uint64_t hash)
 {
     if (l->n == l->cap) {
@@ -32,8 +37,10 @@ static uint32_t add_name(struct linelabels *l, struct slice name, uint64_t hash)
         l->names = mem_reallocarray(l->names, l->cap, sizeof(*l->names));
         l->touched = mem_reallocarray(l->touched, l->cap, sizeof(*l->touched));
     }
-    l->names[l->n] = (struct linelabels_name){
-        .name = arena_dup(l->texts, name), .hash = hash, .order = order_of(name)};
+    l->names[l->n] = (struct linelabels_name){.name = arena_dup(l->texts, name),
+                                              .hash = hash,
+                                              .order = order_of(name),
+                                              .is_error = linelabels_is_error(name)};
     return l->n++;
 }
 
@@ -94,7 +101,11 @@ uint32_t linelabels_id(struct linelabels *l, struct slice name)
 void linelabels_init(struct linelabels *l, struct arena *budget, const struct slice *fixed,
                      uint32_t n_fixed)
 {
-    *l = (struct linelabels){.line = 1, .stream = 1, .budget = budget};
+    *l = (struct linelabels){.line = 1,
+                             .stream = 1,
+                             .budget = budget,
+                             .stream_error = SLICE_EMPTY,
+                             .stream_details = SLICE_EMPTY};
     l->texts = arena_child(budget, 0);
     l->kept = arena_child(budget, 0);
     grow_slots(l);
@@ -125,9 +136,13 @@ void linelabels_stream(struct linelabels *l, struct labels stream)
         l->cap_base = (uint32_t)stream.n;
         l->base = mem_reallocarray(l->base, l->cap_base, sizeof(*l->base));
     }
+    l->stream_error = labels_get(stream, SLICE(LINELABELS_ERROR));
+    l->stream_details = labels_get(stream, SLICE(LINELABELS_DETAILS));
     for (size_t i = 0; i < stream.n; i++) {
         uint32_t id = linelabels_id(l, stream.ptr[i].name);
 
+        if (l->names[id].is_error)
+            continue;
         l->names[id].base = stream.ptr[i].value;
         l->names[id].stream = l->stream;
         l->base[l->n_base++] = id;
@@ -154,7 +169,8 @@ void linelabels_line(struct linelabels *l)
 {
     l->line++;
     l->n_touched = 0;
-    l->error = l->details = SLICE_EMPTY;
+    l->error = l->stream_error;
+    l->details = l->stream_details;
     if (arena_used(l->kept))
         arena_reset(l->kept);
     if (l->n > l->n_fixed + l->n_base + LINELABELS_MAX_NAMES) {
@@ -218,7 +234,7 @@ uint32_t linelabels_beside(struct linelabels *l, uint32_t id)
 
 uint32_t linelabels_beside_stream(struct linelabels *l, uint32_t id)
 {
-    return linelabels_is_base(l, id) ? linelabels_beside(l, id) : id;
+    return linelabels_is_base(l, id) || l->names[id].is_error ? linelabels_beside(l, id) : id;
 }
 
 void linelabels_add_metadata(struct linelabels *l, struct labels metadata)

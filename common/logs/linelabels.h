@@ -13,6 +13,8 @@
  * forgets names when there are more than LINELABELS_MAX_NAMES (lines may hold any names).
  *
  * An error is no label but stands beside them (__error__, __error_details__), and is printed as one.
+ * A stream or metadata with such a label says that its lines have that error; what parsers find under these
+ * names gets _extracted behind it.
  *
  * Values are borrowed: linelabels_keep() copies into memory that lasts until the next line.
  * Owner: one thread. No allocation per line beyond what is kept.
@@ -43,6 +45,7 @@ struct linelabels_name {
     uint64_t key_stream;
     uint32_t key_id;
     bool is_wanted;
+    bool is_error; /* one of the two: never a label's */
 };
 
 struct linelabels {
@@ -61,8 +64,10 @@ struct linelabels {
     struct arena *texts;         /* of names */
     struct arena *kept;          /* of this line */
     struct slice error, details; /* empty error: none */
+    struct slice stream_error, stream_details;
 };
 
+bool linelabels_is_error(struct slice name); /* __error__ or __error_details__ */
 /* budget is charged for names and what lines keep. fixed: ids 0 …, copied. */
 void linelabels_init(struct linelabels *l, struct arena *budget, const struct slice *fixed,
                      uint32_t n_fixed);
@@ -86,7 +91,7 @@ void linelabels_del(struct linelabels *l, uint32_t id);
 void linelabels_add_metadata(struct linelabels *l, struct labels metadata);
 /* That of its name with _extracted behind it. */
 uint32_t linelabels_beside(struct linelabels *l, uint32_t id);
-/* id, or that of its name with _extracted behind it if the stream has the name. */
+/* id, or that of its name with _extracted behind it if the stream has the name, or an error. */
 uint32_t linelabels_beside_stream(struct linelabels *l, uint32_t id);
 
 /* error: a literal. */

@@ -116,6 +116,14 @@ static struct slice label_name(struct pipeline_state *s, struct slice key)
     return buf_slice(&s->text);
 }
 
+/* The names of errors are no labels'. */
+static uint32_t capture_id(struct pipeline *p, struct slice name)
+{
+    if (linelabels_is_error(name))
+        name = slice_cstr(arena_printf(p->arena, "%.*s_extracted", SLICE_ARG(name)));
+    return pipeline_label_id(p, name);
+}
+
 static struct err *take_names(struct pipeline *p, struct pipeline_step *step)
 {
     const struct logql_stage *stage = step->stage;
@@ -125,7 +133,7 @@ static struct err *take_names(struct pipeline *p, struct pipeline_step *step)
     for (size_t i = 0; i < stage->n_pairs; i++) {
         struct slice src = stage->pairs[i].src;
 
-        step->captures[i].id = pipeline_label_id(p, stage->pairs[i].dst);
+        step->captures[i].id = capture_id(p, stage->pairs[i].dst);
         step->captures[i].key = src.len ? src : stage->pairs[i].dst;
     }
     return NULL;
@@ -330,7 +338,7 @@ static bool has_capture(const struct pipeline_step *step, uint32_t id)
 static struct err *add_capture(struct pipeline *p, struct pipeline_step *step, struct slice name,
                                int group)
 {
-    uint32_t id = pipeline_label_id(p, name);
+    uint32_t id = capture_id(p, name);
 
     if (has_capture(step, id))
         return err_new(ERR_INVALID, "the name \"%.*s\" is given twice",

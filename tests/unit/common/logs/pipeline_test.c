@@ -385,3 +385,14 @@ TEST(pipeline_is_shared_by_threads)
     CHECK(n_kept[0] == n_kept[1] && n_kept[1] == n_kept[2]);
     fixture_done(&f);
 }
+
+TEST(pipeline_lines_cannot_pass_for_errors)
+{
+    check("| logfmt", "__error__=x", "__error__=x {__error___extracted=\"x\", " STREAM "}");
+    check("| logfmt | __error__=``", "__error__=x",
+          "__error__=x {__error___extracted=\"x\", " STREAM "}");
+    check("| json __error__=`a` | line_format `-`", "[",
+          "- {__error___extracted=\"\", " STREAM "}");
+    check("| regexp `(?P<__error__>.*)`", "q", "q {__error___extracted=\"q\", " STREAM "}");
+    check("| label_format __error__=`E` | drop __error__", "q", "q {" STREAM "}");
+}
