@@ -66,6 +66,7 @@ struct err *logquery(const struct engine *eng, const struct logquery *q, struct 
     if ((e = check_times(q)) || (e = logql_parse(a, q->expr, &parsed)))
         return e;
     ret->is_metric = parsed.root->kind != LOGQL_LOGS;
+    ret->is_forward = q->is_forward;
     if (!ret->is_metric && q->max_entries && q->limit > q->max_entries)
         e = err_new(ERR_INVALID,
                     "the limit of lines asked for, %u, is above the greatest that may be, %u "

@@ -63,7 +63,7 @@ struct logquery_stats {
 };
 
 struct logquery_result {
-    bool is_metric;
+    bool is_metric, is_forward;
     struct logquery_stream *streams; /* lines */
     size_t n_streams;
     struct engine_result metric;

@@ -239,6 +239,8 @@ static struct err *finish(struct leaf *f, struct logquery_series **ret, size_t *
         double *v = arena_array(f->arena, double, f->grid->n);
         bool *has = arena_array(f->arena, bool, f->grid->n);
 
+        if ((e = logquery_run_memory(f->run)))
+            return e;
         if (f->counts) {
             finish_counts(f, s, v, has);
         } else {

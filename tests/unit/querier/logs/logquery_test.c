@@ -329,16 +329,18 @@ TEST(logquery_answers_in_json)
 
     add(f.t, "c", 1, "k=\"v\" z=\xff");
     add(f.t, "c", 2, "k=v");
+    add(f.t, "c", 0, "k=v");
     check_json(&f, NULL,
                "{\"resultType\":\"streams\",\"result\":[{\"stream\":{\"app\":\"c\",\"k\":\"v\"},"
-               "\"values\":[[\"2\",\"k=v\"]]},{\"stream\":{\"app\":\"c\",\"k\":\"v\",\"trace\":"
+               "\"values\":[[\"2\",\"k=v\"],[\"0\",\"k=v\"]]},{\"stream\":{\"app\":\"c\",\"k\":"
+               "\"v\",\"trace\":"
                "\"t1\",\"z\":\" \"},\"values\":[[\"1\",\"k=\\\"v\\\" z=\\ufffd\"]]}]");
-    check_json(
-        &f, &apart,
-        "{\"resultType\":\"streams\",\"result\":[{\"stream\":{\"app\":\"c\"},\"values\":"
-        "[[\"2\",\"k=v\",{\"parsed\":{\"k\":\"v\"}}],[\"1\",\"k=\\\"v\\\" z=\\ufffd\","
-        "{\"structuredMetadata\":{\"trace\":\"t1\"},\"parsed\":{\"k\":\"v\",\"z\":\" \"}}]]}]"
-        ",\"encodingFlags\":[\"categorize-labels\"]");
+    check_json(&f, &apart,
+               "{\"resultType\":\"streams\",\"result\":[{\"stream\":{\"app\":\"c\"},\"values\":"
+               "[[\"2\",\"k=v\",{\"parsed\":{\"k\":\"v\"}}],[\"1\",\"k=\\\"v\\\" z=\\ufffd\","
+               "{\"structuredMetadata\":{\"trace\":\"t1\"},\"parsed\":{\"k\":\"v\",\"z\":\" "
+               "\"}}],[\"0\",\"k=v\",{\"parsed\":{\"k\":\"v\"}}]]}]"
+               ",\"encodingFlags\":[\"categorize-labels\"]");
     CHECK_ERR(logjson_data(&b, &f.r, &stopped), ERR_CANCELED, "");
     buf_done(&b);
     fixture_done(&f);
