@@ -63,34 +63,60 @@ static void grow_slots(struct linelabels *l)
         place(l, i);
 }
 
-static uint64_t hash_of(struct slice name)
+/* The first and the last eight bytes: with the length, all there is of a name of up to sixteen. */
+struct ends {
+    uint64_t head, tail;
+};
+
+static struct ends ends_of(struct slice name)
 {
-    uint64_t a = 0, b = 0;
+    struct ends e = {0, 0};
 
     if (name.len >= 8) {
-        memcpy(&a, name.ptr, 8);
-        memcpy(&b, name.ptr + name.len - 8, 8);
-        if (name.len > 16)
-            return hash_xxh64(name, 0);
-    } else {
-        memcpy(&a, name.ptr, name.len);
+        memcpy(&e.head, name.ptr, 8);
+        memcpy(&e.tail, name.ptr + name.len - 8, 8);
+    } else if (name.len >= 4) {
+        uint32_t head, tail;
+
+        memcpy(&head, name.ptr, 4);
+        memcpy(&tail, name.ptr + name.len - 4, 4);
+        e.head = head;
+        e.tail = tail;
+    } else if (name.len) {
+        e.head = (uint64_t)name.ptr[0] | (uint64_t)name.ptr[name.len / 2] << 8 |
+                 (uint64_t)name.ptr[name.len - 1] << 16;
     }
-    a = (a ^ (b * 0x9e3779b97f4a7c15ull) ^ name.len) * 0xff51afd7ed558ccdull;
-    return a ^ a >> 32;
+    return e;
+}
+
+static uint64_t hash_of(struct slice name, struct ends e)
+{
+    uint64_t h;
+
+    if (name.len > 16)
+        return hash_xxh64(name, 0);
+    h = (e.head ^ (e.tail * 0x9e3779b97f4a7c15ull) ^ name.len) * 0xff51afd7ed558ccdull;
+    return h ^ h >> 32;
+}
+
+static bool is_name(const struct linelabels_name *n, struct slice name, struct ends e)
+{
+    return n->name.len == name.len && n->head == e.head && n->tail == e.tail &&
+           (name.len <= 16 || memcmp(n->name.ptr, name.ptr, name.len) == 0);
 }
 
 uint32_t linelabels_id(struct linelabels *l, struct slice name)
 {
-    uint64_t hash = hash_of(name);
+    struct ends e = ends_of(name);
+    uint64_t hash = hash_of(name, e);
     uint32_t at = (uint32_t)hash & (l->n_slots - 1), id;
 
-    for (; l->slots[at]; at = (at + 1) & (l->n_slots - 1)) {
-        const struct linelabels_name *n = &l->names[l->slots[at] - 1];
-
-        if (n->hash == hash && slice_eq(n->name, name))
+    for (; l->slots[at]; at = (at + 1) & (l->n_slots - 1))
+        if (is_name(&l->names[l->slots[at] - 1], name, e))
             return l->slots[at] - 1;
-    }
     id = add_name(l, name, hash);
+    l->names[id].head = e.head;
+    l->names[id].tail = e.tail;
     if (l->n * 2 > l->n_slots)
         grow_slots(l);
     else

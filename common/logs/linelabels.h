@@ -39,6 +39,7 @@ struct linelabels_name {
     struct slice name, value, base; /* value if line is the present one; base if stream is */
     uint64_t line, stream;
     uint64_t parsed;           /* the line in which a parser last set it: the first value stays */
+    uint64_t head, tail;       /* its ends, to compare by */
     uint64_t hash, order;      /* order: the first bytes, most significant first */
     enum linelabels_from from; /* of value */
     /* The pipeline's, and forgotten with the stream: where a parser puts a key of this name. */

@@ -300,7 +300,6 @@ bool pipeline_state_line(struct pipeline_state *s, int64_t ts_ns, struct slice l
         arena_reset(s->tmp);
     s->line = line;
     s->ts_ns = ts_ns;
-    s->is_ascii = ASCII_UNKNOWN;
     s->n_extracted = 0;
     s->is_wanted_error = s->is_dropped = false;
     if (metadata.n)

@@ -39,10 +39,8 @@ static struct value dot_of(struct pipeline_state *s)
 
 static bool run_line_format(struct pipeline_state *s, const struct pipeline_step *step)
 {
-    if (execute(s, step->template, SLICE("line"), dot_of(s))) {
+    if (execute(s, step->template, SLICE("line"), dot_of(s)))
         s->line = linelabels_keep(&s->labels, buf_slice(&s->text));
-        s->is_ascii = ASCII_UNKNOWN;
-    }
     return true;
 }
 
@@ -144,7 +142,6 @@ static bool run_decolorize(struct pipeline_state *s, const struct pipeline_step 
     buf_reset(&s->text);
     gore_replace_all(&s->text, step->re, s->line, SLICE_EMPTY);
     s->line = linelabels_keep(&s->labels, buf_slice(&s->text));
-    s->is_ascii = ASCII_UNKNOWN;
     return true;
 }
 

@@ -100,7 +100,6 @@ struct pipeline_state {
     double value;
     bool is_dropped;      /* by a filter that a parser asked */
     bool is_wanted_error; /* the error is one that the query asks for */
-    enum { ASCII_UNKNOWN, ASCII_YES, ASCII_NO } is_ascii;
     uint32_t n_extracted; /* of those asked for */
     struct jsonline json;
     struct buf text;

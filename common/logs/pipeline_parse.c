@@ -40,13 +40,6 @@ static uint32_t beside(struct pipeline_state *s, uint32_t id)
     return id;
 }
 
-static bool is_line_ascii(struct pipeline_state *s)
-{
-    if (s->is_ascii == ASCII_UNKNOWN)
-        s->is_ascii = bytescan_is_ascii(s->line) ? ASCII_YES : ASCII_NO;
-    return s->is_ascii == ASCII_YES;
-}
-
 /* U+FFFD, and bytes that are not UTF-8, as spaces: Prometheus' labels cannot hold them. */
 static struct slice cleaned(struct pipeline_state *s, struct slice value)
 {
@@ -75,7 +68,7 @@ static struct slice lasting(struct pipeline_state *s, struct slice value)
 
     if (value.len == 0)
         return SLICE_EMPTY;
-    if (is_inside ? !is_line_ascii(s) && !bytescan_is_ascii(value) : !bytescan_is_ascii(value))
+    if (!bytescan_is_ascii(value))
         return cleaned(s, value);
     return is_inside ? value : linelabels_keep(&s->labels, value);
 }
@@ -456,7 +449,6 @@ static bool run_unpack(struct pipeline_state *s, const struct pipeline_step *ste
             return false;
     }
     s->line = u.entry;
-    s->is_ascii = ASCII_UNKNOWN;
     return true;
 }
 
