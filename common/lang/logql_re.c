@@ -144,21 +144,24 @@ static bool skip_star(struct scan *sc)
     return true;
 }
 
-static bool put_texts(struct arena *a, struct scan *sc, size_t max, struct slice *texts, size_t *n,
-                      bool ignores_case)
+static bool put_texts(struct arena *a, struct scan *sc, size_t max, struct slice *texts,
+                      bool *has_star, size_t *n, bool ignores_case)
 {
     struct buf b = {0};
     bool is_ok = true;
 
     while (is_ok) {
-        (void)skip_star(sc);
+        bool is_starred = skip_star(sc);
+
         buf_reset(&b);
         while (put_literal(sc, &b))
             ;
-        (void)skip_star(sc);
+        is_starred |= skip_star(sc);
         is_ok = *n < max && (!ignores_case || fold(&b));
-        if (is_ok)
+        if (is_ok) {
+            has_star[*n] = is_starred;
             texts[(*n)++] = arena_dup(a, buf_slice(&b));
+        }
         if (peek(sc, 0) != '|')
             break;
         sc->pos++;
@@ -172,6 +175,7 @@ bool logql_re_texts(struct arena *a, struct slice regex, size_t max, struct logq
     bool ignores_case = slice_has_prefix(regex, SLICE("(?i)"));
     struct scan sc = {.s = slice_from(regex, ignores_case ? 4 : 0)};
     struct slice *texts = arena_array(a, struct slice, max);
+    bool *has_star = arena_array(a, bool, max);
     size_t n = 0;
 
     if (is_at(&sc, "(?:") || (is_at(&sc, "(") && !is_at(&sc, "(?"))) {
@@ -181,9 +185,9 @@ bool logql_re_texts(struct arena *a, struct slice regex, size_t max, struct logq
             return false;
         sc.s = slice_sub(sc.s, skip, sc.s.len - skip - 1);
     }
-    if (!put_texts(a, &sc, max, texts, &n, ignores_case))
+    if (!put_texts(a, &sc, max, texts, has_star, &n, ignores_case))
         return false;
-    *ret = (struct logql_re_texts){texts, n, ignores_case};
+    *ret = (struct logql_re_texts){texts, n, ignores_case, has_star};
     return true;
 }
 

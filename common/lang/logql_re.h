@@ -13,7 +13,8 @@ bool logql_re_is_simple(struct slice regex);
 struct logql_re_texts {
     const struct slice *ptr;
     size_t n;
-    bool ignores_case; /* of ASCII letters; the texts are lower case then */
+    bool ignores_case;    /* of ASCII letters; the texts are lower case then */
+    const bool *has_star; /* of each: .* stands before or behind it */
 };
 /* False if the regex is more than that, or has more than max texts. */
 bool logql_re_texts(struct arena *a, struct slice regex, size_t max, struct logql_re_texts *ret);

@@ -2,6 +2,8 @@
 
 #include <arpa/inet.h>
 
+#include "common/logs/bytescan.h"
+
 #define MAX_TEXT 45 /* ffff:…:255.255.255.255 */
 
 static size_t width(bool is_v6)
@@ -112,13 +114,27 @@ static bool may_begin_v6(struct slice s)
     return false;
 }
 
+/* Bytes of an address that lie before its first dot or colon. */
+#define MAX_FRONT 4
+
 bool iprange_in_line(const struct iprange *r, struct slice line)
 {
+    size_t sign = 0; /* the next dot or colon: an address begins at most so far before one */
+
     for (size_t i = 0; i < line.len; i++) {
-        struct slice rest = slice_from(line, i);
-        bool is_v4 = may_begin_v4(rest), is_ip;
+        bool is_v4, is_ip;
+        struct slice rest;
         size_t n = 0;
 
+        if (sign < i || i == 0) {
+            sign = bytescan_dot(line, i);
+            if (sign == line.len)
+                return false;
+        }
+        if (sign - i > MAX_FRONT)
+            i = sign - MAX_FRONT;
+        rest = slice_from(line, i);
+        is_v4 = may_begin_v4(rest);
         if (!is_v4 && !may_begin_v6(rest))
             continue;
         for (int c; (c = byte_at(rest, n)) >= 0; n++)

@@ -1,7 +1,7 @@
 #include "common/logs/jsonline.h"
 
 #include "common/base/gostr.h"
-#include "common/logs/logfmt.h"
+#include "common/logs/bytescan.h"
 
 struct walk {
     struct jsonline *j;
@@ -33,9 +33,22 @@ static int skip_space(struct walk *w)
     return c;
 }
 
+/* [a-zA-Z0-9_] */
 static bool is_name_byte(uint8_t c)
 {
-    return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    static const uint32_t bits[8] = {[1] = 0x03ff0000, [2] = 0x87fffffe, [3] = 0x07fffffe};
+
+    return bits[c >> 5] >> (c & 31) & 1;
+}
+
+bool jsonline_is_label_name(struct slice name)
+{
+    if (name.len == 0 || (name.ptr[0] >= '0' && name.ptr[0] <= '9'))
+        return false;
+    for (size_t i = 0; i < name.len; i++)
+        if (!is_name_byte(name.ptr[i]))
+            return false;
+    return true;
 }
 
 void jsonline_label_name(struct buf *out, struct slice name, bool is_first)
@@ -43,7 +56,8 @@ void jsonline_label_name(struct buf *out, struct slice name, bool is_first)
     uint8_t *to;
     size_t n = 0;
 
-    name = slice_trim(name);
+    if (name.len && (!is_name_byte(name.ptr[0]) || !is_name_byte(name.ptr[name.len - 1])))
+        name = slice_trim(name);
     to = buf_reserve(out, name.len + 1); /* each rune becomes a byte */
     if (!to)
         return;
@@ -62,27 +76,18 @@ void jsonline_label_name(struct buf *out, struct slice name, bool is_first)
 /* A string with its quotes, at its first one. */
 static bool take_string(struct walk *w, struct slice *ret, bool *ret_has_escapes)
 {
-    size_t start = w->pos++;
+    size_t start = w->pos, i = w->pos + 1;
 
     *ret_has_escapes = false;
-    for (ptrdiff_t end = -1;;) {
-        const uint8_t *escape;
-
-        if (end <
-            (ptrdiff_t)w->pos) /* each quote is looked for once, be there ever so many escapes */
-            end = slice_find_byte(w->s, '"', w->pos);
-        if (end < 0) {
-            w->pos = w->s.len;
-            return fail(w, "a string is not closed");
-        }
-        escape = memchr(w->s.ptr + w->pos, '\\', (size_t)end - w->pos);
-        if (!escape) {
-            w->pos = (size_t)end + 1;
-            break;
-        }
+    while ((i = bytescan_quote(w->s, i)) < w->s.len && w->s.ptr[i] == '\\') {
         *ret_has_escapes = true;
-        w->pos = ORR_MIN((size_t)(escape - w->s.ptr) + 2, w->s.len);
+        i = ORR_MIN(i + 2, w->s.len);
     }
+    if (i >= w->s.len) {
+        w->pos = w->s.len;
+        return fail(w, "a string is not closed");
+    }
+    w->pos = i + 1;
     *ret = slice_sub(w->s, start, w->pos - start);
     return true;
 }
@@ -111,19 +116,99 @@ static bool skip_block(struct walk *w, int open, int close)
     return true;
 }
 
-static struct slice text_of(struct buf *scratch, struct slice quoted, bool has_escapes)
+static int hex4(struct slice s, size_t at)
 {
+    int v = 0;
+
+    if (at + 4 > s.len)
+        return -1;
+    for (size_t i = at; i < at + 4; i++) {
+        uint8_t c = s.ptr[i];
+        int digit = c >= '0' && c <= '9'                     ? c - '0'
+                    : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
+                                                             : -1;
+
+        if (digit < 0)
+            return -1;
+        v = v << 4 | digit;
+    }
+    return v;
+}
+
+/* \uXXXX, with its second half if it is one of a pair. */
+static size_t put_unicode(struct slice s, struct buf *out, bool takes_halves)
+{
+    int r = hex4(s, 2), low = -1;
+
+    if (r < 0)
+        return 0;
+    if (r >= 0xd800 && r < 0xdc00 && s.len >= 12 && s.ptr[6] == '\\' && s.ptr[7] == 'u')
+        low = hex4(s, 8);
+    if (low >= 0xdc00 && low < 0xe000) {
+        gostr_put_rune(out, 0x10000 + ((uint32_t)(r - 0xd800) << 10) + (uint32_t)(low - 0xdc00));
+        return 12;
+    }
+    if (r >= 0xd800 && r < 0xe000 && !takes_halves)
+        return 0;
+    gostr_put_rune(out, (uint32_t)r);
+    return 6;
+}
+
+size_t jsonline_escape(struct slice s, struct buf *out, bool is_lenient)
+{
+    static const char from[] = "\"\\/bfnrt'", to[] = "\"\\/\b\f\n\r\t'";
+    const char *p;
+
+    if (s.len < 2)
+        return 0;
+    if (s.ptr[1] == 'u')
+        return put_unicode(s, out, is_lenient);
+    p = memchr(from, s.ptr[1], sizeof(from) - 1);
+    if (!p || (*p == '\'' && !is_lenient))
+        return 0;
+    buf_byte(out, (uint8_t)to[p - from]);
+    return 2;
+}
+
+bool jsonline_unescape(struct slice raw, struct buf *out)
+{
+    ptrdiff_t at;
+
+    while ((at = slice_find_byte(raw, '\\', 0)) >= 0) {
+        size_t n;
+
+        buf_append(out, raw.ptr, (size_t)at);
+        raw = slice_from(raw, (size_t)at);
+        if ((n = jsonline_escape(raw, out, false)) == 0)
+            return false;
+        raw = slice_from(raw, n);
+    }
+    buf_slice_append(out, raw);
+    return true;
+}
+
+/* What a string says; false: an escape is malformed. */
+static bool text_of(struct buf *scratch, struct slice quoted, bool has_escapes, struct slice *ret)
+{
+    *ret = slice_sub(quoted, 1, quoted.len - 2);
     if (!has_escapes)
-        return slice_sub(quoted, 1, quoted.len - 2);
+        return true;
     buf_reset(scratch);
-    return logfmt_unquote(quoted, scratch) ? buf_slice(scratch)
-                                           : slice_sub(quoted, 1, quoted.len - 2);
+    if (!jsonline_unescape(*ret, scratch))
+        return false;
+    *ret = buf_slice(scratch);
+    return true;
 }
 
 static bool give(struct walk *w, struct slice value)
 {
     w->is_enough = !w->fn(w->arg, buf_slice(&w->j->key), value);
     return !w->is_enough;
+}
+
+static bool give_word(struct walk *w, struct slice word)
+{
+    return w->j->is_flat || give(w, word);
 }
 
 /* A number, true, false or null. */
@@ -139,7 +224,7 @@ static bool take_word(struct walk *w)
         return true;
     if (slice_eq_cstr(word, "true") || slice_eq_cstr(word, "false") ||
         (word.len && (word.ptr[0] == '-' || (word.ptr[0] >= '0' && word.ptr[0] <= '9'))))
-        return give(w, word);
+        return give_word(w, word);
     return fail(w, "a value that is none");
 }
 
@@ -153,12 +238,15 @@ static bool take_value(struct walk *w)
 
     switch (byte_at(w)) {
     case '"':
-        return take_string(w, &text, &has_escapes) &&
-               give(w, text_of(&w->j->value, text, has_escapes));
+        if (!take_string(w, &text, &has_escapes))
+            return false;
+        return give(w, text_of(&w->j->value, text, has_escapes, &text) ? text : SLICE_EMPTY);
     case '{':
         /* Closed as the outermost is, all in it are. */
         if (w->depth == 1 && !skip_block(w, '{', '}'))
             return false;
+        if (w->j->is_flat || (w->j->wants && !w->j->wants(w->arg, buf_slice(&w->j->key))))
+            return w->depth == 1 || skip_block(w, '{', '}');
         w->pos = start;
         return take_object(w);
     case '[':
@@ -180,7 +268,12 @@ static bool take_member(struct walk *w)
         return false;
     if (prefix)
         buf_byte(&w->j->key, '_');
-    jsonline_label_name(&w->j->key, text_of(&w->j->value, name, has_escapes), prefix == 0);
+    if (!text_of(&w->j->value, name, has_escapes, &name))
+        return fail(w, "a name has a malformed escape");
+    if (w->j->is_flat)
+        buf_slice_append(&w->j->key, name);
+    else
+        jsonline_label_name(&w->j->key, name, prefix == 0);
     if (skip_space(w) != ':')
         return fail(w, "a colon is expected");
     w->pos++;

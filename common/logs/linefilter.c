@@ -38,6 +38,21 @@ static bool are_short(const struct logql_re_texts *texts)
     return true;
 }
 
+struct err *linefilter_regex(struct arena *a, struct slice regex, struct re **ret)
+{
+    struct err *e = re_compile(regex, 0, ret);
+
+    if (e)
+        return e;
+    arena_charge(a, (int64_t)re_bytes(*ret));
+    if (!arena_over(a))
+        return NULL;
+    re_free(*ret);
+    *ret = NULL;
+    return err_new(ERR_LIMIT, "regexes need more memory than the limit of %zu bytes",
+                   arena_limit(a));
+}
+
 static struct err *make_regex(struct arena *a, struct slice regex, struct finder *ret, size_t max,
                               size_t *ret_n)
 {
@@ -54,7 +69,7 @@ static struct err *make_regex(struct arena *a, struct slice regex, struct finder
     ret->kind = REGEX;
     ret->find = textfind_of(logql_re_required(a, regex));
     *ret_n = 1;
-    return re_compile(regex, 0, &ret->re);
+    return linefilter_regex(a, regex, &ret->re);
 }
 
 static struct err *make_finder(struct arena *a, const struct logql_stage *s,

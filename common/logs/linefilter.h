@@ -10,6 +10,7 @@
  */
 #pragma once
 #include "common/base/arena.h"
+#include "common/base/re.h"
 #include "common/lang/logql_ast.h"
 
 struct linefilter;
@@ -22,4 +23,7 @@ struct linefilter;
 ORR_CHECKED struct err *linefilter_make(struct arena *a, const struct logql_stage *stages, size_t n,
                                         struct linefilter **ret);
 void linefilter_done(struct linefilter *f); /* NULL is allowed */
+/* re_compile() of a regex that looks for something in a line; its memory is charged to the arena,
+ * ERR_LIMIT when that is over. */
+ORR_CHECKED struct err *linefilter_regex(struct arena *a, struct slice regex, struct re **ret);
 bool linefilter_keeps(const struct linefilter *f, struct slice line);

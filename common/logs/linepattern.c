@@ -76,7 +76,7 @@ bool linepattern_is(const struct linepattern *p, struct slice line)
         if (p->parts[i].is_capture)
             continue;
         at = textfind_in(&p->parts[i].find, line, off);
-        if (at < 0 || (i == 0 ? at != 0 : (size_t)at == off))
+        if (at < 0 || (i > 0 && (size_t)at == off))
             return false;
         off = (size_t)at + p->parts[i].find.text.len;
     }

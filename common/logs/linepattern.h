@@ -25,8 +25,8 @@ struct linepattern {
 /* Text is copied into the arena. */
 ORR_CHECKED struct err *linepattern_parse(struct arena *a, struct slice text,
                                           struct linepattern *ret);
-/* Whether the whole line has that shape (|>): no capture is empty. The empty pattern is the empty
- * line's. */
+/* Whether the line has that shape (|>), to its end, and no capture is empty. Before a text that
+ * the pattern begins with may stand anything. The empty pattern is the empty line's. */
 bool linepattern_is(const struct linepattern *p, struct slice line);
 /* Into ret, which has room for n_names, the captures that have a name, in their order; returns how
  * many there are. A text that is missing ends it: the capture before takes the rest. */

@@ -1,60 +1,8 @@
 #include "common/logs/logfmt.h"
 
 #include "common/base/gostr.h"
-
-static int hex_of(struct slice s, size_t at)
-{
-    int v = 0;
-
-    if (at + 4 > s.len)
-        return -1;
-    for (size_t i = at; i < at + 4; i++) {
-        uint8_t c = s.ptr[i];
-        int digit = c >= '0' && c <= '9'                     ? c - '0'
-                    : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
-                                                             : -1;
-
-        if (digit < 0)
-            return -1;
-        v = v << 4 | digit;
-    }
-    return v;
-}
-
-/* \uXXXX at the front of s, with its second half if it is a pair; the bytes taken, 0 if it is none. */
-static size_t put_unicode(struct slice s, struct buf *out)
-{
-    int r = hex_of(s, 2), low;
-
-    if (r < 0)
-        return 0;
-    if (r >= 0xd800 && r < 0xdc00 && s.len >= 12 && s.ptr[6] == '\\' && s.ptr[7] == 'u') {
-        low = hex_of(s, 8);
-        if (low >= 0xdc00 && low < 0xe000) {
-            gostr_put_rune(out,
-                           0x10000 + ((uint32_t)(r - 0xd800) << 10) + (uint32_t)(low - 0xdc00));
-            return 12;
-        }
-    }
-    gostr_put_rune(out, (uint32_t)r);
-    return 6;
-}
-
-static size_t put_escape(struct slice s, struct buf *out)
-{
-    static const char from[] = "\"\\/'bfnrt", to[] = "\"\\/'\b\f\n\r\t";
-    const char *p;
-
-    if (s.len < 2)
-        return 0;
-    if (s.ptr[1] == 'u')
-        return put_unicode(s, out);
-    p = memchr(from, s.ptr[1], sizeof(from) - 1);
-    if (!p)
-        return 0;
-    buf_byte(out, (uint8_t)to[p - from]);
-    return 2;
-}
+#include "common/logs/bytescan.h"
+#include "common/logs/jsonline.h"
 
 bool logfmt_unquote(struct slice s, struct buf *out)
 {
@@ -66,7 +14,7 @@ bool logfmt_unquote(struct slice s, struct buf *out)
         size_t n;
 
         if (s.ptr[0] == '\\') {
-            n = put_escape(s, out);
+            n = jsonline_escape(s, out, true);
         } else if (s.ptr[0] == '"' || s.ptr[0] < ' ') {
             n = 0;
         } else {
@@ -107,11 +55,10 @@ static enum logfmt_what take_quoted(struct logfmt *it, struct buf *scratch, stru
     bool has_escapes = false;
     struct slice text;
 
-    for (int c; (c = byte_at(it)) >= 0 && c != '"'; it->pos++) {
-        if (c == '\\') {
-            has_escapes = true;
-            it->pos++;
-        }
+    while ((it->pos = bytescan_quote(it->line, it->pos)) < it->line.len &&
+           it->line.ptr[it->pos] == '\\') {
+        has_escapes = true;
+        it->pos += 2;
     }
     if (byte_at(it) < 0) {
         it->pos = it->line.len;
@@ -137,9 +84,10 @@ static enum logfmt_what take_value(struct logfmt *it, struct buf *scratch, struc
 
     if (c == '"')
         return take_quoted(it, scratch, ret);
-    for (; (c = byte_at(it)) > ' '; it->pos++)
-        if (c == '=' || c == '"')
-            return bad(it, it->pos, c == '=' ? "unexpected '='" : "unexpected '\"'");
+    it->pos = bytescan_word(it->line, it->pos);
+    c = byte_at(it);
+    if (c > ' ')
+        return bad(it, it->pos, c == '=' ? "unexpected '='" : "unexpected '\"'");
     *ret = slice_sub(it->line, start, it->pos - start);
     return LOGFMT_PAIR;
 }
@@ -161,7 +109,6 @@ static bool has_bad_rune(struct slice s)
 enum logfmt_what logfmt_next(struct logfmt *it, struct buf *scratch, struct slice *ret_key,
                              struct slice *ret_value)
 {
-    bool is_ascii = true;
     size_t start;
     int c;
 
@@ -170,16 +117,15 @@ enum logfmt_what logfmt_next(struct logfmt *it, struct buf *scratch, struct slic
     if (byte_at(it) < 0)
         return LOGFMT_END;
     start = it->pos;
-    for (; (c = byte_at(it)) > ' ' && c != '='; it->pos++) {
-        if (c == '"')
-            return bad(it, it->pos, "unexpected '\"'");
-        is_ascii &= c < 0x80;
-    }
+    it->pos = bytescan_word(it->line, start);
+    c = byte_at(it);
+    if (c == '"')
+        return bad(it, it->pos, "unexpected '\"'");
     *ret_key = slice_sub(it->line, start, it->pos - start);
     *ret_value = SLICE_EMPTY;
     if (ret_key->len == 0)
         return bad(it, it->pos, "unexpected '='");
-    if (!is_ascii && has_bad_rune(*ret_key))
+    if (!bytescan_is_ascii(*ret_key) && has_bad_rune(*ret_key))
         return bad(it, start, "invalid key");
     if (c != '=')
         return LOGFMT_PAIR;

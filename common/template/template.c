@@ -71,3 +71,71 @@ bool template_has(const struct template_set *set, struct slice name)
 {
     return map_has(&set->defs, name);
 }
+
+struct field_walk {
+    template_field_fn *fn;
+    void *arg;
+};
+
+static void walk_list(const struct field_walk *w, const struct template_list *list);
+
+static void walk_pipe(const struct field_walk *w, const struct template_pipe *pipe);
+
+static void walk_names(const struct field_walk *w, const struct template_node *n, size_t from)
+{
+    for (size_t i = from; i < n->path.n; i++)
+        w->fn(w->arg, n->path.names[i]);
+}
+
+/* As deep as the parser lets texts nest. */
+static void walk_node(const struct field_walk *w, const struct template_node *n)
+{
+    switch (n->kind) {
+    case NODE_ACTION:
+    case NODE_IF:
+    case NODE_RANGE:
+    case NODE_WITH:
+    case NODE_TEMPLATE:
+        if (n->ctl.pipe)
+            walk_pipe(w, n->ctl.pipe);
+        walk_list(w, &n->ctl.body);
+        walk_list(w, &n->ctl.otherwise);
+        break;
+    case NODE_PIPE:
+        walk_pipe(w, n->pipe);
+        break;
+    case NODE_FIELD:
+        walk_names(w, n, 0);
+        break;
+    case NODE_VARIABLE:
+        walk_names(w, n, 1);
+        break;
+    case NODE_CHAIN:
+        walk_node(w, n->path.head);
+        walk_names(w, n, 0);
+        break;
+    default:
+        break;
+    }
+}
+
+static void walk_pipe(const struct field_walk *w, const struct template_pipe *pipe)
+{
+    for (size_t i = 0; i < pipe->n; i++)
+        for (size_t k = 0; k < pipe->cmds[i].n; k++)
+            walk_node(w, pipe->cmds[i].args[k]);
+}
+
+static void walk_list(const struct field_walk *w, const struct template_list *list)
+{
+    for (size_t i = 0; i < list->n; i++)
+        walk_node(w, list->ptr[i]);
+}
+
+void template_fields(const struct template_set *set, template_field_fn *fn, void *arg)
+{
+    struct field_walk w = {fn, arg};
+
+    MAP_FOREACH (e, &set->defs)
+        walk_list(&w, &((const struct template_def *)e->value)->root);
+}

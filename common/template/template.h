@@ -43,6 +43,9 @@ void template_delims(struct template_set *set, struct slice left, struct slice r
 ORR_CHECKED struct err *template_parse(struct template_set *set, struct slice name,
                                        struct slice text);
 bool template_has(const struct template_set *set, struct slice name);
+/* Every name that the set's templates look up in something: .a.b $x.c (f).d, in their order, maybe twice. */
+typedef void template_field_fn(void *arg, struct slice name);
+void template_fields(const struct template_set *set, template_field_fn *fn, void *arg);
 
 enum template_missing {
     TEMPLATE_MISSING_DEFAULT, /* no value: prints <no value> */

@@ -134,5 +134,7 @@ struct cell cell_binary(const struct cell_op *c, struct cell l, struct cell r, b
         return l;
     }
     *ret_keep = true;
+    if (c->op == PROMQL_DIV)
+        return (struct cell){ops_divide(c->x, l.v, r.v), NULL};
     return (struct cell){ops_binary_f64(c->op, l.v, r.v), NULL};
 }

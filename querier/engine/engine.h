@@ -30,6 +30,7 @@ struct engine_opts {
     bool has_delayed_name_removal; /* as Prometheus' feature flag promql-delayed-name-removal */
     bool has_type_and_unit;        /* __type__ and __unit__ belong to the name */
     bool has_start_timestamps;     /* rate and friends use start timestamps where known */
+    bool divides_as_logql;         /* what is divided by zero is NaN, not infinite */
 };
 
 struct engine *engine_new(const struct engine_opts *opts); /* NULL: defaults */

@@ -12,7 +12,8 @@ struct scalar_node {
 };
 
 /* Floats only, one loop per operator: the hot path of "x / 1000", "x > 5". */
-static void arithmetic(enum promql_op op, double *v, const double *s, size_t n, bool is_swapped)
+static void arithmetic(const struct exec *x, enum promql_op op, double *v, const double *s,
+                       size_t n, bool is_swapped)
 {
 #define EACH(expr)                                                                                 \
     for (size_t i = 0; i < n; i++) {                                                               \
@@ -31,7 +32,7 @@ static void arithmetic(enum promql_op op, double *v, const double *s, size_t n, 
         EACH(l * r)
         break;
     case PROMQL_DIV:
-        EACH(l / r)
+        EACH(ops_divide(x, l, r))
         break;
     default:
         EACH(ops_binary_f64(op, l, r))
@@ -97,7 +98,7 @@ static bool scalar_next(struct node *n, struct row *ret)
     else if (promql_op_is_comparison(b->op))
         comparison(b, ret->v, s->scalar_v, n->grid.n, s->is_swapped);
     else
-        arithmetic(b->op, ret->v, s->scalar_v, n->grid.n, s->is_swapped);
+        arithmetic(n->x, b->op, ret->v, s->scalar_v, n->grid.n, s->is_swapped);
     if (!n->is_scalar && (cell_drops_name(b->op) || b->is_bool))
         row_drop_name(n->x, node_tmp(n), ret);
     return true;

@@ -71,3 +71,12 @@ TEST(jsonline_is_bounded)
     check(buf_cstr(&b), "!objects nest too deep");
     buf_done(&b);
 }
+
+TEST(jsonline_escapes)
+{
+    check("{\"a\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\ud83d\\ude00\t\"}",
+          "a=[\"\\/\b\f\n\r\t\xc3\xa9\xf0\x9f\x98\x80\t] ");
+    check("{\"a\":\"x\\q\",\"b\":\"\\ud83dx\",\"c\":\"\\u12\",\"d\":\"\\ude00\\ud83d\",\"e\":1}",
+          "a=[] b=[] c=[] d=[] e=[1] ");
+    check("{\"\\u0061\":1,\"\\q\":2}", "a=[1] !a name has a malformed escape");
+}

@@ -90,6 +90,8 @@ TEST(linefilter_patterns)
     CHECK(!keeps("|> `<_> done in <_>ms`", "step done in 5ms."));
     CHECK(!keeps("|> `<_> done in <_>ms`", " done in 5ms"));
     CHECK(keeps("!> `<_> done`", "done"));
+    CHECK(keeps("|> `done in <_>`", "step done in 5ms")); /* its front is not the line's */
+    CHECK(!keeps("|> `<_>done`", "step done in 5ms"));
     CHECK(keeps("|> ``", ""));
 }
 
@@ -101,6 +103,11 @@ TEST(linefilter_addresses)
     CHECK(keeps("|= ip(`2001:db8::/33`)", "at 2001:db8:7fff::1 now"));
     CHECK(!keeps("|= ip(`2001:db8::/33`)", "at 2001:db8:8000::1 now"));
     CHECK(keeps("!= ip(`::1`)", "127.0.0.1"));
+    CHECK(keeps("|= ip(`10.1.2.3`)", "10.1.2.3"));
+    CHECK(keeps("|= ip(`10.1.2.3`)", "a.b:c.d:e 1:2 (10.1.2.3)"));
+    CHECK(!keeps("|= ip(`10.1.2.3`)", "a 110.1.2.3 10.1.2.33 10.1.2."));
+    CHECK(keeps("|= ip(`::1`)", "0123456789abcdef0123456789 [::1]:80"));
+    CHECK(!keeps("|= ip(`10.1.2.3`)", "no address in this line of more than sixteen bytes"));
 }
 
 TEST(linefilter_refuses)

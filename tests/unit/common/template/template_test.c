@@ -177,3 +177,23 @@ TEST(template_set_keeps_what_it_had_when_a_parse_fails)
     arena_free(a);
     template_free(set);
 }
+
+static void note_field(void *arg, struct slice name)
+{
+    buf_printf(arg, "%.*s ", SLICE_ARG(name));
+}
+
+TEST(template_names_its_fields)
+{
+    struct template_set *set = template_new(NULL);
+    struct buf b = {0};
+
+    CHECK_OK(template_parse(
+        set, SLICE("t"),
+        SLICE("{{.a}}{{if .b.c | printf \"%s\" .d}}{{range $x := .e}}{{$x.f}}{{else}}{{.g}}{{end}}"
+              "{{end}}{{with (index .h 0).i}}{{.}}{{end}}{{template \"t\" .j}} .z")));
+    template_fields(set, note_field, &b);
+    CHECK_SLICE(buf_slice(&b), "a b c d e f g h i j ");
+    buf_done(&b);
+    template_free(set);
+}

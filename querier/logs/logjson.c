@@ -1,0 +1,188 @@
+#include "querier/logs/logjson.h"
+
+#include <stdlib.h>
+
+#include "common/base/mem.h"
+#include "querier/engine/result_json.h"
+
+static void put_line(struct buf *out, const struct logquery_line *line)
+{
+    buf_printf(out, "[\"%lld\",", (long long)line->ts_ns);
+    buf_json_str(out, line->line);
+    buf_byte(out, ']');
+}
+
+static struct err *told(const struct logjson_opts *opts)
+{
+    return opts->on_series ? opts->on_series(opts->arg) : NULL;
+}
+
+static struct err *put_streams(struct buf *out, const struct logquery_result *r,
+                               const struct logjson_opts *opts)
+{
+    struct err *e;
+
+    for (size_t i = 0; i < r->n_streams; i++) {
+        const struct logquery_stream *s = &r->streams[i];
+
+        buf_str(out, i ? ",{\"stream\":" : "{\"stream\":");
+        labels_json(out, s->labels);
+        buf_str(out, ",\"values\":[");
+        for (size_t k = 0; k < s->n; k++) {
+            if (k)
+                buf_byte(out, ',');
+            put_line(out, &s->lines[k]);
+        }
+        buf_str(out, "]}");
+        if ((e = told(opts)))
+            return e;
+    }
+    return NULL;
+}
+
+/* A line of the answer with categories: those of all streams that have the same labels of their own
+ * are one list. */
+struct ref {
+    const struct logquery_stream *stream;
+    const struct logquery_line *line;
+    size_t group, order;
+};
+
+static int by_own_labels(const void *a, const void *b)
+{
+    return labels_cmp((*(const struct logquery_stream *const *)a)->stream,
+                      (*(const struct logquery_stream *const *)b)->stream);
+}
+
+static int by_time(const void *a, const void *b, void *is_forward)
+{
+    const struct ref *x = a, *y = b;
+
+    if (x->group != y->group)
+        return x->group < y->group ? -1 : 1;
+    if (x->line->ts_ns != y->line->ts_ns)
+        return (x->line->ts_ns < y->line->ts_ns) == *(const bool *)is_forward ? -1 : 1;
+    return x->order < y->order ? -1 : 1;
+}
+
+static struct ref *refs_of(const struct logquery_result *r, size_t *ret_n)
+{
+    const struct logquery_stream **streams =
+        mem_new_array(const struct logquery_stream *, ORR_MAX(r->n_streams, (size_t)1));
+    bool is_forward = r->is_forward;
+    size_t n = 0, group = 0;
+    struct ref *refs;
+
+    for (size_t i = 0; i < r->n_streams; i++) {
+        streams[i] = &r->streams[i];
+        n += r->streams[i].n;
+    }
+    qsort(streams, r->n_streams, sizeof(*streams), by_own_labels);
+    refs = mem_new_array(struct ref, ORR_MAX(n, (size_t)1));
+    n = 0;
+    for (size_t i = 0; i < r->n_streams; i++) {
+        group += i && !labels_eq(streams[i - 1]->stream, streams[i]->stream);
+        for (size_t k = 0; k < streams[i]->n; k++, n++)
+            refs[n] = (struct ref){streams[i], &streams[i]->lines[k], group, n};
+    }
+    qsort_r(refs, n, sizeof(*refs), by_time, &is_forward);
+    mem_free(streams);
+    *ret_n = n;
+    return refs;
+}
+
+static void put_categories(struct buf *out, const struct logquery_stream *s)
+{
+    buf_str(out, ",{");
+    if (s->metadata.n) {
+        buf_str(out, "\"structuredMetadata\":");
+        labels_json(out, s->metadata);
+    }
+    if (s->parsed.n) {
+        buf_str(out, s->metadata.n ? ",\"parsed\":" : "\"parsed\":");
+        labels_json(out, s->parsed);
+    }
+    buf_byte(out, '}');
+}
+
+static struct err *put_categorized(struct buf *out, const struct logquery_result *r,
+                                   const struct logjson_opts *opts)
+{
+    struct err *e = NULL;
+    size_t n;
+    struct ref *refs = refs_of(r, &n);
+
+    for (size_t i = 0; i < n && !e; i++) {
+        bool is_first = i == 0 || refs[i - 1].group != refs[i].group;
+
+        if (i)
+            buf_byte(out, ',');
+        if (is_first) {
+            buf_str(out, "{\"stream\":");
+            labels_json(out, refs[i].stream->stream);
+            buf_str(out, ",\"values\":[");
+        }
+        put_line(out, refs[i].line);
+        out->len--; /* its bracket: more of the line follows */
+        put_categories(out, refs[i].stream);
+        buf_byte(out, ']');
+        if (i + 1 < n && refs[i + 1].group == refs[i].group)
+            continue;
+        buf_str(out, "]}");
+        e = told(opts);
+    }
+    mem_free(refs);
+    return e;
+}
+
+static struct err *put_lines(struct buf *out, const struct logquery_result *r,
+                             const struct logjson_opts *opts)
+{
+    struct err *e;
+
+    buf_str(out, "{\"resultType\":\"streams\",\"result\":[");
+    e = opts->categorizes ? put_categorized(out, r, opts) : put_streams(out, r, opts);
+    buf_str(out, "]}");
+    return e;
+}
+
+/* The members that Loki's clients show; what our storage has no word for is zero. */
+static void put_stats(struct buf *out, const struct logquery_stats *s)
+{
+    double seconds = (double)s->exec_ns / 1e9;
+    double per_second = seconds > 0 ? 1 / seconds : 0;
+
+    buf_printf(out,
+               ",\"stats\":{\"summary\":{\"bytesProcessedPerSecond\":%.0f,"
+               "\"linesProcessedPerSecond\":%.0f,\"totalBytesProcessed\":%llu,"
+               "\"totalLinesProcessed\":%llu,\"execTime\":%.9f,\"queueTime\":0,\"subqueries\":0,"
+               "\"totalEntriesReturned\":%llu,\"splits\":0,\"shards\":0,"
+               "\"totalPostFilterLines\":%llu,\"totalStructuredMetadataBytesProcessed\":0}}",
+               (double)s->bytes * per_second, (double)s->lines * per_second,
+               (unsigned long long)s->bytes, (unsigned long long)s->lines, seconds,
+               (unsigned long long)s->entries, (unsigned long long)s->lines_kept);
+}
+
+struct err *logjson_data(struct buf *out, const struct logquery_result *r,
+                         const struct logjson_opts *opts)
+{
+    static const struct logjson_opts none;
+    struct result_json_opts metric_opts = {0};
+    struct err *e;
+
+    if (!opts)
+        opts = &none;
+    metric_opts.on_series = opts->on_series;
+    metric_opts.arg = opts->arg;
+    e = r->is_metric ? result_json_pieces(out, &r->metric, &metric_opts) : put_lines(out, r, opts);
+    if (e)
+        return e;
+    /* The object is closed already: what follows goes inside of it. */
+    ORR_ASSERT(out->len && out->ptr[out->len - 1] == '}');
+    out->len--;
+    if (opts->categorizes && !r->is_metric)
+        buf_str(out, ",\"encodingFlags\":[\"categorize-labels\"]");
+    put_stats(out, &r->stats);
+    buf_byte(out, '}');
+    return NULL;
+}

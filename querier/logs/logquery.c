@@ -1,0 +1,84 @@
+#include "querier/logs/logquery.h"
+
+#include "common/base/clock.h"
+#include "querier/logs/logquery_internal.h"
+
+struct engine *logquery_engine(void)
+{
+    return engine_new(&(struct engine_opts){.divides_as_logql = true});
+}
+
+struct err *logquery_run_memory(const struct logquery_run *r)
+{
+    if (!arena_over(r->arena))
+        return NULL;
+    return err_new(ERR_LIMIT,
+                   "query needs more memory than its limit of %zu bytes (querier.max-query-memory)",
+                   arena_limit(r->arena));
+}
+
+struct err *logquery_run_look(const struct logquery_run *r)
+{
+    const struct logquery *q = r->q;
+
+    if (q->cancel && atomic_load_explicit(q->cancel, memory_order_relaxed))
+        return err_new(ERR_CANCELED, "query was canceled in query execution");
+    if (q->deadline_mono_ms && clock_mono_ms(&clock_system) >= q->deadline_mono_ms)
+        return err_new(ERR_TIMEOUT, "query timed out in query execution (querier.timeout, "
+                                    "limits.query-timeout, or the timeout asked for)");
+    return logquery_run_memory(r);
+}
+
+struct err *logquery_run_line(struct logquery_run *r, size_t bytes)
+{
+    const struct logquery *q = r->q;
+
+    r->stats->lines++;
+    r->stats->bytes += bytes;
+    if (q->max_bytes && r->stats->bytes > q->max_bytes)
+        return err_new(ERR_LIMIT,
+                       "the query looks at more than %llu bytes of lines "
+                       "(limits.max-log-bytes-per-query); narrow its selector or its time range",
+                       (unsigned long long)q->max_bytes);
+    return r->ticks++ & 255 ? NULL : logquery_run_look(r);
+}
+
+static struct err *check_times(const struct logquery *q)
+{
+    if (q->start_ns < -LOGQUERY_MAX_NS || q->end_ns > LOGQUERY_MAX_NS)
+        return err_new(ERR_INVALID, "the start or the end is too far from now");
+    if (q->end_ns < q->start_ns)
+        return err_new(ERR_INVALID, "the end is before the start");
+    if (q->step_ns < 0 || q->step_ns % NS_PER_MS)
+        return err_new(ERR_INVALID, "the step must be a whole number of milliseconds");
+    return NULL;
+}
+
+struct err *logquery(const struct engine *eng, const struct logquery *q, struct logsource *source,
+                     struct arena *a, struct logquery_result *ret)
+{
+    struct logquery_run r = {.q = q, .source = source, .arena = a, .stats = &ret->stats};
+    int64_t began_ns = clock_mono_ns(&clock_system);
+    struct logql parsed = {0};
+    struct err *e;
+
+    *ret = (struct logquery_result){0};
+    if ((e = check_times(q)) || (e = logql_parse(a, q->expr, &parsed)))
+        return e;
+    ret->is_metric = parsed.root->kind != LOGQL_LOGS;
+    ret->is_forward = q->is_forward;
+    if (!ret->is_metric && q->max_entries && q->limit > q->max_entries)
+        e = err_new(ERR_INVALID,
+                    "the limit of lines asked for, %u, is above the greatest that may be, %u "
+                    "(limits.max-log-entries-per-query)",
+                    q->limit, q->max_entries);
+    else if (ret->is_metric)
+        e = logquery_metric(&r, eng, parsed.root, ret);
+    else
+        e = logquery_lines(&r, &parsed.root->u.logs, ret);
+    if (!e)
+        e = logquery_run_memory(&r);
+    ret->stats.exec_ns = clock_mono_ns(&clock_system) - began_ns;
+    logql_done(&parsed);
+    return e;
+}

@@ -1,0 +1,54 @@
+/* What the files of querier/logs share. */
+#pragma once
+#include "common/logs/pipeline.h"
+#include "querier/logs/logquery.h"
+
+/* One running query. */
+struct logquery_run {
+    const struct logquery *q;
+    struct logsource *source;
+    struct arena *arena;
+    struct logquery_stats *stats;
+    uint32_t ticks;
+};
+
+/* NULL: it is within its memory. */
+struct err *logquery_run_memory(const struct logquery_run *r);
+/* The same, the deadline and the cancel flag: now and then in long work. */
+struct err *logquery_run_look(const struct logquery_run *r);
+/* After each line looked at: the query's limits, the deadline, the cancel flag. NULL: go on. */
+struct err *logquery_run_line(struct logquery_run *r, size_t bytes);
+
+/* logquery_lines.c: the answer to a query for lines. */
+ORR_CHECKED struct err *logquery_lines(struct logquery_run *r, const struct logql_logs *logs,
+                                       struct logquery_result *ret);
+
+/* logquery_metric.c */
+ORR_CHECKED struct err *logquery_metric(struct logquery_run *r, const struct engine *eng,
+                                        const struct logql_expr *root, struct logquery_result *ret);
+
+/* logquery_leaf.c: the steps of a query. */
+struct logquery_grid {
+    int64_t start_ns, step_ns;
+    size_t n;
+};
+struct logquery_series {
+    struct labels labels; /* first: sorted by them */
+    const double *v;      /* a value for each step, where has says so */
+    const bool *has;
+};
+/* A range aggregation at every step of the grid, in the run's arena. sum: of a sum around it that is
+ * all that looks at its labels; NULL: none. */
+ORR_CHECKED struct err *logquery_leaf(struct logquery_run *r, const struct logql_range *range,
+                                      const struct logql_grouping *sum,
+                                      const struct logquery_grid *grid,
+                                      struct logquery_series **ret, size_t *ret_n);
+/* logquery_window.c: the aggregation of samples (sorted by time) in each step's window. */
+struct logquery_sample {
+    int64_t ts_ns;
+    double v;
+};
+ORR_CHECKED struct err *logquery_window(struct logquery_run *run, const struct logql_range *range,
+                                        const struct logquery_grid *grid,
+                                        const struct logquery_sample *samples, size_t n,
+                                        struct arena *tmp, double *v, bool *has);

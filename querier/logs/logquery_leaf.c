@@ -1,0 +1,351 @@
+/*
+ * Range aggregations over lines. What only counts (lines, bytes) is added up per step as the lines
+ * go by: where a line comes into a window and where it leaves one, so that memory is series x steps.
+ * The others hold the samples of each series until all lines have been read.
+ */
+#include <stdlib.h>
+
+#include "common/base/map.h"
+#include "common/base/mem.h"
+#include "common/base/promdur.h"
+#include "querier/logs/logquery_internal.h"
+
+struct series {
+    struct labels labels;
+    /* counts: what changes at each step, one step more than there are */
+    double *change, *change_n;
+    struct logquery_sample *samples;
+    size_t n, cap;
+    bool is_unsorted;
+};
+
+struct leaf {
+    struct logquery_run *run;
+    const struct logql_range *range;
+    const struct logquery_grid *grid;
+    struct arena *arena, *tmp;
+    bool counts;
+    struct series **series;
+    size_t n, cap;
+    struct map index; /* canonical labels -> number + 1 */
+    struct buf key;
+    size_t plain; /* of the stream's lines without changes; number + 1 */
+    uint64_t held;
+};
+
+static bool is_count(const struct logql_range *r)
+{
+    switch (r->op) {
+    case LOGQL_COUNT_OVER_TIME:
+    case LOGQL_BYTES_OVER_TIME:
+    case LOGQL_BYTES_RATE:
+    case LOGQL_ABSENT_OVER_TIME:
+        return true;
+    case LOGQL_RATE:
+        return r->unwrap == LOGQL_UNWRAP_NONE;
+    default:
+        return false;
+    }
+}
+
+static struct err *add_series(struct leaf *f, struct labels ls, struct series **ret)
+{
+    uint64_t max = f->run->q->max_series ? f->run->q->max_series : LOGQUERY_MAX_SERIES;
+    struct series *s;
+
+    if (f->n >= max)
+        return err_new(ERR_LIMIT,
+                       "%s() makes more than %llu series (limits.max-log-series-per-query); "
+                       "aggregate by fewer labels",
+                       logql_range_op_name(f->range->op), (unsigned long long)max);
+    if (f->n == f->cap) {
+        size_t cap = f->cap ? f->cap * 2 : 16;
+
+        f->series =
+            arena_grow(f->arena, f->series, f->cap * sizeof(*f->series), cap * sizeof(*f->series));
+        f->cap = cap;
+    }
+    s = arena_new_of(f->arena, struct series);
+    s->labels = labels_dup(f->arena, ls);
+    if (f->counts) {
+        s->change = arena_array(f->arena, double, f->grid->n + 1);
+        s->change_n = arena_array(f->arena, double, f->grid->n + 1);
+    }
+    f->series[f->n++] = s;
+    *ret = s;
+    return NULL;
+}
+
+/* The series of the line just run. */
+static struct err *series_of(struct leaf *f, struct pipeline_state *state, bool is_plain,
+                             struct series **ret)
+{
+    struct labels ls;
+    struct err *e;
+    void **slot;
+
+    if (f->n && f->range->op == LOGQL_ABSENT_OVER_TIME) {
+        *ret = f->series[0]; /* only whether there are lines matters */
+        return NULL;
+    }
+    if (is_plain && f->plain) {
+        *ret = f->series[f->plain - 1];
+        return NULL;
+    }
+    arena_reset(f->tmp);
+    ls = pipeline_state_labels(state, f->tmp);
+    buf_reset(&f->key);
+    labels_canonical(&f->key, ls);
+    slot = map_slot(&f->index, buf_slice(&f->key));
+    if (!*slot) {
+        if ((e = add_series(f, ls, ret)))
+            return e;
+        *slot = (void *)(uintptr_t)f->n;
+    }
+    if (is_plain)
+        f->plain = (uintptr_t)*slot;
+    *ret = f->series[(uintptr_t)*slot - 1];
+    return NULL;
+}
+
+static int64_t div_up(int64_t a, int64_t b)
+{
+    return a / b + (a % b > 0);
+}
+
+/* The steps whose windows hold the moment: from … to - 1. */
+static bool steps_of(const struct leaf *f, int64_t ts_ns, size_t *ret_from, size_t *ret_to)
+{
+    const struct logquery_grid *g = f->grid;
+    int64_t first = ts_ns + f->range->offset_ns - g->start_ns, step = g->step_ns ? g->step_ns : 1;
+    int64_t from = div_up(first, step), to = div_up(first + f->range->range_ns, step);
+
+    from = ORR_MAX(from, 0);
+    to = ORR_MIN(to, (int64_t)g->n);
+    *ret_from = (size_t)from;
+    *ret_to = (size_t)ORR_MAX(to, 0);
+    return from < to;
+}
+
+static struct err *hold(struct leaf *f, struct series *s, int64_t ts_ns, double v)
+{
+    uint64_t max = f->run->q->max_samples ? f->run->q->max_samples : ENGINE_MAX_SAMPLES;
+
+    if (++f->held > max)
+        return err_new(ERR_LIMIT,
+                       "query processing would load too many samples into memory in query "
+                       "execution: the limit is %llu (limits.max-samples-per-query)",
+                       (unsigned long long)max);
+    if (s->n == s->cap) {
+        size_t cap = s->cap ? s->cap * 2 : 16;
+
+        s->samples = mem_reallocarray(s->samples, cap, sizeof(*s->samples));
+        arena_charge(f->arena, (int64_t)((cap - s->cap) * sizeof(*s->samples)));
+        s->cap = cap;
+    }
+    s->is_unsorted |= s->n && s->samples[s->n - 1].ts_ns > ts_ns;
+    s->samples[s->n++] = (struct logquery_sample){ts_ns, v};
+    return NULL;
+}
+
+static struct err *add_line(struct leaf *f, struct pipeline_state *state, int64_t ts_ns,
+                            const struct pipeline_line *line)
+{
+    struct slice error, details;
+    struct series *s;
+    size_t from, to;
+    struct err *e;
+
+    if (!steps_of(f, ts_ns, &from, &to))
+        return NULL;
+    if (f->range->op != LOGQL_ABSENT_OVER_TIME && pipeline_state_fails(state, &error, &details))
+        return err_new(ERR_INVALID,
+                       "pipeline error: %.*s (%.*s); | __error__=\"\" passes such lines over",
+                       SLICE_ARG(error), SLICE_ARG(slice_sub(details, 0, 500)));
+    if ((e = series_of(f, state, line->is_plain, &s)))
+        return e;
+    if (!f->counts)
+        return hold(f, s, ts_ns, line->value);
+    s->change[from] += line->value;
+    s->change[to] -= line->value;
+    s->change_n[from] += 1;
+    s->change_n[to] -= 1;
+    return NULL;
+}
+
+static struct err *read_all(struct leaf *f, struct pipeline_state *state, struct logsource_set *set)
+{
+    struct labels stream;
+    struct logsource_entry entry;
+    struct err *e;
+
+    while (logsource_set_stream(set, &stream)) {
+        f->run->stats->streams++;
+        f->plain = 0;
+        pipeline_state_stream(state, stream);
+        while (logsource_set_entry(set, &entry)) {
+            struct pipeline_line line;
+
+            if ((e = logquery_run_line(f->run, entry.line.len)))
+                return e;
+            if (!pipeline_state_line(state, entry.ts_ns, entry.line, entry.metadata, &line))
+                continue;
+            f->run->stats->lines_kept++;
+            if ((e = add_line(f, state, entry.ts_ns, &line)))
+                return e;
+        }
+    }
+    return NULL;
+}
+
+/* ---- the answer ---- */
+
+static void finish_counts(const struct leaf *f, const struct series *s, double *v, bool *has)
+{
+    bool is_rate = f->range->op == LOGQL_RATE || f->range->op == LOGQL_BYTES_RATE;
+    double sum = 0, n = 0;
+
+    for (size_t i = 0; i < f->grid->n; i++) {
+        sum += s->change[i];
+        n += s->change_n[i];
+        has[i] = n > 0;
+        v[i] = is_rate ? sum / promdur_seconds(f->range->range_ns) : sum;
+    }
+}
+
+/* Of one time by value: lines of several streams have no order then. */
+static int by_time(const void *a, const void *b)
+{
+    const struct logquery_sample *x = a, *y = b;
+
+    if (x->ts_ns != y->ts_ns)
+        return x->ts_ns < y->ts_ns ? -1 : 1;
+    return (x->v > y->v) - (x->v < y->v);
+}
+
+static int by_labels(const void *a, const void *b)
+{
+    return labels_cmp(((const struct logquery_series *)a)->labels,
+                      ((const struct logquery_series *)b)->labels);
+}
+
+static struct err *finish(struct leaf *f, struct logquery_series **ret, size_t *ret_n)
+{
+    struct logquery_series *out = arena_array(f->arena, struct logquery_series, f->n);
+    struct err *e;
+
+    for (size_t i = 0; i < f->n; i++) {
+        struct series *s = f->series[i];
+        double *v = arena_array(f->arena, double, f->grid->n);
+        bool *has = arena_array(f->arena, bool, f->grid->n);
+
+        if ((e = logquery_run_memory(f->run)))
+            return e;
+        if (f->counts) {
+            finish_counts(f, s, v, has);
+        } else {
+            if (s->is_unsorted)
+                qsort(s->samples, s->n, sizeof(*s->samples), by_time);
+            if ((e = logquery_window(f->run, f->range, f->grid, s->samples, s->n, f->tmp, v, has)))
+                return e;
+        }
+        out[i] = (struct logquery_series){s->labels, v, has};
+    }
+    if (f->n)
+        qsort(out, f->n, sizeof(*out), by_labels);
+    *ret = out;
+    *ret_n = f->n;
+    return NULL;
+}
+
+/* The labels that the selector's equalities give; a name matched again loses its value. */
+static struct labels absent_labels(struct arena *a, struct matchers ms)
+{
+    struct labels_builder b;
+
+    labels_builder_init(&b, a, (struct labels){0});
+    for (size_t i = 0; i < ms.n; i++) {
+        bool is_first = ms.ptr[i].op == MATCHER_EQ;
+
+        for (size_t k = 0; k < i && is_first; k++)
+            is_first = ms.ptr[k].op != MATCHER_EQ || !slice_eq(ms.ptr[k].name, ms.ptr[i].name);
+        if (is_first)
+            labels_builder_set(&b, ms.ptr[i].name, ms.ptr[i].value);
+        else
+            labels_builder_del(&b, ms.ptr[i].name);
+    }
+    return labels_builder_labels(&b);
+}
+
+/* One series, where no line is in the window. */
+static struct err *finish_absent(struct leaf *f, struct logquery_series **ret, size_t *ret_n)
+{
+    double *v = arena_array(f->arena, double, f->grid->n);
+    bool *has = arena_array(f->arena, bool, f->grid->n);
+    struct logquery_series *lines, *out = arena_new_of(f->arena, struct logquery_series);
+    struct err *e;
+    size_t n;
+
+    if ((e = finish(f, &lines, &n)))
+        return e;
+    for (size_t i = 0; i < f->grid->n; i++) {
+        v[i] = 1;
+        has[i] = n == 0 || !lines[0].has[i];
+    }
+    *out = (struct logquery_series){absent_labels(f->arena, f->range->logs.matchers), v, has};
+    *ret = out;
+    *ret_n = 1;
+    return NULL;
+}
+
+static void leaf_done(struct leaf *f)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        arena_charge(f->arena, -(int64_t)(f->series[i]->cap * sizeof(struct logquery_sample)));
+        mem_free(f->series[i]->samples);
+    }
+    map_done(&f->index);
+    buf_done(&f->key);
+    arena_free(f->tmp);
+}
+
+struct err *logquery_leaf(struct logquery_run *r, const struct logql_range *range,
+                          const struct logql_grouping *sum, const struct logquery_grid *grid,
+                          struct logquery_series **ret, size_t *ret_n)
+{
+    int64_t last_ns = grid->start_ns + (int64_t)(grid->n - 1) * grid->step_ns;
+    struct logsource_request req = {.matchers = range->logs.matchers,
+                                    .start_ns =
+                                        grid->start_ns - range->offset_ns - range->range_ns + 1,
+                                    .end_ns = last_ns - range->offset_ns + 1,
+                                    .is_forward = true,
+                                    .logs = &range->logs,
+                                    .deadline_mono_ms = r->q->deadline_mono_ms,
+                                    .cancel = r->q->cancel};
+    struct pipeline_opts opts = {.range = range, .sum = sum};
+    struct leaf f = {
+        .run = r, .range = range, .grid = grid, .arena = r->arena, .counts = is_count(range)};
+    struct pipeline_state *state;
+    struct logsource_set *set;
+    struct pipeline *p;
+    struct err *e;
+
+    if (range->range_ns > LOGQUERY_MAX_RANGE_NS || range->offset_ns > LOGQUERY_MAX_RANGE_NS ||
+        range->offset_ns < -LOGQUERY_MAX_RANGE_NS)
+        return err_new(ERR_INVALID, "a range or an offset is longer than 36 years");
+    if ((e = pipeline_make(r->arena, &range->logs, &opts, &p)))
+        return e;
+    f.tmp = arena_child(r->arena, 0);
+    state = pipeline_state_new(p, r->arena);
+    if (!(e = logsource_select(r->source, r->arena, &req, &set))) {
+        e = read_all(&f, state, set);
+        e = err_first(e, logsource_set_close(set));
+    }
+    if (!e)
+        e = range->op == LOGQL_ABSENT_OVER_TIME ? finish_absent(&f, ret, ret_n)
+                                                : finish(&f, ret, ret_n);
+    leaf_done(&f);
+    pipeline_state_free(state);
+    pipeline_done(p);
+    return e;
+}

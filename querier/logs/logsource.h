@@ -1,0 +1,85 @@
+/*
+ * Where log queries get their lines: the interface between querier/logs and whatever holds them
+ * (an ingester's head, blocks, other queriers, a table in tests).
+ *
+ * A select answers with streams, pulled one after the other, each with its entries:
+ *
+ *     if ((e = logsource_select(src, arena, &req, &set)))
+ *         return e;
+ *     while (logsource_set_stream(set, &labels))
+ *         while (logsource_set_entry(set, &entry))
+ *             use(entry);                      lent until the next call on the set
+ *     e = logsource_set_close(set);                  NULL if the end was reached; always frees
+ *
+ * Order: each label set once (replicas merged, the same line at the same time once), streams in any
+ * order; entries of a stream by time, forward or backward as asked. The next stream may be asked for
+ * before the entries of this one have ended.
+ *
+ * Range: entries with start_ns <= ts_ns < end_ns; a set may deliver others, which are passed over.
+ *
+ * Threads: all from the one worker thread that runs the query; they may block, and give up with
+ * ERR_TIMEOUT or ERR_CANCELED once the deadline has passed or the flag is set.
+ */
+#pragma once
+#include <stdatomic.h>
+
+#include "common/base/err.h"
+#include "common/lang/logql_ast.h"
+
+struct logsource_request {
+    struct matchers matchers; /* lent until the set is closed; at least one does not match "" */
+    int64_t start_ns, end_ns;
+    bool is_forward;
+    /* Hint: the pipeline that the lines go through. What its first line filters drop may be left
+     * out. NULL: none. */
+    const struct logql_logs *logs;
+    int64_t deadline_mono_ms;  /* clock_system's mono; 0: none */
+    const atomic_bool *cancel; /* may be NULL */
+};
+
+struct logsource_entry {
+    int64_t ts_ns;
+    struct slice line;
+    struct labels metadata; /* structured metadata, by name */
+};
+
+struct logsource_set;
+struct logsource_set_ops {
+    bool (*stream)(struct logsource_set *set, struct labels *ret); /* lent until the next stream */
+    bool (*entry)(struct logsource_set *set, struct logsource_entry *ret);
+    struct err *(*close)(struct logsource_set *set);
+};
+/* First member of an implementation's own set. */
+struct logsource_set {
+    const struct logsource_set_ops *ops;
+};
+
+struct logsource;
+struct logsource_ops {
+    /* arena: the query's, for what lives as long as the query; charged to its budget. */
+    struct err *(*select)(struct logsource *src, struct arena *arena,
+                          const struct logsource_request *req, struct logsource_set **ret);
+};
+/* First member of an implementation. */
+struct logsource {
+    const struct logsource_ops *ops;
+};
+
+ORR_CHECKED static inline struct err *logsource_select(struct logsource *src, struct arena *arena,
+                                                       const struct logsource_request *req,
+                                                       struct logsource_set **ret)
+{
+    return src->ops->select(src, arena, req, ret);
+}
+static inline bool logsource_set_stream(struct logsource_set *set, struct labels *ret)
+{
+    return set->ops->stream(set, ret);
+}
+static inline bool logsource_set_entry(struct logsource_set *set, struct logsource_entry *ret)
+{
+    return set->ops->entry(set, ret);
+}
+ORR_CHECKED static inline struct err *logsource_set_close(struct logsource_set *set)
+{
+    return set->ops->close(set);
+}
