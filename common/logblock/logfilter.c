@@ -12,7 +12,7 @@ void logfilter_grams_clear(struct logfilter_grams *g)
     vec_clear(&g->hashes);
     if (g->slots)
         memset(g->slots, 0, g->n_slots * sizeof(*g->slots));
-    g->has_zero = false;
+    memset(g->recent, 0, sizeof(g->recent));
 }
 
 static void grow(struct logfilter_grams *g)
@@ -23,10 +23,8 @@ static void grow(struct logfilter_grams *g)
     g->slots = mem_new_array(uint32_t, n);
     g->n_slots = n;
     VEC_FOREACH (h, &g->hashes) {
-        size_t at = *h & (n - 1);
+        size_t at = *h >> 1 & (n - 1);
 
-        if (*h == 0)
-            continue;
         while (g->slots[at])
             at = (at + 1) & (n - 1);
         g->slots[at] = *h;
@@ -37,15 +35,9 @@ static void put(struct logfilter_grams *g, uint32_t h)
 {
     size_t at;
 
-    if (h == 0) {
-        if (!g->has_zero)
-            vec_push(&g->hashes, h);
-        g->has_zero = true;
-        return;
-    }
     if (g->hashes.len * 2 >= g->n_slots)
         grow(g);
-    for (at = h & (g->n_slots - 1); g->slots[at]; at = (at + 1) & (g->n_slots - 1))
+    for (at = h >> 1 & (g->n_slots - 1); g->slots[at]; at = (at + 1) & (g->n_slots - 1))
         if (g->slots[at] == h)
             return;
     g->slots[at] = h;
@@ -54,38 +46,70 @@ static void put(struct logfilter_grams *g, uint32_t h)
 
 static uint32_t hash_at(const uint8_t *p)
 {
-    uint64_t x = 0;
+    uint64_t x;
 
-    memcpy(&x, p, LOGFILTER_GRAM);
-    return (uint32_t)((x * 0x9e3779b97f4a7c15ull) >> 32);
+    memcpy(&x, p, sizeof(x));
+    return (uint32_t)((x << 16) * 0x9e3779b97f4a7c15ull >> 32) | 1; /* 0 is none */
 }
 
-/* The least of each window; ties go to the later one, which stays longer. The last one that was kept is
- * not put again. */
+static uint32_t hash_near_end(const uint8_t *p)
+{
+    uint8_t padded[sizeof(uint64_t)] = {0};
+
+    memcpy(padded, p, LOGFILTER_GRAM);
+    return hash_at(padded);
+}
+
+#define BATCH 1024
+
+/* The least of each window of h[0 … n + WINDOW - 1), into least[0 … n); h is overwritten. */
+static void find_least(uint32_t *restrict h, size_t n, uint32_t *restrict least)
+{
+    static_assert(LOGFILTER_WINDOW == 7, "2 and 2, 4 and 4 less one");
+
+    for (size_t i = 0; i < n + 5; i++)
+        h[i] = ORR_MIN(h[i], h[i + 1]);
+    for (size_t i = 0; i < n + 3; i++)
+        h[i] = ORR_MIN(h[i], h[i + 2]);
+    for (size_t i = 0; i < n; i++)
+        least[i] = ORR_MIN(h[i], h[i + 3]);
+}
+
+/* All that is put has been in the set if it is in recent, which is small enough to be near. */
+static void put_least(struct logfilter_grams *g, const uint32_t *least, size_t n, uint32_t *last)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint32_t h = least[i], *seen = &g->recent[h >> 20];
+
+        if (h == *last)
+            continue;
+        *last = h;
+        if (*seen == h)
+            continue;
+        *seen = h;
+        put(g, h);
+    }
+}
+
 void logfilter_grams_add(struct logfilter_grams *g, struct slice text)
 {
-    uint32_t window[LOGFILTER_WINDOW];
-    size_t n, least = 0, kept = SIZE_MAX;
+    uint32_t h[BATCH + LOGFILTER_WINDOW], least[BATCH], last = 0;
+    size_t n;
 
     if (text.len < LOGFILTER_MIN_NEEDLE)
         return;
-    n = text.len - LOGFILTER_GRAM + 1;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t h = hash_at(text.ptr + i);
+    n = text.len - LOGFILTER_MIN_NEEDLE + 1; /* windows */
+    for (size_t start = 0; start < n; start += BATCH) {
+        size_t k = ORR_MIN(n - start, (size_t)BATCH), n_grams = k + LOGFILTER_WINDOW - 1, i = 0;
+        const uint8_t *p = text.ptr + start;
+        size_t whole = text.len - start >= 8 ? text.len - start - 7 : 0;
 
-        window[i % LOGFILTER_WINDOW] = h;
-        if (i == 0 || h <= window[least % LOGFILTER_WINDOW]) {
-            least = i;
-        } else if (i - least >= LOGFILTER_WINDOW) {
-            least = i - LOGFILTER_WINDOW + 1;
-            for (size_t k = least + 1; k <= i; k++)
-                if (window[k % LOGFILTER_WINDOW] <= window[least % LOGFILTER_WINDOW])
-                    least = k;
-        }
-        if (i + 1 >= LOGFILTER_WINDOW && least != kept) {
-            put(g, window[least % LOGFILTER_WINDOW]);
-            kept = least;
-        }
+        for (; i < n_grams && i < whole; i++)
+            h[i] = hash_at(p + i);
+        for (; i < n_grams; i++)
+            h[i] = hash_near_end(p + i);
+        find_least(h, k, least);
+        put_least(g, least, k, &last);
     }
 }
 

@@ -37,12 +37,12 @@
 
 /* ---- the grams of a page ---- */
 
-/* Hashes of kept grams, each once, in no order. {0} is empty. */
+/* Hashes of kept grams, each once, in no order; none is 0. {0} is empty. Of 16 KiB: not for the stack of a deep call. */
 struct logfilter_grams {
     VEC(uint32_t) hashes;
     uint32_t *slots; /* open addressing: a hash, 0: free */
     size_t n_slots;
-    bool has_zero;
+    uint32_t recent[4096]; /* by their upper bits, some that are in already */
 };
 void logfilter_grams_done(struct logfilter_grams *g);
 void logfilter_grams_clear(struct logfilter_grams *g);
