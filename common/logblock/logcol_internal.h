@@ -42,6 +42,7 @@
 #include "common/logblock/logints.h"
 #include "common/logblock/logskel_internal.h"
 #include "common/logblock/logstamp_internal.h"
+#include "common/logs/textfind.h"
 #include "common/model/labels.h"
 
 #define LOGCOL_INLINE 24
@@ -181,6 +182,8 @@ ORR_CHECKED struct err *logcol_unpack(struct arena *a, struct slice stored, size
 /* Makes what a column's values need, not what columns below it need. */
 ORR_CHECKED struct err *logcol_load(const struct logcol_source *src, struct logcol *c);
 ORR_CHECKED struct err *logcol_load_all(const struct logcol_source *src, struct logcol *c);
+/* Of DICT, its texts, which are in the tree. */
+ORR_CHECKED struct err *logcol_load_dict(struct arena *a, struct logcol *c);
 /* Appends value i of a column that is loaded, with all below it. */
 void logcol_put(const struct logcol *c, uint32_t i, struct buf *out);
 
@@ -189,6 +192,32 @@ static inline struct slice logcol_text(const struct logcol *c, uint32_t i)
     uint32_t start = i ? c->ends[i - 1] : 0;
 
     return slice_of(c->bytes + start, c->ends[i] - start);
+}
+
+/* ---- searching ---- */
+
+enum logcol_op { LOGCOL_HOLDS, LOGCOL_BEGINS, LOGCOL_ENDS, LOGCOL_IS };
+
+struct logcol_ask {
+    enum logcol_op op;
+    struct slice text;
+    struct textfind find; /* of HOLDS */
+};
+struct logcol_ask logcol_ask_of(enum logcol_op op, struct slice text);
+
+/* Sets the bits of the values for which it is so, of a set that is all 0; loads what it must. */
+ORR_CHECKED struct err *logcol_match(const struct logcol_source *src, struct logcol *c,
+                                     const struct logcol_ask *ask, uint64_t *set);
+/* False: the tree alone says that it is so for none. */
+bool logcol_may(struct logcol *c, const struct logcol_ask *ask);
+
+static inline bool logcol_has(const uint64_t *set, uint32_t i)
+{
+    return set[i >> 6] >> (i & 63) & 1;
+}
+static inline void logcol_set(uint64_t *set, uint32_t i)
+{
+    set[i >> 6] |= 1ull << (i & 63);
 }
 
 /* For tables in memory only. */

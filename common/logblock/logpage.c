@@ -1,7 +1,6 @@
 #include "common/base/hash.h"
 #include "common/base/reader.h"
 #include "common/logblock/logpage_internal.h"
-#include "common/logs/textfind.h"
 
 #define FRONT_BYTES 8192 /* header and most trees are in it */
 
@@ -342,13 +341,15 @@ struct err *logpage_meta(struct logpage *p, const uint64_t *want, uint32_t first
 
 struct err *logpage_match(struct logpage *p, struct slice needle, uint64_t *ret)
 {
-    struct textfind f = textfind_of(needle);
-    struct slice *lines = arena_array(p->arena, struct slice, p->n);
-    struct err *e = logpage_lines(p, NULL, 0, p->n, lines);
+    struct logcol_ask ask = logcol_ask_of(LOGCOL_HOLDS, needle);
 
     memset(ret, 0, LOGPAGE_WORDS(p->n) * sizeof(*ret));
-    for (uint32_t i = 0; !e && i < p->n; i++)
-        if (textfind_in(&f, lines[i], 0) >= 0)
-            ret[i >> 6] |= 1ull << (i & 63);
-    return e;
+    return logcol_match(&p->lines.src, p->lines.root, &ask, ret);
+}
+
+bool logpage_lacks(struct logpage *p, struct slice needle)
+{
+    struct logcol_ask ask = logcol_ask_of(LOGCOL_HOLDS, needle);
+
+    return !logcol_may(p->lines.root, &ask);
 }

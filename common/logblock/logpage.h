@@ -123,7 +123,7 @@ ORR_CHECKED struct err *logpage_meta(struct logpage *p, const uint64_t *want, ui
  * overwritten. The empty needle is in all. */
 ORR_CHECKED struct err *logpage_match(struct logpage *p, struct slice needle, uint64_t *ret);
 /* Whether, as header and tree alone say, no line can hold it. */
-bool logpage_lacks(const struct logpage *p, struct slice needle);
+bool logpage_lacks(struct logpage *p, struct slice needle);
 
 /* ---- one field of the lines ---- */
 

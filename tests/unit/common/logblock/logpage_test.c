@@ -256,3 +256,63 @@ TEST(logpage_notices_broken_bytes)
     buf_done(&out);
     given_free(g);
 }
+
+/* A part of some line, or something that is in few or none. */
+static struct slice pick_needle(struct rng *r, const struct given *g)
+{
+    struct slice line = g->e[rng_below(r, g->n)].line;
+    size_t at = rng_below(r, line.len + 1);
+
+    switch (rng_below(r, 8)) {
+    case 0:
+        return SLICE("error");
+    case 1:
+        return SLICE("\":\"");
+    default:
+        return slice_sub(line, at, 1 + rng_below(r, rng_chance(r, 0.5) ? 8 : 40));
+    }
+}
+
+static void check_needle(const struct given *g, struct slice page, struct slice needle)
+{
+    struct arena *a = arena_new(0);
+    struct logpage *p;
+    uint64_t set[LOGPAGE_WORDS(MAX_ENTRIES)];
+    bool is_lacked;
+
+    CHECK_OK(logpage_open(a, page, &p));
+    is_lacked = logpage_lacks(p, needle);
+    CHECK_OK(logpage_match(p, needle, set));
+    for (uint32_t i = 0; i < g->n; i++) {
+        bool is_in = slice_find(g->e[i].line, needle, 0) >= 0;
+
+        if (logpage_has(set, i) != is_in || (is_in && is_lacked))
+            test_fail(__FILE__, __LINE__, "%.*s in %.*s: %d%s", SLICE_ARG(needle),
+                      SLICE_ARG(g->e[i].line), is_in, is_lacked ? ", lacked" : "");
+    }
+    arena_free(a);
+}
+
+TEST(logpage_finds_what_is_in_lines_and_nothing_else)
+{
+    struct rng r;
+
+    rng_seed(&r, 11);
+    for (int round = 0; round < 70; round++) {
+        struct given *g = given_new();
+        struct buf out = {0}, line = {0};
+
+        for (size_t i = 0, n = 1 + rng_below(&r, 300); i < n; i++) {
+            buf_reset(&line);
+            logtext_line(&r, round % (LOGTEXT_KINDS + 1), &line);
+            give(g, 0, (int64_t)i, buf_slice(&line));
+        }
+        build(g, &out);
+        for (int k = 0; k < 60; k++)
+            check_needle(g, buf_slice(&out), pick_needle(&r, g));
+        check_needle(g, buf_slice(&out), SLICE_EMPTY);
+        buf_done(&out);
+        buf_done(&line);
+        given_free(g);
+    }
+}
