@@ -134,7 +134,8 @@ enum logpage_stage { LOGPAGE_JSON, LOGPAGE_LOGFMT };
  *   is_value     the stage gives the name this value (once, and the stage has no error)
  *   is_unknown   the line itself must be parsed: it is not of the kind, or not of a plain form
  *   neither      the stage has no error and does not give the name
- * The name is the stage's (jsonline.h: names of nested objects are joined with _).
+ * The name is the stage's (jsonline.h: names of nested objects are joined with _). Of logfmt an empty
+ * value is a value here; a stage without keep-empty leaves it out.
  */
 struct logpage_column {
     const uint64_t *is_value, *is_unknown;

@@ -125,7 +125,8 @@ static bool take_value(struct walk *w)
     case '{':
         return take_object(w);
     case '[':
-        return take_list(w) && put_var(w, LOGSKEL_JSON_LIST, start, w->pos);
+        /* The bracket is the template's, so that no number has the same one. */
+        return take_list(w) && put_var(w, LOGSKEL_JSON_LIST, start + 1, w->pos - 1);
     default:
         return take_word(w);
     }

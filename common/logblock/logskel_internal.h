@@ -2,7 +2,7 @@
  * What of a text is its skeleton, and what varies: the spans of its variables. What lies between them is
  * the template's.
  *
- *   JSON     an object: strings without their quotes, numbers, true, false, null, and whole lists
+ *   JSON     an object: strings without their quotes, numbers, true, false, null, and lists
  *            {"a":"b","c":{"d":1}}         a: b, c_d: 1
  *   logfmt   values, without their quotes if they have any: nothing but key=value pairs
  *            level=info msg="a b"          level: info, msg: a b
@@ -28,7 +28,7 @@ enum logskel_var {
     LOGSKEL_PLAIN,         /* nothing: it has no name */
     LOGSKEL_JSON_STRING,   /* without its quotes, escaped */
     LOGSKEL_JSON_WORD,     /* number, true, false, null */
-    LOGSKEL_JSON_LIST,     /* whole; no stage gives it out */
+    LOGSKEL_JSON_LIST,     /* between its brackets; no stage gives it out */
     LOGSKEL_LOGFMT,        /* as it is */
     LOGSKEL_LOGFMT_QUOTED, /* without its quotes, escaped */
     LOGSKEL_PAIR,          /* of structured metadata */

@@ -1,5 +1,8 @@
+#include "common/base/num.h"
 #include "common/base/rng.h"
 #include "common/logblock/logpage.h"
+#include "common/logs/jsonline.h"
+#include "common/logs/logfmt.h"
 #include "tests/unit/common/logblock/logtext.h"
 #include "tests/unit/test.h"
 
@@ -315,4 +318,145 @@ TEST(logpage_finds_what_is_in_lines_and_nothing_else)
         buf_done(&line);
         given_free(g);
     }
+}
+
+/* What a stage says of a name in a line. */
+struct said {
+    struct arena *a;
+    struct slice name, value;
+    unsigned n;
+};
+
+static bool hear(void *arg, struct slice key, struct slice value)
+{
+    struct said *s = arg;
+
+    if (slice_eq(key, s->name)) {
+        s->n++;
+        s->value = arena_dup(s->a, value);
+    }
+    return true;
+}
+
+static bool ask_logfmt(struct slice line, struct said *s)
+{
+    struct logfmt it = logfmt_of(line);
+    struct buf scratch = {0}, name = {0};
+    struct slice key, value;
+    enum logfmt_what what;
+    bool ok = true;
+
+    while ((what = logfmt_next(&it, &scratch, &key, &value)) != LOGFMT_END) {
+        buf_reset(&name);
+        jsonline_label_name(&name, key, true);
+        ok &= what == LOGFMT_PAIR;
+        if (what == LOGFMT_PAIR)
+            (void)hear(s, buf_slice(&name), value);
+    }
+    buf_done(&scratch);
+    buf_done(&name);
+    return ok;
+}
+
+static void check_range(struct logpage_range r, const struct logpage_column *c, uint32_t i)
+{
+    CHECK(r.has_values);
+    if (r.is_numeric)
+        CHECK(c->num && c->num[i] >= r.min && c->num[i] <= r.max);
+}
+
+static void check_field(const struct given *g, struct slice page, enum logpage_stage stage,
+                        const char *name)
+{
+    struct arena *a = arena_new(0);
+    struct jsonline j = {0};
+    struct logpage *p;
+    struct logpage_column c;
+    struct logpage_range range;
+    const struct slice *texts;
+    double v;
+
+    CHECK_OK(logpage_open(a, page, &p));
+    range = logpage_column_range(p, stage, slice_cstr(name));
+    CHECK_OK(logpage_column(p, stage, slice_cstr(name), &c));
+    CHECK_OK(logpage_column_text(p, &c, NULL, &texts));
+    CHECK(range.has_unknown == (c.n_unknown > 0));
+    for (uint32_t i = 0; i < g->n; i++) {
+        struct said s = {.a = a, .name = slice_cstr(name)};
+        bool ok;
+
+        if (logpage_has(c.is_unknown, i)) {
+            CHECK(!logpage_has(c.is_value, i));
+            continue;
+        }
+        ok = stage == LOGPAGE_JSON ? jsonline_each(&j, g->e[i].line, hear, &s)
+                                   : ask_logfmt(g->e[i].line, &s);
+        if (!ok || s.n > 1 || (s.n == 1) != logpage_has(c.is_value, i) ||
+            !slice_eq(s.value, texts[i]))
+            test_fail(__FILE__, __LINE__, "%s of %.*s: %.*s, not %u of %.*s", name,
+                      SLICE_ARG(g->e[i].line), SLICE_ARG(texts[i]), s.n, SLICE_ARG(s.value));
+        if (s.n && c.num)
+            CHECK(num_parse(texts[i], &v) && v == c.num[i]);
+        if (s.n)
+            check_range(range, &c, i);
+    }
+    jsonline_done(&j);
+    arena_free(a);
+}
+
+TEST(logpage_fields_are_what_the_stages_say)
+{
+    static const char *const names[] = {"a",   "b",  "a_in", "latency_ms", "user_id", "_1x",
+                                        "a_b", "id", "msg",  "took",       "nowhere"};
+    struct rng r;
+
+    rng_seed(&r, 17);
+    for (int round = 0; round < 40; round++) {
+        struct given *g = given_new();
+        struct buf out = {0}, line = {0};
+
+        for (size_t i = 0, n = 1 + rng_below(&r, 400); i < n; i++) {
+            buf_reset(&line);
+            if (round % 4 == 0) /* numbers and nulls */
+                buf_printf(&line, rng_chance(&r, 0.1) ? "{\"a\":null,\"b\":%d.5}" : "{\"a\":%d}",
+                           (int)rng_below(&r, 9000) - 100);
+            else
+                logtext_line(&r, round % (LOGTEXT_KINDS + 1), &line);
+            give(g, 0, (int64_t)i, buf_slice(&line));
+        }
+        build(g, &out);
+        for (size_t k = 0; k < ORR_COUNT(names); k++) {
+            check_field(g, buf_slice(&out), LOGPAGE_JSON, names[k]);
+            check_field(g, buf_slice(&out), LOGPAGE_LOGFMT, names[k]);
+        }
+        buf_done(&out);
+        buf_done(&line);
+        given_free(g);
+    }
+}
+
+TEST(logpage_reads_one_field_as_numbers)
+{
+    struct given *g = given_new();
+    struct arena *a = arena_new(0);
+    struct buf out = {0};
+    struct logpage *p;
+    struct logpage_column c;
+    struct logpage_range r;
+
+    for (int i = 0; i < 1000; i++)
+        give(g, 0, i,
+             slice_cstr(arena_printf(g->a, "{\"id\":\"%x\",\"latency_ms\":%d}", i * 77777, i)));
+    build(g, &out);
+    CHECK_OK(logpage_open(a, buf_slice(&out), &p));
+    r = logpage_column_range(p, LOGPAGE_JSON, SLICE("latency_ms"));
+    CHECK(r.has_values && !r.has_unknown && r.is_numeric && r.min == 0 && r.max == 999);
+    CHECK_OK(logpage_column(p, LOGPAGE_JSON, SLICE("latency_ms"), &c));
+    CHECK_INT(c.n_values, 1000);
+    CHECK(c.num);
+    for (int i = 0; i < 1000; i++)
+        CHECK(c.num[i] == i);
+    buf_done(&out);
+    arena_free(a);
+    given_free(g);
 }
