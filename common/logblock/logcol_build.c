@@ -244,13 +244,18 @@ static bool put_numbers(struct logcol_build *b, const struct slice *v, uint32_t 
     return true;
 }
 
+#define D(c, v) [c] = (v) + 1
+#define DIGITS                                                                                     \
+    D('0', 0), D('1', 1), D('2', 2), D('3', 3), D('4', 4), D('5', 5), D('6', 6), D('7', 7),        \
+        D('8', 8), D('9', 9)
+/* By case: the value of a hex digit and one more; 0: it is none. */
+static const uint8_t hex_digits[2][256] = {
+    {DIGITS, D('a', 10), D('b', 11), D('c', 12), D('d', 13), D('e', 14), D('f', 15)},
+    {DIGITS, D('A', 10), D('B', 11), D('C', 12), D('D', 13), D('E', 14), D('F', 15)}};
+
 static int hex_of(uint8_t c, bool is_upper)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (is_upper)
-        return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    return hex_digits[is_upper][c] - 1;
 }
 
 /* Which places vary; false if they hold other than hex digits of one case there, or few. */
@@ -294,7 +299,7 @@ static bool looks_hex(const struct slice *v, uint32_t n, bool is_upper)
 
 static bool put_hex(struct logcol_build *b, const struct slice *v, uint32_t n, bool is_upper)
 {
-    uint8_t vary[LOGCOL_MAX_HEX], bits[LOGCOL_MAX_HEX / 8] = {0}, *to;
+    uint8_t vary[LOGCOL_MAX_HEX], places[LOGCOL_MAX_HEX], bits[LOGCOL_MAX_HEX / 8] = {0}, *to;
     size_t len = v[0].len, n_vary = 0, each;
 
     if (!looks_hex(v, n, is_upper) || !find_places(v, n, is_upper, vary))
@@ -314,12 +319,12 @@ static bool put_hex(struct logcol_build *b, const struct slice *v, uint32_t n, b
     buf_reset(&b->scratch);
     to = buf_reserve(&b->scratch, each * n);
     memset(to, 0, each * n);
+    for (size_t k = 0, at = 0; k < len; k++)
+        if (vary[k])
+            places[at++] = (uint8_t)k;
     for (uint32_t i = 0; i < n; i++, to += each)
-        for (size_t k = 0, at = 0; k < len; k++)
-            if (vary[k]) {
-                to[at / 2] |= (uint8_t)(hex_of(v[i].ptr[k], is_upper) << (at % 2 ? 0 : 4));
-                at++;
-            }
+        for (size_t at = 0; at < n_vary; at++)
+            to[at / 2] |= (uint8_t)(hex_of(v[i].ptr[places[at]], is_upper) << (at % 2 ? 0 : 4));
     b->scratch.len = each * n;
     logcol_build_payload(b, buf_slice(&b->scratch));
     return true;

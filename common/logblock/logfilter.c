@@ -75,20 +75,31 @@ static void find_least(uint32_t *restrict h, size_t n, uint32_t *restrict least)
         least[i] = ORR_MIN(h[i], h[i + 3]);
 }
 
-/* All that is put has been in the set if it is in recent, which is small enough to be near. */
+/*
+ * The table of all is larger than the nearest caches, so it is asked for ahead; and what is in recent, which is
+ * near, is in it already.
+ */
 static void put_least(struct logfilter_grams *g, const uint32_t *least, size_t n, uint32_t *last)
 {
-    for (size_t i = 0; i < n; i++) {
-        uint32_t h = least[i], *seen = &g->recent[h >> 20];
+    uint32_t changed[BATCH];
+    size_t n_changed = 0, n_new = 0;
 
-        if (h == *last)
-            continue;
-        *last = h;
-        if (*seen == h)
-            continue;
-        *seen = h;
-        put(g, h);
+    for (size_t i = 0; i < n; i++) {
+        changed[n_changed] = least[i];
+        n_changed += least[i] != *last;
+        *last = least[i];
     }
+    for (size_t i = 0; i < n_changed; i++) {
+        uint32_t h = changed[i], *seen = &g->recent[h >> 20];
+
+        changed[n_new] = h;
+        n_new += *seen != h;
+        *seen = h;
+        if (g->slots)
+            __builtin_prefetch(&g->slots[h >> 1 & (g->n_slots - 1)], 1);
+    }
+    for (size_t i = 0; i < n_new; i++)
+        put(g, changed[i]);
 }
 
 void logfilter_grams_add(struct logfilter_grams *g, struct slice text)
