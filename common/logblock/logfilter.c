@@ -1,4 +1,4 @@
-#include "common/logblock/logfilter.h"
+#include "common/logblock/logfilter_internal.h"
 
 void logfilter_grams_done(struct logfilter_grams *g)
 {
@@ -126,20 +126,19 @@ void logfilter_grams_add(struct logfilter_grams *g, struct slice text)
 
 /* ---- the filter of one page ---- */
 
-/* Rows of a class: stripes grow by an eighth or so. */
-static uint32_t stripes_of(uint32_t size_class)
+uint32_t logfilter_stripes(uint32_t size_class)
 {
     return (uint32_t)((8 + size_class % 8) << (size_class / 8)) / 8;
 }
 
 #define BITS_PER_GRAM 4
-#define MAX_CLASS 160
 
 static uint32_t class_of(size_t n_grams)
 {
     uint32_t c = 0;
 
-    while (c < MAX_CLASS && (uint64_t)stripes_of(c) * LOGFILTER_STRIPE < n_grams * BITS_PER_GRAM)
+    while (c < LOGFILTER_MAX_CLASS &&
+           (uint64_t)logfilter_stripes(c) * LOGFILTER_STRIPE < n_grams * BITS_PER_GRAM)
         c++;
     return c;
 }
@@ -152,11 +151,10 @@ void logfilter_bits_done(struct logfilter_bits *f)
 
 size_t logfilter_bits_bytes(const struct logfilter_bits *f)
 {
-    return (size_t)stripes_of(f->size_class) * LOGFILTER_STRIPE / 8;
+    return (size_t)logfilter_stripes(f->size_class) * LOGFILTER_STRIPE / 8;
 }
 
-/* The rows of a gram: all in one stripe. */
-static void rows_of(uint32_t hash, uint32_t n_stripes, uint32_t *ret)
+void logfilter_rows(uint32_t hash, uint32_t n_stripes, uint32_t *ret)
 {
     uint64_t x = (hash ^ 0x5bd1e995ull) * 0xff51afd7ed558ccdull, y;
     uint32_t stripe = (uint32_t)((x >> 32) * n_stripes >> 32);
@@ -170,11 +168,11 @@ static void rows_of(uint32_t hash, uint32_t n_stripes, uint32_t *ret)
 struct logfilter_bits logfilter_bits_of(const struct logfilter_grams *g)
 {
     struct logfilter_bits f = {.size_class = class_of(g->hashes.len)};
-    uint32_t n = stripes_of(f.size_class), rows[LOGFILTER_HASHES];
+    uint32_t n = logfilter_stripes(f.size_class), rows[LOGFILTER_HASHES];
 
     f.words = mem_zalloc(logfilter_bits_bytes(&f));
     VEC_FOREACH (h, &g->hashes) {
-        rows_of(*h, n, rows);
+        logfilter_rows(*h, n, rows);
         for (int k = 0; k < LOGFILTER_HASHES; k++)
             f.words[rows[k] >> 6] |= 1ull << (rows[k] & 63);
     }
@@ -183,10 +181,10 @@ struct logfilter_bits logfilter_bits_of(const struct logfilter_grams *g)
 
 bool logfilter_bits_may(const struct logfilter_bits *f, const struct logfilter_grams *needle)
 {
-    uint32_t n = stripes_of(f->size_class), rows[LOGFILTER_HASHES];
+    uint32_t n = logfilter_stripes(f->size_class), rows[LOGFILTER_HASHES];
 
     VEC_FOREACH (h, &needle->hashes) {
-        rows_of(*h, n, rows);
+        logfilter_rows(*h, n, rows);
         for (int k = 0; k < LOGFILTER_HASHES; k++)
             if (!(f->words[rows[k] >> 6] >> (rows[k] & 63) & 1))
                 return false;

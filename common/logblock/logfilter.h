@@ -11,14 +11,15 @@
  * A page's filter is a Bloom filter of its kept grams, LOGFILTER_HASHES bits a gram. Its size is one
  * of a few classes, so that pages of like load form a *group* of at most LOGFILTER_GROUP, which is
  * stored bit-sliced: row r holds bit r of all its pages. The bits of a gram lie in one stripe of
- * LOGFILTER_STRIPE rows. A lookup reads a stripe, or the rows themselves, per gram, ands them, and has
- * the candidates: KBs, however many pages there are.
+ * LOGFILTER_STRIPE rows, which has a checksum and is read as a whole: 32 KiB for a gram of 1024 pages, which
+ * hold a GiB of lines. Three rows of it are anded, and so on until no page is left or all grams are done.
  *
  * The file of a block:
- *     groups, back to back:  rows, each of ceil(pages/8) bytes
- *     table:   u32 groups; each: u64 offset, u32 class, u32 pages, u32 crc32c per stripe...,
- *              then its pages' numbers (uvarint, each less the one before)
- *     footer:  u64 offset of the table, u32 bytes of the table, u32 crc32c of it, magic "ORRLFL" 0 1
+ *     groups, back to back: stripes of LOGFILTER_STRIPE rows, each row of as many bits as the group has pages,
+ *             bit after bit, so that a group of few wastes nothing
+ *     table   uvarint groups; each: uvarint offset, uvarint class, uvarint pages, the number of each
+ *             (uvarint, less that of the page before, less one), u32 crc32c of each stripe
+ *     footer  u64 offset of the table, u32 its bytes, u32 crc32c of it, magic "ORRLFL" 0 1
  *
  * Owner: one thread each; an open reader is immutable.
  */
@@ -61,3 +62,31 @@ struct logfilter_bits logfilter_bits_of(const struct logfilter_grams *g);
 size_t logfilter_bits_bytes(const struct logfilter_bits *f);
 /* False: no line of the page holds the needle whose grams these are (none: it may). */
 bool logfilter_bits_may(const struct logfilter_bits *f, const struct logfilter_grams *needle);
+
+/* ---- the filters of a block ---- */
+
+/* Collects the filters of pages, and writes them as groups fill. */
+struct logfilter_out;
+
+struct logfilter_out *logfilter_out_new(void);
+void logfilter_out_free(struct logfilter_out *o); /* NULL is allowed */
+/* Takes the bits. Pages are added by number, from 0, in order. Appends to out what is complete; who writes it to
+ * a file may empty out between calls. */
+void logfilter_out_add(struct logfilter_out *o, struct logfilter_bits *f, struct buf *out);
+/* The rest, the table and the footer. */
+void logfilter_out_end(struct logfilter_out *o, struct buf *out);
+
+struct logfilter;
+
+/* Lends [off, off+len) of the file until the next call, at least. */
+typedef struct err *logfilter_fetch_fn(void *arg, uint64_t off, size_t len, struct slice *ret);
+
+/* Reads footer and table, of a file of size bytes and n_pages pages; lives in the arena. */
+ORR_CHECKED struct err *logfilter_open(struct arena *a, uint64_t size, uint32_t n_pages,
+                                       logfilter_fetch_fn *fetch, void *arg,
+                                       struct logfilter **ret);
+/* Sets the bits of pages that may hold the needle whose grams these are, of a set that is all 0. *touched is
+ * raised by the bytes that were read. */
+ORR_CHECKED struct err *logfilter_candidates(const struct logfilter *f,
+                                             const struct logfilter_grams *needle, uint64_t *set,
+                                             uint64_t *touched);
