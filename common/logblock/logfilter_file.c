@@ -1,0 +1,310 @@
+#include "common/base/hash.h"
+#include "common/base/mem.h"
+#include "common/base/reader.h"
+#include "common/logblock/logfilter_internal.h"
+
+#define MAGIC "ORRLFL\0\1"
+#define MAGIC_BYTES 8
+#define FOOTER_BYTES (8 + 4 + 4 + MAGIC_BYTES)
+#define MAX_PENDING_BYTES (64u << 20) /* past it the class that holds most is written */
+#define STRIPE_BYTES(n) ((size_t)LOGFILTER_STRIPE / 8 * (n))
+#define GROUP_WORDS (LOGFILTER_GROUP / 64)
+
+static_assert(LOGFILTER_STRIPE % 64 == 0, "a page's stripe is whole words");
+
+/* ---- writing ---- */
+
+struct pending {
+    struct logfilter_bits bits[LOGFILTER_GROUP];
+    uint32_t pages[LOGFILTER_GROUP];
+    uint32_t n;
+};
+
+struct logfilter_out {
+    struct pending *of_class[LOGFILTER_MAX_CLASS + 1];
+    size_t pending_bytes;
+    uint64_t written;
+    uint32_t n_pages, n_groups;
+    struct buf table;
+};
+
+struct logfilter_out *logfilter_out_new(void)
+{
+    return mem_new(struct logfilter_out);
+}
+
+void logfilter_out_free(struct logfilter_out *o)
+{
+    if (!o)
+        return;
+    for (size_t c = 0; c <= LOGFILTER_MAX_CLASS; c++) {
+        for (uint32_t k = 0; o->of_class[c] && k < o->of_class[c]->n; k++)
+            logfilter_bits_done(&o->of_class[c]->bits[k]);
+        mem_free(o->of_class[c]);
+    }
+    buf_done(&o->table);
+    mem_free(o);
+}
+
+/* One stripe of all pages of the group: row after row, a bit for each page. */
+static void slice_stripe(const struct pending *p, uint32_t stripe, uint8_t *to)
+{
+    memset(to, 0, STRIPE_BYTES(p->n));
+    for (uint32_t k = 0; k < p->n; k++) {
+        const uint64_t *words = p->bits[k].words + (size_t)stripe * (LOGFILTER_STRIPE / 64);
+
+        for (uint32_t w = 0; w < LOGFILTER_STRIPE / 64; w++)
+            for (uint64_t x = words[w]; x; x &= x - 1) {
+                size_t at = ((size_t)w * 64 + (size_t)__builtin_ctzll(x)) * p->n + k;
+
+                to[at / 8] |= (uint8_t)(1 << (at % 8));
+            }
+    }
+}
+
+static void put_group(struct logfilter_out *o, uint32_t size_class, struct buf *out)
+{
+    struct pending *p = o->of_class[size_class];
+    uint32_t n_stripes = logfilter_stripes(size_class), before = 0;
+    size_t bytes = STRIPE_BYTES(p->n);
+
+    buf_uvarint(&o->table, o->written);
+    buf_uvarint(&o->table, size_class);
+    buf_uvarint(&o->table, p->n);
+    for (uint32_t k = 0; k < p->n; k++) {
+        buf_uvarint(&o->table, p->pages[k] - before);
+        before = p->pages[k] + 1;
+    }
+    for (uint32_t s = 0; s < n_stripes; s++) {
+        uint8_t *to = buf_reserve(out, bytes);
+
+        if (!to)
+            break;
+        slice_stripe(p, s, to);
+        out->len += bytes;
+        buf_u32le(&o->table, hash_crc32c(slice_of(to, bytes)));
+    }
+    o->written += bytes * n_stripes;
+    o->n_groups++;
+    for (uint32_t k = 0; k < p->n; k++) {
+        o->pending_bytes -= logfilter_bits_bytes(&p->bits[k]);
+        logfilter_bits_done(&p->bits[k]);
+    }
+    p->n = 0;
+}
+
+static uint32_t fullest(const struct logfilter_out *o)
+{
+    size_t most = 0;
+    uint32_t best = 0;
+
+    for (uint32_t c = 0; c <= LOGFILTER_MAX_CLASS; c++) {
+        size_t bytes = o->of_class[c] ? (size_t)o->of_class[c]->n * logfilter_stripes(c) : 0;
+
+        if (bytes > most) {
+            most = bytes;
+            best = c;
+        }
+    }
+    return best;
+}
+
+void logfilter_out_add(struct logfilter_out *o, struct logfilter_bits *f, struct buf *out)
+{
+    struct pending **at = &o->of_class[f->size_class], *p;
+
+    if (!*at)
+        *at = mem_new(struct pending);
+    p = *at;
+    o->pending_bytes += logfilter_bits_bytes(f);
+    p->pages[p->n] = o->n_pages++;
+    p->bits[p->n++] = *f;
+    *f = (struct logfilter_bits){0};
+    if (p->n == LOGFILTER_GROUP)
+        put_group(o, (uint32_t)(at - o->of_class), out);
+    else if (o->pending_bytes > MAX_PENDING_BYTES)
+        put_group(o, fullest(o), out);
+}
+
+void logfilter_out_end(struct logfilter_out *o, struct buf *out)
+{
+    struct buf table = {0};
+
+    for (uint32_t c = 0; c <= LOGFILTER_MAX_CLASS; c++)
+        if (o->of_class[c] && o->of_class[c]->n)
+            put_group(o, c, out);
+    buf_uvarint(&table, o->n_groups);
+    buf_slice_append(&table, buf_slice(&o->table));
+    buf_slice_append(out, buf_slice(&table));
+    buf_u64le(out, o->written);
+    buf_u32le(out, (uint32_t)table.len);
+    buf_u32le(out, hash_crc32c(buf_slice(&table)));
+    buf_append(out, MAGIC, MAGIC_BYTES);
+    buf_done(&table);
+}
+
+/* ---- reading ---- */
+
+struct group {
+    uint64_t off;
+    uint32_t size_class, n;
+    uint32_t *pages;
+    const uint8_t *crcs; /* u32 of each stripe */
+};
+
+struct logfilter {
+    struct group *groups;
+    size_t n_groups;
+    logfilter_fetch_fn *fetch;
+    void *arg;
+};
+
+static struct err *corrupt(const char *what)
+{
+    return err_new(ERR_CORRUPT, "needle filters: %s", what);
+}
+
+static struct err *read_group(struct arena *a, struct reader *r, uint64_t end, uint32_t n_pages,
+                              struct group *g)
+{
+    uint64_t size_class, n, next = 0;
+    uint32_t n_stripes;
+
+    g->off = reader_uvarint(r);
+    size_class = reader_uvarint(r);
+    n = reader_uvarint(r);
+    if (!reader_ok(r) || size_class > LOGFILTER_MAX_CLASS || n == 0 || n > LOGFILTER_GROUP)
+        return corrupt("a group");
+    g->size_class = (uint32_t)size_class;
+    g->n = (uint32_t)n;
+    n_stripes = logfilter_stripes(g->size_class);
+    g->pages = arena_array(a, uint32_t, g->n);
+    for (uint32_t k = 0; k < g->n; k++) {
+        uint64_t step = reader_uvarint(r);
+
+        if (step >= n_pages || next + step >= n_pages)
+            return corrupt("the number of a page");
+        g->pages[k] = (uint32_t)(next + step);
+        next = g->pages[k] + 1ull;
+    }
+    g->crcs = reader_bytes(r, (size_t)n_stripes * 4).ptr;
+    if (!reader_ok(r) || g->off > end || STRIPE_BYTES(g->n) * n_stripes > end - g->off)
+        return corrupt("a group lies outside");
+    return NULL;
+}
+
+static struct err *read_table(struct arena *a, struct slice table, uint64_t end, uint32_t n_pages,
+                              struct logfilter *f)
+{
+    struct reader r = reader_new(table);
+    uint64_t sum = 0;
+    struct err *e = NULL;
+
+    f->n_groups = reader_count(&r, 8);
+    f->groups = arena_array(a, struct group, f->n_groups);
+    for (size_t k = 0; !e && k < f->n_groups; k++) {
+        e = read_group(a, &r, end, n_pages, &f->groups[k]);
+        sum += f->groups[k].n;
+    }
+    /* Groups do not know of one another: a page that is in two could hide one that is in none. */
+    if (!e && (!reader_ok(&r) || reader_left(&r) || sum != n_pages || arena_over(a)))
+        e = corrupt("its table");
+    return e;
+}
+
+struct err *logfilter_open(struct arena *a, uint64_t size, uint32_t n_pages,
+                           logfilter_fetch_fn *fetch, void *arg, struct logfilter **ret)
+{
+    struct logfilter *f = arena_new_of(a, struct logfilter);
+    struct slice footer, table;
+    struct reader r;
+    uint64_t off;
+    uint32_t bytes, crc;
+    struct err *e;
+
+    f->fetch = fetch;
+    f->arg = arg;
+    if (size < FOOTER_BYTES)
+        return corrupt("cut short");
+    if ((e = fetch(arg, size - FOOTER_BYTES, FOOTER_BYTES, &footer)))
+        return e;
+    r = reader_new(footer);
+    off = reader_u64le(&r);
+    bytes = reader_u32le(&r);
+    crc = reader_u32le(&r);
+    if (!slice_eq(reader_rest(&r), slice_of(MAGIC, MAGIC_BYTES)) || off > size - FOOTER_BYTES ||
+        bytes != size - FOOTER_BYTES - off)
+        return corrupt("its footer");
+    if ((e = fetch(arg, off, bytes, &table)))
+        return e;
+    if (table.len != bytes || hash_crc32c(table) != crc)
+        return corrupt("checksum of its table");
+    *ret = f;
+    return read_table(a, arena_dup(a, table), off, n_pages, f);
+}
+
+/* n bits from bit at on. */
+static void and_row(const uint8_t *stripe, size_t at, uint32_t n, uint64_t *words)
+{
+    const uint8_t *p = stripe + at / 8;
+    unsigned shift = at % 8;
+
+    for (uint32_t i = 0; i < n; i += 8, p++) {
+        unsigned x = p[0] >> shift;
+
+        if (shift && n - i > 8 - shift)
+            x |= (unsigned)p[1] << (8 - shift);
+        words[i / 64] &= ~(255ull << (i % 64)) | (uint64_t)(x & 255) << (i % 64);
+    }
+}
+
+static struct err *and_gram(const struct logfilter *f, const struct group *g, uint32_t hash,
+                            uint64_t *words, uint64_t *touched)
+{
+    uint32_t rows[LOGFILTER_HASHES], stripe;
+    size_t bytes = STRIPE_BYTES(g->n);
+    struct slice s;
+    struct reader crc;
+    struct err *e;
+
+    logfilter_rows(hash, logfilter_stripes(g->size_class), rows);
+    stripe = rows[0] / LOGFILTER_STRIPE;
+    if ((e = f->fetch(f->arg, g->off + bytes * stripe, bytes, &s)))
+        return e;
+    *touched += bytes;
+    crc = reader_new(slice_of(g->crcs + (size_t)stripe * 4, 4));
+    if (s.len != bytes || hash_crc32c(s) != reader_u32le(&crc))
+        return corrupt("checksum of a stripe");
+    for (int k = 0; k < LOGFILTER_HASHES; k++)
+        and_row(s.ptr, (size_t)(rows[k] % LOGFILTER_STRIPE) * g->n, g->n, words);
+    return NULL;
+}
+
+static bool has_any(const uint64_t *words)
+{
+    uint64_t all = 0;
+
+    for (int i = 0; i < GROUP_WORDS; i++)
+        all |= words[i];
+    return all != 0;
+}
+
+struct err *logfilter_candidates(const struct logfilter *f, const struct logfilter_grams *needle,
+                                 uint64_t *set, uint64_t *touched)
+{
+    struct err *e = NULL;
+
+    for (size_t k = 0; !e && k < f->n_groups; k++) {
+        const struct group *g = &f->groups[k];
+        uint64_t words[GROUP_WORDS] = {0};
+
+        for (uint32_t i = 0; i < g->n; i++)
+            words[i / 64] |= 1ull << (i % 64);
+        for (size_t h = 0; !e && h < needle->hashes.len && has_any(words); h++)
+            e = and_gram(f, g, needle->hashes.ptr[h], words, touched);
+        for (uint32_t i = 0; !e && i < g->n; i++)
+            if (words[i / 64] >> (i % 64) & 1)
+                set[g->pages[i] >> 6] |= 1ull << (g->pages[i] & 63);
+    }
+    return e;
+}

@@ -1,0 +1,382 @@
+/*
+ * What log pages cost and save, by kind of line (loggen.h), beside zstd -3 of the same text, memcpy and
+ * memmem() in the same run.
+ *
+ *     logblock_bench [MB [KIND]]        64 MB of each kind
+ *
+ * All speeds are MB of raw lines a second of this thread's CPU.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <zstd.h>
+
+#include "common/base/mem.h"
+#include "common/base/vec.h"
+#include "common/logblock/logpage.h"
+#include "tests/bench/loggen.h"
+
+struct text {
+    struct buf bytes;
+    VEC(size_t) ends; /* of lines, each with a line feed */
+    VEC(int64_t) times;
+    VEC(uint32_t) streams;
+};
+
+struct pages {
+    struct buf bytes;
+    VEC(size_t) ends;
+    struct buf filters;
+};
+
+static struct logfilter_grams grams; /* too large for a stack */
+
+static int64_t cpu_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return ts.tv_sec * 1000000000ll + ts.tv_nsec;
+}
+
+static void must(struct err *e)
+{
+    if (!e)
+        return;
+    fprintf(stderr, "logblock_bench: %s\n", err_msg(e));
+    exit(1);
+}
+
+static double speed(size_t bytes, int64_t ns)
+{
+    return (double)bytes / (double)ORR_MAX(ns, (int64_t)1) * 1000;
+}
+
+static void make_text(struct text *t, enum loggen_kind kind, size_t bytes)
+{
+    struct loggen g;
+
+    loggen_init(&g, kind, 42);
+    while (t->bytes.len < bytes) {
+        loggen_line(&g, &t->bytes);
+        buf_byte(&t->bytes, '\n');
+        vec_push(&t->ends, t->bytes.len);
+        vec_push(&t->times, g.ts_ns);
+        vec_push(&t->streams, g.stream);
+    }
+}
+
+static struct slice line_at(const struct text *t, size_t i)
+{
+    size_t start = i ? t->ends.ptr[i - 1] : 0;
+
+    return slice_of(t->bytes.ptr + start, t->ends.ptr[i] - 1 - start);
+}
+
+/* As a flush does it: streams one after the other, pages of about 1 MiB. */
+static struct logpage_entry *by_stream(const struct text *t, size_t *ret_n)
+{
+    struct logpage_entry *e = mem_new_array(struct logpage_entry, t->ends.len);
+    size_t n = 0;
+
+    for (uint32_t s = 0; s < 8; s++)
+        for (size_t i = 0; i < t->ends.len; i++)
+            if (t->streams.ptr[i] == s)
+                e[n++] = (struct logpage_entry){
+                    .stream = s, .ts_ns = t->times.ptr[i], .line = line_at(t, i)};
+    *ret_n = n;
+    return e;
+}
+
+static void encode(const struct logpage_entry *e, size_t n, struct pages *ret, int64_t *page_ns,
+                   int64_t *filter_ns)
+{
+    struct logpage_builder *b = logpage_builder_new();
+    struct logfilter_out *o = logfilter_out_new();
+    struct logfilter_bits bits;
+    int64_t t2;
+
+    *page_ns = *filter_ns = 0;
+    for (size_t start = 0, i = 0; start < n; start = i) {
+        size_t bytes = 0;
+        int64_t t0 = cpu_ns(), t1;
+
+        for (i = start; i < n && bytes < LOGPAGE_AIM_BYTES; i++)
+            bytes += e[i].line.len;
+        must(logpage_build(b, e + start, i - start, LOGPAGE_LEVEL, &ret->bytes, NULL));
+        t1 = cpu_ns();
+        *page_ns += t1 - t0;
+        logfilter_grams_clear(&grams);
+        for (size_t k = start; k < i; k++)
+            logfilter_grams_add(&grams, e[k].line);
+        bits = logfilter_bits_of(&grams);
+        logfilter_out_add(o, &bits, &ret->filters);
+        *filter_ns += cpu_ns() - t1;
+        vec_push(&ret->ends, ret->bytes.len);
+    }
+    t2 = cpu_ns();
+    logfilter_out_end(o, &ret->filters);
+    *filter_ns += cpu_ns() - t2;
+    logfilter_out_free(o);
+    logpage_builder_free(b);
+}
+
+static struct slice page_at(const struct pages *p, size_t i)
+{
+    size_t start = i ? p->ends.ptr[i - 1] : 0;
+
+    return slice_of(p->bytes.ptr + start, p->ends.ptr[i] - start);
+}
+
+static int64_t decode(const struct pages *p, const struct logpage_entry *e)
+{
+    struct arena *a = arena_new(0);
+    struct slice *lines = mem_new_array(struct slice, LOGPAGE_MAX_ENTRIES);
+    int64_t ns = 0;
+
+    for (size_t i = 0; i < p->ends.len; i++) {
+        struct logpage *page;
+        int64_t t0 = cpu_ns();
+
+        must(logpage_open(a, page_at(p, i), &page));
+        must(logpage_lines(page, NULL, 0, logpage_n_entries(page), lines));
+        ns += cpu_ns() - t0;
+        for (uint32_t k = 0; k < logpage_n_entries(page); k++, e++)
+            if (!slice_eq(lines[k], e->line)) {
+                fprintf(stderr, "logblock_bench: another line came back\n");
+                exit(1);
+            }
+        arena_reset(a);
+    }
+    mem_free(lines);
+    arena_free(a);
+    return ns;
+}
+
+static size_t count_bits(const uint64_t *set, uint32_t n)
+{
+    size_t sum = 0;
+
+    for (size_t i = 0; i < LOGPAGE_WORDS(n); i++)
+        sum += (size_t)__builtin_popcountll(set[i]);
+    return sum;
+}
+
+/* Every page is searched, as for a text that no filter knows. */
+static int64_t match(const struct pages *p, struct slice needle, size_t *ret_n)
+{
+    struct arena *a = arena_new(0);
+    int64_t t0 = cpu_ns();
+
+    *ret_n = 0;
+    for (size_t i = 0; i < p->ends.len; i++) {
+        struct logpage *page;
+        uint64_t *set;
+
+        must(logpage_open(a, page_at(p, i), &page));
+        set = arena_array(a, uint64_t, LOGPAGE_WORDS(logpage_n_entries(page)));
+        must(logpage_match(page, needle, set));
+        *ret_n += count_bits(set, logpage_n_entries(page));
+        arena_reset(a);
+    }
+    arena_free(a);
+    return cpu_ns() - t0;
+}
+
+static size_t count_lines(const struct text *t, struct slice needle, int64_t *ns)
+{
+    int64_t t0 = cpu_ns();
+    size_t n = 0;
+
+    for (size_t i = 0; i < t->ends.len; i++) {
+        struct slice l = line_at(t, i);
+
+        n += memmem(l.ptr, l.len, needle.ptr, needle.len) != NULL;
+    }
+    *ns = cpu_ns() - t0;
+    return n;
+}
+
+static size_t zstd_bytes(struct slice raw, int64_t *ns)
+{
+    size_t cap = ZSTD_compressBound(raw.len), n;
+    void *to = mem_alloc(cap);
+    int64_t t0 = cpu_ns();
+
+    n = ZSTD_compress(to, cap, raw.ptr, raw.len, 3);
+    *ns = cpu_ns() - t0;
+    mem_free(to);
+    return n;
+}
+
+static int64_t copy_ns(struct slice raw)
+{
+    void *to = mem_alloc(raw.len);
+    int64_t t0;
+
+    memset(to, 1, raw.len);
+    t0 = cpu_ns();
+    memcpy(to, raw.ptr, raw.len);
+    t0 = cpu_ns() - t0;
+    __asm__ volatile("" : : "r"(to) : "memory");
+    mem_free(to);
+    return t0;
+}
+
+/* How long `| json | latency_ms > 1000` takes, over all pages. */
+static int64_t field(const struct pages *p, size_t *ret_n)
+{
+    struct arena *a = arena_new(0);
+    int64_t t0 = cpu_ns();
+
+    *ret_n = 0;
+    for (size_t i = 0; i < p->ends.len; i++) {
+        struct logpage_column c;
+        struct logpage *page;
+
+        must(logpage_open(a, page_at(p, i), &page));
+        must(logpage_column(page, LOGPAGE_JSON, SLICE("latency_ms"), &c));
+        for (uint32_t k = 0; c.num && k < logpage_n_entries(page); k++)
+            *ret_n += c.num[k] > 1000;
+        arena_reset(a);
+    }
+    arena_free(a);
+    return cpu_ns() - t0;
+}
+
+static struct err *from_buf(void *arg, uint64_t off, size_t len, struct slice *ret)
+{
+    const struct buf *b = arg;
+
+    *ret = slice_sub(buf_slice(b), (size_t)off, len);
+    return NULL;
+}
+
+static struct err *from_slice(void *arg, uint64_t off, size_t len, struct slice *ret)
+{
+    const struct slice *s = arg;
+
+    *ret = slice_sub(*s, (size_t)off, len);
+    return NULL;
+}
+
+static void needle_search(struct pages *p, struct slice needle, size_t raw_bytes)
+{
+    struct arena *a = arena_new(0), *kept = arena_new(0);
+    size_t n_found = 0, n_pages = 0;
+    uint64_t touched = 0, *candidates = arena_array(kept, uint64_t, LOGPAGE_WORDS(p->ends.len));
+    uint64_t of_filters;
+    struct logfilter *f;
+    int64_t t0 = cpu_ns();
+
+    logfilter_grams_clear(&grams);
+    logfilter_grams_add(&grams, needle);
+    must(logfilter_open(kept, p->filters.len, (uint32_t)p->ends.len, from_buf, &p->filters, &f));
+    must(logfilter_candidates(f, &grams, candidates, &touched));
+    of_filters = touched;
+    for (uint32_t i = 0; i < p->ends.len; i++) {
+        struct slice bytes = page_at(p, i);
+        struct logpage *page;
+        uint64_t *set;
+
+        if (!logpage_has(candidates, i))
+            continue;
+        n_pages++;
+        must(logpage_open_ranged(a, bytes.len, from_slice, &bytes, &page));
+        set = arena_array(a, uint64_t, LOGPAGE_WORDS(logpage_n_entries(page)));
+        must(logpage_match(page, needle, set));
+        n_found += count_bits(set, logpage_n_entries(page));
+        touched += logpage_touched_bytes(page);
+        arena_reset(a);
+    }
+    t0 = cpu_ns() - t0;
+    printf("  needle %-32.*s %2zu grams: %zu found in %zu of %zu pages, %.3f%% touched (filter "
+           "%.3f%%), %.1f ms/GiB\n",
+           SLICE_ARG(needle), grams.hashes.len, n_found, n_pages, p->ends.len,
+           100 * (double)touched / (double)(p->bytes.len + p->filters.len),
+           100 * (double)of_filters / (double)(p->bytes.len + p->filters.len),
+           (double)t0 / 1e6 * 1073741824 / (double)raw_bytes);
+    arena_free(a);
+    arena_free(kept);
+}
+
+/* Of a line in the middle an id, if such lines have one. */
+static struct slice pick_id(const struct text *t, size_t len)
+{
+    for (size_t i = t->ends.len / 2; i < t->ends.len; i++) {
+        struct slice l = line_at(t, i);
+        ptrdiff_t at = slice_find(l, SLICE("trace_id"), 0);
+        size_t skip = 8;
+
+        if (at < 0) {
+            at = slice_find(l, SLICE("Payment "), 0);
+            skip = 7;
+        }
+        if (at < 0 && t->streams.ptr[i] == 3 && i > t->ends.len / 2 + 50)
+            return slice_sub(l, l.len / 3, len);
+        if (at < 0)
+            continue;
+        while (skip < 11 &&
+               !((l.ptr[(size_t)at + skip] >= '0' && l.ptr[(size_t)at + skip] <= '9') ||
+                 (l.ptr[(size_t)at + skip] >= 'a' && l.ptr[(size_t)at + skip] <= 'f')))
+            skip++;
+        return slice_sub(l, (size_t)at + skip, len);
+    }
+    return SLICE("no line at all");
+}
+
+static void run(enum loggen_kind kind, size_t bytes)
+{
+    struct text t = {0};
+    struct pages p = {0};
+    struct logpage_entry *e;
+    size_t n, packed, n_lines, n_matched;
+    int64_t zstd_ns, page_ns, filter_ns, decode_ns, match_ns, grep_ns, field_ns;
+
+    make_text(&t, kind, bytes);
+    e = by_stream(&t, &n);
+    packed = zstd_bytes(buf_slice(&t.bytes), &zstd_ns);
+    encode(e, n, &p, &page_ns, &filter_ns);
+    decode_ns = decode(&p, e);
+    match_ns = match(&p, SLICE("error"), &n_matched);
+    n_lines = count_lines(&t, SLICE("error"), &grep_ns);
+    printf("%-7s %.1f MB, %zu lines, %.0f bytes each; memcpy %.0f MB/s\n", loggen_name(kind),
+           (double)t.bytes.len / 1e6, n, (double)t.bytes.len / (double)n,
+           speed(t.bytes.len, copy_ns(buf_slice(&t.bytes))));
+    printf("  zstd -3 %zu (%.1f B/line); pages %zu (%.1f), filter %zu (%.1f): together %.3f of "
+           "zstd -3\n",
+           packed, (double)packed / (double)n, p.bytes.len, (double)p.bytes.len / (double)n,
+           p.filters.len, (double)p.filters.len / (double)n,
+           (double)(p.bytes.len + p.filters.len) / (double)packed);
+    printf("  encode %.0f MB/s (page %.0f, filter %.0f; zstd -3 %.0f), decode %.0f MB/s\n",
+           speed(t.bytes.len, page_ns + filter_ns), speed(t.bytes.len, page_ns),
+           speed(t.bytes.len, filter_ns), speed(t.bytes.len, zstd_ns),
+           speed(t.bytes.len, decode_ns));
+    printf("  |= \"error\" %.0f MB/s (memmem on raw lines %.0f), %zu of %zu%s\n",
+           speed(t.bytes.len, match_ns), speed(t.bytes.len, grep_ns), n_matched, n_lines,
+           n_matched == n_lines ? "" : "  WRONG");
+    field_ns = field(&p, &n_matched);
+    printf("  | json | latency_ms > 1000: %.0f MB/s, %zu lines\n", speed(t.bytes.len, field_ns),
+           n_matched);
+    needle_search(&p, pick_id(&t, 32), t.bytes.len);
+    needle_search(&p, pick_id(&t, 16), t.bytes.len);
+    buf_done(&p.filters);
+    vec_done(&p.ends);
+    buf_done(&p.bytes);
+    buf_done(&t.bytes);
+    vec_done(&t.ends);
+    vec_done(&t.times);
+    vec_done(&t.streams);
+    mem_free(e);
+}
+
+int main(int argc, char **argv)
+{
+    size_t mb = argc > 1 ? strtoul(argv[1], NULL, 10) : 64;
+
+    for (int k = 0; k < LOGGEN_ALL; k++)
+        if (argc < 3 || strcmp(argv[2], loggen_name((enum loggen_kind)k)) == 0)
+            run((enum loggen_kind)k, mb << 20);
+    logfilter_grams_done(&grams);
+    return 0;
+}
