@@ -150,8 +150,7 @@ struct err *logframe_open(struct slice bytes, struct logframe *ret)
         return torn("checksum");
     ret->head = read_header(&r, &tenant, &stored, &ret->labels_bytes);
     ret->bytes = slice_of(bytes.ptr, size);
-    ret->streams =
-        reader_bytes(&r, (size_t)ret->head.n_streams * LOGFRAME_STREAM_BYTES).ptr;
+    ret->streams = reader_bytes(&r, (size_t)ret->head.n_streams * LOGFRAME_STREAM_BYTES).ptr;
     ret->pages = reader_bytes(&r, (size_t)ret->head.n_pages * LOGFRAME_PAGE_BYTES).ptr;
     ret->tenant = reader_bytes(&r, tenant);
     ret->labels = reader_bytes(&r, stored);
@@ -162,8 +161,8 @@ struct err *logframe_open(struct slice bytes, struct logframe *ret)
 
 struct logframe_stream logframe_stream_at(const struct logframe *f, uint32_t i)
 {
-    struct reader r = reader_new(
-        slice_of(f->streams + (size_t)i * LOGFRAME_STREAM_BYTES, LOGFRAME_STREAM_BYTES));
+    struct reader r =
+        reader_new(slice_of(f->streams + (size_t)i * LOGFRAME_STREAM_BYTES, LOGFRAME_STREAM_BYTES));
     struct logframe_stream s;
 
     s.fp.lo = reader_u64le(&r);

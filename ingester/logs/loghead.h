@@ -35,15 +35,15 @@
 struct loghead;
 
 struct loghead_opts {
-    const char *dir;          /* created if absent; head/ inside is ours */
-    struct wal *wal;          /* opened by the caller, closed by it after loghead_close() */
-    unsigned shards;          /* 0: one per CPU; a power of two, else rounded up. Kept by DIR. */
-    int64_t open_bytes;       /* budget for lines that are not in frames; 0: 512 MiB */
-    int64_t seal_bytes;       /* a tenant's open lines in a shard are sealed past it; 0: 16 MiB */
-    int64_t seal_age_ms;      /* or when the first came so long ago; 0: 30 min */
-    int64_t seal_wal_bytes;   /* or when so much log was written since; 0: 512 MiB */
-    int64_t push_queue_bytes; /* batches waiting for shard threads; 0: 256 MiB */
-    int64_t idle_ms;          /* a stream without lines for so long is not active; 0: 1 h */
+    const char *dir;           /* created if absent; head/ inside is ours */
+    struct wal *wal;           /* opened by the caller, closed by it after loghead_close() */
+    unsigned shards;           /* 0: one per CPU; a power of two, else rounded up. Kept by DIR. */
+    int64_t open_bytes;        /* budget for lines that are not in frames; 0: 512 MiB */
+    int64_t seal_bytes;        /* a tenant's open lines in a shard are sealed past it; 0: 16 MiB */
+    int64_t seal_age_ms;       /* or when the first came so long ago; 0: 30 min */
+    int64_t seal_wal_bytes;    /* or when so much log was written since; 0: 512 MiB */
+    int64_t push_queue_bytes;  /* batches waiting for shard threads; 0: 256 MiB */
+    int64_t idle_ms;           /* a stream without lines for so long is not active; 0: 1 h */
     int64_t regex_cache_bytes; /* remembered regexes, over all shards; 0: 16 MiB */
     const struct clock *clock; /* NULL: the system's */
 };

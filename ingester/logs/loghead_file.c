@@ -176,8 +176,9 @@ static struct err *create_file(struct logshard *sh, uint64_t cap, struct logfile
 
     *f = (struct logfile){.refs = 1, .cap = cap};
     f->path = mem_printf("%s/frames-%08" PRIx32, dir, sh->next_file++);
-    f->fd = fault_point() ? (errno = ENOSPC, -1)
-                          : open(f->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+    f->fd = fault_hit("logfile.create", &errno)
+                ? -1
+                : open(f->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
     if (f->fd < 0)
         e = err_errno(ERR_IO, "create %s", f->path);
     if (!e)
@@ -212,7 +213,7 @@ struct err *logfile_append(struct logshard *sh, struct slice frame, struct logse
         e = err_errno(ERR_IO, "seek %s", f->path);
     if (!e)
         e = fsx_write_all(f->fd, f->path, frame);
-    if (!e && fdatasync(f->fd))
+    if (!e && (fault_hit("logfile.sync", &errno) || fdatasync(f->fd)))
         e = err_errno(ERR_IO, "sync %s", f->path);
     if (!e)
         e = logframe_open(slice_of(f->map + f->used, frame.len), &opened);

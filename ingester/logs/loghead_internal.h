@@ -56,9 +56,9 @@ struct loggen {
     int64_t bytes; /* of all blocks: charged to the head's budget */
     uint64_t entries, raw_bytes;
     int64_t opened_ms;
-    uint64_t first_seq;               /* least number of a record in it; 0: none */
-    uint64_t logged_at;               /* bytes logged by the head when it was opened */
-    uint64_t through, live_to;        /* for its frame, set when it is closed for lines */
+    uint64_t first_seq;        /* least number of a record in it; 0: none */
+    uint64_t logged_at;        /* bytes logged by the head when it was opened */
+    uint64_t through, live_to; /* for its frame, set when it is closed for lines */
 };
 struct loggen *loggen_new(struct loghead *h, uint32_t id, int64_t now_ms);
 void loggen_ref(struct loggen *g);
@@ -99,8 +99,8 @@ struct logtable {
     VEC(struct loggen *) gens; /* oldest first */
     bool is_open;              /* the last one takes lines; the others are being sealed */
     uint32_t next_gen;
-    uint32_t min_gen; /* of those here; next_gen: none is */
-    uint32_t defs;    /* changes when all labels have to be logged again */
+    uint32_t min_gen;  /* of those here; next_gen: none is */
+    uint32_t defs;     /* changes when all labels have to be logged again */
     uint32_t captures; /* readers at work: generations stay */
     VEC(struct logsealed *) frames;
     uint64_t last_seq, replayed_seq;
@@ -174,6 +174,7 @@ struct loghead {
     struct loghead_metrics m;
 };
 
+ORR_CHECKED struct err *loghead_write_meta(struct loghead *h);            /* shards and epoch */
 struct logtenant *loghead_tenant_get(struct loghead *h, struct slice id); /* makes it */
 struct logtenant *loghead_tenant_find(struct loghead *h, struct slice id);
 struct logtable *loghead_table_get(struct logshard *sh, struct logtenant *t);

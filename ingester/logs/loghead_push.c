@@ -8,8 +8,8 @@
 struct logpush_part {
     struct mailbox_msg msg;
     struct logpush *push;
-    struct buf bytes;       /* streams as in logrecord.h, without the head */
-    VEC(uint32_t) index;    /* of each: in the batch */
+    struct buf bytes;    /* streams as in logrecord.h, without the head */
+    VEC(uint32_t) index; /* of each: in the batch */
     struct batch_reply reply;
     struct err *err;
 };
@@ -312,8 +312,7 @@ static struct err *check_room(struct loghead *h, int64_t bytes)
 static struct err *start(struct loghead *h, struct slice tenant, struct slice bytes,
                          const struct loghead_limits *limits, loghead_push_fn *done, void *arg)
 {
-    struct logpush *p =
-        mem_zalloc(sizeof(*p) + h->n_shards * sizeof(struct logpush_part));
+    struct logpush *p = mem_zalloc(sizeof(*p) + h->n_shards * sizeof(struct logpush_part));
     uint32_t send[LOGHEAD_MAX_SHARDS], n = 0;
     struct err *e;
 

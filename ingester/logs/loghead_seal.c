@@ -106,8 +106,8 @@ static size_t unite_all(struct line_ref *l, size_t n)
     for (size_t i = 0, k; i < n; i += k) {
         size_t kept;
 
-        for (k = 1; i + k < n && l[i + k].stream == l[i].stream &&
-                    l[i + k].line->t_ns == l[i].line->t_ns;
+        for (k = 1;
+             i + k < n && l[i + k].stream == l[i].stream && l[i + k].line->t_ns == l[i].line->t_ns;
              k++)
             ;
         kept = unite(l + i, k);
@@ -387,8 +387,8 @@ static bool run_capture(void *arg)
 
     for (; s->next_ref < end; s->next_ref++) {
         uint32_t ref = s->refs.ptr[s->next_ref];
-        struct seal_stream st = {.fp = tb->streams.ptr[ref].fp, .ref = ref,
-                                 .at = (uint32_t)s->labels.len};
+        struct seal_stream st = {
+            .fp = tb->streams.ptr[ref].fp, .ref = ref, .at = (uint32_t)s->labels.len};
 
         logtable_canonical(tb, ref, &s->labels);
         st.len = (uint32_t)s->labels.len - st.at;
@@ -411,8 +411,7 @@ static void find_refs(struct seal *s)
     uint64_t *seen = mem_new_array(uint64_t, n / 64 + 1);
 
     VEC_FOREACH (b, &s->gen->blocks)
-        for (const struct logline *l = first_line(b);
-             (const uint8_t *)l < b->ptr + b->used;
+        for (const struct logline *l = first_line(b); (const uint8_t *)l < b->ptr + b->used;
              l = (const struct logline *)(const void *)((const uint8_t *)l + line_bytes(l)))
             if (!(seen[l->ref / 64] >> (l->ref % 64) & 1)) {
                 seen[l->ref / 64] |= 1ull << (l->ref % 64);
@@ -439,8 +438,7 @@ static bool has_closed(const struct logtable *tb)
 
 void logshard_seal_more(struct logshard *sh)
 {
-    if (sh->is_sealing || !atomic_load(&sh->head->is_loaded) ||
-        atomic_load(&sh->head->is_closing))
+    if (sh->is_sealing || !atomic_load(&sh->head->is_loaded) || atomic_load(&sh->head->is_closing))
         return;
     VEC_FOREACH (tb, &sh->tables)
         if (!(*tb)->is_queued && has_closed(*tb)) {
@@ -464,10 +462,9 @@ bool logtable_is_due(const struct logtable *tb, int64_t now_ms)
         return false;
     if (g->bytes >= o->seal_bytes)
         return true;
-    return now_ms &&
-           (now_ms - g->opened_ms >= o->seal_age_ms ||
-            (int64_t)(atomic_load(&tb->shard->head->logged_bytes) - g->logged_at) >=
-                o->seal_wal_bytes);
+    return now_ms && (now_ms - g->opened_ms >= o->seal_age_ms ||
+                      (int64_t)(atomic_load(&tb->shard->head->logged_bytes) - g->logged_at) >=
+                          o->seal_wal_bytes);
 }
 
 void logtable_close_open(struct logtable *tb)

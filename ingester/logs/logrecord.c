@@ -37,8 +37,8 @@ void logrecord_entry(struct buf *out, int64_t t_ns, struct slice line, struct la
     for (size_t i = 0; i < metadata.n; i++) {
         const struct label *l = &metadata.ptr[i];
 
-        bytes += uvarint_bytes(l->name.len) + l->name.len + uvarint_bytes(l->value.len) +
-                 l->value.len;
+        bytes +=
+            uvarint_bytes(l->name.len) + l->name.len + uvarint_bytes(l->value.len) + l->value.len;
     }
     buf_u64le(out, (uint64_t)t_ns);
     buf_u32le(out, (uint32_t)line.len);
