@@ -142,11 +142,14 @@ static void freight_end(void *arg)
 static const struct distribute_cargo_ops freight_ops = {freight_token, freight_encode,
                                                         freight_memory, freight_end};
 
-/* What of it was refused, as the client reads it. NULL: nothing. */
+/*
+ * What of it was refused, as the client reads it. NULL: nothing. Too many streams are 429, as in
+ * Loki: agents come again when streams may have become idle.
+ */
 static struct err *refusals(const struct log_freight *f, const struct distribute_result *r)
 {
     struct buf text = {0}, labels = {0};
-    enum err_code code = ERR_LIMIT;
+    enum err_code code = ERR_RATE;
     struct arena *a;
     struct labels ls;
     struct err *e;

@@ -23,7 +23,7 @@ def push(addr, streams, tenant=TENANT):
 
 def push_ok(addr, streams, **kw):
     r = push(addr, streams, **kw)
-    check(r.status == 204, f"{r.status} {r.text()}")
+    check(r.status == 204, f"{r.status} {r.text}")
 
 
 def held(addr, selector, tenant=TENANT, **params):
@@ -31,9 +31,9 @@ def held(addr, selector, tenant=TENANT, **params):
     from urllib.parse import urlencode
     params = {"query": selector, "limit": 100000, **params}
     r = http_call(addr, "GET", "/ingester/logs?" + urlencode(params), headers={"X-Scope-OrgID": tenant})
-    check(r.status == 200, f"{r.status} {r.text()}")
+    check(r.status == 200, f"{r.status} {r.text}")
     got = {}
-    for line in r.text().splitlines():
+    for line in r.text.splitlines():
         x = json.loads(line)
         labels = {k: v for k, v in x["stream"].items() if k != "service_name"}
         got[json.dumps(labels, sort_keys=True)] = [[int(v[0]), *v[1:]] for v in x["values"]]
@@ -45,7 +45,7 @@ def lines_of(addr, selector, **kw):
 
 
 def counter(addr, name):
-    text = http_call(addr, "GET", "/metrics").text()
+    text = http_call(addr, "GET", "/metrics").text
     return sum(float(x.rsplit(" ", 1)[1]) for x in text.splitlines() if x.startswith(name))
 
 
@@ -59,14 +59,14 @@ def test_every_http_protocol_is_kept(t):
     for addr in (o.addr, o.otlp_http):
         path = "/v1/logs" if addr == o.otlp_http else "/otlp/v1/logs"
         r = http_call(addr, "POST", path, json.dumps(otlp).encode(), {**JSON, "X-Scope-OrgID": TENANT})
-        check(r.status == 200, f"{r.status} {r.text()}")
+        check(r.status == 200, f"{r.status} {r.text}")
     bulk = '{"create":{"_index":"idx"}}\n{"@timestamp":%d,"message":"four"}\n' % (ts // 1000000)
     r = http_call(o.addr, "POST", "/_bulk", bulk.encode(),
                   {"Content-Type": "application/x-ndjson", "X-Scope-OrgID": TENANT})
-    check(r.status == 200 and not r.json()["errors"], f"{r.status} {r.text()}")
+    check(r.status == 200 and not r.json["errors"], f"{r.status} {r.text}")
     r = http_call(o.addr, "POST", "/insert/jsonline?_stream_fields=app",
                   b'{"app":"lines","_msg":"five"}\n', {**JSON, "X-Scope-OrgID": TENANT})
-    check(r.status == 204, f"{r.status} {r.text()}")
+    check(r.status == 204, f"{r.status} {r.text}")
     got = held(o.addr, '{service_name=~".+"}')
     all_lines = [v[1] for values in got.values() for v in values]
     for part in ("one", "two", "three", "four", "five"):
@@ -80,7 +80,7 @@ def test_nothing_acknowledged_is_lost_when_killed(t):
     o = Single(t, args=["--ingester.logs-seal-bytes=64KiB", "--ingester.wal-segment-bytes=1MiB"])
     o.wait_ready()
     ts, sent = now_ns(), []
-    for round_ in range(3):
+    for round_ in range(2):
         for i in range(40):
             lines = [f"round {round_} push {i} line {k} " + "x" * 200 for k in range(25)]
             push_ok(o.addr, [({"app": f"a{i % 7}"}, [(ts + len(sent) + k, x) for k, x in enumerate(lines)])])
@@ -108,17 +108,17 @@ def test_limits_and_bad_input(t):
     for i in range(5):
         push_ok(o.addr, [({"app": f"a{i}"}, [(ts, "x")])])
     r = push(o.addr, [({"app": "one-more"}, [(ts, "x")]), ({"app": "a0"}, [(ts, "stored")])])
-    check(r.status in (400, 429), f"{r.status} {r.text()}")
-    check("max_global_streams_per_user" in r.text() and "one-more" in r.text(), r.text())
+    check(r.status == 429, f"{r.status} {r.text}")
+    check("max_global_streams_per_user" in r.text and "one-more" in r.text, r.text)
     check(lines_of(o.addr, '{app="a0"}') == ["stored", "x"], "what keeps to the limit is stored")
     push_ok(o.addr, [({"app": "b"}, [(ts, "x")])], tenant="other")  # others notice nothing
     check(lines_of(o.addr, '{app="b"}') == [], "a tenant sees another's lines")
     for body, headers in ((b"\xff\x00garbage", {"Content-Type": "application/x-protobuf"}),
                           (b'{"streams":[{"stream":', JSON), (b"[" * 10000, JSON)):
         r = http_call(o.addr, "POST", "/loki/api/v1/push", body, {**headers, "X-Scope-OrgID": TENANT})
-        check(r.status == 400, f"{r.status} {r.text()}")
+        check(r.status == 400, f"{r.status} {r.text}")
     r = http_call(o.addr, "GET", "/ingester/logs?query=%7Bapp%3D", headers={"X-Scope-OrgID": TENANT})
-    check(r.status == 400, f"{r.status} {r.text()}")
+    check(r.status == 400, f"{r.status} {r.text}")
     odd = "nul \0 and \u2603 and \\ \" \n"
     push_ok(o.addr, [({"app": "a1"}, [(ts + 1, odd)])])
     check(odd in lines_of(o.addr, '{app="a1"}'), "odd characters")
@@ -135,12 +135,12 @@ def test_full_memory_and_full_disk_are_errors_not_losses(t):
         if r.status == 204:
             sent.append(line)
         else:
-            check(r.status == 503, f"{r.status} {r.text()}")
+            check(r.status == 503, f"{r.status} {r.text}")
             refused += 1
     check(refused > 0 and sent, f"{refused} of 40 refused")
     check(lines_of(o.addr, '{app="big"}') == sorted(sent), "lines that cannot be sealed")
     o.kill()
-    o.env = {k: v for k, v in (o.env or {}).items() if k != "ORRERY_FAULT"}
+    del o.env["ORRERY_FAULT"]
     o.start()
     o.wait_ready()
     wait_for("frames", lambda: counter(o.addr, "orrery_loghead_sealed_frames_total") > 0)
