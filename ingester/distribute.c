@@ -49,9 +49,8 @@ struct target {
     struct flight *f;
     uint16_t instance;
     bool is_local, is_again, is_answered, has_failed;
-    struct batch_writer w;
     struct buf bytes;    /* unused when the flight's are shared */
-    VEC(uint32_t) index; /* series of the batch to series of the push; empty: the same */
+    VEC(uint32_t) index; /* series of the batch to items of the cargo; empty: the same */
     /* the answer */
     uint64_t rejected[BATCH_REASON_COUNT];
     VEC(struct distribute_example) refusals;
@@ -64,7 +63,8 @@ struct target {
 struct flight {
     struct distribute *d;
     struct loop *loop;
-    struct push *p;
+    struct distribute_cargo cargo;
+    struct push *p; /* it is the cargo; NULL: that is another */
     struct ring *ring;
     struct quorum quorum;
     struct target *targets;
@@ -87,7 +87,7 @@ struct distribute *distribute_new(const struct distribute_opts *opts)
     d->timeout_ms = opts->timeout_ms;
     d->max_inflight_bytes = opts->max_inflight_bytes;
     d->refs = 1;
-    metric_register(&d->m, distribute_fields, ORR_COUNT(distribute_fields), NULL);
+    metric_register(&d->m, distribute_fields, ORR_COUNT(distribute_fields), opts->metric_labels);
     return d;
 }
 
@@ -174,10 +174,52 @@ static int64_t base_time(const struct push *p)
     return p->series.len ? p->series.ptr[0].sample.t_ms : 0;
 }
 
-static uint32_t metadata_token(const struct push *p, const struct push_metadata *m)
+/* ---- a push as cargo: series, and behind them metadata ---- */
+
+static uint32_t push_token(const void *arg, size_t i)
 {
-    return labels_token(p->tenant, labels_fingerprint_of_canonical(m->family));
+    const struct push *p = arg;
+
+    if (i < p->series.len)
+        return labels_token(p->tenant, p->series.ptr[i].fp);
+    return labels_token(p->tenant,
+                        labels_fingerprint_of_canonical(p->metadata.ptr[i - p->series.len].family));
 }
+
+static void push_encode(const void *arg, const uint32_t *items, size_t n, bool with_labels,
+                        struct buf *out)
+{
+    const struct push *p = arg;
+    struct batch_writer w;
+
+    batch_writer_init(&w, base_time(p));
+    (void)buf_reserve(&w.entries, n * BATCH_ENTRY_BYTES);
+    for (size_t k = 0; k < n; k++) {
+        size_t i = items ? items[k] : k;
+
+        if (i < p->series.len)
+            write_series(&w, &p->series.ptr[i], with_labels || !p->series.ptr[i].is_known);
+        else
+            write_metadata(&w, &p->metadata.ptr[i - p->series.len]);
+    }
+    batch_finish(&w, out);
+    batch_writer_done(&w);
+}
+
+static size_t push_memory(const void *arg)
+{
+    return push_bytes(arg);
+}
+
+static void push_end(void *arg)
+{
+    push_free(arg);
+}
+
+static const struct distribute_cargo_ops push_cargo = {push_token, push_encode, push_memory,
+                                                       push_end};
+
+/* ---- what goes to whom ---- */
 
 static struct target *add_target(struct flight *f, unsigned instance)
 {
@@ -194,17 +236,10 @@ static struct target *add_target(struct flight *f, unsigned instance)
 static void build_shared(struct flight *f)
 {
     struct ring_set set = ring_set(f->ring, 0);
-    struct batch_writer w;
+    const struct distribute_cargo *c = &f->cargo;
 
     f->is_shared = true;
-    batch_writer_init(&w, base_time(f->p));
-    (void)buf_reserve(&w.entries, f->p->series.len * BATCH_ENTRY_BYTES);
-    VEC_FOREACH (s, &f->p->series)
-        write_series(&w, s, !s->is_known);
-    VEC_FOREACH (m, &f->p->metadata)
-        write_metadata(&w, m);
-    batch_finish(&w, &f->shared);
-    batch_writer_done(&w);
+    c->ops->encode(c->arg, NULL, c->n, false, &f->shared);
     for (unsigned i = 0; i < set.n; i++)
         (void)add_target(f, set.instances[i]);
     quorum_init(&f->quorum, &set, 1, ring_size(f->ring), ring_write_quorum(f->ring));
@@ -227,12 +262,8 @@ static const struct ring_set *meet_set(struct flight *f, struct set_table *tab, 
         vec_push(&tab->sets, set);
         tab->number[index] = (uint32_t)tab->sets.len;
         for (unsigned i = 0; i < set.n; i++)
-            if (!tab->of_instance[set.instances[i]]) {
-                struct target *t = add_target(f, set.instances[i]);
-
-                batch_writer_init(&t->w, base_time(f->p));
-                tab->of_instance[set.instances[i]] = t;
-            }
+            if (!tab->of_instance[set.instances[i]])
+                tab->of_instance[set.instances[i]] = add_target(f, set.instances[i]);
     }
     return &tab->sets.ptr[tab->number[index] - 1];
 }
@@ -242,25 +273,19 @@ static void build_per_instance(struct flight *f)
     struct set_table tab = {.number = mem_new_array(uint32_t, ring_set_count(f->ring) + 1),
                             .of_instance = mem_new_array(struct target *, ring_size(f->ring) + 1)};
 
-    for (size_t i = 0; i < f->p->series.len; i++) {
-        const struct push_series *s = &f->p->series.ptr[i];
-        const struct ring_set *set = meet_set(f, &tab, labels_token(f->p->tenant, s->fp));
+    const struct distribute_cargo *c = &f->cargo;
 
-        for (unsigned k = 0; k < set->n; k++) {
-            struct target *t = tab.of_instance[set->instances[k]];
-
-            write_series(&t->w, s, !s->is_known);
-            vec_push(&t->index, (uint32_t)i);
-        }
-    }
-    VEC_FOREACH (m, &f->p->metadata) {
-        const struct ring_set *set = meet_set(f, &tab, metadata_token(f->p, m));
+    for (size_t i = 0; i < c->n; i++) {
+        const struct ring_set *set = meet_set(f, &tab, c->ops->token(c->arg, i));
 
         for (unsigned k = 0; k < set->n; k++)
-            write_metadata(&tab.of_instance[set->instances[k]]->w, m);
+            vec_push(&tab.of_instance[set->instances[k]]->index, (uint32_t)i);
     }
-    for (size_t i = 0; i < f->n_targets; i++)
-        batch_finish(&f->targets[i].w, &f->targets[i].bytes);
+    for (size_t i = 0; i < f->n_targets; i++) {
+        struct target *t = &f->targets[i];
+
+        c->ops->encode(c->arg, t->index.ptr, t->index.len, false, &t->bytes);
+    }
     quorum_init(&f->quorum, tab.sets.ptr, tab.sets.len, ring_size(f->ring),
                 ring_write_quorum(f->ring));
     mem_free(tab.number);
@@ -273,36 +298,31 @@ static struct slice target_bytes(const struct target *t)
     return buf_slice(t->f->is_shared && !t->is_again ? &t->f->shared : &t->bytes);
 }
 
-/* The index in the push of series i of the batch that t was sent last. */
+/* The index in the cargo of series i of the batch that t was sent last. */
 static bool push_index(const struct target *t, uint32_t i, uint32_t *ret)
 {
-    if (t->index.len ? i >= t->index.len : i >= t->f->p->series.len)
+    if (t->index.len ? i >= t->index.len : i >= t->f->cargo.n_series)
         return false;
     *ret = t->index.len ? t->index.ptr[i] : i;
-    return true;
+    return *ret < t->f->cargo.n_series;
 }
 
 /* A batch of the series that t said it does not know, with their labels. False when its answer
  * names series that there are not. */
 static bool build_again(struct target *t, const struct batch_reply *r)
 {
+    const struct distribute_cargo *c = &t->f->cargo;
     VEC(uint32_t) index = {0};
-    struct buf out = {0};
-    struct batch_writer w;
     uint32_t at;
 
-    batch_writer_init(&w, base_time(t->f->p));
     VEC_FOREACH (i, &r->unknown) {
         if (!push_index(t, *i, &at))
             break;
-        write_series(&w, &t->f->p->series.ptr[at], true);
         vec_push(&index, at);
     }
-    batch_finish(&w, &out);
-    batch_writer_done(&w);
     buf_done(&t->bytes);
     vec_done(&t->index);
-    t->bytes = out;
+    c->ops->encode(c->arg, index.ptr, index.len, true, &t->bytes);
     t->index.ptr = index.ptr;
     t->index.len = index.len;
     t->index.cap = index.cap;
@@ -316,7 +336,6 @@ static bool build_again(struct target *t, const struct batch_reply *r)
 static void flight_free(struct flight *f)
 {
     for (size_t i = 0; i < f->n_targets; i++) {
-        batch_writer_done(&f->targets[i].w);
         buf_done(&f->targets[i].bytes);
         vec_done(&f->targets[i].index);
         vec_done(&f->targets[i].refusals);
@@ -327,7 +346,7 @@ static void flight_free(struct flight *f)
     loop_timer_free(f->timer);
     err_free(f->first_error);
     ring_unref(f->ring);
-    push_free(f->p);
+    f->cargo.ops->end(f->cargo.arg);
     METRIC_ADD(f->d->m.inflight_bytes, -f->charged_bytes);
     METRIC_ADD(f->d->m.inflight, -1);
     unref(f->d);
@@ -382,7 +401,7 @@ static int cmp_refusal(const void *a, const void *b)
 
 static struct ring_set set_of_series(const struct flight *f, uint32_t i)
 {
-    uint32_t token = labels_token(f->p->tenant, f->p->series.ptr[i].fp);
+    uint32_t token = f->cargo.ops->token(f->cargo.arg, i);
 
     return ring_set(f->ring, f->is_shared ? 0 : ring_set_index(f->ring, token));
 }
@@ -495,7 +514,7 @@ static void tell(struct flight *f, bool is_timeout)
         err_free(r.error);
         return;
     }
-    if (f->d->ops.stored)
+    if (f->d->ops.stored && f->p)
         f->d->ops.stored(f->d->ops.arg, f->p);
     if (r.error) {
         METRIC_ADD(f->d->m.failures, 1);
@@ -656,13 +675,13 @@ static void send_target(struct target *t)
     int64_t left_ms = f->start_ms + f->d->timeout_ms - loop_now_ms(f->loop);
 
     if (t->is_local) {
-        struct err *e = ops->local(ops->arg, f->p->tenant, target_bytes(t), local_done, t);
+        struct err *e = ops->local(ops->arg, f->cargo.tenant, target_bytes(t), local_done, t);
 
         if (e)
             local_done(t, e, NULL);
         return;
     }
-    ops->remote(ops->arg, ring_member(f->ring, t->instance), f->p->tenant, target_bytes(t),
+    ops->remote(ops->arg, ring_member(f->ring, t->instance), f->cargo.tenant, target_bytes(t),
                 ORR_MAX(left_ms, 1), on_remote, t);
 }
 
@@ -673,7 +692,7 @@ static void settle_posted(void *arg)
     struct flight *f = arg;
 
     f->waiting = 0;
-    if (f->p->series.len + f->p->metadata.len == 0)
+    if (f->cargo.n == 0)
         f->quorum.verdict = QUORUM_OK; /* nothing to be kept */
     tell(f, false);
     flight_free(f);
@@ -681,15 +700,15 @@ static void settle_posted(void *arg)
 
 static void charge(struct flight *f)
 {
-    f->charged_bytes = (int64_t)(push_bytes(f->p) + f->shared.cap);
+    f->charged_bytes = (int64_t)(f->cargo.ops->memory(f->cargo.arg) + f->shared.cap);
     for (size_t i = 0; i < f->n_targets; i++)
         f->charged_bytes += (int64_t)f->targets[i].bytes.cap;
     METRIC_ADD(f->d->m.inflight_bytes, f->charged_bytes);
     METRIC_ADD(f->d->m.inflight, 1);
 }
 
-void distribute_push(struct distribute *d, struct loop *loop, struct push *p,
-                     distribute_done_fn *done, void *arg)
+static void begin(struct distribute *d, struct loop *loop, const struct distribute_cargo *c,
+                  struct push *p, distribute_done_fn *done, void *arg)
 {
     struct flight *f = mem_new(struct flight);
     struct ring *ring = d->ops.ring(d->ops.arg);
@@ -697,17 +716,17 @@ void distribute_push(struct distribute *d, struct loop *loop, struct push *p,
     atomic_fetch_add(&d->refs, 1);
     f->d = d;
     f->loop = loop;
+    f->cargo = *c;
     f->p = p;
     f->done = done;
     f->arg = arg;
     f->start_ms = loop_now_ms(loop);
-    f->ring =
-        ring_subring(ring, p->tenant, (unsigned)p->limits.ingestion_tenant_shard_size, INT64_MAX);
+    f->ring = ring_subring(ring, c->tenant, c->shard_size, INT64_MAX);
     ring_unref(ring);
     f->timer = loop_timer_new(loop, on_timeout, f);
     f->targets = mem_new_array(struct target, ring_size(f->ring) + 1);
     METRIC_ADD(d->m.pushes, 1);
-    if (p->series.len + p->metadata.len == 0 || ring_set_count(f->ring) == 0)
+    if (c->n == 0 || ring_set_count(f->ring) == 0)
         quorum_init(&f->quorum, NULL, 0, ring_size(f->ring), ring_write_quorum(f->ring));
     else if (ring_set_count(f->ring) == 1)
         build_shared(f);
@@ -715,7 +734,7 @@ void distribute_push(struct distribute *d, struct loop *loop, struct push *p,
         build_per_instance(f);
     charge(f);
     /* Without any instance there is nobody to ask, whatever the tracker makes of no groups. */
-    if (ring_set_count(f->ring) == 0 && p->series.len + p->metadata.len) {
+    if (ring_set_count(f->ring) == 0 && c->n) {
         f->quorum.verdict = QUORUM_FAILED;
         f->quorum.code = ERR_UNAVAILABLE;
     }
@@ -727,4 +746,23 @@ void distribute_push(struct distribute *d, struct loop *loop, struct push *p,
     f->waiting = f->n_targets;
     for (size_t i = 0, n = f->n_targets; i < n; i++)
         send_target(&f->targets[i]);
+}
+
+void distribute_push(struct distribute *d, struct loop *loop, struct push *p,
+                     distribute_done_fn *done, void *arg)
+{
+    struct distribute_cargo c = {.ops = &push_cargo,
+                                 .arg = p,
+                                 .tenant = p->tenant,
+                                 .shard_size = (unsigned)p->limits.ingestion_tenant_shard_size,
+                                 .n = p->series.len + p->metadata.len,
+                                 .n_series = p->series.len};
+
+    begin(d, loop, &c, p, done, arg);
+}
+
+void distribute_bring(struct distribute *d, struct loop *loop, const struct distribute_cargo *cargo,
+                      distribute_done_fn *done, void *arg)
+{
+    begin(d, loop, cargo, NULL, done, arg);
 }

@@ -23,6 +23,8 @@
  * the reason of those who refused. Exemplars and metadata do not fail a write: theirs are counts
  * that a majority reports.
  *
+ * Log lines go the same way (distribute_bring()): streams are their series.
+ *
  * distribute_push() is called on a loop, and done on the same one. Any number of loops at once.
  */
 #pragma once
@@ -58,6 +60,7 @@ struct distribute_opts {
     const char *instance;       /* our name in the ring */
     int64_t timeout_ms;         /* of one write, all attempts together */
     int64_t max_inflight_bytes; /* pushes not yet answered by all replicas */
+    const char *metric_labels;  /* `signal="logs"`; NULL: none */
 };
 
 struct distribute *distribute_new(const struct distribute_opts *opts);
@@ -89,7 +92,7 @@ struct distribute_result {
     const struct distribute_refusal *refusals; /* of samples and histograms, all; lent */
     size_t n_refusals;
 };
-/* Lent. p still lives. */
+/* Lent. p still lives; NULL: something else was brought. */
 typedef void distribute_done_fn(void *arg, const struct push *p,
                                 const struct distribute_result *result);
 
@@ -99,3 +102,27 @@ void distribute_write_series(struct batch_writer *w, const struct push_series *s
 /* Takes p. done is called once, never from within this call. */
 void distribute_push(struct distribute *d, struct loop *loop, struct push *p,
                      distribute_done_fn *done, void *arg);
+
+/*
+ * What is brought to replicas, if it is no push: items with a place on the ring, and their bytes. Of
+ * these the first n_series are what replies (batch.h) speak of, in the same order.
+ */
+struct distribute_cargo_ops {
+    uint32_t (*token)(const void *arg, size_t i);
+    /* Appends a batch of the n items (NULL: of all, n), ascending; with_labels: also of series that
+     * replicas are known to have. */
+    void (*encode)(const void *arg, const uint32_t *items, size_t n, bool with_labels,
+                   struct buf *out);
+    size_t (*memory)(const void *arg); /* bytes, roughly */
+    void (*end)(void *arg);            /* all replicas have answered */
+};
+struct distribute_cargo {
+    const struct distribute_cargo_ops *ops;
+    void *arg;           /* until end */
+    struct slice tenant; /* likewise */
+    unsigned shard_size; /* of the tenant's part of the ring; 0: all */
+    size_t n, n_series;
+};
+/* As distribute_push(); done is told of no push. */
+void distribute_bring(struct distribute *d, struct loop *loop, const struct distribute_cargo *cargo,
+                      distribute_done_fn *done, void *arg);

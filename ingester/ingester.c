@@ -74,6 +74,20 @@ static const struct conf_field ingester_fields[] = {
                   "A segment no compactor takes for so long is uploaded from here; 0: never."),
     CONF_DURATION(struct ingester_conf, visible_after_ns, "visible-after", "5m", "0s", "24h",
                   CONF_FIXED, "After which time readers know a block that was uploaded from here."),
+    CONF_BYTES(struct ingester_conf, logs_open_bytes, "logs-open-bytes", "512MiB", "1MiB", NULL,
+               CONF_FIXED,
+               "Memory for log lines that are in no file yet; past it, writes are refused."),
+    CONF_BYTES(struct ingester_conf, logs_seal_bytes, "logs-seal-bytes", "16MiB", "64KiB", "1GiB",
+               CONF_FIXED, "Log lines of a tenant in a shard are put into a file past this."),
+    CONF_DURATION(struct ingester_conf, logs_seal_age_ns, "logs-seal-age", "30m", "1s", "24h",
+                  CONF_FIXED, "Or when the first of them came so long ago."),
+    CONF_BYTES(struct ingester_conf, logs_seal_wal_bytes, "logs-seal-wal-bytes", "512MiB", "1MiB",
+               NULL, CONF_FIXED,
+               "Or when so much log was written since: what a restart has to read back."),
+    CONF_DURATION(struct ingester_conf, logs_idle_ns, "logs-stream-idle", "1h", "1m", "168h",
+                  CONF_FIXED, "A log stream without lines for so long does not count as active."),
+    CONF_BYTES(struct ingester_conf, logs_cache_bytes, "logs-door-cache-bytes", "64MiB", "1MiB",
+               NULL, CONF_FIXED, "Memory for the fingerprints of log streams known to be valid."),
     LINE_DOOR_FIELDS(struct ingester_conf),
 };
 static const struct conf_section ingester_section = {
@@ -184,6 +198,7 @@ static void begin_leave(void *arg)
 static void seal(void *arg)
 {
     replica_seal(((struct ingester *)arg)->replica);
+    ingester_logs_seal(arg);
 }
 
 static void end_leave(void *arg)
@@ -346,8 +361,10 @@ static struct err *build_otlp(struct ingester *ing, const struct conf *c)
         return e;
     otlp_http_routes(process_http(ing->process), ing->otlp);
     otlp_grpc_methods(process_grpc(ing->process), ing->otlp);
-    if (http)
+    if (http) {
         otlp_http_routes(http, ing->otlp);
+        ingester_logs_routes(ing, http);
+    }
     if (grpc) {
         ing->otlp_grpc = grpc_server_new(grpc, takes_writes, ing);
         otlp_grpc_methods(ing->otlp_grpc, ing->otlp);
@@ -362,6 +379,7 @@ static void ingester_close(void *role)
 
     feeds_free(ing->feeds);
     flush_free(ing->flush);
+    ingester_logs_stop(ing);
     if (ing->head)
         e = head_close(ing->head);
     if (ing->wal)
@@ -380,6 +398,7 @@ static void ingester_close(void *role)
     agg_pool_free(ing->agg_pool);
     ha_tracker_free(ing->ha);
     replica_free(ing->replica);
+    ingester_logs_free(ing);
     if (ing->limits)
         limits_stop(ing->limits);
     limits_free(ing->limits);
@@ -399,7 +418,7 @@ static struct err *ingester_open(struct process *p, void **ret)
         goto fail;
     ing->feeds = feeds_new(process_jobs(p));
     build_flush(ing);
-    if ((e = build_door(ing)) || (e = build_otlp(ing, c)))
+    if ((e = build_door(ing)) || (e = ingester_logs_open(ing)) || (e = build_otlp(ing, c)))
         goto fail;
     ing->conf.lines = (struct line_door_conf){0}; /* its strings are c's */
     conf_unref(c);
@@ -407,6 +426,8 @@ static struct err *ingester_open(struct process *p, void **ret)
     ingester_read_handle(ing);
     ingester_segment_handle(ing);
     ingester_pages_routes(ing);
+    ingester_logs_handle(ing);
+    ingester_logs_routes(ing, process_http(p));
     remote_write_routes(process_http(p), ing->door);
     expo_import_routes(process_http(p), ing->door);
     influx_write_routes(process_http(p), ing->door);
@@ -434,6 +455,10 @@ static struct err *ingester_start(void *role)
 {
     struct ingester *ing = role;
 
+    struct err *e = ingester_logs_start(ing);
+
+    if (e)
+        return e;
     loop_post(process_loop(ing->process, 0), start_on_loop, ing);
     return flush_start(ing->flush);
 }
@@ -446,6 +471,7 @@ static bool ingester_is_ready(void *role, struct buf *ret)
         head_is_ready(ing->head) ? NULL : "the write-ahead log is being replayed",
         wal_is_healthy(ing->wal) ? NULL : "the write-ahead log cannot be written",
         stuck ? err_msg(stuck) : NULL,
+        ingester_logs_trouble(ing),
         flush_is_leaving(ing->flush) ? "leaving" : NULL,
     };
     bool is_ready = true;

@@ -13,6 +13,8 @@
 #include "ingester/replica.h"
 
 struct ingester_conf {
+    int64_t logs_open_bytes, logs_seal_bytes, logs_seal_age_ns, logs_seal_wal_bytes, logs_idle_ns;
+    int64_t logs_cache_bytes;
     int64_t push_timeout_ns, max_inflight_bytes, max_body_bytes, door_cache_bytes;
     int64_t wal_segment_bytes, wal_buffer_bytes;
     bool wal_io_uring;
@@ -44,6 +46,7 @@ struct ingester {
     struct grpc_server *otlp_grpc; /* at an address of its own; NULL: none */
     struct line_door *lines;
     struct flush *flush;
+    struct ingester_logs *logs;
     struct feeds *feeds;
     int64_t start_ms;
 };
@@ -54,5 +57,18 @@ struct ring *ingester_ring(void *arg);
 void ingester_rpc_handle(struct ingester *ing);
 void ingester_read_handle(struct ingester *ing);
 void ingester_segment_handle(struct ingester *ing);
+/* ingester_logs.c: log, head, upkeep, distribution and doors of log lines */
+ORR_CHECKED struct err *ingester_logs_open(struct ingester *ing);
+/* Routes and RPC methods. */
+void ingester_logs_routes(struct ingester *ing, struct http_server *s);
+void ingester_logs_handle(struct ingester *ing);
+ORR_CHECKED struct err *ingester_logs_start(struct ingester *ing);
+/* Why this process is not ready, as far as logs go; NULL: it is. */
+const char *ingester_logs_trouble(const struct ingester *ing);
+/* Takes no more batches from now on. */
+void ingester_logs_seal(struct ingester *ing);
+/* Ends upkeep and head; then the rest. */
+void ingester_logs_stop(struct ingester *ing);
+void ingester_logs_free(struct ingester *ing);
 /* ingester_pages.c */
 void ingester_pages_routes(struct ingester *ing);

@@ -30,7 +30,7 @@ void replica_seal(struct replica *r)
 }
 
 /* Rounded up, and at least 1: a limit is never turned into "no limit". */
-static uint64_t share(int64_t cluster, const struct ring *ring, int64_t shard_size)
+uint64_t replica_share(int64_t cluster, const struct ring *ring, int64_t shard_size)
 {
     uint64_t n = ORR_MAX(ring_active(ring), 1u), rf = ORR_MIN((uint64_t)ring_rf(ring), n);
 
@@ -56,9 +56,10 @@ void replica_limits(struct replica *r, struct slice tenant, struct head_limits *
     if (!l.max_global_series_per_user && !l.max_global_metadata_per_user)
         return;
     ring = r->opts.ring(r->opts.ring_arg);
-    ret->max_series = share(l.max_global_series_per_user, ring, l.ingestion_tenant_shard_size);
+    ret->max_series =
+        replica_share(l.max_global_series_per_user, ring, l.ingestion_tenant_shard_size);
     ret->max_metadata = (uint32_t)ORR_MIN(
-        share(l.max_global_metadata_per_user, ring, l.ingestion_tenant_shard_size),
+        replica_share(l.max_global_metadata_per_user, ring, l.ingestion_tenant_shard_size),
         (uint64_t)UINT32_MAX);
     ring_unref(ring);
 }

@@ -30,5 +30,8 @@ ORR_CHECKED struct err *replica_push(struct replica *r, struct slice tenant, str
                                      head_push_fn *done, void *arg);
 /* Takes no more batches from now on. */
 void replica_seal(struct replica *r);
+/* What this instance may hold of a limit of the whole cluster, for a tenant with that part of the
+ * ring; 0 stays 0: no limit. */
+uint64_t replica_share(int64_t cluster, const struct ring *ring, int64_t shard_size);
 /* The limits a batch of this tenant is held to here and now. */
 void replica_limits(struct replica *r, struct slice tenant, struct head_limits *ret);

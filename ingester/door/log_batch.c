@@ -10,15 +10,21 @@ struct log_batch *log_batch_new(struct slice tenant, const struct tenant_limits 
 {
     struct log_batch *b = mem_new(struct log_batch);
 
+    b->refs = 1;
     b->arena = arena_new(0);
     b->tenant = arena_dup(b->arena, tenant);
     b->limits = *limits;
     return b;
 }
 
+void log_batch_ref(struct log_batch *b)
+{
+    b->refs++;
+}
+
 void log_batch_free(struct log_batch *b)
 {
-    if (!b)
+    if (!b || --b->refs)
         return;
     vec_done(&b->streams);
     vec_done(&b->entries);

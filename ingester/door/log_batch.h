@@ -49,6 +49,7 @@ struct log_stream {
 };
 
 struct log_batch {
+    uint32_t refs;   /* who still needs it; all on one loop */
     struct buf body; /* decompressed */
     struct arena *arena;
     struct slice tenant; /* in the arena */
@@ -63,7 +64,9 @@ struct log_batch {
 
 /* Copies tenant. */
 struct log_batch *log_batch_new(struct slice tenant, const struct tenant_limits *limits);
-void log_batch_free(struct log_batch *b); /* NULL is allowed */
+void log_batch_ref(struct log_batch *b);
+/* Gives up a reference, the first one too; the last frees. NULL is allowed. */
+void log_batch_free(struct log_batch *b);
 /* Memory it holds, roughly. */
 size_t log_batch_memory(const struct log_batch *b);
 /* The stream with this fingerprint, or LOG_BATCH_NONE. */

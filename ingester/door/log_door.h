@@ -24,7 +24,8 @@
  * is durable. ERR_RATE, ERR_UNAVAILABLE: try again, some may be stored. Takes e. */
 typedef void log_sink_done_fn(void *arg, struct err *e);
 struct log_sink {
-    /* batch is lent until done is called: on the same loop, possibly before this returns. */
+    /* batch is lent until done is called, on the same loop, possibly before this returns. Who needs
+     * it longer keeps it (log_batch_ref()). */
     void (*write)(void *arg, struct loop *loop, struct log_batch *batch, log_sink_done_fn *done,
                   void *done_arg);
     void *arg;

@@ -195,7 +195,9 @@ bool batch_labels_valid(struct slice canonical);
     X(BATCH_AGG_SERIES, 11, "per_tenant_aggregated_series_limit",                                  \
       "aggregated series over limit max_aggregated_series_per_user")                               \
     X(BATCH_AGG_CONFLICT, 12, "aggregation_conflict",                                              \
-      "two aggregation_rules make the same series of different ones")
+      "two aggregation_rules make the same series of different ones")                              \
+    X(BATCH_MAX_STREAMS_LIMIT, 13, "per_tenant_stream_limit",                                      \
+      "active log streams over limit max_global_streams_per_user")
 enum batch_reason {
 #define X(sym, num, name, text) sym = num,
     BATCH_REASONS(X)

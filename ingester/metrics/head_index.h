@@ -44,7 +44,7 @@ struct head_accepted {
     VEC(uint32_t) ids;    /* pairs */
     size_t seen;          /* pairs of the name that were looked at */
     uint32_t removals;    /* the name's, then */
-    uint64_t used_at;     /* the shard's accepted_clock */
+    uint64_t used_at;     /* the head_regexes' clock */
     uint32_t name;
     bool is_new; /* not used for an answer yet */
 };
@@ -83,6 +83,7 @@ struct head_index {
     uint32_t block_used, block_cap; /* of the last block, which grows up to HEAD_LABEL_BLOCK */
     uint64_t dead_bytes, used_bytes;
     struct head_accepted accepted[HEAD_ACCEPTED_SLOTS];
+    bool has_accepted; /* is among the head_regexes' indexes */
     _Atomic uint32_t pins;
 };
 

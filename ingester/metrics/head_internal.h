@@ -24,6 +24,7 @@
 #include "ingester/metrics/head.h"
 #include "ingester/metrics/head_chunks.h"
 #include "ingester/metrics/head_index.h"
+#include "ingester/metrics/head_match.h"
 
 #define HEAD_SLAB 256u
 #define HEAD_NO_TIME INT64_MIN /* of a series that has had no sample */
@@ -171,8 +172,7 @@ struct head_shard_metrics {
     int64_t starts_series;
     int64_t series, chunk_file_bytes, label_pairs, memory_chunk_bytes, open_windows;
     uint64_t chunk_file_failures;
-    uint64_t regex_hits, regex_misses, regex_evictions;
-    int64_t regex_entries, regex_bytes;
+    struct head_match_metrics regex;
 };
 
 /* The log record a shard builds for one batch; see head_log.h. */
@@ -204,7 +204,7 @@ struct head_shard {
     uint64_t last_seq;           /* newest record this shard wrote */
     VEC(struct head_raw *) raws; /* replay: logged as they came, not applied yet */
     struct head_replay_stats replay;
-    uint64_t accepted_clock; /* of remembered regexes, over all tenants */
+    struct head_regexes regexes; /* over all tenants */
     struct head_shard_metrics m;
 };
 
@@ -374,20 +374,10 @@ bool head_meta_put(struct head_ts *ts, const struct batch_meta *m);
 void head_meta_free(struct head_ts *ts);
 uint32_t head_meta_shard(const struct head *h, struct slice family);
 
-/* ---- head_match.c ---- */
+/* ---- head_table.c: matchers ---- */
 
-/*
- * Looks at values for what head_match() will ask of regexes, for one turn on the shard's thread; false:
- * there is more to do, after others had theirs. Who asks adds up the time and gives up beyond
- * HEAD_MATCH_MAX_NS.
- */
-#define HEAD_MATCH_TURN_NS 2000000
-#define HEAD_MATCH_MAX_NS 5000000000
+/* As head_matching_…() of head_match.h. */
 bool head_match_prepare(struct head_ts *ts, struct matchers ms, int64_t *io_spent_ns);
-/* All that is remembered of regexes. */
-void head_match_forget(struct head_ts *ts);
-struct err *head_match_costly(void); /* that error */
-/* Refs of the series that the matchers accept; the caller frees. */
 roaring_bitmap_t *head_match(struct head_ts *ts, struct matchers ms);
 
 /* ---- head_range.c ---- */

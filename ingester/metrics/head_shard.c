@@ -54,14 +54,14 @@ static const struct metric_field shard_fields[] = {
       "2-hour windows with samples, over all tenants of the shard."),
     F(GAUGE, memory_chunk_bytes, "orrery_head_memory_chunk_bytes",
       "Closed chunks in memory, for want of a file."),
-    F(COUNTER, regex_hits, "orrery_head_regex_cache_hits_total",
+    F(COUNTER, regex.hits, "orrery_head_regex_cache_hits_total",
       "Regex matchers whose values were known from a query before."),
-    F(COUNTER, regex_misses, "orrery_head_regex_cache_misses_total",
+    F(COUNTER, regex.misses, "orrery_head_regex_cache_misses_total",
       "Regex matchers for which all values of a label were looked at."),
-    F(COUNTER, regex_evictions, "orrery_head_regex_cache_evictions_total",
+    F(COUNTER, regex.evictions, "orrery_head_regex_cache_evictions_total",
       "Remembered regexes that gave way: to others, or to the budget."),
-    F(GAUGE, regex_entries, "orrery_head_regex_cache_entries", "Remembered regexes."),
-    F(GAUGE, regex_bytes, "orrery_head_regex_cache_bytes", "Memory they take."),
+    F(GAUGE, regex.entries, "orrery_head_regex_cache_entries", "Remembered regexes."),
+    F(GAUGE, regex.bytes, "orrery_head_regex_cache_bytes", "Memory they take."),
     F(GAUGE, label_pairs, "orrery_head_label_pairs", "Distinct label pairs in the index."),
 };
 #undef F
@@ -110,6 +110,8 @@ struct err *head_shard_start(struct head_shard *sh)
     struct err *e;
 
     sh->scratch = arena_new(0);
+    sh->regexes.m = &sh->m.regex;
+    sh->regexes.max_bytes = sh->head->opts.regex_cache_bytes / (int64_t)sh->head->n_shards;
     (void)snprintf(name, sizeof(name), "head-%u", sh->index);
     (void)snprintf(labels, sizeof(labels), "shard=\"%u\"", sh->index);
     if ((e = mailbox_start(&sh->box, name)))

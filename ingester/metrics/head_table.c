@@ -232,7 +232,43 @@ void head_ts_free(struct head_ts *ts)
     vec_done(&ts->cuts);
     head_windows_forget(ts);
     head_slots_done(&ts->table);
-    head_match_forget(ts);
+    head_regexes_forget(&ts->shard->regexes, &ts->index);
     head_index_done(&ts->index);
     mem_free(ts);
+}
+
+/* ---- matchers ---- */
+
+static bool ref_is_used(const void *arg, uint32_t ref)
+{
+    return head_ref_is_used(arg, ref);
+}
+
+static uint32_t labels_of_ref(const void *arg, uint32_t ref)
+{
+    return head_series_at(arg, ref)->labels;
+}
+
+static struct head_matching matching_of(struct head_ts *ts)
+{
+    return (struct head_matching){.index = &ts->index,
+                                  .regexes = &ts->shard->regexes,
+                                  .n_refs = ts->n_refs,
+                                  .is_used = ref_is_used,
+                                  .labels = labels_of_ref,
+                                  .arg = ts};
+}
+
+bool head_match_prepare(struct head_ts *ts, struct matchers ms, int64_t *io_spent_ns)
+{
+    struct head_matching hm = matching_of(ts);
+
+    return head_matching_prepare(&hm, ms, io_spent_ns);
+}
+
+roaring_bitmap_t *head_match(struct head_ts *ts, struct matchers ms)
+{
+    struct head_matching hm = matching_of(ts);
+
+    return head_matching_refs(&hm, ms);
 }

@@ -308,11 +308,11 @@ static struct regex_books regex_books(struct fixture *f)
     for (uint32_t i = 0; i < f->head->n_shards; i++) {
         const struct head_shard_metrics *m = &f->head->shards[i].m;
 
-        all.hits += METRIC_GET(m->regex_hits);
-        all.misses += METRIC_GET(m->regex_misses);
-        all.evictions += METRIC_GET(m->regex_evictions);
-        all.entries += METRIC_GET(m->regex_entries);
-        all.bytes += METRIC_GET(m->regex_bytes);
+        all.hits += METRIC_GET(m->regex.hits);
+        all.misses += METRIC_GET(m->regex.misses);
+        all.evictions += METRIC_GET(m->regex.evictions);
+        all.entries += METRIC_GET(m->regex.entries);
+        all.bytes += METRIC_GET(m->regex.bytes);
     }
     return all;
 }

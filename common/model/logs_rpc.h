@@ -1,0 +1,64 @@
+/*
+ * What ingesters and queriers say to one another about log lines, and the bytes of it. Methods:
+ *
+ *   ingester.push_logs    batch (ingester/door/log_batch.h) → batch reply (ingester/metrics/batch.h); door to
+ *                         replica only
+ *   ingester.select_logs  rpc_logs_select → stream of frames of rpc_logs_item (tenant of the call)
+ *
+ * Every message starts with a format byte (1). Integers are LEB128 (uvarint; times zigzag), strings
+ * lstr. A frame holds whole items, back to back, of LOGS_RPC_FRAME_BYTES or a little more:
+ *
+ *   u8 1 stream: u64 u64 fingerprint (lower, upper half), lstr canonical labels,
+ *                uvarint entries, uvarint bytes: of the volume, 0 0 if it was not asked for
+ *   u8 2 entry of the stream before: varint time ns, lstr line, uvarint pairs of structured metadata,
+ *                each lstr name, lstr value; sorted
+ *   u8 3 name, or value, of a label: lstr
+ *
+ * Streams come by fingerprint (hash128_cmp), entries by time in the direction asked for, equal times as
+ * they arrived (backward: the other way round).
+ *
+ * Decoders take bytes as hostile and borrow from them. Any thread.
+ */
+#pragma once
+#include "common/base/arena.h"
+#include "common/base/buf.h"
+#include "common/base/err.h"
+#include "common/base/reader.h"
+#include "common/model/matcher.h"
+
+#define LOGS_RPC_FRAME_BYTES (256u << 10)
+#define LOGS_RPC_MAX_PAIRS 65536
+
+enum rpc_logs_kind {
+    RPC_LOGS_ENTRIES, /* streams, each followed by its entries */
+    RPC_LOGS_STREAMS, /* with their volumes */
+    RPC_LOGS_NAMES,   /* of labels */
+    RPC_LOGS_VALUES,  /* of the label name */
+};
+struct rpc_logs_select {
+    enum rpc_logs_kind kind;
+    struct matchers matchers;
+    int64_t from_ns, to_ns; /* to is exclusive */
+    struct slice name;
+    bool is_backward;
+    uint64_t max_streams; /* an error beyond; 0: none */
+    uint64_t limit;       /* entries of each stream, or names: no more; 0: all */
+};
+/* Matchers: as matchers_encode(). */
+void rpc_logs_select_encode(struct buf *out, const struct rpc_logs_select *s);
+/* Compiles the matchers into the arena; matchers_done() them. ERR_INVALID. */
+ORR_CHECKED struct err *rpc_logs_select_decode(struct arena *a, struct slice bytes,
+                                               struct rpc_logs_select *ret);
+
+enum rpc_logs_tag { RPC_LOGS_STREAM = 1, RPC_LOGS_ENTRY, RPC_LOGS_NAME };
+struct rpc_logs_item {
+    enum rpc_logs_tag tag;
+    struct hash128 fp; /* stream */
+    struct slice text; /* canonical labels; the line; the name */
+    uint64_t entries, bytes;
+    int64_t t_ns; /* entry */
+    struct labels metadata;
+};
+void rpc_logs_item_encode(struct buf *out, const struct rpc_logs_item *item);
+/* Metadata pairs in the arena. False at the end, or when malformed (then reader_ok() is false). */
+bool rpc_logs_item_decode(struct arena *a, struct reader *r, struct rpc_logs_item *ret);

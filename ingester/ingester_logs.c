@@ -1,0 +1,649 @@
+/*
+ * Log lines in the ingester: their own write-ahead log and head (DIR/logs), the door's sink, which brings
+ * batches to their replicas as metrics are brought, and what others ask (common/model/logs_rpc.h).
+ *
+ *   GET /ingester/logs?query={…}[&start=ns][&end=ns][&direction=forward|backward][&limit=n]
+ *       what this ingester holds, not the cluster: JSON lines {"stream":{…},"values":[["ns","line",{…}]…]}
+ */
+#include <stdatomic.h>
+
+#include "common/auth/auth.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/thread.h"
+#include "common/lang/logql.h"
+#include "common/model/logs_rpc.h"
+#include "common/model/tenant.h"
+#include "ingester/door/log_http.h"
+#include "ingester/ingester_internal.h"
+#include "ingester/logs/loghead.h"
+
+#define UPKEEP_MS 1000
+#define PAGE_LIMIT 1000
+#define PAGE_MAX_LIMIT 100000
+#define PAGE_MAX_BYTES (64u << 20)
+
+struct ingester_logs {
+    struct ingester *ing;
+    struct wal *wal;
+    struct loghead *head;
+    struct distribute *distribute;
+    struct log_door *door;
+    struct log_sink sink;
+    _Atomic bool is_sealed;
+    /* upkeep */
+    pthread_t thread;
+    bool has_thread, is_stopping;
+    struct lock lock; /* rank LEAF_MODULE: is_stopping */
+    pthread_cond_t wake;
+};
+
+/* ---- to the replicas ---- */
+
+static struct ring *logs_ring(void *arg)
+{
+    struct ingester_logs *l = arg;
+
+    return membership_ring(process_membership(l->ing->process), MEMBER_INGESTER, MEMBER_LOGS);
+}
+
+static size_t active_ingesters(void *arg)
+{
+    struct ring *r = logs_ring(arg);
+    size_t n = ring_active(r);
+
+    ring_unref(r);
+    return n;
+}
+
+/* As one of the replicas: the tenant's limits, then the head. */
+static struct err *take_batch(struct ingester_logs *l, struct slice tenant, struct slice bytes,
+                              loghead_push_fn *done, void *arg)
+{
+    struct loghead_limits limits = {0};
+    struct tenant_limits tl;
+
+    if (atomic_load(&l->is_sealed))
+        return err_new(ERR_UNAVAILABLE, "this ingester is leaving");
+    limits_get(l->ing->limits, tenant, &tl);
+    if (tl.max_global_streams_per_user) {
+        struct ring *ring = logs_ring(l);
+
+        limits.max_streams =
+            replica_share(tl.max_global_streams_per_user, ring, tl.ingestion_tenant_shard_size);
+        ring_unref(ring);
+    }
+    return loghead_push(l->head, tenant, bytes, &limits, done, arg);
+}
+
+static struct err *push_local(void *arg, struct slice tenant, struct slice bytes,
+                              distribute_local_fn *done, void *done_arg)
+{
+    return take_batch(arg, tenant, bytes, done, done_arg);
+}
+
+static void push_remote(void *arg, const struct member *to, struct slice tenant, struct slice bytes,
+                        int64_t timeout_ms, rpc_reply_fn *on_reply, void *reply_arg)
+{
+    struct ingester_logs *l = arg;
+
+    rpc_call(rpc_pool_peer(process_peers(l->ing->process), to->rpc_addr),
+             &(struct rpc_call_opts){
+                 .method = "ingester.push_logs", .tenant = tenant, .timeout_ms = timeout_ms},
+             bytes, on_reply, reply_arg, NULL);
+}
+
+/* ---- the door's sink ---- */
+
+/* A batch on its way; its items are the streams that have entries. */
+struct log_freight {
+    struct log_batch *batch;
+    VEC(uint32_t) streams;
+};
+struct sinking {
+    struct log_freight *freight; /* until done was called */
+    log_sink_done_fn *done;
+    void *arg;
+};
+
+static uint32_t freight_token(const void *arg, size_t i)
+{
+    const struct log_freight *f = arg;
+
+    return labels_token(f->batch->tenant, f->batch->streams.ptr[f->streams.ptr[i]].fp);
+}
+
+static void freight_encode(const void *arg, const uint32_t *items, size_t n, bool with_labels,
+                           struct buf *out)
+{
+    const struct log_freight *f = arg;
+    uint32_t *streams = mem_new_array(uint32_t, n + 1);
+
+    for (size_t i = 0; i < n; i++)
+        streams[i] = f->streams.ptr[items ? items[i] : i];
+    log_batch_encode(f->batch, streams, n, with_labels, out);
+    mem_free(streams);
+}
+
+static size_t freight_memory(const void *arg)
+{
+    return log_batch_memory(((const struct log_freight *)arg)->batch);
+}
+
+static void freight_end(void *arg)
+{
+    struct log_freight *f = arg;
+
+    log_batch_free(f->batch);
+    vec_done(&f->streams);
+    mem_free(f);
+}
+
+static const struct distribute_cargo_ops freight_ops = {freight_token, freight_encode,
+                                                        freight_memory, freight_end};
+
+/*
+ * What of it was refused, as the client reads it. NULL: nothing. Too many streams are 429, as in
+ * Loki: agents come again when streams may have become idle.
+ */
+static struct err *refusals(const struct log_freight *f, const struct distribute_result *r)
+{
+    struct buf text = {0}, labels = {0};
+    enum err_code code = ERR_RATE;
+    struct arena *a;
+    struct labels ls;
+    struct err *e;
+
+    for (unsigned i = 0; i < BATCH_REASON_COUNT; i++)
+        if (r->rejected[i]) {
+            buf_printf(&text, "%s%llu log lines were refused: %s", text.len ? "; " : "",
+                       (unsigned long long)r->rejected[i], batch_reason_text((enum batch_reason)i));
+            code = i == BATCH_MAX_STREAMS_LIMIT ? code : ERR_INVALID;
+        }
+    if (!text.len)
+        return NULL;
+    a = arena_new(0);
+    if (r->n_examples && r->examples[0].series < f->streams.len &&
+        labels_of_canonical(a, f->batch->streams.ptr[f->streams.ptr[r->examples[0].series]].labels,
+                            &ls)) {
+        labels_text(&labels, ls);
+        buf_printf(&text, "; stream: %.*s", (int)ORR_MIN(labels.len, (size_t)1024), labels.ptr);
+    }
+    e = err_new(code, "%s", buf_cstr(&text));
+    arena_free(a);
+    buf_done(&labels);
+    buf_done(&text);
+    return e;
+}
+
+static void on_brought(void *arg, const struct push *none, const struct distribute_result *r)
+{
+    struct sinking *s = arg;
+    struct err *e = r->error ? err_copy(r->error) : refusals(s->freight, r);
+
+    (void)none;
+    s->done(s->arg, e);
+    mem_free(s);
+}
+
+static void sink_write(void *arg, struct loop *loop, struct log_batch *batch,
+                       log_sink_done_fn *done, void *done_arg)
+{
+    struct ingester_logs *l = arg;
+    struct log_freight *f = mem_new(struct log_freight);
+    struct sinking *s = mem_new(struct sinking);
+    struct distribute_cargo cargo = {.ops = &freight_ops,
+                                     .arg = f,
+                                     .tenant = batch->tenant,
+                                     .shard_size =
+                                         (unsigned)batch->limits.ingestion_tenant_shard_size};
+
+    log_batch_ref(batch);
+    f->batch = batch;
+    for (uint32_t i = 0; i < batch->streams.len; i++)
+        if (batch->streams.ptr[i].n)
+            vec_push(&f->streams, i);
+    cargo.n = cargo.n_series = f->streams.len;
+    *s = (struct sinking){f, done, done_arg};
+    distribute_bring(l->distribute, loop, &cargo, on_brought, s);
+}
+
+/* ---- RPC ---- */
+
+static void on_taken(void *arg, struct err *e, struct batch_reply *reply)
+{
+    struct rpc_call *call = arg;
+    struct buf out = {0};
+
+    if (e) {
+        rpc_reply_err(call, e);
+        return;
+    }
+    batch_reply_encode(&out, reply);
+    rpc_reply_buf(call, &out);
+    buf_done(&out);
+}
+
+static void on_push_logs(void *arg, struct rpc_call *call)
+{
+    struct slice tenant = rpc_call_tenant(call);
+    struct err *e = tenant_check(tenant);
+
+    if (!e)
+        e = take_batch(arg, tenant, rpc_call_payload(call), on_taken, call);
+    if (e)
+        rpc_reply_err(call, e);
+}
+
+struct logs_read {
+    struct ingester_logs *l;
+    struct arena *arena;
+    char *tenant;
+    struct rpc_logs_select q;
+    struct loghead_set *set;
+    bool is_in_stream;
+    uint64_t sent; /* of the stream; of the names */
+    struct loghead_names names;
+    size_t at;
+};
+
+static void read_close(void *src)
+{
+    struct logs_read *r = src;
+
+    err_free(loghead_set_close(r->set));
+    matchers_done(r->q.matchers);
+    arena_free(r->arena);
+    mem_free(r->tenant);
+    mem_free(r);
+}
+
+static struct err *read_open(void *src)
+{
+    struct logs_read *r = src;
+    struct loghead_query q = {.tenant = slice_cstr(r->tenant),
+                              .matchers = r->q.matchers,
+                              .from_ns = r->q.from_ns,
+                              .to_ns = r->q.to_ns,
+                              .is_backward = r->q.is_backward,
+                              .max_streams = r->q.max_streams};
+
+    if (r->q.kind == RPC_LOGS_NAMES)
+        return loghead_label_names(r->l->head, &q, r->arena, &r->names);
+    if (r->q.kind == RPC_LOGS_VALUES)
+        return loghead_label_values(r->l->head, &q, r->q.name, r->arena, &r->names);
+    return loghead_select(r->l->head, &q, &r->set);
+}
+
+static bool next_item(struct logs_read *r, struct rpc_logs_item *ret)
+{
+    struct loghead_entry en;
+    struct loghead_stream st;
+    struct loghead_volume v = {0};
+
+    if (r->is_in_stream && r->q.kind == RPC_LOGS_ENTRIES && (!r->q.limit || r->sent < r->q.limit) &&
+        loghead_set_entry(r->set, &en)) {
+        r->sent++;
+        *ret = (struct rpc_logs_item){
+            .tag = RPC_LOGS_ENTRY, .text = en.line, .t_ns = en.t_ns, .metadata = en.metadata};
+        return true;
+    }
+    if (!loghead_set_stream(r->set, &st))
+        return false;
+    r->is_in_stream = true;
+    r->sent = 0;
+    if (r->q.kind == RPC_LOGS_STREAMS)
+        loghead_set_volume(r->set, &v);
+    *ret = (struct rpc_logs_item){.tag = RPC_LOGS_STREAM,
+                                  .fp = st.fp,
+                                  .text = st.labels,
+                                  .entries = v.entries,
+                                  .bytes = v.bytes};
+    return true;
+}
+
+static struct err *read_next(void *src, struct buf *frame, bool *ret_more)
+{
+    struct logs_read *r = src;
+    struct rpc_logs_item item;
+    struct loghead_set *set = r->set;
+
+    while (frame->len < LOGS_RPC_FRAME_BYTES) {
+        if (!set && (r->at == r->names.n || (r->q.limit && r->at == r->q.limit))) {
+            *ret_more = false;
+            return NULL;
+        }
+        if (!set) {
+            item = (struct rpc_logs_item){.tag = RPC_LOGS_NAME, .text = r->names.ptr[r->at++]};
+        } else if (!next_item(r, &item)) {
+            *ret_more = false;
+            r->set = NULL;
+            return loghead_set_close(set);
+        }
+        rpc_logs_item_encode(frame, &item);
+    }
+    return NULL;
+}
+
+static const struct feed_ops read_ops = {read_open, read_next, read_close};
+
+static void on_select_logs(void *arg, struct rpc_call *call)
+{
+    struct ingester_logs *l = arg;
+    struct logs_read *r = mem_new(struct logs_read);
+    struct err *e = tenant_check(rpc_call_tenant(call));
+
+    *r = (struct logs_read){.l = l, .arena = arena_new(0)};
+    r->tenant = slice_dup(rpc_call_tenant(call));
+    if (!e)
+        e = rpc_logs_select_decode(r->arena, arena_dup(r->arena, rpc_call_payload(call)), &r->q);
+    if (e) {
+        read_close(r);
+        rpc_reply_err(call, e);
+        return;
+    }
+    feed_start(l->ing->feeds, call, &read_ops, r);
+}
+
+void ingester_logs_handle(struct ingester *ing)
+{
+    struct rpc_server *s = process_rpc(ing->process);
+
+    rpc_server_handle(s, "ingester.push_logs", on_push_logs, ing->logs);
+    rpc_server_handle(s, "ingester.select_logs", on_select_logs, ing->logs);
+}
+
+/* ---- the page ---- */
+
+struct page_task {
+    struct ingester_logs *l;
+    struct http_request *request;
+    struct arena *arena;
+    char *tenant;
+    struct matchers matchers;
+    struct loghead_query q;
+    int64_t limit;
+    struct buf out;
+    struct err *err;
+};
+
+static void page_free(struct page_task *t)
+{
+    matchers_done(t->matchers);
+    arena_free(t->arena);
+    buf_done(&t->out);
+    mem_free(t->tenant);
+    mem_free(t);
+}
+
+static void write_entry(struct buf *out, const struct loghead_entry *en, bool is_first)
+{
+    buf_printf(out, "%s[\"%lld\",", is_first ? "" : ",", (long long)en->t_ns);
+    buf_json_str(out, en->line);
+    if (en->metadata.n) {
+        buf_byte(out, ',');
+        labels_json(out, en->metadata);
+    }
+    buf_byte(out, ']');
+}
+
+static struct err *write_streams(struct page_task *t, struct loghead_set *s)
+{
+    struct loghead_stream st;
+    struct loghead_entry en;
+
+    while (t->limit > 0 && t->out.len < PAGE_MAX_BYTES && loghead_set_stream(s, &st)) {
+        struct labels ls;
+        size_t before = t->out.len;
+        bool is_first = true;
+
+        if (!labels_of_canonical(t->arena, st.labels, &ls))
+            continue;
+        buf_str(&t->out, "{\"stream\":");
+        labels_json(&t->out, ls);
+        buf_str(&t->out, ",\"values\":[");
+        for (; t->limit > 0 && t->out.len < PAGE_MAX_BYTES && loghead_set_entry(s, &en);
+             t->limit--) {
+            write_entry(&t->out, &en, is_first);
+            is_first = false;
+        }
+        buf_str(&t->out, "]}\n");
+        if (is_first)
+            t->out.len = before;
+    }
+    return loghead_set_close(s);
+}
+
+static void page_work(void *arg)
+{
+    struct page_task *t = arg;
+    struct loghead_set *s;
+
+    if (!(t->err = loghead_select(t->l->head, &t->q, &s)))
+        t->err = write_streams(t, s);
+}
+
+static void page_done(void *arg)
+{
+    struct page_task *t = arg;
+
+    if (t->err)
+        http_reply_err(t->request, t->err);
+    else
+        http_reply_buf(t->request, 200, "application/x-ndjson", &t->out);
+    page_free(t);
+}
+
+static struct err *page_number(struct http_request *r, const char *name, int64_t *io)
+{
+    struct slice s = http_param(r, name);
+
+    if (s.ptr && !slice_to_i64(s, io))
+        return err_new(ERR_INVALID, "%s is no whole number", name);
+    return NULL;
+}
+
+static struct err *page_params(struct page_task *t, struct http_request *r)
+{
+    struct slice tenant, direction = http_param(r, "direction");
+    struct err *e;
+
+    t->q = (struct loghead_query){.from_ns = INT64_MIN + 1, .to_ns = INT64_MAX};
+    t->limit = PAGE_LIMIT;
+    if ((e = http_param_check(r)) || (e = auth_single_tenant(r, &tenant)) ||
+        (e = page_number(r, "start", &t->q.from_ns)) || (e = page_number(r, "end", &t->q.to_ns)) ||
+        (e = page_number(r, "limit", &t->limit)))
+        return e;
+    if (t->limit < 1 || t->limit > PAGE_MAX_LIMIT)
+        return err_new(ERR_INVALID, "limit is not in 1..%d", PAGE_MAX_LIMIT);
+    if (direction.ptr && !slice_eq_cstr(direction, "forward") &&
+        !slice_eq_cstr(direction, "backward"))
+        return err_new(ERR_INVALID, "direction is neither forward nor backward");
+    t->q.is_backward = slice_eq_cstr(direction, "backward");
+    if ((e = logql_parse_selector(t->arena, arena_dup(t->arena, http_param(r, "query")),
+                                  &t->matchers)))
+        return e;
+    t->tenant = slice_dup(tenant);
+    t->q.tenant = slice_cstr(t->tenant);
+    t->q.matchers = t->matchers;
+    return NULL;
+}
+
+static void logs_page(struct http_request *r)
+{
+    struct ingester_logs *l = r->arg;
+    struct page_task *t = mem_new(struct page_task);
+    struct err *e;
+
+    *t = (struct page_task){.l = l, .request = r, .arena = arena_new(0)};
+    if (!(e = page_params(t, r)))
+        e = job_run(process_jobs(l->ing->process), r->loop, page_work, page_done, t);
+    if (e) {
+        page_free(t);
+        http_reply_err(r, e);
+    }
+}
+
+void ingester_logs_routes(struct ingester *ing, struct http_server *s)
+{
+    log_http_routes(s, ing->logs->door);
+    if (s == process_http(ing->process))
+        http_server_route(s, &(struct http_route){.methods = HTTP_GET,
+                                                  .pattern = "/ingester/logs",
+                                                  .handler = logs_page,
+                                                  .arg = ing->logs});
+}
+
+/* ---- life ---- */
+
+static struct err *open_store(struct ingester_logs *l)
+{
+    const struct ingester_conf *c = &l->ing->conf;
+    char *dir = mem_printf("%s/logs", process_data_dir(l->ing->process));
+    struct wal_opts wal = {.dir = dir,
+                           .segment_bytes = c->wal_segment_bytes,
+                           .max_group_bytes = c->wal_buffer_bytes,
+                           .without_io_uring = !c->wal_io_uring};
+    struct loghead_opts head = {.dir = dir,
+                                .shards = (unsigned)c->shards,
+                                .open_bytes = c->logs_open_bytes,
+                                .seal_bytes = c->logs_seal_bytes,
+                                .seal_age_ms = c->logs_seal_age_ns / NS_PER_MS,
+                                .seal_wal_bytes = c->logs_seal_wal_bytes,
+                                .push_queue_bytes = c->push_queue_bytes,
+                                .idle_ms = c->logs_idle_ns / NS_PER_MS};
+    struct err *e = wal_open(&wal, &l->wal);
+
+    if (!e) {
+        head.wal = l->wal;
+        e = loghead_open(&head, &l->head);
+    }
+    mem_free(dir);
+    return e;
+}
+
+struct err *ingester_logs_open(struct ingester *ing)
+{
+    const struct ingester_conf *c = &ing->conf;
+    struct ingester_logs *l = mem_new(struct ingester_logs);
+    size_t n = process_loop_count(ing->process);
+    struct loop **loops;
+    struct err *e;
+
+    ing->logs = l;
+    l->ing = ing;
+    lock_init(&l->lock, LOCK_LEAF_MODULE);
+    lock_cond_init(&l->wake);
+    if ((e = open_store(l)))
+        return e;
+    l->distribute = distribute_new(&(struct distribute_opts){
+        .ops = {.ring = logs_ring, .local = push_local, .remote = push_remote, .arg = l},
+        .instance = process_instance(ing->process),
+        .timeout_ms = c->push_timeout_ns / NS_PER_MS,
+        .max_inflight_bytes = c->max_inflight_bytes,
+        .metric_labels = "signal=\"logs\""});
+    l->sink = (struct log_sink){sink_write, l};
+    loops = mem_new_array(struct loop *, n);
+    for (size_t i = 0; i < n; i++)
+        loops[i] = process_loop(ing->process, i);
+    l->door =
+        log_door_new(&(struct log_door_opts){.loops = loops,
+                                             .n_loops = n,
+                                             .limits = ing->limits,
+                                             .sink = &l->sink,
+                                             .share = active_ingesters,
+                                             .share_arg = l,
+                                             .cache_bytes = (size_t)c->logs_cache_bytes,
+                                             .max_body_bytes = (size_t)c->max_body_bytes,
+                                             .max_inflight_bytes = (size_t)c->max_inflight_bytes});
+    mem_free(loops);
+    return NULL;
+}
+
+static void upkeep_once(struct ingester_logs *l)
+{
+    struct err *e = loghead_maintain(l->head);
+
+    if (e)
+        LOG_ERROR(head, "upkeep of the log head failed, it will be tried again", KV_ERR(e));
+    err_free(e);
+}
+
+static void *upkeep(void *arg)
+{
+    struct ingester_logs *l = arg;
+    bool is_stopping = false;
+
+    while (!is_stopping) {
+        struct timespec until;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec += UPKEEP_MS / 1000;
+        lock_take(&l->lock);
+        if (!l->is_stopping)
+            (void)lock_wait_until(&l->lock, &l->wake, &until);
+        is_stopping = l->is_stopping;
+        lock_release(&l->lock);
+        if (!is_stopping)
+            upkeep_once(l);
+    }
+    return NULL;
+}
+
+struct err *ingester_logs_start(struct ingester *ing)
+{
+    struct err *e = thread_start("log-upkeep", upkeep, ing->logs, &ing->logs->thread);
+
+    ing->logs->has_thread = !e;
+    return e;
+}
+
+const char *ingester_logs_trouble(const struct ingester *ing)
+{
+    if (!loghead_is_ready(ing->logs->head))
+        return "the log of log lines is being replayed";
+    return wal_is_healthy(ing->logs->wal) ? NULL : "the log of log lines cannot be written";
+}
+
+void ingester_logs_seal(struct ingester *ing)
+{
+    atomic_store(&ing->logs->is_sealed, true);
+}
+
+void ingester_logs_stop(struct ingester *ing)
+{
+    struct ingester_logs *l = ing->logs;
+    struct err *e = NULL;
+
+    if (!l)
+        return;
+    lock_take(&l->lock);
+    l->is_stopping = true;
+    (void)pthread_cond_signal(&l->wake);
+    lock_release(&l->lock);
+    if (l->has_thread)
+        (void)pthread_join(l->thread, NULL);
+    l->has_thread = false;
+    loghead_close(l->head);
+    l->head = NULL;
+    if (l->wal)
+        e = wal_close(l->wal);
+    l->wal = NULL;
+    if (e)
+        LOG_ERROR(head, "closing the log of log lines failed, it will be replayed", KV_ERR(e));
+    err_free(e);
+}
+
+void ingester_logs_free(struct ingester *ing)
+{
+    struct ingester_logs *l = ing->logs;
+
+    if (!l)
+        return;
+    distribute_free(l->distribute);
+    log_door_free(l->door);
+    lock_done(&l->lock);
+    (void)pthread_cond_destroy(&l->wake);
+    mem_free(l);
+    ing->logs = NULL;
+}

@@ -1,0 +1,228 @@
+#include "ingester/logs/logframe.h"
+
+#include "common/base/reader.h"
+#include "common/net/codec.h"
+
+static const uint8_t magic[8] = {'O', 'R', 'R', 'L', 'F', 'R', 0, 1};
+
+static void put_stream(struct buf *out, const struct logframe_stream *s)
+{
+    buf_u64le(out, s->fp.lo);
+    buf_u64le(out, s->fp.hi);
+    buf_u64le(out, (uint64_t)s->min_ns);
+    buf_u64le(out, (uint64_t)s->max_ns);
+    buf_u64le(out, s->bytes);
+    buf_u32le(out, s->entries);
+    buf_u32le(out, s->first_page);
+    buf_u32le(out, s->last_page);
+    buf_u32le(out, 0);
+}
+
+static void put_page(struct buf *out, const struct logframe_page *p, uint64_t base)
+{
+    buf_u64le(out, base + p->offset);
+    buf_u32le(out, p->bytes);
+    buf_u32le(out, p->entries);
+    buf_u64le(out, (uint64_t)p->min_ns);
+    buf_u64le(out, (uint64_t)p->max_ns);
+}
+
+static void put_header(struct buf *out, const struct logframe_head *h, size_t tenant,
+                       size_t head_bytes, size_t bytes, size_t stored, size_t labels)
+{
+    buf_append(out, magic, sizeof(magic));
+    buf_u64le(out, bytes);
+    buf_u32le(out, (uint32_t)head_bytes);
+    buf_u32le(out, 0);
+    buf_u32le(out, h->shard);
+    buf_u32le(out, (uint32_t)tenant);
+    buf_u32le(out, h->n_streams);
+    buf_u32le(out, h->n_pages);
+    buf_u64le(out, h->entries);
+    buf_u64le(out, h->bytes);
+    buf_u64le(out, (uint64_t)h->min_ns);
+    buf_u64le(out, (uint64_t)h->max_ns);
+    buf_u64le(out, h->epoch);
+    buf_u64le(out, h->through);
+    buf_u64le(out, h->live_from);
+    buf_u64le(out, h->live_to);
+    buf_u32le(out, (uint32_t)stored);
+    buf_u32le(out, (uint32_t)labels);
+}
+
+struct err *logframe_build(const struct logframe_head *head, struct slice tenant,
+                           const struct logframe_stream *streams, const struct logframe_page *pages,
+                           struct slice labels, struct slice page_bytes, struct buf *out)
+{
+    struct buf packed = {0};
+    size_t start = out->len, head_bytes, bytes;
+    struct err *e = codec_encode(CODEC_ZSTD, 0, labels, &packed);
+    uint32_t crc;
+
+    if (e)
+        return e;
+    head_bytes = LOGFRAME_HEADER_BYTES + (size_t)head->n_streams * LOGFRAME_STREAM_BYTES +
+                 (size_t)head->n_pages * LOGFRAME_PAGE_BYTES + tenant.len + packed.len;
+    bytes = (head_bytes + page_bytes.len + 7) & ~(size_t)7;
+    if (bytes > LOGFRAME_MAX_BYTES || labels.len > UINT32_MAX) {
+        buf_done(&packed);
+        return err_new(ERR_TOO_LARGE, "a frame of %zu bytes", bytes);
+    }
+    put_header(out, head, tenant.len, head_bytes, bytes, packed.len, labels.len);
+    for (uint32_t i = 0; i < head->n_streams; i++)
+        put_stream(out, &streams[i]);
+    for (uint32_t i = 0; i < head->n_pages; i++)
+        put_page(out, &pages[i], head_bytes);
+    buf_slice_append(out, tenant);
+    buf_slice_append(out, buf_slice(&packed));
+    buf_done(&packed);
+    crc = hash_crc32c(slice_of(out->ptr + start + 24, head_bytes - 24));
+    for (unsigned i = 0; i < 4; i++)
+        out->ptr[start + 20 + i] = (uint8_t)(crc >> (8 * i));
+    buf_slice_append(out, page_bytes);
+    buf_fill(out, 0, start + bytes - out->len);
+    return NULL;
+}
+
+static struct err *torn(const char *what)
+{
+    return err_new(ERR_CORRUPT, "frame of log lines: %s", what);
+}
+
+static struct logframe_head read_header(struct reader *r, size_t *ret_tenant, size_t *ret_stored,
+                                        uint32_t *ret_labels)
+{
+    struct logframe_head h;
+
+    h.shard = reader_u32le(r);
+    *ret_tenant = reader_u32le(r);
+    h.n_streams = reader_u32le(r);
+    h.n_pages = reader_u32le(r);
+    h.entries = reader_u64le(r);
+    h.bytes = reader_u64le(r);
+    h.min_ns = (int64_t)reader_u64le(r);
+    h.max_ns = (int64_t)reader_u64le(r);
+    h.epoch = reader_u64le(r);
+    h.through = reader_u64le(r);
+    h.live_from = reader_u64le(r);
+    h.live_to = reader_u64le(r);
+    *ret_stored = reader_u32le(r);
+    *ret_labels = reader_u32le(r);
+    return h;
+}
+
+/* What readers rely on: pages inside the frame, streams ascending and in pages that are there. */
+static bool tables_are_sound(const struct logframe *f, size_t head_bytes)
+{
+    for (uint32_t i = 0; i < f->head.n_pages; i++) {
+        struct logframe_page p = logframe_page_at(f, i);
+
+        if (p.offset < head_bytes || p.offset > f->bytes.len || p.bytes > f->bytes.len - p.offset)
+            return false;
+    }
+    for (uint32_t i = 0; i < f->head.n_streams; i++) {
+        struct logframe_stream s = logframe_stream_at(f, i);
+
+        if (s.first_page > s.last_page || s.last_page >= f->head.n_pages ||
+            (i > 0 && hash128_cmp(logframe_stream_at(f, i - 1).fp, s.fp) >= 0))
+            return false;
+    }
+    return true;
+}
+
+struct err *logframe_open(struct slice bytes, struct logframe *ret)
+{
+    struct reader r = reader_new(bytes);
+    size_t tenant, stored;
+    uint64_t size, head_bytes;
+    uint32_t crc;
+
+    *ret = (struct logframe){0};
+    if (!slice_eq(reader_bytes(&r, 8), slice_of(magic, 8)))
+        return torn("no magic");
+    size = reader_u64le(&r);
+    head_bytes = reader_u32le(&r);
+    crc = reader_u32le(&r);
+    if (!reader_ok(&r) || size > bytes.len || size > LOGFRAME_MAX_BYTES || size % 8 ||
+        head_bytes > size || head_bytes < LOGFRAME_HEADER_BYTES)
+        return torn("cut short");
+    if (hash_crc32c(slice_of(bytes.ptr + 24, head_bytes - 24)) != crc)
+        return torn("checksum");
+    ret->head = read_header(&r, &tenant, &stored, &ret->labels_bytes);
+    ret->bytes = slice_of(bytes.ptr, size);
+    ret->streams = reader_bytes(&r, (size_t)ret->head.n_streams * LOGFRAME_STREAM_BYTES).ptr;
+    ret->pages = reader_bytes(&r, (size_t)ret->head.n_pages * LOGFRAME_PAGE_BYTES).ptr;
+    ret->tenant = reader_bytes(&r, tenant);
+    ret->labels = reader_bytes(&r, stored);
+    if (!reader_ok(&r) || reader_pos(&r) != head_bytes || !tables_are_sound(ret, head_bytes))
+        return torn("tables");
+    return NULL;
+}
+
+struct logframe_stream logframe_stream_at(const struct logframe *f, uint32_t i)
+{
+    struct reader r =
+        reader_new(slice_of(f->streams + (size_t)i * LOGFRAME_STREAM_BYTES, LOGFRAME_STREAM_BYTES));
+    struct logframe_stream s;
+
+    s.fp.lo = reader_u64le(&r);
+    s.fp.hi = reader_u64le(&r);
+    s.min_ns = (int64_t)reader_u64le(&r);
+    s.max_ns = (int64_t)reader_u64le(&r);
+    s.bytes = reader_u64le(&r);
+    s.entries = reader_u32le(&r);
+    s.first_page = reader_u32le(&r);
+    s.last_page = reader_u32le(&r);
+    return s;
+}
+
+struct logframe_page logframe_page_at(const struct logframe *f, uint32_t i)
+{
+    struct reader r =
+        reader_new(slice_of(f->pages + (size_t)i * LOGFRAME_PAGE_BYTES, LOGFRAME_PAGE_BYTES));
+    struct logframe_page p;
+
+    p.offset = reader_u64le(&r);
+    p.bytes = reader_u32le(&r);
+    p.entries = reader_u32le(&r);
+    p.min_ns = (int64_t)reader_u64le(&r);
+    p.max_ns = (int64_t)reader_u64le(&r);
+    return p;
+}
+
+struct slice logframe_page_bytes(const struct logframe *f, uint32_t i)
+{
+    struct logframe_page p = logframe_page_at(f, i);
+
+    return slice_of(f->bytes.ptr + p.offset, p.bytes);
+}
+
+bool logframe_find(const struct logframe *f, struct hash128 fp, uint32_t *ret)
+{
+    uint32_t lo = 0, hi = f->head.n_streams;
+
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        int c = hash128_cmp(logframe_stream_at(f, mid).fp, fp);
+
+        if (c == 0) {
+            *ret = mid;
+            return true;
+        }
+        if (c < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return false;
+}
+
+struct err *logframe_labels(const struct logframe *f, struct buf *out)
+{
+    size_t before = out->len;
+    struct err *e = codec_decode(CODEC_ZSTD, f->labels, f->labels_bytes, out);
+
+    if (!e && out->len - before != f->labels_bytes)
+        e = torn("labels");
+    return e;
+}

@@ -1,0 +1,86 @@
+/*
+ * A frame: what one tenant had open in one shard of the log head when it was sealed. Frames lie back to
+ * back in files. A frame says itself which streams it has, with their labels, and which records of
+ * the log it covers. Little endian.
+ *
+ *   offset  size  field
+ *        0     8  magic "ORRLFR" 0 1
+ *        8     8  bytes of the frame, this header included; a multiple of 8
+ *       16     4  bytes of the head: all up to the pages
+ *       20     4  crc32c of the head from 24 on
+ *       24     4  shard
+ *       28     4  bytes of the tenant
+ *       32     4  streams
+ *       36     4  pages
+ *       40     8  entries
+ *       48     8  bytes of lines and structured metadata
+ *       56    16  least and greatest time, Unix ns
+ *       72     8  epoch of the log's sequence numbers (loghead.h's meta file)
+ *       80     8  all records of this tenant and shard up to this number are covered, by this or an
+ *                 earlier frame
+ *       88    16  so are those from … to … (0, 0: none): taken while older ones were read back
+ *      104     8  bytes of the labels: stored, decompressed
+ *      112     -  streams, 56 bytes each, ascending by fingerprint (hash128_cmp):
+ *                   u64 u64 fingerprint (lower, upper half); i64 i64 least, greatest time;
+ *                   u64 bytes; u32 entries; u32 u32 first and last page; u32 0
+ *              -  pages, 32 bytes each: u64 offset in the frame, u32 bytes, u32 entries,
+ *                 i64 i64 least, greatest time
+ *              -  the tenant
+ *              -  labels, zstd: canonical, as lstr each, in the streams' order
+ *              -  the pages (logpage.h), whose streams are indexes of the frame's; zeros to the end
+ *
+ * Entries are in pages by stream, time, arrival. Pages have checksums of their own.
+ *
+ * Any thread. An open frame borrows the bytes.
+ */
+#pragma once
+#include "common/base/buf.h"
+#include "common/base/err.h"
+#include "common/base/hash.h"
+
+#define LOGFRAME_HEADER_BYTES 112
+#define LOGFRAME_STREAM_BYTES 56
+#define LOGFRAME_PAGE_BYTES 32
+#define LOGFRAME_MAX_BYTES (1ull << 32)
+
+struct logframe_stream {
+    struct hash128 fp;
+    int64_t min_ns, max_ns;
+    uint64_t bytes;
+    uint32_t entries, first_page, last_page;
+};
+struct logframe_page {
+    uint64_t offset; /* when building: in the pages' bytes; when read: in the frame */
+    uint32_t bytes, entries;
+    int64_t min_ns, max_ns;
+};
+struct logframe_head {
+    uint32_t shard, n_streams, n_pages;
+    uint64_t entries, bytes;
+    int64_t min_ns, max_ns;
+    uint64_t epoch, through, live_from, live_to;
+};
+
+/* Appends a frame. labels: uncompressed, in streams' order; the pages' bytes back to back. */
+ORR_CHECKED struct err *logframe_build(const struct logframe_head *head, struct slice tenant,
+                                       const struct logframe_stream *streams,
+                                       const struct logframe_page *pages, struct slice labels,
+                                       struct slice page_bytes, struct buf *out);
+
+struct logframe {
+    struct logframe_head head;
+    struct slice tenant, bytes; /* all of the frame */
+    const uint8_t *streams, *pages;
+    struct slice labels; /* compressed */
+    uint32_t labels_bytes;
+};
+/* The frame that begins where bytes do, which may go on behind it. ERR_CORRUPT: there is none, or
+ * it is torn. Checks the head, not the pages. */
+ORR_CHECKED struct err *logframe_open(struct slice bytes, struct logframe *ret);
+struct logframe_stream logframe_stream_at(const struct logframe *f, uint32_t i);
+struct logframe_page logframe_page_at(const struct logframe *f, uint32_t i);
+struct slice logframe_page_bytes(const struct logframe *f, uint32_t i);
+/* False: it has no such stream. */
+bool logframe_find(const struct logframe *f, struct hash128 fp, uint32_t *ret);
+/* Appends the labels, lstr each. */
+ORR_CHECKED struct err *logframe_labels(const struct logframe *f, struct buf *out);

@@ -1,0 +1,362 @@
+/* A batch: split by shard, one record each into the log, then into the open lines. */
+#include <stdlib.h>
+
+#include "common/base/mem.h"
+#include "ingester/door/log_batch.h"
+#include "ingester/logs/loghead_internal.h"
+
+struct logpush_part {
+    struct mailbox_msg msg;
+    struct logpush *push;
+    struct buf bytes;    /* streams as in logrecord.h, without the head */
+    VEC(uint32_t) index; /* of each: in the batch */
+    struct batch_reply reply;
+    struct err *err;
+};
+struct logpush {
+    struct loghead *head;
+    struct logtenant *tenant;
+    struct loghead_limits limits;
+    loghead_push_fn *done;
+    void *arg;
+    int64_t bytes;
+    _Atomic uint32_t left;
+    struct logpush_part parts[]; /* one a shard */
+};
+
+/* ---- the end ---- */
+
+static void merge_reply(struct batch_reply *into, const struct batch_reply *from)
+{
+    into->accepted += from->accepted;
+    for (size_t i = 0; i < BATCH_REASON_COUNT; i++)
+        into->rejected[i] += from->rejected[i];
+    VEC_FOREACH (x, &from->refusals)
+        vec_push(&into->refusals, *x);
+    VEC_FOREACH (u, &from->unknown)
+        vec_push(&into->unknown, *u);
+}
+
+static int cmp_u32(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+static void push_free(struct logpush *p)
+{
+    struct loghead *h = p->head;
+
+    for (uint32_t i = 0; i < h->n_shards; i++) {
+        buf_done(&p->parts[i].bytes);
+        vec_done(&p->parts[i].index);
+        batch_reply_done(&p->parts[i].reply);
+    }
+    METRIC_SET(h->m.queue_bytes, atomic_fetch_sub(&h->queued_bytes, p->bytes) - p->bytes);
+    mem_free(p);
+    (void)atomic_fetch_sub_explicit(&h->inflight, 1, memory_order_release);
+}
+
+static void finish(struct logpush *p)
+{
+    struct batch_reply reply = {0};
+    struct err *e = NULL;
+
+    for (uint32_t i = 0; i < p->head->n_shards; i++) {
+        merge_reply(&reply, &p->parts[i].reply);
+        e = err_first(e, p->parts[i].err);
+    }
+    if (reply.unknown.len > 1)
+        qsort(reply.unknown.ptr, reply.unknown.len, sizeof(uint32_t), cmp_u32);
+    p->done(p->arg, e, &reply);
+    batch_reply_done(&reply);
+    push_free(p);
+}
+
+/* On the wal thread, or on the shard's when there was nothing to log. */
+static void part_done(void *arg, struct err *e)
+{
+    struct logpush_part *part = arg;
+
+    if (e) {
+        struct logshard *sh = &part->push->head->shards[part - part->push->parts];
+
+        atomic_store(&sh->wal_failed, true);
+        part->err = e;
+    }
+    if (atomic_fetch_sub_explicit(&part->push->left, 1, memory_order_acq_rel) == 1)
+        finish(part->push);
+}
+
+/* ---- on the shard's thread ---- */
+
+static void reject(struct logpush_part *part, enum batch_reason reason, uint32_t index,
+                   const struct logrecord_stream *s)
+{
+    struct reader r = reader_new(s->entries);
+    struct logrecord_entry en;
+
+    while (logrecord_next_entry(&r, &en))
+        batch_reject(&part->reply, reason, index, en.t_ns / 1000000);
+    METRIC_ADD(part->push->head->shards[part - part->push->parts].m.refused, s->n);
+}
+
+/* The stream's ref; else why it has none. */
+static uint32_t stream_ref(struct logtable *tb, struct logpush_part *part, uint32_t index,
+                           const struct logrecord_stream *s)
+{
+    uint32_t ref = logtable_find(tb, s->fp);
+    uint64_t max = part->push->limits.max_streams;
+    bool is_active = ref != LOGHEAD_NO_REF && tb->streams.ptr[ref].is_active;
+
+    if (ref == LOGHEAD_NO_REF && !s->labels.len) {
+        vec_push(&part->reply.unknown, index);
+        tb->shard->m.unknown++;
+        return LOGHEAD_NO_REF;
+    }
+    if (ref == LOGHEAD_NO_REF && !logtable_labels_fit(s->labels, s->fp)) {
+        reject(part, BATCH_BAD_LABELS, index, s);
+        return LOGHEAD_NO_REF;
+    }
+    if (!is_active && max &&
+        atomic_load_explicit(&tb->tenant->active, memory_order_relaxed) >= max) {
+        reject(part, BATCH_MAX_STREAMS_LIMIT, index, s);
+        return LOGHEAD_NO_REF;
+    }
+    if (ref == LOGHEAD_NO_REF)
+        ref = logtable_add(tb, s->fp, s->labels);
+    logtable_touch(tb, ref);
+    return ref;
+}
+
+static struct loggen *open_gen(struct logtable *tb)
+{
+    struct loghead *h = tb->shard->head;
+
+    if (!tb->is_open) {
+        vec_push(&tb->gens, loggen_new(h, tb->next_gen++, clock_wall_ms(h->opts.clock)));
+        tb->is_open = true;
+    }
+    return vec_last(&tb->gens);
+}
+
+void logtable_append(struct logtable *tb, uint32_t ref, const struct logrecord_stream *s,
+                     uint64_t seq)
+{
+    struct loggen *g = open_gen(tb);
+    struct logstream *st = &tb->streams.ptr[ref];
+    struct reader r = reader_new(s->entries);
+    struct logrecord_entry en;
+
+    if (!g->first_seq || seq < g->first_seq)
+        g->first_seq = seq;
+    while (logrecord_next_entry(&r, &en)) {
+        struct logline *l = loggen_add(g, (uint32_t)en.line.len, (uint32_t)en.metadata.len);
+
+        *l = (struct logline){.prev = st->last,
+                              .t_ns = en.t_ns,
+                              .prev_gen = st->last_gen,
+                              .ref = ref,
+                              .line_len = (uint32_t)en.line.len,
+                              .meta_len = (uint32_t)en.metadata.len};
+        memcpy(l->bytes, en.line.ptr, en.line.len);
+        memcpy(l->bytes + en.line.len, en.metadata.ptr, en.metadata.len);
+        st->last = l;
+        st->last_gen = g->id;
+    }
+}
+
+struct taken { /* a stream of the part that is stored */
+    struct logrecord_stream s;
+    uint32_t ref;
+};
+
+/* After a failure of the log it is not known which labels reached the disk. */
+static bool forget_defined(struct logshard *sh)
+{
+    if (!atomic_exchange(&sh->wal_failed, false))
+        return false;
+    VEC_FOREACH (tb, &sh->tables)
+        (*tb)->defs++;
+    return true;
+}
+
+static void write_stream(struct logshard *sh, struct logtable *tb, const struct taken *t)
+{
+    struct logstream *st = &tb->streams.ptr[t->ref];
+    struct buf labels = {0};
+
+    if (st->defined != tb->defs && !t->s.labels.len)
+        logtable_canonical(tb, t->ref, &labels);
+    logrecord_stream(&sh->record, t->s.fp,
+                     st->defined == tb->defs ? SLICE_EMPTY
+                     : labels.len            ? buf_slice(&labels)
+                                             : t->s.labels,
+                     t->s.n, t->s.entries);
+    st->defined = tb->defs;
+    buf_done(&labels);
+}
+
+static bool run_part(void *arg)
+{
+    struct logpush_part *part = arg;
+    struct logpush *p = part->push;
+    struct logshard *sh = &p->head->shards[part - p->parts];
+    struct logtable *tb = loghead_table_get(sh, p->tenant);
+    struct reader r = reader_new(buf_slice(&part->bytes));
+    VEC(struct taken) taken = {0};
+    struct logrecord_stream s;
+    uint64_t seq = 0, entries = 0, bytes = 0;
+    struct err *e = NULL;
+    uint32_t ref;
+
+    (void)forget_defined(sh);
+    for (size_t i = 0; logrecord_next_stream(&r, &s); i++)
+        if ((ref = stream_ref(tb, part, part->index.ptr[i], &s)) != LOGHEAD_NO_REF)
+            vec_push(&taken, ((struct taken){s, ref}));
+    if (!taken.len) {
+        vec_done(&taken);
+        part_done(part, NULL);
+        return false;
+    }
+    buf_reset(&sh->record);
+    logrecord_begin(&sh->record, sh->index);
+    VEC_FOREACH (t, &taken) {
+        write_stream(sh, tb, t);
+        entries += t->s.n;
+        bytes += t->s.entries.len - (size_t)t->s.n * LOGRECORD_ENTRY_BYTES;
+    }
+    part->reply.accepted = entries;
+    /* Lines go into memory before part_done() may come, on another thread: p is whole until left is 0. */
+    (void)atomic_fetch_add(&p->left, 1);
+    e = wal_append(p->head->opts.wal, LOGRECORD_TYPE, p->tenant->slice, buf_slice(&sh->record),
+                   part_done, part, &seq);
+    if (e) {
+        tb->defs++;
+        part_done(part, e);
+        atomic_store(&sh->wal_failed, false); /* known and dealt with: nothing was written */
+    } else {
+        (void)atomic_fetch_add_explicit(&p->head->logged_bytes, sh->record.len,
+                                        memory_order_relaxed);
+        VEC_FOREACH (t, &taken)
+            logtable_append(tb, t->ref, &t->s, seq);
+        tb->last_seq = seq;
+        sh->m.entries += entries;
+        sh->m.bytes += bytes;
+        (void)atomic_fetch_add_explicit(&p->tenant->entries, entries, memory_order_relaxed);
+        (void)atomic_fetch_add_explicit(&p->tenant->bytes, bytes, memory_order_relaxed);
+    }
+    vec_done(&taken);
+    if (logtable_is_due(tb, 0))
+        logtable_close_open(tb);
+    if (sh->record.cap > 8u << 20)
+        buf_done(&sh->record);
+    part_done(part, NULL);
+    return false;
+}
+
+/* ---- on the caller's ---- */
+
+static void add_stream(struct logpush *p, struct buf *entries, const struct log_batch_head *head,
+                       uint32_t index, uint32_t n)
+{
+    struct logpush_part *part = &p->parts[head->fp.lo & (p->head->n_shards - 1)];
+
+    vec_push(&part->index, index);
+    logrecord_stream(&part->bytes, head->fp, head->labels, n, buf_slice(entries));
+}
+
+/* The batch's streams into the parts. */
+static struct err *split(struct logpush *p, struct slice bytes)
+{
+    struct arena *a = arena_new(0);
+    struct log_batch_reader r;
+    struct log_batch_head head;
+    struct log_entry en;
+    struct buf entries = {0};
+    struct err *e = NULL, *bad;
+
+    log_batch_reader_init(&r, a, bytes);
+    for (uint32_t i = 0; log_batch_next_stream(&r, &head); i++) {
+        uint32_t n = 0;
+
+        buf_reset(&entries);
+        for (; log_batch_next_entry(&r, &en); n++)
+            logrecord_entry(&entries, en.t_ns, en.line,
+                            (struct labels){en.metadata, en.n_metadata});
+        if (n)
+            add_stream(p, &entries, &head, i, n);
+    }
+    buf_done(&entries);
+    if ((bad = log_batch_reader_end(&r)))
+        e = err_new(ERR_INVALID, "%s", err_msg(bad));
+    err_free(bad);
+    arena_free(a);
+    return e;
+}
+
+static struct err *check_room(struct loghead *h, int64_t bytes)
+{
+    if (atomic_load(&h->open_bytes) + bytes > h->opts.open_bytes) {
+        METRIC_ADD(h->m.budget_refusals, 1);
+        return err_new(ERR_UNAVAILABLE, "open log lines fill their memory (%lld bytes), try again",
+                       (long long)h->opts.open_bytes);
+    }
+    if (atomic_load(&h->queued_bytes) + bytes > h->opts.push_queue_bytes)
+        return err_new(ERR_UNAVAILABLE, "the ingester's push queue is full (%lld bytes)",
+                       (long long)h->opts.push_queue_bytes);
+    return NULL;
+}
+
+static struct err *start(struct loghead *h, struct slice tenant, struct slice bytes,
+                         const struct loghead_limits *limits, loghead_push_fn *done, void *arg)
+{
+    struct logpush *p = mem_zalloc(sizeof(*p) + h->n_shards * sizeof(struct logpush_part));
+    uint32_t send[LOGHEAD_MAX_SHARDS], n = 0;
+    struct err *e;
+
+    p->head = h;
+    p->limits = *limits;
+    p->done = done;
+    p->arg = arg;
+    if ((e = split(p, bytes))) {
+        push_free(p);
+        return e;
+    }
+    p->tenant = loghead_tenant_get(h, tenant);
+    p->bytes = (int64_t)bytes.len;
+    METRIC_SET(h->m.queue_bytes, atomic_fetch_add(&h->queued_bytes, p->bytes) + p->bytes);
+    for (uint32_t s = 0; s < h->n_shards; s++) {
+        struct logpush_part *part = &p->parts[s];
+
+        part->push = p;
+        part->msg = (struct mailbox_msg){.fn = run_part, .arg = part};
+        if (part->index.len)
+            send[n++] = s;
+    }
+    p->left = n;
+    if (!n)
+        finish(p);
+    for (uint32_t i = 0; i < n; i++) /* p may be gone once the last one is posted */
+        mailbox_post(&h->shards[send[i]].box, &p->parts[send[i]].msg);
+    return NULL;
+}
+
+struct err *loghead_push(struct loghead *h, struct slice tenant, struct slice bytes,
+                         const struct loghead_limits *limits, loghead_push_fn *done, void *arg)
+{
+    struct err *e = check_room(h, (int64_t)bytes.len);
+
+    if (e)
+        return e;
+    if (!wal_is_healthy(h->opts.wal))
+        return err_new(ERR_IO, "the log's disk is not writable");
+    METRIC_ADD(h->m.pushes, 1);
+    (void)atomic_fetch_add(&h->inflight, 1); /* before the state: loghead_close() looks so */
+    if (atomic_load(&h->is_closing)) {
+        (void)atomic_fetch_sub(&h->inflight, 1);
+        return err_new(ERR_UNAVAILABLE, "the ingester is closing");
+    }
+    return start(h, tenant, bytes, limits, done, arg);
+}

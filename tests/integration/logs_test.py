@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+"""Log lines with whole processes: in by every HTTP protocol, there after kill -9, limits, bad input, replicas."""
+import json
+import os
+import time
+
+from orrery_test import TENANT, Cluster, Single, check, http_call, main, wait_for
+
+JSON = {"Content-Type": "application/json"}
+
+
+def now_ns():
+    return time.time_ns()
+
+
+def push(addr, streams, tenant=TENANT):
+    """streams: [(labels, [(ns, line[, metadata])])]."""
+    body = {"streams": [{"stream": labels, "values": [[str(v[0]), *v[1:]] for v in values]}
+                        for labels, values in streams]}
+    return http_call(addr, "POST", "/loki/api/v1/push", json.dumps(body).encode(),
+                     {**JSON, "X-Scope-OrgID": tenant})
+
+
+def push_ok(addr, streams, **kw):
+    r = push(addr, streams, **kw)
+    check(r.status == 204, f"{r.status} {r.text}")
+
+
+def held(addr, selector, tenant=TENANT, **params):
+    """What the ingester holds: {labels as JSON: [[ns, line, metadata…]]}."""
+    from urllib.parse import urlencode
+    params = {"query": selector, "limit": 100000, **params}
+    r = http_call(addr, "GET", "/ingester/logs?" + urlencode(params), headers={"X-Scope-OrgID": tenant})
+    check(r.status == 200, f"{r.status} {r.text}")
+    got = {}
+    for line in r.text.splitlines():
+        x = json.loads(line)
+        labels = {k: v for k, v in x["stream"].items() if k != "service_name"}
+        got[json.dumps(labels, sort_keys=True)] = [[int(v[0]), *v[1:]] for v in x["values"]]
+    return got
+
+
+def lines_of(addr, selector, **kw):
+    return sorted(v[1] for values in held(addr, selector, **kw).values() for v in values)
+
+
+def counter(addr, name):
+    text = http_call(addr, "GET", "/metrics").text
+    return sum(float(x.rsplit(" ", 1)[1]) for x in text.splitlines() if x.startswith(name))
+
+
+def test_every_http_protocol_is_kept(t):
+    o = Single(t).wait_ready()
+    ts = now_ns()
+    push_ok(o.addr, [({"app": "loki"}, [(ts, "one", {"id": "7"}), (ts, "two"), (ts, "one", {"id": "7"})])])
+    otlp = {"resourceLogs": [{"resource": {"attributes": [
+        {"key": "service.name", "value": {"stringValue": "otlp"}}]},
+        "scopeLogs": [{"logRecords": [{"timeUnixNano": str(ts), "body": {"stringValue": "three"}}]}]}]}
+    for addr in (o.addr, o.otlp_http):
+        path = "/v1/logs" if addr == o.otlp_http else "/otlp/v1/logs"
+        r = http_call(addr, "POST", path, json.dumps(otlp).encode(), {**JSON, "X-Scope-OrgID": TENANT})
+        check(r.status == 200, f"{r.status} {r.text}")
+    bulk = '{"create":{"_index":"idx"}}\n{"@timestamp":%d,"message":"four"}\n' % (ts // 1000000)
+    r = http_call(o.addr, "POST", "/_bulk", bulk.encode(),
+                  {"Content-Type": "application/x-ndjson", "X-Scope-OrgID": TENANT})
+    check(r.status == 200 and not r.json["errors"], f"{r.status} {r.text}")
+    r = http_call(o.addr, "POST", "/insert/jsonline?_stream_fields=app",
+                  b'{"app":"lines","_msg":"five"}\n', {**JSON, "X-Scope-OrgID": TENANT})
+    check(r.status == 204, f"{r.status} {r.text}")
+    got = held(o.addr, '{service_name=~".+"}')
+    all_lines = [v[1] for values in got.values() for v in values]
+    for part in ("one", "two", "three", "four", "five"):
+        check(sum(part in x for x in all_lines) == 1, f"{part} in {got}")
+    values = held(o.addr, '{app="loki"}')['{"app": "loki"}']
+    check([v[1] for v in values] == ["one", "two"], f"{values}")
+    check(values[0][2]["id"] == "7", f"{values}")
+
+
+def test_nothing_acknowledged_is_lost_when_killed(t):
+    o = Single(t, args=["--ingester.logs-seal-bytes=64KiB", "--ingester.wal-segment-bytes=1MiB"])
+    o.wait_ready()
+    ts, sent = now_ns(), []
+    for round_ in range(2):
+        for i in range(40):
+            lines = [f"round {round_} push {i} line {k} " + "x" * 200 for k in range(25)]
+            push_ok(o.addr, [({"app": f"a{i % 7}"}, [(ts + len(sent) + k, x) for k, x in enumerate(lines)])])
+            sent += lines
+        o.kill()
+        o.start()
+        o.wait_ready()
+        check(lines_of(o.addr, '{app=~"a.+"}') == sorted(sent), f"after {round_ + 1} kills")
+    check(counter(o.addr, "orrery_loghead_frames{") > 0, "nothing was sealed")
+    # the same again is there once
+    push_ok(o.addr, [({"app": "a0"}, [(ts, sent[0])])])
+    check(lines_of(o.addr, '{app=~"a.+"}') == sorted(sent), "sent twice")
+    newest = held(o.addr, '{app="a1"}', direction="backward", limit=3)['{"app": "a1"}']
+    check([v[0] for v in newest] == sorted((v[0] for v in newest), reverse=True), f"{newest}")
+    o.stop()
+    o.start()
+    o.wait_ready()
+    check(lines_of(o.addr, '{app=~"a.+"}') == sorted(sent), "after a stop")
+
+
+def test_limits_and_bad_input(t):
+    o = Single(t, args=["--limits.max-global-streams-per-user=5"])
+    o.wait_ready()
+    ts = now_ns()
+    for i in range(5):
+        push_ok(o.addr, [({"app": f"a{i}"}, [(ts, "x")])])
+    r = push(o.addr, [({"app": "one-more"}, [(ts, "x")]), ({"app": "a0"}, [(ts, "stored")])])
+    check(r.status == 429, f"{r.status} {r.text}")
+    check("max_global_streams_per_user" in r.text and "one-more" in r.text, r.text)
+    check(lines_of(o.addr, '{app="a0"}') == ["stored", "x"], "what keeps to the limit is stored")
+    push_ok(o.addr, [({"app": "b"}, [(ts, "x")])], tenant="other")  # others notice nothing
+    check(lines_of(o.addr, '{app="b"}') == [], "a tenant sees another's lines")
+    for body, headers in ((b"\xff\x00garbage", {"Content-Type": "application/x-protobuf"}),
+                          (b'{"streams":[{"stream":', JSON), (b"[" * 10000, JSON)):
+        r = http_call(o.addr, "POST", "/loki/api/v1/push", body, {**headers, "X-Scope-OrgID": TENANT})
+        check(r.status == 400, f"{r.status} {r.text}")
+    r = http_call(o.addr, "GET", "/ingester/logs?query=%7Bapp%3D", headers={"X-Scope-OrgID": TENANT})
+    check(r.status == 400, f"{r.status} {r.text}")
+    odd = "nul \0 and \u2603 and \\ \" \n"
+    push_ok(o.addr, [({"app": "a1"}, [(ts + 1, odd)])])
+    check(odd in lines_of(o.addr, '{app="a1"}'), "odd characters")
+
+
+def test_full_memory_and_full_disk_are_errors_not_losses(t):
+    o = Single(t, args=["--ingester.logs-open-bytes=1MiB", "--ingester.logs-seal-bytes=64KiB"],
+               env={"ORRERY_FAULT": "logfile.create=ENOSPC"})
+    o.wait_ready()
+    ts, sent, refused = now_ns(), [], 0
+    for i in range(40):
+        line = f"{i} " + "y" * 50000
+        r = push(o.addr, [({"app": "big"}, [(ts + i, line)])])
+        if r.status == 204:
+            sent.append(line)
+        else:
+            check(r.status == 503, f"{r.status} {r.text}")
+            refused += 1
+    check(refused > 0 and sent, f"{refused} of 40 refused")
+    check(lines_of(o.addr, '{app="big"}') == sorted(sent), "lines that cannot be sealed")
+    o.kill()
+    del o.env["ORRERY_FAULT"]
+    o.start()
+    o.wait_ready()
+    wait_for("frames", lambda: counter(o.addr, "orrery_loghead_sealed_frames_total") > 0)
+    check(lines_of(o.addr, '{app="big"}') == sorted(sent), "after the disk has room again")
+
+
+def test_replicas_hold_what_a_majority_acknowledged(t):
+    c = Cluster(t)
+    addrs = c.addrs("ingester")
+    ts, sent = now_ns(), {}
+    for i in range(60):
+        key = f"s{i % 12}"
+        push_ok(addrs[i % len(addrs)], [({"app": key}, [(ts + i, f"line {i}")])])
+        sent.setdefault(key, []).append(f"line {i}")
+    names = c.names("ingester")
+    c.run("kill", names[0])
+    for i in range(60, 90):
+        key = f"s{i % 12}"
+        push_ok(addrs[1 + i % 2], [({"app": key}, [(ts + i, f"line {i}")])])
+        sent[key].append(f"line {i}")
+    for key, want in sent.items():
+        copies = [lines_of(a, '{app="%s"}' % key) for a in addrs[1:]]
+        check(set(want) == set(copies[0]) | set(copies[1]), f"{key}: {copies}")
+        check(all(x == sorted(want) for x in copies), f"{key}: {copies}")
+    c.run("restart", names[0])
+    wait_for("the killed one to hold its lines again",
+             lambda: len(lines_of(addrs[0], '{app=~"s.+"}')) > 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,404 @@
+#include <errno.h>
+
+#include "common/base/rng.h"
+#include "ingester/logs/loghead.h"
+#include "ingester/logs/loghead_internal.h"
+#include "tests/unit/ingester/logs/loghead_fixture.h"
+
+#define ALL INT64_MIN + 1, INT64_MAX
+
+TEST(loghead_reads_what_was_pushed_in_both_directions)
+{
+    struct fixture f = {0};
+
+    fx_open(&f);
+    CHECK_OK(fx_push_one(&f, "b", 20, "two"));
+    CHECK_OK(fx_push_one(&f, "a", 10, "one"));
+    CHECK_OK(fx_push_one(&f, "b", 10, "late"));
+    CHECK_OK(fx_push_one(&f, "b", 30, "three"));
+    CHECK_INT(f.reply.accepted, 1);
+    fx_check(&f, ALL, false, "a: 10=one\nb: 10=late 20=two 30=three\n");
+    fx_check(&f, ALL, true, "a: 10=one\nb: 30=three 20=two 10=late\n");
+    fx_check(&f, 20, 30, false, "b: 20=two\n"); /* the end is exclusive */
+    fx_check(&f, 31, 40, false, "");
+    CHECK_OK(loghead_seal(f.head, SLICE_EMPTY));
+    fx_check(&f, ALL, false, "a: 10=one\nb: 10=late 20=two 30=three\n");
+    fx_check(&f, ALL, true, "a: 10=one\nb: 30=three 20=two 10=late\n");
+    fx_check(&f, 20, 30, true, "b: 20=two\n");
+    fx_close(&f);
+}
+
+TEST(loghead_keeps_equal_entries_once_and_others_of_the_same_time_in_their_order)
+{
+    struct fixture f = {0};
+    struct label meta = {SLICE("id"), SLICE("7")};
+
+    fx_open(&f);
+    for (int round = 0; round < 3; round++) { /* open, sealed and open, sealed twice and open */
+        struct log_batch *b = fx_batch();
+
+        fx_line(b, "a", 5, SLICE("z"), (struct labels){0});
+        fx_line(b, "a", 5, SLICE("y"), (struct labels){0});
+        fx_line(b, "a", 5, SLICE("z"), (struct labels){&meta, 1});
+        fx_line(b, "a", 5, SLICE("z"), (struct labels){0});
+        CHECK_OK(fx_push(&f, "t", b, true));
+        fx_check(&f, ALL, false, "a: 5=z 5=y 5=z{id=7}\n");
+        fx_check(&f, ALL, true, "a: 5=z{id=7} 5=y 5=z\n");
+        CHECK_OK(loghead_seal(f.head, SLICE_EMPTY));
+        fx_check(&f, ALL, false, "a: 5=z 5=y 5=z{id=7}\n");
+    }
+    fx_close(&f);
+}
+
+TEST(loghead_asks_for_labels_that_it_does_not_know)
+{
+    struct fixture f = {0};
+    struct log_batch *b = fx_batch();
+
+    fx_open(&f);
+    fx_line(b, "a", 1, SLICE("x"), (struct labels){0});
+    fx_line(b, "b", 1, SLICE("x"), (struct labels){0});
+    CHECK_OK(fx_push(&f, "t", b, false));
+    CHECK_INT(f.reply.unknown.len, 2);
+    CHECK_INT(f.reply.unknown.ptr[0], 0);
+    CHECK_INT(f.reply.unknown.ptr[1], 1);
+    CHECK_INT(f.reply.accepted, 0);
+    fx_check(&f, ALL, false, "");
+    CHECK_OK(fx_push_one(&f, "a", 1, "x"));
+    b = fx_batch();
+    fx_line(b, "a", 2, SLICE("y"), (struct labels){0});
+    CHECK_OK(fx_push(&f, "t", b, false));
+    CHECK_INT(f.reply.unknown.len, 0);
+    fx_reopen(&f);
+    fx_check(&f, ALL, false, "a: 1=x 2=y\n");
+    /* a generation's labels are logged anew: this one's are in no frame when it is read back */
+    CHECK_OK(loghead_seal(f.head, SLICE_EMPTY));
+    b = fx_batch();
+    fx_line(b, "a", 3, SLICE("z"), (struct labels){0});
+    CHECK_OK(fx_push(&f, "t", b, false));
+    fx_reopen(&f);
+    fx_check(&f, ALL, false, "a: 1=x 2=y 3=z\n");
+    fx_close(&f);
+}
+
+TEST(loghead_refuses_streams_beyond_the_limit_and_labels_that_lie)
+{
+    struct fixture f = {.limits = {.max_streams = 2}};
+    struct log_batch *b = fx_batch();
+    struct buf bytes = {0};
+
+    fx_open(&f);
+    CHECK_OK(fx_push_one(&f, "a", 1, "x"));
+    CHECK_OK(fx_push_one(&f, "b", 1, "x"));
+    CHECK_OK(fx_push_one(&f, "c", 1000000, "x"));
+    CHECK_INT(f.reply.rejected[BATCH_MAX_STREAMS_LIMIT], 1);
+    CHECK_INT(f.reply.refusals.ptr[0].t_ms, 1);
+    CHECK_OK(fx_push_one(&f, "a", 2, "y")); /* those that are there go on */
+    CHECK_INT(f.reply.accepted, 1);
+    fx_line(b, "a", 3, SLICE("z"), (struct labels){0});
+    b->streams.ptr[0].fp.hi ^= 1; /* another fingerprint than its labels' */
+    CHECK_OK(fx_push(&f, "t", b, true));
+    CHECK_INT(f.reply.rejected[BATCH_BAD_LABELS], 1);
+    fx_check(&f, ALL, false, "a: 1=x 2=y\nb: 1=x\n");
+    /* after an idle time there is room again */
+    clock_fake_advance(&f.clock, 3700ll * NS_PER_S);
+    CHECK_OK(loghead_maintain(f.head));
+    CHECK_OK(fx_push_one(&f, "c", 1, "x"));
+    CHECK_INT(f.reply.accepted, 1);
+    buf_str(&bytes, "no batch");
+    CHECK_ERR(fx_push_bytes(&f, "t", buf_slice(&bytes)), ERR_INVALID, "batch");
+    buf_done(&bytes);
+    fx_close(&f);
+}
+
+TEST(loghead_answers_matchers_names_and_values)
+{
+    struct fixture f = {0};
+    struct arena *a = arena_new(0);
+    struct matcher m;
+    struct loghead_names names;
+    struct buf out = {0};
+    struct loghead_query q = {
+        .tenant = SLICE("t"), .from_ns = 0, .to_ns = 100, .matchers = {&m, 1}};
+
+    fx_open(&f);
+    CHECK_OK(fx_push_one(&f, "api", 1, "x"));
+    CHECK_OK(fx_push_one(&f, "app", 2, "y"));
+    CHECK_OK(fx_push_one(&f, "web", 200, "z"));
+    CHECK_OK(matcher_init(a, MATCHER_RE, SLICE("app"), SLICE("a.+"), &m));
+    CHECK_OK(fx_read_query(&f, &q, &out));
+    CHECK_STR(buf_cstr(&out), "api: 1=x\napp: 2=y\n");
+    q.max_streams = 1;
+    CHECK_ERR(fx_read_query(&f, &q, &out), ERR_LIMIT, "more than 1 streams");
+    q.max_streams = 0;
+    q.matchers = (struct matchers){0};
+    CHECK_OK(loghead_label_values(f.head, &q, SLICE("app"), a, &names));
+    CHECK_INT(names.n, 2); /* web is outside of the range */
+    CHECK_SLICE(names.ptr[1], "app");
+    CHECK_OK(loghead_seal(f.head, SLICE("t")));
+    CHECK_OK(loghead_label_values(f.head, &q, SLICE("app"), a, &names));
+    CHECK_INT(names.n, 2);
+    CHECK_OK(loghead_label_names(f.head, &q, a, &names));
+    CHECK_INT(names.n, 2);
+    CHECK_SLICE(names.ptr[0], "app");
+    matcher_done(&m);
+    buf_done(&out);
+    arena_free(a);
+    fx_close(&f);
+}
+
+TEST(loghead_comes_back_from_frames_and_log)
+{
+    struct fixture f = {0};
+    struct loghead_replay_stats st;
+    uint64_t first;
+
+    fx_open(&f);
+    CHECK_OK(fx_push_one(&f, "a", 1, "sealed"));
+    first = wal_first_seq(f.wal);
+    CHECK_OK(loghead_seal(f.head, SLICE_EMPTY));
+    CHECK_OK(fx_push_one(&f, "a", 2, "open"));
+    fx_reopen(&f);
+    loghead_replay_stats_get(f.head, &st);
+    CHECK_INT(st.frames, 1);
+    CHECK_INT(st.skipped, 1);
+    CHECK_INT(st.entries, 1);
+    fx_check(&f, ALL, false, "a: 1=sealed 2=open\n");
+    CHECK_OK(loghead_seal(f.head, SLICE_EMPTY)); /* all in frames: old segments go */
+    CHECK(wal_first_seq(f.wal) > first);
+    fx_reopen(&f);
+    loghead_replay_stats_get(f.head, &st);
+    CHECK_INT(st.entries, 0);
+    fx_check(&f, ALL, false, "a: 1=sealed 2=open\n");
+    /* the log is taken away: its numbers begin anew, and what comes then is not taken for known */
+    fx_close(&f);
+    CHECK_OK(fsx_remove_tree(tmp_path("logs/wal")));
+    fx_open_only(&f);
+    CHECK_OK(loghead_wait_ready(f.head));
+    CHECK_OK(fx_push_one(&f, "a", 3, "anew"));
+    fx_reopen(&f);
+    fx_check(&f, ALL, false, "a: 1=sealed 2=open 3=anew\n");
+    fx_close(&f);
+}
+
+TEST(loghead_leaves_a_torn_frame_out_and_has_its_lines_in_the_log)
+{
+    struct fixture f = {.opts = {.shards = 1}};
+    struct loghead_replay_stats st;
+    struct buf file = {0};
+
+    fx_open(&f);
+    CHECK_OK(fx_push_one(&f, "a", 1, "one"));
+    CHECK_OK(loghead_seal(f.head, SLICE_EMPTY));
+    CHECK_OK(fx_push_one(&f, "a", 2, "two"));
+    fx_close(&f);
+    CHECK_OK(fsx_read(tmp_path("logs/head/0/frames-00000000"), 1 << 20, &file));
+    buf_slice_append(&file, slice_of(file.ptr, file.len / 2)); /* half of another frame */
+    CHECK_OK(fsx_write_atomic(tmp_path("logs/head/0/frames-00000000"), buf_slice(&file)));
+    buf_done(&file);
+    fx_open_only(&f);
+    CHECK_OK(loghead_wait_ready(f.head));
+    loghead_replay_stats_get(f.head, &st);
+    CHECK_INT(st.frames, 1);
+    CHECK_INT(st.torn_frames, 1);
+    fx_check(&f, ALL, false, "a: 1=one 2=two\n");
+    fx_close(&f);
+}
+
+TEST(loghead_keeps_lines_that_cannot_be_sealed)
+{
+    struct fixture f = {0};
+
+    fx_open(&f);
+    CHECK_OK(fx_push_one(&f, "a", 1, "one"));
+    fault_arm_point("logfile.sync", EIO);
+    CHECK_ERR(loghead_seal(f.head, SLICE_EMPTY), ERR_IO, "sync");
+    fx_check(&f, ALL, false, "a: 1=one\n");
+    fault_arm_point("logfile.sync", 0);
+    fault_arm_point("logfile.create", ENOSPC);
+    CHECK_ERR(loghead_seal(f.head, SLICE_EMPTY), ERR_IO, "create");
+    CHECK_OK(fx_push_one(&f, "a", 2, "two"));
+    fx_check(&f, ALL, false, "a: 1=one 2=two\n");
+    fault_disarm();
+    fault_arm_point("logfile.create", 0);
+    CHECK_OK(loghead_seal(f.head, SLICE_EMPTY));
+    fx_check(&f, ALL, false, "a: 1=one 2=two\n");
+    fx_reopen(&f);
+    fx_check(&f, ALL, false, "a: 1=one 2=two\n");
+    fx_close(&f);
+}
+
+TEST(loghead_refuses_what_its_memory_has_no_room_for)
+{
+    struct fixture f = {.opts = {.open_bytes = 1 << 20, .seal_bytes = 1 << 30}};
+    struct log_batch *b = fx_batch();
+    struct buf big = {0};
+
+    fx_open(&f);
+    buf_fill(&big, 'x', 700 << 10);
+    fx_line(b, "a", 1, buf_slice(&big), (struct labels){0});
+    CHECK_OK(fx_push(&f, "t", b, true));
+    b = fx_batch();
+    fx_line(b, "a", 2, buf_slice(&big), (struct labels){0});
+    CHECK_ERR(fx_push(&f, "t", b, true), ERR_UNAVAILABLE, "open log lines fill");
+    CHECK_OK(loghead_seal(f.head, SLICE_EMPTY)); /* makes room */
+    b = fx_batch();
+    fx_line(b, "a", 2, buf_slice(&big), (struct labels){0});
+    CHECK_OK(fx_push(&f, "t", b, true));
+    buf_done(&big);
+    fx_close(&f);
+}
+
+/* ---- against a model ---- */
+
+#define APPS 6
+struct model_entry {
+    unsigned app;
+    int64_t t_ns;
+    char text[24];
+};
+struct model {
+    VEC(struct model_entry) all; /* each once, as they came */
+};
+
+static void model_add(struct model *m, unsigned app, int64_t t_ns, const char *text)
+{
+    struct model_entry e = {.app = app, .t_ns = t_ns};
+
+    VEC_FOREACH (x, &m->all)
+        if (x->app == app && x->t_ns == t_ns && strcmp(x->text, text) == 0)
+            return;
+    (void)snprintf(e.text, sizeof(e.text), "%s", text);
+    vec_push(&m->all, e);
+}
+
+static void model_print(const struct model *m, int64_t from, int64_t to, bool is_backward,
+                        struct buf *out)
+{
+    for (unsigned app = 0; app < APPS; app++) {
+        VEC(const struct model_entry *) of = {0};
+
+        VEC_FOREACH (x, &m->all) /* a stable insertion by time */
+            if (x->app == app && x->t_ns >= from && x->t_ns < to) {
+                size_t i = of.len;
+
+                vec_push(&of, NULL);
+                for (; i > 0 && of.ptr[i - 1]->t_ns > x->t_ns; i--)
+                    of.ptr[i] = of.ptr[i - 1];
+                of.ptr[i] = x;
+            }
+        if (of.len) {
+            buf_printf(out, "app%u:", app);
+            for (size_t i = 0; i < of.len; i++) {
+                const struct model_entry *x = of.ptr[is_backward ? of.len - 1 - i : i];
+
+                buf_printf(out, " %lld=%s", (long long)x->t_ns, x->text);
+            }
+            buf_str(out, "\n");
+        }
+        vec_done(&of);
+    }
+}
+
+static void random_push(struct fixture *f, struct rng *rng, struct model *m)
+{
+    struct log_batch *b = fx_batch();
+    unsigned n = 1 + (unsigned)rng_below(rng, 20);
+
+    for (unsigned i = 0; i < n; i++) {
+        unsigned app = (unsigned)rng_below(rng, APPS);
+        int64_t t = (int64_t)rng_below(rng, 40);
+        char name[8], text[24];
+
+        (void)snprintf(name, sizeof(name), "app%u", app);
+        (void)snprintf(text, sizeof(text), "line-%u", (unsigned)rng_below(rng, 5));
+        fx_line(b, name, t, slice_cstr(text), (struct labels){0});
+        model_add(m, app, t, text);
+    }
+    CHECK_OK(fx_push(f, "t", b, true));
+}
+
+static void check_model(struct fixture *f, struct rng *rng, const struct model *m)
+{
+    struct buf want = {0};
+    int64_t from = (int64_t)rng_below(rng, 30), to = from + (int64_t)rng_below(rng, 30);
+    bool is_backward = rng_below(rng, 2) == 0;
+
+    if (rng_below(rng, 3) == 0) {
+        from = INT64_MIN + 1;
+        to = INT64_MAX;
+    }
+    model_print(m, from, to, is_backward, &want);
+    fx_check(f, from, to, is_backward, buf_cstr(&want));
+    buf_done(&want);
+}
+
+TEST(loghead_answers_as_a_model_does_over_seals_and_restarts)
+{
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        struct fixture f = {0};
+        struct model m = {0};
+        struct rng rng;
+
+        rng_seed(&rng, seed);
+        fx_open(&f);
+        for (unsigned step = 0; step < 60; step++) {
+            uint64_t what = rng_below(&rng, 20);
+
+            if (what < 11)
+                random_push(&f, &rng, &m);
+            else if (what < 17)
+                check_model(&f, &rng, &m);
+            else if (what < 19)
+                CHECK_OK(loghead_seal(f.head, SLICE_EMPTY));
+            else
+                fx_reopen(&f);
+        }
+        check_model(&f, &rng, &m);
+        fx_close(&f);
+        CHECK_OK(fsx_remove_tree(tmp_path("logs")));
+        vec_done(&m.all);
+    }
+}
+
+TEST(loghead_seals_by_itself_while_pushes_and_reads_go_on)
+{
+    struct fixture f = {.opts = {.seal_bytes = 64 << 10, .shards = 2}};
+    struct loghead_tenant_stats st;
+    struct buf line = {0}, out = {0};
+    size_t n = 0;
+
+    fx_open(&f);
+    for (int64_t t = 0; t < 600; t++) {
+        struct log_batch *b = fx_batch();
+        char app[8];
+
+        buf_reset(&line);
+        buf_printf(&line, "line %lld ", (long long)t);
+        buf_fill(&line, 'a' + (uint8_t)(t % 7), 2000);
+        (void)snprintf(app, sizeof(app), "app%d", (int)(t % 5));
+        fx_line(b, app, t, buf_slice(&line), (struct labels){0});
+        CHECK_OK(fx_push(&f, "t", b, true));
+        if (t % 50 == 49) {
+            buf_reset(&out);
+            CHECK_OK(fx_read(&f, "t", ALL, t % 100 == 99, &out));
+            for (const char *p = buf_cstr(&out); (p = strstr(p, "=line ")); p++)
+                n++;
+            CHECK_INT(n, t + 1);
+            n = 0;
+        }
+    }
+    CHECK(f.head->shards[0].m.sealed_frames + f.head->shards[1].m.sealed_frames >= 4);
+    loghead_tenant_stats_get(f.head, SLICE("t"), &st);
+    CHECK_INT(st.entries, 600);
+    CHECK_INT(st.active, 5);
+    fx_reopen(&f);
+    buf_reset(&out);
+    CHECK_OK(fx_read(&f, "t", ALL, false, &out));
+    for (const char *p = buf_cstr(&out); (p = strstr(p, "=line ")); p++)
+        n++;
+    CHECK_INT(n, 600);
+    buf_done(&line);
+    buf_done(&out);
+    fx_close(&f);
+}
