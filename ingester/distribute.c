@@ -1,18 +1,12 @@
 #include "ingester/distribute.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/model/labels.h"
-#include "common/ring/quorum.h"
+#include "ingester/distribute_internal.h"
 
-struct distribute_metrics {
-    uint64_t pushes, failures, resent_series, refused_bytes, replica_failures;
-    int64_t inflight, inflight_bytes;
-    struct metric_hist quorum_s;
-};
 static const struct metric_field distribute_fields[] = {
     METRIC_COUNTER(struct distribute_metrics, pushes, "orrery_distribute_pushes_total",
                    "Writes sent to replicas."),
@@ -24,6 +18,12 @@ static const struct metric_field distribute_fields[] = {
     METRIC_COUNTER(struct distribute_metrics, resent_series,
                    "orrery_distribute_resent_series_total",
                    "Series sent again with labels because a replica did not know them."),
+    METRIC_COUNTER(
+        struct distribute_metrics, late_samples, "orrery_distribute_late_samples_total",
+        "Samples that a quorum took and a replica refused as too late: it took them then."),
+    METRIC_COUNTER(struct distribute_metrics, missed_samples,
+                   "orrery_distribute_missed_samples_total",
+                   "Samples that a quorum took and one of its replicas refused for good."),
     METRIC_COUNTER(struct distribute_metrics, refused_bytes,
                    "orrery_distribute_inflight_refusals_total",
                    "Writes refused because too many bytes were in flight."),
@@ -33,49 +33,6 @@ static const struct metric_field distribute_fields[] = {
                  "Bytes they hold."),
     METRIC_HIST(struct distribute_metrics, quorum_s, "orrery_distribute_quorum_seconds",
                 "From sending a write to its quorum."),
-};
-
-struct distribute {
-    struct distribute_ops ops;
-    char *instance;
-    int64_t timeout_ms, max_inflight_bytes;
-    _Atomic size_t refs; /* the owner's, and one of each flight */
-    _Atomic bool is_closed;
-    struct distribute_metrics m;
-};
-
-/* One instance's part of a push. */
-struct target {
-    struct flight *f;
-    uint16_t instance;
-    bool is_local, is_again, is_answered, has_failed;
-    struct buf bytes;    /* unused when the flight's are shared */
-    VEC(uint32_t) index; /* series of the batch to items of the cargo; empty: the same */
-    /* the answer */
-    uint64_t rejected[BATCH_REASON_COUNT];
-    VEC(struct distribute_example) refusals;
-    /* handed over from the thread that answers a local one */
-    struct err *local_error;
-    struct batch_reply local_reply;
-};
-
-/* A push under way. Owner: its loop. */
-struct flight {
-    struct distribute *d;
-    struct loop *loop;
-    struct distribute_cargo cargo;
-    struct push *p; /* it is the cargo; NULL: that is another */
-    struct ring *ring;
-    struct quorum quorum;
-    struct target *targets;
-    size_t n_targets, waiting;
-    struct buf shared; /* the batch of all targets, when there is one replica set */
-    bool is_shared, is_told;
-    struct err *first_error;
-    struct loop_timer *timer;
-    int64_t start_ms, charged_bytes;
-    distribute_done_fn *done;
-    void *arg;
 };
 
 struct distribute *distribute_new(const struct distribute_opts *opts)
@@ -157,6 +114,58 @@ static inline void write_series(struct batch_writer *w, const struct push_series
     else
         batch_series_sample(w, s->sample.t_ms, s->sample.v);
     batch_series_end(w);
+}
+
+static bool has_time(const struct target_late *times, size_t n, int64_t t_ms)
+{
+    size_t lo = 0, hi = n;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+
+        if (times[mid].t_ms < t_ms)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < n && times[lo].t_ms == t_ms;
+}
+
+static uint64_t write_extra_times(struct batch_writer *w, const struct push_extra *x,
+                                  const struct target_late *times, size_t n)
+{
+    uint64_t written = 0;
+
+    for (uint32_t i = 0; i < x->n_samples; i++)
+        if (has_time(times, n, x->samples[i].t_ms)) {
+            batch_series_sample(w, x->samples[i].t_ms, x->samples[i].v);
+            written++;
+        }
+    for (uint32_t i = 0; i < x->n_histograms; i++)
+        if (has_time(times, n, x->histograms[i].t_ms)) {
+            batch_series_histogram(w, x->histograms[i].t_ms, &x->histograms[i].h);
+            written++;
+        }
+    batch_series_start(w, x->start_ms);
+    return written;
+}
+
+uint64_t distribute_write_times(struct batch_writer *w, const struct push_series *s,
+                                const struct target_late *times, size_t n)
+{
+    uint64_t written = 0;
+
+    batch_series_begin(w, s->fp);
+    batch_series_labels(w, s->labels);
+    if (s->extra) {
+        written = write_extra_times(w, s->extra, times, n);
+    } else if (has_time(times, n, s->sample.t_ms)) {
+        batch_series_sample(w, s->sample.t_ms, s->sample.v);
+        written = 1;
+    }
+    if (written)
+        batch_series_end(w);
+    return written;
 }
 
 void distribute_write_series(struct batch_writer *w, const struct push_series *s, bool with_labels)
@@ -295,7 +304,7 @@ static void build_per_instance(struct flight *f)
 
 static struct slice target_bytes(const struct target *t)
 {
-    return buf_slice(t->f->is_shared && !t->is_again ? &t->f->shared : &t->bytes);
+    return buf_slice(t->f->is_shared && !t->is_again && !t->is_late ? &t->f->shared : &t->bytes);
 }
 
 /* The index in the cargo of series i of the batch that t was sent last. */
@@ -339,6 +348,7 @@ static void flight_free(struct flight *f)
         buf_done(&f->targets[i].bytes);
         vec_done(&f->targets[i].index);
         vec_done(&f->targets[i].refusals);
+        vec_done(&f->targets[i].late);
     }
     mem_free(f->targets);
     quorum_done(&f->quorum);
@@ -351,138 +361,6 @@ static void flight_free(struct flight *f)
     METRIC_ADD(f->d->m.inflight, -1);
     unref(f->d);
     mem_free(f);
-}
-
-static int by_size_desc(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-    return (x < y) - (x > y);
-}
-
-/* What a majority says: of what does not fail a write, and so is not told one by one. */
-static uint64_t merge_count(const struct flight *f, unsigned reason)
-{
-    unsigned need = ring_write_quorum(f->ring);
-    uint64_t counts[RING_MAX_RF] = {0}, sum = 0;
-    size_t n = 0;
-
-    for (size_t i = 0; i < f->n_targets; i++)
-        if (f->targets[i].is_answered) {
-            sum += f->targets[i].rejected[reason];
-            if (n < ORR_COUNT(counts))
-                counts[n++] = f->targets[i].rejected[reason];
-        }
-    if (sum == 0)
-        return 0;
-    if (f->quorum.n_groups > 1)
-        return (sum + need - 1) / need;
-    qsort(counts, n, sizeof(*counts), by_size_desc);
-    return need <= n ? counts[need - 1] : 0;
-}
-
-/* ---- samples that some replica refused ---- */
-
-struct refusal {
-    struct distribute_example what;
-    uint16_t target;
-};
-
-static int cmp_refusal(const void *a, const void *b)
-{
-    const struct refusal *x = a, *y = b;
-
-    if (x->what.series != y->what.series)
-        return x->what.series < y->what.series ? -1 : 1;
-    if (x->what.t_ms != y->what.t_ms)
-        return x->what.t_ms < y->what.t_ms ? -1 : 1;
-    return (x->target > y->target) - (x->target < y->target);
-}
-
-static struct ring_set set_of_series(const struct flight *f, uint32_t i)
-{
-    uint32_t token = f->cargo.ops->token(f->cargo.arg, i);
-
-    return ring_set(f->ring, f->is_shared ? 0 : ring_set_index(f->ring, token));
-}
-
-/*
- * n refusals of one time of one series, by target. Several samples of a request may share both, so
- * what is counted is how many of them each replica refused: those short of a quorum are as many as
- * the replica refused that one more than may be missing has refused at least.
- * *ret_best: the same if all outstanding replicas took everything.
- */
-static uint64_t count_short(const struct flight *f, const struct target *const *of_instance,
-                            const struct refusal *r, size_t n, uint64_t *ret_best)
-{
-    struct ring_set set = set_of_series(f, r->what.series);
-    unsigned need = ring_write_quorum(f->ring), answered = 0, outstanding = 0;
-    uint64_t refused[RING_MAX_RF + 1] = {0};
-
-    for (unsigned i = 0; i < set.n && i < RING_MAX_RF; i++) {
-        const struct target *t = of_instance[set.instances[i]];
-
-        if (t->has_failed)
-            continue;
-        if (!t->is_answered) {
-            outstanding++;
-            continue;
-        }
-        for (size_t k = 0; k < n; k++)
-            refused[answered] += &f->targets[r[k].target] == t;
-        answered++;
-    }
-    qsort(refused, answered, sizeof(*refused), by_size_desc);
-    /* those outstanding come last: they refuse nothing, at best */
-    *ret_best = answered + outstanding >= need
-                    ? refused[ORR_MIN(answered + outstanding - need, answered)]
-                    : refused[0];
-    return answered >= need ? refused[answered - need] : refused[0];
-}
-
-struct shorts {
-    struct distribute_refusal *ptr;
-    size_t len, cap;
-};
-
-/* Fills r and ret_all (may be NULL) with what is short of a quorum now; true when an outstanding answer may still change
- * that. */
-static bool merge_refusals(const struct flight *f, struct distribute_result *r,
-                           struct shorts *ret_all)
-{
-    const struct target **of_instance;
-    VEC(struct refusal) all = {0};
-    bool may_improve = false;
-
-    for (size_t i = 0; i < f->n_targets; i++)
-        if (f->targets[i].is_answered)
-            VEC_FOREACH (x, &f->targets[i].refusals)
-                vec_push(&all, ((struct refusal){*x, (uint16_t)i}));
-    if (!all.len)
-        return false;
-    of_instance = mem_new_array(const struct target *, ring_size(f->ring));
-    for (size_t i = 0; i < f->n_targets; i++)
-        of_instance[f->targets[i].instance] = &f->targets[i];
-    qsort(all.ptr, all.len, sizeof(*all.ptr), cmp_refusal);
-    for (size_t i = 0, n; i < all.len; i += n) {
-        const struct refusal *first = &all.ptr[i];
-        uint64_t now, best;
-
-        for (n = 1; i + n < all.len && all.ptr[i + n].what.series == first->what.series &&
-                    all.ptr[i + n].what.t_ms == first->what.t_ms;
-             n++)
-            ;
-        now = count_short(f, of_instance, first, n, &best);
-        may_improve = may_improve || best < now;
-        r->rejected[first->what.reason] += now;
-        if (now && r->n_examples < DISTRIBUTE_MAX_EXAMPLES)
-            r->examples[r->n_examples++] = first->what;
-        if (now && ret_all)
-            vec_push(ret_all, ((struct distribute_refusal){first->what, now}));
-    }
-    mem_free(of_instance);
-    vec_done(&all);
-    return may_improve;
 }
 
 static struct err *verdict_error(struct flight *f, bool is_timeout)
@@ -506,7 +384,7 @@ static struct err *verdict_error(struct flight *f, bool is_timeout)
 static void tell(struct flight *f, bool is_timeout)
 {
     struct distribute_result r = {.error = verdict_error(f, is_timeout)};
-    struct shorts shorts = {0};
+    struct distribute_shorts shorts = {0};
 
     f->is_told = true;
     loop_timer_cancel(f->timer);
@@ -523,8 +401,8 @@ static void tell(struct flight *f, bool is_timeout)
                             (double)(loop_now_ms(f->loop) - f->start_ms) / 1000.0);
         for (unsigned i = 0; i < BATCH_REASON_COUNT; i++)
             if (!batch_reason_is_sample((enum batch_reason)i))
-                r.rejected[i] = merge_count(f, i);
-        (void)merge_refusals(f, &r, &shorts);
+                r.rejected[i] = distribute_judge_count(f, i);
+        (void)distribute_judge(f, &r, &shorts);
         r.refusals = shorts.ptr;
         r.n_refusals = shorts.len;
     }
@@ -536,7 +414,30 @@ static void tell(struct flight *f, bool is_timeout)
 static bool waits_for_better(const struct flight *f)
 {
     return f->quorum.verdict == QUORUM_OK && f->waiting > 0 &&
-           merge_refusals(f, &(struct distribute_result){0}, NULL);
+           distribute_judge(f, &(struct distribute_result){0}, NULL);
+}
+
+static void send_target(struct target *t);
+
+/* All have answered: what came too late for some of them is brought there, then the push is over. */
+static void end_or_send_late(struct flight *f)
+{
+    size_t left = 0;
+
+    if (!f->has_sent_late && f->quorum.verdict == QUORUM_OK && !atomic_load(&f->d->is_closed))
+        left = distribute_judge_late(f);
+    f->has_sent_late = true;
+    if (!left) {
+        flight_free(f);
+        return;
+    }
+    f->waiting = left;
+    for (size_t i = 0; left; i++) {
+        if (!f->targets[i].is_late)
+            continue;
+        left--;
+        send_target(&f->targets[i]);
+    }
 }
 
 static void settle(struct flight *f)
@@ -544,7 +445,7 @@ static void settle(struct flight *f)
     if (!f->is_told && f->quorum.verdict != QUORUM_PENDING && !waits_for_better(f))
         tell(f, false);
     if (f->waiting == 0 && f->is_told)
-        flight_free(f);
+        end_or_send_late(f);
 }
 
 static void on_timeout(void *arg)
@@ -554,17 +455,40 @@ static void on_timeout(void *arg)
     if (!f->is_told)
         tell(f, true);
     if (f->waiting == 0)
-        flight_free(f);
+        end_or_send_late(f);
 }
 
 /* ---- answers ---- */
 
-static void send_target(struct target *t);
+/* Of late samples; r NULL: no answer. Those beyond what is owed no quorum took: they are refused again. */
+static void late_answered(struct target *t, const struct batch_reply *r)
+{
+    struct flight *f = t->f;
+    uint64_t missed = t->late_owed;
+
+    if (r && !r->unknown.len) {
+        uint64_t extra = t->late_sent - t->late_owed;
+
+        missed = ORR_MIN(r->refusals.len - ORR_MIN(r->refusals.len, extra), missed);
+    }
+    METRIC_ADD(f->d->m.late_samples, t->late_owed - missed);
+    METRIC_ADD(f->d->m.missed_samples, missed);
+    if (missed)
+        LOG_DEBUG(distribute, "replica did not take late samples",
+                  KV_STR("peer", ring_member(f->ring, t->instance)->instance),
+                  KV_U64("samples", missed));
+    f->waiting--;
+    settle(f);
+}
 
 static void answer_error(struct target *t, enum err_code code, const char *msg)
 {
     struct flight *f = t->f;
 
+    if (t->is_late) {
+        late_answered(t, NULL);
+        return;
+    }
     METRIC_ADD(f->d->m.replica_failures, 1);
     LOG_DEBUG(distribute, "replica did not take a batch",
               KV_STR("peer", ring_member(f->ring, t->instance)->instance),
@@ -596,6 +520,10 @@ static void answer(struct target *t, const struct batch_reply *r)
 {
     struct flight *f = t->f;
 
+    if (t->is_late) {
+        late_answered(t, r);
+        return;
+    }
     if (!note_rejects(t, r)) {
         answer_error(t, ERR_INTERNAL, "its answer names series that were not sent");
         return;
@@ -672,17 +600,19 @@ static void send_target(struct target *t)
 {
     struct flight *f = t->f;
     const struct distribute_ops *ops = &f->d->ops;
-    int64_t left_ms = f->start_ms + f->d->timeout_ms - loop_now_ms(f->loop);
+    int64_t from_ms = t->is_late ? loop_now_ms(f->loop) : f->start_ms;
+    int64_t left_ms = from_ms + f->d->timeout_ms - loop_now_ms(f->loop);
 
     if (t->is_local) {
-        struct err *e = ops->local(ops->arg, f->cargo.tenant, target_bytes(t), local_done, t);
+        struct err *e =
+            ops->local(ops->arg, f->cargo.tenant, target_bytes(t), t->is_late, local_done, t);
 
         if (e)
             local_done(t, e, NULL);
         return;
     }
     ops->remote(ops->arg, ring_member(f->ring, t->instance), f->cargo.tenant, target_bytes(t),
-                ORR_MAX(left_ms, 1), on_remote, t);
+                t->is_late, ORR_MAX(left_ms, 1), on_remote, t);
 }
 
 /* ---- the beginning ---- */

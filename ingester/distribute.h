@@ -23,6 +23,24 @@
  * the reason of those who refused. Exemplars and metadata do not fail a write: theirs are counts
  * that a majority reports.
  *
+ * Late at one replica. Two samples of a series that a client sent one after the other, through two
+ * doors, may pass each other on their way to one replica: there the first is out of order, though a
+ * quorum took it and the client was told so. When all replicas have answered, samples which a quorum
+ * has and another replica of their set refused as BATCH_OUT_OF_ORDER or BATCH_TOO_OLD are sent to it
+ * once more, as late: then order and window are not asked. So
+ *   - what is late is decided by the quorum alone. What a client itself sends out of order a majority
+ *     refuses, so it stays refused; clocks of client, door and replica may differ, and timestamps may
+ *     be of the future, or an hour old because the client catches up;
+ *   - done does not wait for it, and its outcome does not change the verdict. Until it is there (or if
+ *     the door dies before) the sample is on a quorum, which is what was promised;
+ *   - bounds of time, series and windows hold as ever. What they refuse is counted as missed;
+ *   - another value at the same time is BATCH_DUPLICATE, not late: each replica keeps what it took
+ *     first, and readers who see both choose as querier/store/columns.h and block_merge.h say;
+ *   - histograms are treated alike. Start timestamps go with their samples; zeros where counters
+ *     began and exemplars do not: no quorum is counted for them;
+ *   - a replica that reads back its log takes samples in any order, and so is never late;
+ *   - a peer of before does not know "ingester.push_late": the sample is missed there, as it was.
+ *
  * Log lines go the same way (distribute_bring()): streams are their series.
  *
  * distribute_push() is called on a loop, and done on the same one. Any number of loops at once.
@@ -44,12 +62,13 @@ typedef void distribute_local_fn(void *arg, struct err *e, struct batch_reply *r
 struct distribute_ops {
     /* The ingesters' ring for writes; a new reference. Any loop. */
     struct ring *(*ring)(void *arg);
-    /* This process's own replica: bytes are lent until done was called. An error: it is not. */
-    struct err *(*local)(void *arg, struct slice tenant, struct slice bytes,
+    /* This process's own replica: bytes are lent until done was called. An error: it is not. is_late:
+     * a quorum has all of it. */
+    struct err *(*local)(void *arg, struct slice tenant, struct slice bytes, bool is_late,
                          distribute_local_fn *done, void *done_arg);
-    /* As rpc_call() of "ingester.push"; on_reply comes on the calling loop. */
+    /* As rpc_call() of "ingester.push", or "ingester.push_late"; on_reply comes on the calling loop. */
     void (*remote)(void *arg, const struct member *to, struct slice tenant, struct slice bytes,
-                   int64_t timeout_ms, rpc_reply_fn *on_reply, void *reply_arg);
+                   bool is_late, int64_t timeout_ms, rpc_reply_fn *on_reply, void *reply_arg);
     void *arg;
     /* Samples of it may have been stored; just before done. On the push's loop. May be NULL. */
     void (*stored)(void *arg, const struct push *p);
@@ -58,7 +77,7 @@ struct distribute_ops {
 struct distribute_opts {
     struct distribute_ops ops;
     const char *instance;       /* our name in the ring */
-    int64_t timeout_ms;         /* of one write, all attempts together */
+    int64_t timeout_ms;         /* of one write, all attempts together; of late samples once more */
     int64_t max_inflight_bytes; /* pushes not yet answered by all replicas */
     const char *metric_labels;  /* `signal="logs"`; NULL: none */
 };

@@ -112,10 +112,10 @@ static size_t active_ingesters(void *arg)
     return n;
 }
 
-static struct err *push_local(void *arg, struct slice tenant, struct slice bytes,
+static struct err *push_local(void *arg, struct slice tenant, struct slice bytes, bool is_late,
                               distribute_local_fn *done, void *done_arg)
 {
-    return replica_push(((struct ingester *)arg)->replica, tenant, bytes, done, done_arg);
+    return replica_push(((struct ingester *)arg)->replica, tenant, bytes, is_late, done, done_arg);
 }
 
 static void call_remote(struct ingester *ing, const char *method, const struct member *to,
@@ -128,9 +128,10 @@ static void call_remote(struct ingester *ing, const char *method, const struct m
 }
 
 static void push_remote(void *arg, const struct member *to, struct slice tenant, struct slice bytes,
-                        int64_t timeout_ms, rpc_reply_fn *on_reply, void *reply_arg)
+                        bool is_late, int64_t timeout_ms, rpc_reply_fn *on_reply, void *reply_arg)
 {
-    call_remote(arg, "ingester.push", to, tenant, bytes, timeout_ms, on_reply, reply_arg);
+    call_remote(arg, is_late ? "ingester.push_late" : "ingester.push", to, tenant, bytes,
+                timeout_ms, on_reply, reply_arg);
 }
 
 static void aggregate_remote(void *arg, const struct member *to, struct slice tenant,

@@ -76,17 +76,19 @@ static struct err *take_batch(struct ingester_logs *l, struct slice tenant, stru
     return loghead_push(l->head, tenant, bytes, &limits, done, arg);
 }
 
-static struct err *push_local(void *arg, struct slice tenant, struct slice bytes,
+static struct err *push_local(void *arg, struct slice tenant, struct slice bytes, bool is_late,
                               distribute_local_fn *done, void *done_arg)
 {
+    (void)is_late; /* only samples are */
     return take_batch(arg, tenant, bytes, done, done_arg);
 }
 
 static void push_remote(void *arg, const struct member *to, struct slice tenant, struct slice bytes,
-                        int64_t timeout_ms, rpc_reply_fn *on_reply, void *reply_arg)
+                        bool is_late, int64_t timeout_ms, rpc_reply_fn *on_reply, void *reply_arg)
 {
     struct ingester_logs *l = arg;
 
+    (void)is_late;
     rpc_call(rpc_pool_peer(process_peers(l->ing->process), to->rpc_addr),
              &(struct rpc_call_opts){
                  .method = "ingester.push_logs", .tenant = tenant, .timeout_ms = timeout_ms},

@@ -4,7 +4,7 @@
 #include "ingester/door/write_request.h"
 #include "ingester/ingester_internal.h"
 
-/* ---- ingester.push: a batch for our own head ---- */
+/* ---- ingester.push, ingester.push_late: a batch for our own head ---- */
 
 static void on_pushed(void *arg, struct err *e, struct batch_reply *reply)
 {
@@ -20,16 +20,25 @@ static void on_pushed(void *arg, struct err *e, struct batch_reply *reply)
     buf_done(&out);
 }
 
-static void on_push(void *arg, struct rpc_call *call)
+static void push(struct ingester *ing, struct rpc_call *call, bool is_late)
 {
-    struct ingester *ing = arg;
     struct slice tenant = rpc_call_tenant(call);
     struct err *e = tenant_check(tenant);
 
     if (!e)
-        e = replica_push(ing->replica, tenant, rpc_call_payload(call), on_pushed, call);
+        e = replica_push(ing->replica, tenant, rpc_call_payload(call), is_late, on_pushed, call);
     if (e)
         rpc_reply_err(call, e);
+}
+
+static void on_push(void *arg, struct rpc_call *call)
+{
+    push(arg, call, false);
+}
+
+static void on_push_late(void *arg, struct rpc_call *call)
+{
+    push(arg, call, true);
 }
 
 /* ---- ingester.aggregate: inputs of groups that are ours ---- */
@@ -105,6 +114,7 @@ void ingester_rpc_handle(struct ingester *ing)
     struct rpc_server *s = process_rpc(ing->process);
 
     rpc_server_handle(s, "ingester.push", on_push, ing);
+    rpc_server_handle(s, "ingester.push_late", on_push_late, ing);
     rpc_server_handle(s, "ingester.aggregate", on_aggregate, ing);
     rpc_server_handle(s, "ingester.write", on_write, ing);
     rpc_server_handle(s, "ingester.flush", on_flush, ing);

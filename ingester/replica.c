@@ -64,7 +64,7 @@ void replica_limits(struct replica *r, struct slice tenant, struct head_limits *
     ring_unref(ring);
 }
 
-struct err *replica_push(struct replica *r, struct slice tenant, struct slice bytes,
+struct err *replica_push(struct replica *r, struct slice tenant, struct slice bytes, bool is_late,
                          head_push_fn *done, void *arg)
 {
     struct head_limits limits;
@@ -72,5 +72,6 @@ struct err *replica_push(struct replica *r, struct slice tenant, struct slice by
     if (atomic_load(&r->is_sealed))
         return err_new(ERR_UNAVAILABLE, "this ingester is leaving");
     replica_limits(r, tenant, &limits);
+    limits.takes_late = is_late;
     return head_push(r->opts.head, tenant, bytes, &limits, done, arg);
 }

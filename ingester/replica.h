@@ -25,9 +25,9 @@ struct replica_opts {
 
 struct replica *replica_new(const struct replica_opts *opts);
 void replica_free(struct replica *r); /* NULL is allowed */
-/* As head_push(); ERR_UNAVAILABLE once sealed. */
+/* As head_push(); ERR_UNAVAILABLE once sealed. is_late: samples that a quorum took (distribute.h). */
 ORR_CHECKED struct err *replica_push(struct replica *r, struct slice tenant, struct slice bytes,
-                                     head_push_fn *done, void *arg);
+                                     bool is_late, head_push_fn *done, void *arg);
 /* Takes no more batches from now on. */
 void replica_seal(struct replica *r);
 /* What this instance may hold of a limit of the whole cluster, for a tenant with that part of the

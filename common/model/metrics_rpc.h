@@ -2,6 +2,8 @@
  * What queriers, compactors and rulers ask ingesters about metrics, and the bytes of it. Methods:
  *
  *   ingester.push      batch (ingester/metrics/batch.h) → batch reply; door to replica only
+ *   ingester.push_late the same, of samples that a quorum took (ingester/distribute.h): their order is not
+ *                      asked. Peers of before do not know it
  *   ingester.aggregate batch of inputs by agg_rule_key() → batch reply; door to the owner of a group
  *   ingester.write     prometheus.WriteRequest (protobuf, not compressed) → empty; any ingester
  *                      distributes it like a client's write: how rulers store results

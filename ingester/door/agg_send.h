@@ -24,9 +24,9 @@ struct agg_send_opts {
     struct limits *limits;
     const char *instance; /* our name in the ring */
     int64_t timeout_ms;
-    const struct clock *clock; /* NULL: the system's */
-    /* As of struct distribute_ops; remote is a call of "ingester.aggregate". */
-    struct ring *(*ring)(void *arg);
+    const struct clock *clock;       /* NULL: the system's */
+    struct ring *(*ring)(void *arg); /* as of struct distribute_ops */
+    /* As rpc_call() of "ingester.aggregate"; on_reply comes on the calling loop. */
     void (*remote)(void *arg, const struct member *to, struct slice tenant, struct slice bytes,
                    int64_t timeout_ms, rpc_reply_fn *on_reply, void *reply_arg);
     void *arg;

@@ -77,6 +77,10 @@ void head_replay_stats_get(const struct head *h, struct head_replay_stats *ret);
 struct head_limits {
     uint64_t max_series;   /* active series of the tenant in this head; 0: no limit */
     int64_t ooo_window_ms; /* 0: out-of-order samples are refused */
+    /* The samples are on a quorum of replicas, which had them in their order: older ones than the series
+     * has are taken whatever the window (why: ingester/distribute.h). The other limits hold, and another
+     * value at the same time is refused. Not kept by the log: it has what was taken. */
+    bool takes_late;
     int64_t min_t_ms;      /* older samples are BATCH_TOO_OLD; 0: no bound */
     int64_t max_t_ms;      /* newer ones are BATCH_TOO_FAR; 0: no bound */
     uint32_t max_metadata; /* metric families with metadata; 0: no limit */

@@ -165,7 +165,7 @@ void head_call(struct head_shard *sh, head_msg_fn *fn, void *arg);
 void head_call_all(struct head *h, head_msg_fn *fn, void *const *args);
 
 struct head_shard_metrics {
-    uint64_t samples, histograms, exemplars, duplicates, out_of_order_accepted, created_zeros,
+    uint64_t samples, histograms, exemplars, duplicates, out_of_order_accepted, late, created_zeros,
         starts;
     uint64_t rejected[BATCH_REASON_COUNT];
     uint64_t series_created, series_removed, chunks_closed, chunk_bytes, broken_chunks, unknown;
@@ -323,7 +323,7 @@ enum head_append_result {
     HEAD_REJECTED,     /* *ret_reason */
     HEAD_FAILED_CHUNK, /* no place for closed chunks */
 };
-/* ooo_window_ms INT64_MAX: replay, anything goes. */
+/* ooo_window_ms INT64_MAX: replay, or what a quorum took; anything goes. */
 enum head_append_result head_series_append(struct head_ts *ts, uint32_t ref, int64_t t_ms, double v,
                                            int64_t ooo_window_ms, enum batch_reason *ret_reason);
 enum head_append_result head_series_append_hist(struct head_ts *ts, uint32_t ref, int64_t t_ms,

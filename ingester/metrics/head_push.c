@@ -410,10 +410,13 @@ void head_apply(struct head_shard *sh, const struct head_apply *a)
         .log = &sh->log,
         .min_t_ms = l->min_t_ms ? l->min_t_ms : INT64_MIN + 1,
         .max_t_ms = l->max_t_ms ? l->max_t_ms : INT64_MAX,
-        .ooo_window_ms = ORR_MIN(l->ooo_window_ms, INT64_MAX - 1),
+        .ooo_window_ms = l->takes_late ? INT64_MAX : ORR_MIN(l->ooo_window_ms, INT64_MAX - 1),
     };
+    uint64_t out_of_order = sh->m.out_of_order_accepted;
 
     apply_entries(&st);
+    if (l->takes_late)
+        sh->m.late += sh->m.out_of_order_accepted - out_of_order;
     if (a->batch->n_meta)
         apply_metadata(&st);
     a->reply->accepted += st.accepted;

@@ -14,6 +14,8 @@ static const struct metric_field shard_fields[] = {
       "Samples that were there already, with the same value."),
     F(COUNTER, out_of_order_accepted, "orrery_head_out_of_order_samples_total",
       "Samples accepted behind the newest of their series."),
+    F(COUNTER, late, "orrery_head_late_samples_total",
+      "Samples accepted behind the newest of their series, since a quorum of replicas had them."),
     F(COUNTER, rejected[BATCH_OUT_OF_ORDER], "orrery_head_rejected_out_of_order_total",
       "Samples refused: out of order."),
     F(COUNTER, rejected[BATCH_TOO_OLD], "orrery_head_rejected_too_old_total",

@@ -218,12 +218,13 @@ static struct ring *ring_of(void *arg)
     return ring_ref(((struct bench *)arg)->ring);
 }
 
-static struct err *take_batch(void *arg, struct slice tenant, struct slice bytes,
+static struct err *take_batch(void *arg, struct slice tenant, struct slice bytes, bool is_late,
                               distribute_local_fn *done, void *done_arg)
 {
     struct bench *b = arg;
     struct batch_reply r = {0};
 
+    (void)is_late;
     (void)tenant;
     b->batch_bytes += bytes.len;
     done(done_arg, NULL, &r);

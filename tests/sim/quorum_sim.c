@@ -3,11 +3,16 @@
  * quorum tracker; replicas append, sync, acknowledge. Nodes crash, alone or all at once, disks tear,
  * zones are cut off, clocks step, messages are lost and repeated.
  *
+ * Series have one client each, who sends the next sample when he has heard of the last one, through any
+ * door: so samples of a series pass each other on their way. A replica refuses what is older than what it
+ * has of a series; a door counts who has each sample, and brings what a quorum has to those who refused.
+ *
  * At any time: a read whose verdict is OK finds every write acknowledged before it began. At the end,
- * with all back but any one zone: every read succeeds and finds every acknowledged write.
+ * with all back but any one zone: every read succeeds and finds every acknowledged write. And of writes
+ * while nothing breaks every replica has every acknowledged sample, whatever the order in which they came.
  *
  * --break quorum: a door acknowledges after one replica. --break sync: a replica acknowledges before
- * its sync has completed. Both must be found out.
+ * its sync has completed. --break late: doors bring nothing to who refused. All must be found out.
  */
 #include <stdio.h>
 
@@ -23,24 +28,35 @@
 #define MAX_NODES (ZONES * MAX_PER_ZONE)
 #define MAX_WRITES 512
 #define MAX_KEYS 3
+#define N_SERIES 24
+#define N_SERIES_AT_END 4 /* few, so that one is written again soon */
 #define WAL 0
+
+/* A sample: record number write id * MAX_KEYS + index; t counts within its series. */
+struct key {
+    uint32_t series, t;
+    uint32_t set, took, refused, sent_late; /* bits by instance number */
+};
 
 struct write {
     struct replica *door;
     uint32_t id;
-    uint32_t keys[MAX_KEYS]; /* record id * MAX_KEYS + k has keys[k] */
+    struct key keys[MAX_KEYS];
     size_t n_keys;
     struct ring *ring; /* whose numbers the tracker speaks */
     struct quorum q;
+    unsigned need;
     int node_of[MAX_NODES]; /* instance number → node */
     size_t n_instances;
     bool is_running, is_acked;
+    bool is_lost; /* its door went down: what it knew of it is gone */
 };
 
 struct replica {
     struct sim_member m;
     struct world *world;
     bool has[MAX_WRITES * MAX_KEYS]; /* what a reader is told: the head, in memory */
+    uint32_t newest[N_SERIES];
 };
 
 struct world {
@@ -48,7 +64,10 @@ struct world {
     int n;
     struct replica replicas[MAX_NODES];
     struct write writes[MAX_WRITES];
-    uint32_t n_writes, n_acked, n_reads_ok;
+    uint32_t n_writes, n_acked, n_reads_ok, n_late;
+    uint32_t tokens[N_SERIES], next_t[N_SERIES];
+    const struct write *last[N_SERIES];
+    uint32_t n_series; /* that clients write to */
     int64_t first_write_ms;
     bool is_quiet;
 };
@@ -67,19 +86,56 @@ static void append_record(struct replica *r, struct slice payload)
     buf_done(&b);
 }
 
-/* Payload of a push and of a record: u32 write, u32 count, u32 record ids. */
-static void insert(struct replica *r, struct slice payload)
+/* Payload of a push and of a record: u32 write, u32 count, count * (u32 record id, u32 series, u32 t). */
+struct entry {
+    uint32_t record, series, t;
+};
+
+static bool next_entry(struct reader *in, struct entry *ret)
+{
+    if (!reader_left(in))
+        return false;
+    ret->record = reader_u32le(in);
+    ret->series = reader_u32le(in);
+    ret->t = reader_u32le(in);
+    return reader_ok(in) && ret->record < MAX_WRITES * MAX_KEYS && ret->series < N_SERIES;
+}
+
+static struct reader entries_of(struct slice payload)
 {
     struct reader in = reader_new(payload);
-    uint32_t n;
 
-    (void)reader_u32le(&in);
-    n = reader_u32le(&in);
-    while (n-- && reader_ok(&in)) {
-        uint32_t record = reader_u32le(&in);
+    reader_skip(&in, 8);
+    return in;
+}
 
-        if (reader_ok(&in) && record < MAX_WRITES * MAX_KEYS)
-            r->has[record] = true;
+static void insert(struct replica *r, struct slice payload)
+{
+    struct reader in = entries_of(payload);
+    struct entry en;
+
+    while (next_entry(&in, &en)) {
+        r->has[en.record] = true;
+        r->newest[en.series] = ORR_MAX(r->newest[en.series], en.t);
+    }
+}
+
+/* Copies what r takes, in order and new or known to it, to taken; what it refuses to refused. */
+static void judge(const struct replica *r, struct slice payload, struct buf *taken,
+                  struct buf *refused)
+{
+    struct reader in = entries_of(payload);
+    struct entry en;
+
+    buf_append(taken, payload.ptr, 8);
+    while (next_entry(&in, &en)) {
+        if (!r->has[en.record] && en.t <= r->newest[en.series]) {
+            buf_u32le(refused, en.record);
+            continue;
+        }
+        buf_u32le(taken, en.record);
+        buf_u32le(taken, en.series);
+        buf_u32le(taken, en.t);
     }
 }
 
@@ -112,57 +168,131 @@ struct pending_ack {
     struct replica *replica;
     int door;
     uint32_t write;
+    size_t len;
+    uint8_t refused[4 * MAX_KEYS];
 };
 
-static void send_answer(struct replica *r, int door, uint32_t write, bool is_ok)
+/* u32 write, u8 is_ok, record ids of what was refused. */
+static void send_answer(const struct pending_ack *p, bool is_ok)
 {
     struct buf b = {0};
 
     buf_byte(&b, 'A');
-    buf_u32le(&b, write);
+    buf_u32le(&b, p->write);
     buf_byte(&b, is_ok);
-    sim_send(r->m.sim, r->m.node, door, buf_slice(&b));
+    buf_append(&b, p->refused, p->len);
+    sim_send(p->replica->m.sim, p->replica->m.node, p->door, buf_slice(&b));
     buf_done(&b);
 }
 
 static void on_synced(void *arg, bool is_ok)
 {
-    struct pending_ack *p = arg;
-
-    send_answer(p->replica, p->door, p->write, is_ok);
+    send_answer(arg, is_ok);
 }
 
-static void on_push(struct replica *r, int from, struct slice payload)
+static void on_push(struct replica *r, int from, struct slice payload, bool is_late)
 {
     struct pending_ack *p = sim_alloc(r->m.sim, sizeof(*p));
     struct reader in = reader_new(payload);
+    struct buf taken = {0}, refused = {0};
 
-    *p = (struct pending_ack){r, from, reader_u32le(&in)};
-    append_record(r, payload);
-    insert(r, payload);
+    *p = (struct pending_ack){.replica = r, .door = from, .write = reader_u32le(&in)};
+    if (is_late)
+        buf_slice_append(&taken, payload);
+    else
+        judge(r, payload, &taken, &refused);
+    p->len = ORR_MIN(refused.len, sizeof(p->refused));
+    if (p->len)
+        memcpy(p->refused, refused.ptr, p->len);
+    append_record(r, buf_slice(&taken));
+    insert(r, buf_slice(&taken));
+    buf_done(&taken);
+    buf_done(&refused);
     if (sim_is_broken(r->m.sim, "sync"))
-        send_answer(r, from, p->write, true);
+        send_answer(p, true);
     else
         sim_sync(r->m.sim, r->m.node, WAL, on_synced, p);
 }
 
 /* ---- door ---- */
 
-static void finish(struct write *w)
+static void close_write(struct write *w, bool is_acked)
 {
-    struct sim *sim = w->door->m.sim;
+    struct world *world = w->door->world;
 
-    if (w->q.verdict == QUORUM_PENDING || !w->is_running)
-        return;
     w->is_running = false;
-    if (w->q.verdict == QUORUM_OK) {
-        w->is_acked = true;
-        w->door->world->n_acked++;
-        sim_note(sim, "write %u acknowledged by door %d", w->id, w->door->m.node);
+    w->is_acked = is_acked;
+    if (is_acked) {
+        world->n_acked++;
+        sim_note(world->sim, "write %u acknowledged by door %d", w->id, w->door->m.node);
     }
     quorum_done(&w->q);
     ring_unref(w->ring);
     w->ring = NULL;
+}
+
+/* Not only batches count, but who took each sample. */
+static void finish(struct write *w)
+{
+    if (!w->is_running || w->q.verdict == QUORUM_PENDING)
+        return;
+    for (size_t k = 0; k < w->n_keys; k++)
+        if (w->q.verdict == QUORUM_OK && (unsigned)__builtin_popcount(w->keys[k].took) < w->need)
+            return; /* an answer to come may decide */
+    close_write(w, w->q.verdict == QUORUM_OK);
+}
+
+static void send_push(struct write *w, unsigned instance, char kind, const uint32_t *wanted)
+{
+    struct buf b = {0};
+    uint32_t n = 0;
+    size_t at;
+
+    buf_byte(&b, (uint8_t)kind);
+    buf_u32le(&b, w->id);
+    at = b.len;
+    buf_u32le(&b, 0);
+    for (size_t k = 0; k < w->n_keys; k++)
+        if (wanted[k] & 1u << instance) {
+            buf_u32le(&b, (uint32_t)(w->id * MAX_KEYS + k));
+            buf_u32le(&b, w->keys[k].series);
+            buf_u32le(&b, w->keys[k].t);
+            n++;
+        }
+    b.ptr[at] = (uint8_t)n;
+    if (n)
+        sim_send(w->door->m.sim, w->door->m.node, w->node_of[instance], buf_slice(&b));
+    buf_done(&b);
+}
+
+/* What a quorum has goes to who refused it. */
+static void bring_late(struct write *w)
+{
+    struct world *world = w->door->world;
+    uint32_t wanted[MAX_KEYS], any = 0;
+
+    if (!w->is_acked || sim_is_broken(world->sim, "late"))
+        return;
+    for (size_t k = 0; k < w->n_keys; k++) {
+        wanted[k] = w->keys[k].refused & ~w->keys[k].sent_late;
+        w->keys[k].sent_late |= wanted[k];
+        any |= wanted[k];
+    }
+    for (unsigned i = 0; i < w->n_instances; i++)
+        if (any & 1u << i) {
+            send_push(w, i, 'L', wanted);
+            world->n_late++;
+        }
+}
+
+static void note_refused(struct write *w, struct reader *in, uint32_t bit)
+{
+    while (reader_left(in)) {
+        uint32_t k = reader_u32le(in) - w->id * MAX_KEYS;
+
+        if (reader_ok(in) && k < w->n_keys)
+            w->keys[k].refused |= bit;
+    }
 }
 
 static void on_answer(struct replica *door, int from, struct slice payload)
@@ -175,17 +305,21 @@ static void on_answer(struct replica *door, int from, struct slice payload)
     if (!reader_ok(&in) || id >= door->world->n_writes)
         return;
     w = &door->world->writes[id];
-    if (w->door != door || !w->is_running)
+    if (w->door != door || w->is_lost)
         return;
     for (size_t i = 0; i < w->n_instances; i++) {
         if (w->node_of[i] != from)
             continue;
-        if (is_ok)
+        note_refused(w, &in, 1u << i);
+        for (size_t k = 0; k < w->n_keys && is_ok; k++)
+            w->keys[k].took |= 1u << i & w->keys[k].set & ~w->keys[k].refused;
+        if (w->is_running && is_ok)
             quorum_ack(&w->q, (unsigned)i);
-        else
+        else if (w->is_running)
             quorum_fail(&w->q, (unsigned)i, ERR_IO);
     }
     finish(w);
+    bring_late(w);
 }
 
 static void on_timeout(void *arg)
@@ -196,30 +330,20 @@ static void on_timeout(void *arg)
         quorum_fail(&w->q, i, ERR_TIMEOUT);
         finish(w);
     }
+    if (w->is_running)
+        close_write(w, false); /* some sample is short of a quorum */
 }
 
-static void send_push(struct write *w, unsigned instance, const struct ring_set *sets)
+/* A series whose client has heard of his last write. */
+static bool pick_series(struct world *world, const struct write *w, uint32_t *ret)
 {
-    struct buf b = {0};
-    uint32_t n = 0;
-    size_t at;
+    uint32_t series = (uint32_t)sim_between(world->sim, 0, world->n_series - 1);
 
-    buf_byte(&b, 'P');
-    buf_u32le(&b, w->id);
-    at = b.len;
-    buf_u32le(&b, 0);
-    for (size_t k = 0; k < w->n_keys; k++) {
-        for (unsigned i = 0; i < sets[k].n; i++) {
-            if (sets[k].instances[i] == instance) {
-                buf_u32le(&b, (uint32_t)(w->id * MAX_KEYS + k));
-                n++;
-            }
-        }
-    }
-    b.ptr[at] = (uint8_t)n;
-    if (n)
-        sim_send(w->door->m.sim, w->door->m.node, w->node_of[instance], buf_slice(&b));
-    buf_done(&b);
+    for (size_t k = 0; k < w->n_keys; k++)
+        if (w->keys[k].series == series)
+            return false;
+    *ret = series;
+    return !world->last[series] || !world->last[series]->is_running;
 }
 
 static void begin_write(struct replica *door)
@@ -228,21 +352,30 @@ static void begin_write(struct replica *door)
     struct ring_set sets[MAX_KEYS];
     struct write *w = &world->writes[world->n_writes];
     struct ring *ring = sim_member_ring(&door->m);
+    uint32_t wanted[MAX_KEYS], series;
 
-    *w = (struct write){.door = door, .id = world->n_writes++, .is_running = true};
+    *w = (struct write){.door = door, .id = world->n_writes, .is_running = true};
+    for (int64_t n = sim_between(world->sim, 1, MAX_KEYS); n > 0; n--)
+        if (pick_series(world, w, &series))
+            w->keys[w->n_keys++] = (struct key){.series = series, .t = ++world->next_t[series]};
+    if (!w->n_keys)
+        return;
+    world->n_writes++;
     w->ring = ring_ref(ring);
-    w->n_keys = (size_t)sim_between(world->sim, 1, MAX_KEYS);
-    for (size_t k = 0; k < w->n_keys; k++) {
-        w->keys[k] = rng_u32(sim_rng(world->sim));
-        sets[k] = ring_replicas(ring, w->keys[k]);
-    }
+    w->need = sim_is_broken(world->sim, "quorum") ? 1 : ring_write_quorum(ring);
     w->n_instances = ring_size(ring);
     for (size_t i = 0; i < w->n_instances; i++)
         sscanf(ring_member(ring, i)->instance, "n%d", &w->node_of[i]);
-    quorum_init(&w->q, sets, w->n_keys, w->n_instances,
-                sim_is_broken(world->sim, "quorum") ? 1 : ring_write_quorum(ring));
+    for (size_t k = 0; k < w->n_keys; k++) {
+        world->last[w->keys[k].series] = w;
+        sets[k] = ring_replicas(ring, world->tokens[w->keys[k].series]);
+        for (unsigned i = 0; i < sets[k].n; i++)
+            w->keys[k].set |= 1u << sets[k].instances[i];
+        wanted[k] = w->keys[k].set;
+    }
+    quorum_init(&w->q, sets, w->n_keys, w->n_instances, w->need);
     for (unsigned i = 0; i < w->n_instances; i++)
-        send_push(w, i, sets);
+        send_push(w, i, 'P', wanted);
     sim_node_at(world->sim, door->m.node, 2 * NS_PER_S, on_timeout, w);
     finish(w);
 }
@@ -322,13 +455,12 @@ static void stop(void *arg)
     for (uint32_t i = 0; i < r->world->n_writes; i++) {
         struct write *w = &r->world->writes[i];
 
-        if (w->door == r && w->is_running) { /* its client never hears of it */
-            w->is_running = false;
-            quorum_done(&w->q);
-            ring_unref(w->ring);
-        }
+        if (w->door == r && w->is_running) /* its client never hears of it */
+            close_write(w, false);
+        w->is_lost = w->is_lost || w->door == r;
     }
     memset(r->has, 0, sizeof(r->has));
+    memset(r->newest, 0, sizeof(r->newest));
     sim_member_stop(&r->m);
 }
 
@@ -341,7 +473,8 @@ static void receive(void *arg, int from, struct slice bytes)
         sim_member_receive(&r->m, bytes);
         break;
     case 'P':
-        on_push(r, from, slice_from(bytes, 1));
+    case 'L':
+        on_push(r, from, slice_from(bytes, 1), bytes.ptr[0] == 'L');
         break;
     case 'A':
         on_answer(r, from, slice_from(bytes, 1));
@@ -354,6 +487,9 @@ static void build(struct world *w)
     struct sim_node_ops ops = {start, stop, receive};
     bool needs_zones = sim_chance(w->sim, 0.5);
 
+    w->n_series = N_SERIES;
+    for (size_t i = 0; i < N_SERIES; i++)
+        w->tokens[i] = rng_u32(sim_rng(w->sim));
     w->n = ZONES * (int)sim_between(w->sim, 1, MAX_PER_ZONE);
     for (int i = 0; i < w->n; i++) {
         struct replica *r = &w->replicas[i];
@@ -453,6 +589,29 @@ static void chaos(void *arg)
     sim_at(w->sim, sim_between(w->sim, 500, 4000) * NS_PER_MS, chaos, w);
 }
 
+/* Nothing breaks, but messages take their time: every replica has it all in the end. */
+static void check_late(struct world *w)
+{
+    uint32_t first = w->n_writes;
+
+    sim_disk_set(w->sim, &(struct sim_disk){NS_PER_MS, 20 * NS_PER_MS, 0});
+    sim_net_set(w->sim, &(struct sim_net){0, 0.05, NS_PER_MS, 300 * NS_PER_MS});
+    w->n_series = N_SERIES_AT_END;
+    w->is_quiet = false;
+    for (int i = 0; i < 3; i++)
+        client(w);
+    sim_run_for(w->sim, 5 * NS_PER_S);
+    w->is_quiet = true;
+    sim_run_for(w->sim, 3 * NS_PER_S);
+    for (uint32_t i = first; i < w->n_writes; i++)
+        for (size_t k = 0; w->writes[i].is_acked && k < w->writes[i].n_keys; k++)
+            for (size_t n = 0; n < w->writes[i].n_instances; n++)
+                if (w->writes[i].keys[k].set & 1u << n &&
+                    !w->replicas[w->writes[i].node_of[n]].has[i * MAX_KEYS + k])
+                    sim_fail(w->sim, "write %u, key %zu was acknowledged and node %d lacks it", i,
+                             k, w->writes[i].node_of[n]);
+}
+
 static void check_end(struct world *w)
 {
     w->is_quiet = true;
@@ -461,6 +620,7 @@ static void check_end(struct world *w)
     for (int i = 0; i < w->n; i++)
         sim_start(w->sim, i);
     sim_run_for(w->sim, 12 * NS_PER_S);
+    check_late(w);
     for (int zone = -1; zone < ZONES; zone++) {
         for (int i = 0; i < w->n; i++)
             if (i % ZONES != zone && read_all(w, &w->replicas[i], zone) != QUORUM_OK)
@@ -486,6 +646,6 @@ SIM_SCENARIO(quorum, "acknowledged writes are found by every read, without any o
     sim_run_for(sim, 20 * NS_PER_S);
     if (!sim_violation(sim))
         check_end(w);
-    sim_note(sim, "%u writes, %u acknowledged, %u complete reads", w->n_writes, w->n_acked,
-             w->n_reads_ok);
+    sim_note(sim, "%u writes, %u acknowledged, %u complete reads, %u late", w->n_writes, w->n_acked,
+             w->n_reads_ok, w->n_late);
 }

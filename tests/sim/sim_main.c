@@ -41,6 +41,7 @@ static int usage(const char *unknown)
         printf("  %-10s %s\n", s->name, s->about);
     printf("--break quorum: writes are acknowledged after one replica\n"
            "--break sync: replicas acknowledge before the disk has synced; the log does not sync\n"
+           "--break late: what a quorum has is not brought to replicas that it came to too late\n"
            "--break disk-sync: the log's disk says that it has synced, and has not\n"
            "--break disk-names: the log's disk does not sync directories\n"
            "--break left: tombstones are dropped after a second\n"

@@ -1,5 +1,9 @@
 /* Distribution over fake rings and fake replicas: what goes where, and what the answers make. */
-#include "ingester/distribute.h"
+#include <pthread.h>
+
+#include "common/block/chunk.h"
+#include "ingester/distribute_internal.h"
+#include "ingester/metrics/head.h"
 #include "tests/unit/test.h"
 
 #define MAX_SENT 32
@@ -7,7 +11,7 @@
 /* A batch that a replica was sent and has not answered. */
 struct sent {
     char to[16];
-    bool is_local;
+    bool is_local, is_late;
     struct buf bytes;
     struct batch batch; /* of bytes */
     distribute_local_fn *local_done;
@@ -46,24 +50,28 @@ static struct sent *note(struct world *w, const char *to, struct slice bytes, vo
     return s;
 }
 
-static struct err *world_local(void *arg, struct slice tenant, struct slice bytes,
+static struct err *world_local(void *arg, struct slice tenant, struct slice bytes, bool is_late,
                                distribute_local_fn *done, void *done_arg)
 {
     struct sent *s = note(arg, "a", bytes, done_arg);
 
     CHECK_SLICE(tenant, "t");
     s->is_local = true;
+    s->is_late = is_late;
     s->local_done = done;
     return NULL;
 }
 
 static void world_remote(void *arg, const struct member *to, struct slice tenant,
-                         struct slice bytes, int64_t timeout_ms, rpc_reply_fn *on_reply,
-                         void *reply_arg)
+                         struct slice bytes, bool is_late, int64_t timeout_ms,
+                         rpc_reply_fn *on_reply, void *reply_arg)
 {
+    struct sent *s = note(arg, to->instance, bytes, reply_arg);
+
     CHECK_SLICE(tenant, "t");
     CHECK(timeout_ms > 0 && timeout_ms <= 60000);
-    note(arg, to->instance, bytes, reply_arg)->remote_done = on_reply;
+    s->remote_done = on_reply;
+    s->is_late = is_late;
 }
 
 /* n instances a, b, c ..., in zones of the same names; those in down are unhealthy. */
@@ -145,11 +153,12 @@ static struct push *make_push(size_t n, size_t known)
 
     for (size_t i = 0; i < n; i++) {
         char value[24];
-        struct label ls[] = {{SLICE(LABEL_NAME), SLICE("up")}, {SLICE("i"), slice_cstr(value)}};
+        struct label ls[] = {{SLICE(LABEL_NAME), SLICE("up")}, {SLICE("i"), SLICE_EMPTY}};
         struct buf canonical = {0};
         struct push_series s = {.sample = {(int64_t)i, (double)i}, .is_known = i < known};
 
         (void)snprintf(value, sizeof(value), "%zu", i);
+        ls[1].value = slice_cstr(value);
         labels_canonical(&canonical, (struct labels){ls, 2});
         s.labels = arena_dup(p->arena, buf_slice(&canonical));
         s.fp = labels_fingerprint_of_canonical(s.labels);
@@ -370,7 +379,7 @@ static void refuse(struct world *w, size_t target, unsigned times)
     struct batch_reply r = {0};
 
     for (unsigned i = 0; i < times; i++)
-        batch_reject(&r, BATCH_OUT_OF_ORDER, 3, 33);
+        batch_reject(&r, BATCH_OUT_OF_ORDER, 3, 3);
     answer(w, target, NULL, &r);
 }
 
@@ -386,8 +395,9 @@ TEST(distribute_reports_what_no_quorum_took)
     CHECK_INT(w.result.rejected[BATCH_OUT_OF_ORDER], 1);
     CHECK_INT(w.result.n_examples, 1);
     CHECK_INT(w.result.examples[0].series, 3);
-    CHECK_INT(w.result.examples[0].t_ms, 33);
+    CHECK_INT(w.result.examples[0].t_ms, 3);
     answer(&w, 2, NULL, NULL);
+    CHECK_INT(w.n, 3); /* no quorum took it: to nobody is it late */
     end(&w);
 }
 
@@ -404,6 +414,8 @@ TEST(distribute_waits_for_the_replica_that_decides)
     answer(&w, 2, NULL, NULL);
     CHECK(w.told == 1 && w.is_ok);
     CHECK_INT(w.result.rejected[BATCH_OUT_OF_ORDER], 0);
+    CHECK(w.n == 4 && w.sent[3].is_late);
+    answer(&w, 3, NULL, NULL);
     end(&w);
 
     begin(&w, 3, 3, "");
@@ -444,6 +456,8 @@ TEST(distribute_counts_refusals_of_equal_samples)
     refuse(&w, 2, 2);
     CHECK(w.told == 1 && w.is_ok);
     CHECK_INT(w.result.rejected[BATCH_OUT_OF_ORDER], 2);
+    CHECK(w.n == 4 && w.sent[3].is_local && w.sent[3].is_late); /* who refused one too many */
+    answer(&w, 3, NULL, NULL);
     end(&w);
 }
 
@@ -478,6 +492,9 @@ TEST(distribute_judges_each_sample_in_its_own_set)
         }
         CHECK_INT(holders, 3);
         CHECK(w.told == 1 && w.is_ok);
+        CHECK_INT(w.n, refusing == 1 ? 7 : 6);
+        if (refusing == 1)
+            answer(&w, 6, NULL, NULL);
         CHECK_INT(w.result.rejected[BATCH_TOO_OLD], refusing >= 2);
         CHECK_INT(w.result.n_examples, refusing >= 2);
         if (refusing >= 2)
@@ -506,7 +523,315 @@ TEST(distribute_tells_when_the_deciding_replica_takes_too_long)
     CHECK(w.is_ok);
     CHECK_INT(w.result.rejected[BATCH_OUT_OF_ORDER], 1);
     answer(&w, 2, NULL, NULL);
+    CHECK(w.n == 4 && w.sent[3].is_late); /* a quorum has it after all */
+    answer(&w, 3, NULL, NULL);
     end(&w);
+}
+
+/* ---- late at one replica ---- */
+
+static void check_late(const struct world *w, uint64_t late, uint64_t missed)
+{
+    CHECK_INT(w->d->m.late_samples, late);
+    CHECK_INT(w->d->m.missed_samples, missed);
+}
+
+TEST(distribute_brings_late_samples_to_the_replica_that_refused_them)
+{
+    for (size_t k = 0; k < 3; k++) {
+        struct world w;
+        struct batch_entry en;
+
+        begin(&w, 3, 3, "");
+        push(&w, make_push(5, 5));
+        answer(&w, (k + 1) % 3, NULL, NULL);
+        answer(&w, (k + 2) % 3, NULL, NULL);
+        CHECK(w.told == 1 && w.is_ok);
+        refuse(&w, k, 1);
+        CHECK_INT(w.n, 4);
+        CHECK_STR(w.sent[3].to, w.sent[k].to);
+        CHECK(w.sent[3].is_late && !w.sent[k].is_late);
+        CHECK_INT(w.sent[3].batch.n, 1);
+        CHECK(batch_entry_get(&w.sent[3].batch, 0, &en));
+        CHECK(en.labels.ptr && en.has_inline && en.inline_sample.t_ms == 3);
+        CHECK(en.inline_sample.v == 3 && en.n_samples == 0);
+        CHECK_INT(distribute_inflight(w.d), 1);
+        answer(&w, 3, NULL, NULL);
+        CHECK_INT(w.told, 1);
+        check_late(&w, 1, 0);
+        end(&w);
+    }
+}
+
+/* What is refused once more, or not answered, is missed; nobody is told a second time. */
+TEST(distribute_counts_what_one_replica_misses)
+{
+    struct batch_reply r = {0};
+    struct world w;
+
+    begin(&w, 3, 3, "");
+    push(&w, make_push(5, 5));
+    answer(&w, 0, NULL, NULL);
+    answer(&w, 1, NULL, NULL);
+    refuse(&w, 2, 1);
+    answer(&w, 3, broken(), NULL);
+    check_late(&w, 0, 1);
+
+    push(&w, (w.told = 0, make_push(5, 5)));
+    answer(&w, 4, NULL, NULL);
+    answer(&w, 5, NULL, NULL);
+    refuse(&w, 6, 1);
+    batch_reject(&r, BATCH_TOO_OLD, 0, 3); /* a bound of time that holds for late ones, too */
+    answer(&w, 7, NULL, &r);
+    check_late(&w, 0, 2);
+
+    push(&w, (w.told = 0, make_push(5, 5)));
+    answer(&w, 8, NULL, NULL);
+    answer(&w, 9, NULL, NULL);
+    batch_reject(&r, BATCH_DUPLICATE, 3, 3);     /* it has another value there: not late */
+    batch_reject(&r, BATCH_OUT_OF_ORDER, 2, 77); /* it was sent nothing of that time */
+    answer(&w, 10, NULL, &r);
+    check_late(&w, 0, 3);
+    CHECK_INT(w.n, 11);
+
+    push(&w, (w.told = 0, make_push(5, 5)));
+    answer(&w, 11, NULL, NULL);
+    answer(&w, 12, NULL, NULL);
+    refuse(&w, 13, 1);
+    vec_push(&r.unknown, 0); /* it came with labels */
+    answer(&w, 14, NULL, &r);
+    check_late(&w, 0, 4);
+    CHECK_INT(w.told, 1);
+    end(&w);
+}
+
+/* A write that failed is sent again by its client; and so is what a door that stops has under way. */
+TEST(distribute_sends_nothing_late_of_a_failed_write)
+{
+    struct world w;
+
+    begin(&w, 6, 3, "");
+    push(&w, make_push(200, 200));
+    answer(&w, 0, broken(), NULL);
+    answer(&w, 1, broken(), NULL);
+    for (size_t i = 2; i < 6; i++) {
+        struct batch_reply r = {0};
+
+        if (i == 2)
+            batch_reject(&r, BATCH_OUT_OF_ORDER, 0, 0);
+        answer(&w, i, NULL, &r);
+    }
+    CHECK(w.told == 1 && !w.is_ok && w.n == 6);
+    check_late(&w, 0, 0);
+    end(&w);
+}
+
+/* One series: floats, a histogram, an exemplar, a start and a creation. */
+static struct push *make_rich_push(void)
+{
+    struct push *p = make_push(1, 1);
+    struct sample *s = arena_array(p->arena, struct sample, 3);
+    struct push_histogram *h = arena_array(p->arena, struct push_histogram, 2);
+    struct push_exemplar *x = arena_array(p->arena, struct push_exemplar, 1);
+    struct push_extra *extra = arena_array(p->arena, struct push_extra, 1);
+
+    for (int i = 0; i < 3; i++)
+        s[i] = (struct sample){(i + 1) * 10, i};
+    for (int i = 0; i < 2; i++)
+        h[i] = (struct push_histogram){(i + 1) * 10 + 5, {.schema = 1, .count = 7}};
+    x[0] = (struct push_exemplar){p->series.ptr[0].labels, 1, 10};
+    *extra = (struct push_extra){s, h, x, 3, 2, 1, 4, 5};
+    p->series.ptr[0].extra = extra;
+    return p;
+}
+
+TEST(distribute_sends_only_what_is_late_of_a_series)
+{
+    struct batch_reply r = {0};
+    struct batch_entry en;
+    struct reader in;
+    struct slice encoded;
+    struct world w;
+    int64_t t_ms;
+
+    begin(&w, 3, 3, "");
+    push(&w, make_rich_push());
+    answer(&w, 0, NULL, NULL);
+    answer(&w, 1, NULL, NULL);
+    batch_reject(&r, BATCH_OUT_OF_ORDER, 0, 25);
+    batch_reject(&r, BATCH_TOO_OLD, 0, 10);
+    batch_reject(&r, BATCH_OUT_OF_ORDER, 0, 20);
+    answer(&w, 2, NULL, &r);
+    CHECK(w.n == 4 && w.sent[3].is_late && w.sent[3].batch.n == 1);
+    CHECK(batch_entry_get(&w.sent[3].batch, 0, &en));
+    CHECK(en.labels.ptr && !en.has_inline);
+    CHECK(en.n_samples == 2 && en.n_histograms == 1 && en.n_exemplars == 0);
+    CHECK_INT(batch_entry_sample(&en, 0).t_ms, 10);
+    CHECK_INT(batch_entry_sample(&en, 1).t_ms, 20);
+    in = reader_new(en.histograms);
+    CHECK(batch_next_histogram(&in, &t_ms, &encoded) && t_ms == 25);
+    CHECK(en.start_ms == 4 && en.created_ms == 0);
+    batch_reject(&r, BATCH_OUT_OF_ORDER, 0, 25);
+    answer(&w, 3, NULL, &r);
+    check_late(&w, 2, 1);
+    end(&w);
+}
+
+/* ---- heads of three ingesters, and what of the sent goes to whom in which order ---- */
+
+struct ingester3 {
+    struct wal *wal[3];
+    struct head *head[3];
+};
+
+static void open3(struct ingester3 *g)
+{
+    for (size_t i = 0; i < 3; i++) {
+        const char *dir = tmp_path((const char *[]){"a", "b", "c"}[i]);
+
+        CHECK_OK(wal_open(&(struct wal_opts){.dir = dir, .segment_bytes = 1 << 20}, &g->wal[i]));
+        CHECK_OK(
+            head_open(&(struct head_opts){.dir = dir, .shards = 2, .wal = g->wal[i]}, &g->head[i]));
+        CHECK_OK(head_wait_ready(g->head[i]));
+    }
+}
+
+static void close3(struct ingester3 *g)
+{
+    for (size_t i = 0; i < 3; i++) {
+        CHECK_OK(head_close(g->head[i]));
+        CHECK_OK(wal_close(g->wal[i]));
+    }
+}
+
+struct taken {
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+    bool is_done;
+    struct batch_reply reply;
+};
+
+static void on_taken(void *arg, struct err *e, struct batch_reply *reply)
+{
+    struct taken *t = arg;
+
+    CHECK_OK(e);
+    pthread_mutex_lock(&t->mutex);
+    t->reply = *reply;
+    *reply = (struct batch_reply){0};
+    t->is_done = true;
+    pthread_cond_signal(&t->cond);
+    pthread_mutex_unlock(&t->mutex);
+}
+
+/* What was sent reaches its replica, and the door hears of it. */
+static void deliver(struct world *w, struct ingester3 *g, size_t i)
+{
+    struct taken t = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, {0}};
+    struct sent *s = &w->sent[i];
+
+    CHECK(i < w->n);
+    CHECK_OK(head_push(g->head[s->to[0] - 'a'], SLICE("t"), buf_slice(&s->bytes),
+                       &(struct head_limits){.takes_late = s->is_late}, on_taken, &t));
+    pthread_mutex_lock(&t.mutex);
+    while (!t.is_done)
+        pthread_cond_wait(&t.cond, &t.mutex);
+    pthread_mutex_unlock(&t.mutex);
+    answer(w, i, NULL, &t.reply);
+}
+
+static void check_times(struct head *h, const char *want)
+{
+    struct head_query q = {.tenant = SLICE("t"), .min_ms = INT64_MIN, .max_ms = INT64_MAX};
+    struct arena *a = arena_new(0);
+    struct buf got = {0};
+    struct head_set *set;
+    struct head_series s;
+
+    CHECK_OK(head_select(h, &q, &set));
+    while (head_set_next(set, &s))
+        for (size_t i = 0; i < s.n_chunks; i++) {
+            struct chunk_columns c;
+
+            CHECK_OK(chunk_decode(a, s.chunks[i].encoding, s.chunks[i].data, &c));
+            for (size_t k = 0; k < c.n; k++)
+                buf_printf(&got, " %lld", (long long)c.t[k]);
+        }
+    CHECK_OK(head_set_close(set));
+    CHECK_STR(buf_cstr(&got), want);
+    buf_done(&got);
+    arena_free(a);
+}
+
+/* One series with one sample, float or histogram. */
+static struct push *push_at(int64_t t_ms, bool is_hist)
+{
+    struct push *p = make_push(1, 0);
+    struct push_histogram *h = arena_array(p->arena, struct push_histogram, 1);
+    struct push_extra *extra = arena_array(p->arena, struct push_extra, 1);
+
+    p->series.ptr[0].sample.t_ms = t_ms;
+    if (!is_hist)
+        return p;
+    h[0] = (struct push_histogram){t_ms, {.schema = 1, .count = 7}};
+    *extra = (struct push_extra){.histograms = h, .n_histograms = 1};
+    p->series.ptr[0].extra = extra;
+    return p;
+}
+
+static size_t sent_to(const struct world *w, size_t from, const char *to)
+{
+    while (from < w->n && strcmp(w->sent[from].to, to) != 0)
+        from++;
+    return from;
+}
+
+/* A client sends a second sample when a quorum has the first; replica c gets them the other way round. */
+static void check_overtaken(bool is_hist)
+{
+    struct ingester3 g;
+    struct world w;
+
+    open3(&g);
+    begin(&w, 3, 3, "");
+    push(&w, push_at(1000, is_hist));
+    deliver(&w, &g, sent_to(&w, 0, "a"));
+    deliver(&w, &g, sent_to(&w, 0, "b"));
+    CHECK(w.told == 1 && w.is_ok && w.n == 3);
+    w.told = 0;
+    push(&w, push_at(2000, is_hist));
+    for (size_t i = 3; i < 6; i++)
+        deliver(&w, &g, i);
+    CHECK(w.told == 1 && w.is_ok);
+    CHECK_INT(w.n, 6);
+    check_times(g.head[2], " 2000");
+    deliver(&w, &g, sent_to(&w, 0, "c"));
+    CHECK(w.n == 7 && w.sent[6].is_late);
+    deliver(&w, &g, 6);
+    check_late(&w, 1, 0);
+    for (size_t i = 0; i < 3; i++)
+        check_times(g.head[i], " 1000 2000");
+    /* the client itself sends an old one: nobody takes it */
+    w.told = 0;
+    push(&w, push_at(1500, is_hist));
+    for (size_t i = 7; i < 10; i++)
+        deliver(&w, &g, i);
+    CHECK(w.told == 1 && w.result.rejected[BATCH_OUT_OF_ORDER] == 1);
+    CHECK_INT(w.n, 10);
+    for (size_t i = 0; i < 3; i++)
+        check_times(g.head[i], " 1000 2000");
+    end(&w);
+    close3(&g);
+}
+
+TEST(distribute_loses_nothing_at_a_replica_that_gets_two_samples_the_other_way_round)
+{
+    check_overtaken(false);
+}
+
+TEST(distribute_loses_no_histogram_there_either)
+{
+    check_overtaken(true);
 }
 
 TEST(distribute_times_out)

@@ -39,13 +39,15 @@ static inline struct ring *door_fixture_ring(void *arg)
 }
 
 static inline struct err *door_fixture_local(void *arg, struct slice tenant, struct slice bytes,
-                                             distribute_local_fn *done, void *done_arg)
+                                             bool is_late, distribute_local_fn *done,
+                                             void *done_arg)
 {
-    return replica_push(((struct door_fixture *)arg)->replica, tenant, bytes, done, done_arg);
+    return replica_push(((struct door_fixture *)arg)->replica, tenant, bytes, is_late, done,
+                        done_arg);
 }
 
 static inline void door_fixture_remote(void *arg, const struct member *to, struct slice tenant,
-                                       struct slice bytes, int64_t timeout_ms,
+                                       struct slice bytes, bool is_late, int64_t timeout_ms,
                                        rpc_reply_fn *on_reply, void *reply_arg)
 {
     struct err *e = err_new(ERR_NET, "there is nobody else");
@@ -54,6 +56,7 @@ static inline void door_fixture_remote(void *arg, const struct member *to, struc
     (void)to;
     (void)tenant;
     (void)bytes;
+    (void)is_late;
     (void)timeout_ms;
     on_reply(reply_arg, SLICE_EMPTY, true, e);
     err_free(e);

@@ -1,3 +1,4 @@
+#include "common/base/metric.h"
 #include "tests/unit/ingester/metrics/head_fixture.h"
 
 /* ---- writing and reading ---- */
@@ -194,6 +195,51 @@ TEST(head_keeps_out_of_order_samples_within_the_window)
     fx_close(&f);
 }
 
+/* Of a sample that a quorum has the order is not asked; all else is. */
+TEST(head_takes_what_is_late_whatever_the_window)
+{
+    struct fixture f = {.shards = 1, .limits = {.min_t_ms = T0}};
+
+    fx_open(&f);
+    push_one(&f, "a=1", T0 + 5000, 5);
+    add(&f, "a=1", T0 + 1000, 1, false);
+    CHECK_OK(fx_push(&f, "t"));
+    CHECK_INT(f.reply.rejected[BATCH_OUT_OF_ORDER], 1);
+    f.limits.takes_late = true;
+    push_one(&f, "a=1", T0 + 1000, 1);
+    push_one(&f, "a=1", T0 + 1000, 1); /* twice is once */
+    add(&f, "a=1", T0 + 1000, 2, false);
+    add(&f, "a=1", T0 + 5000, 6, false);
+    add(&f, "a=1", T0 - 1, 0, false);
+    CHECK_OK(fx_push(&f, "t"));
+    CHECK_INT(f.reply.rejected[BATCH_DUPLICATE], 2);
+    CHECK_INT(f.reply.rejected[BATCH_TOO_OLD], 1);
+    f.limits.ooo_window_ms = 1000;
+    push_one(&f, "a=1", T0 + 2000, 2); /* older than the window, too */
+    f.limits = (struct head_limits){0};
+    add(&f, "a=1", T0 + 3000, 3, false); /* the next push is as ever */
+    CHECK_OK(fx_push(&f, "t"));
+    CHECK_INT(f.reply.rejected[BATCH_OUT_OF_ORDER], 1);
+    {
+        struct buf metrics = {0};
+
+        metric_write(&metrics, false);
+        CHECK(strstr(buf_cstr(&metrics), "\norrery_head_late_samples_total{shard=\"0\"} 2\n"));
+        CHECK(strstr(buf_cstr(&metrics),
+                     "\norrery_head_out_of_order_samples_total{shard=\"0\"} 2\n"));
+        buf_done(&metrics);
+    }
+    fx_crash(&f);
+    fx_open(&f);
+    check_all(&f, "{a=\"1\"} 1699999201000:1 1699999202000:2 1699999205000:5\n");
+    CHECK_OK(head_checkpoint(f.head));
+    fx_crash(&f);
+    fx_open(&f);
+    CHECK_OK(head_cut(f.head, SLICE_EMPTY, INT64_MAX, NULL));
+    check_all(&f, "{a=\"1\"} 1699999201000:1 1699999202000:2 1699999205000:5\n");
+    fx_close(&f);
+}
+
 /* Many samples: chunks close at 120 samples and at window ends. */
 
 TEST(head_closes_chunks_at_120_samples_and_at_window_ends)
@@ -315,6 +361,27 @@ TEST(head_keeps_histograms_exemplars_and_metadata_over_crash_checkpoint_and_cut)
     check_rich(&f, 150);
     add_rich(&f, T0 + 149 * 60000ll, 153);
     CHECK_INT(f.reply.rejected[BATCH_DUPLICATE], 1);
+    fx_close(&f);
+}
+
+TEST(head_takes_late_histograms)
+{
+    struct fixture f = {0};
+
+    fx_open(&f);
+    add_rich(&f, T0 + 5000, 5);
+    add_rich(&f, T0 + 1000, 3);
+    CHECK_INT(f.reply.rejected[BATCH_OUT_OF_ORDER], 1);
+    f.limits.takes_late = true;
+    add_rich(&f, T0 + 1000, 3);
+    CHECK_INT(f.reply.accepted, 1);
+    add_rich(&f, T0 + 5000, 6);
+    CHECK_INT(f.reply.rejected[BATCH_DUPLICATE], 1);
+    fx_crash(&f);
+    fx_open(&f);
+    check_all(&f, "h 1699999201000:3 1699999205000:5\n");
+    CHECK_OK(head_cut(f.head, SLICE_EMPTY, INT64_MAX, NULL));
+    check_all(&f, "h 1699999201000:3 1699999205000:5\n");
     fx_close(&f);
 }
 
