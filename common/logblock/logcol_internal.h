@@ -171,6 +171,7 @@ struct logcol_source {
     void *arg;
     uint64_t base, size; /* of all payloads, as fetch counts */
     uint64_t max_bytes;  /* of a payload */
+    uint64_t max_text;   /* of a value */
 };
 
 /* A node of n values and all below it; texts are lent from the tree. max_values bounds those of any node. */

@@ -246,7 +246,7 @@ static struct err *match_texts(const struct logcol_source *src, struct logcol *c
     struct buf text = {0};
     struct err *e = logcol_load_all(src, c);
 
-    text.max_bytes = src->max_bytes + 1024;
+    text.max_bytes = src->max_text + 1024; /* some is asked for and not used */
     for (uint32_t i = 0; !e && i < c->n; i++) {
         if (only && !logcol_has(only, i))
             continue;

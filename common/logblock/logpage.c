@@ -70,7 +70,8 @@ static struct err *read_tree(struct logpage *p, enum logpage_section tree,
                                       .arg = p,
                                       .base = at->off,
                                       .size = at->stored,
-                                      .max_bytes = 16 * (p->raw_bytes + p->n)};
+                                      .max_bytes = 16 * (p->raw_bytes + p->n),
+                                      .max_text = p->raw_bytes};
     return NULL;
 }
 

@@ -50,8 +50,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     r = reader_new(tree);
     e = logcol_read(a, &r, data[0], 4096, &c);
     if (!e) {
-        struct logcol_source src = {
-            .arena = a, .fetch = fetch, .arg = &payloads, .size = payloads.len, .max_bytes = 65536};
+        struct logcol_source src = {.arena = a,
+                                    .fetch = fetch,
+                                    .arg = &payloads,
+                                    .size = payloads.len,
+                                    .max_bytes = 65536,
+                                    .max_text = 65536};
 
         use(&src, &c, slice_sub(tree, tree.len / 2, 3));
     }
