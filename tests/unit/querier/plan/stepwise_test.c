@@ -7,6 +7,11 @@
 #include "querier/plan/stepwise.h"
 #include "tests/unit/test.h"
 
+#ifdef ORR_SANITIZED
+#define QUERIES 80
+#else
+#define QUERIES 400
+#endif
 #define SAMPLES 1200 /* of each series, 30 s apart: ten hours */
 #define EVERY_MS 30000
 #define LAST_MS ((int64_t)SAMPLES * EVERY_MS)
@@ -310,7 +315,7 @@ TEST(stepwise_answers_as_the_whole_whatever_is_kept)
     rng_seed(&rng, getenv("SEED") ? strtoull(getenv("SEED"), NULL, 10) : 11);
     fixture_init(&f, 8u << 20);
     add_data(f.m, &rng, 0, SAMPLES);
-    for (size_t i = 0; i < 400; i++) {
+    for (size_t i = 0; i < QUERIES; i++) {
         struct engine_query q;
         char text[512];
 
