@@ -12,6 +12,8 @@ foreach(lib alertmanager ruler querier compactor ingester querier_logs querier_e
   endif()
 endforeach()
 
+add_dependencies(unit_tests orrery-conformance) # its self-test
+
 # The corpora are scored by tests/conformance/run; this is the runner's own test.
 add_test(NAME conformance.selftest
          COMMAND orrery-conformance selftest ${CMAKE_CURRENT_LIST_DIR}/selftest)

@@ -1,9 +1,15 @@
 # tests/fuzz/<path>/<name>_fuzz.c is a libFuzzer target (LLVMFuzzerTestOneInput) for a parser of
 # the library of <path>; its seed corpus is the directory <name>.corpus beside it. With ORR_FUZZ it
-# is fuzzed for a short budget; without, the corpus is replayed once by a plain main.
+# is fuzzed for a short budget; with the address sanitizer alone, the corpus is replayed once by a plain main.
 set(ORR_FUZZ_SECONDS 5 CACHE STRING "seconds per fuzz target")
 set(ORR_FUZZ_SEED 1 CACHE STRING "0: another one each time; a short run is the same each time")
+add_custom_target(fuzz_targets) # all of them
+add_library(orr_replay_main OBJECT EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/tests/fuzz/replay_main.c)
+target_link_libraries(orr_replay_main PUBLIC orr_flags)
 function(orr_fuzz_targets path lib)
+  if(NOT ORR_FUZZ AND NOT ORR_SANITIZE MATCHES address)
+    return()
+  endif()
   file(GLOB targets CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fuzz/${path}/*_fuzz.c)
   foreach(src ${targets})
     get_filename_component(name ${src} NAME_WE)
@@ -16,10 +22,12 @@ function(orr_fuzz_targets path lib)
           -artifact_prefix=${CMAKE_BINARY_DIR}/crash-${name}- ${CMAKE_BINARY_DIR}/corpus/${name} ${corpus})
       file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/corpus/${name})
     else()
-      add_executable(${name} ${src} ${CMAKE_SOURCE_DIR}/tests/fuzz/replay_main.c)
+      add_executable(${name} ${src})
+      target_link_libraries(${name} PRIVATE orr_replay_main)
       set(args ${corpus})
     endif()
     target_link_libraries(${name} PRIVATE ${lib})
+    add_dependencies(fuzz_targets ${name})
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     add_test(NAME fuzz.${path}.${name} COMMAND ${name} ${args})
     set_tests_properties(fuzz.${path}.${name} PROPERTIES LABELS fuzz TIMEOUT 300)

@@ -1,5 +1,8 @@
 # tests/unit/<path>/<name>_test.c becomes the test program <name>_test, linked with the library of
 # <path>. `ctest -L unit` runs them: those that take long first, so that they do not end alone.
+add_library(orr_test_main OBJECT ${CMAKE_SOURCE_DIR}/tests/unit/test_main.c)
+target_link_libraries(orr_test_main PUBLIC orr_flags PkgConfig::CMOCKA)
+add_custom_target(unit_tests) # all of them
 set(ORR_UNIT_LONG levelmerge store_far source_owned tierplan block_pages stepwise page_disk rpc store_tiers
                   head_replay head_cut wal segflush levels)
 set(ORR_UNIT_TIMEOUT 120)
@@ -10,8 +13,9 @@ function(orr_unit_tests path lib)
   file(GLOB tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/unit/${path}/*_test.c)
   foreach(src ${tests})
     get_filename_component(name ${src} NAME_WE)
-    add_executable(${name} ${src} ${CMAKE_SOURCE_DIR}/tests/unit/test_main.c)
-    target_link_libraries(${name} PRIVATE ${lib} PkgConfig::CMOCKA)
+    add_executable(${name} ${src})
+    target_link_libraries(${name} PRIVATE orr_test_main ${lib} PkgConfig::CMOCKA)
+    add_dependencies(unit_tests ${name})
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     add_test(NAME unit.${path}.${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
     set_tests_properties(unit.${path}.${name} PROPERTIES LABELS unit TIMEOUT ${ORR_UNIT_TIMEOUT})
