@@ -54,6 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     lock_init(&h.lock, LOCK_HEAD_TENANTS);
     h.shards = &sh;
+    sh.regexes.m = &sh.m.regex;
     build(&file, slice_of(data, size));
     e = head_checkpoint_parse(&sh, buf_slice(&file), false);
     if (!e)
