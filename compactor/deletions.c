@@ -210,9 +210,10 @@ static struct err *look_into(struct deletions *d, const struct deletions_opts *o
     const struct looked *known = map_get(&d->blocks, key_of(&b->ulid));
     struct looked found = known ? *known : (struct looked){.due_ms = INT64_MAX};
     struct arena *a = arena_new(0);
+    struct block_reader_opts opts = {.external = b->labels}; /* matchers may name them */
     struct block_reader *r = NULL;
     struct err *e = block_reader_open(
-        block_source_objstore(o->store, block_store_dir(a, c, b->ulid, b->dir)), NULL, &r);
+        block_source_objstore(o->store, block_store_dir(a, c, b->ulid, b->dir)), &opts, &r);
 
     if (!e)
         e = look_for_all(d, o, r, b, all, n, &found);

@@ -286,6 +286,47 @@ TEST(deletions_find_series_whose_retention_is_over)
     teardown(&f);
 }
 
+/* As Thanos' labels are: of the block, not in its index. */
+static void give_labels(struct fixture *f, unsigned i, const char *text)
+{
+    struct catalogue_block b = *catalogue_find(f->c, fixture_ulid(i));
+
+    b.labels = labels_from(f->a, text);
+    catalogue_add(f->c, &b);
+}
+
+TEST(deletions_see_the_labels_that_a_block_gives_its_series)
+{
+    struct retention_rules rules;
+    struct retention r;
+    struct yaml_node *root = NULL;
+    struct fixture f;
+    struct matcher m;
+
+    setup(&f);
+    give_labels(&f, 1, "cluster=eu");
+    give_labels(&f, 2, "cluster=us");
+    m = matcher_from(f.a, MATCHER_EQ, "cluster", "eu");
+    CHECK_OK(tombstone_list_add(f.l, &(struct tombstone){.ulid = fixture_ulid(10),
+                                                         .created_ms = NOW_MS - 2 * AFTER_MS,
+                                                         .min_ms = FIXTURE_T0,
+                                                         .max_ms = FIXTURE_T0 + 500000,
+                                                         .matchers = {&m, 1}}));
+    matcher_done(&m);
+    look(&f);
+    CHECK(is_due(&f, 1) && !is_due(&f, 2) && !is_due(&f, 3));
+    CHECK(!is_clean(&f, 0));
+
+    CHECK_OK(yaml_load("t", SLICE("[{selector: '{cluster=\"us\"}', period: 1h}]"), f.a, &root));
+    CHECK_OK(retention_rules_parse("t", root, f.a, &rules));
+    r = (struct retention){&rules, 0, NOW_MS};
+    f.opts.retention = &r;
+    look(&f);
+    CHECK(is_due(&f, 1) && is_due(&f, 2) && !is_due(&f, 3));
+    retention_rules_done(&rules);
+    teardown(&f);
+}
+
 /* Block 4: an hour of a=1 in points of 5 minutes, whose times go to ret. */
 static void make_coarse(struct fixture *f, struct aggr_columns *ret)
 {
