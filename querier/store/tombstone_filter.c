@@ -13,6 +13,7 @@ struct filter {
     int64_t *t, *st;
     double *v;
     const struct histogram **h;
+    struct storage_point *points;
 };
 
 static void reserve(struct filter *f, size_t n)
@@ -24,6 +25,7 @@ static void reserve(struct filter *f, size_t n)
     f->st = mem_reallocarray(f->st, f->cap, sizeof(*f->st));
     f->v = mem_reallocarray(f->v, f->cap, sizeof(*f->v));
     f->h = mem_reallocarray((void *)f->h, f->cap, sizeof(*f->h));
+    f->points = mem_reallocarray(f->points, f->cap, sizeof(*f->points));
 }
 
 static void keep_rest(struct filter *f, struct storage_series *io,
@@ -43,6 +45,8 @@ static void keep_rest(struct filter *f, struct storage_series *io,
             f->h[n] = io->h[i];
         if (io->st_ms)
             f->st[n] = io->st_ms[i];
+        if (io->points)
+            f->points[n] = io->points[i];
         n++;
     }
     io->n = n;
@@ -50,6 +54,7 @@ static void keep_rest(struct filter *f, struct storage_series *io,
     io->v = f->v;
     io->h = io->h ? f->h : NULL;
     io->st_ms = io->st_ms ? f->st : NULL;
+    io->points = io->points ? f->points : NULL;
 }
 
 static bool filter_next(struct series_set *set, struct storage_series *ret)
@@ -83,6 +88,7 @@ static struct err *filter_close(struct series_set *set)
     mem_free(f->st);
     mem_free(f->v);
     mem_free((void *)f->h);
+    mem_free(f->points);
     mem_free(f);
     return e;
 }
