@@ -227,7 +227,8 @@ static void check_all_is_read(struct fixture *f, const struct came *came, size_t
     struct tiers *t = tiers_new(b, n);
     struct arena *a = arena_new(0);
     bool is_coarser;
-    struct tier_span *s = tiers_choose(t, a, T0, T0 + DAYS * DAY, max_tier, &n_spans, &is_coarser);
+    struct tier_span *s =
+        tiers_choose(t, a, T0, T0 + DAYS * DAY, max_tier, NULL, &n_spans, &is_coarser);
 
     CHECK(!is_coarser);
     for (size_t i = 0; i < n_came; i++)

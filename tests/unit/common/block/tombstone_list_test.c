@@ -92,6 +92,47 @@ TEST(tombstone_list_joins_spans_that_touch)
     tombstone_list_unref(l);
 }
 
+static void check_edges(const struct tombstone_list *l, const struct matcher *m, int64_t min_ms,
+                        int64_t max_ms, const char *want)
+{
+    struct arena *a = arena_new(0);
+    struct matchers ms = {m, 1};
+    struct buf out = {0};
+    size_t n;
+    int64_t *edges = tombstone_list_edges(l, a, m ? &ms : NULL, min_ms, max_ms, &n);
+
+    for (size_t i = 0; i < n; i++)
+        buf_printf(&out, "%s%lld", i ? " " : "", (long long)edges[i]);
+    CHECK_STR(buf_cstr(&out), want);
+    buf_done(&out);
+    arena_free(a);
+}
+
+TEST(tombstone_list_says_where_deletions_begin_and_end)
+{
+    struct tombstone_list *l = tombstone_list_new(SLICE("t"));
+    struct arena *a = arena_new(0);
+    struct matcher m[3];
+
+    add(l, 1, "a", 50, 99);
+    add(l, 2, "b", 10, 49);
+    add(l, 3, "c", INT64_MIN, INT64_MAX);
+    check_edges(l, NULL, 0, 1000, "10 50 100");
+    check_edges(l, NULL, INT64_MIN, INT64_MAX, "-9223372036854775808 10 50 100");
+    check_edges(l, NULL, 11, 99, "50");
+    check_edges(l, NULL, 100, 200, "");
+    CHECK_OK(matcher_init(a, MATCHER_EQ, SLICE("__name__"), SLICE("up"), &m[0]));
+    CHECK_OK(matcher_init(a, MATCHER_RE, SLICE("__name__"), SLICE("down|off"), &m[1]));
+    CHECK_OK(matcher_init(a, MATCHER_EQ, SLICE("job"), SLICE("b"), &m[2]));
+    check_edges(l, &m[0], 0, 1000, "10 50 100");
+    check_edges(l, &m[1], 0, 1000, "");      /* up is none of these */
+    check_edges(l, &m[2], 0, 1000, "10 50"); /* what is of a and c alone is not of b */
+    for (int i = 0; i < 3; i++)
+        matcher_done(&m[i]);
+    arena_free(a);
+    tombstone_list_unref(l);
+}
+
 static struct err *add_third(void *arg, struct tombstone_list *l, bool *ret_changed)
 {
     (void)arg;
@@ -169,7 +210,7 @@ TEST(tombstone_stream_leaves_out_what_is_deleted)
     src.chunks[1] = (struct chunk){CHUNK_XOR, 40, 50, buf_slice(&b2)};
     add(l, 1, "a", 20, 25);
     add(l, 2, "b", 0, 60);
-    s = tombstone_stream_new(&src.base, l, &dropped);
+    s = tombstone_stream_new(&src.base, l, 0, &dropped);
     CHECK_OK(s->ops->next(s, &one, &more));
     CHECK(more);
     CHECK_INT(one.n_chunks, 2);

@@ -130,4 +130,9 @@ TEST(tombstone_filter_keeps_what_each_point_stands_for)
 
     check_points(t, p, 5, 0, 199, "299*12 399*6 450*1");
     check_points(t, p, 5, 200, 299, "99*60 199*30 399*6 450*1");
+    /* a part of a window */
+    check_points(t, p, 5, 120, 130, "99*60 299*12 399*6 450*1");
+    check_points(t, p, 5, 199, 200, "99*60 399*6 450*1");
+    check_points(t, p, 5, 400, 440, "99*60 199*30 299*12 399*6 450*1");
+    check_points(t, p, 5, 300, 300, "99*60 199*30 299*12 450*1");
 }
