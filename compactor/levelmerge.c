@@ -234,6 +234,7 @@ static struct err *write_block(struct merging *m, const struct block_meta *commo
     const struct blockmake_opts opts = {.inputs = m->inputs,
                                         .n = m->n,
                                         .tombstones = m->tombs,
+                                        .keeps_cut = m->job->kind != LEVELS_REWRITE,
                                         .retention = m->opts->retention,
                                         .dir = arena_printf(m->arena, "%s/out", m->dir),
                                         .meta = &meta,
@@ -486,18 +487,13 @@ static struct err *find_what_is_made_anew(struct merging *m)
     return e;
 }
 
-/* Of downsampled blocks only a rewrite takes anything: another job would not know of what is to be made anew. */
 static struct err *take_tombstones(struct merging *m)
 {
-    bool is_coarse = m->job->inputs[0]->resolution_ms != 0;
-    struct err *e;
+    struct err *e = tombstone_list_load(m->opts->store, SIGNAL, m->tenant, &m->tombs, NULL);
 
-    if (is_coarse && m->job->kind != LEVELS_REWRITE) {
-        m->tombs = tombstone_list_new(m->tenant);
-        return NULL;
-    }
-    e = tombstone_list_load(m->opts->store, SIGNAL, m->tenant, &m->tombs, NULL);
-    return e || !is_coarse ? e : find_what_is_made_anew(m);
+    if (e || m->job->kind != LEVELS_REWRITE || m->job->inputs[0]->resolution_ms == 0)
+        return e;
+    return find_what_is_made_anew(m);
 }
 
 /* What is left out is part of the name. */

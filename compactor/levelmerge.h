@@ -23,8 +23,8 @@
  * A rewrite (LEVELS_REWRITE), which ends without a change when nothing would be left out, is such a job of one input; its output stays on the level of that, and without any series
  * is a block all the same: it goes on naming its segments, so that no flush brings them back.
  *
- * Of downsampled blocks a rewrite alone takes what tombstones delete: each point in whose window anything is deleted. Where a window was
- * deleted in part, and blocks of what it was made of are live, the output does not name their segments any more: so those are
+ * Of downsampled blocks any job takes the points whose windows are deleted whole; a rewrite takes each point in whose window anything is
+ * deleted. Where a window was deleted in part, and blocks of what it was made of are live, the output does not name their segments any more: so those are
  * read there (tiers.h), and downsampled anew when the tombstone is off the list (tierplan.h), and what that makes is merged with
  * the output. Where they are not, what was left of the window is lost.
  *

@@ -9,6 +9,7 @@ struct sieve {
     struct block_stream *src;
     const struct tombstone_list *list;
     int64_t resolution_ms;
+    bool keeps_cut;
     uint64_t *dropped;
     struct arena *arena; /* of the current series */
     struct chunk_build build;
@@ -36,21 +37,30 @@ static bool touches(const struct sieve *s, const struct tombstone_span *spans, s
 struct deleted {
     const struct tombstone_span *spans;
     size_t n;
-    int64_t resolution_ms;
+    const struct sieve *s;
 };
+
+static bool cover(const struct tombstone_span *spans, size_t n, int64_t min_ms, int64_t max_ms)
+{
+    for (size_t i = 0; i < n; i++)
+        if (spans[i].min_ms <= min_ms && spans[i].max_ms >= max_ms)
+            return true;
+    return false;
+}
 
 static bool is_point_deleted(void *arg, int64_t t)
 {
     const struct deleted *d = arg;
-    int64_t start = d->resolution_ms ? tier_window(t, d->resolution_ms) : t;
+    int64_t each = d->s->resolution_ms, start = each ? tier_window(t, each) : t;
+    int64_t end = each ? start + each - 1 : t;
 
-    return reach(d->spans, d->n, start, d->resolution_ms ? start + d->resolution_ms - 1 : t);
+    return d->s->keeps_cut ? cover(d->spans, d->n, start, end) : reach(d->spans, d->n, start, end);
 }
 
 static struct err *keep_rest_of_aggregates(struct sieve *s, const struct tombstone_span *spans,
                                            size_t n, const struct chunk *c)
 {
-    struct deleted deleted = {spans, n, s->resolution_ms};
+    struct deleted deleted = {spans, n, s};
     uint64_t dropped = 0;
     struct err *e =
         aggr_chunk_without(s->arena, c, is_point_deleted, &deleted, &s->build, &dropped);
@@ -129,7 +139,7 @@ static void sieve_close(struct block_stream *base)
 
 struct block_stream *tombstone_stream_new(struct block_stream *src,
                                           const struct tombstone_list *list, int64_t resolution_ms,
-                                          uint64_t *io_dropped)
+                                          bool keeps_cut, uint64_t *io_dropped)
 {
     static const struct block_stream_ops ops = {sieve_next, sieve_close};
     struct sieve *s = mem_new(struct sieve);
@@ -138,6 +148,7 @@ struct block_stream *tombstone_stream_new(struct block_stream *src,
     s->src = src;
     s->list = list;
     s->resolution_ms = resolution_ms;
+    s->keeps_cut = keeps_cut;
     s->dropped = io_dropped;
     s->arena = arena_new(0);
     chunk_build_init(&s->build);

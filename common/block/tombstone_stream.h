@@ -3,7 +3,7 @@
  * is gone for good. Chunks that no tombstone touches pass as they are; the others are decoded and
  * encoded anew. A series of which nothing is left is left out.
  *
- * Of aggregates the points go in whose window of time anything is deleted.
+ * Of aggregates the points go in whose window of time anything is deleted; or, with keeps_cut, only where all of it is.
  *
  * Owner: one thread, as the stream below it.
  */
@@ -15,4 +15,4 @@
  * *io_dropped (may be NULL) counts the samples left out. */
 struct block_stream *tombstone_stream_new(struct block_stream *src,
                                           const struct tombstone_list *list, int64_t resolution_ms,
-                                          uint64_t *io_dropped);
+                                          bool keeps_cut, uint64_t *io_dropped);

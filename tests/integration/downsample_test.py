@@ -169,7 +169,7 @@ def test_deletions_within_windows(t):
             push_ok(o.addr, [({"__name__": "g"}, [(at + i * (HOUR // n), 1000.0 if (d, h, i) == (0, 10, 5) else float(h))
                                                   for i in range(n)])])
     flush(o)
-    on = ON + [ADMIN, "--compactor.downsampled-block-ranges=24h"]
+    on = ON + ["--compactor.downsampled-block-ranges=24h"]
     again(o, on + ["--compactor.delete-rewrite-after=1h"])
 
     def is_whole():

@@ -33,7 +33,7 @@ struct fixture {
     struct arena *a;
     struct rng rng;
     double counter, in_first, in_second;
-    bool has_nan; /* the histograms' sums are */
+    bool has_nan;         /* the histograms' sums are */
     uint64_t seen[TIERS]; /* blocks read, as of the last check_tiers() */
 };
 
@@ -67,18 +67,17 @@ static void put_histogram(struct fixture *f, struct chunk_build *b, int64_t t)
 {
     static const struct histogram_span spans[] = {{0, 2}};
     bool is_reset = rng_chance(&f->rng, 0.002);
-    double buckets[2];
+    double buckets[2], of_all;
 
     f->in_first = is_reset ? 0 : f->in_first + (double)rng_below(&f->rng, 10);
     f->in_second = is_reset ? 0 : f->in_second + (double)rng_below(&f->rng, 10);
     buckets[0] = f->in_first;
     buckets[1] = f->in_second;
+    of_all = f->in_first + 2 * f->in_second;
     chunk_build_histogram(b, t,
                           &(struct histogram){.zero_threshold = 1e-9,
                                               .count = f->in_first + f->in_second,
-                                              .sum = f->has_nan
-                                                         ? NAN
-                                                         : f->in_first + 2 * f->in_second,
+                                              .sum = f->has_nan ? NAN : of_all,
                                               .pos_spans = spans,
                                               .n_pos_spans = 1,
                                               .pos_buckets = buckets,
