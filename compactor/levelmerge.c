@@ -328,6 +328,7 @@ static struct err *replace(void *arg, struct catalogue *c, bool *ret_changed)
     for (size_t i = 0; i < m->n_made; i++) {
         struct catalogue_block b = catalogue_block_of_meta(&m->made[i]);
 
+        b.is_pinned = m->job->kind == LEVELS_REWRITE && m->job->inputs[0]->is_pinned;
         catalogue_add(c, &b);
     }
     return NULL;

@@ -20,7 +20,7 @@
  * number. All of them are uploaded first, and added by the one edit that retires the inputs. Each names all the segments, and is read from the
  * inputs by a pass of its own, so memory is that of one output.
  *
- * A rewrite (LEVELS_REWRITE), which ends without a change when nothing would be left out, is such a job of one input; its output stays on the level of that, and without any series
+ * A rewrite (LEVELS_REWRITE), which ends without a change when nothing would be left out, is such a job of one input; its output stays on the level of that, and pinned if that is, and without any series
  * is a block all the same: it goes on naming its segments, so that no flush brings them back.
  *
  * Of downsampled blocks any job takes the points whose windows are deleted whole; a rewrite takes each point in whose window anything is

@@ -10,7 +10,7 @@
  *
  * The last four are left out when they are 0 or empty. dir: where the files of a block that was adopted in place
  * are. labels: what another system (Thanos) says of all series of the block and does not store with them.
- * pinned: compaction leaves it alone (it came with a no-compact mark of Mimir or Thanos).
+ * pinned: it is not merged with others (it came with a no-compact mark of Mimir or Thanos).
  * resolution: ms between the points of a downsampled block, 0: as they were measured.
  *
  * version goes up by one with each change; it is gossiped. retired: blocks that were replaced or have expired, and
@@ -43,7 +43,7 @@ struct catalogue_block {
     int64_t resolution_ms;
     struct slice dir;     /* key of its directory in the bucket; empty: block_store_prefix() */
     struct labels labels; /* that its series have besides their own */
-    bool is_pinned;       /* is not compacted */
+    bool is_pinned;       /* is not merged */
 };
 
 struct catalogue_retired {
