@@ -139,8 +139,9 @@ static struct err *merge_series(const struct blockmake_opts *o, int64_t max_t,
     struct err *e;
 
     for (size_t i = 0; i < o->n; i++)
-        streams[i] = tombstone_stream_new(block_stream_of_reader(o->inputs[i].reader),
-                                          o->tombstones, &deleted);
+        streams[i] = tombstone_stream_new(
+            block_stream_of_reader(o->inputs[i].reader), o->tombstones,
+            block_reader_meta(o->inputs[i].reader)->resolution_ms, o->keeps_cut, &deleted);
     for (size_t i = 0; i < o->n && sifts; i++)
         streams[i] = retention_stream_new(streams[i], o->retention, max_t, &expired);
     e = block_merge(streams, o->n, &opts, w, &stats);

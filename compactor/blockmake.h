@@ -29,6 +29,7 @@ struct blockmake_opts {
     const struct blockmake_input *inputs;
     size_t n;
     const struct tombstone_list *tombstones;
+    bool keeps_cut;                    /* of aggregates only windows go that are deleted whole */
     const struct retention *retention; /* may be NULL */
     const char *dir;                   /* the block comes to be in dir/<ULID> */
     const struct block_meta *meta;     /* as in block_writer.h; the range is that of the inputs */

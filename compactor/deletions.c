@@ -6,6 +6,7 @@
 #include "common/base/vec.h"
 #include "common/block/block_reader.h"
 #include "common/block/block_store.h"
+#include "common/block/tiers.h"
 
 #define SIGNAL SLICE("metrics")
 
@@ -36,6 +37,7 @@ struct deletions {
     struct map blocks;     /* 16 bytes of ULID → struct looked */
     struct map tombstones; /* the same → struct due_tombstone */
     uint64_t order;
+    VEC(int64_t) edges;         /* of all that are listed: ascending */
     VEC(struct record) records; /* in the order of their first block */
 };
 
@@ -62,6 +64,7 @@ void deletions_free(struct deletions *d)
         return;
     map_free(&d->blocks);
     map_free(&d->tombstones);
+    vec_done(&d->edges);
     vec_done(&d->records);
     mem_free(d);
 }
@@ -78,11 +81,23 @@ static bool is_in(const struct tombstone *t, int64_t t_ms)
     return t_ms >= t->min_ms && t_ms <= t->max_ms;
 }
 
-/* The bounds of the chunk leave it open. Aggregates have the times of their points. */
+/* Of samples that time, of aggregates the window of the point. */
+static bool is_any_in(const struct tombstone *t, int64_t min_ms, int64_t max_ms,
+                      int64_t resolution_ms)
+{
+    if (resolution_ms) {
+        min_ms = tier_window(min_ms, resolution_ms);
+        max_ms = tier_window(max_ms, resolution_ms) + resolution_ms - 1;
+    }
+    return t->min_ms <= max_ms && t->max_ms >= min_ms;
+}
+
+/* The bounds of the chunk leave it open. */
 static struct err *chunk_holds(const struct block_reader *r, struct arena *a,
                                const struct block_chunk_meta *m, const struct tombstone *t,
                                bool *ret)
 {
+    int64_t resolution_ms = block_reader_meta(r)->resolution_ms;
     struct chunk_extent in = {.n = 0};
     struct chunk c;
     struct err *e = block_reader_chunks(r, a, m, 1, &c);
@@ -90,23 +105,23 @@ static struct err *chunk_holds(const struct block_reader *r, struct arena *a,
     if (!e)
         e = chunk_check(a, c.encoding, c.data, &in);
     for (size_t i = 0; !e && i < in.n && !*ret; i++)
-        *ret = is_in(t, in.t[i]);
+        *ret = is_any_in(t, in.t[i], in.t[i], resolution_ms);
     return e;
 }
 
 static struct err *series_holds(const struct block_reader *r, struct arena *a, uint32_t ref,
                                 const struct tombstone *t, bool *ret)
 {
+    int64_t resolution_ms = block_reader_meta(r)->resolution_ms;
     struct block_reader_series s;
     struct err *e = block_reader_series(r, a, ref, &s);
 
     for (size_t i = 0; !e && i < s.n_chunks && !*ret; i++) {
         const struct block_chunk_meta *m = &s.chunks[i];
-        bool is_at_end = is_in(t, m->min_t) || is_in(t, m->max_t);
 
-        if (is_at_end && block_reader_meta(r)->resolution_ms == 0)
+        if (!resolution_ms && (is_in(t, m->min_t) || is_in(t, m->max_t)))
             *ret = true;
-        else if (is_at_end || (m->min_t < t->min_ms && m->max_t > t->max_ms))
+        else if (is_any_in(t, m->min_t, m->max_t, resolution_ms))
             e = chunk_holds(r, a, m, t, ret);
     }
     return e;
@@ -210,9 +225,10 @@ static struct err *look_into(struct deletions *d, const struct deletions_opts *o
     const struct looked *known = map_get(&d->blocks, key_of(&b->ulid));
     struct looked found = known ? *known : (struct looked){.due_ms = INT64_MAX};
     struct arena *a = arena_new(0);
+    struct block_reader_opts opts = {.external = b->labels}; /* matchers may name them */
     struct block_reader *r = NULL;
     struct err *e = block_reader_open(
-        block_source_objstore(o->store, block_store_dir(a, c, b->ulid, b->dir)), NULL, &r);
+        block_source_objstore(o->store, block_store_dir(a, c, b->ulid, b->dir)), &opts, &r);
 
     if (!e)
         e = look_for_all(d, o, r, b, all, n, &found);
@@ -255,6 +271,18 @@ static int64_t take_tombstones(struct deletions *d, const struct deletions_opts 
     return due_ms;
 }
 
+static void take_edges(struct deletions *d, const struct tombstone_list *l)
+{
+    struct arena *a = arena_new(0);
+    size_t n;
+    int64_t *edges = tombstone_list_edges(l, a, NULL, INT64_MIN, INT64_MAX, &n);
+
+    vec_clear(&d->edges);
+    for (size_t i = 0; i < n; i++)
+        vec_push(&d->edges, edges[i]);
+    arena_free(a);
+}
+
 static void forget_blocks(struct deletions *d, const struct catalogue *c)
 {
     VEC(struct ulid) gone = {0};
@@ -288,6 +316,7 @@ struct err *deletions_look(struct deletions *d, const struct deletions_opts *o,
 
     *ret_due_ms = take_tombstones(d, o, all, n);
     *ret_more = false;
+    take_edges(d, l);
     forget_blocks(d, c);
     for (size_t i = 0; i < n_blocks && o->retention; i++)
         *ret_due_ms = ORR_MIN(*ret_due_ms, retention_next_ms(o->retention, b[i].max_t));
@@ -330,6 +359,17 @@ void deletions_settled(struct deletions *d, struct ulid block)
 
     if (k)
         k->due_ms = INT64_MAX;
+}
+
+bool deletions_cut(const struct deletions *d, const struct catalogue_block *b)
+{
+    for (size_t i = 0; i < d->edges.len; i++) {
+        int64_t at = d->edges.ptr[i];
+
+        if (at > b->min_t && at < b->max_t && tier_window(at, AGGR_1H_MS) != at)
+            return true;
+    }
+    return false;
 }
 
 bool deletions_is_clean(const struct deletions *d, const struct catalogue *c,

@@ -5,7 +5,9 @@
  * A tombstone is due some time after it was made (rewrite_after_ms): what is merged in the meantime loses its samples on the
  * way. A block is looked into once for the tombstones that are due and reach into it: its index is fetched, the series
  * are selected, and where the bounds of a chunk leave it open the chunk is decoded. So a block whose samples lie
- * around a deleted range is not rewritten for ever.
+ * around a deleted range is not rewritten for ever. A downsampled block holds a deletion in every window of a point that it reaches
+ * into; rewritten it has no point there, and no tombstone that is listed may be in the way of what is made there anew
+ * (deletions_cut()).
  *
  * For retention (retention.h) a block is looked into when another rule comes to be over for it.
  *
@@ -57,6 +59,9 @@ bool deletions_is_clean(const struct deletions *d, const struct catalogue *c,
  * clock; INT64_MAX: it is held. */
 int64_t deletions_note_clean(struct deletions *d, struct ulid tombstone, bool is_clean,
                              int64_t mono_ms);
+/* Whether a tombstone on the list, due or not, begins or ends in a window of time of an hour within this block. What would be
+ * downsampled of it now would have a point there, which is held to be of before the deletion. By the last look. */
+bool deletions_cut(const struct deletions *d, const struct catalogue_block *b);
 size_t deletions_blocks(const struct deletions *d); /* that wait to be rewritten */
 
 /* A rewrite found that there is nothing to be done about a block: it is left alone till something new is to go. */

@@ -29,7 +29,8 @@ static struct err *put_all(const struct downsample_opts *o, struct block_writer 
 {
     uint64_t deleted = 0;
     struct block_stream *s =
-        tombstone_stream_new(block_stream_of_reader(o->input->reader), o->tombstones, &deleted);
+        tombstone_stream_new(block_stream_of_reader(o->input->reader), o->tombstones,
+                             block_reader_meta(o->input->reader)->resolution_ms, true, &deleted);
     struct aggr_build b;
     struct block_series in;
     struct err *e;

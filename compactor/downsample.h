@@ -2,7 +2,7 @@
  * One block becomes one of a coarser resolution: samples become aggregates of 5 minutes, those of 5 minutes aggregates of an
  * hour (common/block/aggr_chunk.h).
  *
- * Without what tombstones delete: of samples those, of aggregates the points whose time they delete. Exemplars, metadata and start
+ * Without what tombstones delete: of samples those, of aggregates the points whose windows they delete as a whole. Exemplars, metadata and start
  * timestamps stay behind. A block of which nothing is left is written nevertheless: its being there says that it was done.
  *
  * Memory: one series at a time, and the symbols of the block. Blocking; owner: the calling thread.

@@ -5,6 +5,7 @@
 #include "common/base/fsx.h"
 #include "common/base/log.h"
 #include "common/base/metric.h"
+#include "common/base/vec.h"
 #include "common/block/block_store.h"
 #include "common/block/tiers.h"
 #include "compactor/downsample.h"
@@ -21,7 +22,9 @@ struct merging {
     const char *dir;
     struct blockmake_input *inputs; /* of all that are open so far */
     size_t n;
-    struct tombstone_list *tombs;
+    struct tombstone_list *tombs; /* what is left out */
+    struct slice *anew;           /* segments that the output does not name: sorted */
+    size_t n_anew;
     struct ulid block, bad; /* the first: the job's name */
     const char *bad_reason;
     struct block_meta made[LEVELS_MAX_SHARDS]; /* with series; or one without any */
@@ -172,6 +175,11 @@ static void put_sources(struct merging *m, struct block_meta *meta)
     meta->n_sources = sort_unique(sources, n, sizeof(*sources), cmp_ulid);
 }
 
+static bool is_made_anew(const struct merging *m, struct slice segment)
+{
+    return m->n_anew && bsearch(&segment, m->anew, m->n_anew, sizeof(segment), cmp_text);
+}
+
 /* From the catalogue: what an ingester uploaded by itself has them only there. A block that names none goes by its own
  * id (tiers.h). */
 static void put_segments(struct merging *m, struct block_meta *meta)
@@ -188,7 +196,8 @@ static void put_segments(struct merging *m, struct block_meta *meta)
         struct slice *names = tier_names_of(m->arena, m->job->inputs[i], &n_names);
 
         for (size_t k = 0; k < n_names; k++)
-            segments[n++] = names[k];
+            if (!is_made_anew(m, names[k]))
+                segments[n++] = names[k];
     }
     meta->segments = segments;
     meta->n_segments = sort_unique(segments, n, sizeof(*segments), cmp_text);
@@ -228,6 +237,7 @@ static struct err *write_block(struct merging *m, const struct block_meta *commo
     const struct blockmake_opts opts = {.inputs = m->inputs,
                                         .n = m->n,
                                         .tombstones = m->tombs,
+                                        .keeps_cut = m->job->kind != LEVELS_REWRITE,
                                         .retention = m->opts->retention,
                                         .dir = arena_printf(m->arena, "%s/out", m->dir),
                                         .meta = &meta,
@@ -323,6 +333,7 @@ static struct err *replace(void *arg, struct catalogue *c, bool *ret_changed)
     for (size_t i = 0; i < m->n_made; i++) {
         struct catalogue_block b = catalogue_block_of_meta(&m->made[i]);
 
+        b.is_pinned = m->job->kind == LEVELS_REWRITE && m->job->inputs[0]->is_pinned;
         catalogue_add(c, &b);
     }
     return NULL;
@@ -396,6 +407,101 @@ static struct err *publish(struct merging *m, struct levelmerge_result *ret)
 
 /* ---- all of it ---- */
 
+/* ---- what of a downsampled block is to be made anew ---- */
+
+struct window_list {
+    VEC(int64_t) starts;
+};
+
+/* Windows of the input that t deletes a part of, if it has any series that t means. */
+static struct err *add_cut_windows(struct merging *m, const struct tombstone *t,
+                                   struct window_list *io)
+{
+    const struct blockmake_input *in = &m->inputs[0];
+    int64_t each = block_reader_meta(in->reader)->resolution_ms;
+    int64_t starts[2] = {tier_window(t->min_ms, each), tier_window(t->max_ms, each)};
+    bool is_cut[2] = {starts[0] != t->min_ms, starts[1] + each - 1 != t->max_ms};
+    struct block_refs refs = {.n = 0};
+    struct err *e = NULL;
+
+    for (int i = 0; i < 2; i++)
+        is_cut[i] = is_cut[i] && starts[i] <= in->found.max_t && starts[i] + each > in->found.min_t;
+    if (is_cut[0] || is_cut[1])
+        e = block_reader_select(in->reader, m->arena, t->matchers, &refs);
+    for (int i = 0; i < 2; i++)
+        if (refs.n && is_cut[i])
+            vec_push(&io->starts, starts[i]);
+    return e;
+}
+
+static bool is_finer(const struct catalogue_block *b, const struct catalogue_block *than)
+{
+    return b->resolution_ms < than->resolution_ms && b->shard == than->shard &&
+           ORR_MAX(b->shards, 1u) == ORR_MAX(than->shards, 1u);
+}
+
+static bool reaches_any(const struct catalogue_block *b, const struct window_list *w,
+                        int64_t each_ms)
+{
+    VEC_FOREACH (start, &w->starts)
+        if (b->min_t < *start + each_ms && b->max_t > *start)
+            return true;
+    return false;
+}
+
+/* What live finer blocks name that have samples, or finer points, of those windows. */
+static struct err *find_names(struct merging *m, const struct window_list *w)
+{
+    const struct catalogue_block *in = m->job->inputs[0], *b;
+    VEC(struct slice) found = {0};
+    struct catalogue *c;
+    struct err *e = catalogue_load(m->opts->store, SIGNAL, m->tenant, &c);
+    size_t n;
+
+    if (e)
+        return e;
+    b = catalogue_blocks(c, &n);
+    for (size_t i = 0; i < n; i++) {
+        size_t n_names = 0;
+        struct slice *names = NULL;
+
+        if (is_finer(&b[i], in) && reaches_any(&b[i], w, in->resolution_ms))
+            names = tier_names_of(m->arena, &b[i], &n_names);
+        for (size_t k = 0; k < n_names; k++)
+            vec_push(&found, arena_dup(m->arena, names[k]));
+    }
+    catalogue_free(c);
+    m->n_anew = sort_unique(found.ptr, found.len, sizeof(*found.ptr), cmp_text);
+    m->anew = arena_copy(m->arena, found.ptr, m->n_anew);
+    vec_done(&found);
+    return NULL;
+}
+
+/* A window loses its point when any of it is deleted; where what it was made of is there it is not stood for any more. */
+static struct err *find_what_is_made_anew(struct merging *m)
+{
+    struct window_list w = {{0}};
+    struct err *e = NULL;
+    size_t n;
+    const struct tombstone *all = tombstone_list_all(m->tombs, &n);
+
+    for (size_t i = 0; i < n && !e; i++)
+        e = add_cut_windows(m, &all[i], &w);
+    if (!e && w.starts.len)
+        e = find_names(m, &w);
+    vec_done(&w.starts);
+    return e;
+}
+
+static struct err *take_tombstones(struct merging *m)
+{
+    struct err *e = tombstone_list_load(m->opts->store, SIGNAL, m->tenant, &m->tombs, NULL);
+
+    if (e || m->job->kind != LEVELS_REWRITE || m->job->inputs[0]->resolution_ms == 0)
+        return e;
+    return find_what_is_made_anew(m);
+}
+
 /* What is left out is part of the name. */
 static struct ulid name_of(const struct merging *m)
 {
@@ -409,6 +515,12 @@ static struct ulid name_of(const struct merging *m)
     if (m->job->kind != LEVELS_DOWNSAMPLE && (hash = retention_hash(m->opts->retention, max_t))) {
         const struct slice parts[] = {SLICE("retention"), slice_of(id.bytes, sizeof(id.bytes)),
                                       slice_of(&hash, sizeof(hash))};
+
+        id = ulid_derive(ulid_time_ms(id), parts, ORR_COUNT(parts));
+    }
+    for (size_t i = 0; i < m->n_anew; i++) {
+        const struct slice parts[] = {SLICE("unnamed"), slice_of(id.bytes, sizeof(id.bytes)),
+                                      m->anew[i]};
 
         id = ulid_derive(ulid_time_ms(id), parts, ORR_COUNT(parts));
     }
@@ -467,7 +579,7 @@ static struct err *merge(struct merging *m, struct levelmerge_result *ret)
     if (e || !ok)
         return e;
     /* before the name, of which they are part */
-    if ((e = tombstone_list_load(m->opts->store, SIGNAL, m->tenant, &m->tombs, NULL)))
+    if ((e = take_tombstones(m)))
         return e;
     name = name_of(m);
     if (m->job->kind == LEVELS_REWRITE && ulid_eq(name, m->block)) {

@@ -20,8 +20,13 @@
  * number. All of them are uploaded first, and added by the one edit that retires the inputs. Each names all the segments, and is read from the
  * inputs by a pass of its own, so memory is that of one output.
  *
- * A rewrite (LEVELS_REWRITE), which ends without a change when nothing would be left out, is such a job of one input; its output stays on the level of that, and without any series
+ * A rewrite (LEVELS_REWRITE), which ends without a change when nothing would be left out, is such a job of one input; its output stays on the level of that, and pinned if that is, and without any series
  * is a block all the same: it goes on naming its segments, so that no flush brings them back.
+ *
+ * Of downsampled blocks any job takes the points whose windows are deleted whole; a rewrite takes each point in whose window anything is
+ * deleted. Where a window was deleted in part, and blocks of what it was made of are live, the output does not name their segments any more: so those are
+ * read there (tiers.h), and downsampled anew when the tombstone is off the list (tierplan.h), and what that makes is merged with
+ * the output. Where they are not, what was left of the window is lost.
  *
  * A name that stands on the retired list (an upload that lay about was taken for an orphan) cannot be added till its
  * files are deleted; of several outputs one or another might always be there. So while the inputs are live the job takes the next

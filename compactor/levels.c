@@ -364,8 +364,8 @@ static void plan_rewrites(struct planning *p)
             plan_rewrite(p, i);
 }
 
-/* A block that is too large to be merged with others. */
-static void plan_large(struct planning *p, const struct catalogue_block *b)
+/* A block that is pinned, or too large to be merged with others. */
+static void plan_alone(struct planning *p, const struct catalogue_block *b)
 {
     p->blocks[0] = b;
     p->taken[0] = false;
@@ -410,12 +410,12 @@ struct levels_job *levels_plan(const struct levels_opts *opts, const struct cata
     p.taken = arena_array(a, bool, n);
     find_regions(&p, blocks, n);
     for (size_t i = 0; i < n; i++) {
-        if (blocks[i].is_pinned || (skip && skip(arg, blocks[i].ulid)))
+        if (skip && skip(arg, blocks[i].ulid))
             continue;
-        if (blocks[i].bytes <= max_bytes_of(&p, &blocks[i]))
+        if (!blocks[i].is_pinned && blocks[i].bytes <= max_bytes_of(&p, &blocks[i]))
             rest[left++] = &blocks[i];
         else
-            plan_large(&p, &blocks[i]);
+            plan_alone(&p, &blocks[i]);
     }
     while (left) {
         take_shard(&p, rest, &left);

@@ -31,7 +31,8 @@
  * A block that crosses the bounds of a range (another system's) is left alone unless it overlaps.
  * A job has at most max_inputs inputs and max_bytes of them, and takes neighbours in time, so its output does not come
  * to overlap others. What must not be touched, a pinned block, and a block of more than max_bytes, is as if it were not there: what
- * overlaps it stays beside it, and reads merge.
+ * overlaps it stays beside it, and reads merge. The latter two are rewritten, though, each by itself: a mark that a block is not to be
+ * compacted does not keep what was deleted in the bucket.
  *
  * A merge has two inputs or more, no two jobs share one, and each turns its inputs into one block, or into such of more
  * shards: so doing jobs until there are none ends. A rewritten block holds nothing of what it was rewritten for. All processes

@@ -76,7 +76,8 @@ static void plan_tier(struct planning *p, unsigned tier, const struct levels_opt
         int64_t due_ms = due_of(p, levels, tier, b);
 
         if ((p->skip && p->skip(p->arg, b->ulid)) || tier_names_have(names, tier, b) ||
-            would_expire(p, tier, b) || is_in_a_job(p, first_job, b->ulid))
+            would_expire(p, tier, b) || is_in_a_job(p, first_job, b->ulid) ||
+            (p->opts->waits && p->opts->waits(p->opts->waits_arg, b)))
             continue;
         if (due_ms > p->now_ms) {
             p->due_ms = ORR_MIN(p->due_ms, due_ms);

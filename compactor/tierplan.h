@@ -6,6 +6,7 @@
  * going to be merged with it) and is old enough gets one of 5 minutes beside it, and a block of 5 minutes one of an hour. It does
  * when no blocks of that tier stand for it; what is made anew because something came late is merged, as an overlap, with
  * what stood for its parts, of which block_merge.h keeps the fuller chunks.
+ * A block whose samples a deletion cuts (waits) gets none till the deletion is off the list.
  *
  * Any thread.
  */
@@ -20,6 +21,9 @@ struct tierplan_opts {
     int64_t after_ms[TIERS]; /* age of a block's newest sample at which it gets one of this tier */
     int64_t
         keep_ms[TIERS]; /* age at which that would expire at once, so it is not made; 0: never */
+    /* May be NULL: what is not to be downsampled yet. A change of it is one that the caller has to hear of. */
+    bool (*waits)(void *arg, const struct catalogue_block *b);
+    void *waits_arg;
 };
 
 /* As levels_plan(). */

@@ -368,6 +368,11 @@ static int64_t rewrite_due(void *arg, struct ulid block)
     return deletions_due_ms(arg, block);
 }
 
+static bool is_cut(void *arg, const struct catalogue_block *b)
+{
+    return deletions_cut(arg, b);
+}
+
 static int64_t shorter(int64_t a_ms, int64_t b_ms) /* 0: for ever */
 {
     return a_ms && b_ms ? ORR_MIN(a_ms, b_ms) : ORR_MAX(a_ms, b_ms);
@@ -392,6 +397,8 @@ static struct tierplan_opts tenant_tiers(const struct upkeep_pass *p, struct sli
             ORR_MIN(opts.levels.max_bytes, (uint64_t)limits.compactor_max_block_bytes);
     opts.levels.rewrite = opts.coarse.rewrite = rewrite_due;
     opts.levels.rewrite_arg = opts.coarse.rewrite_arg = t->deletions;
+    opts.waits = is_cut;
+    opts.waits_arg = t->deletions;
     return opts;
 }
 

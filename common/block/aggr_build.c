@@ -260,7 +260,7 @@ static void add_histograms(struct aggr_build *b, struct arena *a, const struct c
     for (size_t i = 0; i < c->n; i++) {
         const struct fhist *h;
 
-        if (isnan(c->h[i].sum))
+        if (sample_is_stale(c->h[i].sum)) /* a sum that is NaN otherwise has counts */
             continue;
         h = fhist_from(a, &c->h[i]);
         make_room(b, c->t[i], true);

@@ -18,7 +18,9 @@
  * counter begins with the first histogram if that lies before the first point, and has the last histogram of each window.
  * A chunk of a counter holds no reset, it is cut there; the header of the next one's counter says "counter reset".
  *
- * Stale markers and other NaNs are no samples here, as in Thanos.
+ * Stale markers and floats that are NaN are no samples here, as in Thanos: count does not count them, the others are of the samples
+ * beside them, and a window that has nothing else is a gap. A histogram whose sum is NaN (one NaN was observed) is a sample: its
+ * counts are what they are, and the sum of its window is NaN.
  *
  * Any thread; nothing here holds state of its own.
  */

@@ -11,7 +11,7 @@
  * From shard on they are left out when they are 0 or empty. dir: where the files of a block that was adopted in place
  * are. labels: what another system (Thanos) says of all series of the block and does not store with them.
  * summary: bytes of the file by which a reader tells what is not in the block (block_summary.h), if it has one.
- * pinned: compaction leaves it alone (it came with a no-compact mark of Mimir or Thanos).
+ * pinned: it is not merged with others (it came with a no-compact mark of Mimir or Thanos).
  * resolution: ms between the points of a downsampled block, 0: as they were measured.
  *
  * version goes up by one with each change; it is gossiped. retired: blocks that were replaced or have expired, and
@@ -45,7 +45,7 @@ struct catalogue_block {
     struct slice dir;       /* key of its directory in the bucket; empty: block_store_prefix() */
     struct labels labels;   /* that its series have besides their own */
     uint64_t summary_bytes; /* of its summary; 0: it has none */
-    bool is_pinned;         /* is not compacted */
+    bool is_pinned;         /* is not merged */
 };
 
 struct catalogue_retired {

@@ -206,11 +206,41 @@ void tiers_free(struct tiers *t)
     mem_free(t);
 }
 
+/* The first of them that is not before a time; n: none. */
+static size_t first_cut(const struct tier_cuts *cuts, int64_t at)
+{
+    size_t lo = 0, n = cuts->n;
+
+    while (lo < n) {
+        size_t mid = lo + (n - lo) / 2;
+
+        if (cuts->ptr[mid] < at)
+            lo = mid + 1;
+        else
+            n = mid;
+    }
+    return lo;
+}
+
+bool tier_cuts_have(const struct tier_cuts *cuts, int64_t at, int64_t resolution_ms)
+{
+    int64_t start = tier_window(at, resolution_ms);
+    size_t i = first_cut(cuts, start + 1);
+
+    return i < cuts->n && cuts->ptr[i] < start + resolution_ms;
+}
+
+static bool is_cut(const struct tier_cuts *cuts, int64_t at, unsigned tier)
+{
+    return cuts && tier_cuts_have(cuts, at, tier_resolution_ms(tier));
+}
+
 /* The tier to read at a time. */
-static unsigned choose_at(const struct tiers *t, int64_t at, unsigned max_tier)
+static unsigned choose_at(const struct tiers *t, int64_t at, unsigned max_tier,
+                          const struct tier_cuts *cuts)
 {
     for (unsigned i = max_tier; i > 0; i--)
-        if (holds(&t->readable[i], at))
+        if (holds(&t->readable[i], at) && !is_cut(cuts, at, i))
             return i;
     for (unsigned i = 0; i < TIERS; i++)
         if (holds(&t->there[i], at))
@@ -225,11 +255,17 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static void put_edge(int64_t *out, size_t *io_n, int64_t at, int64_t min_ms, int64_t max_ms)
+{
+    if (at > min_ms && at <= max_ms)
+        out[(*io_n)++] = at;
+}
+
 /* Where the answer may change between two times: sorted, the first one included. */
 static int64_t *edges_of(const struct tiers *t, struct arena *a, int64_t min_ms, int64_t max_ms,
-                         size_t *ret_n)
+                         const struct tier_cuts *cuts, size_t *ret_n)
 {
-    size_t n = 1, cap = 1;
+    size_t n = 1, cap = 1 + (cuts ? 2 * (TIERS - 1) * cuts->n : 0);
     int64_t *out;
 
     for (unsigned i = 0; i < TIERS; i++)
@@ -240,28 +276,33 @@ static int64_t *edges_of(const struct tiers *t, struct arena *a, int64_t min_ms,
         const ranges_t *r = i < TIERS ? &t->there[i] : &t->readable[i - TIERS];
 
         for (size_t k = 0; k < r->len; k++) {
-            if (r->ptr[k].min > min_ms && r->ptr[k].min <= max_ms)
-                out[n++] = r->ptr[k].min;
-            if (r->ptr[k].max > min_ms && r->ptr[k].max <= max_ms)
-                out[n++] = r->ptr[k].max;
+            put_edge(out, &n, r->ptr[k].min, min_ms, max_ms);
+            put_edge(out, &n, r->ptr[k].max, min_ms, max_ms);
         }
     }
+    for (size_t i = 0; cuts && i < cuts->n; i++)
+        for (unsigned tier = 1; tier < TIERS; tier++) {
+            int64_t window = tier_window(cuts->ptr[i], tier_resolution_ms(tier));
+
+            put_edge(out, &n, window, min_ms, max_ms);
+            put_edge(out, &n, window + tier_resolution_ms(tier), min_ms, max_ms);
+        }
     qsort(out, n, sizeof(*out), by_value);
     *ret_n = n;
     return out;
 }
 
 struct tier_span *tiers_choose(const struct tiers *t, struct arena *a, int64_t min_ms,
-                               int64_t max_ms, unsigned max_tier, size_t *ret_n,
-                               bool *ret_is_coarser)
+                               int64_t max_ms, unsigned max_tier, const struct tier_cuts *cuts,
+                               size_t *ret_n, bool *ret_is_coarser)
 {
     size_t n_edges, n = 0;
-    int64_t *edges = edges_of(t, a, min_ms, max_ms, &n_edges);
+    int64_t *edges = edges_of(t, a, min_ms, max_ms, cuts, &n_edges);
     struct tier_span *out = arena_array(a, struct tier_span, n_edges);
 
     *ret_is_coarser = false;
     for (size_t i = 0; i < n_edges; i++) {
-        unsigned tier = choose_at(t, edges[i], max_tier);
+        unsigned tier = choose_at(t, edges[i], max_tier, cuts);
 
         *ret_is_coarser = *ret_is_coarser || tier > max_tier;
         if (n && out[n - 1].tier == tier)

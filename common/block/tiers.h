@@ -26,6 +26,13 @@ static inline int64_t tier_resolution_ms(unsigned tier)
 {
     return tier == 0 ? 0 : tier == 1 ? AGGR_5M_MS : AGGR_1H_MS;
 }
+/* The window of a point: its first millisecond. */
+static inline int64_t tier_window(int64_t t_ms, int64_t resolution_ms)
+{
+    int64_t rest = t_ms % resolution_ms;
+
+    return t_ms - (rest < 0 ? rest + resolution_ms : rest);
+}
 
 /* ---- what blocks stand for ---- */
 
@@ -49,11 +56,18 @@ struct tier_span {
     int64_t min_ms, max_ms; /* both inclusive */
     unsigned tier;
 };
+/* Ascending times between two samples of which one counts and the other does not: a deletion begins or ends there. A window
+ * of time that one lies in, and does not begin with, is cut. */
+struct tier_cuts {
+    const int64_t *ptr;
+    size_t n;
+};
+bool tier_cuts_have(const struct tier_cuts *cuts, int64_t at, int64_t resolution_ms);
 /*
  * What to read between two times, both inclusive, by tiers up to max_tier: spans that follow one another without gaps. Of the
- * tiers that may be read the coarsest; where only coarser ones than max_tier are left, the finest there is, and
- * *ret_is_coarser says so.
+ * tiers that may be read the coarsest whose window there is not cut (cuts may be NULL); where only coarser ones than max_tier or
+ * cut ones are left, the finest there is. *ret_is_coarser: than max_tier.
  */
 struct tier_span *tiers_choose(const struct tiers *t, struct arena *a, int64_t min_ms,
-                               int64_t max_ms, unsigned max_tier, size_t *ret_n,
-                               bool *ret_is_coarser);
+                               int64_t max_ms, unsigned max_tier, const struct tier_cuts *cuts,
+                               size_t *ret_n, bool *ret_is_coarser);

@@ -300,6 +300,50 @@ bool tombstone_list_reaches(const struct tombstone_list *l, int64_t min_ms, int6
     return false;
 }
 
+/* Whether no series can be meant by both: one asks for a value that the other does not accept. */
+static bool are_apart(const struct matchers *x, const struct matchers *y)
+{
+    for (size_t i = 0; i < x->n; i++)
+        for (size_t k = 0; k < y->n; k++)
+            if (x->ptr[i].op == MATCHER_EQ && slice_eq(x->ptr[i].name, y->ptr[k].name) &&
+                !matcher_matches(&y->ptr[k], x->ptr[i].value))
+                return true;
+    return false;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+int64_t *tombstone_list_edges(const struct tombstone_list *l, struct arena *a,
+                              const struct matchers *ms, int64_t min_ms, int64_t max_ms,
+                              size_t *ret_n)
+{
+    int64_t *out = arena_array(a, int64_t, 2 * l->all.len);
+    size_t n = 0, kept = 0;
+
+    VEC_FOREACH (t, &l->all) {
+        if (!overlaps(t, min_ms, max_ms))
+            continue;
+        if (ms && (are_apart(&t->matchers, ms) || are_apart(ms, &t->matchers)))
+            continue;
+        if (t->min_ms >= min_ms)
+            out[n++] = t->min_ms;
+        if (t->max_ms < max_ms)
+            out[n++] = t->max_ms + 1;
+    }
+    if (n)
+        qsort(out, n, sizeof(*out), by_value);
+    for (size_t i = 0; i < n; i++)
+        if (!kept || out[kept - 1] != out[i])
+            out[kept++] = out[i];
+    *ret_n = kept;
+    return out;
+}
+
 static int by_start(const void *a, const void *b)
 {
     const struct tombstone_span *x = a, *y = b;

@@ -91,6 +91,11 @@ struct tombstone_span {
 struct tombstone_span *tombstone_list_spans(const struct tombstone_list *l, struct arena *a,
                                             struct labels ls, int64_t min_ms, int64_t max_ms,
                                             size_t *ret_n);
+/* Times in [min_ms, max_ms] at which a deleted range begins, or has just ended, of any series that ms may accept (NULL: of
+ * all): ascending, in the arena. */
+int64_t *tombstone_list_edges(const struct tombstone_list *l, struct arena *a,
+                              const struct matchers *ms, int64_t min_ms, int64_t max_ms,
+                              size_t *ret_n);
 /* Whether any tombstone reaches into the range. */
 bool tombstone_list_reaches(const struct tombstone_list *l, int64_t min_ms, int64_t max_ms);
 bool tombstone_spans_have(const struct tombstone_span *spans, size_t n, int64_t t_ms);

@@ -1,42 +1,66 @@
 #include "common/block/tombstone_stream.h"
 
 #include "common/base/mem.h"
-#include "common/block/aggr_chunk.h"
 #include "common/block/chunk_build.h"
+#include "common/block/tiers.h"
 
 struct sieve {
     struct block_stream base;
     struct block_stream *src;
     const struct tombstone_list *list;
+    int64_t resolution_ms;
+    bool keeps_cut;
     uint64_t *dropped;
     struct arena *arena; /* of the current series */
     struct chunk_build build;
 };
 
-static bool touches(const struct tombstone_span *spans, size_t n, const struct chunk *c)
+static bool reach(const struct tombstone_span *spans, size_t n, int64_t min_ms, int64_t max_ms)
 {
     for (size_t i = 0; i < n; i++)
-        if (spans[i].min_ms <= c->max_t && spans[i].max_ms >= c->min_t)
+        if (spans[i].min_ms <= max_ms && spans[i].max_ms >= min_ms)
             return true;
     return false;
+}
+
+/* Of aggregates, all of their windows. */
+static bool touches(const struct sieve *s, const struct tombstone_span *spans, size_t n,
+                    const struct chunk *c)
+{
+    int64_t each = s->resolution_ms;
+
+    if (c->encoding != CHUNK_AGGR || !each)
+        return reach(spans, n, c->min_t, c->max_t);
+    return reach(spans, n, tier_window(c->min_t, each), tier_window(c->max_t, each) + each - 1);
 }
 
 struct deleted {
     const struct tombstone_span *spans;
     size_t n;
+    const struct sieve *s;
 };
+
+static bool cover(const struct tombstone_span *spans, size_t n, int64_t min_ms, int64_t max_ms)
+{
+    for (size_t i = 0; i < n; i++)
+        if (spans[i].min_ms <= min_ms && spans[i].max_ms >= max_ms)
+            return true;
+    return false;
+}
 
 static bool is_point_deleted(void *arg, int64_t t)
 {
     const struct deleted *d = arg;
+    int64_t each = d->s->resolution_ms, start = each ? tier_window(t, each) : t;
+    int64_t end = each ? start + each - 1 : t;
 
-    return tombstone_spans_have(d->spans, d->n, t);
+    return d->s->keeps_cut ? cover(d->spans, d->n, start, end) : reach(d->spans, d->n, start, end);
 }
 
 static struct err *keep_rest_of_aggregates(struct sieve *s, const struct tombstone_span *spans,
                                            size_t n, const struct chunk *c)
 {
-    struct deleted deleted = {spans, n};
+    struct deleted deleted = {spans, n, s};
     uint64_t dropped = 0;
     struct err *e =
         aggr_chunk_without(s->arena, c, is_point_deleted, &deleted, &s->build, &dropped);
@@ -80,7 +104,7 @@ static struct err *sift(struct sieve *s, struct block_series *io)
         return NULL;
     chunk_build_begin(&s->build, s->arena);
     for (size_t i = 0; !e && i < io->n_chunks; i++) {
-        if (touches(spans, n, &io->chunks[i]))
+        if (touches(s, spans, n, &io->chunks[i]))
             e = keep_rest(s, spans, n, &io->chunks[i]);
         else
             chunk_build_copy(&s->build, &io->chunks[i]);
@@ -114,7 +138,8 @@ static void sieve_close(struct block_stream *base)
 }
 
 struct block_stream *tombstone_stream_new(struct block_stream *src,
-                                          const struct tombstone_list *list, uint64_t *io_dropped)
+                                          const struct tombstone_list *list, int64_t resolution_ms,
+                                          bool keeps_cut, uint64_t *io_dropped)
 {
     static const struct block_stream_ops ops = {sieve_next, sieve_close};
     struct sieve *s = mem_new(struct sieve);
@@ -122,6 +147,8 @@ struct block_stream *tombstone_stream_new(struct block_stream *src,
     s->base.ops = &ops;
     s->src = src;
     s->list = list;
+    s->resolution_ms = resolution_ms;
+    s->keeps_cut = keeps_cut;
     s->dropped = io_dropped;
     s->arena = arena_new(0);
     chunk_build_init(&s->build);

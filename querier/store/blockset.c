@@ -593,6 +593,7 @@ struct want {
     unsigned max_tier;
     int64_t reach_ms;
     const struct blockset_filter *filter;
+    const struct tier_cuts *cuts;
     const struct blockset_chooser *chooser;
 };
 
@@ -652,7 +653,7 @@ static struct err *open_all(struct blockset *bs, struct arena *a, const struct h
     v->version = catalogue_version(c);
     if (w->by_tiers && h->tiers && w->min_ms <= w->max_ms)
         v->spans = tiers_choose(h->tiers, a, w->min_ms - w->reach_ms, w->max_ms, w->max_tier,
-                                &v->n_spans, &v->is_coarser);
+                                w->cuts, &v->n_spans, &v->is_coarser);
     for (size_t i = 0; i < n; i++)
         if (is_wanted(w, v, &all[i]))
             o.blocks[o.n++] = &all[i];
@@ -713,7 +714,7 @@ struct err *blockset_take(struct blockset *bs, struct arena *a, struct slice ten
 
 struct err *blockset_take_tiers(struct blockset *bs, struct arena *a, struct slice tenant,
                                 const struct newness_need *need, int64_t min_ms, int64_t max_ms,
-                                unsigned max_tier, int64_t reach_ms,
+                                unsigned max_tier, int64_t reach_ms, const struct tier_cuts *cuts,
                                 const struct blockset_filter *filter,
                                 const struct blockset_chooser *chooser, struct blockset_view *ret)
 {
@@ -723,6 +724,7 @@ struct err *blockset_take_tiers(struct blockset *bs, struct arena *a, struct sli
                                .by_tiers = true,
                                .max_tier = max_tier,
                                .reach_ms = reach_ms,
+                               .cuts = cuts,
                                .filter = filter,
                                .chooser = chooser},
                 ret);

@@ -90,13 +90,14 @@ ORR_CHECKED struct err *blockset_take(struct blockset *bs, struct arena *a, stru
                                       struct blockset_view *ret);
 /*
  * Those of the tiers (common/block/tiers.h) that are to be read, up to max_tier, as of the spans of ret. Of downsampled blocks also
- * those that reach_ms before min_ms would be; spans begin there, too. chooser may be NULL: all are read here.
- * Of those that are not, the summaries are not looked at.
+ * those that reach_ms before min_ms would be; spans begin there, too. cuts may be NULL: windows that are not read as points.
+ * chooser may be NULL: all are read here. Of those that are not, the summaries are not looked at.
  */
 ORR_CHECKED struct err *blockset_take_tiers(struct blockset *bs, struct arena *a,
                                             struct slice tenant, const struct newness_need *need,
                                             int64_t min_ms, int64_t max_ms, unsigned max_tier,
-                                            int64_t reach_ms, const struct blockset_filter *filter,
+                                            int64_t reach_ms, const struct tier_cuts *cuts,
+                                            const struct blockset_filter *filter,
                                             const struct blockset_chooser *chooser,
                                             struct blockset_view *ret);
 /* ERR_UNAVAILABLE instead of e: a block that a catalogue names and that is not there may be there again, and is worth

@@ -256,7 +256,7 @@ static void take_resets_out(struct columns *c, struct arena *a)
     size_t end = 0;
 
     for (size_t i = 0; i < c->n; i++) {
-        if (isnan(c->v[i]))
+        if (h && h[i] ? sample_is_stale(c->v[i]) : isnan(c->v[i]))
             continue;
         if (h && h[i]) {
             if (c->h[i]->hint != HISTOGRAM_GAUGE)

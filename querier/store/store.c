@@ -277,6 +277,7 @@ struct ask {
     struct series_keying keying;
     struct tier_pick pick; /* {0}: samples, where there are any */
     int64_t reach_ms;      /* how long before min_ms a point may be that is still seen there */
+    struct tier_cuts cuts; /* by deletions */
 };
 
 static struct rpc_select select_of(const struct store_query *sq, const struct ask *ask)
@@ -458,7 +459,7 @@ static struct err *take_tiers(struct selection *sel, const struct ask *ask,
     if (!s->blocks)
         return NULL;
     e = blockset_take_tiers(s->blocks, sq->opts.arena, sq->opts.tenant, need, ask->min_ms,
-                            ask->max_ms, ask->pick.max_tier, ask->reach_ms, &filter,
+                            ask->max_ms, ask->pick.max_tier, ask->reach_ms, &ask->cuts, &filter,
                             sel->queriers ? &chooser : NULL, ret);
     if (e)
         return e;
@@ -587,23 +588,36 @@ struct err *store_tombstones(struct store_query *sq, struct tombstone_list **ret
     return e;
 }
 
+/* What of a deletion can be told by points of the range: whole windows, and those seen from before it. */
+static void widen(const struct ask *ask, int64_t *ret_min_ms, int64_t *ret_max_ms)
+{
+    int64_t before = ask->reach_ms + AGGR_1H_MS;
+
+    *ret_min_ms = ask->min_ms < INT64_MIN + before ? INT64_MIN : ask->min_ms - before;
+    *ret_max_ms = ask->max_ms > INT64_MAX - AGGR_1H_MS ? INT64_MAX : ask->max_ms + AGGR_1H_MS;
+}
+
 static struct err *select_live(struct store_query *sq, const struct ask *ask,
                                struct series_set **ret)
 {
     struct tombstone_list *tombs;
     struct ask wider = *ask;
+    int64_t min_ms, max_ms;
     struct err *e = store_tombstones(sq, &tombs);
 
     if (e)
         return e;
-    if (!tombstone_list_reaches(tombs, ask->min_ms, ask->max_ms)) {
+    widen(ask, &min_ms, &max_ms);
+    if (!tombstone_list_reaches(tombs, min_ms, max_ms)) {
         e = select_all(sq, ask, ret);
     } else {
         wider.labels_only = false;     /* only samples tell whether anything is left of a series */
         wider.newest_only = false;     /* the newest may be deleted */
         wider.keying.is_keyed = false; /* deletions go by all labels */
+        wider.cuts.ptr =
+            tombstone_list_edges(tombs, sq->opts.arena, &ask->ms, min_ms, max_ms, &wider.cuts.n);
         if (!(e = select_all(sq, &wider, ret)))
-            *ret = tombstone_filter_new(*ret, tombs, ask->min_ms, ask->max_ms);
+            *ret = tombstone_filter_new(*ret, tombs, min_ms, max_ms);
     }
     tombstone_list_unref(tombs);
     return e;

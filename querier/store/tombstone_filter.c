@@ -1,6 +1,9 @@
 #include "querier/store/tombstone_filter.h"
 
 #include "common/base/mem.h"
+#include "common/block/tiers.h"
+
+#define LONGEST_MS tier_resolution_ms(TIERS - 1)
 
 struct filter {
     struct series_set set;
@@ -13,6 +16,7 @@ struct filter {
     int64_t *t, *st;
     double *v;
     const struct histogram **h;
+    struct storage_point *points;
 };
 
 static void reserve(struct filter *f, size_t n)
@@ -24,6 +28,21 @@ static void reserve(struct filter *f, size_t n)
     f->st = mem_reallocarray(f->st, f->cap, sizeof(*f->st));
     f->v = mem_reallocarray(f->v, f->cap, sizeof(*f->v));
     f->h = mem_reallocarray((void *)f->h, f->cap, sizeof(*f->h));
+    f->points = mem_reallocarray(f->points, f->cap, sizeof(*f->points));
+}
+
+/* at: the first span that can reach it. */
+static bool is_deleted(const struct storage_series *s, size_t i, const struct tombstone_span *spans,
+                       size_t n, size_t at)
+{
+    int64_t span_ms = s->points ? s->points[i].span_ms : 0;
+    int64_t from = span_ms ? tier_window(s->t_ms[i], span_ms) : s->t_ms[i];
+    int64_t to = span_ms ? from + span_ms - 1 : from;
+
+    for (; at < n && spans[at].min_ms <= to; at++)
+        if (spans[at].max_ms >= from)
+            return true;
+    return false;
 }
 
 static void keep_rest(struct filter *f, struct storage_series *io,
@@ -33,9 +52,9 @@ static void keep_rest(struct filter *f, struct storage_series *io,
 
     reserve(f, io->n);
     for (size_t i = 0; i < io->n; i++) {
-        while (at < n_spans && spans[at].max_ms < io->t_ms[i])
+        while (at < n_spans && spans[at].max_ms < io->t_ms[i] - LONGEST_MS)
             at++;
-        if (at < n_spans && spans[at].min_ms <= io->t_ms[i])
+        if (is_deleted(io, i, spans, n_spans, at))
             continue;
         f->t[n] = io->t_ms[i];
         f->v[n] = io->v[i];
@@ -43,6 +62,8 @@ static void keep_rest(struct filter *f, struct storage_series *io,
             f->h[n] = io->h[i];
         if (io->st_ms)
             f->st[n] = io->st_ms[i];
+        if (io->points)
+            f->points[n] = io->points[i];
         n++;
     }
     io->n = n;
@@ -50,6 +71,7 @@ static void keep_rest(struct filter *f, struct storage_series *io,
     io->v = f->v;
     io->h = io->h ? f->h : NULL;
     io->st_ms = io->st_ms ? f->st : NULL;
+    io->points = io->points ? f->points : NULL;
 }
 
 static bool filter_next(struct series_set *set, struct storage_series *ret)
@@ -83,6 +105,7 @@ static struct err *filter_close(struct series_set *set)
     mem_free(f->st);
     mem_free(f->v);
     mem_free((void *)f->h);
+    mem_free(f->points);
     mem_free(f);
     return e;
 }
@@ -98,8 +121,9 @@ struct series_set *tombstone_filter_new(struct series_set *set, struct tombstone
     f->set.n_warnings = set->n_warnings;
     f->src = set;
     f->list = tombstone_list_ref(list);
-    f->min_ms = min_ms;
-    f->max_ms = max_ms;
+    /* the windows of points at both ends */
+    f->min_ms = min_ms - (min_ms < INT64_MIN + LONGEST_MS ? 0 : LONGEST_MS);
+    f->max_ms = max_ms + (max_ms > INT64_MAX - LONGEST_MS ? 0 : LONGEST_MS);
     f->arena = arena_new(0);
     return &f->set;
 }

@@ -3,6 +3,9 @@
  * pass untouched; of the others the columns are copied without what is deleted, and a series of which
  * nothing is left is left out.
  *
+ * A point goes when anything is deleted in its window of time: what it says of the rest is not known. Whoever has the samples of
+ * such a window reads those instead (store.c).
+ *
  * Owner: the one thread of the set below.
  */
 #pragma once

@@ -9,8 +9,9 @@ import subprocess
 import time
 import urllib.parse
 
-from orrery_test import (Cluster, Single, api, check, http_call, main, push_ok, query, samples_of,
+from orrery_test import (TENANT, Cluster, Single, api, check, http_call, main, push_ok, query, samples_of,
                          wait_for)
+from orreryctl_test import blocks_of_prometheus, catalogue, change_meta, ctl, single, start_ms
 
 ADMIN = "--querier.enable-admin-api=true"
 
@@ -188,6 +189,79 @@ def test_blocks_are_rewritten_by_themselves(t):
     check(count(o.addr, '{__name__=~"m|gap"}', start) == [2, 40], "the rest")
     wait_for("both to be counted", lambda: "orrery_compactor_blocks_rewritten_total 2"
              in http_call(o.addr, "GET", "/metrics").text, 30)
+
+
+# ---- blocks of others: bytes that nobody else will take away ------------------------------------
+
+NOW = ["--compactor.sweep-interval=300ms", "--compactor.compaction-interval=300ms", "--compactor.deletion-delay=1s"]
+
+
+def retention(t, selector):
+    """An overrides file: what the selector names is kept for a day, which is over for all that is there."""
+    path = f"{t.dir}/overrides.yml"
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump({"overrides": {TENANT: {"retention_stream": [{"selector": selector, "period": "1d"}]}}}, f)
+    return f"--limits.overrides-file={path}"
+
+
+def adopt_thanos(t):
+    """A bucket with one block of Prometheus, with an external label."""
+    bucket = f"{t.dir}/bucket"
+    source, names = blocks_of_prometheus(t, hours=1)
+    for name in names:
+        shutil.copytree(f"{source}/{name}", f"{bucket}/thanos/{name}")
+        change_meta(f"{bucket}/thanos/{name}",
+                    thanos={"version": 1, "labels": {"cluster": "eu"}, "downsample": {"resolution": 0}, "source": "sidecar"})
+    ctl(bucket, "bucket", "adopt", "--layout=thanos", "--prefix=thanos/", f"--tenant={TENANT}")
+    return bucket
+
+
+def samples(o, selector):
+    return sum(len(v) for v in samples_of(o.addr, selector, start_ms() - 1000, start_ms() + 86_400_000).values())
+
+
+def series_in(bucket):
+    return [b["series"] for b in catalogue(bucket)["blocks"]]
+
+
+def test_series_go_by_external_labels(t):
+    bucket = adopt_thanos(t)
+    o = single(t, bucket, ADMIN, *NOW, "--compactor.delete-rewrite-after=1s")
+    check(samples(o, "temp") == 180 and series_in(bucket) == [6], f"{samples(o, 'temp')} {series_in(bucket)}")
+    delete(o.addr, ['temp{cluster="us"}', 'temp{cluster="eu"}'])
+    check(samples(o, "temp") == 0, "it is seen")
+    wait_for("the tombstones to go", lambda: deletions(o) == [], 60)
+    check(series_in(bucket) == [3], f"forgotten, and not deleted: {series_in(bucket)}")
+    check(samples(o, "temp") == 0 and samples(o, "reqs_total") == 180, "deleted samples came back")
+
+
+def test_retention_goes_by_external_labels(t):
+    bucket = adopt_thanos(t)
+    o = single(t, bucket, *NOW, retention(t, '{__name__="temp", cluster="eu"}'))
+    wait_for("the series to go", lambda: series_in(bucket) == [3], 60)
+    check(samples(o, "temp") == 0 and samples(o, "reqs_total") == 180, "the wrong ones")
+
+
+def test_blocks_that_are_not_compacted_lose_series_all_the_same(t):
+    bucket = f"{t.dir}/bucket"
+    source, names = blocks_of_prometheus(t, hours=4)
+    shutil.copytree(source, f"{bucket}/blocks/{TENANT}")
+    os.makedirs(f"{bucket}/blocks/{TENANT}/markers")
+    for name in names:
+        with open(f"{bucket}/blocks/{TENANT}/markers/{name}-no-compact-mark.json", "w", encoding="utf-8") as f:
+            f.write("{}")
+    ctl(bucket, "bucket", "adopt", "--layout=mimir", "--prefix=blocks")
+    o = single(t, bucket, ADMIN, *NOW, "--compactor.delete-rewrite-after=0s",
+               retention(t, '{__name__="reqs_total", instance="a"}'))
+    delete(o.addr, ["temp"])
+    wait_for("the tombstone to go", lambda: deletions(o) == [], 60)
+    wait_for("nothing to be left to do", lambda: compaction(o)["jobs"] == 0 and compaction(o)["to_rewrite"] == 0, 60)
+    wait_for("the files to go", lambda: not any(os.path.exists(f"{bucket}/blocks/{TENANT}/{n}/index") for n in names), 60)
+    blocks = catalogue(bucket)["blocks"]
+    check([b["series"] for b in blocks] == [2] * len(names), f"{blocks}")
+    check([b.get("pinned") for b in blocks] == [1] * len(names), f"they were merged, or may be now: {blocks}")
+    check(samples(o, "temp") == 0 and samples(o, 'reqs_total{instance="a"}') == 0 and samples(o, "reqs_total") == 480,
+          "what is left")
 
 
 def test_it_is_refused(t):

@@ -7,6 +7,7 @@ import shutil
 import urllib.parse
 
 from compact_test import DAY, EAGER, HOUR, bucket, catalogue, day, flush, live, metric, row
+from delete_test import ADMIN, delete, deletions
 from orrery_test import Single, TENANT, check, http_call, main, push_ok, wait_for
 from orreryctl_test import ctl, meta_of, single
 
@@ -121,6 +122,85 @@ def test_long_queries_read_downsampled_blocks(t):
     check(any("have expired" in w for w in warnings), f"{warnings}")
     check(blocks["raw"] == 0, f"{blocks}")
     check(metric(o, "compaction_backlog_jobs") == 0, "work is left")
+
+
+MINUTE = 60_000
+OF_A_DAY = ["count_over_time(g[1d])", "sum_over_time(g[1d])", "avg_over_time(g[1d])", "max_over_time(g[1d])",
+            "min_over_time(g[1d])"]
+
+
+def ask(o, text, at, resolution):
+    """The value, and of which resolutions blocks were read."""
+    params = urllib.parse.urlencode(dict(query=text, start=at / 1000, end=at / 1000, step=86400, stats="1",
+                                         max_source_resolution=resolution))
+    r = http_call(o.addr, "GET", f"/api/v1/query_range?{params}", headers={"X-Scope-OrgID": TENANT})
+    check(r.status == 200, r.text)
+    data = r.json["data"]
+    check(len(data["result"]) == 1, r.text)
+    return float(data["result"][0]["values"][0][1]), {k for k, v in data["stats"]["blocks"].items() if v}
+
+
+def check_day(o, at, samples, greatest):
+    """All resolutions say the same; returns what is read of each."""
+    read = {}
+    for text in OF_A_DAY:
+        want, blocks = ask(o, text, at, "0s")
+        check(blocks <= {"raw"}, f"{text}: {blocks}")
+        for resolution in ("5m", "1h"):
+            got, read[resolution] = ask(o, text, at, resolution)
+            check(abs(got - want) <= 1e-9 * abs(want), f"{text}: {got} by {resolution}, {want} by samples")
+        if text.startswith("count"):
+            check(want == samples, f"{want} samples, not {samples}")
+        if text.startswith("max"):
+            check(want == greatest, f"at most {want}, not {greatest}")
+    return read
+
+
+def test_deletions_within_windows(t):
+    """Hours of many and of few samples, and a spike: what is deleted is gone from all resolutions at once, and for good, and nothing
+    else is."""
+    o = Single(t, args=IDLE + [ADMIN]).wait_ready()
+    start = day(4)
+    end = start + DAY
+    for d in range(2):
+        for h in range(24):
+            n = (60, 30, 12, 6, 3)[h % 5]
+            at = start + d * DAY + h * HOUR + 1000
+            push_ok(o.addr, [({"__name__": "g"}, [(at + i * (HOUR // n), 1000.0 if (d, h, i) == (0, 10, 5) else float(h))
+                                                  for i in range(n)])])
+    flush(o)
+    on = ON + ["--compactor.downsampled-block-ranges=24h"]
+    again(o, on + ["--compactor.delete-rewrite-after=1h"])
+
+    def is_whole():
+        return row(o)["jobs"] == 0 and by_resolution(o) == {0: 2, 300_000: 2, 3_600_000: 2}
+    wait_for("both days in all resolutions", is_whole, 120)
+    read = check_day(o, end, 552, 1000)
+    check(read == {"5m": {"5m"}, "1h": {"1h"}}, f"{read}")
+    delete(o.addr, ["g"], start, start + 3 * HOUR - 1)  # whole windows: 60 + 30 + 12
+    read = check_day(o, end, 450, 1000)
+    check(read == {"5m": {"5m"}, "1h": {"1h"}}, f"{read}")
+    delete(o.addr, ["g"], start + 10 * HOUR + 4 * MINUTE, start + 10 * HOUR + 7 * MINUTE)  # the spike: 3 of 60
+    read = check_day(o, end, 447, 23)
+    check(read == {"5m": {"raw", "5m"}, "1h": {"raw", "5m", "1h"}}, f"{read}")
+
+    again(o, on + ["--compactor.delete-rewrite-after=0s", "--compactor.deletion-delay=1s"])
+    wait_for("the deletions to be done", lambda: deletions(o) == [], 60)
+    check_day(o, end, 447, 23)
+    wait_for("both days in all resolutions again", is_whole, 60)
+    read = check_day(o, end, 447, 23)
+    check(read == {"5m": {"5m"}, "1h": {"1h"}}, f"{read}")
+
+    again(o, [a for a in on if a not in EAGER] + IDLE[:1] + ["--compactor.delete-rewrite-after=1h"])
+    delete(o.addr, ["g"], start + 20 * HOUR + 4 * MINUTE, start + 21 * HOUR - 1)
+    left, _ = ask(o, "count_over_time(g[1d])", end, "0s")
+    again(o, on + ["--limits.compactor-retention-raw=1s", "--compactor.delete-rewrite-after=0s",
+                   "--compactor.deletion-delay=1s"])
+    wait_for("samples to expire and the deletion to be done", lambda: by_resolution(o)[0] == 0 and deletions(o) == [], 120)
+    for resolution in ("5m", "1h"):
+        got, _ = ask(o, "count_over_time(g[1d])", end, resolution)
+        check(got in (left, left - 4), f"by {resolution}: {got} of {left}")  # 4 are in a window that was deleted in part
+        check(ask(o, "max_over_time(g[1d])", end, resolution)[0] == 23, "the greatest")
 
 
 def test_bucket_of_thanos_that_is_downsampled_is_adopted(t):

@@ -286,6 +286,47 @@ TEST(deletions_find_series_whose_retention_is_over)
     teardown(&f);
 }
 
+/* As Thanos' labels are: of the block, not in its index. */
+static void give_labels(struct fixture *f, unsigned i, const char *text)
+{
+    struct catalogue_block b = *catalogue_find(f->c, fixture_ulid(i));
+
+    b.labels = labels_from(f->a, text);
+    catalogue_add(f->c, &b);
+}
+
+TEST(deletions_see_the_labels_that_a_block_gives_its_series)
+{
+    struct retention_rules rules;
+    struct retention r;
+    struct yaml_node *root = NULL;
+    struct fixture f;
+    struct matcher m;
+
+    setup(&f);
+    give_labels(&f, 1, "cluster=eu");
+    give_labels(&f, 2, "cluster=us");
+    m = matcher_from(f.a, MATCHER_EQ, "cluster", "eu");
+    CHECK_OK(tombstone_list_add(f.l, &(struct tombstone){.ulid = fixture_ulid(10),
+                                                         .created_ms = NOW_MS - 2 * AFTER_MS,
+                                                         .min_ms = FIXTURE_T0,
+                                                         .max_ms = FIXTURE_T0 + 500000,
+                                                         .matchers = {&m, 1}}));
+    matcher_done(&m);
+    look(&f);
+    CHECK(is_due(&f, 1) && !is_due(&f, 2) && !is_due(&f, 3));
+    CHECK(!is_clean(&f, 0));
+
+    CHECK_OK(yaml_load("t", SLICE("[{selector: '{cluster=\"us\"}', period: 1h}]"), f.a, &root));
+    CHECK_OK(retention_rules_parse("t", root, f.a, &rules));
+    r = (struct retention){&rules, 0, NOW_MS};
+    f.opts.retention = &r;
+    look(&f);
+    CHECK(is_due(&f, 1) && is_due(&f, 2) && !is_due(&f, 3));
+    retention_rules_done(&rules);
+    teardown(&f);
+}
+
 /* Block 4: an hour of a=1 in points of 5 minutes, whose times go to ret. */
 static void make_coarse(struct fixture *f, struct aggr_columns *ret)
 {
@@ -319,7 +360,7 @@ static void make_coarse(struct fixture *f, struct aggr_columns *ret)
     catalogue_add(f->c, &cb);
 }
 
-TEST(deletions_go_by_the_points_of_aggregates)
+TEST(deletions_go_by_the_windows_of_aggregates)
 {
     struct aggr_columns points;
     struct fixture f;
@@ -327,15 +368,41 @@ TEST(deletions_go_by_the_points_of_aggregates)
     setup(&f);
     make_coarse(&f, &points);
     CHECK(points.n > 10);
-    /* samples are deleted there, and no point: what is left of them is in none that goes */
-    add(&f, 10, "1", points.t[3] - FIXTURE_T0 + 1, points.t[4] - FIXTURE_T0 - 1,
+    /* an hour from T0 on, which is no bound of a window: the first and the last one are there in part */
+    add(&f, 10, "1", -3600000, points.t[0] - FIXTURE_T0 - AGGR_5M_MS, NOW_MS - 2 * AFTER_MS);
+    add(&f, 11, "1", points.t[points.n - 2] - FIXTURE_T0 + 1 + AGGR_5M_MS, 7200000,
         NOW_MS - 2 * AFTER_MS);
     for (unsigned i = 1; i <= 3; i++)
         CHECK(catalogue_retire(f.c, fixture_ulid(i), NOW_MS));
     look(&f);
-    CHECK(!is_due(&f, 4) && is_clean(&f, 0) && f.bad == 0);
-    add(&f, 11, "1", points.t[4] - FIXTURE_T0, points.t[4] - FIXTURE_T0, NOW_MS - 2 * AFTER_MS);
+    CHECK(!is_due(&f, 4) && is_clean(&f, 0) && is_clean(&f, 1) && f.bad == 0);
+    /* a sample within a window */
+    add(&f, 12, "1", points.t[3] - FIXTURE_T0 + 60000, points.t[3] - FIXTURE_T0 + 60000,
+        NOW_MS - 2 * AFTER_MS);
     look(&f);
     CHECK(is_due(&f, 4) && f.bad == 0);
+    teardown(&f);
+}
+
+TEST(deletions_cut_blocks_where_one_begins_or_ends_within_a_window)
+{
+    const int64_t hour = FIXTURE_T0 / 3600000 * 3600000 - FIXTURE_T0 + 3600000; /* the next */
+    struct catalogue_block b = {.min_t = FIXTURE_T0, .max_t = FIXTURE_T0 + 4 * 3600000};
+    struct fixture f;
+
+    setup(&f);
+    add(&f, 10, "1", hour, hour + 3600000 - 1, NOW_MS);
+    add(&f, 11, "1", -5000, 5 * 3600000, NOW_MS);
+    look(&f);
+    CHECK(!deletions_cut(f.d, &b));
+    add(&f, 12, "1", hour, hour + 60000, NOW_MS); /* not due: it counts all the same */
+    look(&f);
+    CHECK(deletions_cut(f.d, &b));
+    b.min_t += hour + 60001;
+    CHECK(!deletions_cut(f.d, &b));
+    CHECK(tombstone_list_remove(f.l, fixture_ulid(12)));
+    b.min_t = FIXTURE_T0;
+    look(&f);
+    CHECK(!deletions_cut(f.d, &b));
     teardown(&f);
 }

@@ -121,6 +121,40 @@ TEST(levels_leaves_pinned_blocks_alone)
     teardown(&f);
 }
 
+static int64_t always(void *arg, struct ulid block)
+{
+    (void)arg;
+    (void)block;
+    return 0;
+}
+
+TEST(levels_rewrites_pinned_blocks_each_by_itself)
+{
+    struct catalogue_block pinned[2];
+    struct levels_opts opts = defaults;
+    struct fixture f;
+
+    setup(&f, T0 + 10 * DAY);
+    for (int i = 0; i < 2; i++)
+        add(&f, 1 + i, 0, 2);
+    CHECK_INT(plan_now(&f), 1);
+    for (int i = 0; i < 2; i++) {
+        pinned[i] = *f.jobs[0].inputs[i];
+        pinned[i].is_pinned = true;
+    }
+    for (int i = 0; i < 2; i++)
+        catalogue_add(f.c, &pinned[i]);
+    CHECK_INT(plan_now(&f), 0);
+    opts.rewrite = always;
+    f.opts = &opts;
+    CHECK_INT(plan_now(&f), 2);
+    for (int i = 0; i < 2; i++) {
+        CHECK_INT(f.jobs[i].kind, LEVELS_REWRITE);
+        CHECK_INT(f.jobs[i].n, 1);
+    }
+    teardown(&f);
+}
+
 TEST(levels_goes_up_when_a_range_is_due)
 {
     struct fixture f;

@@ -160,6 +160,29 @@ TEST(tierplan_downsamples_what_is_old_enough_once)
     teardown(&f);
 }
 
+static bool is_second_day(void *arg, const struct catalogue_block *b)
+{
+    (void)arg;
+    return b->min_t == T0 + 24 * H;
+}
+
+TEST(tierplan_waits_for_blocks_that_a_deletion_cuts)
+{
+    struct fixture f;
+
+    setup(&f);
+    add(&f, 1, 0, 24);
+    add(&f, 2, 24, 48);
+    f.opts.waits = is_second_day;
+    CHECK_INT(plan_at(&f, T0 + 10 * DAY), 1);
+    CHECK_INT(f.jobs[0].min_ms, T0);
+    CHECK_INT(do_all(&f, T0 + 10 * DAY), 1);
+    f.opts.waits = NULL;
+    CHECK_INT(plan_at(&f, T0 + 10 * DAY), 1);
+    CHECK_INT(f.jobs[0].min_ms, T0 + 24 * H);
+    teardown(&f);
+}
+
 TEST(tierplan_waits_for_what_is_to_be_merged_first)
 {
     struct fixture f;
@@ -227,7 +250,8 @@ static void check_all_is_read(struct fixture *f, const struct came *came, size_t
     struct tiers *t = tiers_new(b, n);
     struct arena *a = arena_new(0);
     bool is_coarser;
-    struct tier_span *s = tiers_choose(t, a, T0, T0 + DAYS * DAY, max_tier, &n_spans, &is_coarser);
+    struct tier_span *s =
+        tiers_choose(t, a, T0, T0 + DAYS * DAY, max_tier, NULL, &n_spans, &is_coarser);
 
     CHECK(!is_coarser);
     for (size_t i = 0; i < n_came; i++)

@@ -323,6 +323,35 @@ TEST(aggr_histogram_counters_keep_every_increase)
     arena_free(arena);
 }
 
+/* One NaN was observed, or a marker says that the series has ended. */
+TEST(aggr_histograms_whose_sum_is_nan_keep_their_counts)
+{
+    enum { N = 600 };
+    struct histogram *h;
+    struct chunk *raw, *c5, *c60;
+    size_t n_raw, n5, n60;
+    double counted;
+    int64_t *t;
+
+    arena = arena_new(0);
+    h = arena_array(arena, struct histogram, N);
+    t = arena_array(arena, int64_t, N);
+    for (size_t i = 0; i < N; i++) {
+        t[i] = T0 + (int64_t)i * STEP_MS;
+        h[i] = hist((double)i, 2 * (double)i, HISTOGRAM_UNKNOWN);
+        h[i].sum = i >= 100 ? NAN : h[i].sum;
+    }
+    h[N - 1] = (struct histogram){.sum = sample_from_bits(SAMPLE_STALE_BITS)};
+    raw = hist_chunks(t, h, N, &n_raw);
+    c5 = downsample(raw, n_raw, AGGR_5M_MS, &n5);
+    CHECK(hist_increase(c5, n5, &counted) == 3 * (N - 2));
+    CHECK(counted == N - 1);
+    c60 = downsample(c5, n5, AGGR_1H_MS, &n60);
+    CHECK(hist_increase(c60, n60, &counted) == 3 * (N - 2));
+    CHECK(counted == N - 1);
+    arena_free(arena);
+}
+
 TEST(aggr_gauge_histograms_are_added_up)
 {
     int64_t t[] = {T0, T0 + 60000, T0 + 300000};

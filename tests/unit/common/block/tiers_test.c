@@ -32,7 +32,7 @@ static void check_choice(const struct catalogue_block *b, size_t n, int64_t min_
     struct tier_span *s;
     bool got;
 
-    s = tiers_choose(t, a, min_h * H, max_h * H - 1, max_tier, &n, &got);
+    s = tiers_choose(t, a, min_h * H, max_h * H - 1, max_tier, NULL, &n, &got);
     for (size_t i = 0; i < n; i++)
         buf_printf(&out, "%s%lld-%lld:%u", i ? " " : "", (long long)(s[i].min_ms / H),
                    (long long)(s[i].max_ms / H), s[i].tier);
@@ -104,4 +104,51 @@ TEST(tiers_stand_for_blocks_without_segments_by_their_id_and_for_shards_apart)
     check_choice(sharded, 3, 0, 24, 1, false, "0-23:0");
     sharded[1].shard = 0;
     check_choice(sharded, 3, 0, 24, 1, false, "0-23:1");
+}
+
+#define M 60000ll
+
+/* "0-59:2 ...": minutes, last one inclusive, and the tier. */
+static void check_cut(const struct catalogue_block *b, size_t n, const int64_t *cuts_m,
+                      size_t n_cuts, unsigned max_tier, const char *want)
+{
+    struct tiers *t = tiers_new(b, n);
+    struct arena *a = arena_new(0);
+    int64_t at[4];
+    struct tier_cuts cuts = {at, n_cuts};
+    struct buf out = {0};
+    struct tier_span *s;
+    bool is_coarser;
+
+    for (size_t i = 0; i < n_cuts; i++)
+        at[i] = cuts_m[i] * M;
+    s = tiers_choose(t, a, 0, 6 * H - 1, max_tier, &cuts, &n, &is_coarser);
+    for (size_t i = 0; i < n; i++)
+        buf_printf(&out, "%s%lld-%lld:%u", i ? " " : "", (long long)(s[i].min_ms / M),
+                   (long long)(s[i].max_ms / M), s[i].tier);
+    CHECK_STR(buf_cstr(&out), want);
+    CHECK(!is_coarser);
+    buf_done(&out);
+    arena_free(a);
+    tiers_free(t);
+}
+
+TEST(tiers_are_not_read_where_a_deletion_cuts_a_window)
+{
+    const struct slice s[] = {SLICE_INIT("a")};
+    const struct catalogue_block b[] = {
+        block(1, 0, 6, 0, s, 1),
+        block(2, 0, 6, AGGR_5M_MS, s, 1),
+        block(3, 0, 6, AGGR_1H_MS, s, 1),
+    };
+
+    check_cut(b, 3, (const int64_t[]){120, 180}, 2, 2, "0-359:2"); /* whole hours */
+    check_cut(b, 3, (const int64_t[]){125, 180}, 2, 2, "0-119:2 120-179:1 180-359:2");
+    check_cut(b, 3, (const int64_t[]){123, 127}, 2, 2, "0-119:2 120-129:0 130-179:1 180-359:2");
+    check_cut(b, 3, (const int64_t[]){123, 307}, 2, 1,
+              "0-119:1 120-124:0 125-304:1 305-309:0 310-359:1");
+    check_cut(b + 1, 2, (const int64_t[]){123}, 1, 2,
+              "0-119:2 120-179:1 180-359:2"); /* no samples */
+    check_cut(b + 2, 1, (const int64_t[]){123}, 1, 2, "0-359:2");
+    check_cut(b, 3, NULL, 0, 2, "0-359:2");
 }

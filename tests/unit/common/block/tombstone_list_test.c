@@ -1,3 +1,4 @@
+#include "common/block/aggr_build.h"
 #include "common/block/sidecar.h"
 #include "common/block/tombstone_list.h"
 #include "common/block/tombstone_stream.h"
@@ -92,6 +93,47 @@ TEST(tombstone_list_joins_spans_that_touch)
     tombstone_list_unref(l);
 }
 
+static void check_edges(const struct tombstone_list *l, const struct matcher *m, int64_t min_ms,
+                        int64_t max_ms, const char *want)
+{
+    struct arena *a = arena_new(0);
+    struct matchers ms = {m, 1};
+    struct buf out = {0};
+    size_t n;
+    int64_t *edges = tombstone_list_edges(l, a, m ? &ms : NULL, min_ms, max_ms, &n);
+
+    for (size_t i = 0; i < n; i++)
+        buf_printf(&out, "%s%lld", i ? " " : "", (long long)edges[i]);
+    CHECK_STR(buf_cstr(&out), want);
+    buf_done(&out);
+    arena_free(a);
+}
+
+TEST(tombstone_list_says_where_deletions_begin_and_end)
+{
+    struct tombstone_list *l = tombstone_list_new(SLICE("t"));
+    struct arena *a = arena_new(0);
+    struct matcher m[3];
+
+    add(l, 1, "a", 50, 99);
+    add(l, 2, "b", 10, 49);
+    add(l, 3, "c", INT64_MIN, INT64_MAX);
+    check_edges(l, NULL, 0, 1000, "10 50 100");
+    check_edges(l, NULL, INT64_MIN, INT64_MAX, "-9223372036854775808 10 50 100");
+    check_edges(l, NULL, 11, 99, "50");
+    check_edges(l, NULL, 100, 200, "");
+    CHECK_OK(matcher_init(a, MATCHER_EQ, SLICE("__name__"), SLICE("up"), &m[0]));
+    CHECK_OK(matcher_init(a, MATCHER_RE, SLICE("__name__"), SLICE("down|off"), &m[1]));
+    CHECK_OK(matcher_init(a, MATCHER_EQ, SLICE("job"), SLICE("b"), &m[2]));
+    check_edges(l, &m[0], 0, 1000, "10 50 100");
+    check_edges(l, &m[1], 0, 1000, "");      /* up is none of these */
+    check_edges(l, &m[2], 0, 1000, "10 50"); /* what is of a and c alone is not of b */
+    for (int i = 0; i < 3; i++)
+        matcher_done(&m[i]);
+    arena_free(a);
+    tombstone_list_unref(l);
+}
+
 static struct err *add_third(void *arg, struct tombstone_list *l, bool *ret_changed)
 {
     (void)arg;
@@ -169,7 +211,7 @@ TEST(tombstone_stream_leaves_out_what_is_deleted)
     src.chunks[1] = (struct chunk){CHUNK_XOR, 40, 50, buf_slice(&b2)};
     add(l, 1, "a", 20, 25);
     add(l, 2, "b", 0, 60);
-    s = tombstone_stream_new(&src.base, l, &dropped);
+    s = tombstone_stream_new(&src.base, l, 0, false, &dropped);
     CHECK_OK(s->ops->next(s, &one, &more));
     CHECK(more);
     CHECK_INT(one.n_chunks, 2);
@@ -186,6 +228,77 @@ TEST(tombstone_stream_leaves_out_what_is_deleted)
     arena_free(a);
     buf_done(&b1);
     buf_done(&b2);
+}
+
+struct one {
+    struct block_stream base;
+    struct chunk chunk;
+    bool is_over;
+};
+
+static struct err *one_next(struct block_stream *s, struct block_series *ret, bool *ret_more)
+{
+    struct one *o = (struct one *)s;
+
+    *ret_more = !o->is_over;
+    o->is_over = true;
+    *ret = (struct block_series){.labels = {up_a, 2}, .chunks = &o->chunk, .n_chunks = 1};
+    return NULL;
+}
+
+/* Points that are left of an hour of 5m, of a sample a minute from time 0. */
+static size_t points_left(const struct tombstone_list *l, bool keeps_cut)
+{
+    static const struct block_stream_ops ops = {one_next, two_close};
+    struct arena *a = arena_new(0);
+    struct one src = {.base = {&ops}};
+    struct aggr_columns cols = {.n = 0};
+    struct block_series series;
+    struct chunk_build raw;
+    struct block_stream *s;
+    struct aggr_build b;
+    uint64_t dropped = 0;
+    bool more;
+
+    chunk_build_init(&raw);
+    chunk_build_begin(&raw, a);
+    for (int64_t t = 0; t < 3600000; t += 60000)
+        chunk_build_float(&raw, t, 1);
+    chunk_build_end(&raw);
+    aggr_build_init(&b);
+    aggr_build_begin(&b, a, AGGR_5M_MS);
+    CHECK_INT(raw.chunks.len, 1);
+    CHECK_OK(aggr_build_chunk(&b, &raw.chunks.ptr[0]));
+    aggr_build_end(&b);
+    src.chunk = b.out.chunks.ptr[0];
+    s = tombstone_stream_new(&src.base, l, AGGR_5M_MS, keeps_cut, &dropped);
+    CHECK_OK(s->ops->next(s, &series, &more));
+    if (more)
+        CHECK_OK(aggr_chunk_decode(a, series.chunks[0].data, AGGR_ALL, &cols));
+    CHECK_INT(dropped, 12 - cols.n);
+    block_stream_close(s);
+    aggr_build_done(&b);
+    chunk_build_done(&raw);
+    arena_free(a);
+    return cols.n;
+}
+
+TEST(tombstone_stream_takes_points_by_their_windows)
+{
+    struct tombstone_list *l = tombstone_list_new(SLICE("t"));
+
+    add(l, 1, "a", 300001, 899999); /* all of one window, and nearly all of the one before */
+    CHECK_INT(points_left(l, true), 11);
+    CHECK_INT(points_left(l, false), 10);
+    add(l, 2, "a", 300000, 300000); /* two deletions that make it whole */
+    CHECK_INT(points_left(l, true), 10);
+    add(l, 3, "b", 0, 3600000);
+    add(l, 4, "a", 3599999, 3599999); /* behind the last sample, in its window */
+    CHECK_INT(points_left(l, true), 10);
+    CHECK_INT(points_left(l, false), 9);
+    add(l, 5, "a", 0, 3600000);
+    CHECK_INT(points_left(l, true), 0);
+    tombstone_list_unref(l);
 }
 
 static bool is_not_deleted(void *arg, struct arena *tmp, struct labels series,

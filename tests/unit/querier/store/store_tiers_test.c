@@ -6,6 +6,7 @@
 #include "common/block/aggr_build.h"
 #include "common/block/block_store.h"
 #include "common/block/block_writer.h"
+#include "common/block/tombstone_list.h"
 #include "common/objstore/objstore_fs.h"
 #include "querier/engine/engine.h"
 #include "querier/store/store.h"
@@ -32,6 +33,7 @@ struct fixture {
     struct arena *a;
     struct rng rng;
     double counter, in_first, in_second;
+    bool has_nan;         /* the histograms' sums are */
     uint64_t seen[TIERS]; /* blocks read, as of the last check_tiers() */
 };
 
@@ -65,16 +67,17 @@ static void put_histogram(struct fixture *f, struct chunk_build *b, int64_t t)
 {
     static const struct histogram_span spans[] = {{0, 2}};
     bool is_reset = rng_chance(&f->rng, 0.002);
-    double buckets[2];
+    double buckets[2], of_all;
 
     f->in_first = is_reset ? 0 : f->in_first + (double)rng_below(&f->rng, 10);
     f->in_second = is_reset ? 0 : f->in_second + (double)rng_below(&f->rng, 10);
     buckets[0] = f->in_first;
     buckets[1] = f->in_second;
+    of_all = f->in_first + 2 * f->in_second;
     chunk_build_histogram(b, t,
                           &(struct histogram){.zero_threshold = 1e-9,
                                               .count = f->in_first + f->in_second,
-                                              .sum = f->in_first + 2 * f->in_second,
+                                              .sum = f->has_nan ? NAN : of_all,
                                               .pos_spans = spans,
                                               .n_pos_spans = 1,
                                               .pos_buckets = buckets,
@@ -175,9 +178,9 @@ static void make_day(struct fixture *f, unsigned day)
     }
 }
 
-static void setup(struct fixture *f, uint64_t seed)
+static void setup_with(struct fixture *f, uint64_t seed, bool has_nan)
 {
-    *f = (struct fixture){.a = arena_new(0)};
+    *f = (struct fixture){.a = arena_new(0), .has_nan = has_nan};
     rng_seed(&f->rng, seed);
     CHECK_OK(fsx_remove_tree(tmp_path("bucket")));
     CHECK_OK(objstore_fs_open(tmp_path("bucket"), &(struct objstore_fs_opts){.no_sync = true},
@@ -186,6 +189,11 @@ static void setup(struct fixture *f, uint64_t seed)
         make_day(f, day);
     f->store = store_new(&(struct store_opts){.objstore = f->bucket, .straggler_ms = 100});
     f->engine = engine_new(NULL);
+}
+
+static void setup(struct fixture *f, uint64_t seed)
+{
+    setup_with(f, seed, false);
 }
 
 static void teardown(struct fixture *f)
@@ -281,6 +289,21 @@ TEST(store_tiers_answer_as_samples_do)
         check_all_close(&f, AGGR_1H_MS, 0.2);
         teardown(&f);
     }
+}
+
+/* Once a NaN was observed the sum of a histogram says no more. */
+TEST(store_tiers_know_counts_of_histograms_whose_sum_is_nan)
+{
+    struct fixture f;
+
+    setup_with(&f, 1, true);
+    check_close(&f, "count_over_time(h[6h])", AGGR_5M_MS, 0, 0);
+    check_close(&f, "count_over_time(h[6h])", AGGR_1H_MS, 0, 0);
+    check_close(&f, "histogram_count(sum_over_time(h[6h]))", AGGR_1H_MS, 0, 0);
+    check_close(&f, "histogram_count(increase(h[6h]))", AGGR_5M_MS, 0.05, 0.005);
+    check_close(&f, "histogram_count(increase(h[6h]))", AGGR_1H_MS, 0.2, 0.02);
+    check_close(&f, "histogram_quantile(0.6, rate(h[6h]))", AGGR_1H_MS, 0.2, 0.02);
+    teardown(&f);
 }
 
 TEST(store_tiers_are_picked_by_what_is_asked)
@@ -379,4 +402,79 @@ TEST(store_tiers_meet_without_a_gap_or_a_double_count)
                 CHECK(got.series[0].v[k] == want[i].series[0].v[k]);
     }
     teardown(&f);
+}
+
+static struct err *add_tombstone(void *arg, struct tombstone_list *l, bool *ret_changed)
+{
+    *ret_changed = true;
+    return tombstone_list_add(l, arg);
+}
+
+/* Samples of g in [min_ms, max_ms] from T0. Before the first question. */
+static void delete_g(struct fixture *f, int64_t min_ms, int64_t max_ms)
+{
+    struct tombstone t = {.ulid = id_of(9, 9), .created_ms = T0 + DAYS * DAY_MS};
+    struct matcher m;
+
+    CHECK_OK(matcher_init(f->a, MATCHER_EQ, SLICE("__name__"), SLICE("g"), &m));
+    t.min_ms = T0 + min_ms;
+    t.max_ms = T0 + max_ms;
+    t.matchers = (struct matchers){&m, 1};
+    CHECK_OK(tombstone_list_update(f->bucket, SIGNAL, TENANT, add_tombstone, &t, NULL));
+    matcher_done(&m);
+}
+
+static void check_equal(const struct engine_result *got, const struct engine_result *want)
+{
+    CHECK_INT(got->n_series, 1);
+    CHECK_INT(got->series[0].n, want->series[0].n);
+    for (size_t i = 0; i < want->series[0].n; i++) {
+        CHECK_INT(got->series[0].t_ms[i], want->series[0].t_ms[i]);
+        CHECK(got->series[0].v[i] == want->series[0].v[i]);
+    }
+}
+
+static const char *const of_g[] = {"count_over_time(g[6h])", "sum_over_time(g[6h])",
+                                   "min_over_time(g[6h])", "max_over_time(g[6h])"};
+
+/* A deletion that begins and ends within windows: those are read as they were measured. */
+TEST(store_tiers_answer_as_samples_do_beside_a_deletion)
+{
+    struct fixture f;
+
+    setup(&f, 4);
+    delete_g(&f, 30 * HOUR_MS + 7 * MINUTE_MS, 33 * HOUR_MS + 22 * MINUTE_MS);
+    for (int i = 0; i < 4; i++) {
+        check_close(&f, of_g[i], AGGR_5M_MS, 0, 0);
+        check_close(&f, of_g[i], AGGR_1H_MS, 0, 0);
+    }
+    check_close(&f, "avg_over_time(g[6h])", AGGR_5M_MS, 1e-9, 1e-9);
+    check_close(&f, "avg_over_time(g[6h])", AGGR_1H_MS, 1e-9, 1e-9);
+    check_tiers(&f, 10 * DAYS + 5 + 5, 5 * DAYS + 5, 5 * DAYS);
+    check_close(&f, "increase(c_total[6h])", AGGR_1H_MS, 0.2, 0.02); /* no concern of this one's */
+    check_tiers(&f, DAYS, 0, DAYS);
+    teardown(&f);
+}
+
+/* Where the samples have expired the windows that it reaches into are out as a whole. */
+TEST(store_tiers_leave_out_what_of_a_window_is_not_known)
+{
+    struct engine_result want[4];
+    struct fixture whole, f;
+
+    setup(&whole, 4);
+    delete_g(&whole, 30 * HOUR_MS, 34 * HOUR_MS - 1);
+    for (int i = 0; i < 4; i++)
+        want[i] = ask(&whole, of_g[i], 0);
+    setup(&f, 4);
+    delete_g(&f, 30 * HOUR_MS + 7 * MINUTE_MS, 33 * HOUR_MS + 22 * MINUTE_MS);
+    lose(&f, 0, 0, DAYS - 1);
+    lose(&f, 1, 0, DAYS - 1);
+    for (int i = 0; i < 4; i++) {
+        struct engine_result got = ask(&f, of_g[i], AGGR_1H_MS);
+
+        check_equal(&got, &want[i]);
+    }
+    teardown(&f);
+    teardown(&whole);
 }

@@ -1,3 +1,4 @@
+#include "common/base/mem.h"
 #include "querier/engine/memstore.h"
 #include "querier/store/tombstone_filter.h"
 #include "tests/unit/test.h"
@@ -69,4 +70,69 @@ TEST(tombstone_filter_takes_samples_out_of_all_columns)
     check(m, list_of(101, 1000, ".*"), "a=6:10..60 b=6:10..60 c=6:10..60");
     check(m, list_of(-100, 40, "c"), "a=6:10..60 b=6:10..60 c=2:50..60");
     memstore_free(m);
+}
+
+/* One series of points, n of them, read once. */
+struct points_set {
+    struct series_set set;
+    struct storage_series s;
+};
+
+static bool points_next(struct series_set *set, struct storage_series *ret)
+{
+    struct points_set *p = ORR_CONTAINER(set, struct points_set, set);
+
+    *ret = p->s;
+    p->s.n = 0;
+    return ret->n > 0;
+}
+
+static struct err *points_close(struct series_set *set)
+{
+    (void)set;
+    return NULL;
+}
+
+/* Points of `samples[i]` samples at t[i], less what is deleted of [min_ms, max_ms]: "t*samples ..." */
+static void check_points(const int64_t *t, const struct storage_point *points, size_t n,
+                         int64_t min_ms, int64_t max_ms, const char *want)
+{
+    static const struct series_set_ops ops = {points_next, points_close};
+    struct tombstone_list *l = list_of(min_ms, max_ms, "a");
+    struct label label = {SLICE("i"), SLICE("a")};
+    double *v = mem_new_array(double, n);
+    struct points_set p = {{.ops = &ops}, {.labels = {&label, 1}, .n = n, .t_ms = t, .v = v}};
+    struct series_set *set;
+    struct storage_series s;
+    struct buf out = {0};
+
+    p.s.points = points;
+    for (size_t i = 0; i < n; i++)
+        v[i] = (double)t[i];
+    set = tombstone_filter_new(&p.set, l, INT64_MIN, INT64_MAX);
+    while (series_set_next(set, &s))
+        for (size_t i = 0; i < s.n; i++) {
+            CHECK(s.v[i] == (double)s.t_ms[i]);
+            buf_printf(&out, "%s%lld*%g", out.len ? " " : "", (long long)s.t_ms[i],
+                       s.points[i].samples);
+        }
+    CHECK_OK(series_set_close(set));
+    CHECK_STR(buf_cstr(&out), want);
+    buf_done(&out);
+    mem_free(v);
+    tombstone_list_unref(l);
+}
+
+TEST(tombstone_filter_keeps_what_each_point_stands_for)
+{
+    const int64_t t[] = {99, 199, 299, 399, 450};
+    const struct storage_point p[] = {{60, 100}, {30, 100}, {12, 100}, {6, 100}, {1, 0}};
+
+    check_points(t, p, 5, 0, 199, "299*12 399*6 450*1");
+    check_points(t, p, 5, 200, 299, "99*60 199*30 399*6 450*1");
+    /* a part of a window */
+    check_points(t, p, 5, 120, 130, "99*60 299*12 399*6 450*1");
+    check_points(t, p, 5, 199, 200, "99*60 399*6 450*1");
+    check_points(t, p, 5, 400, 440, "99*60 199*30 299*12 399*6 450*1");
+    check_points(t, p, 5, 300, 300, "99*60 199*30 299*12 450*1");
 }
