@@ -69,9 +69,9 @@ static void stats_json(struct prom_task *t, const struct engine_result *res, int
     buf_printf(out, "},\"series\":%llu,\"peakBytes\":%llu,\"blocks\":{",
                (unsigned long long)res->stats.series, (unsigned long long)res->stats.peak_bytes);
     blocks_json(t, out);
-    buf_str(out, ",\"skipped\":{");
+    buf_str(out, "},\"skippedBlocks\":{");
     skipped_json(t, out);
-    buf_printf(out, "}},\"objectStore\":{\"gets\":%llu,\"bytes\":%llu}}}",
+    buf_printf(out, "},\"objectStore\":{\"gets\":%llu,\"bytes\":%llu}}}",
                (unsigned long long)METRIC_GET(t->reads.gets),
                (unsigned long long)METRIC_GET(t->reads.bytes));
 }

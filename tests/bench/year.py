@@ -113,7 +113,7 @@ def bench_year(t, bench, series, row, days=365):
         wait_for("the querier", lambda: http_call(addr, "GET", "/ready").status == 200, 60)
         pid = next(v[2] for v in c.status().values() if v[0] == "querier")
         cold, stats = ask(addr, text, end - seconds * 1000, end - 1, step, stats="all")
-        gets, size, blocks = (stats["objectStore"]["gets"], stats["objectStore"]["bytes"], sum(n for tier, n in stats["blocks"].items() if tier != "skipped"))
+        gets, size, blocks = (stats["objectStore"]["gets"], stats["objectStore"]["bytes"], sum(stats["blocks"].values()))
         # As a dashboard asks; who wants to know what it cost is answered by one thread.
         best = min(ask(addr, text, end - seconds * 1000, end - 1, step)[0] for _ in range(5))
         last = ask(addr, text, end - seconds * 1000, end - 1, step, stats="all")[1]

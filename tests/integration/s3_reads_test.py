@@ -121,7 +121,7 @@ def skipped(o, query, start):
     q = urllib.parse.urlencode({"query": query, "start": start / 1000, "end": start / 1000 + MANY * 7200, "step": 600,
                                 "stats": "all"})
     data = api(o.addr, f"/api/v1/query_range?{q}").json["data"]
-    return data["result"], data["stats"]["objectStore"]["gets"], data["stats"]["blocks"]["skipped"]
+    return data["result"], data["stats"]["objectStore"]["gets"], data["stats"]["skippedBlocks"]
 
 
 def test_a_selective_query_opens_the_blocks_that_have_something(t):
