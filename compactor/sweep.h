@@ -6,6 +6,7 @@
  *                noted as retired: uploads that never came to their end, or whose edit did not
  *   3. deletion  files of what was retired delay_ms ago are deleted, meta.json first, then the
  *                catalogue forgets it
+ *                In a bucket without conditional puts only by who has been the one writer for longer than that
  *
  * All goes through the retired list, and what stands there cannot be added as a live block (catalogue.h): so nobody
  * publishes a block while its files go, and whoever is killed in between goes on where it was. Readers that
@@ -34,6 +35,7 @@ struct sweep_opts {
     bool is_downsampling;
     int64_t delay_ms;      /* between retirement and deletion */
     int64_t orphan_age_ms; /* by the store's clock against ours */
+    bool keeps_unknown;    /* no orphan is looked for: another may have written here not long ago */
     bool is_dry;           /* only says what it would do, and of that what is_news says */
     bool (*is_news)(void *arg, struct slice tenant, const char *what, struct ulid block);
     void *arg;

@@ -392,8 +392,8 @@ static struct writelease_step decide(struct writers *w, struct share *s, int64_t
     return step;
 }
 
-static void say(struct writers *w, const char *key, const struct share *before,
-                const struct share *now, const struct writelease_step *step, bool is_end,
+static void say(struct writers *w, const char *key, const struct writelease *before,
+                const struct writelease *now, const struct writelease_step *step, bool is_end,
                 struct slice text)
 {
     struct slice holder = SLICE("nobody");
@@ -406,10 +406,9 @@ static void say(struct writers *w, const char *key, const struct share *before,
     }
     if (is_end)
         LOG_INFO(compactor, "gives back the lease of a share of the tenants", KV_STR("path", key));
-    else if (before->lease.state != WRITELEASE_HELD && now->lease.state == WRITELEASE_HELD)
+    else if (before->state != WRITELEASE_HELD && now->state == WRITELEASE_HELD)
         LOG_INFO(compactor, "writes for a share of the tenants", KV_STR("path", key));
-    else if (before->lease.state == WRITELEASE_IDLE && now->lease.state == WRITELEASE_WATCHED &&
-             !step->text[0])
+    else if (before->state == WRITELEASE_IDLE && now->state == WRITELEASE_WATCHED && !step->text[0])
         LOG_INFO(compactor, "waits for the lease of a share of the tenants", KV_STR("path", key),
                  KV_SLICE("peer", holder));
 }
@@ -436,7 +435,8 @@ static void put_lease(struct writers *w, struct share *s, struct slice key,
 static void look(struct writers *w, unsigned i, bool is_ending)
 {
     bool wanted = !is_ending && w->opts.wants(w->opts.arg, i), is_end;
-    struct share *s = &w->shares[i], before = *s, now;
+    struct share *s = &w->shares[i];
+    struct writelease before = s->lease, now; /* the thread alone changes it */
     int64_t read_began_ms = mono_ms(), within_ms;
     char name[WRITELEASE_KEY_BYTES];
     struct writelease_step step;
@@ -444,7 +444,7 @@ static void look(struct writers *w, unsigned i, bool is_ending)
     struct slice key;
     struct err *e;
 
-    if (!wanted && before.lease.state == WRITELEASE_IDLE)
+    if (!wanted && before.state == WRITELEASE_IDLE)
         return;
     writelease_key(i, name);
     key = slice_cstr(name);
@@ -453,13 +453,12 @@ static void look(struct writers *w, unsigned i, bool is_ending)
     } else {
         lock_take(&w->lock);
         step = decide(w, s, read_began_ms, buf_slice(&text), wanted, &within_ms, &is_end);
-        now = *s;
+        now = s->lease;
         lock_release(&w->lock);
         say(w, name, &before, &now, &step, is_end, buf_slice(&text));
         if (step.text[0])
             put_lease(w, s, key, &step, within_ms, is_end);
-        if (before.lease.state != WRITELEASE_HELD && now.lease.state == WRITELEASE_HELD &&
-            w->opts.gained)
+        if (before.state != WRITELEASE_HELD && now.state == WRITELEASE_HELD && w->opts.gained)
             w->opts.gained(w->opts.arg);
     }
     buf_done(&text);
