@@ -4,9 +4,9 @@
  *   1. expired   live blocks that end before the tenant's retention begins, or that of their resolution, are retired
  *   2. orphans   directories that the catalogue does not know, in which nothing was written for orphan_age_ms, are
  *                noted as retired: uploads that never came to their end, or whose edit did not
+ *                (in a bucket without conditional puts only by who has been its one writer for longer than that)
  *   3. deletion  files of what was retired delay_ms ago are deleted, meta.json first, then the
  *                catalogue forgets it
- *                In a bucket without conditional puts only by who has been the one writer for longer than that
  *
  * All goes through the retired list, and what stands there cannot be added as a live block (catalogue.h): so nobody
  * publishes a block while its files go, and whoever is killed in between goes on where it was. Readers that
