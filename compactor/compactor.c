@@ -5,6 +5,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/thread.h"
+#include "common/objstore/s3conf.h"
 #include "compactor/compactor_internal.h"
 
 #define SETTLE_MS 100 /* hints within this time of one another cost one round */
@@ -123,7 +124,7 @@ static int64_t run_round(struct compactor *c)
     return ORR_MIN(next_ms, poll_ms);
 }
 
-#define THREADS 2 /* the rounds, and the upkeep */
+#define THREADS 3 /* the rounds, the upkeep, the writers */
 
 static void on_ended(void *arg)
 {
@@ -160,6 +161,50 @@ void compactor_hint(struct compactor *c)
     lock_release(&c->lock);
 }
 
+/* ---- the bucket ---- */
+
+/* Whether the ring gives a share of the tenants to this process. Any thread. */
+static bool wants_share(void *arg, unsigned share)
+{
+    struct compactor *c = arg;
+    struct ring *ring = membership_ring(c->membership, MEMBER_COMPACTOR, 0);
+    char key[WRITELEASE_KEY_BYTES];
+    int owner;
+    bool is_ours;
+
+    writelease_key(share, key);
+    owner = ring_owner(ring, ring_key(slice_cstr(key)));
+    is_ours = owner >= 0 &&
+              strcmp(ring_member(ring, (size_t)owner)->instance, process_instance(c->process)) == 0;
+    ring_unref(ring);
+    return is_ours;
+}
+
+static void on_share(void *arg)
+{
+    struct compactor *c = arg;
+
+    atomic_store(&c->has_gained, true);
+    compactor_hint(c);
+    upkeep_hint(c->upkeep);
+}
+
+static void open_store(struct compactor *c)
+{
+    struct conf *conf = process_conf(c->process);
+    const struct s3conf *s3 = conf_section(conf, "s3");
+
+    c->writers =
+        writers_new(&(struct writers_opts){.below = process_objstore(c->process),
+                                           .instance = process_instance(c->process),
+                                           .put_ms = ORR_MAX(s3->request_timeout_ns / NS_PER_MS, 1),
+                                           .wants = wants_share,
+                                           .gained = on_share,
+                                           .arg = c});
+    c->store = writers_store(c->writers);
+    conf_unref(conf);
+}
+
 /* ---- the role ---- */
 
 static void role_close(void *role);
@@ -182,13 +227,14 @@ static struct err *role_open(struct process *p, void **ret)
     c->peers = process_peers(p);
     c->loop = process_loop(p, 0);
     c->membership = process_membership(p);
-    c->store = process_objstore(p);
+    open_store(c);
     c->work_dir = mem_printf("%s/compactor/work", process_data_dir(p));
     c->plan = plan_new(&(struct plan_opts){0});
     c->pool_threads = 1;
     lock_init(&c->lock, LOCK_LEAF_MODULE);
     lock_cond_init(&c->changed);
     compactor_pages_open(c);
+    compactor_changes_open(c);
     /* what a crash left behind; every flush starts from the segments anew */
     if ((e = fsx_remove_tree(c->work_dir)) || (e = fsx_mkdirs(c->work_dir)) ||
         (e = open_limits(c)) || (e = upkeep_new(c, &c->upkeep))) {
@@ -215,7 +261,8 @@ static struct err *role_start(void *role)
     if (e)
         return e;
     loop_post(c->loop, start_limits, c);
-    return upkeep_start(c->upkeep);
+    e = upkeep_start(c->upkeep);
+    return e ? e : writers_start(c->writers);
 }
 
 static void stop(struct compactor *c)
@@ -237,6 +284,7 @@ static void role_drain(void *role, process_done_fn *done, void *arg)
     lock_release(&c->lock);
     stop(c);
     upkeep_stop(c->upkeep, on_ended, c);
+    writers_stop(c->writers, on_ended, c);
     if (!c->has_thread)
         on_ended(c);
 }
@@ -249,6 +297,7 @@ static void role_close(void *role)
     if (c->has_thread)
         (void)pthread_join(c->thread, NULL);
     upkeep_free(c->upkeep);
+    writers_free(c->writers);
     if (c->limits)
         limits_stop(c->limits);
     limits_free(c->limits);

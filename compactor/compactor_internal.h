@@ -19,6 +19,7 @@
 #include "compactor/plan.h"
 #include "compactor/segflush.h"
 #include "compactor/upkeep.h"
+#include "compactor/writers.h"
 
 struct compactor_conf {
     int64_t poll_interval_ns, flush_wait_ns, early_wait_ns, cut_grace_ns, drop_delay_ns;
@@ -66,7 +67,8 @@ struct compactor {
     struct rpc_pool *peers;
     struct loop *loop; /* the pool's */
     struct membership *membership;
-    struct objstore *store;
+    struct writers *writers;
+    struct objstore *store; /* the writers' */
     struct limits *limits;
     struct upkeep *upkeep;
     char *work_dir;
@@ -74,6 +76,7 @@ struct compactor {
     uint64_t failures[COMPACTOR_CODES]; /* by position in ERR_CODES */
     struct spell trouble;
     atomic_bool is_stopping;
+    atomic_bool has_gained; /* a lease, since upkeep has looked */
     pthread_t thread;
     bool has_thread;
 
@@ -88,9 +91,9 @@ struct compactor {
     pthread_cond_t changed;
     /* under the lock */
     bool is_hinted;
-    process_done_fn *done; /* of the drain; called when both threads have ended */
+    process_done_fn *done; /* of the drain; called when all threads have ended */
     void *done_arg;
-    unsigned ended; /* of both */
+    unsigned ended; /* of the threads */
     VEC(struct compactor_running *) running;
     struct buf rows; /* JSON of the windows that wait, as of the last round */
     char last_error[512];
@@ -103,8 +106,10 @@ struct compactor {
  * The compactor thread's. */
 int64_t compactor_round(struct compactor *c, const struct compactor_conf *conf);
 void compactor_catalogues_done(struct compactor *c);
-/* Whether the ring gives a key to this process. */
-bool compactor_owns(const struct compactor *c, const struct ring *compactors, uint32_t key);
+/* Whether work on a tenant is this process's: by the ring, which gives the key to it; in a bucket without conditional puts by
+ * the lease, whatever the key. Any thread. */
+bool compactor_owns(const struct compactor *c, const struct ring *compactors, struct slice tenant,
+                    uint32_t key);
 /* Pool for as many jobs at once, the caller's thread being one of them: NULL for one. */
 void compactor_size_pool(const char *name, int64_t concurrency, struct job_pool **io_pool,
                          int64_t *io_threads);
@@ -116,5 +121,6 @@ void compactor_note(struct compactor *c, const char *doing, struct err *e);
 /* Starts a round soon. Any thread. */
 void compactor_hint(struct compactor *c);
 
-void compactor_pages_open(struct compactor *c); /* routes and metrics */
+void compactor_pages_open(struct compactor *c);   /* routes and metrics */
+void compactor_changes_open(struct compactor *c); /* the RPC a querier has its deletions made by */
 void compactor_pages_close(struct compactor *c);

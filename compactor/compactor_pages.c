@@ -138,8 +138,13 @@ static void status(struct http_request *r)
     buf_slice_append(&out, buf_slice(&c->rows));
     buf_str(&out, "],\"last_error\":");
     buf_json_str(&out, slice_cstr(c->last_error));
-    buf_printf(&out, ",\"last_error_at\":%lld,\"compaction\":", (long long)c->last_error_ms);
+    buf_printf(&out, ",\"last_error_at\":%lld", (long long)c->last_error_ms);
     lock_release(&c->lock);
+    if (writers_decide(c->writers)) {
+        buf_str(&out, ",\"leases\":");
+        writers_put(c->writers, &out);
+    }
+    buf_str(&out, ",\"compaction\":");
     upkeep_status(c->upkeep, &out);
     buf_str(&out, "}\n");
     http_reply_buf(r, 200, HTTP_JSON, &out);

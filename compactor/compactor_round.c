@@ -5,8 +5,8 @@
 #include "common/base/mem.h"
 #include "common/model/metrics_rpc.h"
 #include "common/model/tenant.h"
+#include "common/rpc/peercall.h"
 #include "compactor/compactor_internal.h"
-#include "compactor/peercall.h"
 #include "compactor/segfetch.h"
 
 #define SIGNAL SLICE("metrics")
@@ -38,10 +38,14 @@ static const struct member *holder(const struct round *r, unsigned position)
 
 /* ---- what upkeep.h does too ---- */
 
-bool compactor_owns(const struct compactor *c, const struct ring *compactors, uint32_t key)
+bool compactor_owns(const struct compactor *c, const struct ring *compactors, struct slice tenant,
+                    uint32_t key)
 {
-    int owner = ring_owner(compactors, key);
+    int owner;
 
+    if (writers_decide(c->writers))
+        return writers_may(c->writers, tenant);
+    owner = ring_owner(compactors, key);
     return owner >= 0 && strcmp(ring_member(compactors, (size_t)owner)->instance,
                                 process_instance(c->process)) == 0;
 }
@@ -60,7 +64,7 @@ void compactor_size_pool(const char *name, int64_t concurrency, struct job_pool 
 
 static bool is_ours(const struct round *r, struct slice tenant, int64_t window_ms)
 {
-    return compactor_owns(r->c, r->compactors, plan_key(tenant, window_ms));
+    return compactor_owns(r->c, r->compactors, tenant, plan_key(tenant, window_ms));
 }
 
 /* False when the row makes no sense. */

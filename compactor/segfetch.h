@@ -11,7 +11,7 @@
 #pragma once
 #include "common/base/arena.h"
 #include "common/block/ulid.h"
-#include "compactor/peercall.h"
+#include "common/rpc/peercall.h"
 
 #define SEGFETCH_RANGE_BYTES (8u << 20)
 #define SEGFETCH_MAX_FILES 4096

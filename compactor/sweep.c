@@ -233,7 +233,8 @@ struct err *sweep_tenant(const struct sweep_opts *opts, struct slice tenant, int
     if ((e = catalogue_load(opts->store, SIGNAL, tenant, &c)))
         return e;
     find_expired(&s, c);
-    e = find_orphans(&s, c);
+    if (!opts->keeps_unknown)
+        e = find_orphans(&s, c);
     if (!e && ret->expired.n + ret->orphans.n && !(e = edit(&s, retire, &c)))
         say_all(&s);
     if (!e) {

@@ -4,6 +4,7 @@
  *   1. expired   live blocks that end before the tenant's retention begins, or that of their resolution, are retired
  *   2. orphans   directories that the catalogue does not know, in which nothing was written for orphan_age_ms, are
  *                noted as retired: uploads that never came to their end, or whose edit did not
+ *                (in a bucket without conditional puts only by who has been its one writer for longer than that)
  *   3. deletion  files of what was retired delay_ms ago are deleted, meta.json first, then the
  *                catalogue forgets it
  *
@@ -34,6 +35,7 @@ struct sweep_opts {
     bool is_downsampling;
     int64_t delay_ms;      /* between retirement and deletion */
     int64_t orphan_age_ms; /* by the store's clock against ours */
+    bool keeps_unknown;    /* no orphan is looked for: another may have written here not long ago */
     bool is_dry;           /* only says what it would do, and of that what is_news says */
     bool (*is_news)(void *arg, struct slice tenant, const char *what, struct ulid block);
     void *arg;

@@ -131,6 +131,9 @@ static int64_t run_pass(struct upkeep *u)
         if (p.is_sweep)
             u->next_sweep_ms = mono_ms() + cc->sweep_interval_ns / NS_PER_MS;
         upkeep_tenant_release(u);
+        if (atomic_exchange(&u->c->has_gained, false))
+            MAP_FOREACH (en, &u->tenants)
+                ((struct upkeep_tenant *)en->value)->due_ms = INT64_MIN;
         p.compactors = membership_ring(u->c->membership, MEMBER_COMPACTOR, 0);
         look_at_all(&p);
         show(u);

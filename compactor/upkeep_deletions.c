@@ -9,7 +9,7 @@
  */
 #include "common/base/log.h"
 #include "common/model/metrics_rpc.h"
-#include "compactor/peercall.h"
+#include "common/rpc/peercall.h"
 #include "compactor/upkeep_internal.h"
 
 #define SIGNAL SLICE("metrics")
@@ -32,8 +32,8 @@ static bool wants(void *arg, const struct catalogue_block *b)
 
     if (upkeep_tenant_is_quarantined(p->u, turn->tenant, b->ulid))
         return false;
-    return !turn->only_ours ||
-           compactor_owns(p->u->c, p->compactors, levels_key(&p->tiers.levels, turn->tenant, &job));
+    return !turn->only_ours || compactor_owns(p->u->c, p->compactors, turn->tenant,
+                                              levels_key(&p->tiers.levels, turn->tenant, &job));
 }
 
 static void put_aside(void *arg, struct ulid block, const char *reason)

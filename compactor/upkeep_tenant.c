@@ -201,7 +201,8 @@ static void say_jobs(struct upkeep_pass *p, struct slice tenant, const struct le
     for (size_t i = 0; i < n; i++) {
         const struct levels_job *j = &jobs[i];
 
-        if (!compactor_owns(p->u->c, p->compactors, levels_key(&p->tiers.levels, tenant, j)) ||
+        if (!compactor_owns(p->u->c, p->compactors, tenant,
+                            levels_key(&p->tiers.levels, tenant, j)) ||
             !upkeep_is_news(p->u, tenant, levels_kind_text(j->kind), j->inputs[0]->ulid))
             continue;
         LOG_INFO(compactor, "would compact", KV_SLICE("tenant", tenant),
@@ -226,7 +227,8 @@ static void run_jobs(struct upkeep_pass *p, struct slice tenant, struct upkeep_t
     for (size_t i = 0; i < n && used < UPKEEP_TENANT_JOBS; i++) {
         const struct levels_job *job = &jobs[(skip + i) % n];
 
-        if (compactor_owns(p->u->c, p->compactors, levels_key(&p->tiers.levels, tenant, job)))
+        if (compactor_owns(p->u->c, p->compactors, tenant,
+                           levels_key(&p->tiers.levels, tenant, job)))
             ours[used++] = (struct upkeep_job){
                 .pass = p, .tenant = tenant, .job = job, .retention = &t->retention};
     }
@@ -449,6 +451,8 @@ static struct err *sweep_one(struct upkeep_pass *p, struct slice tenant, struct 
     struct sweep_opts opts = {.store = u->c->store,
                               .delay_ms = p->conf->deletion_delay_ns / NS_PER_MS,
                               .orphan_age_ms = p->conf->orphan_age_ns / NS_PER_MS,
+                              .keeps_unknown = writers_alone_ms(u->c->writers, tenant) <
+                                               p->conf->orphan_age_ns / NS_PER_MS,
                               .is_dry = p->conf->is_dry,
                               .is_news = is_news,
                               .arg = u};
@@ -459,7 +463,7 @@ static struct err *sweep_one(struct upkeep_pass *p, struct slice tenant, struct 
     struct arena *a;
     struct err *e;
 
-    if (!compactor_owns(u->c, p->compactors, ring_key(slice_of(text, (size_t)n))))
+    if (!compactor_owns(u->c, p->compactors, tenant, ring_key(slice_of(text, (size_t)n))))
         return NULL;
     limits_get(u->c->limits, tenant, &limits);
     opts.retention_ms = retention_longest(&t->retention);

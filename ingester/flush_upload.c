@@ -20,6 +20,7 @@ struct flush_upload {
     struct flush_opts opts;
     struct flush_metrics *m;
     VEC(struct uploaded) done;
+    bool has_told; /* that nothing is uploaded */
 };
 
 struct flush_upload *flush_upload_new(const struct flush_opts *opts, struct flush_metrics *m)
@@ -170,6 +171,27 @@ static void drop_visible(struct flush_upload *u)
     }
 }
 
+/* Without conditional puts a catalogue has one writer, a compactor (common/block/writelease.h). */
+static bool may_write(struct flush_upload *u)
+{
+    bool is_atomic = false;
+    struct err *e = objstore_is_atomic(u->opts.store, &is_atomic);
+
+    if (e) {
+        METRIC_ADD(u->m->upload_failures, 1);
+        LOG_ERROR(flush, "segments not uploaded, they stay here", KV_ERR(e));
+        err_free(e);
+        return false;
+    }
+    if (!is_atomic && !u->has_told)
+        LOG_WARN(
+            flush,
+            "no compactor takes segments, and they are not uploaded as blocks: the bucket has no "
+            "conditional puts, and compactors alone may name blocks");
+    u->has_told = !is_atomic;
+    return is_atomic;
+}
+
 void flush_upload_run(struct flush_upload *u, bool is_leaving)
 {
     int64_t now_ms = clock_wall_ms(u->opts.clock), after_ms = u->opts.self_upload_after_ms;
@@ -185,7 +207,10 @@ void flush_upload_run(struct flush_upload *u, bool is_leaving)
     head_segments(u->opts.head, &rows, &n);
     for (size_t i = 0; i < n; i++)
         if (rows[i].state == HEAD_SEGMENT_READY && ulid_parse(slice_cstr(rows[i].ulid), &id) &&
-            now_ms - ulid_time_ms(id) >= after_ms && !find(u, &rows[i]))
+            now_ms - ulid_time_ms(id) >= after_ms && !find(u, &rows[i])) {
+            if (!may_write(u))
+                break;
             upload_and_note(u, &rows[i]);
+        }
     mem_free(rows);
 }

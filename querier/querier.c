@@ -395,6 +395,14 @@ static void announce(void *arg, struct slice tenant, uint64_t version)
     tomb_news_tell(q->process, tenant, version);
 }
 
+static struct err *forward(void *arg, struct slice tenant, struct slice change,
+                           uint64_t *ret_version)
+{
+    struct querier *q = arg;
+
+    return tomb_news_forward(q->process, tenant, change, ret_version);
+}
+
 /* Where blocks can be mapped instead of fetched; NULL if they are on no disk of ours. */
 static char *local_root(struct process *p, const struct process_storage_conf *conf)
 {
@@ -498,7 +506,7 @@ static void build(struct querier *q, const struct querier_conf *conf)
         .max_tenants = conf->has_federation ? (size_t)conf->max_tenants : 1,
         .lookback_ms = conf->lookback_ns / NS_PER_MS,
         .has_experimental = conf->has_experimental,
-        .admin = {conf->has_admin, process_objstore(q->process), announce, q},
+        .admin = {conf->has_admin, process_objstore(q->process), announce, q, forward},
     });
     prom_api_routes(q->api, process_http(q->process));
     rules_page_routes(q->process);

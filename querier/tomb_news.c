@@ -3,6 +3,12 @@
 #include "common/base/lock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/reader.h"
+#include "common/block/writelease.h"
+#include "common/rpc/peercall.h"
+
+#define FORWARD_TIMEOUT_MS 60000
+#define FORWARD_MAX_BYTES 64
 
 /* Shared by the caller and the calls, the last of which may end after the caller has gone. */
 struct news {
@@ -94,4 +100,40 @@ void tomb_news_tell(struct process *p, struct slice tenant, uint64_t version)
     mem_free(key);
     call_all(p, n, tenant, version);
     wait_all(n);
+}
+
+struct err *tomb_news_forward(struct process *p, struct slice tenant, struct slice change,
+                              uint64_t *ret_version)
+{
+    struct ring *ring = membership_ring(process_membership(p), MEMBER_COMPACTOR, 0);
+    struct peercall_opts opts = {.pool = process_peers(p),
+                                 .loop = process_loop(p, 0),
+                                 .method = "compactor.tombstones",
+                                 .tenant = tenant,
+                                 .timeout_ms = FORWARD_TIMEOUT_MS,
+                                 .max_bytes = FORWARD_MAX_BYTES};
+    char key[WRITELEASE_KEY_BYTES];
+    struct buf answer = {0};
+    struct reader r;
+    struct err *e;
+    int owner;
+
+    writelease_key(writelease_shard(tenant), key);
+    owner = ring_owner(ring, ring_key(slice_cstr(key)));
+    if (owner < 0) {
+        e = err_new(ERR_UNAVAILABLE, "the bucket has no conditional puts, so a compactor has to "
+                                     "write a deletion, and there is none");
+    } else {
+        opts.address = ring_member(ring, (size_t)owner)->rpc_addr;
+        e = peercall_run(&opts, change, &answer);
+    }
+    ring_unref(ring);
+    if (!e) {
+        r = reader_new(buf_slice(&answer));
+        *ret_version = reader_uvarint(&r);
+        if (!reader_ok(&r))
+            e = err_new(ERR_INVALID, "a compactor answers a deletion with no version");
+    }
+    buf_done(&answer);
+    return e;
 }

@@ -285,6 +285,53 @@ struct err *tombstone_list_update(struct objstore *store, struct slice signal, s
     return NULL;
 }
 
+/* ---- changes that another makes ---- */
+
+void tombstone_change_encode(struct buf *out, const struct ulid *gone, size_t n,
+                             const struct tombstone_list *add)
+{
+    buf_uvarint(out, n);
+    for (size_t i = 0; i < n; i++)
+        buf_append(out, gone[i].bytes, sizeof(gone[i].bytes));
+    if (add)
+        tombstone_list_write(out, add);
+}
+
+struct err *tombstone_change_apply(struct slice change, struct tombstone_list *l, bool *ret_changed)
+{
+    struct reader r = reader_new(change);
+    struct tombstone_list *add = NULL;
+    uint64_t n = reader_uvarint(&r);
+    struct slice ids;
+    struct err *e;
+
+    if (!reader_ok(&r) || n > TOMBSTONE_LIST_MAX)
+        return err_new(ERR_INVALID, "a change of more tombstones than there can be");
+    ids = reader_bytes(&r, n * sizeof(struct ulid));
+    if (!reader_ok(&r))
+        return err_new(ERR_INVALID, "a change of tombstones ends early");
+    if (reader_left(&r)) {
+        size_t before = l->all.len;
+
+        if ((e = tombstone_list_parse(reader_rest(&r), &add)))
+            return e;
+        for (size_t i = 0; i < add->all.len && !e; i++)
+            e = tombstone_list_add(l, &add->all.ptr[i]);
+        tombstone_list_unref(add);
+        if (e)
+            return e;
+        *ret_changed = *ret_changed || l->all.len != before;
+    }
+    for (uint64_t i = 0; i < n; i++) {
+        struct ulid id;
+
+        memcpy(id.bytes, ids.ptr + i * sizeof(id.bytes), sizeof(id.bytes));
+        if (tombstone_list_remove(l, id))
+            *ret_changed = true;
+    }
+    return NULL;
+}
+
 /* ---- samples against tombstones ---- */
 
 static bool overlaps(const struct tombstone *t, int64_t min_ms, int64_t max_ms)

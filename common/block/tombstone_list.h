@@ -78,6 +78,19 @@ typedef struct err *tombstone_list_edit_fn(void *arg, struct tombstone_list *l, 
 ORR_CHECKED struct err *tombstone_list_update(struct objstore *store, struct slice signal,
                                               struct slice tenant, tombstone_list_edit_fn *edit,
                                               void *arg, struct tombstone_list **ret);
+/*
+ * A change of a list, for the one who may write it where the bucket has no conditional puts (writelease.h): RPC
+ * "compactor.tombstones", whose answer is the uvarint version of the list with the change.
+ *
+ *   uvarint count | 16 bytes ulid, to be taken off... | what is to be added, as tombstone_list_write() writes a list; may be empty
+ *
+ * It may be made again: what is there is not added twice.
+ */
+void tombstone_change_encode(struct buf *out, const struct ulid *gone, size_t n,
+                             const struct tombstone_list *add /* may be NULL */);
+/* ERR_INVALID, ERR_CORRUPT: it makes no sense; ERR_LIMIT: the list is full. */
+ORR_CHECKED struct err *tombstone_change_apply(struct slice change, struct tombstone_list *l,
+                                               bool *ret_changed);
 /* Key of the object, in the arena. */
 char *tombstone_list_key(struct arena *a, struct slice signal, struct slice tenant);
 

@@ -55,6 +55,9 @@ struct objstore_put {
     enum objstore_cond cond;
     const char *etag;         /* of OBJSTORE_IF_MATCH */
     const char *content_type; /* NULL: application/octet-stream */
+    /* 0: as long, and in as many attempts, as the store is told to. Else one attempt, and this long after the call
+     * nothing more is sent: ERR_TIMEOUT. For who must know until when a put of his can still take place. */
+    int64_t within_ms;
 };
 
 struct objstore_get {

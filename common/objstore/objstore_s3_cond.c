@@ -237,12 +237,17 @@ static struct err *put_looked_up(struct cond_put *p, struct objstore_info *ret)
 {
     size_t stripe = hash_xxh64(p->key, STRIPE_SEED) % OBJSTORE_S3_STRIPES;
     enum finding found;
+    struct objstore_put opts = *p->opts;
+    int64_t until_ms = objstore_s3_until(&opts);
     struct err *e = enter(p->s, stripe);
 
     if (e)
         return e;
-    if (!(e = look(p, &found, ret)))
-        e = objstore_s3_put_one(p->s, p->key, p->content, p->opts, ret);
+    if (!(e = look(p, &found, ret)) && until_ms &&
+        (opts.within_ms = until_ms - clock_mono_ms(&clock_system)) <= 0)
+        e = err_new(ERR_TIMEOUT, "looking at the object took all the time there was");
+    if (!e)
+        e = objstore_s3_put_one(p->s, p->key, p->content, &opts, ret);
     leave(p->s, stripe);
     return e;
 }

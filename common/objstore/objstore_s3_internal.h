@@ -65,6 +65,8 @@ struct err *objstore_s3_list(struct objstore *s, struct arena *a, const struct o
 /* Headers of a new object: encryption and storage class. Texts are the arena's or the conf's. */
 void objstore_s3_put_headers(struct objstore_s3 *s, struct arena *a, struct slice key,
                              struct s3wire_call *call);
+/* Monotonic ms of within_ms from now; 0: it has none. */
+int64_t objstore_s3_until(const struct objstore_put *opts);
 /* One unconditional PUT. */
 ORR_CHECKED struct err *objstore_s3_put_one(struct objstore_s3 *s, struct slice key,
                                             struct slice content, const struct objstore_put *opts,

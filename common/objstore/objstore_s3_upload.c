@@ -63,6 +63,11 @@ void objstore_s3_put_headers(struct objstore_s3 *s, struct arena *a, struct slic
 
 /* ---- in one request ---- */
 
+int64_t objstore_s3_until(const struct objstore_put *opts)
+{
+    return opts->within_ms ? clock_mono_ms(&clock_system) + opts->within_ms : 0;
+}
+
 struct err *objstore_s3_put_one(struct objstore_s3 *s, struct slice key, struct slice content,
                                 const struct objstore_put *opts, struct objstore_info *ret)
 {
@@ -70,7 +75,9 @@ struct err *objstore_s3_put_one(struct objstore_s3 *s, struct slice key, struct 
                                .method = "PUT",
                                .key = key,
                                .body = content,
-                               .content_type = opts->content_type};
+                               .content_type = opts->content_type,
+                               .is_once = opts->within_ms != 0,
+                               .until_ms = objstore_s3_until(opts)};
     struct arena *a = arena_new(0);
     struct err *e;
 
@@ -306,7 +313,7 @@ struct err *objstore_s3_put(struct objstore *base, struct slice key, struct slic
                            content.len, MAX_PUT_BYTES);
         return objstore_s3_put_if(s, key, content, opts, ret_info);
     }
-    if (content.len > (uint64_t)s->opts->part_bytes)
+    if (content.len > (uint64_t)s->opts->part_bytes && !opts->within_ms)
         return put_parts(s, key, content, opts, ret_info);
     return objstore_s3_put_one(s, key, content, opts, ret_info);
 }

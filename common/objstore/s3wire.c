@@ -63,7 +63,11 @@ void s3wire_begin(struct s3wire *w, struct s3wire_call *call)
     if (!call->attempts++)
         call->first_ms = clock_mono_ms(&clock_system);
     forget_answer(call);
-    if ((call->failure = s3wire_sign(w, call, &sign)))
+    if (call->until_ms && clock_mono_ms(&clock_system) >= call->until_ms)
+        call->failure = err_new(ERR_TIMEOUT, "it was not sent: its time is over");
+    else
+        call->failure = s3wire_sign(w, call, &sign);
+    if (call->failure)
         return;
     call->try = s3wire_try_start(w, call, &sign);
 }

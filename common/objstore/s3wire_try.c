@@ -201,7 +201,12 @@ struct s3try *s3wire_try_start(struct s3wire *w, struct s3wire_call *call, struc
     struct s3try *t = mem_new(struct s3try);
     size_t max = call->max_bytes ? call->max_bytes : 16u << 20;
     size_t moved = sign->body.len + call->expect_bytes;
+    int64_t timeout_ms = c->request_timeout_ns / NS_PER_MS + call->more_timeout_ms +
+                         (int64_t)(moved / BYTES_PER_MS);
 
+    if (call->until_ms)
+        timeout_ms =
+            ORR_MAX(ORR_MIN(timeout_ms, call->until_ms - clock_mono_ms(&clock_system)), 1);
     t->w = w;
     t->op = call->op;
     t->sign = *sign;
@@ -216,8 +221,7 @@ struct s3try *s3wire_try_start(struct s3wire *w, struct s3wire_call *call, struc
         .body = t->sign.body,
         .is_body_lent = true,
         .content_type = t->sign.content_type,
-        .timeout_ms = c->request_timeout_ns / NS_PER_MS + call->more_timeout_ms +
-                      (int64_t)(moved / BYTES_PER_MS),
+        .timeout_ms = timeout_ms,
         .connect_timeout_ms = c->connect_timeout_ns / NS_PER_MS,
         .stall_timeout_ms = c->stall_timeout_ns / NS_PER_MS + call->more_timeout_ms,
         .max_response_bytes = ORR_MAX(max, (size_t)ERROR_BYTES),

@@ -33,18 +33,19 @@ static const struct command ctl_commands[] = {
      "is there, "
      "and names what is wrong."},
     {"bucket", "adopt", "--layout=L [--prefix=P] [--tenant=T] [--dry-run]", 0, 0,
-     CTL_BIT(CTL_LAYOUT) | CTL_BIT(CTL_PREFIX) | CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_DRY), false,
-     ctl_bucket_adopt,
+     CTL_BIT(CTL_LAYOUT) | CTL_BIT(CTL_PREFIX) | CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_DRY) |
+         CTL_BIT(CTL_FORCE),
+     false, ctl_bucket_adopt,
      "Adds the blocks of a Mimir, Cortex or Thanos bucket to the catalogue, in place: no byte is "
      "moved. Blocks "
      "with a deletion mark are left out. Done twice it adds nothing."},
-    {"bucket", "rebuild-catalogue", "TENANT", 1, 1, CTL_BIT(CTL_DRY) | CTL_BIT(CTL_TEMP), false,
-     ctl_bucket_rebuild,
+    {"bucket", "rebuild-catalogue", "TENANT", 1, 1,
+     CTL_BIT(CTL_DRY) | CTL_BIT(CTL_TEMP) | CTL_BIT(CTL_FORCE), false, ctl_bucket_rebuild,
      "Makes the tenant's catalogue anew from the blocks that are in the bucket. For when it is "
      "lost or "
      "damaged; let no compactor run meanwhile."},
-    {"block", "upload", "DIR… --tenant=T", 1, SIZE_MAX, CTL_BIT(CTL_TENANT), false,
-     ctl_block_upload,
+    {"block", "upload", "DIR… --tenant=T", 1, SIZE_MAX, CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_FORCE),
+     false, ctl_block_upload,
      "Backfills blocks of Prometheus: verified whole, uploaded, put into the catalogue. What is in "
      "the bucket "
      "already is not sent again."},
@@ -52,10 +53,10 @@ static const struct command ctl_commands[] = {
      CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_LIMIT) | CTL_BIT(CTL_TEMP) | CTL_BIT(CTL_JSON), true,
      ctl_tsdb_analyze,
      "Cardinality, churn and chunks of a block, in a directory or (with --tenant) in the bucket."},
-    {"tenant", "copy", "FROM TO", 2, 2, CTL_BIT(CTL_DRY) | CTL_BIT(CTL_TEMP), false,
-     ctl_tenant_copy, "Copies the live metrics blocks of a tenant to another tenant."},
-    {"tenant", "delete", "TENANT", 1, 1, CTL_BIT(CTL_DRY) | CTL_BIT(CTL_YES), false,
-     ctl_tenant_delete,
+    {"tenant", "copy", "FROM TO", 2, 2, CTL_BIT(CTL_DRY) | CTL_BIT(CTL_TEMP) | CTL_BIT(CTL_FORCE),
+     false, ctl_tenant_copy, "Copies the live metrics blocks of a tenant to another tenant."},
+    {"tenant", "delete", "TENANT", 1, 1, CTL_BIT(CTL_DRY) | CTL_BIT(CTL_YES) | CTL_BIT(CTL_FORCE),
+     false, ctl_tenant_delete,
      "Deletes every object of a tenant, of all signals. Readers see nothing from its first step "
      "on; ended in "
      "between, it goes on when called again."},
@@ -284,7 +285,10 @@ static int run(struct ctl *c, const struct command *k, struct line *l)
         err_free(e);
         return CTL_WRONG;
     }
-    e = k->run(c);
+    if ((k->options & CTL_BIT(CTL_FORCE)) && !c->opts.is_forced && !c->opts.is_dry)
+        e = ctl_check_alone(c);
+    if (!e)
+        e = k->run(c);
     if (fflush(stdout) != 0 && !e)
         e = err_errno(ERR_IO, "standard output");
     if (c->is_usage)

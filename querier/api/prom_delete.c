@@ -67,24 +67,59 @@ static struct err *parse_all(struct prom_task *t, struct deletion *d)
     return NULL;
 }
 
-static struct err *add_all(void *arg, struct tombstone_list *l, bool *ret_changed)
-{
-    const struct deletion *d = arg;
-    struct err *e = NULL;
+/* ---- a change of the list ---- */
 
-    for (size_t i = 0; i < d->n && !e; i++) {
-        if (d->tombs[i].min_ms > d->tombs[i].max_ms)
-            continue; /* all of it lies in the future: there is nothing yet */
-        e = tombstone_list_add(l, &d->tombs[i]);
-        *ret_changed = true;
-    }
+struct change {
+    struct slice bytes; /* tombstone_change_encode() */
+};
+
+static struct err *apply(void *arg, struct tombstone_list *l, bool *ret_changed)
+{
+    const struct change *c = arg;
+
+    return tombstone_change_apply(c->bytes, l, ret_changed);
+}
+
+/* In the bucket, or by whoever may do that. */
+static struct err *make_change(struct prom_task *t, struct slice bytes, uint64_t *ret_version)
+{
+    const struct prom_admin_opts *admin = admin_of(t);
+    struct tombstone_list *l = NULL;
+    struct change c = {bytes};
+    bool is_atomic = true;
+    struct err *e = admin->forward ? objstore_is_atomic(admin->objstore, &is_atomic) : NULL;
+
+    if (e)
+        return e;
+    if (!is_atomic)
+        return admin->forward(admin->arg, t->tenant, bytes, ret_version);
+    if (!(e = tombstone_list_update(admin->objstore, SLICE("metrics"), t->tenant, apply, &c, &l)))
+        *ret_version = tombstone_list_version(l);
+    tombstone_list_unref(l);
     return e;
 }
 
-static void tell(struct prom_task *t, const struct tombstone_list *l)
+static struct err *add_all(struct prom_task *t, const struct deletion *d, uint64_t *ret_version)
+{
+    struct tombstone_list *add = tombstone_list_new(t->tenant);
+    struct buf bytes = {0};
+    struct err *e = NULL;
+
+    for (size_t i = 0; i < d->n && !e; i++)
+        if (d->tombs[i].min_ms <= d->tombs[i].max_ms) /* else all of it lies in the future */
+            e = tombstone_list_add(add, &d->tombs[i]);
+    if (!e) {
+        tombstone_change_encode(&bytes, NULL, 0, add);
+        e = make_change(t, buf_slice(&bytes), ret_version);
+    }
+    buf_done(&bytes);
+    tombstone_list_unref(add);
+    return e;
+}
+
+static void tell(struct prom_task *t, uint64_t version)
 {
     const struct prom_admin_opts *admin = admin_of(t);
-    uint64_t version = tombstone_list_version(l);
 
     store_hint_tombstones(prom_tasks_opts(t->tasks)->store, t->tenant, version);
     if (admin->announce)
@@ -94,18 +129,14 @@ static void tell(struct prom_task *t, const struct tombstone_list *l)
 static struct err *run_delete(struct prom_task *t)
 {
     struct deletion *d = t->params;
-    struct tombstone_list *l = NULL;
+    uint64_t version = 0;
     struct err *e = parse_all(t, d);
 
-    if (!e)
-        e = tombstone_list_update(admin_of(t)->objstore, SLICE("metrics"), t->tenant, add_all, d,
-                                  &l);
-    if (!e) {
+    if (!e && !(e = add_all(t, d, &version))) {
         LOG_INFO(querier, "series deleted", KV_SLICE("tenant", t->tenant), KV_U64("count", d->n),
-                 KV_U64("version", tombstone_list_version(l)));
-        tell(t, l);
+                 KV_U64("version", version));
+        tell(t, version);
     }
-    tombstone_list_unref(l);
     for (size_t i = 0; i < d->n; i++)
         matchers_done(d->tombs[i].matchers);
     t->success_status = 204;
@@ -138,30 +169,24 @@ static struct err *find_gone(struct prom_task *t, const struct tombstone_list *l
     return e;
 }
 
-static struct err *take_off(void *arg, struct tombstone_list *l, bool *ret_changed)
-{
-    const struct cleaning *c = arg;
-
-    for (size_t i = 0; i < c->n; i++)
-        if (tombstone_list_remove(l, c->gone[i]))
-            *ret_changed = true;
-    return NULL;
-}
-
 static struct err *run_clean(struct prom_task *t)
 {
     struct objstore *bucket = admin_of(t)->objstore;
     struct cleaning c = {0};
-    struct tombstone_list *l = NULL, *now = NULL;
+    struct tombstone_list *l = NULL;
+    struct buf bytes = {0};
+    uint64_t version = 0;
     struct err *e = tombstone_list_load(bucket, SLICE("metrics"), t->tenant, &l, NULL);
 
     if (!e)
         e = find_gone(t, l, &c);
-    if (!e && c.n &&
-        !(e = tombstone_list_update(bucket, SLICE("metrics"), t->tenant, take_off, &c, &now)))
-        tell(t, now);
+    if (!e && c.n) {
+        tombstone_change_encode(&bytes, c.gone, c.n, NULL);
+        if (!(e = make_change(t, buf_slice(&bytes), &version)))
+            tell(t, version);
+    }
+    buf_done(&bytes);
     tombstone_list_unref(l);
-    tombstone_list_unref(now);
     t->success_status = 204;
     return e;
 }

@@ -70,6 +70,10 @@ struct prom_admin_opts {
      * queriers to have heard. On a worker. */
     void (*announce)(void *arg, struct slice tenant, uint64_t version);
     void *arg;
+    /* Has the one who may write the list make a change (tombstone_change_encode()) where the bucket has no conditional
+     * puts; the list's version with it. On a worker. NULL: the bucket has them. */
+    struct err *(*forward)(void *arg, struct slice tenant, struct slice change,
+                           uint64_t *ret_version);
 };
 
 struct prom_tasks_opts {

@@ -1,4 +1,4 @@
-#include "compactor/peercall.h"
+#include "common/rpc/peercall.h"
 #include "tests/unit/test.h"
 
 /* A server and a pool on one loop with a thread of its own; the test is the thread that waits. */

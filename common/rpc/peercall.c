@@ -1,4 +1,4 @@
-#include "compactor/peercall.h"
+#include "common/rpc/peercall.h"
 
 #include <time.h>
 

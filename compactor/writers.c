@@ -1,0 +1,617 @@
+#include "compactor/writers.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "common/base/clock.h"
+#include "common/base/lock.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/metric.h"
+#include "common/base/rng.h"
+#include "common/base/spell.h"
+#include "common/base/thread.h"
+
+#define ASK_AGAIN_MS 1000 /* whether puts are conditional, of a bucket that did not answer */
+#define MIN_REST_MS 20
+
+/* What the bucket is like. */
+enum { NOT_KNOWN, CONDITIONAL, PLAIN };
+
+struct share {
+    struct writelease lease;
+    bool is_busy;         /* a put is under way */
+    int64_t quiet_ms;     /* monotonic: until then one may take place that was given up */
+    int64_t next_look_ms; /* the thread's */
+};
+
+struct writers {
+    struct objstore base; /* what writers_store() gives */
+    struct writers_opts opts;
+    struct writers_metrics m;
+    atomic_int kind;
+    pthread_t thread;
+    bool has_thread;
+    struct rng rng;       /* the thread's */
+    struct spell trouble; /* the thread's */
+
+    struct lock lock;
+    pthread_cond_t changed;
+    /* under the lock */
+    bool is_stopping, is_running;
+    void (*ended)(void *arg);
+    void *ended_arg;
+    struct share shares[WRITELEASE_SHARDS];
+};
+
+static int64_t mono_ms(void)
+{
+    return clock_mono_ms(&clock_system);
+}
+
+static struct timespec at(int64_t ms)
+{
+    return (struct timespec){ms / MS_PER_S, ms % MS_PER_S * NS_PER_MS};
+}
+
+static struct writers *from(struct objstore *base)
+{
+    return (struct writers *)base; /* the first member */
+}
+
+/* ---- what the bucket is like ---- */
+
+static struct err *find_out(struct writers *w, bool *ret_plain)
+{
+    bool is_atomic = true;
+    struct err *e = NULL;
+
+    if (atomic_load(&w->kind) == NOT_KNOWN) {
+        if ((e = objstore_is_atomic(w->opts.below, &is_atomic)))
+            return e;
+        atomic_store(&w->kind, is_atomic ? CONDITIONAL : PLAIN);
+    }
+    *ret_plain = atomic_load(&w->kind) == PLAIN;
+    return NULL;
+}
+
+bool writers_decide(struct writers *w)
+{
+    return atomic_load(&w->kind) == PLAIN;
+}
+
+/* ---- who may ---- */
+
+static struct share *share_of(struct writers *w, struct slice tenant)
+{
+    return &w->shares[writelease_shard(tenant)];
+}
+
+bool writers_may(struct writers *w, struct slice tenant)
+{
+    struct share *s = share_of(w, tenant);
+    bool may;
+
+    if (!w->opts.wants(w->opts.arg, writelease_shard(tenant)))
+        return false;
+    lock_take(&w->lock);
+    may = writelease_may_put(&s->lease, mono_ms());
+    lock_release(&w->lock);
+    return may;
+}
+
+int64_t writers_alone_ms(struct writers *w, struct slice tenant)
+{
+    struct share *s = share_of(w, tenant);
+    int64_t now_ms = mono_ms(), ms;
+
+    if (!writers_decide(w))
+        return INT64_MAX;
+    lock_take(&w->lock);
+    ms = writelease_may_put(&s->lease, now_ms) ? now_ms - s->lease.held_ms : 0;
+    lock_release(&w->lock);
+    return ms;
+}
+
+void writers_put(struct writers *w, struct buf *out)
+{
+    size_t n = 0;
+
+    buf_byte(out, '[');
+    lock_take(&w->lock);
+    for (unsigned i = 0; i < WRITELEASE_SHARDS; i++)
+        if (writelease_may_put(&w->shares[i].lease, mono_ms()))
+            buf_printf(out, "%s%u", n++ ? "," : "", i);
+    lock_release(&w->lock);
+    buf_byte(out, ']');
+}
+
+/* The tenant of "signal/tenant/…"; all of the key if it is no such. */
+static struct slice tenant_of(struct slice key)
+{
+    struct slice rest = key, signal, tenant;
+
+    return slice_split(&rest, '/', &signal) && slice_split(&rest, '/', &tenant) ? tenant : key;
+}
+
+static struct err *refusal(struct writers *w, struct slice tenant)
+{
+    METRIC_ADD(w->m.refused, 1);
+    return err_new(ERR_UNAVAILABLE,
+                   "the bucket has no conditional puts, and this process does not hold the lease "
+                   "of tenant %.*s",
+                   SLICE_ARG(tenant));
+}
+
+/* ---- a put by the lease ---- */
+
+static struct err *enter(struct writers *w, struct share *s, struct slice tenant)
+{
+    struct timespec until = at(mono_ms() + w->opts.put_ms);
+    bool is_wanted = w->opts.wants(w->opts.arg, writelease_shard(tenant));
+    struct err *e = NULL;
+
+    lock_take(&w->lock);
+    while (!e && s->is_busy)
+        if (!lock_wait_until(&w->lock, &w->changed, &until))
+            e = err_new(ERR_TIMEOUT, "other puts of tenants of the same share take too long");
+    if (!e && mono_ms() < s->quiet_ms)
+        e = err_new(ERR_UNAVAILABLE, "an earlier put that failed may still take place");
+    else if (!e && (!is_wanted || w->is_stopping || !writelease_may_put(&s->lease, mono_ms())))
+        e = refusal(w, tenant);
+    if (!e)
+        s->is_busy = true;
+    lock_release(&w->lock);
+    return e;
+}
+
+static void leave(struct writers *w, struct share *s, int64_t quiet_ms)
+{
+    lock_take(&w->lock);
+    s->is_busy = false;
+    s->quiet_ms = ORR_MAX(s->quiet_ms, quiet_ms);
+    (void)pthread_cond_broadcast(&w->changed);
+    lock_release(&w->lock);
+}
+
+static struct err *read_back(struct writers *w, struct slice key, struct slice content)
+{
+    struct objstore_get get = {.max_bytes = content.len + 1};
+    struct buf b = {0};
+    struct err *e = objstore_get(w->opts.below, key, &get, &b, NULL);
+    bool is_other = err_is(e, ERR_TOO_LARGE) || err_is(e, ERR_NOT_FOUND) ||
+                    (!e && !slice_eq(buf_slice(&b), content));
+
+    buf_done(&b);
+    if (e && !is_other) {
+        struct err *after =
+            err_new(ERR_UNAVAILABLE, "it was written, and then not read back: %s", err_msg(e));
+
+        err_free(e);
+        return after;
+    }
+    if (!is_other)
+        return NULL;
+    err_free(e);
+    METRIC_ADD(w->m.overwritten, 1);
+    LOG_ERROR(compactor,
+              "what was put is not what stands there: another writes the same object, and the "
+              "bucket has no "
+              "conditional puts that would keep them apart",
+              KV_SLICE("path", key));
+    return err_new(ERR_CONFLICT, "another has overwritten what was put");
+}
+
+static struct err *put_alone(struct writers *w, struct slice key, struct slice content,
+                             const struct objstore_put *opts, struct objstore_info *ret_info)
+{
+    struct slice tenant = tenant_of(key);
+    struct share *s = share_of(w, tenant);
+    struct objstore_put once = *opts;
+    struct err *e = enter(w, s, tenant);
+    int64_t quiet_ms = INT64_MIN, began_ms = mono_ms();
+
+    if (e)
+        return e;
+    once.within_ms = w->opts.put_ms;
+    e = w->opts.below->ops->put(w->opts.below, key, content, &once, ret_info);
+    if (e && !err_is(e, ERR_CONFLICT) && !err_is(e, ERR_INVALID))
+        quiet_ms = began_ms + 2 * w->opts.put_ms;
+    if (!e)
+        e = read_back(w, key, content);
+    leave(w, s, quiet_ms);
+    return e;
+}
+
+/* ---- the store ---- */
+
+static struct err *store_get(struct objstore *base, struct slice key,
+                             const struct objstore_get *opts, struct buf *ret,
+                             struct objstore_info *ret_info)
+{
+    struct objstore *below = from(base)->opts.below;
+
+    return below->ops->get(below, key, opts, ret, ret_info);
+}
+
+static struct err *store_put(struct objstore *base, struct slice key, struct slice content,
+                             const struct objstore_put *opts, struct objstore_info *ret_info)
+{
+    struct writers *w = from(base);
+    bool is_plain = false;
+    struct err *e;
+
+    if (opts->cond != OBJSTORE_ALWAYS && (e = find_out(w, &is_plain)))
+        return e;
+    return is_plain ? put_alone(w, key, content, opts, ret_info)
+                    : w->opts.below->ops->put(w->opts.below, key, content, opts, ret_info);
+}
+
+static struct err *store_put_file(struct objstore *base, struct slice key, const char *path,
+                                  const struct objstore_put *opts, struct objstore_info *ret_info)
+{
+    struct writers *w = from(base);
+    bool is_plain = false;
+    struct err *e;
+
+    if (opts->cond != OBJSTORE_ALWAYS && (e = find_out(w, &is_plain)))
+        return e;
+    if (is_plain)
+        return err_new(ERR_UNSUPPORTED, "a conditional put of a file by a lease");
+    return w->opts.below->ops->put_file(w->opts.below, key, path, opts, ret_info);
+}
+
+static struct err *store_list(struct objstore *base, struct arena *a,
+                              const struct objstore_list *opts, struct objstore_listing *ret)
+{
+    struct objstore *below = from(base)->opts.below;
+
+    return below->ops->list(below, a, opts, ret);
+}
+
+static struct err *may_delete(struct writers *w, struct slice key)
+{
+    struct slice tenant = tenant_of(key);
+    bool is_plain = false;
+    struct err *e = find_out(w, &is_plain);
+
+    return !e && is_plain && !writers_may(w, tenant) ? refusal(w, tenant) : e;
+}
+
+static struct err *store_del(struct objstore *base, struct slice key)
+{
+    struct writers *w = from(base);
+    struct err *e = may_delete(w, key);
+
+    return e ? e : w->opts.below->ops->del(w->opts.below, key);
+}
+
+static struct err *store_del_many(struct objstore *base, const struct slice *keys, size_t n)
+{
+    struct writers *w = from(base);
+    struct err *e = NULL;
+
+    for (size_t i = 0; i < n && !e; i++)
+        e = may_delete(w, keys[i]);
+    return e ? e : objstore_delete_many(w->opts.below, keys, n);
+}
+
+static struct err *store_stat(struct objstore *base, struct slice key, struct objstore_info *ret)
+{
+    struct objstore *below = from(base)->opts.below;
+
+    return below->ops->stat(below, key, ret);
+}
+
+static struct err *store_is_atomic(struct objstore *base, bool *ret)
+{
+    return objstore_is_atomic(from(base)->opts.below, ret);
+}
+
+static void store_stop(struct objstore *base)
+{
+    objstore_stop(from(base)->opts.below);
+}
+
+/* It is closed with the writers. */
+static void store_close(struct objstore *base)
+{
+    (void)base;
+}
+
+static const struct objstore_ops store_ops = {.get = store_get,
+                                              .put = store_put,
+                                              .put_file = store_put_file,
+                                              .list = store_list,
+                                              .del = store_del,
+                                              .stat = store_stat,
+                                              .del_many = store_del_many,
+                                              .is_atomic = store_is_atomic,
+                                              .stop = store_stop,
+                                              .close = store_close};
+
+struct objstore *writers_store(struct writers *w)
+{
+    return &w->base;
+}
+
+/* ---- the thread ---- */
+
+static void note(struct writers *w, const char *doing, struct err *e)
+{
+    uint64_t left_out;
+
+    if (spell_tells(&w->trouble, doing, e, mono_ms(), &left_out))
+        LOG_WARN(compactor, "a lease in the bucket cannot be looked after, it will be tried again",
+                 KV_STR("reason", doing), KV_U64("skipped", left_out), KV_ERR(e));
+    err_free(e);
+}
+
+/* "" when there is none. Longer than any of ours: cut. */
+static struct err *read_lease(struct writers *w, struct slice key, struct buf *ret)
+{
+    struct objstore_get get = {.max_bytes = WRITELEASE_TEXT_BYTES - 1};
+    struct err *e = objstore_get(w->opts.below, key, &get, ret, NULL);
+
+    if (err_is(e, ERR_NOT_FOUND)) {
+        err_free(e);
+        buf_reset(ret);
+        return NULL;
+    }
+    return e;
+}
+
+static void new_nonce(struct writers *w, char ret[static WRITELEASE_NONCE_BYTES])
+{
+    (void)snprintf(ret, WRITELEASE_NONCE_BYTES, "%016llx%016llx",
+                   (unsigned long long)rng_u64(&w->rng), (unsigned long long)rng_u64(&w->rng));
+}
+
+/* What is to be written now, and within which time. With the lock. */
+static struct writelease_step decide(struct writers *w, struct share *s, int64_t read_began_ms,
+                                     struct slice text, bool wanted, int64_t *ret_within_ms,
+                                     bool *ret_is_end)
+{
+    enum writelease_state was = s->lease.state;
+    int64_t now_ms = mono_ms();
+    char nonce[WRITELEASE_NONCE_BYTES];
+    struct writelease_step step;
+
+    new_nonce(w, nonce);
+    step = writelease_read(&s->lease, read_began_ms, now_ms, text, wanted, nonce);
+    *ret_within_ms = w->opts.put_ms;
+    if (step.text[0] && s->lease.state != WRITELEASE_HELD)
+        *ret_within_ms -= now_ms - read_began_ms;
+    *ret_is_end =
+        !wanted && !s->is_busy && now_ms >= s->quiet_ms && writelease_may_put(&s->lease, now_ms);
+    if (*ret_is_end)
+        step = writelease_release(&s->lease);
+    if ((was == WRITELEASE_HELD) != (s->lease.state == WRITELEASE_HELD))
+        METRIC_ADD(w->m.held, s->lease.state == WRITELEASE_HELD ? 1 : -1);
+    return step;
+}
+
+static void say(struct writers *w, const char *key, const struct writelease *before,
+                const struct writelease *now, const struct writelease_step *step, bool is_end,
+                struct slice text)
+{
+    struct slice holder = SLICE("nobody");
+
+    (void)writelease_holder(text, &holder);
+    if (step->is_lost) {
+        METRIC_ADD(w->m.lost, 1);
+        LOG_ERROR(compactor, "a lease that was held is another's", KV_STR("path", key),
+                  KV_SLICE("peer", holder));
+    }
+    if (is_end)
+        LOG_INFO(compactor, "gives back the lease of a share of the tenants", KV_STR("path", key));
+    else if (before->state != WRITELEASE_HELD && now->state == WRITELEASE_HELD)
+        LOG_INFO(compactor, "writes for a share of the tenants", KV_STR("path", key));
+    else if (before->state == WRITELEASE_IDLE && now->state == WRITELEASE_WATCHED && !step->text[0])
+        LOG_INFO(compactor, "waits for the lease of a share of the tenants", KV_STR("path", key),
+                 KV_SLICE("peer", holder));
+}
+
+static void put_lease(struct writers *w, struct share *s, struct slice key,
+                      const struct writelease_step *step, int64_t within_ms, bool is_end)
+{
+    const struct objstore_put opts = {.content_type = "text/plain", .within_ms = within_ms};
+    int64_t began_ms = mono_ms();
+    struct err *e = within_ms > 0
+                        ? objstore_put(w->opts.below, key, slice_cstr(step->text), &opts, NULL)
+                        : err_new(ERR_TIMEOUT, "it took too long to read");
+
+    if (!is_end) {
+        lock_take(&w->lock);
+        writelease_wrote(&s->lease, began_ms, mono_ms(), e == NULL);
+        lock_release(&w->lock);
+    }
+    if (e)
+        note(w, "write", e);
+}
+
+/* One look at one lease. */
+static void look(struct writers *w, unsigned i, bool is_ending)
+{
+    bool wanted = !is_ending && w->opts.wants(w->opts.arg, i), is_end;
+    struct share *s = &w->shares[i];
+    struct writelease before = s->lease, now; /* the thread alone changes it */
+    int64_t read_began_ms = mono_ms(), within_ms;
+    char name[WRITELEASE_KEY_BYTES];
+    struct writelease_step step;
+    struct buf text = {0};
+    struct slice key;
+    struct err *e;
+
+    if (!wanted && before.state == WRITELEASE_IDLE)
+        return;
+    writelease_key(i, name);
+    key = slice_cstr(name);
+    if ((e = read_lease(w, key, &text))) {
+        note(w, "read", e);
+    } else {
+        lock_take(&w->lock);
+        step = decide(w, s, read_began_ms, buf_slice(&text), wanted, &within_ms, &is_end);
+        now = s->lease;
+        lock_release(&w->lock);
+        say(w, name, &before, &now, &step, is_end, buf_slice(&text));
+        if (step.text[0])
+            put_lease(w, s, key, &step, within_ms, is_end);
+        if (before.state != WRITELEASE_HELD && now.state == WRITELEASE_HELD && w->opts.gained)
+            w->opts.gained(w->opts.arg);
+    }
+    buf_done(&text);
+}
+
+/* Returns when to look again. */
+static int64_t look_at_all(struct writers *w)
+{
+    int64_t next_ms = mono_ms() + w->opts.put_ms / 4;
+
+    for (unsigned i = 0; i < WRITELEASE_SHARDS; i++) {
+        struct share *s = &w->shares[i];
+
+        /* one that is not ours any more is given back at once, or as soon as its puts are over */
+        if (mono_ms() >= s->next_look_ms ||
+            (s->lease.state == WRITELEASE_HELD && !w->opts.wants(w->opts.arg, i))) {
+            look(w, i, false);
+            s->next_look_ms = s->lease.state == WRITELEASE_IDLE
+                                  ? mono_ms() + w->opts.put_ms / 4
+                                  : writelease_next_ms(&s->lease, mono_ms());
+        }
+        next_ms = ORR_MIN(next_ms, s->next_look_ms);
+    }
+    return ORR_MAX(next_ms, mono_ms() + ORR_MAX(w->opts.put_ms / 100, MIN_REST_MS));
+}
+
+static bool is_stopping(struct writers *w)
+{
+    bool is;
+
+    lock_take(&w->lock);
+    is = w->is_stopping;
+    lock_release(&w->lock);
+    return is;
+}
+
+static void sleep_until(struct writers *w, int64_t until_ms)
+{
+    lock_take(&w->lock);
+    while (!w->is_stopping && mono_ms() < until_ms) {
+        struct timespec until = at(until_ms);
+
+        lock_wait_until(&w->lock, &w->changed, &until);
+    }
+    lock_release(&w->lock);
+}
+
+static void work(struct writers *w)
+{
+    bool is_plain = false;
+    struct err *e;
+
+    while (!is_stopping(w) && (e = find_out(w, &is_plain))) {
+        note(w, "find out whether puts are conditional", e);
+        sleep_until(w, mono_ms() + ASK_AGAIN_MS);
+    }
+    if (!is_plain)
+        return;
+    LOG_WARN(compactor,
+             "the bucket has no conditional puts: for each tenant one compactor alone writes, by a "
+             "lease in the bucket, and another takes over when that has run out",
+             KV_STR("bucket", w->opts.below->name), KV_I64("duration_ms", 7 * w->opts.put_ms));
+    while (!is_stopping(w))
+        sleep_until(w, look_at_all(w));
+    for (unsigned i = 0; i < WRITELEASE_SHARDS; i++)
+        look(w, i, true);
+}
+
+static void *run(void *arg)
+{
+    struct writers *w = arg;
+    void (*ended)(void *arg);
+    void *ended_arg;
+
+    work(w);
+    lock_take(&w->lock);
+    w->is_running = false;
+    ended = w->ended;
+    ended_arg = w->ended_arg;
+    w->ended = NULL;
+    lock_release(&w->lock);
+    if (ended)
+        ended(ended_arg);
+    return NULL;
+}
+
+struct err *writers_start(struct writers *w)
+{
+    struct err *e;
+
+    w->is_running = true;
+    e = thread_start("writers", run, w, &w->thread);
+    w->has_thread = w->is_running = e == NULL;
+    return e;
+}
+
+void writers_stop(struct writers *w, void (*ended)(void *arg), void *arg)
+{
+    bool is_running;
+
+    lock_take(&w->lock);
+    is_running = w->is_running;
+    w->is_stopping = true;
+    w->ended = ended;
+    w->ended_arg = arg;
+    (void)pthread_cond_broadcast(&w->changed);
+    lock_release(&w->lock);
+    if (!is_running && ended)
+        ended(arg);
+}
+
+/* ---- life ---- */
+
+static const struct metric_field fields[] = {
+    METRIC_GAUGE(
+        struct writers_metrics, held, "orrery_compactor_leases",
+        "Shares of the tenants this process alone writes for; with conditional puts none."),
+    METRIC_COUNTER(struct writers_metrics, refused, "orrery_compactor_lease_refusals_total",
+                   "Changes in the bucket that were not begun because the lease is not held."),
+    METRIC_COUNTER(struct writers_metrics, overwritten, "orrery_compactor_overwritten_total",
+                   "Objects that another wrote over although one alone should write."),
+    METRIC_COUNTER(struct writers_metrics, lost, "orrery_compactor_leases_lost_total",
+                   "Leases that another took while they were held."),
+};
+
+struct writers *writers_new(const struct writers_opts *opts)
+{
+    struct writers *w = mem_new(struct writers);
+
+    ORR_ASSERT(opts->put_ms > 0);
+    w->base.ops = &store_ops;
+    w->base.name = opts->below->name;
+    w->opts = *opts;
+    atomic_init(&w->kind, NOT_KNOWN);
+    rng_seed_system(&w->rng);
+    for (unsigned i = 0; i < WRITELEASE_SHARDS; i++)
+        w->shares[i].lease =
+            (struct writelease){.instance = opts->instance, .put_ms = opts->put_ms};
+    lock_init(&w->lock, LOCK_LEAF_MODULE);
+    lock_cond_init(&w->changed);
+    metric_register(&w->m, fields, ORR_COUNT(fields), NULL);
+    return w;
+}
+
+void writers_free(struct writers *w)
+{
+    if (!w)
+        return;
+    writers_stop(w, NULL, NULL);
+    if (w->has_thread)
+        (void)pthread_join(w->thread, NULL);
+    metric_unregister(&w->m);
+    (void)pthread_cond_destroy(&w->changed);
+    lock_done(&w->lock);
+    mem_free(w);
+}

@@ -1,0 +1,60 @@
+/*
+ * Who of the compactors changes what in a bucket without conditional puts: for each tenant one, which holds the lease
+ * (common/block/writelease.h) of the tenant's share. Where the bucket has conditional puts, nothing of this plays a part, and
+ * writers_store() is the bucket.
+ *
+ * All of the role goes by writers_store(), a store over the bucket that lets nobody change a catalogue or a list without the lease:
+ *
+ *   conditional put   is refused (ERR_UNAVAILABLE) unless the ring says the share is ours and the lease may be used, now. One
+ *                     at a time for a share, in one attempt, given up after put_ms. Afterwards the object is read back: what
+ *                     is not what was put has been overwritten, which is logged as an error, counted and ERR_CONFLICT, at
+ *                     which the change is made again on what stands there. After a put of which it is not known what became
+ *                     of it (any error but a conflict) none is begun for 2 put_ms, for it may still take place.
+ *   deletion          is refused likewise.
+ *   all else          passes: blocks have names that are made of their contents.
+ *
+ * When the ring gives a share to another, no put is begun any more from that moment on, and the lease is given back when
+ * nothing is under way. A thread, "writers", claims and renews; before it knows whether puts are conditional, a conditional
+ * put asks the bucket itself.
+ *
+ * Any thread, save new, start and free.
+ */
+#pragma once
+#include "common/base/buf.h"
+#include "common/block/writelease.h"
+#include "common/objstore/objstore.h"
+
+struct writers;
+
+struct writers_metrics {
+    int64_t held;
+    uint64_t refused, overwritten, lost;
+};
+
+struct writers_opts {
+    struct objstore *below;
+    const char *instance; /* lent */
+    int64_t put_ms;       /* how long a put of a catalogue may take; > 0 */
+    /* Whether the ring gives the share to this process. Any thread. */
+    bool (*wants)(void *arg, unsigned shard);
+    /* Something has come to be ours. May be NULL. On the thread. */
+    void (*gained)(void *arg);
+    void *arg;
+};
+
+struct writers *writers_new(const struct writers_opts *opts);
+void writers_free(struct writers *w); /* stops first; NULL is allowed */
+ORR_CHECKED struct err *writers_start(struct writers *w);
+/* Asks the thread to end, which gives back what it holds. ended (may be NULL) is called when it has, at once if it does not
+ * run. Any thread. */
+void writers_stop(struct writers *w, void (*ended)(void *arg), void *arg);
+
+struct objstore *writers_store(struct writers *w);
+/* Whether a lease decides, and not the ring alone: the bucket is known to have no conditional puts. */
+bool writers_decide(struct writers *w);
+/* With writers_decide(): whether this process may change what is the tenant's, now. */
+bool writers_may(struct writers *w, struct slice tenant);
+/* For how long it has been nobody but this process, in ms; without writers_decide(): INT64_MAX. */
+int64_t writers_alone_ms(struct writers *w, struct slice tenant);
+/* The shares that are held, as JSON: [1,5]. */
+void writers_put(struct writers *w, struct buf *out);
