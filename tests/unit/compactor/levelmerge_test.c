@@ -520,14 +520,15 @@ TEST(levelmerge_rewrites_a_pinned_block_as_one_that_is_pinned)
     struct fixture f;
     size_t n;
 
-    setup(&f, 1);
+    setup(&f, 2);
+    CHECK_OK(run(&f));
     CHECK_OK(catalogue_update(f.store, SIGNAL, TENANT, pin_all, NULL, NULL));
     delete_a1(&f, 50, FIXTURE_T0 + 1000, FIXTURE_T0 + 10000);
     plan_rewrite(&f);
     CHECK(f.jobs[0].inputs[0]->is_pinned);
     CHECK_OK(run(&f));
     CHECK_INT(f.m.rewritten, 1);
-    check_catalogue(&f, 1, 1);
+    check_catalogue(&f, 1, 3);
     b = catalogue_blocks(f.c, &n);
     CHECK(b->is_pinned && ulid_eq(b->ulid, f.res.block));
     teardown(&f);
