@@ -549,9 +549,11 @@ struct err *writers_start(struct writers *w)
 {
     struct err *e;
 
-    w->is_running = true;
+    w->is_running = true; /* before it runs: it may have ended when thread_start() returns */
     e = thread_start("writers", run, w, &w->thread);
-    w->has_thread = w->is_running = e == NULL;
+    w->has_thread = e == NULL;
+    if (e)
+        w->is_running = false;
     return e;
 }
 

@@ -634,7 +634,8 @@ static bool has_pieces_of(const struct words *w, const struct template *t, struc
 /* The template of value i, whose spans are the last ones; a new one if there is room. */
 static uint32_t template_of(struct words *w, uint32_t i, uint8_t kind, uint32_t last)
 {
-    const struct logskel_span *spans = w->b->skel.spans.ptr + w->span_at[i];
+    const struct logskel_span *all = w->b->skel.spans.ptr,
+                              *spans = all ? all + w->span_at[i] : NULL;
     uint32_t n = (uint32_t)(w->b->skel.spans.len - w->span_at[i]), *slot;
     struct template *t;
     uint64_t h;
