@@ -402,3 +402,36 @@ TEST(loghead_seals_by_itself_while_pushes_and_reads_go_on)
     buf_done(&out);
     fx_close(&f);
 }
+
+/* Issue: at most 3 KiB each beside the buffered lines. */
+TEST(loghead_takes_little_memory_for_an_active_stream)
+{
+    struct fixture f = {0};
+    struct loghead_tenant_stats st;
+    size_t before, after;
+    int64_t each;
+
+    fx_open(&f);
+    CHECK_OK(fx_push_one(&f, "first", 1, "x"));
+    before = mem_allocated_bytes();
+    for (unsigned i = 0; i < 100; i++) {
+        struct log_batch *b = fx_batch();
+
+        for (unsigned k = 0; k < 200; k++) {
+            char app[32];
+
+            (void)snprintf(app, sizeof(app), "application-%06u", i * 200 + k);
+            fx_line(b, app, 1, SLICE("x"), (struct labels){0});
+        }
+        CHECK_OK(fx_push(&f, "t", b, true));
+    }
+    loghead_tenant_stats_get(f.head, SLICE("t"), &st);
+    CHECK_INT(st.active, 20001);
+    after = mem_allocated_bytes();
+    each = ((int64_t)after - (int64_t)before) / 20000;
+    printf("an active stream takes %lld bytes, its line of %zu included\n", (long long)each,
+           sizeof(struct logline) + 8);
+    if (after) /* 0: the allocator does not say */
+        CHECK(each < 3072);
+    fx_close(&f);
+}
