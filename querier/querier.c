@@ -11,6 +11,7 @@
 #include "common/model/limits.h"
 #include "common/process/process_conf.h"
 #include "common/process/rules_page.h"
+#include "querier/api/loki_api.h"
 #include "querier/api/prom_api.h"
 #include "querier/engine/engine.h"
 #include "querier/store/store.h"
@@ -121,6 +122,7 @@ struct querier {
     struct splitter *splitter;
     struct planner *planner;
     struct prom_api *api;
+    struct loki_api *loki;
     struct loop_timer *drain_timer; /* loop 0's */
 };
 
@@ -361,6 +363,13 @@ static struct ring *ingesters(void *arg)
     return membership_ring(process_membership(q->process), MEMBER_INGESTER, MEMBER_METRICS);
 }
 
+static struct ring *log_ingesters(void *arg)
+{
+    struct querier *q = arg;
+
+    return membership_ring(process_membership(q->process), MEMBER_INGESTER, MEMBER_LOGS);
+}
+
 static void on_catalogue(void *arg, struct slice key, uint64_t version, struct slice value)
 {
     struct querier *q = arg;
@@ -422,6 +431,8 @@ static void build_store(struct querier *q, const struct querier_conf *conf,
         .loop = process_loop(q->process, 0),
         .ring = ingesters,
         .ring_arg = q,
+        .logs_ring = log_ingesters,
+        .logs_ring_arg = q,
         .objstore = process_objstore(q->process),
         .local_root = root,
         .queriers = queriers,
@@ -451,6 +462,7 @@ static void querier_close(void *role)
         return;
     loop_timer_free(q->drain_timer);
     prom_api_free(q->api);
+    loki_api_free(q->loki);
     planner_free(q->planner);
     if (q->splitter)
         metric_unregister_collector(collect_splits, q);
@@ -509,6 +521,8 @@ static void build(struct querier *q, const struct querier_conf *conf)
         .admin = {conf->has_admin, process_objstore(q->process), announce, q, forward},
     });
     prom_api_routes(q->api, process_http(q->process));
+    q->loki = loki_api_new(prom_api_tasks(q->api));
+    loki_api_routes(q->loki, process_http(q->process));
     rules_page_routes(q->process);
     prom_api_rpc(q->api, process_rpc(q->process));
     metric_register_collector(collect, q);

@@ -143,6 +143,14 @@
       "Queries of a tenant under way at once, at each querier.")                                   \
     X(COUNT, max_samples_per_query, "max-samples-per-query", "50000000",                           \
       "Samples a query may hold in memory at once.")                                               \
+    X(COUNT, max_entries_limit_per_query, "max-entries-limit-per-query", "5000",                   \
+      "Lines that the limit of a query for log lines may ask for.")                                \
+    X(DURATION, max_query_length, "max-query-length", "721h",                                      \
+      "Longest time range of one query over log lines; 0: any.")                                   \
+    X(COUNT, max_query_series, "max-query-series", "500",                                          \
+      "Series of the answer to a metric query over log lines.")                                    \
+    X(BYTES, max_query_bytes_read, "max-query-bytes-read", "0",                                    \
+      "Bytes of log lines that a query may look at.")                                              \
     X(COUNT, max_fetched_series_per_query, "max-fetched-series-per-query", "0",                    \
       "Series a query may touch.")                                                                 \
     X(BYTES, max_fetched_bytes_per_query, "max-fetched-bytes-per-query", "0",                      \

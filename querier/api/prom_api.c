@@ -25,6 +25,11 @@ void prom_api_free(struct prom_api *api)
     mem_free(api);
 }
 
+struct prom_tasks *prom_api_tasks(struct prom_api *api)
+{
+    return api->tasks;
+}
+
 void prom_api_drain(struct prom_api *api, loop_fn *done, void *arg)
 {
     prom_tasks_drain(api->tasks, done, arg);

@@ -144,8 +144,7 @@ int prom_error_json(struct buf *out, struct err *e)
     return status;
 }
 
-/* The same for an answer that is not JSON, as Go's http.Error. */
-static int error_text(struct buf *out, struct err *e)
+int prom_error_text(struct buf *out, struct err *e)
 {
     int status;
 
@@ -157,14 +156,19 @@ static int error_text(struct buf *out, struct err *e)
     return status;
 }
 
-void prom_reply_text_err(struct http_request *r, struct err *e)
+void prom_reply_err_as(struct http_request *r, struct err *e, prom_error_fn *write_err)
 {
     struct buf b = {0};
-    int status = error_text(&b, e);
+    int status = write_err(&b, e);
 
     if (status == 429 || status == 503)
         http_reply_header(r, "Retry-After", SLICE("1"));
     http_reply_buf(r, status, HTTP_TEXT, &b);
+}
+
+void prom_reply_text_err(struct http_request *r, struct err *e)
+{
+    prom_reply_err_as(r, e, prom_error_text);
 }
 
 void prom_reply_err(struct http_request *r, struct err *e)
@@ -563,7 +567,7 @@ static void on_work(void *arg)
     if (e) {
         METRIC_ADD(t->tasks->m.failed, 1);
         buf_done(&t->out);
-        t->status = t->is_raw ? error_text(&t->out, e) : prom_error_json(&t->out, e);
+        t->status = t->is_raw ? t->write_err(&t->out, e) : prom_error_json(&t->out, e);
     }
 }
 
@@ -732,7 +736,7 @@ static void begin_http(struct prom_task *t, struct http_request *r)
     }
     reply_pipe_free(t->pipe);
     if (t->is_raw)
-        prom_reply_text_err(r, e);
+        prom_reply_err_as(r, e, t->write_err);
     else
         prom_reply_err(r, e);
     task_free(t);
@@ -744,14 +748,22 @@ void prom_task_http(struct prom_tasks *ts, struct http_request *r, struct slice 
     begin_http(task_new(ts, tenant, timeout_ms, work, params), r);
 }
 
-void prom_task_raw(struct prom_tasks *ts, struct http_request *r, struct slice tenant,
-                   int64_t timeout_ms, prom_work_fn *work, void *params)
+void prom_task_raw_as(struct prom_tasks *ts, struct http_request *r, struct slice tenant,
+                      int64_t timeout_ms, prom_work_fn *work, void *params,
+                      prom_error_fn *write_err)
 {
     struct prom_task *t = task_new(ts, tenant, timeout_ms, work, params);
 
     t->is_raw = true;
+    t->write_err = write_err;
     t->content_type = HTTP_TEXT;
     begin_http(t, r);
+}
+
+void prom_task_raw(struct prom_tasks *ts, struct http_request *r, struct slice tenant,
+                   int64_t timeout_ms, prom_work_fn *work, void *params)
+{
+    prom_task_raw_as(ts, r, tenant, timeout_ms, work, params, prom_error_text);
 }
 
 void prom_task_rpc(struct prom_tasks *ts, struct rpc_call *call, struct slice tenant,

@@ -106,6 +106,8 @@ struct prom_task;
 /* Appends the value of "data" to t->out and leaves warnings. An error becomes the answer. May run
  * more than once; out is emptied and the arena is new each time. */
 typedef struct err *prom_work_fn(struct prom_task *t);
+/* Writes an error as text, returns its status; takes it. */
+typedef int prom_error_fn(struct buf *out, struct err *e);
 
 struct prom_task {
     struct prom_tasks *tasks;
@@ -129,7 +131,8 @@ struct prom_task {
     /* of a raw answer, static; NULL: JSON in its frame */
     const char *content_type, *content_encoding;
     bool is_raw;
-    int success_status; /* 0: 200; 204 has no body */
+    prom_error_fn *write_err; /* of a raw answer */
+    int success_status;       /* 0: 200; 204 has no body */
     /* its own */
     struct prom_task *prev, *next; /* among those under way */
     struct http_request *request;  /* one of these two */
@@ -153,6 +156,10 @@ void prom_task_http(struct prom_tasks *ts, struct http_request *r, struct slice 
 /* The same with a raw answer. */
 void prom_task_raw(struct prom_tasks *ts, struct http_request *r, struct slice tenant,
                    int64_t timeout_ms, prom_work_fn *work, void *params);
+/* The same where errors have other statuses. */
+void prom_task_raw_as(struct prom_tasks *ts, struct http_request *r, struct slice tenant,
+                      int64_t timeout_ms, prom_work_fn *work, void *params,
+                      prom_error_fn *write_err);
 /* On the worker, between two entries of a list: sends what t->out holds if it is worth it. */
 ORR_CHECKED struct err *prom_task_flush(struct prom_task *t);
 /* The same for an answer that is in memory anyway: does not wait for a slow client, so that the
@@ -174,6 +181,8 @@ const struct prom_tasks_opts *prom_tasks_opts(const struct prom_tasks *ts);
 
 /* The error as the API has it; takes e. */
 int prom_error_json(struct buf *out, struct err *e);
+int prom_error_text(struct buf *out, struct err *e); /* without JSON, as Go's http.Error */
 void prom_reply_err(struct http_request *r, struct err *e);
 /* As plain text, for endpoints whose answers are not JSON. */
 void prom_reply_text_err(struct http_request *r, struct err *e);
+void prom_reply_err_as(struct http_request *r, struct err *e, prom_error_fn *write_err);

@@ -112,7 +112,7 @@ static struct err *put_categorized(struct buf *out, const struct logquery_result
     size_t n;
     struct ref *refs = refs_of(r, &n);
 
-    for (size_t i = 0; i < n && !e; i++) {
+    for (size_t i = 0; i < n && !e && buf_ok(out); i++) {
         bool is_first = i == 0 || refs[i - 1].group != refs[i].group;
 
         if (i)
@@ -123,6 +123,8 @@ static struct err *put_categorized(struct buf *out, const struct logquery_result
             buf_str(out, ",\"values\":[");
         }
         put_line(out, refs[i].line);
+        if (!buf_ok(out))
+            break;
         out->len--; /* its bracket: more of the line follows */
         put_categories(out, refs[i].stream);
         buf_byte(out, ']');
@@ -177,6 +179,8 @@ struct err *logjson_data(struct buf *out, const struct logquery_result *r,
     e = r->is_metric ? result_json_pieces(out, &r->metric, &metric_opts) : put_lines(out, r, opts);
     if (e)
         return e;
+    if (!buf_ok(out)) /* past its bound: for the caller to see */
+        return NULL;
     /* The object is closed already: what follows goes inside of it. */
     ORR_ASSERT(out->len && out->ptr[out->len - 1] == '}');
     out->len--;

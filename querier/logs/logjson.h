@@ -18,6 +18,6 @@ struct logjson_opts {
     struct err *(*on_series)(void *arg);
     void *arg;
 };
-/* Appends the data object. opts NULL: neither. */
+/* Appends the data object; half of it if that is past out's bound (buf_ok()). opts NULL: neither. */
 ORR_CHECKED struct err *logjson_data(struct buf *out, const struct logquery_result *r,
                                      const struct logjson_opts *opts);

@@ -38,7 +38,7 @@ struct err *logquery_run_line(struct logquery_run *r, size_t bytes)
     if (q->max_bytes && r->stats->bytes > q->max_bytes)
         return err_new(ERR_LIMIT,
                        "the query looks at more than %llu bytes of lines "
-                       "(limits.max-log-bytes-per-query); narrow its selector or its time range",
+                       "(limits.max-query-bytes-read); narrow its selector or its time range",
                        (unsigned long long)q->max_bytes);
     return r->ticks++ & 255 ? NULL : logquery_run_look(r);
 }
@@ -70,7 +70,7 @@ struct err *logquery(const struct engine *eng, const struct logquery *q, struct 
     if (!ret->is_metric && q->max_entries && q->limit > q->max_entries)
         e = err_new(ERR_INVALID,
                     "the limit of lines asked for, %u, is above the greatest that may be, %u "
-                    "(limits.max-log-entries-per-query)",
+                    "(limits.max-entries-limit-per-query)",
                     q->limit, q->max_entries);
     else if (ret->is_metric)
         e = logquery_metric(&r, eng, parsed.root, ret);

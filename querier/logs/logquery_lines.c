@@ -31,6 +31,11 @@ struct lines {
     size_t charged;
 };
 
+static size_t limit_of(const struct logquery *q)
+{
+    return q->limit ? q->limit : LOGQUERY_LIMIT;
+}
+
 /* Whether a comes before b in the answer. */
 static bool is_before(const struct lines *l, const struct kept *a, const struct kept *b)
 {
@@ -235,7 +240,7 @@ static void sort_heap(struct lines *l)
 static void thin(struct lines *l)
 {
     int64_t interval = l->run->q->interval_ns, last = 0;
-    size_t n = 0, limit = l->run->q->limit ? l->run->q->limit : LOGQUERY_LIMIT;
+    size_t n = 0, limit = limit_of(l->run->q);
 
     for (size_t i = 0; i < l->n; i++) {
         struct kept *k = l->heap[i];
@@ -319,6 +324,12 @@ static void lines_done(struct lines *l)
     buf_done(&l->key);
 }
 
+/* No line is dropped: then of no stream more lines than the limit are in the answer. */
+static bool keeps_all(const struct logql_logs *logs, const struct logquery *q)
+{
+    return logs->n_stages == 0 && q->interval_ns == 0;
+}
+
 struct err *logquery_lines(struct logquery_run *r, const struct logql_logs *logs,
                            struct logquery_result *ret)
 {
@@ -328,6 +339,7 @@ struct err *logquery_lines(struct logquery_run *r, const struct logql_logs *logs
                                     .end_ns = q->end_ns,
                                     .is_forward = q->is_forward,
                                     .logs = logs,
+                                    .max_entries = keeps_all(logs, q) ? limit_of(q) : 0,
                                     .deadline_mono_ms = q->deadline_mono_ms,
                                     .cancel = q->cancel};
     struct lines l = {.run = r, .is_forward = q->is_forward};
@@ -339,7 +351,7 @@ struct err *logquery_lines(struct logquery_run *r, const struct logql_logs *logs
     if ((e = pipeline_make(r->arena, logs, NULL, &p)))
         return e;
     /* With an interval it shows only in the end which lines count. */
-    l.limit = q->interval_ns ? SIZE_MAX : q->limit ? q->limit : LOGQUERY_LIMIT;
+    l.limit = q->interval_ns ? SIZE_MAX : limit_of(q);
     l.tmp = arena_child(r->arena, 0);
     s = pipeline_state_new(p, r->arena);
     if (!(e = logsource_select(r->source, r->arena, &req, &set))) {

@@ -33,6 +33,9 @@ struct logsource_request {
     /* Hint: the pipeline that the lines go through. What its first line filters drop may be left
      * out. NULL: none. */
     const struct logql_logs *logs;
+    /* Hint: of each stream no more than the first so many are looked at, in the direction asked for. 0:
+     * all may be. */
+    uint64_t max_entries;
     int64_t deadline_mono_ms;  /* clock_system's mono; 0: none */
     const atomic_bool *cancel; /* may be NULL */
 };

@@ -131,12 +131,12 @@ void store_query_warn(struct store_query *sq, struct slice text)
 
 /* ---- asking ---- */
 
-struct err *store_ask(struct store_query *sq, const char *method, struct slice payload,
-                      struct fanout **ret)
+/* whole: a reference, taken over. */
+static struct err *ask(struct store_query *sq, struct ring *whole, const char *method,
+                       struct slice payload, int64_t since_ms, struct fanout **ret)
 {
     struct store *s = sq->store;
-    int64_t since;
-    struct ring *whole, *ring;
+    struct ring *ring;
     struct fanout_opts opts = {.pool = s->opts.pool,
                                .loop = s->opts.loop,
                                .method = method,
@@ -147,15 +147,10 @@ struct err *store_ask(struct store_query *sq, const char *method, struct slice p
                                .straggler_ms = s->opts.straggler_ms,
                                .suspects = s->suspects};
 
-    *ret = NULL;
-    if (!s->opts.ring)
-        return NULL;
-    since = clock_wall_ms(&clock_system) - s->opts.ingester_lookback_ms;
-    whole = s->opts.ring(s->opts.ring_arg);
-    ring = ring_subring(whole, sq->opts.tenant, sq->opts.shard_size, since);
+    ring = ring_subring(whole, sq->opts.tenant, sq->opts.shard_size, since_ms);
     ring_unref(whole);
     opts.ring = ring;
-    ring_read_set(ring, since, &opts.set);
+    ring_read_set(ring, since_ms, &opts.set);
     if (opts.set.n == 0) { /* nobody is known yet: an empty answer would be a lie */
         ring_read_set_done(&opts.set);
         ring_unref(ring);
@@ -164,6 +159,29 @@ struct err *store_ask(struct store_query *sq, const char *method, struct slice p
     *ret = fanout_start(&opts);
     ring_unref(ring);
     return NULL;
+}
+
+struct err *store_ask(struct store_query *sq, const char *method, struct slice payload,
+                      struct fanout **ret)
+{
+    const struct store_opts *o = &sq->store->opts;
+
+    *ret = NULL;
+    if (!o->ring)
+        return NULL;
+    return ask(sq, o->ring(o->ring_arg), method, payload,
+               clock_wall_ms(&clock_system) - o->ingester_lookback_ms, ret);
+}
+
+struct err *store_ask_logs(struct store_query *sq, const char *method, struct slice payload,
+                           int64_t since_ms, struct fanout **ret)
+{
+    const struct store_opts *o = &sq->store->opts;
+
+    *ret = NULL;
+    if (!o->logs_ring)
+        return err_new(ERR_UNAVAILABLE, "no ingester is known that takes log lines");
+    return ask(sq, o->logs_ring(o->logs_ring_arg), method, payload, since_ms, ret);
 }
 
 void store_heard(struct store_query *sq, struct fanout *f)

@@ -36,6 +36,7 @@
 #include "querier/engine/storage.h"
 #include "querier/store/block_serve.h"
 #include "querier/store/blockset.h"
+#include "querier/store/fanout.h"
 #include "querier/store/page_disk.h"
 #include "querier/store/series_merge.h"
 #include "querier/store/tombset.h"
@@ -49,6 +50,8 @@ struct store_opts {
      * blocks. */
     struct ring *(*ring)(void *arg);
     void *ring_arg;
+    struct ring *(*logs_ring)(void *arg); /* those that take log lines; NULL: there are none */
+    void *logs_ring_arg;
     struct objstore *objstore; /* NULL: no blocks, only ingesters */
     const char *local_root;    /* see blockset.h */
     /* Blocks that are not in local_root have owners among the queriers of this ring (a new reference; any thread),
@@ -158,6 +161,15 @@ ORR_CHECKED struct err *store_metadata(struct store_query *sq, struct slice fami
 ORR_CHECKED struct err *store_exemplars(struct store_query *sq, const struct matchers *sets,
                                         size_t n, int64_t min_ms, int64_t max_ms,
                                         struct rpc_exemplars **ret, size_t *ret_n);
+
+/* ---- log lines: only who is asked is said here, querier/logs/logremote.h does the rest ---- */
+
+/*
+ * Starts method at the ingesters that may hold lines which came at since_ms (Unix ms, wall clock) or
+ * later. ERR_UNAVAILABLE: none is known.
+ */
+ORR_CHECKED struct err *store_ask_logs(struct store_query *sq, const char *method,
+                                       struct slice payload, int64_t since_ms, struct fanout **ret);
 
 /* ---- what is in memory, for pages about cardinality; replicas are taken off by division ---- */
 

@@ -244,6 +244,9 @@ def follow(reader, command):
         reader.prometheus()  # the page's next step
     elif words[0] == "curl" and "query=up" in command:
         check_up_of_both_jobs(reader, command)
+    elif words[0] == "curl" and "/loki/api/v1/query" in command:
+        out = reader.run(command)
+        check('"app":"web"' in out, f"`{command}` answers {out[:1000]}")
     elif words[-1] in ("--help", "--print-config"):
         out = reader.run(command)
         missing = [s for s in SECTIONS if not re.search(rf"\b{s}[.:]", out)]

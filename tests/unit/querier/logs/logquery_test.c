@@ -264,11 +264,11 @@ TEST(logquery_limits)
     atomic_bool is_canceled = true;
 
     check_refused(lines, (struct logquery){.max_bytes = 20}, ERR_LIMIT,
-                  "limits.max-log-bytes-per-query");
+                  "limits.max-query-bytes-read");
     check_refused(lines, (struct logquery){.max_entries = 99}, ERR_INVALID,
-                  "limits.max-log-entries-per-query");
+                  "limits.max-entries-limit-per-query");
     check_refused(metric, (struct logquery){.max_bytes = 20, .step_ns = S}, ERR_LIMIT,
-                  "limits.max-log-bytes-per-query");
+                  "limits.max-query-bytes-read");
     check_refused(metric, (struct logquery){.max_series = 1, .step_ns = S}, ERR_LIMIT,
                   "more than 1 series");
     check_refused(metric, (struct logquery){.max_samples = 5, .step_ns = S}, ERR_LIMIT,
@@ -343,6 +343,14 @@ TEST(logquery_answers_in_json)
                ",\"encodingFlags\":[\"categorize-labels\"]");
     CHECK_ERR(logjson_data(&b, &f.r, &stopped), ERR_CANCELED, "");
     buf_done(&b);
+    for (size_t max = 1; max < 200;
+         max++) { /* what does not fit is said to be over, whatever it is */
+        struct buf small = {.max_bytes = max};
+
+        CHECK_OK(logjson_data(&small, &f.r, max % 2 ? NULL : &apart));
+        CHECK(!buf_ok(&small));
+        buf_done(&small);
+    }
     fixture_done(&f);
     f = fixture_new("sum(count_over_time({app=\"a\"}[2s]))");
     f.q.start_ns = f.q.end_ns = 3 * S;

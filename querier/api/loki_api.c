@@ -1,0 +1,148 @@
+#include "querier/api/loki_api.h"
+
+#include "common/auth/auth.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+#include "querier/api/loki_api_internal.h"
+#include "querier/logs/logquery.h"
+
+struct loki_api *loki_api_new(struct prom_tasks *tasks)
+{
+    struct loki_api *api = mem_new(struct loki_api);
+
+    api->tasks = tasks;
+    api->engine = logquery_engine();
+    return api;
+}
+
+void loki_api_free(struct loki_api *api)
+{
+    if (!api)
+        return;
+    engine_free(api->engine);
+    mem_free(api);
+}
+
+/* ---- errors ---- */
+
+/* As Loki has them: what the asker can change is 400, out of time 504. */
+static int write_error(struct buf *out, struct err *e)
+{
+    enum err_code code = err_code(e);
+    int status = prom_error_text(out, e);
+
+    switch (code) {
+    case ERR_LIMIT:
+    case ERR_EXEC:
+    case ERR_UNSUPPORTED:
+        return 400;
+    case ERR_TIMEOUT:
+        return 504;
+    default:
+        return status;
+    }
+}
+
+static void reply_error(struct http_request *r, struct err *e)
+{
+    prom_reply_err_as(r, e, write_error);
+}
+
+bool loki_api_failed(struct http_request *r, struct err *e)
+{
+    if (!e)
+        return false;
+    reply_error(r, e);
+    return true;
+}
+
+/* ---- beginnings ---- */
+
+bool loki_api_begin(struct http_request *r, struct slice *ret_tenant)
+{
+    struct err *e = http_param_check(r);
+
+    if (!e)
+        e = auth_single_tenant(r, ret_tenant);
+    return !loki_api_failed(r, e);
+}
+
+struct err *loki_api_range(struct http_request *r, int64_t def_since_ns,
+                           struct logremote_range *ret)
+{
+    int64_t now_ns = clock_wall_ms(&clock_system) * NS_PER_MS, since_ns;
+    struct err *e;
+
+    if ((e = loki_param_duration("since", http_param(r, "since"), def_since_ns, &since_ns)) ||
+        (e = loki_param_time("end", http_param(r, "end"), now_ns, &ret->end_ns)) ||
+        (e = loki_param_time("start", http_param(r, "start"),
+                             ORR_MIN(ret->end_ns, now_ns) - since_ns, &ret->start_ns)))
+        return e;
+    if (ret->end_ns < ret->start_ns)
+        return err_new(ERR_INVALID, "end timestamp must not be before or equal to start time");
+    return NULL;
+}
+
+void loki_api_task(struct http_request *r, struct slice tenant, prom_work_fn *work, void *params)
+{
+    struct loki_api *api = r->arg;
+
+    prom_task_raw_as(api->tasks, r, tenant, 0, work, params, write_error);
+}
+
+struct err *loki_api_source(struct prom_task *t, struct logremote_range range,
+                            struct logremote *ret)
+{
+    int64_t max_ns = t->limits.max_query_length_ns, length = range.end_ns - range.start_ns;
+
+    t->content_type = HTTP_JSON;
+    if (max_ns > 0 && length > max_ns)
+        return err_new(ERR_LIMIT,
+                       "the query time range exceeds the limit (query length: %llds, limit: %llds; "
+                       "limits.max-query-length)",
+                       (long long)(length / NS_PER_S), (long long)(max_ns / NS_PER_S));
+    logremote_init(ret, &(struct logremote_opts){
+                            .sq = &t->data.queries[0],
+                            .grace_ns = t->limits.creation_grace_period_ns,
+                            .max_streams = (uint64_t)t->limits.max_fetched_series_per_query});
+    return NULL;
+}
+
+/* ---- routes ---- */
+
+static void buildinfo(struct http_request *r)
+{
+    http_reply(r, 200, HTTP_JSON,
+               SLICE("{\"version\":\"3.8.0\",\"revision\":\"orrery-" ORR_VERSION
+                     "\",\"branch\":\"\",\"buildUser\":\"\",\"buildDate\":\"\",\"goVersion\":\"\","
+                     "\"orreryVersion\":\"" ORR_VERSION "\"}"));
+}
+
+#define GET_POST (HTTP_GET | HTTP_POST)
+
+static const struct route {
+    unsigned methods;
+    const char *pattern;
+    void (*handler)(struct http_request *r);
+} routes[] = {
+    {GET_POST, "/loki/api/v1/query", loki_query_instant},
+    {GET_POST, "/loki/api/v1/query_range", loki_query_range},
+    {GET_POST, "/loki/api/v1/format_query", loki_query_format},
+    {GET_POST, "/loki/api/v1/label", loki_labels_names},
+    {GET_POST, "/loki/api/v1/labels", loki_labels_names},
+    {GET_POST, "/loki/api/v1/label/{name}/values", loki_labels_values},
+    {GET_POST, "/loki/api/v1/series", loki_labels_series},
+    {GET_POST, "/loki/api/v1/index/stats", loki_index_stats},
+    {GET_POST, "/loki/api/v1/index/volume", loki_index_volume},
+    {HTTP_GET, "/loki/api/v1/status/buildinfo", buildinfo},
+};
+
+void loki_api_routes(struct loki_api *api, struct http_server *server)
+{
+    for (size_t i = 0; i < ORR_COUNT(routes); i++)
+        http_server_route(server, &(struct http_route){.methods = routes[i].methods,
+                                                       .pattern = routes[i].pattern,
+                                                       .handler = routes[i].handler,
+                                                       .reply_err = reply_error,
+                                                       .arg = api});
+}

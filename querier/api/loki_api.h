@@ -1,0 +1,28 @@
+/*
+ * Loki's HTTP API, the part of it that asks, under /loki/api/v1/:
+ *
+ *   query, query_range, labels (label), label/{name}/values, series, index/stats, index/volume,
+ *   format_query, status/buildinfo
+ *
+ * GET, and POST with a form. Parameters, answers and messages are Loki's (its docs/reference/loki-http-api);
+ * errors are plain text. Not here: tail, patterns, detected_*, index/volume_range, delete.
+ *
+ * Requests are tasks of the Prometheus API (prom_task.h): the same workers, queue, limits of a tenant on
+ * queries under way, and budgets. One tenant a request.
+ *
+ * What is asked is what ingesters hold (querier/logs/logremote.h); there are no blocks of log lines yet.
+ *
+ * Owner: main makes it after the API whose tasks it uses and frees it when that has been; handlers run on
+ * any loop.
+ */
+#pragma once
+#include "common/net/http_server.h"
+#include "querier/api/prom_task.h"
+
+struct loki_api;
+
+struct loki_api *loki_api_new(struct prom_tasks *tasks); /* lent */
+/* NULL is allowed. */
+void loki_api_free(struct loki_api *api);
+/* Before the server listens. */
+void loki_api_routes(struct loki_api *api, struct http_server *server);

@@ -1,0 +1,34 @@
+/* What the files of Loki's API share. */
+#pragma once
+#include "querier/api/loki_api.h"
+#include "querier/api/loki_param.h"
+#include "querier/logs/logremote.h"
+
+struct loki_api {
+    struct prom_tasks *tasks;
+    struct engine *engine; /* of metric queries */
+};
+
+/* Checks the parameters as a whole and gives the tenant; false: answered with an error. */
+bool loki_api_begin(struct http_request *r, struct slice *ret_tenant);
+/* Answers with e if it is one; takes it. */
+bool loki_api_failed(struct http_request *r, struct err *e);
+/* start, end and since; def_since_ns: how long before the end it starts if nothing else is said. */
+ORR_CHECKED struct err *loki_api_range(struct http_request *r, int64_t def_since_ns,
+                                       struct logremote_range *ret);
+/* A raw task with Loki's statuses. params: in the request's arena. */
+void loki_api_task(struct http_request *r, struct slice tenant, prom_work_fn *work, void *params);
+
+/* On a worker: the tenant's limits on a range, then the source over all ingesters. */
+ORR_CHECKED struct err *loki_api_source(struct prom_task *t, struct logremote_range range,
+                                        struct logremote *ret);
+
+/* Handlers. */
+void loki_query_instant(struct http_request *r);
+void loki_query_range(struct http_request *r);
+void loki_query_format(struct http_request *r);
+void loki_labels_names(struct http_request *r);
+void loki_labels_values(struct http_request *r);
+void loki_labels_series(struct http_request *r);
+void loki_index_stats(struct http_request *r);
+void loki_index_volume(struct http_request *r);

@@ -1,0 +1,179 @@
+/* query, query_range, format_query. */
+#include "common/base/clock.h"
+#include "common/lang/logql.h"
+#include "querier/api/loki_api_internal.h"
+#include "querier/api/prom_param.h"
+#include "querier/logs/logjson.h"
+
+#define DEF_SINCE_NS (3600 * NS_PER_S)
+#define DEF_POINTS 250 /* of a range query that names no step */
+
+struct query_params {
+    struct loki_api *api;
+    struct slice expr;
+    struct logremote_range range;
+    int64_t step_ns, interval_ns; /* step 0: at one moment */
+    uint32_t limit;
+    bool is_forward, categorizes;
+};
+
+/* ---- on a worker ---- */
+
+static struct err *check_kind(struct prom_task *t, const struct query_params *p)
+{
+    struct logql parsed = {0};
+    struct err *e = logql_parse(t->arena, p->expr, &parsed);
+
+    if (!e && !p->step_ns && parsed.root->kind == LOGQL_LOGS)
+        e = err_new(ERR_INVALID, "log queries are not supported as an instant query type, please "
+                                 "change your query to a range query type");
+    logql_done(&parsed);
+    return e;
+}
+
+static struct err *check_series(const struct prom_task *t, const struct logquery_result *res)
+{
+    int64_t max = t->limits.max_query_series;
+
+    if (!res->is_metric || max <= 0 || res->metric.n_series <= (uint64_t)max)
+        return NULL;
+    return err_new(ERR_LIMIT,
+                   "maximum number of series (%lld) reached for a single query; consider "
+                   "aggregating them, or a narrower selector or time range "
+                   "(limits.max-query-series)",
+                   (long long)max);
+}
+
+static struct err *run_query(struct prom_task *t)
+{
+    const struct query_params *p = t->params;
+    const struct tenant_limits *l = &t->limits;
+    struct logquery q = {.expr = p->expr,
+                         .start_ns = p->range.start_ns,
+                         .end_ns = p->range.end_ns,
+                         .step_ns = p->step_ns,
+                         .interval_ns = p->interval_ns,
+                         .is_forward = p->is_forward,
+                         .limit = p->limit,
+                         .max_entries =
+                             (uint32_t)ORR_MIN(l->max_entries_limit_per_query, (int64_t)UINT32_MAX),
+                         .max_bytes = (uint64_t)l->max_query_bytes_read,
+                         .max_samples = (uint64_t)l->max_samples_per_query,
+                         .max_points = PROM_MAX_POINTS + 1,
+                         .deadline_mono_ms = t->deadline_mono_ms,
+                         .cancel = &t->cancel};
+    struct logquery_result res;
+    struct logremote remote;
+    struct err *e;
+
+    t->kind = p->step_ns ? PROM_TASK_RANGE : PROM_TASK_INSTANT;
+    if ((e = loki_api_source(t, p->range, &remote)) || (e = check_kind(t, p)) ||
+        (e = logquery(p->api->engine, &q, &remote.source, t->arena, &res)) ||
+        (e = check_series(t, &res)))
+        return e;
+    buf_str(&t->out, "{\"status\":\"success\",\"data\":");
+    if ((e = logjson_data(&t->out, &res, &(struct logjson_opts){.categorizes = p->categorizes})))
+        return e;
+    buf_byte(&t->out, '}');
+    return NULL;
+}
+
+/* ---- on a loop ---- */
+
+static bool wants_categories(struct slice flags)
+{
+    struct slice one;
+
+    while (slice_split(&flags, ',', &one))
+        if (slice_eq_cstr(slice_trim(one), "categorize-labels"))
+            return true;
+    return false;
+}
+
+static struct err *common_params(struct http_request *r, struct query_params *p)
+{
+    struct err *e;
+
+    p->api = r->arg;
+    p->expr = http_param(r, "query");
+    if (!p->expr.ptr)
+        p->expr = SLICE_EMPTY;
+    p->categorizes = wants_categories(http_request_header(r, "X-Loki-Response-Encoding-Flags"));
+    if ((e = loki_param_limit(http_param(r, "limit"), LOGQUERY_LIMIT, &p->limit)))
+        return e;
+    return loki_param_direction(http_param(r, "direction"), &p->is_forward);
+}
+
+static struct err *range_params(struct http_request *r, struct query_params *p)
+{
+    int64_t length, step_s;
+    struct err *e;
+
+    if ((e = loki_api_range(r, DEF_SINCE_NS, &p->range)))
+        return e;
+    length = p->range.end_ns - p->range.start_ns;
+    step_s = ORR_MAX(length / NS_PER_S / DEF_POINTS, (int64_t)1);
+    if ((e = loki_param_duration("step", http_param(r, "step"), step_s * NS_PER_S, &p->step_ns)) ||
+        (e = loki_param_duration("interval", http_param(r, "interval"), 0, &p->interval_ns)))
+        return e;
+    if (p->step_ns <= 0)
+        return err_new(ERR_INVALID, "zero or negative query resolution step widths are not "
+                                    "accepted. Try a positive integer");
+    if (p->interval_ns < 0)
+        return err_new(ERR_INVALID, "interval must be >= 0");
+    if (length / p->step_ns > PROM_MAX_POINTS)
+        return err_new(ERR_INVALID, "exceeded maximum resolution of 11,000 points per time series. "
+                                    "Try increasing the value of the step parameter");
+    return NULL;
+}
+
+void loki_query_range(struct http_request *r)
+{
+    struct query_params *p = arena_new_of(r->arena, struct query_params);
+    struct slice tenant;
+    struct err *e;
+
+    if (!loki_api_begin(r, &tenant))
+        return;
+    if (!(e = range_params(r, p)))
+        e = common_params(r, p);
+    if (!loki_api_failed(r, e))
+        loki_api_task(r, tenant, run_query, p);
+}
+
+void loki_query_instant(struct http_request *r)
+{
+    struct query_params *p = arena_new_of(r->arena, struct query_params);
+    struct slice tenant;
+    struct err *e;
+
+    if (!loki_api_begin(r, &tenant))
+        return;
+    e = loki_param_time("time", http_param(r, "time"), clock_wall_ms(&clock_system) * NS_PER_MS,
+                        &p->range.start_ns);
+    p->range.end_ns = p->range.start_ns;
+    if (!e)
+        e = common_params(r, p);
+    if (!loki_api_failed(r, e))
+        loki_api_task(r, tenant, run_query, p);
+}
+
+void loki_query_format(struct http_request *r)
+{
+    struct slice text = http_param(r, "query");
+    struct buf out = {0}, json = {0};
+    struct logql q = {0};
+    struct err *e = http_param_check(r);
+
+    if (!e)
+        e = logql_parse(r->arena, text.ptr ? text : SLICE_EMPTY, &q);
+    if (loki_api_failed(r, e))
+        return;
+    logql_print_pretty(&out, q.root);
+    buf_str(&json, "{\"status\":\"success\",\"data\":");
+    buf_json_str(&json, buf_slice(&out));
+    buf_byte(&json, '}');
+    logql_done(&q); /* before the answer, with which the arena goes */
+    buf_done(&out);
+    http_reply_buf(r, 200, HTTP_JSON, &json);
+}

@@ -1,0 +1,61 @@
+/*
+ * The log lines that all ingesters together hold, as one source: every ingester that may hold lines of
+ * the range is asked (store_ask_logs(), RPC ingester.select_logs), and what replicas hold alike comes once.
+ *
+ *     logremote_init(&r, &(struct logremote_opts){…});
+ *     logquery(eng, &q, &r.source, …)          or logremote_streams(), logremote_names()
+ *
+ * Whole or an error: as with metrics the loss of one zone (or instance) is made up for by the others
+ * (querier/store/fanout.h); more is ERR_UNAVAILABLE that names who failed and why.
+ *
+ * Order: streams by fingerprint, which is how ingesters send them; so one of them at a time is merged, and
+ * what is held is a few frames of each ingester and the lines of one moment. Lines equal in time, text and
+ * structured metadata come once; other lines of one time come in the order of the first ingester that
+ * has them.
+ *
+ * Only what ingesters hold is here: there are no blocks of log lines yet.
+ *
+ * Threads: all calls block and are made by the query's worker. Memory: the query's arena.
+ */
+#pragma once
+#include "querier/logs/logsource.h"
+#include "querier/store/store.h"
+
+struct logremote_opts {
+    struct store_query *sq; /* lent: tenant, arena, deadline, cancel flag */
+    /* How far ahead of the clock a line may have been when it came, 0: however far. Tells since when
+     * ingesters may hold lines of a range. */
+    int64_t grace_ns;
+    uint64_t max_streams; /* ERR_LIMIT beyond, at each ingester; 0: any number */
+};
+struct logremote {
+    struct logsource source;
+    struct logremote_opts opts;
+};
+void logremote_init(struct logremote *r, const struct logremote_opts *opts);
+
+/* ---- beside lines ---- */
+
+/* What there is in a range [start, end). */
+struct logremote_range {
+    int64_t start_ns, end_ns;
+};
+struct logremote_stream {
+    struct hash128 fp;
+    struct labels labels; /* lent until the next */
+    /* Of the replica that has most. Where a range begins or ends within a frame (loghead.h) all of it counts. */
+    uint64_t entries, bytes;
+};
+struct logremote_streams;
+/* Streams with entries in the range, each once, by fingerprint. */
+ORR_CHECKED struct err *logremote_streams(struct logremote *r, struct matchers ms,
+                                          struct logremote_range range,
+                                          struct logremote_streams **ret);
+bool logremote_streams_next(struct logremote_streams *s, struct logremote_stream *ret);
+/* NULL, or why it ended early. Frees s. */
+ORR_CHECKED struct err *logremote_streams_close(struct logremote_streams *s);
+
+/* Names of labels (label.ptr NULL) or values of one, of streams with entries in the range: sorted, each
+ * once, in the arena. */
+ORR_CHECKED struct err *logremote_names(struct logremote *r, struct matchers ms, struct slice label,
+                                        struct logremote_range range, struct store_names *ret);

@@ -1,0 +1,221 @@
+#!/usr/bin/env python3
+"""Loki's query API with whole processes: lines pushed by Loki's and OTLP's protocol, asked for by Loki's."""
+import json
+import time
+from urllib.parse import urlencode
+
+from logs_test import JSON, now_ns, push_ok
+from orrery_test import TENANT, Cluster, Single, check, http_call, main, wait_for
+
+S = 10**9
+
+
+def ask(addr, path, params=(), tenant=TENANT, method="GET", headers=None):
+    headers = {"X-Scope-OrgID": tenant, **(headers or {})}
+    text = urlencode(list(params.items()) if isinstance(params, dict) else params)
+    if method == "GET":
+        return http_call(addr, "GET", f"/loki/api/v1/{path}?{text}", headers=headers)
+    headers["Content-Type"] = "application/x-www-form-urlencoded"
+    return http_call(addr, "POST", f"/loki/api/v1/{path}", text.encode(), headers)
+
+
+def data(addr, path, params=(), **kw):
+    r = ask(addr, path, params, **kw)
+    check(r.status == 200, f"{path} {params}: {r.status} {r.text[:500]}")
+    check(r.json["status"] == "success", r.text[:500])
+    return r.json["data"]
+
+
+def streams(addr, query, **params):
+    """[(labels, [[ns, line…]])] of a query for lines."""
+    d = data(addr, "query_range", {"query": query, **params})
+    check(d["resultType"] == "streams", f"{d}")
+    return [(x["stream"], [[int(v[0]), *v[1:]] for v in x["values"]]) for x in d["result"]]
+
+
+def lines(addr, query, **params):
+    return [v[1] for _, values in streams(addr, query, **params) for v in values]
+
+
+def refused(addr, path, params, status, text, **kw):
+    r = ask(addr, path, params, **kw)
+    check(r.status == status and text in r.text, f"{path} {params}: {r.status} {r.text[:300]}")
+    check(r.headers.get("content-type", "").startswith("text/plain"), f"{r.headers}")
+
+
+def fill(addr, base):
+    """Two streams by Loki's protocol, one by OTLP."""
+    push_ok(addr, [
+        ({"app": "web", "env": "prod"}, [(base + i * S, f'level={"error" if i % 2 else "info"} n={i}', {"trace": f"t{i}"})
+                                         for i in range(10)]),
+        ({"app": "db", "env": "dev"}, [(base + i * S, f'{{"ms":{i * 100}}}') for i in range(5)])])
+    otlp = {"resourceLogs": [{
+        "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "otlp"}}]},
+        "scopeLogs": [{"logRecords": [{"timeUnixNano": str(base), "severityText": "WARN", "body": {"stringValue": "by otlp"},
+                                       "attributes": [{"key": "user", "value": {"stringValue": "u1"}}]}]}]}]}
+    r = http_call(addr, "POST", "/otlp/v1/logs", json.dumps(otlp).encode(), {**JSON, "X-Scope-OrgID": TENANT})
+    check(r.status == 200, f"{r.status} {r.text}")
+
+
+def test_lines(t):
+    o = Single(t).wait_ready()
+    base = now_ns() // S * S - 60 * S
+    span = {"start": base, "end": base + 60 * S}
+    fill(o.addr, base)
+    got = streams(o.addr, '{app="db"}', **span, direction="forward")
+    check(len(got) == 1 and got[0][0]["app"] == "db" and got[0][0]["env"] == "dev", f"{got}")
+    check(got[0][1] == [[base + i * S, f'{{"ms":{i * 100}}}'] for i in range(5)], f"{got}")
+    check(lines(o.addr, '{app="db"}', **span) == [f'{{"ms":{i * 100}}}' for i in reversed(range(5))], "newest first")
+    check(lines(o.addr, '{app="db"}', **span, limit=2) == ['{"ms":400}', '{"ms":300}'], "the newest two")
+    check(lines(o.addr, '{app="db"}', **span, limit=2, direction="FORWARD") == ['{"ms":0}', '{"ms":100}'], "the oldest two")
+    check(lines(o.addr, '{app="db"} | json | ms > 150', **span, limit=2, direction="forward") ==
+          ['{"ms":200}', '{"ms":300}'], "filtered")
+    check(lines(o.addr, '{app="db"}', start=base + S, end=base + 3 * S, direction="forward") ==
+          ['{"ms":100}', '{"ms":200}'], "the end is not in it")
+    check(lines(o.addr, '{app="db"}', **span, interval="2s", direction="forward") ==
+          ['{"ms":0}', '{"ms":200}', '{"ms":400}'], "interval")
+    # times as seconds, fractions of them, RFC 3339, and since
+    for start, end in ((base // S, base // S + 60), (f"{base // S}.0", f"{base // S + 60}.5"),
+                       (time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(base // S)),
+                        time.strftime("%Y-%m-%dT%H:%M:%S.5Z", time.gmtime(base // S + 60)))):
+        check(len(lines(o.addr, '{app="db"}', start=start, end=end)) == 5, f"{start} {end}")
+    check(len(lines(o.addr, '{app="db"}', since="10m")) == 5, "since")
+    check(len(lines(o.addr, '{app="db"}')) == 5, "an hour, if nothing is said")
+    # structured metadata: among the labels, or told apart
+    got = streams(o.addr, '{app="web"} |= "n=3"', **span)
+    check(got[0][0]["trace"] == "t3" and got[0][1] == [[base + 3 * S, "level=error n=3"]], f"{got}")
+    d = data(o.addr, "query_range", {"query": '{app="web"} | logfmt | n < 2', **span, "direction": "forward"},
+             headers={"X-Loki-Response-Encoding-Flags": "categorize-labels"})
+    check(d["encodingFlags"] == ["categorize-labels"] and len(d["result"]) == 1, f"{d}")
+    check("trace" not in d["result"][0]["stream"], f"{d}")
+    extra = d["result"][0]["values"][0][2]
+    check(extra["structuredMetadata"]["trace"] == "t0" and extra["parsed"] == {"level": "info", "n": "0"}, f"{extra}")
+    check(d["stats"]["summary"]["totalEntriesReturned"] == 2 and d["stats"]["summary"]["totalLinesProcessed"] == 10, f"{d}")
+    # by OTLP, and by a form
+    got = data(o.addr, "query_range", {"query": '{service_name="otlp"} | user="u1"', **span}, method="POST")
+    check(got["result"][0]["values"][0][1] == "by otlp", f"{got}")
+    check(streams(o.addr, '{app="web"}', start=base - 600 * S, end=base - 300 * S) == [], "nothing there")
+    r = ask(o.addr, "query_range", {"query": '{app="web"}'}, tenant="other")
+    check(r.json["data"]["result"] == [], "a tenant sees another's lines")
+
+
+def test_metrics(t):
+    o = Single(t).wait_ready()
+    base = now_ns() // S * S - 60 * S
+    fill(o.addr, base)
+    at = {"time": base + 20 * S}
+    d = data(o.addr, "query", {"query": 'sum by (level) (count_over_time({app="web"} | logfmt [1m]))', **at})
+    check(d["resultType"] == "vector", f"{d}")
+    got = {x["metric"].get("level"): x["value"] for x in d["result"]}
+    check(got == {"error": [base // S + 20, "5"], "info": [base // S + 20, "5"]}, f"{got}")
+    d = data(o.addr, "query_range", {"query": 'sum(rate({env=~"prod|dev"}[10s]))', "start": base + 10 * S,
+                                     "end": base + 20 * S, "step": "5s"})
+    check(d["resultType"] == "matrix", f"{d}")
+    # windows (0, 10], (5, 15], (10, 20]: 9 and 4 lines, 4 and 0, none
+    check(d["result"] == [{"metric": {}, "values": [[base // S + 10, "1.3"], [base // S + 15, "0.4"]]}], f"{d}")
+    d = data(o.addr, "query", {"query": 'max(max_over_time({app="db"} | json | unwrap ms [1m]))', **at}, method="POST")
+    check(d["result"][0]["value"][1] == "400", f"{d}")
+    # what Grafana asks to see whether a data source works
+    d = data(o.addr, "query", {"query": "vector(1)+vector(1)", **at})
+    check(d["resultType"] == "vector" and d["result"][0]["value"][1] == "2", f"{d}")
+
+
+def test_labels(t):
+    o = Single(t).wait_ready()
+    base = now_ns() // S * S - 60 * S
+    span = {"start": base, "end": base + 60 * S}
+    fill(o.addr, base)
+    for path, method in (("labels", "GET"), ("label", "GET"), ("labels", "POST")):
+        check(data(o.addr, path, span, method=method) == ["app", "env", "service_name"], path)
+    check(data(o.addr, "labels", {**span, "query": '{service_name="otlp"}'}) == ["service_name"], "of some")
+    check(data(o.addr, "label/app/values", span) == ["db", "web"], "values")
+    check(data(o.addr, "label/app/values", {**span, "query": '{env="prod"}'}) == ["web"], "values of some")
+    check(data(o.addr, "label/nope/values", span) == [], "values of none")
+    got = data(o.addr, "series", [*span.items(), ("match[]", '{app=~"web|db"}'), ("match[]", '{env="prod"}')])
+    check(sorted(x["app"] for x in got) == ["db", "web"], f"{got}")
+    check(len(data(o.addr, "series", span, method="POST")) == 3, "all of them")
+    r = ask(o.addr, "index/stats", {**span, "query": '{app="web"}'})
+    check(r.status == 200 and r.json["streams"] == 1 and r.json["entries"] == 10 and r.json["bytes"] > 150, r.text)
+    d = data(o.addr, "index/volume", {**span, "query": '{app=~".+"}'})
+    check([x["metric"] for x in d["result"]] == [{"app": "web"}, {"app": "db"}], f"{d}")
+    check(int(d["result"][0]["value"][1]) == r.json["bytes"], f"{d}")
+    d = data(o.addr, "index/volume", {**span, "query": '{app=~".+"}', "targetLabels": "env", "limit": 1})
+    check([x["metric"] for x in d["result"]] == [{"env": "prod"}], f"{d}")
+    check(data(o.addr, "format_query", {"query": '{app="a"}|="x"'}) == '{app="a"} |= "x"', "format_query")
+    r = http_call(o.addr, "GET", "/loki/api/v1/status/buildinfo")
+    check(r.status == 200 and r.json["version"], r.text)
+
+
+def test_errors_and_limits(t):
+    o = Single(t, args=["--limits.max-query-series=3", "--limits.max-query-bytes-read=100KiB"])
+    o.wait_ready()
+    base = now_ns() // S * S - 60 * S
+    span = {"start": base, "end": base + 60 * S}
+    push_ok(o.addr, [({"app": f"a{i}"}, [(base + i * S, "x" * 50000)]) for i in range(4)])
+    for query, text in (("{app=", "parse error"), ("", "parse error"), ('{app=~".*"}', "empty"),
+                        ('{app="a"} | json |', "parse error"), ('{app="a"} |~ "("', "")):
+        refused(o.addr, "query_range", {"query": query, **span}, 400, text)
+    good = {"query": '{app="a0"}'}
+    refused(o.addr, "query", good, 400, "log queries are not supported as an instant query type")
+    refused(o.addr, "query_range", {**good, "limit": 5001}, 400, "max-entries-limit-per-query")
+    refused(o.addr, "query_range", {**good, "limit": 0}, 400, "limit must be a positive value")
+    refused(o.addr, "query_range", {**good, "limit": "many"}, 400, '"limit"')
+    refused(o.addr, "query_range", {**good, "direction": "up"}, 400, "invalid direction")
+    refused(o.addr, "query_range", {**good, "start": "x"}, 400, '"start"')
+    refused(o.addr, "query_range", {**good, "start": base, "end": base - 1}, 400, "end timestamp must not be before")
+    refused(o.addr, "query_range", {**good, "step": -1}, 400, "zero or negative")
+    refused(o.addr, "query_range", {**good, **span, "step": "1ms"}, 400, "maximum resolution")
+    refused(o.addr, "query_range", {**good, "start": base - 800 * 3600 * S, "end": base, "step": 3600}, 400,
+            "max-query-length")
+    refused(o.addr, "query", {"query": 'count_over_time({app=~"a.+"}[5m])', "time": base + 10 * S}, 400, "bytes")
+    refused(o.addr, "query", {"query": 'label_replace(vector(1), "a", "b", "c", "(")'}, 400, "")
+    refused(o.addr, "labels", {"query": "{"}, 400, "parse error")
+    refused(o.addr, "index/volume", {}, 400, "query is missing")
+    push_ok(o.addr, [({"job": f"b{i}"}, [(base + i * S, "short")]) for i in range(4)])
+    refused(o.addr, "query", {"query": 'count_over_time({job=~"b.+"}[5m])', "time": base + 10 * S}, 400,
+            "maximum number of series (3)")
+    d = data(o.addr, "query", {"query": 'sum(count_over_time({job=~"b.+"}[5m]))', "time": base + 10 * S})
+    check(d["result"][0]["value"][1] == "4", f"{d}")
+    check(len(lines(o.addr, '{job=~"b.+"}', **span)) == 4, "lines are no series")
+
+
+def test_replicas_answer_as_one(t):
+    c = Cluster(t)
+    ingesters, querier = c.addrs("ingester"), c.addrs("querier")[0]
+    base = now_ns() // S * S - 120 * S
+    span = {"start": base, "end": base + 120 * S, "limit": 5000}
+    want = []
+    for i in range(60):
+        push_ok(ingesters[i % len(ingesters)], [({"app": f"s{i % 7}"}, [(base + i * S, f"line {i}"), (base + i * S, f"more {i}")])])
+        want += [f"line {i}", f"more {i}"]
+
+    def whole(text):
+        check(sorted(lines(querier, '{app=~"s.+"}', **span)) == sorted(want), text)
+        for direction in ("forward", "backward"):
+            for labels, values in streams(querier, '{app=~"s.+"}', **span, direction=direction):
+                times = [v[0] for v in values]
+                check(times == sorted(times, reverse=direction == "backward"), f"{labels} {direction}")
+        d = data(querier, "query", {"query": 'sum(count_over_time({app=~"s.+"}[3m]))', "time": base + 120 * S})
+        check(d["result"][0]["value"][1] == str(len(want)), f"{text}: {d}")
+        check(data(querier, "label/app/values", {"start": base, "end": base + 120 * S}) == [f"s{i}" for i in range(7)], text)
+
+    wait_for("the querier to know the ingesters",
+             lambda: ask(querier, "query_range", {"query": '{app="s0"}', **span}).status == 200)
+    whole("three replicas")
+    names = c.names("ingester")
+    c.run("kill", names[0])
+    whole("two of three")
+    push_ok(ingesters[1], [({"app": "s1"}, [(base + 100 * S, "while one was dead")])])
+    want.append("while one was dead")
+    whole("written while one was dead")
+    c.run("kill", names[1])
+    r = ask(querier, "query_range", {"query": '{app="s0"}', **span})
+    check(r.status == 503 and (names[0] in r.text or names[1] in r.text), f"{r.status} {r.text}")
+    c.run("restart", names[0])
+    c.run("restart", names[1])
+    wait_for("answers again", lambda: ask(querier, "query_range", {"query": '{app="s0"}', **span}).status == 200)
+    whole("after restarts")
+
+
+if __name__ == "__main__":
+    main()
