@@ -201,31 +201,30 @@ struct s3try *s3wire_try_start(struct s3wire *w, struct s3wire_call *call, struc
     struct s3try *t = mem_new(struct s3try);
     size_t max = call->max_bytes ? call->max_bytes : 16u << 20;
     size_t moved = sign->body.len + call->expect_bytes;
-    int64_t timeout_ms = c->request_timeout_ns / NS_PER_MS + call->more_timeout_ms +
-                         (int64_t)(moved / BYTES_PER_MS);
+    int64_t timeout_ms =
+        c->request_timeout_ns / NS_PER_MS + call->more_timeout_ms + (int64_t)(moved / BYTES_PER_MS);
 
     if (call->until_ms)
-        timeout_ms =
-            ORR_MAX(ORR_MIN(timeout_ms, call->until_ms - clock_mono_ms(&clock_system)), 1);
+        timeout_ms = ORR_MAX(ORR_MIN(timeout_ms, call->until_ms - clock_mono_ms(&clock_system)), 1);
     t->w = w;
     t->op = call->op;
     t->sign = *sign;
     *sign = (struct s3sign){0};
     t->expect_bytes = ORR_MIN(call->expect_bytes, max);
     t->is_hedged = call->is_hedged;
-    t->req = (struct http_client_req){
-        .method = call->method,
-        .url = t->sign.url,
-        .headers = t->sign.headers,
-        .header_count = t->sign.n_headers,
-        .body = t->sign.body,
-        .is_body_lent = true,
-        .content_type = t->sign.content_type,
-        .timeout_ms = timeout_ms,
-        .connect_timeout_ms = c->connect_timeout_ns / NS_PER_MS,
-        .stall_timeout_ms = c->stall_timeout_ns / NS_PER_MS + call->more_timeout_ms,
-        .max_response_bytes = ORR_MAX(max, (size_t)ERROR_BYTES),
-        .on_data = on_data};
+    t->req = (struct http_client_req){.method = call->method,
+                                      .url = t->sign.url,
+                                      .headers = t->sign.headers,
+                                      .header_count = t->sign.n_headers,
+                                      .body = t->sign.body,
+                                      .is_body_lent = true,
+                                      .content_type = t->sign.content_type,
+                                      .timeout_ms = timeout_ms,
+                                      .connect_timeout_ms = c->connect_timeout_ns / NS_PER_MS,
+                                      .stall_timeout_ms =
+                                          c->stall_timeout_ns / NS_PER_MS + call->more_timeout_ms,
+                                      .max_response_bytes = ORR_MAX(max, (size_t)ERROR_BYTES),
+                                      .on_data = on_data};
     lock_init(&t->lock, LOCK_OBJSTORE);
     (void)pthread_cond_init(&t->settled, NULL);
     loop_post(w->loop, on_start, t);
