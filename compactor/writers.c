@@ -64,13 +64,13 @@ static struct writers *from(struct objstore *base)
 
 static struct err *find_out(struct writers *w, bool *ret_plain)
 {
-    bool is_atomic = true;
+    bool is_plain = false;
     struct err *e = NULL;
 
     if (atomic_load(&w->kind) == NOT_KNOWN) {
-        if ((e = objstore_is_atomic(w->opts.below, &is_atomic)))
+        if ((e = objstore_needs_one_writer(w->opts.below, &is_plain)))
             return e;
-        atomic_store(&w->kind, is_atomic ? CONDITIONAL : PLAIN);
+        atomic_store(&w->kind, is_plain ? PLAIN : CONDITIONAL);
     }
     *ret_plain = atomic_load(&w->kind) == PLAIN;
     return NULL;
@@ -304,6 +304,11 @@ static struct err *store_stat(struct objstore *base, struct slice key, struct ob
     return below->ops->stat(below, key, ret);
 }
 
+static struct err *store_needs_one_writer(struct objstore *base, bool *ret)
+{
+    return objstore_needs_one_writer(from(base)->opts.below, ret);
+}
+
 static struct err *store_is_atomic(struct objstore *base, bool *ret)
 {
     return objstore_is_atomic(from(base)->opts.below, ret);
@@ -328,6 +333,7 @@ static const struct objstore_ops store_ops = {.get = store_get,
                                               .stat = store_stat,
                                               .del_many = store_del_many,
                                               .is_atomic = store_is_atomic,
+                                              .needs_one_writer = store_needs_one_writer,
                                               .stop = store_stop,
                                               .close = store_close};
 

@@ -174,8 +174,8 @@ static void drop_visible(struct flush_upload *u)
 /* Without conditional puts a catalogue has one writer, a compactor (common/block/writelease.h). */
 static bool may_write(struct flush_upload *u)
 {
-    bool is_atomic = false;
-    struct err *e = objstore_is_atomic(u->opts.store, &is_atomic);
+    bool has_one_writer = false;
+    struct err *e = objstore_needs_one_writer(u->opts.store, &has_one_writer);
 
     if (e) {
         METRIC_ADD(u->m->upload_failures, 1);
@@ -183,13 +183,13 @@ static bool may_write(struct flush_upload *u)
         err_free(e);
         return false;
     }
-    if (!is_atomic && !u->has_told)
+    if (has_one_writer && !u->has_told)
         LOG_WARN(
             flush,
             "no compactor takes segments, and they are not uploaded as blocks: the bucket has no "
             "conditional puts, and compactors alone may name blocks");
-    u->has_told = !is_atomic;
-    return is_atomic;
+    u->has_told = has_one_writer;
+    return !has_one_writer;
 }
 
 void flush_upload_run(struct flush_upload *u, bool is_leaving)

@@ -172,6 +172,14 @@ struct err *objstore_is_atomic(struct objstore *s, bool *ret)
     return NULL;
 }
 
+struct err *objstore_needs_one_writer(struct objstore *s, bool *ret)
+{
+    *ret = false;
+    if (s->ops->needs_one_writer)
+        return err_wrap(s->ops->needs_one_writer(s, ret), "conditional puts in %s", s->name);
+    return NULL;
+}
+
 struct err *objstore_stat(struct objstore *s, struct slice key, struct objstore_info *ret)
 {
     struct err *e = objstore_check_key(key);

@@ -86,6 +86,7 @@ struct objstore_ops {
     struct err *(*stat)(struct objstore *s, struct slice key, struct objstore_info *ret);
     struct err *(*del_many)(struct objstore *s, const struct slice *keys, size_t n); /* or NULL */
     struct err *(*is_atomic)(struct objstore *s, bool *ret);                         /* or NULL */
+    struct err *(*needs_one_writer)(struct objstore *s, bool *ret);                  /* or NULL */
     void (*stop)(struct objstore *s);                                                /* or NULL */
     void (*close)(struct objstore *s);
 };
@@ -119,6 +120,8 @@ ORR_CHECKED struct err *objstore_stat(struct objstore *s, struct slice key,
 ORR_CHECKED struct err *objstore_etag(struct objstore *s, struct slice key, char *ret_etag);
 /* Whether conditional puts hold between processes. An S3 server is put to the test the first time. */
 ORR_CHECKED struct err *objstore_is_atomic(struct objstore *s, bool *ret);
+/* Whether they do not, and s3.one-writer asks for leases (common/block/writelease.h) instead. */
+ORR_CHECKED struct err *objstore_needs_one_writer(struct objstore *s, bool *ret);
 /* The process ends: what waits for a server now or later ends with ERR_UNAVAILABLE. NULL is allowed. */
 void objstore_stop(struct objstore *s);
 void objstore_close(struct objstore *s); /* no call is under way; NULL is allowed */

@@ -197,6 +197,17 @@ static struct err *s3_is_atomic(struct objstore *base, bool *ret)
     return e || !*ret ? e : objstore_s3_trusts(s, OBJSTORE_IF_MATCH, ret);
 }
 
+static struct err *s3_needs_one_writer(struct objstore *base, bool *ret)
+{
+    bool is_atomic = true;
+    struct err *e = NULL;
+
+    if (objstore_s3_from(base)->opts->one_writer)
+        e = s3_is_atomic(base, &is_atomic);
+    *ret = !is_atomic;
+    return e;
+}
+
 static void s3_stop(struct objstore *base)
 {
     s3wire_stop(objstore_s3_from(base)->w);
@@ -222,6 +233,7 @@ static const struct objstore_ops s3_ops = {.get = objstore_s3_get,
                                            .stat = s3_stat,
                                            .del_many = s3_del_many,
                                            .is_atomic = s3_is_atomic,
+                                           .needs_one_writer = s3_needs_one_writer,
                                            .stop = s3_stop,
                                            .close = s3_close};
 

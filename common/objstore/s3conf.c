@@ -18,6 +18,11 @@ static const struct conf_field s3_fields[] = {
         "Bucket in the path or in the host name. auto: host name with Amazon, path elsewhere."),
     CONF_BOOL(S, create_bucket, "create-bucket", "false", CONF_FIXED,
               "Make the bucket when it does not exist."),
+    CONF_BOOL(S, one_writer, "one-writer", "false", CONF_FIXED,
+              "Where the server has no conditional puts: one compactor alone writes for each "
+              "tenant, by leases in the bucket, and deletions go through it. Safe with several "
+              "compactors; after a start it takes two request-timeouts until somebody writes, "
+              "seven after a crash. Without it run one compactor on such a bucket."),
     CONF_ENUM(S, credentials, "credentials", "auto", S3CONF_CREDENTIALS, CONF_FIXED,
               "Where credentials come from. auto: the first in this order that has any."),
     CONF_STRING(S, access_key, "access-key", "", CONF_FIXED, "Access key."),

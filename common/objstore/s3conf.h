@@ -32,7 +32,7 @@ enum s3conf_sse { S3CONF_SSE_NONE, S3CONF_SSE_S3, S3CONF_SSE_KMS };
 struct s3conf {
     char *endpoint, *bucket, *prefix, *region;
     int style; /* enum s3conf_style */
-    bool create_bucket;
+    bool create_bucket, one_writer;
     int credentials; /* enum s3conf_credentials */
     char *access_key, *secret_key, *session_token;
     char *credentials_file, *profile, *role_arn, *token_file, *sts_endpoint, *metadata_endpoint;

@@ -86,12 +86,13 @@ static struct err *make_change(struct prom_task *t, struct slice bytes, uint64_t
     const struct prom_admin_opts *admin = admin_of(t);
     struct tombstone_list *l = NULL;
     struct change c = {bytes};
-    bool is_atomic = true;
-    struct err *e = admin->forward ? objstore_is_atomic(admin->objstore, &is_atomic) : NULL;
+    bool has_one_writer = false;
+    struct err *e =
+        admin->forward ? objstore_needs_one_writer(admin->objstore, &has_one_writer) : NULL;
 
     if (e)
         return e;
-    if (!is_atomic)
+    if (has_one_writer)
         return admin->forward(admin->arg, t->tenant, bytes, ret_version);
     if (!(e = tombstone_list_update(admin->objstore, SLICE("metrics"), t->tenant, apply, &c, &l)))
         *ret_version = tombstone_list_version(l);

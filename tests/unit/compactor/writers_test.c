@@ -71,6 +71,12 @@ static struct err *plain_stat(struct objstore *base, struct slice key, struct ob
     return objstore_stat(plain_of(base)->below, key, ret);
 }
 
+static struct err *plain_needs_one_writer(struct objstore *base, bool *ret)
+{
+    *ret = !plain_of(base)->is_atomic;
+    return NULL;
+}
+
 static struct err *plain_is_atomic(struct objstore *base, bool *ret)
 {
     *ret = plain_of(base)->is_atomic;
@@ -82,7 +88,8 @@ static const struct objstore_ops plain_ops = {.get = plain_get,
                                               .list = plain_list,
                                               .del = plain_del,
                                               .stat = plain_stat,
-                                              .is_atomic = plain_is_atomic};
+                                              .is_atomic = plain_is_atomic,
+                                              .needs_one_writer = plain_needs_one_writer};
 
 struct fixture {
     struct plain bucket;
