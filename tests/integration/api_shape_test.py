@@ -22,7 +22,7 @@ groups:
 # members of an answer that 2.42 does not have and 3 has
 NEW = {".anchored", ".smoothed", ".groupNextToken", ".orreryVersion", ".application", ".series",
        ".droppedTargetCounts", ".hostname", ".serverTime", ".GOMEMLIMIT", ".peakBytes", ".infos", ".labels",
-       ".objectStore", ".blocks"}
+       ".objectStore", ".blocks", ".skippedBlocks"}
 # keys that are data: any of theirs may be compared with any of ours
 DATA = {"metric", "labels", "annotations", "metadata", "flags"}
 
