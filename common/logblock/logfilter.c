@@ -1,5 +1,9 @@
 #include "common/logblock/logfilter_internal.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 void logfilter_grams_done(struct logfilter_grams *g)
 {
     vec_done(&g->hashes);
@@ -61,18 +65,51 @@ static uint32_t hash_near_end(const uint8_t *p)
 }
 
 #define BATCH 1024
+#define BEYOND 8 /* hashes behind a batch that four at once read, but no window has */
 
-/* The least of each window of h[0 … n + WINDOW - 1), into least[0 … n); h is overwritten. */
+#ifdef __SSE2__
+static __m128i load4(const uint32_t *p)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)p);
+}
+
+static void store4(uint32_t *p, __m128i v)
+{
+    _mm_storeu_si128((__m128i *)(void *)p, v);
+}
+
+/* As signed numbers: there is no instruction for others. */
+static __m128i min4(__m128i a, __m128i b)
+{
+    __m128i is_b = _mm_cmpgt_epi32(a, b);
+
+    return _mm_or_si128(_mm_and_si128(is_b, b), _mm_andnot_si128(is_b, a));
+}
+#endif
+
+/* The least of each window of h[0 … n + WINDOW - 1), into least[0 … n); h is overwritten. Behind them BEYOND more
+ * can be read and written, of least up to a multiple of four. */
 static void find_least(uint32_t *restrict h, size_t n, uint32_t *restrict least)
 {
     static_assert(LOGFILTER_WINDOW == 7, "2 and 2, 4 and 4 less one");
+#ifdef __SSE2__
+    const __m128i sign = _mm_set1_epi32(INT32_MIN);
 
+    for (size_t i = 0; i < n + 5; i += 4)
+        store4(h + i,
+               min4(_mm_xor_si128(load4(h + i), sign), _mm_xor_si128(load4(h + i + 1), sign)));
+    for (size_t i = 0; i < n + 3; i += 4)
+        store4(h + i, min4(load4(h + i), load4(h + i + 2)));
+    for (size_t i = 0; i < n; i += 4)
+        store4(least + i, _mm_xor_si128(min4(load4(h + i), load4(h + i + 3)), sign));
+#else
     for (size_t i = 0; i < n + 5; i++)
         h[i] = ORR_MIN(h[i], h[i + 1]);
     for (size_t i = 0; i < n + 3; i++)
         h[i] = ORR_MIN(h[i], h[i + 2]);
     for (size_t i = 0; i < n; i++)
         least[i] = ORR_MIN(h[i], h[i + 3]);
+#endif
 }
 
 /*
@@ -81,14 +118,15 @@ static void find_least(uint32_t *restrict h, size_t n, uint32_t *restrict least)
  */
 static void put_least(struct logfilter_grams *g, const uint32_t *least, size_t n, uint32_t *last)
 {
-    uint32_t changed[BATCH];
+    uint32_t changed[BATCH], before = *last;
     size_t n_changed = 0, n_new = 0;
 
     for (size_t i = 0; i < n; i++) {
         changed[n_changed] = least[i];
-        n_changed += least[i] != *last;
-        *last = least[i];
+        n_changed += least[i] != before;
+        before = least[i];
     }
+    *last = before;
     for (size_t i = 0; i < n_changed; i++) {
         uint32_t h = changed[i], *seen = &g->recent[h >> 20];
 
@@ -104,7 +142,7 @@ static void put_least(struct logfilter_grams *g, const uint32_t *least, size_t n
 
 void logfilter_grams_add(struct logfilter_grams *g, struct slice text)
 {
-    uint32_t h[BATCH + LOGFILTER_WINDOW], least[BATCH], last = 0;
+    uint32_t h[BATCH + LOGFILTER_WINDOW + BEYOND], least[BATCH], last = 0;
     size_t n;
 
     if (text.len < LOGFILTER_MIN_NEEDLE)
@@ -115,10 +153,11 @@ void logfilter_grams_add(struct logfilter_grams *g, struct slice text)
         const uint8_t *p = text.ptr + start;
         size_t whole = text.len - start >= 8 ? text.len - start - 7 : 0;
 
-        for (; i < n_grams && i < whole; i++)
+        for (size_t end = ORR_MIN(n_grams, whole); i < end; i++)
             h[i] = hash_at(p + i);
         for (; i < n_grams; i++)
             h[i] = hash_near_end(p + i);
+        memset(h + i, 0, BEYOND * sizeof(*h));
         find_least(h, k, least);
         put_least(g, least, k, &last);
     }
