@@ -258,29 +258,6 @@ static int hex_of(uint8_t c, bool is_upper)
     return hex_digits[is_upper][c] - 1;
 }
 
-/* Which places vary; false if they hold other than hex digits of one case there, or few. */
-static bool find_places(const struct slice *v, uint32_t n, bool is_upper, uint8_t *vary)
-{
-    size_t len = v[0].len, n_vary = 0;
-
-    memset(vary, 0, len);
-    for (uint32_t i = 1; i < n; i++) {
-        if (v[i].len != len)
-            return false;
-        for (size_t k = 0; k < len; k++)
-            vary[k] |= v[i].ptr[k] ^ v[0].ptr[k];
-    }
-    for (size_t k = 0; k < len; k++) {
-        vary[k] = vary[k] != 0;
-        n_vary += vary[k];
-    }
-    for (uint32_t i = 0; i < n; i++)
-        for (size_t k = 0; k < len; k++)
-            if (vary[k] && hex_of(v[i].ptr[k], is_upper) < 0)
-                return false;
-    return n_vary >= 4;
-}
-
 static bool looks_hex(const struct slice *v, uint32_t n, bool is_upper)
 {
     size_t len = v[0].len;
@@ -297,35 +274,86 @@ static bool looks_hex(const struct slice *v, uint32_t n, bool is_upper)
     return true;
 }
 
+/* vary: a bit is set where x and y differ. */
+static void add_difference(uint8_t *vary, const uint8_t *x, const uint8_t *y, size_t len)
+{
+    uint64_t a, b, all;
+    size_t k = 0;
+
+    for (; k + 8 <= len; k += 8) {
+        memcpy(&a, x + k, 8);
+        memcpy(&b, y + k, 8);
+        memcpy(&all, vary + k, 8);
+        all |= a ^ b;
+        memcpy(vary + k, &all, 8);
+    }
+    for (; k < len; k++)
+        vary[k] |= x[k] ^ y[k];
+}
+
+/* The places that vary, and how many there are; none if values are of different length. */
+static size_t find_places(const struct slice *v, uint32_t n, uint8_t *places)
+{
+    uint8_t vary[LOGCOL_MAX_HEX] = {0};
+    size_t n_places = 0;
+
+    for (uint32_t i = 1; i < n; i++) {
+        if (v[i].len != v[0].len)
+            return 0;
+        add_difference(vary, v[i].ptr, v[0].ptr, v[0].len);
+    }
+    for (size_t k = 0; k < v[0].len; k++)
+        if (vary[k])
+            places[n_places++] = (uint8_t)k;
+    return n_places;
+}
+
+/* The digits at those places, half a byte each. False: one is none. */
+static bool put_digits(const struct slice *v, uint32_t n, bool is_upper, const uint8_t *places,
+                       size_t n_places, struct buf *out)
+{
+    size_t each = (n_places + 1) / 2;
+    uint8_t *to = buf_reserve(out, each * n);
+    const uint8_t *digits = hex_digits[is_upper];
+
+    for (uint32_t i = 0; i < n; i++) {
+        const uint8_t *p = v[i].ptr;
+        bool is_bad = false;
+
+        for (size_t at = 0; at < n_places; at += 2) {
+            unsigned high = digits[p[places[at]]], low = 1;
+
+            if (at + 1 < n_places)
+                low = digits[p[places[at + 1]]];
+            is_bad |= !high || !low;
+            *to++ = (uint8_t)((high - 1) << 4 | (low - 1));
+        }
+        if (is_bad)
+            return false;
+    }
+    out->len += each * n;
+    return true;
+}
+
 static bool put_hex(struct logcol_build *b, const struct slice *v, uint32_t n, bool is_upper)
 {
-    uint8_t vary[LOGCOL_MAX_HEX], places[LOGCOL_MAX_HEX], bits[LOGCOL_MAX_HEX / 8] = {0}, *to;
-    size_t len = v[0].len, n_vary = 0, each;
+    uint8_t places[LOGCOL_MAX_HEX], bits[LOGCOL_MAX_HEX / 8] = {0};
+    size_t len = v[0].len, n_places;
 
-    if (!looks_hex(v, n, is_upper) || !find_places(v, n, is_upper, vary))
+    if (!looks_hex(v, n, is_upper) || (n_places = find_places(v, n, places)) < 4)
         return false;
-    for (size_t k = 0; k < len; k++) {
-        bits[k / 8] |= (uint8_t)(vary[k] << (k % 8));
-        n_vary += vary[k];
-    }
+    buf_reset(&b->scratch);
+    if (!put_digits(v, n, is_upper, places, n_places, &b->scratch))
+        return false;
+    for (size_t at = 0; at < n_places; at++)
+        bits[places[at] / 8] |= (uint8_t)(1 << (places[at] % 8));
     buf_byte(b->tree, LOGCOL_HEX);
     buf_byte(b->tree, (uint8_t)len);
     buf_byte(b->tree, is_upper);
     buf_append(b->tree, bits, (len + 7) / 8);
     for (size_t k = 0; k < len; k++)
-        if (!vary[k])
+        if (!(bits[k / 8] >> (k % 8) & 1))
             buf_byte(b->tree, v[0].ptr[k]);
-    each = (n_vary + 1) / 2;
-    buf_reset(&b->scratch);
-    to = buf_reserve(&b->scratch, each * n);
-    memset(to, 0, each * n);
-    for (size_t k = 0, at = 0; k < len; k++)
-        if (vary[k])
-            places[at++] = (uint8_t)k;
-    for (uint32_t i = 0; i < n; i++, to += each)
-        for (size_t at = 0; at < n_vary; at++)
-            to[at / 2] |= (uint8_t)(hex_of(v[i].ptr[places[at]], is_upper) << (at % 2 ? 0 : 4));
-    b->scratch.len = each * n;
     logcol_build_payload(b, buf_slice(&b->scratch));
     return true;
 }
