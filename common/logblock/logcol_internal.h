@@ -183,8 +183,6 @@ ORR_CHECKED struct err *logcol_unpack(struct arena *a, struct slice stored, size
 /* Makes what a column's values need, not what columns below it need. */
 ORR_CHECKED struct err *logcol_load(const struct logcol_source *src, struct logcol *c);
 ORR_CHECKED struct err *logcol_load_all(const struct logcol_source *src, struct logcol *c);
-/* Of DICT, its texts, which are in the tree. */
-ORR_CHECKED struct err *logcol_load_dict(struct arena *a, struct logcol *c);
 /* Appends value i of a column that is loaded, with all below it. */
 void logcol_put(const struct logcol *c, uint32_t i, struct buf *out);
 
