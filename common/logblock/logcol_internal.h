@@ -74,7 +74,7 @@ struct logcol_build {
     struct arena *arena; /* of the page */
     void *zstd;          /* a ZSTD_CCtx */
     struct buf *tree, *payloads;
-    struct buf scratch, packed;
+    struct buf scratch;
     struct logskel skel;
     uint32_t *slots; /* of dictionaries and templates: LOGCOL_SLOTS */
 };
@@ -93,6 +93,21 @@ void logcol_build_meta(struct logcol_build *b, const struct labels *v, uint32_t 
 void logcol_build_payload(struct logcol_build *b, struct slice raw);
 /* zstd, if it pays: appends to out and returns true. */
 bool logcol_build_pack(struct logcol_build *b, struct slice raw, struct buf *out);
+
+/* Within building. What does not suit the values returns false, and has written nothing. */
+
+enum logcol_words { LOGCOL_WORDS_LOG, LOGCOL_WORDS_COARSE, LOGCOL_WORDS_FINE, LOGCOL_WORDS_PAIRS };
+
+/* Any node, of depth columns below the root; how: what its templates would be. */
+void logcol_build_node(struct logcol_build *b, const struct slice *v, uint32_t n, unsigned depth,
+                       enum logcol_words how);
+bool logcol_build_words(struct logcol_build *b, const struct slice *v, uint32_t n, unsigned depth,
+                        enum logcol_words how);
+bool logcol_build_stamps(struct logcol_build *b, const struct slice *v, uint32_t n);
+/* ADDRESS, NUMBER or HEX. */
+bool logcol_build_figures(struct logcol_build *b, const struct slice *v, uint32_t n);
+/* The numbers of values as planes: one byte if they are few, or two. */
+void logcol_build_planes(struct buf *out, const uint16_t *which, uint32_t n, unsigned planes);
 
 /* ---- reading ---- */
 
