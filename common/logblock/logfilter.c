@@ -112,42 +112,60 @@ static void find_least(uint32_t *restrict h, size_t n, uint32_t *restrict least)
 #endif
 }
 
+/* Bit i: least[i] is another than the one before it; there is one before the first. n: at most 64. */
+static uint64_t changes_of(const uint32_t *least, size_t n)
+{
+    uint64_t same = 0;
+
+#ifdef __SSE2__
+    for (size_t i = 0; i < n; i += 4) {
+        __m128i is_same = _mm_cmpeq_epi32(load4(least + i), load4(least + i - 1));
+
+        same |= (uint64_t)(unsigned)_mm_movemask_ps(_mm_castsi128_ps(is_same)) << i;
+    }
+#else
+    for (size_t i = 0; i < n; i++)
+        same |= (uint64_t)(least[i] == least[i - 1]) << i;
+#endif
+    return ~same & UINT64_MAX >> (64 - n);
+}
+
 /*
  * The table of all is larger than the nearest caches, so it is asked for ahead; and what is in recent, which is
  * near, is in it already.
  */
-static void put_least(struct logfilter_grams *g, const uint32_t *least, size_t n, uint32_t *last)
+static void put_least(struct logfilter_grams *g, const uint32_t *least, size_t n)
 {
-    uint32_t changed[BATCH], before = *last;
-    size_t n_changed = 0, n_new = 0;
+    uint32_t fresh[BATCH];
+    size_t n_fresh = 0;
 
-    for (size_t i = 0; i < n; i++) {
-        changed[n_changed] = least[i];
-        n_changed += least[i] != before;
-        before = least[i];
-    }
-    *last = before;
-    for (size_t i = 0; i < n_changed; i++) {
-        uint32_t h = changed[i], *seen = &g->recent[h >> 20];
+    for (size_t start = 0; start < n; start += 64) {
+        uint64_t changes = changes_of(least + start, ORR_MIN(n - start, (size_t)64));
 
-        changed[n_new] = h;
-        n_new += *seen != h;
-        *seen = h;
-        if (g->slots)
-            __builtin_prefetch(&g->slots[h >> 1 & (g->n_slots - 1)], 1);
+        for (; changes; changes &= changes - 1) {
+            uint32_t h = least[start + (size_t)__builtin_ctzll(changes)],
+                     *seen = &g->recent[h >> 20];
+
+            fresh[n_fresh] = h;
+            n_fresh += *seen != h;
+            *seen = h;
+            if (g->slots)
+                __builtin_prefetch(&g->slots[h >> 1 & (g->n_slots - 1)], 1);
+        }
     }
-    for (size_t i = 0; i < n_new; i++)
-        put(g, changed[i]);
+    for (size_t i = 0; i < n_fresh; i++)
+        put(g, fresh[i]);
 }
 
 void logfilter_grams_add(struct logfilter_grams *g, struct slice text)
 {
-    uint32_t h[BATCH + LOGFILTER_WINDOW + BEYOND], least[BATCH], last = 0;
+    uint32_t h[BATCH + LOGFILTER_WINDOW + BEYOND], least[1 + BATCH];
     size_t n;
 
     if (text.len < LOGFILTER_MIN_NEEDLE)
         return;
     n = text.len - LOGFILTER_MIN_NEEDLE + 1; /* windows */
+    least[0] = 0;                            /* the one before the first */
     for (size_t start = 0; start < n; start += BATCH) {
         size_t k = ORR_MIN(n - start, (size_t)BATCH), n_grams = k + LOGFILTER_WINDOW - 1, i = 0;
         const uint8_t *p = text.ptr + start;
@@ -158,8 +176,9 @@ void logfilter_grams_add(struct logfilter_grams *g, struct slice text)
         for (; i < n_grams; i++)
             h[i] = hash_near_end(p + i);
         memset(h + i, 0, BEYOND * sizeof(*h));
-        find_least(h, k, least);
-        put_least(g, least, k, &last);
+        find_least(h, k, least + 1);
+        put_least(g, least + 1, k);
+        least[0] = least[k];
     }
 }
 
