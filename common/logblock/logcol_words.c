@@ -52,11 +52,19 @@ static uint64_t hash_pieces(struct slice s, const struct logskel_span *spans, ui
     return logcol_hash(h, s.ptr + at, s.len - at);
 }
 
+/* Of value i; NULL if no value has any so far. */
+static const struct logskel_span *spans_of(const struct words *w, uint32_t i)
+{
+    const struct logskel_span *all = w->b->skel.spans.ptr;
+
+    return all ? all + w->span_at[i] : NULL;
+}
+
 static bool has_pieces_of(const struct words *w, const struct template *t, struct slice s,
                           const struct logskel_span *spans, uint32_t n, uint8_t kind)
 {
     struct slice o = w->v[t->sample];
-    const struct logskel_span *others = w->b->skel.spans.ptr + w->span_at[t->sample];
+    const struct logskel_span *others = spans_of(w, t->sample);
     uint32_t at = 0, other_at = 0;
 
     if (t->n_vars != n || t->kind != kind)
@@ -75,8 +83,7 @@ static bool has_pieces_of(const struct words *w, const struct template *t, struc
 /* The template of value i, whose spans are the last ones; a new one if there is room. */
 static uint32_t template_of(struct words *w, uint32_t i, uint8_t kind, uint32_t last)
 {
-    const struct logskel_span *all = w->b->skel.spans.ptr,
-                              *spans = all ? all + w->span_at[i] : NULL;
+    const struct logskel_span *spans = spans_of(w, i);
     uint32_t n = (uint32_t)(w->b->skel.spans.len - w->span_at[i]), *slot;
     struct template *t;
     uint64_t h;
