@@ -74,7 +74,7 @@ struct logcol_build {
     struct arena *arena; /* of the page */
     void *zstd;          /* a ZSTD_CCtx */
     struct buf *tree, *payloads;
-    struct buf scratch, packed;
+    struct buf scratch;
     struct logskel skel;
     uint32_t *slots; /* of dictionaries and templates: LOGCOL_SLOTS */
 };
@@ -93,6 +93,21 @@ void logcol_build_meta(struct logcol_build *b, const struct labels *v, uint32_t 
 void logcol_build_payload(struct logcol_build *b, struct slice raw);
 /* zstd, if it pays: appends to out and returns true. */
 bool logcol_build_pack(struct logcol_build *b, struct slice raw, struct buf *out);
+
+/* Within building. What does not suit the values returns false, and has written nothing. */
+
+enum logcol_words { LOGCOL_WORDS_LOG, LOGCOL_WORDS_COARSE, LOGCOL_WORDS_FINE, LOGCOL_WORDS_PAIRS };
+
+/* Any node, of depth columns below the root; how: what its templates would be. */
+void logcol_build_node(struct logcol_build *b, const struct slice *v, uint32_t n, unsigned depth,
+                       enum logcol_words how);
+bool logcol_build_words(struct logcol_build *b, const struct slice *v, uint32_t n, unsigned depth,
+                        enum logcol_words how);
+bool logcol_build_stamps(struct logcol_build *b, const struct slice *v, uint32_t n);
+/* ADDRESS, NUMBER or HEX. */
+bool logcol_build_figures(struct logcol_build *b, const struct slice *v, uint32_t n);
+/* The numbers of values as planes: one byte if they are few, or two. */
+void logcol_build_planes(struct buf *out, const uint16_t *which, uint32_t n, unsigned planes);
 
 /* ---- reading ---- */
 
@@ -183,8 +198,6 @@ ORR_CHECKED struct err *logcol_unpack(struct arena *a, struct slice stored, size
 /* Makes what a column's values need, not what columns below it need. */
 ORR_CHECKED struct err *logcol_load(const struct logcol_source *src, struct logcol *c);
 ORR_CHECKED struct err *logcol_load_all(const struct logcol_source *src, struct logcol *c);
-/* Of DICT, its texts, which are in the tree. */
-ORR_CHECKED struct err *logcol_load_dict(struct arena *a, struct logcol *c);
 /* Appends value i of a column that is loaded, with all below it. */
 void logcol_put(const struct logcol *c, uint32_t i, struct buf *out);
 

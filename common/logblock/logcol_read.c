@@ -361,11 +361,6 @@ static struct err *load_texts(struct arena *a, struct logcol *c, uint32_t n, str
     return NULL;
 }
 
-struct err *logcol_load_dict(struct arena *a, struct logcol *c)
-{
-    return c->ends ? NULL : load_texts(a, c, c->n_texts, c->dict.texts);
-}
-
 static struct err *load_planes(struct arena *a, struct logcol *c, unsigned planes, uint32_t n_which,
                                struct slice raw)
 {
@@ -441,7 +436,7 @@ static struct err *load_raw(struct arena *a, struct logcol *c, struct slice raw)
 
     switch (c->kind) {
     case LOGCOL_DICT:
-        e = logcol_load_dict(a, c);
+        e = load_texts(a, c, c->n_texts, c->dict.texts);
         return e ? e : load_planes(a, c, c->dict.planes, c->n_texts, raw);
     case LOGCOL_NUMBER:
         return load_ints(a, c, &c->number.ints, raw);

@@ -1,5 +1,9 @@
 #include "common/logblock/logfilter_internal.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 void logfilter_grams_done(struct logfilter_grams *g)
 {
     vec_done(&g->hashes);
@@ -61,66 +65,120 @@ static uint32_t hash_near_end(const uint8_t *p)
 }
 
 #define BATCH 1024
+#define BEYOND 8 /* hashes behind a batch that four at once read, but no window has */
 
-/* The least of each window of h[0 … n + WINDOW - 1), into least[0 … n); h is overwritten. */
+#ifdef __SSE2__
+static __m128i load4(const uint32_t *p)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)p);
+}
+
+static void store4(uint32_t *p, __m128i v)
+{
+    _mm_storeu_si128((__m128i *)(void *)p, v);
+}
+
+/* As signed numbers: there is no instruction for others. */
+static __m128i min4(__m128i a, __m128i b)
+{
+    __m128i is_b = _mm_cmpgt_epi32(a, b);
+
+    return _mm_or_si128(_mm_and_si128(is_b, b), _mm_andnot_si128(is_b, a));
+}
+#endif
+
+/* The least of each window of h[0 … n + WINDOW - 1), into least[0 … n); h is overwritten. Behind them BEYOND more
+ * can be read and written, of least up to a multiple of four. */
 static void find_least(uint32_t *restrict h, size_t n, uint32_t *restrict least)
 {
     static_assert(LOGFILTER_WINDOW == 7, "2 and 2, 4 and 4 less one");
+#ifdef __SSE2__
+    const __m128i sign = _mm_set1_epi32(INT32_MIN);
 
+    for (size_t i = 0; i < n + 5; i += 4)
+        store4(h + i,
+               min4(_mm_xor_si128(load4(h + i), sign), _mm_xor_si128(load4(h + i + 1), sign)));
+    for (size_t i = 0; i < n + 3; i += 4)
+        store4(h + i, min4(load4(h + i), load4(h + i + 2)));
+    for (size_t i = 0; i < n; i += 4)
+        store4(least + i, _mm_xor_si128(min4(load4(h + i), load4(h + i + 3)), sign));
+#else
     for (size_t i = 0; i < n + 5; i++)
         h[i] = ORR_MIN(h[i], h[i + 1]);
     for (size_t i = 0; i < n + 3; i++)
         h[i] = ORR_MIN(h[i], h[i + 2]);
     for (size_t i = 0; i < n; i++)
         least[i] = ORR_MIN(h[i], h[i + 3]);
+#endif
+}
+
+/* Bit i: least[i] is another than the one before it; there is one before the first. n: at most 64. */
+static uint64_t changes_of(const uint32_t *least, size_t n)
+{
+    uint64_t same = 0;
+
+#ifdef __SSE2__
+    for (size_t i = 0; i < n; i += 4) {
+        __m128i is_same = _mm_cmpeq_epi32(load4(least + i), load4(least + i - 1));
+
+        same |= (uint64_t)(unsigned)_mm_movemask_ps(_mm_castsi128_ps(is_same)) << i;
+    }
+#else
+    for (size_t i = 0; i < n; i++)
+        same |= (uint64_t)(least[i] == least[i - 1]) << i;
+#endif
+    return ~same & UINT64_MAX >> (64 - n);
 }
 
 /*
  * The table of all is larger than the nearest caches, so it is asked for ahead; and what is in recent, which is
  * near, is in it already.
  */
-static void put_least(struct logfilter_grams *g, const uint32_t *least, size_t n, uint32_t *last)
+static void put_least(struct logfilter_grams *g, const uint32_t *least, size_t n)
 {
-    uint32_t changed[BATCH];
-    size_t n_changed = 0, n_new = 0;
+    uint32_t fresh[BATCH];
+    size_t n_fresh = 0;
 
-    for (size_t i = 0; i < n; i++) {
-        changed[n_changed] = least[i];
-        n_changed += least[i] != *last;
-        *last = least[i];
-    }
-    for (size_t i = 0; i < n_changed; i++) {
-        uint32_t h = changed[i], *seen = &g->recent[h >> 20];
+    for (size_t start = 0; start < n; start += 64) {
+        uint64_t changes = changes_of(least + start, ORR_MIN(n - start, (size_t)64));
 
-        changed[n_new] = h;
-        n_new += *seen != h;
-        *seen = h;
-        if (g->slots)
-            __builtin_prefetch(&g->slots[h >> 1 & (g->n_slots - 1)], 1);
+        for (; changes; changes &= changes - 1) {
+            uint32_t h = least[start + (size_t)__builtin_ctzll(changes)],
+                     *seen = &g->recent[h >> 20];
+
+            fresh[n_fresh] = h;
+            n_fresh += *seen != h;
+            *seen = h;
+            if (g->slots)
+                __builtin_prefetch(&g->slots[h >> 1 & (g->n_slots - 1)], 1);
+        }
     }
-    for (size_t i = 0; i < n_new; i++)
-        put(g, changed[i]);
+    for (size_t i = 0; i < n_fresh; i++)
+        put(g, fresh[i]);
 }
 
 void logfilter_grams_add(struct logfilter_grams *g, struct slice text)
 {
-    uint32_t h[BATCH + LOGFILTER_WINDOW], least[BATCH], last = 0;
+    uint32_t h[BATCH + LOGFILTER_WINDOW + BEYOND], least[1 + BATCH];
     size_t n;
 
     if (text.len < LOGFILTER_MIN_NEEDLE)
         return;
     n = text.len - LOGFILTER_MIN_NEEDLE + 1; /* windows */
+    least[0] = 0;                            /* the one before the first */
     for (size_t start = 0; start < n; start += BATCH) {
         size_t k = ORR_MIN(n - start, (size_t)BATCH), n_grams = k + LOGFILTER_WINDOW - 1, i = 0;
         const uint8_t *p = text.ptr + start;
         size_t whole = text.len - start >= 8 ? text.len - start - 7 : 0;
 
-        for (; i < n_grams && i < whole; i++)
+        for (size_t end = ORR_MIN(n_grams, whole); i < end; i++)
             h[i] = hash_at(p + i);
         for (; i < n_grams; i++)
             h[i] = hash_near_end(p + i);
-        find_least(h, k, least);
-        put_least(g, least, k, &last);
+        memset(h + i, 0, BEYOND * sizeof(*h));
+        find_least(h, k, least + 1);
+        put_least(g, least + 1, k);
+        least[0] = least[k];
     }
 }
 

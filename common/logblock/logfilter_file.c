@@ -164,8 +164,9 @@ static struct err *corrupt(const char *what)
     return err_new(ERR_CORRUPT, "needle filters: %s", what);
 }
 
+/* seen: of pages, those of the groups before. */
 static struct err *read_group(struct arena *a, struct reader *r, uint64_t end, uint32_t n_pages,
-                              struct group *g)
+                              uint64_t *seen, struct group *g)
 {
     uint64_t size_class, n, next = 0;
     uint32_t n_stripes;
@@ -180,12 +181,13 @@ static struct err *read_group(struct arena *a, struct reader *r, uint64_t end, u
     n_stripes = logfilter_stripes(g->size_class);
     g->pages = arena_array(a, uint32_t, g->n);
     for (uint32_t k = 0; k < g->n; k++) {
-        uint64_t step = reader_uvarint(r);
+        uint64_t step = reader_uvarint(r), page = next + step;
 
-        if (step >= n_pages || next + step >= n_pages)
+        if (step >= n_pages || page >= n_pages || seen[page >> 6] >> (page & 63) & 1)
             return corrupt("the number of a page");
-        g->pages[k] = (uint32_t)(next + step);
-        next = g->pages[k] + 1ull;
+        seen[page >> 6] |= 1ull << (page & 63);
+        g->pages[k] = (uint32_t)page;
+        next = page + 1;
     }
     g->crcs = reader_bytes(r, (size_t)n_stripes * 4).ptr;
     if (!reader_ok(r) || g->off > end || STRIPE_BYTES(g->n) * n_stripes > end - g->off)
@@ -197,16 +199,19 @@ static struct err *read_table(struct arena *a, struct slice table, uint64_t end,
                               struct logfilter *f)
 {
     struct reader r = reader_new(table);
-    uint64_t sum = 0;
+    uint64_t sum = 0, *seen;
     struct err *e = NULL;
 
+    if (n_pages > table.len)
+        return corrupt("its table");
+    seen = arena_array(a, uint64_t, ((size_t)n_pages + 63) / 64);
     f->n_groups = reader_count(&r, 8);
     f->groups = arena_array(a, struct group, f->n_groups);
     for (size_t k = 0; !e && k < f->n_groups; k++) {
-        e = read_group(a, &r, end, n_pages, &f->groups[k]);
+        e = read_group(a, &r, end, n_pages, seen, &f->groups[k]);
         sum += f->groups[k].n;
     }
-    /* Groups do not know of one another: a page that is in two could hide one that is in none. */
+    /* Each once, so all of them: a page that is in no group would be hidden. */
     if (!e && (!reader_ok(&r) || reader_left(&r) || sum != n_pages || arena_over(a)))
         e = corrupt("its table");
     return e;

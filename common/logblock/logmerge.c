@@ -70,6 +70,23 @@ static struct err *refill(struct logmerge *m, struct head *h)
     return NULL;
 }
 
+static uint32_t *slot_of(const struct logmerge *m, struct hash128 h)
+{
+    for (size_t at = h.lo;; at++) {
+        uint32_t *slot = &m->slots[at & (m->n_slots - 1)];
+
+        if (!*slot || hash128_eq(m->seen.ptr[*slot - 1], h))
+            return slot;
+    }
+}
+
+/* The last one first: so those before it are found. The table may be large, and times of many entries are few. */
+static void forget_seen(struct logmerge *m)
+{
+    while (m->seen.len)
+        *slot_of(m, m->seen.ptr[--m->seen.len]) = 0;
+}
+
 /* The least stream and time of all heads; false if there is none. */
 static bool next_time(struct logmerge *m)
 {
@@ -83,9 +100,7 @@ static bool next_time(struct logmerge *m)
     }
     if (!least)
         return false;
-    if (m->seen.len)
-        memset(m->slots, 0, m->n_slots * sizeof(*m->slots));
-    vec_clear(&m->seen);
+    forget_seen(m);
     m->stream = least->e.stream;
     m->ts_ns = least->e.ts_ns;
     m->has_begun = true;
@@ -104,16 +119,6 @@ static struct hash128 hash_of(struct logmerge *m, const struct logpage_entry *e)
     buf_u64le(&m->scratch, of_line.hi);
     labels_canonical(&m->scratch, e->meta);
     return hash_xxh128(buf_slice(&m->scratch), 0);
-}
-
-static uint32_t *slot_of(const struct logmerge *m, struct hash128 h)
-{
-    for (size_t at = h.lo;; at++) {
-        uint32_t *slot = &m->slots[at & (m->n_slots - 1)];
-
-        if (!*slot || hash128_eq(m->seen.ptr[*slot - 1], h))
-            return slot;
-    }
 }
 
 static void grow(struct logmerge *m)

@@ -23,14 +23,6 @@ static struct err *fetch_counted(void *arg, uint64_t off, size_t len, struct sli
     return p->fetch(p->arg, off, len, ret);
 }
 
-static struct err *fetch_at_hand(void *arg, uint64_t off, size_t len, struct slice *ret)
-{
-    const struct slice *all = arg;
-
-    *ret = slice_sub(*all, (size_t)off, len);
-    return NULL;
-}
-
 static struct err *read_section(struct logpage *p, enum logpage_section which, size_t max_bytes,
                                 struct slice *ret)
 {
@@ -120,9 +112,7 @@ struct err *logpage_open(struct arena *a, struct slice bytes, struct logpage **r
 
     p->arena = a;
     p->size = p->touched = bytes.len;
-    p->front = bytes;
-    p->fetch = fetch_at_hand; /* not called: all is in front */
-    p->arg = &p->front;
+    p->front = bytes; /* all of it: fetch is not called */
     return open_page(p, ret);
 }
 

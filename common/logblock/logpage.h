@@ -13,18 +13,18 @@
  *                   when decompressed (equal to stored: it is not compressed), u32 crc32c of what
  *                   is stored
  *                      0 runs       uvarint stream, uvarint count, each
- *                      1 times      logtimes.h
- *                      2 tree       of the lines: templates, and what columns there are (logcol.h)
+ *                      1 times      logints.h
+ *                      2 tree       of the lines: templates, and what columns there are (logcol_internal.h)
  *                      3 meta tree  the same of structured metadata; empty: no entry has any
  *                      4 columns    of the lines: payloads, each with its own checksum in the tree
  *                      5 meta columns
  *        136     4  crc32c of the header before it
  *        140     -  the sections: 2, 0, 1, 3, 4, 5: what every reader wants is in front
  *
- * Lines are *templates and variables* (logskel.h says how they are told apart): of lines that are
+ * Lines are *templates and variables* (logskel_internal.h says how they are told apart): of lines that are
  * JSON objects, or logfmt, keys and punctuation are the template, each value is a variable of its
  * key's column. Of other lines words that differ are variables. Each column picks its coding by
- * its values (logcol.h): numbers, hex ids, addresses and times become binary, few distinct ones a
+ * its values (logcol_internal.h): numbers, hex ids, addresses and times become binary, few distinct ones a
  * dictionary, texts again templates and variables. So a filter or a parsed field reads one column,
  * and a search looks first at templates and dictionaries, of which there are few.
  *

@@ -2,6 +2,7 @@
 
 #include "common/base/num.h"
 #include "common/logblock/logpage_internal.h"
+#include "common/logs/jsonline.h"
 #include "common/logs/logfmt.h"
 
 /* Values of a template that are the field's: values [base, base + template's) of col. */
@@ -269,21 +270,30 @@ struct err *logpage_column(struct logpage *p, enum logpage_stage stage, struct s
     return e;
 }
 
-/* As the stage unescapes it. */
-static struct slice unescape(struct arena *a, const struct logcol *col, struct slice text)
+static bool unquote(struct slice text, struct buf *out)
 {
-    struct buf quoted = {0}, out = {0};
-    struct slice ret = text;
+    struct buf quoted = {0};
+    bool is_ok;
 
-    if ((col->var != LOGSKEL_JSON_STRING && col->var != LOGSKEL_LOGFMT_QUOTED) ||
-        slice_find_byte(text, '\\', 0) < 0)
-        return text;
     buf_byte(&quoted, '"');
     buf_slice_append(&quoted, text);
     buf_byte(&quoted, '"');
-    if (logfmt_unquote(buf_slice(&quoted), &out))
-        ret = arena_dup(a, buf_slice(&out));
+    is_ok = logfmt_unquote(buf_slice(&quoted), out);
     buf_done(&quoted);
+    return is_ok;
+}
+
+/* As the stage unescapes it: what is malformed is empty. */
+static struct slice unescape(struct arena *a, const struct logcol *col, struct slice text)
+{
+    bool is_json = col->var == LOGSKEL_JSON_STRING;
+    struct buf out = {0};
+    struct slice ret = SLICE_EMPTY;
+
+    if ((!is_json && col->var != LOGSKEL_LOGFMT_QUOTED) || slice_find_byte(text, '\\', 0) < 0)
+        return text;
+    if (is_json ? jsonline_unescape(text, &out) : unquote(text, &out))
+        ret = arena_dup(a, buf_slice(&out));
     buf_done(&out);
     return ret;
 }

@@ -1,12 +1,14 @@
 #include "common/logblock/logskel_internal.h"
+#include "common/logs/bytescan.h"
 #include "common/logs/jsonline.h"
+#include "common/logs/jsonscan.h"
 #include "common/logs/logfmt.h"
 
 /* Walks one text; with names wanted, it appends to vars and names, else to spans. */
 struct walk {
     struct logskel *s;
-    const uint8_t *ptr;
-    size_t len, pos;
+    struct slice text;
+    size_t pos;
     unsigned depth, n_vars;
     struct arena *names_in; /* NULL: spans are wanted */
 };
@@ -37,63 +39,19 @@ static bool put_var(struct walk *w, enum logskel_var var, size_t start, size_t e
 
 static int byte_at(const struct walk *w)
 {
-    return w->pos < w->len ? w->ptr[w->pos] : -1;
-}
-
-static bool is_json_space(int c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+    return w->pos < w->text.len ? w->text.ptr[w->pos] : -1;
 }
 
 static int skip_space(struct walk *w)
 {
-    int c;
-
-    while (is_json_space(c = byte_at(w)))
-        w->pos++;
-    return c;
+    return jsonscan_space(w->text, &w->pos);
 }
 
 /* At the quote; false if there is none that closes. What is in them is [*start, pos - 1). */
 static bool take_string(struct walk *w, size_t *start, bool *has_escapes)
 {
-    const uint8_t *p = w->ptr + w->pos + 1, *end = w->ptr + w->len;
-
     *start = w->pos + 1;
-    *has_escapes = false;
-    for (; p < end && *p != '"'; p++) {
-        if (*p == '\\') {
-            *has_escapes = true;
-            p++;
-        }
-    }
-    if (p >= end)
-        return false;
-    w->pos = (size_t)(p - w->ptr) + 1;
-    return true;
-}
-
-static bool take_list(struct walk *w)
-{
-    size_t start;
-    unsigned depth = 0;
-    bool has_escapes;
-
-    do {
-        int c = byte_at(w);
-
-        if (c < 0)
-            return false;
-        if (c == '"') {
-            if (!take_string(w, &start, &has_escapes))
-                return false;
-            continue;
-        }
-        depth += c == '[';
-        depth -= c == ']';
-        w->pos++;
-    } while (depth > 0);
-    return true;
+    return jsonscan_string(w->text, &w->pos, has_escapes);
 }
 
 static bool take_word(struct walk *w)
@@ -101,14 +59,7 @@ static bool take_word(struct walk *w)
     size_t start = w->pos;
     struct slice word;
 
-    for (int c; (c = byte_at(w)) > ' ' && c != ',' && c != '}' && c != ']';)
-        w->pos++;
-    word = slice_of(w->ptr + start, w->pos - start);
-    if (word.len == 0 || (word.ptr[0] != '-' && (word.ptr[0] < '0' || word.ptr[0] > '9') &&
-                          !slice_eq_cstr(word, "true") && !slice_eq_cstr(word, "false") &&
-                          !slice_eq_cstr(word, "null")))
-        return false;
-    return put_var(w, LOGSKEL_JSON_WORD, start, w->pos);
+    return jsonscan_word(w->text, &w->pos, &word) && put_var(w, LOGSKEL_JSON_WORD, start, w->pos);
 }
 
 static bool take_object(struct walk *w);
@@ -126,7 +77,8 @@ static bool take_value(struct walk *w)
         return take_object(w);
     case '[':
         /* The bracket is the template's, so that no number has the same one. */
-        return take_list(w) && put_var(w, LOGSKEL_JSON_LIST, start + 1, w->pos - 1);
+        return !jsonscan_block(w->text, &w->pos, '[', ']') &&
+               put_var(w, LOGSKEL_JSON_LIST, start + 1, w->pos - 1);
     default:
         return take_word(w);
     }
@@ -146,7 +98,7 @@ static bool take_member(struct walk *w)
     if (w->names_in) {
         if (prefix)
             buf_byte(key, '_');
-        jsonline_label_name(key, slice_of(w->ptr + start, end - start), prefix == 0);
+        jsonline_label_name(key, slice_sub(w->text, start, end - start), prefix == 0);
     }
     if (skip_space(w) != ':')
         return false;
@@ -201,7 +153,7 @@ static bool take_quoted(struct walk *w)
         return false;
     if (has_escapes && !w->names_in) {
         buf_reset(&w->s->scratch);
-        if (!logfmt_unquote(slice_of(w->ptr + start - 1, w->pos - start + 1), &w->s->scratch))
+        if (!logfmt_unquote(slice_sub(w->text, start - 1, w->pos - start + 1), &w->s->scratch))
             return false;
     }
     return put_var(w, LOGSKEL_LOGFMT_QUOTED, start, w->pos - 1);
@@ -210,25 +162,21 @@ static bool take_quoted(struct walk *w)
 static bool take_pair(struct walk *w)
 {
     size_t start = w->pos;
-    int c;
+    struct slice key;
 
-    while ((c = byte_at(w)) > ' ' && c != '=' && c != '"' && c < 0x80)
-        w->pos++;
-    if (c != '=' || w->pos == start)
+    w->pos = bytescan_word(w->text, start);
+    key = slice_sub(w->text, start, w->pos - start);
+    if (byte_at(w) != '=' || key.len == 0 || !bytescan_is_ascii(key))
         return false;
     if (w->names_in) {
         buf_reset(&w->s->key);
-        jsonline_label_name(&w->s->key, slice_of(w->ptr + start, w->pos - start), true);
+        jsonline_label_name(&w->s->key, key, true);
     }
     start = ++w->pos;
-    if (byte_at(w) == '"') {
-        if (!take_quoted(w))
-            return false;
-        return byte_at(w) <= ' ';
-    }
-    while ((c = byte_at(w)) > ' ' && c != '=' && c != '"')
-        w->pos++;
-    return c <= ' ' && put_var(w, LOGSKEL_LOGFMT, start, w->pos);
+    if (byte_at(w) == '"')
+        return take_quoted(w) && byte_at(w) <= ' ';
+    w->pos = bytescan_word(w->text, start);
+    return byte_at(w) <= ' ' && put_var(w, LOGSKEL_LOGFMT, start, w->pos);
 }
 
 static bool take_logfmt(struct walk *w)
@@ -299,40 +247,38 @@ static bool take_quotation(struct walk *w)
 
 static void take_words(struct walk *w, bool is_fine)
 {
-    uint8_t sign = is_fine ? FINE_SIGN : COARSE_SIGN;
+    const uint8_t *p = w->text.ptr, sign = is_fine ? FINE_SIGN : COARSE_SIGN;
+    size_t len = w->text.len;
     bool has_quotes = true;
 
-    while (w->pos < w->len && w->n_vars < LOGSKEL_MAX_VARS) {
-        size_t start = w->pos;
+    while (w->pos < len && w->n_vars < LOGSKEL_MAX_VARS) {
+        size_t start = w->pos, at = start;
         uint8_t seen = 0;
 
-        if (w->ptr[start] == '"' && has_quotes) {
+        if (p[at] == '"' && has_quotes) {
             has_quotes = take_quotation(w);
             if (has_quotes)
                 continue;
         }
-        while (w->pos < w->len && !(class_of[w->ptr[w->pos]] & sign))
-            seen |= class_of[w->ptr[w->pos++]];
+        for (; at < len && !(class_of[p[at]] & sign); at++)
+            seen |= class_of[p[at]];
         if (seen & DIGIT)
-            (void)put_var(w, LOGSKEL_PLAIN, start, w->pos);
-        if (w->pos < w->len && w->ptr[w->pos] != '"')
-            w->pos++;
-        else if (w->pos == start)
-            w->pos++; /* a quote that none closes */
+            (void)put_var(w, LOGSKEL_PLAIN, start, at);
+        if (at < len && (p[at] != '"' || at == start)) /* at start: a quote that none closes */
+            at++;
+        w->pos = at;
     }
 }
 
 static struct walk walk_of(struct logskel *s, struct slice text, struct arena *names_in)
 {
-    return (struct walk){.s = s, .ptr = text.ptr, .len = text.len, .names_in = names_in};
+    return (struct walk){.s = s, .text = text, .names_in = names_in};
 }
 
 static bool is_of_pairs(struct slice text)
 {
-    size_t i = 0;
+    size_t i = bytescan_word(text, 0);
 
-    while (i < text.len && text.ptr[i] > ' ' && text.ptr[i] != '=' && text.ptr[i] != '"')
-        i++;
     return i > 0 && i < text.len && text.ptr[i] == '=';
 }
 

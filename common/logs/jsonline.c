@@ -1,7 +1,7 @@
 #include "common/logs/jsonline.h"
 
 #include "common/base/gostr.h"
-#include "common/logs/bytescan.h"
+#include "common/logs/jsonscan.h"
 
 struct walk {
     struct jsonline *j;
@@ -26,11 +26,7 @@ static int byte_at(const struct walk *w)
 
 static int skip_space(struct walk *w)
 {
-    int c;
-
-    while ((c = byte_at(w)) == ' ' || c == '\t' || c == '\n' || c == '\r')
-        w->pos++;
-    return c;
+    return jsonscan_space(w->s, &w->pos);
 }
 
 /* [a-zA-Z0-9_] */
@@ -76,44 +72,19 @@ void jsonline_label_name(struct buf *out, struct slice name, bool is_first)
 /* A string with its quotes, at its first one. */
 static bool take_string(struct walk *w, struct slice *ret, bool *ret_has_escapes)
 {
-    size_t start = w->pos, i = w->pos + 1;
+    size_t start = w->pos;
 
-    *ret_has_escapes = false;
-    while ((i = bytescan_quote(w->s, i)) < w->s.len && w->s.ptr[i] == '\\') {
-        *ret_has_escapes = true;
-        i = ORR_MIN(i + 2, w->s.len);
-    }
-    if (i >= w->s.len) {
-        w->pos = w->s.len;
+    if (!jsonscan_string(w->s, &w->pos, ret_has_escapes))
         return fail(w, "a string is not closed");
-    }
-    w->pos = i + 1;
     *ret = slice_sub(w->s, start, w->pos - start);
     return true;
 }
 
-/* Past the list or object at pos: what lies between its bracket and the one that closes it. */
-static bool skip_block(struct walk *w, int open, int close)
+static bool skip_block(struct walk *w, uint8_t open, uint8_t close)
 {
-    size_t depth = 0;
-    struct slice text;
-    bool has_escapes;
+    const char *error = jsonscan_block(w->s, &w->pos, open, close);
 
-    do {
-        int c = byte_at(w);
-
-        if (c < 0)
-            return fail(w, open == '{' ? "an object is not closed" : "a list is not closed");
-        if (c == '"') {
-            if (!take_string(w, &text, &has_escapes))
-                return false;
-            continue;
-        }
-        depth += c == open;
-        depth -= c == close;
-        w->pos++;
-    } while (depth > 0);
-    return true;
+    return !error || fail(w, error);
 }
 
 static int hex4(struct slice s, size_t at)
@@ -206,26 +177,14 @@ static bool give(struct walk *w, struct slice value)
     return !w->is_enough;
 }
 
-static bool give_word(struct walk *w, struct slice word)
-{
-    return w->j->is_flat || give(w, word);
-}
-
 /* A number, true, false or null. */
 static bool take_word(struct walk *w)
 {
-    size_t start = w->pos;
     struct slice word;
 
-    for (int c; (c = byte_at(w)) > ' ' && c != ',' && c != '}' && c != ']';)
-        w->pos++;
-    word = slice_sub(w->s, start, w->pos - start);
-    if (slice_eq_cstr(word, "null"))
-        return true;
-    if (slice_eq_cstr(word, "true") || slice_eq_cstr(word, "false") ||
-        (word.len && (word.ptr[0] == '-' || (word.ptr[0] >= '0' && word.ptr[0] <= '9'))))
-        return give_word(w, word);
-    return fail(w, "a value that is none");
+    if (!jsonscan_word(w->s, &w->pos, &word))
+        return fail(w, "a value that is none");
+    return slice_eq_cstr(word, "null") || w->j->is_flat || give(w, word);
 }
 
 static bool take_object(struct walk *w);

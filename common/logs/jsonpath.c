@@ -1,8 +1,8 @@
 #include "common/logs/jsonpath.h"
 
 #include "common/base/buf.h"
-#include "common/logs/bytescan.h"
 #include "common/logs/jsonline.h"
+#include "common/logs/jsonscan.h"
 
 /* A step is a member's name, or an element's number. */
 struct step {
@@ -34,34 +34,25 @@ static size_t name_at(struct slice s, size_t at)
     return n;
 }
 
-static ptrdiff_t quoted_end(struct slice s, size_t at)
-{
-    size_t i = at + 1;
-
-    while ((i = bytescan_quote(s, i)) < s.len && s.ptr[i] == '\\')
-        i = ORR_MIN(i + 2, s.len);
-    return i < s.len ? (ptrdiff_t)i + 1 : -1;
-}
-
 /* ["name"] or [0] with *at at the bracket. */
 static bool parse_bracket(struct arena *a, struct slice s, size_t *at, struct step *ret)
 {
-    size_t i = *at + 1;
-    ptrdiff_t end;
+    size_t start = *at + 1, i = start;
 
     if (i < s.len && s.ptr[i] == '"') {
         struct buf b = {0};
-        bool is_ok;
+        bool is_ok, has_escapes;
 
-        if ((end = quoted_end(s, i)) < 0)
+        if (!jsonscan_string(s, &i, &has_escapes))
             return false;
-        is_ok = jsonline_unescape(slice_sub(s, i + 1, (size_t)end - i - 2), &b);
+        is_ok = jsonline_unescape(slice_sub(s, start + 1, i - start - 2), &b);
         ret->name = arena_dup(a, buf_slice(&b));
         buf_done(&b);
-        i = (size_t)end;
         if (!is_ok)
             return false;
     } else {
+        ptrdiff_t end;
+
         if ((end = slice_find_byte(s, ']', i)) < 0 ||
             !slice_to_u64(slice_sub(s, i, (size_t)end - i), &ret->index))
             return false;
@@ -125,19 +116,15 @@ struct walk {
 
 static int skip_space(struct walk *w)
 {
-    while (w->pos < w->s.len && (w->s.ptr[w->pos] == ' ' || w->s.ptr[w->pos] == '\t' ||
-                                 w->s.ptr[w->pos] == '\n' || w->s.ptr[w->pos] == '\r'))
-        w->pos++;
-    return w->pos < w->s.len ? w->s.ptr[w->pos] : -1;
+    return jsonscan_space(w->s, &w->pos);
 }
 
 /* Past the string at pos; false: it does not end. */
 static bool skip_string(struct walk *w)
 {
-    ptrdiff_t end = quoted_end(w->s, w->pos);
+    bool has_escapes;
 
-    w->pos = end < 0 ? w->s.len : (size_t)end;
-    return end >= 0;
+    return jsonscan_string(w->s, &w->pos, &has_escapes);
 }
 
 static bool skip_block(struct walk *w)

@@ -1,3 +1,4 @@
+#include "common/base/hash.h"
 #include "common/base/rng.h"
 #include "common/logblock/logfilter.h"
 #include "tests/unit/common/logblock/logtext.h"
@@ -148,5 +149,44 @@ TEST(logfilter_short_needles_are_anywhere)
     logfilter_grams_done(&g);
     logfilter_out_free(o);
     buf_done(&file);
+    arena_free(a);
+}
+
+/* Of two groups of one page each, whose bits are all 0. */
+static void put_two_groups(uint8_t first_page, uint8_t second_page, struct buf *out)
+{
+    struct buf table = {0};
+    uint32_t crc;
+
+    buf_fill(out, 0, 64);
+    crc = hash_crc32c(slice_of(out->ptr, 32));
+    buf_byte(&table, 2);
+    for (uint8_t k = 0; k < 2; k++) {
+        buf_byte(&table, k * 32); /* offset */
+        buf_byte(&table, 0);      /* class */
+        buf_byte(&table, 1);      /* pages */
+        buf_byte(&table, k ? second_page : first_page);
+        buf_u32le(&table, crc);
+    }
+    buf_slice_append(out, buf_slice(&table));
+    buf_u64le(out, 64);
+    buf_u32le(out, (uint32_t)table.len);
+    buf_u32le(out, hash_crc32c(buf_slice(&table)));
+    buf_append(out, "ORRLFL\0\1", 8);
+    buf_done(&table);
+}
+
+TEST(logfilter_a_page_in_two_groups_hides_none)
+{
+    struct arena *a = arena_new(0);
+    struct buf good = {0}, bad = {0};
+    struct logfilter *f;
+
+    put_two_groups(1, 0, &good);
+    CHECK_OK(logfilter_open(a, good.len, 2, from_buf, &good, &f));
+    put_two_groups(0, 0, &bad);
+    CHECK_ERR(logfilter_open(a, bad.len, 2, from_buf, &bad, &f), ERR_CORRUPT, "of a page");
+    buf_done(&good);
+    buf_done(&bad);
     arena_free(a);
 }

@@ -64,6 +64,30 @@ TEST(logmerge_equal_ones_once_and_equal_times_in_order)
     CHECK_INT(duplicates, 2);
 }
 
+/* What is remembered of a time grows, and is forgotten whole at the next one. */
+TEST(logmerge_many_of_one_time_then_few)
+{
+    static struct list l[2];
+    static struct logpage_entry got[700];
+    static char texts[350][16];
+    uint64_t duplicates;
+
+    for (size_t i = 0; i < ORR_COUNT(texts); i++) {
+        sprintf(texts[i], "line %zu", i);
+        add(&l[0], 1, 5, texts[i]);
+        if (i < 300)
+            add(&l[1], 1, 5, texts[i]);
+    }
+    for (size_t i = 300; i < ORR_COUNT(texts); i++) {
+        add(&l[0], 1, 6, texts[i]);
+        add(&l[1], 1, 6, texts[i]);
+    }
+    CHECK_INT(merge(l, 2, got, &duplicates), 400);
+    CHECK_INT(duplicates, 350);
+    CHECK_INT(got[349].ts_ns, 5);
+    CHECK_INT(got[350].ts_ns, 6);
+}
+
 TEST(logmerge_metadata_tells_entries_apart)
 {
     struct label x = {SLICE("k"), SLICE("x")}, y = {SLICE("k"), SLICE("y")};

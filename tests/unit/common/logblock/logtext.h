@@ -15,9 +15,9 @@ enum logtext_kind {
 
 static inline void logtext_value(struct rng *r, struct buf *out)
 {
-    static const char *const words[] = {"error", "info", "null", "true",    "a\\\"b",
-                                        "-",     "",     "x\\n", "\\u00e9", "\xff",
-                                        "1e9",   "-0",   "0x1f", "007"};
+    static const char *const words[] = {"error", "info", "null",    "true", "a\\\"b",  "-",
+                                        "",      "x\\n", "\\u00e9", "\xff", "1e9",     "-0",
+                                        "0x1f",  "007",  "\xff\\n", "x\\q", "\\ud800", "it\\'s"};
 
     switch (rng_below(r, 9)) {
     case 0:
