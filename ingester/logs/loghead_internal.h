@@ -54,7 +54,7 @@ struct loggen {
     struct loghead *head;
     VEC(struct logblock_mem) blocks;
     int64_t bytes; /* of all blocks: charged to the head's budget */
-    uint64_t entries, raw_bytes;
+    uint64_t entries;
     int64_t opened_ms;
     uint64_t first_seq;        /* least number of a record in it; 0: none */
     uint64_t logged_at;        /* bytes logged by the head when it was opened */
