@@ -1,7 +1,5 @@
 #include "ingester/distribute.h"
 
-#include <stdlib.h>
-
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/model/labels.h"

@@ -171,7 +171,7 @@ static void drop_visible(struct flush_upload *u)
     }
 }
 
-/* Without conditional puts a catalogue has one writer, a compactor (common/block/writelease.h). */
+/* Where s3.one-writer holds, a catalogue has one writer, a compactor (common/block/writelease.h). */
 static bool may_write(struct flush_upload *u)
 {
     bool has_one_writer = false;

@@ -188,18 +188,26 @@ static void on_brought(void *arg, const struct push *none, const struct distribu
     mem_free(s);
 }
 
+/* The door counts what waits for a quorum; here is what a slow replica holds on to after that. */
 static void sink_write(void *arg, struct loop *loop, struct log_batch *batch,
                        log_sink_done_fn *done, void *done_arg)
 {
     struct ingester_logs *l = arg;
-    struct log_freight *f = mem_new(struct log_freight);
-    struct sinking *s = mem_new(struct sinking);
-    struct distribute_cargo cargo = {.ops = &freight_ops,
-                                     .arg = f,
-                                     .tenant = batch->tenant,
-                                     .shard_size =
-                                         (unsigned)batch->limits.ingestion_tenant_shard_size};
+    struct log_freight *f;
+    struct sinking *s;
+    struct distribute_cargo cargo;
 
+    if (!distribute_has_room(l->distribute, log_batch_memory(batch))) {
+        done(done_arg, err_new(ERR_UNAVAILABLE, "too many writes are in flight, try again"));
+        return;
+    }
+    f = mem_new(struct log_freight);
+    s = mem_new(struct sinking);
+    cargo = (struct distribute_cargo){.ops = &freight_ops,
+                                      .arg = f,
+                                      .tenant = batch->tenant,
+                                      .shard_size =
+                                          (unsigned)batch->limits.ingestion_tenant_shard_size};
     log_batch_ref(batch);
     f->batch = batch;
     for (uint32_t i = 0; i < batch->streams.len; i++)

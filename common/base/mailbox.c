@@ -1,7 +1,19 @@
 #include "common/base/mailbox.h"
 
+#include <unistd.h>
+
 #include "common/base/mem.h"
 #include "common/base/thread.h"
+
+unsigned mailbox_count(unsigned asked, unsigned max)
+{
+    long want = asked ? (long)asked : sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned n = 1;
+
+    while (n < want && n < max)
+        n *= 2;
+    return n;
+}
 
 static void append(struct mailbox *mb, struct mailbox_msg *m)
 {

@@ -21,6 +21,10 @@ struct mailbox_msg {
     void *arg;
 };
 
+/* How many such threads share what low bits of a hash divide: as many as asked for (0: one per CPU), made a power of
+ * two, no more than max, which is one. */
+unsigned mailbox_count(unsigned asked, unsigned max);
+
 struct mailbox {
     pthread_t thread;
     struct lock lock; /* rank LEAF_MODULE: what follows */

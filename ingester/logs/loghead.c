@@ -1,6 +1,5 @@
 #include "ingester/logs/loghead.h"
 
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "common/base/fsx.h"
@@ -127,15 +126,6 @@ static bool run_call(void *arg)
     return c->fn(c->shard, c->arg);
 }
 
-void logshard_call(struct logshard *sh, logshard_fn *fn, void *arg)
-{
-    struct call c = {sh, fn, arg};
-    struct mailbox *box = &sh->box;
-    void *args = &c;
-
-    mailbox_call_many(&box, 1, run_call, &args);
-}
-
 void logshard_call_all(struct loghead *h, logshard_fn *fn, void *args, size_t each)
 {
     struct mailbox *boxes[LOGHEAD_MAX_SHARDS];
@@ -151,16 +141,6 @@ void logshard_call_all(struct loghead *h, logshard_fn *fn, void *args, size_t ea
 }
 
 /* ---- opening ---- */
-
-static uint32_t wanted_shards(unsigned asked)
-{
-    long cpus = asked ? (long)asked : sysconf(_SC_NPROCESSORS_ONLN);
-    uint32_t n = 1;
-
-    while (n < (uint32_t)ORR_MAX(cpus, 1) && n < LOGHEAD_MAX_SHARDS)
-        n *= 2;
-    return n;
-}
 
 static bool parse_meta(struct slice text, uint64_t *ret_shards, uint64_t *ret_epoch)
 {
@@ -196,7 +176,7 @@ static struct err *read_meta(struct loghead *h)
     struct err *e = NULL;
     uint64_t n = 0;
 
-    h->n_shards = wanted_shards(h->opts.shards);
+    h->n_shards = mailbox_count(h->opts.shards, LOGHEAD_MAX_SHARDS);
     h->epoch = 1;
     if (!fsx_exists(path)) {
         e = loghead_write_meta(h);
@@ -238,7 +218,6 @@ static void shard_free(struct logshard *sh)
         logtable_free(*tb);
     vec_done(&sh->tables);
     vec_done(&sh->to_seal);
-    vec_done(&sh->regexes.indexes);
     buf_done(&sh->record);
     logfile_unref(sh->file);
     logpage_builder_free(sh->builder);

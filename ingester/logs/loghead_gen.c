@@ -59,6 +59,5 @@ struct logline *loggen_add(struct loggen *g, uint32_t line_len, uint32_t meta_le
     l = (struct logline *)(void *)(b->ptr + b->used);
     b->used += (uint32_t)need;
     g->entries++;
-    g->raw_bytes += line_len + meta_len;
     return l;
 }

@@ -54,7 +54,7 @@ struct loggen {
     struct loghead *head;
     VEC(struct logblock_mem) blocks;
     int64_t bytes; /* of all blocks: charged to the head's budget */
-    uint64_t entries, raw_bytes;
+    uint64_t entries;
     int64_t opened_ms;
     uint64_t first_seq;        /* least number of a record in it; 0: none */
     uint64_t logged_at;        /* bytes logged by the head when it was opened */
@@ -144,7 +144,7 @@ struct logshard {
     struct logshard_metrics m;
 };
 
-enum loghead_state { LOGHEAD_REPLAYING, LOGHEAD_READY, LOGHEAD_FAILED, LOGHEAD_CLOSING };
+enum loghead_state { LOGHEAD_REPLAYING, LOGHEAD_READY, LOGHEAD_FAILED };
 
 struct loghead_metrics {
     uint64_t pushes, budget_refusals, cuts;
@@ -178,12 +178,10 @@ ORR_CHECKED struct err *loghead_write_meta(struct loghead *h);            /* sha
 struct logtenant *loghead_tenant_get(struct loghead *h, struct slice id); /* makes it */
 struct logtenant *loghead_tenant_find(struct loghead *h, struct slice id);
 struct logtable *loghead_table_get(struct logshard *sh, struct logtenant *t);
-uint32_t loghead_now_s(const struct loghead *h);
 
-/* Runs fn on the shard's thread (until it returns false) and waits for it. Blocking. */
+/* Runs fn on all shards' threads at once (on each until it returns false) and waits for them; the
+ * arg of shard i is args + i * each. Blocking. */
 typedef bool logshard_fn(struct logshard *sh, void *arg);
-void logshard_call(struct logshard *sh, logshard_fn *fn, void *arg);
-/* On all shards at once, with the same arg plus i * each. */
 void logshard_call_all(struct loghead *h, logshard_fn *fn, void *args, size_t each);
 
 /* ---- loghead_table.c: streams by fingerprint, labels and matchers ---- */

@@ -1,6 +1,4 @@
 /* A batch: split by shard, one record each into the log, then into the open lines. */
-#include <stdlib.h>
-
 #include "common/base/mem.h"
 #include "ingester/door/log_batch.h"
 #include "ingester/logs/loghead_internal.h"
@@ -26,24 +24,6 @@ struct logpush {
 
 /* ---- the end ---- */
 
-static void merge_reply(struct batch_reply *into, const struct batch_reply *from)
-{
-    into->accepted += from->accepted;
-    for (size_t i = 0; i < BATCH_REASON_COUNT; i++)
-        into->rejected[i] += from->rejected[i];
-    VEC_FOREACH (x, &from->refusals)
-        vec_push(&into->refusals, *x);
-    VEC_FOREACH (u, &from->unknown)
-        vec_push(&into->unknown, *u);
-}
-
-static int cmp_u32(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-    return (x > y) - (x < y);
-}
-
 static void push_free(struct logpush *p)
 {
     struct loghead *h = p->head;
@@ -64,11 +44,9 @@ static void finish(struct logpush *p)
     struct err *e = NULL;
 
     for (uint32_t i = 0; i < p->head->n_shards; i++) {
-        merge_reply(&reply, &p->parts[i].reply);
+        batch_reply_merge(&reply, &p->parts[i].reply);
         e = err_first(e, p->parts[i].err);
     }
-    if (reply.unknown.len > 1)
-        qsort(reply.unknown.ptr, reply.unknown.len, sizeof(uint32_t), cmp_u32);
     p->done(p->arg, e, &reply);
     batch_reply_done(&reply);
     push_free(p);
@@ -173,13 +151,10 @@ struct taken { /* a stream of the part that is stored */
 };
 
 /* After a failure of the log it is not known which labels reached the disk. */
-static bool forget_defined(struct logshard *sh)
+static void forget_defined(struct logshard *sh)
 {
-    if (!atomic_exchange(&sh->wal_failed, false))
-        return false;
     VEC_FOREACH (tb, &sh->tables)
         (*tb)->defs++;
-    return true;
 }
 
 static void write_stream(struct logshard *sh, struct logtable *tb, const struct taken *t)
@@ -211,7 +186,8 @@ static bool run_part(void *arg)
     struct err *e = NULL;
     uint32_t ref;
 
-    (void)forget_defined(sh);
+    if (atomic_exchange(&sh->wal_failed, false))
+        forget_defined(sh);
     for (size_t i = 0; logrecord_next_stream(&r, &s); i++)
         if ((ref = stream_ref(tb, part, part->index.ptr[i], &s)) != LOGHEAD_NO_REF)
             vec_push(&taken, ((struct taken){s, ref}));
@@ -233,9 +209,9 @@ static bool run_part(void *arg)
     e = wal_append(p->head->opts.wal, LOGRECORD_TYPE, p->tenant->slice, buf_slice(&sh->record),
                    part_done, part, &seq);
     if (e) {
-        tb->defs++;
+        forget_defined(sh); /* of earlier records, too: they may fail at this moment */
         part_done(part, e);
-        atomic_store(&sh->wal_failed, false); /* known and dealt with: nothing was written */
+        atomic_store(&sh->wal_failed, false); /* known and dealt with */
     } else {
         (void)atomic_fetch_add_explicit(&p->head->logged_bytes, sh->record.len,
                                         memory_order_relaxed);
@@ -258,44 +234,6 @@ static bool run_part(void *arg)
 
 /* ---- on the caller's ---- */
 
-static void add_stream(struct logpush *p, struct buf *entries, const struct log_batch_head *head,
-                       uint32_t index, uint32_t n)
-{
-    struct logpush_part *part = &p->parts[head->fp.lo & (p->head->n_shards - 1)];
-
-    vec_push(&part->index, index);
-    logrecord_stream(&part->bytes, head->fp, head->labels, n, buf_slice(entries));
-}
-
-/* The batch's streams into the parts. */
-static struct err *split(struct logpush *p, struct slice bytes)
-{
-    struct arena *a = arena_new(0);
-    struct log_batch_reader r;
-    struct log_batch_head head;
-    struct log_entry en;
-    struct buf entries = {0};
-    struct err *e = NULL, *bad;
-
-    log_batch_reader_init(&r, a, bytes);
-    for (uint32_t i = 0; log_batch_next_stream(&r, &head); i++) {
-        uint32_t n = 0;
-
-        buf_reset(&entries);
-        for (; log_batch_next_entry(&r, &en); n++)
-            logrecord_entry(&entries, en.t_ns, en.line,
-                            (struct labels){en.metadata, en.n_metadata});
-        if (n)
-            add_stream(p, &entries, &head, i, n);
-    }
-    buf_done(&entries);
-    if ((bad = log_batch_reader_end(&r)))
-        e = err_new(ERR_INVALID, "%s", err_msg(bad));
-    err_free(bad);
-    arena_free(a);
-    return e;
-}
-
 static struct err *check_room(struct loghead *h, int64_t bytes)
 {
     if (atomic_load(&h->open_bytes) + bytes > h->opts.open_bytes) {
@@ -307,6 +245,54 @@ static struct err *check_room(struct loghead *h, int64_t bytes)
         return err_new(ERR_UNAVAILABLE, "the ingester's push queue is full (%lld bytes)",
                        (long long)h->opts.push_queue_bytes);
     return NULL;
+}
+
+/*
+ * A stream of the batch into its part. Structured metadata that the batch has once is written out with
+ * each entry: so there has to be room for what it comes to.
+ */
+static struct err *split_stream(struct logpush *p, struct log_batch_reader *r,
+                                const struct log_batch_head *head, uint32_t index)
+{
+    struct logpush_part *part = &p->parts[head->fp.lo & (p->head->n_shards - 1)];
+    size_t before = part->bytes.len,
+           at = logrecord_begin_stream(&part->bytes, head->fp, head->labels);
+    struct log_entry en;
+    struct err *e = NULL;
+    uint32_t n = 0;
+
+    for (; !e && log_batch_next_entry(r, &en); n++) {
+        logrecord_entry(&part->bytes, en.t_ns, en.line,
+                        (struct labels){en.metadata, en.n_metadata});
+        e = check_room(p->head, p->bytes + (int64_t)(part->bytes.len - before));
+    }
+    if (!n) {
+        part->bytes.len = before;
+        return NULL;
+    }
+    logrecord_end_stream(&part->bytes, at, n);
+    vec_push(&part->index, index);
+    p->bytes += (int64_t)(part->bytes.len - before);
+    return e;
+}
+
+/* The batch's streams into the parts. */
+static struct err *split(struct logpush *p, struct slice bytes)
+{
+    struct arena *a = arena_new(0);
+    struct log_batch_reader r;
+    struct log_batch_head head;
+    struct err *e = NULL, *bad;
+
+    log_batch_reader_init(&r, a, bytes);
+    for (uint32_t i = 0; !e && log_batch_next_stream(&r, &head); i++)
+        e = split_stream(p, &r, &head, i);
+    if (!e && (bad = log_batch_reader_end(&r))) {
+        e = err_new(ERR_INVALID, "%s", err_msg(bad));
+        err_free(bad);
+    }
+    arena_free(a);
+    return e;
 }
 
 static struct err *start(struct loghead *h, struct slice tenant, struct slice bytes,
@@ -321,11 +307,11 @@ static struct err *start(struct loghead *h, struct slice tenant, struct slice by
     p->done = done;
     p->arg = arg;
     if ((e = split(p, bytes))) {
+        p->bytes = 0; /* not counted yet */
         push_free(p);
         return e;
     }
     p->tenant = loghead_tenant_get(h, tenant);
-    p->bytes = (int64_t)bytes.len;
     METRIC_SET(h->m.queue_bytes, atomic_fetch_add(&h->queued_bytes, p->bytes) + p->bytes);
     for (uint32_t s = 0; s < h->n_shards; s++) {
         struct logpush_part *part = &p->parts[s];

@@ -87,7 +87,7 @@ static void apply(struct logshard *sh, const struct record *rec, struct slice pa
         logtable_close_open(tb);
 }
 
-/* A record a turn, so that pushes get in between. */
+/* Some records a turn, so that pushes get in between. */
 struct applying {
     struct reading *rd;
     size_t at;

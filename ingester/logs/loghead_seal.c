@@ -6,7 +6,6 @@
  * the frame, writes it; the shard's thread then puts the frame in the generation's place.
  */
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "common/base/mem.h"
 #include "ingester/logs/loghead_internal.h"

@@ -42,7 +42,7 @@ struct held { /* a frame */
 
 struct part { /* of a shard */
     struct loghead_set *set;
-    struct logtable *table;
+    struct logtable *table; /* NULL: there is none yet */
     VEC(struct row) rows;
     struct buf labels;
     VEC(struct loggen *) gens;
@@ -52,7 +52,7 @@ struct part { /* of a shard */
     uint32_t *refs;
     size_t n_refs, at;
     int64_t match_ns;
-    bool has_begun, has_matched;
+    bool has_matched;
     struct err *err;
 };
 
@@ -83,8 +83,9 @@ struct grouped { /* entries of one time */
 };
 
 struct loghead_set {
-    struct loghead *head;
+    struct logtenant *tenant;
     struct loghead_query q;
+    bool wants_labels; /* and no entries: one open line of a stream is enough */
     struct part parts[LOGHEAD_MAX_SHARDS];
     uint32_t n_parts;
     VEC(struct row) rows;
@@ -161,11 +162,9 @@ static bool run_capture(struct logshard *sh, void *arg)
     struct part *p = arg;
     size_t end;
 
-    (void)sh;
-    if (!p->table)
-        return false;
-    if (!p->has_begun) {
-        p->has_begun = true;
+    if (!p->table) {
+        if (!(p->table = p->set->tenant->tables[sh->index]))
+            return false;
         p->table->captures++;
     }
     if (!p->has_matched) {
@@ -199,22 +198,17 @@ struct err *loghead_select(struct loghead *h, const struct loghead_query *q,
                            struct loghead_set **ret)
 {
     struct loghead_set *s;
-    struct logtenant *t;
     struct err *e = NULL;
 
     if (!loghead_is_ready(h))
         return err_new(ERR_UNAVAILABLE, "the log is being read back");
     s = mem_new(struct loghead_set);
-    s->head = h;
     s->q = *q;
     s->group_arena = arena_new(0);
-    if ((t = loghead_tenant_find(h, q->tenant)) && q->from_ns < q->to_ns) {
+    if ((s->tenant = loghead_tenant_find(h, q->tenant)) && q->from_ns < q->to_ns) {
         s->n_parts = h->n_shards;
-        for (uint32_t i = 0; i < s->n_parts; i++) {
+        for (uint32_t i = 0; i < s->n_parts; i++)
             s->parts[i].set = s;
-            s->parts[i].table =
-                t->tables[i]; /* not there yet: nothing was acknowledged before now */
-        }
         logshard_call_all(h, run_capture, s->parts, sizeof(*s->parts));
     }
     for (uint32_t i = 0; i < s->n_parts; i++) {
@@ -439,6 +433,8 @@ static void collect_open(struct loghead_set *s)
             if (s->open.len && vec_last(&s->open).line->t_ns < l->t_ns)
                 is_sorted = false;
             vec_push(&s->open, o);
+            if (s->wants_labels)
+                break;
         }
     for (size_t i = 0, n = s->open.len; i < n / 2; i++) {
         struct open_line o = s->open.ptr[i];
@@ -742,6 +738,7 @@ static struct err *list_texts(struct loghead *h, const struct loghead_query *q,
 
     if (e)
         return e;
+    s->wants_labels = true;
     while (loghead_set_stream(s, &st)) {
         add_texts(&t, st.labels, name);
         if (t.all.len > 2 * sorted + 65536)

@@ -2,28 +2,13 @@
 #include "common/base/mem.h"
 #include "ingester/logs/loghead_internal.h"
 
-uint32_t loghead_now_s(const struct loghead *h)
-{
-    return (uint32_t)(clock_wall_ms(h->opts.clock) / 1000);
-}
-
-static inline uint32_t fp_tag(struct hash128 fp)
-{
-    return (uint32_t)fp.hi;
-}
-
 uint32_t logtable_find(const struct logtable *tb, struct hash128 fp)
 {
-    uint32_t tag = fp_tag(fp), mask = tb->table.cap - 1;
+    uint32_t tag = head_fp_tag(fp), ref;
 
-    if (!tb->table.cap)
-        return LOGHEAD_NO_REF;
-    for (uint32_t i = tag & mask; tb->table.ptr[i]; i = (i + 1) & mask) {
-        uint64_t slot = tb->table.ptr[i];
-
-        if (slot >> 32 == tag && hash128_eq(tb->streams.ptr[(uint32_t)slot - 1].fp, fp))
-            return (uint32_t)slot - 1;
-    }
+    for (uint32_t at = tag; head_slots_next(&tb->table, tag, &at, &ref);)
+        if (hash128_eq(tb->streams.ptr[ref].fp, fp))
+            return ref;
     return LOGHEAD_NO_REF;
 }
 
@@ -40,7 +25,7 @@ uint32_t logtable_add(struct logtable *tb, struct hash128 fp, struct slice canon
 
     s->fp = fp;
     s->labels = head_index_add(&tb->index, ref, canonical);
-    head_slots_add(&tb->table, fp_tag(fp), ref);
+    head_slots_add(&tb->table, head_fp_tag(fp), ref);
     (void)atomic_fetch_add_explicit(&tb->tenant->streams, 1, memory_order_relaxed);
     tb->shard->m.created++;
     tb->shard->m.streams++;
@@ -57,7 +42,7 @@ void logtable_touch(struct logtable *tb, uint32_t ref)
 {
     struct logstream *s = &tb->streams.ptr[ref];
 
-    s->used_s = loghead_now_s(tb->shard->head);
+    s->used_s = (uint32_t)(clock_wall_ms(tb->shard->head->opts.clock) / 1000);
     if (s->is_active)
         return;
     s->is_active = true;

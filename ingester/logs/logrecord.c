@@ -10,44 +10,51 @@ void logrecord_begin(struct buf *out, uint32_t shard)
     buf_u16le(out, (uint16_t)shard);
 }
 
-void logrecord_stream(struct buf *out, struct hash128 fp, struct slice labels, uint32_t n,
-                      struct slice entries)
+/* A number whose place was kept; nothing if there was no room for it (buf_ok()). */
+static void set_u32le(struct buf *b, size_t at, size_t v)
+{
+    for (unsigned i = 0; i < 4 && buf_ok(b); i++)
+        b->ptr[at + i] = (uint8_t)(v >> (8 * i));
+}
+
+size_t logrecord_begin_stream(struct buf *out, struct hash128 fp, struct slice labels)
 {
     buf_u64le(out, fp.lo);
     buf_u64le(out, fp.hi);
     buf_lstr(out, labels);
-    buf_u32le(out, n);
-    buf_u32le(out, (uint32_t)entries.len);
-    buf_slice_append(out, entries);
+    buf_u64le(out, 0); /* n, bytes */
+    return out->len;
 }
 
-static size_t uvarint_bytes(uint64_t v)
+void logrecord_end_stream(struct buf *out, size_t at, uint32_t n)
 {
-    size_t n = 1;
+    set_u32le(out, at - 8, n);
+    set_u32le(out, at - 4, out->len - at);
+}
 
-    for (; v >= 0x80; v >>= 7)
-        n++;
-    return n;
+void logrecord_stream(struct buf *out, struct hash128 fp, struct slice labels, uint32_t n,
+                      struct slice entries)
+{
+    size_t at = logrecord_begin_stream(out, fp, labels);
+
+    buf_slice_append(out, entries);
+    logrecord_end_stream(out, at, n);
 }
 
 void logrecord_entry(struct buf *out, int64_t t_ns, struct slice line, struct labels metadata)
 {
-    size_t bytes = 0;
+    size_t at;
 
-    for (size_t i = 0; i < metadata.n; i++) {
-        const struct label *l = &metadata.ptr[i];
-
-        bytes +=
-            uvarint_bytes(l->name.len) + l->name.len + uvarint_bytes(l->value.len) + l->value.len;
-    }
     buf_u64le(out, (uint64_t)t_ns);
     buf_u32le(out, (uint32_t)line.len);
-    buf_u32le(out, (uint32_t)bytes);
+    buf_u32le(out, 0);
     buf_slice_append(out, line);
+    at = out->len;
     for (size_t i = 0; i < metadata.n; i++) {
         buf_lstr(out, metadata.ptr[i].name);
         buf_lstr(out, metadata.ptr[i].value);
     }
+    set_u32le(out, at - line.len - 4, out->len - at);
 }
 
 bool logrecord_open(struct slice payload, uint32_t *ret_shard, struct reader *ret)

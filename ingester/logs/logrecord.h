@@ -36,7 +36,9 @@ void logrecord_begin(struct buf *out, uint32_t shard);
 /* entries: bytes of n of them, as above. */
 void logrecord_stream(struct buf *out, struct hash128 fp, struct slice labels, uint32_t n,
                       struct slice entries);
-/* Appends one entry to a stream's entries. */
+/* The same in steps: n times logrecord_entry() between the two. What begin returns is end's at. */
+size_t logrecord_begin_stream(struct buf *out, struct hash128 fp, struct slice labels);
+void logrecord_end_stream(struct buf *out, size_t at, uint32_t n);
 void logrecord_entry(struct buf *out, int64_t t_ns, struct slice line, struct labels metadata);
 
 /* ---- reading: any bytes ---- */

@@ -221,6 +221,8 @@ struct batch_reply {
     VEC(uint32_t) unknown; /* series indexes, ascending, nothing of them stored: send with labels */
 };
 void batch_reply_done(struct batch_reply *r);
+/* Adds the reply to another part of the batch, and empties that. */
+void batch_reply_merge(struct batch_reply *into, struct batch_reply *from);
 void batch_reject(struct batch_reply *r, enum batch_reason reason, uint32_t series, int64_t t_ms);
 /* All samples and histograms of an entry; how many they are. */
 uint32_t batch_reject_entry(struct batch_reply *r, enum batch_reason reason, uint32_t series,

@@ -32,6 +32,30 @@ void batch_reply_done(struct batch_reply *r)
     *r = (struct batch_reply){0};
 }
 
+/* Both are ascending: from the ends, so that it needs no other place. */
+static void merge_unknown(struct batch_reply *into, const struct batch_reply *from)
+{
+    size_t i = into->unknown.len, j = from->unknown.len, k = i + j;
+
+    vec_reserve(&into->unknown, j);
+    into->unknown.len = k;
+    while (j > 0)
+        into->unknown.ptr[--k] = i > 0 && into->unknown.ptr[i - 1] > from->unknown.ptr[j - 1]
+                                     ? into->unknown.ptr[--i]
+                                     : from->unknown.ptr[--j];
+}
+
+void batch_reply_merge(struct batch_reply *into, struct batch_reply *from)
+{
+    into->accepted += from->accepted;
+    for (size_t i = 0; i < BATCH_REASON_COUNT; i++)
+        into->rejected[i] += from->rejected[i];
+    VEC_FOREACH (x, &from->refusals)
+        vec_push(&into->refusals, *x);
+    merge_unknown(into, from);
+    batch_reply_done(from);
+}
+
 void batch_reject(struct batch_reply *r, enum batch_reason reason, uint32_t series, int64_t t_ms)
 {
     r->rejected[reason]++;

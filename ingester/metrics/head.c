@@ -103,16 +103,6 @@ uint64_t head_series_count(const struct head *h)
 
 /* ---- opening ---- */
 
-static uint32_t wanted_shards(unsigned asked)
-{
-    long cpus = asked ? (long)asked : sysconf(_SC_NPROCESSORS_ONLN);
-    uint32_t n = 1;
-
-    while (n < (uint32_t)ORR_MAX(cpus, 1) && n < HEAD_MAX_SHARDS)
-        n *= 2;
-    return n;
-}
-
 /* The shard of a series is in its refs, so the number stays with the directory. */
 static struct err *read_meta(struct head *h)
 {
@@ -122,7 +112,7 @@ static struct err *read_meta(struct head *h)
     uint64_t n = 0;
     struct slice text, line;
 
-    h->n_shards = wanted_shards(h->opts.shards);
+    h->n_shards = mailbox_count(h->opts.shards, HEAD_MAX_SHARDS);
     if (!fsx_exists(path)) {
         buf_printf(&b, "orrery-head 1\nshards %u\n", h->n_shards);
         e = fsx_write_atomic(path, buf_slice(&b));

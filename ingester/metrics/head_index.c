@@ -1,6 +1,5 @@
 #include "ingester/metrics/head_index.h"
 
-#include "common/base/hash.h"
 #include "ingester/metrics/batch.h"
 
 /* ---- slots ---- */
@@ -213,18 +212,11 @@ static uint32_t pair_tag(uint32_t name, struct slice value)
 
 int64_t head_index_pair(const struct head_index *x, uint32_t name, struct slice value)
 {
-    uint32_t tag = pair_tag(name, value), mask = x->pair_table.cap - 1;
+    uint32_t tag = pair_tag(name, value), id;
 
-    if (!x->pair_table.cap)
-        return -1;
-    for (uint32_t i = tag & mask; x->pair_table.ptr[i]; i = (i + 1) & mask) {
-        uint64_t slot = x->pair_table.ptr[i];
-        uint32_t id = (uint32_t)slot - 1;
-        const struct head_pair *p;
+    for (uint32_t at = tag; head_slots_next(&x->pair_table, tag, &at, &id);) {
+        const struct head_pair *p = head_pair_at(x, id);
 
-        if (slot >> 32 != tag)
-            continue;
-        p = head_pair_at(x, id);
         if (p->name == name && slice_eq(head_value_text(p->value), value))
             return id;
     }

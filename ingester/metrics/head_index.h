@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 
 #include "common/base/buf.h"
+#include "common/base/hash.h"
 #include "common/base/map.h"
 #include "common/base/reader.h"
 #include "common/base/slice.h"
@@ -36,6 +37,27 @@ void head_slots_add(struct head_slots *t, uint32_t tag, uint32_t id);
 void head_slots_del(struct head_slots *t, uint32_t tag, uint32_t id);
 void head_slots_reserve(struct head_slots *t, uint32_t n);
 void head_slots_done(struct head_slots *t);
+/* The next id with this tag; *io_at: the tag to begin with. False: there is no other. */
+static inline bool head_slots_next(const struct head_slots *t, uint32_t tag, uint32_t *io_at,
+                                   uint32_t *ret_id)
+{
+    uint32_t mask = t->cap - 1;
+
+    while (t->cap && t->ptr[*io_at & mask]) {
+        uint64_t slot = t->ptr[(*io_at)++ & mask];
+
+        if (slot >> 32 == tag) {
+            *ret_id = (uint32_t)slot - 1;
+            return true;
+        }
+    }
+    return false;
+}
+/* Tag of what is found by a fingerprint, whose lower half chooses the shard. */
+static inline uint32_t head_fp_tag(struct hash128 fp)
+{
+    return (uint32_t)fp.hi;
+}
 
 /* Which pairs of a name a regex accepts, kept from one query to the next: dashboards and rules ask
  * the same again and again. As new pairs only follow the old ones, only they have to be looked at. */

@@ -448,33 +448,6 @@ struct push {
     struct push_part parts[]; /* one a shard, then all indexes */
 };
 
-static int cmp_u32(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-    return (x > y) - (x < y);
-}
-
-static void merge_reply(struct batch_reply *into, struct batch_reply *from)
-{
-    into->accepted += from->accepted;
-    for (size_t i = 0; i < BATCH_REASON_COUNT; i++)
-        into->rejected[i] += from->rejected[i];
-    VEC_FOREACH (x, &from->refusals)
-        vec_push(&into->refusals, *x);
-    if (!into->unknown.len) {
-        vec_done(&into->unknown);
-        into->unknown.ptr = from->unknown.ptr;
-        into->unknown.len = from->unknown.len;
-        into->unknown.cap = from->unknown.cap;
-        memset(&from->unknown, 0, sizeof(from->unknown));
-    } else {
-        VEC_FOREACH (u, &from->unknown)
-            vec_push(&into->unknown, *u);
-    }
-    batch_reply_done(from);
-}
-
 static void finish_push(struct push *p)
 {
     struct batch_reply reply = {0};
@@ -484,11 +457,9 @@ static void finish_push(struct push *p)
     void *arg = p->arg;
 
     for (uint32_t i = 0; i < p->n_parts; i++) {
-        merge_reply(&reply, &p->parts[i].reply);
+        batch_reply_merge(&reply, &p->parts[i].reply);
         e = err_first(e, p->parts[i].err);
     }
-    if (reply.unknown.len)
-        qsort(reply.unknown.ptr, reply.unknown.len, sizeof(uint32_t), cmp_u32);
     METRIC_SET(h->m.queue_bytes, atomic_fetch_sub(&h->queued_bytes, p->bytes) - p->bytes);
     mem_free(p);
     done(arg, e, &reply);

@@ -1,23 +1,13 @@
 #include "common/base/mem.h"
 #include "ingester/metrics/head_internal.h"
 
-static inline uint32_t fp_tag(struct hash128 fp)
-{
-    return (uint32_t)fp.hi;
-}
-
 uint32_t head_table_find(const struct head_ts *ts, struct hash128 fp)
 {
-    uint32_t tag = fp_tag(fp), mask = ts->table.cap - 1;
+    uint32_t tag = head_fp_tag(fp), ref;
 
-    if (!ts->table.cap)
-        return HEAD_NO_REF;
-    for (uint32_t i = tag & mask; ts->table.ptr[i]; i = (i + 1) & mask) {
-        uint64_t slot = ts->table.ptr[i];
-
-        if (slot >> 32 == tag && hash128_eq(head_series_at(ts, (uint32_t)slot - 1)->fp, fp))
-            return (uint32_t)slot - 1;
-    }
+    for (uint32_t at = tag; head_slots_next(&ts->table, tag, &at, &ref);)
+        if (hash128_eq(head_series_at(ts, ref)->fp, fp))
+            return ref;
     return HEAD_NO_REF;
 }
 
@@ -78,7 +68,7 @@ static void occupy(struct head_ts *ts, uint32_t ref, struct hash128 fp)
     *s = (struct head_live){.fp = fp};
     s->app.t = HEAD_NO_TIME;
     *head_flags_at(ts, ref) = HEAD_USED;
-    head_slots_add(&ts->table, fp_tag(fp), ref);
+    head_slots_add(&ts->table, head_fp_tag(fp), ref);
     count_series(ts, 1);
 }
 
@@ -184,7 +174,7 @@ static void remove_one(struct head_ts *ts, uint32_t ref, roaring_bitmap_t *affec
         roaring_bitmap_add(affected, pair);
     ts->index.dead_bytes += packed.len;
     head_series_drop_open(ts, ref);
-    head_slots_del(&ts->table, fp_tag(s->fp), ref);
+    head_slots_del(&ts->table, head_fp_tag(s->fp), ref);
     *s = (struct head_live){0};
     *head_flags_at(ts, ref) = 0;
     vec_push(&ts->free_refs, ref);

@@ -92,3 +92,12 @@ TEST(a_thread_that_cannot_be_had_leaves_nothing)
     fault_disarm();
     mailbox_done(&mb);
 }
+
+TEST(mailbox_count_is_a_power_of_two_within_its_bound)
+{
+    CHECK_INT(mailbox_count(1, 64), 1);
+    CHECK_INT(mailbox_count(3, 64), 4);
+    CHECK_INT(mailbox_count(4, 64), 4);
+    CHECK_INT(mailbox_count(1000, 64), 64);
+    CHECK(mailbox_count(0, 64) >= 1);
+}

@@ -249,6 +249,33 @@ TEST(loghead_refuses_what_its_memory_has_no_room_for)
     fx_close(&f);
 }
 
+/* A batch has it once, the log and the open lines with each line. */
+TEST(loghead_refuses_structured_metadata_that_grows_beyond_its_memory)
+{
+    struct fixture f = {.opts = {.open_bytes = 1 << 20}};
+    struct buf big = {0}, bytes = {0}, out = {0};
+    struct log_batch *b = fx_batch();
+    struct label meta;
+
+    fx_open(&f);
+    buf_fill(&big, 'x', 10000);
+    meta = (struct label){SLICE("m"), buf_slice(&big)};
+    for (int64_t t = 0; t < 200; t++)
+        fx_line(b, "a", t, SLICE("line"), (struct labels){&meta, 1});
+    log_batch_encode(b, NULL, 0, true, &bytes);
+    CHECK(bytes.len < 20000);
+    CHECK_ERR(fx_push_bytes(&f, "t", buf_slice(&bytes)), ERR_UNAVAILABLE, "open log lines fill");
+    CHECK_OK(fx_read(&f, "t", ALL, false, &out));
+    CHECK_INT(out.len, 0);
+    CHECK_OK(fx_push_one(&f, "a", 1, "x"));
+    fx_check(&f, ALL, false, "a: 1=x\n");
+    log_batch_free(b);
+    buf_done(&bytes);
+    buf_done(&big);
+    buf_done(&out);
+    fx_close(&f);
+}
+
 /* ---- against a model ---- */
 
 #define APPS 6

@@ -177,6 +177,30 @@ TEST(batch_reply_survives_its_codec)
     buf_done(&b);
 }
 
+TEST(batch_reply_merges_parts_with_what_is_unknown_ascending)
+{
+    static const uint32_t firsts[] = {2, 7, 9}, seconds[] = {0, 1, 8};
+    struct batch_reply all = {.accepted = 5}, first = {.accepted = 1}, second = {.accepted = 2};
+
+    for (size_t i = 0; i < 3; i++) {
+        vec_push(&first.unknown, firsts[i]);
+        vec_push(&second.unknown, seconds[i]);
+    }
+    batch_reject(&first, BATCH_TOO_OLD, 3, 30);
+    batch_reject(&second, BATCH_TOO_OLD, 4, 40);
+    batch_reply_merge(&all, &first);
+    batch_reply_merge(&all, &second);
+    CHECK_INT(second.unknown.len, 0);
+    CHECK_INT(all.accepted, 8);
+    CHECK_INT(all.rejected[BATCH_TOO_OLD], 2);
+    CHECK_INT(all.refusals.len, 2);
+    CHECK_INT(all.refusals.ptr[1].series, 4);
+    CHECK_INT(all.unknown.len, 6);
+    for (size_t i = 0; i < 6; i++)
+        CHECK_INT(all.unknown.ptr[i], ((uint32_t[]){0, 1, 2, 7, 8, 9})[i]);
+    batch_reply_done(&all);
+}
+
 TEST(batch_carries_when_a_series_was_created)
 {
     struct batch_writer w;
