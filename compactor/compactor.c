@@ -124,19 +124,25 @@ static int64_t run_round(struct compactor *c)
     return ORR_MIN(next_ms, poll_ms);
 }
 
-#define THREADS 3 /* the rounds, the upkeep, the writers */
-
-static void on_ended(void *arg)
+/* Threads come and go only by these, and the drain waits for the last. */
+static void count_threads(struct compactor *c, int more)
 {
-    struct compactor *c = arg;
     process_done_fn *done = NULL;
 
     lock_take(&c->lock);
-    if (++c->ended == THREADS)
+    c->running_threads += (unsigned)more;
+    if (!c->running_threads) {
         done = c->done;
+        c->done = NULL;
+    }
     lock_release(&c->lock);
     if (done)
         done(c->done_arg);
+}
+
+static void on_ended(void *arg)
+{
+    count_threads(arg, -1);
 }
 
 static void *run(void *arg)
@@ -249,17 +255,30 @@ static void start_limits(void *arg)
     limits_start(c->limits, c->loop, process_jobs(c->process));
 }
 
+/* Of a start that had no thread to begin with. */
+static struct err *counted(struct compactor *c, struct err *e)
+{
+    if (e)
+        on_ended(c);
+    return e;
+}
+
 static struct err *role_start(void *role)
 {
     struct compactor *c = role;
-    struct err *e = thread_start("compactor", run, c, &c->thread);
+    struct err *e;
 
+    count_threads(c, 1);
+    e = counted(c, thread_start("compactor", run, c, &c->thread));
     c->has_thread = e == NULL;
     if (e)
         return e;
     loop_post(c->loop, start_limits, c);
-    e = upkeep_start(c->upkeep);
-    return e ? e : writers_start(c->writers);
+    count_threads(c, 1);
+    if ((e = counted(c, upkeep_start(c->upkeep, on_ended, c))))
+        return e;
+    count_threads(c, 1);
+    return counted(c, writers_start(c->writers, on_ended, c));
 }
 
 static void stop(struct compactor *c)
@@ -280,10 +299,9 @@ static void role_drain(void *role, process_done_fn *done, void *arg)
     c->done_arg = arg;
     lock_release(&c->lock);
     stop(c);
-    upkeep_stop(c->upkeep, on_ended, c);
-    writers_stop(c->writers, on_ended, c);
-    if (!c->has_thread)
-        on_ended(c);
+    upkeep_stop(c->upkeep);
+    writers_stop(c->writers);
+    count_threads(c, 0);
 }
 
 static void role_close(void *role)

@@ -91,9 +91,9 @@ struct compactor {
     pthread_cond_t changed;
     /* under the lock */
     bool is_hinted;
-    process_done_fn *done; /* of the drain; called when all threads have ended */
+    process_done_fn *done; /* of the drain, until it is called: when all threads have ended */
     void *done_arg;
-    unsigned ended; /* of the threads */
+    unsigned running_threads;
     VEC(struct compactor_running *) running;
     struct buf rows; /* JSON of the windows that wait, as of the last round */
     char last_error[512];

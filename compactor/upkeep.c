@@ -163,44 +163,29 @@ static void sleep_until(struct upkeep *u, int64_t until_ms)
 static void *run(void *arg)
 {
     struct upkeep *u = arg;
-    void (*ended)(void *arg);
-    void *ended_arg;
 
     while (!upkeep_is_stopping(u))
         sleep_until(u, run_pass(u));
-    lock_take(&u->lock);
-    u->is_running = false;
-    ended = u->ended;
-    ended_arg = u->ended_arg;
-    u->ended = NULL;
-    lock_release(&u->lock);
-    if (ended)
-        ended(ended_arg);
+    u->ended(u->ended_arg);
     return NULL;
 }
 
-struct err *upkeep_start(struct upkeep *u)
+struct err *upkeep_start(struct upkeep *u, void (*ended)(void *arg), void *arg)
 {
     struct err *e;
 
-    u->is_running = true;
+    u->ended = ended;
+    u->ended_arg = arg;
     e = thread_start("upkeep", run, u, &u->thread);
-    u->has_thread = u->is_running = e == NULL;
+    u->has_thread = e == NULL;
     return e;
 }
 
-void upkeep_stop(struct upkeep *u, void (*ended)(void *arg), void *arg)
+void upkeep_stop(struct upkeep *u)
 {
-    bool is_running;
-
     lock_take(&u->lock);
-    is_running = u->is_running;
-    u->ended = ended;
-    u->ended_arg = arg;
     (void)pthread_cond_signal(&u->changed);
     lock_release(&u->lock);
-    if (!is_running && ended)
-        ended(arg);
 }
 
 void upkeep_hint(struct upkeep *u)
@@ -331,7 +316,7 @@ void upkeep_free(struct upkeep *u)
 {
     if (!u)
         return;
-    upkeep_stop(u, NULL, NULL);
+    upkeep_stop(u);
     if (u->has_thread)
         (void)pthread_join(u->thread, NULL);
     metric_unregister_collector(collect_progress, u);

@@ -38,9 +38,9 @@ struct upkeep_metrics { /* gauges as of the last look */
 /* ERR_INVALID: the ranges that are configured make no sense. c must outlive it. */
 ORR_CHECKED struct err *upkeep_new(struct compactor *c, struct upkeep **ret);
 void upkeep_free(struct upkeep *u); /* stops first; NULL is allowed */
-ORR_CHECKED struct err *upkeep_start(struct upkeep *u);
-/* Asks the thread to end; a job under way is broken off. ended (may be NULL) is called when it has,
- * at once if it does not run. Any thread. */
-void upkeep_stop(struct upkeep *u, void (*ended)(void *arg), void *arg);
+/* ended: the last thing that the thread does. */
+ORR_CHECKED struct err *upkeep_start(struct upkeep *u, void (*ended)(void *arg), void *arg);
+/* Asks the thread to end; a job under way is broken off. Any thread. */
+void upkeep_stop(struct upkeep *u);
 void upkeep_hint(struct upkeep *u);                    /* look, and sweep, now; any thread */
 void upkeep_status(struct upkeep *u, struct buf *out); /* a JSON object; any thread */

@@ -45,6 +45,8 @@ struct upkeep {
     struct upkeep_metrics m;
     pthread_t thread;
     bool has_thread;
+    void (*ended)(void *arg);
+    void *ended_arg;
 
     /* the thread's */
     struct map tenants;     /* → struct upkeep_tenant */
@@ -58,9 +60,7 @@ struct upkeep {
     struct lock lock;
     pthread_cond_t changed;
     /* under the lock */
-    bool is_hinted, is_running;
-    void (*ended)(void *arg);
-    void *ended_arg;
+    bool is_hinted;
     struct buf rows;
     int64_t last_pass_ms; /* Unix */
     VEC(struct upkeep_job *) running;

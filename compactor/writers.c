@@ -33,15 +33,15 @@ struct writers {
     atomic_int kind;
     pthread_t thread;
     bool has_thread;
+    void (*ended)(void *arg);
+    void *ended_arg;
     struct rng rng;       /* the thread's */
     struct spell trouble; /* the thread's */
 
     struct lock lock;
     pthread_cond_t changed;
     /* under the lock */
-    bool is_stopping, is_running;
-    void (*ended)(void *arg);
-    void *ended_arg;
+    bool is_stopping;
     struct share shares[WRITELEASE_SHARDS];
 };
 
@@ -537,46 +537,29 @@ static void work(struct writers *w)
 static void *run(void *arg)
 {
     struct writers *w = arg;
-    void (*ended)(void *arg);
-    void *ended_arg;
 
     work(w);
-    lock_take(&w->lock);
-    w->is_running = false;
-    ended = w->ended;
-    ended_arg = w->ended_arg;
-    w->ended = NULL;
-    lock_release(&w->lock);
-    if (ended)
-        ended(ended_arg);
+    w->ended(w->ended_arg);
     return NULL;
 }
 
-struct err *writers_start(struct writers *w)
+struct err *writers_start(struct writers *w, void (*ended)(void *arg), void *arg)
 {
     struct err *e;
 
-    w->is_running = true; /* before it runs: it may have ended when thread_start() returns */
+    w->ended = ended;
+    w->ended_arg = arg;
     e = thread_start("writers", run, w, &w->thread);
     w->has_thread = e == NULL;
-    if (e)
-        w->is_running = false;
     return e;
 }
 
-void writers_stop(struct writers *w, void (*ended)(void *arg), void *arg)
+void writers_stop(struct writers *w)
 {
-    bool is_running;
-
     lock_take(&w->lock);
-    is_running = w->is_running;
     w->is_stopping = true;
-    w->ended = ended;
-    w->ended_arg = arg;
     (void)pthread_cond_broadcast(&w->changed);
     lock_release(&w->lock);
-    if (!is_running && ended)
-        ended(arg);
 }
 
 /* ---- life ---- */
@@ -617,7 +600,7 @@ void writers_free(struct writers *w)
 {
     if (!w)
         return;
-    writers_stop(w, NULL, NULL);
+    writers_stop(w);
     if (w->has_thread)
         (void)pthread_join(w->thread, NULL);
     metric_unregister(&w->m);

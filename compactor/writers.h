@@ -44,10 +44,10 @@ struct writers_opts {
 
 struct writers *writers_new(const struct writers_opts *opts);
 void writers_free(struct writers *w); /* stops first; NULL is allowed */
-ORR_CHECKED struct err *writers_start(struct writers *w);
-/* Asks the thread to end, which gives back what it holds. ended (may be NULL) is called when it has, at once if it does not
- * run. Any thread. */
-void writers_stop(struct writers *w, void (*ended)(void *arg), void *arg);
+/* ended: the last thing that the thread does, which is soon where puts are conditional. */
+ORR_CHECKED struct err *writers_start(struct writers *w, void (*ended)(void *arg), void *arg);
+/* Asks the thread to end, which gives back what it holds. Any thread. */
+void writers_stop(struct writers *w);
 
 struct objstore *writers_store(struct writers *w);
 /* Whether a lease decides, and not the ring alone: objstore_needs_one_writer() has said yes. */

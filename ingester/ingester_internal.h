@@ -55,6 +55,8 @@ struct ingester {
 struct ring *ingester_ring(void *arg);
 /* ingester_rpc.c, ingester_read.c, ingester_segment.c */
 void ingester_rpc_handle(struct ingester *ing);
+/* A head_push_fn whose arg is the rpc_call that gets the answer. */
+void ingester_rpc_answer(void *arg, struct err *e, struct batch_reply *reply);
 void ingester_read_handle(struct ingester *ing);
 void ingester_segment_handle(struct ingester *ing);
 /* ingester_logs.c: log, head, upkeep, distribution and doors of log lines */

@@ -212,27 +212,13 @@ static void sink_write(void *arg, struct loop *loop, struct log_batch *batch,
 
 /* ---- RPC ---- */
 
-static void on_taken(void *arg, struct err *e, struct batch_reply *reply)
-{
-    struct rpc_call *call = arg;
-    struct buf out = {0};
-
-    if (e) {
-        rpc_reply_err(call, e);
-        return;
-    }
-    batch_reply_encode(&out, reply);
-    rpc_reply_buf(call, &out);
-    buf_done(&out);
-}
-
 static void on_push_logs(void *arg, struct rpc_call *call)
 {
     struct slice tenant = rpc_call_tenant(call);
     struct err *e = tenant_check(tenant);
 
     if (!e)
-        e = take_batch(arg, tenant, rpc_call_payload(call), on_taken, call);
+        e = take_batch(arg, tenant, rpc_call_payload(call), ingester_rpc_answer, call);
     if (e)
         rpc_reply_err(call, e);
 }

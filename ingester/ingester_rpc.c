@@ -6,7 +6,7 @@
 
 /* ---- ingester.push, ingester.push_late: a batch for our own head ---- */
 
-static void on_pushed(void *arg, struct err *e, struct batch_reply *reply)
+void ingester_rpc_answer(void *arg, struct err *e, struct batch_reply *reply)
 {
     struct rpc_call *call = arg;
     struct buf out = {0};
@@ -26,7 +26,8 @@ static void push(struct ingester *ing, struct rpc_call *call, bool is_late)
     struct err *e = tenant_check(tenant);
 
     if (!e)
-        e = replica_push(ing->replica, tenant, rpc_call_payload(call), is_late, on_pushed, call);
+        e = replica_push(ing->replica, tenant, rpc_call_payload(call), is_late, ingester_rpc_answer,
+                         call);
     if (e)
         rpc_reply_err(call, e);
 }
@@ -55,7 +56,7 @@ static void on_aggregate(void *arg, struct rpc_call *call)
     if (e)
         rpc_reply_err(call, e);
     else
-        on_pushed(call, NULL, &reply);
+        ingester_rpc_answer(call, NULL, &reply);
     batch_reply_done(&reply);
 }
 

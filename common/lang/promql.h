@@ -71,6 +71,7 @@ void promql_print_pretty(struct buf *out, const struct promql_expr *e);
  * (binop + card=one-to-one ignoring=[] (selector ["__name__" = "a"]) …). */
 void promql_print_tree(struct buf *out, const struct promql_expr *e);
 void promql_print_duration(struct buf *out, const struct promql_duration *d);
+void promql_print_names(struct buf *out, struct promql_names names); /* "(a, b)" */
 
 const char *promql_op_text(enum promql_op op);
 const char *promql_agg_name(enum promql_agg op);

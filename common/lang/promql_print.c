@@ -148,7 +148,7 @@ static void print_extended(struct buf *out, const struct promql_selector *s)
         buf_str(out, " smoothed");
 }
 
-static void print_names(struct buf *out, struct promql_names names)
+void promql_print_names(struct buf *out, struct promql_names names)
 {
     buf_byte(out, '(');
     for (size_t i = 0; i < names.n; i++) {
@@ -173,11 +173,11 @@ static void print_matching(struct buf *out, const struct promql_matching *m)
 {
     if (m->labels.n || m->is_on || m->has_group) {
         buf_str(out, m->is_on ? " on " : " ignoring ");
-        print_names(out, m->labels);
+        promql_print_names(out, m->labels);
     }
     if (m->has_group) {
         buf_str(out, m->card == PROMQL_MANY_TO_ONE ? " group_left " : " group_right ");
-        print_names(out, m->include);
+        promql_print_names(out, m->include);
     }
     if (m->has_fill_left && m->has_fill_right && m->fill_left == m->fill_right) {
         print_fill(out, "fill", m->fill_left);
@@ -222,7 +222,7 @@ void promql_print_aggregate_head(struct buf *out, const struct promql_aggregate 
     buf_str(out, promql_agg_name(a->op));
     if (a->is_without || a->grouping.n) {
         buf_str(out, a->is_without ? " without " : " by ");
-        print_names(out, a->grouping);
+        promql_print_names(out, a->grouping);
         buf_byte(out, ' ');
     }
 }

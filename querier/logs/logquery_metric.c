@@ -74,17 +74,6 @@ static void put_leaf(struct metric *m, const struct logql_expr *e, const struct 
     buf_printf(&m->text, "leaf%zu", i);
 }
 
-static void put_names(struct buf *out, struct promql_names names)
-{
-    buf_byte(out, '(');
-    for (size_t i = 0; i < names.n; i++) {
-        if (i)
-            buf_byte(out, ',');
-        buf_slice_append(out, names.ptr[i]);
-    }
-    buf_byte(out, ')');
-}
-
 static void put_expr(struct metric *m, const struct logql_expr *e, const struct logql_expr *above,
                      bool drops_empty);
 
@@ -102,7 +91,7 @@ static void put_vector(struct metric *m, const struct logql_expr *e, bool drops_
     buf_str(&m->text, v->op == LOGQL_APPROX_TOPK ? "topk" : logql_vector_op_name(v->op));
     if (v->grouping.is_given) {
         buf_str(&m->text, v->grouping.is_without ? " without " : " by ");
-        put_names(&m->text, v->grouping.labels);
+        promql_print_names(&m->text, v->grouping.labels);
     }
     buf_byte(&m->text, '(');
     if (v->has_count)
@@ -124,10 +113,10 @@ static void put_binary(struct metric *m, const struct logql_binary *b, bool drop
         buf_str(&m->text, "bool ");
     if (is_between_vectors && (mt->is_on || mt->labels.n || mt->has_group)) {
         buf_str(&m->text, mt->is_on ? "on " : "ignoring ");
-        put_names(&m->text, mt->labels);
+        promql_print_names(&m->text, mt->labels);
         if (mt->has_group) {
             buf_str(&m->text, mt->card == PROMQL_ONE_TO_MANY ? " group_right " : " group_left ");
-            put_names(&m->text, mt->include);
+            promql_print_names(&m->text, mt->include);
         }
         buf_byte(&m->text, ' ');
     }

@@ -880,18 +880,6 @@ static void node_start(void *arg)
     rest(arg);
 }
 
-static void node_stop(void *arg)
-{
-    (void)arg;
-}
-
-static void node_receive(void *arg, int from, struct slice bytes)
-{
-    (void)arg;
-    (void)from;
-    (void)bytes;
-}
-
 static void on_restart(void *arg)
 {
     struct node *nd = arg;
@@ -973,7 +961,7 @@ static void check_end(struct world *w)
 SIM_SCENARIO(compact,
              "each source in one live block whose files are there, and no orphan in the end")
 {
-    const struct sim_node_ops ops = {node_start, node_stop, node_receive};
+    const struct sim_node_ops ops = {.start = node_start};
     struct world *w = sim_alloc(sim, sizeof(*w));
     int64_t kind; /* of splitting: 0 none, 1 by size, 2 a number */
 

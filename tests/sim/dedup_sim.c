@@ -515,17 +515,17 @@ static void build(struct world *w)
         struct actor *a = &w->actors[i];
 
         a->world = w;
-        a->m =
-            (struct sim_member){.sim = w->sim,
-                                .seeds = ORR_MIN(2, w->n),
-                                .owner = a,
-                                .opts = {.cluster = "sim",
-                                         .round_ns = 2 * NS_PER_S,
-                                         .full_ns = 8 * NS_PER_S,
-                                         .unhealthy_after_ns = 6 * NS_PER_S,
-                                         .forget_after_ns = -1},
-                                .roles = MEMBER_ALERTMANAGER,
-                                .ring_opts = {.role = MEMBER_ALERTMANAGER, .rf = (unsigned)w->n}};
+        a->m = (struct sim_member){
+            .sim = w->sim,
+            .seeds = ORR_MIN(2, w->n),
+            .owner = a,
+            .opts = {.cluster = "sim",
+                     .round_ns = 2 * NS_PER_S, /* gossip has a scenario of its own */
+                     .full_ns = 8 * NS_PER_S,
+                     .unhealthy_after_ns = 6 * NS_PER_S,
+                     .forget_after_ns = -1},
+            .roles = MEMBER_ALERTMANAGER,
+            .ring_opts = {.role = MEMBER_ALERTMANAGER, .rf = (unsigned)w->n}};
         snprintf(a->m.zone, sizeof(a->m.zone), "%c", 'a' + i % 3);
         a->m.node = sim_node_add(w->sim, &ops, a);
     }

@@ -538,18 +538,6 @@ static void begin_round(void *arg)
         rest(c);
 }
 
-static void nothing(void *arg)
-{
-    (void)arg;
-}
-
-static void hears_nothing(void *arg, int from, struct slice bytes)
-{
-    (void)arg;
-    (void)from;
-    (void)bytes;
-}
-
 /* ---- readers ---- */
 
 struct read {
@@ -816,8 +804,9 @@ static void build(struct world *w)
 {
     static const struct sim_node_ops ingester_ops = {ingester_start, ingester_stop,
                                                      ingester_receive};
-    static const struct sim_node_ops compactor_ops = {begin_round, nothing, hears_nothing};
-    static const struct sim_node_ops reader_ops = {reader_start, nothing, reader_receive};
+    static const struct sim_node_ops compactor_ops = {.start = begin_round};
+    static const struct sim_node_ops reader_ops = {.start = reader_start,
+                                                   .receive = reader_receive};
 
     for (int i = 0; i < INGESTERS; i++) {
         w->ingesters[i].world = w;

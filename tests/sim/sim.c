@@ -91,11 +91,17 @@ static void drop_event(const struct event *e)
     }
 }
 
+static void stop_node(struct node *n)
+{
+    if (n->ops.stop)
+        n->ops.stop(n->arg);
+}
+
 void sim_free(struct sim *s)
 {
     for (int n = 0; n < s->n_nodes; n++) {
         if (s->nodes[n].is_up)
-            s->nodes[n].ops.stop(s->nodes[n].arg);
+            stop_node(&s->nodes[n]);
         for (int f = 0; f < SIM_MAX_FILES; f++)
             buf_done(&s->nodes[n].files[f].content);
     }
@@ -300,7 +306,7 @@ void sim_crash(struct sim *s, int node)
     sim_note(s, "node %d crashes", node);
     n->is_up = false;
     n->life++;
-    n->ops.stop(n->arg);
+    stop_node(n);
     for (int f = 0; f < SIM_MAX_FILES; f++)
         tear(s, &n->files[f]);
 }

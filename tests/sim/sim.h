@@ -60,8 +60,8 @@ void sim_run_for(struct sim *s, int64_t ns);
 
 struct sim_node_ops {
     void (*start)(void *arg); /* from nothing but what its disk holds */
-    void (*stop)(void *arg);  /* crash: drop everything but the disk */
-    void (*receive)(void *arg, int from, struct slice bytes);
+    void (*stop)(void *arg);  /* crash: drop everything but the disk; NULL: there is nothing else */
+    void (*receive)(void *arg, int from, struct slice bytes); /* NULL: it is sent nothing */
 };
 int sim_node_add(struct sim *s, const struct sim_node_ops *ops, void *arg); /* down */
 int sim_nodes(const struct sim *s);

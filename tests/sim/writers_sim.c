@@ -251,18 +251,6 @@ static void node_start(void *arg)
     change(nd);
 }
 
-static void node_stop(void *arg)
-{
-    (void)arg;
-}
-
-static void node_receive(void *arg, int from, struct slice bytes)
-{
-    (void)arg;
-    (void)from;
-    (void)bytes;
-}
-
 static void on_restart(void *arg)
 {
     struct node *nd = arg;
@@ -291,7 +279,7 @@ static void chaos(void *arg)
 
 SIM_SCENARIO(writers, "one writer at a time in a bucket without conditional puts")
 {
-    static const struct sim_node_ops ops = {node_start, node_stop, node_receive};
+    static const struct sim_node_ops ops = {.start = node_start};
     struct world *w = sim_alloc(sim, sizeof(*w));
     uint32_t before;
 

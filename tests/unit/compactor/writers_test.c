@@ -110,6 +110,11 @@ static void open_bucket(struct fixture *f, bool is_atomic)
                               &f->bucket.below));
 }
 
+static void on_ended(void *arg)
+{
+    (void)arg;
+}
+
 static void start(struct fixture *f, int i)
 {
     atomic_store(&f->wants[i], true);
@@ -118,7 +123,7 @@ static void start(struct fixture *f, int i)
                                                  .put_ms = PUT_MS,
                                                  .wants = wants,
                                                  .arg = &f->wants[i]});
-    CHECK_OK(writers_start(f->w[i]));
+    CHECK_OK(writers_start(f->w[i], on_ended, NULL));
 }
 
 static void close_all(struct fixture *f)
