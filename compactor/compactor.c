@@ -175,13 +175,10 @@ static bool wants_share(void *arg, unsigned share)
     struct compactor *c = arg;
     struct ring *ring = membership_ring(c->membership, MEMBER_COMPACTOR, 0);
     char key[WRITELEASE_KEY_BYTES];
-    int owner;
     bool is_ours;
 
     writelease_key(share, key);
-    owner = ring_owner(ring, ring_key(slice_cstr(key)));
-    is_ours = owner >= 0 &&
-              strcmp(ring_member(ring, (size_t)owner)->instance, process_instance(c->process)) == 0;
+    is_ours = compactor_is_given(c, ring, ring_key(slice_cstr(key)));
     ring_unref(ring);
     return is_ours;
 }

@@ -1,6 +1,6 @@
 /*
- * RPC compactor.tombstones: a querier's change of a tenant's deletions (tombstone_change_encode()), made here where the
- * bucket has no conditional puts; the answer is the version of the list that has it. ERR_UNAVAILABLE from a
+ * RPC compactor.tombstones: a querier's change of a tenant's deletions (tombstone_change_encode()), made here where
+ * leases decide (writers.h); the answer is the version of the list that has it. ERR_UNAVAILABLE from a
  * compactor that does not hold the tenant's lease: nothing was changed.
  */
 #include "common/base/log.h"

@@ -106,7 +106,9 @@ struct compactor {
  * The compactor thread's. */
 int64_t compactor_round(struct compactor *c, const struct compactor_conf *conf);
 void compactor_catalogues_done(struct compactor *c);
-/* Whether work on a tenant is this process's: by the ring, which gives the key to it; in a bucket without conditional puts by
+/* Whether the ring gives a key to this process. Any thread. */
+bool compactor_is_given(const struct compactor *c, const struct ring *compactors, uint32_t key);
+/* Whether work on a tenant is this process's: by the ring, which gives the key to it; where leases decide (writers.h) by
  * the lease, whatever the key. Any thread. */
 bool compactor_owns(const struct compactor *c, const struct ring *compactors, struct slice tenant,
                     uint32_t key);

@@ -38,16 +38,19 @@ static const struct member *holder(const struct round *r, unsigned position)
 
 /* ---- what upkeep.h does too ---- */
 
+bool compactor_is_given(const struct compactor *c, const struct ring *compactors, uint32_t key)
+{
+    int owner = ring_owner(compactors, key);
+
+    return owner >= 0 && strcmp(ring_member(compactors, (size_t)owner)->instance,
+                                process_instance(c->process)) == 0;
+}
+
 bool compactor_owns(const struct compactor *c, const struct ring *compactors, struct slice tenant,
                     uint32_t key)
 {
-    int owner;
-
-    if (writers_decide(c->writers))
-        return writers_may(c->writers, tenant);
-    owner = ring_owner(compactors, key);
-    return owner >= 0 && strcmp(ring_member(compactors, (size_t)owner)->instance,
-                                process_instance(c->process)) == 0;
+    return writers_decide(c->writers) ? writers_may(c->writers, tenant)
+                                      : compactor_is_given(c, compactors, key);
 }
 
 void compactor_size_pool(const char *name, int64_t concurrency, struct job_pool **io_pool,

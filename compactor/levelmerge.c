@@ -405,8 +405,6 @@ static struct err *publish(struct merging *m, struct levelmerge_result *ret)
     return NULL;
 }
 
-/* ---- all of it ---- */
-
 /* ---- what of a downsampled block is to be made anew ---- */
 
 struct window_list {
@@ -492,6 +490,8 @@ static struct err *find_what_is_made_anew(struct merging *m)
     vec_done(&w.starts);
     return e;
 }
+
+/* ---- all of it ---- */
 
 static struct err *take_tombstones(struct merging *m)
 {

@@ -6,7 +6,7 @@
 #include "common/base/clock.h"
 #include "common/base/conf.h"
 #include "common/base/vec.h"
-#include "common/block/aggr_chunk.h"
+#include "common/block/tiers.h"
 #include "common/ring/ring.h"
 
 static const char *const kind_texts[] = {
@@ -18,14 +18,6 @@ static const char *const kind_texts[] = {
 const char *levels_kind_text(enum levels_kind k)
 {
     return kind_texts[k];
-}
-
-/* Start of the aligned range that t lies in. */
-static int64_t floor_to(int64_t t, int64_t range_ms)
-{
-    int64_t rest = t % range_ms;
-
-    return t - (rest < 0 ? rest + range_ms : rest);
 }
 
 /* ---- the ranges, as configured ---- */
@@ -93,7 +85,7 @@ struct run {
 
 static int64_t greatest_start(const struct levels_opts *opts, const struct catalogue_block *b)
 {
-    return floor_to(b->min_t, opts->ranges_ms[opts->n_ranges - 1]);
+    return tier_window(b->min_t, opts->ranges_ms[opts->n_ranges - 1]);
 }
 
 static bool is_too_large(const struct levels_opts *opts, uint64_t bytes, uint64_t series)
@@ -255,7 +247,7 @@ static void end_overlap(struct planning *p, const size_t *members, const struct 
 
     if (r->n < 2)
         return;
-    due_ms = floor_to(r->max_ms - 1, smallest) + smallest + p->opts->wait_ms;
+    due_ms = tier_window(r->max_ms - 1, smallest) + smallest + p->opts->wait_ms;
     if (is_due(p, due_ms))
         put_job(p, LEVELS_OVERLAP, &members[r->first], r->n, due_ms);
 }
@@ -304,7 +296,7 @@ static void plan_ranges(struct planning *p, int64_t range_ms)
     int64_t taken_till_ms = INT64_MIN; /* how far the blocks before reach that are in a job */
 
     for (size_t i = 0, end; i < p->n; i = end) {
-        int64_t start = floor_to(p->blocks[i]->min_t, range_ms), stop = start + range_ms;
+        int64_t start = tier_window(p->blocks[i]->min_t, range_ms), stop = start + range_ms;
         int64_t reach_ms = taken_till_ms;
         bool is_busy = taken_till_ms > start;
         size_t n = 0;
@@ -340,7 +332,8 @@ static void plan_splits(struct planning *p)
     int64_t range_ms = p->opts->ranges_ms[ORR_MIN(p->opts->n_ranges - 1, (size_t)1)];
 
     for (size_t i = 0; i < p->n; i++) {
-        int64_t due_ms = floor_to(p->blocks[i]->max_t - 1, range_ms) + range_ms + p->opts->wait_ms;
+        int64_t due_ms =
+            tier_window(p->blocks[i]->max_t - 1, range_ms) + range_ms + p->opts->wait_ms;
 
         if (!p->taken[i] && is_to_be_split(p, p->blocks[i]) && is_due(p, due_ms))
             put_job(p, LEVELS_SPLIT, &i, 1, due_ms);
@@ -463,7 +456,7 @@ struct ulid levels_block_id(struct slice tenant, const struct levels_job *job)
 uint32_t levels_key(const struct levels_opts *opts, struct slice tenant,
                     const struct levels_job *job)
 {
-    int64_t start = floor_to(job->min_ms, opts->ranges_ms[opts->n_ranges - 1]);
+    int64_t start = tier_window(job->min_ms, opts->ranges_ms[opts->n_ranges - 1]);
     char text[256];
     int n = snprintf(text, sizeof(text), "%.*s/%lld", SLICE_ARG(tenant), (long long)start);
 

@@ -4,7 +4,7 @@
  *   1. expired   live blocks that end before the tenant's retention begins, or that of their resolution, are retired
  *   2. orphans   directories that the catalogue does not know, in which nothing was written for orphan_age_ms, are
  *                noted as retired: uploads that never came to their end, or whose edit did not
- *                (in a bucket without conditional puts only by who has been its one writer for longer than that)
+ *                (where leases decide, writers.h, only by who has been the one writer for longer than that)
  *   3. deletion  files of what was retired delay_ms ago are deleted, meta.json first, then the
  *                catalogue forgets it
  *

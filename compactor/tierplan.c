@@ -52,9 +52,8 @@ static bool is_in_a_job(const struct planning *p, size_t first_job, struct ulid 
 static int64_t due_of(const struct planning *p, const struct levels_opts *levels, unsigned tier,
                       const struct catalogue_block *b)
 {
-    int64_t range_ms = levels->ranges_ms[levels->n_ranges - 1], last = b->max_t - 1;
-    int64_t rest = last % range_ms;
-    int64_t end_ms = last - (rest < 0 ? rest + range_ms : rest) + range_ms;
+    int64_t range_ms = levels->ranges_ms[levels->n_ranges - 1];
+    int64_t end_ms = tier_window(b->max_t - 1, range_ms) + range_ms;
 
     return ORR_MAX(end_ms + levels->wait_ms, b->max_t + p->opts->after_ms[tier]);
 }

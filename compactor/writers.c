@@ -354,7 +354,7 @@ static void note(struct writers *w, const char *doing, struct err *e)
     err_free(e);
 }
 
-/* "" when there is none. Longer than any of ours: cut. */
+/* "" when there is none. Longer than any of ours: ERR_TOO_LARGE. */
 static struct err *read_lease(struct writers *w, struct slice key, struct buf *ret)
 {
     struct objstore_get get = {.max_bytes = WRITELEASE_TEXT_BYTES - 1};
@@ -518,14 +518,15 @@ static void work(struct writers *w)
     struct err *e;
 
     while (!is_stopping(w) && (e = find_out(w, &is_plain))) {
-        note(w, "find out whether puts are conditional", e);
+        note(w, "find out whether there are leases", e);
         sleep_until(w, mono_ms() + ASK_AGAIN_MS);
     }
     if (!is_plain)
         return;
     LOG_WARN(compactor,
-             "the bucket has no conditional puts: for each tenant one compactor alone writes, by a "
-             "lease in the bucket, and another takes over when that has run out",
+             "the bucket has no conditional puts, and s3.one-writer is set: for each tenant one "
+             "compactor alone writes, by a lease in the bucket, and another takes over when that "
+             "has run out",
              KV_STR("bucket", w->opts.below->name), KV_I64("duration_ms", 7 * w->opts.put_ms));
     while (!is_stopping(w))
         sleep_until(w, look_at_all(w));
@@ -566,7 +567,8 @@ void writers_stop(struct writers *w)
 static const struct metric_field fields[] = {
     METRIC_GAUGE(
         struct writers_metrics, held, "orrery_compactor_leases",
-        "Shares of the tenants this process alone writes for; with conditional puts none."),
+        "Shares of the tenants this process alone writes for; without s3.one-writer, or with "
+        "conditional puts, none."),
     METRIC_COUNTER(struct writers_metrics, refused, "orrery_compactor_lease_refusals_total",
                    "Changes in the bucket that were not begun because the lease is not held."),
     METRIC_COUNTER(struct writers_metrics, overwritten, "orrery_compactor_overwritten_total",

@@ -1,7 +1,7 @@
 /*
- * Who of the compactors changes what in a bucket without conditional puts: for each tenant one, which holds the lease
- * (common/block/writelease.h) of the tenant's share. Where the bucket has conditional puts, nothing of this plays a part, and
- * writers_store() is the bucket.
+ * Who of the compactors changes what in a bucket without conditional puts, with s3.one-writer: for each tenant one, which
+ * holds the lease (common/block/writelease.h) of the tenant's share. Where the bucket has conditional puts, or the setting is
+ * off (objstore_needs_one_writer() says no), nothing of this plays a part, and writers_store() is the bucket.
  *
  * All of the role goes by writers_store(), a store over the bucket that lets nobody change a catalogue or a list without the lease:
  *
@@ -14,7 +14,7 @@
  *   all else          passes: blocks have names that are made of their contents.
  *
  * When the ring gives a share to another, no put is begun any more from that moment on, and the lease is given back when
- * nothing is under way. A thread, "writers", claims and renews; before it knows whether puts are conditional, a conditional
+ * nothing is under way. A thread, "writers", claims and renews; before it knows whether there are leases, a conditional
  * put asks the bucket itself.
  *
  * Any thread, save new, start and free.
@@ -50,7 +50,7 @@ ORR_CHECKED struct err *writers_start(struct writers *w, void (*ended)(void *arg
 void writers_stop(struct writers *w);
 
 struct objstore *writers_store(struct writers *w);
-/* Whether a lease decides, and not the ring alone: the bucket is known to have no conditional puts. */
+/* Whether a lease decides, and not the ring alone: objstore_needs_one_writer() has said yes. */
 bool writers_decide(struct writers *w);
 /* With writers_decide(): whether this process may change what is the tenant's, now. */
 bool writers_may(struct writers *w, struct slice tenant);

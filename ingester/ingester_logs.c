@@ -387,6 +387,7 @@ static struct err *write_streams(struct page_task *t, struct loghead_set *s)
 {
     struct loghead_stream st;
     struct loghead_entry en;
+    struct err *e;
 
     while (t->limit > 0 && t->out.len < PAGE_MAX_BYTES && loghead_set_stream(s, &st)) {
         struct labels ls;
@@ -407,7 +408,11 @@ static struct err *write_streams(struct page_task *t, struct loghead_set *s)
         if (is_first)
             t->out.len = before;
     }
-    return loghead_set_close(s);
+    e = loghead_set_close(s);
+    if (!e && t->out.len >= PAGE_MAX_BYTES)
+        e = err_new(ERR_LIMIT, "an answer of more than %u bytes: ask for fewer lines or less time",
+                    PAGE_MAX_BYTES);
+    return e;
 }
 
 static void page_work(void *arg)

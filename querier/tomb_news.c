@@ -121,8 +121,8 @@ struct err *tomb_news_forward(struct process *p, struct slice tenant, struct sli
     writelease_key(writelease_shard(tenant), key);
     owner = ring_owner(ring, ring_key(slice_cstr(key)));
     if (owner < 0) {
-        e = err_new(ERR_UNAVAILABLE, "the bucket has no conditional puts, so a compactor has to "
-                                     "write a deletion, and there is none");
+        e = err_new(ERR_UNAVAILABLE, "the bucket has no conditional puts, so by s3.one-writer a "
+                                     "compactor has to write a deletion, and there is none");
     } else {
         opts.address = ring_member(ring, (size_t)owner)->rpc_addr;
         e = peercall_run(&opts, change, &answer);
@@ -132,7 +132,7 @@ struct err *tomb_news_forward(struct process *p, struct slice tenant, struct sli
         r = reader_new(buf_slice(&answer));
         *ret_version = reader_uvarint(&r);
         if (!reader_ok(&r))
-            e = err_new(ERR_INVALID, "a compactor answers a deletion with no version");
+            e = err_new(ERR_CORRUPT, "a compactor answers a deletion with no version");
     }
     buf_done(&answer);
     return e;

@@ -12,7 +12,7 @@
 #define TOMB_NEWS_PREFIX "tombstones/metrics/"
 #define TOMB_NEWS_WAIT_MS 2000
 
-/* Has the compactor that writes for the tenant where the bucket has no conditional puts make a change of its list
+/* Has the compactor that writes for the tenant where objstore_needs_one_writer() says yes make a change of its list
  * (tombstone_change_encode()). ERR_UNAVAILABLE: none may, just now. After an error it may have been made. */
 ORR_CHECKED struct err *tomb_news_forward(struct process *p, struct slice tenant,
                                           struct slice change, uint64_t *ret_version);

@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "common/block/tiers.h"
+
 void aggr_build_init(struct aggr_build *b)
 {
     *b = (struct aggr_build){.tmp = arena_new(0)};
@@ -31,13 +33,6 @@ void aggr_build_begin(struct aggr_build *b, struct arena *a, int64_t resolution_
     b->arena = a;
     b->resolution_ms = resolution_ms;
     open_chunk(b, CHUNK_HIST_ADDED);
-}
-
-static int64_t floor_to(int64_t t, int64_t range_ms)
-{
-    int64_t rest = t % range_ms;
-
-    return t - (rest < 0 ? rest + range_ms : rest);
 }
 
 /* ---- a chunk comes to its end ---- */
@@ -141,8 +136,8 @@ static void make_room(struct aggr_build *b, int64_t t, bool is_hist)
 {
     int64_t span_ms = AGGR_CHUNK_POINTS * b->resolution_ms;
 
-    if (b->rows.len &&
-        (is_hist != b->is_hist || floor_to(t, span_ms) != floor_to(b->rows.ptr[0].t, span_ms)))
+    if (b->rows.len && (is_hist != b->is_hist ||
+                        tier_window(t, span_ms) != tier_window(b->rows.ptr[0].t, span_ms)))
         close_chunk(b, CHUNK_HIST_ADDED);
     b->is_hist = is_hist;
 }
@@ -162,7 +157,7 @@ static void add_counter(struct aggr_build *b, int64_t t, double v)
 /* What the row sums up grows by a point; the counter was told of it before. */
 static void add_point(struct aggr_build *b, const struct aggr_row *p)
 {
-    int64_t end = floor_to(p->t, b->resolution_ms) + b->resolution_ms - 1;
+    int64_t end = tier_window(p->t, b->resolution_ms) + b->resolution_ms - 1;
     struct aggr_row *r = b->rows.len ? &b->rows.ptr[b->rows.len - 1] : NULL;
 
     b->last_t = p->t;
@@ -246,7 +241,7 @@ static void add_point_hist(struct aggr_build *b, int64_t t, double count, const 
         r->count += count;
     } else {
         vec_push(&b->rows, ((struct aggr_row){
-                               .t = floor_to(t, b->resolution_ms) + b->resolution_ms - 1,
+                               .t = tier_window(t, b->resolution_ms) + b->resolution_ms - 1,
                                .count = count,
                                .sum_h = as_gauge(b, fhist_dup(b->tmp, sum)),
                            }));

@@ -49,7 +49,7 @@ bool block_external_narrow(const struct block_reader *r, struct arena *a, struct
     if (!block_skip_labels_may_match(r->external.labels, ms))
         return false;
     for (size_t i = 0; i < ms.n; i++)
-        if (!labels_has(r->external.labels, ms.ptr[i].name))
+        if (!labels_get(r->external.labels, ms.ptr[i].name).len)
             rest[n++] = ms.ptr[i];
     *ret = (struct matchers){rest, n};
     return true;

@@ -265,6 +265,14 @@ bool block_meta_is_time(int64_t t)
     return t > INT64_MIN / 4 && t < INT64_MAX / 4;
 }
 
+bool block_meta_has_sidecar(const struct block_meta *m, const char *name)
+{
+    for (size_t i = 0; i < m->n_sidecars; i++)
+        if (slice_eq_cstr(m->sidecars[i], name))
+            return true;
+    return false;
+}
+
 static void parse_thanos(struct json_in *j, json_t *doc, struct block_meta *m)
 {
     json_t *o = json_in_object(j, doc, "thanos", false);

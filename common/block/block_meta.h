@@ -68,6 +68,7 @@ struct block_meta {
 
 /* Milliseconds far from where sums of times overflow, which is asked of all that is read. */
 bool block_meta_is_time(int64_t t);
+bool block_meta_has_sidecar(const struct block_meta *m, const char *name);
 
 void block_meta_write(struct buf *out, const struct block_meta *m);
 /* ERR_CORRUPT with the member that is wrong; ERR_UNSUPPORTED for another version. */

@@ -83,11 +83,8 @@ static struct err *open_starts(struct block_reader *r)
 {
     struct slice bytes;
     struct err *e;
-    bool has = false;
 
-    for (size_t i = 0; i < r->meta.n_sidecars; i++)
-        has |= slice_eq_cstr(r->meta.sidecars[i], BLOCK_STARTS_FILE);
-    if (!has)
+    if (!block_meta_has_sidecar(&r->meta, BLOCK_STARTS_FILE))
         return NULL;
     if (!(e = r->src->ops->file(r->src, BLOCK_STARTS_FILE, &bytes)))
         e = block_starts_parse(bytes, &r->starts);

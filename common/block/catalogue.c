@@ -185,12 +185,10 @@ bool catalogue_forget(struct catalogue *c, struct ulid ulid)
 /* Another system's file of this name is none of ours. */
 static uint64_t summary_bytes_of(const struct block_meta *m)
 {
-    bool has = false;
+    bool has = block_meta_has_sidecar(m, BLOCK_SUMMARY_FILE);
 
-    for (size_t i = 0; i < m->n_sidecars; i++)
-        has = has || slice_eq(m->sidecars[i], SLICE(BLOCK_SUMMARY_FILE));
     for (size_t i = 0; i < m->n_files && has; i++)
-        if (slice_eq(m->files[i].path, SLICE(BLOCK_SUMMARY_FILE)))
+        if (slice_eq_cstr(m->files[i].path, BLOCK_SUMMARY_FILE))
             return m->files[i].bytes;
     return 0;
 }

@@ -26,7 +26,7 @@ static inline int64_t tier_resolution_ms(unsigned tier)
 {
     return tier == 0 ? 0 : tier == 1 ? AGGR_5M_MS : AGGR_1H_MS;
 }
-/* The window of a point: its first millisecond. */
+/* The window of time that a point or anything else of such a length lies in: its first millisecond. */
 static inline int64_t tier_window(int64_t t_ms, int64_t resolution_ms)
 {
     int64_t rest = t_ms % resolution_ms;

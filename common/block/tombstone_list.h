@@ -79,7 +79,7 @@ ORR_CHECKED struct err *tombstone_list_update(struct objstore *store, struct sli
                                               struct slice tenant, tombstone_list_edit_fn *edit,
                                               void *arg, struct tombstone_list **ret);
 /*
- * A change of a list, for the one who may write it where the bucket has no conditional puts (writelease.h): RPC
+ * A change of a list, for the one who may write it where objstore_needs_one_writer() says yes (writelease.h): RPC
  * "compactor.tombstones", whose answer is the uvarint version of the list with the change.
  *
  *   uvarint count | 16 bytes ulid, to be taken off... | what is to be added, as tombstone_list_write() writes a list; may be empty

@@ -1,7 +1,7 @@
 /*
- * Who may change catalogues and tombstone lists in a bucket without conditional puts (objstore_is_atomic() says no):
- * the holder of a lease, and nobody else. There is one lease for each of WRITELEASE_SHARDS shares of the tenants; each is
- * an object, writers/<shard>, of one line of text:
+ * Who may change catalogues and tombstone lists in a bucket without conditional puts where s3.one-writer asks for it
+ * (objstore_needs_one_writer()): the holder of a lease, and nobody else. Without the setting there are no leases. There is
+ * one for each of WRITELEASE_SHARDS shares of the tenants; each is an object, writers/<shard>, of one line of text:
  *
  *     held <nonce> <count> by <instance>\n    the count rises with every renewal, the nonce is new for every claim
  *     free <nonce> by <instance>\n            was given back: it need not run out first

@@ -79,6 +79,7 @@ struct cond_put {
     struct objstore_s3 *s;
     struct slice key, content;
     const struct objstore_put *opts;
+    int64_t until_ms; /* of opts->within_ms, from the call on */
     struct arena *arena;
     enum objstore_s3_form form;
     char mark[OBJSTORE_S3_MARK_BYTES];
@@ -135,7 +136,8 @@ static void prepare(struct cond_put *p, struct s3wire_call *call)
                                  .key = p->key,
                                  .body = p->content,
                                  .content_type = p->opts->content_type,
-                                 .is_once = true};
+                                 .is_once = true,
+                                 .until_ms = p->until_ms};
     objstore_s3_put_headers(p->s, p->arena, p->key, call);
     s3wire_header(call, OBJSTORE_S3_MARK, slice_cstr(p->mark));
     objstore_s3_condition(call, p->arena, p->opts, p->form);
@@ -200,7 +202,7 @@ static struct err *put_checked(struct cond_put *p, struct objstore_info *ret)
             prepare(p, &call);
             continue;
         }
-        if (!s3wire_again(p->s->w, &call))
+        if (p->until_ms || !s3wire_again(p->s->w, &call))
             break;
         err_free(e);
     }
@@ -238,13 +240,12 @@ static struct err *put_looked_up(struct cond_put *p, struct objstore_info *ret)
     size_t stripe = hash_xxh64(p->key, STRIPE_SEED) % OBJSTORE_S3_STRIPES;
     enum finding found;
     struct objstore_put opts = *p->opts;
-    int64_t until_ms = objstore_s3_until(&opts);
     struct err *e = enter(p->s, stripe);
 
     if (e)
         return e;
-    if (!(e = look(p, &found, ret)) && until_ms &&
-        (opts.within_ms = until_ms - clock_mono_ms(&clock_system)) <= 0)
+    if (!(e = look(p, &found, ret)) && p->until_ms &&
+        (opts.within_ms = p->until_ms - clock_mono_ms(&clock_system)) <= 0)
         e = err_new(ERR_TIMEOUT, "looking at the object took all the time there was");
     if (!e)
         e = objstore_s3_put_one(p->s, p->key, p->content, &opts, ret);
@@ -255,7 +256,8 @@ static struct err *put_looked_up(struct cond_put *p, struct objstore_info *ret)
 struct err *objstore_s3_put_if(struct objstore_s3 *s, struct slice key, struct slice content,
                                const struct objstore_put *opts, struct objstore_info *ret)
 {
-    struct cond_put p = {.s = s, .key = key, .content = content, .opts = opts};
+    struct cond_put p = {
+        .s = s, .key = key, .content = content, .opts = opts, .until_ms = objstore_s3_until(opts)};
     struct err *e;
     bool is_trusted;
 

@@ -10,9 +10,9 @@
  * Status: 0 all is well; 1 something is wrong, or it could not be done; 2 the command line is.
  *
  * A command is a function over struct ctl and a row of ctl_commands[] (ctl.c). Catalogues are changed by conditional
- * puts, as compactors do, so every command may run beside a cluster. Where the bucket has none, commands that change
- * something (those that take --force) end with an error while a compactor holds a lease (common/block/writelease.h). All block;
- * one thread.
+ * puts, as compactors do, so every command may run beside a cluster. Where the bucket has none, no command that
+ * changes something (those that take --force) may run beside a compactor. With s3.one-writer they see that by the leases
+ * (common/block/writelease.h) and end with an error while any is held; without, nobody can tell. All block; one thread.
  */
 #pragma once
 #include "common/base/arena.h"
@@ -41,7 +41,7 @@ enum ctl_status { CTL_OK, CTL_WRONG, CTL_USAGE };
     X(CTL_JSON, is_json, truth, "json", "print JSON instead of a table")                           \
     X(CTL_YES, is_yes, truth, "yes", "do it without asking")                                       \
     X(CTL_FORCE, is_forced, truth, "force",                                                        \
-      "write to a bucket without conditional puts although a compactor may be writing, too")
+      "write to a bucket without conditional puts though a compactor has a lease (s3.one-writer)")
 
 enum ctl_option {
 #define X(bit, member, kind, flag, help) bit##_AT,
@@ -77,7 +77,8 @@ int ctl_main(int argc, char **argv);
 /* What a command returns when its arguments make no sense: the call ends with CTL_USAGE. */
 ORR_CHECKED struct err *ctl_usage(struct ctl *c, const char *what);
 
-/* ctl_alone.c: whether nobody else may be changing what is in the bucket; ERR_CONFLICT names who. */
+/* ctl_alone.c: whether nobody holds a lease of a bucket without conditional puts, whatever s3.one-writer is here;
+ * ERR_CONFLICT names who. */
 ORR_CHECKED struct err *ctl_check_alone(struct ctl *c);
 /* ctl_bucket.c */
 ORR_CHECKED struct err *ctl_bucket_ls(struct ctl *c);

@@ -18,11 +18,9 @@ static struct err *check_lease(struct ctl *c, unsigned shard)
     }
     if (!e && writelease_holder(buf_slice(&text), &holder))
         e = err_new(ERR_CONFLICT,
-                    "the bucket has no conditional puts, and the compactor \"%.*s\" may be "
-                    "writing: stop all "
-                    "compactors first; if they have not given back their leases (they did not end "
-                    "by themselves) add "
-                    "--force",
+                    "the bucket has no conditional puts, and the compactor \"%.*s\" may be writing "
+                    "(s3.one-writer): stop all compactors first; if they have not given back their "
+                    "leases (they did not end by themselves) add --force",
                     SLICE_ARG(holder));
     buf_done(&text);
     return e;

@@ -120,13 +120,9 @@ static struct err *check_chunk(struct whole *w, const struct block_chunk_meta *m
 
 static struct err *open_summary(struct whole *w, const char *path)
 {
-    const struct block_meta *m = block_reader_meta(w->r);
-    bool has = false;
     struct err *e;
 
-    for (size_t i = 0; i < m->n_sidecars; i++)
-        has = has || slice_eq(m->sidecars[i], SLICE(BLOCK_SUMMARY_FILE));
-    if (!has)
+    if (!block_meta_has_sidecar(block_reader_meta(w->r), BLOCK_SUMMARY_FILE))
         return NULL;
     if (!(e = fsx_read(arena_printf(w->kept, "%s/" BLOCK_SUMMARY_FILE, path),
                        BLOCK_SUMMARY_MAX_BYTES, &w->summary_bytes)))

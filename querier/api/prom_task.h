@@ -70,8 +70,8 @@ struct prom_admin_opts {
      * queriers to have heard. On a worker. */
     void (*announce)(void *arg, struct slice tenant, uint64_t version);
     void *arg;
-    /* Has the one who may write the list make a change (tombstone_change_encode()) where the bucket has no conditional
-     * puts; the list's version with it. On a worker. NULL: the bucket has them. */
+    /* Has the one who may write the list make a change (tombstone_change_encode()) where objstore_needs_one_writer() says yes;
+     * the list's version with it. On a worker. NULL: it does not. */
     struct err *(*forward)(void *arg, struct slice tenant, struct slice change,
                            uint64_t *ret_version);
 };

@@ -445,16 +445,17 @@ static bool may_match_any(const struct block_summary *s, const struct catalogue_
 static bool is_summed_out(struct blockset *bs, struct arena *a, struct slice tenant,
                           const struct catalogue_block *block, const struct blockset_filter *filter)
 {
-    struct slice dir = dir_of(a, tenant, block);
     struct block_summary s;
     struct buf b = {0};
     bool ret = false;
+    struct slice dir;
     struct err *e;
     char *key;
 
     if (!filter || !filter->n || !block->summary_bytes ||
         block->summary_bytes > BLOCK_SUMMARY_MAX_BYTES)
         return false;
+    dir = dir_of(a, tenant, block);
     key = arena_printf(a, "%.*s/" BLOCK_SUMMARY_FILE, SLICE_ARG(dir));
     if (!(e = read_summary(bs, key, block->summary_bytes, &b)) &&
         !(e = block_summary_open(buf_slice(&b), &s)))

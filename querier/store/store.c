@@ -247,13 +247,10 @@ struct err *store_read_sidecar(struct store_query *sq, const struct block_reader
     const struct block_meta *m = block_reader_meta(r);
     struct slice prefix;
     struct buf b = {0};
-    bool has = false;
     struct err *e;
 
     *ret = SLICE_EMPTY;
-    for (size_t i = 0; i < m->n_sidecars; i++)
-        has |= slice_eq_cstr(m->sidecars[i], name);
-    if (!has)
+    if (!block_meta_has_sidecar(m, name))
         return NULL;
     prefix = block_store_prefix(sq->opts.arena, SLICE("metrics"), sq->opts.tenant, m->ulid);
     e = objstore_get(sq->store->opts.objstore,

@@ -221,60 +221,53 @@ def test_retention_of_selectors(t):
     wait_for("the younger to lose it", lambda: series(start, end) == rest[1:], 30)
 
 
-def test_tenants_too_large_for_one_block_are_split_by_themselves(t):
-    """20 series where a block may have 8: four blocks a day, and a late one makes no other number of them."""
-    limit = ["--limits.compactor-max-block-series=8"]
-    o = Single(t, args=IDLE + limit).wait_ready()
+def are_split(o, start, n):
+    """n blocks for each of the two days, one of each shard, and nothing else."""
+    places = sorted((b["minTime"] // DAY, b.get("shard", 0), b.get("shards", 0)) for b in catalogue(o)["blocks"])
+    return places == [(start // DAY + d, s, n) for d in range(2) for s in range(n)] and directories(o) == live(o)
+
+
+def split_two_days(t, limit, n):
+    """20 series of two days become n blocks a day; answers stay the same byte by byte."""
+    o = Single(t, args=IDLE + [limit]).wait_ready()
     start, end = day(3), day(1)
     fill(o, start, 24, series=20)
     before = answers(o, start, end)
-    wait_for("a plan", lambda: {(j["kind"], j["shards"]) for j in row(o).get("next", [])} == {("range", 4)}, 30)
+    wait_for("a plan", lambda: {(j["kind"], j["shards"]) for j in row(o).get("next", [])} == {("range", n)}, 30)
     again(o, EAGER + ["--compactor.deletion-delay=1s"])
-
-    def places():
-        return sorted((b["minTime"] // DAY, b.get("shard", 0), b.get("shards", 0)) for b in catalogue(o)["blocks"])
-    want = [(start // DAY + d, s, 4) for d in range(2) for s in range(4)]
-    wait_for("four blocks a day", lambda: places() == want and directories(o) == live(o), 60)
+    wait_for(f"{n} blocks a day", lambda: are_split(o, start, n), 60)
     check(answers(o, start, end) == before, "splitting changed answers")
     check(sum(b["series"] for b in catalogue(o)["blocks"]) == 40, "a series in two shards")
+    return o, start, end
+
+
+def merge_a_late_block(o, start, end, n):
     again(o, IDLE)
     fill(o, start + 6 * HOUR, 1, name="late", shift=HOUR, series=20)
     before = answers(o, start, end)
     again(o, EAGER + ["--compactor.deletion-delay=1s"])
-    wait_for("the late block to be merged", lambda: places() == want and directories(o) == live(o), 60)
+    wait_for("the late block to be merged", lambda: are_split(o, start, n), 60)
     check(answers(o, start, end) == before, "the late block changed answers")
+
+
+def test_tenants_too_large_for_one_block_are_split_by_themselves(t):
+    """20 series where a block may have 8: four blocks a day, and a late one makes no other number of them."""
+    o, start, end = split_two_days(t, "--limits.compactor-max-block-series=8", 4)
+    merge_a_late_block(o, start, end, 4)
 
 
 def test_large_tenants_are_split(t):
     """Into three blocks a day, each with the series of its shard; a late block is split and merged to them; the limit taken off
     again leaves them as they are. Answers stay the same byte by byte, and Debian's Prometheus reads the blocks."""
-    shards = ["--limits.compactor-split-and-merge-shards=3"]
-    o = Single(t, args=IDLE + shards).wait_ready()
-    start, end = day(3), day(1)
-    fill(o, start, 24, series=20)
-    before = answers(o, start, end)
-    wait_for("a plan", lambda: {(j["kind"], j["shards"]) for j in row(o).get("next", [])} == {("range", 3)}, 30)
-    again(o, EAGER + ["--compactor.deletion-delay=1s"])
-
-    def places():
-        return sorted((b["minTime"] // DAY, b.get("shard", 0), b.get("shards", 0)) for b in catalogue(o)["blocks"])
-    want = [(start // DAY + d, s, 3) for d in range(2) for s in range(3)]
-    wait_for("three blocks a day", lambda: places() == want and directories(o) == live(o), 60)
-    check(answers(o, start, end) == before, "splitting changed answers")
+    o, start, end = split_two_days(t, "--limits.compactor-split-and-merge-shards=3", 3)
     segments = [sorted(b["segments"]) for b in catalogue(o)["blocks"]]
     check(segments[0] == segments[1] == segments[2] and len(segments[0]) == 12, "each names all segments")
-    check(sum(b["series"] for b in catalogue(o)["blocks"]) == 40, "a series in two shards")
     for b in live(o):
         with open(f"{bucket(o)}/{b}/meta.json", encoding="utf-8") as f:
             label = json.load(f)["thanos"]["labels"]["__compactor_shard_id__"]
         check(re.fullmatch("[123]_of_3", label), label)
 
-    again(o, IDLE)
-    fill(o, start + 6 * HOUR, 1, name="late", shift=HOUR, series=20)
-    before = answers(o, start, end)
-    again(o, EAGER + ["--compactor.deletion-delay=1s"])
-    wait_for("the late block to be merged", lambda: places() == want and directories(o) == live(o), 60)
-    check(answers(o, start, end) == before, "the late block changed answers")
+    merge_a_late_block(o, start, end, 3)
     check(metric(o, "compactions_split_total") >= 1 and sum(b["series"] for b in catalogue(o)["blocks"]) == 60, "metrics")
     samples = samples_of(o.addr, '{__name__=~"m|late"}', start - 1000, end)
     copy = f"{t.dir}/tsdb"

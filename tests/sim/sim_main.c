@@ -56,7 +56,10 @@ static int usage(const char *unknown)
            "--break no-retired: orphans are deleted beside the catalogue\n"
            "--break split-apart: the blocks of a split are added one by one\n"
            "--break one-name: a block's id does not depend on what was left out of it\n"
-           "--break lose-names: a block names only the sources of which data is left\n");
+           "--break lose-names: a block names only the sources of which data is left\n"
+           "--break two-owners: who writes is told by the ring alone, not by the lease\n"
+           "--break no-quiet: the next put does not wait for one that failed\n"
+           "--break no-wait: a lease is used as soon as it is written\n");
     return unknown ? 2 : 0;
 }
 

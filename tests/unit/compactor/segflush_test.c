@@ -202,14 +202,6 @@ static void damage(struct fixture *f, unsigned i, const char *file, size_t at)
     buf_done(&b);
 }
 
-static bool has_sidecar(const struct block_meta *m, const char *name)
-{
-    for (size_t i = 0; i < m->n_sidecars; i++)
-        if (slice_eq_cstr(m->sidecars[i], name))
-            return true;
-    return false;
-}
-
 TEST(segflush_makes_one_block_of_three_replicas)
 {
     struct fixture f;
@@ -231,7 +223,8 @@ TEST(segflush_makes_one_block_of_three_replicas)
     CHECK_INT(m->n_segments, 3);
     CHECK_SLICE(m->origin, "compactor");
     CHECK_INT(m->n_sidecars, 3);
-    CHECK(has_sidecar(m, "metadata") && has_sidecar(m, "starts") && has_sidecar(m, "summary"));
+    CHECK(block_meta_has_sidecar(m, "metadata") && block_meta_has_sidecar(m, "starts") &&
+          block_meta_has_sidecar(m, "summary"));
     block_reader_close(r);
     CHECK(!fsx_exists(tmp_path(arena_printf(f.a, "work/%s", ulid_print(f.res.block).s))));
     teardown(&f);

@@ -486,6 +486,43 @@ TEST(s3_knows_a_put_that_was_done_from_one_that_was_not)
     objstore_close(s);
 }
 
+/* objstore_put.within_ms: one attempt, and an end to it, whichever way the condition goes. */
+TEST(s3_puts_once_and_within_the_time_there_is)
+{
+    static const struct {
+        const char *conf;
+        enum objstore_cond cond;
+        size_t requests; /* with the looks at the object */
+    } ways[] = {{"", OBJSTORE_ALWAYS, 1},
+                {"  conditional-writes: on\n", OBJSTORE_IF_MATCH, 2},
+                {"  conditional-writes: off\n", OBJSTORE_IF_MATCH, 2}};
+
+    for (size_t i = 0; i < ORR_COUNT(ways); i++) {
+        struct objstore *s = open_fresh(ways[i].conf);
+        struct objstore_put opts = {.cond = ways[i].cond, .within_ms = 300};
+        struct objstore_info info;
+        int64_t started;
+
+        CHECK_OK(objstore_put(s, SLICE("k"), SLICE("0"), NULL, &info));
+        opts.etag = info.etag;
+        fake_calm(&fake);
+        fake_arm(&fake, (struct fake_fault){FAKE_STALL, .method = "PUT", .times = 99});
+        started = clock_mono_ms(&clock_system);
+        CHECK_ERR(objstore_put(s, SLICE("k"), SLICE("1"), &opts, NULL), ERR_TIMEOUT, "");
+        CHECK(clock_mono_ms(&clock_system) - started >= opts.within_ms);
+        CHECK_INT(fake_requests(&fake), ways[i].requests);
+        fake_calm(&fake);
+        opts.within_ms = 60000;
+        fake_arm(&fake, (struct fake_fault){FAKE_STATUS, .method = "PUT", .status = 500});
+        CHECK_ERR(objstore_put(s, SLICE("k"), SLICE("1"), &opts, NULL), ERR_UNAVAILABLE, "500");
+        CHECK_INT(fake_requests(&fake), ways[i].requests);
+        check_text(s, "k", "0");
+        CHECK_OK(objstore_put(s, SLICE("k"), SLICE("1"), &opts, NULL));
+        check_text(s, "k", "1");
+        objstore_close(s);
+    }
+}
+
 /* ---- multipart ---- */
 
 #define SIX_MIB (6u << 20)
