@@ -9,24 +9,41 @@
 #include <emmintrin.h>
 #endif
 
-/* The first quote or backslash at or after from; s.len if there is none. */
-static inline size_t bytescan_quote(struct slice s, size_t from)
+/* The first a or b at or after from; s.len if there is none. */
+static inline size_t bytescan_two(struct slice s, size_t from, char a, char b)
 {
     size_t i = from;
 
 #ifdef __SSE2__
     for (; i + 16 <= s.len; i += 16) {
         __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(s.ptr + i));
-        unsigned mask = (unsigned)_mm_movemask_epi8(_mm_or_si128(
-            _mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))));
+        unsigned mask = (unsigned)_mm_movemask_epi8(
+            _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8(a)), _mm_cmpeq_epi8(v, _mm_set1_epi8(b))));
 
         if (mask)
             return i + (size_t)__builtin_ctz(mask);
     }
 #endif
-    while (i < s.len && s.ptr[i] != '"' && s.ptr[i] != '\\')
+    while (i < s.len && s.ptr[i] != a && s.ptr[i] != b)
         i++;
     return i;
+}
+
+/* A quote or a backslash. */
+static inline size_t bytescan_quote(struct slice s, size_t from)
+{
+    return bytescan_two(s, from, '"', '\\');
+}
+
+/* Where a quoted text ends that begins before from: its quote, s.len if there is none. */
+static inline size_t bytescan_string(struct slice s, size_t from, bool *ret_has_escapes)
+{
+    *ret_has_escapes = false;
+    while ((from = bytescan_quote(s, from)) < s.len && s.ptr[from] == '\\') {
+        *ret_has_escapes = true;
+        from += 2;
+    }
+    return ORR_MIN(from, s.len);
 }
 
 /* The first byte that ends a word of logfmt, white space, = or a quote, at or after from; s.len if
@@ -49,26 +66,6 @@ static inline size_t bytescan_word(struct slice s, size_t from)
     }
 #endif
     while (i < s.len && s.ptr[i] > ' ' && s.ptr[i] != '=' && s.ptr[i] != '"')
-        i++;
-    return i;
-}
-
-/* The first dot or colon at or after from; s.len if there is none. */
-static inline size_t bytescan_dot(struct slice s, size_t from)
-{
-    size_t i = from;
-
-#ifdef __SSE2__
-    for (; i + 16 <= s.len; i += 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(s.ptr + i));
-        unsigned mask = (unsigned)_mm_movemask_epi8(_mm_or_si128(
-            _mm_cmpeq_epi8(v, _mm_set1_epi8('.')), _mm_cmpeq_epi8(v, _mm_set1_epi8(':'))));
-
-        if (mask)
-            return i + (size_t)__builtin_ctz(mask);
-    }
-#endif
-    while (i < s.len && s.ptr[i] != '.' && s.ptr[i] != ':')
         i++;
     return i;
 }

@@ -127,7 +127,7 @@ bool iprange_in_line(const struct iprange *r, struct slice line)
         size_t n = 0;
 
         if (sign < i || i == 0) {
-            sign = bytescan_dot(line, i);
+            sign = bytescan_two(line, i, '.', ':');
             if (sign == line.len)
                 return false;
         }

@@ -37,16 +37,6 @@ static bool is_name_byte(uint8_t c)
     return bits[c >> 5] >> (c & 31) & 1;
 }
 
-bool jsonline_is_label_name(struct slice name)
-{
-    if (name.len == 0 || (name.ptr[0] >= '0' && name.ptr[0] <= '9'))
-        return false;
-    for (size_t i = 0; i < name.len; i++)
-        if (!is_name_byte(name.ptr[i]))
-            return false;
-    return true;
-}
-
 void jsonline_label_name(struct buf *out, struct slice name, bool is_first)
 {
     uint8_t *to;

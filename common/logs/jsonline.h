@@ -40,7 +40,5 @@ size_t jsonline_escape(struct slice s, struct buf *out, bool is_lenient);
 /* Appends raw, what stands between the quotes of a string, without its escapes. False: one of them is
  * malformed, or half of a pair; what was appended is then undefined. All other bytes stay. */
 bool jsonline_unescape(struct slice raw, struct buf *out);
-/* Whether name is one that a label may have. */
-bool jsonline_is_label_name(struct slice name);
 /* Appends name as part of a label name. */
 void jsonline_label_name(struct buf *out, struct slice name, bool is_first);

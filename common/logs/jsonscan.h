@@ -21,13 +21,8 @@ static inline int jsonscan_space(struct slice s, size_t *at)
 /* The string whose first quote is at *at, past its last one. False: it is not closed. */
 static inline bool jsonscan_string(struct slice s, size_t *at, bool *ret_has_escapes)
 {
-    size_t i = *at + 1;
+    size_t i = bytescan_string(s, *at + 1, ret_has_escapes);
 
-    *ret_has_escapes = false;
-    while ((i = bytescan_quote(s, i)) < s.len && s.ptr[i] == '\\') {
-        *ret_has_escapes = true;
-        i = ORR_MIN(i + 2, s.len);
-    }
     *at = ORR_MIN(i + 1, s.len);
     return i < s.len;
 }

@@ -4,8 +4,6 @@
 
 #include "common/base/mem.h"
 
-#define EXTRACTED "_extracted"
-
 /* Tables are on the heap: they grow, and are given back with l. */
 static void charge(struct linelabels *l, size_t bytes)
 {
@@ -159,6 +157,7 @@ void linelabels_stream(struct linelabels *l, struct labels stream)
     l->stream_labels = stream;
     l->n_base = 0;
     if (stream.n > l->cap_base) {
+        charge(l, (stream.n - l->cap_base) * sizeof(*l->base));
         l->cap_base = (uint32_t)stream.n;
         l->base = mem_reallocarray(l->base, l->cap_base, sizeof(*l->base));
     }
@@ -250,11 +249,11 @@ void linelabels_del(struct linelabels *l, uint32_t id)
 uint32_t linelabels_beside(struct linelabels *l, uint32_t id)
 {
     struct slice name = l->names[id].name;
-    size_t len = name.len + sizeof(EXTRACTED) - 1;
+    size_t len = name.len + sizeof(LINELABELS_EXTRACTED) - 1;
     uint8_t *text = arena_alloc(l->kept, len);
 
     memcpy(text, name.ptr, name.len);
-    memcpy(text + name.len, EXTRACTED, sizeof(EXTRACTED) - 1);
+    memcpy(text + name.len, LINELABELS_EXTRACTED, sizeof(LINELABELS_EXTRACTED) - 1);
     return linelabels_id(l, slice_of(text, len));
 }
 

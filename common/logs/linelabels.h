@@ -26,6 +26,7 @@
 
 #define LINELABELS_ERROR "__error__"
 #define LINELABELS_DETAILS "__error_details__"
+#define LINELABELS_EXTRACTED "_extracted" /* behind a name whose own is taken */
 
 enum linelabels_from {
     LINELABELS_STREAM,

@@ -51,17 +51,12 @@ static enum logfmt_what bad(struct logfmt *it, size_t pos, const char *error)
 /* "a \"b\"" with it->pos at the first quote. */
 static enum logfmt_what take_quoted(struct logfmt *it, struct buf *scratch, struct slice *ret)
 {
-    size_t start = it->pos++;
-    bool has_escapes = false;
+    size_t start = it->pos;
+    bool has_escapes;
     struct slice text;
 
-    while ((it->pos = bytescan_quote(it->line, it->pos)) < it->line.len &&
-           it->line.ptr[it->pos] == '\\') {
-        has_escapes = true;
-        it->pos += 2;
-    }
+    it->pos = bytescan_string(it->line, start + 1, &has_escapes);
     if (byte_at(it) < 0) {
-        it->pos = it->line.len;
         return bad(it, start, "unterminated quoted value");
     }
     it->pos++;

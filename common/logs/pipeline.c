@@ -1,7 +1,5 @@
 #include "common/logs/pipeline.h"
 
-#include <stdlib.h>
-
 #include "common/base/clock.h"
 #include "common/base/gosize.h"
 #include "common/base/mem.h"
@@ -32,6 +30,10 @@ uint32_t pipeline_label_id(struct pipeline *p, struct slice name)
     for (uint32_t i = 0; i < p->n_names; i++)
         if (slice_eq(p->names[i], name))
             return i;
+    if (p->n_names == PIPELINE_MAX_NAMES) {
+        p->has_too_many_names = true;
+        return 0;
+    }
     if (p->n_names == p->cap_names) {
         uint32_t cap = p->cap_names ? p->cap_names * 2 : 16;
 
@@ -125,7 +127,7 @@ static struct err *compile(struct pipeline *p, const struct logql_logs *logs)
 {
     struct err *e = add_lines(p, logs, 0);
 
-    for (size_t i = 0; i < logs->n_stages && !e; i++) {
+    for (size_t i = 0; i < logs->n_stages && !e && !p->has_too_many_names; i++) {
         const struct logql_stage *stage = &logs->stages[i];
 
         if (stage->kind == LOGQL_STAGE_LINE || is_idle(p, logs, i))
@@ -166,13 +168,15 @@ struct err *pipeline_make(struct arena *a, const struct logql_logs *logs,
     e = compile(p, logs);
     if (!e && p->range)
         e = compile_unwrap(p);
-    if (e) {
+    if (!e)
+        pipeline_hint(p, opts ? opts : &none);
+    if (!e && p->has_too_many_names)
+        e = err_new(ERR_LIMIT, "the query names more than %d labels", PIPELINE_MAX_NAMES);
+    if (e)
         pipeline_done(p);
-        return e;
-    }
-    pipeline_hint(p, opts ? opts : &none);
-    *ret = p;
-    return NULL;
+    else
+        *ret = p;
+    return e;
 }
 
 void pipeline_done(struct pipeline *p)

@@ -34,7 +34,7 @@ struct pipeline_opts {
 };
 
 /* The tree must outlive the pipeline. ERR_INVALID: a regex, template, path, pattern or address that
- * is none, with the stage's name. */
+ * is none, with the stage's name. ERR_LIMIT: the query names more labels than 4096. */
 ORR_CHECKED struct err *pipeline_make(struct arena *a, const struct logql_logs *logs,
                                       const struct pipeline_opts *opts, struct pipeline **ret);
 void pipeline_done(struct pipeline *p); /* what is not the arena's; NULL is allowed */

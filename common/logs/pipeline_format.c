@@ -1,5 +1,4 @@
 /* Stages that make lines and labels anew: line_format, label_format, decolorize, drop, keep. */
-#include "common/base/clock.h"
 #include "common/base/gore.h"
 #include "common/logs/pipeline_internal.h"
 #include "common/template/template_loki.h"
@@ -208,7 +207,7 @@ static bool run_keep(struct pipeline_state *s, const struct pipeline_step *step)
     return true;
 }
 
-static struct err *take_pairs(struct pipeline *p, struct pipeline_step *step)
+static void take_pairs(struct pipeline *p, struct pipeline_step *step)
 {
     const struct logql_stage *stage = step->stage;
 
@@ -217,17 +216,18 @@ static struct err *take_pairs(struct pipeline *p, struct pipeline_step *step)
         step->pairs[step->n_pairs] =
             (struct pipeline_pair){.dst = pipeline_name(p, stage->pairs[step->n_pairs].dst),
                                    .matcher = stage->pairs[step->n_pairs].matcher};
-    return NULL;
 }
 
 struct err *pipeline_make_drop(struct pipeline *p, struct pipeline_step *step)
 {
     step->run = run_drop;
-    return take_pairs(p, step);
+    take_pairs(p, step);
+    return NULL;
 }
 
 struct err *pipeline_make_keep(struct pipeline *p, struct pipeline_step *step)
 {
     step->run = run_keep;
-    return take_pairs(p, step);
+    take_pairs(p, step);
+    return NULL;
 }

@@ -29,7 +29,7 @@ static void add_id(struct hints *h, uint32_t id)
 static void add_name(void *arg, struct slice name)
 {
     struct hints *h = arg;
-    struct slice suffix = SLICE("_extracted");
+    struct slice suffix = SLICE(LINELABELS_EXTRACTED);
     struct pipeline_name n = pipeline_name(h->p, name);
 
     h->has_error |= n.special == PIPELINE_ERROR;

@@ -47,7 +47,7 @@ struct pipeline_pair {
 struct pipeline_capture {
     uint32_t id;
     int group;        /* regexp */
-    struct slice key; /* logfmt: the key it has in the line */
+    struct slice key; /* logfmt: the key it has in the line; json: the path */
 };
 
 struct pipeline_step;
@@ -74,7 +74,8 @@ struct pipeline {
     size_t n;
     /* Names that the query speaks of: ids below n_names in every state. */
     struct slice *names;
-    uint32_t n_names, cap_names;
+    uint32_t n_names, cap_names; /* PIPELINE_MAX_NAMES at most */
+    bool has_too_many_names;
     /* Of each name: parsers are asked for it; the filter that may end parsing early. */
     bool *is_required;
     const struct pipeline_filter **stops;
@@ -111,6 +112,7 @@ struct pipeline_state {
 
 /* ---- compiling ---- */
 struct pipeline_name pipeline_name(struct pipeline *p, struct slice name);
+/* Past PIPELINE_MAX_NAMES any id: pipeline_make() fails then. */
 uint32_t pipeline_label_id(struct pipeline *p, struct slice name);
 ORR_CHECKED struct err *pipeline_filter_make(struct pipeline *p, const struct logql_filter *f,
                                              struct pipeline_filter **ret);

@@ -79,8 +79,8 @@ static bool was_parsed(const struct pipeline_state *s, uint32_t id)
     return s->labels.names[id].parsed == s->labels.line;
 }
 
-/* What has been parsed already stays as it is. False: parsing ends here, because a filter refuses the value (the line is dropped) or because
- * this was the last one asked for. */
+/* What has been parsed already stays as it is. False: parsing ends here, because a filter refuses the
+ * value (the line is dropped) or because this was the last one asked for. */
 static bool put(struct pipeline_state *s, uint32_t id, struct slice value)
 {
     const struct pipeline *p = s->p;
@@ -102,7 +102,7 @@ static bool put(struct pipeline_state *s, uint32_t id, struct slice value)
 /* A key as a label's name; made into one it is in s->text. */
 static struct slice label_name(struct pipeline_state *s, struct slice key)
 {
-    if (jsonline_is_label_name(key))
+    if (labels_is_legacy_name(key))
         return key;
     buf_reset(&s->text);
     jsonline_label_name(&s->text, key, true);
@@ -113,11 +113,11 @@ static struct slice label_name(struct pipeline_state *s, struct slice key)
 static uint32_t capture_id(struct pipeline *p, struct slice name)
 {
     if (linelabels_is_error(name))
-        name = slice_cstr(arena_printf(p->arena, "%.*s_extracted", SLICE_ARG(name)));
+        name = slice_cstr(arena_printf(p->arena, "%.*s" LINELABELS_EXTRACTED, SLICE_ARG(name)));
     return pipeline_label_id(p, name);
 }
 
-static struct err *take_names(struct pipeline *p, struct pipeline_step *step)
+static void take_names(struct pipeline *p, struct pipeline_step *step)
 {
     const struct logql_stage *stage = step->stage;
 
@@ -129,7 +129,6 @@ static struct err *take_names(struct pipeline *p, struct pipeline_step *step)
         step->captures[i].id = capture_id(p, stage->pairs[i].dst);
         step->captures[i].key = src.len ? src : stage->pairs[i].dst;
     }
-    return NULL;
 }
 
 /* ---- json ---- */
@@ -212,39 +211,47 @@ static bool run_paths(struct pipeline_state *s, const struct pipeline_step *step
 
 struct err *pipeline_make_json(struct pipeline *p, struct pipeline_step *step)
 {
-    struct slice *paths = arena_array(p->arena, struct slice, step->stage->n_pairs);
+    struct slice *paths;
 
     if (step->stage->n_pairs == 0) {
         step->run = run_json;
         return NULL;
     }
     step->run = run_paths;
-    for (size_t i = 0; i < step->stage->n_pairs; i++)
-        paths[i] =
-            step->stage->pairs[i].src.len ? step->stage->pairs[i].src : step->stage->pairs[i].dst;
-    err_free(take_names(p, step));
-    return jsonpaths_make(p->arena, paths, step->stage->n_pairs, &step->paths);
+    paths = arena_array(p->arena, struct slice, step->stage->n_pairs);
+    take_names(p, step);
+    for (size_t i = 0; i < step->n_captures; i++)
+        paths[i] = step->captures[i].key;
+    return jsonpaths_make(p->arena, paths, step->n_captures, &step->paths);
 }
 
 /* ---- logfmt ---- */
+
+/* The next pair that is none of the malformed ones; false: it was the last, or strictly malformed. */
+static bool next_pair(struct pipeline_state *s, const struct pipeline_step *step, struct logfmt *it,
+                      struct slice *ret_key, struct slice *ret_value)
+{
+    enum logfmt_what what;
+
+    while ((what = logfmt_next(it, &s->json.value, ret_key, ret_value)) == LOGFMT_BAD) {
+        if (!step->stage->is_strict)
+            continue;
+        pipeline_parse_fail(s, "LogfmtParserErr", it->error);
+        return false;
+    }
+    return what == LOGFMT_PAIR;
+}
 
 static bool run_logfmt(struct pipeline_state *s, const struct pipeline_step *step)
 {
     struct logfmt it = logfmt_of(s->line);
     struct slice key, value;
-    enum logfmt_what what;
 
     if (s->p->has_no_labels)
         return true;
-    while ((what = logfmt_next(&it, &s->json.value, &key, &value)) != LOGFMT_END) {
+    while (next_pair(s, step, &it, &key, &value)) {
         uint32_t id;
 
-        if (what == LOGFMT_BAD) {
-            if (!step->stage->is_strict)
-                continue;
-            pipeline_parse_fail(s, "LogfmtParserErr", it.error);
-            return true;
-        }
         if (value.len == 0 && !step->stage->keeps_empty)
             continue;
         key = label_name(s, key);
@@ -259,20 +266,13 @@ static bool run_logfmt_some(struct pipeline_state *s, const struct pipeline_step
 {
     struct logfmt it = logfmt_of(s->line);
     struct slice key, value;
-    enum logfmt_what what;
 
     if (s->p->has_no_labels)
         return true;
     for (size_t i = 0; i < step->n_captures; i++)
         if (!linelabels_is_base(&s->labels, step->captures[i].id))
             linelabels_set(&s->labels, step->captures[i].id, LINELABELS_PARSED, SLICE_EMPTY);
-    while ((what = logfmt_next(&it, &s->json.value, &key, &value)) != LOGFMT_END) {
-        if (what == LOGFMT_BAD) {
-            if (!step->stage->is_strict)
-                continue;
-            pipeline_parse_fail(s, "LogfmtParserErr", it.error);
-            return true;
-        }
+    while (next_pair(s, step, &it, &key, &value)) {
         key = label_name(s, key);
         for (size_t i = 0; i < step->n_captures; i++) {
             if (!slice_eq(step->captures[i].key, key))
@@ -290,7 +290,8 @@ static bool run_logfmt_some(struct pipeline_state *s, const struct pipeline_step
 struct err *pipeline_make_logfmt(struct pipeline *p, struct pipeline_step *step)
 {
     step->run = step->stage->n_pairs ? run_logfmt_some : run_logfmt;
-    return step->stage->n_pairs ? take_names(p, step) : NULL;
+    take_names(p, step);
+    return NULL;
 }
 
 /* ---- regexp and pattern ---- */

@@ -319,16 +319,20 @@ void labels_json(struct buf *out, struct labels ls)
     buf_byte(out, '}');
 }
 
+/* [a-zA-Z0-9_], from a table: every key of a line of logfmt is asked about. */
 static bool is_legacy(struct slice s, bool with_colon)
 {
+    static const uint32_t bits[8] = {[1] = 0x03ff0000, [2] = 0x87fffffe, [3] = 0x07fffffe};
+
+    if (!s.len || (s.ptr[0] >= '0' && s.ptr[0] <= '9'))
+        return false;
     for (size_t i = 0; i < s.len; i++) {
         uint8_t c = s.ptr[i];
 
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
-              (c >= '0' && c <= '9' && i) || (c == ':' && with_colon)))
+        if (!(bits[c >> 5] >> (c & 31) & 1) && (c != ':' || !with_colon))
             return false;
     }
-    return s.len > 0;
+    return true;
 }
 
 bool labels_is_legacy_name(struct slice name)

@@ -165,6 +165,7 @@ struct volume {
 struct volumes {
     struct prom_task *task;
     const struct slice *names; /* of the labels */
+    struct label *labels;      /* scratch: as many */
     size_t n_names;
     struct map index; /* canonical labels to struct volume */
     struct buf key;
@@ -174,15 +175,14 @@ static struct err *add_volume(void *arg, const struct logremote_stream *s)
 {
     struct volumes *v = arg;
     struct arena *a = v->task->arena;
-    struct label *ls = arena_array(a, struct label, v->n_names);
-    struct labels labels = {ls, 0};
+    struct labels labels = {v->labels, 0};
     struct volume *one;
     void **slot;
 
     for (size_t i = 0; i < s->labels.n; i++)
         for (size_t k = 0; k < v->n_names; k++)
             if (slice_eq(s->labels.ptr[i].name, v->names[k])) {
-                ls[labels.n++] = s->labels.ptr[i];
+                v->labels[labels.n++] = s->labels.ptr[i];
                 break;
             }
     buf_reset(&v->key);
@@ -248,6 +248,7 @@ static struct err *volume_names(struct volumes *v, const struct labels_params *p
         names[v->n_names++] = arena_dup(a, ms.ptr[i].name);
     matchers_done(ms);
     v->names = names;
+    v->labels = arena_array(a, struct label, v->n_names);
     return NULL;
 }
 

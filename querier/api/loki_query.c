@@ -19,18 +19,6 @@ struct query_params {
 
 /* ---- on a worker ---- */
 
-static struct err *check_kind(struct prom_task *t, const struct query_params *p)
-{
-    struct logql parsed = {0};
-    struct err *e = logql_parse(t->arena, p->expr, &parsed);
-
-    if (!e && !p->step_ns && parsed.root->kind == LOGQL_LOGS)
-        e = err_new(ERR_INVALID, "log queries are not supported as an instant query type, please "
-                                 "change your query to a range query type");
-    logql_done(&parsed);
-    return e;
-}
-
 static struct err *check_series(const struct prom_task *t, const struct logquery_result *res)
 {
     int64_t max = t->limits.max_query_series;
@@ -54,6 +42,7 @@ static struct err *run_query(struct prom_task *t)
                          .step_ns = p->step_ns,
                          .interval_ns = p->interval_ns,
                          .is_forward = p->is_forward,
+                         .metric_only = !p->step_ns,
                          .limit = p->limit,
                          .max_entries =
                              (uint32_t)ORR_MIN(l->max_entries_limit_per_query, (int64_t)UINT32_MAX),
@@ -67,13 +56,12 @@ static struct err *run_query(struct prom_task *t)
     struct err *e;
 
     t->kind = p->step_ns ? PROM_TASK_RANGE : PROM_TASK_INSTANT;
-    if ((e = loki_api_source(t, p->range, &remote)) || (e = check_kind(t, p)) ||
+    if ((e = loki_api_source(t, p->range, &remote)) ||
         (e = logquery(p->api->engine, &q, &remote.source, t->arena, &res)) ||
         (e = check_series(t, &res)))
         return e;
     buf_str(&t->out, "{\"status\":\"success\",\"data\":");
-    if ((e = logjson_data(&t->out, &res, &(struct logjson_opts){.categorizes = p->categorizes})))
-        return e;
+    logjson_data(&t->out, &res, p->categorizes);
     buf_byte(&t->out, '}');
     return NULL;
 }

@@ -27,8 +27,8 @@ struct prom_api *prom_api_new(const struct prom_tasks_opts *opts);
 /* See prom_tasks_drain() and prom_tasks_cancel(). */
 void prom_api_drain(struct prom_api *api, loop_fn *done, void *arg);
 void prom_api_cancel(struct prom_api *api);
-struct prom_tasks *
-prom_api_tasks(struct prom_api *api);     /* lent: other APIs' requests are tasks, too */
+/* Lent: other APIs' requests are tasks, too. */
+struct prom_tasks *prom_api_tasks(struct prom_api *api);
 void prom_api_free(struct prom_api *api); /* before the loops end; NULL is allowed */
 /* Before the server listens, before the RPC server starts. */
 void prom_api_routes(struct prom_api *api, struct http_server *server);

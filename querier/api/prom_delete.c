@@ -69,23 +69,16 @@ static struct err *parse_all(struct prom_task *t, struct deletion *d)
 
 /* ---- a change of the list ---- */
 
-struct change {
-    struct slice bytes; /* tombstone_change_encode() */
-};
-
 static struct err *apply(void *arg, struct tombstone_list *l, bool *ret_changed)
 {
-    const struct change *c = arg;
-
-    return tombstone_change_apply(c->bytes, l, ret_changed);
+    return tombstone_change_apply(*(const struct slice *)arg, l, ret_changed);
 }
 
-/* In the bucket, or by whoever may do that. */
+/* bytes: tombstone_change_encode(). In the bucket, or by whoever may do that. */
 static struct err *make_change(struct prom_task *t, struct slice bytes, uint64_t *ret_version)
 {
     const struct prom_admin_opts *admin = admin_of(t);
     struct tombstone_list *l = NULL;
-    struct change c = {bytes};
     bool has_one_writer = false;
     struct err *e =
         admin->forward ? objstore_needs_one_writer(admin->objstore, &has_one_writer) : NULL;
@@ -94,7 +87,8 @@ static struct err *make_change(struct prom_task *t, struct slice bytes, uint64_t
         return e;
     if (has_one_writer)
         return admin->forward(admin->arg, t->tenant, bytes, ret_version);
-    if (!(e = tombstone_list_update(admin->objstore, SLICE("metrics"), t->tenant, apply, &c, &l)))
+    if (!(e = tombstone_list_update(admin->objstore, SLICE("metrics"), t->tenant, apply, &bytes,
+                                    &l)))
         *ret_version = tombstone_list_version(l);
     tombstone_list_unref(l);
     return e;

@@ -156,14 +156,20 @@ int prom_error_text(struct buf *out, struct err *e)
     return status;
 }
 
-void prom_reply_err_as(struct http_request *r, struct err *e, prom_error_fn *write_err)
+static void reply_err(struct http_request *r, struct err *e, prom_error_fn *write_err,
+                      const char *content_type)
 {
     struct buf b = {0};
     int status = write_err(&b, e);
 
     if (status == 429 || status == 503)
         http_reply_header(r, "Retry-After", SLICE("1"));
-    http_reply_buf(r, status, HTTP_TEXT, &b);
+    http_reply_buf(r, status, content_type, &b);
+}
+
+void prom_reply_err_as(struct http_request *r, struct err *e, prom_error_fn *write_err)
+{
+    reply_err(r, e, write_err, HTTP_TEXT);
 }
 
 void prom_reply_text_err(struct http_request *r, struct err *e)
@@ -173,12 +179,7 @@ void prom_reply_text_err(struct http_request *r, struct err *e)
 
 void prom_reply_err(struct http_request *r, struct err *e)
 {
-    struct buf b = {0};
-    int status = prom_error_json(&b, e);
-
-    if (status == 429 || status == 503)
-        http_reply_header(r, "Retry-After", SLICE("1"));
-    http_reply_buf(r, status, HTTP_JSON, &b);
+    reply_err(r, e, prom_error_json, HTTP_JSON);
 }
 
 /* ---- the books ---- */

@@ -32,7 +32,10 @@ static void arithmetic(const struct exec *x, enum promql_op op, double *v, const
         EACH(l * r)
         break;
     case PROMQL_DIV:
-        EACH(ops_divide(x, l, r))
+        if (x->opts->divides_as_logql)
+            EACH(ops_divide(x, l, r))
+        else
+            EACH(l / r)
         break;
     default:
         EACH(ops_binary_f64(op, l, r))

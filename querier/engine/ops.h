@@ -92,7 +92,7 @@ double ops_binary_f64(enum promql_op op, double l, double r);
 bool ops_compare(enum promql_op op, double l, double r);
 static inline double ops_divide(const struct exec *x, double l, double r)
 {
-    return r == 0 && x->opts->divides_as_logql ? (double)__builtin_nan("") : l / r;
+    return x->opts->divides_as_logql && r == 0 ? (double)__builtin_nan("") : l / r;
 }
 double ops_quantile(double q, double *values, size_t n); /* reorders values */
 

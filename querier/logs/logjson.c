@@ -5,23 +5,15 @@
 #include "common/base/mem.h"
 #include "querier/engine/result_json.h"
 
+/* Open, for what else is said of it. */
 static void put_line(struct buf *out, const struct logquery_line *line)
 {
     buf_printf(out, "[\"%lld\",", (long long)line->ts_ns);
     buf_json_str(out, line->line);
-    buf_byte(out, ']');
 }
 
-static struct err *told(const struct logjson_opts *opts)
+static void put_streams(struct buf *out, const struct logquery_result *r)
 {
-    return opts->on_series ? opts->on_series(opts->arg) : NULL;
-}
-
-static struct err *put_streams(struct buf *out, const struct logquery_result *r,
-                               const struct logjson_opts *opts)
-{
-    struct err *e;
-
     for (size_t i = 0; i < r->n_streams; i++) {
         const struct logquery_stream *s = &r->streams[i];
 
@@ -32,12 +24,10 @@ static struct err *put_streams(struct buf *out, const struct logquery_result *r,
             if (k)
                 buf_byte(out, ',');
             put_line(out, &s->lines[k]);
+            buf_byte(out, ']');
         }
         buf_str(out, "]}");
-        if ((e = told(opts)))
-            return e;
     }
-    return NULL;
 }
 
 /* A line of the answer with categories: those of all streams that have the same labels of their own
@@ -105,47 +95,39 @@ static void put_categories(struct buf *out, const struct logquery_stream *s)
     buf_byte(out, '}');
 }
 
-static struct err *put_categorized(struct buf *out, const struct logquery_result *r,
-                                   const struct logjson_opts *opts)
+static void put_categorized(struct buf *out, const struct logquery_result *r)
 {
-    struct err *e = NULL;
     size_t n;
     struct ref *refs = refs_of(r, &n);
 
-    for (size_t i = 0; i < n && !e && buf_ok(out); i++) {
-        bool is_first = i == 0 || refs[i - 1].group != refs[i].group;
-
+    for (size_t i = 0; i < n && buf_ok(out); i++) {
         if (i)
             buf_byte(out, ',');
-        if (is_first) {
+        if (i == 0 || refs[i - 1].group != refs[i].group) {
             buf_str(out, "{\"stream\":");
             labels_json(out, refs[i].stream->stream);
             buf_str(out, ",\"values\":[");
         }
         put_line(out, refs[i].line);
-        if (!buf_ok(out))
-            break;
-        out->len--; /* its bracket: more of the line follows */
         put_categories(out, refs[i].stream);
         buf_byte(out, ']');
-        if (i + 1 < n && refs[i + 1].group == refs[i].group)
-            continue;
-        buf_str(out, "]}");
-        e = told(opts);
+        if (i + 1 == n || refs[i + 1].group != refs[i].group)
+            buf_str(out, "]}");
     }
     mem_free(refs);
-    return e;
 }
 
-static struct err *put_lines(struct buf *out, const struct logquery_result *r,
-                             const struct logjson_opts *opts)
+static void put_lines(struct buf *out, const struct logquery_result *r, bool categorizes)
 {
-    struct err *e;
-
     buf_str(out, "{\"resultType\":\"streams\",\"result\":[");
-    e = opts->categorizes ? put_categorized(out, r, opts) : put_streams(out, r, opts);
-    buf_str(out, "]}");
-    return e;
+    if (categorizes)
+        put_categorized(out, r);
+    else
+        put_streams(out, r);
+    buf_byte(out, ']');
+    if (categorizes)
+        buf_str(out, ",\"encodingFlags\":[\"categorize-labels\"]");
+    buf_byte(out, '}');
 }
 
 /* The members that Loki's clients show; what our storage has no word for is zero. */
@@ -165,28 +147,17 @@ static void put_stats(struct buf *out, const struct logquery_stats *s)
                (unsigned long long)s->entries, (unsigned long long)s->lines_kept);
 }
 
-struct err *logjson_data(struct buf *out, const struct logquery_result *r,
-                         const struct logjson_opts *opts)
+void logjson_data(struct buf *out, const struct logquery_result *r, bool categorizes)
 {
-    static const struct logjson_opts none;
-    struct result_json_opts metric_opts = {0};
-    struct err *e;
-
-    if (!opts)
-        opts = &none;
-    metric_opts.on_series = opts->on_series;
-    metric_opts.arg = opts->arg;
-    e = r->is_metric ? result_json_pieces(out, &r->metric, &metric_opts) : put_lines(out, r, opts);
-    if (e)
-        return e;
+    if (r->is_metric)
+        result_json_data(out, &r->metric);
+    else
+        put_lines(out, r, categorizes);
     if (!buf_ok(out)) /* past its bound: for the caller to see */
-        return NULL;
+        return;
     /* The object is closed already: what follows goes inside of it. */
     ORR_ASSERT(out->len && out->ptr[out->len - 1] == '}');
     out->len--;
-    if (opts->categorizes && !r->is_metric)
-        buf_str(out, ",\"encodingFlags\":[\"categorize-labels\"]");
     put_stats(out, &r->stats);
     buf_byte(out, '}');
-    return NULL;
 }

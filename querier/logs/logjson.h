@@ -12,12 +12,5 @@
 #pragma once
 #include "querier/logs/logquery.h"
 
-struct logjson_opts {
-    bool categorizes;
-    /* After each stream or series; may take away what out holds. Its error ends the work. NULL: nobody. */
-    struct err *(*on_series)(void *arg);
-    void *arg;
-};
-/* Appends the data object; half of it if that is past out's bound (buf_ok()). opts NULL: neither. */
-ORR_CHECKED struct err *logjson_data(struct buf *out, const struct logquery_result *r,
-                                     const struct logjson_opts *opts);
+/* Appends the data object; half of it if that is past out's bound (buf_ok()). */
+void logjson_data(struct buf *out, const struct logquery_result *r, bool categorizes);

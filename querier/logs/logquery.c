@@ -54,6 +54,11 @@ static struct err *check_times(const struct logquery *q)
     return NULL;
 }
 
+int logquery_by_labels(const void *a, const void *b)
+{
+    return labels_cmp(*(const struct labels *)a, *(const struct labels *)b);
+}
+
 struct err *logquery(const struct engine *eng, const struct logquery *q, struct logsource *source,
                      struct arena *a, struct logquery_result *ret)
 {
@@ -67,7 +72,10 @@ struct err *logquery(const struct engine *eng, const struct logquery *q, struct 
         return e;
     ret->is_metric = parsed.root->kind != LOGQL_LOGS;
     ret->is_forward = q->is_forward;
-    if (!ret->is_metric && q->max_entries && q->limit > q->max_entries)
+    if (!ret->is_metric && q->metric_only)
+        e = err_new(ERR_INVALID, "log queries are not supported as an instant query type, please "
+                                 "change your query to a range query type");
+    else if (!ret->is_metric && q->max_entries && q->limit > q->max_entries)
         e = err_new(ERR_INVALID,
                     "the limit of lines asked for, %u, is above the greatest that may be, %u "
                     "(limits.max-entries-limit-per-query)",

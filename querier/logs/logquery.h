@@ -31,6 +31,7 @@ struct logquery {
     int64_t step_ns;          /* whole milliseconds */
     int64_t interval_ns;      /* of lines only those at least so far from the one before */
     bool is_forward;          /* oldest lines first, else newest */
+    bool metric_only;         /* a query for lines is an error */
     uint32_t limit;           /* lines; LOGQUERY_LIMIT */
     uint32_t max_entries;     /* that limit may be */
     uint64_t max_bytes;       /* of lines that may be looked at */
@@ -48,7 +49,7 @@ struct logquery_line {
 
 /* The lines whose labels are equal. Sorted by labels; lines in the direction asked for. */
 struct logquery_stream {
-    struct labels labels;                   /* all of them */
+    struct labels labels;                   /* all of them; first */
     struct labels stream, metadata, parsed; /* the same apart by where they come from */
     const struct logquery_line *lines;
     size_t n;

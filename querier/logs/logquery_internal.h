@@ -19,6 +19,9 @@ struct err *logquery_run_look(const struct logquery_run *r);
 /* After each line looked at: the query's limits, the deadline, the cancel flag. NULL: go on. */
 struct err *logquery_run_line(struct logquery_run *r, size_t bytes);
 
+/* For qsort() of what begins with its labels: struct logquery_stream, struct logquery_series. */
+int logquery_by_labels(const void *a, const void *b);
+
 /* logquery_lines.c: the answer to a query for lines. */
 ORR_CHECKED struct err *logquery_lines(struct logquery_run *r, const struct logql_logs *logs,
                                        struct logquery_result *ret);

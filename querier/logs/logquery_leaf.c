@@ -223,12 +223,6 @@ static int by_time(const void *a, const void *b)
     return (x->v > y->v) - (x->v < y->v);
 }
 
-static int by_labels(const void *a, const void *b)
-{
-    return labels_cmp(((const struct logquery_series *)a)->labels,
-                      ((const struct logquery_series *)b)->labels);
-}
-
 static struct err *finish(struct leaf *f, struct logquery_series **ret, size_t *ret_n)
 {
     struct logquery_series *out = arena_array(f->arena, struct logquery_series, f->n);
@@ -252,7 +246,7 @@ static struct err *finish(struct leaf *f, struct logquery_series **ret, size_t *
         out[i] = (struct logquery_series){s->labels, v, has};
     }
     if (f->n)
-        qsort(out, f->n, sizeof(*out), by_labels);
+        qsort(out, f->n, sizeof(*out), logquery_by_labels);
     *ret = out;
     *ret_n = f->n;
     return NULL;

@@ -196,11 +196,6 @@ static struct labels take_labels(struct arena *a, struct reader *r)
     return (struct labels){out, n};
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return slice_cmp(((const struct label *)a)->name, ((const struct label *)b)->name);
-}
-
 static struct labels joined(struct arena *a, const struct logquery_stream *s)
 {
     struct label *out = arena_array(a, struct label, s->stream.n + s->metadata.n + s->parsed.n);
@@ -212,15 +207,8 @@ static struct labels joined(struct arena *a, const struct logquery_stream *s)
         out[n++] = s->metadata.ptr[i];
     for (size_t i = 0; i < s->parsed.n; i++)
         out[n++] = s->parsed.ptr[i];
-    if (n)
-        qsort(out, n, sizeof(*out), by_name);
+    (void)labels_sort(out, n, NULL); /* none is there twice */
     return (struct labels){out, n};
-}
-
-static int by_labels(const void *a, const void *b)
-{
-    return labels_cmp(((const struct logquery_stream *)a)->labels,
-                      ((const struct logquery_stream *)b)->labels);
 }
 
 /* In the order of the answer: the heap, emptied. */
@@ -308,7 +296,7 @@ static void answer(struct lines *l, struct logquery_result *ret)
         add_line(l, &index, &g, l->heap[i]);
     map_done(&index);
     if (g.n)
-        qsort(g.ptr, g.n, sizeof(*g.ptr), by_labels);
+        qsort(g.ptr, g.n, sizeof(*g.ptr), logquery_by_labels);
     ret->streams = g.ptr;
     ret->n_streams = g.n;
     ret->stats.entries = l->n;

@@ -234,12 +234,6 @@ static struct labels without_empty(struct arena *a, struct labels ls)
     return (struct labels){out, n};
 }
 
-static int by_labels(const void *a, const void *b)
-{
-    return labels_cmp(((const struct logquery_series *)a)->labels,
-                      ((const struct logquery_series *)b)->labels);
-}
-
 static struct err *evaluate(struct metric *m, struct leaf_ref *leaf)
 {
     struct err *e =
@@ -252,7 +246,7 @@ static struct err *evaluate(struct metric *m, struct leaf_ref *leaf)
         return NULL;
     for (size_t i = 0; i < leaf->n; i++)
         leaf->series[i].labels = without_empty(m->run->arena, leaf->series[i].labels);
-    qsort(leaf->series, leaf->n, sizeof(*leaf->series), by_labels);
+    qsort(leaf->series, leaf->n, sizeof(*leaf->series), logquery_by_labels);
     return NULL;
 }
 

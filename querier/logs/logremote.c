@@ -260,7 +260,6 @@ static void fill_group(struct remote_set *s)
         return;
     for (size_t i = 0; i < s->a.n; i++) {
         struct origin *o = &s->a.from[i];
-
         bool is_first = s->n == 0; /* an ingester has none twice */
 
         for (size_t k = 0; has_entry(o) && o->item.t_ns == t; k++) {

@@ -67,7 +67,7 @@ static void run(struct logtable *t, const struct engine *eng, size_t n, const ch
     struct err *e = logquery(eng, &q, logtable_source(t), a, &r);
 
     if (!e)
-        e = logjson_data(&out, &r, NULL);
+        logjson_data(&out, &r, false);
     ns = cpu_ns() - start;
     if (e) {
         fprintf(stderr, "logquery_bench: %s: %s\n", text, err_msg(e));

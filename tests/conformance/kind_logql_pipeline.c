@@ -80,7 +80,7 @@ static bool is_same_number(const json_t *got, const json_t *want)
 
     if (slice_eq(g, w))
         return true;
-    if (!num_parse(g, &x) || !num_parse(w, &y))
+    if (!num_parse(g, &x) || !num_parse(w, &y) || !isfinite(x) || !isfinite(y))
         return false;
     return fabs(x - y) <= 1e-9 * fmax(fabs(x), fabs(y));
 }
@@ -215,11 +215,10 @@ static void check_result(struct conformance *c, const struct logquery_result *r)
     struct buf b = {0};
     json_t *got;
 
-    if (conformance_check_ok(c, "json", logjson_data(&b, r, NULL), true)) {
-        got = json_loadb((const char *)b.ptr, b.len, 0, NULL);
-        compare(c, got, conformance_get(c, "data"));
-        json_decref(got);
-    }
+    logjson_data(&b, r, false);
+    got = json_loadb((const char *)b.ptr, b.len, 0, NULL);
+    compare(c, got, conformance_get(c, "data"));
+    json_decref(got);
     buf_done(&b);
 }
 

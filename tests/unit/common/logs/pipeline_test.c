@@ -330,6 +330,33 @@ TEST(pipeline_refuses)
     }
 }
 
+static struct err *make_with_names(unsigned n)
+{
+    struct arena *a = arena_new(0);
+    struct pipeline *p = NULL;
+    struct logql q = {0};
+    struct buf b = {0};
+    struct err *e;
+
+    buf_str(&b, "{a=\"b\"}");
+    for (unsigned i = 0; i < n; i++)
+        buf_printf(&b, "%sn%u", i % 1000 ? ", " : " | drop ", i);
+    e = logql_parse(a, buf_slice(&b), &q);
+    if (!e)
+        e = pipeline_make(a, &q.root->u.logs, NULL, &p);
+    pipeline_done(p);
+    logql_done(&q);
+    buf_done(&b);
+    arena_free(a);
+    return e;
+}
+
+TEST(pipeline_names_are_bounded)
+{
+    CHECK_OK(make_with_names(4096));
+    CHECK_ERR(make_with_names(4097), ERR_LIMIT, "4096 labels");
+}
+
 TEST(pipeline_state_lasts_for_many_lines)
 {
     struct fixture f = fixture_new("| json | n >= 5 | line_format `{{.n}}`");
