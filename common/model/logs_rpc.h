@@ -3,7 +3,15 @@
  *
  *   ingester.push_logs    batch (ingester/door/log_batch.h) → batch reply (ingester/metrics/batch.h); door to
  *                         replica only
- *   ingester.select_logs  rpc_logs_select → stream of frames of rpc_logs_item (tenant of the call)
+ *   ingester.select_logs  rpc_logs_select → stream of frames of rpc_logs_item (tenant of the call). Has a mark, like the
+ *                         answers of ingester.select (metrics_rpc.h): the version of the tenant's catalogue of logs by
+ *                         which the ingester has last dropped a segment
+ *
+ * Segments of log lines are listed, read and dropped as those of metrics are, with the same messages (rpc_segment,
+ * rpc_segment_read): ingester.segments_logs, ingester.segment_read_logs, ingester.segment_dropped_logs. A segment is what one
+ * ingester sealed of a tenant in one window of PLAN_WINDOW_MS of the clock: min_ms and max_ms of rpc_segment are that
+ * window's, not the lines'; series are streams, samples are lines. It is listed once it grows no more. Its files are its
+ * frames (common/logblock/logframe.h): "frames/000001" …
  *
  * Every message starts with a format byte (1). Integers are LEB128 (uvarint; times zigzag), strings
  * lstr. A frame holds whole items, back to back, of LOGS_RPC_FRAME_BYTES or a little more:

@@ -7,8 +7,9 @@
  * delete: 1. the catalogue: every live block is retired, so compactions find their inputs gone, and nothing of it can be
  * added again; and a tombstone over all series up to now, so that readers see nothing: nothing of heads and segments that
  * are handed over later either, nor answers that were kept; 2. the files of what is retired, wherever they lie; 3. the
- * rest of the tenant's objects, the catalogue last: until then the next call knows what is left to do. The list of
- * tombstones stays.
+ * rest of the tenant's objects; 4. the catalogue is emptied: until then the next call knows what is left to do. It
+ * stays, as the list of tombstones does, for its version must not go back: ingesters have told readers of it
+ * (querier/store/newness.h).
  */
 #include <stdio.h>
 #include <unistd.h>
@@ -153,6 +154,19 @@ static struct err *retire_all(void *arg, struct catalogue *cat, bool *ret_change
     return NULL;
 }
 
+/* What an ingester or a compactor has added meanwhile stays. */
+static struct err *forget_all(void *arg, struct catalogue *cat, bool *ret_changed)
+{
+    size_t n;
+    const struct catalogue_retired *r = catalogue_retired(cat, &n);
+
+    (void)arg;
+    *ret_changed = n != 0;
+    for (; n; r = catalogue_retired(cat, &n))
+        (void)catalogue_forget(cat, r[n - 1].ulid);
+    return NULL;
+}
+
 /* Files of retired blocks that lie elsewhere: they were adopted. */
 static struct err *delete_adopted(struct ctl *c, struct slice signal, struct slice tenant)
 {
@@ -196,7 +210,7 @@ static struct err *bury(struct ctl *c, struct slice tenant, int64_t now_ms)
     return e;
 }
 
-/* All but the catalogue and the tombstones, a page at a time; meta.json of a block may go in any order: no catalogue names it any more. */
+/* All but the catalogue and the tombstones, a page at a time; files of a block may go in any order: no catalogue names it any more. */
 static struct err *delete_rest(struct ctl *c, struct slice prefix, struct slice catalogue,
                                struct slice tombstones)
 {
@@ -244,7 +258,17 @@ static struct err *delete_signal(struct ctl *c, const char *signal, struct slice
     if ((e = delete_adopted(c, slice_cstr(signal), tenant)) ||
         (e = delete_rest(c, prefix, catalogue, tombs)))
         return e;
-    return objstore_delete(c->store, catalogue);
+    return catalogue_update(c->store, slice_cstr(signal), tenant, forget_all, NULL, NULL);
+}
+
+/* Whether a catalogue is all but what a deletion leaves. */
+static bool is_in_use(const struct catalogue *cat)
+{
+    size_t n_live, n_retired;
+
+    (void)catalogue_blocks(cat, &n_live);
+    (void)catalogue_retired(cat, &n_retired);
+    return n_live + n_retired != 0;
 }
 
 /* What a signal has of the tenant, adopted blocks by their number. */
@@ -253,30 +277,31 @@ static struct err *count_signal(struct ctl *c, const char *signal, struct slice 
 {
     struct arena *a = arena_new(0);
     struct slice prefix = slice_cstr(arena_printf(a, "%s/%.*s/", signal, SLICE_ARG(tenant)));
-    const struct catalogue_block *b;
+    const char *catalogue = arena_printf(a, "%.*scatalogue", SLICE_ARG(prefix));
     const char *tombs = tombstone_list_key(a, slice_cstr(signal), tenant);
+    const struct catalogue_block *b;
     struct catalogue *cat = NULL;
     struct objstore_listing l;
-    bool is_only_tombs = true;
+    bool is_left_over = true; /* a list and a catalogue that another call left, or nothing */
     uint64_t bytes = 0;
     size_t n, adopted = 0;
     struct err *e = objstore_list(c->store, a, &(struct objstore_list){.prefix = prefix}, &l);
 
+    if (!e && l.n)
+        e = catalogue_load(c->store, slice_cstr(signal), tenant, &cat);
     for (size_t i = 0; !e && i < l.n; i++) {
-        is_only_tombs &= slice_eq_cstr(l.ptr[i].key, tombs);
+        is_left_over &= slice_eq_cstr(l.ptr[i].key, tombs) ||
+                        (slice_eq_cstr(l.ptr[i].key, catalogue) && !is_in_use(cat));
         bytes += l.ptr[i].bytes;
     }
-    if (!e && is_only_tombs) /* a list that another call left, or none */
-        l.n = 0;
-    if (!e && l.n && !(e = catalogue_load(c->store, slice_cstr(signal), tenant, &cat))) {
+    if (!e && !is_left_over) {
         b = catalogue_blocks(cat, &n);
         for (size_t i = 0; i < n; i++)
             adopted += b[i].dir.len != 0;
         ctl_say("%s: %zu objects of %s, and %zu blocks that were adopted in place", signal, l.n,
                 ctl_bytes(a, bytes), adopted);
-    }
-    if (!e)
         *ret_objects += l.n;
+    }
     catalogue_free(cat);
     arena_free(a);
     return e;

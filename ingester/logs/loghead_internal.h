@@ -23,7 +23,7 @@
 #include "common/base/map.h"
 #include "common/base/metric.h"
 #include "common/logblock/logpage.h"
-#include "ingester/logs/logframe.h"
+#include "common/logblock/logframe.h"
 #include "ingester/logs/loghead.h"
 #include "ingester/logs/logrecord.h"
 #include "ingester/metrics/head_match.h"

@@ -1,6 +1,6 @@
 /* Bytes as a frame of log lines; its checksum is put right first, else nothing gets past that. */
 #include "common/base/mem.h"
-#include "ingester/logs/logframe.h"
+#include "common/logblock/logframe.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

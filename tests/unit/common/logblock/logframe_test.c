@@ -1,4 +1,4 @@
-#include "ingester/logs/logframe.h"
+#include "common/logblock/logframe.h"
 #include "ingester/logs/logrecord.h"
 #include "tests/unit/test.h"
 

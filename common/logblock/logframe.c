@@ -1,4 +1,4 @@
-#include "ingester/logs/logframe.h"
+#include "common/logblock/logframe.h"
 
 #include "common/base/reader.h"
 #include "common/net/codec.h"

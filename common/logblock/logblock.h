@@ -1,0 +1,139 @@
+/*
+ * A block of log lines: those of one tenant and some hours, each line once. logs/<tenant>/<ULID>/ in the bucket.
+ *
+ *   meta.json   block_meta.h. min_t, max_t: of the lines, in ms, rounded down, and up to exclusive; samples: lines; series:
+ *               streams; chunks: pages; segments: those of ingesters that it holds
+ *   index       the streams, a TSDB index (block_index.h) whose series are in the order of their fingerprints, not of
+ *               their labels. A chunk of a series is a page that has lines of it: its least and greatest time of them, in ms, and as
+ *               ref the ordinal of the stream (upper half) and the number of the page. Ordinals count streams from 0
+ *   pages       pages (logpage.h) back to back; their streams are the ordinals
+ *   directory   offset  size  field                            little endian
+ *                    0     8  magic "ORRLBD" 0 1
+ *                    8     4  pages
+ *                   12     4  streams
+ *                   16  40*n  pages: u64 offset, u32 bytes, u32 entries, u64 bytes of lines and structured metadata,
+ *                             i64 i64 least and greatest time, Unix ns
+ *                    -  32*n  streams: u64 u64 fingerprint (lower, upper half), u64 entries, u64 bytes of lines
+ *                             and structured metadata
+ *                    -     4  crc32c of all before it
+ *   filter      logfilter.h, of the pages
+ *
+ * Lines are sorted by (fingerprint, time), equal times as they came; so whoever merges blocks, or frames (logframe.h), reads each
+ * from its begin to its end, once. The bytes of a block follow from its lines and the options, never from time
+ * or chance.
+ *
+ * What is read is taken for hostile: ERR_CORRUPT with the block and what is wrong in it.
+ */
+#pragma once
+#include "common/base/hash.h"
+#include "common/block/block_reader.h"
+#include "common/logblock/logpage.h"
+
+#define LOGBLOCK_PAGES_FILE "pages"
+#define LOGBLOCK_DIRECTORY_FILE "directory"
+#define LOGBLOCK_FILTER_FILE "filter"
+#define LOGBLOCK_MAX_PAGES (1u << 22)
+#define LOGBLOCK_MAX_STREAMS (1u << 24)
+
+/* ---- writing: <dir>/<ULID>.tmp/, renamed to <dir>/<ULID> at the end, as block_writer.h does ---- */
+
+struct logblock_writer_opts {
+    const char *dir; /* made if absent */
+    struct block_meta
+        meta; /* as in block_writer_opts; times, stats and files are filled in. Borrowed until finish */
+    int level;    /* of zstd; 0: LOGPAGE_LEVEL */
+    bool no_sync; /* tests and benchmarks: no fsync */
+};
+
+struct logblock_writer;
+
+ORR_CHECKED struct err *logblock_writer_open(const struct logblock_writer_opts *opts,
+                                             struct logblock_writer **ret);
+/* The stream of the entries that follow; fingerprints strictly ascending. Copies. ERR_INVALID. */
+ORR_CHECKED struct err *logblock_writer_stream(struct logblock_writer *w, struct hash128 fp,
+                                               struct labels labels);
+/* Times of a stream do not descend. Copies. e->stream is not looked at. ERR_INVALID. */
+ORR_CHECKED struct err *logblock_writer_entry(struct logblock_writer *w,
+                                              const struct logpage_entry *e);
+/* All files, meta.json last, sync, rename. A stream without entries is left out. ret_meta is copied into the arena. A block
+ * without lines is valid: it goes on naming its segments. After an error only close() may follow. */
+ORR_CHECKED struct err *logblock_writer_finish(struct logblock_writer *w, struct arena *a,
+                                               struct block_meta *ret_meta);
+void logblock_writer_close(struct logblock_writer *w); /* without a finish what was written goes */
+uint64_t logblock_writer_lines(const struct logblock_writer *w); /* so far */
+
+/* ---- reading ---- */
+
+/* Beside a reader of the streams (block_reader.h), which is lent and outlives it. Directory and footer of the filter are read at the
+ * first call that wants them. Immutable, any thread; memory as block_reader_memory(). */
+struct logblock;
+ORR_CHECKED struct err *logblock_open(struct block_reader *streams, struct logblock **ret);
+void logblock_close(struct logblock *b); /* NULL is allowed */
+
+struct logblock_query {
+    struct matchers matchers;
+    int64_t from_ns, to_ns; /* to is exclusive */
+    bool is_backward;       /* newest first; equal times the other way round */
+    /* Each line that is wanted holds all of these; pages that cannot have such a line are passed over, others are
+     * delivered whole. */
+    const struct slice *needles;
+    size_t n_needles;
+    uint64_t max_streams;      /* ERR_LIMIT beyond; 0: none */
+    const atomic_bool *cancel; /* ERR_CANCELED; may be NULL */
+};
+struct logblock_stream {
+    struct hash128 fp;
+    struct labels labels;
+    /* Of the stream in the whole block. */
+    uint64_t entries, bytes;
+};
+struct logblock_set; /* belongs to one thread */
+/* Streams that match and may have lines in the range, by fingerprint. Memory: arena for what is lent as long as the
+ * set, and of pages no more than a few at a time. */
+ORR_CHECKED struct err *logblock_select(struct logblock *b, struct arena *a,
+                                        const struct logblock_query *q, struct logblock_set **ret);
+bool logblock_set_stream(struct logblock_set *s,
+                         struct logblock_stream *ret); /* until the next stream */
+/* Lent until the next call. ret->stream is the ordinal. False at the stream's end or after an error. */
+bool logblock_set_entry(struct logblock_set *s, struct logpage_entry *ret);
+/* NULL, or why it stopped early. Frees s. NULL is allowed. */
+ORR_CHECKED struct err *logblock_set_close(struct logblock_set *s);
+
+struct logblock_stats {
+    uint64_t pages, pages_skipped; /* that queries would have read but for times and filters */
+    uint64_t filter_bytes, page_bytes, lines;
+};
+void logblock_set_stats(const struct logblock_set *s, struct logblock_stats *ret);
+
+/* ---- merging ---- */
+
+/* Lines of one tenant in the order of a block: a block, or a frame. */
+struct logblock_source {
+    /* The next stream; what is lent lasts until the next call. */
+    struct err *(*stream)(void *arg, struct logblock_stream *ret, bool *ret_is_end);
+    /* The next entry of that stream. */
+    struct err *(*entry)(void *arg, struct logpage_entry *ret, bool *ret_is_end);
+    void (*close)(void *arg);
+    void *arg;
+};
+/* All of a block, or of a frame whose bytes are lent. Each holds one page in memory. */
+ORR_CHECKED struct err *logblock_source_block(struct logblock *b, struct logblock_source *ret);
+struct logframe;
+ORR_CHECKED struct err *logblock_source_frame(const struct logframe *f,
+                                              struct logblock_source *ret);
+
+/* Whether a line stays. */
+typedef bool logblock_keep_fn(void *arg, struct labels labels, const struct logpage_entry *e);
+/*
+ * All lines of the sources, each once (logmerge.h), that keep (NULL: all) keeps. Closes the sources, whatever happens. More than
+ * LOGBLOCK_MERGE_SOURCES are merged in several goes, by blocks in work_dir, so memory is bounded. *stop
+ * (may be NULL): ERR_CANCELED. ret_duplicates may be NULL.
+ */
+#define LOGBLOCK_MERGE_SOURCES 64
+ORR_CHECKED struct err *logblock_merge(struct logblock_source *sources, size_t n,
+                                       logblock_keep_fn *keep, void *arg, const char *work_dir,
+                                       const atomic_bool *stop, struct logblock_writer *w,
+                                       uint64_t *ret_duplicates);
+
+/* Reads everything and checks that it is what it says: sums, order, index against directory against pages. */
+ORR_CHECKED struct err *logblock_verify(struct logblock *b);
