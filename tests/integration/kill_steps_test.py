@@ -84,6 +84,12 @@ class Run:
             else:
                 time.sleep(0.1)
 
+    def read(self, start, tenant=TENANT):
+        """The step that kills may yet be to come."""
+        got = []
+        self.until_done("an answer", lambda: got.append(samples_of(self.o.addr, "m", start, now_ms(), tenant)) or True)
+        return got[0]
+
     def write(self):
         self.until_done("ready", lambda: self.o.wait_ready())
         for i, batch in enumerate(self.batches):
@@ -113,7 +119,7 @@ class Run:
 
     def check_end(self):
         got = {k: {at: float(v) for at, v in points.items()}
-               for k, points in samples_of(self.o.addr, "m", self.batches[0][0][1][0][0] - 1, now_ms()).items()}
+               for k, points in self.read(self.batches[0][0][1][0][0] - 1).items()}
         check(got == self.expected(), f"other samples: {({k: len(v) for k, v in got.items()})}")
         check(not files_below(f"{self.o.dir}/data/compactor/work"), "compactor/work holds something")
 
@@ -433,12 +439,12 @@ class DeletingTenant(DeletingOnDisk):
         self.until_done("flush", lambda: self.is_hidden() or self.flush())
         self.until_done("nothing of the tenant is left", self.is_done)
         self.is_hidden()
-        got = samples_of(self.o.addr, "m", self.kept_from - 1, now_ms(), self.OTHER)
+        got = self.read(self.kept_from - 1, self.OTHER)
         check({k: {at: float(v) for at, v in points.items()} for k, points in got.items()} ==
               {tuple(sorted(ls.items())): dict(points) for ls, points in self.batches[-1]}, "the other tenant's are not whole")
         now = now_ms()
-        push_ok(self.o.addr, [({"__name__": "m", "n": "0"}, [(now, 7.0)])])
-        got = samples_of(self.o.addr, "m", self.kept_from - 1, now_ms())
+        self.until_done("push", lambda: push_ok(self.o.addr, [({"__name__": "m", "n": "0"}, [(now, 7.0)])]) or True)
+        got = self.read(self.kept_from - 1)
         check(list(got.values()) == [{now: "7"}], f"written afterwards: {got}")
 
 
