@@ -84,6 +84,11 @@ class Run:
             else:
                 time.sleep(0.1)
 
+    def end(self):
+        """Logs and chunk files are allocated beforehand: dozens of directories like this one fill the memory that they are in."""
+        self.o.kill()
+        shutil.rmtree(self.o.dir)
+
     def read(self, start, tenant=TENANT):
         """The step that kills may yet be to come."""
         got = []
@@ -280,7 +285,7 @@ def test_on_disk(t):
     trace = f"{t.dir}/trace"
     first = OnDisk(t, "undisturbed", env={"ORRERY_FAULT": f"TRACE={trace}"})
     first.all()
-    first.o.kill()
+    first.end()
     with open(trace, encoding="utf-8") as f:
         names = f.read().split()
     check({"objstore.rename", "objstore.unlink", "objstore.sync"} <= set(names) and len(names) > 100,
@@ -289,7 +294,7 @@ def test_on_disk(t):
     def one(n):
         run = OnDisk(t, f"step-{n}", env={"ORRERY_FAULT": f"KILL={n}"})
         run.all()
-        run.o.kill()
+        run.end()
         return run.kills
     walk(chosen(len(names), 32), names, one)
 
@@ -299,7 +304,7 @@ def test_on_swift(t):
     first, names = OnSwift(t, "undisturbed"), []
     first.proxy.fault = s3_proxy.Steps(lambda r, when: names.append(f"{when} {r.method}") and False)
     first.all()
-    first.o.kill()
+    first.end()
     check(len(names) > 60, f"{names}")
 
     def one(n):
@@ -314,7 +319,7 @@ def test_on_swift(t):
                 return True
         run.proxy.fault = s3_proxy.Steps(at)
         run.all()
-        run.o.kill()
+        run.end()
         run.proxy.stop()
         return run.kills
     walk(chosen(len(names), 8), names, one)
@@ -339,7 +344,7 @@ def test_deleted_series_on_disk(t):
     first.begin()
     before = len(traced(trace))
     first.finish()
-    first.o.kill()
+    first.end()
     names = traced(trace)
     # the tombstone, a block of the head, the block anew, the old one's files, the tombstone's end
     check(len(names) - before > 60 and {"objstore.rename", "objstore.unlink", "block_out.write"} <= set(names[before:]),
@@ -349,7 +354,7 @@ def test_deleted_series_on_disk(t):
         run = DeletingOnDisk(t, f"step-{n}", made, {"ORRERY_FAULT": f"KILL={before + n}"})
         run.begin()
         run.finish()
-        run.o.kill()
+        run.end()
         return run.kills
     walk(chosen(len(names) - before, 24), names[before:], one)
 
@@ -360,7 +365,7 @@ def test_deleted_series_on_swift(t):
     first.begin()
     first.proxy.fault = s3_proxy.Steps(lambda r, when: names.append(f"{when} {r.method}") and False)
     first.finish()
-    first.o.kill()
+    first.end()
     check(len(names) > 40, f"{names}")
 
     def one(n):
@@ -377,7 +382,7 @@ def test_deleted_series_on_swift(t):
         run.begin()
         run.proxy.fault = s3_proxy.Steps(at)
         run.finish()
-        run.o.kill()
+        run.end()
         run.proxy.stop()
         return run.kills
     walk(chosen(len(names), 4), names, one)
@@ -455,7 +460,7 @@ def test_deleted_tenant_and_orreryctl_is_killed(t):
     check(first.ctl(f"TRACE={trace}"), "orreryctl was killed by nobody")
     names = traced(trace)
     first.finish()
-    first.o.kill()
+    first.end()
     check(names.count("objstore.unlink") >= 4, f"{names}")
 
     def one(n):
@@ -463,7 +468,7 @@ def test_deleted_tenant_and_orreryctl_is_killed(t):
         run.begin()
         killed = not run.ctl(f"KILL={n}")
         run.finish()
-        run.o.kill()
+        run.end()
         return killed
     walk(chosen(len(names), 16), names, one)
 
@@ -474,7 +479,7 @@ def test_deleted_tenant_and_the_process_is_killed(t):
     first.begin()
     before = len(traced(trace))
     first.finish()
-    first.o.kill()
+    first.end()
     names = traced(trace)
     check(len(names) - before > 10, f"{names[before:]}")
 
@@ -482,7 +487,7 @@ def test_deleted_tenant_and_the_process_is_killed(t):
         run = DeletingTenant(t, f"step-{n}", made, {"ORRERY_FAULT": f"KILL={before + n}"})
         run.begin()
         run.finish()
-        run.o.kill()
+        run.end()
         return run.kills
     walk(chosen(len(names) - before, 16), names[before:], one)
 
