@@ -167,7 +167,8 @@ void loghead_segments(struct loghead *h, struct loghead_segment **ret, size_t *r
 ORR_CHECKED struct err *loghead_cut(struct loghead *h, struct slice tenant, size_t *ret_segments);
 /* Cuts those whose window ended the grace ago. How many there were. Does not wait. */
 size_t loghead_cut_due(struct loghead *h);
-/* Keeps what a segment lends, whatever happens to it. ERR_NOT_FOUND: there is no such, or it is not cut. Pair with unpin. */
+/* Keeps what a segment lends, whatever happens to it. ERR_NOT_FOUND: there is no such, or it grows. One of before a restart
+ * that is not cut yet is cut by this. Pair with unpin. */
 ORR_CHECKED struct err *loghead_segment_pin(struct loghead *h, struct slice tenant,
                                             struct slice ulid, struct loghead_segment *ret);
 void loghead_segment_unpin(struct loghead *h, const struct loghead_segment *pinned);

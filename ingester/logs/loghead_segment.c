@@ -369,7 +369,15 @@ static struct err *not_found(struct slice tenant, struct slice ulid)
                    SLICE_ARG(tenant));
 }
 
-/* With a reference; NULL: there is none that is cut. */
+/* Compactors may know one from before a restart: then it is asked for before it is cut. */
+static bool may_be_taken(struct loghead *h, struct logsegment *g)
+{
+    if (!g->is_cut && !g->is_growing && !g->awaited && loghead_is_ready(h))
+        set_cut(h, g);
+    return g->is_cut;
+}
+
+/* With a reference; NULL: there is none that is complete. */
 static struct logsegment *find(struct loghead *h, struct slice tenant, struct slice ulid)
 {
     struct logtenant *t = loghead_tenant_find(h, tenant);
@@ -380,8 +388,10 @@ static struct logsegment *find(struct loghead *h, struct slice tenant, struct sl
         return NULL;
     lock_take(&h->segments->lock);
     VEC_FOREACH (x, &t->segments)
-        if ((*x)->is_cut && ulid_eq((*x)->id, id))
+        if (ulid_eq((*x)->id, id))
             g = *x;
+    if (g && !may_be_taken(h, g))
+        g = NULL;
     if (g)
         g->refs++;
     lock_release(&h->segments->lock);

@@ -252,6 +252,30 @@ TEST(loghead_segment_comes_back_and_grows_no_more)
     fx_close(&f);
 }
 
+TEST(loghead_segment_is_found_by_its_name_after_a_restart_before_it_is_listed)
+{
+    struct fixture f = {0};
+    struct loghead_segment a, b;
+
+    fx_open(&f);
+    CHECK_OK(fx_push_one(&f, "a", 1, "one"));
+    CHECK_OK(loghead_cut(f.head, SLICE_EMPTY, NULL));
+    clock_fake_advance(&f.clock, NS_PER_MS);
+    CHECK_OK(fx_push_one(&f, "a", 2, "two"));
+    CHECK_OK(loghead_cut(f.head, SLICE_EMPTY, NULL));
+    a = row_at(&f, 0);
+    b = row_at(&f, 1);
+    fx_reopen(&f);
+    CHECK_INT(count_segments(&f), 0);
+    CHECK_OK(loghead_segment_dropped(f.head, SLICE("t"), slice_cstr(a.ulid), 4));
+    CHECK_INT(f.head->m.segments, 0);
+    fx_check(&f, ALL, false, "a: 2=two\n");
+    CHECK_OK(loghead_segment_pin(f.head, SLICE("t"), slice_cstr(b.ulid), &b));
+    loghead_segment_unpin(f.head, &b);
+    CHECK_INT(count_segments(&f), 1);
+    fx_close(&f);
+}
+
 /* ---- dropping ---- */
 
 TEST(loghead_segment_that_is_dropped_is_gone_and_stays_so)
