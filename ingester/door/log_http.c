@@ -10,13 +10,12 @@
 #define PRODUCT "X-Elastic-Product"
 #define VERSION "8.17.0" /* what shippers take for one that has _bulk and data streams */
 
-/* A request under way; in its arena, save what it holds. */
+/* A request under way; in its arena. */
 struct pushing {
     struct http_request *r;
     struct log_request q;
     struct elastic_bulk bulk;
     bool is_bulk;
-    struct jsonval_doc *doc;
 };
 
 /* ---- decoding ---- */
@@ -25,9 +24,10 @@ static struct err *decode(struct log_builder *b, const void *arg)
 {
     struct pushing *p = (struct pushing *)(uintptr_t)arg; /* what is const is the pointer */
 
-    if (p->is_bulk)
-        return elastic_bulk_decode(b, p->q.body, &p->bulk);
-    return log_request_decode(b, &p->q, &p->doc);
+    if (!p->is_bulk)
+        return log_request_decode(b, &p->q);
+    log_batch_own(b->batch, &p->q.body);
+    return elastic_bulk_decode(b, p->q.body, &p->bulk);
 }
 
 static struct slice param(struct http_request *r, const char *name)
@@ -90,7 +90,6 @@ static void on_pushed(void *arg, struct err *e, const struct log_written *writte
     struct pushing *p = arg;
 
     (void)written;
-    jsonval_free(p->doc);
     if (e)
         http_reply_err(p->r, e);
     else
@@ -131,12 +130,9 @@ static void on_exported(void *arg, struct err *e, const struct log_written *writ
 {
     struct pushing *p = arg;
     bool is_json = log_request_is_json(&p->q);
-    bool is_partial = written->is_decoded && written->lines > 0 &&
-                      (err_is(e, ERR_INVALID) || err_is(e, ERR_LIMIT));
     struct buf body = {0};
 
-    jsonval_free(p->doc);
-    if (e && !is_partial) {
+    if (e && !log_written_is_partial(written, e)) {
         otlp_error(p->r, is_json, e);
         return;
     }
