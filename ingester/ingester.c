@@ -340,7 +340,7 @@ static struct err *listen_otlp(struct ingester *ing, const char *name, const cha
         return NULL;
     if ((e = process_http_more(ing->process, name, addr, ret)))
         return err_wrap(e, "ingester.%s-address", name);
-    LOG_INFO(net, "OpenTelemetry metrics", KV_STR("method", name), KV_STR("addr", addr),
+    LOG_INFO(net, "OpenTelemetry", KV_STR("method", name), KV_STR("addr", addr),
              KV_U64("port", http_server_port(*ret)));
     return NULL;
 }
@@ -362,6 +362,7 @@ static struct err *build_otlp(struct ingester *ing, const struct conf *c)
         return e;
     otlp_http_routes(process_http(ing->process), ing->otlp);
     otlp_grpc_methods(process_grpc(ing->process), ing->otlp);
+    ingester_logs_methods(ing, process_grpc(ing->process));
     if (http) {
         otlp_http_routes(http, ing->otlp);
         ingester_logs_routes(ing, http);
@@ -369,6 +370,7 @@ static struct err *build_otlp(struct ingester *ing, const struct conf *c)
     if (grpc) {
         ing->otlp_grpc = grpc_server_new(grpc, takes_writes, ing);
         otlp_grpc_methods(ing->otlp_grpc, ing->otlp);
+        ingester_logs_methods(ing, ing->otlp_grpc);
     }
     return NULL;
 }

@@ -63,6 +63,7 @@ void ingester_segment_handle(struct ingester *ing);
 ORR_CHECKED struct err *ingester_logs_open(struct ingester *ing);
 /* Routes and RPC methods. */
 void ingester_logs_routes(struct ingester *ing, struct http_server *s);
+void ingester_logs_methods(struct ingester *ing, struct grpc_server *g);
 void ingester_logs_handle(struct ingester *ing);
 ORR_CHECKED struct err *ingester_logs_start(struct ingester *ing);
 /* Why this process is not ready, as far as logs go; NULL: it is. */

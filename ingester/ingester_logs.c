@@ -14,6 +14,7 @@
 #include "common/lang/logql.h"
 #include "common/model/logs_rpc.h"
 #include "common/model/tenant.h"
+#include "ingester/door/log_grpc.h"
 #include "ingester/door/log_http.h"
 #include "ingester/ingester_internal.h"
 #include "ingester/logs/loghead.h"
@@ -493,6 +494,11 @@ void ingester_logs_routes(struct ingester *ing, struct http_server *s)
                                                   .pattern = "/ingester/logs",
                                                   .handler = logs_page,
                                                   .arg = ing->logs});
+}
+
+void ingester_logs_methods(struct ingester *ing, struct grpc_server *g)
+{
+    log_grpc_methods(g, ing->logs->door);
 }
 
 /* ---- life ---- */
