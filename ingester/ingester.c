@@ -89,6 +89,7 @@ static const struct conf_field ingester_fields[] = {
     CONF_BYTES(struct ingester_conf, logs_cache_bytes, "logs-door-cache-bytes", "64MiB", "1MiB",
                NULL, CONF_FIXED, "Memory for the fingerprints of log streams known to be valid."),
     LINE_DOOR_FIELDS(struct ingester_conf),
+    MESSAGE_DOOR_FIELDS(struct ingester_conf),
 };
 static const struct conf_section ingester_section = {
     "ingester", "Taking in and keeping recent data.", sizeof(struct ingester_conf), ingester_fields,
@@ -424,6 +425,7 @@ static struct err *ingester_open(struct process *p, void **ret)
     if ((e = build_door(ing)) || (e = ingester_logs_open(ing)) || (e = build_otlp(ing, c)))
         goto fail;
     ing->conf.lines = (struct line_door_conf){0}; /* its strings are c's */
+    ing->conf.messages = (struct message_door_conf){0};
     conf_unref(c);
     ingester_rpc_handle(ing);
     ingester_read_handle(ing);
@@ -516,6 +518,8 @@ static void ingester_drain(void *role, process_done_fn *done, void *arg)
 
     if (!line_door_drain(ing->lines, LINE_DRAIN_MS))
         LOG_WARN(door, "not all lines were written before the end");
+    if (!ingester_logs_drain(ing, LINE_DRAIN_MS))
+        LOG_WARN(door, "not all log messages were written before the end");
     if (!agg_feed_drain(ing->agg_feed, LINE_DRAIN_MS))
         LOG_WARN(door, "not all aggregated series were written before the end");
     if (!ing->conf.leave_on_shutdown && (!ing->conf.cut_on_shutdown || !head_is_ready(ing->head))) {
@@ -540,6 +544,7 @@ static void ingester_reload(void *role, const struct conf *c)
 
     limits_set_defaults(ing->limits, c);
     otlp_door_set_conf(ing->otlp, c);
+    ingester_logs_reload(ing);
 }
 
 const struct process_role ingester_role = {
