@@ -91,6 +91,7 @@ static const struct conf_field ingester_fields[] = {
     CONF_BYTES(struct ingester_conf, logs_cache_bytes, "logs-door-cache-bytes", "64MiB", "1MiB",
                NULL, CONF_FIXED, "Memory for the fingerprints of log streams known to be valid."),
     LINE_DOOR_FIELDS(struct ingester_conf),
+    MESSAGE_DOOR_FIELDS(struct ingester_conf),
 };
 static const struct conf_section ingester_section = {
     "ingester", "Taking in and keeping recent data.", sizeof(struct ingester_conf), ingester_fields,
@@ -343,7 +344,7 @@ static struct err *listen_otlp(struct ingester *ing, const char *name, const cha
         return NULL;
     if ((e = process_http_more(ing->process, name, addr, ret)))
         return err_wrap(e, "ingester.%s-address", name);
-    LOG_INFO(net, "OpenTelemetry metrics", KV_STR("method", name), KV_STR("addr", addr),
+    LOG_INFO(net, "OpenTelemetry", KV_STR("method", name), KV_STR("addr", addr),
              KV_U64("port", http_server_port(*ret)));
     return NULL;
 }
@@ -365,6 +366,7 @@ static struct err *build_otlp(struct ingester *ing, const struct conf *c)
         return e;
     otlp_http_routes(process_http(ing->process), ing->otlp);
     otlp_grpc_methods(process_grpc(ing->process), ing->otlp);
+    ingester_logs_methods(ing, process_grpc(ing->process));
     if (http) {
         otlp_http_routes(http, ing->otlp);
         ingester_logs_routes(ing, http);
@@ -372,6 +374,7 @@ static struct err *build_otlp(struct ingester *ing, const struct conf *c)
     if (grpc) {
         ing->otlp_grpc = grpc_server_new(grpc, takes_writes, ing);
         otlp_grpc_methods(ing->otlp_grpc, ing->otlp);
+        ingester_logs_methods(ing, ing->otlp_grpc);
     }
     return NULL;
 }
@@ -427,6 +430,7 @@ static struct err *ingester_open(struct process *p, void **ret)
     if ((e = build_door(ing)) || (e = build_otlp(ing, c)))
         goto fail;
     ing->conf.lines = (struct line_door_conf){0}; /* its strings are c's */
+    ing->conf.messages = (struct message_door_conf){0};
     conf_unref(c);
     ingester_rpc_handle(ing);
     ingester_read_handle(ing);
@@ -519,6 +523,8 @@ static void ingester_drain(void *role, process_done_fn *done, void *arg)
 
     if (!line_door_drain(ing->lines, LINE_DRAIN_MS))
         LOG_WARN(door, "not all lines were written before the end");
+    if (!ingester_logs_drain(ing, LINE_DRAIN_MS))
+        LOG_WARN(door, "not all log messages were written before the end");
     if (!agg_feed_drain(ing->agg_feed, LINE_DRAIN_MS))
         LOG_WARN(door, "not all aggregated series were written before the end");
     if (!ing->conf.leave_on_shutdown && (!ing->conf.cut_on_shutdown || !head_is_ready(ing->head))) {
@@ -543,6 +549,7 @@ static void ingester_reload(void *role, const struct conf *c)
 
     limits_set_defaults(ing->limits, c);
     otlp_door_set_conf(ing->otlp, c);
+    ingester_logs_reload(ing);
 }
 
 const struct process_role ingester_role = {

@@ -6,6 +6,7 @@
 #include "ingester/door/door.h"
 #include "ingester/door/ha_tracker.h"
 #include "ingester/door/line_door.h"
+#include "ingester/door/message_door.h"
 #include "ingester/door/otlp_door.h"
 #include "ingester/flush.h"
 #include "ingester/ingester.h"
@@ -29,6 +30,7 @@ struct ingester_conf {
     int64_t leave_grace_ns, self_upload_after_ns, visible_after_ns;
     char *otlp_http_address, *otlp_grpc_address; /* only while the role opens */
     struct line_door_conf lines;                 /* strings: while it is opened */
+    struct message_door_conf messages;           /* likewise */
 };
 
 struct rpc_segment;
@@ -91,12 +93,17 @@ ORR_CHECKED struct err *ingester_logs_open(struct ingester *ing);
 struct loghead *ingester_logs_head(struct ingester *ing);
 /* Routes and RPC methods. */
 void ingester_logs_routes(struct ingester *ing, struct http_server *s);
+void ingester_logs_methods(struct ingester *ing, struct grpc_server *g);
 void ingester_logs_handle(struct ingester *ing);
 ORR_CHECKED struct err *ingester_logs_start(struct ingester *ing);
 /* Why this process is not ready, as far as logs go; NULL: it is. */
 const char *ingester_logs_trouble(const struct ingester *ing);
 /* Takes no more batches from now on. */
 void ingester_logs_seal(struct ingester *ing);
+/* What came over sockets is written, or timeout_ms are over: false. */
+bool ingester_logs_drain(struct ingester *ing, int64_t timeout_ms);
+/* Reads certificates again. */
+void ingester_logs_reload(struct ingester *ing);
 /* Ends upkeep and head; then the rest. */
 void ingester_logs_stop(struct ingester *ing);
 void ingester_logs_free(struct ingester *ing);

@@ -14,6 +14,7 @@
 #include "common/lang/logql.h"
 #include "common/model/logs_rpc.h"
 #include "common/model/tenant.h"
+#include "ingester/door/log_grpc.h"
 #include "ingester/door/log_http.h"
 #include "ingester/ingester_internal.h"
 #include "ingester/logs/loghead.h"
@@ -30,6 +31,7 @@ struct ingester_logs {
     struct distribute *distribute;
     struct log_door *door;
     struct log_sink sink;
+    struct message_door *messages;
     _Atomic bool is_sealed;
     /* upkeep */
     pthread_t thread;
@@ -506,6 +508,11 @@ void ingester_logs_routes(struct ingester *ing, struct http_server *s)
                                                   .arg = ing->logs});
 }
 
+void ingester_logs_methods(struct ingester *ing, struct grpc_server *g)
+{
+    log_grpc_methods(g, ing->logs->door);
+}
+
 /* ---- life ---- */
 
 static struct err *open_store(struct ingester_logs *l)
@@ -569,8 +576,29 @@ struct err *ingester_logs_open(struct ingester *ing)
                                              .cache_bytes = (size_t)c->logs_cache_bytes,
                                              .max_body_bytes = (size_t)c->max_body_bytes,
                                              .max_inflight_bytes = (size_t)c->max_inflight_bytes});
+    e = message_door_new(&(struct message_door_opts){.conf = &c->messages,
+                                                     .door = l->door,
+                                                     .loops = loops,
+                                                     .n_loops = n,
+                                                     .max_connections = c->lines.max_connections,
+                                                     .idle_ms = c->lines.idle_ns / NS_PER_MS},
+                         &l->messages);
     mem_free(loops);
-    return NULL;
+    return e;
+}
+
+bool ingester_logs_drain(struct ingester *ing, int64_t timeout_ms)
+{
+    return message_door_drain(ing->logs->messages, timeout_ms);
+}
+
+void ingester_logs_reload(struct ingester *ing)
+{
+    struct err *e = message_door_reload(ing->logs->messages);
+
+    if (e)
+        LOG_ERROR(door, "the certificate of syslog over TLS stays as it is", KV_ERR(e));
+    err_free(e);
 }
 
 struct loghead *ingester_logs_head(struct ingester *ing)
@@ -659,6 +687,7 @@ void ingester_logs_free(struct ingester *ing)
     if (!l)
         return;
     distribute_free(l->distribute);
+    message_door_free(l->messages);
     log_door_free(l->door);
     lock_done(&l->lock);
     (void)pthread_cond_destroy(&l->wake);
