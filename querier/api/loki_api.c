@@ -161,6 +161,7 @@ static const struct route {
     {GET_POST, "/loki/api/v1/detected_labels", loki_detect_labels},
     {GET_POST, "/loki/api/v1/detected_fields", loki_detect_fields},
     {GET_POST, "/loki/api/v1/detected_field/{name}/values", loki_detect_values},
+    {GET_POST, "/loki/api/v1/patterns", loki_patterns},
     {HTTP_GET, "/loki/api/v1/drilldown-limits", loki_limits},
     {HTTP_GET, "/loki/api/v1/status/buildinfo", buildinfo},
 };

@@ -45,4 +45,5 @@ void loki_volume_shards(struct http_request *r);
 void loki_detect_labels(struct http_request *r);
 void loki_detect_fields(struct http_request *r);
 void loki_detect_values(struct http_request *r);
+void loki_patterns(struct http_request *r);
 void loki_limits(struct http_request *r);

@@ -232,6 +232,49 @@ def test_detected(t):
     check(r.json["limits"]["max_query_series"] == 500 and r.json["limits"]["max_query_length"] == "30d1h", r.text)
 
 
+def test_patterns(t):
+    o = Single(t).wait_ready()
+    base = now_ns() // (100 * S) * 100 * S - 300 * S
+    span = {"start": base, "end": base + 200 * S}
+    push_ok(o.addr, [({"app": "web", "env": env}, [(base + i * S, f'level={"error" if i % 10 == 0 else "info"} took={i}ms msg="all done" user=u{i}')
+                                                   for i in range(100)]) for env in ("a", "b")])
+    push_ok(o.addr, [({"app": "plain"}, [(base + i * S, f"job {i} of {i % 3} failed: <no> reason") for i in range(30)])])
+
+    def patterns(query, **params):
+        r = ask(o.addr, "patterns", {**span, "query": query, **params})
+        check(r.status == 200 and r.json["status"] == "success", r.text)
+        return r.json
+
+    got = patterns('{app="web"}', step="50s")
+    check("warnings" not in got, f"{got}")
+    check(got["data"] == [
+        {"pattern": 'level=info took=<_> msg="all done" user=<_>', "level": "info", "samples": [[base // S, 90], [base // S + 50, 90]]},
+        {"pattern": 'level=error took=<_> msg="all done" user=<_>', "level": "error", "samples": [[base // S, 10], [base // S + 50, 10]]}],
+        f"{got}")
+    # each pattern finds its lines
+    for x in got["data"]:
+        n = len(lines(o.addr, '{app="web"} |> `' + x["pattern"] + "`", **span, limit=5000))
+        check(n == sum(v for _, v in x["samples"]), f"{n} {x}")
+    got = patterns('{app="plain"} != "job 1 "')
+    check([(x["pattern"], sum(v for _, v in x["samples"])) for x in got["data"]] == [("job <_> of <_> failed: <_> reason", 29)], f"{got}")
+    check(patterns('{app="nobody"}')["data"] == [], "of nothing")
+    # more lines than are looked at: each stream and each time has its part
+    n = 130000
+    for k in range(0, n, 13000):
+        push_ok(o.addr, [({"app": "many"}, [(base + (k + i) * 10**6, f"tick {i} of many") for i in range(13000)]),
+                         ({"app": "many", "is": "few"}, [(base + k * 10**6, "a few")])])
+    got = patterns('{app="many"}', step="10s")
+    by = {x["pattern"]: x["samples"] for x in got["data"]}
+    check(set(by) == {"tick <_> of many", "a few"}, f"{list(by)}")
+    total = sum(v for _, v in by["tick <_> of many"])
+    check(20000 < total <= 100000 and len(by["tick <_> of many"]) == 13, f"{total} {by}")
+    check(any("lines" in w and "130010" in w for w in got["warnings"]), f"{got['warnings']}")
+    refused(o.addr, "patterns", span, 400, "query is missing")
+    refused(o.addr, "patterns", {**span, "query": 'rate({app="a"}[1m])'}, 400, "only log selector is supported")
+    refused(o.addr, "patterns", {**span, "query": "{"}, 400, "parse error")
+    refused(o.addr, "patterns", {**span, "query": '{app="a"}', "step": "1ms"}, 400, "step")
+
+
 def test_errors_and_limits(t):
     o = Single(t, args=["--limits.max-query-series=3", "--limits.max-query-bytes-read=100KiB"])
     o.wait_ready()
