@@ -151,6 +151,11 @@ def test_replicas_hold_what_a_majority_acknowledged(t):
     c = Cluster(t)
     addrs = c.addrs("ingester")
     ts, sent = now_ns(), {}
+
+    def is_connected():
+        push_ok(addrs[0], [({"app": "probe"}, [(ts, "probe")])])
+        return all(lines_of(a, '{app="probe"}') for a in addrs)
+    wait_for("all three to be told", is_connected)
     for i in range(60):
         key = f"s{i % 12}"
         push_ok(addrs[i % len(addrs)], [({"app": key}, [(ts + i, f"line {i}")])])
@@ -164,7 +169,9 @@ def test_replicas_hold_what_a_majority_acknowledged(t):
     for key, want in sent.items():
         copies = [lines_of(a, '{app="%s"}' % key) for a in addrs[1:]]
         check(set(want) == set(copies[0]) | set(copies[1]), f"{key}: {copies}")
-        check(all(x == sorted(want) for x in copies), f"{key}: {copies}")
+        # a majority is what is waited for: the third may be told a moment later
+        wait_for(f"both to hold {key}",
+                 lambda: all(lines_of(a, '{app="%s"}' % key) == sorted(want) for a in addrs[1:]))
     c.run("restart", names[0])
     wait_for("the killed one to hold its lines again",
              lambda: len(lines_of(addrs[0], '{app=~"s.+"}')) > 0)
