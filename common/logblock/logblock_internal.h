@@ -102,6 +102,10 @@ struct logblock_page {
     size_t n_runs;
     const int64_t *times;
     uint64_t *want; /* entries that hold the needles; NULL: all */
+    /* Of all entries, once many of its streams were asked for; else NULL. */
+    struct slice *lines;
+    struct labels *metas;
+    unsigned n_asked;
 };
 /* Runs and times of p->page, which is open in p->arena; it must have n entries. */
 ORR_CHECKED struct err *logblock_page_load(struct logblock_page *p, uint32_t n);
@@ -114,12 +118,11 @@ const struct logpage_run *logblock_page_run(const struct logblock_page *p, uint3
 struct logblock_run {
     const struct logblock_page *page;
     uint32_t stream, first, at, end;
-    struct slice *lines; /* of first on */
-    struct labels *metas;
+    const struct slice *lines; /* of first on */
+    const struct labels *metas;
 };
 /* The entries of one stream in the page with from <= time, and time < to or (is_all) whatever it is. ERR_CORRUPT if it has no
  * entry of the stream at all. */
-ORR_CHECKED struct err *logblock_run_open(const struct logblock_page *p, uint32_t stream,
-                                          int64_t from_ns, int64_t to_ns, bool is_all,
-                                          struct logblock_run *ret);
+ORR_CHECKED struct err *logblock_run_open(struct logblock_page *p, uint32_t stream, int64_t from_ns,
+                                          int64_t to_ns, bool is_all, struct logblock_run *ret);
 bool logblock_run_next(struct logblock_run *r, bool is_backward, struct logpage_entry *ret);

@@ -24,6 +24,7 @@ struct logblock_set {
 
     /* Reading ahead. */
     struct logblock_in in;
+    struct logblock_in body; /* holds the page that is searched */
     VEC(uint32_t) held;
     struct objpages_hold *series_hold;
     size_t series_end; /* of the matches: held up to here */
@@ -132,10 +133,9 @@ static struct err *match_all(struct logblock_set *s, struct block_refs refs, uin
         if ((e = block_reader_hold_series(r, refs.ptr + at, refs.n - at, block_reader_room(r, 1),
                                           &n, &hold)))
             break;
-        n = ORR_MIN(n, (size_t)4096);
-        e = check_canceled(s);
         for (size_t i = at; !e && i < at + n; i++)
-            e = match_one(s, tmp, refs.ptr[i], &before, all);
+            if (i % 4096 || !(e = check_canceled(s)))
+                e = match_one(s, tmp, refs.ptr[i], &before, all);
         block_reader_unhold(r, hold);
     }
     arena_free(tmp);
@@ -211,6 +211,7 @@ static struct err *select_from(struct logblock *b, struct arena *a, const struct
     s->in = (struct logblock_in){.block = b,
                                  .file = LOGBLOCK_PAGES_FILE,
                                  .ahead = q->is_backward || q->n_needles ? 0 : READ_AHEAD};
+    s->body = (struct logblock_in){.block = b, .file = LOGBLOCK_PAGES_FILE};
     if ((is_all || q->from_ns < q->to_ns) && (e = find(s))) {
         err_free(logblock_set_close(s));
         return logblock_error(b, e);
@@ -317,6 +318,8 @@ static bool plan_page(struct logblock_set *s, uint32_t page, size_t *room)
 {
     size_t n = bytes_to_hold(s, page) + OBJPAGES_PAGE;
 
+    if (s->held.len && vec_last(&s->held) == page) /* of many streams, as a rule */
+        return true;
     if (!has_page(s, page) || is_held(s, page))
         return true;
     if ((s->held.len && *room < n) || s->held.len == MAX_HELD)
@@ -411,16 +414,19 @@ static struct logblock_page *free_slot(struct logblock_set *s)
 }
 
 /* *ret_has false: no line of it holds all needles. */
-static struct err *match_needles(struct logblock_set *s, struct logblock_page *p, bool *ret_has)
+static struct err *match_needles(struct logblock_set *s, struct logblock_page *p,
+                                 const struct logblock_page_at *at, bool *ret_has)
 {
     uint32_t words = LOGPAGE_WORDS(logpage_n_entries(p->page));
     uint64_t *set = arena_array(p->arena, uint64_t, words), any = 1;
-    struct err *e = NULL;
+    struct err *e;
 
     *ret_has = false;
     for (size_t k = 0; k < s->q.n_needles; k++)
         if (logpage_lacks(p->page, s->q.needles[k]))
             return NULL;
+    /* What is read of it now are many small parts; from afar they come together. */
+    e = logblock_in_hold(&s->body, &(struct logfilter_range){at->offset, at->bytes}, 1);
     p->want = arena_array(p->arena, uint64_t, words);
     memset(p->want, 255, words * sizeof(*p->want));
     for (size_t k = 0; !e && any && k < s->q.n_needles; k++) {
@@ -441,7 +447,7 @@ static struct err *open_by_parts(struct logblock_set *s, struct logblock_page *p
 
     *bytes = (struct page_bytes){s, p->arena, at->offset};
     e = logpage_open_ranged(p->arena, at->bytes, fetch_page, bytes, &p->page);
-    return e ? e : match_needles(s, p, ret_has);
+    return e ? e : match_needles(s, p, at, ret_has);
 }
 
 static struct err *open_whole(struct logblock_set *s, struct logblock_page *p,
@@ -561,6 +567,7 @@ struct err *logblock_set_close(struct logblock_set *s)
     for (size_t i = 0; i < SLOTS; i++)
         logblock_page_done(&s->slots[i]);
     logblock_in_done(&s->in);
+    logblock_in_done(&s->body);
     block_reader_unhold(s->block->streams, s->series_hold);
     vec_done(&s->held);
     arena_free(s->stream_arena);

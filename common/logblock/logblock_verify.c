@@ -98,7 +98,7 @@ static struct err *check_run(struct verifying *v, const struct logblock_page *p,
 /* ---- pages ---- */
 
 /* Decodes the run's lines. */
-static struct err *count_run(struct verifying *v, const struct logblock_page *p, uint32_t stream,
+static struct err *count_run(struct verifying *v, struct logblock_page *p, uint32_t stream,
                              uint64_t *raw)
 {
     struct logblock_run run;
@@ -118,7 +118,7 @@ static struct err *count_run(struct verifying *v, const struct logblock_page *p,
     return e;
 }
 
-static struct err *check_runs(struct verifying *v, const struct logblock_page *p,
+static struct err *check_runs(struct verifying *v, struct logblock_page *p,
                               const struct logblock_page_at *at)
 {
     int64_t min = INT64_MAX, max = INT64_MIN;

@@ -1,4 +1,6 @@
 /* A block of log lines: what goes in comes back, all of it or what a query asks for. */
+#include <pthread.h>
+
 #include "common/base/fsx.h"
 #include "common/block/block_store.h"
 #include "common/logblock/logblock_internal.h"
@@ -228,6 +230,73 @@ TEST(logblock_memory_is_bounded_by_the_arena)
     fixture_close(x);
     fixture_done(&f);
     arena_free(a);
+}
+
+/* Pages of hundreds of streams: those are not decoded one by one, nor does memory grow with their number. */
+TEST(logblock_of_many_small_streams)
+{
+    struct logblock_query q = everything();
+    struct fixture_block x;
+    struct fixture f;
+
+    fixture_make(&f, 30, 6000, 16, LOGTEXT_KINDS);
+    fixture_write(&f, 1, 0, 1);
+    x = fixture_open(1);
+    CHECK(block_reader_meta(x.streams)->stats.chunks < 20);
+    for (int round = 0; round < 4; round++) {
+        struct slice needle = SLICE("connection");
+
+        q.is_backward = round % 2;
+        q.needles = &needle;
+        q.n_needles = (size_t)round / 2;
+        (void)check_query(&f, x.b, &q);
+    }
+    fixture_close(x);
+    fixture_done(&f);
+}
+
+/* ---- threads: an open block is asked by many at once ---- */
+
+struct asker {
+    const struct fixture *f;
+    struct logblock *b;
+    int i;
+};
+
+static void *ask(void *arg)
+{
+    struct asker *k = arg;
+
+    for (int round = 0; round < 6; round++) {
+        struct slice needle = SLICE("connection from");
+        struct logblock_query q = everything();
+
+        q.is_backward = (round + k->i) % 2;
+        q.needles = &needle;
+        q.n_needles = (size_t)(round % 3 == 0);
+        (void)check_query(k->f, k->b, &q);
+    }
+    return NULL;
+}
+
+TEST(logblock_is_asked_by_many_threads)
+{
+    struct asker askers[4];
+    pthread_t threads[4];
+    struct fixture_block x;
+    struct fixture f;
+
+    fixture_make(&f, 31, 30, 1000, LOGTEXT_WORDS);
+    fixture_write(&f, 1, 0, 1);
+    x = fixture_open(1);
+    for (int i = 0; i < 4; i++) {
+        askers[i] = (struct asker){&f, x.b, i};
+        CHECK_INT(pthread_create(&threads[i], NULL, ask, &askers[i]), 0);
+    }
+    for (int i = 0; i < 4; i++)
+        CHECK_INT(pthread_join(threads[i], NULL), 0);
+    fixture_close(x);
+    fixture_done(&f);
 }
 
 /* ---- what lines can be ---- */
