@@ -12,8 +12,8 @@
  *                    0     8  magic "ORRLBD" 0 1
  *                    8     4  pages
  *                   12     4  streams
- *                   16  40*n  pages: u64 offset, u32 bytes, u32 entries, u64 bytes of lines and structured metadata,
- *                             i64 i64 least and greatest time, Unix ns
+ *                   16  44*n  pages: u64 offset, u32 bytes, u32 entries, u64 bytes of lines and structured metadata,
+ *                             i64 i64 least and greatest time, Unix ns, u32 crc32c of the page
  *                    -  32*n  streams: u64 u64 fingerprint (lower, upper half), u64 entries, u64 bytes of lines
  *                             and structured metadata
  *                    -     4  crc32c of all before it
@@ -55,7 +55,7 @@ ORR_CHECKED struct err *logblock_writer_open(const struct logblock_writer_opts *
 /* The stream of the entries that follow; fingerprints strictly ascending. Copies. ERR_INVALID. */
 ORR_CHECKED struct err *logblock_writer_stream(struct logblock_writer *w, struct hash128 fp,
                                                struct labels labels);
-/* Times of a stream do not descend. Copies. e->stream is not looked at. ERR_INVALID. */
+/* Times of a stream do not descend. Copies. e->stream is not looked at. ERR_INVALID; ERR_TOO_LARGE over LOGPAGE_MAX_BYTES. */
 ORR_CHECKED struct err *logblock_writer_entry(struct logblock_writer *w,
                                               const struct logpage_entry *e);
 /* All files, meta.json last, sync, rename. A stream without entries is left out. ret_meta is copied into the arena. A block

@@ -8,7 +8,7 @@
 #define LOGBLOCK_DIRECTORY_MAGIC "ORRLBD\0\1"
 #define LOGBLOCK_DIRECTORY_MAGIC_BYTES 8
 #define LOGBLOCK_DIRECTORY_HEADER 16
-#define LOGBLOCK_DIRECTORY_PAGE 40
+#define LOGBLOCK_DIRECTORY_PAGE 44
 #define LOGBLOCK_DIRECTORY_STREAM 32
 #define LOGBLOCK_MAX_PAGE_BYTES (4u * LOGPAGE_MAX_BYTES) /* of one page in the file */
 
@@ -17,6 +17,7 @@ struct logblock_page_at {
     uint32_t bytes, entries;
     uint64_t raw; /* bytes of lines and structured metadata */
     int64_t min_ns, max_ns;
+    uint32_t crc;
 };
 struct logblock_stream_at {
     struct hash128 fp;

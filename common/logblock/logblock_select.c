@@ -457,6 +457,8 @@ static struct err *open_whole(struct logblock_set *s, struct logblock_page *p,
     struct slice bytes;
     struct err *e = fetch_page(&from, 0, at->bytes, &bytes);
 
+    if (!e && hash_crc32c(bytes) != at->crc)
+        e = err_new(ERR_CORRUPT, LOGBLOCK_PAGES_FILE ": checksum of page %u", p->number);
     return e ? e : logpage_open(p->arena, bytes, &p->page);
 }
 

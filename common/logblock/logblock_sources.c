@@ -35,18 +35,17 @@ static void block_close(void *arg)
     mem_free(s);
 }
 
-/* The directory's checksum stands for what the block has: it tells of each stream and page. */
+/* The directory has a checksum of each page, and all streams. */
 static struct hash128 order_of_block(const struct logblock_directory *d)
 {
-    size_t pages = (size_t)d->n_pages * LOGBLOCK_DIRECTORY_PAGE,
-           streams = (size_t)d->n_streams * LOGBLOCK_DIRECTORY_STREAM;
-    uint64_t hash = hash_xxh64(slice_of(d->pages, pages), 0);
     struct logblock_page_at first = {0};
+    uint64_t hash;
 
     if (d->n_pages)
         first = logblock_directory_page(d, 0);
-    return (struct hash128){hash_xxh64(slice_of(d->streams, streams), hash),
-                            (uint64_t)first.min_ns};
+    hash = hash_xxh64(slice_of(d->pages, (size_t)d->n_pages * LOGBLOCK_DIRECTORY_PAGE), 0);
+    hash = hash_xxh64(slice_of(d->streams, (size_t)d->n_streams * LOGBLOCK_DIRECTORY_STREAM), hash);
+    return (struct hash128){hash, (uint64_t)first.min_ns};
 }
 
 struct err *logblock_source_block(struct logblock *b, struct logblock_source *ret)
@@ -143,12 +142,20 @@ static void frame_close(void *arg)
     mem_free(s);
 }
 
+/* Where it is in its log; then what it has: the header of a page has checksums of what is in it. */
+static struct hash128 order_of_frame(const struct logframe *f)
+{
+    uint64_t hash = hash_xxh64(
+        slice_of(f->streams, (size_t)f->head.n_streams * LOGFRAME_STREAM_BYTES), f->head.shard);
+
+    for (uint32_t i = 0; i < f->head.n_pages; i++)
+        hash = hash_xxh64(slice_sub(logframe_page_bytes(f, i), 0, LOGPAGE_HEADER_BYTES), hash);
+    return (struct hash128){hash, f->head.through};
+}
+
 struct err *logblock_source_frame(const struct logframe *f, struct logblock_source *ret)
 {
     struct of_frame *s = mem_new(struct of_frame);
-    struct slice tables = slice_of(
-        f->streams, (size_t)f->head.n_streams * LOGFRAME_STREAM_BYTES +
-                        (size_t)f->head.n_pages * LOGFRAME_PAGE_BYTES); /* one behind the other */
     struct err *e;
 
     s->frame = *f;
@@ -158,10 +165,6 @@ struct err *logblock_source_frame(const struct logframe *f, struct logblock_sour
         return e;
     }
     s->labels_left = reader_new(buf_slice(&s->labels));
-    *ret = (struct logblock_source){frame_stream,
-                                    frame_entry,
-                                    frame_close,
-                                    s,
-                                    {hash_xxh64(tables, f->head.shard), f->head.through}};
+    *ret = (struct logblock_source){frame_stream, frame_entry, frame_close, s, order_of_frame(f)};
     return NULL;
 }

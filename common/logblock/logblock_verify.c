@@ -172,7 +172,10 @@ static struct err *check_page(struct verifying *v, uint32_t number)
 
     logfilter_grams_clear(&v->grams);
     if (!(e = logblock_in_read(&v->pages, at.offset, at.bytes, &bytes, &is_kept)) &&
-        !(e = logpage_open(p.arena, bytes, &p.page)) && !(e = logblock_page_load(&p, at.entries)))
+        hash_crc32c(bytes) != at.crc)
+        e = wrong("directory: another checksum");
+    if (!e && !(e = logpage_open(p.arena, bytes, &p.page)) &&
+        !(e = logblock_page_load(&p, at.entries)))
         e = check_runs(v, &p, &at);
     logblock_page_done(&p);
     if (e)

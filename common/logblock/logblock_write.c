@@ -125,6 +125,7 @@ static struct err *put_page(struct logblock_writer *w)
         p.max_ns = ORR_MAX(p.max_ns, en->ts_ns);
     }
     p.bytes = (uint32_t)w->scratch.len;
+    p.crc = hash_crc32c(buf_slice(&w->scratch));
     logblock_directory_put_page(&w->page_entries, &p);
     block_out_put(&w->pages, buf_slice(&w->scratch));
     buf_reset(&w->scratch);

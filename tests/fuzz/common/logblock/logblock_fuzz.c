@@ -190,6 +190,8 @@ static void fix(struct source *s)
         struct logblock_page_at p = logblock_directory_page(&d, i);
 
         fix_page(s->files[PAGES].ptr + p.offset, p.bytes);
+        put_u32(dir->ptr + LOGBLOCK_DIRECTORY_HEADER + (i + 1) * LOGBLOCK_DIRECTORY_PAGE - 4,
+                hash_crc32c(slice_of(s->files[PAGES].ptr + p.offset, p.bytes)));
     }
     put_u32(dir->ptr + dir->len - 4, hash_crc32c(slice_of(dir->ptr, dir->len - 4)));
     indexfix(s->files[INDEX].ptr, s->files[INDEX].len);

@@ -117,7 +117,7 @@ TEST(logblock_ranges_matchers_and_needles_give_what_is_there)
     fixture_write(&f, 1, 0, 1);
     x = fixture_open(1);
     rng_seed(&r, 8);
-    for (int round = 0; round < 150; round++) {
+    for (int round = 0; round < 60; round++) {
         struct logblock_query q = everything();
         struct slice needles[2];
         struct matcher ms[1];
