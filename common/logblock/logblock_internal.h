@@ -86,6 +86,31 @@ ORR_CHECKED struct err *logblock_in_hold(struct logblock_in *in,
 ORR_CHECKED struct err *logblock_narrow(struct logblock *b, const struct slice *needles, size_t n,
                                         uint64_t *set, uint64_t *touched);
 
+/* ---- a query ---- */
+
+/* A stream that matches, and which pages have lines of it in the range. */
+struct logblock_match {
+    uint32_t ref, stream, first, last;
+};
+struct logblock_matches {
+    const struct logblock_directory *dir;
+    struct logblock_match
+        *ptr; /* by fingerprint; the first page of one is not before the last of the one before */
+    size_t n;
+    uint64_t *pages;       /* that are wanted, a bit each */
+    uint64_t skipped;      /* pages of streams that match, which are not */
+    uint64_t filter_bytes; /* read */
+};
+static inline bool logblock_has_page(const struct logblock_matches *m, uint32_t page)
+{
+    return m->pages[page >> 6] >> (page & 63) & 1;
+}
+/* In the arena. is_all: whatever the times are. */
+ORR_CHECKED struct err *logblock_match(struct logblock *b, struct arena *a,
+                                       const struct logblock_query *q, bool is_all,
+                                       struct logblock_matches *ret);
+/* ERR_CANCELED, or ERR_LIMIT once the arena is over. */
+ORR_CHECKED struct err *logblock_check(const struct logblock_query *q, const struct arena *a);
 /* All of the block, whatever the times. */
 ORR_CHECKED struct err *logblock_select_all(struct logblock *b, struct arena *a,
                                             struct logblock_set **ret);
