@@ -1,4 +1,4 @@
-/* Blocks and frames as sources of a merge. */
+/* Blocks and frames as sources of a merge. One that has not been asked for a stream yet takes little memory: there may be thousands. */
 #include "common/base/mem.h"
 #include "common/logblock/logblock_internal.h"
 #include "common/logblock/logframe.h"
@@ -6,14 +6,21 @@
 /* ---- a block ---- */
 
 struct of_block {
+    struct logblock *block;
     struct arena *arena;
-    struct logblock_set *set;
+    struct logblock_set *set; /* from the first stream on */
 };
 
 static struct err *block_stream(void *arg, struct logblock_stream *ret, bool *ret_is_end)
 {
     struct of_block *s = arg;
+    struct err *e;
 
+    if (!s->set) {
+        s->arena = arena_new(0);
+        if ((e = logblock_select_all(s->block, s->arena, &s->set)))
+            return e;
+    }
     *ret_is_end = !logblock_set_stream(s->set, ret);
     return *ret_is_end ? logblock_set_take_error(s->set) : NULL;
 }
@@ -31,7 +38,8 @@ static void block_close(void *arg)
     struct of_block *s = arg;
 
     err_free(logblock_set_close(s->set));
-    arena_free(s->arena);
+    if (s->arena)
+        arena_free(s->arena);
     mem_free(s);
 }
 
@@ -51,14 +59,13 @@ static struct hash128 order_of_block(const struct logblock_directory *d)
 struct err *logblock_source_block(struct logblock *b, struct logblock_source *ret)
 {
     const struct logblock_directory *d;
-    struct of_block *s = mem_new(struct of_block);
-    struct err *e;
+    struct err *e = logblock_directory_get(b, &d);
+    struct of_block *s;
 
-    s->arena = arena_new(0);
-    if ((e = logblock_select_all(b, s->arena, &s->set)) || (e = logblock_directory_get(b, &d))) {
-        block_close(s);
-        return e;
-    }
+    if (e)
+        return logblock_error(b, e);
+    s = mem_new(struct of_block);
+    s->block = b;
     *ret = (struct logblock_source){block_stream, block_entry, block_close, s, order_of_block(d)};
     return NULL;
 }
@@ -67,7 +74,7 @@ struct err *logblock_source_block(struct logblock *b, struct logblock_source *re
 
 struct of_frame {
     struct logframe frame;
-    struct buf labels;
+    struct buf labels; /* of all streams, from the first one on */
     struct reader labels_left;
     struct arena *arena; /* of the stream's labels */
     uint32_t next;       /* stream */
@@ -86,7 +93,14 @@ static struct err *frame_stream(void *arg, struct logblock_stream *ret, bool *re
 {
     struct of_frame *s = arg;
     struct labels labels;
+    struct err *e;
 
+    if (s->next == 0) {
+        buf_reset(&s->labels);
+        if ((e = logframe_labels(&s->frame, &s->labels)))
+            return e;
+        s->labels_left = reader_new(buf_slice(&s->labels));
+    }
     s->run = (struct logblock_run){0};
     *ret_is_end = s->next == s->frame.head.n_streams;
     if (*ret_is_end)
@@ -156,15 +170,9 @@ static struct hash128 order_of_frame(const struct logframe *f)
 struct err *logblock_source_frame(const struct logframe *f, struct logblock_source *ret)
 {
     struct of_frame *s = mem_new(struct of_frame);
-    struct err *e;
 
     s->frame = *f;
     s->arena = arena_new(0);
-    if ((e = logframe_labels(f, &s->labels))) {
-        frame_close(s);
-        return e;
-    }
-    s->labels_left = reader_new(buf_slice(&s->labels));
     *ret = (struct logblock_source){frame_stream, frame_entry, frame_close, s, order_of_frame(f)};
     return NULL;
 }

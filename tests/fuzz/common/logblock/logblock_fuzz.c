@@ -46,7 +46,7 @@ static void write_lines(struct logblock_writer *w)
                                                                .line = slice_of(text, (size_t)n),
                                                                .meta = {&meta, (size_t)(i % 2)}}));
         }
-        if (s == 1 || s == 2) { /* ends a page, so that a stream goes on in another one */
+        if (s == 1) { /* ends a page, so that a stream goes on in another one */
             struct buf big = {0};
 
             buf_fill(&big, 'x', LOGPAGE_AIM_BYTES);
