@@ -18,6 +18,7 @@
  *                             and structured metadata
  *                    -     4  crc32c of all before it
  *   filter      logfilter.h, of the pages
+ *   summary     if asked for: block_summary.h, of the streams
  *
  * Lines are sorted by (fingerprint, time), equal times as they came; so whoever merges blocks, or frames (logframe.h), reads each
  * from its begin to its end, once. The bytes of a block follow from its lines and the options, never from time
@@ -44,7 +45,9 @@ struct logblock_writer_opts {
     const char *dir; /* made if absent */
     struct block_meta
         meta; /* as in block_writer_opts; times, stats and files are filled in. Borrowed until finish */
-    int level;    /* of zstd; 0: LOGPAGE_LEVEL */
+    int level; /* of zstd; 0: LOGPAGE_LEVEL */
+    bool
+        has_summary; /* a block of the bucket: with a file "summary" (block_summary.h) of its streams */
     bool no_sync; /* tests and benchmarks: no fsync */
 };
 
