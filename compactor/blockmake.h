@@ -15,9 +15,10 @@
 #include "compactor/segcheck.h"
 
 struct blockmake_input {
-    struct block_reader *reader;
-    const char *dir; /* for its sidecars */
+    struct ulid ulid;
+    const char *dir; /* its files */
     struct segcheck found;
+    struct block_reader *reader;
 };
 
 struct blockmake_stats { /* written atomically: shared by several threads */

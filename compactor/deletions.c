@@ -8,8 +8,6 @@
 #include "common/block/block_store.h"
 #include "common/block/tiers.h"
 
-#define SIGNAL SLICE("metrics")
-
 /* A live block that was looked into. */
 struct looked {
     uint64_t order;     /* for the tombstones up to this one */

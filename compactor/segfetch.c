@@ -7,21 +7,20 @@
 #include "common/base/fsx.h"
 #include "common/base/mem.h"
 #include "common/base/reader.h"
-#include "common/block/block_meta.h"
-#include "common/block/sidecar.h"
 #include "common/model/metrics_rpc.h"
 
 #define LIST_MAX_BYTES (1u << 20)
-#define CHUNKS_DIR "chunks/"
-#define CHUNKS_DIGITS 6
+#define DIGITS 6 /* of numbered files */
 
 /* ---- the list ---- */
 
-static bool is_chunks_file(struct slice name)
+static bool is_numbered_file(const struct signal *sig, struct slice name)
 {
-    struct slice digits = slice_from(name, strlen(CHUNKS_DIR));
+    size_t dir_len = strlen(sig->numbered_dir);
+    struct slice digits = slice_from(name, dir_len + 1);
 
-    if (!slice_has_prefix(name, SLICE(CHUNKS_DIR)) || digits.len != CHUNKS_DIGITS)
+    if (!slice_has_prefix(name, slice_cstr(sig->numbered_dir)) || digits.len != DIGITS ||
+        name.ptr[dir_len] != '/')
         return false;
     for (size_t i = 0; i < digits.len; i++)
         if (digits.ptr[i] < '0' || digits.ptr[i] > '9')
@@ -29,16 +28,8 @@ static bool is_chunks_file(struct slice name)
     return true;
 }
 
-static bool is_known_file(struct slice name)
-{
-    return slice_eq_cstr(name, BLOCK_META_FILE) || slice_eq_cstr(name, "index") ||
-           slice_eq_cstr(name, "tombstones") || slice_eq_cstr(name, BLOCK_STARTS_FILE) ||
-           slice_eq_cstr(name, sidecar_file(SIDECAR_EXEMPLARS)) ||
-           slice_eq_cstr(name, sidecar_file(SIDECAR_METADATA)) || is_chunks_file(name);
-}
-
-struct err *segfetch_parse_list(struct slice bytes, struct arena *a, uint64_t max_bytes,
-                                struct segfetch_file **ret, size_t *ret_n)
+struct err *segfetch_parse_list(const struct signal *sig, struct slice bytes, struct arena *a,
+                                uint64_t max_bytes, struct segfetch_file **ret, size_t *ret_n)
 {
     struct segfetch_file *files = arena_array(a, struct segfetch_file, SEGFETCH_MAX_FILES);
     struct reader r = reader_new(bytes);
@@ -51,7 +42,7 @@ struct err *segfetch_parse_list(struct slice bytes, struct arena *a, uint64_t ma
         f.bytes = reader_uvarint(&r);
         if (!reader_ok(&r))
             return err_new(ERR_INVALID, "malformed list of files");
-        if (!is_known_file(f.name))
+        if (!sig->has_file(f.name) && !is_numbered_file(sig, f.name))
             return err_new(ERR_INVALID, "a segment has no file \"%.*s\"",
                            (int)ORR_MIN(f.name.len, (size_t)100), (const char *)f.name.ptr);
         for (size_t i = 0; i < n; i++)
@@ -84,7 +75,7 @@ static struct err *ask(struct fetching *f, struct slice file, uint64_t offset, u
     const struct peercall_opts call = {.pool = f->opts->pool,
                                        .loop = f->opts->loop,
                                        .address = f->opts->address,
-                                       .method = "ingester.segment_read",
+                                       .method = f->opts->signal->read_method,
                                        .tenant = f->tenant,
                                        .timeout_ms = f->opts->timeout_ms,
                                        .max_bytes = max_bytes,
@@ -144,15 +135,15 @@ static struct err *fetch_file(struct fetching *f, const struct segfetch_file *fi
 
 static struct err *fetch_all(struct fetching *f, struct arena *a, uint64_t *ret_bytes)
 {
-    char *chunks = arena_printf(a, "%s/chunks", f->dir);
+    char *numbered = arena_printf(a, "%s/%s", f->dir, f->opts->signal->numbered_dir);
     struct segfetch_file *files;
     uint64_t bytes = 0;
     struct err *e;
     size_t n;
 
-    if ((e = fsx_mkdirs(chunks)) || (e = ask(f, SLICE_EMPTY, 0, 0, LIST_MAX_BYTES)) ||
-        (e = segfetch_parse_list(arena_dup(a, buf_slice(&f->answer)), a, f->opts->max_bytes, &files,
-                                 &n)))
+    if ((e = fsx_mkdirs(numbered)) || (e = ask(f, SLICE_EMPTY, 0, 0, LIST_MAX_BYTES)) ||
+        (e = segfetch_parse_list(f->opts->signal, arena_dup(a, buf_slice(&f->answer)), a,
+                                 f->opts->max_bytes, &files, &n)))
         return e;
     for (size_t i = 0; i < n && !e; i++) {
         e = fetch_file(f, &files[i]);

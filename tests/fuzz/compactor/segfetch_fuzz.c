@@ -14,7 +14,7 @@ static void fuzz_list(struct slice in)
     struct segfetch_file *files;
     uint64_t bytes = 0;
     size_t n;
-    struct err *e = segfetch_parse_list(in, a, MAX_BYTES, &files, &n);
+    struct err *e = segfetch_parse_list(signal_of(SIGNAL_METRICS), in, a, MAX_BYTES, &files, &n);
 
     for (size_t i = 0; !e && i < n; i++) {
         bytes += files[i].bytes;

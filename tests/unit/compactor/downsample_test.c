@@ -122,7 +122,8 @@ static void setup(struct fixture *f)
     CHECK_OK(fsx_remove_tree(bucket));
     CHECK_OK(objstore_fs_open(bucket, &(struct objstore_fs_opts){.no_sync = true}, &f->store));
     make_block(f);
-    f->opts = (struct levelmerge_opts){.store = f->store, .work_dir = work, .metrics = &f->m};
+    f->opts = (struct levelmerge_opts){
+        .signal = signal_of(SIGNAL_METRICS), .store = f->store, .work_dir = work, .metrics = &f->m};
     replan(f, T0 + 3 * DAY_MS);
 }
 

@@ -115,7 +115,8 @@ static void setup_split(struct fixture *f, unsigned n, unsigned more_series, uin
     CHECK_OK(objstore_fs_open(bucket, &(struct objstore_fs_opts){.no_sync = true}, &f->store));
     for (unsigned i = 1; i <= n; i++)
         make_block(f, i);
-    f->opts = (struct levelmerge_opts){.store = f->store, .work_dir = work, .metrics = &f->m};
+    f->opts = (struct levelmerge_opts){
+        .signal = signal_of(SIGNAL_METRICS), .store = f->store, .work_dir = work, .metrics = &f->m};
     replan(f);
     CHECK_INT(f->n_jobs, n > 1); /* one alone is as it should be */
     if (n > 1)

@@ -13,7 +13,7 @@ static struct err *parse(const char *const *names, const uint64_t *sizes, size_t
         buf_lstr(&b, slice_cstr(names[i]));
         buf_uvarint(&b, sizes[i]);
     }
-    e = segfetch_parse_list(buf_slice(&b), a, max, &files, ret_n);
+    e = segfetch_parse_list(signal_of(SIGNAL_METRICS), buf_slice(&b), a, max, &files, ret_n);
     buf_done(&b);
     arena_free(a);
     return e;
@@ -59,8 +59,9 @@ TEST(segfetch_refuses_a_list_that_is_cut_off)
     struct segfetch_file *files;
     size_t n;
 
-    CHECK_ERR(segfetch_parse_list(SLICE("\x05ind"), a, 100, &files, &n), ERR_INVALID, "malformed");
-    CHECK_OK(segfetch_parse_list(SLICE_EMPTY, a, 100, &files, &n));
+    CHECK_ERR(segfetch_parse_list(signal_of(SIGNAL_METRICS), SLICE("\x05ind"), a, 100, &files, &n),
+              ERR_INVALID, "malformed");
+    CHECK_OK(segfetch_parse_list(signal_of(SIGNAL_METRICS), SLICE_EMPTY, a, 100, &files, &n));
     CHECK_INT(n, 0);
     arena_free(a);
 }
