@@ -14,6 +14,8 @@
 #define DROP_TIMEOUT_MS 10000
 #define DROPS_AT_ONCE 64
 #define MAX_TIME_MS (1ll << 55) /* a million years: sums stay clear of overflow */
+/* A clock of an ingester may be so far ahead of ours: what it has cut in its time must not be seen as early. */
+#define SKEW_MS 60000
 /* Members of this long ago decide whether a zone or an instance is the unit of failure. */
 #define LOOKBACK_MS (3 * PLAN_WINDOW_MS)
 
@@ -87,6 +89,9 @@ static bool take_row(struct round *r, unsigned position, const struct rpc_segmen
         err_free(e);
         return false;
     }
+    if (r->part->signal->begins_with_id)
+        seg.cut_ms = ORR_MIN(clock_wall_ms(&clock_system) + SKEW_MS,
+                             seg.max_ms + r->conf->cut_grace_ns / NS_PER_MS);
     if (is_ours(r, seg.tenant, plan_window(seg.min_ms)))
         plan_segment(r->part->plan, position, &seg);
     return true;

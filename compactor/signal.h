@@ -24,6 +24,7 @@ struct signal {
     unsigned member;           /* bit of the ingesters that have it */
     /* RPC methods of ingesters */
     const char *list_method, *read_method, *dropped_method;
+    bool begins_with_id; /* the id of a segment is made when it is begun; else when it is cut */
     /* Files that a segment may have, beside those in a directory whose names are six digits. */
     bool (*has_file)(struct slice name);
     const char *numbered_dir;
