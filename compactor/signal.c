@@ -36,7 +36,7 @@ static void ask_held_metrics(struct buf *out, const struct tombstone *t)
 static struct retention retention_of_metrics(const struct tenant_limits *limits,
                                              const struct tenant_rules *rules)
 {
-    return (struct retention){.rules = &rules->retention,
+    return (struct retention){.rules = &rules->retention.rules,
                               .default_ms =
                                   limits->compactor_blocks_retention_period_ns / NS_PER_MS};
 }

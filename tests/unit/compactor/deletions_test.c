@@ -264,7 +264,7 @@ TEST(deletions_find_series_whose_retention_is_over)
     CHECK_OK(yaml_load(
         "t", SLICE("[{selector: '{a=\"1\"}', period: 10h}, {selector: '{a=\"7\"}', period: 1h}]"),
         f.a, &root));
-    CHECK_OK(retention_rules_parse("t", root, f.a, &rules));
+    CHECK_OK(retention_rules_parse("t", "retention_stream", root, f.a, &rules));
     r = (struct retention){&rules, 0, FIXTURE_T0 + 3600000 + 102001};
     f.opts.retention = &r;
     look(&f); /* a rule is over for block 1, and none of its series is meant */
@@ -318,7 +318,7 @@ TEST(deletions_see_the_labels_that_a_block_gives_its_series)
     CHECK(!is_clean(&f, 0));
 
     CHECK_OK(yaml_load("t", SLICE("[{selector: '{cluster=\"us\"}', period: 1h}]"), f.a, &root));
-    CHECK_OK(retention_rules_parse("t", root, f.a, &rules));
+    CHECK_OK(retention_rules_parse("t", "retention_stream", root, f.a, &rules));
     r = (struct retention){&rules, 0, NOW_MS};
     f.opts.retention = &r;
     look(&f);

@@ -732,7 +732,7 @@ TEST(levelmerge_leaves_out_series_whose_retention_is_over)
 
     setup_split(&f, 2, 3, 0);
     CHECK_OK(yaml_load("t", SLICE("[{selector: '{a=\"1\"}', period: 100d}]"), f.a, &root));
-    CHECK_OK(retention_rules_parse("t", root, f.a, &rules));
+    CHECK_OK(retention_rules_parse("t", "retention_stream", root, f.a, &rules));
     r.rules = &rules;
     f.opts.retention = &r;
     CHECK_OK(run(&f)); /* not over yet: the name is that of the inputs alone */
