@@ -57,14 +57,16 @@ static const struct conf_field ingester_fields[] = {
         "Memory for the label values that regexes of queries matched, kept for the next one."),
     CONF_INT(struct ingester_conf, exemplars_per_tenant, "exemplars-per-tenant", "100000", "1",
              "100000000", CONF_FIXED, "Exemplars kept of a tenant; the oldest give way."),
-    CONF_DURATION(struct ingester_conf, cut_grace_ns, "cut-grace", "15m", "1s", "24h", CONF_FIXED,
-                  "How long after a two-hour window's end it is cut into a segment."),
+    CONF_DURATION(
+        struct ingester_conf, cut_grace_ns, "cut-grace", "15m", "1s", "24h", CONF_FIXED,
+        "How long after a two-hour window's end it is cut into a segment, of metrics and of "
+        "log lines."),
     CONF_DURATION(struct ingester_conf, maintain_period_ns, "maintain-period", "1m", "100ms", "1h",
                   CONF_FIXED, "How often the head is looked at for what is due."),
     CONF_DURATION(struct ingester_conf, flush_wait_ns, "flush-wait", "30s", "0s", "1h", CONF_FIXED,
                   "How long POST /ingester/flush waits for compactors to take the segments."),
     CONF_BOOL(struct ingester_conf, cut_on_shutdown, "cut-on-shutdown", "true", CONF_FIXED,
-              "Cut everything into segments when the process stops."),
+              "Cut all metrics into segments when the process stops."),
     CONF_BOOL(struct ingester_conf, leave_on_shutdown, "leave-on-shutdown", "false", CONF_FIXED,
               "Leave the ring when the process stops: it waits until compactors have its data."),
     CONF_DURATION(struct ingester_conf, leave_grace_ns, "leave-grace", "5s", "0s", "10m",
@@ -268,6 +270,7 @@ static void build_flush(struct ingester *ing)
 
     ing->flush = flush_new(&(struct flush_opts){
         .head = ing->head,
+        .logs = ingester_logs_head(ing),
         .store = process_objstore(ing->process),
         .ops = {hint, count_compactors, begin_leave, seal, end_leave, published, ing},
         .maintain_ms = c->maintain_period_ns / NS_PER_MS,
@@ -418,8 +421,10 @@ static struct err *ingester_open(struct process *p, void **ret)
     if ((e = limits_new(c, &ing->limits)) || (e = open_store(ing)))
         goto fail;
     ing->feeds = feeds_new(process_jobs(p));
+    if ((e = ingester_logs_open(ing)))
+        goto fail;
     build_flush(ing);
-    if ((e = build_door(ing)) || (e = ingester_logs_open(ing)) || (e = build_otlp(ing, c)))
+    if ((e = build_door(ing)) || (e = build_otlp(ing, c)))
         goto fail;
     ing->conf.lines = (struct line_door_conf){0}; /* its strings are c's */
     conf_unref(c);
@@ -526,7 +531,7 @@ static void ingester_drain(void *role, process_done_fn *done, void *arg)
     if (ing->conf.leave_on_shutdown)
         flush_leave(ing->flush, on_drained, d);
     else
-        flush_cut(ing->flush, SLICE_EMPTY, 0, on_drained, d);
+        flush_cut_to_stop(ing->flush, on_drained, d);
 }
 
 static const struct conf_section *const sections[] = {&ingester_section, &limits_section,

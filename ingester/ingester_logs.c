@@ -233,6 +233,7 @@ static void on_push_logs(void *arg, struct rpc_call *call)
 
 struct logs_read {
     struct ingester_logs *l;
+    struct rpc_call *call;
     struct arena *arena;
     char *tenant;
     struct rpc_logs_select q;
@@ -254,9 +255,8 @@ static void read_close(void *src)
     mem_free(r);
 }
 
-static struct err *read_open(void *src)
+static struct err *read_by(struct logs_read *r)
 {
-    struct logs_read *r = src;
     struct loghead_query q = {.tenant = slice_cstr(r->tenant),
                               .matchers = r->q.matchers,
                               .from_ns = r->q.from_ns,
@@ -269,6 +269,17 @@ static struct err *read_open(void *src)
     if (r->q.kind == RPC_LOGS_VALUES)
         return loghead_label_values(r->l->head, &q, r->q.name, r->arena, &r->names);
     return loghead_select(r->l->head, &q, &r->set);
+}
+
+/* What is in the answer is fixed from here on; what is not, since it was dropped, the reader finds in the blocks of
+ * this version of the catalogue or a later one. */
+static struct err *read_open(void *src)
+{
+    struct logs_read *r = src;
+    struct err *e = read_by(r);
+
+    rpc_call_mark(r->call, loghead_dropped_by(r->l->head, slice_cstr(r->tenant)));
+    return e;
 }
 
 static bool next_item(struct logs_read *r, struct rpc_logs_item *ret)
@@ -329,7 +340,7 @@ static void on_select_logs(void *arg, struct rpc_call *call)
     struct logs_read *r = mem_new(struct logs_read);
     struct err *e = tenant_check(rpc_call_tenant(call));
 
-    *r = (struct logs_read){.l = l, .arena = arena_new(0)};
+    *r = (struct logs_read){.l = l, .call = call, .arena = arena_new(0)};
     r->tenant = slice_dup(rpc_call_tenant(call));
     if (!e)
         e = rpc_logs_select_decode(r->arena, arena_dup(r->arena, rpc_call_payload(call)), &r->q);
@@ -512,7 +523,8 @@ static struct err *open_store(struct ingester_logs *l)
                                 .seal_age_ms = c->logs_seal_age_ns / NS_PER_MS,
                                 .seal_wal_bytes = c->logs_seal_wal_bytes,
                                 .push_queue_bytes = c->push_queue_bytes,
-                                .idle_ms = c->logs_idle_ns / NS_PER_MS};
+                                .idle_ms = c->logs_idle_ns / NS_PER_MS,
+                                .grace_ms = c->cut_grace_ns / NS_PER_MS};
     struct err *e = wal_open(&wal, &l->wal);
 
     if (!e) {
@@ -559,6 +571,11 @@ struct err *ingester_logs_open(struct ingester *ing)
                                              .max_inflight_bytes = (size_t)c->max_inflight_bytes});
     mem_free(loops);
     return NULL;
+}
+
+struct loghead *ingester_logs_head(struct ingester *ing)
+{
+    return ing->logs->head;
 }
 
 static void upkeep_once(struct ingester_logs *l)
