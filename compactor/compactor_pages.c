@@ -59,6 +59,8 @@ static const struct metric_field part_fields[] = {
                   "Chunks that several replicas had alike."),
     FIELD_COUNTER(flush.make.chunks_decoded, "flush_chunks_decoded_total",
                   "Chunks decoded and merged sample by sample."),
+    FIELD_COUNTER(flush.make.duplicate_lines, "flush_duplicate_lines_total",
+                  "Log lines left out because another replica has them, too."),
     FIELD_COUNTER(flush.make.deleted_samples, "flush_deleted_samples_total",
                   "Samples left out of blocks because a tombstone deletes them."),
     METRIC_HIST(struct compactor_part_metrics, flush_s, "orrery_compactor_flush_seconds",

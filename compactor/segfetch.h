@@ -2,7 +2,7 @@
  * Fetches one segment from the ingester that has it into a directory, with ingester.segment_read (or what its signal calls it):
  * first the list of files, then each file in ranges of SEGFETCH_RANGE_BYTES.
  *
- * Nothing is believed: only names that a segment of the signal has are taken, sizes are bounded in sum and each file must have the size that was
+ * Nothing is believed: only names that a segment of the signal has are taken, their number and the sum of their sizes are bounded and each file must have the size that was
  * listed. Whether the bytes make sense is the reader's to say (block_reader.h).
  *
  * ERR_NOT_FOUND: the ingester does not have it (any more). Blocking; owner: the calling thread.
@@ -14,7 +14,6 @@
 #include "compactor/signal.h"
 
 #define SEGFETCH_RANGE_BYTES (8u << 20)
-#define SEGFETCH_MAX_FILES 4096
 
 struct segfetch_opts {
     const struct signal *signal;

@@ -10,7 +10,7 @@
 #include "common/model/limits.h"
 #include "compactor/blockmake.h"
 
-#define SIGNALS(X) X(SIGNAL_METRICS)
+#define SIGNALS(X) X(SIGNAL_METRICS) X(SIGNAL_LOGS)
 enum signal_kind {
 #define X(sym) sym,
     SIGNALS(X)
@@ -28,9 +28,13 @@ struct signal {
     /* Files that a segment may have, beside those in a directory whose names are six digits. */
     bool (*has_file)(struct slice name);
     const char *numbered_dir;
+    bool is_joined; /* those become one file, named as the directory, in the order of their list */
+    size_t max_files;
     /* Added to keys on the compactor ring, so a tenant's signals need not all be one compactor's. */
     uint32_t key_offset;
     bool has_tiers; /* its blocks can be downsampled, and split by series */
+    /* What the index of a block names are chunks of samples (chunk.h): so a look into one tells what times it has. */
+    bool has_chunks;
 
     /* Open and check an input whose files are in ret->dir; ret->ulid is the one that was asked for. Whoever opened closes.
      * ERR_CORRUPT: the bytes are wrong; another code: they could not be read. */

@@ -51,7 +51,8 @@ static struct err *look(struct turn *turn, struct upkeep_tenant *t, const struct
                         const struct tombstone_list *l, bool *ret_more, int64_t *ret_due_ms)
 {
     const struct upkeep_pass *p = turn->pass;
-    const struct deletions_opts opts = {.store = p->u->c->store,
+    const struct deletions_opts opts = {.signal = p->part->signal,
+                                        .store = p->u->c->store,
                                         .rewrite_after_ms =
                                             p->conf->delete_rewrite_after_ns / NS_PER_MS,
                                         .now_ms = t->retention.now_ms,

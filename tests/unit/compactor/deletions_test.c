@@ -76,7 +76,8 @@ static void setup(struct fixture *f)
     f->l = tombstone_list_new(TENANT);
     for (unsigned i = 1; i <= 3; i++)
         make_block(f, i);
-    f->opts = (struct deletions_opts){.store = f->store,
+    f->opts = (struct deletions_opts){.signal = signal_of(SIGNAL_METRICS),
+                                      .store = f->store,
                                       .rewrite_after_ms = AFTER_MS,
                                       .now_ms = NOW_MS,
                                       .max_looks = 64,

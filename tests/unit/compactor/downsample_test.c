@@ -81,7 +81,8 @@ static bool waits(void *arg, const struct catalogue_block *b)
 
 static void look_for_deletions(struct fixture *f, int64_t now_ms, struct tierplan_opts *io)
 {
-    const struct deletions_opts opts = {.store = f->store, .now_ms = now_ms, .max_looks = 64};
+    const struct deletions_opts opts = {
+        .signal = signal_of(SIGNAL_METRICS), .store = f->store, .now_ms = now_ms, .max_looks = 64};
     int64_t due_ms;
     bool more;
 
