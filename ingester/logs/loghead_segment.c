@@ -19,7 +19,7 @@
 struct logsegment { /* under the lock; frames do not change any more once it is cut */
     struct ulid id;
     struct logtenant *tenant;
-    int64_t window_ms;
+    int64_t window_ms, cut_ms;
     bool is_growing, is_cut;
     uint32_t refs;    /* one of those who list it, one of each pin */
     uint32_t numbers; /* given to frames */
@@ -182,6 +182,8 @@ static void set_cut(struct loghead *h, struct logsegment *g)
     if (g->frames.len > 1)
         qsort(g->frames.ptr, g->frames.len, sizeof(*g->frames.ptr), cmp_frame);
     g->is_cut = true;
+    g->cut_ms =
+        ORR_MIN(clock_wall_ms(h->opts.clock), g->window_ms + LOGHEAD_WINDOW_MS + h->opts.grace_ms);
     METRIC_ADD(h->m.segments_cut, 1);
     METRIC_ADD(h->m.segments, 1);
     METRIC_ADD(h->m.segment_bytes, (int64_t)g->bytes);
@@ -331,7 +333,8 @@ static void fill_row(const struct logsegment *g, struct loghead_segment *ret)
                                     .streams = g->streams,
                                     .entries = g->entries,
                                     .bytes = g->bytes,
-                                    .frames = (uint32_t)g->frames.len};
+                                    .frames = (uint32_t)g->frames.len,
+                                    .cut_ms = g->cut_ms};
     (void)snprintf(ret->tenant, sizeof(ret->tenant), "%s", g->tenant->id);
     memcpy(ret->ulid, id.s, sizeof(ret->ulid));
 }
