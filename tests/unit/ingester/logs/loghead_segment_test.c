@@ -415,6 +415,62 @@ TEST(loghead_segment_stays_when_it_cannot_be_dropped)
     fx_close(&f);
 }
 
+static uint64_t streams_of(struct fixture *f)
+{
+    struct loghead_tenant_stats st;
+
+    loghead_tenant_stats_get(f->head, SLICE("t"), &st);
+    return st.streams;
+}
+
+TEST(loghead_forgets_streams_of_which_nothing_is_left)
+{
+    struct fixture f = {.opts = {.idle_ms = 60000}};
+    struct log_batch *b = fx_batch();
+    struct buf out = {0};
+    struct arena *a = arena_new(0);
+    struct loghead_names names;
+    struct loghead_query q = {.tenant = SLICE("t"), .from_ns = 0, .to_ns = 100000};
+
+    fx_open(&f);
+    for (unsigned round = 0; round < 3; round++) { /* refs are used again */
+        for (unsigned i = 0; i < 5000; i++) {
+            char app[32];
+
+            (void)snprintf(app, sizeof(app), "app-%u-%u", round, i);
+            fx_line(b, app, i, SLICE("x"), (struct labels){0});
+        }
+        CHECK_OK(fx_push(&f, "t", b, true));
+        b = fx_batch();
+        CHECK_OK(loghead_cut(f.head, SLICE_EMPTY, NULL));
+        CHECK_OK(fx_push_one(&f, "stays", 7, "open"));
+        clock_fake_advance(&f.clock, 120000ll * NS_PER_MS);
+        CHECK_OK(fx_push_one(&f, "active", 8, "open"));
+        CHECK_OK(loghead_maintain(f.head));
+        CHECK_INT(streams_of(&f), 5002); /* a frame has them */
+        CHECK_OK(drop_at(&f, 0, 1));
+        CHECK_OK(loghead_maintain(f.head));
+        CHECK_INT(streams_of(&f), 2);
+        CHECK_OK(loghead_label_values(f.head, &q, SLICE("app"), a, &names));
+        CHECK_INT(names.n, 2);
+        fx_check(&f, ALL, false, "active: 8=open\nstays: 7=open\n");
+        fx_line(b, "app-0-1", 1, SLICE("x"), (struct labels){0});
+        CHECK_OK(fx_push(&f, "t", b, false)); /* asked for with its labels again */
+        CHECK_INT(f.reply.unknown.len, 1);
+        b = fx_batch();
+        if (round == 1)
+            fx_reopen(&f);
+    }
+    CHECK_INT(f.head->shards[0].tables.ptr[0]->streams.len +
+                      f.head->shards[1].tables.ptr[0]->streams.len <
+                  5500,
+              true);
+    log_batch_free(b);
+    buf_done(&out);
+    arena_free(a);
+    fx_close(&f);
+}
+
 /* As a kill between two marks leaves it: some frames are gone, the others are listed, and no line comes back by the log. */
 TEST(loghead_segment_that_is_half_dropped_goes_on_to_be_dropped)
 {
