@@ -98,7 +98,7 @@ static void on_done(void *arg, struct err *e, const struct flush_report *r)
     w->done++;
 }
 
-static void begin(struct world *w, int64_t maintain_ms, int64_t upload_after_ms)
+static void begin_without_thread(struct world *w, int64_t maintain_ms, int64_t upload_after_ms)
 {
     *w = (struct world){0};
     CHECK_OK(wal_open(&(struct wal_opts){.dir = tmp_path("d")}, &w->wal));
@@ -118,6 +118,11 @@ static void begin(struct world *w, int64_t maintain_ms, int64_t upload_after_ms)
         .leave_grace_ms = 1,
         .self_upload_after_ms = upload_after_ms,
         .visible_after_ms = 1});
+}
+
+static void begin(struct world *w, int64_t maintain_ms, int64_t upload_after_ms)
+{
+    begin_without_thread(w, maintain_ms, upload_after_ms);
     CHECK_OK(flush_start(w->flush));
 }
 
@@ -256,15 +261,17 @@ TEST(flush_cuts_log_lines_when_their_window_is_over_and_hints)
     struct loghead_segment *rows;
     size_t n;
 
-    begin(&w, 20, 0);
+    begin_without_thread(&w, 20, 0);
     CHECK_OK(fx_push_one(&w.logs, "a", 1, "line"));
     CHECK_OK(loghead_seal(w.logs.head, SLICE_EMPTY));
-    (void)usleep(60000);
-    CHECK_INT(w.hints, 0);
     clock_fake_advance(&w.logs.clock, 2 * LOGHEAD_WINDOW_MS * NS_PER_MS);
-    await(&w.hints, 1);
+    CHECK_OK(fx_push_one(&w.logs, "a", 2, "of a window that is not over"));
+    CHECK_OK(loghead_seal(w.logs.head, SLICE_EMPTY));
+    CHECK_OK(flush_start(w.flush));
+    await(&w.hints, 2); /* at each look */
     loghead_segments(w.logs.head, &rows, &n);
     CHECK_INT(n, 1);
+    CHECK_INT(rows[0].entries, 1);
     mem_free(rows);
     end(&w);
 }
