@@ -19,7 +19,7 @@
 
 #define DRAIN_GRACE_MS 10000 /* queries under way may take this long at shutdown */
 #define BLOCK_DISK_DIR "querier/blocks"
-#define CATALOGUE_PREFIX "catalogue/metrics/"
+#define CATALOGUE_PREFIX "catalogue/" /* and signal/tenant */
 
 struct querier_conf {
     int64_t max_concurrent, max_queued, max_open_blocks, split_threads, split_at_samples;
@@ -91,7 +91,7 @@ static const struct conf_field querier_fields[] = {
     CONF_BOOL(struct querier_conf, shares_queries, "share-equal-queries", "true", CONF_FIXED,
               "Of equal queries runs one at a time, and one for all who waited meanwhile."),
     CONF_INT(struct querier_conf, max_open_blocks, "max-open-blocks", "1000", "1", "1000000",
-             CONF_FIXED, "Blocks kept open though no query uses them."),
+             CONF_FIXED, "Blocks of each signal kept open though no query uses them."),
     CONF_BYTES(struct querier_conf, block_cache_bytes, "block-cache-size", "256MiB", "1MiB", "1TiB",
                CONF_FIXED,
                "Memory for what is read of blocks in an object store: open blocks (at most half of "
@@ -372,13 +372,15 @@ static struct ring *log_ingesters(void *arg)
 
 static void on_catalogue(void *arg, struct slice key, uint64_t version, struct slice value)
 {
+    struct slice rest = slice_from(key, strlen(CATALOGUE_PREFIX)), signal;
     struct querier *q = arg;
     int errnum;
 
     (void)value;
     if (fault_hit("net.catalogue_news", &errnum)) /* gossip that did not come */
         return;
-    store_hint(q->store, slice_from(key, strlen(CATALOGUE_PREFIX)), version);
+    if (slice_split(&rest, '/', &signal) && rest.len)
+        store_hint(q->store, signal, rest, version);
 }
 
 static void on_tombstones(void *arg, struct slice key, uint64_t version, struct slice value)

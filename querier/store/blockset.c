@@ -16,7 +16,6 @@
 #include "common/block/block_summary.h"
 #include "querier/store/lookout.h"
 
-#define SIGNAL SLICE("metrics")
 #define ATTEMPTS 4
 #define LOOK_THREADS 16
 
@@ -49,13 +48,56 @@ struct blockset {
     struct map tenants; /* struct tenant_entry */
     struct map blocks;  /* struct open_block by "tenant/ULID" */
     uint64_t tick;
-    size_t max_reader_bytes; /* 0: no bound */
     struct blockset_stats stats;
     struct lookout *lookout;
     struct spell trouble;
 };
 
 static lookout_fn look;
+
+/* ---- room ---- */
+
+struct blockset_room {
+    size_t max_bytes;
+    _Atomic size_t bytes; /* of the readers of all sets */
+    struct blockset *sets[BLOCKSET_ROOM_SETS];
+    size_t n; /* constant once the sets are used */
+};
+
+struct blockset_room *blockset_room_new(struct objpages *pages)
+{
+    struct blockset_room *room = mem_new(struct blockset_room);
+    struct objpages_stats st;
+
+    objpages_stats_get(pages, &st);
+    room->max_bytes = st.max_bytes / 2; /* so that there is always room to read with */
+    return room;
+}
+
+void blockset_room_free(struct blockset_room *room)
+{
+    mem_free(room);
+}
+
+static void join_room(struct blockset *bs)
+{
+    struct blockset_room *room = bs->opts.room;
+
+    if (!room)
+        return;
+    ORR_ASSERT(room->n < BLOCKSET_ROOM_SETS);
+    room->sets[room->n++] = bs;
+}
+
+/* With the set's lock. */
+static void count_reader(struct blockset *bs, int64_t bytes)
+{
+    bs->stats.reader_bytes += (uint64_t)bytes;
+    if (bs->opts.room)
+        (void)atomic_fetch_add(&bs->opts.room->bytes, (size_t)bytes);
+}
+
+/* ---- life ---- */
 
 struct blockset *blockset_new(const struct blockset_opts *opts)
 {
@@ -65,12 +107,7 @@ struct blockset *blockset_new(const struct blockset_opts *opts)
     bs->opts.local_root = mem_strdup(opts->local_root);
     if (!bs->opts.max_open)
         bs->opts.max_open = 1000;
-    if (opts->pages) {
-        struct objpages_stats st;
-
-        objpages_stats_get(opts->pages, &st);
-        bs->max_reader_bytes = st.max_bytes / 2;
-    }
+    join_room(bs);
     lock_init(&bs->lock, LOCK_CACHE);
     bs->lookout = lookout_new(opts->local_root ? 0 : LOOK_THREADS, look, bs);
     return bs;
@@ -234,9 +271,9 @@ static struct err *look(void *arg, struct slice tenant)
     hinted = t->newness.hinted;
     lock_release(&bs->lock);
     /* Loaded after the stat: it may be newer than the etag kept, which costs one more load. */
-    if (!(e = catalogue_stat(bs->opts.objstore, SIGNAL, tenant, etag)) &&
+    if (!(e = catalogue_stat(bs->opts.objstore, bs->opts.signal, tenant, etag)) &&
         !is_same_etag(bs, t, etag))
-        e = catalogue_load(bs->opts.objstore, SIGNAL, tenant, &c);
+        e = catalogue_load(bs->opts.objstore, bs->opts.signal, tenant, &c);
     if (!e)
         keep(bs, t, c, etag, began, hinted);
     return e;
@@ -318,21 +355,12 @@ static struct err *get_catalogue(struct blockset *bs, struct slice tenant,
 
 /* ---- readers ---- */
 
-/* With the lock. Half of the budget is for readers, so that there is always room to read with. */
-static bool is_over(const struct blockset *bs)
-{
-    return bs->blocks.len > bs->opts.max_open ||
-           (bs->max_reader_bytes && bs->stats.reader_bytes > bs->max_reader_bytes);
-}
-
-/* With the lock: takes out what is over the bound, least recently used first; NULL: nothing is, or all are in
- * use. */
-static struct open_block *take_one_over(struct blockset *bs)
+/* Takes out the least recently used; NULL: all are in use. */
+static struct open_block *take_oldest(struct blockset *bs)
 {
     struct open_block *oldest = NULL;
 
-    if (!is_over(bs))
-        return NULL;
+    lock_take(&bs->lock);
     MAP_FOREACH (e, &bs->blocks) {
         struct open_block *b = e->value;
 
@@ -341,22 +369,65 @@ static struct open_block *take_one_over(struct blockset *bs)
     }
     if (oldest) {
         (void)map_del(&bs->blocks, slice_cstr(oldest->key));
-        bs->stats.reader_bytes -= oldest->bytes;
+        count_reader(bs, -(int64_t)oldest->bytes);
     }
+    lock_release(&bs->lock);
     return oldest;
+}
+
+/* Of those that are not in is_tried; NULL: all are. */
+static struct blockset *fullest(const struct blockset_room *room, bool *is_tried)
+{
+    struct blockset_stats st;
+    size_t most = room->n;
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < room->n; i++) {
+        blockset_stats_get(room->sets[i], &st);
+        if (!is_tried[i] && (most == room->n || st.reader_bytes > bytes)) {
+            most = i;
+            bytes = st.reader_bytes;
+        }
+    }
+    if (most == room->n)
+        return NULL;
+    is_tried[most] = true;
+    return room->sets[most];
+}
+
+/* From the set that has most; from another only if all of that one are in use. */
+static bool evict_from_room(const struct blockset_room *room)
+{
+    bool is_tried[BLOCKSET_ROOM_SETS] = {false};
+    struct open_block *victim;
+    struct blockset *bs;
+
+    while ((bs = fullest(room, is_tried))) {
+        if ((victim = take_oldest(bs))) {
+            open_block_free(bs, victim);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_too_many(struct blockset *bs)
+{
+    struct blockset_stats st;
+
+    blockset_stats_get(bs, &st);
+    return st.open > bs->opts.max_open;
 }
 
 static void evict(struct blockset *bs)
 {
+    struct blockset_room *room = bs->opts.room;
     struct open_block *victim;
 
-    do {
-        lock_take(&bs->lock);
-        victim = take_one_over(bs);
-        lock_release(&bs->lock);
-        if (victim)
-            open_block_free(bs, victim);
-    } while (victim);
+    while (has_too_many(bs) && (victim = take_oldest(bs)))
+        open_block_free(bs, victim);
+    while (room && atomic_load(&room->bytes) > room->max_bytes && evict_from_room(room))
+        continue;
 }
 
 static struct open_block *find_open(struct blockset *bs, const char *key)
@@ -398,10 +469,11 @@ static struct err *check_identity(const struct block_reader *r, struct ulid ulid
     return ulid_eq(is, ulid) ? NULL : err_new(ERR_CORRUPT, "it says it is %s", ulid_print(is).s);
 }
 
-static struct slice dir_of(struct arena *a, struct slice tenant,
+static struct slice dir_of(const struct blockset *bs, struct arena *a, struct slice tenant,
                            const struct catalogue_block *block)
 {
-    return block->dir.len ? block->dir : block_store_prefix(a, SIGNAL, tenant, block->ulid);
+    return block->dir.len ? block->dir
+                          : block_store_prefix(a, bs->opts.signal, tenant, block->ulid);
 }
 
 /* ---- summaries ---- */
@@ -455,7 +527,7 @@ static bool is_summed_out(struct blockset *bs, struct arena *a, struct slice ten
     if (!filter || !filter->n || !block->summary_bytes ||
         block->summary_bytes > BLOCK_SUMMARY_MAX_BYTES)
         return false;
-    dir = dir_of(a, tenant, block);
+    dir = dir_of(bs, a, tenant, block);
     key = arena_printf(a, "%.*s/" BLOCK_SUMMARY_FILE, SLICE_ARG(dir));
     if (!(e = read_summary(bs, key, block->summary_bytes, &b)) &&
         !(e = block_summary_open(buf_slice(&b), &s)))
@@ -479,7 +551,7 @@ static struct err *get_reader(struct blockset *bs, struct arena *a, struct slice
     if ((*ret = find_open(bs, key)) || is_summed_out(bs, a, tenant, block, filter))
         return NULL;
     b = mem_new(struct open_block);
-    if ((e = open_reader(bs, dir_of(a, tenant, block), block->labels, &b->reader)) ||
+    if ((e = open_reader(bs, dir_of(bs, a, tenant, block), block->labels, &b->reader)) ||
         (e = check_identity(b->reader, block->ulid))) {
         block_reader_close(b->reader);
         mem_free(b);
@@ -499,7 +571,7 @@ static struct err *get_reader(struct blockset *bs, struct arena *a, struct slice
         map_put(&bs->blocks, slice_cstr(key), b);
         b->used_at = ++bs->tick;
         bs->stats.opened++;
-        bs->stats.reader_bytes += b->bytes;
+        count_reader(bs, (int64_t)b->bytes);
         *ret = b;
     }
     lock_release(&bs->lock);

@@ -62,7 +62,7 @@ struct store_opts {
     unsigned block_replication;
     struct rpc_server
         *server; /* where blocks are read for others; NULL: nowhere. It has not started yet */
-    size_t max_open_blocks;
+    size_t max_open_blocks; /* of each signal */
     /* Of blocks that are not in local_root: memory for what is read of them, 0: 256 MiB; and a directory for that
      * below the memory, NULL: none, with how much of it pages and headers may use, 0: none. */
     size_t block_cache_bytes;
@@ -77,8 +77,9 @@ struct store_opts {
 
 struct store *store_new(const struct store_opts *opts);
 void store_free(struct store *s); /* NULL is allowed */
-/* The catalogue of this tenant has a newer version. Any thread. */
-void store_hint(struct store *s, struct slice tenant, uint64_t version);
+/* The catalogue of this tenant and signal ("metrics", "logs"; others are passed over) has a newer version. Any
+ * thread. */
+void store_hint(struct store *s, struct slice signal, struct slice tenant, uint64_t version);
 /* The tombstones of this tenant have a newer version. Any thread. */
 void store_hint_tombstones(struct store *s, struct slice tenant, uint64_t version);
 
@@ -93,7 +94,7 @@ struct store_stats {
     uint64_t selects, failures, stragglers;
     uint64_t tier_blocks[TIERS]; /* blocks read by selects: as measured, of 5 minutes, of an hour */
     uint64_t skipped[BLOCK_SKIP_REASONS]; /* blocks that were not opened */
-    struct blockset_stats blocks;
+    struct blockset_stats blocks, log_blocks;
     struct tombset_stats tombstones;
     struct block_heads_stats heads;
     struct page_disk_stats disk; /* all 0 without one */
