@@ -4,8 +4,9 @@
  *   meta.json   block_meta.h. min_t, max_t: of the lines, in ms, rounded down, and up to exclusive; samples: lines; series:
  *               streams; chunks: pages; segments: those of ingesters that it holds
  *   index       the streams, a TSDB index (block_index.h) whose series are in the order of their fingerprints, not of
- *               their labels. A chunk of a series is a page that has lines of it: its least and greatest time of them, in ms, and as
- *               ref the ordinal of the stream (upper half) and the number of the page. Ordinals count streams from 0
+ *               their labels. A chunk of a series is a page that has lines of it: its least and greatest time of them, in ms
+ *               rounded down, and as ref the ordinal of the stream (upper half) and the number of the page. Ordinals count
+ *               streams from 0; pages of a stream come one after the other
  *   pages       pages (logpage.h) back to back; their streams are the ordinals
  *   directory   offset  size  field                            little endian
  *                    0     8  magic "ORRLBD" 0 1
@@ -25,6 +26,8 @@
  * What is read is taken for hostile: ERR_CORRUPT with the block and what is wrong in it.
  */
 #pragma once
+#include <stdatomic.h>
+
 #include "common/base/hash.h"
 #include "common/block/block_reader.h"
 #include "common/logblock/logpage.h"
@@ -65,20 +68,24 @@ uint64_t logblock_writer_lines(const struct logblock_writer *w); /* so far */
 /* ---- reading ---- */
 
 /* Beside a reader of the streams (block_reader.h), which is lent and outlives it. Directory and footer of the filter are read at the
- * first call that wants them. Immutable, any thread; memory as block_reader_memory(). */
+ * first call that wants them. Any thread; a set belongs to one. */
 struct logblock;
 ORR_CHECKED struct err *logblock_open(struct block_reader *streams, struct logblock **ret);
 void logblock_close(struct logblock *b); /* NULL is allowed */
+/* Bytes that it takes beside the reader's; more once directory and filter were read. */
+size_t logblock_memory(struct logblock *b);
 
 struct logblock_query {
     struct matchers matchers;
     int64_t from_ns, to_ns; /* to is exclusive */
     bool is_backward;       /* newest first; equal times the other way round */
-    /* Each line that is wanted holds all of these; pages that cannot have such a line are passed over, others are
-     * delivered whole. */
+    /* Each line that is wanted holds all of these: others are left out, and pages that have none are passed over, most of
+     * them unread. Lent until the set is closed. */
     const struct slice *needles;
     size_t n_needles;
-    uint64_t max_streams;      /* ERR_LIMIT beyond; 0: none */
+    uint64_t
+        max_streams;    /* that match and may have lines in the range; ERR_LIMIT beyond; 0: none */
+    unsigned n_readers; /* blocks that are read at once, and share the memory to read ahead; 0: 1 */
     const atomic_bool *cancel; /* ERR_CANCELED; may be NULL */
 };
 struct logblock_stream {
@@ -88,8 +95,8 @@ struct logblock_stream {
     uint64_t entries, bytes;
 };
 struct logblock_set; /* belongs to one thread */
-/* Streams that match and may have lines in the range, by fingerprint. Memory: arena for what is lent as long as the
- * set, and of pages no more than a few at a time. */
+/* Streams that match and may have lines in the range (and page, by the filter, that hold the needles), by fingerprint. Memory:
+ * the arena is charged 24 bytes a stream, and three pages at a time; it outlives the set. */
 ORR_CHECKED struct err *logblock_select(struct logblock *b, struct arena *a,
                                         const struct logblock_query *q, struct logblock_set **ret);
 bool logblock_set_stream(struct logblock_set *s,

@@ -265,14 +265,16 @@ static void needle_search(struct pages *p, struct slice needle, size_t raw_bytes
     struct arena *a = arena_new(0), *kept = arena_new(0);
     size_t n_found = 0, n_pages = 0;
     uint64_t touched = 0, *candidates = arena_array(kept, uint64_t, LOGPAGE_WORDS(p->ends.len));
+    struct logfilter_io io = {.fetch = from_buf, .arg = &p->filters};
     uint64_t of_filters;
     struct logfilter *f;
     int64_t t0 = cpu_ns();
 
     logfilter_grams_clear(&grams);
     logfilter_grams_add(&grams, needle);
-    must(logfilter_open(kept, p->filters.len, (uint32_t)p->ends.len, from_buf, &p->filters, &f));
-    must(logfilter_candidates(f, &grams, candidates, &touched));
+    must(logfilter_open(kept, p->filters.len, (uint32_t)p->ends.len, &io, &f));
+    memset(candidates, 255, LOGPAGE_WORDS(p->ends.len) * sizeof(*candidates));
+    must(logfilter_narrow(f, &io, &grams, candidates, &touched));
     of_filters = touched;
     for (uint32_t i = 0; i < p->ends.len; i++) {
         struct slice bytes = page_at(p, i);
