@@ -232,23 +232,71 @@ static void collect_owned(const struct store_stats *s, struct buf *out, bool is_
     write_rows(rows, ORR_COUNT(rows), out, is_openmetrics);
 }
 
-static void collect_skipped(const struct store_stats *s, struct buf *out, bool is_openmetrics)
+static void write_skipped(const char *name, const char *help,
+                          const uint64_t skipped[BLOCK_SKIP_REASONS], struct buf *out,
+                          bool is_openmetrics)
 {
-    metric_write_family(
-        out, is_openmetrics, METRIC_T_COUNTER, "orrery_querier_skipped_blocks_total",
-        "Blocks that were not opened, by what said that nothing of them is wanted.");
+    metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, name, help);
     for (int i = 0; i < BLOCK_SKIP_REASONS; i++) {
         char labels[64];
 
         (void)snprintf(labels, sizeof(labels), "reason=\"%s\"",
                        block_skip_text((enum block_skip)i));
-        metric_write_u64(out, "orrery_querier_skipped_blocks_total", labels, s->skipped[i]);
+        metric_write_u64(out, name, labels, skipped[i]);
     }
+}
+
+static void collect_skipped(const struct store_stats *s, struct buf *out, bool is_openmetrics)
+{
+    write_skipped("orrery_querier_skipped_blocks_total",
+                  "Blocks that were not opened, by what said that nothing of them is wanted.",
+                  s->skipped, out, is_openmetrics);
+    write_skipped("orrery_querier_logs_skipped_blocks_total",
+                  "Blocks of log lines that were not opened, by what said so.", s->logs.skipped,
+                  out, is_openmetrics);
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER,
                         "orrery_querier_bad_block_summaries_total",
                         "Summaries of blocks that could not be read, or were broken.");
     metric_write_u64(out, "orrery_querier_bad_block_summaries_total", NULL,
-                     s->blocks.bad_summaries);
+                     s->blocks.bad_summaries + s->log_blocks.bad_summaries);
+}
+
+static void collect_logs(const struct store_stats *s, struct buf *out, bool is_openmetrics)
+{
+    const struct row rows[] = {
+        {METRIC_T_COUNTER, "orrery_querier_logs_selects_total",
+         "Selects over ingesters and blocks of log lines: a query makes one for each stretch of "
+         "time.",
+         s->logs.selects},
+        {METRIC_T_COUNTER, "orrery_querier_logs_failed_selects_total",
+         "Selects of log lines that could not begin.", s->logs.failures},
+        {METRIC_T_COUNTER, "orrery_querier_logs_selected_blocks_total",
+         "Blocks of log lines that selects read.", s->logs.blocks},
+        {METRIC_T_COUNTER, "orrery_querier_logs_pages_total", "Pages of log lines that were read.",
+         s->logs.pages},
+        {METRIC_T_COUNTER, "orrery_querier_logs_skipped_pages_total",
+         "Pages of streams that queries asked for that were not read: their times, or the filter, "
+         "said that no line of them is wanted.",
+         s->logs.pages_skipped},
+        {METRIC_T_COUNTER, "orrery_querier_logs_page_bytes_total",
+         "Bytes of these, as they are stored.", s->logs.page_bytes},
+        {METRIC_T_COUNTER, "orrery_querier_logs_filter_bytes_total",
+         "Bytes of filters that were read to tell which pages to skip.", s->logs.filter_bytes},
+        {METRIC_T_COUNTER, "orrery_querier_logs_block_lines_total",
+         "Log lines that blocks gave to queries.", s->logs.lines},
+        {METRIC_T_GAUGE, "orrery_querier_logs_open_blocks", "Blocks of log lines held open.",
+         s->log_blocks.open},
+        {METRIC_T_COUNTER, "orrery_querier_logs_opened_blocks_total", "Blocks of log lines opened.",
+         s->log_blocks.opened},
+        {METRIC_T_GAUGE, "orrery_querier_logs_open_block_bytes",
+         "Memory of the blocks of log lines held open.", s->log_blocks.reader_bytes},
+        {METRIC_T_COUNTER, "orrery_querier_logs_catalogue_loads_total",
+         "Catalogues of log lines read.", s->log_blocks.catalogue_loads},
+        {METRIC_T_COUNTER, "orrery_querier_logs_catalogue_checks_total",
+         "Looks at the bucket for a newer catalogue of log lines.", s->log_blocks.catalogue_checks},
+    };
+
+    write_rows(rows, ORR_COUNT(rows), out, is_openmetrics);
 }
 
 static void collect(void *arg, struct buf *out, bool is_openmetrics)
@@ -273,6 +321,7 @@ static void collect(void *arg, struct buf *out, bool is_openmetrics)
     metric_write_u64(out, "orrery_querier_selected_blocks_total", "resolution=\"1h\"",
                      s.tier_blocks[2]);
     collect_skipped(&s, out, is_openmetrics);
+    collect_logs(&s, out, is_openmetrics);
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, "orrery_querier_stragglers_total",
                         "Answers of ingesters that were not waited for any longer.");
     metric_write_u64(out, "orrery_querier_stragglers_total", NULL, s.stragglers);

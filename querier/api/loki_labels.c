@@ -80,7 +80,8 @@ static struct err *run_names(struct prom_task *t)
             buf_byte(&t->out, ',');
         buf_json_str(&t->out, names.ptr[i]);
     }
-    buf_str(&t->out, "]}");
+    buf_byte(&t->out, ']');
+    loki_api_end(t);
     return e;
 }
 
@@ -123,7 +124,8 @@ static struct err *run_series(struct prom_task *t)
 
     buf_str(&t->out, "{\"status\":\"success\",\"data\":[");
     e = each_stream(t, add_series, &l);
-    buf_str(&t->out, "]}");
+    buf_byte(&t->out, ']');
+    loki_api_end(t);
     arena_charge(t->arena, -(int64_t)(l.seen.len * SEEN_BYTES));
     map_done(&l.seen);
     return e;
@@ -143,7 +145,7 @@ static struct err *add_stats(void *arg, const struct logremote_stream *s)
     return NULL;
 }
 
-/* A chunk is what a stream has, since that is how lines are held. */
+/* A chunk is what a stream has, as one: how many pages of heads and blocks that is nobody counts. */
 static struct err *run_stats(struct prom_task *t)
 {
     struct stats s = {0};
@@ -227,7 +229,8 @@ static void volumes_json(struct volumes *v)
         result_json_time(out, p->range.end_ns / NS_PER_MS);
         buf_printf(out, ",\"%llu\"]}", (unsigned long long)all[i]->bytes);
     }
-    buf_str(out, "]}}");
+    buf_str(out, "]}");
+    loki_api_end(v->task);
 }
 
 /* Those asked for, else those that the selector names. */

@@ -36,6 +36,7 @@ struct tenant_entry {
 
 struct open_block {
     struct block_reader *reader;
+    struct logblock *lines; /* NULL: it has none */
     char *key;
     unsigned users;
     uint64_t used_at;
@@ -44,6 +45,7 @@ struct open_block {
 
 struct blockset {
     struct blockset_opts opts;
+    bool has_lines;
     struct lock lock;
     struct map tenants; /* struct tenant_entry */
     struct map blocks;  /* struct open_block by "tenant/ULID" */
@@ -105,6 +107,7 @@ struct blockset *blockset_new(const struct blockset_opts *opts)
 
     bs->opts = *opts;
     bs->opts.local_root = mem_strdup(opts->local_root);
+    bs->has_lines = slice_eq_cstr(opts->signal, "logs");
     if (!bs->opts.max_open)
         bs->opts.max_open = 1000;
     join_room(bs);
@@ -126,6 +129,7 @@ static void open_block_free(struct blockset *bs, struct open_block *b)
 {
     if (bs->opts.pages)
         objpages_charge(bs->opts.pages, -(int64_t)b->bytes);
+    logblock_close(b->lines);
     block_reader_close(b->reader);
     mem_free(b->key);
     mem_free(b);
@@ -538,6 +542,12 @@ static bool is_summed_out(struct blockset *bs, struct arena *a, struct slice ten
     return ret;
 }
 
+/* More than when it was opened: what is read at first use. */
+static size_t memory_of(const struct open_block *b)
+{
+    return block_reader_memory(b->reader) + (b->lines ? logblock_memory(b->lines) : 0);
+}
+
 /* *ret NULL: nothing of it is wanted. */
 static struct err *get_reader(struct blockset *bs, struct arena *a, struct slice tenant,
                               const struct catalogue_block *block,
@@ -552,14 +562,15 @@ static struct err *get_reader(struct blockset *bs, struct arena *a, struct slice
         return NULL;
     b = mem_new(struct open_block);
     if ((e = open_reader(bs, dir_of(bs, a, tenant, block), block->labels, &b->reader)) ||
-        (e = check_identity(b->reader, block->ulid))) {
+        (e = check_identity(b->reader, block->ulid)) ||
+        (bs->has_lines && (e = logblock_open(b->reader, &b->lines)))) {
         block_reader_close(b->reader);
         mem_free(b);
         return e;
     }
     b->key = mem_strdup(key);
     b->users = 1;
-    b->bytes = block_reader_memory(b->reader);
+    b->bytes = memory_of(b);
     if (bs->opts.pages)
         objpages_charge(bs->opts.pages, (int64_t)b->bytes);
     lock_take(&bs->lock);
@@ -581,15 +592,26 @@ static struct err *get_reader(struct blockset *bs, struct arena *a, struct slice
     return NULL;
 }
 
-void blockset_release(struct blockset *bs, struct blockset_view *v)
+static void unuse(struct blockset *bs, struct open_block *b)
 {
-    struct open_block **handles = v->handles;
+    size_t bytes = memory_of(b);
+    int64_t more;
 
     lock_take(&bs->lock);
-    for (size_t i = 0; i < v->n; i++)
-        if (handles[i])
-            handles[i]->users--;
+    more = (int64_t)bytes - (int64_t)b->bytes;
+    b->bytes = bytes;
+    b->users--;
+    count_reader(bs, more);
+    if (bs->opts.pages) /* before another may close it, and give back all */
+        objpages_charge(bs->opts.pages, more);
     lock_release(&bs->lock);
+}
+
+void blockset_release(struct blockset *bs, struct blockset_view *v)
+{
+    for (size_t i = 0; i < v->n; i++)
+        if (v->handles[i])
+            unuse(bs, v->handles[i]);
     evict(bs);
     *v = (struct blockset_view){0};
 }
@@ -649,6 +671,8 @@ static struct err *take_opened(struct opening *o, struct arena *a, struct catalo
         }
         handles[v->n] = o->handles[i];
         v->readers[v->n] = o->handles[i] ? o->handles[i]->reader : NULL;
+        if (v->lines)
+            v->lines[v->n] = o->handles[i] ? o->handles[i]->lines : NULL;
         metas[v->n] = *o->blocks[i];
         metas[v->n].segments = NULL; /* the catalogue's, which may go */
         metas[v->n].n_segments = 0;
@@ -735,6 +759,8 @@ static struct err *open_all(struct blockset *bs, struct arena *a, const struct h
     o.is_elsewhere = arena_array(a, bool, o.n);
     v->meta = metas = arena_array(a, struct catalogue_block, o.n);
     v->readers = arena_array(a, struct block_reader *, o.n);
+    if (bs->has_lines)
+        v->lines = arena_array(a, struct logblock *, o.n);
     v->handles = arena_array(a, struct open_block *, o.n);
     run_opening(&o);
     return take_opened(&o, a, metas, v);
@@ -823,24 +849,55 @@ struct err *blockset_open(struct blockset *bs, struct arena *a, struct slice ten
     return NULL;
 }
 
-uint64_t blockset_bytes(struct blockset *bs, struct slice tenant, int64_t min_ms, int64_t max_ms)
+/* The catalogue that is held, or a first one; NULL: there is none to be had, which whoever takes blocks will meet again. */
+static struct held *any_held(struct blockset *bs, struct slice tenant)
 {
-    const struct catalogue_block *all;
-    uint64_t bytes = 0;
     struct held *h;
     bool is_stale;
-    struct err *e;
+    struct err *e = get_catalogue(bs, tenant, &(struct newness_need){.not_before_ns = INT64_MIN},
+                                  &h, &is_stale);
+
+    if (!e)
+        return h;
+    err_free(e);
+    return NULL;
+}
+
+uint64_t blockset_bytes(struct blockset *bs, struct slice tenant, int64_t min_ms, int64_t max_ms)
+{
+    struct held *h = any_held(bs, tenant);
+    const struct catalogue_block *all;
+    uint64_t bytes = 0;
     size_t n;
 
-    if ((e = get_catalogue(bs, tenant, &(struct newness_need){.not_before_ns = INT64_MIN}, &h,
-                           &is_stale))) {
-        err_free(e); /* whoever takes the blocks will meet it again */
+    if (!h)
         return UINT64_MAX;
-    }
     all = catalogue_blocks(h->c, &n);
     for (size_t i = 0; i < n; i++)
         if (all[i].min_t <= max_ms && all[i].max_t > min_ms)
             bytes += all[i].bytes;
     held_unref(h);
     return bytes;
+}
+
+void blockset_times(struct blockset *bs, struct arena *a, struct slice tenant, int64_t min_ms,
+                    int64_t max_ms, const struct blockset_times **ret, size_t *ret_n)
+{
+    struct held *h = any_held(bs, tenant);
+    const struct catalogue_block *all;
+    struct blockset_times *out;
+    size_t n, found = 0;
+
+    *ret = NULL;
+    *ret_n = 0;
+    if (!h)
+        return;
+    all = catalogue_blocks(h->c, &n);
+    out = arena_array(a, struct blockset_times, n);
+    for (size_t i = 0; i < n; i++)
+        if (all[i].min_t <= max_ms && all[i].max_t > min_ms)
+            out[found++] = (struct blockset_times){all[i].min_t, all[i].max_t};
+    held_unref(h);
+    *ret = out;
+    *ret_n = found;
 }

@@ -30,6 +30,7 @@
 #include "common/block/block_reader.h"
 #include "common/block/block_skip.h"
 #include "common/block/tiers.h"
+#include "common/logblock/logblock.h"
 #include "querier/store/newness.h"
 
 struct blockset;
@@ -78,6 +79,7 @@ struct blockset_filter {
 struct blockset_view {
     const struct catalogue_block *meta; /* n, in the order of the catalogue; copies in the arena */
     struct block_reader **readers;      /* n, referenced; NULL: it is not read here (chooser) */
+    struct logblock **lines;            /* n, the same; NULL: the signal is another than logs */
     size_t n;
     uint64_t version;
     uint64_t skipped[BLOCK_SKIP_REASONS]; /* blocks that are not in the view */
@@ -122,6 +124,12 @@ ORR_CHECKED struct err *blockset_open(struct blockset *bs, struct arena *a, stru
 /* What the blocks of the range have, all files and labels together, by the catalogue that is held, or a first
  * one if none is; UINT64_MAX if there is none to be had. */
 uint64_t blockset_bytes(struct blockset *bs, struct slice tenant, int64_t min_ms, int64_t max_ms);
+/* Their times, by the same catalogue; none if there is none to be had. In the arena. */
+struct blockset_times {
+    int64_t min_ms, max_ms; /* max is exclusive */
+};
+void blockset_times(struct blockset *bs, struct arena *a, struct slice tenant, int64_t min_ms,
+                    int64_t max_ms, const struct blockset_times **ret, size_t *ret_n);
 void blockset_release(struct blockset *bs, struct blockset_view *v);
 
 struct blockset_stats {

@@ -129,6 +129,7 @@ void store_stats_get(struct store *s, struct store_stats *ret)
         blockset_stats_get(s->blocks, &ret->blocks);
     if (s->log_blocks)
         blockset_stats_get(s->log_blocks, &ret->log_blocks);
+    store_logs_stats_get(s, &ret->logs);
     if (s->tombs)
         tombset_stats_get(s->tombs, &ret->tombstones);
     if (s->pages)
@@ -200,6 +201,8 @@ struct err *store_ask_logs(struct store_query *sq, const char *method, struct sl
     *ret = NULL;
     if (!o->logs_ring)
         return err_new(ERR_UNAVAILABLE, "no ingester is known that takes log lines");
+    if (sq->store->log_blocks) /* what came before is in those */
+        since_ms = ORR_MAX(since_ms, clock_wall_ms(&clock_system) - o->ingester_lookback_ms);
     return ask(sq, o->logs_ring(o->logs_ring_arg), method, payload, since_ms, ret);
 }
 
@@ -217,7 +220,7 @@ static struct newness_need catalogue_need(const struct store_query *sq)
     return (struct newness_need){clock_mono_ns(&clock_system) - max_age_ns, sq->dropped_by};
 }
 
-static void warn_if_stale(struct store_query *sq, const struct blockset_view *v)
+void store_warn_if_stale(struct store_query *sq, const struct blockset_view *v)
 {
     if (v->is_stale)
         store_query_warn(sq,
@@ -255,7 +258,7 @@ struct err *store_take_blocks(struct store_query *sq, int64_t min_ms, int64_t ma
     if ((e = blockset_take(s->blocks, sq->opts.arena, sq->opts.tenant, &need, min_ms, max_ms,
                            filter, ret)))
         return e;
-    warn_if_stale(sq, ret);
+    store_warn_if_stale(sq, ret);
     count_view(sq, ret);
     return NULL;
 }
@@ -497,7 +500,7 @@ static struct err *take_tiers(struct selection *sel, const struct ask *ask,
                             sel->queriers ? &chooser : NULL, ret);
     if (e)
         return e;
-    warn_if_stale(sq, ret);
+    store_warn_if_stale(sq, ret);
     count_view(sq, ret);
     if (ret->is_coarser && !ask->labels_only)
         warn_of_points(sq, ask);
