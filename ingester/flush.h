@@ -1,9 +1,9 @@
 /*
- * Getting data out of the head: what is due is cut each minute, everything on command, on shutdown
- * and on leaving; compactors are told; and what no compactor takes is uploaded from here.
+ * Getting data out of the heads, metrics' and logs': what is due is cut each minute, everything on command and on leaving,
+ * metrics on shutdown; compactors are told; and what no compactor takes is uploaded from here (metrics only).
  *
- *   maintain   head_maintain() once a period; then compactors that own a tenant with new segments
- *              are hinted
+ *   maintain   head_maintain() and loghead_cut_due() once a period; then compactors that own a tenant with new
+ *              segments are hinted
  *   cut        flush_cut(): everything of a tenant (or all), now; done when it is cut, and, if
  *              asked to wait, when those segments are dropped (their data is in visible blocks)
  *   leave      LEAVING ─ grace ─▶ sealed ─▶ all cut ─▶ hints, until no segment is left ─▶ LEFT
@@ -17,12 +17,13 @@
 #include "common/base/clock.h"
 #include "common/base/loop.h"
 #include "common/objstore/objstore.h"
+#include "ingester/logs/loghead.h"
 #include "ingester/metrics/head.h"
 
 struct flush;
 
 struct flush_ops {
-    /* Tells the compactor that owns this tenant to look. */
+    /* Tells the compactor that owns this tenant to look, for segments of both signals. */
     void (*hint)(void *arg, struct slice tenant);
     /* How many compactors there are to wait for. */
     size_t (*compactors)(void *arg);
@@ -36,6 +37,7 @@ struct flush_ops {
 
 struct flush_opts {
     struct head *head;
+    struct loghead *logs;      /* NULL: there are none */
     struct objstore *store;    /* NULL: no upload from here */
     const struct clock *clock; /* NULL: the system's */
     struct flush_ops ops;
@@ -64,6 +66,8 @@ void flush_free(struct flush *f);
 /* tenant empty: all. wait_ms: how long to wait for compactors; 0: not at all. */
 void flush_cut(struct flush *f, struct slice tenant, int64_t wait_ms, flush_done_fn *done,
                void *arg);
+/* All metrics, before the process ends. Log lines stay as they are: they come back from their log and frames. */
+void flush_cut_to_stop(struct flush *f, flush_done_fn *done, void *arg);
 /* done comes after LEFT; asking again joins the leaving that is under way. */
 void flush_leave(struct flush *f, flush_done_fn *done, void *arg);
 bool flush_is_leaving(const struct flush *f);

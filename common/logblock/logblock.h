@@ -116,14 +116,16 @@ void logblock_set_stats(const struct logblock_set *s, struct logblock_stats *ret
 
 /* Lines of one tenant in the order of a block: a block, or a frame. */
 struct logblock_source {
-    /* The next stream; what is lent lasts until the next call. */
+    /* The next stream, whatever entries of the one before were not asked for; what is lent lasts until the next stream. */
     struct err *(*stream)(void *arg, struct logblock_stream *ret, bool *ret_is_end);
-    /* The next entry of that stream. */
+    /* The next entry of that stream, lent until the next call. */
     struct err *(*entry)(void *arg, struct logpage_entry *ret, bool *ret_is_end);
     void (*close)(void *arg);
     void *arg;
+    /* Follows from what it has: sources are merged in this order. Of frames of one log it is the order of the log. */
+    struct hash128 order;
 };
-/* All of a block, or of a frame whose bytes are lent. Each holds one page in memory. */
+/* All of a block, or of a frame whose bytes are lent; block and bytes outlive it. Each holds one page in memory. */
 ORR_CHECKED struct err *logblock_source_block(struct logblock *b, struct logblock_source *ret);
 struct logframe;
 ORR_CHECKED struct err *logblock_source_frame(const struct logframe *f,
@@ -133,11 +135,15 @@ ORR_CHECKED struct err *logblock_source_frame(const struct logframe *f,
 typedef bool logblock_keep_fn(void *arg, struct labels labels, const struct logpage_entry *e);
 /*
  * All lines of the sources, each once (logmerge.h), that keep (NULL: all) keeps. Closes the sources, whatever happens. More than
- * LOGBLOCK_MERGE_SOURCES are merged in several goes, by blocks in work_dir, so memory is bounded. *stop
- * (may be NULL): ERR_CANCELED. ret_duplicates may be NULL.
+ * LOGBLOCK_MERGE_SOURCES are merged in several goes, by blocks in work_dir (which then must be there, and is the caller's alone),
+ * so memory is bounded. *stop (may be NULL): ERR_CANCELED. ret_duplicates may be NULL.
+ *
+ * Lines of one time come as the first source that has any has them, then those that only the second has, and so on;
+ * first and second go by struct logblock_source's order. So the same sources give the same bytes, in whatever
+ * order they are given and in however many goes.
  */
 #define LOGBLOCK_MERGE_SOURCES 64
-ORR_CHECKED struct err *logblock_merge(struct logblock_source *sources, size_t n,
+ORR_CHECKED struct err *logblock_merge(const struct logblock_source *sources, size_t n,
                                        logblock_keep_fn *keep, void *arg, const char *work_dir,
                                        const atomic_bool *stop, struct logblock_writer *w,
                                        uint64_t *ret_duplicates);

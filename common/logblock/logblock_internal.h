@@ -89,6 +89,9 @@ ORR_CHECKED struct err *logblock_narrow(struct logblock *b, const struct slice *
 ORR_CHECKED struct err *logblock_select_all(struct logblock *b, struct arena *a,
                                             struct logblock_set **ret);
 
+/* Why it stopped early, as logblock_set_close() would say it; the set is of no more use. */
+ORR_CHECKED struct err *logblock_set_take_error(struct logblock_set *s);
+
 /* ---- an open page ---- */
 
 struct logblock_page {

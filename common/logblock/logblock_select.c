@@ -227,13 +227,17 @@ struct err *logblock_select(struct logblock *b, struct arena *a, const struct lo
 
 struct err *logblock_select_all(struct logblock *b, struct arena *a, struct logblock_set **ret)
 {
-    struct err *e = select_from(b, a, &(struct logblock_query){0}, true, ret);
+    struct logblock_set *s;
+    struct err *e = select_from(b, a, &(struct logblock_query){0}, true, &s);
 
-    if (!e && (*ret)->n != (*ret)->dir->n_streams) {
-        err_free(logblock_set_close(*ret));
-        e = logblock_error(b, bad_index("it lacks streams of the directory"));
+    if (e)
+        return e;
+    if (s->n != s->dir->n_streams) {
+        err_free(logblock_set_close(s));
+        return logblock_error(b, bad_index("it lacks streams of the directory"));
     }
-    return e;
+    *ret = s;
+    return NULL;
 }
 
 /* ---- streams ---- */
@@ -394,16 +398,16 @@ static bool is_needed(const struct logblock_set *s, const struct logblock_page *
 
 static struct logblock_page *free_slot(struct logblock_set *s)
 {
-    for (size_t i = 0; i < SLOTS; i++)
-        if (!s->slots[i].arena)
-            return &s->slots[i];
-    for (size_t i = 0; i < SLOTS; i++)
-        if (!is_needed(s, &s->slots[i])) {
+    struct logblock_page *found = NULL;
+
+    for (size_t i = 0; i < SLOTS; i++) {
+        if (s->slots[i].arena && !is_needed(s, &s->slots[i]))
             forget(s, &s->slots[i]);
-            return &s->slots[i];
-        }
-    ORR_ASSERT(!"more pages are needed at once than can be");
-    return NULL;
+        if (!s->slots[i].arena)
+            found = &s->slots[i];
+    }
+    ORR_ASSERT(found);
+    return found;
 }
 
 /* *ret_has false: no line of it holds all needles. */
@@ -531,6 +535,14 @@ bool logblock_set_entry(struct logblock_set *s, struct logpage_entry *ret)
     return false;
 }
 
+struct err *logblock_set_take_error(struct logblock_set *s)
+{
+    struct err *e = logblock_error(s->block, s->err);
+
+    s->err = NULL;
+    return e;
+}
+
 void logblock_set_stats(const struct logblock_set *s, struct logblock_stats *ret)
 {
     *ret = s->stats;
@@ -545,7 +557,7 @@ struct err *logblock_set_close(struct logblock_set *s)
 
     if (!s)
         return NULL;
-    e = logblock_error(s->block, s->err);
+    e = logblock_set_take_error(s);
     for (size_t i = 0; i < SLOTS; i++)
         logblock_page_done(&s->slots[i]);
     logblock_in_done(&s->in);

@@ -207,7 +207,7 @@ static bool take_value(struct walk *w)
 
 static bool take_member(struct walk *w)
 {
-    size_t prefix = w->j->key.len;
+    size_t prefix = w->j->key.len, path = w->j->path.len;
     struct slice name;
     bool has_escapes;
 
@@ -219,6 +219,8 @@ static bool take_member(struct walk *w)
         buf_byte(&w->j->key, '_');
     if (!text_of(&w->j->value, name, has_escapes, &name))
         return fail(w, "a name has a malformed escape");
+    if (w->j->keeps_path)
+        buf_lstr(&w->j->path, name);
     if (w->j->is_flat)
         buf_slice_append(&w->j->key, name);
     else
@@ -230,6 +232,7 @@ static bool take_member(struct walk *w)
     if (!take_value(w))
         return false;
     w->j->key.len = prefix;
+    w->j->path.len = path;
     return true;
 }
 
@@ -263,6 +266,7 @@ bool jsonline_each(struct jsonline *j, struct slice line, jsonline_fn *fn, void 
 
     j->error = NULL;
     buf_reset(&j->key);
+    buf_reset(&j->path);
     if (skip_space(&w) != '{')
         return fail(&w, "no object");
     return take_object(&w) || w.is_enough;
@@ -272,4 +276,5 @@ void jsonline_done(struct jsonline *j)
 {
     buf_done(&j->key);
     buf_done(&j->value);
+    buf_done(&j->path);
 }

@@ -24,7 +24,9 @@ struct jsonline {
     struct buf key, value;     /* scratch */
     jsonline_prefix_fn *wants; /* NULL: all are */
     bool is_flat;              /* only strings of the outermost object, names as they are */
-    const char *error;         /* after jsonline_each() has failed */
+    bool keeps_path;           /* in path: the names as they stand in the line, each an lstr */
+    struct buf path;
+    const char *error; /* after jsonline_each() has failed */
 };
 /* key and value live until it returns. False: that is enough. */
 typedef bool jsonline_fn(void *arg, struct slice key, struct slice value);

@@ -198,6 +198,11 @@ static void end(struct writing *w, struct err *e)
     mem_free(w);
 }
 
+bool log_written_is_partial(const struct log_written *w, const struct err *e)
+{
+    return w->is_decoded && w->lines > 0 && (err_is(e, ERR_INVALID) || err_is(e, ERR_LIMIT));
+}
+
 static void count(struct log_door *d, const struct log_builder *b)
 {
     METRIC_ADD(d->m.lines, b->batch->entries.len);

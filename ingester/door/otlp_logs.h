@@ -54,7 +54,7 @@
 
 /* ERR_INVALID: it cannot be read. ERR_LIMIT, ERR_TOO_LARGE. Lends from body. */
 ORR_CHECKED struct err *otlp_logs_decode_proto(struct log_builder *b, struct slice body);
-/* Texts lie in the document: the caller ends *ret_doc when the write is done (NULL when this
+/* Texts lie in the document: the caller has the batch keep *ret_doc (NULL when this
  * failed). */
 ORR_CHECKED struct err *otlp_logs_decode_json(struct log_builder *b, struct slice body,
                                               struct jsonval_doc **ret_doc);

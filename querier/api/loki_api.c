@@ -119,6 +119,28 @@ void loki_api_end(struct prom_task *t)
     buf_str(&t->out, sq->warnings.len ? "]}" : "}");
 }
 
+struct err *loki_api_streams(struct logremote *remote, struct matchers ms,
+                             struct logremote_range range, loki_streams_fn *fn, void *arg)
+{
+    struct logremote_stream st;
+    struct logremote_streams *s;
+    struct err *e = logremote_streams(remote, ms, range, &s);
+
+    if (e)
+        return e;
+    while (!e && logremote_streams_next(s, &st))
+        e = fn(arg, &st);
+    return err_first(e, logremote_streams_close(s));
+}
+
+struct err *loki_api_memory(const struct prom_task *t)
+{
+    if (!arena_over(t->arena))
+        return NULL;
+    return err_new(ERR_LIMIT, "the query needs more than its %zu bytes of memory",
+                   arena_limit(t->arena));
+}
+
 /* ---- routes ---- */
 
 static void buildinfo(struct http_request *r)
@@ -144,7 +166,14 @@ static const struct route {
     {GET_POST, "/loki/api/v1/label/{name}/values", loki_labels_values},
     {GET_POST, "/loki/api/v1/series", loki_labels_series},
     {GET_POST, "/loki/api/v1/index/stats", loki_index_stats},
-    {GET_POST, "/loki/api/v1/index/volume", loki_index_volume},
+    {GET_POST, "/loki/api/v1/index/volume", loki_volume_instant},
+    {GET_POST, "/loki/api/v1/index/volume_range", loki_volume_range},
+    {GET_POST, "/loki/api/v1/index/shards", loki_volume_shards},
+    {GET_POST, "/loki/api/v1/detected_labels", loki_detect_labels},
+    {GET_POST, "/loki/api/v1/detected_fields", loki_detect_fields},
+    {GET_POST, "/loki/api/v1/detected_field/{name}/values", loki_detect_values},
+    {GET_POST, "/loki/api/v1/patterns", loki_patterns},
+    {HTTP_GET, "/loki/api/v1/drilldown-limits", loki_limits},
     {HTTP_GET, "/loki/api/v1/status/buildinfo", buildinfo},
 };
 

@@ -2,10 +2,11 @@
  * Loki's HTTP API, the part of it that asks, under /loki/api/v1/:
  *
  *   query, query_range, labels (label), label/{name}/values, series, index/stats, index/volume,
- *   format_query, status/buildinfo
+ *   index/volume_range, detected_labels, detected_fields, detected_field/{name}/values, patterns,
+ *   format_query, drilldown-limits, status/buildinfo
  *
  * GET, and POST with a form. Parameters, answers and messages are Loki's (its docs/reference/loki-http-api);
- * errors are plain text. Not here: tail, patterns, detected_*, index/volume_range, delete.
+ * errors are plain text. Not here: tail, delete, and index/shards, which only Loki's own query frontend asks.
  *
  * Requests are tasks of the Prometheus API (prom_task.h): the same workers, queue, limits of a tenant on
  * queries under way, and budgets. One tenant a request.

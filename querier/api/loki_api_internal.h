@@ -25,6 +25,13 @@ ORR_CHECKED struct err *loki_api_source(struct prom_task *t, struct logremote_ra
 
 /* The end of an answer that is an object: what the store warns of, and the brace. */
 void loki_api_end(struct prom_task *t);
+/* NULL: the task is within its memory. */
+ORR_CHECKED struct err *loki_api_memory(const struct prom_task *t);
+typedef struct err *loki_streams_fn(void *arg, const struct logremote_stream *s);
+/* fn for every stream of the range, until it gives an error. */
+ORR_CHECKED struct err *loki_api_streams(struct logremote *remote, struct matchers ms,
+                                         struct logremote_range range, loki_streams_fn *fn,
+                                         void *arg);
 
 /* Handlers. */
 void loki_query_instant(struct http_request *r);
@@ -34,4 +41,11 @@ void loki_labels_names(struct http_request *r);
 void loki_labels_values(struct http_request *r);
 void loki_labels_series(struct http_request *r);
 void loki_index_stats(struct http_request *r);
-void loki_index_volume(struct http_request *r);
+void loki_volume_instant(struct http_request *r);
+void loki_volume_range(struct http_request *r);
+void loki_volume_shards(struct http_request *r);
+void loki_detect_labels(struct http_request *r);
+void loki_detect_fields(struct http_request *r);
+void loki_detect_values(struct http_request *r);
+void loki_patterns(struct http_request *r);
+void loki_limits(struct http_request *r);

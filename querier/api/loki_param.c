@@ -82,7 +82,7 @@ struct err *loki_param_duration(const char *name, struct slice text, int64_t def
     return NULL;
 }
 
-struct err *loki_param_limit(struct slice text, uint32_t def, uint32_t *ret)
+struct err *loki_param_count(const char *name, struct slice text, uint32_t def, uint32_t *ret)
 {
     int64_t n;
 
@@ -90,11 +90,16 @@ struct err *loki_param_limit(struct slice text, uint32_t def, uint32_t *ret)
     if (!text.len)
         return NULL;
     if (!slice_to_i64(text, &n) || n > UINT32_MAX)
-        return bad("limit", text, "number");
+        return bad(name, text, "number");
     if (n <= 0)
-        return err_new(ERR_INVALID, "limit must be a positive value");
+        return err_new(ERR_INVALID, "%s must be a positive value", name);
     *ret = (uint32_t)n;
     return NULL;
+}
+
+struct err *loki_param_limit(struct slice text, uint32_t def, uint32_t *ret)
+{
+    return loki_param_count("limit", text, def, ret);
 }
 
 struct err *loki_param_direction(struct slice text, bool *ret_is_forward)

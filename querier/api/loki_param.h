@@ -19,7 +19,9 @@ ORR_CHECKED struct err *loki_param_time(const char *name, struct slice text, int
                                         int64_t *ret_ns);
 ORR_CHECKED struct err *loki_param_duration(const char *name, struct slice text, int64_t def_ns,
                                             int64_t *ret_ns);
-/* A positive count. */
+/* A positive count; the second is that of the parameter limit. */
+ORR_CHECKED struct err *loki_param_count(const char *name, struct slice text, uint32_t def,
+                                         uint32_t *ret);
 ORR_CHECKED struct err *loki_param_limit(struct slice text, uint32_t def, uint32_t *ret);
 /* forward or backward, in any case; absent: backward. */
 ORR_CHECKED struct err *loki_param_direction(struct slice text, bool *ret_is_forward);

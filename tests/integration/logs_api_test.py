@@ -146,6 +146,135 @@ def test_labels(t):
     check(r.status == 200 and r.json["version"], r.text)
 
 
+def test_volume_steps(t):
+    o = Single(t).wait_ready()
+    base = now_ns() // S * S - 60 * S
+    span = {"start": base, "end": base + 60 * S}
+    fill(o.addr, base)
+    q = {**span, "query": '{app=~".+"}'}
+    whole = {x["metric"]["app"]: int(x["value"][1]) for x in data(o.addr, "index/volume", q)["result"]}
+    for method in ("GET", "POST"):
+        d = data(o.addr, "index/volume_range", {**q, "step": "5s"}, method=method)
+        check(d["resultType"] == "matrix" and [x["metric"] for x in d["result"]] == [{"app": "web"}, {"app": "db"}], f"{d}")
+        for x in d["result"]:
+            times = [v[0] for v in x["values"]]
+            n = 2 if x["metric"]["app"] == "web" else 1
+            # the web's lines are of ten seconds, the database's of five; a point stands at the end of its step
+            check(times == [base // S + 5 * (i + 1) for i in range(n)], f"{x}")
+            total = sum(int(v[1]) for v in x["values"])
+            check(0.9 * whole[x["metric"]["app"]] <= total <= whole[x["metric"]["app"]], f"{total} {whole}")
+    d = data(o.addr, "index/volume_range", {**q, "step": "1h", "targetLabels": "env", "limit": 1})
+    check([x["metric"] for x in d["result"]] == [{"env": "prod"}] and len(d["result"][0]["values"]) == 1, f"{d}")
+    check(d["result"][0]["values"][0][0] == (base + 60 * S) // S, "the last step ends with the range")
+    d = data(o.addr, "index/volume", {**q, "aggregateBy": "labels", "targetLabels": "app,env,nope"})
+    check([(x["metric"], int(x["value"][1])) for x in d["result"]] ==
+          [({"app": ""}, sum(whole.values())), ({"env": ""}, sum(whole.values()))], f"{d}")
+    d = data(o.addr, "index/volume_range", {**q, "query": '{app="nobody"}'})
+    check(d == {"resultType": "matrix", "result": []}, f"{d}")
+    refused(o.addr, "index/volume_range", {**q, "step": "1ms"}, 400, "maximum resolution")
+    refused(o.addr, "index/volume_range", {**q, "step": 0}, 400, "zero or negative")
+    refused(o.addr, "index/volume_range", {**span}, 400, "query is missing")
+    refused(o.addr, "index/volume", {**q, "aggregateBy": "colour"}, 400, "invalid aggregation option")
+    refused(o.addr, "index/shards", q, 404, "index/shards is not served")
+
+
+def test_detected(t):
+    o = Single(t).wait_ready()
+    base = now_ns() // S * S - 60 * S
+    span = {"start": base, "end": base + 60 * S}
+    fill(o.addr, base)
+    push_ok(o.addr, [({"app": "ids", "req": f"{i}", "pod": f"{i}", "flag": str(i % 2),
+                       "session": f"8f14e45f-ceea-467f-a9ab-{i:012d}"},
+                      [(base, json.dumps({"user": {"the id": i}, "took": f"{i}ms", "size": "3kB", "ok": True, "f": i + 0.5}))])
+                     for i in range(20)])
+    r = ask(o.addr, "detected_labels", {**span, "query": '{app="ids"}'})
+    check(r.status == 200, r.text)
+    got = {x["label"]: x["cardinality"] for x in r.json["detectedLabels"]}
+    check(got == {"app": 1, "flag": 2, "pod": 20, "service_name": 1}, f"{got}")
+    r = ask(o.addr, "detected_labels", span, method="POST")
+    check({x["label"]: x["cardinality"] for x in r.json["detectedLabels"]} ==
+          {"app": 3, "env": 2, "flag": 2, "pod": 20, "service_name": 4}, r.text)
+
+    def fields(query, **params):
+        r = ask(o.addr, "detected_fields", {**span, "query": query, **params})
+        check(r.status == 200, r.text)
+        return {x.pop("label"): x for x in r.json["fields"]}, r.json["limit"]
+
+    got, limit = fields('{app="ids"}')
+    check(limit == 1000, f"{limit}")
+    got.pop("detected_level", None)
+    json_field = lambda kind, n, *path: {"type": kind, "cardinality": n, "parsers": ["json"], "jsonPath": list(path)}
+    check(got == {"user_the_id": json_field("int", 20, "user", "the id"), "took": json_field("duration", 20, "took"),
+                  "size": json_field("bytes", 1, "size"), "ok": json_field("boolean", 1, "ok"),
+                  "f": json_field("float", 20, "f")}, f"{got}")
+    got, _ = fields('{app="web"}', line_limit=4)
+    check(got["n"] == {"type": "int", "cardinality": 4, "parsers": ["logfmt"]}, f"{got}")
+    check(got["trace"] == {"type": "string", "cardinality": 4, "parsers": None}, f"{got}")
+    got, limit = fields('{app="ids"} | json | f > 17', limit=3)
+    check(len(got) == 3 and limit == 3, f"{got}")
+    got, _ = fields('{app="nobody"}')
+    check(got == {}, f"{got}")
+    r = ask(o.addr, "detected_field/user_the_id/values", {**span, "query": '{app="ids"} |= "kB"'})
+    check(r.json == {"values": sorted(str(i) for i in range(20)), "limit": 1000}, r.text)
+    r = ask(o.addr, "detected_field/trace/values", {**span, "query": '{app="web"}', "limit": 2})
+    check(len(r.json["values"]) == 2 and r.json["limit"] == 2, r.text)
+    r = ask(o.addr, "detected_field/nope/values", {**span, "query": '{app="web"}'})
+    check(r.json["values"] == [], r.text)
+    refused(o.addr, "detected_fields", span, 400, "query is missing")
+    refused(o.addr, "detected_fields", {**span, "query": 'rate({app="a"}[1m])'}, 400, "only log selector is supported")
+    refused(o.addr, "detected_fields", {**span, "query": '{app="a"}', "line_limit": 5001}, 400, "max-entries-limit-per-query")
+    refused(o.addr, "detected_fields", {**span, "query": '{app="a"}', "line_limit": -1}, 400, "line_limit must be a positive")
+    refused(o.addr, "detected_fields", {**span, "query": '{app="a"}', "limit": "x"}, 400, '"limit"')
+    refused(o.addr, "detected_field/a/values", {**span, "query": "{"}, 400, "parse error")
+    refused(o.addr, "detected_labels", {**span, "query": "{"}, 400, "parse error")
+    r = http_call(o.addr, "GET", "/loki/api/v1/drilldown-limits", headers={"X-Scope-OrgID": TENANT})
+    check(r.status == 200 and r.json["pattern_ingester_enabled"] is True and r.json["version"], r.text)
+    check(r.json["limits"]["max_query_series"] == 500 and r.json["limits"]["max_query_length"] == "30d1h", r.text)
+
+
+def test_patterns(t):
+    o = Single(t).wait_ready()
+    base = now_ns() // (100 * S) * 100 * S - 300 * S
+    span = {"start": base, "end": base + 200 * S}
+    push_ok(o.addr, [({"app": "web", "env": env}, [(base + i * S, f'level={"error" if i % 10 == 0 else "info"} took={i}ms msg="all done" user=u{i}')
+                                                   for i in range(100)]) for env in ("a", "b")])
+    push_ok(o.addr, [({"app": "plain"}, [(base + i * S, f"job {i} of {i % 3} failed: <no> reason") for i in range(30)])])
+
+    def patterns(query, **params):
+        r = ask(o.addr, "patterns", {**span, "query": query, **params})
+        check(r.status == 200 and r.json["status"] == "success", r.text)
+        return r.json
+
+    got = patterns('{app="web"}', step="50s")
+    check("warnings" not in got, f"{got}")
+    check(got["data"] == [
+        {"pattern": 'level=info took=<_> msg="all done" user=<_>', "level": "info", "samples": [[base // S, 90], [base // S + 50, 90]]},
+        {"pattern": 'level=error took=<_> msg="all done" user=<_>', "level": "error", "samples": [[base // S, 10], [base // S + 50, 10]]}],
+        f"{got}")
+    # each pattern finds its lines
+    for x in got["data"]:
+        n = len(lines(o.addr, '{app="web"} |> `' + x["pattern"] + "`", **span, limit=5000))
+        check(n == sum(v for _, v in x["samples"]), f"{n} {x}")
+    got = patterns('{app="plain"} != "job 1 "')
+    check([(x["pattern"], sum(v for _, v in x["samples"])) for x in got["data"]] == [("job <_> of <_> failed: <_> reason", 29)], f"{got}")
+    check(patterns('{app="nobody"}')["data"] == [], "of nothing")
+    # more lines than are looked at: each stream and each time has its part
+    n = 130000
+    for k in range(0, n, 13000):
+        push_ok(o.addr, [({"app": "many"}, [(base + (k + i) * 10**6, f"tick {i} of many") for i in range(13000)]),
+                         ({"app": "many", "is": "few"}, [(base + k * 10**6, "a few")])])
+    got = patterns('{app="many"}', step="10s")
+    by = {x["pattern"]: x["samples"] for x in got["data"]}
+    check(set(by) == {"tick <_> of many", "a few"}, f"{list(by)}")
+    total = sum(v for _, v in by["tick <_> of many"])
+    check(20000 < total <= 100000 and len(by["tick <_> of many"]) == 13, f"{total} {by}")
+    check(any("lines" in w and "130010" in w for w in got["warnings"]), f"{got['warnings']}")
+    refused(o.addr, "patterns", span, 400, "query is missing")
+    refused(o.addr, "patterns", {**span, "query": 'rate({app="a"}[1m])'}, 400, "only log selector is supported")
+    refused(o.addr, "patterns", {**span, "query": "{"}, 400, "parse error")
+    refused(o.addr, "patterns", {**span, "query": '{app="a"}', "step": "1ms"}, 400, "step")
+
+
 def test_errors_and_limits(t):
     o = Single(t, args=["--limits.max-query-series=3", "--limits.max-query-bytes-read=100KiB"])
     o.wait_ready()

@@ -5,11 +5,13 @@
 #include "common/block/catalogue.h"
 #include "common/objstore/objstore_fs.h"
 #include "ingester/flush.h"
+#include "tests/unit/ingester/logs/loghead_fixture.h"
 #include "tests/unit/test.h"
 
 struct world {
     struct wal *wal;
     struct head *head;
+    struct fixture logs;
     struct objstore *store;
     struct flush *flush;
     _Atomic size_t compactors;
@@ -30,14 +32,28 @@ static void drop_all(struct world *w)
     mem_free(rows);
 }
 
+static void drop_all_logs(struct world *w)
+{
+    struct loghead_segment *rows;
+    size_t n;
+
+    loghead_segments(w->logs.head, &rows, &n);
+    for (size_t i = 0; i < n; i++)
+        CHECK_OK(loghead_segment_dropped(w->logs.head, slice_cstr(rows[i].tenant),
+                                         slice_cstr(rows[i].ulid), 1));
+    mem_free(rows);
+}
+
 static void on_hint(void *arg, struct slice tenant)
 {
     struct world *w = arg;
 
     CHECK_SLICE(tenant, "t");
     w->hints++;
-    if (w->takes_at_once)
+    if (w->takes_at_once) {
         drop_all(w);
+        drop_all_logs(w);
+    }
 }
 
 static size_t count_compactors(void *arg)
@@ -87,9 +103,11 @@ static void begin(struct world *w, int64_t maintain_ms, int64_t upload_after_ms)
     CHECK_OK(
         head_open(&(struct head_opts){.dir = tmp_path("d"), .wal = w->wal, .shards = 1}, &w->head));
     CHECK_OK(head_wait_ready(w->head));
+    fx_open(&w->logs);
     CHECK_OK(objstore_fs_open(tmp_path("bucket"), NULL, &w->store));
     w->flush = flush_new(&(struct flush_opts){
         .head = w->head,
+        .logs = w->logs.head,
         .store = w->store,
         .ops = {on_hint, count_compactors, on_begin, on_seal, on_end, on_published, w},
         .maintain_ms = maintain_ms,
@@ -104,6 +122,7 @@ static void end(struct world *w)
     flush_free(w->flush);
     CHECK_OK(head_close(w->head));
     CHECK_OK(wal_close(w->wal));
+    fx_close(&w->logs);
     objstore_close(w->store);
 }
 
@@ -183,6 +202,7 @@ TEST(flush_leave_ends_when_no_segment_is_left)
     w.compactors = 1;
     w.takes_at_once = true;
     put_sample(&w);
+    CHECK_OK(fx_push_one(&w.logs, "a", 1, "line"));
     CHECK(!flush_is_leaving(w.flush));
     flush_leave(w.flush, on_done, &w);
     flush_leave(w.flush, on_done, &w);
@@ -192,6 +212,70 @@ TEST(flush_leave_ends_when_no_segment_is_left)
     CHECK(flush_is_leaving(w.flush));
     flush_leave(w.flush, on_done, &w);
     await(&w.done, 3);
+    end(&w);
+}
+
+TEST(flush_cuts_log_lines_as_well_and_waits_for_both)
+{
+    struct world w;
+
+    begin(&w, 3600000, 0);
+    w.compactors = 1;
+    put_sample(&w);
+    CHECK_OK(fx_push_one(&w.logs, "a", 1, "line"));
+    flush_cut(w.flush, SLICE("t"), 60000, on_done, &w);
+    await(&w.hints, 1); /* of both at once */
+    drop_all(&w);
+    flush_wake(w.flush);
+    (void)usleep(20000);
+    CHECK_INT(w.done, 0); /* the lines are not in a block yet */
+    drop_all_logs(&w);
+    flush_wake(w.flush);
+    await(&w.done, 1);
+    CHECK_INT(w.cut, 2);
+    CHECK_INT(w.pending, 0);
+    CHECK_INT(w.hints, 1);
+    /* lines alone */
+    CHECK_OK(fx_push_one(&w.logs, "a", 2, "line"));
+    flush_cut(w.flush, SLICE_EMPTY, 0, on_done, &w);
+    await(&w.done, 2);
+    CHECK_INT(w.cut, 1);
+    CHECK_INT(w.pending, 1);
+    CHECK_INT(w.hints, 2);
+    end(&w);
+}
+
+TEST(flush_cuts_log_lines_when_their_window_is_over_and_hints)
+{
+    struct world w;
+    struct loghead_segment *rows;
+    size_t n;
+
+    begin(&w, 20, 0);
+    CHECK_OK(fx_push_one(&w.logs, "a", 1, "line"));
+    CHECK_OK(loghead_seal(w.logs.head, SLICE_EMPTY));
+    (void)usleep(60000);
+    CHECK_INT(w.hints, 0);
+    clock_fake_advance(&w.logs.clock, 2 * LOGHEAD_WINDOW_MS * NS_PER_MS);
+    await(&w.hints, 1);
+    loghead_segments(w.logs.head, &rows, &n);
+    CHECK_INT(n, 1);
+    mem_free(rows);
+    end(&w);
+}
+
+TEST(flush_to_stop_leaves_log_lines_as_they_are)
+{
+    struct world w;
+
+    begin(&w, 3600000, 0);
+    w.compactors = 1;
+    put_sample(&w);
+    CHECK_OK(fx_push_one(&w.logs, "a", 1, "line"));
+    flush_cut_to_stop(w.flush, on_done, &w);
+    await(&w.done, 1);
+    CHECK_INT(w.cut, 1);
+    CHECK_INT(w.pending, 1);
     end(&w);
 }
 

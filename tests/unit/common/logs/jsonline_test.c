@@ -1,3 +1,4 @@
+#include "common/base/reader.h"
 #include "common/logs/jsonline.h"
 #include "tests/unit/test.h"
 
@@ -79,4 +80,31 @@ TEST(jsonline_escapes)
     check("{\"a\":\"x\\q\",\"b\":\"\\ud83dx\",\"c\":\"\\u12\",\"d\":\"\\ude00\\ud83d\",\"e\":1}",
           "a=[] b=[] c=[] d=[] e=[1] ");
     check("{\"\\u0061\":1,\"\\q\":2}", "a=[1] !a name has a malformed escape");
+}
+
+static bool note_path(void *arg, struct slice key, struct slice value)
+{
+    struct jsonline *j = arg;
+    struct reader r = reader_new(buf_slice(&j->path));
+
+    (void)value;
+    if (slice_eq_cstr(key, "a_b_c__d")) {
+        CHECK_SLICE(reader_lstr(&r), "a");
+        CHECK_SLICE(reader_lstr(&r), "b.c");
+        CHECK_SLICE(reader_lstr(&r), "\"d");
+    } else {
+        CHECK_SLICE(key, "e");
+        CHECK_SLICE(reader_lstr(&r), "e");
+    }
+    CHECK_INT(reader_left(&r), 0);
+    return true;
+}
+
+TEST(jsonline_keeps_the_path_where_asked_to)
+{
+    struct jsonline j = {.keeps_path = true};
+
+    CHECK(jsonline_each(&j, SLICE("{\"a\":{\"b.c\":{\"\\\"d\":1}},\"e\":2}"), note_path, &j));
+    CHECK(jsonline_each(&j, SLICE("{\"e\":2}"), note_path, &j));
+    jsonline_done(&j);
 }
