@@ -17,7 +17,10 @@ static const struct rule_row {
 #undef X
             {RULE_RELABEL, "metric_relabel_configs", "metric-relabel-configs", 0},
     {RULE_AGG, "aggregation_rules", "aggregation-rules", 0},
-    {RULE_RETENTION, "retention_stream", "retention-stream", 0},
+    {RULE_RETENTION, "retention_stream", "retention-stream",
+     offsetof(struct tenant_rules, retention)},
+    {RULE_RETENTION, "logs_retention_stream", "logs-retention-stream",
+     offsetof(struct tenant_rules, logs_retention)},
     {RULE_OTLP, "otlp", "otlp", 0},
 };
 static_assert(ORR_COUNT(rows) == TENANT_RULE_COUNT, "a row each, in the order of the enum");
@@ -33,7 +36,8 @@ static void free_rules(struct snapshot *s)
 
     relabel_free(r->metric_relabel);
     agg_rules_done(&r->aggregation);
-    retention_rules_done(&r->retention);
+    retention_rules_done(&r->retention.rules);
+    retention_rules_done(&r->logs_retention.rules);
     arena_free(r->arena);
     mem_free(r);
 }
@@ -182,16 +186,17 @@ static struct err *read_aggregation(struct tenant_rules *r, const char *file,
 }
 
 static struct err *read_retention(struct tenant_rules *r, const char *file,
-                                  const struct yaml_node *node)
+                                  const struct rule_row *row, const struct yaml_node *node)
 {
+    struct tenant_retention *to = member(r, row);
     struct retention_rules rules;
-    struct err *e = retention_rules_parse(file, node, r->arena, &rules);
+    struct err *e = retention_rules_parse(file, row->name, node, r->arena, &rules);
 
     if (e)
         return e;
-    retention_rules_done(&r->retention);
-    r->retention = rules;
-    r->retention_text = text_of(r, node);
+    retention_rules_done(&to->rules);
+    to->rules = rules;
+    to->text = text_of(r, node);
     return NULL;
 }
 
@@ -224,7 +229,7 @@ struct err *tenant_rules_read(struct tenant_rules *r, const char *file, const st
         if (row->kind == RULE_AGG)
             return read_aggregation(r, file, node);
         if (row->kind == RULE_RETENTION)
-            return read_retention(r, file, node);
+            return read_retention(r, file, row, node);
         if (row->kind == RULE_OTLP)
             return otlp_config_parse(file, node, r->arena, &r->otlp);
         e = row->kind == RULE_LIST ? read_list(r, node, member(r, row))
@@ -258,8 +263,9 @@ void tenant_rules_print(const struct tenant_rules *r, struct buf *out, const cha
         } else if (rows[i].kind == RULE_OTLP) {
             otlp_config_print(&r->otlp, out);
         } else {
+            const struct tenant_retention *retention = member(r, &rows[i]);
             struct slice text = rows[i].kind == RULE_AGG         ? r->aggregation_text
-                                : rows[i].kind == RULE_RETENTION ? r->retention_text
+                                : rows[i].kind == RULE_RETENTION ? retention->text
                                                                  : r->metric_relabel_text;
 
             buf_slice_append(out, text.len ? text : SLICE("[]"));

@@ -10,6 +10,7 @@
  *           - {source_labels: [__name__], regex: 'go_.*', action: drop}
  *         aggregation_rules: …                 agg_rule.h
  *         retention_stream: …                  retention_rule.h
+ *         logs_retention_stream: …             the same, of log lines
  *
  * To add a list or a text, add a row: configuration key (section limits), override, --help,
  * /runtime_config and the struct follow. Relabel, aggregation and retention rules have no default in the configuration; that of otlp
@@ -57,8 +58,14 @@ enum tenant_rule {
         TENANT_RULE_metric_relabel_configs,
     TENANT_RULE_aggregation_rules,
     TENANT_RULE_retention_stream,
+    TENANT_RULE_logs_retention_stream,
     TENANT_RULE_otlp,
     TENANT_RULE_COUNT
+};
+
+struct tenant_retention {
+    struct retention_rules rules;
+    struct slice text; /* JSON */
 };
 
 struct tenant_rules {
@@ -74,8 +81,7 @@ struct tenant_rules {
     struct slice metric_relabel_text; /* JSON */
     struct agg_rules aggregation;
     struct slice aggregation_text;
-    struct retention_rules retention;
-    struct slice retention_text;
+    struct tenant_retention retention, logs_retention;
     struct otlp_override otlp;      /* nothing is set: as the section otlp has it */
     bool is_set[TENANT_RULE_COUNT]; /* by the overrides */
 };
