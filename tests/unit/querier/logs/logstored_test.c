@@ -42,7 +42,7 @@ static void new_query(struct rig *g)
     logremote_init(&g->remote, &(struct logremote_opts){.sq = &g->sq});
 }
 
-static void rig_up(struct rig *g, int64_t catalogue_max_age_ms)
+static void rig_up_with(struct rig *g, int64_t catalogue_max_age_ms, size_t cache_bytes)
 {
     *g = (struct rig){.arena = arena_new(0), .eng = logquery_engine()};
     counting_store_open(&g->bucket);
@@ -52,10 +52,16 @@ static void rig_up(struct rig *g, int64_t catalogue_max_age_ms)
                                               .logs_ring = peers_ring,
                                               .logs_ring_arg = &g->peers,
                                               .objstore = &g->bucket.base,
+                                              .block_cache_bytes = cache_bytes,
                                               .straggler_ms = 100,
                                               .ingester_lookback_ms = 3600000,
                                               .catalogue_max_age_ms = catalogue_max_age_ms});
     new_query(g);
+}
+
+static void rig_up(struct rig *g, int64_t catalogue_max_age_ms)
+{
+    rig_up_with(g, catalogue_max_age_ms, 0);
 }
 
 static void rig_down(struct rig *g)
@@ -356,6 +362,27 @@ TEST(logstored_backward_with_a_limit_only_the_newest_blocks_are_opened)
     CHECK_OK(ask(&g, lines_of("{app=~\"a|b\"}", false, 1000)));
     CHECK_INT(g.r.stats.entries, 119); /* one is before the range */
     CHECK_INT(opened(&g), 6);
+    rig_down(&g);
+}
+
+TEST(logstored_open_blocks_keep_to_their_share_of_the_memory)
+{
+    enum { N = 40 };
+    struct store_stats st;
+    struct rig g;
+
+    rig_up_with(&g, 3600000, 64u << 10);
+    for (int i = 0; i < N; i++)
+        PUT(&g, {"a", T0 + i * HOUR / 2, "line", NULL}, {"b", T0 + i * HOUR / 2, "line", NULL});
+    for (int round = 0; round < 2; round++) {
+        CHECK_OK(ask(&g, lines_of("{app=~\"a|b\"} |= \"line\"", false, 1000)));
+        CHECK_INT(g.r.stats.entries, 2 * N);
+        store_stats_get(g.store, &st);
+        CHECK(st.log_blocks.open < N);
+        CHECK(st.log_blocks.reader_bytes <= st.pages.max_bytes / 2);
+        CHECK_INT(st.pages.held_bytes, st.log_blocks.reader_bytes);
+    }
+    CHECK(st.log_blocks.opened > N);
     rig_down(&g);
 }
 
