@@ -10,9 +10,11 @@
  *           - {source_labels: [__name__], regex: 'go_.*', action: drop}
  *         aggregation_rules: …                 agg_rule.h
  *         retention_stream: …                  retention_rule.h
+ *         log_rules: …                         log_rule.h
+ *         log_relabel_configs: …               as metric_relabel_configs, of log streams
  *
  * To add a list or a text, add a row: configuration key (section limits), override, --help,
- * /runtime_config and the struct follow. Relabel, aggregation and retention rules have no default in the configuration; that of otlp
+ * /runtime_config and the struct follow. Relabel, aggregation, retention and log rules have no default in the configuration; that of otlp
  * is the section of that name (otlp_config.h).
  *
  * Immutable and counted (snapshot.h) once limits gives it out: any thread.
@@ -21,6 +23,7 @@
 #include "common/base/snapshot.h"
 #include "common/base/yaml.h"
 #include "common/model/agg_rule.h"
+#include "common/model/log_rule.h"
 #include "common/model/otlp_config.h"
 #include "common/model/relabel.h"
 #include "common/model/retention_rule.h"
@@ -57,6 +60,8 @@ enum tenant_rule {
         TENANT_RULE_metric_relabel_configs,
     TENANT_RULE_aggregation_rules,
     TENANT_RULE_retention_stream,
+    TENANT_RULE_log_rules,
+    TENANT_RULE_log_relabel_configs,
     TENANT_RULE_otlp,
     TENANT_RULE_COUNT
 };
@@ -76,6 +81,10 @@ struct tenant_rules {
     struct slice aggregation_text;
     struct retention_rules retention;
     struct slice retention_text;
+    struct log_rules log;
+    struct slice log_text;
+    struct relabel *log_relabel; /* NULL: none */
+    struct slice log_relabel_text;
     struct otlp_override otlp;      /* nothing is set: as the section otlp has it */
     bool is_set[TENANT_RULE_COUNT]; /* by the overrides */
 };
