@@ -77,6 +77,11 @@ static struct err *find_out(struct writers *w, bool *ret_plain)
     return NULL;
 }
 
+bool writers_know(struct writers *w)
+{
+    return atomic_load(&w->kind) != NOT_KNOWN;
+}
+
 bool writers_decide(struct writers *w)
 {
     return atomic_load(&w->kind) == PLAIN;
@@ -547,6 +552,8 @@ static void work(struct writers *w)
         note(w, "find out whether there are leases", e);
         sleep_until(w, mono_ms() + ASK_AGAIN_MS);
     }
+    if (writers_know(w) && w->opts.gained)
+        w->opts.gained(w->opts.arg);
     if (!is_plain)
         return;
     LOG_WARN(compactor,

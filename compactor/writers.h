@@ -39,7 +39,7 @@ struct writers_opts {
     int64_t put_ms;       /* how long a put of a catalogue may take; > 0 */
     /* Whether the ring gives the share to this process. Any thread. */
     bool (*wants)(void *arg, unsigned shard);
-    /* Something has come to be ours. May be NULL. On threads of its own, several at a time. */
+    /* Something has come to be ours, or has come to be known. May be NULL. On threads of its own, several at a time. */
     void (*gained)(void *arg);
     void *arg;
 };
@@ -53,6 +53,8 @@ ORR_CHECKED struct err *writers_start(struct writers *w, void (*ended)(void *arg
 void writers_stop(struct writers *w);
 
 struct objstore *writers_store(struct writers *w);
+/* Whether it is known what decides: until then nothing should be begun. */
+bool writers_know(struct writers *w);
 /* Whether a lease decides, and not the ring alone: objstore_needs_one_writer() has said yes. */
 bool writers_decide(struct writers *w);
 /* With writers_decide(): whether this process may change what is the tenant's, now. */
