@@ -123,7 +123,7 @@ ORR_CHECKED struct err *objstore_stat(struct objstore *s, struct slice key,
 ORR_CHECKED struct err *objstore_etag(struct objstore *s, struct slice key, char *ret_etag);
 /* Whether conditional puts hold between processes. An S3 server is put to the test the first time. */
 ORR_CHECKED struct err *objstore_is_atomic(struct objstore *s, bool *ret);
-/* Whether they do not, and s3.one-writer asks for leases (common/block/writelease.h) instead. */
+/* Whether they do not, so that leases (common/block/writelease.h) decide who writes; s3.one-writer may say no to that. */
 ORR_CHECKED struct err *objstore_needs_one_writer(struct objstore *s, bool *ret);
 /* The process ends: what waits for a server now or later ends with ERR_UNAVAILABLE. NULL is allowed. */
 void objstore_stop(struct objstore *s);

@@ -3,6 +3,7 @@
 catalogue of a tenant (common/block/writelease.h). Samples are pushed and flushed all the while, and blocks merged; one compactor is
 killed, one stands still for longer than its leases run and goes on, one leaves. No catalogue's version goes back, no
 block vanishes from it but by being retired, and in the end every sample is in it once and is read once."""
+import concurrent.futures
 import json
 import os
 import signal
@@ -15,21 +16,21 @@ from s3_server import the_swift
 
 HOUR = 3_600_000
 WINDOW, STEP, SERIES = 2 * HOUR, 600_000, 2
-TENANTS = [f"t{i}" for i in range(12)]
-LEASE_S, REQUEST_S = 1, 3
+TENANTS = [f"t{i}" for i in range(6)]
+LEASE_S, REQUEST_S = 1, 4
 TAKEOVER_S = 13 * LEASE_S + 2 * REQUEST_S
 SETTINGS = f"""
 s3: {{lease-timeout: {LEASE_S}s, request-timeout: {REQUEST_S}s}}
 ring: {{unhealthy-after: 4s, join-wait: 2s, announce: 500ms}}
 compactor:
-  poll-interval: 300ms
+  poll-interval: 500ms
   early-wait: 300ms
   drop-delay: 300ms
   retry-min: 200ms
   retry-max: 1s
-  compaction-interval: 1s
+  compaction-interval: 2s
   compaction-wait: 0s
-  sweep-interval: 1s
+  sweep-interval: 10s
   deletion-delay: 60s
   orphan-age: 1h
 """
@@ -97,8 +98,9 @@ class Load(threading.Thread):
             self.acked[tenant].setdefault(tuple(sorted(labels.items())), {}).update(points)
 
     def flush(self):
-        for addr in self.fleet.ingesters:
-            http_call(addr, "POST", "/ingester/flush", timeout=60)
+        """Of all at a time: their segments become one block."""
+        with concurrent.futures.ThreadPoolExecutor(len(self.fleet.ingesters)) as pool:
+            list(pool.map(lambda addr: http_call(addr, "POST", "/ingester/flush", timeout=60), self.fleet.ingesters))
 
     def run(self):
         try:
@@ -144,7 +146,7 @@ class Watch(threading.Thread):
                     self.look(tenant)
                 except (OSError, Failure):
                     pass  # Swift is busy: the next time
-            time.sleep(0.2)
+            time.sleep(0.5)
 
     def stop(self):
         self.stopped = True
