@@ -117,7 +117,9 @@ static void move_on(struct writelease *l, int64_t read_began_ms, int64_t now_ms,
     } else if (l->state == WRITELEASE_CLAIMED && !ours) {
         is_over = true; /* another's came after ours */
     } else if (l->state == WRITELEASE_HELD && !ours) {
-        ret->is_lost = is_over = true;
+        ret->is_lost =
+            !is_over; /* else it ran out, unseen: this process stood still, or the bucket was away */
+        is_over = true;
     } else if (l->state == WRITELEASE_CLAIMED &&
                read_began_ms >= l->claimed_ms + SETTLES * l->lease_ms) {
         l->state = WRITELEASE_HELD;

@@ -100,7 +100,7 @@ struct writelease_step {
     int64_t until_ms;
     bool
         is_end; /* it gives the lease back; else the caller tells writelease_wrote() what became of it */
-    /* it was held, and another's text stands there: it ran out unseen, a late write came, or somebody forced it */
+    /* it was held and had not run out, and another's text stands there: a write came very late, or somebody forced it */
     bool is_lost;
 };
 

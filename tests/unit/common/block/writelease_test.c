@@ -133,6 +133,9 @@ TEST(writelease_that_ran_out_is_claimed_again)
     l = held(text);
     s = read_at(&l, 400, "held bb 1 by c9\n");
     CHECK(s.is_lost && l.state == WRITELEASE_WATCHED && !writelease_may_put(&l, 400));
+    l = held(text); /* it stood still meanwhile */
+    s = read_at(&l, 301 + R, "held bb 1 by c9\n");
+    CHECK(!s.is_lost && l.state == WRITELEASE_WATCHED && !writelease_may_put(&l, 301 + R));
 }
 
 TEST(writelease_lets_one_put_go_at_a_time_and_waits_for_those_that_failed)
