@@ -64,8 +64,8 @@ struct objstore_put {
 struct objstore_get {
     uint64_t off, len; /* len 0: to the end */
     size_t max_bytes;  /* 0: 1 GiB; more to read is ERR_TOO_LARGE */
-    int64_t
-        until_ms; /* 0: none. Else each request is made once, not hedged, and given up then (clock_mono_ms()) */
+    /* 0: none. Else each request is made once, not hedged, and given up then (clock_mono_ms()). */
+    int64_t until_ms;
 };
 
 struct objstore_list {
