@@ -201,6 +201,7 @@ static void open_store(struct compactor *c)
     c->writers =
         writers_new(&(struct writers_opts){.below = process_objstore(c->process),
                                            .instance = process_instance(c->process),
+                                           .lease_ms = ORR_MAX(s3->lease_timeout_ns / NS_PER_MS, 1),
                                            .put_ms = ORR_MAX(s3->request_timeout_ns / NS_PER_MS, 1),
                                            .wants = wants_share,
                                            .gained = on_share,

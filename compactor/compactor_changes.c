@@ -50,7 +50,9 @@ static void on_tombstones(void *arg, struct rpc_call *call)
     struct changing *ch;
 
     if (!e && (!writers_decide(c->writers) || !writers_may(c->writers, rpc_call_tenant(call))))
-        e = err_new(ERR_UNAVAILABLE, "this compactor does not hold the lease of tenant %.*s",
+        e = err_new(ERR_UNAVAILABLE,
+                    "this compactor does not hold the lease of tenant %.*s; after a start it takes "
+                    "some seconds",
                     SLICE_ARG(rpc_call_tenant(call)));
     if (!e) {
         ch = mem_new(struct changing);

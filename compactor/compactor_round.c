@@ -52,6 +52,8 @@ bool compactor_is_given(const struct compactor *c, const struct ring *compactors
 bool compactor_owns(const struct compactor *c, const struct ring *compactors, struct slice tenant,
                     uint32_t key)
 {
+    if (!writers_know(c->writers))
+        return false;
     return writers_decide(c->writers) ? writers_may(c->writers, tenant)
                                       : compactor_is_given(c, compactors, key);
 }

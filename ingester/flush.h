@@ -7,7 +7,7 @@
  *   cut        flush_cut(): everything of a tenant (or all), now; done when it is cut, and, if
  *              asked to wait, when those segments are dropped (their data is in visible blocks)
  *   leave      LEAVING ─ grace ─▶ sealed ─▶ all cut ─▶ hints, until no segment is left ─▶ LEFT
- *   upload     (not where, by s3.one-writer, compactors alone may change a catalogue)
+ *   upload     (not where compactors alone may change a catalogue: no conditional puts)
  *              a segment that was cut longer than self_upload_after ago is put into the bucket as a block of its own
  *              and into the catalogue; it is dropped visible_after later, when readers know
  *

@@ -171,7 +171,7 @@ static void drop_visible(struct flush_upload *u)
     }
 }
 
-/* Where s3.one-writer decides, a catalogue has one writer, a compactor (common/block/writelease.h). */
+/* Where puts are not conditional, a catalogue has one writer, a compactor (common/block/writelease.h). */
 static bool may_write(struct flush_upload *u)
 {
     bool has_one_writer = false;
@@ -187,7 +187,7 @@ static bool may_write(struct flush_upload *u)
         LOG_WARN(
             flush,
             "no compactor takes segments, and they are not uploaded as blocks: the bucket has no "
-            "conditional puts, and by s3.one-writer compactors alone may name blocks");
+            "conditional puts, so that compactors alone may name blocks (s3.one-writer)");
     u->has_told = has_one_writer;
     return !has_one_writer;
 }

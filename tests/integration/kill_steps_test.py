@@ -162,11 +162,14 @@ class OnDisk(Run):
 
 
 class OnSwift(Run):
+    """One compactor alone, without leases: with them it would have to wait after each kill until its own has run out. What
+    becomes of them is in writers_test.py."""
+
     def __init__(self, t, name, args=()):
         self.server, self.name = the_swift(), name.replace("_", "-")
         self.proxy = s3_proxy.S3Proxy(t, self.server.endpoint)
         super().__init__(t, name, [*args, "--storage.backend=s3", f"--s3.endpoint={self.proxy.endpoint}",
-                                   f"--s3.bucket={self.name}", "--s3.create-bucket"], self.server.keys)
+                                   f"--s3.bucket={self.name}", "--s3.create-bucket", "--s3.one-writer=false"], self.server.keys)
 
     def blocks(self):
         r = self.server.request("GET", f"/{self.name}/metrics/{TENANT}/catalogue")
