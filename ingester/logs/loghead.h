@@ -157,6 +157,8 @@ struct loghead_segment {
     /* Streams of each frame, summed; lines; bytes of frames. */
     uint64_t streams, entries, bytes;
     uint32_t frames;
+    int64_t
+        cut_ms; /* Unix ms when it was cut; after a restart: when its time had come, if that is longer ago */
     void *pin; /* set by loghead_segment_pin() */
 };
 /* Those that are cut, by tenant and window; the caller mem_free()s. Any thread. */
@@ -167,7 +169,8 @@ void loghead_segments(struct loghead *h, struct loghead_segment **ret, size_t *r
 ORR_CHECKED struct err *loghead_cut(struct loghead *h, struct slice tenant, size_t *ret_segments);
 /* Cuts those whose window ended the grace ago. How many there were. Does not wait. */
 size_t loghead_cut_due(struct loghead *h);
-/* Keeps what a segment lends, whatever happens to it. ERR_NOT_FOUND: there is no such, or it is not cut. Pair with unpin. */
+/* Keeps what a segment lends, whatever happens to it. ERR_NOT_FOUND: there is no such, or it grows. One of before a restart
+ * that is not cut yet is cut by this. Pair with unpin. */
 ORR_CHECKED struct err *loghead_segment_pin(struct loghead *h, struct slice tenant,
                                             struct slice ulid, struct loghead_segment *ret);
 void loghead_segment_unpin(struct loghead *h, const struct loghead_segment *pinned);
