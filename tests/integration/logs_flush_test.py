@@ -65,7 +65,7 @@ def test_a_flush_puts_a_block_into_the_bucket(t):
     wait_for("a block", lambda: len(live(o)) == 1, 30)
     b = live(o)[0]
     check(b["samples"] == 5000 and b["series"] == 7 and b["level"] == 1, f"{b}")
-    check(sorted(os.listdir(f"{bucket(o)}/{b['ulid']}")) == ["directory", "filter", "index", "meta.json", "pages"],
+    check(sorted(os.listdir(f"{bucket(o)}/{b['ulid']}")) == ["directory", "filter", "index", "meta.json", "pages", "summary"],
           f"{os.listdir(bucket(o) + '/' + b['ulid'])}")
     wait_for("the ingester to let go", lambda: held(o.addr, '{app=~"a.+"}') == {}, 30)
     check(metric(o.addr, "flushes_total") == 1 and metric(o.addr, "flushes_total", "") == 0, "metrics")
