@@ -130,6 +130,27 @@ def test_retention(t):
     check(metric(o.addr, "blocks_expired_total") == 1, "metric")
 
 
+def test_retention_of_streams(t):
+    """A block that nothing is merged with is rewritten without the streams whose own period is over."""
+    rules = os.path.join(t.dir, "overrides.yaml")
+    with open(rules, "w", encoding="utf-8") as f:
+        json.dump({"overrides": {TENANT: {"logs_retention_period": "20d", "logs_retention_stream": [
+            {"selector": '{app="a1"}', "period": "1d"}, {"selector": '{app=~"a.+"}', "period": "30d"}]}}}, f)
+    o = Single(t, args=EAGER + ["--compactor.deletion-delay=1s", "--compactor.dry-run=true",
+                                f"--limits.overrides-file={rules}"]).wait_ready()
+    old_lines(o, 700, now_ns() - 80 * HOUR_NS)
+    flush(o.addr)
+    wait_for("a block", lambda: [b["series"] for b in live(o)] == [7], 30)
+    o.stop()
+    o.args = [a for a in o.args if "dry-run" not in a]
+    o.start()
+    o.wait_ready()
+    wait_for("the stream to go", lambda: [(b["series"], b["samples"], b["level"]) for b in live(o)] == [(6, 600, 1)], 30)
+    wait_for("its files to go", lambda: directories(o) == [live(o)[0]["ulid"]], 30)
+    check(metric(o.addr, "blocks_rewritten_total") == 1, "metric")
+    check(metric(o.addr, "compaction_expired_series_total") == 1, "metric")
+
+
 def test_kill_at_any_moment(t):
     o = Single(t, args=EAGER).wait_ready()
     sent, at = 0, now_ns() - 50 * HOUR_NS
