@@ -85,6 +85,8 @@ def test_replicas_become_one_block(t):
     for i in range(60):
         push_ok(addrs[i % len(addrs)], [({"app": f"s{i % 12}"}, [(ts + i, f"line {i}"), (ts + i, "same")])])
         sent += 2
+    # a push is through when two have it; what comes to the third after the flush is not in it
+    wait_for("all three to hold all", lambda: all(len(lines_of(a, '{app=~"s.+"}')) == sent for a in addrs), 60)
     with ThreadPoolExecutor() as pool:  # one after the other would make a block of each
         list(pool.map(flush, addrs))
     wait_for("the ingesters to let go", lambda: all(held(a, '{app=~"s.+"}') == {} for a in addrs), 60)
