@@ -14,7 +14,7 @@
 #include "compactor/segcheck.h"
 
 #define LOGCHECK_FRAMES_FILE "frames"
-#define LOGCHECK_MAX_LABELS_BYTES (1u << 30) /* of the streams of one frame, decompressed */
+#define LOGCHECK_MAX_LABELS_BYTES (256u << 20) /* of the streams of one frame, decompressed */
 
 struct logcheck;
 

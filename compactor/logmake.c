@@ -114,8 +114,10 @@ static struct err *merge(const struct blockmake_opts *o, struct sieve *s, struct
 
 struct err *logmake(const struct blockmake_opts *o, struct arena *a, struct block_meta *ret_meta)
 {
-    struct logblock_writer_opts opts = {
-        .dir = o->dir, .meta = *o->meta, .no_sync = true}; /* as in blockmake.c */
+    struct logblock_writer_opts opts = {.dir = o->dir,
+                                        .meta = *o->meta,
+                                        .has_summary = true,
+                                        .no_sync = true}; /* as in blockmake.c */
     struct sieve s = {.opts = o};
     struct logblock_writer *w = NULL;
     struct err *e;

@@ -139,6 +139,7 @@ static const struct signal signals[] = {
                      .is_joined = true,
                      .max_files = 200000, /* of 16 MiB of lines each, in two hours */
                      .key_offset = 1u << 31,
+                     .has_ends = true,
                      .open_segment = open_log_segment,
                      .open_block = open_log_block,
                      .close = close_logs,

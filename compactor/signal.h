@@ -32,6 +32,7 @@ struct signal {
     size_t max_files;
     /* Added to keys on the compactor ring, so a tenant's signals need not all be one compactor's. */
     uint32_t key_offset;
+    bool has_ends;  /* levels go by the ends of its blocks: levels_by_end() */
     bool has_tiers; /* its blocks can be downsampled, and split by series */
     /* What the index of a block names are chunks of samples (chunk.h): so a look into one tells what times it has. */
     bool has_chunks;

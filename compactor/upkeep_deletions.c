@@ -26,7 +26,7 @@ static bool wants(void *arg, const struct catalogue_block *b)
 {
     const struct turn *turn = arg;
     const struct upkeep_pass *p = turn->pass;
-    const struct levels_job job = {.min_ms = b->min_t};
+    const struct levels_job job = {.min_ms = p->part->signal->has_ends ? b->max_t - 1 : b->min_t};
 
     if (upkeep_tenant_is_quarantined(p->part, turn->tenant, b->ulid))
         return false;

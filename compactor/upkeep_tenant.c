@@ -445,6 +445,8 @@ static struct err *compact_tenant(struct upkeep_pass *p, struct slice tenant,
     upkeep_deletions_look(p, tenant, t, c, &delete_due_ms);
     a = arena_new(0);
     blocks = catalogue_blocks(c, &n);
+    if (p->part->signal->has_ends)
+        blocks = levels_by_end(blocks, n, a);
     jobs = tierplan(&opts, blocks, n, clock_wall_ms(&clock_system), is_quarantined, &look, a, &n,
                     &due_ms);
     run_jobs(p, tenant, t, jobs, n);

@@ -200,8 +200,12 @@ static void check_block(struct flushing *x, struct ulid block, const char *skip,
 
 static uint64_t bytes_hash(struct flushing *x, struct ulid block)
 {
-    static const char *const files[] = {"index", LOGBLOCK_PAGES_FILE, LOGBLOCK_DIRECTORY_FILE,
-                                        LOGBLOCK_FILTER_FILE, BLOCK_META_FILE};
+    static const char *const files[] = {"index",
+                                        LOGBLOCK_PAGES_FILE,
+                                        LOGBLOCK_DIRECTORY_FILE,
+                                        LOGBLOCK_FILTER_FILE,
+                                        BLOCK_META_FILE,
+                                        "summary"};
     const char *dir = download(x, block);
     uint64_t h = 0;
 
@@ -241,6 +245,7 @@ TEST(logmake_one_block_of_three_replicas_with_gaps)
     b = catalogue_blocks(c, &n);
     CHECK_INT(n, 1);
     CHECK_INT(b->samples, x.lines.entries);
+    CHECK(b->summary_bytes > 0);
     CHECK_INT(b->min_t / HOUR_MS, FIXTURE_T0 / 1000000 / HOUR_MS);
     CHECK(!fsx_exists(tmp_path(arena_printf(x.lines.a, "work/%s", ulid_print(x.res.block).s))));
     catalogue_free(c);
