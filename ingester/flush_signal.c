@@ -77,7 +77,7 @@ static struct err *drop_metrics(const struct flush_opts *o, struct slice tenant,
     return head_segment_dropped(o->head, tenant, ulid, version);
 }
 
-const struct flush_signal flush_metrics_signal = {"metrics", list_metrics, open_metrics,
+const struct flush_signal flush_signal_metrics = {"metrics", list_metrics, open_metrics,
                                                   close_metrics, drop_metrics};
 
 /* ---- logs ---- */
@@ -195,4 +195,4 @@ static struct err *drop_logs(const struct flush_opts *o, struct slice tenant, st
     return loghead_segment_dropped(o->logs, tenant, ulid, version);
 }
 
-const struct flush_signal flush_logs_signal = {"logs", list_logs, open_logs, close_logs, drop_logs};
+const struct flush_signal flush_signal_logs = {"logs", list_logs, open_logs, close_logs, drop_logs};
