@@ -21,8 +21,8 @@ static void say(const struct sweeping *s, const char *what, struct ulid u)
 {
     if (s->opts->is_dry && s->opts->is_news && !s->opts->is_news(s->opts->arg, s->tenant, what, u))
         return;
-    LOG_INFO(compactor, "sweep", KV_STR("reason", what), KV_SLICE("tenant", s->tenant),
-             KV_STR("block", ulid_print(u).s));
+    LOG_INFO(compactor, "sweep", KV_STR("reason", what), KV_STR("signal", s->opts->signal->name),
+             KV_SLICE("tenant", s->tenant), KV_STR("block", ulid_print(u).s));
 }
 
 /* ---- 1: retention ---- */

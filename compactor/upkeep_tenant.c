@@ -218,8 +218,8 @@ static void say_jobs(struct upkeep_pass *p, struct slice tenant, const struct le
         if (!is_ours(p, tenant, j) ||
             !upkeep_is_news(p->u, tenant, levels_kind_text(j->kind), j->inputs[0]->ulid))
             continue;
-        LOG_INFO(compactor, "would compact", KV_SLICE("tenant", tenant),
-                 KV_STR("reason", levels_kind_text(j->kind)),
+        LOG_INFO(compactor, "would compact", KV_STR("signal", p->part->signal->name),
+                 KV_SLICE("tenant", tenant), KV_STR("reason", levels_kind_text(j->kind)),
                  KV_STR("block", ulid_print(j->inputs[0]->ulid).s), KV_U64("count", j->n),
                  KV_I64("resolution_ms", j->resolution_ms), KV_I64("min_ms", j->min_ms),
                  KV_I64("max_ms", j->max_ms), KV_U64("bytes", j->bytes));

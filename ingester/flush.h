@@ -1,6 +1,6 @@
 /*
  * Getting data out of the heads, metrics' and logs': what is due is cut each minute, everything on command and on leaving,
- * metrics on shutdown; compactors are told; and what no compactor takes is uploaded from here (metrics only).
+ * metrics on shutdown; compactors are told; and what no compactor takes is uploaded from here.
  *
  *   maintain   head_maintain() and loghead_cut_due() once a period; then compactors that own a tenant with new
  *              segments are hinted
@@ -8,7 +8,7 @@
  *              asked to wait, when those segments are dropped (their data is in visible blocks)
  *   leave      LEAVING ─ grace ─▶ sealed ─▶ all cut ─▶ hints, until no segment is left ─▶ LEFT
  *   upload     (not where, by s3.one-writer, compactors alone may change a catalogue)
- *              a segment older than self_upload_after is put into the bucket as a block of its own
+ *              a segment that was cut longer than self_upload_after ago is put into the bucket as a block of its own
  *              and into the catalogue; it is dropped visible_after later, when readers know
  *
  * All of it runs on one thread of its own, since cutting may take seconds. Calls: any thread.
@@ -31,13 +31,15 @@ struct flush_ops {
     void (*seal)(void *arg);        /* no more batches from here on */
     void (*end_leave)(void *arg);   /* LEFT: nothing here is needed any more */
     /* The catalogue of a tenant has this version now. */
-    void (*published)(void *arg, struct slice tenant, uint64_t version);
+    void (*published)(void *arg, struct slice signal, struct slice tenant, uint64_t version);
     void *arg;
 };
 
 struct flush_opts {
     struct head *head;
-    struct loghead *logs;      /* NULL: there are none */
+    struct loghead *logs; /* NULL: there are none */
+    const char
+        *logs_work_dir; /* blocks of log lines are made there; cleared. Lent until flush_free() */
     struct objstore *store;    /* NULL: no upload from here */
     const struct clock *clock; /* NULL: the system's */
     struct flush_ops ops;

@@ -212,10 +212,10 @@ static void end_leave(void *arg)
     loop_post(process_loop(ing->process, 0), left_on_loop, process_membership(ing->process));
 }
 
-static void published(void *arg, struct slice tenant, uint64_t version)
+static void published(void *arg, struct slice signal, struct slice tenant, uint64_t version)
 {
     struct ingester *ing = arg;
-    char *key = mem_printf("catalogue/metrics/%.*s", SLICE_ARG(tenant));
+    char *key = mem_printf("catalogue/%.*s/%.*s", SLICE_ARG(signal), SLICE_ARG(tenant));
 
     membership_kv_post(process_membership(ing->process), slice_cstr(key), version, SLICE_EMPTY);
     mem_free(key);
@@ -269,9 +269,11 @@ static void build_flush(struct ingester *ing)
 {
     const struct ingester_conf *c = &ing->conf;
 
+    ing->logs_work_dir = mem_printf("%s/logs/upload", process_data_dir(ing->process));
     ing->flush = flush_new(&(struct flush_opts){
         .head = ing->head,
         .logs = ingester_logs_head(ing),
+        .logs_work_dir = ing->logs_work_dir,
         .store = process_objstore(ing->process),
         .ops = {hint, count_compactors, begin_leave, seal, end_leave, published, ing},
         .maintain_ms = c->maintain_period_ns / NS_PER_MS,
@@ -409,6 +411,7 @@ static void ingester_close(void *role)
     if (ing->limits)
         limits_stop(ing->limits);
     limits_free(ing->limits);
+    mem_free(ing->logs_work_dir);
     mem_free(ing);
 }
 

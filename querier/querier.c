@@ -124,6 +124,8 @@ struct querier {
     struct prom_api *api;
     struct loki_api *loki;
     struct loop_timer *drain_timer; /* loop 0's */
+    process_done_fn *drained;
+    void *drained_arg;
 };
 
 /* ---- metrics of the store ---- */
@@ -512,6 +514,7 @@ static void querier_close(void *role)
     if (!q)
         return;
     loop_timer_free(q->drain_timer);
+    loki_api_stop(q->loki);
     prom_api_free(q->api);
     loki_api_free(q->loki);
     planner_free(q->planner);
@@ -634,12 +637,21 @@ static void start_grace(void *arg)
     loop_timer_arm_ms(q->drain_timer, DRAIN_GRACE_MS);
 }
 
+static void on_tails_drained(void *arg)
+{
+    struct querier *q = arg;
+
+    prom_api_drain(q->api, q->drained, q->drained_arg);
+}
+
 static void querier_drain(void *role, process_done_fn *done, void *arg)
 {
     struct querier *q = role;
 
     loop_post(process_loop(q->process, 0), start_grace, q);
-    prom_api_drain(q->api, done, arg);
+    q->drained = done;
+    q->drained_arg = arg;
+    loki_api_drain(q->loki, on_tails_drained, q);
 }
 
 static const struct conf_section *const querier_sections[] = {&querier_section, &limits_section,

@@ -5,6 +5,7 @@
 #include "common/base/fsx.h"
 #include "common/block/block_format.h"
 #include "common/block/block_index_out.h"
+#include "common/block/block_summary.h"
 
 #define SPOOL_FILE "series.spool"
 
@@ -49,6 +50,29 @@ struct err *block_spool_finish(struct block_spool *s, struct block_dir *d, uint3
         block_dir_note(d, BLOCK_INDEX_FILE, bytes);
     mem_free(spool_path);
     mem_free(path);
+    return e;
+}
+
+struct err *block_spool_summary(const struct block_spool *s, struct block_dir *d, bool *ret_has)
+{
+    size_t n = s->symbols.pairs.len;
+    struct block_summary_pair *pairs = mem_new_array(struct block_summary_pair, n + 1);
+    struct buf b = {0};
+    struct err *e = NULL;
+
+    for (size_t i = 0; i < n; i++) {
+        const struct block_symbols_pair *p = &s->symbols.pairs.ptr[i];
+
+        pairs[i] = (struct block_summary_pair){s->symbols.strings.ptr[p->name].s,
+                                               s->symbols.strings.ptr[p->value].s, p->name};
+    }
+    block_summary_build(pairs, n, s->symbols.strings.len, block_summary_room(block_dir_bytes(d)),
+                        &b);
+    mem_free(pairs);
+    *ret_has = b.len > 0;
+    if (*ret_has && !(e = block_dir_put(d, BLOCK_SUMMARY_FILE, buf_slice(&b))))
+        block_dir_note(d, BLOCK_SUMMARY_FILE, b.len);
+    buf_done(&b);
     return e;
 }
 

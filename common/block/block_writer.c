@@ -290,30 +290,13 @@ static struct err *put_index(struct block_writer *w)
     return e;
 }
 
-/* Once the other files are known. */
 static struct err *put_summary(struct block_writer *w)
 {
-    const struct block_symbols *symbols = &w->spool.symbols;
-    size_t n = symbols->pairs.len;
-    struct block_summary_pair *pairs;
-    struct buf b = {0};
-    struct err *e = NULL;
+    bool has = false;
+    struct err *e = w->opts.has_summary ? block_spool_summary(&w->spool, &w->dir, &has) : NULL;
 
-    if (!w->opts.has_summary)
-        return NULL;
-    pairs = mem_new_array(struct block_summary_pair, n + 1);
-    for (size_t i = 0; i < n; i++) {
-        const struct block_symbols_pair *p = &symbols->pairs.ptr[i];
-
-        pairs[i] = (struct block_summary_pair){symbols->strings.ptr[p->name].s,
-                                               symbols->strings.ptr[p->value].s, p->name};
-    }
-    block_summary_build(pairs, n, symbols->strings.len,
-                        block_summary_room(block_dir_bytes(&w->dir)), &b);
-    mem_free(pairs);
-    if (b.len)
-        e = block_writer_sidecar(w, BLOCK_SUMMARY_FILE, buf_slice(&b));
-    buf_done(&b);
+    if (has)
+        vec_push(&w->sidecars, SLICE(BLOCK_SUMMARY_FILE));
     return e;
 }
 

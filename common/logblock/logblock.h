@@ -12,12 +12,13 @@
  *                    0     8  magic "ORRLBD" 0 1
  *                    8     4  pages
  *                   12     4  streams
- *                   16  40*n  pages: u64 offset, u32 bytes, u32 entries, u64 bytes of lines and structured metadata,
- *                             i64 i64 least and greatest time, Unix ns
+ *                   16  44*n  pages: u64 offset, u32 bytes, u32 entries, u64 bytes of lines and structured metadata,
+ *                             i64 i64 least and greatest time, Unix ns, u32 crc32c of the page
  *                    -  32*n  streams: u64 u64 fingerprint (lower, upper half), u64 entries, u64 bytes of lines
  *                             and structured metadata
  *                    -     4  crc32c of all before it
  *   filter      logfilter.h, of the pages
+ *   summary     if asked for: block_summary.h, of the streams
  *
  * Lines are sorted by (fingerprint, time), equal times as they came; so whoever merges blocks, or frames (logframe.h), reads each
  * from its begin to its end, once. The bytes of a block follow from its lines and the options, never from time
@@ -44,7 +45,9 @@ struct logblock_writer_opts {
     const char *dir; /* made if absent */
     struct block_meta
         meta; /* as in block_writer_opts; times, stats and files are filled in. Borrowed until finish */
-    int level;    /* of zstd; 0: LOGPAGE_LEVEL */
+    int level; /* of zstd; 0: LOGPAGE_LEVEL */
+    bool
+        has_summary; /* a block of the bucket: with a file "summary" (block_summary.h) of its streams */
     bool no_sync; /* tests and benchmarks: no fsync */
 };
 
@@ -55,7 +58,7 @@ ORR_CHECKED struct err *logblock_writer_open(const struct logblock_writer_opts *
 /* The stream of the entries that follow; fingerprints strictly ascending. Copies. ERR_INVALID. */
 ORR_CHECKED struct err *logblock_writer_stream(struct logblock_writer *w, struct hash128 fp,
                                                struct labels labels);
-/* Times of a stream do not descend. Copies. e->stream is not looked at. ERR_INVALID. */
+/* Times of a stream do not descend. Copies. e->stream is not looked at. ERR_INVALID; ERR_TOO_LARGE over LOGPAGE_MAX_BYTES. */
 ORR_CHECKED struct err *logblock_writer_entry(struct logblock_writer *w,
                                               const struct logpage_entry *e);
 /* All files, meta.json last, sync, rename. A stream without entries is left out. ret_meta is copied into the arena. A block

@@ -9,6 +9,7 @@ void logblock_directory_put_page(struct buf *pages, const struct logblock_page_a
     buf_u64le(pages, p->raw);
     buf_u64le(pages, (uint64_t)p->min_ns);
     buf_u64le(pages, (uint64_t)p->max_ns);
+    buf_u32le(pages, p->crc);
 }
 
 void logblock_directory_put_stream(struct buf *streams, const struct logblock_stream_at *s)
@@ -47,6 +48,7 @@ struct logblock_page_at logblock_directory_page(const struct logblock_directory 
     p.raw = reader_u64le(&r);
     p.min_ns = (int64_t)reader_u64le(&r);
     p.max_ns = (int64_t)reader_u64le(&r);
+    p.crc = reader_u32le(&r);
     return p;
 }
 

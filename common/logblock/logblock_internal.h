@@ -8,7 +8,7 @@
 #define LOGBLOCK_DIRECTORY_MAGIC "ORRLBD\0\1"
 #define LOGBLOCK_DIRECTORY_MAGIC_BYTES 8
 #define LOGBLOCK_DIRECTORY_HEADER 16
-#define LOGBLOCK_DIRECTORY_PAGE 40
+#define LOGBLOCK_DIRECTORY_PAGE 44
 #define LOGBLOCK_DIRECTORY_STREAM 32
 #define LOGBLOCK_MAX_PAGE_BYTES (4u * LOGPAGE_MAX_BYTES) /* of one page in the file */
 
@@ -17,6 +17,7 @@ struct logblock_page_at {
     uint32_t bytes, entries;
     uint64_t raw; /* bytes of lines and structured metadata */
     int64_t min_ns, max_ns;
+    uint32_t crc;
 };
 struct logblock_stream_at {
     struct hash128 fp;
@@ -85,6 +86,31 @@ ORR_CHECKED struct err *logblock_in_hold(struct logblock_in *in,
 ORR_CHECKED struct err *logblock_narrow(struct logblock *b, const struct slice *needles, size_t n,
                                         uint64_t *set, uint64_t *touched);
 
+/* ---- a query ---- */
+
+/* A stream that matches, and which pages have lines of it in the range. */
+struct logblock_match {
+    uint32_t ref, stream, first, last;
+};
+struct logblock_matches {
+    const struct logblock_directory *dir;
+    struct logblock_match
+        *ptr; /* by fingerprint; the first page of one is not before the last of the one before */
+    size_t n;
+    uint64_t *pages;       /* that are wanted, a bit each */
+    uint64_t skipped;      /* pages of streams that match, which are not */
+    uint64_t filter_bytes; /* read */
+};
+static inline bool logblock_has_page(const struct logblock_matches *m, uint32_t page)
+{
+    return m->pages[page >> 6] >> (page & 63) & 1;
+}
+/* In the arena. is_all: whatever the times are. */
+ORR_CHECKED struct err *logblock_match(struct logblock *b, struct arena *a,
+                                       const struct logblock_query *q, bool is_all,
+                                       struct logblock_matches *ret);
+/* ERR_CANCELED, or ERR_LIMIT once the arena is over. */
+ORR_CHECKED struct err *logblock_check(const struct logblock_query *q, const struct arena *a);
 /* All of the block, whatever the times. */
 ORR_CHECKED struct err *logblock_select_all(struct logblock *b, struct arena *a,
                                             struct logblock_set **ret);
@@ -102,6 +128,10 @@ struct logblock_page {
     size_t n_runs;
     const int64_t *times;
     uint64_t *want; /* entries that hold the needles; NULL: all */
+    /* Of all entries, once many of its streams were asked for; else NULL. */
+    struct slice *lines;
+    struct labels *metas;
+    unsigned n_asked;
 };
 /* Runs and times of p->page, which is open in p->arena; it must have n entries. */
 ORR_CHECKED struct err *logblock_page_load(struct logblock_page *p, uint32_t n);
@@ -114,12 +144,11 @@ const struct logpage_run *logblock_page_run(const struct logblock_page *p, uint3
 struct logblock_run {
     const struct logblock_page *page;
     uint32_t stream, first, at, end;
-    struct slice *lines; /* of first on */
-    struct labels *metas;
+    const struct slice *lines; /* of first on */
+    const struct labels *metas;
 };
 /* The entries of one stream in the page with from <= time, and time < to or (is_all) whatever it is. ERR_CORRUPT if it has no
  * entry of the stream at all. */
-ORR_CHECKED struct err *logblock_run_open(const struct logblock_page *p, uint32_t stream,
-                                          int64_t from_ns, int64_t to_ns, bool is_all,
-                                          struct logblock_run *ret);
+ORR_CHECKED struct err *logblock_run_open(struct logblock_page *p, uint32_t stream, int64_t from_ns,
+                                          int64_t to_ns, bool is_all, struct logblock_run *ret);
 bool logblock_run_next(struct logblock_run *r, bool is_backward, struct logpage_entry *ret);

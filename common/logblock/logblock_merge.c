@@ -322,6 +322,7 @@ struct err *logblock_merge(const struct logblock_source *sources, size_t n, logb
     uint32_t number = 0;
     struct err *e = NULL;
 
+    ORR_ASSERT(work_dir || n <= LOGBLOCK_MERGE_SOURCES);
     while (!e && n > LOGBLOCK_MERGE_SOURCES) {
         e = merge_groups(&m, all, &n, work_dir, &number, &duplicates);
         m.keep = NULL; /* what is left has been asked about */

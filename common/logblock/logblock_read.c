@@ -232,6 +232,8 @@ struct err *logblock_narrow(struct logblock *b, const struct slice *needles, siz
 
 /* ---- a page ---- */
 
+#define RUNS_APART 8 /* so many streams of a page are decoded one by one */
+
 static struct err *bad_page(const char *what)
 {
     return err_new(ERR_CORRUPT, "log page: %s", what);
@@ -302,7 +304,42 @@ static void trim(struct logblock_run *r)
         r->end--;
 }
 
-struct err *logblock_run_open(const struct logblock_page *p, uint32_t stream, int64_t from_ns,
+static struct err *decode(struct logblock_page *p, uint32_t first, uint32_t end,
+                          struct slice **ret_lines, struct labels **ret_metas)
+{
+    struct slice *lines = arena_array(p->arena, struct slice, end - first);
+    struct labels *metas = arena_array(p->arena, struct labels, end - first);
+    struct err *e = logpage_lines(p->page, p->want, first, end - first, lines);
+
+    if (!e)
+        e = logpage_meta(p->page, p->want, first, end - first, metas);
+    *ret_lines = lines;
+    *ret_metas = metas;
+    return e;
+}
+
+/* Who wants many of a page's streams, which may be thousands, wants all at once. */
+static struct err *load_run(struct logblock_page *p, struct logblock_run *r, bool is_all)
+{
+    struct slice *lines;
+    struct labels *metas;
+    struct err *e;
+
+    if (!p->lines && (is_all || ++p->n_asked > RUNS_APART) &&
+        (e = decode(p, 0, logpage_n_entries(p->page), &p->lines, &p->metas)))
+        return e;
+    if (p->lines) {
+        r->lines = p->lines + r->at;
+        r->metas = p->metas + r->at;
+        return NULL;
+    }
+    e = decode(p, r->at, r->end, &lines, &metas);
+    r->lines = lines;
+    r->metas = metas;
+    return e;
+}
+
+struct err *logblock_run_open(struct logblock_page *p, uint32_t stream, int64_t from_ns,
                               int64_t to_ns, bool is_all, struct logblock_run *ret)
 {
     const struct logpage_run *run = logblock_page_run(p, stream);
@@ -319,13 +356,8 @@ struct err *logblock_run_open(const struct logblock_page *p, uint32_t stream, in
     }
     trim(&r);
     r.first = r.at;
-    if (r.at < r.end) {
-        r.lines = arena_array(p->arena, struct slice, r.end - r.at);
-        r.metas = arena_array(p->arena, struct labels, r.end - r.at);
-        if ((e = logpage_lines(p->page, p->want, r.at, r.end - r.at, r.lines)) ||
-            (e = logpage_meta(p->page, p->want, r.at, r.end - r.at, r.metas)))
-            return e;
-    }
+    if (r.at < r.end && (e = load_run(p, &r, is_all)))
+        return e;
     *ret = r;
     return NULL;
 }

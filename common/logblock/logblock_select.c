@@ -7,29 +7,23 @@
 #define MAX_HELD 256
 #define FRONT_BYTES (64u << 10) /* of a page that may turn out to lack the needle */
 
-/* A stream that matches, and which pages have lines of it in the range. */
-struct match {
-    uint32_t ref, stream, first, last;
-};
-
 struct logblock_set {
     struct logblock *block;
     struct arena *arena;
     struct logblock_query q;
     bool is_all; /* whatever the times are */
-    const struct logblock_directory *dir;
-    struct match *matches;
-    size_t n, next;
-    uint64_t *pages; /* that are wanted, a bit each */
+    struct logblock_matches m;
+    size_t next; /* stream of m */
 
     /* Reading ahead. */
     struct logblock_in in;
+    struct logblock_in body; /* holds the page that is searched */
     VEC(uint32_t) held;
     struct objpages_hold *series_hold;
     size_t series_end; /* of the matches: held up to here */
 
     /* The stream; NULL: none. */
-    const struct match *cur;
+    const struct logblock_match *cur;
     struct arena *stream_arena;
     uint32_t at; /* its next page */
     uint32_t left;
@@ -39,169 +33,11 @@ struct logblock_set {
     struct err *err;
 };
 
-static bool has_page(const struct logblock_set *s, uint32_t page)
-{
-    return s->pages[page >> 6] >> (page & 63) & 1;
-}
-
-static struct err *check_canceled(const struct logblock_set *s)
-{
-    if (s->q.cancel && atomic_load(s->q.cancel))
-        return err_new(ERR_CANCELED, "the query was canceled");
-    return arena_over(s->arena) ? err_new(ERR_LIMIT, "selecting log lines: over the memory budget")
-                                : NULL;
-}
-
-/* ---- which streams and pages ---- */
-
-static struct err *bad_index(const char *what)
-{
-    return err_new(ERR_CORRUPT, "index: %s", what);
-}
-
-/* A stream's chunks are pages of one after the other, of one ordinal, that are there. */
-static struct err *check_metas(const struct logblock_set *s, const struct block_chunk_meta *m,
-                               size_t n)
-{
-    if (n == 0)
-        return bad_index("a stream without pages");
-    for (size_t i = 0; i < n; i++)
-        if (m[i].ref >> 32 != m[0].ref >> 32 || m[i].ref != m[0].ref + i)
-            return bad_index("pages of a stream that are not one behind the other");
-    if (m[0].ref >> 32 >= s->dir->n_streams || (uint32_t)m[n - 1].ref >= s->dir->n_pages)
-        return bad_index("a stream or a page that is not there");
-    return NULL;
-}
-
-/* Keeps the stream if any of its pages has lines of it in the range. all: pages of the streams that match. */
-static void keep_match(struct logblock_set *s, uint32_t ref, const struct block_chunk_meta *m,
-                       size_t n, uint64_t *all)
-{
-    int64_t from = logblock_ms(s->q.from_ns), to = logblock_ms(s->q.to_ns - 1);
-    struct match x = {.ref = ref, .stream = (uint32_t)(m[0].ref >> 32), .first = UINT32_MAX};
-
-    for (size_t i = 0; i < n; i++) {
-        uint32_t page = (uint32_t)m[i].ref;
-        struct logblock_page_at at = logblock_directory_page(s->dir, page);
-
-        all[page >> 6] |= 1ull << (page & 63);
-        if (!s->is_all && (m[i].max_t < from || m[i].min_t > to || at.max_ns < s->q.from_ns ||
-                           at.min_ns >= s->q.to_ns))
-            continue;
-        s->pages[page >> 6] |= 1ull << (page & 63);
-        x.first = ORR_MIN(x.first, page);
-        x.last = page;
-    }
-    if (x.first != UINT32_MAX)
-        s->matches[s->n++] = x;
-}
-
-/* The stream before. */
-struct before {
-    uint64_t next_stream; /* the least that may follow */
-    uint32_t last_page;
-};
-
-static struct err *match_one(struct logblock_set *s, struct arena *tmp, uint32_t ref,
-                             struct before *before, uint64_t *all)
-{
-    struct block_chunk_meta *m;
-    struct err *e;
-    size_t n;
-
-    arena_reset(tmp);
-    if ((e = block_reader_metas(s->block->streams, tmp, ref, &m, &n)) || (e = check_metas(s, m, n)))
-        return e;
-    if (m[0].ref >> 32 < before->next_stream || (uint32_t)m[0].ref < before->last_page)
-        return bad_index("streams out of order");
-    *before = (struct before){(m[0].ref >> 32) + 1, (uint32_t)m[n - 1].ref};
-    keep_match(s, ref, m, n, all);
-    return NULL;
-}
-
-static struct err *match_all(struct logblock_set *s, struct block_refs refs, uint64_t *all)
-{
-    const struct block_reader *r = s->block->streams;
-    struct arena *tmp = arena_new(0);
-    struct before before = {0};
-    struct err *e = NULL;
-
-    for (size_t at = 0, n; !e && at < refs.n; at += n) {
-        struct objpages_hold *hold;
-
-        if ((e = block_reader_hold_series(r, refs.ptr + at, refs.n - at, block_reader_room(r, 1),
-                                          &n, &hold)))
-            break;
-        n = ORR_MIN(n, (size_t)4096);
-        e = check_canceled(s);
-        for (size_t i = at; !e && i < at + n; i++)
-            e = match_one(s, tmp, refs.ptr[i], &before, all);
-        block_reader_unhold(r, hold);
-    }
-    arena_free(tmp);
-    return e;
-}
-
-static uint64_t count(const uint64_t *set, uint32_t n)
-{
-    uint64_t k = 0;
-
-    for (uint32_t i = 0; i < LOGPAGE_WORDS(n); i++)
-        k += (uint64_t)__builtin_popcountll(set[i]);
-    return k;
-}
-
-static bool has_any_page(const struct logblock_set *s, const struct match *m)
-{
-    for (uint32_t i = m->first; i <= m->last; i++)
-        if (has_page(s, i))
-            return true;
-    return false;
-}
-
-static struct err *narrow_by_needles(struct logblock_set *s)
-{
-    struct err *e =
-        logblock_narrow(s->block, s->q.needles, s->q.n_needles, s->pages, &s->stats.filter_bytes);
-    size_t kept = 0;
-
-    if (e)
-        return e;
-    for (size_t i = 0; i < s->n; i++)
-        if (has_any_page(s, &s->matches[i]))
-            s->matches[kept++] = s->matches[i];
-    s->n = kept;
-    return NULL;
-}
-
-static struct err *find(struct logblock_set *s)
-{
-    struct block_refs refs;
-    uint64_t *all;
-    struct err *e;
-
-    if ((e = logblock_directory_get(s->block, &s->dir)) ||
-        (e = block_reader_select(s->block->streams, s->arena, s->q.matchers, &refs)))
-        return e;
-    s->matches = arena_array(s->arena, struct match, refs.n);
-    s->pages = arena_array(s->arena, uint64_t, LOGPAGE_WORDS(s->dir->n_pages));
-    all = mem_new_array(uint64_t, LOGPAGE_WORDS(s->dir->n_pages));
-    if (!(e = match_all(s, refs, all)) && s->q.max_streams && s->n > s->q.max_streams)
-        e = err_new(ERR_LIMIT, "the query selects more than %llu streams",
-                    (unsigned long long)s->q.max_streams);
-    if (!e)
-        e = narrow_by_needles(s);
-    if (!e)
-        s->stats.pages_skipped = count(all, s->dir->n_pages) - count(s->pages, s->dir->n_pages);
-    mem_free(all);
-    return e ? e : check_canceled(s);
-}
-
 static struct err *select_from(struct logblock *b, struct arena *a, const struct logblock_query *q,
                                bool is_all, struct logblock_set **ret)
 {
     struct logblock_set *s = mem_new(struct logblock_set);
-    struct err *e = NULL;
+    struct err *e;
 
     s->block = b;
     s->arena = a;
@@ -211,10 +47,13 @@ static struct err *select_from(struct logblock *b, struct arena *a, const struct
     s->in = (struct logblock_in){.block = b,
                                  .file = LOGBLOCK_PAGES_FILE,
                                  .ahead = q->is_backward || q->n_needles ? 0 : READ_AHEAD};
-    if ((is_all || q->from_ns < q->to_ns) && (e = find(s))) {
+    s->body = (struct logblock_in){.block = b, .file = LOGBLOCK_PAGES_FILE};
+    if ((e = logblock_match(b, a, q, is_all, &s->m))) {
         err_free(logblock_set_close(s));
         return logblock_error(b, e);
     }
+    s->stats.pages_skipped = s->m.skipped;
+    s->stats.filter_bytes = s->m.filter_bytes;
     *ret = s;
     return NULL;
 }
@@ -232,9 +71,9 @@ struct err *logblock_select_all(struct logblock *b, struct arena *a, struct logb
 
     if (e)
         return e;
-    if (s->n != s->dir->n_streams) {
+    if (s->m.n != s->m.dir->n_streams) {
         err_free(logblock_set_close(s));
-        return logblock_error(b, bad_index("it lacks streams of the directory"));
+        return logblock_error(b, err_new(ERR_CORRUPT, "index: it lacks streams of the directory"));
     }
     *ret = s;
     return NULL;
@@ -246,7 +85,7 @@ struct err *logblock_select_all(struct logblock *b, struct arena *a, struct logb
 static struct err *hold_series(struct logblock_set *s)
 {
     const struct block_reader *r = s->block->streams;
-    size_t i = s->next, n = ORR_MIN(s->n - i, (size_t)1024), k;
+    size_t i = s->next, n = ORR_MIN(s->m.n - i, (size_t)1024), k;
     uint32_t *refs;
     struct err *e;
 
@@ -256,7 +95,7 @@ static struct err *hold_series(struct logblock_set *s)
     s->series_hold = NULL;
     refs = mem_new_array(uint32_t, n);
     for (k = 0; k < n; k++)
-        refs[k] = s->matches[i + k].ref;
+        refs[k] = s->m.ptr[i + k].ref;
     e = block_reader_hold_series(r, refs, n, block_reader_room(r, ORR_MAX(s->q.n_readers, 1u)), &k,
                                  &s->series_hold);
     mem_free(refs);
@@ -270,15 +109,15 @@ static struct err *next_stream(struct logblock_set *s, struct logblock_stream *r
     struct logblock_stream_at at;
     struct err *e;
 
-    if ((e = check_canceled(s)) || (e = hold_series(s)))
+    if ((e = logblock_check(&s->q, s->arena)) || (e = hold_series(s)))
         return e;
-    s->cur = &s->matches[s->next++];
+    s->cur = &s->m.ptr[s->next++];
     s->left = s->cur->last - s->cur->first + 1;
     s->at = s->q.is_backward ? s->cur->last : s->cur->first;
     arena_reset(s->stream_arena);
     if ((e = block_reader_series(s->block->streams, s->stream_arena, s->cur->ref, &series)))
         return e;
-    at = logblock_directory_stream(s->dir, s->cur->stream);
+    at = logblock_directory_stream(s->m.dir, s->cur->stream);
     *ret = (struct logblock_stream){at.fp, series.labels, at.entries, at.bytes};
     return NULL;
 }
@@ -288,7 +127,7 @@ bool logblock_set_stream(struct logblock_set *s, struct logblock_stream *ret)
     s->run = (struct logblock_run){0};
     s->cur = NULL;
     s->left = 0;
-    if (s->err || s->next == s->n)
+    if (s->err || s->next == s->m.n)
         return false;
     s->err = next_stream(s, ret);
     return !s->err;
@@ -307,7 +146,7 @@ static bool is_held(const struct logblock_set *s, uint32_t page)
 /* Of pages that may lack the needles the beginning says so, as a rule. */
 static size_t bytes_to_hold(const struct logblock_set *s, uint32_t page)
 {
-    size_t n = logblock_directory_page(s->dir, page).bytes;
+    size_t n = logblock_directory_page(s->m.dir, page).bytes;
 
     return s->q.n_needles ? ORR_MIN(n, (size_t)FRONT_BYTES) : n;
 }
@@ -317,7 +156,9 @@ static bool plan_page(struct logblock_set *s, uint32_t page, size_t *room)
 {
     size_t n = bytes_to_hold(s, page) + OBJPAGES_PAGE;
 
-    if (!has_page(s, page) || is_held(s, page))
+    if (s->held.len && vec_last(&s->held) == page) /* of many streams, as a rule */
+        return true;
+    if (!logblock_has_page(&s->m, page) || is_held(s, page))
         return true;
     if ((s->held.len && *room < n) || s->held.len == MAX_HELD)
         return false;
@@ -330,7 +171,7 @@ static bool plan_page(struct logblock_set *s, uint32_t page, size_t *room)
 static void plan_pages(struct logblock_set *s, size_t room)
 {
     size_t i = s->next;
-    const struct match *m = s->cur;
+    const struct logblock_match *m = s->cur;
     uint32_t left = s->left, at = s->at;
 
     vec_clear(&s->held);
@@ -338,9 +179,9 @@ static void plan_pages(struct logblock_set *s, size_t room)
         for (; left; left--, at += s->q.is_backward ? UINT32_MAX : 1u)
             if (!plan_page(s, at, &room))
                 return;
-        if (i == s->n)
+        if (i == s->m.n)
             return;
-        m = &s->matches[i++];
+        m = &s->m.ptr[i++];
         left = m->last - m->first + 1;
         at = s->q.is_backward ? m->last : m->first;
     }
@@ -355,8 +196,9 @@ static struct err *hold_pages(struct logblock_set *s)
         return NULL;
     plan_pages(s, room);
     for (size_t i = 0; i < s->held.len; i++)
-        ranges[i] = (struct logfilter_range){logblock_directory_page(s->dir, s->held.ptr[i]).offset,
-                                             bytes_to_hold(s, s->held.ptr[i])};
+        ranges[i] =
+            (struct logfilter_range){logblock_directory_page(s->m.dir, s->held.ptr[i]).offset,
+                                     bytes_to_hold(s, s->held.ptr[i])};
     return logblock_in_hold(&s->in, ranges, s->held.len);
 }
 
@@ -389,7 +231,7 @@ static void forget(struct logblock_set *s, struct logblock_page *p)
 /* Whether this stream comes to the page yet, or the next ones may: their first page is this one's last, or behind it. */
 static bool is_needed(const struct logblock_set *s, const struct logblock_page *p)
 {
-    const struct match *m = s->cur;
+    const struct logblock_match *m = s->cur;
 
     if (p->number >= m->last)
         return true;
@@ -411,16 +253,19 @@ static struct logblock_page *free_slot(struct logblock_set *s)
 }
 
 /* *ret_has false: no line of it holds all needles. */
-static struct err *match_needles(struct logblock_set *s, struct logblock_page *p, bool *ret_has)
+static struct err *match_needles(struct logblock_set *s, struct logblock_page *p,
+                                 const struct logblock_page_at *at, bool *ret_has)
 {
     uint32_t words = LOGPAGE_WORDS(logpage_n_entries(p->page));
     uint64_t *set = arena_array(p->arena, uint64_t, words), any = 1;
-    struct err *e = NULL;
+    struct err *e;
 
     *ret_has = false;
     for (size_t k = 0; k < s->q.n_needles; k++)
         if (logpage_lacks(p->page, s->q.needles[k]))
             return NULL;
+    /* What is read of it now are many small parts; from afar they come together. */
+    e = logblock_in_hold(&s->body, &(struct logfilter_range){at->offset, at->bytes}, 1);
     p->want = arena_array(p->arena, uint64_t, words);
     memset(p->want, 255, words * sizeof(*p->want));
     for (size_t k = 0; !e && any && k < s->q.n_needles; k++) {
@@ -441,7 +286,7 @@ static struct err *open_by_parts(struct logblock_set *s, struct logblock_page *p
 
     *bytes = (struct page_bytes){s, p->arena, at->offset};
     e = logpage_open_ranged(p->arena, at->bytes, fetch_page, bytes, &p->page);
-    return e ? e : match_needles(s, p, ret_has);
+    return e ? e : match_needles(s, p, at, ret_has);
 }
 
 static struct err *open_whole(struct logblock_set *s, struct logblock_page *p,
@@ -451,13 +296,15 @@ static struct err *open_whole(struct logblock_set *s, struct logblock_page *p,
     struct slice bytes;
     struct err *e = fetch_page(&from, 0, at->bytes, &bytes);
 
+    if (!e && hash_crc32c(bytes) != at->crc)
+        e = err_new(ERR_CORRUPT, LOGBLOCK_PAGES_FILE ": checksum of page %u", p->number);
     return e ? e : logpage_open(p->arena, bytes, &p->page);
 }
 
 /* *ret NULL: it has no line that is wanted, of any stream. */
 static struct err *open_page(struct logblock_set *s, uint32_t number, struct logblock_page **ret)
 {
-    struct logblock_page_at at = logblock_directory_page(s->dir, number);
+    struct logblock_page_at at = logblock_directory_page(s->m.dir, number);
     struct logblock_page *p = free_slot(s);
     bool has = true;
     struct err *e;
@@ -471,7 +318,7 @@ static struct err *open_page(struct logblock_set *s, uint32_t number, struct log
         *ret = p;
     }
     if (!e && !has) {
-        s->pages[number >> 6] &= ~(1ull << (number & 63));
+        s->m.pages[number >> 6] &= ~(1ull << (number & 63));
         s->stats.pages_skipped++;
         forget(s, p);
     }
@@ -487,7 +334,7 @@ static struct err *get_page(struct logblock_set *s, uint32_t number, struct logb
             *ret = &s->slots[i];
             return NULL;
         }
-    if ((e = check_canceled(s)) || (e = hold_pages(s)))
+    if ((e = logblock_check(&s->q, s->arena)) || (e = hold_pages(s)))
         return e;
     return open_page(s, number, ret);
 }
@@ -503,7 +350,7 @@ static struct err *next_run(struct logblock_set *s)
         uint32_t number = s->at;
 
         p = NULL;
-        if (has_page(s, number) && (e = get_page(s, number, &p)))
+        if (logblock_has_page(&s->m, number) && (e = get_page(s, number, &p)))
             return e;
         s->left--;
         s->at += s->q.is_backward ? UINT32_MAX : 1u;
@@ -561,6 +408,7 @@ struct err *logblock_set_close(struct logblock_set *s)
     for (size_t i = 0; i < SLOTS; i++)
         logblock_page_done(&s->slots[i]);
     logblock_in_done(&s->in);
+    logblock_in_done(&s->body);
     block_reader_unhold(s->block->streams, s->series_hold);
     vec_done(&s->held);
     arena_free(s->stream_arena);

@@ -1,4 +1,4 @@
-/* Blocks and frames as sources of a merge. */
+/* Blocks and frames as sources of a merge. One that has not been asked for a stream yet takes little memory: there may be thousands. */
 #include "common/base/mem.h"
 #include "common/logblock/logblock_internal.h"
 #include "common/logblock/logframe.h"
@@ -6,14 +6,21 @@
 /* ---- a block ---- */
 
 struct of_block {
+    struct logblock *block;
     struct arena *arena;
-    struct logblock_set *set;
+    struct logblock_set *set; /* from the first stream on */
 };
 
 static struct err *block_stream(void *arg, struct logblock_stream *ret, bool *ret_is_end)
 {
     struct of_block *s = arg;
+    struct err *e;
 
+    if (!s->set) {
+        s->arena = arena_new(0);
+        if ((e = logblock_select_all(s->block, s->arena, &s->set)))
+            return e;
+    }
     *ret_is_end = !logblock_set_stream(s->set, ret);
     return *ret_is_end ? logblock_set_take_error(s->set) : NULL;
 }
@@ -31,35 +38,34 @@ static void block_close(void *arg)
     struct of_block *s = arg;
 
     err_free(logblock_set_close(s->set));
-    arena_free(s->arena);
+    if (s->arena)
+        arena_free(s->arena);
     mem_free(s);
 }
 
-/* The directory's checksum stands for what the block has: it tells of each stream and page. */
+/* The directory has a checksum of each page, and all streams. */
 static struct hash128 order_of_block(const struct logblock_directory *d)
 {
-    size_t pages = (size_t)d->n_pages * LOGBLOCK_DIRECTORY_PAGE,
-           streams = (size_t)d->n_streams * LOGBLOCK_DIRECTORY_STREAM;
-    uint64_t hash = hash_xxh64(slice_of(d->pages, pages), 0);
     struct logblock_page_at first = {0};
+    uint64_t hash;
 
     if (d->n_pages)
         first = logblock_directory_page(d, 0);
-    return (struct hash128){hash_xxh64(slice_of(d->streams, streams), hash),
-                            (uint64_t)first.min_ns};
+    hash = hash_xxh64(slice_of(d->pages, (size_t)d->n_pages * LOGBLOCK_DIRECTORY_PAGE), 0);
+    hash = hash_xxh64(slice_of(d->streams, (size_t)d->n_streams * LOGBLOCK_DIRECTORY_STREAM), hash);
+    return (struct hash128){hash, (uint64_t)first.min_ns};
 }
 
 struct err *logblock_source_block(struct logblock *b, struct logblock_source *ret)
 {
     const struct logblock_directory *d;
-    struct of_block *s = mem_new(struct of_block);
-    struct err *e;
+    struct err *e = logblock_directory_get(b, &d);
+    struct of_block *s;
 
-    s->arena = arena_new(0);
-    if ((e = logblock_select_all(b, s->arena, &s->set)) || (e = logblock_directory_get(b, &d))) {
-        block_close(s);
-        return e;
-    }
+    if (e)
+        return logblock_error(b, e);
+    s = mem_new(struct of_block);
+    s->block = b;
     *ret = (struct logblock_source){block_stream, block_entry, block_close, s, order_of_block(d)};
     return NULL;
 }
@@ -68,7 +74,7 @@ struct err *logblock_source_block(struct logblock *b, struct logblock_source *re
 
 struct of_frame {
     struct logframe frame;
-    struct buf labels;
+    struct buf labels; /* of all streams, from the first one on */
     struct reader labels_left;
     struct arena *arena; /* of the stream's labels */
     uint32_t next;       /* stream */
@@ -87,7 +93,14 @@ static struct err *frame_stream(void *arg, struct logblock_stream *ret, bool *re
 {
     struct of_frame *s = arg;
     struct labels labels;
+    struct err *e;
 
+    if (s->next == 0) {
+        buf_reset(&s->labels);
+        if ((e = logframe_labels(&s->frame, &s->labels)))
+            return e;
+        s->labels_left = reader_new(buf_slice(&s->labels));
+    }
     s->run = (struct logblock_run){0};
     *ret_is_end = s->next == s->frame.head.n_streams;
     if (*ret_is_end)
@@ -143,25 +156,23 @@ static void frame_close(void *arg)
     mem_free(s);
 }
 
+/* Where it is in its log; then what it has: the header of a page has checksums of what is in it. */
+static struct hash128 order_of_frame(const struct logframe *f)
+{
+    uint64_t hash = hash_xxh64(
+        slice_of(f->streams, (size_t)f->head.n_streams * LOGFRAME_STREAM_BYTES), f->head.shard);
+
+    for (uint32_t i = 0; i < f->head.n_pages; i++)
+        hash = hash_xxh64(slice_sub(logframe_page_bytes(f, i), 0, LOGPAGE_HEADER_BYTES), hash);
+    return (struct hash128){hash, f->head.through};
+}
+
 struct err *logblock_source_frame(const struct logframe *f, struct logblock_source *ret)
 {
     struct of_frame *s = mem_new(struct of_frame);
-    struct slice tables = slice_of(
-        f->streams, (size_t)f->head.n_streams * LOGFRAME_STREAM_BYTES +
-                        (size_t)f->head.n_pages * LOGFRAME_PAGE_BYTES); /* one behind the other */
-    struct err *e;
 
     s->frame = *f;
     s->arena = arena_new(0);
-    if ((e = logframe_labels(f, &s->labels))) {
-        frame_close(s);
-        return e;
-    }
-    s->labels_left = reader_new(buf_slice(&s->labels));
-    *ret = (struct logblock_source){frame_stream,
-                                    frame_entry,
-                                    frame_close,
-                                    s,
-                                    {hash_xxh64(tables, f->head.shard), f->head.through}};
+    *ret = (struct logblock_source){frame_stream, frame_entry, frame_close, s, order_of_frame(f)};
     return NULL;
 }

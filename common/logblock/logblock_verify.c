@@ -98,7 +98,7 @@ static struct err *check_run(struct verifying *v, const struct logblock_page *p,
 /* ---- pages ---- */
 
 /* Decodes the run's lines. */
-static struct err *count_run(struct verifying *v, const struct logblock_page *p, uint32_t stream,
+static struct err *count_run(struct verifying *v, struct logblock_page *p, uint32_t stream,
                              uint64_t *raw)
 {
     struct logblock_run run;
@@ -118,7 +118,7 @@ static struct err *count_run(struct verifying *v, const struct logblock_page *p,
     return e;
 }
 
-static struct err *check_runs(struct verifying *v, const struct logblock_page *p,
+static struct err *check_runs(struct verifying *v, struct logblock_page *p,
                               const struct logblock_page_at *at)
 {
     int64_t min = INT64_MAX, max = INT64_MIN;
@@ -172,7 +172,10 @@ static struct err *check_page(struct verifying *v, uint32_t number)
 
     logfilter_grams_clear(&v->grams);
     if (!(e = logblock_in_read(&v->pages, at.offset, at.bytes, &bytes, &is_kept)) &&
-        !(e = logpage_open(p.arena, bytes, &p.page)) && !(e = logblock_page_load(&p, at.entries)))
+        hash_crc32c(bytes) != at.crc)
+        e = wrong("directory: another checksum");
+    if (!e && !(e = logpage_open(p.arena, bytes, &p.page)) &&
+        !(e = logblock_page_load(&p, at.entries)))
         e = check_runs(v, &p, &at);
     logblock_page_done(&p);
     if (e)

@@ -1,6 +1,7 @@
 #include "common/base/mem.h"
 #include "common/block/block_format.h"
 #include "common/block/block_spool.h"
+#include "common/block/block_summary.h"
 #include "common/logblock/logblock_internal.h"
 
 /* Of the stream, in the page that is being filled. */
@@ -12,6 +13,7 @@ struct part {
 struct logblock_writer {
     struct block_meta meta;
     int level;
+    bool has_summary;
     struct block_dir dir;
     struct block_spool spool;
     struct block_out pages, filter;
@@ -50,6 +52,7 @@ struct err *logblock_writer_open(const struct logblock_writer_opts *opts,
 
     w->meta = opts->meta;
     w->level = opts->level ? opts->level : LOGPAGE_LEVEL;
+    w->has_summary = opts->has_summary;
     w->pages.fd = w->filter.fd = w->spool.out.fd = -1;
     w->builder = logpage_builder_new();
     w->filters = logfilter_out_new();
@@ -125,6 +128,7 @@ static struct err *put_page(struct logblock_writer *w)
         p.max_ns = ORR_MAX(p.max_ns, en->ts_ns);
     }
     p.bytes = (uint32_t)w->scratch.len;
+    p.crc = hash_crc32c(buf_slice(&w->scratch));
     logblock_directory_put_page(&w->page_entries, &p);
     block_out_put(&w->pages, buf_slice(&w->scratch));
     buf_reset(&w->scratch);
@@ -291,11 +295,14 @@ static struct err *put_directory(struct logblock_writer *w)
 
 static struct err *finish(struct logblock_writer *w)
 {
+    static const struct slice summary = SLICE_INIT(BLOCK_SUMMARY_FILE);
+    bool has_summary = false;
     struct err *e;
 
     if ((e = end_stream(w)) || (e = end_page(w)) ||
         (e = block_dir_keep(&w->dir, LOGBLOCK_PAGES_FILE, &w->pages)) || (e = put_filter(w)) ||
-        (e = put_directory(w)) || (e = block_spool_finish(&w->spool, &w->dir, NULL)))
+        (e = put_directory(w)) || (e = block_spool_finish(&w->spool, &w->dir, NULL)) ||
+        (w->has_summary && (e = block_spool_summary(&w->spool, &w->dir, &has_summary))))
         return e;
     if (w->lines) {
         w->meta.min_t = logblock_ms(w->min_ns);
@@ -303,8 +310,8 @@ static struct err *finish(struct logblock_writer *w)
     }
     w->meta.stats =
         (struct block_stats){.samples = w->lines, .series = w->n_streams, .chunks = w->n_pages};
-    w->meta.sidecars = NULL;
-    w->meta.n_sidecars = 0;
+    w->meta.sidecars = &summary;
+    w->meta.n_sidecars = has_summary;
     return block_dir_commit(&w->dir, &w->meta);
 }
 

@@ -153,6 +153,8 @@
       "Series of the answer to a metric query over log lines.")                                    \
     X(BYTES, max_query_bytes_read, "max-query-bytes-read", "0",                                    \
       "Bytes of log lines that a query may look at.")                                              \
+    X(COUNT, max_concurrent_tail_requests, "max-concurrent-tail-requests", "10",                   \
+      "Tails of log queries of a tenant at once, at each querier.")                                \
     X(COUNT, max_fetched_series_per_query, "max-fetched-series-per-query", "0",                    \
       "Series a query may touch.")                                                                 \
     X(BYTES, max_fetched_bytes_per_query, "max-fetched-bytes-per-query", "0",                      \

@@ -2,7 +2,16 @@
 
 #include "common/base/mem.h"
 
-enum rule_kind { RULE_LIST, RULE_TEXT, RULE_RELABEL, RULE_AGG, RULE_RETENTION, RULE_OTLP };
+enum rule_kind {
+    RULE_LIST,
+    RULE_TEXT,
+    RULE_RELABEL,
+    RULE_AGG,
+    RULE_RETENTION,
+    RULE_LOG,
+    RULE_LOG_RELABEL,
+    RULE_OTLP
+};
 
 static const struct rule_row {
     enum rule_kind kind;
@@ -21,6 +30,8 @@ static const struct rule_row {
      offsetof(struct tenant_rules, retention)},
     {RULE_RETENTION, "logs_retention_stream", "logs-retention-stream",
      offsetof(struct tenant_rules, logs_retention)},
+    {RULE_LOG, "log_rules", "log-rules", 0},
+    {RULE_LOG_RELABEL, "log_relabel_configs", "log-relabel-configs", 0},
     {RULE_OTLP, "otlp", "otlp", 0},
 };
 static_assert(ORR_COUNT(rows) == TENANT_RULE_COUNT, "a row each, in the order of the enum");
@@ -38,6 +49,8 @@ static void free_rules(struct snapshot *s)
     agg_rules_done(&r->aggregation);
     retention_rules_done(&r->retention.rules);
     retention_rules_done(&r->logs_retention.rules);
+    log_rules_done(&r->log);
+    relabel_free(r->log_relabel);
     arena_free(r->arena);
     mem_free(r);
 }
@@ -154,20 +167,21 @@ static struct slice text_of(struct tenant_rules *r, const struct yaml_node *node
 }
 
 static struct err *read_relabel(struct tenant_rules *r, const char *file,
-                                const struct yaml_node *node)
+                                const struct yaml_node *node, struct relabel **io,
+                                struct slice *ret_text)
 {
     struct relabel *rules = NULL;
     struct err *e = relabel_parse(file, node, &rules);
 
     if (e)
         return e;
-    relabel_free(r->metric_relabel);
-    r->metric_relabel = rules;
+    relabel_free(*io);
+    *io = rules;
     if (relabel_rules(rules) == 0) {
         relabel_free(rules);
-        r->metric_relabel = NULL;
+        *io = NULL;
     }
-    r->metric_relabel_text = text_of(r, node);
+    *ret_text = text_of(r, node);
     return NULL;
 }
 
@@ -200,6 +214,19 @@ static struct err *read_retention(struct tenant_rules *r, const char *file,
     return NULL;
 }
 
+static struct err *read_log(struct tenant_rules *r, const char *file, const struct yaml_node *node)
+{
+    struct log_rules rules;
+    struct err *e = log_rules_parse(file, node, r->arena, &rules);
+
+    if (e)
+        return e;
+    log_rules_done(&r->log);
+    r->log = rules;
+    r->log_text = text_of(r, node);
+    return NULL;
+}
+
 struct err *tenant_rules_check(const struct tenant_rules *r)
 {
     if (r->s3_sse_type.len && !slice_eq_cstr(r->s3_sse_type, TENANT_RULES_SSE_S3) &&
@@ -225,7 +252,11 @@ struct err *tenant_rules_read(struct tenant_rules *r, const char *file, const st
         *ret_is_known = true;
         r->is_set[i] = true;
         if (row->kind == RULE_RELABEL)
-            return read_relabel(r, file, node);
+            return read_relabel(r, file, node, &r->metric_relabel, &r->metric_relabel_text);
+        if (row->kind == RULE_LOG_RELABEL)
+            return read_relabel(r, file, node, &r->log_relabel, &r->log_relabel_text);
+        if (row->kind == RULE_LOG)
+            return read_log(r, file, node);
         if (row->kind == RULE_AGG)
             return read_aggregation(r, file, node);
         if (row->kind == RULE_RETENTION)
@@ -264,9 +295,11 @@ void tenant_rules_print(const struct tenant_rules *r, struct buf *out, const cha
             otlp_config_print(&r->otlp, out);
         } else {
             const struct tenant_retention *retention = member(r, &rows[i]);
-            struct slice text = rows[i].kind == RULE_AGG         ? r->aggregation_text
-                                : rows[i].kind == RULE_RETENTION ? retention->text
-                                                                 : r->metric_relabel_text;
+            struct slice text = rows[i].kind == RULE_AGG           ? r->aggregation_text
+                                : rows[i].kind == RULE_RETENTION   ? retention->text
+                                : rows[i].kind == RULE_LOG         ? r->log_text
+                                : rows[i].kind == RULE_LOG_RELABEL ? r->log_relabel_text
+                                                                   : r->metric_relabel_text;
 
             buf_slice_append(out, text.len ? text : SLICE("[]"));
         }

@@ -11,9 +11,11 @@
  *         aggregation_rules: …                 agg_rule.h
  *         retention_stream: …                  retention_rule.h
  *         logs_retention_stream: …             the same, of log lines
+ *         log_rules: …                         log_rule.h
+ *         log_relabel_configs: …               as metric_relabel_configs, of log streams
  *
  * To add a list or a text, add a row: configuration key (section limits), override, --help,
- * /runtime_config and the struct follow. Relabel, aggregation and retention rules have no default in the configuration; that of otlp
+ * /runtime_config and the struct follow. Relabel, aggregation, retention and log rules have no default in the configuration; that of otlp
  * is the section of that name (otlp_config.h).
  *
  * Immutable and counted (snapshot.h) once limits gives it out: any thread.
@@ -22,6 +24,7 @@
 #include "common/base/snapshot.h"
 #include "common/base/yaml.h"
 #include "common/model/agg_rule.h"
+#include "common/model/log_rule.h"
 #include "common/model/otlp_config.h"
 #include "common/model/relabel.h"
 #include "common/model/retention_rule.h"
@@ -59,6 +62,8 @@ enum tenant_rule {
     TENANT_RULE_aggregation_rules,
     TENANT_RULE_retention_stream,
     TENANT_RULE_logs_retention_stream,
+    TENANT_RULE_log_rules,
+    TENANT_RULE_log_relabel_configs,
     TENANT_RULE_otlp,
     TENANT_RULE_COUNT
 };
@@ -82,6 +87,10 @@ struct tenant_rules {
     struct agg_rules aggregation;
     struct slice aggregation_text;
     struct tenant_retention retention, logs_retention;
+    struct log_rules log;
+    struct slice log_text;
+    struct relabel *log_relabel; /* NULL: none */
+    struct slice log_relabel_text;
     struct otlp_override otlp;      /* nothing is set: as the section otlp has it */
     bool is_set[TENANT_RULE_COUNT]; /* by the overrides */
 };

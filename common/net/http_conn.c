@@ -146,6 +146,8 @@ void conn_close(struct conn *c)
         exchange_lost(x);
     if (c->h2)
         h2_lose_streams(c->h2);
+    if (c->ws)
+        websocket_lost(c->ws);
     if (c->holds == 0)
         conn_destroy(c);
 }
@@ -166,6 +168,8 @@ void conn_drain(struct conn *c)
 {
     if (c->h2)
         h2_drain(c->h2);
+    else if (c->ws)
+        websocket_drain(c->ws);
     else if (c->phase == PHASE_IDLE)
         conn_close(c);
 }
@@ -302,6 +306,9 @@ static bool step(struct conn *c)
     case PHASE_H2:
         h2_step(c->h2);
         break;
+    case PHASE_WEBSOCKET:
+        websocket_step(c->ws);
+        break;
     }
     return !c->is_dead && (c->phase != before || c->view.len != view_before);
 }
@@ -323,7 +330,8 @@ static void wait_for_input(struct conn *c)
 {
     bool is_busy = c->phase == PHASE_HANDLER || c->phase == PHASE_WRITE;
     /* Who does not read what was answered need not ask more. */
-    bool is_full = c->phase == PHASE_H2 && conn_out_bytes(c) > c->sl->srv->opts.output_high_bytes;
+    bool is_full = (c->phase == PHASE_H2 || c->phase == PHASE_WEBSOCKET) &&
+                   conn_out_bytes(c) > c->sl->srv->opts.output_high_bytes;
 
     if (c->is_eof || is_full || (c->x && c->x->is_paused) ||
         (is_busy && c->in.len >= PIPELINE_BYTES))
@@ -383,6 +391,7 @@ static void on_eof(struct conn *c)
     case PHASE_BODY:
     case PHASE_LINGER:
     case PHASE_H2:
+    case PHASE_WEBSOCKET:
         conn_close(c);
         return;
     case PHASE_HANDLER:
@@ -544,6 +553,14 @@ void conn_check_time(struct conn *c, int64_t now_ms)
         h2_check_time(c->h2, now_ms);
         c->is_running = false;
         conn_run(c);
+        return;
+    case PHASE_WEBSOCKET:
+        if (conn_out_bytes(c) && now_ms - c->stall_ms > o->write_timeout_ms) {
+            server_reject(c->sl->srv, REJECT_SLOW);
+            conn_close(c);
+            return;
+        }
+        websocket_check_time(c->ws, now_ms);
         return;
     }
 }

@@ -141,6 +141,20 @@ void reply_finish(struct exchange *x)
         conn_run(c);
 }
 
+struct conn *reply_upgrade(struct exchange *x, struct slice head)
+{
+    struct conn *c = x->conn;
+
+    x->status = 101;
+    count(x);
+    if (c) {
+        (void)evbuffer_add(conn_out(c), head.ptr, head.len);
+        c->x = NULL;
+    }
+    exchange_free(x);
+    return c;
+}
+
 static void free_body(const void *data, size_t len, void *arg)
 {
     (void)len;

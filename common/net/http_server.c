@@ -27,6 +27,8 @@ static const struct metric_field server_fields[] = {
                  "Open streams of HTTP/2: requests from their first header to their last byte."),
     METRIC_GAUGE(struct http_server_metrics, h2_output_bytes, "orrery_http2_output_bytes",
                  "Bytes of replies that wait in streams for their client's window."),
+    METRIC_GAUGE(struct http_server_metrics, websockets, "orrery_http_websockets",
+                 "Open websockets."),
     METRIC_COUNTER(struct http_server_metrics, h2_accepted, "orrery_http2_connections_total",
                    "Connections that turned to HTTP/2."),
     METRIC_COUNTER(struct http_server_metrics, h2_resets, "orrery_http2_resets_total",

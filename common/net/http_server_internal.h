@@ -8,7 +8,8 @@
  * close
  *
  * A connection that speaks HTTP/2 stays in H2 from its preface (or ALPN, or Upgrade) on and has any
- * number of exchanges, one per stream (http_h2_internal.h); it ends by WRITE and LINGER as well.
+ * number of exchanges, one per stream (http_h2_internal.h); it ends by WRITE and LINGER as well. So does one that
+ * has become a websocket (websocket.h): from HANDLER to WEBSOCKET, without an exchange.
  *
  * All progress of a connection is made by conn_run(), which is never entered twice: replies given
  * from inside a handler only leave their bytes in out, and the conn_run() below them goes on.
@@ -54,6 +55,7 @@ enum http_reject {
 
 struct http_server_metrics {
     int64_t connections, inflight, body_bytes, h2_connections, h2_streams, h2_output_bytes;
+    int64_t websockets;
     uint64_t accepted, received_bytes, sent_bytes, h2_accepted, h2_resets;
     struct metric_hist duration_s;
 };
@@ -106,7 +108,8 @@ enum phase {
     PHASE_HANDLER,
     PHASE_WRITE,
     PHASE_LINGER,
-    PHASE_H2
+    PHASE_H2,
+    PHASE_WEBSOCKET
 };
 
 struct conn {
@@ -125,6 +128,7 @@ struct conn {
     struct http_head_scan scan;
     struct exchange *x;   /* the request under way, of HTTP/1 */
     struct h2 *h2;        /* NULL: HTTP/1 */
+    struct websocket *ws; /* of PHASE_WEBSOCKET */
     struct evbuffer *out; /* NULL when nothing waits */
     unsigned holds;       /* callers up the stack that still look at it */
     bool is_running, is_dead, is_eof;
@@ -305,5 +309,13 @@ void reply_queue(struct evbuffer *out, struct buf *b);
 void reply_finish(struct exchange *x);
 void reply_pump(struct exchange *x);
 void reply_check_drain(struct exchange *x);
+/* The last words of HTTP on x's connection, which is given to who asked for it; x is no more. NULL: the client has gone. */
+struct conn *reply_upgrade(struct exchange *x, struct slice head);
 /* An answer to a request whose body has not been read. */
 void reply_refuse(struct exchange *x, int status, const char *why);
+
+/* websocket.c, of a connection that is one */
+void websocket_step(struct websocket *ws); /* takes all of the view */
+void websocket_lost(struct websocket *ws); /* the connection has gone */
+void websocket_drain(struct websocket *ws);
+void websocket_check_time(struct websocket *ws, int64_t now_ms); /* may close the connection */

@@ -1,10 +1,10 @@
 /*
  * From log lines in a decoder's own form to a batch: the one way in for every protocol.
  *
- *   decoder ──struct labels──▶ log_builder_stream(): service name → canonical labels, fingerprint →
+ *   decoder ──struct labels──▶ log_builder_stream(): relabel rules → service name → canonical labels, fingerprint →
  *                              limits of labels
- *           ──struct log_in──▶ log_builder_entry(): time, size, structured metadata → level →
- *                              batch.entries
+ *           ──struct log_in──▶ log_builder_entry(): time, size, structured metadata → rules (drop,
+ *                              sample, scrub) → level → batch.entries
  *
  * What is refused is counted by its reason (a whole stream: by its lines), and the rest goes on;
  * what is refused whole (malformed input) is the decoder's to say. Limits and their meaning are
@@ -20,6 +20,7 @@
  * Owner: one loop.
  */
 #pragma once
+#include "common/model/tenant_rules.h"
 #include "ingester/door/fp_cache.h"
 #include "ingester/door/log_batch.h"
 
@@ -83,13 +84,24 @@ struct log_in {
 struct log_builder_at {
     uint32_t stream;
     enum log_reason reason; /* LOG_OK, or lines given to it are refused with that */
+    bool is_dropped;        /* by the tenant's log_relabel_configs */
+    uint64_t rules;         /* of the tenant's log_rules, those that are for this stream */
     struct slice labels;    /* canonical, in the arena; as far as there are some */
     uint8_t level;          /* that its labels say (line_level.h) */
 };
 
+/* What one of the tenant's rules did: lines that it dropped or changed, and their bytes as they came. */
+struct log_tally {
+    uint64_t lines, bytes;
+};
+
 struct log_builder {
     struct log_batch *batch;
-    const struct fp_cache *known; /* NULL: none */
+    const struct fp_cache *known;     /* NULL: none */
+    const struct tenant_rules *rules; /* NULL: none */
+    struct log_tally *tally; /* of log_rules, in their order, then of log_relabel_configs */
+    uint64_t *stream_rules;  /* as log_builder_at.rules, by stream of the batch */
+    size_t stream_rules_cap;
     int64_t now_ns, min_t_ns, max_t_ns;
     bool is_lax; /* what a decoder saw, without limits and what they discover: for its tests */
     struct log_rejects rejects;
@@ -101,6 +113,9 @@ struct log_builder {
 /* Both are lent until the builder is not used any more (nothing is to be freed). */
 void log_builder_init(struct log_builder *b, struct log_batch *batch, const struct fp_cache *known,
                       int64_t now_ns);
+/* The tenant's log_relabel_configs and log_rules, applied before limits of labels and after limits of
+ * lines; lent likewise. NULL: none. */
+void log_builder_set_rules(struct log_builder *b, const struct tenant_rules *rules);
 static inline struct arena *log_builder_arena(struct log_builder *b)
 {
     return b->batch->arena;

@@ -40,6 +40,8 @@ static const struct metric_field logshard_fields[] = {
     F(COUNTER, refused, "orrery_loghead_refused_entries_total",
       "Log lines refused: limit of active streams, labels that do not fit."),
     F(COUNTER, created, "orrery_loghead_streams_created_total", "Streams that appeared."),
+    F(COUNTER, forgotten, "orrery_loghead_streams_forgotten_total",
+      "Streams without lines lately of which nothing is left here."),
     F(COUNTER, sealed_frames, "orrery_loghead_sealed_frames_total", "Frames written."),
     F(COUNTER, sealed_bytes, "orrery_loghead_sealed_bytes_total", "Bytes of frames written."),
     F(COUNTER, sealed_raw, "orrery_loghead_sealed_raw_bytes_total",

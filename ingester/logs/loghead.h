@@ -157,6 +157,8 @@ struct loghead_segment {
     /* Streams of each frame, summed; lines; bytes of frames. */
     uint64_t streams, entries, bytes;
     uint32_t frames;
+    int64_t
+        cut_ms; /* Unix ms when it was cut; after a restart: when its time had come, if that is longer ago */
     void *pin; /* set by loghead_segment_pin() */
 };
 /* Those that are cut, by tenant and window; the caller mem_free()s. Any thread. */

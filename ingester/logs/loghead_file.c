@@ -186,6 +186,7 @@ struct err *logfile_mark_dropped(struct logsealed *const *s, size_t n)
 
 static struct err *add_streams(struct logtable *tb, const struct logframe *f)
 {
+    VEC(uint32_t) refs = {0};
     struct buf labels = {0};
     struct err *e = logframe_labels(f, &labels);
     struct reader r = reader_new(buf_slice(&labels));
@@ -193,12 +194,17 @@ static struct err *add_streams(struct logtable *tb, const struct logframe *f)
     for (uint32_t i = 0; i < f->head.n_streams && !e; i++) {
         struct slice ls = reader_lstr(&r);
         struct hash128 fp = logframe_stream_at(f, i).fp;
+        uint32_t ref = logtable_find(tb, fp);
 
-        if (!reader_ok(&r) || !logtable_labels_fit(ls, fp))
+        if (!reader_ok(&r) || !logtable_labels_fit(ls, fp)) {
             e = err_new(ERR_CORRUPT, "labels of a stream");
-        else if (logtable_find(tb, fp) == LOGHEAD_NO_REF)
-            (void)logtable_add(tb, fp, ls);
+            break;
+        }
+        vec_push(&refs, ref == LOGHEAD_NO_REF ? logtable_add(tb, fp, ls) : ref);
     }
+    if (!e)
+        logtable_hold(tb, refs.ptr, refs.len);
+    vec_done(&refs);
     buf_done(&labels);
     return e;
 }

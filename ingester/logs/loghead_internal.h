@@ -78,6 +78,8 @@ struct logstream {
     uint32_t labels;   /* offset in the index's arena */
     uint32_t defined;  /* table->defs when the log was last told its labels */
     uint32_t used_s;   /* Unix seconds of the last line's coming */
+    uint32_t frames;   /* that have it */
+    bool is_used;      /* else the ref is free */
     bool is_active;
 };
 
@@ -110,8 +112,9 @@ struct loglive { /* records taken while older ones were read back, that frames h
 struct logtable {
     struct logshard *shard;
     struct logtenant *tenant;
-    struct head_slots table; /* fingerprint → ref */
-    VEC(struct logstream) streams;
+    struct head_slots table;       /* fingerprint → ref */
+    VEC(struct logstream) streams; /* by ref */
+    VEC(uint32_t) free_refs;
     struct head_index index;
     VEC(struct loggen *) gens; /* oldest first */
     bool is_open;              /* the last one takes lines; the others are being sealed */
@@ -136,8 +139,8 @@ struct logtenant { /* never freed before the head */
 };
 
 struct logshard_metrics {
-    uint64_t entries, bytes, unknown, refused, created, sealed_frames, sealed_bytes, sealed_raw,
-        seal_failures, sealed_twice, dropped_frames, files_deleted;
+    uint64_t entries, bytes, unknown, refused, created, forgotten, sealed_frames, sealed_bytes,
+        sealed_raw, seal_failures, sealed_twice, dropped_frames, files_deleted;
     int64_t streams, active, frames, file_bytes;
     struct head_match_metrics regex;
 };
@@ -213,7 +216,10 @@ struct head_matching logtable_matching(struct logtable *tb);
 void logtable_free(struct logtable *tb);
 /* Lines came now: it is active. */
 void logtable_touch(struct logtable *tb, uint32_t ref);
-/* Looks at some streams for idleness; true when it is through. */
+/* The frame has them now; it has them no more: refs of its streams, in some order. */
+void logtable_hold(struct logtable *tb, const uint32_t *refs, size_t n);
+void logtable_let_go(struct logtable *tb, const uint32_t *refs, size_t n);
+/* Looks at some streams for idleness, and forgets those of which nothing is left; true when it is through. */
 bool logtable_sweep(struct logtable *tb, uint32_t now_s);
 /* Whether labels may be those of the fingerprint. */
 bool logtable_labels_fit(struct slice canonical, struct hash128 fp);

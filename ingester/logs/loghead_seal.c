@@ -340,6 +340,7 @@ static bool run_sealed(void *arg)
     if (s->sealed) {
         ORR_ASSERT(tb->gens.ptr[0] == s->gen);
         vec_push(&tb->frames, s->sealed);
+        logtable_hold(tb, s->refs.ptr, s->refs.len);
         logfile_count(sh, s->sealed);
         logsegment_add(sh->head, s->gen->segment, s->sealed);
         loggen_unref(s->gen);

@@ -19,7 +19,7 @@
 struct logsegment { /* under the lock; frames do not change any more once it is cut */
     struct ulid id;
     struct logtenant *tenant;
-    int64_t window_ms;
+    int64_t window_ms, cut_ms;
     bool is_growing, is_cut;
     uint32_t refs;    /* one of those who list it, one of each pin */
     uint32_t numbers; /* given to frames */
@@ -182,6 +182,8 @@ static void set_cut(struct loghead *h, struct logsegment *g)
     if (g->frames.len > 1)
         qsort(g->frames.ptr, g->frames.len, sizeof(*g->frames.ptr), cmp_frame);
     g->is_cut = true;
+    g->cut_ms =
+        ORR_MIN(clock_wall_ms(h->opts.clock), g->window_ms + LOGHEAD_WINDOW_MS + h->opts.grace_ms);
     METRIC_ADD(h->m.segments_cut, 1);
     METRIC_ADD(h->m.segments, 1);
     METRIC_ADD(h->m.segment_bytes, (int64_t)g->bytes);
@@ -331,7 +333,8 @@ static void fill_row(const struct logsegment *g, struct loghead_segment *ret)
                                     .streams = g->streams,
                                     .entries = g->entries,
                                     .bytes = g->bytes,
-                                    .frames = (uint32_t)g->frames.len};
+                                    .frames = (uint32_t)g->frames.len,
+                                    .cut_ms = g->cut_ms};
     (void)snprintf(ret->tenant, sizeof(ret->tenant), "%s", g->tenant->id);
     memcpy(ret->ulid, id.s, sizeof(ret->ulid));
 }
@@ -429,27 +432,80 @@ bool loghead_segment_frame(const struct loghead_segment *pinned, size_t i, uint3
 
 /* ---- dropping ---- */
 
-static bool run_forget(struct logshard *sh, void *arg)
+#define TURN_STREAMS 4096u
+
+struct forgetting { /* in a shard */
+    const struct logsegment *segment;
+    VEC(struct logsealed *) frames; /* that it had */
+    bool has_taken;
+    size_t frame;
+    uint32_t stream;
+};
+
+/* Out of the table: whoever reads from now on does not find them. */
+static void take_frames(struct logshard *sh, struct logtable *tb, struct forgetting *fo)
 {
-    const struct logsegment *g = arg;
-    struct logtable *tb = g->tenant->tables[sh->index];
     size_t keep = 0;
 
-    if (!tb)
-        return false;
     VEC_FOREACH (x, &tb->frames) {
         struct logsealed *s = *x;
 
-        if (!ulid_eq(s->frame.head.segment, g->id)) {
+        if (!ulid_eq(s->frame.head.segment, fo->segment->id)) {
             tb->frames.ptr[keep++] = s;
             continue;
         }
         atomic_store(&s->is_dropped, true);
         logfile_count_dropped(sh, s);
-        logsealed_unref(s); /* not the last: the segment has one */
+        vec_push(&fo->frames, s);
     }
     tb->frames.len = keep;
+    fo->has_taken = true;
+}
+
+/* Some streams of the frame at hand; true: it is through. */
+static bool let_go(struct logtable *tb, struct forgetting *fo)
+{
+    const struct logframe *f = &fo->frames.ptr[fo->frame]->frame;
+    uint32_t end = (uint32_t)ORR_MIN((uint64_t)fo->stream + TURN_STREAMS, f->head.n_streams);
+
+    for (; fo->stream < end; fo->stream++) {
+        uint32_t ref = logtable_find(tb, logframe_stream_at(f, fo->stream).fp);
+
+        ORR_ASSERT(ref != LOGHEAD_NO_REF); /* the frame held it */
+        logtable_let_go(tb, &ref, 1);
+    }
+    return fo->stream == f->head.n_streams;
+}
+
+static bool run_forget(struct logshard *sh, void *arg)
+{
+    struct forgetting *fo = arg;
+    struct logtable *tb = fo->segment->tenant->tables[sh->index];
+
+    if (!tb)
+        return false;
+    if (!fo->has_taken)
+        take_frames(sh, tb, fo);
+    for (uint32_t n = 0; n < TURN_STREAMS && fo->frame < fo->frames.len;) {
+        n += fo->frames.ptr[fo->frame]->frame.head.n_streams;
+        if (!let_go(tb, fo))
+            return true;
+        fo->stream = 0;
+        logsealed_unref(fo->frames.ptr[fo->frame++]); /* not the last: the segment has one */
+    }
+    if (fo->frame < fo->frames.len)
+        return true;
+    vec_done(&fo->frames);
     return false;
+}
+
+static void forget(struct loghead *h, const struct logsegment *g)
+{
+    struct forgetting fo[LOGHEAD_MAX_SHARDS];
+
+    for (uint32_t i = 0; i < h->n_shards; i++)
+        fo[i] = (struct forgetting){.segment = g};
+    logshard_call_all(h, run_forget, fo, sizeof(*fo));
 }
 
 static void remove_from(struct logsegment **ptr, size_t *len, const struct logsegment *g)
@@ -496,7 +552,7 @@ static struct err *drop(struct loghead *h, struct logsegment *g, uint64_t versio
         return e;
     if (!unlist(h, g))
         return not_found(g->tenant->slice, slice_cstr(id.s));
-    logshard_call_all(h, run_forget, g, 0);
+    forget(h, g);
     LOG_INFO(head, "segment of log lines dropped", KV_STR("tenant", g->tenant->id),
              KV_STR("block", id.s), KV_U64("version", version));
     segment_unref(h, g); /* of those who listed it */

@@ -12,6 +12,7 @@ struct loki_api *loki_api_new(struct prom_tasks *tasks)
 
     api->tasks = tasks;
     api->engine = logquery_engine();
+    api->tails = loki_tails_new(tasks, api->engine);
     return api;
 }
 
@@ -19,8 +20,20 @@ void loki_api_free(struct loki_api *api)
 {
     if (!api)
         return;
+    loki_tails_free(api->tails);
     engine_free(api->engine);
     mem_free(api);
+}
+
+void loki_api_stop(struct loki_api *api)
+{
+    if (api)
+        loki_tails_stop(api->tails);
+}
+
+void loki_api_drain(struct loki_api *api, loop_fn *done, void *arg)
+{
+    loki_tails_drain(api->tails, done, arg);
 }
 
 /* ---- errors ---- */
@@ -141,6 +154,16 @@ struct err *loki_api_memory(const struct prom_task *t)
                    arena_limit(t->arena));
 }
 
+bool loki_api_categorizes(const struct http_request *r)
+{
+    struct slice flags = http_request_header(r, "X-Loki-Response-Encoding-Flags"), one;
+
+    while (slice_split(&flags, ',', &one))
+        if (slice_eq_cstr(slice_trim(one), "categorize-labels"))
+            return true;
+    return false;
+}
+
 /* ---- routes ---- */
 
 static void buildinfo(struct http_request *r)
@@ -174,6 +197,8 @@ static const struct route {
     {GET_POST, "/loki/api/v1/detected_field/{name}/values", loki_detect_values},
     {GET_POST, "/loki/api/v1/patterns", loki_patterns},
     {HTTP_GET, "/loki/api/v1/drilldown-limits", loki_limits},
+    {HTTP_GET, "/loki/api/v1/tail", loki_tail},
+    {HTTP_GET, "/api/prom/tail", loki_tail},
     {HTTP_GET, "/loki/api/v1/status/buildinfo", buildinfo},
 };
 

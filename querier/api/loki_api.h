@@ -3,10 +3,10 @@
  *
  *   query, query_range, labels (label), label/{name}/values, series, index/stats, index/volume,
  *   index/volume_range, detected_labels, detected_fields, detected_field/{name}/values, patterns,
- *   format_query, drilldown-limits, status/buildinfo
+ *   format_query, drilldown-limits, tail (loki_tail.h), status/buildinfo
  *
  * GET, and POST with a form. Parameters, answers and messages are Loki's (its docs/reference/loki-http-api);
- * errors are plain text. Not here: tail, delete, and index/shards, which only Loki's own query frontend asks.
+ * errors are plain text. Not here: delete, and index/shards, which only Loki's own query frontend asks.
  *
  * Requests are tasks of the Prometheus API (prom_task.h): the same workers, queue, limits of a tenant on
  * queries under way, and budgets. One tenant a request.
@@ -23,6 +23,10 @@
 struct loki_api;
 
 struct loki_api *loki_api_new(struct prom_tasks *tasks); /* lent */
+/* No more polls of tails; done(arg) is called, on any thread, when none is under way. */
+void loki_api_drain(struct loki_api *api, loop_fn *done, void *arg);
+/* Waits for the polls of tails that are under way, before the tasks are freed. NULL is allowed. */
+void loki_api_stop(struct loki_api *api);
 /* NULL is allowed. */
 void loki_api_free(struct loki_api *api);
 /* Before the server listens. */

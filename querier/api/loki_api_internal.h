@@ -2,11 +2,13 @@
 #pragma once
 #include "querier/api/loki_api.h"
 #include "querier/api/loki_param.h"
+#include "querier/api/loki_tail.h"
 #include "querier/logs/logremote.h"
 
 struct loki_api {
     struct prom_tasks *tasks;
     struct engine *engine; /* of metric queries */
+    struct loki_tails *tails;
 };
 
 /* Checks the parameters as a whole and gives the tenant; false: answered with an error. */
@@ -16,6 +18,8 @@ bool loki_api_failed(struct http_request *r, struct err *e);
 /* start, end and since; def_since_ns: how long before the end it starts if nothing else is said. */
 ORR_CHECKED struct err *loki_api_range(struct http_request *r, int64_t def_since_ns,
                                        struct logremote_range *ret);
+/* The encoding flag categorize-labels is set. */
+bool loki_api_categorizes(const struct http_request *r);
 /* A raw task with Loki's statuses. params: in the request's arena. */
 void loki_api_task(struct http_request *r, struct slice tenant, prom_work_fn *work, void *params);
 
@@ -48,4 +52,5 @@ void loki_detect_labels(struct http_request *r);
 void loki_detect_fields(struct http_request *r);
 void loki_detect_values(struct http_request *r);
 void loki_patterns(struct http_request *r);
+void loki_tail(struct http_request *r);
 void loki_limits(struct http_request *r);

@@ -68,16 +68,6 @@ static struct err *run_query(struct prom_task *t)
 
 /* ---- on a loop ---- */
 
-static bool wants_categories(struct slice flags)
-{
-    struct slice one;
-
-    while (slice_split(&flags, ',', &one))
-        if (slice_eq_cstr(slice_trim(one), "categorize-labels"))
-            return true;
-    return false;
-}
-
 static struct err *common_params(struct http_request *r, struct query_params *p)
 {
     struct err *e;
@@ -86,7 +76,7 @@ static struct err *common_params(struct http_request *r, struct query_params *p)
     p->expr = http_param(r, "query");
     if (!p->expr.ptr)
         p->expr = SLICE_EMPTY;
-    p->categorizes = wants_categories(http_request_header(r, "X-Loki-Response-Encoding-Flags"));
+    p->categorizes = loki_api_categorizes(r);
     if ((e = loki_param_limit(http_param(r, "limit"), LOGQUERY_LIMIT, &p->limit)))
         return e;
     return loki_param_direction(http_param(r, "direction"), &p->is_forward);

@@ -12,6 +12,29 @@ static void put_line(struct buf *out, const struct logquery_line *line)
     buf_json_str(out, line->line);
 }
 
+static void put_categories(struct buf *out, const struct logquery_stream *s)
+{
+    buf_str(out, ",{");
+    if (s->metadata.n) {
+        buf_str(out, "\"structuredMetadata\":");
+        labels_json(out, s->metadata);
+    }
+    if (s->parsed.n) {
+        buf_str(out, s->metadata.n ? ",\"parsed\":" : "\"parsed\":");
+        labels_json(out, s->parsed);
+    }
+    buf_byte(out, '}');
+}
+
+void logjson_line(struct buf *out, const struct logquery_stream *s,
+                  const struct logquery_line *line, bool categorizes)
+{
+    put_line(out, line);
+    if (categorizes)
+        put_categories(out, s);
+    buf_byte(out, ']');
+}
+
 static void put_streams(struct buf *out, const struct logquery_result *r)
 {
     for (size_t i = 0; i < r->n_streams; i++) {
@@ -23,8 +46,7 @@ static void put_streams(struct buf *out, const struct logquery_result *r)
         for (size_t k = 0; k < s->n; k++) {
             if (k)
                 buf_byte(out, ',');
-            put_line(out, &s->lines[k]);
-            buf_byte(out, ']');
+            logjson_line(out, s, &s->lines[k], false);
         }
         buf_str(out, "]}");
     }
@@ -81,20 +103,6 @@ static struct ref *refs_of(const struct logquery_result *r, size_t *ret_n)
     return refs;
 }
 
-static void put_categories(struct buf *out, const struct logquery_stream *s)
-{
-    buf_str(out, ",{");
-    if (s->metadata.n) {
-        buf_str(out, "\"structuredMetadata\":");
-        labels_json(out, s->metadata);
-    }
-    if (s->parsed.n) {
-        buf_str(out, s->metadata.n ? ",\"parsed\":" : "\"parsed\":");
-        labels_json(out, s->parsed);
-    }
-    buf_byte(out, '}');
-}
-
 static void put_categorized(struct buf *out, const struct logquery_result *r)
 {
     size_t n;
@@ -108,9 +116,7 @@ static void put_categorized(struct buf *out, const struct logquery_result *r)
             labels_json(out, refs[i].stream->stream);
             buf_str(out, ",\"values\":[");
         }
-        put_line(out, refs[i].line);
-        put_categories(out, refs[i].stream);
-        buf_byte(out, ']');
+        logjson_line(out, refs[i].stream, refs[i].line, true);
         if (i + 1 == n || refs[i + 1].group != refs[i].group)
             buf_str(out, "]}");
     }

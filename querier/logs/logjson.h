@@ -14,3 +14,6 @@
 
 /* Appends the data object; half of it if that is past out's bound (buf_ok()). */
 void logjson_data(struct buf *out, const struct logquery_result *r, bool categorizes);
+/* ["1700000000000000000","line"], with its labels apart if it categorizes. */
+void logjson_line(struct buf *out, const struct logquery_stream *s,
+                  const struct logquery_line *line, bool categorizes);

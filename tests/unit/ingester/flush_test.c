@@ -12,6 +12,7 @@ struct world {
     struct wal *wal;
     struct head *head;
     struct fixture logs;
+    char *work_dir;
     struct objstore *store;
     struct flush *flush;
     _Atomic size_t compactors;
@@ -78,8 +79,9 @@ static void on_end(void *arg)
     ((struct world *)arg)->left++;
 }
 
-static void on_published(void *arg, struct slice tenant, uint64_t version)
+static void on_published(void *arg, struct slice signal, struct slice tenant, uint64_t version)
 {
+    CHECK(slice_eq(signal, SLICE("metrics")) || slice_eq(signal, SLICE("logs")));
     CHECK_SLICE(tenant, "t");
     CHECK(version == 1);
     ((struct world *)arg)->published++;
@@ -96,7 +98,7 @@ static void on_done(void *arg, struct err *e, const struct flush_report *r)
     w->done++;
 }
 
-static void begin(struct world *w, int64_t maintain_ms, int64_t upload_after_ms)
+static void begin_without_thread(struct world *w, int64_t maintain_ms, int64_t upload_after_ms)
 {
     *w = (struct world){0};
     CHECK_OK(wal_open(&(struct wal_opts){.dir = tmp_path("d")}, &w->wal));
@@ -104,16 +106,23 @@ static void begin(struct world *w, int64_t maintain_ms, int64_t upload_after_ms)
         head_open(&(struct head_opts){.dir = tmp_path("d"), .wal = w->wal, .shards = 1}, &w->head));
     CHECK_OK(head_wait_ready(w->head));
     fx_open(&w->logs);
+    w->work_dir = mem_strdup(tmp_path("upload"));
     CHECK_OK(objstore_fs_open(tmp_path("bucket"), NULL, &w->store));
     w->flush = flush_new(&(struct flush_opts){
         .head = w->head,
         .logs = w->logs.head,
+        .logs_work_dir = w->work_dir,
         .store = w->store,
         .ops = {on_hint, count_compactors, on_begin, on_seal, on_end, on_published, w},
         .maintain_ms = maintain_ms,
         .leave_grace_ms = 1,
         .self_upload_after_ms = upload_after_ms,
         .visible_after_ms = 1});
+}
+
+static void begin(struct world *w, int64_t maintain_ms, int64_t upload_after_ms)
+{
+    begin_without_thread(w, maintain_ms, upload_after_ms);
     CHECK_OK(flush_start(w->flush));
 }
 
@@ -123,6 +132,7 @@ static void end(struct world *w)
     CHECK_OK(head_close(w->head));
     CHECK_OK(wal_close(w->wal));
     fx_close(&w->logs);
+    mem_free(w->work_dir);
     objstore_close(w->store);
 }
 
@@ -251,15 +261,17 @@ TEST(flush_cuts_log_lines_when_their_window_is_over_and_hints)
     struct loghead_segment *rows;
     size_t n;
 
-    begin(&w, 20, 0);
+    begin_without_thread(&w, 20, 0);
     CHECK_OK(fx_push_one(&w.logs, "a", 1, "line"));
     CHECK_OK(loghead_seal(w.logs.head, SLICE_EMPTY));
-    (void)usleep(60000);
-    CHECK_INT(w.hints, 0);
     clock_fake_advance(&w.logs.clock, 2 * LOGHEAD_WINDOW_MS * NS_PER_MS);
-    await(&w.hints, 1);
+    CHECK_OK(fx_push_one(&w.logs, "a", 2, "of a window that is not over"));
+    CHECK_OK(loghead_seal(w.logs.head, SLICE_EMPTY));
+    CHECK_OK(flush_start(w.flush));
+    await(&w.hints, 2); /* at each look */
     loghead_segments(w.logs.head, &rows, &n);
     CHECK_INT(n, 1);
+    CHECK_INT(rows[0].entries, 1);
     mem_free(rows);
     end(&w);
 }
@@ -304,6 +316,49 @@ TEST(flush_uploads_what_no_compactor_takes)
         (void)usleep(5000);
     }
     CHECK_INT(n, 0);
+    end(&w);
+}
+
+static bool are_logs_dropped(struct world *w)
+{
+    struct loghead_segment *rows;
+    size_t n;
+
+    loghead_segments(w->logs.head, &rows, &n);
+    mem_free(rows);
+    return n == 0;
+}
+
+TEST(flush_makes_a_block_of_log_lines_that_no_compactor_takes)
+{
+    struct world w;
+    struct catalogue *c;
+    const struct catalogue_block *b;
+    struct buf line = {0};
+    size_t n;
+
+    begin(&w, 50, 1);
+    for (int64_t i = 0; i < 70; i++) { /* more frames than are merged in one go */
+        buf_reset(&line);
+        buf_printf(&line, "line %d", (int)i);
+        CHECK_OK(fx_push_one(&w.logs, i % 2 ? "odd" : "even", i, buf_cstr(&line)));
+        CHECK_OK(loghead_seal(w.logs.head, SLICE_EMPTY));
+    }
+    flush_cut(w.flush, SLICE_EMPTY, 0, on_done, &w);
+    await(&w.published, 1);
+    CHECK_OK(catalogue_load(w.store, SLICE("logs"), SLICE("t"), &c));
+    b = catalogue_blocks(c, &n);
+    CHECK_INT(n, 1);
+    CHECK_INT(b[0].samples, 70);
+    CHECK_INT(b[0].series, 2);
+    catalogue_free(c);
+    for (int i = 0; i < 1000 && !are_logs_dropped(&w); i++)
+        (void)usleep(5000);
+    CHECK(are_logs_dropped(&w));
+    CHECK_INT(loghead_dropped_by(w.logs.head, SLICE("t")), 1);
+    CHECK(!fsx_exists(w.work_dir));
+    fx_check(&w.logs, 0, 100, false, "");
+    buf_done(&line);
     end(&w);
 }
 

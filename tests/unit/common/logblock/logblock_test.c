@@ -1,10 +1,23 @@
 /* A block of log lines: what goes in comes back, all of it or what a query asks for. */
+#include <pthread.h>
+
 #include "common/base/fsx.h"
 #include "common/block/block_store.h"
+#include "common/block/block_summary.h"
 #include "common/logblock/logblock_internal.h"
 #include "common/objstore/objpages.h"
 #include "tests/unit/common/logblock/logblock_fixture.h"
 #include "tests/unit/common/objstore/counting_store.h"
+
+static struct buf read_file(uint8_t id, const char *name)
+{
+    struct arena *a = arena_new(0);
+    struct buf b = {0};
+
+    CHECK_OK(fsx_read(arena_printf(a, "%s/%s", fixture_path(id), name), 1u << 30, &b));
+    arena_free(a);
+    return b;
+}
 
 static bool holds_all(struct slice line, const struct logblock_query *q)
 {
@@ -115,7 +128,7 @@ TEST(logblock_ranges_matchers_and_needles_give_what_is_there)
     fixture_write(&f, 1, 0, 1);
     x = fixture_open(1);
     rng_seed(&r, 8);
-    for (int round = 0; round < 150; round++) {
+    for (int round = 0; round < 60; round++) {
         struct logblock_query q = everything();
         struct slice needles[2];
         struct matcher ms[1];
@@ -230,6 +243,73 @@ TEST(logblock_memory_is_bounded_by_the_arena)
     arena_free(a);
 }
 
+/* Pages of hundreds of streams: those are not decoded one by one, nor does memory grow with their number. */
+TEST(logblock_of_many_small_streams)
+{
+    struct logblock_query q = everything();
+    struct fixture_block x;
+    struct fixture f;
+
+    fixture_make(&f, 30, 6000, 16, LOGTEXT_KINDS);
+    fixture_write(&f, 1, 0, 1);
+    x = fixture_open(1);
+    CHECK(block_reader_meta(x.streams)->stats.chunks < 20);
+    for (int round = 0; round < 4; round++) {
+        struct slice needle = SLICE("connection");
+
+        q.is_backward = round % 2;
+        q.needles = &needle;
+        q.n_needles = (size_t)round / 2;
+        (void)check_query(&f, x.b, &q);
+    }
+    fixture_close(x);
+    fixture_done(&f);
+}
+
+/* ---- threads: an open block is asked by many at once ---- */
+
+struct asker {
+    const struct fixture *f;
+    struct logblock *b;
+    int i;
+};
+
+static void *ask(void *arg)
+{
+    struct asker *k = arg;
+
+    for (int round = 0; round < 6; round++) {
+        struct slice needle = SLICE("connection from");
+        struct logblock_query q = everything();
+
+        q.is_backward = (round + k->i) % 2;
+        q.needles = &needle;
+        q.n_needles = (size_t)(round % 3 == 0);
+        (void)check_query(k->f, k->b, &q);
+    }
+    return NULL;
+}
+
+TEST(logblock_is_asked_by_many_threads)
+{
+    struct asker askers[4];
+    pthread_t threads[4];
+    struct fixture_block x;
+    struct fixture f;
+
+    fixture_make(&f, 31, 30, 1000, LOGTEXT_WORDS);
+    fixture_write(&f, 1, 0, 1);
+    x = fixture_open(1);
+    for (int i = 0; i < 4; i++) {
+        askers[i] = (struct asker){&f, x.b, i};
+        CHECK_INT(pthread_create(&threads[i], NULL, ask, &askers[i]), 0);
+    }
+    for (int i = 0; i < 4; i++)
+        CHECK_INT(pthread_join(threads[i], NULL), 0);
+    fixture_close(x);
+    fixture_done(&f);
+}
+
 /* ---- what lines can be ---- */
 
 TEST(logblock_empty_huge_and_equal_lines_and_times_far_off)
@@ -303,6 +383,40 @@ TEST(logblock_empty_is_valid_and_names_its_segments)
     arena_free(a);
 }
 
+TEST(logblock_with_a_summary_need_not_be_opened)
+{
+    struct arena *a = arena_new(0);
+    struct fixture f = {.a = a};
+    struct block_summary s;
+    struct logblock_writer *w;
+    struct matcher ms[1];
+    struct block_meta m;
+    struct buf b;
+
+    CHECK_OK(logblock_writer_open(&(struct logblock_writer_opts){.dir = tmp_path(""),
+                                                                 .meta.ulid = fixture_ulid(1),
+                                                                 .has_summary = true},
+                                  &w));
+    for (size_t i = 0; i < 100; i++) {
+        CHECK_OK(logblock_writer_stream(w, (struct hash128){i, 1}, fixture_labels(&f, i)));
+        for (int k = 0; k < 40; k++)
+            CHECK_OK(logblock_writer_entry(
+                w, &(struct logpage_entry){
+                       .ts_ns = k, .line = slice_cstr(arena_printf(a, "%zu of %d", i, k))}));
+    }
+    CHECK_OK(logblock_writer_finish(w, a, &m));
+    logblock_writer_close(w);
+    CHECK(block_meta_has_sidecar(&m, BLOCK_SUMMARY_FILE));
+    b = read_file(1, BLOCK_SUMMARY_FILE);
+    CHECK_OK(block_summary_open(buf_slice(&b), &s));
+    CHECK_OK(matcher_init(a, MATCHER_EQ, SLICE("pod"), SLICE("pod-00099"), &ms[0]));
+    CHECK(block_summary_may_match(&s, (struct labels){0}, (struct matchers){ms, 1}));
+    CHECK_OK(matcher_init(a, MATCHER_EQ, SLICE("pod"), SLICE("pod-00100"), &ms[0]));
+    CHECK(!block_summary_may_match(&s, (struct labels){0}, (struct matchers){ms, 1}));
+    buf_done(&b);
+    arena_free(a);
+}
+
 TEST(logblock_writer_refuses_what_is_out_of_order)
 {
     struct fixture f = {.a = arena_new(0)};
@@ -357,16 +471,6 @@ TEST(logblock_writer_leaves_nothing_half_whichever_call_fails)
 
 static const char *const files[] = {BLOCK_META_FILE, "index", LOGBLOCK_PAGES_FILE,
                                     LOGBLOCK_DIRECTORY_FILE, LOGBLOCK_FILTER_FILE};
-
-static struct buf read_file(uint8_t id, const char *name)
-{
-    struct arena *a = arena_new(0);
-    struct buf b = {0};
-
-    CHECK_OK(fsx_read(arena_printf(a, "%s/%s", fixture_path(id), name), 1u << 30, &b));
-    arena_free(a);
-    return b;
-}
 
 static void write_file(uint8_t id, const char *name, struct slice bytes)
 {
@@ -531,6 +635,31 @@ static void rig_down(struct rig *g)
     arena_free(g->arena);
 }
 
+/* With an empty cache: meta.json, index, directory, the filter's end and its stripes, and then the page in two. */
+static void check_far_needle(struct rig *g)
+{
+    struct logblock_query q = everything();
+    struct logpage_entry *e = &g->f.s[100].e[0];
+    struct fixture_block x;
+    uint64_t gets;
+
+    for (size_t i = 0; i < g->f.n; i++) /* a long one */
+        for (size_t k = 0; k < g->f.s[i].n; k++)
+            if (g->f.s[i].e[k].line.len > e->line.len)
+                e = &g->f.s[i].e[k];
+    objpages_free(g->pages);
+    g->pages =
+        objpages_new(&(struct objpages_opts){.store = &g->store.base, .max_bytes = 64u << 20});
+    CHECK_OK(block_reader_open(block_source_pages(g->pages, NULL, g->prefix), NULL, &x.streams));
+    CHECK_OK(logblock_open(x.streams, &x.b));
+    gets = g->store.gets;
+    q.needles = &e->line;
+    q.n_needles = 1;
+    CHECK(check_query(&g->f, x.b, &q).lines >= 1);
+    CHECK(g->store.gets - gets <= 12);
+    fixture_close(x);
+}
+
 TEST(logblock_far_is_read_with_few_requests)
 {
     struct logblock_query q = everything();
@@ -552,6 +681,7 @@ TEST(logblock_far_is_read_with_few_requests)
     q.n_needles = 1;
     CHECK_INT(check_query(&g.f, x.b, &q).lines, 0);
     fixture_close(x);
+    check_far_needle(&g);
     objpages_stats_get(g.pages, &stats);
     CHECK_INT(stats.held_bytes, 0);
     rig_down(&g);

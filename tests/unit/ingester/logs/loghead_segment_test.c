@@ -415,6 +415,62 @@ TEST(loghead_segment_stays_when_it_cannot_be_dropped)
     fx_close(&f);
 }
 
+static uint64_t streams_of(struct fixture *f)
+{
+    struct loghead_tenant_stats st;
+
+    loghead_tenant_stats_get(f->head, SLICE("t"), &st);
+    return st.streams;
+}
+
+TEST(loghead_forgets_streams_of_which_nothing_is_left)
+{
+    struct fixture f = {.opts = {.idle_ms = 60000}};
+    struct log_batch *b = fx_batch();
+    struct buf out = {0};
+    struct arena *a = arena_new(0);
+    struct loghead_names names;
+    struct loghead_query q = {.tenant = SLICE("t"), .from_ns = 0, .to_ns = 100000};
+
+    fx_open(&f);
+    for (unsigned round = 0; round < 3; round++) { /* refs are used again */
+        for (unsigned i = 0; i < 5000; i++) {
+            char app[32];
+
+            (void)snprintf(app, sizeof(app), "app-%u-%u", round, i);
+            fx_line(b, app, i, SLICE("x"), (struct labels){0});
+        }
+        CHECK_OK(fx_push(&f, "t", b, true));
+        b = fx_batch();
+        CHECK_OK(loghead_cut(f.head, SLICE_EMPTY, NULL));
+        CHECK_OK(fx_push_one(&f, "stays", 7, "open"));
+        clock_fake_advance(&f.clock, 120000ll * NS_PER_MS);
+        CHECK_OK(fx_push_one(&f, "active", 8, "open"));
+        CHECK_OK(loghead_maintain(f.head));
+        CHECK_INT(streams_of(&f), 5002); /* a frame has them */
+        CHECK_OK(drop_at(&f, 0, 1));
+        CHECK_OK(loghead_maintain(f.head));
+        CHECK_INT(streams_of(&f), 2);
+        CHECK_OK(loghead_label_values(f.head, &q, SLICE("app"), a, &names));
+        CHECK_INT(names.n, 2);
+        fx_check(&f, ALL, false, "active: 8=open\nstays: 7=open\n");
+        fx_line(b, "app-0-1", 1, SLICE("x"), (struct labels){0});
+        CHECK_OK(fx_push(&f, "t", b, false)); /* asked for with its labels again */
+        CHECK_INT(f.reply.unknown.len, 1);
+        b = fx_batch();
+        if (round == 1)
+            fx_reopen(&f);
+    }
+    CHECK_INT(f.head->shards[0].tables.ptr[0]->streams.len +
+                      f.head->shards[1].tables.ptr[0]->streams.len <
+                  5500,
+              true);
+    log_batch_free(b);
+    buf_done(&out);
+    arena_free(a);
+    fx_close(&f);
+}
+
 /* As a kill between two marks leaves it: some frames are gone, the others are listed, and no line comes back by the log. */
 TEST(loghead_segment_that_is_half_dropped_goes_on_to_be_dropped)
 {
@@ -643,6 +699,117 @@ TEST(loghead_segment_kill_neither_loses_a_line_nor_brings_one_back)
     }
     printf("24 kills: %u lines acknowledged, %u of them dropped\n", pushed, dropped);
     CHECK(pushed > 50 && dropped > 10);
+}
+
+/* ---- all at once ---- */
+
+#define BUSY_LINES 1500
+struct busy {
+    struct fixture f;
+    _Atomic uint32_t pushed; /* lines below it are acknowledged */
+    /* By line: the version by which it was dropped, before it begins and when it is over; 0: not yet. */
+    _Atomic uint64_t drops[BUSY_LINES], dropped[BUSY_LINES];
+    atomic_bool is_over;
+};
+
+static void *push_lines(void *arg)
+{
+    struct busy *b = arg;
+
+    for (uint32_t i = 0; i < BUSY_LINES; i++) {
+        char app[8], text[12];
+
+        (void)snprintf(app, sizeof(app), "app%u", i % 9);
+        (void)snprintf(text, sizeof(text), "%u", i);
+        CHECK_OK(fx_push_one(&b->f, app, i, text));
+        atomic_store(&b->pushed, i + 1);
+    }
+    atomic_store(&b->is_over, true);
+    return NULL;
+}
+
+static void note_lines(_Atomic uint64_t *at, const struct buf *lines, uint64_t version)
+{
+    struct slice rest = buf_slice(lines), word;
+    uint64_t line;
+
+    while (slice_split(&rest, ' ', &word))
+        if (word.len && slice_to_u64(word, &line))
+            atomic_store(&at[line], version);
+}
+
+static void *cut_and_drop(void *arg)
+{
+    struct busy *b = arg;
+
+    for (uint64_t version = 1; !atomic_load(&b->is_over); version++) {
+        struct buf lines = {0};
+        struct loghead_segment s;
+
+        CHECK_OK(loghead_cut(b->f.head, SLICE_EMPTY, NULL));
+        if (count_segments(&b->f) < 3)
+            continue;
+        s = row_at(&b->f, 0);
+        CHECK_OK(loghead_segment_pin(b->f.head, SLICE("t"), slice_cstr(s.ulid), &s));
+        segment_lines(&s, &lines);
+        note_lines(b->drops, &lines, version);
+        CHECK_OK(loghead_segment_dropped(b->f.head, SLICE("t"), slice_cstr(s.ulid), version));
+        note_lines(b->dropped, &lines, version);
+        loghead_segment_unpin(b->f.head, &s);
+        buf_done(&lines);
+    }
+    return NULL;
+}
+
+static void read_once(struct busy *b, uint64_t *io_missing)
+{
+    static bool was_dropped[BUSY_LINES], is_there[BUSY_LINES];
+    struct loghead_query q = {.tenant = SLICE("t"), .from_ns = 0, .to_ns = BUSY_LINES};
+    uint32_t pushed = atomic_load(&b->pushed);
+    struct loghead_stream st;
+    struct loghead_entry en;
+    struct loghead_set *set;
+    uint64_t mark;
+
+    memset(is_there, 0, sizeof(is_there));
+    for (uint32_t i = 0; i < pushed; i++)
+        was_dropped[i] = atomic_load(&b->dropped[i]) != 0;
+    CHECK_OK(loghead_select(b->f.head, &q, &set));
+    mark = loghead_dropped_by(b->f.head, SLICE("t"));
+    while (loghead_set_stream(set, &st))
+        while (loghead_set_entry(set, &en))
+            is_there[en.t_ns] = true;
+    CHECK_OK(loghead_set_close(set));
+    for (uint32_t i = 0; i < pushed; i++) {
+        CHECK(!was_dropped[i] || !is_there[i]);
+        if (is_there[i])
+            continue;
+        ++*io_missing;
+        CHECK(atomic_load(&b->drops[i]) != 0);
+        CHECK(atomic_load(&b->drops[i]) <= mark); /* the reader is told where to look */
+    }
+}
+
+TEST(loghead_segment_goes_while_pushes_and_reads_go_on)
+{
+    struct busy *b = mem_new(struct busy);
+    pthread_t pusher, cutter;
+    uint64_t missing = 0;
+    unsigned reads = 0;
+
+    b->f.opts.seal_bytes = 4096;
+    fx_open(&b->f);
+    CHECK(pthread_create(&pusher, NULL, push_lines, b) == 0);
+    CHECK(pthread_create(&cutter, NULL, cut_and_drop, b) == 0);
+    for (; !atomic_load(&b->is_over); reads++)
+        read_once(b, &missing);
+    CHECK(pthread_join(pusher, NULL) == 0);
+    CHECK(pthread_join(cutter, NULL) == 0);
+    read_once(b, &missing);
+    printf("%u reads, in which lines were missing %llu times\n", reads,
+           (unsigned long long)missing);
+    fx_close(&b->f);
+    mem_free(b);
 }
 
 /* ---- against a model ---- */

@@ -127,7 +127,7 @@ TEST(logpatterns_many_values_vary)
 TEST(logpatterns_are_apart_by_level)
 {
     struct rig r = rig_new(100);
-    char level[8];
+    char level[16];
 
     logpatterns_add(r.p, SLICE("info"), 0, SLICE("tick 1"));
     logpatterns_add(r.p, SLICE("error"), 0, SLICE("tick 2"));
