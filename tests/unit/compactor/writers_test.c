@@ -214,6 +214,28 @@ TEST(writers_put_by_the_lease_alone)
     close_all(&f);
 }
 
+/* Else whoever comes next would have to wait until it has run out, as after a crash. */
+TEST(writers_that_end_give_back_what_they_have_just_claimed)
+{
+    struct objstore_info info;
+    char key[WRITELEASE_KEY_BYTES];
+    struct err *e = NULL;
+    struct fixture f;
+
+    open_bucket(&f, false);
+    start(&f, 0);
+    writelease_key(writelease_shard(SLICE("t")), key);
+    do {
+        err_free(e);
+        sleep_ms(5);
+    } while ((e = objstore_stat(f.bucket.below, slice_cstr(key), &info)));
+    CHECK(!writers_may(f.w[0], SLICE("t")));
+    writers_free(f.w[0]);
+    f.w[0] = NULL;
+    check_text(&f, slice_cstr(key), "free ", false);
+    close_all(&f);
+}
+
 static struct err *add_one(void *arg, struct tombstone_list *l, bool *ret_changed)
 {
     int *calls = arg;
