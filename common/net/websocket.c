@@ -214,8 +214,11 @@ void websocket_step(struct websocket *ws)
 
 void websocket_check_time(struct websocket *ws, int64_t now_ms)
 {
-    int64_t silent_ms = now_ms - ws->heard_ms;
+    int64_t silent_ms;
 
+    if (!ws->conn->is_reading) /* who has to read first cannot be heard */
+        ws->heard_ms = now_ms;
+    silent_ms = now_ms - ws->heard_ms;
     if (silent_ms >= 2 * ws->opts.ping_ms) {
         server_reject(ws->conn->sl->srv, REJECT_SLOW);
         conn_close(ws->conn);

@@ -316,7 +316,7 @@ static bool take_error(struct tail *t)
     t->err = NULL;
     is_over = holds_too_long(t, e != NULL, &t->lost_ms, LOKI_TAIL_LOST_MS) || (e && !may_pass(e));
     if (is_over)
-        end(t, WS_CLOSE_INTERNAL, slice_cstr(err_msg(e)));
+        end(t, err_is(e, ERR_CANCELED) ? WS_CLOSE_AWAY : WS_CLOSE_INTERNAL, slice_cstr(err_msg(e)));
     err_free(e);
     return !is_over;
 }

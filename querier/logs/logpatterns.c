@@ -68,14 +68,29 @@ void logpatterns_free(struct logpatterns *p)
 
 /* ---- counting ---- */
 
-/* Lines of a stream come by time, so the place is nearly always at the end. */
+/* Where a step's sample is, or would be, behind. Lines of a stream come by time: nearly always the end. */
+static size_t place_of(const struct leaf *l, int64_t step)
+{
+    size_t from = 0, to = l->n;
+
+    if (to && l->samples[to - 1].step <= step)
+        return to;
+    while (from < to) {
+        size_t mid = (from + to) / 2;
+
+        if (l->samples[mid].step <= step)
+            from = mid + 1;
+        else
+            to = mid;
+    }
+    return from;
+}
+
 static void count(struct logpatterns *p, struct leaf *l, int64_t step, uint64_t lines)
 {
-    size_t at = l->n;
+    size_t at = place_of(l, step);
 
     l->lines += lines;
-    while (at > 0 && l->samples[at - 1].step > step)
-        at--;
     if (at > 0 && l->samples[at - 1].step == step) {
         l->samples[at - 1].lines += lines;
         return;
