@@ -250,7 +250,7 @@ template(name="doc" type="list" option.jsonf="on") {{
     property(outname="app" name="programname" format="jsonf") }}
 input(type="imfile" file="{source}" tag="rsys:")
 action(type="omelasticsearch" server="127.0.0.1" serverport="{o.port}" template="doc" searchIndex="rsyslog" searchType=""
-       bulkmode="on" queue.dequeuebatchsize="100" action.resumeRetryCount="-1" writeoperation="create")
+       bulkmode="on" queue.dequeuebatchsize="100" action.resumeRetryCount="-1")
 ''')
     d = Daemon(t, [f"{root}/usr/sbin/rsyslogd", "-n", "-f", conf, "-i", f"{t.dir}/pid", "-M",
                    f"{root}/usr/lib/x86_64-linux-gnu/rsyslog"], f"{t.dir}/rsyslog.out", env=debs.env(root))
