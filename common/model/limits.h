@@ -68,6 +68,9 @@
     X(BYTES, max_line_size, "max-line-size", "256KiB", "Bytes of a log line.")                     \
     X(BOOL, max_line_size_truncate, "max-line-size-truncate", "false",                             \
       "Cut longer log lines instead of refusing them.")                                            \
+    X(BOOL, increment_duplicate_timestamp, "increment-duplicate-timestamp", "false",               \
+      "Of log lines of a stream that come at once with one time, move each a nanosecond behind "   \
+      "the one before, so that equal ones are kept.")                                              \
     X(BOOL, reject_old_samples, "reject-old-samples", "true",                                      \
       "Refuse log lines older than reject-old-samples-max-age.")                                   \
     X(DURATION, reject_old_samples_max_age, "reject-old-samples-max-age", "168h",                  \

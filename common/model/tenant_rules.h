@@ -31,14 +31,29 @@
 
 #define TENANT_RULES_MAX_ITEMS 1000 /* of a list */
 
+/* Loki's default. */
+#define TENANT_RULES_OTLP_INDEX                                                                    \
+    "service.name,service.namespace,service.instance.id,deployment.environment,"                   \
+    "deployment.environment.name,cloud.region,cloud.availability_zone,k8s.cluster.name,"           \
+    "k8s.namespace.name,k8s.pod.name,k8s.container.name,container.name,k8s.replicaset.name,"       \
+    "k8s.deployment.name,k8s.statefulset.name,k8s.daemonset.name,k8s.cronjob.name,k8s.job.name"
+
 /* X(name, configuration key, default, help) */
 #define TENANT_LISTS(X)                                                                            \
-    X(drop_labels, "drop-labels", "", "Labels taken off all series as they come in.")
+    X(drop_labels, "drop-labels", "", "Labels taken off all series as they come in.")              \
+    X(enforced_labels, "enforced-labels", "",                                                      \
+      "Labels that log streams must have; others are refused.")                                    \
+    X(default_resource_attributes_as_index_labels, "default-resource-attributes-as-index-labels",  \
+      TENANT_RULES_OTLP_INDEX,                                                                     \
+      "Resource attributes of OpenTelemetry logs that become labels of the stream; the others "    \
+      "become structured metadata.")
 #define TENANT_TEXTS(X)                                                                            \
     X(ha_cluster_label, "ha-cluster-label", "cluster",                                             \
       "Label that names the cluster of a pair of replicas.")                                       \
     X(ha_replica_label, "ha-replica-label", "__replica__",                                         \
       "Label that tells the replicas of a pair apart; it is taken off.")                           \
+    X(max_line_size_truncate_identifier, "max-line-size-truncate-identifier", "",                  \
+      "Text behind log lines that were cut at max-line-size.")                                     \
     X(s3_sse_type, "s3-sse-type", "",                                                              \
       "How an S3 server encrypts a tenant's objects: SSE-S3 or SSE-KMS; empty: as s3.sse says.")   \
     X(s3_sse_kms_key_id, "s3-sse-kms-key-id", "", "KMS key of a tenant with SSE-KMS.")             \

@@ -47,6 +47,7 @@ struct log_stream {
     struct slice labels; /* canonical */
     bool is_known;       /* the replicas have been sent its labels before */
     uint8_t level;       /* that its labels say (line_level.h) */
+    int64_t moved_ns;    /* how far its last was moved on (increment_duplicate_timestamp) */
     uint32_t first, last, n;
 };
 

@@ -48,9 +48,9 @@ void log_builder_init(struct log_builder *b, struct log_batch *batch, const stru
 
 void log_builder_set_rules(struct log_builder *b, const struct tenant_rules *rules)
 {
+    b->rules = rules;
     if (!rules || (!rules->log.n && !rules->log_relabel))
         return;
-    b->rules = rules;
     b->tally = arena_array(b->batch->arena, struct log_tally, rules->log.n + 1);
     memset(b->tally, 0, (rules->log.n + 1) * sizeof(*b->tally));
 }
@@ -162,6 +162,9 @@ static enum log_reason check_labels(const struct log_builder *b, struct labels s
 
     if (sorted.n == 0)
         return LOG_MISSING_LABELS;
+    for (size_t i = 0; b->rules && i < b->rules->enforced_labels.n; i++)
+        if (!labels_has(sorted, b->rules->enforced_labels.ptr[i]))
+            return LOG_MISSING_ENFORCED;
     if (l->max_label_names_per_stream && n_sent > (size_t)l->max_label_names_per_stream)
         return LOG_MAX_LABELS;
     for (size_t i = 0; i < sorted.n; i++) {
@@ -271,7 +274,7 @@ static struct log_builder_at new_stream(struct log_builder *b, struct labels sor
     s->level = (uint8_t)line_level_of_labels(sorted);
     return (struct log_builder_at){.stream = at,
                                    .reason = LOG_OK,
-                                   .rules = b->rules ? find_rules(b, at, sorted) : 0,
+                                   .rules = b->tally ? find_rules(b, at, sorted) : 0,
                                    .labels = labels,
                                    .level = s->level};
 }
@@ -322,7 +325,7 @@ struct log_builder_at log_builder_stream(struct log_builder *b, struct labels ls
         return new_stream(b, (struct labels){out, n}, n_sent, fp, buf_slice(&batch->scratch));
     return (struct log_builder_at){.stream = at,
                                    .reason = LOG_OK,
-                                   .rules = b->rules ? b->stream_rules[at] : 0,
+                                   .rules = b->tally ? b->stream_rules[at] : 0,
                                    .labels = batch->streams.ptr[at].labels,
                                    .level = batch->streams.ptr[at].level};
 }
@@ -364,6 +367,35 @@ static struct slice truncated(struct slice line, size_t max)
     if (n > 0 && (line.ptr[n] & 0xc0) == 0x80)
         n = max; /* it is no UTF-8 */
     return slice_sub(line, 0, n);
+}
+
+/* A line that is longer than the limit, cut, with the tenant's mark behind it. */
+static struct slice cut_line(struct log_builder *b, struct slice line)
+{
+    size_t max = (size_t)b->batch->limits.max_line_size;
+    struct slice mark = b->rules ? b->rules->max_line_size_truncate_identifier : SLICE_EMPTY, head;
+    uint8_t *out;
+
+    b->rejects.truncated++;
+    if (mark.len == 0 || mark.len >= max)
+        return truncated(line, max);
+    head = truncated(line, max - mark.len);
+    out = arena_alloc(b->batch->arena, head.len + mark.len);
+    memcpy(out, head.ptr, head.len);
+    memcpy(out + head.len, mark.ptr, mark.len);
+    return slice_of(out, head.len + mark.len);
+}
+
+/* Behind the stream's last of this write, when that has, or had, the same time. */
+static int64_t after_last(struct log_batch *batch, uint32_t stream, int64_t t_ns)
+{
+    struct log_stream *s = &batch->streams.ptr[stream];
+    int64_t last = s->n ? batch->entries.ptr[s->last].t_ns : 0, ret = t_ns;
+
+    if (s->n && last >= t_ns && last < INT64_MAX && last - s->moved_ns <= t_ns)
+        ret = last + 1;
+    s->moved_ns = ret - t_ns;
+    return ret;
 }
 
 static void count_rule(struct log_builder *b, size_t rule, size_t bytes)
@@ -485,12 +517,12 @@ struct err *log_builder_entry(struct log_builder *b, const struct log_builder_at
         reject_n(b, reason, 1, in.line.len, at->labels, NULL);
         return NULL;
     }
-    if (!b->is_lax && l->max_line_size && in.line.len > (size_t)l->max_line_size) {
-        in.line = truncated(in.line, (size_t)l->max_line_size);
-        b->rejects.truncated++;
-    }
+    if (!b->is_lax && l->max_line_size && in.line.len > (size_t)l->max_line_size)
+        in.line = cut_line(b, in.line);
     if (at->rules && !apply_rules(b, at->rules, &in))
         return check_room(b);
+    if (l->increment_duplicate_timestamp)
+        in.t_ns = after_last(b->batch, at->stream, in.t_ns);
     e = (struct log_entry){.t_ns = in.t_ns, .line = in.line};
     e.metadata = metadata_of(b, at, &in, &e.n_metadata);
     log_batch_add(b->batch, at->stream, &e);

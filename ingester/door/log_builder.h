@@ -37,6 +37,8 @@
       "label name is not [a-zA-Z_][a-zA-Z0-9_]*, or label value is not UTF-8")                     \
     X(LOG_MAX_LABELS, "max_label_names_per_series",                                                \
       "stream has more labels than limit max_label_names_per_stream allows")                       \
+    X(LOG_MISSING_ENFORCED, "missing_enforced_labels",                                             \
+      "stream lacks a label that limit enforced_labels asks for")                                  \
     X(LOG_NAME_TOO_LONG, "label_name_too_long",                                                    \
       "label name is longer than limit max_label_name_length allows")                              \
     X(LOG_VALUE_TOO_LONG, "label_value_too_long",                                                  \
@@ -99,7 +101,7 @@ struct log_builder {
     struct log_batch *batch;
     const struct fp_cache *known;     /* NULL: none */
     const struct tenant_rules *rules; /* NULL: none */
-    struct log_tally *tally; /* of log_rules, in their order, then of log_relabel_configs */
+    struct log_tally *tally; /* of log_rules, in their order, then of relabel rules; NULL: none */
     uint64_t *stream_rules;  /* as log_builder_at.rules, by stream of the batch */
     size_t stream_rules_cap;
     int64_t now_ns, min_t_ns, max_t_ns;
@@ -113,8 +115,8 @@ struct log_builder {
 /* Both are lent until the builder is not used any more (nothing is to be freed). */
 void log_builder_init(struct log_builder *b, struct log_batch *batch, const struct fp_cache *known,
                       int64_t now_ns);
-/* The tenant's log_relabel_configs and log_rules, applied before limits of labels and after limits of
- * lines; lent likewise. NULL: none. */
+/* What the tenant's rules say of logs: log_relabel_configs and log_rules are applied before limits of
+ * labels and after limits of lines. Lent likewise. NULL: none. */
 void log_builder_set_rules(struct log_builder *b, const struct tenant_rules *rules);
 static inline struct arena *log_builder_arena(struct log_builder *b)
 {

@@ -220,7 +220,7 @@ static void count(struct log_door *d, const struct log_builder *b)
 
 static void count_rules(struct log_door *d, const struct log_builder *b)
 {
-    const struct log_rules *rules = b->rules ? &b->rules->log : NULL;
+    const struct log_rules *rules = b->tally ? &b->rules->log : NULL;
     struct slice tenant = b->batch->tenant;
 
     for (size_t i = 0; rules && i <= rules->n; i++) {

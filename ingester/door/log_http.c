@@ -1,6 +1,7 @@
 #include "ingester/door/log_http.h"
 
 #include "common/auth/auth.h"
+#include "common/net/codec.h"
 #include "ingester/door/elastic_bulk.h"
 #include "ingester/door/gelf.h"
 #include "ingester/door/line_request.h"
@@ -119,9 +120,23 @@ static void handle_lines(struct http_request *r)
 
 /* ---- GELF ---- */
 
+/* gelf_add() knows gzip and zlib by their first bytes, which clients may call by any name (pygelf:
+ * "gzip,deflate"); what else there is in Content-Encoding must be right. It copies what it keeps. */
 static struct err *decode_gelf(struct log_builder *b, const void *arg)
 {
-    return gelf_add(b, ((const struct pushing *)arg)->q.body); /* copies what it keeps */
+    const struct log_request *q = &((const struct pushing *)arg)->q;
+    struct slice name = q->content_encoding;
+    enum codec c = CODEC_IDENTITY;
+    struct buf out = {0};
+    struct err *e;
+
+    if (!name.ptr || !codec_from_name(slice_trim(name), &c) ||
+        (c != CODEC_ZSTD && c != CODEC_SNAPPY))
+        return gelf_add(b, q->body);
+    if (!(e = codec_decode(c, q->body, q->max_body_bytes, &out)))
+        e = gelf_add(b, buf_slice(&out));
+    buf_done(&out);
+    return e;
 }
 
 static void on_gelf(void *arg, struct err *e, const struct log_written *written)
@@ -278,6 +293,30 @@ static void handle_setup(struct http_request *r)
     reply_fixed(r, r->method == HTTP_GET ? "{}" : "{\"acknowledged\":true}");
 }
 
+static void handle_cat_health(struct http_request *r)
+{
+    http_reply_header(r, PRODUCT, SLICE("Elasticsearch"));
+    http_reply(r, 200, HTTP_TEXT, SLICE("orrery green 1 1\n"));
+}
+
+/* An index by itself is "there", and may be made; else Elasticsearch's words for "no such thing". */
+static void handle_other(struct http_request *r)
+{
+    struct slice name = slice_from(r->path, sizeof("/elasticsearch/") - 1);
+    struct buf b = {0};
+
+    if (name.len && name.ptr[0] != '_' && slice_find_byte(name, '/', 0) < 0 &&
+        r->method != HTTP_POST) {
+        handle_setup(r);
+        return;
+    }
+    http_reply_header(r, PRODUCT, SLICE("Elasticsearch"));
+    buf_str(&b, "{\"error\":{\"type\":\"resource_not_found_exception\",\"reason\":");
+    buf_json_str(&b, r->path);
+    buf_str(&b, "},\"status\":404}");
+    http_reply_buf(r, 404, HTTP_JSON, &b);
+}
+
 /* ---- routes ---- */
 
 static void add(struct http_server *s, struct log_door *d, const char *pattern,
@@ -317,12 +356,15 @@ void log_http_routes(struct http_server *s, struct log_door *d)
     add(s, d, "/api/prom/push", handle_legacy, HTTP_ROUTE_RAW_BODY, NULL);
     add(s, d, "/loki/api/v1/raw", handle_lines, HTTP_ROUTE_RAW_BODY, NULL);
     add(s, d, "/insert/jsonline", handle_lines, HTTP_ROUTE_RAW_BODY, NULL);
-    add(s, d, "/gelf", handle_gelf, 0, NULL);
+    add(s, d, "/gelf", handle_gelf, HTTP_ROUTE_RAW_BODY, NULL);
     add(s, d, "/otlp/v1/logs", handle_otlp, HTTP_ROUTE_RAW_BODY, reply_otlp);
     add(s, d, "/v1/logs", handle_otlp, HTTP_ROUTE_RAW_BODY, reply_otlp);
     for (size_t i = 0; i < ORR_COUNT(bulks); i++)
         add(s, d, bulks[i], handle_bulk, 0, reply_elastic);
     add_setup(s, "/elasticsearch", handle_root);
+    add_setup(s, "/elasticsearch/", handle_root);
+    add_setup(s, "/elasticsearch/_cat/health", handle_cat_health);
+    add_setup(s, "/_cat/health", handle_cat_health); /* rsyslog asks it there */
     add_setup(s, "/elasticsearch/_license", handle_license);
     add_setup(s, "/elasticsearch/_xpack", handle_xpack);
     add_setup(s, "/elasticsearch/_cluster/health", handle_health);
@@ -330,4 +372,5 @@ void log_http_routes(struct http_server *s, struct log_door *d)
     add_setup(s, "/elasticsearch/_nodes/*", handle_nodes);
     for (size_t i = 0; i < ORR_COUNT(setups); i++)
         add_setup(s, setups[i], handle_setup);
+    add_setup(s, "/elasticsearch/*", handle_other);
 }

@@ -53,7 +53,7 @@ def wait_lines(o, selector, want, tenant="net"):
     try:
         wait_for(f"lines of {selector}", there, 20)
     except Exception as e:
-        raise AssertionError(f"{selector}: {lines_of(o.addr, selector, tenant=tenant)[:20]}, not {sorted(want)[:20]}") from e
+        raise AssertionError(f"{selector}: {str(lines_of(o.addr, selector, tenant=tenant))[:500]}, not {str(sorted(want))[:500]}") from e
 
 
 def rfc5424(text, app="app", severity=6):

@@ -159,7 +159,10 @@ TEST(limits_give_out_rules_of_tenants)
     CHECK_SLICE(b->ha_cluster_label, "cluster");
     CHECK(b->metric_relabel == NULL);
     limits_print(l, &out);
-    CHECK(strstr(buf_cstr(&out), "  drop_labels: []\n  ha_cluster_label: \"cluster\"\n"));
+    CHECK(strstr(buf_cstr(&out), "  drop_labels: []\n  enforced_labels: []\n"
+                                 "  default_resource_attributes_as_index_labels: "
+                                 "[\"service.name\", "));
+    CHECK(strstr(buf_cstr(&out), "\"k8s.job.name\"]\n  ha_cluster_label: \"cluster\"\n"));
     CHECK(strstr(buf_cstr(&out), "    drop_labels: [\"pod\", \"uid\"]\n"
                                  "    ha_cluster_label: \"prom\"\n"
                                  "    metric_relabel_configs: [{\"action\": \"labeldrop\", "

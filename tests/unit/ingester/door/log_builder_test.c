@@ -268,3 +268,36 @@ TEST(log_builder_applies_the_tenant_s_rules_in_their_order)
     log_batch_free(batch);
     tenant_rules_unref(rules);
 }
+
+TEST(log_builder_keeps_equal_lines_apart_when_told_so)
+{
+    static const struct tenant_limits limits = {.generation = 1,
+                                                .max_line_size = 6,
+                                                .max_line_size_truncate = true,
+                                                .allow_structured_metadata = true,
+                                                .increment_duplicate_timestamp = true};
+    static const int64_t times[] = {10, 10, 10, 11, 9, 9, 20};
+    struct tenant_rules *rules =
+        rules_of("{max_line_size_truncate_identifier: '..', enforced_labels: [app, env]}");
+    struct label ls[] = {{SLICE("app"), SLICE("a")}, {SLICE("env"), SLICE("e")}};
+    struct log_batch *batch = log_batch_new(SLICE("t"), &limits);
+    struct log_builder_at at;
+    struct buf got = {0};
+    struct log_builder b;
+
+    log_builder_init(&b, batch, NULL, LOG_TEXT_NOW_NS);
+    log_builder_set_rules(&b, rules);
+    at = log_builder_stream(&b, (struct labels){ls, 2});
+    for (size_t i = 0; i < ORR_COUNT(times); i++)
+        CHECK_OK(log_builder_entry(&b, &at,
+                                   &(struct log_in){.t_ns = times[i], .line = SLICE("too long")}));
+    at = log_builder_stream(&b, (struct labels){ls, 1});
+    CHECK_OK(log_builder_entry(&b, &at, &(struct log_in){.t_ns = 10, .line = SLICE("x")}));
+    CHECK_INT(b.rejects.lines[LOG_MISSING_ENFORCED], 1);
+    log_text_print(&got, batch);
+    CHECK_STR(buf_cstr(&got), "{app=\"a\", env=\"e\"}\n  @10 too ..\n  @11 too ..\n  @12 too ..\n"
+                              "  @13 too ..\n  @9 too ..\n  @10 too ..\n  @20 too ..\n");
+    buf_done(&got);
+    log_batch_free(batch);
+    tenant_rules_unref(rules);
+}
