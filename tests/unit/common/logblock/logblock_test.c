@@ -208,6 +208,9 @@ TEST(logblock_times_and_limits_narrow)
     (void)check_query(&f, x.b, &q);
     q.cancel = &cancel;
     CHECK_ERR(logblock_select(x.b, a, &q, &set), ERR_CANCELED, "canceled");
+    q.cancel = NULL;
+    q.deadline_mono_ms = 1;
+    CHECK_ERR(logblock_select(x.b, a, &q, &set), ERR_TIMEOUT, "timed out");
     q = everything();
     q.to_ns = FIXTURE_T0 - 1;
     CHECK_INT(check_query(&f, x.b, &q).pages, 0);
