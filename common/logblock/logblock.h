@@ -89,7 +89,9 @@ struct logblock_query {
     uint64_t
         max_streams;    /* that match and may have lines in the range; ERR_LIMIT beyond; 0: none */
     unsigned n_readers; /* blocks that are read at once, and share the memory to read ahead; 0: 1 */
+    /* Both are looked at with each page. */
     const atomic_bool *cancel; /* ERR_CANCELED; may be NULL */
+    int64_t deadline_mono_ms;  /* ERR_TIMEOUT, by clock_system's mono; 0: none */
 };
 struct logblock_stream {
     struct hash128 fp;

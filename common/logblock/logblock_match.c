@@ -1,4 +1,5 @@
 /* Which streams a query wants, and which pages have lines of them. */
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/logblock/logblock_internal.h"
 
@@ -157,6 +158,8 @@ struct err *logblock_check(const struct logblock_query *q, const struct arena *a
 {
     if (q->cancel && atomic_load(q->cancel))
         return err_new(ERR_CANCELED, "the query was canceled");
+    if (q->deadline_mono_ms && clock_mono_ms(&clock_system) >= q->deadline_mono_ms)
+        return err_new(ERR_TIMEOUT, "the query timed out");
     return arena_over(a) ? err_new(ERR_LIMIT, "selecting log lines: over the memory budget") : NULL;
 }
 

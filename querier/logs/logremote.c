@@ -18,6 +18,7 @@ struct question {
     const struct slice *needles;
     size_t n_needles;
     const atomic_bool *cancel;
+    int64_t deadline_mono_ms;
 };
 
 struct answer {
@@ -71,7 +72,8 @@ static struct logblock_query block_query(const struct question *q, size_t n_bloc
                                    .n_needles = q->n_needles,
                                    .max_streams = q->select.max_streams,
                                    .n_readers = (unsigned)n_blocks,
-                                   .cancel = q->cancel};
+                                   .cancel = q->cancel,
+                                   .deadline_mono_ms = q->deadline_mono_ms};
 }
 
 static void close_origins(struct logjoin_origin **origins, size_t n)
@@ -321,6 +323,7 @@ static struct err *remote_select(struct logsource *src, struct arena *arena,
     q->needles = s->needles;
     q->n_needles = req->logs ? pipeline_needles(arena, req->logs, s->needles, MAX_NEEDLES) : 0;
     q->cancel = req->cancel;
+    q->deadline_mono_ms = req->deadline_mono_ms;
     q->select = (struct rpc_logs_select){.kind = RPC_LOGS_ENTRIES,
                                          .matchers = req->matchers,
                                          .is_backward = !req->is_forward,
@@ -359,7 +362,8 @@ struct err *logremote_streams(struct logremote *r, struct matchers ms, struct lo
                                     .from_ns = bounded_start(sq, range.start_ns, range.end_ns),
                                     .to_ns = range.end_ns,
                                     .max_streams = r->opts.max_streams},
-                         .cancel = sq->opts.cancel};
+                         .cancel = sq->opts.cancel,
+                         .deadline_mono_ms = sq->opts.deadline_mono_ms};
     struct logremote_streams *s = mem_new(struct logremote_streams);
     struct err *e = NULL;
 

@@ -199,6 +199,11 @@ def frames_on_disk(o):
     return sum(os.stat(f).st_blocks * 512 for f in files), len(files)
 
 
+def lines_in_blocks(o):
+    with open(o.blocks.path() + f"/logs/{TENANT}/catalogue", encoding="utf-8") as f:
+        return sum(b["samples"] for b in json.load(f)["blocks"])
+
+
 def test_the_disk_is_given_back_when_a_block_has_the_lines(t):
     """By a compactor, or, where none takes segments of log lines, by the ingester itself."""
     o = Single(t, args=["--ingester.flush-wait=0s", "--ingester.maintain-period=200ms", "--ingester.self-upload-after=1s",
@@ -225,10 +230,18 @@ def test_the_disk_is_given_back_when_a_block_has_the_lines(t):
     push_ok(o.addr, [({"app": "late"}, [(ts, "x")])])
     check(http_call(o.addr, "POST", "/ingester/flush").status in (200, 204), "flush")
     wait_for("files that nothing needs to go", lambda: frames_on_disk(o)[1] <= 2, 60)
-    blocks = o.blocks.path() + f"/logs/{TENANT}"
-    with open(f"{blocks}/catalogue", encoding="utf-8") as f:
-        lines = sum(b["samples"] for b in json.load(f)["blocks"])
-    check(lines >= 48, f"{lines} lines in blocks")
+    check(lines_in_blocks(o) >= 48, f"{lines_in_blocks(o)} lines in blocks")
+
+
+def test_leaving_waits_until_blocks_have_the_lines(t):
+    o = Single(t, args=["--ingester.maintain-period=200ms", "--ingester.self-upload-after=1s", "--ingester.visible-after=1s",
+                        "--ingester.leave-grace=100ms"]).wait_ready()
+    ts = now_ns()
+    for i in range(20):
+        push_ok(o.addr, [({"app": f"a{i % 3}"}, [(ts + i, f"line {i}")])])
+    check(http_call(o.addr, "POST", "/ingester/leave").status == 202, "leave")
+    wait_for("the process to end", lambda: not o.alive(), 60)
+    check(lines_in_blocks(o) == 20, f"{lines_in_blocks(o)} lines in blocks")
 
 
 def test_replicas_hold_what_a_majority_acknowledged(t):
