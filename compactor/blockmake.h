@@ -14,15 +14,20 @@
 #include "compactor/retention.h"
 #include "compactor/segcheck.h"
 
+struct logcheck;
+
 struct blockmake_input {
-    struct block_reader *reader;
-    const char *dir; /* for its sidecars */
+    struct ulid ulid;
+    const char *dir; /* its files */
     struct segcheck found;
+    struct block_reader *reader; /* NULL: a segment of log lines */
+    struct logcheck *lines;      /* logcheck.h; NULL: metrics */
 };
 
 struct blockmake_stats { /* written atomically: shared by several threads */
     uint64_t bad_sidecars, deleted_samples, expired_series;
     uint64_t chunks_copied, chunks_deduplicated, chunks_decoded;
+    uint64_t duplicate_lines; /* of logs, that several inputs had */
 };
 
 struct blockmake_opts {

@@ -118,7 +118,8 @@ static int64_t run_round(struct compactor *c)
     const struct plan_opts opts = plan_opts_of(cc);
     int64_t next_ms, poll_ms = clock_mono_ms(&clock_system) + cc->poll_interval_ns / NS_PER_MS;
 
-    plan_set_opts(c->plan, &opts);
+    for (size_t i = 0; i < ORR_COUNT(c->parts); i++)
+        plan_set_opts(c->parts[i].plan, &opts);
     next_ms = compactor_round(c, cc);
     conf_unref(conf);
     return ORR_MIN(next_ms, poll_ms);
@@ -200,6 +201,7 @@ static void open_store(struct compactor *c)
     c->writers =
         writers_new(&(struct writers_opts){.below = process_objstore(c->process),
                                            .instance = process_instance(c->process),
+                                           .lease_ms = ORR_MAX(s3->lease_timeout_ns / NS_PER_MS, 1),
                                            .put_ms = ORR_MAX(s3->request_timeout_ns / NS_PER_MS, 1),
                                            .wants = wants_share,
                                            .gained = on_share,
@@ -232,7 +234,10 @@ static struct err *role_open(struct process *p, void **ret)
     c->membership = process_membership(p);
     open_store(c);
     c->work_dir = mem_printf("%s/compactor/work", process_data_dir(p));
-    c->plan = plan_new(&(struct plan_opts){0});
+    for (size_t i = 0; i < ORR_COUNT(c->parts); i++) {
+        c->parts[i].signal = signal_of((enum signal_kind)i);
+        c->parts[i].plan = plan_new(&(struct plan_opts){0});
+    }
     c->pool_threads = 1;
     lock_init(&c->lock, LOCK_LEAF_MODULE);
     lock_cond_init(&c->changed);
@@ -318,10 +323,12 @@ static void role_close(void *role)
     limits_free(c->limits);
     compactor_pages_close(c);
     job_pool_free(c->pool);
-    plan_free(c->plan);
     compactor_catalogues_done(c);
+    for (size_t i = 0; i < ORR_COUNT(c->parts); i++) {
+        plan_free(c->parts[i].plan);
+        buf_done(&c->parts[i].rows);
+    }
     vec_done(&c->running);
-    buf_done(&c->rows);
     (void)pthread_cond_destroy(&c->changed);
     lock_done(&c->lock);
     mem_free(c->work_dir);

@@ -1,5 +1,5 @@
 /*
- * RPC compactor.tombstones: a querier's change of a tenant's deletions (tombstone_change_encode()), made here where
+ * RPC compactor.tombstones: a querier's change of a tenant's deletions of metrics (tombstone_change_encode()), made here where
  * leases decide (writers.h); the answer is the version of the list that has it. ERR_UNAVAILABLE from a
  * compactor that does not hold the tenant's lease: nothing was changed.
  */
@@ -8,8 +8,6 @@
 #include "common/block/tombstone_list.h"
 #include "common/model/tenant.h"
 #include "compactor/compactor_internal.h"
-
-#define SIGNAL SLICE("metrics")
 
 struct changing {
     struct compactor *c;
@@ -29,7 +27,8 @@ static void make(void *arg)
     struct slice tenant = rpc_call_tenant(ch->call);
     struct tombstone_list *l = NULL;
     struct buf answer = {0};
-    struct err *e = tombstone_list_update(ch->c->store, SIGNAL, tenant, apply, ch, &l);
+    struct err *e = tombstone_list_update(ch->c->store, signal_name(signal_of(SIGNAL_METRICS)),
+                                          tenant, apply, ch, &l);
 
     if (e) {
         rpc_reply_err(ch->call, e);
@@ -51,7 +50,9 @@ static void on_tombstones(void *arg, struct rpc_call *call)
     struct changing *ch;
 
     if (!e && (!writers_decide(c->writers) || !writers_may(c->writers, rpc_call_tenant(call))))
-        e = err_new(ERR_UNAVAILABLE, "this compactor does not hold the lease of tenant %.*s",
+        e = err_new(ERR_UNAVAILABLE,
+                    "this compactor does not hold the lease of tenant %.*s; after a start it takes "
+                    "some seconds",
                     SLICE_ARG(rpc_call_tenant(call)));
     if (!e) {
         ch = mem_new(struct changing);

@@ -36,7 +36,11 @@ struct compactor_conf {
 extern const struct conf_section compactor_section;
 
 struct compactor_metrics {
-    uint64_t rounds, hints, polls, poll_failures, drops, drop_failures, catalogue_failures;
+    uint64_t rounds, hints;
+};
+/* Of one signal. */
+struct compactor_part_metrics {
+    uint64_t polls, poll_failures, drops, drop_failures, catalogue_failures;
     int64_t segments, windows, quarantined, backlog_bytes, running;
     double oldest_s;
     struct metric_hist flush_s;
@@ -47,6 +51,7 @@ struct compactor_metrics {
 
 /* A flush under way, for the status page. */
 struct compactor_running {
+    const struct signal *signal;
     char tenant[160];
     int64_t window_ms, start_wall_ms;
     size_t segments;
@@ -60,6 +65,17 @@ struct compactor_catalogue {
     uint64_t round;  /* that looked last */
     bool is_known;   /* in that round the bucket answered */
     uint64_t posted; /* version last told to the others */
+};
+
+/* What the compactor thread has of a signal. */
+struct compactor_part {
+    const struct signal *signal;
+    struct compactor_part_metrics m;
+    struct plan *plan;
+    struct map catalogues; /* tenant → struct compactor_catalogue */
+    /* under the compactor's lock, as of the last round */
+    size_t ingesters, answered;
+    struct buf rows; /* JSON of the windows that wait */
 };
 
 struct compactor {
@@ -81,10 +97,9 @@ struct compactor {
     bool has_thread;
 
     /* the thread's */
-    struct plan *plan;
+    struct compactor_part parts[SIGNAL_COUNT];
     struct job_pool *pool; /* NULL: flushes run one after the other */
     int64_t pool_threads;
-    struct map catalogues; /* tenant → struct compactor_catalogue */
     uint64_t round;
 
     struct lock lock;
@@ -95,10 +110,8 @@ struct compactor {
     void *done_arg;
     unsigned running_threads;
     VEC(struct compactor_running *) running;
-    struct buf rows; /* JSON of the windows that wait, as of the last round */
     char last_error[512];
     int64_t last_error_ms, last_round_ms;
-    size_t ingesters, answered;
     bool is_owner; /* this process is on the compactor ring */
 };
 
@@ -115,8 +128,9 @@ bool compactor_owns(const struct compactor *c, const struct ring *compactors, st
 /* Pool for as many jobs at once, the caller's thread being one of them: NULL for one. */
 void compactor_size_pool(const char *name, int64_t concurrency, struct job_pool **io_pool,
                          int64_t *io_threads);
-/* Gossips the version of a tenant's catalogue. Any thread. */
-void compactor_tell_version(struct compactor *c, struct slice tenant, uint64_t version);
+/* Gossips the version of a tenant's catalogue, as "catalogue/<signal>/<tenant>". Any thread. */
+void compactor_tell_version(struct compactor *c, const struct signal *sig, struct slice tenant,
+                            uint64_t version);
 /* What failed and will be tried again: counts it, keeps it for the status page, logs it unless its spell
  * has been told of. Ends e. Any thread. */
 void compactor_note(struct compactor *c, const char *doing, struct err *e);

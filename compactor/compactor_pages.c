@@ -12,14 +12,20 @@
 #include "common/base/log.h"
 #include "compactor/compactor_internal.h"
 
-#define FIELD_COUNTER(member, name, help)                                                          \
-    METRIC_COUNTER(struct compactor_metrics, member, "orrery_compactor_" name, help)
-#define FIELD_GAUGE(member, name, help)                                                            \
-    METRIC_GAUGE(struct compactor_metrics, member, "orrery_compactor_" name, help)
-
 static const struct metric_field fields[] = {
-    FIELD_COUNTER(rounds, "rounds_total", "Looks at ingesters and bucket."),
-    FIELD_COUNTER(hints, "hints_total", "Ingesters that said they have new segments."),
+    METRIC_COUNTER(struct compactor_metrics, rounds, "orrery_compactor_rounds_total",
+                   "Looks at ingesters and bucket."),
+    METRIC_COUNTER(struct compactor_metrics, hints, "orrery_compactor_hints_total",
+                   "Ingesters that said they have new segments."),
+};
+
+/* Of each signal; those of metrics without a label. */
+#define FIELD_COUNTER(member, name, help)                                                          \
+    METRIC_COUNTER(struct compactor_part_metrics, member, "orrery_compactor_" name, help)
+#define FIELD_GAUGE(member, name, help)                                                            \
+    METRIC_GAUGE(struct compactor_part_metrics, member, "orrery_compactor_" name, help)
+
+static const struct metric_field part_fields[] = {
     FIELD_COUNTER(polls, "polls_total", "Ingesters asked for their segments."),
     FIELD_COUNTER(poll_failures, "poll_failures_total", "Those that gave no good answer."),
     FIELD_COUNTER(catalogue_failures, "catalogue_failures_total",
@@ -29,7 +35,8 @@ static const struct metric_field fields[] = {
     FIELD_GAUGE(segments, "backlog_segments", "Segments that wait to be flushed."),
     FIELD_GAUGE(windows, "backlog_windows", "Tenants' windows with such segments."),
     FIELD_GAUGE(backlog_bytes, "backlog_bytes", "Their size."),
-    METRIC_GAUGE_F64(struct compactor_metrics, oldest_s, "orrery_compactor_backlog_oldest_seconds",
+    METRIC_GAUGE_F64(struct compactor_part_metrics, oldest_s,
+                     "orrery_compactor_backlog_oldest_seconds",
                      "Age of the oldest segment that waits."),
     FIELD_GAUGE(quarantined, "quarantined_segments", "Corrupt segments that are left out."),
     FIELD_GAUGE(running, "flushes_running", "Flushes under way."),
@@ -52,9 +59,11 @@ static const struct metric_field fields[] = {
                   "Chunks that several replicas had alike."),
     FIELD_COUNTER(flush.make.chunks_decoded, "flush_chunks_decoded_total",
                   "Chunks decoded and merged sample by sample."),
+    FIELD_COUNTER(flush.make.duplicate_lines, "flush_duplicate_lines_total",
+                  "Log lines left out because another replica has them, too."),
     FIELD_COUNTER(flush.make.deleted_samples, "flush_deleted_samples_total",
                   "Samples left out of blocks because a tombstone deletes them."),
-    METRIC_HIST(struct compactor_metrics, flush_s, "orrery_compactor_flush_seconds",
+    METRIC_HIST(struct compactor_part_metrics, flush_s, "orrery_compactor_flush_seconds",
                 "Time of a flush, failed ones too."),
 };
 
@@ -110,11 +119,50 @@ void compactor_note(struct compactor *c, const char *doing, struct err *e)
 
 static void put_running(struct buf *out, const struct compactor_running *run)
 {
-    buf_str(out, "{\"tenant\":");
+    buf_printf(out, "{\"signal\":\"%s\",\"tenant\":", run->signal->name);
     buf_json_str(out, slice_cstr(run->tenant));
     buf_printf(out, ",\"window\":%lld,\"segments\":%zu,\"bytes\":%llu,\"since\":%lld}",
                (long long)run->window_ms, run->segments, (unsigned long long)run->bytes,
                (long long)run->start_wall_ms);
+}
+
+/* Of all signals together, as far as it can be added up; then of each. */
+static void put_parts(struct buf *out, const struct compactor *c)
+{
+    uint64_t flushes = 0, drops = 0;
+    size_t ingesters = 0, missing = 0;
+
+    for (size_t i = 0; i < ORR_COUNT(c->parts); i++) {
+        flushes += c->parts[i].m.flush.flushes;
+        drops += c->parts[i].m.drops;
+        ingesters = ORR_MAX(ingesters, c->parts[i].ingesters);
+        missing = ORR_MAX(missing, c->parts[i].ingesters - c->parts[i].answered);
+    }
+    buf_printf(out, "\"ingesters\":%zu,\"answered\":%zu,\"flushes\":%llu,\"drops\":%llu", ingesters,
+               ingesters - missing, (unsigned long long)flushes, (unsigned long long)drops);
+    buf_str(out, ",\"signals\":[");
+    for (size_t i = 0; i < ORR_COUNT(c->parts); i++) {
+        const struct compactor_part *part = &c->parts[i];
+
+        buf_printf(out,
+                   "%s{\"signal\":\"%s\",\"ingesters\":%zu,\"answered\":%zu,\"flushes\":%llu,"
+                   "\"drops\":%llu}",
+                   i ? "," : "", part->signal->name, part->ingesters, part->answered,
+                   (unsigned long long)part->m.flush.flushes, (unsigned long long)part->m.drops);
+    }
+    buf_byte(out, ']');
+}
+
+static void put_backlog(struct buf *out, const struct compactor *c)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < ORR_COUNT(c->parts); i++) {
+        if (any && c->parts[i].rows.len)
+            buf_byte(out, ',');
+        any = any || c->parts[i].rows.len;
+        buf_slice_append(out, buf_slice(&c->parts[i].rows));
+    }
 }
 
 static void status(struct http_request *r)
@@ -123,19 +171,18 @@ static void status(struct http_request *r)
     struct buf out = {0};
 
     lock_take(&c->lock);
-    buf_printf(&out,
-               "{\"on_ring\":%s,\"rounds\":%llu,\"last_round\":%lld,\"ingesters\":%zu,"
-               "\"answered\":%zu,\"flushes\":%llu,\"drops\":%llu,\"running\":[",
+    buf_printf(&out, "{\"on_ring\":%s,\"rounds\":%llu,\"last_round\":%lld,",
                c->is_owner ? "true" : "false", (unsigned long long)c->m.rounds,
-               (long long)c->last_round_ms, c->ingesters, c->answered,
-               (unsigned long long)c->m.flush.flushes, (unsigned long long)c->m.drops);
+               (long long)c->last_round_ms);
+    put_parts(&out, c);
+    buf_str(&out, ",\"running\":[");
     for (size_t i = 0; i < c->running.len; i++) {
         if (i)
             buf_byte(&out, ',');
         put_running(&out, c->running.ptr[i]);
     }
     buf_str(&out, "],\"backlog\":[");
-    buf_slice_append(&out, buf_slice(&c->rows));
+    put_backlog(&out, c);
     buf_str(&out, "],\"last_error\":");
     buf_json_str(&out, slice_cstr(c->last_error));
     buf_printf(&out, ",\"last_error_at\":%lld", (long long)c->last_error_ms);
@@ -173,6 +220,9 @@ void compactor_pages_open(struct compactor *c)
     struct http_server *http = process_http(c->process);
 
     metric_register(&c->m, fields, ORR_COUNT(fields), NULL);
+    for (size_t i = 0; i < ORR_COUNT(c->parts); i++)
+        metric_register(&c->parts[i].m, part_fields, ORR_COUNT(part_fields),
+                        c->parts[i].signal->metric_labels);
     metric_register_collector(collect_failures, c);
     http_server_route(http, &(struct http_route){.methods = HTTP_GET,
                                                  .pattern = "/compactor/status",
@@ -187,5 +237,7 @@ void compactor_pages_open(struct compactor *c)
 void compactor_pages_close(struct compactor *c)
 {
     metric_unregister_collector(collect_failures, c);
+    for (size_t i = 0; i < ORR_COUNT(c->parts); i++)
+        metric_unregister(&c->parts[i].m);
     metric_unregister(&c->m);
 }

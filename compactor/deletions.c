@@ -8,8 +8,6 @@
 #include "common/block/block_store.h"
 #include "common/block/tiers.h"
 
-#define SIGNAL SLICE("metrics")
-
 /* A live block that was looked into. */
 struct looked {
     uint64_t order;     /* for the tombstones up to this one */
@@ -109,8 +107,8 @@ static struct err *chunk_holds(const struct block_reader *r, struct arena *a,
     return e;
 }
 
-static struct err *series_holds(const struct block_reader *r, struct arena *a, uint32_t ref,
-                                const struct tombstone *t, bool *ret)
+static struct err *series_holds(const struct signal *sig, const struct block_reader *r,
+                                struct arena *a, uint32_t ref, const struct tombstone *t, bool *ret)
 {
     int64_t resolution_ms = block_reader_meta(r)->resolution_ms;
     struct block_reader_series s;
@@ -119,15 +117,18 @@ static struct err *series_holds(const struct block_reader *r, struct arena *a, u
     for (size_t i = 0; !e && i < s.n_chunks && !*ret; i++) {
         const struct block_chunk_meta *m = &s.chunks[i];
 
-        if (!resolution_ms && (is_in(t, m->min_t) || is_in(t, m->max_t)))
+        if (!is_any_in(t, m->min_t, m->max_t, resolution_ms))
+            continue;
+        if (!sig->has_chunks || (!resolution_ms && (is_in(t, m->min_t) || is_in(t, m->max_t))))
             *ret = true;
-        else if (is_any_in(t, m->min_t, m->max_t, resolution_ms))
+        else
             e = chunk_holds(r, a, m, t, ret);
     }
     return e;
 }
 
-static struct err *block_holds(const struct block_reader *r, const struct tombstone *t, bool *ret)
+static struct err *block_holds(const struct signal *sig, const struct block_reader *r,
+                               const struct tombstone *t, bool *ret)
 {
     struct arena *a = arena_new(0), *each = arena_new(0);
     struct block_refs refs;
@@ -136,7 +137,7 @@ static struct err *block_holds(const struct block_reader *r, const struct tombst
     *ret = false;
     for (size_t i = 0; !e && i < refs.n && !*ret; i++) {
         arena_reset(each);
-        e = series_holds(r, each, refs.ptr[i], t, ret);
+        e = series_holds(sig, r, each, refs.ptr[i], t, ret);
     }
     arena_free(each);
     arena_free(a);
@@ -204,7 +205,7 @@ static struct err *look_for_all(const struct deletions *d, const struct deletion
 
         if (order <= io->order || !reaches(&all[i], b))
             continue;
-        if ((e = block_holds(r, &all[i], &holds)) || !holds)
+        if ((e = block_holds(o->signal, r, &all[i], &holds)) || !holds)
             continue;
         io->due_ms = ORR_MIN(io->due_ms, all[i].created_ms + o->rewrite_after_ms);
         if (io->n_holds < DELETIONS_HOLDS)

@@ -9,6 +9,9 @@
  * into; rewritten it has no point there, and no tombstone that is listed may be in the way of what is made there anew
  * (deletions_cut()).
  *
+ * Of log lines it goes by the bounds of the chunks alone: a block that may hold deleted lines, and does not, is rewritten for nothing, once
+ * (a rewrite that would leave nothing out changes nothing).
+ *
  * For retention (retention.h) a block is looked into when another rule comes to be over for it.
  *
  * All of it is memory that may be lost: whoever starts anew looks again. Memory: an entry for each live block that a
@@ -21,7 +24,7 @@
 
 #include "common/block/catalogue.h"
 #include "common/block/tombstone_list.h"
-#include "compactor/retention.h"
+#include "compactor/signal.h"
 
 #define DELETIONS_RECORDS 100 /* tombstones whose rewritten blocks are remembered, for the page */
 #define DELETIONS_RECORD_BLOCKS 10
@@ -32,6 +35,7 @@ struct deletions *deletions_new(void);
 void deletions_free(struct deletions *d); /* NULL is allowed */
 
 struct deletions_opts {
+    const struct signal *signal;
     struct objstore *store;
     int64_t rewrite_after_ms, now_ms;  /* the second: Unix */
     const struct retention *retention; /* may be NULL */

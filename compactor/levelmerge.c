@@ -10,7 +10,6 @@
 #include "common/block/tiers.h"
 #include "compactor/downsample.h"
 
-#define SIGNAL SLICE("metrics")
 #define ATTEMPTS 2 /* at bytes that came wrong */
 
 struct merging {
@@ -38,14 +37,15 @@ static struct err *open_once(struct merging *m, const struct catalogue_block *b,
 {
     const char *parent = arena_printf(m->arena, "%s/in", m->dir);
     struct slice from =
-        b->dir.len ? b->dir : block_store_prefix(m->arena, SIGNAL, m->tenant, b->ulid);
+        b->dir.len ? b->dir
+                   : block_store_prefix(m->arena, signal_name(m->opts->signal), m->tenant, b->ulid);
     struct err *e;
 
     if ((e = fsx_remove_tree(in->dir)) || (e = fsx_mkdirs(parent)) ||
         (e = block_store_download(m->opts->store, from, b->ulid, parent)))
         return e;
     METRIC_ADD(m->opts->metrics->read_bytes, b->bytes);
-    return segcheck_open(in->dir, m->tenant, b->ulid, b->labels, &in->reader, &in->found);
+    return m->opts->signal->open_block(in, m->tenant, b->labels);
 }
 
 static bool is_wrong_bytes(const struct err *e)
@@ -57,7 +57,7 @@ static bool is_wrong_bytes(const struct err *e)
 static struct err *is_live(struct merging *m, struct ulid block, bool *ret)
 {
     struct catalogue *c;
-    struct err *e = catalogue_load(m->opts->store, SIGNAL, m->tenant, &c);
+    struct err *e = catalogue_load(m->opts->store, signal_name(m->opts->signal), m->tenant, &c);
 
     if (e)
         return e;
@@ -93,6 +93,7 @@ static struct err *open_input(struct merging *m, const struct catalogue_block *b
     struct err *e = NULL;
 
     *ret_ok = true;
+    in->ulid = b->ulid;
     in->dir = arena_printf(m->arena, "%s/in/%s", m->dir, ulid_print(b->ulid).s);
     for (int i = 0; i < ATTEMPTS; i++) {
         err_free(e);
@@ -260,7 +261,7 @@ static struct err *write_block(struct merging *m, const struct block_meta *commo
                                                     .done_series = done_series,
                                                     .stats = &m->opts->metrics->make},
                           m->arena, ret);
-    return blockmake(&opts, m->arena, ret);
+    return m->opts->signal->make(&opts, m->arena, ret);
 }
 
 /* Blocks of no series are not needed, but for one that names the segments. */
@@ -342,8 +343,9 @@ static struct err *replace(void *arg, struct catalogue *c, bool *ret_changed)
 /* An input is gone from the catalogue for good, so nobody can add this block any more. */
 static void take_back(struct merging *m, struct ulid block)
 {
-    struct err *e =
-        block_store_delete(m->opts->store, block_store_prefix(m->arena, SIGNAL, m->tenant, block));
+    struct err *e = block_store_delete(
+        m->opts->store,
+        block_store_prefix(m->arena, signal_name(m->opts->signal), m->tenant, block));
 
     if (e)
         LOG_WARN(compactor, "block that is not needed was not deleted",
@@ -370,7 +372,8 @@ static struct err *upload_all(struct merging *m)
         const char *dir =
             arena_printf(m->arena, "%s/out/%s", m->dir, ulid_print(m->made[i].ulid).s);
 
-        e = block_store_upload(m->opts->store, SIGNAL, m->tenant, dir, &m->made[i]);
+        e = block_store_upload(m->opts->store, signal_name(m->opts->signal), m->tenant, dir,
+                               &m->made[i]);
     }
     return e;
 }
@@ -382,8 +385,8 @@ static struct err *publish(struct merging *m, struct levelmerge_result *ret)
     struct catalogue *c = NULL;
     struct err *e;
 
-    if ((e = upload_all(m)) ||
-        (e = catalogue_update(m->opts->store, SIGNAL, m->tenant, replace, &r, &c)))
+    if ((e = upload_all(m)) || (e = catalogue_update(m->opts->store, signal_name(m->opts->signal),
+                                                     m->tenant, replace, &r, &c)))
         return e;
     if (r.is_made || r.is_there)
         sum_up(m, catalogue_version(c), ret);
@@ -453,7 +456,7 @@ static struct err *find_names(struct merging *m, const struct window_list *w)
     const struct catalogue_block *in = m->job->inputs[0], *b;
     VEC(struct slice) found = {0};
     struct catalogue *c;
-    struct err *e = catalogue_load(m->opts->store, SIGNAL, m->tenant, &c);
+    struct err *e = catalogue_load(m->opts->store, signal_name(m->opts->signal), m->tenant, &c);
     size_t n;
 
     if (e)
@@ -495,7 +498,8 @@ static struct err *find_what_is_made_anew(struct merging *m)
 
 static struct err *take_tombstones(struct merging *m)
 {
-    struct err *e = tombstone_list_load(m->opts->store, SIGNAL, m->tenant, &m->tombs, NULL);
+    struct err *e = tombstone_list_load(m->opts->store, signal_name(m->opts->signal), m->tenant,
+                                        &m->tombs, NULL);
 
     if (e || m->job->kind != LEVELS_REWRITE || m->job->inputs[0]->resolution_ms == 0)
         return e;
@@ -548,7 +552,7 @@ static struct err *take_free_name(struct merging *m)
 {
     const struct ulid first = m->block;
     struct catalogue *c;
-    struct err *e = catalogue_load(m->opts->store, SIGNAL, m->tenant, &c);
+    struct err *e = catalogue_load(m->opts->store, signal_name(m->opts->signal), m->tenant, &c);
 
     if (e)
         return e;
@@ -613,7 +617,7 @@ struct err *levelmerge_run(const struct levelmerge_opts *opts, struct slice tena
     if (!(e = fsx_remove_tree(m.dir)))
         e = merge(&m, &result);
     for (size_t i = 0; i < m.n; i++)
-        block_reader_close(m.inputs[i].reader);
+        opts->signal->close(&m.inputs[i]);
     tombstone_list_unref(m.tombs);
     if ((e2 = fsx_remove_tree(m.dir)))
         LOG_WARN(compactor, "working directory not removed", KV_STR("path", m.dir), KV_ERR(e2));
@@ -621,6 +625,6 @@ struct err *levelmerge_run(const struct levelmerge_opts *opts, struct slice tena
     result.bad = m.bad;
     result.bad_reason = m.bad_reason;
     *ret = result;
-    return err_wrap(e, "compact tenant %.*s, %lld to %lld", SLICE_ARG(tenant),
-                    (long long)job->min_ms, (long long)job->max_ms);
+    return err_wrap(e, "compact %s of tenant %.*s, %lld to %lld", opts->signal->name,
+                    SLICE_ARG(tenant), (long long)job->min_ms, (long long)job->max_ms);
 }

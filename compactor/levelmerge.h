@@ -39,8 +39,8 @@
  * thread.
  */
 #pragma once
-#include "compactor/blockmake.h"
 #include "compactor/levels.h"
+#include "compactor/signal.h"
 
 struct levelmerge_metrics {
     uint64_t done, outdated, repeated; /* jobs; inputs were not live any more; another did it */
@@ -57,6 +57,7 @@ struct levelmerge_progress {
 };
 
 struct levelmerge_opts {
+    const struct signal *signal;
     struct objstore *store;
     const char *work_dir;
     const atomic_bool *stop;              /* may be NULL; ERR_CANCELED */

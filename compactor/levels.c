@@ -427,6 +427,31 @@ struct levels_job *levels_plan(const struct levels_opts *opts, const struct cata
     return out;
 }
 
+/* ---- by their ends ---- */
+
+static int cmp_block(const void *a, const void *b)
+{
+    const struct catalogue_block *x = a, *y = b;
+
+    if (x->min_t != y->min_t)
+        return x->min_t < y->min_t ? -1 : 1;
+    return ulid_cmp(x->ulid, y->ulid);
+}
+
+const struct catalogue_block *levels_by_end(const struct catalogue_block *blocks, size_t n,
+                                            struct arena *a)
+{
+    struct catalogue_block *out = arena_array(a, struct catalogue_block, n);
+
+    for (size_t i = 0; i < n; i++) {
+        out[i] = blocks[i];
+        out[i].min_t = ORR_MAX(out[i].max_t - 1, out[i].min_t);
+    }
+    if (n)
+        qsort(out, n, sizeof(*out), cmp_block);
+    return out;
+}
+
 /* ---- names ---- */
 
 struct ulid levels_block_id(struct slice tenant, const struct levels_job *job)

@@ -98,6 +98,15 @@ struct levels_job *levels_plan(const struct levels_opts *opts, const struct cata
                                size_t n, int64_t now_ms, levels_skip_fn *skip, void *arg,
                                struct arena *a, size_t *ret_n, int64_t *ret_due_ms);
 
+/*
+ * The same blocks as if each held but its newest moment, in the order that levels_plan() wants: for blocks that are cut by when
+ * their data came and not by its times. Those overlap their neighbours nearly always, by seconds, and one late line makes one reach back for
+ * days: by their times all blocks would hang together in one chain, and the whole of it be merged with each new block. By its end a
+ * block is in one range of each length, and so is what is made of those in one. List and blocks are the arena's.
+ */
+const struct catalogue_block *levels_by_end(const struct catalogue_block *blocks, size_t n,
+                                            struct arena *a);
+
 /* The id of what a job makes, or that those of its shards are derived from: derived from its inputs (in the job's order). */
 struct ulid levels_block_id(struct slice tenant, const struct levels_job *job);
 /* Key of a job on the compactor ring: ring_key("tenant/<start of the greatest range in ms>"). */

@@ -15,6 +15,7 @@
 /* What is remembered of a segment from round to round. */
 struct seg_memory {
     int64_t first_ms, listed_ms;
+    int64_t cut_ms;              /* Unix */
     int64_t named_ms;            /* when first seen named; -1: not yet */
     int64_t quarantined_till_ms; /* 0: it is not */
     bool is_early;               /* see plan.h */
@@ -187,6 +188,7 @@ static struct seg_memory *remember(struct plan *p, const struct plan_segment *se
     if (!m) {
         *slot = m = mem_new(struct seg_memory);
         m->first_ms = p->now_ms;
+        m->cut_ms = seg->cut_ms ? seg->cut_ms : ulid_time_ms(seg->ulid);
         m->named_ms = -1;
     }
     m->listed_ms = p->now_ms;
@@ -284,7 +286,7 @@ static void look_over(struct plan *p, struct group *g, struct plan_row *row)
         } else {
             row->pending++;
             row->bytes += l->seg.bytes;
-            row->oldest_ms = ORR_MIN(row->oldest_ms, ulid_time_ms(l->seg.ulid));
+            row->oldest_ms = ORR_MIN(row->oldest_ms, l->memory->cut_ms);
             g->first_ms = ORR_MIN(g->first_ms, l->memory->first_ms);
             g->is_early |= l->memory->is_early || p->leaving[l->position];
         }
@@ -366,7 +368,7 @@ static struct key key_of_holder(const struct listed *l)
 
 static bool is_cut_early(const struct plan *p, const struct listed *l)
 {
-    return ulid_time_ms(l->seg.ulid) < l->seg.max_ms + p->opts.grace_ms;
+    return l->memory->cut_ms < l->seg.max_ms + p->opts.grace_ms;
 }
 
 /* Notes the time of the last cut of each tenant and ingester that took a window before its time; what
@@ -384,13 +386,13 @@ static void mark_early(struct plan *p)
         slot = (int64_t **)map_slot(&cuts, key_slice(&k));
         if (!*slot)
             *slot = arena_new_of(p->arena, int64_t);
-        **slot = ORR_MAX(**slot, ulid_time_ms(l->seg.ulid));
+        **slot = ORR_MAX(**slot, l->memory->cut_ms);
     }
     VEC_FOREACH (l, &p->listed) {
         struct key k = key_of_holder(l);
         const int64_t *at = map_get(&cuts, key_slice(&k));
 
-        l->memory->is_early |= at && llabs(ulid_time_ms(l->seg.ulid) - *at) <= SAME_CUT_MS;
+        l->memory->is_early |= at && llabs(l->memory->cut_ms - *at) <= SAME_CUT_MS;
     }
     map_done(&cuts);
 }

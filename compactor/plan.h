@@ -19,8 +19,8 @@
  *     wait (from when the first was seen): flush_wait_ms for a window that was cut in its time (all
  *     ingesters cut it within minutes of one another, grace_ms or more after its end);
  *     early_wait_ms for one that was cut early, by command or because its ingester leaves: the others
- *     will not cut it any time soon. A cut is early when the id of one of its segments is older than
- *     that segment's end + grace_ms, or when its ingester is LEAVING.
+ *     will not cut it any time soon. A cut is early when one of its segments was made before that
+ *     segment's end + grace_ms, or when its ingester is LEAVING.
  *   - in either case only when all ingesters of all units (zones) but rf/2 have answered in this
  *     round, as a read needs it (quorum.h).
  *
@@ -69,6 +69,9 @@ struct plan_segment {
     struct ulid ulid;
     int64_t min_ms, max_ms; /* max exclusive */
     uint64_t series, bytes;
+    /* When it was cut, Unix; 0: the time of its id. As told when it was listed first: an id that is made when a segment is
+     * begun does not say, and who asks then knows but that it was cut by now. */
+    int64_t cut_ms;
 };
 
 /* Start of the window that a segment belongs to. */

@@ -74,8 +74,7 @@ static struct err *check_all(const struct block_reader *r, struct segcheck *foun
     return e;
 }
 
-static struct err *check_identity(const struct block_meta *m, struct slice tenant,
-                                  struct ulid segment)
+struct err *segcheck_identity(const struct block_meta *m, struct slice tenant, struct ulid segment)
 {
     if (!ulid_eq(m->ulid, segment))
         return err_new(ERR_CORRUPT, "it says it is %s", ulid_print(m->ulid).s);
@@ -84,8 +83,7 @@ static struct err *check_identity(const struct block_meta *m, struct slice tenan
     return m->min_t < m->max_t ? NULL : wrong("its time range is empty");
 }
 
-/* What is missing, of another format or malformed is wrong bytes too, here. */
-static struct err *as_corrupt(struct err *e)
+struct err *segcheck_as_corrupt(struct err *e)
 {
     struct err *c;
 
@@ -108,7 +106,7 @@ struct err *segcheck_open(const char *dir, struct slice tenant, struct ulid segm
 
     if (!e)
         e = block_reader_open(src, &opts, &r);
-    if (!e && !(e = check_identity(block_reader_meta(r), tenant, segment))) {
+    if (!e && !(e = segcheck_identity(block_reader_meta(r), tenant, segment))) {
         found.min_t = block_reader_meta(r)->min_t;
         found.max_t = block_reader_meta(r)->max_t;
         if (!(e = block_reader_verify_postings(r)))
@@ -116,7 +114,7 @@ struct err *segcheck_open(const char *dir, struct slice tenant, struct ulid segm
     }
     if (e) {
         block_reader_close(r);
-        return err_wrap(as_corrupt(e), "segment %s", ulid_print(segment).s);
+        return err_wrap(segcheck_as_corrupt(e), "segment %s", ulid_print(segment).s);
     }
     *ret = r;
     *ret_found = found;

@@ -19,3 +19,8 @@ struct segcheck {
 ORR_CHECKED struct err *segcheck_open(const char *dir, struct slice tenant, struct ulid segment,
                                       struct labels external, struct block_reader **ret,
                                       struct segcheck *ret_found);
+/* For checks of other signals: whether a block is the one that was asked for; and takes e: what is missing, of another format or
+ * malformed is wrong bytes, too. */
+ORR_CHECKED struct err *segcheck_identity(const struct block_meta *m, struct slice tenant,
+                                          struct ulid segment);
+struct err *segcheck_as_corrupt(struct err *e);

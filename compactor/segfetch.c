@@ -5,23 +5,24 @@
 
 #include "common/base/fault.h"
 #include "common/base/fsx.h"
+#include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/base/reader.h"
-#include "common/block/block_meta.h"
-#include "common/block/sidecar.h"
+#include "common/base/vec.h"
 #include "common/model/metrics_rpc.h"
 
-#define LIST_MAX_BYTES (1u << 20)
-#define CHUNKS_DIR "chunks/"
-#define CHUNKS_DIGITS 6
+#define LIST_MAX_BYTES (8u << 20)
+#define DIGITS 6 /* of numbered files */
 
 /* ---- the list ---- */
 
-static bool is_chunks_file(struct slice name)
+static bool is_numbered_file(const struct signal *sig, struct slice name)
 {
-    struct slice digits = slice_from(name, strlen(CHUNKS_DIR));
+    size_t dir_len = strlen(sig->numbered_dir);
+    struct slice digits = slice_from(name, dir_len + 1);
 
-    if (!slice_has_prefix(name, SLICE(CHUNKS_DIR)) || digits.len != CHUNKS_DIGITS)
+    if (!slice_has_prefix(name, slice_cstr(sig->numbered_dir)) || digits.len != DIGITS ||
+        name.ptr[dir_len] != '/')
         return false;
     for (size_t i = 0; i < digits.len; i++)
         if (digits.ptr[i] < '0' || digits.ptr[i] > '9')
@@ -29,44 +30,53 @@ static bool is_chunks_file(struct slice name)
     return true;
 }
 
-static bool is_known_file(struct slice name)
+struct listing {
+    const struct signal *sig;
+    uint64_t left, max_bytes;
+    struct map names;
+    VEC(struct segfetch_file) files;
+};
+
+static struct err *take_file(struct listing *l, const struct segfetch_file *f)
 {
-    return slice_eq_cstr(name, BLOCK_META_FILE) || slice_eq_cstr(name, "index") ||
-           slice_eq_cstr(name, "tombstones") || slice_eq_cstr(name, BLOCK_STARTS_FILE) ||
-           slice_eq_cstr(name, sidecar_file(SIDECAR_EXEMPLARS)) ||
-           slice_eq_cstr(name, sidecar_file(SIDECAR_METADATA)) || is_chunks_file(name);
+    void **slot;
+
+    if (!l->sig->has_file(f->name) && !is_numbered_file(l->sig, f->name))
+        return err_new(ERR_INVALID, "a segment of %s has no file \"%.*s\"", l->sig->name,
+                       (int)ORR_MIN(f->name.len, (size_t)100), (const char *)f->name.ptr);
+    slot = map_slot(&l->names, f->name);
+    if (*slot)
+        return err_new(ERR_INVALID, "file %.*s is listed twice", SLICE_ARG(f->name));
+    *slot = l;
+    if (l->files.len == l->sig->max_files)
+        return err_new(ERR_LIMIT, "more than %zu files", l->sig->max_files);
+    if (f->bytes > l->left)
+        return err_new(ERR_LIMIT, "more than %llu bytes", (unsigned long long)l->max_bytes);
+    l->left -= f->bytes;
+    vec_push(&l->files, *f);
+    return NULL;
 }
 
-struct err *segfetch_parse_list(struct slice bytes, struct arena *a, uint64_t max_bytes,
-                                struct segfetch_file **ret, size_t *ret_n)
+struct err *segfetch_parse_list(const struct signal *sig, struct slice bytes, struct arena *a,
+                                uint64_t max_bytes, struct segfetch_file **ret, size_t *ret_n)
 {
-    struct segfetch_file *files = arena_array(a, struct segfetch_file, SEGFETCH_MAX_FILES);
+    struct listing l = {.sig = sig, .left = max_bytes, .max_bytes = max_bytes};
     struct reader r = reader_new(bytes);
-    uint64_t left = max_bytes;
-    size_t n = 0;
+    struct err *e = NULL;
 
-    while (reader_left(&r)) {
+    while (reader_left(&r) && !e) {
         struct segfetch_file f = {.name = reader_lstr(&r)};
 
         f.bytes = reader_uvarint(&r);
-        if (!reader_ok(&r))
-            return err_new(ERR_INVALID, "malformed list of files");
-        if (!is_known_file(f.name))
-            return err_new(ERR_INVALID, "a segment has no file \"%.*s\"",
-                           (int)ORR_MIN(f.name.len, (size_t)100), (const char *)f.name.ptr);
-        for (size_t i = 0; i < n; i++)
-            if (slice_eq(files[i].name, f.name))
-                return err_new(ERR_INVALID, "file %.*s is listed twice", SLICE_ARG(f.name));
-        if (n == SEGFETCH_MAX_FILES)
-            return err_new(ERR_LIMIT, "more than %d files", SEGFETCH_MAX_FILES);
-        if (f.bytes > left)
-            return err_new(ERR_LIMIT, "more than %llu bytes", (unsigned long long)max_bytes);
-        left -= f.bytes;
-        files[n++] = f;
+        e = reader_ok(&r) ? take_file(&l, &f) : err_new(ERR_INVALID, "malformed list of files");
     }
-    *ret = files;
-    *ret_n = n;
-    return NULL;
+    if (!e) {
+        *ret = arena_copy(a, l.files.ptr, l.files.len);
+        *ret_n = l.files.len;
+    }
+    map_done(&l.names);
+    vec_done(&l.files);
+    return e;
 }
 
 /* ---- the files ---- */
@@ -84,7 +94,7 @@ static struct err *ask(struct fetching *f, struct slice file, uint64_t offset, u
     const struct peercall_opts call = {.pool = f->opts->pool,
                                        .loop = f->opts->loop,
                                        .address = f->opts->address,
-                                       .method = "ingester.segment_read",
+                                       .method = f->opts->signal->read_method,
                                        .tenant = f->tenant,
                                        .timeout_ms = f->opts->timeout_ms,
                                        .max_bytes = max_bytes,
@@ -125,10 +135,18 @@ static struct err *fetch_ranges(struct fetching *f, int fd, const char *path,
     return e;
 }
 
+static bool is_appended(const struct signal *sig, struct slice name)
+{
+    return sig->is_joined && is_numbered_file(sig, name);
+}
+
 static struct err *fetch_file(struct fetching *f, const struct segfetch_file *file)
 {
-    char *path = mem_printf("%s/%.*s", f->dir, SLICE_ARG(file->name));
-    int fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0640);
+    const struct signal *sig = f->opts->signal;
+    bool appends = is_appended(sig, file->name);
+    struct slice name = appends ? slice_cstr(sig->numbered_dir) : file->name;
+    char *path = mem_printf("%s/%.*s", f->dir, SLICE_ARG(name));
+    int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC | (appends ? O_APPEND : O_EXCL), 0640);
     struct err *e;
 
     if (fd < 0) {
@@ -142,17 +160,24 @@ static struct err *fetch_file(struct fetching *f, const struct segfetch_file *fi
     return e;
 }
 
+static struct err *make_dirs(const struct fetching *f, struct arena *a)
+{
+    const struct signal *sig = f->opts->signal;
+
+    return fsx_mkdirs(sig->is_joined ? f->dir
+                                     : arena_printf(a, "%s/%s", f->dir, sig->numbered_dir));
+}
+
 static struct err *fetch_all(struct fetching *f, struct arena *a, uint64_t *ret_bytes)
 {
-    char *chunks = arena_printf(a, "%s/chunks", f->dir);
     struct segfetch_file *files;
     uint64_t bytes = 0;
     struct err *e;
     size_t n;
 
-    if ((e = fsx_mkdirs(chunks)) || (e = ask(f, SLICE_EMPTY, 0, 0, LIST_MAX_BYTES)) ||
-        (e = segfetch_parse_list(arena_dup(a, buf_slice(&f->answer)), a, f->opts->max_bytes, &files,
-                                 &n)))
+    if ((e = make_dirs(f, a)) || (e = ask(f, SLICE_EMPTY, 0, 0, LIST_MAX_BYTES)) ||
+        (e = segfetch_parse_list(f->opts->signal, arena_dup(a, buf_slice(&f->answer)), a,
+                                 f->opts->max_bytes, &files, &n)))
         return e;
     for (size_t i = 0; i < n && !e; i++) {
         e = fetch_file(f, &files[i]);

@@ -1,9 +1,8 @@
 /*
- * Fetches one segment from the ingester that has it into a directory, with ingester.segment_read:
+ * Fetches one segment from the ingester that has it into a directory, with ingester.segment_read (or what its signal calls it):
  * first the list of files, then each file in ranges of SEGFETCH_RANGE_BYTES.
  *
- * Nothing is believed: only names that a segment has are taken (meta.json, index, tombstones,
- * chunks/NNNNNN, the sidecars), sizes are bounded in sum and each file must have the size that was
+ * Nothing is believed: only names that a segment of the signal has are taken, their number and the sum of their sizes are bounded and each file must have the size that was
  * listed. Whether the bytes make sense is the reader's to say (block_reader.h).
  *
  * ERR_NOT_FOUND: the ingester does not have it (any more). Blocking; owner: the calling thread.
@@ -12,11 +11,12 @@
 #include "common/base/arena.h"
 #include "common/block/ulid.h"
 #include "common/rpc/peercall.h"
+#include "compactor/signal.h"
 
 #define SEGFETCH_RANGE_BYTES (8u << 20)
-#define SEGFETCH_MAX_FILES 4096
 
 struct segfetch_opts {
+    const struct signal *signal;
     struct rpc_pool *pool;
     struct loop *loop; /* the pool's */
     const char *address;
@@ -34,5 +34,6 @@ struct segfetch_file {
     struct slice name;
     uint64_t bytes;
 };
-ORR_CHECKED struct err *segfetch_parse_list(struct slice bytes, struct arena *a, uint64_t max_bytes,
+ORR_CHECKED struct err *segfetch_parse_list(const struct signal *sig, struct slice bytes,
+                                            struct arena *a, uint64_t max_bytes,
                                             struct segfetch_file **ret, size_t *ret_n);

@@ -8,7 +8,6 @@
 #include "common/base/vec.h"
 #include "common/block/block_store.h"
 
-#define SIGNAL SLICE("metrics")
 #define ATTEMPTS 2 /* at bytes that came wrong */
 
 struct flushing {
@@ -59,7 +58,7 @@ static void name_block(struct flushing *f)
     f->ids = arena_array(f->arena, struct ulid, f->inputs.len);
     f->id_texts = arena_array(f->arena, struct slice, f->inputs.len);
     for (size_t i = 0; i < f->inputs.len; i++)
-        f->ids[i] = block_reader_meta(f->inputs.ptr[i].reader)->ulid;
+        f->ids[i] = f->inputs.ptr[i].ulid;
     qsort(f->ids, f->inputs.len, sizeof(*f->ids), cmp_ulid);
     for (size_t i = 0; i < f->inputs.len; i++)
         f->id_texts[i] = slice_cstr(arena_strdup(f->arena, ulid_print(f->ids[i]).s));
@@ -86,8 +85,7 @@ static struct err *fetch_once(struct flushing *f, const struct plan_input *pin,
         (e = f->opts->fetch(f->opts->arg, f->job->tenant, pin, in->dir, &bytes)))
         return e;
     METRIC_ADD(m->fetched_bytes, bytes);
-    return segcheck_open(in->dir, f->job->tenant, pin->ulid, (struct labels){0}, &in->reader,
-                         &in->found);
+    return f->opts->signal->open_segment(in, f->job->tenant);
 }
 
 /* Takes e, which is the segment's own fault. */
@@ -111,7 +109,7 @@ static void leave_out(struct flushing *f, const struct plan_input *in, struct er
 
 static struct err *fetch_input(struct flushing *f, const struct plan_input *pin)
 {
-    struct blockmake_input in = {0};
+    struct blockmake_input in = {.ulid = pin->ulid};
     struct err *e = NULL;
 
     in.dir = arena_printf(f->arena, "%s/in/%s", f->dir, ulid_print(pin->ulid).s);
@@ -159,7 +157,7 @@ static struct err *write_block(struct flushing *f)
                                         .stop = f->opts->stop,
                                         .stats = &f->opts->metrics->make};
 
-    return blockmake(&opts, f->arena, &f->meta);
+    return f->opts->signal->make(&opts, f->arena, &f->meta);
 }
 
 /* ---- the bucket ---- */
@@ -198,8 +196,9 @@ static struct err *add_block(void *arg, struct catalogue *c, bool *ret_changed)
  * and a compaction that replaces those others takes the names along. */
 static struct err *take_back(struct flushing *f)
 {
-    return block_store_delete(f->opts->store,
-                              block_store_prefix(f->arena, SIGNAL, f->job->tenant, f->block));
+    return block_store_delete(
+        f->opts->store,
+        block_store_prefix(f->arena, signal_name(f->opts->signal), f->job->tenant, f->block));
 }
 
 static struct err *publish(struct flushing *f, struct segflush_result *ret)
@@ -210,8 +209,10 @@ static struct err *publish(struct flushing *f, struct segflush_result *ret)
     struct catalogue *c = NULL;
     struct err *e;
 
-    if ((e = block_store_upload(f->opts->store, SIGNAL, f->job->tenant, dir, &f->meta)) ||
-        (e = catalogue_update(f->opts->store, SIGNAL, f->job->tenant, add_block, &add, &c)))
+    if ((e = block_store_upload(f->opts->store, signal_name(f->opts->signal), f->job->tenant, dir,
+                                &f->meta)) ||
+        (e = catalogue_update(f->opts->store, signal_name(f->opts->signal), f->job->tenant,
+                              add_block, &add, &c)))
         return e;
     ret->version = catalogue_version(c);
     catalogue_free(c);
@@ -244,7 +245,8 @@ static struct err *make_block(struct flushing *f, struct segflush_result *ret)
         return NULL;
     }
     /* before the name, of which they are part */
-    if ((e = tombstone_list_load(f->opts->store, SIGNAL, f->job->tenant, &f->tombs, NULL)))
+    if ((e = tombstone_list_load(f->opts->store, signal_name(f->opts->signal), f->job->tenant,
+                                 &f->tombs, NULL)))
         return e;
     name_block(f);
     if ((e = write_block(f)) || (e = publish(f, ret)))
@@ -261,7 +263,7 @@ static void clean_up(struct flushing *f)
     struct err *e;
 
     VEC_FOREACH (in, &f->inputs)
-        block_reader_close(in->reader);
+        f->opts->signal->close(in);
     vec_done(&f->inputs);
     tombstone_list_unref(f->tombs);
     if ((e = fsx_remove_tree(f->dir)))
@@ -290,6 +292,6 @@ struct err *segflush_run(const struct segflush_opts *opts, const struct plan_job
         memcpy(result.bad, f.bad.ptr, f.bad.len * sizeof(*result.bad));
     vec_done(&f.bad);
     *ret = result;
-    return err_wrap(e, "flush tenant %.*s, window %lld", SLICE_ARG(job->tenant),
-                    (long long)job->window_ms);
+    return err_wrap(e, "flush %s of tenant %.*s, window %lld", opts->signal->name,
+                    SLICE_ARG(job->tenant), (long long)job->window_ms);
 }

@@ -30,8 +30,8 @@
 
 #include "common/base/arena.h"
 #include "common/block/catalogue.h"
-#include "compactor/blockmake.h"
 #include "compactor/plan.h"
+#include "compactor/signal.h"
 
 struct segflush_metrics {
     uint64_t flushes, empty,
@@ -42,6 +42,7 @@ struct segflush_metrics {
 };
 
 struct segflush_opts {
+    const struct signal *signal;
     struct objstore *store;
     const char *work_dir;
     /* Brings a segment into dir, which does not exist yet. */

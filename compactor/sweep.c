@@ -4,8 +4,6 @@
 #include "common/base/log.h"
 #include "common/block/block_store.h"
 
-#define SIGNAL SLICE("metrics")
-
 struct sweeping {
     const struct sweep_opts *opts;
     struct slice tenant;
@@ -23,8 +21,8 @@ static void say(const struct sweeping *s, const char *what, struct ulid u)
 {
     if (s->opts->is_dry && s->opts->is_news && !s->opts->is_news(s->opts->arg, s->tenant, what, u))
         return;
-    LOG_INFO(compactor, "sweep", KV_STR("reason", what), KV_SLICE("tenant", s->tenant),
-             KV_STR("block", ulid_print(u).s));
+    LOG_INFO(compactor, "sweep", KV_STR("reason", what), KV_STR("signal", s->opts->signal->name),
+             KV_SLICE("tenant", s->tenant), KV_STR("block", ulid_print(u).s));
 }
 
 /* ---- 1: retention ---- */
@@ -115,7 +113,7 @@ static struct err *look_into(struct sweeping *s, struct slice dir, struct ulid u
 static struct err *find_orphans(struct sweeping *s, const struct catalogue *c)
 {
     struct slice prefix =
-        slice_cstr(arena_printf(s->arena, "%.*s/%.*s/", SLICE_ARG(SIGNAL), SLICE_ARG(s->tenant)));
+        slice_cstr(arena_printf(s->arena, "%s/%.*s/", s->opts->signal->name, SLICE_ARG(s->tenant)));
     struct objstore_listing l;
     struct err *e =
         objstore_list(s->opts->store, s->arena,
@@ -203,7 +201,7 @@ static struct err *edit(struct sweeping *s, catalogue_edit_fn *fn, struct catalo
 
     if (s->opts->is_dry)
         return NULL;
-    if ((e = catalogue_update(s->opts->store, SIGNAL, s->tenant, fn, s, &c)))
+    if ((e = catalogue_update(s->opts->store, signal_name(s->opts->signal), s->tenant, fn, s, &c)))
         return e;
     catalogue_free(*io_c);
     *io_c = c;
@@ -230,7 +228,7 @@ struct err *sweep_tenant(const struct sweep_opts *opts, struct slice tenant, int
 
     *ret = (struct sweep_result){.waiting = 0};
     s.mono_ms = clock_mono_ms(&clock_system);
-    if ((e = catalogue_load(opts->store, SIGNAL, tenant, &c)))
+    if ((e = catalogue_load(opts->store, signal_name(opts->signal), tenant, &c)))
         return e;
     find_expired(&s, c);
     if (!opts->keeps_unknown)
@@ -243,5 +241,5 @@ struct err *sweep_tenant(const struct sweep_opts *opts, struct slice tenant, int
             e = err_first(e, e2);
     }
     catalogue_free(c);
-    return err_wrap(e, "sweep tenant %.*s", SLICE_ARG(tenant));
+    return err_wrap(e, "sweep %s of tenant %.*s", opts->signal->name, SLICE_ARG(tenant));
 }

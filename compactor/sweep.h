@@ -22,12 +22,14 @@
  */
 #pragma once
 #include "common/block/tiers.h"
+#include "compactor/signal.h"
 
 #define SWEEP_MAX_DELETIONS 1000 /* of one sweep */
 #define SWEEP_MAX_ORPHANS 1000
 #define SWEEP_FRESH_MS 60000
 
 struct sweep_opts {
+    const struct signal *signal;
     struct objstore *store;
     int64_t retention_ms; /* 0: for ever */
     /* Of the blocks of each tier; 0: as long as all. A block with a coarser tier to come (is_downsampling) waits for it. */

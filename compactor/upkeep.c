@@ -4,7 +4,6 @@
 #include "common/base/thread.h"
 #include "compactor/upkeep_internal.h"
 
-#define SIGNAL SLICE("metrics")
 #define SETTLE_MS 100 /* between two looks, and between a hint and one */
 
 static int64_t mono_ms(void)
@@ -22,30 +21,38 @@ void upkeep_note(struct upkeep *u, const char *what, struct err *e)
 
 /* ---- all tenants ---- */
 
-static void forget_tenants(struct upkeep *u)
+static void forget_tenants(struct upkeep_part *part, uint64_t pass)
 {
     VEC(char *) old = {0};
 
-    MAP_FOREACH (en, &u->tenants)
-        if (((struct upkeep_tenant *)en->value)->pass != u->pass)
+    MAP_FOREACH (en, &part->tenants)
+        if (((struct upkeep_tenant *)en->value)->pass != pass)
             vec_push(&old, slice_dup(en->key));
     VEC_FOREACH (key, &old) {
-        upkeep_tenant_free(map_del(&u->tenants, slice_cstr(*key)));
+        upkeep_tenant_free(map_del(&part->tenants, slice_cstr(*key)));
         mem_free(*key);
     }
     vec_done(&old);
 }
 
-static void show(struct upkeep *u)
+/* Under the lock. */
+static void put_tenant(struct buf *out, const struct upkeep_part *part, struct slice name,
+                       const struct upkeep_tenant *t)
+{
+    buf_printf(out, "%s{\"signal\":\"%s\",\"tenant\":", out->len ? "," : "", part->signal->name);
+    buf_json_str(out, name);
+    buf_byte(out, ',');
+    buf_slice_append(out, buf_slice(&t->levels));
+    buf_slice_append(out, buf_slice(&t->sweep));
+    buf_byte(out, '}');
+}
+
+static void show_part(struct upkeep_part *part, int64_t wall_ms)
 {
     int64_t jobs = 0, bytes = 0, blocks = 0, retired = 0, foreign = 0, oldest_ms = INT64_MAX;
     int64_t tombstones = 0, to_rewrite = 0;
-    int64_t wall_ms = clock_wall_ms(&clock_system);
-    size_t rows = 0;
 
-    lock_take(&u->lock);
-    buf_reset(&u->rows);
-    MAP_FOREACH (en, &u->tenants) {
+    MAP_FOREACH (en, &part->tenants) {
         const struct upkeep_tenant *t = en->value;
 
         jobs += (int64_t)t->jobs;
@@ -56,27 +63,36 @@ static void show(struct upkeep *u)
         tombstones += (int64_t)t->tombstones;
         to_rewrite += (int64_t)deletions_blocks(t->deletions);
         oldest_ms = ORR_MIN(oldest_ms, t->oldest_ms);
-        if (rows == UPKEEP_PAGE_TENANTS || !t->levels.len)
-            continue;
-        buf_str(&u->rows, rows++ ? ",{\"tenant\":" : "{\"tenant\":");
-        buf_json_str(&u->rows, en->key);
-        buf_byte(&u->rows, ',');
-        buf_slice_append(&u->rows, buf_slice(&t->levels));
-        buf_slice_append(&u->rows, buf_slice(&t->sweep));
-        buf_byte(&u->rows, '}');
+    }
+    METRIC_SET(part->m.tenants, (int64_t)part->tenants.len);
+    METRIC_SET(part->m.backlog_jobs, jobs);
+    METRIC_SET(part->m.backlog_bytes, bytes);
+    METRIC_SET(part->m.live_blocks, blocks);
+    METRIC_SET(part->m.retired, retired);
+    METRIC_SET(part->m.foreign, foreign);
+    METRIC_SET(part->m.tombstones, tombstones);
+    METRIC_SET(part->m.to_rewrite, to_rewrite);
+    METRIC_SET(part->m.quarantined, (int64_t)part->quarantined.len);
+    part->m.oldest_s = jobs ? (double)ORR_MAX(wall_ms - oldest_ms, 0) / 1e3 : 0;
+}
+
+static void show(struct upkeep *u)
+{
+    int64_t wall_ms = clock_wall_ms(&clock_system);
+
+    lock_take(&u->lock);
+    buf_reset(&u->rows);
+    for (size_t i = 0; i < ORR_COUNT(u->parts); i++) {
+        size_t rows = 0;
+
+        MAP_FOREACH (en, &u->parts[i].tenants)
+            if (((struct upkeep_tenant *)en->value)->levels.len && rows++ < UPKEEP_PAGE_TENANTS)
+                put_tenant(&u->rows, &u->parts[i], en->key, en->value);
     }
     u->last_pass_ms = wall_ms;
     lock_release(&u->lock);
-    METRIC_SET(u->m.tenants, (int64_t)u->tenants.len);
-    METRIC_SET(u->m.backlog_jobs, jobs);
-    METRIC_SET(u->m.backlog_bytes, bytes);
-    METRIC_SET(u->m.live_blocks, blocks);
-    METRIC_SET(u->m.retired, retired);
-    METRIC_SET(u->m.foreign, foreign);
-    METRIC_SET(u->m.tombstones, tombstones);
-    METRIC_SET(u->m.to_rewrite, to_rewrite);
-    METRIC_SET(u->m.quarantined, (int64_t)u->quarantined.len);
-    u->m.oldest_s = jobs ? (double)ORR_MAX(wall_ms - oldest_ms, 0) / 1e3 : 0;
+    for (size_t i = 0; i < ORR_COUNT(u->parts); i++)
+        show_part(&u->parts[i], wall_ms);
 }
 
 static void look_at_all(struct upkeep_pass *p)
@@ -86,13 +102,13 @@ static void look_at_all(struct upkeep_pass *p)
     struct err *e;
     size_t n;
 
-    if ((e = catalogue_tenants(p->u->c->store, a, SIGNAL, &tenants, &n))) {
+    if ((e = catalogue_tenants(p->u->c->store, a, signal_name(p->part->signal), &tenants, &n))) {
         upkeep_note(p->u, "list tenants", e);
     } else {
         for (size_t i = 0; i < n && !upkeep_is_stopping(p->u); i++)
             upkeep_tenant_look(p, tenants[i]);
         if (!upkeep_is_stopping(p->u))
-            forget_tenants(p->u);
+            forget_tenants(p->part, p->u->pass);
     }
     arena_free(a);
 }
@@ -120,6 +136,7 @@ static int64_t run_pass(struct upkeep *u)
     struct conf *conf = process_conf(u->c->process);
     const struct compactor_conf *cc = conf_section(conf, "compactor");
     struct upkeep_pass p = {.u = u, .conf = cc, .is_sweep = mono_ms() >= u->next_sweep_ms};
+    bool has_gained;
     int64_t next_ms = mono_ms() + cc->compaction_interval_ns / NS_PER_MS;
     struct err *e = tiers_opts(cc, &p.tiers);
 
@@ -127,15 +144,18 @@ static int64_t run_pass(struct upkeep *u)
         upkeep_note(u, "configuration", e);
     } else {
         u->pass++;
-        METRIC_ADD(u->m.passes, 1);
+        METRIC_ADD(u->passes, 1);
         if (p.is_sweep)
             u->next_sweep_ms = mono_ms() + cc->sweep_interval_ns / NS_PER_MS;
-        upkeep_tenant_release(u);
-        if (atomic_exchange(&u->c->has_gained, false))
-            MAP_FOREACH (en, &u->tenants)
-                ((struct upkeep_tenant *)en->value)->due_ms = INT64_MIN;
+        has_gained = atomic_exchange(&u->c->has_gained, false);
         p.compactors = membership_ring(u->c->membership, MEMBER_COMPACTOR, 0);
-        look_at_all(&p);
+        for (size_t i = 0; i < ORR_COUNT(u->parts) && !upkeep_is_stopping(u); i++) {
+            p.part = &u->parts[i];
+            upkeep_tenant_release(p.part);
+            if (has_gained)
+                upkeep_tenant_look_anew(p.part);
+            look_at_all(&p);
+        }
         show(u);
         ring_unref(p.compactors);
     }
@@ -198,9 +218,13 @@ void upkeep_hint(struct upkeep *u)
 
 void upkeep_status(struct upkeep *u, struct buf *out)
 {
+    uint64_t done = 0;
+
+    for (size_t i = 0; i < ORR_COUNT(u->parts); i++)
+        done += METRIC_GET(u->parts[i].m.merge.done);
     lock_take(&u->lock);
     buf_printf(out, "{\"last_look\":%lld,\"done\":%llu,\"running\":[", (long long)u->last_pass_ms,
-               (unsigned long long)METRIC_GET(u->m.merge.done));
+               (unsigned long long)done);
     for (size_t i = 0; i < u->running.len; i++) {
         buf_str(out, i ? "," : "");
         upkeep_tenant_put_running(out, u->running.ptr[i]);
@@ -219,7 +243,12 @@ void upkeep_status(struct upkeep *u, struct buf *out)
     METRIC_GAUGE(struct upkeep_metrics, member, "orrery_compactor_" name, help)
 
 static const struct metric_field fields[] = {
-    FIELD_COUNTER(passes, "compaction_looks_total", "Looks at all tenants' catalogues."),
+    METRIC_COUNTER(struct upkeep, passes, "orrery_compactor_compaction_looks_total",
+                   "Looks at all tenants' catalogues."),
+};
+
+/* Of each signal; those of metrics without a label. */
+static const struct metric_field part_fields[] = {
     FIELD_COUNTER(tenant_failures, "compaction_tenant_failures_total",
                   "Tenants whose catalogue or bucket could not be worked on."),
     FIELD_COUNTER(merge.done, "compactions_total", "Jobs that replaced blocks by one."),
@@ -241,6 +270,8 @@ static const struct metric_field fields[] = {
                   "Chunks that several blocks had alike."),
     FIELD_COUNTER(merge.make.chunks_decoded, "compaction_chunks_decoded_total",
                   "Chunks decoded and merged sample by sample."),
+    FIELD_COUNTER(merge.make.duplicate_lines, "compaction_duplicate_lines_total",
+                  "Log lines left out because another block has them, too."),
     FIELD_COUNTER(merge.make.deleted_samples, "compaction_deleted_samples_total",
                   "Samples left out because a tombstone deletes them."),
     FIELD_COUNTER(merge.make.expired_series, "compaction_expired_series_total",
@@ -306,10 +337,26 @@ struct err *upkeep_new(struct compactor *c, struct upkeep **ret)
     u->pool_threads = 1;
     lock_init(&u->lock, LOCK_LEAF_MODULE);
     lock_cond_init(&u->changed);
-    metric_register(&u->m, fields, ORR_COUNT(fields), NULL);
+    metric_register(u, fields, ORR_COUNT(fields), NULL);
+    for (size_t i = 0; i < ORR_COUNT(u->parts); i++) {
+        u->parts[i].signal = signal_of((enum signal_kind)i);
+        metric_register(&u->parts[i].m, part_fields, ORR_COUNT(part_fields),
+                        u->parts[i].signal->metric_labels);
+    }
     metric_register_collector(collect_progress, u);
     *ret = u;
     return NULL;
+}
+
+static void free_part(struct upkeep_part *part)
+{
+    metric_unregister(&part->m);
+    MAP_FOREACH (en, &part->tenants)
+        upkeep_tenant_free(en->value);
+    map_done(&part->tenants);
+    MAP_FOREACH (en, &part->quarantined)
+        mem_free(en->value);
+    map_done(&part->quarantined);
 }
 
 void upkeep_free(struct upkeep *u)
@@ -320,15 +367,11 @@ void upkeep_free(struct upkeep *u)
     if (u->has_thread)
         (void)pthread_join(u->thread, NULL);
     metric_unregister_collector(collect_progress, u);
-    metric_unregister(&u->m);
+    metric_unregister(u);
     job_pool_free(u->pool);
-    MAP_FOREACH (en, &u->tenants)
-        upkeep_tenant_free(en->value);
-    map_done(&u->tenants);
-    MAP_FOREACH (en, &u->quarantined)
-        mem_free(en->value);
+    for (size_t i = 0; i < ORR_COUNT(u->parts); i++)
+        free_part(&u->parts[i]);
     map_done(&u->said);
-    map_done(&u->quarantined);
     vec_done(&u->running);
     buf_done(&u->rows);
     (void)pthread_cond_destroy(&u->changed);

@@ -8,11 +8,9 @@
  * more, after which those blocks' files are gone.
  */
 #include "common/base/log.h"
-#include "common/model/metrics_rpc.h"
 #include "common/rpc/peercall.h"
 #include "compactor/upkeep_internal.h"
 
-#define SIGNAL SLICE("metrics")
 #define LOOKS 64 /* blocks looked into in one turn of a tenant */
 #define ASKED 64 /* tombstones that ingesters are asked for in one sweep */
 #define ASK_TIMEOUT_MS 10000
@@ -28,12 +26,14 @@ static bool wants(void *arg, const struct catalogue_block *b)
 {
     const struct turn *turn = arg;
     const struct upkeep_pass *p = turn->pass;
-    const struct levels_job job = {.min_ms = b->min_t};
+    const struct levels_job job = {.min_ms = p->part->signal->has_ends ? b->max_t - 1 : b->min_t};
 
-    if (upkeep_tenant_is_quarantined(p->u, turn->tenant, b->ulid))
+    if (upkeep_tenant_is_quarantined(p->part, turn->tenant, b->ulid))
         return false;
-    return !turn->only_ours || compactor_owns(p->u->c, p->compactors, turn->tenant,
-                                              levels_key(&p->tiers.levels, turn->tenant, &job));
+    return !turn->only_ours ||
+           compactor_owns(
+               p->u->c, p->compactors, turn->tenant,
+               signal_key(p->part->signal, levels_key(&p->tiers.levels, turn->tenant, &job)));
 }
 
 static void put_aside(void *arg, struct ulid block, const char *reason)
@@ -43,7 +43,7 @@ static void put_aside(void *arg, struct ulid block, const char *reason)
     LOG_ERROR(compactor, "block does not verify, it is left out of compaction",
               KV_SLICE("tenant", turn->tenant), KV_STR("block", ulid_print(block).s),
               KV_STR("reason", reason));
-    METRIC_ADD(turn->pass->u->m.merge.bad_blocks, 1);
+    METRIC_ADD(turn->pass->part->m.merge.bad_blocks, 1);
     upkeep_tenant_quarantine(turn->pass, turn->tenant, block, reason);
 }
 
@@ -51,7 +51,8 @@ static struct err *look(struct turn *turn, struct upkeep_tenant *t, const struct
                         const struct tombstone_list *l, bool *ret_more, int64_t *ret_due_ms)
 {
     const struct upkeep_pass *p = turn->pass;
-    const struct deletions_opts opts = {.store = p->u->c->store,
+    const struct deletions_opts opts = {.signal = p->part->signal,
+                                        .store = p->u->c->store,
                                         .rewrite_after_ms =
                                             p->conf->delete_rewrite_after_ns / NS_PER_MS,
                                         .now_ms = t->retention.now_ms,
@@ -73,7 +74,8 @@ void upkeep_deletions_look(struct upkeep_pass *p, struct slice tenant, struct up
     struct tombstone_list *l = NULL;
     int64_t due_ms = INT64_MAX;
     bool more = false;
-    struct err *e = tombstone_list_load(p->u->c->store, SIGNAL, tenant, &l, NULL);
+    struct err *e =
+        tombstone_list_load(p->u->c->store, signal_name(p->part->signal), tenant, &l, NULL);
 
     if (!e)
         e = look(&turn, t, c, l, &more, &due_ms);
@@ -91,19 +93,14 @@ void upkeep_deletions_look(struct upkeep_pass *p, struct slice tenant, struct up
 static struct peercall *ask(struct upkeep_pass *p, const char *address, struct slice tenant,
                             const struct tombstone *t)
 {
-    struct rpc_select select = {.kind = RPC_SELECT_LABELS,
-                                .matchers = t->matchers,
-                                .min_ms = t->min_ms,
-                                .max_ms = t->max_ms,
-                                .limit = 1};
     struct peercall *call;
     struct buf b = {0};
 
-    rpc_select_encode(&b, &select);
+    p->part->signal->ask_held(&b, t);
     call = peercall_start(&(struct peercall_opts){.pool = p->u->c->peers,
                                                   .loop = p->u->c->loop,
                                                   .address = address,
-                                                  .method = "ingester.select",
+                                                  .method = p->part->signal->held_method,
                                                   .tenant = tenant,
                                                   .timeout_ms = ASK_TIMEOUT_MS,
                                                   .max_bytes = ASK_MAX_BYTES,
@@ -117,7 +114,8 @@ static struct peercall *ask(struct upkeep_pass *p, const char *address, struct s
 static bool is_gone_from_ingesters(struct upkeep_pass *p, struct slice tenant,
                                    const struct tombstone *t)
 {
-    struct ring *ring = membership_ring(p->u->c->membership, MEMBER_INGESTER, MEMBER_METRICS);
+    struct ring *ring =
+        membership_ring(p->u->c->membership, MEMBER_INGESTER, p->part->signal->member);
     size_t n = ring_size(ring);
     struct peercall **calls = mem_new_array(struct peercall *, n + 1);
     bool is_gone = n > 0;
@@ -170,7 +168,7 @@ static struct err *find_gone(struct cleaning *cl, const struct tombstone_list *l
     struct catalogue *c = NULL;
     bool more, is_gone[ASKED];
     size_t n = 0;
-    struct err *e = catalogue_load(p->u->c->store, SIGNAL, cl->tenant, &c);
+    struct err *e = catalogue_load(p->u->c->store, signal_name(p->part->signal), cl->tenant, &c);
 
     if (!e && !(e = look(&turn, cl->t, c, l, &more, &due_ms)))
         n = find_clean(cl->t, c, l, found);
@@ -178,7 +176,8 @@ static struct err *find_gone(struct cleaning *cl, const struct tombstone_list *l
         is_gone[i] = is_gone_from_ingesters(p, cl->tenant, found[i]);
     catalogue_free(c);
     c = NULL;
-    if (!e && n && !(e = catalogue_load(p->u->c->store, SIGNAL, cl->tenant, &c)))
+    if (!e && n &&
+        !(e = catalogue_load(p->u->c->store, signal_name(p->part->signal), cl->tenant, &c)))
         e = look(&turn, cl->t, c, l, &more, &due_ms);
     for (size_t i = 0; i < n && !e; i++) {
         bool is_clean = is_gone[i] && deletions_is_clean(cl->t->deletions, c, found[i]);
@@ -214,7 +213,7 @@ static void say_gone(struct cleaning *cl)
                  KV_SLICE("tenant", cl->tenant), KV_STR("tombstone", ulid_print(cl->gone[i]).s));
         if (is_dry)
             continue;
-        METRIC_ADD(cl->pass->u->m.tombstones_forgotten, 1);
+        METRIC_ADD(cl->pass->part->m.tombstones_forgotten, 1);
         deletions_forgotten(cl->t->deletions, cl->gone[i], clock_wall_ms(&clock_system));
     }
 }
@@ -225,13 +224,13 @@ struct err *upkeep_deletions_sweep(struct upkeep_pass *p, struct slice tenant,
     struct cleaning cl = {.pass = p, .tenant = tenant, .t = t};
     struct objstore *store = p->u->c->store;
     struct tombstone_list *l;
-    struct err *e = tombstone_list_load(store, SIGNAL, tenant, &l, NULL);
+    struct err *e = tombstone_list_load(store, signal_name(p->part->signal), tenant, &l, NULL);
 
     if (e)
         return e;
     (void)tombstone_list_all(l, &t->tombstones);
     if (t->tombstones && !(e = find_gone(&cl, l)) && cl.n && !p->conf->is_dry)
-        e = tombstone_list_update(store, SIGNAL, tenant, take_off, &cl, NULL);
+        e = tombstone_list_update(store, signal_name(p->part->signal), tenant, take_off, &cl, NULL);
     if (!e)
         say_gone(&cl);
     tombstone_list_unref(l);

@@ -40,18 +40,25 @@ struct upkeep_quarantine {
 
 struct upkeep_job;
 
+/* What is remembered of a signal. The thread's, but for what is counted. */
+struct upkeep_part {
+    const struct signal *signal;
+    struct upkeep_metrics m;
+    struct map tenants;     /* → struct upkeep_tenant */
+    struct map quarantined; /* "tenant/ULID" → struct upkeep_quarantine */
+};
+
 struct upkeep {
     struct compactor *c;
-    struct upkeep_metrics m;
+    uint64_t passes;
     pthread_t thread;
     bool has_thread;
     void (*ended)(void *arg);
     void *ended_arg;
 
     /* the thread's */
-    struct map tenants;     /* → struct upkeep_tenant */
-    struct map quarantined; /* "tenant/ULID" → struct upkeep_quarantine */
-    struct map said;        /* of dry-run, "tenant/what/ULID": not again at every look; bounded */
+    struct upkeep_part parts[SIGNAL_COUNT];
+    struct map said; /* of dry-run, "tenant/what/ULID": not again at every look; bounded */
     struct job_pool *pool;
     int64_t pool_threads;
     uint64_t pass;
@@ -66,9 +73,10 @@ struct upkeep {
     VEC(struct upkeep_job *) running;
 };
 
-/* One look at all tenants. */
+/* One look at all tenants of a signal. */
 struct upkeep_pass {
     struct upkeep *u;
+    struct upkeep_part *part;
     const struct compactor_conf *conf;
     struct tierplan_opts tiers;
     struct ring *compactors;
@@ -79,7 +87,9 @@ struct upkeep_pass {
 void upkeep_tenant_look(struct upkeep_pass *p, struct slice tenant);
 void upkeep_tenant_free(struct upkeep_tenant *t);
 /* Blocks in quarantine whose time is over get another chance. */
-void upkeep_tenant_release(struct upkeep *u);
+void upkeep_tenant_release(struct upkeep_part *part);
+/* Whatever is remembered of catalogues in which nothing was to be done is forgotten. */
+void upkeep_tenant_look_anew(struct upkeep_part *part);
 /* Reads the tombstones and looks into those of our blocks that they reach. A failure is noted, and
  * the next pass looks again. *io_due_ms becomes less when a tombstone comes due before. */
 void upkeep_deletions_look(struct upkeep_pass *p, struct slice tenant, struct upkeep_tenant *t,
@@ -90,7 +100,8 @@ ORR_CHECKED struct err *upkeep_deletions_sweep(struct upkeep_pass *p, struct sli
 /* ---- quarantine ---- */
 void upkeep_tenant_quarantine(struct upkeep_pass *p, struct slice tenant, struct ulid block,
                               const char *reason);
-bool upkeep_tenant_is_quarantined(const struct upkeep *u, struct slice tenant, struct ulid block);
+bool upkeep_tenant_is_quarantined(const struct upkeep_part *part, struct slice tenant,
+                                  struct ulid block);
 
 /* Whether dry-run has not said so yet. */
 bool upkeep_is_news(struct upkeep *u, struct slice tenant, const char *what, struct ulid id);

@@ -5,13 +5,13 @@
 #include "compactor/sweep.h"
 #include "compactor/upkeep_internal.h"
 
-#define SIGNAL SLICE("metrics")
 #define MAX_DOUBLINGS 20
 #define MAX_SAID 10000 /* by dry-run; then all is news again */
 
 /* A job that is ours, and how it went. */
 struct upkeep_job {
     struct upkeep_pass *pass;
+    struct upkeep_part *part; /* the pass's */
     struct slice tenant;
     const struct levels_job *job;
     const struct retention *retention;
@@ -50,7 +50,7 @@ void upkeep_tenant_quarantine(struct upkeep_pass *p, struct slice tenant, struct
     void **slot;
 
     key_of(&k, tenant, block);
-    slot = map_slot(&p->u->quarantined, k.s);
+    slot = map_slot(&p->part->quarantined, k.s);
     if (!*slot)
         *slot = mem_new(struct upkeep_quarantine);
     q = *slot;
@@ -63,43 +63,49 @@ struct look {
     struct slice tenant;
 };
 
-static const struct upkeep_quarantine *quarantine_of(const struct upkeep *u, struct slice tenant,
-                                                     struct ulid block)
+static const struct upkeep_quarantine *quarantine_of(const struct upkeep_part *part,
+                                                     struct slice tenant, struct ulid block)
 {
     struct block_key k;
 
-    if (u->quarantined.len == 0)
+    if (part->quarantined.len == 0)
         return NULL;
     key_of(&k, tenant, block);
-    return map_get(&u->quarantined, k.s);
+    return map_get(&part->quarantined, k.s);
 }
 
-bool upkeep_tenant_is_quarantined(const struct upkeep *u, struct slice tenant, struct ulid block)
+bool upkeep_tenant_is_quarantined(const struct upkeep_part *part, struct slice tenant,
+                                  struct ulid block)
 {
-    return quarantine_of(u, tenant, block) != NULL;
+    return quarantine_of(part, tenant, block) != NULL;
 }
 
 static bool is_quarantined(void *arg, struct ulid block)
 {
     const struct look *l = arg;
 
-    return upkeep_tenant_is_quarantined(l->pass->u, l->tenant, block);
+    return upkeep_tenant_is_quarantined(l->pass->part, l->tenant, block);
 }
 
-/* Those whose time is over get another chance. */
-void upkeep_tenant_release(struct upkeep *u)
+void upkeep_tenant_look_anew(struct upkeep_part *part)
+{
+    MAP_FOREACH (en, &part->tenants)
+        ((struct upkeep_tenant *)en->value)->due_ms = INT64_MIN;
+}
+
+void upkeep_tenant_release(struct upkeep_part *part)
 {
     VEC(char *) over = {0};
     int64_t now = mono_ms();
 
-    MAP_FOREACH (en, &u->quarantined)
+    MAP_FOREACH (en, &part->quarantined)
         if (((struct upkeep_quarantine *)en->value)->until_ms <= now)
             vec_push(&over, slice_dup(en->key));
+    if (over.len)
+        upkeep_tenant_look_anew(part);
     VEC_FOREACH (key, &over) {
-        mem_free(map_del(&u->quarantined, slice_cstr(*key)));
+        mem_free(map_del(&part->quarantined, slice_cstr(*key)));
         mem_free(*key);
-        MAP_FOREACH (en, &u->tenants)
-            ((struct upkeep_tenant *)en->value)->due_ms = INT64_MIN;
     }
     vec_done(&over);
 }
@@ -127,11 +133,13 @@ static void run_job(void *arg, size_t i)
 {
     struct upkeep_job *j = &((struct upkeep_job *)arg)[i];
     struct upkeep *u = j->pass->u;
-    const struct levelmerge_opts opts = {.store = u->c->store,
+    struct upkeep_part *part = j->part;
+    const struct levelmerge_opts opts = {.signal = part->signal,
+                                         .store = u->c->store,
                                          .work_dir = u->c->work_dir,
                                          .stop = &u->c->is_stopping,
                                          .retention = j->retention,
-                                         .metrics = &u->m.merge,
+                                         .metrics = &part->m.merge,
                                          .progress = &j->progress};
     int64_t start = mono_ms();
 
@@ -140,13 +148,13 @@ static void run_job(void *arg, size_t i)
     j->start_wall_ms = clock_wall_ms(&clock_system);
     lock_take(&u->lock);
     vec_push(&u->running, j);
-    METRIC_SET(u->m.running, (int64_t)u->running.len);
+    METRIC_ADD(part->m.running, 1);
     lock_release(&u->lock);
 
     j->was_run = true;
     j->arena = arena_new(0);
     j->err = levelmerge_run(&opts, j->tenant, j->job, j->start_wall_ms, j->arena, &j->result);
-    metric_hist_observe(&u->m.job_s, (double)(mono_ms() - start) / 1e3);
+    metric_hist_observe(&part->m.job_s, (double)(mono_ms() - start) / 1e3);
 
     lock_take(&u->lock);
     for (size_t k = 0; k < u->running.len; k++) {
@@ -155,13 +163,13 @@ static void run_job(void *arg, size_t i)
             break;
         }
     }
-    METRIC_SET(u->m.running, (int64_t)u->running.len);
+    METRIC_ADD(part->m.running, -1);
     lock_release(&u->lock);
     if (j->err || !j->result.version)
         return;
-    compactor_tell_version(u->c, j->tenant, j->result.version);
-    LOG_INFO(compactor, "compacted", KV_SLICE("tenant", j->tenant),
-             KV_STR("reason", levels_kind_text(j->job->kind)),
+    compactor_tell_version(u->c, part->signal, j->tenant, j->result.version);
+    LOG_INFO(compactor, "compacted", KV_STR("signal", part->signal->name),
+             KV_SLICE("tenant", j->tenant), KV_STR("reason", levels_kind_text(j->job->kind)),
              KV_STR("block", ulid_print(j->result.block).s),
              KV_I64("resolution_ms", j->job->resolution_ms), KV_I64("min_ms", j->job->min_ms),
              KV_I64("max_ms", j->job->max_ms), KV_U64("count", j->job->n),
@@ -177,7 +185,7 @@ static void settle(struct upkeep_pass *p, struct upkeep_tenant *t, struct upkeep
     if (j->err && !err_is(j->err, ERR_CANCELED)) {
         int64_t wait = p->conf->retry_min_ns / NS_PER_MS << ORR_MIN(t->failures, MAX_DOUBLINGS);
 
-        METRIC_ADD(p->u->m.jobs_failed, 1);
+        METRIC_ADD(p->part->m.jobs_failed, 1);
         t->failures++;
         t->retry_ms = mono_ms() + ORR_MIN(wait, p->conf->retry_max_ns / NS_PER_MS);
     } else if (j->was_run) {
@@ -194,6 +202,12 @@ static void settle(struct upkeep_pass *p, struct upkeep_tenant *t, struct upkeep
     arena_free(j->arena);
 }
 
+static bool is_ours(const struct upkeep_pass *p, struct slice tenant, const struct levels_job *job)
+{
+    return compactor_owns(p->u->c, p->compactors, tenant,
+                          signal_key(p->part->signal, levels_key(&p->tiers.levels, tenant, job)));
+}
+
 /* What dry-run shows in the log; all of them, whoever would do them, are on the page. */
 static void say_jobs(struct upkeep_pass *p, struct slice tenant, const struct levels_job *jobs,
                      size_t n)
@@ -201,12 +215,11 @@ static void say_jobs(struct upkeep_pass *p, struct slice tenant, const struct le
     for (size_t i = 0; i < n; i++) {
         const struct levels_job *j = &jobs[i];
 
-        if (!compactor_owns(p->u->c, p->compactors, tenant,
-                            levels_key(&p->tiers.levels, tenant, j)) ||
+        if (!is_ours(p, tenant, j) ||
             !upkeep_is_news(p->u, tenant, levels_kind_text(j->kind), j->inputs[0]->ulid))
             continue;
-        LOG_INFO(compactor, "would compact", KV_SLICE("tenant", tenant),
-                 KV_STR("reason", levels_kind_text(j->kind)),
+        LOG_INFO(compactor, "would compact", KV_STR("signal", p->part->signal->name),
+                 KV_SLICE("tenant", tenant), KV_STR("reason", levels_kind_text(j->kind)),
                  KV_STR("block", ulid_print(j->inputs[0]->ulid).s), KV_U64("count", j->n),
                  KV_I64("resolution_ms", j->resolution_ms), KV_I64("min_ms", j->min_ms),
                  KV_I64("max_ms", j->max_ms), KV_U64("bytes", j->bytes));
@@ -227,10 +240,12 @@ static void run_jobs(struct upkeep_pass *p, struct slice tenant, struct upkeep_t
     for (size_t i = 0; i < n && used < UPKEEP_TENANT_JOBS; i++) {
         const struct levels_job *job = &jobs[(skip + i) % n];
 
-        if (compactor_owns(p->u->c, p->compactors, tenant,
-                           levels_key(&p->tiers.levels, tenant, job)))
-            ours[used++] = (struct upkeep_job){
-                .pass = p, .tenant = tenant, .job = job, .retention = &t->retention};
+        if (is_ours(p, tenant, job))
+            ours[used++] = (struct upkeep_job){.pass = p,
+                                               .part = p->part,
+                                               .tenant = tenant,
+                                               .job = job,
+                                               .retention = &t->retention};
     }
     compactor_size_pool("compact", p->conf->compaction_concurrency, &p->u->pool,
                         &p->u->pool_threads);
@@ -289,7 +304,7 @@ void upkeep_tenant_put_running(struct buf *out, const struct upkeep_job *j)
     uint64_t done = 0, all = 0;
 
     upkeep_tenant_add_progress(j, &done, &all);
-    buf_str(out, "{\"tenant\":");
+    buf_printf(out, "{\"signal\":\"%s\",\"tenant\":", j->part->signal->name);
     buf_json_str(out, j->tenant);
     buf_printf(out,
                ",\"since\":%lld,\"inputs_read\":%llu,\"series_done\":%llu,\"series\":%llu,\"job\":",
@@ -307,7 +322,8 @@ static void put_quarantined(struct buf *out, const struct look *look, const stru
 
     buf_str(out, ",\"quarantined\":[");
     for (size_t i = 0; i < n && put < UPKEEP_PAGE_ITEMS; i++) {
-        const struct upkeep_quarantine *q = quarantine_of(look->pass->u, look->tenant, b[i].ulid);
+        const struct upkeep_quarantine *q =
+            quarantine_of(look->pass->part, look->tenant, b[i].ulid);
 
         if (!q)
             continue;
@@ -356,10 +372,11 @@ static struct err *is_unchanged(struct upkeep_pass *p, struct slice tenant,
                                 const struct upkeep_tenant *t, struct etags *ret_etags, bool *ret)
 {
     struct objstore *store = p->u->c->store;
-    struct err *e = catalogue_stat(store, SIGNAL, tenant, ret_etags->catalogue);
+    struct err *e =
+        catalogue_stat(store, signal_name(p->part->signal), tenant, ret_etags->catalogue);
 
     if (!e)
-        e = tombstone_list_stat(store, SIGNAL, tenant, ret_etags->tombs);
+        e = tombstone_list_stat(store, signal_name(p->part->signal), tenant, ret_etags->tombs);
     *ret = !e && strcmp(t->etag, ret_etags->catalogue) == 0 &&
            strcmp(t->tombs_etag, ret_etags->tombs) == 0 && clock_wall_ms(&clock_system) < t->due_ms;
     return e;
@@ -388,11 +405,11 @@ static struct tierplan_opts tenant_tiers(const struct upkeep_pass *p, struct sli
     struct tenant_limits limits;
 
     limits_get(p->u->c->limits, tenant, &limits);
-    opts.is_on = limits.downsampling;
+    opts.is_on = limits.downsampling && p->part->signal->has_tiers;
     opts.keep_ms[1] = shorter(limits.compactor_retention_5m_ns / NS_PER_MS, all_ms);
     opts.keep_ms[2] = shorter(limits.compactor_retention_1h_ns / NS_PER_MS, all_ms);
     opts.levels.split_shards = t->split_shards;
-    opts.levels.splits_by_size = t->split_shards == 0;
+    opts.levels.splits_by_size = p->part->signal->has_tiers && t->split_shards == 0;
     opts.levels.max_series = (uint64_t)limits.compactor_max_block_series;
     if (limits.compactor_max_block_bytes)
         opts.levels.max_bytes =
@@ -423,11 +440,13 @@ static struct err *compact_tenant(struct upkeep_pass *p, struct slice tenant,
         return e;
     t->was_downsampled = opts.is_on;
     /* Loaded after the stat: it may be newer than the etag kept, which costs one more load. */
-    if ((e = catalogue_load(p->u->c->store, SIGNAL, tenant, &c)))
+    if ((e = catalogue_load(p->u->c->store, signal_name(p->part->signal), tenant, &c)))
         return e;
     upkeep_deletions_look(p, tenant, t, c, &delete_due_ms);
     a = arena_new(0);
     blocks = catalogue_blocks(c, &n);
+    if (p->part->signal->has_ends)
+        blocks = levels_by_end(blocks, n, a);
     jobs = tierplan(&opts, blocks, n, clock_wall_ms(&clock_system), is_quarantined, &look, a, &n,
                     &due_ms);
     run_jobs(p, tenant, t, jobs, n);
@@ -448,7 +467,8 @@ static bool is_news(void *arg, struct slice tenant, const char *what, struct uli
 static struct err *sweep_one(struct upkeep_pass *p, struct slice tenant, struct upkeep_tenant *t)
 {
     struct upkeep *u = p->u;
-    struct sweep_opts opts = {.store = u->c->store,
+    struct sweep_opts opts = {.signal = p->part->signal,
+                              .store = u->c->store,
                               .delay_ms = p->conf->deletion_delay_ns / NS_PER_MS,
                               .orphan_age_ms = p->conf->orphan_age_ns / NS_PER_MS,
                               .keeps_unknown = writers_alone_ms(u->c->writers, tenant) <
@@ -463,22 +483,25 @@ static struct err *sweep_one(struct upkeep_pass *p, struct slice tenant, struct 
     struct arena *a;
     struct err *e;
 
-    if (!compactor_owns(u->c, p->compactors, tenant, ring_key(slice_of(text, (size_t)n))))
+    if (!compactor_owns(u->c, p->compactors, tenant,
+                        signal_key(p->part->signal, ring_key(slice_of(text, (size_t)n)))))
         return NULL;
     limits_get(u->c->limits, tenant, &limits);
     opts.retention_ms = retention_longest(&t->retention);
-    opts.tier_retention_ms[0] = limits.compactor_retention_raw_ns / NS_PER_MS;
-    opts.tier_retention_ms[1] = limits.compactor_retention_5m_ns / NS_PER_MS;
-    opts.tier_retention_ms[2] = limits.compactor_retention_1h_ns / NS_PER_MS;
-    opts.is_downsampling = limits.downsampling;
+    if (p->part->signal->has_tiers) {
+        opts.tier_retention_ms[0] = limits.compactor_retention_raw_ns / NS_PER_MS;
+        opts.tier_retention_ms[1] = limits.compactor_retention_5m_ns / NS_PER_MS;
+        opts.tier_retention_ms[2] = limits.compactor_retention_1h_ns / NS_PER_MS;
+        opts.is_downsampling = limits.downsampling;
+    }
     a = arena_new(0);
     e = sweep_tenant(&opts, tenant, clock_wall_ms(&clock_system), a, &res);
     if (res.version)
-        compactor_tell_version(u->c, tenant, res.version);
+        compactor_tell_version(u->c, p->part->signal, tenant, res.version);
     if (!opts.is_dry) {
-        METRIC_ADD(u->m.expired, res.expired.n);
-        METRIC_ADD(u->m.orphans, res.orphans.n);
-        METRIC_ADD(u->m.deleted, res.deleted.n);
+        METRIC_ADD(p->part->m.expired, res.expired.n);
+        METRIC_ADD(p->part->m.orphans, res.orphans.n);
+        METRIC_ADD(p->part->m.deleted, res.deleted.n);
     }
     t->foreign = res.foreign;
     buf_reset(&t->sweep);
@@ -502,12 +525,13 @@ static void begin_turn(struct upkeep_pass *p, struct slice tenant, struct upkeep
     if (t->generation != limits.generation)
         t->due_ms = INT64_MIN;
     t->generation = limits.generation;
-    t->split_shards = (uint32_t)ORR_MIN(limits.compactor_split_and_merge_shards, LEVELS_MAX_SHARDS);
+    t->split_shards =
+        p->part->signal->has_tiers
+            ? (uint32_t)ORR_MIN(limits.compactor_split_and_merge_shards, LEVELS_MAX_SHARDS)
+            : 0;
     t->rules = limits_rules(p->u->c->limits, tenant);
-    t->retention =
-        (struct retention){.rules = &t->rules->retention,
-                           .default_ms = limits.compactor_blocks_retention_period_ns / NS_PER_MS,
-                           .now_ms = clock_wall_ms(&clock_system)};
+    t->retention = p->part->signal->retention(&limits, t->rules);
+    t->retention.now_ms = clock_wall_ms(&clock_system);
 }
 
 static void end_turn(struct upkeep_tenant *t)
@@ -527,7 +551,7 @@ void upkeep_tenant_look(struct upkeep_pass *p, struct slice tenant)
         err_free(e);
         return;
     }
-    slot = map_slot(&p->u->tenants, tenant);
+    slot = map_slot(&p->part->tenants, tenant);
     t = *slot;
     if (!t) {
         *slot = t = mem_new(struct upkeep_tenant);
@@ -537,11 +561,11 @@ void upkeep_tenant_look(struct upkeep_pass *p, struct slice tenant)
     }
     begin_turn(p, tenant, t);
     if ((e = compact_tenant(p, tenant, t))) {
-        METRIC_ADD(p->u->m.tenant_failures, 1);
+        METRIC_ADD(p->part->m.tenant_failures, 1);
         upkeep_note(p->u, "look at tenant", e);
     }
     if (p->is_sweep && !upkeep_is_stopping(p->u) && (e = sweep_one(p, tenant, t))) {
-        METRIC_ADD(p->u->m.tenant_failures, 1);
+        METRIC_ADD(p->part->m.tenant_failures, 1);
         upkeep_note(p->u, "sweep", e);
     }
     end_turn(t);

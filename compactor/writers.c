@@ -20,10 +20,11 @@
 enum { NOT_KNOWN, CONDITIONAL, PLAIN };
 
 struct share {
-    struct writelease lease;
-    bool is_busy;         /* a put is under way */
-    int64_t quiet_ms;     /* monotonic: until then one may take place that was given up */
-    int64_t next_look_ms; /* the thread's */
+    struct writers *w;
+    unsigned number;
+    struct writelease lease; /* under the writers' lock */
+    pthread_t thread;
+    bool has_thread;
 };
 
 struct writers {
@@ -35,13 +36,13 @@ struct writers {
     bool has_thread;
     void (*ended)(void *arg);
     void *ended_arg;
-    struct rng rng;       /* the thread's */
-    struct spell trouble; /* the thread's */
 
     struct lock lock;
     pthread_cond_t changed;
     /* under the lock */
-    bool is_stopping;
+    bool is_stopping, has_ended;
+    struct rng rng;
+    struct spell trouble;
     struct share shares[WRITELEASE_SHARDS];
 };
 
@@ -74,6 +75,11 @@ static struct err *find_out(struct writers *w, bool *ret_plain)
     }
     *ret_plain = atomic_load(&w->kind) == PLAIN;
     return NULL;
+}
+
+bool writers_know(struct writers *w)
+{
+    return atomic_load(&w->kind) != NOT_KNOWN;
 }
 
 bool writers_decide(struct writers *w)
@@ -146,38 +152,43 @@ static struct err *refusal(struct writers *w, struct slice tenant)
 
 /* ---- a put by the lease ---- */
 
-static struct err *enter(struct writers *w, struct share *s, struct slice tenant)
+/* One after the other for a share. *ret_until_ms: when the put is to be given up. */
+static struct err *enter(struct writers *w, struct share *s, struct slice tenant,
+                         int64_t *ret_until_ms)
 {
     struct timespec until = at(mono_ms() + w->opts.put_ms);
-    bool is_wanted = w->opts.wants(w->opts.arg, writelease_shard(tenant));
-    struct err *e = NULL;
+    enum writelease_turn turn = WRITELEASE_BUSY;
+    bool is_late = false;
 
-    lock_take(&w->lock);
-    while (!e && s->is_busy)
-        if (!lock_wait_until(&w->lock, &w->changed, &until))
-            e = err_new(ERR_TIMEOUT, "other puts of tenants of the same share take too long");
-    if (!e && mono_ms() < s->quiet_ms)
-        e = err_new(ERR_UNAVAILABLE, "an earlier put that failed may still take place");
-    else if (!e && (!is_wanted || w->is_stopping || !writelease_may_put(&s->lease, mono_ms())))
-        e = refusal(w, tenant);
-    if (!e)
-        s->is_busy = true;
-    lock_release(&w->lock);
-    return e;
+    while (turn == WRITELEASE_BUSY && !is_late) {
+        bool is_wanted = w->opts.wants(w->opts.arg, s->number);
+
+        lock_take(&w->lock);
+        turn = writelease_put_begins(&s->lease, mono_ms(), is_wanted && !w->is_stopping);
+        *ret_until_ms = s->lease.put_until_ms;
+        if (turn == WRITELEASE_BUSY)
+            is_late = !lock_wait_until(&w->lock, &w->changed, &until);
+        lock_release(&w->lock);
+    }
+    if (turn == WRITELEASE_BUSY)
+        return err_new(ERR_TIMEOUT, "other puts of tenants of the same share take too long");
+    if (turn == WRITELEASE_QUIET)
+        return err_new(ERR_UNAVAILABLE, "an earlier put that failed may still take place");
+    return turn == WRITELEASE_GO ? NULL : refusal(w, tenant);
 }
 
-static void leave(struct writers *w, struct share *s, int64_t quiet_ms)
+static void leave(struct writers *w, struct share *s, bool is_known)
 {
     lock_take(&w->lock);
-    s->is_busy = false;
-    s->quiet_ms = ORR_MAX(s->quiet_ms, quiet_ms);
+    writelease_put_ended(&s->lease, is_known);
     (void)pthread_cond_broadcast(&w->changed);
     lock_release(&w->lock);
 }
 
 static struct err *read_back(struct writers *w, struct slice key, struct slice content)
 {
-    struct objstore_get get = {.max_bytes = content.len + 1};
+    struct objstore_get get = {.max_bytes = content.len + 1,
+                               .until_ms = mono_ms() + w->opts.put_ms};
     struct buf b = {0};
     struct err *e = objstore_get(w->opts.below, key, &get, &b, NULL);
     bool is_other = err_is(e, ERR_TOO_LARGE) || err_is(e, ERR_NOT_FOUND) ||
@@ -197,8 +208,7 @@ static struct err *read_back(struct writers *w, struct slice key, struct slice c
     METRIC_ADD(w->m.overwritten, 1);
     LOG_ERROR(compactor,
               "what was put is not what stands there: another writes the same object, and the "
-              "bucket has no "
-              "conditional puts that would keep them apart",
+              "bucket has no conditional puts that would keep them apart",
               KV_SLICE("path", key));
     return err_new(ERR_CONFLICT, "another has overwritten what was put");
 }
@@ -209,18 +219,16 @@ static struct err *put_alone(struct writers *w, struct slice key, struct slice c
     struct slice tenant = tenant_of(key);
     struct share *s = share_of(w, tenant);
     struct objstore_put once = *opts;
-    struct err *e = enter(w, s, tenant);
-    int64_t quiet_ms = INT64_MIN, began_ms = mono_ms();
+    struct err *e = enter(w, s, tenant, &once.until_ms);
+    bool is_known;
 
     if (e)
         return e;
-    once.within_ms = w->opts.put_ms;
     e = w->opts.below->ops->put(w->opts.below, key, content, &once, ret_info);
-    if (e && !err_is(e, ERR_CONFLICT) && !err_is(e, ERR_INVALID))
-        quiet_ms = began_ms + 2 * w->opts.put_ms;
+    is_known = !e || err_is(e, ERR_CONFLICT) || err_is(e, ERR_INVALID);
     if (!e)
         e = read_back(w, key, content);
-    leave(w, s, quiet_ms);
+    leave(w, s, is_known);
     return e;
 }
 
@@ -342,22 +350,27 @@ struct objstore *writers_store(struct writers *w)
     return &w->base;
 }
 
-/* ---- the thread ---- */
+/* ---- looking after a lease ---- */
 
 static void note(struct writers *w, const char *doing, struct err *e)
 {
     uint64_t left_out;
+    bool tells;
 
-    if (spell_tells(&w->trouble, doing, e, mono_ms(), &left_out))
+    lock_take(&w->lock);
+    tells = spell_tells(&w->trouble, doing, e, mono_ms(), &left_out);
+    lock_release(&w->lock);
+    if (tells)
         LOG_WARN(compactor, "a lease in the bucket cannot be looked after, it will be tried again",
                  KV_STR("reason", doing), KV_U64("skipped", left_out), KV_ERR(e));
     err_free(e);
 }
 
 /* "" when there is none. Longer than any of ours: ERR_TOO_LARGE. */
-static struct err *read_lease(struct writers *w, struct slice key, struct buf *ret)
+static struct err *read_lease(struct writers *w, struct slice key, int64_t until_ms,
+                              struct buf *ret)
 {
-    struct objstore_get get = {.max_bytes = WRITELEASE_TEXT_BYTES - 1};
+    struct objstore_get get = {.max_bytes = WRITELEASE_TEXT_BYTES - 1, .until_ms = until_ms};
     struct err *e = objstore_get(w->opts.below, key, &get, ret, NULL);
 
     if (err_is(e, ERR_NOT_FOUND)) {
@@ -368,39 +381,8 @@ static struct err *read_lease(struct writers *w, struct slice key, struct buf *r
     return e;
 }
 
-static void new_nonce(struct writers *w, char ret[static WRITELEASE_NONCE_BYTES])
-{
-    (void)snprintf(ret, WRITELEASE_NONCE_BYTES, "%016llx%016llx",
-                   (unsigned long long)rng_u64(&w->rng), (unsigned long long)rng_u64(&w->rng));
-}
-
-/* What is to be written now, and within which time. With the lock. */
-static struct writelease_step decide(struct writers *w, struct share *s, int64_t read_began_ms,
-                                     struct slice text, bool wanted, int64_t *ret_within_ms,
-                                     bool *ret_is_end)
-{
-    enum writelease_state was = s->lease.state;
-    int64_t now_ms = mono_ms();
-    char nonce[WRITELEASE_NONCE_BYTES];
-    struct writelease_step step;
-
-    new_nonce(w, nonce);
-    step = writelease_read(&s->lease, read_began_ms, now_ms, text, wanted, nonce);
-    *ret_within_ms = w->opts.put_ms;
-    if (step.text[0] && s->lease.state != WRITELEASE_HELD)
-        *ret_within_ms -= now_ms - read_began_ms;
-    *ret_is_end =
-        !wanted && !s->is_busy && now_ms >= s->quiet_ms && writelease_may_put(&s->lease, now_ms);
-    if (*ret_is_end)
-        step = writelease_release(&s->lease);
-    if ((was == WRITELEASE_HELD) != (s->lease.state == WRITELEASE_HELD))
-        METRIC_ADD(w->m.held, s->lease.state == WRITELEASE_HELD ? 1 : -1);
-    return step;
-}
-
-static void say(struct writers *w, const char *key, const struct writelease *before,
-                const struct writelease *now, const struct writelease_step *step, bool is_end,
-                struct slice text)
+static void say(struct writers *w, const char *key, enum writelease_state before,
+                enum writelease_state now, const struct writelease_step *step, struct slice text)
 {
     struct slice holder = SLICE("nobody");
 
@@ -410,85 +392,69 @@ static void say(struct writers *w, const char *key, const struct writelease *bef
         LOG_ERROR(compactor, "a lease that was held is another's", KV_STR("path", key),
                   KV_SLICE("peer", holder));
     }
-    if (is_end)
+    if (step->is_end)
         LOG_INFO(compactor, "gives back the lease of a share of the tenants", KV_STR("path", key));
-    else if (before->state != WRITELEASE_HELD && now->state == WRITELEASE_HELD)
+    else if (before != WRITELEASE_HELD && now == WRITELEASE_HELD)
         LOG_INFO(compactor, "writes for a share of the tenants", KV_STR("path", key));
-    else if (before->state == WRITELEASE_IDLE && now->state == WRITELEASE_WATCHED && !step->text[0])
+    else if (before == WRITELEASE_IDLE && now == WRITELEASE_WATCHED)
         LOG_INFO(compactor, "waits for the lease of a share of the tenants", KV_STR("path", key),
                  KV_SLICE("peer", holder));
 }
 
 static void put_lease(struct writers *w, struct share *s, struct slice key,
-                      const struct writelease_step *step, int64_t within_ms, bool is_end)
+                      const struct writelease_step *step)
 {
-    const struct objstore_put opts = {.content_type = "text/plain", .within_ms = within_ms};
-    int64_t began_ms = mono_ms();
-    struct err *e = within_ms > 0
-                        ? objstore_put(w->opts.below, key, slice_cstr(step->text), &opts, NULL)
-                        : err_new(ERR_TIMEOUT, "it took too long to read");
+    const struct objstore_put opts = {.content_type = "text/plain", .until_ms = step->until_ms};
+    struct err *e = objstore_put(w->opts.below, key, slice_cstr(step->text), &opts, NULL);
 
-    if (!is_end) {
+    if (!step->is_end) {
         lock_take(&w->lock);
-        writelease_wrote(&s->lease, began_ms, mono_ms(), e == NULL);
+        writelease_wrote(&s->lease, mono_ms(), e == NULL);
         lock_release(&w->lock);
     }
     if (e)
         note(w, "write", e);
 }
 
-/* One look at one lease. */
-static void look(struct writers *w, unsigned i, bool is_ending)
+/* What a read of it, which began then, makes of it. */
+static void decide(struct share *s, const char *name, int64_t read_began_ms, struct slice text,
+                   bool wanted)
 {
-    bool wanted = !is_ending && w->opts.wants(w->opts.arg, i), is_end;
-    struct share *s = &w->shares[i];
-    struct writelease before = s->lease, now; /* the thread alone changes it */
-    int64_t read_began_ms = mono_ms(), within_ms;
-    char name[WRITELEASE_KEY_BYTES];
+    struct writers *w = s->w;
+    char nonce[WRITELEASE_NONCE_BYTES];
+    enum writelease_state before, now;
     struct writelease_step step;
-    struct buf text = {0};
-    struct slice key;
-    struct err *e;
 
-    if (!wanted && before.state == WRITELEASE_IDLE)
-        return;
-    writelease_key(i, name);
-    key = slice_cstr(name);
-    if ((e = read_lease(w, key, &text))) {
-        note(w, "read", e);
-    } else {
-        lock_take(&w->lock);
-        step = decide(w, s, read_began_ms, buf_slice(&text), wanted, &within_ms, &is_end);
-        now = s->lease;
-        lock_release(&w->lock);
-        say(w, name, &before, &now, &step, is_end, buf_slice(&text));
-        if (step.text[0])
-            put_lease(w, s, key, &step, within_ms, is_end);
-        if (before.state != WRITELEASE_HELD && now.state == WRITELEASE_HELD && w->opts.gained)
-            w->opts.gained(w->opts.arg);
-    }
-    buf_done(&text);
+    lock_take(&w->lock);
+    (void)snprintf(nonce, sizeof(nonce), "%016llx%016llx", (unsigned long long)rng_u64(&w->rng),
+                   (unsigned long long)rng_u64(&w->rng));
+    before = s->lease.state;
+    step = writelease_read(&s->lease, read_began_ms, mono_ms(), text, wanted, nonce);
+    now = s->lease.state;
+    lock_release(&w->lock);
+    if ((before == WRITELEASE_HELD) != (now == WRITELEASE_HELD))
+        METRIC_ADD(w->m.held, now == WRITELEASE_HELD ? 1 : -1);
+    say(w, name, before, now, &step, text);
+    if (before != WRITELEASE_HELD && now == WRITELEASE_HELD && w->opts.gained)
+        w->opts.gained(w->opts.arg);
+    if (step.text[0])
+        put_lease(w, s, slice_cstr(name), &step);
 }
 
-/* Returns when to look again. */
-static int64_t look_at_all(struct writers *w)
+static void look(struct share *s, bool wanted)
 {
-    int64_t next_ms = mono_ms() + w->opts.put_ms / 4;
+    int64_t read_began_ms = mono_ms();
+    char name[WRITELEASE_KEY_BYTES];
+    struct buf text = {0};
+    struct err *e;
 
-    for (unsigned i = 0; i < WRITELEASE_SHARDS; i++) {
-        struct share *s = &w->shares[i];
-
-        /* one that is not ours any more is given back at once, or as soon as its puts are over */
-        if (mono_ms() >= s->next_look_ms ||
-            (s->lease.state == WRITELEASE_HELD && !w->opts.wants(w->opts.arg, i))) {
-            look(w, i, false);
-            s->next_look_ms = s->lease.state == WRITELEASE_IDLE
-                                  ? mono_ms() + w->opts.put_ms / 4
-                                  : writelease_next_ms(&s->lease, mono_ms());
-        }
-        next_ms = ORR_MIN(next_ms, s->next_look_ms);
-    }
-    return ORR_MAX(next_ms, mono_ms() + ORR_MAX(w->opts.put_ms / 100, MIN_REST_MS));
+    writelease_key(s->number, name);
+    e = read_lease(s->w, slice_cstr(name), read_began_ms + s->w->opts.lease_ms, &text);
+    if (e)
+        note(s->w, "read", e);
+    else
+        decide(s, name, read_began_ms, buf_slice(&text), wanted);
+    buf_done(&text);
 }
 
 static bool is_stopping(struct writers *w)
@@ -512,6 +478,71 @@ static void sleep_until(struct writers *w, int64_t until_ms)
     lock_release(&w->lock);
 }
 
+/* Looks when it is time to; returns when that is next, but the ring may say something else before. */
+static int64_t turn(struct share *s, int64_t next_ms)
+{
+    struct writers *w = s->w;
+    bool wanted = w->opts.wants(w->opts.arg, s->number), is_due;
+    int64_t now_ms = mono_ms();
+
+    lock_take(&w->lock);
+    is_due =
+        s->lease.state == WRITELEASE_IDLE
+            ? wanted
+            : now_ms >= ORR_MIN(next_ms,
+                                wanted ? INT64_MAX : writelease_next_ms(&s->lease, wanted, now_ms));
+    lock_release(&w->lock);
+    if (!is_due)
+        return next_ms;
+    look(s, wanted);
+    lock_take(&w->lock);
+    next_ms = writelease_next_ms(&s->lease, wanted, mono_ms());
+    lock_release(&w->lock);
+    return next_ms;
+}
+
+/* The end: what is under way is waited for, and a claim, which nobody could tell from a lease that is in use. */
+static void give_back(struct share *s)
+{
+    struct writers *w = s->w;
+    struct timespec until = at(mono_ms() + 2 * w->opts.put_ms); /* a put and reading it back */
+    int64_t settles_ms = INT64_MIN;
+    enum writelease_state state;
+
+    lock_take(&w->lock);
+    while (s->lease.is_busy && lock_wait_until(&w->lock, &w->changed, &until))
+        ;
+    state = s->lease.state;
+    if (state == WRITELEASE_CLAIMED)
+        settles_ms = writelease_next_ms(&s->lease, false, mono_ms());
+    until = at(settles_ms);
+    while (mono_ms() < settles_ms)
+        (void)lock_wait_until(&w->lock, &w->changed, &until);
+    lock_release(&w->lock);
+    if (state != WRITELEASE_IDLE)
+        look(s, false);
+}
+
+static void *serve(void *arg)
+{
+    struct share *s = arg;
+    struct writers *w = s->w;
+    int64_t next_ms = 0;
+
+    while (!is_stopping(w)) {
+        int64_t now_ms, tick_ms;
+
+        next_ms = turn(s, next_ms);
+        now_ms = mono_ms();
+        tick_ms = now_ms + ORR_MAX(w->opts.lease_ms / 4, MIN_REST_MS);
+        sleep_until(w, ORR_MIN(ORR_MAX(next_ms, now_ms + MIN_REST_MS), tick_ms));
+    }
+    give_back(s);
+    return NULL;
+}
+
+/* ---- the thread ---- */
+
 static void work(struct writers *w)
 {
     bool is_plain = false;
@@ -521,17 +552,41 @@ static void work(struct writers *w)
         note(w, "find out whether there are leases", e);
         sleep_until(w, mono_ms() + ASK_AGAIN_MS);
     }
+    if (writers_know(w) && w->opts.gained)
+        w->opts.gained(w->opts.arg);
     if (!is_plain)
         return;
     LOG_WARN(compactor,
-             "the bucket has no conditional puts, and s3.one-writer is set: for each tenant one "
-             "compactor alone writes, by a lease in the bucket, and another takes over when that "
-             "has run out",
-             KV_STR("bucket", w->opts.below->name), KV_I64("duration_ms", 7 * w->opts.put_ms));
-    while (!is_stopping(w))
-        sleep_until(w, look_at_all(w));
+             "the bucket has no conditional puts: for each tenant one compactor alone writes, by a "
+             "lease in the bucket, and another takes over when that was given back or has run out",
+             KV_STR("bucket", w->opts.below->name),
+             KV_I64("duration_ms", writelease_takeover_ms(&w->shares[0].lease)));
+    for (unsigned i = 0; i < WRITELEASE_SHARDS && !is_stopping(w);) {
+        struct share *s = &w->shares[i];
+
+        if ((e = thread_start("writers", serve, s, &s->thread))) {
+            note(w, "start a thread", e);
+            sleep_until(w, mono_ms() + ASK_AGAIN_MS);
+        } else {
+            s->has_thread = true;
+            i++;
+        }
+    }
     for (unsigned i = 0; i < WRITELEASE_SHARDS; i++)
-        look(w, i, true);
+        if (w->shares[i].has_thread)
+            (void)pthread_join(w->shares[i].thread, NULL);
+}
+
+static void end_once(struct writers *w)
+{
+    bool is_first;
+
+    lock_take(&w->lock);
+    is_first = !w->has_ended;
+    w->has_ended = true;
+    lock_release(&w->lock);
+    if (is_first)
+        w->ended(w->ended_arg);
 }
 
 static void *run(void *arg)
@@ -539,7 +594,7 @@ static void *run(void *arg)
     struct writers *w = arg;
 
     work(w);
-    w->ended(w->ended_arg);
+    end_once(w);
     return NULL;
 }
 
@@ -560,6 +615,9 @@ void writers_stop(struct writers *w)
     w->is_stopping = true;
     (void)pthread_cond_broadcast(&w->changed);
     lock_release(&w->lock);
+    /* the thread may be asking a server that does not answer, and nothing is held that were to be given back */
+    if (w->has_thread && !writers_decide(w))
+        end_once(w);
 }
 
 /* ---- life ---- */
@@ -567,8 +625,8 @@ void writers_stop(struct writers *w)
 static const struct metric_field fields[] = {
     METRIC_GAUGE(
         struct writers_metrics, held, "orrery_compactor_leases",
-        "Shares of the tenants this process alone writes for; without s3.one-writer, or with "
-        "conditional puts, none."),
+        "Shares of the tenants this process alone writes for; with conditional puts, or without "
+        "s3.one-writer, none."),
     METRIC_COUNTER(struct writers_metrics, refused, "orrery_compactor_lease_refusals_total",
                    "Changes in the bucket that were not begun because the lease is not held."),
     METRIC_COUNTER(struct writers_metrics, overwritten, "orrery_compactor_overwritten_total",
@@ -581,15 +639,18 @@ struct writers *writers_new(const struct writers_opts *opts)
 {
     struct writers *w = mem_new(struct writers);
 
-    ORR_ASSERT(opts->put_ms > 0);
+    ORR_ASSERT(opts->lease_ms > 0 && opts->put_ms > 0);
     w->base.ops = &store_ops;
     w->base.name = opts->below->name;
     w->opts = *opts;
     atomic_init(&w->kind, NOT_KNOWN);
     rng_seed_system(&w->rng);
     for (unsigned i = 0; i < WRITELEASE_SHARDS; i++)
-        w->shares[i].lease =
-            (struct writelease){.instance = opts->instance, .put_ms = opts->put_ms};
+        w->shares[i] = (struct share){.w = w,
+                                      .number = i,
+                                      .lease = {.instance = opts->instance,
+                                                .lease_ms = opts->lease_ms,
+                                                .put_ms = opts->put_ms}};
     lock_init(&w->lock, LOCK_LEAF_MODULE);
     lock_cond_init(&w->changed);
     metric_register(&w->m, fields, ORR_COUNT(fields), NULL);

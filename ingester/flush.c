@@ -28,7 +28,7 @@ static const struct metric_field flush_fields[] = {
 struct flush_request {
     struct flush_request *next;
     char *tenant; /* "": all */
-    bool is_leave;
+    bool is_leave, is_to_stop;
     int64_t wait_ms, until_ms; /* mono */
     struct flush_report report;
     struct err *err;
@@ -50,6 +50,7 @@ struct flush {
     /* guarded by lock */
     struct flush_request *first, **last;
     bool is_stopping, is_woken;
+    atomic_bool is_ending; /* is_stopping, for who holds no lock */
     /* the thread's */
     VEC(struct flush_request *) waiting;
     int64_t next_maintain_ms, next_hint_ms, sealed_at_ms;
@@ -106,9 +107,11 @@ static void take_waiting(struct flush *f, size_t i, struct err *e)
 
 /* ---- compactors ---- */
 
+/* Of both signals, that wait for compactors. */
 static size_t count_segments(struct flush *f, const char *tenant)
 {
     struct head_segment *rows;
+    struct loghead_segment *logs;
     size_t n, count = 0;
 
     head_segments(f->opts.head, &rows, &n);
@@ -116,6 +119,12 @@ static size_t count_segments(struct flush *f, const char *tenant)
         count += rows[i].state == HEAD_SEGMENT_READY &&
                  (!tenant[0] || strcmp(tenant, rows[i].tenant) == 0);
     mem_free(rows);
+    if (!f->opts.logs)
+        return count;
+    loghead_segments(f->opts.logs, &logs, &n);
+    for (size_t i = 0; i < n; i++)
+        count += !tenant[0] || strcmp(tenant, logs[i].tenant) == 0;
+    mem_free(logs);
     return count;
 }
 
@@ -123,34 +132,54 @@ static size_t count_segments(struct flush *f, const char *tenant)
 static void hint_all(struct flush *f)
 {
     struct head_segment *rows;
-    size_t n;
+    struct loghead_segment *logs = NULL;
+    const char *last = NULL;
+    size_t n, n_logs = 0;
 
     f->next_hint_ms = now_ms(f) + HINT_AGAIN_MS;
     head_segments(f->opts.head, &rows, &n);
-    for (size_t i = 0; i < n; i++)
-        if (rows[i].state == HEAD_SEGMENT_READY &&
-            (i == 0 || strcmp(rows[i - 1].tenant, rows[i].tenant) != 0)) {
-            f->opts.ops.hint(f->opts.ops.arg, slice_cstr(rows[i].tenant));
-            METRIC_ADD(f->m.hints, 1);
+    if (f->opts.logs)
+        loghead_segments(f->opts.logs, &logs, &n_logs);
+    for (size_t i = 0, k = 0; i < n || k < n_logs;) {
+        const char *tenant;
+
+        if (k == n_logs || (i < n && strcmp(rows[i].tenant, logs[k].tenant) <= 0)) {
+            tenant = rows[i].tenant;
+            if (rows[i++].state != HEAD_SEGMENT_READY)
+                continue;
+        } else {
+            tenant = logs[k++].tenant;
         }
+        if (last && strcmp(last, tenant) == 0)
+            continue;
+        f->opts.ops.hint(f->opts.ops.arg, slice_cstr(tenant));
+        METRIC_ADD(f->m.hints, 1);
+        last = tenant;
+    }
     mem_free(rows);
+    mem_free(logs);
 }
 
 /* ---- cutting ---- */
 
-static struct err *cut(struct flush *f, const char *tenant, size_t *ret_segments)
+/* Both signals, whatever comes of one. */
+static struct err *cut(struct flush *f, const char *tenant, bool with_logs, size_t *ret_segments)
 {
-    struct err *e = head_cut(f->opts.head, slice_cstr(tenant), INT64_MAX, ret_segments);
+    size_t n = 0, n_logs = 0;
+    struct err *e = head_cut(f->opts.head, slice_cstr(tenant), INT64_MAX, &n);
 
+    if (f->opts.logs && with_logs)
+        e = err_first(e, loghead_cut(f->opts.logs, slice_cstr(tenant), &n_logs));
     METRIC_ADD(f->m.cuts, 1);
     if (e)
         METRIC_ADD(f->m.cut_failures, 1);
+    *ret_segments = n + n_logs;
     return e;
 }
 
 static void run_cut(struct flush *f, struct flush_request *r)
 {
-    struct err *e = cut(f, r->tenant, &r->report.cut);
+    struct err *e = cut(f, r->tenant, !r->is_to_stop, &r->report.cut);
 
     r->report.has_compactor = f->opts.ops.compactors(f->opts.ops.arg) > 0;
     if (!e)
@@ -185,15 +214,16 @@ static void maintain(struct flush *f)
     if (now_ms(f) < f->next_maintain_ms)
         return;
     f->next_maintain_ms = now_ms(f) + f->opts.maintain_ms;
-    if (!head_is_ready(f->opts.head))
-        return;
-    if ((e = head_maintain(f->opts.head, clock_wall_ms(f->opts.clock)))) {
+    if (f->opts.logs)
+        (void)loghead_cut_due(f->opts.logs);
+    if (head_is_ready(f->opts.head) &&
+        (e = head_maintain(f->opts.head, clock_wall_ms(f->opts.clock)))) {
         METRIC_ADD(f->m.cut_failures, 1);
         LOG_ERROR(flush, "maintaining the head failed, it will be tried again", KV_ERR(e));
         err_free(e);
     }
     hint_all(f);
-    flush_upload_run(f->upload, flush_is_leaving(f));
+    flush_upload_run(f->upload, flush_is_leaving(f), &f->is_ending);
 }
 
 /* ---- leaving ---- */
@@ -227,10 +257,27 @@ static void end_leave(struct flush *f)
             take_waiting(f, i, NULL);
 }
 
+/* All that was cut is in blocks. A batch that passed the seal just before it was there may have come behind the cut. */
+static void end_leave_if_empty(struct flush *f)
+{
+    size_t n;
+    struct err *e = cut(f, "", true, &n);
+
+    if (e) {
+        LOG_ERROR(flush, "cutting to leave failed, it will be tried again", KV_ERR(e));
+        err_free(e);
+    } else if (count_segments(f, "") == 0) {
+        end_leave(f);
+    } else {
+        hint_all(f);
+    }
+}
+
 /* One step, when it is due. */
 static void leave_on(struct flush *f)
 {
     struct err *e;
+    size_t n;
 
     switch (atomic_load(&f->leave)) {
     case LEAVE_ANNOUNCED: /* writers still send, until they have heard */
@@ -240,7 +287,7 @@ static void leave_on(struct flush *f)
         enter(f, LEAVE_SEALED, "sealed");
         break;
     case LEAVE_SEALED:
-        if ((e = cut(f, "", NULL))) {
+        if ((e = cut(f, "", true, &n))) {
             LOG_ERROR(flush, "cutting to leave failed, it will be tried again", KV_ERR(e));
             err_free(e);
             return;
@@ -250,7 +297,7 @@ static void leave_on(struct flush *f)
         break;
     case LEAVE_CUT:
         if (count_segments(f, "") == 0)
-            end_leave(f);
+            end_leave_if_empty(f);
         else if (now_ms(f) >= f->next_hint_ms)
             hint_all(f);
         break;
@@ -350,6 +397,7 @@ void flush_stop(struct flush *f)
 {
     lock_take(&f->lock);
     f->is_stopping = true;
+    atomic_store(&f->is_ending, true);
     pthread_cond_signal(&f->cond);
     lock_release(&f->lock);
 }
@@ -397,6 +445,17 @@ void flush_cut(struct flush *f, struct slice tenant, int64_t wait_ms, flush_done
 
     r->tenant = slice_dup(tenant);
     r->wait_ms = wait_ms;
+    r->done = done;
+    r->arg = arg;
+    ask(f, r);
+}
+
+void flush_cut_to_stop(struct flush *f, flush_done_fn *done, void *arg)
+{
+    struct flush_request *r = mem_new(struct flush_request);
+
+    r->tenant = mem_strdup("");
+    r->is_to_stop = true;
     r->done = done;
     r->arg = arg;
     ask(f, r);

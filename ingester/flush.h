@@ -1,14 +1,14 @@
 /*
- * Getting data out of the head: what is due is cut each minute, everything on command, on shutdown
- * and on leaving; compactors are told; and what no compactor takes is uploaded from here.
+ * Getting data out of the heads, metrics' and logs': what is due is cut each minute, everything on command and on leaving,
+ * metrics on shutdown; compactors are told; and what no compactor takes is uploaded from here.
  *
- *   maintain   head_maintain() once a period; then compactors that own a tenant with new segments
- *              are hinted
+ *   maintain   head_maintain() and loghead_cut_due() once a period; then compactors that own a tenant with new
+ *              segments are hinted
  *   cut        flush_cut(): everything of a tenant (or all), now; done when it is cut, and, if
  *              asked to wait, when those segments are dropped (their data is in visible blocks)
  *   leave      LEAVING ─ grace ─▶ sealed ─▶ all cut ─▶ hints, until no segment is left ─▶ LEFT
- *   upload     (not where, by s3.one-writer, compactors alone may change a catalogue)
- *              a segment older than self_upload_after is put into the bucket as a block of its own
+ *   upload     (not where compactors alone may change a catalogue: no conditional puts)
+ *              a segment that was cut longer than self_upload_after ago is put into the bucket as a block of its own
  *              and into the catalogue; it is dropped visible_after later, when readers know
  *
  * All of it runs on one thread of its own, since cutting may take seconds. Calls: any thread.
@@ -17,12 +17,13 @@
 #include "common/base/clock.h"
 #include "common/base/loop.h"
 #include "common/objstore/objstore.h"
+#include "ingester/logs/loghead.h"
 #include "ingester/metrics/head.h"
 
 struct flush;
 
 struct flush_ops {
-    /* Tells the compactor that owns this tenant to look. */
+    /* Tells the compactor that owns this tenant to look, for segments of both signals. */
     void (*hint)(void *arg, struct slice tenant);
     /* How many compactors there are to wait for. */
     size_t (*compactors)(void *arg);
@@ -30,12 +31,15 @@ struct flush_ops {
     void (*seal)(void *arg);        /* no more batches from here on */
     void (*end_leave)(void *arg);   /* LEFT: nothing here is needed any more */
     /* The catalogue of a tenant has this version now. */
-    void (*published)(void *arg, struct slice tenant, uint64_t version);
+    void (*published)(void *arg, struct slice signal, struct slice tenant, uint64_t version);
     void *arg;
 };
 
 struct flush_opts {
     struct head *head;
+    struct loghead *logs; /* NULL: there are none */
+    const char
+        *logs_work_dir; /* blocks of log lines are made there; cleared. Lent until flush_free() */
     struct objstore *store;    /* NULL: no upload from here */
     const struct clock *clock; /* NULL: the system's */
     struct flush_ops ops;
@@ -64,6 +68,8 @@ void flush_free(struct flush *f);
 /* tenant empty: all. wait_ms: how long to wait for compactors; 0: not at all. */
 void flush_cut(struct flush *f, struct slice tenant, int64_t wait_ms, flush_done_fn *done,
                void *arg);
+/* All metrics, before the process ends. Log lines stay as they are: they come back from their log and frames. */
+void flush_cut_to_stop(struct flush *f, flush_done_fn *done, void *arg);
 /* done comes after LEFT; asking again joins the leaving that is under way. */
 void flush_leave(struct flush *f, flush_done_fn *done, void *arg);
 bool flush_is_leaving(const struct flush *f);

@@ -1,4 +1,3 @@
-#include "common/base/fsx.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/vec.h"
@@ -6,10 +5,9 @@
 #include "common/block/catalogue.h"
 #include "ingester/flush_internal.h"
 
-#define SIGNAL SLICE("metrics")
-
 /* A segment whose block is in the catalogue. */
 struct uploaded {
+    const struct flush_signal *signal;
     char tenant[152], ulid[27];
     uint64_t version; /* that names it */
     int64_t
@@ -65,85 +63,87 @@ static struct err *add_block(void *arg, struct catalogue *c, bool *ret_changed)
     return NULL;
 }
 
-static struct err *read_meta(struct arena *a, const struct head_segment *seg,
-                             struct block_meta *ret)
-{
-    char *path = mem_printf("%s/%s", seg->path, BLOCK_META_FILE);
-    struct buf text = {0};
-    struct err *e = fsx_read(path, BLOCK_META_MAX_BYTES, &text);
-
-    if (!e)
-        e = block_meta_parse(a, arena_dup(a, buf_slice(&text)), ret);
-    buf_done(&text);
-    mem_free(path);
-    return e;
-}
-
-static struct err *upload(struct flush_upload *u, struct arena *a, const struct head_segment *seg,
+static struct err *upload(struct flush_upload *u, const struct flush_signal *sig,
+                          const struct flush_waiting *w, struct flush_block *b,
                           uint64_t *ret_version)
 {
-    struct slice tenant = slice_cstr(seg->tenant), id = slice_cstr(seg->ulid);
+    struct slice tenant = slice_cstr(w->tenant), id = slice_cstr(w->ulid),
+                 name = slice_cstr(sig->name);
     struct catalogue *cat = NULL;
     struct addition add;
-    struct block_meta meta;
     struct err *e;
 
-    if ((e = catalogue_load(u->opts.store, SIGNAL, tenant, &cat)))
+    if ((e = block_store_upload(u->opts.store, name, tenant, b->dir, &b->meta)))
         return e;
-    if (!catalogue_has_segment(cat, id)) {
-        if ((e = read_meta(a, seg, &meta)) ||
-            (e = block_store_upload(u->opts.store, SIGNAL, tenant, seg->path, &meta)))
-            goto out;
-        meta.segments = &id;
-        meta.n_segments = 1;
-        add = (struct addition){u->opts.store, meta, id};
-        catalogue_free(cat);
-        cat = NULL;
-        if ((e = catalogue_update(u->opts.store, SIGNAL, tenant, add_block, &add, &cat)))
-            goto out;
-    }
+    b->meta.segments = &id;
+    b->meta.n_segments = 1;
+    add = (struct addition){u->opts.store, b->meta, id};
+    if ((e = catalogue_update(u->opts.store, name, tenant, add_block, &add, &cat)))
+        return e;
     *ret_version = catalogue_version(cat);
-    u->opts.ops.published(u->opts.ops.arg, tenant, *ret_version);
-out:
     catalogue_free(cat);
-    return e;
-}
-
-static struct uploaded *find(struct flush_upload *u, const struct head_segment *seg)
-{
-    VEC_FOREACH (d, &u->done)
-        if (strcmp(d->ulid, seg->ulid) == 0 && strcmp(d->tenant, seg->tenant) == 0)
-            return d;
     return NULL;
 }
 
-static void upload_and_note(struct flush_upload *u, const struct head_segment *seg)
+/* *ret_version: of the catalogue that names it now. */
+static struct err *bring(struct flush_upload *u, const struct flush_signal *sig,
+                         const struct flush_waiting *w, const atomic_bool *stop,
+                         uint64_t *ret_version)
 {
-    struct arena *a = arena_new(0);
-    struct head_segment pinned;
-    struct err *e =
-        head_segment_pin(u->opts.head, slice_cstr(seg->tenant), slice_cstr(seg->ulid), &pinned);
-    struct uploaded *d;
-    uint64_t version = 0;
+    struct slice tenant = slice_cstr(w->tenant), name = slice_cstr(sig->name);
+    struct catalogue *cat = NULL;
+    struct flush_block b = {0};
+    struct arena *a;
+    struct err *e;
+    bool is_named;
 
-    if (!e) {
-        e = upload(u, a, seg, &version);
-        head_segment_unpin(u->opts.head, &pinned);
+    if ((e = catalogue_load(u->opts.store, name, tenant, &cat)))
+        return e;
+    is_named = catalogue_has_segment(cat, slice_cstr(w->ulid));
+    *ret_version = catalogue_version(cat);
+    catalogue_free(cat);
+    if (is_named)
+        return NULL;
+    a = arena_new(0);
+    if (!(e = sig->open(&u->opts, a, w, stop, &b))) {
+        e = upload(u, sig, w, &b, ret_version);
+        sig->close(&u->opts, &b);
     }
     arena_free(a);
+    return e;
+}
+
+static bool is_done(const struct flush_upload *u, const struct flush_signal *sig,
+                    const struct flush_waiting *w)
+{
+    VEC_FOREACH (d, &u->done)
+        if (d->signal == sig && strcmp(d->ulid, w->ulid) == 0 && strcmp(d->tenant, w->tenant) == 0)
+            return true;
+    return false;
+}
+
+static void upload_and_note(struct flush_upload *u, const struct flush_signal *sig,
+                            const struct flush_waiting *w, const atomic_bool *stop)
+{
+    uint64_t version = 0;
+    struct err *e = bring(u, sig, w, stop, &version);
+    struct uploaded *d;
+
     if (e) {
         METRIC_ADD(u->m->upload_failures, 1);
-        LOG_ERROR(flush, "segment not uploaded, it stays here", KV_STR("tenant", seg->tenant),
-                  KV_STR("block", seg->ulid), KV_ERR(e));
+        LOG_ERROR(flush, "segment not uploaded, it stays here", KV_STR("signal", sig->name),
+                  KV_STR("tenant", w->tenant), KV_STR("block", w->ulid), KV_ERR(e));
         err_free(e);
         return;
     }
+    u->opts.ops.published(u->opts.ops.arg, slice_cstr(sig->name), slice_cstr(w->tenant), version);
     METRIC_ADD(u->m->uploads, 1);
     LOG_WARN(flush, "no compactor took a segment, it was uploaded as a block",
-             KV_STR("tenant", seg->tenant), KV_STR("block", seg->ulid));
+             KV_STR("signal", sig->name), KV_STR("tenant", w->tenant), KV_STR("block", w->ulid));
     d = vec_add(&u->done);
-    memcpy(d->tenant, seg->tenant, sizeof(d->tenant));
-    memcpy(d->ulid, seg->ulid, sizeof(d->ulid));
+    d->signal = sig;
+    memcpy(d->tenant, w->tenant, sizeof(d->tenant));
+    memcpy(d->ulid, w->ulid, sizeof(d->ulid));
     d->version = version;
     d->visible_ms = clock_mono_ms(u->opts.clock) + u->opts.visible_after_ms;
 }
@@ -156,13 +156,13 @@ static void drop_visible(struct flush_upload *u)
 
         if (clock_mono_ms(u->opts.clock) < d->visible_ms)
             continue;
-        e = head_segment_dropped(u->opts.head, slice_cstr(d->tenant), slice_cstr(d->ulid),
-                                 d->version);
+        e = d->signal->drop(&u->opts, slice_cstr(d->tenant), slice_cstr(d->ulid), d->version);
         if (e &&
             !err_is(e, ERR_NOT_FOUND)) { /* gone already is as good: a compactor told us first */
             LOG_ERROR(flush,
                       "a segment that was uploaded cannot be dropped, it will be tried again",
-                      KV_STR("tenant", d->tenant), KV_STR("block", d->ulid), KV_ERR(e));
+                      KV_STR("signal", d->signal->name), KV_STR("tenant", d->tenant),
+                      KV_STR("block", d->ulid), KV_ERR(e));
             err_free(e);
             continue;
         }
@@ -171,7 +171,7 @@ static void drop_visible(struct flush_upload *u)
     }
 }
 
-/* Where s3.one-writer decides, a catalogue has one writer, a compactor (common/block/writelease.h). */
+/* Where puts are not conditional, a catalogue has one writer, a compactor (common/block/writelease.h). */
 static bool may_write(struct flush_upload *u)
 {
     bool has_one_writer = false;
@@ -187,30 +187,36 @@ static bool may_write(struct flush_upload *u)
         LOG_WARN(
             flush,
             "no compactor takes segments, and they are not uploaded as blocks: the bucket has no "
-            "conditional puts, and by s3.one-writer compactors alone may name blocks");
+            "conditional puts, so that compactors alone may name blocks (s3.one-writer)");
     u->has_told = has_one_writer;
     return !has_one_writer;
 }
 
-void flush_upload_run(struct flush_upload *u, bool is_leaving)
+static void upload_waiting(struct flush_upload *u, const struct flush_signal *sig, int64_t after_ms,
+                           const atomic_bool *stop)
 {
-    int64_t now_ms = clock_wall_ms(u->opts.clock), after_ms = u->opts.self_upload_after_ms;
-    struct head_segment *rows;
-    struct ulid id;
-    size_t n;
+    int64_t now_ms = clock_wall_ms(u->opts.clock);
+    struct flush_waiting *rows;
+    size_t n = sig->list(&u->opts, &rows);
+
+    for (size_t i = 0; i < n && !atomic_load(stop); i++)
+        if (now_ms - rows[i].since_ms >= after_ms && !is_done(u, sig, &rows[i])) {
+            if (!may_write(u))
+                break;
+            upload_and_note(u, sig, &rows[i], stop);
+        }
+    mem_free(rows);
+}
+
+void flush_upload_run(struct flush_upload *u, bool is_leaving, const atomic_bool *stop)
+{
+    int64_t after_ms = u->opts.self_upload_after_ms;
 
     drop_visible(u);
     if (!u->opts.store || !after_ms)
         return;
     if (is_leaving)
         after_ms = ORR_MIN(after_ms, (int64_t)FLUSH_LEAVE_UPLOAD_MS);
-    head_segments(u->opts.head, &rows, &n);
-    for (size_t i = 0; i < n; i++)
-        if (rows[i].state == HEAD_SEGMENT_READY && ulid_parse(slice_cstr(rows[i].ulid), &id) &&
-            now_ms - ulid_time_ms(id) >= after_ms && !find(u, &rows[i])) {
-            if (!may_write(u))
-                break;
-            upload_and_note(u, &rows[i]);
-        }
-    mem_free(rows);
+    upload_waiting(u, &flush_signal_metrics, after_ms, stop);
+    upload_waiting(u, &flush_signal_logs, after_ms, stop);
 }

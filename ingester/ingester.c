@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "common/base/fsx.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/model/metrics_rpc.h"
@@ -57,14 +58,16 @@ static const struct conf_field ingester_fields[] = {
         "Memory for the label values that regexes of queries matched, kept for the next one."),
     CONF_INT(struct ingester_conf, exemplars_per_tenant, "exemplars-per-tenant", "100000", "1",
              "100000000", CONF_FIXED, "Exemplars kept of a tenant; the oldest give way."),
-    CONF_DURATION(struct ingester_conf, cut_grace_ns, "cut-grace", "15m", "1s", "24h", CONF_FIXED,
-                  "How long after a two-hour window's end it is cut into a segment."),
+    CONF_DURATION(
+        struct ingester_conf, cut_grace_ns, "cut-grace", "15m", "1s", "24h", CONF_FIXED,
+        "How long after a two-hour window's end it is cut into a segment, of metrics and of "
+        "log lines."),
     CONF_DURATION(struct ingester_conf, maintain_period_ns, "maintain-period", "1m", "100ms", "1h",
                   CONF_FIXED, "How often the head is looked at for what is due."),
     CONF_DURATION(struct ingester_conf, flush_wait_ns, "flush-wait", "30s", "0s", "1h", CONF_FIXED,
                   "How long POST /ingester/flush waits for compactors to take the segments."),
     CONF_BOOL(struct ingester_conf, cut_on_shutdown, "cut-on-shutdown", "true", CONF_FIXED,
-              "Cut everything into segments when the process stops."),
+              "Cut all metrics into segments when the process stops."),
     CONF_BOOL(struct ingester_conf, leave_on_shutdown, "leave-on-shutdown", "false", CONF_FIXED,
               "Leave the ring when the process stops: it waits until compactors have its data."),
     CONF_DURATION(struct ingester_conf, leave_grace_ns, "leave-grace", "5s", "0s", "10m",
@@ -89,6 +92,7 @@ static const struct conf_field ingester_fields[] = {
     CONF_BYTES(struct ingester_conf, logs_cache_bytes, "logs-door-cache-bytes", "64MiB", "1MiB",
                NULL, CONF_FIXED, "Memory for the fingerprints of log streams known to be valid."),
     LINE_DOOR_FIELDS(struct ingester_conf),
+    MESSAGE_DOOR_FIELDS(struct ingester_conf),
 };
 static const struct conf_section ingester_section = {
     "ingester", "Taking in and keeping recent data.", sizeof(struct ingester_conf), ingester_fields,
@@ -209,10 +213,10 @@ static void end_leave(void *arg)
     loop_post(process_loop(ing->process, 0), left_on_loop, process_membership(ing->process));
 }
 
-static void published(void *arg, struct slice tenant, uint64_t version)
+static void published(void *arg, struct slice signal, struct slice tenant, uint64_t version)
 {
     struct ingester *ing = arg;
-    char *key = mem_printf("catalogue/metrics/%.*s", SLICE_ARG(tenant));
+    char *key = mem_printf("catalogue/%.*s/%.*s", SLICE_ARG(signal), SLICE_ARG(tenant));
 
     membership_kv_post(process_membership(ing->process), slice_cstr(key), version, SLICE_EMPTY);
     mem_free(key);
@@ -266,8 +270,13 @@ static void build_flush(struct ingester *ing)
 {
     const struct ingester_conf *c = &ing->conf;
 
+    ing->logs_work_dir = mem_printf("%s/logs/upload", process_data_dir(ing->process));
+    err_free(fsx_remove_tree(
+        ing->logs_work_dir)); /* of a process that was killed; else the next upload says why */
     ing->flush = flush_new(&(struct flush_opts){
         .head = ing->head,
+        .logs = ingester_logs_head(ing),
+        .logs_work_dir = ing->logs_work_dir,
         .store = process_objstore(ing->process),
         .ops = {hint, count_compactors, begin_leave, seal, end_leave, published, ing},
         .maintain_ms = c->maintain_period_ns / NS_PER_MS,
@@ -340,7 +349,7 @@ static struct err *listen_otlp(struct ingester *ing, const char *name, const cha
         return NULL;
     if ((e = process_http_more(ing->process, name, addr, ret)))
         return err_wrap(e, "ingester.%s-address", name);
-    LOG_INFO(net, "OpenTelemetry metrics", KV_STR("method", name), KV_STR("addr", addr),
+    LOG_INFO(net, "OpenTelemetry", KV_STR("method", name), KV_STR("addr", addr),
              KV_U64("port", http_server_port(*ret)));
     return NULL;
 }
@@ -362,6 +371,7 @@ static struct err *build_otlp(struct ingester *ing, const struct conf *c)
         return e;
     otlp_http_routes(process_http(ing->process), ing->otlp);
     otlp_grpc_methods(process_grpc(ing->process), ing->otlp);
+    ingester_logs_methods(ing, process_grpc(ing->process));
     if (http) {
         otlp_http_routes(http, ing->otlp);
         ingester_logs_routes(ing, http);
@@ -369,6 +379,7 @@ static struct err *build_otlp(struct ingester *ing, const struct conf *c)
     if (grpc) {
         ing->otlp_grpc = grpc_server_new(grpc, takes_writes, ing);
         otlp_grpc_methods(ing->otlp_grpc, ing->otlp);
+        ingester_logs_methods(ing, ing->otlp_grpc);
     }
     return NULL;
 }
@@ -403,6 +414,7 @@ static void ingester_close(void *role)
     if (ing->limits)
         limits_stop(ing->limits);
     limits_free(ing->limits);
+    mem_free(ing->logs_work_dir);
     mem_free(ing);
 }
 
@@ -418,10 +430,13 @@ static struct err *ingester_open(struct process *p, void **ret)
     if ((e = limits_new(c, &ing->limits)) || (e = open_store(ing)))
         goto fail;
     ing->feeds = feeds_new(process_jobs(p));
+    if ((e = ingester_logs_open(ing)))
+        goto fail;
     build_flush(ing);
-    if ((e = build_door(ing)) || (e = ingester_logs_open(ing)) || (e = build_otlp(ing, c)))
+    if ((e = build_door(ing)) || (e = build_otlp(ing, c)))
         goto fail;
     ing->conf.lines = (struct line_door_conf){0}; /* its strings are c's */
+    ing->conf.messages = (struct message_door_conf){0};
     conf_unref(c);
     ingester_rpc_handle(ing);
     ingester_read_handle(ing);
@@ -514,6 +529,8 @@ static void ingester_drain(void *role, process_done_fn *done, void *arg)
 
     if (!line_door_drain(ing->lines, LINE_DRAIN_MS))
         LOG_WARN(door, "not all lines were written before the end");
+    if (!ingester_logs_drain(ing, LINE_DRAIN_MS))
+        LOG_WARN(door, "not all log messages were written before the end");
     if (!agg_feed_drain(ing->agg_feed, LINE_DRAIN_MS))
         LOG_WARN(door, "not all aggregated series were written before the end");
     if (!ing->conf.leave_on_shutdown && (!ing->conf.cut_on_shutdown || !head_is_ready(ing->head))) {
@@ -526,7 +543,7 @@ static void ingester_drain(void *role, process_done_fn *done, void *arg)
     if (ing->conf.leave_on_shutdown)
         flush_leave(ing->flush, on_drained, d);
     else
-        flush_cut(ing->flush, SLICE_EMPTY, 0, on_drained, d);
+        flush_cut_to_stop(ing->flush, on_drained, d);
 }
 
 static const struct conf_section *const sections[] = {&ingester_section, &limits_section,
@@ -538,6 +555,7 @@ static void ingester_reload(void *role, const struct conf *c)
 
     limits_set_defaults(ing->limits, c);
     otlp_door_set_conf(ing->otlp, c);
+    ingester_logs_reload(ing);
 }
 
 const struct process_role ingester_role = {

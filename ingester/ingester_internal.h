@@ -6,11 +6,15 @@
 #include "ingester/door/door.h"
 #include "ingester/door/ha_tracker.h"
 #include "ingester/door/line_door.h"
+#include "ingester/door/message_door.h"
 #include "ingester/door/otlp_door.h"
 #include "ingester/flush.h"
 #include "ingester/ingester.h"
 #include "ingester/late_news.h"
 #include "ingester/replica.h"
+
+struct ingester;
+struct loghead;
 
 struct ingester_conf {
     int64_t logs_open_bytes, logs_seal_bytes, logs_seal_age_ns, logs_seal_wal_bytes, logs_idle_ns;
@@ -26,6 +30,30 @@ struct ingester_conf {
     int64_t leave_grace_ns, self_upload_after_ns, visible_after_ns;
     char *otlp_http_address, *otlp_grpc_address; /* only while the role opens */
     struct line_door_conf lines;                 /* strings: while it is opened */
+    struct message_door_conf messages;           /* likewise */
+};
+
+struct rpc_segment;
+/* What the RPC methods about segments need of a signal; on workers. */
+struct ingester_segment_ops {
+    /* Rows, mem_free()d by the caller; row: the i-th, lent by them; false: compactors are not to have it. */
+    void *(*list)(struct ingester *ing, size_t *ret_n);
+    bool (*row)(const void *rows, size_t i, struct rpc_segment *ret);
+    /* A segment that somebody reads. */
+    struct err *(*pin)(struct ingester *ing, struct slice tenant, struct slice ulid, void **ret);
+    void (*unpin)(void *pin);
+    struct err *(*files)(void *pin, struct buf *out); /* appends lstr path, uvarint bytes of each */
+    struct err *(*open)(void *pin, const char *file, uint64_t *ret_bytes); /* once a pin */
+    /* Of the file that was opened, at most n bytes, at least one; they lie in the file. */
+    struct err *(*read)(void *pin, uint64_t offset, size_t n, struct buf *out);
+    struct err *(*dropped)(struct ingester *ing, struct slice tenant, struct slice ulid,
+                           uint64_t version);
+};
+extern const struct ingester_segment_ops ingester_segment_files;  /* metrics */
+extern const struct ingester_segment_ops ingester_segment_frames; /* logs */
+struct ingester_segment_side {
+    struct ingester *ing;
+    const struct ingester_segment_ops *ops;
 };
 
 struct ingester {
@@ -46,7 +74,9 @@ struct ingester {
     struct grpc_server *otlp_grpc; /* at an address of its own; NULL: none */
     struct line_door *lines;
     struct flush *flush;
+    char *logs_work_dir;
     struct ingester_logs *logs;
+    struct ingester_segment_side metrics_segments, logs_segments;
     struct feeds *feeds;
     int64_t start_ms;
 };
@@ -61,14 +91,20 @@ void ingester_read_handle(struct ingester *ing);
 void ingester_segment_handle(struct ingester *ing);
 /* ingester_logs.c: log, head, upkeep, distribution and doors of log lines */
 ORR_CHECKED struct err *ingester_logs_open(struct ingester *ing);
+struct loghead *ingester_logs_head(struct ingester *ing);
 /* Routes and RPC methods. */
 void ingester_logs_routes(struct ingester *ing, struct http_server *s);
+void ingester_logs_methods(struct ingester *ing, struct grpc_server *g);
 void ingester_logs_handle(struct ingester *ing);
 ORR_CHECKED struct err *ingester_logs_start(struct ingester *ing);
 /* Why this process is not ready, as far as logs go; NULL: it is. */
 const char *ingester_logs_trouble(const struct ingester *ing);
 /* Takes no more batches from now on. */
 void ingester_logs_seal(struct ingester *ing);
+/* What came over sockets is written, or timeout_ms are over: false. */
+bool ingester_logs_drain(struct ingester *ing, int64_t timeout_ms);
+/* Reads certificates again. */
+void ingester_logs_reload(struct ingester *ing);
 /* Ends upkeep and head; then the rest. */
 void ingester_logs_stop(struct ingester *ing);
 void ingester_logs_free(struct ingester *ing);

@@ -14,6 +14,7 @@
 #include "common/lang/logql.h"
 #include "common/model/logs_rpc.h"
 #include "common/model/tenant.h"
+#include "ingester/door/log_grpc.h"
 #include "ingester/door/log_http.h"
 #include "ingester/ingester_internal.h"
 #include "ingester/logs/loghead.h"
@@ -30,6 +31,7 @@ struct ingester_logs {
     struct distribute *distribute;
     struct log_door *door;
     struct log_sink sink;
+    struct message_door *messages;
     _Atomic bool is_sealed;
     /* upkeep */
     pthread_t thread;
@@ -233,6 +235,7 @@ static void on_push_logs(void *arg, struct rpc_call *call)
 
 struct logs_read {
     struct ingester_logs *l;
+    struct rpc_call *call;
     struct arena *arena;
     char *tenant;
     struct rpc_logs_select q;
@@ -254,9 +257,8 @@ static void read_close(void *src)
     mem_free(r);
 }
 
-static struct err *read_open(void *src)
+static struct err *read_by(struct logs_read *r)
 {
-    struct logs_read *r = src;
     struct loghead_query q = {.tenant = slice_cstr(r->tenant),
                               .matchers = r->q.matchers,
                               .from_ns = r->q.from_ns,
@@ -269,6 +271,17 @@ static struct err *read_open(void *src)
     if (r->q.kind == RPC_LOGS_VALUES)
         return loghead_label_values(r->l->head, &q, r->q.name, r->arena, &r->names);
     return loghead_select(r->l->head, &q, &r->set);
+}
+
+/* What is in the answer is fixed from here on; what is not, since it was dropped, the reader finds in the blocks of
+ * this version of the catalogue or a later one. */
+static struct err *read_open(void *src)
+{
+    struct logs_read *r = src;
+    struct err *e = read_by(r);
+
+    rpc_call_mark(r->call, loghead_dropped_by(r->l->head, slice_cstr(r->tenant)));
+    return e;
 }
 
 static bool next_item(struct logs_read *r, struct rpc_logs_item *ret)
@@ -329,7 +342,7 @@ static void on_select_logs(void *arg, struct rpc_call *call)
     struct logs_read *r = mem_new(struct logs_read);
     struct err *e = tenant_check(rpc_call_tenant(call));
 
-    *r = (struct logs_read){.l = l, .arena = arena_new(0)};
+    *r = (struct logs_read){.l = l, .call = call, .arena = arena_new(0)};
     r->tenant = slice_dup(rpc_call_tenant(call));
     if (!e)
         e = rpc_logs_select_decode(r->arena, arena_dup(r->arena, rpc_call_payload(call)), &r->q);
@@ -495,6 +508,11 @@ void ingester_logs_routes(struct ingester *ing, struct http_server *s)
                                                   .arg = ing->logs});
 }
 
+void ingester_logs_methods(struct ingester *ing, struct grpc_server *g)
+{
+    log_grpc_methods(g, ing->logs->door);
+}
+
 /* ---- life ---- */
 
 static struct err *open_store(struct ingester_logs *l)
@@ -512,7 +530,8 @@ static struct err *open_store(struct ingester_logs *l)
                                 .seal_age_ms = c->logs_seal_age_ns / NS_PER_MS,
                                 .seal_wal_bytes = c->logs_seal_wal_bytes,
                                 .push_queue_bytes = c->push_queue_bytes,
-                                .idle_ms = c->logs_idle_ns / NS_PER_MS};
+                                .idle_ms = c->logs_idle_ns / NS_PER_MS,
+                                .grace_ms = c->cut_grace_ns / NS_PER_MS};
     struct err *e = wal_open(&wal, &l->wal);
 
     if (!e) {
@@ -557,8 +576,34 @@ struct err *ingester_logs_open(struct ingester *ing)
                                              .cache_bytes = (size_t)c->logs_cache_bytes,
                                              .max_body_bytes = (size_t)c->max_body_bytes,
                                              .max_inflight_bytes = (size_t)c->max_inflight_bytes});
+    e = message_door_new(&(struct message_door_opts){.conf = &c->messages,
+                                                     .door = l->door,
+                                                     .loops = loops,
+                                                     .n_loops = n,
+                                                     .max_connections = c->lines.max_connections,
+                                                     .idle_ms = c->lines.idle_ns / NS_PER_MS},
+                         &l->messages);
     mem_free(loops);
-    return NULL;
+    return e;
+}
+
+bool ingester_logs_drain(struct ingester *ing, int64_t timeout_ms)
+{
+    return message_door_drain(ing->logs->messages, timeout_ms);
+}
+
+void ingester_logs_reload(struct ingester *ing)
+{
+    struct err *e = message_door_reload(ing->logs->messages);
+
+    if (e)
+        LOG_ERROR(door, "the certificate of syslog over TLS stays as it is", KV_ERR(e));
+    err_free(e);
+}
+
+struct loghead *ingester_logs_head(struct ingester *ing)
+{
+    return ing->logs->head;
 }
 
 static void upkeep_once(struct ingester_logs *l)
@@ -642,6 +687,7 @@ void ingester_logs_free(struct ingester *ing)
     if (!l)
         return;
     distribute_free(l->distribute);
+    message_door_free(l->messages);
     log_door_free(l->door);
     lock_done(&l->lock);
     (void)pthread_cond_destroy(&l->wake);

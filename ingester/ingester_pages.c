@@ -17,6 +17,7 @@
 #include "common/base/mem.h"
 #include "common/model/tenant.h"
 #include "ingester/ingester_internal.h"
+#include "ingester/logs/loghead.h"
 
 /* ---- flush ---- */
 
@@ -102,6 +103,27 @@ static void write_segments(struct buf *out, struct head *h)
     mem_free(rows);
 }
 
+static void write_logs_segments(struct buf *out, struct loghead *h)
+{
+    struct loghead_segment *rows;
+    size_t n;
+
+    loghead_segments(h, &rows, &n);
+    buf_str(out, ",\"logSegments\":[");
+    for (size_t i = 0; i < n; i++) {
+        buf_str(out, i ? ",{\"tenant\":" : "{\"tenant\":");
+        buf_json_str(out, slice_cstr(rows[i].tenant));
+        buf_printf(out,
+                   ",\"ulid\":\"%s\",\"minTime\":%lld,\"maxTime\":%lld,\"streams\":%llu,"
+                   "\"lines\":%llu,\"bytes\":%llu,\"frames\":%u}",
+                   rows[i].ulid, (long long)rows[i].min_ms, (long long)rows[i].max_ms,
+                   (unsigned long long)rows[i].streams, (unsigned long long)rows[i].entries,
+                   (unsigned long long)rows[i].bytes, rows[i].frames);
+    }
+    buf_str(out, "]");
+    mem_free(rows);
+}
+
 static void write_replay(struct buf *out, struct head *h)
 {
     struct head_replay_stats s;
@@ -140,6 +162,7 @@ static void status(struct http_request *r)
                (unsigned long long)wal_next_seq(ing->wal), distribute_inflight(ing->distribute));
     write_replay(&out, ing->head);
     write_segments(&out, ing->head);
+    write_logs_segments(&out, ingester_logs_head(ing));
     buf_str(&out, "}\n");
     http_reply_buf(r, 200, HTTP_JSON, &out);
 }

@@ -19,7 +19,7 @@
 
 #define DRAIN_GRACE_MS 10000 /* queries under way may take this long at shutdown */
 #define BLOCK_DISK_DIR "querier/blocks"
-#define CATALOGUE_PREFIX "catalogue/metrics/"
+#define CATALOGUE_PREFIX "catalogue/" /* and signal/tenant */
 
 struct querier_conf {
     int64_t max_concurrent, max_queued, max_open_blocks, split_threads, split_at_samples;
@@ -91,7 +91,7 @@ static const struct conf_field querier_fields[] = {
     CONF_BOOL(struct querier_conf, shares_queries, "share-equal-queries", "true", CONF_FIXED,
               "Of equal queries runs one at a time, and one for all who waited meanwhile."),
     CONF_INT(struct querier_conf, max_open_blocks, "max-open-blocks", "1000", "1", "1000000",
-             CONF_FIXED, "Blocks kept open though no query uses them."),
+             CONF_FIXED, "Blocks of each signal kept open though no query uses them."),
     CONF_BYTES(struct querier_conf, block_cache_bytes, "block-cache-size", "256MiB", "1MiB", "1TiB",
                CONF_FIXED,
                "Memory for what is read of blocks in an object store: open blocks (at most half of "
@@ -234,23 +234,71 @@ static void collect_owned(const struct store_stats *s, struct buf *out, bool is_
     write_rows(rows, ORR_COUNT(rows), out, is_openmetrics);
 }
 
-static void collect_skipped(const struct store_stats *s, struct buf *out, bool is_openmetrics)
+static void write_skipped(const char *name, const char *help,
+                          const uint64_t skipped[BLOCK_SKIP_REASONS], struct buf *out,
+                          bool is_openmetrics)
 {
-    metric_write_family(
-        out, is_openmetrics, METRIC_T_COUNTER, "orrery_querier_skipped_blocks_total",
-        "Blocks that were not opened, by what said that nothing of them is wanted.");
+    metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, name, help);
     for (int i = 0; i < BLOCK_SKIP_REASONS; i++) {
         char labels[64];
 
         (void)snprintf(labels, sizeof(labels), "reason=\"%s\"",
                        block_skip_text((enum block_skip)i));
-        metric_write_u64(out, "orrery_querier_skipped_blocks_total", labels, s->skipped[i]);
+        metric_write_u64(out, name, labels, skipped[i]);
     }
+}
+
+static void collect_skipped(const struct store_stats *s, struct buf *out, bool is_openmetrics)
+{
+    write_skipped("orrery_querier_skipped_blocks_total",
+                  "Blocks that were not opened, by what said that nothing of them is wanted.",
+                  s->skipped, out, is_openmetrics);
+    write_skipped("orrery_querier_logs_skipped_blocks_total",
+                  "Blocks of log lines that were not opened, by what said so.", s->logs.skipped,
+                  out, is_openmetrics);
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER,
                         "orrery_querier_bad_block_summaries_total",
                         "Summaries of blocks that could not be read, or were broken.");
     metric_write_u64(out, "orrery_querier_bad_block_summaries_total", NULL,
-                     s->blocks.bad_summaries);
+                     s->blocks.bad_summaries + s->log_blocks.bad_summaries);
+}
+
+static void collect_logs(const struct store_stats *s, struct buf *out, bool is_openmetrics)
+{
+    const struct row rows[] = {
+        {METRIC_T_COUNTER, "orrery_querier_logs_selects_total",
+         "Selects over ingesters and blocks of log lines: a query makes one for each stretch of "
+         "time.",
+         s->logs.selects},
+        {METRIC_T_COUNTER, "orrery_querier_logs_failed_selects_total",
+         "Selects of log lines that could not begin.", s->logs.failures},
+        {METRIC_T_COUNTER, "orrery_querier_logs_selected_blocks_total",
+         "Blocks of log lines that selects read.", s->logs.blocks},
+        {METRIC_T_COUNTER, "orrery_querier_logs_pages_total", "Pages of log lines that were read.",
+         s->logs.pages},
+        {METRIC_T_COUNTER, "orrery_querier_logs_skipped_pages_total",
+         "Pages of streams that queries asked for that were not read: their times, or the filter, "
+         "said that no line of them is wanted.",
+         s->logs.pages_skipped},
+        {METRIC_T_COUNTER, "orrery_querier_logs_page_bytes_total",
+         "Bytes of these, as they are stored.", s->logs.page_bytes},
+        {METRIC_T_COUNTER, "orrery_querier_logs_filter_bytes_total",
+         "Bytes of filters that were read to tell which pages to skip.", s->logs.filter_bytes},
+        {METRIC_T_COUNTER, "orrery_querier_logs_block_lines_total",
+         "Log lines that blocks gave to queries.", s->logs.lines},
+        {METRIC_T_GAUGE, "orrery_querier_logs_open_blocks", "Blocks of log lines held open.",
+         s->log_blocks.open},
+        {METRIC_T_COUNTER, "orrery_querier_logs_opened_blocks_total", "Blocks of log lines opened.",
+         s->log_blocks.opened},
+        {METRIC_T_GAUGE, "orrery_querier_logs_open_block_bytes",
+         "Memory of the blocks of log lines held open.", s->log_blocks.reader_bytes},
+        {METRIC_T_COUNTER, "orrery_querier_logs_catalogue_loads_total",
+         "Catalogues of log lines read.", s->log_blocks.catalogue_loads},
+        {METRIC_T_COUNTER, "orrery_querier_logs_catalogue_checks_total",
+         "Looks at the bucket for a newer catalogue of log lines.", s->log_blocks.catalogue_checks},
+    };
+
+    write_rows(rows, ORR_COUNT(rows), out, is_openmetrics);
 }
 
 static void collect(void *arg, struct buf *out, bool is_openmetrics)
@@ -275,6 +323,7 @@ static void collect(void *arg, struct buf *out, bool is_openmetrics)
     metric_write_u64(out, "orrery_querier_selected_blocks_total", "resolution=\"1h\"",
                      s.tier_blocks[2]);
     collect_skipped(&s, out, is_openmetrics);
+    collect_logs(&s, out, is_openmetrics);
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, "orrery_querier_stragglers_total",
                         "Answers of ingesters that were not waited for any longer.");
     metric_write_u64(out, "orrery_querier_stragglers_total", NULL, s.stragglers);
@@ -374,13 +423,15 @@ static struct ring *log_ingesters(void *arg)
 
 static void on_catalogue(void *arg, struct slice key, uint64_t version, struct slice value)
 {
+    struct slice rest = slice_from(key, strlen(CATALOGUE_PREFIX)), signal;
     struct querier *q = arg;
     int errnum;
 
     (void)value;
     if (fault_hit("net.catalogue_news", &errnum)) /* gossip that did not come */
         return;
-    store_hint(q->store, slice_from(key, strlen(CATALOGUE_PREFIX)), version);
+    if (slice_split(&rest, '/', &signal) && rest.len)
+        store_hint(q->store, signal, rest, version);
 }
 
 static void on_tombstones(void *arg, struct slice key, uint64_t version, struct slice value)

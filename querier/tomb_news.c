@@ -121,8 +121,8 @@ struct err *tomb_news_forward(struct process *p, struct slice tenant, struct sli
     writelease_key(writelease_shard(tenant), key);
     owner = ring_owner(ring, ring_key(slice_cstr(key)));
     if (owner < 0) {
-        e = err_new(ERR_UNAVAILABLE, "the bucket has no conditional puts, so by s3.one-writer a "
-                                     "compactor has to write a deletion, and there is none");
+        e = err_new(ERR_UNAVAILABLE, "the bucket has no conditional puts, so a compactor has to "
+                                     "write a deletion, and there is none (s3.one-writer)");
     } else {
         opts.address = ring_member(ring, (size_t)owner)->rpc_addr;
         e = peercall_run(&opts, change, &answer);

@@ -1,5 +1,5 @@
 /*
- * Numbers of Prometheus' TSDB block format that writer and reader share. Within common/block only.
+ * Numbers of Prometheus' TSDB block format that writer and reader share. Within common/block, and common/logblock.
  * All fixed-size integers of the format are big endian.
  */
 #pragma once

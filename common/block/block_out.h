@@ -1,5 +1,5 @@
 /*
- * A file written from front to back, buffered, with a running CRC-32C. Within common/block only.
+ * A file written from front to back, buffered, with a running CRC-32C. Within common/block, and common/logblock.
  *
  * Errors latch: puts after a failure do nothing, close reports the first one.
  */

@@ -241,6 +241,11 @@ const char *block_reader_name(const struct block_reader *r)
     return r->src->name;
 }
 
+struct block_source *block_reader_source(const struct block_reader *r)
+{
+    return r->src;
+}
+
 size_t block_reader_memory(const struct block_reader *r)
 {
     return sizeof(*r) + arena_used(r->arena) + block_index_memory(&r->index);
@@ -317,11 +322,37 @@ bool block_reader_next_chunk(struct reader *in, uint64_t i, struct block_chunk_m
     return reader_ok(in) && io->min_t >= before && io->max_t >= io->min_t;
 }
 
+static struct err *read_metas(const struct block_reader *r, struct arena *a,
+                              const struct block_reader_entry *entry, struct block_chunk_meta **ret,
+                              size_t *ret_n)
+{
+    struct block_chunk_meta m = {0},
+                            *out = arena_array(a, struct block_chunk_meta, entry->n_chunks);
+    struct reader in = reader_new(entry->chunks);
+
+    for (uint64_t i = 0; i < entry->n_chunks; i++) {
+        if (!block_reader_next_chunk(&in, i, &m))
+            return corrupt(r, "index: series", "impossible chunk times");
+        out[i] = m;
+    }
+    *ret = out;
+    *ret_n = (size_t)entry->n_chunks;
+    return NULL;
+}
+
+struct err *block_reader_metas(const struct block_reader *r, struct arena *a, uint32_t ref,
+                               struct block_chunk_meta **ret, size_t *ret_n)
+{
+    struct block_reader_entry entry;
+    struct err *e = block_reader_entry(r, a, ref, &entry);
+
+    return e ? e : read_metas(r, a, &entry, ret, ret_n);
+}
+
 struct err *block_reader_series(const struct block_reader *r, struct arena *a, uint32_t ref,
                                 struct block_reader_series *ret)
 {
     struct block_reader_entry entry;
-    struct block_chunk_meta m = {0};
     struct label *labels;
     struct reader in;
     struct err *e;
@@ -341,15 +372,7 @@ struct err *block_reader_series(const struct block_reader *r, struct arena *a, u
             return corrupt(r, "index: series", "labels are not sorted");
     }
     ret->labels = block_external_join(r, a, (struct labels){labels, (size_t)entry.n_labels});
-    ret->chunks = arena_array(a, struct block_chunk_meta, entry.n_chunks);
-    ret->n_chunks = (size_t)entry.n_chunks;
-    in = reader_new(entry.chunks);
-    for (uint64_t i = 0; i < entry.n_chunks; i++) {
-        if (!block_reader_next_chunk(&in, i, &m))
-            return corrupt(r, "index: series", "impossible chunk times");
-        ret->chunks[i] = m;
-    }
-    return NULL;
+    return read_metas(r, a, &entry, &ret->chunks, &ret->n_chunks);
 }
 
 /* ---- chunks ---- */

@@ -40,6 +40,9 @@ void block_reader_close(struct block_reader *r); /* NULL is allowed */
 const struct block_meta *block_reader_meta(const struct block_reader *r);
 const char *block_reader_name(const struct block_reader *r); /* for messages */
 
+/* Lent, as long as the reader is open: for who reads files of the block that are not Prometheus'. */
+struct block_source *block_reader_source(const struct block_reader *r);
+
 /* Bytes that it takes in memory as long as it is open; what is mapped is not counted. */
 size_t block_reader_memory(const struct block_reader *r);
 
@@ -94,6 +97,10 @@ bool block_reader_reaches(const struct block_reader *r, uint32_t ref,
                           int64_t max_t);
 ORR_CHECKED struct err *block_reader_series(const struct block_reader *r, struct arena *a,
                                             uint32_t ref, struct block_reader_series *ret);
+/* Its chunks alone. */
+ORR_CHECKED struct err *block_reader_metas(const struct block_reader *r, struct arena *a,
+                                           uint32_t ref, struct block_chunk_meta **ret,
+                                           size_t *ret_n);
 /* Fetches n chunks of one series (neighbours in one read), checks their CRC. ret has room for n. */
 ORR_CHECKED struct err *block_reader_chunks(const struct block_reader *r, struct arena *a,
                                             const struct block_chunk_meta *metas, size_t n,

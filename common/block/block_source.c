@@ -109,6 +109,17 @@ static struct err *dir_map_one(struct dir_source *d, const char *name)
     return is_there ? dir_map(d, mem_strdup(name)) : NULL;
 }
 
+/* Of a block of log lines (common/logblock/logblock.h). */
+static struct err *dir_map_lines(struct dir_source *d)
+{
+    static const char *const names[] = {"pages", "directory", "filter"};
+    struct err *e = NULL;
+
+    for (size_t i = 0; !e && i < ORR_COUNT(names); i++)
+        e = dir_map_one(d, names[i]);
+    return e;
+}
+
 struct err *block_source_dir(const char *path, struct block_source **ret)
 {
     struct dir_source *d = mem_new(struct dir_source);
@@ -118,7 +129,7 @@ struct err *block_source_dir(const char *path, struct block_source **ret)
     d->base.name = mem_strdup(path);
     if ((e = dir_map_one(d, "meta.json")) || (e = dir_map_one(d, BLOCK_INDEX_FILE)) ||
         (e = dir_map_one(d, BLOCK_TOMBSTONES_FILE)) || (e = dir_map_one(d, BLOCK_STARTS_FILE)) ||
-        (e = dir_map_chunks(d))) {
+        (e = dir_map_lines(d)) || (e = dir_map_chunks(d))) {
         dir_close(&d->base);
         return e;
     }

@@ -1,6 +1,6 @@
 /*
  * The strings and label pairs of a block being written, by ids in the order they came. Within
- * common/block only.
+ * common/block, and common/logblock.
  *
  * Owner: the writer.
  */

@@ -7,9 +7,14 @@
 #include "common/base/hash.h"
 
 #define SEED 0x77726974ull
-#define LANDS 2  /* a put takes place within so many put_ms, or never */
-#define RUNS 5   /* an unchanged text is worth nothing after so many */
-#define USABLE 3 /* RUNS - LANDS */
+/* All in lease_ms; the header has the reasons. */
+#define USABLE 8
+#define SPARE 2 /* of R */
+#define KNOWN                                                                                      \
+    2 /* a claim is known to have taken place within so long of the read before it, or is none */
+#define SETTLES 3 /* and waits so long */
+#define RENEWS 2
+#define FREES 4 /* the one attempt at giving back */
 
 unsigned writelease_shard(struct slice tenant)
 {
@@ -51,10 +56,35 @@ static bool is_free(struct slice text)
     return !writelease_holder(text, &holder);
 }
 
-static void write_held(struct writelease *l, struct writelease_step *ret)
+/* U and R of the header. */
+static int64_t usable_ms(const struct writelease *l)
+{
+    return USABLE * l->lease_ms;
+}
+
+static int64_t runs_ms(const struct writelease *l)
+{
+    return usable_ms(l) + 2 * l->put_ms + SPARE * l->lease_ms;
+}
+
+/* Until when writes of it may count. */
+static int64_t counts_ms(const struct writelease *l)
+{
+    return l->valid_ms + runs_ms(l) - l->lease_ms;
+}
+
+int64_t writelease_takeover_ms(const struct writelease *l)
+{
+    return runs_ms(l) + SETTLES * l->lease_ms;
+}
+
+static void write_held(struct writelease *l, int64_t now_ms, int64_t until_ms,
+                       struct writelease_step *ret)
 {
     (void)snprintf(ret->text, sizeof(ret->text), "held %s %" PRIu64 " by %s\n", l->nonce,
                    ++l->count, l->instance);
+    ret->until_ms = until_ms;
+    l->tried_ms = now_ms;
 }
 
 /* Remembers what stands there, and since when at least. */
@@ -71,37 +101,70 @@ static void see(struct writelease *l, int64_t now_ms, struct slice text)
     l->seen_ms = now_ms;
 }
 
-static void claim(struct writelease *l, const char *nonce, struct writelease_step *ret)
+/* ---- what a read says ---- */
+
+/* CLAIMING, CLAIMED, HELD: what has become of it. */
+static void move_on(struct writelease *l, int64_t read_began_ms, int64_t now_ms, bool ours,
+                    struct writelease_step *ret)
+{
+    bool is_over = now_ms >= counts_ms(l);
+
+    if (l->state == WRITELEASE_CLAIMING && now_ms >= l->basis_ms + KNOWN * l->lease_ms) {
+        is_over = true;
+    } else if (l->state == WRITELEASE_CLAIMING && ours) {
+        l->state = WRITELEASE_CLAIMED;
+        l->claimed_ms = now_ms;
+    } else if (l->state == WRITELEASE_CLAIMED && !ours) {
+        is_over = true; /* another's came after ours */
+    } else if (l->state == WRITELEASE_HELD && !ours) {
+        ret->is_lost =
+            !is_over; /* else it ran out, unseen: this process stood still, or the bucket was away */
+        is_over = true;
+    } else if (l->state == WRITELEASE_CLAIMED &&
+               read_began_ms >= l->claimed_ms + SETTLES * l->lease_ms) {
+        l->state = WRITELEASE_HELD;
+        l->held_ms = now_ms;
+    }
+    if (is_over)
+        l->state = WRITELEASE_IDLE;
+}
+
+/* Renews it, or gives it back once nothing of ours can take place any more. */
+static void hold(struct writelease *l, int64_t now_ms, bool wanted, struct writelease_step *ret)
+{
+    if (!wanted && !l->is_busy && now_ms >= l->quiet_ms && writelease_may_put(l, now_ms)) {
+        (void)snprintf(ret->text, sizeof(ret->text), "free %s by %s\n", l->nonce, l->instance);
+        ret->until_ms =
+            ORR_MIN(now_ms + FREES * l->lease_ms, l->valid_ms + usable_ms(l)); /* one attempt */
+        ret->is_end = true;
+        l->state = WRITELEASE_IDLE;
+    } else if (now_ms >= writelease_next_ms(l, true, now_ms)) {
+        write_held(l, now_ms, ORR_MIN(now_ms + l->lease_ms, counts_ms(l)), ret);
+    }
+}
+
+static void claim(struct writelease *l, int64_t read_began_ms, int64_t now_ms, const char *nonce,
+                  struct writelease_step *ret)
 {
     (void)snprintf(l->nonce, sizeof(l->nonce), "%s", nonce);
     l->count = 0;
-    write_held(l, ret);
+    l->state = WRITELEASE_CLAIMING;
+    l->basis_ms = read_began_ms;
+    l->valid_ms = now_ms;
+    write_held(l, now_ms, read_began_ms + l->lease_ms, ret);
 }
 
 struct writelease_step writelease_read(struct writelease *l, int64_t read_began_ms, int64_t now_ms,
                                        struct slice text, bool wanted, const char *nonce)
 {
     struct writelease_step step = {.text = ""};
-    bool is_fresh = now_ms - read_began_ms < l->put_ms;
+    bool is_fresh = now_ms - read_began_ms < l->lease_ms;
 
-    if (l->state == WRITELEASE_CLAIMED && !is_ours(l, text))
-        l->state = WRITELEASE_IDLE; /* another's came after ours */
-    if (l->state == WRITELEASE_HELD && !is_ours(l, text)) {
-        step.is_lost = true;
-        l->state = WRITELEASE_IDLE;
-    }
-    if (l->state == WRITELEASE_CLAIMED && read_began_ms >= l->claimed_ms + LANDS * l->put_ms) {
-        l->state = WRITELEASE_HELD;
-        l->held_ms = now_ms;
-        l->renew_ms = INT64_MIN;
-    }
-    if (l->state == WRITELEASE_HELD && now_ms >= l->valid_ms + RUNS * l->put_ms)
-        l->state = WRITELEASE_IDLE; /* it ran out: another may be claiming it */
-    if (l->state == WRITELEASE_CLAIMED)
-        return step;
-    if (l->state == WRITELEASE_HELD) {
-        if (wanted && now_ms >= writelease_next_ms(l, now_ms))
-            write_held(l, &step);
+    if (l->state >= WRITELEASE_CLAIMING)
+        move_on(l, read_began_ms, now_ms, is_ours(l, text), &step);
+    if (l->state >= WRITELEASE_CLAIMING) {
+        if (l->state == WRITELEASE_HELD)
+            hold(l, now_ms, wanted, &step);
         return step;
     }
     if (!wanted) {
@@ -109,46 +172,66 @@ struct writelease_step writelease_read(struct writelease *l, int64_t read_began_
         return step;
     }
     see(l, now_ms, text);
-    if (is_fresh && (is_free(text) || now_ms - l->seen_ms >= RUNS * l->put_ms))
-        claim(l, nonce, &step);
+    if (is_fresh && (is_free(text) || read_began_ms - l->seen_ms >= runs_ms(l)))
+        claim(l, read_began_ms, now_ms, nonce, &step);
     return step;
 }
 
-void writelease_wrote(struct writelease *l, int64_t began_ms, int64_t now_ms, bool ok)
+void writelease_wrote(struct writelease *l, int64_t now_ms, bool ok)
 {
-    if (l->state == WRITELEASE_HELD) {
-        l->renew_ms = began_ms;
-        if (ok &&
-            now_ms < l->valid_ms + RUNS * l->put_ms) /* nobody can have taken it to have run out */
-            l->valid_ms = began_ms;
-    } else if (ok) {
+    if (!ok)
+        return; /* a claim: it is looked for; a renewal: it does not count */
+    if (l->state == WRITELEASE_HELD && now_ms < counts_ms(l))
+        l->valid_ms = l->tried_ms;
+    if (l->state == WRITELEASE_CLAIMING && now_ms < l->basis_ms + KNOWN * l->lease_ms) {
         l->state = WRITELEASE_CLAIMED;
         l->claimed_ms = now_ms;
-        l->valid_ms = began_ms;
-    } else {
-        l->state = WRITELEASE_IDLE; /* it may come to stand there: then it has to run out */
     }
 }
 
-int64_t writelease_next_ms(const struct writelease *l, int64_t now_ms)
+int64_t writelease_next_ms(const struct writelease *l, bool wanted, int64_t now_ms)
 {
-    if (l->state == WRITELEASE_CLAIMED)
-        return l->claimed_ms + LANDS * l->put_ms;
-    if (l->state == WRITELEASE_HELD)
-        return l->renew_ms == INT64_MIN ? now_ms : l->renew_ms + l->put_ms / 2;
-    return l->state == WRITELEASE_WATCHED ? now_ms + l->put_ms / 4 : now_ms;
+    switch (l->state) {
+    case WRITELEASE_WATCHED:
+        return now_ms + l->lease_ms / 2;
+    case WRITELEASE_CLAIMING:
+        return now_ms + l->lease_ms / 4;
+    case WRITELEASE_CLAIMED:
+        return l->claimed_ms + SETTLES * l->lease_ms;
+    case WRITELEASE_HELD:
+        if (!wanted && !l->is_busy && now_ms >= l->quiet_ms)
+            return now_ms;
+        return l->tried_ms > l->valid_ms ? l->tried_ms + l->lease_ms / 2
+                                         : l->valid_ms + RENEWS * l->lease_ms;
+    case WRITELEASE_IDLE:
+    default:
+        return now_ms;
+    }
 }
+
+/* ---- what it is for ---- */
 
 bool writelease_may_put(const struct writelease *l, int64_t now_ms)
 {
-    return l->state == WRITELEASE_HELD && now_ms <= l->valid_ms + USABLE * l->put_ms;
+    return l->state == WRITELEASE_HELD && now_ms <= l->valid_ms + usable_ms(l);
 }
 
-struct writelease_step writelease_release(struct writelease *l)
+enum writelease_turn writelease_put_begins(struct writelease *l, int64_t now_ms, bool wanted)
 {
-    struct writelease_step step = {.text = ""};
+    if (l->is_busy)
+        return WRITELEASE_BUSY;
+    if (now_ms < l->quiet_ms)
+        return WRITELEASE_QUIET;
+    if (!wanted || !writelease_may_put(l, now_ms))
+        return WRITELEASE_NOT_OURS;
+    l->is_busy = true;
+    l->put_until_ms = now_ms + l->put_ms;
+    return WRITELEASE_GO;
+}
 
-    (void)snprintf(step.text, sizeof(step.text), "free %s by %s\n", l->nonce, l->instance);
-    l->state = WRITELEASE_IDLE;
-    return step;
+void writelease_put_ended(struct writelease *l, bool is_known)
+{
+    l->is_busy = false;
+    if (!is_known)
+        l->quiet_ms = l->put_until_ms + l->put_ms;
 }

@@ -1,28 +1,56 @@
 /*
- * Who may change catalogues and tombstone lists in a bucket without conditional puts where s3.one-writer asks for it
- * (objstore_needs_one_writer()): the holder of a lease, and nobody else. Without the setting there are no leases. There is
- * one for each of WRITELEASE_SHARDS shares of the tenants; each is an object, writers/<shard>, of one line of text:
+ * Who may change catalogues and tombstone lists in a bucket without conditional puts (objstore_needs_one_writer()): the
+ * holder of a lease, and nobody else. There is one for each of WRITELEASE_SHARDS shares of the tenants; each is an object,
+ * writers/<shard>, of one line of text:
  *
  *     held <nonce> <count> by <instance>\n    the count rises with every renewal, the nonce is new for every claim
  *     free <nonce> by <instance>\n            was given back: it need not run out first
  *
- * The bucket itself is the referee, not the ring: the ring says who should ask for a lease, and if two rings differ, for a
- * partition or any other reason, one of both gets it. Plain reads and writes are enough (Fischer's algorithm), given one bound:
+ * No text is written twice. The bucket itself is the referee, not the ring: the ring says who should ask for a lease, and if two
+ * rings differ, for a partition or any other reason, one of both gets it. Plain reads and writes are enough (Fischer's algorithm),
+ * given what is known of a put that is made in one attempt (objstore_put.until_ms):
  *
- *     put_ms    a put is given up this long after it was begun (objstore_put.within_ms)
- *     2 put_ms  and takes place by then, or never: the rest is for what a server had got and not yet done
+ *     it is acknowledged before it is given up, or never, and has taken place when it is
+ *     one that is given up takes place within C of that, or never: C is what a server may take for what it had got
  *
- *   to claim   read: absent, free, or the same text for 5 put_ms. Write ours within put_ms of the beginning of that read. Wait
- *              2 put_ms. Read: still ours? Then it is held, for whoever read what we read has written by now, and ours came
- *              after. Else from the beginning.
- *   to hold    write the next count every put_ms / 2. A write counts from its beginning on, if it succeeded before 5 put_ms
- *              were over since the last: after that another may be about to claim, and it is to be claimed again.
- *   to use     puts may be begun up to 3 put_ms after the last such beginning: they have taken place before the 5 are over.
- *   to end     when nothing of ours can be under way any more and a put might be begun, write "free".
+ *     L  lease_ms   how long a read or write of a lease may take    (s3.lease-timeout)
+ *     C  put_ms     how long a put of a catalogue may take          (s3.request-timeout)
+ *     U  = 8 L      a lease is used for so long after the beginning of the last write of it that counts
+ *     R  = U + 2 C + 2 L   an unchanged text is worth nothing after so long
  *
- * So whoever crashes is followed after 5 + 2 put_ms and some, whoever leaves after 2, and nobody changes anything in
- * between. A process that is stopped after it has looked at the clock and before it sends is outside of the bound; who holds a lease
- * reads back what he put, and says so when it is not there.
+ *   to claim   read: absent, free, or the same text for R, at the beginning of that read. Write ours, given up L after that
+ *              beginning. It has to be known that it took place, by its acknowledgement or by reading it, 2 L after that
+ *              beginning; else from the beginning. Wait 3 L. Read: still ours? Then it is held. Else from the beginning.
+ *   to hold    every 2 L read, and if it is still ours write the next count. A write counts, from its beginning on, if it was
+ *              acknowledged before R - L were over since the beginning of the last that did: later another may be claiming.
+ *   to use     puts are begun up to U after the last such beginning, one at a time, and given up after C. After one that failed
+ *              none is begun for C more.
+ *   to end     when nothing of ours can be under way any more, up to U, and no put is begun from now on: write "free", once.
+ *
+ * Why two never change something at a time. Say X holds it by a claim that took place at c, and Y by one that did at d.
+ *
+ *   Y's read was before c, and X's before d.  Both are known to have taken place 2 L after the beginnings of those reads, so c < d +
+ *       2 L and d < c + 2 L: by the time of either's last look, 3 L after its own, both had taken place; and it sees the later
+ *       one. It is not held by both. (A claim of which that is not known in time is nobody's: whoever sees it waits for R.)
+ *   Y's read was after c, of "free".  That was X's own, which had ended; or of a Z that held it before X, and then X had seen Z's
+ *       text unchanged for R from a beginning v that counts on, while "free" was given up by v + U, so it took place by
+ *       v + U + C, before X's claim did.
+ *   Y's read was after c, of a text that it had seen for R.  A write of X that counts and took place in that time would
+ *       have changed it, one that took place before was begun before: and whatever X began up to U after that
+ *       beginning has taken place when 2 C more are over. One that took place after it was acknowledged within R - L of the
+ *       beginning of one before: too late. Also if the text is not X's, but something late that was written over it:
+ *       X sees that it is not its own, and ends.
+ *
+ * So it matters to nobody's safety when a write of a lease that was given up takes place, save "free", which has C for it like any
+ * put; and clocks need not agree, only run alike: the bounds have L to spare, of R or less (1 % with the defaults, and
+ * the clocks of machines are set right by less than a tenth of that). They are monotonic ones, which a suspended machine may stop.
+ *
+ *   how long until somebody may write    nobody held it, or who did left   3 L and three requests     6 to 7 s
+ *                                        who held it crashed               R + 3 L = 13 L + 2 C       86 s
+ *
+ * (with 2 s and 30 s). A process that is stopped after its last look at the clock, which is on the thread that sends, and goes on
+ * after all of that is outside of the bound by what it had not yet sent; who holds a lease reads back what he put, and says so when
+ * it is not there.
  *
  * This is the state of one lease: pure, with the times given in (monotonic ms). Owner: the caller.
  */
@@ -37,16 +65,17 @@
 #define WRITELEASE_NONCE_BYTES 33
 
 enum writelease_state {
-    WRITELEASE_IDLE,    /* not asked for */
-    WRITELEASE_WATCHED, /* asked for; another's, or not looked at yet */
-    WRITELEASE_CLAIMED, /* written; waiting whether it stays */
+    WRITELEASE_IDLE,     /* not asked for */
+    WRITELEASE_WATCHED,  /* asked for; another's, or not looked at yet */
+    WRITELEASE_CLAIMING, /* a claim is being written, or failed and may take place */
+    WRITELEASE_CLAIMED,  /* it took place; waiting whether it stays */
     WRITELEASE_HELD
 };
 
 struct writelease {
     /* given */
     const char *instance; /* printable ASCII without space, at most 128 bytes (member.h) */
-    int64_t put_ms;
+    int64_t lease_ms, put_ms;
     /* its own */
     enum writelease_state state;
     char nonce[WRITELEASE_NONCE_BYTES];
@@ -54,17 +83,25 @@ struct writelease {
     char seen[WRITELEASE_TEXT_BYTES]; /* what stood there, since when */
     size_t seen_bytes;
     int64_t seen_ms;
-    int64_t claimed_ms; /* the end of the claim's write */
-    int64_t valid_ms;   /* HELD: the beginning of the last write that counts */
-    int64_t renew_ms;   /* the beginning of the last one that was tried */
+    int64_t basis_ms;   /* CLAIMING: the beginning of the read that allowed it */
+    int64_t claimed_ms; /* CLAIMED: when that it took place was known */
+    int64_t valid_ms;   /* from CLAIMING on: the beginning of the last write that counts */
+    int64_t tried_ms;   /* the beginning of the last write */
     int64_t held_ms;    /* HELD: since when */
+    /* puts of catalogues */
+    bool is_busy;         /* one is under way */
+    int64_t put_until_ms; /* that, or the last: when it is given up */
+    int64_t quiet_ms;     /* until then one may take place that was given up */
 };
 
-/* What is to be written, "" for nothing, and whether it is a claim: within put_ms of read_began_ms. */
+/* What is to be written, "" for nothing, and when that is to be given up. */
 struct writelease_step {
     char text[WRITELEASE_TEXT_BYTES];
+    int64_t until_ms;
     bool
-        is_lost; /* it was held, and another's text stands there: the bound did not hold, or somebody forced it */
+        is_end; /* it gives the lease back; else the caller tells writelease_wrote() what became of it */
+    /* it was held and had not run out, and another's text stands there: a write came very late, or somebody forced it */
+    bool is_lost;
 };
 
 /* The share of a tenant, and the object of a share. */
@@ -77,11 +114,19 @@ bool writelease_holder(struct slice text, struct slice *ret);
  * text of hexadecimal digits. */
 struct writelease_step writelease_read(struct writelease *l, int64_t read_began_ms, int64_t now_ms,
                                        struct slice text, bool wanted, const char *nonce);
-/* What the step said was written, or may have been (ok false). */
-void writelease_wrote(struct writelease *l, int64_t began_ms, int64_t now_ms, bool ok);
+/* What the step said was written, by now, or may have been (ok false). */
+void writelease_wrote(struct writelease *l, int64_t now_ms, bool ok);
 /* When the object should be read again. */
-int64_t writelease_next_ms(const struct writelease *l, int64_t now_ms);
-/* Whether a put may be begun. */
+int64_t writelease_next_ms(const struct writelease *l, bool wanted, int64_t now_ms);
+/* Whether it is ours to use. */
 bool writelease_may_put(const struct writelease *l, int64_t now_ms);
-/* When writelease_may_put() and nothing is under way: the text that gives it back. It is IDLE from now on. */
-struct writelease_step writelease_release(struct writelease *l);
+
+enum writelease_turn { WRITELEASE_GO, WRITELEASE_BUSY, WRITELEASE_QUIET, WRITELEASE_NOT_OURS };
+/* A put of a catalogue is to be begun, with the time looked at just before. WRITELEASE_GO: it is to be given up at
+ * l->put_until_ms, and writelease_put_ended() is called when it has ended. */
+enum writelease_turn writelease_put_begins(struct writelease *l, int64_t now_ms, bool wanted);
+/* is_known: whether it took place or not is known. */
+void writelease_put_ended(struct writelease *l, bool is_known);
+
+/* How long after its death the holder's place is another's, at most, without the requests: R + 3 L. */
+int64_t writelease_takeover_ms(const struct writelease *l);

@@ -4,19 +4,21 @@
  *   meta.json   block_meta.h. min_t, max_t: of the lines, in ms, rounded down, and up to exclusive; samples: lines; series:
  *               streams; chunks: pages; segments: those of ingesters that it holds
  *   index       the streams, a TSDB index (block_index.h) whose series are in the order of their fingerprints, not of
- *               their labels. A chunk of a series is a page that has lines of it: its least and greatest time of them, in ms, and as
- *               ref the ordinal of the stream (upper half) and the number of the page. Ordinals count streams from 0
+ *               their labels. A chunk of a series is a page that has lines of it: its least and greatest time of them, in ms
+ *               rounded down, and as ref the ordinal of the stream (upper half) and the number of the page. Ordinals count
+ *               streams from 0; pages of a stream come one after the other
  *   pages       pages (logpage.h) back to back; their streams are the ordinals
  *   directory   offset  size  field                            little endian
  *                    0     8  magic "ORRLBD" 0 1
  *                    8     4  pages
  *                   12     4  streams
- *                   16  40*n  pages: u64 offset, u32 bytes, u32 entries, u64 bytes of lines and structured metadata,
- *                             i64 i64 least and greatest time, Unix ns
+ *                   16  44*n  pages: u64 offset, u32 bytes, u32 entries, u64 bytes of lines and structured metadata,
+ *                             i64 i64 least and greatest time, Unix ns, u32 crc32c of the page
  *                    -  32*n  streams: u64 u64 fingerprint (lower, upper half), u64 entries, u64 bytes of lines
  *                             and structured metadata
  *                    -     4  crc32c of all before it
  *   filter      logfilter.h, of the pages
+ *   summary     if asked for: block_summary.h, of the streams
  *
  * Lines are sorted by (fingerprint, time), equal times as they came; so whoever merges blocks, or frames (logframe.h), reads each
  * from its begin to its end, once. The bytes of a block follow from its lines and the options, never from time
@@ -25,6 +27,8 @@
  * What is read is taken for hostile: ERR_CORRUPT with the block and what is wrong in it.
  */
 #pragma once
+#include <stdatomic.h>
+
 #include "common/base/hash.h"
 #include "common/block/block_reader.h"
 #include "common/logblock/logpage.h"
@@ -41,7 +45,9 @@ struct logblock_writer_opts {
     const char *dir; /* made if absent */
     struct block_meta
         meta; /* as in block_writer_opts; times, stats and files are filled in. Borrowed until finish */
-    int level;    /* of zstd; 0: LOGPAGE_LEVEL */
+    int level; /* of zstd; 0: LOGPAGE_LEVEL */
+    bool
+        has_summary; /* a block of the bucket: with a file "summary" (block_summary.h) of its streams */
     bool no_sync; /* tests and benchmarks: no fsync */
 };
 
@@ -52,7 +58,7 @@ ORR_CHECKED struct err *logblock_writer_open(const struct logblock_writer_opts *
 /* The stream of the entries that follow; fingerprints strictly ascending. Copies. ERR_INVALID. */
 ORR_CHECKED struct err *logblock_writer_stream(struct logblock_writer *w, struct hash128 fp,
                                                struct labels labels);
-/* Times of a stream do not descend. Copies. e->stream is not looked at. ERR_INVALID. */
+/* Times of a stream do not descend. Copies. e->stream is not looked at. ERR_INVALID; ERR_TOO_LARGE over LOGPAGE_MAX_BYTES. */
 ORR_CHECKED struct err *logblock_writer_entry(struct logblock_writer *w,
                                               const struct logpage_entry *e);
 /* All files, meta.json last, sync, rename. A stream without entries is left out. ret_meta is copied into the arena. A block
@@ -65,20 +71,24 @@ uint64_t logblock_writer_lines(const struct logblock_writer *w); /* so far */
 /* ---- reading ---- */
 
 /* Beside a reader of the streams (block_reader.h), which is lent and outlives it. Directory and footer of the filter are read at the
- * first call that wants them. Immutable, any thread; memory as block_reader_memory(). */
+ * first call that wants them. Any thread; a set belongs to one. */
 struct logblock;
 ORR_CHECKED struct err *logblock_open(struct block_reader *streams, struct logblock **ret);
 void logblock_close(struct logblock *b); /* NULL is allowed */
+/* Bytes that it takes beside the reader's; more once directory and filter were read. */
+size_t logblock_memory(struct logblock *b);
 
 struct logblock_query {
     struct matchers matchers;
     int64_t from_ns, to_ns; /* to is exclusive */
     bool is_backward;       /* newest first; equal times the other way round */
-    /* Each line that is wanted holds all of these; pages that cannot have such a line are passed over, others are
-     * delivered whole. */
+    /* Each line that is wanted holds all of these: others are left out, and pages that have none are passed over, most of
+     * them unread. Lent until the set is closed. */
     const struct slice *needles;
     size_t n_needles;
-    uint64_t max_streams;      /* ERR_LIMIT beyond; 0: none */
+    uint64_t
+        max_streams;    /* that match and may have lines in the range; ERR_LIMIT beyond; 0: none */
+    unsigned n_readers; /* blocks that are read at once, and share the memory to read ahead; 0: 1 */
     const atomic_bool *cancel; /* ERR_CANCELED; may be NULL */
 };
 struct logblock_stream {
@@ -88,8 +98,8 @@ struct logblock_stream {
     uint64_t entries, bytes;
 };
 struct logblock_set; /* belongs to one thread */
-/* Streams that match and may have lines in the range, by fingerprint. Memory: arena for what is lent as long as the
- * set, and of pages no more than a few at a time. */
+/* Streams that match and may have lines in the range (and page, by the filter, that hold the needles), by fingerprint. Memory:
+ * the arena is charged 24 bytes a stream, and three pages at a time; it outlives the set. */
 ORR_CHECKED struct err *logblock_select(struct logblock *b, struct arena *a,
                                         const struct logblock_query *q, struct logblock_set **ret);
 bool logblock_set_stream(struct logblock_set *s,
@@ -109,14 +119,16 @@ void logblock_set_stats(const struct logblock_set *s, struct logblock_stats *ret
 
 /* Lines of one tenant in the order of a block: a block, or a frame. */
 struct logblock_source {
-    /* The next stream; what is lent lasts until the next call. */
+    /* The next stream, whatever entries of the one before were not asked for; what is lent lasts until the next stream. */
     struct err *(*stream)(void *arg, struct logblock_stream *ret, bool *ret_is_end);
-    /* The next entry of that stream. */
+    /* The next entry of that stream, lent until the next call. */
     struct err *(*entry)(void *arg, struct logpage_entry *ret, bool *ret_is_end);
     void (*close)(void *arg);
     void *arg;
+    /* Follows from what it has: sources are merged in this order. Of frames of one log it is the order of the log. */
+    struct hash128 order;
 };
-/* All of a block, or of a frame whose bytes are lent. Each holds one page in memory. */
+/* All of a block, or of a frame whose bytes are lent; block and bytes outlive it. Each holds one page in memory. */
 ORR_CHECKED struct err *logblock_source_block(struct logblock *b, struct logblock_source *ret);
 struct logframe;
 ORR_CHECKED struct err *logblock_source_frame(const struct logframe *f,
@@ -126,11 +138,15 @@ ORR_CHECKED struct err *logblock_source_frame(const struct logframe *f,
 typedef bool logblock_keep_fn(void *arg, struct labels labels, const struct logpage_entry *e);
 /*
  * All lines of the sources, each once (logmerge.h), that keep (NULL: all) keeps. Closes the sources, whatever happens. More than
- * LOGBLOCK_MERGE_SOURCES are merged in several goes, by blocks in work_dir, so memory is bounded. *stop
- * (may be NULL): ERR_CANCELED. ret_duplicates may be NULL.
+ * LOGBLOCK_MERGE_SOURCES are merged in several goes, by blocks in work_dir (which then must be there, and is the caller's alone),
+ * so memory is bounded. *stop (may be NULL): ERR_CANCELED. ret_duplicates may be NULL.
+ *
+ * Lines of one time come as the first source that has any has them, then those that only the second has, and so on;
+ * first and second go by struct logblock_source's order. So the same sources give the same bytes, in whatever
+ * order they are given and in however many goes.
  */
 #define LOGBLOCK_MERGE_SOURCES 64
-ORR_CHECKED struct err *logblock_merge(struct logblock_source *sources, size_t n,
+ORR_CHECKED struct err *logblock_merge(const struct logblock_source *sources, size_t n,
                                        logblock_keep_fn *keep, void *arg, const char *work_dir,
                                        const atomic_bool *stop, struct logblock_writer *w,
                                        uint64_t *ret_duplicates);

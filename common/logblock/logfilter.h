@@ -78,15 +78,26 @@ void logfilter_out_end(struct logfilter_out *o, struct buf *out);
 
 struct logfilter;
 
-/* Lends [off, off+len) of the file until the next call, at least. */
-typedef struct err *logfilter_fetch_fn(void *arg, uint64_t off, size_t len, struct slice *ret);
+struct logfilter_range {
+    uint64_t off;
+    size_t len;
+};
+/* How the file is read; of one thread. */
+struct logfilter_io {
+    /* Lends [off, off+len) of the file until the next call, at least. */
+    struct err *(*fetch)(void *arg, uint64_t off, size_t len, struct slice *ret);
+    /* Where each read is a request: the ranges that come next, as many as ahead_max, are worth fetching together.
+     * What was told before is done with. NULL: not wanted. */
+    struct err *(*ahead)(void *arg, const struct logfilter_range *ranges, size_t n);
+    size_t ahead_max;
+    void *arg;
+};
 
 /* Reads footer and table, of a file of size bytes and n_pages pages; lives in the arena. */
 ORR_CHECKED struct err *logfilter_open(struct arena *a, uint64_t size, uint32_t n_pages,
-                                       logfilter_fetch_fn *fetch, void *arg,
-                                       struct logfilter **ret);
-/* Sets the bits of pages that may hold the needle whose grams these are, of a set that is all 0. *touched is
- * raised by the bytes that were read. */
-ORR_CHECKED struct err *logfilter_candidates(const struct logfilter *f,
-                                             const struct logfilter_grams *needle, uint64_t *set,
-                                             uint64_t *touched);
+                                       const struct logfilter_io *io, struct logfilter **ret);
+/* Takes out of a set of pages (a bit each) those that cannot hold the needle whose grams these are. What is of no page of the
+ * set is not read. *touched is raised by the bytes that were read. */
+ORR_CHECKED struct err *logfilter_narrow(const struct logfilter *f, const struct logfilter_io *io,
+                                         const struct logfilter_grams *needle, uint64_t *set,
+                                         uint64_t *touched);

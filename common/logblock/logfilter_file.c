@@ -9,6 +9,7 @@
 #define MAX_PENDING_BYTES (64u << 20) /* past it the class that holds most is written */
 #define STRIPE_BYTES(n) ((size_t)LOGFILTER_STRIPE / 8 * (n))
 #define GROUP_WORDS (LOGFILTER_GROUP / 64)
+#define AHEAD_GRAMS 4 /* few pages that do not hold a needle are left after as many */
 
 static_assert(LOGFILTER_STRIPE % 64 == 0, "a page's stripe is whole words");
 
@@ -155,8 +156,6 @@ struct group {
 struct logfilter {
     struct group *groups;
     size_t n_groups;
-    logfilter_fetch_fn *fetch;
-    void *arg;
 };
 
 static struct err *corrupt(const char *what)
@@ -218,7 +217,7 @@ static struct err *read_table(struct arena *a, struct slice table, uint64_t end,
 }
 
 struct err *logfilter_open(struct arena *a, uint64_t size, uint32_t n_pages,
-                           logfilter_fetch_fn *fetch, void *arg, struct logfilter **ret)
+                           const struct logfilter_io *io, struct logfilter **ret)
 {
     struct logfilter *f = arena_new_of(a, struct logfilter);
     struct slice footer, table;
@@ -227,12 +226,12 @@ struct err *logfilter_open(struct arena *a, uint64_t size, uint32_t n_pages,
     uint32_t bytes, crc;
     struct err *e;
 
-    f->fetch = fetch;
-    f->arg = arg;
     if (size < FOOTER_BYTES)
         return corrupt("cut short");
-    if ((e = fetch(arg, size - FOOTER_BYTES, FOOTER_BYTES, &footer)))
+    if ((e = io->fetch(io->arg, size - FOOTER_BYTES, FOOTER_BYTES, &footer)))
         return e;
+    if (footer.len != FOOTER_BYTES)
+        return corrupt("cut short");
     r = reader_new(footer);
     off = reader_u64le(&r);
     bytes = reader_u32le(&r);
@@ -240,7 +239,7 @@ struct err *logfilter_open(struct arena *a, uint64_t size, uint32_t n_pages,
     if (!slice_eq(reader_rest(&r), slice_of(MAGIC, MAGIC_BYTES)) || off > size - FOOTER_BYTES ||
         bytes != size - FOOTER_BYTES - off)
         return corrupt("its footer");
-    if ((e = fetch(arg, off, bytes, &table)))
+    if ((e = io->fetch(io->arg, off, bytes, &table)))
         return e;
     if (table.len != bytes || hash_crc32c(table) != crc)
         return corrupt("checksum of its table");
@@ -263,25 +262,38 @@ static void and_row(const uint8_t *stripe, size_t at, uint32_t n, uint64_t *word
     }
 }
 
-static struct err *and_gram(const struct logfilter *f, const struct group *g, uint32_t hash,
+struct gram_at {
+    uint32_t stripe, rows[LOGFILTER_HASHES];
+    struct logfilter_range range;
+};
+
+static struct gram_at gram_at(const struct group *g, uint32_t hash)
+{
+    struct gram_at at;
+
+    logfilter_rows(hash, logfilter_stripes(g->size_class), at.rows);
+    at.stripe = at.rows[0] / LOGFILTER_STRIPE;
+    at.range.len = STRIPE_BYTES(g->n);
+    at.range.off = g->off + at.range.len * at.stripe;
+    return at;
+}
+
+static struct err *and_gram(const struct logfilter_io *io, const struct group *g, uint32_t hash,
                             uint64_t *words, uint64_t *touched)
 {
-    uint32_t rows[LOGFILTER_HASHES], stripe;
-    size_t bytes = STRIPE_BYTES(g->n);
+    struct gram_at at = gram_at(g, hash);
     struct slice s;
     struct reader crc;
-    struct err *e;
+    struct err *e = io->fetch(io->arg, at.range.off, at.range.len, &s);
 
-    logfilter_rows(hash, logfilter_stripes(g->size_class), rows);
-    stripe = rows[0] / LOGFILTER_STRIPE;
-    if ((e = f->fetch(f->arg, g->off + bytes * stripe, bytes, &s)))
+    if (e)
         return e;
-    *touched += bytes;
-    crc = reader_new(slice_of(g->crcs + (size_t)stripe * 4, 4));
-    if (s.len != bytes || hash_crc32c(s) != reader_u32le(&crc))
+    *touched += at.range.len;
+    crc = reader_new(slice_of(g->crcs + (size_t)at.stripe * 4, 4));
+    if (s.len != at.range.len || hash_crc32c(s) != reader_u32le(&crc))
         return corrupt("checksum of a stripe");
     for (int k = 0; k < LOGFILTER_HASHES; k++)
-        and_row(s.ptr, (size_t)(rows[k] % LOGFILTER_STRIPE) * g->n, g->n, words);
+        and_row(s.ptr, (size_t)(at.rows[k] % LOGFILTER_STRIPE) * g->n, g->n, words);
     return NULL;
 }
 
@@ -294,22 +306,53 @@ static bool has_any(const uint64_t *words)
     return all != 0;
 }
 
-struct err *logfilter_candidates(const struct logfilter *f, const struct logfilter_grams *needle,
-                                 uint64_t *set, uint64_t *touched)
+/* The pages of the group that are in the set. False: none is. */
+static bool pages_of(const struct group *g, const uint64_t *set, uint64_t *words)
 {
+    memset(words, 0, GROUP_WORDS * sizeof(*words));
+    for (uint32_t i = 0; i < g->n; i++)
+        words[i / 64] |= (set[g->pages[i] >> 6] >> (g->pages[i] & 63) & 1) << (i % 64);
+    return has_any(words);
+}
+
+/* Tells of the first stripes of the groups from first on; *ret_end: how far that reaches. */
+static struct err *tell_ahead(const struct logfilter *f, const struct logfilter_io *io,
+                              const struct logfilter_grams *needle, const uint64_t *set,
+                              size_t first, size_t *ret_end)
+{
+    size_t each = ORR_MIN(needle->hashes.len, (size_t)AHEAD_GRAMS), k = first;
+    VEC(struct logfilter_range) ranges = {0};
+    uint64_t words[GROUP_WORDS];
+    struct err *e;
+
+    for (; k < f->n_groups && (k == first || ranges.len + each <= io->ahead_max); k++)
+        for (size_t h = 0; pages_of(&f->groups[k], set, words) && h < each; h++)
+            vec_push(&ranges, gram_at(&f->groups[k], needle->hashes.ptr[h]).range);
+    e = io->ahead(io->arg, ranges.ptr, ranges.len);
+    vec_done(&ranges);
+    *ret_end = k;
+    return e;
+}
+
+struct err *logfilter_narrow(const struct logfilter *f, const struct logfilter_io *io,
+                             const struct logfilter_grams *needle, uint64_t *set, uint64_t *touched)
+{
+    size_t told = io->ahead ? 0 : f->n_groups;
     struct err *e = NULL;
 
-    for (size_t k = 0; !e && k < f->n_groups; k++) {
+    for (size_t k = 0; !e && k < f->n_groups && needle->hashes.len; k++) {
         const struct group *g = &f->groups[k];
-        uint64_t words[GROUP_WORDS] = {0};
+        uint64_t words[GROUP_WORDS];
 
-        for (uint32_t i = 0; i < g->n; i++)
-            words[i / 64] |= 1ull << (i % 64);
+        if (k == told && (e = tell_ahead(f, io, needle, set, k, &told)))
+            break;
+        if (!pages_of(g, set, words))
+            continue;
         for (size_t h = 0; !e && h < needle->hashes.len && has_any(words); h++)
-            e = and_gram(f, g, needle->hashes.ptr[h], words, touched);
+            e = and_gram(io, g, needle->hashes.ptr[h], words, touched);
         for (uint32_t i = 0; !e && i < g->n; i++)
-            if (words[i / 64] >> (i % 64) & 1)
-                set[g->pages[i] >> 6] |= 1ull << (g->pages[i] & 63);
+            if (!(words[i / 64] >> (i % 64) & 1))
+                set[g->pages[i] >> 6] &= ~(1ull << (g->pages[i] & 63));
     }
     return e;
 }

@@ -3,7 +3,10 @@
 #include "common/base/reader.h"
 #include "common/net/codec.h"
 
-static const uint8_t magic[8] = {'O', 'R', 'R', 'L', 'F', 'R', 0, 1};
+#define VERSION 2
+#define CRC_FROM 12 /* of the front */
+
+static const uint8_t magic[6] = {'O', 'R', 'R', 'L', 'F', 'R'};
 
 static void put_stream(struct buf *out, const struct logframe_stream *s)
 {
@@ -27,17 +30,21 @@ static void put_page(struct buf *out, const struct logframe_page *p, uint64_t ba
     buf_u64le(out, (uint64_t)p->max_ns);
 }
 
-static void put_header(struct buf *out, const struct logframe_head *h, size_t tenant,
-                       size_t head_bytes, size_t bytes, size_t stored, size_t labels)
+static void put_front(struct buf *out, const struct logframe_head *h, struct slice tenant,
+                      size_t head_bytes, size_t bytes, size_t stored, size_t labels)
 {
     buf_append(out, magic, sizeof(magic));
+    buf_byte(out, 0);
+    buf_byte(out, VERSION);
+    buf_u32le(out, 0); /* the checksums come last */
+    buf_u32le(out, 0);
     buf_u64le(out, bytes);
     buf_u32le(out, (uint32_t)head_bytes);
-    buf_u32le(out, 0);
     buf_u32le(out, h->shard);
-    buf_u32le(out, (uint32_t)tenant);
+    buf_u32le(out, (uint32_t)tenant.len);
     buf_u32le(out, h->n_streams);
     buf_u32le(out, h->n_pages);
+    buf_u32le(out, h->number);
     buf_u64le(out, h->entries);
     buf_u64le(out, h->bytes);
     buf_u64le(out, (uint64_t)h->min_ns);
@@ -46,8 +53,23 @@ static void put_header(struct buf *out, const struct logframe_head *h, size_t te
     buf_u64le(out, h->through);
     buf_u64le(out, h->live_from);
     buf_u64le(out, h->live_to);
+    buf_append(out, h->segment.bytes, sizeof(h->segment.bytes));
+    buf_u64le(out, (uint64_t)h->window_ms);
     buf_u32le(out, (uint32_t)stored);
     buf_u32le(out, (uint32_t)labels);
+    buf_slice_append(out, tenant);
+}
+
+static void write_u32(uint8_t *at, uint32_t v)
+{
+    for (unsigned i = 0; i < 4; i++)
+        at[i] = (uint8_t)(v >> (8 * i));
+}
+
+static void write_checksums(uint8_t *frame, size_t front_bytes, size_t head_bytes)
+{
+    write_u32(frame + 12, hash_crc32c(slice_of(frame + front_bytes, head_bytes - front_bytes)));
+    write_u32(frame + 8, hash_crc32c(slice_of(frame + CRC_FROM, front_bytes - CRC_FROM)));
 }
 
 struct err *logframe_build(const struct logframe_head *head, struct slice tenant,
@@ -57,7 +79,6 @@ struct err *logframe_build(const struct logframe_head *head, struct slice tenant
     struct buf packed = {0};
     size_t start = out->len, head_bytes, bytes;
     struct err *e = codec_encode(CODEC_ZSTD, 0, labels, &packed);
-    uint32_t crc;
 
     if (e)
         return e;
@@ -68,17 +89,14 @@ struct err *logframe_build(const struct logframe_head *head, struct slice tenant
         buf_done(&packed);
         return err_new(ERR_TOO_LARGE, "a frame of %zu bytes", bytes);
     }
-    put_header(out, head, tenant.len, head_bytes, bytes, packed.len, labels.len);
+    put_front(out, head, tenant, head_bytes, bytes, packed.len, labels.len);
     for (uint32_t i = 0; i < head->n_streams; i++)
         put_stream(out, &streams[i]);
     for (uint32_t i = 0; i < head->n_pages; i++)
         put_page(out, &pages[i], head_bytes);
-    buf_slice_append(out, tenant);
     buf_slice_append(out, buf_slice(&packed));
     buf_done(&packed);
-    crc = hash_crc32c(slice_of(out->ptr + start + 24, head_bytes - 24));
-    for (unsigned i = 0; i < 4; i++)
-        out->ptr[start + 20 + i] = (uint8_t)(crc >> (8 * i));
+    write_checksums(out->ptr + start, LOGFRAME_HEADER_BYTES + tenant.len, head_bytes);
     buf_slice_append(out, page_bytes);
     buf_fill(out, 0, start + bytes - out->len);
     return NULL;
@@ -89,15 +107,16 @@ static struct err *torn(const char *what)
     return err_new(ERR_CORRUPT, "frame of log lines: %s", what);
 }
 
-static struct logframe_head read_header(struct reader *r, size_t *ret_tenant, size_t *ret_stored,
-                                        uint32_t *ret_labels)
+static struct logframe_head read_head(struct reader *r, size_t *ret_tenant)
 {
     struct logframe_head h;
+    struct slice segment;
 
     h.shard = reader_u32le(r);
     *ret_tenant = reader_u32le(r);
     h.n_streams = reader_u32le(r);
     h.n_pages = reader_u32le(r);
+    h.number = reader_u32le(r);
     h.entries = reader_u64le(r);
     h.bytes = reader_u64le(r);
     h.min_ns = (int64_t)reader_u64le(r);
@@ -106,8 +125,12 @@ static struct logframe_head read_header(struct reader *r, size_t *ret_tenant, si
     h.through = reader_u64le(r);
     h.live_from = reader_u64le(r);
     h.live_to = reader_u64le(r);
-    *ret_stored = reader_u32le(r);
-    *ret_labels = reader_u32le(r);
+    segment = reader_bytes(r, sizeof(h.segment.bytes));
+    if (segment.len == sizeof(h.segment.bytes))
+        memcpy(h.segment.bytes, segment.ptr, sizeof(h.segment.bytes));
+    else
+        h.segment = (struct ulid){0};
+    h.window_ms = (int64_t)reader_u64le(r);
     return h;
 }
 
@@ -130,31 +153,76 @@ static bool tables_are_sound(const struct logframe *f, size_t head_bytes)
     return true;
 }
 
-struct err *logframe_open(struct slice bytes, struct logframe *ret)
+struct front { /* what it says of the rest of the head */
+    size_t head_bytes, stored;
+    uint32_t crc;
+};
+
+static struct err *open_front(struct slice bytes, struct logframe *ret, struct front *ret_front)
 {
     struct reader r = reader_new(bytes);
-    size_t tenant, stored;
-    uint64_t size, head_bytes;
-    uint32_t crc;
+    struct slice start;
+    uint64_t size;
+    size_t tenant;
+    uint32_t crc, head_bytes;
 
     *ret = (struct logframe){0};
-    if (!slice_eq(reader_bytes(&r, 8), slice_of(magic, 8)))
+    start = reader_bytes(&r, 8);
+    if (start.len < 8 || memcmp(start.ptr, magic, sizeof(magic)) != 0)
         return torn("no magic");
+    if (start.ptr[7] != VERSION)
+        return err_new(ERR_UNSUPPORTED,
+                       "frame of log lines: of version %u, version %u can be read here",
+                       start.ptr[7], VERSION);
+    ret->is_dropped = start.ptr[LOGFRAME_DROPPED_AT] != 0;
+    crc = reader_u32le(&r);
+    ret_front->crc = reader_u32le(&r);
     size = reader_u64le(&r);
     head_bytes = reader_u32le(&r);
-    crc = reader_u32le(&r);
+    ret->head = read_head(&r, &tenant);
+    ret_front->stored = reader_u32le(&r);
+    ret->labels_bytes = reader_u32le(&r);
+    ret->tenant = reader_bytes(&r, tenant);
     if (!reader_ok(&r) || size > bytes.len || size > LOGFRAME_MAX_BYTES || size % 8 ||
-        head_bytes > size || head_bytes < LOGFRAME_HEADER_BYTES)
+        head_bytes > size || head_bytes < reader_pos(&r))
         return torn("cut short");
-    if (hash_crc32c(slice_of(bytes.ptr + 24, head_bytes - 24)) != crc)
+    if (hash_crc32c(slice_of(bytes.ptr + CRC_FROM, reader_pos(&r) - CRC_FROM)) != crc)
         return torn("checksum");
-    ret->head = read_header(&r, &tenant, &stored, &ret->labels_bytes);
     ret->bytes = slice_of(bytes.ptr, size);
+    ret_front->head_bytes = head_bytes;
+    return NULL;
+}
+
+struct err *logframe_open_front(struct slice bytes, struct logframe *ret)
+{
+    struct front front;
+
+    return open_front(bytes, ret, &front);
+}
+
+size_t logframe_front_bytes(const struct logframe *f)
+{
+    return LOGFRAME_HEADER_BYTES + f->tenant.len;
+}
+
+struct err *logframe_open(struct slice bytes, struct logframe *ret)
+{
+    struct front front;
+    struct slice rest;
+    struct reader r;
+    struct err *e = open_front(bytes, ret, &front);
+
+    if (e)
+        return e;
+    rest = slice_sub(ret->bytes, logframe_front_bytes(ret),
+                     front.head_bytes - logframe_front_bytes(ret));
+    if (hash_crc32c(rest) != front.crc)
+        return torn(ret->is_dropped ? "it is dropped" : "checksum of the tables");
+    r = reader_new(rest);
     ret->streams = reader_bytes(&r, (size_t)ret->head.n_streams * LOGFRAME_STREAM_BYTES).ptr;
     ret->pages = reader_bytes(&r, (size_t)ret->head.n_pages * LOGFRAME_PAGE_BYTES).ptr;
-    ret->tenant = reader_bytes(&r, tenant);
-    ret->labels = reader_bytes(&r, stored);
-    if (!reader_ok(&r) || reader_pos(&r) != head_bytes || !tables_are_sound(ret, head_bytes))
+    ret->labels = reader_bytes(&r, front.stored);
+    if (!reader_ok(&r) || reader_pos(&r) != rest.len || !tables_are_sound(ret, front.head_bytes))
         return torn("tables");
     return NULL;
 }

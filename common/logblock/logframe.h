@@ -4,28 +4,35 @@
  * the log it covers. Little endian.
  *
  *   offset  size  field
- *        0     8  magic "ORRLFR" 0 1
- *        8     8  bytes of the frame, this header included; a multiple of 8
- *       16     4  bytes of the head: all up to the pages
- *       20     4  crc32c of the head from 24 on
- *       24     4  shard
- *       28     4  bytes of the tenant
- *       32     4  streams
- *       36     4  pages
- *       40     8  entries
- *       48     8  bytes of lines and structured metadata
- *       56    16  least and greatest time, Unix ns
- *       72     8  epoch of the log's sequence numbers (loghead.h's meta file)
- *       80     8  all records of this tenant and shard up to this number are covered, by this or an
+ *        0     6  magic "ORRLFR"
+ *        6     1  0; 1: dropped. The only byte that changes, in place, once: no checksum covers it. What lies
+ *                 behind the tenant may be zeros then
+ *        7     1  version, 2
+ *        8     4  crc32c of the front: from 12 to the tenant's end
+ *       12     4  crc32c of the rest of the head
+ *       16     8  bytes of the frame, all of it; a multiple of 8
+ *       24     4  bytes of the head: all up to the pages
+ *       28     4  shard
+ *       32     4  bytes of the tenant
+ *       36     4  streams
+ *       40     4  pages
+ *       44     4  number of the frame in its segment, from 1
+ *       48     8  entries
+ *       56     8  bytes of lines and structured metadata
+ *       64    16  least and greatest time, Unix ns
+ *       80     8  epoch of the log's sequence numbers (loghead.h's meta file)
+ *       88     8  all records of this tenant and shard up to this number are covered, by this or an
  *                 earlier frame
- *       88    16  so are those from … to … (0, 0: none): taken while older ones were read back
- *      104     8  bytes of the labels: stored, decompressed
- *      112     -  streams, 56 bytes each, ascending by fingerprint (hash128_cmp):
+ *       96    16  so are those from … to … (0, 0: none): taken while older ones were read back
+ *      112    16  segment: its ULID
+ *      128     8  begin of the segment's window, Unix ms
+ *      136     8  bytes of the labels: stored, decompressed
+ *      144     -  the tenant
+ *              -  streams, 56 bytes each, ascending by fingerprint (hash128_cmp):
  *                   u64 u64 fingerprint (lower, upper half); i64 i64 least, greatest time;
  *                   u64 bytes; u32 entries; u32 u32 first and last page; u32 0
  *              -  pages, 32 bytes each: u64 offset in the frame, u32 bytes, u32 entries,
  *                 i64 i64 least, greatest time
- *              -  the tenant
  *              -  labels, zstd: canonical, as lstr each, in the streams' order
  *              -  the pages (logpage.h), whose streams are indexes of the frame's; zeros to the end
  *
@@ -37,8 +44,11 @@
 #include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/base/hash.h"
+#include "common/block/ulid.h"
 
-#define LOGFRAME_HEADER_BYTES 112
+#define LOGFRAME_HEADER_BYTES 144
+#define LOGFRAME_DROPPED_AT 6 /* where this byte is written, it is dropped: */
+#define LOGFRAME_DROPPED 1
 #define LOGFRAME_STREAM_BYTES 56
 #define LOGFRAME_PAGE_BYTES 32
 #define LOGFRAME_MAX_BYTES (1ull << 32)
@@ -59,6 +69,9 @@ struct logframe_head {
     uint64_t entries, bytes;
     int64_t min_ns, max_ns;
     uint64_t epoch, through, live_from, live_to;
+    struct ulid segment;
+    int64_t window_ms;
+    uint32_t number; /* in the segment */
 };
 
 /* Appends a frame. labels: uncompressed, in streams' order; the pages' bytes back to back. */
@@ -69,14 +82,20 @@ ORR_CHECKED struct err *logframe_build(const struct logframe_head *head, struct 
 
 struct logframe {
     struct logframe_head head;
+    bool is_dropped;
     struct slice tenant, bytes; /* all of the frame */
     const uint8_t *streams, *pages;
     struct slice labels; /* compressed */
     uint32_t labels_bytes;
 };
 /* The frame that begins where bytes do, which may go on behind it. ERR_CORRUPT: there is none, or
- * it is torn. Checks the head, not the pages. */
+ * it is torn; ERR_UNSUPPORTED: of another version. Checks the head, not the pages. One that is dropped opens as long as its bytes are there. */
 ORR_CHECKED struct err *logframe_open(struct slice bytes, struct logframe *ret);
+/* Only the front: head (of which streams and pages are not there to be asked for), tenant and bytes; of a frame that is
+ * dropped, too. */
+ORR_CHECKED struct err *logframe_open_front(struct slice bytes, struct logframe *ret);
+/* Where the front ends: what a frame that is dropped keeps. */
+size_t logframe_front_bytes(const struct logframe *f);
 struct logframe_stream logframe_stream_at(const struct logframe *f, uint32_t i);
 struct logframe_page logframe_page_at(const struct logframe *f, uint32_t i);
 struct slice logframe_page_bytes(const struct logframe *f, uint32_t i);

@@ -235,7 +235,7 @@ struct err *logpage_out_put(struct logpage_out *o, const struct logcol *c, uint3
 
     logcol_put(c, i, &o->buf);
     while (!buf_ok(&o->buf)) {
-        size_t next = ORR_MAX(o->buf.cap * 2, (size_t)65536);
+        size_t next = ORR_MAX(o->buf.cap * 2, (size_t)4096);
 
         if (start == 0 && o->buf.cap >= most)
             return corrupt("more comes out than it says");

@@ -190,3 +190,58 @@ bool linefilter_keeps(const struct linefilter *f, struct slice line)
     }
     return true;
 }
+
+/* ---- needles ---- */
+
+/* What every match of a regex holds, if anything is known. */
+static struct slice needle_of_regex(struct arena *a, struct slice regex)
+{
+    struct logql_re_texts texts;
+
+    if (!logql_re_texts(a, regex, MAX_TEXTS, &texts))
+        return logql_re_required(a, regex);
+    return texts.n == 1 && !texts.ignores_case ? texts.ptr[0] : SLICE_EMPTY;
+}
+
+static size_t needles_of_pattern(struct arena *a, struct slice text, struct slice *ret, size_t max)
+{
+    struct linepattern p;
+    struct err *e = linepattern_parse(a, text, &p);
+    size_t n = 0;
+
+    if (e) { /* who compiles the filter says so */
+        err_free(e);
+        return 0;
+    }
+    for (size_t i = 0; i < p.n && n < max; i++)
+        if (!p.parts[i].is_capture && p.parts[i].find.text.len)
+            ret[n++] = p.parts[i].find.text;
+    return n;
+}
+
+size_t linefilter_needles(struct arena *a, const struct logql_stage *stages, size_t n,
+                          struct slice *ret, size_t max)
+{
+    size_t found = 0;
+
+    for (size_t i = 0; i < n && found < max; i++) {
+        const struct logql_stage *s = &stages[i];
+        struct slice text;
+
+        /* of several texts one is enough: none of them has to be there */
+        if (s->kind != LOGQL_STAGE_LINE || s->n_needles != 1 || s->needles[0].is_ip)
+            continue;
+        text = s->needles[0].text;
+        if (s->line_op == LOGQL_LINE_PATTERN) {
+            found += needles_of_pattern(a, text, ret + found, max - found);
+            continue;
+        }
+        if (s->line_op == LOGQL_LINE_RE)
+            text = needle_of_regex(a, text);
+        else if (s->line_op != LOGQL_LINE_HAS)
+            continue;
+        if (text.len)
+            ret[found++] = text;
+    }
+    return found;
+}

@@ -27,3 +27,9 @@ void linefilter_done(struct linefilter *f); /* NULL is allowed */
  * ERR_LIMIT when that is over. */
 ORR_CHECKED struct err *linefilter_regex(struct arena *a, struct slice regex, struct re **ret);
 bool linefilter_keeps(const struct linefilter *f, struct slice line);
+
+/* Texts each of which is in every line that the line filters among the n stages keep, as far as they tell: those
+ * of |=, and what the matches of |~ and |> hold. At most max into ret, which has room for them; borrowed from the tree
+ * or in the arena. */
+size_t linefilter_needles(struct arena *a, const struct logql_stage *stages, size_t n,
+                          struct slice *ret, size_t max);

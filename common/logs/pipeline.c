@@ -64,20 +64,28 @@ static bool run_filter(struct pipeline_state *s, const struct pipeline_step *ste
     return pipeline_filter_keeps(s, step->filter);
 }
 
+static bool changes_line(enum logql_stage_kind kind)
+{
+    return kind != LOGQL_STAGE_LINE && kind != LOGQL_STAGE_FILTER && kinds[kind].changes_line;
+}
+
+/* The first stage from i on that changes the line. */
+static size_t next_change(const struct logql_logs *logs, size_t i)
+{
+    while (i < logs->n_stages && !changes_line(logs->stages[i].kind))
+        i++;
+    return i;
+}
+
 /* The line filters from stage i up to the first stage that changes the line, as one step. */
 static struct err *add_lines(struct pipeline *p, const struct logql_logs *logs, size_t i)
 {
-    size_t end = i;
+    size_t end = next_change(logs, i);
     bool has_any = false;
     struct err *e;
 
-    for (; end < logs->n_stages; end++) {
-        enum logql_stage_kind kind = logs->stages[end].kind;
-
-        has_any |= kind == LOGQL_STAGE_LINE;
-        if (kind != LOGQL_STAGE_LINE && kind != LOGQL_STAGE_FILTER && kinds[kind].changes_line)
-            break;
-    }
+    for (size_t k = i; k < end; k++)
+        has_any |= logs->stages[k].kind == LOGQL_STAGE_LINE;
     if (!has_any)
         return NULL;
     if ((e = linefilter_make(p->arena, logs->stages + i, end - i, &p->steps[p->n].lines)))
@@ -133,7 +141,7 @@ static struct err *compile(struct pipeline *p, const struct logql_logs *logs)
         if (stage->kind == LOGQL_STAGE_LINE || is_idle(p, logs, i))
             continue;
         e = add_stage(p, stage);
-        if (!e && stage->kind != LOGQL_STAGE_FILTER && kinds[stage->kind].changes_line)
+        if (!e && changes_line(stage->kind))
             e = add_lines(p, logs, i + 1);
     }
     return e;
@@ -186,6 +194,12 @@ void pipeline_done(struct pipeline *p)
         re_free(p->steps[i].re);
         pipeline_format_done(&p->steps[i]);
     }
+}
+
+size_t pipeline_needles(struct arena *a, const struct logql_logs *logs, struct slice *ret,
+                        size_t max)
+{
+    return linefilter_needles(a, logs->stages, next_change(logs, 0), ret, max);
 }
 
 bool pipeline_has_no_labels(const struct pipeline *p)

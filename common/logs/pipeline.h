@@ -60,6 +60,9 @@ struct pipeline_labels {
 };
 /* The same apart by where they come from, for log queries. */
 struct pipeline_labels pipeline_state_categories(struct pipeline_state *s, struct arena *a);
+/* As linefilter_needles(), of the line filters that see a line as it came. Without a struct pipeline: any tree. */
+size_t pipeline_needles(struct arena *a, const struct logql_logs *logs, struct slice *ret,
+                        size_t max);
 /* No label of the lines is looked at: all belong to one series. */
 bool pipeline_has_no_labels(const struct pipeline *p);
 /* The line just run has an error that the query does not ask for: a metric query fails with it. */

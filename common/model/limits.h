@@ -68,6 +68,9 @@
     X(BYTES, max_line_size, "max-line-size", "256KiB", "Bytes of a log line.")                     \
     X(BOOL, max_line_size_truncate, "max-line-size-truncate", "false",                             \
       "Cut longer log lines instead of refusing them.")                                            \
+    X(BOOL, increment_duplicate_timestamp, "increment-duplicate-timestamp", "false",               \
+      "Of log lines of a stream that come at once with one time, move each a nanosecond behind "   \
+      "the one before, so that equal ones are kept.")                                              \
     X(BOOL, reject_old_samples, "reject-old-samples", "true",                                      \
       "Refuse log lines older than reject-old-samples-max-age.")                                   \
     X(DURATION, reject_old_samples_max_age, "reject-old-samples-max-age", "168h",                  \
@@ -112,6 +115,8 @@
       "Ingesters that hold a tenant's series (shuffle shard); 0: all.")                            \
     X(DURATION, compactor_blocks_retention_period, "compactor-blocks-retention-period", "0s",      \
       "How long blocks are kept after their newest sample; 0: for ever.")                          \
+    X(DURATION, logs_retention_period, "logs-retention-period", "0s",                              \
+      "How long blocks of log lines are kept after their newest line; 0: for ever.")               \
     X(COUNT, compactor_split_and_merge_shards, "compactor-split-and-merge-shards", "0",            \
       "Blocks that the first compaction splits a tenant's series into, 64 at most; 1: one, "       \
       "however large; 0: as many as the next two ask for, which is one for most tenants.")         \

@@ -7,7 +7,7 @@
 #define MAX_PRIORITY 1000000
 
 struct reading {
-    const char *file;
+    const char *file, *key;
     struct arena *a;
     struct retention_rule *rule;
     bool has_selector, has_period;
@@ -15,7 +15,7 @@ struct reading {
 
 static struct err *bad(const struct reading *r, unsigned line, const char *what)
 {
-    return err_new(ERR_INVALID, "%s:%u: retention_stream: %s", r->file, line, what);
+    return err_new(ERR_INVALID, "%s:%u: %s: %s", r->file, line, r->key, what);
 }
 
 static struct err *read_selector(struct reading *r, struct slice text, unsigned line)
@@ -60,7 +60,7 @@ static struct err *read_key(struct reading *r, const struct yaml_key *key,
     if (slice_eq_cstr(key->text, "period"))
         return read_period(r, node->text, key->line);
     if (!slice_eq_cstr(key->text, "priority"))
-        return err_new(ERR_INVALID, "%s:%u: retention_stream: unknown key %.*s", r->file, key->line,
+        return err_new(ERR_INVALID, "%s:%u: %s: unknown key %.*s", r->file, key->line, r->key,
                        SLICE_ARG(key->text));
     if (!slice_to_u64(node->text, &priority) || priority > MAX_PRIORITY)
         return bad(r, key->line, "priority is not a whole number from 0 to 1000000");
@@ -82,8 +82,8 @@ static struct err *read_rule(struct reading *r, const struct yaml_node *node, un
     return r->has_period ? NULL : bad(r, node->line, "a rule without period");
 }
 
-struct err *retention_rules_parse(const char *file, const struct yaml_node *node, struct arena *a,
-                                  struct retention_rules *ret)
+struct err *retention_rules_parse(const char *file, const char *key, const struct yaml_node *node,
+                                  struct arena *a, struct retention_rules *ret)
 {
     struct retention_rules all = {0};
     struct retention_rule *rules;
@@ -93,13 +93,13 @@ struct err *retention_rules_parse(const char *file, const struct yaml_node *node
     if (yaml_is_null(node))
         return NULL;
     if (node->kind != YAML_KIND_SEQ)
-        return err_new(ERR_INVALID, "%s:%u: retention_stream is a list", file, node->line);
+        return err_new(ERR_INVALID, "%s:%u: %s is a list", file, node->line, key);
     if (node->n > RETENTION_RULE_MAX_RULES)
-        return err_new(ERR_INVALID, "%s:%u: more than %d rules of retention_stream", file,
-                       node->line, RETENTION_RULE_MAX_RULES);
+        return err_new(ERR_INVALID, "%s:%u: more than %d rules of %s", file, node->line,
+                       RETENTION_RULE_MAX_RULES, key);
     all.ptr = rules = arena_array(a, struct retention_rule, node->n);
     for (size_t i = 0; !e && i < node->n; i++) {
-        struct reading r = {.file = file, .a = a, .rule = &rules[i]};
+        struct reading r = {.file = file, .key = key, .a = a, .rule = &rules[i]};
 
         rules[i] = (struct retention_rule){.priority = 0};
         all.n++;

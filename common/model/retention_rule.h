@@ -9,7 +9,7 @@
  *           - {selector: '{job="billing"}', priority: 1, period: 0s}    0: for ever
  *
  * Of the rules that match a series the one of the highest priority (0 if none is given) counts, of those the one with the
- * shortest period.
+ * shortest period. logs_retention_stream says the same of streams of log lines, beside logs_retention_period.
  *
  * Immutable; any thread. Memory is the arena's, compiled regexes apart (retention_rules_done()).
  */
@@ -29,9 +29,10 @@ struct retention_rules {
     size_t n;
 };
 
-/* node: the list; null is none. ERR_INVALID names file, line and what is wrong. */
-ORR_CHECKED struct err *retention_rules_parse(const char *file, const struct yaml_node *node,
-                                              struct arena *a, struct retention_rules *ret);
+/* key: what errors call the list. node: the list; null is none. ERR_INVALID names file, line and what is wrong. */
+ORR_CHECKED struct err *retention_rules_parse(const char *file, const char *key,
+                                              const struct yaml_node *node, struct arena *a,
+                                              struct retention_rules *ret);
 void retention_rules_done(struct retention_rules *r);
 /* The one that counts for a series; NULL: none matches. */
 const struct retention_rule *retention_rules_find(const struct retention_rules *r,

@@ -2,7 +2,16 @@
 
 #include "common/base/mem.h"
 
-enum rule_kind { RULE_LIST, RULE_TEXT, RULE_RELABEL, RULE_AGG, RULE_RETENTION, RULE_OTLP };
+enum rule_kind {
+    RULE_LIST,
+    RULE_TEXT,
+    RULE_RELABEL,
+    RULE_AGG,
+    RULE_RETENTION,
+    RULE_LOG,
+    RULE_LOG_RELABEL,
+    RULE_OTLP
+};
 
 static const struct rule_row {
     enum rule_kind kind;
@@ -17,7 +26,12 @@ static const struct rule_row {
 #undef X
             {RULE_RELABEL, "metric_relabel_configs", "metric-relabel-configs", 0},
     {RULE_AGG, "aggregation_rules", "aggregation-rules", 0},
-    {RULE_RETENTION, "retention_stream", "retention-stream", 0},
+    {RULE_RETENTION, "retention_stream", "retention-stream",
+     offsetof(struct tenant_rules, retention)},
+    {RULE_RETENTION, "logs_retention_stream", "logs-retention-stream",
+     offsetof(struct tenant_rules, logs_retention)},
+    {RULE_LOG, "log_rules", "log-rules", 0},
+    {RULE_LOG_RELABEL, "log_relabel_configs", "log-relabel-configs", 0},
     {RULE_OTLP, "otlp", "otlp", 0},
 };
 static_assert(ORR_COUNT(rows) == TENANT_RULE_COUNT, "a row each, in the order of the enum");
@@ -33,7 +47,10 @@ static void free_rules(struct snapshot *s)
 
     relabel_free(r->metric_relabel);
     agg_rules_done(&r->aggregation);
-    retention_rules_done(&r->retention);
+    retention_rules_done(&r->retention.rules);
+    retention_rules_done(&r->logs_retention.rules);
+    log_rules_done(&r->log);
+    relabel_free(r->log_relabel);
     arena_free(r->arena);
     mem_free(r);
 }
@@ -150,20 +167,21 @@ static struct slice text_of(struct tenant_rules *r, const struct yaml_node *node
 }
 
 static struct err *read_relabel(struct tenant_rules *r, const char *file,
-                                const struct yaml_node *node)
+                                const struct yaml_node *node, struct relabel **io,
+                                struct slice *ret_text)
 {
     struct relabel *rules = NULL;
     struct err *e = relabel_parse(file, node, &rules);
 
     if (e)
         return e;
-    relabel_free(r->metric_relabel);
-    r->metric_relabel = rules;
+    relabel_free(*io);
+    *io = rules;
     if (relabel_rules(rules) == 0) {
         relabel_free(rules);
-        r->metric_relabel = NULL;
+        *io = NULL;
     }
-    r->metric_relabel_text = text_of(r, node);
+    *ret_text = text_of(r, node);
     return NULL;
 }
 
@@ -182,16 +200,30 @@ static struct err *read_aggregation(struct tenant_rules *r, const char *file,
 }
 
 static struct err *read_retention(struct tenant_rules *r, const char *file,
-                                  const struct yaml_node *node)
+                                  const struct rule_row *row, const struct yaml_node *node)
 {
+    struct tenant_retention *to = member(r, row);
     struct retention_rules rules;
-    struct err *e = retention_rules_parse(file, node, r->arena, &rules);
+    struct err *e = retention_rules_parse(file, row->name, node, r->arena, &rules);
 
     if (e)
         return e;
-    retention_rules_done(&r->retention);
-    r->retention = rules;
-    r->retention_text = text_of(r, node);
+    retention_rules_done(&to->rules);
+    to->rules = rules;
+    to->text = text_of(r, node);
+    return NULL;
+}
+
+static struct err *read_log(struct tenant_rules *r, const char *file, const struct yaml_node *node)
+{
+    struct log_rules rules;
+    struct err *e = log_rules_parse(file, node, r->arena, &rules);
+
+    if (e)
+        return e;
+    log_rules_done(&r->log);
+    r->log = rules;
+    r->log_text = text_of(r, node);
     return NULL;
 }
 
@@ -220,11 +252,15 @@ struct err *tenant_rules_read(struct tenant_rules *r, const char *file, const st
         *ret_is_known = true;
         r->is_set[i] = true;
         if (row->kind == RULE_RELABEL)
-            return read_relabel(r, file, node);
+            return read_relabel(r, file, node, &r->metric_relabel, &r->metric_relabel_text);
+        if (row->kind == RULE_LOG_RELABEL)
+            return read_relabel(r, file, node, &r->log_relabel, &r->log_relabel_text);
+        if (row->kind == RULE_LOG)
+            return read_log(r, file, node);
         if (row->kind == RULE_AGG)
             return read_aggregation(r, file, node);
         if (row->kind == RULE_RETENTION)
-            return read_retention(r, file, node);
+            return read_retention(r, file, row, node);
         if (row->kind == RULE_OTLP)
             return otlp_config_parse(file, node, r->arena, &r->otlp);
         e = row->kind == RULE_LIST ? read_list(r, node, member(r, row))
@@ -258,9 +294,12 @@ void tenant_rules_print(const struct tenant_rules *r, struct buf *out, const cha
         } else if (rows[i].kind == RULE_OTLP) {
             otlp_config_print(&r->otlp, out);
         } else {
-            struct slice text = rows[i].kind == RULE_AGG         ? r->aggregation_text
-                                : rows[i].kind == RULE_RETENTION ? r->retention_text
-                                                                 : r->metric_relabel_text;
+            const struct tenant_retention *retention = member(r, &rows[i]);
+            struct slice text = rows[i].kind == RULE_AGG           ? r->aggregation_text
+                                : rows[i].kind == RULE_RETENTION   ? retention->text
+                                : rows[i].kind == RULE_LOG         ? r->log_text
+                                : rows[i].kind == RULE_LOG_RELABEL ? r->log_relabel_text
+                                                                   : r->metric_relabel_text;
 
             buf_slice_append(out, text.len ? text : SLICE("[]"));
         }

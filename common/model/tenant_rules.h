@@ -10,9 +10,12 @@
  *           - {source_labels: [__name__], regex: 'go_.*', action: drop}
  *         aggregation_rules: …                 agg_rule.h
  *         retention_stream: …                  retention_rule.h
+ *         logs_retention_stream: …             the same, of log lines
+ *         log_rules: …                         log_rule.h
+ *         log_relabel_configs: …               as metric_relabel_configs, of log streams
  *
  * To add a list or a text, add a row: configuration key (section limits), override, --help,
- * /runtime_config and the struct follow. Relabel, aggregation and retention rules have no default in the configuration; that of otlp
+ * /runtime_config and the struct follow. Relabel, aggregation, retention and log rules have no default in the configuration; that of otlp
  * is the section of that name (otlp_config.h).
  *
  * Immutable and counted (snapshot.h) once limits gives it out: any thread.
@@ -21,20 +24,36 @@
 #include "common/base/snapshot.h"
 #include "common/base/yaml.h"
 #include "common/model/agg_rule.h"
+#include "common/model/log_rule.h"
 #include "common/model/otlp_config.h"
 #include "common/model/relabel.h"
 #include "common/model/retention_rule.h"
 
 #define TENANT_RULES_MAX_ITEMS 1000 /* of a list */
 
+/* Loki's default. */
+#define TENANT_RULES_OTLP_INDEX                                                                    \
+    "service.name,service.namespace,service.instance.id,deployment.environment,"                   \
+    "deployment.environment.name,cloud.region,cloud.availability_zone,k8s.cluster.name,"           \
+    "k8s.namespace.name,k8s.pod.name,k8s.container.name,container.name,k8s.replicaset.name,"       \
+    "k8s.deployment.name,k8s.statefulset.name,k8s.daemonset.name,k8s.cronjob.name,k8s.job.name"
+
 /* X(name, configuration key, default, help) */
 #define TENANT_LISTS(X)                                                                            \
-    X(drop_labels, "drop-labels", "", "Labels taken off all series as they come in.")
+    X(drop_labels, "drop-labels", "", "Labels taken off all series as they come in.")              \
+    X(enforced_labels, "enforced-labels", "",                                                      \
+      "Labels that log streams must have; others are refused.")                                    \
+    X(default_resource_attributes_as_index_labels, "default-resource-attributes-as-index-labels",  \
+      TENANT_RULES_OTLP_INDEX,                                                                     \
+      "Resource attributes of OpenTelemetry logs that become labels of the stream; the others "    \
+      "become structured metadata.")
 #define TENANT_TEXTS(X)                                                                            \
     X(ha_cluster_label, "ha-cluster-label", "cluster",                                             \
       "Label that names the cluster of a pair of replicas.")                                       \
     X(ha_replica_label, "ha-replica-label", "__replica__",                                         \
       "Label that tells the replicas of a pair apart; it is taken off.")                           \
+    X(max_line_size_truncate_identifier, "max-line-size-truncate-identifier", "",                  \
+      "Text behind log lines that were cut at max-line-size.")                                     \
     X(s3_sse_type, "s3-sse-type", "",                                                              \
       "How an S3 server encrypts a tenant's objects: SSE-S3 or SSE-KMS; empty: as s3.sse says.")   \
     X(s3_sse_kms_key_id, "s3-sse-kms-key-id", "", "KMS key of a tenant with SSE-KMS.")             \
@@ -57,8 +76,16 @@ enum tenant_rule {
         TENANT_RULE_metric_relabel_configs,
     TENANT_RULE_aggregation_rules,
     TENANT_RULE_retention_stream,
+    TENANT_RULE_logs_retention_stream,
+    TENANT_RULE_log_rules,
+    TENANT_RULE_log_relabel_configs,
     TENANT_RULE_otlp,
     TENANT_RULE_COUNT
+};
+
+struct tenant_retention {
+    struct retention_rules rules;
+    struct slice text; /* JSON */
 };
 
 struct tenant_rules {
@@ -74,8 +101,11 @@ struct tenant_rules {
     struct slice metric_relabel_text; /* JSON */
     struct agg_rules aggregation;
     struct slice aggregation_text;
-    struct retention_rules retention;
-    struct slice retention_text;
+    struct tenant_retention retention, logs_retention;
+    struct log_rules log;
+    struct slice log_text;
+    struct relabel *log_relabel; /* NULL: none */
+    struct slice log_relabel_text;
     struct otlp_override otlp;      /* nothing is set: as the section otlp has it */
     bool is_set[TENANT_RULE_COUNT]; /* by the overrides */
 };

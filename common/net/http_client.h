@@ -42,6 +42,7 @@ struct http_client_req {
     const char *bearer;          /* bearer token if not NULL */
     unsigned max_redirects;      /* 0: a redirect is a reply like any other */
     bool accepts_compressed;     /* gzip, deflate, zstd as libcurl has them; decoded for you */
+    bool is_sole; /* a connection made for it: over a kept one that dies it may be sent twice */
     /* Body pieces as they come instead of in reply.body, with the arg of done; false cuts the call
      * (ERR_CANCELED; in here that is how to cancel). NULL arg when blocking. */
     bool (*on_data)(void *arg, struct slice piece);

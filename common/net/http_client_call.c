@@ -234,6 +234,8 @@ static void set_basics(struct http_client_call *call, const struct http_client_o
     (void)curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
     if (req->accepts_compressed)
         (void)curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
+    (void)curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, req->is_sole ? 1L : 0L);
+    (void)curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, req->is_sole ? 1L : 0L);
 }
 
 struct err *http_client_call_new(const struct http_client_opts *opts,

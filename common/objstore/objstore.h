@@ -55,14 +55,17 @@ struct objstore_put {
     enum objstore_cond cond;
     const char *etag;         /* of OBJSTORE_IF_MATCH */
     const char *content_type; /* NULL: application/octet-stream */
-    /* 0: as long, and in as many attempts, as the store is told to. Else one attempt, and this long after the call
-     * nothing more is sent: ERR_TIMEOUT. For who must know until when a put of his can still take place. */
-    int64_t within_ms;
+    /* 0: as long, and in as many attempts, as the store is told to. Else one attempt, over a connection of its own (what
+     * dies with a kept one is sent again by libcurl), and nothing more is sent from this time on (clock_mono_ms()):
+     * ERR_TIMEOUT. For who must know until when a put of his can still take place. A directory has no use for it. */
+    int64_t until_ms;
 };
 
 struct objstore_get {
     uint64_t off, len; /* len 0: to the end */
     size_t max_bytes;  /* 0: 1 GiB; more to read is ERR_TOO_LARGE */
+    /* 0: none. Else each request is made once, not hedged, and given up then (clock_mono_ms()). */
+    int64_t until_ms;
 };
 
 struct objstore_list {
@@ -120,7 +123,7 @@ ORR_CHECKED struct err *objstore_stat(struct objstore *s, struct slice key,
 ORR_CHECKED struct err *objstore_etag(struct objstore *s, struct slice key, char *ret_etag);
 /* Whether conditional puts hold between processes. An S3 server is put to the test the first time. */
 ORR_CHECKED struct err *objstore_is_atomic(struct objstore *s, bool *ret);
-/* Whether they do not, and s3.one-writer asks for leases (common/block/writelease.h) instead. */
+/* Whether they do not, so that leases (common/block/writelease.h) decide who writes; s3.one-writer may say no to that. */
 ORR_CHECKED struct err *objstore_needs_one_writer(struct objstore *s, bool *ret);
 /* The process ends: what waits for a server now or later ends with ERR_UNAVAILABLE. NULL is allowed. */
 void objstore_stop(struct objstore *s);

@@ -53,11 +53,16 @@ static void mark_of(const struct s3wire_call *call, char ret[OBJSTORE_S3_MARK_BY
 }
 
 /* A GET of one byte: unlike HEAD, its refusal says why. */
-static struct err *stat_by_get(struct objstore_s3 *s, struct slice key, struct objstore_info *ret,
-                               char ret_mark[OBJSTORE_S3_MARK_BYTES])
+static struct err *stat_by_get(struct objstore_s3 *s, struct slice key, int64_t until_ms,
+                               struct objstore_info *ret, char ret_mark[OBJSTORE_S3_MARK_BYTES])
 {
-    struct s3wire_call call = {
-        .op = S3WIRE_GET, .method = "GET", .key = key, .max_bytes = 1u << 20, .is_hedged = true};
+    struct s3wire_call call = {.op = S3WIRE_GET,
+                               .method = "GET",
+                               .key = key,
+                               .max_bytes = 1u << 20,
+                               .is_hedged = !until_ms,
+                               .is_once = until_ms != 0,
+                               .until_ms = until_ms};
     struct err *e;
 
     s3wire_header(&call, "range", SLICE("bytes=0-0"));
@@ -65,7 +70,11 @@ static struct err *stat_by_get(struct objstore_s3 *s, struct slice key, struct o
     if (e && call.reply.status == 416) { /* an empty object has no first byte */
         err_free(e);
         s3wire_done(s->w, &call);
-        call = (struct s3wire_call){.op = S3WIRE_GET, .method = "GET", .key = key};
+        call = (struct s3wire_call){.op = S3WIRE_GET,
+                                    .method = "GET",
+                                    .key = key,
+                                    .is_once = until_ms != 0,
+                                    .until_ms = until_ms};
         e = s3wire_run(s->w, &call);
     }
     if (!e && !(e = objstore_s3_info(&call, ret)) && ret_mark)
@@ -74,10 +83,15 @@ static struct err *stat_by_get(struct objstore_s3 *s, struct slice key, struct o
     return e;
 }
 
-struct err *objstore_s3_head(struct objstore_s3 *s, struct slice key, struct objstore_info *ret,
-                             char ret_mark[OBJSTORE_S3_MARK_BYTES])
+struct err *objstore_s3_head(struct objstore_s3 *s, struct slice key, int64_t until_ms,
+                             struct objstore_info *ret, char ret_mark[OBJSTORE_S3_MARK_BYTES])
 {
-    struct s3wire_call call = {.op = S3WIRE_HEAD, .method = "HEAD", .key = key, .is_hedged = true};
+    struct s3wire_call call = {.op = S3WIRE_HEAD,
+                               .method = "HEAD",
+                               .key = key,
+                               .is_hedged = !until_ms,
+                               .is_once = until_ms != 0,
+                               .until_ms = until_ms};
     struct err *e = s3wire_run(s->w, &call);
     int status = call.reply.status;
     /* a proxy's 404 has no such header, and before the bucket was seen it may be what is absent */
@@ -90,14 +104,14 @@ struct err *objstore_s3_head(struct objstore_s3 *s, struct slice key, struct obj
     if (e && ((status == 404 && !is_sure) || status == 400 || status == 403 ||
               (status >= 300 && status < 400))) {
         err_free(e);
-        return stat_by_get(s, key, ret, ret_mark);
+        return stat_by_get(s, key, until_ms, ret, ret_mark);
     }
     return e;
 }
 
 static struct err *s3_stat(struct objstore *base, struct slice key, struct objstore_info *ret)
 {
-    return objstore_s3_head(objstore_s3_from(base), key, ret, NULL);
+    return objstore_s3_head(objstore_s3_from(base), key, 0, ret, NULL);
 }
 
 /* ---- deleting ---- */

@@ -79,7 +79,6 @@ struct cond_put {
     struct objstore_s3 *s;
     struct slice key, content;
     const struct objstore_put *opts;
-    int64_t until_ms; /* of opts->within_ms, from the call on */
     struct arena *arena;
     enum objstore_s3_form form;
     char mark[OBJSTORE_S3_MARK_BYTES];
@@ -91,13 +90,14 @@ enum finding {
     WAS_NOT_DONE /* the condition still holds */
 };
 
-/* Reads the object's version back. */
-static struct err *look(struct cond_put *p, enum finding *ret, struct objstore_info *ret_info)
+/* Reads the object's version. until_ms: as in objstore_get. */
+static struct err *look(struct cond_put *p, int64_t until_ms, enum finding *ret,
+                        struct objstore_info *ret_info)
 {
     char mark[OBJSTORE_S3_MARK_BYTES] = "";
     bool if_absent = p->opts->cond == OBJSTORE_IF_ABSENT, is_there;
     struct objstore_info info = {0};
-    struct err *e = objstore_s3_head(p->s, p->key, &info, mark);
+    struct err *e = objstore_s3_head(p->s, p->key, until_ms, &info, mark);
 
     is_there = !e;
     if (e && !err_is(e, ERR_NOT_FOUND))
@@ -137,7 +137,7 @@ static void prepare(struct cond_put *p, struct s3wire_call *call)
                                  .body = p->content,
                                  .content_type = p->opts->content_type,
                                  .is_once = true,
-                                 .until_ms = p->until_ms};
+                                 .until_ms = p->opts->until_ms};
     objstore_s3_put_headers(p->s, p->arena, p->key, call);
     s3wire_header(call, OBJSTORE_S3_MARK, slice_cstr(p->mark));
     objstore_s3_condition(call, p->arena, p->opts, p->form);
@@ -185,7 +185,7 @@ static struct err *put_checked(struct cond_put *p, struct objstore_info *ret)
         }
         if (!is_open_question(e, &call))
             break;
-        if ((e2 = look(p, &found, ret))) {
+        if ((e2 = look(p, 0, &found, ret))) { /* nothing is sent that could change it */
             e = err_is(e2, ERR_CONFLICT) ? err_first(e2, e) : unknown(e, e2);
             break;
         }
@@ -202,7 +202,7 @@ static struct err *put_checked(struct cond_put *p, struct objstore_info *ret)
             prepare(p, &call);
             continue;
         }
-        if (p->until_ms || !s3wire_again(p->s->w, &call))
+        if (p->opts->until_ms || !s3wire_again(p->s->w, &call))
             break;
         err_free(e);
     }
@@ -212,9 +212,11 @@ static struct err *put_checked(struct cond_put *p, struct objstore_info *ret)
 
 /* ---- by looking first ---- */
 
-static struct err *enter(struct objstore_s3 *s, size_t stripe)
+static struct err *enter(struct objstore_s3 *s, size_t stripe, int64_t until_ms)
 {
-    struct timespec until = objstore_s3_deadline(s);
+    struct timespec until =
+        until_ms ? (struct timespec){until_ms / MS_PER_S, until_ms % MS_PER_S * NS_PER_MS}
+                 : objstore_s3_deadline(s);
     struct err *e = NULL;
 
     lock_take(&s->lock);
@@ -239,16 +241,12 @@ static struct err *put_looked_up(struct cond_put *p, struct objstore_info *ret)
 {
     size_t stripe = hash_xxh64(p->key, STRIPE_SEED) % OBJSTORE_S3_STRIPES;
     enum finding found;
-    struct objstore_put opts = *p->opts;
-    struct err *e = enter(p->s, stripe);
+    struct err *e = enter(p->s, stripe, p->opts->until_ms);
 
     if (e)
         return e;
-    if (!(e = look(p, &found, ret)) && p->until_ms &&
-        (opts.within_ms = p->until_ms - clock_mono_ms(&clock_system)) <= 0)
-        e = err_new(ERR_TIMEOUT, "looking at the object took all the time there was");
-    if (!e)
-        e = objstore_s3_put_one(p->s, p->key, p->content, &opts, ret);
+    if (!(e = look(p, p->opts->until_ms, &found, ret)))
+        e = objstore_s3_put_one(p->s, p->key, p->content, p->opts, ret);
     leave(p->s, stripe);
     return e;
 }
@@ -256,8 +254,7 @@ static struct err *put_looked_up(struct cond_put *p, struct objstore_info *ret)
 struct err *objstore_s3_put_if(struct objstore_s3 *s, struct slice key, struct slice content,
                                const struct objstore_put *opts, struct objstore_info *ret)
 {
-    struct cond_put p = {
-        .s = s, .key = key, .content = content, .opts = opts, .until_ms = objstore_s3_until(opts)};
+    struct cond_put p = {.s = s, .key = key, .content = content, .opts = opts};
     struct err *e;
     bool is_trusted;
 

@@ -44,8 +44,8 @@ static inline struct objstore_s3 *objstore_s3_from(struct objstore *s)
 /* etag, size and time from the headers of an answer to a GET or HEAD. ERR_UNSUPPORTED when the etag
  * is absent or too long. */
 ORR_CHECKED struct err *objstore_s3_info(const struct s3wire_call *call, struct objstore_info *ret);
-/* ret_mark (may be NULL): OBJSTORE_S3_MARK of the object, "" without. */
-ORR_CHECKED struct err *objstore_s3_head(struct objstore_s3 *s, struct slice key,
+/* until_ms: as in objstore_get. ret_mark (may be NULL): OBJSTORE_S3_MARK of the object, "" without. */
+ORR_CHECKED struct err *objstore_s3_head(struct objstore_s3 *s, struct slice key, int64_t until_ms,
                                          struct objstore_info *ret,
                                          char ret_mark[OBJSTORE_S3_MARK_BYTES]);
 /* Absent is success. The key may be one that the interface does not know. */
@@ -65,8 +65,6 @@ struct err *objstore_s3_list(struct objstore *s, struct arena *a, const struct o
 /* Headers of a new object: encryption and storage class. Texts are the arena's or the conf's. */
 void objstore_s3_put_headers(struct objstore_s3 *s, struct arena *a, struct slice key,
                              struct s3wire_call *call);
-/* Monotonic ms of within_ms from now; 0: it has none. */
-int64_t objstore_s3_until(const struct objstore_put *opts);
 /* One unconditional PUT. */
 ORR_CHECKED struct err *objstore_s3_put_one(struct objstore_s3 *s, struct slice key,
                                             struct slice content, const struct objstore_put *opts,

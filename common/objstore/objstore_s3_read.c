@@ -10,6 +10,7 @@ struct read {
     struct objstore_s3 *s;
     struct slice key;
     uint64_t off, len; /* of the whole read; len is known after the first part */
+    int64_t until_ms;
     struct objstore_info info;
     bool has_changed; /* a part was of another version than the first */
 };
@@ -24,7 +25,9 @@ static void part_init(const struct read *r, struct s3wire_call *call, struct are
                                  .key = r->key,
                                  .max_bytes = len,
                                  .expect_bytes = len,
-                                 .is_hedged = true};
+                                 .is_hedged = !r->until_ms,
+                                 .is_once = r->until_ms != 0,
+                                 .until_ms = r->until_ms};
     s3wire_header(call, "range",
                   slice_cstr(arena_printf(a, "bytes=%" PRIu64 "-%" PRIu64, off, off + (len - 1))));
 }
@@ -130,7 +133,9 @@ static struct err *get_whole(struct read *r, const struct objstore_get *opts, st
                                .method = "GET",
                                .key = r->key,
                                .max_bytes = opts->max_bytes,
-                               .is_hedged = true};
+                               .is_hedged = !r->until_ms,
+                               .is_once = r->until_ms != 0,
+                               .until_ms = r->until_ms};
     struct err *e = s3wire_run(r->s->w, &call);
 
     if (!e && !(e = objstore_s3_info(&call, &r->info)))
@@ -208,7 +213,7 @@ struct err *objstore_s3_get(struct objstore *base, struct slice key,
                             const struct objstore_get *opts, struct buf *ret,
                             struct objstore_info *ret_info)
 {
-    struct read r = {.s = objstore_s3_from(base), .key = key};
+    struct read r = {.s = objstore_s3_from(base), .key = key, .until_ms = opts->until_ms};
     struct err *e = NULL;
 
     for (int i = 0; i < VERSION_TRIES; i++) {

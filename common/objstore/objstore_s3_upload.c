@@ -63,11 +63,6 @@ void objstore_s3_put_headers(struct objstore_s3 *s, struct arena *a, struct slic
 
 /* ---- in one request ---- */
 
-int64_t objstore_s3_until(const struct objstore_put *opts)
-{
-    return opts->within_ms ? clock_mono_ms(&clock_system) + opts->within_ms : 0;
-}
-
 struct err *objstore_s3_put_one(struct objstore_s3 *s, struct slice key, struct slice content,
                                 const struct objstore_put *opts, struct objstore_info *ret)
 {
@@ -76,8 +71,8 @@ struct err *objstore_s3_put_one(struct objstore_s3 *s, struct slice key, struct 
                                .key = key,
                                .body = content,
                                .content_type = opts->content_type,
-                               .is_once = opts->within_ms != 0,
-                               .until_ms = objstore_s3_until(opts)};
+                               .is_once = opts->until_ms != 0,
+                               .until_ms = opts->until_ms};
     struct arena *a = arena_new(0);
     struct err *e;
 
@@ -212,7 +207,7 @@ static struct err *look_after(struct upload *u, struct err *e, struct objstore_i
 {
     char mark[OBJSTORE_S3_MARK_BYTES] = "";
     struct objstore_info info;
-    struct err *e2 = objstore_s3_head(u->s, u->key, &info, mark);
+    struct err *e2 = objstore_s3_head(u->s, u->key, 0, &info, mark);
 
     if (!e2 && strcmp(mark, u->mark) == 0) {
         err_free(e);
@@ -266,7 +261,7 @@ static struct err *end_upload(struct upload *u, struct objstore_info *ret)
                                       .modified_ms = clock_wall_ms(&clock_system)};
         memcpy(ret->etag, etag.ptr, etag.len);
     } else if (!e) {
-        e = objstore_s3_head(u->s, u->key, ret, NULL); /* Ceph leaves it out */
+        e = objstore_s3_head(u->s, u->key, 0, ret, NULL); /* Ceph leaves it out */
     } else if (call.is_unsure || err_is(e, ERR_NOT_FOUND)) {
         e = look_after(u, e, ret);
     }
@@ -313,7 +308,7 @@ struct err *objstore_s3_put(struct objstore *base, struct slice key, struct slic
                            content.len, MAX_PUT_BYTES);
         return objstore_s3_put_if(s, key, content, opts, ret_info);
     }
-    if (content.len > (uint64_t)s->opts->part_bytes && !opts->within_ms)
+    if (content.len > (uint64_t)s->opts->part_bytes && !opts->until_ms)
         return put_parts(s, key, content, opts, ret_info);
     return objstore_s3_put_one(s, key, content, opts, ret_info);
 }

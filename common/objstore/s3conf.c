@@ -18,11 +18,14 @@ static const struct conf_field s3_fields[] = {
         "Bucket in the path or in the host name. auto: host name with Amazon, path elsewhere."),
     CONF_BOOL(S, create_bucket, "create-bucket", "false", CONF_FIXED,
               "Make the bucket when it does not exist."),
-    CONF_BOOL(S, one_writer, "one-writer", "false", CONF_FIXED,
+    CONF_BOOL(S, one_writer, "one-writer", "true", CONF_FIXED,
               "Where the server has no conditional puts: one compactor alone writes for each "
-              "tenant, by leases in the bucket, and deletions go through it. Safe with several "
-              "compactors; after a start it takes two request-timeouts until somebody writes, "
-              "seven after a crash. Without it run one compactor on such a bucket."),
+              "tenant, by leases in the bucket, and deletions go through it, so that several "
+              "compactors may run. Off, on such a bucket run one compactor."),
+    CONF_DURATION(S, lease_timeout_ns, "lease-timeout", "2s", "50ms", "1m", CONF_FIXED,
+                  "Longest time to read or write such a lease. Somebody writes after three of them "
+                  "and three requests from a start on, or when who held the lease has left; after "
+                  "13 of them and two request-timeouts when it has crashed."),
     CONF_ENUM(S, credentials, "credentials", "auto", S3CONF_CREDENTIALS, CONF_FIXED,
               "Where credentials come from. auto: the first in this order that has any."),
     CONF_STRING(S, access_key, "access-key", "", CONF_FIXED, "Access key."),

@@ -41,6 +41,7 @@ struct s3conf {
     int payload, conditional, sse; /* the enums above */
     char *storage_class, *sse_kms_key, *sse_kms_context;
     int64_t connections;
+    int64_t lease_timeout_ns;
     int64_t connect_timeout_ns, request_timeout_ns, stall_timeout_ns, operation_timeout_ns;
     int64_t max_attempts, backoff_ns, max_backoff_ns, retry_budget;
     int64_t hedge_after_ns;

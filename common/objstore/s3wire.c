@@ -174,6 +174,7 @@ struct err *s3wire_finish(struct s3wire *w, struct s3wire_call *call)
             s3wire_begin(w, call);
             continue;
         }
+        is_trouble |= e && s3wire_is_new_bucket(call);
         if (!is_trouble || call->is_once || !may_retry(w, call))
             break;
         rest(w, call);

@@ -54,6 +54,8 @@ bool s3wire_is_stopped(struct s3wire *w);
 ORR_CHECKED struct err *s3wire_judge(const struct s3wire_call *call, bool *ret_is_trouble);
 /* Whether what made the server refuse has been changed, so that it is worth asking again at once. */
 bool s3wire_fix(struct s3wire *w, struct s3wire_call *call);
+/* Whether the bucket was made for this call, and is not there yet: some servers need a moment. */
+bool s3wire_is_new_bucket(const struct s3wire_call *call);
 
 /* ---- s3wire_sign.c ---- */
 

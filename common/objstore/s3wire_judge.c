@@ -206,6 +206,12 @@ static bool fix_once(struct s3wire_call *call, unsigned which)
     return is_first;
 }
 
+bool s3wire_is_new_bucket(const struct s3wire_call *call)
+{
+    return call->op != S3WIRE_BUCKET && (call->fixes & FIXED_BUCKET) && call->reply.status == 404 &&
+           has_code(call, "NoSuchBucket");
+}
+
 bool s3wire_fix(struct s3wire *w, struct s3wire_call *call)
 {
     int status = call->reply.status;

@@ -23,6 +23,7 @@ struct s3try {
     struct s3sign sign;
     size_t expect_bytes;
     bool is_hedged;
+    int64_t until_ms; /* as in s3wire_call */
     int64_t started_ms;
     struct leg legs[2];
     struct loop_timer *hedge_timer;
@@ -175,6 +176,17 @@ static struct err *stopped(void)
     return err_new(ERR_UNAVAILABLE, "the process is being stopped");
 }
 
+/* The last look at the clock before it is sent: from when it was asked for to here the process may have been stopped. */
+static bool is_too_late(struct s3try *t)
+{
+    int64_t left_ms = t->until_ms - clock_mono_ms(&clock_system);
+
+    if (!t->until_ms)
+        return false;
+    t->req.timeout_ms = ORR_MIN(t->req.timeout_ms, left_ms);
+    return left_ms <= 0;
+}
+
 static void on_start(void *arg)
 {
     struct s3try *t = arg;
@@ -183,6 +195,9 @@ static void on_start(void *arg)
     link_try(t);
     if (s3wire_is_stopped(t->w)) {
         t->e = stopped();
+        settle(t);
+    } else if (is_too_late(t)) {
+        t->e = err_new(ERR_TIMEOUT, "it was not sent: its time is over");
         settle(t);
     } else if ((t->e = start_leg(t, &t->legs[0]))) {
         t->legs[0].call = NULL;
@@ -204,14 +219,13 @@ struct s3try *s3wire_try_start(struct s3wire *w, struct s3wire_call *call, struc
     int64_t timeout_ms =
         c->request_timeout_ns / NS_PER_MS + call->more_timeout_ms + (int64_t)(moved / BYTES_PER_MS);
 
-    if (call->until_ms)
-        timeout_ms = ORR_MAX(ORR_MIN(timeout_ms, call->until_ms - clock_mono_ms(&clock_system)), 1);
     t->w = w;
     t->op = call->op;
     t->sign = *sign;
     *sign = (struct s3sign){0};
     t->expect_bytes = ORR_MIN(call->expect_bytes, max);
     t->is_hedged = call->is_hedged;
+    t->until_ms = call->until_ms;
     t->req = (struct http_client_req){.method = call->method,
                                       .url = t->sign.url,
                                       .headers = t->sign.headers,
@@ -220,6 +234,7 @@ struct s3try *s3wire_try_start(struct s3wire *w, struct s3wire_call *call, struc
                                       .is_body_lent = true,
                                       .content_type = t->sign.content_type,
                                       .timeout_ms = timeout_ms,
+                                      .is_sole = call->until_ms && call->op == S3WIRE_PUT,
                                       .connect_timeout_ms = c->connect_timeout_ns / NS_PER_MS,
                                       .stall_timeout_ms =
                                           c->stall_timeout_ns / NS_PER_MS + call->more_timeout_ms,

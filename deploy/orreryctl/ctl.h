@@ -11,8 +11,8 @@
  *
  * A command is a function over struct ctl and a row of ctl_commands[] (ctl.c). Catalogues are changed by conditional
  * puts, as compactors do, so every command may run beside a cluster. Where the bucket has none, no command that
- * changes something (those that take --force) may run beside a compactor. With s3.one-writer they see that by the leases
- * (common/block/writelease.h) and end with an error while any is held; without, nobody can tell. All block; one thread.
+ * changes something (those that take --force) may run beside a compactor. They see that by the leases (common/block/writelease.h)
+ * and end with an error while any is held; with s3.one-writer off there are none, and nobody can tell. All block; one thread.
  */
 #pragma once
 #include "common/base/arena.h"

@@ -188,6 +188,11 @@ static void keep_budget(struct gelf_chunks *c, int64_t now_ms, size_t more)
     }
 }
 
+void gelf_chunks_expire(struct gelf_chunks *c, int64_t now_ms)
+{
+    keep_budget(c, now_ms, 0);
+}
+
 bool gelf_chunks_put(struct gelf_chunks *c, struct slice d, int64_t now_ms, struct slice *ret)
 {
     unsigned number, count;

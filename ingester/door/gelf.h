@@ -35,5 +35,7 @@ void gelf_chunks_free(struct gelf_chunks *c); /* NULL is allowed */
 /* A datagram. True: *ret is a whole message: the datagram itself, or lent until the next call. */
 bool gelf_chunks_put(struct gelf_chunks *c, struct slice datagram, int64_t now_ms,
                      struct slice *ret);
+/* Drops what has waited too long; gelf_chunks_put() does so as well. */
+void gelf_chunks_expire(struct gelf_chunks *c, int64_t now_ms);
 uint64_t gelf_chunks_dropped(const struct gelf_chunks *c); /* messages */
 size_t gelf_chunks_bytes(const struct gelf_chunks *c);     /* held */

@@ -31,8 +31,28 @@ void log_batch_free(struct log_batch *b)
     mem_free(b->slots);
     buf_done(&b->scratch);
     buf_done(&b->body);
+    VEC_FOREACH (k, &b->kept)
+        k->release(k->what);
+    vec_done(&b->kept);
     arena_free(b->arena);
     mem_free(b);
+}
+
+void log_batch_keep(struct log_batch *b, void (*release)(void *what), void *what)
+{
+    vec_push(&b->kept, ((struct log_batch_kept){release, what}));
+}
+
+void log_batch_own(struct log_batch *b, struct slice *io)
+{
+    struct buf copy = {0};
+
+    if (b->body.ptr && io->ptr >= b->body.ptr && io->ptr <= b->body.ptr + b->body.len)
+        return;
+    buf_slice_append(&copy, *io);
+    buf_done(&b->body);
+    b->body = copy;
+    *io = buf_slice(&b->body);
 }
 
 size_t log_batch_memory(const struct log_batch *b)

@@ -18,7 +18,9 @@
  * Of new pairs only the first LOG_BATCH_MAX_PAIRS can be meant again. Times wrap as 64-bit integers
  * do. Nothing follows the last stream.
  *
- * Everything pointed to lives in body, arena or is static. Owner: one thread, or loop.
+ * Everything pointed to lives in body, arena, what it keeps (log_batch_keep()), or is static: a
+ * replica may ask for the batch again when the client has long been answered. Owner: one thread, or
+ * loop.
  */
 #pragma once
 #include "common/base/arena.h"
@@ -45,12 +47,19 @@ struct log_stream {
     struct slice labels; /* canonical */
     bool is_known;       /* the replicas have been sent its labels before */
     uint8_t level;       /* that its labels say (line_level.h) */
+    int64_t moved_ns;    /* how far its last was moved on (increment_duplicate_timestamp) */
     uint32_t first, last, n;
+};
+
+struct log_batch_kept {
+    void (*release)(void *what);
+    void *what;
 };
 
 struct log_batch {
     uint32_t refs;   /* who still needs it; all on one loop */
     struct buf body; /* decompressed */
+    VEC(struct log_batch_kept) kept;
     struct arena *arena;
     struct slice tenant; /* in the arena */
     struct tenant_limits limits;
@@ -67,6 +76,10 @@ struct log_batch *log_batch_new(struct slice tenant, const struct tenant_limits 
 void log_batch_ref(struct log_batch *b);
 /* Gives up a reference, the first one too; the last frees. NULL is allowed. */
 void log_batch_free(struct log_batch *b);
+/* Something that entries lend from: release(what) when the batch is freed. */
+void log_batch_keep(struct log_batch *b, void (*release)(void *what), void *what);
+/* Makes *io a part of the body, by a copy if it is none; what was the body before is gone. */
+void log_batch_own(struct log_batch *b, struct slice *io);
 /* Memory it holds, roughly. */
 size_t log_batch_memory(const struct log_batch *b);
 /* The stream with this fingerprint, or LOG_BATCH_NONE. */

@@ -46,6 +46,15 @@ void log_builder_init(struct log_builder *b, struct log_batch *batch, const stru
         b->max_t_ns = now_ns + l->creation_grace_period_ns;
 }
 
+void log_builder_set_rules(struct log_builder *b, const struct tenant_rules *rules)
+{
+    b->rules = rules;
+    if (!rules || (!rules->log.n && !rules->log_relabel))
+        return;
+    b->tally = arena_array(b->batch->arena, struct log_tally, rules->log.n + 1);
+    memset(b->tally, 0, (rules->log.n + 1) * sizeof(*b->tally));
+}
+
 /* ---- refusals ---- */
 
 static void reject_n(struct log_builder *b, enum log_reason reason, uint64_t lines, uint64_t bytes,
@@ -153,6 +162,9 @@ static enum log_reason check_labels(const struct log_builder *b, struct labels s
 
     if (sorted.n == 0)
         return LOG_MISSING_LABELS;
+    for (size_t i = 0; b->rules && i < b->rules->enforced_labels.n; i++)
+        if (!labels_has(sorted, b->rules->enforced_labels.ptr[i]))
+            return LOG_MISSING_ENFORCED;
     if (l->max_label_names_per_stream && n_sent > (size_t)l->max_label_names_per_stream)
         return LOG_MAX_LABELS;
     for (size_t i = 0; i < sorted.n; i++) {
@@ -217,7 +229,30 @@ static size_t add_service(struct label *ls, size_t n)
 
 static struct log_builder_at refused(enum log_reason reason, struct slice labels)
 {
-    return (struct log_builder_at){LOG_BATCH_NONE, reason, labels, LINE_LEVEL_UNKNOWN};
+    return (struct log_builder_at){
+        .stream = LOG_BATCH_NONE, .reason = reason, .labels = labels, .level = LINE_LEVEL_UNKNOWN};
+}
+
+/* Those of the tenant's rules that are for a stream; kept for when it comes again. */
+static uint64_t find_rules(struct log_builder *b, uint32_t stream, struct labels sorted)
+{
+    const struct log_rules *rules = &b->rules->log;
+    uint64_t bits = 0;
+
+    static_assert(LOG_RULE_MAX_RULES <= 64, "a bit each");
+    for (size_t i = 0; i < rules->n; i++)
+        if (matchers_match(rules->ptr[i].match, sorted))
+            bits |= 1ull << i;
+    if (stream >= b->stream_rules_cap) {
+        size_t cap = 2 * (size_t)stream + 16;
+
+        b->stream_rules = arena_grow(b->batch->arena, b->stream_rules,
+                                     b->stream_rules_cap * sizeof(*b->stream_rules),
+                                     cap * sizeof(*b->stream_rules));
+        b->stream_rules_cap = cap;
+    }
+    b->stream_rules[stream] = bits;
+    return bits;
 }
 
 /* A stream that this write has not had. */
@@ -237,7 +272,27 @@ static struct log_builder_at new_stream(struct log_builder *b, struct labels sor
     s = &batch->streams.ptr[at];
     s->is_known = is_known;
     s->level = (uint8_t)line_level_of_labels(sorted);
-    return (struct log_builder_at){at, LOG_OK, labels, s->level};
+    return (struct log_builder_at){.stream = at,
+                                   .reason = LOG_OK,
+                                   .rules = b->tally ? find_rules(b, at, sorted) : 0,
+                                   .labels = labels,
+                                   .level = s->level};
+}
+
+/* What the tenant's rules make of n sorted labels in *io, which get room for one more. False: the
+ * stream is dropped. */
+static bool relabel(struct log_builder *b, struct label **io, size_t *io_n)
+{
+    struct labels after;
+
+    if (!b->rules || !b->rules->log_relabel)
+        return true;
+    if (!relabel_apply(b->rules->log_relabel, b->batch->arena, (struct labels){*io, *io_n}, &after))
+        return false;
+    *io = scratch(b, after.n + 1);
+    memcpy(*io, after.ptr, after.n * sizeof(**io));
+    *io_n = after.n;
+    return true;
 }
 
 struct log_builder_at log_builder_stream(struct log_builder *b, struct labels ls)
@@ -254,7 +309,11 @@ struct log_builder_at log_builder_stream(struct log_builder *b, struct labels ls
     for (size_t i = 0; i < ls.n; i++)
         if (ls.ptr[i].value.len)
             out[n++] = ls.ptr[i];
-    n_sent = n = sort_unique(out, n);
+    n = sort_unique(out, n);
+    if (!relabel(b, &out, &n))
+        return (struct log_builder_at){
+            .stream = LOG_BATCH_NONE, .reason = LOG_OK, .is_dropped = true, .labels = SLICE_EMPTY};
+    n_sent = n;
     buf_reset(&batch->scratch);
     if (!b->is_lax && batch->limits.discover_service_name &&
         !labels_has((struct labels){out, n}, SLICE(LOG_SERVICE_LABEL)))
@@ -264,8 +323,11 @@ struct log_builder_at log_builder_stream(struct log_builder *b, struct labels ls
     at = log_batch_find(batch, fp);
     if (at == LOG_BATCH_NONE)
         return new_stream(b, (struct labels){out, n}, n_sent, fp, buf_slice(&batch->scratch));
-    return (struct log_builder_at){at, LOG_OK, batch->streams.ptr[at].labels,
-                                   batch->streams.ptr[at].level};
+    return (struct log_builder_at){.stream = at,
+                                   .reason = LOG_OK,
+                                   .rules = b->tally ? b->stream_rules[at] : 0,
+                                   .labels = batch->streams.ptr[at].labels,
+                                   .level = batch->streams.ptr[at].level};
 }
 
 /* ---- entries ---- */
@@ -307,6 +369,95 @@ static struct slice truncated(struct slice line, size_t max)
     return slice_sub(line, 0, n);
 }
 
+/* A line that is longer than the limit, cut, with the tenant's mark behind it. */
+static struct slice cut_line(struct log_builder *b, struct slice line)
+{
+    size_t max = (size_t)b->batch->limits.max_line_size;
+    struct slice mark = b->rules ? b->rules->max_line_size_truncate_identifier : SLICE_EMPTY, head;
+    uint8_t *out;
+
+    b->rejects.truncated++;
+    if (mark.len == 0 || mark.len >= max)
+        return truncated(line, max);
+    head = truncated(line, max - mark.len);
+    out = arena_alloc(b->batch->arena, head.len + mark.len);
+    memcpy(out, head.ptr, head.len);
+    memcpy(out + head.len, mark.ptr, mark.len);
+    return slice_of(out, head.len + mark.len);
+}
+
+/* Behind the stream's last of this write, when that has, or had, the same time. */
+static int64_t after_last(struct log_batch *batch, uint32_t stream, int64_t t_ns)
+{
+    struct log_stream *s = &batch->streams.ptr[stream];
+    int64_t last = s->n ? batch->entries.ptr[s->last].t_ns : 0, ret = t_ns;
+
+    if (s->n && last >= t_ns && last < INT64_MAX && last - s->moved_ns <= t_ns)
+        ret = last + 1;
+    s->moved_ns = ret - t_ns;
+    return ret;
+}
+
+static void count_rule(struct log_builder *b, size_t rule, size_t bytes)
+{
+    b->tally[rule].lines++;
+    b->tally[rule].bytes += bytes;
+}
+
+/* The values of the line's metadata; a copy, if anything is found. */
+static bool scrub_metadata(struct log_builder *b, const struct log_rule *rule, struct log_in *io)
+{
+    struct label *copy = NULL;
+
+    for (size_t i = 0; i < io->n_metadata; i++) {
+        struct buf out = {0};
+
+        if (!log_rule_scrub(rule, io->metadata[i].value, &out))
+            continue;
+        if (!copy) {
+            copy = arena_array(b->batch->arena, struct label, io->n_metadata);
+            memcpy(copy, io->metadata, io->n_metadata * sizeof(*copy));
+        }
+        copy[i].value = arena_dup(b->batch->arena, buf_slice(&out));
+        buf_done(&out);
+    }
+    if (copy)
+        io->metadata = copy;
+    return copy != NULL;
+}
+
+static bool scrub(struct log_builder *b, const struct log_rule *rule, struct log_in *io)
+{
+    struct buf out = {0};
+    bool any = log_rule_scrub(rule, io->line, &out);
+
+    if (any)
+        io->line = arena_dup(b->batch->arena, buf_slice(&out));
+    buf_done(&out);
+    return scrub_metadata(b, rule, io) || any;
+}
+
+/* What the tenant's rules leave of a line. False: nothing. */
+static bool apply_rules(struct log_builder *b, uint64_t bits, struct log_in *io)
+{
+    for (; bits; bits &= bits - 1) {
+        size_t i = (size_t)__builtin_ctzll(bits), bytes = io->line.len;
+        const struct log_rule *rule = &b->rules->log.ptr[i];
+        bool stays = true;
+
+        if (!log_rule_takes(rule, io->line))
+            continue;
+        if (rule->action == LOG_RULE_SCRUB ? !scrub(b, rule, io)
+                                           : (stays = rule->action == LOG_RULE_SAMPLE &&
+                                                      log_rule_keeps(rule, io->line, io->t_ns)))
+            continue;
+        count_rule(b, i, bytes);
+        if (!stays)
+            return false;
+    }
+    return true;
+}
+
 /* A copy: in UTF-8, sorted, names unique, with the level. */
 static const struct label *metadata_of(struct log_builder *b, const struct log_builder_at *at,
                                        const struct log_in *in, uint32_t *ret_n)
@@ -333,34 +484,49 @@ static const struct label *metadata_of(struct log_builder *b, const struct log_b
     return ls;
 }
 
-struct err *log_builder_entry(struct log_builder *b, const struct log_builder_at *at,
-                              const struct log_in *in)
+static struct err *check_room(const struct log_builder *b)
 {
-    const struct tenant_limits *l = &b->batch->limits;
-    enum log_reason reason = at->reason;
-    struct log_entry e = {.t_ns = in->t_ns, .line = in->line};
-
-    if (reason == LOG_OK && !b->is_lax)
-        reason = check_entry(b, in);
-    if (in->n_metadata > LOG_BATCH_MAX_METADATA)
-        reason = LOG_METADATA_TOO_MANY;
-    if (reason != LOG_OK) {
-        reject_n(b, reason, 1, in->line.len, at->labels, NULL);
-        return NULL;
-    }
-    if (!b->is_lax && l->max_line_size && in->line.len > (size_t)l->max_line_size) {
-        e.line = truncated(in->line, (size_t)l->max_line_size);
-        b->rejects.truncated++;
-    }
-    e.metadata = metadata_of(b, at, in, &e.n_metadata);
-    log_batch_add(b->batch, at->stream, &e);
     if (b->batch->entries.len > LOG_BUILDER_MAX_ENTRIES)
         return err_new(ERR_TOO_LARGE, "more than %u lines in one write", LOG_BUILDER_MAX_ENTRIES);
     if (arena_used(b->batch->arena) - b->arena_before > LOG_BUILDER_MAX_ARENA_BYTES)
-        return err_new(ERR_TOO_LARGE,
-                       "labels and structured metadata of one write take more than %u bytes",
-                       LOG_BUILDER_MAX_ARENA_BYTES);
+        return err_new(
+            ERR_TOO_LARGE,
+            "labels, structured metadata and changed lines of one write take more than %u "
+            "bytes",
+            LOG_BUILDER_MAX_ARENA_BYTES);
     return NULL;
+}
+
+struct err *log_builder_entry(struct log_builder *b, const struct log_builder_at *at,
+                              const struct log_in *sent)
+{
+    const struct tenant_limits *l = &b->batch->limits;
+    enum log_reason reason = at->reason;
+    struct log_in in = *sent;
+    struct log_entry e;
+
+    if (at->is_dropped) {
+        count_rule(b, b->rules->log.n, in.line.len);
+        return NULL;
+    }
+    if (reason == LOG_OK && !b->is_lax)
+        reason = check_entry(b, &in);
+    if (in.n_metadata > LOG_BATCH_MAX_METADATA)
+        reason = LOG_METADATA_TOO_MANY;
+    if (reason != LOG_OK) {
+        reject_n(b, reason, 1, in.line.len, at->labels, NULL);
+        return NULL;
+    }
+    if (!b->is_lax && l->max_line_size && in.line.len > (size_t)l->max_line_size)
+        in.line = cut_line(b, in.line);
+    if (at->rules && !apply_rules(b, at->rules, &in))
+        return check_room(b);
+    if (l->increment_duplicate_timestamp)
+        in.t_ns = after_last(b->batch, at->stream, in.t_ns);
+    e = (struct log_entry){.t_ns = in.t_ns, .line = in.line};
+    e.metadata = metadata_of(b, at, &in, &e.n_metadata);
+    log_batch_add(b->batch, at->stream, &e);
+    return check_room(b);
 }
 
 void log_builder_remember(const struct log_batch *batch, struct fp_cache *known)

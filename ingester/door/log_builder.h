@@ -1,10 +1,10 @@
 /*
  * From log lines in a decoder's own form to a batch: the one way in for every protocol.
  *
- *   decoder ──struct labels──▶ log_builder_stream(): service name → canonical labels, fingerprint →
+ *   decoder ──struct labels──▶ log_builder_stream(): relabel rules → service name → canonical labels, fingerprint →
  *                              limits of labels
- *           ──struct log_in──▶ log_builder_entry(): time, size, structured metadata → level →
- *                              batch.entries
+ *           ──struct log_in──▶ log_builder_entry(): time, size, structured metadata → rules (drop,
+ *                              sample, scrub) → level → batch.entries
  *
  * What is refused is counted by its reason (a whole stream: by its lines), and the rest goes on;
  * what is refused whole (malformed input) is the decoder's to say. Limits and their meaning are
@@ -20,6 +20,7 @@
  * Owner: one loop.
  */
 #pragma once
+#include "common/model/tenant_rules.h"
 #include "ingester/door/fp_cache.h"
 #include "ingester/door/log_batch.h"
 
@@ -36,6 +37,8 @@
       "label name is not [a-zA-Z_][a-zA-Z0-9_]*, or label value is not UTF-8")                     \
     X(LOG_MAX_LABELS, "max_label_names_per_series",                                                \
       "stream has more labels than limit max_label_names_per_stream allows")                       \
+    X(LOG_MISSING_ENFORCED, "missing_enforced_labels",                                             \
+      "stream lacks a label that limit enforced_labels asks for")                                  \
     X(LOG_NAME_TOO_LONG, "label_name_too_long",                                                    \
       "label name is longer than limit max_label_name_length allows")                              \
     X(LOG_VALUE_TOO_LONG, "label_value_too_long",                                                  \
@@ -83,13 +86,24 @@ struct log_in {
 struct log_builder_at {
     uint32_t stream;
     enum log_reason reason; /* LOG_OK, or lines given to it are refused with that */
+    bool is_dropped;        /* by the tenant's log_relabel_configs */
+    uint64_t rules;         /* of the tenant's log_rules, those that are for this stream */
     struct slice labels;    /* canonical, in the arena; as far as there are some */
     uint8_t level;          /* that its labels say (line_level.h) */
 };
 
+/* What one of the tenant's rules did: lines that it dropped or changed, and their bytes as they came. */
+struct log_tally {
+    uint64_t lines, bytes;
+};
+
 struct log_builder {
     struct log_batch *batch;
-    const struct fp_cache *known; /* NULL: none */
+    const struct fp_cache *known;     /* NULL: none */
+    const struct tenant_rules *rules; /* NULL: none */
+    struct log_tally *tally; /* of log_rules, in their order, then of relabel rules; NULL: none */
+    uint64_t *stream_rules;  /* as log_builder_at.rules, by stream of the batch */
+    size_t stream_rules_cap;
     int64_t now_ns, min_t_ns, max_t_ns;
     bool is_lax; /* what a decoder saw, without limits and what they discover: for its tests */
     struct log_rejects rejects;
@@ -101,6 +115,9 @@ struct log_builder {
 /* Both are lent until the builder is not used any more (nothing is to be freed). */
 void log_builder_init(struct log_builder *b, struct log_batch *batch, const struct fp_cache *known,
                       int64_t now_ns);
+/* What the tenant's rules say of logs: log_relabel_configs and log_rules are applied before limits of
+ * labels and after limits of lines. Lent likewise. NULL: none. */
+void log_builder_set_rules(struct log_builder *b, const struct tenant_rules *rules);
 static inline struct arena *log_builder_arena(struct log_builder *b)
 {
     return b->batch->arena;

@@ -4,6 +4,7 @@
 
 #include "common/base/mem.h"
 #include "common/base/metric.h"
+#include "ingester/door/log_rule_counts.h"
 #include "ingester/door/tenant_caches.h"
 #include "ingester/door/tenant_gate.h"
 
@@ -39,6 +40,7 @@ struct log_door {
     struct log_door_opts opts;
     struct tenant_gate *gate;
     struct tenant_caches *caches; /* struct known */
+    struct log_rule_counts *rules;
     struct log_door_metrics m;
 };
 
@@ -138,6 +140,7 @@ struct log_door *log_door_new(const struct log_door_opts *opts)
                                   &d->m.cache_bytes);
     metric_register(&d->m, log_door_fields, ORR_COUNT(log_door_fields), NULL);
     metric_register_collector(collect, d);
+    d->rules = log_rule_counts_new();
     return d;
 }
 
@@ -146,6 +149,7 @@ void log_door_free(struct log_door *d)
     if (!d)
         return;
     metric_unregister_collector(collect, d);
+    log_rule_counts_free(d->rules);
     metric_unregister(&d->m);
     tenant_caches_free(d->caches);
     tenant_gate_free(d->gate);
@@ -198,6 +202,11 @@ static void end(struct writing *w, struct err *e)
     mem_free(w);
 }
 
+bool log_written_is_partial(const struct log_written *w, const struct err *e)
+{
+    return w->is_decoded && w->lines > 0 && (err_is(e, ERR_INVALID) || err_is(e, ERR_LIMIT));
+}
+
 static void count(struct log_door *d, const struct log_builder *b)
 {
     METRIC_ADD(d->m.lines, b->batch->entries.len);
@@ -206,6 +215,23 @@ static void count(struct log_door *d, const struct log_builder *b)
     for (size_t i = 0; i < LOG_REASON_COUNT; i++) {
         METRIC_ADD(d->m.discarded_lines[i], b->rejects.lines[i]);
         METRIC_ADD(d->m.discarded_bytes[i], b->rejects.bytes[i]);
+    }
+}
+
+static void count_rules(struct log_door *d, const struct log_builder *b)
+{
+    const struct log_rules *rules = b->tally ? &b->rules->log : NULL;
+    struct slice tenant = b->batch->tenant;
+
+    for (size_t i = 0; rules && i <= rules->n; i++) {
+        const struct log_tally *t = &b->tally[i];
+
+        if (t->lines && i < rules->n)
+            log_rule_counts_add(d->rules, tenant, rules->ptr[i].name,
+                                log_rule_action_name(rules->ptr[i].action), t->lines, t->bytes);
+        else if (t->lines)
+            log_rule_counts_add(d->rules, tenant, SLICE("log_relabel_configs"), "drop", t->lines,
+                                t->bytes);
     }
 }
 
@@ -228,34 +254,48 @@ static void on_stored(void *arg, struct err *e)
     end(w, err_first(e, refusals));
 }
 
-/* What the limits leave of it; NULL: *w->batch is to be stored. */
+/* What limits and rules leave of it; NULL: *w->batch is to be stored. */
+static struct err *check(struct writing *w, struct log_builder *b)
+{
+    struct log_door *d = w->d;
+    struct log_batch *batch = w->batch;
+    struct err *e = tenant_gate_log_bytes(d->gate, batch->tenant, &batch->limits, share(d),
+                                          batch->entries.len, batch->bytes);
+
+    if (e) {
+        b->rejects.lines[LOG_RATE_LIMITED] = batch->entries.len;
+        b->rejects.bytes[LOG_RATE_LIMITED] = batch->bytes;
+        vec_clear(&batch->entries);
+        batch->bytes = 0;
+    } else {
+        count_rules(d, b); /* what is refused comes again, and would be counted twice */
+    }
+    count(d, b);
+    w->written.lines = batch->entries.len;
+    w->written.refused = log_builder_refused(b);
+    if (!e)
+        w->refusals = log_builder_answer(b);
+    return e;
+}
+
 static struct err *decode(struct writing *w, const struct log_decoder *decoder)
 {
     struct log_door *d = w->d;
     struct log_batch *batch = w->batch;
     struct known *k = known_of(d, w->dl, batch->tenant, batch->limits.generation);
+    struct tenant_rules *rules = limits_rules(d->opts.limits, batch->tenant);
     struct log_builder b;
     struct err *e;
 
     log_builder_init(&b, batch, &k->cache, clock_wall_ns(d->opts.clock));
+    log_builder_set_rules(&b, rules);
     if ((e = decoder->decode(&b, decoder->arg))) {
         METRIC_ADD(d->m.malformed, 1);
-        return e;
+    } else {
+        w->written.is_decoded = true;
+        e = check(w, &b);
     }
-    w->written.is_decoded = true;
-    e = tenant_gate_log_bytes(d->gate, batch->tenant, &batch->limits, share(d), batch->entries.len,
-                              batch->bytes);
-    if (e) {
-        b.rejects.lines[LOG_RATE_LIMITED] = batch->entries.len;
-        b.rejects.bytes[LOG_RATE_LIMITED] = batch->bytes;
-        vec_clear(&batch->entries);
-        batch->bytes = 0;
-    }
-    count(d, &b);
-    w->written.lines = batch->entries.len;
-    w->written.refused = log_builder_refused(&b);
-    if (!e)
-        w->refusals = log_builder_answer(&b);
+    tenant_rules_unref(rules);
     return e;
 }
 

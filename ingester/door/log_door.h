@@ -56,11 +56,13 @@ struct log_written {
     uint64_t lines, refused; /* refused: by the door */
     bool is_decoded;         /* else nothing could be read at all */
 };
+/* Of a write that ended with e: some lines are stored, and others refused for good. */
+bool log_written_is_partial(const struct log_written *w, const struct err *e);
 /* e as log_sink_done_fn has it; besides ERR_INVALID when nothing could be read. Takes e. What
  * the decoder made in the batch's arena is there until this returns. */
 typedef void log_door_done_fn(void *arg, struct err *e, const struct log_written *written);
-/* Takes *body over (may be empty: what comes by decoder->arg lives until done). decoder is used
- * until this returns. done on the same loop, possibly before this returns. */
+/* Takes *body over (may be empty: what comes by decoder->arg). decoder is used until this returns;
+ * what lines lie in is the batch's, or it is kept by it, as the sink may need them after done. done on the same loop, possibly before this returns. */
 void log_door_write(struct log_door *d, struct loop *loop, struct slice tenant,
                     const struct log_decoder *decoder, struct buf *body, log_door_done_fn *done,
                     void *arg);

@@ -1,7 +1,9 @@
 #include "ingester/door/log_http.h"
 
 #include "common/auth/auth.h"
+#include "common/net/codec.h"
 #include "ingester/door/elastic_bulk.h"
+#include "ingester/door/gelf.h"
 #include "ingester/door/line_request.h"
 #include "ingester/door/log_request.h"
 #include "ingester/door/otlp_reply.h"
@@ -10,13 +12,12 @@
 #define PRODUCT "X-Elastic-Product"
 #define VERSION "8.17.0" /* what shippers take for one that has _bulk and data streams */
 
-/* A request under way; in its arena, save what it holds. */
+/* A request under way; in its arena. */
 struct pushing {
     struct http_request *r;
     struct log_request q;
     struct elastic_bulk bulk;
     bool is_bulk;
-    struct jsonval_doc *doc;
 };
 
 /* ---- decoding ---- */
@@ -25,9 +26,10 @@ static struct err *decode(struct log_builder *b, const void *arg)
 {
     struct pushing *p = (struct pushing *)(uintptr_t)arg; /* what is const is the pointer */
 
-    if (p->is_bulk)
-        return elastic_bulk_decode(b, p->q.body, &p->bulk);
-    return log_request_decode(b, &p->q, &p->doc);
+    if (!p->is_bulk)
+        return log_request_decode(b, &p->q);
+    log_batch_own(b->batch, &p->q.body);
+    return elastic_bulk_decode(b, p->q.body, &p->bulk);
 }
 
 static struct slice param(struct http_request *r, const char *name)
@@ -56,10 +58,9 @@ static struct pushing *pushing_new(struct http_request *r, enum log_request_kind
     return p;
 }
 
-static void push(struct http_request *r, struct pushing *p, const char *name,
-                 log_door_done_fn *done)
+static void push_with(struct http_request *r, struct pushing *p, const struct log_decoder *decoder,
+                      log_door_done_fn *done)
 {
-    struct log_decoder decoder = {.name = name, .decode = decode, .arg = p};
     struct slice tenant;
     struct err *e = auth_single_tenant(r, &tenant);
 
@@ -67,7 +68,13 @@ static void push(struct http_request *r, struct pushing *p, const char *name,
         done(p, e, &(struct log_written){0});
         return;
     }
-    log_door_write(r->arg, r->loop, tenant, &decoder, &(struct buf){0}, done, p);
+    log_door_write(r->arg, r->loop, tenant, decoder, &(struct buf){0}, done, p);
+}
+
+static void push(struct http_request *r, struct pushing *p, const char *name,
+                 log_door_done_fn *done)
+{
+    push_with(r, p, &(struct log_decoder){.name = name, .decode = decode, .arg = p}, done);
 }
 
 static struct err *on_headers(struct http_request *r)
@@ -90,7 +97,6 @@ static void on_pushed(void *arg, struct err *e, const struct log_written *writte
     struct pushing *p = arg;
 
     (void)written;
-    jsonval_free(p->doc);
     if (e)
         http_reply_err(p->r, e);
     else
@@ -112,6 +118,46 @@ static void handle_lines(struct http_request *r)
     push(r, pushing_new(r, LOG_REQUEST_LINES), "json_lines", on_pushed);
 }
 
+/* ---- GELF ---- */
+
+/* gelf_add() knows gzip and zlib by their first bytes, which clients may call by any name (pygelf:
+ * "gzip,deflate"); what else there is in Content-Encoding must be right. It copies what it keeps. */
+static struct err *decode_gelf(struct log_builder *b, const void *arg)
+{
+    const struct log_request *q = &((const struct pushing *)arg)->q;
+    struct slice name = q->content_encoding;
+    enum codec c = CODEC_IDENTITY;
+    struct buf out = {0};
+    struct err *e;
+
+    if (!name.ptr || !codec_from_name(slice_trim(name), &c) ||
+        (c != CODEC_ZSTD && c != CODEC_SNAPPY))
+        return gelf_add(b, q->body);
+    if (!(e = codec_decode(c, q->body, q->max_body_bytes, &out)))
+        e = gelf_add(b, buf_slice(&out));
+    buf_done(&out);
+    return e;
+}
+
+static void on_gelf(void *arg, struct err *e, const struct log_written *written)
+{
+    struct pushing *p = arg;
+
+    (void)written;
+    if (e)
+        http_reply_err(p->r, e);
+    else
+        http_reply(p->r, 202, NULL, SLICE_EMPTY); /* as Graylog answers */
+}
+
+static void handle_gelf(struct http_request *r)
+{
+    struct pushing *p = pushing_new(r, LOG_REQUEST_LINES);
+
+    push_with(r, p, &(struct log_decoder){.name = "gelf_http", .decode = decode_gelf, .arg = p},
+              on_gelf);
+}
+
 /* ---- OpenTelemetry ---- */
 
 static void otlp_error(struct http_request *r, bool is_json, struct err *e)
@@ -131,12 +177,9 @@ static void on_exported(void *arg, struct err *e, const struct log_written *writ
 {
     struct pushing *p = arg;
     bool is_json = log_request_is_json(&p->q);
-    bool is_partial = written->is_decoded && written->lines > 0 &&
-                      (err_is(e, ERR_INVALID) || err_is(e, ERR_LIMIT));
     struct buf body = {0};
 
-    jsonval_free(p->doc);
-    if (e && !is_partial) {
+    if (e && !log_written_is_partial(written, e)) {
         otlp_error(p->r, is_json, e);
         return;
     }
@@ -250,6 +293,30 @@ static void handle_setup(struct http_request *r)
     reply_fixed(r, r->method == HTTP_GET ? "{}" : "{\"acknowledged\":true}");
 }
 
+static void handle_cat_health(struct http_request *r)
+{
+    http_reply_header(r, PRODUCT, SLICE("Elasticsearch"));
+    http_reply(r, 200, HTTP_TEXT, SLICE("orrery green 1 1\n"));
+}
+
+/* An index by itself is "there", and may be made; else Elasticsearch's words for "no such thing". */
+static void handle_other(struct http_request *r)
+{
+    struct slice name = slice_from(r->path, sizeof("/elasticsearch/") - 1);
+    struct buf b = {0};
+
+    if (name.len && name.ptr[0] != '_' && slice_find_byte(name, '/', 0) < 0 &&
+        r->method != HTTP_POST) {
+        handle_setup(r);
+        return;
+    }
+    http_reply_header(r, PRODUCT, SLICE("Elasticsearch"));
+    buf_str(&b, "{\"error\":{\"type\":\"resource_not_found_exception\",\"reason\":");
+    buf_json_str(&b, r->path);
+    buf_str(&b, "},\"status\":404}");
+    http_reply_buf(r, 404, HTTP_JSON, &b);
+}
+
 /* ---- routes ---- */
 
 static void add(struct http_server *s, struct log_door *d, const char *pattern,
@@ -289,11 +356,15 @@ void log_http_routes(struct http_server *s, struct log_door *d)
     add(s, d, "/api/prom/push", handle_legacy, HTTP_ROUTE_RAW_BODY, NULL);
     add(s, d, "/loki/api/v1/raw", handle_lines, HTTP_ROUTE_RAW_BODY, NULL);
     add(s, d, "/insert/jsonline", handle_lines, HTTP_ROUTE_RAW_BODY, NULL);
+    add(s, d, "/gelf", handle_gelf, HTTP_ROUTE_RAW_BODY, NULL);
     add(s, d, "/otlp/v1/logs", handle_otlp, HTTP_ROUTE_RAW_BODY, reply_otlp);
     add(s, d, "/v1/logs", handle_otlp, HTTP_ROUTE_RAW_BODY, reply_otlp);
     for (size_t i = 0; i < ORR_COUNT(bulks); i++)
         add(s, d, bulks[i], handle_bulk, 0, reply_elastic);
     add_setup(s, "/elasticsearch", handle_root);
+    add_setup(s, "/elasticsearch/", handle_root);
+    add_setup(s, "/elasticsearch/_cat/health", handle_cat_health);
+    add_setup(s, "/_cat/health", handle_cat_health); /* rsyslog asks it there */
     add_setup(s, "/elasticsearch/_license", handle_license);
     add_setup(s, "/elasticsearch/_xpack", handle_xpack);
     add_setup(s, "/elasticsearch/_cluster/health", handle_health);
@@ -301,4 +372,5 @@ void log_http_routes(struct http_server *s, struct log_door *d)
     add_setup(s, "/elasticsearch/_nodes/*", handle_nodes);
     for (size_t i = 0; i < ORR_COUNT(setups); i++)
         add_setup(s, setups[i], handle_setup);
+    add_setup(s, "/elasticsearch/*", handle_other);
 }

@@ -1,5 +1,6 @@
 #include "ingester/door/log_request.h"
 
+#include "common/base/jsonval.h"
 #include "common/net/codec.h"
 #include "common/net/http_reply.h"
 #include "ingester/door/loki_json.h"
@@ -53,48 +54,64 @@ static struct err *unpack(struct log_batch *batch, enum codec c, size_t max, str
     return NULL;
 }
 
-static struct err *loki(struct log_builder *b, const struct log_request *q, struct slice body,
-                        struct jsonval_doc **ret_doc)
+static void release_doc(void *doc)
+{
+    jsonval_free(doc);
+}
+
+typedef struct err *decode_json_fn(struct log_builder *b, struct slice body,
+                                   struct jsonval_doc **ret_doc);
+
+static struct err *json(struct log_builder *b, struct slice body, decode_json_fn *decode)
+{
+    struct jsonval_doc *doc = NULL;
+    struct err *e = decode(b, body, &doc);
+
+    if (doc)
+        log_batch_keep(b->batch, release_doc, doc);
+    return e;
+}
+
+static struct err *loki(struct log_builder *b, const struct log_request *q, struct slice body)
 {
     struct err *e;
 
     if (media(q->content_type).len == 0)
         return err_new(ERR_INVALID, "no Content-Type: %s or %s", PROTOBUF, HTTP_JSON);
     if (log_request_is_json(q))
-        return q->kind == LOG_REQUEST_LOKI ? loki_json_decode(b, body, ret_doc)
-                                           : loki_json_decode_legacy(b, body, ret_doc);
+        return json(b, body,
+                    q->kind == LOG_REQUEST_LOKI ? loki_json_decode : loki_json_decode_legacy);
     if ((e = unpack(b->batch, CODEC_SNAPPY, q->max_body_bytes, &body)))
         return e;
     return loki_proto_decode(b, body);
 }
 
-static struct err *otlp(struct log_builder *b, const struct log_request *q, struct slice body,
-                        struct jsonval_doc **ret_doc)
+static struct err *otlp(struct log_builder *b, const struct log_request *q, struct slice body)
 {
     if (log_request_is_json(q))
-        return otlp_logs_decode_json(b, body, ret_doc);
-    if (slice_eq_nocase(media(q->content_type), SLICE(PROTOBUF)))
-        return otlp_logs_decode_proto(b, body);
-    return err_new(ERR_MEDIA_TYPE, "unsupported content type \"%.*s\", supported: %s, %s",
-                   SLICE_ARG(slice_sub(media(q->content_type), 0, 64)), HTTP_JSON, PROTOBUF);
+        return json(b, body, otlp_logs_decode_json);
+    if (!slice_eq_nocase(media(q->content_type), SLICE(PROTOBUF)))
+        return err_new(ERR_MEDIA_TYPE, "unsupported content type \"%.*s\", supported: %s, %s",
+                       SLICE_ARG(slice_sub(media(q->content_type), 0, 64)), HTTP_JSON, PROTOBUF);
+    log_batch_own(b->batch, &body);
+    return otlp_logs_decode_proto(b, body);
 }
 
-struct err *log_request_decode(struct log_builder *b, const struct log_request *q,
-                               struct jsonval_doc **ret_doc)
+struct err *log_request_decode(struct log_builder *b, const struct log_request *q)
 {
     struct slice body = q->body;
     enum codec c;
     struct err *e;
 
-    *ret_doc = NULL;
     if ((e = encoding(q, &c)) || (e = unpack(b->batch, c, q->max_body_bytes, &body)))
         return e;
     switch (q->kind) {
     case LOG_REQUEST_OTLP:
-        return otlp(b, q, body, ret_doc);
+        return otlp(b, q, body);
     case LOG_REQUEST_LINES:
+        log_batch_own(b->batch, &body);
         return json_lines_decode(b, body, &q->lines);
     default:
-        return loki(b, q, body, ret_doc);
+        return loki(b, q, body);
     }
 }

@@ -12,7 +12,6 @@
  * Any thread.
  */
 #pragma once
-#include "common/base/jsonval.h"
 #include "ingester/door/json_lines.h"
 #include "ingester/door/log_builder.h"
 
@@ -33,6 +32,5 @@ struct log_request {
 
 bool log_request_is_json(const struct log_request *q);
 /* ERR_INVALID: it cannot be read. ERR_MEDIA_TYPE, ERR_TOO_LARGE, ERR_LIMIT. What it decodes lies in
- * the batch, and in *ret_doc, which the caller ends when the write is done (it may be NULL). */
-ORR_CHECKED struct err *log_request_decode(struct log_builder *b, const struct log_request *q,
-                                           struct jsonval_doc **ret_doc);
+ * the batch or is kept by it: the body is not needed any more. */
+ORR_CHECKED struct err *log_request_decode(struct log_builder *b, const struct log_request *q);

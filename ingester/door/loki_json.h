@@ -21,8 +21,8 @@
 #define LOKI_JSON_MAX_BYTES (16u << 20)
 #define LOKI_JSON_MAX_DEPTH 16
 
-/* ERR_INVALID says what is wrong, ERR_TOO_LARGE. Lines lie in the document: the caller ends *ret_doc
- * when the write is done (NULL when this failed). */
+/* ERR_INVALID says what is wrong, ERR_TOO_LARGE. Lines lie in the document: the caller
+ * has the batch keep *ret_doc (NULL when this failed). */
 ORR_CHECKED struct err *loki_json_decode(struct log_builder *b, struct slice body,
                                          struct jsonval_doc **ret_doc);
 ORR_CHECKED struct err *loki_json_decode_legacy(struct log_builder *b, struct slice body,

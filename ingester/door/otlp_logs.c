@@ -108,16 +108,18 @@ static void add_members(struct pairs *to, struct otlp_members ms)
         flatten(to, SLICE_EMPTY, &ms.ptr[i]);
 }
 
-static bool is_index(struct slice key)
+/* Does an attribute of a resource become a label? Without a tenant's rules: by the default. */
+static bool is_index(const struct log_builder *b, struct slice key)
 {
-    static const struct slice names[] = {
-#define X(name) SLICE_INIT(name),
-        OTLP_LOGS_INDEX(X)
-#undef X
-    };
+    const struct tenant_list *list =
+        b->rules ? &b->rules->default_resource_attributes_as_index_labels : NULL;
+    struct slice rest = SLICE(TENANT_RULES_OTLP_INDEX), name;
 
-    for (size_t i = 0; i < ORR_COUNT(names); i++)
-        if (slice_eq(key, names[i]))
+    for (size_t i = 0; list && i < list->n; i++)
+        if (slice_eq(key, list->ptr[i]))
+            return true;
+    while (!list && slice_split(&rest, ',', &name))
+        if (slice_eq(key, name))
             return true;
     return false;
 }
@@ -167,7 +169,8 @@ static struct err *resource(struct translator *t, struct otlp_log_resource *r)
 
     t->labels.n = md->n = 0;
     for (size_t i = 0; i < r->attrs.n; i++)
-        flatten(is_index(r->attrs.ptr[i].key) ? &t->labels : md, SLICE_EMPTY, &r->attrs.ptr[i]);
+        flatten(is_index(t->b, r->attrs.ptr[i].key) ? &t->labels : md, SLICE_EMPTY,
+                &r->attrs.ptr[i]);
     add_u64(md, SLICE("resource_dropped_attributes_count"), r->dropped);
     for (size_t i = 0; i < r->n_scopes; i++) {
         struct otlp_log_scope *s = &r->scopes[i];

@@ -10,7 +10,8 @@
  *
  * and in JSON those names as otlp_json.h reads them. What becomes of them is Loki's rule:
  *
- *   labels of the stream   the attributes of the resource that OTLP_LOGS_INDEX names
+ *   labels of the stream   the attributes of the resource that the tenant's rule
+ *                          default_resource_attributes_as_index_labels names
  *   the line               the body as text (otlp_value.h)
  *   the time               time, else observed time, else now
  *   structured metadata    all other attributes of resource, scope and record;
@@ -31,30 +32,9 @@
 #include "common/base/jsonval.h"
 #include "ingester/door/log_builder.h"
 
-/* Attributes of a resource that become labels. */
-#define OTLP_LOGS_INDEX(X)                                                                         \
-    X("service.name")                                                                              \
-    X("service.namespace")                                                                         \
-    X("service.instance.id")                                                                       \
-    X("deployment.environment")                                                                    \
-    X("deployment.environment.name")                                                               \
-    X("cloud.region")                                                                              \
-    X("cloud.availability_zone")                                                                   \
-    X("k8s.cluster.name")                                                                          \
-    X("k8s.namespace.name")                                                                        \
-    X("k8s.pod.name")                                                                              \
-    X("k8s.container.name")                                                                        \
-    X("container.name")                                                                            \
-    X("k8s.replicaset.name")                                                                       \
-    X("k8s.deployment.name")                                                                       \
-    X("k8s.statefulset.name")                                                                      \
-    X("k8s.daemonset.name")                                                                        \
-    X("k8s.cronjob.name")                                                                          \
-    X("k8s.job.name")
-
 /* ERR_INVALID: it cannot be read. ERR_LIMIT, ERR_TOO_LARGE. Lends from body. */
 ORR_CHECKED struct err *otlp_logs_decode_proto(struct log_builder *b, struct slice body);
-/* Texts lie in the document: the caller ends *ret_doc when the write is done (NULL when this
+/* Texts lie in the document: the caller has the batch keep *ret_doc (NULL when this
  * failed). */
 ORR_CHECKED struct err *otlp_logs_decode_json(struct log_builder *b, struct slice body,
                                               struct jsonval_doc **ret_doc);

@@ -5,7 +5,6 @@
 #include "ingester/door/log_labels.h"
 
 #define USER_NOTICE 13
-#define MAX_DIGITS 7 /* of an octet count */
 #define STAMP_LEN 15 /* Oct 11 22:14:15 */
 
 static const char *const severities[] = {"emerg",   "alert",  "crit", "err",
@@ -301,48 +300,4 @@ struct err *syslog_line_add(struct log_builder *b, struct slice message)
     in = (struct log_in){
         .t_ns = m.has_time ? m.t_ns : b->now_ns, .line = m.text, .metadata = md, .n_metadata = k};
     return log_builder_entry(b, &at, &in);
-}
-
-/* ---- streams ---- */
-
-static struct err *cut_counted(struct slice stream, bool is_last, struct slice *ret,
-                               size_t *ret_taken)
-{
-    ptrdiff_t space = slice_find_byte(slice_sub(stream, 0, MAX_DIGITS + 1), ' ', 0);
-    uint64_t len;
-
-    if (space < 0 && stream.len <= MAX_DIGITS && !is_last)
-        return NULL;
-    if (space < 1 || !slice_to_u64(slice_sub(stream, 0, (size_t)space), &len) || len == 0 ||
-        len > SYSLOG_MAX_MESSAGE)
-        return err_new(ERR_INVALID, "syslog: not a message, nor the length of one");
-    if (stream.len - (size_t)space - 1 < len) {
-        if (is_last)
-            return err_new(ERR_INVALID, "syslog: the last message is cut short");
-        return NULL;
-    }
-    *ret = slice_sub(stream, (size_t)space + 1, (size_t)len);
-    *ret_taken = (size_t)space + 1 + (size_t)len;
-    return NULL;
-}
-
-struct err *syslog_line_cut(struct slice stream, bool is_last, struct slice *ret, size_t *ret_taken)
-{
-    size_t n = 0;
-
-    *ret = SLICE_EMPTY;
-    *ret_taken = 0;
-    if (stream.len == 0)
-        return NULL;
-    if (stream.ptr[0] >= '0' && stream.ptr[0] <= '9')
-        return cut_counted(stream, is_last, ret, ret_taken);
-    while (n < stream.len && stream.ptr[n] != '\n' && stream.ptr[n] != 0)
-        n++;
-    if (n > SYSLOG_MAX_MESSAGE)
-        return err_new(ERR_INVALID, "syslog: a message of more than %u bytes", SYSLOG_MAX_MESSAGE);
-    if (n == stream.len && !is_last)
-        return NULL;
-    *ret = slice_sub(stream, 0, n);
-    *ret_taken = n < stream.len ? n + 1 : n;
-    return NULL;
 }

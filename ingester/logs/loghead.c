@@ -17,6 +17,15 @@ static const struct metric_field loghead_fields[] = {
       "Memory of lines that are in no frame yet, of ingester.logs-open-bytes."),
     F(GAUGE, queue_bytes, "orrery_loghead_push_queue_bytes", "Batches that are under way."),
     F(GAUGE, is_ready, "orrery_loghead_ready", "1 when the replay is through."),
+    F(GAUGE, segments, "orrery_ingester_logs_segments",
+      "Segments of log lines that are cut and that no block has yet."),
+    F(GAUGE, segment_bytes, "orrery_ingester_logs_segment_bytes", "Bytes of their frames."),
+    F(COUNTER, segments_cut, "orrery_ingester_logs_segments_cut_total",
+      "Segments of log lines that were cut."),
+    F(COUNTER, segments_dropped, "orrery_ingester_logs_segments_dropped_total",
+      "Segments of log lines that went since a block has them."),
+    F(COUNTER, drop_failures, "orrery_ingester_logs_segment_drop_failures_total",
+      "Those that could not be marked as dropped on the disk; they stay, and it is tried again."),
     F(HIST, seal_s, "orrery_loghead_seal_seconds", "Time from closed lines to a frame on disk."),
     F(HIST, replay_s, "orrery_loghead_replay_seconds", "Time from start to ready."),
 };
@@ -31,6 +40,8 @@ static const struct metric_field logshard_fields[] = {
     F(COUNTER, refused, "orrery_loghead_refused_entries_total",
       "Log lines refused: limit of active streams, labels that do not fit."),
     F(COUNTER, created, "orrery_loghead_streams_created_total", "Streams that appeared."),
+    F(COUNTER, forgotten, "orrery_loghead_streams_forgotten_total",
+      "Streams without lines lately of which nothing is left here."),
     F(COUNTER, sealed_frames, "orrery_loghead_sealed_frames_total", "Frames written."),
     F(COUNTER, sealed_bytes, "orrery_loghead_sealed_bytes_total", "Bytes of frames written."),
     F(COUNTER, sealed_raw, "orrery_loghead_sealed_raw_bytes_total",
@@ -42,7 +53,10 @@ static const struct metric_field logshard_fields[] = {
     F(GAUGE, streams, "orrery_loghead_streams", "Streams known."),
     F(GAUGE, active, "orrery_loghead_active_streams", "Streams with lines lately."),
     F(GAUGE, frames, "orrery_loghead_frames", "Frames on disk."),
-    F(GAUGE, file_bytes, "orrery_loghead_file_bytes", "Size of the files of frames."),
+    F(GAUGE, file_bytes, "orrery_loghead_file_bytes", "Bytes of frames on disk."),
+    F(COUNTER, dropped_frames, "orrery_loghead_dropped_frames_total",
+      "Frames that went with their segment."),
+    F(COUNTER, files_deleted, "orrery_loghead_files_deleted_total", "Files of frames deleted."),
     F(COUNTER, regex.hits, "orrery_loghead_regex_cache_hits_total",
       "Regex matchers whose values were known from a query before."),
     F(COUNTER, regex.misses, "orrery_loghead_regex_cache_misses_total",
@@ -205,6 +219,8 @@ static void fill_defaults(struct loghead_opts *o)
         o->push_queue_bytes = 256ll << 20;
     if (!o->idle_ms)
         o->idle_ms = 3600ll * 1000;
+    if (!o->grace_ms)
+        o->grace_ms = 15ll * 60 * 1000;
     if (!o->regex_cache_bytes)
         o->regex_cache_bytes = 16ll << 20;
     if (!o->clock)
@@ -220,6 +236,9 @@ static void shard_free(struct logshard *sh)
     vec_done(&sh->to_seal);
     buf_done(&sh->record);
     logfile_unref(sh->file);
+    VEC_FOREACH (f, &sh->files)
+        logfile_unref(*f);
+    vec_done(&sh->files);
     logpage_builder_free(sh->builder);
     err_free(sh->seal_error);
 }
@@ -233,9 +252,11 @@ static void free_head(struct loghead *h)
     job_pool_free(h->sealers);
     for (uint32_t i = 0; h->shards && i < h->n_shards; i++)
         shard_free(&h->shards[i]);
+    logsegments_close(h);
     MAP_FOREACH (en, &h->tenants) {
         struct logtenant *t = en->value;
 
+        vec_done(&t->segments);
         mem_free(t->id);
         mem_free(t->tables);
         mem_free(t);
@@ -283,7 +304,7 @@ struct err *loghead_open(const struct loghead_opts *opts, struct loghead **ret)
     h->live_from = wal_next_seq(opts->wal);
     lock_init(&h->lock, LOCK_HEAD_TENANTS);
     (void)pthread_cond_init(&h->changed, NULL);
-    if (!(e = fsx_mkdirs(path)) && !(e = read_meta(h))) {
+    if (!(e = fsx_mkdirs(path)) && !(e = read_meta(h)) && !(e = logsegments_open(h))) {
         h->sealers = job_pool_new("logseal", h->n_shards, LOGHEAD_MAX_SHARDS);
         if (!(e = start_shards(h)))
             e = loghead_replay_start(h);
@@ -398,6 +419,8 @@ static bool run_upkeep(struct logshard *sh, void *arg)
         err_free(sh->seal_error);
         sh->seal_error = NULL;
     }
+    if (!sh->is_sealing)
+        logfile_reap(sh);
     logshard_seal_more(sh);
     return false;
 }

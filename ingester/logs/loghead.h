@@ -3,8 +3,9 @@
  *
  *   loghead_push(batch) ─ split by stream ─▶ shard threads: one record each into the log (logrecord.h),
  *                                            then into the tenant's open lines ─▶ done when durable
- *   open lines ─ past a size, an age or a memory budget ─▶ sealed: sorted, equal ones once, in pages
- *                (common/logblock/logpage.h), as one frame (logframe.h) of a file
+ *   open lines ─ past a size, an age or a memory budget, at the end of a window ─▶ sealed: sorted, equal ones once,
+ *                in pages (common/logblock/logpage.h), as one frame (logframe.h) of a file
+ *   frames ─ window's end + grace, or on command ─▶ a segment, for compactors; dropped when a block has it
  *   loghead_select() ─▶ streams by fingerprint, entries by time, from open lines and frames
  *
  * A head has a fixed number of shards (chosen when DIR is new, kept in DIR/head/meta), each a
@@ -12,11 +13,17 @@
  * the door lets in is taken. Of entries equal in time, line and structured metadata one is kept;
  * other lines of the same time are all kept, in the order they came.
  *
- * Files: DIR/head/meta, DIR/head/<shard>/frames-<n>, and the log, DIR/wal, which the caller opens and
- * nobody else writes to. The log is cut when everything before is in frames. A frame is written once
+ * A *segment* is all frames, over all shards, of a tenant's lines that came in one window of LOGHEAD_WINDOW_MS of the
+ * clock (so replicas have the same lines in the same window, but for those of its edges). It is named in the frames, and
+ * is no file of its own. While it grows nobody is told of it; then it is cut, and what comes later in the window is
+ * another segment. One that frames name when they are read back grows no more; it is cut at its time.
+ *
+ * Files: DIR/head/meta, DIR/head/<shard>/frames-<n>, DIR/dropped-by/<tenant> (ingester/metrics/dropped_by.h), and
+ * the log, DIR/wal, which the caller opens and nobody else writes to. The log is cut when everything before is in frames. A frame is written once
  * the log has what is in it, and says so; so recovery is: frames, then the log's records that
  * are in none. Pushes are taken meanwhile, reads answer ERR_UNAVAILABLE. A frame that is torn was
- * not the only place of its lines: it is left out.
+ * not the only place of its lines: it is left out. A frame that is dropped is marked so in place and its pages are given
+ * back to the disk; its head goes on saying what of the log it covers, until the log has none of that.
  *
  * Memory: open lines are bounded by a budget over all tenants (open_bytes; pushes beyond are refused
  * with ERR_UNAVAILABLE), streams by the tenants' limits.
@@ -32,6 +39,8 @@
 #include "common/wal/wal.h"
 #include "ingester/metrics/batch.h"
 
+#define LOGHEAD_WINDOW_MS 7200000ll
+
 struct loghead;
 
 struct loghead_opts {
@@ -44,6 +53,7 @@ struct loghead_opts {
     int64_t seal_wal_bytes;    /* or when so much log was written since; 0: 512 MiB */
     int64_t push_queue_bytes;  /* batches waiting for shard threads; 0: 256 MiB */
     int64_t idle_ms;           /* a stream without lines for so long is not active; 0: 1 h */
+    int64_t grace_ms;          /* from a window's end until its segments are cut; 0: 15 min */
     int64_t regex_cache_bytes; /* remembered regexes, over all shards; 0: 16 MiB */
     const struct clock *clock; /* NULL: the system's */
 };
@@ -58,8 +68,8 @@ bool loghead_is_ready(const struct loghead *h); /* the replay is through */
 ORR_CHECKED struct err *loghead_wait_ready(struct loghead *h);
 
 struct loghead_replay_stats {
-    uint64_t frames, torn_frames, streams; /* from files */
-    uint64_t records, entries, skipped;    /* from the log; skipped: records that frames have */
+    uint64_t frames, dropped_frames, torn_frames, streams; /* from files */
+    uint64_t records, entries, skipped; /* from the log; skipped: records that frames have */
     uint64_t unknown, broken; /* streams without a definition; records that cannot be read */
     int64_t replay_ms;
     struct wal_replay_stats wal;
@@ -138,9 +148,51 @@ ORR_CHECKED struct err *loghead_label_values(struct loghead *h, const struct log
                                              struct slice name, struct arena *a,
                                              struct loghead_names *ret);
 
+/* ---- segments ---- */
+
+struct loghead_segment {
+    char tenant[152]; /* NUL-terminated */
+    char ulid[27];
+    int64_t min_ms, max_ms; /* the window; max is exclusive */
+    /* Streams of each frame, summed; lines; bytes of frames. */
+    uint64_t streams, entries, bytes;
+    uint32_t frames;
+    int64_t
+        cut_ms; /* Unix ms when it was cut; after a restart: when its time had come, if that is longer ago */
+    void *pin; /* set by loghead_segment_pin() */
+};
+/* Those that are cut, by tenant and window; the caller mem_free()s. Any thread. */
+void loghead_segments(struct loghead *h, struct loghead_segment **ret, size_t *ret_n);
+/* Seals what is open of tenant (empty: of all) and cuts it all. Blocking; ERR_UNAVAILABLE before it is ready. When it
+ * cannot be sealed (ERR_IO …) lines stay as they were, for the next cut. *ret_segments (may be NULL): how
+ * many were cut. */
+ORR_CHECKED struct err *loghead_cut(struct loghead *h, struct slice tenant, size_t *ret_segments);
+/* Cuts those whose window ended the grace ago. How many there were. Does not wait. */
+size_t loghead_cut_due(struct loghead *h);
+/* Keeps what a segment lends, whatever happens to it. ERR_NOT_FOUND: there is no such, or it grows. One of before a restart
+ * that is not cut yet is cut by this. Pair with unpin. */
+ORR_CHECKED struct err *loghead_segment_pin(struct loghead *h, struct slice tenant,
+                                            struct slice ulid, struct loghead_segment *ret);
+void loghead_segment_unpin(struct loghead *h, const struct loghead_segment *pinned);
+/* Its i-th frame (logframe.h), by number; the number stays the same over restarts. Lent until unpin; the one byte that says
+ * whether it is dropped may change. False: there is none. */
+bool loghead_segment_frame(const struct loghead_segment *pinned, size_t i, uint32_t *ret_number,
+                           struct slice *ret_bytes);
+/*
+ * A visible block names it as a source, in this version of the tenant's catalogue of logs (0: it is not known in which). When
+ * this returns without error it is gone for those who ask from now on, also after a crash. ERR_NOT_FOUND; ERR_IO: it
+ * stays. Blocking.
+ */
+ORR_CHECKED struct err *loghead_segment_dropped(struct loghead *h, struct slice tenant,
+                                                struct slice ulid, uint64_t version);
+/* The highest version by which a segment of the tenant was dropped here, ever; 0: none was. Asked after a read has
+ * been opened it covers all that the read does not find here any more. Any thread. */
+uint64_t loghead_dropped_by(struct loghead *h, struct slice tenant);
+
 /* ---- upkeep ---- */
 
-/* Seals what is due and cuts the log; about once a second. Blocking, but not on sealing. */
+/* Seals what is due, cuts the log and deletes files that nothing needs; about once a second. Blocking, but not on sealing.
+ */
 ORR_CHECKED struct err *loghead_maintain(struct loghead *h);
 /* Seals all that is open (of tenant; empty: of all) and cuts the log. Blocking until it is done, or
  * cannot be done (ERR_IO …; the lines stay as they were). */

@@ -22,6 +22,7 @@
 #include "common/base/mailbox.h"
 #include "common/base/map.h"
 #include "common/base/metric.h"
+#include "common/base/rng.h"
 #include "common/logblock/logframe.h"
 #include "common/logblock/logpage.h"
 #include "ingester/logs/loghead.h"
@@ -56,9 +57,12 @@ struct loggen {
     int64_t bytes; /* of all blocks: charged to the head's budget */
     uint64_t entries;
     int64_t opened_ms;
-    uint64_t first_seq;        /* least number of a record in it; 0: none */
-    uint64_t logged_at;        /* bytes logged by the head when it was opened */
-    uint64_t through, live_to; /* for its frame, set when it is closed for lines */
+    uint64_t first_seq; /* least number of a record in it; 0: none */
+    uint64_t logged_at; /* bytes logged by the head when it was opened */
+    /* for its frame, set when it is closed for lines */
+    uint64_t through, live_to;
+    struct logsegment *segment;
+    uint32_t number;
 };
 struct loggen *loggen_new(struct loghead *h, uint32_t id, int64_t now_ms);
 void loggen_ref(struct loggen *g);
@@ -75,16 +79,32 @@ struct logstream {
     uint32_t labels;   /* offset in the index's arena */
     uint32_t defined;  /* table->defs when the log was last told its labels */
     uint32_t used_s;   /* Unix seconds of the last line's coming */
+    uint32_t frames;   /* that have it */
+    bool is_used;      /* else the ref is free */
     bool is_active;
 };
 
-struct logfile; /* a file of frames, mapped; loghead_file.c */
+struct logfile { /* a file of frames, mapped */
+    _Atomic uint32_t refs;
+    char *path;
+    int fd;
+    uint64_t used, cap; /* the map is as long as cap, the file as used */
+    uint8_t *map;
+    int64_t window_ms; /* of what it was made for */
+    /* the shard thread's */
+    bool is_kept; /* there is more in it, which cannot be read */
+    uint32_t frames, dropped;
+    uint64_t needed_seq; /* it is needed while the log has records up to this number */
+};
 struct logsealed {
     _Atomic uint32_t refs;
+    _Atomic bool is_dropped; /* the last one to let go gives its bytes back */
     struct logfile *file;
+    uint64_t at; /* in the file */
     struct logframe frame;
 };
-void logsealed_unref(struct logsealed *s); /* any thread */
+void logsealed_ref(struct logsealed *s);
+void logsealed_unref(struct logsealed *s); /* any thread; the last one may block */
 
 struct loglive { /* records taken while older ones were read back, that frames have */
     uint64_t from, to;
@@ -93,8 +113,9 @@ struct loglive { /* records taken while older ones were read back, that frames h
 struct logtable {
     struct logshard *shard;
     struct logtenant *tenant;
-    struct head_slots table; /* fingerprint → ref */
-    VEC(struct logstream) streams;
+    struct head_slots table;       /* fingerprint → ref */
+    VEC(struct logstream) streams; /* by ref */
+    VEC(uint32_t) free_refs;
     struct head_index index;
     VEC(struct loggen *) gens; /* oldest first */
     bool is_open;              /* the last one takes lines; the others are being sealed */
@@ -113,13 +134,14 @@ struct logtable {
 struct logtenant { /* never freed before the head */
     char *id;
     struct slice slice;
-    struct logtable **tables; /* by shard; each written and read by its shard thread */
+    VEC(struct logsegment *) segments; /* under the lock of loghead_segment.c */
+    struct logtable **tables;          /* by shard; each written and read by its shard thread */
     _Atomic uint64_t streams, active, entries, bytes;
 };
 
 struct logshard_metrics {
-    uint64_t entries, bytes, unknown, refused, created, sealed_frames, sealed_bytes, sealed_raw,
-        seal_failures, sealed_twice;
+    uint64_t entries, bytes, unknown, refused, created, forgotten, sealed_frames, sealed_bytes,
+        sealed_raw, seal_failures, sealed_twice, dropped_frames, files_deleted;
     int64_t streams, active, frames, file_bytes;
     struct head_match_metrics regex;
 };
@@ -137,7 +159,8 @@ struct logshard {
     bool is_sealing;
     struct err *seal_error; /* of the last attempt; NULL: it went well */
     /* the sealer's own, while is_sealing */
-    struct logfile *file; /* the one being written; NULL: none yet */
+    struct logfile *file;        /* the one being written; NULL: none yet */
+    VEC(struct logfile *) files; /* the shard thread's: all that have frames */
     uint32_t next_file;
     struct logpage_builder *builder;
     struct loghead_replay_stats replay;
@@ -147,8 +170,8 @@ struct logshard {
 enum loghead_state { LOGHEAD_REPLAYING, LOGHEAD_READY, LOGHEAD_FAILED };
 
 struct loghead_metrics {
-    uint64_t pushes, budget_refusals, cuts;
-    int64_t open_bytes, queue_bytes, is_ready;
+    uint64_t pushes, budget_refusals, cuts, segments_cut, segments_dropped, drop_failures;
+    int64_t open_bytes, queue_bytes, is_ready, segments, segment_bytes;
     struct metric_hist seal_s, replay_s;
 };
 
@@ -160,6 +183,7 @@ struct loghead {
     struct job_pool *sealers;
     struct lock lock; /* rank HEAD_TENANTS: tenants, state */
     struct map tenants;
+    struct logsegments *segments;
     enum loghead_state state;
     _Atomic bool is_ready, is_closing;
     _Atomic bool is_loaded; /* frames were read: sealing may begin */
@@ -193,7 +217,10 @@ struct head_matching logtable_matching(struct logtable *tb);
 void logtable_free(struct logtable *tb);
 /* Lines came now: it is active. */
 void logtable_touch(struct logtable *tb, uint32_t ref);
-/* Looks at some streams for idleness; true when it is through. */
+/* The frame has them now; it has them no more: refs of its streams, in some order. */
+void logtable_hold(struct logtable *tb, const uint32_t *refs, size_t n);
+void logtable_let_go(struct logtable *tb, const uint32_t *refs, size_t n);
+/* Looks at some streams for idleness, and forgets those of which nothing is left; true when it is through. */
 bool logtable_sweep(struct logtable *tb, uint32_t now_s);
 /* Whether labels may be those of the fingerprint. */
 bool logtable_labels_fit(struct slice canonical, struct hash128 fp);
@@ -208,8 +235,10 @@ void logtable_append(struct logtable *tb, uint32_t ref, const struct logrecord_s
 
 /* Closes the open generation for lines, if it has some, and has it sealed. */
 void logtable_close_open(struct logtable *tb);
-/* Whether it is due by size, or (now_ms not 0) age and log. */
+/* Whether it is due by size, or (now_ms not 0) age, log and window. */
 bool logtable_is_due(const struct logtable *tb, int64_t now_ms);
+/* Whether what is open came in another window. */
+bool logtable_is_past(const struct logtable *tb, int64_t now_ms);
 void logshard_seal_more(struct logshard *sh);
 
 /* ---- loghead_file.c ---- */
@@ -217,9 +246,52 @@ void logshard_seal_more(struct logshard *sh);
 /* Reads all frames of a shard into its tables. On the shard's thread. */
 ORR_CHECKED struct err *logfile_load(struct logshard *sh);
 /* Appends a frame, durably. Blocking; the sealer's. */
-ORR_CHECKED struct err *logfile_append(struct logshard *sh, struct slice frame,
+ORR_CHECKED struct err *logfile_append(struct logshard *sh, struct slice frame, int64_t window_ms,
                                        struct logsealed **ret);
 void logfile_unref(struct logfile *f);
+/* Its file has it now; and: it is dropped. On the shard's thread. */
+void logfile_count(struct logshard *sh, struct logsealed *s);
+void logfile_count_dropped(struct logshard *sh, struct logsealed *s);
+/* Marks frames as dropped, durably. Any thread; blocking. On an error some may be marked: to be done again. */
+ORR_CHECKED struct err *logfile_mark_dropped(struct logsealed *const *s, size_t n);
+/* Deletes files of which nothing is needed. On the shard's thread, when it does not seal. */
+void logfile_reap(struct logshard *sh);
+
+/* ---- loghead_segment.c, loghead_drop.c: segments ---- */
+
+struct logsegment { /* under the lock of the list; frames do not change any more once it is cut */
+    struct ulid id;
+    struct logtenant *tenant;
+    int64_t window_ms, cut_ms;
+    bool is_growing, is_cut;
+    uint32_t refs;    /* one of those who list it, one of each pin */
+    uint32_t numbers; /* given to frames */
+    uint32_t awaited; /* frames that are not written yet */
+    uint64_t streams, entries, bytes;
+    VEC(struct logsealed *) frames; /* by number once it is cut */
+};
+
+struct logsegments {
+    struct lock lock; /* rank LEAF_MODULE */
+    VEC(struct logsegment *) all;
+    struct rng rng;
+    struct dropped_by *dropped_by;
+};
+
+ORR_CHECKED struct err *logsegments_open(struct loghead *h);
+void logsegments_close(struct loghead *h);
+/* The one that takes what came in this window, and the frame's number in it; the frame is waited for. */
+struct logsegment *logsegment_join(struct logtenant *t, struct loghead *h, int64_t window_ms,
+                                   uint32_t *ret_number);
+/* The frame that was waited for. */
+void logsegment_add(struct loghead *h, struct logsegment *g, struct logsealed *s);
+/* A frame that was read back. */
+void logsegment_found(struct loghead *h, struct logtenant *t, struct logsealed *s);
+/* With a reference; NULL: there is none that is complete. */
+struct logsegment *logsegment_find(struct loghead *h, struct slice tenant, struct slice ulid);
+void logsegment_unref(struct loghead *h, struct logsegment *g);
+struct err *logsegment_not_found(struct slice tenant, struct slice ulid);
+int64_t loghead_window(int64_t t_ms); /* the begin of its window */
 
 /* ---- loghead_replay.c ---- */
 

@@ -188,6 +188,8 @@ static bool run_part(void *arg)
 
     if (atomic_exchange(&sh->wal_failed, false))
         forget_defined(sh);
+    if (logtable_is_past(tb, clock_wall_ms(sh->head->opts.clock)))
+        logtable_close_open(tb); /* before the record: it has to tell labels anew */
     for (size_t i = 0; logrecord_next_stream(&r, &s); i++)
         if ((ref = stream_ref(tb, part, part->index.ptr[i], &s)) != LOGHEAD_NO_REF)
             vec_push(&taken, ((struct taken){s, ref}));

@@ -185,6 +185,8 @@ static bool run_max_seq(struct logshard *sh, void *arg)
 static bool run_forget_covered(struct logshard *sh, void *arg)
 {
     (void)arg;
+    VEC_FOREACH (f, &sh->files)
+        (*f)->needed_seq = 0;
     VEC_FOREACH (tb, &sh->tables) {
         (*tb)->through = 0;
         vec_clear(&(*tb)->live);
@@ -231,6 +233,7 @@ static void sum_stats(struct loghead *h, int64_t ms, const struct wal_replay_sta
         const struct loghead_replay_stats *x = &h->shards[i].replay;
 
         s->frames += x->frames;
+        s->dropped_frames += x->dropped_frames;
         s->torn_frames += x->torn_frames;
         s->streams += (uint64_t)METRIC_GET(h->shards[i].m.streams);
         s->records += x->records;

@@ -248,7 +248,10 @@ static struct err *build(struct seal *s, struct buf *out)
                                    .epoch = h->epoch,
                                    .through = s->gen->through,
                                    .live_from = s->gen->live_to ? h->live_from : 0,
-                                   .live_to = s->gen->live_to}};
+                                   .live_to = s->gen->live_to,
+                                   .segment = s->gen->segment->id,
+                                   .window_ms = s->gen->segment->window_ms,
+                                   .number = s->gen->number}};
     struct buf labels = {0};
     uint32_t *index = order_streams(s, &o, &labels);
     size_t n, kept;
@@ -337,11 +340,13 @@ static bool run_sealed(void *arg)
     if (s->sealed) {
         ORR_ASSERT(tb->gens.ptr[0] == s->gen);
         vec_push(&tb->frames, s->sealed);
+        logtable_hold(tb, s->refs.ptr, s->refs.len);
+        logfile_count(sh, s->sealed);
+        logsegment_add(sh->head, s->gen->segment, s->sealed);
         loggen_unref(s->gen);
         tb->gens.len--;
         memmove(tb->gens.ptr, tb->gens.ptr + 1, tb->gens.len * sizeof(*tb->gens.ptr));
         tb->min_gen = tb->gens.len ? tb->gens.ptr[0]->id : tb->next_gen;
-        sh->m.frames++;
         sh->m.sealed_frames++;
         sh->m.sealed_bytes += s->sealed->frame.bytes.len;
         sh->m.sealed_raw += s->sealed->frame.head.bytes;
@@ -352,6 +357,7 @@ static bool run_sealed(void *arg)
                   KV_ERR(s->err));
     }
     seal_free(s);
+    logfile_reap(sh);
     if (!sh->seal_error) /* else loghead_maintain() tries again */
         logshard_seal_more(sh);
     return false;
@@ -365,7 +371,8 @@ static void seal_work(void *arg)
     struct buf frame = {0};
 
     if (!(s->err = wait_durable(h->opts.wal)) && !(s->err = build(s, &frame)))
-        s->err = logfile_append(s->shard, buf_slice(&frame), &s->sealed);
+        s->err =
+            logfile_append(s->shard, buf_slice(&frame), s->gen->segment->window_ms, &s->sealed);
     buf_done(&frame);
     metric_hist_observe(&h->m.seal_s, (double)(clock_mono_ns(&clock_system) - began) / 1e9);
     s->msg = (struct mailbox_msg){.fn = run_sealed, .arg = s};
@@ -452,6 +459,12 @@ void logshard_seal_more(struct logshard *sh)
     memmove(sh->to_seal.ptr, sh->to_seal.ptr + 1, sh->to_seal.len * sizeof(*sh->to_seal.ptr));
 }
 
+bool logtable_is_past(const struct logtable *tb, int64_t now_ms)
+{
+    return tb->is_open && atomic_load(&tb->shard->head->is_loaded) &&
+           loghead_window(vec_last(&tb->gens)->opened_ms) != loghead_window(now_ms);
+}
+
 bool logtable_is_due(const struct logtable *tb, int64_t now_ms)
 {
     const struct loghead_opts *o = &tb->shard->head->opts;
@@ -463,7 +476,8 @@ bool logtable_is_due(const struct logtable *tb, int64_t now_ms)
         return true;
     return now_ms && (now_ms - g->opened_ms >= o->seal_age_ms ||
                       (int64_t)(atomic_load(&tb->shard->head->logged_bytes) - g->logged_at) >=
-                          o->seal_wal_bytes);
+                          o->seal_wal_bytes ||
+                      logtable_is_past(tb, now_ms));
 }
 
 void logtable_close_open(struct logtable *tb)
@@ -482,5 +496,6 @@ void logtable_close_open(struct logtable *tb)
         g->through = ORR_MAX(tb->replayed_seq, tb->through);
         g->live_to = tb->last_seq;
     }
+    g->segment = logsegment_join(tb->tenant, h, loghead_window(g->opened_ms), &g->number);
     logshard_seal_more(tb->shard);
 }

@@ -20,10 +20,10 @@ bool logtable_labels_fit(struct slice canonical, struct hash128 fp)
 
 uint32_t logtable_add(struct logtable *tb, struct hash128 fp, struct slice canonical)
 {
-    uint32_t ref = (uint32_t)tb->streams.len;
-    struct logstream *s = vec_add(&tb->streams);
+    uint32_t ref = tb->free_refs.len ? vec_pop(&tb->free_refs) : (uint32_t)tb->streams.len;
+    struct logstream *s = ref < tb->streams.len ? &tb->streams.ptr[ref] : vec_add(&tb->streams);
 
-    s->fp = fp;
+    *s = (struct logstream){.fp = fp, .is_used = true};
     s->labels = head_index_add(&tb->index, ref, canonical);
     head_slots_add(&tb->table, head_fp_tag(fp), ref);
     (void)atomic_fetch_add_explicit(&tb->tenant->streams, 1, memory_order_relaxed);
@@ -50,22 +50,94 @@ void logtable_touch(struct logtable *tb, uint32_t ref)
     (void)atomic_fetch_add_explicit(&tb->tenant->active, 1, memory_order_relaxed);
 }
 
+void logtable_hold(struct logtable *tb, const uint32_t *refs, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        tb->streams.ptr[refs[i]].frames++;
+}
+
+void logtable_let_go(struct logtable *tb, const uint32_t *refs, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        ORR_ASSERT(tb->streams.ptr[refs[i]].frames > 0);
+        tb->streams.ptr[refs[i]].frames--;
+    }
+}
+
+/* ---- forgetting ---- */
+
+static void repack(struct logtable *tb)
+{
+    struct head_index old;
+
+    head_index_repack_begin(&tb->index, &old);
+    VEC_FOREACH (s, &tb->streams)
+        if (s->is_used)
+            s->labels = head_index_repack_move(&tb->index, &old, s->labels);
+    head_index_repack_end(&old);
+}
+
+static void forget_one(struct logtable *tb, uint32_t ref, roaring_bitmap_t *affected)
+{
+    struct logstream *s = &tb->streams.ptr[ref];
+    struct slice packed = head_index_packed(&tb->index, s->labels);
+    struct reader r = reader_new(packed);
+    uint32_t pair;
+
+    (void)reader_uvarint(&r);
+    while (head_packed_next(&r, &pair))
+        roaring_bitmap_add(affected, pair);
+    tb->index.dead_bytes += packed.len;
+    head_slots_del(&tb->table, head_fp_tag(s->fp), ref);
+    *s = (struct logstream){0};
+    vec_push(&tb->free_refs, ref);
+}
+
+static void forget(struct logtable *tb, const uint32_t *refs, size_t n)
+{
+    roaring_bitmap_t *dead = roaring_bitmap_of_ptr(n, refs), *affected = roaring_bitmap_create();
+
+    for (size_t i = 0; i < n; i++)
+        forget_one(tb, refs[i], affected);
+    head_index_remove(&tb->index, dead, affected);
+    roaring_bitmap_free(dead);
+    roaring_bitmap_free(affected);
+    (void)atomic_fetch_sub_explicit(&tb->tenant->streams, n, memory_order_relaxed);
+    tb->shard->m.streams -= (int64_t)n;
+    tb->shard->m.forgotten += n;
+    if (tb->index.dead_bytes > tb->index.used_bytes / 2 &&
+        tb->index.dead_bytes > 4 * HEAD_LABEL_BLOCK)
+        repack(tb);
+}
+
+/* Refs that somebody holds over turns are of streams with open lines, or of a capture. */
+static bool may_be_forgotten(const struct logtable *tb, const struct logstream *s)
+{
+    return s->is_used && !s->is_active && !s->frames && s->last_gen < tb->min_gen && !tb->captures;
+}
+
 #define SWEEP_STREAMS 4096u
 
 bool logtable_sweep(struct logtable *tb, uint32_t now_s)
 {
     uint32_t idle_s = (uint32_t)(tb->shard->head->opts.idle_ms / 1000);
     uint32_t end = (uint32_t)ORR_MIN((size_t)tb->swept + SWEEP_STREAMS, tb->streams.len);
+    VEC(uint32_t) dead = {0};
 
     for (; tb->swept < end; tb->swept++) {
         struct logstream *s = &tb->streams.ptr[tb->swept];
 
-        if (!s->is_active || now_s - s->used_s < idle_s || s->used_s > now_s)
-            continue;
-        s->is_active = false;
-        tb->shard->m.active--;
-        (void)atomic_fetch_sub_explicit(&tb->tenant->active, 1, memory_order_relaxed);
+        if (s->is_active && now_s - s->used_s >= idle_s && s->used_s <= now_s) {
+            s->is_active = false;
+            tb->shard->m.active--;
+            (void)atomic_fetch_sub_explicit(&tb->tenant->active, 1, memory_order_relaxed);
+        }
+        if (may_be_forgotten(tb, s))
+            vec_push(&dead, tb->swept);
     }
+    if (dead.len)
+        forget(tb, dead.ptr, dead.len);
+    vec_done(&dead);
     if (tb->swept < tb->streams.len)
         return false;
     tb->swept = 0;
@@ -76,9 +148,7 @@ bool logtable_sweep(struct logtable *tb, uint32_t now_s)
 
 static bool is_used(const void *arg, uint32_t ref)
 {
-    (void)arg;
-    (void)ref;
-    return true; /* streams stay */
+    return ((const struct logtable *)arg)->streams.ptr[ref].is_used;
 }
 
 static uint32_t labels_of(const void *arg, uint32_t ref)
@@ -106,6 +176,7 @@ void logtable_free(struct logtable *tb)
     vec_done(&tb->frames);
     vec_done(&tb->live);
     vec_done(&tb->streams);
+    vec_done(&tb->free_refs);
     head_slots_done(&tb->table);
     head_regexes_forget(&tb->shard->regexes, &tb->index);
     head_index_done(&tb->index);

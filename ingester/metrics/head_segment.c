@@ -1,21 +1,17 @@
 #include "ingester/metrics/head_segment.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "common/base/fsx.h"
 #include "common/base/mem.h"
-
-#define DROPPED_BY "dropped-by"
-#define DROPPED_BY_MAX_BYTES 64
+#include "ingester/metrics/dropped_by.h"
 
 struct head_registry {
     struct lock lock;
     VEC(struct head_seg *) segs; /* by tenant, then min_ms */
-    struct map dropped_by;       /* version as pointer, by tenant: not below what is on disk */
-    struct lock writing;         /* one dropped-by at a time, held over file work */
+    struct dropped_by *dropped_by;
 };
 
 static int cmp_seg(const void *a, const void *b)
@@ -79,95 +75,9 @@ static bool ends_with(const char *s, const char *end)
     return slice_has_suffix(slice_cstr(s), slice_cstr(end));
 }
 
-/* ---- by which version ---- */
-
-static char *dropped_by_path(const struct head *h, struct slice tenant)
-{
-    return mem_printf("%s/" DROPPED_BY "/%.*s", h->dir, SLICE_ARG(tenant));
-}
-
-static void raise_dropped_by(struct head_registry *rg, struct slice tenant, uint64_t version)
-{
-    void **slot;
-
-    lock_take(&rg->lock);
-    slot = map_slot(&rg->dropped_by, tenant);
-    if ((uintptr_t)*slot < version)
-        *slot = (void *)(uintptr_t)version;
-    lock_release(&rg->lock);
-}
-
 uint64_t head_dropped_by(struct head *h, struct slice tenant)
 {
-    struct head_registry *rg = h->registry;
-    uint64_t ret;
-
-    lock_take(&rg->lock);
-    ret = (uintptr_t)map_get(&rg->dropped_by, tenant);
-    lock_release(&rg->lock);
-    return ret;
-}
-
-/* On disk, then in memory: a version that was said is there after a crash. */
-static struct err *note_dropped_by(struct head *h, struct slice tenant, uint64_t version)
-{
-    struct head_registry *rg = h->registry;
-    char *path = dropped_by_path(h, tenant), *text = mem_printf("%" PRIu64 "\n", version);
-    struct err *e = NULL;
-
-    lock_take(&rg->writing);
-    if (head_dropped_by(h, tenant) < version && !(e = fsx_write_atomic(path, slice_cstr(text))))
-        raise_dropped_by(rg, tenant, version);
-    lock_release(&rg->writing);
-    mem_free(text);
-    mem_free(path);
-    return e;
-}
-
-static struct err *parse_dropped_by(struct slice text, uint64_t *ret)
-{
-    uint64_t version;
-
-    if (!slice_has_suffix(text, SLICE("\n")) ||
-        !slice_to_u64(slice_sub(text, 0, text.len - 1), &version) || version > UINTPTR_MAX)
-        return err_new(ERR_CORRUPT, "not a version");
-    *ret = version;
-    return NULL;
-}
-
-/* One that cannot be read is no reason not to start, with all the data there is: it is said, and what was dropped is
- * covered by what other replicas say. */
-static void load_dropped_by(struct head *h, struct slice tenant)
-{
-    char *path = dropped_by_path(h, tenant);
-    struct buf text = {0};
-    uint64_t version;
-    struct err *e = fsx_read(path, DROPPED_BY_MAX_BYTES, &text);
-
-    if (!e && !(e = parse_dropped_by(buf_slice(&text), &version)))
-        raise_dropped_by(h->registry, tenant, version);
-    if (e)
-        LOG_ERROR(head, "by which catalogue segments were dropped is not known any more",
-                  KV_STR("path", path), KV_ERR(e));
-    err_free(e);
-    buf_done(&text);
-    mem_free(path);
-}
-
-static struct err *load_all_dropped_by(struct head *h)
-{
-    char *dir = mem_printf("%s/" DROPPED_BY, h->dir);
-    char **names;
-    size_t n;
-    struct err *e = fsx_mkdirs(dir);
-
-    if (!e && !(e = fsx_list(dir, &names, &n))) {
-        for (size_t i = 0; i < n; i++)
-            load_dropped_by(h, slice_cstr(names[i]));
-        fsx_names_free(names, n);
-    }
-    mem_free(dir);
-    return e;
+    return dropped_by_get(h->registry->dropped_by, tenant);
 }
 
 /* ---- opening ---- */
@@ -212,19 +122,20 @@ static struct err *open_tenant(struct head *h, const char *root, const char *ten
 struct err *head_registry_open(struct head *h)
 {
     char *root = mem_printf("%s/segments", h->dir);
+    char *dropped_by = mem_printf("%s/dropped-by", h->dir);
     char **names;
     size_t n;
     struct err *e;
 
     h->registry = mem_new(struct head_registry);
     lock_init(&h->registry->lock, LOCK_LEAF_MODULE);
-    lock_init(&h->registry->writing, LOCK_HEAD_DROPS);
-    if (!(e = load_all_dropped_by(h)) && !(e = fsx_mkdirs(root)) &&
+    if (!(e = dropped_by_open(dropped_by, &h->registry->dropped_by)) && !(e = fsx_mkdirs(root)) &&
         !(e = fsx_list(root, &names, &n))) {
         for (size_t i = 0; i < n && !e; i++)
             e = open_tenant(h, root, names[i]);
         fsx_names_free(names, n);
     }
+    mem_free(dropped_by);
     mem_free(root);
     return e;
 }
@@ -238,8 +149,7 @@ void head_registry_close(struct head *h)
         mem_free(*seg);
     }
     vec_done(&h->registry->segs);
-    map_done(&h->registry->dropped_by);
-    lock_done(&h->registry->writing);
+    dropped_by_close(h->registry->dropped_by);
     lock_done(&h->registry->lock);
     mem_free(h->registry);
     h->registry = NULL;
@@ -342,7 +252,7 @@ struct err *head_segment_dropped(struct head *h, struct slice tenant, struct sli
     if (!has_segment(rg, tenant, ulid))
         return not_found(tenant, ulid);
     /* First, so that no read finds the segment gone and does not hear of it. */
-    if ((e = note_dropped_by(h, tenant, version)))
+    if ((e = dropped_by_raise(rg->dropped_by, tenant, version)))
         return err_wrap(e, "segment %.*s stays", SLICE_ARG(ulid));
     lock_take(&rg->lock);
     seg = find_locked(rg, tenant, ulid);

@@ -6,8 +6,7 @@
  *     starts                             common/block/block_starts.h; the same
  *   DIR/segments/<tenant>/<ULID>.tmp       being written; removed at start
  *   DIR/segments/<tenant>/<ULID>.dropped   on its way out; removed at start
- *   DIR/dropped-by/<tenant>                the highest catalogue version by which one was dropped: decimal digits,
- *                                          newline. It outlives the segments, so that it never goes back
+ *   DIR/dropped-by/<tenant>                the highest catalogue version by which one was dropped (dropped_by.h)
  *
  * A registered segment keeps its reader open. Readers hold references; a dropped segment disappears
  * from the list at once and from the disk with its last reference. Any thread.

@@ -121,6 +121,17 @@ struct err *loki_api_source(struct prom_task *t, struct logremote_range range,
     return NULL;
 }
 
+void loki_api_end(struct prom_task *t)
+{
+    const struct store_query *sq = &t->data.queries[0];
+
+    for (size_t i = 0; i < sq->warnings.len; i++) {
+        buf_str(&t->out, i ? "," : ",\"warnings\":[");
+        buf_json_str(&t->out, sq->warnings.ptr[i]);
+    }
+    buf_str(&t->out, sq->warnings.len ? "]}" : "}");
+}
+
 struct err *loki_api_streams(struct logremote *remote, struct matchers ms,
                              struct logremote_range range, loki_streams_fn *fn, void *arg)
 {

@@ -23,10 +23,12 @@ bool loki_api_categorizes(const struct http_request *r);
 /* A raw task with Loki's statuses. params: in the request's arena. */
 void loki_api_task(struct http_request *r, struct slice tenant, prom_work_fn *work, void *params);
 
-/* On a worker: the tenant's limits on a range, then the source over all ingesters. */
+/* On a worker: the tenant's limits on a range, then the source over ingesters and blocks. */
 ORR_CHECKED struct err *loki_api_source(struct prom_task *t, struct logremote_range range,
                                         struct logremote *ret);
 
+/* The end of an answer that is an object: what the store warns of, and the brace. */
+void loki_api_end(struct prom_task *t);
 /* NULL: the task is within its memory. */
 ORR_CHECKED struct err *loki_api_memory(const struct prom_task *t);
 typedef struct err *loki_streams_fn(void *arg, const struct logremote_stream *s);

@@ -56,7 +56,8 @@ static struct err *run_names(struct prom_task *t)
             buf_byte(&t->out, ',');
         buf_json_str(&t->out, names.ptr[i]);
     }
-    buf_str(&t->out, "]}");
+    buf_byte(&t->out, ']');
+    loki_api_end(t);
     return e;
 }
 
@@ -91,7 +92,8 @@ static struct err *run_series(struct prom_task *t)
 
     buf_str(&t->out, "{\"status\":\"success\",\"data\":[");
     e = each_stream(t, add_series, &l);
-    buf_str(&t->out, "]}");
+    buf_byte(&t->out, ']');
+    loki_api_end(t);
     arena_charge(t->arena, -(int64_t)(l.seen.len * SEEN_BYTES));
     map_done(&l.seen);
     return e;
@@ -111,7 +113,7 @@ static struct err *add_stats(void *arg, const struct logremote_stream *s)
     return NULL;
 }
 
-/* A chunk is what a stream has, since that is how lines are held. */
+/* A chunk is what a stream has, as one: how many pages of heads and blocks that is nobody counts. */
 static struct err *run_stats(struct prom_task *t)
 {
     struct stats s = {0};

@@ -104,6 +104,20 @@ static struct err *read_stream(struct patterns_run *r, const struct patterns_sha
     return e;
 }
 
+/* Whether there is another stretch of time, and room for its lines. */
+static bool goes_on(struct patterns_run *r, const struct patterns_share *share,
+                    struct logsource_set *set, uint64_t before)
+{
+    int64_t t_ns;
+
+    if (!logsource_set_more(set, &t_ns))
+        return false;
+    if (r->seen - before < share->of_all && r->bytes < r->max_bytes)
+        return true;
+    r->is_sampled = true;
+    return false;
+}
+
 static struct err *read_share(struct patterns_run *r, const struct patterns_share *share)
 {
     struct logsource_request req = {
@@ -123,10 +137,12 @@ static struct err *read_share(struct patterns_run *r, const struct patterns_shar
 
     if (e)
         return e;
-    while (!e && r->seen - before < share->of_all && logsource_set_stream(set, &stream)) {
-        pipeline_state_stream(r->state, stream);
-        e = read_stream(r, share, set, stream, before);
-    }
+    do {
+        while (!e && r->seen - before < share->of_all && logsource_set_stream(set, &stream)) {
+            pipeline_state_stream(r->state, stream);
+            e = read_stream(r, share, set, stream, before);
+        }
+    } while (!e && goes_on(r, share, set, before));
     return err_first(e, logsource_set_close(set));
 }
 
@@ -170,30 +186,25 @@ static void put_pattern(struct patterns_run *r, const struct logpattern *l)
     buf_str(out, "]}");
 }
 
-static void put_warnings(struct patterns_run *r, size_t n_patterns)
+static void warn(struct patterns_run *r, size_t n_patterns)
 {
+    struct store_query *sq = &r->task->data.queries[0];
     struct arena *a = r->task->arena;
     uint64_t left_out = logpatterns_left_out(r->patterns);
-    struct buf *out = &r->task->out;
-    const char *texts[3];
-    size_t n = 0;
 
     if (r->is_sampled)
-        texts[n++] = arena_printf(a, "patterns and counts are of %llu of about %llu lines",
-                                  (unsigned long long)r->seen,
-                                  (unsigned long long)ORR_MAX(r->held, r->seen + 1));
+        store_query_warn(
+            sq, slice_cstr(arena_printf(a, "patterns and counts are of %llu of about %llu lines",
+                                        (unsigned long long)r->seen,
+                                        (unsigned long long)ORR_MAX(r->held, r->seen + 1))));
     if (left_out)
-        texts[n++] = arena_printf(a, "%llu lines are of too many different forms to be counted",
-                                  (unsigned long long)left_out);
+        store_query_warn(sq, slice_cstr(arena_printf(
+                                 a, "%llu lines are of too many different forms to be counted",
+                                 (unsigned long long)left_out)));
     if (n_patterns > MAX_SHOWN)
-        texts[n++] = arena_printf(a, "the %d of %zu patterns with most lines are shown", MAX_SHOWN,
-                                  n_patterns);
-    for (size_t i = 0; i < n; i++) {
-        buf_str(out, i ? "," : ",\"warnings\":[");
-        buf_json_str(out, slice_cstr(texts[i]));
-    }
-    if (n)
-        buf_byte(out, ']');
+        store_query_warn(
+            sq, slice_cstr(arena_printf(a, "the %d of %zu patterns with most lines are shown",
+                                        MAX_SHOWN, n_patterns)));
 }
 
 static void put_patterns(struct patterns_run *r)
@@ -210,8 +221,8 @@ static void put_patterns(struct patterns_run *r)
         put_pattern(r, &list[i]);
     }
     buf_byte(out, ']');
-    put_warnings(r, n);
-    buf_byte(out, '}');
+    warn(r, n);
+    loki_api_end(r->task);
 }
 
 static struct err *run_of(struct patterns_run *r)

@@ -62,7 +62,7 @@ static struct err *run_query(struct prom_task *t)
         return e;
     buf_str(&t->out, "{\"status\":\"success\",\"data\":");
     logjson_data(&t->out, &res, p->categorizes);
-    buf_byte(&t->out, '}');
+    loki_api_end(t);
     return NULL;
 }
 

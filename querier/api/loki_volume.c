@@ -198,7 +198,8 @@ static void put_volumes(struct volumes *v)
         scale(all[i], v->n_steps);
         put_volume(v, all[i]);
     }
-    buf_str(out, "]}}");
+    buf_str(out, "]}");
+    loki_api_end(v->task);
 }
 
 static struct err *run_volumes(struct prom_task *t)

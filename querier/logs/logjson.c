@@ -136,6 +136,21 @@ static void put_lines(struct buf *out, const struct logquery_result *r, bool cat
     buf_byte(out, '}');
 }
 
+/* A chunk is a page of a block. */
+static void put_source(struct buf *out, const struct logsource_stats *s)
+{
+    buf_printf(out,
+               ",\"querier\":{\"store\":{\"totalChunksRef\":%llu,\"totalChunksDownloaded\":%llu,"
+               "\"chunksDownloadTime\":0,\"chunk\":{\"headChunkBytes\":0,\"headChunkLines\":0,"
+               "\"decompressedBytes\":%llu,\"decompressedLines\":%llu,\"compressedBytes\":%llu,"
+               "\"totalDuplicates\":%llu}}},\"ingester\":{\"totalReached\":%llu,"
+               "\"totalChunksMatched\":0,\"totalBatches\":0,\"totalLinesSent\":%llu}",
+               (unsigned long long)(s->pages + s->pages_skipped), (unsigned long long)s->pages,
+               (unsigned long long)s->block_bytes, (unsigned long long)s->block_lines,
+               (unsigned long long)s->page_bytes, (unsigned long long)s->duplicates,
+               (unsigned long long)s->ingesters, (unsigned long long)s->ingester_lines);
+}
+
 /* The members that Loki's clients show; what our storage has no word for is zero. */
 static void put_stats(struct buf *out, const struct logquery_stats *s)
 {
@@ -147,10 +162,12 @@ static void put_stats(struct buf *out, const struct logquery_stats *s)
                "\"linesProcessedPerSecond\":%.0f,\"totalBytesProcessed\":%llu,"
                "\"totalLinesProcessed\":%llu,\"execTime\":%.9f,\"queueTime\":0,\"subqueries\":0,"
                "\"totalEntriesReturned\":%llu,\"splits\":0,\"shards\":0,"
-               "\"totalPostFilterLines\":%llu,\"totalStructuredMetadataBytesProcessed\":0}}",
+               "\"totalPostFilterLines\":%llu,\"totalStructuredMetadataBytesProcessed\":0}",
                (double)s->bytes * per_second, (double)s->lines * per_second,
                (unsigned long long)s->bytes, (unsigned long long)s->lines, seconds,
                (unsigned long long)s->entries, (unsigned long long)s->lines_kept);
+    put_source(out, &s->source);
+    buf_byte(out, '}');
 }
 
 void logjson_data(struct buf *out, const struct logquery_result *r, bool categorizes)

@@ -29,6 +29,27 @@ struct err *logquery_run_look(const struct logquery_run *r)
     return logquery_run_memory(r);
 }
 
+static struct err *too_much(const struct logquery *q)
+{
+    return err_new(ERR_LIMIT,
+                   "the query looks at more than %llu bytes of lines "
+                   "(limits.max-query-bytes-read); narrow its selector or its time range",
+                   (unsigned long long)q->max_bytes);
+}
+
+/* Lines that a search in blocks has passed over are not seen here; their pages, compressed, are. */
+struct err *logquery_run_stream(struct logquery_run *r, const struct logsource_set *set)
+{
+    const struct logquery *q = r->q;
+    struct logsource_stats s;
+
+    r->stats->streams++;
+    if (!q->max_bytes)
+        return NULL;
+    logsource_set_stats(set, &s);
+    return s.page_bytes + s.filter_bytes > q->max_bytes ? too_much(q) : NULL;
+}
+
 struct err *logquery_run_line(struct logquery_run *r, size_t bytes)
 {
     const struct logquery *q = r->q;
@@ -36,11 +57,26 @@ struct err *logquery_run_line(struct logquery_run *r, size_t bytes)
     r->stats->lines++;
     r->stats->bytes += bytes;
     if (q->max_bytes && r->stats->bytes > q->max_bytes)
-        return err_new(ERR_LIMIT,
-                       "the query looks at more than %llu bytes of lines "
-                       "(limits.max-query-bytes-read); narrow its selector or its time range",
-                       (unsigned long long)q->max_bytes);
+        return too_much(q);
     return r->ticks++ & 255 ? NULL : logquery_run_look(r);
+}
+
+struct err *logquery_run_close(struct logquery_run *r, struct logsource_set *set)
+{
+    struct logsource_stats *sum = &r->stats->source, s;
+
+    logsource_set_stats(set, &s);
+    sum->ingesters += s.ingesters;
+    sum->blocks += s.blocks;
+    sum->pages += s.pages;
+    sum->pages_skipped += s.pages_skipped;
+    sum->page_bytes += s.page_bytes;
+    sum->filter_bytes += s.filter_bytes;
+    sum->block_lines += s.block_lines;
+    sum->block_bytes += s.block_bytes;
+    sum->ingester_lines += s.ingester_lines;
+    sum->duplicates += s.duplicates;
+    return logsource_set_close(set);
 }
 
 static struct err *check_times(const struct logquery *q)

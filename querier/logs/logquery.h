@@ -58,9 +58,10 @@ struct logquery_stream {
 struct logquery_stats {
     uint64_t bytes, lines; /* looked at */
     uint64_t lines_kept;   /* by the pipeline */
-    uint64_t streams;      /* of the source */
+    uint64_t streams;      /* of the source, in each stretch of time */
     uint64_t entries;      /* in the answer: lines, or points */
     int64_t exec_ns;
+    struct logsource_stats source; /* over all selects */
 };
 
 struct logquery_result {

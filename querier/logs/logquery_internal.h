@@ -19,6 +19,12 @@ struct err *logquery_run_look(const struct logquery_run *r);
 /* After each line looked at: the query's limits, the deadline, the cancel flag. NULL: go on. */
 struct err *logquery_run_line(struct logquery_run *r, size_t bytes);
 
+/* For each stream: the query's limits. */
+ORR_CHECKED struct err *logquery_run_stream(struct logquery_run *r,
+                                            const struct logsource_set *set);
+/* logsource_set_close(); what the set took is added to the query's. */
+ORR_CHECKED struct err *logquery_run_close(struct logquery_run *r, struct logsource_set *set);
+
 /* For qsort() of what begins with its labels: struct logquery_stream, struct logquery_series. */
 int logquery_by_labels(const void *a, const void *b);
 

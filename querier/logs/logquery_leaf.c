@@ -173,28 +173,40 @@ static struct err *add_line(struct leaf *f, struct pipeline_state *state, int64_
     return NULL;
 }
 
-static struct err *read_all(struct leaf *f, struct pipeline_state *state, struct logsource_set *set)
+static struct err *read_stream(struct leaf *f, struct pipeline_state *state,
+                               struct logsource_set *set)
 {
-    struct labels stream;
     struct logsource_entry entry;
     struct err *e;
 
-    while (logsource_set_stream(set, &stream)) {
-        f->run->stats->streams++;
-        f->plain = 0;
-        pipeline_state_stream(state, stream);
-        while (logsource_set_entry(set, &entry)) {
-            struct pipeline_line line;
+    while (logsource_set_entry(set, &entry)) {
+        struct pipeline_line line;
 
-            if ((e = logquery_run_line(f->run, entry.line.len)))
-                return e;
-            if (!pipeline_state_line(state, entry.ts_ns, entry.line, entry.metadata, &line))
-                continue;
-            f->run->stats->lines_kept++;
-            if ((e = add_line(f, state, entry.ts_ns, &line)))
+        if ((e = logquery_run_line(f->run, entry.line.len)))
+            return e;
+        if (!pipeline_state_line(state, entry.ts_ns, entry.line, entry.metadata, &line))
+            continue;
+        f->run->stats->lines_kept++;
+        if ((e = add_line(f, state, entry.ts_ns, &line)))
+            return e;
+    }
+    return NULL;
+}
+
+static struct err *read_all(struct leaf *f, struct pipeline_state *state, struct logsource_set *set)
+{
+    struct labels stream;
+    struct err *e;
+    int64_t t_ns;
+
+    do {
+        while (logsource_set_stream(set, &stream)) {
+            f->plain = 0;
+            pipeline_state_stream(state, stream);
+            if ((e = logquery_run_stream(f->run, set)) || (e = read_stream(f, state, set)))
                 return e;
         }
-    }
+    } while (logsource_set_more(set, &t_ns));
     return NULL;
 }
 
@@ -333,7 +345,7 @@ struct err *logquery_leaf(struct logquery_run *r, const struct logql_range *rang
     state = pipeline_state_new(p, r->arena);
     if (!(e = logsource_select(r->source, r->arena, &req, &set))) {
         e = read_all(&f, state, set);
-        e = err_first(e, logsource_set_close(set));
+        e = err_first(e, logquery_run_close(r, set));
     }
     if (!e)
         e = range->op == LOGQL_ABSENT_OVER_TIME ? finish_absent(&f, ret, ret_n)

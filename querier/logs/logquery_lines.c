@@ -1,7 +1,8 @@
 /*
  * Queries for lines. Streams are read one after the other, each in the direction asked for and only
  * as long as its lines can still be among the first ones: those kept so far are a heap with the
- * worst on top. A line in it owns its bytes, so that memory is that of the lines kept.
+ * worst on top. A line in it owns its bytes, so that memory is that of the lines kept. A stretch of time none of
+ * whose lines can be among them is not read, nor are those behind it.
  */
 #include <stdlib.h>
 
@@ -166,19 +167,31 @@ static struct err *read_stream(struct lines *l, struct pipeline_state *s, struct
     return NULL;
 }
 
-static struct err *read_all(struct lines *l, struct pipeline_state *s, struct logsource_set *set)
+static struct err *read_stretch(struct lines *l, struct pipeline_state *s,
+                                struct logsource_set *set)
 {
     struct labels stream;
 
     while (logsource_set_stream(set, &stream)) {
         struct err *e;
 
-        l->run->stats->streams++;
         l->is_plain_key = false;
         pipeline_state_stream(s, stream);
-        if ((e = read_stream(l, s, set)))
+        if ((e = logquery_run_stream(l->run, set)) || (e = read_stream(l, s, set)))
             return e;
     }
+    return NULL;
+}
+
+static struct err *read_all(struct lines *l, struct pipeline_state *s, struct logsource_set *set)
+{
+    struct err *e;
+    int64_t t_ns;
+
+    do {
+        if ((e = read_stretch(l, s, set)))
+            return e;
+    } while (logsource_set_more(set, &t_ns) && has_room(l, t_ns));
     return NULL;
 }
 
@@ -328,6 +341,7 @@ struct err *logquery_lines(struct logquery_run *r, const struct logql_logs *logs
                                     .is_forward = q->is_forward,
                                     .logs = logs,
                                     .max_entries = keeps_all(logs, q) ? limit_of(q) : 0,
+                                    .wants_first = q->interval_ns == 0,
                                     .deadline_mono_ms = q->deadline_mono_ms,
                                     .cancel = q->cancel};
     struct lines l = {.run = r, .is_forward = q->is_forward};
@@ -344,7 +358,7 @@ struct err *logquery_lines(struct logquery_run *r, const struct logql_logs *logs
     s = pipeline_state_new(p, r->arena);
     if (!(e = logsource_select(r->source, r->arena, &req, &set))) {
         e = read_all(&l, s, set);
-        e = err_first(e, logsource_set_close(set));
+        e = err_first(e, logquery_run_close(r, set));
     }
     if (!e) {
         sort_heap(&l);

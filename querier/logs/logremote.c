@@ -1,71 +1,36 @@
 #include "querier/logs/logremote.h"
 
 #include "common/base/clock.h"
-#include "common/base/map.h"
 #include "common/base/mem.h"
+#include "common/logs/pipeline.h"
 #include "common/model/logs_rpc.h"
+#include "querier/logs/logpeer.h"
+#include "querier/logs/logstored.h"
+#include "querier/logs/logstretch.h"
 
-#define FEW 16 /* lines of a moment that are compared one by one */
+#define FRESH_ATTEMPTS 4 /* at a catalogue whose blocks are there */
+#define MAX_NEEDLES 16
 
-/* ---- what one ingester streams: items, one of them at hand ---- */
+/* ---- one question, and what is answered to it ---- */
 
-struct origin {
-    size_t stream; /* of the fan-out */
-    struct reader frame;
-    bool has_frame, is_over;
-    bool has_part;             /* of the stream that is being merged */
-    struct rpc_logs_item item; /* at hand, unless is_over; borrows from frame and arena */
-    struct arena *arena;       /* of the item */
+struct question {
+    struct rpc_logs_select select;
+    const struct slice *needles;
+    size_t n_needles;
+    const atomic_bool *cancel;
 };
 
-struct answers {
+struct answer {
     struct store_query *sq;
+    struct arena *arena; /* of the view and the blocks' sets */
     struct fanout *f;
-    struct origin *from;
-    size_t n;
-    struct err *err; /* the first; nothing is read any more */
+    struct blockset_view blocks;
+    struct logjoin *join;
 };
 
-static void answers_fail(struct answers *a, struct err *e)
+static int64_t floor_ms(int64_t ns)
 {
-    a->err = err_first(a->err, e);
-    for (size_t i = 0; i < a->n; i++)
-        a->from[i].is_over = true;
-}
-
-/* Drops the frame that has been read and waits for the next. */
-static bool next_frame(struct answers *a, struct origin *o)
-{
-    struct slice bytes;
-    struct err *e;
-
-    if (o->has_frame)
-        fanout_pop(a->f, o->stream);
-    o->has_frame = false;
-    if ((e = fanout_wait(a->f))) {
-        answers_fail(a, e);
-        return false;
-    }
-    o->has_frame = fanout_frame(a->f, o->stream, &bytes);
-    if (o->has_frame)
-        o->frame = reader_new(bytes);
-    return o->has_frame;
-}
-
-/* The next item is at hand then, or is_over. What was at hand is gone. */
-static void advance(struct answers *a, struct origin *o)
-{
-    arena_reset(o->arena);
-    while (!o->is_over && (!o->has_frame || !reader_left(&o->frame)))
-        if (!next_frame(a, o))
-            o->is_over = true;
-    if (o->is_over)
-        return;
-    if (!rpc_logs_item_decode(o->arena, &o->frame, &o->item))
-        answers_fail(a, err_new(ERR_CORRUPT, "an ingester's answer is malformed"));
-    else if (arena_over(a->sq->opts.arena))
-        answers_fail(a, err_new(ERR_LIMIT, "the query needs more than its %zu bytes of memory",
-                                arena_limit(a->sq->opts.arena)));
+    return ns / NS_PER_MS - (ns % NS_PER_MS < 0);
 }
 
 static int64_t since_ms(const struct logremote *r, int64_t start_ns)
@@ -75,264 +40,297 @@ static int64_t since_ms(const struct logremote *r, int64_t start_ns)
     return ORR_MAX(start_ns / NS_PER_MS - r->opts.grace_ns / NS_PER_MS - 1, (int64_t)0);
 }
 
-/* Waits until each has begun, so that what fails at once fails here. */
-static struct err *ask(struct logremote *r, struct rpc_logs_select *select, struct answers *ret)
+/* How far back the tenant may look. */
+static int64_t bounded_start(const struct store_query *sq, int64_t start_ns, int64_t end_ns)
 {
-    struct store_query *sq = r->opts.sq;
+    int64_t min_ns = sq->opts.min_ms * NS_PER_MS;
+
+    return sq->opts.min_ms > 0 && start_ns < min_ns ? ORR_MIN(min_ns, end_ns) : start_ns;
+}
+
+/* Waits until each has begun, which fixes what it answers: the header of store.h on the seam. */
+static struct err *ask(struct logremote *r, const struct question *q, struct answer *an)
+{
     struct buf b = {0};
     struct err *e;
 
-    if (sq->opts.min_ms > 0 && select->from_ns < sq->opts.min_ms * NS_PER_MS)
-        select->from_ns = ORR_MIN(sq->opts.min_ms * NS_PER_MS, select->to_ns);
-
-    *ret = (struct answers){.sq = sq};
-    rpc_logs_select_encode(&b, select);
-    e = store_ask_logs(sq, "ingester.select_logs", buf_slice(&b), since_ms(r, select->from_ns),
-                       &ret->f);
+    rpc_logs_select_encode(&b, &q->select);
+    e = store_ask_logs(an->sq, "ingester.select_logs", buf_slice(&b),
+                       since_ms(r, q->select.from_ns), &an->f);
     buf_done(&b);
-    if (e)
-        return e;
-    if ((e = fanout_wait(ret->f))) {
-        fanout_close(ret->f);
-        return e;
+    return e ? e : fanout_wait(an->f);
+}
+
+static struct logblock_query block_query(const struct question *q, size_t n_blocks)
+{
+    return (struct logblock_query){.matchers = q->select.matchers,
+                                   .from_ns = q->select.from_ns,
+                                   .to_ns = q->select.to_ns,
+                                   .is_backward = q->select.is_backward,
+                                   .needles = q->needles,
+                                   .n_needles = q->n_needles,
+                                   .max_streams = q->select.max_streams,
+                                   .n_readers = (unsigned)n_blocks,
+                                   .cancel = q->cancel};
+}
+
+static void close_origins(struct logjoin_origin **origins, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        err_free(origins[i]->ops->close(origins[i]));
+}
+
+/* The blocks of the view as origins, at the end of the list. */
+static struct err *open_blocks(const struct question *q, struct answer *an,
+                               struct logsource_stats *stats, struct logjoin_origin **origins)
+{
+    const struct blockset_view *v = &an->blocks;
+
+    for (size_t i = 0; i < v->n; i++) {
+        const struct logstored_opts opts = {.block = v->lines[i],
+                                            .query = block_query(q, v->n),
+                                            .min_ms = v->meta[i].min_t,
+                                            .max_ms = v->meta[i].max_t,
+                                            .stats = stats};
+        struct err *e = logstored_new(an->arena, &opts, &origins[i]);
+
+        if (e) {
+            close_origins(origins, i);
+            return err_wrap(e, "block %s", ulid_print(v->meta[i].ulid).s);
+        }
     }
-    ret->n = fanout_streams(ret->f);
-    ret->from = mem_new_array(struct origin, ret->n + 1);
-    for (size_t i = 0; i < ret->n; i++) {
-        ret->from[i].stream = i;
-        ret->from[i].arena = arena_child(sq->opts.arena, 0);
-    }
-    for (size_t i = 0; i < ret->n; i++)
-        advance(ret, &ret->from[i]);
     return NULL;
 }
 
-static struct err *answers_close(struct answers *a)
+/* Takes the blocks, and opens all sources. */
+static struct err *join(const struct question *q, struct answer *an, struct logsource_stats *stats)
 {
-    struct err *e = a->err;
+    const struct blockset_filter filter = {&q->select.matchers, 1};
+    size_t n_peers = fanout_streams(an->f);
+    struct logjoin_origin **origins;
+    struct err *e = store_take_logs(an->sq, an->arena, an->f, floor_ms(q->select.from_ns),
+                                    floor_ms(q->select.to_ns - 1), &filter, &an->blocks);
 
-    a->sq->failed_streams += fanout_failed(a->f);
-    fanout_close(a->f);
-    for (size_t i = 0; i < a->n; i++)
-        arena_free(a->from[i].arena);
-    mem_free(a->from);
+    if (e)
+        return e;
+    origins = arena_array(an->arena, struct logjoin_origin *, n_peers + an->blocks.n);
+    if ((e = open_blocks(q, an, stats, origins + n_peers)))
+        return e;
+    for (size_t i = 0; i < n_peers; i++)
+        origins[i] = logpeer_new(an->sq, an->f, i, &stats->ingester_lines);
+    an->join =
+        logjoin_new(an->sq->opts.arena, origins, n_peers + an->blocks.n, !q->select.is_backward);
+    stats->ingesters += n_peers;
+    stats->blocks += an->blocks.n;
+    return NULL;
+}
+
+static struct err *answer_close(struct answer *an)
+{
+    struct err *e = logjoin_close(an->join);
+
+    if (an->f)
+        an->sq->failed_streams += fanout_failed(an->f);
+    fanout_close(an->f);
+    store_release_logs(an->sq, &an->blocks);
+    arena_free(an->arena);
+    *an = (struct answer){0};
     return e;
 }
 
-/*
- * Goes to the next stream: passes over what is left of the one before, and marks the ingesters that have
- * the least fingerprint, whose entries (if they were asked for) are at hand then.
- */
-static bool next_stream(struct answers *a, struct arena *arena, struct logremote_stream *ret)
+/* stats outlive the answer. */
+static struct err *answer_open(struct logremote *r, const struct question *q,
+                               struct logsource_stats *stats, struct answer *ret)
 {
-    const struct origin *least = NULL;
-    struct slice text;
+    struct store_query *sq = r->opts.sq;
+    struct answer an = {.sq = sq, .arena = arena_child(sq->opts.arena, 0)};
+    struct err *e = ask(r, q, &an);
 
-    for (size_t i = 0; i < a->n; i++) {
-        struct origin *o = &a->from[i];
-
-        while (!o->is_over && o->item.tag != RPC_LOGS_STREAM)
-            advance(a, o);
-        if (!o->is_over && (!least || hash128_cmp(o->item.fp, least->item.fp) < 0))
-            least = o;
+    for (int attempt = 1; !e; attempt++) {
+        e = join(q, &an, stats);
+        if (!e || !err_is(e, ERR_NOT_FOUND))
+            break;
+        if (attempt == FRESH_ATTEMPTS) {
+            e = blockset_gone(e);
+            break;
+        }
+        /* compacted away since the catalogue was read */
+        err_free(e);
+        e = NULL;
+        store_release_logs(sq, &an.blocks);
+        store_logs_gone(sq);
     }
-    if (!least || a->err)
-        return false;
-    arena_reset(arena);
-    *ret = (struct logremote_stream){.fp = least->item.fp};
-    text = arena_dup(arena, least->item.text);
-    if (!labels_of_canonical(arena, text, &ret->labels)) {
-        answers_fail(a, err_new(ERR_CORRUPT, "an ingester's answer is malformed"));
-        return false;
+    store_count_logs(sq, &(struct store_logs_stats){.selects = 1, .failures = e != NULL});
+    if (!e) {
+        *ret = an;
+        return NULL;
     }
-    for (size_t i = 0; i < a->n; i++) {
-        struct origin *o = &a->from[i];
-
-        o->has_part = !o->is_over && hash128_eq(o->item.fp, ret->fp);
-        if (!o->has_part)
-            continue;
-        ret->entries = ORR_MAX(ret->entries, o->item.entries);
-        ret->bytes = ORR_MAX(ret->bytes, o->item.bytes);
-        advance(a, o);
-    }
-    return !a->err;
+    return err_first(e, answer_close(&an));
 }
 
 /* ---- lines ---- */
 
 struct remote_set {
     struct logsource_set set;
-    struct answers a;
-    struct arena *labels, *lines; /* of the stream; of one moment */
-    bool is_forward;
-    /* lines of one moment, each once, and how far they have been handed out */
-    struct logsource_entry *group;
-    size_t n, cap, at;
-    struct map index; /* of the group, once there are more than FEW and two ingesters have some */
+    struct logremote *remote;
+    struct logsource_request req;
+    struct slice needles[MAX_NEEDLES];
+    struct question question; /* but for the range */
+    struct logstretch left;
+    struct answer answer; /* of the stretch */
+    bool is_open;
+    struct err *err; /* the first: nothing is read any more */
+    struct logsource_stats stats;
 };
 
-static bool is_same(const struct logsource_entry *a, struct slice line, struct labels metadata)
+static bool failed(struct remote_set *s, struct err *e)
 {
-    return slice_eq(a->line, line) && labels_eq(a->metadata, metadata);
+    s->err = err_first(s->err, e);
+    return s->err != NULL;
 }
 
-static struct slice key_of(struct buf *b, struct slice line, struct labels metadata)
+static struct err *open_stretch(struct remote_set *s)
 {
-    buf_reset(b);
-    buf_lstr(b, line);
-    labels_canonical(b, metadata);
-    return buf_slice(b);
+    struct rpc_logs_select *sel = &s->question.select;
+    struct err *e;
+
+    if (!logstretch_next(&s->left, &sel->from_ns, &sel->to_ns))
+        return NULL;
+    if ((e = answer_open(s->remote, &s->question, &s->stats, &s->answer)))
+        return e;
+    s->is_open = true;
+    return NULL;
 }
 
-static bool has_in_index(struct remote_set *s, struct slice line, struct labels metadata)
+static struct err *close_stretch(struct remote_set *s)
 {
-    struct buf b = {0};
-    bool has;
-
-    while (s->index.len < s->n) {
-        const struct logsource_entry *e = &s->group[s->index.len];
-
-        map_put(&s->index, key_of(&b, e->line, e->metadata), s);
-    }
-    has = map_has(&s->index, key_of(&b, line, metadata));
-    buf_done(&b);
-    return has;
+    if (!s->is_open)
+        return NULL;
+    s->is_open = false;
+    s->stats.duplicates += logjoin_duplicates(s->answer.join);
+    return answer_close(&s->answer);
 }
 
-/* hint: where it stands if replicas hold the same lines in the same order. */
-static bool is_in_group(struct remote_set *s, const struct rpc_logs_item *item, size_t hint)
+/* Pages in which nothing is found, and streams without lines, come to nobody who would look. */
+static struct err *look(const struct logsource_request *req)
 {
-    if (hint < s->n && is_same(&s->group[hint], item->text, item->metadata))
-        return true;
-    if (s->n > FEW)
-        return has_in_index(s, item->text, item->metadata);
-    for (size_t i = 0; i < s->n; i++)
-        if (is_same(&s->group[i], item->text, item->metadata))
-            return true;
-    return false;
-}
-
-static void add(struct remote_set *s, const struct rpc_logs_item *item)
-{
-    if (s->n == s->cap) {
-        size_t cap = s->cap ? 2 * s->cap : 16;
-
-        arena_charge(s->a.sq->opts.arena, (int64_t)((cap - s->cap) * sizeof(*s->group)));
-        s->group = mem_reallocarray(s->group, cap, sizeof(*s->group));
-        s->cap = cap;
-    }
-    s->group[s->n++] = (struct logsource_entry){.ts_ns = item->t_ns,
-                                                .line = arena_dup(s->lines, item->text),
-                                                .metadata = labels_dup(s->lines, item->metadata)};
-}
-
-static bool has_entry(const struct origin *o)
-{
-    return o->has_part && !o->is_over && o->item.tag == RPC_LOGS_ENTRY;
-}
-
-/* The moment that comes first among what is at hand. */
-static bool first_time(const struct remote_set *s, int64_t *ret)
-{
-    bool has = false;
-
-    for (size_t i = 0; i < s->a.n; i++) {
-        const struct origin *o = &s->a.from[i];
-
-        if (!has_entry(o))
-            continue;
-        if (!has || (o->item.t_ns < *ret) == s->is_forward)
-            *ret = o->item.t_ns;
-        has = true;
-    }
-    return has;
-}
-
-static void fill_group(struct remote_set *s)
-{
-    int64_t t = 0;
-
-    s->n = s->at = 0;
-    if (s->index.cap)
-        map_done(&s->index);
-    arena_reset(s->lines);
-    if (!first_time(s, &t))
-        return;
-    for (size_t i = 0; i < s->a.n; i++) {
-        struct origin *o = &s->a.from[i];
-        bool is_first = s->n == 0; /* an ingester has none twice */
-
-        for (size_t k = 0; has_entry(o) && o->item.t_ns == t; k++) {
-            if (is_first || !is_in_group(s, &o->item, k))
-                add(s, &o->item);
-            advance(&s->a, o);
-        }
-    }
+    if (req->cancel && atomic_load_explicit(req->cancel, memory_order_relaxed))
+        return err_new(ERR_CANCELED, "query was canceled in query execution");
+    if (req->deadline_mono_ms && clock_mono_ms(&clock_system) >= req->deadline_mono_ms)
+        return err_new(ERR_TIMEOUT, "query timed out in query execution (querier.timeout, "
+                                    "limits.query-timeout, or the timeout asked for)");
+    return NULL;
 }
 
 static bool set_stream(struct logsource_set *base, struct labels *ret)
 {
     struct remote_set *s = (struct remote_set *)base;
-    struct logremote_stream st;
+    struct logjoin_stream st;
 
-    s->n = s->at = 0;
-    if (!next_stream(&s->a, s->labels, &st))
+    if (s->err || failed(s, look(&s->req)) || (!s->is_open && failed(s, open_stretch(s))) ||
+        !s->is_open)
         return false;
-    *ret = st.labels;
-    return true;
+    if (logjoin_stream(s->answer.join, &st)) {
+        *ret = st.labels;
+        return true;
+    }
+    (void)failed(s, close_stretch(s));
+    return false;
 }
 
 static bool set_entry(struct logsource_set *base, struct logsource_entry *ret)
 {
     struct remote_set *s = (struct remote_set *)base;
+    const struct rpc_logs_select *sel = &s->question.select;
 
-    if (s->at == s->n)
-        fill_group(s);
-    if (s->at == s->n || s->a.err)
-        return false;
-    *ret = s->group[s->at++];
-    return true;
+    while (s->is_open && logjoin_entry(s->answer.join, ret))
+        if (ret->ts_ns >= sel->from_ns &&
+            ret->ts_ns < sel->to_ns) /* else it is another stretch's */
+            return true;
+    return false;
+}
+
+static bool set_more(struct logsource_set *base, int64_t *ret_ns)
+{
+    struct remote_set *s = (struct remote_set *)base;
+
+    return !s->err && !s->is_open && logstretch_peek(&s->left, ret_ns);
+}
+
+static void set_stats(const struct logsource_set *base, struct logsource_stats *ret)
+{
+    *ret = ((const struct remote_set *)base)->stats;
 }
 
 static struct err *set_close(struct logsource_set *base)
 {
     struct remote_set *s = (struct remote_set *)base;
-    struct arena *a = s->a.sq->opts.arena;
-    struct err *e;
+    struct err *e = err_first(s->err, close_stretch(s));
+    const struct logsource_stats *st = &s->stats;
 
-    arena_free(s->lines);
-    arena_free(s->labels);
-    e = answers_close(&s->a);
-    arena_charge(a, -(int64_t)(s->cap * sizeof(*s->group)));
-    map_done(&s->index);
-    mem_free(s->group);
+    store_count_logs(s->remote->opts.sq,
+                     &(struct store_logs_stats){.pages = st->pages,
+                                                .pages_skipped = st->pages_skipped,
+                                                .page_bytes = st->page_bytes,
+                                                .filter_bytes = st->filter_bytes,
+                                                .lines = st->block_lines});
     mem_free(s);
     return e;
+}
+
+static int64_t ns_of(int64_t ms)
+{
+    return ms > INT64_MAX / NS_PER_MS   ? INT64_MAX
+           : ms < INT64_MIN / NS_PER_MS ? INT64_MIN
+                                        : ms * NS_PER_MS;
+}
+
+static struct logstretch plan(struct logremote *r, struct arena *a,
+                              const struct logsource_request *req)
+{
+    struct store_query *sq = r->opts.sq;
+    int64_t from_ns = bounded_start(sq, req->start_ns, req->end_ns), to_ns = req->end_ns;
+    const struct blockset_times *times = NULL;
+    struct logstretch_block *blocks;
+    size_t n = 0;
+
+    if (from_ns < to_ns)
+        store_log_times(sq, a, floor_ms(from_ns), floor_ms(to_ns - 1), &times, &n);
+    blocks = arena_array(a, struct logstretch_block, n);
+    for (size_t i = 0; i < n; i++)
+        blocks[i] = (struct logstretch_block){ns_of(times[i].min_ms), ns_of(times[i].max_ms)};
+    return logstretch_plan(a, from_ns, to_ns, req->is_forward, req->wants_first, blocks, n);
 }
 
 static struct err *remote_select(struct logsource *src, struct arena *arena,
                                  const struct logsource_request *req, struct logsource_set **ret)
 {
-    static const struct logsource_set_ops ops = {set_stream, set_entry, set_close};
+    static const struct logsource_set_ops ops = {.stream = set_stream,
+                                                 .entry = set_entry,
+                                                 .close = set_close,
+                                                 .more = set_more,
+                                                 .stats = set_stats};
     struct logremote *r = (struct logremote *)src;
-    struct rpc_logs_select select = {.kind = RPC_LOGS_ENTRIES,
-                                     .matchers = req->matchers,
-                                     .from_ns = req->start_ns,
-                                     .to_ns = req->end_ns,
-                                     .is_backward = !req->is_forward,
-                                     .limit = req->max_entries,
-                                     .max_streams = r->opts.max_streams};
     struct remote_set *s = mem_new(struct remote_set);
-    struct err *e = ask(r, &select, &s->a);
+    struct question *q = &s->question;
+    struct err *e;
 
-    if (e) {
+    s->set.ops = &ops;
+    s->remote = r;
+    s->req = *req;
+    q->needles = s->needles;
+    q->n_needles = req->logs ? pipeline_needles(arena, req->logs, s->needles, MAX_NEEDLES) : 0;
+    q->cancel = req->cancel;
+    q->select = (struct rpc_logs_select){.kind = RPC_LOGS_ENTRIES,
+                                         .matchers = req->matchers,
+                                         .is_backward = !req->is_forward,
+                                         .limit = req->max_entries,
+                                         .max_streams = r->opts.max_streams};
+    s->left = plan(r, arena, req);
+    if ((e = open_stretch(s))) { /* what fails at once fails here */
         mem_free(s);
         return e;
     }
-    s->set.ops = &ops;
-    s->is_forward = req->is_forward;
-    s->labels = arena_child(arena, 0);
-    s->lines = arena_child(arena, 0);
     *ret = &s->set;
     return NULL;
 }
@@ -347,96 +345,67 @@ void logremote_init(struct logremote *r, const struct logremote_opts *opts)
 /* ---- streams ---- */
 
 struct logremote_streams {
-    struct answers a;
-    struct arena *labels;
+    struct answer answer;
+    bool is_open; /* else the range is empty */
+    struct logsource_stats stats;
 };
 
 struct err *logremote_streams(struct logremote *r, struct matchers ms, struct logremote_range range,
                               struct logremote_streams **ret)
 {
-    struct rpc_logs_select select = {.kind = RPC_LOGS_STREAMS,
-                                     .matchers = ms,
-                                     .from_ns = range.start_ns,
-                                     .to_ns = range.end_ns,
-                                     .max_streams = r->opts.max_streams};
+    struct store_query *sq = r->opts.sq;
+    struct question q = {.select = {.kind = RPC_LOGS_STREAMS,
+                                    .matchers = ms,
+                                    .from_ns = bounded_start(sq, range.start_ns, range.end_ns),
+                                    .to_ns = range.end_ns,
+                                    .max_streams = r->opts.max_streams},
+                         .cancel = sq->opts.cancel};
     struct logremote_streams *s = mem_new(struct logremote_streams);
-    struct err *e = ask(r, &select, &s->a);
+    struct err *e = NULL;
 
-    if (e) {
+    s->is_open = q.select.from_ns < q.select.to_ns;
+    if (s->is_open && (e = answer_open(r, &q, &s->stats, &s->answer))) {
         mem_free(s);
         return e;
     }
-    s->labels = arena_child(r->opts.sq->opts.arena, 0);
     *ret = s;
     return NULL;
 }
 
 bool logremote_streams_next(struct logremote_streams *s, struct logremote_stream *ret)
 {
-    return next_stream(&s->a, s->labels, ret);
+    struct logjoin_stream st;
+
+    if (!s->is_open || !logjoin_stream(s->answer.join, &st))
+        return false;
+    *ret = (struct logremote_stream){st.fp, st.labels, st.entries, st.bytes};
+    return true;
 }
 
 struct err *logremote_streams_close(struct logremote_streams *s)
 {
-    struct err *e;
+    struct err *e = s->is_open ? answer_close(&s->answer) : NULL;
 
-    arena_free(s->labels);
-    e = answers_close(&s->a);
     mem_free(s);
     return e;
 }
 
 /* ---- names ---- */
 
-/* They come sorted: the least of those at hand, which is then passed by all that have it. */
-static bool next_name(struct answers *a, struct arena *arena, struct slice *ret)
-{
-    const struct origin *least = NULL;
-
-    for (size_t i = 0; i < a->n; i++) {
-        const struct origin *o = &a->from[i];
-
-        if (!o->is_over && (!least || slice_cmp(o->item.text, least->item.text) < 0))
-            least = o;
-    }
-    if (!least)
-        return false;
-    *ret = arena_dup(arena, least->item.text);
-    for (size_t i = 0; i < a->n; i++) {
-        struct origin *o = &a->from[i];
-
-        if (!o->is_over && slice_eq(o->item.text, *ret))
-            advance(a, o);
-    }
-    return !a->err;
-}
-
 struct err *logremote_names(struct logremote *r, struct matchers ms, struct slice label,
                             struct logremote_range range, struct store_names *ret)
 {
+    struct store_query *sq = r->opts.sq;
     struct rpc_logs_select select = {.kind = label.ptr ? RPC_LOGS_VALUES : RPC_LOGS_NAMES,
                                      .matchers = ms,
-                                     .from_ns = range.start_ns,
+                                     .from_ns = bounded_start(sq, range.start_ns, range.end_ns),
                                      .to_ns = range.end_ns,
                                      .name = label.ptr ? label : SLICE_EMPTY,
                                      .max_streams = r->opts.max_streams};
-    struct arena *arena = r->opts.sq->opts.arena;
-    struct slice *names = NULL, name;
-    size_t n = 0, cap = 0;
-    struct answers a;
-    struct err *e = ask(r, &select, &a);
 
-    if (e)
-        return e;
-    while (next_name(&a, arena, &name)) {
-        if (n == cap) {
-            size_t more = cap ? 2 * cap : 64;
-
-            names = arena_grow(arena, names, cap * sizeof(*names), more * sizeof(*names));
-            cap = more;
-        }
-        names[n++] = name;
+    if (select.from_ns >= select.to_ns) {
+        *ret = (struct store_names){0};
+        return NULL;
     }
-    *ret = (struct store_names){names, n};
-    return answers_close(&a);
+    return store_log_names(sq, &select, since_ms(r, select.from_ns), ret);
 }

@@ -1,19 +1,26 @@
 /*
- * The log lines that all ingesters together hold, as one source: every ingester that may hold lines of
- * the range is asked (store_ask_logs(), RPC ingester.select_logs), and what replicas hold alike comes once.
+ * The log lines that all ingesters together hold, and those in blocks, as one source: every ingester that may hold lines of
+ * the range is asked (store_ask_logs(), RPC ingester.select_logs), the blocks of the range are read (store_take_logs()), and
+ * what several hold alike comes once (logjoin.h).
  *
  *     logremote_init(&r, &(struct logremote_opts){…});
  *     logquery(eng, &q, &r.source, …)          or logremote_streams(), logremote_names()
  *
  * Whole or an error: as with metrics the loss of one zone (or instance) is made up for by the others
- * (querier/store/fanout.h); more is ERR_UNAVAILABLE that names who failed and why.
+ * (querier/store/fanout.h); more is ERR_UNAVAILABLE that names who failed and why. So is a catalogue older than what ingesters
+ * say they have dropped by.
  *
- * Order: streams by fingerprint, which is how ingesters send them; so one of them at a time is merged, and
- * what is held is a few frames of each ingester and the lines of one moment. Lines equal in time, text and
- * structured metadata come once; other lines of one time come in the order of the first ingester that
- * has them.
+ * Lines come by stretches of time (logstretch.h), each of which is a question of its own: first the ingesters, and when all of them have begun
+ * to answer, the blocks, by a catalogue that has what they no longer hold (the seam of store.h). So whatever is flushed,
+ * compacted and dropped between two stretches, each is whole; and since stretches do not share a moment, no line is in two. A
+ * block is opened when its first stretch begins.
  *
- * Only what ingesters hold is here: there are no blocks of log lines yet.
+ * Order: streams by fingerprint, which is how ingesters and blocks have them; so one of them at a time is merged, and
+ * what is held is a few frames of each ingester, a few pages of each block of the stretch, and the lines of one moment.
+ *
+ * What the pipeline's first line filters look for (pipeline_needles()) is handed to blocks, which pass over pages without it.
+ *
+ * Blocks are read by the querier that runs the query: they have no owners, unlike those of metrics.
  *
  * Threads: all calls block and are made by the query's worker. Memory: the query's arena.
  */
@@ -26,7 +33,7 @@ struct logremote_opts {
     /* How far ahead of the clock a line may have been when it came, 0: however far. Tells since when
      * ingesters may hold lines of a range. */
     int64_t grace_ns;
-    uint64_t max_streams; /* ERR_LIMIT beyond, at each ingester; 0: any number */
+    uint64_t max_streams; /* ERR_LIMIT beyond, at each ingester, in each block; 0: any number */
 };
 struct logremote {
     struct logsource source;
@@ -43,7 +50,8 @@ struct logremote_range {
 struct logremote_stream {
     struct hash128 fp;
     struct labels labels; /* lent until the next */
-    /* Of the replica that has most. Where a range begins or ends within a frame (loghead.h) all of it counts. */
+    /* Of the replica that has most, and of all blocks. Where a range begins or ends within a frame (loghead.h) all of it counts;
+     * within a block, the range's share of its time. What is in a block and not yet dropped by ingesters counts twice. */
     uint64_t entries, bytes;
 };
 struct logremote_streams;

@@ -6,14 +6,20 @@
  *
  *     if ((e = logsource_select(src, arena, &req, &set)))
  *         return e;
- *     while (logsource_set_stream(set, &labels))
- *         while (logsource_set_entry(set, &entry))
- *             use(entry);                      lent until the next call on the set
+ *     do
+ *         while (logsource_set_stream(set, &labels))
+ *             while (logsource_set_entry(set, &entry))
+ *                 use(entry);                  lent until the next call on the set
+ *     while (logsource_set_more(set, &t_ns));        or before, if enough is at hand
  *     e = logsource_set_close(set);                  NULL if the end was reached; always frees
  *
- * Order: each label set once (replicas merged, the same line at the same time once), streams in any
+ * Stretches: a set comes as one or several stretches of time, that follow one another in the direction asked
+ * for. So what is read is not held open all at once, and who has what it wants need not read the rest.
+ * logsource_set_more() says that there is another, and its first moment in that direction; the next stream begins it.
+ *
+ * Order: in a stretch each label set once (replicas merged, the same line at the same time once), streams in any
  * order; entries of a stream by time, forward or backward as asked. The next stream may be asked for
- * before the entries of this one have ended.
+ * before the entries of this one have ended; the next stretch may not.
  *
  * Range: entries with start_ns <= ts_ns < end_ns; a set may deliver others, which are passed over.
  *
@@ -36,6 +42,8 @@ struct logsource_request {
     /* Hint: of each stream no more than the first so many are looked at, in the direction asked for. 0:
      * all may be. */
     uint64_t max_entries;
+    /* Hint: some first lines, in the direction asked for, are likely to be enough: stretches begin short. */
+    bool wants_first;
     int64_t deadline_mono_ms;  /* clock_system's mono; 0: none */
     const atomic_bool *cancel; /* may be NULL */
 };
@@ -46,11 +54,28 @@ struct logsource_entry {
     struct labels metadata; /* structured metadata, by name */
 };
 
+/* What it took, so far. */
+struct logsource_stats {
+    uint64_t ingesters; /* answers of ingesters, all stretches together */
+    uint64_t blocks;    /* opened, likewise */
+    uint64_t pages;     /* of blocks, read */
+    uint64_t
+        pages_skipped; /* and not, though they are of streams that were asked for: their times, or the filter, say
+                               that no line is wanted */
+    uint64_t page_bytes; /* of pages read, as they are stored */
+    uint64_t filter_bytes;
+    uint64_t block_lines, block_bytes; /* that came of blocks; bytes are those of the lines */
+    uint64_t ingester_lines;
+    uint64_t duplicates; /* lines that came more than once */
+};
+
 struct logsource_set;
 struct logsource_set_ops {
     bool (*stream)(struct logsource_set *set, struct labels *ret); /* lent until the next stream */
     bool (*entry)(struct logsource_set *set, struct logsource_entry *ret);
     struct err *(*close)(struct logsource_set *set);
+    bool (*more)(struct logsource_set *set, int64_t *ret_ns); /* NULL: it is one stretch */
+    void (*stats)(const struct logsource_set *set, struct logsource_stats *ret); /* NULL: none */
 };
 /* First member of an implementation's own set. */
 struct logsource_set {
@@ -81,6 +106,17 @@ static inline bool logsource_set_stream(struct logsource_set *set, struct labels
 static inline bool logsource_set_entry(struct logsource_set *set, struct logsource_entry *ret)
 {
     return set->ops->entry(set, ret);
+}
+/* After the last stream. */
+static inline bool logsource_set_more(struct logsource_set *set, int64_t *ret_ns)
+{
+    return set->ops->more && set->ops->more(set, ret_ns);
+}
+static inline void logsource_set_stats(const struct logsource_set *set, struct logsource_stats *ret)
+{
+    *ret = (struct logsource_stats){0};
+    if (set->ops->stats)
+        set->ops->stats(set, ret);
 }
 ORR_CHECKED static inline struct err *logsource_set_close(struct logsource_set *set)
 {

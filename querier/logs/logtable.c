@@ -72,7 +72,8 @@ static struct err *set_close(struct logsource_set *ls)
 static struct err *table_select(struct logsource *src, struct arena *arena,
                                 const struct logsource_request *req, struct logsource_set **ret)
 {
-    static const struct logsource_set_ops ops = {set_stream, set_entry, set_close};
+    static const struct logsource_set_ops ops = {
+        .stream = set_stream, .entry = set_entry, .close = set_close};
     struct table_set *set = arena_new_of(arena, struct table_set);
 
     set->set.ops = &ops;

@@ -16,7 +16,6 @@
 #include "common/block/block_summary.h"
 #include "querier/store/lookout.h"
 
-#define SIGNAL SLICE("metrics")
 #define ATTEMPTS 4
 #define LOOK_THREADS 16
 
@@ -37,6 +36,7 @@ struct tenant_entry {
 
 struct open_block {
     struct block_reader *reader;
+    struct logblock *lines; /* NULL: it has none */
     char *key;
     unsigned users;
     uint64_t used_at;
@@ -45,11 +45,11 @@ struct open_block {
 
 struct blockset {
     struct blockset_opts opts;
+    bool has_lines;
     struct lock lock;
     struct map tenants; /* struct tenant_entry */
     struct map blocks;  /* struct open_block by "tenant/ULID" */
     uint64_t tick;
-    size_t max_reader_bytes; /* 0: no bound */
     struct blockset_stats stats;
     struct lookout *lookout;
     struct spell trouble;
@@ -57,20 +57,60 @@ struct blockset {
 
 static lookout_fn look;
 
+/* ---- room ---- */
+
+struct blockset_room {
+    size_t max_bytes;
+    _Atomic size_t bytes; /* of the readers of all sets */
+    struct blockset *sets[BLOCKSET_ROOM_SETS];
+    size_t n; /* constant once the sets are used */
+};
+
+struct blockset_room *blockset_room_new(struct objpages *pages)
+{
+    struct blockset_room *room = mem_new(struct blockset_room);
+    struct objpages_stats st;
+
+    objpages_stats_get(pages, &st);
+    room->max_bytes = st.max_bytes / 2; /* so that there is always room to read with */
+    return room;
+}
+
+void blockset_room_free(struct blockset_room *room)
+{
+    mem_free(room);
+}
+
+static void join_room(struct blockset *bs)
+{
+    struct blockset_room *room = bs->opts.room;
+
+    if (!room)
+        return;
+    ORR_ASSERT(room->n < BLOCKSET_ROOM_SETS);
+    room->sets[room->n++] = bs;
+}
+
+/* With the set's lock. */
+static void count_reader(struct blockset *bs, int64_t bytes)
+{
+    bs->stats.reader_bytes += (uint64_t)bytes;
+    if (bs->opts.room)
+        (void)atomic_fetch_add(&bs->opts.room->bytes, (size_t)bytes);
+}
+
+/* ---- life ---- */
+
 struct blockset *blockset_new(const struct blockset_opts *opts)
 {
     struct blockset *bs = mem_new(struct blockset);
 
     bs->opts = *opts;
     bs->opts.local_root = mem_strdup(opts->local_root);
+    bs->has_lines = slice_eq_cstr(opts->signal, "logs");
     if (!bs->opts.max_open)
         bs->opts.max_open = 1000;
-    if (opts->pages) {
-        struct objpages_stats st;
-
-        objpages_stats_get(opts->pages, &st);
-        bs->max_reader_bytes = st.max_bytes / 2;
-    }
+    join_room(bs);
     lock_init(&bs->lock, LOCK_CACHE);
     bs->lookout = lookout_new(opts->local_root ? 0 : LOOK_THREADS, look, bs);
     return bs;
@@ -89,6 +129,7 @@ static void open_block_free(struct blockset *bs, struct open_block *b)
 {
     if (bs->opts.pages)
         objpages_charge(bs->opts.pages, -(int64_t)b->bytes);
+    logblock_close(b->lines);
     block_reader_close(b->reader);
     mem_free(b->key);
     mem_free(b);
@@ -234,9 +275,9 @@ static struct err *look(void *arg, struct slice tenant)
     hinted = t->newness.hinted;
     lock_release(&bs->lock);
     /* Loaded after the stat: it may be newer than the etag kept, which costs one more load. */
-    if (!(e = catalogue_stat(bs->opts.objstore, SIGNAL, tenant, etag)) &&
+    if (!(e = catalogue_stat(bs->opts.objstore, bs->opts.signal, tenant, etag)) &&
         !is_same_etag(bs, t, etag))
-        e = catalogue_load(bs->opts.objstore, SIGNAL, tenant, &c);
+        e = catalogue_load(bs->opts.objstore, bs->opts.signal, tenant, &c);
     if (!e)
         keep(bs, t, c, etag, began, hinted);
     return e;
@@ -318,21 +359,12 @@ static struct err *get_catalogue(struct blockset *bs, struct slice tenant,
 
 /* ---- readers ---- */
 
-/* With the lock. Half of the budget is for readers, so that there is always room to read with. */
-static bool is_over(const struct blockset *bs)
-{
-    return bs->blocks.len > bs->opts.max_open ||
-           (bs->max_reader_bytes && bs->stats.reader_bytes > bs->max_reader_bytes);
-}
-
-/* With the lock: takes out what is over the bound, least recently used first; NULL: nothing is, or all are in
- * use. */
-static struct open_block *take_one_over(struct blockset *bs)
+/* Takes out the least recently used; NULL: all are in use. */
+static struct open_block *take_oldest(struct blockset *bs)
 {
     struct open_block *oldest = NULL;
 
-    if (!is_over(bs))
-        return NULL;
+    lock_take(&bs->lock);
     MAP_FOREACH (e, &bs->blocks) {
         struct open_block *b = e->value;
 
@@ -341,22 +373,65 @@ static struct open_block *take_one_over(struct blockset *bs)
     }
     if (oldest) {
         (void)map_del(&bs->blocks, slice_cstr(oldest->key));
-        bs->stats.reader_bytes -= oldest->bytes;
+        count_reader(bs, -(int64_t)oldest->bytes);
     }
+    lock_release(&bs->lock);
     return oldest;
+}
+
+/* Of those that are not in is_tried; NULL: all are. */
+static struct blockset *fullest(const struct blockset_room *room, bool *is_tried)
+{
+    struct blockset_stats st;
+    size_t most = room->n;
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < room->n; i++) {
+        blockset_stats_get(room->sets[i], &st);
+        if (!is_tried[i] && (most == room->n || st.reader_bytes > bytes)) {
+            most = i;
+            bytes = st.reader_bytes;
+        }
+    }
+    if (most == room->n)
+        return NULL;
+    is_tried[most] = true;
+    return room->sets[most];
+}
+
+/* From the set that has most; from another only if all of that one are in use. */
+static bool evict_from_room(const struct blockset_room *room)
+{
+    bool is_tried[BLOCKSET_ROOM_SETS] = {false};
+    struct open_block *victim;
+    struct blockset *bs;
+
+    while ((bs = fullest(room, is_tried))) {
+        if ((victim = take_oldest(bs))) {
+            open_block_free(bs, victim);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_too_many(struct blockset *bs)
+{
+    struct blockset_stats st;
+
+    blockset_stats_get(bs, &st);
+    return st.open > bs->opts.max_open;
 }
 
 static void evict(struct blockset *bs)
 {
+    struct blockset_room *room = bs->opts.room;
     struct open_block *victim;
 
-    do {
-        lock_take(&bs->lock);
-        victim = take_one_over(bs);
-        lock_release(&bs->lock);
-        if (victim)
-            open_block_free(bs, victim);
-    } while (victim);
+    while (has_too_many(bs) && (victim = take_oldest(bs)))
+        open_block_free(bs, victim);
+    while (room && atomic_load(&room->bytes) > room->max_bytes && evict_from_room(room))
+        continue;
 }
 
 static struct open_block *find_open(struct blockset *bs, const char *key)
@@ -398,10 +473,11 @@ static struct err *check_identity(const struct block_reader *r, struct ulid ulid
     return ulid_eq(is, ulid) ? NULL : err_new(ERR_CORRUPT, "it says it is %s", ulid_print(is).s);
 }
 
-static struct slice dir_of(struct arena *a, struct slice tenant,
+static struct slice dir_of(const struct blockset *bs, struct arena *a, struct slice tenant,
                            const struct catalogue_block *block)
 {
-    return block->dir.len ? block->dir : block_store_prefix(a, SIGNAL, tenant, block->ulid);
+    return block->dir.len ? block->dir
+                          : block_store_prefix(a, bs->opts.signal, tenant, block->ulid);
 }
 
 /* ---- summaries ---- */
@@ -455,7 +531,7 @@ static bool is_summed_out(struct blockset *bs, struct arena *a, struct slice ten
     if (!filter || !filter->n || !block->summary_bytes ||
         block->summary_bytes > BLOCK_SUMMARY_MAX_BYTES)
         return false;
-    dir = dir_of(a, tenant, block);
+    dir = dir_of(bs, a, tenant, block);
     key = arena_printf(a, "%.*s/" BLOCK_SUMMARY_FILE, SLICE_ARG(dir));
     if (!(e = read_summary(bs, key, block->summary_bytes, &b)) &&
         !(e = block_summary_open(buf_slice(&b), &s)))
@@ -464,6 +540,12 @@ static bool is_summed_out(struct blockset *bs, struct arena *a, struct slice ten
         note_bad_summary(bs, key, e);
     buf_done(&b);
     return ret;
+}
+
+/* More than when it was opened: what is read at first use. */
+static size_t memory_of(const struct open_block *b)
+{
+    return block_reader_memory(b->reader) + (b->lines ? logblock_memory(b->lines) : 0);
 }
 
 /* *ret NULL: nothing of it is wanted. */
@@ -479,15 +561,16 @@ static struct err *get_reader(struct blockset *bs, struct arena *a, struct slice
     if ((*ret = find_open(bs, key)) || is_summed_out(bs, a, tenant, block, filter))
         return NULL;
     b = mem_new(struct open_block);
-    if ((e = open_reader(bs, dir_of(a, tenant, block), block->labels, &b->reader)) ||
-        (e = check_identity(b->reader, block->ulid))) {
+    if ((e = open_reader(bs, dir_of(bs, a, tenant, block), block->labels, &b->reader)) ||
+        (e = check_identity(b->reader, block->ulid)) ||
+        (bs->has_lines && (e = logblock_open(b->reader, &b->lines)))) {
         block_reader_close(b->reader);
         mem_free(b);
         return e;
     }
     b->key = mem_strdup(key);
     b->users = 1;
-    b->bytes = block_reader_memory(b->reader);
+    b->bytes = memory_of(b);
     if (bs->opts.pages)
         objpages_charge(bs->opts.pages, (int64_t)b->bytes);
     lock_take(&bs->lock);
@@ -499,7 +582,7 @@ static struct err *get_reader(struct blockset *bs, struct arena *a, struct slice
         map_put(&bs->blocks, slice_cstr(key), b);
         b->used_at = ++bs->tick;
         bs->stats.opened++;
-        bs->stats.reader_bytes += b->bytes;
+        count_reader(bs, (int64_t)b->bytes);
         *ret = b;
     }
     lock_release(&bs->lock);
@@ -509,15 +592,26 @@ static struct err *get_reader(struct blockset *bs, struct arena *a, struct slice
     return NULL;
 }
 
-void blockset_release(struct blockset *bs, struct blockset_view *v)
+static void unuse(struct blockset *bs, struct open_block *b)
 {
-    struct open_block **handles = v->handles;
+    size_t bytes = memory_of(b);
+    int64_t more;
 
     lock_take(&bs->lock);
-    for (size_t i = 0; i < v->n; i++)
-        if (handles[i])
-            handles[i]->users--;
+    more = (int64_t)bytes - (int64_t)b->bytes;
+    b->bytes = bytes;
+    b->users--;
+    count_reader(bs, more);
+    if (bs->opts.pages) /* before another may close it, and give back all */
+        objpages_charge(bs->opts.pages, more);
     lock_release(&bs->lock);
+}
+
+void blockset_release(struct blockset *bs, struct blockset_view *v)
+{
+    for (size_t i = 0; i < v->n; i++)
+        if (v->handles[i])
+            unuse(bs, v->handles[i]);
     evict(bs);
     *v = (struct blockset_view){0};
 }
@@ -577,6 +671,8 @@ static struct err *take_opened(struct opening *o, struct arena *a, struct catalo
         }
         handles[v->n] = o->handles[i];
         v->readers[v->n] = o->handles[i] ? o->handles[i]->reader : NULL;
+        if (v->lines)
+            v->lines[v->n] = o->handles[i] ? o->handles[i]->lines : NULL;
         metas[v->n] = *o->blocks[i];
         metas[v->n].segments = NULL; /* the catalogue's, which may go */
         metas[v->n].n_segments = 0;
@@ -663,6 +759,8 @@ static struct err *open_all(struct blockset *bs, struct arena *a, const struct h
     o.is_elsewhere = arena_array(a, bool, o.n);
     v->meta = metas = arena_array(a, struct catalogue_block, o.n);
     v->readers = arena_array(a, struct block_reader *, o.n);
+    if (bs->has_lines)
+        v->lines = arena_array(a, struct logblock *, o.n);
     v->handles = arena_array(a, struct open_block *, o.n);
     run_opening(&o);
     return take_opened(&o, a, metas, v);
@@ -751,24 +849,55 @@ struct err *blockset_open(struct blockset *bs, struct arena *a, struct slice ten
     return NULL;
 }
 
-uint64_t blockset_bytes(struct blockset *bs, struct slice tenant, int64_t min_ms, int64_t max_ms)
+/* The catalogue that is held, or a first one; NULL: there is none to be had, which whoever takes blocks will meet again. */
+static struct held *any_held(struct blockset *bs, struct slice tenant)
 {
-    const struct catalogue_block *all;
-    uint64_t bytes = 0;
     struct held *h;
     bool is_stale;
-    struct err *e;
+    struct err *e = get_catalogue(bs, tenant, &(struct newness_need){.not_before_ns = INT64_MIN},
+                                  &h, &is_stale);
+
+    if (!e)
+        return h;
+    err_free(e);
+    return NULL;
+}
+
+uint64_t blockset_bytes(struct blockset *bs, struct slice tenant, int64_t min_ms, int64_t max_ms)
+{
+    struct held *h = any_held(bs, tenant);
+    const struct catalogue_block *all;
+    uint64_t bytes = 0;
     size_t n;
 
-    if ((e = get_catalogue(bs, tenant, &(struct newness_need){.not_before_ns = INT64_MIN}, &h,
-                           &is_stale))) {
-        err_free(e); /* whoever takes the blocks will meet it again */
+    if (!h)
         return UINT64_MAX;
-    }
     all = catalogue_blocks(h->c, &n);
     for (size_t i = 0; i < n; i++)
         if (all[i].min_t <= max_ms && all[i].max_t > min_ms)
             bytes += all[i].bytes;
     held_unref(h);
     return bytes;
+}
+
+void blockset_times(struct blockset *bs, struct arena *a, struct slice tenant, int64_t min_ms,
+                    int64_t max_ms, const struct blockset_times **ret, size_t *ret_n)
+{
+    struct held *h = any_held(bs, tenant);
+    const struct catalogue_block *all;
+    struct blockset_times *out;
+    size_t n, found = 0;
+
+    *ret = NULL;
+    *ret_n = 0;
+    if (!h)
+        return;
+    all = catalogue_blocks(h->c, &n);
+    out = arena_array(a, struct blockset_times, n);
+    for (size_t i = 0; i < n; i++)
+        if (all[i].min_t <= max_ms && all[i].max_t > min_ms)
+            out[found++] = (struct blockset_times){all[i].min_t, all[i].max_t};
+    held_unref(h);
+    *ret = out;
+    *ret_n = found;
 }

@@ -1,6 +1,6 @@
 /*
- * The blocks a querier reads: each tenant's catalogue, kept while it is true, and open readers,
- * kept while there is room.
+ * The blocks of one signal that a querier reads: each tenant's catalogue, kept while it is true, and open
+ * readers, kept while there is room.
  *
  * Catalogue: blockset_take(bs, tenant, need, …) answers with a catalogue at least as new as
  * the bucket's was at need.not_before_ns. It costs a stat when what is held was looked at
@@ -20,8 +20,8 @@
  * read, or is broken, keeps its block.
  *
  * Readers: opened at first use (a directory is mapped, other stores are read by pages), shared by
- * reference, closed least recently used first beyond max_open, or when they take more than half of the
- * memory of the page cache, which they are charged to.
+ * reference, closed least recently used first beyond max_open, or when those of all sets of a room take more
+ * than half of the memory of the page cache, which they are charged to: then the set that has most gives.
  *
  * Any worker; blocks. blockset_hint(): any thread, does not block.
  */
@@ -30,15 +30,26 @@
 #include "common/block/block_reader.h"
 #include "common/block/block_skip.h"
 #include "common/block/tiers.h"
+#include "common/logblock/logblock.h"
 #include "querier/store/newness.h"
 
 struct blockset;
 struct open_block;
 
+/* Memory that the readers of several sets share, of the page cache that all read through; outlives them. */
+#define BLOCKSET_ROOM_SETS 4
+struct blockset_room;
+struct blockset_room *blockset_room_new(struct objpages *pages);
+void blockset_room_free(struct blockset_room *room); /* NULL is allowed */
+
 struct blockset_opts {
+    struct slice signal;       /* static: "metrics", "logs" */
     struct objstore *objstore; /* outlives it */
     const char *local_root;    /* directory of a store that is one: blocks are mapped; else NULL */
     struct objpages *pages;    /* what others are read through; outlives it */
+    struct blockset_room
+        *room; /* of pages; all sets of it are made before one is used; NULL: readers are not
+                                   bounded by their memory */
     struct block_heads *heads; /* where headers of those are kept; outlives it; NULL: in memory */
     struct job_pool *jobs;     /* that open blocks side by side; outlives it; NULL: one by one */
     size_t max_open;           /* readers kept though nobody uses them; 0: 1000 */
@@ -68,6 +79,7 @@ struct blockset_filter {
 struct blockset_view {
     const struct catalogue_block *meta; /* n, in the order of the catalogue; copies in the arena */
     struct block_reader **readers;      /* n, referenced; NULL: it is not read here (chooser) */
+    struct logblock **lines;            /* n, the same; NULL: the signal is another than logs */
     size_t n;
     uint64_t version;
     uint64_t skipped[BLOCK_SKIP_REASONS]; /* blocks that are not in the view */
@@ -112,6 +124,12 @@ ORR_CHECKED struct err *blockset_open(struct blockset *bs, struct arena *a, stru
 /* What the blocks of the range have, all files and labels together, by the catalogue that is held, or a first
  * one if none is; UINT64_MAX if there is none to be had. */
 uint64_t blockset_bytes(struct blockset *bs, struct slice tenant, int64_t min_ms, int64_t max_ms);
+/* Their times, by the same catalogue; none if there is none to be had. In the arena. */
+struct blockset_times {
+    int64_t min_ms, max_ms; /* max is exclusive */
+};
+void blockset_times(struct blockset *bs, struct arena *a, struct slice tenant, int64_t min_ms,
+                    int64_t max_ms, const struct blockset_times **ret, size_t *ret_n);
 void blockset_release(struct blockset *bs, struct blockset_view *v);
 
 struct blockset_stats {

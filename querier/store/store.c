@@ -35,6 +35,20 @@ static void open_pages(struct store *s, const struct store_opts *opts)
         .store = opts->objstore,
         .max_bytes = opts->block_cache_bytes ? opts->block_cache_bytes : BLOCK_CACHE_BYTES,
         .below = s->disk ? page_disk_below(s->disk) : NULL});
+    s->room = blockset_room_new(s->pages);
+}
+
+static struct blockset *new_blockset(struct store *s, struct slice signal,
+                                     const struct store_opts *opts)
+{
+    return blockset_new(&(struct blockset_opts){.signal = signal,
+                                                .objstore = opts->objstore,
+                                                .local_root = opts->local_root,
+                                                .pages = s->pages,
+                                                .room = s->room,
+                                                .heads = s->heads,
+                                                .jobs = s->jobs,
+                                                .max_open = opts->max_open_blocks});
 }
 
 struct store *store_new(const struct store_opts *opts)
@@ -50,13 +64,10 @@ struct store *store_new(const struct store_opts *opts)
         s->opts.block_replication = 0;
     if (opts->objstore && !opts->local_root)
         open_pages(s, opts);
-    if (opts->objstore)
-        s->blocks = blockset_new(&(struct blockset_opts){.objstore = opts->objstore,
-                                                         .local_root = opts->local_root,
-                                                         .pages = s->pages,
-                                                         .heads = s->heads,
-                                                         .jobs = s->jobs,
-                                                         .max_open = opts->max_open_blocks});
+    if (opts->objstore) {
+        s->blocks = new_blockset(s, SLICE("metrics"), opts);
+        s->log_blocks = new_blockset(s, SLICE("logs"), opts);
+    }
     if (opts->objstore)
         s->tombs = tombset_new(opts->objstore, opts->tombstone_max_age_ms, !opts->local_root);
     if (s->blocks && opts->server)
@@ -70,6 +81,8 @@ void store_free(struct store *s)
         return;
     block_serve_free(s->serve);
     blockset_free(s->blocks);
+    blockset_free(s->log_blocks);
+    blockset_room_free(s->room);
     job_pool_free(s->jobs);
     objpages_free(s->pages);
     page_disk_close(s->disk);
@@ -81,10 +94,14 @@ void store_free(struct store *s)
     mem_free(s);
 }
 
-void store_hint(struct store *s, struct slice tenant, uint64_t version)
+void store_hint(struct store *s, struct slice signal, struct slice tenant, uint64_t version)
 {
-    if (s->blocks)
-        blockset_hint(s->blocks, tenant, version);
+    struct blockset *bs = slice_eq_cstr(signal, "metrics") ? s->blocks
+                          : slice_eq_cstr(signal, "logs")  ? s->log_blocks
+                                                           : NULL;
+
+    if (bs)
+        blockset_hint(bs, tenant, version);
 }
 
 void store_hint_tombstones(struct store *s, struct slice tenant, uint64_t version)
@@ -110,6 +127,9 @@ void store_stats_get(struct store *s, struct store_stats *ret)
         block_serve_stats_get(s->serve, &ret->serve);
     if (s->blocks)
         blockset_stats_get(s->blocks, &ret->blocks);
+    if (s->log_blocks)
+        blockset_stats_get(s->log_blocks, &ret->log_blocks);
+    store_logs_stats_get(s, &ret->logs);
     if (s->tombs)
         tombset_stats_get(s->tombs, &ret->tombstones);
     if (s->pages)
@@ -181,6 +201,8 @@ struct err *store_ask_logs(struct store_query *sq, const char *method, struct sl
     *ret = NULL;
     if (!o->logs_ring)
         return err_new(ERR_UNAVAILABLE, "no ingester is known that takes log lines");
+    if (sq->store->log_blocks) /* what came before is in those */
+        since_ms = ORR_MAX(since_ms, clock_wall_ms(&clock_system) - o->ingester_lookback_ms);
     return ask(sq, o->logs_ring(o->logs_ring_arg), method, payload, since_ms, ret);
 }
 
@@ -198,7 +220,7 @@ static struct newness_need catalogue_need(const struct store_query *sq)
     return (struct newness_need){clock_mono_ns(&clock_system) - max_age_ns, sq->dropped_by};
 }
 
-static void warn_if_stale(struct store_query *sq, const struct blockset_view *v)
+void store_warn_if_stale(struct store_query *sq, const struct blockset_view *v)
 {
     if (v->is_stale)
         store_query_warn(sq,
@@ -236,7 +258,7 @@ struct err *store_take_blocks(struct store_query *sq, int64_t min_ms, int64_t ma
     if ((e = blockset_take(s->blocks, sq->opts.arena, sq->opts.tenant, &need, min_ms, max_ms,
                            filter, ret)))
         return e;
-    warn_if_stale(sq, ret);
+    store_warn_if_stale(sq, ret);
     count_view(sq, ret);
     return NULL;
 }
@@ -478,7 +500,7 @@ static struct err *take_tiers(struct selection *sel, const struct ask *ask,
                             sel->queriers ? &chooser : NULL, ret);
     if (e)
         return e;
-    warn_if_stale(sq, ret);
+    store_warn_if_stale(sq, ret);
     count_view(sq, ret);
     if (ret->is_coarser && !ask->labels_only)
         warn_of_points(sq, ask);

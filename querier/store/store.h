@@ -30,6 +30,7 @@
 #include <stdatomic.h>
 
 #include "common/base/vec.h"
+#include "common/model/logs_rpc.h"
 #include "common/model/metrics_rpc.h"
 #include "common/ring/ring.h"
 #include "common/rpc/rpc.h"
@@ -62,7 +63,7 @@ struct store_opts {
     unsigned block_replication;
     struct rpc_server
         *server; /* where blocks are read for others; NULL: nowhere. It has not started yet */
-    size_t max_open_blocks;
+    size_t max_open_blocks; /* of each signal */
     /* Of blocks that are not in local_root: memory for what is read of them, 0: 256 MiB; and a directory for that
      * below the memory, NULL: none, with how much of it pages and headers may use, 0: none. */
     size_t block_cache_bytes;
@@ -77,8 +78,9 @@ struct store_opts {
 
 struct store *store_new(const struct store_opts *opts);
 void store_free(struct store *s); /* NULL is allowed */
-/* The catalogue of this tenant has a newer version. Any thread. */
-void store_hint(struct store *s, struct slice tenant, uint64_t version);
+/* The catalogue of this tenant and signal ("metrics", "logs"; others are passed over) has a newer version. Any
+ * thread. */
+void store_hint(struct store *s, struct slice signal, struct slice tenant, uint64_t version);
 /* The tombstones of this tenant have a newer version. Any thread. */
 void store_hint_tombstones(struct store *s, struct slice tenant, uint64_t version);
 
@@ -87,13 +89,22 @@ struct store_owned_stats {
     uint64_t failed;     /* owners that did not answer, or not to the end */
     uint64_t returned;   /* blocks read here since no owner did */
 };
+/* Of selects of log lines. */
+struct store_logs_stats {
+    uint64_t selects,
+        failures;    /* stretches of queries, names, streams; those that could not begin */
+    uint64_t blocks; /* read */
+    uint64_t skipped[BLOCK_SKIP_REASONS];                           /* not opened */
+    uint64_t pages, pages_skipped, page_bytes, filter_bytes, lines; /* logblock_stats */
+};
 struct store_stats {
+    struct store_logs_stats logs;
     struct store_owned_stats owned;
     struct block_serve_stats serve;
     uint64_t selects, failures, stragglers;
     uint64_t tier_blocks[TIERS]; /* blocks read by selects: as measured, of 5 minutes, of an hour */
     uint64_t skipped[BLOCK_SKIP_REASONS]; /* blocks that were not opened */
-    struct blockset_stats blocks;
+    struct blockset_stats blocks, log_blocks;
     struct tombset_stats tombstones;
     struct block_heads_stats heads;
     struct page_disk_stats disk; /* all 0 without one */
@@ -119,6 +130,9 @@ struct store_query {
     struct series_budget *charged; /* of the query that this is a part of, instead; NULL: its own */
     uint64_t
         dropped_by; /* the catalogue has to be at least this: the highest any ingester said so far */
+    uint64_t logs_dropped_by; /* the same of the catalogue of log lines */
+    int64_t
+        logs_not_before_ns; /* when that was first taken, or was found to be out of date; 0: it was not */
     size_t failed_streams; /* of ingesters that did not answer, over all selects that were closed */
     VEC(struct slice) warnings; /* in the arena */
 };
@@ -162,14 +176,40 @@ ORR_CHECKED struct err *store_exemplars(struct store_query *sq, const struct mat
                                         size_t n, int64_t min_ms, int64_t max_ms,
                                         struct rpc_exemplars **ret, size_t *ret_n);
 
-/* ---- log lines: only who is asked is said here, querier/logs/logremote.h does the rest ---- */
+/*
+ * ---- log lines: who is asked and which blocks are read; querier/logs/logremote.h does the rest ----
+ *
+ * The seam is that of samples: first ask, wait until all have begun to answer (fanout_wait()), then take blocks. Blocks of
+ * log lines have no owners: whoever runs the query reads them.
+ */
 
 /*
- * Starts method at the ingesters that may hold lines which came at since_ms (Unix ms, wall clock) or
- * later. ERR_UNAVAILABLE: none is known.
+ * Starts method at the ingesters that may hold lines which came at since_ms (Unix ms, wall clock) or later; with a bucket
+ * ingester_lookback_ms ago at the earliest. ERR_UNAVAILABLE: none is known.
  */
 ORR_CHECKED struct err *store_ask_logs(struct store_query *sq, const char *method,
                                        struct slice payload, int64_t since_ms, struct fanout **ret);
+/*
+ * The blocks that overlap [min_ms, max_ms] and may have what the filter looks for, by a catalogue as new as the bucket's at
+ * the query's first take, and no older than what the answers in f, and earlier ones, say that has been dropped. In the arena. None
+ * without a bucket.
+ */
+ORR_CHECKED struct err *store_take_logs(struct store_query *sq, struct arena *a, struct fanout *f,
+                                        int64_t min_ms, int64_t max_ms,
+                                        const struct blockset_filter *filter,
+                                        struct blockset_view *ret);
+/* A block of such a view was not there any more: the next view is by the catalogue of now. */
+void store_logs_gone(struct store_query *sq);
+void store_release_logs(struct store_query *sq, struct blockset_view *v);
+/* When the blocks are that a query of the range will probably read: a plan, nothing more. */
+void store_log_times(struct store_query *sq, struct arena *a, int64_t min_ms, int64_t max_ms,
+                     const struct blockset_times **ret, size_t *ret_n);
+/* As store_names(), of streams that match and have lines in the range; select is what ingesters are asked. */
+ORR_CHECKED struct err *store_log_names(struct store_query *sq,
+                                        const struct rpc_logs_select *select, int64_t since_ms,
+                                        struct store_names *ret);
+/* Adds up, for store_stats. */
+void store_count_logs(struct store_query *sq, const struct store_logs_stats *add);
 
 /* ---- what is in memory, for pages about cardinality; replicas are taken off by division ---- */
 

@@ -6,18 +6,20 @@
 
 struct store {
     struct store_opts opts;
-    struct blockset *blocks;
-    struct page_disk *disk;    /* below pages; NULL: none */
-    struct block_heads *heads; /* NULL: headers are in memory */
-    struct job_pool *jobs;     /* that wait for the object store; NULL as pages */
-    struct objpages *pages;    /* NULL: blocks are mapped, or there are none */
-    struct tombset *tombs;     /* NULL: there is no bucket */
+    struct blockset *blocks, *log_blocks; /* NULL: there is no bucket */
+    struct page_disk *disk;               /* below pages; NULL: none */
+    struct block_heads *heads;            /* NULL: headers are in memory */
+    struct job_pool *jobs;                /* that wait for the object store; NULL as pages */
+    struct objpages *pages;               /* NULL: blocks are mapped, or there are none */
+    struct blockset_room *room;           /* of both sets; NULL as pages */
+    struct tombset *tombs;                /* NULL: there is no bucket */
     struct fanout_suspects *suspects, *owner_suspects;
     struct block_serve *serve; /* NULL: blocks are not read for others */
     struct store_owned_stats owned;
     uint64_t selects, failures;
     uint64_t tier_blocks[TIERS];          /* opened for selects, by resolution */
     uint64_t skipped[BLOCK_SKIP_REASONS]; /* blocks that were not, by reason */
+    struct store_logs_stats logs;
 };
 
 /* Starts method at the tenant's ingesters. *ret NULL: there are none to ask (store_opts.ring). */
@@ -31,6 +33,8 @@ void store_heard(struct store_query *sq, struct fanout *f);
 ORR_CHECKED struct err *store_take_blocks(struct store_query *sq, int64_t min_ms, int64_t max_ms,
                                           const struct blockset_filter *filter,
                                           struct blockset_view *ret);
+/* A query's warning when the view's catalogue may not be the newest. */
+void store_warn_if_stale(struct store_query *sq, const struct blockset_view *v);
 /* So many blocks need not be opened for the query. */
 void store_count_skipped(struct store_query *sq, enum block_skip reason, uint64_t n);
 /* A file of a block that is not part of Prometheus' format ("exemplars"); empty if it has none.
@@ -41,3 +45,5 @@ ORR_CHECKED struct err *store_read_sidecar(struct store_query *sq, const struct 
 /* Series as they are stored, what is deleted included; labels_only as store_series(). */
 ORR_CHECKED struct err *store_select_raw(struct store_query *sq, struct matchers ms, int64_t min_ms,
                                          int64_t max_ms, bool labels_only, struct series_set **ret);
+
+void store_logs_stats_get(struct store *s, struct store_logs_stats *ret);

@@ -1,5 +1,7 @@
 /* Names of labels and values of one label, over ingesters and blocks. */
+#include "common/base/clock.h"
 #include "common/base/slice_sort.h"
+#include "common/model/logs_rpc.h"
 #include "querier/store/store_internal.h"
 #include "querier/store/tombstone_filter.h"
 
@@ -37,8 +39,28 @@ static struct err *add(struct names *ns, struct slice name)
     return ns->list.len > 2 * ns->tidied + 4096 ? tidy(ns) : NULL;
 }
 
+static struct err *malformed(void)
+{
+    return err_new(ERR_CORRUPT, "an ingester's answer is malformed");
+}
+
+typedef struct err *frame_fn(struct names *ns, struct slice frame);
+
+static struct err *add_texts(struct names *ns, struct slice frame)
+{
+    struct reader r = reader_new(frame);
+    struct err *e = NULL;
+
+    while (!e && reader_left(&r)) {
+        struct slice name = reader_lstr(&r);
+
+        e = reader_ok(&r) ? add(ns, name) : malformed();
+    }
+    return e;
+}
+
 /* Reads every frame of every stream through fn. */
-static struct err *drain(struct names *ns, struct fanout *f)
+static struct err *drain(struct names *ns, struct fanout *f, frame_fn *fn)
 {
     struct err *e = NULL;
     bool any = f != NULL;
@@ -47,24 +69,16 @@ static struct err *drain(struct names *ns, struct fanout *f)
         any = false;
         for (size_t i = 0; !e && i < fanout_streams(f); i++) {
             struct slice bytes;
-            struct reader r;
 
             if (!fanout_frame(f, i, &bytes))
                 continue;
             any = true;
-            for (r = reader_new(bytes); !e && reader_left(&r);) {
-                struct slice name = reader_lstr(&r);
-
-                e = reader_ok(&r) ? add(ns, name)
-                                  : err_new(ERR_CORRUPT, "an ingester's answer is malformed");
-            }
+            e = fn(ns, bytes);
             fanout_pop(f, i);
         }
         if (e)
             break;
     }
-    store_heard(ns->sq, f);
-    fanout_close(f);
     return e;
 }
 
@@ -83,7 +97,12 @@ static struct err *ask_peers(struct names *ns, struct matchers ms, struct slice 
     rpc_select_encode(&b, &rs);
     e = store_ask(ns->sq, "ingester.names", buf_slice(&b), &f);
     buf_done(&b);
-    return e ? e : drain(ns, f);
+    if (e)
+        return e;
+    e = drain(ns, f, add_texts);
+    store_heard(ns->sq, f);
+    fanout_close(f);
+    return e;
 }
 
 static struct err *read_block(struct names *ns, const struct block_reader *r,
@@ -244,6 +263,18 @@ static struct err *collect_live(struct names *ns, const struct matchers *sets, s
     return e;
 }
 
+/* Takes the list, sorted, into the arena; e is handed through. */
+static struct err *finish(struct names *ns, struct err *e, struct store_names *ret)
+{
+    if (!e)
+        e = tidy(ns);
+    if (!e)
+        *ret = (struct store_names){arena_copy(ns->sq->opts.arena, ns->list.ptr, ns->list.len),
+                                    ns->list.len};
+    vec_done(&ns->list);
+    return e;
+}
+
 struct err *store_names(struct store_query *sq, const struct matchers *sets, size_t n,
                         struct slice label, int64_t min_ms, int64_t max_ms, struct store_names *ret)
 {
@@ -258,14 +289,57 @@ struct err *store_names(struct store_query *sq, const struct matchers *sets, siz
     else
         e = collect(&ns, sets, n, label, min_ms, max_ms);
     tombstone_list_unref(tombs);
-    if (!e)
-        e = tidy(&ns);
-    if (!e) {
-        ret->n = ns.list.len;
-        ret->ptr = arena_array(sq->opts.arena, struct slice, ret->n);
-        if (ret->n)
-            memcpy(ret->ptr, ns.list.ptr, ret->n * sizeof(*ret->ptr));
+    return finish(&ns, e, ret);
+}
+
+/* ---- of log streams ---- */
+
+static struct err *add_items(struct names *ns, struct slice frame)
+{
+    struct arena *a = arena_child(ns->sq->opts.arena, 0);
+    struct reader r = reader_new(frame);
+    struct rpc_logs_item item;
+    struct err *e = NULL;
+
+    while (!e && rpc_logs_item_decode(a, &r, &item)) {
+        e = item.tag == RPC_LOGS_NAME ? add(ns, item.text) : malformed();
+        arena_reset(a);
     }
-    vec_done(&ns.list);
+    if (!e && !reader_ok(&r))
+        e = malformed();
+    arena_free(a);
     return e;
+}
+
+static int64_t floor_ms(int64_t ns)
+{
+    return ns / NS_PER_MS - (ns % NS_PER_MS < 0);
+}
+
+struct err *store_log_names(struct store_query *sq, const struct rpc_logs_select *select,
+                            int64_t since_ms, struct store_names *ret)
+{
+    struct slice label = select->kind == RPC_LOGS_VALUES ? select->name : (struct slice){0};
+    const struct matchers *ms = &select->matchers;
+    int64_t min_ms = floor_ms(select->from_ns), max_ms = floor_ms(select->to_ns - 1);
+    struct names ns = {.sq = sq};
+    const struct blockset_filter filter = filter_of(&ns, ms, ms->n != 0, label);
+    struct blockset_view blocks = {0};
+    struct fanout *f = NULL;
+    struct buf b = {0};
+    struct err *e;
+
+    rpc_logs_select_encode(&b, select);
+    e = store_ask_logs(sq, "ingester.select_logs", buf_slice(&b), since_ms, &f);
+    buf_done(&b);
+    if (!e)
+        e = drain(&ns, f, add_items);
+    if (!e)
+        e = store_take_logs(sq, sq->opts.arena, f, min_ms, max_ms, &filter, &blocks);
+    for (size_t i = 0; !e && i < blocks.n; i++)
+        e = read_block(&ns, blocks.readers[i], ms, label, min_ms, max_ms);
+    fanout_close(f);
+    store_release_logs(sq, &blocks);
+    store_count_logs(sq, &(struct store_logs_stats){.selects = 1, .failures = e != NULL});
+    return finish(&ns, e, ret);
 }

@@ -1,5 +1,5 @@
 /*
- * What log pages cost and save, by kind of line (loggen.h), beside zstd -3 of the same text, memcpy and
+ * What log pages, and blocks of them, cost and save, by kind of line (loggen.h), beside zstd -3 of the same text, memcpy and
  * memmem() in the same run.
  *
  *     logblock_bench [MB [KIND]]        64 MB of each kind
@@ -11,9 +11,10 @@
 #include <time.h>
 #include <zstd.h>
 
+#include "common/base/fsx.h"
 #include "common/base/mem.h"
 #include "common/base/vec.h"
-#include "common/logblock/logpage.h"
+#include "common/logblock/logblock.h"
 #include "tests/bench/loggen.h"
 
 struct text {
@@ -265,14 +266,16 @@ static void needle_search(struct pages *p, struct slice needle, size_t raw_bytes
     struct arena *a = arena_new(0), *kept = arena_new(0);
     size_t n_found = 0, n_pages = 0;
     uint64_t touched = 0, *candidates = arena_array(kept, uint64_t, LOGPAGE_WORDS(p->ends.len));
+    struct logfilter_io io = {.fetch = from_buf, .arg = &p->filters};
     uint64_t of_filters;
     struct logfilter *f;
     int64_t t0 = cpu_ns();
 
     logfilter_grams_clear(&grams);
     logfilter_grams_add(&grams, needle);
-    must(logfilter_open(kept, p->filters.len, (uint32_t)p->ends.len, from_buf, &p->filters, &f));
-    must(logfilter_candidates(f, &grams, candidates, &touched));
+    must(logfilter_open(kept, p->filters.len, (uint32_t)p->ends.len, &io, &f));
+    memset(candidates, 255, LOGPAGE_WORDS(p->ends.len) * sizeof(*candidates));
+    must(logfilter_narrow(f, &io, &grams, candidates, &touched));
     of_filters = touched;
     for (uint32_t i = 0; i < p->ends.len; i++) {
         struct slice bytes = page_at(p, i);
@@ -325,6 +328,157 @@ static struct slice pick_id(const struct text *t, size_t len)
     return SLICE("no line at all");
 }
 
+/* ---- blocks ---- */
+
+static char *dir; /* of blocks */
+
+static struct ulid ulid_of(uint8_t id)
+{
+    uint8_t entropy[10] = {id};
+
+    return ulid_make(0, entropy);
+}
+
+static struct logblock_writer *writer(uint8_t id)
+{
+    struct logblock_writer *w;
+
+    must(logblock_writer_open(
+        &(struct logblock_writer_opts){.dir = dir, .meta.ulid = ulid_of(id), .no_sync = true}, &w));
+    return w;
+}
+
+/* Returns the bytes of the block. */
+static uint64_t finish(struct logblock_writer *w)
+{
+    struct arena *a = arena_new(0);
+    struct block_meta m;
+    uint64_t bytes;
+
+    must(logblock_writer_finish(w, a, &m));
+    logblock_writer_close(w);
+    bytes = block_meta_bytes(&m);
+    arena_free(a);
+    return bytes;
+}
+
+/* Every hundredth entry is missing, another one in each replica. */
+static uint64_t write_block(uint8_t id, const struct logpage_entry *e, size_t n, size_t gap)
+{
+    struct logblock_writer *w = writer(id);
+    uint32_t stream = UINT32_MAX;
+
+    for (size_t i = 0; i < n; i++) {
+        char name[16];
+        struct label l = {SLICE("app"), SLICE_EMPTY};
+
+        if (e[i].stream != stream) {
+            stream = e[i].stream;
+            snprintf(name, sizeof(name), "app-%u", stream);
+            l.value = slice_cstr(name);
+            must(logblock_writer_stream(w, (struct hash128){stream, 0}, (struct labels){&l, 1}));
+        }
+        if (i % 100 != gap)
+            must(logblock_writer_entry(w, &e[i]));
+    }
+    return finish(w);
+}
+
+struct opened {
+    struct block_reader *streams;
+    struct logblock *b;
+};
+
+static struct opened open_block(uint8_t id)
+{
+    char *path = mem_printf("%s/%s", dir, ulid_print(ulid_of(id)).s);
+    struct opened x;
+
+    must(block_reader_open_dir(path, &x.streams));
+    must(logblock_open(x.streams, &x.b));
+    mem_free(path);
+    return x;
+}
+
+static void close_block(struct opened x)
+{
+    logblock_close(x.b);
+    block_reader_close(x.streams);
+}
+
+static void merge_blocks(size_t raw_bytes, size_t n)
+{
+    struct logblock_source s[3];
+    struct logblock_writer *w = writer(4);
+    struct opened x[3];
+    uint64_t duplicates;
+    int64_t t0 = cpu_ns();
+
+    for (uint8_t i = 0; i < 3; i++) {
+        x[i] = open_block((uint8_t)(i + 1));
+        must(logblock_source_block(x[i].b, &s[i]));
+    }
+    must(logblock_merge(s, 3, NULL, NULL, NULL, NULL, w, &duplicates));
+    if (logblock_writer_lines(w) > n || logblock_writer_lines(w) + n / 50 < n)
+        printf("  WRONG: %llu lines\n", (unsigned long long)logblock_writer_lines(w));
+    (void)finish(w);
+    for (int i = 0; i < 3; i++)
+        close_block(x[i]);
+    printf(", merge of 3 replicas %.0f MB/s", speed(raw_bytes, cpu_ns() - t0));
+}
+
+static void select_from(const char *what, const struct logblock_query *q, size_t raw_bytes,
+                        uint64_t block_bytes)
+{
+    struct opened x = open_block(4);
+    struct arena *a = arena_new(0);
+    struct logblock_set *set;
+    struct logblock_stream st;
+    struct logpage_entry en;
+    struct logblock_stats stats;
+    int64_t t0 = cpu_ns();
+
+    must(logblock_select(x.b, a, q, &set));
+    while (logblock_set_stream(set, &st))
+        while (logblock_set_entry(set, &en))
+            ;
+    logblock_set_stats(set, &stats);
+    must(logblock_set_close(set));
+    t0 = cpu_ns() - t0;
+    printf("  block: %s: %llu lines, %llu of %llu pages, %.3f%% touched, %.0f MB/s\n", what,
+           (unsigned long long)stats.lines, (unsigned long long)stats.pages,
+           (unsigned long long)(stats.pages + stats.pages_skipped),
+           100 * (double)(stats.filter_bytes + stats.page_bytes) / (double)block_bytes,
+           speed(raw_bytes, t0));
+    close_block(x);
+    arena_free(a);
+}
+
+static void blocks(const struct logpage_entry *e, size_t n, size_t raw_bytes, size_t packed,
+                   struct slice needle)
+{
+    char template[] = "/tmp/logblock-bench-XXXXXX";
+    struct logblock_query q = {.from_ns = INT64_MIN, .to_ns = INT64_MAX};
+    int64_t t0 = cpu_ns();
+    uint64_t bytes;
+
+    if (!(dir = mkdtemp(template)))
+        exit(1);
+    bytes = write_block(1, e, n, 100);
+    t0 = cpu_ns() - t0;
+    (void)write_block(2, e, n, 7);
+    (void)write_block(3, e, n, 63);
+    printf("  block: %llu bytes, %.3f of zstd -3; write %.0f MB/s", (unsigned long long)bytes,
+           (double)bytes / (double)packed, speed(raw_bytes, t0));
+    merge_blocks(raw_bytes, n);
+    printf("\n");
+    select_from("all", &q, raw_bytes, bytes);
+    q.needles = &needle;
+    q.n_needles = 1;
+    select_from("needle", &q, raw_bytes, bytes);
+    must(fsx_remove_tree(dir));
+}
+
 static void run(enum loggen_kind kind, size_t bytes)
 {
     struct text t = {0};
@@ -360,6 +514,7 @@ static void run(enum loggen_kind kind, size_t bytes)
            n_matched);
     needle_search(&p, pick_id(&t, 32), t.bytes.len);
     needle_search(&p, pick_id(&t, 16), t.bytes.len);
+    blocks(e, n, t.bytes.len, packed, pick_id(&t, 16));
     buf_done(&p.filters);
     vec_done(&p.ends);
     buf_done(&p.bytes);

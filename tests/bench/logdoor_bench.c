@@ -186,7 +186,6 @@ static void run(const struct way *w, struct buf *requests, size_t n, struct fp_c
         struct tenant_limits l = limits;
         struct log_batch *batch;
         struct log_request q = w->q;
-        struct jsonval_doc *doc;
         struct log_builder b;
         struct buf out = {0};
 
@@ -195,14 +194,13 @@ static void run(const struct way *w, struct buf *requests, size_t n, struct fp_c
         q.body = buf_slice(&requests[i]);
         q.max_body_bytes = MAX_BODY_BYTES;
         log_builder_init(&b, batch, known, T0_NS);
-        must(log_request_decode(&b, &q, &doc));
+        must(log_request_decode(&b, &q));
         if (batch->entries.len != PER_REQUEST)
             must(err_new(ERR_INTERNAL, "%zu lines", batch->entries.len));
         if (w->encodes)
             log_batch_encode(batch, NULL, 0, false, &out);
         log_builder_remember(batch, known);
         buf_done(&out);
-        jsonval_free(doc);
         log_batch_free(batch);
     }
 }

@@ -18,7 +18,7 @@ from s3_server import the_swift
 HOUR = 3_600_000
 WINDOW = 2 * HOUR
 STEP = 60_000
-TIMES = {"connect-timeout": "1s", "request-timeout": "4s", "stall-timeout": "2s", "operation-timeout": "8s",
+TIMES = {"connect-timeout": "1s", "request-timeout": "4s", "stall-timeout": "2s", "operation-timeout": "8s", "lease-timeout": "1s",
          "max-backoff": "500ms"}
 PATIENT = {**TIMES, "request-timeout": "15s", "stall-timeout": "10s", "operation-timeout": "30s"}
 COMPACTOR = {"poll-interval": "500ms", "retry-min": "200ms", "retry-max": "1s", "compaction-interval": "500ms",

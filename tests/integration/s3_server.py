@@ -47,7 +47,7 @@ class Server:
 
     def options(self, bucket="orrery", *more):
         return ["--storage.backend=s3", f"--s3.endpoint={self.endpoint}", f"--s3.bucket={bucket}",
-                "--s3.create-bucket", *more]
+                "--s3.create-bucket", "--s3.lease-timeout=1s", *more]
 
     def request(self, method, path, query=(), body=b""):
         """One signed request of our own, so that what is in the bucket is not only said by Orrery."""

@@ -562,9 +562,9 @@ static void feed(struct flusher *f, unsigned position, uint32_t owned)
         int64_t start_ms = w->window_ms[s->window];
 
         if (owned & 1u << s->window)
-            plan_segment(
-                f->plan, position,
-                &(struct plan_segment){TENANT, s->id, start_ms, start_ms + PLAN_WINDOW_MS, 1, 1});
+            plan_segment(f->plan, position,
+                         &(struct plan_segment){TENANT, s->id, start_ms, start_ms + PLAN_WINDOW_MS,
+                                                1, 1, 0});
     }
 }
 

@@ -59,7 +59,8 @@ static int usage(const char *unknown)
            "--break lose-names: a block names only the sources of which data is left\n"
            "--break two-owners: who writes is told by the ring alone, not by the lease\n"
            "--break no-quiet: the next put does not wait for one that failed\n"
-           "--break no-wait: a lease is used as soon as it is written\n");
+           "--break no-wait: a lease is used as soon as it is written\n"
+           "--break late: a put takes place later than is allowed for\n");
     return unknown ? 2 : 0;
 }
 

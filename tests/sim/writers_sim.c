@@ -1,14 +1,17 @@
 /*
  * A bucket without conditional puts: processes change one object by reading it, changing what they read and putting it whole, and
- * a put takes place within 2 put_ms of its beginning or never, whatever became of who sent it. The ring of each says what it
- * likes of whose turn it is: one, several, none. They crash, hear nothing for a while, lose answers. Who may put is told by the
- * real writelease.h, which has that same bucket and nothing else; the steps beside it are those of compactor/writers.c.
+ * a put that was given up takes place within PUT_MS of that or never, whatever became of who sent it; one of a claim or a renewal
+ * may be a good deal later. The ring of each says what it likes of whose turn it is: one, several, none. They crash, stand still or
+ * hear nothing for a while, lose answers, and their clocks run unalike. Who may put, when, and until when is told by the real
+ * writelease.h, which has that same bucket and nothing else; compactor/writers.c only carries its words between the two, as
+ * the nodes here do.
  *
  * At all times: what was acknowledged as added is in the object, and its version never goes back. In the end, with one
- * that is wanted and nothing that fails, something more is added.
+ * that is wanted and nothing that fails, something more is added, soon after the one before has left.
  *
  * --break two-owners: the ring alone decides, as it does where puts are conditional. --break no-quiet: the next put does not wait
- * for one that failed. --break no-wait: a lease is used as soon as it is written. All must be found out.
+ * for one that failed. --break no-wait: a lease is used as soon as it is written. --break late: a put takes place later than is
+ * allowed for. All must be found out.
  */
 #include <stdio.h>
 #include <string.h>
@@ -18,8 +21,11 @@
 #include "tests/sim/sim.h"
 
 #define WRITERS 3
+#define LEASE_MS 200
 #define PUT_MS 1000
 #define MAX_ITEMS 4096
+#define DRIFT_PERMILLE 5 /* by which clocks run too fast or too slow */
+#define POLL_MS (LEASE_MS / 4)
 
 struct object {
     uint64_t version;
@@ -30,10 +36,13 @@ struct node {
     struct world *world;
     int node;
     bool wanted; /* by its ring */
+    int64_t drift;
     /* in memory */
     struct writelease lease;
-    bool is_busy;
-    int64_t quiet_ms, deaf_ms;
+    int64_t deaf_ms; /* it hears nothing of leases; its puts go on */
+    int64_t next_ms;
+    /* of the test */
+    uint32_t n_acked;
 };
 
 struct world {
@@ -42,14 +51,20 @@ struct world {
     char text[WRITELEASE_TEXT_BYTES];
     struct object object;
     uint64_t acked[MAX_ITEMS / 64];
-    uint32_t n_items, n_acked;
+    uint32_t n_items;
     uint64_t nonce;
     bool is_quiet;
 };
 
+/* By the node's clock, which is not right. */
 static int64_t ms_of(const struct node *nd)
 {
-    return sim_mono_ns(nd->world->sim, nd->node) / NS_PER_MS;
+    return sim_mono_ns(nd->world->sim, nd->node) / NS_PER_MS * (1000 + nd->drift) / 1000;
+}
+
+static bool stands_still(const struct node *nd, double p)
+{
+    return !nd->world->is_quiet && sim_chance(nd->world->sim, p);
 }
 
 /* ---- the bucket ---- */
@@ -57,11 +72,11 @@ static int64_t ms_of(const struct node *nd)
 struct put {
     struct world *world;
     struct node *node;
-    bool is_object, is_lease;
+    bool is_object, is_end;
     char text[WRITELEASE_TEXT_BYTES];
     struct object object;
     uint32_t item;
-    int64_t began_ms; /* by the node's clock */
+    int64_t until_ms; /* by the node's clock */
     bool ok;
 };
 
@@ -91,27 +106,30 @@ static void on_place(void *arg)
 
 static void on_answer(void *arg);
 
-/* since_ms: of its time that is over. */
-static void launch(struct put *p, int64_t since_ms)
+static void launch(struct put *p)
 {
     struct sim *sim = p->world->sim;
-    bool is_slow = !p->world->is_quiet && sim_chance(sim, 0.2);
-    bool is_lost = !p->world->is_quiet && sim_chance(sim, 0.05);
-    int64_t place_ms = sim_between(sim, 1, is_slow ? 2 * PUT_MS - since_ms - 1 : 50);
+    bool is_free = p->world->is_quiet;
+    bool is_bound = (p->is_object || p->is_end) && !sim_is_broken(sim, "late");
+    /* a clock that is too slow gives it up later, so a little less is left of what it may be late */
+    int64_t late_ms = is_bound ? PUT_MS * 9 / 10 : 5 * PUT_MS, place_ms = 0;
+    int64_t left_ms = p->until_ms - ms_of(p->node);
+    bool is_sent = left_ms > 0; /* else it has stood still meanwhile */
 
-    p->ok =
-        !is_lost && place_ms < PUT_MS - since_ms && (p->world->is_quiet || sim_chance(sim, 0.95));
-    if (!is_lost)
+    if (is_sent && (is_free || sim_chance(sim, 0.95)))
+        place_ms = sim_between(sim, 1, !is_free && sim_chance(sim, 0.2) ? left_ms + late_ms : 30);
+    if (place_ms)
         sim_at(sim, place_ms * NS_PER_MS, on_place, p);
-    sim_node_at(sim, p->node->node, (p->ok ? place_ms + 1 : PUT_MS - since_ms) * NS_PER_MS,
+    p->ok = place_ms && place_ms < left_ms && (is_free || sim_chance(sim, 0.95));
+    sim_node_at(sim, p->node->node, (p->ok ? place_ms + 1 : ORR_MAX(left_ms, 1)) * NS_PER_MS,
                 on_answer, p);
 }
 
-static struct put *new_put(struct node *nd)
+static struct put *new_put(struct node *nd, int64_t until_ms)
 {
     struct put *p = sim_alloc(nd->world->sim, sizeof(*p));
 
-    *p = (struct put){.world = nd->world, .node = nd, .began_ms = ms_of(nd)};
+    *p = (struct put){.world = nd->world, .node = nd, .until_ms = until_ms};
     return p;
 }
 
@@ -120,12 +138,20 @@ static struct put *new_put(struct node *nd)
 static bool may_put(struct node *nd)
 {
     struct sim *sim = nd->world->sim;
-    int64_t now_ms = ms_of(nd);
+    struct writelease *l = &nd->lease;
+    enum writelease_turn turn = writelease_put_begins(l, ms_of(nd), nd->wanted);
 
-    if (nd->is_busy || !nd->wanted || (now_ms < nd->quiet_ms && !sim_is_broken(sim, "no-quiet")))
+    if (turn == WRITELEASE_GO)
+        return true;
+    if (turn == WRITELEASE_BUSY || !nd->wanted ||
+        !(sim_is_broken(sim, "two-owners") ||
+          (turn == WRITELEASE_QUIET && sim_is_broken(sim, "no-quiet") &&
+           writelease_may_put(l, ms_of(nd))) ||
+          (l->state == WRITELEASE_CLAIMED && sim_is_broken(sim, "no-wait"))))
         return false;
-    return sim_is_broken(sim, "two-owners") || writelease_may_put(&nd->lease, now_ms) ||
-           (sim_is_broken(sim, "no-wait") && nd->lease.state == WRITELEASE_CLAIMED);
+    l->is_busy = true;
+    l->put_until_ms = ms_of(nd) + PUT_MS;
+    return true;
 }
 
 static void on_answer(void *arg)
@@ -134,18 +160,17 @@ static void on_answer(void *arg)
     struct node *nd = p->node;
     struct world *w = p->world;
 
+    if (p->is_end)
+        return;
     if (!p->is_object) {
-        if (p->is_lease)
-            writelease_wrote(&nd->lease, p->began_ms, ms_of(nd), p->ok);
+        writelease_wrote(&nd->lease, ms_of(nd), p->ok);
         return;
     }
-    nd->is_busy = false;
+    writelease_put_ended(&nd->lease, p->ok);
     if (p->ok) {
         w->acked[p->item / 64] |= 1ull << p->item % 64;
-        w->n_acked++;
+        nd->n_acked++;
         check(w);
-    } else {
-        nd->quiet_ms = p->began_ms + 2 * PUT_MS;
     }
 }
 
@@ -158,27 +183,30 @@ static void on_looked(void *arg)
     p->object.version++;
     p->item = w->n_items++;
     p->object.items[p->item / 64] |= 1ull << p->item % 64;
-    launch(p, ms_of(p->node) - p->began_ms);
+    launch(p);
 }
 
+/* It may stand still between the look at the clock and the put, which is sent after another look. */
 static void change(void *arg)
 {
     struct node *nd = arg;
     struct sim *sim = nd->world->sim;
     struct put *p;
 
-    if (may_put(nd) && nd->world->n_items < MAX_ITEMS) {
-        nd->is_busy = true;
-        p = new_put(nd);
+    if (nd->world->n_items < MAX_ITEMS && may_put(nd)) {
+        p = new_put(nd, nd->lease.put_until_ms);
         p->is_object = true;
-        sim_node_at(sim, nd->node, sim_between(sim, 1, PUT_MS / 4) * NS_PER_MS, on_looked, p);
+        sim_node_at(sim, nd->node,
+                    sim_between(sim, 1, stands_still(nd, 0.05) ? 3 * PUT_MS : PUT_MS / 4) *
+                        NS_PER_MS,
+                    on_looked, p);
     }
     sim_node_at(sim, nd->node, sim_between(sim, 50, 500) * NS_PER_MS, change, nd);
 }
 
 /* ---- the lease ---- */
 
-static void look(void *arg);
+static void tick(void *arg);
 
 struct reading {
     struct node *node;
@@ -186,54 +214,70 @@ struct reading {
     char text[WRITELEASE_TEXT_BYTES];
 };
 
+static void on_write(void *arg)
+{
+    launch(arg);
+}
+
 static void on_read(void *arg)
 {
     struct reading *r = arg;
     struct node *nd = r->node;
-    struct world *w = nd->world;
+    struct sim *sim = nd->world->sim;
     char nonce[WRITELEASE_NONCE_BYTES];
     struct writelease_step s;
-    int64_t now_ms = ms_of(nd);
-    bool is_end;
+    int64_t now_ms = ms_of(nd), busy_ms = POLL_MS;
     struct put *p;
 
-    (void)snprintf(nonce, sizeof(nonce), "%llx", (unsigned long long)++w->nonce);
+    (void)snprintf(nonce, sizeof(nonce), "%llx", (unsigned long long)++nd->world->nonce);
     s = writelease_read(&nd->lease, r->began_ms, now_ms, slice_cstr(r->text), nd->wanted, nonce);
-    is_end = !nd->wanted && !nd->is_busy && now_ms >= nd->quiet_ms &&
-             writelease_may_put(&nd->lease, now_ms);
-    if (is_end)
-        s = writelease_release(&nd->lease);
     if (s.text[0]) {
-        p = new_put(nd);
-        p->is_lease = !is_end;
+        p = new_put(nd, s.until_ms);
+        p->is_end = s.is_end;
         memcpy(p->text, s.text, sizeof(p->text));
-        launch(p, nd->lease.state == WRITELEASE_WATCHED ? now_ms - r->began_ms : 0);
+        /* it may stand still here as well */
+        sim_node_at(sim, nd->node,
+                    stands_still(nd, 0.02) ? sim_between(sim, 1, 10 * PUT_MS) * NS_PER_MS : 1,
+                    on_write, p);
+        busy_ms = s.until_ms - now_ms +
+                  1; /* the next look comes after the answer, as the thread's does */
     }
-    /* after the answer to what was written, as the thread does */
-    sim_node_at(
-        w->sim, nd->node,
-        (s.text[0] ? PUT_MS + 1 : ORR_MAX(writelease_next_ms(&nd->lease, now_ms) - now_ms, 20)) *
-            NS_PER_MS,
-        look, nd);
+    nd->next_ms = writelease_next_ms(&nd->lease, nd->wanted, now_ms);
+    sim_node_at(sim, nd->node, ORR_MAX(busy_ms, 1) * NS_PER_MS, tick, nd);
 }
 
-static void look(void *arg)
+static void on_taken(void *arg)
+{
+    struct reading *r = arg;
+    struct node *nd = r->node;
+    struct sim *sim = nd->world->sim;
+
+    memcpy(r->text, nd->world->text, sizeof(r->text)); /* of some time within the read */
+    sim_node_at(sim, nd->node,
+                sim_between(sim, 1, stands_still(nd, 0.1) ? 2 * LEASE_MS : 15) * NS_PER_MS, on_read,
+                r);
+}
+
+/* As the thread of a share does. */
+static void tick(void *arg)
 {
     struct node *nd = arg;
     struct sim *sim = nd->world->sim;
+    int64_t now_ms = ms_of(nd);
+    bool is_due =
+        nd->lease.state == WRITELEASE_IDLE
+            ? nd->wanted
+            : now_ms >= ORR_MIN(nd->next_ms, writelease_next_ms(&nd->lease, nd->wanted, now_ms));
     struct reading *r;
 
-    if (ms_of(nd) < nd->deaf_ms) {
-        sim_node_at(sim, nd->node, 100 * NS_PER_MS, look, nd);
+    if (!is_due || now_ms < nd->deaf_ms) {
+        sim_node_at(sim, nd->node, POLL_MS * NS_PER_MS, tick, nd);
         return;
     }
     r = sim_alloc(sim, sizeof(*r));
     r->node = nd;
-    r->began_ms = ms_of(nd);
-    memcpy(r->text, nd->world->text, sizeof(r->text)); /* of some time within the read */
-    sim_node_at(sim, nd->node,
-                sim_between(sim, 1, sim_chance(sim, 0.1) ? 2 * PUT_MS : 30) * NS_PER_MS, on_read,
-                r);
+    r->began_ms = now_ms;
+    sim_node_at(sim, nd->node, sim_between(sim, 1, 15) * NS_PER_MS, on_taken, r);
 }
 
 /* ---- life ---- */
@@ -243,11 +287,12 @@ static void node_start(void *arg)
     static const char *const names[WRITERS] = {"a", "b", "c"};
     struct node *nd = arg;
 
-    nd->lease = (struct writelease){.instance = names[nd->node], .put_ms = PUT_MS};
-    nd->is_busy = false;
-    nd->quiet_ms = nd->deaf_ms =
-        INT64_MIN; /* what it had begun is behind the lease that it has to claim */
-    look(nd);
+    /* what it had begun before is behind the lease that it has to claim */
+    nd->lease =
+        (struct writelease){.instance = names[nd->node], .lease_ms = LEASE_MS, .put_ms = PUT_MS};
+    nd->deaf_ms = INT64_MIN;
+    nd->next_ms = 0;
+    tick(nd);
     change(nd);
 }
 
@@ -269,7 +314,7 @@ static void chaos(void *arg)
     if (sim_chance(w->sim, 0.3)) {
         nd->wanted = !nd->wanted;
     } else if (sim_chance(w->sim, 0.2) && sim_is_up(w->sim, nd->node)) {
-        nd->deaf_ms = ms_of(nd) + sim_between(w->sim, 0, 15 * PUT_MS);
+        nd->deaf_ms = ms_of(nd) + sim_between(w->sim, 0, 10 * PUT_MS);
     } else if (sim_chance(w->sim, 0.2) && sim_is_up(w->sim, nd->node)) {
         sim_crash(w->sim, nd->node);
         sim_at(w->sim, sim_between(w->sim, 1, 10000) * NS_PER_MS, on_restart, nd);
@@ -277,26 +322,41 @@ static void chaos(void *arg)
     sim_at(w->sim, sim_between(w->sim, 100, 4000) * NS_PER_MS, chaos, w);
 }
 
+static void want_one(struct world *w, int one)
+{
+    for (int i = 0; i < WRITERS; i++)
+        w->nodes[i].wanted = i == one;
+}
+
+static void check_progress(struct world *w, int one, int64_t within_ns)
+{
+    uint32_t before = w->nodes[one].n_acked;
+
+    sim_run_for(w->sim, within_ns);
+    if (w->nodes[one].n_acked == before && w->n_items < MAX_ITEMS)
+        sim_fail(w->sim, "node %d, which should write, does not", one);
+}
+
 SIM_SCENARIO(writers, "one writer at a time in a bucket without conditional puts")
 {
     static const struct sim_node_ops ops = {.start = node_start};
     struct world *w = sim_alloc(sim, sizeof(*w));
-    uint32_t before;
 
     *w = (struct world){.sim = sim};
     for (int i = 0; i < WRITERS; i++) {
-        w->nodes[i] = (struct node){.world = w, .wanted = i == 0};
+        w->nodes[i] = (struct node){.world = w,
+                                    .wanted = i == 0,
+                                    .drift = sim_between(sim, -DRIFT_PERMILLE, DRIFT_PERMILLE)};
         w->nodes[i].node = sim_node_add(sim, &ops, &w->nodes[i]);
         sim_start(sim, w->nodes[i].node);
     }
     chaos(w);
     sim_run_for(sim, 120 * NS_PER_S);
     w->is_quiet = true;
-    for (int i = 0; i < WRITERS; i++)
-        w->nodes[i].wanted = i == 1;
+    want_one(w, 1);
     sim_run_for(sim, 30 * NS_PER_S);
-    before = w->n_acked;
-    sim_run_for(sim, 10 * NS_PER_S);
-    if (w->n_acked == before && w->n_items < MAX_ITEMS)
-        sim_fail(sim, "nobody writes any more");
+    check_progress(w, 1, 10 * NS_PER_S);
+    want_one(w, 2);
+    /* it is given back, and claimed; and a turn of change() */
+    check_progress(w, 2, (6 * LEASE_MS + 1000) * NS_PER_MS);
 }

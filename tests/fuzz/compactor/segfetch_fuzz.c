@@ -8,13 +8,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void fuzz_list(struct slice in)
+static void fuzz_list(enum signal_kind kind, struct slice in)
 {
     struct arena *a = arena_new(0);
     struct segfetch_file *files;
     uint64_t bytes = 0;
     size_t n;
-    struct err *e = segfetch_parse_list(in, a, MAX_BYTES, &files, &n);
+    struct err *e = segfetch_parse_list(signal_of(kind), in, a, MAX_BYTES, &files, &n);
 
     for (size_t i = 0; !e && i < n; i++) {
         bytes += files[i].bytes;
@@ -31,7 +31,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct reader r = reader_new(slice_of(data, size));
     struct rpc_segment row;
 
-    fuzz_list(slice_of(data, size));
+    for (int kind = 0; kind < SIGNAL_COUNT; kind++)
+        fuzz_list((enum signal_kind)kind, slice_of(data, size));
     while (rpc_segment_decode(&r, &row))
         ;
     return 0;

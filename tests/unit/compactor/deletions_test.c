@@ -76,7 +76,8 @@ static void setup(struct fixture *f)
     f->l = tombstone_list_new(TENANT);
     for (unsigned i = 1; i <= 3; i++)
         make_block(f, i);
-    f->opts = (struct deletions_opts){.store = f->store,
+    f->opts = (struct deletions_opts){.signal = signal_of(SIGNAL_METRICS),
+                                      .store = f->store,
                                       .rewrite_after_ms = AFTER_MS,
                                       .now_ms = NOW_MS,
                                       .max_looks = 64,
@@ -264,7 +265,7 @@ TEST(deletions_find_series_whose_retention_is_over)
     CHECK_OK(yaml_load(
         "t", SLICE("[{selector: '{a=\"1\"}', period: 10h}, {selector: '{a=\"7\"}', period: 1h}]"),
         f.a, &root));
-    CHECK_OK(retention_rules_parse("t", root, f.a, &rules));
+    CHECK_OK(retention_rules_parse("t", "retention_stream", root, f.a, &rules));
     r = (struct retention){&rules, 0, FIXTURE_T0 + 3600000 + 102001};
     f.opts.retention = &r;
     look(&f); /* a rule is over for block 1, and none of its series is meant */
@@ -318,7 +319,7 @@ TEST(deletions_see_the_labels_that_a_block_gives_its_series)
     CHECK(!is_clean(&f, 0));
 
     CHECK_OK(yaml_load("t", SLICE("[{selector: '{cluster=\"us\"}', period: 1h}]"), f.a, &root));
-    CHECK_OK(retention_rules_parse("t", root, f.a, &rules));
+    CHECK_OK(retention_rules_parse("t", "retention_stream", root, f.a, &rules));
     r = (struct retention){&rules, 0, NOW_MS};
     f.opts.retention = &r;
     look(&f);

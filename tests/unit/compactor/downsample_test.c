@@ -81,7 +81,8 @@ static bool waits(void *arg, const struct catalogue_block *b)
 
 static void look_for_deletions(struct fixture *f, int64_t now_ms, struct tierplan_opts *io)
 {
-    const struct deletions_opts opts = {.store = f->store, .now_ms = now_ms, .max_looks = 64};
+    const struct deletions_opts opts = {
+        .signal = signal_of(SIGNAL_METRICS), .store = f->store, .now_ms = now_ms, .max_looks = 64};
     int64_t due_ms;
     bool more;
 
@@ -122,7 +123,8 @@ static void setup(struct fixture *f)
     CHECK_OK(fsx_remove_tree(bucket));
     CHECK_OK(objstore_fs_open(bucket, &(struct objstore_fs_opts){.no_sync = true}, &f->store));
     make_block(f);
-    f->opts = (struct levelmerge_opts){.store = f->store, .work_dir = work, .metrics = &f->m};
+    f->opts = (struct levelmerge_opts){
+        .signal = signal_of(SIGNAL_METRICS), .store = f->store, .work_dir = work, .metrics = &f->m};
     replan(f, T0 + 3 * DAY_MS);
 }
 

@@ -115,7 +115,8 @@ static void setup_split(struct fixture *f, unsigned n, unsigned more_series, uin
     CHECK_OK(objstore_fs_open(bucket, &(struct objstore_fs_opts){.no_sync = true}, &f->store));
     for (unsigned i = 1; i <= n; i++)
         make_block(f, i);
-    f->opts = (struct levelmerge_opts){.store = f->store, .work_dir = work, .metrics = &f->m};
+    f->opts = (struct levelmerge_opts){
+        .signal = signal_of(SIGNAL_METRICS), .store = f->store, .work_dir = work, .metrics = &f->m};
     replan(f);
     CHECK_INT(f->n_jobs, n > 1); /* one alone is as it should be */
     if (n > 1)
@@ -731,7 +732,7 @@ TEST(levelmerge_leaves_out_series_whose_retention_is_over)
 
     setup_split(&f, 2, 3, 0);
     CHECK_OK(yaml_load("t", SLICE("[{selector: '{a=\"1\"}', period: 100d}]"), f.a, &root));
-    CHECK_OK(retention_rules_parse("t", root, f.a, &rules));
+    CHECK_OK(retention_rules_parse("t", "retention_stream", root, f.a, &rules));
     r.rules = &rules;
     f.opts.retention = &r;
     CHECK_OK(run(&f)); /* not over yet: the name is that of the inputs alone */

@@ -415,6 +415,57 @@ TEST(levels_within_its_bytes_leaves_nothing_that_fits_together)
 
 /* ---- rewrites ---- */
 
+/* As do_job(), of what was planned by ends: the block has the times of its inputs. */
+static void do_by_end(struct fixture *f, const struct levels_job *j)
+{
+    struct catalogue_block out = {.ulid = levels_block_id(SLICE("t"), j), .min_t = INT64_MAX};
+
+    for (size_t i = 0; i < j->n; i++) {
+        const struct catalogue_block *in = catalogue_find(f->c, j->inputs[i]->ulid);
+
+        out.min_t = ORR_MIN(out.min_t, in->min_t);
+        out.max_t = ORR_MAX(out.max_t, in->max_t);
+        out.bytes += in->bytes;
+    }
+    for (size_t i = 0; i < j->n; i++)
+        CHECK(catalogue_retire(f->c, j->inputs[i]->ulid, 1));
+    catalogue_add(f->c, &out);
+}
+
+/* Log lines: each window's block overlaps those beside it, and some reach back for days. */
+TEST(levels_by_end_merges_each_block_at_most_once_a_level)
+{
+    uint64_t written = 0, flushed = 0;
+    const struct catalogue_block *b;
+    struct fixture f;
+    size_t n;
+
+    setup(&f, T0);
+    for (uint64_t w = 0; w < 5 * 12; w++) {
+        int64_t start = T0 + (int64_t)w * 2 * H, late = w % 7 == 3 ? 3 * DAY : 5000;
+
+        add_sized(&f, w + 1, start - late, start + 2 * H + 900000, 1000);
+        flushed += 1000;
+        for (f.now_ms = start + 2 * H + 900000; f.now_ms < start + 4 * H + 900000;
+             f.now_ms += H / 4) {
+            b = catalogue_blocks(f.c, &n);
+            f.jobs = levels_plan(f.opts, levels_by_end(b, n, f.a), n, f.now_ms, NULL, NULL, f.a,
+                                 &f.n, &f.due_ms);
+            for (size_t i = 0; i < f.n; i++) {
+                CHECK_INT(f.jobs[i].kind, LEVELS_RANGE);
+                written += f.jobs[i].bytes;
+                do_by_end(&f, &f.jobs[i]);
+            }
+        }
+    }
+    CHECK(written <= 2 * flushed);
+    b = catalogue_blocks(f.c, &n);
+    CHECK(n <= 4 + 1 + 6 + 1); /* whole days, half a day, what is left, what came last */
+    for (size_t i = 0; i < n; i++)
+        CHECK(b[i].bytes <= 12 * 1000);
+    teardown(&f);
+}
+
 static int64_t rewrite_odd(void *arg, struct ulid block)
 {
     const struct fixture *f = arg;

@@ -84,7 +84,7 @@ static size_t round_of(struct fixture *f, unsigned answers, const struct row *ro
         if (answers & 1u << rows[i].position)
             plan_segment(f->plan, rows[i].position,
                          &(struct plan_segment){SLICE("t"), id_of(rows[i].cut_ms, rows[i].id), W0,
-                                                W0 + PLAN_WINDOW_MS, 1, 10});
+                                                W0 + PLAN_WINDOW_MS, 1, 10, 0});
     plan_end(f->plan, is_named, f);
     (void)plan_jobs(f->plan, &n);
     return n;
@@ -134,7 +134,7 @@ static void list_windows(struct fixture *f, const char *tenant, size_t from, siz
 
         plan_segment(f->plan, 0,
                      &(struct plan_segment){slice_cstr(tenant), ulid_make(CUT_MS, entropy), start,
-                                            start + PLAN_WINDOW_MS, 1, 10});
+                                            start + PLAN_WINDOW_MS, 1, 10, 0});
     }
 }
 
@@ -241,6 +241,36 @@ TEST(plan_waits_shortly_for_what_was_cut_by_command)
     f.now_ms += test_opts.early_wait_ms;
     CHECK_INT(round_of(&f, 7, rows, 1), 1);
     teardown(&f);
+}
+
+/* Ids of before the cut, as log lines have them: when it was cut is told, and the first time counts. */
+TEST(plan_goes_by_the_time_of_the_cut_that_it_was_told)
+{
+    int64_t told_ms[] = {W0 + HOUR_MS, W0 + PLAN_WINDOW_MS + test_opts.grace_ms};
+
+    for (size_t i = 0; i < ORR_COUNT(told_ms); i++) {
+        struct plan_segment seg = {SLICE("t"), id_of(W0 + 1000, 1), W0, W0 + PLAN_WINDOW_MS, 1,
+                                   1,          told_ms[i]};
+        int64_t wait_ms = i ? test_opts.flush_wait_ms : test_opts.early_wait_ms;
+        struct fixture f;
+        size_t n;
+
+        setup(&f, 3);
+        for (int round = 0; round < 3; round++) {
+            plan_begin(f.plan, f.now_ms, &f.set);
+            for (unsigned k = 0; k < 3; k++)
+                plan_answer(f.plan, k, false);
+            plan_segment(f.plan, 0, &seg);
+            plan_end(f.plan, is_named, &f);
+            (void)plan_jobs(f.plan, &n);
+            CHECK_INT(n, round == 2);
+            if (round < 2)
+                CHECK_INT(plan_rows(f.plan, &n)->oldest_ms, told_ms[i]);
+            f.now_ms += round == 0 ? wait_ms - 1 : 1;
+            seg.cut_ms += HOUR_MS;
+        }
+        teardown(&f);
+    }
 }
 
 TEST(plan_takes_all_windows_of_an_early_cut_as_early)

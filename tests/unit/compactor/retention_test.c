@@ -16,7 +16,7 @@ static void setup(struct fixture *f, const char *yaml, int64_t default_ms)
 
     *f = (struct fixture){.a = arena_new(0)};
     CHECK_OK(yaml_load("t", slice_cstr(yaml), f->a, &root));
-    CHECK_OK(retention_rules_parse("t", root, f->a, &f->rules));
+    CHECK_OK(retention_rules_parse("t", "retention_stream", root, f->a, &f->rules));
     f->r = (struct retention){&f->rules, default_ms, NOW};
 }
 

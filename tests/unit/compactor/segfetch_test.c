@@ -13,7 +13,7 @@ static struct err *parse(const char *const *names, const uint64_t *sizes, size_t
         buf_lstr(&b, slice_cstr(names[i]));
         buf_uvarint(&b, sizes[i]);
     }
-    e = segfetch_parse_list(buf_slice(&b), a, max, &files, ret_n);
+    e = segfetch_parse_list(signal_of(SIGNAL_METRICS), buf_slice(&b), a, max, &files, ret_n);
     buf_done(&b);
     arena_free(a);
     return e;
@@ -53,14 +53,43 @@ TEST(segfetch_refuses_names_that_lead_elsewhere)
     CHECK_ERR(parse(twice, sizes, 1, 1000, &n), ERR_LIMIT, "");
 }
 
+TEST(segfetch_takes_frames_alone_of_log_lines)
+{
+    static const char *const bad[] = {"meta.json", "index", "frames", "frames/00001",
+                                      "chunks/000001"};
+    struct arena *a = arena_new(0);
+    struct segfetch_file *files;
+    struct buf b = {0};
+    size_t n;
+
+    for (unsigned i = 1; i <= 10000; i++) {
+        buf_lstr(&b, slice_cstr(arena_printf(a, "frames/%06u", i)));
+        buf_uvarint(&b, i);
+    }
+    CHECK_OK(segfetch_parse_list(signal_of(SIGNAL_LOGS), buf_slice(&b), a, 1 << 30, &files, &n));
+    CHECK_INT(n, 10000);
+    CHECK_SLICE(files[9999].name, "frames/010000");
+    for (size_t i = 0; i < ORR_COUNT(bad); i++) {
+        buf_reset(&b);
+        buf_lstr(&b, slice_cstr(bad[i]));
+        buf_uvarint(&b, 1);
+        CHECK_ERR(
+            segfetch_parse_list(signal_of(SIGNAL_LOGS), buf_slice(&b), a, 1 << 30, &files, &n),
+            ERR_INVALID, "a segment of logs has no file");
+    }
+    buf_done(&b);
+    arena_free(a);
+}
+
 TEST(segfetch_refuses_a_list_that_is_cut_off)
 {
     struct arena *a = arena_new(0);
     struct segfetch_file *files;
     size_t n;
 
-    CHECK_ERR(segfetch_parse_list(SLICE("\x05ind"), a, 100, &files, &n), ERR_INVALID, "malformed");
-    CHECK_OK(segfetch_parse_list(SLICE_EMPTY, a, 100, &files, &n));
+    CHECK_ERR(segfetch_parse_list(signal_of(SIGNAL_METRICS), SLICE("\x05ind"), a, 100, &files, &n),
+              ERR_INVALID, "malformed");
+    CHECK_OK(segfetch_parse_list(signal_of(SIGNAL_METRICS), SLICE_EMPTY, a, 100, &files, &n));
     CHECK_INT(n, 0);
     arena_free(a);
 }

@@ -122,8 +122,12 @@ static void setup(struct fixture *f, unsigned n)
         f->inputs[i] = (struct plan_input){.ulid = fixture_ulid(i + 1), .position = i};
     }
     f->job = (struct plan_job){SLICE("t"), 0, f->inputs, n};
-    f->opts = (struct segflush_opts){
-        .store = f->store, .work_dir = work, .fetch = fetch, .arg = f, .metrics = &f->m};
+    f->opts = (struct segflush_opts){.signal = signal_of(SIGNAL_METRICS),
+                                     .store = f->store,
+                                     .work_dir = work,
+                                     .fetch = fetch,
+                                     .arg = f,
+                                     .metrics = &f->m};
 }
 
 static void teardown(struct fixture *f)

@@ -57,8 +57,10 @@ static void setup(struct fixture *f)
     snprintf(bucket, sizeof(bucket), "%s", tmp_path("bucket"));
     CHECK_OK(fsx_remove_tree(bucket));
     CHECK_OK(objstore_fs_open(bucket, &(struct objstore_fs_opts){.no_sync = true}, &f->store));
-    f->opts =
-        (struct sweep_opts){.store = f->store, .delay_ms = HOUR_MS, .orphan_age_ms = 24 * HOUR_MS};
+    f->opts = (struct sweep_opts){.signal = signal_of(SIGNAL_METRICS),
+                                  .store = f->store,
+                                  .delay_ms = HOUR_MS,
+                                  .orphan_age_ms = 24 * HOUR_MS};
 }
 
 static void teardown(struct fixture *f)

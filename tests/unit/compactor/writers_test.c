@@ -7,7 +7,8 @@
 #include "compactor/writers.h"
 #include "tests/unit/test.h"
 
-/* A second is long enough for a loaded machine to renew within three of them. */
+/* Long enough for a loaded machine to renew in time. */
+#define LEASE_MS 200
 #define PUT_MS 1000
 #define KEY SLICE("metrics/t/catalogue")
 
@@ -41,7 +42,8 @@ static struct err *plain_put(struct objstore *base, struct slice key, struct sli
 
     if (opts->cond != OBJSTORE_ALWAYS) {
         atomic_fetch_add(&p->conditional, 1);
-        CHECK_INT(opts->within_ms, p->is_atomic ? 0 : PUT_MS);
+        CHECK((opts->until_ms != 0) == !p->is_atomic);
+        CHECK(opts->until_ms <= clock_mono_ms(&clock_system) + PUT_MS);
         if (atomic_load(&p->failing) > 0) {
             atomic_fetch_sub(&p->failing, 1);
             return err_new(ERR_TIMEOUT, "told to fail");
@@ -120,6 +122,7 @@ static void start(struct fixture *f, int i)
     atomic_store(&f->wants[i], true);
     f->w[i] = writers_new(&(struct writers_opts){.below = &f->bucket.base,
                                                  .instance = i ? "c2" : "c1",
+                                                 .lease_ms = LEASE_MS,
                                                  .put_ms = PUT_MS,
                                                  .wants = wants,
                                                  .arg = &f->wants[i]});
@@ -207,6 +210,28 @@ TEST(writers_put_by_the_lease_alone)
     writers_free(f.w[1]);
     f.w[1] = NULL;
     writelease_key(writelease_shard(SLICE("t")), key);
+    check_text(&f, slice_cstr(key), "free ", false);
+    close_all(&f);
+}
+
+/* Else whoever comes next would have to wait until it has run out, as after a crash. */
+TEST(writers_that_end_give_back_what_they_have_just_claimed)
+{
+    struct objstore_info info;
+    char key[WRITELEASE_KEY_BYTES];
+    struct err *e = NULL;
+    struct fixture f;
+
+    open_bucket(&f, false);
+    start(&f, 0);
+    writelease_key(writelease_shard(SLICE("t")), key);
+    do {
+        err_free(e);
+        sleep_ms(5);
+    } while ((e = objstore_stat(f.bucket.below, slice_cstr(key), &info)));
+    CHECK(!writers_may(f.w[0], SLICE("t")));
+    writers_free(f.w[0]);
+    f.w[0] = NULL;
     check_text(&f, slice_cstr(key), "free ", false);
     close_all(&f);
 }

@@ -3,10 +3,9 @@
  * first where they can be found, since no fuzzer guesses a CRC.
  */
 #include "common/base/arena.h"
-#include "common/base/hash.h"
 #include "common/base/mem.h"
-#include "common/block/block_format.h"
 #include "common/block/block_merge.h"
+#include "tests/fuzz/common/block/indexfix.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -84,55 +83,6 @@ static struct err *size_of(struct block_source *base, const char *name, uint64_t
 static const struct block_source_ops part_ops = {
     .file = get_file, .range = get_part, .close = close_source, .hold = hold, .size = size_of};
 
-static uint64_t be(const uint8_t *p, int n)
-{
-    uint64_t v = 0;
-
-    for (int i = 0; i < n; i++)
-        v = v << 8 | p[i];
-    return v;
-}
-
-static void put_crc(struct source *s, size_t from, size_t len)
-{
-    uint32_t crc = __builtin_bswap32(hash_crc32c(slice_of(s->bytes + from, len)));
-
-    memcpy(s->bytes + from + len, &crc, 4);
-}
-
-static void fix_section(struct source *s, uint64_t at)
-{
-    uint64_t len;
-
-    if (at > s->len || s->len - at < 8)
-        return;
-    len = be(s->bytes + at, 4);
-    if (len <= s->len - at - 8)
-        put_crc(s, (size_t)at + 4, (size_t)len);
-}
-
-static void fix(struct source *s)
-{
-    size_t toc;
-
-    if (s->len < BLOCK_INDEX_HEADER + BLOCK_TOC_BYTES)
-        return;
-    memcpy(s->bytes, "\xba\xaa\xd7\x00\x02", 5);
-    toc = s->len - BLOCK_TOC_BYTES;
-    for (size_t at = 16; at + 2 < toc; at += 16) { /* series begin with a short length mostly */
-        size_t len = s->bytes[at];
-
-        if (len < 128 && at + 1 + len + 4 <= toc)
-            put_crc(s, at + 1, len);
-    }
-    for (size_t at = 4; at + 8 < toc; at += 4) /* postings */
-        if (be(s->bytes + at, 4) <= 4096)
-            fix_section(s, at);
-    fix_section(s, be(s->bytes + toc, 8));
-    fix_section(s, be(s->bytes + toc + 40, 8));
-    put_crc(s, toc, BLOCK_TOC_BYTES - 4);
-}
-
 static void use(struct block_reader *r)
 {
     struct arena *a = arena_new(64u << 20);
@@ -188,7 +138,7 @@ static void open_and_use(const uint8_t *data, size_t size, const struct block_re
     s->len = size;
     if (size)
         memcpy(s->bytes, data, size);
-    fix(s);
+    indexfix(s->bytes, s->len);
     e = block_reader_open(&s->base, opts, &r);
     if (!e) {
         use(r);

@@ -1,22 +1,46 @@
-/* Bytes as a frame of log lines; its checksum is put right first, else nothing gets past that. */
+/* Bytes as a frame of log lines; its checksums are put right first, else nothing gets past them. */
 #include "common/base/mem.h"
 #include "common/logblock/logframe.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void put_crc_right(uint8_t *p, size_t size)
+static uint32_t read_u32(const uint8_t *p)
 {
-    uint32_t head = 0, crc;
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static void write_crc(uint8_t *at, const uint8_t *p, size_t n)
+{
+    uint32_t crc = hash_crc32c(slice_of(p, n));
+
+    for (unsigned i = 0; i < 4; i++)
+        at[i] = (uint8_t)(crc >> (8 * i));
+}
+
+static void put_checksums_right(uint8_t *p, size_t size)
+{
+    size_t head, front;
 
     if (size < LOGFRAME_HEADER_BYTES)
         return;
-    for (unsigned i = 0; i < 4; i++)
-        head |= (uint32_t)p[16 + i] << (8 * i);
-    if (head < 24 || head > size)
+    head = read_u32(p + 24);
+    front = LOGFRAME_HEADER_BYTES + (size_t)read_u32(p + 32);
+    if (head > size || front > head)
         return;
-    crc = hash_crc32c(slice_of(p + 24, head - 24));
-    for (unsigned i = 0; i < 4; i++)
-        p[20 + i] = (uint8_t)(crc >> (8 * i));
+    write_crc(p + 12, p + front, head - front);
+    write_crc(p + 8, p + 12, front - 12);
+}
+
+static void look_at_front(struct slice bytes)
+{
+    struct logframe f;
+    struct err *e = logframe_open_front(bytes, &f);
+
+    if (!e) {
+        ORR_ASSERT(f.bytes.len <= bytes.len && f.bytes.len);
+        ORR_ASSERT(logframe_front_bytes(&f) <= f.bytes.len);
+    }
+    err_free(e);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -28,7 +52,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t sum = 0;
     uint32_t at;
 
-    put_crc_right(copy, size);
+    put_checksums_right(copy, size);
+    look_at_front(slice_of(copy, size));
     if (!(e = logframe_open(slice_of(copy, size), &f))) {
         for (uint32_t i = 0; i < f.head.n_streams; i++) {
             struct logframe_stream s = logframe_stream_at(&f, i);

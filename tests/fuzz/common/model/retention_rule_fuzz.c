@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct retention_rules rules = {0};
     struct err *e = yaml_load("fuzz", slice_of(data, size), a, &root);
 
-    if (!e && !(e = retention_rules_parse("fuzz", root, a, &rules)))
+    if (!e && !(e = retention_rules_parse("fuzz", "retention_stream", root, a, &rules)))
         find(&rules);
     retention_rules_done(&rules);
     err_free(e);

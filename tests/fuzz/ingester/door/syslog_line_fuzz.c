@@ -1,21 +1,33 @@
 /* Bytes as a stream of syslog messages, cut and read, the whole way into a batch and back. */
+#include "ingester/door/message_cut.h"
 #include "ingester/door/syslog_line.h"
 #include "tests/fuzz/ingester/door/log_whole_way.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+struct adding {
+    struct log_builder *b;
+    struct err *e;
+};
+
+static void add(void *arg, struct slice m)
+{
+    struct adding *a = arg;
+
+    if (!a->e)
+        a->e = syslog_line_add(a->b, m);
+}
+
 static struct err *decode(struct log_builder *b, const void *arg)
 {
-    struct slice rest = *(const struct slice *)arg, m;
-    struct err *e = NULL;
-    size_t taken = 1;
+    struct adding a = {b, NULL};
+    struct message_cut c;
 
-    while (!e && taken) {
-        if (!(e = syslog_line_cut(rest, true, &m, &taken)) && taken)
-            e = syslog_line_add(b, m);
-        rest = slice_from(rest, taken);
-    }
-    return e;
+    message_cut_init(&c, &(struct message_cut_opts){MESSAGE_SYSLOG, 1 << 20, false});
+    message_cut_put(&c, *(const struct slice *)arg, add, &a);
+    message_cut_end(&c, add, &a);
+    message_cut_done(&c);
+    return a.e;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

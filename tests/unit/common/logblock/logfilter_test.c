@@ -79,6 +79,7 @@ TEST(logfilter_finds_the_page_of_an_id_and_few_others)
     struct logfilter *f;
     struct buf file = {0};
     struct rng r;
+    struct logfilter_io io = {.fetch = from_buf, .arg = &file};
     size_t n_found = 0;
     uint64_t touched = 0;
 
@@ -94,13 +95,15 @@ TEST(logfilter_finds_the_page_of_an_id_and_few_others)
         logfilter_out_add(o, &bits, &file);
     }
     logfilter_out_end(o, &file);
-    CHECK_OK(logfilter_open(a, file.len, PAGES, from_buf, &file, &f));
+    CHECK_OK(logfilter_open(a, file.len, PAGES,
+                            &(struct logfilter_io){.fetch = from_buf, .arg = &file}, &f));
     for (int i = 0; i < PAGES; i += 7) {
-        uint64_t set[(PAGES + 63) / 64] = {0};
+        uint64_t set[(PAGES + 63) / 64];
 
+        memset(set, 255, sizeof(set));
         logfilter_grams_clear(&g);
         logfilter_grams_add(&g, slice_cstr(ids[i]));
-        CHECK_OK(logfilter_candidates(f, &g, set, &touched));
+        CHECK_OK(logfilter_narrow(f, &io, &g, set, &touched));
         CHECK(set[i / 64] >> (i % 64) & 1);
         for (int k = 0; k < PAGES; k++)
             n_found += set[k / 64] >> (k % 64) & 1;
@@ -120,28 +123,35 @@ TEST(logfilter_short_needles_are_anywhere)
     struct logfilter_bits bits = logfilter_bits_of(&g);
     struct buf file = {0};
     struct logfilter *f;
-    uint64_t set[1] = {0}, touched = 0;
+    struct logfilter_io io = {.fetch = from_buf, .arg = &file};
+    uint64_t set[1] = {1}, touched = 0;
 
     logfilter_grams_add(&g, SLICE("short"));
     CHECK(logfilter_bits_may(&bits, &g));
     logfilter_out_add(o, &bits, &file);
     logfilter_out_end(o, &file);
-    CHECK_OK(logfilter_open(a, file.len, 1, from_buf, &file, &f));
-    CHECK_OK(logfilter_candidates(f, &g, set, &touched));
+    CHECK_OK(logfilter_open(a, file.len, 1, &(struct logfilter_io){.fetch = from_buf, .arg = &file},
+                            &f));
+    CHECK_OK(logfilter_narrow(f, &io, &g, set, &touched));
     CHECK_INT(set[0], 1);
     CHECK_INT(touched, 0);
-    CHECK_ERR(logfilter_open(a, file.len, 2, from_buf, &file, &f), ERR_CORRUPT, "table");
-    CHECK_ERR(logfilter_open(a, file.len - 1, 1, from_buf, &file, &f), ERR_CORRUPT, "footer");
+    CHECK_ERR(
+        logfilter_open(a, file.len, 2, &(struct logfilter_io){.fetch = from_buf, .arg = &file}, &f),
+        ERR_CORRUPT, "table");
+    CHECK_ERR(logfilter_open(a, file.len - 1, 1,
+                             &(struct logfilter_io){.fetch = from_buf, .arg = &file}, &f),
+              ERR_CORRUPT, "footer");
     for (size_t at = 0; at < file.len; at++) {
         struct err *e;
 
-        set[0] = 0;
+        set[0] = 1;
         file.ptr[at] ^= 4;
         logfilter_grams_clear(&g);
         logfilter_grams_add(&g, SLICE("a text that is not there"));
-        e = logfilter_open(a, file.len, 1, from_buf, &file, &f);
+        e = logfilter_open(a, file.len, 1, &(struct logfilter_io){.fetch = from_buf, .arg = &file},
+                           &f);
         if (!e)
-            e = logfilter_candidates(f, &g, set, &touched);
+            e = logfilter_narrow(f, &io, &g, set, &touched);
         CHECK(e || set[0] == 0);
         err_free(e);
         file.ptr[at] ^= 4;
@@ -183,10 +193,82 @@ TEST(logfilter_a_page_in_two_groups_hides_none)
     struct logfilter *f;
 
     put_two_groups(1, 0, &good);
-    CHECK_OK(logfilter_open(a, good.len, 2, from_buf, &good, &f));
+    CHECK_OK(logfilter_open(a, good.len, 2, &(struct logfilter_io){.fetch = from_buf, .arg = &good},
+                            &f));
     put_two_groups(0, 0, &bad);
-    CHECK_ERR(logfilter_open(a, bad.len, 2, from_buf, &bad, &f), ERR_CORRUPT, "of a page");
+    CHECK_ERR(
+        logfilter_open(a, bad.len, 2, &(struct logfilter_io){.fetch = from_buf, .arg = &bad}, &f),
+        ERR_CORRUPT, "of a page");
     buf_done(&good);
     buf_done(&bad);
+    arena_free(a);
+}
+
+/* Tells what is worth reading together: no more than it was asked for, and that is all that is read at first. */
+struct told {
+    struct logfilter_range ranges[8];
+    size_t n, n_calls, n_read_beyond;
+    const struct buf *file;
+};
+
+static struct err *note_ahead(void *arg, const struct logfilter_range *ranges, size_t n)
+{
+    struct told *t = arg;
+
+    CHECK(n <= 8);
+    memcpy(t->ranges, ranges, n * sizeof(*ranges));
+    t->n = n;
+    t->n_calls++;
+    return NULL;
+}
+
+static struct err *from_told(void *arg, uint64_t off, size_t len, struct slice *ret)
+{
+    struct told *t = arg;
+    bool found = false;
+
+    for (size_t i = 0; i < t->n; i++)
+        found |= t->ranges[i].off == off && t->ranges[i].len == len;
+    t->n_read_beyond += !found;
+    *ret = slice_sub(buf_slice(t->file), (size_t)off, len);
+    return NULL;
+}
+
+TEST(logfilter_reads_ahead_what_pages_of_the_set_need)
+{
+    static struct logfilter_grams g;
+    struct logfilter_out *o = logfilter_out_new();
+    struct arena *a = arena_new(0);
+    struct buf file = {0};
+    struct told told = {.file = &file};
+    struct logfilter_io io = {
+        .fetch = from_told, .ahead = note_ahead, .ahead_max = 8, .arg = &told};
+    struct logfilter *f;
+    uint64_t set[1] = {0xf0}, touched = 0;
+    struct rng r;
+    char id[20];
+
+    rng_seed(&r, 5);
+    for (int i = 0; i < 8; i++) { /* each of a class, so a group, of its own */
+        struct logfilter_bits bits;
+
+        add_page(&r, &g, (size_t)40 << i, id);
+        bits = logfilter_bits_of(&g);
+        logfilter_out_add(o, &bits, &file);
+    }
+    logfilter_out_end(o, &file);
+    CHECK_OK(logfilter_open(a, file.len, 8, &(struct logfilter_io){from_told, .arg = &told}, &f));
+    told.n_read_beyond = 0;
+    logfilter_grams_clear(&g);
+    logfilter_grams_add(&g, slice_cstr(id)); /* of the last page */
+    CHECK(g.hashes.len && g.hashes.len <= 4);
+    io.ahead_max = 2 * g.hashes.len;
+    CHECK_OK(logfilter_narrow(f, &io, &g, set, &touched));
+    CHECK(set[0] & 0x80 && !(set[0] & 0x0f));
+    CHECK(told.n_calls >= 2 && told.n_calls <= 4); /* of two groups at a time */
+    CHECK_INT(told.n_read_beyond, 0);
+    logfilter_grams_done(&g);
+    logfilter_out_free(o);
+    buf_done(&file);
     arena_free(a);
 }

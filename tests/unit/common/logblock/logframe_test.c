@@ -11,7 +11,10 @@ TEST(logframe_comes_back_and_knows_when_it_is_torn)
                                  .min_ns = -1,
                                  .max_ns = 9,
                                  .epoch = 1,
-                                 .through = 77};
+                                 .through = 77,
+                                 .segment = ulid_make(1000, (const uint8_t *)"0123456789"),
+                                 .window_ms = -7200000,
+                                 .number = 4};
     struct logframe_stream streams[2] = {{.fp = {9, 1}, .min_ns = -1, .max_ns = 3, .entries = 2},
                                          {.fp = {1, 2}, .min_ns = 4, .max_ns = 9, .entries = 3}};
     struct logframe_page page = {.bytes = 4, .entries = 5, .min_ns = -1, .max_ns = 9};
@@ -27,6 +30,10 @@ TEST(logframe_comes_back_and_knows_when_it_is_torn)
     CHECK_OK(logframe_open(buf_slice(&out), &f));
     CHECK_INT(f.head.through, 77);
     CHECK_INT(f.head.min_ns, -1);
+    CHECK(ulid_eq(f.head.segment, head.segment));
+    CHECK_INT(f.head.window_ms, -7200000);
+    CHECK_INT(f.head.number, 4);
+    CHECK(!f.is_dropped);
     CHECK_SLICE(f.tenant, "tenant");
     CHECK_SLICE(logframe_page_bytes(&f, 0), "page");
     CHECK(logframe_find(&f, streams[1].fp, &at) && at == 1);
@@ -36,9 +43,43 @@ TEST(logframe_comes_back_and_knows_when_it_is_torn)
     CHECK(slice_eq(buf_slice(&back), buf_slice(&labels)));
     for (size_t n = 0; n < out.len; n++) /* cut short anywhere */
         CHECK_ERR(logframe_open(slice_of(out.ptr, n), &f), ERR_CORRUPT, "frame of log lines");
-    out.ptr[130] ^= 1;
-    CHECK_ERR(logframe_open(buf_slice(&out), &f), ERR_CORRUPT, "checksum");
+    for (size_t i = 0; i < logframe_front_bytes(&f); i++) { /* any byte that lies */
+        if (i == LOGFRAME_DROPPED_AT)
+            continue;
+        out.ptr[i] ^= 4;
+        CHECK_ERR(logframe_open_front(buf_slice(&out), &f), i == 7 ? ERR_UNSUPPORTED : ERR_CORRUPT,
+                  "frame of log lines");
+        out.ptr[i] ^= 4;
+    }
+    out.ptr[160] ^= 1;
+    CHECK_ERR(logframe_open(buf_slice(&out), &f), ERR_CORRUPT, "checksum of the tables");
     buf_done(&out);
     buf_done(&labels);
     buf_done(&back);
+}
+
+TEST(logframe_that_is_dropped_says_what_of_the_log_it_covers)
+{
+    struct logframe_head head = {.n_streams = 1, .n_pages = 1, .entries = 1, .through = 9};
+    struct logframe_stream stream = {.fp = {1, 1}, .entries = 1};
+    struct logframe_page page = {.bytes = 4, .entries = 1};
+    struct buf out = {0}, labels = {0};
+    struct logframe f;
+
+    buf_lstr(&labels, SLICE("labels"));
+    CHECK_OK(logframe_build(&head, SLICE("tenant"), &stream, &page, buf_slice(&labels),
+                            SLICE("page"), &out));
+    out.ptr[LOGFRAME_DROPPED_AT] = LOGFRAME_DROPPED;
+    CHECK_OK(logframe_open(buf_slice(&out), &f)); /* whoever reads it at this moment goes on */
+    CHECK(f.is_dropped);
+    CHECK_SLICE(logframe_page_bytes(&f, 0), "page");
+    memset(out.ptr + logframe_front_bytes(&f), 0, out.len - logframe_front_bytes(&f));
+    CHECK_OK(logframe_open_front(buf_slice(&out), &f));
+    CHECK(f.is_dropped);
+    CHECK_INT(f.head.through, 9);
+    CHECK_INT(f.bytes.len, out.len);
+    CHECK_SLICE(f.tenant, "tenant");
+    CHECK_ERR(logframe_open(buf_slice(&out), &f), ERR_CORRUPT, "it is dropped");
+    buf_done(&out);
+    buf_done(&labels);
 }

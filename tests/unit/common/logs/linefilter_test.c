@@ -3,6 +3,7 @@
 #include "common/logs/iprange.h"
 #include "common/logs/linefilter.h"
 #include "common/logs/linepattern.h"
+#include "common/logs/pipeline.h"
 #include "common/logs/textfind.h"
 #include "tests/unit/test.h"
 
@@ -168,5 +169,54 @@ TEST(linepattern_takes_captures)
     CHECK_SLICE(got[3], "");
     CHECK_INT(linepattern_take(&p, SLICE("[::1] - \"GET"), got), 2);
     CHECK_INT(linepattern_take(&p, SLICE("::1] - \"GET"), got), 0);
+    arena_free(a);
+}
+
+/* The needles of a query's first line filters, with commas between. */
+static const char *needles_of(struct arena *a, const char *pipeline, size_t max)
+{
+    char *query = arena_printf(a, "{a=\"b\"} %s", pipeline);
+    struct slice needles[8];
+    struct buf out = {0};
+    struct logql q;
+    char *ret;
+    size_t n;
+
+    CHECK_OK(logql_parse(a, slice_cstr(query), &q));
+    n = pipeline_needles(a, &q.root->u.logs, needles, max);
+    for (size_t i = 0; i < n; i++)
+        buf_printf(&out, "%s%.*s", i ? "," : "", SLICE_ARG(needles[i]));
+    ret = arena_cstr(a, buf_slice(&out));
+    buf_done(&out);
+    logql_done(&q);
+    return ret;
+}
+
+TEST(linefilter_needles_are_in_every_line_that_is_kept)
+{
+    static const struct {
+        const char *pipeline, *needles;
+    } cases[] = {
+        {"|= \"one\" |= \"two\"", "one,two"},
+        {"|= \"one\" or \"two\"", ""}, /* neither has to be there */
+        {"!= \"one\" !~ \"two\"", ""},
+        {"|= \"\"", ""},
+        {"|= ip(\"10.0.0.1\")", ""},
+        {"|~ \".*some text.*\"", "some text"},
+        {"|~ \"one|two\"", ""},
+        {"|~ \"(?i)one\"", ""},
+        {"|~ \"id=[0-9]+ failed\"", " failed"},
+        {"|> \"<_>took <ms> ms\"", "took , ms"},
+        {"!> \"<_>took <ms> ms\"", ""},
+        {"| json | level=\"x\" |= \"one\"", "one"}, /* the line is still what it was */
+        {"|= \"one\" | line_format \"{{.x}}\" |= \"two\"", "one"},
+        {"| decolorize |= \"one\"", ""},
+        {"| unpack |= \"one\"", ""},
+    };
+    struct arena *a = arena_new(0);
+
+    for (size_t i = 0; i < ORR_COUNT(cases); i++)
+        CHECK_STR(needles_of(a, cases[i].pipeline, 8), cases[i].needles);
+    CHECK_STR(needles_of(a, "|= \"one\" |> \"<_>took <ms> ms\"", 2), "one,took ");
     arena_free(a);
 }

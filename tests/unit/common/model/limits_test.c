@@ -159,7 +159,10 @@ TEST(limits_give_out_rules_of_tenants)
     CHECK_SLICE(b->ha_cluster_label, "cluster");
     CHECK(b->metric_relabel == NULL);
     limits_print(l, &out);
-    CHECK(strstr(buf_cstr(&out), "  drop_labels: []\n  ha_cluster_label: \"cluster\"\n"));
+    CHECK(strstr(buf_cstr(&out), "  drop_labels: []\n  enforced_labels: []\n"
+                                 "  default_resource_attributes_as_index_labels: "
+                                 "[\"service.name\", "));
+    CHECK(strstr(buf_cstr(&out), "\"k8s.job.name\"]\n  ha_cluster_label: \"cluster\"\n"));
     CHECK(strstr(buf_cstr(&out), "    drop_labels: [\"pod\", \"uid\"]\n"
                                  "    ha_cluster_label: \"prom\"\n"
                                  "    metric_relabel_configs: [{\"action\": \"labeldrop\", "
@@ -177,6 +180,17 @@ TEST(limits_give_out_rules_of_tenants)
     b = limits_rules(l, SLICE("a"));
     CHECK_SLICE(b->s3_sse_type, "SSE-KMS");
     CHECK_SLICE(b->s3_sse_kms_key_id, "k");
+    put("overrides: {a: {retention_stream: [{selector: up, period: 1h}], logs_retention_period: "
+        "2h,\n"
+        "  logs_retention_stream: [{selector: '{env=\"dev\"}', period: 1d}]}}\n");
+    CHECK_OK(limits_poll(l, &changed));
+    tenant_rules_unref(b);
+    b = limits_rules(l, SLICE("a"));
+    CHECK_INT(b->retention.rules.ptr->period_ms, 3600000);
+    CHECK_INT(b->logs_retention.rules.ptr->period_ms, 24 * 3600000);
+    CHECK(get(l, "a").logs_retention_period_ns == 7200000000000);
+    put("overrides: {a: {logs_retention_stream: [{selector: up}]}}\n");
+    CHECK_ERR(limits_poll(l, &changed), ERR_INVALID, "over.yaml:1: logs_retention_stream: a rule");
     put("overrides: {a: {s3_sse_type: KMS}}\n");
     CHECK_ERR(limits_poll(l, &changed), ERR_INVALID, "over.yaml:1: s3_sse_type");
     put("overrides: {a: {metric_relabel_configs: [{action: keep, regex: '('}]}}\n");

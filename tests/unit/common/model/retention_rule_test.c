@@ -20,7 +20,7 @@ static const char *period(const char *yaml)
     struct err *e;
 
     CHECK_OK(yaml_load("t", slice_cstr(yaml), a, &root));
-    if ((e = retention_rules_parse("t", root, a, &rules)))
+    if ((e = retention_rules_parse("t", "retention_stream", root, a, &rules)))
         (void)snprintf(out, sizeof(out), "%s", err_msg(e));
     else if ((r = retention_rules_find(&rules, labels)))
         (void)snprintf(out, sizeof(out), "%lld", (long long)r->period_ms / 1000);

@@ -23,7 +23,7 @@ static bool take(void *arg, struct slice lines)
     return !t->is_full;
 }
 
-static void open_taking(struct taking *t, int64_t idle_ms)
+static void open_taking_as(struct taking *t, int64_t idle_ms, const struct message_cut_opts *o)
 {
     struct net_addr addr;
 
@@ -35,10 +35,17 @@ static void open_taking(struct taking *t, int64_t idle_ms)
                                                         .max_connections = 10,
                                                         .max_line_bytes = 100000,
                                                         .idle_ms = idle_ms,
+                                                        .messages = o,
+                                                        .drops_datagrams = o != NULL,
                                                         .lines = take,
                                                         .arg = t},
                              &addr, &t->socket));
     t->port = net_addr_port(&addr);
+}
+
+static void open_taking(struct taking *t, int64_t idle_ms)
+{
+    open_taking_as(t, idle_ms, NULL);
 }
 
 static void close_taking(struct taking *t)
@@ -159,5 +166,56 @@ TEST(line_socket_closes_what_is_silent)
     CHECK_INT(t.m.idle, 1);
     CHECK(recv(a, &c, 1, 0) == 0);
     (void)close(a);
+    close_taking(&t);
+}
+
+TEST(line_socket_hands_over_messages)
+{
+    static const struct message_cut_opts o = {MESSAGE_SYSLOG, 8, true};
+    struct taking t;
+    int a, b;
+
+    open_taking_as(&t, 60000, &o);
+    a = connect_to(t.port, SOCK_STREAM);
+    b = connect_to(t.port, SOCK_DGRAM);
+    put(a, "4 <1>a");
+    turn_until(&t, 4);
+    put(b, "<1>a datagram");
+    turn_until(&t, 12);
+    put(a, "<1>too long\n12 <1>cut short");
+    turn_until(&t, 28);
+    (void)close(a);
+    while (t.m.connections)
+        loop_run_once(t.loop, 100);
+    CHECK_STR(buf_cstr(&t.got), "<1>a<1>a dat<1>too l<1>cut s");
+    CHECK_INT(t.m.messages_cut, 3);
+    (void)close(b);
+    close_taking(&t);
+}
+
+TEST(line_socket_drops_datagrams_while_its_taker_is_full)
+{
+    static const struct message_cut_opts o = {MESSAGE_SYSLOG, 8, false};
+    struct taking t;
+    int u;
+
+    open_taking_as(&t, 60000, &o);
+    u = connect_to(t.port, SOCK_DGRAM);
+    t.is_full = true;
+    put(u, "one");
+    turn_until(&t, 3);
+    put(u, "two");
+    put(u, "much too long");
+    while (t.m.datagrams < 3)
+        loop_run_once(t.loop, 100);
+    CHECK_INT(t.m.datagrams_busy, 2);
+    t.is_full = false;
+    line_socket_resume(t.socket);
+    put(u, "much too long");
+    put(u, "three");
+    turn_until(&t, 8);
+    CHECK_STR(buf_cstr(&t.got), "onethree");
+    CHECK_INT(t.m.messages_dropped, 1);
+    (void)close(u);
     close_taking(&t);
 }

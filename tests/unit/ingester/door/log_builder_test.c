@@ -195,3 +195,109 @@ TEST(log_builder_says_what_was_refused)
     err_free(e);
     log_batch_free(batch);
 }
+
+/* ---- rules ---- */
+
+static struct tenant_rules *rules_of(const char *yaml)
+{
+    struct tenant_rules *r = tenant_rules_new(NULL);
+    struct arena *a = arena_new(0);
+    struct yaml_node *root = NULL;
+    bool is_known;
+
+    CHECK_OK(yaml_load("t", slice_cstr(yaml), a, &root));
+    for (size_t i = 0; i < root->n; i++) {
+        CHECK_OK(tenant_rules_read(r, "t", &root->keys[i], root->items[i], &is_known));
+        CHECK(is_known);
+    }
+    arena_free(a);
+    return r;
+}
+
+static void add_line(struct log_builder *b, const char *app, const char *line, const char *ip)
+{
+    struct label ls[] = {{SLICE("app"), slice_cstr(app)}, {SLICE("pod"), SLICE("p1")}};
+    struct label md = {SLICE("ip"), slice_cstr(ip)};
+    struct log_builder_at at = log_builder_stream(b, (struct labels){ls, 2});
+
+    CHECK_OK(log_builder_entry(
+        b, &at,
+        &(struct log_in){
+            .t_ns = LOG_TEXT_NOW_NS, .line = slice_cstr(line), .metadata = &md, .n_metadata = 1}));
+}
+
+TEST(log_builder_applies_the_tenant_s_rules_in_their_order)
+{
+    static const struct tenant_limits limits = {
+        .generation = 1, .allow_structured_metadata = true, .max_label_names_per_stream = 1};
+    struct tenant_rules *rules =
+        rules_of("log_relabel_configs:\n"
+                 "  - {action: labeldrop, regex: pod}\n"
+                 "  - {action: drop, source_labels: [app], regex: noise}\n"
+                 "log_rules:\n"
+                 "  - {name: debug, action: drop, selector: '{app=\"shop\"}', regex: debug}\n"
+                 "  - {name: mail, action: scrub, classes: [email, ip], replacement: '***'}\n"
+                 "  - {name: starred, action: sample, share: 0, regex: '\\*{3} twice'}\n");
+    struct log_batch *batch = log_batch_new(SLICE("t"), &limits);
+    struct buf got = {0};
+    struct log_builder b;
+
+    log_builder_init(&b, batch, NULL, LOG_TEXT_NOW_NS);
+    log_builder_set_rules(&b, rules);
+    for (int i = 0; i < 2; i++) {
+        add_line(&b, "shop", "debug a@b.de", "-");
+        add_line(&b, "shop", "info a@b.de", "10.0.0.1");
+        add_line(&b, "other", "debug", "-");
+        add_line(&b, "other", "a@b.de twice", "-");
+        add_line(&b, "noise", "x", "-");
+    }
+    log_text_print(&got, batch);
+    CHECK_STR(buf_cstr(&got), "{app=\"shop\"}\n"
+                              "  @1767225600000000000 info *** {ip=\"***\"}\n"
+                              "  @1767225600000000000 info *** {ip=\"***\"}\n"
+                              "{app=\"other\"}\n"
+                              "  @1767225600000000000 debug {ip=\"-\"}\n"
+                              "  @1767225600000000000 debug {ip=\"-\"}\n");
+    CHECK_INT(log_builder_refused(&b), 0);
+    CHECK_INT(b.tally[0].lines, 2);
+    CHECK_INT(b.tally[0].bytes, 24);
+    CHECK_INT(b.tally[1].lines, 4);
+    CHECK_INT(b.tally[2].lines, 2);
+    CHECK_INT(b.tally[3].lines, 2);
+    buf_done(&got);
+    log_batch_free(batch);
+    tenant_rules_unref(rules);
+}
+
+TEST(log_builder_keeps_equal_lines_apart_when_told_so)
+{
+    static const struct tenant_limits limits = {.generation = 1,
+                                                .max_line_size = 6,
+                                                .max_line_size_truncate = true,
+                                                .allow_structured_metadata = true,
+                                                .increment_duplicate_timestamp = true};
+    static const int64_t times[] = {10, 10, 10, 11, 9, 9, 20};
+    struct tenant_rules *rules =
+        rules_of("{max_line_size_truncate_identifier: '..', enforced_labels: [app, env]}");
+    struct label ls[] = {{SLICE("app"), SLICE("a")}, {SLICE("env"), SLICE("e")}};
+    struct log_batch *batch = log_batch_new(SLICE("t"), &limits);
+    struct log_builder_at at;
+    struct buf got = {0};
+    struct log_builder b;
+
+    log_builder_init(&b, batch, NULL, LOG_TEXT_NOW_NS);
+    log_builder_set_rules(&b, rules);
+    at = log_builder_stream(&b, (struct labels){ls, 2});
+    for (size_t i = 0; i < ORR_COUNT(times); i++)
+        CHECK_OK(log_builder_entry(&b, &at,
+                                   &(struct log_in){.t_ns = times[i], .line = SLICE("too long")}));
+    at = log_builder_stream(&b, (struct labels){ls, 1});
+    CHECK_OK(log_builder_entry(&b, &at, &(struct log_in){.t_ns = 10, .line = SLICE("x")}));
+    CHECK_INT(b.rejects.lines[LOG_MISSING_ENFORCED], 1);
+    log_text_print(&got, batch);
+    CHECK_STR(buf_cstr(&got), "{app=\"a\", env=\"e\"}\n  @10 too ..\n  @11 too ..\n  @12 too ..\n"
+                              "  @13 too ..\n  @9 too ..\n  @10 too ..\n  @20 too ..\n");
+    buf_done(&got);
+    log_batch_free(batch);
+    tenant_rules_unref(rules);
+}

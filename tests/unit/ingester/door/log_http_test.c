@@ -21,6 +21,8 @@ struct fixture {
     struct buf stored;
     size_t n_known;      /* streams whose labels were known */
     const char *refuses; /* what the sink says; NULL: it takes all */
+    bool keeps;          /* the sink keeps the batch, like one with a slow replica */
+    struct log_batch *kept;
     enum err_code refusal;
 };
 
@@ -34,7 +36,12 @@ static void sink_write(void *arg, struct loop *loop, struct log_batch *batch,
     pthread_mutex_lock(&f->lock);
     VEC_FOREACH (s, &batch->streams)
         f->n_known += s->is_known;
-    log_text_print(&f->stored, batch);
+    if (f->keeps) {
+        log_batch_ref(batch);
+        f->kept = batch;
+    } else {
+        log_text_print(&f->stored, batch);
+    }
     err = f->refuses ? err_new(f->refusal, "%s", f->refuses) : NULL;
     pthread_mutex_unlock(&f->lock);
     done(done_arg, err);
@@ -159,6 +166,47 @@ TEST(log_http_stores_what_it_answers_204_to)
                      "{\"app\":\"a\",\"t\":1767225600} {detected_level=\"unknown\"}\n");
     log_text_check(post(&f, "/loki/api/v1/push", "{}"), "204 ");
     check_stored(&f, "");
+    close_all(&f);
+}
+
+static void check_kept(struct fixture *f, const char *path, const char *type, struct slice body,
+                       const char *want)
+{
+    struct buf got = call(f, "POST", path, type, body), text = {0};
+
+    CHECK(slice_has_prefix(buf_slice(&got), SLICE("20")));
+    buf_done(&got);
+    /* When the loop has answered this, it is through with that. */
+    got = call(f, "GET", "/elasticsearch", NULL, SLICE(""));
+    buf_done(&got);
+    pthread_mutex_lock(&f->lock);
+    CHECK(f->kept);
+    log_text_print(&text, f->kept);
+    log_batch_free(f->kept);
+    f->kept = NULL;
+    pthread_mutex_unlock(&f->lock);
+    log_text_check(text, want);
+}
+
+/* What a slow replica asks for when the client has its answer. */
+TEST(log_http_batches_outlive_their_requests)
+{
+    static const char *const line = "{app=\"a\", service_name=\"a\"}\n  @1767225600000000000 "
+                                    "{\"app\":\"a\",\"t\":1767225600} "
+                                    "{detected_level=\"unknown\"}\n";
+    struct fixture f;
+
+    open_with(&f, "", true);
+    f.keeps = true;
+    check_kept(&f, "/loki/api/v1/push", NULL, slice_cstr(one), one_stored);
+    check_kept(&f, "/insert/jsonline?_stream_fields=app&_time_field=t", NULL,
+               SLICE("{\"app\":\"a\",\"t\":1767225600}\n"), line);
+    check_kept(&f, "/_bulk?_stream_fields=app&_time_field=t", NULL,
+               SLICE("{\"create\":{}}\n{\"app\":\"a\",\"t\":1767225600}\n"), line);
+    check_kept(&f, "/otlp/v1/logs", "Content-Type: application/x-protobuf",
+               SLICE("\n\x13\x12\x11\x12\x0f\t\x00\x00\xfa\xedQr\x86\x18*\x04\n\x02yz"),
+               "{service_name=\"unknown_service\"}\n  @1767225600000000000 yz "
+               "{detected_level=\"unknown\"}\n");
     close_all(&f);
 }
 

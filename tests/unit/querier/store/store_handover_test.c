@@ -251,7 +251,8 @@ TEST(store_says_when_the_bucket_itself_is_behind_the_ingesters)
     mark_all(&g, 7);
     CHECK_ERR(read_all(&g, &out), ERR_UNAVAILABLE,
               "version 7 of the catalogue of tenant t, and here it is at 1: the object store has");
-    store_hint(g.store, TENANT, 7); /* a hint is overruled by the bucket, a mark is not */
+    store_hint(g.store, SLICE("metrics"), TENANT,
+               7); /* a hint is overruled by the bucket, a mark is not */
     CHECK_ERR(read_all(&g, &out), ERR_UNAVAILABLE, "the object store has no newer one");
     mark_all(&g, 0);
     CHECK_OK(read_all(&g, &out));

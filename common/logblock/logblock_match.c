@@ -1,0 +1,172 @@
+/* Which streams a query wants, and which pages have lines of them. */
+#include "common/base/mem.h"
+#include "common/logblock/logblock_internal.h"
+
+/* What is being made of a query. */
+struct matching {
+    struct logblock *block;
+    struct arena *arena;
+    const struct logblock_query *q;
+    bool is_all;
+    struct logblock_matches out;
+    uint64_t *all; /* pages of the streams that match, whatever the times */
+};
+
+static struct err *bad_index(const char *what)
+{
+    return err_new(ERR_CORRUPT, "index: %s", what);
+}
+
+/* A stream's chunks are pages of one after the other, of one ordinal, that are there. */
+static struct err *check_metas(const struct matching *s, const struct block_chunk_meta *m, size_t n)
+{
+    if (n == 0)
+        return bad_index("a stream without pages");
+    for (size_t i = 0; i < n; i++)
+        if (m[i].ref >> 32 != m[0].ref >> 32 || m[i].ref != m[0].ref + i)
+            return bad_index("pages of a stream that are not one behind the other");
+    if (m[0].ref >> 32 >= s->out.dir->n_streams || (uint32_t)m[n - 1].ref >= s->out.dir->n_pages)
+        return bad_index("a stream or a page that is not there");
+    return NULL;
+}
+
+/* Keeps the stream if any of its pages has lines of it in the range. */
+static void keep_match(struct matching *s, uint32_t ref, const struct block_chunk_meta *m, size_t n)
+{
+    int64_t from = logblock_ms(s->q->from_ns), to = logblock_ms(s->q->to_ns - 1);
+    struct logblock_match x = {
+        .ref = ref, .stream = (uint32_t)(m[0].ref >> 32), .first = UINT32_MAX};
+
+    for (size_t i = 0; i < n; i++) {
+        uint32_t page = (uint32_t)m[i].ref;
+        struct logblock_page_at at = logblock_directory_page(s->out.dir, page);
+
+        s->all[page >> 6] |= 1ull << (page & 63);
+        if (!s->is_all && (m[i].max_t < from || m[i].min_t > to || at.max_ns < s->q->from_ns ||
+                           at.min_ns >= s->q->to_ns))
+            continue;
+        s->out.pages[page >> 6] |= 1ull << (page & 63);
+        x.first = ORR_MIN(x.first, page);
+        x.last = page;
+    }
+    if (x.first != UINT32_MAX)
+        s->out.ptr[s->out.n++] = x;
+}
+
+/* The stream before. */
+struct before {
+    uint64_t next_stream; /* the least that may follow */
+    uint32_t last_page;
+};
+
+static struct err *match_one(struct matching *s, struct arena *tmp, uint32_t ref,
+                             struct before *before)
+{
+    struct block_chunk_meta *m;
+    struct err *e;
+    size_t n;
+
+    arena_reset(tmp);
+    if ((e = block_reader_metas(s->block->streams, tmp, ref, &m, &n)) || (e = check_metas(s, m, n)))
+        return e;
+    if (m[0].ref >> 32 < before->next_stream || (uint32_t)m[0].ref < before->last_page)
+        return bad_index("streams out of order");
+    *before = (struct before){(m[0].ref >> 32) + 1, (uint32_t)m[n - 1].ref};
+    keep_match(s, ref, m, n);
+    return NULL;
+}
+
+static struct err *match_all(struct matching *s, struct block_refs refs)
+{
+    const struct block_reader *r = s->block->streams;
+    struct arena *tmp = arena_new(0);
+    struct before before = {0};
+    struct err *e = NULL;
+
+    for (size_t at = 0, n; !e && at < refs.n; at += n) {
+        struct objpages_hold *hold;
+
+        if ((e = block_reader_hold_series(r, refs.ptr + at, refs.n - at, block_reader_room(r, 1),
+                                          &n, &hold)))
+            break;
+        for (size_t i = at; !e && i < at + n; i++)
+            if (i % 4096 || !(e = logblock_check(s->q, s->arena)))
+                e = match_one(s, tmp, refs.ptr[i], &before);
+        block_reader_unhold(r, hold);
+    }
+    arena_free(tmp);
+    return e;
+}
+
+static uint64_t count(const uint64_t *set, uint32_t n)
+{
+    uint64_t k = 0;
+
+    for (uint32_t i = 0; i < LOGPAGE_WORDS(n); i++)
+        k += (uint64_t)__builtin_popcountll(set[i]);
+    return k;
+}
+
+static bool has_any_page(const struct matching *s, const struct logblock_match *m)
+{
+    for (uint32_t i = m->first; i <= m->last; i++)
+        if (logblock_has_page(&s->out, i))
+            return true;
+    return false;
+}
+
+static struct err *narrow_by_needles(struct matching *s)
+{
+    struct err *e = logblock_narrow(s->block, s->q->needles, s->q->n_needles, s->out.pages,
+                                    &s->out.filter_bytes);
+    size_t kept = 0;
+
+    if (e)
+        return e;
+    for (size_t i = 0; i < s->out.n; i++)
+        if (has_any_page(s, &s->out.ptr[i]))
+            s->out.ptr[kept++] = s->out.ptr[i];
+    s->out.n = kept;
+    return NULL;
+}
+
+static struct err *find(struct matching *s)
+{
+    struct logblock_matches *out = &s->out;
+    struct block_refs refs;
+    struct err *e;
+
+    if ((e = logblock_directory_get(s->block, &out->dir)) ||
+        (e = block_reader_select(s->block->streams, s->arena, s->q->matchers, &refs)))
+        return e;
+    out->ptr = arena_array(s->arena, struct logblock_match, refs.n);
+    out->pages = arena_array(s->arena, uint64_t, LOGPAGE_WORDS(out->dir->n_pages));
+    s->all = arena_array(s->arena, uint64_t, LOGPAGE_WORDS(out->dir->n_pages));
+    if ((e = match_all(s, refs)))
+        return e;
+    if (s->q->max_streams && out->n > s->q->max_streams)
+        return err_new(ERR_LIMIT, "the query selects more than %llu streams",
+                       (unsigned long long)s->q->max_streams);
+    if ((e = narrow_by_needles(s)))
+        return e;
+    out->skipped = count(s->all, out->dir->n_pages) - count(out->pages, out->dir->n_pages);
+    return logblock_check(s->q, s->arena);
+}
+
+struct err *logblock_check(const struct logblock_query *q, const struct arena *a)
+{
+    if (q->cancel && atomic_load(q->cancel))
+        return err_new(ERR_CANCELED, "the query was canceled");
+    return arena_over(a) ? err_new(ERR_LIMIT, "selecting log lines: over the memory budget") : NULL;
+}
+
+struct err *logblock_match(struct logblock *b, struct arena *a, const struct logblock_query *q,
+                           bool is_all, struct logblock_matches *ret)
+{
+    struct matching s = {.block = b, .arena = a, .q = q, .is_all = is_all};
+    struct err *e = is_all || q->from_ns < q->to_ns ? find(&s) : NULL;
+
+    if (!e)
+        *ret = s.out;
+    return e;
+}

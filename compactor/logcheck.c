@@ -1,0 +1,263 @@
+#include "compactor/logcheck.h"
+
+#include "common/base/clock.h"
+#include "common/base/fsx.h"
+#include "common/base/mem.h"
+#include "common/base/vec.h"
+#include "common/block/block_format.h"
+#include "common/logblock/logframe.h"
+
+struct logcheck {
+    struct slice bytes; /* mapped */
+    VEC(struct logframe) frames;
+    struct logblock *block;
+};
+
+static struct err *wrong(const char *what)
+{
+    return err_new(ERR_CORRUPT, "%s", what);
+}
+
+/* ---- one frame ---- */
+
+struct frame_walk {
+    const struct logframe *frame;
+    struct segcheck *found;
+    uint32_t *entries;    /* seen so far, by stream */
+    struct arena *page;   /* of the page at hand */
+    uint32_t last_stream; /* of the entry before */
+    int64_t last_ns;
+};
+
+static struct err *check_stream_labels(struct slice canonical, struct hash128 fp)
+{
+    struct reader r = reader_new(canonical);
+    struct slice last = SLICE_EMPTY;
+    struct label l;
+    size_t n = 0;
+
+    while (labels_next_canonical(&r, &l)) {
+        if (!l.name.len || !l.value.len || (n && slice_cmp(last, l.name) >= 0))
+            return wrong("labels are not in order, or a name or value is empty");
+        last = l.name;
+        n++;
+    }
+    if (!reader_ok(&r) || n == 0 || n > BLOCK_MAX_LABELS)
+        return wrong("a stream has no labels, too many, or malformed ones");
+    return hash128_eq(labels_fingerprint_of_canonical(canonical), fp)
+               ? NULL
+               : wrong("labels do not have the fingerprint that they stand under");
+}
+
+static struct err *check_labels(const struct logframe *f)
+{
+    struct buf b = {0};
+    struct reader r;
+    struct err *e = f->labels_bytes > LOGCHECK_MAX_LABELS_BYTES ? wrong("its labels are too large")
+                                                                : logframe_labels(f, &b);
+
+    r = reader_new(buf_slice(&b));
+    for (uint32_t i = 0; !e && i < f->head.n_streams; i++) {
+        struct slice canonical = reader_lstr(&r);
+
+        e = reader_ok(&r) ? check_stream_labels(canonical, logframe_stream_at(f, i).fp)
+                          : wrong("its labels are cut off");
+    }
+    if (!e && reader_left(&r))
+        e = wrong("it has more labels than streams");
+    buf_done(&b);
+    return e;
+}
+
+/* Entries [run->first, + run->n) of page i. */
+static struct err *check_run(struct frame_walk *w, uint32_t i, const struct logpage_run *run,
+                             const int64_t *times)
+{
+    struct logframe_stream s;
+
+    if (run->stream >= w->frame->head.n_streams || run->stream < w->last_stream)
+        return wrong("streams are not in order");
+    s = logframe_stream_at(w->frame, run->stream);
+    if (i < s.first_page || i > s.last_page)
+        return wrong("a stream is in a page that it says it is not in");
+    for (uint32_t k = run->first; k < run->first + run->n; k++) {
+        if (times[k] < s.min_ns || times[k] > s.max_ns ||
+            ((k > run->first || w->entries[run->stream]) && times[k] < w->last_ns))
+            return wrong("times are not in order, or not those of their stream");
+        w->last_ns = times[k];
+    }
+    w->last_stream = run->stream;
+    w->entries[run->stream] += run->n; /* no more than 2^32: each is of a page that is there */
+    return NULL;
+}
+
+static struct err *check_texts(struct frame_walk *w, struct logpage *p)
+{
+    uint32_t n = logpage_n_entries(p);
+    struct slice *lines = arena_array(w->page, struct slice, n);
+    struct labels *meta = arena_array(w->page, struct labels, n);
+    struct err *e = logpage_lines(p, NULL, 0, n, lines);
+
+    return e ? e : logpage_meta(p, NULL, 0, n, meta);
+}
+
+static struct err *check_page(struct frame_walk *w, uint32_t i)
+{
+    struct logframe_page at = logframe_page_at(w->frame, i);
+    const struct logpage_run *runs;
+    const int64_t *times;
+    struct logpage *p;
+    struct err *e;
+    size_t n;
+
+    arena_reset(w->page);
+    if ((e = logpage_open(w->page, logframe_page_bytes(w->frame, i), &p)) ||
+        (e = logpage_runs(p, &runs, &n)) || (e = logpage_times(p, &times)))
+        return e;
+    if (logpage_n_entries(p) != at.entries)
+        return wrong("a page has another number of entries than the frame says");
+    for (uint32_t k = 0; k < at.entries; k++) {
+        if (times[k] < at.min_ns || times[k] > at.max_ns)
+            return wrong("a page has other times than the frame says");
+        w->found->min_t = ORR_MIN(w->found->min_t, times[k]);
+        w->found->max_t = ORR_MAX(w->found->max_t, times[k]);
+    }
+    for (size_t k = 0; k < n && !e; k++)
+        e = check_run(w, i, &runs[k], times);
+    w->found->samples += at.entries;
+    return e ? e : check_texts(w, p);
+}
+
+/* found: times in ns, max_t inclusive. */
+static struct err *check_frame(const struct logframe *f, struct slice tenant, struct ulid segment,
+                               struct segcheck *found)
+{
+    struct frame_walk w = {.frame = f, .found = found};
+    uint64_t before = found->samples;
+    struct err *e;
+
+    if (!slice_eq(f->tenant, tenant))
+        return wrong("it says it is another tenant's");
+    if (!ulid_eq(f->head.segment, segment) || f->is_dropped)
+        return wrong("it is of another segment, or dropped");
+    if ((e = check_labels(f)))
+        return e;
+    w.entries = mem_new_array(uint32_t, (size_t)f->head.n_streams + 1);
+    w.page = arena_new(0);
+    for (uint32_t i = 0; i < f->head.n_pages && !e; i++)
+        e = check_page(&w, i);
+    for (uint32_t i = 0; i < f->head.n_streams && !e; i++)
+        if (w.entries[i] != logframe_stream_at(f, i).entries)
+            e = wrong("a stream has another number of entries than it says");
+    if (!e && found->samples - before != f->head.entries)
+        e = wrong("it has another number of entries than it says");
+    arena_free(w.page);
+    mem_free(w.entries);
+    return e;
+}
+
+/* ---- a segment ---- */
+
+static int64_t ms_down(int64_t ns)
+{
+    return ns / NS_PER_MS - (ns % NS_PER_MS < 0);
+}
+
+static struct err *open_frames(struct logcheck *c, struct slice tenant, struct ulid segment,
+                               struct segcheck *found)
+{
+    struct slice rest = c->bytes;
+    struct err *e = NULL;
+
+    while (rest.len && !e) {
+        struct logframe f;
+
+        if ((e = logframe_open(rest, &f)) || (e = check_frame(&f, tenant, segment, found))) {
+            e = err_wrap(e, "frame %zu", c->frames.len + 1);
+            break;
+        }
+        vec_push(&c->frames, f);
+        rest = slice_from(rest, f.bytes.len);
+    }
+    /* It would be named, and dropped, with nothing to show for it. */
+    return !e && !found->samples ? wrong("it has no lines") : e;
+}
+
+struct err *logcheck_open_segment(const char *dir, struct slice tenant, struct ulid segment,
+                                  struct logcheck **ret, struct segcheck *ret_found)
+{
+    struct segcheck found = {INT64_MAX, INT64_MIN, 0};
+    struct logcheck *c = mem_new(struct logcheck);
+    char *path = mem_printf("%s/" LOGCHECK_FRAMES_FILE, dir);
+    struct err *e = fsx_map(path, &c->bytes);
+
+    mem_free(path);
+    if (!e)
+        e = open_frames(c, tenant, segment, &found);
+    if (e) {
+        logcheck_close(c);
+        return err_wrap(segcheck_as_corrupt(e), "segment %s", ulid_print(segment).s);
+    }
+    *ret = c;
+    *ret_found = (struct segcheck){ms_down(found.min_t), ms_down(found.max_t) + 1, found.samples};
+    return NULL;
+}
+
+/* ---- a block ---- */
+
+struct err *logcheck_open_block(struct block_reader *streams, struct slice tenant,
+                                struct ulid block, struct logcheck **ret,
+                                struct segcheck *ret_found)
+{
+    const struct block_meta *m = block_reader_meta(streams);
+    struct logcheck *c = mem_new(struct logcheck);
+    struct err *e;
+
+    if (!(e = segcheck_identity(m, tenant, block)) && !(e = logblock_open(streams, &c->block)))
+        e = logblock_verify(c->block);
+    if (e) {
+        logcheck_close(c);
+        return err_wrap(segcheck_as_corrupt(e), "block %s", ulid_print(block).s);
+    }
+    *ret = c;
+    *ret_found = (struct segcheck){m->min_t, m->max_t, m->stats.samples};
+    return NULL;
+}
+
+void logcheck_close(struct logcheck *c)
+{
+    if (!c)
+        return;
+    logblock_close(c->block);
+    vec_done(&c->frames);
+    fsx_unmap(c->bytes);
+    mem_free(c);
+}
+
+/* ---- reading ---- */
+
+size_t logcheck_n_sources(const struct logcheck *c)
+{
+    return c->block ? 1 : c->frames.len;
+}
+
+static void close_sources(struct logblock_source *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        s[i].close(s[i].arg);
+}
+
+struct err *logcheck_sources(const struct logcheck *c, struct logblock_source *ret)
+{
+    if (c->block)
+        return logblock_source_block(c->block, ret);
+    for (size_t i = 0; i < c->frames.len; i++) {
+        struct err *e = logblock_source_frame(&c->frames.ptr[i], &ret[i]);
+
+        if (e) {
+            close_sources(ret, i);
+            return e;
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,155 @@
+#include "compactor/signal.h"
+
+#include "common/base/clock.h"
+#include "common/block/sidecar.h"
+#include "common/model/logs_rpc.h"
+#include "common/model/metrics_rpc.h"
+#include "common/ring/member.h"
+#include "compactor/logcheck.h"
+#include "compactor/logmake.h"
+
+/* ---- metrics ---- */
+
+static struct err *open_metrics(struct blockmake_input *in, struct slice tenant,
+                                struct labels external)
+{
+    return segcheck_open(in->dir, tenant, in->ulid, external, &in->reader, &in->found);
+}
+
+static struct err *open_metrics_segment(struct blockmake_input *in, struct slice tenant)
+{
+    return open_metrics(in, tenant, (struct labels){0});
+}
+
+static void close_metrics(struct blockmake_input *in)
+{
+    block_reader_close(in->reader);
+    in->reader = NULL;
+}
+
+static void ask_held_metrics(struct buf *out, const struct tombstone *t)
+{
+    rpc_select_encode(out, &(struct rpc_select){.kind = RPC_SELECT_LABELS,
+                                                .matchers = t->matchers,
+                                                .min_ms = t->min_ms,
+                                                .max_ms = t->max_ms,
+                                                .limit = 1});
+}
+
+static struct retention retention_of_metrics(const struct tenant_limits *limits,
+                                             const struct tenant_rules *rules)
+{
+    return (struct retention){.rules = &rules->retention.rules,
+                              .default_ms =
+                                  limits->compactor_blocks_retention_period_ns / NS_PER_MS};
+}
+
+static bool is_metrics_file(struct slice name)
+{
+    return slice_eq_cstr(name, BLOCK_META_FILE) || slice_eq_cstr(name, "index") ||
+           slice_eq_cstr(name, "tombstones") || slice_eq_cstr(name, BLOCK_STARTS_FILE) ||
+           slice_eq_cstr(name, sidecar_file(SIDECAR_EXEMPLARS)) ||
+           slice_eq_cstr(name, sidecar_file(SIDECAR_METADATA));
+}
+
+/* ---- logs ---- */
+
+static struct err *open_log_segment(struct blockmake_input *in, struct slice tenant)
+{
+    return logcheck_open_segment(in->dir, tenant, in->ulid, &in->lines, &in->found);
+}
+
+static void close_logs(struct blockmake_input *in)
+{
+    logcheck_close(in->lines);
+    block_reader_close(in->reader);
+    in->lines = NULL;
+    in->reader = NULL;
+}
+
+/* Streams have no labels but their own. */
+static struct err *open_log_block(struct blockmake_input *in, struct slice tenant,
+                                  struct labels external)
+{
+    struct err *e = block_reader_open_dir(in->dir, &in->reader);
+
+    (void)external;
+    if (e)
+        return segcheck_as_corrupt(e);
+    if ((e = logcheck_open_block(in->reader, tenant, in->ulid, &in->lines, &in->found)))
+        close_logs(in);
+    return e;
+}
+
+static bool is_logs_file(struct slice name)
+{
+    (void)name;
+    return false;
+}
+
+static void ask_held_logs(struct buf *out, const struct tombstone *t)
+{
+    int64_t end = INT64_MAX / NS_PER_MS;
+
+    rpc_logs_select_encode(out,
+                           &(struct rpc_logs_select){
+                               .kind = RPC_LOGS_NAMES,
+                               .matchers = t->matchers,
+                               .from_ns = t->min_ms <= -end ? INT64_MIN : t->min_ms * NS_PER_MS,
+                               .to_ns = t->max_ms >= end ? INT64_MAX : (t->max_ms + 1) * NS_PER_MS,
+                               .limit = 1});
+}
+
+static struct retention retention_of_logs(const struct tenant_limits *limits,
+                                          const struct tenant_rules *rules)
+{
+    return (struct retention){.rules = &rules->logs_retention.rules,
+                              .default_ms = limits->logs_retention_period_ns / NS_PER_MS};
+}
+
+/* ---- the table ---- */
+
+static const struct signal signals[] = {
+    [SIGNAL_METRICS] = {.name = "metrics",
+                        .member = MEMBER_METRICS,
+                        .list_method = "ingester.segments",
+                        .read_method = "ingester.segment_read",
+                        .dropped_method = "ingester.segment_dropped",
+                        .has_file = is_metrics_file,
+                        .numbered_dir = "chunks",
+                        .max_files = 4096,
+                        .has_tiers = true,
+                        .has_chunks = true,
+                        .open_segment = open_metrics_segment,
+                        .open_block = open_metrics,
+                        .close = close_metrics,
+                        .make = blockmake,
+                        .held_method = "ingester.select",
+                        .ask_held = ask_held_metrics,
+                        .retention = retention_of_metrics},
+    [SIGNAL_LOGS] = {.name = "logs",
+                     .metric_labels = "signal=\"logs\"",
+                     .member = MEMBER_LOGS,
+                     .list_method = "ingester.segments_logs",
+                     .read_method = "ingester.segment_read_logs",
+                     .dropped_method = "ingester.segment_dropped_logs",
+                     .begins_with_id = true,
+                     .has_file = is_logs_file,
+                     .numbered_dir = LOGCHECK_FRAMES_FILE,
+                     .is_joined = true,
+                     .max_files = 200000, /* of 16 MiB of lines each, in two hours */
+                     .key_offset = 1u << 31,
+                     .has_ends = true,
+                     .open_segment = open_log_segment,
+                     .open_block = open_log_block,
+                     .close = close_logs,
+                     .make = logmake,
+                     .held_method = "ingester.select_logs",
+                     .ask_held = ask_held_logs,
+                     .retention = retention_of_logs},
+};
+
+const struct signal *signal_of(enum signal_kind kind)
+{
+    return &signals[kind];
+}

@@ -1,0 +1,67 @@
+/*
+ * What differs between the signals whose segments the compactor makes blocks of. All else, planners, fetch, catalogue, drops,
+ * levels and sweep, is one and the same for each, and is told the signal.
+ *
+ * To add one: a row in signal.c, with how its inputs are checked (as segcheck.h) and how they become a block (as blockmake.h).
+ *
+ * Constant; any thread.
+ */
+#pragma once
+#include "common/model/limits.h"
+#include "compactor/blockmake.h"
+
+#define SIGNALS(X) X(SIGNAL_METRICS) X(SIGNAL_LOGS)
+enum signal_kind {
+#define X(sym) sym,
+    SIGNALS(X)
+#undef X
+        SIGNAL_COUNT
+};
+
+struct signal {
+    const char *name;          /* the bucket's prefix, and part of the key of gossip */
+    const char *metric_labels; /* of what is counted; NULL: none, which is metrics' */
+    unsigned member;           /* bit of the ingesters that have it */
+    /* RPC methods of ingesters */
+    const char *list_method, *read_method, *dropped_method;
+    bool begins_with_id; /* the id of a segment is made when it is begun; else when it is cut */
+    /* Files that a segment may have, beside those in a directory whose names are six digits. */
+    bool (*has_file)(struct slice name);
+    const char *numbered_dir;
+    bool is_joined; /* those become one file, named as the directory, in the order of their list */
+    size_t max_files;
+    /* Added to keys on the compactor ring, so a tenant's signals need not all be one compactor's. */
+    uint32_t key_offset;
+    bool has_ends;  /* levels go by the ends of its blocks: levels_by_end() */
+    bool has_tiers; /* its blocks can be downsampled, and split by series */
+    /* What the index of a block names are chunks of samples (chunk.h): so a look into one tells what times it has. */
+    bool has_chunks;
+
+    /* Open and check an input whose files are in ret->dir; ret->ulid is the one that was asked for. Whoever opened closes.
+     * ERR_CORRUPT: the bytes are wrong; another code: they could not be read. */
+    struct err *(*open_segment)(struct blockmake_input *ret, struct slice tenant);
+    /* external: labels that its series get besides their own. */
+    struct err *(*open_block)(struct blockmake_input *ret, struct slice tenant,
+                              struct labels external);
+    void (*close)(struct blockmake_input *in); /* what is not open is allowed */
+    struct err *(*make)(const struct blockmake_opts *opts, struct arena *a,
+                        struct block_meta *ret_meta);
+
+    /* A question for ingesters whose answer is empty if they hold nothing of a tombstone. */
+    const char *held_method;
+    void (*ask_held)(struct buf *out, const struct tombstone *t);
+    /* How long blocks are kept. now_ms is left open. */
+    struct retention (*retention)(const struct tenant_limits *limits,
+                                  const struct tenant_rules *rules);
+};
+
+const struct signal *signal_of(enum signal_kind kind);
+static inline struct slice signal_name(const struct signal *sig)
+{
+    return slice_cstr(sig->name);
+}
+/* Of a job or a sweep on the compactor ring: key is that of metrics. */
+static inline uint32_t signal_key(const struct signal *sig, uint32_t key)
+{
+    return key + sig->key_offset;
+}

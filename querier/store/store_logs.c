@@ -1,0 +1,86 @@
+/* Log lines: which blocks a query reads, by which catalogue. */
+#include "common/base/clock.h"
+#include "common/base/metric.h"
+#include "querier/store/store_internal.h"
+
+/* Which catalogue is new enough. What the first look found holds for all of a query, unless an ingester has dropped
+ * something since: it says so. */
+static struct newness_need need_of(struct store_query *sq, struct fanout *f)
+{
+    int64_t max_age_ns = sq->store->opts.catalogue_max_age_ms * NS_PER_MS;
+
+    if (f)
+        sq->logs_dropped_by = ORR_MAX(sq->logs_dropped_by, fanout_mark(f));
+    if (!sq->logs_not_before_ns)
+        sq->logs_not_before_ns = clock_mono_ns(&clock_system) - max_age_ns;
+    return (struct newness_need){sq->logs_not_before_ns, sq->logs_dropped_by};
+}
+
+struct err *store_take_logs(struct store_query *sq, struct arena *a, struct fanout *f,
+                            int64_t min_ms, int64_t max_ms, const struct blockset_filter *filter,
+                            struct blockset_view *ret)
+{
+    struct newness_need need = need_of(sq, f);
+    struct store *s = sq->store;
+    struct err *e;
+
+    *ret = (struct blockset_view){0};
+    if (!s->log_blocks)
+        return NULL;
+    if ((e = blockset_take(s->log_blocks, a, sq->opts.tenant, &need, min_ms, max_ms, filter, ret)))
+        return e;
+    store_warn_if_stale(sq, ret);
+    METRIC_ADD(s->logs.blocks, ret->n);
+    for (int i = 0; i < BLOCK_SKIP_REASONS; i++)
+        METRIC_ADD(s->logs.skipped[i], ret->skipped[i]);
+    return NULL;
+}
+
+void store_logs_gone(struct store_query *sq)
+{
+    sq->logs_not_before_ns = clock_mono_ns(&clock_system);
+}
+
+void store_release_logs(struct store_query *sq, struct blockset_view *v)
+{
+    if (sq->store->log_blocks)
+        blockset_release(sq->store->log_blocks, v);
+}
+
+void store_log_times(struct store_query *sq, struct arena *a, int64_t min_ms, int64_t max_ms,
+                     const struct blockset_times **ret, size_t *ret_n)
+{
+    *ret = NULL;
+    *ret_n = 0;
+    if (sq->store->log_blocks)
+        blockset_times(sq->store->log_blocks, a, sq->opts.tenant, min_ms, max_ms, ret, ret_n);
+}
+
+void store_count_logs(struct store_query *sq, const struct store_logs_stats *add)
+{
+    struct store_logs_stats *sum = &sq->store->logs;
+
+    METRIC_ADD(sum->selects, add->selects);
+    METRIC_ADD(sum->failures, add->failures);
+    METRIC_ADD(sum->pages, add->pages);
+    METRIC_ADD(sum->pages_skipped, add->pages_skipped);
+    METRIC_ADD(sum->page_bytes, add->page_bytes);
+    METRIC_ADD(sum->filter_bytes, add->filter_bytes);
+    METRIC_ADD(sum->lines, add->lines);
+}
+
+void store_logs_stats_get(struct store *s, struct store_logs_stats *ret)
+{
+    const struct store_logs_stats *l = &s->logs;
+
+    *ret = (struct store_logs_stats){.selects = METRIC_GET(l->selects),
+                                     .failures = METRIC_GET(l->failures),
+                                     .blocks = METRIC_GET(l->blocks),
+                                     .pages = METRIC_GET(l->pages),
+                                     .pages_skipped = METRIC_GET(l->pages_skipped),
+                                     .page_bytes = METRIC_GET(l->page_bytes),
+                                     .filter_bytes = METRIC_GET(l->filter_bytes),
+                                     .lines = METRIC_GET(l->lines)};
+    for (int i = 0; i < BLOCK_SKIP_REASONS; i++)
+        ret->skipped[i] = METRIC_GET(l->skipped[i]);
+}
