@@ -8,13 +8,13 @@
 
 #define SEED 0x77726974ull
 /* All in lease_ms; the header has the reasons. */
-#define USABLE 8
+#define USABLE 12
 #define SPARE 2 /* of R */
 #define KNOWN                                                                                      \
     2 /* a claim is known to have taken place within so long of the read before it, or is none */
 #define SETTLES 3 /* and waits so long */
-#define RENEWS 2
-#define FREES 4 /* the one attempt at giving back */
+#define RENEWS 4  /* three attempts before it cannot be used */
+#define FREES 4   /* the one attempt at giving back */
 
 unsigned writelease_shard(struct slice tenant)
 {

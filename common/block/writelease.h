@@ -15,13 +15,13 @@
  *
  *     L  lease_ms   how long a read or write of a lease may take    (s3.lease-timeout)
  *     C  put_ms     how long a put of a catalogue may take          (s3.request-timeout)
- *     U  = 8 L      a lease is used for so long after the beginning of the last write of it that counts
+ *     U  = 12 L     a lease is used for so long after the beginning of the last write of it that counts
  *     R  = U + 2 C + 2 L   an unchanged text is worth nothing after so long
  *
  *   to claim   read: absent, free, or the same text for R, at the beginning of that read. Write ours, given up L after that
  *              beginning. It has to be known that it took place, by its acknowledgement or by reading it, 2 L after that
  *              beginning; else from the beginning. Wait 3 L. Read: still ours? Then it is held. Else from the beginning.
- *   to hold    every 2 L read, and if it is still ours write the next count. A write counts, from its beginning on, if it was
+ *   to hold    every 4 L read, and if it is still ours write the next count. A write counts, from its beginning on, if it was
  *              acknowledged before R - L were over since the beginning of the last that did: later another may be claiming.
  *   to use     puts are begun up to U after the last such beginning, one at a time, and given up after C. After one that failed
  *              none is begun for C more.
@@ -46,7 +46,7 @@
  * the clocks of machines are set right by less than a tenth of that). They are monotonic ones, which a suspended machine may stop.
  *
  *   how long until somebody may write    nobody held it, or who did left   3 L and three requests     6 to 7 s
- *                                        who held it crashed               R + 3 L = 13 L + 2 C       86 s
+ *                                        who held it crashed               R + 3 L = 17 L + 2 C       94 s
  *
  * (with 2 s and 30 s). A process that is stopped after its last look at the clock, which is on the thread that sends, and goes on
  * after all of that is outside of the bound by what it had not yet sent; who holds a lease reads back what he put, and says so when

@@ -22,10 +22,12 @@ static const struct conf_field s3_fields[] = {
               "Where the server has no conditional puts: one compactor alone writes for each "
               "tenant, by leases in the bucket, and deletions go through it, so that several "
               "compactors may run. Off, on such a bucket run one compactor."),
-    CONF_DURATION(S, lease_timeout_ns, "lease-timeout", "2s", "50ms", "1m", CONF_FIXED,
-                  "Longest time to read or write such a lease. Somebody writes after three of them "
-                  "and three requests from a start on, or when who held the lease has left; after "
-                  "13 of them and two request-timeouts when it has crashed."),
+    CONF_DURATION(
+        S, lease_timeout_ns, "lease-timeout", "2s", "50ms", "1m", CONF_FIXED,
+        "Longest time to read or write such a lease; of the 16 each is renewed every four of "
+        "them. Somebody writes after three of them and three requests from a start on, or when who "
+        "held the lease has left; after 17 of them and two request-timeouts when it "
+        "has crashed."),
     CONF_ENUM(S, credentials, "credentials", "auto", S3CONF_CREDENTIALS, CONF_FIXED,
               "Where credentials come from. auto: the first in this order that has any."),
     CONF_STRING(S, access_key, "access-key", "", CONF_FIXED, "Access key."),

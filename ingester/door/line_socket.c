@@ -338,8 +338,10 @@ void line_socket_resume(struct line_socket *s)
     s->is_paused = false;
     if (s->udp >= 0 && !s->udp_io)
         s->udp_io = loop_io_new(s->opts.loop, s->udp, on_datagram, s);
-    VEC_FOREACH (c, &s->conns)
+    VEC_FOREACH (c, &s->conns) {
         (*c)->io = loop_io_new(s->opts.loop, (*c)->fd, on_conn, *c);
+        (*c)->used_ms = loop_now_ms(s->opts.loop); /* the silence until now was ours */
+    }
 }
 
 static void close_listeners(struct line_socket *s)

@@ -9,7 +9,8 @@
  *
  * As Loki does it: what can be read and keeps to the limits is stored, also when other lines of the
  * write do not, and then the answer is an error that says so; a tenant that is too fast has all of a
- * write refused. A write larger than the burst is let in when nothing was before it for a while.
+ * write refused. The tenant's rules (drop, sample, scrub, relabel: common/model/log_rule.h) are applied
+ * before, and what they take away is stored nowhere and no error. A write larger than the burst is let in when nothing was before it for a while.
  *
  * A loop has its own cache of known streams per tenant (fp_cache.h), emptied when limits change.
  *

@@ -70,7 +70,7 @@ static struct log_rule_count *find(struct log_rule_counts *c, struct slice label
     struct log_rule_count *n = map_get(&c->by_labels, labels);
 
     if (!n && c->by_labels.len >= LOG_RULE_COUNTS_MAX) {
-        labels = SLICE("user=\"\",rule=\"other\",action=\"\"");
+        labels = SLICE("tenant=\"\",rule=\"other\",action=\"\"");
         n = map_get(&c->by_labels, labels);
     }
     if (!n) {
@@ -86,7 +86,7 @@ void log_rule_counts_add(struct log_rule_counts *c, struct slice tenant, struct 
     struct log_rule_count *n;
     struct buf labels = {0};
 
-    buf_str(&labels, "user=\"");
+    buf_str(&labels, "tenant=\"");
     metric_escape(&labels, tenant);
     buf_str(&labels, "\",rule=\"");
     metric_escape(&labels, rule);

@@ -1,10 +1,12 @@
 /*
  * What tenants' rules for log lines have done, by tenant and rule, as metrics:
  *
- *   orrery_log_rule_lines_total{user="team-a",rule="no-debug",action="drop"}    lines dropped, sampled
- *   orrery_log_rule_bytes_total{…}                                              away, or changed; their bytes
+ *   orrery_log_rule_lines_total{tenant="team-a",rule="no-debug",action="drop"}
+ *   orrery_log_rule_bytes_total{…}
  *
- * Rules beyond LOG_RULE_COUNTS_MAX are counted together, as rule "other" of no user.
+ * lines that the rule dropped, sampled away or changed, and their bytes as they came.
+ *
+ * Rules beyond LOG_RULE_COUNTS_MAX are counted together, as rule "other" of no tenant.
  *
  * Any thread.
  */

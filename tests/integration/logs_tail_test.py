@@ -251,12 +251,12 @@ def test_replicas_send_each_line_once(t):
     c.run("kill", names[0])
     some(60, ingesters[1:])
     got += lines(w.entries(len(want) - len(got), 60))
-    check(sorted(got) == sorted(want), f"{len(got)} of {len(want)}")
+    check(sorted(got) == sorted(want), lambda: f"{len(got)} of {len(want)}: twice {[x for x in got if got.count(x) > 1][:60]}")
     c.run("restart", names[0])
     some(20, ingesters[1:])
     got += lines(w.entries(len(want) - len(got), 60))
     w.nothing(3)
-    check(sorted(got) == sorted(want), f"{len(got)} of {len(want)}")
+    check(sorted(got) == sorted(want), lambda: f"{len(got)} of {len(want)}: twice {[x for x in got if got.count(x) > 1][:60]}")
 
 
 CLIENT = """

@@ -161,7 +161,7 @@ def test_rules_drop_sample_scrub_and_relabel(t):
     check(120 < kept < 280, f"{kept} of 2000 kept")
     for rule, n in (("no-debug", 2), ("secrets", 4), ("passwords", 2), ("tenth", 2 * (2000 - kept)),
                     ("log_relabel_configs", 2)):
-        text = f'orrery_log_rule_lines_total{{user="{TENANT}",rule="{rule}"'
+        text = f'orrery_log_rule_lines_total{{tenant="{TENANT}",rule="{rule}"'
         check(counter(o.addr, text) == n, f"{rule}: {counter(o.addr, text)}, not {n}")
     push_ok(o.addr, [({"app": "shop"}, [(ts, "level=debug of another tenant")])], tenant="other")
     check(lines_of(o.addr, '{app="shop"}', tenant="other") == ["level=debug of another tenant"], "another tenant's")

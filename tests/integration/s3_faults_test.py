@@ -18,7 +18,7 @@ from s3_server import the_swift
 HOUR = 3_600_000
 WINDOW = 2 * HOUR
 STEP = 60_000
-TIMES = {"connect-timeout": "1s", "request-timeout": "4s", "stall-timeout": "2s", "operation-timeout": "8s", "lease-timeout": "1s",
+TIMES = {"connect-timeout": "1s", "request-timeout": "4s", "stall-timeout": "2s", "operation-timeout": "8s",
          "max-backoff": "500ms"}
 PATIENT = {**TIMES, "request-timeout": "15s", "stall-timeout": "10s", "operation-timeout": "30s"}
 COMPACTOR = {"poll-interval": "500ms", "retry-min": "200ms", "retry-max": "1s", "compaction-interval": "500ms",
@@ -46,7 +46,8 @@ class World:
             self.start_cluster(t)
         else:
             args = [f"--compactor.{k}={v}" for k, v in COMPACTOR.items()]
-            o = self.start_single(t, ["--storage.backend=s3", f"--s3.endpoint={self.proxy.endpoint}",
+            # one compactor alone; leases, which have a traffic of their own, are the cluster's
+            o = self.start_single(t, ["--storage.backend=s3", "--s3.one-writer=false", f"--s3.endpoint={self.proxy.endpoint}",
                                       f"--s3.bucket={self.bucket}", "--s3.create-bucket", *self.times, *args],
                                   self.server.keys).wait_ready()
             self.doors, self.queriers, self.compactors, self.logs = [o.addr], [o.addr], [o.addr], [o.log]

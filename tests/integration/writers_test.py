@@ -18,7 +18,7 @@ HOUR = 3_600_000
 WINDOW, STEP, SERIES = 2 * HOUR, 600_000, 2
 TENANTS = [f"t{i}" for i in range(6)]
 LEASE_S, REQUEST_S = 1, 4
-TAKEOVER_S = 13 * LEASE_S + 2 * REQUEST_S
+TAKEOVER_S = 17 * LEASE_S + 2 * REQUEST_S
 SETTINGS = f"""
 s3: {{lease-timeout: {LEASE_S}s, request-timeout: {REQUEST_S}s}}
 ingester: {{flush-wait: 2s}}

@@ -6,7 +6,9 @@
 
 #define L 100 /* lease_ms */
 #define C 200 /* put_ms */
-#define U (8 * L)
+#define U (12 * L)
+#define RENEW (4 * L)
+#define H 400 /* the beginning of the last write of held() */
 #define R (U + 2 * C + 2 * L)
 
 static struct writelease lease(const char *instance)
@@ -19,7 +21,7 @@ static struct writelease_step read_at(struct writelease *l, int64_t ms, const ch
     return writelease_read(l, ms, ms, slice_cstr(text), true, "aa");
 }
 
-/* Held at 301, by a claim that was written from 0 to 1, and renewed. */
+/* Held from 301 on, by a claim that was written from 0 to 1, and renewed at H. */
 static struct writelease held(char text[WRITELEASE_TEXT_BYTES])
 {
     struct writelease l = lease("c1");
@@ -30,13 +32,14 @@ static struct writelease held(char text[WRITELEASE_TEXT_BYTES])
     writelease_wrote(&l, 1, true);
     CHECK(l.state == WRITELEASE_CLAIMED && !writelease_may_put(&l, 1));
     CHECK_INT(writelease_next_ms(&l, true, 1), 1 + 3 * L);
-    CHECK_STR(read_at(&l, 3 * L, s.text).text, "");
-    s = read_at(&l, 1 + 3 * L, s.text);
-    CHECK(l.state == WRITELEASE_HELD && writelease_may_put(&l, 1 + 3 * L));
-    CHECK_STR(s.text, "held aa 2 by c1\n");
-    CHECK_INT(s.until_ms, 1 + 4 * L);
     (void)snprintf(text, WRITELEASE_TEXT_BYTES, "%s", s.text);
-    writelease_wrote(&l, 310, true);
+    s = read_at(&l, 1 + 3 * L, text);
+    CHECK(l.state == WRITELEASE_HELD && writelease_may_put(&l, 1 + 3 * L) && !s.text[0]);
+    s = read_at(&l, H, text);
+    CHECK_STR(s.text, "held aa 2 by c1\n");
+    CHECK_INT(s.until_ms, H + L);
+    (void)snprintf(text, WRITELEASE_TEXT_BYTES, "%s", s.text);
+    writelease_wrote(&l, H + 9, true);
     return l;
 }
 
@@ -46,19 +49,19 @@ TEST(writelease_is_held_after_a_claim_that_stays)
     struct writelease l = held(text);
     struct writelease_step s;
 
-    CHECK(writelease_may_put(&l, 301 + U) && !writelease_may_put(&l, 302 + U));
-    CHECK_STR(read_at(&l, 301 + 2 * L - 1, text).text, "");
-    s = read_at(&l, 301 + 2 * L, text);
+    CHECK(writelease_may_put(&l, H + U) && !writelease_may_put(&l, H + 1 + U));
+    CHECK_STR(read_at(&l, H + RENEW - 1, text).text, "");
+    s = read_at(&l, H + RENEW, text);
     CHECK_STR(s.text, "held aa 3 by c1\n");
-    writelease_wrote(&l, 590,
+    writelease_wrote(&l, 890,
                      false); /* may have been done: it does not count, and is soon tried again */
-    CHECK(writelease_may_put(&l, 301 + U) && !writelease_may_put(&l, 302 + U));
-    CHECK_INT(writelease_next_ms(&l, true, 590), 301 + 2 * L + L / 2);
-    s = writelease_read(&l, 600, 600, slice_cstr(s.text), false, "");
+    CHECK(writelease_may_put(&l, H + U) && !writelease_may_put(&l, H + 1 + U));
+    CHECK_INT(writelease_next_ms(&l, true, 890), H + RENEW + L / 2);
+    s = writelease_read(&l, 900, 900, slice_cstr(s.text), false, "");
     CHECK(s.is_end && !s.is_lost);
     CHECK_STR(s.text, "free aa by c1\n");
-    CHECK_INT(s.until_ms, 600 + 4 * L);
-    CHECK(l.state == WRITELEASE_IDLE && !writelease_may_put(&l, 600));
+    CHECK_INT(s.until_ms, 900 + 4 * L);
+    CHECK(l.state == WRITELEASE_IDLE && !writelease_may_put(&l, 900));
 }
 
 TEST(writelease_of_another_is_left_until_it_has_run_out_or_is_free)
@@ -117,25 +120,25 @@ TEST(writelease_that_ran_out_is_claimed_again)
 {
     char text[WRITELEASE_TEXT_BYTES];
     struct writelease l = held(text);
-    struct writelease_step s = read_at(&l, 301 + R - 2 * L, text);
+    struct writelease_step s = read_at(&l, H + R - 2 * L, text);
 
     CHECK_STR(s.text, "held aa 3 by c1\n");
-    CHECK_INT(s.until_ms, 301 + R - L);
-    writelease_wrote(&l, 301 + R - L, true); /* succeeded, but another may be claiming it */
-    CHECK(!writelease_may_put(&l, 301 + R - L));
-    s = read_at(&l, 302 + R - L, s.text);
+    CHECK_INT(s.until_ms, H + R - L);
+    writelease_wrote(&l, H + R - L, true); /* succeeded, but another may be claiming it */
+    CHECK(!writelease_may_put(&l, H + R - L));
+    s = read_at(&l, H + 1 + R - L, s.text);
     CHECK(l.state == WRITELEASE_WATCHED && !s.is_lost && !s.text[0]);
     l = held(text);
-    s = read_at(&l, 301 + R - 2 * L, text);
-    writelease_wrote(&l, 300 + R - L,
+    s = read_at(&l, H + R - 2 * L, text);
+    writelease_wrote(&l, H - 1 + R - L,
                      true); /* in time: a bucket was away for long, and nobody is to wait */
-    CHECK(writelease_may_put(&l, 300 + R - L));
+    CHECK(writelease_may_put(&l, H - 1 + R - L));
     l = held(text);
-    s = read_at(&l, 400, "held bb 1 by c9\n");
-    CHECK(s.is_lost && l.state == WRITELEASE_WATCHED && !writelease_may_put(&l, 400));
+    s = read_at(&l, 500, "held bb 1 by c9\n");
+    CHECK(s.is_lost && l.state == WRITELEASE_WATCHED && !writelease_may_put(&l, 500));
     l = held(text); /* it stood still meanwhile */
-    s = read_at(&l, 301 + R, "held bb 1 by c9\n");
-    CHECK(!s.is_lost && l.state == WRITELEASE_WATCHED && !writelease_may_put(&l, 301 + R));
+    s = read_at(&l, H + R, "held bb 1 by c9\n");
+    CHECK(!s.is_lost && l.state == WRITELEASE_WATCHED && !writelease_may_put(&l, H + R));
 }
 
 TEST(writelease_lets_one_put_go_at_a_time_and_waits_for_those_that_failed)
@@ -143,24 +146,24 @@ TEST(writelease_lets_one_put_go_at_a_time_and_waits_for_those_that_failed)
     char text[WRITELEASE_TEXT_BYTES];
     struct writelease l = held(text);
 
-    CHECK_INT(writelease_put_begins(&l, 400, false), WRITELEASE_NOT_OURS);
-    CHECK_INT(writelease_put_begins(&l, 302 + U, true), WRITELEASE_NOT_OURS);
-    CHECK_INT(writelease_put_begins(&l, 400, true), WRITELEASE_GO);
-    CHECK_INT(l.put_until_ms, 400 + C);
-    CHECK_INT(writelease_put_begins(&l, 401, true), WRITELEASE_BUSY);
+    CHECK_INT(writelease_put_begins(&l, 500, false), WRITELEASE_NOT_OURS);
+    CHECK_INT(writelease_put_begins(&l, H + 1 + U, true), WRITELEASE_NOT_OURS);
+    CHECK_INT(writelease_put_begins(&l, 500, true), WRITELEASE_GO);
+    CHECK_INT(l.put_until_ms, 500 + C);
+    CHECK_INT(writelease_put_begins(&l, 501, true), WRITELEASE_BUSY);
     /* it is not given back meanwhile, but renewed though another should have it */
-    CHECK_STR(writelease_read(&l, 420, 420, slice_cstr(text), false, "").text, "");
-    CHECK_STR(writelease_read(&l, 301 + 2 * L, 301 + 2 * L, slice_cstr(text), false, "").text,
+    CHECK_STR(writelease_read(&l, 520, 520, slice_cstr(text), false, "").text, "");
+    CHECK_STR(writelease_read(&l, H + RENEW, H + RENEW, slice_cstr(text), false, "").text,
               "held aa 3 by c1\n");
-    writelease_wrote(&l, 302 + 2 * L, true);
+    writelease_wrote(&l, H + 1 + RENEW, true);
     writelease_put_ended(&l, false);
-    CHECK_INT(writelease_put_begins(&l, 400 + 2 * C - 1, true), WRITELEASE_QUIET);
-    CHECK_STR(writelease_read(&l, 600, 600, SLICE("held aa 3 by c1\n"), false, "").text, "");
-    CHECK_INT(writelease_put_begins(&l, 400 + 2 * C, true), WRITELEASE_GO);
+    CHECK_INT(writelease_put_begins(&l, 500 + 2 * C - 1, true), WRITELEASE_QUIET);
+    CHECK_STR(writelease_read(&l, 850, 850, SLICE("held aa 3 by c1\n"), false, "").text, "");
+    CHECK_INT(writelease_put_begins(&l, 500 + 2 * C, true), WRITELEASE_GO);
     writelease_put_ended(&l, true);
-    CHECK_STR(writelease_read(&l, 900, 900, SLICE("held aa 3 by c1\n"), false, "").text,
+    CHECK_STR(writelease_read(&l, 950, 950, SLICE("held aa 3 by c1\n"), false, "").text,
               "free aa by c1\n");
-    CHECK_INT(writelease_takeover_ms(&l), 13 * L + 2 * C);
+    CHECK_INT(writelease_takeover_ms(&l), 17 * L + 2 * C);
 }
 
 TEST(writelease_names_its_holder)

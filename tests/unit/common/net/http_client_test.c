@@ -17,6 +17,7 @@ static void on_echo(struct http_request *r)
 {
     http_reply_header(r, "X-Auth", http_request_header(r, "authorization"));
     http_reply_header(r, "X-Type", http_request_header(r, "content-type"));
+    http_reply_header(r, "X-Remote", slice_cstr(r->remote));
     http_reply_header(r, "X-Peer", slice_cstr(r->tls_peer ? r->tls_peer : "nobody"));
     http_reply(r, 200, HTTP_TEXT, r->body);
 }
@@ -155,6 +156,29 @@ TEST(http_client_calls)
     CHECK_INT(o.reply.body.len, 2u << 20);
     CHECK(http_client_reply_header(&o.reply, "content-encoding").ptr);
     http_client_reply_done(&o.reply);
+    stop();
+}
+
+/* From where a call comes, as the server sees it. */
+static void remote_of(bool is_sole, char ret[static 64])
+{
+    struct outcome o = call("http", "/echo", (struct http_client_req){.is_sole = is_sole});
+
+    (void)snprintf(ret, 64, "%.*s", SLICE_ARG(http_client_reply_header(&o.reply, "x-remote")));
+    check_reply(o, 200, "");
+}
+
+TEST(http_client_makes_a_connection_for_one_call)
+{
+    char kept_one[64], again[64], sole[64], other[64];
+
+    start(NULL, NULL);
+    remote_of(false, kept_one);
+    remote_of(true, sole);
+    remote_of(true, other);
+    remote_of(false, again);
+    CHECK(strcmp(sole, kept_one) != 0 && strcmp(other, kept_one) != 0 && strcmp(other, sole) != 0);
+    CHECK_STR(again, kept_one);
     stop();
 }
 

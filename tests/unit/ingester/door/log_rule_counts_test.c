@@ -18,11 +18,11 @@ TEST(log_rule_counts_counts_by_tenant_and_rule_and_is_bounded)
     }
     metric_write(&out, false);
     CHECK(strstr(buf_cstr(&out),
-                 "orrery_log_rule_lines_total{user=\"a\\\"b\",rule=\"r\",action=\"drop\"} 3\n"));
+                 "orrery_log_rule_lines_total{tenant=\"a\\\"b\",rule=\"r\",action=\"drop\"} 3\n"));
     CHECK(strstr(buf_cstr(&out),
-                 "orrery_log_rule_bytes_total{user=\"a\\\"b\",rule=\"r\",action=\"drop\"} 15\n"));
+                 "orrery_log_rule_bytes_total{tenant=\"a\\\"b\",rule=\"r\",action=\"drop\"} 15\n"));
     CHECK(strstr(buf_cstr(&out),
-                 "orrery_log_rule_lines_total{user=\"\",rule=\"other\",action=\"\"} 6\n"));
+                 "orrery_log_rule_lines_total{tenant=\"\",rule=\"other\",action=\"\"} 6\n"));
     buf_done(&out);
     log_rule_counts_free(c);
 }
