@@ -132,7 +132,7 @@ static struct err *write_block(const struct loghead_segment *pinned, const char 
 {
     char *work = mem_printf("%s/merge", dir);
     struct slice segment = slice_cstr(pinned->ulid);
-    struct logblock_writer_opts opts = {.dir = dir};
+    struct logblock_writer_opts opts = {.dir = dir, .has_summary = true};
     struct logblock_writer *w = NULL;
     struct logblock_source *sources;
     size_t n;
