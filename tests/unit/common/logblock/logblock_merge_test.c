@@ -280,7 +280,7 @@ TEST(logblock_merge_in_several_goes_gives_the_bytes_of_one)
     (void)merge_into(1, s, FRAMES - 9); /* one go */
     for (size_t i = 0; i + 10 < FRAMES; i++)
         s[i] = source_of_frame(&frames[i]);
-    for (size_t i = FRAMES - 10; i < FRAMES; i++) /* these have nothing new */
+    for (size_t i = FRAMES - 9; i < FRAMES; i++) /* these have nothing new */
         s[i] = source_of_frame(&frames[0]);
     s[FRAMES - 10] = source_of_frame(&whole);
     (void)merge_into(2, s, FRAMES);
