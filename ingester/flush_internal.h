@@ -42,4 +42,4 @@ struct flush_signal {
     struct err *(*drop)(const struct flush_opts *o, struct slice tenant, struct slice ulid,
                         uint64_t version);
 };
-extern const struct flush_signal flush_metrics_signal, flush_logs_signal;
+extern const struct flush_signal flush_signal_metrics, flush_signal_logs;

@@ -77,7 +77,7 @@ static struct err *drop_metrics(const struct flush_opts *o, struct slice tenant,
     return head_segment_dropped(o->head, tenant, ulid, version);
 }
 
-const struct flush_signal flush_metrics_signal = {"metrics", list_metrics, open_metrics,
+const struct flush_signal flush_signal_metrics = {"metrics", list_metrics, open_metrics,
                                                   close_metrics, drop_metrics};
 
 /* ---- logs ---- */
@@ -131,6 +131,7 @@ static struct err *write_block(const struct loghead_segment *pinned, const char 
                                struct block_meta *ret)
 {
     char *work = mem_printf("%s/merge", dir);
+    struct slice segment = slice_cstr(pinned->ulid);
     struct logblock_writer_opts opts = {.dir = dir};
     struct logblock_writer *w = NULL;
     struct logblock_source *sources;
@@ -141,6 +142,8 @@ static struct err *write_block(const struct loghead_segment *pinned, const char 
     opts.meta.level = 1;
     opts.meta.origin = SLICE("ingester");
     opts.meta.tenant = slice_cstr(pinned->tenant);
+    opts.meta.segments = &segment;
+    opts.meta.n_segments = 1;
     if ((e = fsx_mkdirs(work)) || (e = logblock_writer_open(&opts, &w)))
         goto out;
     if (!(e = open_frames(pinned, &sources, &n))) {
@@ -195,4 +198,4 @@ static struct err *drop_logs(const struct flush_opts *o, struct slice tenant, st
     return loghead_segment_dropped(o->logs, tenant, ulid, version);
 }
 
-const struct flush_signal flush_logs_signal = {"logs", list_logs, open_logs, close_logs, drop_logs};
+const struct flush_signal flush_signal_logs = {"logs", list_logs, open_logs, close_logs, drop_logs};

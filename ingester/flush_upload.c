@@ -217,6 +217,6 @@ void flush_upload_run(struct flush_upload *u, bool is_leaving, const atomic_bool
         return;
     if (is_leaving)
         after_ms = ORR_MIN(after_ms, (int64_t)FLUSH_LEAVE_UPLOAD_MS);
-    upload_waiting(u, &flush_metrics_signal, after_ms, stop);
-    upload_waiting(u, &flush_logs_signal, after_ms, stop);
+    upload_waiting(u, &flush_signal_metrics, after_ms, stop);
+    upload_waiting(u, &flush_signal_logs, after_ms, stop);
 }

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "common/base/fsx.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/model/metrics_rpc.h"
@@ -269,6 +270,8 @@ static void build_flush(struct ingester *ing)
     const struct ingester_conf *c = &ing->conf;
 
     ing->logs_work_dir = mem_printf("%s/logs/upload", process_data_dir(ing->process));
+    err_free(fsx_remove_tree(
+        ing->logs_work_dir)); /* of a process that was killed; else the next upload says why */
     ing->flush = flush_new(&(struct flush_opts){
         .head = ing->head,
         .logs = ingester_logs_head(ing),

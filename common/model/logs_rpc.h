@@ -9,9 +9,10 @@
  *
  * Segments of log lines are listed, read and dropped as those of metrics are, with the same messages (rpc_segment,
  * rpc_segment_read): ingester.segments_logs, ingester.segment_read_logs, ingester.segment_dropped_logs. A segment is what one
- * ingester sealed of a tenant in one window of PLAN_WINDOW_MS of the clock: min_ms and max_ms of rpc_segment are that
- * window's, not the lines'; series are streams, samples are lines. It is listed once it grows no more. Its files are its
- * frames (common/logblock/logframe.h): "frames/000001" …
+ * ingester took of a tenant in one window of PLAN_WINDOW_MS of the clock, or in a part of it: min_ms and max_ms of rpc_segment are
+ * that window's, not the lines'; series are streams, those of each frame summed; samples are lines; its ULID was made when it was
+ * begun. It is listed once it grows no more: some time after the window's end, or on command. Its files are its frames
+ * (common/logblock/logframe.h): "frames/000001" …, by their number, of which one may be missing.
  *
  * Every message starts with a format byte (1). Integers are LEB128 (uvarint; times zigzag), strings
  * lstr. A frame holds whole items, back to back, of LOGS_RPC_FRAME_BYTES or a little more:

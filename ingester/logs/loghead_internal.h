@@ -22,6 +22,7 @@
 #include "common/base/mailbox.h"
 #include "common/base/map.h"
 #include "common/base/metric.h"
+#include "common/base/rng.h"
 #include "common/logblock/logframe.h"
 #include "common/logblock/logpage.h"
 #include "ingester/logs/loghead.h"
@@ -256,19 +257,40 @@ ORR_CHECKED struct err *logfile_mark_dropped(struct logsealed *const *s, size_t 
 /* Deletes files of which nothing is needed. On the shard's thread, when it does not seal. */
 void logfile_reap(struct logshard *sh);
 
-/* ---- loghead_segment.c: segments, under a lock of their own ---- */
+/* ---- loghead_segment.c, loghead_drop.c: segments ---- */
+
+struct logsegment { /* under the lock of the list; frames do not change any more once it is cut */
+    struct ulid id;
+    struct logtenant *tenant;
+    int64_t window_ms, cut_ms;
+    bool is_growing, is_cut;
+    uint32_t refs;    /* one of those who list it, one of each pin */
+    uint32_t numbers; /* given to frames */
+    uint32_t awaited; /* frames that are not written yet */
+    uint64_t streams, entries, bytes;
+    VEC(struct logsealed *) frames; /* by number once it is cut */
+};
+
+struct logsegments {
+    struct lock lock; /* rank LEAF_MODULE */
+    VEC(struct logsegment *) all;
+    struct rng rng;
+    struct dropped_by *dropped_by;
+};
 
 ORR_CHECKED struct err *logsegments_open(struct loghead *h);
 void logsegments_close(struct loghead *h);
 /* The one that takes what came in this window, and the frame's number in it; the frame is waited for. */
 struct logsegment *logsegment_join(struct logtenant *t, struct loghead *h, int64_t window_ms,
                                    uint32_t *ret_number);
-struct ulid logsegment_id(const struct logsegment *g);
-int64_t logsegment_window(const struct logsegment *g);
 /* The frame that was waited for. */
 void logsegment_add(struct loghead *h, struct logsegment *g, struct logsealed *s);
 /* A frame that was read back. */
 void logsegment_found(struct loghead *h, struct logtenant *t, struct logsealed *s);
+/* With a reference; NULL: there is none that is complete. */
+struct logsegment *logsegment_find(struct loghead *h, struct slice tenant, struct slice ulid);
+void logsegment_unref(struct loghead *h, struct logsegment *g);
+struct err *logsegment_not_found(struct slice tenant, struct slice ulid);
 int64_t loghead_window(int64_t t_ms); /* the begin of its window */
 
 /* ---- loghead_replay.c ---- */

@@ -249,8 +249,8 @@ static struct err *build(struct seal *s, struct buf *out)
                                    .through = s->gen->through,
                                    .live_from = s->gen->live_to ? h->live_from : 0,
                                    .live_to = s->gen->live_to,
-                                   .segment = logsegment_id(s->gen->segment),
-                                   .window_ms = logsegment_window(s->gen->segment),
+                                   .segment = s->gen->segment->id,
+                                   .window_ms = s->gen->segment->window_ms,
                                    .number = s->gen->number}};
     struct buf labels = {0};
     uint32_t *index = order_streams(s, &o, &labels);
@@ -371,8 +371,8 @@ static void seal_work(void *arg)
     struct buf frame = {0};
 
     if (!(s->err = wait_durable(h->opts.wal)) && !(s->err = build(s, &frame)))
-        s->err = logfile_append(s->shard, buf_slice(&frame), logsegment_window(s->gen->segment),
-                                &s->sealed);
+        s->err =
+            logfile_append(s->shard, buf_slice(&frame), s->gen->segment->window_ms, &s->sealed);
     buf_done(&frame);
     metric_hist_observe(&h->m.seal_s, (double)(clock_mono_ns(&clock_system) - began) / 1e9);
     s->msg = (struct mailbox_msg){.fn = run_sealed, .arg = s};

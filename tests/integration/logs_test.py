@@ -147,6 +147,57 @@ def test_full_memory_and_full_disk_are_errors_not_losses(t):
     check(lines_of(o.addr, '{app="big"}') == sorted(sent), "after the disk has room again")
 
 
+def frames_on_disk(o):
+    """Bytes that files of frames take, holes left out, and how many files there are."""
+    files = [os.path.join(d, f) for d, _, names in os.walk(f"{o.dir}/data/logs/head") for f in names if f != "meta"]
+    return sum(os.stat(f).st_blocks * 512 for f in files), len(files)
+
+
+def lines_in_blocks(o):
+    with open(o.blocks.path() + f"/logs/{TENANT}/catalogue", encoding="utf-8") as f:
+        return sum(b["samples"] for b in json.load(f)["blocks"])
+
+
+def test_the_disk_is_given_back_when_a_block_has_the_lines(t):
+    """By a compactor, or, where none takes segments of log lines, by the ingester itself."""
+    o = Single(t, args=["--ingester.flush-wait=0s", "--ingester.maintain-period=200ms", "--ingester.self-upload-after=1s",
+                        "--ingester.visible-after=1s", "--ingester.wal-segment-bytes=1MiB"]).wait_ready()
+    ts = now_ns()
+    for round_ in range(2):
+        for i in range(24):
+            noise = os.urandom(100000).hex()
+            push_ok(o.addr, [({"app": f"a{i % 5}"}, [(ts + i, f"round {round_} push {i} {noise}")])])
+        r = http_call(o.addr, "POST", "/ingester/flush")
+        check(r.status in (200, 204), f"{r.status} {r.text}")
+        if r.status == 200:
+            rows = http_call(o.addr, "GET", "/ingester/status").json["logSegments"]
+            check(all(x["tenant"] == TENANT and x["maxTime"] - x["minTime"] == 7200000 for x in rows), f"{rows}")
+        wait_for("the segment to be dropped", lambda: counter(o.addr, "orrery_ingester_logs_segments ") == 0
+                 and counter(o.addr, "orrery_ingester_logs_segments_dropped_total") > 0, 60)
+        check(lines_of(o.addr, '{app=~"a.+"}') == [], "lines of a dropped segment")
+        used, files = frames_on_disk(o)
+        check(used < 200000, f"{used} bytes in {files} files")
+        o.kill()
+        o.start()
+        o.wait_ready()
+        check(lines_of(o.addr, '{app=~"a.+"}') == [], "dropped lines came back by the log")
+    push_ok(o.addr, [({"app": "late"}, [(ts, "x")])])
+    check(http_call(o.addr, "POST", "/ingester/flush").status in (200, 204), "flush")
+    wait_for("files that nothing needs to go", lambda: frames_on_disk(o)[1] <= 2, 60)
+    check(lines_in_blocks(o) >= 48, f"{lines_in_blocks(o)} lines in blocks")
+
+
+def test_leaving_waits_until_blocks_have_the_lines(t):
+    o = Single(t, args=["--ingester.maintain-period=200ms", "--ingester.self-upload-after=1s", "--ingester.visible-after=1s",
+                        "--ingester.leave-grace=100ms"]).wait_ready()
+    ts = now_ns()
+    for i in range(20):
+        push_ok(o.addr, [({"app": f"a{i % 3}"}, [(ts + i, f"line {i}")])])
+    check(http_call(o.addr, "POST", "/ingester/leave").status == 202, "leave")
+    wait_for("the process to end", lambda: not o.alive(), 60)
+    check(lines_in_blocks(o) == 20, f"{lines_in_blocks(o)} lines in blocks")
+
+
 def test_replicas_hold_what_a_majority_acknowledged(t):
     c = Cluster(t)
     addrs = c.addrs("ingester")

@@ -3,6 +3,7 @@
 
 #include "common/base/fsx.h"
 #include "common/block/catalogue.h"
+#include "common/logblock/logblock.h"
 #include "common/objstore/objstore_fs.h"
 #include "ingester/flush.h"
 #include "tests/unit/ingester/logs/loghead_fixture.h"
@@ -329,6 +330,22 @@ static bool are_logs_dropped(struct world *w)
     return n == 0;
 }
 
+static void check_block(struct ulid_text id)
+{
+    char *path = mem_printf("%s/logs/t/%s", tmp_path("bucket"), id.s);
+    struct block_reader *streams;
+    struct logblock *block;
+
+    CHECK_OK(block_reader_open_dir(path, &streams));
+    CHECK_INT(block_reader_meta(streams)->n_segments, 1);
+    CHECK(slice_eq_cstr(block_reader_meta(streams)->segments[0], id.s));
+    CHECK_OK(logblock_open(streams, &block));
+    CHECK_OK(logblock_verify(block));
+    logblock_close(block);
+    block_reader_close(streams);
+    mem_free(path);
+}
+
 TEST(flush_makes_a_block_of_log_lines_that_no_compactor_takes)
 {
     struct world w;
@@ -351,6 +368,7 @@ TEST(flush_makes_a_block_of_log_lines_that_no_compactor_takes)
     CHECK_INT(n, 1);
     CHECK_INT(b[0].samples, 70);
     CHECK_INT(b[0].series, 2);
+    check_block(ulid_print(b[0].ulid));
     catalogue_free(c);
     for (int i = 0; i < 1000 && !are_logs_dropped(&w); i++)
         (void)usleep(5000);
