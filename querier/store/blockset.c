@@ -846,6 +846,10 @@ struct err *blockset_open(struct blockset *bs, struct arena *a, struct slice ten
     ret->handles = arena_array(a, struct open_block *, 1);
     ret->readers[0] = b->reader;
     ret->handles[0] = b;
+    if (bs->has_lines) {
+        ret->lines = arena_array(a, struct logblock *, 1);
+        ret->lines[0] = b->lines;
+    }
     return NULL;
 }
 

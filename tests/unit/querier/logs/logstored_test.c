@@ -99,14 +99,18 @@ static struct labels metadata_of(struct arena *a, const struct line *l)
     return (struct labels){m, l->id != NULL};
 }
 
+static struct hash128 fingerprint_of(const char *app)
+{
+    struct label l = {SLICE("app"), slice_cstr(app)};
+
+    return labels_fingerprint((struct labels){&l, 1});
+}
+
 static int by_place(const void *a, const void *b)
 {
     const struct line *x = a, *y = b;
-    struct arena *tmp = arena_new(0);
-    int c = hash128_cmp(labels_fingerprint(labels_of(tmp, x->app)),
-                        labels_fingerprint(labels_of(tmp, y->app)));
+    int c = x->app == y->app ? 0 : hash128_cmp(fingerprint_of(x->app), fingerprint_of(y->app));
 
-    arena_free(tmp);
     if (!c)
         c = (x->t_ns > y->t_ns) - (x->t_ns < y->t_ns);
     if (!c)
@@ -156,9 +160,12 @@ static void put_block(struct rig *g, struct line *lines, size_t n)
     put_block(g, (struct line[]){__VA_ARGS__},                                                     \
               sizeof((struct line[]){__VA_ARGS__}) / sizeof(struct line))
 
+/* A few items a frame. */
 static void say(struct peer *p, const struct rpc_logs_item *item)
 {
-    rpc_logs_item_encode(peer_frame(&p->logs), item);
+    bool is_new = !p->logs.len || vec_last(&p->logs).len > 4096;
+
+    rpc_logs_item_encode(is_new ? peer_frame(&p->logs) : &vec_last(&p->logs), item);
 }
 
 /* What an ingester answers whatever it is asked, in the direction that is asked for. Sorts them. */
