@@ -14,6 +14,8 @@
 #define DEF_SINCE_NS (3600 * NS_PER_S)
 #define DEF_LIMIT 100
 #define MAX_DELAY_S 5
+/* What came so short a time ago is in ingesters, and need not be looked for in the bucket with every poll. */
+#define RECENT_NS (30 * NS_PER_S)
 #define BLOCKED_MS 200 /* until a client that does not read is looked at again */
 
 struct tail_metrics {
@@ -199,8 +201,10 @@ static struct err *poll_with(struct tail *t, struct arena *a)
     struct tenant_limits l;
     struct logremote remote;
     struct joined data;
+    int64_t start_ns, end_ns;
     struct err *e;
 
+    logtail_window(t->lines, poll.now_ns, &start_ns, &end_ns);
     prom_tasks_limits(t->all->tasks, tenant, &l);
     poll.max_bytes = (uint64_t)l.max_query_bytes_read;
     opts.shard_size = (unsigned)l.ingestion_tenant_shard_size;
@@ -212,6 +216,7 @@ static struct err *poll_with(struct tail *t, struct arena *a)
     logremote_init(
         &remote, &(struct logremote_opts){.sq = &data.queries[0],
                                           .grace_ns = l.creation_grace_period_ns,
+                                          .skips_blocks = poll.now_ns - start_ns <= RECENT_NS,
                                           .max_streams = (uint64_t)l.max_fetched_series_per_query});
     e = logtail_poll(t->lines, t->all->engine, &remote.source, a, &poll, &t->batch);
     joined_done(&data);

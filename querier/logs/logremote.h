@@ -34,6 +34,8 @@ struct logremote_opts {
      * ingesters may hold lines of a range. */
     int64_t grace_ns;
     uint64_t max_streams; /* ERR_LIMIT beyond, at each ingester, in each block; 0: any number */
+    /* Ingesters alone, without a look at the bucket: for who asks time and again for what came a moment ago. */
+    bool skips_blocks;
 };
 struct logremote {
     struct logsource source;
