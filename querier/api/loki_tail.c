@@ -14,7 +14,8 @@
 #define DEF_SINCE_NS (3600 * NS_PER_S)
 #define DEF_LIMIT 100
 #define MAX_DELAY_S 5
-/* What came so short a time ago is in ingesters, and need not be looked for in the bucket with every poll. */
+/* What came so short a time ago is in ingesters, unless they have dropped some since the last poll, and need not be looked
+ * for in the bucket with every poll. */
 #define RECENT_NS (30 * NS_PER_S)
 #define BLOCKED_MS 200 /* until a client that does not read is looked at again */
 
@@ -54,7 +55,8 @@ struct tail {
     struct loop_timer *timer;
     struct logtail *lines; /* the worker's while is_polling */
     char *tenant;
-    bool is_polling;
+    bool is_polling, has_mark;
+    uint64_t mark; /* of the last poll; the worker's, like lines */
     atomic_bool cancel;
     int64_t begun_ms, blocked_ms, lost_ms, lagging_ms; /* since when; 0: not */
     /* of the poll */
@@ -213,12 +215,18 @@ static struct err *poll_with(struct tail *t, struct arena *a)
     if (l.max_query_lookback_ns > 0)
         opts.min_ms = (poll.now_ns - l.max_query_lookback_ns) / NS_PER_MS;
     joined_init(&data, o->store, &opts, &tenant, 1);
-    logremote_init(
-        &remote, &(struct logremote_opts){.sq = &data.queries[0],
-                                          .grace_ns = l.creation_grace_period_ns,
-                                          .skips_blocks = poll.now_ns - start_ns <= RECENT_NS,
-                                          .max_streams = (uint64_t)l.max_fetched_series_per_query});
+    logremote_init(&remote,
+                   &(struct logremote_opts){
+                       .sq = &data.queries[0],
+                       .grace_ns = l.creation_grace_period_ns,
+                       .has_known_mark = t->has_mark && poll.now_ns - start_ns <= RECENT_NS,
+                       .known_mark = t->mark,
+                       .max_streams = (uint64_t)l.max_fetched_series_per_query});
     e = logtail_poll(t->lines, t->all->engine, &remote.source, a, &poll, &t->batch);
+    if (!e) {
+        t->mark = ORR_MAX(t->mark, remote.mark);
+        t->has_mark = true;
+    }
     joined_done(&data);
     return e;
 }

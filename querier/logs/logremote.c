@@ -103,15 +103,17 @@ static struct err *open_blocks(const struct question *q, struct answer *an,
 }
 
 /* Takes the blocks, and opens all sources. */
-static struct err *join(const struct logremote *r, const struct question *q, struct answer *an,
+static struct err *join(struct logremote *r, const struct question *q, struct answer *an,
                         struct logsource_stats *stats)
 {
     const struct blockset_filter filter = {&q->select.matchers, 1};
     size_t n_peers = fanout_streams(an->f);
     struct logjoin_origin **origins;
+    uint64_t mark = fanout_mark(an->f);
     struct err *e = NULL;
 
-    if (!r->opts.skips_blocks)
+    r->mark = ORR_MAX(r->mark, mark);
+    if (!r->opts.has_known_mark || mark > r->opts.known_mark)
         e = store_take_logs(an->sq, an->arena, an->f, floor_ms(q->select.from_ns),
                             floor_ms(q->select.to_ns - 1), &filter, &an->blocks);
     if (e)
