@@ -37,6 +37,8 @@
  * ENHANCE_YOUR_CALM (http_h2_internal.h has the numbers), draining is GOAWAY, idle connections hear
  * one before they are closed. An idle connection of HTTP/2 holds 26 KiB.
  *
+ * A handler may make the connection of its request (HTTP/1.1) a websocket: websocket.h.
+ *
  * Requests that are ambiguous are refused with 400 and the connection closed: Content-Length with
  * Transfer-Encoding, two Content-Lengths, bare LF, folded headers, spaces before the colon,
  * no or two Hosts, NUL or control bytes.

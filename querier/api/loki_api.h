@@ -11,7 +11,7 @@
  * Requests are tasks of the Prometheus API (prom_task.h): the same workers, queue, limits of a tenant on
  * queries under way, and budgets. One tenant a request.
  *
- * What is asked is what ingesters hold (querier/logs/logremote.h); there are no blocks of log lines yet.
+ * What is asked is what ingesters hold and what is in blocks (querier/logs/logremote.h).
  *
  * Owner: main makes it after the API whose tasks it uses and frees it when that has been; handlers run on
  * any loop.

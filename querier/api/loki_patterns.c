@@ -82,6 +82,12 @@ struct patterns_share {
     uint64_t of_stream, of_all;
 };
 
+static bool has_no_room(const struct patterns_run *r, const struct patterns_share *share,
+                        uint64_t before)
+{
+    return r->seen - before >= share->of_all || r->bytes >= r->max_bytes;
+}
+
 static struct err *read_stream(struct patterns_run *r, const struct patterns_share *share,
                                struct logsource_set *set, struct labels stream, uint64_t before)
 {
@@ -92,8 +98,7 @@ static struct err *read_stream(struct patterns_run *r, const struct patterns_sha
     while (!e && logsource_set_entry(set, &entry)) {
         if (entry.ts_ns < share->range.start_ns || entry.ts_ns >= share->range.end_ns)
             continue;
-        if (n == share->of_stream || r->seen - before >= share->of_all ||
-            r->bytes >= r->max_bytes) {
+        if (n == share->of_stream || has_no_room(r, share, before)) {
             r->is_sampled = true;
             return NULL;
         }
@@ -112,7 +117,7 @@ static bool goes_on(struct patterns_run *r, const struct patterns_share *share,
 
     if (!logsource_set_more(set, &t_ns))
         return false;
-    if (r->seen - before < share->of_all && r->bytes < r->max_bytes)
+    if (!has_no_room(r, share, before))
         return true;
     r->is_sampled = true;
     return false;
@@ -133,16 +138,20 @@ static struct err *read_share(struct patterns_run *r, const struct patterns_shar
     uint64_t before = r->seen;
     struct logsource_set *set;
     struct labels stream;
+    bool is_full = false;
     struct err *e = logsource_select(&r->remote.source, r->task->arena, &req, &set);
 
     if (e)
         return e;
     do {
-        while (!e && r->seen - before < share->of_all && logsource_set_stream(set, &stream)) {
+        while (!e && !is_full && logsource_set_stream(set, &stream)) {
+            is_full = has_no_room(r, share, before);
+            r->is_sampled |= is_full;
             pipeline_state_stream(r->state, stream);
-            e = read_stream(r, share, set, stream, before);
+            if (!is_full)
+                e = read_stream(r, share, set, stream, before);
         }
-    } while (!e && goes_on(r, share, set, before));
+    } while (!e && !is_full && goes_on(r, share, set, before));
     return err_first(e, logsource_set_close(set));
 }
 

@@ -14,6 +14,9 @@
 #define DEF_SINCE_NS (3600 * NS_PER_S)
 #define DEF_LIMIT 100
 #define MAX_DELAY_S 5
+/* What came so short a time ago is in ingesters, unless they have dropped some since the last poll, and need not be looked
+ * for in the bucket with every poll. */
+#define RECENT_NS (30 * NS_PER_S)
 #define BLOCKED_MS 200 /* until a client that does not read is looked at again */
 
 struct tail_metrics {
@@ -52,7 +55,8 @@ struct tail {
     struct loop_timer *timer;
     struct logtail *lines; /* the worker's while is_polling */
     char *tenant;
-    bool is_polling;
+    bool is_polling, has_mark;
+    uint64_t mark; /* of the last poll; the worker's, like lines */
     atomic_bool cancel;
     int64_t begun_ms, blocked_ms, lost_ms, lagging_ms; /* since when; 0: not */
     /* of the poll */
@@ -199,8 +203,10 @@ static struct err *poll_with(struct tail *t, struct arena *a)
     struct tenant_limits l;
     struct logremote remote;
     struct joined data;
+    int64_t start_ns, end_ns;
     struct err *e;
 
+    logtail_window(t->lines, poll.now_ns, &start_ns, &end_ns);
     prom_tasks_limits(t->all->tasks, tenant, &l);
     poll.max_bytes = (uint64_t)l.max_query_bytes_read;
     opts.shard_size = (unsigned)l.ingestion_tenant_shard_size;
@@ -209,11 +215,18 @@ static struct err *poll_with(struct tail *t, struct arena *a)
     if (l.max_query_lookback_ns > 0)
         opts.min_ms = (poll.now_ns - l.max_query_lookback_ns) / NS_PER_MS;
     joined_init(&data, o->store, &opts, &tenant, 1);
-    logremote_init(
-        &remote, &(struct logremote_opts){.sq = &data.queries[0],
-                                          .grace_ns = l.creation_grace_period_ns,
-                                          .max_streams = (uint64_t)l.max_fetched_series_per_query});
+    logremote_init(&remote,
+                   &(struct logremote_opts){
+                       .sq = &data.queries[0],
+                       .grace_ns = l.creation_grace_period_ns,
+                       .has_known_mark = t->has_mark && poll.now_ns - start_ns <= RECENT_NS,
+                       .known_mark = t->mark,
+                       .max_streams = (uint64_t)l.max_fetched_series_per_query});
     e = logtail_poll(t->lines, t->all->engine, &remote.source, a, &poll, &t->batch);
+    if (!e) {
+        t->mark = ORR_MAX(t->mark, remote.mark);
+        t->has_mark = true;
+    }
     joined_done(&data);
     return e;
 }

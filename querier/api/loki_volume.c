@@ -1,9 +1,9 @@
 /*
  * index/volume, index/volume_range: bytes of lines by some of the labels, over a range or over each step of it.
  *
- * Volumes come from what ingesters know of their frames, of which all counts where a range begins or ends within (logremote.h):
- * with steps shorter than frames one would count in several. So the steps of a series are scaled down to what it has in
- * the range as a whole.
+ * Volumes come from what ingesters know of their frames and blocks of their time (logremote.h). Where a range begins or
+ * ends within a frame all of it counts, so with steps shorter than frames one would count in several. So the steps of a
+ * series are scaled down to what it has in the range as a whole.
  */
 #include <stdlib.h>
 

@@ -105,14 +105,19 @@ static struct err *open_blocks(const struct question *q, struct answer *an,
 }
 
 /* Takes the blocks, and opens all sources. */
-static struct err *join(const struct question *q, struct answer *an, struct logsource_stats *stats)
+static struct err *join(struct logremote *r, const struct question *q, struct answer *an,
+                        struct logsource_stats *stats)
 {
     const struct blockset_filter filter = {&q->select.matchers, 1};
     size_t n_peers = fanout_streams(an->f);
     struct logjoin_origin **origins;
-    struct err *e = store_take_logs(an->sq, an->arena, an->f, floor_ms(q->select.from_ns),
-                                    floor_ms(q->select.to_ns - 1), &filter, &an->blocks);
+    uint64_t mark = fanout_mark(an->f);
+    struct err *e = NULL;
 
+    r->mark = ORR_MAX(r->mark, mark);
+    if (!r->opts.has_known_mark || mark > r->opts.known_mark)
+        e = store_take_logs(an->sq, an->arena, an->f, floor_ms(q->select.from_ns),
+                            floor_ms(q->select.to_ns - 1), &filter, &an->blocks);
     if (e)
         return e;
     origins = arena_array(an->arena, struct logjoin_origin *, n_peers + an->blocks.n);
@@ -149,7 +154,7 @@ static struct err *answer_open(struct logremote *r, const struct question *q,
     struct err *e = ask(r, q, &an);
 
     for (int attempt = 1; !e; attempt++) {
-        e = join(q, &an, stats);
+        e = join(r, q, &an, stats);
         if (!e || !err_is(e, ERR_NOT_FOUND))
             break;
         if (attempt == FRESH_ATTEMPTS) {

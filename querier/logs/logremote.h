@@ -34,10 +34,16 @@ struct logremote_opts {
      * ingesters may hold lines of a range. */
     int64_t grace_ns;
     uint64_t max_streams; /* ERR_LIMIT beyond, at each ingester, in each block; 0: any number */
+    /* For who asks time and again for what came a moment ago: no look at the bucket, unless an ingester says that it has
+     * dropped lines by a later catalogue than known_mark, the mark of the time before. */
+    bool has_known_mark;
+    uint64_t known_mark;
 };
 struct logremote {
     struct logsource source;
     struct logremote_opts opts;
+    uint64_t
+        mark; /* the highest catalogue by which ingesters have said to have dropped lines (logs_rpc.h) */
 };
 void logremote_init(struct logremote *r, const struct logremote_opts *opts);
 

@@ -11,7 +11,9 @@ import time
 from urllib.parse import urlencode
 
 import pyenv
-from logs_test import now_ns, push_ok
+from logs_api_test import data
+from logs_blocks_test import FAST, flush
+from logs_test import held, now_ns, push_ok
 from orrery_test import Cluster, Single, TENANT, check, http_call, main, wait_for
 
 S = 10**9
@@ -145,6 +147,33 @@ def test_lines_come_once(t):
     # a tail ends with the process, and says so
     o.signal(15)
     check(late.close_code()[0] == 1001, f"{late.closed}")
+
+
+def test_blocks_in_between(t):
+    """Lines go into blocks while they are tailed, and before."""
+    o = Single(t, args=FAST).wait_ready()
+    push_ok(o.addr, [({"app": "web"}, [(now_ns() - (600 - i) * S, f"took={i}ms user=u{i}") for i in range(20)])])
+    flush(o.addr)
+    wait_for("the block", lambda: not held(o.addr, '{app="web"}'))
+    w = Ws(o.addr, '{app="web"}', limit=5)
+    check(lines(w.entries(5)) == [f"took={i}ms user=u{i}" for i in range(15, 20)], "out of a block")
+    want, got = [], []
+    for k in range(3):
+        push_ok(o.addr, [({"app": "web"}, [(now_ns() + i, f"{k} {i}") for i in range(10)])])
+        want += [f"{k} {i}" for i in range(10)]
+        time.sleep(0.3 * k)  # before it was given, or after it
+        flush(o.addr)
+        got += lines(w.entries(len(want) - len(got)))
+    w.nothing(2)
+    check(got == want, f"{got}")
+    # what else is asked of blocks
+    span = {"start": now_ns() - 700 * S, "end": now_ns()}
+    r = http_call(o.addr, "GET", "/loki/api/v1/detected_fields?" + urlencode({"query": '{app="web"} |= "took"', **span}),
+                  headers={"X-Scope-OrgID": TENANT})
+    check({x["label"]: (x["type"], x["cardinality"]) for x in r.json["fields"] if x["parsers"]} ==
+          {"took": ("duration", 20), "user": ("string", 20)}, r.text)
+    got = data(o.addr, "patterns", {"query": '{app="web"} |= "took"', **span, "step": "1000s"})
+    check([(x["pattern"], sum(n for _, n in x["samples"])) for x in got] == [("took=<_> user=<_>", 20)], f"{got}")
 
 
 def test_refused(t):
