@@ -2,6 +2,7 @@
 
 #include "common/base/clock.h"
 #include "ingester/door/line_level.h"
+#include "ingester/door/log_apply.h"
 #include "ingester/door/log_labels.h"
 
 #define MAX_EXAMPLES 4
@@ -398,66 +399,6 @@ static int64_t after_last(struct log_batch *batch, uint32_t stream, int64_t t_ns
     return ret;
 }
 
-static void count_rule(struct log_builder *b, size_t rule, size_t bytes)
-{
-    b->tally[rule].lines++;
-    b->tally[rule].bytes += bytes;
-}
-
-/* The values of the line's metadata; a copy, if anything is found. */
-static bool scrub_metadata(struct log_builder *b, const struct log_rule *rule, struct log_in *io)
-{
-    struct label *copy = NULL;
-
-    for (size_t i = 0; i < io->n_metadata; i++) {
-        struct buf out = {0};
-
-        if (!log_rule_scrub(rule, io->metadata[i].value, &out))
-            continue;
-        if (!copy) {
-            copy = arena_array(b->batch->arena, struct label, io->n_metadata);
-            memcpy(copy, io->metadata, io->n_metadata * sizeof(*copy));
-        }
-        copy[i].value = arena_dup(b->batch->arena, buf_slice(&out));
-        buf_done(&out);
-    }
-    if (copy)
-        io->metadata = copy;
-    return copy != NULL;
-}
-
-static bool scrub(struct log_builder *b, const struct log_rule *rule, struct log_in *io)
-{
-    struct buf out = {0};
-    bool any = log_rule_scrub(rule, io->line, &out);
-
-    if (any)
-        io->line = arena_dup(b->batch->arena, buf_slice(&out));
-    buf_done(&out);
-    return scrub_metadata(b, rule, io) || any;
-}
-
-/* What the tenant's rules leave of a line. False: nothing. */
-static bool apply_rules(struct log_builder *b, uint64_t bits, struct log_in *io)
-{
-    for (; bits; bits &= bits - 1) {
-        size_t i = (size_t)__builtin_ctzll(bits), bytes = io->line.len;
-        const struct log_rule *rule = &b->rules->log.ptr[i];
-        bool stays = true;
-
-        if (!log_rule_takes(rule, io->line))
-            continue;
-        if (rule->action == LOG_RULE_SCRUB ? !scrub(b, rule, io)
-                                           : (stays = rule->action == LOG_RULE_SAMPLE &&
-                                                      log_rule_keeps(rule, io->line, io->t_ns)))
-            continue;
-        count_rule(b, i, bytes);
-        if (!stays)
-            return false;
-    }
-    return true;
-}
-
 /* A copy: in UTF-8, sorted, names unique, with the level. */
 static const struct label *metadata_of(struct log_builder *b, const struct log_builder_at *at,
                                        const struct log_in *in, uint32_t *ret_n)
@@ -506,7 +447,7 @@ struct err *log_builder_entry(struct log_builder *b, const struct log_builder_at
     struct log_entry e;
 
     if (at->is_dropped) {
-        count_rule(b, b->rules->log.n, in.line.len);
+        log_tally_add(&b->tally[b->rules->log.n], in.line.len);
         return NULL;
     }
     if (reason == LOG_OK && !b->is_lax)
@@ -519,7 +460,7 @@ struct err *log_builder_entry(struct log_builder *b, const struct log_builder_at
     }
     if (!b->is_lax && l->max_line_size && in.line.len > (size_t)l->max_line_size)
         in.line = cut_line(b, in.line);
-    if (at->rules && !apply_rules(b, at->rules, &in))
+    if (at->rules && !log_apply_rules(&b->rules->log, at->rules, b->batch->arena, b->tally, &in))
         return check_room(b);
     if (l->increment_duplicate_timestamp)
         in.t_ns = after_last(b->batch, at->stream, in.t_ns);

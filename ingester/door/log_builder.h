@@ -1,8 +1,8 @@
 /*
  * From log lines in a decoder's own form to a batch: the one way in for every protocol.
  *
- *   decoder ──struct labels──▶ log_builder_stream(): relabel rules → service name → canonical labels, fingerprint →
- *                              limits of labels
+ *   decoder ──struct labels──▶ log_builder_stream(): relabel rules → service name → canonical
+ *                              labels, fingerprint → limits of labels
  *           ──struct log_in──▶ log_builder_entry(): time, size, structured metadata → rules (drop,
  *                              sample, scrub) → level → batch.entries
  *

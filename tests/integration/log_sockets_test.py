@@ -92,6 +92,38 @@ def test_syslog_over_tcp_udp_and_tls(t):
     check(counter(o.addr, 'orrery_messages_total{protocol="syslog_tls"}') == 2001, "messages over TLS")
 
 
+def test_tls_with_certificates_of_senders(t):
+    o = Sockets(t, args=[f"--ingester.syslog-tls-client-ca={t.dir}/cert.pem"]).wait_ready()
+
+    def send(text, has_certificate):
+        context = ssl.create_default_context(cafile=o.cert)
+        if has_certificate:
+            context.load_cert_chain(o.cert, o.key)
+        try:
+            with context.wrap_socket(socket.create_connection(("127.0.0.1", o.tls)), server_hostname="localhost") as s:
+                s.sendall(counted(rfc5424(text)))
+        except OSError:
+            check(not has_certificate, "refused with a certificate")
+    send("nobody's", False)
+    wait_for("the sender without one to be refused", lambda: counter(o.addr, "orrery_line_tls_failures_total") == 1)
+    send("somebody's", True)
+    wait_lines(o, '{app="app"}', ["somebody's"])
+    # a new certificate, without a restart
+    certificate(t.dir)
+    o.popen.send_signal(signal.SIGHUP)
+    wait_for("the new certificate to be taken", lambda: _works(o))
+
+
+def _works(o):
+    context = ssl.create_default_context(cafile=o.cert)
+    context.load_cert_chain(o.cert, o.key)
+    try:
+        with context.wrap_socket(socket.create_connection(("127.0.0.1", o.tls)), server_hostname="localhost"):
+            return True
+    except OSError:
+        return False
+
+
 def test_messages_that_are_too_long_and_connections_that_are_too_many(t):
     o = Sockets(t, args=["--ingester.message-max-bytes=1KiB", "--ingester.line-max-connections=2",
                          "--ingester.line-idle-timeout=2s"]).wait_ready()
