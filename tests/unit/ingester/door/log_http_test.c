@@ -197,7 +197,9 @@ TEST(log_http_batches_outlive_their_requests)
     struct fixture f;
 
     open_with(&f, "", true);
+    pthread_mutex_lock(&f.lock);
     f.keeps = true;
+    pthread_mutex_unlock(&f.lock);
     check_kept(&f, "/loki/api/v1/push", NULL, slice_cstr(one), one_stored);
     check_kept(&f, "/insert/jsonline?_stream_fields=app&_time_field=t", NULL,
                SLICE("{\"app\":\"a\",\"t\":1767225600}\n"), line);
