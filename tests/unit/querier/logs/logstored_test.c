@@ -130,7 +130,8 @@ static struct err *add_block(void *arg, struct catalogue *c, bool *ret_changed)
 /* A block of these in the bucket, and the catalogue a version on. Sorts them. */
 static void put_block(struct rig *g, struct line *lines, size_t n)
 {
-    struct logblock_writer_opts o = {.dir = tmp_path("work"), .no_sync = true, .level = 1};
+    struct logblock_writer_opts o = {
+        .dir = tmp_path("work"), .no_sync = true, .level = 1, .has_summary = true};
     struct logblock_writer *w;
     struct block_meta m;
 
@@ -369,6 +370,21 @@ TEST(logstored_backward_with_a_limit_only_the_newest_blocks_are_opened)
     CHECK_OK(ask(&g, lines_of("{app=~\"a|b\"}", false, 1000)));
     CHECK_INT(g.r.stats.entries, 119); /* one is before the range */
     CHECK_INT(opened(&g), 6);
+    rig_down(&g);
+}
+
+TEST(logstored_blocks_without_the_stream_are_not_opened)
+{
+    struct store_stats st;
+    struct rig g;
+
+    rig_up(&g, 0);
+    PUT(&g, {"a", T0 + NS_PER_S, "of a", NULL});
+    PUT(&g, {"b", T0 + NS_PER_S, "of b", NULL});
+    check_lines(&g, "{app=\"a\"}", "{app=\"a\"} 1=of a ");
+    store_stats_get(g.store, &st);
+    CHECK_INT(st.log_blocks.opened, 1);
+    CHECK(st.logs.skipped[BLOCK_SKIP_SUMMARY] > 0);
     rig_down(&g);
 }
 
