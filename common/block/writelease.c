@@ -12,7 +12,7 @@
 #define SPARE 2 /* of R */
 #define KNOWN                                                                                      \
     2 /* a claim is known to have taken place within so long of the read before it, or is none */
-#define AWAITED 6 /* a claim of which nothing was heard, before another is made */
+#define AWAITED 4 /* a claim of which nothing was heard, before another is made */
 #define SETTLES 3 /* and waits so long */
 #define RENEWS 4  /* three attempts before it cannot be used */
 #define FREES 4   /* the one attempt at giving back */

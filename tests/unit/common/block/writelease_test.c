@@ -127,8 +127,8 @@ TEST(writelease_looks_for_a_claim_of_which_it_has_not_heard)
     l = lease("c2");
     (void)read_at(&l, 0, "");
     writelease_wrote(&l, 100, false);
-    CHECK_STR(read_at(&l, 6 * L - 1, "").text, "");
-    CHECK_STR(read_at(&l, 6 * L, "").text, "held aa 1 by c2\n");
+    CHECK_STR(read_at(&l, 4 * L - 1, "").text, "");
+    CHECK_STR(read_at(&l, 4 * L, "").text, "held aa 1 by c2\n");
     /* an acknowledgement that comes as late says nothing either */
     writelease_wrote(&l, 8 * L, true);
     CHECK(l.state == WRITELEASE_CLAIMING);
