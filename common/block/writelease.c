@@ -12,6 +12,7 @@
 #define SPARE 2 /* of R */
 #define KNOWN                                                                                      \
     2 /* a claim is known to have taken place within so long of the read before it, or is none */
+#define AWAITED 4 /* a claim of which nothing was heard, before another is made */
 #define SETTLES 3 /* and waits so long */
 #define RENEWS 4  /* three attempts before it cannot be used */
 #define FREES 4   /* the one attempt at giving back */
@@ -87,12 +88,16 @@ static void write_held(struct writelease *l, int64_t now_ms, int64_t until_ms,
     l->tried_ms = now_ms;
 }
 
+static bool is_seen(const struct writelease *l, struct slice text)
+{
+    return text.len == l->seen_bytes && (!text.len || memcmp(text.ptr, l->seen, text.len) == 0);
+}
+
 /* Remembers what stands there, and since when at least. */
 static void see(struct writelease *l, int64_t now_ms, struct slice text)
 {
     text.len = ORR_MIN(text.len, sizeof(l->seen));
-    if (l->state == WRITELEASE_WATCHED && text.len == l->seen_bytes &&
-        memcmp(text.ptr, l->seen, text.len) == 0)
+    if (l->state == WRITELEASE_WATCHED && is_seen(l, text))
         return;
     l->state = WRITELEASE_WATCHED;
     if (text.len)
@@ -104,16 +109,20 @@ static void see(struct writelease *l, int64_t now_ms, struct slice text)
 /* ---- what a read says ---- */
 
 /* CLAIMING, CLAIMED, HELD: what has become of it. */
-static void move_on(struct writelease *l, int64_t read_began_ms, int64_t now_ms, bool ours,
+static void move_on(struct writelease *l, int64_t read_began_ms, int64_t now_ms, struct slice text,
                     struct writelease_step *ret)
 {
+    bool ours = is_ours(l, text);
     bool is_over = now_ms >= counts_ms(l);
 
-    if (l->state == WRITELEASE_CLAIMING && now_ms >= l->basis_ms + KNOWN * l->lease_ms) {
-        is_over = true;
-    } else if (l->state == WRITELEASE_CLAIMING && ours) {
+    if (l->state == WRITELEASE_CLAIMING && ours) {
+        is_over |= now_ms >= l->basis_ms + KNOWN * l->lease_ms;
         l->state = WRITELEASE_CLAIMED;
         l->claimed_ms = now_ms;
+    } else if (l->state == WRITELEASE_CLAIMING) {
+        l->basis_ms =
+            read_began_ms; /* nobody has claimed it meanwhile, if that stands there still */
+        is_over |= !is_seen(l, text) || now_ms >= l->valid_ms + AWAITED * l->lease_ms;
     } else if (l->state == WRITELEASE_CLAIMED && !ours) {
         is_over = true; /* another's came after ours */
     } else if (l->state == WRITELEASE_HELD && !ours) {
@@ -161,7 +170,7 @@ struct writelease_step writelease_read(struct writelease *l, int64_t read_began_
     bool is_fresh = now_ms - read_began_ms < l->lease_ms;
 
     if (l->state >= WRITELEASE_CLAIMING)
-        move_on(l, read_began_ms, now_ms, is_ours(l, text), &step);
+        move_on(l, read_began_ms, now_ms, text, &step);
     if (l->state >= WRITELEASE_CLAIMING) {
         if (l->state == WRITELEASE_HELD)
             hold(l, now_ms, wanted, &step);

@@ -19,8 +19,8 @@
  *     R  = U + 2 C + 2 L   an unchanged text is worth nothing after so long
  *
  *   to claim   read: absent, free, or the same text for R, at the beginning of that read. Write ours, given up L after that
- *              beginning. It has to be known that it took place, by its acknowledgement or by reading it, 2 L after that
- *              beginning; else from the beginning. Wait 3 L. Read: still ours? Then it is held. Else from the beginning.
+ *              beginning. It has to be known that it took place, by its acknowledgement or by reading it, 2 L after the
+ *              beginning of the last read that still showed what that one did; else from the beginning, and so after 4 L. Wait 3 L. Read: still ours? Then it is held. Else from the beginning.
  *   to hold    every 4 L read, and if it is still ours write the next count. A write counts, from its beginning on, if it was
  *              acknowledged before R - L were over since the beginning of the last that did: later another may be claiming.
  *   to use     puts are begun up to U after the last such beginning, one at a time, and given up after C. After one that failed
@@ -29,7 +29,7 @@
  *
  * Why two never change something at a time. Say X holds it by a claim that took place at c, and Y by one that did at d.
  *
- *   Y's read was before c, and X's before d.  Both are known to have taken place 2 L after the beginnings of those reads, so c < d +
+ *   Y's last such read was before c, and X's before d.  Both took place less than 2 L after the beginnings of those, so c < d +
  *       2 L and d < c + 2 L: by the time of either's last look, 3 L after its own, both had taken place; and it sees the later
  *       one. It is not held by both. (A claim of which that is not known in time is nobody's: whoever sees it waits for R.)
  *   Y's read was after c, of "free".  That was X's own, which had ended; or of a Z that held it before X, and then X had seen Z's
@@ -83,7 +83,7 @@ struct writelease {
     char seen[WRITELEASE_TEXT_BYTES]; /* what stood there, since when */
     size_t seen_bytes;
     int64_t seen_ms;
-    int64_t basis_ms;   /* CLAIMING: the beginning of the read that allowed it */
+    int64_t basis_ms;   /* CLAIMING: the beginning of the last read that showed what allowed it */
     int64_t claimed_ms; /* CLAIMED: when that it took place was known */
     int64_t valid_ms;   /* from CLAIMING on: the beginning of the last write that counts */
     int64_t tried_ms;   /* the beginning of the last write */

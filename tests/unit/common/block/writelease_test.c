@@ -106,13 +106,31 @@ TEST(writelease_looks_for_a_claim_of_which_it_has_not_heard)
     CHECK_STR(read_at(&l, 2 * L + R - 1, s.text).text, ""); /* then it has to run out */
     CHECK(read_at(&l, 2 * L + R, s.text).text[0]);
 
+    /* unless it was looked at meanwhile, and nobody had */
+    l = lease("c2");
+    s = read_at(&l, 0, "");
+    writelease_wrote(&l, 100, false);
+    CHECK_STR(read_at(&l, 150, "").text, "");
+    CHECK_STR(read_at(&l, 300, "").text, "");
+    CHECK_STR(read_at(&l, 499, s.text).text, "");
+    CHECK(l.state == WRITELEASE_CLAIMED);
+    CHECK_STR(read_at(&l, 499 + 3 * L, s.text).text,
+              "held aa 2 by c2\n"); /* old by now: renewed at once */
+    CHECK(l.state == WRITELEASE_HELD);
+    l = lease("c2");
+    s = read_at(&l, 0, "");
+    writelease_wrote(&l, 100, false);
+    CHECK_STR(read_at(&l, 150, "held bb 1 by c1\n").text, ""); /* somebody has */
+    CHECK(l.state == WRITELEASE_WATCHED);
+
     /* or it was not done after all, and does not stand in the way of the next one */
     l = lease("c2");
     (void)read_at(&l, 0, "");
     writelease_wrote(&l, 100, false);
-    CHECK_STR(read_at(&l, 2 * L, "").text, "held aa 1 by c2\n");
+    CHECK_STR(read_at(&l, 4 * L - 1, "").text, "");
+    CHECK_STR(read_at(&l, 4 * L, "").text, "held aa 1 by c2\n");
     /* an acknowledgement that comes as late says nothing either */
-    writelease_wrote(&l, 4 * L, true);
+    writelease_wrote(&l, 8 * L, true);
     CHECK(l.state == WRITELEASE_CLAIMING);
 }
 
