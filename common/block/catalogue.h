@@ -85,6 +85,8 @@ bool catalogue_forget(struct catalogue *c, struct ulid ulid); /* takes it off th
 void catalogue_raise(struct catalogue *c, uint64_t at_least);
 struct catalogue_block catalogue_block_of_meta(const struct block_meta *m);
 
+/* Where it is: "<signal>/<tenant>/catalogue". mem_free() it. */
+char *catalogue_key(struct slice signal, struct slice tenant);
 /* Absent: an empty catalogue of version 0. */
 ORR_CHECKED struct err *catalogue_load(struct objstore *store, struct slice signal,
                                        struct slice tenant, struct catalogue **ret);

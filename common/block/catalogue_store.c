@@ -5,7 +5,7 @@
 #define CATALOGUE_OBJECT "catalogue"
 #define CATALOGUE_TRIES 50
 
-static char *key_of(struct slice signal, struct slice tenant)
+char *catalogue_key(struct slice signal, struct slice tenant)
 {
     return mem_printf("%.*s/%.*s/" CATALOGUE_OBJECT, SLICE_ARG(signal), SLICE_ARG(tenant));
 }
@@ -47,7 +47,7 @@ static struct err *load(struct objstore *store, const char *key, struct slice si
 struct err *catalogue_load(struct objstore *store, struct slice signal, struct slice tenant,
                            struct catalogue **ret)
 {
-    char *key = key_of(signal, tenant);
+    char *key = catalogue_key(signal, tenant);
     struct objstore_info info;
     struct err *e = load(store, key, signal, tenant, ret, &info);
 
@@ -58,7 +58,7 @@ struct err *catalogue_load(struct objstore *store, struct slice signal, struct s
 struct err *catalogue_stat(struct objstore *store, struct slice signal, struct slice tenant,
                            char *ret_etag)
 {
-    char *key = key_of(signal, tenant);
+    char *key = catalogue_key(signal, tenant);
     struct err *e = objstore_etag(store, slice_cstr(key), ret_etag);
 
     mem_free(key);
@@ -101,7 +101,7 @@ static struct err *put(struct objstore *store, const char *key, const char *etag
 
 struct err *catalogue_replace(struct objstore *store, const char *etag, struct catalogue *c)
 {
-    char *key = key_of(catalogue_signal(c), catalogue_tenant(c));
+    char *key = catalogue_key(catalogue_signal(c), catalogue_tenant(c));
     struct err *e = put(store, key, etag, c);
 
     mem_free(key);
@@ -120,7 +120,10 @@ static struct err *try_update(struct objstore *store, const char *key, struct sl
 
     if ((e = load(store, key, signal, tenant, &c, &info)))
         return e;
-    e = edit(arg, c, &changed);
+    if (!info.etag[0]) /* taken for an empty one it would be lost */
+        e = objstore_check_absent(store, slice_cstr(key));
+    if (!e)
+        e = edit(arg, c, &changed);
     if (!e && changed)
         e = put(store, key, info.etag, c);
     if (e)
@@ -133,7 +136,7 @@ static struct err *try_update(struct objstore *store, const char *key, struct sl
 struct err *catalogue_update(struct objstore *store, struct slice signal, struct slice tenant,
                              catalogue_edit_fn *edit, void *arg, struct catalogue **ret)
 {
-    char *key = key_of(signal, tenant);
+    char *key = catalogue_key(signal, tenant);
     struct catalogue *c = NULL;
     struct err *e = NULL;
 

@@ -241,6 +241,8 @@ static struct err *try_update(struct objstore *store, struct slice signal, struc
     bool changed = false;
     struct err *e = tombstone_list_load(store, signal, tenant, &l, etag);
 
+    if (!e && !etag[0]) /* taken for an empty one it would be lost */
+        e = objstore_check_absent(store, slice_cstr(tombstone_list_key(a, signal, tenant)));
     if (!e)
         e = edit(arg, l, &changed);
     if (!e && changed) {

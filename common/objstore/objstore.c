@@ -1,7 +1,12 @@
 #include "common/objstore/objstore.h"
 
+#include <unistd.h>
+
 #include "common/base/mem.h"
 #include "common/base/metric.h"
+
+#define ABSENT_LOOKS 2
+#define ABSENT_PAUSE_MS 100
 
 #define OBJSTORE_DEFAULT_MAX_BYTES (1ull << 30)
 #define OBJSTORE_DELETE_PAGE 1000
@@ -170,6 +175,30 @@ struct err *objstore_is_atomic(struct objstore *s, bool *ret)
         return err_wrap(s->ops->is_atomic(s, ret), "conditional puts in %s", s->name);
     *ret = true;
     return NULL;
+}
+
+struct err *objstore_stays_absent(struct objstore *s, struct slice key, bool *ret)
+{
+    char etag[OBJSTORE_ETAG_BYTES] = "";
+    struct err *e = NULL;
+
+    for (int i = 0; !e && !etag[0] && i < ABSENT_LOOKS; i++) {
+        (void)usleep(ABSENT_PAUSE_MS * 1000);
+        e = objstore_etag(s, key, etag);
+    }
+    *ret = !etag[0];
+    return e;
+}
+
+struct err *objstore_check_absent(struct objstore *s, struct slice key)
+{
+    bool finds_out, is_absent;
+    struct err *e;
+
+    if ((e = objstore_is_atomic(s, &finds_out)) || finds_out ||
+        (e = objstore_stays_absent(s, key, &is_absent)) || is_absent)
+        return e;
+    return err_new(ERR_CONFLICT, "%.*s in %s was not there for a moment", SLICE_ARG(key), s->name);
 }
 
 struct err *objstore_needs_one_writer(struct objstore *s, bool *ret)

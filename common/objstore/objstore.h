@@ -121,6 +121,12 @@ ORR_CHECKED struct err *objstore_stat(struct objstore *s, struct slice key,
                                       struct objstore_info *ret);
 /* The object's etag; "" when there is none. ret_etag: OBJSTORE_ETAG_BYTES. */
 ORR_CHECKED struct err *objstore_etag(struct objstore *s, struct slice key, char *ret_etag);
+/* Whether an object that was said to be absent is so still, 0.1 and 0.2 s later: Swift says so for a moment while an object is
+ * replaced (a file that a read has found is gone when it is opened). For who would lose by believing it. */
+ORR_CHECKED struct err *objstore_stays_absent(struct objstore *s, struct slice key, bool *ret);
+/* The same for who is about to write it, which is no news where a conditional put finds out by itself: ERR_CONFLICT if it is
+ * there after all. */
+ORR_CHECKED struct err *objstore_check_absent(struct objstore *s, struct slice key);
 /* Whether conditional puts hold between processes. An S3 server is put to the test the first time. */
 ORR_CHECKED struct err *objstore_is_atomic(struct objstore *s, bool *ret);
 /* Whether they do not, so that leases (common/block/writelease.h) decide who writes; s3.one-writer may say no to that. */

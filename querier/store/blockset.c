@@ -190,6 +190,17 @@ static struct held *held_ref(struct tenant_entry *t)
     return t->held;
 }
 
+/* Whether what is held is a catalogue, and not that there is none. */
+static bool has_catalogue(struct blockset *bs, struct tenant_entry *t)
+{
+    bool has;
+
+    lock_take(&bs->lock);
+    has = t->held && t->etag[0];
+    lock_release(&bs->lock);
+    return has;
+}
+
 /* A reference to what is held if it will do. */
 static struct held *held_if_fresh(struct blockset *bs, struct tenant_entry *t,
                                   const struct newness_need *need)
@@ -260,6 +271,23 @@ static void keep(struct blockset *bs, struct tenant_entry *t, struct catalogue *
 }
 
 /* Makes what is held true as of now. On a thread of the lookout; one at a time for a tenant. */
+/* Of one that was there it is not believed at once that it is not: answers would lack all blocks. */
+static struct err *stat_surely(struct blockset *bs, struct tenant_entry *t, struct slice tenant,
+                               char *ret_etag)
+{
+    struct objstore *store = bs->opts.objstore;
+    bool is_absent;
+    char *key;
+    struct err *e = catalogue_stat(store, bs->opts.signal, tenant, ret_etag);
+
+    if (e || ret_etag[0] || !has_catalogue(bs, t))
+        return e;
+    key = catalogue_key(bs->opts.signal, tenant);
+    e = objstore_stays_absent(store, slice_cstr(key), &is_absent);
+    mem_free(key);
+    return e || is_absent ? e : catalogue_stat(store, bs->opts.signal, tenant, ret_etag);
+}
+
 static struct err *look(void *arg, struct slice tenant)
 {
     struct blockset *bs = arg;
@@ -275,9 +303,13 @@ static struct err *look(void *arg, struct slice tenant)
     hinted = t->newness.hinted;
     lock_release(&bs->lock);
     /* Loaded after the stat: it may be newer than the etag kept, which costs one more load. */
-    if (!(e = catalogue_stat(bs->opts.objstore, bs->opts.signal, tenant, etag)) &&
-        !is_same_etag(bs, t, etag))
+    if (!(e = stat_surely(bs, t, tenant, etag)) && !is_same_etag(bs, t, etag))
         e = catalogue_load(bs->opts.objstore, bs->opts.signal, tenant, &c);
+    if (!e && c && etag[0] && catalogue_version(c) == 0) {
+        e = err_new(ERR_UNAVAILABLE, "the catalogue of tenant %.*s was there, and then it was not",
+                    SLICE_ARG(tenant));
+        catalogue_free(c);
+    }
     if (!e)
         keep(bs, t, c, etag, began, hinted);
     return e;

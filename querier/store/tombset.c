@@ -145,6 +145,28 @@ static bool is_same(struct tombset *ts, struct tomb_entry *t, const char *etag)
     return same;
 }
 
+/* Of a list that was there it is not believed at once that it is not: what is deleted would be seen again. */
+static struct err *check_gone(struct tombset *ts, struct tomb_entry *t, struct slice tenant)
+{
+    struct arena *a;
+    bool was_there, is_absent;
+    struct err *e;
+
+    lock_take(&ts->lock);
+    was_there = t->list && t->etag[0];
+    lock_release(&ts->lock);
+    if (!was_there)
+        return NULL;
+    a = arena_new(0);
+    e = objstore_stays_absent(ts->objstore, slice_cstr(tombstone_list_key(a, SIGNAL, tenant)),
+                              &is_absent);
+    arena_free(a);
+    if (!e && !is_absent)
+        e = err_new(ERR_UNAVAILABLE, "the tombstones of tenant %.*s were not there for a moment",
+                    SLICE_ARG(tenant));
+    return e;
+}
+
 static void keep(struct tombset *ts, struct tomb_entry *t, struct tombstone_list *l,
                  const char *etag, int64_t began_ns, uint64_t hinted)
 {
@@ -185,6 +207,8 @@ static struct err *look(void *arg, struct slice tenant)
     e = tombstone_list_stat(ts->objstore, SIGNAL, tenant, etag);
     if (!e && !is_same(ts, t, etag))
         e = tombstone_list_load(ts->objstore, SIGNAL, tenant, &l, etag);
+    if (!e && !etag[0] && (e = check_gone(ts, t, tenant)))
+        tombstone_list_unref(l);
     if (!e)
         keep(ts, t, l, etag, began_ns, hinted);
     return e;

@@ -3,7 +3,7 @@
 #include "common/base/job.h"
 #include "common/base/rng.h"
 #include "common/block/catalogue.h"
-#include "common/objstore/objstore_fs.h"
+#include "tests/unit/common/objstore/counting_store.h"
 #include "tests/unit/test.h"
 
 static struct ulid id(unsigned i)
@@ -237,6 +237,28 @@ TEST(catalogue_stat_tells_versions_apart)
     CHECK(first[0] && strcmp(first, same) == 0);
     CHECK(second[0] && strcmp(first, second) != 0);
     objstore_close(s);
+}
+
+/* As Swift does while it replaces an object; nothing else keeps a put from taking the place of what is there. */
+TEST(catalogue_that_is_not_there_for_a_moment_is_not_lost)
+{
+    struct add_arg arg = {1};
+    struct counting_store s;
+    struct catalogue *c;
+    size_t n;
+
+    counting_store_open(&s);
+    s.is_plain = true;
+    for (arg.i = 1; arg.i < 4; arg.i++) {
+        CHECK_OK(catalogue_update(&s.base, SLICE("metrics"), SLICE("t"), add_one, &arg, NULL));
+        s.hiding = (int)arg.i;
+    }
+    s.hiding = 0;
+    CHECK_OK(catalogue_load(&s.base, SLICE("metrics"), SLICE("t"), &c));
+    (void)catalogue_blocks(c, &n);
+    CHECK_INT(n, 3);
+    catalogue_free(c);
+    counting_store_close(&s);
 }
 
 TEST(catalogue_is_replaced_by_one_that_knows_what_was_there)

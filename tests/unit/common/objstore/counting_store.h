@@ -10,8 +10,15 @@ struct counting_store {
     struct objstore base;
     struct objstore *below;
     uint64_t gets, bytes, stats;
-    int failing; /* so many of the next gets fail */
+    int failing;   /* so many of the next gets fail */
+    int hiding;    /* so many of the next gets and stats say that the object is not there */
+    bool is_plain; /* it has no conditional puts */
 };
+
+static bool counting_hides(struct counting_store *s)
+{
+    return METRIC_GET(s->hiding) > 0 && __atomic_fetch_sub(&s->hiding, 1, __ATOMIC_RELAXED) > 0;
+}
 
 static struct err *counting_get(struct objstore *base, struct slice key,
                                 const struct objstore_get *opts, struct buf *ret,
@@ -25,6 +32,8 @@ static struct err *counting_get(struct objstore *base, struct slice key,
         (void)__atomic_fetch_sub(&s->failing, 1, __ATOMIC_RELAXED);
         return err_new(ERR_UNAVAILABLE, "told to fail");
     }
+    if (counting_hides(s))
+        return err_new(ERR_NOT_FOUND, "told to hide it");
     e = s->below->ops->get(s->below, key, opts, ret, ret_info); /* one get, not two */
     METRIC_ADD(s->bytes, ret->len);
     return e;
@@ -33,7 +42,9 @@ static struct err *counting_get(struct objstore *base, struct slice key,
 static struct err *counting_put(struct objstore *base, struct slice key, struct slice content,
                                 const struct objstore_put *opts, struct objstore_info *ret_info)
 {
-    return objstore_put(((struct counting_store *)base)->below, key, content, opts, ret_info);
+    struct counting_store *s = (struct counting_store *)base;
+
+    return objstore_put(s->below, key, content, s->is_plain ? NULL : opts, ret_info);
 }
 
 static struct err *counting_put_file(struct objstore *base, struct slice key, const char *path,
@@ -48,6 +59,8 @@ static struct err *counting_stat(struct objstore *base, struct slice key, struct
     struct counting_store *s = (struct counting_store *)base;
 
     METRIC_ADD(s->stats, 1);
+    if (counting_hides(s))
+        return err_new(ERR_NOT_FOUND, "told to hide it");
     return objstore_stat(s->below, key, ret);
 }
 
@@ -62,7 +75,14 @@ static struct err *counting_del(struct objstore *base, struct slice key)
     return objstore_delete(((struct counting_store *)base)->below, key);
 }
 
-static const struct objstore_ops counting_ops = {.get = counting_get,
+static struct err *counting_is_atomic(struct objstore *base, bool *ret)
+{
+    *ret = !((struct counting_store *)base)->is_plain;
+    return NULL;
+}
+
+static const struct objstore_ops counting_ops = {.is_atomic = counting_is_atomic,
+                                                 .get = counting_get,
                                                  .put = counting_put,
                                                  .put_file = counting_put_file,
                                                  .list = counting_list,

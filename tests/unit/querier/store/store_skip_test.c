@@ -176,6 +176,27 @@ static struct answer ask_one(struct store *s, enum matcher_op op, const char *na
     return ask_all(s, TENANT, false, &(struct asked){op, name, value}, 1);
 }
 
+/* As Swift does while it replaces an object: a moment's answer must not lack the blocks. */
+TEST(store_skip_believes_a_catalogue_gone_only_if_it_stays_so)
+{
+    struct store *always;
+    struct street s;
+    struct answer want;
+
+    street_up(&s);
+    always =
+        store_new(&(struct store_opts){.objstore = &s.bucket.base, .block_cache_bytes = 16u << 20});
+    want = ask_one(always, MATCHER_EQ, "__name__", "rare");
+    CHECK_INT(want.series, 1);
+    for (int n = 1; n < 3; n++) {
+        s.bucket.hiding = n;
+        CHECK_INT(ask_one(always, MATCHER_EQ, "__name__", "rare").series, 1);
+        CHECK(s.bucket.hiding <= 0);
+    }
+    store_free(always);
+    street_down(&s);
+}
+
 TEST(store_skip_reads_of_most_blocks_one_small_file_and_that_once)
 {
     struct store_stats st;
