@@ -10,12 +10,13 @@ struct adding {
     struct err *e;
 };
 
+/* The message is lent, and the batch keeps what lies in its arena. */
 static void add(void *arg, struct slice m)
 {
     struct adding *a = arg;
 
     if (!a->e)
-        a->e = syslog_line_add(a->b, m);
+        a->e = syslog_line_add(a->b, arena_dup(a->b->batch->arena, m));
 }
 
 static struct err *decode(struct log_builder *b, const void *arg)
