@@ -18,10 +18,13 @@ TENANT = "bench"
 KINDS = ["json", "logfmt", "nginx", "java", "syslog"]
 NEEDLES = 20
 LIFE = 120  # seconds that a flush or a hand-over may take for each GiB, at least
-# What of a line is in no other; nginx and syslog have no ids, so it is what comes nearest.
+# What of a line is in no other. Nginx and syslog have no ids: of them it is what comes nearest, and no target is for that.
 IDS = {"json": rb'"trace_id":"([0-9a-f]{32})"', "logfmt": rb"trace_id=([0-9a-f]{16})",
        "nginx": rb"^(\S+ - - \[[^\]]+\])", "java": rb"Payment ([0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3})",
        "syslog": rb"(ID=\d+ PROTO=TCP SPT=\d+ DPT=\d+)"}
+WITH_IDS = ["json", "logfmt", "java"]
+# A needle is in one page of about 100 KiB, whatever there is beside it: of a block of 10 MB that is 1% already.
+NEEDLE_MB = 400
 ARGS = ["--limits.ingestion-rate-mb=0", "--limits.ingestion-burst-size-mb=0", "--limits.reject-old-samples=false",
         "--limits.max-query-length=0", "--compactor.poll-interval=1s", "--compactor.early-wait=1s",
         "--compactor.drop-delay=1s", "--querier.ingester-lookback=720h",
@@ -204,12 +207,13 @@ def needle_rows(lines, row, block_bytes):
     # Three bytes of an id are too few for a filter, and like those of the columns that ids are in: each page is searched.
     scan = cpu_of(lines, lambda: lines.count(f"|= {json.dumps(needles[0][:3])}"))
     touched = (pages + filters) / block_bytes
+    is_aim = kind in WITH_IDS and lines.mb >= NEEDLE_MB
     print(f"   a needle of {kind} on average: {pages:,.0f} bytes of pages, {filters:,.0f} of filters, "
           f"{1000 * seconds:.2f} ms of CPU; a scan {1000 * scan:.1f} ms", flush=True)
     row(f"bytes a needle touches, {kind} (of the block)", f"{pages + filters:,.0f}", f"{block_bytes:,}", f"{touched:.5f}",
-        "<= 0.005")
+        "<= 0.005" if is_aim else "")
     row(f"CPU ms of a needle over {lines.mb:,.0f} MB, {kind} (of a scan for three bytes of it)", f"{1000 * seconds:.2f}",
-        f"{1000 * scan:.1f}", f"{scan / seconds:.1f}", ">= 50")
+        f"{1000 * scan:.1f}", f"{scan / seconds:.1f}", ">= 50" if is_aim else "")
     if lines.mb >= 2000:
         row(f"CPU ms of a needle over {lines.mb:,.0f} MB, {kind} (VictoriaLogs over 2 GiB, as the issue has it)",
             f"{1000 * seconds:.2f}", "42", f"{1000 * seconds / 42:.2f}", "<= 50 ms")
