@@ -33,12 +33,6 @@ struct logblock_set {
     struct err *err;
 };
 
-/* Pages are read in parts, as most of them are not wanted whole. */
-static bool is_by_parts(const struct logblock_set *s)
-{
-    return s->q.n_needles || s->q.bound;
-}
-
 /* A bound that says nothing of this block is none. */
 static struct err *look_at_bound(struct logblock_set *s)
 {
@@ -64,7 +58,7 @@ static struct err *select_from(struct logblock *b, struct arena *a, const struct
     e = look_at_bound(s);
     s->in = (struct logblock_in){.block = b,
                                  .file = LOGBLOCK_PAGES_FILE,
-                                 .ahead = q->is_backward || is_by_parts(s) ? 0 : READ_AHEAD};
+                                 .ahead = q->is_backward || q->n_needles ? 0 : READ_AHEAD};
     s->body = (struct logblock_in){.block = b, .file = LOGBLOCK_PAGES_FILE};
     if (e || (e = logblock_match(b, a, q, is_all, &s->m))) {
         err_free(logblock_set_close(s));
@@ -161,12 +155,12 @@ static bool is_held(const struct logblock_set *s, uint32_t page)
     return false;
 }
 
-/* Of pages that may have no line that is wanted the beginning says so, as a rule. */
+/* Of pages that may lack the needles the beginning says so, as a rule. With a bound alone nearly all are read. */
 static size_t bytes_to_hold(const struct logblock_set *s, uint32_t page)
 {
     size_t n = logblock_directory_page(s->m.dir, page).bytes;
 
-    return is_by_parts(s) ? ORR_MIN(n, (size_t)FRONT_BYTES) : n;
+    return s->q.n_needles ? ORR_MIN(n, (size_t)FRONT_BYTES) : n;
 }
 
 /* False: there is no room for more. */
@@ -308,9 +302,12 @@ static struct err *match_lines(struct logblock_set *s, struct logblock_page *p,
     p->want = arena_array(p->arena, uint64_t, words);
     memset(p->want, 255, words * sizeof(*p->want));
     /* What is read of it now are many small parts; from afar they come together. */
-    if ((e = logblock_in_hold(&s->body, &(struct logfilter_range){at->offset, at->bytes}, 1)) ||
-        (e = match_needles(s, p, ret_has)) || !*ret_has || !s->q.bound)
+    if (s->q.n_needles &&
+        ((e = logblock_in_hold(&s->body, &(struct logfilter_range){at->offset, at->bytes}, 1)) ||
+         (e = match_needles(s, p, ret_has))))
         return e;
+    if (!*ret_has || !s->q.bound)
+        return NULL;
     return logblock_bound_narrow(p, s->q.bound, ret_has);
 }
 
@@ -347,7 +344,7 @@ static struct err *open_page(struct logblock_set *s, uint32_t number, struct log
 
     *p = (struct logblock_page){.arena = arena_child(s->arena, 0), .number = number};
     *ret = NULL;
-    e = is_by_parts(s) ? open_by_parts(s, p, &at, &has) : open_whole(s, p, &at);
+    e = s->q.n_needles || s->q.bound ? open_by_parts(s, p, &at, &has) : open_whole(s, p, &at);
     if (!e && has) {
         e = logblock_page_load(p, at.entries);
         s->stats.pages++;

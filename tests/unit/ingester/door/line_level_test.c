@@ -40,7 +40,7 @@ TEST(line_level_knows_its_words_in_either_case_and_whole)
         {"trace", "trace"},      {"trc", "trace"},         {"warning", "warn"},
         {"warn", "warn"},        {"wrn", "warn"},
     };
-    char line[64];
+    char line[128];
 
     for (size_t i = 0; i < ORR_COUNT(words); i++) {
         char upper[16] = {0};
