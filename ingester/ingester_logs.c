@@ -266,6 +266,10 @@ static struct err *read_by(struct logs_read *r)
                               .is_backward = r->q.is_backward,
                               .max_streams = r->q.max_streams};
 
+    if (r->q.kind == RPC_LOGS_ENTRIES) {
+        q.needles = r->q.needles;
+        q.n_needles = r->q.n_needles;
+    }
     if (r->q.kind == RPC_LOGS_NAMES)
         return loghead_label_names(r->l->head, &q, r->arena, &r->names);
     if (r->q.kind == RPC_LOGS_VALUES)

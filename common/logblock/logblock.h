@@ -78,6 +78,14 @@ void logblock_close(struct logblock *b); /* NULL is allowed */
 /* Bytes that it takes beside the reader's; more once directory and filter were read. */
 size_t logblock_memory(struct logblock *b);
 
+/* What a filter behind a parser wants of one field: a number in [min, max]. */
+struct logblock_bound {
+    enum logpage_stage stage;
+    struct slice
+        name; /* of the label that the stage makes, as it makes it where no other label has the name */
+    double min, max;
+};
+
 struct logblock_query {
     struct matchers matchers;
     int64_t from_ns, to_ns; /* to is exclusive */
@@ -86,6 +94,10 @@ struct logblock_query {
      * them unread. Lent until the set is closed. */
     const struct slice *needles;
     size_t n_needles;
+    /* NULL: none. Lines are left out of which the stage makes no such label, without an error, or one that is a plain decimal
+     * number out of the bound; most of them unread. Where a stream of the block has a label of that name, or structured
+     * metadata of a page, nothing is: the filter then is of that one. Lent likewise. */
+    const struct logblock_bound *bound;
     uint64_t
         max_streams;    /* that match and may have lines in the range; ERR_LIMIT beyond; 0: none */
     unsigned n_readers; /* blocks that are read at once, and share the memory to read ahead; 0: 1 */

@@ -33,6 +33,17 @@ struct logblock_set {
     struct err *err;
 };
 
+/* A bound that says nothing of this block is none. */
+static struct err *look_at_bound(struct logblock_set *s)
+{
+    bool counts = false;
+    struct err *e = s->q.bound ? logblock_bound_counts(s->block, s->q.bound, &counts) : NULL;
+
+    if (!counts)
+        s->q.bound = NULL;
+    return e;
+}
+
 static struct err *select_from(struct logblock *b, struct arena *a, const struct logblock_query *q,
                                bool is_all, struct logblock_set **ret)
 {
@@ -44,11 +55,12 @@ static struct err *select_from(struct logblock *b, struct arena *a, const struct
     s->q = *q;
     s->is_all = is_all;
     s->stream_arena = arena_child(a, 0);
+    e = look_at_bound(s);
     s->in = (struct logblock_in){.block = b,
                                  .file = LOGBLOCK_PAGES_FILE,
                                  .ahead = q->is_backward || q->n_needles ? 0 : READ_AHEAD};
     s->body = (struct logblock_in){.block = b, .file = LOGBLOCK_PAGES_FILE};
-    if ((e = logblock_match(b, a, q, is_all, &s->m))) {
+    if (e || (e = logblock_match(b, a, q, is_all, &s->m))) {
         err_free(logblock_set_close(s));
         return logblock_error(b, e);
     }
@@ -143,7 +155,7 @@ static bool is_held(const struct logblock_set *s, uint32_t page)
     return false;
 }
 
-/* Of pages that may lack the needles the beginning says so, as a rule. */
+/* Of pages that may lack the needles the beginning says so, as a rule. With a bound alone nearly all are read. */
 static size_t bytes_to_hold(const struct logblock_set *s, uint32_t page)
 {
     size_t n = logblock_directory_page(s->m.dir, page).bytes;
@@ -252,22 +264,13 @@ static struct logblock_page *free_slot(struct logblock_set *s)
     return found;
 }
 
-/* *ret_has false: no line of it holds all needles. */
-static struct err *match_needles(struct logblock_set *s, struct logblock_page *p,
-                                 const struct logblock_page_at *at, bool *ret_has)
+/* Takes out of p->want the lines that lack one. *ret_has false: that was all. */
+static struct err *match_needles(struct logblock_set *s, struct logblock_page *p, bool *ret_has)
 {
     uint32_t words = LOGPAGE_WORDS(logpage_n_entries(p->page));
     uint64_t *set = arena_array(p->arena, uint64_t, words), any = 1;
-    struct err *e;
+    struct err *e = NULL;
 
-    *ret_has = false;
-    for (size_t k = 0; k < s->q.n_needles; k++)
-        if (logpage_lacks(p->page, s->q.needles[k]))
-            return NULL;
-    /* What is read of it now are many small parts; from afar they come together. */
-    e = logblock_in_hold(&s->body, &(struct logfilter_range){at->offset, at->bytes}, 1);
-    p->want = arena_array(p->arena, uint64_t, words);
-    memset(p->want, 255, words * sizeof(*p->want));
     for (size_t k = 0; !e && any && k < s->q.n_needles; k++) {
         e = logpage_match(p->page, s->q.needles[k], set);
         any = 0;
@@ -278,6 +281,36 @@ static struct err *match_needles(struct logblock_set *s, struct logblock_page *p
     return e;
 }
 
+/* Whether any line of it can be wanted, as its beginning says. */
+static struct err *may_have(struct logblock_set *s, struct logblock_page *p, bool *ret)
+{
+    *ret = true;
+    for (size_t k = 0; *ret && k < s->q.n_needles; k++)
+        *ret = !logpage_lacks(p->page, s->q.needles[k]);
+    return *ret && s->q.bound ? logblock_bound_may(p, s->q.bound, ret) : NULL;
+}
+
+/* *ret_has false: no line of it is wanted. */
+static struct err *match_lines(struct logblock_set *s, struct logblock_page *p,
+                               const struct logblock_page_at *at, bool *ret_has)
+{
+    uint32_t words = LOGPAGE_WORDS(logpage_n_entries(p->page));
+    struct err *e = may_have(s, p, ret_has);
+
+    if (e || !*ret_has)
+        return e;
+    p->want = arena_array(p->arena, uint64_t, words);
+    memset(p->want, 255, words * sizeof(*p->want));
+    /* What is read of it now are many small parts; from afar they come together. */
+    if (s->q.n_needles &&
+        ((e = logblock_in_hold(&s->body, &(struct logfilter_range){at->offset, at->bytes}, 1)) ||
+         (e = match_needles(s, p, ret_has))))
+        return e;
+    if (!*ret_has || !s->q.bound)
+        return NULL;
+    return logblock_bound_narrow(p, s->q.bound, ret_has);
+}
+
 static struct err *open_by_parts(struct logblock_set *s, struct logblock_page *p,
                                  const struct logblock_page_at *at, bool *ret_has)
 {
@@ -286,7 +319,7 @@ static struct err *open_by_parts(struct logblock_set *s, struct logblock_page *p
 
     *bytes = (struct page_bytes){s, p->arena, at->offset};
     e = logpage_open_ranged(p->arena, at->bytes, fetch_page, bytes, &p->page);
-    return e ? e : match_needles(s, p, at, ret_has);
+    return e ? e : match_lines(s, p, at, ret_has);
 }
 
 static struct err *open_whole(struct logblock_set *s, struct logblock_page *p,
@@ -311,7 +344,7 @@ static struct err *open_page(struct logblock_set *s, uint32_t number, struct log
 
     *p = (struct logblock_page){.arena = arena_child(s->arena, 0), .number = number};
     *ret = NULL;
-    e = s->q.n_needles ? open_by_parts(s, p, &at, &has) : open_whole(s, p, &at);
+    e = s->q.n_needles || s->q.bound ? open_by_parts(s, p, &at, &has) : open_whole(s, p, &at);
     if (!e && has) {
         e = logblock_page_load(p, at.entries);
         s->stats.pages++;

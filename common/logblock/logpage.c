@@ -305,6 +305,32 @@ static struct err *labels_at(struct logpage *p, struct logpage_out *o, uint32_t 
     return e;
 }
 
+static struct err *open_meta(struct logpage *p)
+{
+    return p->meta.root ? NULL : read_tree(p, LOGPAGE_META_TREE, LOGPAGE_META_COLUMNS, &p->meta);
+}
+
+struct err *logpage_meta_may_have(struct logpage *p, struct slice name, bool *ret)
+{
+    const struct logcol *c;
+    struct err *e;
+
+    *ret = false;
+    if (p->places[LOGPAGE_META_TREE].bytes == 0)
+        return NULL;
+    if ((e = open_meta(p)))
+        return e;
+    c = p->meta.root;
+    for (uint32_t t = 0; !*ret && t < c->words.n_templates; t++) {
+        const struct logcol_template *m = &c->words.templates[t];
+
+        *ret = m->kind == LOGSKEL_WHOLE && m->n > 0;
+        for (uint32_t k = 0; !*ret && k < m->n_vars; k++)
+            *ret = slice_eq(m->vars[k].before, name);
+    }
+    return NULL;
+}
+
 struct err *logpage_meta(struct logpage *p, const uint64_t *want, uint32_t first, uint32_t n,
                          struct labels *ret)
 {
@@ -315,9 +341,7 @@ struct err *logpage_meta(struct logpage *p, const uint64_t *want, uint32_t first
     memset(ret, 0, n * sizeof(*ret));
     if (p->places[LOGPAGE_META_TREE].bytes == 0 || count_wanted(want, first, n) == 0)
         return NULL;
-    if (!p->meta.root)
-        e = read_tree(p, LOGPAGE_META_TREE, LOGPAGE_META_COLUMNS, &p->meta);
-    if (!e)
+    if (!(e = open_meta(p)))
         e = logcol_load_all(&p->meta.src, p->meta.root);
     if (e)
         return e;

@@ -125,6 +125,9 @@ ORR_CHECKED struct err *logpage_match(struct logpage *p, struct slice needle, ui
 /* Whether, as header and tree alone say, no line can hold it. */
 bool logpage_lacks(struct logpage *p, struct slice needle);
 
+/* Whether structured metadata of any entry may have a label of that name, as the tree of it says. */
+ORR_CHECKED struct err *logpage_meta_may_have(struct logpage *p, struct slice name, bool *ret);
+
 /* ---- one field of the lines ---- */
 
 enum logpage_stage { LOGPAGE_JSON, LOGPAGE_LOGFMT };

@@ -63,6 +63,16 @@ struct pipeline_labels pipeline_state_categories(struct pipeline_state *s, struc
 /* As linefilter_needles(), of the line filters that see a line as it came. Without a struct pipeline: any tree. */
 size_t pipeline_needles(struct arena *a, const struct logql_logs *logs, struct slice *ret,
                         size_t max);
+
+/* A label that a parser makes of the line as it came must be a number in [min, max], or be no number, or the parser must have
+ * failed: other lines are dropped. That holds of lines whose stream and structured metadata have no label of the name. */
+struct pipeline_bound {
+    enum logql_stage_kind parser; /* LOGQL_STAGE_JSON or LOGQL_STAGE_LOGFMT, with all its labels */
+    struct slice name;
+    double min, max;
+};
+/* False: the pipeline's first filter on labels is no such one. Without a struct pipeline, as pipeline_needles(). Borrows. */
+bool pipeline_bound(const struct logql_logs *logs, struct pipeline_bound *ret);
 /* No label of the lines is looked at: all belong to one series. */
 bool pipeline_has_no_labels(const struct pipeline *p);
 /* The line just run has an error that the query does not ask for: a metric query fails with it. */

@@ -1,10 +1,12 @@
 #include "common/model/logs_rpc.h"
 
 #define FORMAT 1
+#define FORMAT_NEEDLES 2
 
 void rpc_logs_select_encode(struct buf *out, const struct rpc_logs_select *s)
 {
-    buf_byte(out, FORMAT);
+    ORR_ASSERT(s->n_needles <= RPC_LOGS_MAX_NEEDLES);
+    buf_byte(out, s->n_needles ? FORMAT_NEEDLES : FORMAT);
     buf_byte(out, (uint8_t)s->kind);
     buf_varint(out, s->from_ns);
     buf_varint(out, s->to_ns);
@@ -12,17 +14,37 @@ void rpc_logs_select_encode(struct buf *out, const struct rpc_logs_select *s)
     buf_byte(out, s->is_backward);
     buf_uvarint(out, s->max_streams);
     buf_uvarint(out, s->limit);
+    if (s->n_needles)
+        buf_uvarint(out, s->n_needles);
+    for (size_t i = 0; i < s->n_needles; i++)
+        buf_lstr(out, s->needles[i]);
     matchers_encode(out, s->matchers);
+}
+
+static void take_needles(struct arena *a, struct reader *r, struct rpc_logs_select *s)
+{
+    uint64_t n = reader_uvarint(r);
+    struct slice *needles;
+
+    if (n == 0 || n > RPC_LOGS_MAX_NEEDLES) {
+        reader_fail(r);
+        return;
+    }
+    needles = arena_array(a, struct slice, n);
+    for (size_t i = 0; i < n; i++)
+        needles[i] = reader_lstr(r);
+    s->needles = needles;
+    s->n_needles = n;
 }
 
 struct err *rpc_logs_select_decode(struct arena *a, struct slice bytes, struct rpc_logs_select *ret)
 {
     struct reader r = reader_new(bytes);
     struct rpc_logs_select s = {0};
-    uint8_t kind, backward;
+    uint8_t format = reader_u8(&r), kind, backward;
     struct err *e;
 
-    if (reader_u8(&r) != FORMAT)
+    if (format != FORMAT && format != FORMAT_NEEDLES)
         return err_new(ERR_INVALID, "select of log lines: unknown format");
     kind = reader_u8(&r);
     s.from_ns = reader_varint(&r);
@@ -31,6 +53,8 @@ struct err *rpc_logs_select_decode(struct arena *a, struct slice bytes, struct r
     backward = reader_u8(&r);
     s.max_streams = reader_uvarint(&r);
     s.limit = reader_uvarint(&r);
+    if (format == FORMAT_NEEDLES)
+        take_needles(a, &r, &s);
     if (!reader_ok(&r) || kind > RPC_LOGS_VALUES || backward > 1)
         return err_new(ERR_INVALID, "select of log lines: malformed");
     s.kind = (enum rpc_logs_kind)kind;

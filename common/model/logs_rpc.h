@@ -14,7 +14,7 @@
  * begun. It is listed once it grows no more: some time after the window's end, or on command. Its files are its frames
  * (common/logblock/logframe.h): "frames/000001" …, by their number, of which one may be missing.
  *
- * Every message starts with a format byte (1). Integers are LEB128 (uvarint; times zigzag), strings
+ * Every message starts with a format byte (1, but for a select with needles). Integers are LEB128 (uvarint; times zigzag), strings
  * lstr. A frame holds whole items, back to back, of LOGS_RPC_FRAME_BYTES or a little more:
  *
  *   u8 1 stream: u64 u64 fingerprint (lower, upper half), lstr canonical labels,
@@ -52,8 +52,12 @@ struct rpc_logs_select {
     bool is_backward;
     uint64_t max_streams; /* an error beyond; 0: none */
     uint64_t limit;       /* entries of each stream, or names: no more; 0: all */
+    /* Of entries only those whose line holds all of these. */
+    const struct slice *needles;
+    size_t n_needles; /* RPC_LOGS_MAX_NEEDLES at most */
 };
-/* Matchers: as matchers_encode(). */
+#define RPC_LOGS_MAX_NEEDLES 16
+/* Matchers: as matchers_encode(). With needles it is of format 2: before the matchers their number, and an lstr each. */
 void rpc_logs_select_encode(struct buf *out, const struct rpc_logs_select *s);
 /* Compiles the matchers into the arena; matchers_done() them. ERR_INVALID. */
 ORR_CHECKED struct err *rpc_logs_select_decode(struct arena *a, struct slice bytes,

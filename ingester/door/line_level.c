@@ -28,31 +28,46 @@ bool line_level_is_field(struct slice name)
 }
 
 struct word {
-    const char *text;
+    struct slice text;
     enum line_level_kind level;
 };
-/* By their first byte, lower case. */
+/* Lower case; those with one first byte stand together. */
 static const struct word words[] = {
-    {"alert", LINE_LEVEL_CRITICAL},   {"critical", LINE_LEVEL_CRITICAL},
-    {"crit", LINE_LEVEL_CRITICAL},    {"debug", LINE_LEVEL_DEBUG},
-    {"dbg", LINE_LEVEL_DEBUG},        {"emerg", LINE_LEVEL_FATAL},
-    {"emergency", LINE_LEVEL_FATAL},  {"error", LINE_LEVEL_ERROR},
-    {"err", LINE_LEVEL_ERROR},        {"fatal", LINE_LEVEL_FATAL},
-    {"info", LINE_LEVEL_INFO},        {"inf", LINE_LEVEL_INFO},
-    {"information", LINE_LEVEL_INFO}, {"notice", LINE_LEVEL_INFO},
-    {"panic", LINE_LEVEL_FATAL},      {"trace", LINE_LEVEL_TRACE},
-    {"trc", LINE_LEVEL_TRACE},        {"warning", LINE_LEVEL_WARN},
-    {"warn", LINE_LEVEL_WARN},        {"wrn", LINE_LEVEL_WARN},
+    {SLICE_INIT("alert"), LINE_LEVEL_CRITICAL},   {SLICE_INIT("critical"), LINE_LEVEL_CRITICAL},
+    {SLICE_INIT("crit"), LINE_LEVEL_CRITICAL},    {SLICE_INIT("debug"), LINE_LEVEL_DEBUG},
+    {SLICE_INIT("dbg"), LINE_LEVEL_DEBUG},        {SLICE_INIT("emerg"), LINE_LEVEL_FATAL},
+    {SLICE_INIT("emergency"), LINE_LEVEL_FATAL},  {SLICE_INIT("error"), LINE_LEVEL_ERROR},
+    {SLICE_INIT("err"), LINE_LEVEL_ERROR},        {SLICE_INIT("fatal"), LINE_LEVEL_FATAL},
+    {SLICE_INIT("info"), LINE_LEVEL_INFO},        {SLICE_INIT("inf"), LINE_LEVEL_INFO},
+    {SLICE_INIT("information"), LINE_LEVEL_INFO}, {SLICE_INIT("notice"), LINE_LEVEL_INFO},
+    {SLICE_INIT("panic"), LINE_LEVEL_FATAL},      {SLICE_INIT("trace"), LINE_LEVEL_TRACE},
+    {SLICE_INIT("trc"), LINE_LEVEL_TRACE},        {SLICE_INIT("warning"), LINE_LEVEL_WARN},
+    {SLICE_INIT("warn"), LINE_LEVEL_WARN},        {SLICE_INIT("wrn"), LINE_LEVEL_WARN},
 };
 #define MAX_WORD 11
 
+/* By two bytes, either case, whether any word begins so: nearly no word of a line does. */
+static const uint32_t second_bytes[32] = {
+#define SECOND(c) (1u << ((c)&31))
+    ['a' & 31] = SECOND('l'),
+    ['c' & 31] = SECOND('r'),
+    ['d' & 31] = SECOND('e') | SECOND('b'),
+    ['e' & 31] = SECOND('m') | SECOND('r'),
+    ['f' & 31] = SECOND('a'),
+    ['i' & 31] = SECOND('n'),
+    ['n' & 31] = SECOND('o'),
+    ['p' & 31] = SECOND('a'),
+    ['t' & 31] = SECOND('r'),
+    ['w' & 31] = SECOND('a') | SECOND('r'),
+#undef SECOND
+};
+
 static enum line_level_kind of_word(struct slice w)
 {
-    if (w.len < 3 || w.len > MAX_WORD)
+    if (w.len < 3 || w.len > MAX_WORD || !(second_bytes[w.ptr[0] & 31] >> (w.ptr[1] & 31) & 1))
         return LINE_LEVEL_UNKNOWN;
     for (size_t i = 0; i < ORR_COUNT(words); i++)
-        if ((w.ptr[0] | 0x20) == (uint8_t)words[i].text[0] &&
-            slice_eq_nocase(w, slice_cstr(words[i].text)))
+        if (w.len == words[i].text.len && slice_eq_nocase(w, words[i].text))
             return words[i].level;
     return LINE_LEVEL_UNKNOWN;
 }
@@ -85,12 +100,15 @@ enum line_level_kind line_level_of_severity(int64_t number)
 
 /* ---- lines ---- */
 
-static bool is_word_byte(uint8_t c)
-{
-    uint8_t low = c | 0x20;
+/* Letters, digits, _ . - and all that is not ASCII. */
+static const bool word_bytes[256] = {
+    ['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true,   ['_'] = true,
+    ['.'] = true,         ['-'] = true,         [0x80 ... 0xff] = true,
+};
 
-    return (low >= 'a' && low <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
-           c == '-' || c >= 0x80;
+static inline bool is_word_byte(uint8_t c)
+{
+    return word_bytes[c];
 }
 
 static const uint8_t *skip_spaces(const uint8_t *p, const uint8_t *end)

@@ -103,6 +103,10 @@ struct loghead_query {
     int64_t from_ns, to_ns;   /* to is exclusive */
     bool is_backward;         /* newest first */
     uint64_t max_streams;     /* ERR_LIMIT beyond; 0: no limit */
+    /* Of entries only those whose line holds all of these; most others are not read. Lent until the set is closed. Not
+     * together with volumes. */
+    const struct slice *needles;
+    size_t n_needles;
 };
 struct loghead_stream {
     struct hash128 fp;

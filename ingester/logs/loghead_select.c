@@ -29,6 +29,7 @@ struct page { /* decoded */
     struct logpage *lp;
     const struct logpage_run *runs;
     const int64_t *times;
+    uint64_t *want; /* entries that hold the needles; NULL: all */
     size_t n_runs, charged;
     uint32_t pins;
     uint64_t group; /* the last that entries of it are in */
@@ -256,6 +257,26 @@ static void trim(struct loghead_set *s)
             page_free(s, i);
 }
 
+static struct err *match_page(const struct loghead_query *q, struct page *pg)
+{
+    uint32_t words = LOGPAGE_WORDS(logpage_n_entries(pg->lp));
+    uint64_t *set, any = 1;
+    struct err *e = NULL;
+
+    if (!q->n_needles)
+        return NULL;
+    set = arena_array(pg->arena, uint64_t, words);
+    pg->want = arena_array(pg->arena, uint64_t, words);
+    memset(pg->want, 255, words * sizeof(*pg->want));
+    for (size_t k = 0; !e && any && k < q->n_needles; k++) {
+        e = logpage_match(pg->lp, q->needles[k], set);
+        any = 0;
+        for (uint32_t i = 0; i < words; i++)
+            any |= pg->want[i] &= set[i];
+    }
+    return e;
+}
+
 static struct err *page_get(struct loghead_set *s, struct held *h, uint32_t number,
                             struct page **ret)
 {
@@ -274,7 +295,7 @@ static struct err *page_get(struct loghead_set *s, struct held *h, uint32_t numb
     *pg = (struct page){.arena = arena_new(0), .held = h, .number = number};
     if ((e = logpage_open(pg->arena, logframe_page_bytes(f, number), &pg->lp)) ||
         (e = logpage_runs(pg->lp, &pg->runs, &pg->n_runs)) ||
-        (e = logpage_times(pg->lp, &pg->times))) {
+        (e = logpage_times(pg->lp, &pg->times)) || (e = match_page(&s->q, pg))) {
         arena_free(pg->arena);
         mem_free(pg);
         return err_wrap(e, "page %u of a frame", number);
@@ -330,7 +351,22 @@ static void set_key(const struct loghead_set *s, struct source *x)
     x->is_exact = true;
 }
 
-/* Opens the next page in which the stream has entries in the range. False: there is none. */
+/* Past entries that are not wanted, at the end at which the next one is taken. */
+static void skip_unwanted(const struct loghead_set *s, struct source *x)
+{
+    const uint64_t *want = x->held ? x->page->want : NULL;
+
+    if (!want)
+        return;
+    if (s->q.is_backward)
+        while (x->at < x->end && !logpage_has(want, x->end - 1))
+            x->end--;
+    else
+        while (x->at < x->end && !logpage_has(want, x->at))
+            x->at++;
+}
+
+/* Opens the next page in which the stream has entries that are wanted. False: there is none. */
 static bool next_page(struct loghead_set *s, struct source *x)
 {
     if (x->page)
@@ -354,12 +390,15 @@ static bool next_page(struct loghead_set *s, struct source *x)
             continue;
         x->at = bound(pg->times, run->first, run->first + run->n, s->q.from_ns);
         x->end = bound(pg->times, x->at, run->first + run->n, s->q.to_ns);
+        x->page = pg;
+        skip_unwanted(s, x);
+        x->page = NULL;
         if (x->at == x->end)
             continue;
         lines = arena_array(pg->arena, struct slice, x->end - x->at);
         metas = arena_array(pg->arena, struct labels, x->end - x->at);
-        if ((s->err = logpage_lines(pg->lp, NULL, x->at, x->end - x->at, lines)) ||
-            (s->err = logpage_meta(pg->lp, NULL, x->at, x->end - x->at, metas)))
+        if ((s->err = logpage_lines(pg->lp, pg->want, x->at, x->end - x->at, lines)) ||
+            (s->err = logpage_meta(pg->lp, pg->want, x->at, x->end - x->at, metas)))
             return false;
         charge(s, pg);
         x->lines = lines;
@@ -417,7 +456,17 @@ static int cmp_open(const void *a, const void *b)
     return (x->order > y->order) - (x->order < y->order);
 }
 
-/* The row's open lines in the range, by time and arrival. */
+static bool is_wanted(const struct loghead_query *q, const struct logline *l)
+{
+    if (l->t_ns < q->from_ns || l->t_ns >= q->to_ns)
+        return false;
+    for (size_t k = 0; k < q->n_needles; k++)
+        if (slice_find(slice_of(l->bytes, l->line_len), q->needles[k], 0) < 0)
+            return false;
+    return true;
+}
+
+/* The row's open lines that are wanted, by time and arrival. */
 static void collect_open(struct loghead_set *s)
 {
     const struct part *p = &s->parts[s->row->part];
@@ -427,7 +476,7 @@ static void collect_open(struct loghead_set *s)
 
     vec_clear(&s->open);
     for (; gen >= p->min_gen && gen; gen = l->prev_gen, l = l->prev)
-        if (l->t_ns >= s->q.from_ns && l->t_ns < s->q.to_ns) {
+        if (is_wanted(&s->q, l)) {
             struct open_line o = {l, order--};
 
             if (s->open.len && vec_last(&s->open).line->t_ns < l->t_ns)
@@ -571,6 +620,7 @@ static bool gather(struct loghead_set *s, struct source *x)
                 s->err = err_new(ERR_INTERNAL, "structured metadata that was checked is malformed");
                 return false;
             }
+            skip_unwanted(s, x);
         }
         if (x->at < x->end) {
             set_key(s, x);

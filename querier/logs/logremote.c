@@ -9,14 +9,12 @@
 #include "querier/logs/logstretch.h"
 
 #define FRESH_ATTEMPTS 4 /* at a catalogue whose blocks are there */
-#define MAX_NEEDLES 16
 
 /* ---- one question, and what is answered to it ---- */
 
 struct question {
     struct rpc_logs_select select;
-    const struct slice *needles;
-    size_t n_needles;
+    const struct logblock_bound *bound; /* NULL: none */
     const atomic_bool *cancel;
     int64_t deadline_mono_ms;
 };
@@ -68,8 +66,9 @@ static struct logblock_query block_query(const struct question *q, size_t n_bloc
                                    .from_ns = q->select.from_ns,
                                    .to_ns = q->select.to_ns,
                                    .is_backward = q->select.is_backward,
-                                   .needles = q->needles,
-                                   .n_needles = q->n_needles,
+                                   .needles = q->select.needles,
+                                   .n_needles = q->select.n_needles,
+                                   .bound = q->bound,
                                    .max_streams = q->select.max_streams,
                                    .n_readers = (unsigned)n_blocks,
                                    .cancel = q->cancel,
@@ -181,7 +180,8 @@ struct remote_set {
     struct logsource_set set;
     struct logremote *remote;
     struct logsource_request req;
-    struct slice needles[MAX_NEEDLES];
+    struct slice needles[RPC_LOGS_MAX_NEEDLES];
+    struct logblock_bound bound;
     struct question question; /* but for the range */
     struct logstretch left;
     struct answer answer; /* of the stretch */
@@ -309,6 +309,20 @@ static struct logstretch plan(struct logremote *r, struct arena *a,
     return logstretch_plan(a, from_ns, to_ns, req->is_forward, req->wants_first, blocks, n);
 }
 
+static bool bound_of(const struct logql_logs *logs, struct logblock_bound *ret)
+{
+    struct pipeline_bound b;
+
+    if (!pipeline_bound(logs, &b))
+        return false;
+    *ret = (struct logblock_bound){.stage =
+                                       b.parser == LOGQL_STAGE_JSON ? LOGPAGE_JSON : LOGPAGE_LOGFMT,
+                                   .name = b.name,
+                                   .min = b.min,
+                                   .max = b.max};
+    return true;
+}
+
 static struct err *remote_select(struct logsource *src, struct arena *arena,
                                  const struct logsource_request *req, struct logsource_set **ret)
 {
@@ -325,15 +339,17 @@ static struct err *remote_select(struct logsource *src, struct arena *arena,
     s->set.ops = &ops;
     s->remote = r;
     s->req = *req;
-    q->needles = s->needles;
-    q->n_needles = req->logs ? pipeline_needles(arena, req->logs, s->needles, MAX_NEEDLES) : 0;
+    q->bound = req->logs && bound_of(req->logs, &s->bound) ? &s->bound : NULL;
     q->cancel = req->cancel;
     q->deadline_mono_ms = req->deadline_mono_ms;
     q->select = (struct rpc_logs_select){.kind = RPC_LOGS_ENTRIES,
                                          .matchers = req->matchers,
                                          .is_backward = !req->is_forward,
                                          .limit = req->max_entries,
-                                         .max_streams = r->opts.max_streams};
+                                         .max_streams = r->opts.max_streams,
+                                         .needles = s->needles};
+    if (req->logs)
+        q->select.n_needles = pipeline_needles(arena, req->logs, s->needles, RPC_LOGS_MAX_NEEDLES);
     s->left = plan(r, arena, req);
     if ((e = open_stretch(s))) { /* what fails at once fails here */
         mem_free(s);

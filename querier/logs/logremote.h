@@ -18,7 +18,8 @@
  * Order: streams by fingerprint, which is how ingesters and blocks have them; so one of them at a time is merged, and
  * what is held is a few frames of each ingester, a few pages of each block of the stretch, and the lines of one moment.
  *
- * What the pipeline's first line filters look for (pipeline_needles()) is handed to blocks, which pass over pages without it.
+ * What the pipeline's first line filters look for (pipeline_needles()) is handed to ingesters and blocks, which leave out
+ * lines without it, most of them unread; a bound on a field (pipeline_bound()) to blocks.
  *
  * Blocks are read by the querier that runs the query: they have no owners, unlike those of metrics.
  *

@@ -13,17 +13,12 @@
  * Each round sends one sample of every series. Prints one JSON object: samples acknowledged and
  * refused, seconds, and the slowest request. Exit status 1 when anything was refused.
  */
-#include <arpa/inet.h>
-#include <errno.h>
 #include <inttypes.h>
-#include <netdb.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <snappy-c.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,6 +27,7 @@
 #include "common/base/mem.h"
 #include "common/base/rng.h"
 #include "common/base/vec.h"
+#include "tests/bench/poster.h"
 
 enum shape { SHAPE_COUNTERS, SHAPE_BUCKETS, SHAPE_WIDE };
 
@@ -145,83 +141,18 @@ static void patch(uint8_t *at, int64_t t_ms, double v)
         at[9 + i] = (uint8_t)((t >> (7 * i) & 0x7f) | (i < 5 ? 0x80 : 0));
 }
 
-static int connect_to(const char *addr)
-{
-    char host[128];
-    const char *colon = strrchr(addr, ':');
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_family = AF_INET}, *ai;
-    int fd = -1, one = 1;
-
-    snprintf(host, sizeof(host), "%.*s", (int)(colon - addr), addr);
-    if (getaddrinfo(host, colon + 1, &hints, &ai) == 0) {
-        fd = socket(ai->ai_family, ai->ai_socktype, 0);
-        if (fd >= 0 && connect(fd, ai->ai_addr, ai->ai_addrlen)) {
-            close(fd);
-            fd = -1;
-        }
-        freeaddrinfo(ai);
-    }
-    if (fd >= 0)
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    return fd;
-}
-
-static bool send_all(int fd, const void *p, size_t n)
-{
-    const char *at = p;
-
-    while (n) {
-        ssize_t k = send(fd, at, n, MSG_NOSIGNAL);
-
-        if (k <= 0)
-            return false;
-        at += k;
-        n -= (size_t)k;
-    }
-    return true;
-}
-
-/* Reads one reply; its status, or 0. Replies of writes are short and have a Content-Length or no
- * body. */
-static int read_reply(int fd, char *text, size_t cap)
-{
-    size_t n = 0, body = 0;
-    char *end = NULL;
-
-    while (n < cap - 1) {
-        ssize_t k = recv(fd, text + n, cap - 1 - n, 0);
-        const char *length;
-
-        if (k <= 0)
-            return 0;
-        n += (size_t)k;
-        text[n] = 0;
-        if (!end && !(end = strstr(text, "\r\n\r\n")))
-            continue;
-        length = strcasestr(text, "content-length:");
-        body = length && length < end ? strtoul(length + 15, NULL, 10) : 0;
-        if (n >= (size_t)(end + 4 - text) + body)
-            return atoi(text + 9);
-    }
-    return 0;
-}
-
 static int post(struct sender *s, int fd, const char *addr, const void *body, size_t n)
 {
-    char head[512], reply[8192];
+    char head[512], reply[POSTER_REPLY_BYTES];
     int len = snprintf(head, sizeof(head),
                        "POST %s HTTP/1.1\r\nHost: %s\r\nX-Scope-OrgID: %s\r\n"
                        "Content-Encoding: snappy\r\nContent-Type: application/x-protobuf\r\n"
                        "X-Prometheus-Remote-Write-Version: 0.1.0\r\nContent-Length: %zu\r\n\r\n",
                        s->o->path, addr, s->o->tenant, n);
-    int status;
+    int status = poster_send(fd, slice_of(head, (size_t)len), slice_of(body, n), reply);
 
-    if (!send_all(fd, head, (size_t)len) || !send_all(fd, body, n))
-        return 0;
-    status = read_reply(fd, reply, sizeof(reply));
-    if (status / 100 != 2 && !s->first_error[0])
-        snprintf(s->first_error, sizeof(s->first_error), "%d: %.200s", status,
-                 strstr(reply, "\r\n\r\n") ? strstr(reply, "\r\n\r\n") + 4 : "");
+    if (status && status / 100 != 2 && !s->first_error[0])
+        snprintf(s->first_error, sizeof(s->first_error), "%d: %.200s", status, poster_body(reply));
     return status;
 }
 
@@ -254,7 +185,7 @@ static void *send_rounds(void *arg)
 {
     struct sender *s = arg;
     const char *addr = s->o->addrs[s->index % s->o->n_addrs];
-    int fd = connect_to(addr);
+    int fd = poster_connect(addr);
     int64_t began = clock_mono_ns(&clock_system);
     uint64_t sent = 0;
 
@@ -282,7 +213,7 @@ static void *send_rounds(void *arg)
                 s->refused += body->values.len;
                 if (status == 0) {
                     close(fd);
-                    fd = connect_to(addr);
+                    fd = poster_connect(addr);
                 }
             }
             sent += body->values.len;

@@ -219,14 +219,16 @@ static struct block_source *edited(const uint8_t *data, size_t size,
 
 /* ---- use ---- */
 
-static void query(struct logblock *b, bool is_backward, size_t n_needles)
+static void query(struct logblock *b, bool is_backward, size_t n_needles,
+                  const struct logblock_bound *bound)
 {
     static const struct slice needles[] = {SLICE_INIT("request 12 done"), SLICE_INIT("took")};
     struct logblock_query q = {.from_ns = n_needles ? 1000000000 : INT64_MIN,
                                .to_ns = INT64_MAX,
                                .is_backward = is_backward,
                                .needles = needles,
-                               .n_needles = n_needles};
+                               .n_needles = n_needles,
+                               .bound = bound};
     struct arena *a = arena_new(64u << 20);
     struct logblock_set *set;
     struct logblock_stream st;
@@ -266,13 +268,15 @@ static void drain(struct logblock *b)
 
 static void open_and_use(const uint8_t *data, size_t size, const struct block_source_ops *how)
 {
+    static const struct logblock_bound bound = {LOGPAGE_LOGFMT, SLICE_INIT("took"), 3, 1e6};
     struct block_reader *streams;
     struct logblock *b;
     struct err *e = block_reader_open(edited(data, size, how), NULL, &streams);
 
     if (!e && !(e = logblock_open(streams, &b))) {
-        query(b, false, 0);
-        query(b, true, 2);
+        query(b, false, 0, NULL);
+        query(b, true, 2, NULL);
+        query(b, false, 0, &bound);
         drain(b);
         e = logblock_verify(b);
         logblock_close(b);

@@ -501,26 +501,28 @@ TEST(logblock_the_same_lines_give_the_same_bytes)
     fixture_done(&f);
 }
 
-/* Reads all that there is, with a needle and without. */
+/* Reads all that there is, with a needle, with a bound, and without. */
 static struct err *read_all(uint8_t id)
 {
     struct logblock_query q = everything();
     struct arena *a = arena_new(64u << 20);
     struct slice needle = SLICE("connection from ");
+    struct logblock_bound bound = {LOGPAGE_LOGFMT, SLICE("n"), 200, 1e9};
     struct block_reader *streams = NULL;
     struct logblock *b = NULL;
     struct err *e = block_reader_open_dir(fixture_path(id), &streams);
 
     if (!e)
         e = logblock_open(streams, &b);
-    for (int pass = 0; !e && pass < 2; pass++) {
+    for (int pass = 0; !e && pass < 3; pass++) {
         struct logblock_set *set;
         struct logblock_stream st;
         struct logpage_entry en;
 
         q.needles = &needle;
-        q.n_needles = (size_t)pass;
-        q.is_backward = pass;
+        q.n_needles = (size_t)(pass == 1);
+        q.bound = pass == 2 ? &bound : NULL;
+        q.is_backward = pass == 1;
         if ((e = logblock_select(b, a, &q, &set)))
             break;
         while (logblock_set_stream(set, &st))

@@ -423,3 +423,53 @@ TEST(pipeline_lines_cannot_pass_for_errors)
     check("| regexp `(?P<__error__>.*)`", "q", "q {__error___extracted=\"q\", " STREAM "}");
     check("| label_format __error__=`E` | drop __error__", "q", "q {" STREAM "}");
 }
+
+/* "name min max", or "none". */
+static const char *bound_text(struct arena *a, const char *stages)
+{
+    struct pipeline_bound b;
+    struct logql q;
+    const char *text = "none";
+
+    CHECK_OK(logql_parse(a, slice_cstr(arena_printf(a, "{app=\"x\"} %s", stages)), &q));
+    if (pipeline_bound(&q.root->u.logs, &b))
+        text =
+            arena_printf(a, "%s %.*s %.17g %.17g", b.parser == LOGQL_STAGE_JSON ? "json" : "logfmt",
+                         SLICE_ARG(b.name), b.min, b.max);
+    logql_done(&q);
+    return text;
+}
+
+TEST(pipeline_bounds_of_fields)
+{
+    static const char *const cases[][2] = {
+        {"| json | a >= 5", "json a 5 inf"},
+        {"| json | a > 5", "json a 5.0000000000000009 inf"},
+        {"| json | a < 5", "json a -inf 4.9999999999999991"},
+        {"|= `x` | logfmt |= `y` | a <= 5 | b > 1", "logfmt a -inf 5"},
+        {"| logfmt --keep-empty | a == -5", "logfmt a -5 -5"},
+        {"| json | a >= 5 and b < 3 and c > 2", "json a 5 inf"},
+        {"| json | a >= 5 or b < 3", "none"},
+        {"| json | a != 5", "none"},
+        {"| json | a > 5ms", "none"},
+        {"| json | a = `5`", "none"},
+        {"| json | a = `x` | b > 5", "none"}, /* an error of a filter lets the next one pass */
+        {"| json a=`b` | a > 5", "none"},
+        {"| json | a_extracted > 5", "none"},
+        {"| json | __error__ > 5", "none"},
+        {"| logfmt --strict | a > 5", "none"},
+        {"| json | logfmt | a > 5", "none"},
+        {"| line_format `x` | json | a > 5", "none"},
+        {"| json | label_format a=`7` | a > 5", "none"},
+        {"| json | drop a | a > 5", "none"},
+        {"| unpack | a > 5", "none"},
+        {"| a > 5", "none"},
+        {"| json", "none"},
+        {"", "none"},
+    };
+    struct arena *a = arena_new(0);
+
+    for (size_t i = 0; i < ORR_COUNT(cases); i++)
+        CHECK_STR(bound_text(a, cases[i][0]), cases[i][1]);
+    arena_free(a);
+}

@@ -29,6 +29,36 @@ TEST(line_level_reads_lines)
         CHECK_SLICE(line_level_name(line_level_of_line(slice_cstr(cases[i].line))), cases[i].want);
 }
 
+TEST(line_level_knows_its_words_in_either_case_and_whole)
+{
+    static const char *const words[][2] = {
+        {"alert", "critical"},   {"critical", "critical"}, {"crit", "critical"},
+        {"debug", "debug"},      {"dbg", "debug"},         {"emerg", "fatal"},
+        {"emergency", "fatal"},  {"error", "error"},       {"err", "error"},
+        {"fatal", "fatal"},      {"info", "info"},         {"inf", "info"},
+        {"information", "info"}, {"notice", "info"},       {"panic", "fatal"},
+        {"trace", "trace"},      {"trc", "trace"},         {"warning", "warn"},
+        {"warn", "warn"},        {"wrn", "warn"},
+    };
+    char line[128];
+
+    for (size_t i = 0; i < ORR_COUNT(words); i++) {
+        char upper[16] = {0};
+
+        for (size_t k = 0; words[i][0][k]; k++)
+            upper[k] = (char)(words[i][0][k] & ~0x20);
+        for (int j = 0; j < 2; j++) {
+            const char *w = j ? upper : words[i][0];
+
+            CHECK_SLICE(line_level_name(line_level_of_text(slice_cstr(w))), words[i][1]);
+            snprintf(line, sizeof(line), "Nov 29 web-1 \xc3\xa9[7]: <%s> x", w);
+            CHECK_SLICE(line_level_name(line_level_of_line(slice_cstr(line))), words[i][1]);
+            snprintf(line, sizeof(line), "%sx y%s z.%s %s_", w, w, w, w);
+            CHECK_SLICE(line_level_name(line_level_of_line(slice_cstr(line))), "unknown");
+        }
+    }
+}
+
 TEST(line_level_takes_the_first_that_is_found)
 {
     static const struct label md[] = {{SLICE_INIT("severity_number"), SLICE_INIT("17")}};

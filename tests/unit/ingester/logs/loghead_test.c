@@ -299,14 +299,21 @@ static void model_add(struct model *m, unsigned app, int64_t t_ns, const char *t
     vec_push(&m->all, e);
 }
 
-static void model_print(const struct model *m, int64_t from, int64_t to, bool is_backward,
-                        struct buf *out)
+static bool model_wants(const struct model_entry *x, const struct loghead_query *q)
+{
+    for (size_t i = 0; i < q->n_needles; i++)
+        if (slice_find(slice_cstr(x->text), q->needles[i], 0) < 0)
+            return false;
+    return x->t_ns >= q->from_ns && x->t_ns < q->to_ns;
+}
+
+static void model_print(const struct model *m, const struct loghead_query *q, struct buf *out)
 {
     for (unsigned app = 0; app < APPS; app++) {
         VEC(const struct model_entry *) of = {0};
 
         VEC_FOREACH (x, &m->all) /* a stable insertion by time */
-            if (x->app == app && x->t_ns >= from && x->t_ns < to) {
+            if (x->app == app && model_wants(x, q)) {
                 size_t i = of.len;
 
                 vec_push(&of, NULL);
@@ -317,7 +324,7 @@ static void model_print(const struct model *m, int64_t from, int64_t to, bool is
         if (of.len) {
             buf_printf(out, "app%u:", app);
             for (size_t i = 0; i < of.len; i++) {
-                const struct model_entry *x = of.ptr[is_backward ? of.len - 1 - i : i];
+                const struct model_entry *x = of.ptr[q->is_backward ? of.len - 1 - i : i];
 
                 buf_printf(out, " %lld=%s", (long long)x->t_ns, x->text);
             }
@@ -347,17 +354,27 @@ static void random_push(struct fixture *f, struct rng *rng, struct model *m)
 
 static void check_model(struct fixture *f, struct rng *rng, const struct model *m)
 {
-    struct buf want = {0};
-    int64_t from = (int64_t)rng_below(rng, 30), to = from + (int64_t)rng_below(rng, 30);
-    bool is_backward = rng_below(rng, 2) == 0;
+    static const struct slice needles[][2] = {{SLICE_INIT("line-3"), SLICE_INIT("ne")},
+                                              {SLICE_INIT("2"), SLICE_INIT("line")},
+                                              {SLICE_INIT(""), SLICE_INIT("-4")},
+                                              {SLICE_INIT("line"), SLICE_INIT("line-7")}};
+    struct buf want = {0}, got = {0};
+    struct loghead_query q = {.tenant = SLICE("t"),
+                              .from_ns = (int64_t)rng_below(rng, 30),
+                              .is_backward = rng_below(rng, 2) == 0,
+                              .needles = needles[rng_below(rng, ORR_COUNT(needles))],
+                              .n_needles = rng_below(rng, 3)};
 
+    q.to_ns = q.from_ns + (int64_t)rng_below(rng, 30);
     if (rng_below(rng, 3) == 0) {
-        from = INT64_MIN + 1;
-        to = INT64_MAX;
+        q.from_ns = INT64_MIN + 1;
+        q.to_ns = INT64_MAX;
     }
-    model_print(m, from, to, is_backward, &want);
-    fx_check(f, from, to, is_backward, buf_cstr(&want));
+    model_print(m, &q, &want);
+    CHECK_OK(fx_read_query(f, &q, &got));
+    CHECK_STR(buf_cstr(&got), buf_cstr(&want));
     buf_done(&want);
+    buf_done(&got);
 }
 
 TEST(loghead_answers_as_a_model_does_over_seals_and_restarts)

@@ -643,3 +643,150 @@ TEST(logstored_still_other_random_lines)
 {
     check_random(3);
 }
+
+/* ---- fields ---- */
+
+static const char *field_line(struct rig *g, struct rng *r, bool is_mixed)
+{
+    static const char *const others[] = {
+        "{\"n\":\"12ms\",\"m\":1}",
+        "{\"n\":null}",
+        "{\"m\":7}",
+        "{\"a\":{\"n\":25}}",
+        "{\"n\":3,\"n\":30}",
+        "no json",
+        "n=17 m=x",
+        "n=3 n=30",
+        "n= m=40",
+        "{\"n\":-4.5}",
+        "{\"n\":1e3}",
+        "{\"n\":\"25\"}",
+        "{\"app\":7}",
+        "{\"id\":9,\"n\":1}",
+        "{\"n\":50,\"m\":",
+        "{\"a\":{\"n\":25},\"a_n\":3}",
+        "{\"a-n\":25}",
+        "{\"n_extracted\":50,\"n\":1}",
+        "",
+    };
+    unsigned n = (unsigned)rng_below(r, 40);
+
+    if (is_mixed && rng_chance(r, 0.6))
+        return others[rng_below(r, ORR_COUNT(others))];
+    return is_mixed && rng_chance(r, 0.3) ? arena_printf(g->arena, "n=%u m=%u", n, n / 3)
+                                          : arena_printf(g->arena, "{\"n\":%u,\"m\":0.%u}", n, n);
+}
+
+/* One block of numbers alone and one of all that there can be, or (is_one) both in one. */
+static void put_fields(struct rig *g, struct logtable *table, struct rng *r, bool is_one)
+{
+    enum { N = 1200 };
+    struct line *lines = arena_array(g->arena, struct line, N);
+
+    for (int i = 0; i < N; i++) {
+        bool is_mixed = i >= N / 2;
+
+        lines[i] =
+            (struct line){apps[rng_below(r, 4)], T0 + (int64_t)i * NS_PER_S,
+                          field_line(g, r, is_mixed), is_mixed && rng_chance(r, 0.3) ? "5" : NULL};
+        logtable_add(table, labels_of(g->arena, lines[i].app),
+                     &(struct logsource_entry){lines[i].t_ns, slice_cstr(lines[i].text),
+                                               metadata_of(g->arena, &lines[i])});
+    }
+    if (is_one) {
+        put_block(g, lines, N);
+        return;
+    }
+    put_block(g, lines, N / 2);
+    put_block(g, lines + N / 2, N / 2);
+}
+
+static void check_fields(bool is_one)
+{
+    static const char *const stages[] = {
+        "| json | n > 30",
+        "| json | n >= 30",
+        "| json | n < 3",
+        "| json | n <= 0",
+        "| json | n == 17",
+        "| json | n != 17",
+        "| json | n > 1000",
+        "| json | m < 0.2",
+        "| json | a_n > 20",
+        "| json | id > 3",
+        "| json | id_extracted > 3",
+        "| json | app > 3",
+        "| json | app_extracted > 3",
+        "| json | n_extracted > 3",
+        "| json | n > 30 and m > 0.32",
+        "| json | n > 30 or m > 0.32",
+        "| json | n > 30, m > 0.32",
+        "| json |= \"m\" | n > 30 | m > 0.32",
+        "|= \"n\" | json | n > 30",
+        "| json n=\"m\" | n > 30",
+        "| json | n > 10ms",
+        "| logfmt | n > 30",
+        "| logfmt | n <= 3",
+        "| logfmt --strict | n > 30",
+        "| logfmt --keep-empty | n > 30",
+        "| logfmt | json | n > 30",
+        "| json | logfmt | n > 30",
+        "| line_format \"n=40\" | logfmt | n > 30",
+        "| json | nothing > 3",
+        "| json | n > 30 | __error__=\"\"",
+    };
+    struct logtable *table = logtable_new();
+    struct rng r;
+    struct rig g;
+
+    rig_up(&g, 0);
+    rng_seed(&r, 7);
+    put_fields(&g, table, &r, is_one);
+    for (size_t i = 0; i < ORR_COUNT(stages); i++) {
+        const char *expr = arena_printf(g.arena, "{app=~\".+\"} %s", stages[i]);
+        struct logquery q = lines_of(expr, true, 100000);
+
+        check_against(&g, table, q);
+        q.is_forward = false;
+        q.limit = 5;
+        check_against(&g, table, q);
+        q.expr = slice_cstr(arena_printf(
+            g.arena, "sum by (app) (count_over_time(%s | __error__=\"\" [5m]))", expr));
+        q.step_ns = 300 * NS_PER_S;
+        check_against(&g, table, q);
+    }
+    logtable_free(table);
+    rig_down(&g);
+}
+
+TEST(logstored_fields_are_those_that_parsers_make)
+{
+    check_fields(false);
+}
+
+TEST(logstored_fields_of_pages_with_all_sorts_of_lines)
+{
+    check_fields(true);
+}
+
+TEST(logstored_lines_out_of_bounds_are_not_read)
+{
+    enum { N = 5000 };
+    struct line *lines;
+    struct rig g;
+
+    rig_up(&g, 0);
+    lines = arena_array(g.arena, struct line, N);
+    for (unsigned i = 0; i < N; i++)
+        lines[i] = (struct line){"a", T0 + (int64_t)i * NS_PER_S / 2,
+                                 arena_printf(g.arena, "{\"ms\":%u}", i % 1000), NULL};
+    put_block(&g, lines, N);
+    CHECK_OK(ask(&g, lines_of("{app=\"a\"} | json | ms > 998", true, 100)));
+    CHECK_INT(g.r.stats.entries, N / 1000);
+    CHECK_INT(g.r.stats.source.block_lines, N / 1000);
+    CHECK_OK(ask(&g, lines_of("{app=\"a\"} | json | ms > 999", true, 100)));
+    CHECK_INT(g.r.stats.source.block_lines, 0);
+    CHECK_INT(g.r.stats.source.pages, 0);
+    CHECK(g.r.stats.source.pages_skipped > 0);
+    rig_down(&g);
+}
