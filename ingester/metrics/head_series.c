@@ -514,7 +514,8 @@ bool head_series_restore_open(struct head_ts *ts, uint32_t ref, uint8_t encoding
         err_free(e);
         return false;
     }
-    if (!app.n || data.len != chunk_xor_bytes(&app)) /* what lies behind its samples is none of it */
+    if (!app.n ||
+        data.len != chunk_xor_bytes(&app)) /* what lies behind its samples is none of it */
         return false;
     s->app = app;
     s->open.bytes = mem_alloc(head_cap((uint32_t)data.len));
