@@ -53,7 +53,6 @@ void log_builder_set_rules(struct log_builder *b, const struct tenant_rules *rul
     if (!rules || (!rules->log.n && !rules->log_relabel))
         return;
     b->tally = arena_array(b->batch->arena, struct log_tally, rules->log.n + 1);
-    memset(b->tally, 0, (rules->log.n + 1) * sizeof(*b->tally));
 }
 
 /* ---- refusals ---- */
