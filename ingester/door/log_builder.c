@@ -25,11 +25,6 @@ const char *log_reason_name(enum log_reason reason)
     return reason_names[reason];
 }
 
-const char *log_reason_text(enum log_reason reason)
-{
-    return reason_texts[reason];
-}
-
 void log_builder_init(struct log_builder *b, struct log_batch *batch, const struct fp_cache *known,
                       int64_t now_ns)
 {
