@@ -9,7 +9,7 @@
  * are handed over later either, nor answers that were kept; 2. the files of what is retired, wherever they lie; 3. the
  * rest of the tenant's objects; 4. the catalogue is emptied: until then the next call knows what is left to do. It
  * stays, as the list of tombstones does, for its version must not go back: ingesters have told readers of it
- * (querier/store/newness.h).
+ * (querier/store/newness.h). There are no deletions of log lines: of those only what is in blocks goes.
  */
 #include <stdio.h>
 #include <unistd.h>
