@@ -231,16 +231,12 @@ static struct err *poll_with(struct tail *t, struct arena *a)
     return e;
 }
 
-static void on_poll(void *arg)
+/* One poll less is under way; who drains is told when it was the last. */
+static void poll_ended(struct loki_tails *ts)
 {
-    struct tail *t = arg;
-    struct loki_tails *ts = t->all;
-    struct arena *a = arena_new(prom_tasks_opts(ts->tasks)->max_memory_bytes);
     loop_fn *drained = NULL;
     void *drained_arg;
 
-    t->err = is_draining(ts) ? err_new(ERR_CANCELED, "shutting down") : poll_with(t, a);
-    arena_free(a);
     lock_take(&ts->lock);
     if (--ts->polling == 0) {
         drained = ts->drained;
@@ -250,6 +246,17 @@ static void on_poll(void *arg)
     lock_release(&ts->lock);
     if (drained)
         drained(drained_arg);
+}
+
+static void on_poll(void *arg)
+{
+    struct tail *t = arg;
+    struct loki_tails *ts = t->all;
+    struct arena *a = arena_new(prom_tasks_opts(ts->tasks)->max_memory_bytes);
+
+    t->err = is_draining(ts) ? err_new(ERR_CANCELED, "shutting down") : poll_with(t, a);
+    arena_free(a);
+    poll_ended(ts);
 }
 
 /* ---- a tail, on its loop ---- */
@@ -377,10 +384,8 @@ static void begin_poll(struct tail *t)
     if (!(e = job_run(ts->pool, t->loop, on_poll, on_polled, t)))
         return;
     t->is_polling = false;
-    lock_take(&ts->lock);
-    ts->polling--;
-    lock_release(&ts->lock);
-    err_free(e); /* all threads are busy, and as many wait as there may be tails: later */
+    poll_ended(ts); /* a drain that began meanwhile waits for it */
+    err_free(e);    /* all threads are busy, and as many wait as there may be tails: later */
     loop_timer_arm_ms(t->timer, pause_ms(ts));
 }
 
