@@ -16,9 +16,10 @@ static struct err *bad(const char *name, struct slice text, const char *what)
                    name, (int)ORR_MIN(text.len, (size_t)SHOWN), (const char *)text.ptr, what);
 }
 
+/* Not at the bounds themselves: from the one to the other is more than fits. */
 static bool within(int64_t ns)
 {
-    return ns >= -LOKI_TIME_MAX_NS && ns <= LOKI_TIME_MAX_NS;
+    return ns > -LOKI_TIME_MAX_NS && ns < LOKI_TIME_MAX_NS;
 }
 
 /* Seconds; NaN and what is too large are none. */

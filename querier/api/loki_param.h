@@ -3,7 +3,7 @@
  *
  * Times: Unix nanoseconds; a number of at most ten digits is seconds, one with a point fractions of them
  * (to the millisecond); or RFC 3339. Durations: seconds as a number, or "5m". Both must be within
- * ±LOKI_TIME_MAX_NS.
+ * ±LOKI_TIME_MAX_NS, times less than that, so that the length of a range fits.
  *
  * Errors are ERR_INVALID and name the parameter.
  * Pure; any thread.

@@ -31,6 +31,18 @@ TEST(loki_param_times)
               "parse");
 }
 
+TEST(loki_param_times_are_so_far_apart_that_a_length_fits)
+{
+    int64_t first, last, length;
+
+    CHECK_ERR(loki_param_time("start", SLICE("-4611686018427387904"), 0, &first), ERR_INVALID,
+              "parse");
+    CHECK_ERR(loki_param_time("end", SLICE("4611686018427387904"), 0, &last), ERR_INVALID, "parse");
+    CHECK_OK(loki_param_time("start", SLICE("-4611686018427387903"), 0, &first));
+    CHECK_OK(loki_param_time("end", SLICE("4611686018427387903"), 0, &last));
+    CHECK(!__builtin_sub_overflow(last, first, &length));
+}
+
 TEST(loki_param_durations)
 {
     int64_t got;
