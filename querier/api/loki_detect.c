@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "common/base/num.h"
+#include "common/base/slice_sort.h"
 #include "common/lang/logql.h"
 #include "querier/api/loki_api_internal.h"
 #include "querier/logs/logfields.h"
@@ -225,11 +226,6 @@ static void see_field(void *arg, const struct logfields_item *item)
     arena_charge(v->arena, (int64_t)(INDEX_BYTES + item->value.len));
 }
 
-static int by_text(const void *a, const void *b)
-{
-    return slice_cmp(*(const struct slice *)a, *(const struct slice *)b);
-}
-
 static void put_values(struct prom_task *t, const struct field_values *v)
 {
     struct slice *all = arena_array(t->arena, struct slice, v->seen.len + 1);
@@ -237,8 +233,7 @@ static void put_values(struct prom_task *t, const struct field_values *v)
 
     MAP_FOREACH (e, &v->seen)
         all[n++] = e->key;
-    if (n)
-        qsort(all, n, sizeof(*all), by_text);
+    slice_sort(all, n);
     buf_str(&t->out, "{\"values\":[");
     for (size_t i = 0; i < n; i++) {
         if (i)
