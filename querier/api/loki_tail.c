@@ -198,8 +198,7 @@ static struct err *poll_with(struct tail *t, struct arena *a)
                                 .deadline_mono_ms =
                                     clock_mono_ms(&clock_system) + LOKI_TAIL_POLL_MS,
                                 .cancel = &t->cancel};
-    struct store_query_opts opts = {
-        .arena = a, .deadline_mono_ms = poll.deadline_mono_ms, .cancel = &t->cancel};
+    struct store_query_opts opts;
     struct tenant_limits l;
     struct logremote remote;
     struct joined data;
@@ -209,11 +208,10 @@ static struct err *poll_with(struct tail *t, struct arena *a)
     logtail_window(t->lines, poll.now_ns, &start_ns, &end_ns);
     prom_tasks_limits(t->all->tasks, tenant, &l);
     poll.max_bytes = (uint64_t)l.max_query_bytes_read;
-    opts.shard_size = (unsigned)l.ingestion_tenant_shard_size;
-    opts.max_series = (uint64_t)l.max_fetched_series_per_query;
-    opts.max_bytes = (uint64_t)l.max_fetched_bytes_per_query;
-    if (l.max_query_lookback_ns > 0)
-        opts.min_ms = (poll.now_ns - l.max_query_lookback_ns) / NS_PER_MS;
+    opts = prom_tasks_query_opts(&l);
+    opts.arena = a;
+    opts.deadline_mono_ms = poll.deadline_mono_ms;
+    opts.cancel = &t->cancel;
     joined_init(&data, o->store, &opts, &tenant, 1);
     logremote_init(&remote,
                    &(struct logremote_opts){
