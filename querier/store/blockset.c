@@ -233,6 +233,12 @@ static void keep(struct blockset *bs, struct tenant_entry *t, struct catalogue *
     held_unref(old);
 }
 
+static struct err *comes_and_goes(struct slice tenant)
+{
+    return err_new(ERR_UNAVAILABLE, "the catalogue of tenant %.*s was there, and then it was not",
+                   SLICE_ARG(tenant));
+}
+
 /* Of one that was there it is not believed at once that it is not: answers would lack all blocks. */
 static struct err *stat_surely(struct blockset *bs, struct tenant_entry *t, struct slice tenant,
                                char *ret_etag)
@@ -247,7 +253,10 @@ static struct err *stat_surely(struct blockset *bs, struct tenant_entry *t, stru
     key = catalogue_key(bs->opts.signal, tenant);
     e = objstore_stays_absent(store, slice_cstr(key), &is_absent);
     mem_free(key);
-    return e || is_absent ? e : catalogue_stat(store, bs->opts.signal, tenant, ret_etag);
+    if (!e && !is_absent && !(e = catalogue_stat(store, bs->opts.signal, tenant, ret_etag)) &&
+        !ret_etag[0])
+        e = comes_and_goes(tenant);
+    return e;
 }
 
 /* Makes what is held true as of now. On a thread of the lookout; one at a time for a tenant. */
@@ -269,8 +278,7 @@ static struct err *look(void *arg, struct slice tenant)
     if (!(e = stat_surely(bs, t, tenant, etag)) && !is_same_etag(bs, t, etag))
         e = catalogue_load(bs->opts.objstore, bs->opts.signal, tenant, &c);
     if (!e && c && etag[0] && catalogue_version(c) == 0) {
-        e = err_new(ERR_UNAVAILABLE, "the catalogue of tenant %.*s was there, and then it was not",
-                    SLICE_ARG(tenant));
+        e = comes_and_goes(tenant);
         catalogue_free(c);
     }
     if (!e)
