@@ -121,22 +121,18 @@ static void leave(struct conn *c, bool lingers)
     conn_send_later(c);
 }
 
-static void end(struct websocket *ws, unsigned code, struct slice reason)
+static void end(struct websocket *ws, bool tells, unsigned code, struct slice reason)
 {
     struct conn *c = ws->conn;
 
     put_close(c, code, reason);
-    part(ws, true, code, reason);
+    part(ws, tells, code, reason);
     leave(c, true);
 }
 
 void websocket_close(struct websocket *ws, unsigned code, struct slice reason)
 {
-    struct conn *c = ws->conn;
-
-    put_close(c, code, reason);
-    part(ws, false, code, reason);
-    leave(c, true);
+    end(ws, false, code, reason);
 }
 
 void websocket_lost(struct websocket *ws)
@@ -146,7 +142,7 @@ void websocket_lost(struct websocket *ws)
 
 void websocket_drain(struct websocket *ws)
 {
-    end(ws, WS_CLOSE_AWAY, SLICE("the server is shutting down"));
+    end(ws, true, WS_CLOSE_AWAY, SLICE("the server is shutting down"));
 }
 
 /* ---- frames ---- */
@@ -186,7 +182,7 @@ static bool on_item(struct websocket *ws, enum ws_got got, const struct ws_item 
         return false;
     case WS_BAD:
         server_reject(c->sl->srv, REJECT_MALFORMED);
-        end(ws, item->code, slice_cstr(item->why));
+        end(ws, true, item->code, slice_cstr(item->why));
         return false;
     }
     return false;

@@ -60,8 +60,7 @@ static struct err *stat_by_get(struct objstore_s3 *s, struct slice key, int64_t 
                                .method = "GET",
                                .key = key,
                                .max_bytes = 1u << 20,
-                               .is_hedged = !until_ms,
-                               .is_once = until_ms != 0,
+                               .is_hedged = true,
                                .until_ms = until_ms};
     struct err *e;
 
@@ -70,11 +69,8 @@ static struct err *stat_by_get(struct objstore_s3 *s, struct slice key, int64_t 
     if (e && call.reply.status == 416) { /* an empty object has no first byte */
         err_free(e);
         s3wire_done(s->w, &call);
-        call = (struct s3wire_call){.op = S3WIRE_GET,
-                                    .method = "GET",
-                                    .key = key,
-                                    .is_once = until_ms != 0,
-                                    .until_ms = until_ms};
+        call = (struct s3wire_call){
+            .op = S3WIRE_GET, .method = "GET", .key = key, .until_ms = until_ms};
         e = s3wire_run(s->w, &call);
     }
     if (!e && !(e = objstore_s3_info(&call, ret)) && ret_mark)
@@ -86,12 +82,8 @@ static struct err *stat_by_get(struct objstore_s3 *s, struct slice key, int64_t 
 struct err *objstore_s3_head(struct objstore_s3 *s, struct slice key, int64_t until_ms,
                              struct objstore_info *ret, char ret_mark[OBJSTORE_S3_MARK_BYTES])
 {
-    struct s3wire_call call = {.op = S3WIRE_HEAD,
-                               .method = "HEAD",
-                               .key = key,
-                               .is_hedged = !until_ms,
-                               .is_once = until_ms != 0,
-                               .until_ms = until_ms};
+    struct s3wire_call call = {
+        .op = S3WIRE_HEAD, .method = "HEAD", .key = key, .is_hedged = true, .until_ms = until_ms};
     struct err *e = s3wire_run(s->w, &call);
     int status = call.reply.status;
     /* a proxy's 404 has no such header, and before the bucket was seen it may be what is absent */

@@ -25,8 +25,7 @@ static void part_init(const struct read *r, struct s3wire_call *call, struct are
                                  .key = r->key,
                                  .max_bytes = len,
                                  .expect_bytes = len,
-                                 .is_hedged = !r->until_ms,
-                                 .is_once = r->until_ms != 0,
+                                 .is_hedged = true,
                                  .until_ms = r->until_ms};
     s3wire_header(call, "range",
                   slice_cstr(arena_printf(a, "bytes=%" PRIu64 "-%" PRIu64, off, off + (len - 1))));
@@ -133,8 +132,7 @@ static struct err *get_whole(struct read *r, const struct objstore_get *opts, st
                                .method = "GET",
                                .key = r->key,
                                .max_bytes = opts->max_bytes,
-                               .is_hedged = !r->until_ms,
-                               .is_once = r->until_ms != 0,
+                               .is_hedged = true,
                                .until_ms = r->until_ms};
     struct err *e = s3wire_run(r->s->w, &call);
 

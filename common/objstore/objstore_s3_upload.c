@@ -71,7 +71,6 @@ struct err *objstore_s3_put_one(struct objstore_s3 *s, struct slice key, struct 
                                .key = key,
                                .body = content,
                                .content_type = opts->content_type,
-                               .is_once = opts->until_ms != 0,
                                .until_ms = opts->until_ms};
     struct arena *a = arena_new(0);
     struct err *e;

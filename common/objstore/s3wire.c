@@ -162,6 +162,11 @@ static bool is_ailing(const struct s3wire_call *call, bool is_trouble, const str
                  err_is(e, ERR_UNAUTHORIZED) || (call->reply.status == 0 && is_transport(e)));
 }
 
+static bool is_once(const struct s3wire_call *call)
+{
+    return call->is_once || call->until_ms;
+}
+
 struct err *s3wire_finish(struct s3wire *w, struct s3wire_call *call)
 {
     bool is_trouble;
@@ -175,7 +180,7 @@ struct err *s3wire_finish(struct s3wire *w, struct s3wire_call *call)
             continue;
         }
         is_trouble |= e && s3wire_is_new_bucket(call);
-        if (!is_trouble || call->is_once || !may_retry(w, call))
+        if (!is_trouble || is_once(call) || !may_retry(w, call))
             break;
         rest(w, call);
         err_free(e);
@@ -184,7 +189,7 @@ struct err *s3wire_finish(struct s3wire *w, struct s3wire_call *call)
     if (!e)
         s3wire_give_back(w);
     /* a race on one key makes some servers fail: its caller looks after that itself */
-    if (!call->is_once && !s3wire_is_stopped(w))
+    if (!is_once(call) && !s3wire_is_stopped(w))
         s3wire_health(w, is_ailing(call, is_trouble, e) ? e : NULL);
     if (e && call->attempts > 1 && is_trouble)
         e = err_wrap(e, "after %" PRId64 " attempts", call->attempts);

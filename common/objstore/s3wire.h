@@ -72,7 +72,8 @@ struct s3wire_call {
     bool is_hedged;          /* may be asked twice */
     bool is_once;            /* one attempt: what follows is the caller's */
     int64_t more_timeout_ms; /* on top of s3.request-timeout */
-    /* Monotonic: nothing is sent from then on, and a PUT goes over a connection of its own; 0: no such end. */
+    /* Monotonic: nothing is sent from then on; it is_once and not hedged, and a PUT goes over a connection of its own. 0: no
+     * such end. */
     int64_t until_ms;
 
     /* What was answered, after s3wire_finish(); reply also when that failed, if there was one. */

@@ -224,7 +224,7 @@ struct s3try *s3wire_try_start(struct s3wire *w, struct s3wire_call *call, struc
     t->sign = *sign;
     *sign = (struct s3sign){0};
     t->expect_bytes = ORR_MIN(call->expect_bytes, max);
-    t->is_hedged = call->is_hedged;
+    t->is_hedged = call->is_hedged && !call->until_ms;
     t->until_ms = call->until_ms;
     t->req = (struct http_client_req){.method = call->method,
                                       .url = t->sign.url,

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "common/base/num.h"
+#include "common/base/slice_sort.h"
 #include "common/lang/logql.h"
 #include "querier/api/loki_api_internal.h"
 #include "querier/logs/logfields.h"
@@ -165,18 +166,6 @@ static struct err *run_labels(struct prom_task *t)
 
 /* ---- fields, on a worker ---- */
 
-/* A metric query would run for nothing. */
-static struct err *check_query(struct prom_task *t, struct slice query)
-{
-    struct logql q = {0};
-    struct err *e = logql_parse(t->arena, query, &q);
-
-    if (!e && q.root->kind != LOGQL_LOGS)
-        e = err_new(ERR_INVALID, "only log selector is supported: a query for lines, not a metric");
-    logql_done(&q);
-    return e;
-}
-
 static struct err *read_lines(struct prom_task *t, struct logquery_result *ret)
 {
     const struct detect_params *p = t->params;
@@ -184,6 +173,7 @@ static struct err *read_lines(struct prom_task *t, struct logquery_result *ret)
     struct logquery q = {.expr = p->query,
                          .start_ns = p->range.start_ns,
                          .end_ns = p->range.end_ns,
+                         .lines_only = true,
                          .limit = p->max_lines,
                          .max_entries =
                              (uint32_t)ORR_MIN(l->max_entries_limit_per_query, (int64_t)UINT32_MAX),
@@ -191,11 +181,9 @@ static struct err *read_lines(struct prom_task *t, struct logquery_result *ret)
                          .deadline_mono_ms = t->deadline_mono_ms,
                          .cancel = &t->cancel};
     struct logremote remote;
-    struct err *e = check_query(t, p->query);
+    struct err *e = loki_api_source(t, p->range, &remote);
 
-    if (!e && !(e = loki_api_source(t, p->range, &remote)))
-        e = logquery(p->api->engine, &q, &remote.source, t->arena, ret);
-    return e;
+    return e ? e : logquery(p->api->engine, &q, &remote.source, t->arena, ret);
 }
 
 static struct err *run_fields(struct prom_task *t)
@@ -238,11 +226,6 @@ static void see_field(void *arg, const struct logfields_item *item)
     arena_charge(v->arena, (int64_t)(INDEX_BYTES + item->value.len));
 }
 
-static int by_text(const void *a, const void *b)
-{
-    return slice_cmp(*(const struct slice *)a, *(const struct slice *)b);
-}
-
 static void put_values(struct prom_task *t, const struct field_values *v)
 {
     struct slice *all = arena_array(t->arena, struct slice, v->seen.len + 1);
@@ -250,8 +233,7 @@ static void put_values(struct prom_task *t, const struct field_values *v)
 
     MAP_FOREACH (e, &v->seen)
         all[n++] = e->key;
-    if (n)
-        qsort(all, n, sizeof(*all), by_text);
+    slice_sort(all, n);
     buf_str(&t->out, "{\"values\":[");
     for (size_t i = 0; i < n; i++) {
         if (i)

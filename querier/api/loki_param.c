@@ -5,6 +5,7 @@
 #include "common/base/clock.h"
 #include "common/base/gotime.h"
 #include "common/base/num.h"
+#include "querier/api/prom_param.h"
 
 #define SHOWN 128 /* bytes of a bad value that go into the message */
 #define SECONDS_DIGITS 10
@@ -15,9 +16,10 @@ static struct err *bad(const char *name, struct slice text, const char *what)
                    name, (int)ORR_MIN(text.len, (size_t)SHOWN), (const char *)text.ptr, what);
 }
 
+/* Not at the bounds themselves: from the one to the other is more than fits. */
 static bool within(int64_t ns)
 {
-    return ns >= -LOKI_TIME_MAX_NS && ns <= LOKI_TIME_MAX_NS;
+    return ns > -LOKI_TIME_MAX_NS && ns < LOKI_TIME_MAX_NS;
 }
 
 /* Seconds; NaN and what is too large are none. */
@@ -79,6 +81,22 @@ struct err *loki_param_duration(const char *name, struct slice text, int64_t def
         return bad(name, text, "duration");
     }
     *ret_ns = ms * NS_PER_MS;
+    return NULL;
+}
+
+struct err *loki_param_step(struct slice text, int64_t length_ns, int64_t min_s, int64_t *ret_ns)
+{
+    int64_t step_s = ORR_MAX(length_ns / NS_PER_S / LOKI_DEF_POINTS, min_s);
+    struct err *e = loki_param_duration("step", text, step_s * NS_PER_S, ret_ns);
+
+    if (e)
+        return e;
+    if (*ret_ns <= 0)
+        return err_new(ERR_INVALID, "zero or negative query resolution step widths are not "
+                                    "accepted. Try a positive integer");
+    if (length_ns / *ret_ns > PROM_MAX_POINTS)
+        return err_new(ERR_INVALID, "exceeded maximum resolution of 11,000 points per time series. "
+                                    "Try increasing the value of the step parameter");
     return NULL;
 }
 

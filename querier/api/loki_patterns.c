@@ -9,11 +9,9 @@
 #include "common/lang/logql.h"
 #include "common/logs/pipeline.h"
 #include "querier/api/loki_api_internal.h"
-#include "querier/api/prom_param.h"
 #include "querier/logs/logpatterns.h"
 
 #define DEF_SINCE_NS (3600 * NS_PER_S)
-#define DEF_POINTS 250
 #define MIN_DEF_STEP_S 10
 #define PATTERN_LINES 100000u
 #define PATTERN_BYTES (256ull << 20)
@@ -279,22 +277,16 @@ static struct err *run_patterns(struct prom_task *t)
 
 static struct err *read_params(struct http_request *r, struct patterns_params *p)
 {
-    int64_t length, step_s;
     struct err *e;
 
     if (!(p->query = http_param(r, "query")).len)
         return err_new(ERR_INVALID, "query is missing: a selector of streams");
-    if ((e = loki_api_range(r, DEF_SINCE_NS, &p->range)))
-        return e;
-    length = p->range.end_ns - p->range.start_ns;
-    step_s = ORR_MAX(length / NS_PER_S / DEF_POINTS, (int64_t)MIN_DEF_STEP_S);
-    if ((e = loki_param_duration("step", http_param(r, "step"), step_s * NS_PER_S, &p->step_ns)))
+    if ((e = loki_api_range(r, DEF_SINCE_NS, &p->range)) ||
+        (e = loki_param_step(http_param(r, "step"), p->range.end_ns - p->range.start_ns,
+                             MIN_DEF_STEP_S, &p->step_ns)))
         return e;
     if (p->step_ns < NS_PER_S)
         return err_new(ERR_INVALID, "the step of patterns must be a second at least");
-    if (length / p->step_ns > PROM_MAX_POINTS)
-        return err_new(ERR_INVALID, "exceeded maximum resolution of 11,000 points per time series. "
-                                    "Try increasing the value of the step parameter");
     return NULL;
 }
 

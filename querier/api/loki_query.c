@@ -6,7 +6,6 @@
 #include "querier/logs/logjson.h"
 
 #define DEF_SINCE_NS (3600 * NS_PER_S)
-#define DEF_POINTS 250 /* of a range query that names no step */
 
 struct query_params {
     struct loki_api *api;
@@ -84,24 +83,15 @@ static struct err *common_params(struct http_request *r, struct query_params *p)
 
 static struct err *range_params(struct http_request *r, struct query_params *p)
 {
-    int64_t length, step_s;
     struct err *e;
 
-    if ((e = loki_api_range(r, DEF_SINCE_NS, &p->range)))
-        return e;
-    length = p->range.end_ns - p->range.start_ns;
-    step_s = ORR_MAX(length / NS_PER_S / DEF_POINTS, (int64_t)1);
-    if ((e = loki_param_duration("step", http_param(r, "step"), step_s * NS_PER_S, &p->step_ns)) ||
+    if ((e = loki_api_range(r, DEF_SINCE_NS, &p->range)) ||
+        (e = loki_param_step(http_param(r, "step"), p->range.end_ns - p->range.start_ns, 1,
+                             &p->step_ns)) ||
         (e = loki_param_duration("interval", http_param(r, "interval"), 0, &p->interval_ns)))
         return e;
-    if (p->step_ns <= 0)
-        return err_new(ERR_INVALID, "zero or negative query resolution step widths are not "
-                                    "accepted. Try a positive integer");
     if (p->interval_ns < 0)
         return err_new(ERR_INVALID, "interval must be >= 0");
-    if (length / p->step_ns > PROM_MAX_POINTS)
-        return err_new(ERR_INVALID, "exceeded maximum resolution of 11,000 points per time series. "
-                                    "Try increasing the value of the step parameter");
     return NULL;
 }
 

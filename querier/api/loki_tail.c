@@ -198,8 +198,7 @@ static struct err *poll_with(struct tail *t, struct arena *a)
                                 .deadline_mono_ms =
                                     clock_mono_ms(&clock_system) + LOKI_TAIL_POLL_MS,
                                 .cancel = &t->cancel};
-    struct store_query_opts opts = {
-        .arena = a, .deadline_mono_ms = poll.deadline_mono_ms, .cancel = &t->cancel};
+    struct store_query_opts opts;
     struct tenant_limits l;
     struct logremote remote;
     struct joined data;
@@ -209,11 +208,10 @@ static struct err *poll_with(struct tail *t, struct arena *a)
     logtail_window(t->lines, poll.now_ns, &start_ns, &end_ns);
     prom_tasks_limits(t->all->tasks, tenant, &l);
     poll.max_bytes = (uint64_t)l.max_query_bytes_read;
-    opts.shard_size = (unsigned)l.ingestion_tenant_shard_size;
-    opts.max_series = (uint64_t)l.max_fetched_series_per_query;
-    opts.max_bytes = (uint64_t)l.max_fetched_bytes_per_query;
-    if (l.max_query_lookback_ns > 0)
-        opts.min_ms = (poll.now_ns - l.max_query_lookback_ns) / NS_PER_MS;
+    opts = prom_tasks_query_opts(&l);
+    opts.arena = a;
+    opts.deadline_mono_ms = poll.deadline_mono_ms;
+    opts.cancel = &t->cancel;
     joined_init(&data, o->store, &opts, &tenant, 1);
     logremote_init(&remote,
                    &(struct logremote_opts){
@@ -231,16 +229,12 @@ static struct err *poll_with(struct tail *t, struct arena *a)
     return e;
 }
 
-static void on_poll(void *arg)
+/* One poll less is under way; who drains is told when it was the last. */
+static void poll_ended(struct loki_tails *ts)
 {
-    struct tail *t = arg;
-    struct loki_tails *ts = t->all;
-    struct arena *a = arena_new(prom_tasks_opts(ts->tasks)->max_memory_bytes);
     loop_fn *drained = NULL;
     void *drained_arg;
 
-    t->err = is_draining(ts) ? err_new(ERR_CANCELED, "shutting down") : poll_with(t, a);
-    arena_free(a);
     lock_take(&ts->lock);
     if (--ts->polling == 0) {
         drained = ts->drained;
@@ -250,6 +244,17 @@ static void on_poll(void *arg)
     lock_release(&ts->lock);
     if (drained)
         drained(drained_arg);
+}
+
+static void on_poll(void *arg)
+{
+    struct tail *t = arg;
+    struct loki_tails *ts = t->all;
+    struct arena *a = arena_new(prom_tasks_opts(ts->tasks)->max_memory_bytes);
+
+    t->err = is_draining(ts) ? err_new(ERR_CANCELED, "shutting down") : poll_with(t, a);
+    arena_free(a);
+    poll_ended(ts);
 }
 
 /* ---- a tail, on its loop ---- */
@@ -377,10 +382,8 @@ static void begin_poll(struct tail *t)
     if (!(e = job_run(ts->pool, t->loop, on_poll, on_polled, t)))
         return;
     t->is_polling = false;
-    lock_take(&ts->lock);
-    ts->polling--;
-    lock_release(&ts->lock);
-    err_free(e); /* all threads are busy, and as many wait as there may be tails: later */
+    poll_ended(ts); /* a drain that began meanwhile waits for it */
+    err_free(e);    /* all threads are busy, and as many wait as there may be tails: later */
     loop_timer_arm_ms(t->timer, pause_ms(ts));
 }
 

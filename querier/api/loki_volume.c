@@ -10,12 +10,10 @@
 #include "common/base/map.h"
 #include "common/lang/logql.h"
 #include "querier/api/loki_api_internal.h"
-#include "querier/api/prom_param.h"
 #include "querier/engine/result_json.h"
 
 #define DEF_SINCE_NS (6 * 3600 * NS_PER_S)
 #define DEF_VOLUMES 100
-#define DEF_POINTS 250
 #define INDEX_BYTES 128 /* of memory, for a key in a map */
 
 struct volume_params {
@@ -235,24 +233,6 @@ static struct err *read_aggregation(struct slice by, bool *ret_by_names)
                    (int)ORR_MIN(by.len, (size_t)64), (const char *)by.ptr);
 }
 
-static struct err *read_step(struct http_request *r, struct volume_params *p)
-{
-    int64_t length = p->range.end_ns - p->range.start_ns;
-    int64_t step_s = ORR_MAX(length / NS_PER_S / DEF_POINTS, (int64_t)1);
-    struct err *e =
-        loki_param_duration("step", http_param(r, "step"), step_s * NS_PER_S, &p->step_ns);
-
-    if (e)
-        return e;
-    if (p->step_ns <= 0)
-        return err_new(ERR_INVALID, "zero or negative query resolution step widths are not "
-                                    "accepted. Try a positive integer");
-    if (length / p->step_ns > PROM_MAX_POINTS)
-        return err_new(ERR_INVALID, "exceeded maximum resolution of 11,000 points per time series. "
-                                    "Try increasing the value of the step parameter");
-    return NULL;
-}
-
 static void answer(struct http_request *r, bool has_steps)
 {
     struct volume_params *p = arena_new_of(r->arena, struct volume_params);
@@ -270,7 +250,8 @@ static void answer(struct http_request *r, bool has_steps)
     if (!e && !(e = loki_api_range(r, DEF_SINCE_NS, &p->range)))
         e = loki_param_limit(http_param(r, "limit"), DEF_VOLUMES, &p->limit);
     if (!e && has_steps)
-        e = read_step(r, p);
+        e = loki_param_step(http_param(r, "step"), p->range.end_ns - p->range.start_ns, 1,
+                            &p->step_ns);
     if (!loki_api_failed(r, e))
         loki_api_task(r, tenant, run_volumes, p);
 }

@@ -482,21 +482,28 @@ bool prom_task_is_full(const struct prom_task *t)
     return t->sent_bytes + t->out.len >= t->tasks->opts.max_response_bytes;
 }
 
+struct store_query_opts prom_tasks_query_opts(const struct tenant_limits *l)
+{
+    struct store_query_opts opts = {
+        .shard_size = (unsigned)l->ingestion_tenant_shard_size,
+        .max_series = (uint64_t)l->max_fetched_series_per_query,
+        .max_bytes = (uint64_t)l->max_fetched_bytes_per_query,
+    };
+
+    if (l->max_query_lookback_ns > 0)
+        opts.min_ms = clock_wall_ms(&clock_system) - l->max_query_lookback_ns / NS_PER_MS;
+    return opts;
+}
+
 static struct err *attempt(struct prom_task *t)
 {
     const struct prom_tasks_opts *o = &t->tasks->opts;
-    struct store_query_opts opts = {
-        .arena = t->arena,
-        .shard_size = (unsigned)t->limits.ingestion_tenant_shard_size,
-        .max_series = (uint64_t)t->limits.max_fetched_series_per_query,
-        .max_bytes = (uint64_t)t->limits.max_fetched_bytes_per_query,
-        .deadline_mono_ms = t->deadline_mono_ms,
-        .cancel = &t->cancel,
-    };
+    struct store_query_opts opts = prom_tasks_query_opts(&t->limits);
     struct err *e;
 
-    if (t->limits.max_query_lookback_ns > 0)
-        opts.min_ms = clock_wall_ms(&clock_system) - t->limits.max_query_lookback_ns / NS_PER_MS;
+    opts.arena = t->arena;
+    opts.deadline_mono_ms = t->deadline_mono_ms;
+    opts.cancel = &t->cancel;
     buf_reset(&t->out);
     t->out.max_bytes = o->max_response_bytes;
     t->out.is_over = false;

@@ -173,6 +173,8 @@ void prom_task_rpc(struct prom_tasks *ts, struct rpc_call *call, struct slice te
 
 /* Limits of now for a tenant, or the least of several ("a|b"). */
 void prom_tasks_limits(struct prom_tasks *ts, struct slice tenant, struct tenant_limits *ret);
+/* What they say of the data that a query may ask for; whose arena, deadline and flag is for the caller to add. */
+struct store_query_opts prom_tasks_query_opts(const struct tenant_limits *l);
 /* Puts "b|a|b" into the order that names one request: "a|b", in a. ERR_INVALID when there are more
  * than may be joined. */
 ORR_CHECKED struct err *prom_tasks_tenants(const struct prom_tasks *ts, struct arena *a,

@@ -206,10 +206,8 @@ static void on_item(void *arg, const struct logfields_item *item)
 
 void logfields_add(struct logfields *f, const struct logquery_stream *s)
 {
-    struct logfields_reader r = {.arena = f->arena};
-
-    logfields_each(&r, s, on_item, f);
-    logfields_reader_done(&r);
+    f->reader.arena = f->arena;
+    logfields_each(&f->reader, s, on_item, f);
 }
 
 static int by_name(const void *a, const void *b)
@@ -250,4 +248,5 @@ void logfields_done(struct logfields *f)
 {
     arena_charge(f->arena, -(int64_t)(f->n * INDEX_BYTES));
     map_done(&f->index);
+    logfields_reader_done(&f->reader);
 }

@@ -66,6 +66,7 @@ struct logfield {
 struct logfields {
     struct arena *arena;
     uint32_t max; /* fields; those that come later are left out */
+    struct logfields_reader reader;
     struct map index;
     struct logfield **ptr;
     size_t n, cap;

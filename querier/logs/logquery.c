@@ -111,6 +111,8 @@ struct err *logquery(const struct engine *eng, const struct logquery *q, struct 
     if (!ret->is_metric && q->metric_only)
         e = err_new(ERR_INVALID, "log queries are not supported as an instant query type, please "
                                  "change your query to a range query type");
+    else if (ret->is_metric && q->lines_only)
+        e = err_new(ERR_INVALID, "only log selector is supported: a query for lines, not a metric");
     else if (!ret->is_metric && q->max_entries && q->limit > q->max_entries)
         e = err_new(ERR_INVALID,
                     "the limit of lines asked for, %u, is above the greatest that may be, %u "

@@ -32,6 +32,7 @@ struct logquery {
     int64_t interval_ns;      /* of lines only those at least so far from the one before */
     bool is_forward;          /* oldest lines first, else newest */
     bool metric_only;         /* a query for lines is an error */
+    bool lines_only;          /* a metric query is an error */
     uint32_t limit;           /* lines; LOGQUERY_LIMIT */
     uint32_t max_entries;     /* that limit may be */
     uint64_t max_bytes;       /* of lines that may be looked at */

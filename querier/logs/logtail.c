@@ -228,11 +228,6 @@ void logtail_window(const struct logtail *t, int64_t now_ns, int64_t *ret_start_
     *ret_start_ns = ORR_MIN(t->first_ns, *ret_end_ns);
 }
 
-int64_t logtail_behind_ns(const struct logtail *t, int64_t now_ns)
-{
-    return now_ns - t->opts.delay_ns - t->next_ns;
-}
-
 /* The window is done with up to its end, or to the last entry that there was room for. */
 static void advance(struct logtail *t, const struct tail_entry *e, size_t done, bool is_cut,
                     bool has_given, int64_t end_ns)

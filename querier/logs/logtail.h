@@ -12,7 +12,7 @@
  *
  * Bounds: LOGTAIL_LINES of a window and about LOGTAIL_BYTES of messages a poll. A window that has more ends there (batch.has_more:
  * poll again at once), and the next one looks back half as far, until there is less again. Nothing is left out but what of
- * one nanosecond is beyond LOGTAIL_LINES; how far the tail is behind says logtail_behind_ns().
+ * one nanosecond is beyond LOGTAIL_LINES.
  *
  * Memory between polls: the query, and 24 bytes for each line that the next window may have again. Owner: one thread at a time.
  */
@@ -56,5 +56,3 @@ void logtail_window(const struct logtail *t, int64_t now_ns, int64_t *ret_start_
 ORR_CHECKED struct err *logtail_poll(struct logtail *t, const struct engine *eng,
                                      struct logsource *source, struct arena *a,
                                      const struct logtail_poll *poll, struct logtail_batch *ret);
-/* From where the next window begins, its look back apart, to now less the delay. */
-int64_t logtail_behind_ns(const struct logtail *t, int64_t now_ns);

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdatomic.h>
 #include <stdio.h>
 
 #include "common/base/clock.h"
@@ -51,53 +50,13 @@ struct blockset {
     struct map blocks;  /* struct open_block by "tenant/ULID" */
     uint64_t tick;
     struct blockset_stats stats;
+    struct blockset_room_share share; /* bytes: with the lock */
     struct lookout *lookout;
     struct spell trouble;
 };
 
 static lookout_fn look;
-
-/* ---- room ---- */
-
-struct blockset_room {
-    size_t max_bytes;
-    _Atomic size_t bytes; /* of the readers of all sets */
-    struct blockset *sets[BLOCKSET_ROOM_SETS];
-    size_t n; /* constant once the sets are used */
-};
-
-struct blockset_room *blockset_room_new(struct objpages *pages)
-{
-    struct blockset_room *room = mem_new(struct blockset_room);
-    struct objpages_stats st;
-
-    objpages_stats_get(pages, &st);
-    room->max_bytes = st.max_bytes / 2; /* so that there is always room to read with */
-    return room;
-}
-
-void blockset_room_free(struct blockset_room *room)
-{
-    mem_free(room);
-}
-
-static void join_room(struct blockset *bs)
-{
-    struct blockset_room *room = bs->opts.room;
-
-    if (!room)
-        return;
-    ORR_ASSERT(room->n < BLOCKSET_ROOM_SETS);
-    room->sets[room->n++] = bs;
-}
-
-/* With the set's lock. */
-static void count_reader(struct blockset *bs, int64_t bytes)
-{
-    bs->stats.reader_bytes += (uint64_t)bytes;
-    if (bs->opts.room)
-        (void)atomic_fetch_add(&bs->opts.room->bytes, (size_t)bytes);
-}
+static bool close_oldest(void *arg);
 
 /* ---- life ---- */
 
@@ -110,7 +69,10 @@ struct blockset *blockset_new(const struct blockset_opts *opts)
     bs->has_lines = slice_eq_cstr(opts->signal, "logs");
     if (!bs->opts.max_open)
         bs->opts.max_open = 1000;
-    join_room(bs);
+    bs->share.give = close_oldest;
+    bs->share.arg = bs;
+    if (opts->room)
+        blockset_room_join(opts->room, &bs->share);
     lock_init(&bs->lock, LOCK_CACHE);
     bs->lookout = lookout_new(opts->local_root ? 0 : LOOK_THREADS, look, bs);
     return bs;
@@ -178,6 +140,7 @@ void blockset_stats_get(struct blockset *bs, struct blockset_stats *ret)
     lock_take(&bs->lock);
     *ret = bs->stats;
     ret->open = bs->blocks.len;
+    ret->reader_bytes = atomic_load(&bs->share.bytes);
     lock_release(&bs->lock);
 }
 
@@ -270,7 +233,12 @@ static void keep(struct blockset *bs, struct tenant_entry *t, struct catalogue *
     held_unref(old);
 }
 
-/* Makes what is held true as of now. On a thread of the lookout; one at a time for a tenant. */
+static struct err *comes_and_goes(struct slice tenant)
+{
+    return err_new(ERR_UNAVAILABLE, "the catalogue of tenant %.*s was there, and then it was not",
+                   SLICE_ARG(tenant));
+}
+
 /* Of one that was there it is not believed at once that it is not: answers would lack all blocks. */
 static struct err *stat_surely(struct blockset *bs, struct tenant_entry *t, struct slice tenant,
                                char *ret_etag)
@@ -285,9 +253,13 @@ static struct err *stat_surely(struct blockset *bs, struct tenant_entry *t, stru
     key = catalogue_key(bs->opts.signal, tenant);
     e = objstore_stays_absent(store, slice_cstr(key), &is_absent);
     mem_free(key);
-    return e || is_absent ? e : catalogue_stat(store, bs->opts.signal, tenant, ret_etag);
+    if (!e && !is_absent && !(e = catalogue_stat(store, bs->opts.signal, tenant, ret_etag)) &&
+        !ret_etag[0])
+        e = comes_and_goes(tenant);
+    return e;
 }
 
+/* Makes what is held true as of now. On a thread of the lookout; one at a time for a tenant. */
 static struct err *look(void *arg, struct slice tenant)
 {
     struct blockset *bs = arg;
@@ -306,8 +278,7 @@ static struct err *look(void *arg, struct slice tenant)
     if (!(e = stat_surely(bs, t, tenant, etag)) && !is_same_etag(bs, t, etag))
         e = catalogue_load(bs->opts.objstore, bs->opts.signal, tenant, &c);
     if (!e && c && etag[0] && catalogue_version(c) == 0) {
-        e = err_new(ERR_UNAVAILABLE, "the catalogue of tenant %.*s was there, and then it was not",
-                    SLICE_ARG(tenant));
+        e = comes_and_goes(tenant);
         catalogue_free(c);
     }
     if (!e)
@@ -391,6 +362,12 @@ static struct err *get_catalogue(struct blockset *bs, struct slice tenant,
 
 /* ---- readers ---- */
 
+/* With the lock. */
+static void count_reader(struct blockset *bs, int64_t bytes)
+{
+    (void)atomic_fetch_add(&bs->share.bytes, (size_t)bytes);
+}
+
 /* Takes out the least recently used; NULL: all are in use. */
 static struct open_block *take_oldest(struct blockset *bs)
 {
@@ -411,40 +388,14 @@ static struct open_block *take_oldest(struct blockset *bs)
     return oldest;
 }
 
-/* Of those that are not in is_tried; NULL: all are. */
-static struct blockset *fullest(const struct blockset_room *room, bool *is_tried)
+static bool close_oldest(void *arg)
 {
-    struct blockset_stats st;
-    size_t most = room->n;
-    uint64_t bytes = 0;
+    struct blockset *bs = arg;
+    struct open_block *victim = take_oldest(bs);
 
-    for (size_t i = 0; i < room->n; i++) {
-        blockset_stats_get(room->sets[i], &st);
-        if (!is_tried[i] && (most == room->n || st.reader_bytes > bytes)) {
-            most = i;
-            bytes = st.reader_bytes;
-        }
-    }
-    if (most == room->n)
-        return NULL;
-    is_tried[most] = true;
-    return room->sets[most];
-}
-
-/* From the set that has most; from another only if all of that one are in use. */
-static bool evict_from_room(const struct blockset_room *room)
-{
-    bool is_tried[BLOCKSET_ROOM_SETS] = {false};
-    struct open_block *victim;
-    struct blockset *bs;
-
-    while ((bs = fullest(room, is_tried))) {
-        if ((victim = take_oldest(bs))) {
-            open_block_free(bs, victim);
-            return true;
-        }
-    }
-    return false;
+    if (victim)
+        open_block_free(bs, victim);
+    return victim != NULL;
 }
 
 static bool has_too_many(struct blockset *bs)
@@ -457,13 +408,10 @@ static bool has_too_many(struct blockset *bs)
 
 static void evict(struct blockset *bs)
 {
-    struct blockset_room *room = bs->opts.room;
-    struct open_block *victim;
-
-    while (has_too_many(bs) && (victim = take_oldest(bs)))
-        open_block_free(bs, victim);
-    while (room && atomic_load(&room->bytes) > room->max_bytes && evict_from_room(room))
+    while (has_too_many(bs) && close_oldest(bs))
         continue;
+    if (bs->opts.room)
+        blockset_room_fit(bs->opts.room);
 }
 
 static struct open_block *find_open(struct blockset *bs, const char *key)

@@ -20,8 +20,8 @@
  * read, or is broken, keeps its block.
  *
  * Readers: opened at first use (a directory is mapped, other stores are read by pages), shared by
- * reference, closed least recently used first beyond max_open, or when those of all sets of a room take more
- * than half of the memory of the page cache, which they are charged to: then the set that has most gives.
+ * reference, closed least recently used first beyond max_open, or when those of all sets of a room
+ * (blockset_room.h) take more of the memory of the page cache than they may. They are charged to it.
  *
  * Any worker; blocks. blockset_hint(): any thread, does not block.
  */
@@ -31,16 +31,11 @@
 #include "common/block/block_skip.h"
 #include "common/block/tiers.h"
 #include "common/logblock/logblock.h"
+#include "querier/store/blockset_room.h"
 #include "querier/store/newness.h"
 
 struct blockset;
 struct open_block;
-
-/* Memory that the readers of several sets share, of the page cache that all read through; outlives them. */
-#define BLOCKSET_ROOM_SETS 4
-struct blockset_room;
-struct blockset_room *blockset_room_new(struct objpages *pages);
-void blockset_room_free(struct blockset_room *room); /* NULL is allowed */
 
 struct blockset_opts {
     struct slice signal;       /* static: "metrics", "logs" */
@@ -48,8 +43,7 @@ struct blockset_opts {
     const char *local_root;    /* directory of a store that is one: blocks are mapped; else NULL */
     struct objpages *pages;    /* what others are read through; outlives it */
     struct blockset_room
-        *room; /* of pages; all sets of it are made before one is used; NULL: readers are not
-                                   bounded by their memory */
+        *room; /* of pages; outlives its use; NULL: readers are not bounded by their memory */
     struct block_heads *heads; /* where headers of those are kept; outlives it; NULL: in memory */
     struct job_pool *jobs;     /* that open blocks side by side; outlives it; NULL: one by one */
     size_t max_open;           /* readers kept though nobody uses them; 0: 1000 */

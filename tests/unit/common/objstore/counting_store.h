@@ -10,13 +10,23 @@ struct counting_store {
     struct objstore base;
     struct objstore *below;
     uint64_t gets, bytes, stats;
-    int failing;   /* so many of the next gets fail */
-    int hiding;    /* so many of the next gets and stats say that the object is not there */
-    bool is_plain; /* it has no conditional puts */
+    int failing;        /* so many of the next gets fail */
+    int hiding;         /* so many of the next gets and stats say that the object is not there */
+    unsigned hide_mask; /* the same, of those whose bit is set, lowest first; before hiding */
+    const char *hides;  /* part of the keys of which hiding and hide_mask are; NULL: all */
+    bool is_plain;      /* it has no conditional puts */
 };
 
-static bool counting_hides(struct counting_store *s)
+static bool counting_hides(struct counting_store *s, struct slice key)
 {
+    unsigned mask = METRIC_GET(s->hide_mask);
+
+    if (s->hides && slice_find(key, slice_cstr(s->hides), 0) < 0)
+        return false;
+    if (mask) {
+        __atomic_store_n(&s->hide_mask, mask >> 1, __ATOMIC_RELAXED);
+        return mask & 1;
+    }
     return METRIC_GET(s->hiding) > 0 && __atomic_fetch_sub(&s->hiding, 1, __ATOMIC_RELAXED) > 0;
 }
 
@@ -32,7 +42,7 @@ static struct err *counting_get(struct objstore *base, struct slice key,
         (void)__atomic_fetch_sub(&s->failing, 1, __ATOMIC_RELAXED);
         return err_new(ERR_UNAVAILABLE, "told to fail");
     }
-    if (counting_hides(s))
+    if (counting_hides(s, key))
         return err_new(ERR_NOT_FOUND, "told to hide it");
     e = s->below->ops->get(s->below, key, opts, ret, ret_info); /* one get, not two */
     METRIC_ADD(s->bytes, ret->len);
@@ -59,7 +69,7 @@ static struct err *counting_stat(struct objstore *base, struct slice key, struct
     struct counting_store *s = (struct counting_store *)base;
 
     METRIC_ADD(s->stats, 1);
-    if (counting_hides(s))
+    if (counting_hides(s, key))
         return err_new(ERR_NOT_FOUND, "told to hide it");
     return objstore_stat(s->below, key, ret);
 }

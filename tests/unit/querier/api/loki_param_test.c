@@ -31,6 +31,18 @@ TEST(loki_param_times)
               "parse");
 }
 
+TEST(loki_param_times_are_so_far_apart_that_a_length_fits)
+{
+    int64_t first, last, length;
+
+    CHECK_ERR(loki_param_time("start", SLICE("-4611686018427387904"), 0, &first), ERR_INVALID,
+              "parse");
+    CHECK_ERR(loki_param_time("end", SLICE("4611686018427387904"), 0, &last), ERR_INVALID, "parse");
+    CHECK_OK(loki_param_time("start", SLICE("-4611686018427387903"), 0, &first));
+    CHECK_OK(loki_param_time("end", SLICE("4611686018427387903"), 0, &last));
+    CHECK(!__builtin_sub_overflow(last, first, &length));
+}
+
 TEST(loki_param_durations)
 {
     int64_t got;
@@ -43,6 +55,23 @@ TEST(loki_param_durations)
     CHECK_INT(got, 5400 * NS_PER_S);
     CHECK_ERR(loki_param_duration("step", SLICE("long"), 5, &got), ERR_INVALID, "\"step\"");
     CHECK_ERR(loki_param_duration("step", SLICE("1e15"), 5, &got), ERR_INVALID, "\"step\"");
+}
+
+TEST(loki_param_steps)
+{
+    int64_t got;
+
+    CHECK_OK(loki_param_step(SLICE(""), 3600 * NS_PER_S, 1, &got));
+    CHECK_INT(got, 14 * NS_PER_S); /* 250 of an hour */
+    CHECK_OK(loki_param_step(SLICE(""), 3600 * NS_PER_S, 60, &got));
+    CHECK_INT(got, 60 * NS_PER_S);
+    CHECK_OK(loki_param_step(SLICE("5m"), 3600 * NS_PER_S, 1, &got));
+    CHECK_INT(got, 300 * NS_PER_S);
+    CHECK_OK(loki_param_step(SLICE("1"), 11000 * NS_PER_S, 1, &got));
+    CHECK_ERR(loki_param_step(SLICE("1"), 11001 * NS_PER_S, 1, &got), ERR_INVALID, "11,000");
+    CHECK_ERR(loki_param_step(SLICE("0"), NS_PER_S, 1, &got), ERR_INVALID, "zero or negative");
+    CHECK_ERR(loki_param_step(SLICE("-1"), NS_PER_S, 1, &got), ERR_INVALID, "zero or negative");
+    CHECK_ERR(loki_param_step(SLICE("x"), NS_PER_S, 1, &got), ERR_INVALID, "\"step\"");
 }
 
 TEST(loki_param_limits_and_directions)

@@ -115,6 +115,23 @@ TEST(logfields_of_metadata_and_stages_have_no_parser)
     arena_free(a);
 }
 
+TEST(logfields_of_many_streams_need_the_memory_of_one)
+{
+    static const char *const lines[] = {"a=1 b=2 c=3", "{\"d\":4}"};
+    struct arena *a = arena_new(0);
+    struct logquery_stream s = stream_of(a, lines, 2);
+    struct logfields f = {.arena = a, .max = 10};
+    size_t used;
+
+    logfields_add(&f, &s);
+    used = arena_used(a);
+    for (int i = 0; i < 100; i++)
+        logfields_add(&f, &s);
+    CHECK_INT(arena_used(a), used);
+    logfields_done(&f);
+    arena_free(a);
+}
+
 TEST(logfields_are_at_most_so_many)
 {
     static const char *const lines[] = {"a=1 b=2 c=3", "c=4 a=5 d=6"};

@@ -252,6 +252,7 @@ static void check_refused(const char *expr, struct logquery change, enum err_cod
     f.q.deadline_mono_ms = change.deadline_mono_ms;
     f.q.cancel = change.cancel;
     f.q.metric_only = change.metric_only;
+    f.q.lines_only = change.lines_only;
     if (change.end_ns)
         f.q.end_ns = change.end_ns;
     CHECK_ERR(run(&f), code, text);
@@ -269,6 +270,8 @@ TEST(logquery_limits)
     check_refused(lines, (struct logquery){.max_entries = 99}, ERR_INVALID,
                   "limits.max-entries-limit-per-query");
     check_refused(lines, (struct logquery){.metric_only = true}, ERR_INVALID, "instant query");
+    check_refused(metric, (struct logquery){.lines_only = true, .step_ns = S}, ERR_INVALID,
+                  "only log selector is supported");
     check_refused(metric, (struct logquery){.max_bytes = 20, .step_ns = S}, ERR_LIMIT,
                   "limits.max-query-bytes-read");
     check_refused(metric, (struct logquery){.max_series = 1, .step_ns = S}, ERR_LIMIT,

@@ -292,6 +292,13 @@ TEST(logstored_without_an_answer_of_the_bucket_there_is_a_warning_or_an_error)
     PUT(&g, {"a", T0 + NS_PER_S, "old", NULL});
     g.bucket.failing = 1 << 20;
     CHECK_ERR(ask(&g, lines_of("{app=\"a\"}", true, 10)), ERR_UNAVAILABLE, "told to fail");
+    g.bucket.failing = 0;
+    check_lines(&g, "{app=\"a\"}", "{app=\"a\"} 1=old ");
+    CHECK_INT(g.sq.warnings.len, 0);
+    PUT(&g, {"a", T0 + 2 * NS_PER_S, "newer", NULL});
+    g.bucket.failing = 1 << 20; /* what is known is still read */
+    check_lines(&g, "{app=\"a\"}", "{app=\"a\"} 1=old ");
+    CHECK_INT(g.sq.warnings.len, 1);
     rig_down(&g);
 }
 

@@ -105,7 +105,6 @@ TEST(logtail_waits_for_late_lines_where_asked_to)
     r.now_ns += 2 * S;
     check_poll(&r, "{\"streams\":[{\"stream\":{\"app\":\"a\"},\"values\":[[\"995000000000\",\"w\"],"
                    "[\"996000000000\",\"x\"]]}]}\n");
-    CHECK_INT(logtail_behind_ns(r.tail, r.now_ns), 0);
     rig_done(&r);
 }
 
@@ -162,7 +161,6 @@ TEST(logtail_comes_after_when_there_is_much)
         r.now_ns += S;
         CHECK_INT(drain(&r, &polls), 12000);
         CHECK(polls < 40);
-        CHECK_INT(logtail_behind_ns(r.tail, r.now_ns), 0);
     }
     for (int i = 0; i < 30; i++) { /* it looks back again when there is less */
         r.now_ns += S;
