@@ -1,6 +1,5 @@
 #include "compactor/logcheck.h"
 
-#include "common/base/clock.h"
 #include "common/base/fsx.h"
 #include "common/base/mem.h"
 #include "common/base/vec.h"
@@ -158,11 +157,6 @@ static struct err *check_frame(const struct logframe *f, struct slice tenant, st
 
 /* ---- a segment ---- */
 
-static int64_t ms_down(int64_t ns)
-{
-    return ns / NS_PER_MS - (ns % NS_PER_MS < 0);
-}
-
 static struct err *open_frames(struct logcheck *c, struct slice tenant, struct ulid segment,
                                struct segcheck *found)
 {
@@ -199,7 +193,8 @@ struct err *logcheck_open_segment(const char *dir, struct slice tenant, struct u
         return err_wrap(segcheck_as_corrupt(e), "segment %s", ulid_print(segment).s);
     }
     *ret = c;
-    *ret_found = (struct segcheck){ms_down(found.min_t), ms_down(found.max_t) + 1, found.samples};
+    *ret_found =
+        (struct segcheck){logblock_ms(found.min_t), logblock_ms(found.max_t) + 1, found.samples};
     return NULL;
 }
 

@@ -29,6 +29,7 @@
 #pragma once
 #include <stdatomic.h>
 
+#include "common/base/clock.h"
 #include "common/base/hash.h"
 #include "common/block/block_reader.h"
 #include "common/logblock/logpage.h"
@@ -38,6 +39,12 @@
 #define LOGBLOCK_FILTER_FILE "filter"
 #define LOGBLOCK_MAX_PAGES (1u << 22)
 #define LOGBLOCK_MAX_STREAMS (1u << 24)
+
+/* A time in ms, rounded down, as meta.json and index have it. */
+static inline int64_t logblock_ms(int64_t ns)
+{
+    return ns / NS_PER_MS - (ns % NS_PER_MS < 0);
+}
 
 /* ---- writing: <dir>/<ULID>.tmp/, renamed to <dir>/<ULID> at the end, as block_writer.h does ---- */
 

@@ -166,12 +166,13 @@ static size_t bytes_to_hold(const struct logblock_set *s, uint32_t page)
 /* False: there is no room for more. */
 static bool plan_page(struct logblock_set *s, uint32_t page, size_t *room)
 {
-    size_t n = bytes_to_hold(s, page) + OBJPAGES_PAGE;
+    size_t n;
 
     if (s->held.len && vec_last(&s->held) == page) /* of many streams, as a rule */
         return true;
     if (!logblock_has_page(&s->m, page) || is_held(s, page))
         return true;
+    n = bytes_to_hold(s, page) + OBJPAGES_PAGE;
     if ((s->held.len && *room < n) || s->held.len == MAX_HELD)
         return false;
     *room -= ORR_MIN(*room, n);
@@ -183,11 +184,12 @@ static bool plan_page(struct logblock_set *s, uint32_t page, size_t *room)
 static void plan_pages(struct logblock_set *s, size_t room)
 {
     size_t i = s->next;
-    const struct logblock_match *m = s->cur;
     uint32_t left = s->left, at = s->at;
 
     vec_clear(&s->held);
     for (;;) {
+        const struct logblock_match *m;
+
         for (; left; left--, at += s->q.is_backward ? UINT32_MAX : 1u)
             if (!plan_page(s, at, &room))
                 return;

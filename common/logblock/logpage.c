@@ -211,6 +211,37 @@ struct err *logpage_times(struct logpage *p, const int64_t **ret)
     return NULL;
 }
 
+const struct logpage_run *logpage_find_run(const struct logpage_run *runs, size_t n,
+                                           uint32_t stream)
+{
+    size_t lo = 0, hi = n;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+
+        if (runs[mid].stream == stream)
+            return &runs[mid];
+        if (runs[mid].stream < stream)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return NULL;
+}
+
+uint32_t logpage_find_time(const int64_t *times, uint32_t first, uint32_t end, int64_t t)
+{
+    while (first < end) {
+        uint32_t mid = first + (end - first) / 2;
+
+        if (times[mid] < t)
+            first = mid + 1;
+        else
+            end = mid;
+    }
+    return first;
+}
+
 /* ---- what comes out ---- */
 
 /* More than any value that is written at once may leave unused. */

@@ -307,37 +307,6 @@ static struct err *page_get(struct loghead_set *s, struct held *h, uint32_t numb
     return NULL;
 }
 
-static const struct logpage_run *find_run(const struct page *pg, uint32_t stream)
-{
-    size_t lo = 0, hi = pg->n_runs;
-
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-
-        if (pg->runs[mid].stream == stream)
-            return &pg->runs[mid];
-        if (pg->runs[mid].stream < stream)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return NULL;
-}
-
-/* The first of entries [lo, hi) at t or later. */
-static uint32_t bound(const int64_t *times, uint32_t lo, uint32_t hi, int64_t t)
-{
-    while (lo < hi) {
-        uint32_t mid = lo + (hi - lo) / 2;
-
-        if (times[mid] < t)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo;
-}
-
 /* ---- sources ---- */
 
 static inline int64_t time_at(const struct loghead_set *s, const struct source *x, uint32_t i)
@@ -386,10 +355,10 @@ static bool next_page(struct loghead_set *s, struct source *x)
             continue;
         if ((s->err = page_get(s, x->held, number, &pg)))
             return false;
-        if (!(run = find_run(pg, x->stream)))
+        if (!(run = logpage_find_run(pg->runs, pg->n_runs, x->stream)))
             continue;
-        x->at = bound(pg->times, run->first, run->first + run->n, s->q.from_ns);
-        x->end = bound(pg->times, x->at, run->first + run->n, s->q.to_ns);
+        x->at = logpage_find_time(pg->times, run->first, run->first + run->n, s->q.from_ns);
+        x->end = logpage_find_time(pg->times, x->at, run->first + run->n, s->q.to_ns);
         x->page = pg;
         skip_unwanted(s, x);
         x->page = NULL;
