@@ -256,23 +256,11 @@ size_t logcheck_n_sources(const struct logcheck *c)
     return c->block ? 1 : c->frames.len;
 }
 
-static void close_sources(struct logblock_source *s, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        s[i].close(s[i].arg);
-}
-
 struct err *logcheck_sources(const struct logcheck *c, struct logblock_source *ret)
 {
     if (c->block)
         return logblock_source_block(c->block, ret);
-    for (size_t i = 0; i < c->frames.len; i++) {
-        struct err *e = logblock_source_frame(&c->frames.ptr[i], &ret[i]);
-
-        if (e) {
-            close_sources(ret, i);
-            return e;
-        }
-    }
+    for (size_t i = 0; i < c->frames.len; i++)
+        ret[i] = logblock_source_frame(&c->frames.ptr[i]);
     return NULL;
 }

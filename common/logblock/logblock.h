@@ -152,8 +152,7 @@ struct logblock_source {
 /* All of a block, or of a frame whose bytes are lent; block and bytes outlive it. Each holds one page in memory. */
 ORR_CHECKED struct err *logblock_source_block(struct logblock *b, struct logblock_source *ret);
 struct logframe;
-ORR_CHECKED struct err *logblock_source_frame(const struct logframe *f,
-                                              struct logblock_source *ret);
+struct logblock_source logblock_source_frame(const struct logframe *f);
 
 /* Whether a line stays. */
 typedef bool logblock_keep_fn(void *arg, struct labels labels, const struct logpage_entry *e);
