@@ -171,5 +171,6 @@ ORR_CHECKED struct err *logblock_merge(const struct logblock_source *sources, si
                                        const atomic_bool *stop, struct logblock_writer *w,
                                        uint64_t *ret_duplicates);
 
-/* Reads everything and checks that it is what it says: sums, order, index against directory against pages. */
+/* Reads everything and checks that it is what it says: sums, order, fingerprints, index against directory against pages.
+ * Labels are taken for the stream's own: not of a block that is read with external ones. */
 ORR_CHECKED struct err *logblock_verify(struct logblock *b);

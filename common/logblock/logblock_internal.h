@@ -99,7 +99,7 @@ struct logblock_matches {
 };
 static inline bool logblock_has_page(const struct logblock_matches *m, uint32_t page)
 {
-    return m->pages[page >> 6] >> (page & 63) & 1;
+    return logpage_has(m->pages, page);
 }
 /* In the arena. is_all: whatever the times are. */
 ORR_CHECKED struct err *logblock_match(struct logblock *b, struct arena *a,

@@ -51,7 +51,7 @@ static struct err *end_stream(struct verifying *v)
     return v->n_metas ? wrong("index: a stream has pages in which it has no lines") : NULL;
 }
 
-static struct err *next_series(struct verifying *v)
+static struct err *next_series(struct verifying *v, uint32_t stream)
 {
     struct block_reader_series s;
     struct err *e;
@@ -63,7 +63,9 @@ static struct err *next_series(struct verifying *v)
         return e;
     v->metas = s.chunks;
     v->n_metas = s.n_chunks;
-    return NULL;
+    return hash128_eq(labels_fingerprint(s.labels), logblock_directory_stream(v->dir, stream).fp)
+               ? NULL
+               : wrong("index: labels do not have the fingerprint that the directory says");
 }
 
 /* A stream begins, or goes on in another page. */
@@ -76,10 +78,12 @@ static struct err *check_run(struct verifying *v, const struct logblock_page *p,
     if (!v->has_stream || run->stream != v->stream) {
         uint32_t next = v->has_stream ? v->stream + 1 : 0;
 
-        if ((e = end_stream(v)) || (e = next_series(v)))
+        if ((e = end_stream(v)))
             return e;
         if (run->stream != next || next >= v->dir->n_streams)
             return wrong("pages: streams are not one behind the other");
+        if ((e = next_series(v, next)))
+            return e;
         v->has_stream = true;
         v->stream = run->stream;
         v->sum = (struct logblock_stream_at){0};
