@@ -266,23 +266,6 @@ static struct logblock_page *free_slot(struct logblock_set *s)
     return found;
 }
 
-/* Takes out of p->want the lines that lack one. *ret_has false: that was all. */
-static struct err *match_needles(struct logblock_set *s, struct logblock_page *p, bool *ret_has)
-{
-    uint32_t words = LOGPAGE_WORDS(logpage_n_entries(p->page));
-    uint64_t *set = arena_array(p->arena, uint64_t, words), any = 1;
-    struct err *e = NULL;
-
-    for (size_t k = 0; !e && any && k < s->q.n_needles; k++) {
-        e = logpage_match(p->page, s->q.needles[k], set);
-        any = 0;
-        for (uint32_t i = 0; i < words; i++)
-            any |= p->want[i] &= set[i];
-    }
-    *ret_has = any != 0;
-    return e;
-}
-
 /* Whether any line of it can be wanted, as its beginning says. */
 static struct err *may_have(struct logblock_set *s, struct logblock_page *p, bool *ret)
 {
@@ -296,17 +279,16 @@ static struct err *may_have(struct logblock_set *s, struct logblock_page *p, boo
 static struct err *match_lines(struct logblock_set *s, struct logblock_page *p,
                                const struct logblock_page_at *at, bool *ret_has)
 {
-    uint32_t words = LOGPAGE_WORDS(logpage_n_entries(p->page));
     struct err *e = may_have(s, p, ret_has);
 
     if (e || !*ret_has)
         return e;
-    p->want = arena_array(p->arena, uint64_t, words);
-    memset(p->want, 255, words * sizeof(*p->want));
+    p->want = arena_array(p->arena, uint64_t, LOGPAGE_WORDS(logpage_n_entries(p->page)));
     /* What is read of it now are many small parts; from afar they come together. */
     if (s->q.n_needles &&
-        ((e = logblock_in_hold(&s->body, &(struct logfilter_range){at->offset, at->bytes}, 1)) ||
-         (e = match_needles(s, p, ret_has))))
+        (e = logblock_in_hold(&s->body, &(struct logfilter_range){at->offset, at->bytes}, 1)))
+        return e;
+    if ((e = logpage_match_all(p->page, s->q.needles, s->q.n_needles, p->want, ret_has)))
         return e;
     if (!*ret_has || !s->q.bound)
         return NULL;

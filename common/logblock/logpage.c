@@ -393,6 +393,24 @@ struct err *logpage_match(struct logpage *p, struct slice needle, uint64_t *ret)
     return logcol_match(&p->lines.src, p->lines.root, &ask, ret);
 }
 
+struct err *logpage_match_all(struct logpage *p, const struct slice *needles, size_t n,
+                              uint64_t *ret, bool *ret_has)
+{
+    uint32_t words = LOGPAGE_WORDS(p->n);
+    uint64_t *set = arena_array(p->arena, uint64_t, words), any = 1;
+    struct err *e = NULL;
+
+    memset(ret, 255, words * sizeof(*ret));
+    for (size_t k = 0; !e && any && k < n; k++) {
+        e = logpage_match(p, needles[k], set);
+        any = 0;
+        for (uint32_t i = 0; i < words; i++)
+            any |= ret[i] &= set[i];
+    }
+    *ret_has = any != 0;
+    return e;
+}
+
 bool logpage_lacks(struct logpage *p, struct slice needle)
 {
     struct logcol_ask ask = logcol_ask_of(LOGCOL_HOLDS, needle);

@@ -137,6 +137,9 @@ ORR_CHECKED struct err *logpage_meta(struct logpage *p, const uint64_t *want, ui
 /* The entries whose line holds needle, exactly. ret has LOGPAGE_WORDS(entries) words and is
  * overwritten. The empty needle is in all. */
 ORR_CHECKED struct err *logpage_match(struct logpage *p, struct slice needle, uint64_t *ret);
+/* The entries that hold every one of the needles; likewise. *ret_has false: none does. */
+ORR_CHECKED struct err *logpage_match_all(struct logpage *p, const struct slice *needles, size_t n,
+                                          uint64_t *ret, bool *ret_has);
 /* Whether, as header and tree alone say, no line can hold it. */
 bool logpage_lacks(struct logpage *p, struct slice needle);
 

@@ -259,22 +259,12 @@ static void trim(struct loghead_set *s)
 
 static struct err *match_page(const struct loghead_query *q, struct page *pg)
 {
-    uint32_t words = LOGPAGE_WORDS(logpage_n_entries(pg->lp));
-    uint64_t *set, any = 1;
-    struct err *e = NULL;
+    bool has;
 
     if (!q->n_needles)
         return NULL;
-    set = arena_array(pg->arena, uint64_t, words);
-    pg->want = arena_array(pg->arena, uint64_t, words);
-    memset(pg->want, 255, words * sizeof(*pg->want));
-    for (size_t k = 0; !e && any && k < q->n_needles; k++) {
-        e = logpage_match(pg->lp, q->needles[k], set);
-        any = 0;
-        for (uint32_t i = 0; i < words; i++)
-            any |= pg->want[i] &= set[i];
-    }
-    return e;
+    pg->want = arena_array(pg->arena, uint64_t, LOGPAGE_WORDS(logpage_n_entries(pg->lp)));
+    return logpage_match_all(pg->lp, q->needles, q->n_needles, pg->want, &has);
 }
 
 static struct err *page_get(struct loghead_set *s, struct held *h, uint32_t number,
