@@ -27,6 +27,11 @@ struct answer {
     struct logjoin *join;
 };
 
+static int64_t floor_ms(int64_t ns)
+{
+    return ns / NS_PER_MS - (ns % NS_PER_MS < 0);
+}
+
 static int64_t since_ms(const struct logremote *r, int64_t start_ns)
 {
     if (r->opts.grace_ns <= 0 || start_ns < 0)
@@ -110,8 +115,8 @@ static struct err *join(struct logremote *r, const struct question *q, struct an
 
     r->mark = ORR_MAX(r->mark, mark);
     if (!r->opts.has_known_mark || mark > r->opts.known_mark)
-        e = store_take_logs(an->sq, an->arena, an->f, logblock_ms(q->select.from_ns),
-                            logblock_ms(q->select.to_ns - 1), &filter, &an->blocks);
+        e = store_take_logs(an->sq, an->arena, an->f, floor_ms(q->select.from_ns),
+                            floor_ms(q->select.to_ns - 1), &filter, &an->blocks);
     if (e)
         return e;
     origins = arena_array(an->arena, struct logjoin_origin *, n_peers + an->blocks.n);
@@ -297,7 +302,7 @@ static struct logstretch plan(struct logremote *r, struct arena *a,
     size_t n = 0;
 
     if (from_ns < to_ns)
-        store_log_times(sq, a, logblock_ms(from_ns), logblock_ms(to_ns - 1), &times, &n);
+        store_log_times(sq, a, floor_ms(from_ns), floor_ms(to_ns - 1), &times, &n);
     blocks = arena_array(a, struct logstretch_block, n);
     for (size_t i = 0; i < n; i++)
         blocks[i] = (struct logstretch_block){ns_of(times[i].min_ms), ns_of(times[i].max_ms)};

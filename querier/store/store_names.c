@@ -311,12 +311,17 @@ static struct err *add_items(struct names *ns, struct slice frame)
     return e;
 }
 
+static int64_t floor_ms(int64_t ns)
+{
+    return ns / NS_PER_MS - (ns % NS_PER_MS < 0);
+}
+
 struct err *store_log_names(struct store_query *sq, const struct rpc_logs_select *select,
                             int64_t since_ms, struct store_names *ret)
 {
     struct slice label = select->kind == RPC_LOGS_VALUES ? select->name : (struct slice){0};
     const struct matchers *ms = &select->matchers;
-    int64_t min_ms = logblock_ms(select->from_ns), max_ms = logblock_ms(select->to_ns - 1);
+    int64_t min_ms = floor_ms(select->from_ns), max_ms = floor_ms(select->to_ns - 1);
     struct names ns = {.sq = sq};
     const struct blockset_filter filter = filter_of(&ns, ms, ms->n != 0, label);
     struct blockset_view blocks = {0};
