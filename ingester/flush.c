@@ -49,8 +49,8 @@ struct flush {
     pthread_cond_t cond;
     /* guarded by lock */
     struct flush_request *first, **last;
-    bool is_stopping, is_woken;
-    atomic_bool is_ending; /* is_stopping, for who holds no lock */
+    bool is_woken;
+    atomic_bool is_stopping; /* also looked at by who holds no lock */
     /* the thread's */
     VEC(struct flush_request *) waiting;
     int64_t next_maintain_ms, next_hint_ms, sealed_at_ms;
@@ -223,7 +223,7 @@ static void maintain(struct flush *f)
         err_free(e);
     }
     hint_all(f);
-    flush_upload_run(f->upload, flush_is_leaving(f), &f->is_ending);
+    flush_upload_run(f->upload, flush_is_leaving(f), &f->is_stopping);
 }
 
 /* ---- leaving ---- */
@@ -397,7 +397,6 @@ void flush_stop(struct flush *f)
 {
     lock_take(&f->lock);
     f->is_stopping = true;
-    atomic_store(&f->is_ending, true);
     pthread_cond_signal(&f->cond);
     lock_release(&f->lock);
 }

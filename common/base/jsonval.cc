@@ -71,6 +71,14 @@ void jsonval_free(struct jsonval_doc *doc)
     delete doc;
 }
 
+/* Its copy of the text, the texts in it, and the tape, whose first word says how long it is. */
+size_t jsonval_memory(const struct jsonval_doc *doc)
+{
+    uint64_t words = doc->parser.doc.tape[0] & simdjson::internal::JSON_VALUE_MASK;
+
+    return 2 * doc->parser.capacity() + words * sizeof(uint64_t);
+}
+
 enum jsonval_kind jsonval_kind(struct jsonval v)
 {
     switch (element_of(v).type()) {

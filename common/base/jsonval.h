@@ -40,6 +40,8 @@ enum jsonval_kind {
 ORR_CHECKED struct err *jsonval_parse(struct slice text, size_t max_depth, struct jsonval_doc **ret,
                                       struct jsonval *ret_root);
 void jsonval_free(struct jsonval_doc *doc); /* NULL is allowed */
+/* Memory that a document has touched, roughly. */
+size_t jsonval_memory(const struct jsonval_doc *doc);
 
 enum jsonval_kind jsonval_kind(struct jsonval v);
 /* Each for its kind only: asserts it. */

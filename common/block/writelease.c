@@ -10,8 +10,7 @@
 /* All in lease_ms; the header has the reasons. */
 #define USABLE 12
 #define SPARE 2 /* of R */
-#define KNOWN                                                                                      \
-    2 /* a claim is known to have taken place within so long of the read before it, or is none */
+#define KNOWN 2 /* after the last read before it a claim is known to have taken place, or is none */
 #define AWAITED 4 /* a claim of which nothing was heard, before another is made */
 #define SETTLES 3 /* and waits so long */
 #define RENEWS 4  /* three attempts before it cannot be used */
@@ -120,14 +119,14 @@ static void move_on(struct writelease *l, int64_t read_began_ms, int64_t now_ms,
         l->state = WRITELEASE_CLAIMED;
         l->claimed_ms = now_ms;
     } else if (l->state == WRITELEASE_CLAIMING) {
-        l->basis_ms =
-            read_began_ms; /* nobody has claimed it meanwhile, if that stands there still */
+        /* nobody has claimed it meanwhile, if that stands there still */
+        l->basis_ms = read_began_ms;
         is_over |= !is_seen(l, text) || now_ms >= l->valid_ms + AWAITED * l->lease_ms;
     } else if (l->state == WRITELEASE_CLAIMED && !ours) {
         is_over = true; /* another's came after ours */
     } else if (l->state == WRITELEASE_HELD && !ours) {
-        ret->is_lost =
-            !is_over; /* else it ran out, unseen: this process stood still, or the bucket was away */
+        /* else it ran out, unseen: this process stood still, or the bucket was away */
+        ret->is_lost = !is_over;
         is_over = true;
     } else if (l->state == WRITELEASE_CLAIMED &&
                read_began_ms >= l->claimed_ms + SETTLES * l->lease_ms) {
@@ -143,8 +142,7 @@ static void hold(struct writelease *l, int64_t now_ms, bool wanted, struct write
 {
     if (!wanted && !l->is_busy && now_ms >= l->quiet_ms && writelease_may_put(l, now_ms)) {
         (void)snprintf(ret->text, sizeof(ret->text), "free %s by %s\n", l->nonce, l->instance);
-        ret->until_ms =
-            ORR_MIN(now_ms + FREES * l->lease_ms, l->valid_ms + usable_ms(l)); /* one attempt */
+        ret->until_ms = ORR_MIN(now_ms + FREES * l->lease_ms, l->valid_ms + usable_ms(l));
         ret->is_end = true;
         l->state = WRITELEASE_IDLE;
     } else if (now_ms >= writelease_next_ms(l, true, now_ms)) {

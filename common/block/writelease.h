@@ -20,7 +20,8 @@
  *
  *   to claim   read: absent, free, or the same text for R, at the beginning of that read. Write ours, given up L after that
  *              beginning. It has to be known that it took place, by its acknowledgement or by reading it, 2 L after the
- *              beginning of the last read that still showed what that one did; else from the beginning, and so after 4 L. Wait 3 L. Read: still ours? Then it is held. Else from the beginning.
+ *              beginning of the last read that still showed what that one did; else from the beginning, and so after 4 L.
+ *              Wait 3 L. Read: still ours? Then it is held. Else from the beginning.
  *   to hold    every 4 L read, and if it is still ours write the next count. A write counts, from its beginning on, if it was
  *              acknowledged before R - L were over since the beginning of the last that did: later another may be claiming.
  *   to use     puts are begun up to U after the last such beginning, one at a time, and given up after C. After one that failed
@@ -98,8 +99,8 @@ struct writelease {
 struct writelease_step {
     char text[WRITELEASE_TEXT_BYTES];
     int64_t until_ms;
-    bool
-        is_end; /* it gives the lease back; else the caller tells writelease_wrote() what became of it */
+    /* it gives the lease back; else the caller tells writelease_wrote() what became of it */
+    bool is_end;
     /* it was held and had not run out, and another's text stands there: a write came very late, or somebody forced it */
     bool is_lost;
 };

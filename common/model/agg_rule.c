@@ -7,6 +7,7 @@
 #include "common/base/conf.h"
 #include "common/base/hash.h"
 #include "common/lang/promql.h"
+#include "common/model/rule_list.h"
 
 #define DEFAULT_STALENESS_MS 300000
 #define MAX_NAME_BYTES 1024
@@ -20,15 +21,9 @@ static const char *const output_names[] = {
 /* ---- reading ---- */
 
 struct reading {
-    const char *file;
-    struct arena *a;
+    struct rule_list list;
     struct agg_rule *rule;
 };
-
-static struct err *bad(const struct reading *r, unsigned line, const char *what)
-{
-    return err_new(ERR_INVALID, "%s:%u: aggregation_rules: %s", r->file, line, what);
-}
 
 /* A text, or a list of them. */
 static struct err *read_texts(struct reading *r, const struct yaml_node *node, unsigned line,
@@ -38,16 +33,16 @@ static struct err *read_texts(struct reading *r, const struct yaml_node *node, u
     struct slice *texts;
 
     if (yaml_is_null(node) || node->kind == YAML_KIND_MAP)
-        return bad(r, line, "neither a text nor a list of texts");
+        return rule_list_bad(&r->list, line, "neither a text nor a list of texts");
     if (n > max)
-        return bad(r, line, "too long a list");
-    texts = arena_array(r->a, struct slice, n + 1);
+        return rule_list_bad(&r->list, line, "too long a list");
+    texts = arena_array(r->list.a, struct slice, n + 1);
     for (size_t i = 0; i < n; i++) {
         const struct yaml_node *item = node->kind == YAML_KIND_SEQ ? node->items[i] : node;
 
         if (yaml_is_null(item) || item->kind != YAML_KIND_SCALAR)
-            return bad(r, line, "an item is not a text");
-        texts[i] = arena_dup(r->a, item->text);
+            return rule_list_bad(&r->list, line, "an item is not a text");
+        texts[i] = arena_dup(r->list.a, item->text);
     }
     *ret = texts;
     *ret_n = n;
@@ -63,15 +58,16 @@ static struct err *read_match(struct reading *r, const struct yaml_node *node, u
 
     if (e)
         return e;
-    r->rule->match = match = arena_array(r->a, struct matchers, n + 1);
+    r->rule->match = match = arena_array(r->list.a, struct matchers, n + 1);
     for (size_t i = 0; i < n; i++) {
-        if ((e = promql_parse_selector(r->a, texts[i], &match[i])))
-            return err_wrap(e, "%s:%u: match", r->file, line);
+        if ((e = promql_parse_selector(r->list.a, texts[i], &match[i])))
+            return err_wrap(e, "%s:%u: match", r->list.file, line);
         r->rule->n_match++;
         if (promql_selects_all(match[i]))
-            return bad(r, line, "a selector without a matcher that rules anything out");
+            return rule_list_bad(&r->list, line,
+                                 "a selector without a matcher that rules anything out");
     }
-    return n ? NULL : bad(r, line, "match has no selector");
+    return n ? NULL : rule_list_bad(&r->list, line, "match has no selector");
 }
 
 static int by_bytes(const void *a, const void *b)
@@ -89,11 +85,12 @@ static struct err *read_labels(struct reading *r, const struct yaml_node *node, 
     if (e)
         return e;
     if (r->rule->labels)
-        return bad(r, line, "both by and without");
+        return rule_list_bad(&r->list, line, "both by and without");
     qsort(texts, n, sizeof(*texts), by_bytes);
     for (size_t i = 0; i < n; i++) {
         if (!texts[i].len || slice_eq_cstr(texts[i], LABEL_NAME))
-            return bad(r, line, "the metric name is always kept, and a label has a name");
+            return rule_list_bad(&r->list, line,
+                                 "the metric name is always kept, and a label has a name");
         if (!kept || !slice_eq(texts[kept - 1], texts[i]))
             texts[kept++] = texts[i];
     }
@@ -115,7 +112,8 @@ static struct err *read_outputs(struct reading *r, const struct yaml_node *node,
         while (o < AGG_OUTPUT_COUNT && !slice_eq_cstr(texts[i], output_names[o]))
             o++;
         if (o == AGG_OUTPUT_COUNT)
-            return bad(r, line, "an output is none of sum, count, min, max, last, total");
+            return rule_list_bad(&r->list, line,
+                                 "an output is none of sum, count, min, max, last, total");
         r->rule->n_outputs += !(r->rule->outputs & 1u << o);
         r->rule->outputs |= 1u << o;
     }
@@ -129,16 +127,17 @@ static struct err *read_duration(struct reading *r, const struct yaml_node *node
     struct err *e;
 
     if (yaml_is_null(node) || node->kind != YAML_KIND_SCALAR)
-        return bad(r, line, "not a duration");
+        return rule_list_bad(&r->list, line, "not a duration");
     if ((e = conf_parse_duration(node->text, &ns)))
-        return err_wrap(e, "%s:%u", r->file, line);
+        return err_wrap(e, "%s:%u", r->list.file, line);
     *ret_ms = ns / NS_PER_MS;
     return NULL;
 }
 
-static struct err *read_key(struct reading *r, const struct yaml_key *key,
-                            const struct yaml_node *node)
+static struct err *read_key(void *arg, const struct yaml_key *key, const struct yaml_node *node)
 {
+    struct reading *r = arg;
+
     if (slice_eq_cstr(key->text, "match"))
         return read_match(r, node, key->line);
     if (slice_eq_cstr(key->text, "without"))
@@ -154,16 +153,15 @@ static struct err *read_key(struct reading *r, const struct yaml_key *key,
     if (slice_eq_cstr(key->text, "drop_input"))
         return node && yaml_bool(node, &r->rule->drops_input)
                    ? NULL
-                   : bad(r, key->line, "drop_input is neither true nor false");
+                   : rule_list_bad(&r->list, key->line, "drop_input is neither true nor false");
     if (slice_eq_cstr(key->text, "name")) {
         if (yaml_is_null(node) || node->kind != YAML_KIND_SCALAR || !node->text.len ||
             node->text.len > MAX_NAME_BYTES)
-            return bad(r, key->line, "name is not a text of 1 to 1024 bytes");
-        r->rule->name = arena_dup(r->a, node->text);
+            return rule_list_bad(&r->list, key->line, "name is not a text of 1 to 1024 bytes");
+        r->rule->name = arena_dup(r->list.a, node->text);
         return NULL;
     }
-    return err_new(ERR_INVALID, "%s:%u: aggregation_rules: unknown key %.*s", r->file, key->line,
-                   SLICE_ARG(key->text));
+    return rule_list_unknown(&r->list, key);
 }
 
 static struct err *check_rule(const struct reading *r, unsigned line)
@@ -171,19 +169,20 @@ static struct err *check_rule(const struct reading *r, unsigned line)
     const struct agg_rule *x = r->rule;
 
     if (!x->n_match)
-        return bad(r, line, "a rule without match");
+        return rule_list_bad(&r->list, line, "a rule without match");
     if (!x->labels)
-        return bad(r, line, "a rule with neither by nor without");
+        return rule_list_bad(&r->list, line, "a rule with neither by nor without");
     if (!x->n_outputs)
-        return bad(r, line, "a rule without outputs");
+        return rule_list_bad(&r->list, line, "a rule without outputs");
     if (x->interval_ms < AGG_RULE_MIN_INTERVAL_MS || x->interval_ms > AGG_RULE_MAX_INTERVAL_MS)
-        return bad(r, line, "interval is not between 5s and 1h");
+        return rule_list_bad(&r->list, line, "interval is not between 5s and 1h");
     if (x->staleness_ms < x->interval_ms)
-        return bad(r, line, "staleness is shorter than interval");
+        return rule_list_bad(&r->list, line, "staleness is shorter than interval");
     if (x->n_outputs > 1 && slice_find(x->name, SLICE("$output"), 0) < 0)
-        return bad(r, line, "several outputs want $output in name");
+        return rule_list_bad(&r->list, line, "several outputs want $output in name");
     if (slice_eq_cstr(x->name, "$name") && !x->drops_input)
-        return bad(r, line, "an output of the input's name wants drop_input: true");
+        return rule_list_bad(&r->list, line,
+                             "an output of the input's name wants drop_input: true");
     return NULL;
 }
 
@@ -211,19 +210,16 @@ static uint64_t hash_rule(const struct agg_rule *r)
     return h;
 }
 
-static struct err *read_rule(struct reading *r, const struct yaml_node *node, unsigned line)
+static struct err *read_rule(struct reading *r, const struct yaml_node *list, size_t i)
 {
     struct err *e;
 
     *r->rule = (struct agg_rule){.interval_ms = 60000, .name = SLICE("$name:$output")};
-    if (!node || node->kind != YAML_KIND_MAP)
-        return bad(r, node ? node->line : line, "a rule is a mapping");
-    for (size_t i = 0; i < node->n; i++)
-        if ((e = read_key(r, &node->keys[i], node->items[i])))
-            return e;
+    if ((e = rule_list_read(&r->list, list, i, read_key, r)))
+        return e;
     if (!r->rule->staleness_ms)
         r->rule->staleness_ms = ORR_MAX(r->rule->interval_ms, DEFAULT_STALENESS_MS);
-    if ((e = check_rule(r, node->line)))
+    if ((e = check_rule(r, list->items[i]->line)))
         return e;
     r->rule->id = hash_rule(r->rule);
     return NULL;
@@ -234,25 +230,21 @@ struct err *agg_rules_parse(const char *name, const struct yaml_node *node, stru
 {
     struct agg_rule *rules;
     struct agg_rules all = {0};
-    struct err *e = NULL;
+    struct rule_list list = {name, "aggregation_rules", a};
+    struct err *e = rule_list_check(&list, node, AGG_RULE_MAX_RULES);
 
     *ret = all;
-    if (yaml_is_null(node))
-        return NULL;
-    if (node->kind != YAML_KIND_SEQ)
-        return err_new(ERR_INVALID, "%s:%u: aggregation_rules is a list", name, node->line);
-    if (node->n > AGG_RULE_MAX_RULES)
-        return err_new(ERR_INVALID, "%s:%u: more than %d aggregation_rules", name, node->line,
-                       AGG_RULE_MAX_RULES);
+    if (e || yaml_is_null(node))
+        return e;
     rules = arena_array(a, struct agg_rule, node->n);
     all.ptr = rules;
     for (size_t i = 0; !e && i < node->n; i++) {
-        struct reading r = {name, a, &rules[i]};
+        struct reading r = {list, &rules[i]};
 
         all.n++;
-        e = read_rule(&r, node->items[i], node->line);
+        e = read_rule(&r, node, i);
         if (!e && agg_rules_by_id(&(struct agg_rules){rules, i}, rules[i].id))
-            e = bad(&r, node->items[i]->line, "the same rule twice");
+            e = rule_list_bad(&list, node->items[i]->line, "the same rule twice");
     }
     if (e)
         agg_rules_done(&all);

@@ -2,7 +2,7 @@
 
 #include "common/base/hash.h"
 #include "common/base/num.h"
-#include "common/lang/promql.h"
+#include "common/model/rule_list.h"
 
 #define DEFAULT_REPLACEMENT "<redacted>"
 #define MAX_GROWTH 4 /* times the text, */
@@ -22,28 +22,22 @@ const char *log_rule_action_name(enum log_rule_action a)
 /* ---- reading ---- */
 
 struct reading {
-    const char *file;
-    struct arena *a;
+    struct rule_list list;
     struct log_rule *rule;
     bool has_action, has_selector, has_share;
 };
 
-static struct err *bad(const struct reading *r, unsigned line, const char *what)
-{
-    return err_new(ERR_INVALID, "%s:%u: log_rules: %s", r->file, line, what);
-}
-
 static struct err *read_name(struct reading *r, struct slice text, unsigned line)
 {
     if (text.len == 0 || text.len > LOG_RULE_MAX_NAME)
-        return bad(r, line, "a name has 1 to 64 bytes");
+        return rule_list_bad(&r->list, line, "a name has 1 to 64 bytes");
     for (size_t i = 0; i < text.len; i++) {
         uint8_t c = text.ptr[i];
 
         if (!((uint8_t)((c | 0x20) - 'a') < 26 || (c >= '0' && c <= '9') || c == '-' || c == '_'))
-            return bad(r, line, "a name has letters, digits, - and _");
+            return rule_list_bad(&r->list, line, "a name has letters, digits, - and _");
     }
-    r->rule->name = arena_dup(r->a, text);
+    r->rule->name = arena_dup(r->list.a, text);
     return NULL;
 }
 
@@ -55,32 +49,21 @@ static struct err *read_action(struct reading *r, struct slice text, unsigned li
             r->has_action = true;
             return NULL;
         }
-    return bad(r, line, "action is neither drop nor sample nor scrub");
+    return rule_list_bad(&r->list, line, "action is neither drop nor sample nor scrub");
 }
 
 static struct err *read_selector(struct reading *r, struct slice text, unsigned line)
 {
-    struct matchers ms;
-    struct err *e = promql_parse_selector(r->a, arena_dup(r->a, text), &ms);
-
-    if (e)
-        return err_wrap(e, "%s:%u: selector", r->file, line);
-    matchers_done(r->rule->match);
-    r->rule->match = ms;
     r->has_selector = true;
-    return NULL;
+    return rule_list_selector(&r->list, text, line, &r->rule->match);
 }
 
 static struct err *read_re(struct reading *r, struct slice text, unsigned line, struct re **ret)
 {
-    struct err *e;
-
-    re_free(*ret);
-    *ret = NULL;
     /* Lines are any bytes; where one is not UTF-8, . matches nothing of it, but the rest still does. */
-    if ((e = re_compile(text, 0, ret)))
-        return err_wrap(e, "%s:%u: log_rules", r->file, line);
-    return NULL;
+    struct err *e = re_compile(text, 0, ret);
+
+    return e ? err_wrap(e, "%s:%u: %s", r->list.file, line, r->list.name) : NULL;
 }
 
 static struct err *read_share(struct reading *r, struct slice text, unsigned line)
@@ -88,7 +71,7 @@ static struct err *read_share(struct reading *r, struct slice text, unsigned lin
     double share;
 
     if (!num_parse(text, &share) || !(share >= 0 && share <= 1))
-        return bad(r, line, "share is not a number from 0 to 1");
+        return rule_list_bad(&r->list, line, "share is not a number from 0 to 1");
     r->rule->bound = share >= 1 ? UINT64_MAX : (uint64_t)(share * 18446744073709551616.0);
     r->has_share = true;
     return NULL;
@@ -97,8 +80,8 @@ static struct err *read_share(struct reading *r, struct slice text, unsigned lin
 static struct err *read_replacement(struct reading *r, struct slice text, unsigned line)
 {
     if (text.len > LOG_RULE_MAX_REPLACEMENT)
-        return bad(r, line, "a replacement of more than 256 bytes");
-    r->rule->replacement = arena_dup(r->a, text);
+        return rule_list_bad(&r->list, line, "a replacement of more than 256 bytes");
+    r->rule->replacement = arena_dup(r->list.a, text);
     return NULL;
 }
 
@@ -107,19 +90,18 @@ static struct err *read_classes(struct reading *r, const struct yaml_node *node,
     enum secret_class c;
 
     if (!node || node->kind != YAML_KIND_SEQ)
-        return bad(r, line, "classes is a list");
+        return rule_list_bad(&r->list, line, "classes is a list");
     for (size_t i = 0; i < node->n; i++) {
         const struct yaml_node *item = node->items[i];
 
         if (!item || item->kind != YAML_KIND_SCALAR || !secret_class_from_name(item->text, &c))
-            return bad(r, line, "a class is card, email, ip or bearer");
+            return rule_list_bad(&r->list, line, "a class is card, email, ip or bearer");
         r->rule->classes |= 1u << c;
     }
     return NULL;
 }
 
-static struct err *read_key(struct reading *r, const struct yaml_key *key,
-                            const struct yaml_node *node)
+static struct err *read_key(void *arg, const struct yaml_key *key, const struct yaml_node *node)
 {
     static const struct {
         const char *name;
@@ -129,11 +111,12 @@ static struct err *read_key(struct reading *r, const struct yaml_key *key,
                  {"selector", read_selector},
                  {"share", read_share},
                  {"replacement", read_replacement}};
+    struct reading *r = arg;
 
     if (slice_eq_cstr(key->text, "classes"))
         return read_classes(r, node, key->line);
     if (yaml_is_null(node) || node->kind != YAML_KIND_SCALAR)
-        return bad(r, key->line, "not a value");
+        return rule_list_bad(&r->list, key->line, "not a value");
     if (slice_eq_cstr(key->text, "regex"))
         return read_re(r, node->text, key->line, &r->rule->regex);
     if (slice_eq_cstr(key->text, "pattern"))
@@ -141,8 +124,7 @@ static struct err *read_key(struct reading *r, const struct yaml_key *key,
     for (size_t i = 0; i < ORR_COUNT(texts); i++)
         if (slice_eq_cstr(key->text, texts[i].name))
             return texts[i].read(r, node->text, key->line);
-    return err_new(ERR_INVALID, "%s:%u: log_rules: unknown key %.*s", r->file, key->line,
-                   SLICE_ARG(key->text));
+    return rule_list_unknown(&r->list, key);
 }
 
 static struct err *check_rule(const struct reading *r, unsigned line)
@@ -151,28 +133,17 @@ static struct err *check_rule(const struct reading *r, unsigned line)
     bool scrubs = rule->action == LOG_RULE_SCRUB;
 
     if (rule->name.len == 0)
-        return bad(r, line, "a rule without name");
+        return rule_list_bad(&r->list, line, "a rule without name");
     if (!r->has_action)
-        return bad(r, line, "a rule without action");
+        return rule_list_bad(&r->list, line, "a rule without action");
     if (rule->action == LOG_RULE_DROP && !r->has_selector && !rule->regex)
-        return bad(r, line, "drop needs a selector or a regex");
+        return rule_list_bad(&r->list, line, "drop needs a selector or a regex");
     if (r->has_share != (rule->action == LOG_RULE_SAMPLE))
-        return bad(r, line, "share belongs to sample, which needs it");
+        return rule_list_bad(&r->list, line, "share belongs to sample, which needs it");
     if ((rule->classes || rule->pattern) != scrubs)
-        return bad(r, line, "classes and pattern belong to scrub, which needs one of them");
+        return rule_list_bad(&r->list, line,
+                             "classes and pattern belong to scrub, which needs one of them");
     return NULL;
-}
-
-static struct err *read_rule(struct reading *r, const struct yaml_node *node, unsigned line)
-{
-    struct err *e;
-
-    if (!node || node->kind != YAML_KIND_MAP)
-        return bad(r, node ? node->line : line, "a rule is a mapping");
-    for (size_t i = 0; i < node->n; i++)
-        if ((e = read_key(r, &node->keys[i], node->items[i])))
-            return e;
-    return check_rule(r, node->line);
 }
 
 static struct err *check_name(const struct reading *r, const struct log_rules *before,
@@ -180,7 +151,7 @@ static struct err *check_name(const struct reading *r, const struct log_rules *b
 {
     for (size_t i = 0; i + 1 < before->n; i++)
         if (slice_eq(before->ptr[i].name, r->rule->name))
-            return bad(r, line, "two rules of one name");
+            return rule_list_bad(&r->list, line, "two rules of one name");
     return NULL;
 }
 
@@ -189,24 +160,21 @@ struct err *log_rules_parse(const char *file, const struct yaml_node *node, stru
 {
     struct log_rules all = {0};
     struct log_rule *rules;
-    struct err *e = NULL;
+    struct rule_list list = {file, "log_rules", a};
+    struct err *e = rule_list_check(&list, node, LOG_RULE_MAX_RULES);
 
     *ret = all;
-    if (yaml_is_null(node))
-        return NULL;
-    if (node->kind != YAML_KIND_SEQ)
-        return err_new(ERR_INVALID, "%s:%u: log_rules is a list", file, node->line);
-    if (node->n > LOG_RULE_MAX_RULES)
-        return err_new(ERR_INVALID, "%s:%u: more than %d rules of log_rules", file, node->line,
-                       LOG_RULE_MAX_RULES);
+    if (e || yaml_is_null(node))
+        return e;
     all.ptr = rules = arena_array(a, struct log_rule, node->n);
     for (size_t i = 0; !e && i < node->n; i++) {
-        struct reading r = {.file = file, .a = a, .rule = &rules[i]};
+        struct reading r = {.list = list, .rule = &rules[i]};
 
         rules[i] =
             (struct log_rule){.name = SLICE_EMPTY, .replacement = SLICE(DEFAULT_REPLACEMENT)};
         all.n++;
-        if (!(e = read_rule(&r, node->items[i], node->line)))
+        if (!(e = rule_list_read(&list, node, i, read_key, &r)) &&
+            !(e = check_rule(&r, node->items[i]->line)))
             e = check_name(&r, &all, node->items[i]->line);
     }
     if (e)

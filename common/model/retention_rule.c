@@ -3,37 +3,27 @@
 #include "common/base/clock.h"
 #include "common/base/conf.h"
 #include "common/lang/promql.h"
+#include "common/model/rule_list.h"
 
 #define MAX_PRIORITY 1000000
 
 struct reading {
-    const char *file, *key;
-    struct arena *a;
+    struct rule_list list;
     struct retention_rule *rule;
     bool has_selector, has_period;
 };
 
-static struct err *bad(const struct reading *r, unsigned line, const char *what)
-{
-    return err_new(ERR_INVALID, "%s:%u: %s: %s", r->file, line, r->key, what);
-}
-
 static struct err *read_selector(struct reading *r, struct slice text, unsigned line)
 {
-    struct matchers ms;
-    struct err *e = promql_parse_selector(r->a, arena_dup(r->a, text), &ms);
+    struct err *e = rule_list_selector(&r->list, text, line, &r->rule->match);
 
     if (e)
-        return err_wrap(e, "%s:%u: selector", r->file, line);
-    if (r->has_selector || promql_selects_all(ms)) {
-        matchers_done(ms);
-        return bad(r, line,
-                   r->has_selector ? "two selectors"
-                                   : "a selector without a matcher that rules anything out");
-    }
-    r->rule->match = ms;
+        return e;
     r->has_selector = true;
-    return NULL;
+    return promql_selects_all(r->rule->match)
+               ? rule_list_bad(&r->list, line,
+                               "a selector without a matcher that rules anything out")
+               : NULL;
 }
 
 static struct err *read_period(struct reading *r, struct slice text, unsigned line)
@@ -42,44 +32,39 @@ static struct err *read_period(struct reading *r, struct slice text, unsigned li
     struct err *e = conf_parse_duration(text, &ns);
 
     if (e)
-        return err_wrap(e, "%s:%u: period", r->file, line);
+        return err_wrap(e, "%s:%u: period", r->list.file, line);
     r->rule->period_ms = ns / NS_PER_MS;
     r->has_period = true;
-    return r->rule->period_ms == 0 && ns != 0 ? bad(r, line, "a period of less than 1ms") : NULL;
+    return r->rule->period_ms == 0 && ns != 0
+               ? rule_list_bad(&r->list, line, "a period of less than 1ms")
+               : NULL;
 }
 
-static struct err *read_key(struct reading *r, const struct yaml_key *key,
-                            const struct yaml_node *node)
+static struct err *read_key(void *arg, const struct yaml_key *key, const struct yaml_node *node)
 {
+    struct reading *r = arg;
     uint64_t priority;
 
     if (yaml_is_null(node) || node->kind != YAML_KIND_SCALAR)
-        return bad(r, key->line, "not a value");
+        return rule_list_bad(&r->list, key->line, "not a value");
     if (slice_eq_cstr(key->text, "selector"))
         return read_selector(r, node->text, key->line);
     if (slice_eq_cstr(key->text, "period"))
         return read_period(r, node->text, key->line);
     if (!slice_eq_cstr(key->text, "priority"))
-        return err_new(ERR_INVALID, "%s:%u: %s: unknown key %.*s", r->file, key->line, r->key,
-                       SLICE_ARG(key->text));
+        return rule_list_unknown(&r->list, key);
     if (!slice_to_u64(node->text, &priority) || priority > MAX_PRIORITY)
-        return bad(r, key->line, "priority is not a whole number from 0 to 1000000");
+        return rule_list_bad(&r->list, key->line,
+                             "priority is not a whole number from 0 to 1000000");
     r->rule->priority = (int64_t)priority;
     return NULL;
 }
 
-static struct err *read_rule(struct reading *r, const struct yaml_node *node, unsigned line)
+static struct err *check_rule(const struct reading *r, unsigned line)
 {
-    struct err *e;
-
-    if (!node || node->kind != YAML_KIND_MAP)
-        return bad(r, node ? node->line : line, "a rule is a mapping");
-    for (size_t i = 0; i < node->n; i++)
-        if ((e = read_key(r, &node->keys[i], node->items[i])))
-            return e;
     if (!r->has_selector)
-        return bad(r, node->line, "a rule without selector");
-    return r->has_period ? NULL : bad(r, node->line, "a rule without period");
+        return rule_list_bad(&r->list, line, "a rule without selector");
+    return r->has_period ? NULL : rule_list_bad(&r->list, line, "a rule without period");
 }
 
 struct err *retention_rules_parse(const char *file, const char *key, const struct yaml_node *node,
@@ -87,23 +72,19 @@ struct err *retention_rules_parse(const char *file, const char *key, const struc
 {
     struct retention_rules all = {0};
     struct retention_rule *rules;
-    struct err *e = NULL;
+    struct rule_list list = {file, key, a};
+    struct err *e = rule_list_check(&list, node, RETENTION_RULE_MAX_RULES);
 
     *ret = all;
-    if (yaml_is_null(node))
-        return NULL;
-    if (node->kind != YAML_KIND_SEQ)
-        return err_new(ERR_INVALID, "%s:%u: %s is a list", file, node->line, key);
-    if (node->n > RETENTION_RULE_MAX_RULES)
-        return err_new(ERR_INVALID, "%s:%u: more than %d rules of %s", file, node->line,
-                       RETENTION_RULE_MAX_RULES, key);
+    if (e || yaml_is_null(node))
+        return e;
     all.ptr = rules = arena_array(a, struct retention_rule, node->n);
     for (size_t i = 0; !e && i < node->n; i++) {
-        struct reading r = {.file = file, .key = key, .a = a, .rule = &rules[i]};
+        struct reading r = {.list = list, .rule = &rules[i]};
 
-        rules[i] = (struct retention_rule){.priority = 0};
         all.n++;
-        e = read_rule(&r, node->items[i], node->line);
+        if (!(e = rule_list_read(&list, node, i, read_key, &r)))
+            e = check_rule(&r, node->items[i]->line);
     }
     if (e)
         retention_rules_done(&all);

@@ -17,11 +17,6 @@ static const char *const names[] = {
 #undef X
 };
 
-const char *secret_class_name(enum secret_class c)
-{
-    return names[c];
-}
-
 bool secret_class_from_name(struct slice name, enum secret_class *ret)
 {
     for (unsigned i = 0; i < SECRET_CLASS_COUNT; i++)

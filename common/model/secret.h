@@ -25,7 +25,6 @@ enum secret_class {
         SECRET_CLASS_COUNT
 };
 
-const char *secret_class_name(enum secret_class c);
 bool secret_class_from_name(struct slice name, enum secret_class *ret);
 /* The first at or after from: the bytes [*ret_start, *ret_end) of text. */
 bool secret_find(enum secret_class c, struct slice text, size_t from, size_t *ret_start,

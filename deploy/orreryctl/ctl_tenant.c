@@ -7,9 +7,9 @@
  * delete: 1. the catalogue: every live block is retired, so compactions find their inputs gone, and nothing of it can be
  * added again; and a tombstone over all series up to now, so that readers see nothing: nothing of heads and segments that
  * are handed over later either, nor answers that were kept; 2. the files of what is retired, wherever they lie; 3. the
- * rest of the tenant's objects; 4. the catalogue is emptied: until then the next call knows what is left to do. It
- * stays, as the list of tombstones does, for its version must not go back: ingesters have told readers of it
- * (querier/store/newness.h).
+ * rest of the tenant's objects, but blocks that were named meanwhile; 4. the catalogue is emptied of what is retired: until
+ * then the next call knows what is left to do. It stays, as the list of tombstones does, for its version must not go back:
+ * ingesters have told readers of it (querier/store/newness.h). There are no deletions of log lines: of those only what is in blocks goes.
  */
 #include <stdio.h>
 #include <unistd.h>
@@ -210,30 +210,59 @@ static struct err *bury(struct ctl *c, struct slice tenant, int64_t now_ms)
     return e;
 }
 
-/* All but the catalogue and the tombstones, a page at a time; files of a block may go in any order: no catalogue names it any more. */
-static struct err *delete_rest(struct ctl *c, struct slice prefix, struct slice catalogue,
-                               struct slice tombstones)
+struct page {
+    const struct objstore_listing *l;
+    size_t prefix_bytes;
+    int64_t now_ms;
+    struct slice *keys; /* that go */
+    size_t n;
+};
+
+/* All but the catalogue, the tombstones, and blocks that an ingester or a compactor has named meanwhile. A directory that no
+ * catalogue names is retired first, so that nobody names it from now on. */
+static struct err *retire_page(void *arg, struct catalogue *cat, bool *ret_changed)
 {
-    struct slice after = SLICE_EMPTY;
+    struct page *p = arg;
+
+    p->n = 0;
+    *ret_changed = false;
+    for (size_t i = 0; i < p->l->n; i++) {
+        struct slice rest = slice_from(p->l->ptr[i].key, p->prefix_bytes), name;
+        struct ulid ulid;
+
+        if (slice_eq_cstr(rest, "catalogue") || slice_eq_cstr(rest, "tombstones"))
+            continue;
+        if (slice_split(&rest, '/', &name) && ulid_parse(name, &ulid)) {
+            if (catalogue_find(cat, ulid))
+                continue;
+            *ret_changed |= catalogue_retire_orphan(cat, ulid, p->now_ms);
+        }
+        p->keys[p->n++] = p->l->ptr[i].key;
+    }
+    return NULL;
+}
+
+/* Files of a block may go in any order: no catalogue names it any more. */
+static struct err *delete_rest(struct ctl *c, struct slice signal, struct slice tenant)
+{
+    char *prefix = arena_printf(c->arena, "%.*s/%.*s/", SLICE_ARG(signal), SLICE_ARG(tenant));
+    struct objstore_list opts = {.prefix = slice_cstr(prefix), .limit = 1000};
     struct err *e = NULL;
     bool more = true;
 
     while (!e && more) {
         struct arena *a = arena_new(0);
         struct objstore_listing l;
-        const struct objstore_list opts = {.prefix = prefix, .start_after = after, .limit = 1000};
 
         if (!(e = objstore_list(c->store, a, &opts, &l))) {
-            struct slice *keys = arena_array(a, struct slice, l.n);
-            size_t n = 0;
+            struct page p = {&l, opts.prefix.len, clock_wall_ms(&clock_system),
+                             arena_array(a, struct slice, l.n), 0};
 
-            for (size_t i = 0; i < l.n; i++)
-                if (!slice_eq(l.ptr[i].key, catalogue) && !slice_eq(l.ptr[i].key, tombstones))
-                    keys[n++] = l.ptr[i].key;
             more = l.is_truncated;
             if (l.n)
-                after = arena_dup(c->arena, l.ptr[l.n - 1].key);
-            e = objstore_delete_many(c->store, keys, n);
+                opts.start_after = arena_dup(c->arena, l.ptr[l.n - 1].key);
+            if (!l.n || !(e = catalogue_update(c->store, signal, tenant, retire_page, &p, NULL)))
+                e = objstore_delete_many(c->store, p.keys, p.n);
         }
         arena_free(a);
     }
@@ -247,18 +276,13 @@ static struct err *retire_signal(struct ctl *c, const char *signal, struct slice
     return catalogue_update(c->store, slice_cstr(signal), tenant, retire_all, &now_ms, NULL);
 }
 
-static struct err *delete_signal(struct ctl *c, const char *signal, struct slice tenant)
+static struct err *delete_signal(struct ctl *c, struct slice signal, struct slice tenant)
 {
-    struct arena *a = c->arena;
-    struct slice prefix = slice_cstr(arena_printf(a, "%s/%.*s/", signal, SLICE_ARG(tenant)));
-    struct slice catalogue = slice_cstr(arena_printf(a, "%.*scatalogue", SLICE_ARG(prefix)));
-    struct slice tombs = slice_cstr(tombstone_list_key(a, slice_cstr(signal), tenant));
     struct err *e;
 
-    if ((e = delete_adopted(c, slice_cstr(signal), tenant)) ||
-        (e = delete_rest(c, prefix, catalogue, tombs)))
+    if ((e = delete_adopted(c, signal, tenant)) || (e = delete_rest(c, signal, tenant)))
         return e;
-    return catalogue_update(c->store, slice_cstr(signal), tenant, forget_all, NULL, NULL);
+    return catalogue_update(c->store, signal, tenant, forget_all, NULL, NULL);
 }
 
 /* Whether a catalogue is all but what a deletion leaves. */
@@ -344,7 +368,7 @@ struct err *ctl_tenant_delete(struct ctl *c)
     if (!e)
         e = bury(c, tenant, clock_wall_ms(&clock_system));
     for (size_t i = 0; i < ORR_COUNT(signals) && !e; i++)
-        e = delete_signal(c, signals[i], tenant);
+        e = delete_signal(c, slice_cstr(signals[i]), tenant);
     if (!e)
         ctl_say("tenant %s is deleted. What its writers send from now on is kept", c->args[0]);
     return e;

@@ -25,9 +25,16 @@ static struct err *unpack(struct slice in, struct buf *out)
 struct fields {
     struct slice host, app, facility, full, brief;
     int64_t t_ns;
-    struct label *md;
+    struct label md[GELF_MAX_FIELDS + 2]; /* two for the level and the short message */
     size_t n;
 };
+
+/* If fewer than max are there: JSON may have a key as often as it likes. */
+static void put(struct fields *f, size_t max, struct slice name, struct slice value)
+{
+    if (f->n < max)
+        f->md[f->n++] = (struct label){name, value};
+}
 
 static void member(struct arena *a, struct slice key, struct jsonval v, struct fields *f)
 {
@@ -46,8 +53,8 @@ static void member(struct arena *a, struct slice key, struct jsonval v, struct f
         f->brief = text;
     } else if (slice_eq_cstr(key, "level") && slice_to_i64(text, &level) && level >= 0 &&
                level < 8) {
-        f->md[f->n++] =
-            (struct label){SLICE("level"), slice_cstr(syslog_line_severity((unsigned)level))};
+        put(f, GELF_MAX_FIELDS + 1, SLICE("level"),
+            slice_cstr(syslog_line_severity((unsigned)level)));
     } else {
         if (slice_eq_cstr(key, "_app") || slice_eq_cstr(key, "_service"))
             f->app = text;
@@ -55,16 +62,14 @@ static void member(struct arena *a, struct slice key, struct jsonval v, struct f
             f->facility = text;
         if (key.len > 1 && key.ptr[0] == '_')
             key = slice_from(key, 1);
-        if (f->n < GELF_MAX_FIELDS)
-            f->md[f->n++] = (struct label){arena_dup(a, key), text};
+        put(f, GELF_MAX_FIELDS, arena_dup(a, key), text);
     }
 }
 
 static struct err *add(struct log_builder *b, struct jsonval root)
 {
     struct arena *a = log_builder_arena(b);
-    struct fields f = {SLICE_EMPTY, SLICE_EMPTY, SLICE_EMPTY, SLICE_EMPTY,
-                       SLICE_EMPTY, b->now_ns,   NULL,        0};
+    struct fields f; /* not all of it is cleared: it is large, and most messages are small */
     struct jsonval_iter it = jsonval_iter(root);
     struct label ls[3];
     struct log_builder_at at;
@@ -73,11 +78,13 @@ static struct err *add(struct log_builder *b, struct jsonval root)
     struct log_in in;
     size_t n = 0;
 
-    f.md = arena_array(a, struct label, GELF_MAX_FIELDS + 2);
+    f.host = f.app = f.facility = f.full = f.brief = SLICE_EMPTY;
+    f.t_ns = b->now_ns;
+    f.n = 0;
     while (jsonval_next(&it, &key, &v))
         member(a, key, v, &f);
     if (f.brief.len && f.full.len)
-        f.md[f.n++] = (struct label){SLICE("short_message"), f.brief};
+        put(&f, ORR_COUNT(f.md), SLICE("short_message"), f.brief);
     ls[n++] = (struct label){SLICE("job"), SLICE("gelf")};
     if (f.host.len)
         ls[n++] = (struct label){SLICE("host"), f.host};

@@ -1,15 +1,11 @@
 #include "ingester/door/line_door.h"
 
-#include <poll.h>
-#include <stdatomic.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/rng.h"
 #include "common/model/tenant.h"
+#include "ingester/door/drained.h"
 #include "ingester/door/graphite_write.h"
 #include "ingester/door/influx_write.h"
 #include "ingester/door/line_feed.h"
@@ -36,8 +32,7 @@ struct line_door {
     VEC(struct line_place *) places;
     struct statsd_feed *statsd;
     struct loop *statsd_loop;
-    int drained_fd; /* an eventfd that is written to when the last is drained */
-    _Atomic size_t draining;
+    struct drained drained; /* of places and statsd */
 };
 
 static struct line_socket_opts socket_opts(struct line_door *ld, enum line_protocol p,
@@ -134,12 +129,9 @@ static struct err *open_protocol(struct line_door *ld, enum line_protocol p)
 struct err *line_door_new(const struct line_door_opts *opts, struct line_door **ret)
 {
     struct line_door *ld = mem_new(struct line_door);
-    struct err *e = NULL;
+    struct err *e = drained_init(&ld->drained);
 
     ld->opts = *opts;
-    ld->drained_fd = eventfd(0, EFD_CLOEXEC);
-    if (ld->drained_fd < 0)
-        e = err_errno(ERR_IO, "eventfd");
     for (unsigned p = 0; p < LINE_PROTOCOLS && !e; p++)
         e = open_protocol(ld, (enum line_protocol)p);
     /* They are read while it is made only. */
@@ -167,8 +159,7 @@ void line_door_free(struct line_door *ld)
         line_feed_metrics_unregister(&ld->feeds[p]);
         mem_free(ld->tenant[p]);
     }
-    if (ld->drained_fd >= 0)
-        (void)close(ld->drained_fd);
+    drained_done(&ld->drained);
     mem_free(ld);
 }
 
@@ -179,40 +170,28 @@ uint16_t line_door_port(const struct line_door *ld, enum line_protocol p)
 
 /* ---- the end ---- */
 
-static void on_drained(void *arg)
-{
-    struct line_door *ld = arg;
-    uint64_t one = 1;
-
-    if (atomic_fetch_sub(&ld->draining, 1) == 1)
-        (void)!write(ld->drained_fd, &one, sizeof(one));
-}
-
 static void drain_place(void *arg)
 {
     struct line_place *p = arg;
 
-    line_feed_drain(p->feed, on_drained, p->ld);
+    line_feed_drain(p->feed, drained_one, &p->ld->drained);
 }
 
 static void drain_statsd(void *arg)
 {
     struct line_door *ld = arg;
 
-    statsd_feed_drain(ld->statsd, on_drained, ld);
+    statsd_feed_drain(ld->statsd, drained_one, &ld->drained);
 }
 
 bool line_door_drain(struct line_door *ld, int64_t timeout_ms)
 {
-    struct pollfd fd;
-
-    if (!ld || ld->places.len + (ld->statsd != NULL) == 0)
+    if (!ld)
         return true;
-    ld->draining = ld->places.len + (ld->statsd != NULL);
+    drained_expect(&ld->drained, ld->places.len + (ld->statsd != NULL));
     VEC_FOREACH (p, &ld->places)
         loop_post((*p)->loop, drain_place, *p);
     if (ld->statsd)
         loop_post(ld->statsd_loop, drain_statsd, ld);
-    fd = (struct pollfd){ld->drained_fd, POLLIN, 0};
-    return poll(&fd, 1, (int)timeout_ms) == 1;
+    return drained_wait(&ld->drained, timeout_ms);
 }

@@ -38,8 +38,9 @@ void log_batch_free(struct log_batch *b)
     mem_free(b);
 }
 
-void log_batch_keep(struct log_batch *b, void (*release)(void *what), void *what)
+void log_batch_keep(struct log_batch *b, void (*release)(void *what), void *what, size_t bytes)
 {
+    b->kept_bytes += bytes;
     vec_push(&b->kept, ((struct log_batch_kept){release, what}));
 }
 
@@ -57,7 +58,7 @@ void log_batch_own(struct log_batch *b, struct slice *io)
 
 size_t log_batch_memory(const struct log_batch *b)
 {
-    return sizeof(*b) + b->body.cap + arena_used(b->arena) +
+    return sizeof(*b) + b->body.cap + b->kept_bytes + arena_used(b->arena) +
            b->streams.cap * sizeof(*b->streams.ptr) + b->entries.cap * sizeof(*b->entries.ptr) +
            b->n_slots * sizeof(*b->slots);
 }

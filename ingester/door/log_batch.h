@@ -60,6 +60,7 @@ struct log_batch {
     uint32_t refs;   /* who still needs it; all on one loop */
     struct buf body; /* decompressed */
     VEC(struct log_batch_kept) kept;
+    size_t kept_bytes;
     struct arena *arena;
     struct slice tenant; /* in the arena */
     struct tenant_limits limits;
@@ -76,8 +77,8 @@ struct log_batch *log_batch_new(struct slice tenant, const struct tenant_limits 
 void log_batch_ref(struct log_batch *b);
 /* Gives up a reference, the first one too; the last frees. NULL is allowed. */
 void log_batch_free(struct log_batch *b);
-/* Something that entries lend from: release(what) when the batch is freed. */
-void log_batch_keep(struct log_batch *b, void (*release)(void *what), void *what);
+/* Something of so many bytes that entries lend from: release(what) when the batch is freed. */
+void log_batch_keep(struct log_batch *b, void (*release)(void *what), void *what, size_t bytes);
 /* Makes *io a part of the body, by a copy if it is none; what was the body before is gone. */
 void log_batch_own(struct log_batch *b, struct slice *io);
 /* Memory it holds, roughly. */

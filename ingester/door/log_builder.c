@@ -25,11 +25,6 @@ const char *log_reason_name(enum log_reason reason)
     return reason_names[reason];
 }
 
-const char *log_reason_text(enum log_reason reason)
-{
-    return reason_texts[reason];
-}
-
 void log_builder_init(struct log_builder *b, struct log_batch *batch, const struct fp_cache *known,
                       int64_t now_ns)
 {
@@ -53,7 +48,6 @@ void log_builder_set_rules(struct log_builder *b, const struct tenant_rules *rul
     if (!rules || (!rules->log.n && !rules->log_relabel))
         return;
     b->tally = arena_array(b->batch->arena, struct log_tally, rules->log.n + 1);
-    memset(b->tally, 0, (rules->log.n + 1) * sizeof(*b->tally));
 }
 
 /* ---- refusals ---- */

@@ -65,7 +65,6 @@ enum log_reason {
         LOG_REASON_COUNT
 };
 const char *log_reason_name(enum log_reason reason);
-const char *log_reason_text(enum log_reason reason);
 
 struct log_rejects {
     uint64_t lines[LOG_REASON_COUNT], bytes[LOG_REASON_COUNT];

@@ -68,7 +68,7 @@ static struct err *json(struct log_builder *b, struct slice body, decode_json_fn
     struct err *e = decode(b, body, &doc);
 
     if (doc)
-        log_batch_keep(b->batch, release_doc, doc);
+        log_batch_keep(b->batch, release_doc, doc, jsonval_memory(doc));
     return e;
 }
 

@@ -21,16 +21,17 @@ static bool is_end(const struct message_cut *c, uint8_t b)
     return b == 0 || (b == '\n' && c->opts.framing == MESSAGE_SYSLOG);
 }
 
-/* Where the message that starts here ends; len: not yet. */
-static size_t find_end(const struct message_cut *c, struct slice s)
+/* Where the message that starts here ends; len: not yet. What comes byte by byte is looked at once. */
+static size_t find_end(struct message_cut *c, struct slice s)
 {
-    const uint8_t *nul = memchr(s.ptr, 0, s.len), *newline;
+    struct slice rest = slice_from(s, c->looked);
+    const uint8_t *nul = memchr(rest.ptr, 0, rest.len), *newline = NULL;
     size_t n = nul ? (size_t)(nul - s.ptr) : s.len;
 
-    if (c->opts.framing == MESSAGE_NUL)
-        return n;
-    newline = memchr(s.ptr, '\n', n);
-    return newline ? (size_t)(newline - s.ptr) : n;
+    if (c->opts.framing == MESSAGE_SYSLOG && (newline = memchr(rest.ptr, '\n', n - c->looked)))
+        n = (size_t)(newline - s.ptr);
+    c->looked = nul || newline ? 0 : n;
+    return n;
 }
 
 /* Does s begin with "57 <"? *ret_head: bytes before the <; 0: no. False: it cannot be told yet. */
@@ -60,6 +61,7 @@ static bool read_count(const struct message_cut *c, struct slice s, size_t *ret_
 static enum taken take_long(struct message_cut *c, struct slice *rest, struct slice *ret)
 {
     *(c->opts.truncates ? &c->cut : &c->dropped) += 1;
+    c->looked = 0;
     *ret = slice_sub(*rest, 0, c->opts.max_bytes);
     *rest = slice_from(*rest, c->opts.max_bytes);
     return c->opts.truncates ? TAKEN_MESSAGE : TAKEN_PASSED;
@@ -92,6 +94,7 @@ static enum taken skip(struct message_cut *c, struct slice *rest)
         c->skips -= n;
     else
         c->skips_to_end = n == rest->len;
+    c->looked = 0;
     *rest = slice_from(*rest, n);
     return TAKEN_PASSED;
 }
@@ -156,6 +159,6 @@ void message_cut_end(struct message_cut *c, message_fn *fn, void *arg)
     else if (rest.len)
         c->dropped++;
     buf_done(&c->in);
-    c->skips = 0;
+    c->looked = c->skips = 0;
     c->skips_to_end = false;
 }

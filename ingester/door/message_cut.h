@@ -29,6 +29,7 @@ struct message_cut_opts {
 struct message_cut {
     struct message_cut_opts opts;
     struct buf in;         /* of the unfinished message */
+    size_t looked;         /* bytes of it in which no delimiter is */
     size_t skips;          /* bytes of a counted message that are passed over */
     bool skips_to_end;     /* up to the delimiter */
     uint64_t dropped, cut; /* messages that were too long */

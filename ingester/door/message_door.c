@@ -1,14 +1,10 @@
 #include "ingester/door/message_door.h"
 
-#include <poll.h>
-#include <stdatomic.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/model/tenant.h"
+#include "ingester/door/drained.h"
 #include "ingester/door/gelf.h"
 #include "ingester/door/message_feed.h"
 #include "ingester/door/syslog_line.h"
@@ -59,8 +55,7 @@ struct message_door {
     struct message_feed_metrics feeds[WAY_COUNT];
     VEC(struct message_place *) places;
     VEC(struct message_tap *) taps;
-    int drained_fd; /* an eventfd that is written to when the last is drained */
-    _Atomic size_t draining;
+    struct drained drained; /* of taps */
 };
 
 /* ---- opening ---- */
@@ -174,12 +169,9 @@ static struct err *open_protocol(struct message_door *md, enum message_protocol 
 struct err *message_door_new(const struct message_door_opts *opts, struct message_door **ret)
 {
     struct message_door *md = mem_new(struct message_door);
-    struct err *e = NULL;
+    struct err *e = drained_init(&md->drained);
 
     md->opts = *opts;
-    md->drained_fd = eventfd(0, EFD_CLOEXEC);
-    if (md->drained_fd < 0)
-        e = err_errno(ERR_IO, "eventfd");
     for (unsigned p = 0; p < MESSAGE_PROTOCOLS && !e; p++)
         e = open_protocol(md, (enum message_protocol)p);
     /* They are read while it is made only. */
@@ -211,8 +203,7 @@ void message_door_free(struct message_door *md)
         message_feed_metrics_unregister(&md->feeds[w]);
     }
     net_tls_free(md->tls);
-    if (md->drained_fd >= 0)
-        (void)close(md->drained_fd);
+    drained_done(&md->drained);
     mem_free(md);
 }
 
@@ -231,31 +222,19 @@ struct err *message_door_reload(struct message_door *md)
 
 /* ---- the end ---- */
 
-static void on_drained(void *arg)
-{
-    struct message_door *md = arg;
-    uint64_t one = 1;
-
-    if (atomic_fetch_sub(&md->draining, 1) == 1)
-        (void)!write(md->drained_fd, &one, sizeof(one));
-}
-
 static void drain_tap(void *arg)
 {
     struct message_tap *t = arg;
 
-    message_feed_drain(t->feed, on_drained, t->md);
+    message_feed_drain(t->feed, drained_one, &t->md->drained);
 }
 
 bool message_door_drain(struct message_door *md, int64_t timeout_ms)
 {
-    struct pollfd fd;
-
-    if (!md || md->taps.len == 0)
+    if (!md)
         return true;
-    md->draining = md->taps.len;
+    drained_expect(&md->drained, md->taps.len);
     VEC_FOREACH (t, &md->taps)
         loop_post((*t)->loop, drain_tap, *t);
-    fd = (struct pollfd){md->drained_fd, POLLIN, 0};
-    return poll(&fd, 1, (int)timeout_ms) == 1;
+    return drained_wait(&md->drained, timeout_ms);
 }

@@ -197,8 +197,8 @@ static int post(struct sender *s, int *fd, size_t n)
         die("too long", s->o->path);
     for (int i = 0; i < MAX_TRIES; i++) {
         status = poster_send(*fd, slice_of(head, (size_t)len), slice_of(s->snappy, n), reply);
-        if (status ==
-            0) { /* it may have been taken: lines are kept once, so it can be sent again */
+        /* it may have been taken: lines are kept once, so it can be sent again */
+        if (status == 0) {
             if (*fd >= 0)
                 close(*fd);
             *fd = poster_connect(s->o->addr);

@@ -9,9 +9,9 @@ import time
 
 import debs
 import pyenv
-from log_sockets_test import RSYSLOG, Daemon, Sockets, wait_lines, write_lines
+from log_sockets_test import RSYSLOG, Sockets, rsyslogd, wait_lines, write_lines
 from logs_test import counter, held, lines_of
-from orrery_test import TENANT, Single, Skip, check, http_call, main
+from orrery_test import TENANT, Single, Skip, check, http_call, main, wait_for
 
 OTEL = ("opentelemetry-sdk==1.31.1", "opentelemetry-exporter-otlp-proto-http==1.31.1",
         "opentelemetry-exporter-otlp-proto-grpc==1.31.1")
@@ -252,13 +252,10 @@ input(type="imfile" file="{source}" tag="rsys:")
 action(type="omelasticsearch" server="127.0.0.1" serverport="{o.port}" template="doc" searchIndex="rsyslog" searchType=""
        bulkmode="on" queue.dequeuebatchsize="100" action.resumeRetryCount="-1")
 ''')
-    d = Daemon(t, [f"{root}/usr/sbin/rsyslogd", "-n", "-f", conf, "-i", f"{t.dir}/pid", "-M",
-                   f"{root}/usr/lib/x86_64-linux-gnu/rsyslog"], f"{t.dir}/rsyslog.out", env=debs.env(root))
-    until = time.monotonic() + 30
-    while len(lines_of(o.addr, '{index="rsyslog"}')) < 500 and time.monotonic() < until:
-        time.sleep(0.2)
+    rsyslogd(t, root, conf)
+    wait_for("all lines", lambda: len(lines_of(o.addr, '{index="rsyslog"}')) >= 500, 30)
     got = [json.loads(x)["message"].strip() for x in lines_of(o.addr, '{index="rsyslog"}')]
-    check(sorted(got) == sorted(lines), f"{len(got)} lines; {d.tail()}")
+    check(sorted(got) == sorted(lines), f"{len(got)} lines")
 
 
 def test_curl(t):

@@ -15,7 +15,7 @@ import zlib
 import debs
 from grpc_test import certificate
 from logs_test import counter, held, lines_of
-from orrery_test import Single, Skip, check, free_port, http_call, main, wait_for
+from orrery_test import Failure, Process, Single, Skip, check, free_port, http_call, main, wait_for
 
 RSYSLOG = ("rsyslog", "rsyslog-openssl", "libestr0", "libfastjson4", "liblognorm5")
 SYSLOG_NG = ("syslog-ng-core", "libivykis0", "libnet1", "libwrap0", "libpcre3")
@@ -52,8 +52,8 @@ def wait_lines(o, selector, want, tenant="net"):
         return got == sorted(want)
     try:
         wait_for(f"lines of {selector}", there, 20)
-    except Exception as e:
-        raise AssertionError(f"{selector}: {str(lines_of(o.addr, selector, tenant=tenant))[:500]}, not {str(sorted(want))[:500]}") from e
+    except Failure as e:
+        raise Failure(f"{e}: {str(lines_of(o.addr, selector, tenant=tenant))[:500]}, not {str(sorted(want))[:500]}") from e
 
 
 def rfc5424(text, app="app", severity=6):
@@ -236,23 +236,10 @@ def test_logger(t):
           "process ids")
 
 
-class Daemon:
-    """A program in the foreground, ended with the test."""
-
-    def __init__(self, t, argv, log, **kw):
-        with open(log, "wb") as f:
-            self.process = subprocess.Popen(argv, stdout=f, stderr=f, **kw)
-        self.log = log
-        t.add(self)
-
-    def tail(self):
-        with open(self.log, encoding="utf-8", errors="replace") as f:
-            return f.read()[-3000:]
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.wait(20)
+def rsyslogd(t, root, conf):
+    """rsyslogd in the foreground, ended with the test."""
+    t.add(Process("rsyslogd", [f"{root}/usr/sbin/rsyslogd", "-n", "-f", conf, "-i", f"{t.dir}/rsyslog.pid", "-M",
+                               f"{root}/usr/lib/x86_64-linux-gnu/rsyslog"], f"{t.dir}/rsyslog.out", debs.env(root)))
 
 
 def write_lines(path, lines):
@@ -281,13 +268,9 @@ def test_rsyslog(t):
                     f'input(type="imfile" file="{source}.{way}" tag="{way}" severity="info" ruleset="{way}")\n')
     for way in ways:
         write_lines(f"{source}.{way}", [f"{way} line {i}" for i in range(300)])
-    d = Daemon(t, [f"{root}/usr/sbin/rsyslogd", "-n", "-f", conf, "-i", f"{t.dir}/rsyslog.pid", "-M",
-                   f"{root}/usr/lib/x86_64-linux-gnu/rsyslog"], f"{t.dir}/rsyslog.out", env=debs.env(root))
-    try:
-        for way in ways:
-            wait_lines(o, '{app="%s"}' % way, [f"{way} line {i}" for i in range(300)])
-    except AssertionError as e:
-        raise AssertionError(f"{e}\n{d.tail()}") from e
+    rsyslogd(t, root, conf)
+    for way in ways:
+        wait_lines(o, '{app="%s"}' % way, [f"{way} line {i}" for i in range(300)])
     got = held(o.addr, '{app="tls"}', tenant="net")
     check([json.loads(k)["severity"] for k in got] == ["info"], f"{list(got)}")
 
@@ -312,14 +295,12 @@ def test_syslog_ng(t):
                     f'log {{ source(s_{way}); destination(d_{way}); }};\n')
     for way in ways:
         write_lines(f"{source}.{way}", [f"{way} line {i}" for i in range(300)])
-    d = Daemon(t, [f"{root}/usr/sbin/syslog-ng", "-F", "--no-caps", "-f", conf, "--persist-file", f"{work}/persist",
-                   "--pidfile", f"{work}/pid", "--control", f"{work}/ctl", "--module-path", modules, "--stderr"],
-               f"{t.dir}/syslog-ng.out", env=debs.env(root, "usr/lib/syslog-ng"))
-    try:
-        for way in ways:
-            wait_lines(o, '{app="%s"}' % way, [f"{way} line {i}" for i in range(300)])
-    except AssertionError as e:
-        raise AssertionError(f"{e}\n{d.tail()}") from e
+    t.add(Process("syslog-ng", [f"{root}/usr/sbin/syslog-ng", "-F", "--no-caps", "-f", conf, "--persist-file",
+                                f"{work}/persist", "--pidfile", f"{work}/pid", "--control", f"{work}/ctl",
+                                "--module-path", modules, "--stderr"],
+                  f"{t.dir}/syslog-ng.out", debs.env(root, "usr/lib/syslog-ng")))
+    for way in ways:
+        wait_lines(o, '{app="%s"}' % way, [f"{way} line {i}" for i in range(300)])
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ import os
 
 from logs_api_test import ask
 from logs_blocks_test import FAST
-from logs_test import held, push_ok
-from orrery_test import ROOT, Failure, Single, check, http_call, main, wait_for
+from logs_test import flush, held, push_ok
+from orrery_test import ROOT, Failure, Single, check, main, wait_for
 
 CASES = os.path.join(os.path.dirname(ROOT), "shared/conformance/logql")
 LIMITS = ["--limits.reject-old-samples=false", "--limits.discover-service-name=false", "--limits.discover-log-levels=false",
@@ -25,10 +25,9 @@ def push(o, tenant, streams, part=lambda i: True):
                      for s in streams], tenant=tenant)
 
 
-def flush(o, tenants):
+def flush_all(o, tenants):
     for tenant in tenants:
-        r = http_call(o.addr, "POST", f"/ingester/flush?tenant={tenant}", timeout=120)
-        check(r.status in (200, 204), f"{r.status} {r.text}")
+        flush(o.addr, tenant)
     wait_for("blocks to have all", lambda: not any(held(o.addr, '{env=~".*"}', tenant=x) for x in tenants), 60)
 
 
@@ -100,7 +99,7 @@ def test_cases_of_loki(t):
         push(o, f"head-{s['name']}", s["streams"])
         push(o, f"blocks-{s['name']}", s["streams"])
         push(o, f"half-{s['name']}", s["streams"], lambda i: i % 2)
-    flush(o, [f"{where}-{s['name']}" for where in ("blocks", "half") for s in sets])
+    flush_all(o, [f"{where}-{s['name']}" for where in ("blocks", "half") for s in sets])
     for s in sets:
         push(o, f"half-{s['name']}", s["streams"], lambda i: not i % 2)
     for where in ("head", "blocks", "half"):

@@ -2,12 +2,10 @@
 """Log lines move from ingesters into blocks: whoever asks sees no difference."""
 import glob
 import json
-import os
-import re
 
 from logs_api_test import S, ask, data, lines, streams
-from logs_test import held, now_ns, push_ok
-from orrery_test import TENANT, Cluster, Single, check, http_call, main, wait_for
+from logs_test import bucket, counter, flush, held, live, now_ns, push_ok
+from orrery_test import Cluster, Single, check, http_call, main, wait_for
 
 FAST = ["--compactor.poll-interval=200ms", "--compactor.early-wait=200ms", "--compactor.drop-delay=100ms",
         "--compactor.retry-min=100ms", "--compactor.retry-max=500ms"]
@@ -60,23 +58,8 @@ def check_same(addr, base, want, what):
         check(got[key] == value, lambda: f"{what}: {key}:\n{json.dumps(got[key])[:1500]}\nnot\n{json.dumps(value)[:1500]}")
 
 
-def flush(addr):
-    r = http_call(addr, "POST", f"/ingester/flush?tenant={TENANT}", timeout=120)
-    check(r.status in (200, 204), f"{r.status} {r.text}")
-
-
 def wait_until_in_blocks(addrs):
     wait_for("the ingesters to hold nothing", lambda: all(not held(a, '{env=~".+"}') for a in addrs), 60)
-
-
-def catalogue(bucket):
-    with open(f"{bucket}/logs/{TENANT}/catalogue", encoding="utf-8") as f:
-        return json.load(f)
-
-
-def metric(addr, name):
-    found = re.search(rf"^{name} (\S+)$", http_call(addr, "GET", "/metrics").text, re.M)
-    return float(found.group(1)) if found else 0
 
 
 def stats(addr, query, base, **params):
@@ -95,7 +78,7 @@ def test_answers_are_the_same_before_and_after(t):
 
     flush(o.addr)
     wait_until_in_blocks([o.addr])
-    check(catalogue(o.blocks.path())["blocks"], "no block in the catalogue")
+    check(live(o), "no block in the catalogue")
     check_same(o.addr, base, want, "after the flush")
     s = stats(o.addr, '{app="web"}', base, limit=5000)
     check(s["querier"]["store"]["totalChunksDownloaded"] > 0, f"{s}")
@@ -112,7 +95,7 @@ def test_answers_are_the_same_before_and_after(t):
     o.start()
     o.wait_ready()
     check_same(o.addr, base, want, "after a restart")
-    check(metric(o.addr, "orrery_querier_logs_opened_blocks_total") > 0, "opened blocks are not counted")
+    check(counter(o.addr, "orrery_querier_logs_opened_blocks_total") > 0, "opened blocks are not counted")
 
 
 def test_a_limit_does_not_read_what_is_old(t):
@@ -123,12 +106,12 @@ def test_a_limit_does_not_read_what_is_old(t):
         push_ok(o.addr, [({"app": "x"}, [(base - hours * HOUR + i * S, f"{hours} hours ago, {i}") for i in range(20)])])
         flush(o.addr)
         wait_for("the block", lambda: not held(o.addr, '{app="x"}'), 60)
-    n = len(catalogue(o.blocks.path())["blocks"])
+    n = len(live(o))
     check(n == 3, f"{n} blocks")
     o.kill()
     o.start()
     o.wait_ready()
-    opened = lambda: metric(o.addr, "orrery_querier_logs_opened_blocks_total")
+    opened = lambda: counter(o.addr, "orrery_querier_logs_opened_blocks_total")
     got = lines(o.addr, '{app="x"}', start=base - 12 * HOUR, end=base, limit=5)
     check(got == [f"3 hours ago, {i}" for i in (19, 18, 17, 16, 15)], f"{got}")
     check(opened() == 1, f"{opened()} blocks were opened")
@@ -153,13 +136,11 @@ def test_blocks_of_replicas(t):
     doors = c.addrs("ingester")
     want = answers(queriers[0], base)
     for a in doors:
-        r = http_call(a, "POST", f"/ingester/flush?tenant={TENANT}", timeout=180)
-        check(r.status in (200, 204), f"{r.status} {r.text}")
+        flush(a)
     wait_until_in_blocks(doors)
     for i, a in enumerate(queriers):
         check_same(a, base, want, f"querier {i}")
-    blocks = glob.glob(os.path.join(c.blocks.path(), "logs", TENANT, "*", "meta.json"))
-    check(blocks, "no block")
+    check(glob.glob(f"{bucket(c)}/*/meta.json"), "no block")
     s = stats(queriers[1], '{app="web"}', base, limit=5000)
     came = s["querier"]["store"]["chunk"]
     check(s["summary"]["totalLinesProcessed"] == 200, f"a line came twice: {s}")

@@ -10,28 +10,12 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from logs_test import held, lines_of, now_ns, push_ok
+from logs_test import bucket, flush, held, lines_of, live, now_ns, push_ok
 from orrery_test import TENANT, Cluster, Single, check, http_call, main, wait_for
 
 EAGER = ["--compactor.sweep-interval=300ms", "--compactor.compaction-interval=300ms", "--compactor.poll-interval=200ms",
          "--compactor.drop-delay=100ms", "--limits.reject-old-samples=false"]
 HOUR_NS = 3_600_000_000_000
-
-
-def bucket(o):
-    return f"{o.blocks.path()}/logs/{TENANT}"
-
-
-def catalogue(o):
-    path = f"{bucket(o)}/catalogue"
-    if not os.path.exists(path):
-        return {"blocks": [], "retired": [], "version": 0}
-    with open(path, encoding="utf-8") as f:
-        return json.load(f)
-
-
-def live(o):
-    return catalogue(o)["blocks"]
 
 
 def directories(o):
@@ -42,11 +26,6 @@ def metric(addr, name, labels='{signal="logs"}'):
     found = re.search(rf"^orrery_compactor_{name}{re.escape(labels)} (\S+)$", http_call(addr, "GET", "/metrics").text, re.M)
     check(found, f"no metric {name}{labels}")
     return float(found.group(1))
-
-
-def flush(addr):
-    r = http_call(addr, "POST", f"/ingester/flush?tenant={TENANT}", timeout=120)
-    check(r.status // 100 == 2, r.text)
 
 
 def old_lines(o, n, at_ns, app="a", text="line"):

@@ -11,12 +11,10 @@ import time
 from urllib.parse import urlencode
 
 import pyenv
-from logs_api_test import data
-from logs_blocks_test import FAST, flush
-from logs_test import held, now_ns, push_ok
+from logs_api_test import S, data
+from logs_blocks_test import FAST
+from logs_test import flush, held, now_ns, push_ok
 from orrery_test import Cluster, Single, TENANT, check, http_call, main, wait_for
-
-S = 10**9
 
 
 class Ws:
@@ -223,9 +221,9 @@ def test_a_slow_client_is_dropped(t):
         push_ok(o.addr, [({"app": "much"}, [(now_ns() + i, f"{i} of {k} " + "x" * 10000) for i in range(100)])])
         time.sleep(0.2)
     check(len(quick.entries(10 * 16)) == 10 * 16, "the others go on")
-    held = wait_for("the slow one dropped", lambda: "orrery_querier_dropped_tails_total 1" in
-                    http_call(o.addr, "GET", "/metrics").text, timeout=60)
-    check(held and time.time() - began > 14, "not at once")
+    wait_for("the slow one dropped", lambda: "orrery_querier_dropped_tails_total 1" in
+             http_call(o.addr, "GET", "/metrics").text, timeout=60)
+    check(time.time() - began > 14, "not at once")
     code, why = slow.close_code()
     check(code == 1008 and "too slow" in why, f"{code} {why}")
     push_ok(o.addr, [({"app": "much"}, [(now_ns(), "10 of them")])])

@@ -119,6 +119,11 @@ class World:
             if "s3:" not in r.text and "bucket" not in r.text and "object store" not in r.text:
                 findings["bad"].append(f"an error that does not name the bucket: {r.status} {r.text[:300]}")
 
+    def check_answers(self, when=""):
+        for addr in self.queriers:
+            for tenant in TENANT, LIVE:
+                check(self.got(addr, tenant) == self.ledger[tenant], f"{tenant} differs on {addr}{when}")
+
     # ---- the bucket, asked directly ----
 
     def blocks(self, tenant):
@@ -158,7 +163,7 @@ class World:
         self.flush(LIVE)
         for addr in self.queriers:
             for tenant in TENANT, LIVE:
-                check(self.got(addr, tenant) == self.ledger[tenant], f"{tenant} differs on {addr}")
+                self.got(addr, tenant)
         lines = self.log_lines(said)
         fails = sum("the object store fails" in x for x in lines)
         return fails == sum("works again" in x for x in lines)
@@ -235,9 +240,7 @@ def trial(w, begin, end, seconds=6, log_bound=12, is_seen=True, is_told=None, sl
     w.flush()
     wait_for("the first blocks", lambda: w.in_blocks(TENANT) == w.samples_sent(TENANT), 60)
     w.send_recent()
-    for addr in w.queriers:
-        for tenant in TENANT, LIVE:
-            check(w.got(addr, tenant) == w.ledger[tenant], f"{tenant} differs on {addr} before anything happened")
+    w.check_answers(" before anything happened")
     said = w.log_sizes()
     begin()
     w.send_window()
@@ -245,7 +248,9 @@ def trial(w, begin, end, seconds=6, log_bound=12, is_seen=True, is_told=None, sl
     end()
     what = reader.stop()
     settle(w)
+    w.check_answers()
     wait_for("the log to say that it is over", lambda: w.is_told_over(said), 30, every=1)
+    w.check_answers()
     lines = w.log_lines(said)
     retried = sum(counted(a, "orrery_objstore_retries_total") for a in set(w.doors + w.compactors + w.queriers))
     print(f"   recent queries at most {longest:.1f} s, old ones {what}; {w.proxy.hits} requests tampered with, "

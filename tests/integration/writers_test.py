@@ -167,14 +167,15 @@ class Watch(threading.Thread):
         check(not self.failures, f"catalogues: {self.failures[:5]}")
 
 
-def is_settled(fleet, load, tenant):
+def samples(fleet, load, tenant):
+    """In the tenant's blocks; pushed."""
     blocks = (fleet.catalogue(tenant) or {"blocks": []})["blocks"]
-    return sum(b["samples"] for b in blocks) == sum(len(v) for v in load.acked[tenant].values())
+    return sum(b["samples"] for b in blocks), sum(len(v) for v in load.acked[tenant].values())
 
 
-def state(fleet, load):
-    return {x: (sum(b["samples"] for b in (fleet.catalogue(x) or {"blocks": []})["blocks"]),
-                sum(len(v) for v in load.acked[x].values())) for x in TENANTS}
+def is_settled(fleet, load, tenant):
+    in_blocks, pushed = samples(fleet, load, tenant)
+    return in_blocks == pushed
 
 
 def check_end(fleet, load):
@@ -183,7 +184,7 @@ def check_end(fleet, load):
         for tenant in TENANTS:
             wait_for(f"all of {tenant} once in its blocks", lambda: is_settled(fleet, load, tenant), 150)
     except Failure as e:
-        raise Failure(f"{e}; blocks and pushed: {state(fleet, load)}") from e
+        raise Failure(f"{e}; in blocks and pushed: {({x: samples(fleet, load, x) for x in TENANTS})}") from e
     end = load.first + (load.windows + 1) * WINDOW
     for tenant in TENANTS:
         got = {k: {at: float(v) for at, v in points.items()}

@@ -239,8 +239,8 @@ static void on_read(void *arg)
         sim_node_at(sim, nd->node,
                     stands_still(nd, 0.02) ? sim_between(sim, 1, 10 * PUT_MS) * NS_PER_MS : 1,
                     on_write, p);
-        busy_ms = s.until_ms - now_ms +
-                  1; /* the next look comes after the answer, as the thread's does */
+        /* the next look comes after the answer, as the thread's does */
+        busy_ms = s.until_ms - now_ms + 1;
     }
     nd->next_ms = writelease_next_ms(&nd->lease, nd->wanted, now_ms);
     sim_node_at(sim, nd->node, ORR_MAX(busy_ms, 1) * NS_PER_MS, tick, nd);

@@ -2,36 +2,9 @@
  * passes the check can be merged: streams and times ascend, and no entry is missing. */
 #include "common/base/mem.h"
 #include "compactor/logcheck.c"
+#include "tests/fuzz/common/logblock/framefix.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static uint32_t read_u32(const uint8_t *p)
-{
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-static void write_crc(uint8_t *at, const uint8_t *p, size_t n)
-{
-    uint32_t crc = hash_crc32c(slice_of(p, n));
-
-    for (unsigned i = 0; i < 4; i++)
-        at[i] = (uint8_t)(crc >> (8 * i));
-}
-
-static void put_checksums_right(uint8_t *p, size_t size)
-{
-    while (size >= LOGFRAME_HEADER_BYTES) {
-        size_t bytes = read_u32(p + 16), head = read_u32(p + 24);
-        size_t front = LOGFRAME_HEADER_BYTES + (size_t)read_u32(p + 32);
-
-        if (head > size || front > head || bytes < head || bytes > size)
-            return;
-        write_crc(p + 12, p + front, head - front);
-        write_crc(p + 8, p + 12, front - 12);
-        p += bytes;
-        size -= bytes;
-    }
-}
 
 static uint64_t read_source(struct logblock_source *s)
 {
@@ -72,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct err *e;
     uint64_t n = 0;
 
-    put_checksums_right(bytes, size);
+    framefix_all(bytes, size);
     if (!(e = logframe_open_front(c.bytes, &first)))
         e = open_frames(&c, first.tenant, first.head.segment, &found);
     for (size_t i = 0; !e && i < c.frames.len; i++) {

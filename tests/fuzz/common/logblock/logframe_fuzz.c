@@ -1,35 +1,8 @@
 /* Bytes as a frame of log lines; its checksums are put right first, else nothing gets past them. */
 #include "common/base/mem.h"
-#include "common/logblock/logframe.h"
+#include "tests/fuzz/common/logblock/framefix.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static uint32_t read_u32(const uint8_t *p)
-{
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-static void write_crc(uint8_t *at, const uint8_t *p, size_t n)
-{
-    uint32_t crc = hash_crc32c(slice_of(p, n));
-
-    for (unsigned i = 0; i < 4; i++)
-        at[i] = (uint8_t)(crc >> (8 * i));
-}
-
-static void put_checksums_right(uint8_t *p, size_t size)
-{
-    size_t head, front;
-
-    if (size < LOGFRAME_HEADER_BYTES)
-        return;
-    head = read_u32(p + 24);
-    front = LOGFRAME_HEADER_BYTES + (size_t)read_u32(p + 32);
-    if (head > size || front > head)
-        return;
-    write_crc(p + 12, p + front, head - front);
-    write_crc(p + 8, p + 12, front - 12);
-}
 
 static void look_at_front(struct slice bytes)
 {
@@ -52,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t sum = 0;
     uint32_t at;
 
-    put_checksums_right(copy, size);
+    framefix(copy, size);
     look_at_front(slice_of(copy, size));
     if (!(e = logframe_open(slice_of(copy, size), &f))) {
         for (uint32_t i = 0; i < f.head.n_streams; i++) {

@@ -40,6 +40,34 @@ TEST(jsonval_walks_each_kind)
     jsonval_free(doc);
 }
 
+TEST(jsonval_says_what_a_document_takes)
+{
+    struct jsonval_doc *doc;
+    struct jsonval root;
+    struct buf text = {0};
+    size_t few;
+
+    CHECK_OK(jsonval_parse(SLICE("\"a\""), 16, &doc, &root));
+    CHECK(jsonval_memory(doc) < 256);
+    jsonval_free(doc);
+    buf_byte(&text, '"');
+    for (int i = 0; i < 1000; i++)
+        buf_str(&text, "1,");
+    buf_byte(&text, '"');
+    CHECK_OK(jsonval_parse(buf_slice(&text), 16, &doc, &root));
+    few = jsonval_memory(doc);
+    CHECK(few > 2 * 2000 && few < 2 * 2000 + 256);
+    jsonval_free(doc);
+    buf_byte(&text, '1');
+    text.ptr[0] = '[';
+    text.ptr[text.len - 2] = '1';
+    text.ptr[text.len - 1] = ']';
+    CHECK_OK(jsonval_parse(buf_slice(&text), 16, &doc, &root));
+    CHECK(jsonval_memory(doc) > few + 1000 * 16 - 256); /* two words a number */
+    jsonval_free(doc);
+    buf_done(&text);
+}
+
 TEST(jsonval_refuses_what_is_no_json)
 {
     static const char *const bad[] = {

@@ -53,8 +53,8 @@ TEST(writelease_is_held_after_a_claim_that_stays)
     CHECK_STR(read_at(&l, H + RENEW - 1, text).text, "");
     s = read_at(&l, H + RENEW, text);
     CHECK_STR(s.text, "held aa 3 by c1\n");
-    writelease_wrote(&l, 890,
-                     false); /* may have been done: it does not count, and is soon tried again */
+    /* may have been done: it does not count, and is soon tried again */
+    writelease_wrote(&l, 890, false);
     CHECK(writelease_may_put(&l, H + U) && !writelease_may_put(&l, H + 1 + U));
     CHECK_INT(writelease_next_ms(&l, true, 890), H + RENEW + L / 2);
     s = writelease_read(&l, 900, 900, slice_cstr(s.text), false, "");
@@ -75,12 +75,13 @@ TEST(writelease_of_another_is_left_until_it_has_run_out_or_is_free)
     /* what was read may have been so before the beginning of the read was due */
     CHECK_STR(
         writelease_read(&l, 2 * R - 1, 2 * R + 9, SLICE("held bb 8 by c1\n"), true, "cc").text, "");
+    /* the read took too long */
     CHECK_STR(writelease_read(&l, 2 * R, 2 * R + L, SLICE("held bb 8 by c1\n"), true, "cc").text,
-              ""); /* the read took too long */
+              "");
     CHECK_STR(read_at(&l, 2 * R + 101, "held bb 8 by c1\n").text, "held aa 1 by c2\n");
     writelease_wrote(&l, 2 * R + 102, true);
-    CHECK_STR(read_at(&l, 2 * R + 402, "held bb 9 by c1\n").text,
-              ""); /* a write of before came late */
+    /* a write of before came late */
+    CHECK_STR(read_at(&l, 2 * R + 402, "held bb 9 by c1\n").text, "");
     CHECK(l.state == WRITELEASE_WATCHED);
     CHECK_STR(read_at(&l, 5000, "free bb by c1\n").text, "held aa 1 by c2\n");
 }
@@ -114,8 +115,8 @@ TEST(writelease_looks_for_a_claim_of_which_it_has_not_heard)
     CHECK_STR(read_at(&l, 300, "").text, "");
     CHECK_STR(read_at(&l, 499, s.text).text, "");
     CHECK(l.state == WRITELEASE_CLAIMED);
-    CHECK_STR(read_at(&l, 499 + 3 * L, s.text).text,
-              "held aa 2 by c2\n"); /* old by now: renewed at once */
+    /* old by now: renewed at once */
+    CHECK_STR(read_at(&l, 499 + 3 * L, s.text).text, "held aa 2 by c2\n");
     CHECK(l.state == WRITELEASE_HELD);
     l = lease("c2");
     s = read_at(&l, 0, "");
@@ -148,8 +149,8 @@ TEST(writelease_that_ran_out_is_claimed_again)
     CHECK(l.state == WRITELEASE_WATCHED && !s.is_lost && !s.text[0]);
     l = held(text);
     s = read_at(&l, H + R - 2 * L, text);
-    writelease_wrote(&l, H - 1 + R - L,
-                     true); /* in time: a bucket was away for long, and nobody is to wait */
+    /* in time: a bucket was away for long, and nobody is to wait */
+    writelease_wrote(&l, H - 1 + R - L, true);
     CHECK(writelease_may_put(&l, H - 1 + R - L));
     l = held(text);
     s = read_at(&l, 500, "held bb 1 by c9\n");
@@ -217,8 +218,8 @@ struct world {
         bool ok, is_end, is_read;
         int64_t reads_ms; /* READS: when the text is taken */
     } doing[WRITERS];
-    int64_t
-        puts_end_ms[WRITERS]; /* until when a put of the catalogue that was begun may take place */
+    /* until when a put of the catalogue that was begun may take place */
+    int64_t puts_end_ms[WRITERS];
     int64_t deaf_ms[WRITERS];
     bool wanted[WRITERS];
     /* so long after it was given up may take place: a text that holds; a put, and what gives back (C by the rule) */
@@ -293,8 +294,8 @@ static void move(struct world *w, int i)
     if (writelease_may_put(&w->leases[i], w->now_ms))
         w->held++;
     put(w, i);
-    if (rng_below(&w->rng, 3000) ==
-        0) /* it hears nothing of the lease for a while, and goes on putting */
+    /* it hears nothing of the lease for a while, and goes on putting */
+    if (rng_below(&w->rng, 3000) == 0)
         w->deaf_ms[i] = w->now_ms + upto(w, 2 * R);
     if (d->what == READS && !d->is_read && w->now_ms >= d->reads_ms) {
         memcpy(d->text, w->text, sizeof(d->text));

@@ -1,4 +1,4 @@
-/* Commands broken off at every step, as by kill -9, and called again. */
+/* Commands broken off at every step, as by kill -9, and called again; and what others do between two steps. */
 #include "common/base/fsx.h"
 #include "common/base/mem.h"
 #include "common/block/block_store.h"
@@ -12,6 +12,7 @@ struct mortal {
     struct objstore base;
     struct objstore *under;
     uint64_t left;
+    void (*after_tombstones)(struct objstore *under); /* once they are written; NULL: nothing */
 };
 
 static struct err *lives(struct objstore *s)
@@ -40,9 +41,13 @@ static struct err *m_get(struct objstore *s, struct slice key, const struct objs
 static struct err *m_put(struct objstore *s, struct slice key, struct slice content,
                          const struct objstore_put *opts, struct objstore_info *info)
 {
+    const struct mortal *m = (struct mortal *)s;
     struct err *e = lives(s);
 
-    return e ? e : objstore_put(under(s), key, content, opts, info);
+    if (!e && !(e = objstore_put(under(s), key, content, opts, info)) && m->after_tombstones &&
+        slice_has_suffix(key, SLICE("/tombstones")))
+        m->after_tombstones(under(s));
+    return e;
 }
 
 static struct err *m_put_file(struct objstore *s, struct slice key, const char *path,
@@ -304,4 +309,45 @@ TEST(ctl_steps_of_adopt_and_delete)
         CHECK_INT(objects(&f, "theirs/"), 0);
         teardown(&f);
     }
+}
+
+/* ---- a block that comes while its tenant is deleted ---- */
+
+static struct err *add_block(void *arg, struct catalogue *cat, bool *ret_changed)
+{
+    (void)arg;
+    catalogue_add(cat, &(struct catalogue_block){.ulid = fixture_ulid(7), .max_t = 1, .level = 1});
+    *ret_changed = true;
+    return NULL;
+}
+
+static void flush_lines(struct objstore *under)
+{
+    static const char *const files[] = {"pages", "meta.json"};
+    char key[128];
+
+    for (size_t i = 0; i < ORR_COUNT(files); i++) {
+        snprintf(key, sizeof(key), "logs/t/%s/%s", ulid_print(fixture_ulid(7)).s, files[i]);
+        CHECK_OK(objstore_put(under, slice_cstr(key), SLICE("x"), NULL, NULL));
+    }
+    CHECK_OK(catalogue_update(under, SLICE("logs"), SLICE("t"), add_block, NULL, NULL));
+}
+
+/* Its catalogue stays, so a block that is named in it has to keep its files. */
+TEST(ctl_steps_of_delete_leave_a_block_that_comes_between)
+{
+    struct fixture f;
+    struct catalogue *cat;
+
+    setup(&f);
+    CHECK_OK(upload(&f));
+    CHECK_OK(objstore_put(f.c.store, SLICE("logs/t/something"), SLICE("x"), NULL, NULL));
+    f.m->after_tombstones = flush_lines;
+    CHECK_OK(delete (&f));
+    CHECK_OK(catalogue_load(f.c.store, SLICE("logs"), SLICE("t"), &cat));
+    CHECK(catalogue_find(cat, fixture_ulid(7)));
+    catalogue_free(cat);
+    CHECK_INT(objects(&f, "logs/t/"), 3); /* the block's two files, and the catalogue */
+    CHECK_INT(check_live(&f, "t"), 0);
+    teardown(&f);
 }

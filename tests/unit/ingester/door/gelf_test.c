@@ -41,6 +41,42 @@ TEST(gelf_refuses_what_is_not)
         log_text_check(log_text(decode, &bad[i], NULL), "refused malformed_record: 1\n");
 }
 
+/* A key may come as often as anybody likes. */
+TEST(gelf_takes_no_more_fields_than_it_has_room_for)
+{
+    struct buf b = {0};
+    struct slice s;
+
+    buf_str(&b, "{\"short_message\":\"x\",\"timestamp\":1767225600");
+    for (int i = 0; i < 20000; i++)
+        buf_str(&b, ",\"level\":3");
+    buf_byte(&b, '}');
+    s = buf_slice(&b);
+    log_text_check(log_text(decode, &s, NULL),
+                   "{job=\"gelf\"}\n  @1767225600000000000 x {level=\"err\"}\n");
+    buf_done(&b);
+}
+
+static struct err *decode_many(struct log_builder *b, const void *arg)
+{
+    struct err *e = NULL;
+
+    for (int i = 0; i < 1000 && !e; i++)
+        e = decode(b, arg);
+    CHECK(arena_used(b->batch->arena) < 1000 * 1024);
+    return e;
+}
+
+/* A write has as many as fit: tens of thousands. */
+TEST(gelf_takes_little_memory_for_a_small_message)
+{
+    struct slice s = SLICE("{\"short_message\":\"x\"}");
+    struct buf out = log_text(decode_many, &s, NULL);
+
+    CHECK(slice_has_prefix(buf_slice(&out), SLICE("{job=\"gelf\"}\n")));
+    buf_done(&out);
+}
+
 static struct slice chunk(struct buf *b, char id, unsigned number, unsigned count, const char *data)
 {
     buf_reset(b);

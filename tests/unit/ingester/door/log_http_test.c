@@ -212,6 +212,33 @@ TEST(log_http_batches_outlive_their_requests)
     close_all(&f);
 }
 
+/* Lines of JSON lie in its document: that is what bounds of memory have to count. */
+TEST(log_http_batches_count_the_document_they_keep)
+{
+    struct buf body = {0}, got;
+    size_t memory, line = 64 << 10;
+    struct fixture f;
+
+    open_with(&f, "", true);
+    pthread_mutex_lock(&f.lock);
+    f.keeps = true;
+    pthread_mutex_unlock(&f.lock);
+    buf_str(&body,
+            "{\"streams\":[{\"stream\":{\"app\":\"a\"},\"values\":[[\"1767225600000000000\",\"");
+    for (size_t i = 0; i < line; i++)
+        buf_byte(&body, 'x');
+    buf_str(&body, "\"]]}]}");
+    got = call(&f, "POST", "/loki/api/v1/push", NULL, buf_slice(&body));
+    CHECK(slice_has_prefix(buf_slice(&got), SLICE("204")));
+    pthread_mutex_lock(&f.lock);
+    memory = log_batch_memory(vec_last(&f.kept));
+    pthread_mutex_unlock(&f.lock);
+    CHECK(memory > line && memory < 16 * line);
+    buf_done(&got);
+    buf_done(&body);
+    close_all(&f);
+}
+
 TEST(log_http_stores_the_rest_and_says_what_was_refused)
 {
     struct fixture f;

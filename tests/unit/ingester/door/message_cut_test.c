@@ -50,6 +50,28 @@ TEST(message_cut_finds_both_framings_of_syslog)
     check(&o, SLICE(""), "/ 0 0");
 }
 
+/* Else who sends byte by byte has all that came looked at again for each. */
+TEST(message_cut_looks_at_each_byte_once)
+{
+    struct message_cut_opts o = {MESSAGE_SYSLOG, 20, false};
+    struct message_cut c;
+    struct buf got = {0};
+
+    message_cut_init(&c, &o);
+    message_cut_put(&c, SLICE("<1>ab"), take, &got);
+    CHECK_INT(c.looked, 5);
+    message_cut_put(&c, SLICE("c"), take, &got);
+    CHECK_INT(c.looked, 6);
+    message_cut_put(&c, SLICE("d\n<2>e"), take, &got);
+    CHECK_INT(c.looked, 4);
+    message_cut_put(&c, SLICE("\n"), take, &got);
+    CHECK_INT(c.looked, 0);
+    CHECK_INT(c.in.len, 0);
+    CHECK_STR(buf_cstr(&got), "|<1>abcd|<2>e");
+    message_cut_done(&c);
+    buf_done(&got);
+}
+
 TEST(message_cut_passes_over_what_is_too_long)
 {
     struct message_cut_opts o = {MESSAGE_SYSLOG, 8, false};
