@@ -133,8 +133,8 @@ static void put_parts(struct buf *out, const struct compactor *c)
     size_t ingesters = 0, missing = 0;
 
     for (size_t i = 0; i < ORR_COUNT(c->parts); i++) {
-        flushes += c->parts[i].m.flush.flushes;
-        drops += c->parts[i].m.drops;
+        flushes += METRIC_GET(c->parts[i].m.flush.flushes);
+        drops += METRIC_GET(c->parts[i].m.drops);
         ingesters = ORR_MAX(ingesters, c->parts[i].ingesters);
         missing = ORR_MAX(missing, c->parts[i].ingesters - c->parts[i].answered);
     }
@@ -148,7 +148,8 @@ static void put_parts(struct buf *out, const struct compactor *c)
                    "%s{\"signal\":\"%s\",\"ingesters\":%zu,\"answered\":%zu,\"flushes\":%llu,"
                    "\"drops\":%llu}",
                    i ? "," : "", part->signal->name, part->ingesters, part->answered,
-                   (unsigned long long)part->m.flush.flushes, (unsigned long long)part->m.drops);
+                   (unsigned long long)METRIC_GET(part->m.flush.flushes),
+                   (unsigned long long)METRIC_GET(part->m.drops));
     }
     buf_byte(out, ']');
 }
@@ -172,7 +173,7 @@ static void status(struct http_request *r)
 
     lock_take(&c->lock);
     buf_printf(&out, "{\"on_ring\":%s,\"rounds\":%llu,\"last_round\":%lld,",
-               c->is_owner ? "true" : "false", (unsigned long long)c->m.rounds,
+               c->is_owner ? "true" : "false", (unsigned long long)METRIC_GET(c->m.rounds),
                (long long)c->last_round_ms);
     put_parts(&out, c);
     buf_str(&out, ",\"running\":[");

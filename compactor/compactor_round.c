@@ -336,18 +336,6 @@ static struct err *fetch(void *arg, struct slice tenant, const struct plan_input
     return segfetch(&opts, tenant, in->ulid, dir, ret_bytes);
 }
 
-/* Under the lock. */
-static void count_running(struct compactor *c)
-{
-    for (size_t i = 0; i < ORR_COUNT(c->parts); i++) {
-        int64_t n = 0;
-
-        VEC_FOREACH (run, &c->running)
-            n += (*run)->signal == c->parts[i].signal;
-        METRIC_SET(c->parts[i].m.running, n);
-    }
-}
-
 static struct compactor_running *running_begin(const struct flush *f)
 {
     struct compactor *c = f->round->c;
@@ -363,13 +351,15 @@ static struct compactor_running *running_begin(const struct flush *f)
         run->bytes += job->inputs[i].bytes;
     lock_take(&c->lock);
     vec_push(&c->running, run);
-    count_running(c);
+    METRIC_ADD(f->round->part->m.running, 1);
     lock_release(&c->lock);
     return run;
 }
 
-static void running_end(struct compactor *c, struct compactor_running *run)
+static void running_end(const struct flush *f, struct compactor_running *run)
 {
+    struct compactor *c = f->round->c;
+
     lock_take(&c->lock);
     for (size_t i = 0; i < c->running.len; i++) {
         if (c->running.ptr[i] == run) {
@@ -377,7 +367,7 @@ static void running_end(struct compactor *c, struct compactor_running *run)
             break;
         }
     }
-    count_running(c);
+    METRIC_ADD(f->round->part->m.running, -1);
     lock_release(&c->lock);
     mem_free(run);
 }
@@ -421,7 +411,7 @@ static void flush_one(void *arg, size_t i)
         log_flush(f, mono_ms() - start);
     }
     metric_hist_observe(&part->m.flush_s, (double)(mono_ms() - start) / 1e3);
-    running_end(c, run);
+    running_end(f, run);
 }
 
 static void settle(struct flush *f)

@@ -1,6 +1,5 @@
 #include "compactor/logcheck.h"
 
-#include "common/base/clock.h"
 #include "common/base/fsx.h"
 #include "common/base/mem.h"
 #include "common/base/vec.h"
@@ -20,10 +19,14 @@ static struct err *wrong(const char *what)
 
 /* ---- one frame ---- */
 
+struct seen { /* of a stream, so far */
+    uint32_t entries, pages;
+};
+
 struct frame_walk {
     const struct logframe *frame;
     struct segcheck *found;
-    uint32_t *entries;    /* seen so far, by stream */
+    struct seen *seen;    /* by stream */
     struct arena *page;   /* of the page at hand */
     uint32_t last_stream; /* of the entry before */
     int64_t last_ns;
@@ -74,20 +77,23 @@ static struct err *check_run(struct frame_walk *w, uint32_t i, const struct logp
                              const int64_t *times)
 {
     struct logframe_stream s;
+    struct seen *seen;
 
     if (run->stream >= w->frame->head.n_streams || run->stream < w->last_stream)
         return wrong("streams are not in order");
     s = logframe_stream_at(w->frame, run->stream);
+    seen = &w->seen[run->stream];
     if (i < s.first_page || i > s.last_page)
         return wrong("a stream is in a page that it says it is not in");
     for (uint32_t k = run->first; k < run->first + run->n; k++) {
         if (times[k] < s.min_ns || times[k] > s.max_ns ||
-            ((k > run->first || w->entries[run->stream]) && times[k] < w->last_ns))
+            ((k > run->first || seen->entries) && times[k] < w->last_ns))
             return wrong("times are not in order, or not those of their stream");
         w->last_ns = times[k];
     }
     w->last_stream = run->stream;
-    w->entries[run->stream] += run->n; /* no more than 2^32: each is of a page that is there */
+    seen->entries += run->n; /* no more than 2^32: each is of a page that is there */
+    seen->pages++;
     return NULL;
 }
 
@@ -128,6 +134,20 @@ static struct err *check_page(struct frame_walk *w, uint32_t i)
     return e ? e : check_texts(w, p);
 }
 
+/* What was seen of each is what it says: who reads it asks all of its pages for it. */
+static struct err *check_seen(const struct frame_walk *w)
+{
+    for (uint32_t i = 0; i < w->frame->head.n_streams; i++) {
+        struct logframe_stream s = logframe_stream_at(w->frame, i);
+
+        if (w->seen[i].entries != s.entries)
+            return wrong("a stream has another number of entries than it says");
+        if (w->seen[i].pages != s.last_page - s.first_page + 1)
+            return wrong("a stream says it is in a page that has no lines of it");
+    }
+    return NULL;
+}
+
 /* found: times in ns, max_t inclusive. */
 static struct err *check_frame(const struct logframe *f, struct slice tenant, struct ulid segment,
                                struct segcheck *found)
@@ -142,26 +162,20 @@ static struct err *check_frame(const struct logframe *f, struct slice tenant, st
         return wrong("it is of another segment, or dropped");
     if ((e = check_labels(f)))
         return e;
-    w.entries = mem_new_array(uint32_t, (size_t)f->head.n_streams + 1);
+    w.seen = mem_new_array(struct seen, (size_t)f->head.n_streams + 1);
     w.page = arena_new(0);
     for (uint32_t i = 0; i < f->head.n_pages && !e; i++)
         e = check_page(&w, i);
-    for (uint32_t i = 0; i < f->head.n_streams && !e; i++)
-        if (w.entries[i] != logframe_stream_at(f, i).entries)
-            e = wrong("a stream has another number of entries than it says");
+    if (!e)
+        e = check_seen(&w);
     if (!e && found->samples - before != f->head.entries)
         e = wrong("it has another number of entries than it says");
     arena_free(w.page);
-    mem_free(w.entries);
+    mem_free(w.seen);
     return e;
 }
 
 /* ---- a segment ---- */
-
-static int64_t ms_down(int64_t ns)
-{
-    return ns / NS_PER_MS - (ns % NS_PER_MS < 0);
-}
 
 static struct err *open_frames(struct logcheck *c, struct slice tenant, struct ulid segment,
                                struct segcheck *found)
@@ -199,7 +213,8 @@ struct err *logcheck_open_segment(const char *dir, struct slice tenant, struct u
         return err_wrap(segcheck_as_corrupt(e), "segment %s", ulid_print(segment).s);
     }
     *ret = c;
-    *ret_found = (struct segcheck){ms_down(found.min_t), ms_down(found.max_t) + 1, found.samples};
+    *ret_found =
+        (struct segcheck){logblock_ms(found.min_t), logblock_ms(found.max_t) + 1, found.samples};
     return NULL;
 }
 
@@ -241,23 +256,11 @@ size_t logcheck_n_sources(const struct logcheck *c)
     return c->block ? 1 : c->frames.len;
 }
 
-static void close_sources(struct logblock_source *s, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        s[i].close(s[i].arg);
-}
-
 struct err *logcheck_sources(const struct logcheck *c, struct logblock_source *ret)
 {
     if (c->block)
         return logblock_source_block(c->block, ret);
-    for (size_t i = 0; i < c->frames.len; i++) {
-        struct err *e = logblock_source_frame(&c->frames.ptr[i], &ret[i]);
-
-        if (e) {
-            close_sources(ret, i);
-            return e;
-        }
-    }
+    for (size_t i = 0; i < c->frames.len; i++)
+        ret[i] = logblock_source_frame(&c->frames.ptr[i]);
     return NULL;
 }

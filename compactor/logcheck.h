@@ -4,7 +4,8 @@
  * error that is the input's fault.
  *
  *   segment   every frame is of this tenant and segment and not dropped; labels are in order and have the fingerprint that they
- *             stand under; all pages decode, entries come by stream and time, and are as many as the frame says
+ *             stand under; all pages decode, entries come by stream and time, and are as many and in as many pages as the
+ *             frame says
  *   block     logblock_verify(), and it is the one that was asked for
  *
  * Reads all of it, one page at a time in memory. Blocking; owner: the calling thread.

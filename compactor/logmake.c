@@ -1,6 +1,5 @@
 #include "compactor/logmake.h"
 
-#include "common/base/clock.h"
 #include "common/base/fsx.h"
 #include "common/base/mem.h"
 #include "common/base/metric.h"
@@ -35,7 +34,7 @@ static void begin_stream(struct sieve *s, struct labels ls)
 static bool is_kept(void *arg, struct labels ls, const struct logpage_entry *e)
 {
     struct sieve *s = arg;
-    int64_t t_ms = e->ts_ns / NS_PER_MS - (e->ts_ns % NS_PER_MS < 0);
+    int64_t t_ms = logblock_ms(e->ts_ns);
     bool is_deleted;
 
     if (!s->has_stream || labels_cmp(s->stream, ls) != 0)

@@ -11,7 +11,6 @@
 /* A job that is ours, and how it went. */
 struct upkeep_job {
     struct upkeep_pass *pass;
-    struct upkeep_part *part; /* the pass's */
     struct slice tenant;
     const struct levels_job *job;
     const struct retention *retention;
@@ -133,7 +132,7 @@ static void run_job(void *arg, size_t i)
 {
     struct upkeep_job *j = &((struct upkeep_job *)arg)[i];
     struct upkeep *u = j->pass->u;
-    struct upkeep_part *part = j->part;
+    struct upkeep_part *part = j->pass->part;
     const struct levelmerge_opts opts = {.signal = part->signal,
                                          .store = u->c->store,
                                          .work_dir = u->c->work_dir,
@@ -241,11 +240,8 @@ static void run_jobs(struct upkeep_pass *p, struct slice tenant, struct upkeep_t
         const struct levels_job *job = &jobs[(skip + i) % n];
 
         if (is_ours(p, tenant, job))
-            ours[used++] = (struct upkeep_job){.pass = p,
-                                               .part = p->part,
-                                               .tenant = tenant,
-                                               .job = job,
-                                               .retention = &t->retention};
+            ours[used++] = (struct upkeep_job){
+                .pass = p, .tenant = tenant, .job = job, .retention = &t->retention};
     }
     compactor_size_pool("compact", p->conf->compaction_concurrency, &p->u->pool,
                         &p->u->pool_threads);
@@ -304,7 +300,7 @@ void upkeep_tenant_put_running(struct buf *out, const struct upkeep_job *j)
     uint64_t done = 0, all = 0;
 
     upkeep_tenant_add_progress(j, &done, &all);
-    buf_printf(out, "{\"signal\":\"%s\",\"tenant\":", j->part->signal->name);
+    buf_printf(out, "{\"signal\":\"%s\",\"tenant\":", j->pass->part->signal->name);
     buf_json_str(out, j->tenant);
     buf_printf(out,
                ",\"since\":%lld,\"inputs_read\":%llu,\"series_done\":%llu,\"series\":%llu,\"job\":",

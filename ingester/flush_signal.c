@@ -112,7 +112,7 @@ static struct err *open_frames(const struct loghead_segment *pinned, struct logb
         struct logframe f;
 
         if (!(e = logframe_open(bytes, &f)))
-            e = logblock_source_frame(&f, &all[n]);
+            all[n] = logblock_source_frame(&f);
         e = err_wrap(e, "frame %u", number);
     }
     if (e) {

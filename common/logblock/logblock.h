@@ -29,6 +29,7 @@
 #pragma once
 #include <stdatomic.h>
 
+#include "common/base/clock.h"
 #include "common/base/hash.h"
 #include "common/block/block_reader.h"
 #include "common/logblock/logpage.h"
@@ -38,6 +39,12 @@
 #define LOGBLOCK_FILTER_FILE "filter"
 #define LOGBLOCK_MAX_PAGES (1u << 22)
 #define LOGBLOCK_MAX_STREAMS (1u << 24)
+
+/* A time in ms, rounded down, as meta.json and index have it. */
+static inline int64_t logblock_ms(int64_t ns)
+{
+    return ns / NS_PER_MS - (ns % NS_PER_MS < 0);
+}
 
 /* ---- writing: <dir>/<ULID>.tmp/, renamed to <dir>/<ULID> at the end, as block_writer.h does ---- */
 
@@ -145,8 +152,7 @@ struct logblock_source {
 /* All of a block, or of a frame whose bytes are lent; block and bytes outlive it. Each holds one page in memory. */
 ORR_CHECKED struct err *logblock_source_block(struct logblock *b, struct logblock_source *ret);
 struct logframe;
-ORR_CHECKED struct err *logblock_source_frame(const struct logframe *f,
-                                              struct logblock_source *ret);
+struct logblock_source logblock_source_frame(const struct logframe *f);
 
 /* Whether a line stays. */
 typedef bool logblock_keep_fn(void *arg, struct labels labels, const struct logpage_entry *e);
@@ -165,5 +171,6 @@ ORR_CHECKED struct err *logblock_merge(const struct logblock_source *sources, si
                                        const atomic_bool *stop, struct logblock_writer *w,
                                        uint64_t *ret_duplicates);
 
-/* Reads everything and checks that it is what it says: sums, order, index against directory against pages. */
+/* Reads everything and checks that it is what it says: sums, order, fingerprints, index against directory against pages.
+ * Labels are taken for the stream's own: not of a block that is read with external ones. */
 ORR_CHECKED struct err *logblock_verify(struct logblock *b);

@@ -40,12 +40,6 @@ ORR_CHECKED struct err *logblock_directory_parse(struct slice bytes,
 struct logblock_page_at logblock_directory_page(const struct logblock_directory *d, uint32_t i);
 struct logblock_stream_at logblock_directory_stream(const struct logblock_directory *d, uint32_t i);
 
-/* Milliseconds of a time, rounded down, as the index has them. */
-static inline int64_t logblock_ms(int64_t ns)
-{
-    return ns / 1000000 - (ns % 1000000 < 0);
-}
-
 /* ---- an open block ---- */
 
 struct logblock {
@@ -61,6 +55,8 @@ struct logblock {
 
 /* Adds the block's name; and if e is ERR_CORRUPT, what caches have of it is not used again. NULL is allowed. */
 ORR_CHECKED struct err *logblock_error(const struct logblock *b, struct err *e);
+/* Of a file, as meta.json has it. UINT64_MAX: it names none. */
+uint64_t logblock_listed_bytes(const struct logblock *b, const char *file);
 ORR_CHECKED struct err *logblock_directory_get(struct logblock *b,
                                                const struct logblock_directory **ret);
 
@@ -103,13 +99,13 @@ struct logblock_matches {
 };
 static inline bool logblock_has_page(const struct logblock_matches *m, uint32_t page)
 {
-    return m->pages[page >> 6] >> (page & 63) & 1;
+    return logpage_has(m->pages, page);
 }
 /* In the arena. is_all: whatever the times are. */
 ORR_CHECKED struct err *logblock_match(struct logblock *b, struct arena *a,
                                        const struct logblock_query *q, bool is_all,
                                        struct logblock_matches *ret);
-/* ERR_CANCELED, or ERR_LIMIT once the arena is over. */
+/* ERR_CANCELED, ERR_TIMEOUT, or ERR_LIMIT once the arena is over. */
 ORR_CHECKED struct err *logblock_check(const struct logblock_query *q, const struct arena *a);
 /* All of the block, whatever the times. */
 ORR_CHECKED struct err *logblock_select_all(struct logblock *b, struct arena *a,
@@ -127,7 +123,7 @@ struct logblock_page {
     const struct logpage_run *runs;
     size_t n_runs;
     const int64_t *times;
-    uint64_t *want; /* entries that hold the needles; NULL: all */
+    uint64_t *want; /* entries that hold the needles and may be in the bound; NULL: all */
     /* Of all entries, once many of its streams were asked for; else NULL. */
     struct slice *lines;
     struct labels *metas;
@@ -137,8 +133,6 @@ struct logblock_page {
 ORR_CHECKED struct err *logblock_page_load(struct logblock_page *p, uint32_t n);
 /* Ends it. */
 void logblock_page_done(struct logblock_page *p);
-/* NULL: it has no entry of the stream. */
-const struct logpage_run *logblock_page_run(const struct logblock_page *p, uint32_t stream);
 
 /* Whether the bound says anything of this block. */
 ORR_CHECKED struct err *logblock_bound_counts(struct logblock *b,

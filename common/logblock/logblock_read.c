@@ -40,6 +40,16 @@ struct err *logblock_error(const struct logblock *b, struct err *e)
     return err_wrap(e, "block %s", block_reader_name(b->streams));
 }
 
+uint64_t logblock_listed_bytes(const struct logblock *b, const char *file)
+{
+    const struct block_meta *m = block_reader_meta(b->streams);
+
+    for (size_t i = 0; i < m->n_files; i++)
+        if (slice_eq_cstr(m->files[i].path, file))
+            return m->files[i].bytes;
+    return UINT64_MAX;
+}
+
 /* ---- directory ---- */
 
 /* Other counts than meta.json has are those of another block's directory. */
@@ -160,32 +170,22 @@ static struct logfilter_io filter_io(struct logblock_in *in)
     return io;
 }
 
-static struct err *size_of_filter(const struct logblock *b, uint64_t *ret)
-{
-    const struct block_meta *m = block_reader_meta(b->streams);
-
-    for (size_t i = 0; i < m->n_files; i++)
-        if (slice_eq_cstr(m->files[i].path, LOGBLOCK_FILTER_FILE)) {
-            *ret = m->files[i].bytes;
-            return NULL;
-        }
-    return err_new(ERR_CORRUPT, BLOCK_META_FILE ": it names no file " LOGBLOCK_FILTER_FILE);
-}
-
 static struct err *open_filter(struct logblock *b, const struct logfilter_io *io,
                                struct logfilter **ret)
 {
     const struct logblock_directory *d;
+    uint64_t size = logblock_listed_bytes(b, LOGBLOCK_FILTER_FILE);
     struct arena *a;
     struct err *e;
-    uint64_t size;
 
     lock_take(&b->lock);
     *ret = b->filter;
     lock_release(&b->lock);
     if (*ret)
         return NULL;
-    if ((e = logblock_directory_get(b, &d)) || (e = size_of_filter(b, &size)))
+    if (size == UINT64_MAX)
+        return err_new(ERR_CORRUPT, BLOCK_META_FILE ": it names no file " LOGBLOCK_FILTER_FILE);
+    if ((e = logblock_directory_get(b, &d)))
         return e;
     a = arena_new(0);
     e = logfilter_open(a, size, d->n_pages, io, ret);
@@ -262,37 +262,6 @@ void logblock_page_done(struct logblock_page *p)
     *p = (struct logblock_page){0};
 }
 
-const struct logpage_run *logblock_page_run(const struct logblock_page *p, uint32_t stream)
-{
-    size_t lo = 0, hi = p->n_runs;
-
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-
-        if (p->runs[mid].stream == stream)
-            return &p->runs[mid];
-        if (p->runs[mid].stream < stream)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return NULL;
-}
-
-/* The first of entries [lo, hi) at t or later. */
-static uint32_t bound(const int64_t *times, uint32_t lo, uint32_t hi, int64_t t)
-{
-    while (lo < hi) {
-        uint32_t mid = lo + (hi - lo) / 2;
-
-        if (times[mid] < t)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo;
-}
-
 /* Without those at the ends that are not wanted. */
 static void trim(struct logblock_run *r)
 {
@@ -342,7 +311,7 @@ static struct err *load_run(struct logblock_page *p, struct logblock_run *r, boo
 struct err *logblock_run_open(struct logblock_page *p, uint32_t stream, int64_t from_ns,
                               int64_t to_ns, bool is_all, struct logblock_run *ret)
 {
-    const struct logpage_run *run = logblock_page_run(p, stream);
+    const struct logpage_run *run = logpage_find_run(p->runs, p->n_runs, stream);
     struct logblock_run r = {.page = p, .stream = stream};
     struct err *e;
 
@@ -351,8 +320,8 @@ struct err *logblock_run_open(struct logblock_page *p, uint32_t stream, int64_t 
     r.at = run->first;
     r.end = run->first + run->n;
     if (!is_all) {
-        r.at = bound(p->times, r.at, r.end, from_ns);
-        r.end = bound(p->times, r.at, r.end, to_ns);
+        r.at = logpage_find_time(p->times, r.at, r.end, from_ns);
+        r.end = logpage_find_time(p->times, r.at, r.end, to_ns);
     }
     trim(&r);
     r.first = r.at;

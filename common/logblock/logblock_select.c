@@ -166,12 +166,13 @@ static size_t bytes_to_hold(const struct logblock_set *s, uint32_t page)
 /* False: there is no room for more. */
 static bool plan_page(struct logblock_set *s, uint32_t page, size_t *room)
 {
-    size_t n = bytes_to_hold(s, page) + OBJPAGES_PAGE;
+    size_t n;
 
     if (s->held.len && vec_last(&s->held) == page) /* of many streams, as a rule */
         return true;
     if (!logblock_has_page(&s->m, page) || is_held(s, page))
         return true;
+    n = bytes_to_hold(s, page) + OBJPAGES_PAGE;
     if ((s->held.len && *room < n) || s->held.len == MAX_HELD)
         return false;
     *room -= ORR_MIN(*room, n);
@@ -183,11 +184,12 @@ static bool plan_page(struct logblock_set *s, uint32_t page, size_t *room)
 static void plan_pages(struct logblock_set *s, size_t room)
 {
     size_t i = s->next;
-    const struct logblock_match *m = s->cur;
     uint32_t left = s->left, at = s->at;
 
     vec_clear(&s->held);
     for (;;) {
+        const struct logblock_match *m;
+
         for (; left; left--, at += s->q.is_backward ? UINT32_MAX : 1u)
             if (!plan_page(s, at, &room))
                 return;
@@ -264,23 +266,6 @@ static struct logblock_page *free_slot(struct logblock_set *s)
     return found;
 }
 
-/* Takes out of p->want the lines that lack one. *ret_has false: that was all. */
-static struct err *match_needles(struct logblock_set *s, struct logblock_page *p, bool *ret_has)
-{
-    uint32_t words = LOGPAGE_WORDS(logpage_n_entries(p->page));
-    uint64_t *set = arena_array(p->arena, uint64_t, words), any = 1;
-    struct err *e = NULL;
-
-    for (size_t k = 0; !e && any && k < s->q.n_needles; k++) {
-        e = logpage_match(p->page, s->q.needles[k], set);
-        any = 0;
-        for (uint32_t i = 0; i < words; i++)
-            any |= p->want[i] &= set[i];
-    }
-    *ret_has = any != 0;
-    return e;
-}
-
 /* Whether any line of it can be wanted, as its beginning says. */
 static struct err *may_have(struct logblock_set *s, struct logblock_page *p, bool *ret)
 {
@@ -294,17 +279,16 @@ static struct err *may_have(struct logblock_set *s, struct logblock_page *p, boo
 static struct err *match_lines(struct logblock_set *s, struct logblock_page *p,
                                const struct logblock_page_at *at, bool *ret_has)
 {
-    uint32_t words = LOGPAGE_WORDS(logpage_n_entries(p->page));
     struct err *e = may_have(s, p, ret_has);
 
     if (e || !*ret_has)
         return e;
-    p->want = arena_array(p->arena, uint64_t, words);
-    memset(p->want, 255, words * sizeof(*p->want));
+    p->want = arena_array(p->arena, uint64_t, LOGPAGE_WORDS(logpage_n_entries(p->page)));
     /* What is read of it now are many small parts; from afar they come together. */
     if (s->q.n_needles &&
-        ((e = logblock_in_hold(&s->body, &(struct logfilter_range){at->offset, at->bytes}, 1)) ||
-         (e = match_needles(s, p, ret_has))))
+        (e = logblock_in_hold(&s->body, &(struct logfilter_range){at->offset, at->bytes}, 1)))
+        return e;
+    if ((e = logpage_match_all(p->page, s->q.needles, s->q.n_needles, p->want, ret_has)))
         return e;
     if (!*ret_has || !s->q.bound)
         return NULL;

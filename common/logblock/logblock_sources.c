@@ -167,12 +167,11 @@ static struct hash128 order_of_frame(const struct logframe *f)
     return (struct hash128){hash, f->head.through};
 }
 
-struct err *logblock_source_frame(const struct logframe *f, struct logblock_source *ret)
+struct logblock_source logblock_source_frame(const struct logframe *f)
 {
     struct of_frame *s = mem_new(struct of_frame);
 
     s->frame = *f;
     s->arena = arena_new(0);
-    *ret = (struct logblock_source){frame_stream, frame_entry, frame_close, s, order_of_frame(f)};
-    return NULL;
+    return (struct logblock_source){frame_stream, frame_entry, frame_close, s, order_of_frame(f)};
 }

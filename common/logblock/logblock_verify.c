@@ -51,7 +51,7 @@ static struct err *end_stream(struct verifying *v)
     return v->n_metas ? wrong("index: a stream has pages in which it has no lines") : NULL;
 }
 
-static struct err *next_series(struct verifying *v)
+static struct err *next_series(struct verifying *v, uint32_t stream)
 {
     struct block_reader_series s;
     struct err *e;
@@ -63,7 +63,9 @@ static struct err *next_series(struct verifying *v)
         return e;
     v->metas = s.chunks;
     v->n_metas = s.n_chunks;
-    return NULL;
+    return hash128_eq(labels_fingerprint(s.labels), logblock_directory_stream(v->dir, stream).fp)
+               ? NULL
+               : wrong("index: labels do not have the fingerprint that the directory says");
 }
 
 /* A stream begins, or goes on in another page. */
@@ -76,10 +78,12 @@ static struct err *check_run(struct verifying *v, const struct logblock_page *p,
     if (!v->has_stream || run->stream != v->stream) {
         uint32_t next = v->has_stream ? v->stream + 1 : 0;
 
-        if ((e = end_stream(v)) || (e = next_series(v)))
+        if ((e = end_stream(v)))
             return e;
         if (run->stream != next || next >= v->dir->n_streams)
             return wrong("pages: streams are not one behind the other");
+        if ((e = next_series(v, next)))
+            return e;
         v->has_stream = true;
         v->stream = run->stream;
         v->sum = (struct logblock_stream_at){0};
@@ -107,9 +111,7 @@ static struct err *count_run(struct verifying *v, struct logblock_page *p, uint3
     struct err *e = logblock_run_open(p, stream, 0, 0, true, &run);
 
     while (!e && logblock_run_next(&run, false, &en)) {
-        bytes += en.line.len;
-        for (size_t i = 0; i < en.meta.n; i++)
-            bytes += en.meta.ptr[i].name.len + en.meta.ptr[i].value.len;
+        bytes += logpage_entry_bytes(&en);
         logfilter_grams_add(&v->grams, en.line);
         v->sum.entries++;
     }
@@ -187,20 +189,12 @@ static struct err *check_page(struct verifying *v, uint32_t number)
 
 /* ---- all ---- */
 
-static uint64_t size_listed(const struct block_meta *m, const char *name)
-{
-    for (size_t i = 0; i < m->n_files; i++)
-        if (slice_eq_cstr(m->files[i].path, name))
-            return m->files[i].bytes;
-    return UINT64_MAX;
-}
-
 static struct err *check_meta(const struct verifying *v)
 {
     const struct block_meta *m = block_reader_meta(v->block->streams);
 
-    if (size_listed(m, LOGBLOCK_PAGES_FILE) != v->dir->pages_bytes ||
-        size_listed(m, LOGBLOCK_FILTER_FILE) != v->filter_at)
+    if (logblock_listed_bytes(v->block, LOGBLOCK_PAGES_FILE) != v->dir->pages_bytes ||
+        logblock_listed_bytes(v->block, LOGBLOCK_FILTER_FILE) != v->filter_at)
         return wrong(BLOCK_META_FILE ": files of other sizes");
     if (v->dir->entries &&
         (m->min_t != logblock_ms(v->min_ns) || m->max_t != logblock_ms(v->max_ns) + 1))

@@ -226,15 +226,6 @@ struct err *logblock_writer_stream(struct logblock_writer *w, struct hash128 fp,
     return NULL;
 }
 
-static uint64_t raw_bytes(const struct logpage_entry *e)
-{
-    uint64_t n = e->line.len;
-
-    for (size_t i = 0; i < e->meta.n; i++)
-        n += e->meta.ptr[i].name.len + e->meta.ptr[i].value.len;
-    return n;
-}
-
 static struct err *make_room(struct logblock_writer *w, uint64_t raw)
 {
     if (raw > LOGPAGE_MAX_BYTES)
@@ -248,7 +239,7 @@ static struct err *make_room(struct logblock_writer *w, uint64_t raw)
 
 struct err *logblock_writer_entry(struct logblock_writer *w, const struct logpage_entry *e)
 {
-    uint64_t raw = raw_bytes(e);
+    uint64_t raw = logpage_entry_bytes(e);
     struct err *err;
 
     if (!w->has_stream)

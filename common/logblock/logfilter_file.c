@@ -325,9 +325,12 @@ static struct err *tell_ahead(const struct logfilter *f, const struct logfilter_
     uint64_t words[GROUP_WORDS];
     struct err *e;
 
-    for (; k < f->n_groups && (k == first || ranges.len + each <= io->ahead_max); k++)
-        for (size_t h = 0; pages_of(&f->groups[k], set, words) && h < each; h++)
+    for (; k < f->n_groups && (k == first || ranges.len + each <= io->ahead_max); k++) {
+        size_t n = pages_of(&f->groups[k], set, words) ? each : 0;
+
+        for (size_t h = 0; h < n; h++)
             vec_push(&ranges, gram_at(&f->groups[k], needle->hashes.ptr[h]).range);
+    }
     e = io->ahead(io->arg, ranges.ptr, ranges.len);
     vec_done(&ranges);
     *ret_end = k;

@@ -211,6 +211,37 @@ struct err *logpage_times(struct logpage *p, const int64_t **ret)
     return NULL;
 }
 
+const struct logpage_run *logpage_find_run(const struct logpage_run *runs, size_t n,
+                                           uint32_t stream)
+{
+    size_t lo = 0, hi = n;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+
+        if (runs[mid].stream == stream)
+            return &runs[mid];
+        if (runs[mid].stream < stream)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return NULL;
+}
+
+uint32_t logpage_find_time(const int64_t *times, uint32_t first, uint32_t end, int64_t t)
+{
+    while (first < end) {
+        uint32_t mid = first + (end - first) / 2;
+
+        if (times[mid] < t)
+            first = mid + 1;
+        else
+            end = mid;
+    }
+    return first;
+}
+
 /* ---- what comes out ---- */
 
 /* More than any value that is written at once may leave unused. */
@@ -360,6 +391,24 @@ struct err *logpage_match(struct logpage *p, struct slice needle, uint64_t *ret)
 
     memset(ret, 0, LOGPAGE_WORDS(p->n) * sizeof(*ret));
     return logcol_match(&p->lines.src, p->lines.root, &ask, ret);
+}
+
+struct err *logpage_match_all(struct logpage *p, const struct slice *needles, size_t n,
+                              uint64_t *ret, bool *ret_has)
+{
+    uint32_t words = LOGPAGE_WORDS(p->n);
+    uint64_t *set = arena_array(p->arena, uint64_t, words), any = 1;
+    struct err *e = NULL;
+
+    memset(ret, 255, words * sizeof(*ret));
+    for (size_t k = 0; !e && any && k < n; k++) {
+        e = logpage_match(p, needles[k], set);
+        any = 0;
+        for (uint32_t i = 0; i < words; i++)
+            any |= ret[i] &= set[i];
+    }
+    *ret_has = any != 0;
+    return e;
 }
 
 bool logpage_lacks(struct logpage *p, struct slice needle)

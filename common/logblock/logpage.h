@@ -58,6 +58,16 @@ struct logpage_entry {
     struct labels meta; /* structured metadata: sorted by name, names unique */
 };
 
+/* What counts against LOGPAGE_MAX_BYTES. */
+static inline uint64_t logpage_entry_bytes(const struct logpage_entry *e)
+{
+    uint64_t n = e->line.len;
+
+    for (size_t i = 0; i < e->meta.n; i++)
+        n += e->meta.ptr[i].name.len + e->meta.ptr[i].value.len;
+    return n;
+}
+
 /* Scratch memory and compression contexts, to be used for many pages; some MB. */
 struct logpage_builder;
 
@@ -103,6 +113,11 @@ uint64_t logpage_touched_bytes(const struct logpage *p);
 ORR_CHECKED struct err *logpage_runs(struct logpage *p, const struct logpage_run **ret,
                                      size_t *ret_n);
 ORR_CHECKED struct err *logpage_times(struct logpage *p, const int64_t **ret);
+/* Of runs as logpage_runs() gave them; NULL: the page has no entry of the stream. */
+const struct logpage_run *logpage_find_run(const struct logpage_run *runs, size_t n,
+                                           uint32_t stream);
+/* The first of entries [first, end), which are of one run, at t or later; end: there is none. */
+uint32_t logpage_find_time(const int64_t *times, uint32_t first, uint32_t end, int64_t t);
 
 /* A set of entries: bit i & 63 of word i >> 6 is entry i. */
 #define LOGPAGE_WORDS(n) (((n) + 63) / 64)
@@ -122,6 +137,9 @@ ORR_CHECKED struct err *logpage_meta(struct logpage *p, const uint64_t *want, ui
 /* The entries whose line holds needle, exactly. ret has LOGPAGE_WORDS(entries) words and is
  * overwritten. The empty needle is in all. */
 ORR_CHECKED struct err *logpage_match(struct logpage *p, struct slice needle, uint64_t *ret);
+/* The entries that hold every one of the needles; likewise. *ret_has false: none does. */
+ORR_CHECKED struct err *logpage_match_all(struct logpage *p, const struct slice *needles, size_t n,
+                                          uint64_t *ret, bool *ret_has);
 /* Whether, as header and tree alone say, no line can hold it. */
 bool logpage_lacks(struct logpage *p, struct slice needle);
 

@@ -55,9 +55,7 @@ static struct err *check(const struct logpage_entry *e, size_t n, struct about *
         if (i && (e[i].stream < e[i - 1].stream || (!is_new && e[i].ts_ns < e[i - 1].ts_ns)))
             return err_new(ERR_INVALID, "log page: entry %zu is out of order", i);
         a.n_runs += is_new;
-        a.raw_bytes += e[i].line.len;
-        for (size_t k = 0; k < e[i].meta.n; k++)
-            a.raw_bytes += e[i].meta.ptr[k].name.len + e[i].meta.ptr[k].value.len;
+        a.raw_bytes += logpage_entry_bytes(&e[i]);
         a.has_meta |= e[i].meta.n > 0;
         a.min_ns = ORR_MIN(a.min_ns, e[i].ts_ns);
         a.max_ns = ORR_MAX(a.max_ns, e[i].ts_ns);

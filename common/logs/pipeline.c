@@ -202,11 +202,6 @@ size_t pipeline_needles(struct arena *a, const struct logql_logs *logs, struct s
     return linefilter_needles(a, logs->stages, next_change(logs, 0), ret, max);
 }
 
-bool pipeline_has_no_labels(const struct pipeline *p)
-{
-    return p->range && !p->is_without && p->n_groups == 0;
-}
-
 /* ---- running ---- */
 
 struct pipeline_state *pipeline_state_new(const struct pipeline *p, struct arena *budget)

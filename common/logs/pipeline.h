@@ -73,8 +73,6 @@ struct pipeline_bound {
 };
 /* False: the pipeline's first filter on labels is no such one. Without a struct pipeline, as pipeline_needles(). Borrows. */
 bool pipeline_bound(const struct logql_logs *logs, struct pipeline_bound *ret);
-/* No label of the lines is looked at: all belong to one series. */
-bool pipeline_has_no_labels(const struct pipeline *p);
 /* The line just run has an error that the query does not ask for: a metric query fails with it. */
 bool pipeline_state_fails(const struct pipeline_state *s, struct slice *ret_error,
                           struct slice *ret_details);

@@ -259,22 +259,12 @@ static void trim(struct loghead_set *s)
 
 static struct err *match_page(const struct loghead_query *q, struct page *pg)
 {
-    uint32_t words = LOGPAGE_WORDS(logpage_n_entries(pg->lp));
-    uint64_t *set, any = 1;
-    struct err *e = NULL;
+    bool has;
 
     if (!q->n_needles)
         return NULL;
-    set = arena_array(pg->arena, uint64_t, words);
-    pg->want = arena_array(pg->arena, uint64_t, words);
-    memset(pg->want, 255, words * sizeof(*pg->want));
-    for (size_t k = 0; !e && any && k < q->n_needles; k++) {
-        e = logpage_match(pg->lp, q->needles[k], set);
-        any = 0;
-        for (uint32_t i = 0; i < words; i++)
-            any |= pg->want[i] &= set[i];
-    }
-    return e;
+    pg->want = arena_array(pg->arena, uint64_t, LOGPAGE_WORDS(logpage_n_entries(pg->lp)));
+    return logpage_match_all(pg->lp, q->needles, q->n_needles, pg->want, &has);
 }
 
 static struct err *page_get(struct loghead_set *s, struct held *h, uint32_t number,
@@ -305,37 +295,6 @@ static struct err *page_get(struct loghead_set *s, struct held *h, uint32_t numb
     charge(s, pg);
     *ret = pg;
     return NULL;
-}
-
-static const struct logpage_run *find_run(const struct page *pg, uint32_t stream)
-{
-    size_t lo = 0, hi = pg->n_runs;
-
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-
-        if (pg->runs[mid].stream == stream)
-            return &pg->runs[mid];
-        if (pg->runs[mid].stream < stream)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return NULL;
-}
-
-/* The first of entries [lo, hi) at t or later. */
-static uint32_t bound(const int64_t *times, uint32_t lo, uint32_t hi, int64_t t)
-{
-    while (lo < hi) {
-        uint32_t mid = lo + (hi - lo) / 2;
-
-        if (times[mid] < t)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo;
 }
 
 /* ---- sources ---- */
@@ -386,10 +345,10 @@ static bool next_page(struct loghead_set *s, struct source *x)
             continue;
         if ((s->err = page_get(s, x->held, number, &pg)))
             return false;
-        if (!(run = find_run(pg, x->stream)))
+        if (!(run = logpage_find_run(pg->runs, pg->n_runs, x->stream)))
             continue;
-        x->at = bound(pg->times, run->first, run->first + run->n, s->q.from_ns);
-        x->end = bound(pg->times, x->at, run->first + run->n, s->q.to_ns);
+        x->at = logpage_find_time(pg->times, run->first, run->first + run->n, s->q.from_ns);
+        x->end = logpage_find_time(pg->times, x->at, run->first + run->n, s->q.to_ns);
         x->page = pg;
         skip_unwanted(s, x);
         x->page = NULL;

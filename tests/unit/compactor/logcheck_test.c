@@ -159,3 +159,31 @@ TEST(logcheck_finds_what_contradicts_itself)
     }
     fixture_done(&f);
 }
+
+/* Whoever reads the stream asks each of its pages for it. */
+TEST(logcheck_finds_a_stream_that_is_not_in_all_of_its_pages)
+{
+    struct fixture f;
+
+    fixture_make(&f, 4, 2, 100, 1);
+    for (int lie = 0; lie < 3; lie++) {
+        struct logseg_frame fr = logseg_begin(fixture_ulid(1), 1);
+        struct buf b = {0};
+
+        for (size_t s = 0; s < f.n; s++) {
+            logseg_begin_stream(&fr, &f.s[s]);
+            for (size_t i = 0; i < f.s[s].n; i++)
+                logseg_add(&fr, &f.s[s].e[i]);
+            logseg_end_page(&fr);
+        }
+        fr.streams.ptr[0].last_page += lie == 1;
+        fr.streams.ptr[1].first_page -= lie == 2;
+        logseg_end(&fr, SLICE("t"), &b);
+        if (lie)
+            CHECK_ERR(open_one(&b), ERR_CORRUPT, "has no lines of it");
+        else
+            CHECK_OK(open_one(&b));
+        buf_done(&b);
+    }
+    fixture_done(&f);
+}

@@ -83,12 +83,10 @@ static struct buf make_frame(const struct fixture *f, uint64_t seed, double p, s
 
 static struct logblock_source source_of_frame(const struct buf *bytes)
 {
-    struct logblock_source s;
     struct logframe f;
 
     CHECK_OK(logframe_open(buf_slice(bytes), &f));
-    CHECK_OK(logblock_source_frame(&f, &s));
-    return s;
+    return logblock_source_frame(&f);
 }
 
 static struct logblock_source source_of_block(const struct fixture_block *x)
