@@ -110,8 +110,8 @@ static struct err *join(struct logremote *r, const struct question *q, struct an
 
     r->mark = ORR_MAX(r->mark, mark);
     if (!r->opts.has_known_mark || mark > r->opts.known_mark)
-        e = store_take_logs(an->sq, an->arena, an->f, store_floor_ms(q->select.from_ns),
-                            store_floor_ms(q->select.to_ns - 1), &filter, &an->blocks);
+        e = store_take_logs(an->sq, an->arena, an->f, logblock_ms(q->select.from_ns),
+                            logblock_ms(q->select.to_ns - 1), &filter, &an->blocks);
     if (e)
         return e;
     origins = arena_array(an->arena, struct logjoin_origin *, n_peers + an->blocks.n);
@@ -297,7 +297,7 @@ static struct logstretch plan(struct logremote *r, struct arena *a,
     size_t n = 0;
 
     if (from_ns < to_ns)
-        store_log_times(sq, a, store_floor_ms(from_ns), store_floor_ms(to_ns - 1), &times, &n);
+        store_log_times(sq, a, logblock_ms(from_ns), logblock_ms(to_ns - 1), &times, &n);
     blocks = arena_array(a, struct logstretch_block, n);
     for (size_t i = 0; i < n; i++)
         blocks[i] = (struct logstretch_block){ns_of(times[i].min_ms), ns_of(times[i].max_ms)};

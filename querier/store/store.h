@@ -184,11 +184,6 @@ ORR_CHECKED struct err *store_exemplars(struct store_query *sq, const struct mat
  * log lines have no owners: whoever runs the query reads them.
  */
 
-/* The millisecond that a moment is in, also before 1970. */
-static inline int64_t store_floor_ms(int64_t ns)
-{
-    return ns / NS_PER_MS - (ns % NS_PER_MS < 0);
-}
 /*
  * Starts method at the ingesters that may hold lines which came at since_ms (Unix ms, wall clock) or later; with a bucket
  * ingester_lookback_ms ago at the earliest. ERR_UNAVAILABLE: none is known.

@@ -315,7 +315,7 @@ struct err *store_log_names(struct store_query *sq, const struct rpc_logs_select
 {
     struct slice label = select->kind == RPC_LOGS_VALUES ? select->name : (struct slice){0};
     const struct matchers *ms = &select->matchers;
-    int64_t min_ms = store_floor_ms(select->from_ns), max_ms = store_floor_ms(select->to_ns - 1);
+    int64_t min_ms = logblock_ms(select->from_ns), max_ms = logblock_ms(select->to_ns - 1);
     struct names ns = {.sq = sq};
     const struct blockset_filter filter = filter_of(&ns, ms, ms->n != 0, label);
     struct blockset_view blocks = {0};
