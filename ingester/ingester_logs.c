@@ -242,6 +242,8 @@ struct logs_read {
     struct loghead_set *set;
     bool is_in_stream;
     uint64_t sent; /* of the stream; of the names */
+    uint64_t *steps; /* bytes of the stream's; NULL: not asked for */
+    size_t n_steps, step;
     struct loghead_names names;
     size_t at;
 };
@@ -266,6 +268,10 @@ static struct err *read_by(struct logs_read *r)
                               .is_backward = r->q.is_backward,
                               .max_streams = r->q.max_streams};
 
+    if (r->q.kind == RPC_LOGS_STREAMS && r->q.steps.step_ns) {
+        r->n_steps = log_steps_count(&r->q.steps);
+        r->steps = arena_array(r->arena, uint64_t, r->n_steps);
+    }
     if (r->q.kind == RPC_LOGS_ENTRIES) {
         q.needles = r->q.needles;
         q.n_needles = r->q.n_needles;
@@ -288,6 +294,30 @@ static struct err *read_open(void *src)
     return e;
 }
 
+/* The next step of the stream in which it has something. */
+static bool next_step(struct logs_read *r, struct rpc_logs_item *ret)
+{
+    while (r->step < r->n_steps) {
+        size_t i = r->step++;
+
+        if (!r->steps[i])
+            continue;
+        *ret = (struct rpc_logs_item){.tag = RPC_LOGS_STEP, .step = i, .bytes = r->steps[i]};
+        return true;
+    }
+    return false;
+}
+
+static void take_volume(struct logs_read *r, struct loghead_volume *ret)
+{
+    loghead_set_volume(r->set, ret);
+    if (!r->steps)
+        return;
+    memset(r->steps, 0, r->n_steps * sizeof(*r->steps));
+    loghead_set_steps(r->set, &r->q.steps, r->steps);
+    r->step = 0;
+}
+
 static bool next_item(struct logs_read *r, struct rpc_logs_item *ret)
 {
     struct loghead_entry en;
@@ -301,12 +331,14 @@ static bool next_item(struct logs_read *r, struct rpc_logs_item *ret)
             .tag = RPC_LOGS_ENTRY, .text = en.line, .t_ns = en.t_ns, .metadata = en.metadata};
         return true;
     }
+    if (r->is_in_stream && r->steps && next_step(r, ret))
+        return true;
     if (!loghead_set_stream(r->set, &st))
         return false;
     r->is_in_stream = true;
     r->sent = 0;
     if (r->q.kind == RPC_LOGS_STREAMS)
-        loghead_set_volume(r->set, &v);
+        take_volume(r, &v);
     *ret = (struct rpc_logs_item){.tag = RPC_LOGS_STREAM,
                                   .fp = st.fp,
                                   .text = st.labels,

@@ -2,11 +2,14 @@
 
 #define FORMAT 1
 #define FORMAT_NEEDLES 2
+#define FORMAT_STEPS 3
 
 void rpc_logs_select_encode(struct buf *out, const struct rpc_logs_select *s)
 {
-    ORR_ASSERT(s->n_needles <= RPC_LOGS_MAX_NEEDLES);
-    buf_byte(out, s->n_needles ? FORMAT_NEEDLES : FORMAT);
+    bool has_steps = s->steps.step_ns != 0;
+
+    ORR_ASSERT(s->n_needles <= RPC_LOGS_MAX_NEEDLES && !(has_steps && s->n_needles));
+    buf_byte(out, has_steps ? FORMAT_STEPS : s->n_needles ? FORMAT_NEEDLES : FORMAT);
     buf_byte(out, (uint8_t)s->kind);
     buf_varint(out, s->from_ns);
     buf_varint(out, s->to_ns);
@@ -18,6 +21,10 @@ void rpc_logs_select_encode(struct buf *out, const struct rpc_logs_select *s)
         buf_uvarint(out, s->n_needles);
     for (size_t i = 0; i < s->n_needles; i++)
         buf_lstr(out, s->needles[i]);
+    if (has_steps) {
+        buf_varint(out, s->steps.from_ns);
+        buf_uvarint(out, (uint64_t)s->steps.step_ns);
+    }
     matchers_encode(out, s->matchers);
 }
 
@@ -37,6 +44,17 @@ static void take_needles(struct arena *a, struct reader *r, struct rpc_logs_sele
     s->n_needles = n;
 }
 
+static void take_steps(struct reader *r, struct rpc_logs_select *s)
+{
+    int64_t from_ns = reader_varint(r);
+    uint64_t step_ns = reader_uvarint(r);
+
+    s->steps =
+        (struct log_steps){from_ns, s->to_ns, (int64_t)ORR_MIN(step_ns, (uint64_t)INT64_MAX)};
+    if (log_steps_count(&s->steps) == SIZE_MAX)
+        reader_fail(r);
+}
+
 struct err *rpc_logs_select_decode(struct arena *a, struct slice bytes, struct rpc_logs_select *ret)
 {
     struct reader r = reader_new(bytes);
@@ -44,7 +62,7 @@ struct err *rpc_logs_select_decode(struct arena *a, struct slice bytes, struct r
     uint8_t format = reader_u8(&r), kind, backward;
     struct err *e;
 
-    if (format != FORMAT && format != FORMAT_NEEDLES)
+    if (format < FORMAT || format > FORMAT_STEPS)
         return err_new(ERR_INVALID, "select of log lines: unknown format");
     kind = reader_u8(&r);
     s.from_ns = reader_varint(&r);
@@ -55,6 +73,8 @@ struct err *rpc_logs_select_decode(struct arena *a, struct slice bytes, struct r
     s.limit = reader_uvarint(&r);
     if (format == FORMAT_NEEDLES)
         take_needles(a, &r, &s);
+    if (format == FORMAT_STEPS)
+        take_steps(&r, &s);
     if (!reader_ok(&r) || kind > RPC_LOGS_VALUES || backward > 1)
         return err_new(ERR_INVALID, "select of log lines: malformed");
     s.kind = (enum rpc_logs_kind)kind;
@@ -68,6 +88,11 @@ struct err *rpc_logs_select_decode(struct arena *a, struct slice bytes, struct r
 void rpc_logs_item_encode(struct buf *out, const struct rpc_logs_item *item)
 {
     buf_byte(out, (uint8_t)item->tag);
+    if (item->tag == RPC_LOGS_STEP) {
+        buf_uvarint(out, item->step);
+        buf_uvarint(out, item->bytes);
+        return;
+    }
     if (item->tag == RPC_LOGS_STREAM) {
         buf_u64le(out, item->fp.lo);
         buf_u64le(out, item->fp.hi);
@@ -114,9 +139,16 @@ bool rpc_logs_item_decode(struct arena *a, struct reader *r, struct rpc_logs_ite
     if (!reader_ok(r) || !reader_left(r))
         return false;
     tag = reader_u8(r);
-    if (tag < RPC_LOGS_STREAM || tag > RPC_LOGS_NAME)
+    if (tag < RPC_LOGS_STREAM || tag > RPC_LOGS_STEP)
         reader_fail(r);
     ret->tag = (enum rpc_logs_tag)tag;
+    if (tag == RPC_LOGS_STEP) {
+        ret->step = reader_uvarint(r);
+        ret->bytes = reader_uvarint(r);
+        if (ret->step >= LOG_STEPS_MAX)
+            reader_fail(r);
+        return reader_ok(r);
+    }
     if (tag == RPC_LOGS_STREAM) {
         ret->fp.lo = reader_u64le(r);
         ret->fp.hi = reader_u64le(r);

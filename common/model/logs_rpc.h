@@ -14,7 +14,7 @@
  * begun. It is listed once it grows no more: some time after the window's end, or on command. Its files are its frames
  * (common/logblock/logframe.h): "frames/000001" …, by their number, of which one may be missing.
  *
- * Every message starts with a format byte (1, but for a select with needles). Integers are LEB128 (uvarint; times zigzag), strings
+ * Every message starts with a format byte (1, but for a select with needles or steps). Integers are LEB128 (uvarint; times zigzag), strings
  * lstr. A frame holds whole items, back to back, of LOGS_RPC_FRAME_BYTES or a little more:
  *
  *   u8 1 stream: u64 u64 fingerprint (lower, upper half), lstr canonical labels,
@@ -22,6 +22,7 @@
  *   u8 2 entry of the stream before: varint time ns, lstr line, uvarint pairs of structured metadata,
  *                each lstr name, lstr value; sorted
  *   u8 3 name, or value, of a label: lstr
+ *   u8 4 what the stream before has in one of the steps that were asked for, and not nothing: uvarint number, uvarint bytes
  *
  * Streams come by fingerprint (hash128_cmp), entries by time in the direction asked for, equal times as
  * they arrived (backward: the other way round).
@@ -33,6 +34,7 @@
 #include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/base/reader.h"
+#include "common/model/log_steps.h"
 #include "common/model/matcher.h"
 
 #define LOGS_RPC_FRAME_BYTES (256u << 10)
@@ -55,21 +57,25 @@ struct rpc_logs_select {
     /* Of entries only those whose line holds all of these. */
     const struct slice *needles;
     size_t n_needles; /* RPC_LOGS_MAX_NEEDLES at most */
+    /* Of RPC_LOGS_STREAMS: bytes for each of these steps, too, which end with the range. Not together with needles. */
+    struct log_steps steps;
 };
 #define RPC_LOGS_MAX_NEEDLES 16
-/* Matchers: as matchers_encode(). With needles it is of format 2: before the matchers their number, and an lstr each. */
+/* Matchers: as matchers_encode(). With needles it is of format 2: before the matchers their number, and an lstr each. With
+ * steps of format 3: before the matchers their varint from and uvarint step. */
 void rpc_logs_select_encode(struct buf *out, const struct rpc_logs_select *s);
 /* Compiles the matchers into the arena; matchers_done() them. ERR_INVALID. */
 ORR_CHECKED struct err *rpc_logs_select_decode(struct arena *a, struct slice bytes,
                                                struct rpc_logs_select *ret);
 
-enum rpc_logs_tag { RPC_LOGS_STREAM = 1, RPC_LOGS_ENTRY, RPC_LOGS_NAME };
+enum rpc_logs_tag { RPC_LOGS_STREAM = 1, RPC_LOGS_ENTRY, RPC_LOGS_NAME, RPC_LOGS_STEP };
 struct rpc_logs_item {
     enum rpc_logs_tag tag;
     struct hash128 fp; /* stream */
     struct slice text; /* canonical labels; the line; the name */
     uint64_t entries, bytes;
-    int64_t t_ns; /* entry */
+    uint64_t step; /* its number: below LOG_STEPS_MAX */
+    int64_t t_ns;  /* entry */
     struct labels metadata;
 };
 void rpc_logs_item_encode(struct buf *out, const struct rpc_logs_item *item);

@@ -35,6 +35,7 @@
 #include "common/base/arena.h"
 #include "common/base/clock.h"
 #include "common/base/err.h"
+#include "common/model/log_steps.h"
 #include "common/model/matcher.h"
 #include "common/wal/wal.h"
 #include "ingester/metrics/batch.h"
@@ -139,6 +140,9 @@ struct loghead_volume {
 };
 /* Of the stream that loghead_set_stream() returned last, without reading its lines. */
 void loghead_set_volume(struct loghead_set *s, struct loghead_volume *ret);
+/* Adds its bytes to the steps that they are in: those of a frame as if its lines came evenly. Sums to the volume's
+ * if the steps are the set's range. */
+void loghead_set_steps(struct loghead_set *s, const struct log_steps *steps, uint64_t *io_bytes);
 
 /* Sorted and unique, copied into a: names of labels of streams that have entries in the range; values of one.
  */

@@ -683,6 +683,20 @@ void loghead_set_volume(struct loghead_set *s, struct loghead_volume *ret)
     ret->frames = s->sources.len;
 }
 
+void loghead_set_steps(struct loghead_set *s, const struct log_steps *steps, uint64_t *io_bytes)
+{
+    if (!s->row)
+        return;
+    VEC_FOREACH (x, &s->sources)
+        if (x->held)
+            log_steps_spread(steps, x->fs.min_ns, x->fs.max_ns, x->fs.bytes, io_bytes);
+    VEC_FOREACH (o, &s->open) {
+        const struct logline *l = o->line;
+
+        log_steps_spread(steps, l->t_ns, l->t_ns, (uint64_t)l->line_len + l->meta_len, io_bytes);
+    }
+}
+
 struct err *loghead_set_close(struct loghead_set *s)
 {
     struct err *e;

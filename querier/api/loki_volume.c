@@ -1,9 +1,9 @@
 /*
  * index/volume, index/volume_range: bytes of lines by some of the labels, over a range or over each step of it.
  *
- * Volumes come from what ingesters know of their frames and blocks of their time (logremote.h). Where a range begins or
- * ends within a frame all of it counts, so with steps shorter than frames one would count in several. So the steps of a
- * series are scaled down to what it has in the range as a whole.
+ * Volumes come from what ingesters know of their frames and blocks of their time (logremote.h), for all steps at once. Of
+ * each step the fullest replica counts, which need not be the same in all of them: so the steps of a series are scaled down
+ * to what it has in the range as a whole.
  */
 #include <stdlib.h>
 
@@ -18,8 +18,7 @@
 
 struct volume_params {
     struct slice query, target_labels;
-    struct logremote_range range;
-    int64_t step_ns; /* 0: the range as a whole */
+    struct logremote_range range; /* without a step: as a whole */
     uint32_t limit;
     bool by_names; /* of labels alone, whatever their values */
 };
@@ -38,7 +37,7 @@ struct volumes {
     size_t n_names;
     struct map index; /* canonical labels to struct volume */
     struct buf key;
-    size_t n_steps, step; /* step n_steps: the range as a whole */
+    size_t n_steps;
 };
 
 /* ---- on a worker ---- */
@@ -62,11 +61,13 @@ static struct volume *volume_of(struct volumes *v, struct labels labels)
     return one;
 }
 
-static void add(struct volumes *v, struct labels labels, uint64_t bytes)
+static void add(struct volumes *v, struct labels labels, const struct logremote_stream *s)
 {
     struct volume *one = volume_of(v, labels);
 
-    *(v->step < v->n_steps ? &one->steps[v->step] : &one->bytes) += bytes;
+    one->bytes += s->bytes;
+    for (size_t i = 0; s->steps && i < v->n_steps; i++)
+        one->steps[i] += s->steps[i];
 }
 
 /* Each of the stream's labels that counts, alone; or all of them, as one set. */
@@ -83,10 +84,10 @@ static struct err *add_stream(void *arg, const struct logremote_stream *s)
             }
     for (size_t i = 0; v->params->by_names && i < labels.n; i++) {
         v->labels[i].value = SLICE_EMPTY;
-        add(v, (struct labels){&v->labels[i], 1}, s->bytes);
+        add(v, (struct labels){&v->labels[i], 1}, s);
     }
     if (!v->params->by_names)
-        add(v, labels, s->bytes);
+        add(v, labels, s);
     return loki_api_memory(v->task);
 }
 
@@ -105,12 +106,9 @@ static void choose_names(struct volumes *v, struct matchers ms)
     v->labels = arena_array(a, struct label, v->n_names);
 }
 
-static struct logremote_range step_range(const struct volume_params *p, size_t step)
+static int64_t step_end(const struct volume_params *p, size_t step)
 {
-    struct logremote_range r = {.start_ns = p->range.start_ns + (int64_t)step * p->step_ns};
-
-    r.end_ns = ORR_MIN(r.start_ns + p->step_ns, p->range.end_ns);
-    return r;
+    return ORR_MIN(p->range.start_ns + (int64_t)(step + 1) * p->range.step_ns, p->range.end_ns);
 }
 
 static struct err *read_volumes(struct volumes *v, struct matchers ms)
@@ -119,14 +117,7 @@ static struct err *read_volumes(struct volumes *v, struct matchers ms)
     struct logremote remote;
     struct err *e = loki_api_source(v->task, p->range, &remote);
 
-    v->step = v->n_steps;
-    if (!e)
-        e = loki_api_streams(&remote, ms, p->range, add_stream, v);
-    for (size_t i = 0; !e && v->index.len && i < v->n_steps; i++) {
-        v->step = i;
-        e = loki_api_streams(&remote, ms, step_range(p, i), add_stream, v);
-    }
-    return e;
+    return e ? e : loki_api_streams(&remote, ms, p->range, add_stream, v);
 }
 
 static void scale(struct volume *one, size_t n)
@@ -164,8 +155,8 @@ static void put_volume(struct volumes *v, struct volume *one)
 
     buf_str(out, "{\"metric\":");
     labels_json(out, one->labels);
-    buf_str(out, p->step_ns ? ",\"values\":[" : ",\"value\":");
-    if (!p->step_ns)
+    buf_str(out, p->range.step_ns ? ",\"values\":[" : ",\"value\":");
+    if (!p->range.step_ns)
         put_point(out, p->range.end_ns, one->bytes);
     for (size_t i = 0; i < v->n_steps; i++) {
         if (!one->steps[i])
@@ -173,9 +164,9 @@ static void put_volume(struct volumes *v, struct volume *one)
         if (!is_first)
             buf_byte(out, ',');
         is_first = false;
-        put_point(out, step_range(p, i).end_ns, one->steps[i]);
+        put_point(out, step_end(p, i), one->steps[i]);
     }
-    buf_str(out, p->step_ns ? "]}" : "}");
+    buf_str(out, p->range.step_ns ? "]}" : "}");
 }
 
 static void put_volumes(struct volumes *v)
@@ -189,7 +180,7 @@ static void put_volumes(struct volumes *v)
     if (n)
         qsort((void *)all, n, sizeof(*all), by_bytes);
     buf_printf(out, "{\"status\":\"success\",\"data\":{\"resultType\":\"%s\",\"result\":[",
-               v->params->step_ns ? "matrix" : "vector");
+               v->params->range.step_ns ? "matrix" : "vector");
     for (size_t i = 0; i < n && i < v->params->limit; i++) {
         if (i)
             buf_byte(out, ',');
@@ -204,14 +195,14 @@ static struct err *run_volumes(struct prom_task *t)
 {
     const struct volume_params *p = t->params;
     struct volumes v = {.task = t, .params = p};
-    int64_t length = p->range.end_ns - p->range.start_ns;
     struct matchers ms;
     struct err *e = logql_parse_selector(t->arena, p->query, &ms);
 
     if (e)
         return e;
-    if (p->step_ns)
-        v.n_steps = (size_t)((length + p->step_ns - 1) / p->step_ns);
+    if (p->range.step_ns && p->range.end_ns > p->range.start_ns)
+        v.n_steps = log_steps_count(
+            &(struct log_steps){p->range.start_ns, p->range.end_ns, p->range.step_ns});
     choose_names(&v, ms);
     if (!(e = read_volumes(&v, ms)))
         put_volumes(&v);
@@ -251,7 +242,7 @@ static void answer(struct http_request *r, bool has_steps)
         e = loki_param_limit(http_param(r, "limit"), DEF_VOLUMES, &p->limit);
     if (!e && has_steps)
         e = loki_param_step(http_param(r, "step"), p->range.end_ns - p->range.start_ns, 1,
-                            &p->step_ns);
+                            &p->range.step_ns);
     if (!loki_api_failed(r, e))
         loki_api_task(r, tenant, run_volumes, p);
 }

@@ -26,6 +26,8 @@ struct logjoin {
     size_t n_group, cap, at;
     struct map index; /* of the group, once there are more than FEW and two origins have some */
     uint64_t duplicates;
+    uint64_t *steps, *most; /* volumes: all together; of each step that of the fullest replica */
+    size_t n_steps;
     struct err *err; /* its own */
 };
 
@@ -58,6 +60,9 @@ struct err *logjoin_close(struct logjoin *j)
         e = err_first(e, o->ops->close(o));
     }
     arena_charge(j->arena, -(int64_t)(j->cap * sizeof(*j->group)));
+    arena_charge(j->arena, -(int64_t)(2 * j->n_steps * sizeof(*j->steps)));
+    mem_free(j->steps);
+    mem_free(j->most);
     arena_free(j->lines);
     map_done(&j->index);
     mem_free(j->group);
@@ -79,6 +84,32 @@ static void next_stream_of(struct logjoin *j, struct part *p)
     p->has_stream = p->origin->ops->stream(p->origin, &p->stream);
     p->is_over = !p->has_stream;
     j->is_broken |= p->origin->err != NULL;
+}
+
+void logjoin_take_steps(struct logjoin *j, size_t n_steps)
+{
+    j->n_steps = n_steps;
+    j->steps = mem_new_array(uint64_t, n_steps);
+    j->most = mem_new_array(uint64_t, n_steps);
+    arena_charge(j->arena, (int64_t)(2 * n_steps * sizeof(*j->steps)));
+}
+
+/* Of the parts that are in the stream, as add_volume(). */
+static void add_steps(struct logjoin *j)
+{
+    memset(j->steps, 0, j->n_steps * sizeof(*j->steps));
+    memset(j->most, 0, j->n_steps * sizeof(*j->most));
+    for (size_t i = 0; i < j->n; i++) {
+        const struct part *p = &j->parts[i];
+
+        for (size_t k = 0; p->is_in && p->stream.steps && k < j->n_steps; k++)
+            if (p->origin->is_replica)
+                j->most[k] = ORR_MAX(j->most[k], p->stream.steps[k]);
+            else
+                j->steps[k] += p->stream.steps[k];
+    }
+    for (size_t k = 0; k < j->n_steps; k++)
+        j->steps[k] += j->most[k];
 }
 
 static void add_volume(struct logjoin_stream *sum, const struct part *p, uint64_t *io_entries,
@@ -121,6 +152,10 @@ bool logjoin_stream(struct logjoin *j, struct logjoin_stream *ret)
     }
     ret->entries += entries;
     ret->bytes += bytes;
+    if (j->steps) {
+        add_steps(j);
+        ret->steps = j->steps;
+    }
     return true;
 }
 

@@ -20,6 +20,8 @@ struct logjoin_stream {
     struct hash128 fp;
     struct labels labels;
     uint64_t entries, bytes; /* volume, where it was asked for */
+    const uint64_t
+        *steps; /* bytes in each step, likewise; NULL: none. Lent until the next stream */
 };
 
 struct logjoin_origin;
@@ -45,6 +47,8 @@ struct logjoin;
 /* Takes the origins over; copies the list. a: the query's arena. */
 struct logjoin *logjoin_new(struct arena *a, struct logjoin_origin *const *origins, size_t n,
                             bool is_forward);
+/* Streams have volumes of so many steps. Before the first stream. */
+void logjoin_take_steps(struct logjoin *j, size_t n_steps);
 /* The next stream, lent until the one after; passes over what is left of the one before. */
 bool logjoin_stream(struct logjoin *j, struct logjoin_stream *ret);
 /* The next entry of it, lent until the next call. */

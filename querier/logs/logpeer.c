@@ -14,6 +14,8 @@ struct peer {
     bool has_item; /* one is at hand that was not handed out; it borrows from frame and items */
     struct rpc_logs_item item;
     struct arena *items, *labels;
+    uint64_t *steps; /* of the stream; NULL: none were asked for */
+    size_t n_steps;
 };
 
 static void fail(struct peer *p, struct err *e)
@@ -63,6 +65,21 @@ static void advance(struct peer *p)
         p->has_item = true;
 }
 
+/* What of the volume follows the stream; the item behind it is at hand then. */
+static void take_steps(struct peer *p)
+{
+    memset(p->steps, 0, p->n_steps * sizeof(*p->steps));
+    advance(p);
+    while (p->has_item && p->item.tag == RPC_LOGS_STEP) {
+        if (p->item.step < p->n_steps)
+            p->steps[p->item.step] += p->item.bytes;
+        else
+            fail(p, err_new(ERR_CORRUPT, "an ingester's answer has a step that was not asked for"));
+        if (!p->is_over)
+            advance(p);
+    }
+}
+
 static bool peer_stream(struct logjoin_origin *o, struct logjoin_stream *ret)
 {
     struct peer *p = (struct peer *)o;
@@ -83,7 +100,11 @@ static bool peer_stream(struct logjoin_origin *o, struct logjoin_stream *ret)
         return false;
     }
     p->has_item = false;
-    return true;
+    if (!p->steps)
+        return true;
+    take_steps(p);
+    ret->steps = p->steps;
+    return !p->origin.err;
 }
 
 static bool peer_entry(struct logjoin_origin *o, struct logsource_entry *ret)
@@ -112,7 +133,7 @@ static struct err *peer_close(struct logjoin_origin *o)
 }
 
 struct logjoin_origin *logpeer_new(struct store_query *sq, struct fanout *f, size_t i,
-                                   uint64_t *lines)
+                                   const struct log_steps *steps, uint64_t *lines)
 {
     static const struct logjoin_origin_ops ops = {peer_stream, peer_entry, peer_close};
     struct peer *p = mem_new(struct peer);
@@ -124,5 +145,9 @@ struct logjoin_origin *logpeer_new(struct store_query *sq, struct fanout *f, siz
                        .lines = lines,
                        .items = arena_child(sq->opts.arena, 0),
                        .labels = arena_child(sq->opts.arena, 0)};
+    if (steps->step_ns) {
+        p->n_steps = log_steps_count(steps);
+        p->steps = arena_array(sq->opts.arena, uint64_t, p->n_steps);
+    }
     return &p->origin;
 }

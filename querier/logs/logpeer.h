@@ -5,9 +5,11 @@
  * replication does not make up for is the error of whichever origin meets it first.
  */
 #pragma once
+#include "common/model/log_steps.h"
 #include "querier/logs/logjoin.h"
 #include "querier/store/store.h"
 
-/* Stream i of f, which outlives it. lines (may be NULL) is raised by each line. */
+/* Stream i of f, which outlives it. steps: that volumes were asked for, copied; without a step: none. lines (may be NULL) is
+ * raised by each line. */
 struct logjoin_origin *logpeer_new(struct store_query *sq, struct fanout *f, size_t i,
-                                   uint64_t *lines);
+                                   const struct log_steps *steps, uint64_t *lines);

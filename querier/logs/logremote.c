@@ -87,6 +87,7 @@ static struct err *open_blocks(const struct question *q, struct answer *an,
                                             .query = block_query(q, v->n),
                                             .min_ms = v->meta[i].min_t,
                                             .max_ms = v->meta[i].max_t,
+                                            .steps = q->select.steps,
                                             .stats = stats};
         struct err *e = logstored_new(an->arena, &opts, &origins[i]);
 
@@ -118,9 +119,11 @@ static struct err *join(struct logremote *r, const struct question *q, struct an
     if ((e = open_blocks(q, an, stats, origins + n_peers)))
         return e;
     for (size_t i = 0; i < n_peers; i++)
-        origins[i] = logpeer_new(an->sq, an->f, i, &stats->ingester_lines);
+        origins[i] = logpeer_new(an->sq, an->f, i, &q->select.steps, &stats->ingester_lines);
     an->join =
         logjoin_new(an->sq->opts.arena, origins, n_peers + an->blocks.n, !q->select.is_backward);
+    if (q->select.steps.step_ns)
+        logjoin_take_steps(an->join, log_steps_count(&q->select.steps));
     stats->ingesters += n_peers;
     stats->blocks += an->blocks.n;
     return NULL;
@@ -280,13 +283,6 @@ static struct err *set_close(struct logsource_set *base)
     return e;
 }
 
-static int64_t ns_of(int64_t ms)
-{
-    return ms > INT64_MAX / NS_PER_MS   ? INT64_MAX
-           : ms < INT64_MIN / NS_PER_MS ? INT64_MIN
-                                        : ms * NS_PER_MS;
-}
-
 static struct logstretch plan(struct logremote *r, struct arena *a,
                               const struct logsource_request *req)
 {
@@ -300,7 +296,8 @@ static struct logstretch plan(struct logremote *r, struct arena *a,
         store_log_times(sq, a, logblock_ms(from_ns), logblock_ms(to_ns - 1), &times, &n);
     blocks = arena_array(a, struct logstretch_block, n);
     for (size_t i = 0; i < n; i++)
-        blocks[i] = (struct logstretch_block){ns_of(times[i].min_ms), ns_of(times[i].max_ms)};
+        blocks[i] =
+            (struct logstretch_block){logstored_ns(times[i].min_ms), logstored_ns(times[i].max_ms)};
     return logstretch_plan(a, from_ns, to_ns, req->is_forward, req->wants_first, blocks, n);
 }
 
@@ -384,6 +381,8 @@ struct err *logremote_streams(struct logremote *r, struct matchers ms, struct lo
     struct err *e = NULL;
 
     s->is_open = q.select.from_ns < q.select.to_ns;
+    if (range.step_ns)
+        q.select.steps = (struct log_steps){range.start_ns, range.end_ns, range.step_ns};
     if (s->is_open && (e = answer_open(r, &q, &s->stats, &s->answer))) {
         mem_free(s);
         return e;
@@ -398,7 +397,7 @@ bool logremote_streams_next(struct logremote_streams *s, struct logremote_stream
 
     if (!s->is_open || !logjoin_stream(s->answer.join, &st))
         return false;
-    *ret = (struct logremote_stream){st.fp, st.labels, st.entries, st.bytes};
+    *ret = (struct logremote_stream){st.fp, st.labels, st.entries, st.bytes, st.steps};
     return true;
 }
 

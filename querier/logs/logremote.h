@@ -53,6 +53,8 @@ void logremote_init(struct logremote *r, const struct logremote_opts *opts);
 /* What there is in a range [start, end). */
 struct logremote_range {
     int64_t start_ns, end_ns;
+    int64_t
+        step_ns; /* of volumes, from start on, LOG_STEPS_MAX at most; 0: of the range as a whole alone */
 };
 struct logremote_stream {
     struct hash128 fp;
@@ -60,6 +62,9 @@ struct logremote_stream {
     /* Of the replica that has most, and of all blocks. Where a range begins or ends within a frame (loghead.h) all of it counts;
      * within a block, the range's share of its time. What is in a block and not yet dropped by ingesters counts twice. */
     uint64_t entries, bytes;
+    /* Bytes in each step, lent until the next: those of a frame or of a block as if its lines came evenly, and of each step that of
+     * the replica that has most in it, so they can add up to more than the whole. NULL: the range has none. */
+    const uint64_t *steps;
 };
 struct logremote_streams;
 /* Streams with entries in the range, each once, by fingerprint. */

@@ -10,6 +10,10 @@ struct stored {
     struct logblock_stats told; /* of the set, in stats already */
     struct arena *arena;
     double share; /* of the block's time */
+    int64_t min_ns, max_ns;
+    struct log_steps steps; /* of volumes */
+    uint64_t *volumes;      /* NULL: none are asked for */
+    size_t n_volumes;
 };
 
 static void tell(struct stored *s)
@@ -59,7 +63,12 @@ static bool stored_stream(struct logjoin_origin *o, struct logjoin_stream *ret)
     *ret = (struct logjoin_stream){.fp = st.fp,
                                    .labels = st.labels,
                                    .entries = share_of(s, st.entries),
-                                   .bytes = share_of(s, st.bytes)};
+                                   .bytes = share_of(s, st.bytes),
+                                   .steps = s->volumes};
+    if (s->volumes) {
+        memset(s->volumes, 0, s->n_volumes * sizeof(*s->volumes));
+        log_steps_spread(&s->steps, s->min_ns, s->max_ns, ret->bytes, s->volumes);
+    }
     return true;
 }
 
@@ -87,6 +96,13 @@ static struct err *stored_close(struct logjoin_origin *o)
     return e;
 }
 
+int64_t logstored_ns(int64_t ms)
+{
+    return ms > INT64_MAX / NS_PER_MS   ? INT64_MAX
+           : ms < INT64_MIN / NS_PER_MS ? INT64_MIN
+                                        : ms * NS_PER_MS;
+}
+
 /* Of the time from min_ms to max_ms, how much the query's range has. */
 static double share_of_time(const struct logstored_opts *opts)
 {
@@ -107,7 +123,14 @@ struct err *logstored_new(struct arena *a, const struct logstored_opts *opts,
     *s = (struct stored){.origin = {.ops = &ops},
                          .stats = opts->stats,
                          .arena = arena_child(a, 0),
-                         .share = share_of_time(opts)};
+                         .share = share_of_time(opts),
+                         .min_ns = ORR_MAX(logstored_ns(opts->min_ms), opts->query.from_ns),
+                         .max_ns = ORR_MIN(logstored_ns(opts->max_ms), opts->query.to_ns) - 1,
+                         .steps = opts->steps};
+    if (s->steps.step_ns) {
+        s->n_volumes = log_steps_count(&s->steps);
+        s->volumes = arena_array(s->arena, uint64_t, s->n_volumes);
+    }
     if ((e = logblock_select(opts->block, s->arena, &opts->query, &s->set))) {
         arena_free(s->arena);
         mem_free(s);

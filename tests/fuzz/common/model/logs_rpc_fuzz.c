@@ -13,10 +13,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct err *e;
 
     for (; rpc_logs_item_decode(a, &r, &item); n++)
-        ORR_ASSERT(item.tag >= RPC_LOGS_STREAM && item.tag <= RPC_LOGS_NAME);
+        ORR_ASSERT(item.tag >= RPC_LOGS_STREAM && item.tag <= RPC_LOGS_STEP);
     ORR_ASSERT(n <= size);
     if (!(e = rpc_logs_select_decode(a, slice_of(data, size), &q))) {
         ORR_ASSERT(q.kind <= RPC_LOGS_VALUES);
+        ORR_ASSERT(!q.steps.step_ns || log_steps_count(&q.steps) <= LOG_STEPS_MAX);
         matchers_done(q.matchers);
     }
     err_free(e);

@@ -83,7 +83,65 @@ TEST(logs_rpc_select_has_needles_of_a_bounded_number_or_none)
                         "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"),
                   &got),
               ERR_INVALID, "malformed");
-    CHECK_ERR(rpc_logs_select_decode(a, SLICE("\x03\x00\x01\x01\x00\x00\x00\x00\x00"), &got),
+    CHECK_ERR(rpc_logs_select_decode(a, SLICE("\x04\x00\x01\x01\x00\x00\x00\x00\x00"), &got),
               ERR_INVALID, "unknown format");
+    arena_free(a);
+}
+
+TEST(logs_rpc_select_with_steps_keeps_its_bytes)
+{
+    struct rpc_logs_select s = {.kind = RPC_LOGS_STREAMS, .to_ns = 64, .steps = {-1, 64, 5}}, got;
+    struct arena *a = arena_new(0);
+    struct buf b = {0}, want = {0};
+
+    buf_append(&want, "\x03\x01\x00\x80\x01\x00\x00\x00\x00\x01\x05", 11);
+    matchers_encode(&want, (struct matchers){0});
+    rpc_logs_select_encode(&b, &s);
+    CHECK(slice_eq(buf_slice(&b), buf_slice(&want)));
+    CHECK_OK(rpc_logs_select_decode(a, buf_slice(&b), &got));
+    CHECK(got.steps.from_ns == -1 && got.steps.to_ns == 64 && got.steps.step_ns == 5);
+    matchers_done(got.matchers);
+    s.steps.step_ns = INT64_MAX; /* one step */
+    buf_reset(&b);
+    rpc_logs_select_encode(&b, &s);
+    CHECK_OK(rpc_logs_select_decode(a, buf_slice(&b), &got));
+    matchers_done(got.matchers);
+    for (int i = 0; i < 3; i++) { /* too many, none, over more time than there is */
+        s.steps = (struct log_steps){i == 2 ? INT64_MIN : -1, 64, i == 0 ? 1 : 2};
+        s.to_ns = i == 0 ? 100000 : i == 1 ? -1 : INT64_MAX;
+        buf_reset(&b);
+        rpc_logs_select_encode(&b, &s);
+        CHECK_ERR(rpc_logs_select_decode(a, buf_slice(&b), &got), ERR_INVALID, "malformed");
+    }
+    buf_done(&b);
+    buf_done(&want);
+    arena_free(a);
+}
+
+TEST(logs_rpc_items_come_back)
+{
+    const struct rpc_logs_item items[] = {
+        {.tag = RPC_LOGS_STREAM, .fp = {1, 2}, .text = SLICE("s"), .entries = 3, .bytes = 400},
+        {.tag = RPC_LOGS_STEP, .step = 7, .bytes = 300},
+        {.tag = RPC_LOGS_STEP, .step = LOG_STEPS_MAX - 1, .bytes = 1},
+        {.tag = RPC_LOGS_NAME, .text = SLICE("n")}};
+    struct arena *a = arena_new(0);
+    struct rpc_logs_item got;
+    struct buf b = {0};
+    struct reader r;
+
+    for (size_t i = 0; i < ORR_COUNT(items); i++)
+        rpc_logs_item_encode(&b, &items[i]);
+    r = reader_new(buf_slice(&b));
+    for (size_t i = 0; i < ORR_COUNT(items); i++) {
+        CHECK(rpc_logs_item_decode(a, &r, &got));
+        CHECK(got.tag == items[i].tag && got.bytes == items[i].bytes && got.step == items[i].step);
+    }
+    CHECK(!rpc_logs_item_decode(a, &r, &got) && reader_ok(&r));
+    buf_reset(&b);
+    rpc_logs_item_encode(&b, &(struct rpc_logs_item){.tag = RPC_LOGS_STEP, .step = LOG_STEPS_MAX});
+    r = reader_new(buf_slice(&b));
+    CHECK(!rpc_logs_item_decode(a, &r, &got) && !reader_ok(&r));
+    buf_done(&b);
     arena_free(a);
 }

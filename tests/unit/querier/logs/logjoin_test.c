@@ -15,6 +15,8 @@ struct table {
     size_t n, at;
     uint64_t fp;     /* of the stream */
     uint64_t bytes;  /* volume of each stream */
+    uint64_t steps[3];
+    bool has_steps;
     size_t fails_at; /* entry; SIZE_MAX: none */
     size_t n_closed;
     char text[64];
@@ -32,7 +34,8 @@ static bool table_stream(struct logjoin_origin *o, struct logjoin_stream *ret)
     if (t->at == t->n)
         return false;
     t->fp = t->lines[t->at].fp;
-    *ret = (struct logjoin_stream){{0, t->fp}, {&app, 1}, t->bytes / 10, t->bytes};
+    *ret = (struct logjoin_stream){
+        {0, t->fp}, {&app, 1}, t->bytes / 10, t->bytes, t->has_steps ? t->steps : NULL};
     return true;
 }
 
@@ -222,6 +225,30 @@ TEST(logjoin_of_replicas_the_greatest_volume_counts_others_add_up)
     CHECK(logjoin_stream(g.j, &st));
     CHECK_INT(st.bytes, 110 + 120 + 130);
     CHECK_INT(st.entries, 11 + 12 + 13);
+    CHECK(!logjoin_stream(g.j, &st));
+    CHECK_OK(logjoin_close(g.j));
+    rig_down(&g);
+}
+
+TEST(logjoin_of_each_step_the_fullest_replica_counts)
+{
+    struct table t[] = {TABLE({1, 0, NULL, NULL}), TABLE({1, 0, NULL, NULL}, {2, 0, NULL, NULL}),
+                        TABLE({1, 0, NULL, NULL})};
+    const uint64_t steps[3][3] = {{5, 0, 7}, {4, 1, 9}, {100, 0, 0}};
+    struct logjoin_stream st;
+    struct rig g;
+
+    for (size_t i = 0; i < 3; i++) {
+        memcpy(t[i].steps, steps[i], sizeof(steps[i]));
+        t[i].has_steps = true;
+        t[i].origin.is_replica = i < 2;
+    }
+    rig_up(&g, t, 3, true);
+    logjoin_take_steps(g.j, 3);
+    CHECK(logjoin_stream(g.j, &st));
+    CHECK(st.steps[0] == 105 && st.steps[1] == 1 && st.steps[2] == 9);
+    CHECK(logjoin_stream(g.j, &st));
+    CHECK(st.steps[0] == 4 && st.steps[1] == 1 && st.steps[2] == 9);
     CHECK(!logjoin_stream(g.j, &st));
     CHECK_OK(logjoin_close(g.j));
     rig_down(&g);

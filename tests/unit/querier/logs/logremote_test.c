@@ -71,6 +71,11 @@ static void say_line(struct peer *p, int64_t t_ns, const char *line, const char 
                                    .metadata = {&l, id != NULL}});
 }
 
+static void say_step(struct peer *p, uint64_t step, uint64_t bytes)
+{
+    say(p, &(struct rpc_logs_item){.tag = RPC_LOGS_STEP, .step = step, .bytes = bytes});
+}
+
 static void say_name(struct peer *p, const char *name)
 {
     say(p, &(struct rpc_logs_item){.tag = RPC_LOGS_NAME, .text = slice_cstr(name)});
@@ -261,7 +266,7 @@ TEST(logremote_nobody_to_ask_is_an_error)
 
 TEST(logremote_streams_have_the_volume_of_the_fullest_replica)
 {
-    struct logremote_range range = {0, 1000};
+    struct logremote_range range = {.end_ns = 1000};
     struct logremote_streams *s;
     struct logremote_stream st;
     struct rig g;
@@ -280,6 +285,44 @@ TEST(logremote_streams_have_the_volume_of_the_fullest_replica)
     rig_down(&g);
 }
 
+TEST(logremote_streams_have_steps_of_the_fullest_replica)
+{
+    struct logremote_range range = {0, 1000, 300};
+    struct logremote_streams *s;
+    struct logremote_stream st;
+    struct rig g;
+
+    rig_up(&g, "abc");
+    say_stream(&g.peers.p[0], 1, "a", 100);
+    say_step(&g.peers.p[0], 0, 60);
+    say_step(&g.peers.p[0], 3, 40);
+    say_stream(&g.peers.p[0], 2, "b", 10);
+    say_stream(&g.peers.p[1], 1, "a", 100);
+    say_step(&g.peers.p[1], 0, 70);
+    say_step(&g.peers.p[1], 2, 30);
+    CHECK_OK(logremote_streams(&g.remote, (struct matchers){0}, range, &s));
+    while (logremote_streams_next(s, &st)) {
+        buf_printf(&g.out, "%.*s", SLICE_ARG(labels_get(st.labels, SLICE("app"))));
+        for (size_t i = 0; i < 4; i++)
+            buf_printf(&g.out, " %llu", (unsigned long long)st.steps[i]);
+        buf_str(&g.out, "; ");
+    }
+    CHECK_OK(logremote_streams_close(s));
+    CHECK_SLICE(buf_slice(&g.out), "a 70 0 30 40; b 0 0 0 0; ");
+    rig_down(&g);
+
+    rig_up(&g, "abc"); /* a step that nobody asked for */
+    for (size_t i = 0; i < 3; i++) {
+        say_stream(&g.peers.p[i], 1, "a", 100);
+        say_step(&g.peers.p[i], 4, 60);
+    }
+    CHECK_OK(logremote_streams(&g.remote, (struct matchers){0}, range, &s));
+    while (logremote_streams_next(s, &st))
+        ;
+    CHECK_ERR(logremote_streams_close(s), ERR_CORRUPT, "not asked for");
+    rig_down(&g);
+}
+
 TEST(logremote_names_are_those_of_all)
 {
     struct store_names names;
@@ -294,7 +337,7 @@ TEST(logremote_names_are_those_of_all)
             say_name(&g.peers.p[i], "zone");
     }
     CHECK_OK(logremote_names(&g.remote, (struct matchers){0}, (struct slice){0},
-                             (struct logremote_range){0, 1000}, &names));
+                             (struct logremote_range){.end_ns = 1000}, &names));
     CHECK_INT(names.n, 3);
     CHECK_SLICE(names.ptr[0], "app");
     CHECK_SLICE(names.ptr[1], "host");

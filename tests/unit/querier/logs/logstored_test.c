@@ -465,7 +465,7 @@ TEST(logstored_pages_without_the_needle_are_passed_over)
 
 TEST(logstored_names_and_streams_are_those_of_blocks_too)
 {
-    struct logremote_range range = {T0, T0 + HOUR};
+    struct logremote_range range = {.start_ns = T0, .end_ns = T0 + HOUR};
     struct store_names names;
     struct logremote_streams *s;
     struct logremote_stream st;
@@ -494,6 +494,27 @@ TEST(logstored_names_and_streams_are_those_of_blocks_too)
         CHECK_SLICE(buf_slice(&g.out), "a 3 40; b 1 10; ");
     else
         CHECK_SLICE(buf_slice(&g.out), "b 1 10; a 3 40; ");
+    rig_down(&g);
+}
+
+TEST(logstored_volumes_are_spread_over_steps)
+{
+    struct logremote_range range = {T0, T0 + HOUR, HOUR / 4};
+    struct logremote_streams *s;
+    struct logremote_stream st;
+    struct rig g;
+
+    rig_up(&g, 0);
+    PUT(&g, {"a", T0, "0123456789", NULL}, {"a", T0 + HOUR / 2 - 1, "0123456789", NULL});
+    PUT(&g, {"a", T0 + HOUR / 2, "01234567890123456789", NULL},
+        {"a", T0 + 3 * HOUR / 2 - 1, "01234567890123456789", NULL});
+    new_query(&g);
+    CHECK_OK(logremote_streams(&g.remote, (struct matchers){0}, range, &s));
+    while (logremote_streams_next(s, &st))
+        for (size_t i = 0; i < 4; i++)
+            buf_printf(&g.out, "%llu ", (unsigned long long)st.steps[i]);
+    CHECK_OK(logremote_streams_close(s));
+    CHECK_SLICE(buf_slice(&g.out), "10 10 10 10 ");
     rig_down(&g);
 }
 
