@@ -579,6 +579,7 @@ static void build(struct querier *q, const struct querier_conf *conf)
     loki_api_routes(q->loki, process_http(q->process));
     rules_page_routes(q->process);
     prom_api_rpc(q->api, process_rpc(q->process));
+    loki_api_rpc(q->loki, process_rpc(q->process));
     metric_register_collector(collect, q);
     membership_kv_subscribe_own(process_membership(q->process), CATALOGUE_PREFIX, on_catalogue, q);
     membership_kv_subscribe_own(process_membership(q->process), TOMB_NEWS_PREFIX, on_tombstones, q);

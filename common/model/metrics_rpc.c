@@ -279,6 +279,26 @@ struct err *rpc_query_decode(struct slice bytes, struct rpc_query *ret)
     return reader_ok(&r) ? NULL : malformed("query");
 }
 
+void rpc_rules_encode(struct buf *out, const struct rpc_rules *r)
+{
+    buf_byte(out, FORMAT);
+    buf_lstr(out, r->language);
+    buf_lstr(out, r->ns);
+    buf_lstr(out, r->group);
+}
+
+struct err *rpc_rules_decode(struct slice bytes, struct rpc_rules *ret)
+{
+    struct reader r;
+
+    if (!open_message(bytes, &r))
+        return malformed("question about rules");
+    ret->language = reader_lstr(&r);
+    ret->ns = reader_lstr(&r);
+    ret->group = reader_lstr(&r);
+    return reader_ok(&r) ? NULL : malformed("question about rules");
+}
+
 void rpc_pair_encode(struct buf *out, const struct rpc_pair *p)
 {
     buf_lstr(out, p->name);

@@ -21,9 +21,11 @@
  *   ingester.flush     empty → empty once all is cut (tenant of the call; none: all tenants)
  *   compactor.hint     empty → empty: this tenant has new segments, look now
  *   ruler.rules        empty → JSON list of the groups of the tenant that this ruler owns
+ *   ruler.config       rpc_rules → the tenant's groups of rules in that language, of all rulers, as YAML
  *   querier.tombstones uvarint version → empty: the tenant's tombstones are at this version now
  *   querier.query      rpc_query → body of Prometheus' /api/v1/query reply (JSON), also for errors;
  *                      with wants_exact, a histogram in it is the base64 of hist_wire.h, not an object
+ *   querier.query_logs rpc_query, its expr in LogQL, for samples → the same. Peers of before do not know it
  *
  * Answers of ingester.select, names, metadata, exemplars and pairs have a mark (rpc_call_mark()): the version of the tenant's
  * catalogue by which the ingester has last dropped a segment. What it had before and has no more is in blocks which
@@ -147,5 +149,12 @@ struct rpc_query {
     int64_t timeout_ms; /* 0: the querier's */
     bool wants_exact;   /* histograms with schema, spans and all */
 };
+/* ns and group may be empty: all. */
+struct rpc_rules {
+    struct slice language, ns, group;
+};
+void rpc_rules_encode(struct buf *out, const struct rpc_rules *r);
+ORR_CHECKED struct err *rpc_rules_decode(struct slice bytes, struct rpc_rules *ret);
+
 void rpc_query_encode(struct buf *out, const struct rpc_query *q);
 ORR_CHECKED struct err *rpc_query_decode(struct slice bytes, struct rpc_query *ret);

@@ -199,6 +199,10 @@ static const struct route {
     {HTTP_GET, "/loki/api/v1/drilldown-limits", loki_limits},
     {HTTP_GET, "/loki/api/v1/tail", loki_tail},
     {HTTP_GET, "/api/prom/tail", loki_tail},
+    {GET_POST, "/api/prom/query", loki_query_old},
+    {GET_POST, "/api/prom/label", loki_labels_old},
+    {GET_POST, "/api/prom/label/{name}/values", loki_labels_old},
+    {GET_POST, "/api/prom/series", loki_labels_series},
     {HTTP_GET, "/loki/api/v1/status/buildinfo", buildinfo},
 };
 
@@ -210,4 +214,9 @@ void loki_api_routes(struct loki_api *api, struct http_server *server)
                                                        .handler = routes[i].handler,
                                                        .reply_err = reply_error,
                                                        .arg = api});
+}
+
+void loki_api_rpc(struct loki_api *api, struct rpc_server *server)
+{
+    rpc_server_handle(server, "querier.query_logs", loki_query_call, api);
 }

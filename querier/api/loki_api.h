@@ -5,6 +5,8 @@
  *   index/volume_range, detected_labels, detected_fields, detected_field/{name}/values, patterns,
  *   format_query, drilldown-limits, tail (loki_tail.h), status/buildinfo
  *
+ * and its old one, /api/prom/{query, label, label/{name}/values, series, tail}, whose answers have other forms.
+ *
  * GET, and POST with a form. Parameters, answers and messages are Loki's (its docs/reference/loki-http-api);
  * errors are plain text. Not here: delete, and index/shards, which only Loki's own query frontend asks.
  *
@@ -31,3 +33,5 @@ void loki_api_stop(struct loki_api *api);
 void loki_api_free(struct loki_api *api);
 /* Before the server listens. */
 void loki_api_routes(struct loki_api *api, struct http_server *server);
+/* RPC "querier.query_logs" (common/model/metrics_rpc.h), the instant query for rulers. */
+void loki_api_rpc(struct loki_api *api, struct rpc_server *server);

@@ -1,4 +1,4 @@
-/* labels, label/{name}/values, series, index/stats. */
+/* labels, label/{name}/values, series, index/stats, and the first two of /api/prom. */
 #include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/lang/logql.h"
@@ -12,6 +12,7 @@ struct labels_params {
     const struct slice *match; /* texts of selectors; none: every stream */
     size_t n_match;
     struct logremote_range range;
+    bool is_old; /* of /api/prom */
 };
 
 /* ---- on a worker ---- */
@@ -50,7 +51,7 @@ static struct err *run_names(struct prom_task *t)
         return e;
     e = logremote_names(&remote, ms, p->label, p->range, &names);
     matchers_done(ms);
-    buf_str(&t->out, "{\"status\":\"success\",\"data\":[");
+    buf_str(&t->out, p->is_old ? "{\"values\":[" : "{\"status\":\"success\",\"data\":[");
     for (size_t i = 0; !e && i < names.n; i++) {
         if (i)
             buf_byte(&t->out, ',');
@@ -165,6 +166,16 @@ void loki_labels_values(struct http_request *r)
 {
     struct labels_params *p = arena_new_of(r->arena, struct labels_params);
 
+    p->label = http_request_segment(r, "name");
+    read_values(r, "query", p);
+    answer(r, p, run_names);
+}
+
+void loki_labels_old(struct http_request *r)
+{
+    struct labels_params *p = arena_new_of(r->arena, struct labels_params);
+
+    p->is_old = true;
     p->label = http_request_segment(r, "name");
     read_values(r, "query", p);
     answer(r, p, run_names);

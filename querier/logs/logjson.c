@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "common/base/clock.h"
+#include "common/base/gotime.h"
 #include "common/base/mem.h"
 #include "querier/engine/result_json.h"
 
@@ -168,6 +170,47 @@ static void put_stats(struct buf *out, const struct logquery_stats *s)
                (unsigned long long)s->entries, (unsigned long long)s->lines_kept);
     put_source(out, &s->source);
     buf_byte(out, '}');
+}
+
+static void put_time(struct buf *out, int64_t ts_ns)
+{
+    int64_t ns = ((ts_ns % NS_PER_S) + NS_PER_S) % NS_PER_S;
+    struct gotime t = {.unix_s = (ts_ns - ns) / NS_PER_S, .ns = (uint32_t)ns};
+
+    buf_byte(out, '"');
+    gotime_format(out, &t, SLICE(GOTIME_RFC3339_NANO));
+    buf_byte(out, '"');
+}
+
+static void put_old_stream(struct buf *out, const struct logquery_stream *s)
+{
+    struct buf labels = {0};
+
+    labels_text(&labels, s->labels);
+    buf_str(out, "{\"labels\":");
+    buf_json_str(out, buf_slice(&labels));
+    buf_done(&labels);
+    buf_str(out, ",\"entries\":[");
+    for (size_t i = 0; i < s->n; i++) {
+        buf_str(out, i ? ",{\"ts\":" : "{\"ts\":");
+        put_time(out, s->lines[i].ts_ns);
+        buf_str(out, ",\"line\":");
+        buf_json_str(out, s->lines[i].line);
+        buf_byte(out, '}');
+    }
+    buf_str(out, "]}");
+}
+
+void logjson_old(struct buf *out, const struct logquery_result *r)
+{
+    buf_str(out, "{\"streams\":[");
+    for (size_t i = 0; i < r->n_streams && buf_ok(out); i++) {
+        if (i)
+            buf_byte(out, ',');
+        put_old_stream(out, &r->streams[i]);
+    }
+    buf_byte(out, ']');
+    put_stats(out, &r->stats);
 }
 
 void logjson_data(struct buf *out, const struct logquery_result *r, bool categorizes)

@@ -146,6 +146,33 @@ def test_labels(t):
     check(r.status == 200 and r.json["version"], r.text)
 
 
+def test_old_endpoints(t):
+    """/api/prom/…, as Loki went on serving it."""
+    o = Single(t).wait_ready()
+    base = now_ns() // S * S - 60 * S
+    span = {"start": base, "end": base + 60 * S}
+    fill(o.addr, base)
+
+    def old(path, params, status=200):
+        r = http_call(o.addr, "GET", f"/api/prom/{path}?{urlencode(params)}", headers={"X-Scope-OrgID": TENANT})
+        check(r.status == status, f"{path} {params}: {r.status} {r.text}")
+        return r
+
+    got = old("query", {**span, "query": '{app="db"}', "limit": 2}).json
+    at = [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(base // S + i)) for i in (4, 3)]
+    check(got["streams"] == [{"labels": '{app="db", detected_level="unknown", env="dev", service_name="db"}', "entries": [
+        {"ts": at[0], "line": '{"ms":400}'}, {"ts": at[1], "line": '{"ms":300}'}]}], f"{got}")
+    check(got["stats"]["summary"]["totalEntriesReturned"] == 2 and set(got) == {"streams", "stats"}, f"{got}")
+    got = old("query", {**span, "query": '({app=~"db|web"} != "n=")', "regexp": "[12]00", "direction": "forward"}).json
+    check([e["line"] for s in got["streams"] for e in s["entries"]] == ['{"ms":100}', '{"ms":200}'], f"{got}")
+    check("only support streams" in old("query", {**span, "query": 'rate({app="db"}[1m])'}, 400).text, "numbers")
+    check("missing" in old("query", {**span, "query": '{app="db"}', "regexp": "("}, 400).text, "a regex that is none")
+    check(old("label", span).json == {"values": ["app", "env", "service_name"]}, "names")
+    check(old("label/app/values", span).json == {"values": ["db", "web"]}, "values")
+    got = old("series", {**span, "match[]": '{app="db"}'}).json
+    check(got["status"] == "success" and [x["app"] for x in got["data"]] == ["db"], f"{got}")
+
+
 def test_volume_steps(t):
     o = Single(t).wait_ready()
     base = now_ns() // S * S - 60 * S

@@ -46,6 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct slice in = slice_of(data + 1, size ? size - 1 : 0);
     struct arena *a;
     struct rpc_query q;
+    struct rpc_rules rules;
     struct rpc_head h;
 
     if (!size)
@@ -59,6 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         err_free(rpc_query_decode(in, &q));
     else
         err_free(rpc_head_decode(in, &h));
+    err_free(rpc_rules_decode(in, &rules));
     arena_free(a);
     return 0;
 }
