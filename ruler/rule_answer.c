@@ -71,11 +71,12 @@ static struct err *read_labels(struct arena *a, const json_t *j, struct labels *
 
     json_object_foreach((json_t *)j, key, value)
     {
-        ls[i++] = (struct label){arena_dup(a, slice_cstr(key)), arena_dup(a, text_of(value))};
+        if (json_string_length(value))
+            ls[i++] = (struct label){arena_dup(a, slice_cstr(key)), arena_dup(a, text_of(value))};
     }
-    if (!labels_sort(ls, n, &dup))
+    if (!labels_sort(ls, i, &dup))
         return malformed("a label twice");
-    *ret = (struct labels){ls, n};
+    *ret = (struct labels){ls, i};
     return NULL;
 }
 

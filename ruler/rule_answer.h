@@ -1,5 +1,6 @@
 /*
- * Answers of queriers: the JSON of Prometheus' /api/v1/query, to vectors and matrices.
+ * Answers of queriers: the JSON of Prometheus' /api/v1/query, to vectors and matrices. Those to LogQL have the
+ * same form; labels without a value, which series of lines may have, are left out: metrics have none such.
  *
  * Native histograms are in it as rpc_query's wants_exact asks for: with all that recording them takes.
  *

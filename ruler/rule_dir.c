@@ -11,6 +11,8 @@
 #include "common/base/yaml.h"
 #include "common/model/tenant.h"
 
+#define LOGS_DIR "logs"
+
 struct finder {
     const char *default_tenant;
     VEC(struct rule_dir_file) files;
@@ -25,7 +27,8 @@ static bool is_rule_file(const char *name)
             slice_has_suffix(s, SLICE(".rules")));
 }
 
-static struct err *add(struct finder *f, const char *tenant, const char *path, size_t name_at)
+static struct err *add(struct finder *f, const char *tenant, enum rule_lang lang, const char *path,
+                       size_t name_at)
 {
     struct rule_dir_file *file;
     struct stat st;
@@ -38,6 +41,7 @@ static struct err *add(struct finder *f, const char *tenant, const char *path, s
         return err_new(ERR_LIMIT, "more than %d rule files", RULE_DIR_MAX_FILES);
     file = vec_add(&f->files);
     file->tenant = mem_strdup(tenant);
+    file->lang = lang;
     file->path = mem_strdup(path);
     file->name = file->path + name_at;
     file->mtime_ns = (int64_t)st.st_mtim.tv_sec * NS_PER_S + st.st_mtim.tv_nsec;
@@ -55,7 +59,7 @@ static bool is_dir(const char *path)
 
 /* tenant NULL: the top, where directories are tenants. */
 static struct err *find_in_dir(struct finder *f, const char *dir, const char *tenant,
-                               size_t name_at)
+                               enum rule_lang lang, size_t name_at)
 {
     char **names = NULL;
     size_t n = 0;
@@ -71,10 +75,13 @@ static struct err *find_in_dir(struct finder *f, const char *dir, const char *te
                 LOG_WARN(ruler, "directory passed over: no tenant", KV_STR("path", path),
                          KV_ERR(bad));
             else
-                e = find_in_dir(f, path, names[i], name_at);
+                e = find_in_dir(f, path, names[i], RULE_PROMQL, name_at);
             err_free(bad);
+        } else if (tenant && lang != RULE_LOGQL && strcmp(names[i], LOGS_DIR) == 0 &&
+                   is_dir(path)) {
+            e = find_in_dir(f, path, tenant, RULE_LOGQL, name_at);
         } else if (is_rule_file(names[i])) {
-            e = add(f, tenant ? tenant : f->default_tenant, path, name_at);
+            e = add(f, tenant ? tenant : f->default_tenant, lang, path, name_at);
         }
         mem_free(path);
     }
@@ -82,8 +89,28 @@ static struct err *find_in_dir(struct finder *f, const char *dir, const char *te
     return e;
 }
 
+/* The name of the directory that ends before end; where it starts. */
+static const char *last_dir(const char *path, const char *end)
+{
+    const char *start = end;
+
+    while (start > path && start[-1] != '/')
+        start--;
+    return start;
+}
+
+/* What is in the last directory that the text names. */
+static enum rule_lang lang_of(const char *path)
+{
+    const char *end = strrchr(path, '/'), *start = end ? last_dir(path, end) : path;
+
+    return end && slice_eq_cstr(slice_of(start, (size_t)(end - start)), LOGS_DIR) ? RULE_LOGQL
+                                                                                  : RULE_PROMQL;
+}
+
 static struct err *find_pattern(struct finder *f, const char *pattern)
 {
+    enum rule_lang lang = lang_of(pattern);
     const char *slash = strrchr(pattern, '/');
     size_t wild = strcspn(pattern, "*?[");
     bool has_tenants = slash && wild < (size_t)(slash - pattern);
@@ -99,17 +126,18 @@ static struct err *find_pattern(struct finder *f, const char *pattern)
     while (fixed > 0 && pattern[fixed - 1] != '/')
         fixed--;
     for (size_t i = 0; i < g.gl_pathc && !e; i++) {
-        const char *path = g.gl_pathv[i], *end = strrchr(path, '/'), *start = end;
+        const char *path = g.gl_pathv[i], *end = strrchr(path, '/'), *start;
         char *tenant = NULL;
 
+        if (lang == RULE_LOGQL && has_tenants)
+            end = last_dir(path, end) - 1; /* there is one: it has the wildcard */
         if (has_tenants && end) {
-            while (start > path && start[-1] != '/')
-                start--;
+            start = last_dir(path, end);
             tenant = mem_strndup(start, (size_t)(end - start));
             e = err_wrap(tenant_check(slice_cstr(tenant)), "%s", path);
         }
         if (!e)
-            e = add(f, tenant ? tenant : f->default_tenant, path, fixed);
+            e = add(f, tenant ? tenant : f->default_tenant, lang, path, fixed);
         mem_free(tenant);
     }
     globfree(&g);
@@ -150,7 +178,7 @@ static bool read_file(struct rule_dir_file *f, const struct rule_dir_file *was)
     }
     e = fsx_read(f->path, YAML_MAX_BYTES, &text);
     if (!e)
-        e = rule_file_parse(f->path, buf_slice(&text), &f->rules);
+        e = rule_file_parse(f->path, buf_slice(&text), f->lang, &f->rules);
     buf_done(&text);
     if (!e)
         return true;
@@ -195,9 +223,9 @@ struct err *rule_dir_load(const char *path, const char *default_tenant,
     if (is_pattern(path))
         e = find_pattern(&f, path);
     else if (path[0] && !is_dir(path))
-        e = add(&f, default_tenant, path, 0);
+        e = add(&f, default_tenant, lang_of(path), path, 0);
     else if (path[0])
-        e = find_in_dir(&f, path, NULL, strlen(path) + 1);
+        e = find_in_dir(&f, path, NULL, RULE_PROMQL, strlen(path) + 1);
     snapshot_init(&d->snap, dir_free);
     d->files = f.files.ptr;
     d->n = f.files.len;

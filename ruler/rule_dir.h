@@ -5,6 +5,9 @@
  *     DIR/x*.yml     a pattern: the default tenant's
  *     DIR/x/y*.yml   with a wildcard in a directory's name, the last directory is the tenant
  *
+ * Rules over metrics and over log lines lie apart: those in DIR/<tenant>/logs/ are LogQL, and those of a pattern
+ * (or a path of one file) whose last directory is written "logs"; the tenant is then the directory before it.
+ *
  * In directories, files ending in .yml, .yaml and .rules count. A file that cannot be read or
  * parsed keeps what was read of it before; the error is told. A file is read again when its time
  * of change, size or inode differ. At most RULE_DIR_MAX_FILES.
@@ -19,6 +22,7 @@
 
 struct rule_dir_file {
     char *tenant, *path;
+    enum rule_lang lang;
     const char *name; /* path below the directory: the same on all rulers */
     int64_t mtime_ns, size;
     uint64_t inode;

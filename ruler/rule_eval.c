@@ -184,10 +184,11 @@ struct expander {
     struct template_prom prom;
     struct template_prom_query query;
     const struct rule_eval_in *in;
+    enum rule_lang lang;
     struct arena *a;
 };
 
-static struct err *template_query(void *arg, struct arena *a, struct slice promql, int64_t now_ms,
+static struct err *template_query(void *arg, struct arena *a, struct slice text, int64_t now_ms,
                                   struct template_prom_vector *ret)
 {
     const struct expander *x = arg;
@@ -197,7 +198,7 @@ static struct err *template_query(void *arg, struct arena *a, struct slice promq
 
     if (!x->in->query)
         return err_new(ERR_UNSUPPORTED, "no queries here");
-    if ((e = x->in->query(x->in->query_arg, a, promql, now_ms, &v)))
+    if ((e = x->in->query(x->in->query_arg, a, x->lang, text, now_ms, &v)))
         return e;
     out = arena_array(a, struct template_prom_sample, v.n + 1);
     for (size_t i = 0; i < v.n; i++)
@@ -274,7 +275,7 @@ static struct slice fp_key(const struct hash128 *fp)
 static struct err *build_alerts(struct rule_state *s, const struct rule_eval_in *in,
                                 struct arena *a, struct map *ret)
 {
-    struct expander x = {.in = in, .a = a};
+    struct expander x = {.in = in, .lang = s->rule->lang, .a = a};
     char *name = arena_cstr(a, s->rule->name);
 
     x.query = (struct template_prom_query){template_query, &x};

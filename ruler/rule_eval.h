@@ -71,8 +71,8 @@ struct rule_state {
 };
 
 /* Answers an instant query; samples live in the arena. Scalars are one sample without labels. */
-typedef struct err *rule_query_fn(void *arg, struct arena *a, struct slice promql, int64_t t_ms,
-                                  struct rule_vector *ret);
+typedef struct err *rule_query_fn(void *arg, struct arena *a, enum rule_lang lang,
+                                  struct slice query, int64_t t_ms, struct rule_vector *ret);
 
 /* One evaluation. */
 struct rule_eval_in {
@@ -82,7 +82,7 @@ struct rule_eval_in {
     struct labels external_labels;
     struct slice external_url;
     struct rule_vector answer; /* of the rule's query at ts - offset */
-    rule_query_fn *query;      /* for templates */
+    rule_query_fn *query;      /* for templates, in the language of the rule */
     void *query_arg;
 };
 /* All in the arena, but the alerts, which are the state's until its next evaluation. */

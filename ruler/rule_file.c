@@ -12,6 +12,17 @@
 
 #define HASH_SEED 0x72756c6573ull
 
+const char *rule_lang_name(enum rule_lang lang)
+{
+    static const char *const names[] = {
+#define X(sym, name) name,
+        RULE_LANGS(X)
+#undef X
+    };
+
+    return names[lang];
+}
+
 void rule_errors_add(struct rule_errors *errs, const char *fmt, ...)
 {
     va_list ap;
@@ -39,6 +50,7 @@ void rule_errors_take(struct rule_errors *errs, struct err *e)
 struct walk {
     struct arena *a;
     const char *path;
+    enum rule_lang lang;
     struct rule_errors errs;
     size_t n_rules;
 };
@@ -138,12 +150,12 @@ static struct labels sorted(struct labels ls)
     return ls;
 }
 
-static void parse_rule(struct walk *w, const struct rule_group *g, struct labels group_labels,
-                       size_t number, const struct yaml_node *n, struct rule *ret)
+static void parse_rule(struct walk *w, const struct rule_group *g, size_t number,
+                       const struct yaml_node *n, struct rule *ret)
 {
     static const char *const names[] = {"record",          "alert",  "expr",        "for",
                                         "keep_firing_for", "labels", "annotations", NULL};
-    struct rule_raw r = {.line = n ? n->line : 0};
+    struct rule_raw r = {.lang = g->lang, .line = n ? n->line : 0};
 
     if (!yaml_is_null(n) && n->kind != YAML_KIND_MAP) {
         rule_errors_add(&w->errs, "%u: a rule must be a mapping", n->line);
@@ -159,13 +171,15 @@ static void parse_rule(struct walk *w, const struct rule_group *g, struct labels
         r.labels = labels_of(w, yaml_get(n, "labels"), "labels");
         r.annotations = labels_of(w, yaml_get(n, "annotations"), "annotations");
     }
-    *ret = (struct rule){.is_alert = r.alert.len > 0,
+    *ret = (struct rule){.lang = g->lang,
+                         .is_alert = r.alert.len > 0,
                          .name = r.alert.len ? r.alert : r.record,
                          .expr = r.expr,
                          .query = SLICE_EMPTY,
                          .for_ms = r.for_ms,
                          .keep_firing_ms = r.keep_firing_ms,
-                         .labels = merged(w, group_labels, r.labels),
+                         .labels = merged(w, g->labels, r.labels),
+                         .own_labels = merged(w, (struct labels){0}, r.labels),
                          .annotations = sorted(r.annotations)};
     rule_file_check_rule(w->a, g->name, number, &r, &w->errs, &ret->query);
 }
@@ -185,6 +199,7 @@ static uint64_t group_hash(const struct rule_group *g)
     uint64_t h;
 
     buf_lstr(&b, g->name);
+    buf_byte(&b, (uint8_t)g->lang);
     buf_varint(&b, g->interval_ms);
     buf_varint(&b, g->query_offset_ms);
     buf_uvarint(&b, g->limit);
@@ -204,8 +219,7 @@ static uint64_t group_hash(const struct rule_group *g)
     return h;
 }
 
-static void parse_rules(struct walk *w, const struct yaml_node *n, struct labels group_labels,
-                        struct rule_group *g)
+static void parse_rules(struct walk *w, const struct yaml_node *n, struct rule_group *g)
 {
     if (yaml_is_null(n))
         return;
@@ -222,7 +236,7 @@ static void parse_rules(struct walk *w, const struct yaml_node *n, struct labels
     g->rules = arena_array(w->a, struct rule, n->n + 1);
     g->n_rules = n->n;
     for (size_t i = 0; i < n->n; i++)
-        parse_rule(w, g, group_labels, i + 1, n->items[i], &g->rules[i]);
+        parse_rule(w, g, i + 1, n->items[i], &g->rules[i]);
 }
 
 static void parse_group(struct walk *w, const struct yaml_node *n, struct map *seen,
@@ -232,7 +246,7 @@ static void parse_group(struct walk *w, const struct yaml_node *n, struct map *s
                                         "rules", NULL};
     struct labels group_labels;
 
-    *ret = (struct rule_group){.name = SLICE_EMPTY, .query_offset_ms = -1};
+    *ret = (struct rule_group){.lang = w->lang, .name = SLICE_EMPTY, .query_offset_ms = -1};
     if (!yaml_is_null(n) && n->kind != YAML_KIND_MAP) {
         rule_errors_add(&w->errs, "%u: a group must be a mapping", n->line);
         return;
@@ -252,7 +266,8 @@ static void parse_group(struct walk *w, const struct yaml_node *n, struct map *s
                         n ? n->line : 0, SLICE_ARG(ret->name));
     group_labels = labels_of(w, yaml_get(n, "labels"), "labels");
     rule_file_check_labels(ret->name, group_labels, &w->errs);
-    parse_rules(w, yaml_get(n, "rules"), group_labels, ret);
+    ret->labels = merged(w, (struct labels){0}, group_labels);
+    parse_rules(w, yaml_get(n, "rules"), ret);
     ret->hash = group_hash(ret);
 }
 
@@ -316,10 +331,11 @@ static struct slice first_document(const char *path, struct slice text)
     return text;
 }
 
-struct err *rule_file_parse(const char *path, struct slice text, struct rule_file **ret)
+struct err *rule_file_parse(const char *path, struct slice text, enum rule_lang lang,
+                            struct rule_file **ret)
 {
     struct rule_file *f = mem_new(struct rule_file);
-    struct walk w = {.path = path, .errs.code = ERR_INVALID};
+    struct walk w = {.path = path, .lang = lang, .errs.code = ERR_INVALID};
     struct yaml_node *root = NULL;
     struct err *e;
 

@@ -17,6 +17,9 @@
  *             labels: {severity: page}
  *             annotations: {summary: "{{ $labels.job }} is down"}
  *
+ * Rules are PromQL's or LogQL's: whoever has a file knows which (rule_dir.h), its text does not say. Files of
+ * Loki's ruler have the same format.
+ *
  * Checked as Prometheus checks: unknown fields, names, durations, expressions (experimental syntax
  * passes: queriers decide) and templates. Of a file with several documents the first counts, as in
  * Prometheus; that the others are ignored is logged. All errors of a file are told, up to
@@ -32,21 +35,36 @@
 #define RULE_FILE_MAX_RULES 100000
 #define RULE_FILE_MAX_ERRORS 20
 
+/* X(symbol, name): the language of expressions */
+#define RULE_LANGS(X)                                                                              \
+    X(RULE_PROMQL, "promql")                                                                       \
+    X(RULE_LOGQL, "logql")
+enum rule_lang {
+#define X(sym, name) sym,
+    RULE_LANGS(X)
+#undef X
+};
+const char *rule_lang_name(enum rule_lang lang);
+
 struct rule {
+    enum rule_lang lang; /* the group's */
     bool is_alert;
     struct slice name;
     struct slice expr;              /* as written */
-    struct slice query;             /* as PromQL prints it: what is asked and shown */
+    struct slice query; /* what is asked and shown: as PromQL prints it; LogQL as written */
     int64_t for_ms, keep_firing_ms; /* alerts */
     struct labels labels;           /* the group's and its own, sorted; texts are templates */
+    struct labels own_labels;       /* its own alone, sorted */
     struct labels annotations;      /* alerts; sorted */
 };
 
 struct rule_group {
+    enum rule_lang lang;
     struct slice name;
     int64_t interval_ms;     /* 0: the default */
     int64_t query_offset_ms; /* -1: the default */
     uint64_t limit;          /* 0: none */
+    struct labels labels;    /* of all rules, sorted */
     struct rule *rules;
     size_t n_rules;
     uint64_t hash; /* of all the above: equal for equal groups */
@@ -62,7 +80,7 @@ struct rule_file {
 
 /* path is for messages and is kept; text is copied. ERR_INVALID tells what is wrong and where,
  * ERR_LIMIT which bound is passed. One reference in *ret. */
-ORR_CHECKED struct err *rule_file_parse(const char *path, struct slice text,
+ORR_CHECKED struct err *rule_file_parse(const char *path, struct slice text, enum rule_lang lang,
                                         struct rule_file **ret);
 struct rule_file *rule_file_ref(const struct rule_file *f);
 void rule_file_unref(const struct rule_file *f); /* NULL is allowed */

@@ -1,3 +1,4 @@
+#include "common/lang/logql.h"
 #include "common/template/template_prom.h"
 #include "ruler/rule_file_internal.h"
 
@@ -57,27 +58,50 @@ static void check_record(const char *where, const struct rule_raw *r, struct rul
             errs, "%s: braces present in the recording rule name; should it be in expr?", where);
 }
 
-static void check_expr(struct arena *a, const char *where, const struct rule_raw *r,
-                       struct rule_errors *errs, struct slice *ret_query)
+static struct err *check_promql(struct arena *a, struct slice expr, struct slice *ret_query)
 {
     struct promql q = {0};
     struct buf text = {0};
+    /* what is experimental is the queriers' to allow, when they are asked */
+    struct err *e = promql_parse(a, expr, &PROMQL_EVERYTHING, &q);
+
+    if (e)
+        return e;
+    promql_print(&text, q.root);
+    *ret_query = arena_dup(a, buf_slice(&text));
+    buf_done(&text);
+    promql_done(&q);
+    return NULL;
+}
+
+/* LogQL as Loki prints it is shorter than what was written: vector(1e-9) becomes zero. */
+static struct err *check_logql(struct arena *a, struct slice expr, struct slice *ret_query)
+{
+    struct logql q = {0};
+    struct err *e = logql_parse(a, expr, &q);
+
+    if (e)
+        return e;
+    if (q.root->kind == LOGQL_LOGS)
+        e = err_new(ERR_INVALID, "it yields lines, and a rule needs samples; count_over_time({…} "
+                                 "[1m]), for example, counts them");
+    *ret_query = arena_dup(a, slice_trim(expr));
+    logql_done(&q);
+    return e;
+}
+
+static void check_expr(struct arena *a, const char *where, const struct rule_raw *r,
+                       struct rule_errors *errs, struct slice *ret_query)
+{
     struct err *e;
 
     if (r->expr.len == 0) {
         rule_errors_add(errs, "%s: field 'expr' must be set in rule", where);
         return;
     }
-    /* what is experimental is the queriers' to allow, when they are asked */
-    e = promql_parse(a, r->expr, &PROMQL_EVERYTHING, &q);
-    if (e) {
-        rule_errors_take(errs, err_wrap(e, "%s: could not parse expression", where));
-        return;
-    }
-    promql_print(&text, q.root);
-    *ret_query = arena_dup(a, buf_slice(&text));
-    buf_done(&text);
-    promql_done(&q);
+    e = r->lang == RULE_LOGQL ? check_logql(a, r->expr, ret_query)
+                              : check_promql(a, r->expr, ret_query);
+    rule_errors_take(errs, err_wrap(e, "%s: could not parse expression", where));
 }
 
 void rule_file_check_rule(struct arena *a, struct slice group, size_t number,

@@ -15,6 +15,7 @@ void rule_errors_take(struct rule_errors *errs, struct err *e);
 
 /* A rule as written, before its kind is known. */
 struct rule_raw {
+    enum rule_lang lang;
     unsigned line;
     struct slice record, alert, expr;
     int64_t for_ms, keep_firing_ms;

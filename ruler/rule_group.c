@@ -62,7 +62,8 @@ static struct err *eval_rule(struct rule_group_run *g, const struct rule_group_s
         .query = ops->query,
         .query_arg = ops->arg,
     };
-    struct err *e = ops->query(ops->arg, a, s->rule->query, ts_ms - in.query_offset_ms, &in.answer);
+    struct err *e = ops->query(ops->arg, a, s->rule->lang, s->rule->query,
+                               ts_ms - in.query_offset_ms, &in.answer);
 
     if (e)
         return e;

@@ -17,6 +17,7 @@ struct rule_group_settings {
     uint64_t max_bytes; /* memory of one rule's evaluation; 0: no bound */
     struct labels external_labels;
     struct slice external_url;
+    struct slice logs_datasource; /* in links to queries over log lines; empty: none is named */
 };
 
 struct rule_group_ops {

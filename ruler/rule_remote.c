@@ -13,12 +13,14 @@
 #define MAX_LAST_TIMES 16
 #define LOOKBACK_MS (5 * 60 * 1000)
 
-static struct err *ask(struct rule_remote *r, struct slice promql, int64_t t_ms, struct buf *ret)
+static struct err *ask(struct rule_remote *r, enum rule_lang lang, struct slice query, int64_t t_ms,
+                       struct buf *ret)
 {
     struct rule_remote_shared *sh = r->shared;
     struct rpc_query q = {
-        .expr = promql, .time_ms = t_ms, .timeout_ms = sh->query_timeout_ms, .wants_exact = true};
-    struct rpc_call_opts opts = {.method = "querier.query",
+        .expr = query, .time_ms = t_ms, .timeout_ms = sh->query_timeout_ms, .wants_exact = true};
+    struct rpc_call_opts opts = {.method =
+                                     lang == RULE_LOGQL ? "querier.query_logs" : "querier.query",
                                  .tenant = slice_cstr(r->tenant),
                                  .timeout_ms = sh->query_timeout_ms};
     struct buf payload = {0};
@@ -33,12 +35,12 @@ static struct err *ask(struct rule_remote *r, struct slice promql, int64_t t_ms,
     return e;
 }
 
-struct err *rule_remote_query(void *arg, struct arena *a, struct slice promql, int64_t t_ms,
-                              struct rule_vector *ret)
+struct err *rule_remote_query(void *arg, struct arena *a, enum rule_lang lang, struct slice query,
+                              int64_t t_ms, struct rule_vector *ret)
 {
     struct rule_remote *r = arg;
     struct buf json = {0};
-    struct err *e = ask(r, promql, t_ms, &json);
+    struct err *e = ask(r, lang, query, t_ms, &json);
 
     if (!e)
         e = rule_answer_vector(a, buf_slice(&json), ret);
@@ -134,7 +136,7 @@ static struct err *find_stale(struct rule_remote *r, struct arena *a, const stru
     struct err *e;
 
     put_selector(&q, rule);
-    e = rule_remote_query(r, a, buf_slice(&q), at_ms, &v);
+    e = rule_remote_query(r, a, RULE_PROMQL, buf_slice(&q), at_ms, &v);
     buf_done(&q);
     for (size_t i = 0; i < n && !e; i++) {
         bool is_there = false;
@@ -162,7 +164,7 @@ struct err *rule_remote_stored(void *arg, struct arena *a, const struct rule *ru
 
     put_selector(&q, rule);
     buf_printf(&q, "[%llds]", (long long)((ts_ms - from_ms) / MS_PER_S));
-    e = ask(r, buf_slice(&q), ts_ms, &json);
+    e = ask(r, RULE_PROMQL, buf_slice(&q), ts_ms, &json);
     if (!e)
         e = rule_answer_matrix(a, buf_slice(&json), &points, &n);
     buf_done(&q);

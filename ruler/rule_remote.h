@@ -33,8 +33,9 @@ struct rule_remote {
 };
 
 /* A rule_query_fn; arg is the struct rule_remote. */
-ORR_CHECKED struct err *rule_remote_query(void *arg, struct arena *a, struct slice promql,
-                                          int64_t t_ms, struct rule_vector *ret);
+ORR_CHECKED struct err *rule_remote_query(void *arg, struct arena *a, enum rule_lang lang,
+                                          struct slice query, int64_t t_ms,
+                                          struct rule_vector *ret);
 ORR_CHECKED struct err *rule_remote_write(void *arg, const struct rule_series *s, size_t n);
 /* Of struct rule_group_ops. */
 ORR_CHECKED struct err *rule_remote_stored(void *arg, struct arena *a, const struct rule *r,

@@ -110,6 +110,8 @@ void rule_view_group(struct buf *out, const struct rule_group_run *g, struct sli
     buf_json_str(out, g->group->name);
     buf_str(out, ",\"file\":");
     buf_json_str(out, file);
+    if (g->group->lang != RULE_PROMQL)
+        buf_printf(out, ",\"language\":\"%s\"", rule_lang_name(g->group->lang));
     buf_str(out, ",\"rules\":[");
     for (size_t i = 0; i < g->group->n_rules; i++) {
         if (i)
@@ -124,13 +126,12 @@ void rule_view_group(struct buf *out, const struct rule_group_run *g, struct sli
     buf_byte(out, '}');
 }
 
-void rule_view_link(struct buf *out, struct slice external_url, struct slice query)
+/* As a value of a form. */
+static void put_escaped(struct buf *out, struct slice text)
 {
     struct buf esc = {0};
 
-    http_escape(query, &esc);
-    buf_slice_append(out, external_url);
-    buf_str(out, "/graph?g0.expr=");
+    http_escape(text, &esc);
     /* a form, where a space is a plus; a % of the query itself has become %25 */
     for (size_t i = 0; i < esc.len; i++) {
         if (esc.len - i >= 3 && memcmp(esc.ptr + i, "%20", 3) == 0) {
@@ -140,8 +141,38 @@ void rule_view_link(struct buf *out, struct slice external_url, struct slice que
             buf_byte(out, esc.ptr[i]);
         }
     }
-    buf_str(out, "&g0.tab=1");
     buf_done(&esc);
+}
+
+static void put_explore(struct buf *out, const struct rule_group_settings *set, struct slice query)
+{
+    struct buf left = {0};
+
+    buf_str(&left, "{\"queries\":[{\"expr\":");
+    buf_json_str(&left, query);
+    buf_str(&left, ",\"queryType\":\"range\"");
+    if (set->logs_datasource.len) {
+        buf_str(&left, ",\"datasource\":{\"type\":\"loki\",\"uid\":");
+        buf_json_str(&left, set->logs_datasource);
+        buf_byte(&left, '}');
+    }
+    buf_str(&left, "}]}");
+    buf_str(out, "/explore?left=");
+    put_escaped(out, buf_slice(&left));
+    buf_done(&left);
+}
+
+void rule_view_link(struct buf *out, const struct rule_group_settings *set, enum rule_lang lang,
+                    struct slice query)
+{
+    buf_slice_append(out, set->external_url);
+    if (lang == RULE_LOGQL) {
+        put_explore(out, set, query);
+        return;
+    }
+    buf_str(out, "/graph?g0.expr=");
+    put_escaped(out, query);
+    buf_str(out, "&g0.tab=1");
 }
 
 int64_t rule_view_ends_ms(const struct rule_alert *al)
@@ -166,7 +197,7 @@ void rule_view_postable(struct buf *out, const struct rule *r, const struct rule
     put_labels(out, "annotations", al->annotations);
     put_time(out, "startsAt", al->fired_ms);
     put_time(out, "endsAt", rule_view_ends_ms(al));
-    rule_view_link(&link, set->external_url, r->query);
+    rule_view_link(&link, set, r->lang, r->query);
     buf_str(out, ",\"generatorURL\":");
     buf_json_str(out, buf_slice(&link));
     buf_byte(out, '}');

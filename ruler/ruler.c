@@ -9,9 +9,11 @@
 #define MAX_QUEUED 100000
 
 static const struct conf_field ruler_fields[] = {
-    CONF_STRING(struct ruler_conf, rule_path, "rule-path", "", CONF_FIXED,
-                "Rule files: a directory (DIR/<tenant>/*.yml; those in DIR itself are the default "
-                "tenant's), which must be there, or a pattern. Empty: none."),
+    CONF_STRING(
+        struct ruler_conf, rule_path, "rule-path", "", CONF_FIXED,
+        "Rule files: a directory (DIR/<tenant>/*.yml, and DIR/<tenant>/logs/*.yml for LogQL; "
+        "those in DIR itself are the default tenant's), which must be there, or a pattern. "
+        "Empty: none."),
     CONF_STRING(struct ruler_conf, default_tenant, "default-tenant", TENANT_DEFAULT, CONF_FIXED,
                 "Tenant of rule files that no directory gives one."),
     CONF_DURATION(struct ruler_conf, interval_ns, "evaluation-interval", "1m", "100ms", "24h",
@@ -24,6 +26,9 @@ static const struct conf_field ruler_fields[] = {
              "Groups that are evaluated at once."),
     CONF_STRING(struct ruler_conf, external_url, "external-url", "", CONF_FIXED,
                 "Where users reach the query UI; for links in alerts. Empty: this process."),
+    CONF_STRING(
+        struct ruler_conf, logs_datasource, "logs-datasource-uid", "", CONF_FIXED,
+        "UID of the data source of log lines in Grafana; for links in alerts of LogQL rules."),
     CONF_LIST(struct ruler_conf, external_labels, "external-labels", "", CONF_FIXED,
               "name=value: labels that alerts get on their way out."),
     CONF_LIST(struct ruler_conf, alertmanager_urls, "alertmanager-urls", "", CONF_FIXED,
@@ -136,6 +141,7 @@ static void make_settings(struct ruler *r)
     r->settings.grace_ms = c->grace_ns / NS_PER_MS;
     r->settings.outage_tolerance_ms = c->outage_tolerance_ns / NS_PER_MS;
     r->settings.external_url = slice_cstr(c->external_url);
+    r->settings.logs_datasource = slice_cstr(c->logs_datasource);
     r->settings.max_bytes = (uint64_t)c->max_eval_bytes;
     r->shared.membership = process_membership(r->process);
     r->shared.peers = process_peers(r->process);

@@ -8,7 +8,7 @@
 #include "ruler/ruler.h"
 
 struct ruler_conf {
-    char *rule_path, *default_tenant, *external_url;
+    char *rule_path, *default_tenant, *external_url, *logs_datasource;
     struct conf_list external_labels, alertmanager_urls;
     int64_t interval_ns, query_offset_ns, poll_ns, resend_ns, outage_tolerance_ns, grace_ns;
     int64_t query_timeout_ns, write_timeout_ns, notify_timeout_ns;

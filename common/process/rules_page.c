@@ -7,6 +7,7 @@
 #include "common/base/hash.h"
 #include "common/base/mem.h"
 #include "common/lang/promql.h"
+#include "common/process/rules_config.h"
 
 #define ASK_TIMEOUT_MS 5000
 #define MAX_ANSWER_BYTES (64u << 20) /* of one ruler */
@@ -422,4 +423,5 @@ void rules_page_routes(struct process *p)
                                                                 .handler = routes[i].handler,
                                                                 .reply_err = reply_err,
                                                                 .arg = p});
+    rules_config_routes(p);
 }

@@ -14,5 +14,5 @@
 #pragma once
 #include "common/process/process.h"
 
-/* Under "" and /prometheus; once a process, before its HTTP server listens. */
+/* Under "" and /prometheus, and rules_config.h's; once a process, before its HTTP server listens. */
 void rules_page_routes(struct process *p);

@@ -18,7 +18,7 @@
 CONFORMANCE(rules, config_cases)
 {
     struct rule_file *f = NULL;
-    struct err *e = rule_file_parse("rules", conformance_text(c, "rules"), &f);
+    struct err *e = rule_file_parse("rules", conformance_text(c, "rules"), RULE_PROMQL, &f);
 
     (void)conformance_check_ok(c, "ok", e, conformance_bool(c, "ok"));
     rule_file_unref(f);
@@ -36,8 +36,8 @@ struct bench {
     json_t *notified;
 };
 
-static struct err *bench_query(void *arg, struct arena *a, struct slice promql, int64_t t_ms,
-                               struct rule_vector *ret)
+static struct err *bench_query(void *arg, struct arena *a, enum rule_lang lang, struct slice promql,
+                               int64_t t_ms, struct rule_vector *ret)
 {
     struct bench *b = arg;
     struct engine_query q = {.expr = promql, .start_ms = t_ms, .end_ms = t_ms};
@@ -45,6 +45,7 @@ static struct err *bench_query(void *arg, struct arena *a, struct slice promql, 
     struct err *e = engine_query(b->eng, &q, memstore_storage(b->store), a, &res);
     struct rule_sample *out;
 
+    (void)lang; /* cases are PromQL's */
     if (e)
         return e;
     if (res.type != ENGINE_VECTOR && res.type != ENGINE_SCALAR)
@@ -134,7 +135,7 @@ static void bench_notify(void *arg, const struct rule *r, const struct rule_aler
         json_t *j = json_object();
         struct buf link = {0};
 
-        rule_view_link(&link, b->set->external_url, r->query);
+        rule_view_link(&link, b->set, r->lang, r->query);
         (void)json_object_set_new(j, "generator_url", json_string(buf_cstr(&link)));
         (void)json_object_set_new(j, "labels", labels_object(al->labels));
         (void)json_object_set_new(j, "annotations", labels_object(al->annotations));
@@ -360,7 +361,7 @@ CONFORMANCE(rules, eval_cases, .setup = quiet)
                       .set = &set,
                       .notified = json_array()};
     struct rule_file *f = NULL;
-    struct err *e = rule_file_parse("rules", conformance_text(c, "rules"), &f);
+    struct err *e = rule_file_parse("rules", conformance_text(c, "rules"), RULE_PROMQL, &f);
 
     if (!e)
         e = load(c, b.store, conformance_text(c, "load"));

@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 
+import logs_test
 from orrery_test import (PUSH_HEADERS, TENANT, Cluster, Single, Webhook, _field, api, check, free_port,
                          http_call, label_bytes, main, push_ok, query, snappy, wait_for)
 from random_expr import native_histogram
@@ -29,6 +30,18 @@ groups:
           summary: '{{ $labels.instance }} is at {{ $value | humanizePercentage }}'
 """
 
+LOG_RULES = """
+groups:
+  - name: logs
+    interval: 1s
+    query_offset: 0s
+    labels: {team: infra}
+    rules:
+      - record: app:errors:rate1m
+        expr: sum by (app) (rate({app=~".+"} |= "error" [1m]))
+        labels: {from: lines}
+"""
+
 AM = """
 route:
   receiver: hook
@@ -46,9 +59,11 @@ receivers:
 
 def write_config(t, hook, group_interval="group_interval: 5s"):
     rules = os.path.join(t.dir, "rules", TENANT)
-    os.makedirs(rules)
+    os.makedirs(f"{rules}/logs")
     with open(f"{rules}/rules.yml", "w") as f:
         f.write(RULES)
+    with open(f"{rules}/logs/lines.yml", "w") as f:
+        f.write(LOG_RULES)
     with open(f"{t.dir}/alertmanager.yml", "w") as f:
         f.write(AM.replace("URL", hook.url).replace("group_interval: 5s", group_interval))
     with open(f"{t.dir}/orrery.yml", "w") as f:
@@ -83,6 +98,85 @@ def test_single_process(t):
     check(hook.count() == 1, f"{hook.count()} notifications")
     keep_firing([o.addr], 12, 0.0)
     wait_for("the all-clear", lambda: hook.count("resolved"), 30)
+
+
+LOG_ALERTS = """
+groups:
+  - name: alerts
+    interval: 1s
+    rules:
+      - alert: ErrorsInLines
+        expr: sum by (app, msg) (count_over_time({app="web"} | logfmt | level="error" [5m])) > 1
+        for: 1s
+        labels: {severity: page}
+        annotations: {summary: '{{ $labels.app }} logged "{{ $labels.msg }}" {{ $value }} times'}
+      - alert: Broken
+        expr: sum by (ms) (count_over_time({app="web"} | json [5m])) > 0
+"""
+
+
+def send_lines(addr):
+    now = time.time_ns()
+    logs_test.push_ok(addr, [({"app": "web"}, [(now - i * 10**6, f"level=error msg=boom n={i}") for i in range(3)])])
+
+
+def recorded_errors(addr):
+    r = query(addr, "app:errors:rate1m")["result"]
+    return r and [x["metric"] for x in r] == [
+        {"__name__": "app:errors:rate1m", "app": "web", "from": "lines", "team": "infra"}] and float(r[0]["value"][1]) > 0
+
+
+def check_log_rules(addr):
+    """What Loki's API of rule configurations tells."""
+    text = '''lines.yml:
+    - name: logs
+      interval: 1s
+      query_offset: 0s
+      labels:
+          team: infra
+      rules:
+          - record: "app:errors:rate1m"
+            expr: "sum by (app) (rate({app=~\\".+\\"} |= \\"error\\" [1m]))"
+            labels:
+                from: lines
+'''
+    for path, status, want in (("/loki/api/v1/rules", 200, text), ("/api/prom/rules/lines.yml", 200, text),
+                               ("/loki/api/v1/rules/lines.yml/logs", 200, "name: logs\ninterval: 1s\n"),
+                               ("/loki/api/v1/rules/rules.yml", 404, "no rule groups found"),
+                               ("/api/prom/rules/test/test", 404, "group does not exist")):
+        r = api(addr, path)
+        check(r.status == status and want in r.text, f"{path}: {r.status} {r.text}")
+    r = http_call(addr, "POST", "/loki/api/v1/rules/x", b"name: g", {"X-Scope-OrgID": TENANT})
+    check(r.status == 501 and "ruler.rule-path" in r.text, f"{r.status} {r.text}")
+
+
+def test_rules_over_log_lines(t):
+    hook = Webhook(t)
+    args = write_config(t, hook)
+    logs = f"{t.dir}/rules/{TENANT}/logs"
+    with open(f"{logs}/bad.yml", "w") as f:
+        f.write("groups: [{name: b, rules: [{record: r, expr: 'rate({a=\"b\"}[1m'}]}]")
+    o = Single(t, args=args).wait_ready()
+    check(f'{logs}/bad.yml: 1: group \\"b\\", rule 1, \\"r\\": could not parse expression' in o.tail(), o.tail())
+    check_log_rules(o.addr)
+    send_lines(o.addr)
+    wait_for("a metric made of lines", lambda: recorded_errors(o.addr), 30)
+    with open(f"{logs}/alerts.yml", "w") as f:
+        f.write(LOG_ALERTS)
+    wait_for("the notification", lambda: hook.count(alertname="ErrorsInLines"), 40)
+    alert = hook.received[0][1]["alerts"][0]
+    check(alert["labels"] == {"alertname": "ErrorsInLines", "app": "web", "msg": "boom", "severity": "page"}, f"{alert}")
+    check(alert["annotations"]["summary"] == 'web logged "boom" 3 times', f"{alert}")
+    check("/explore?left=%7B%22queries%22" in alert["generatorURL"], f"{alert}")
+    check(query(o.addr, 'ALERTS{alertname="ErrorsInLines",alertstate="firing"}')["result"], "no ALERTS")
+    groups = {g["name"]: g for g in api(o.addr, "/prometheus/api/v1/rules").json["data"]["groups"]}
+    check("language" not in groups["test"] and groups["alerts"]["language"] == "logql", f"{groups}")
+    check(groups["alerts"]["file"] == f"{TENANT}/logs/alerts.yml", f"{groups}")
+    fired, broken = groups["alerts"]["rules"]
+    check(fired["state"] == "firing" and fired["health"] == "ok", f"{fired}")
+    check(broken["health"] == "err" and "JSONParserErr" in broken["lastError"], f"{broken}")
+    check([a["labels"]["alertname"] for a in api(o.addr, "/prometheus/api/v1/alerts").json["data"]["alerts"]] ==
+          ["ErrorsInLines"], "alerts")
 
 
 HISTOGRAM_RULES = """
@@ -211,8 +305,12 @@ def test_exactly_one_with_three_alertmanagers(t):
     hook = Webhook(t)
     c = alert_cluster(t, hook)
     addrs = c.addrs("ingester")
+    send_lines(addrs[0])
     keep_firing(addrs, 25)
     check(hook.count() == 1, f"{hook.count()} notifications: {hook.received}")
+    check(recorded_errors(c.addrs("querier")[0]), "no metric was made of lines")
+    for role in ("querier", "ruler"):
+        check_log_rules(c.addrs(role)[0])
 
 
 def post_alert(addr, **labels):

@@ -13,7 +13,7 @@ struct fixture {
 static void setup(struct fixture *f, const char *text, bool is_restored)
 {
     *f = (struct fixture){.a = arena_new(0)};
-    CHECK_OK(rule_file_parse("f", slice_cstr(text), &f->file));
+    CHECK_OK(rule_file_parse("f", slice_cstr(text), RULE_PROMQL, &f->file));
     f->state = rule_eval_new(&f->file->groups[0].rules[0], is_restored);
 }
 
@@ -201,13 +201,14 @@ struct table {
     bool fails;
 };
 
-static struct err *query(void *arg, struct arena *a, struct slice promql, int64_t t_ms,
-                         struct rule_vector *ret)
+static struct err *query(void *arg, struct arena *a, enum rule_lang lang, struct slice text,
+                         int64_t t_ms, struct rule_vector *ret)
 {
     struct table *t = arg;
     struct rule_sample *s = arena_array(a, struct rule_sample, 1);
 
-    buf_printf(&t->log, "query %.*s@%lld ", SLICE_ARG(promql), (long long)t_ms);
+    buf_printf(&t->log, "%s %.*s@%lld ", lang == RULE_LOGQL ? "logs" : "query", SLICE_ARG(text),
+               (long long)t_ms);
     if (t->fails)
         return err_new(ERR_UNAVAILABLE, "no querier is up");
     *ret = (struct rule_vector){s, 1};
@@ -248,7 +249,7 @@ TEST(rule_group_evaluates_in_order_and_goes_on_after_a_failure)
     CHECK_OK(rule_file_parse("f",
                              SLICE("groups: [{name: g, query_offset: 5s, rules: ["
                                    "{record: r, expr: a}, {alert: A, expr: b}]}]"),
-                             &f));
+                             RULE_PROMQL, &f));
     g = rule_group_new(f, 0, false, &set);
     rule_group_eval(g, &set, &ops, 60000, NULL);
     CHECK_SLICE(buf_slice(&t.log), "query a@55000 write r@55000 query b@55000 notify A firing 1 "
@@ -260,6 +261,32 @@ TEST(rule_group_evaluates_in_order_and_goes_on_after_a_failure)
     CHECK_SLICE(buf_slice(&t.log), "query a@115000 query b@115000 ");
     CHECK_INT(g->failures, 2);
     CHECK(strstr(g->states[0]->error, "no querier is up") != NULL);
+    rule_group_free(g);
+    rule_file_unref(f);
+    buf_done(&t.log);
+}
+
+TEST(rule_group_asks_in_the_language_of_its_rules)
+{
+    struct table t = {0};
+    struct rule_group_ops ops = {
+        .query = query, .write = write_series, .notify = notify, .arg = &t};
+    struct rule_group_settings set = {.default_interval_ms = 60000, .resend_ms = 60000};
+    struct rule_file *f = NULL;
+    struct rule_group_run *g;
+
+    CHECK_OK(rule_file_parse(
+        "f",
+        SLICE(
+            "groups: [{name: g, query_offset: 5s, rules: [{record: r, expr: vector(1)}, "
+            "{alert: A, expr: vector(2), annotations: {n: '{{ query \"vector(3)\" | len }}'}}]}]"),
+        RULE_LOGQL, &f));
+    g = rule_group_new(f, 0, false, &set);
+    rule_group_eval(g, &set, &ops, 60000, NULL);
+    CHECK_SLICE(buf_slice(&t.log),
+                "logs vector(1)@55000 write r@55000 logs vector(2)@55000 logs vector(3)@60000 "
+                "notify A firing 1 write ALERTS{alertname=\"A\", alertstate=\"firing\"}@55000 "
+                "write ALERTS_FOR_STATE{alertname=\"A\"}@55000 ");
     rule_group_free(g);
     rule_file_unref(f);
     buf_done(&t.log);
@@ -277,8 +304,9 @@ TEST(rule_group_taken_over_keeps_alerts_and_ends_series)
     CHECK_OK(rule_file_parse("f",
                              SLICE("groups: [{name: g, rules: ["
                                    "{record: r, expr: a}, {alert: A, expr: b}]}]"),
-                             &f));
-    CHECK_OK(rule_file_parse("f", SLICE("groups: [{name: g, rules: [{alert: A, expr: c}]}]"), &f2));
+                             RULE_PROMQL, &f));
+    CHECK_OK(rule_file_parse("f", SLICE("groups: [{name: g, rules: [{alert: A, expr: c}]}]"),
+                             RULE_PROMQL, &f2));
     g = rule_group_new(f, 0, false, &set);
     rule_group_eval(g, &set, &ops, 60000, NULL);
     g2 = rule_group_new(f2, 0, false, &set);

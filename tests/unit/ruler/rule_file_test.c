@@ -3,7 +3,7 @@
 
 static struct err *parse(const char *text, struct rule_file **ret)
 {
-    return rule_file_parse("f.yml", slice_cstr(text), ret);
+    return rule_file_parse("f.yml", slice_cstr(text), RULE_PROMQL, ret);
 }
 
 TEST(rule_file_reads_all_fields)
@@ -105,6 +105,43 @@ TEST(rule_file_tells_several_errors_and_where)
         ERR_INVALID,
         "f.yml: 4: group \"g\", rule 1, \"a\": field 'expr' must be set in rule; "
         "5: group \"g\", rule 2");
+}
+
+TEST(rule_file_takes_logql_where_it_is_asked_for)
+{
+    static const struct {
+        const char *text, *why;
+    } bad[] = {
+        {"groups: [{name: g, rules: [{record: a, expr: 'sum(up)'}]}]",
+         "f.yml: 1: group \"g\", rule 1, \"a\": could not parse expression"},
+        {"groups: [{name: g, rules: [{record: a, expr: 'rate({a=\"b\"}[1m'}]}]",
+         "could not parse expression"},
+        {"groups: [{name: g, rules: [{alert: a, expr: '{a=\"b\"} |= \"x\"'}]}]", "it yields lines"},
+        {"groups: [{name: g, rules: [{alert: a, expr: 'rate({a=~\".*\"}[1m])'}]}]", "at least one"},
+        {"groups: [{name: g, rules: [{record: a, expr: 'vector(1)', for: 1m}]}]",
+         "invalid field 'for'"},
+    };
+    struct rule_file *f = NULL, *promql = NULL;
+
+    CHECK_OK(rule_file_parse("f.yml",
+                             SLICE("groups:\n- name: g\n  rules:\n  - record: a:b\n    expr: |\n"
+                                   "      sum(rate({a=\"b\"} |= `x` [5m]))   by (job)\n"
+                                   "  - {alert: A, expr: 'vector(1e-9) > 0', for: 1m}\n"),
+                             RULE_LOGQL, &f));
+    CHECK_INT(f->groups[0].lang, RULE_LOGQL);
+    CHECK_INT(f->groups[0].rules[1].lang, RULE_LOGQL);
+    CHECK_SLICE(f->groups[0].rules[0].query, "sum(rate({a=\"b\"} |= `x` [5m]))   by (job)");
+    CHECK_SLICE(f->groups[0].rules[1].query, "vector(1e-9) > 0");
+    rule_file_unref(f);
+    for (size_t i = 0; i < ORR_COUNT(bad); i++)
+        CHECK_ERR(rule_file_parse("f.yml", slice_cstr(bad[i].text), RULE_LOGQL, &f), ERR_INVALID,
+                  bad[i].why);
+    CHECK_OK(rule_file_parse("f.yml", SLICE("groups: [{name: g, rules: [{record: a, expr: '1'}]}]"),
+                             RULE_LOGQL, &f));
+    CHECK_OK(parse("groups: [{name: g, rules: [{record: a, expr: '1'}]}]", &promql));
+    CHECK(f->groups[0].hash != promql->groups[0].hash);
+    rule_file_unref(f);
+    rule_file_unref(promql);
 }
 
 TEST(rule_file_hash_tells_groups_apart)

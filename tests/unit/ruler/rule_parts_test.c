@@ -6,7 +6,13 @@
 #include "ruler/rule_dir.h"
 #include "ruler/rule_schedule.h"
 #include "ruler/rule_view.h"
+#include "ruler/rule_yaml.h"
 #include "tests/unit/test.h"
+
+static void put(const char *name, const char *text)
+{
+    CHECK_OK(fsx_write_atomic(tmp_path(name), slice_cstr(text)));
+}
 
 TEST(rule_schedule_slots_are_aligned)
 {
@@ -82,10 +88,12 @@ TEST(rule_answer_reads_vectors_scalars_and_errors)
     CHECK_OK(rule_answer_vector(
         a,
         SLICE("{\"status\":\"success\",\"data\":{\"resultType\":\"vector\",\"result\":[{\"metric\":"
-              "{\"b\":\"2\",\"a\":\"1\"},\"value\":[1.5,\"+Inf\"]},{\"metric\":{},\"value\":"
+              "{\"b\":\"2\",\"c\":\"\",\"a\":\"1\"},\"value\":[1.5,\"+Inf\"]},{\"metric\":{},"
+              "\"value\":"
               "[1.5,\"2\"]}]}}"),
         &v));
     CHECK_INT(v.n, 2);
+    CHECK_INT(v.ptr[0].labels.n, 2); /* without the one that has no value */
     CHECK_SLICE(v.ptr[0].labels.ptr[0].name, "a");
     CHECK(v.ptr[0].v > 1e308);
     CHECK(!v.ptr[1].h && v.ptr[1].v == 2);
@@ -139,12 +147,101 @@ TEST(rule_view_writes_times_links_and_alerts)
                 "{\"labels\":{\"a\":\"own\",\"cluster\":\"eu\"},\"annotations\":{},"
                 "\"startsAt\":\"1970-01-01T00:00:01Z\",\"endsAt\":\"1970-01-01T00:01:01.5Z\","
                 "\"generatorURL\":\"http://x/graph?g0.expr=a+%3E+1&g0.tab=1\"}");
+    buf_reset(&b);
+    rule_view_link(&b, &set, RULE_LOGQL, SLICE("rate({a=\"b\"}[1m]) > 1"));
+    CHECK_SLICE(buf_slice(&b), "http://x/explore?left=%7B%22queries%22%3A%5B%7B%22expr%22%3A%22rate"
+                               "%28%7Ba%3D%5C%22b%5C%22%7D%5B1m%5D%29+%3E+1%22%2C%22queryType%22%3A"
+                               "%22range%22%7D%5D%7D");
+    set.logs_datasource = SLICE("u");
+    buf_reset(&b);
+    rule_view_link(&b, &set, RULE_LOGQL, SLICE("x"));
+    CHECK_SLICE(buf_slice(&b), "http://x/explore?left=%7B%22queries%22%3A%5B%7B%22expr%22%3A%22x%22"
+                               "%2C%22queryType%22%3A%22range%22%2C%22datasource%22%3A%7B%22type%22"
+                               "%3A%22loki%22%2C%22uid%22%3A%22u%22%7D%7D%5D%7D");
     buf_done(&b);
 }
 
-static void put(const char *name, const char *text)
+/* Read again, it is the same group. */
+static void check_yaml(const char *text)
 {
-    CHECK_OK(fsx_write_atomic(tmp_path(name), slice_cstr(text)));
+    struct rule_file *f = NULL, *again = NULL;
+    struct buf b = {0};
+
+    CHECK_OK(rule_file_parse("f", slice_cstr(text), RULE_LOGQL, &f));
+    buf_str(&b, "groups:\n");
+    for (size_t i = 0; i < f->n_groups; i++) {
+        buf_str(&b, "  - ");
+        rule_yaml_group(&b, &f->groups[i], 4);
+    }
+    CHECK_OK(rule_file_parse("again", buf_slice(&b), RULE_LOGQL, &again));
+    CHECK_INT(again->n_groups, f->n_groups);
+    for (size_t i = 0; i < f->n_groups; i++)
+        CHECK(again->groups[i].hash == f->groups[i].hash);
+    rule_file_unref(f);
+    rule_file_unref(again);
+    buf_done(&b);
+}
+
+TEST(rule_yaml_reads_back_as_the_same)
+{
+    check_yaml("groups:\n"
+               "- name: all of it\n"
+               "  interval: 90s\n"
+               "  query_offset: 0s\n"
+               "  limit: 7\n"
+               "  labels: {team: infra, severity: low}\n"
+               "  rules:\n"
+               "  - record: a:b\n"
+               "    expr: |\n"
+               "      sum by (x) (\n"
+               "        rate({a=\"b\"} |= `\\d` [5m])) # why\n"
+               "  - alert: 'yes'\n"
+               "    expr: vector(1)\n"
+               "    for: 5m\n"
+               "    keep_firing_for: 1h30m\n"
+               "    labels: {severity: page, empty: '', n: '1', z: 'null', \"a\\x7f:b\": '- x'}\n"
+               "    annotations: {summary: '{{ $labels.job }}: \"x\"', t: \"\\t\\u2028é\", e: ''}\n"
+               "- name: none\n");
+}
+
+TEST(rule_yaml_tells_groups_of_one_language_by_namespace)
+{
+    struct rule_dir *d = NULL;
+    bool is_changed;
+    char *top = mem_strdup(tmp_path("yaml"));
+    struct slice none = {0};
+    struct buf b = {0};
+
+    CHECK_OK(fsx_mkdirs(tmp_path("yaml/t/logs")));
+    CHECK_OK(fsx_mkdirs(tmp_path("yaml/u/logs")));
+    put("yaml/t/m.yml", "groups: [{name: g, rules: [{record: r, expr: up}]}]");
+    put("yaml/t/logs/a.yml",
+        "groups: [{name: g, interval: 1m, rules: [{record: r, expr: vector(1), "
+        "labels: {x: y z}}]}, {name: h}]");
+    put("yaml/t/logs/b.yml", "groups: [{name: g, rules: [{record: r, expr: vector(2)}]}]");
+    CHECK_OK(rule_dir_load(top, "anonymous", NULL, &d, &is_changed));
+    CHECK_OK(rule_yaml(&b, d, SLICE("t"), RULE_LOGQL, none, none));
+    CHECK_SLICE(buf_slice(&b), "a.yml:\n    - name: g\n      interval: 1m\n      rules:\n"
+                               "          - record: r\n            expr: \"vector(1)\"\n"
+                               "            labels:\n                x: \"y z\"\n"
+                               "    - name: h\n      rules: []\n"
+                               "b.yml:\n    - name: g\n      rules:\n"
+                               "          - record: r\n            expr: \"vector(2)\"\n");
+    buf_reset(&b);
+    CHECK_OK(rule_yaml(&b, d, SLICE("t"), RULE_LOGQL, SLICE("b.yml"), SLICE("g")));
+    CHECK_SLICE(buf_slice(&b), "name: g\nrules:\n    - record: r\n      expr: \"vector(2)\"\n");
+    buf_reset(&b);
+    CHECK_OK(rule_yaml(&b, d, SLICE("t"), RULE_PROMQL, none, none));
+    CHECK(slice_has_prefix(buf_slice(&b), SLICE("m.yml:\n")));
+    CHECK_ERR(rule_yaml(&b, d, SLICE("t"), RULE_LOGQL, SLICE("c.yml"), none), ERR_NOT_FOUND,
+              "no rule groups found");
+    CHECK_ERR(rule_yaml(&b, d, SLICE("t"), RULE_LOGQL, SLICE("b.yml"), SLICE("h")), ERR_NOT_FOUND,
+              "group does not exist");
+    CHECK_ERR(rule_yaml(&b, d, SLICE("u"), RULE_LOGQL, none, none), ERR_NOT_FOUND,
+              "no rule groups found");
+    rule_dir_unref(d);
+    buf_done(&b);
+    mem_free(top);
 }
 
 static const struct rule_dir_file *find(const struct rule_dir *d, const char *name)
@@ -186,6 +283,44 @@ TEST(rule_dir_finds_tenants_and_keeps_what_was_good)
     CHECK_OK(rule_dir_load("", "anonymous", NULL, &d, &is_changed));
     CHECK_INT(d->n, 0);
     rule_dir_unref(d);
+    mem_free(pattern);
+    mem_free(top);
+}
+
+TEST(rule_dir_rules_over_lines_lie_in_a_directory_of_their_own)
+{
+    struct rule_dir *d = NULL;
+    bool is_changed;
+    char *top = mem_strdup(tmp_path("both"));
+    char *pattern = mem_printf("%s/*/logs/*.yml", top), *one = mem_printf("%s/t/logs/l.yml", top);
+
+    CHECK_OK(fsx_mkdirs(tmp_path("both/t/logs/logs")));
+    CHECK_OK(fsx_mkdirs(tmp_path("both/logs")));
+    put("both/t/m.yml", "groups: [{name: g, rules: [{record: r, expr: up}]}]");
+    put("both/t/logs/l.yml", "groups: [{name: g, rules: [{record: r, expr: vector(1)}]}]");
+    put("both/t/logs/up.yml", "groups: [{name: g, rules: [{record: r, expr: up}]}]");
+    put("both/t/logs/logs/deeper.yml", "groups: [{name: g}]"); /* is not looked for */
+    put("both/logs/m.yml", "groups: [{name: g, rules: [{record: r, expr: up}]}]"); /* a tenant */
+    CHECK_OK(rule_dir_load(top, "anonymous", NULL, &d, &is_changed));
+    CHECK_INT(d->n, 4);
+    CHECK_INT(d->n_bad, 1); /* up is no LogQL */
+    CHECK_INT(find(d, "t/m.yml")->lang, RULE_PROMQL);
+    CHECK_INT(find(d, "t/logs/l.yml")->lang, RULE_LOGQL);
+    CHECK_STR(find(d, "t/logs/l.yml")->tenant, "t");
+    CHECK(find(d, "t/logs/up.yml")->is_bad);
+    CHECK_INT(find(d, "logs/m.yml")->lang, RULE_PROMQL);
+    CHECK_STR(find(d, "logs/m.yml")->tenant, "logs");
+    rule_dir_unref(d);
+    CHECK_OK(rule_dir_load(pattern, "anonymous", NULL, &d, &is_changed));
+    CHECK_INT(d->n, 2);
+    CHECK_STR(d->files[0].tenant, "t");
+    CHECK_INT(d->files[0].lang, RULE_LOGQL);
+    rule_dir_unref(d);
+    CHECK_OK(rule_dir_load(one, "anonymous", NULL, &d, &is_changed));
+    CHECK_INT(d->files[0].lang, RULE_LOGQL);
+    CHECK_STR(d->files[0].tenant, "anonymous");
+    rule_dir_unref(d);
+    mem_free(one);
     mem_free(pattern);
     mem_free(top);
 }
