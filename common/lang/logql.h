@@ -17,7 +17,7 @@
  * operations, LOGQL_MAX_STAGES stages of a pipeline, LOGQL_MAX_LIST items of any list; beyond
  * them, and past the arena's budget, parsing fails with ERR_LIMIT.
  *
- * Not here: variants (experimental in Loki, off by default there).
+ * variants(…) of (…), experimental in Loki and off by default there, is taken, LOGQL_MAX_VARIANTS of them.
  *
  * Any thread; a parsed query is read-only and may be shared.
  */
@@ -29,6 +29,7 @@
 #define LOGQL_MAX_HEIGHT 2000
 #define LOGQL_MAX_STAGES 1000
 #define LOGQL_MAX_LIST 4096
+#define LOGQL_MAX_VARIANTS 32
 
 struct logql {
     struct logql_expr *root;

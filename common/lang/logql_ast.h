@@ -19,6 +19,7 @@ enum logql_kind {
     LOGQL_LABEL_REPLACE, /* u.label_replace */
     LOGQL_NUMBER,        /* u.number */
     LOGQL_CONSTANT,      /* u.number: vector(1) */
+    LOGQL_VARIANTS,      /* u.variants: variants(…, …) of ({…}[5m]); the root alone */
 };
 
 /* X(symbol, name, unwrap: 'N' never, 'M' must, 'O' optional; whether it may be grouped) */
@@ -212,6 +213,15 @@ struct logql_label_replace {
     struct slice dst, replacement, src, regex;
 };
 
+/* Each as if its range aggregations were over the lines of common, and their own stages behind those of it: what selectors
+ * of their own say does not count. */
+struct logql_variants {
+    struct logql_expr *const *exprs; /* yield samples, and are no numbers */
+    size_t n;
+    struct logql_logs common;
+    int64_t range_ns; /* as written: each variant has its own */
+};
+
 struct logql_expr {
     enum logql_kind kind;
     uint32_t start;
@@ -222,6 +232,7 @@ struct logql_expr {
         struct logql_vector vector;
         struct logql_binary binary;
         struct logql_label_replace label_replace;
+        struct logql_variants variants;
         double number;
     } u;
 };

@@ -22,6 +22,8 @@
     X(LOGQL_TOK_OP, "operator")                                                                    \
     X(LOGQL_TOK_LABEL_REPLACE, "label_replace")                                                    \
     X(LOGQL_TOK_CONSTANT, "vector")                                                                \
+    X(LOGQL_TOK_VARIANTS, "variants")                                                              \
+    X(LOGQL_TOK_OF, "of")                                                                          \
     X(LOGQL_TOK_IP, "ip")                                                                          \
     X(LOGQL_TOK_STRICT, "--strict")                                                                \
     X(LOGQL_TOK_KEEP_EMPTY, "--keep-empty")                                                        \

@@ -49,6 +49,8 @@ static const struct word functions[] = {
     {"label_replace", LOGQL_TOK_LABEL_REPLACE, 0},
     {"vector", LOGQL_TOK_CONSTANT, 0},
     {"ip", LOGQL_TOK_IP, 0},
+    {"variants", LOGQL_TOK_VARIANTS, 0},
+    {"of", LOGQL_TOK_OF, 0},
 };
 
 /* Longer ones first. */

@@ -416,6 +416,43 @@ static struct logql_expr *parse_logs(struct logql_parser *p)
     return logql_check_logs(p, logs, e->start) ? e : NULL;
 }
 
+/* variants(…, …) of ({…} | … [5m]) */
+static struct logql_expr *parse_variants(struct logql_parser *p)
+{
+    struct logql_expr *e = new_expr(p, LOGQL_VARIANTS, p->tok.start), **exprs = NULL;
+    struct logql_variants *v = &e->u.variants;
+    struct logql_range of = {.range_ns = -1};
+
+    if (!logql_parse_next(p) || !logql_parse_expect(p, LOGQL_TOK_LPAREN))
+        return NULL;
+    do {
+        struct logql_expr *one = parse_samples(p);
+
+        if (!one || !above(p, e, one) ||
+            !(exprs = logql_parse_grow(p, exprs, v->n, sizeof(struct logql_expr *),
+                                       LOGQL_MAX_VARIANTS, "variants")))
+            return NULL;
+        if (one->kind == LOGQL_NUMBER) {
+            logql_parse_fail(p, one->start, "a number where a variant is expected");
+            return NULL;
+        }
+        exprs[v->n++] = one;
+    } while (logql_parse_take(p, LOGQL_TOK_COMMA));
+    if (!logql_parse_expect(p, LOGQL_TOK_RPAREN) || !logql_parse_expect(p, LOGQL_TOK_OF) ||
+        !logql_parse_expect(p, LOGQL_TOK_LPAREN) || !parse_log_range(p, &of) ||
+        !logql_parse_expect(p, LOGQL_TOK_RPAREN) || !logql_check_logs(p, &of.logs, e->start))
+        return NULL;
+    if (of.offset_ns || of.unwrap != LOGQL_UNWRAP_NONE) {
+        logql_parse_fail(p, e->start, "%s is for the variants, and not behind of",
+                         of.offset_ns ? "offset" : "unwrap");
+        return NULL;
+    }
+    v->exprs = exprs;
+    v->common = of.logs;
+    v->range_ns = of.range_ns;
+    return e;
+}
+
 static struct logql_expr *parse_primary(struct logql_parser *p)
 {
     struct logql_expr *e;
@@ -571,7 +608,7 @@ struct err *logql_parse(struct arena *a, struct slice query, struct logql *ret)
     if (e)
         return e;
     if (!p.err)
-        root = parse_expr(&p, 0);
+        root = p.tok.type == LOGQL_TOK_VARIANTS ? parse_variants(&p) : parse_expr(&p, 0);
     if ((e = finish_parser(&p)))
         return e;
     *ret = (struct logql){root, p.owned};

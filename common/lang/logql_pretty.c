@@ -73,6 +73,25 @@ static void pretty_binary(struct buf *out, const struct logql_binary *b, size_t 
     buf_byte(out, ')');
 }
 
+static void pretty_variants(struct buf *out, const struct logql_variants *v, size_t indent)
+{
+    buf_str(out, "variants(");
+    for (size_t i = 0; i < v->n; i++) {
+        if (i)
+            buf_byte(out, ',');
+        new_line(out, indent + 1);
+        pretty(out, v->exprs[i], indent + 1);
+    }
+    new_line(out, indent);
+    buf_str(out, ") of (");
+    new_line(out, indent + 1);
+    pretty_logs(out, &v->common, indent + 1);
+    buf_byte(out, ' ');
+    logql_print_window(out, &(struct logql_range){.range_ns = v->range_ns});
+    new_line(out, indent);
+    buf_byte(out, ')');
+}
+
 static void pretty(struct buf *out, const struct logql_expr *e, size_t indent)
 {
     size_t before = out->len;
@@ -109,6 +128,10 @@ static void pretty(struct buf *out, const struct logql_expr *e, size_t indent)
         logql_print_replacement(out, &e->u.label_replace);
         new_line(out, indent);
         buf_byte(out, ')');
+        break;
+    case LOGQL_VARIANTS:
+        out->len = before;
+        pretty_variants(out, &e->u.variants, indent);
         break;
     default:
         break;

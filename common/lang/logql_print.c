@@ -291,6 +291,20 @@ void logql_print_replacement(struct buf *out, const struct logql_label_replace *
     }
 }
 
+static void print_variants(struct buf *out, const struct logql_variants *v)
+{
+    buf_str(out, "variants(");
+    for (size_t i = 0; i < v->n; i++) {
+        if (i)
+            buf_str(out, ", ");
+        logql_print(out, v->exprs[i]);
+    }
+    buf_str(out, ") of (");
+    print_logs(out, &v->common);
+    logql_print_window(out, &(struct logql_range){.range_ns = v->range_ns});
+    buf_byte(out, ')');
+}
+
 void logql_print(struct buf *out, const struct logql_expr *e)
 {
     switch (e->kind) {
@@ -317,6 +331,9 @@ void logql_print(struct buf *out, const struct logql_expr *e)
         break;
     case LOGQL_CONSTANT:
         buf_printf(out, "vector(%f)", e->u.number);
+        break;
+    case LOGQL_VARIANTS:
+        print_variants(out, &e->u.variants);
         break;
     }
 }

@@ -8,6 +8,9 @@
  * each step. The lookback is a millisecond: a step sees its own sample and no other.
  *
  * Leaves that read alike are one. A sum that stands right above a leaf tells it which labels matter.
+ *
+ * Variants are their expressions joined by or, each with its number as the label __variant__, over leaves that have the common
+ * stages in front of their own. Leaves are read one after the other, as they would be without.
  */
 #include <stdlib.h>
 
@@ -30,6 +33,7 @@ struct metric {
     struct storage storage; /* first */
     struct logquery_run *run;
     struct logquery_grid grid;
+    const struct logql_logs *common; /* of variants; NULL: there are none */
     struct leaf_ref *leaves;
     size_t n, cap;
     struct buf text;
@@ -44,11 +48,27 @@ static bool is_summable(enum logql_range_op op)
            op == LOGQL_BYTES_RATE || op == LOGQL_SUM_OVER_TIME;
 }
 
+/* A range aggregation of a variant. */
+static const struct logql_range *joined(struct metric *m, const struct logql_range *range)
+{
+    struct arena *a = m->run->arena;
+    struct logql_range *r = arena_new_of(a, struct logql_range);
+    size_t n = m->common->n_stages, own = range->logs.n_stages;
+    struct logql_stage *stages = arena_array(a, struct logql_stage, n + own);
+
+    for (size_t i = 0; i < n + own; i++)
+        stages[i] = i < n ? m->common->stages[i] : range->logs.stages[i - n];
+    *r = *range;
+    r->logs = (struct logql_logs){m->common->matchers, stages, n + own};
+    return r;
+}
+
 static void put_leaf(struct metric *m, const struct logql_expr *e, const struct logql_expr *above,
                      bool drops_empty)
 {
     const struct logql_range *range = &e->u.range;
-    struct leaf_ref ref = {.range = range, .drops_empty = drops_empty};
+    struct leaf_ref ref = {.range = m->common ? joined(m, range) : range,
+                           .drops_empty = drops_empty};
     struct buf b = {0};
     size_t i;
 
@@ -157,6 +177,16 @@ static void put_label_replace(struct metric *m, const struct logql_label_replace
     buf_byte(&m->text, ')');
 }
 
+static void put_variants(struct metric *m, const struct logql_variants *v)
+{
+    m->common = &v->common;
+    for (size_t i = 0; i < v->n; i++) {
+        buf_str(&m->text, i ? " or label_replace(" : "label_replace(");
+        put_expr(m, v->exprs[i], NULL, true);
+        buf_printf(&m->text, ", \"__variant__\", \"%zu\", \"\", \"\")", i);
+    }
+}
+
 static void put_expr(struct metric *m, const struct logql_expr *e, const struct logql_expr *above,
                      bool drops_empty)
 {
@@ -180,6 +210,9 @@ static void put_expr(struct metric *m, const struct logql_expr *e, const struct 
         break;
     case LOGQL_NUMBER:
         num_format(&m->text, e->u.number, 'g', -1);
+        break;
+    case LOGQL_VARIANTS:
+        put_variants(m, &e->u.variants);
         break;
     case LOGQL_LOGS: /* the parser lets lines stand nowhere in a metric query */
         ORR_ASSERT(e->kind != LOGQL_LOGS);

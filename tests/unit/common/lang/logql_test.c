@@ -95,6 +95,27 @@ TEST(logql_checks)
     refuse("label_replace(vector(1), \"a\", \"b\", \"c\", \"(\")", ERR_INVALID, "label_replace");
 }
 
+TEST(logql_variants)
+{
+    check("VARIANTS(count_over_time({a=\"b\"}[1m]), sum by (x) (rate({a=\"b\"}|json[5m]))) of "
+          "(({a=\"b\"}|=`y`)[2m])",
+          "variants(count_over_time({a=\"b\"}[1m]), sum by (x)(rate({a=\"b\"} | json[5m]))) of "
+          "({a=\"b\"} |= \"y\"[2m])");
+    check("{of=\"x\", variants=\"y\"} | of = `z`", "{of=\"x\", variants=\"y\"} | of=\"z\"");
+    check("sum by (of, variants) (rate({a=\"b\"}[1m]))",
+          "sum by (of,variants)(rate({a=\"b\"}[1m]))");
+    refuse("variants() of ({a=\"b\"}[1m])", ERR_INVALID, "unexpected");
+    refuse("variants(vector(1))", ERR_INVALID, "expected of");
+    refuse("variants(1) of ({a=\"b\"}[1m])", ERR_INVALID, "a number where a variant");
+    refuse("variants({a=\"b\"}) of ({a=\"b\"}[1m])", ERR_INVALID, "lines where samples");
+    refuse("variants(vector(1)) of ({a=\"b\"})", ERR_INVALID, "expected range");
+    refuse("variants(vector(1)) of ({a=~\".*\"}[1m])", ERR_INVALID, "matches it");
+    refuse("variants(vector(1)) of ({a=\"b\"}[1m] offset 1h)", ERR_INVALID, "offset is for");
+    refuse("variants(vector(1)) of ({a=\"b\"} | unwrap x [1m])", ERR_INVALID, "unwrap is for");
+    refuse("variants(vector(1)) of ({a=\"b\"}[1m]) + 1", ERR_INVALID, "unexpected");
+    refuse("1 + variants(vector(1)) of ({a=\"b\"}[1m])", ERR_INVALID, "unexpected");
+}
+
 TEST(logql_is_bounded)
 {
     struct buf b = {0};
@@ -111,6 +132,11 @@ TEST(logql_is_bounded)
     for (int i = 0; i < 1001; i++)
         buf_str(&b, "|json");
     refuse(buf_cstr(&b), ERR_LIMIT, "more than 1000 stages");
+    buf_reset(&b);
+    buf_str(&b, "variants(vector(1)");
+    for (int i = 0; i < LOGQL_MAX_VARIANTS; i++)
+        buf_str(&b, ", vector(1)");
+    refuse(buf_cstr(&b), ERR_LIMIT, "more than 32 variants");
     buf_done(&b);
 }
 
@@ -139,6 +165,20 @@ TEST(logql_pretty)
                                "  )\n"
                                "/\n"
                                "  2\n"
+                               ")");
+    logql_done(&q);
+    buf_reset(&b);
+    CHECK_OK(logql_parse(a,
+                         SLICE("variants(count_over_time({app=\"a-longer-name\"}[1m]), rate({app="
+                               "\"a-longer-name\"}[1m])) of ({app=\"a-longer-name\"} | json [1m])"),
+                         &q));
+    logql_print_pretty(&b, q.root);
+    CHECK_SLICE(buf_slice(&b), "variants(\n"
+                               "  count_over_time({app=\"a-longer-name\"}[1m]),\n"
+                               "  rate({app=\"a-longer-name\"}[1m])\n"
+                               ") of (\n"
+                               "  {app=\"a-longer-name\"}\n"
+                               "    | json [1m]\n"
                                ")");
     logql_done(&q);
     buf_done(&b);

@@ -202,6 +202,21 @@ TEST(logquery_metrics_above_leaves_are_promql)
     check_metric("1 + 1", "{} 40=2 60=2 80=2 ");
 }
 
+TEST(logquery_variants_are_told_apart_by_a_label)
+{
+    check_metric(
+        "variants(count_over_time({app=\"a\"}[2s]), sum(bytes_over_time({app=\"a\"}[2s]))) of "
+        "({app=~\"a|b\"}[2s])",
+        "{__variant__=\"0\", app=\"a\"} 40=2 60=2 80=2 "
+        "{__variant__=\"0\", app=\"b\"} 40=2 60=2 80=2 "
+        "{__variant__=\"1\"} 40=12 60=12 80=12 ");
+    /* the common stages come first; one that fits none has no series */
+    check_metric("variants(count_over_time({app=\"a\"} | n > 6 [2s]), count_over_time({app=\"a\"} "
+                 "| n > 9 [2s])) of ({app=\"a\"} | logfmt [2s])",
+                 "{__variant__=\"0\", app=\"a\", n=\"7\"} 80=1 "
+                 "{__variant__=\"0\", app=\"a\", n=\"8\"} 80=1 ");
+}
+
 TEST(logquery_drops_empty_labels_where_label_sets_are_made)
 {
     check_metric("max_over_time({app=\"a\"} | logfmt e=`e`, n | unwrap n [2s])",
