@@ -60,6 +60,11 @@ static const struct command ctl_commands[] = {
      "Deletes every object of a tenant, of all signals. Readers see nothing from its first step "
      "on, save log lines that ingesters still hold and that become a block later: POST "
      "/ingester/flush first. Ended in between, it goes on when called again."},
+    {"rules", "check", "PATH…", 1, SIZE_MAX, CTL_BIT(CTL_JSON), true, ctl_rules_check,
+     "Rule files as the ruler reads them: PATH is what ruler.rule-path would be, a directory of "
+     "tenants (files of LogQL below TENANT/logs), a pattern or a file. Tells what is wrong in "
+     "which "
+     "file, line, group and rule."},
     {"export", NULL, "--tenant=T [--match=SELECTOR] [--from=TIME] [--to=TIME]", 0, 0,
      CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_MATCH) | CTL_BIT(CTL_FROM) | CTL_BIT(CTL_TO) |
          CTL_BIT(CTL_FORMAT) | CTL_BIT(CTL_TEMP),

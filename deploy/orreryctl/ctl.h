@@ -93,3 +93,5 @@ ORR_CHECKED struct err *ctl_tsdb_analyze(struct ctl *c);
 ORR_CHECKED struct err *ctl_tenant_copy(struct ctl *c);
 ORR_CHECKED struct err *ctl_tenant_delete(struct ctl *c);
 ORR_CHECKED struct err *ctl_export(struct ctl *c);
+/* ctl_rules.c */
+ORR_CHECKED struct err *ctl_rules_check(struct ctl *c);

@@ -6,11 +6,12 @@ import json
 import os
 import random
 import struct
+import subprocess
 import threading
 import time
 
 import logs_test
-from orrery_test import (PUSH_HEADERS, TENANT, Cluster, Single, Webhook, _field, api, check, free_port,
+from orrery_test import (BIN, PUSH_HEADERS, TENANT, Cluster, Single, Webhook, _field, api, check, free_port,
                          http_call, label_bytes, main, push_ok, query, snappy, wait_for)
 from random_expr import native_histogram
 
@@ -158,6 +159,9 @@ def test_rules_over_log_lines(t):
         f.write("groups: [{name: b, rules: [{record: r, expr: 'rate({a=\"b\"}[1m'}]}]")
     o = Single(t, args=args).wait_ready()
     check(f'{logs}/bad.yml: 1: group \\"b\\", rule 1, \\"r\\": could not parse expression' in o.tail(), o.tail())
+    r = subprocess.run([f"{BIN}/orreryctl", "rules", "check", f"{t.dir}/rules"], capture_output=True, text=True)
+    check(r.returncode == 1 and f'{logs}/bad.yml: 1: group "b", rule 1, "r": could not parse' in r.stdout, r.stdout)
+    check([x.split()[1:] for x in r.stdout.splitlines() if "lines.yml" in x] == [[TENANT, "logql", "1", "1"]], r.stdout)
     check_log_rules(o.addr)
     send_lines(o.addr)
     wait_for("a metric made of lines", lambda: recorded_errors(o.addr), 30)
