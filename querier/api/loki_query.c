@@ -62,6 +62,7 @@ static struct err *run(struct prom_task *t, struct logquery_result *ret)
     if ((e = loki_api_source(t, p->range, &remote)) ||
         (e = logquery(p->api->engine, &q, &remote.source, t->arena, ret)))
         return e;
+    ret->stats.queued_ns = t->queued_ns;
     return check_series(t, ret);
 }
 

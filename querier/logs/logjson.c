@@ -138,19 +138,60 @@ static void put_lines(struct buf *out, const struct logquery_result *r, bool cat
     buf_byte(out, '}');
 }
 
+/* What of Loki's statistics has no meaning here, for readers that look for it. */
+static void put_no_caches(struct buf *out)
+{
+    static const char *const names[] = {
+        "chunk",        "index",        "result",      "statsResult",
+        "volumeResult", "seriesResult", "labelResult", "instantMetricResult"};
+
+    buf_str(out, ",\"cache\":{");
+    for (size_t i = 0; i < ORR_COUNT(names); i++)
+        buf_printf(out,
+                   "%s\"%s\":{\"entriesFound\":0,\"entriesRequested\":0,\"entriesStored\":0,"
+                   "\"bytesReceived\":0,\"bytesSent\":0,\"requests\":0,\"downloadTime\":0,"
+                   "\"queryLengthServed\":0}",
+                   i ? "," : "", names[i]);
+    buf_byte(out, '}');
+}
+
 /* A chunk is a page of a block. */
-static void put_source(struct buf *out, const struct logsource_stats *s)
+static void put_store(struct buf *out, const struct logsource_stats *s, uint64_t kept)
 {
     buf_printf(out,
-               ",\"querier\":{\"store\":{\"totalChunksRef\":%llu,\"totalChunksDownloaded\":%llu,"
-               "\"chunksDownloadTime\":0,\"chunk\":{\"headChunkBytes\":0,\"headChunkLines\":0,"
+               "\"store\":{\"totalChunksRef\":%llu,\"totalChunksDownloaded\":%llu,"
+               "\"chunksDownloadTime\":0,\"queryReferencedStructuredMetadata\":false,"
+               "\"chunk\":{\"headChunkBytes\":0,\"headChunkLines\":0,"
                "\"decompressedBytes\":%llu,\"decompressedLines\":%llu,\"compressedBytes\":%llu,"
-               "\"totalDuplicates\":%llu}}},\"ingester\":{\"totalReached\":%llu,"
-               "\"totalChunksMatched\":0,\"totalBatches\":0,\"totalLinesSent\":%llu}",
+               "\"totalDuplicates\":%llu,\"postFilterLines\":%llu,"
+               "\"headChunkStructuredMetadataBytes\":0,"
+               "\"decompressedStructuredMetadataBytes\":0},\"chunkRefsFetchTime\":0,"
+               "\"congestionControlLatency\":0,\"pipelineWrapperFilteredLines\":0}",
                (unsigned long long)(s->pages + s->pages_skipped), (unsigned long long)s->pages,
                (unsigned long long)s->block_bytes, (unsigned long long)s->block_lines,
                (unsigned long long)s->page_bytes, (unsigned long long)s->duplicates,
-               (unsigned long long)s->ingesters, (unsigned long long)s->ingester_lines);
+               (unsigned long long)kept);
+}
+
+static void put_source(struct buf *out, const struct logquery_stats *s)
+{
+    const struct logsource_stats *src = &s->source;
+
+    buf_str(out, ",\"querier\":{");
+    put_store(out, src, s->lines_kept);
+    buf_printf(out,
+               "},\"ingester\":{\"totalReached\":%llu,\"totalChunksMatched\":0,"
+               "\"totalBatches\":0,\"totalLinesSent\":%llu,",
+               (unsigned long long)src->ingesters, (unsigned long long)src->ingester_lines);
+    put_store(out, &(struct logsource_stats){0}, 0);
+    buf_byte(out, '}');
+    put_no_caches(out);
+    buf_printf(out,
+               ",\"index\":{\"totalChunks\":%llu,\"postFilterChunks\":%llu,\"shardsDuration\":0,"
+               "\"usedBloomFilters\":%s,\"totalStreams\":%llu}",
+               (unsigned long long)(src->pages + src->pages_skipped),
+               (unsigned long long)src->pages, src->filter_bytes ? "true" : "false",
+               (unsigned long long)s->streams);
 }
 
 /* The members that Loki's clients show; what our storage has no word for is zero. */
@@ -162,13 +203,14 @@ static void put_stats(struct buf *out, const struct logquery_stats *s)
     buf_printf(out,
                ",\"stats\":{\"summary\":{\"bytesProcessedPerSecond\":%.0f,"
                "\"linesProcessedPerSecond\":%.0f,\"totalBytesProcessed\":%llu,"
-               "\"totalLinesProcessed\":%llu,\"execTime\":%.9f,\"queueTime\":0,\"subqueries\":0,"
+               "\"totalLinesProcessed\":%llu,\"execTime\":%.9f,\"queueTime\":%.9f,\"subqueries\":0,"
                "\"totalEntriesReturned\":%llu,\"splits\":0,\"shards\":0,"
                "\"totalPostFilterLines\":%llu,\"totalStructuredMetadataBytesProcessed\":0}",
                (double)s->bytes * per_second, (double)s->lines * per_second,
                (unsigned long long)s->bytes, (unsigned long long)s->lines, seconds,
-               (unsigned long long)s->entries, (unsigned long long)s->lines_kept);
-    put_source(out, &s->source);
+               (double)s->queued_ns / 1e9, (unsigned long long)s->entries,
+               (unsigned long long)s->lines_kept);
+    put_source(out, s);
     buf_byte(out, '}');
 }
 

@@ -62,6 +62,7 @@ struct logquery_stats {
     uint64_t streams;      /* of the source, in each stretch of time */
     uint64_t entries;      /* in the answer: lines, or points */
     int64_t exec_ns;
+    int64_t queued_ns;             /* waited for a worker: the caller's to set */
     struct logsource_stats source; /* over all selects */
 };
 
