@@ -44,6 +44,8 @@ ORR_CHECKED struct err *traceql_parse(struct arena *a, struct slice query, struc
 void traceql_print(struct buf *out, const struct traceql *q);
 void traceql_print_field(struct buf *out, const struct traceql_field *f);
 void traceql_print_attribute(struct buf *out, const struct traceql_attribute *a);
+/* What search results call the value that a GROUP or SCALAR_FILTER gives: "by(.a)", "avg(duration)". */
+void traceql_print_value_name(struct buf *out, const struct traceql_element *e);
 void traceql_print_static(struct buf *out, const struct traceql_static *v);
 
 /* The type that an expression has whatever the span; ANY if that depends on the span. */

@@ -204,13 +204,22 @@ static void print_attributes(struct buf *out, const struct traceql_attributes *l
     }
 }
 
-static void print_scalar(struct buf *out, const struct traceql_scalar_filter *s)
+void traceql_print_value_name(struct buf *out, const struct traceql_element *e)
 {
-    buf_printf(out, "(%s(", aggregates[s->aggregate]);
-    if (s->argument)
-        traceql_print_field(out, s->argument);
-    buf_printf(out, ")) %s ", traceql_op_text(s->op));
-    traceql_print_static(out, &s->value);
+    const struct traceql_field *f = e->kind == TRACEQL_GROUP ? e->u.group : e->u.scalar.argument;
+
+    buf_printf(out, "%s(", e->kind == TRACEQL_GROUP ? "by" : aggregates[e->u.scalar.aggregate]);
+    if (f)
+        traceql_print_field(out, f);
+    buf_byte(out, ')');
+}
+
+static void print_scalar(struct buf *out, const struct traceql_element *e)
+{
+    buf_byte(out, '(');
+    traceql_print_value_name(out, e);
+    buf_printf(out, ") %s ", traceql_op_text(e->u.scalar.op));
+    traceql_print_static(out, &e->u.scalar.value);
 }
 
 static void print_element(struct buf *out, const struct traceql_element *e)
@@ -220,12 +229,10 @@ static void print_element(struct buf *out, const struct traceql_element *e)
         print_spanset(out, e->u.spanset);
         break;
     case TRACEQL_SCALAR_FILTER:
-        print_scalar(out, &e->u.scalar);
+        print_scalar(out, e);
         break;
     case TRACEQL_GROUP:
-        buf_str(out, "by(");
-        traceql_print_field(out, e->u.group);
-        buf_byte(out, ')');
+        traceql_print_value_name(out, e);
         break;
     case TRACEQL_COALESCE:
         buf_str(out, "coalesce()");
