@@ -241,7 +241,7 @@ struct logs_read {
     struct rpc_logs_select q;
     struct loghead_set *set;
     bool is_in_stream;
-    uint64_t sent; /* of the stream; of the names */
+    uint64_t sent;   /* of the stream; of the names */
     uint64_t *steps; /* bytes of the stream's; NULL: not asked for */
     size_t n_steps, step;
     struct loghead_names names;

@@ -50,7 +50,7 @@ struct rule {
     enum rule_lang lang; /* the group's */
     bool is_alert;
     struct slice name;
-    struct slice expr;              /* as written */
+    struct slice expr;  /* as written */
     struct slice query; /* what is asked and shown: as PromQL prints it; LogQL as written */
     int64_t for_ms, keep_firing_ms; /* alerts */
     struct labels labels;           /* the group's and its own, sorted; texts are templates */

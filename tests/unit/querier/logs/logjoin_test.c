@@ -13,8 +13,8 @@ struct table {
     struct logjoin_origin origin;
     const struct line *lines;
     size_t n, at;
-    uint64_t fp;     /* of the stream */
-    uint64_t bytes;  /* volume of each stream */
+    uint64_t fp;    /* of the stream */
+    uint64_t bytes; /* volume of each stream */
     uint64_t steps[3];
     bool has_steps;
     size_t fails_at; /* entry; SIZE_MAX: none */
