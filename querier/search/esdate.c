@@ -69,7 +69,8 @@ int64_t esdate_add(int64_t ns, char unit, int64_t n, const struct gozone *zone)
         return ns + n * 3600 * NS_PER_S;
     case 'd':
     case 'w':
-        rest_ns = ns - gotime_date(zone, c.year, c.month, c.day, c.hour, c.minute, c.second) * NS_PER_S;
+        rest_ns =
+            ns - gotime_date(zone, c.year, c.month, c.day, c.hour, c.minute, c.second) * NS_PER_S;
         return gotime_date(zone, c.year, c.month, c.day + (int)(unit == 'w' ? 7 * n : n), c.hour,
                            c.minute, c.second) *
                    NS_PER_S +
@@ -129,7 +130,8 @@ struct parts {
 
 static struct parts no_parts(void)
 {
-    return (struct parts){.year = -1, .month = -1, .day = -1, .hour = -1, .minute = -1, .second = -1};
+    return (struct parts){
+        .year = -1, .month = -1, .day = -1, .hour = -1, .minute = -1, .second = -1};
 }
 
 static bool take_digits(struct slice *s, size_t min, size_t max, int *ret)
@@ -340,9 +342,14 @@ static bool epoch_of(struct slice s, int64_t unit_ns, struct esdate *ret)
 
 static bool is_iso_name(struct slice f)
 {
-    static const char *const names[] = {"date_optional_time", "strict_date_optional_time",
-                                        "strict_date_optional_time_nanos", "iso8601", "date_time",
-                                        "strict_date_time", "date", "strict_date"};
+    static const char *const names[] = {"date_optional_time",
+                                        "strict_date_optional_time",
+                                        "strict_date_optional_time_nanos",
+                                        "iso8601",
+                                        "date_time",
+                                        "strict_date_time",
+                                        "date",
+                                        "strict_date"};
 
     for (size_t i = 0; i < ORR_COUNT(names); i++)
         if (slice_eq_cstr(f, names[i]))
@@ -350,7 +357,8 @@ static bool is_iso_name(struct slice f)
     return false;
 }
 
-static bool parse_as(struct slice s, struct slice f, const struct esdate_opts *o, struct esdate *ret)
+static bool parse_as(struct slice s, struct slice f, const struct esdate_opts *o,
+                     struct esdate *ret)
 {
     struct parts p;
 
@@ -428,7 +436,11 @@ static struct err *maths(struct slice text, struct slice s, const struct esdate_
                 d->ns = esdate_add(d->ns, (char)s.ptr[0], 1, o->zone) - ESDATE_MS;
         } else {
             /* A thousand years are all that any of it may be away. */
-            int64_t years = (int64_t)n / (s.ptr[0] == 'y' ? 1 : s.ptr[0] == 'M' ? 12 : s.ptr[0] == 'w' ? 52 : s.ptr[0] == 'd' ? 365 : 8760);
+            int64_t years = (int64_t)n / (s.ptr[0] == 'y'   ? 1
+                                          : s.ptr[0] == 'M' ? 12
+                                          : s.ptr[0] == 'w' ? 52
+                                          : s.ptr[0] == 'd' ? 365
+                                                            : 8760);
 
             if (years > 100 || d->ns > MAX_NS || d->ns < -MAX_NS)
                 return bad(text);
@@ -441,7 +453,8 @@ static struct err *maths(struct slice text, struct slice s, const struct esdate_
 
 struct err *esdate_parse(struct slice text, const struct esdate_opts *o, struct esdate *ret)
 {
-    struct slice formats = o->format.len ? o->format : SLICE("strict_date_optional_time||epoch_millis");
+    struct slice formats =
+        o->format.len ? o->format : SLICE("strict_date_optional_time||epoch_millis");
     struct slice f, date = text, rest = SLICE_EMPTY;
     ptrdiff_t at = slice_find(text, SLICE("||"), 0);
     struct err *e;
@@ -485,8 +498,8 @@ static void put_zone(struct buf *out, int32_t offset_s, bool has_colon)
     if (!offset_s)
         buf_byte(out, 'Z');
     else
-        buf_printf(out, has_colon ? "%c%02d:%02d" : "%c%02d%02d", offset_s < 0 ? '-' : '+', minutes / 60,
-                   minutes % 60);
+        buf_printf(out, has_colon ? "%c%02d:%02d" : "%c%02d%02d", offset_s < 0 ? '-' : '+',
+                   minutes / 60, minutes % 60);
 }
 
 static void put_run(struct buf *out, uint8_t c, size_t n, const struct gotime_civil *t, uint32_t ns)
@@ -524,7 +537,8 @@ static void put_run(struct buf *out, uint8_t c, size_t n, const struct gotime_ci
     }
 }
 
-static void put_pattern(struct buf *out, struct slice pattern, int64_t ns, const struct gozone *zone)
+static void put_pattern(struct buf *out, struct slice pattern, int64_t ns,
+                        const struct gozone *zone)
 {
     struct gotime t = gotime_of_ns(ns, zone);
     struct gotime_civil c = gotime_civil(&t);

@@ -1,5 +1,7 @@
 #include "querier/search/esdoc.h"
 
+#include <stdio.h>
+
 #include "common/base/gostr.h"
 #include "common/logs/logfmt.h"
 #include "querier/search/esquery.h"
@@ -85,8 +87,7 @@ static void add_pair(struct esdoc *d, struct slice name, struct slice value)
                               cap * sizeof(*d->pairs));
         d->cap_pairs = cap;
     }
-    d->pairs[d->n_pairs++] =
-        (struct esdoc_pair){arena_dup(d->tmp, name), arena_dup(d->tmp, value)};
+    d->pairs[d->n_pairs++] = (struct esdoc_pair){arena_dup(d->tmp, name), arena_dup(d->tmp, value)};
 }
 
 static bool read_logfmt(struct esdoc *d)
@@ -180,7 +181,7 @@ static bool each_below(struct esdoc *d, struct jsonval v, esdoc_fn *fn, void *ar
     return false;
 }
 
-/* Values of v itself: items of lists are some, members of objects are not. */
+/* Values of v itself: items of lists are some, members of objects are not unless d->descends. */
 static bool each_item(struct esdoc *d, struct jsonval v, esdoc_fn *fn, void *arg, bool *found)
 {
     struct jsonval_iter it;
@@ -191,6 +192,10 @@ static bool each_item(struct esdoc *d, struct jsonval v, esdoc_fn *fn, void *arg
     if (value_of(d, v, &value)) {
         *found = true;
         return fn(arg, &value);
+    }
+    if (jsonval_kind(v) == JSONVAL_OBJECT && d->descends) {
+        *found = jsonval_count(v) > 0;
+        return each_below(d, v, fn, arg);
     }
     if (jsonval_kind(v) != JSONVAL_LIST)
         return false;
@@ -258,7 +263,8 @@ static bool give_special(struct esdoc *d, struct slice name, esdoc_fn *fn, void 
     if (slice_eq_cstr(name, ESQUERY_INDEX))
         return give(d->index, fn, arg, found);
     if (slice_eq_cstr(name, ESQUERY_TIME)) {
-        struct esvalue v = {.kind = ESVALUE_NUMBER, .number = (long double)esdate_floor_ms(d->ts_ns)};
+        struct esvalue v = {.kind = ESVALUE_NUMBER,
+                            .number = (long double)esdate_floor_ms(d->ts_ns)};
 
         n = snprintf(text, sizeof(text), "%lld", (long long)esdate_floor_ms(d->ts_ns));
         v.text = slice_of(text, (size_t)n);
@@ -285,7 +291,7 @@ static bool give_metadata(struct esdoc *d, struct slice name, esdoc_fn *fn, void
 static void each_named(struct esdoc *d, struct slice name, esdoc_fn *fn, void *arg, bool *found)
 {
     (void)give_special(d, name, fn, arg, found);
-    if (!*found)
+    if (!*found && !slice_eq_cstr(name, ESQUERY_MESSAGE))
         (void)give(labels_get(d->stream, name), fn, arg, found);
     if (!*found)
         (void)each_of_line(d, name, fn, arg, found);
@@ -322,8 +328,8 @@ bool esdoc_each(struct esdoc *d, struct slice field, esdoc_fn *fn, void *arg)
     }
     each_named(d, field, note_stop, &s, &found);
     if (!found && slice_has_suffix(field, SLICE(ESQUERY_KEYWORD)))
-        each_named(d, slice_sub(field, 0, field.len - (sizeof(ESQUERY_KEYWORD) - 1)),
-                   note_stop, &s, &found);
+        each_named(d, slice_sub(field, 0, field.len - (sizeof(ESQUERY_KEYWORD) - 1)), note_stop, &s,
+                   &found);
     return s.is_enough;
 }
 

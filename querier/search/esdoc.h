@@ -9,7 +9,7 @@
  * A field's values are those of the first of these that has it:
  *   @timestamp, _index, _id, what they say; of an index are the streams whose label index is its name, and those without that
  *              label are of the index ESDOC_NO_INDEX
- *   a label of the stream
+ *   a label of the stream, unless it is message
  *   a member of a line that is a JSON object (a.b: member b of member a, or the member "a.b"; each item of a list is a value),
  *              or the value of a logfmt line, if all of the line is logfmt
  *   message    of a line that is no JSON object: the line
@@ -67,7 +67,8 @@ struct esdoc {
     struct esdoc_pair *pairs; /* of logfmt */
     size_t n_pairs, cap_pairs;
     struct buf text;
-    uint64_t id; /* 0: not made yet */
+    uint64_t id;   /* 0: not made yet */
+    bool descends; /* an object's values are the field's, too: for whether it exists */
 };
 
 void esdoc_init(struct esdoc *d, struct arena *a);

@@ -129,7 +129,6 @@ static bool put_wanted(struct buf *out, struct jsonval v, struct buf *path,
     return true;
 }
 
-
 /* Whether the line itself has a member of the name at its top. */
 static bool has_member(struct esdoc *d, struct slice name)
 {

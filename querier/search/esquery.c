@@ -199,8 +199,8 @@ static bool is_open(const struct esrange_bound *b)
 
 static bool looks_like_maths(const struct esrange_bound *b)
 {
-    return b->is_given && (slice_has_prefix(b->text, SLICE("now")) ||
-                           slice_find(b->text, SLICE("||"), 0) >= 0);
+    return b->is_given &&
+           (slice_has_prefix(b->text, SLICE("now")) || slice_find(b->text, SLICE("||"), 0) >= 0);
 }
 
 static struct err *date_range(struct esquery_parser *p, struct esquery *q,
@@ -252,6 +252,21 @@ struct err *esquery_set_range(struct esquery_parser *p, struct esquery *q,
     if (r->has_max)
         r->max_text = arena_dup(p->arena, max->text);
     return NULL;
+}
+
+bool esquery_is_time(const struct esquery *q)
+{
+    return slice_eq_cstr(q->field, ESQUERY_TIME) &&
+           (q->kind == ESQUERY_TERM || q->kind == ESQUERY_MATCH || q->kind == ESQUERY_PHRASE);
+}
+
+struct err *esquery_set_time(struct esquery_parser *p, struct esquery *q, struct slice text,
+                             const struct gozone *zone)
+{
+    struct esrange_bound b = {.text = text, .is_given = true};
+
+    q->kind = ESQUERY_RANGE;
+    return esquery_set_range(p, q, &b, &b, SLICE_EMPTY, zone);
 }
 
 struct err *esquery_minimum(struct slice text, size_t n, size_t *ret)

@@ -50,11 +50,11 @@ bool esliteral_number(struct slice text, long double *ret);
 enum esquery_kind {
     ESQUERY_ALL,
     ESQUERY_NONE,
-    ESQUERY_BOOL,     /* must, should, must_not, min_should */
-    ESQUERY_TERM,     /* literal, ignores_case */
-    ESQUERY_TERMS,    /* literals, by text; numbers, sorted */
-    ESQUERY_MATCH,    /* words, min_words of them; exact fields: literal */
-    ESQUERY_PHRASE,   /* words one behind the other, is_prefix: of the last the beginning; exact fields: literal */
+    ESQUERY_BOOL,  /* must, should, must_not, min_should */
+    ESQUERY_TERM,  /* literal, ignores_case */
+    ESQUERY_TERMS, /* literals, by text; numbers, sorted */
+    ESQUERY_MATCH, /* words, min_words of them; exact fields: literal */
+    ESQUERY_PHRASE, /* words one behind the other, is_prefix: of the last the beginning; exact fields: literal */
     ESQUERY_PREFIX,   /* literal, ignores_case */
     ESQUERY_WILDCARD, /* literal: the pattern, ignores_case */
     ESQUERY_REGEXP,   /* re */
@@ -97,7 +97,7 @@ struct esquery {
 struct esquery_parser {
     struct arena *arena;
     int64_t now_ns;
-    const struct gozone *zone;        /* of the request; NULL: UTC */
+    const struct gozone *zone;          /* of the request; NULL: UTC */
     struct re *re[ESQUERY_MAX_REGEXES]; /* to be freed */
     size_t n_re, n_clauses;
     unsigned depth;
@@ -132,6 +132,10 @@ ORR_CHECKED struct err *esquery_set_range(struct esquery_parser *p, struct esque
                                           const struct esrange_bound *min,
                                           const struct esrange_bound *max, struct slice format,
                                           const struct gozone *zone);
+/* A value of @timestamp is a range of time; false: q is of another field. */
+bool esquery_is_time(const struct esquery *q);
+ORR_CHECKED struct err *esquery_set_time(struct esquery_parser *p, struct esquery *q,
+                                         struct slice text, const struct gozone *zone);
 /* Whether values of the field are compared word by word. */
 bool esquery_is_text(struct slice field);
 /* "2", "-1", "75%", "-25%" of n. */

@@ -16,13 +16,27 @@ struct err *esquery_unknown(const char *kind, struct slice name)
 
 bool esquery_is_harmless(struct slice name)
 {
-    static const char *const names[] = {
-        "boost",          "_name",         "relation",         "lenient",
-        "rewrite",        "analyzer",      "max_expansions",   "auto_generate_synonyms_phrase_query",
-        "prefix_length",  "tie_breaker",   "fuzzy_max_expansions", "fuzzy_transpositions",
-        "flags",          "escape",        "max_determinized_states", "allow_leading_wildcard",
-        "analyze_wildcard", "quote_analyzer", "fuzzy_prefix_length", "enable_position_increments",
-        "adjust_pure_negative"};
+    static const char *const names[] = {"boost",
+                                        "_name",
+                                        "relation",
+                                        "lenient",
+                                        "rewrite",
+                                        "analyzer",
+                                        "max_expansions",
+                                        "auto_generate_synonyms_phrase_query",
+                                        "prefix_length",
+                                        "tie_breaker",
+                                        "fuzzy_max_expansions",
+                                        "fuzzy_transpositions",
+                                        "flags",
+                                        "escape",
+                                        "max_determinized_states",
+                                        "allow_leading_wildcard",
+                                        "analyze_wildcard",
+                                        "quote_analyzer",
+                                        "fuzzy_prefix_length",
+                                        "enable_position_increments",
+                                        "adjust_pure_negative"};
 
     for (size_t i = 0; i < ORR_COUNT(names); i++)
         if (slice_eq_cstr(name, names[i]))
@@ -81,6 +95,8 @@ static struct err *set_value(struct esquery_parser *p, struct esquery *q, const 
         return esquery_set_pattern(p, q, text);
     if (text.len > ESQUERY_MAX_TEXT)
         return err_new(ERR_LIMIT, "[%s] a value is longer than %d bytes", kind, ESQUERY_MAX_TEXT);
+    if (esquery_is_time(q))
+        return esquery_set_time(p, q, text, NULL);
     q->literal = esliteral_of(text);
     return NULL;
 }
@@ -338,12 +354,33 @@ static struct err *parse_all(struct esquery_parser *p, enum esquery_kind what, c
 
 static struct err *unknown_kind(struct slice kind)
 {
-    static const char *const known[] = {
-        "ids",       "nested",     "fuzzy",         "function_score", "script",    "script_score",
-        "geo_shape", "geo_distance", "geo_bounding_box", "more_like_this", "span_term", "span_near",
-        "intervals", "has_child",  "has_parent",    "parent_id",      "percolate", "boosting",
-        "knn",       "terms_set",  "combined_fields", "match_bool_prefix", "distance_feature",
-        "semantic",  "rank_feature", "wrapper",     "pinned"};
+    static const char *const known[] = {"ids",
+                                        "nested",
+                                        "fuzzy",
+                                        "function_score",
+                                        "script",
+                                        "script_score",
+                                        "geo_shape",
+                                        "geo_distance",
+                                        "geo_bounding_box",
+                                        "more_like_this",
+                                        "span_term",
+                                        "span_near",
+                                        "intervals",
+                                        "has_child",
+                                        "has_parent",
+                                        "parent_id",
+                                        "percolate",
+                                        "boosting",
+                                        "knn",
+                                        "terms_set",
+                                        "combined_fields",
+                                        "match_bool_prefix",
+                                        "distance_feature",
+                                        "semantic",
+                                        "rank_feature",
+                                        "wrapper",
+                                        "pinned"};
 
     for (size_t i = 0; i < ORR_COUNT(known); i++)
         if (slice_eq_cstr(kind, known[i]))

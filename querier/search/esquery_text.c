@@ -53,9 +53,11 @@ static struct err *text_node(struct esquery_parser *p, const char *kind, enum es
                        ESQUERY_MAX_TEXT);
     if ((e = esquery_new(p, what, field, &q)))
         return e;
+    *ret = q;
+    if (esquery_is_time(q))
+        return esquery_set_time(p, q, t->text, NULL);
     q->is_prefix = t->is_prefix;
     esquery_set_words(p, q, t->text);
-    *ret = q;
     if (!q->n_words && esquery_is_text(field))
         q->kind = t->matches_all_if_none ? ESQUERY_ALL : ESQUERY_NONE;
     if (t->is_and)

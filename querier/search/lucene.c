@@ -1,5 +1,7 @@
 #include "querier/search/lucene.h"
 
+#include "common/base/num.h"
+
 #define MAX_DEPTH ESQUERY_MAX_DEPTH
 
 struct parsing {
@@ -124,41 +126,27 @@ static struct slice without_backslashes(struct arena *a, struct slice raw)
     return slice_of(out, n);
 }
 
-static struct err *skip_number(struct parsing *x, double *ret)
+/* -1: there is none. */
+static double take_number(struct parsing *x)
 {
-    char text[32];
-    size_t n = 0;
-    char *end;
+    size_t start = x->pos;
+    double v;
 
-    while (n + 1 < sizeof(text) && x->pos < x->s.len &&
-           ((x->s.ptr[x->pos] >= '0' && x->s.ptr[x->pos] <= '9') || x->s.ptr[x->pos] == '.'))
-        text[n++] = (char)x->s.ptr[x->pos++];
-    text[n] = 0;
-    *ret = n ? strtod(text, &end) : -1;
-    return NULL;
+    while ((byte_at(x, x->pos) >= '0' && byte_at(x, x->pos) <= '9') || byte_at(x, x->pos) == '.')
+        x->pos++;
+    return num_parse(slice_sub(x->s, start, x->pos - start), &v) ? v : -1;
 }
 
 /* ^2, and what may not be: ~1. */
 static struct err *take_tail(struct parsing *x, bool is_phrase)
 {
-    double v;
-    struct err *e;
-
     if (x->opts->is_simple)
         return NULL;
-    if (take(x, "~")) {
-        if ((e = skip_number(x, &v)))
-            return e;
-        if (!is_phrase || v != 0)
-            return err_new(ERR_UNSUPPORTED, "query_string: at %zu: %s (~) is not supported", x->pos,
-                           is_phrase ? "slop of a phrase" : "a fuzzy word");
-    }
-    if (take(x, "^")) {
-        if ((e = skip_number(x, &v)))
-            return e;
-        if (v < 0)
-            return fail(x, "a number is expected behind ^");
-    }
+    if (take(x, "~") && (take_number(x) != 0 || !is_phrase))
+        return err_new(ERR_UNSUPPORTED, "query_string: at %zu: %s (~) is not supported", x->pos,
+                       is_phrase ? "slop of a phrase" : "a fuzzy word");
+    if (take(x, "^") && take_number(x) < 0)
+        return fail(x, "a number is expected behind ^");
     return NULL;
 }
 
@@ -191,6 +179,8 @@ static struct err *node_of(struct parsing *x, const struct value *v, struct slic
     case ESQUERY_RANGE:
         return esquery_set_range(p, q, &v->min, &v->max, SLICE_EMPTY, x->opts->zone);
     default:
+        if (esquery_is_time(q))
+            return esquery_set_time(p, q, v->text, x->opts->zone);
         esquery_set_words(p, q, v->text);
         return NULL;
     }
@@ -243,8 +233,8 @@ static struct err *take_bound(struct parsing *x, struct esrange_bound *ret)
     if (skip_space(x) == '"')
         return take_phrase(x, &ret->text);
     start = x->pos;
-    while (byte_at(x, x->pos) >= 0 && !is_space(byte_at(x, x->pos)) &&
-           byte_at(x, x->pos) != ']' && byte_at(x, x->pos) != '}')
+    while (byte_at(x, x->pos) >= 0 && !is_space(byte_at(x, x->pos)) && byte_at(x, x->pos) != ']' &&
+           byte_at(x, x->pos) != '}')
         x->pos += byte_at(x, x->pos) == '\\' ? 2 : 1;
     x->pos = ORR_MIN(x->pos, x->s.len);
     ret->text = without_backslashes(x->p->arena, slice_sub(x->s, start, x->pos - start));
@@ -314,7 +304,8 @@ static struct err *take_regexp(struct parsing *x, struct value *v)
     v->text = slice_sub(x->s, start, x->pos - start);
     x->pos++;
     if (!ends_word(x, byte_at(x, x->pos)))
-        return fail(x, "a space is expected behind the regexp; if it is none, put \\ in front of /");
+        return fail(x,
+                    "a space is expected behind the regexp; if it is none, put \\ in front of /");
     return NULL;
 }
 
@@ -393,7 +384,8 @@ static struct err *take_field(struct parsing *x, struct slice *ret)
         return NULL;
     }
     if (has_pattern && !slice_eq_cstr(raw, "*"))
-        return err_new(ERR_UNSUPPORTED, "query_string: at %zu: a field's name with * or ? in it is not supported",
+        return err_new(ERR_UNSUPPORTED,
+                       "query_string: at %zu: a field's name with * or ? in it is not supported",
                        before + 1);
     x->pos++;
     *ret = without_backslashes(x->p->arena, raw);
@@ -519,8 +511,8 @@ static struct err *take_list(struct parsing *x, struct esquery **ret)
     return NULL;
 }
 
-struct err *lucene_parse(struct esquery_parser *p, struct slice text, const struct lucene_opts *opts,
-                         struct esquery **ret)
+struct err *lucene_parse(struct esquery_parser *p, struct slice text,
+                         const struct lucene_opts *opts, struct esquery **ret)
 {
     struct parsing x = {.p = p, .opts = opts, .s = text};
     struct err *e;
