@@ -132,13 +132,13 @@ static bool put_wanted(struct buf *out, struct jsonval v, struct buf *path,
 /* Whether the line itself has a member of the name at its top. */
 static bool has_member(struct esdoc *d, struct slice name)
 {
-    struct jsonval_iter it = jsonval_iter(d->root);
+    struct jsonval_iter it;
     struct jsonval item;
     struct slice key;
 
     if (esdoc_form(d) != ESDOC_JSON)
         return slice_eq_cstr(name, ESQUERY_MESSAGE);
-    while (jsonval_next(&it, &key, &item))
+    for (it = jsonval_iter(d->root); jsonval_next(&it, &key, &item);)
         if (slice_eq(key, name))
             return true;
     return false;

@@ -1,13 +1,13 @@
-#include "querier/search/esdate.h"
-
 #include "common/base/clock.h"
+#include "querier/search/esdate.h"
 #include "tests/unit/test.h"
 
 #define NOW 1767322800000000000ll /* 2026-01-02T03:00:00Z */
 
 static void check_parse(const char *text, const char *format, bool rounds_up, const char *want)
 {
-    struct esdate_opts o = {.now_ns = NOW + 5, .format = slice_cstr(format), .rounds_up = rounds_up};
+    struct esdate_opts o = {
+        .now_ns = NOW + 5, .format = slice_cstr(format), .rounds_up = rounds_up};
     struct buf b = {0};
     struct esdate d;
 
@@ -45,9 +45,10 @@ TEST(esdate_does_maths)
 
 TEST(esdate_refuses_what_is_none)
 {
-    static const char *const bad[] = {"",         "yesterday",  "2026-13-01", "2026-02-30",
-                                      "now-1x",   "now+",       "now-1",      "2026-01-02T25:00:00Z",
-                                      "now+999y", "now*2",      "2026-01-02||", "99999999999999999999"};
+    static const char *const bad[] = {
+        "",         "yesterday", "2026-13-01",   "2026-02-30",
+        "now-1x",   "now+",      "now-1",        "2026-01-02T25:00:00Z",
+        "now+999y", "now*2",     "2026-01-02||", "99999999999999999999"};
     struct esdate_opts o = {.now_ns = NOW};
     struct esdate d;
     size_t failed = 0;
@@ -80,6 +81,7 @@ TEST(esdate_rounds_by_the_calendar_of_a_zone)
     check_floor("UTC", 'd', NOW, "2026-01-02T00:00:00.000Z");
     check_floor("+05:30", 'd', NOW, "2026-01-02T00:00:00.000+05:30");
     check_floor("America/New_York", 'd', NOW, "2026-01-01T00:00:00.000-05:00");
-    check_floor("Europe/Berlin", 'q', NOW + 100 * 86400ll * NS_PER_S, "2026-04-01T00:00:00.000+02:00");
+    check_floor("Europe/Berlin", 'q', NOW + 100 * 86400ll * NS_PER_S,
+                "2026-04-01T00:00:00.000+02:00");
     check_floor("Z", 'y', NOW, "2026-01-01T00:00:00.000Z");
 }

@@ -1,7 +1,7 @@
-#include "querier/search/lucene.h"
 #include "common/base/clock.h"
 #include "querier/search/esmatch.h"
 #include "querier/search/esplan.h"
+#include "querier/search/lucene.h"
 #include "tests/unit/test.h"
 
 /* A tree as text: (+must ?should -must_not)/minimum, field:value. */
@@ -34,9 +34,9 @@ static void print_range(struct buf *b, const struct esrange *r)
 
 static void print(struct buf *b, const struct esquery *q)
 {
-    static const char *const ops[] = {[ESQUERY_ALL] = "*",      [ESQUERY_NONE] = "none",
-                                      [ESQUERY_PHRASE] = "",    [ESQUERY_MATCH] = "match ",
-                                      [ESQUERY_WILDCARD] = "~", [ESQUERY_REGEXP] = "/"};
+    static const char *const ops[] = {
+        [ESQUERY_ALL] = "*",        [ESQUERY_NONE] = "none",  [ESQUERY_PHRASE] = "",
+        [ESQUERY_MATCH] = "match ", [ESQUERY_WILDCARD] = "~", [ESQUERY_REGEXP] = "/"};
 
     if (q->kind == ESQUERY_BOOL) {
         buf_byte(b, '(');
