@@ -4,6 +4,7 @@
 #include "common/net/codec.h"
 #include "common/process/elastic_page.h"
 #include "ingester/door/elastic_bulk.h"
+#include "ingester/door/event_json.h"
 #include "ingester/door/gelf.h"
 #include "ingester/door/line_request.h"
 #include "ingester/door/log_request.h"
@@ -115,6 +116,21 @@ static void handle_legacy(struct http_request *r)
 static void handle_lines(struct http_request *r)
 {
     push(r, pushing_new(r, LOG_REQUEST_LINES), "json_lines", on_pushed);
+}
+
+/* ---- events ---- */
+
+static struct err *decode_events(struct log_builder *b, const void *arg)
+{
+    return event_json_decode(b, ((const struct pushing *)arg)->q.body);
+}
+
+static void handle_events(struct http_request *r)
+{
+    struct pushing *p = pushing_new(r, LOG_REQUEST_LINES);
+
+    push_with(r, p, &(struct log_decoder){.name = "events", .decode = decode_events, .arg = p},
+              on_pushed);
 }
 
 /* ---- GELF ---- */
@@ -255,6 +271,7 @@ void log_http_routes(struct http_server *s, struct log_door *d)
     add(s, d, "/loki/api/v1/raw", handle_lines, HTTP_ROUTE_RAW_BODY, NULL);
     add(s, d, "/insert/jsonline", handle_lines, HTTP_ROUTE_RAW_BODY, NULL);
     add(s, d, "/gelf", handle_gelf, HTTP_ROUTE_RAW_BODY, NULL);
+    add(s, d, "/api/v1/events", handle_events, 0, NULL);
     add(s, d, "/otlp/v1/logs", handle_otlp, HTTP_ROUTE_RAW_BODY, reply_otlp);
     add(s, d, "/v1/logs", handle_otlp, HTTP_ROUTE_RAW_BODY, reply_otlp);
     for (size_t i = 0; i < ORR_COUNT(bulks); i++)

@@ -4,6 +4,7 @@
  *   POST /loki/api/v1/push, /api/prom/push       204                            log_request.h
  *   POST /otlp/v1/logs, /v1/logs                 200 ExportLogsServiceResponse, partial_success
  *   POST /insert/jsonline, /loki/api/v1/raw      204; ?_stream_fields=a,b &_time_field=t  json_lines.h
+ *   POST /api/v1/events                         204; one event, or a list       event_json.h
  *   POST /gelf                                   202; one message, gzip and zlib, too        gelf.h
  *   POST /_bulk, /elasticsearch/[{index}/]_bulk  200 with a result per document   elastic_bulk.h
  *        ?_stream_fields as above

@@ -198,6 +198,7 @@ static const struct route {
     {GET_POST, "/loki/api/v1/patterns", loki_patterns},
     {HTTP_GET, "/loki/api/v1/drilldown-limits", loki_limits},
     {HTTP_GET, "/loki/api/v1/tail", loki_tail},
+    {HTTP_GET, "/api/v1/events", loki_events},
     {HTTP_GET, "/api/prom/tail", loki_tail},
     {HTTP_GET, "/loki/api/v1/status/buildinfo", buildinfo},
 };

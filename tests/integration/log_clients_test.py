@@ -317,6 +317,36 @@ def test_elasticsearch_9(t):
     elastic_searches(o, "elasticsearch==9.0.2", now)
 
 
+def test_events(t):
+    """Events are records of their own kind: in lists of their own, and not among the lines of a service."""
+    o = Single(t).wait_ready()
+    now = time.time_ns() // 1000000000 * 1000000000
+    events = [{"kind": "deployment", "title": "shop 1.2.3", "time": now - 60 * 1000000000, "end": now, "service": "shop", "attributes": {"git.sha": "ab"}},
+              {"kind": "flag", "title": "dark mode on"}]
+
+    def call(method, path, body=None):
+        return http_call(o.addr, method, path, body and json.dumps(body).encode(), {"Content-Type": "application/json", "X-Scope-OrgID": TENANT})
+    for body in events:
+        r = call("POST", "/api/v1/events", body)
+        check(r.status == 204, f"{r.status} {r.text}")
+    r = call("POST", "/api/v1/events", [events[0], {"kind": "flag"}])
+    check(r.status == 400 and "event 2: kind and title must be there" in r.text, f"{r.status} {r.text}")
+    otlp = {"resourceLogs": [{"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]}, "scopeLogs": [{"logRecords": [
+        {"timeUnixNano": str(now - 1), "eventName": "app.start", "body": {"stringValue": "started"}},
+        {"timeUnixNano": str(now - 1), "body": {"stringValue": "a line"}}]}]}]}
+    r = call("POST", "/otlp/v1/logs", otlp)
+    check(r.status == 200, f"{r.status} {r.text}")
+    data = call("GET", "/api/v1/events").json["data"]
+    check([(e["kind"], e["title"], e.get("service")) for e in data] ==
+          [("flag", "dark mode on", None), ("app.start", "started", "shop"), ("deployment", "shop 1.2.3", "shop")], f"{data}")
+    check(data[2]["attributes"] == {"git_sha": "ab"} and data[2]["end"].startswith("20") and data[2]["time"] < data[2]["end"], f"{data[2]}")
+    check(len(call("GET", "/api/v1/events?kind=flag").json["data"]) == 1 and
+          len(call("GET", "/api/v1/events?service=shop&limit=1").json["data"]) == 1 and
+          call("GET", f"/api/v1/events?end={now - 120 * 1000000000}").json["data"] == [], "chosen")
+    check(lines_of(o.addr, '{service_name="shop"}') == ["a line"], "lines of the service")
+    check(lines_of(o.addr, '{orrery_event="deployment"} | git_sha="ab"') == ["shop 1.2.3"], "by LogQL")
+
+
 def test_searches_over_lines_of_other_clients(t):
     """Labels, logfmt and plain text are documents, too, of the index "unindexed"."""
     o = Single(t).wait_ready()
