@@ -34,7 +34,7 @@ static const bool type_buckets[] = {
 };
 
 struct index_params {
-    struct slice index;
+    struct slice index, body;
     struct slice fields; /* of _field_caps: names with *, empty: all */
     bool is_json;        /* of _cat */
 };
@@ -337,20 +337,56 @@ static void put_caps(struct buf *out, const struct caps *c)
     buf_byte(out, '}');
 }
 
+/* {"fields":["a","b*"]}, instead of the parameter. */
+static struct err *read_fields(struct prom_task *t, struct slice body, struct slice *fields)
+{
+    struct jsonval_iter it, names;
+    struct jsonval root, v, one;
+    struct jsonval_doc *doc;
+    struct buf joined = {0};
+    struct slice name, key;
+    struct err *e;
+
+    body = slice_trim(body);
+    if (!body.len)
+        return NULL;
+    if ((e = jsonval_parse(body, 8, &doc, &root)))
+        return e;
+    for (it = jsonval_iter(root); !e && jsonval_next(&it, &name, &v);) {
+        if (!slice_eq_cstr(name, "fields")) {
+            e = err_new(ERR_UNSUPPORTED, "_field_caps: [%.*s] is not supported",
+                        SLICE_ARG(slice_sub(name, 0, 100)));
+            break;
+        }
+        if (jsonval_kind(v) == JSONVAL_TEXT)
+            buf_slice_append(&joined, jsonval_text(v));
+        for (names = jsonval_iter(v); jsonval_next(&names, &key, &one);) {
+            buf_str(&joined, joined.len ? "," : "");
+            if (jsonval_kind(one) == JSONVAL_TEXT)
+                buf_slice_append(&joined, jsonval_text(one));
+        }
+        *fields = arena_dup(t->arena, buf_slice(&joined));
+    }
+    buf_done(&joined);
+    jsonval_free(doc);
+    return e;
+}
+
 static struct err *run_field_caps(struct prom_task *t)
 {
     const struct index_params *p = t->params;
+    struct slice fields = p->fields;
     struct sampling s = {0};
-    struct err *e = look(t, p->index, &s);
+    struct err *e = read_fields(t, p->body, &fields);
     struct caps *caps;
     size_t n;
 
-    if (e) {
+    if (e || (e = look(t, p->index, &s))) {
         sample_done(&s);
         return e;
     }
     caps = arena_array(t->arena, struct caps, s.n_fields + 1);
-    n = gather_caps(&s, p->fields, caps);
+    n = gather_caps(&s, fields, caps);
     buf_str(&t->out, "{\"indices\":[");
     for (size_t i = 0; i < s.n; i++) {
         buf_str(&t->out, i ? "," : "");
@@ -488,6 +524,7 @@ static void start(struct http_request *r, prom_work_fn *work)
     if (!elastic_api_begin(r, &tenant))
         return;
     p->index = elastic_api_index(r);
+    p->body = r->body;
     p->fields = fields.ptr ? fields : SLICE_EMPTY;
     p->is_json = slice_eq_cstr(format, "json") ||
                  (!format.ptr && accept.ptr && slice_find(accept, SLICE("json"), 0) >= 0);

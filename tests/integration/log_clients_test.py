@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import time
+import urllib.parse
 
 import debs
 import pyenv
@@ -344,7 +345,8 @@ def test_events(t):
           len(call("GET", "/api/v1/events?service=shop&limit=1").json["data"]) == 1 and
           call("GET", f"/api/v1/events?end={now - 120 * 1000000000}").json["data"] == [], "chosen")
     check(lines_of(o.addr, '{service_name="shop"}') == ["a line"], "lines of the service")
-    check(lines_of(o.addr, '{orrery_event="deployment"} | git_sha="ab"') == ["shop 1.2.3"], "by LogQL")
+    r = call("GET", "/loki/api/v1/query_range?query=" + urllib.parse.quote('{orrery_event="deployment"} | git_sha="ab"'))
+    check([v[1] for s in r.json["data"]["result"] for v in s["values"]] == ["shop 1.2.3"], r.text)
 
 
 def test_searches_over_lines_of_other_clients(t):
