@@ -32,7 +32,7 @@ class Server:
 
     def start(self):
         port = [] if self.port is None else [str(self.port)]
-        r = subprocess.run([self.script, "start", self.dir, *port], capture_output=True, text=True, timeout=180)
+        r = subprocess.run([self.script, "start", self.dir, *port], capture_output=True, text=True, timeout=600)
         check(r.returncode == 0, f"{self.script}: {r.stderr[-1000:]}")
         self.env = dict(line.split("=", 1) for line in r.stdout.splitlines())
         self.endpoint = self.env["S3_ENDPOINT"]
