@@ -52,10 +52,16 @@ void traceql_print_static(struct buf *out, const struct traceql_static *v);
 enum traceql_type traceql_type_of(const struct traceql_field *f);
 const char *traceql_type_name(enum traceql_type type);
 const char *traceql_op_text(enum traceql_op op);
+const char *traceql_metric_name(enum traceql_metric op);
+bool traceql_metric_has_attribute(enum traceql_metric op);
 /* Numbers, durations among them. */
 bool traceql_is_numeric(enum traceql_type type);
 /* The value of a number as a float; durations in nanoseconds. */
 double traceql_number(const struct traceql_static *v);
+/* An order of all values: by type, then by value. */
+int traceql_cmp(const struct traceql_static *l, const struct traceql_static *r);
+/* v, its text copied into a. */
+struct traceql_static traceql_keep(struct arena *a, struct traceql_static v);
 /*
  * lhs op rhs of two values, as Tempo computes it: integers stay integers in arithmetic, all else
  * becomes a float; text compares bytewise. False if there is no value: types that do not go together, an

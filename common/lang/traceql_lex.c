@@ -102,20 +102,6 @@ static bool starts_with(const struct traceql_lex *l, size_t pos, const char *tex
     return slice_eq(slice_sub(l->src, pos, strlen(text)), slice_cstr(text));
 }
 
-/* The bytes of the letter at pos (digits count from the second on); 0 if there is none. */
-static size_t letter_at(const struct traceql_lex *l, size_t pos, bool is_first)
-{
-    int c = peek_at(l, pos);
-    uint32_t rune;
-    size_t n;
-
-    if (c < 0x80)
-        return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-               (!is_first && is_digit(c));
-    n = gostr_rune(slice_from(l->src, pos), &rune);
-    return gostr_is_letter(rune) ? n : 0;
-}
-
 /* Comments are those of Go, as in Tempo. */
 static bool skip_space_and_comments(struct traceql_lex *l)
 {
@@ -200,7 +186,7 @@ static bool lex_scoped_intrinsic(struct traceql_lex *l, struct traceql_token *t,
     if (!skip_space_and_comments(l))
         return false;
     start = l->pos;
-    while ((n = letter_at(l, l->pos, l->pos == start)))
+    while ((n = gostr_word_at(l->src, l->pos, l->pos > start)))
         l->pos += n;
     name = slice_sub(l->src, start, l->pos - start);
     for (size_t i = 1; i < ORR_COUNT(intrinsics); i++) {
@@ -227,7 +213,7 @@ static bool lex_word(struct traceql_lex *l, struct traceql_token *t)
     struct slice word;
     size_t n;
 
-    while ((n = letter_at(l, l->pos, l->pos == t->start)))
+    while ((n = gostr_word_at(l->src, l->pos, l->pos > t->start)))
         l->pos += n;
     word = slice_sub(l->src, t->start, l->pos - t->start);
     if (slice_eq(word, SLICE("parent")))
@@ -410,7 +396,7 @@ static bool lex_any(struct traceql_lex *l, struct traceql_token *t)
         l->pos++;
         return lex_attribute(l, t, TRACEQL_SCOPE_ANY);
     }
-    return letter_at(l, l->pos, true) ? lex_word(l, t) : lex_sign(l, t);
+    return gostr_word_at(l->src, l->pos, false) ? lex_word(l, t) : lex_sign(l, t);
 }
 
 bool traceql_lex_next(struct traceql_lex *l, struct traceql_token *ret)

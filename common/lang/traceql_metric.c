@@ -5,11 +5,8 @@
 
 #define COMPARE_TOP_N 10
 
-static const struct {
-    const char *name;
-    bool has_attribute;
-} metrics[] = {
-#define X(sym, name, has_attribute) {name, has_attribute},
+static const enum traceql_metric metrics[] = {
+#define X(sym, name, has_attribute) sym,
     TRACEQL_METRICS(X)
 #undef X
 };
@@ -17,9 +14,9 @@ static const struct {
 bool traceql_metric_op(const struct traceql_parser *p, enum traceql_metric *ret)
 {
     for (size_t i = 0; i < ORR_COUNT(metrics); i++) {
-        if (!traceql_parse_is_word(p, metrics[i].name))
+        if (!traceql_parse_is_word(p, traceql_metric_name(metrics[i])))
             continue;
-        *ret = (enum traceql_metric)i;
+        *ret = metrics[i];
         return true;
     }
     return false;
@@ -83,7 +80,7 @@ bool traceql_metric_aggregation(struct traceql_parser *p, enum traceql_metric op
     *ret = (struct traceql_aggregation){.op = op};
     if (!traceql_parse_next(p) || !traceql_parse_expect(p, TRACEQL_TOK_LPAREN))
         return false;
-    if (metrics[op].has_attribute && !traceql_field_attribute(p, &ret->attribute))
+    if (traceql_metric_has_attribute(op) && !traceql_field_attribute(p, &ret->attribute))
         return false;
     if (op == TRACEQL_QUANTILE_OVER_TIME && !parse_quantiles(p, ret))
         return false;

@@ -136,9 +136,7 @@ void *traceql_parse_grow(struct traceql_parser *p, void *ptr, size_t n, size_t e
         (void)over_limit(p, "a list of more than %d items", TRACEQL_MAX_LIST);
         return NULL;
     }
-    if (n & (n - 1)) /* full at 0 and the powers of two */
-        return ptr;
-    return arena_grow(p->arena, ptr, n * each, (n ? n * 2 : 1) * each);
+    return arena_more_bytes(p->arena, ptr, n, each);
 }
 
 bool traceql_parse_number(struct traceql_parser *p, struct traceql_static *ret)

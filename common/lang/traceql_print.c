@@ -41,15 +41,6 @@ static const char *const aggregates[] = {
 #undef X
 };
 
-static const struct {
-    const char *name;
-    bool has_attribute;
-} metrics[] = {
-#define X(sym, name, has_attribute) {name, has_attribute},
-    TRACEQL_METRICS(X)
-#undef X
-};
-
 static void print_pipeline(struct buf *out, const struct traceql_pipeline *p);
 
 /* As strconv's 'g', with a point in any case. */
@@ -270,8 +261,8 @@ static void print_aggregation(struct buf *out, const struct traceql_aggregation 
         print_compare(out, a);
         return;
     }
-    buf_printf(out, "%s(", metrics[a->op].name);
-    if (metrics[a->op].has_attribute)
+    buf_printf(out, "%s(", traceql_metric_name(a->op));
+    if (traceql_metric_has_attribute(a->op))
         traceql_print_attribute(out, &a->attribute);
     for (size_t i = 0; i < a->n_quantiles; i++) {
         buf_byte(out, ',');

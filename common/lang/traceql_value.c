@@ -18,6 +18,15 @@ static const struct {
 #undef X
 };
 
+static const struct {
+    const char *name;
+    bool has_attribute;
+} metrics[] = {
+#define X(sym, name, has_attribute) {name, has_attribute},
+    TRACEQL_METRICS(X)
+#undef X
+};
+
 static const enum traceql_type intrinsic_types[] = {
 #define X(sym, text, scope, name, type) type,
     TRACEQL_INTRINSICS(X)
@@ -32,6 +41,16 @@ const char *traceql_type_name(enum traceql_type type)
 const char *traceql_op_text(enum traceql_op op)
 {
     return ops[op].text;
+}
+
+const char *traceql_metric_name(enum traceql_metric op)
+{
+    return metrics[op].name;
+}
+
+bool traceql_metric_has_attribute(enum traceql_metric op)
+{
+    return metrics[op].has_attribute;
 }
 
 unsigned traceql_op_precedence(enum traceql_op op)
@@ -81,6 +100,31 @@ enum traceql_type traceql_type_of(const struct traceql_field *f)
     default:
         return binary_type(f);
     }
+}
+
+int traceql_cmp(const struct traceql_static *l, const struct traceql_static *r)
+{
+    if (l->type != r->type)
+        return l->type < r->type ? -1 : 1;
+    switch (l->type) {
+    case TRACEQL_NIL:
+        return 0;
+    case TRACEQL_STRING:
+        return slice_cmp(l->v.s, r->v.s);
+    case TRACEQL_BOOL:
+        return (int)l->v.b - (int)r->v.b;
+    case TRACEQL_FLOAT:
+        return (l->v.f > r->v.f) - (l->v.f < r->v.f);
+    default:
+        return (l->v.i > r->v.i) - (l->v.i < r->v.i);
+    }
+}
+
+struct traceql_static traceql_keep(struct arena *a, struct traceql_static v)
+{
+    if (v.type == TRACEQL_STRING)
+        v.v.s = arena_dup(a, v.v.s);
+    return v;
 }
 
 static bool set_bool(struct traceql_static *ret, bool b)

@@ -95,9 +95,7 @@ static struct traceql_static cell_value(const struct tracecols *c, uint8_t type,
 
 static void add(struct tracefield *ctx, struct values *vs, struct traceql_static v)
 {
-    if ((vs->n & (vs->n - 1)) == 0) /* full at 0 and the powers of two */
-        vs->ptr = arena_grow(ctx->scratch, vs->ptr, vs->n * sizeof(v),
-                             (vs->n ? vs->n * 2 : 1) * sizeof(v));
+    vs->ptr = arena_more(ctx->scratch, vs->ptr, vs->n);
     vs->ptr[vs->n++] = v;
 }
 

@@ -121,14 +121,6 @@ static double *new_points(struct tracemetric *m, double value)
     return points;
 }
 
-/* Takes what lives for a moment only. */
-static struct traceql_static keep(struct tracemetric *m, struct traceql_static v)
-{
-    if (v.type == TRACEQL_STRING)
-        v.v.s = arena_dup(m->arena, v.v.s);
-    return v;
-}
-
 /* The series of the group that row is in, and of the bucket. NULL past the limit. */
 static struct tracemetric_state *series_of(struct tracemetric *m, struct tracemetric_leaf *leaf,
                                            struct tracepipe *pipe, uint32_t row, int bucket)
@@ -154,7 +146,7 @@ static struct tracemetric_state *series_of(struct tracemetric *m, struct traceme
     s->bucket = bucket;
     s->by = arena_array(m->arena, struct traceql_static, by->n);
     for (size_t i = 0; i < by->n; i++)
-        s->by[i] = keep(m, tracepipe_attribute(pipe, &by->ptr[i], row));
+        s->by[i] = traceql_keep(m->arena, tracepipe_attribute(pipe, &by->ptr[i], row));
     s->points = new_points(m, leaf->math->leaf.aggregation.op < TRACEQL_MIN_OVER_TIME ? 0 : NAN);
     s->counts = new_points(m, 0);
     vec_push(&leaf->series, s);

@@ -4,12 +4,6 @@
 
 #include "querier/traces/tracemetric_internal.h"
 
-static const char *const names[] = {
-#define X(sym, name, has_attribute) name,
-    TRACEQL_METRICS(X)
-#undef X
-};
-
 struct end {
     struct tracemetric *m;
     struct arena *a;
@@ -27,13 +21,6 @@ static struct slice attribute_text(struct arena *a, const struct traceql_attribu
     return text;
 }
 
-static struct traceql_static kept(struct arena *a, struct traceql_static v)
-{
-    if (v.type == TRACEQL_STRING)
-        v.v.s = arena_dup(a, v.v.s);
-    return v;
-}
-
 /* Labels by by(), with one more (name NULL: none). nil is left out unless there is nothing else. */
 static void set_labels(struct end *e, const struct tracemetric_leaf *leaf,
                        const struct tracemetric_state *s, const char *more, double more_value,
@@ -46,7 +33,7 @@ static void set_labels(struct end *e, const struct tracemetric_leaf *leaf,
     for (size_t i = 0; i < agg->by.n; i++)
         if (s->by[i].type != TRACEQL_NIL)
             labels[n++] = (struct tracemetric_label){attribute_text(e->a, &agg->by.ptr[i]),
-                                                     kept(e->a, s->by[i])};
+                                                     traceql_keep(e->a, s->by[i])};
     if (more)
         labels[n++] =
             (struct tracemetric_label){slice_cstr(more), {TRACEQL_FLOAT, {.f = more_value}}};
@@ -55,7 +42,7 @@ static void set_labels(struct end *e, const struct tracemetric_leaf *leaf,
                                                  {TRACEQL_STRING, {.s = SLICE("nil")}}};
     if (n == 0)
         labels[n++] = (struct tracemetric_label){
-            SLICE("__name__"), {TRACEQL_STRING, {.s = slice_cstr(names[agg->op])}}};
+            SLICE("__name__"), {TRACEQL_STRING, {.s = slice_cstr(traceql_metric_name(agg->op))}}};
     out->labels = labels;
     out->n_labels = n;
 }
@@ -90,17 +77,8 @@ static int cmp_by(const struct tracemetric_leaf *leaf, const struct tracemetric_
                   const struct tracemetric_state *r)
 {
     for (size_t i = 0; i < leaf->math->leaf.aggregation.by.n; i++) {
-        const struct traceql_static *x = &l->by[i], *y = &r->by[i];
-        int c = (x->type > y->type) - (x->type < y->type);
+        int c = traceql_cmp(&l->by[i], &r->by[i]);
 
-        if (!c && x->type == TRACEQL_STRING)
-            c = slice_cmp(x->v.s, y->v.s);
-        else if (!c && x->type == TRACEQL_BOOL)
-            c = (int)x->v.b - (int)y->v.b;
-        else if (!c && x->type == TRACEQL_FLOAT)
-            c = (x->v.f > y->v.f) - (x->v.f < y->v.f);
-        else if (!c && x->type != TRACEQL_NIL)
-            c = (x->v.i > y->v.i) - (x->v.i < y->v.i);
         if (c)
             return c;
     }
@@ -277,13 +255,6 @@ static void run_stages(struct end *e, const struct traceql_stages *stages,
     drop_empty(set);
 }
 
-static bool is_same_static(const struct traceql_static *l, const struct traceql_static *r)
-{
-    struct traceql_static v;
-
-    return l->type == r->type && traceql_apply(TRACEQL_EQ, l, r, &v) && v.v.b;
-}
-
 static bool is_name(const struct tracemetric_label *l)
 {
     return slice_eq(l->name, SLICE("__name__"));
@@ -303,7 +274,7 @@ static bool is_same_series(const struct tracemetric_series *l, const struct trac
         return false;
     for (size_t i = 0; i < l->n_labels; i++)
         if (!slice_eq(l->labels[i].name, r->labels[i].name) ||
-            !is_same_static(&l->labels[i].value, &r->labels[i].value))
+            traceql_cmp(&l->labels[i].value, &r->labels[i].value) != 0)
             return false;
     return true;
 }

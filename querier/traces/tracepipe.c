@@ -163,9 +163,7 @@ static void add_value(struct tracepipe *pipe, struct traceset *set, const struct
 
     if (set->n_values)
         memcpy(values, set->values, set->n_values * sizeof(*values));
-    values[set->n_values] = (struct traceset_value){e, *v};
-    if (v->type == TRACEQL_STRING) /* ids are lent for a moment only */
-        values[set->n_values].value.v.s = arena_dup(pipe->run, v->v.s);
+    values[set->n_values] = (struct traceset_value){e, traceql_keep(pipe->run, *v)};
     set->values = values;
     set->n_values++;
 }
@@ -174,9 +172,7 @@ static void push_set(struct tracepipe *pipe, struct tracesets *out, struct trace
 {
     if (set.n == 0)
         return;
-    if ((out->n & (out->n - 1)) == 0) /* full at 0 and the powers of two */
-        out->ptr = arena_grow(pipe->run, out->ptr, out->n * sizeof(set),
-                              (out->n ? out->n * 2 : 1) * sizeof(set));
+    out->ptr = arena_more(pipe->run, out->ptr, out->n);
     out->ptr[out->n++] = set;
 }
 
@@ -185,28 +181,10 @@ struct group_row {
     uint32_t row;
 };
 
-static int cmp_values(const struct traceql_static *l, const struct traceql_static *r)
-{
-    if (l->type != r->type)
-        return l->type < r->type ? -1 : 1;
-    switch (l->type) {
-    case TRACEQL_NIL:
-        return 0;
-    case TRACEQL_STRING:
-        return slice_cmp(l->v.s, r->v.s);
-    case TRACEQL_BOOL:
-        return (int)l->v.b - (int)r->v.b;
-    case TRACEQL_FLOAT:
-        return (l->v.f > r->v.f) - (l->v.f < r->v.f);
-    default:
-        return (l->v.i > r->v.i) - (l->v.i < r->v.i);
-    }
-}
-
 static int cmp_group_rows(const void *a, const void *b)
 {
     const struct group_row *l = a, *r = b;
-    int c = cmp_values(&l->value, &r->value);
+    int c = traceql_cmp(&l->value, &r->value);
 
     return c ? c : (l->row > r->row) - (l->row < r->row);
 }
@@ -222,16 +200,14 @@ static void run_group(struct tracepipe *pipe, const struct traceql_element *e,
     for (uint32_t i = 0; i < in->n; i++) {
         struct traceql_static v = tracefield_value(pipe->fields, e->u.group, in->rows[i]);
 
-        if (v.type == TRACEQL_STRING)
-            v.v.s = arena_dup(pipe->run, v.v.s);
-        all[n++] = (struct group_row){v, in->rows[i]};
+        all[n++] = (struct group_row){traceql_keep(pipe->run, v), in->rows[i]};
     }
     qsort(all, n, sizeof(*all), cmp_group_rows);
     for (uint32_t i = 0, first = 0; i < n; i++) {
         struct traceset set = *in;
 
         rows[i] = all[i].row;
-        if (i + 1 < n && cmp_values(&all[i].value, &all[i + 1].value) == 0)
+        if (i + 1 < n && traceql_cmp(&all[i].value, &all[i + 1].value) == 0)
             continue;
         set.rows = rows + first;
         set.n = i + 1 - first;
