@@ -22,7 +22,8 @@
  *   compactor.hint     empty → empty: this tenant has new segments, look now
  *   ruler.rules        empty → JSON list of the groups of the tenant that this ruler owns
  *   ruler.config       rpc_rules → the tenant's groups of rules in that language, of all rulers, as YAML
- *   querier.tombstones uvarint version → empty: the tenant's tombstones are at this version now
+ *   querier.tombstones uvarint version → empty: the tenant's tombstones are at this version now; querier.tombstones_logs
+ *                      those of log lines
  *   querier.query      rpc_query → body of Prometheus' /api/v1/query reply (JSON), also for errors;
  *                      with wants_exact, a histogram in it is the base64 of hist_wire.h, not an object
  *   querier.query_logs rpc_query, its expr in LogQL, for samples → the same. Peers of before do not know it

@@ -117,7 +117,7 @@ static struct err *read_volumes(struct volumes *v, struct matchers ms)
     struct logremote remote;
     struct err *e = loki_api_source(v->task, p->range, &remote);
 
-    return e ? e : loki_api_streams(&remote, ms, p->range, add_stream, v);
+    return e ? e : loki_api_streams(&remote, ms, p->range, true, add_stream, v);
 }
 
 static void scale(struct volume *one, size_t n)

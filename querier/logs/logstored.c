@@ -96,13 +96,6 @@ static struct err *stored_close(struct logjoin_origin *o)
     return e;
 }
 
-int64_t logstored_ns(int64_t ms)
-{
-    return ms > INT64_MAX / NS_PER_MS   ? INT64_MAX
-           : ms < INT64_MIN / NS_PER_MS ? INT64_MIN
-                                        : ms * NS_PER_MS;
-}
-
 /* Of the time from min_ms to max_ms, how much the query's range has. */
 static double share_of_time(const struct logstored_opts *opts)
 {
@@ -124,8 +117,8 @@ struct err *logstored_new(struct arena *a, const struct logstored_opts *opts,
                          .stats = opts->stats,
                          .arena = arena_child(a, 0),
                          .share = share_of_time(opts),
-                         .min_ns = ORR_MAX(logstored_ns(opts->min_ms), opts->query.from_ns),
-                         .max_ns = ORR_MIN(logstored_ns(opts->max_ms), opts->query.to_ns) - 1,
+                         .min_ns = ORR_MAX(logblock_ns(opts->min_ms), opts->query.from_ns),
+                         .max_ns = ORR_MIN(logblock_ns(opts->max_ms), opts->query.to_ns) - 1,
                          .steps = opts->steps};
     if (s->steps.step_ns) {
         s->n_volumes = log_steps_count(&s->steps);

@@ -13,8 +13,6 @@ struct logstored_opts {
     struct log_steps steps;        /* of volumes; none: step 0 */
     struct logsource_stats *stats; /* outlives it; raised as it goes on */
 };
-/* Saturates. */
-int64_t logstored_ns(int64_t ms);
 /*
  * Volumes are the share of the block's that the query's range has of its time, as if lines came evenly: 1 at least.
  * Memory: a child of a.

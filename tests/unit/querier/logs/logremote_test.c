@@ -276,7 +276,7 @@ TEST(logremote_streams_have_the_volume_of_the_fullest_replica)
     say_stream(&g.peers.p[1], 1, "a", 120);
     say_stream(&g.peers.p[1], 2, "b", 50);
     say_stream(&g.peers.p[2], 2, "b", 40);
-    CHECK_OK(logremote_streams(&g.remote, (struct matchers){0}, range, &s));
+    CHECK_OK(logremote_streams(&g.remote, (struct matchers){0}, range, true, &s));
     while (logremote_streams_next(s, &st))
         buf_printf(&g.out, "%.*s %llu %llu; ", SLICE_ARG(labels_get(st.labels, SLICE("app"))),
                    (unsigned long long)st.entries, (unsigned long long)st.bytes);
@@ -300,7 +300,7 @@ TEST(logremote_streams_have_steps_of_the_fullest_replica)
     say_stream(&g.peers.p[1], 1, "a", 100);
     say_step(&g.peers.p[1], 0, 70);
     say_step(&g.peers.p[1], 2, 30);
-    CHECK_OK(logremote_streams(&g.remote, (struct matchers){0}, range, &s));
+    CHECK_OK(logremote_streams(&g.remote, (struct matchers){0}, range, true, &s));
     while (logremote_streams_next(s, &st)) {
         buf_printf(&g.out, "%.*s", SLICE_ARG(labels_get(st.labels, SLICE("app"))));
         for (size_t i = 0; i < 4; i++)
@@ -316,7 +316,7 @@ TEST(logremote_streams_have_steps_of_the_fullest_replica)
         say_stream(&g.peers.p[i], 1, "a", 100);
         say_step(&g.peers.p[i], 4, 60);
     }
-    CHECK_OK(logremote_streams(&g.remote, (struct matchers){0}, range, &s));
+    CHECK_OK(logremote_streams(&g.remote, (struct matchers){0}, range, true, &s));
     while (logremote_streams_next(s, &st))
         ;
     CHECK_ERR(logremote_streams_close(s), ERR_CORRUPT, "not asked for");
