@@ -815,8 +815,8 @@ static void check_names(struct rig *g, struct logremote_range range, const char 
 
 TEST(logstored_streams_and_names_are_of_what_is_left)
 {
-    struct logremote_range all = {.start_ns = T0 - HOUR, T0 + 8 * HOUR},
-                           late = {T0 + HOUR, .end_ns = T0 + 8 * HOUR};
+    struct logremote_range all = {.start_ns = T0 - HOUR, .end_ns = T0 + 8 * HOUR};
+    struct logremote_range late = {.start_ns = T0 + HOUR, .end_ns = T0 + 8 * HOUR};
     struct rig g;
 
     rig_up(&g, 0);
