@@ -452,7 +452,8 @@ static struct err *volumes_of(struct prom_task *t, struct slice index, struct vo
     v->names = names;
     elastic_api_remote(t, &remote);
     if ((e = elastic_names_parse(t->arena, index, names)) ||
-        (e = logremote_streams(&remote, (struct matchers){0}, elastic_api_recent(t), &streams)))
+        (e = logremote_streams(&remote, (struct matchers){0}, elastic_api_recent(t), true,
+                               &streams)))
         return e;
     while (!e && logremote_streams_next(streams, &one))
         e = add_volume(v, &one);

@@ -80,7 +80,8 @@ static struct err *check_older(struct running *x, int64_t before_ns)
     struct err *e = NULL;
 
     for (size_t i = 0; i < x->plan.n_selects && !has_any && !e; i++) {
-        if ((e = logremote_streams(&x->remote, x->plan.selects[i].logs.matchers, range, &streams)))
+        if ((e = logremote_streams(&x->remote, x->plan.selects[i].logs.matchers, range, false,
+                                   &streams)))
             break;
         has_any = logremote_streams_next(streams, &st);
         e = logremote_streams_close(streams);

@@ -62,17 +62,17 @@ struct prom_metrics {
 
 struct prom_tasks; /* the pool and its books */
 
-/* Deleting: POST admin/tsdb/… */
+/* Deleting: POST admin/tsdb/… of series, loki/api/v1/delete of log lines */
 struct prom_admin_opts {
-    bool is_enabled;
+    bool is_enabled; /* of series; of log lines each tenant's deletion_mode says */
     struct objstore *objstore;
     /* Tells everybody that the tenant's tombstones are at this version, and waits a moment for the
      * queriers to have heard. On a worker. */
-    void (*announce)(void *arg, struct slice tenant, uint64_t version);
+    void (*announce)(void *arg, struct slice signal, struct slice tenant, uint64_t version);
     void *arg;
     /* Has the one who may write the list make a change (tombstone_change_encode()) where objstore_needs_one_writer() says yes;
      * the list's version with it. On a worker. NULL: it does not. */
-    struct err *(*forward)(void *arg, struct slice tenant, struct slice change,
+    struct err *(*forward)(void *arg, struct slice signal, struct slice tenant, struct slice change,
                            uint64_t *ret_version);
 };
 
