@@ -9,8 +9,10 @@
 #include "common/base/metric.h"
 #include "common/model/late_writes.h"
 #include "common/model/limits.h"
+#include "common/process/elastic_page.h"
 #include "common/process/process_conf.h"
 #include "common/process/rules_page.h"
+#include "querier/api/elastic_api.h"
 #include "querier/api/loki_api.h"
 #include "querier/api/prom_api.h"
 #include "querier/engine/engine.h"
@@ -123,6 +125,7 @@ struct querier {
     struct planner *planner;
     struct prom_api *api;
     struct loki_api *loki;
+    struct elastic_api *elastic;
     struct loop_timer *drain_timer; /* loop 0's */
     process_done_fn *drained;
     void *drained_arg;
@@ -526,6 +529,7 @@ static void querier_close(void *role)
     loki_api_stop(q->loki);
     prom_api_free(q->api);
     loki_api_free(q->loki);
+    elastic_api_free(q->elastic);
     planner_free(q->planner);
     if (q->splitter)
         metric_unregister_collector(collect_splits, q);
@@ -586,6 +590,10 @@ static void build(struct querier *q, const struct querier_conf *conf)
     prom_api_routes(q->api, process_http(q->process));
     q->loki = loki_api_new(prom_api_tasks(q->api));
     loki_api_routes(q->loki, process_http(q->process));
+    q->elastic = elastic_api_new(prom_api_tasks(q->api));
+    elastic_api_routes(q->elastic, process_http(q->process));
+    if (!(process_roles(q->process) & MEMBER_INGESTER)) /* whose door has them, for _bulk */
+        elastic_page_routes(process_http(q->process));
     rules_page_routes(q->process);
     prom_api_rpc(q->api, process_rpc(q->process));
     metric_register_collector(collect, q);

@@ -202,6 +202,7 @@ static const struct route {
     {HTTP_GET, "/loki/api/v1/delete", loki_delete_list},
     {HTTP_DELETE, "/loki/api/v1/delete", loki_delete_cancel},
     {HTTP_GET, "/loki/api/v1/tail", loki_tail},
+    {HTTP_GET, "/api/v1/events", loki_events},
     {HTTP_GET, "/api/prom/tail", loki_tail},
     {HTTP_GET, "/loki/api/v1/status/buildinfo", buildinfo},
 };

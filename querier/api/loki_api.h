@@ -5,6 +5,8 @@
  *   index/volume_range, detected_labels, detected_fields, detected_field/{name}/values, patterns,
  *   format_query, drilldown-limits, tail (loki_tail.h), delete (loki_delete.c), status/buildinfo
  *
+ * and /api/v1/events (loki_events.c).
+ *
  * GET, and POST with a form. Parameters, answers and messages are Loki's (its docs/reference/loki-http-api);
  * errors are plain text. Not here: index/shards, which only Loki's own query frontend asks.
  *

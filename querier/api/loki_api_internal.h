@@ -53,6 +53,7 @@ void loki_detect_fields(struct http_request *r);
 void loki_detect_values(struct http_request *r);
 void loki_patterns(struct http_request *r);
 void loki_tail(struct http_request *r);
+void loki_events(struct http_request *r);
 void loki_limits(struct http_request *r);
 void loki_delete_add(struct http_request *r);
 void loki_delete_list(struct http_request *r);

@@ -130,6 +130,7 @@ struct prom_task {
     size_t n_warnings, n_infos;
     /* of a raw answer, static; NULL: JSON in its frame */
     const char *content_type, *content_encoding;
+    const char *error_type; /* of errors of a raw answer, static; NULL: plain text */
     bool is_raw;
     prom_error_fn *write_err; /* of a raw answer */
     int success_status;       /* 0: 200; 204 has no body */
@@ -160,6 +161,9 @@ void prom_task_raw(struct prom_tasks *ts, struct http_request *r, struct slice t
 void prom_task_raw_as(struct prom_tasks *ts, struct http_request *r, struct slice tenant,
                       int64_t timeout_ms, prom_work_fn *work, void *params,
                       prom_error_fn *write_err);
+/* The same where errors are JSON. */
+void prom_task_raw_json(struct prom_tasks *ts, struct http_request *r, struct slice tenant,
+                        prom_work_fn *work, void *params, prom_error_fn *write_err);
 /* On the worker, between two entries of a list: sends what t->out holds if it is worth it. */
 ORR_CHECKED struct err *prom_task_flush(struct prom_task *t);
 /* The same for an answer that is in memory anyway: does not wait for a slow client, so that the
