@@ -78,8 +78,8 @@ class Run(kill_steps.Run):
             raise AssertionError(f"{len(lost)} of {len(self.acked)} acknowledged lines are not there: {lost[:3]}; twice, or never "
                                  f"sent: {wrong[:3]}")
 
-    def start_again(self):
-        super().start_again()
+    def restart(self):
+        super().restart()
         self.check_answer()
 
     def is_let_go(self):
@@ -109,7 +109,7 @@ class Run(kill_steps.Run):
         self.until_done("no frame to be listed", lambda: counter(self.o.addr, "orrery_loghead_frames{") == 0)
         check(not files_below(f"{self.o.dir}/data/logs/upload"), "logs/upload holds something")
         if self.kills:  # what was dropped does not come back by the log
-            self.start_again()
+            self.restart()
             self.until_done("nothing to be held", lambda: not self.rest())
 
 
