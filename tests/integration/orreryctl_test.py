@@ -571,7 +571,8 @@ def test_tenants_are_copied_and_deleted(t):
     check(answers(o.addr) == want, "a dry run deletes")
     ctl(bucket, "tenant", "delete", TENANT, "--yes")
     left = [f for f in contents(bucket) if TENANT in f.split("/")]
-    check(sorted(left) == [f"metrics/{TENANT}/{name}" for name in ("catalogue", "tombstones")], f"left: {left}")
+    check(sorted(left) == [f"logs/{TENANT}/tombstones",
+                           *(f"metrics/{TENANT}/{name}" for name in ("catalogue", "tombstones"))], f"left: {left}")
     check(not catalogue(bucket)["blocks"] and not catalogue(bucket)["retired"], "the catalogue is not empty")
     wait_for("readers to see nothing", lambda: not any(answers(o.addr)), 60)
     check(answers(o.addr, "copy") == want, "the copy went, too")

@@ -83,8 +83,8 @@ def test_a_cold_query_is_cheap_and_a_warm_one_free(t):
     o = again(t, o, server, "cold")
     want, cold = ask(o, QUERIES[0], start, end)
     check(want, "an answer")
-    # the catalogue and the list of deletions besides
-    check(0 < cold["gets"] <= 6 * n + 2, f"{cold} for {n} blocks")
+    # summary, meta.json, index and chunks; the catalogue and the list of deletions besides
+    check(0 < cold["gets"] <= 4 * n + 2, f"{cold} for {n} blocks")
     got, warm = ask(o, QUERIES[0], start, end)
     check(got == want and warm == {"gets": 0, "bytes": 0}, f"warm: {warm}")
     check(metric(o, "orrery_querier_objstore_gets_total") == cold["gets"], "and they are counted")
