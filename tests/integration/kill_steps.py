@@ -126,7 +126,7 @@ class OnDisk:
 
     def leftovers(self, blocks):
         live = {f"{self.SIGNAL}/{TENANT}/{b['ulid']}" for b in blocks}
-        ours = {f"{self.SIGNAL}/{TENANT}/catalogue", ".orrery/lock"}
+        ours = {".orrery/lock", *(f"{self.SIGNAL}/{TENANT}/{name}" for name in ("catalogue", "tombstones"))}
         return [f for f in files_below(self.bucket()) if f not in ours and "/".join(f.split("/")[:3]) not in live]
 
 
