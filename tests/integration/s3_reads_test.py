@@ -7,7 +7,8 @@ import shutil
 import urllib.parse
 
 from orrery_test import Single, api, check, http_call, main, push_ok, wait_for
-from s3_store_test import blocks, flush, metric, now_ms, swift
+from s3_server import a_server
+from s3_store_test import blocks, flush, metric, now_ms
 
 SERIES = 1500
 WINDOWS = 3
@@ -55,7 +56,7 @@ def again(t, o, server, name, *args, keep=False):
 
 
 def test_answers_are_the_same_with_much_memory_and_with_little(t):
-    server = swift(t)
+    server = a_server(t)
     o = Single(t, "writer", args=server.options("reads"), env=server.keys).wait_ready()
     start = fill(o)
     n = len(blocks(o))
@@ -74,7 +75,7 @@ def test_answers_are_the_same_with_much_memory_and_with_little(t):
 
 
 def test_a_cold_query_is_cheap_and_a_warm_one_free(t):
-    server = swift(t)
+    server = a_server(t)
     o = Single(t, "writer", args=server.options("reads"), env=server.keys).wait_ready()
     start = fill(o)
     end = start + WINDOWS * 7_200_000
@@ -126,7 +127,7 @@ def skipped(o, query, start):
 
 def test_a_selective_query_opens_the_blocks_that_have_something(t):
     """Of the others it reads a summary each, once; the disk keeps those. Names and values ask them, too."""
-    server = swift(t)
+    server = a_server(t)
     args = ["--compactor.dry-run=true"]
     o = Single(t, "writer", args=server.options("reads", *args), env=server.keys).wait_ready()
     start = fill_many(o)
