@@ -535,6 +535,7 @@ static struct err *open_store(struct ingester_logs *l)
                                 .seal_wal_bytes = c->logs_seal_wal_bytes,
                                 .push_queue_bytes = c->push_queue_bytes,
                                 .idle_ms = c->logs_idle_ns / NS_PER_MS,
+                                .has_filters = process_rf(l->ing->process) == 1,
                                 .grace_ms = c->cut_grace_ns / NS_PER_MS};
     struct err *e = wal_open(&wal, &l->wal);
 

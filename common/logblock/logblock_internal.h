@@ -82,6 +82,15 @@ ORR_CHECKED struct err *logblock_in_hold(struct logblock_in *in,
 ORR_CHECKED struct err *logblock_narrow(struct logblock *b, const struct slice *needles, size_t n,
                                         uint64_t *set, uint64_t *touched);
 
+/* ---- pages as they are ---- */
+
+/* Whether a page of so many bytes of lines is worth having as it is: it is not small, and what is put before it would not become a
+ * small one either. */
+bool logblock_writer_takes(const struct logblock_writer *w, uint64_t raw);
+/* The page's entries are the next ones of the stream. It becomes one of the block, unread. */
+ORR_CHECKED struct err *logblock_writer_page(struct logblock_writer *w,
+                                             const struct logblock_part *p);
+
 /* ---- a query ---- */
 
 /* A stream that matches, and which pages have lines of it in the range. */

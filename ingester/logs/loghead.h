@@ -54,6 +54,8 @@ struct loghead_opts {
     int64_t push_queue_bytes;  /* batches waiting for shard threads; 0: 256 MiB */
     int64_t idle_ms;           /* a stream without lines for so long is not active; 0: 1 h */
     int64_t grace_ms;          /* from a window's end until its segments are cut; 0: 15 min */
+    /* Pages get needle filters, so that blocks can take them over: where no other ingester has the lines, too. */
+    bool has_filters;
     int64_t regex_cache_bytes; /* remembered regexes, over all shards; 0: 16 MiB */
     const struct clock *clock; /* NULL: the system's */
 };

@@ -163,6 +163,7 @@ struct logshard {
     VEC(struct logfile *) files; /* the shard thread's: all that have frames */
     uint32_t next_file;
     struct logpage_builder *builder;
+    struct logfilter_grams grams;
     struct loghead_replay_stats replay;
     struct logshard_metrics m;
 };

@@ -14,6 +14,7 @@
 
 struct line_ref {
     const struct logline *line;
+    int64_t t_ns;
     uint32_t stream; /* index in the frame */
     uint32_t order;  /* of arrival */
 };
@@ -44,14 +45,10 @@ static int cmp_stream(const void *a, const void *b)
     return hash128_cmp(((const struct seal_stream *)a)->fp, ((const struct seal_stream *)b)->fp);
 }
 
-static int cmp_line(const void *a, const void *b)
+static int cmp_arrival(const void *a, const void *b)
 {
     const struct line_ref *x = a, *y = b;
 
-    if (x->stream != y->stream)
-        return x->stream < y->stream ? -1 : 1;
-    if (x->line->t_ns != y->line->t_ns)
-        return x->line->t_ns < y->line->t_ns ? -1 : 1;
     return (x->order > y->order) - (x->order < y->order);
 }
 
@@ -84,7 +81,7 @@ static size_t unite(struct line_ref *l, size_t n)
         for (size_t i = 1; i < n; i++)
             if (!same_content(l[keep - 1].line, l[i].line))
                 l[keep++] = l[i];
-        qsort(l, keep, sizeof(*l), cmp_line);
+        qsort(l, keep, sizeof(*l), cmp_arrival);
         return keep;
     }
     for (size_t i = 1; i < n; i++) {
@@ -105,9 +102,7 @@ static size_t unite_all(struct line_ref *l, size_t n)
     for (size_t i = 0, k; i < n; i += k) {
         size_t kept;
 
-        for (k = 1;
-             i + k < n && l[i + k].stream == l[i].stream && l[i + k].line->t_ns == l[i].line->t_ns;
-             k++)
+        for (k = 1; i + k < n && l[i + k].stream == l[i].stream && l[i + k].t_ns == l[i].t_ns; k++)
             ;
         kept = unite(l + i, k);
         memmove(l + out, l + i, kept * sizeof(*l));
@@ -126,34 +121,78 @@ static size_t line_bytes(const struct logline *l)
     return (sizeof(*l) + l->line_len + l->meta_len + 7) & ~(size_t)7;
 }
 
-/* All lines of the generation; index: by ref, the stream in the frame. */
+/* Where the lines that came in order end, of those from start on. */
+static size_t end_of_run(const struct line_ref *l, size_t start, size_t n)
+{
+    size_t end = start + 1;
+
+    while (end < n && l[end - 1].t_ns <= l[end].t_ns)
+        end++;
+    return end;
+}
+
+/* Of l the runs [0, mid) and [mid, n) become one; equal times stay as they came. spare: room for as many. */
+static void merge_runs(struct line_ref *l, size_t mid, size_t n, struct line_ref *spare)
+{
+    size_t i = 0, k = mid, at = 0;
+
+    memcpy(spare, l, mid * sizeof(*l));
+    while (i < mid && k < n)
+        l[at++] = l[k].t_ns < spare[i].t_ns ? l[k++] : spare[i++];
+    memcpy(l + at, spare + i, (mid - i) * sizeof(*l));
+}
+
+/* By time and arrival, of one stream, as they arrived: runs of ascending times, few as a rule. */
+static void sort_by_time(struct line_ref *l, size_t n, struct line_ref *spare)
+{
+    size_t first;
+
+    while ((first = end_of_run(l, 0, n)) < n)
+        for (size_t at = 0; at < n;) {
+            size_t mid = at ? end_of_run(l, at, n) : first, end;
+
+            if (mid == n)
+                break;
+            end = end_of_run(l, mid, n);
+            merge_runs(l + at, mid - at, end - at, spare);
+            at = end;
+        }
+}
+
+/* All lines of the generation, by stream, time and arrival; index: by ref, the stream in the frame. */
 static struct line_ref *collect(const struct seal *s, const uint32_t *index, size_t *ret_n)
 {
-    struct line_ref *all = mem_new_array(struct line_ref, s->gen->entries + 1);
-    size_t n = 0;
-    bool is_sorted = true;
+    size_t n = 0, n_streams = s->streams.len, *ends = mem_new_array(size_t, n_streams + 2);
+    struct line_ref *all = mem_new_array(struct line_ref, s->gen->entries + 1), *out;
 
     VEC_FOREACH (b, &s->gen->blocks)
         for (size_t at = 0; at < b->used;) {
             const struct logline *l = (const struct logline *)(const void *)(b->ptr + at);
 
-            all[n] = (struct line_ref){l, index[l->ref], (uint32_t)n};
-            if (n && cmp_line(&all[n - 1], &all[n]) > 0)
-                is_sorted = false;
+            all[n] = (struct line_ref){l, l->t_ns, index[l->ref], (uint32_t)n};
+            ends[all[n].stream + 2]++;
             n++;
             at += line_bytes(l);
         }
-    if (!is_sorted)
-        qsort(all, n, sizeof(*all), cmp_line);
+    out = mem_new_array(struct line_ref, n + 1);
+    for (size_t k = 2; k < n_streams + 2; k++)
+        ends[k] += ends[k - 1];
+    for (size_t i = 0; i < n; i++)
+        out[ends[all[i].stream + 1]++] = all[i];
+    for (size_t k = 0; k < n_streams; k++)
+        sort_by_time(out + ends[k], ends[k + 1] - ends[k], all);
+    mem_free(all);
+    mem_free(ends);
     *ret_n = n;
-    return all;
+    return out;
 }
 
 struct frame_out {
     struct logpage_builder *builder;
+    struct logfilter_grams *grams; /* NULL: pages have no filters */
     struct arena *arena;
     VEC(struct logpage_entry) entries; /* of the page being filled */
-    size_t page_raw;
+    size_t page_raw, page_aim;
     struct logframe_head head;
     struct logframe_stream *streams;
     VEC(struct logframe_page) pages;
@@ -169,9 +208,17 @@ static struct err *end_page(struct frame_out *o)
     if (!o->entries.len)
         return NULL;
     if ((e = logpage_build(o->builder, o->entries.ptr, o->entries.len, LOGPAGE_LEVEL,
-                           &o->page_bytes, NULL)))
+                           &o->page_bytes, o->grams)))
         return e;
     p.bytes = (uint32_t)(o->page_bytes.len - before);
+    if (o->grams) {
+        struct logfilter_bits bits = logfilter_bits_of(o->grams);
+
+        p.filter_class = bits.size_class;
+        p.filter_bytes = (uint32_t)logfilter_bits_bytes(&bits);
+        logfilter_bits_write(&bits, &o->page_bytes);
+        logfilter_bits_done(&bits);
+    }
     p.entries = (uint32_t)o->entries.len;
     VEC_FOREACH (en, &o->entries) {
         p.min_ns = ORR_MIN(p.min_ns, en->ts_ns);
@@ -194,7 +241,7 @@ static struct err *add_line(struct frame_out *o, const struct line_ref *r)
     struct err *e;
 
     if (o->entries.len &&
-        (o->page_raw + raw > LOGPAGE_AIM_BYTES || o->entries.len == LOGPAGE_MAX_ENTRIES) &&
+        (o->page_raw + raw > o->page_aim || o->entries.len == LOGPAGE_MAX_ENTRIES) &&
         (e = end_page(o)))
         return e;
     if (!logrecord_metadata(o->arena, slice_of(l->bytes + l->line_len, l->meta_len), &en.meta))
@@ -214,6 +261,44 @@ static struct err *add_line(struct frame_out *o, const struct line_ref *r)
     o->head.min_ns = ORR_MIN(o->head.min_ns, l->t_ns);
     o->head.max_ns = ORR_MAX(o->head.max_ns, l->t_ns);
     return NULL;
+}
+
+/*
+ * The lines of one stream. One that fills half a page or more has pages of its own, all about equally large, so
+ * that a block can take them over as they are. The last one has what is left, a little more than its share or less.
+ */
+static struct err *add_stream(struct frame_out *o, const struct line_ref *l, size_t n)
+{
+    size_t raw = 0, n_pages, first;
+    bool is_own;
+    struct err *e = NULL;
+
+    for (size_t i = 0; i < n; i++)
+        raw += (size_t)l[i].line->line_len + l[i].line->meta_len;
+    is_own = raw >= LOGPAGE_AIM_BYTES / 2;
+    if (is_own && (e = end_page(o)))
+        return e;
+    first = o->pages.len;
+    n_pages = (raw + LOGPAGE_AIM_BYTES - 1) / LOGPAGE_AIM_BYTES;
+    for (size_t i = 0; i < n && !e; i++) {
+        o->page_aim = !is_own                              ? LOGPAGE_AIM_BYTES
+                      : o->pages.len - first + 1 < n_pages ? raw / n_pages + raw / n / 2 + 1
+                                                           : LOGPAGE_AIM_BYTES * 9 / 8;
+        e = add_line(o, &l[i]);
+    }
+    return e || !is_own ? e : end_page(o);
+}
+
+static struct err *add_all(struct frame_out *o, const struct line_ref *l, size_t n)
+{
+    struct err *e = NULL;
+
+    for (size_t i = 0, k; i < n && !e; i += k) {
+        for (k = 1; i + k < n && l[i + k].stream == l[i].stream; k++)
+            ;
+        e = add_stream(o, l + i, k);
+    }
+    return e ? e : end_page(o);
 }
 
 /* The streams in the order of the frame, and where each ref is in it. */
@@ -256,17 +341,15 @@ static struct err *build(struct seal *s, struct buf *out)
     uint32_t *index = order_streams(s, &o, &labels);
     size_t n, kept;
     struct line_ref *all = collect(s, index, &n);
-    struct err *e = NULL;
+    struct err *e;
 
     if (!s->shard->builder)
         s->shard->builder = logpage_builder_new();
     o.builder = s->shard->builder;
+    o.grams = h->opts.has_filters ? &s->shard->grams : NULL;
     kept = unite_all(all, n);
     s->twice = n - kept;
-    for (size_t i = 0; i < kept && !e; i++)
-        e = add_line(&o, &all[i]);
-    if (!e)
-        e = end_page(&o);
+    e = add_all(&o, all, kept);
     o.head.n_pages = (uint32_t)o.pages.len;
     if (!e)
         e = logframe_build(&o.head, s->table->tenant->slice, o.streams, o.pages.ptr,
