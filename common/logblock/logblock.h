@@ -93,6 +93,14 @@ struct logblock_bound {
     double min, max;
 };
 
+/* Whether it leaves anything of the page, as header and trees alone say. For whoever knows that no stream has a label of the name;
+ * of structured metadata the page is asked. */
+ORR_CHECKED struct err *logblock_bound_may(struct logpage *p, const struct logblock_bound *b,
+                                           bool *ret);
+/* Takes out of want, a set of the page's entries, what it leaves out. *ret_has false: that was all. */
+ORR_CHECKED struct err *logblock_bound_narrow(struct logpage *p, const struct logblock_bound *b,
+                                              uint64_t *want, bool *ret_has);
+
 struct logblock_query {
     struct matchers matchers;
     int64_t from_ns, to_ns; /* to is exclusive */

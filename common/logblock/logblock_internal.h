@@ -146,12 +146,6 @@ void logblock_page_done(struct logblock_page *p);
 /* Whether the bound says anything of this block. */
 ORR_CHECKED struct err *logblock_bound_counts(struct logblock *b,
                                               const struct logblock_bound *bound, bool *ret);
-/* Whether it leaves anything of the page, as header and trees alone say. */
-ORR_CHECKED struct err *logblock_bound_may(struct logblock_page *p, const struct logblock_bound *b,
-                                           bool *ret);
-/* Takes out of p->want, which is there, what it leaves out. *ret_has false: that was all. */
-ORR_CHECKED struct err *logblock_bound_narrow(struct logblock_page *p,
-                                              const struct logblock_bound *b, bool *ret_has);
 
 /* Entries [at, end) of a page, one after the other, forward or backward. */
 struct logblock_run {

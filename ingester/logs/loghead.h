@@ -35,6 +35,7 @@
 #include "common/base/arena.h"
 #include "common/base/clock.h"
 #include "common/base/err.h"
+#include "common/logblock/logblock.h"
 #include "common/model/matcher.h"
 #include "common/wal/wal.h"
 #include "ingester/metrics/batch.h"
@@ -109,6 +110,9 @@ struct loghead_query {
      * together with volumes. */
     const struct slice *needles;
     size_t n_needles;
+    /* NULL: none. Of entries in frames those are left out that it leaves out (logblock.h), if no stream that matches has a label of
+     * the name. Lent and allowed likewise. */
+    const struct logblock_bound *bound;
 };
 struct loghead_stream {
     struct hash128 fp;
