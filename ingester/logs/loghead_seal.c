@@ -37,7 +37,6 @@ struct seal {
     struct err *err;
     uint64_t twice;
     uint32_t next_ref; /* capture goes on here */
-    VEC(uint32_t) refs;
 };
 
 static int cmp_stream(const void *a, const void *b)
@@ -111,11 +110,6 @@ static size_t unite_all(struct line_ref *l, size_t n)
     return out;
 }
 
-static const struct logline *first_line(const struct logblock_mem *b)
-{
-    return (const struct logline *)(const void *)b->ptr;
-}
-
 static size_t line_bytes(const struct logline *l)
 {
     return (sizeof(*l) + l->line_len + l->meta_len + 7) & ~(size_t)7;
@@ -159,8 +153,9 @@ static void sort_by_time(struct line_ref *l, size_t n, struct line_ref *spare)
         }
 }
 
-/* All lines of the generation, by stream, time and arrival; index: by ref, the stream in the frame. */
-static struct line_ref *collect(const struct seal *s, const uint32_t *index, size_t *ret_n)
+/* All lines of the generation, by stream, time and arrival; index: by ref, the stream in the frame. raw: what each stream has. */
+static struct line_ref *collect(const struct seal *s, const uint32_t *index, uint64_t *raw,
+                                size_t *ret_n)
 {
     size_t n = 0, n_streams = s->streams.len, *ends = mem_new_array(size_t, n_streams + 2);
     struct line_ref *all = mem_new_array(struct line_ref, s->gen->entries + 1), *out;
@@ -171,6 +166,7 @@ static struct line_ref *collect(const struct seal *s, const uint32_t *index, siz
 
             all[n] = (struct line_ref){l, l->t_ns, index[l->ref], (uint32_t)n};
             ends[all[n].stream + 2]++;
+            raw[all[n].stream] += l->line_len + l->meta_len;
             n++;
             at += line_bytes(l);
         }
@@ -195,6 +191,7 @@ struct frame_out {
     size_t page_raw, page_aim;
     struct logframe_head head;
     struct logframe_stream *streams;
+    uint64_t *raw; /* of each stream: what it has, those that are there twice counted twice */
     VEC(struct logframe_page) pages;
     struct buf page_bytes;
 };
@@ -269,13 +266,10 @@ static struct err *add_line(struct frame_out *o, const struct line_ref *r)
  */
 static struct err *add_stream(struct frame_out *o, const struct line_ref *l, size_t n)
 {
-    size_t raw = 0, n_pages, first;
-    bool is_own;
+    size_t raw = o->raw[l->stream], n_pages, first;
+    bool is_own = raw >= LOGPAGE_AIM_BYTES / 2;
     struct err *e = NULL;
 
-    for (size_t i = 0; i < n; i++)
-        raw += (size_t)l[i].line->line_len + l[i].line->meta_len;
-    is_own = raw >= LOGPAGE_AIM_BYTES / 2;
     if (is_own && (e = end_page(o)))
         return e;
     first = o->pages.len;
@@ -312,6 +306,7 @@ static uint32_t *order_streams(struct seal *s, struct frame_out *o, struct buf *
         n_refs = ORR_MAX(n_refs, st->ref + 1);
     index = mem_new_array(uint32_t, n_refs + 1);
     o->streams = mem_new_array(struct logframe_stream, s->streams.len + 1);
+    o->raw = mem_new_array(uint64_t, s->streams.len + 1);
     for (uint32_t i = 0; i < s->streams.len; i++) {
         const struct seal_stream *st = &s->streams.ptr[i];
 
@@ -340,7 +335,7 @@ static struct err *build(struct seal *s, struct buf *out)
     struct buf labels = {0};
     uint32_t *index = order_streams(s, &o, &labels);
     size_t n, kept;
-    struct line_ref *all = collect(s, index, &n);
+    struct line_ref *all = collect(s, index, o.raw, &n);
     struct err *e;
 
     if (!s->shard->builder)
@@ -357,6 +352,7 @@ static struct err *build(struct seal *s, struct buf *out)
     mem_free(all);
     mem_free(index);
     mem_free(o.streams);
+    mem_free(o.raw);
     buf_done(&labels);
     buf_done(&o.page_bytes);
     vec_done(&o.entries);
@@ -402,7 +398,6 @@ static void seal_free(struct seal *s)
 {
     loggen_unref(s->gen);
     vec_done(&s->streams);
-    vec_done(&s->refs);
     buf_done(&s->labels);
     mem_free(s);
 }
@@ -423,7 +418,7 @@ static bool run_sealed(void *arg)
     if (s->sealed) {
         ORR_ASSERT(tb->gens.ptr[0] == s->gen);
         vec_push(&tb->frames, s->sealed);
-        logtable_hold(tb, s->refs.ptr, s->refs.len);
+        logtable_hold(tb, s->gen->stream_refs.ptr, s->gen->stream_refs.len);
         logfile_count(sh, s->sealed);
         logsegment_add(sh->head, s->gen->segment, s->sealed);
         loggen_unref(s->gen);
@@ -471,11 +466,11 @@ static bool run_capture(void *arg)
 {
     struct seal *s = arg;
     struct logtable *tb = s->table;
-    uint32_t end = (uint32_t)ORR_MIN((size_t)s->next_ref + CAPTURE_STREAMS, s->refs.len);
+    uint32_t end = (uint32_t)ORR_MIN((size_t)s->next_ref + CAPTURE_STREAMS, s->gen->stream_refs.len);
     struct err *e;
 
     for (; s->next_ref < end; s->next_ref++) {
-        uint32_t ref = s->refs.ptr[s->next_ref];
+        uint32_t ref = s->gen->stream_refs.ptr[s->next_ref];
         struct seal_stream st = {
             .fp = tb->streams.ptr[ref].fp, .ref = ref, .at = (uint32_t)s->labels.len};
 
@@ -483,7 +478,7 @@ static bool run_capture(void *arg)
         st.len = (uint32_t)s->labels.len - st.at;
         vec_push(&s->streams, st);
     }
-    if (s->next_ref < s->refs.len)
+    if (s->next_ref < s->gen->stream_refs.len)
         return true;
     e = job_run(s->shard->head->sealers, NULL, seal_work, NULL, s);
     if (e) {
@@ -493,29 +488,12 @@ static bool run_capture(void *arg)
     return false;
 }
 
-/* Refs that are in the generation, each once. A scan of memory: some hundred microseconds for 16 MiB. */
-static void find_refs(struct seal *s)
-{
-    size_t n = s->table->streams.len;
-    uint64_t *seen = mem_new_array(uint64_t, n / 64 + 1);
-
-    VEC_FOREACH (b, &s->gen->blocks)
-        for (const struct logline *l = first_line(b); (const uint8_t *)l < b->ptr + b->used;
-             l = (const struct logline *)(const void *)((const uint8_t *)l + line_bytes(l)))
-            if (!(seen[l->ref / 64] >> (l->ref % 64) & 1)) {
-                seen[l->ref / 64] |= 1ull << (l->ref % 64);
-                vec_push(&s->refs, l->ref);
-            }
-    mem_free(seen);
-}
-
 static void begin(struct logshard *sh, struct logtable *tb)
 {
     struct seal *s = mem_new(struct seal);
 
     *s = (struct seal){.shard = sh, .table = tb, .gen = tb->gens.ptr[0]};
     loggen_ref(s->gen);
-    find_refs(s);
     s->msg = (struct mailbox_msg){.fn = run_capture, .arg = s};
     mailbox_post(&sh->box, &s->msg);
 }
