@@ -15,6 +15,7 @@
  * Reads all of it, one page at a time in memory. Blocking; owner: the calling thread.
  */
 #pragma once
+#include "common/block/tombstone_list.h"
 #include "common/logblock/logblock.h"
 #include "compactor/segcheck.h"
 
@@ -33,6 +34,9 @@ ORR_CHECKED struct err *logcheck_open_block(struct block_reader *streams, struct
                                             struct segcheck *ret_found);
 /* Decodes all of a segment. ERR_CORRUPT. */
 ORR_CHECKED struct err *logcheck_deep(const struct logcheck *c);
+/* Whether a block has lines that t deletes. streams as above. */
+ORR_CHECKED struct err *logcheck_holds(struct block_reader *streams, const struct tombstone *t,
+                                       bool *ret);
 void logcheck_close(struct logcheck *c); /* NULL is allowed */
 
 /* What logblock_merge() is given: so many sources, which read from c. ret has room for them. */

@@ -263,8 +263,8 @@ static struct err *make_block(struct flushing *f, struct segflush_result *ret)
     if (e)
         return e;
     /* before the name, of which they are part */
-    if (f->inputs.len && (e = tombstone_list_load(f->opts->store, signal_name(f->opts->signal),
-                                                  f->job->tenant, &f->tombs, NULL)))
+    if (f->inputs.len &&
+        (e = signal_tombstones(f->opts->signal, f->opts->store, f->job->tenant, &f->tombs)))
         return e;
     while (f->inputs.len) {
         name_block(f);
