@@ -58,7 +58,7 @@ static const struct command ctl_commands[] = {
     {"tenant", "delete", "TENANT", 1, 1, CTL_BIT(CTL_DRY) | CTL_BIT(CTL_YES) | CTL_BIT(CTL_FORCE),
      false, ctl_tenant_delete,
      "Deletes every object of a tenant, of all signals. Readers see nothing from its first step "
-     "on, also of what ingesters still hold, which is left out of blocks later. Ended in between, "
+     "on, also of what ingesters still hold, which is left out of later blocks. Ended in between, "
      "it goes on when called again."},
     {"rules", "check", "PATH…", 1, SIZE_MAX, CTL_BIT(CTL_JSON), true, ctl_rules_check,
      "Rule files as the ruler reads them: PATH is what ruler.rule-path would be, a directory of "

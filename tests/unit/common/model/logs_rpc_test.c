@@ -83,7 +83,7 @@ TEST(logs_rpc_select_has_needles_of_a_bounded_number_or_none)
                         "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"),
                   &got),
               ERR_INVALID, "malformed");
-    CHECK_ERR(rpc_logs_select_decode(a, SLICE("\x04\x00\x01\x01\x00\x00\x00\x00\x00"), &got),
+    CHECK_ERR(rpc_logs_select_decode(a, SLICE("\x05\x00\x01\x01\x00\x00\x00\x00\x00"), &got),
               ERR_INVALID, "unknown format");
     arena_free(a);
 }
@@ -94,7 +94,7 @@ TEST(logs_rpc_select_with_steps_keeps_its_bytes)
     struct arena *a = arena_new(0);
     struct buf b = {0}, want = {0};
 
-    buf_append(&want, "\x03\x01\x00\x80\x01\x00\x00\x00\x00\x01\x05", 11);
+    buf_append(&want, "\x04\x01\x00\x80\x01\x00\x00\x00\x00\x01\x05", 11);
     matchers_encode(&want, (struct matchers){0});
     rpc_logs_select_encode(&b, &s);
     CHECK(slice_eq(buf_slice(&b), buf_slice(&want)));
