@@ -162,6 +162,7 @@ struct remote_set {
     struct logsource_request req;
     struct slice needles[RPC_LOGS_MAX_NEEDLES];
     struct logblock_bound bound;
+    struct rpc_logs_bound rpc_bound;
     struct logremote_question question; /* but for the range */
     struct logstretch left;
     struct logremote_answer answer; /* of the stretch */
@@ -341,6 +342,13 @@ static struct err *remote_select(struct logsource *src, struct arena *arena,
                                          .limit = req->max_entries,
                                          .max_streams = r->opts.max_streams,
                                          .needles = s->needles};
+    if (q->bound) {
+        s->rpc_bound = (struct rpc_logs_bound){.is_logfmt = q->bound->stage == LOGPAGE_LOGFMT,
+                                               .name = q->bound->name,
+                                               .min = q->bound->min,
+                                               .max = q->bound->max};
+        q->select.bound = &s->rpc_bound;
+    }
     if (req->logs)
         q->select.n_needles = pipeline_needles(arena, req->logs, s->needles, RPC_LOGS_MAX_NEEDLES);
     s->left = plan(r, arena, req);
