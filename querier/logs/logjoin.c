@@ -19,6 +19,7 @@ struct logjoin {
     struct part *parts;
     size_t n;
     bool is_forward, is_broken;
+    double copies;       /* of a line, in replicas */
     bool is_begun;       /* the parts of the stream have their first entries at hand */
     struct part *lender; /* whose entry was handed out as it was */
     /* lines of one moment, each once, and how far they have been handed out */
@@ -30,13 +31,14 @@ struct logjoin {
 };
 
 struct logjoin *logjoin_new(struct arena *a, struct logjoin_origin *const *origins, size_t n,
-                            bool is_forward)
+                            bool is_forward, double copies)
 {
     struct logjoin *j = mem_new(struct logjoin);
 
     j->arena = a;
     j->lines = arena_child(a, 0);
     j->is_forward = is_forward;
+    j->copies = ORR_MAX(copies, 1.0);
     j->parts = mem_new_array(struct part, n + 1);
     j->n = n;
     for (size_t i = 0; i < n; i++)
@@ -81,21 +83,37 @@ static void next_stream_of(struct logjoin *j, struct part *p)
     j->is_broken |= p->origin->err != NULL;
 }
 
-static void add_volume(struct logjoin_stream *sum, const struct part *p, uint64_t *io_entries,
-                       uint64_t *io_bytes)
+struct volume { /* of replicas */
+    uint64_t max, sum;
+};
+
+static void add_volume(struct volume *v, uint64_t n)
+{
+    v->max = ORR_MAX(v->max, n);
+    v->sum += n;
+}
+
+/* A stream that came fast has its lines here and there (ingester/log_shards.h): no replica has them all. */
+static uint64_t volume_of(const struct logjoin *j, const struct volume *v)
+{
+    return ORR_MAX(v->max, (uint64_t)((double)v->sum / j->copies));
+}
+
+static void add_volumes(struct logjoin_stream *sum, const struct part *p, struct volume *entries,
+                        struct volume *bytes)
 {
     if (!p->origin->is_replica) {
         sum->entries += p->stream.entries;
         sum->bytes += p->stream.bytes;
         return;
     }
-    *io_entries = ORR_MAX(*io_entries, p->stream.entries);
-    *io_bytes = ORR_MAX(*io_bytes, p->stream.bytes);
+    add_volume(entries, p->stream.entries);
+    add_volume(bytes, p->stream.bytes);
 }
 
 bool logjoin_stream(struct logjoin *j, struct logjoin_stream *ret)
 {
-    uint64_t entries = 0, bytes = 0; /* of replicas */
+    struct volume entries = {0}, bytes = {0};
     const struct part *least = NULL;
 
     j->n_group = j->at = 0;
@@ -117,10 +135,10 @@ bool logjoin_stream(struct logjoin *j, struct logjoin_stream *ret)
 
         p->is_in = p->has_stream && hash128_eq(p->stream.fp, ret->fp);
         if (p->is_in)
-            add_volume(ret, p, &entries, &bytes);
+            add_volumes(ret, p, &entries, &bytes);
     }
-    ret->entries += entries;
-    ret->bytes += bytes;
+    ret->entries += volume_of(j, &entries);
+    ret->bytes += volume_of(j, &bytes);
     return true;
 }
 

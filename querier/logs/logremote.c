@@ -119,8 +119,8 @@ static struct err *join(struct logremote *r, const struct question *q, struct an
         return e;
     for (size_t i = 0; i < n_peers; i++)
         origins[i] = logpeer_new(an->sq, an->f, i, &stats->ingester_lines);
-    an->join =
-        logjoin_new(an->sq->opts.arena, origins, n_peers + an->blocks.n, !q->select.is_backward);
+    an->join = logjoin_new(an->sq->opts.arena, origins, n_peers + an->blocks.n,
+                           !q->select.is_backward, fanout_copies(an->f));
     stats->ingesters += n_peers;
     stats->blocks += an->blocks.n;
     return NULL;
