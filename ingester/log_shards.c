@@ -8,6 +8,7 @@
 
 #define CELLS 16384u            /* a power of two */
 #define MEMORY_MS 10000.0       /* what came so long ago counts for 1/e */
+#define SKEW_MS 10000u
 #define PIECE_BYTES (16u << 10) /* at least, of a write */
 #define TOKEN_STEP 0x9e3779b9u  /* the golden part of the ring: steps lie evenly, however many */
 
@@ -65,11 +66,12 @@ static double count(struct log_shards *s, uint32_t token, double bytes)
     union cell old = {.bits = atomic_load_explicit(at, memory_order_relaxed)}, next;
 
     do {
-        /* another thread's clock may have been read a moment later */
-        int32_t age_ms = (int32_t)(now_ms - old.is.ms);
+        uint32_t age_ms = now_ms - old.is.ms;
 
-        next.is.ms = age_ms > 0 ? now_ms : old.is.ms;
-        next.is.bytes = (float)(old.is.bytes * exp(-ORR_MAX(age_ms, 0) / MEMORY_MS) + bytes);
+        if (age_ms > UINT32_MAX - SKEW_MS) /* another thread has read the clock later */
+            age_ms = 0;
+        next.is.ms = old.is.ms + age_ms;
+        next.is.bytes = (float)(old.is.bytes * exp(-(double)age_ms / MEMORY_MS) + bytes);
     } while (!atomic_compare_exchange_weak_explicit(at, &old.bits, next.bits, memory_order_relaxed,
                                                     memory_order_relaxed));
     return next.is.bytes / (MEMORY_MS / 1000);

@@ -73,6 +73,22 @@ TEST(log_shards_cut_what_is_faster_than_desired_and_nothing_else)
     log_shards_free(s);
 }
 
+TEST(log_shards_forget_however_long_the_machine_has_run)
+{
+    struct clock_fake clock;
+    struct log_shards *s;
+    uint64_t shards = 0;
+
+    clock_fake_init(&clock, 1700000000ll * NS_PER_S);
+    s = log_shards_new(&clock.clock);
+    for (int days = 0; days < 60; days += 12) { /* 2^31 ms are 25 days, 2^32 50 */
+        for (int i = 0; i < 120; i++)
+            CHECK_INT(push_second(s, &clock, 10, 1000, 1000000, 12, &shards), 1);
+        clock_fake_advance(&clock, 12 * 86400 * NS_PER_S);
+    }
+    log_shards_free(s);
+}
+
 TEST(log_shards_take_turns_when_writes_are_small)
 {
     struct clock_fake clock;
