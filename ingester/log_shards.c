@@ -6,8 +6,8 @@
 #include "common/base/mem.h"
 #include "common/base/metric.h"
 
-#define CELLS 16384u            /* a power of two */
-#define MEMORY_MS 10000.0       /* what came so long ago counts for 1/e */
+#define CELLS 16384u      /* a power of two */
+#define MEMORY_MS 10000.0 /* what came so long ago counts for 1/e */
 #define SKEW_MS 10000u
 #define PIECE_BYTES (16u << 10) /* at least, of a write */
 #define TOKEN_STEP 0x9e3779b9u  /* the golden part of the ring: steps lie evenly, however many */

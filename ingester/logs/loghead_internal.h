@@ -82,7 +82,7 @@ struct logstream {
     uint32_t used_s;   /* Unix seconds of the last line's coming */
     uint32_t frames;   /* that have it */
     struct tokenbucket rate;
-    bool is_used;      /* else the ref is free */
+    bool is_used; /* else the ref is free */
     bool is_active;
 };
 
