@@ -3,39 +3,24 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/logs/pipeline.h"
-#include "common/model/logs_rpc.h"
 #include "querier/logs/logpeer.h"
+#include "querier/logs/logremote_internal.h"
 #include "querier/logs/logstored.h"
 #include "querier/logs/logstretch.h"
 
+#define LOOK_EVERY 1024  /* lines that are deleted */
 #define FRESH_ATTEMPTS 4 /* at a catalogue whose blocks are there */
 
 /* ---- one question, and what is answered to it ---- */
 
-struct question {
-    struct rpc_logs_select select;
-    const struct logblock_bound *bound; /* NULL: none */
-    const atomic_bool *cancel;
-    int64_t deadline_mono_ms;
-};
-
-struct answer {
-    struct store_query *sq;
-    struct arena *arena; /* of the view and the blocks' sets */
-    struct fanout *f;
-    struct blockset_view blocks;
-    struct logjoin *join;
-};
-
-static int64_t since_ms(const struct logremote *r, int64_t start_ns)
+int64_t logremote_since_ms(const struct logremote *r, int64_t start_ns)
 {
     if (r->opts.grace_ns <= 0 || start_ns < 0)
         return 0;
     return ORR_MAX(start_ns / NS_PER_MS - r->opts.grace_ns / NS_PER_MS - 1, (int64_t)0);
 }
 
-/* How far back the tenant may look. */
-static int64_t bounded_start(const struct store_query *sq, int64_t start_ns, int64_t end_ns)
+int64_t logremote_start(const struct store_query *sq, int64_t start_ns, int64_t end_ns)
 {
     int64_t min_ns = sq->opts.min_ms * NS_PER_MS;
 
@@ -43,19 +28,20 @@ static int64_t bounded_start(const struct store_query *sq, int64_t start_ns, int
 }
 
 /* Waits until each has begun, which fixes what it answers: the header of store.h on the seam. */
-static struct err *ask(struct logremote *r, const struct question *q, struct answer *an)
+static struct err *ask(struct logremote *r, const struct logremote_question *q,
+                       struct logremote_answer *an)
 {
     struct buf b = {0};
     struct err *e;
 
     rpc_logs_select_encode(&b, &q->select);
     e = store_ask_logs(an->sq, "ingester.select_logs", buf_slice(&b),
-                       since_ms(r, q->select.from_ns), &an->f);
+                       logremote_since_ms(r, q->select.from_ns), &an->f);
     buf_done(&b);
     return e ? e : fanout_wait(an->f);
 }
 
-static struct logblock_query block_query(const struct question *q, size_t n_blocks)
+static struct logblock_query block_query(const struct logremote_question *q, size_t n_blocks)
 {
     return (struct logblock_query){.matchers = q->select.matchers,
                                    .from_ns = q->select.from_ns,
@@ -77,7 +63,7 @@ static void close_origins(struct logjoin_origin **origins, size_t n)
 }
 
 /* The blocks of the view as origins, at the end of the list. */
-static struct err *open_blocks(const struct question *q, struct answer *an,
+static struct err *open_blocks(const struct logremote_question *q, struct logremote_answer *an,
                                struct logsource_stats *stats, struct logjoin_origin **origins)
 {
     const struct blockset_view *v = &an->blocks;
@@ -99,8 +85,8 @@ static struct err *open_blocks(const struct question *q, struct answer *an,
 }
 
 /* Takes the blocks, and opens all sources. */
-static struct err *join(struct logremote *r, const struct question *q, struct answer *an,
-                        struct logsource_stats *stats)
+static struct err *join(struct logremote *r, const struct logremote_question *q,
+                        struct logremote_answer *an, struct logsource_stats *stats)
 {
     const struct blockset_filter filter = {&q->select.matchers, 1};
     size_t n_peers = fanout_streams(an->f);
@@ -126,7 +112,7 @@ static struct err *join(struct logremote *r, const struct question *q, struct an
     return NULL;
 }
 
-static struct err *answer_close(struct answer *an)
+struct err *logremote_answer_close(struct logremote_answer *an)
 {
     struct err *e = logjoin_close(an->join);
 
@@ -135,16 +121,15 @@ static struct err *answer_close(struct answer *an)
     fanout_close(an->f);
     store_release_logs(an->sq, &an->blocks);
     arena_free(an->arena);
-    *an = (struct answer){0};
+    *an = (struct logremote_answer){0};
     return e;
 }
 
-/* stats outlive the answer. */
-static struct err *answer_open(struct logremote *r, const struct question *q,
-                               struct logsource_stats *stats, struct answer *ret)
+struct err *logremote_answer_open(struct logremote *r, const struct logremote_question *q,
+                                  struct logsource_stats *stats, struct logremote_answer *ret)
 {
     struct store_query *sq = r->opts.sq;
-    struct answer an = {.sq = sq, .arena = arena_child(sq->opts.arena, 0)};
+    struct logremote_answer an = {.sq = sq, .arena = arena_child(sq->opts.arena, 0)};
     struct err *e = ask(r, q, &an);
 
     for (int attempt = 1; !e; attempt++) {
@@ -166,7 +151,7 @@ static struct err *answer_open(struct logremote *r, const struct question *q,
         *ret = an;
         return NULL;
     }
-    return err_first(e, answer_close(&an));
+    return err_first(e, logremote_answer_close(&an));
 }
 
 /* ---- lines ---- */
@@ -177,10 +162,12 @@ struct remote_set {
     struct logsource_request req;
     struct slice needles[RPC_LOGS_MAX_NEEDLES];
     struct logblock_bound bound;
-    struct question question; /* but for the range */
+    struct logremote_question question; /* but for the range */
     struct logstretch left;
-    struct answer answer; /* of the stretch */
+    struct logremote_answer answer; /* of the stretch */
     bool is_open;
+    struct logremote_tombs tombs;
+    bool is_cut;     /* some of the stream may be */
     struct err *err; /* the first: nothing is read any more */
     struct logsource_stats stats;
 };
@@ -198,7 +185,7 @@ static struct err *open_stretch(struct remote_set *s)
 
     if (!logstretch_next(&s->left, &sel->from_ns, &sel->to_ns))
         return NULL;
-    if ((e = answer_open(s->remote, &s->question, &s->stats, &s->answer)))
+    if ((e = logremote_answer_open(s->remote, &s->question, &s->stats, &s->answer)))
         return e;
     s->is_open = true;
     return NULL;
@@ -210,7 +197,7 @@ static struct err *close_stretch(struct remote_set *s)
         return NULL;
     s->is_open = false;
     s->stats.duplicates += logjoin_duplicates(s->answer.join);
-    return answer_close(&s->answer);
+    return logremote_answer_close(&s->answer);
 }
 
 /* Pages in which nothing is found, and streams without lines, come to nobody who would look. */
@@ -227,12 +214,17 @@ static struct err *look(const struct logsource_request *req)
 static bool set_stream(struct logsource_set *base, struct labels *ret)
 {
     struct remote_set *s = (struct remote_set *)base;
+    const struct rpc_logs_select *sel = &s->question.select;
     struct logjoin_stream st;
 
     if (s->err || failed(s, look(&s->req)) || (!s->is_open && failed(s, open_stretch(s))) ||
         !s->is_open)
         return false;
-    if (logjoin_stream(s->answer.join, &st)) {
+    while (logjoin_stream(s->answer.join, &st)) {
+        if (s->tombs.lines && failed(s, linetombs_stream(s->tombs.lines, st.labels, &s->is_cut)))
+            return false;
+        if (s->is_cut && linetombs_takes_all(s->tombs.lines, sel->from_ns, sel->to_ns))
+            continue;
         *ret = st.labels;
         return true;
     }
@@ -240,15 +232,25 @@ static bool set_stream(struct logsource_set *base, struct labels *ret)
     return false;
 }
 
+/* Who looks at what comes does not see how many do not. */
+static bool is_deleted(struct remote_set *s, const struct logsource_entry *en)
+{
+    if (!s->is_cut || !linetombs_has(s->tombs.lines, en->ts_ns, en->line, en->metadata))
+        return false;
+    s->stats.deleted++;
+    return s->stats.deleted % LOOK_EVERY || !failed(s, look(&s->req));
+}
+
 static bool set_entry(struct logsource_set *base, struct logsource_entry *ret)
 {
     struct remote_set *s = (struct remote_set *)base;
     const struct rpc_logs_select *sel = &s->question.select;
 
-    while (s->is_open && logjoin_entry(s->answer.join, ret))
+    while (s->is_open && !s->err && logjoin_entry(s->answer.join, ret))
         if (ret->ts_ns >= sel->from_ns &&
-            ret->ts_ns < sel->to_ns) /* else it is another stretch's */
-            return true;
+            ret->ts_ns < sel->to_ns && /* else it is another stretch's */
+            !is_deleted(s, ret))
+            return !s->err;
     return false;
 }
 
@@ -275,23 +277,18 @@ static struct err *set_close(struct logsource_set *base)
                                                 .pages_skipped = st->pages_skipped,
                                                 .page_bytes = st->page_bytes,
                                                 .filter_bytes = st->filter_bytes,
-                                                .lines = st->block_lines});
+                                                .lines = st->block_lines,
+                                                .deleted = st->deleted});
+    logremote_tombs_close(&s->tombs);
     mem_free(s);
     return e;
-}
-
-static int64_t ns_of(int64_t ms)
-{
-    return ms > INT64_MAX / NS_PER_MS   ? INT64_MAX
-           : ms < INT64_MIN / NS_PER_MS ? INT64_MIN
-                                        : ms * NS_PER_MS;
 }
 
 static struct logstretch plan(struct logremote *r, struct arena *a,
                               const struct logsource_request *req)
 {
     struct store_query *sq = r->opts.sq;
-    int64_t from_ns = bounded_start(sq, req->start_ns, req->end_ns), to_ns = req->end_ns;
+    int64_t from_ns = logremote_start(sq, req->start_ns, req->end_ns), to_ns = req->end_ns;
     const struct blockset_times *times = NULL;
     struct logstretch_block *blocks;
     size_t n = 0;
@@ -300,7 +297,8 @@ static struct logstretch plan(struct logremote *r, struct arena *a,
         store_log_times(sq, a, logblock_ms(from_ns), logblock_ms(to_ns - 1), &times, &n);
     blocks = arena_array(a, struct logstretch_block, n);
     for (size_t i = 0; i < n; i++)
-        blocks[i] = (struct logstretch_block){ns_of(times[i].min_ms), ns_of(times[i].max_ms)};
+        blocks[i] =
+            (struct logstretch_block){logblock_ns(times[i].min_ms), logblock_ns(times[i].max_ms)};
     return logstretch_plan(a, from_ns, to_ns, req->is_forward, req->wants_first, blocks, n);
 }
 
@@ -328,7 +326,7 @@ static struct err *remote_select(struct logsource *src, struct arena *arena,
                                                  .stats = set_stats};
     struct logremote *r = (struct logremote *)src;
     struct remote_set *s = mem_new(struct remote_set);
-    struct question *q = &s->question;
+    struct logremote_question *q = &s->question;
     struct err *e;
 
     s->set.ops = &ops;
@@ -346,7 +344,15 @@ static struct err *remote_select(struct logsource *src, struct arena *arena,
     if (req->logs)
         q->select.n_needles = pipeline_needles(arena, req->logs, s->needles, RPC_LOGS_MAX_NEEDLES);
     s->left = plan(r, arena, req);
-    if ((e = open_stretch(s))) { /* what fails at once fails here */
+    if (!(e = logremote_tombs_open(r, &req->matchers,
+                                   (struct logremote_range){req->start_ns, req->end_ns},
+                                   &s->tombs))) {
+        if (s->tombs.lines) /* the first ones may be deleted */
+            q->select.limit = 0;
+        e = open_stretch(s); /* what fails at once fails here */
+    }
+    if (e) {
+        logremote_tombs_close(&s->tombs);
         mem_free(s);
         return e;
     }
@@ -359,73 +365,4 @@ void logremote_init(struct logremote *r, const struct logremote_opts *opts)
     static const struct logsource_ops ops = {remote_select};
 
     *r = (struct logremote){.source = {&ops}, .opts = *opts};
-}
-
-/* ---- streams ---- */
-
-struct logremote_streams {
-    struct answer answer;
-    bool is_open; /* else the range is empty */
-    struct logsource_stats stats;
-};
-
-struct err *logremote_streams(struct logremote *r, struct matchers ms, struct logremote_range range,
-                              struct logremote_streams **ret)
-{
-    struct store_query *sq = r->opts.sq;
-    struct question q = {.select = {.kind = RPC_LOGS_STREAMS,
-                                    .matchers = ms,
-                                    .from_ns = bounded_start(sq, range.start_ns, range.end_ns),
-                                    .to_ns = range.end_ns,
-                                    .max_streams = r->opts.max_streams},
-                         .cancel = sq->opts.cancel,
-                         .deadline_mono_ms = sq->opts.deadline_mono_ms};
-    struct logremote_streams *s = mem_new(struct logremote_streams);
-    struct err *e = NULL;
-
-    s->is_open = q.select.from_ns < q.select.to_ns;
-    if (s->is_open && (e = answer_open(r, &q, &s->stats, &s->answer))) {
-        mem_free(s);
-        return e;
-    }
-    *ret = s;
-    return NULL;
-}
-
-bool logremote_streams_next(struct logremote_streams *s, struct logremote_stream *ret)
-{
-    struct logjoin_stream st;
-
-    if (!s->is_open || !logjoin_stream(s->answer.join, &st))
-        return false;
-    *ret = (struct logremote_stream){st.fp, st.labels, st.entries, st.bytes};
-    return true;
-}
-
-struct err *logremote_streams_close(struct logremote_streams *s)
-{
-    struct err *e = s->is_open ? answer_close(&s->answer) : NULL;
-
-    mem_free(s);
-    return e;
-}
-
-/* ---- names ---- */
-
-struct err *logremote_names(struct logremote *r, struct matchers ms, struct slice label,
-                            struct logremote_range range, struct store_names *ret)
-{
-    struct store_query *sq = r->opts.sq;
-    struct rpc_logs_select select = {.kind = label.ptr ? RPC_LOGS_VALUES : RPC_LOGS_NAMES,
-                                     .matchers = ms,
-                                     .from_ns = bounded_start(sq, range.start_ns, range.end_ns),
-                                     .to_ns = range.end_ns,
-                                     .name = label.ptr ? label : SLICE_EMPTY,
-                                     .max_streams = r->opts.max_streams};
-
-    if (select.from_ns >= select.to_ns) {
-        *ret = (struct store_names){0};
-        return NULL;
-    }
-    return store_log_names(sq, &select, since_ms(r, select.from_ns), ret);
 }

@@ -67,6 +67,7 @@ struct logsource_stats {
     uint64_t block_lines, block_bytes; /* that came of blocks; bytes are those of the lines */
     uint64_t ingester_lines;
     uint64_t duplicates; /* lines that came more than once */
+    uint64_t deleted;    /* and lines that a deletion hides */
 };
 
 struct logsource_set;

@@ -67,6 +67,7 @@ void store_count_logs(struct store_query *sq, const struct store_logs_stats *add
     METRIC_ADD(sum->page_bytes, add->page_bytes);
     METRIC_ADD(sum->filter_bytes, add->filter_bytes);
     METRIC_ADD(sum->lines, add->lines);
+    METRIC_ADD(sum->deleted, add->deleted);
 }
 
 void store_logs_stats_get(struct store *s, struct store_logs_stats *ret)
@@ -80,7 +81,8 @@ void store_logs_stats_get(struct store *s, struct store_logs_stats *ret)
                                      .pages_skipped = METRIC_GET(l->pages_skipped),
                                      .page_bytes = METRIC_GET(l->page_bytes),
                                      .filter_bytes = METRIC_GET(l->filter_bytes),
-                                     .lines = METRIC_GET(l->lines)};
+                                     .lines = METRIC_GET(l->lines),
+                                     .deleted = METRIC_GET(l->deleted)};
     for (int i = 0; i < BLOCK_SKIP_REASONS; i++)
         ret->skipped[i] = METRIC_GET(l->skipped[i]);
 }
