@@ -353,6 +353,7 @@ static void flight_free(struct flight *f)
     buf_done(&f->shared);
     loop_timer_free(f->timer);
     err_free(f->first_error);
+    mem_free((void *)(uintptr_t)f->widest.ptr);
     ring_unref(f->ring);
     f->cargo.ops->end(f->cargo.arg);
     METRIC_ADD(f->d->m.inflight_bytes, -f->charged_bytes);
@@ -403,6 +404,7 @@ static void tell(struct flight *f, bool is_timeout)
         (void)distribute_judge(f, &r, &shorts);
         r.refusals = shorts.ptr;
         r.n_refusals = shorts.len;
+        r.widest = f->widest;
     }
     f->done(f->arg, f->p, &r);
     vec_done(&shorts);
@@ -502,6 +504,13 @@ static void answer_error(struct target *t, enum err_code code, const char *msg)
 
 static bool note_rejects(struct target *t, const struct batch_reply *r)
 {
+    struct flight *f = t->f;
+
+    if (r->widest_values > f->widest_values) {
+        mem_free((void *)(uintptr_t)f->widest.ptr);
+        f->widest = slice_of(slice_dup(r->widest), r->widest.len);
+        f->widest_values = r->widest_values;
+    }
     for (unsigned i = 0; i < BATCH_REASON_COUNT; i++)
         t->rejected[i] += r->rejected[i];
     VEC_FOREACH (x, &r->refusals) {
@@ -569,6 +578,7 @@ static void local_done(void *arg, struct err *e, struct batch_reply *reply)
         t->local_reply = *reply;
         memset(&reply->unknown, 0, sizeof(reply->unknown)); /* taken over, both */
         memset(&reply->refusals, 0, sizeof(reply->refusals));
+        reply->widest = (struct slice){0};
     }
     loop_post(t->f->loop, on_local, t);
 }

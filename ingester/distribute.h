@@ -110,6 +110,7 @@ struct distribute_result {
     size_t n_examples;
     const struct distribute_refusal *refusals; /* of samples and histograms, all; lent */
     size_t n_refusals;
+    struct slice widest; /* lent: batch_reply.widest of the replica with the most values */
 };
 /* Lent. p still lives; NULL: something else was brought. */
 typedef void distribute_done_fn(void *arg, const struct push *p,

@@ -58,6 +58,8 @@ struct flight {
     struct buf shared; /* the batch of all targets, when there is one replica set */
     bool is_shared, is_told, has_sent_late;
     struct err *first_error;
+    struct slice widest; /* owned; as of replicas that answered so far */
+    uint64_t widest_values;
     struct loop_timer *timer;
     int64_t start_ms, charged_bytes;
     distribute_done_fn *done;

@@ -17,9 +17,11 @@
 #include "ingester/door/log_grpc.h"
 #include "ingester/door/log_http.h"
 #include "ingester/ingester_internal.h"
+#include "ingester/log_shards.h"
 #include "ingester/logs/loghead.h"
 
 #define UPKEEP_MS 1000
+#define BURST_S 5.0 /* of a stream, if the tenant has none of its own */
 #define PAGE_LIMIT 1000
 #define PAGE_MAX_LIMIT 100000
 #define PAGE_MAX_BYTES (64u << 20)
@@ -31,6 +33,7 @@ struct ingester_logs {
     struct distribute *distribute;
     struct log_door *door;
     struct log_sink sink;
+    struct log_shards *shards;
     struct message_door *messages;
     _Atomic bool is_sealed;
     /* upkeep */
@@ -68,13 +71,18 @@ static struct err *take_batch(struct ingester_logs *l, struct slice tenant, stru
     if (atomic_load(&l->is_sealed))
         return err_new(ERR_UNAVAILABLE, "this ingester is leaving");
     limits_get(l->ing->limits, tenant, &tl);
+    limits.max_streams = (uint64_t)tl.max_streams_per_user;
     if (tl.max_global_streams_per_user) {
         struct ring *ring = logs_ring(l);
-
-        limits.max_streams =
+        uint64_t share =
             replica_share(tl.max_global_streams_per_user, ring, tl.ingestion_tenant_shard_size);
+
+        limits.max_streams = limits.max_streams ? ORR_MIN(limits.max_streams, share) : share;
         ring_unref(ring);
     }
+    limits.stream_rate = (double)tl.per_stream_rate_limit;
+    limits.stream_burst = tl.per_stream_rate_limit_burst ? (double)tl.per_stream_rate_limit_burst
+                                                         : BURST_S * limits.stream_rate;
     return loghead_push(l->head, tenant, bytes, &limits, done, arg);
 }
 
@@ -114,7 +122,7 @@ static uint32_t freight_token(const void *arg, size_t i)
 {
     const struct log_freight *f = arg;
 
-    return labels_token(f->batch->tenant, f->batch->streams.ptr[f->streams.ptr[i]].fp);
+    return log_shards_token(f->batch, &f->batch->streams.ptr[f->streams.ptr[i]]);
 }
 
 static void freight_encode(const void *arg, const uint32_t *items, size_t n, bool with_labels,
@@ -146,36 +154,76 @@ static void freight_end(void *arg)
 static const struct distribute_cargo_ops freight_ops = {freight_token, freight_encode,
                                                         freight_memory, freight_end};
 
+/* The stream of the first refusal for this reason. */
+static void put_stream(const struct log_freight *f, const struct distribute_result *r,
+                       enum batch_reason reason, struct buf *out)
+{
+    struct arena *a;
+    struct buf labels = {0};
+    struct labels ls;
+    size_t i = 0;
+
+    while (i < r->n_examples && r->examples[i].reason != reason)
+        i++;
+    if (i == r->n_examples || r->examples[i].series >= f->streams.len)
+        return;
+    a = arena_new(0);
+    if (labels_of_canonical(a, f->batch->streams.ptr[f->streams.ptr[r->examples[i].series]].labels,
+                            &ls)) {
+        labels_text(&labels, ls);
+        buf_printf(out, "; stream: %.*s", (int)ORR_MIN(labels.len, (size_t)1024), labels.ptr);
+    }
+    arena_free(a);
+    buf_done(&labels);
+}
+
+/* What a tenant can do about it. */
+static void put_advice(const struct log_freight *f, const struct distribute_result *r,
+                       enum batch_reason reason, struct buf *out)
+{
+    const struct tenant_limits *l = &f->batch->limits;
+
+    if (reason == BATCH_MAX_STREAMS_LIMIT) {
+        if (l->max_global_streams_per_user)
+            buf_printf(out, " (%lld over the cluster)", (long long)l->max_global_streams_per_user);
+        if (l->max_streams_per_user)
+            buf_printf(out, " or max_streams_per_user (%lld at each ingester)",
+                       (long long)l->max_streams_per_user);
+        if (r->widest.len)
+            buf_printf(out,
+                       "; the label with the most values is \"%.*s\": what differs from line to "
+                       "line belongs into the line or its structured metadata",
+                       (int)ORR_MIN(r->widest.len, (size_t)128), (const char *)r->widest.ptr);
+    }
+    if (reason == BATCH_STREAM_RATE)
+        buf_printf(out,
+                   " of %lld bytes per second; send it slower, split it by a label, or have the "
+                   "limit raised",
+                   (long long)l->per_stream_rate_limit);
+}
+
 /*
- * What of it was refused, as the client reads it. NULL: nothing. Too many streams are 429, as in
- * Loki: agents come again when streams may have become idle.
+ * What of it was refused, as the client reads it. NULL: nothing. Too many streams, or too fast ones, are 429, as
+ * in Loki: agents come again when streams may have become idle.
  */
 static struct err *refusals(const struct log_freight *f, const struct distribute_result *r)
 {
-    struct buf text = {0}, labels = {0};
+    struct buf text = {0};
     enum err_code code = ERR_RATE;
-    struct arena *a;
-    struct labels ls;
     struct err *e;
 
-    for (unsigned i = 0; i < BATCH_REASON_COUNT; i++)
-        if (r->rejected[i]) {
-            buf_printf(&text, "%s%llu log lines were refused: %s", text.len ? "; " : "",
-                       (unsigned long long)r->rejected[i], batch_reason_text((enum batch_reason)i));
-            code = i == BATCH_MAX_STREAMS_LIMIT ? code : ERR_INVALID;
-        }
+    for (unsigned i = 0; i < BATCH_REASON_COUNT; i++) {
+        if (!r->rejected[i])
+            continue;
+        buf_printf(&text, "%s%llu log lines were refused: %s", text.len ? "; " : "",
+                   (unsigned long long)r->rejected[i], batch_reason_text((enum batch_reason)i));
+        put_advice(f, r, (enum batch_reason)i, &text);
+        put_stream(f, r, (enum batch_reason)i, &text);
+        code = i == BATCH_MAX_STREAMS_LIMIT || i == BATCH_STREAM_RATE ? code : ERR_INVALID;
+    }
     if (!text.len)
         return NULL;
-    a = arena_new(0);
-    if (r->n_examples && r->examples[0].series < f->streams.len &&
-        labels_of_canonical(a, f->batch->streams.ptr[f->streams.ptr[r->examples[0].series]].labels,
-                            &ls)) {
-        labels_text(&labels, ls);
-        buf_printf(&text, "; stream: %.*s", (int)ORR_MIN(labels.len, (size_t)1024), labels.ptr);
-    }
     e = err_new(code, "%s", buf_cstr(&text));
-    arena_free(a);
-    buf_done(&labels);
     buf_done(&text);
     return e;
 }
@@ -188,6 +236,18 @@ static void on_brought(void *arg, const struct push *none, const struct distribu
     (void)none;
     s->done(s->arg, e);
     mem_free(s);
+}
+
+static void shard(struct ingester_logs *l, struct log_batch *batch)
+{
+    struct ring *ring = logs_ring(l),
+                *part =
+                    ring_subring(ring, batch->tenant,
+                                 (unsigned)batch->limits.ingestion_tenant_shard_size, INT64_MAX);
+
+    log_shards_split(l->shards, batch, ring_set_count(part), ring_active(ring));
+    ring_unref(part);
+    ring_unref(ring);
 }
 
 /* The door counts what waits for a quorum; here is what a slow replica holds on to after that. */
@@ -211,6 +271,7 @@ static void sink_write(void *arg, struct loop *loop, struct log_batch *batch,
                                       .shard_size =
                                           (unsigned)batch->limits.ingestion_tenant_shard_size};
     log_batch_ref(batch);
+    shard(l, batch);
     f->batch = batch;
     for (uint32_t i = 0; i < batch->streams.len; i++)
         if (batch->streams.ptr[i].n)
@@ -607,6 +668,7 @@ struct err *ingester_logs_open(struct ingester *ing)
         .max_inflight_bytes = c->max_inflight_bytes,
         .metric_labels = "signal=\"logs\""});
     l->sink = (struct log_sink){sink_write, l};
+    l->shards = log_shards_new(NULL);
     loops = mem_new_array(struct loop *, n);
     for (size_t i = 0; i < n; i++)
         loops[i] = process_loop(ing->process, i);
@@ -733,6 +795,7 @@ void ingester_logs_free(struct ingester *ing)
     distribute_free(l->distribute);
     message_door_free(l->messages);
     log_door_free(l->door);
+    log_shards_free(l->shards);
     lock_done(&l->lock);
     (void)pthread_cond_destroy(&l->wake);
     mem_free(l);

@@ -45,10 +45,17 @@ struct err *linefilter_regex(struct arena *a, struct slice regex, struct re **re
     if (e)
         return e;
     arena_charge(a, (int64_t)re_bytes(*ret));
-    if (!arena_over(a))
+    if (!arena_over(a) && re_bytes(*ret) <= LINEFILTER_MAX_REGEX_BYTES)
         return NULL;
+    if (re_bytes(*ret) > LINEFILTER_MAX_REGEX_BYTES)
+        e = err_new(ERR_LIMIT,
+                    "a regex too large to be looked for in lines: it takes %zu bytes, and at most "
+                    "%u may be; split it, or search for texts by |= … or …",
+                    re_bytes(*ret), LINEFILTER_MAX_REGEX_BYTES);
     re_free(*ret);
     *ret = NULL;
+    if (e)
+        return e;
     return err_new(ERR_LIMIT, "regexes need more memory than the limit of %zu bytes",
                    arena_limit(a));
 }

@@ -23,8 +23,12 @@ struct linefilter;
 ORR_CHECKED struct err *linefilter_make(struct arena *a, const struct logql_stage *stages, size_t n,
                                         struct linefilter **ret);
 void linefilter_done(struct linefilter *f); /* NULL is allowed */
+/* Of a compiled regex over lines, as re_bytes() reckons: some thousand words. What takes more can take milliseconds for
+ * each byte of a line, which nobody can interrupt. */
+#define LINEFILTER_MAX_REGEX_BYTES (512u << 10)
+
 /* re_compile() of a regex that looks for something in a line; its memory is charged to the arena,
- * ERR_LIMIT when that is over. */
+ * ERR_LIMIT when that is over, or it is larger than the above. */
 ORR_CHECKED struct err *linefilter_regex(struct arena *a, struct slice regex, struct re **ret);
 bool linefilter_keeps(const struct linefilter *f, struct slice line);
 

@@ -8,7 +8,8 @@
  *                                                       ingestion_rate: 250000
  *                                                       out_of_order_time_window: 30m
  *
- * In the overrides a limit may be spelled as in the configuration, too: ingestion-rate. Lists, texts
+ * In the overrides a limit may be spelled as in the configuration, too: ingestion-rate; and as Loki nests them:
+ * shard_streams: {enabled: true} is shard_streams_enabled. Lists, texts
  * and relabel rules of a tenant stand there as well: tenant_rules.h.
  *
  * Each role that needs limits makes its own object; the section is shared. The file is looked at
@@ -61,6 +62,17 @@
       "Megabytes of log lines that may come at once, at each ingester; 0: one second's worth.")    \
     X(COUNT, max_global_streams_per_user, "max-global-streams-per-user", "5000",                   \
       "Active log streams of a tenant, over the whole cluster, before replication.")               \
+    X(COUNT, max_streams_per_user, "max-streams-per-user", "0",                                    \
+      "Active log streams of a tenant at each ingester.")                                          \
+    X(BYTES, per_stream_rate_limit, "per-stream-rate-limit", "0",                                  \
+      "Bytes per second of log lines and structured metadata of one stream, at each ingester "     \
+      "that has it.")                                                                              \
+    X(BYTES, per_stream_rate_limit_burst, "per-stream-rate-limit-burst", "0",                      \
+      "Bytes of a stream that may come at once; 0: five seconds' worth.")                          \
+    X(BOOL, shard_streams_enabled, "shard-streams-enabled", "true",                                \
+      "Bring a log stream that comes fast to several ingesters; queries see one stream.")          \
+    X(BYTES, shard_streams_desired_rate, "shard-streams-desired-rate", "1536KiB",                  \
+      "Bytes per second of a stream beyond which it is shared out; 0: never.")                     \
     X(COUNT, max_label_names_per_stream, "max-label-names-per-stream", "15",                       \
       "Labels of a log stream, without service_name where it was not sent.")                       \
     X(COUNT, max_stream_label_value_length, "max-stream-label-value-length", "2048",               \

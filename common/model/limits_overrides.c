@@ -114,6 +114,38 @@ static const struct limit_row *find_row(struct slice name)
     return NULL;
 }
 
+/* Keys below which Loki has limits; ours are named after both. */
+static const char *const nests[] = {"shard_streams"};
+
+static bool is_nest(struct slice key, const struct yaml_node *node)
+{
+    for (size_t i = 0; i < ORR_COUNT(nests); i++)
+        if (slice_eq_cstr(key, nests[i]))
+            return node->kind == YAML_KIND_MAP;
+    return false;
+}
+
+static struct err *parse_nest(const char *name, struct slice key, const struct yaml_node *node,
+                              struct override *o)
+{
+    for (size_t i = 0; i < node->n; i++) {
+        struct buf full = {0};
+        const struct limit_row *row;
+        struct err *e;
+
+        buf_printf(&full, "%.*s_%.*s", SLICE_ARG(key), SLICE_ARG(node->keys[i].text));
+        row = find_row(buf_slice(&full));
+        buf_done(&full);
+        if (!row)
+            return err_new(ERR_INVALID, "%s:%u: unknown limit %.*s: %.*s", name, node->keys[i].line,
+                           SLICE_ARG(key), SLICE_ARG(node->keys[i].text));
+        if ((e = parse_value(row, node->items[i], &o->values)))
+            return err_wrap(e, "%s:%u", name, node->keys[i].line);
+        o->is_set[row - rows] = true;
+    }
+    return NULL;
+}
+
 static struct err *parse_tenant(const char *name, const struct yaml_node *node, struct override *o)
 {
     if (yaml_is_null(node))
@@ -125,6 +157,11 @@ static struct err *parse_tenant(const char *name, const struct yaml_node *node, 
         bool is_rule = false;
         struct err *e;
 
+        if (!row && is_nest(node->keys[i].text, node->items[i])) {
+            if ((e = parse_nest(name, node->keys[i].text, node->items[i], o)))
+                return e;
+            continue;
+        }
         if (!row &&
             (e = tenant_rules_read(o->rules, name, &node->keys[i], node->items[i], &is_rule)))
             return e;

@@ -101,10 +101,20 @@ uint32_t log_batch_put(struct log_batch *b, struct hash128 fp, struct slice labe
     return (uint32_t)b->streams.len - 1;
 }
 
+static uint64_t entry_bytes(const struct log_entry *e)
+{
+    uint64_t n = e->line.len;
+
+    for (size_t i = 0; i < e->n_metadata; i++)
+        n += e->metadata[i].name.len + e->metadata[i].value.len;
+    return n;
+}
+
 void log_batch_add(struct log_batch *b, uint32_t stream, const struct log_entry *e)
 {
     struct log_stream *s = &b->streams.ptr[stream];
     uint32_t at = (uint32_t)b->entries.len;
+    uint64_t bytes = entry_bytes(e);
 
     ORR_ASSERT(b->entries.len < LOG_BATCH_NONE);
     vec_push(&b->entries, *e);
@@ -115,9 +125,37 @@ void log_batch_add(struct log_batch *b, uint32_t stream, const struct log_entry 
         s->first = at;
     s->last = at;
     s->n++;
-    b->bytes += e->line.len;
-    for (size_t i = 0; i < e->n_metadata; i++)
-        b->bytes += e->metadata[i].name.len + e->metadata[i].value.len;
+    s->bytes += bytes;
+    b->bytes += bytes;
+}
+
+void log_batch_split(struct log_batch *b, uint32_t stream, uint64_t bytes)
+{
+    struct log_stream s = b->streams.ptr[stream], piece = s;
+    uint32_t next;
+
+    piece.n = 0;
+    piece.bytes = 0;
+    for (uint32_t at = s.first; s.n && at != LOG_BATCH_NONE; at = next) {
+        struct log_entry *en = &b->entries.ptr[at];
+
+        next = en->next;
+        if (!piece.n)
+            piece.first = at;
+        piece.last = at;
+        piece.n++;
+        piece.bytes += entry_bytes(en);
+        if (next != LOG_BATCH_NONE &&
+            (piece.bytes < bytes || b->entries.ptr[next].t_ns == en->t_ns))
+            continue;
+        en->next = LOG_BATCH_NONE;
+        if (piece.first == s.first)
+            b->streams.ptr[stream] = piece;
+        else
+            vec_push(&b->streams, piece);
+        piece.n = 0;
+        piece.bytes = 0;
+    }
 }
 
 /* ---- writing ---- */

@@ -48,7 +48,9 @@ struct log_stream {
     bool is_known;       /* the replicas have been sent its labels before */
     uint8_t level;       /* that its labels say (line_level.h) */
     int64_t moved_ns;    /* how far its last was moved on (increment_duplicate_timestamp) */
+    uint32_t shard;      /* where on the ring (ingester/log_shards.h) */
     uint32_t first, last, n;
+    uint64_t bytes; /* of its lines and structured metadata */
 };
 
 struct log_batch_kept {
@@ -89,6 +91,13 @@ uint32_t log_batch_find(const struct log_batch *b, struct hash128 fp);
 uint32_t log_batch_put(struct log_batch *b, struct hash128 fp, struct slice labels);
 /* Behind the stream's last. metadata: sorted, unique, lent. */
 void log_batch_add(struct log_batch *b, uint32_t stream, const struct log_entry *e);
+
+/*
+ * Cuts a stream before each entry that comes when its lines have so many bytes (not 0): what follows is another stream
+ * with the same fingerprint and labels, behind the batch's last. Not between entries of one time. log_batch_find() finds
+ * the first, and to none of them may be added any more.
+ */
+void log_batch_split(struct log_batch *b, uint32_t stream, uint64_t bytes);
 
 /* The entries of a stream, in the order they came. */
 #define LOG_BATCH_FOREACH(e, b, s)                                                                 \

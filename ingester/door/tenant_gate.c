@@ -3,19 +3,15 @@
 #include "common/base/lock.h"
 #include "common/base/map.h"
 #include "common/base/mem.h"
+#include "common/base/tokenbucket.h"
 
 /* Tenants that have been quiet so long are forgotten (their buckets are full again). */
 #define FORGET_NS (600 * NS_PER_S)
 #define SWEEP_TENANTS 4096
 #define BYTES_PER_MB 1048576.0
 
-struct bucket {
-    double tokens;
-    int64_t filled_ns; /* mono; 0: never used */
-};
-
 struct gate_tenant {
-    struct bucket samples, requests, log_bytes;
+    struct tokenbucket samples, requests, log_bytes;
     int64_t used_ns;
 };
 
@@ -45,21 +41,6 @@ void tenant_gate_free(struct tenant_gate *g)
     map_done(&g->tenants);
     lock_done(&g->lock);
     mem_free(g);
-}
-
-static bool take(struct bucket *b, double rate, double burst, double n, int64_t now_ns)
-{
-    if (b->filled_ns == 0)
-        b->tokens = burst;
-    else
-        b->tokens += rate * (double)(now_ns - b->filled_ns) / (double)NS_PER_S;
-    b->filled_ns = now_ns ? now_ns : 1;
-    if (b->tokens > burst)
-        b->tokens = burst;
-    if (b->tokens < ORR_MIN(n, burst))
-        return false;
-    b->tokens -= n;
-    return true;
 }
 
 /* Drops tenants that are quiet, when there are many. */
@@ -111,7 +92,7 @@ struct err *tenant_gate_request(struct tenant_gate *g, struct slice tenant,
     if (limits->request_rate == 0)
         return NULL;
     lock_take(&g->lock);
-    ok = take(&find(g, tenant, now_ns)->requests, rate, burst, 1, now_ns);
+    ok = tokenbucket_take(&find(g, tenant, now_ns)->requests, rate, burst, 1, now_ns);
     lock_release(&g->lock);
     return ok ? NULL
               : err_new(ERR_RATE, "too many requests: limit request_rate is %.17g per second",
@@ -130,7 +111,7 @@ struct err *tenant_gate_samples(struct tenant_gate *g, struct slice tenant,
     if (limits->ingestion_rate == 0)
         return NULL;
     lock_take(&g->lock);
-    ok = take(&find(g, tenant, now_ns)->samples, rate, burst, (double)n, now_ns);
+    ok = tokenbucket_take(&find(g, tenant, now_ns)->samples, rate, burst, (double)n, now_ns);
     lock_release(&g->lock);
     return ok ? NULL
               : err_new(ERR_RATE,
@@ -152,7 +133,7 @@ struct err *tenant_gate_log_bytes(struct tenant_gate *g, struct slice tenant,
     if (limits->ingestion_rate_mb == 0 || bytes == 0)
         return NULL;
     lock_take(&g->lock);
-    ok = take(&find(g, tenant, now_ns)->log_bytes, rate, burst, (double)bytes, now_ns);
+    ok = tokenbucket_take(&find(g, tenant, now_ns)->log_bytes, rate, burst, (double)bytes, now_ns);
     lock_release(&g->lock);
     return ok ? NULL
               : err_new(ERR_RATE,

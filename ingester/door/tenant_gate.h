@@ -1,9 +1,8 @@
 /*
  * How fast each tenant may come in: token buckets of samples, of bytes of log lines, of requests.
  *
- * A bucket fills at the tenant's rate up to its burst. Something is let in when the bucket holds
- * what it costs, or is full (so that one write larger than the burst is not refused for ever); it
- * may then go below zero, and what follows waits until that is paid back.
+ * What a bucket lets in: common/base/tokenbucket.h. A write larger than the burst is let in when nothing was before it
+ * for a while.
  *
  * Limits count for the whole cluster: each ingester takes its share (rate / share).
  *

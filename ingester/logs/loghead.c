@@ -38,7 +38,7 @@ static const struct metric_field logshard_fields[] = {
     F(COUNTER, unknown, "orrery_loghead_unknown_streams_total",
       "Streams asked for again with their labels."),
     F(COUNTER, refused, "orrery_loghead_refused_entries_total",
-      "Log lines refused: limit of active streams, labels that do not fit."),
+      "Log lines refused: limit of active streams, rate of a stream, labels that do not fit."),
     F(COUNTER, created, "orrery_loghead_streams_created_total", "Streams that appeared."),
     F(COUNTER, forgotten, "orrery_loghead_streams_forgotten_total",
       "Streams without lines lately of which nothing is left here."),

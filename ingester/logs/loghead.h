@@ -84,12 +84,16 @@ void loghead_replay_stats_get(struct loghead *h, struct loghead_replay_stats *re
 
 struct loghead_limits {
     uint64_t max_streams; /* active streams of the tenant in this head; 0: no limit */
+    /* Bytes of lines and structured metadata a second of each stream, and how many at once (tokenbucket.h); rate 0: no
+     * limit. A stream's lines of one push are taken or refused together. */
+    double stream_rate, stream_burst;
 };
 
 /*
  * The push is through: e NULL: everything not rejected or unknown is stored and durable; else
  * (ERR_IO, ERR_UNAVAILABLE) it may or may not be stored. Takes e; reply is lent for the call, its
- * indexes are those of the batch's streams, its times milliseconds. Called exactly once per
+ * indexes are those of the batch's streams, its times milliseconds; where streams were over max_streams it says which
+ * label has the most values (batch_reply.widest). Called exactly once per
  * successful loghead_push(), on the wal thread, a shard thread or the caller's: must not block.
  */
 typedef void loghead_push_fn(void *arg, struct err *e, struct batch_reply *reply);

@@ -23,6 +23,7 @@
 #include "common/base/map.h"
 #include "common/base/metric.h"
 #include "common/base/rng.h"
+#include "common/base/tokenbucket.h"
 #include "common/logblock/logframe.h"
 #include "common/logblock/logpage.h"
 #include "ingester/logs/loghead.h"
@@ -81,7 +82,8 @@ struct logstream {
     uint32_t defined;  /* table->defs when the log was last told its labels */
     uint32_t used_s;   /* Unix seconds of the last line's coming */
     uint32_t frames;   /* that have it */
-    bool is_used;      /* else the ref is free */
+    struct tokenbucket rate;
+    bool is_used; /* else the ref is free */
     bool is_active;
 };
 

@@ -80,12 +80,38 @@ static void reject(struct logpush_part *part, enum batch_reason reason, uint32_t
     METRIC_ADD(part->push->head->shards[part - part->push->parts].m.refused, s->n);
 }
 
+/* Names the label that makes the tenant's streams so many, once a part. */
+static void name_widest(struct logpush_part *part, const struct logtable *tb)
+{
+    struct batch_reply *r = &part->reply;
+    struct slice name;
+
+    if (r->widest.len)
+        return;
+    name = head_index_widest(&tb->index, &r->widest_values);
+    if (name.len)
+        r->widest = slice_of(slice_dup(name), name.len);
+}
+
+static uint64_t bytes_of(const struct logrecord_stream *s)
+{
+    return s->entries.len - (uint64_t)s->n * LOGRECORD_ENTRY_BYTES;
+}
+
+static bool is_too_fast(struct logtable *tb, const struct loghead_limits *l, uint32_t ref,
+                        const struct logrecord_stream *s)
+{
+    return l->stream_rate > 0 &&
+           !tokenbucket_take(&tb->streams.ptr[ref].rate, l->stream_rate, l->stream_burst,
+                             (double)bytes_of(s), clock_mono_ns(tb->shard->head->opts.clock));
+}
+
 /* The stream's ref; else why it has none. */
 static uint32_t stream_ref(struct logtable *tb, struct logpush_part *part, uint32_t index,
                            const struct logrecord_stream *s)
 {
     uint32_t ref = logtable_find(tb, s->fp);
-    uint64_t max = part->push->limits.max_streams;
+    const struct loghead_limits *l = &part->push->limits;
     bool is_active = ref != LOGHEAD_NO_REF && tb->streams.ptr[ref].is_active;
 
     if (ref == LOGHEAD_NO_REF && !s->labels.len) {
@@ -97,14 +123,19 @@ static uint32_t stream_ref(struct logtable *tb, struct logpush_part *part, uint3
         reject(part, BATCH_BAD_LABELS, index, s);
         return LOGHEAD_NO_REF;
     }
-    if (!is_active && max &&
-        atomic_load_explicit(&tb->tenant->active, memory_order_relaxed) >= max) {
+    if (!is_active && l->max_streams &&
+        atomic_load_explicit(&tb->tenant->active, memory_order_relaxed) >= l->max_streams) {
         reject(part, BATCH_MAX_STREAMS_LIMIT, index, s);
+        name_widest(part, tb);
         return LOGHEAD_NO_REF;
     }
     if (ref == LOGHEAD_NO_REF)
         ref = logtable_add(tb, s->fp, s->labels);
     logtable_touch(tb, ref);
+    if (is_too_fast(tb, l, ref, s)) {
+        reject(part, BATCH_STREAM_RATE, index, s);
+        return LOGHEAD_NO_REF;
+    }
     return ref;
 }
 
@@ -229,7 +260,7 @@ static bool run_part(void *arg)
     record = write_record(sh, tb, part, taken.ptr, taken.len);
     VEC_FOREACH (t, &taken) {
         entries += t->s.n;
-        bytes += t->s.entries.len - (size_t)t->s.n * LOGRECORD_ENTRY_BYTES;
+        bytes += bytes_of(&t->s);
     }
     part->reply.accepted = entries;
     /* Lines go into memory before part_done() may come, on another thread: p is whole until left is 0. */

@@ -197,7 +197,9 @@ bool batch_labels_valid(struct slice canonical);
     X(BATCH_AGG_CONFLICT, 12, "aggregation_conflict",                                              \
       "two aggregation_rules make the same series of different ones")                              \
     X(BATCH_MAX_STREAMS_LIMIT, 13, "per_tenant_stream_limit",                                      \
-      "active log streams over limit max_global_streams_per_user")
+      "active log streams over limit max_global_streams_per_user")                                 \
+    X(BATCH_STREAM_RATE, 14, "per_stream_rate_limit",                                              \
+      "their stream comes faster than limit per_stream_rate_limit")
 enum batch_reason {
 #define X(sym, num, name, text) sym = num,
     BATCH_REASONS(X)
@@ -219,6 +221,10 @@ struct batch_reply {
     uint64_t rejected[BATCH_REASON_COUNT];
     VEC(struct batch_refusal) refusals; /* samples and histograms; not exemplars, not metadata */
     VEC(uint32_t) unknown; /* series indexes, ascending, nothing of them stored: send with labels */
+    /* Where streams were over the tenant's limit: the label of which this replica knows the most values, and about how
+     * many. Owned; empty: none was. */
+    struct slice widest;
+    uint64_t widest_values;
 };
 void batch_reply_done(struct batch_reply *r);
 /* Adds the reply to another part of the batch, and empties that. */
@@ -233,8 +239,11 @@ static inline bool batch_reason_is_sample(enum batch_reason r)
     return r != BATCH_EXEMPLAR && r != BATCH_METADATA_LIMIT;
 }
 uint64_t batch_rejected(const struct batch_reply *r); /* all reasons */
-/* u8 version 2; uvarint accepted; uvarint count of unknown, each as uvarint distance from the one
+/* Of two such the one with more values, in *io; takes `widest` over or frees it. */
+void batch_reply_widest(struct slice *io_widest, uint64_t *io_values, struct slice widest,
+                        uint64_t values);
+/* u8 version 2, or 3 when a label is named (of log lines only); uvarint accepted; uvarint count of unknown, each as uvarint distance from the one
  * before (first: from 0); uvarint reasons * (u8 reason, uvarint count); uvarint refusals * (u8
- * reason, uvarint series, varint t_ms). */
+ * reason, uvarint series, varint t_ms); version 3: lstr label, uvarint values. */
 void batch_reply_encode(struct buf *out, const struct batch_reply *r);
 ORR_CHECKED struct err *batch_reply_decode(struct slice bytes, struct batch_reply *ret);

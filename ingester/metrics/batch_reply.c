@@ -2,6 +2,7 @@
 #include "ingester/metrics/batch.h"
 
 #define VERSION 2
+#define VERSION_WIDEST 3 /* the same, and a label behind it */
 #define REFUSAL_MIN_BYTES 3
 
 static const char *const reason_names[BATCH_REASON_COUNT] = {
@@ -29,6 +30,7 @@ void batch_reply_done(struct batch_reply *r)
 {
     vec_done(&r->unknown);
     vec_done(&r->refusals);
+    mem_free((void *)(uintptr_t)r->widest.ptr);
     *r = (struct batch_reply){0};
 }
 
@@ -45,6 +47,21 @@ static void merge_unknown(struct batch_reply *into, const struct batch_reply *fr
                                      : from->unknown.ptr[--j];
 }
 
+void batch_reply_widest(struct slice *io_widest, uint64_t *io_values, struct slice widest,
+                        uint64_t values)
+{
+    if (slice_eq(*io_widest, widest)) {
+        *io_values += values;
+    } else if (values > *io_values) {
+        struct slice other = *io_widest;
+
+        *io_widest = widest;
+        *io_values = values;
+        widest = other;
+    }
+    mem_free((void *)(uintptr_t)widest.ptr);
+}
+
 void batch_reply_merge(struct batch_reply *into, struct batch_reply *from)
 {
     into->accepted += from->accepted;
@@ -53,6 +70,8 @@ void batch_reply_merge(struct batch_reply *into, struct batch_reply *from)
     VEC_FOREACH (x, &from->refusals)
         vec_push(&into->refusals, *x);
     merge_unknown(into, from);
+    batch_reply_widest(&into->widest, &into->widest_values, from->widest, from->widest_values);
+    from->widest = (struct slice){0};
     batch_reply_done(from);
 }
 
@@ -94,7 +113,7 @@ void batch_reply_encode(struct buf *out, const struct batch_reply *r)
     uint32_t last = 0;
     size_t reasons = 0;
 
-    buf_byte(out, VERSION);
+    buf_byte(out, r->widest.len ? VERSION_WIDEST : VERSION);
     buf_uvarint(out, r->accepted);
     buf_uvarint(out, r->unknown.len);
     for (size_t i = 0; i < r->unknown.len; i++) {
@@ -115,6 +134,10 @@ void batch_reply_encode(struct buf *out, const struct batch_reply *r)
         buf_byte(out, (uint8_t)x->reason);
         buf_uvarint(out, x->series);
         buf_varint(out, x->t_ms);
+    }
+    if (r->widest.len) {
+        buf_lstr(out, r->widest);
+        buf_uvarint(out, r->widest_values);
     }
 }
 
@@ -166,6 +189,17 @@ static bool read_rejects(struct reader *r, struct batch_reply *ret)
     return true;
 }
 
+static bool read_widest(struct reader *r, struct batch_reply *ret)
+{
+    struct slice label = reader_lstr(r);
+
+    if (!reader_ok(r) || label.len == 0)
+        return false;
+    ret->widest = slice_of(slice_dup(label), label.len);
+    ret->widest_values = reader_uvarint(r);
+    return true;
+}
+
 struct err *batch_reply_decode(struct slice bytes, struct batch_reply *ret)
 {
     struct reader r = reader_new(bytes);
@@ -173,7 +207,8 @@ struct err *batch_reply_decode(struct slice bytes, struct batch_reply *ret)
     uint8_t version = reader_u8(&r);
 
     reply.accepted = reader_uvarint(&r);
-    if (version != VERSION || !read_unknown(&r, &reply) || !read_rejects(&r, &reply) ||
+    if ((version != VERSION && version != VERSION_WIDEST) || !read_unknown(&r, &reply) ||
+        !read_rejects(&r, &reply) || (version == VERSION_WIDEST && !read_widest(&r, &reply)) ||
         !reader_ok(&r) || reader_left(&r)) {
         batch_reply_done(&reply);
         return err_new(ERR_INVALID, "batch reply: malformed (version %u)", version);

@@ -205,6 +205,19 @@ int64_t head_index_name(const struct head_index *x, struct slice name)
     return (int64_t)(uintptr_t)map_get(&x->name_ids, name) - 1;
 }
 
+struct slice head_index_widest(const struct head_index *x, uint64_t *ret_values)
+{
+    struct slice ret = SLICE_EMPTY;
+
+    *ret_values = 0;
+    VEC_FOREACH (n, &x->names)
+        if ((*n)->pairs.len > *ret_values) {
+            *ret_values = (*n)->pairs.len;
+            ret = (*n)->text;
+        }
+    return ret;
+}
+
 static uint32_t pair_tag(uint32_t name, struct slice value)
 {
     return (uint32_t)(hash_xxh64(value, name) >> 32);

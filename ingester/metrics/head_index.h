@@ -147,6 +147,8 @@ void head_index_repack_end(struct head_index *old);
 /* Name id or -1; pair id or -1. */
 int64_t head_index_name(const struct head_index *x, struct slice name);
 int64_t head_index_pair(const struct head_index *x, uint32_t name, struct slice value);
+/* The name that has the most values, and how many; none: empty. */
+struct slice head_index_widest(const struct head_index *x, uint64_t *ret_values);
 /* For the checkpoint: rebuild names and pairs under their ids. */
 void head_index_load_name(struct head_index *x, struct slice name);
 bool head_index_load_pair(struct head_index *x, uint32_t id, uint32_t name, struct slice value);

@@ -57,7 +57,7 @@ void loki_limits(struct http_request *r)
     put_bytes(&out, "max_line_size", l.max_line_size);
     put_bool(&out, "max_line_size_truncate", l.max_line_size_truncate);
     put_duration(&out, "query_timeout", l.query_timeout_ns);
-    put_duration(&out, "retention_period", l.compactor_blocks_retention_period_ns);
+    put_duration(&out, "retention_period", l.logs_retention_period_ns);
     put_bool(&out, "volume_enabled", true);
     put_bool(&out, "metric_aggregation_enabled", false);
     put_bool(&out, "pattern_persistence_enabled", false);

@@ -14,11 +14,16 @@ struct part {
     struct logsource_entry entry;
 };
 
+struct volume { /* of replicas */
+    uint64_t max, sum;
+};
+
 struct logjoin {
     struct arena *arena, *lines; /* lines: of one moment */
     struct part *parts;
     size_t n;
     bool is_forward, is_broken;
+    double copies;       /* of a line, in replicas */
     bool is_begun;       /* the parts of the stream have their first entries at hand */
     struct part *lender; /* whose entry was handed out as it was */
     /* lines of one moment, each once, and how far they have been handed out */
@@ -26,19 +31,21 @@ struct logjoin {
     size_t n_group, cap, at;
     struct map index; /* of the group, once there are more than FEW and two origins have some */
     uint64_t duplicates;
-    uint64_t *steps, *most; /* volumes: all together; of each step that of the fullest replica */
+    uint64_t *steps;
+    struct volume *most; /* volumes: all together; of each step that of the fullest replica */
     size_t n_steps;
     struct err *err; /* its own */
 };
 
 struct logjoin *logjoin_new(struct arena *a, struct logjoin_origin *const *origins, size_t n,
-                            bool is_forward)
+                            bool is_forward, double copies)
 {
     struct logjoin *j = mem_new(struct logjoin);
 
     j->arena = a;
     j->lines = arena_child(a, 0);
     j->is_forward = is_forward;
+    j->copies = ORR_MAX(copies, 1.0);
     j->parts = mem_new_array(struct part, n + 1);
     j->n = n;
     for (size_t i = 0; i < n; i++)
@@ -60,7 +67,7 @@ struct err *logjoin_close(struct logjoin *j)
         e = err_first(e, o->ops->close(o));
     }
     arena_charge(j->arena, -(int64_t)(j->cap * sizeof(*j->group)));
-    arena_charge(j->arena, -(int64_t)(2 * j->n_steps * sizeof(*j->steps)));
+    arena_charge(j->arena, -(int64_t)(j->n_steps * (sizeof(*j->steps) + sizeof(*j->most))));
     mem_free(j->steps);
     mem_free(j->most);
     arena_free(j->lines);
@@ -90,11 +97,23 @@ void logjoin_take_steps(struct logjoin *j, size_t n_steps)
 {
     j->n_steps = n_steps;
     j->steps = mem_new_array(uint64_t, n_steps);
-    j->most = mem_new_array(uint64_t, n_steps);
-    arena_charge(j->arena, (int64_t)(2 * n_steps * sizeof(*j->steps)));
+    j->most = mem_new_array(struct volume, n_steps);
+    arena_charge(j->arena, (int64_t)(n_steps * (sizeof(*j->steps) + sizeof(*j->most))));
 }
 
-/* Of the parts that are in the stream, as add_volume(). */
+static void add_volume(struct volume *v, uint64_t n)
+{
+    v->max = ORR_MAX(v->max, n);
+    v->sum += n;
+}
+
+/* A stream that came fast has its lines here and there (ingester/log_shards.h): no replica has them all. */
+static uint64_t volume_of(const struct logjoin *j, const struct volume *v)
+{
+    return ORR_MAX(v->max, (uint64_t)((double)v->sum / j->copies));
+}
+
+/* Of the parts that are in the stream, as add_volumes(). */
 static void add_steps(struct logjoin *j)
 {
     memset(j->steps, 0, j->n_steps * sizeof(*j->steps));
@@ -104,29 +123,29 @@ static void add_steps(struct logjoin *j)
 
         for (size_t k = 0; p->is_in && p->stream.steps && k < j->n_steps; k++)
             if (p->origin->is_replica)
-                j->most[k] = ORR_MAX(j->most[k], p->stream.steps[k]);
+                add_volume(&j->most[k], p->stream.steps[k]);
             else
                 j->steps[k] += p->stream.steps[k];
     }
     for (size_t k = 0; k < j->n_steps; k++)
-        j->steps[k] += j->most[k];
+        j->steps[k] += volume_of(j, &j->most[k]);
 }
 
-static void add_volume(struct logjoin_stream *sum, const struct part *p, uint64_t *io_entries,
-                       uint64_t *io_bytes)
+static void add_volumes(struct logjoin_stream *sum, const struct part *p, struct volume *entries,
+                        struct volume *bytes)
 {
     if (!p->origin->is_replica) {
         sum->entries += p->stream.entries;
         sum->bytes += p->stream.bytes;
         return;
     }
-    *io_entries = ORR_MAX(*io_entries, p->stream.entries);
-    *io_bytes = ORR_MAX(*io_bytes, p->stream.bytes);
+    add_volume(entries, p->stream.entries);
+    add_volume(bytes, p->stream.bytes);
 }
 
 bool logjoin_stream(struct logjoin *j, struct logjoin_stream *ret)
 {
-    uint64_t entries = 0, bytes = 0; /* of replicas */
+    struct volume entries = {0}, bytes = {0};
     const struct part *least = NULL;
 
     j->n_group = j->at = 0;
@@ -148,10 +167,10 @@ bool logjoin_stream(struct logjoin *j, struct logjoin_stream *ret)
 
         p->is_in = p->has_stream && hash128_eq(p->stream.fp, ret->fp);
         if (p->is_in)
-            add_volume(ret, p, &entries, &bytes);
+            add_volumes(ret, p, &entries, &bytes);
     }
-    ret->entries += entries;
-    ret->bytes += bytes;
+    ret->entries += volume_of(j, &entries);
+    ret->bytes += volume_of(j, &bytes);
     if (j->steps) {
         add_steps(j);
         ret->steps = j->steps;

@@ -38,15 +38,16 @@ struct logjoin_origin_ops {
 struct logjoin_origin {
     const struct logjoin_origin_ops *ops;
     struct err *err; /* the origin's to set, the join's to take */
-    /* Holds what others of its kind hold: of their volumes the greatest counts. Those of the rest are added to it. */
+    /* Holds what others of its kind hold, whole or in part: of their volumes the greatest counts, or all of them by the
+     * copies that there are, if that is more. Those of the rest are added to it. */
     bool is_replica;
 };
 
 struct logjoin;
 
-/* Takes the origins over; copies the list. a: the query's arena. */
+/* Takes the origins over; copies the list. a: the query's arena. copies: how often a line is in the replicas. */
 struct logjoin *logjoin_new(struct arena *a, struct logjoin_origin *const *origins, size_t n,
-                            bool is_forward);
+                            bool is_forward, double copies);
 /* Streams have volumes of so many steps. Before the first stream. */
 void logjoin_take_steps(struct logjoin *j, size_t n_steps);
 /* The next stream, lent until the one after; passes over what is left of the one before. */

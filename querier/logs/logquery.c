@@ -3,6 +3,10 @@
 #include "common/base/clock.h"
 #include "querier/logs/logquery_internal.h"
 
+#define LOOK_LINES 256u
+#define LOOK_FAST_NS (NS_PER_MS / 2)
+#define LOOK_SLOW_NS (20 * NS_PER_MS)
+
 struct engine *logquery_engine(void)
 {
     return engine_new(&(struct engine_opts){.divides_as_logql = true});
@@ -50,6 +54,19 @@ struct err *logquery_run_stream(struct logquery_run *r, const struct logsource_s
     return s.page_bytes + s.filter_bytes > q->max_bytes ? too_much(q) : NULL;
 }
 
+/* Lines that take long are few between two looks; the first ones may be such. */
+static void set_pace(struct logquery_run *r)
+{
+    int64_t now_ns = clock_mono_ns(&clock_system), took_ns = now_ns - r->looked_ns;
+
+    if (!r->looked_ns || took_ns > LOOK_SLOW_NS)
+        r->look_every = ORR_MAX(r->look_every / 16, 1u);
+    else if (took_ns < LOOK_FAST_NS)
+        r->look_every = ORR_MIN(r->look_every * 4, LOOK_LINES);
+    r->looked_ns = now_ns;
+    r->ticks = r->look_every;
+}
+
 struct err *logquery_run_line(struct logquery_run *r, size_t bytes)
 {
     const struct logquery *q = r->q;
@@ -58,7 +75,10 @@ struct err *logquery_run_line(struct logquery_run *r, size_t bytes)
     r->stats->bytes += bytes;
     if (q->max_bytes && r->stats->bytes > q->max_bytes)
         return too_much(q);
-    return r->ticks++ & 255 ? NULL : logquery_run_look(r);
+    if (r->ticks && --r->ticks)
+        return NULL;
+    set_pace(r);
+    return logquery_run_look(r);
 }
 
 struct err *logquery_run_close(struct logquery_run *r, struct logsource_set *set)

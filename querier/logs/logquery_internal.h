@@ -9,7 +9,8 @@ struct logquery_run {
     struct logsource *source;
     struct arena *arena;
     struct logquery_stats *stats;
-    uint32_t ticks;
+    uint32_t ticks, look_every; /* lines until the next look at the clock; and between two */
+    int64_t looked_ns;
 };
 
 /* NULL: it is within its memory. */

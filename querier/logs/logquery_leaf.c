@@ -55,8 +55,8 @@ static struct err *add_series(struct leaf *f, struct labels ls, struct series **
 
     if (f->n >= max)
         return err_new(ERR_LIMIT,
-                       "%s() makes more than %llu series (limits.max-log-series-per-query); "
-                       "aggregate by fewer labels",
+                       "%s() makes more than %llu series, the most that a query over lines may "
+                       "hold; aggregate by fewer labels",
                        logql_range_op_name(f->range->op), (unsigned long long)max);
     if (f->n == f->cap) {
         size_t cap = f->cap ? f->cap * 2 : 16;

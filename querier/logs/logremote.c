@@ -106,8 +106,8 @@ static struct err *join(struct logremote *r, const struct logremote_question *q,
         return e;
     for (size_t i = 0; i < n_peers; i++)
         origins[i] = logpeer_new(an->sq, an->f, i, &q->select.steps, &stats->ingester_lines);
-    an->join =
-        logjoin_new(an->sq->opts.arena, origins, n_peers + an->blocks.n, !q->select.is_backward);
+    an->join = logjoin_new(an->sq->opts.arena, origins, n_peers + an->blocks.n,
+                           !q->select.is_backward, fanout_copies(an->f));
     if (q->select.steps.step_ns)
         logjoin_take_steps(an->join, log_steps_count(&q->select.steps));
     stats->ingesters += n_peers;

@@ -62,7 +62,7 @@ struct logremote_range {
 struct logremote_stream {
     struct hash128 fp;
     struct labels labels; /* lent until the next */
-    /* Of the replica that has most, and of all blocks. Where a range begins or ends within a frame (loghead.h) all of it counts;
+    /* Of replicas as logjoin.h has it, and of all blocks. Where a range begins or ends within a frame (loghead.h) all of it counts;
      * within a block, the range's share of its time. What is in a block and not yet dropped by ingesters counts twice.
      * Of streams that deletions are about the lines are counted that are left, which takes to read them. */
     uint64_t entries, bytes;

@@ -258,7 +258,50 @@ def bench_kind(t, bench, kind, size, row):
     return {"mb": lines.mb, "cpu": pushed + flushed, "stored": stored, "packed": packed, "zstd": zstd_seconds}
 
 
+STREAMS = 100_000
+
+
+def stream_labels(i):
+    """Of a pod in a cluster of many: ten labels, of which two are its own."""
+    return {"cluster": "eu-west-1", "namespace": f"team-{i % 40}", "app": f"service-{i % 700}", "container": f"c{i % 3}",
+            "env": "prod", "node": f"ip-10-0-{i % 250}-{i // 250 % 250}", "region": "eu", "stream": "stdout",
+            "pod": f"service-{i % 700}-7d9f8b6c5d-{i:05x}", "pod_ip": f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}"}
+
+
+def bench_streams(t, row):
+    """What an active stream takes of an ingester beside its buffered lines: resident memory of the whole process, doors' caches
+    and all, less the blocks that lines lie in."""
+    o = Single(t, "logs-streams", args=[*ARGS, "--limits.max-global-streams-per-user=0"]).wait_ready()
+
+    def push(first, n, text):
+        body = {"streams": [{"stream": stream_labels(i), "values": [[str(time.time_ns()), f"{text} {i} " + "x" * 100]]}
+                            for i in range(first, first + n)]}
+        r = http_call(o.addr, "POST", "/loki/api/v1/push", json.dumps(body).encode(),
+                      {"Content-Type": "application/json", "X-Scope-OrgID": TENANT}, timeout=60)
+        check(r.status == 204, r.text[:500])
+
+    def held():
+        with open(f"/proc/{o.popen.pid}/status", encoding="utf-8") as f:
+            rss = int(next(x for x in f if x.startswith("VmRSS")).split()[1]) * 1024
+        return rss - metrics(o.addr)["orrery_loghead_open_bytes"]
+    for i in range(20):
+        push(0, 1000, f"warm {i}")  # what a process takes that works at all
+    before, cpu = held(), cpu_seconds(o.popen.pid)
+    for text in "first", "second":
+        for first in range(0, STREAMS, 1000):
+            push(first, 1000, text)
+    each = (held() - before) / (STREAMS - 1000)
+    cpu = cpu_seconds(o.popen.pid) - cpu
+    active = sum(v for k, v in metrics(o.addr).items() if k.startswith("orrery_loghead_active_streams"))
+    check(active == STREAMS, f"{active} streams")
+    print(f"   {STREAMS:,} streams of ten labels, two lines each: {cpu:.2f} CPU-seconds", flush=True)
+    row(f"bytes of an active stream of {STREAMS:,}, beside its lines (3 KiB)", f"{each:,.0f}", "3,072", f"{each / 3072:.3f}", "<= 1")
+    o.stop()
+    shutil.rmtree(o.dir)
+
+
 def bench_logs(t, bench, size, memcpy_gb_per_s, row):
+    bench_streams(t, row)
     done = [bench_kind(t, bench, kind, size // len(KINDS), row) for kind in KINDS]
     total = {k: sum(d[k] for d in done) for k in done[0]}
     ours, theirs = total["mb"] / total["cpu"], total["mb"] / total["zstd"]

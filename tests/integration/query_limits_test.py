@@ -4,11 +4,15 @@ querier goes on as before."""
 import ctypes
 import os
 import platform
+import socket
 import struct
 import threading
 import time
+from urllib.parse import urlencode
 
-from orrery_test import Single, api, check, main, push_ok, query
+import logs_api_test
+import logs_test
+from orrery_test import Single, api, check, http_call, main, push_ok, query, wait_for
 
 NOW = int(time.time()) * 1000
 SERIES, STEPS = 2000, 20
@@ -43,6 +47,70 @@ DEATHS = [
       "start": NOW / 1000 - 10000, "end": NOW / 1000, "step": 1}, ["limit"]),
     ("deep nesting", "query", {"query": "(" * 100000 + "1" + ")" * 100000}, ["deep", "nest", "long", "large", "URI"]),
 ]
+
+
+LINES = 20000
+BIG = '| line_format "{{repeat 100000 \\"x\\"}}"'  # a line becomes 100 kB
+SLOW = '| line_format "{{repeat 10000 .id}}" != "zz" ' * 5  # some seconds for all lines
+
+# Over lines: query, parameters, texts of which the error must have one.
+LOG_DEATHS = [
+    ('sum(count_over_time({app="much"}[1h]))', {}, ["limits.max-query-bytes-read"]),
+
+    ('{app="few"} %s' % BIG, {"limit": 5000}, ["querier.max-query-memory", "of memory"]),
+    ('count_over_time({app="few"} | logfmt [1h])', {}, ["limits.max-query-series"]),
+    ('count_over_time({app="few"} | logfmt [1h])', {"step": 1}, ["querier.max-query-memory", "of memory"]),
+    ('quantile_over_time(0.9, {app="few"} | logfmt | unwrap n [1h]) by (id)', {"step": 1}, ["limits.max", "max-query-memory"]),
+    ('count_over_time({app="few"} | logfmt [1h]) * on() count_over_time({app="few"} | logfmt [1h])', {}, ["many-to-many", "duplicate"]),
+    ('rate({app="few"}[5m])', {"start": 0, "step": 1000000}, ["limits.max-query-length"]),
+    ('rate({app="few"}[5m])', {"step": 0.001}, ["maximum resolution"]),
+    ('{app="few"}', {"limit": 1000000}, ["limits.max-entries-limit-per-query"]),
+]
+
+
+def load_lines(o):
+    """2 MB of lines with an id each, twice; 20 MB of others."""
+    for k in range(0, LINES, 5000):
+        for tenant in "test", "impatient":
+            logs_test.push_ok(o.addr, [({"app": "few"}, [(NOW * 10**6 - (k + i) * 10**6, f"id=id-{k + i} n={i} " + "x" * 80)
+                                                         for i in range(5000)])], tenant=tenant)
+    for k in range(10):
+        logs_test.push_ok(o.addr, [({"app": "much"}, [(NOW * 10**6 - i * 10**6, f"{k} {i} " + "x" * 2000)
+                                                      for i in range(1000)])], tenant="test")
+
+
+def die_of_lines(o):
+    for expr, params, texts in LOG_DEATHS:
+        began = time.monotonic()
+        r = logs_api_test.ask(o.addr, "query_range", {"query": expr, "step": 600, "start": NOW * 10**6 - 3600 * 10**9,
+                                                      "end": NOW * 10**6 + 10**9, **params}, tenant="test", method="POST")
+        took = time.monotonic() - began
+        check(400 <= r.status < 600 and r.status != 500, f"{expr[:90]}: {r.status} {r.text[:300]}")
+        check(any(x in r.text for x in texts), f"{expr[:90]} {params}: {r.text[:400]}")
+        check(took < ANSWER_S, f"{expr[:90]}: {took:.1f} s")
+
+
+SLOW_QUERY = 'sum(count_over_time({app="few"} | logfmt %s | n > 1 [1h]))' % SLOW
+
+
+def end_in_the_middle(o):
+    """A query over lines ends when its time is over, and when its client goes away."""
+    r = logs_api_test.ask(o.addr, "query", {"query": SLOW_QUERY, "time": NOW / 1000}, tenant="impatient", method="POST")
+    check(r.status == 504 and "limits.query-timeout" in r.text, f"{r.status} {r.text[:300]}")
+
+    def metric(name):
+        text = http_call(o.addr, "GET", "/metrics").text
+        return next(float(x.rsplit(" ", 1)[1]) for x in text.splitlines() if x.startswith(name + " "))
+    before = metric("orrery_querier_canceled_requests_total")
+    form = urlencode({"query": SLOW_QUERY, "time": NOW / 1000})
+    host, port = o.addr.split(":")
+    for _ in range(3):
+        with socket.create_connection((host, int(port))) as s:
+            s.sendall((f"POST /loki/api/v1/query HTTP/1.1\r\nHost: x\r\nX-Scope-OrgID: test\r\nContent-Length: {len(form)}\r\n"
+                       f"Content-Type: application/x-www-form-urlencoded\r\n\r\n{form}").encode())
+            time.sleep(0.3)
+    wait_for("the queries to be cancelled", lambda: metric("orrery_querier_canceled_requests_total") >= before + 3, 10)
+    wait_for("none to go on", lambda: metric("orrery_querier_inflight_requests") <= 1, 10)
 
 
 def load(o, tenant, n):
@@ -88,10 +156,16 @@ def watch(o, what):
 
 
 def test_queries_of_death_end_with_their_limit(t):
-    o = Single(t, args=["--limits.max-samples-per-query=2000000", "--querier.max-query-memory=64MiB",
-                        "--querier.timeout=15s", "--limits.max-total-query-length=30d", "--limits.max-fetched-series-per-query=4500"]).wait_ready()
+    """Of metrics and of lines."""
+    overrides = os.path.join(t.dir, "overrides.yaml")
+    with open(overrides, "w", encoding="utf-8") as f:
+        f.write("overrides: {impatient: {query_timeout: 1s}}")
+    o = Single(t, args=[f"--limits.overrides-file={overrides}", "--limits.max-samples-per-query=2000000", "--querier.max-query-memory=64MiB",
+                        "--querier.timeout=15s", "--limits.max-total-query-length=30d", "--limits.max-fetched-series-per-query=4500",
+                        "--limits.max-query-bytes-read=10MB", "--limits.ingestion-rate-mb=100", "--limits.ingestion-burst-size-mb=100"]).wait_ready()
     load(o, "test", SERIES)
     load(o, "neighbour", 200)
+    load_lines(o)
     alone = watch(o, lambda: time.sleep(3))
 
     def die():
@@ -104,6 +178,8 @@ def test_queries_of_death_end_with_their_limit(t):
             check(400 <= r.status < 600 and r.status != 500, f"{name}: {r.status} {r.text[:300]}")
             check(any(x in r.text for x in texts), f"{name}: {r.text[:400]}")
             check(took < ANSWER_S, f"{name}: {took:.1f} s")
+        die_of_lines(o)
+        end_in_the_middle(o)
     beside = watch(o, die)
     check(o.alive(), "it died")
     # Half of a quiet machine's p99 and what the scheduler of a busy one may add.

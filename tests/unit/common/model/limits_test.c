@@ -72,6 +72,13 @@ TEST(limits_overrides_are_read_again_and_refused_whole)
     CHECK_INT(get(l, "b").max_fetched_bytes_per_query, 64 << 20);
     CHECK(get(l, "a").generation != a.generation);
 
+    put("overrides: {a: {shard_streams: {enabled: false, desired_rate: 3MB}}}\n");
+    CHECK_OK(limits_poll(l, &changed));
+    CHECK(!get(l, "a").shard_streams_enabled && get(l, "b").shard_streams_enabled);
+    CHECK_INT(get(l, "a").shard_streams_desired_rate, 3000000);
+    put("overrides: {a: {ingestion_rate: 7}}\n");
+    CHECK_OK(limits_poll(l, &changed));
+
     put("overrides:\n  a: {ingestion_rate: 8}\n  b: {ingestion_rat: 1}\n");
     CHECK_ERR(limits_poll(l, &changed), ERR_INVALID, ":3: unknown limit ingestion_rat");
     CHECK(get(l, "a").ingestion_rate == 7);
@@ -95,6 +102,8 @@ TEST(limits_refuses_bad_files)
         {"overrides: {a: {max_label_name_length: 1.5}}", "max_label_name_length"},
         {"overrides: {a: {query_timeout: soon}}", "query_timeout"},
         {"overrides: {a: {query_timeout: }}", "query_timeout"},
+        {"overrides: {a: {shard_streams: {enable: true}}}", "unknown limit shard_streams: enable"},
+        {"overrides: {a: {shard_streams: true}}", "unknown limit shard_streams"},
     };
     struct conf *c = conf_with(tmp_path("over.yaml"));
     struct limits *l = NULL;

@@ -50,6 +50,44 @@ TEST(log_batch_has_the_documented_bytes)
     log_batch_free(b);
 }
 
+TEST(log_batch_splits_a_stream_where_the_time_changes)
+{
+    static const int64_t times[] = {1, 2, 2, 2, 3, 4};
+    static const uint32_t want[] = {2, 1, 3, 1}; /* streams' lines: x is cut into 1, 3, 1 and 1 */
+    struct log_batch *b = log_batch_new(SLICE("t"), &limits);
+    uint32_t y = stream(b, "y"), x = stream(b, "x"), seen = 0;
+
+    for (size_t i = 0; i < 6; i++) {
+        log_batch_add(b, x, &(struct log_entry){.t_ns = times[i], .line = SLICE("1234567890")});
+        if (i < 2)
+            log_batch_add(b, y, &(struct log_entry){.t_ns = 9, .line = SLICE("y")});
+    }
+    CHECK_INT(b->streams.ptr[x].bytes, 60);
+    log_batch_split(b, x, 10);
+    CHECK_INT(b->streams.len, 5);
+    for (size_t i = 0; i < 4; i++)
+        CHECK_INT(b->streams.ptr[i].n, want[i]);
+    CHECK_INT(b->streams.ptr[4].n, 1);
+    for (size_t i = 1; i < 5; i++) {
+        const struct log_stream *s = &b->streams.ptr[i];
+        uint32_t n = 0;
+
+        CHECK(hash128_eq(s->fp, b->streams.ptr[x].fp));
+        CHECK_INT(s->bytes, 10 * s->n);
+        LOG_BATCH_FOREACH(e, b, s)
+        {
+            CHECK_INT(e->t_ns, times[seen++]);
+            n++;
+        }
+        CHECK_INT(n, s->n);
+    }
+    CHECK_INT(seen, 6);
+    CHECK_INT(log_batch_find(b, b->streams.ptr[x].fp), x);
+    log_batch_split(b, y, 1000); /* of one piece */
+    CHECK_INT(b->streams.len, 5);
+    log_batch_free(b);
+}
+
 TEST(log_batch_reads_back_what_was_written)
 {
     struct log_batch *b = log_batch_new(SLICE("t"), &limits);

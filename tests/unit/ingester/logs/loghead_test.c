@@ -93,7 +93,9 @@ TEST(loghead_refuses_streams_beyond_the_limit_and_labels_that_lie)
     CHECK_OK(fx_push_one(&f, "c", 1000000, "x"));
     CHECK_INT(f.reply.rejected[BATCH_MAX_STREAMS_LIMIT], 1);
     CHECK_INT(f.reply.refusals.ptr[0].t_ms, 1);
+    CHECK_SLICE(f.reply.widest, "app");
     CHECK_OK(fx_push_one(&f, "a", 2, "y")); /* those that are there go on */
+    CHECK_INT(f.reply.widest.len, 0);
     CHECK_INT(f.reply.accepted, 1);
     fx_line(b, "a", 3, SLICE("z"), (struct labels){0});
     b->streams.ptr[0].fp.hi ^= 1; /* another fingerprint than its labels' */
@@ -108,6 +110,39 @@ TEST(loghead_refuses_streams_beyond_the_limit_and_labels_that_lie)
     buf_str(&bytes, "no batch");
     CHECK_ERR(fx_push_bytes(&f, "t", buf_slice(&bytes)), ERR_INVALID, "batch");
     buf_done(&bytes);
+    fx_close(&f);
+}
+
+TEST(loghead_refuses_a_stream_that_comes_too_fast)
+{
+    struct fixture f = {.limits = {.stream_rate = 100, .stream_burst = 250}};
+    struct log_batch *b;
+    char line[101] = {0};
+
+    memset(line, 'x', 100);
+    fx_open(&f);
+    for (int i = 0; i < 3; i++)
+        CHECK_OK(fx_push_one(&f, "a", i, line));
+    CHECK_INT(f.reply.rejected[BATCH_STREAM_RATE], 1);
+    CHECK_INT(f.reply.refusals.len, 1);
+    /* the lines of a push together; others go on */
+    b = fx_batch();
+    fx_line(b, "a", 3, SLICE("short"), (struct labels){0});
+    fx_line(b, "a", 4, slice_of(line, 100), (struct labels){0});
+    fx_line(b, "b", 5, SLICE("y"), (struct labels){0});
+    CHECK_OK(fx_push(&f, "t", b, true));
+    CHECK_INT(f.reply.rejected[BATCH_STREAM_RATE], 2);
+    CHECK_INT(f.reply.accepted, 1);
+    clock_fake_advance(&f.clock, NS_PER_S);
+    CHECK_OK(fx_push_one(&f, "a", 6, line));
+    CHECK_INT(f.reply.accepted, 1);
+    /* more than the burst, when nothing was before it for a while */
+    clock_fake_advance(&f.clock, 10 * NS_PER_S);
+    b = fx_batch();
+    for (int i = 0; i < 5; i++)
+        fx_line(b, "a", 10 + i, slice_of(line, 100), (struct labels){0});
+    CHECK_OK(fx_push(&f, "t", b, true));
+    CHECK_INT(f.reply.accepted, 5);
     fx_close(&f);
 }
 

@@ -177,6 +177,32 @@ TEST(batch_reply_survives_its_codec)
     buf_done(&b);
 }
 
+TEST(batch_reply_names_the_widest_label)
+{
+    struct batch_reply all = {0}, part = {0}, got;
+    struct buf b = {0};
+
+    part.widest = slice_of(mem_strdup("pod"), 3);
+    part.widest_values = 7;
+    batch_reply_merge(&all, &part);
+    CHECK_INT(part.widest.len, 0);
+    part.widest = slice_of(mem_strdup("pod"), 3);
+    part.widest_values = 2;
+    batch_reply_merge(&all, &part);
+    part.widest = slice_of(mem_strdup("app"), 3);
+    part.widest_values = 8;
+    batch_reply_merge(&all, &part);
+    batch_reply_encode(&b, &all);
+    batch_reply_done(&all);
+    CHECK_OK(batch_reply_decode(buf_slice(&b), &got));
+    CHECK_SLICE(got.widest, "pod");
+    CHECK_INT(got.widest_values, 9);
+    batch_reply_done(&got);
+    for (size_t n = 0; n < b.len; n++)
+        CHECK_ERR(batch_reply_decode(slice_of(b.ptr, n), &got), ERR_INVALID, "");
+    buf_done(&b);
+}
+
 TEST(batch_reply_merges_parts_with_what_is_unknown_ascending)
 {
     static const uint32_t firsts[] = {2, 7, 9}, seconds[] = {0, 1, 8};

@@ -94,7 +94,7 @@ static void rig_up(struct rig *g, struct table *tables, size_t n, bool is_forwar
     *g = (struct rig){.a = arena_new(0), .tables = tables, .n = n};
     for (size_t i = 0; i < n; i++)
         origins[i] = &tables[i].origin;
-    g->j = logjoin_new(g->a, origins, n, is_forward);
+    g->j = logjoin_new(g->a, origins, n, is_forward, 2);
 }
 
 static void rig_down(struct rig *g)
@@ -249,6 +249,25 @@ TEST(logjoin_of_each_step_the_fullest_replica_counts)
     CHECK(st.steps[0] == 105 && st.steps[1] == 1 && st.steps[2] == 9);
     CHECK(logjoin_stream(g.j, &st));
     CHECK(st.steps[0] == 4 && st.steps[1] == 1 && st.steps[2] == 9);
+    CHECK(!logjoin_stream(g.j, &st));
+    CHECK_OK(logjoin_close(g.j));
+    rig_down(&g);
+}
+
+TEST(logjoin_of_parts_of_a_stream_all_volumes_count_by_their_copies)
+{
+    struct table t[] = {TABLE({1, 0, NULL, NULL}), TABLE({1, 0, NULL, NULL}),
+                        TABLE({1, 0, NULL, NULL}), TABLE({1, 0, NULL, NULL})};
+    struct logjoin_stream st;
+    struct rig g;
+
+    for (size_t i = 0; i < 4; i++) { /* 100 bytes on two, 300 on two others */
+        t[i].bytes = i < 2 ? 100 : 300;
+        t[i].origin.is_replica = true;
+    }
+    rig_up(&g, t, 4, true);
+    CHECK(logjoin_stream(g.j, &st));
+    CHECK_INT(st.bytes, 400);
     CHECK(!logjoin_stream(g.j, &st));
     CHECK_OK(logjoin_close(g.j));
     rig_down(&g);
