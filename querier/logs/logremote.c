@@ -4,6 +4,7 @@
 #include "common/base/mem.h"
 #include "common/logs/pipeline.h"
 #include "common/model/logs_rpc.h"
+#include "querier/logs/logcut.h"
 #include "querier/logs/logpeer.h"
 #include "querier/logs/logstored.h"
 #include "querier/logs/logstretch.h"
@@ -15,7 +16,8 @@
 struct question {
     struct rpc_logs_select select;
     const struct logblock_bound *bound; /* NULL: none */
-    const atomic_bool *cancel;
+    uint64_t fp_first, fp_last;         /* fp_last 0: all streams */
+    const atomic_bool *cancel, *stop;
     int64_t deadline_mono_ms;
 };
 
@@ -64,9 +66,12 @@ static struct logblock_query block_query(const struct question *q, size_t n_bloc
                                    .needles = q->select.needles,
                                    .n_needles = q->select.n_needles,
                                    .bound = q->bound,
+                                   .fp_first = q->fp_first,
+                                   .fp_last = q->fp_last,
                                    .max_streams = q->select.max_streams,
                                    .n_readers = (unsigned)n_blocks,
                                    .cancel = q->cancel,
+                                   .stop = q->stop,
                                    .deadline_mono_ms = q->deadline_mono_ms};
 }
 
@@ -216,12 +221,19 @@ static struct err *close_stretch(struct remote_set *s)
 /* Pages in which nothing is found, and streams without lines, come to nobody who would look. */
 static struct err *look(const struct logsource_request *req)
 {
-    if (req->cancel && atomic_load_explicit(req->cancel, memory_order_relaxed))
+    if ((req->cancel && atomic_load_explicit(req->cancel, memory_order_relaxed)) ||
+        (req->stop && atomic_load_explicit(req->stop, memory_order_relaxed)))
         return err_new(ERR_CANCELED, "query was canceled in query execution");
     if (req->deadline_mono_ms && clock_mono_ms(&clock_system) >= req->deadline_mono_ms)
         return err_new(ERR_TIMEOUT, "query timed out in query execution (querier.timeout, "
                                     "limits.query-timeout, or the timeout asked for)");
     return NULL;
+}
+
+/* Blocks leave out the others by themselves. */
+static bool is_of_piece(const struct question *q, struct hash128 fp)
+{
+    return !q->fp_last || (fp.hi >= q->fp_first && fp.hi <= q->fp_last);
 }
 
 static bool set_stream(struct logsource_set *base, struct labels *ret)
@@ -232,7 +244,9 @@ static bool set_stream(struct logsource_set *base, struct labels *ret)
     if (s->err || failed(s, look(&s->req)) || (!s->is_open && failed(s, open_stretch(s))) ||
         !s->is_open)
         return false;
-    if (logjoin_stream(s->answer.join, &st)) {
+    while (logjoin_stream(s->answer.join, &st)) {
+        if (!is_of_piece(&s->question, st.fp))
+            continue;
         *ret = st.labels;
         return true;
     }
@@ -288,7 +302,8 @@ static int64_t ns_of(int64_t ms)
 }
 
 static struct logstretch plan(struct logremote *r, struct arena *a,
-                              const struct logsource_request *req)
+                              const struct logsource_request *req,
+                              struct logstretch_block **ret_blocks, size_t *ret_n)
 {
     struct store_query *sq = r->opts.sq;
     int64_t from_ns = bounded_start(sq, req->start_ns, req->end_ns), to_ns = req->end_ns;
@@ -300,8 +315,57 @@ static struct logstretch plan(struct logremote *r, struct arena *a,
         store_log_times(sq, a, logblock_ms(from_ns), logblock_ms(to_ns - 1), &times, &n);
     blocks = arena_array(a, struct logstretch_block, n);
     for (size_t i = 0; i < n; i++)
-        blocks[i] = (struct logstretch_block){ns_of(times[i].min_ms), ns_of(times[i].max_ms)};
+        blocks[i] = (struct logstretch_block){ns_of(times[i].min_ms), ns_of(times[i].max_ms),
+                                              times[i].bytes, times[i].series};
+    *ret_blocks = blocks;
+    *ret_n = n;
     return logstretch_plan(a, from_ns, to_ns, req->is_forward, req->wants_first, blocks, n);
+}
+
+/* One stretch, as it is. */
+static struct logstretch plan_piece(const struct logsource_piece *p, bool is_forward)
+{
+    return (struct logstretch){.from_ns = p->from_ns, .to_ns = p->to_ns, .is_forward = is_forward};
+}
+
+static size_t remote_cut(struct logsource *src, struct arena *a,
+                         const struct logsource_request *req, unsigned lanes,
+                         struct logsource_piece **ret)
+{
+    struct logstretch_block *blocks;
+    struct logstretch left;
+    size_t n;
+
+    left = plan((struct logremote *)src, a, req, &blocks, &n);
+    *ret = logcut(a, left, blocks, n, lanes,
+                  ((struct logremote *)src)->opts.cut_bytes, &n);
+    return n;
+}
+
+struct fork {
+    struct logremote remote; /* first */
+    struct store_query sq;
+};
+
+static struct logsource *remote_fork(struct logsource *src, struct arena *a)
+{
+    struct logremote *r = (struct logremote *)src;
+    struct fork *f = mem_new(struct fork);
+
+    store_logs_fork(r->opts.sq, a, &f->sq);
+    logremote_init(&f->remote, &r->opts);
+    f->remote.opts.sq = &f->sq;
+    return &f->remote.source;
+}
+
+static void remote_join(struct logsource *src, struct logsource *fork)
+{
+    struct logremote *r = (struct logremote *)src;
+    struct fork *f = (struct fork *)fork;
+
+    r->mark = ORR_MAX(r->mark, f->remote.mark);
+    store_logs_join(r->opts.sq, &f->sq);
+    mem_free(f);
 }
 
 static bool bound_of(const struct logql_logs *logs, struct logblock_bound *ret)
@@ -329,13 +393,20 @@ static struct err *remote_select(struct logsource *src, struct arena *arena,
     struct logremote *r = (struct logremote *)src;
     struct remote_set *s = mem_new(struct remote_set);
     struct question *q = &s->question;
+    struct logstretch_block *blocks;
     struct err *e;
+    size_t n;
 
     s->set.ops = &ops;
     s->remote = r;
     s->req = *req;
     q->bound = req->logs && bound_of(req->logs, &s->bound) ? &s->bound : NULL;
     q->cancel = req->cancel;
+    q->stop = req->stop;
+    if (req->piece && (req->piece->fp_first || req->piece->fp_last != UINT64_MAX)) {
+        q->fp_first = req->piece->fp_first;
+        q->fp_last = req->piece->fp_last;
+    }
     q->deadline_mono_ms = req->deadline_mono_ms;
     q->select = (struct rpc_logs_select){.kind = RPC_LOGS_ENTRIES,
                                          .matchers = req->matchers,
@@ -345,7 +416,8 @@ static struct err *remote_select(struct logsource *src, struct arena *arena,
                                          .needles = s->needles};
     if (req->logs)
         q->select.n_needles = pipeline_needles(arena, req->logs, s->needles, RPC_LOGS_MAX_NEEDLES);
-    s->left = plan(r, arena, req);
+    s->left = req->piece ? plan_piece(req->piece, req->is_forward)
+                         : plan(r, arena, req, &blocks, &n);
     if ((e = open_stretch(s))) { /* what fails at once fails here */
         mem_free(s);
         return e;
@@ -356,7 +428,7 @@ static struct err *remote_select(struct logsource *src, struct arena *arena,
 
 void logremote_init(struct logremote *r, const struct logremote_opts *opts)
 {
-    static const struct logsource_ops ops = {remote_select};
+    static const struct logsource_ops ops = {remote_select, remote_cut, remote_fork, remote_join};
 
     *r = (struct logremote){.source = {&ops}, .opts = *opts};
 }

@@ -23,7 +23,11 @@
  *
  * Range: entries with start_ns <= ts_ns < end_ns; a set may deliver others, which are passed over.
  *
- * Threads: all from the one worker thread that runs the query; they may block, and give up with
+ * Pieces: a source that can be read by several threads at once says how it would cut a request (logsource_cut()), and gives a
+ * thread a source of its own (logsource_fork()), which is asked for a piece. All pieces together, in their order, have what one
+ * set would have, in the same order; but for where a stretch ends.
+ *
+ * Threads: all from the one worker thread that runs the query, or the piece; they may block, and give up with
  * ERR_TIMEOUT or ERR_CANCELED once the deadline has passed or the flag is set.
  */
 #pragma once
@@ -31,6 +35,12 @@
 
 #include "common/base/err.h"
 #include "common/lang/logql_ast.h"
+
+/* Part of a request: a stretch of time, and of it the streams whose fingerprint has an upper half in [fp_first, fp_last]. */
+struct logsource_piece {
+    int64_t from_ns, to_ns; /* to is exclusive */
+    uint64_t fp_first, fp_last;
+};
 
 struct logsource_request {
     struct matchers matchers; /* lent until the set is closed; at least one does not match "" */
@@ -46,6 +56,9 @@ struct logsource_request {
     bool wants_first;
     int64_t deadline_mono_ms;  /* clock_system's mono; 0: none */
     const atomic_bool *cancel; /* may be NULL */
+    /* Only this of it, as one stretch, which start_ns and end_ns are those of; one of logsource_cut()'s. NULL: all. */
+    const struct logsource_piece *piece;
+    const atomic_bool *stop; /* like cancel: what is read is not wanted any more; may be NULL */
 };
 
 struct logsource_entry {
@@ -87,6 +100,13 @@ struct logsource_ops {
     /* arena: the query's, for what lives as long as the query; charged to its budget. */
     struct err *(*select)(struct logsource *src, struct arena *arena,
                           const struct logsource_request *req, struct logsource_set **ret);
+    /* The pieces for so many threads, in the arena, in the order of the request's direction. NULL: the source is not cut. */
+    size_t (*cut)(struct logsource *src, struct arena *arena, const struct logsource_request *req,
+                  unsigned lanes, struct logsource_piece **ret);
+    /* The same source for another thread; arena: that thread's. None of these while another runs. */
+    struct logsource *(*fork)(struct logsource *src, struct arena *arena);
+    /* Its thread is done with it: what it has found out is src's, and it is freed. */
+    void (*join)(struct logsource *src, struct logsource *fork);
 };
 /* First member of an implementation. */
 struct logsource {
@@ -98,6 +118,21 @@ ORR_CHECKED static inline struct err *logsource_select(struct logsource *src, st
                                                        struct logsource_set **ret)
 {
     return src->ops->select(src, arena, req, ret);
+}
+/* 0: it is not cut. */
+static inline size_t logsource_cut(struct logsource *src, struct arena *arena,
+                                   const struct logsource_request *req, unsigned lanes,
+                                   struct logsource_piece **ret)
+{
+    return src->ops->cut ? src->ops->cut(src, arena, req, lanes, ret) : 0;
+}
+static inline struct logsource *logsource_fork(struct logsource *src, struct arena *arena)
+{
+    return src->ops->fork(src, arena);
+}
+static inline void logsource_join(struct logsource *src, struct logsource *fork)
+{
+    src->ops->join(src, fork);
 }
 static inline bool logsource_set_stream(struct logsource_set *set, struct labels *ret)
 {

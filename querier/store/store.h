@@ -209,6 +209,13 @@ void store_log_times(struct store_query *sq, struct arena *a, int64_t min_ms, in
 ORR_CHECKED struct err *store_log_names(struct store_query *sq,
                                         const struct rpc_logs_select *select, int64_t since_ms,
                                         struct store_names *ret);
+/*
+ * A query of its own for another thread, which reads a part of sq by the same catalogue; its memory is a. Ended with
+ * store_logs_join(), which leaves its warnings, and what it has found out of the catalogue, with sq. Neither while the other one
+ * is under way, on any thread.
+ */
+void store_logs_fork(struct store_query *sq, struct arena *a, struct store_query *ret);
+void store_logs_join(struct store_query *sq, struct store_query *part);
 /* Adds up, for store_stats. */
 void store_count_logs(struct store_query *sq, const struct store_logs_stats *add);
 

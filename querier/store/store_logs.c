@@ -36,6 +36,27 @@ struct err *store_take_logs(struct store_query *sq, struct arena *a, struct fano
     return NULL;
 }
 
+void store_logs_fork(struct store_query *sq, struct arena *a, struct store_query *ret)
+{
+    struct store_query_opts opts = sq->opts;
+    struct newness_need need = need_of(sq, NULL);
+
+    opts.arena = a;
+    store_query_init(ret, sq->store, &opts);
+    ret->logs_not_before_ns = need.not_before_ns;
+    ret->logs_dropped_by = need.version;
+}
+
+void store_logs_join(struct store_query *sq, struct store_query *part)
+{
+    sq->logs_dropped_by = ORR_MAX(sq->logs_dropped_by, part->logs_dropped_by);
+    sq->logs_not_before_ns = ORR_MAX(sq->logs_not_before_ns, part->logs_not_before_ns);
+    sq->failed_streams += part->failed_streams;
+    VEC_FOREACH (w, &part->warnings)
+        store_query_warn(sq, *w);
+    store_query_done(part);
+}
+
 void store_logs_gone(struct store_query *sq)
 {
     sq->logs_not_before_ns = clock_mono_ns(&clock_system);
