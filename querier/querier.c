@@ -74,8 +74,8 @@ static const struct conf_field querier_fields[] = {
              CONF_FIXED, "Tenants that one request may join."),
     CONF_INT(
         struct querier_conf, split_threads, "split-threads", "0", "0", "1024", CONF_FIXED,
-        "Threads, and so parts, of one large query in this process. 0: one per CPU; 1: queries "
-        "are not split."),
+        "Threads, and so parts, of one large query, or of one over log lines, in this process. 0: one "
+        "per CPU; 1: queries are not split."),
     CONF_INT(struct querier_conf, split_at_samples, "split-at-samples", "2000000", "0",
              "1000000000000", CONF_FIXED,
              "Queries that read so many samples the last time they were asked are split by series "
@@ -575,7 +575,9 @@ static void build(struct querier *q, const struct querier_conf *conf)
         .admin = {conf->has_admin, process_objstore(q->process), announce, q, forward},
     });
     prom_api_routes(q->api, process_http(q->process));
-    q->loki = loki_api_new(prom_api_tasks(q->api));
+    q->loki = loki_api_new(&(struct loki_api_opts){.tasks = prom_api_tasks(q->api),
+                                                   .pool = splitter_pool(q->splitter),
+                                                   .lanes = threads});
     loki_api_routes(q->loki, process_http(q->process));
     rules_page_routes(q->process);
     prom_api_rpc(q->api, process_rpc(q->process));

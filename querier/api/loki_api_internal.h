@@ -8,6 +8,8 @@
 struct loki_api {
     struct prom_tasks *tasks;
     struct engine *engine; /* of metric queries */
+    struct job_pool *pool;
+    unsigned lanes;
     struct loki_tails *tails;
 };
 

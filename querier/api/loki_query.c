@@ -49,7 +49,9 @@ static struct err *run_query(struct prom_task *t)
                          .max_samples = (uint64_t)l->max_samples_per_query,
                          .max_points = PROM_MAX_POINTS + 1,
                          .deadline_mono_ms = t->deadline_mono_ms,
-                         .cancel = &t->cancel};
+                         .cancel = &t->cancel,
+                         .pool = p->api->pool,
+                         .lanes = p->api->lanes};
     struct logquery_result res;
     struct logremote remote;
     struct err *e;
