@@ -13,6 +13,7 @@ struct order {
     struct lock lock; /* guards what follows */
     pthread_cond_t changed;
     size_t next, taken;        /* pieces */
+    size_t window;             /* now; up to o.window */
     size_t running;            /* pieces */
     unsigned helpers, waiting; /* asked for; of these, not begun */
     bool is_taking, is_over;
@@ -34,11 +35,9 @@ static void order_unref(void *arg)
 /* With the lock: how many pieces can be begun now. */
 static size_t ready(const struct order *r)
 {
-    size_t window = r->o.begins_alone && !r->taken ? 1 : r->o.window;
-
     if (r->is_over)
         return 0;
-    return ORR_MIN(r->o.n - r->next, window - ORR_MIN(window, r->next - r->taken));
+    return ORR_MIN(r->o.n - r->next, r->window - ORR_MIN(r->window, r->next - r->taken));
 }
 
 static void help(void *arg);
@@ -63,17 +62,17 @@ static void call_helpers(struct order *r)
 /* With the lock, which it lets go of meanwhile. One thread at a time: the others leave theirs to it. */
 static void take_what_is_done(struct order *r)
 {
-    while (!r->is_over && !r->is_taking && r->taken < r->next &&
-           r->done[r->taken % r->o.window]) {
-        bool goes_on;
+    while (!r->is_over && !r->is_taking && r->taken < r->next && r->done[r->taken % r->o.window]) {
+        unsigned window;
 
         r->is_taking = true;
         lock_release(&r->lock);
-        goes_on = r->o.take(r->o.arg, r->taken);
+        window = r->o.take(r->o.arg, r->taken);
         lock_take(&r->lock);
         r->is_taking = false;
         r->done[r->taken++ % r->o.window] = false;
-        r->is_over = !goes_on;
+        r->window = ORR_MIN(window, r->o.window);
+        r->is_over = window == 0;
         call_helpers(r);
     }
     (void)pthread_cond_broadcast(&r->changed);
@@ -118,6 +117,7 @@ void joborder(const struct joborder *o)
     r->o = *o;
     r->o.lanes = ORR_MAX(o->lanes, 1u);
     r->o.window = ORR_MAX(o->window, r->o.lanes);
+    r->window = o->first ? ORR_MIN(o->first, r->o.window) : r->o.window;
     r->done = mem_new_array(bool, r->o.window);
     atomic_store(&r->refs, 1);
     lock_init(&r->lock, LOCK_LEAF_MODULE);

@@ -6,7 +6,7 @@
  *     run(2)    ┆ ─────┆take(1)     take() is called for 0, 1, 2 … each after its run(), never two at once
  *
  * So what is held of results is that of a window, and who needs no more than the first few says so in take(): pieces that
- * were not begun never are. Those under way are waited for; run() has to look at a flag of its own that take() sets.
+ * were not begun never are. Whoever is likely to need few begins with a small window, and take() says how many from then on. Those under way are waited for; run() has to look at a flag of its own that take() sets.
  *
  * Pools are shared: a lane that has ended a piece goes to the back of the pool's queue if somebody waits in it. When the
  * pool is busy the caller does all pieces by itself, one after the other; it never waits for a free thread.
@@ -18,12 +18,13 @@
 
 struct joborder {
     struct job_pool *pool;
-    size_t n;          /* pieces */
-    unsigned lanes;    /* that run at once; 0 is 1 */
-    unsigned window;   /* pieces begun and not taken yet, at most; below lanes it is lanes */
-    bool begins_alone; /* only the first until it has been taken: it is likely to be enough */
+    size_t n;        /* pieces */
+    unsigned lanes;  /* that run at once; 0 is 1 */
+    unsigned window; /* pieces begun and not taken yet, at most; below lanes it is lanes */
+    unsigned first;  /* the same until the first was taken; 0: no other than later */
     void (*run)(void *arg, size_t i);
-    bool (*take)(void *arg, size_t i); /* false: no more is wanted */
+    unsigned (*take)(void *arg,
+                     size_t i); /* the window from now on, up to window; 0: no more is wanted */
     void *arg;
 };
 void joborder(const struct joborder *o);

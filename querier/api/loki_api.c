@@ -14,6 +14,7 @@ struct loki_api *loki_api_new(const struct loki_api_opts *opts)
     api->pool = opts->pool;
     api->lanes = opts->lanes;
     api->engine = logquery_engine();
+    api->turns = mem_new(struct turns);
     api->tails = loki_tails_new(opts->tasks, api->engine);
     return api;
 }
@@ -24,6 +25,7 @@ void loki_api_free(struct loki_api *api)
         return;
     loki_tails_free(api->tails);
     engine_free(api->engine);
+    mem_free(api->turns);
     mem_free(api);
 }
 

@@ -10,6 +10,7 @@ struct loki_api {
     struct engine *engine; /* of metric queries */
     struct job_pool *pool;
     unsigned lanes;
+    struct turns *turns; /* of queries over lines among themselves */
     struct loki_tails *tails;
 };
 

@@ -181,7 +181,8 @@ static struct err *read_lines(struct prom_task *t, struct logquery_result *ret)
                          .deadline_mono_ms = t->deadline_mono_ms,
                          .cancel = &t->cancel,
                          .pool = p->api->pool,
-                         .lanes = p->api->lanes};
+                         .lanes = p->api->lanes,
+                         .turns = p->api->turns};
     struct logremote remote;
     struct err *e = loki_api_source(t, p->range, &remote);
 

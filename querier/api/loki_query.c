@@ -51,7 +51,8 @@ static struct err *run_query(struct prom_task *t)
                          .deadline_mono_ms = t->deadline_mono_ms,
                          .cancel = &t->cancel,
                          .pool = p->api->pool,
-                         .lanes = p->api->lanes};
+                         .lanes = p->api->lanes,
+                         .turns = p->api->turns};
     struct logquery_result res;
     struct logremote remote;
     struct err *e;

@@ -1,6 +1,7 @@
 #include "querier/logs/logcut.h"
 
 #define PAGE_BYTES (128u << 10) /* of a page as stored, about */
+#define PAGES_A_CUT 8           /* of a stream, so that what is read twice is not much */
 #define PIECES_A_LANE 4         /* so that lanes end at about the same time */
 
 struct cut {
@@ -22,12 +23,16 @@ static size_t count_stretches(struct logstretch left)
     return n;
 }
 
-/* What the blocks have in the stretch if lines come evenly; and of the one that has most bytes a stream, how many. */
-static double bytes_in(const struct cut *c, int64_t from_ns, int64_t to_ns, double *ret_of_stream)
-{
-    double sum = 0;
+/* What the blocks have in the stretch if lines come evenly: the sum, and the most. */
+struct weight {
+    double bytes, of_stream; /* of_stream: bytes */
+    uint64_t streams;
+};
 
-    *ret_of_stream = 0;
+static struct weight weigh(const struct cut *c, int64_t from_ns, int64_t to_ns)
+{
+    struct weight w = {0};
+
     for (size_t i = 0; i < c->n_blocks; i++) {
         const struct logstretch_block *b = &c->blocks[i];
         double from = (double)ORR_MAX(b->min_ns, from_ns), to = (double)ORR_MIN(b->max_ns, to_ns);
@@ -37,10 +42,11 @@ static double bytes_in(const struct cut *c, int64_t from_ns, int64_t to_ns, doub
             continue;
         share = (to - from) / ((double)b->max_ns - (double)b->min_ns);
         bytes = (double)b->bytes * share;
-        sum += bytes;
-        *ret_of_stream = ORR_MAX(*ret_of_stream, bytes / (double)ORR_MAX(b->streams, (uint64_t)1));
+        w.bytes += bytes;
+        w.of_stream = ORR_MAX(w.of_stream, bytes / (double)ORR_MAX(b->streams, (uint64_t)1));
+        w.streams = ORR_MAX(w.streams, b->streams);
     }
-    return sum;
+    return w;
 }
 
 static void put_by_time(struct cut *c, int64_t from_ns, int64_t to_ns, size_t n)
@@ -67,15 +73,17 @@ static void put_by_streams(struct cut *c, int64_t from_ns, int64_t to_ns, size_t
 
 static void put_stretch(struct cut *c, int64_t from_ns, int64_t to_ns)
 {
-    double of_stream = 0, bytes = c->max > 1 ? bytes_in(c, from_ns, to_ns, &of_stream) : 0;
-    size_t n = (size_t)ORR_MIN(bytes / (double)c->bytes, (double)c->max);
+    struct weight w = c->max > 1 ? weigh(c, from_ns, to_ns) : (struct weight){0};
+    size_t n = (size_t)ORR_MIN(w.bytes / (double)c->bytes, (double)c->max);
+    size_t by_time = (size_t)ORR_MIN(w.of_stream / (PAGES_A_CUT * PAGE_BYTES), (double)n);
+    size_t by_streams = (size_t)ORR_MIN(w.streams / 2, (uint64_t)n);
 
-    if (n < 2 || (uint64_t)to_ns - (uint64_t)from_ns < n)
-        c->out[c->n++] = (struct logsource_piece){from_ns, to_ns, 0, UINT64_MAX};
-    else if (of_stream >= (double)n * PAGE_BYTES)
-        put_by_time(c, from_ns, to_ns, n);
+    if (by_time > 1 && by_time >= by_streams && (uint64_t)to_ns - (uint64_t)from_ns >= by_time)
+        put_by_time(c, from_ns, to_ns, by_time);
+    else if (by_streams > 1)
+        put_by_streams(c, from_ns, to_ns, by_streams);
     else
-        put_by_streams(c, from_ns, to_ns, n);
+        c->out[c->n++] = (struct logsource_piece){from_ns, to_ns, 0, UINT64_MAX};
 }
 
 struct logsource_piece *logcut(struct arena *a, struct logstretch left,

@@ -3,14 +3,15 @@
  *
  * Stretches of time (logstretch.h) are pieces as they are; where there are few, those whose blocks have many bytes are cut
  * further, to pieces of LOGCUT_BYTES at least. A block has its streams one behind the other, each by time, in pages of about 1 MiB of
- * lines: where streams have many pages the stretch is cut by time, and the pieces share few pages; where many streams share a
- * page it is cut by fingerprints, for by time each piece would read all pages.
+ * lines: a cut by time goes through a page of each stream, which both sides read. So that is done where streams have many pages;
+ * else the stretch is cut by fingerprints, or into fewer pieces.
  */
 #pragma once
 #include "querier/logs/logsource.h"
 #include "querier/logs/logstretch.h"
 
-#define LOGCUT_BYTES (4u << 20) /* of blocks, as stored */
+#define LOGCUT_BYTES (4u << 20)         /* of blocks, as stored */
+#define LOGCUT_NEEDLE_BYTES (16u << 20) /* where most of it is likely to be left unread */
 
 /* bytes: instead of LOGCUT_BYTES; 0: those. left: the plan, whose stretches are the blocks'. In the arena, in the plan's order; at least one if the range is not empty. */
 struct logsource_piece *logcut(struct arena *a, struct logstretch left,

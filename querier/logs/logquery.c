@@ -28,6 +28,8 @@ struct err *logquery_run_look(const struct logquery_run *r)
     if (q->deadline_mono_ms && clock_mono_ms(&clock_system) >= q->deadline_mono_ms)
         return err_new(ERR_TIMEOUT, "query timed out in query execution (querier.timeout, "
                                     "limits.query-timeout, or the timeout asked for)");
+    if (r->turn)
+        turn_look(r->turn, clock_mono_ms(&clock_system));
     return logquery_run_memory(r);
 }
 
@@ -75,6 +77,7 @@ static void add_source(struct logsource_stats *sum, const struct logsource_stats
     sum->block_bytes += s->block_bytes;
     sum->ingester_lines += s->ingester_lines;
     sum->duplicates += s->duplicates;
+    sum->ahead += s->ahead;
 }
 
 struct err *logquery_run_close(struct logquery_run *r, struct logsource_set *set)
@@ -116,8 +119,12 @@ int logquery_by_labels(const void *a, const void *b)
 struct err *logquery(const struct engine *eng, const struct logquery *q, struct logsource *source,
                      struct arena *a, struct logquery_result *ret)
 {
-    struct logquery_run r = {.q = q, .source = source, .arena = a, .stats = &ret->stats};
     int64_t began_ns = clock_mono_ns(&clock_system);
+    struct logquery_run r = {.q = q,
+                             .source = source,
+                             .arena = a,
+                             .stats = &ret->stats,
+                             .began_mono_ms = began_ns / NS_PER_MS};
     struct logql parsed = {0};
     struct err *e;
 

@@ -20,6 +20,7 @@
 #include "common/base/job.h"
 #include "common/lang/logql.h"
 #include "querier/engine/engine.h"
+#include "querier/engine/turns.h"
 #include "querier/logs/logsource.h"
 
 #define LOGQUERY_LIMIT 100
@@ -44,8 +45,11 @@ struct logquery {
     uint64_t max_points;      /* steps; ENGINE_MAX_POINTS */
     int64_t deadline_mono_ms; /* clock_system's mono; none */
     const atomic_bool *cancel;
-    struct job_pool *pool; /* whose threads help; NULL: none do */
-    unsigned lanes;        /* pieces under way at once, this thread's among them; below 2: it is not cut */
+    struct job_pool *pool; /* whose threads help; NULL: it is not cut */
+    /* Pieces under way at once, this thread's among them; below 2: it is not cut, but where the source reads ahead. */
+    unsigned lanes;
+    struct turns
+        *turns; /* of all queries that are read in pieces (querier/engine/turns.h); NULL: none */
 };
 
 struct logquery_line {

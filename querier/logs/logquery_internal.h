@@ -10,9 +10,11 @@ struct logquery_run {
     struct arena *arena;
     struct logquery_stats *stats;
     uint32_t ticks;
+    int64_t began_mono_ms;
     /* Of a piece of a query; else NULL and 0. */
     const atomic_bool *stop; /* nobody wants the rest */
     size_t limit_bytes;      /* the query's */
+    struct turn *turn;
 };
 
 /* NULL: it is within its memory. */

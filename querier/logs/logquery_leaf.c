@@ -312,7 +312,8 @@ static struct err *add_samples(struct leaf *f, struct series *s, const struct se
         return NULL;
     if ((e = grow_samples(f, s, add->n)))
         return e;
-    s->is_unsorted |= add->is_unsorted || (s->n && s->samples[s->n - 1].ts_ns > add->samples->ts_ns);
+    s->is_unsorted |=
+        add->is_unsorted || (s->n && s->samples[s->n - 1].ts_ns > add->samples->ts_ns);
     memcpy(s->samples + s->n, add->samples, add->n * sizeof(*s->samples));
     s->n += add->n;
     return NULL;
@@ -484,10 +485,9 @@ struct err *logquery_leaf(struct logquery_run *r, const struct logql_range *rang
         return err_new(ERR_INVALID, "a range or an offset is longer than 36 years");
     if ((e = pipeline_make(r->arena, &range->logs, &opts, &p)))
         return e;
-    leaf_init(&f,
-              &(struct leaf){
-                  .range = range, .grid = grid, .pipeline = p, .counts = is_count(range)},
-              r);
+    leaf_init(
+        &f, &(struct leaf){.range = range, .grid = grid, .pipeline = p, .counts = is_count(range)},
+        r);
     e = read_lines(&f, &req);
     if (!e)
         e = range->op == LOGQL_ABSENT_OVER_TIME ? finish_absent(&f, ret, ret_n)

@@ -19,13 +19,24 @@ struct question {
     uint64_t fp_first, fp_last;         /* fp_last 0: all streams */
     const atomic_bool *cancel, *stop;
     int64_t deadline_mono_ms;
+    unsigned side_by_side; /* questions, that share the memory to read ahead; 0: 1 */
+};
+
+/* Blocks of a view, open as origins. */
+struct opened {
+    struct store_query *sq;
+    struct arena *arena; /* of the view and the blocks' sets */
+    struct blockset_view view;
+    struct logjoin_origin *
+        *origins; /* of the view's blocks; NULL: closed, or somebody else's now */
 };
 
 struct answer {
     struct store_query *sq;
-    struct arena *arena; /* of the view and the blocks' sets */
+    struct arena *arena; /* as of struct opened */
     struct fanout *f;
     struct blockset_view blocks;
+    struct opened *ahead; /* blocks that were opened ahead, some of the answer's; NULL: none */
     struct logjoin *join;
 };
 
@@ -69,7 +80,7 @@ static struct logblock_query block_query(const struct question *q, size_t n_bloc
                                    .fp_first = q->fp_first,
                                    .fp_last = q->fp_last,
                                    .max_streams = q->select.max_streams,
-                                   .n_readers = (unsigned)n_blocks,
+                                   .n_readers = (unsigned)n_blocks * ORR_MAX(q->side_by_side, 1u),
                                    .cancel = q->cancel,
                                    .stop = q->stop,
                                    .deadline_mono_ms = q->deadline_mono_ms};
@@ -77,29 +88,125 @@ static struct logblock_query block_query(const struct question *q, size_t n_bloc
 
 static void close_origins(struct logjoin_origin **origins, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        err_free(origins[i]->ops->close(origins[i]));
+    for (size_t i = 0; i < n; i++) {
+        if (origins[i])
+            err_free(origins[i]->ops->close(origins[i]));
+        origins[i] = NULL;
+    }
 }
 
-/* The blocks of the view as origins, at the end of the list. */
-static struct err *open_blocks(const struct question *q, struct answer *an,
+/* Blocks that are opened side by side: each waits for some reads, one after the other. */
+struct opening {
+    const struct question *q;
+    const struct blockset_view *view;
+    struct objstore_tally *tally; /* of the thread that asks */
+    size_t room;
+    bool reads_ahead;
+    struct logjoin_origin **origins; /* those that are there stay */
+    struct err **errs;
+};
+
+static void open_block(void *arg, size_t i)
+{
+    struct opening *o = arg;
+    const struct blockset_view *v = o->view;
+    const struct logstored_opts opts = {.block = v->lines[i],
+                                        .query = block_query(o->q, v->n),
+                                        .min_ms = v->meta[i].min_t,
+                                        .max_ms = v->meta[i].max_t,
+                                        .room = o->room,
+                                        .reads_ahead = o->reads_ahead};
+    struct objstore_tally *before;
+
+    if (o->origins[i])
+        return;
+    before = objstore_tally_set(o->tally);
+    o->errs[i] = logstored_new(NULL, &opts, &o->origins[i]);
+    (void)objstore_tally_set(before);
+}
+
+static void run_opening(struct opening *o, struct job_pool *pool)
+{
+    if (pool && o->view->n > 1)
+        job_parallel(pool, o->view->n, open_block, o);
+    else
+        for (size_t i = 0; i < o->view->n; i++)
+            open_block(o, i);
+}
+
+/* Those blocks of the view that are not among origins yet. On an error all are closed. */
+static struct err *open_blocks(struct store_query *sq, struct arena *a, const struct question *q,
+                               const struct blockset_view *v, bool reads_ahead,
                                struct logsource_stats *stats, struct logjoin_origin **origins)
 {
-    const struct blockset_view *v = &an->blocks;
+    size_t left = arena_left(a);
+    struct opening o = {.q = q,
+                        .view = v,
+                        .tally = objstore_tally_get(),
+                        .room = left == SIZE_MAX ? 0 : ORR_MAX(left, (size_t)1),
+                        .reads_ahead = reads_ahead,
+                        .origins = origins,
+                        .errs = arena_array(a, struct err *, v->n)};
+    struct err *e = NULL;
 
+    run_opening(&o, store_logs_jobs(sq));
     for (size_t i = 0; i < v->n; i++) {
-        const struct logstored_opts opts = {.block = v->lines[i],
-                                            .query = block_query(q, v->n),
-                                            .min_ms = v->meta[i].min_t,
-                                            .max_ms = v->meta[i].max_t,
-                                            .stats = stats};
-        struct err *e = logstored_new(an->arena, &opts, &origins[i]);
-
-        if (e) {
-            close_origins(origins, i);
-            return err_wrap(e, "block %s", ulid_print(v->meta[i].ulid).s);
-        }
+        if (o.errs[i])
+            e = err_first(e, err_wrap(o.errs[i], "block %s", ulid_print(v->meta[i].ulid).s));
+        else
+            logstored_adopt(origins[i], a, stats);
     }
+    if (e)
+        close_origins(origins, v->n);
+    return e;
+}
+
+/* ---- ahead ---- */
+
+static void opened_close(struct opened *o)
+{
+    if (!o)
+        return;
+    close_origins(o->origins, o->view.n);
+    store_release_logs(o->sq, &o->view);
+    arena_free(o->arena);
+    mem_free(o);
+}
+
+/* The origin of the block, if it was opened ahead; it is the caller's then. */
+static struct logjoin_origin *take_ahead(struct opened *o, struct ulid ulid)
+{
+    for (size_t i = 0; o && i < o->view.n; i++) {
+        struct logjoin_origin *origin = o->origins[i];
+
+        if (!origin || memcmp(&o->view.meta[i].ulid, &ulid, sizeof(ulid)) != 0)
+            continue;
+        o->origins[i] = NULL;
+        return origin;
+    }
+    return NULL;
+}
+
+/* By a catalogue that may be older than the one that counts: those of its blocks that count are at hand then. */
+static struct err *open_ahead(struct logremote *r, const struct question *q, struct arena *a,
+                              struct opened **ret)
+{
+    const struct blockset_filter filter = {&q->select.matchers, 1};
+    struct opened *o = mem_new(struct opened);
+    struct err *e;
+
+    *o = (struct opened){.sq = r->opts.sq, .arena = arena_child(a, 0)};
+    e = store_take_logs(o->sq, o->arena, NULL, logblock_ms(q->select.from_ns),
+                        logblock_ms(q->select.to_ns - 1), &filter, &o->view);
+    if (!e) {
+        o->origins = arena_array(o->arena, struct logjoin_origin *, o->view.n);
+        e = open_blocks(o->sq, o->arena, q, &o->view, true, NULL, o->origins);
+    }
+    if (e) {
+        opened_close(o);
+        return e;
+    }
+    *ret = o;
     return NULL;
 }
 
@@ -120,7 +227,15 @@ static struct err *join(struct logremote *r, const struct question *q, struct an
     if (e)
         return e;
     origins = arena_array(an->arena, struct logjoin_origin *, n_peers + an->blocks.n);
-    if ((e = open_blocks(q, an, stats, origins + n_peers)))
+    for (size_t i = 0; i < an->blocks.n; i++) {
+        struct logjoin_origin *o = take_ahead(an->ahead, an->blocks.meta[i].ulid);
+
+        if (!o)
+            continue;
+        origins[n_peers + i] = o;
+        stats->ahead++;
+    }
+    if ((e = open_blocks(an->sq, an->arena, q, &an->blocks, false, stats, origins + n_peers)))
         return e;
     for (size_t i = 0; i < n_peers; i++)
         origins[i] = logpeer_new(an->sq, an->f, i, &stats->ingester_lines);
@@ -140,16 +255,18 @@ static struct err *answer_close(struct answer *an)
     fanout_close(an->f);
     store_release_logs(an->sq, &an->blocks);
     arena_free(an->arena);
+    opened_close(an->ahead);
     *an = (struct answer){0};
     return e;
 }
 
-/* stats outlive the answer. */
+/* stats outlive the answer. Takes ahead over, which may be NULL. */
 static struct err *answer_open(struct logremote *r, const struct question *q,
-                               struct logsource_stats *stats, struct answer *ret)
+                               struct logsource_stats *stats, struct opened *ahead,
+                               struct answer *ret)
 {
     struct store_query *sq = r->opts.sq;
-    struct answer an = {.sq = sq, .arena = arena_child(sq->opts.arena, 0)};
+    struct answer an = {.sq = sq, .arena = arena_child(sq->opts.arena, 0), .ahead = ahead};
     struct err *e = ask(r, q, &an);
 
     for (int attempt = 1; !e; attempt++) {
@@ -184,6 +301,7 @@ struct remote_set {
     struct logblock_bound bound;
     struct question question; /* but for the range */
     struct logstretch left;
+    struct opened *ahead; /* of the first stretch; NULL: none */
     struct answer answer; /* of the stretch */
     bool is_open;
     struct err *err; /* the first: nothing is read any more */
@@ -203,7 +321,9 @@ static struct err *open_stretch(struct remote_set *s)
 
     if (!logstretch_next(&s->left, &sel->from_ns, &sel->to_ns))
         return NULL;
-    if ((e = answer_open(s->remote, &s->question, &s->stats, &s->answer)))
+    e = answer_open(s->remote, &s->question, &s->stats, s->ahead, &s->answer);
+    s->ahead = NULL;
+    if (e)
         return e;
     s->is_open = true;
     return NULL;
@@ -289,7 +409,8 @@ static struct err *set_close(struct logsource_set *base)
                                                 .pages_skipped = st->pages_skipped,
                                                 .page_bytes = st->page_bytes,
                                                 .filter_bytes = st->filter_bytes,
-                                                .lines = st->block_lines});
+                                                .lines = st->block_lines,
+                                                .ahead = st->ahead});
     mem_free(s);
     return e;
 }
@@ -322,6 +443,20 @@ static struct logstretch plan(struct logremote *r, struct arena *a,
     return logstretch_plan(a, from_ns, to_ns, req->is_forward, req->wants_first, blocks, n);
 }
 
+static bool bound_of(const struct logql_logs *logs, struct logblock_bound *ret)
+{
+    struct pipeline_bound b;
+
+    if (!pipeline_bound(logs, &b))
+        return false;
+    *ret = (struct logblock_bound){.stage =
+                                       b.parser == LOGQL_STAGE_JSON ? LOGPAGE_JSON : LOGPAGE_LOGFMT,
+                                   .name = b.name,
+                                   .min = b.min,
+                                   .max = b.max};
+    return true;
+}
+
 /* One stretch, as it is. */
 static struct logstretch plan_piece(const struct logsource_piece *p, bool is_forward)
 {
@@ -332,13 +467,20 @@ static size_t remote_cut(struct logsource *src, struct arena *a,
                          const struct logsource_request *req, unsigned lanes,
                          struct logsource_piece **ret)
 {
+    struct logremote *r = (struct logremote *)src;
+    struct slice needles[RPC_LOGS_MAX_NEEDLES];
     struct logstretch_block *blocks;
+    struct logblock_bound bound;
     struct logstretch left;
+    uint64_t bytes = r->opts.cut_bytes;
     size_t n;
 
-    left = plan((struct logremote *)src, a, req, &blocks, &n);
-    *ret = logcut(a, left, blocks, n, lanes,
-                  ((struct logremote *)src)->opts.cut_bytes, &n);
+    if (!bytes && req->logs &&
+        (bound_of(req->logs, &bound) ||
+         pipeline_needles(a, req->logs, needles, ORR_COUNT(needles))))
+        bytes = LOGCUT_NEEDLE_BYTES;
+    left = plan(r, a, req, &blocks, &n);
+    *ret = logcut(a, left, blocks, n, lanes, bytes, &n);
     return n;
 }
 
@@ -368,18 +510,45 @@ static void remote_join(struct logsource *src, struct logsource *fork)
     mem_free(f);
 }
 
-static bool bound_of(const struct logql_logs *logs, struct logblock_bound *ret)
+/* But for the range. What it points to lives as long as the three and the arena. */
+static void make_question(const struct logremote *r, struct arena *arena,
+                          const struct logsource_request *req,
+                          struct slice needles[RPC_LOGS_MAX_NEEDLES], struct logblock_bound *bound,
+                          struct question *q)
 {
-    struct pipeline_bound b;
+    *q = (struct question){.cancel = req->cancel,
+                           .stop = req->stop,
+                           .deadline_mono_ms = req->deadline_mono_ms,
+                           .side_by_side = req->side_by_side};
+    q->bound = req->logs && bound_of(req->logs, bound) ? bound : NULL;
+    if (req->piece && (req->piece->fp_first || req->piece->fp_last != UINT64_MAX)) {
+        q->fp_first = req->piece->fp_first;
+        q->fp_last = req->piece->fp_last;
+    }
+    q->select = (struct rpc_logs_select){.kind = RPC_LOGS_ENTRIES,
+                                         .matchers = req->matchers,
+                                         .is_backward = !req->is_forward,
+                                         .limit = req->max_entries,
+                                         .max_streams = r->opts.max_streams,
+                                         .needles = needles};
+    if (req->logs)
+        q->select.n_needles = pipeline_needles(arena, req->logs, needles, RPC_LOGS_MAX_NEEDLES);
+}
 
-    if (!pipeline_bound(logs, &b))
-        return false;
-    *ret = (struct logblock_bound){.stage =
-                                       b.parser == LOGQL_STAGE_JSON ? LOGPAGE_JSON : LOGPAGE_LOGFMT,
-                                   .name = b.name,
-                                   .min = b.min,
-                                   .max = b.max};
-    return true;
+/* The question's texts outlive the blocks that were opened for it. */
+struct logsource_ahead {
+    struct opened *opened;
+    struct question question;
+    struct slice needles[RPC_LOGS_MAX_NEEDLES];
+    struct logblock_bound bound;
+};
+
+static struct opened *take_opened(struct logsource_ahead *ahead)
+{
+    struct opened *o = ahead->opened;
+
+    ahead->opened = NULL;
+    return o;
 }
 
 static struct err *remote_select(struct logsource *src, struct arena *arena,
@@ -392,7 +561,6 @@ static struct err *remote_select(struct logsource *src, struct arena *arena,
                                                  .stats = set_stats};
     struct logremote *r = (struct logremote *)src;
     struct remote_set *s = mem_new(struct remote_set);
-    struct question *q = &s->question;
     struct logstretch_block *blocks;
     struct err *e;
     size_t n;
@@ -400,24 +568,11 @@ static struct err *remote_select(struct logsource *src, struct arena *arena,
     s->set.ops = &ops;
     s->remote = r;
     s->req = *req;
-    q->bound = req->logs && bound_of(req->logs, &s->bound) ? &s->bound : NULL;
-    q->cancel = req->cancel;
-    q->stop = req->stop;
-    if (req->piece && (req->piece->fp_first || req->piece->fp_last != UINT64_MAX)) {
-        q->fp_first = req->piece->fp_first;
-        q->fp_last = req->piece->fp_last;
-    }
-    q->deadline_mono_ms = req->deadline_mono_ms;
-    q->select = (struct rpc_logs_select){.kind = RPC_LOGS_ENTRIES,
-                                         .matchers = req->matchers,
-                                         .is_backward = !req->is_forward,
-                                         .limit = req->max_entries,
-                                         .max_streams = r->opts.max_streams,
-                                         .needles = s->needles};
-    if (req->logs)
-        q->select.n_needles = pipeline_needles(arena, req->logs, s->needles, RPC_LOGS_MAX_NEEDLES);
-    s->left = req->piece ? plan_piece(req->piece, req->is_forward)
-                         : plan(r, arena, req, &blocks, &n);
+    make_question(r, arena, req, s->needles, &s->bound, &s->question);
+    if (req->ahead)
+        s->ahead = take_opened(req->ahead);
+    s->left =
+        req->piece ? plan_piece(req->piece, req->is_forward) : plan(r, arena, req, &blocks, &n);
     if ((e = open_stretch(s))) { /* what fails at once fails here */
         mem_free(s);
         return e;
@@ -426,9 +581,44 @@ static struct err *remote_select(struct logsource *src, struct arena *arena,
     return NULL;
 }
 
+static struct job_pool *remote_ahead_pool(struct logsource *src)
+{
+    return store_logs_jobs(((struct logremote *)src)->opts.sq);
+}
+
+static struct logsource_ahead *remote_ahead(struct logsource *src, struct arena *arena,
+                                            const struct logsource_request *req)
+{
+    struct logremote *r = (struct logremote *)src;
+    struct logsource_ahead *ahead = arena_new_of(arena, struct logsource_ahead);
+    struct rpc_logs_select *sel = &ahead->question.select;
+    struct err *e;
+
+    if (req->piece->from_ns >= req->piece->to_ns)
+        return NULL;
+    make_question(r, arena, req, ahead->needles, &ahead->bound, &ahead->question);
+    sel->from_ns = req->piece->from_ns;
+    sel->to_ns = req->piece->to_ns;
+    if (!(e = open_ahead(r, &ahead->question, arena, &ahead->opened)))
+        return ahead;
+    err_free(e);
+    return NULL;
+}
+
+static void remote_ahead_done(struct logsource_ahead *ahead)
+{
+    opened_close(ahead->opened);
+}
+
 void logremote_init(struct logremote *r, const struct logremote_opts *opts)
 {
-    static const struct logsource_ops ops = {remote_select, remote_cut, remote_fork, remote_join};
+    static const struct logsource_ops ops = {.select = remote_select,
+                                             .cut = remote_cut,
+                                             .fork = remote_fork,
+                                             .join = remote_join,
+                                             .ahead_pool = remote_ahead_pool,
+                                             .ahead = remote_ahead,
+                                             .ahead_done = remote_ahead_done};
 
     *r = (struct logremote){.source = {&ops}, .opts = *opts};
 }
@@ -456,7 +646,7 @@ struct err *logremote_streams(struct logremote *r, struct matchers ms, struct lo
     struct err *e = NULL;
 
     s->is_open = q.select.from_ns < q.select.to_ns;
-    if (s->is_open && (e = answer_open(r, &q, &s->stats, &s->answer))) {
+    if (s->is_open && (e = answer_open(r, &q, &s->stats, NULL, &s->answer))) {
         mem_free(s);
         return e;
     }

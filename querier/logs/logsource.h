@@ -25,7 +25,8 @@
  *
  * Pieces: a source that can be read by several threads at once says how it would cut a request (logsource_cut()), and gives a
  * thread a source of its own (logsource_fork()), which is asked for a piece. All pieces together, in their order, have what one
- * set would have, in the same order; but for where a stretch ends.
+ * set would have, in the same order; but for where a stretch ends. Where things are far away the first reads for a piece can be made
+ * while others are worked on (logsource_ahead()).
  *
  * Threads: all from the one worker thread that runs the query, or the piece; they may block, and give up with
  * ERR_TIMEOUT or ERR_CANCELED once the deadline has passed or the flag is set.
@@ -36,6 +37,7 @@
 #include "common/base/err.h"
 #include "common/lang/logql_ast.h"
 
+struct logsource_ahead; /* what was read ahead of a select */
 /* Part of a request: a stretch of time, and of it the streams whose fingerprint has an upper half in [fp_first, fp_last]. */
 struct logsource_piece {
     int64_t from_ns, to_ns; /* to is exclusive */
@@ -59,6 +61,10 @@ struct logsource_request {
     /* Only this of it, as one stretch, which start_ns and end_ns are those of; one of logsource_cut()'s. NULL: all. */
     const struct logsource_piece *piece;
     const atomic_bool *stop; /* like cancel: what is read is not wanted any more; may be NULL */
+    struct logsource_ahead
+        *ahead; /* of this very request: taken over; NULL: nothing was read ahead */
+    unsigned
+        side_by_side; /* requests under way that share what memory there is to read ahead; 0: 1 */
 };
 
 struct logsource_entry {
@@ -80,6 +86,7 @@ struct logsource_stats {
     uint64_t block_lines, block_bytes; /* that came of blocks; bytes are those of the lines */
     uint64_t ingester_lines;
     uint64_t duplicates; /* lines that came more than once */
+    uint64_t ahead;      /* of the blocks: their first reads were made ahead */
 };
 
 struct logsource_set;
@@ -95,6 +102,7 @@ struct logsource_set {
     const struct logsource_set_ops *ops;
 };
 
+struct job_pool;
 struct logsource;
 struct logsource_ops {
     /* arena: the query's, for what lives as long as the query; charged to its budget. */
@@ -107,6 +115,13 @@ struct logsource_ops {
     struct logsource *(*fork)(struct logsource *src, struct arena *arena);
     /* Its thread is done with it: what it has found out is src's, and it is freed. */
     void (*join)(struct logsource *src, struct logsource *fork);
+    /* Whose threads wait for what is far away. NULL, or it gives NULL: nothing is. */
+    struct job_pool *(*ahead_pool)(struct logsource *src);
+    /* For a fork: reads what a select of req will want first; that takes it over (req.ahead), or ahead_done() does. NULL: nothing; what
+     * fails fails again in the select. The fork and its arena are not used meanwhile. */
+    struct logsource_ahead *(*ahead)(struct logsource *fork, struct arena *arena,
+                                     const struct logsource_request *req);
+    void (*ahead_done)(struct logsource_ahead *ahead);
 };
 /* First member of an implementation. */
 struct logsource {
@@ -133,6 +148,21 @@ static inline struct logsource *logsource_fork(struct logsource *src, struct are
 static inline void logsource_join(struct logsource *src, struct logsource *fork)
 {
     src->ops->join(src, fork);
+}
+static inline struct job_pool *logsource_ahead_pool(struct logsource *src)
+{
+    return src->ops->ahead_pool ? src->ops->ahead_pool(src) : NULL;
+}
+static inline struct logsource_ahead *logsource_ahead(struct logsource *fork, struct arena *arena,
+                                                      const struct logsource_request *req)
+{
+    return fork->ops->ahead(fork, arena, req);
+}
+/* NULL is allowed. */
+static inline void logsource_ahead_done(struct logsource *src, struct logsource_ahead *ahead)
+{
+    if (ahead)
+        src->ops->ahead_done(ahead);
 }
 static inline bool logsource_set_stream(struct logsource_set *set, struct labels *ret)
 {

@@ -41,7 +41,8 @@ static bool set_stream(struct logsource_set *ls, struct labels *ret)
         const struct stream *s = set->at->value;
         size_t first = 0, end;
 
-        if (!matchers_match(set->req.matchers, s->labels) || !is_of_piece(set->req.piece, s->labels))
+        if (!matchers_match(set->req.matchers, s->labels) ||
+            !is_of_piece(set->req.piece, s->labels))
             continue;
         while (first < s->entries.len && s->entries.ptr[first].ts_ns < set->req.start_ns)
             first++;
@@ -125,7 +126,8 @@ static void table_join(struct logsource *src, struct logsource *fork)
 
 struct logtable *logtable_new(void)
 {
-    static const struct logsource_ops ops = {table_select, table_cut, table_fork, table_join};
+    static const struct logsource_ops ops = {
+        .select = table_select, .cut = table_cut, .fork = table_fork, .join = table_join};
     struct logtable *t = mem_new(struct logtable);
 
     t->source.ops = &ops;

@@ -97,6 +97,7 @@ struct store_logs_stats {
     uint64_t blocks; /* read */
     uint64_t skipped[BLOCK_SKIP_REASONS];                           /* not opened */
     uint64_t pages, pages_skipped, page_bytes, filter_bytes, lines; /* logblock_stats */
+    uint64_t ahead; /* of the blocks: their first reads were made ahead */
 };
 struct store_stats {
     struct store_logs_stats logs;
@@ -202,6 +203,8 @@ ORR_CHECKED struct err *store_take_logs(struct store_query *sq, struct arena *a,
 /* A block of such a view was not there any more: the next view is by the catalogue of now. */
 void store_logs_gone(struct store_query *sq);
 void store_release_logs(struct store_query *sq, struct blockset_view *v);
+/* Whose threads wait for the object store; NULL: blocks are at hand. Lent. */
+struct job_pool *store_logs_jobs(struct store_query *sq);
 /* When the blocks are that a query of the range will probably read: a plan, nothing more. */
 void store_log_times(struct store_query *sq, struct arena *a, int64_t min_ms, int64_t max_ms,
                      const struct blockset_times **ret, size_t *ret_n);

@@ -68,6 +68,11 @@ void store_release_logs(struct store_query *sq, struct blockset_view *v)
         blockset_release(sq->store->log_blocks, v);
 }
 
+struct job_pool *store_logs_jobs(struct store_query *sq)
+{
+    return sq->store->jobs;
+}
+
 void store_log_times(struct store_query *sq, struct arena *a, int64_t min_ms, int64_t max_ms,
                      const struct blockset_times **ret, size_t *ret_n)
 {
@@ -88,6 +93,7 @@ void store_count_logs(struct store_query *sq, const struct store_logs_stats *add
     METRIC_ADD(sum->page_bytes, add->page_bytes);
     METRIC_ADD(sum->filter_bytes, add->filter_bytes);
     METRIC_ADD(sum->lines, add->lines);
+    METRIC_ADD(sum->ahead, add->ahead);
 }
 
 void store_logs_stats_get(struct store *s, struct store_logs_stats *ret)
@@ -101,7 +107,8 @@ void store_logs_stats_get(struct store *s, struct store_logs_stats *ret)
                                      .pages_skipped = METRIC_GET(l->pages_skipped),
                                      .page_bytes = METRIC_GET(l->page_bytes),
                                      .filter_bytes = METRIC_GET(l->filter_bytes),
-                                     .lines = METRIC_GET(l->lines)};
+                                     .lines = METRIC_GET(l->lines),
+                                     .ahead = METRIC_GET(l->ahead)};
     for (int i = 0; i < BLOCK_SKIP_REASONS; i++)
         ret->skipped[i] = METRIC_GET(l->skipped[i]);
 }

@@ -9,7 +9,7 @@ struct work {
     size_t taken, window, enough; /* enough: pieces that are */
     atomic_bool is_taking;
     uint64_t results[1000]; /* by one thread, read by another */
-    bool begins_alone;
+    unsigned first;         /* window until the fourth was taken */
 };
 
 static void spin(unsigned n)
@@ -33,7 +33,7 @@ static void run(void *arg, size_t i)
     atomic_fetch_sub(&w->running, 1);
 }
 
-static bool take(void *arg, size_t i)
+static unsigned take(void *arg, size_t i)
 {
     struct work *w = arg;
 
@@ -41,25 +41,25 @@ static bool take(void *arg, size_t i)
     CHECK_INT(w->taken, i);
     CHECK_INT(w->results[i], i * i);
     CHECK(atomic_load(&w->begun) <= i + w->window);
-    if (w->begins_alone && i == 0)
-        CHECK_INT(atomic_load(&w->begun), 1);
+    if (w->first && i < 4)
+        CHECK(atomic_load(&w->begun) <= i + w->first);
     spin(2000);
     w->taken++;
     atomic_store(&w->is_taking, false);
-    return w->taken < w->enough;
+    if (w->taken >= w->enough)
+        return 0;
+    return w->first && w->taken < 4 ? w->first : 1000;
 }
 
 static struct work *go(struct job_pool *p, size_t n, unsigned lanes, unsigned window,
                        struct work *w)
 {
-    *w = (struct work){.window = ORR_MAX(lanes, window),
-                       .enough = w->enough,
-                       .begins_alone = w->begins_alone};
+    *w = (struct work){.window = ORR_MAX(lanes, window), .enough = w->enough, .first = w->first};
     joborder(&(struct joborder){.pool = p,
                                 .n = n,
                                 .lanes = lanes,
                                 .window = window,
-                                .begins_alone = w->begins_alone,
+                                .first = w->first,
                                 .run = run,
                                 .take = take,
                                 .arg = w});
@@ -87,11 +87,11 @@ TEST(joborder_stops_when_there_is_enough)
     struct work w;
 
     for (size_t enough = 1; enough < 100; enough += 7) {
-        w = (struct work){.enough = enough, .begins_alone = true};
+        w = (struct work){.enough = enough, .first = 2};
         CHECK_INT(go(p, 500, 4, 6, &w)->taken, enough);
         CHECK(w.begun <= enough + 6);
     }
-    w = (struct work){.enough = 1, .begins_alone = true};
+    w = (struct work){.enough = 1, .first = 1};
     CHECK_INT(go(p, 500, 4, 6, &w)->begun, 1);
     job_pool_free(p);
 }

@@ -42,7 +42,7 @@ TEST(logcut_small_stretches_are_pieces_as_they_are)
 
 TEST(logcut_few_streams_are_cut_by_time_many_by_fingerprint)
 {
-    struct logstretch_block day = {0, 24 * HOUR, 16 * MB, 3};
+    struct logstretch_block day = {0, 24 * HOUR, 16 * MB, 2};
     struct arena *a = arena_new(0);
 
     check_cut(logstretch_plan(a, 0, 24 * HOUR, true, false, &day, 1), &day, 1,
@@ -51,6 +51,10 @@ TEST(logcut_few_streams_are_cut_by_time_many_by_fingerprint)
               "1080-1440 720-1080 360-720 0-360 ");
     /* half of the time is half of the bytes */
     check_cut(logstretch_plan(a, 0, 12 * HOUR, true, false, &day, 1), &day, 1, "0-360 360-720 ");
+    day.streams =
+        8; /* a cut by time would go through a page of each, which is a good part of all */
+    check_cut(logstretch_plan(a, 0, 24 * HOUR, true, false, &day, 1), &day, 1,
+              "0-1440:00 0-1440:40 0-1440:80 0-1440:c0 ");
     day.streams = 1000;
     check_cut(logstretch_plan(a, 0, 24 * HOUR, false, false, &day, 1), &day, 1,
               "0-1440:00 0-1440:40 0-1440:80 0-1440:c0 ");
@@ -79,14 +83,14 @@ TEST(logcut_pieces_are_the_range)
             b[i].bytes = rng_below(&r, 100) * MB;
             b[i].streams = rng_below(&r, 3) ? rng_below(&r, 20) : 10000;
         }
-        p = logcut(a,
-                   logstretch_plan(a, from, to, rng_chance(&r, 0.5), rng_chance(&r, 0.5), b,
-                                   ORR_COUNT(b)),
-                   b, ORR_COUNT(b), 1 + (unsigned)rng_below(&r, 5), 0, &n);
+        p = logcut(
+            a,
+            logstretch_plan(a, from, to, rng_chance(&r, 0.5), rng_chance(&r, 0.5), b, ORR_COUNT(b)),
+            b, ORR_COUNT(b), 1 + (unsigned)rng_below(&r, 5), 0, &n);
         t = from + (to > from ? (int64_t)(rng_u64(&r) % (uint64_t)(to - from)) : 0);
         for (size_t i = 0; i < n; i++)
-            hits += p[i].from_ns <= t && t < p[i].to_ns && p[i].fp_first <= fp &&
-                    fp <= p[i].fp_last;
+            hits +=
+                p[i].from_ns <= t && t < p[i].to_ns && p[i].fp_first <= fp && fp <= p[i].fp_last;
         CHECK_INT(hits, from < to);
         arena_free(a);
     }

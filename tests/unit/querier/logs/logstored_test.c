@@ -215,7 +215,7 @@ static void mark_all(struct rig *g, uint64_t version)
 static struct err *ask(struct rig *g, struct logquery q)
 {
     new_query(g);
-    q.pool = g->pool;
+    q.pool = g->lanes ? g->pool : NULL;
     q.lanes = g->lanes;
     return logquery(g->eng, &q, &g->remote.source, g->arena, &g->r);
 }
@@ -374,6 +374,11 @@ TEST(logstored_backward_with_a_limit_only_the_newest_blocks_are_opened)
     CHECK_OK(ask(&g, lines_of("{app=~\"a|b\"}", false, 3)));
     CHECK_SLICE(text_of(&g.out, &g.r), "{app=\"a\"} 42648=line 41948=line {app=\"b\"} 42298=line ");
     CHECK_INT(opened(&g), 1);
+    g.lanes = 2; /* threads have no other blocks */
+    CHECK_OK(ask(&g, lines_of("{app=~\"a|b\"}", false, 3)));
+    CHECK_INT(g.r.stats.entries, 3);
+    CHECK_INT(opened(&g), 1);
+    g.lanes = 0;
     CHECK_OK(ask(&g, lines_of("{app=~\"a|b\"}", true, 3)));
     CHECK_SLICE(text_of(&g.out, &g.r), "{app=\"a\"} 348=line 1048=line {app=\"b\"} 698=line ");
     CHECK_INT(opened(&g), 2);
@@ -554,7 +559,7 @@ static void check_metric(const struct engine_result *got, const struct engine_re
 /* In pieces, on some threads, the answer is what it is in one, whatever the limit. */
 static void check_pieces(struct rig *g, struct logquery q)
 {
-    static const unsigned lanes[] = {2, 4};
+    static const unsigned lanes[] = {1, 2, 4}; /* one: with reads ahead */
     struct logquery_result whole = g->r;
     struct buf want = {0};
 
@@ -616,7 +621,8 @@ static void tell_matching(struct rig *g, const char *expr, const struct line *a,
 static void check_order(struct rig *g, const char *expr, struct logquery q)
 {
     static const char *const ranges[] = {
-        "sum_over_time(%s | regexp \"(?P<n>[0-9]+)\" | label_format n=\"0.{{.n}}3\" | unwrap n [3h])",
+        "sum_over_time(%s | regexp \"(?P<n>[0-9]+)\" | label_format n=\"0.{{.n}}3\" | unwrap n "
+        "[3h])",
         "stdvar_over_time(%s | regexp \"(?P<n>[0-9]+)\" | unwrap n [90m]) by (id)",
         "quantile_over_time(0.3, %s | regexp \"(?P<n>[0-9]+)\" | unwrap n [2h]) by (app)",
         "first_over_time(%s | regexp \"(?P<n>[0-9]+)\" | unwrap n [2h]) by (app)",
