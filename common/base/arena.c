@@ -164,6 +164,13 @@ void *arena_copy_bytes(struct arena *a, const void *p, size_t bytes)
     return copy;
 }
 
+void *arena_more_bytes(struct arena *a, void *p, size_t n, size_t each)
+{
+    if (n & (n - 1)) /* full at 0 and the powers of two */
+        return p;
+    return arena_grow(a, p, n * each, (n ? n * 2 : 1) * each);
+}
+
 struct slice arena_dup(struct arena *a, struct slice s)
 {
     return slice_of(arena_copy_bytes(a, s.ptr, s.len), s.len);

@@ -41,6 +41,12 @@ size_t arena_left(const struct arena *a);
 /* Charges memory held elsewhere on behalf of this request (negative gives back). */
 void arena_charge(struct arena *a, int64_t bytes);
 
+/* Room for one more behind n elements that this has grown from NULL: doubles as it goes. The pointer may
+ * change. */
+#define arena_more(a, ptr, n)                                                                      \
+    ((__typeof__((ptr) + 0))arena_more_bytes((a), (ptr), (n), sizeof(*(ptr))))
+void *arena_more_bytes(struct arena *a, void *p, size_t n, size_t each);
+
 #define arena_new_of(a, type) ((type *)arena_zalloc((a), sizeof(type)))
 #define arena_array(a, type, n) ((type *)arena_calloc((a), (n), sizeof(type)))
 /* A copy of the n elements at ptr, which may be NULL when there are none. */

@@ -254,6 +254,18 @@ bool gostr_is_letter(uint32_t r)
     return utf8 && iswalpha_l((wint_t)r, utf8);
 }
 
+size_t gostr_word_at(struct slice s, size_t pos, bool with_digits)
+{
+    uint8_t c = pos < s.len ? s.ptr[pos] : 0;
+    uint32_t rune;
+    size_t n;
+
+    if (c < 0x80)
+        return c == '_' || gostr_is_letter(c) || (with_digits && c >= '0' && c <= '9');
+    n = gostr_rune(slice_from(s, pos), &rune);
+    return gostr_is_letter(rune) ? n : 0;
+}
+
 static void map_runes(struct buf *out, struct slice s, uint32_t (*map)(uint32_t))
 {
     while (s.len) {

@@ -17,6 +17,8 @@ size_t gostr_rune(struct slice s, uint32_t *ret_rune);
 uint32_t gostr_rune_upper(uint32_t rune);
 uint32_t gostr_rune_lower(uint32_t rune);
 bool gostr_is_letter(uint32_t rune); /* unicode.IsLetter */
+/* The bytes of the letter, or _, at pos of s, also of a digit if that may be; 0 if there is none. */
+size_t gostr_word_at(struct slice s, size_t pos, bool with_digits);
 /* strings.ToUpper, ToLower: appended to out; malformed bytes become U+FFFD. */
 void gostr_upper(struct buf *out, struct slice s);
 void gostr_lower(struct buf *out, struct slice s);

@@ -89,20 +89,6 @@ static bool is_digit(int c)
     return c >= '0' && c <= '9';
 }
 
-/* The bytes of the letter at pos (digits count from the second on); 0 if there is none. */
-static size_t letter_at(const struct logql_lex *l, size_t pos, bool is_first)
-{
-    int c = peek_at(l, pos);
-    uint32_t rune;
-    size_t n;
-
-    if (c < 0x80)
-        return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-               (!is_first && is_digit(c));
-    n = gostr_rune(slice_from(l->src, pos), &rune);
-    return gostr_is_letter(rune) ? n : 0;
-}
-
 static size_t skip_space(const struct logql_lex *l, size_t pos)
 {
     while (is_space(peek_at(l, pos)))
@@ -158,7 +144,7 @@ static bool lex_word(struct logql_lex *l, struct logql_token *t)
     struct slice word;
     size_t n;
 
-    while ((n = letter_at(l, l->pos, false)))
+    while ((n = gostr_word_at(l->src, l->pos, true)))
         l->pos += n;
     word = slice_sub(l->src, t->start, l->pos - t->start);
     for (size_t i = 0; i < ORR_COUNT(functions); i++)
@@ -291,7 +277,7 @@ static bool lex_flag(struct logql_lex *l, struct logql_token *t)
         size_t n = strlen(flags[i].text);
 
         if (slice_has_prefix(slice_from(l->src, l->pos), slice_cstr(flags[i].text)) &&
-            !letter_at(l, l->pos + n, false) && peek_at(l, l->pos + n) != '-') {
+            !gostr_word_at(l->src, l->pos + n, true) && peek_at(l, l->pos + n) != '-') {
             l->pos += n;
             return set_word(t, &flags[i]);
         }
@@ -331,7 +317,7 @@ bool logql_lex_next(struct logql_lex *l, struct logql_token *ret)
     c = peek_at(l, l->pos);
     if (c < 0)
         is_ok = true; /* LOGQL_TOK_EOF */
-    else if (letter_at(l, l->pos, true))
+    else if (gostr_word_at(l->src, l->pos, false))
         is_ok = lex_word(l, &t);
     else if (is_digit(c) || (c == '.' && is_digit(peek_at(l, l->pos + 1))))
         is_ok = lex_number(l, &t);

@@ -145,9 +145,7 @@ void *logql_parse_grow(struct logql_parser *p, void *ptr, size_t n, size_t each,
         logql_parse_limit(p, "more than %zu %s", max, what);
         return NULL;
     }
-    if (n & (n - 1)) /* full at 0 and the powers of two */
-        return ptr;
-    return arena_grow(p->arena, ptr, n * each, (n ? n * 2 : 1) * each);
+    return arena_more_bytes(p->arena, ptr, n, each);
 }
 
 bool logql_parse_names(struct logql_parser *p, struct promql_names *ret)

@@ -1,13 +1,10 @@
 #include "ingester/door/agg_feed.h"
 
-#include <poll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include "common/base/log.h"
 #include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/base/metric.h"
+#include "ingester/door/drained.h"
 
 struct agg_feed_metrics {
     uint64_t writes, failed;
@@ -23,8 +20,8 @@ struct agg_feed {
     struct agg_feed_opts opts;
     struct loop_timer *timer;
     struct map writing; /* tenant → struct agg_turn */
-    int drained_fd;
-    bool is_draining;
+    struct drained drained;
+    bool is_draining, is_drained;
     struct agg_feed_metrics m;
 };
 
@@ -38,10 +35,10 @@ struct agg_turn {
 
 static void tell_drained(struct agg_feed *f)
 {
-    uint64_t one = 1;
-
-    if (f->is_draining && !f->writing.len)
-        (void)!write(f->drained_fd, &one, sizeof(one));
+    if (!f->is_draining || f->writing.len || f->is_drained)
+        return;
+    f->is_drained = true;
+    drained_one(&f->drained);
 }
 
 static void turn_free(struct agg_turn *turn)
@@ -133,15 +130,14 @@ static void on_timer(void *arg)
 struct err *agg_feed_new(const struct agg_feed_opts *opts, struct agg_feed **ret)
 {
     struct agg_feed *f = mem_new(struct agg_feed);
+    struct err *e;
 
     f->opts = *opts;
     f->opts.clock = opts->clock ? opts->clock : &clock_system;
-    f->drained_fd = eventfd(0, EFD_CLOEXEC);
+    e = drained_init(&f->drained);
     f->timer = loop_timer_new(opts->loop, on_timer, f);
     metric_register(&f->m, agg_feed_fields, ORR_COUNT(agg_feed_fields), NULL);
-    if (f->drained_fd < 0) {
-        struct err *e = err_errno(ERR_IO, "eventfd");
-
+    if (e) {
         agg_feed_free(f);
         return e;
     }
@@ -159,8 +155,7 @@ void agg_feed_free(struct agg_feed *f)
     MAP_FOREACH (en, &f->writing)
         turn_free(en->value);
     map_done(&f->writing);
-    if (f->drained_fd >= 0)
-        (void)close(f->drained_fd);
+    drained_done(&f->drained);
     mem_free(f);
 }
 
@@ -176,12 +171,10 @@ static void drain_on_loop(void *arg)
 
 bool agg_feed_drain(struct agg_feed *f, int64_t timeout_ms)
 {
-    struct pollfd fd;
-
     if (!f)
         return true;
     agg_pool_seal(f->opts.pool);
+    drained_expect(&f->drained, 1);
     loop_post(f->opts.loop, drain_on_loop, f);
-    fd = (struct pollfd){f->drained_fd, POLLIN, 0};
-    return poll(&fd, 1, (int)timeout_ms) == 1;
+    return drained_wait(&f->drained, timeout_ms);
 }

@@ -1,8 +1,11 @@
 #include "ingester/door/drained.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#include "common/base/clock.h"
 
 struct err *drained_init(struct drained *d)
 {
@@ -37,6 +40,10 @@ bool drained_wait(struct drained *d, int64_t timeout_ms)
 {
     /* Not by left: the last one has yet to write when it is 0 already. */
     struct pollfd fd = {d->fd, POLLIN, 0};
+    int64_t until_ms = clock_mono_ms(&clock_system) + timeout_ms, left_ms = timeout_ms;
+    int n;
 
-    return poll(&fd, 1, (int)timeout_ms) == 1;
+    while ((n = poll(&fd, 1, (int)left_ms)) < 0 && errno == EINTR)
+        left_ms = ORR_MAX(until_ms - clock_mono_ms(&clock_system), 0);
+    return n == 1;
 }

@@ -5,7 +5,7 @@ add_executable(orrery-conformance ${conformance_srcs})
 target_compile_definitions(orrery-conformance PRIVATE ORR_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
 target_link_libraries(orrery-conformance PRIVATE orr_flags PkgConfig::JANSSON PkgConfig::OPENSSL)
 # In the order of their dependencies; those that are not there (yet) are left out.
-foreach(lib alertmanager ruler querier compactor ingester querier_logs querier_engine common_logs common_template
+foreach(lib alertmanager ruler querier compactor ingester querier_traces common_traces querier_logs querier_engine common_logs common_template
         common_block common_lang common_model common_base)
   if(TARGET ${lib})
     target_link_libraries(orrery-conformance PRIVATE ${lib})

@@ -1,0 +1,565 @@
+/* traceql/: the parser and its canonical print, searches and metrics over the data sets. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "common/base/map.h"
+#include "common/base/mem.h"
+#include "common/base/num.h"
+#include "common/base/promdur.h"
+#include "common/base/vec.h"
+#include "common/lang/traceql.h"
+#include "common/traces/tracecols.h"
+#include "querier/traces/tracemetric.h"
+#include "querier/traces/tracepipe.h"
+#include "tests/conformance/conformance.h"
+
+CONFORMANCE(traceql, parser_cases)
+{
+    struct traceql q;
+    struct err *e = traceql_parse(c->arena, conformance_text(c, "query"), &q);
+    bool is_ok = e == NULL;
+    struct buf b = {0};
+
+    /* what Tempo parses and does not do yet may be answered either way */
+    if (conformance_bool(c, "unsupported")) {
+        err_free(e);
+        return;
+    }
+    if (!conformance_check_ok(c, "ok", e, conformance_bool(c, "ok")) || !is_ok)
+        return;
+    traceql_print(&b, &q);
+    (void)conformance_check_text(c, "string", buf_slice(&b), conformance_text(c, "string"));
+    buf_done(&b);
+}
+
+struct datasets {
+    struct map by_name; /* -> struct tracecols */
+    struct arena *arena;
+};
+
+/* A span of a data set, on its way to its trace. */
+struct loose_span {
+    uint8_t trace[16];
+    const json_t *json;
+    uint32_t resource, library;
+    size_t order;
+};
+
+static struct slice text_of(const json_t *object, const char *key)
+{
+    const json_t *s = json_object_get(object, key);
+
+    return s ? slice_of(json_string_value(s), json_string_length(s)) : SLICE_EMPTY;
+}
+
+/* Numbers may be text, as in OTLP's JSON. */
+static int64_t int_of(const json_t *object, const char *key)
+{
+    const json_t *n = json_object_get(object, key);
+
+    return json_is_string(n) ? strtoll(json_string_value(n), NULL, 10) : json_integer_value(n);
+}
+
+static void id_of(struct slice hex, uint8_t *out, size_t n)
+{
+    memset(out, 0, n);
+    for (size_t i = 0; i < n && 2 * i + 1 < hex.len; i++) {
+        char digits[3] = {(char)hex.ptr[2 * i], (char)hex.ptr[2 * i + 1], 0};
+
+        out[i] = (uint8_t)strtoul(digits, NULL, 16);
+    }
+}
+
+static uint64_t span_id_of(const json_t *object, const char *key)
+{
+    uint8_t bytes[8];
+    uint64_t id = 0;
+
+    id_of(text_of(object, key), bytes, sizeof(bytes));
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        id = id << 8 | bytes[i];
+    return id;
+}
+
+static struct tracevalue value_of(struct arena *a, const json_t *value)
+{
+    const json_t *list = json_object_get(json_object_get(value, "arrayValue"), "values");
+    struct tracevalue v = {.type = TRACECELL_NONE}, *items;
+
+    if (json_object_get(value, "stringValue")) {
+        v.type = TRACECELL_STRING;
+        v.v.s = text_of(value, "stringValue");
+    } else if (json_object_get(value, "intValue")) {
+        v.type = TRACECELL_INT;
+        v.v.i = int_of(value, "intValue");
+    } else if (json_object_get(value, "doubleValue")) {
+        v.type = TRACECELL_FLOAT;
+        v.v.f = json_number_value(json_object_get(value, "doubleValue"));
+    } else if (json_object_get(value, "boolValue")) {
+        v.type = TRACECELL_BOOL;
+        v.v.b = json_is_true(json_object_get(value, "boolValue"));
+    } else if (list) {
+        items = arena_array(a, struct tracevalue, json_array_size(list));
+        for (size_t i = 0; i < json_array_size(list); i++)
+            items[i] = value_of(a, json_array_get(list, i));
+        v.type = TRACECELL_ARRAY;
+        v.v.array.ptr = items;
+        v.v.array.n = json_array_size(list);
+    }
+    return v;
+}
+
+static void add_attributes(struct tracebuild *b, struct arena *a, enum tracetable table,
+                           const json_t *object)
+{
+    const json_t *list = json_object_get(object, "attributes"), *item;
+    size_t i;
+
+    json_array_foreach(list, i, item)
+    {
+        struct tracevalue v = value_of(a, json_object_get(item, "value"));
+
+        tracebuild_attribute(b, table, text_of(item, "key"), &v);
+    }
+}
+
+static void add_span(struct tracebuild *b, struct arena *a, const struct loose_span *s)
+{
+    const json_t *status = json_object_get(s->json, "status"), *item;
+    struct tracebuild_span span = {
+        .span_id = span_id_of(s->json, "spanId"),
+        .parent_id = span_id_of(s->json, "parentSpanId"),
+        .name = text_of(s->json, "name"),
+        .message = text_of(status, "message"),
+        .kind = (uint8_t)int_of(s->json, "kind"),
+        .status = (uint8_t)int_of(status, "code"),
+        .start_ns = int_of(s->json, "startTimeUnixNano"),
+        .end_ns = int_of(s->json, "endTimeUnixNano"),
+        .resource = s->resource,
+        .library = s->library,
+    };
+    size_t i;
+
+    (void)tracebuild_span(b, &span);
+    add_attributes(b, a, TRACE_SPANS, s->json);
+    json_array_foreach(json_object_get(s->json, "events"), i, item)
+    {
+        (void)tracebuild_event(b, text_of(item, "name"), int_of(item, "timeUnixNano"));
+        add_attributes(b, a, TRACE_EVENTS, item);
+    }
+    json_array_foreach(json_object_get(s->json, "links"), i, item)
+    {
+        uint8_t trace[16];
+
+        id_of(text_of(item, "traceId"), trace, sizeof(trace));
+        (void)tracebuild_link(b, trace, span_id_of(item, "spanId"));
+        add_attributes(b, a, TRACE_LINKS, item);
+    }
+}
+
+static int cmp_loose(const void *a, const void *b)
+{
+    const struct loose_span *l = a, *r = b;
+    int c = memcmp(l->trace, r->trace, sizeof(l->trace));
+
+    return c ? c : (l->order > r->order) - (l->order < r->order);
+}
+
+static const struct tracecols *load(struct arena *a, const json_t *request)
+{
+    struct tracebuild *b = tracebuild_new(a);
+    VEC(struct loose_span) spans = {0};
+    const json_t *resource, *scope, *span;
+    size_t i, k, m;
+
+    json_array_foreach(json_object_get(request, "resourceSpans"), i, resource)
+    {
+        uint32_t r = tracebuild_resource(b);
+
+        add_attributes(b, a, TRACE_RESOURCES, json_object_get(resource, "resource"));
+        json_array_foreach(json_object_get(resource, "scopeSpans"), k, scope)
+        {
+            const json_t *library = json_object_get(scope, "scope");
+            uint32_t l =
+                tracebuild_library(b, text_of(library, "name"), text_of(library, "version"));
+
+            add_attributes(b, a, TRACE_LIBRARIES, library);
+            json_array_foreach(json_object_get(scope, "spans"), m, span)
+            {
+                struct loose_span s = {
+                    .json = span, .resource = r, .library = l, .order = spans.len};
+
+                id_of(text_of(span, "traceId"), s.trace, sizeof(s.trace));
+                vec_push(&spans, s);
+            }
+        }
+    }
+    qsort(spans.ptr, spans.len, sizeof(*spans.ptr), cmp_loose);
+    for (size_t s = 0; s < spans.len; s++) {
+        if (s == 0 || memcmp(spans.ptr[s].trace, spans.ptr[s - 1].trace, 16) != 0)
+            tracebuild_trace(b, spans.ptr[s].trace);
+        add_span(b, a, &spans.ptr[s]);
+    }
+    vec_done(&spans);
+    return tracebuild_end(b);
+}
+
+static void setup(struct conformance *c)
+{
+    struct datasets *d = mem_new(struct datasets);
+
+    d->arena = arena_new(0);
+    c->state = d;
+}
+
+/* The data set of the case; NULL after a failure. */
+static const struct tracecols *dataset(struct conformance *c)
+{
+    struct datasets *d = c->state;
+    struct slice name = conformance_text(c, "dataset"), text;
+    const struct tracecols *cols = map_get(&d->by_name, name);
+    struct err *e;
+    json_t *json;
+
+    if (cols)
+        return cols;
+    e = conformance_read(c, arena_printf(c->arena, "dataset_%.*s.otlp.json", SLICE_ARG(name)),
+                         &text);
+    if (e) {
+        conformance_fail(c, "dataset", "%s", err_msg(e));
+        err_free(e);
+        return NULL;
+    }
+    json = json_loadb((const char *)text.ptr, text.len, 0, NULL);
+    cols = load(d->arena, json);
+    json_decref(json);
+    (void)map_put(&d->by_name, name, (void *)cols);
+    return cols;
+}
+
+static const char *hex_of(struct arena *a, const uint8_t *bytes, size_t n)
+{
+    char *text = arena_alloc(a, 2 * n + 1);
+
+    for (size_t i = 0; i < n; i++)
+        snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+    text[2 * n] = 0;
+    return text;
+}
+
+static json_t *json_of_number(const char *kind, struct buf *text)
+{
+    json_t *out = json_object();
+
+    (void)json_object_set_new(out, kind, json_string(buf_cstr(text)));
+    return out;
+}
+
+static json_t *json_of(const struct traceql_static *v)
+{
+    struct buf b = {0};
+    json_t *out;
+
+    switch (v->type) {
+    case TRACEQL_INT:
+        buf_printf(&b, "%" PRId64, v->v.i);
+        out = json_of_number("int", &b);
+        break;
+    case TRACEQL_FLOAT:
+        buf_f64_text(&b, v->v.f);
+        out = json_of_number("double", &b);
+        break;
+    case TRACEQL_BOOL:
+        out = json_boolean(v->v.b);
+        break;
+    case TRACEQL_STRING:
+        out = json_stringn((const char *)v->v.s.ptr, v->v.s.len);
+        break;
+    default:
+        traceql_print_static(&b, v);
+        out = json_string(buf_cstr(&b));
+    }
+    buf_done(&b);
+    return out;
+}
+
+static int cmp_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The elements as text, in the order of that: sets that can be compared. */
+static json_t *sorted(json_t *list)
+{
+    size_t n = json_array_size(list);
+    char **texts = mem_alloc((n + 1) * sizeof(char *));
+    json_t *out = json_array();
+
+    for (size_t i = 0; i < n; i++)
+        texts[i] =
+            json_dumps(json_array_get(list, i), JSON_SORT_KEYS | JSON_COMPACT | JSON_ENCODE_ANY);
+    if (n)
+        qsort(texts, n, sizeof(*texts), cmp_text);
+    for (size_t i = 0; i < n; i++) {
+        (void)json_array_append_new(out, json_string(texts[i]));
+        free(texts[i]);
+    }
+    mem_free(texts);
+    json_decref(list);
+    return out;
+}
+
+static json_t *set_json(struct conformance *c, const struct tracecols *cols,
+                        const struct traceset *set)
+{
+    json_t *out = json_object(), *spans = json_array(), *attributes = json_object();
+
+    for (uint32_t i = 0; i < set->n; i++) {
+        uint64_t id = cols->span_id[set->rows[i]];
+
+        (void)json_array_append_new(spans, json_string(arena_printf(c->arena, "%016" PRIx64, id)));
+    }
+    for (size_t i = 0; i < set->n_values; i++) {
+        struct buf b = {0};
+
+        traceql_print_value_name(&b, set->values[i].of);
+        (void)json_object_set_new(attributes, buf_cstr(&b), json_of(&set->values[i].value));
+        buf_done(&b);
+    }
+    (void)json_object_set_new(out, "matched", json_integer(set->n));
+    (void)json_object_set_new(out, "spans", sorted(spans));
+    if (json_object_size(attributes) > 0)
+        (void)json_object_set(out, "attributes", attributes);
+    json_decref(attributes);
+    return out;
+}
+
+static json_t *trace_json(struct conformance *c, const struct tracecols *cols, uint32_t trace,
+                          const struct tracesets *sets)
+{
+    const struct tracecols_trace *t = &cols->traces[trace];
+    struct slice name = t->root == UINT32_MAX ? SLICE("<root span not yet received>")
+                                              : cols->dict[cols->name[t->root]];
+    struct slice service = t->root == UINT32_MAX ? name : cols->dict[cols->service[t->root]];
+    json_t *out = json_object(), *list = json_array();
+
+    for (size_t i = 0; i < sets->n; i++)
+        (void)json_array_append_new(list, set_json(c, cols, &sets->ptr[i]));
+    (void)json_object_set_new(out, "trace", json_string(hex_of(c->arena, t->id, 16)));
+    (void)json_object_set_new(out, "root_name", json_stringn((const char *)name.ptr, name.len));
+    (void)json_object_set_new(out, "root_service",
+                              json_stringn((const char *)service.ptr, service.len));
+    (void)json_object_set_new(out, "start_ns",
+                              json_string(arena_printf(c->arena, "%" PRId64, t->start_ns)));
+    (void)json_object_set_new(out, "duration_ms",
+                              json_integer((t->end_ns - t->start_ns) / 1000000));
+    (void)json_object_set_new(out, "spansets", sorted(list));
+    return out;
+}
+
+/* What is wanted, in the shape of trace_json(). */
+static json_t *wanted_trace(const json_t *trace)
+{
+    json_t *out = json_deep_copy(trace), *list = json_array();
+    const json_t *set, *span;
+    size_t i, k;
+
+    json_array_foreach(json_object_get(trace, "spansets"), i, set)
+    {
+        json_t *copy = json_deep_copy(set), *spans = json_array();
+
+        json_array_foreach(json_object_get(set, "spans"), k, span)(void) json_array_append(
+            spans, json_is_object(span) ? json_object_get(span, "span") : (json_t *)span);
+        (void)json_object_set_new(copy, "spans", sorted(spans));
+        (void)json_array_append_new(list, copy);
+    }
+    (void)json_object_set_new(out, "spansets", sorted(list));
+    return out;
+}
+
+static const json_t *find_trace(const json_t *list, const char *id)
+{
+    const json_t *trace;
+    size_t i;
+
+    json_array_foreach(list, i, trace)
+    {
+        if (strcmp(json_string_value(json_object_get(trace, "trace")), id) == 0)
+            return trace;
+    }
+    return NULL;
+}
+
+static void compare_traces(struct conformance *c, const json_t *got, const json_t *want)
+{
+    const json_t *trace;
+    size_t i;
+
+    json_array_foreach(want, i, trace)
+    {
+        const char *id = json_string_value(json_object_get(trace, "trace"));
+
+        const json_t *found = find_trace(got, id);
+
+        if (!conformance_check_json(c, id, json_object_get(found, "spansets"),
+                                    json_object_get(trace, "spansets")))
+            return;
+        (void)conformance_check_json(c, id, found, trace);
+    }
+    json_array_foreach(got, i, trace)
+    {
+        const char *id = json_string_value(json_object_get(trace, "trace"));
+
+        if (!find_trace(want, id))
+            conformance_fail(c, id, "is not wanted");
+    }
+}
+
+CONFORMANCE(traceql, search_cases, .setup = setup)
+{
+    const struct tracecols *cols = dataset(c);
+    json_t *got = json_array(), *want = json_array();
+    const json_t *trace;
+    struct tracepipe *pipe;
+    struct traceql q;
+    struct err *e = traceql_parse(c->arena, conformance_text(c, "query"), &q);
+    bool is_ok = e == NULL;
+    size_t i;
+
+    if (cols && conformance_check_ok(c, "ok", e, conformance_bool(c, "ok")) && is_ok) {
+        pipe = tracepipe_new(&q.pipeline, cols);
+        for (uint32_t t = 0; t < cols->n_traces; t++) {
+            struct tracesets sets = tracepipe_run(pipe, t);
+
+            if (sets.n > 0)
+                (void)json_array_append_new(got, trace_json(c, cols, t, &sets));
+        }
+        tracepipe_free(pipe);
+        json_array_foreach(conformance_get(c, "traces"), i, trace)(void)
+            json_array_append_new(want, wanted_trace(trace));
+        compare_traces(c, got, want);
+    }
+    json_decref(got);
+    json_decref(want);
+}
+
+/* Labels, as text, -> points. */
+static json_t *series_json(const json_t *list)
+{
+    json_t *out = json_object();
+    const json_t *s;
+    size_t i;
+
+    json_array_foreach(list, i, s)
+    {
+        char *key = json_dumps(json_object_get(s, "labels"), JSON_SORT_KEYS | JSON_COMPACT);
+
+        (void)json_object_set(out, key, json_object_get(s, "values"));
+        free(key);
+    }
+    return out;
+}
+
+static json_t *metric_json(const struct tracemetric_set *set, const struct tracemetric_range *range)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < set->n; i++) {
+        json_t *s = json_object(), *labels = json_object(), *values = json_array();
+        struct buf b = {0};
+
+        for (size_t k = 0; k < set->ptr[i].n_labels; k++) {
+            const struct tracemetric_label *l = &set->ptr[i].labels[k];
+
+            buf_reset(&b);
+            buf_slice_append(&b, l->name);
+            (void)json_object_set_new(labels, buf_cstr(&b), json_of(&l->value));
+        }
+        for (size_t k = 0; k < set->n_points; k++) {
+            json_t *point = json_array();
+
+            if (isnan(set->ptr[i].values[k])) {
+                json_decref(point);
+                continue;
+            }
+            buf_reset(&b);
+            buf_f64_text(&b, set->ptr[i].values[k]);
+            (void)json_array_append_new(point, json_integer(tracemetric_ms(range, k)));
+            (void)json_array_append_new(point, json_string(buf_cstr(&b)));
+            (void)json_array_append_new(values, point);
+        }
+        (void)json_object_set_new(s, "labels", labels);
+        (void)json_object_set_new(s, "values", values);
+        (void)json_array_append_new(list, s);
+        buf_done(&b);
+    }
+    return list;
+}
+
+static bool is_same_point(const json_t *got, const json_t *want)
+{
+    double x = 0, y = 0;
+
+    if (!json_equal(json_array_get(got, 0), json_array_get(want, 0)))
+        return false;
+    (void)num_parse(slice_cstr(json_string_value(json_array_get(got, 1))), &x);
+    (void)num_parse(slice_cstr(json_string_value(json_array_get(want, 1))), &y);
+    return x == y || fabs(x - y) <= 1e-9 * fmax(fabs(x), fabs(y));
+}
+
+static void compare_metrics(struct conformance *c, json_t *got, json_t *want)
+{
+    const char *key;
+    json_t *points;
+
+    json_object_foreach(want, key, points)
+    {
+        const json_t *have = json_object_get(got, key);
+
+        if (!have || json_array_size(have) != json_array_size(points)) {
+            (void)conformance_check_json(c, key, have, points);
+            return;
+        }
+        for (size_t i = 0; i < json_array_size(points); i++) {
+            if (!is_same_point(json_array_get(have, i), json_array_get(points, i))) {
+                (void)conformance_check_json(c, key, json_array_get(have, i),
+                                             json_array_get(points, i));
+                return;
+            }
+        }
+    }
+    json_object_foreach(got, key, points)
+    {
+        if (!json_object_get(want, key))
+            conformance_fail(c, key, "is not wanted");
+    }
+}
+
+CONFORMANCE(traceql, metrics_cases, .setup = setup)
+{
+    const struct tracecols *cols = dataset(c);
+    struct tracemetric_range range = {.start_ns = conformance_int(c, "start_ns"),
+                                      .end_ns = conformance_int(c, "end_ns"),
+                                      .step_ns = conformance_int(c, "step_ns")};
+    struct tracemetric *m = NULL;
+    struct traceql q;
+    struct err *e = traceql_parse(c->arena, conformance_text(c, "query"), &q);
+
+    if (!e)
+        e = tracemetric_new(&q, &range, &m);
+    if (!e && cols)
+        e = tracemetric_add(m, cols);
+    if (conformance_check_ok(c, "ok", e, conformance_bool(c, "ok")) && m) {
+        struct tracemetric_set set = tracemetric_end(m, c->arena);
+        json_t *list = metric_json(&set, &range);
+        json_t *got = series_json(list);
+        json_t *want = series_json(conformance_get(c, "series"));
+
+        compare_metrics(c, got, want);
+        json_decref(list);
+        json_decref(got);
+        json_decref(want);
+    }
+    tracemetric_free(m);
+}
