@@ -5,8 +5,8 @@
 #include "common/logs/pipeline.h"
 #include "common/model/logs_rpc.h"
 #include "querier/logs/logcut.h"
+#include "querier/logs/logopened.h"
 #include "querier/logs/logpeer.h"
-#include "querier/logs/logstored.h"
 #include "querier/logs/logstretch.h"
 
 #define FRESH_ATTEMPTS 4 /* at a catalogue whose blocks are there */
@@ -22,21 +22,12 @@ struct question {
     unsigned side_by_side; /* questions, that share the memory to read ahead; 0: 1 */
 };
 
-/* Blocks of a view, open as origins. */
-struct opened {
-    struct store_query *sq;
-    struct arena *arena; /* of the view and the blocks' sets */
-    struct blockset_view view;
-    struct logjoin_origin *
-        *origins; /* of the view's blocks; NULL: closed, or somebody else's now */
-};
-
 struct answer {
     struct store_query *sq;
-    struct arena *arena; /* as of struct opened */
+    struct arena *arena; /* of the view and the blocks' sets */
     struct fanout *f;
     struct blockset_view blocks;
-    struct opened *ahead; /* blocks that were opened ahead, some of the answer's; NULL: none */
+    struct logopened *ahead; /* blocks that were opened ahead, some of the answer's; NULL: none */
     struct logjoin *join;
 };
 
@@ -68,7 +59,7 @@ static struct err *ask(struct logremote *r, const struct question *q, struct ans
     return e ? e : fanout_wait(an->f);
 }
 
-static struct logblock_query block_query(const struct question *q, size_t n_blocks)
+static struct logblock_query block_query(const struct question *q)
 {
     return (struct logblock_query){.matchers = q->select.matchers,
                                    .from_ns = q->select.from_ns,
@@ -80,134 +71,10 @@ static struct logblock_query block_query(const struct question *q, size_t n_bloc
                                    .fp_first = q->fp_first,
                                    .fp_last = q->fp_last,
                                    .max_streams = q->select.max_streams,
-                                   .n_readers = (unsigned)n_blocks * ORR_MAX(q->side_by_side, 1u),
+                                   .n_readers = q->side_by_side,
                                    .cancel = q->cancel,
                                    .stop = q->stop,
                                    .deadline_mono_ms = q->deadline_mono_ms};
-}
-
-static void close_origins(struct logjoin_origin **origins, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (origins[i])
-            err_free(origins[i]->ops->close(origins[i]));
-        origins[i] = NULL;
-    }
-}
-
-/* Blocks that are opened side by side: each waits for some reads, one after the other. */
-struct opening {
-    const struct question *q;
-    const struct blockset_view *view;
-    struct objstore_tally *tally; /* of the thread that asks */
-    size_t room;
-    bool reads_ahead;
-    struct logjoin_origin **origins; /* those that are there stay */
-    struct err **errs;
-};
-
-static void open_block(void *arg, size_t i)
-{
-    struct opening *o = arg;
-    const struct blockset_view *v = o->view;
-    const struct logstored_opts opts = {.block = v->lines[i],
-                                        .query = block_query(o->q, v->n),
-                                        .min_ms = v->meta[i].min_t,
-                                        .max_ms = v->meta[i].max_t,
-                                        .room = o->room,
-                                        .reads_ahead = o->reads_ahead};
-    struct objstore_tally *before;
-
-    if (o->origins[i])
-        return;
-    before = objstore_tally_set(o->tally);
-    o->errs[i] = logstored_new(NULL, &opts, &o->origins[i]);
-    (void)objstore_tally_set(before);
-}
-
-static void run_opening(struct opening *o, struct job_pool *pool)
-{
-    if (pool && o->view->n > 1)
-        job_parallel(pool, o->view->n, open_block, o);
-    else
-        for (size_t i = 0; i < o->view->n; i++)
-            open_block(o, i);
-}
-
-/* Those blocks of the view that are not among origins yet. On an error all are closed. */
-static struct err *open_blocks(struct store_query *sq, struct arena *a, const struct question *q,
-                               const struct blockset_view *v, bool reads_ahead,
-                               struct logsource_stats *stats, struct logjoin_origin **origins)
-{
-    size_t left = arena_left(a);
-    struct opening o = {.q = q,
-                        .view = v,
-                        .tally = objstore_tally_get(),
-                        .room = left == SIZE_MAX ? 0 : ORR_MAX(left, (size_t)1),
-                        .reads_ahead = reads_ahead,
-                        .origins = origins,
-                        .errs = arena_array(a, struct err *, v->n)};
-    struct err *e = NULL;
-
-    run_opening(&o, store_logs_jobs(sq));
-    for (size_t i = 0; i < v->n; i++) {
-        if (o.errs[i])
-            e = err_first(e, err_wrap(o.errs[i], "block %s", ulid_print(v->meta[i].ulid).s));
-        else
-            logstored_adopt(origins[i], a, stats);
-    }
-    if (e)
-        close_origins(origins, v->n);
-    return e;
-}
-
-/* ---- ahead ---- */
-
-static void opened_close(struct opened *o)
-{
-    if (!o)
-        return;
-    close_origins(o->origins, o->view.n);
-    store_release_logs(o->sq, &o->view);
-    arena_free(o->arena);
-    mem_free(o);
-}
-
-/* The origin of the block, if it was opened ahead; it is the caller's then. */
-static struct logjoin_origin *take_ahead(struct opened *o, struct ulid ulid)
-{
-    for (size_t i = 0; o && i < o->view.n; i++) {
-        struct logjoin_origin *origin = o->origins[i];
-
-        if (!origin || memcmp(&o->view.meta[i].ulid, &ulid, sizeof(ulid)) != 0)
-            continue;
-        o->origins[i] = NULL;
-        return origin;
-    }
-    return NULL;
-}
-
-/* By a catalogue that may be older than the one that counts: those of its blocks that count are at hand then. */
-static struct err *open_ahead(struct logremote *r, const struct question *q, struct arena *a,
-                              struct opened **ret)
-{
-    const struct blockset_filter filter = {&q->select.matchers, 1};
-    struct opened *o = mem_new(struct opened);
-    struct err *e;
-
-    *o = (struct opened){.sq = r->opts.sq, .arena = arena_child(a, 0)};
-    e = store_take_logs(o->sq, o->arena, NULL, logblock_ms(q->select.from_ns),
-                        logblock_ms(q->select.to_ns - 1), &filter, &o->view);
-    if (!e) {
-        o->origins = arena_array(o->arena, struct logjoin_origin *, o->view.n);
-        e = open_blocks(o->sq, o->arena, q, &o->view, true, NULL, o->origins);
-    }
-    if (e) {
-        opened_close(o);
-        return e;
-    }
-    *ret = o;
-    return NULL;
 }
 
 /* Takes the blocks, and opens all sources. */
@@ -215,6 +82,7 @@ static struct err *join(struct logremote *r, const struct question *q, struct an
                         struct logsource_stats *stats)
 {
     const struct blockset_filter filter = {&q->select.matchers, 1};
+    const struct logblock_query bq = block_query(q);
     size_t n_peers = fanout_streams(an->f);
     struct logjoin_origin **origins;
     uint64_t mark = fanout_mark(an->f);
@@ -228,14 +96,14 @@ static struct err *join(struct logremote *r, const struct question *q, struct an
         return e;
     origins = arena_array(an->arena, struct logjoin_origin *, n_peers + an->blocks.n);
     for (size_t i = 0; i < an->blocks.n; i++) {
-        struct logjoin_origin *o = take_ahead(an->ahead, an->blocks.meta[i].ulid);
+        struct logjoin_origin *o = logopened_take(an->ahead, an->blocks.meta[i].ulid);
 
         if (!o)
             continue;
         origins[n_peers + i] = o;
         stats->ahead++;
     }
-    if ((e = open_blocks(an->sq, an->arena, q, &an->blocks, false, stats, origins + n_peers)))
+    if ((e = logopened_fill(an->sq, an->arena, &an->blocks, &bq, stats, origins + n_peers)))
         return e;
     for (size_t i = 0; i < n_peers; i++)
         origins[i] = logpeer_new(an->sq, an->f, i, &stats->ingester_lines);
@@ -255,14 +123,14 @@ static struct err *answer_close(struct answer *an)
     fanout_close(an->f);
     store_release_logs(an->sq, &an->blocks);
     arena_free(an->arena);
-    opened_close(an->ahead);
+    logopened_close(an->ahead);
     *an = (struct answer){0};
     return e;
 }
 
 /* stats outlive the answer. Takes ahead over, which may be NULL. */
 static struct err *answer_open(struct logremote *r, const struct question *q,
-                               struct logsource_stats *stats, struct opened *ahead,
+                               struct logsource_stats *stats, struct logopened *ahead,
                                struct answer *ret)
 {
     struct store_query *sq = r->opts.sq;
@@ -301,8 +169,8 @@ struct remote_set {
     struct logblock_bound bound;
     struct question question; /* but for the range */
     struct logstretch left;
-    struct opened *ahead; /* of the first stretch; NULL: none */
-    struct answer answer; /* of the stretch */
+    struct logopened *ahead; /* of the first stretch; NULL: none */
+    struct answer answer;    /* of the stretch */
     bool is_open;
     struct err *err; /* the first: nothing is read any more */
     struct logsource_stats stats;
@@ -404,6 +272,7 @@ static struct err *set_close(struct logsource_set *base)
     struct err *e = err_first(s->err, close_stretch(s));
     const struct logsource_stats *st = &s->stats;
 
+    logopened_close(s->ahead);
     store_count_logs(s->remote->opts.sq,
                      &(struct store_logs_stats){.pages = st->pages,
                                                 .pages_skipped = st->pages_skipped,
@@ -537,15 +406,15 @@ static void make_question(const struct logremote *r, struct arena *arena,
 
 /* The question's texts outlive the blocks that were opened for it. */
 struct logsource_ahead {
-    struct opened *opened;
+    struct logopened *opened;
     struct question question;
     struct slice needles[RPC_LOGS_MAX_NEEDLES];
     struct logblock_bound bound;
 };
 
-static struct opened *take_opened(struct logsource_ahead *ahead)
+static struct logopened *take_opened(struct logsource_ahead *ahead)
 {
-    struct opened *o = ahead->opened;
+    struct logopened *o = ahead->opened;
 
     ahead->opened = NULL;
     return o;
@@ -592,6 +461,7 @@ static struct logsource_ahead *remote_ahead(struct logsource *src, struct arena 
     struct logremote *r = (struct logremote *)src;
     struct logsource_ahead *ahead = arena_new_of(arena, struct logsource_ahead);
     struct rpc_logs_select *sel = &ahead->question.select;
+    struct logblock_query bq;
     struct err *e;
 
     if (req->piece->from_ns >= req->piece->to_ns)
@@ -599,7 +469,8 @@ static struct logsource_ahead *remote_ahead(struct logsource *src, struct arena 
     make_question(r, arena, req, ahead->needles, &ahead->bound, &ahead->question);
     sel->from_ns = req->piece->from_ns;
     sel->to_ns = req->piece->to_ns;
-    if (!(e = open_ahead(r, &ahead->question, arena, &ahead->opened)))
+    bq = block_query(&ahead->question);
+    if (!(e = logopened_ahead(r->opts.sq, arena, &bq, &ahead->opened)))
         return ahead;
     err_free(e);
     return NULL;
@@ -607,7 +478,7 @@ static struct logsource_ahead *remote_ahead(struct logsource *src, struct arena 
 
 static void remote_ahead_done(struct logsource_ahead *ahead)
 {
-    opened_close(ahead->opened);
+    logopened_close(ahead->opened);
 }
 
 void logremote_init(struct logremote *r, const struct logremote_opts *opts)
