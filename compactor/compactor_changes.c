@@ -1,5 +1,5 @@
 /*
- * RPC compactor.tombstones: a querier's change of a tenant's deletions of metrics (tombstone_change_encode()), made here where
+ * RPC compactor.tombstones (compactor.tombstones_logs): a querier's change of a tenant's deletions (tombstone_change_encode()), made here where
  * leases decide (writers.h); the answer is the version of the list that has it. ERR_UNAVAILABLE from a
  * compactor that does not hold the tenant's lease: nothing was changed.
  */
@@ -12,6 +12,7 @@
 struct changing {
     struct compactor *c;
     struct rpc_call *call;
+    const struct signal *signal;
 };
 
 static struct err *apply(void *arg, struct tombstone_list *l, bool *ret_changed)
@@ -27,8 +28,8 @@ static void make(void *arg)
     struct slice tenant = rpc_call_tenant(ch->call);
     struct tombstone_list *l = NULL;
     struct buf answer = {0};
-    struct err *e = tombstone_list_update(ch->c->store, signal_name(signal_of(SIGNAL_METRICS)),
-                                          tenant, apply, ch, &l);
+    struct err *e =
+        tombstone_list_update(ch->c->store, signal_name(ch->signal), tenant, apply, ch, &l);
 
     if (e) {
         rpc_reply_err(ch->call, e);
@@ -43,9 +44,8 @@ static void make(void *arg)
     mem_free(ch);
 }
 
-static void on_tombstones(void *arg, struct rpc_call *call)
+static void on_change(struct compactor *c, struct rpc_call *call, enum signal_kind signal)
 {
-    struct compactor *c = arg;
     struct err *e = tenant_check(rpc_call_tenant(call));
     struct changing *ch;
 
@@ -56,7 +56,7 @@ static void on_tombstones(void *arg, struct rpc_call *call)
                     SLICE_ARG(rpc_call_tenant(call)));
     if (!e) {
         ch = mem_new(struct changing);
-        *ch = (struct changing){c, call};
+        *ch = (struct changing){c, call, signal_of(signal)};
         if ((e = job_run(process_jobs(c->process), NULL, make, NULL, ch)))
             mem_free(ch);
     }
@@ -64,7 +64,18 @@ static void on_tombstones(void *arg, struct rpc_call *call)
         rpc_reply_err(call, e);
 }
 
+static void on_tombstones(void *arg, struct rpc_call *call)
+{
+    on_change(arg, call, SIGNAL_METRICS);
+}
+
+static void on_log_tombstones(void *arg, struct rpc_call *call)
+{
+    on_change(arg, call, SIGNAL_LOGS);
+}
+
 void compactor_changes_open(struct compactor *c)
 {
     rpc_server_handle(process_rpc(c->process), "compactor.tombstones", on_tombstones, c);
+    rpc_server_handle(process_rpc(c->process), "compactor.tombstones_logs", on_log_tombstones, c);
 }

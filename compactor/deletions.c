@@ -69,7 +69,7 @@ void deletions_free(struct deletions *d)
 
 static bool reaches(const struct tombstone *t, const struct catalogue_block *b)
 {
-    return t->min_ms < b->max_t && t->max_ms >= b->min_t;
+    return tombstone_reaches(t, b->min_t, b->max_t - 1);
 }
 
 /* ---- whether a block holds what a tombstone deletes ---- */
@@ -107,8 +107,8 @@ static struct err *chunk_holds(const struct block_reader *r, struct arena *a,
     return e;
 }
 
-static struct err *series_holds(const struct signal *sig, const struct block_reader *r,
-                                struct arena *a, uint32_t ref, const struct tombstone *t, bool *ret)
+static struct err *series_holds(const struct block_reader *r, struct arena *a, uint32_t ref,
+                                const struct tombstone *t, bool *ret)
 {
     int64_t resolution_ms = block_reader_meta(r)->resolution_ms;
     struct block_reader_series s;
@@ -119,7 +119,7 @@ static struct err *series_holds(const struct signal *sig, const struct block_rea
 
         if (!is_any_in(t, m->min_t, m->max_t, resolution_ms))
             continue;
-        if (!sig->has_chunks || (!resolution_ms && (is_in(t, m->min_t) || is_in(t, m->max_t))))
+        if (!resolution_ms && (is_in(t, m->min_t) || is_in(t, m->max_t)))
             *ret = true;
         else
             e = chunk_holds(r, a, m, t, ret);
@@ -127,8 +127,7 @@ static struct err *series_holds(const struct signal *sig, const struct block_rea
     return e;
 }
 
-static struct err *block_holds(const struct signal *sig, const struct block_reader *r,
-                               const struct tombstone *t, bool *ret)
+static struct err *block_holds(const struct block_reader *r, const struct tombstone *t, bool *ret)
 {
     struct arena *a = arena_new(0), *each = arena_new(0);
     struct block_refs refs;
@@ -137,7 +136,7 @@ static struct err *block_holds(const struct signal *sig, const struct block_read
     *ret = false;
     for (size_t i = 0; !e && i < refs.n && !*ret; i++) {
         arena_reset(each);
-        e = series_holds(sig, r, each, refs.ptr[i], t, ret);
+        e = series_holds(r, each, refs.ptr[i], t, ret);
     }
     arena_free(each);
     arena_free(a);
@@ -194,7 +193,7 @@ static bool is_new_to(const struct deletions *d, const struct deletions_opts *o,
 }
 
 static struct err *look_for_all(const struct deletions *d, const struct deletions_opts *o,
-                                const struct block_reader *r, const struct catalogue_block *b,
+                                struct block_reader *r, const struct catalogue_block *b,
                                 const struct tombstone *all, size_t n, struct looked *io)
 {
     struct err *e = NULL;
@@ -205,7 +204,9 @@ static struct err *look_for_all(const struct deletions *d, const struct deletion
 
         if (order <= io->order || !reaches(&all[i], b))
             continue;
-        if ((e = block_holds(o->signal, r, &all[i], &holds)) || !holds)
+        e = o->signal->holds ? o->signal->holds(r, &all[i], &holds)
+                             : block_holds(r, &all[i], &holds);
+        if (e || !holds)
             continue;
         io->due_ms = ORR_MIN(io->due_ms, all[i].created_ms + o->rewrite_after_ms);
         if (io->n_holds < DELETIONS_HOLDS)
@@ -245,6 +246,12 @@ static struct err *look_into(struct deletions *d, const struct deletions_opts *o
     return e;
 }
 
+static bool is_due(const struct deletions_opts *o, const struct tombstone *t)
+{
+    return o->signal->has_states ? t->state == TOMBSTONE_BEGUN
+                                 : t->created_ms <= o->now_ms - o->rewrite_after_ms;
+}
+
 /* Those that came due since; forgets those that are gone. */
 static int64_t take_tombstones(struct deletions *d, const struct deletions_opts *o,
                                const struct tombstone *all, size_t n)
@@ -255,8 +262,9 @@ static int64_t take_tombstones(struct deletions *d, const struct deletions_opts 
     for (size_t i = 0; i < n; i++) {
         struct due_tombstone *t = map_del(&d->tombstones, key_of(&all[i].ulid));
 
-        if (all[i].created_ms > o->now_ms - o->rewrite_after_ms) {
-            due_ms = ORR_MIN(due_ms, all[i].created_ms + o->rewrite_after_ms);
+        if (!is_due(o, &all[i])) {
+            if (!o->signal->has_states)
+                due_ms = ORR_MIN(due_ms, all[i].created_ms + o->rewrite_after_ms);
             mem_free(t); /* the time was made longer */
             continue;
         }

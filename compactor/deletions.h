@@ -3,14 +3,13 @@
  * itself (levels.h), and what keeps a tombstone on the list (upkeep.h).
  *
  * A tombstone is due some time after it was made (rewrite_after_ms): what is merged in the meantime loses its samples on the
- * way. A block is looked into once for the tombstones that are due and reach into it: its index is fetched, the series
+ * way. One of a signal whose deletions have states is due when it is begun (tombstone_list.h), which upkeep puts down after that time. A block is looked into once for the tombstones that are due and reach into it: its index is fetched, the series
  * are selected, and where the bounds of a chunk leave it open the chunk is decoded. So a block whose samples lie
  * around a deleted range is not rewritten for ever. A downsampled block holds a deletion in every window of a point that it reaches
  * into; rewritten it has no point there, and no tombstone that is listed may be in the way of what is made there anew
  * (deletions_cut()).
  *
- * Of log lines it goes by the bounds of the chunks alone: a block that may hold deleted lines, and does not, is rewritten for nothing, once
- * (a rewrite that would leave nothing out changes nothing).
+ * Of log lines the pages are read that the filter of the block leaves open, until a line is found (logcheck_holds()).
  *
  * For retention (retention.h) a block is looked into when another rule comes to be over for it.
  *

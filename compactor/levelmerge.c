@@ -498,8 +498,7 @@ static struct err *find_what_is_made_anew(struct merging *m)
 
 static struct err *take_tombstones(struct merging *m)
 {
-    struct err *e = tombstone_list_load(m->opts->store, signal_name(m->opts->signal), m->tenant,
-                                        &m->tombs, NULL);
+    struct err *e = signal_tombstones(m->opts->signal, m->opts->store, m->tenant, &m->tombs);
 
     if (e || m->job->kind != LEVELS_REWRITE || m->job->inputs[0]->resolution_ms == 0)
         return e;

@@ -4,6 +4,7 @@
 #include "common/base/mem.h"
 #include "common/base/vec.h"
 #include "common/block/block_format.h"
+#include "common/logblock/linetombs.h"
 #include "common/logblock/logframe.h"
 
 struct logcheck {
@@ -247,6 +248,64 @@ void logcheck_close(struct logcheck *c)
     vec_done(&c->frames);
     fsx_unmap(c->bytes);
     mem_free(c);
+}
+
+/* ---- what is deleted of it ---- */
+
+#define MAX_NEEDLES 16
+
+static struct err *find_line(struct logblock_set *set, struct linetombs *tombs, bool *ret)
+{
+    struct logblock_stream st;
+    struct logpage_entry en;
+    bool any;
+
+    while (!*ret && logblock_set_stream(set, &st)) {
+        struct err *e = linetombs_stream(tombs, st.labels, &any);
+
+        if (e)
+            return e;
+        while (any && !*ret && logblock_set_entry(set, &en))
+            *ret = linetombs_has(tombs, en.ts_ns, en.line, en.meta);
+    }
+    return NULL;
+}
+
+static struct err *search(struct logblock *b, struct arena *a, const struct tombstone *t,
+                          struct linetombs *tombs, bool *ret)
+{
+    struct slice needles[MAX_NEEDLES];
+    struct logblock_query q = {.matchers = t->matchers,
+                               .from_ns = logblock_ns(t->min_ms),
+                               .to_ns = logblock_end_ns(t->max_ms),
+                               .needles = needles};
+    struct logblock_set *set;
+    struct err *e = linetombs_needles(tombs, 0, a, needles, MAX_NEEDLES, &q.n_needles);
+
+    if (e || (e = logblock_select(b, a, &q, &set)))
+        return e;
+    e = find_line(set, tombs, ret);
+    return err_first(e, logblock_set_close(set));
+}
+
+struct err *logcheck_holds(struct block_reader *streams, const struct tombstone *t, bool *ret)
+{
+    struct tombstone_list *one = tombstone_list_new(SLICE_EMPTY);
+    struct arena *a = arena_new(0);
+    struct linetombs *tombs = NULL;
+    struct logblock *b = NULL;
+    struct err *e = tombstone_list_add(one, t);
+
+    *ret = false;
+    if (!e)
+        tombs = linetombs_new(a, one, NULL, logblock_ns(t->min_ms), logblock_end_ns(t->max_ms));
+    if (tombs && !(e = logblock_open(streams, &b)))
+        e = search(b, a, t, tombs, ret);
+    logblock_close(b);
+    linetombs_free(tombs);
+    tombstone_list_unref(one);
+    arena_free(a);
+    return e;
 }
 
 /* ---- reading ---- */

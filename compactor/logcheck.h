@@ -11,6 +11,7 @@
  * Reads all of it, one page at a time in memory. Blocking; owner: the calling thread.
  */
 #pragma once
+#include "common/block/tombstone_list.h"
 #include "common/logblock/logblock.h"
 #include "compactor/segcheck.h"
 
@@ -27,6 +28,9 @@ ORR_CHECKED struct err *logcheck_open_segment(const char *dir, struct slice tena
 ORR_CHECKED struct err *logcheck_open_block(struct block_reader *streams, struct slice tenant,
                                             struct ulid block, struct logcheck **ret,
                                             struct segcheck *ret_found);
+/* Whether a block has lines that t deletes. streams as above. */
+ORR_CHECKED struct err *logcheck_holds(struct block_reader *streams, const struct tombstone *t,
+                                       bool *ret);
 void logcheck_close(struct logcheck *c); /* NULL is allowed */
 
 /* What logblock_merge() is given: so many sources, which read from c. ret has room for them. */

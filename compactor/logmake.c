@@ -3,6 +3,7 @@
 #include "common/base/fsx.h"
 #include "common/base/mem.h"
 #include "common/base/metric.h"
+#include "common/logblock/linetombs.h"
 #include "compactor/logcheck.h"
 
 /* ---- what leaves ---- */
@@ -12,12 +13,14 @@ struct sieve {
     int64_t min_t, max_t; /* of the inputs */
     bool is_over;         /* some retention */
     struct arena *arena;  /* of the stream */
+    struct arena *budget; /* of tombs */
     bool has_stream;
     struct labels stream;
     bool is_expired;
-    struct tombstone_span *spans;
-    size_t n_spans;
+    struct linetombs *tombs; /* NULL: nothing is deleted */
+    bool is_cut;             /* some of the stream may be */
     uint64_t deleted, expired;
+    struct err *err; /* nothing more is asked then */
 };
 
 static void begin_stream(struct sieve *s, struct labels ls)
@@ -26,28 +29,23 @@ static void begin_stream(struct sieve *s, struct labels ls)
     s->stream = labels_dup(s->arena, ls);
     s->has_stream = true;
     s->is_expired = s->is_over && retention_drops(s->opts->retention, ls, s->max_t, NULL);
-    s->spans = tombstone_list_spans(s->opts->tombstones, s->arena, ls, s->min_t, s->max_t - 1,
-                                    &s->n_spans);
+    s->is_cut = false;
+    if (s->tombs)
+        s->err = err_first(s->err, linetombs_stream(s->tombs, s->stream, &s->is_cut));
     s->expired += s->is_expired;
 }
 
 static bool is_kept(void *arg, struct labels ls, const struct logpage_entry *e)
 {
     struct sieve *s = arg;
-    int64_t t_ms = logblock_ms(e->ts_ns);
     bool is_deleted;
 
     if (!s->has_stream || labels_cmp(s->stream, ls) != 0)
         begin_stream(s, ls);
-    is_deleted = !s->is_expired && tombstone_spans_have(s->spans, s->n_spans, t_ms);
+    is_deleted = !s->is_expired && s->is_cut && !s->err &&
+                 linetombs_has(s->tombs, e->ts_ns, e->line, e->meta);
     s->deleted += is_deleted;
     return !s->is_expired && !is_deleted;
-}
-
-static bool sifts(const struct sieve *s)
-{
-    return s->is_over || (s->opts->tombstones &&
-                          tombstone_list_reaches(s->opts->tombstones, s->min_t, s->max_t - 1));
 }
 
 /* ---- the merge ---- */
@@ -91,7 +89,7 @@ static struct err *open_sources(const struct blockmake_opts *o, struct logblock_
 
 static struct err *merge(const struct blockmake_opts *o, struct sieve *s, struct logblock_writer *w)
 {
-    bool some_leave = sifts(s);
+    bool some_leave = s->is_over || s->tombs;
     char *parts = mem_printf("%s.parts", o->dir);
     struct logblock_source *sources = NULL;
     uint64_t duplicates = 0;
@@ -101,6 +99,8 @@ static struct err *merge(const struct blockmake_opts *o, struct sieve *s, struct
     if (!(e = fsx_mkdirs(parts)) && !(e = open_sources(o, &sources, &n)))
         e = logblock_merge(sources, n, some_leave ? is_kept : NULL, s, parts, o->stop, w,
                            &duplicates);
+    e = err_first(e, s->err);
+    s->err = NULL;
     if (!e)
         e = fsx_remove_tree(parts);
     METRIC_ADD(o->stats->duplicate_lines, duplicates);
@@ -127,9 +127,15 @@ struct err *logmake(const struct blockmake_opts *o, struct arena *a, struct bloc
     opts.meta.max_t = s.max_t;
     s.is_over = retention_hash(o->retention, s.max_t) != 0;
     s.arena = arena_new(0);
+    s.budget = arena_new(0);
+    if (o->tombstones)
+        s.tombs = linetombs_new(s.budget, o->tombstones, NULL, logblock_ns(s.min_t),
+                                logblock_ns(s.max_t));
     if (!(e = logblock_writer_open(&opts, &w)) && !(e = merge(o, &s, w)))
         e = logblock_writer_finish(w, a, ret_meta);
     logblock_writer_close(w);
+    linetombs_free(s.tombs);
+    arena_free(s.budget);
     arena_free(s.arena);
     return e;
 }

@@ -2,7 +2,7 @@
  * Checked inputs of log lines become one block on disk: what blockmake.h does for metrics.
  *
  * Each line once (common/logblock/logmerge.h), without lines that tombstones delete and streams whose retention is over. A
- * tombstone's range is in ms: it deletes a line whose time lies in it, rounded down. A block of which no line is left has the
+ * tombstone deletes what common/logblock/linetombs.h says. A block of which no line is left has the
  * range of its inputs.
  *
  * Memory: a page of each of LOGBLOCK_MERGE_SOURCES sources, and what logblock_writer keeps. Blocking; owner: the calling thread.

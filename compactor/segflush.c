@@ -245,8 +245,7 @@ static struct err *make_block(struct flushing *f, struct segflush_result *ret)
         return NULL;
     }
     /* before the name, of which they are part */
-    if ((e = tombstone_list_load(f->opts->store, signal_name(f->opts->signal), f->job->tenant,
-                                 &f->tombs, NULL)))
+    if ((e = signal_tombstones(f->opts->signal, f->opts->store, f->job->tenant, &f->tombs)))
         return e;
     name_block(f);
     if ((e = write_block(f)) || (e = publish(f, ret)))

@@ -89,15 +89,11 @@ static bool is_logs_file(struct slice name)
 
 static void ask_held_logs(struct buf *out, const struct tombstone *t)
 {
-    int64_t end = INT64_MAX / NS_PER_MS;
-
-    rpc_logs_select_encode(out,
-                           &(struct rpc_logs_select){
-                               .kind = RPC_LOGS_NAMES,
-                               .matchers = t->matchers,
-                               .from_ns = t->min_ms <= -end ? INT64_MIN : t->min_ms * NS_PER_MS,
-                               .to_ns = t->max_ms >= end ? INT64_MAX : (t->max_ms + 1) * NS_PER_MS,
-                               .limit = 1});
+    rpc_logs_select_encode(out, &(struct rpc_logs_select){.kind = RPC_LOGS_NAMES,
+                                                          .matchers = t->matchers,
+                                                          .from_ns = logblock_ns(t->min_ms),
+                                                          .to_ns = logblock_end_ns(t->max_ms),
+                                                          .limit = 1});
 }
 
 static struct retention retention_of_logs(const struct tenant_limits *limits,
@@ -119,7 +115,6 @@ static const struct signal signals[] = {
                         .numbered_dir = "chunks",
                         .max_files = 4096,
                         .has_tiers = true,
-                        .has_chunks = true,
                         .open_segment = open_metrics_segment,
                         .open_block = open_metrics,
                         .close = close_metrics,
@@ -140,10 +135,12 @@ static const struct signal signals[] = {
                      .max_files = 200000, /* of 16 MiB of lines each, in two hours */
                      .key_offset = 1u << 31,
                      .has_ends = true,
+                     .has_states = true,
                      .open_segment = open_log_segment,
                      .open_block = open_log_block,
                      .close = close_logs,
                      .make = logmake,
+                     .holds = logcheck_holds,
                      .held_method = "ingester.select_logs",
                      .ask_held = ask_held_logs,
                      .retention = retention_of_logs},
@@ -152,4 +149,20 @@ static const struct signal signals[] = {
 const struct signal *signal_of(enum signal_kind kind)
 {
     return &signals[kind];
+}
+
+struct err *signal_tombstones(const struct signal *sig, struct objstore *store, struct slice tenant,
+                              struct tombstone_list **ret)
+{
+    struct tombstone_list *all;
+    struct err *e = tombstone_list_load(store, signal_name(sig), tenant, &all, NULL);
+
+    if (e || !sig->has_states) {
+        if (!e)
+            *ret = all;
+        return e;
+    }
+    *ret = tombstone_list_begun(all);
+    tombstone_list_unref(all);
+    return NULL;
 }

@@ -34,8 +34,8 @@ struct signal {
     uint32_t key_offset;
     bool has_ends;  /* levels go by the ends of its blocks: levels_by_end() */
     bool has_tiers; /* its blocks can be downsampled, and split by series */
-    /* What the index of a block names are chunks of samples (chunk.h): so a look into one tells what times it has. */
-    bool has_chunks;
+    /* Its deletions can be taken back until they are begun (tombstone_list.h): no other is applied. */
+    bool has_states;
 
     /* Open and check an input whose files are in ret->dir; ret->ulid is the one that was asked for. Whoever opened closes.
      * ERR_CORRUPT: the bytes are wrong; another code: they could not be read. */
@@ -47,6 +47,9 @@ struct signal {
     struct err *(*make)(const struct blockmake_opts *opts, struct arena *a,
                         struct block_meta *ret_meta);
 
+    /* Whether a block holds anything that a tombstone deletes. NULL: what its index names are chunks of samples, which are
+     * looked into. */
+    struct err *(*holds)(struct block_reader *streams, const struct tombstone *t, bool *ret);
     /* A question for ingesters whose answer is empty if they hold nothing of a tombstone. */
     const char *held_method;
     void (*ask_held)(struct buf *out, const struct tombstone *t);
@@ -56,6 +59,9 @@ struct signal {
 };
 
 const struct signal *signal_of(enum signal_kind kind);
+/* The tenant's deletions that are to be applied to what is written now. */
+ORR_CHECKED struct err *signal_tombstones(const struct signal *sig, struct objstore *store,
+                                          struct slice tenant, struct tombstone_list **ret);
 static inline struct slice signal_name(const struct signal *sig)
 {
     return slice_cstr(sig->name);

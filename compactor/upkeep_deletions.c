@@ -6,6 +6,10 @@
  * is read and its new blocks are looked into. What an ingester dropped in between is in one of those. A querier may still
  * plan by a catalogue of before the rewrite, and filter by the list of now: so the tombstone stays for deletion-delay
  * more, after which those blocks' files are gone.
+ *
+ * Of log lines a deletion can be taken back until it is begun: delete-rewrite-after later, where the tenant's deletion_mode lets
+ * lines leave the bucket, the tenant's sweep puts that down, and only then anything is left out. When nothing is left it stays on
+ * the list as processed, for whoever asks what became of it, PROCESSED_MS long or until the list is half full.
  */
 #include "common/base/log.h"
 #include "common/rpc/peercall.h"
@@ -15,6 +19,7 @@
 #define ASKED 64 /* tombstones that ingesters are asked for in one sweep */
 #define ASK_TIMEOUT_MS 10000
 #define ASK_MAX_BYTES (1u << 20)
+#define PROCESSED_MS (30ll * 86400 * 1000)
 
 struct turn {
     struct upkeep_pass *pass;
@@ -63,7 +68,7 @@ static struct err *look(struct turn *turn, struct upkeep_tenant *t, const struct
                                         .bad = put_aside,
                                         .arg = turn};
 
-    (void)tombstone_list_all(l, &t->tombstones);
+    t->tombstones = tombstone_list_open(l);
     return deletions_look(t->deletions, &opts, c, l, ret_more, ret_due_ms);
 }
 
@@ -190,15 +195,75 @@ static struct err *find_gone(struct cleaning *cl, const struct tombstone_list *l
     return e;
 }
 
-static struct err *take_off(void *arg, struct tombstone_list *l, bool *ret_changed)
+/* Nothing is left of them. */
+static bool take_off(const struct cleaning *cl, struct tombstone_list *l)
+{
+    bool changed = false;
+
+    for (size_t i = 0; i < cl->n; i++)
+        changed |= cl->pass->part->signal->has_states
+                       ? tombstone_list_advance(l, cl->gone[i], TOMBSTONE_PROCESSED,
+                                                cl->t->retention.now_ms)
+                       : tombstone_list_remove(l, cl->gone[i]);
+    return changed;
+}
+
+/* Those that nobody may take back any more. */
+static bool begin_due(const struct cleaning *cl, struct tombstone_list *l)
+{
+    int64_t until_ms =
+        cl->t->retention.now_ms - cl->pass->conf->delete_rewrite_after_ns / NS_PER_MS;
+    bool changed = false;
+    size_t n;
+    const struct tombstone *all = tombstone_list_all(l, &n);
+
+    if (tenant_rules_deletion(cl->t->rules) != TENANT_DELETION_FILTER_AND_DELETE)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (all[i].created_ms <= until_ms)
+            changed |= tombstone_list_advance(l, all[i].ulid, TOMBSTONE_BEGUN, 0);
+    return changed;
+}
+
+/* Those that were processed long ago; or before that, the first ones, when there are many. */
+static bool forget_processed(const struct cleaning *cl, struct tombstone_list *l)
+{
+    bool changed = false;
+    size_t n, i = 0;
+    const struct tombstone *all = tombstone_list_all(l, &n);
+
+    while (i < n) {
+        if (all[i].state == TOMBSTONE_PROCESSED &&
+            (n > TOMBSTONE_LIST_MAX / 2 ||
+             all[i].processed_ms < cl->t->retention.now_ms - PROCESSED_MS)) {
+            changed |= tombstone_list_remove(l, all[i].ulid);
+            all = tombstone_list_all(l, &n);
+        } else {
+            i++;
+        }
+    }
+    return changed;
+}
+
+static struct err *edit(void *arg, struct tombstone_list *l, bool *ret_changed)
 {
     const struct cleaning *cl = arg;
 
-    *ret_changed = false;
-    for (size_t i = 0; i < cl->n; i++)
-        if (tombstone_list_remove(l, cl->gone[i]))
-            *ret_changed = true;
+    *ret_changed = take_off(cl, l);
+    if (cl->pass->part->signal->has_states) {
+        *ret_changed |= begin_due(cl, l);
+        *ret_changed |= forget_processed(cl, l);
+    }
     return NULL;
+}
+
+/* Whether there may be something to put down besides what is gone: the edit itself finds it out. */
+static bool needs_edit(const struct cleaning *cl, const struct tombstone_list *l)
+{
+    size_t n;
+
+    (void)tombstone_list_all(l, &n);
+    return n && cl->pass->part->signal->has_states;
 }
 
 static void say_gone(struct cleaning *cl)
@@ -228,9 +293,11 @@ struct err *upkeep_deletions_sweep(struct upkeep_pass *p, struct slice tenant,
 
     if (e)
         return e;
-    (void)tombstone_list_all(l, &t->tombstones);
-    if (t->tombstones && !(e = find_gone(&cl, l)) && cl.n && !p->conf->is_dry)
-        e = tombstone_list_update(store, signal_name(p->part->signal), tenant, take_off, &cl, NULL);
+    t->tombstones = tombstone_list_open(l);
+    if (t->tombstones)
+        e = find_gone(&cl, l);
+    if (!e && !p->conf->is_dry && (cl.n || needs_edit(&cl, l)))
+        e = tombstone_list_update(store, signal_name(p->part->signal), tenant, edit, &cl, NULL);
     if (!e)
         say_gone(&cl);
     tombstone_list_unref(l);

@@ -9,8 +9,10 @@
 #include "common/base/metric.h"
 #include "common/model/late_writes.h"
 #include "common/model/limits.h"
+#include "common/process/elastic_page.h"
 #include "common/process/process_conf.h"
 #include "common/process/rules_page.h"
+#include "querier/api/elastic_api.h"
 #include "querier/api/loki_api.h"
 #include "querier/api/prom_api.h"
 #include "querier/engine/engine.h"
@@ -123,6 +125,7 @@ struct querier {
     struct planner *planner;
     struct prom_api *api;
     struct loki_api *loki;
+    struct elastic_api *elastic;
     struct loop_timer *drain_timer; /* loop 0's */
     process_done_fn *drained;
     void *drained_arg;
@@ -299,6 +302,13 @@ static void collect_logs(const struct store_stats *s, struct buf *out, bool is_o
          "Catalogues of log lines read.", s->log_blocks.catalogue_loads},
         {METRIC_T_COUNTER, "orrery_querier_logs_catalogue_checks_total",
          "Looks at the bucket for a newer catalogue of log lines.", s->log_blocks.catalogue_checks},
+        {METRIC_T_GAUGE, "orrery_querier_logs_tombstones",
+         "Deletions of log lines that answers are filtered by, of the tenants known here.",
+         s->log_tombstones.tombstones},
+        {METRIC_T_COUNTER, "orrery_querier_logs_tombstone_checks_total",
+         "Looks at the bucket for newer deletions of log lines.", s->log_tombstones.checks},
+        {METRIC_T_COUNTER, "orrery_querier_logs_deleted_lines_total",
+         "Log lines that queries passed over because a deletion hides them.", s->logs.deleted},
     };
 
     write_rows(rows, ORR_COUNT(rows), out, is_openmetrics);
@@ -440,9 +450,11 @@ static void on_catalogue(void *arg, struct slice key, uint64_t version, struct s
 static void on_tombstones(void *arg, struct slice key, uint64_t version, struct slice value)
 {
     struct querier *q = arg;
+    struct slice rest = slice_from(key, strlen(TOMB_NEWS_PREFIX)), signal;
 
     (void)value;
-    store_hint_tombstones(q->store, slice_from(key, strlen(TOMB_NEWS_PREFIX)), version);
+    if (slice_split(&rest, '/', &signal) && rest.len)
+        store_hint_tombstones(q->store, signal, rest, version);
 }
 
 static void on_late_writes(void *arg, struct slice key, uint64_t version, struct slice value)
@@ -453,19 +465,19 @@ static void on_late_writes(void *arg, struct slice key, uint64_t version, struct
     planner_late_writes(q->planner, slice_from(key, strlen(LATE_WRITES_PREFIX)), version);
 }
 
-static void announce(void *arg, struct slice tenant, uint64_t version)
+static void announce(void *arg, struct slice signal, struct slice tenant, uint64_t version)
 {
     struct querier *q = arg;
 
-    tomb_news_tell(q->process, tenant, version);
+    tomb_news_tell(q->process, signal, tenant, version);
 }
 
-static struct err *forward(void *arg, struct slice tenant, struct slice change,
+static struct err *forward(void *arg, struct slice signal, struct slice tenant, struct slice change,
                            uint64_t *ret_version)
 {
     struct querier *q = arg;
 
-    return tomb_news_forward(q->process, tenant, change, ret_version);
+    return tomb_news_forward(q->process, signal, tenant, change, ret_version);
 }
 
 /* Where blocks can be mapped instead of fetched; NULL if they are on no disk of ours. */
@@ -520,6 +532,7 @@ static void querier_close(void *role)
     loki_api_stop(q->loki);
     prom_api_free(q->api);
     loki_api_free(q->loki);
+    elastic_api_free(q->elastic);
     planner_free(q->planner);
     if (q->splitter)
         metric_unregister_collector(collect_splits, q);
@@ -581,6 +594,10 @@ static void build(struct querier *q, const struct querier_conf *conf)
     q->loki = loki_api_new(&(struct loki_api_opts){
         .tasks = prom_api_tasks(q->api), .pool = splitter_pool(q->splitter), .lanes = threads});
     loki_api_routes(q->loki, process_http(q->process));
+    q->elastic = elastic_api_new(prom_api_tasks(q->api));
+    elastic_api_routes(q->elastic, process_http(q->process));
+    if (!(process_roles(q->process) & MEMBER_INGESTER)) /* whose door has them, for _bulk */
+        elastic_page_routes(process_http(q->process));
     rules_page_routes(q->process);
     prom_api_rpc(q->api, process_rpc(q->process));
     metric_register_collector(collect, q);

@@ -45,11 +45,20 @@ static void on_heard(void *arg, struct slice payload, bool is_last, const struct
     news_unref(n);
 }
 
-static void call_all(struct process *p, struct news *n, struct slice tenant, uint64_t version)
+/* Each signal has a method: who knows of no other signal refuses those of its lists. */
+static const char *method_of(struct slice signal, const char *metrics, const char *logs)
+{
+    return slice_eq_cstr(signal, "logs") ? logs : metrics;
+}
+
+static void call_all(struct process *p, struct news *n, struct slice signal, struct slice tenant,
+                     uint64_t version)
 {
     struct ring *ring = membership_ring(process_membership(p), MEMBER_QUERIER, 0);
     struct rpc_call_opts opts = {
-        .method = "querier.tombstones", .tenant = tenant, .timeout_ms = TOMB_NEWS_WAIT_MS};
+        .method = method_of(signal, "querier.tombstones", "querier.tombstones_logs"),
+        .tenant = tenant,
+        .timeout_ms = TOMB_NEWS_WAIT_MS};
     struct buf b = {0};
 
     buf_uvarint(&b, version);
@@ -88,30 +97,31 @@ static void wait_all(struct news *n)
     news_unref(n);
 }
 
-void tomb_news_tell(struct process *p, struct slice tenant, uint64_t version)
+void tomb_news_tell(struct process *p, struct slice signal, struct slice tenant, uint64_t version)
 {
     struct news *n = mem_new(struct news);
-    char *key = mem_printf(TOMB_NEWS_PREFIX "%.*s", SLICE_ARG(tenant));
+    char *key = mem_printf(TOMB_NEWS_PREFIX "%.*s/%.*s", SLICE_ARG(signal), SLICE_ARG(tenant));
 
     lock_init(&n->lock, LOCK_LEAF_MODULE);
     lock_cond_init(&n->changed);
     n->refs = 1;
     membership_kv_post(process_membership(p), slice_cstr(key), version, SLICE_EMPTY);
     mem_free(key);
-    call_all(p, n, tenant, version);
+    call_all(p, n, signal, tenant, version);
     wait_all(n);
 }
 
-struct err *tomb_news_forward(struct process *p, struct slice tenant, struct slice change,
-                              uint64_t *ret_version)
+struct err *tomb_news_forward(struct process *p, struct slice signal, struct slice tenant,
+                              struct slice change, uint64_t *ret_version)
 {
     struct ring *ring = membership_ring(process_membership(p), MEMBER_COMPACTOR, 0);
-    struct peercall_opts opts = {.pool = process_peers(p),
-                                 .loop = process_loop(p, 0),
-                                 .method = "compactor.tombstones",
-                                 .tenant = tenant,
-                                 .timeout_ms = FORWARD_TIMEOUT_MS,
-                                 .max_bytes = FORWARD_MAX_BYTES};
+    struct peercall_opts opts = {
+        .pool = process_peers(p),
+        .loop = process_loop(p, 0),
+        .method = method_of(signal, "compactor.tombstones", "compactor.tombstones_logs"),
+        .tenant = tenant,
+        .timeout_ms = FORWARD_TIMEOUT_MS,
+        .max_bytes = FORWARD_MAX_BYTES};
     char key[WRITELEASE_KEY_BYTES];
     struct buf answer = {0};
     struct reader r;

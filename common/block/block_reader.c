@@ -432,31 +432,74 @@ size_t block_reader_plan_read(const struct block_chunk_meta *m, size_t n, size_t
     return k;
 }
 
+/* A run of chunks by one read. */
+static struct err *read_chunks(const struct block_reader *r, struct arena *a,
+                               const struct block_chunk_meta *metas, size_t k, size_t len,
+                               struct chunk *ret)
+{
+    struct slice bytes;
+    size_t need;
+    struct err *e = read_range(r, a, metas[0].ref, len, &bytes);
+
+    for (size_t j = 0; !e && j < k; j++) {
+        struct slice at = slice_from(bytes, (size_t)(metas[j].ref - metas[0].ref));
+
+        if ((e = parse_chunk(r, &metas[j], at, &ret[j], &need)) || need == 0)
+            continue;
+        if ((e = read_range(r, a, metas[j].ref, need, &at)) ||
+            (e = parse_chunk(r, &metas[j], at, &ret[j], &need)))
+            return e;
+        if (need)
+            e = corrupt(r, "chunks", "a chunk is longer than its file");
+    }
+    return e;
+}
+
 struct err *block_reader_chunks(const struct block_reader *r, struct arena *a,
                                 const struct block_chunk_meta *metas, size_t n, struct chunk *ret)
 {
-    struct err *e;
+    struct err *e = NULL;
 
-    for (size_t i = 0; i < n;) {
-        struct slice bytes;
-        size_t len, k = block_reader_plan_read(metas + i, n - i, &len), need;
-
-        if ((e = read_range(r, a, metas[i].ref, len, &bytes)))
-            return e;
-        for (size_t j = i; j < i + k; j++) {
-            struct slice at = slice_from(bytes, (size_t)(metas[j].ref - metas[i].ref));
-
-            if ((e = parse_chunk(r, &metas[j], at, &ret[j], &need)))
-                return e;
-            if (need == 0)
-                continue;
-            if ((e = read_range(r, a, metas[j].ref, need, &at)) ||
-                (e = parse_chunk(r, &metas[j], at, &ret[j], &need)))
-                return e;
-            if (need)
-                return corrupt(r, "chunks", "a chunk is longer than its file");
-        }
-        i += k;
+    for (size_t i = 0, k, len; !e && i < n; i += k) {
+        k = block_reader_plan_read(metas + i, n - i, &len);
+        e = read_chunks(r, a, metas + i, k, len, ret + i);
     }
-    return NULL;
+    return e;
+}
+
+/* What is held lies together up to some byte: chunks beyond it are read by themselves. */
+static struct err *held_chunk(const struct block_reader *r, struct arena *a, struct slice held,
+                              const struct block_chunk_meta *m, struct chunk *ret)
+{
+    size_t need = READER_GUESS;
+    struct err *e = NULL;
+
+    if (held.len >= READER_CHUNK_FRAME)
+        e = parse_chunk(r, m, held, ret, &need);
+    return e || !need ? e : read_chunks(r, a, m, 1, need, ret);
+}
+
+struct err *block_reader_held_chunks(const struct block_reader *r, struct arena *a,
+                                     const struct objpages_hold *h,
+                                     const struct block_chunk_meta *metas, size_t n,
+                                     struct chunk *ret)
+{
+    struct slice held = SLICE_EMPTY;
+    uint64_t held_ref = 0;
+    struct err *e = NULL;
+    char name[32];
+
+    if (!h || !r->src->ops->held)
+        return block_reader_chunks(r, a, metas, n, ret);
+    for (size_t i = 0; !e && i < n; i++) {
+        uint64_t ref = metas[i].ref;
+
+        if (ref < held_ref || ref - held_ref >= held.len) {
+            (void)snprintf(name, sizeof(name), BLOCK_CHUNKS_FORMAT, (uint32_t)(ref >> 32) + 1);
+            held = r->src->ops->held(r->src, h, name, (uint32_t)ref);
+            held_ref = ref;
+        }
+        e = held_chunk(r, a, slice_from(held, (size_t)(ref - held_ref)), &metas[i], &ret[i]);
+    }
+    return e;
 }

@@ -105,6 +105,11 @@ ORR_CHECKED struct err *block_reader_metas(const struct block_reader *r, struct 
 ORR_CHECKED struct err *block_reader_chunks(const struct block_reader *r, struct arena *a,
                                             const struct block_chunk_meta *metas, size_t n,
                                             struct chunk *ret);
+/* The same; what h holds of them is not copied, but lent by it. h may be NULL. */
+ORR_CHECKED struct err *block_reader_held_chunks(const struct block_reader *r, struct arena *a,
+                                                 const struct objpages_hold *h,
+                                                 const struct block_chunk_meta *metas, size_t n,
+                                                 struct chunk *ret);
 
 /*
  * Reading ahead. Of a block that is not at hand each read may be a request, so who reads many series says first
@@ -112,7 +117,7 @@ ORR_CHECKED struct err *block_reader_chunks(const struct block_reader *r, struct
  * nothing else depends on it. Of a block that is at hand nothing is held: *ret is NULL.
  */
 #define BLOCK_READER_AHEAD                                                                         \
-    (16u << 20) /* so many bytes beyond what is held are worth being told of */
+    (32u << 20) /* so many bytes beyond what is held are worth being told of */
 struct block_chunk_list {
     const struct block_chunk_meta *ptr;
     size_t n;

@@ -38,6 +38,9 @@ struct block_source_ops {
     struct err *(*hold)(struct block_source *s, const struct block_source_range *ranges, size_t n,
                         struct objpages_hold **ret);
     void (*unhold)(struct block_source *s, struct objpages_hold *h); /* NULL is allowed */
+    /* What is held from off on, as much of it as lies together: lent by the hold; empty if it is not held. */
+    struct slice (*held)(struct block_source *s, const struct objpages_hold *h, const char *name,
+                         uint64_t off);
     /* How many bytes to hold at a time, of n_users who do. */
     size_t (*room)(struct block_source *s, size_t n_users);
     struct err *(*size)(struct block_source *s, const char *name, uint64_t *ret);

@@ -84,6 +84,17 @@ static void pages_unhold(struct block_source *base, struct objpages_hold *h)
     objpages_unhold(((struct pages_source *)base)->pages, h);
 }
 
+static struct slice pages_held(struct block_source *base, const struct objpages_hold *h,
+                               const char *name, uint64_t off)
+{
+    char rest[64] = "/";
+
+    if (strlen(name) > sizeof(rest) - 2) /* it is read in the other way */
+        return SLICE_EMPTY;
+    strcpy(rest + 1, name);
+    return objpages_held(h, slice_cstr(base->name), slice_cstr(rest), off);
+}
+
 /* Who reads holds so much of the index and so much of the chunks, and has about as much in hand: three quarters
  * of what is free, all together; the rest is for who comes next. */
 static size_t pages_room(struct block_source *base, size_t n_users)
@@ -132,6 +143,7 @@ struct block_source *block_source_pages(struct objpages *pages, struct block_hea
         .close = pages_close,
         .hold = pages_hold,
         .unhold = pages_unhold,
+        .held = pages_held,
         .room = pages_room,
         .size = pages_size,
         .distrust = pages_distrust,

@@ -7,7 +7,7 @@
 #include "common/base/reader.h"
 #include "common/base/vec.h"
 
-#define MAGIC "ORRTMB\0\1"
+#define MAGIC "ORRTMB\0" /* and the version of the format */
 #define MAGIC_BYTES 8
 #define CRC_BYTES 4
 #define UPDATE_TRIES 50
@@ -68,6 +68,14 @@ const struct tombstone *tombstone_list_all(const struct tombstone_list *l, size_
     return l->all.ptr;
 }
 
+static struct tombstone *tombstone_of(const struct tombstone_list *l, struct ulid ulid)
+{
+    VEC_FOREACH (t, &l->all)
+        if (ulid_eq(t->ulid, ulid))
+            return t;
+    return NULL;
+}
+
 /* Takes the encoded matchers into the list's arena and compiles them there. */
 static struct err *push(struct tombstone_list *l, struct tombstone t, struct slice matchers)
 {
@@ -80,42 +88,86 @@ static struct err *push(struct tombstone_list *l, struct tombstone t, struct sli
 
 struct err *tombstone_list_add(struct tombstone_list *l, const struct tombstone *t)
 {
+    struct tombstone copy = *t;
     struct buf b = {0};
     struct err *e;
 
-    VEC_FOREACH (have, &l->all)
-        if (ulid_eq(have->ulid, t->ulid))
-            return NULL;
+    if (tombstone_of(l, t->ulid))
+        return NULL;
     if (l->all.len >= TOMBSTONE_LIST_MAX)
         return err_new(ERR_LIMIT, "tenant %.*s has %zu tombstones, and may have no more",
                        SLICE_ARG(l->tenant), l->all.len);
     matchers_encode(&b, t->matchers);
-    e = push(l, *t, buf_slice(&b));
+    copy.query = arena_dup(l->arena, t->query);
+    e = push(l, copy, buf_slice(&b));
     buf_done(&b);
     return e;
 }
 
 bool tombstone_list_remove(struct tombstone_list *l, struct ulid ulid)
 {
-    for (size_t i = 0; i < l->all.len; i++) {
-        if (!ulid_eq(l->all.ptr[i].ulid, ulid))
-            continue;
-        matchers_done(l->all.ptr[i].matchers);
-        memmove(&l->all.ptr[i], &l->all.ptr[i + 1], (l->all.len - i - 1) * sizeof(*l->all.ptr));
-        l->all.len--;
-        return true;
-    }
-    return false;
+    struct tombstone *t = tombstone_of(l, ulid);
+
+    if (!t)
+        return false;
+    matchers_done(t->matchers);
+    l->all.len--;
+    memmove(t, t + 1, (l->all.len - (size_t)(t - l->all.ptr)) * sizeof(*t));
+    return true;
+}
+
+bool tombstone_list_advance(struct tombstone_list *l, struct ulid ulid, enum tombstone_state state,
+                            int64_t now_ms)
+{
+    struct tombstone *t = tombstone_of(l, ulid);
+
+    if (!t || t->state >= state)
+        return false;
+    t->state = state;
+    if (state == TOMBSTONE_PROCESSED)
+        t->processed_ms = now_ms;
+    return true;
+}
+
+size_t tombstone_list_open(const struct tombstone_list *l)
+{
+    size_t n = 0;
+
+    VEC_FOREACH (t, &l->all)
+        n += t->state != TOMBSTONE_PROCESSED;
+    return n;
+}
+
+struct tombstone_list *tombstone_list_begun(const struct tombstone_list *l)
+{
+    struct tombstone_list *out = tombstone_list_new(l->tenant);
+
+    out->version = l->version;
+    VEC_FOREACH (t, &l->all)
+        if (t->state == TOMBSTONE_BEGUN)
+            err_free(tombstone_list_add(out, t)); /* it was there before, so there is room */
+    return out;
 }
 
 /* ---- bytes ---- */
 
+/* Which versions of old know is written as they know it. */
+static uint8_t version_of(const struct tombstone_list *l)
+{
+    VEC_FOREACH (t, &l->all)
+        if (t->query.len || t->state != TOMBSTONE_RECEIVED)
+            return 2;
+    return 1;
+}
+
 void tombstone_list_write(struct buf *out, const struct tombstone_list *l)
 {
+    uint8_t version = version_of(l);
     size_t start = out->len;
     struct buf m = {0};
 
-    buf_append(out, MAGIC, MAGIC_BYTES);
+    buf_append(out, MAGIC, MAGIC_BYTES - 1);
+    buf_byte(out, version);
     buf_uvarint(out, l->version);
     buf_lstr(out, l->tenant);
     buf_uvarint(out, l->all.len);
@@ -127,12 +179,17 @@ void tombstone_list_write(struct buf *out, const struct tombstone_list *l)
         buf_reset(&m);
         matchers_encode(&m, t->matchers);
         buf_lstr(out, buf_slice(&m));
+        if (version == 1)
+            continue;
+        buf_lstr(out, t->query);
+        buf_byte(out, (uint8_t)t->state);
+        buf_varint(out, t->processed_ms);
     }
     buf_done(&m);
     buf_u32le(out, hash_crc32c(slice_from(buf_slice(out), start)));
 }
 
-static struct err *parse_one(struct tombstone_list *l, struct reader *r)
+static struct err *parse_one(struct tombstone_list *l, struct reader *r, uint8_t version)
 {
     struct slice id = reader_bytes(r, sizeof(struct ulid)), matchers;
     struct tombstone t = {.created_ms = reader_varint(r)};
@@ -140,13 +197,18 @@ static struct err *parse_one(struct tombstone_list *l, struct reader *r)
     t.min_ms = reader_varint(r);
     t.max_ms = reader_varint(r);
     matchers = reader_lstr(r);
-    if (!reader_ok(r) || t.min_ms > t.max_ms)
+    if (version > 1) {
+        t.query = arena_dup(l->arena, reader_lstr(r));
+        t.state = (enum tombstone_state)reader_u8(r);
+        t.processed_ms = reader_varint(r);
+    }
+    if (!reader_ok(r) || t.min_ms > t.max_ms || t.state >= TOMBSTONE_STATE_COUNT)
         return err_new(ERR_CORRUPT, "malformed entry");
     memcpy(t.ulid.bytes, id.ptr, sizeof(t.ulid.bytes));
     return push(l, t, matchers);
 }
 
-static struct err *parse_all(struct tombstone_list *l, struct slice bytes)
+static struct err *parse_all(struct tombstone_list *l, struct slice bytes, uint8_t version)
 {
     struct reader r = reader_new(bytes);
     struct err *e = NULL;
@@ -158,7 +220,7 @@ static struct err *parse_all(struct tombstone_list *l, struct slice bytes)
     if (!reader_ok(&r) || n > TOMBSTONE_LIST_MAX)
         return err_new(ERR_CORRUPT, "malformed head");
     for (uint64_t i = 0; i < n && !e; i++)
-        e = parse_one(l, &r);
+        e = parse_one(l, &r, version);
     if (!e && reader_left(&r))
         e = err_new(ERR_CORRUPT, "bytes behind the end");
     return e;
@@ -171,14 +233,15 @@ struct err *tombstone_list_parse(struct slice bytes, struct tombstone_list **ret
     struct err *e;
 
     if (bytes.len > TOMBSTONE_LIST_MAX_BYTES || bytes.len < MAGIC_BYTES + CRC_BYTES ||
-        memcmp(bytes.ptr, MAGIC, MAGIC_BYTES) != 0)
+        memcmp(bytes.ptr, MAGIC, MAGIC_BYTES - 1) != 0 || bytes.ptr[MAGIC_BYTES - 1] < 1 ||
+        bytes.ptr[MAGIC_BYTES - 1] > 2)
         return err_new(ERR_CORRUPT, "tombstones: not the format we know");
     tail = reader_new(slice_from(bytes, bytes.len - CRC_BYTES));
     bytes.len -= CRC_BYTES;
     if (reader_u32le(&tail) != hash_crc32c(bytes))
         return err_new(ERR_CORRUPT, "tombstones: checksum is wrong");
     l = tombstone_list_new(SLICE_EMPTY);
-    if ((e = parse_all(l, slice_from(bytes, MAGIC_BYTES)))) {
+    if ((e = parse_all(l, slice_from(bytes, MAGIC_BYTES), bytes.ptr[MAGIC_BYTES - 1]))) {
         tombstone_list_unref(l);
         return err_wrap(e, "tombstones");
     }
@@ -289,23 +352,35 @@ struct err *tombstone_list_update(struct objstore *store, struct slice signal, s
 
 /* ---- changes that another makes ---- */
 
-void tombstone_change_encode(struct buf *out, const struct ulid *gone, size_t n,
-                             const struct tombstone_list *add)
+void tombstone_change_encode(struct buf *out, const struct tombstone_change *change)
 {
-    buf_uvarint(out, n);
-    for (size_t i = 0; i < n; i++)
-        buf_append(out, gone[i].bytes, sizeof(gone[i].bytes));
-    if (add)
-        tombstone_list_write(out, add);
+    buf_uvarint(out, 2 * change->n_gone + change->is_forced);
+    for (size_t i = 0; i < change->n_gone; i++)
+        buf_append(out, change->gone[i].bytes, sizeof(change->gone[i].bytes));
+    if (change->add)
+        tombstone_list_write(out, change->add);
+}
+
+static struct err *take_off(struct tombstone_list *l, struct ulid id, bool is_forced,
+                            bool *ret_changed)
+{
+    const struct tombstone *t = tombstone_of(l, id);
+
+    if (t && (t->state == TOMBSTONE_PROCESSED || (t->state == TOMBSTONE_BEGUN && !is_forced)))
+        return err_new(ERR_INVALID, "deletion %s is in process or already processed",
+                       ulid_print(id).s);
+    if (tombstone_list_remove(l, id))
+        *ret_changed = true;
+    return NULL;
 }
 
 struct err *tombstone_change_apply(struct slice change, struct tombstone_list *l, bool *ret_changed)
 {
     struct reader r = reader_new(change);
     struct tombstone_list *add = NULL;
-    uint64_t n = reader_uvarint(&r);
+    uint64_t head = reader_uvarint(&r), n = head / 2;
     struct slice ids;
-    struct err *e;
+    struct err *e = NULL;
 
     if (!reader_ok(&r) || n > TOMBSTONE_LIST_MAX)
         return err_new(ERR_INVALID, "a change of more tombstones than there can be");
@@ -324,32 +399,26 @@ struct err *tombstone_change_apply(struct slice change, struct tombstone_list *l
             return e;
         *ret_changed = *ret_changed || l->all.len != before;
     }
-    for (uint64_t i = 0; i < n; i++) {
+    for (uint64_t i = 0; !e && i < n; i++) {
         struct ulid id;
 
         memcpy(id.bytes, ids.ptr + i * sizeof(id.bytes), sizeof(id.bytes));
-        if (tombstone_list_remove(l, id))
-            *ret_changed = true;
+        e = take_off(l, id, head & 1, ret_changed);
     }
-    return NULL;
+    return e;
 }
 
 /* ---- samples against tombstones ---- */
 
-static bool overlaps(const struct tombstone *t, int64_t min_ms, int64_t max_ms)
-{
-    return t->min_ms <= max_ms && t->max_ms >= min_ms;
-}
-
 bool tombstone_list_reaches(const struct tombstone_list *l, int64_t min_ms, int64_t max_ms)
 {
     VEC_FOREACH (t, &l->all)
-        if (overlaps(t, min_ms, max_ms))
+        if (tombstone_reaches(t, min_ms, max_ms))
             return true;
     return false;
 }
 
-/* Whether no series can be meant by both: one asks for a value that the other does not accept. */
+/* Whether one asks for a value that the other does not accept. */
 static bool are_apart(const struct matchers *x, const struct matchers *y)
 {
     for (size_t i = 0; i < x->n; i++)
@@ -358,6 +427,11 @@ static bool are_apart(const struct matchers *x, const struct matchers *y)
                 !matcher_matches(&y->ptr[k], x->ptr[i].value))
                 return true;
     return false;
+}
+
+bool tombstone_may_mean(const struct tombstone *t, const struct matchers *ms)
+{
+    return !are_apart(&t->matchers, ms) && !are_apart(ms, &t->matchers);
 }
 
 static int by_value(const void *a, const void *b)
@@ -375,9 +449,9 @@ int64_t *tombstone_list_edges(const struct tombstone_list *l, struct arena *a,
     size_t n = 0, kept = 0;
 
     VEC_FOREACH (t, &l->all) {
-        if (!overlaps(t, min_ms, max_ms))
+        if (!tombstone_reaches(t, min_ms, max_ms))
             continue;
-        if (ms && (are_apart(&t->matchers, ms) || are_apart(ms, &t->matchers)))
+        if (ms && !tombstone_may_mean(t, ms))
             continue;
         if (t->min_ms >= min_ms)
             out[n++] = t->min_ms;
@@ -400,20 +474,10 @@ static int by_start(const void *a, const void *b)
     return (x->min_ms > y->min_ms) - (x->min_ms < y->min_ms);
 }
 
-struct tombstone_span *tombstone_list_spans(const struct tombstone_list *l, struct arena *a,
-                                            struct labels ls, int64_t min_ms, int64_t max_ms,
-                                            size_t *ret_n)
+size_t tombstone_spans_join(struct tombstone_span *spans, size_t n)
 {
-    struct tombstone_span *spans = NULL;
-    size_t n = 0, out = 0;
+    size_t out = 0;
 
-    VEC_FOREACH (t, &l->all) {
-        if (!overlaps(t, min_ms, max_ms) || !matchers_match(t->matchers, ls))
-            continue;
-        if (!spans)
-            spans = arena_array(a, struct tombstone_span, l->all.len);
-        spans[n++] = (struct tombstone_span){t->min_ms, t->max_ms};
-    }
     if (n > 1)
         qsort(spans, n, sizeof(*spans), by_start);
     for (size_t i = 0; i < n; i++) {
@@ -423,7 +487,24 @@ struct tombstone_span *tombstone_list_spans(const struct tombstone_list *l, stru
         else
             spans[out++] = spans[i];
     }
-    *ret_n = out;
+    return out;
+}
+
+struct tombstone_span *tombstone_list_spans(const struct tombstone_list *l, struct arena *a,
+                                            struct labels ls, int64_t min_ms, int64_t max_ms,
+                                            size_t *ret_n)
+{
+    struct tombstone_span *spans = NULL;
+    size_t n = 0;
+
+    VEC_FOREACH (t, &l->all) {
+        if (!tombstone_reaches(t, min_ms, max_ms) || !matchers_match(t->matchers, ls))
+            continue;
+        if (!spans)
+            spans = arena_array(a, struct tombstone_span, l->all.len);
+        spans[n++] = (struct tombstone_span){t->min_ms, t->max_ms};
+    }
+    *ret_n = tombstone_spans_join(spans, n);
     return spans;
 }
 

@@ -45,6 +45,18 @@ static inline int64_t logblock_ms(int64_t ns)
 {
     return ns / NS_PER_MS - (ns % NS_PER_MS < 0);
 }
+/* Its first moment; times that do not fit are the first and the last. */
+static inline int64_t logblock_ns(int64_t ms)
+{
+    return ms > INT64_MAX / NS_PER_MS   ? INT64_MAX
+           : ms < INT64_MIN / NS_PER_MS ? INT64_MIN
+                                        : ms * NS_PER_MS;
+}
+/* And the one after its last. */
+static inline int64_t logblock_end_ns(int64_t ms)
+{
+    return ms == INT64_MAX ? INT64_MAX : logblock_ns(ms + 1);
+}
 
 /* ---- writing: <dir>/<ULID>.tmp/, renamed to <dir>/<ULID> at the end, as block_writer.h does ---- */
 

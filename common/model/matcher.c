@@ -232,6 +232,16 @@ void matcher_text(struct buf *out, const struct matcher *m)
     gostr_quote(out, m->value);
 }
 
+void matchers_text(struct buf *out, struct matchers ms)
+{
+    buf_byte(out, '{');
+    for (size_t i = 0; i < ms.n; i++) {
+        buf_str(out, i ? ", " : "");
+        matcher_text(out, &ms.ptr[i]);
+    }
+    buf_byte(out, '}');
+}
+
 void matchers_encode(struct buf *out, struct matchers ms)
 {
     buf_uvarint(out, ms.n);

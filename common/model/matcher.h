@@ -43,6 +43,7 @@ bool matcher_matches_empty(const struct matcher *m);
 bool matchers_match(struct matchers ms, struct labels ls);
 const char *matcher_op_text(enum matcher_op op);
 void matcher_text(struct buf *out, const struct matcher *m); /* a="b" */
+void matchers_text(struct buf *out, struct matchers ms);     /* {a="b", c!="d"} */
 /* Wire form: uvarint count, then op u8, lstr name, lstr value each. */
 void matchers_encode(struct buf *out, struct matchers ms);
 ORR_CHECKED struct err *matchers_decode(struct arena *a, struct slice bytes, struct matchers *ret);

@@ -21,7 +21,8 @@
  *   ingester.flush     empty → empty once all is cut (tenant of the call; none: all tenants)
  *   compactor.hint     empty → empty: this tenant has new segments, look now
  *   ruler.rules        empty → JSON list of the groups of the tenant that this ruler owns
- *   querier.tombstones uvarint version → empty: the tenant's tombstones are at this version now
+ *   querier.tombstones uvarint version → empty: the tenant's tombstones are at this version now; querier.tombstones_logs
+ *                      those of log lines
  *   querier.query      rpc_query → body of Prometheus' /api/v1/query reply (JSON), also for errors;
  *                      with wants_exact, a histogram in it is the base64 of hist_wire.h, not an object
  *

@@ -227,8 +227,28 @@ static struct err *read_log(struct tenant_rules *r, const char *file, const stru
     return NULL;
 }
 
+enum tenant_deletion tenant_rules_deletion(const struct tenant_rules *r)
+{
+    return slice_eq_cstr(r->deletion_mode, TENANT_RULES_DISABLED) ? TENANT_DELETION_DISABLED
+           : slice_eq_cstr(r->deletion_mode, TENANT_RULES_FILTER_ONLY)
+               ? TENANT_DELETION_FILTER_ONLY
+               : TENANT_DELETION_FILTER_AND_DELETE;
+}
+
+static bool is_deletion_mode(struct slice text)
+{
+    return !text.len || slice_eq_cstr(text, TENANT_RULES_DISABLED) ||
+           slice_eq_cstr(text, TENANT_RULES_FILTER_ONLY) ||
+           slice_eq_cstr(text, TENANT_RULES_FILTER_AND_DELETE);
+}
+
 struct err *tenant_rules_check(const struct tenant_rules *r)
 {
+    if (!is_deletion_mode(r->deletion_mode))
+        return err_new(ERR_INVALID,
+                       "deletion_mode: \"%.*s\" is none of " TENANT_RULES_DISABLED
+                       ", " TENANT_RULES_FILTER_ONLY " and " TENANT_RULES_FILTER_AND_DELETE,
+                       SLICE_ARG(r->deletion_mode));
     if (r->s3_sse_type.len && !slice_eq_cstr(r->s3_sse_type, TENANT_RULES_SSE_S3) &&
         !slice_eq_cstr(r->s3_sse_type, TENANT_RULES_SSE_KMS))
         return err_new(ERR_INVALID,

@@ -54,11 +54,25 @@
       "Label that tells the replicas of a pair apart; it is taken off.")                           \
     X(max_line_size_truncate_identifier, "max-line-size-truncate-identifier", "",                  \
       "Text behind log lines that were cut at max-line-size.")                                     \
+    X(deletion_mode, "deletion-mode", TENANT_RULES_FILTER_AND_DELETE,                              \
+      "What becomes of requests to delete log lines: filter-and-delete hides the lines at once "   \
+      "and then takes them out of blocks, filter-only hides them alone, disabled refuses "         \
+      "requests and leaves those on the list as they are.")                                        \
     X(s3_sse_type, "s3-sse-type", "",                                                              \
       "How an S3 server encrypts a tenant's objects: SSE-S3 or SSE-KMS; empty: as s3.sse says.")   \
     X(s3_sse_kms_key_id, "s3-sse-kms-key-id", "", "KMS key of a tenant with SSE-KMS.")             \
     X(s3_sse_kms_encryption_context, "s3-sse-kms-encryption-context", "",                          \
       "JSON object that KMS binds to a tenant's data.")
+
+/* Values of deletion_mode, as Loki has them; another one is refused. */
+#define TENANT_RULES_DISABLED "disabled"
+#define TENANT_RULES_FILTER_ONLY "filter-only"
+#define TENANT_RULES_FILTER_AND_DELETE "filter-and-delete"
+enum tenant_deletion {
+    TENANT_DELETION_DISABLED,
+    TENANT_DELETION_FILTER_ONLY,
+    TENANT_DELETION_FILTER_AND_DELETE
+};
 
 /* Values of s3_sse_type; another one is refused. */
 #define TENANT_RULES_SSE_S3 "SSE-S3"
@@ -121,6 +135,7 @@ ORR_CHECKED struct err *tenant_rules_read(struct tenant_rules *r, const char *fi
                                           bool *ret_is_known);
 /* What the texts themselves forbid; ERR_INVALID names the row. */
 ORR_CHECKED struct err *tenant_rules_check(const struct tenant_rules *r);
+enum tenant_deletion tenant_rules_deletion(const struct tenant_rules *r);
 /* YAML lines, each behind indent; only those that are set, or all. */
 void tenant_rules_print(const struct tenant_rules *r, struct buf *out, const char *indent,
                         bool only_set);

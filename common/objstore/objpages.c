@@ -13,7 +13,7 @@
 
 #define GAP_PAGES 4     /* between two pages of one read */
 #define RUN_PAGES 128   /* of one read */
-#define AHEAD_PAGES 256 /* of one read that goes on */
+#define AHEAD_PAGES 512 /* of one read that goes on */
 #define BOOKS_BYTES 128 /* of the map and the allocator, about, for each page */
 #define THREADS 4
 #define FETCH_TRIES 3 /* of pages whose fetch by another caller has failed */
@@ -44,6 +44,7 @@ struct objpages {
     struct page *newest, *oldest; /* by use */
     /* of pages that are being read, which are in buffers meanwhile; of them those that are ahead */
     size_t coming_bytes, ahead_bytes;
+    uint64_t ahead_turn, ahead_next; /* whose turn it is to wait for room; the next to be given */
     struct objpages_stats stats;
     struct {
         uint64_t gets, fetched, below_hits;
@@ -51,7 +52,8 @@ struct objpages {
 };
 
 struct objpages_hold {
-    VEC(struct page *) pages;
+    VEC(struct page *) pages; /* in the order of by_place() */
+    bool has_read;
 };
 
 struct objpages *objpages_new(const struct objpages_opts *opts)
@@ -280,14 +282,30 @@ static uint64_t run_end(const struct run *r)
     return r->n_ahead ? r->ahead[r->n_ahead - 1].no + 1 : held_end(r);
 }
 
-/* How many of these pages may be read ahead: half of the memory may be buffers of such. */
-static uint64_t ahead_begin(struct objpages *p, uint64_t pages)
+/* Half of the memory may be buffers of what is read ahead. */
+static uint64_t ahead_room(const struct objpages *p)
 {
     size_t room = p->opts.max_bytes / 2;
 
+    return (room - ORR_MIN(room, p->ahead_bytes)) / OBJPAGES_PAGE;
+}
+
+/*
+ * How many of these pages may be read ahead. Who may wait does so until others have read theirs, in turn: many short reads instead
+ * of a few long ones are what reading ahead is to spare. They wait for nobody, so this ends.
+ */
+static uint64_t ahead_begin(struct objpages *p, uint64_t pages, bool may_wait)
+{
     lock_take(&p->lock);
-    room -= ORR_MIN(room, p->ahead_bytes);
-    pages = ORR_MIN(pages, room / OBJPAGES_PAGE);
+    if (may_wait) {
+        uint64_t turn = p->ahead_next++;
+
+        while (p->ahead_turn != turn || (p->ahead_bytes && ahead_room(p) < pages))
+            lock_wait(&p->lock, &p->arrived);
+        p->ahead_turn++;
+        (void)pthread_cond_broadcast(&p->arrived);
+    }
+    pages = ORR_MIN(pages, ahead_room(p));
     p->ahead_bytes += pages * OBJPAGES_PAGE;
     p->coming_bytes += pages * OBJPAGES_PAGE;
     trim(p, max_pages_bytes(p));
@@ -297,14 +315,18 @@ static uint64_t ahead_begin(struct objpages *p, uint64_t pages)
 
 static void ahead_end(struct objpages *p, uint64_t pages)
 {
+    if (!pages)
+        return;
     lock_take(&p->lock);
     p->ahead_bytes -= pages * OBJPAGES_PAGE;
     p->coming_bytes -= pages * OBJPAGES_PAGE;
+    (void)pthread_cond_broadcast(&p->arrived);
     lock_release(&p->lock);
 }
 
-/* The read goes on with what lies close behind; what lies in between is read as well, and not kept. */
-static void go_on(struct objpages *p, struct run *r, const struct wants *ahead)
+/* The read goes on with what lies close behind; what lies in between is read as well, and not kept. One that waits here may not
+ * have begun another that does, or two could wait for each other. */
+static void go_on(struct objpages *p, struct run *r, const struct wants *ahead, bool may_wait)
 {
     struct slice object = object_of(r->pages[0]);
     uint64_t end = held_end(r), most = r->pages[0]->no + AHEAD_PAGES, got;
@@ -318,7 +340,7 @@ static void go_on(struct objpages *p, struct run *r, const struct wants *ahead)
            r->ahead[n].no - end < GAP_PAGES && r->ahead[n].no < most;
          n++)
         end = r->ahead[n].no + 1;
-    got = ahead_begin(p, end - held_end(r));
+    got = n ? ahead_begin(p, end - held_end(r), may_wait) : 0;
     while (n && r->ahead[n - 1].no >= held_end(r) + got)
         n--;
     r->n_ahead = n;
@@ -388,7 +410,8 @@ static void fetch_run(void *arg, size_t i)
     struct fetch *f = arg;
     struct run *r = &f->runs.ptr[i];
     uint64_t start = r->pages[0]->no * OBJPAGES_PAGE;
-    struct objstore_get get = {.off = start, .len = run_end(r) * OBJPAGES_PAGE - start};
+    struct objstore_get get = {
+        .off = start, .len = run_end(r) * OBJPAGES_PAGE - start, .is_single = true};
     struct objstore_tally *before = objstore_tally_set(f->tally);
     struct objstore_info info;
     struct buf b = {0};
@@ -435,13 +458,16 @@ static size_t take_from_below(struct objpages *p, struct page **pages, size_t n)
 
 /* All of the pages are ours to fetch, and in order. */
 static struct err *fetch_pages(struct objpages *p, struct page **pages, size_t n,
-                               const struct wants *ahead)
+                               const struct objpages_range *ranges, size_t n_ranges,
+                               bool *ret_has_read)
 {
     struct fetch f = {.p = p, .tally = objstore_tally_get()};
+    struct wants ahead = {0};
+    bool is_ahead = false;
     struct err *e = NULL;
 
-    if (p->opts.below)
-        n = take_from_below(p, pages, n);
+    if (p->opts.below && (n = take_from_below(p, pages, n)) > 0)
+        ahead = wants_of(ranges, n_ranges, true);
     for (size_t i = 0, k; i < n; i = k) {
         for (k = i + 1; k < n && slice_eq(object_of(pages[k]), object_of(pages[i])) &&
                         pages[k]->no - pages[k - 1]->no <= GAP_PAGES &&
@@ -450,10 +476,12 @@ static struct err *fetch_pages(struct objpages *p, struct page **pages, size_t n
             ;
         vec_push(&f.runs, ((struct run){.pages = pages + i, .n = k - i}));
         /* the last one of an object: between two there is nothing that is ahead of both */
-        if (p->opts.below && ahead->v.len &&
-            (k == n || !slice_eq(object_of(pages[k]), object_of(pages[i]))))
-            go_on(p, &vec_last(&f.runs), ahead);
+        if (ahead.v.len && (k == n || !slice_eq(object_of(pages[k]), object_of(pages[i])))) {
+            go_on(p, &vec_last(&f.runs), &ahead, !is_ahead);
+            is_ahead |= vec_last(&f.runs).n_ahead > 0;
+        }
     }
+    *ret_has_read |= f.runs.len > 0;
     if (f.runs.len == 1)
         fetch_run(&f, 0);
     else if (f.runs.len)
@@ -461,6 +489,7 @@ static struct err *fetch_pages(struct objpages *p, struct page **pages, size_t n
     VEC_FOREACH (r, &f.runs)
         e = err_first(e, r->e);
     vec_done(&f.runs);
+    vec_done(&ahead.v);
     return e;
 }
 
@@ -518,8 +547,10 @@ static bool wait_for_all(struct objpages *p, struct page **pages, size_t n)
     return is_well;
 }
 
+/* The pages of the ranges, which are in w already. */
 static struct err *take(struct objpages *p, const struct want *w, size_t n,
-                        const struct wants *ahead, struct page **ret)
+                        const struct objpages_range *ranges, size_t n_ranges, struct page **ret,
+                        bool *ret_has_read)
 {
     struct page **mine = mem_new_array(struct page *, n + 1);
     struct err *e = NULL;
@@ -528,7 +559,7 @@ static struct err *take(struct objpages *p, const struct want *w, size_t n,
     for (int i = 0; !e && !is_well && i < FETCH_TRIES; i++) {
         size_t n_mine = look(p, w, n, ret, mine);
 
-        e = n_mine ? fetch_pages(p, mine, n_mine, ahead) : NULL;
+        e = n_mine ? fetch_pages(p, mine, n_mine, ranges, n_ranges, ret_has_read) : NULL;
         is_well = wait_for_all(p, ret, n) && !e;
         if (!is_well)
             give_back(p, ret, n);
@@ -544,15 +575,14 @@ static struct err *take(struct objpages *p, const struct want *w, size_t n,
 struct err *objpages_hold(struct objpages *p, const struct objpages_range *ranges, size_t n,
                           struct objpages_hold **ret)
 {
-    struct wants w = wants_of(ranges, n, false), ahead = wants_of(ranges, n, true);
+    struct wants w = wants_of(ranges, n, false);
     struct objpages_hold *h = mem_new(struct objpages_hold);
     struct err *e = NULL;
 
     vec_reserve(&h->pages, w.v.len + 1);
-    if (w.v.len && !(e = take(p, w.v.ptr, w.v.len, &ahead, h->pages.ptr)))
+    if (w.v.len && !(e = take(p, w.v.ptr, w.v.len, ranges, n, h->pages.ptr, &h->has_read)))
         h->pages.len = w.v.len;
     vec_done(&w.v);
-    vec_done(&ahead.v);
     if (e)
         objpages_unhold(p, h);
     else
@@ -569,13 +599,50 @@ void objpages_unhold(struct objpages *p, struct objpages_hold *h)
     mem_free(h);
 }
 
+bool objpages_hold_has_read(const struct objpages_hold *h)
+{
+    return h && h->has_read;
+}
+
+/* As by_place(), of a page and a key in two halves. */
+static int cmp_place(const struct page *g, struct slice prefix, struct slice rest, uint64_t no)
+{
+    struct slice object = object_of(g);
+    int c = slice_cmp(slice_sub(object, 0, prefix.len), prefix);
+
+    if (c == 0)
+        c = slice_cmp(slice_from(object, ORR_MIN(prefix.len, object.len)), rest);
+    return c ? c : (g->no > no) - (g->no < no);
+}
+
+struct slice objpages_held(const struct objpages_hold *h, struct slice prefix, struct slice rest,
+                           uint64_t off)
+{
+    size_t lo = 0, n = h->pages.len, skip = (size_t)(off % OBJPAGES_PAGE);
+
+    while (lo < n) {
+        size_t mid = lo + (n - lo) / 2;
+        const struct page *g = h->pages.ptr[mid];
+        int c = cmp_place(g, prefix, rest, off / OBJPAGES_PAGE);
+
+        if (c == 0)
+            return slice_from(slice_of(g->bytes, g->len), ORR_MIN(skip, g->len));
+        if (c < 0)
+            lo = mid + 1;
+        else
+            n = mid;
+    }
+    return SLICE_EMPTY;
+}
+
 struct err *objpages_read(struct objpages *p, struct slice object, uint64_t off, size_t len,
                           struct buf *ret, uint64_t *ret_object_bytes)
 {
     struct objpages_range range = {object, off, len, false};
-    struct wants w = wants_of(&range, 1, false), nothing = {0};
+    struct wants w = wants_of(&range, 1, false);
+    bool has_read = false;
     struct page **pages = mem_new_array(struct page *, w.v.len + 1);
-    struct err *e = w.v.len ? take(p, w.v.ptr, w.v.len, &nothing, pages) : NULL;
+    struct err *e = w.v.len ? take(p, w.v.ptr, w.v.len, &range, 1, pages, &has_read) : NULL;
     size_t skip = (size_t)(off % OBJPAGES_PAGE);
 
     buf_reset(ret);

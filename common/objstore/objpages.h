@@ -5,8 +5,9 @@
  *   objpages_hold()   the pages of many ranges, of one object or several: those that are nowhere are fetched in
  *                     as few reads as that takes (pages less than 256 KiB apart go in one of up to 8 MiB),
  *                     several at once; the pages stay until they are let go. Ranges that are only ahead are
- *                     not held: where a read reaches their pages, or nearly, it goes on, up to 16 MiB, and these
- *                     go to the disk alone
+ *                     not held: where a read reaches their pages, or nearly, it goes on, up to 32 MiB, and these
+ *                     go to the disk alone. What all read ahead at a time has room in half of the memory: who finds
+ *                     too little waits for the others, so that reads do not become short and many
  *   objpages_read()   the bytes of one range, copied; reads ahead of nothing
  *
  * A page is fetched once for all who want it at the same time. An object must not change as long as its
@@ -63,6 +64,11 @@ struct objpages_range {
 ORR_CHECKED struct err *objpages_hold(struct objpages *p, const struct objpages_range *ranges,
                                       size_t n, struct objpages_hold **ret);
 void objpages_unhold(struct objpages *p, struct objpages_hold *h); /* NULL is allowed */
+/* From off of the object (its key in two halves) to the end of its page, lent by the hold; empty if that page is not held. */
+struct slice objpages_held(const struct objpages_hold *h, struct slice prefix, struct slice rest,
+                           uint64_t off);
+/* Whether the store had to be asked for some of it. NULL is allowed. */
+bool objpages_hold_has_read(const struct objpages_hold *h);
 /* Replaces what ret held by [off, off + len), or what there is of it. ret_object_bytes may be NULL. */
 ORR_CHECKED struct err *objpages_read(struct objpages *p, struct slice object, uint64_t off,
                                       size_t len, struct buf *ret, uint64_t *ret_object_bytes);

@@ -34,6 +34,12 @@ static void count_get(size_t bytes)
     METRIC_ADD(tally->bytes, bytes);
 }
 
+void objstore_tally_parts(uint64_t n)
+{
+    if (tally)
+        METRIC_ADD(tally->gets, n);
+}
+
 static bool is_plain(struct slice key)
 {
     for (size_t i = 0; i < key.len; i++)

@@ -64,6 +64,9 @@ struct objstore_put {
 struct objstore_get {
     uint64_t off, len; /* len 0: to the end */
     size_t max_bytes;  /* 0: 1 GiB; more to read is ERR_TOO_LARGE */
+    /* With len: one request, however long. Else a store may fetch it in parts, side by side: for who reads one object at a
+     * time that is faster, for who reads many it only costs more requests. */
+    bool is_single;
     /* 0: none. Else each request is made once, not hedged, and given up then (clock_mono_ms()). */
     int64_t until_ms;
 };
@@ -135,7 +138,8 @@ ORR_CHECKED struct err *objstore_needs_one_writer(struct objstore *s, bool *ret)
 void objstore_stop(struct objstore *s);
 void objstore_close(struct objstore *s); /* no call is under way; NULL is allowed */
 
-/* What a piece of work reads of object stores: gets that succeeded or not, and the bytes they gave. */
+/* What a piece of work reads of object stores: gets that succeeded or not, each part that a store fetches by itself as one (what is
+ * tried again is not counted twice), and the bytes they gave. */
 struct objstore_tally {
     uint64_t gets, bytes;
 };
@@ -143,6 +147,7 @@ struct objstore_tally {
  * they were counted, for who puts that back. */
 struct objstore_tally *objstore_tally_set(struct objstore_tally *t);
 struct objstore_tally *objstore_tally_get(void); /* to hand to a thread that helps */
+void objstore_tally_parts(uint64_t n); /* for stores: a get took n requests more than one */
 
 ORR_CHECKED struct err *objstore_check_key(struct slice key);
 /* Deletes all keys with this prefix, meta.json of a block first so that it is never half there. */

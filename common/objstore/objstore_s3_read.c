@@ -89,6 +89,7 @@ static struct err *read_rest(struct read *r, uint64_t done, struct buf *ret)
         while (n < width && asked < r->len) {
             struct s3wire_call *call = &calls[(first + n++) % width];
 
+            objstore_tally_parts(1);
             part_init(r, call, a, r->off + asked, part_len(r, asked));
             asked += part_len(r, asked);
             s3wire_begin(r->s->w, call);
@@ -168,7 +169,8 @@ static struct err *learn(struct read *r, const struct s3wire_call *call,
 
 static struct err *read_once(struct read *r, const struct objstore_get *opts, struct buf *ret)
 {
-    uint64_t most = ORR_MIN((uint64_t)r->s->opts->read_part_bytes, opts->max_bytes), first;
+    uint64_t part = opts->is_single ? UINT64_MAX : (uint64_t)r->s->opts->read_part_bytes;
+    uint64_t most = ORR_MIN(part, opts->max_bytes), first;
     struct arena *a = arena_new(0);
     struct s3wire_call call;
     struct err *e;

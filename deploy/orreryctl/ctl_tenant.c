@@ -5,11 +5,11 @@
  * ULID; meta.json says the new tenant. What the other tenant has already is left as it is.
  *
  * delete: 1. the catalogue: every live block is retired, so compactions find their inputs gone, and nothing of it can be
- * added again; and a tombstone over all series up to now, so that readers see nothing: nothing of heads and segments that
- * are handed over later either, nor answers that were kept; 2. the files of what is retired, wherever they lie; 3. the
+ * added again; and a tombstone over all series, and one over all streams of log lines, up to now, so that readers see nothing: nothing of
+ * heads and segments that are handed over later either, nor answers that were kept; 2. the files of what is retired, wherever they lie; 3. the
  * rest of the tenant's objects, but blocks that were named meanwhile; 4. the catalogue is emptied of what is retired: until
  * then the next call knows what is left to do. It stays, as the list of tombstones does, for its version must not go back:
- * ingesters have told readers of it (querier/store/newness.h). There are no deletions of log lines: of those only what is in blocks goes.
+ * ingesters have told readers of it (querier/store/newness.h).
  */
 #include <stdio.h>
 #include <unistd.h>
@@ -192,7 +192,7 @@ static struct err *add_whole(void *arg, struct tombstone_list *l, bool *ret_chan
 }
 
 /* All that was written up to now. */
-static struct err *bury(struct ctl *c, struct slice tenant, int64_t now_ms)
+static struct err *bury(struct ctl *c, struct slice signal, struct slice tenant, int64_t now_ms)
 {
     const struct slice parts[] = {SLICE("tenant delete"), tenant};
     struct tombstone t = {.ulid = ulid_derive(now_ms, parts, ORR_COUNT(parts)),
@@ -205,7 +205,7 @@ static struct err *bury(struct ctl *c, struct slice tenant, int64_t now_ms)
     if (e)
         return e;
     t.matchers = (struct matchers){&every, 1};
-    e = tombstone_list_update(c->store, CTL_SIGNAL, tenant, add_whole, &t, NULL);
+    e = tombstone_list_update(c->store, signal, tenant, add_whole, &t, NULL);
     matcher_done(&every);
     return e;
 }
@@ -366,7 +366,9 @@ struct err *ctl_tenant_delete(struct ctl *c)
     for (size_t i = 0; i < ORR_COUNT(signals) && !e; i++)
         e = retire_signal(c, signals[i], tenant);
     if (!e)
-        e = bury(c, tenant, clock_wall_ms(&clock_system));
+        e = bury(c, CTL_SIGNAL, tenant, clock_wall_ms(&clock_system));
+    if (!e)
+        e = bury(c, SLICE("logs"), tenant, clock_wall_ms(&clock_system));
     for (size_t i = 0; i < ORR_COUNT(signals) && !e; i++)
         e = delete_signal(c, slice_cstr(signals[i]), tenant);
     if (!e)

@@ -1,6 +1,7 @@
 #include "ingester/door/log_builder.h"
 
 #include "common/base/clock.h"
+#include "common/model/event.h"
 #include "ingester/door/line_level.h"
 #include "ingester/door/log_apply.h"
 #include "ingester/door/log_labels.h"
@@ -311,7 +312,8 @@ struct log_builder_at log_builder_stream(struct log_builder *b, struct labels ls
     n_sent = n;
     buf_reset(&batch->scratch);
     if (!b->is_lax && batch->limits.discover_service_name &&
-        !labels_has((struct labels){out, n}, SLICE(LOG_SERVICE_LABEL)))
+        !labels_has((struct labels){out, n}, SLICE(LOG_SERVICE_LABEL)) &&
+        !labels_has((struct labels){out, n}, SLICE(EVENT_LABEL)))
         n = add_service(out, n);
     labels_canonical(&batch->scratch, (struct labels){out, n});
     fp = labels_fingerprint_of_canonical(buf_slice(&batch->scratch));

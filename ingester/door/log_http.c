@@ -2,15 +2,15 @@
 
 #include "common/auth/auth.h"
 #include "common/net/codec.h"
+#include "common/process/elastic_page.h"
 #include "ingester/door/elastic_bulk.h"
+#include "ingester/door/event_json.h"
 #include "ingester/door/gelf.h"
 #include "ingester/door/line_request.h"
 #include "ingester/door/log_request.h"
 #include "ingester/door/otlp_reply.h"
 
 #define DEFAULT_FIELDS "service,service.name,app,host.name,kubernetes.namespace"
-#define PRODUCT "X-Elastic-Product"
-#define VERSION "8.17.0" /* what shippers take for one that has _bulk and data streams */
 
 /* A request under way; in its arena. */
 struct pushing {
@@ -118,6 +118,21 @@ static void handle_lines(struct http_request *r)
     push(r, pushing_new(r, LOG_REQUEST_LINES), "json_lines", on_pushed);
 }
 
+/* ---- events ---- */
+
+static struct err *decode_events(struct log_builder *b, const void *arg)
+{
+    return event_json_decode(b, ((const struct pushing *)arg)->q.body);
+}
+
+static void handle_events(struct http_request *r)
+{
+    struct pushing *p = pushing_new(r, LOG_REQUEST_LINES);
+
+    push_with(r, p, &(struct log_decoder){.name = "events", .decode = decode_events, .arg = p},
+              on_pushed);
+}
+
 /* ---- GELF ---- */
 
 /* gelf_add() knows gzip and zlib by their first bytes, which clients may call by any name (pygelf:
@@ -203,23 +218,6 @@ static void reply_otlp(struct http_request *r, struct err *e)
 
 /* ---- Elasticsearch ---- */
 
-static void reply_elastic(struct http_request *r, struct err *e)
-{
-    int status = err_code_http(err_code(e));
-    struct buf b = {0};
-
-    if (status == 429 || status == 503)
-        http_reply_header(r, "Retry-After", SLICE("1"));
-    http_reply_header(r, PRODUCT, SLICE("Elasticsearch"));
-    buf_str(&b, "{\"error\":{\"type\":\"");
-    buf_str(&b, status == 429 ? "es_rejected_execution_exception" : "illegal_argument_exception");
-    buf_str(&b, "\",\"reason\":");
-    buf_json_str(&b, slice_cstr(err_msg(e)));
-    buf_printf(&b, "},\"status\":%d}", status);
-    err_free(e);
-    http_reply_buf(r, status, HTTP_JSON, &b);
-}
-
 static void on_bulk(void *arg, struct err *e, const struct log_written *written)
 {
     struct pushing *p = arg;
@@ -227,12 +225,12 @@ static void on_bulk(void *arg, struct err *e, const struct log_written *written)
 
     /* Refused documents have their own status; anything else is the whole request's. */
     if (e && !(written->is_decoded && p->bulk.has_errors && err_is(e, ERR_INVALID))) {
-        reply_elastic(p->r, e);
+        elastic_page_error(p->r, e);
         return;
     }
     elastic_bulk_answer(&b, &p->bulk, e ? err_msg(e) : NULL);
     err_free(e);
-    http_reply_header(p->r, PRODUCT, SLICE("Elasticsearch"));
+    elastic_page_header(p->r);
     http_reply_buf(p->r, 200, HTTP_JSON, &b);
 }
 
@@ -245,76 +243,6 @@ static void handle_bulk(struct http_request *r)
     p->bulk.lines = p->q.lines;
     p->bulk.index = index.ptr ? index : SLICE_EMPTY;
     push(r, p, "elastic_bulk", on_bulk);
-}
-
-static void reply_fixed(struct http_request *r, const char *text)
-{
-    http_reply_header(r, PRODUCT, SLICE("Elasticsearch"));
-    http_reply(r, 200, HTTP_JSON, slice_cstr(text));
-}
-
-static void handle_root(struct http_request *r)
-{
-    reply_fixed(r, "{\"name\":\"orrery\",\"cluster_name\":\"orrery\",\"cluster_uuid\":\"orrery\","
-                   "\"version\":{\"number\":\"" VERSION "\",\"build_flavor\":\"default\","
-                   "\"lucene_version\":\"9.12.0\",\"minimum_wire_compatibility_version\":"
-                   "\"7.17.0\",\"minimum_index_compatibility_version\":\"7.0.0\"},"
-                   "\"tagline\":\"You Know, for Search\"}");
-}
-
-static void handle_license(struct http_request *r)
-{
-    reply_fixed(r, "{\"license\":{\"status\":\"active\",\"uid\":\"orrery\",\"type\":\"basic\","
-                   "\"mode\":\"basic\",\"expiry_date_in_millis\":4000000000000}}");
-}
-
-static void handle_xpack(struct http_request *r)
-{
-    reply_fixed(r, "{\"license\":{\"uid\":\"orrery\",\"type\":\"basic\",\"mode\":\"basic\","
-                   "\"status\":\"active\"},\"features\":{\"ilm\":{\"available\":true,"
-                   "\"enabled\":true},\"security\":{\"available\":true,\"enabled\":false}}}");
-}
-
-static void handle_health(struct http_request *r)
-{
-    reply_fixed(r, "{\"cluster_name\":\"orrery\",\"status\":\"green\",\"timed_out\":false,"
-                   "\"number_of_nodes\":1,\"number_of_data_nodes\":1}");
-}
-
-static void handle_nodes(struct http_request *r)
-{
-    reply_fixed(r, "{\"nodes\":{\"orrery\":{\"name\":\"orrery\",\"version\":\"" VERSION "\","
-                   "\"ip\":\"127.0.0.1\",\"roles\":[\"ingest\",\"data\"]}}}");
-}
-
-/* Templates, policies, pipelines: they change nothing here. */
-static void handle_setup(struct http_request *r)
-{
-    reply_fixed(r, r->method == HTTP_GET ? "{}" : "{\"acknowledged\":true}");
-}
-
-static void handle_cat_health(struct http_request *r)
-{
-    http_reply_header(r, PRODUCT, SLICE("Elasticsearch"));
-    http_reply(r, 200, HTTP_TEXT, SLICE("orrery green 1 1\n"));
-}
-
-/* An index by itself is "there", and may be made; else Elasticsearch's words for "no such thing". */
-static void handle_other(struct http_request *r)
-{
-    struct slice name = slice_from(r->path, sizeof("/elasticsearch/") - 1);
-    struct buf b = {0};
-
-    if (name.len && name.ptr[0] != '_' && slice_find_byte(name, '/', 0) < 0 &&
-        r->method != HTTP_POST) {
-        handle_setup(r);
-        return;
-    }
-    http_reply_header(r, PRODUCT, SLICE("Elasticsearch"));
-    buf_str(&b, "{\"error\":{\"type\":\"resource_not_found_exception\",\"reason\":");
-    buf_json_str(&b, r->path);
-    buf_str(&b, "},\"status\":404}");
-    http_reply_buf(r, 404, HTTP_JSON, &b);
 }
 
 /* ---- routes ---- */
@@ -333,44 +261,20 @@ static void add(struct http_server *s, struct log_door *d, const char *pattern,
                                               .arg = d});
 }
 
-static void add_setup(struct http_server *s, const char *pattern,
-                      void (*handler)(struct http_request *r))
-{
-    http_server_route(s, &(struct http_route){.methods = HTTP_GET | HTTP_PUT | HTTP_POST,
-                                              .pattern = pattern,
-                                              .max_body_bytes = 1 << 20,
-                                              .handler = handler});
-}
-
 void log_http_routes(struct http_server *s, struct log_door *d)
 {
     static const char *const bulks[] = {"/_bulk", "/elasticsearch/_bulk",
                                         "/elasticsearch/{index}/_bulk"};
-    static const char *const setups[] = {
-        "/elasticsearch/_ilm/policy/{name}",      "/elasticsearch/_index_template/{name}",
-        "/elasticsearch/_template/{name}",        "/elasticsearch/_component_template/{name}",
-        "/elasticsearch/_ingest/pipeline/{name}", "/elasticsearch/_data_stream/{name}",
-        "/elasticsearch/_alias/{name}",           "/elasticsearch/_logstash/pipeline/{name}"};
 
     add(s, d, "/loki/api/v1/push", handle_loki, HTTP_ROUTE_RAW_BODY, NULL);
     add(s, d, "/api/prom/push", handle_legacy, HTTP_ROUTE_RAW_BODY, NULL);
     add(s, d, "/loki/api/v1/raw", handle_lines, HTTP_ROUTE_RAW_BODY, NULL);
     add(s, d, "/insert/jsonline", handle_lines, HTTP_ROUTE_RAW_BODY, NULL);
     add(s, d, "/gelf", handle_gelf, HTTP_ROUTE_RAW_BODY, NULL);
+    add(s, d, "/api/v1/events", handle_events, 0, NULL);
     add(s, d, "/otlp/v1/logs", handle_otlp, HTTP_ROUTE_RAW_BODY, reply_otlp);
     add(s, d, "/v1/logs", handle_otlp, HTTP_ROUTE_RAW_BODY, reply_otlp);
     for (size_t i = 0; i < ORR_COUNT(bulks); i++)
-        add(s, d, bulks[i], handle_bulk, 0, reply_elastic);
-    add_setup(s, "/elasticsearch", handle_root);
-    add_setup(s, "/elasticsearch/", handle_root);
-    add_setup(s, "/elasticsearch/_cat/health", handle_cat_health);
-    add_setup(s, "/_cat/health", handle_cat_health); /* rsyslog asks it there */
-    add_setup(s, "/elasticsearch/_license", handle_license);
-    add_setup(s, "/elasticsearch/_xpack", handle_xpack);
-    add_setup(s, "/elasticsearch/_cluster/health", handle_health);
-    add_setup(s, "/elasticsearch/_nodes", handle_nodes);
-    add_setup(s, "/elasticsearch/_nodes/*", handle_nodes);
-    for (size_t i = 0; i < ORR_COUNT(setups); i++)
-        add_setup(s, setups[i], handle_setup);
-    add_setup(s, "/elasticsearch/*", handle_other);
+        add(s, d, bulks[i], handle_bulk, 0, elastic_page_error);
+    elastic_page_routes(s);
 }

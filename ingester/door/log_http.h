@@ -4,13 +4,12 @@
  *   POST /loki/api/v1/push, /api/prom/push       204                            log_request.h
  *   POST /otlp/v1/logs, /v1/logs                 200 ExportLogsServiceResponse, partial_success
  *   POST /insert/jsonline, /loki/api/v1/raw      204; ?_stream_fields=a,b &_time_field=t  json_lines.h
+ *   POST /api/v1/events                         204; one event, or a list       event_json.h
  *   POST /gelf                                   202; one message, gzip and zlib, too        gelf.h
  *   POST /_bulk, /elasticsearch/[{index}/]_bulk  200 with a result per document   elastic_bulk.h
  *        ?_stream_fields as above
  *
- * and what shippers of Elasticsearch ask before they send, below /elasticsearch: its root, _license,
- * _xpack, _nodes, _cluster/health; templates, policies and pipelines are "there" and may be put: they
- * change nothing.
+ * and what shippers of Elasticsearch ask before they send (common/process/elastic_page.h).
  *
  *   400  it cannot be read, or some lines were refused (the others are stored; it says which and why)
  *   413, 415, 429, 503 (with Retry-After), 401: as everywhere; 422: no logs are stored here

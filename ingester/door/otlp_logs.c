@@ -1,5 +1,6 @@
 #include "ingester/door/otlp_logs.h"
 
+#include "common/model/event.h"
 #include "ingester/door/otlp.h"
 #include "ingester/door/otlp_logs_internal.h"
 
@@ -131,10 +132,20 @@ static struct err *record(struct translator *t, struct otlp_record *r,
 {
     struct pairs *md = &t->metadata;
     size_t before = md->n;
+    struct log_builder_at event_at;
     uint64_t time = r->time_ns ? r->time_ns : r->observed_ns;
     struct log_in in;
     struct err *e;
 
+    if (r->event_name.len) {
+        struct label kind = {SLICE(EVENT_LABEL), r->event_name};
+
+        event_at = log_builder_stream(t->b, (struct labels){&kind, 1});
+        at = &event_at;
+        for (size_t i = 0; i < t->labels.n; i++)
+            add(md, t->labels.ptr[i].name, t->labels.ptr[i].value);
+        add(md, SLICE(EVENT_NAME), r->event_name);
+    }
     add_members(md, r->attrs);
     if (r->time_ns)
         add_u64(md, SLICE("observed_timestamp"), r->observed_ns);

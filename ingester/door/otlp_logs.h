@@ -6,7 +6,7 @@
  *   ScopeLogs     1 Scope  2 LogRecord*
  *   Scope         1 name  2 version  3 attributes*  4 dropped count
  *   LogRecord     1 time  2 severity number  3 severity text  5 body  6 attributes*
- *                 7 dropped count  8 flags  9 trace id  10 span id  11 observed time
+ *                 7 dropped count  8 flags  9 trace id  10 span id  11 observed time  12 event name
  *
  * and in JSON those names as otlp_json.h reads them. What becomes of them is Loki's rule:
  *
@@ -19,6 +19,9 @@
  *                          span_id (hexadecimal), flags, observed_timestamp (ns, where there is
  *                          a time beside it), [resource_|scope_]dropped_attributes_count: where
  *                          they are not empty or 0
+ *
+ * A record with an event name is an event (common/model/event.h): its stream has that name alone as a label, what would be labels are
+ * structured metadata.
  *
  * Names have _ for what a label's name may not have; attributes that are maps become one pair per
  * member, name_member.

@@ -17,7 +17,7 @@ struct otlp_members {
 struct otlp_record {
     uint64_t time_ns, observed_ns;
     int64_t severity;
-    struct slice severity_text, trace_id, span_id;
+    struct slice severity_text, trace_id, span_id, event_name;
     struct otlp_value body;
     struct otlp_members attrs;
     uint32_t dropped, flags;

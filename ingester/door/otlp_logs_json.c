@@ -50,7 +50,7 @@ static void record(struct otlp_json *j, struct jsonval v, struct otlp_record *re
     struct jsonval m;
     struct slice key;
 
-    ret->severity_text = ret->trace_id = ret->span_id = SLICE_EMPTY;
+    ret->severity_text = ret->trace_id = ret->span_id = ret->event_name = SLICE_EMPTY;
     while (otlp_json_next(&it, &key, &m))
         if (otlp_json_is(key, "timeUnixNano"))
             ret->time_ns = otlp_json_u64(j, m, "timeUnixNano");
@@ -72,6 +72,8 @@ static void record(struct otlp_json *j, struct jsonval v, struct otlp_record *re
             ret->trace_id = otlp_json_hex(j, m, "traceId");
         else if (otlp_json_is(key, "spanId"))
             ret->span_id = otlp_json_hex(j, m, "spanId");
+        else if (otlp_json_is(key, "eventName"))
+            ret->event_name = otlp_json_text(j, m, "eventName");
 }
 
 static void scope(struct otlp_json *j, struct jsonval v, struct otlp_log_scope *ret)

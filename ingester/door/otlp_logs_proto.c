@@ -81,8 +81,11 @@ static bool parse_record(struct otlp_decoder *d, struct slice m, struct otlp_rec
         case TAG(11, RW_FIXED64):
             ret->observed_ns = fixed64(&f);
             break;
+        case TAG(12, RW_BYTES):
+            ret->event_name = bytes(&f);
+            break;
         default:
-            other(d, &f, 0xfee, "LogRecord: a field with the wire type of another");
+            other(d, &f, 0x1fee, "LogRecord: a field with the wire type of another");
         }
     }
     return end_of(d, &f, "LogRecord: malformed");

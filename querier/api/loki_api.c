@@ -137,11 +137,12 @@ void loki_api_end(struct prom_task *t)
 }
 
 struct err *loki_api_streams(struct logremote *remote, struct matchers ms,
-                             struct logremote_range range, loki_streams_fn *fn, void *arg)
+                             struct logremote_range range, bool wants_volume, loki_streams_fn *fn,
+                             void *arg)
 {
     struct logremote_stream st;
     struct logremote_streams *s;
-    struct err *e = logremote_streams(remote, ms, range, &s);
+    struct err *e = logremote_streams(remote, ms, range, wants_volume, &s);
 
     if (e)
         return e;
@@ -201,7 +202,11 @@ static const struct route {
     {GET_POST, "/loki/api/v1/detected_field/{name}/values", loki_detect_values},
     {GET_POST, "/loki/api/v1/patterns", loki_patterns},
     {HTTP_GET, "/loki/api/v1/drilldown-limits", loki_limits},
+    {HTTP_POST | HTTP_PUT, "/loki/api/v1/delete", loki_delete_add},
+    {HTTP_GET, "/loki/api/v1/delete", loki_delete_list},
+    {HTTP_DELETE, "/loki/api/v1/delete", loki_delete_cancel},
     {HTTP_GET, "/loki/api/v1/tail", loki_tail},
+    {HTTP_GET, "/api/v1/events", loki_events},
     {HTTP_GET, "/api/prom/tail", loki_tail},
     {HTTP_GET, "/loki/api/v1/status/buildinfo", buildinfo},
 };

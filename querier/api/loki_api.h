@@ -3,10 +3,12 @@
  *
  *   query, query_range, labels (label), label/{name}/values, series, index/stats, index/volume,
  *   index/volume_range, detected_labels, detected_fields, detected_field/{name}/values, patterns,
- *   format_query, drilldown-limits, tail (loki_tail.h), status/buildinfo
+ *   format_query, drilldown-limits, tail (loki_tail.h), delete (loki_delete.c), status/buildinfo
+ *
+ * and /api/v1/events (loki_events.c).
  *
  * GET, and POST with a form. Parameters, answers and messages are Loki's (its docs/reference/loki-http-api);
- * errors are plain text. Not here: delete, and index/shards, which only Loki's own query frontend asks.
+ * errors are plain text. Not here: index/shards, which only Loki's own query frontend asks.
  *
  * Requests are tasks of the Prometheus API (prom_task.h): the same workers, queue, limits of a tenant on
  * queries under way, and budgets. One tenant a request.

@@ -35,10 +35,10 @@ void loki_api_end(struct prom_task *t);
 /* NULL: the task is within its memory. */
 ORR_CHECKED struct err *loki_api_memory(const struct prom_task *t);
 typedef struct err *loki_streams_fn(void *arg, const struct logremote_stream *s);
-/* fn for every stream of the range, until it gives an error. */
+/* fn for every stream of the range (logremote_streams()), until it gives an error. */
 ORR_CHECKED struct err *loki_api_streams(struct logremote *remote, struct matchers ms,
-                                         struct logremote_range range, loki_streams_fn *fn,
-                                         void *arg);
+                                         struct logremote_range range, bool wants_volume,
+                                         loki_streams_fn *fn, void *arg);
 
 /* Handlers. */
 void loki_query_instant(struct http_request *r);
@@ -56,4 +56,8 @@ void loki_detect_fields(struct http_request *r);
 void loki_detect_values(struct http_request *r);
 void loki_patterns(struct http_request *r);
 void loki_tail(struct http_request *r);
+void loki_events(struct http_request *r);
 void loki_limits(struct http_request *r);
+void loki_delete_add(struct http_request *r);
+void loki_delete_list(struct http_request *r);
+void loki_delete_cancel(struct http_request *r);

@@ -156,7 +156,7 @@ static struct err *run_labels(struct prom_task *t)
         e = logql_parse_selector(t->arena, p->query, &ms);
     if (e)
         return e;
-    if (!(e = loki_api_streams(&remote, ms, p->range, see_stream, &d)))
+    if (!(e = loki_api_streams(&remote, ms, p->range, false, see_stream, &d)))
         put_labels(&d);
     matchers_done(ms);
     arena_charge(t->arena, -(int64_t)(d.index.len * INDEX_BYTES));

@@ -17,20 +17,21 @@ struct labels_params {
 /* ---- on a worker ---- */
 
 /* Of all selectors; a stream that several choose comes several times. */
-static struct err *each_stream(struct prom_task *t, loki_streams_fn *fn, void *arg)
+static struct err *each_stream(struct prom_task *t, bool wants_volume, loki_streams_fn *fn,
+                               void *arg)
 {
     const struct labels_params *p = t->params;
     struct logremote remote;
     struct err *e = loki_api_source(t, p->range, &remote);
 
     if (!e && !p->n_match)
-        e = loki_api_streams(&remote, (struct matchers){0}, p->range, fn, arg);
+        e = loki_api_streams(&remote, (struct matchers){0}, p->range, wants_volume, fn, arg);
     for (size_t i = 0; !e && i < p->n_match; i++) {
         struct matchers ms;
 
         if ((e = logql_parse_selector(t->arena, p->match[i], &ms)))
             break;
-        e = loki_api_streams(&remote, ms, p->range, fn, arg);
+        e = loki_api_streams(&remote, ms, p->range, wants_volume, fn, arg);
         matchers_done(ms);
     }
     return e;
@@ -91,7 +92,7 @@ static struct err *run_series(struct prom_task *t)
     struct err *e;
 
     buf_str(&t->out, "{\"status\":\"success\",\"data\":[");
-    e = each_stream(t, add_series, &l);
+    e = each_stream(t, false, add_series, &l);
     buf_byte(&t->out, ']');
     loki_api_end(t);
     arena_charge(t->arena, -(int64_t)(l.seen.len * SEEN_BYTES));
@@ -117,7 +118,7 @@ static struct err *add_stats(void *arg, const struct logremote_stream *s)
 static struct err *run_stats(struct prom_task *t)
 {
     struct stats s = {0};
-    struct err *e = each_stream(t, add_stats, &s);
+    struct err *e = each_stream(t, true, add_stats, &s);
 
     buf_printf(&t->out, "{\"streams\":%llu,\"chunks\":%llu,\"bytes\":%llu,\"entries\":%llu}",
                (unsigned long long)s.streams, (unsigned long long)s.streams,

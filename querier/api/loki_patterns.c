@@ -248,7 +248,7 @@ static struct err *run_of(struct patterns_run *r)
                                                                    .step_ns = p->step_ns,
                                                                    .max_patterns = MAX_PATTERNS});
     if (!(e = loki_api_source(r->task, p->range, &r->remote)) &&
-        !(e = loki_api_streams(&r->remote, r->logs->matchers, p->range, add_held, r)) &&
+        !(e = loki_api_streams(&r->remote, r->logs->matchers, p->range, true, add_held, r)) &&
         !(e = read_range(r)))
         put_patterns(r);
     logpatterns_free(r->patterns);

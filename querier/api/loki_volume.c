@@ -121,10 +121,10 @@ static struct err *read_volumes(struct volumes *v, struct matchers ms)
 
     v->step = v->n_steps;
     if (!e)
-        e = loki_api_streams(&remote, ms, p->range, add_stream, v);
+        e = loki_api_streams(&remote, ms, p->range, true, add_stream, v);
     for (size_t i = 0; !e && v->index.len && i < v->n_steps; i++) {
         v->step = i;
-        e = loki_api_streams(&remote, ms, step_range(p, i), add_stream, v);
+        e = loki_api_streams(&remote, ms, step_range(p, i), true, add_stream, v);
     }
     return e;
 }

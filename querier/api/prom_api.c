@@ -198,9 +198,8 @@ void prom_api_routes(struct prom_api *api, struct http_server *server)
         add_route(api, server, &text_routes[k], prom_reply_text_err);
 }
 
-static void on_tombstones(void *arg, struct rpc_call *call)
+static void on_news(struct rpc_call *call, struct prom_api *api, struct slice signal)
 {
-    struct prom_api *api = arg;
     struct reader r = reader_new(rpc_call_payload(call));
     uint64_t version = reader_uvarint(&r);
     struct err *e = tenant_check(rpc_call_tenant(call));
@@ -211,12 +210,24 @@ static void on_tombstones(void *arg, struct rpc_call *call)
         rpc_reply_err(call, e);
         return;
     }
-    store_hint_tombstones(prom_tasks_opts(api->tasks)->store, rpc_call_tenant(call), version);
+    store_hint_tombstones(prom_tasks_opts(api->tasks)->store, signal, rpc_call_tenant(call),
+                          version);
     rpc_reply(call, SLICE_EMPTY);
+}
+
+static void on_tombstones(void *arg, struct rpc_call *call)
+{
+    on_news(call, arg, SLICE("metrics"));
+}
+
+static void on_log_tombstones(void *arg, struct rpc_call *call)
+{
+    on_news(call, arg, SLICE("logs"));
 }
 
 void prom_api_rpc(struct prom_api *api, struct rpc_server *server)
 {
     rpc_server_handle(server, "querier.query", prom_query_call, api);
     rpc_server_handle(server, "querier.tombstones", on_tombstones, api);
+    rpc_server_handle(server, "querier.tombstones_logs", on_log_tombstones, api);
 }

@@ -16,8 +16,10 @@
  */
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/base/rng.h"
 #include "querier/api/prom_api_internal.h"
+#include "querier/api/tomb_change.h"
+
+#define SIGNAL SLICE("metrics")
 
 struct deletion {
     const struct slice *match;
@@ -29,22 +31,6 @@ struct deletion {
 };
 
 /* ---- on a worker ---- */
-
-static const struct prom_admin_opts *admin_of(struct prom_task *t)
-{
-    return &prom_tasks_opts(t->tasks)->admin;
-}
-
-static struct ulid new_id(int64_t now_ms)
-{
-    struct rng rng;
-    uint8_t entropy[10];
-
-    rng_seed_system(&rng);
-    for (size_t i = 0; i < sizeof(entropy); i++)
-        entropy[i] = (uint8_t)rng_u32(&rng);
-    return ulid_make(now_ms, entropy);
-}
 
 static struct err *parse_all(struct prom_task *t, struct deletion *d)
 {
@@ -58,7 +44,7 @@ static struct err *parse_all(struct prom_task *t, struct deletion *d)
 
         if (e)
             return e;
-        tomb->ulid = new_id(now_ms);
+        tomb->ulid = tomb_change_id(now_ms);
         tomb->created_ms = now_ms;
         tomb->min_ms = d->start_ms;
         tomb->max_ms = ORR_MIN(d->end_ms, now_ms);
@@ -67,58 +53,18 @@ static struct err *parse_all(struct prom_task *t, struct deletion *d)
     return NULL;
 }
 
-/* ---- a change of the list ---- */
-
-static struct err *apply(void *arg, struct tombstone_list *l, bool *ret_changed)
-{
-    return tombstone_change_apply(*(const struct slice *)arg, l, ret_changed);
-}
-
-/* bytes: tombstone_change_encode(). In the bucket, or by whoever may do that. */
-static struct err *make_change(struct prom_task *t, struct slice bytes, uint64_t *ret_version)
-{
-    const struct prom_admin_opts *admin = admin_of(t);
-    struct tombstone_list *l = NULL;
-    bool has_one_writer = false;
-    struct err *e =
-        admin->forward ? objstore_needs_one_writer(admin->objstore, &has_one_writer) : NULL;
-
-    if (e)
-        return e;
-    if (has_one_writer)
-        return admin->forward(admin->arg, t->tenant, bytes, ret_version);
-    if (!(e = tombstone_list_update(admin->objstore, SLICE("metrics"), t->tenant, apply, &bytes,
-                                    &l)))
-        *ret_version = tombstone_list_version(l);
-    tombstone_list_unref(l);
-    return e;
-}
-
 static struct err *add_all(struct prom_task *t, const struct deletion *d, uint64_t *ret_version)
 {
     struct tombstone_list *add = tombstone_list_new(t->tenant);
-    struct buf bytes = {0};
     struct err *e = NULL;
 
     for (size_t i = 0; i < d->n && !e; i++)
         if (d->tombs[i].min_ms <= d->tombs[i].max_ms) /* else all of it lies in the future */
             e = tombstone_list_add(add, &d->tombs[i]);
-    if (!e) {
-        tombstone_change_encode(&bytes, NULL, 0, add);
-        e = make_change(t, buf_slice(&bytes), ret_version);
-    }
-    buf_done(&bytes);
+    if (!e)
+        e = tomb_change_make(t, SIGNAL, &(struct tombstone_change){.add = add}, ret_version);
     tombstone_list_unref(add);
     return e;
-}
-
-static void tell(struct prom_task *t, uint64_t version)
-{
-    const struct prom_admin_opts *admin = admin_of(t);
-
-    store_hint_tombstones(prom_tasks_opts(t->tasks)->store, t->tenant, version);
-    if (admin->announce)
-        admin->announce(admin->arg, t->tenant, version);
 }
 
 static struct err *run_delete(struct prom_task *t)
@@ -127,11 +73,9 @@ static struct err *run_delete(struct prom_task *t)
     uint64_t version = 0;
     struct err *e = parse_all(t, d);
 
-    if (!e && !(e = add_all(t, d, &version))) {
+    if (!e && !(e = add_all(t, d, &version)))
         LOG_INFO(querier, "series deleted", KV_SLICE("tenant", t->tenant), KV_U64("count", d->n),
                  KV_U64("version", version));
-        tell(t, version);
-    }
     for (size_t i = 0; i < d->n; i++)
         matchers_done(d->tombs[i].matchers);
     t->success_status = 204;
@@ -166,21 +110,15 @@ static struct err *find_gone(struct prom_task *t, const struct tombstone_list *l
 
 static struct err *run_clean(struct prom_task *t)
 {
-    struct objstore *bucket = admin_of(t)->objstore;
     struct cleaning c = {0};
     struct tombstone_list *l = NULL;
-    struct buf bytes = {0};
-    uint64_t version = 0;
-    struct err *e = tombstone_list_load(bucket, SLICE("metrics"), t->tenant, &l, NULL);
+    struct err *e = tomb_change_list(t, SIGNAL, &l);
 
     if (!e)
         e = find_gone(t, l, &c);
-    if (!e && c.n) {
-        tombstone_change_encode(&bytes, c.gone, c.n, NULL);
-        if (!(e = make_change(t, buf_slice(&bytes), &version)))
-            tell(t, version);
-    }
-    buf_done(&bytes);
+    if (!e && c.n)
+        e = tomb_change_make(t, SIGNAL, &(struct tombstone_change){.gone = c.gone, .n_gone = c.n},
+                             NULL);
     tombstone_list_unref(l);
     t->success_status = 204;
     return e;
@@ -192,12 +130,7 @@ static void put_tombstone(struct buf *out, const struct tombstone *tomb)
 {
     struct buf text = {0};
 
-    buf_byte(&text, '{');
-    for (size_t i = 0; i < tomb->matchers.n; i++) {
-        buf_str(&text, i ? ", " : "");
-        matcher_text(&text, &tomb->matchers.ptr[i]);
-    }
-    buf_byte(&text, '}');
+    matchers_text(&text, tomb->matchers);
     buf_printf(out, "{\"id\":\"%s\",\"created\":%lld,\"start\":%lld,\"end\":%lld,\"matchers\":",
                ulid_print(tomb->ulid).s, (long long)tomb->created_ms, (long long)tomb->min_ms,
                (long long)tomb->max_ms);
@@ -209,8 +142,7 @@ static void put_tombstone(struct buf *out, const struct tombstone *tomb)
 static struct err *run_list(struct prom_task *t)
 {
     struct tombstone_list *l = NULL;
-    struct err *e =
-        tombstone_list_load(admin_of(t)->objstore, SLICE("metrics"), t->tenant, &l, NULL);
+    struct err *e = tomb_change_list(t, SIGNAL, &l);
     const struct tombstone *all;
     size_t n;
 

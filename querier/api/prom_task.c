@@ -621,7 +621,7 @@ static void reply(struct prom_task *t)
     }
     reply_pipe_free(t->pipe);
     if (t->is_raw)
-        type = t->status == 200 ? t->content_type : HTTP_TEXT;
+        type = t->status == 200 ? t->content_type : t->error_type ? t->error_type : HTTP_TEXT;
     if (t->status == 503 || t->status == 429)
         http_reply_header(t->request, "Retry-After", SLICE("1"));
     if (t->status == 200 && t->content_encoding)
@@ -744,7 +744,7 @@ static void begin_http(struct prom_task *t, struct http_request *r)
     }
     reply_pipe_free(t->pipe);
     if (t->is_raw)
-        prom_reply_err_as(r, e, t->write_err);
+        reply_err(r, e, t->write_err, t->error_type ? t->error_type : HTTP_TEXT);
     else
         prom_reply_err(r, e);
     task_free(t);
@@ -765,6 +765,17 @@ void prom_task_raw_as(struct prom_tasks *ts, struct http_request *r, struct slic
     t->is_raw = true;
     t->write_err = write_err;
     t->content_type = HTTP_TEXT;
+    begin_http(t, r);
+}
+
+void prom_task_raw_json(struct prom_tasks *ts, struct http_request *r, struct slice tenant,
+                        prom_work_fn *work, void *params, prom_error_fn *write_err)
+{
+    struct prom_task *t = task_new(ts, tenant, 0, work, params);
+
+    t->is_raw = true;
+    t->write_err = write_err;
+    t->content_type = t->error_type = HTTP_JSON;
     begin_http(t, r);
 }
 

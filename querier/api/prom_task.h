@@ -62,17 +62,17 @@ struct prom_metrics {
 
 struct prom_tasks; /* the pool and its books */
 
-/* Deleting: POST admin/tsdb/… */
+/* Deleting: POST admin/tsdb/… of series, loki/api/v1/delete of log lines */
 struct prom_admin_opts {
-    bool is_enabled;
+    bool is_enabled; /* of series; of log lines each tenant's deletion_mode says */
     struct objstore *objstore;
     /* Tells everybody that the tenant's tombstones are at this version, and waits a moment for the
      * queriers to have heard. On a worker. */
-    void (*announce)(void *arg, struct slice tenant, uint64_t version);
+    void (*announce)(void *arg, struct slice signal, struct slice tenant, uint64_t version);
     void *arg;
     /* Has the one who may write the list make a change (tombstone_change_encode()) where objstore_needs_one_writer() says yes;
      * the list's version with it. On a worker. NULL: it does not. */
-    struct err *(*forward)(void *arg, struct slice tenant, struct slice change,
+    struct err *(*forward)(void *arg, struct slice signal, struct slice tenant, struct slice change,
                            uint64_t *ret_version);
 };
 
@@ -130,6 +130,7 @@ struct prom_task {
     size_t n_warnings, n_infos;
     /* of a raw answer, static; NULL: JSON in its frame */
     const char *content_type, *content_encoding;
+    const char *error_type; /* of errors of a raw answer, static; NULL: plain text */
     bool is_raw;
     prom_error_fn *write_err; /* of a raw answer */
     int success_status;       /* 0: 200; 204 has no body */
@@ -160,6 +161,9 @@ void prom_task_raw(struct prom_tasks *ts, struct http_request *r, struct slice t
 void prom_task_raw_as(struct prom_tasks *ts, struct http_request *r, struct slice tenant,
                       int64_t timeout_ms, prom_work_fn *work, void *params,
                       prom_error_fn *write_err);
+/* The same where errors are JSON. */
+void prom_task_raw_json(struct prom_tasks *ts, struct http_request *r, struct slice tenant,
+                        prom_work_fn *work, void *params, prom_error_fn *write_err);
 /* On the worker, between two entries of a list: sends what t->out holds if it is worth it. */
 ORR_CHECKED struct err *prom_task_flush(struct prom_task *t);
 /* The same for an answer that is in memory anyway: does not wait for a slow client, so that the

@@ -78,6 +78,7 @@ static void add_source(struct logsource_stats *sum, const struct logsource_stats
     sum->ingester_lines += s->ingester_lines;
     sum->duplicates += s->duplicates;
     sum->ahead += s->ahead;
+    sum->deleted += s->deleted;
 }
 
 struct err *logquery_run_close(struct logquery_run *r, struct logsource_set *set)

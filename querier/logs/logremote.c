@@ -3,43 +3,25 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/logs/pipeline.h"
-#include "common/model/logs_rpc.h"
 #include "querier/logs/logcut.h"
 #include "querier/logs/logopened.h"
 #include "querier/logs/logpeer.h"
+#include "querier/logs/logremote_internal.h"
 #include "querier/logs/logstretch.h"
 
+#define LOOK_EVERY 1024  /* lines that are deleted */
 #define FRESH_ATTEMPTS 4 /* at a catalogue whose blocks are there */
 
 /* ---- one question, and what is answered to it ---- */
 
-struct question {
-    struct rpc_logs_select select;
-    const struct logblock_bound *bound; /* NULL: none */
-    uint64_t fp_first, fp_last;         /* fp_last 0: all streams */
-    const atomic_bool *cancel, *stop;
-    int64_t deadline_mono_ms;
-    unsigned side_by_side; /* questions, that share the memory to read ahead; 0: 1 */
-};
-
-struct answer {
-    struct store_query *sq;
-    struct arena *arena; /* of the view and the blocks' sets */
-    struct fanout *f;
-    struct blockset_view blocks;
-    struct logopened *ahead; /* blocks that were opened ahead, some of the answer's; NULL: none */
-    struct logjoin *join;
-};
-
-static int64_t since_ms(const struct logremote *r, int64_t start_ns)
+int64_t logremote_since_ms(const struct logremote *r, int64_t start_ns)
 {
     if (r->opts.grace_ns <= 0 || start_ns < 0)
         return 0;
     return ORR_MAX(start_ns / NS_PER_MS - r->opts.grace_ns / NS_PER_MS - 1, (int64_t)0);
 }
 
-/* How far back the tenant may look. */
-static int64_t bounded_start(const struct store_query *sq, int64_t start_ns, int64_t end_ns)
+int64_t logremote_start(const struct store_query *sq, int64_t start_ns, int64_t end_ns)
 {
     int64_t min_ns = sq->opts.min_ms * NS_PER_MS;
 
@@ -47,19 +29,20 @@ static int64_t bounded_start(const struct store_query *sq, int64_t start_ns, int
 }
 
 /* Waits until each has begun, which fixes what it answers: the header of store.h on the seam. */
-static struct err *ask(struct logremote *r, const struct question *q, struct answer *an)
+static struct err *ask(struct logremote *r, const struct logremote_question *q,
+                       struct logremote_answer *an)
 {
     struct buf b = {0};
     struct err *e;
 
     rpc_logs_select_encode(&b, &q->select);
     e = store_ask_logs(an->sq, "ingester.select_logs", buf_slice(&b),
-                       since_ms(r, q->select.from_ns), &an->f);
+                       logremote_since_ms(r, q->select.from_ns), &an->f);
     buf_done(&b);
     return e ? e : fanout_wait(an->f);
 }
 
-static struct logblock_query block_query(const struct question *q)
+static struct logblock_query block_query(const struct logremote_question *q)
 {
     return (struct logblock_query){.matchers = q->select.matchers,
                                    .from_ns = q->select.from_ns,
@@ -78,8 +61,8 @@ static struct logblock_query block_query(const struct question *q)
 }
 
 /* Takes the blocks, and opens all sources. */
-static struct err *join(struct logremote *r, const struct question *q, struct answer *an,
-                        struct logsource_stats *stats)
+static struct err *join(struct logremote *r, const struct logremote_question *q,
+                        struct logremote_answer *an, struct logsource_stats *stats)
 {
     const struct blockset_filter filter = {&q->select.matchers, 1};
     const struct logblock_query bq = block_query(q);
@@ -114,7 +97,7 @@ static struct err *join(struct logremote *r, const struct question *q, struct an
     return NULL;
 }
 
-static struct err *answer_close(struct answer *an)
+struct err *logremote_answer_close(struct logremote_answer *an)
 {
     struct err *e = logjoin_close(an->join);
 
@@ -124,17 +107,16 @@ static struct err *answer_close(struct answer *an)
     store_release_logs(an->sq, &an->blocks);
     arena_free(an->arena);
     logopened_close(an->ahead);
-    *an = (struct answer){0};
+    *an = (struct logremote_answer){0};
     return e;
 }
 
-/* stats outlive the answer. Takes ahead over, which may be NULL. */
-static struct err *answer_open(struct logremote *r, const struct question *q,
-                               struct logsource_stats *stats, struct logopened *ahead,
-                               struct answer *ret)
+struct err *logremote_answer_open(struct logremote *r, const struct logremote_question *q,
+                                  struct logsource_stats *stats, struct logremote_answer *ret)
 {
     struct store_query *sq = r->opts.sq;
-    struct answer an = {.sq = sq, .arena = arena_child(sq->opts.arena, 0), .ahead = ahead};
+    struct logremote_answer an = {
+        .sq = sq, .arena = arena_child(sq->opts.arena, 0), .ahead = q->ahead};
     struct err *e = ask(r, q, &an);
 
     for (int attempt = 1; !e; attempt++) {
@@ -156,7 +138,7 @@ static struct err *answer_open(struct logremote *r, const struct question *q,
         *ret = an;
         return NULL;
     }
-    return err_first(e, answer_close(&an));
+    return err_first(e, logremote_answer_close(&an));
 }
 
 /* ---- lines ---- */
@@ -167,11 +149,12 @@ struct remote_set {
     struct logsource_request req;
     struct slice needles[RPC_LOGS_MAX_NEEDLES];
     struct logblock_bound bound;
-    struct question question; /* but for the range */
+    struct logremote_question question; /* but for the range */
     struct logstretch left;
-    struct logopened *ahead; /* of the first stretch; NULL: none */
-    struct answer answer;    /* of the stretch */
+    struct logremote_answer answer; /* of the stretch */
     bool is_open;
+    struct logremote_tombs tombs;
+    bool is_cut;     /* some of the stream may be */
     struct err *err; /* the first: nothing is read any more */
     struct logsource_stats stats;
 };
@@ -189,8 +172,8 @@ static struct err *open_stretch(struct remote_set *s)
 
     if (!logstretch_next(&s->left, &sel->from_ns, &sel->to_ns))
         return NULL;
-    e = answer_open(s->remote, &s->question, &s->stats, s->ahead, &s->answer);
-    s->ahead = NULL;
+    e = logremote_answer_open(s->remote, &s->question, &s->stats, &s->answer);
+    s->question.ahead = NULL;
     if (e)
         return e;
     s->is_open = true;
@@ -203,7 +186,7 @@ static struct err *close_stretch(struct remote_set *s)
         return NULL;
     s->is_open = false;
     s->stats.duplicates += logjoin_duplicates(s->answer.join);
-    return answer_close(&s->answer);
+    return logremote_answer_close(&s->answer);
 }
 
 /* Pages in which nothing is found, and streams without lines, come to nobody who would look. */
@@ -219,7 +202,7 @@ static struct err *look(const struct logsource_request *req)
 }
 
 /* Blocks leave out the others by themselves. */
-static bool is_of_piece(const struct question *q, struct hash128 fp)
+static bool is_of_piece(const struct logremote_question *q, struct hash128 fp)
 {
     return !q->fp_last || (fp.hi >= q->fp_first && fp.hi <= q->fp_last);
 }
@@ -227,6 +210,7 @@ static bool is_of_piece(const struct question *q, struct hash128 fp)
 static bool set_stream(struct logsource_set *base, struct labels *ret)
 {
     struct remote_set *s = (struct remote_set *)base;
+    const struct rpc_logs_select *sel = &s->question.select;
     struct logjoin_stream st;
 
     if (s->err || failed(s, look(&s->req)) || (!s->is_open && failed(s, open_stretch(s))) ||
@@ -235,6 +219,10 @@ static bool set_stream(struct logsource_set *base, struct labels *ret)
     while (logjoin_stream(s->answer.join, &st)) {
         if (!is_of_piece(&s->question, st.fp))
             continue;
+        if (s->tombs.lines && failed(s, linetombs_stream(s->tombs.lines, st.labels, &s->is_cut)))
+            return false;
+        if (s->is_cut && linetombs_takes_all(s->tombs.lines, sel->from_ns, sel->to_ns))
+            continue;
         *ret = st.labels;
         return true;
     }
@@ -242,15 +230,25 @@ static bool set_stream(struct logsource_set *base, struct labels *ret)
     return false;
 }
 
+/* Who looks at what comes does not see how many do not. */
+static bool is_deleted(struct remote_set *s, const struct logsource_entry *en)
+{
+    if (!s->is_cut || !linetombs_has(s->tombs.lines, en->ts_ns, en->line, en->metadata))
+        return false;
+    s->stats.deleted++;
+    return s->stats.deleted % LOOK_EVERY || !failed(s, look(&s->req));
+}
+
 static bool set_entry(struct logsource_set *base, struct logsource_entry *ret)
 {
     struct remote_set *s = (struct remote_set *)base;
     const struct rpc_logs_select *sel = &s->question.select;
 
-    while (s->is_open && logjoin_entry(s->answer.join, ret))
+    while (s->is_open && !s->err && logjoin_entry(s->answer.join, ret))
         if (ret->ts_ns >= sel->from_ns &&
-            ret->ts_ns < sel->to_ns) /* else it is another stretch's */
-            return true;
+            ret->ts_ns < sel->to_ns && /* else it is another stretch's */
+            !is_deleted(s, ret))
+            return !s->err;
     return false;
 }
 
@@ -272,23 +270,18 @@ static struct err *set_close(struct logsource_set *base)
     struct err *e = err_first(s->err, close_stretch(s));
     const struct logsource_stats *st = &s->stats;
 
-    logopened_close(s->ahead);
+    logopened_close(s->question.ahead);
     store_count_logs(s->remote->opts.sq,
                      &(struct store_logs_stats){.pages = st->pages,
                                                 .pages_skipped = st->pages_skipped,
                                                 .page_bytes = st->page_bytes,
                                                 .filter_bytes = st->filter_bytes,
                                                 .lines = st->block_lines,
-                                                .ahead = st->ahead});
+                                                .ahead = st->ahead,
+                                                .deleted = st->deleted});
+    logremote_tombs_close(&s->tombs);
     mem_free(s);
     return e;
-}
-
-static int64_t ns_of(int64_t ms)
-{
-    return ms > INT64_MAX / NS_PER_MS   ? INT64_MAX
-           : ms < INT64_MIN / NS_PER_MS ? INT64_MIN
-                                        : ms * NS_PER_MS;
 }
 
 static struct logstretch plan(struct logremote *r, struct arena *a,
@@ -296,7 +289,7 @@ static struct logstretch plan(struct logremote *r, struct arena *a,
                               struct logstretch_block **ret_blocks, size_t *ret_n)
 {
     struct store_query *sq = r->opts.sq;
-    int64_t from_ns = bounded_start(sq, req->start_ns, req->end_ns), to_ns = req->end_ns;
+    int64_t from_ns = logremote_start(sq, req->start_ns, req->end_ns), to_ns = req->end_ns;
     const struct blockset_times *times = NULL;
     struct logstretch_block *blocks;
     size_t n = 0;
@@ -305,8 +298,9 @@ static struct logstretch plan(struct logremote *r, struct arena *a,
         store_log_times(sq, a, logblock_ms(from_ns), logblock_ms(to_ns - 1), &times, &n);
     blocks = arena_array(a, struct logstretch_block, n);
     for (size_t i = 0; i < n; i++)
-        blocks[i] = (struct logstretch_block){ns_of(times[i].min_ms), ns_of(times[i].max_ms),
-                                              times[i].bytes, times[i].series};
+        blocks[i] =
+            (struct logstretch_block){logblock_ns(times[i].min_ms), logblock_ns(times[i].max_ms),
+                                      times[i].bytes, times[i].series};
     *ret_blocks = blocks;
     *ret_n = n;
     return logstretch_plan(a, from_ns, to_ns, req->is_forward, req->wants_first, blocks, n);
@@ -383,12 +377,12 @@ static void remote_join(struct logsource *src, struct logsource *fork)
 static void make_question(const struct logremote *r, struct arena *arena,
                           const struct logsource_request *req,
                           struct slice needles[RPC_LOGS_MAX_NEEDLES], struct logblock_bound *bound,
-                          struct question *q)
+                          struct logremote_question *q)
 {
-    *q = (struct question){.cancel = req->cancel,
-                           .stop = req->stop,
-                           .deadline_mono_ms = req->deadline_mono_ms,
-                           .side_by_side = req->side_by_side};
+    *q = (struct logremote_question){.cancel = req->cancel,
+                                     .stop = req->stop,
+                                     .deadline_mono_ms = req->deadline_mono_ms,
+                                     .side_by_side = req->side_by_side};
     q->bound = req->logs && bound_of(req->logs, bound) ? bound : NULL;
     if (req->piece && (req->piece->fp_first || req->piece->fp_last != UINT64_MAX)) {
         q->fp_first = req->piece->fp_first;
@@ -407,7 +401,7 @@ static void make_question(const struct logremote *r, struct arena *arena,
 /* The question's texts outlive the blocks that were opened for it. */
 struct logsource_ahead {
     struct logopened *opened;
-    struct question question;
+    struct logremote_question question;
     struct slice needles[RPC_LOGS_MAX_NEEDLES];
     struct logblock_bound bound;
 };
@@ -439,10 +433,19 @@ static struct err *remote_select(struct logsource *src, struct arena *arena,
     s->req = *req;
     make_question(r, arena, req, s->needles, &s->bound, &s->question);
     if (req->ahead)
-        s->ahead = take_opened(req->ahead);
+        s->question.ahead = take_opened(req->ahead);
     s->left =
         req->piece ? plan_piece(req->piece, req->is_forward) : plan(r, arena, req, &blocks, &n);
-    if ((e = open_stretch(s))) { /* what fails at once fails here */
+    if (!(e = logremote_tombs_open(r, &req->matchers,
+                                   (struct logremote_range){req->start_ns, req->end_ns},
+                                   &s->tombs))) {
+        if (s->tombs.lines) /* the first ones may be deleted */
+            s->question.select.limit = 0;
+        e = open_stretch(s); /* what fails at once fails here */
+    }
+    if (e) {
+        logopened_close(s->question.ahead);
+        logremote_tombs_close(&s->tombs);
         mem_free(s);
         return e;
     }
@@ -492,73 +495,4 @@ void logremote_init(struct logremote *r, const struct logremote_opts *opts)
                                              .ahead_done = remote_ahead_done};
 
     *r = (struct logremote){.source = {&ops}, .opts = *opts};
-}
-
-/* ---- streams ---- */
-
-struct logremote_streams {
-    struct answer answer;
-    bool is_open; /* else the range is empty */
-    struct logsource_stats stats;
-};
-
-struct err *logremote_streams(struct logremote *r, struct matchers ms, struct logremote_range range,
-                              struct logremote_streams **ret)
-{
-    struct store_query *sq = r->opts.sq;
-    struct question q = {.select = {.kind = RPC_LOGS_STREAMS,
-                                    .matchers = ms,
-                                    .from_ns = bounded_start(sq, range.start_ns, range.end_ns),
-                                    .to_ns = range.end_ns,
-                                    .max_streams = r->opts.max_streams},
-                         .cancel = sq->opts.cancel,
-                         .deadline_mono_ms = sq->opts.deadline_mono_ms};
-    struct logremote_streams *s = mem_new(struct logremote_streams);
-    struct err *e = NULL;
-
-    s->is_open = q.select.from_ns < q.select.to_ns;
-    if (s->is_open && (e = answer_open(r, &q, &s->stats, NULL, &s->answer))) {
-        mem_free(s);
-        return e;
-    }
-    *ret = s;
-    return NULL;
-}
-
-bool logremote_streams_next(struct logremote_streams *s, struct logremote_stream *ret)
-{
-    struct logjoin_stream st;
-
-    if (!s->is_open || !logjoin_stream(s->answer.join, &st))
-        return false;
-    *ret = (struct logremote_stream){st.fp, st.labels, st.entries, st.bytes};
-    return true;
-}
-
-struct err *logremote_streams_close(struct logremote_streams *s)
-{
-    struct err *e = s->is_open ? answer_close(&s->answer) : NULL;
-
-    mem_free(s);
-    return e;
-}
-
-/* ---- names ---- */
-
-struct err *logremote_names(struct logremote *r, struct matchers ms, struct slice label,
-                            struct logremote_range range, struct store_names *ret)
-{
-    struct store_query *sq = r->opts.sq;
-    struct rpc_logs_select select = {.kind = label.ptr ? RPC_LOGS_VALUES : RPC_LOGS_NAMES,
-                                     .matchers = ms,
-                                     .from_ns = bounded_start(sq, range.start_ns, range.end_ns),
-                                     .to_ns = range.end_ns,
-                                     .name = label.ptr ? label : SLICE_EMPTY,
-                                     .max_streams = r->opts.max_streams};
-
-    if (select.from_ns >= select.to_ns) {
-        *ret = (struct store_names){0};
-        return NULL;
-    }
-    return store_log_names(sq, &select, since_ms(r, select.from_ns), ret);
 }

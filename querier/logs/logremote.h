@@ -18,6 +18,9 @@
  * Order: streams by fingerprint, which is how ingesters and blocks have them; so one of them at a time is merged, and
  * what is held is a few frames of each ingester, a few pages of each block of the stretch, and the lines of one moment.
  *
+ * What is deleted of the tenant's lines (common/block/tombstone_list.h) is left out last, over what was joined: the list is taken
+ * when a select begins, and where nothing of the range is on it nothing else is done.
+ *
  * What the pipeline's first line filters look for (pipeline_needles()) is handed to ingesters and blocks, which leave out
  * lines without it, most of them unread; a bound on a field (pipeline_bound()) to blocks.
  *
@@ -62,13 +65,15 @@ struct logremote_stream {
     struct hash128 fp;
     struct labels labels; /* lent until the next */
     /* Of the replica that has most, and of all blocks. Where a range begins or ends within a frame (loghead.h) all of it counts;
-     * within a block, the range's share of its time. What is in a block and not yet dropped by ingesters counts twice. */
+     * within a block, the range's share of its time. What is in a block and not yet dropped by ingesters counts twice.
+     * Of streams that deletions are about the lines are counted that are left, which takes to read them. */
     uint64_t entries, bytes;
 };
 struct logremote_streams;
-/* Streams with entries in the range, each once, by fingerprint. */
+/* Streams with entries in the range that are not deleted, each once: by fingerprint, but for those that deletions are about,
+ * which come last. wants_volume: else entries and bytes mean nothing, and of each of the latter one line is enough. */
 ORR_CHECKED struct err *logremote_streams(struct logremote *r, struct matchers ms,
-                                          struct logremote_range range,
+                                          struct logremote_range range, bool wants_volume,
                                           struct logremote_streams **ret);
 bool logremote_streams_next(struct logremote_streams *s, struct logremote_stream *ret);
 /* NULL, or why it ended early. Frees s. */

@@ -87,6 +87,7 @@ struct logsource_stats {
     uint64_t ingester_lines;
     uint64_t duplicates; /* lines that came more than once */
     uint64_t ahead;      /* of the blocks: their first reads were made ahead */
+    uint64_t deleted;    /* and lines that a deletion hides */
 };
 
 struct logsource_set;

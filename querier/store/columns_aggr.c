@@ -90,6 +90,22 @@ static void put(struct decoding *d, int64_t t, double v, double samples)
     d->n++;
 }
 
+/* Of a chunk that is read whole, and of whose points each stands for one sample. */
+static void put_all(struct decoding *d, const int64_t *t, const double *v, size_t n)
+{
+    struct columns *c = d->c;
+    const struct storage_point point = {1, tier_resolution_ms(d->ch->tier)};
+    size_t at = c->n + d->n;
+
+    memcpy(c->t + at, t, n * sizeof(*t));
+    memcpy(c->v + at, v, n * sizeof(*v));
+    if (c->has_hist)
+        memset((void *)(c->h + at), 0, n * sizeof(*c->h));
+    for (size_t i = 0; i < n; i++)
+        c->p[at + i] = point;
+    d->n += n;
+}
+
 static void put_hist(struct decoding *d, int64_t t, const struct histogram *h, double samples)
 {
     size_t before = d->n;
@@ -123,6 +139,10 @@ static void put_floats(struct decoding *d)
     enum columns_value value = d->c->view.value;
     const double *v = value == COLUMNS_MIN ? in->min : value == COLUMNS_MAX ? in->max : in->sum;
 
+    if (value != COLUMNS_AVERAGE && d->is_whole) {
+        put_all(d, in->t, v, in->n);
+        return;
+    }
     for (size_t i = 0; i < in->n; i++) {
         if (value == COLUMNS_AVERAGE)
             put(d, in->t[i], v[i] / in->count[i], in->count[i]);
@@ -141,7 +161,11 @@ static void put_counter(struct decoding *d)
     double at_end = in->counter[in->n_counter - 1], at_last = at_end;
     struct columns_end end = {.t = INT64_MIN};
 
-    for (size_t i = 0; i < in->n_counter; i++) {
+    if (d->is_whole && in->n_counter) {
+        put_all(d, in->counter_t, in->counter, in->n_counter);
+        end.t = in->counter_t[in->n_counter - 1];
+    }
+    for (size_t i = 0; !d->is_whole && i < in->n_counter; i++) {
         size_t before = d->n;
 
         put(d, in->counter_t[i], in->counter[i], 1);
@@ -248,68 +272,54 @@ static const struct histogram *add_hist(struct hist_counter *c, const struct his
                                               is_first ? HISTOGRAM_UNKNOWN : HISTOGRAM_NOT_RESET));
 }
 
-static void take_resets_out(struct columns *c, struct arena *a)
+/* Value i of a counter, or its histogram, without the resets before it. io_end: of c->ends, those before t[i] are done. */
+static void take_reset_out(struct columns *c, size_t i, struct aggr_counter *counter,
+                           struct hist_counter *hists, size_t *io_end)
 {
-    struct aggr_counter counter = {0};
-    struct hist_counter hists = {.arena = a};
-    const struct histogram **h = c->has_hist ? c->h : NULL;
-    size_t end = 0;
+    const struct histogram **h = c->has_hist ? &c->h[i] : NULL;
 
-    for (size_t i = 0; i < c->n; i++) {
-        if (h && h[i] ? sample_is_stale(c->v[i]) : isnan(c->v[i]))
-            continue;
-        if (h && h[i]) {
-            if (c->h[i]->hint != HISTOGRAM_GAUGE)
-                c->h[i] = add_hist(&hists, c->h[i]);
-            c->v[i] = c->h[i]->sum;
-            continue;
-        }
-        c->v[i] = aggr_counter_add(&counter, c->v[i]);
-        while (end < c->ends.len && c->ends.ptr[end].t < c->t[i])
-            end++;
-        if (end < c->ends.len && c->ends.ptr[end].t == c->t[i])
-            aggr_counter_end(&counter, c->ends.ptr[end].last);
+    if (h && *h ? sample_is_stale(c->v[i]) : isnan(c->v[i]))
+        return;
+    if (h && *h) {
+        if ((*h)->hint != HISTOGRAM_GAUGE)
+            *h = add_hist(hists, *h);
+        c->v[i] = (*h)->sum;
+        return;
     }
+    c->v[i] = aggr_counter_add(counter, c->v[i]);
+    while (*io_end < c->ends.len && c->ends.ptr[*io_end].t < c->t[i])
+        ++*io_end;
+    if (*io_end < c->ends.len && c->ends.ptr[*io_end].t == c->t[i])
+        aggr_counter_end(counter, c->ends.ptr[*io_end].last);
 }
 
 static bool is_of_window_of_next(const struct columns *c, size_t i)
 {
     int64_t span_ms = c->p[i].span_ms;
 
-    return span_ms && i + 1 < c->n && c->p[i + 1].span_ms == span_ms &&
-           c->t[i] / span_ms == c->t[i + 1] / span_ms;
-}
-
-static void move(struct columns *c, size_t to, size_t from, size_t n)
-{
-    if (to == from)
-        return;
-    memmove(c->t + to, c->t + from, n * sizeof(*c->t));
-    memmove(c->v + to, c->v + from, n * sizeof(*c->v));
-    memmove(c->p + to, c->p + from, n * sizeof(*c->p));
-    if (c->has_hist)
-        memmove(c->h + to, c->h + from, n * sizeof(*c->h));
+    /* Most are further apart, and the divisions are what takes time here. */
+    return span_ms && i + 1 < c->n && c->t[i + 1] - c->t[i] < span_ms &&
+           c->p[i + 1].span_ms == span_ms && c->t[i] / span_ms == c->t[i + 1] / span_ms;
 }
 
 /* One point for each window, so that they are evenly spaced: rate() judges by that how far it may go beyond them. The very
  * first sample stays. */
-static void thin_out(struct columns *c)
-{
-    size_t out = 0, from = 0;
-
-    for (size_t i = 1; i < c->n; i++) {
-        if (!is_of_window_of_next(c, i))
-            continue;
-        move(c, out, from, i - from);
-        out += i - from;
-        from = i + 1;
-    }
-    move(c, out, from, c->n - from);
-    c->n = out + c->n - from;
-}
-
 void columns_even_counter(struct columns *c, struct arena *a)
 {
-    take_resets_out(c, a);
-    thin_out(c);
+    struct aggr_counter counter = {0};
+    struct hist_counter hists = {.arena = a};
+    size_t out = 0, end = 0;
+
+    for (size_t i = 0; i < c->n; i++) {
+        take_reset_out(c, i, &counter, &hists, &end);
+        if (i && is_of_window_of_next(c, i))
+            continue;
+        c->t[out] = c->t[i];
+        c->v[out] = c->v[i];
+        c->p[out] = c->p[i];
+        if (c->has_hist)
+            c->h[out] = c->h[i];
+        out++;
+    }
+    c->n = out;
 }

@@ -17,6 +17,8 @@ struct found {
 };
 
 #define MAX_BATCH 4096
+#define BOOKS_BYTES                                                                                \
+    (16u << 20) /* of the batches of all blocks of a select: a batch cut short is one more read */
 
 /*
  * Series are read in batches, and then the chunks of a batch: of a block in an object store both come in few
@@ -31,36 +33,42 @@ struct block_series_source {
     bool labels_only;
     struct series_keying keying;
     struct shard_memo memo;
-    size_t room; /* bytes to read ahead; 0: the block is at hand */
+    size_t room;      /* bytes to read ahead; 0: the block is at hand */
+    size_t max_books; /* bytes of what is known of the series of a batch */
     struct block_refs refs;
     size_t at; /* the next of them to be read */
     VEC(struct found) batch;
     size_t next;                        /* of the batch */
     struct objpages_hold *index, *data; /* what is read ahead … */
     size_t index_until, data_until;     /* … of the refs, of the batch */
+    bool has_told;                      /* what the rest of the batch will take */
     struct arena *refs_arena;           /* as long as the source */
     struct arena *batch_arena;
     struct arena *arena; /* of the current series */
 };
 
-/* Keeps the metas that overlap the range. */
-static size_t overlapping(const struct block_series_source *s, struct block_chunk_meta *metas,
-                          size_t n)
+/* Keeps the metas that overlap the range, in a. */
+static void keep_overlapping(const struct block_series_source *s, struct arena *a,
+                             const struct block_chunk_meta *metas, size_t n, struct found *ret)
 {
     size_t out = 0;
 
+    ret->metas = arena_array(a, struct block_chunk_meta, n);
     for (size_t i = 0; i < n; i++)
         if (metas[i].max_t >= s->min_ms && metas[i].min_t <= s->max_ms)
-            metas[out++] = metas[i];
-    return out;
+            ret->metas[out++] = metas[i];
+    ret->n_metas = out;
 }
 
-/* The chunks of the batch from next on, as many as there is room for. In the order of the file those that follow
- * are told of. */
+/*
+ * The chunks of the batch from next on, as many as there is room for. In the order of the file those that follow are told of, too,
+ * once: a read that goes on over all of them leaves nothing to be fetched later. If something was after all, they are again.
+ */
 static struct err *read_ahead(struct block_series_source *s)
 {
+    bool is_telling = !s->keying.is_keyed && !s->has_told;
     VEC(struct block_chunk_list) lists = {0};
-    size_t bytes = 0, ahead = s->keying.is_keyed ? 0 : BLOCK_READER_AHEAD;
+    size_t bytes = 0;
     struct err *e;
 
     if (s->next < s->data_until || !s->room || s->next == s->batch.len)
@@ -68,7 +76,8 @@ static struct err *read_ahead(struct block_series_source *s)
     block_reader_unhold(s->r, s->data);
     s->data = NULL;
     s->data_until = s->next;
-    for (size_t i = s->next; i < s->batch.len && (i == s->next || bytes < s->room + ahead); i++) {
+    for (size_t i = s->next; i < s->batch.len && (i == s->next || bytes < s->room || is_telling);
+         i++) {
         const struct found *f = &s->batch.ptr[i];
         bool is_ahead = i > s->next && bytes >= s->room;
 
@@ -77,6 +86,7 @@ static struct err *read_ahead(struct block_series_source *s)
         s->data_until += !is_ahead;
     }
     e = block_reader_hold_chunks(s->r, lists.ptr, lists.len, &s->data);
+    s->has_told = is_telling || !objpages_hold_has_read(s->data);
     vec_done(&lists);
     return e;
 }
@@ -91,7 +101,7 @@ static struct err *load_chunks(struct block_series_source *s, const struct found
     struct err *e = read_ahead(s);
 
     if (!e)
-        e = block_reader_chunks(s->r, s->arena, f->metas, n, chunks);
+        e = block_reader_held_chunks(s->r, s->arena, s->data, f->metas, n, chunks);
     for (size_t i = 0; !e && i < n; i++)
         out[i] = (struct columns_chunk){
             .chunk = chunks[i], .tier = s->tier, .deleted = deleted, .n_deleted = n_deleted};
@@ -138,7 +148,7 @@ static struct err *read_ahead_index(struct block_series_source *s)
     return e;
 }
 
-/* The next ref's series into a; *ret_has false: it is not one of ours. */
+/* The next ref's series, as much of it as is needed, into a; *ret_has false: it is not one of ours. */
 static struct err *read_one(struct block_series_source *s, struct arena *a, struct found *ret,
                             bool *ret_has)
 {
@@ -152,16 +162,19 @@ static struct err *read_one(struct block_series_source *s, struct arena *a, stru
         s->at++;
         return NULL;
     }
-    if ((e = read_ahead_index(s)) || (e = block_reader_series(s->r, a, ref, &in)))
+    /* The entry's bytes are not kept: the more series a batch has, the fewer reads. */
+    arena_reset(s->arena);
+    if ((e = read_ahead_index(s)) || (e = block_reader_series(s->r, s->arena, ref, &in)))
         return e;
     s->at++;
-    *ret = (struct found){.ref = ref, .labels = in.labels, .metas = in.chunks};
+    *ret = (struct found){.ref = ref};
     if (needs_fp)
         ret->fp = labels_fingerprint(in.labels);
     if (!is_in_shard(s, ref, ret->fp) ||
         !block_reader_reaches(s->r, ref, in.chunks, in.n_chunks, s->min_ms, s->max_ms))
         return NULL;
-    ret->n_metas = overlapping(s, in.chunks, in.n_chunks);
+    ret->labels = (struct labels){arena_copy(a, in.labels.ptr, in.labels.n), in.labels.n};
+    keep_overlapping(s, a, in.chunks, in.n_chunks, ret);
     *ret_has = true;
     return NULL;
 }
@@ -173,13 +186,14 @@ static struct err *read_batch(struct block_series_source *s)
 
     vec_clear(&s->batch);
     s->next = s->data_until = 0;
+    s->has_told = false;
     while (!e && s->at < s->refs.n && s->batch.len < most) {
         struct found f;
         bool has;
 
         /* Neither more than the index that is held, nor more books than there is room for. */
         if (s->batch.len && (s->at >= s->index_until || bytes >= s->room + BLOCK_READER_AHEAD ||
-                             arena_used(s->batch_arena) >= s->room))
+                             arena_used(s->batch_arena) >= s->max_books))
             break;
         if (!s->batch.len)
             arena_reset(s->batch_arena);
@@ -320,6 +334,7 @@ struct err *series_source_block(const struct block_reader *r, struct matchers ms
     if (s->keying.shard_count > 1)
         s->memo = shard_memo_of(block_reader_meta(r)->ulid, s->keying.shard_count);
     s->room = block_reader_room(r, n_together);
+    s->max_books = ORR_MAX(s->room, BOOKS_BYTES / ORR_MAX(n_together, 1u));
     s->refs_arena = arena_new(0);
     s->batch_arena = arena_new(0);
     s->arena = arena_new(0);

@@ -68,8 +68,12 @@ struct store *store_new(const struct store_opts *opts)
         s->blocks = new_blockset(s, SLICE("metrics"), opts);
         s->log_blocks = new_blockset(s, SLICE("logs"), opts);
     }
-    if (opts->objstore)
-        s->tombs = tombset_new(opts->objstore, opts->tombstone_max_age_ms, !opts->local_root);
+    if (opts->objstore) {
+        s->tombs = tombset_new(opts->objstore, SLICE("metrics"), opts->tombstone_max_age_ms,
+                               !opts->local_root);
+        s->log_tombs = tombset_new(opts->objstore, SLICE("logs"), opts->tombstone_max_age_ms,
+                                   !opts->local_root);
+    }
     if (s->blocks && opts->server)
         s->serve = block_serve_new(s->blocks, opts->server);
     return s;
@@ -88,6 +92,7 @@ void store_free(struct store *s)
     page_disk_close(s->disk);
     block_heads_free(s->heads);
     tombset_free(s->tombs);
+    tombset_free(s->log_tombs);
     fanout_suspects_free(s->suspects);
     fanout_suspects_free(s->owner_suspects);
     mem_free((void *)s->opts.self);
@@ -104,10 +109,15 @@ void store_hint(struct store *s, struct slice signal, struct slice tenant, uint6
         blockset_hint(bs, tenant, version);
 }
 
-void store_hint_tombstones(struct store *s, struct slice tenant, uint64_t version)
+void store_hint_tombstones(struct store *s, struct slice signal, struct slice tenant,
+                           uint64_t version)
 {
-    if (s->tombs)
-        tombset_hint(s->tombs, tenant, version);
+    struct tombset *ts = slice_eq_cstr(signal, "metrics") ? s->tombs
+                         : slice_eq_cstr(signal, "logs")  ? s->log_tombs
+                                                          : NULL;
+
+    if (ts)
+        tombset_hint(ts, tenant, version);
 }
 
 void store_stats_get(struct store *s, struct store_stats *ret)
@@ -132,6 +142,8 @@ void store_stats_get(struct store *s, struct store_stats *ret)
     store_logs_stats_get(s, &ret->logs);
     if (s->tombs)
         tombset_stats_get(s->tombs, &ret->tombstones);
+    if (s->log_tombs)
+        tombset_stats_get(s->log_tombs, &ret->log_tombstones);
     if (s->pages)
         objpages_stats_get(s->pages, &ret->pages);
     if (s->heads)
@@ -609,20 +621,31 @@ struct err *store_select_raw(struct store_query *sq, struct matchers ms, int64_t
 
 /* ---- without what is deleted ---- */
 
-struct err *store_tombstones(struct store_query *sq, struct tombstone_list **ret)
+static struct err *take_tombstones(struct store_query *sq, struct tombset *ts,
+                                   struct tombstone_list **ret)
 {
     bool is_stale;
     struct err *e;
 
-    if (!sq->store->tombs) {
+    if (!ts) {
         *ret = tombstone_list_new(sq->opts.tenant);
         return NULL;
     }
-    e = tombset_get(sq->store->tombs, sq->opts.tenant, ret, &is_stale);
+    e = tombset_get(ts, sq->opts.tenant, ret, &is_stale);
     if (!e && is_stale)
         store_query_warn(sq, SLICE("the object store did not answer: what was deleted in the last "
                                    "minutes may still be in the answer"));
     return e;
+}
+
+struct err *store_tombstones(struct store_query *sq, struct tombstone_list **ret)
+{
+    return take_tombstones(sq, sq->store->tombs, ret);
+}
+
+struct err *store_log_tombstones(struct store_query *sq, struct tombstone_list **ret)
+{
+    return take_tombstones(sq, sq->store->log_tombs, ret);
 }
 
 /* What of a deletion can be told by points of the range: whole windows, and those seen from before it. */

@@ -82,8 +82,9 @@ void store_free(struct store *s); /* NULL is allowed */
 /* The catalogue of this tenant and signal ("metrics", "logs"; others are passed over) has a newer version. Any
  * thread. */
 void store_hint(struct store *s, struct slice signal, struct slice tenant, uint64_t version);
-/* The tombstones of this tenant have a newer version. Any thread. */
-void store_hint_tombstones(struct store *s, struct slice tenant, uint64_t version);
+/* The same of the tombstones. */
+void store_hint_tombstones(struct store *s, struct slice signal, struct slice tenant,
+                           uint64_t version);
 
 struct store_owned_stats {
     uint64_t own, asked; /* blocks of selects: read here, asked of an owner */
@@ -97,7 +98,8 @@ struct store_logs_stats {
     uint64_t blocks; /* read */
     uint64_t skipped[BLOCK_SKIP_REASONS];                           /* not opened */
     uint64_t pages, pages_skipped, page_bytes, filter_bytes, lines; /* logblock_stats */
-    uint64_t ahead; /* of the blocks: their first reads were made ahead */
+    uint64_t ahead;   /* of the blocks: their first reads were made ahead */
+    uint64_t deleted; /* lines that a deletion hid */
 };
 struct store_stats {
     struct store_logs_stats logs;
@@ -107,7 +109,7 @@ struct store_stats {
     uint64_t tier_blocks[TIERS]; /* blocks read by selects: as measured, of 5 minutes, of an hour */
     uint64_t skipped[BLOCK_SKIP_REASONS]; /* blocks that were not opened */
     struct blockset_stats blocks, log_blocks;
-    struct tombset_stats tombstones;
+    struct tombset_stats tombstones, log_tombstones;
     struct block_heads_stats heads;
     struct page_disk_stats disk; /* all 0 without one */
     struct objpages_stats pages; /* all 0 when blocks are in local_root */
@@ -185,6 +187,10 @@ ORR_CHECKED struct err *store_exemplars(struct store_query *sq, const struct mat
  * log lines have no owners: whoever runs the query reads them.
  */
 
+/*
+ * What is deleted of the tenant's lines, as store_tombstones(). Taken before what it is applied to.
+ */
+ORR_CHECKED struct err *store_log_tombstones(struct store_query *sq, struct tombstone_list **ret);
 /*
  * Starts method at the ingesters that may hold lines which came at since_ms (Unix ms, wall clock) or later; with a bucket
  * ingester_lookback_ms ago at the earliest. ERR_UNAVAILABLE: none is known.

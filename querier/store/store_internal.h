@@ -12,7 +12,7 @@ struct store {
     struct job_pool *jobs;                /* that wait for the object store; NULL as pages */
     struct objpages *pages;               /* NULL: blocks are mapped, or there are none */
     struct blockset_room *room;           /* of both sets; NULL as pages */
-    struct tombset *tombs;                /* NULL: there is no bucket */
+    struct tombset *tombs, *log_tombs;    /* NULL: there is no bucket */
     struct fanout_suspects *suspects, *owner_suspects;
     struct block_serve *serve; /* NULL: blocks are not read for others */
     struct store_owned_stats owned;

@@ -94,6 +94,7 @@ void store_count_logs(struct store_query *sq, const struct store_logs_stats *add
     METRIC_ADD(sum->filter_bytes, add->filter_bytes);
     METRIC_ADD(sum->lines, add->lines);
     METRIC_ADD(sum->ahead, add->ahead);
+    METRIC_ADD(sum->deleted, add->deleted);
 }
 
 void store_logs_stats_get(struct store *s, struct store_logs_stats *ret)
@@ -108,7 +109,8 @@ void store_logs_stats_get(struct store *s, struct store_logs_stats *ret)
                                      .page_bytes = METRIC_GET(l->page_bytes),
                                      .filter_bytes = METRIC_GET(l->filter_bytes),
                                      .lines = METRIC_GET(l->lines),
-                                     .ahead = METRIC_GET(l->ahead)};
+                                     .ahead = METRIC_GET(l->ahead),
+                                     .deleted = METRIC_GET(l->deleted)};
     for (int i = 0; i < BLOCK_SKIP_REASONS; i++)
         ret->skipped[i] = METRIC_GET(l->skipped[i]);
 }

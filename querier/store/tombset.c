@@ -7,7 +7,6 @@
 #include "common/base/spell.h"
 #include "querier/store/lookout.h"
 
-#define SIGNAL SLICE("metrics")
 #define LOOK_THREADS 8
 #define ATTEMPTS 4
 
@@ -24,6 +23,7 @@ struct tomb_entry {
 
 struct tombset {
     struct objstore *objstore;
+    struct slice signal;
     int64_t max_age_ms;
     struct lock lock;
     struct map tenants; /* struct tomb_entry */
@@ -34,11 +34,13 @@ struct tombset {
 
 static lookout_fn look;
 
-struct tombset *tombset_new(struct objstore *objstore, int64_t max_age_ms, bool may_hang)
+struct tombset *tombset_new(struct objstore *objstore, struct slice signal, int64_t max_age_ms,
+                            bool may_hang)
 {
     struct tombset *ts = mem_new(struct tombset);
 
     ts->objstore = objstore;
+    ts->signal = signal;
     ts->max_age_ms = max_age_ms;
     ts->lookout = lookout_new(may_hang ? LOOK_THREADS : 0, look, ts);
     lock_init(&ts->lock, LOCK_CACHE);
@@ -111,12 +113,9 @@ void tombset_stats_get(struct tombset *ts, struct tombset_stats *ret)
     *ret = ts->stats;
     ret->lists = ts->tenants.len;
     MAP_FOREACH (e, &ts->tenants) {
-        struct tomb_entry *t = e->value;
-        size_t n = 0;
+        const struct tomb_entry *t = e->value;
 
-        if (t->list)
-            (void)tombstone_list_all(t->list, &n);
-        ret->tombstones += n;
+        ret->tombstones += t->list ? tombstone_list_open(t->list) : 0;
     }
     lock_release(&ts->lock);
 }
@@ -158,7 +157,7 @@ static struct err *check_gone(struct tombset *ts, struct tomb_entry *t, struct s
     if (!was_there)
         return NULL;
     a = arena_new(0);
-    e = objstore_stays_absent(ts->objstore, slice_cstr(tombstone_list_key(a, SIGNAL, tenant)),
+    e = objstore_stays_absent(ts->objstore, slice_cstr(tombstone_list_key(a, ts->signal, tenant)),
                               &is_absent);
     arena_free(a);
     if (!e && !is_absent)
@@ -204,9 +203,9 @@ static struct err *look(void *arg, struct slice tenant)
     t = entry_of(ts, tenant);
     hinted = t->hinted;
     lock_release(&ts->lock);
-    e = tombstone_list_stat(ts->objstore, SIGNAL, tenant, etag);
+    e = tombstone_list_stat(ts->objstore, ts->signal, tenant, etag);
     if (!e && !is_same(ts, t, etag))
-        e = tombstone_list_load(ts->objstore, SIGNAL, tenant, &l, etag);
+        e = tombstone_list_load(ts->objstore, ts->signal, tenant, &l, etag);
     if (!e && !etag[0] && (e = check_gone(ts, t, tenant)))
         tombstone_list_unref(l);
     if (!e)

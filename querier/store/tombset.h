@@ -18,8 +18,9 @@
 
 struct tombset;
 
-/* may_hang: of the store; looks get threads of their own then (lookout.h). */
-struct tombset *tombset_new(struct objstore *objstore, int64_t max_age_ms, bool may_hang);
+/* Of one signal, which outlives it. may_hang: of the store; looks get threads of their own then (lookout.h). */
+struct tombset *tombset_new(struct objstore *objstore, struct slice signal, int64_t max_age_ms,
+                            bool may_hang);
 void tombset_free(struct tombset *ts); /* when no call is under way; NULL is allowed */
 /* A newer version became known. */
 void tombset_hint(struct tombset *ts, struct slice tenant, uint64_t version);

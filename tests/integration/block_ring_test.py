@@ -10,7 +10,8 @@ import time
 import urllib.parse
 
 from orrery_test import Cluster, api, check, http_call, main, push_ok, wait_for
-from s3_store_test import now_ms, swift
+from s3_server import a_server
+from s3_store_test import now_ms
 
 SERIES = 300
 WINDOWS = 6
@@ -33,7 +34,7 @@ class Town:
     """A cluster with blocks in a bucket, whose queriers keep no answers."""
 
     def __init__(self, t):
-        self.server = swift(t)
+        self.server = a_server(t)
         os.environ.update(self.server.keys)  # handed on to the cluster's script
         self.config = os.path.join(t.dir, "ring.yml")
         self.configure(0)

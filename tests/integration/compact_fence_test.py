@@ -7,8 +7,6 @@ of what is live deleted, nothing left over. With and without shards.
 The bucket is a directory, where a conditional put holds a lock: one that sleeps within it keeps the other from the catalogue until it wakes. That
 is waited for a while, and counted.
 
-The bucket is a directory also when TEST_BUCKET says otherwise: steps are those of the directory's own writes.
-
 Without STEPS=all only some of the steps are taken, evenly spread, from a random start; SEED=n takes the same ones again."""
 import collections
 import concurrent.futures
@@ -19,8 +17,8 @@ import signal
 import time
 import urllib.parse
 
-from kill_steps_test import chosen, files_below
-from orrery_test import Failure, Single, TENANT, check, http_call, main, push_ok, samples_of, wait_for
+from kill_steps import chosen, files_below
+from orrery_test import Failure, Single, TENANT, check, http_call, in_a_directory, main, push_ok, samples_of, wait_for
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -171,6 +169,7 @@ def one_step(t, made, args, want, n):
 
 
 def race(t, args, some):
+    in_a_directory("steps are fault points of a directory's store; two compactors on S3 are in writers_test.py")
     made, want = prepare(t, args)
     names = trace_of(t, made, args, want)
     first = next(i for i, name in enumerate(names) if name.startswith("block_store"))  # what comes before is the start

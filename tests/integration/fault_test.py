@@ -15,7 +15,8 @@ def now_ms():
 
 
 class Load:
-    """Writers that keep a ledger of what was acknowledged, and readers that note failed reads."""
+    """Writers that keep a ledger of what was acknowledged, and readers that note failed reads. Of samples; another kind of data has
+    its own batch(), send(), note() and ask()."""
 
     def __init__(self, ingesters, queriers, writers=2, series=50):
         self.ingesters, self.queriers, self.series = ingesters, queriers, series
@@ -31,22 +32,36 @@ class Load:
         for th in self.threads:
             th.start()
 
+    def batch(self, writer, n):
+        t = now_ms()
+        return [({"__name__": "load", "writer": str(writer), "k": str(k)}, [(t, float(n + k))])
+                for k in range(self.series)]
+
+    def send(self, addr, batch):
+        """The HTTP status."""
+        return push(addr, batch, timeout=10).status
+
+    def note(self, batch):
+        """That it was acknowledged. Under the lock."""
+        for labels, [(at, v)] in batch:
+            self.ledger.setdefault((labels["writer"], labels["k"]), {})[at] = v
+
+    def ask(self, addr):
+        query(addr, "count(load)", now_ms(), timeout=30)
+
     def write(self, writer):
         rng, n = random.Random(writer), 0
         while not self.stopping.is_set():
-            t = now_ms()
-            batch = [({"__name__": "load", "writer": str(writer), "k": str(k)}, [(t, float(n + k))])
-                     for k in range(self.series)]
+            batch = self.batch(writer, n)
             # a client retries the same write until it gets its 2xx
             while not self.stopping.is_set():
                 try:
-                    status = push(rng.choice(self.ingesters), batch, timeout=10).status
+                    status = self.send(rng.choice(self.ingesters), batch)
                 except OSError:
                     status = 0
                 if status // 100 == 2:
                     with self.lock:
-                        for labels, [(at, v)] in batch:
-                            self.ledger.setdefault((labels["writer"], labels["k"]), {})[at] = v
+                        self.note(batch)
                         self.acknowledged += len(batch)
                     break
                 self.refused += 1
@@ -59,7 +74,7 @@ class Load:
         while not self.stopping.is_set():
             addr = rng.choice(self.queriers)
             try:
-                query(addr, "count(load)", now_ms(), timeout=30)
+                self.ask(addr)
             except (Failure, OSError) as e:
                 self.failed_reads.append(f"{addr}: {e}")
             self.reads += 1

@@ -1,52 +1,33 @@
 #!/usr/bin/env python3
-"""kill -9 at every step. An undisturbed run of flush, compaction, retention and deletion is watched, and each thing it does to a
-disk or the bucket is a step: a fault point passed (ORRERY_FAULT=TRACE, common/base/fault.c), or a request to Swift that
-writes. Then the same again, killed at the n-th step, for every n, and started anew: no sample may be lost or counted
+"""kill -9 at every step of flush, compaction, retention and deletion of metrics (kill_steps.py): no sample may be lost or counted
 twice, what was deleted may not be seen again, and nothing may be left over. So a step that is added is walked through, too.
 
 Deletions: series (tombstone, rewritten block, old block, tombstone off the list) and tenants (orreryctl, killed itself or with the
-process beside it killed). They begin with a bucket and a log that are there already, of a run that was not disturbed.
-
-Without STEPS=all only some of the steps are taken, evenly spread, from a random start; SEED=n takes the same ones again."""
+process beside it killed). They begin with a bucket and a log that are there already, of a run that was not disturbed."""
 import collections
-import concurrent.futures
 import http.client
-import json
 import os
-import random
 import shutil
 import subprocess
-import threading
-import time
 import urllib.parse
 
-import s3_proxy
-from orrery_test import (BIN, Failure, Single, TENANT, api, check, http_call, main, push_ok, samples_of, wait_for)
-from s3_server import the_swift
+import kill_steps
+from kill_steps import HOUR, files_below, now_ms, chosen, traced, walk, walk_on_disk, walk_on_swift
+from orrery_test import BIN, Failure, TENANT, api, check, http_call, in_a_directory, main, push_ok, samples_of
 
-HOUR = 3_600_000
 WINDOW, STEP, SERIES = 2 * HOUR, 300_000, 3
-ARGS = ["--compactor.poll-interval=200ms", "--compactor.early-wait=200ms", "--compactor.drop-delay=100ms",
-        "--compactor.retry-min=100ms", "--compactor.retry-max=500ms", "--compactor.compaction-interval=200ms",
-        "--compactor.sweep-interval=200ms", "--compactor.deletion-delay=500ms", "--compactor.orphan-age=2s",
-        "--limits.compactor-blocks-retention-period=120h"]
-WORKERS = 4
 
 
-def now_ms():
-    return int(time.time() * 1000)
-
-
-class Run:
+class Run(kill_steps.Run):
     """Two windows that have expired and six that become one block of 12 h, written, flushed and waited for."""
+    SIGNAL = "metrics"
 
     def __init__(self, t, name, args=(), env=None):
-        self.o = Single(t, name, args=[*ARGS, *args], env=env)
+        super().__init__(t, name, ["--limits.compactor-blocks-retention-period=120h", *args], env)
         day = now_ms() // (24 * HOUR) * 24 * HOUR
         self.kept_from = day - 2 * 24 * HOUR
         self.batches = [self.batch(day - 9 * 24 * HOUR + w * WINDOW) for w in range(2)]
         self.batches += [self.batch(self.kept_from + w * WINDOW) for w in range(6)]
-        self.kills = 0
 
     @staticmethod
     def batch(start):
@@ -60,34 +41,8 @@ class Run:
                 out[tuple(sorted(labels.items()))].update({at: v for at, v in points if at >= self.kept_from})
         return out
 
-    def start_again(self):
-        """After it has been killed: from now on nothing happens to it."""
-        self.o.kill()
-        self.kills += 1
-        self.o.env.pop("ORRERY_FAULT", None)
-        self.o.start()
-        self.o.wait_ready()
-
-    def until_done(self, what, fn, seconds=60):
-        """Repeats it until it has succeeded; starts the process again when that has ended."""
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                if self.o.alive() and fn():
-                    return
-            except (OSError, http.client.HTTPException, Failure, SystemExit):
-                pass
-            if not self.o.alive():
-                self.start_again()
-            elif time.monotonic() > deadline:
-                raise Failure(f"{what}: {self.state()}")
-            else:
-                time.sleep(0.1)
-
-    def end(self):
-        """Logs and chunk files are allocated beforehand: dozens of directories like this one fill the memory that they are in."""
-        self.o.kill()
-        shutil.rmtree(self.o.dir)
+    def expected_count(self):
+        return sum(len(v) for v in self.expected().values())
 
     def read(self, start, tenant=TENANT):
         """The step that kills may yet be to come."""
@@ -100,85 +55,21 @@ class Run:
         for i, batch in enumerate(self.batches):
             self.until_done(f"push {i}", lambda: push_ok(self.o.addr, batch) or True)
 
-    def flush(self):
-        r = http_call(self.o.addr, "POST", f"/ingester/flush?tenant={TENANT}", timeout=30)
-        return r.status // 100 == 2
-
-    def settle(self):
-        self.until_done("flush", self.flush)
-        self.until_done("what was written is once in one block and nothing else is there", self.is_settled)
-
-    def segments(self):
+    def rest(self):
         return files_below(f"{self.o.dir}/data/segments")
-
-    def is_settled(self):
-        blocks = self.blocks()
-        want = sum(len(v) for v in self.expected().values())
-        return (sum(b["samples"] for b in blocks) == want and len(blocks) == 1 and not self.leftovers(blocks)
-                and not self.segments())
-
-    def state(self):
-        blocks = self.blocks()
-        return (f"{sum(b['samples'] for b in blocks)} samples in {[b['ulid'] for b in blocks]}; left over: "
-                f"{self.leftovers(blocks)[:20]}; segments: {self.segments()[:5]}")
 
     def check_end(self):
         got = {k: {at: float(v) for at, v in points.items()}
                for k, points in self.read(self.batches[0][0][1][0][0] - 1).items()}
         check(got == self.expected(), f"other samples: {({k: len(v) for k, v in got.items()})}")
-        check(not files_below(f"{self.o.dir}/data/compactor/work"), "compactor/work holds something")
-
-    def all(self):
-        self.write()
-        self.settle()
-        self.check_end()
 
 
-def files_below(root):
-    return [os.path.join(d, f)[len(root) + 1:] for d, _, names in os.walk(root) for f in names]
+class OnDisk(kill_steps.OnDisk, Run):
+    pass
 
 
-class OnDisk(Run):
-    """Also when TEST_BUCKET says otherwise."""
-
-    def __init__(self, t, name, args=(), env=None):
-        self.root = f"{t.dir}/{name}/data/bucket"
-        super().__init__(t, name, [*args, f"--storage.path={self.root}"], env)
-
-    def bucket(self):
-        return self.root
-
-    def blocks(self):
-        try:
-            with open(f"{self.bucket()}/metrics/{TENANT}/catalogue", encoding="utf-8") as f:
-                return json.load(f)["blocks"]
-        except FileNotFoundError:
-            return []
-
-    def leftovers(self, blocks):
-        live = {f"metrics/{TENANT}/{b['ulid']}" for b in blocks}
-        ours = {f"metrics/{TENANT}/catalogue", ".orrery/lock"}
-        return [f for f in files_below(self.bucket()) if f not in ours and "/".join(f.split("/")[:3]) not in live]
-
-
-class OnSwift(Run):
-    """One compactor alone, without leases: with them it would have to wait after each kill until its own has run out. What
-    becomes of them is in writers_test.py."""
-
-    def __init__(self, t, name, args=()):
-        self.server, self.name = the_swift(), name.replace("_", "-")
-        self.proxy = s3_proxy.S3Proxy(t, self.server.endpoint)
-        super().__init__(t, name, [*args, "--storage.backend=s3", f"--s3.endpoint={self.proxy.endpoint}",
-                                   f"--s3.bucket={self.name}", "--s3.create-bucket", "--s3.one-writer=false"], self.server.keys)
-
-    def blocks(self):
-        r = self.server.request("GET", f"/{self.name}/metrics/{TENANT}/catalogue")
-        return json.loads(r.body)["blocks"] if r.status == 200 else []
-
-    def leftovers(self, blocks):
-        live = {f"metrics/{TENANT}/{b['ulid']}" for b in blocks}
-        return [k for k in self.server.keys_in(self.name) if k.startswith(f"metrics/{TENANT}/01") and
-                "/".join(k.split("/")[:3]) not in live]
+class OnSwift(kill_steps.OnSwift, Run):
+    pass
 
 
 class Deleting:
@@ -226,10 +117,7 @@ class Deleting:
 
     def is_done(self):
         self.is_hidden()
-        blocks = self.blocks()
-        want = sum(len(v) for v in self.expected().values())
-        return (sum(b["samples"] for b in blocks) == want and len(blocks) == 1 and not self.leftovers(blocks)
-                and not self.segments() and self.tombstones() == [])
+        return self.is_settled() and self.tombstones() == []
 
     def finish(self):
         self.until_done("the deletion to be acknowledged", self.delete)
@@ -256,81 +144,12 @@ class DeletingOnSwift(Deleting, OnSwift):
         super().__init__(t, name, self.ARGS)
 
 
-def chosen(n, some):
-    """All of the steps 0 … n-1, or some of them."""
-    if os.environ.get("STEPS") == "all" or n <= some:
-        return list(range(n))
-    seed = int(os.environ.get("SEED", random.randrange(1000)))
-    print(f"   SEED={seed}", flush=True)
-    start = random.Random(seed).random()
-    return [int((i + start) * n / some) for i in range(some)]
-
-
-def walk(steps, names, one):
-    """Calls one(n) for each step, some at a time; it returns how often the process was killed."""
-    killed, failures = 0, []
-    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
-        runs = {pool.submit(one, n): n for n in steps}
-        for f in concurrent.futures.as_completed(runs):
-            try:
-                killed += f.result()
-            except BaseException as e:
-                n = runs[f]
-                failures.append(f"step {n} ({names[n]}): {e}")
-    print(f"   {len(steps)} of {len(names)} steps, killed {killed} times; of "
-          f"{dict(collections.Counter(names).most_common())}", flush=True)
-    check(not failures, lambda: f"{len(failures)} of {len(steps)}:\n" + "\n".join(sorted(failures)))
-    # threads race: a run may take fewer steps than the first did, so the last ones are not always met
-    check(killed >= len(steps) * 0.4, f"only {killed} of {len(steps)} were killed")
-
-
 def test_on_disk(t):
-    trace = f"{t.dir}/trace"
-    first = OnDisk(t, "undisturbed", env={"ORRERY_FAULT": f"TRACE={trace}"})
-    first.all()
-    first.end()
-    with open(trace, encoding="utf-8") as f:
-        names = f.read().split()
-    check({"objstore.rename", "objstore.unlink", "objstore.sync"} <= set(names) and len(names) > 100,
-          f"{len(names)} steps: {set(names)}")
-
-    def one(n):
-        run = OnDisk(t, f"step-{n}", env={"ORRERY_FAULT": f"KILL={n}"})
-        run.all()
-        run.end()
-        return run.kills
-    walk(chosen(len(names), 32), names, one)
+    walk_on_disk(t, OnDisk, 32, {"objstore.rename", "objstore.unlink", "objstore.sync"})
 
 
 def test_on_swift(t):
-    """Before the server has the request, and after it has acted and before the answer."""
-    first, names = OnSwift(t, "undisturbed"), []
-    first.proxy.fault = s3_proxy.Steps(lambda r, when: names.append(f"{when} {r.method}") and False)
-    first.all()
-    first.end()
-    check(len(names) > 60, f"{names}")
-
-    def one(n):
-        run, passed, lock = OnSwift(t, f"step-{n}"), [0], threading.Lock()
-
-        def at(request, when):
-            with lock:
-                passed[0] += 1
-                if passed[0] != n + 1:
-                    return False
-                run.o.popen.kill()
-                return True
-        run.proxy.fault = s3_proxy.Steps(at)
-        run.all()
-        run.end()
-        run.proxy.stop()
-        return run.kills
-    walk(chosen(len(names), 8), names, one)
-
-
-def traced(path):
-    with open(path, encoding="utf-8") as f:
-        return f.read().split()
+    walk_on_swift(t, OnSwift, 8, 60)
 
 
 def prepared(t):
@@ -342,6 +161,7 @@ def prepared(t):
 
 
 def test_deleted_series_on_disk(t):
+    in_a_directory("as test_on_disk; requests are test_deleted_series_on_swift")
     made, trace = prepared(t), f"{t.dir}/trace"
     first = DeletingOnDisk(t, "undisturbed", made, {"ORRERY_FAULT": f"TRACE={trace}"})
     first.begin()
@@ -363,32 +183,10 @@ def test_deleted_series_on_disk(t):
 
 
 def test_deleted_series_on_swift(t):
-    first, names = DeletingOnSwift(t, "deleted-undisturbed"), []
-    first.prepare()
-    first.begin()
-    first.proxy.fault = s3_proxy.Steps(lambda r, when: names.append(f"{when} {r.method}") and False)
-    first.finish()
-    first.end()
-    check(len(names) > 40, f"{names}")
-
-    def one(n):
-        run, passed, lock = DeletingOnSwift(t, f"deleted-{n}"), [0], threading.Lock()
-
-        def at(request, when):
-            with lock:
-                passed[0] += 1
-                if passed[0] != n + 1:
-                    return False
-                run.o.popen.kill()
-                return True
+    def prepare(run):
         run.prepare()
         run.begin()
-        run.proxy.fault = s3_proxy.Steps(at)
-        run.finish()
-        run.end()
-        run.proxy.stop()
-        return run.kills
-    walk(chosen(len(names), 4), names, one)
+    walk_on_swift(t, DeletingOnSwift, 4, 40, prepare, lambda run: run.finish())
 
 
 class DeletingTenant(DeletingOnDisk):
@@ -412,13 +210,6 @@ class DeletingTenant(DeletingOnDisk):
         if any(got.values()):
             raise AssertionError(f"what was deleted is seen again: {({k: len(v) for k, v in got.items()})}")
 
-    def blocks_of(self, tenant):
-        try:
-            with open(f"{self.bucket()}/metrics/{tenant}/catalogue", encoding="utf-8") as f:
-                return json.load(f)["blocks"]
-        except FileNotFoundError:
-            return []
-
     def ctl(self, fault=None):
         """Whether it came to its end."""
         env = {**os.environ, **({"ORRERY_FAULT": fault} if fault else {})}
@@ -436,7 +227,7 @@ class DeletingTenant(DeletingOnDisk):
 
     def is_done(self):
         self.is_hidden()
-        return (not self.left() and not self.segments() and sum(b["samples"] for b in self.blocks()) == 0
+        return (not self.left() and not self.rest() and sum(b["samples"] for b in self.blocks()) == 0
                 and self.tombstones() == [])
 
     def finish(self):
@@ -457,6 +248,7 @@ class DeletingTenant(DeletingOnDisk):
 
 
 def test_deleted_tenant_and_orreryctl_is_killed(t):
+    in_a_directory("orreryctl's steps are fault points of a directory's store")
     made, trace = prepared(t), f"{t.dir}/trace"
     first = DeletingTenant(t, "undisturbed", made)
     first.begin()
@@ -477,6 +269,7 @@ def test_deleted_tenant_and_orreryctl_is_killed(t):
 
 
 def test_deleted_tenant_and_the_process_is_killed(t):
+    in_a_directory("steps are fault points of a directory's store")
     made, trace = prepared(t), f"{t.dir}/trace"
     first = DeletingTenant(t, "undisturbed", made, {"ORRERY_FAULT": f"TRACE={trace}"})
     first.begin()

@@ -146,6 +146,19 @@ def test_blocks_of_replicas(t):
     check(s["summary"]["totalLinesProcessed"] == 200, f"a line came twice: {s}")
     check(came["decompressedLines"] - came["totalDuplicates"] == 200 and s["ingester"]["totalLinesSent"] == 0, f"{s}")
 
+    # what is deleted at one querier is so at the other when that has answered: in blocks, in ingesters
+    fill(doors[0], base, 200, 20)
+    span = {"start": base - 12 * HOUR, "end": base + 2 * HOUR, "limit": 5000}
+    wait_for("all lines", lambda: [len(lines(a, '{app="web"}', **span)) for a in queriers] == [220, 220])
+    for i, query in enumerate(('{app="web"} |= "error"', '{app="web"} | logfmt')):
+        r = ask(queriers[i], "delete", {"query": query, "start": base // S - 60}, method="POST")
+        check(r.status == 204, f"{r.status} {r.text}")
+        want = 0 if i else len([n for n in range(220) if n % 3 == 0])
+        for a in queriers: # no waiting
+            got = lines(a, '{app="web"}', **span)
+            check(len(got) == want and not any("error" in x for x in got), f"{a}: {len(got)} {got[:2]}")
+    check(data(queriers[0], "label/app/values", {"start": base - 12 * HOUR, "end": base + 2 * HOUR}) == ["db"], "values")
+
 
 if __name__ == "__main__":
     main()

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import time
 
-from orrery_test import (BIN, ROOT, Failure, Process, Skip, api, check, http_call, main, push_ok,
+from orrery_test import (BIN, ROOT, Failure, Process, Skip, api, check, http_call, in_a_directory, main, push_ok,
                          query, wait_for)
 
 CLONE_NEWNET = 0x40000000
@@ -256,6 +256,7 @@ def follow(reader, command):
 
 
 def test_every_command_in_a_fresh_clone(t):
+    in_a_directory("its commands as they stand keep their blocks in ./data")
     reader = reader_of(t)
     found = commands(reader.text)
     for must in (LONG_RUNNING, "curl", "deploy/local/cluster", "build/bin/orrery", "tests/run"):

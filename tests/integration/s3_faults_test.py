@@ -13,7 +13,7 @@ import traceback
 import s3_proxy
 from orrery_test import (Cluster, Failure, Single, TENANT, api, check, http_call, main, push_ok, query, samples_of,
                          wait_for)
-from s3_server import the_swift
+from s3_server import the_server
 
 HOUR = 3_600_000
 WINDOW = 2 * HOUR
@@ -36,7 +36,7 @@ class World:
     numbers = itertools.count(1)
 
     def __init__(self, t, is_cluster=False, times=TIMES):
-        self.server, self.bucket = the_swift(), f"orrery-{next(self.numbers)}"
+        self.server, self.bucket = the_server(), f"orrery-{next(self.numbers)}"
         self.proxy = s3_proxy.S3Proxy(t, self.server.endpoint)
         self.times = [f"--s3.{k}={v}" for k, v in times.items()]
         self.base = (now_ms() - 48 * HOUR) // (24 * HOUR) * 24 * HOUR
@@ -282,7 +282,7 @@ def refused(t):
 
 def side_by_side(t, **trials):
     """Each with an orrery, a proxy and a bucket of its own; mostly they wait. TRIAL=name: that one alone."""
-    the_swift()
+    the_server()
     failures, only = [], os.environ.get("TRIAL")
 
     def run(name, fn):

@@ -4,7 +4,9 @@ import hashlib
 import hmac
 import itertools
 import os
+import random
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
@@ -12,7 +14,7 @@ import time
 import urllib.parse
 import xml.etree.ElementTree
 
-from orrery_test import ROOT, Skip, check, http_call
+from orrery_test import ROOT, Skip, TEST_BUCKET, check, http_call
 
 SCRIPTS = os.path.join(ROOT, "..", "shared", "s3")
 
@@ -30,7 +32,7 @@ class Server:
 
     def start(self):
         port = [] if self.port is None else [str(self.port)]
-        r = subprocess.run([self.script, "start", self.dir, *port], capture_output=True, text=True, timeout=180)
+        r = subprocess.run([self.script, "start", self.dir, *port], capture_output=True, text=True, timeout=600)
         check(r.returncode == 0, f"{self.script}: {r.stderr[-1000:]}")
         self.env = dict(line.split("=", 1) for line in r.stdout.splitlines())
         self.endpoint = self.env["S3_ENDPOINT"]
@@ -87,6 +89,30 @@ class Server:
         return list(self.listing(bucket))
 
 
+def swift(t):
+    return Server(t, "swift-s3")
+
+
+def radosgw(t):
+    if not shutil.which("radosgw"):
+        raise Skip("radosgw is not installed")
+    for _ in range(50):  # below the ports that the system gives to connections; its monitor listens on the next one
+        port = random.randrange(10000, 19999)
+        try:
+            for p in port, port + 1:
+                with socket.socket() as s:
+                    s.bind(("127.0.0.1", p))
+        except OSError:
+            continue
+        return Server(t, "rgw-s3", port)
+    raise Skip("no two ports side by side are free")
+
+
+def a_server(t):
+    """Of the test's own: Swift, or what TEST_BUCKET says."""
+    return (radosgw if TEST_BUCKET == "rgw" else swift)(t)
+
+
 class Keep:
     """For what outlives one test: ended with the program."""
 
@@ -103,22 +129,22 @@ class Keep:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
-_swift, _numbers, _lock = [], itertools.count(1), threading.Lock()
+_server, _numbers, _lock = [], itertools.count(1), threading.Lock()
 
 
-def the_swift():
-    """One for all tests of a program."""
+def the_server():
+    """One for all tests of a program: Swift, or what TEST_BUCKET says."""
     with _lock:
-        if not _swift:
-            _swift.append(Server(Keep(), "swift-s3"))
-        return _swift[0]
+        if not _server:
+            _server.append(a_server(Keep()))
+        return _server[0]
 
 
 class Bucket:
     """A new bucket on it, of one orrery or cluster."""
 
     def __init__(self):
-        self.server, self.name = the_swift(), f"test-{next(_numbers)}"
+        self.server, self.name = the_server(), f"test-{next(_numbers)}"
         self.keys, self.etags = self.server.keys, {}
 
     def options(self):

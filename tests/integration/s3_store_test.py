@@ -2,16 +2,16 @@
 """The S3 store on real servers: Swift's s3api, without conditional writes, and radosgw, with. The scripts that start
 them are ../shared/s3; where that folder or a server is absent the tests are skipped."""
 import os
-import random
 import re
 import shutil
 import socket
 import subprocess
 import time
 
-from orrery_test import (BUILD, ROOT, Cluster, Failure, Single, Skip, api, check, free_port, http_call, main,
+from orrery_test import (BUILD, ROOT, Cluster, Single, api, check, free_port, http_call, main,
                          push, push_ok, samples_of, wait_for)
-from s3_server import Server
+from s3_server import a_server, radosgw, swift
+
 
 def now_ms():
     return int(time.time() * 1000)
@@ -19,25 +19,6 @@ def now_ms():
 
 def ramp(name, start, count, step=15000, **labels):
     return ({"__name__": name, **labels}, [(start + i * step, float(i)) for i in range(count)])
-
-
-def swift(t):
-    return Server(t, "swift-s3")
-
-
-def radosgw(t):
-    if not shutil.which("radosgw"):
-        raise Skip("radosgw is not installed")
-    for _ in range(50):  # below the ports that the system gives to connections; its monitor listens on the next one
-        port = random.randrange(10000, 19999)
-        try:
-            for p in port, port + 1:
-                with socket.socket() as s:
-                    s.bind(("127.0.0.1", p))
-        except OSError:
-            continue
-        return Server(t, "rgw-s3", port)
-    raise Skip("no two ports side by side are free")
 
 
 def contract(server, is_atomic, options=""):
@@ -81,7 +62,7 @@ def metric(o, name):
 
 
 def test_orrery_keeps_its_blocks_on_swift(t):
-    server = swift(t)
+    server = a_server(t)
     options = server.options("orrery", "--s3.prefix=some/where/")
     o = Single(t, args=options, env=server.keys).wait_ready()
     start = (now_ms() - 4 * 3_600_000) // 7_200_000 * 7_200_000 + 60_000
@@ -120,7 +101,7 @@ def test_secrets_are_not_shown(t):
 
 
 def test_the_server_is_away_for_a_while(t):
-    server = swift(t)
+    server = a_server(t)
     o = Single(t, args=server.options("orrery", "--s3.operation-timeout=5s", "--s3.request-timeout=3s"),
                env=server.keys).wait_ready()
     start = (now_ms() - 4 * 3_600_000) // 7_200_000 * 7_200_000 + 60_000
@@ -175,7 +156,7 @@ def test_it_stops_though_the_server_hangs(t):
 
 
 def test_a_cluster_on_swift(t):
-    server = swift(t)
+    server = a_server(t)
     os.environ.update(server.keys)
     try:
         c = Cluster(t, args=["--s3", f"{server.endpoint}/fleet"])

@@ -12,8 +12,8 @@ import subprocess
 import threading
 import time
 
-from orrery_test import BIN, Cluster, Failure, check, http_call, main, push, samples_of, wait_for
-from s3_server import the_swift
+from orrery_test import BIN, TEST_BUCKET, Cluster, Failure, Skip, check, http_call, main, push, samples_of, wait_for
+from s3_server import the_server
 
 HOUR = 3_600_000
 WINDOW, STEP, SERIES = 2 * HOUR, 600_000, 2
@@ -41,7 +41,7 @@ compactor:
 
 class Fleet(Cluster):
     def __init__(self, t):
-        self.server, self.bucket, config = the_swift(), "writers", f"{t.dir}/orrery.yaml"
+        self.server, self.bucket, config = the_server(), "writers", f"{t.dir}/orrery.yaml"
         with open(config, "w", encoding="utf-8") as f:
             f.write(SETTINGS)
         self.env = {**os.environ, **self.server.keys}
@@ -193,6 +193,8 @@ def check_end(fleet, load):
 
 
 def test_compactors_come_and_go_and_no_block_is_lost(t):
+    if TEST_BUCKET == "rgw":
+        raise Skip("radosgw's puts are conditional: there are no leases")
     fleet = Fleet(t)
     began = time.monotonic()
     names = fleet.names("compactor")

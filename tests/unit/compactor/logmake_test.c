@@ -338,6 +338,8 @@ TEST(logmake_survives_a_failure_at_every_step)
 struct tomb_edit {
     const char *app;
     int64_t min_ms, max_ms;
+    const char *query;     /* NULL: all lines */
+    bool is_only_received; /* else it is begun */
 };
 
 static struct err *add_tombstone(void *arg, struct tombstone_list *l, bool *ret_changed)
@@ -348,7 +350,9 @@ static struct err *add_tombstone(void *arg, struct tombstone_list *l, bool *ret_
     struct tombstone t = {.ulid = fixture_ulid(77),
                           .min_ms = edit->min_ms,
                           .max_ms = edit->max_ms,
-                          .matchers = {&m, 1}};
+                          .matchers = {&m, 1},
+                          .query = slice_cstr(edit->query ? edit->query : ""),
+                          .state = edit->is_only_received ? TOMBSTONE_RECEIVED : TOMBSTONE_BEGUN};
     struct err *e;
 
     CHECK_OK(matcher_init(a, edit->app ? MATCHER_EQ : MATCHER_NE, SLICE("app"),
@@ -362,8 +366,10 @@ static struct err *add_tombstone(void *arg, struct tombstone_list *l, bool *ret_
 TEST(logmake_leaves_out_lines_that_a_tombstone_deletes)
 {
     int64_t from_ms = FIXTURE_T0 / 1000000 + 700;
-    struct tomb_edit some = {"app-1", INT64_MIN, INT64_MAX}, late = {NULL, from_ms, INT64_MAX},
-                     other = {"none", INT64_MIN, INT64_MAX};
+    struct tomb_edit some = {"app-1", INT64_MIN, INT64_MAX, NULL, false},
+                     late = {NULL, from_ms, INT64_MAX, NULL, false},
+                     other = {"none", INT64_MIN, INT64_MAX, NULL, false},
+                     early = {"app-1", INT64_MIN, INT64_MAX, NULL, true};
     struct flushing x;
     struct ulid plain;
 
@@ -391,12 +397,69 @@ TEST(logmake_leaves_out_lines_that_a_tombstone_deletes)
     CHECK_OK(tombstone_list_update(x.store, SIGNAL, TENANT, add_tombstone, &other, NULL));
     CHECK_OK(flush(&x));
     check_block(&x, x.res.block, NULL, INT64_MAX);
+    objstore_close(x.store);
+
+    open_bucket(&x); /* one that may still be taken back */
+    CHECK_OK(tombstone_list_update(x.store, SIGNAL, TENANT, add_tombstone, &early, NULL));
+    CHECK_OK(flush(&x));
+    CHECK(ulid_eq(x.res.block, plain));
+    check_block(&x, x.res.block, NULL, INT64_MAX);
+    teardown(&x);
+}
+
+/* Whether a block has lines that such a deletion takes. */
+static bool holds(struct flushing *x, struct ulid block, const struct tomb_edit *edit)
+{
+    struct tombstone_list *l = tombstone_list_new(TENANT);
+    struct block_reader *r;
+    bool is_held, changed;
+    size_t n;
+
+    CHECK_OK(add_tombstone((void *)edit, l, &changed));
+    CHECK_OK(block_reader_open_dir(download(x, block), &r));
+    CHECK_OK(logcheck_holds(r, tombstone_list_all(l, &n), &is_held));
+    block_reader_close(r);
+    tombstone_list_unref(l);
+    return is_held;
+}
+
+TEST(logmake_leaves_out_what_a_query_lets_through)
+{
+    const struct fixture_stream *s;
+    struct tomb_edit some = {"app-1", INT64_MIN, INT64_MAX, NULL, false};
+    struct tomb_edit none = {"app-1", INT64_MIN, INT64_MAX,
+                             "{app=\"app-1\"} |= \"no line has this text\"", false};
+    size_t i = 0;
+    struct flushing x;
+    struct ulid plain;
+
+    setup(&x, 6, 3, 2);
+    while (!slice_eq_cstr(x.lines.s[i].labels.ptr[0].value, "app-1"))
+        i++;
+    s = &x.lines.s[i];
+    CHECK(s->n > 3);
+    some.query = arena_printf(x.lines.a, "{app=\"app-1\"} |= `%.*s`", SLICE_ARG(s->e[2].line));
+    CHECK_OK(flush(&x));
+    plain = x.res.block;
+    CHECK(holds(&x, plain, &some) && !holds(&x, plain, &none));
+    some.max_ms = s->e[0].ts_ns / 1000000 - 1; /* before all lines of the stream */
+    CHECK(!holds(&x, plain, &some));
+    some.max_ms = INT64_MAX;
+    objstore_close(x.store);
+
+    open_bucket(&x);
+    CHECK_OK(tombstone_list_update(x.store, SIGNAL, TENANT, add_tombstone, &some, NULL));
+    CHECK_OK(flush(&x));
+    CHECK(!ulid_eq(x.res.block, plain));
+    CHECK(x.res.samples < x.lines.entries && x.res.samples > 0);
+    CHECK_INT(x.res.samples + x.m.make.deleted_samples, x.lines.entries);
+    CHECK(!holds(&x, x.res.block, &some));
     teardown(&x);
 }
 
 TEST(logmake_a_block_without_lines_names_its_segments)
 {
-    struct tomb_edit all = {NULL, INT64_MIN, INT64_MAX};
+    struct tomb_edit all = {NULL, INT64_MIN, INT64_MAX, NULL, false};
     struct flushing x;
     struct catalogue *c;
     const struct catalogue_block *b;

@@ -65,6 +65,27 @@ static struct block_reader *open_far(struct rig *g)
     return r;
 }
 
+/* What is lent by the hold is what the block has. */
+static void check_held(const struct block_reader *far, const struct block_reader *near,
+                       const struct objpages_hold *h, uint32_t ref)
+{
+    struct arena *a = arena_new(0);
+    struct block_reader_series s;
+    struct chunk *held, *read;
+
+    CHECK_OK(block_reader_series(near, a, ref, &s));
+    held = arena_array(a, struct chunk, s.n_chunks);
+    read = arena_array(a, struct chunk, s.n_chunks);
+    CHECK_OK(block_reader_held_chunks(far, a, h, s.chunks, s.n_chunks, held));
+    CHECK_OK(block_reader_held_chunks(near, a, NULL, s.chunks, s.n_chunks, read));
+    for (size_t i = 0; i < s.n_chunks; i++) {
+        CHECK_INT(held[i].encoding, read[i].encoding);
+        CHECK(held[i].min_t == read[i].min_t && held[i].max_t == read[i].max_t);
+        CHECK(held[i].data.len && slice_eq(held[i].data, read[i].data));
+    }
+    arena_free(a);
+}
+
 /* What a query does: selects, reads the series, reads their chunks; all of it ahead. */
 static size_t query(struct rig *g, const struct block_reader *far, const struct block_reader *near,
                     struct matchers ms)
@@ -88,6 +109,8 @@ static size_t query(struct rig *g, const struct block_reader *far, const struct 
         lists[i] = (struct block_chunk_list){s.chunks, s.n_chunks, false};
     }
     CHECK_OK(block_reader_hold_chunks(far, lists, refs.n, &data));
+    for (size_t i = 0; i < refs.n; i++)
+        check_held(far, near, data, refs.ptr[i]);
     for (size_t i = 0; i < refs.n; i += 1 + refs.n / 100) {
         samples_text(far, a, refs.ptr[i], &x);
         samples_text(near, a, refs.ptr[i], &y);

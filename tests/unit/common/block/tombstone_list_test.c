@@ -64,6 +64,104 @@ TEST(tombstone_list_reads_back_what_it_wrote)
     tombstone_list_unref(l);
 }
 
+static void add_lines(struct tombstone_list *l, uint8_t i, const char *query)
+{
+    struct arena *a = arena_new(0);
+    struct matcher m;
+    struct tombstone t = {.ulid = id(i), .created_ms = 7, .max_ms = 100, .matchers = {&m, 1}};
+
+    CHECK_OK(matcher_init(a, MATCHER_EQ, SLICE("app"), SLICE("x"), &m));
+    t.query = slice_cstr(query);
+    CHECK_OK(tombstone_list_add(l, &t));
+    matcher_done(&m);
+    arena_free(a);
+}
+
+TEST(tombstone_list_keeps_queries_and_states)
+{
+    struct tombstone_list *l = tombstone_list_new(SLICE("t")), *back, *begun;
+    const struct tombstone *all;
+    struct buf b = {0};
+    size_t n;
+
+    add_lines(l, 1, "{app=\"x\"} |= \"y\"");
+    add_lines(l, 2, "");
+    add_lines(l, 3, "{app=\"x\"}");
+    CHECK(tombstone_list_advance(l, id(2), TOMBSTONE_BEGUN, 5));
+    CHECK(!tombstone_list_advance(l, id(2), TOMBSTONE_BEGUN, 5));
+    CHECK(tombstone_list_advance(l, id(3), TOMBSTONE_PROCESSED, 1234));
+    CHECK(!tombstone_list_advance(l, id(3), TOMBSTONE_BEGUN, 5));
+    CHECK(!tombstone_list_advance(l, id(4), TOMBSTONE_BEGUN, 5));
+    tombstone_list_write(&b, l);
+    CHECK_OK(tombstone_list_parse(buf_slice(&b), &back));
+    all = tombstone_list_all(back, &n);
+    CHECK_INT(n, 3);
+    CHECK_SLICE(all[0].query, "{app=\"x\"} |= \"y\"");
+    CHECK_INT(all[0].state, TOMBSTONE_RECEIVED);
+    CHECK_INT(all[1].query.len, 0);
+    CHECK_INT(all[1].state, TOMBSTONE_BEGUN);
+    CHECK_INT(all[2].state, TOMBSTONE_PROCESSED);
+    CHECK_INT(all[2].processed_ms, 1234);
+    CHECK_INT(tombstone_list_open(back), 2);
+    CHECK(tombstone_list_reaches(back, 0, 1));
+    begun = tombstone_list_begun(back);
+    all = tombstone_list_all(begun, &n);
+    CHECK(n == 1 && ulid_eq(all[0].ulid, id(2)));
+    tombstone_list_unref(begun);
+    CHECK(tombstone_list_remove(back, id(1)) && tombstone_list_remove(back, id(2)));
+    CHECK(!tombstone_list_reaches(back, 0, 1)); /* it is over */
+    tombstone_list_unref(back);
+    for (size_t i = 0; i < b.len; i++) {
+        b.ptr[i] ^= 1;
+        CHECK_ERR(tombstone_list_parse(buf_slice(&b), &back), ERR_CORRUPT, "tombstones");
+        b.ptr[i] ^= 1;
+        CHECK_ERR(tombstone_list_parse(slice_sub(buf_slice(&b), 0, i), &back), ERR_CORRUPT, "");
+    }
+    buf_done(&b);
+    tombstone_list_unref(l);
+}
+
+static struct err *change(struct tombstone_list *l, uint8_t gone, bool is_forced, bool *ret_changed)
+{
+    const struct ulid ids[] = {id(gone)};
+    struct tombstone_list *more = tombstone_list_new(SLICE("t"));
+    struct buf b = {0};
+    struct err *e;
+
+    add_lines(more, 9, "{app=\"x\"}");
+    tombstone_change_encode(
+        &b, &(struct tombstone_change){
+                .gone = ids, .n_gone = 1, .is_forced = is_forced, .add = is_forced ? more : NULL});
+    *ret_changed = false;
+    e = tombstone_change_apply(buf_slice(&b), l, ret_changed);
+    buf_done(&b);
+    tombstone_list_unref(more);
+    return e;
+}
+
+TEST(tombstone_list_does_not_give_back_what_is_begun)
+{
+    struct tombstone_list *l = tombstone_list_new(SLICE("t"));
+    bool changed;
+    size_t n;
+
+    for (uint8_t i = 1; i <= 4; i++)
+        add_lines(l, i, "{app=\"x\"}");
+    CHECK(tombstone_list_advance(l, id(2), TOMBSTONE_BEGUN, 0));
+    CHECK(tombstone_list_advance(l, id(3), TOMBSTONE_PROCESSED, 0));
+    CHECK_OK(change(l, 1, false, &changed));
+    CHECK(changed);
+    CHECK_OK(change(l, 1, false, &changed)); /* again */
+    CHECK(!changed);
+    CHECK_ERR(change(l, 2, false, &changed), ERR_INVALID, "in process");
+    CHECK_OK(change(l, 2, true, &changed));
+    CHECK(changed);
+    CHECK_ERR(change(l, 3, true, &changed), ERR_INVALID, "already processed");
+    (void)tombstone_list_all(l, &n);
+    CHECK_INT(n, 3); /* 3, 4 and the 9 that came with a change */
+    tombstone_list_unref(l);
+}
+
 TEST(tombstone_list_joins_spans_that_touch)
 {
     struct tombstone_list *l = tombstone_list_new(SLICE("t"));

@@ -174,11 +174,13 @@ TEST(limits_give_out_rules_of_tenants)
     tenant_rules_unref(b);
     b = limits_rules(l, SLICE("a"));
     CHECK_INT(b->drop_labels.n, 2);
-    put("overrides: {a: {s3_sse_type: SSE-KMS, s3_sse_kms_key_id: k}}\n");
+    put("overrides: {a: {s3_sse_type: SSE-KMS, s3_sse_kms_key_id: k, deletion_mode: "
+        "filter-only}}\n");
     CHECK_OK(limits_poll(l, &changed));
     tenant_rules_unref(b);
     b = limits_rules(l, SLICE("a"));
     CHECK_SLICE(b->s3_sse_type, "SSE-KMS");
+    CHECK_INT(tenant_rules_deletion(b), TENANT_DELETION_FILTER_ONLY);
     CHECK_SLICE(b->s3_sse_kms_key_id, "k");
     put("overrides: {a: {retention_stream: [{selector: up, period: 1h}], logs_retention_period: "
         "2h,\n"
@@ -193,6 +195,8 @@ TEST(limits_give_out_rules_of_tenants)
     CHECK_ERR(limits_poll(l, &changed), ERR_INVALID, "over.yaml:1: logs_retention_stream: a rule");
     put("overrides: {a: {s3_sse_type: KMS}}\n");
     CHECK_ERR(limits_poll(l, &changed), ERR_INVALID, "over.yaml:1: s3_sse_type");
+    put("overrides: {a: {deletion_mode: sometimes}}\n");
+    CHECK_ERR(limits_poll(l, &changed), ERR_INVALID, "over.yaml:1: deletion_mode");
     put("overrides: {a: {metric_relabel_configs: [{action: keep, regex: '('}]}}\n");
     CHECK_ERR(limits_poll(l, &changed), ERR_INVALID, "over.yaml:1: error parsing regexp");
     put("overrides: {a: {drop_labels: pod}}\n");

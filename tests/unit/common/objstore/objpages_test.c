@@ -111,6 +111,35 @@ TEST(objpages_join_ranges_that_are_near_and_no_others)
     counting_store_close(&s);
 }
 
+TEST(objpages_lend_what_is_held)
+{
+    struct counting_store s;
+    struct objpages *p = open_pages(&s, 64u << 20);
+    struct slice block = SLICE("metrics/t/block"), got;
+    struct objpages_range some[] = {{KEY, 5 * OBJPAGES_PAGE, 2 * OBJPAGES_PAGE, false},
+                                    {KEY, OBJECT_BYTES - 10, 10, false}};
+    struct objpages_hold *h;
+
+    CHECK_OK(objpages_hold(p, some, 2, &h));
+    CHECK(objpages_hold_has_read(h));
+    got = objpages_held(h, block, SLICE("/index"), 6 * OBJPAGES_PAGE + 100);
+    CHECK_INT(got.len, OBJPAGES_PAGE - 100);
+    CHECK_INT(got.ptr[7], byte_at(6 * OBJPAGES_PAGE + 107));
+    got = objpages_held(h, block, SLICE("/index"), OBJECT_BYTES - 10);
+    CHECK_INT(got.len, 10);
+    CHECK_INT(objpages_held(h, block, SLICE("/index"), OBJECT_BYTES + 10).len, 0);
+    CHECK_INT(objpages_held(h, block, SLICE("/index"), 7 * OBJPAGES_PAGE).len, 0);
+    CHECK_INT(objpages_held(h, block, SLICE("/indez"), 6 * OBJPAGES_PAGE).len, 0);
+    CHECK_INT(objpages_held(h, block, SLICE("/inde"), 6 * OBJPAGES_PAGE).len, 0);
+    CHECK_INT(objpages_held(h, SLICE("metrics/t/blocks and more"), SLICE("/index"), 0).len, 0);
+    objpages_unhold(p, h);
+    CHECK_OK(objpages_hold(p, some, 1, &h));
+    CHECK(!objpages_hold_has_read(h));
+    objpages_unhold(p, h);
+    objpages_free(p);
+    counting_store_close(&s);
+}
+
 TEST(objpages_stay_in_their_budget_but_never_let_go_what_is_held)
 {
     struct counting_store s;

@@ -226,6 +226,29 @@ TEST(s3_reads_large_objects_in_parts)
     objstore_close(s);
 }
 
+TEST(s3_reads_in_one_request_where_it_is_to)
+{
+    struct objstore *s = open_fresh("  read-part-size: 64KiB\n  parallel-parts: 3\n");
+    struct objstore_get one = {.off = 1000, .len = 500000, .is_single = true};
+    struct objstore_tally t = {0};
+    struct buf want = {0}, b = {0};
+
+    put_big(s, 1000000, &want);
+    fake_calm(&fake);
+    CHECK(!objstore_tally_set(&t));
+    CHECK_OK(objstore_get(s, SLICE("big"), &one, &b, NULL));
+    CHECK(slice_eq(buf_slice(&b), slice_sub(buf_slice(&want), 1000, 500000)));
+    CHECK_INT(fake_requests(&fake), 1);
+    CHECK_INT(t.gets, 1);
+    CHECK_OK(objstore_get(s, SLICE("big"), NULL, &b, NULL));
+    CHECK_INT(t.gets, 1 + 16); /* parts are requests, and cost as much */
+    CHECK_INT(t.bytes, 500000 + 1000000);
+    CHECK(objstore_tally_set(NULL) == &t);
+    buf_done(&b);
+    buf_done(&want);
+    objstore_close(s);
+}
+
 TEST(s3_reads_one_version)
 {
     struct objstore *s = open_fresh("  read-part-size: 64KiB\n");

@@ -358,7 +358,7 @@ TEST(log_http_speaks_elasticsearch)
                      "{\"@timestamp\":\"2026-01-01T00:00:00Z\",\"app\":\"a\"} "
                      "{detected_level=\"unknown\"}\n");
     got = post(&f, "/_bulk", "nonsense\n");
-    CHECK(slice_has_prefix(buf_slice(&got), SLICE("400 {\"error\":{\"type\":")));
+    CHECK(slice_has_prefix(buf_slice(&got), SLICE("400 {\"error\":{\"root_cause\":[{\"type\":")));
     buf_done(&got);
     close_all(&f);
 }

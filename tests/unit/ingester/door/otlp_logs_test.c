@@ -76,6 +76,9 @@ static struct buf proto(void)
     rw_build_field(&sl, 2, &rec);
     fixed64(&rec, 11, T0 + 7);
     rw_build_field(&sl, 2, &rec);
+    fixed64(&rec, 1, T0 + 8);
+    rw_build_text(&rec, 12, "deploy");
+    rw_build_field(&sl, 2, &rec);
     rw_build_field(&rl, 2, &sl);
     rw_build_field(&req, 1, &rl);
     return req;
@@ -92,7 +95,8 @@ static const char *const text =
     "\"y\"}}]}}}],\"dropped_attributes_count\":2,\"flags\":1,\"traceId\":"
     "\"0102030405060708090a0b0c0d0e0f10\",\"spanId\":\"01020304050607FF\","
     "\"observedTimeUnixNano\":1767225600000000006},{\"observedTimeUnixNano\":"
-    "\"1767225600000000007\"}]}]}]}";
+    "\"1767225600000000007\"},{\"timeUnixNano\":\"1767225600000000008\",\"eventName\":\"deploy\"}"
+    "]}]}]}";
 
 static const char *const want =
     "{service_name=\"shop\"}\n"
@@ -102,7 +106,11 @@ static const char *const want =
     "scope_version=\"v1\", severity_number=\"9\", severity_text=\"INFO\", "
     "span_id=\"01020304050607ff\", trace_id=\"0102030405060708090a0b0c0d0e0f10\"}\n"
     "  @1767225600000000007  {host_name=\"h\", resource_dropped_attributes_count=\"3\", "
-    "s_a=\"sv\", scope_name=\"lib\", scope_version=\"v1\"}\n";
+    "s_a=\"sv\", scope_name=\"lib\", scope_version=\"v1\"}\n"
+    "{orrery_event=\"deploy\"}\n"
+    "  @1767225600000000008  {event_name=\"deploy\", host_name=\"h\", "
+    "resource_dropped_attributes_count=\"3\", s_a=\"sv\", scope_name=\"lib\", "
+    "scope_version=\"v1\", service_name=\"shop\"}\n";
 
 TEST(otlp_logs_reads_both_encodings_alike)
 {

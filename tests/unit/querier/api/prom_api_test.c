@@ -89,10 +89,11 @@ static void http_up(struct rig *g)
     CHECK_OK(loop_start(g->loop));
 }
 
-static void on_told(void *arg, struct slice tenant, uint64_t version)
+static void on_told(void *arg, struct slice signal, struct slice tenant, uint64_t version)
 {
     struct rig *g = arg;
 
+    CHECK_SLICE(signal, "metrics");
     CHECK_SLICE(tenant, "t");
     g->told++;
     g->told_version = version;

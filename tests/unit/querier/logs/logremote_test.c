@@ -271,7 +271,7 @@ TEST(logremote_streams_have_the_volume_of_the_fullest_replica)
     say_stream(&g.peers.p[1], 1, "a", 120);
     say_stream(&g.peers.p[1], 2, "b", 50);
     say_stream(&g.peers.p[2], 2, "b", 40);
-    CHECK_OK(logremote_streams(&g.remote, (struct matchers){0}, range, &s));
+    CHECK_OK(logremote_streams(&g.remote, (struct matchers){0}, range, true, &s));
     while (logremote_streams_next(s, &st))
         buf_printf(&g.out, "%.*s %llu %llu; ", SLICE_ARG(labels_get(st.labels, SLICE("app"))),
                    (unsigned long long)st.entries, (unsigned long long)st.bytes);

@@ -4,6 +4,7 @@
 #include "common/base/hash.h"
 #include "common/base/mem.h"
 #include "common/base/reader.h"
+#include "common/base/thread.h"
 #include "common/kv/kv.h"
 #include "querier/store/page_disk.h"
 #include "tests/unit/common/objstore/counting_store.h"
@@ -282,6 +283,63 @@ TEST(page_disk_takes_what_is_ahead)
     page_disk_close(d);
     buf_done(&content);
     buf_done(&got);
+    counting_store_close(&s);
+}
+
+#define AHEADS 6
+#define AHEAD_PAGES 9 /* of each object: one that is held, and all that may be ahead at a time */
+
+struct ahead_reader {
+    struct objpages *p;
+    char object[16];
+};
+
+static void *read_one_ahead(void *arg)
+{
+    struct ahead_reader *r = arg;
+    struct slice object = slice_cstr(r->object);
+    struct objpages_range ranges[] = {
+        {object, 0, 100, false}, {object, OBJPAGES_PAGE, (AHEAD_PAGES - 1) * OBJPAGES_PAGE, true}};
+    struct objpages_hold *h;
+    struct buf got = {0};
+
+    CHECK_OK(objpages_hold(r->p, ranges, 2, &h));
+    CHECK(objpages_hold_has_read(h));
+    objpages_unhold(r->p, h);
+    CHECK_OK(objpages_read(r->p, object, (AHEAD_PAGES - 1) * OBJPAGES_PAGE, 4, &got, NULL));
+    CHECK_INT(got.len, 4);
+    buf_done(&got);
+    return NULL;
+}
+
+/* Who finds that others read ahead with all the memory there is for it waits: one read each, not many short ones. */
+TEST(page_disk_waits_for_room_to_read_ahead)
+{
+    struct counting_store s;
+    struct page_disk *d = page_disk_open(tmp_path("cache"), 64u << 20);
+    struct ahead_reader r[AHEADS];
+    pthread_t t[AHEADS];
+    struct buf content = {0};
+    struct objpages *p;
+
+    counting_store_open(&s);
+    buf_fill(&content, 'x', AHEAD_PAGES * OBJPAGES_PAGE);
+    p = objpages_new(&(struct objpages_opts){.store = &s.base,
+                                             .max_bytes = 2 * (AHEAD_PAGES - 1) * OBJPAGES_PAGE,
+                                             .below = page_disk_below(d)});
+    for (unsigned i = 0; i < AHEADS; i++) {
+        r[i].p = p;
+        (void)snprintf(r[i].object, sizeof(r[i].object), "object-%u", i);
+        CHECK_OK(objstore_put(&s.base, slice_cstr(r[i].object), buf_slice(&content), NULL, NULL));
+    }
+    for (unsigned i = 0; i < AHEADS; i++)
+        CHECK_OK(thread_start("reader", read_one_ahead, &r[i], &t[i]));
+    for (unsigned i = 0; i < AHEADS; i++)
+        (void)pthread_join(t[i], NULL);
+    CHECK_INT(s.gets, AHEADS);
+    objpages_free(p);
+    page_disk_close(d);
+    buf_done(&content);
     counting_store_close(&s);
 }
 

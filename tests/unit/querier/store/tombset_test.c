@@ -44,7 +44,7 @@ TEST(tombset_looks_again_when_told_or_when_it_is_time)
 
     CHECK_OK(
         objstore_fs_open(tmp_path("bucket"), &(struct objstore_fs_opts){.no_sync = true}, &bucket));
-    ts = tombset_new(bucket, 3600000, true);
+    ts = tombset_new(bucket, SLICE("metrics"), 3600000, true);
     CHECK_INT(known(ts, &is_stale), 0);
     add(bucket, 1);
     CHECK_INT(known(ts, &is_stale), 0); /* an hour old is good enough */
@@ -58,7 +58,7 @@ TEST(tombset_looks_again_when_told_or_when_it_is_time)
     CHECK_INT(st.tombstones, 1);
     CHECK_INT(st.loads, 2);
     tombset_free(ts);
-    ts = tombset_new(bucket, 0, true);
+    ts = tombset_new(bucket, SLICE("metrics"), 0, true);
     CHECK_INT(known(ts, &is_stale), 1);
     add(bucket, 2);
     CHECK_INT(known(ts, &is_stale), 2);
@@ -87,8 +87,8 @@ TEST(tombset_goes_on_with_the_last_known_while_nothing_newer_is_known_of)
     CHECK_OK(
         objstore_fs_open(tmp_path("bucket"), &(struct objstore_fs_opts){.no_sync = true}, &bucket));
     add(bucket, 1);
-    ts = tombset_new(bucket, 0, true);
-    fresh = tombset_new(bucket, 0, true);
+    ts = tombset_new(bucket, SLICE("metrics"), 0, true);
+    fresh = tombset_new(bucket, SLICE("metrics"), 0, true);
     CHECK_INT(known(ts, &is_stale), 1);
     well = bucket->ops;
     down = *well;
@@ -132,7 +132,7 @@ TEST(tombset_keeps_news_that_come_while_it_looks)
     CHECK_OK(
         objstore_fs_open(tmp_path("bucket"), &(struct objstore_fs_opts){.no_sync = true}, &bucket));
     add(bucket, 1);
-    told = tombset_new(bucket, 0, true);
+    told = tombset_new(bucket, SLICE("metrics"), 0, true);
     CHECK_INT(known(told, &is_stale), 1);
     told_well = bucket->ops;
     telling = down = *told_well;
@@ -159,7 +159,7 @@ TEST(tombset_keeps_so_many_and_no_more)
 
     CHECK_OK(
         objstore_fs_open(tmp_path("bucket"), &(struct objstore_fs_opts){.no_sync = true}, &bucket));
-    ts = tombset_new(bucket, 3600000, true);
+    ts = tombset_new(bucket, SLICE("metrics"), 3600000, true);
     for (int i = 0; i < TOMBSET_TENANTS + 10; i++) {
         char name[32];
 

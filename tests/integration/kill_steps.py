@@ -1,0 +1,224 @@
+"""What the walks through steps share (kill_steps_test.py, kill_steps_logs_test.py). An undisturbed run is watched, and each thing
+it does to a disk or the bucket is a step: a fault point passed (ORRERY_FAULT=TRACE, common/base/fault.c), or a request to Swift that
+writes. Then the same again, killed at the n-th step and started anew, for every n, or without STEPS=all for some of
+them, evenly spread, from a random start; SEED=n takes the same ones again."""
+import collections
+import concurrent.futures
+import http.client
+import itertools
+import json
+import os
+import random
+import shutil
+import threading
+import time
+
+import s3_proxy
+from orrery_test import Failure, Single, TENANT, check, http_call, in_a_directory
+from s3_server import the_server
+
+HOUR = 3_600_000
+ARGS = ["--compactor.poll-interval=200ms", "--compactor.early-wait=200ms", "--compactor.drop-delay=100ms",
+        "--compactor.retry-min=100ms", "--compactor.retry-max=500ms", "--compactor.compaction-interval=200ms",
+        "--compactor.sweep-interval=200ms", "--compactor.deletion-delay=500ms", "--compactor.orphan-age=2s"]
+WORKERS = 4
+
+
+def now_ms():
+    return int(time.time() * 1000)
+
+
+def files_below(root):
+    return [os.path.join(d, f)[len(root) + 1:] for d, _, names in os.walk(root) for f in names]
+
+
+class Run:
+    """An orrery that is started again whenever it was killed. Where its bucket is (OnDisk, OnSwift) and what it is given to keep
+    comes from other classes: SIGNAL, write(), expected_count(), rest() (what its own disk has of what is in blocks), check_end()."""
+    PATIENCE_S = 60
+
+    def __init__(self, t, name, args=(), env=None):
+        given = {a.split("=")[0] for a in args}
+        self.o = Single(t, name, args=[*(a for a in ARGS if a.split("=")[0] not in given), *args], env=env)
+        self.kills = 0
+
+    def start_again(self):
+        """After it has been killed: from now on nothing happens to it."""
+        self.o.kill()
+        self.kills += 1
+        self.o.env.pop("ORRERY_FAULT", None)
+        self.o.start()
+        self.o.wait_ready()
+
+    def until_done(self, what, fn):
+        """Repeats it until it has succeeded; starts the process again when that has ended."""
+        deadline = time.monotonic() + self.PATIENCE_S
+        while True:
+            try:
+                if self.o.alive() and fn():
+                    return
+            except (OSError, http.client.HTTPException, Failure, SystemExit):
+                pass
+            if not self.o.alive():
+                self.start_again()
+            elif time.monotonic() > deadline:
+                raise Failure(f"{what}: {self.state()}")
+            else:
+                time.sleep(0.1)
+
+    def end(self):
+        """Logs and chunk files are allocated beforehand: dozens of directories like this one fill the memory that they are in."""
+        self.o.kill()
+        shutil.rmtree(self.o.dir)
+
+    def flush(self):
+        r = http_call(self.o.addr, "POST", f"/ingester/flush?tenant={TENANT}", timeout=30)
+        return r.status // 100 == 2
+
+    def settle(self):
+        self.until_done("flush", self.flush)
+        self.until_done("what was written is once in one block and nothing else is there", self.is_settled)
+
+    def is_settled(self):
+        blocks = self.blocks()
+        return (sum(b["samples"] for b in blocks) == self.expected_count() and len(blocks) == 1
+                and not self.leftovers(blocks) and not self.rest())
+
+    def state(self):
+        blocks = self.blocks()
+        return (f"{sum(b['samples'] for b in blocks)} of {self.expected_count()} in {[b['ulid'] for b in blocks]}; left over: "
+                f"{self.leftovers(blocks)[:20]}; on its disk: {self.rest()[:5]}")
+
+    def all(self):
+        self.write()
+        self.settle()
+        self.check_end()
+        check(not files_below(f"{self.o.dir}/data/compactor/work"), "compactor/work holds something")
+
+
+class OnDisk:
+    """Also when TEST_BUCKET says otherwise."""
+
+    def __init__(self, t, name, args=(), env=None):
+        self.root = f"{t.dir}/{name}/data/bucket"
+        super().__init__(t, name, [*args, f"--storage.path={self.root}"], env)
+
+    def bucket(self):
+        return self.root
+
+    def blocks(self):
+        return self.blocks_of(TENANT)
+
+    def blocks_of(self, tenant):
+        try:
+            with open(f"{self.bucket()}/{self.SIGNAL}/{tenant}/catalogue", encoding="utf-8") as f:
+                return json.load(f)["blocks"]
+        except FileNotFoundError:
+            return []
+
+    def leftovers(self, blocks):
+        live = {f"{self.SIGNAL}/{TENANT}/{b['ulid']}" for b in blocks}
+        ours = {f"{self.SIGNAL}/{TENANT}/catalogue", ".orrery/lock"}
+        return [f for f in files_below(self.bucket()) if f not in ours and "/".join(f.split("/")[:3]) not in live]
+
+
+class OnSwift:
+    """One compactor alone, without leases: with them it would have to wait after each kill until its own has run out. What
+    becomes of them is in writers_test.py."""
+    # where many processes share few cores an upload takes longer than 2 s, and is no orphan before it is through
+    SLOWER, PATIENCE_S = ["--compactor.orphan-age=10s"], 300
+    numbers = itertools.count(1)
+
+    def __init__(self, t, name, args=()):
+        self.server, self.name = the_server(), f"walk-{next(self.numbers)}"
+        self.proxy = s3_proxy.S3Proxy(t, self.server.endpoint)
+        super().__init__(t, name, [*args, *self.SLOWER, "--storage.backend=s3", f"--s3.endpoint={self.proxy.endpoint}",
+                                   f"--s3.bucket={self.name}", "--s3.create-bucket", "--s3.one-writer=false"], self.server.keys)
+
+    def blocks(self):
+        r = self.server.request("GET", f"/{self.name}/{self.SIGNAL}/{TENANT}/catalogue")
+        return json.loads(r.body)["blocks"] if r.status == 200 else []
+
+    def leftovers(self, blocks):
+        live = {f"{self.SIGNAL}/{TENANT}/{b['ulid']}" for b in blocks}
+        return [k for k in self.server.keys_in(self.name) if k.startswith(f"{self.SIGNAL}/{TENANT}/01") and
+                "/".join(k.split("/")[:3]) not in live]
+
+
+def traced(path):
+    with open(path, encoding="utf-8") as f:
+        return f.read().split()
+
+
+def chosen(n, some):
+    """All of the steps 0 … n-1, or some of them."""
+    if os.environ.get("STEPS") == "all" or n <= some:
+        return list(range(n))
+    seed = int(os.environ.get("SEED", random.randrange(1000)))
+    print(f"   SEED={seed}", flush=True)
+    start = random.Random(seed).random()
+    return [int((i + start) * n / some) for i in range(some)]
+
+
+def walk(steps, names, one):
+    """Calls one(n) for each step, some at a time; it returns how often the process was killed."""
+    killed, failures = 0, []
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        runs = {pool.submit(one, n): n for n in steps}
+        for f in concurrent.futures.as_completed(runs):
+            try:
+                killed += f.result()
+            except BaseException as e:
+                n = runs[f]
+                failures.append(f"step {n} ({names[n]}): {e}")
+    print(f"   {len(steps)} of {len(names)} steps, killed {killed} times; of "
+          f"{dict(collections.Counter(names).most_common())}", flush=True)
+    check(not failures, lambda: f"{len(failures)} of {len(steps)}:\n" + "\n".join(sorted(failures)))
+    # threads race: a run may take fewer steps than the first did, so the last ones are not always met
+    check(killed >= len(steps) * 0.4, f"only {killed} of {len(steps)} were killed")
+
+
+def walk_on_disk(t, make, some, must):
+    """make(t, name, env=…) makes a Run on a directory; must: points that an undisturbed one passes, at least."""
+    in_a_directory("steps are fault points of a directory's store; those on S3 are requests")
+    trace = f"{t.dir}/trace"
+    first = make(t, "undisturbed", env={"ORRERY_FAULT": f"TRACE={trace}"})
+    first.all()
+    first.end()
+    names = traced(trace)
+    check(must <= set(names) and len(names) > 100, f"{len(names)} steps: {set(names)}")
+
+    def one(n):
+        run = make(t, f"step-{n}", env={"ORRERY_FAULT": f"KILL={n}"})
+        run.all()
+        run.end()
+        return run.kills
+    walk(chosen(len(names), some), names, one)
+
+
+def walk_on_swift(t, make, some, least, prepare=lambda run: None, go=lambda run: run.all()):
+    """Before the server has the request, and after it has acted and before the answer. prepare(run) is not disturbed."""
+    first, names = make(t, "undisturbed"), []
+    prepare(first)
+    first.proxy.fault = s3_proxy.Steps(lambda r, when: names.append(f"{when} {r.method}") and False)
+    go(first)
+    first.end()
+    check(len(names) > least, f"{names}")
+
+    def one(n):
+        run, passed, lock = make(t, f"step-{n}"), [0], threading.Lock()
+
+        def at(request, when):
+            with lock:
+                passed[0] += 1
+                if passed[0] != n + 1:
+                    return False
+                run.o.popen.kill()
+                return True
+        prepare(run)
+        run.proxy.fault = s3_proxy.Steps(at)
+        go(run)
+        run.end()
+        run.proxy.stop()
+        return run.kills
+    walk(chosen(len(names), some), names, one)

@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""kill -9 at every step of flush, compaction and retention of log lines (kill_steps.py). After each start, and whenever it is asked:
+every acknowledged line is there exactly once, and none that was not sent. In the end all are in one block, once, what has expired is
+nowhere, and nothing is left over, of the bucket or on the ingester's disk."""
+import collections
+import http.client
+import json
+import urllib.parse
+
+import kill_steps
+from kill_steps import HOUR, files_below, now_ms, walk_on_disk, walk_on_swift
+from logs_test import counter, held, push_ok
+from orrery_test import Failure, TENANT, check, http_call, main
+
+S = 10**9
+LINES, STREAMS = 12, ("web", "db", "brief")
+ALL = '{app=~".+"}'
+
+
+class Run(kill_steps.Run):
+    """Lines flushed batch by batch: one that has expired, and some that become one block of 12 h without those of the stream
+    "brief", whose own period is over. Each batch sends lines of the one before it again, and others of the same moments."""
+    SIGNAL, KEPT = "logs", 4
+
+    def __init__(self, t, name, args=(), env=None):
+        overrides = f"{t.dir}/overrides.yaml"
+        with open(overrides, "w", encoding="utf-8") as f:
+            json.dump({"overrides": {TENANT: {"logs_retention_period": "120h", "logs_retention_stream": [
+                {"selector": '{app="brief"}', "period": "1d"}]}}}, f)
+        super().__init__(t, name, [f"--limits.overrides-file={overrides}", "--limits.reject-old-samples=false",
+                                   "--ingester.maintain-period=200ms", *args], env)
+        day = now_ms() // (24 * HOUR) * 24 * HOUR
+        self.first, self.kept_from = day - 9 * 24 * HOUR, day - 2 * 24 * HOUR
+        self.batches = [self.batch(self.first, "old")]
+        for i in range(self.KEPT):
+            at = self.kept_from + i * HOUR
+            self.batches.append(self.batch(at, f"batch {i}") + (self.batch(at - HOUR, f"batch {i - 1}")[:9] if i else []))
+        self.sent, self.acked = set(), set()
+
+    @staticmethod
+    def batch(at_ms, text):
+        """[(app, ns, line)]; every third has the moment of the one before."""
+        return [(app, at_ms * 10**6 + (i - (i % 3 == 2)) * S, f"{text} of {app}: {i}") for app in STREAMS for i in range(LINES)]
+
+    def is_kept(self, line):
+        return line[0] != "brief" and line[1] >= self.kept_from * 10**6
+
+    def expected(self):
+        return {line for batch in self.batches for line in batch if self.is_kept(line)}
+
+    def expected_count(self):
+        return len(self.expected())
+
+    def push(self, batch):
+        self.sent.update(batch)
+        push_ok(self.o.addr, [({"app": app}, [(at, line) for a, at, line in batch if a == app]) for app in STREAMS])
+        self.acked.update(batch)
+        return True
+
+    def ask(self):
+        """All lines, as often as they come; an error is one."""
+        query = urllib.parse.urlencode({"query": ALL, "limit": 5000, "start": (self.first - HOUR) * 10**6,
+                                        "end": now_ms() * 10**6})
+        r = http_call(self.o.addr, "GET", f"/loki/api/v1/query_range?{query}", headers={"X-Scope-OrgID": TENANT})
+        check(r.status == 200, lambda: f"{r.status} {r.text[:500]}")
+        return collections.Counter((x["stream"]["app"], int(at), line) for x in r.json["data"]["result"]
+                                   for at, line, *_ in x["values"])
+
+    def check_answer(self):
+        """Whenever it can answer."""
+        try:
+            got = self.ask()
+        except (OSError, http.client.HTTPException, Failure):
+            return
+        lost = [x for x in self.acked if self.is_kept(x) and x not in got]
+        wrong = [x for x, n in got.items() if n != 1 or x not in self.sent]
+        if lost or wrong:
+            raise AssertionError(f"{len(lost)} of {len(self.acked)} acknowledged lines are not there: {lost[:3]}; twice, or never "
+                                 f"sent: {wrong[:3]}")
+
+    def start_again(self):
+        super().start_again()
+        self.check_answer()
+
+    def is_let_go(self):
+        self.check_answer()
+        return self.flush() and not self.rest()
+
+    def write(self):
+        self.until_done("ready", lambda: self.o.wait_ready())
+        for i, batch in enumerate(self.batches):
+            self.until_done(f"push {i}", lambda: self.push(batch))
+            self.check_answer()
+            self.until_done(f"batch {i} to be in a block", self.is_let_go)
+
+    def is_settled(self):
+        self.check_answer()
+        return super().is_settled()
+
+    def rest(self):
+        """What the ingester holds that a block may have."""
+        rows = http_call(self.o.addr, "GET", "/ingester/status").json["logSegments"]
+        return [x["ulid"] for x in rows] or list(held(self.o.addr, ALL))
+
+    def check_end(self):
+        got = []
+        self.until_done("an answer", lambda: got.append(self.ask()) or True)
+        check(got[-1] == collections.Counter(self.expected()), lambda: f"other lines: {len(got[-1])} of {self.expected_count()}")
+        self.until_done("no frame to be listed", lambda: counter(self.o.addr, "orrery_loghead_frames{") == 0)
+        check(not files_below(f"{self.o.dir}/data/logs/upload"), "logs/upload holds something")
+        if self.kills:  # what was dropped does not come back by the log
+            self.start_again()
+            self.until_done("nothing to be held", lambda: not self.rest())
+
+
+class OnDisk(kill_steps.OnDisk, Run):
+    pass
+
+
+class OnSwift(kill_steps.OnSwift, Run):
+    KEPT = 2
+
+
+class ByItself(OnDisk):
+    """No compactor takes the segments in time: the ingester makes blocks of them."""
+
+    def __init__(self, t, name, env=None):
+        super().__init__(t, name, ["--ingester.flush-wait=0s", "--ingester.self-upload-after=100ms",
+                                   "--ingester.visible-after=100ms", "--compactor.poll-interval=10m"], env)
+
+
+def test_on_disk(t):
+    walk_on_disk(t, OnDisk, 20, {"objstore.rename", "objstore.unlink", "block_out.write", "wal.sync", "logfile.sync", "logfile.mark",
+                                 "logfile.mark_sync", "segfetch.write"})
+
+
+def test_blocks_of_the_ingester_itself(t):
+    walk_on_disk(t, ByItself, 8, {"objstore.rename", "block_out.write", "logfile.mark_sync"})
+
+
+def test_on_swift(t):
+    walk_on_swift(t, OnSwift, 4, 60)
+
+
+if __name__ == "__main__":
+    main()
