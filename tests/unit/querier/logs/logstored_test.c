@@ -2,6 +2,7 @@
  * Log lines of ingesters and blocks together: what is in either, or both, comes once; and what of blocks need not be
  * read is not.
  */
+#include <semaphore.h>
 #include <stdlib.h>
 
 #include "common/base/rng.h"
@@ -597,6 +598,36 @@ static void check_against(struct rig *g, struct logtable *table, struct logquery
     buf_done(&text);
 }
 
+struct telling {
+    struct rig *g;
+    struct peer *p;
+    struct line *lines;
+    size_t n;
+    bool is_forward;
+    sem_t is_told;
+};
+
+static void tell_here(void *arg)
+{
+    struct telling *t = arg;
+
+    tell(t->g, t->p, t->lines, t->n, t->is_forward);
+    sem_post(&t->is_told);
+}
+
+/* On the ingester's own thread: it may still look at what it answered a query that wanted no more of it. */
+static void tell_on_loop(struct rig *g, struct peer *p, struct line *lines, size_t n,
+                         bool is_forward)
+{
+    struct telling t = {g, p, lines, n, is_forward, {{0}}};
+
+    CHECK_INT(sem_init(&t.is_told, 0, 0), 0);
+    loop_post(p->loop, tell_here, &t);
+    while (sem_wait(&t.is_told))
+        ;
+    CHECK_INT(sem_destroy(&t.is_told), 0);
+}
+
 /* Ingesters have those lines of both lists that the selector matches. */
 static void tell_matching(struct rig *g, const char *expr, const struct line *a, size_t n_a,
                           const struct line *b, size_t n_b, bool is_forward)
@@ -614,7 +645,7 @@ static void tell_matching(struct rig *g, const char *expr, const struct line *a,
     }
     logql_done(&q);
     for (size_t i = 0; i < g->peers.n; i++)
-        tell(g, &g->peers.p[i], recent, n, is_forward);
+        tell_on_loop(g, &g->peers.p[i], recent, n, is_forward);
 }
 
 /* What hangs on the order of samples, or of their sum; a table has another one. */
