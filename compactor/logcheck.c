@@ -29,6 +29,7 @@ struct frame_walk {
     struct segcheck *found;
     struct seen *seen;    /* by stream */
     struct arena *page;   /* of the page at hand */
+    bool is_deep;         /* texts, too, whatever the checksums say */
     uint32_t last_stream; /* of the entry before */
     int64_t last_ns;
 };
@@ -111,6 +112,7 @@ static struct err *check_texts(struct frame_walk *w, struct logpage *p)
 static struct err *check_page(struct frame_walk *w, uint32_t i)
 {
     struct logframe_page at = logframe_page_at(w->frame, i);
+    int64_t min_ns = INT64_MAX, max_ns = INT64_MIN;
     const struct logpage_run *runs;
     const int64_t *times;
     struct logpage *p;
@@ -124,15 +126,22 @@ static struct err *check_page(struct frame_walk *w, uint32_t i)
     if (logpage_n_entries(p) != at.entries)
         return wrong("a page has another number of entries than the frame says");
     for (uint32_t k = 0; k < at.entries; k++) {
-        if (times[k] < at.min_ns || times[k] > at.max_ns)
-            return wrong("a page has other times than the frame says");
-        w->found->min_t = ORR_MIN(w->found->min_t, times[k]);
-        w->found->max_t = ORR_MAX(w->found->max_t, times[k]);
+        min_ns = ORR_MIN(min_ns, times[k]);
+        max_ns = ORR_MAX(max_ns, times[k]);
     }
+    if (min_ns != at.min_ns || max_ns != at.max_ns || min_ns != logpage_min_ns(p) ||
+        max_ns != logpage_max_ns(p))
+        return wrong("a page has other times than the frame says");
+    w->found->min_t = ORR_MIN(w->found->min_t, min_ns);
+    w->found->max_t = ORR_MAX(w->found->max_t, max_ns);
     for (size_t k = 0; k < n && !e; k++)
         e = check_run(w, i, &runs[k], times);
     w->found->samples += at.entries;
-    return e ? e : check_texts(w, p);
+    if (e)
+        return e;
+    if (at.has_crc && !logframe_page_is_whole(w->frame, i))
+        return wrong("checksum of a page");
+    return at.has_crc && !w->is_deep ? NULL : check_texts(w, p);
 }
 
 /* What was seen of each is what it says: who reads it asks all of its pages for it. */
@@ -151,9 +160,9 @@ static struct err *check_seen(const struct frame_walk *w)
 
 /* found: times in ns, max_t inclusive. */
 static struct err *check_frame(const struct logframe *f, struct slice tenant, struct ulid segment,
-                               struct segcheck *found)
+                               bool is_deep, struct segcheck *found)
 {
-    struct frame_walk w = {.frame = f, .found = found};
+    struct frame_walk w = {.frame = f, .found = found, .is_deep = is_deep};
     uint64_t before = found->samples;
     struct err *e;
 
@@ -187,7 +196,7 @@ static struct err *open_frames(struct logcheck *c, struct slice tenant, struct u
     while (rest.len && !e) {
         struct logframe f;
 
-        if ((e = logframe_open(rest, &f)) || (e = check_frame(&f, tenant, segment, found))) {
+        if ((e = logframe_open(rest, &f)) || (e = check_frame(&f, tenant, segment, false, found))) {
             e = err_wrap(e, "frame %zu", c->frames.len + 1);
             break;
         }
@@ -217,6 +226,19 @@ struct err *logcheck_open_segment(const char *dir, struct slice tenant, struct u
     *ret_found =
         (struct segcheck){logblock_ms(found.min_t), logblock_ms(found.max_t) + 1, found.samples};
     return NULL;
+}
+
+struct err *logcheck_deep(const struct logcheck *c)
+{
+    struct segcheck found = {INT64_MAX, INT64_MIN, 0};
+    struct err *e = NULL;
+
+    for (size_t i = 0; i < c->frames.len && !e; i++) {
+        const struct logframe *f = &c->frames.ptr[i];
+
+        e = err_wrap(check_frame(f, f->tenant, f->head.segment, true, &found), "frame %zu", i + 1);
+    }
+    return e ? segcheck_as_corrupt(e) : NULL;
 }
 
 /* ---- a block ---- */

@@ -1,12 +1,16 @@
 /*
  * Whether the bytes of an input of log lines make sense, and reading it: a segment as fetched from an ingester (the frames of
  * common/logblock/logframe.h, back to back in one file), or a block. What passes can be merged and written again without an
- * error that is the input's fault.
+ * error that is the input's fault, but for what stands below.
  *
  *   segment   every frame is of this tenant and segment and not dropped; labels are in order and have the fingerprint that they
- *             stand under; all pages decode, entries come by stream and time, and are as many and in as many pages as the
- *             frame says
+ *             stand under; entries come by stream and time, and are as many and in as many pages as the
+ *             frame says; pages have the checksum that the frame says. What is in a page that has it is taken for what
+ *             the ingester wrote, and not decoded; of a frame of version 2, which has none, all is
  *   block     logblock_verify(), and it is the one that was asked for
+ *
+ * An ingester that wrote nonsense, with a checksum, is found out by the merge: it fails with ERR_CORRUPT, and logcheck_deep() tells
+ * whose fault that is.
  *
  * Reads all of it, one page at a time in memory. Blocking; owner: the calling thread.
  */
@@ -28,6 +32,8 @@ ORR_CHECKED struct err *logcheck_open_segment(const char *dir, struct slice tena
 ORR_CHECKED struct err *logcheck_open_block(struct block_reader *streams, struct slice tenant,
                                             struct ulid block, struct logcheck **ret,
                                             struct segcheck *ret_found);
+/* Decodes all of a segment. ERR_CORRUPT. */
+ORR_CHECKED struct err *logcheck_deep(const struct logcheck *c);
 /* Whether a block has lines that t deletes. streams as above. */
 ORR_CHECKED struct err *logcheck_holds(struct block_reader *streams, const struct tombstone *t,
                                        bool *ret);

@@ -89,20 +89,20 @@ static struct err *fetch_once(struct flushing *f, const struct plan_input *pin,
 }
 
 /* Takes e, which is the segment's own fault. */
-static void leave_out(struct flushing *f, const struct plan_input *in, struct err *e)
+static void leave_out(struct flushing *f, struct ulid segment, struct err *e)
 {
     struct segflush_metrics *m = f->opts->metrics;
 
     if (err_is(e, ERR_NOT_FOUND)) {
         METRIC_ADD(m->gone_segments, 1);
         LOG_INFO(compactor, "segment is gone", KV_SLICE("tenant", f->job->tenant),
-                 KV_STR("block", ulid_print(in->ulid).s));
+                 KV_STR("block", ulid_print(segment).s));
     } else {
         METRIC_ADD(m->bad_segments, 1);
         LOG_ERROR(compactor, "segment is corrupt, it is left out and stays with its ingester",
-                  KV_SLICE("tenant", f->job->tenant), KV_STR("block", ulid_print(in->ulid).s),
+                  KV_SLICE("tenant", f->job->tenant), KV_STR("block", ulid_print(segment).s),
                   KV_ERR(e));
-        vec_push(&f->bad, in->ulid);
+        vec_push(&f->bad, segment);
     }
     err_free(e);
 }
@@ -122,7 +122,7 @@ static struct err *fetch_input(struct flushing *f, const struct plan_input *pin)
     if (e && !is_wrong_bytes(e) && !err_is(e, ERR_NOT_FOUND))
         return e;
     if (e) {
-        leave_out(f, pin, e);
+        leave_out(f, pin->ulid, e);
         return fsx_remove_tree(in.dir);
     }
     METRIC_ADD(f->opts->metrics->segments, 1);
@@ -158,6 +158,28 @@ static struct err *write_block(struct flushing *f)
                                         .stats = &f->opts->metrics->make};
 
     return f->opts->signal->make(&opts, f->arena, &f->meta);
+}
+
+/* Some input has wrong bytes that only the merge has come upon. False: no input is to blame. */
+static bool leave_out_wrong(struct flushing *f)
+{
+    const struct signal *sig = f->opts->signal;
+    size_t kept = 0, n = f->inputs.len;
+
+    if (!sig->check_again)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        struct err *e = sig->check_again(&f->inputs.ptr[i]);
+
+        if (e) {
+            leave_out(f, f->inputs.ptr[i].ulid, e);
+            sig->close(&f->inputs.ptr[i]);
+        } else {
+            f->inputs.ptr[kept++] = f->inputs.ptr[i];
+        }
+    }
+    f->inputs.len = kept;
+    return kept < n;
 }
 
 /* ---- the bucket ---- */
@@ -240,15 +262,23 @@ static struct err *make_block(struct flushing *f, struct segflush_result *ret)
 
     if (e)
         return e;
+    /* before the name, of which they are part */
+    if (f->inputs.len &&
+        (e = signal_tombstones(f->opts->signal, f->opts->store, f->job->tenant, &f->tombs)))
+        return e;
+    while (f->inputs.len) {
+        name_block(f);
+        e = write_block(f);
+        if (!is_wrong_bytes(e) || !leave_out_wrong(f))
+            break;
+        err_free(e);
+        e = NULL;
+    }
     if (f->inputs.len == 0) {
         METRIC_ADD(f->opts->metrics->empty, 1);
         return NULL;
     }
-    /* before the name, of which they are part */
-    if ((e = signal_tombstones(f->opts->signal, f->opts->store, f->job->tenant, &f->tombs)))
-        return e;
-    name_block(f);
-    if ((e = write_block(f)) || (e = publish(f, ret)))
+    if (e || (e = publish(f, ret)))
         return e;
     ret->block = f->block;
     ret->series = f->meta.stats.series;

@@ -59,6 +59,11 @@ static struct err *open_log_segment(struct blockmake_input *in, struct slice ten
     return logcheck_open_segment(in->dir, tenant, in->ulid, &in->lines, &in->found);
 }
 
+static struct err *check_log_segment_again(struct blockmake_input *in)
+{
+    return logcheck_deep(in->lines);
+}
+
 static void close_logs(struct blockmake_input *in)
 {
     logcheck_close(in->lines);
@@ -137,6 +142,7 @@ static const struct signal signals[] = {
                      .has_ends = true,
                      .has_states = true,
                      .open_segment = open_log_segment,
+                     .check_again = check_log_segment_again,
                      .open_block = open_log_block,
                      .close = close_logs,
                      .make = logmake,

@@ -43,6 +43,9 @@ struct signal {
     /* external: labels that its series get besides their own. */
     struct err *(*open_block)(struct blockmake_input *ret, struct slice tenant,
                               struct labels external);
+    /* Looks again, at all of a segment that is open: make() met wrong bytes. ERR_CORRUPT: they are this one's. NULL: open_segment()
+     * has looked at all. */
+    struct err *(*check_again)(struct blockmake_input *in);
     void (*close)(struct blockmake_input *in); /* what is not open is allowed */
     struct err *(*make)(const struct blockmake_opts *opts, struct arena *a,
                         struct block_meta *ret_meta);

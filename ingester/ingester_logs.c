@@ -239,6 +239,7 @@ struct logs_read {
     struct arena *arena;
     char *tenant;
     struct rpc_logs_select q;
+    struct logblock_bound bound;
     struct loghead_set *set;
     bool is_in_stream;
     uint64_t sent; /* of the stream; of the names */
@@ -269,6 +270,12 @@ static struct err *read_by(struct logs_read *r)
     if (r->q.kind == RPC_LOGS_ENTRIES) {
         q.needles = r->q.needles;
         q.n_needles = r->q.n_needles;
+        if (r->q.bound) {
+            r->bound =
+                (struct logblock_bound){r->q.bound->is_logfmt ? LOGPAGE_LOGFMT : LOGPAGE_JSON,
+                                        r->q.bound->name, r->q.bound->min, r->q.bound->max};
+            q.bound = &r->bound;
+        }
     }
     if (r->q.kind == RPC_LOGS_NAMES)
         return loghead_label_names(r->l->head, &q, r->arena, &r->names);
@@ -535,6 +542,7 @@ static struct err *open_store(struct ingester_logs *l)
                                 .seal_wal_bytes = c->logs_seal_wal_bytes,
                                 .push_queue_bytes = c->push_queue_bytes,
                                 .idle_ms = c->logs_idle_ns / NS_PER_MS,
+                                .has_filters = process_rf(l->ing->process) == 1,
                                 .grace_ms = c->cut_grace_ns / NS_PER_MS};
     struct err *e = wal_open(&wal, &l->wal);
 

@@ -13,6 +13,11 @@ size_t block_reader_room(const struct block_reader *r, size_t n_users)
     return r->src->ops->room ? r->src->ops->room(r->src, n_users) : 0;
 }
 
+bool block_reader_keeps_ahead(const struct block_reader *r)
+{
+    return r->src->ops->keeps_ahead && r->src->ops->keeps_ahead(r->src);
+}
+
 struct err *block_reader_hold_series(const struct block_reader *r, const uint32_t *refs, size_t n,
                                      size_t room, size_t *ret_n, struct objpages_hold **ret)
 {

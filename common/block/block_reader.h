@@ -125,6 +125,8 @@ struct block_chunk_list {
 };
 /* About how many bytes to hold at a time of this block when n_users blocks are read at once; 0: it is at hand. */
 size_t block_reader_room(const struct block_reader *r, size_t n_users);
+/* Whether what is ahead is had later without a request. */
+bool block_reader_keeps_ahead(const struct block_reader *r);
 /* The entries of the first *ret_n series, at least one if there are any: as many as have room. */
 ORR_CHECKED struct err *block_reader_hold_series(const struct block_reader *r, const uint32_t *refs,
                                                  size_t n, size_t room, size_t *ret_n,

@@ -43,6 +43,7 @@ struct block_source_ops {
                          uint64_t off);
     /* How many bytes to hold at a time, of n_users who do. */
     size_t (*room)(struct block_source *s, size_t n_users);
+    bool (*keeps_ahead)(struct block_source *s); /* what is ahead costs no get later */
     struct err *(*size)(struct block_source *s, const char *name, uint64_t *ret);
     /* What was read of the block proved to be broken: it is read again the next time. */
     void (*distrust)(struct block_source *s);

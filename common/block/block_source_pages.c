@@ -104,6 +104,11 @@ static size_t pages_room(struct block_source *base, size_t n_users)
     return ORR_MAX(ORR_MIN(room, MAX_ROOM), MIN_ROOM);
 }
 
+static bool pages_keeps_ahead(struct block_source *base)
+{
+    return objpages_keeps_ahead(((struct pages_source *)base)->pages);
+}
+
 static struct err *pages_size(struct block_source *base, const char *name, uint64_t *ret)
 {
     struct pages_source *s = (struct pages_source *)base;
@@ -145,6 +150,7 @@ struct block_source *block_source_pages(struct objpages *pages, struct block_hea
         .unhold = pages_unhold,
         .held = pages_held,
         .room = pages_room,
+        .keeps_ahead = pages_keeps_ahead,
         .size = pages_size,
         .distrust = pages_distrust,
     };

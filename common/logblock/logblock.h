@@ -21,8 +21,8 @@
  *   summary     if asked for: block_summary.h, of the streams
  *
  * Lines are sorted by (fingerprint, time), equal times as they came; so whoever merges blocks, or frames (logframe.h), reads each
- * from its begin to its end, once. The bytes of a block follow from its lines and the options, never from time
- * or chance.
+ * from its begin to its end, once. The bytes of a block follow from its lines, the options, and which pages were taken over, never from
+ * time or chance.
  *
  * What is read is taken for hostile: ERR_CORRUPT with the block and what is wrong in it.
  */
@@ -105,6 +105,14 @@ struct logblock_bound {
     double min, max;
 };
 
+/* Whether it leaves anything of the page, as header and trees alone say. For whoever knows that no stream has a label of the name;
+ * of structured metadata the page is asked. */
+ORR_CHECKED struct err *logblock_bound_may(struct logpage *p, const struct logblock_bound *b,
+                                           bool *ret);
+/* Takes out of want, a set of the page's entries, what it leaves out. *ret_has false: that was all. */
+ORR_CHECKED struct err *logblock_bound_narrow(struct logpage *p, const struct logblock_bound *b,
+                                              uint64_t *want, bool *ret_has);
+
 struct logblock_query {
     struct matchers matchers;
     int64_t from_ns, to_ns; /* to is exclusive */
@@ -155,14 +163,33 @@ void logblock_set_stats(const struct logblock_set *s, struct logblock_stats *ret
 
 /* ---- merging ---- */
 
+/* Entries of a stream that are in one page of a source. */
+struct logblock_part {
+    int64_t min_ns, max_ns; /* their times are not out of it */
+    /* If the page has nothing else, and can be taken over as it is; else empty. */
+    struct slice page, filter;
+    uint32_t filter_class;
+};
+
 /* Lines of one tenant in the order of a block: a block, or a frame. */
 struct logblock_source {
     /* The next stream, whatever entries of the one before were not asked for; what is lent lasts until the next stream. */
     struct err *(*stream)(void *arg, struct logblock_stream *ret, bool *ret_is_end);
     /* The next entry of that stream, lent until the next call. */
     struct err *(*entry)(void *arg, struct logpage_entry *ret, bool *ret_is_end);
+    /* Of sources that say page by page what they have of the stream; else NULL. part: what is in the page so many behind that
+     * which comes next; false: that was the last. limit: entry() gives those of the next n pages, then says that it is at the end. pass:
+     * the next page is done with. Not while entries of a page are given. */
+    bool (*part)(void *arg, uint32_t ahead, struct logblock_part *ret);
+    void (*limit)(void *arg, uint32_t n);
+    void (*pass)(void *arg);
     void (*close)(void *arg);
     void *arg;
+    /* What it takes to have it open among many, if it has parts: whether it has pages that are not of one stream, bytes of labels,
+     * and times that its entries are not out of. */
+    bool has_mixed;
+    uint64_t labels_bytes;
+    int64_t min_ns, max_ns;
     /* Follows from what it has: sources are merged in this order. Of frames of one log it is the order of the log. */
     struct hash128 order;
 };
@@ -176,7 +203,10 @@ typedef bool logblock_keep_fn(void *arg, struct labels labels, const struct logp
 /*
  * All lines of the sources, each once (logmerge.h), that keep (NULL: all) keeps. Closes the sources, whatever happens. More than
  * LOGBLOCK_MERGE_SOURCES are merged in several goes, by blocks in work_dir (which then must be there, and is the caller's alone),
- * so memory is bounded. *stop (may be NULL): ERR_CANCELED. ret_duplicates may be NULL.
+ * so memory is bounded; but for frames of which few are open at a time. *stop (may be NULL): ERR_CANCELED. ret_duplicates may be NULL.
+ *
+ * Where a frame alone has lines of a stream at some time, and nothing is asked of keep, its pages are taken over as they are:
+ * neither read nor built again.
  *
  * Lines of one time come as the first source that has any has them, then those that only the second has, and so on;
  * first and second go by struct logblock_source's order. So the same sources give the same bytes, in whatever

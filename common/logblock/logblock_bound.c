@@ -15,14 +15,14 @@ struct err *logblock_bound_counts(struct logblock *b, const struct logblock_boun
     return e;
 }
 
-struct err *logblock_bound_may(struct logblock_page *p, const struct logblock_bound *b, bool *ret)
+struct err *logblock_bound_may(struct logpage *p, const struct logblock_bound *b, bool *ret)
 {
-    struct logpage_range r = logpage_column_range(p->page, b->stage, b->name);
+    struct logpage_range r = logpage_column_range(p, b->stage, b->name);
     bool is_metadata;
     struct err *e = NULL;
 
     *ret = r.has_unknown || (r.has_values && !(r.is_numeric && (r.max < b->min || r.min > b->max)));
-    if (*ret || (e = logpage_meta_may_have(p->page, b->name, &is_metadata)))
+    if (*ret || (e = logpage_meta_may_have(p, b->name, &is_metadata)))
         return e;
     *ret = is_metadata;
     return NULL;
@@ -38,23 +38,23 @@ static uint64_t within(const double *num, uint32_t n, const struct logblock_boun
     return set;
 }
 
-struct err *logblock_bound_narrow(struct logblock_page *p, const struct logblock_bound *b,
+struct err *logblock_bound_narrow(struct logpage *p, const struct logblock_bound *b, uint64_t *want,
                                   bool *ret_has)
 {
-    uint32_t n = logpage_n_entries(p->page);
+    uint32_t n = logpage_n_entries(p);
     struct logpage_column c;
     uint64_t any = 0;
     bool is_metadata;
     struct err *e;
 
     *ret_has = true;
-    if ((e = logpage_meta_may_have(p->page, b->name, &is_metadata)) || is_metadata ||
-        (e = logpage_column(p->page, b->stage, b->name, &c)))
+    if ((e = logpage_meta_may_have(p, b->name, &is_metadata)) || is_metadata ||
+        (e = logpage_column(p, b->stage, b->name, &c)))
         return e;
     for (uint32_t i = 0; i < LOGPAGE_WORDS(n); i++) {
         uint64_t is_in = c.num ? within(c.num + 64 * i, ORR_MIN(n - 64 * i, 64u), b) : UINT64_MAX;
 
-        any |= p->want[i] &= (c.is_value[i] & is_in) | c.is_unknown[i];
+        any |= want[i] &= (c.is_value[i] & is_in) | c.is_unknown[i];
     }
     *ret_has = any != 0;
     return NULL;

@@ -82,6 +82,15 @@ ORR_CHECKED struct err *logblock_in_hold(struct logblock_in *in,
 ORR_CHECKED struct err *logblock_narrow(struct logblock *b, const struct slice *needles, size_t n,
                                         uint64_t *set, uint64_t *touched);
 
+/* ---- pages as they are ---- */
+
+/* Whether a page of so many bytes of lines is worth having as it is: it is not small, and what is put before it would not become a
+ * small one either. */
+bool logblock_writer_takes(const struct logblock_writer *w, uint64_t raw);
+/* The page's entries are the next ones of the stream. It becomes one of the block, unread. */
+ORR_CHECKED struct err *logblock_writer_page(struct logblock_writer *w,
+                                             const struct logblock_part *p);
+
 /* ---- a query ---- */
 
 /* A stream that matches, and which pages have lines of it in the range. */
@@ -137,12 +146,6 @@ void logblock_page_done(struct logblock_page *p);
 /* Whether the bound says anything of this block. */
 ORR_CHECKED struct err *logblock_bound_counts(struct logblock *b,
                                               const struct logblock_bound *bound, bool *ret);
-/* Whether it leaves anything of the page, as header and trees alone say. */
-ORR_CHECKED struct err *logblock_bound_may(struct logblock_page *p, const struct logblock_bound *b,
-                                           bool *ret);
-/* Takes out of p->want, which is there, what it leaves out. *ret_has false: that was all. */
-ORR_CHECKED struct err *logblock_bound_narrow(struct logblock_page *p,
-                                              const struct logblock_bound *b, bool *ret_has);
 
 /* Entries [at, end) of a page, one after the other, forward or backward. */
 struct logblock_run {

@@ -7,6 +7,8 @@
 #include "common/logblock/logmerge.h"
 
 #define STOP_EVERY 1024 /* entries */
+#define MAX_OPEN 4096   /* sources of one go, of which few are read at a time */
+#define MAX_LABELS_BYTES (64u << 20)
 
 /* A source, and the stream it has come to. */
 struct head {
@@ -14,6 +16,7 @@ struct head {
     size_t place; /* among the sources: of equal streams the first comes first */
     bool has_begun;
     struct logblock_stream stream;
+    uint32_t n_parts; /* its next pages that are of the cluster */
 };
 
 /* One go. */
@@ -21,7 +24,7 @@ struct merging {
     struct head *heads;
     VEC(struct head *) heap;  /* by stream and place; those that are at their end have left it */
     VEC(struct head *) equal; /* those that have the stream, out of the heap */
-    struct logmerge_source inputs[LOGBLOCK_MERGE_SOURCES];
+    struct logmerge_source *inputs; /* room for all heads */
     struct arena *arena; /* of the stream */
     struct labels labels;
     logblock_keep_fn *keep;
@@ -111,13 +114,9 @@ static struct err *take_equal(struct merging *m)
         vec_push(&m->equal, pop(m));
     while (m->heap.len && hash128_eq(m->heap.ptr[0]->stream.fp, m->equal.ptr[0]->stream.fp));
     first = m->equal.ptr[0];
-    for (size_t i = 0; i < m->equal.len; i++) {
-        struct head *h = m->equal.ptr[i];
-
-        if (!labels_eq(h->stream.labels, first->stream.labels))
+    VEC_FOREACH (h, &m->equal)
+        if (!labels_eq((*h)->stream.labels, first->stream.labels))
             return err_new(ERR_CORRUPT, "log merge: two label sets of one fingerprint");
-        m->inputs[i] = (struct logmerge_source){next_entry, h};
-    }
     arena_reset(m->arena);
     m->labels = labels_dup(m->arena, first->stream.labels);
     return logblock_writer_stream(m->writer, first->stream.fp, m->labels);
@@ -140,28 +139,134 @@ static struct err *merge_entries(struct merging *m, struct logmerge *lm)
     }
 }
 
+static struct err *merge_inputs(struct merging *m, size_t n)
+{
+    struct logmerge *lm = logmerge_new(m->inputs, n);
+    struct err *e = merge_entries(m, lm);
+
+    m->duplicates += logmerge_duplicates(lm);
+    logmerge_free(lm);
+    return e;
+}
+
+/*
+ * A cluster: of the pages that the stream has in any source, the one that begins first, and all that have times which
+ * any other of the cluster has, too. So no line of another cluster is equal to one of it, and clusters come one after
+ * the other. Pages of one source have no line twice: two of them that touch are not of one cluster for that alone.
+ */
+static size_t find_cluster(struct merging *m, struct head **ret_first, struct logblock_part *ret)
+{
+    struct head *first = NULL;
+    struct logblock_part p;
+    size_t n_heads = 1;
+    int64_t end;
+    bool grows = true;
+
+    VEC_FOREACH (at, &m->equal) {
+        struct head *h = *at;
+
+        h->n_parts = 0;
+        if (h->source.part(h->source.arg, 0, &p) && (!first || p.min_ns < ret->min_ns)) {
+            first = h;
+            *ret = p;
+        }
+    }
+    if (!first)
+        return 0;
+    first->n_parts = 1;
+    end = ret->max_ns;
+    while (grows) {
+        grows = false;
+        VEC_FOREACH (at, &m->equal) {
+            struct head *h = *at;
+
+            while ((h != first || n_heads > 1) && h->source.part(h->source.arg, h->n_parts, &p) &&
+                   p.min_ns <= end) {
+                n_heads += h->n_parts++ == 0;
+                end = ORR_MAX(end, p.max_ns);
+                grows = true;
+            }
+        }
+    }
+    *ret_first = first;
+    return n_heads;
+}
+
+/* Whether it is a page that may be taken over. */
+static struct err *take_part(struct merging *m, struct head *h, const struct logblock_part *p,
+                             bool *ret_taken)
+{
+    struct logpage_about about;
+    struct err *e;
+
+    *ret_taken = false;
+    if (h->n_parts != 1 || !p->page.len)
+        return NULL;
+    if ((e = logpage_peek(p->page, &about)))
+        return e;
+    if (!logblock_writer_takes(m->writer, about.raw_bytes))
+        return NULL;
+    *ret_taken = true;
+    h->source.pass(h->source.arg);
+    return logblock_writer_page(m->writer, p);
+}
+
+/* Cluster by cluster: what only one source has at a time need not be read. */
+static struct err *merge_parts(struct merging *m)
+{
+    struct logblock_part p;
+    struct head *first;
+    size_t n_heads;
+    struct err *e;
+
+    while ((n_heads = find_cluster(m, &first, &p))) {
+        bool is_taken = false;
+        size_t n = 0;
+
+        if ((e = check_stopped(m)) || (n_heads == 1 && (e = take_part(m, first, &p, &is_taken))))
+            return e;
+        if (is_taken)
+            continue;
+        VEC_FOREACH (at, &m->equal) {
+            struct head *h = *at;
+
+            if (!h->n_parts || !h->source.part(h->source.arg, 0, &p))
+                continue;
+            h->source.limit(h->source.arg, h->n_parts);
+            m->inputs[n++] = (struct logmerge_source){next_entry, h, .from_ns = p.min_ns};
+        }
+        if ((e = merge_inputs(m, n)))
+            return e;
+    }
+    return NULL;
+}
+
 static struct err *merge_stream(struct merging *m)
 {
-    struct logmerge *lm;
+    bool has_parts = !m->keep;
     struct err *e = take_equal(m);
 
     if (e)
         return e;
-    lm = logmerge_new(m->inputs, m->equal.len);
-    e = merge_entries(m, lm);
-    m->duplicates += logmerge_duplicates(lm);
-    logmerge_free(lm);
+    for (size_t i = 0; i < m->equal.len; i++) {
+        struct head *h = m->equal.ptr[i];
+
+        has_parts &= h->source.part != NULL;
+        m->inputs[i] = (struct logmerge_source){next_entry, h, .from_ns = INT64_MIN};
+    }
+    e = has_parts ? merge_parts(m) : merge_inputs(m, m->equal.len);
     for (size_t i = 0; !e && i < m->equal.len; i++)
         e = advance(m, m->equal.ptr[i]);
     return e;
 }
 
-/* At most LOGBLOCK_MERGE_SOURCES; closes them. */
+/* Closes them. */
 static struct err *merge_few(struct merging *m, const struct logblock_source *sources, size_t n)
 {
     struct err *e = NULL;
 
     m->heads = mem_new_array(struct head, n + 1);
+    m->inputs = mem_new_array(struct logmerge_source, n + 1);
     m->arena = arena_new(0);
     for (size_t i = 0; i < n; i++)
         m->heads[i] = (struct head){.source = sources[i], .place = i};
@@ -175,6 +280,7 @@ static struct err *merge_few(struct merging *m, const struct logblock_source *so
     vec_done(&m->equal);
     arena_free(m->arena);
     mem_free(m->heads);
+    mem_free(m->inputs);
     return e;
 }
 
@@ -249,7 +355,8 @@ static struct err *open_between(const char *dir, struct ulid ulid, struct logblo
         between_close(b);
         return e;
     }
-    *ret = (struct logblock_source){between_stream, between_entry, between_close, b, {0}};
+    *ret = (struct logblock_source){
+        .stream = between_stream, .entry = between_entry, .close = between_close, .arg = b};
     return NULL;
 }
 
@@ -312,6 +419,53 @@ static struct logblock_source *in_order(const struct logblock_source *sources, s
     return out;
 }
 
+static int cmp_ns(const void *a, const void *b)
+{
+    const int64_t *x = a, *y = b;
+
+    return (*x > *y) - (*x < *y);
+}
+
+/* Of how many sources times are at the same moment, at most. */
+static size_t depth_of(const struct logblock_source *s, size_t n)
+{
+    int64_t *begins = mem_new_array(int64_t, n + 1), *ends = mem_new_array(int64_t, n + 1);
+    size_t depth = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        begins[i] = s[i].min_ns;
+        ends[i] = s[i].max_ns;
+    }
+    qsort(begins, n, sizeof(*begins), cmp_ns);
+    qsort(ends, n, sizeof(*ends), cmp_ns);
+    for (size_t i = 0, k = 0; i < n; i++) {
+        for (; ends[k] < begins[i]; k++)
+            ;
+        depth = ORR_MAX(depth, i + 1 - k);
+    }
+    mem_free(begins);
+    mem_free(ends);
+    return depth;
+}
+
+/* Whether all can be open at once: each that is read at a time has a page in memory, as has one between streams that share pages. */
+static bool is_one_go(const struct logblock_source *s, size_t n, bool keeps_all)
+{
+    uint64_t labels = 0;
+    size_t n_mixed = 0;
+    bool has_parts = keeps_all && n <= MAX_OPEN;
+
+    if (n <= LOGBLOCK_MERGE_SOURCES)
+        return true;
+    for (size_t i = 0; i < n && has_parts; i++) {
+        has_parts = s[i].part != NULL;
+        labels += s[i].labels_bytes;
+        n_mixed += s[i].has_mixed;
+    }
+    return has_parts && labels <= MAX_LABELS_BYTES && n_mixed < LOGBLOCK_MERGE_SOURCES &&
+           n_mixed + depth_of(s, n) <= LOGBLOCK_MERGE_SOURCES;
+}
+
 struct err *logblock_merge(const struct logblock_source *sources, size_t n, logblock_keep_fn *keep,
                            void *arg, const char *work_dir, const atomic_bool *stop,
                            struct logblock_writer *w, uint64_t *ret_duplicates)
@@ -323,7 +477,7 @@ struct err *logblock_merge(const struct logblock_source *sources, size_t n, logb
     struct err *e = NULL;
 
     ORR_ASSERT(work_dir || n <= LOGBLOCK_MERGE_SOURCES);
-    while (!e && n > LOGBLOCK_MERGE_SOURCES) {
+    while (!e && !is_one_go(all, n, !m.keep)) {
         e = merge_groups(&m, all, &n, work_dir, &number, &duplicates);
         m.keep = NULL; /* what is left has been asked about */
     }

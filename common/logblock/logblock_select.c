@@ -283,7 +283,7 @@ static struct err *may_have(struct logblock_set *s, struct logblock_page *p, boo
     *ret = true;
     for (size_t k = 0; *ret && k < s->q.n_needles; k++)
         *ret = !logpage_lacks(p->page, s->q.needles[k]);
-    return *ret && s->q.bound ? logblock_bound_may(p, s->q.bound, ret) : NULL;
+    return *ret && s->q.bound ? logblock_bound_may(p->page, s->q.bound, ret) : NULL;
 }
 
 /* *ret_has false: no line of it is wanted. */
@@ -303,7 +303,7 @@ static struct err *match_lines(struct logblock_set *s, struct logblock_page *p,
         return e;
     if (!*ret_has || !s->q.bound)
         return NULL;
-    return logblock_bound_narrow(p, s->q.bound, ret_has);
+    return logblock_bound_narrow(p->page, s->q.bound, p->want, ret_has);
 }
 
 static struct err *open_by_parts(struct logblock_set *s, struct logblock_page *p,

@@ -66,7 +66,11 @@ struct err *logblock_source_block(struct logblock *b, struct logblock_source *re
         return logblock_error(b, e);
     s = mem_new(struct of_block);
     s->block = b;
-    *ret = (struct logblock_source){block_stream, block_entry, block_close, s, order_of_block(d)};
+    *ret = (struct logblock_source){.stream = block_stream,
+                                    .entry = block_entry,
+                                    .close = block_close,
+                                    .arg = s,
+                                    .order = order_of_block(d)};
     return NULL;
 }
 
@@ -79,7 +83,8 @@ struct of_frame {
     struct arena *arena; /* of the stream's labels */
     uint32_t next;       /* stream */
     struct logframe_stream st;
-    uint32_t next_page; /* of the stream that is under way; behind its last: none */
+    uint32_t next_page; /* of the stream that is under way */
+    uint32_t end_page;  /* from here on none is read */
     struct logblock_page page;
     struct logblock_run run; /* page NULL: none */
 };
@@ -107,6 +112,7 @@ static struct err *frame_stream(void *arg, struct logblock_stream *ret, bool *re
         return NULL;
     s->st = logframe_stream_at(&s->frame, s->next++);
     s->next_page = s->st.first_page;
+    s->end_page = s->st.last_page + 1;
     arena_reset(s->arena);
     if (!labels_of_canonical(s->arena, reader_lstr(&s->labels_left), &labels) ||
         !reader_ok(&s->labels_left))
@@ -127,6 +133,46 @@ static struct err *open_frame_page(struct of_frame *s, uint32_t number)
     return e ? e : logblock_page_load(&s->page, logframe_page_at(&s->frame, number).entries);
 }
 
+/* Whether page i has nothing but stream k, which is in it. */
+static bool is_alone(const struct logframe *f, uint32_t k, uint32_t i)
+{
+    return (k == 0 || logframe_stream_at(f, k - 1).last_page < i) &&
+           (k + 1 == f->head.n_streams || logframe_stream_at(f, k + 1).first_page > i);
+}
+
+static bool frame_part(void *arg, uint32_t ahead, struct logblock_part *ret)
+{
+    struct of_frame *s = arg;
+    struct logframe_page p;
+    uint32_t i = s->next_page + ahead;
+
+    if (s->next == 0 || ahead > s->st.last_page || i > s->st.last_page)
+        return false;
+    p = logframe_page_at(&s->frame, i);
+    *ret = (struct logblock_part){i == s->st.first_page ? s->st.min_ns : p.min_ns,
+                                  i == s->st.last_page ? s->st.max_ns : p.max_ns,
+                                  .filter_class = p.filter_class};
+    if (p.filter_bytes && is_alone(&s->frame, s->next - 1, i)) {
+        ret->page = logframe_page_bytes(&s->frame, i);
+        ret->filter = logframe_filter_bytes(&s->frame, i);
+    }
+    return true;
+}
+
+static void frame_limit(void *arg, uint32_t n)
+{
+    struct of_frame *s = arg;
+
+    s->end_page = s->next_page + ORR_MIN(n, s->st.last_page + 1 - s->next_page);
+}
+
+static void frame_pass(void *arg)
+{
+    struct of_frame *s = arg;
+
+    s->next_page++;
+}
+
 static struct err *frame_entry(void *arg, struct logpage_entry *ret, bool *ret_is_end)
 {
     struct of_frame *s = arg;
@@ -135,7 +181,9 @@ static struct err *frame_entry(void *arg, struct logpage_entry *ret, bool *ret_i
     *ret_is_end = false;
     while (!s->run.page || !logblock_run_next(&s->run, false, ret)) {
         s->run = (struct logblock_run){0};
-        *ret_is_end = s->next == 0 || s->next_page > s->st.last_page;
+        *ret_is_end = s->next == 0 || s->next_page >= s->end_page;
+        if (s->page.arena && is_alone(&s->frame, s->next - 1, s->page.number))
+            logblock_page_done(&s->page); /* nobody asks for it again */
         if (*ret_is_end)
             return NULL;
         if ((e = open_frame_page(s, s->next_page)) ||
@@ -167,11 +215,38 @@ static struct hash128 order_of_frame(const struct logframe *f)
     return (struct hash128){hash, f->head.through};
 }
 
+/* Whether some page cannot be taken over, for whatever reason. */
+static bool has_mixed(const struct logframe *f)
+{
+    uint64_t pages = 0;
+
+    for (uint32_t k = 0; k < f->head.n_streams; k++) {
+        struct logframe_stream st = logframe_stream_at(f, k);
+
+        pages += st.last_page - st.first_page + 1;
+    }
+    for (uint32_t i = 0; i < f->head.n_pages; i++)
+        if (!logframe_page_at(f, i).filter_bytes)
+            return true;
+    return pages != f->head.n_pages;
+}
+
 struct logblock_source logblock_source_frame(const struct logframe *f)
 {
     struct of_frame *s = mem_new(struct of_frame);
 
     s->frame = *f;
     s->arena = arena_new(0);
-    return (struct logblock_source){frame_stream, frame_entry, frame_close, s, order_of_frame(f)};
+    return (struct logblock_source){.stream = frame_stream,
+                                    .entry = frame_entry,
+                                    .part = frame_part,
+                                    .limit = frame_limit,
+                                    .pass = frame_pass,
+                                    .close = frame_close,
+                                    .arg = s,
+                                    .has_mixed = has_mixed(f),
+                                    .labels_bytes = f->labels_bytes,
+                                    .min_ns = f->head.min_ns,
+                                    .max_ns = f->head.max_ns,
+                                    .order = order_of_frame(f)};
 }

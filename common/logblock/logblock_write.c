@@ -107,10 +107,28 @@ static void flush_filter(struct logblock_writer *w)
     buf_reset(&w->scratch);
 }
 
+/* The page that is in scratch; of p what follows from its bytes is filled in. Takes the bits. */
+static struct err *put_built(struct logblock_writer *w, struct logblock_page_at *p,
+                             struct logfilter_bits *bits)
+{
+    p->offset = w->pages.pos;
+    p->bytes = (uint32_t)w->scratch.len;
+    p->crc = hash_crc32c(buf_slice(&w->scratch));
+    logblock_directory_put_page(&w->page_entries, p);
+    block_out_put(&w->pages, buf_slice(&w->scratch));
+    buf_reset(&w->scratch);
+    logfilter_out_add(w->filters, bits, &w->scratch);
+    flush_filter(w);
+    w->min_ns = ORR_MIN(w->min_ns, p->min_ns);
+    w->max_ns = ORR_MAX(w->max_ns, p->max_ns);
+    if (++w->n_pages == LOGBLOCK_MAX_PAGES)
+        return err_new(ERR_LIMIT, "%u pages of log lines in one block", LOGBLOCK_MAX_PAGES);
+    return err_first(block_out_check(&w->pages), block_out_check(&w->filter));
+}
+
 static struct err *put_page(struct logblock_writer *w)
 {
-    struct logblock_page_at p = {.offset = w->pages.pos,
-                                 .entries = (uint32_t)w->entries.len,
+    struct logblock_page_at p = {.entries = (uint32_t)w->entries.len,
                                  .raw = w->raw,
                                  .min_ns = INT64_MAX,
                                  .max_ns = INT64_MIN};
@@ -127,17 +145,8 @@ static struct err *put_page(struct logblock_writer *w)
         p.min_ns = ORR_MIN(p.min_ns, en->ts_ns);
         p.max_ns = ORR_MAX(p.max_ns, en->ts_ns);
     }
-    p.bytes = (uint32_t)w->scratch.len;
-    p.crc = hash_crc32c(buf_slice(&w->scratch));
-    logblock_directory_put_page(&w->page_entries, &p);
-    block_out_put(&w->pages, buf_slice(&w->scratch));
-    buf_reset(&w->scratch);
     bits = logfilter_bits_of(&w->grams);
-    logfilter_out_add(w->filters, &bits, &w->scratch);
-    flush_filter(w);
-    w->min_ns = ORR_MIN(w->min_ns, p.min_ns);
-    w->max_ns = ORR_MAX(w->max_ns, p.max_ns);
-    return err_first(block_out_check(&w->pages), block_out_check(&w->filter));
+    return put_built(w, &p, &bits);
 }
 
 static struct err *end_page(struct logblock_writer *w)
@@ -149,8 +158,6 @@ static struct err *end_page(struct logblock_writer *w)
     end_part(w);
     if ((e = put_page(w)))
         return e;
-    if (++w->n_pages == LOGBLOCK_MAX_PAGES)
-        return err_new(ERR_LIMIT, "%u pages of log lines in one block", LOGBLOCK_MAX_PAGES);
     vec_clear(&w->entries);
     arena_reset(w->texts);
     w->raw = 0;
@@ -260,6 +267,49 @@ struct err *logblock_writer_entry(struct logblock_writer *w, const struct logpag
     w->so_far.bytes += raw;
     w->lines++;
     return NULL;
+}
+
+/* ---- pages that are taken over ---- */
+
+#define LEAST_RAW (LOGPAGE_AIM_BYTES / 4)
+
+bool logblock_writer_takes(const struct logblock_writer *w, uint64_t raw)
+{
+    return raw >= LEAST_RAW && (!w->entries.len || w->raw >= LEAST_RAW);
+}
+
+static struct err *take_page(struct logblock_writer *w, const struct logblock_part *p)
+{
+    struct logpage_about about;
+    struct logblock_page_at at;
+    struct logfilter_bits bits;
+    struct err *e;
+
+    if ((e = logpage_peek(p->page, &about)) || (e = end_page(w)))
+        return e;
+    if (w->so_far.entries && about.min_ns < w->last_ns)
+        return bad_stream(w, w->labels, "times descend");
+    buf_reset(&w->scratch);
+    if ((e = logpage_renumber(p->page, w->n_streams, &w->scratch)))
+        return e;
+    if (!logfilter_bits_read(p->filter_class, p->filter, &bits))
+        return err_new(ERR_CORRUPT, "the filter of a page of log lines");
+    w->part = (struct part){about.entries, about.min_ns, about.max_ns};
+    end_part(w);
+    w->last_ns = about.max_ns;
+    w->so_far.entries += about.entries;
+    w->so_far.bytes += about.raw_bytes;
+    w->lines += about.entries;
+    at = (struct logblock_page_at){.entries = about.entries,
+                                   .raw = about.raw_bytes,
+                                   .min_ns = about.min_ns,
+                                   .max_ns = about.max_ns};
+    return put_built(w, &at, &bits);
+}
+
+struct err *logblock_writer_page(struct logblock_writer *w, const struct logblock_part *p)
+{
+    return err_wrap(take_page(w, p), "write block %s", ulid_print(w->meta.ulid).s);
 }
 
 /* ---- the end ---- */

@@ -1,3 +1,4 @@
+#include "common/base/reader.h"
 #include "common/logblock/logfilter_internal.h"
 
 #ifdef __SSE2__
@@ -235,6 +236,26 @@ struct logfilter_bits logfilter_bits_of(const struct logfilter_grams *g)
             f.words[rows[k] >> 6] |= 1ull << (rows[k] & 63);
     }
     return f;
+}
+
+void logfilter_bits_write(const struct logfilter_bits *f, struct buf *out)
+{
+    for (size_t i = 0; i < logfilter_bits_bytes(f) / 8; i++)
+        buf_u64le(out, f->words[i]);
+}
+
+bool logfilter_bits_read(uint32_t size_class, struct slice bytes, struct logfilter_bits *ret)
+{
+    struct logfilter_bits f = {.size_class = size_class};
+    struct reader r = reader_new(bytes);
+
+    if (size_class > LOGFILTER_MAX_CLASS || logfilter_bits_bytes(&f) != bytes.len)
+        return false;
+    f.words = mem_alloc(bytes.len);
+    for (size_t i = 0; i < bytes.len / 8; i++)
+        f.words[i] = reader_u64le(&r);
+    *ret = f;
+    return true;
 }
 
 bool logfilter_bits_may(const struct logfilter_bits *f, const struct logfilter_grams *needle)

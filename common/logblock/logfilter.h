@@ -60,6 +60,9 @@ struct logfilter_bits {
 void logfilter_bits_done(struct logfilter_bits *f);
 struct logfilter_bits logfilter_bits_of(const struct logfilter_grams *g);
 size_t logfilter_bits_bytes(const struct logfilter_bits *f);
+/* As bytes, little endian: what a frame has beside a page. Reading copies; false: there is no such class, or it is of another length. */
+void logfilter_bits_write(const struct logfilter_bits *f, struct buf *out);
+bool logfilter_bits_read(uint32_t size_class, struct slice bytes, struct logfilter_bits *ret);
 /* False: no line of the page holds the needle whose grams these are (none: it may). */
 bool logfilter_bits_may(const struct logfilter_bits *f, const struct logfilter_grams *needle);
 

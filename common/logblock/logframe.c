@@ -3,7 +3,8 @@
 #include "common/base/reader.h"
 #include "common/net/codec.h"
 
-#define VERSION 2
+#define VERSION 3
+#define VERSION_WITHOUT_FILTERS 2
 #define CRC_FROM 12 /* of the front */
 
 static const uint8_t magic[6] = {'O', 'R', 'R', 'L', 'F', 'R'};
@@ -21,13 +22,19 @@ static void put_stream(struct buf *out, const struct logframe_stream *s)
     buf_u32le(out, 0);
 }
 
-static void put_page(struct buf *out, const struct logframe_page *p, uint64_t base)
+static void put_page(struct buf *out, const struct logframe_page *p, uint64_t base,
+                     struct slice page_bytes)
 {
     buf_u64le(out, base + p->offset);
     buf_u32le(out, p->bytes);
     buf_u32le(out, p->entries);
     buf_u64le(out, (uint64_t)p->min_ns);
     buf_u64le(out, (uint64_t)p->max_ns);
+    buf_u32le(out, p->filter_bytes);
+    buf_u32le(out, p->filter_class);
+    buf_u32le(out, hash_crc32c(slice_sub(page_bytes, (size_t)p->offset,
+                                         (size_t)p->bytes + p->filter_bytes)));
+    buf_u32le(out, 0);
 }
 
 static void put_front(struct buf *out, const struct logframe_head *h, struct slice tenant,
@@ -93,7 +100,7 @@ struct err *logframe_build(const struct logframe_head *head, struct slice tenant
     for (uint32_t i = 0; i < head->n_streams; i++)
         put_stream(out, &streams[i]);
     for (uint32_t i = 0; i < head->n_pages; i++)
-        put_page(out, &pages[i], head_bytes);
+        put_page(out, &pages[i], head_bytes, page_bytes);
     buf_slice_append(out, buf_slice(&packed));
     buf_done(&packed);
     write_checksums(out->ptr + start, LOGFRAME_HEADER_BYTES + tenant.len, head_bytes);
@@ -140,7 +147,8 @@ static bool tables_are_sound(const struct logframe *f, size_t head_bytes)
     for (uint32_t i = 0; i < f->head.n_pages; i++) {
         struct logframe_page p = logframe_page_at(f, i);
 
-        if (p.offset < head_bytes || p.offset > f->bytes.len || p.bytes > f->bytes.len - p.offset)
+        if (p.offset < head_bytes || p.offset > f->bytes.len ||
+            (uint64_t)p.bytes + p.filter_bytes > f->bytes.len - p.offset)
             return false;
     }
     for (uint32_t i = 0; i < f->head.n_streams; i++) {
@@ -170,10 +178,11 @@ static struct err *open_front(struct slice bytes, struct logframe *ret, struct f
     start = reader_bytes(&r, 8);
     if (start.len < 8 || memcmp(start.ptr, magic, sizeof(magic)) != 0)
         return torn("no magic");
-    if (start.ptr[7] != VERSION)
+    if (start.ptr[7] != VERSION && start.ptr[7] != VERSION_WITHOUT_FILTERS)
         return err_new(ERR_UNSUPPORTED,
-                       "frame of log lines: of version %u, version %u can be read here",
-                       start.ptr[7], VERSION);
+                       "frame of log lines: of version %u, versions %u and %u can be read here",
+                       start.ptr[7], VERSION_WITHOUT_FILTERS, VERSION);
+    ret->page_bytes = start.ptr[7] == VERSION ? LOGFRAME_PAGE_BYTES : LOGFRAME_PAGE_BYTES_2;
     ret->is_dropped = start.ptr[LOGFRAME_DROPPED_AT] != 0;
     crc = reader_u32le(&r);
     ret_front->crc = reader_u32le(&r);
@@ -220,7 +229,7 @@ struct err *logframe_open(struct slice bytes, struct logframe *ret)
         return torn(ret->is_dropped ? "it is dropped" : "checksum of the tables");
     r = reader_new(rest);
     ret->streams = reader_bytes(&r, (size_t)ret->head.n_streams * LOGFRAME_STREAM_BYTES).ptr;
-    ret->pages = reader_bytes(&r, (size_t)ret->head.n_pages * LOGFRAME_PAGE_BYTES).ptr;
+    ret->pages = reader_bytes(&r, (size_t)ret->head.n_pages * ret->page_bytes).ptr;
     ret->labels = reader_bytes(&r, front.stored);
     if (!reader_ok(&r) || reader_pos(&r) != rest.len || !tables_are_sound(ret, front.head_bytes))
         return torn("tables");
@@ -246,15 +255,19 @@ struct logframe_stream logframe_stream_at(const struct logframe *f, uint32_t i)
 
 struct logframe_page logframe_page_at(const struct logframe *f, uint32_t i)
 {
-    struct reader r =
-        reader_new(slice_of(f->pages + (size_t)i * LOGFRAME_PAGE_BYTES, LOGFRAME_PAGE_BYTES));
-    struct logframe_page p;
+    struct reader r = reader_new(slice_of(f->pages + (size_t)i * f->page_bytes, f->page_bytes));
+    struct logframe_page p = {.has_crc = f->page_bytes == LOGFRAME_PAGE_BYTES};
 
     p.offset = reader_u64le(&r);
     p.bytes = reader_u32le(&r);
     p.entries = reader_u32le(&r);
     p.min_ns = (int64_t)reader_u64le(&r);
     p.max_ns = (int64_t)reader_u64le(&r);
+    if (p.has_crc) {
+        p.filter_bytes = reader_u32le(&r);
+        p.filter_class = reader_u32le(&r);
+        p.crc = reader_u32le(&r);
+    }
     return p;
 }
 
@@ -263,6 +276,21 @@ struct slice logframe_page_bytes(const struct logframe *f, uint32_t i)
     struct logframe_page p = logframe_page_at(f, i);
 
     return slice_of(f->bytes.ptr + p.offset, p.bytes);
+}
+
+struct slice logframe_filter_bytes(const struct logframe *f, uint32_t i)
+{
+    struct logframe_page p = logframe_page_at(f, i);
+
+    return slice_of(f->bytes.ptr + p.offset + p.bytes, p.filter_bytes);
+}
+
+bool logframe_page_is_whole(const struct logframe *f, uint32_t i)
+{
+    struct logframe_page p = logframe_page_at(f, i);
+    struct slice all = slice_of(f->bytes.ptr + p.offset, (size_t)p.bytes + p.filter_bytes);
+
+    return hash_crc32c(all) == p.crc;
 }
 
 bool logframe_find(const struct logframe *f, struct hash128 fp, uint32_t *ret)

@@ -7,7 +7,7 @@
  *        0     6  magic "ORRLFR"
  *        6     1  0; 1: dropped. The only byte that changes, in place, once: no checksum covers it. What lies
  *                 behind the tenant may be zeros then
- *        7     1  version, 2
+ *        7     1  version: 3; of version 2, which is read, too, pages have 32 bytes, and no filters
  *        8     4  crc32c of the front: from 12 to the tenant's end
  *       12     4  crc32c of the rest of the head
  *       16     8  bytes of the frame, all of it; a multiple of 8
@@ -31,12 +31,15 @@
  *              -  streams, 56 bytes each, ascending by fingerprint (hash128_cmp):
  *                   u64 u64 fingerprint (lower, upper half); i64 i64 least, greatest time;
  *                   u64 bytes; u32 entries; u32 u32 first and last page; u32 0
- *              -  pages, 32 bytes each: u64 offset in the frame, u32 bytes, u32 entries,
- *                 i64 i64 least, greatest time
+ *              -  pages, 48 bytes each: u64 offset in the frame, u32 bytes, u32 entries,
+ *                 i64 i64 least, greatest time; u32 bytes of its filter (0: it has none), u32 class of
+ *                 that; u32 crc32c of page and filter; u32 0
  *              -  labels, zstd: canonical, as lstr each, in the streams' order
- *              -  the pages (logpage.h), whose streams are indexes of the frame's; zeros to the end
+ *              -  the pages (logpage.h), whose streams are indexes of the frame's, each followed by its filter
+ *                 (logfilter_bits_write()); zeros to the end
  *
- * Entries are in pages by stream, time, arrival. Pages have checksums of their own.
+ * Entries are in pages by stream, time, arrival, and none is there twice. A page of one stream that has a filter can be
+ * taken over into a block as it is (logblock_merge()).
  *
  * Any thread. An open frame borrows the bytes.
  */
@@ -50,7 +53,8 @@
 #define LOGFRAME_DROPPED_AT 6 /* where this byte is written, it is dropped: */
 #define LOGFRAME_DROPPED 1
 #define LOGFRAME_STREAM_BYTES 56
-#define LOGFRAME_PAGE_BYTES 32
+#define LOGFRAME_PAGE_BYTES 48
+#define LOGFRAME_PAGE_BYTES_2 32 /* of version 2 */
 #define LOGFRAME_MAX_BYTES (1ull << 32)
 
 struct logframe_stream {
@@ -63,6 +67,9 @@ struct logframe_page {
     uint64_t offset; /* when building: in the pages' bytes; when read: in the frame */
     uint32_t bytes, entries;
     int64_t min_ns, max_ns;
+    uint32_t filter_bytes, filter_class; /* filter_bytes 0: it has none */
+    bool has_crc;                        /* when read: of version 3 */
+    uint32_t crc;                        /* when built it is found out */
 };
 struct logframe_head {
     uint32_t shard, n_streams, n_pages;
@@ -74,7 +81,7 @@ struct logframe_head {
     uint32_t number; /* in the segment */
 };
 
-/* Appends a frame. labels: uncompressed, in streams' order; the pages' bytes back to back. */
+/* Appends a frame. labels: uncompressed, in streams' order; page_bytes: pages back to back, each with its filter behind it. */
 ORR_CHECKED struct err *logframe_build(const struct logframe_head *head, struct slice tenant,
                                        const struct logframe_stream *streams,
                                        const struct logframe_page *pages, struct slice labels,
@@ -85,6 +92,7 @@ struct logframe {
     bool is_dropped;
     struct slice tenant, bytes; /* all of the frame */
     const uint8_t *streams, *pages;
+    size_t page_bytes;   /* of the table */
     struct slice labels; /* compressed */
     uint32_t labels_bytes;
 };
@@ -99,6 +107,9 @@ size_t logframe_front_bytes(const struct logframe *f);
 struct logframe_stream logframe_stream_at(const struct logframe *f, uint32_t i);
 struct logframe_page logframe_page_at(const struct logframe *f, uint32_t i);
 struct slice logframe_page_bytes(const struct logframe *f, uint32_t i);
+struct slice logframe_filter_bytes(const struct logframe *f, uint32_t i); /* empty: it has none */
+/* Page and filter have the checksum that the frame says; it must have one. */
+bool logframe_page_is_whole(const struct logframe *f, uint32_t i);
 /* False: it has no such stream. */
 bool logframe_find(const struct logframe *f, struct hash128 fp, uint32_t *ret);
 /* Appends the labels, lstr each. */

@@ -7,6 +7,7 @@ struct head {
     struct logmerge_source source;
     struct logpage_entry e;
     bool is_end, is_used; /* used: given out; the next one is to be asked for */
+    bool is_waiting;      /* it was asked for none yet */
 };
 
 struct logmerge {
@@ -31,7 +32,8 @@ struct logmerge *logmerge_new(const struct logmerge_source *sources, size_t n)
     m->n_slots = 64;
     m->slots = mem_new_array(uint32_t, m->n_slots);
     for (size_t k = 0; k < n; k++)
-        m->heads[k] = (struct head){.source = sources[k], .is_used = true};
+        m->heads[k] = (struct head){
+            .source = sources[k], .is_used = true, .is_waiting = sources[k].from_ns != INT64_MIN};
     return m;
 }
 
@@ -60,7 +62,7 @@ static struct err *refill(struct logmerge *m, struct head *h)
 {
     struct err *e;
 
-    if (!h->is_used || h->is_end)
+    if (!h->is_used || h->is_end || h->is_waiting)
         return NULL;
     h->is_used = false;
     if ((e = h->source.next(h->source.arg, &h->e, &h->is_end)))
@@ -87,25 +89,57 @@ static void forget_seen(struct logmerge *m)
         *slot_of(m, m->seen.ptr[--m->seen.len]) = 0;
 }
 
-/* The least stream and time of all heads; false if there is none. */
-static bool next_time(struct logmerge *m)
+static const struct head *least_of(const struct logmerge *m)
 {
     const struct head *least = NULL;
 
     for (size_t k = 0; k < m->n; k++) {
         const struct head *h = &m->heads[k];
 
-        if (!h->is_end && (!least || is_before(&h->e, least->e.stream, least->e.ts_ns)))
+        if (!h->is_end && !h->is_waiting &&
+            (!least || is_before(&h->e, least->e.stream, least->e.ts_ns)))
             least = h;
     }
+    return least;
+}
+
+/* Of heads that wait, the one whose time comes first, if it comes before that of least or with it. */
+static struct head *next_waiting(struct logmerge *m, const struct head *least)
+{
+    struct head *next = NULL;
+
+    for (size_t k = 0; k < m->n; k++) {
+        struct head *h = &m->heads[k];
+
+        if (h->is_waiting && (!least || h->source.from_ns <= least->e.ts_ns) &&
+            (!next || h->source.from_ns < next->source.from_ns))
+            next = h;
+    }
+    return next;
+}
+
+/* The least stream and time of all heads; *ret_is_end: there is none. */
+static struct err *next_time(struct logmerge *m, bool *ret_is_end)
+{
+    const struct head *least = least_of(m);
+    struct head *waiting;
+    struct err *e;
+
+    while ((waiting = next_waiting(m, least))) {
+        waiting->is_waiting = false;
+        if ((e = refill(m, waiting)))
+            return e;
+        least = least_of(m);
+    }
+    *ret_is_end = !least;
     if (!least)
-        return false;
+        return NULL;
     forget_seen(m);
     m->stream = least->e.stream;
     m->ts_ns = least->e.ts_ns;
     m->has_begun = true;
     m->at = 0;
-    return true;
+    return NULL;
 }
 
 static struct hash128 hash_of(struct logmerge *m, const struct logpage_entry *e)
@@ -164,17 +198,13 @@ struct err *logmerge_next(struct logmerge *m, struct logpage_entry *ret, bool *r
         struct head *h;
 
         if (m->at == m->n) {
-            if ((e = refill_all(m)))
+            if ((e = refill_all(m)) || (e = next_time(m, ret_is_end)) || *ret_is_end)
                 return e;
-            if (!next_time(m)) {
-                *ret_is_end = true;
-                return NULL;
-            }
         }
         h = &m->heads[m->at];
         if ((e = refill(m, h)))
             return e;
-        if (h->is_end || h->e.stream != m->stream || h->e.ts_ns != m->ts_ns) {
+        if (h->is_end || h->is_waiting || h->e.stream != m->stream || h->e.ts_ns != m->ts_ns) {
             m->at++;
             continue;
         }
@@ -223,6 +253,6 @@ struct err *logmerge_page(struct arena *a, struct logpage *p, struct logmerge_so
         (e = logpage_lines(p, NULL, 0, n, o->lines)) || (e = logpage_meta(p, NULL, 0, n, o->meta)))
         return e;
     o->end = o->run + n_runs;
-    *ret = (struct logmerge_source){next_of_page, o};
+    *ret = (struct logmerge_source){next_of_page, o, INT64_MIN};
     return NULL;
 }

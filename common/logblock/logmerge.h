@@ -19,6 +19,9 @@ struct logmerge_source {
     /* The next entry, lent until the call after; *ret_is_end instead if there is none. */
     struct err *(*next)(void *arg, struct logpage_entry *ret, bool *ret_is_end);
     void *arg;
+    /* Of sources of one stream: none of its entries is earlier. It is asked for the first one when that time comes.
+     * INT64_MIN: not known. */
+    int64_t from_ns;
 };
 
 struct logmerge;

@@ -95,6 +95,54 @@ static struct err *read_header(struct logpage *p)
     return NULL;
 }
 
+struct err *logpage_peek(struct slice page, struct logpage_about *ret)
+{
+    struct logpage p = {.size = page.len, .front = page};
+    struct err *e = read_header(&p);
+
+    if (!e)
+        *ret = (struct logpage_about){p.n, p.n_runs, p.raw_bytes, p.min_ns, p.max_ns};
+    return e;
+}
+
+/* The runs may be of another length then, so what is behind them moves. */
+struct err *logpage_renumber(struct slice page, uint32_t stream, struct buf *out)
+{
+    struct logpage p = {.size = page.len, .front = page};
+    struct logpage_place *runs = &p.places[LOGPAGE_RUNS];
+    struct buf run = {0};
+    uint32_t end;
+    struct err *e = read_header(&p);
+
+    if (e)
+        return e;
+    end = runs->off + runs->stored;
+    if (p.n_runs != 1 || runs->off < LOGPAGE_HEADER_BYTES)
+        return corrupt("its one run");
+    buf_uvarint(&run, stream);
+    buf_uvarint(&run, p.n);
+    for (int k = 0; k < LOGPAGE_SECTIONS; k++) {
+        struct logpage_place *at = &p.places[k];
+
+        if (at == runs || (at->stored == 0 && at->off == 0))
+            continue;
+        if (at->off < end && at->off + at->stored > runs->off) {
+            buf_done(&run);
+            return corrupt("sections overlap");
+        }
+        if (at->off >= end)
+            at->off += (uint32_t)run.len - runs->stored;
+    }
+    *runs = (struct logpage_place){runs->off, (uint32_t)run.len, (uint32_t)run.len,
+                                   hash_crc32c(buf_slice(&run))};
+    logpage_put_header(&p, out);
+    buf_slice_append(out, slice_sub(page, LOGPAGE_HEADER_BYTES, runs->off - LOGPAGE_HEADER_BYTES));
+    buf_slice_append(out, buf_slice(&run));
+    buf_slice_append(out, slice_from(page, end));
+    buf_done(&run);
+    return NULL;
+}
+
 static struct err *open_page(struct logpage *p, struct logpage **ret)
 {
     struct err *e = read_header(p);

@@ -84,6 +84,18 @@ ORR_CHECKED struct err *logpage_build(struct logpage_builder *b,
                                       const struct logpage_entry *entries, size_t n, int level,
                                       struct buf *ret, struct logfilter_grams *grams);
 
+/* ---- moving ---- */
+
+/* What the header says. */
+struct logpage_about {
+    uint32_t entries, runs;
+    uint64_t raw_bytes;
+    int64_t min_ns, max_ns;
+};
+ORR_CHECKED struct err *logpage_peek(struct slice page, struct logpage_about *ret);
+/* Appends the page, which has one run, with another number of the stream; what it holds is copied, unread. */
+ORR_CHECKED struct err *logpage_renumber(struct slice page, uint32_t stream, struct buf *out);
+
 /* ---- reading ---- */
 
 struct logpage;

@@ -117,22 +117,21 @@ static struct logpage_place put_payloads(struct slice all, struct buf *out, size
     return at;
 }
 
-static void put_header(const struct about *a, size_t n, const struct logpage_place *at,
-                       struct buf *out)
+void logpage_put_header(const struct logpage *p, struct buf *out)
 {
     size_t start = out->len;
 
     buf_append(out, LOGPAGE_MAGIC, LOGPAGE_MAGIC_BYTES);
-    buf_u32le(out, (uint32_t)n);
-    buf_u32le(out, a->n_runs);
-    buf_u64le(out, a->raw_bytes);
-    buf_u64le(out, (uint64_t)a->min_ns);
-    buf_u64le(out, (uint64_t)a->max_ns);
+    buf_u32le(out, p->n);
+    buf_u32le(out, p->n_runs);
+    buf_u64le(out, p->raw_bytes);
+    buf_u64le(out, (uint64_t)p->min_ns);
+    buf_u64le(out, (uint64_t)p->max_ns);
     for (int k = 0; k < LOGPAGE_SECTIONS; k++) {
-        buf_u32le(out, at[k].off);
-        buf_u32le(out, at[k].stored);
-        buf_u32le(out, at[k].bytes);
-        buf_u32le(out, at[k].crc);
+        buf_u32le(out, p->places[k].off);
+        buf_u32le(out, p->places[k].stored);
+        buf_u32le(out, p->places[k].bytes);
+        buf_u32le(out, p->places[k].crc);
     }
     if (buf_ok(out))
         buf_u32le(out, hash_crc32c(slice_of(out->ptr + start, out->len - start)));
@@ -166,7 +165,12 @@ static void build_columns(struct logpage_builder *b, const struct logpage_entry 
 static void put_page(struct logpage_builder *b, const struct logpage_entry *e, size_t n,
                      const struct about *about, struct buf *ret)
 {
-    struct logpage_place at[LOGPAGE_SECTIONS];
+    struct logpage p = {.n = (uint32_t)n,
+                        .n_runs = about->n_runs,
+                        .raw_bytes = about->raw_bytes,
+                        .min_ns = about->min_ns,
+                        .max_ns = about->max_ns};
+    struct logpage_place *at = p.places;
     size_t page = ret->len;
     struct buf head = {0};
 
@@ -181,7 +185,7 @@ static void put_page(struct logpage_builder *b, const struct logpage_entry *e, s
     at[LOGPAGE_META_TREE] = put_section(b, buf_slice(&b->meta_tree), ret, page);
     at[LOGPAGE_COLUMNS] = put_payloads(buf_slice(&b->columns), ret, page);
     at[LOGPAGE_META_COLUMNS] = put_payloads(buf_slice(&b->meta_columns), ret, page);
-    put_header(about, n, at, &head);
+    logpage_put_header(&p, &head);
     if (buf_ok(ret))
         memcpy(ret->ptr + page, head.ptr, LOGPAGE_HEADER_BYTES);
     buf_done(&head);

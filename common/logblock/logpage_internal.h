@@ -41,6 +41,9 @@ struct logpage {
     const int64_t *times;
 };
 
+/* The header of a page of which n, n_runs, raw_bytes, times and places are set. */
+void logpage_put_header(const struct logpage *p, struct buf *out);
+
 /* Line i, of a tree that is loaded, and so on: appended to memory of the arena. */
 struct logpage_out {
     struct arena *arena;

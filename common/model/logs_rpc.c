@@ -2,11 +2,12 @@
 
 #define FORMAT 1
 #define FORMAT_NEEDLES 2
+#define FORMAT_BOUND 3
 
 void rpc_logs_select_encode(struct buf *out, const struct rpc_logs_select *s)
 {
     ORR_ASSERT(s->n_needles <= RPC_LOGS_MAX_NEEDLES);
-    buf_byte(out, s->n_needles ? FORMAT_NEEDLES : FORMAT);
+    buf_byte(out, s->bound ? FORMAT_BOUND : s->n_needles ? FORMAT_NEEDLES : FORMAT);
     buf_byte(out, (uint8_t)s->kind);
     buf_varint(out, s->from_ns);
     buf_varint(out, s->to_ns);
@@ -14,19 +15,26 @@ void rpc_logs_select_encode(struct buf *out, const struct rpc_logs_select *s)
     buf_byte(out, s->is_backward);
     buf_uvarint(out, s->max_streams);
     buf_uvarint(out, s->limit);
-    if (s->n_needles)
+    if (s->n_needles || s->bound)
         buf_uvarint(out, s->n_needles);
     for (size_t i = 0; i < s->n_needles; i++)
         buf_lstr(out, s->needles[i]);
+    if (s->bound) {
+        buf_byte(out, s->bound->is_logfmt);
+        buf_lstr(out, s->bound->name);
+        buf_f64le(out, s->bound->min);
+        buf_f64le(out, s->bound->max);
+    }
     matchers_encode(out, s->matchers);
 }
 
-static void take_needles(struct arena *a, struct reader *r, struct rpc_logs_select *s)
+static void take_needles(struct arena *a, struct reader *r, uint64_t least,
+                         struct rpc_logs_select *s)
 {
     uint64_t n = reader_uvarint(r);
     struct slice *needles;
 
-    if (n == 0 || n > RPC_LOGS_MAX_NEEDLES) {
+    if (n < least || n > RPC_LOGS_MAX_NEEDLES) {
         reader_fail(r);
         return;
     }
@@ -37,6 +45,20 @@ static void take_needles(struct arena *a, struct reader *r, struct rpc_logs_sele
     s->n_needles = n;
 }
 
+static void take_bound(struct arena *a, struct reader *r, struct rpc_logs_select *s)
+{
+    struct rpc_logs_bound *b = arena_new_of(a, struct rpc_logs_bound);
+    uint8_t is_logfmt = reader_u8(r);
+
+    b->is_logfmt = is_logfmt;
+    b->name = reader_lstr(r);
+    b->min = reader_f64le(r);
+    b->max = reader_f64le(r);
+    if (is_logfmt > 1)
+        reader_fail(r);
+    s->bound = b;
+}
+
 struct err *rpc_logs_select_decode(struct arena *a, struct slice bytes, struct rpc_logs_select *ret)
 {
     struct reader r = reader_new(bytes);
@@ -44,7 +66,7 @@ struct err *rpc_logs_select_decode(struct arena *a, struct slice bytes, struct r
     uint8_t format = reader_u8(&r), kind, backward;
     struct err *e;
 
-    if (format != FORMAT && format != FORMAT_NEEDLES)
+    if (format < FORMAT || format > FORMAT_BOUND)
         return err_new(ERR_INVALID, "select of log lines: unknown format");
     kind = reader_u8(&r);
     s.from_ns = reader_varint(&r);
@@ -53,8 +75,10 @@ struct err *rpc_logs_select_decode(struct arena *a, struct slice bytes, struct r
     backward = reader_u8(&r);
     s.max_streams = reader_uvarint(&r);
     s.limit = reader_uvarint(&r);
-    if (format == FORMAT_NEEDLES)
-        take_needles(a, &r, &s);
+    if (format != FORMAT)
+        take_needles(a, &r, format == FORMAT_NEEDLES, &s);
+    if (format == FORMAT_BOUND)
+        take_bound(a, &r, &s);
     if (!reader_ok(&r) || kind > RPC_LOGS_VALUES || backward > 1)
         return err_new(ERR_INVALID, "select of log lines: malformed");
     s.kind = (enum rpc_logs_kind)kind;

@@ -14,7 +14,7 @@
  * begun. It is listed once it grows no more: some time after the window's end, or on command. Its files are its frames
  * (common/logblock/logframe.h): "frames/000001" …, by their number, of which one may be missing.
  *
- * Every message starts with a format byte (1, but for a select with needles). Integers are LEB128 (uvarint; times zigzag), strings
+ * Every message starts with a format byte (1, but for a select with needles or a bound). Integers are LEB128 (uvarint; times zigzag), strings
  * lstr. A frame holds whole items, back to back, of LOGS_RPC_FRAME_BYTES or a little more:
  *
  *   u8 1 stream: u64 u64 fingerprint (lower, upper half), lstr canonical labels,
@@ -38,6 +38,14 @@
 #define LOGS_RPC_FRAME_BYTES (256u << 10)
 #define LOGS_RPC_MAX_PAIRS 65536
 
+/* What the first filter behind a parser wants of one field: lines of which the parser makes no such label, without an error, or a
+ * plain decimal number that is not in [min, max], may be left out. Not of streams, or lines, that have a label of the name themselves. */
+struct rpc_logs_bound {
+    bool is_logfmt; /* else JSON */
+    struct slice name;
+    double min, max;
+};
+
 enum rpc_logs_kind {
     RPC_LOGS_ENTRIES, /* streams, each followed by its entries */
     RPC_LOGS_STREAMS, /* with their volumes */
@@ -55,9 +63,11 @@ struct rpc_logs_select {
     /* Of entries only those whose line holds all of these. */
     const struct slice *needles;
     size_t n_needles; /* RPC_LOGS_MAX_NEEDLES at most */
+    const struct rpc_logs_bound *bound; /* NULL: none */
 };
 #define RPC_LOGS_MAX_NEEDLES 16
-/* Matchers: as matchers_encode(). With needles it is of format 2: before the matchers their number, and an lstr each. */
+/* Matchers: as matchers_encode(). With needles it is of format 2: before the matchers their number, and an lstr each. With a bound it is
+ * of format 3: needles as in 2, of which there may be none; then u8 1 if of logfmt, lstr name, f64 least, f64 greatest. */
 void rpc_logs_select_encode(struct buf *out, const struct rpc_logs_select *s);
 /* Compiles the matchers into the arena; matchers_done() them. ERR_INVALID. */
 ORR_CHECKED struct err *rpc_logs_select_decode(struct arena *a, struct slice bytes,

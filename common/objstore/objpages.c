@@ -714,6 +714,11 @@ size_t objpages_room(struct objpages *p)
     return room;
 }
 
+bool objpages_keeps_ahead(const struct objpages *p)
+{
+    return p->opts.below != NULL;
+}
+
 void objpages_stats_get(struct objpages *p, struct objpages_stats *ret)
 {
     lock_take(&p->lock);

@@ -77,6 +77,8 @@ ORR_CHECKED struct err *objpages_read(struct objpages *p, struct slice object, u
 void objpages_distrust(struct objpages *p, struct slice prefix);
 /* Other memory that is to stay within the same budget, and cannot go by itself (negative: it has gone). */
 void objpages_charge(struct objpages *p, int64_t bytes);
+/* Whether what is ahead goes anywhere. */
+bool objpages_keeps_ahead(const struct objpages *p);
 /* How many bytes can be held before the memory is over its budget. */
 size_t objpages_room(struct objpages *p);
 

@@ -67,6 +67,7 @@ int process_main(const char *program, const struct process_role *const *roles, s
 struct conf *process_conf(struct process *p);
 const char *process_instance(const struct process *p);
 const char *process_zone(const struct process *p);
+unsigned process_rf(const struct process *p); /* on how many ingesters a series or stream is */
 const char *process_data_dir(const struct process *p); /* "server.data-dir", exists */
 uint32_t process_roles(const struct process *p);       /* bits of the roles hosted */
 /* The role's object, for another part of the same role (never another role's); NULL if absent. */

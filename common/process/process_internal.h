@@ -44,6 +44,7 @@ struct process {
     struct loop_timer *sweep_timer; /* loop 0; NULL: it is not this process's */
     struct membership *membership;
     bool is_alone; /* all roles here and nobody to join */
+    unsigned rf;   /* of the ingesters' rings */
 
     _Atomic int phase; /* enum process_phase */
     int stop_fd;       /* eventfd: main waits for signals and for this */

@@ -25,6 +25,11 @@ const char *process_instance(const struct process *p)
     return p->instance;
 }
 
+unsigned process_rf(const struct process *p)
+{
+    return p->rf;
+}
+
 const char *process_zone(const struct process *p)
 {
     return p->zone;
@@ -337,6 +342,7 @@ static struct err *build_membership(struct process *p, const struct process_ring
                    .forget_after_ns = conf->forget_after_ns},
     };
 
+    p->rf = rf;
     return membership_new(&opts, &p->membership);
 }
 

@@ -58,7 +58,7 @@ static const struct command ctl_commands[] = {
     {"tenant", "delete", "TENANT", 1, 1, CTL_BIT(CTL_DRY) | CTL_BIT(CTL_YES) | CTL_BIT(CTL_FORCE),
      false, ctl_tenant_delete,
      "Deletes every object of a tenant, of all signals. Readers see nothing from its first step "
-     "on, also of what ingesters still hold, which is left out of blocks later. Ended in between, "
+     "on, also of what ingesters still hold, which is left out of later blocks. Ended in between, "
      "it goes on when called again."},
     {"export", NULL, "--tenant=T [--match=SELECTOR] [--from=TIME] [--to=TIME]", 0, 0,
      CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_MATCH) | CTL_BIT(CTL_FROM) | CTL_BIT(CTL_TO) |

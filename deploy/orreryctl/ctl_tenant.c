@@ -191,14 +191,17 @@ static struct err *add_whole(void *arg, struct tombstone_list *l, bool *ret_chan
     return tombstone_list_add(l, arg);
 }
 
-/* All that was written up to now. */
-static struct err *bury(struct ctl *c, struct slice signal, struct slice tenant, int64_t now_ms)
+/* All that was written up to now. Nobody takes that back: what has states (tombstone_list.h) is begun. */
+static struct err *bury(struct ctl *c, struct slice signal, struct slice tenant,
+                        enum tombstone_state state)
 {
     const struct slice parts[] = {SLICE("tenant delete"), tenant};
+    int64_t now_ms = clock_wall_ms(&clock_system);
     struct tombstone t = {.ulid = ulid_derive(now_ms, parts, ORR_COUNT(parts)),
                           .created_ms = now_ms,
                           .min_ms = INT64_MIN,
-                          .max_ms = now_ms};
+                          .max_ms = now_ms,
+                          .state = state};
     struct matcher every;
     struct err *e = matcher_init(c->arena, MATCHER_RE, SLICE(LABEL_NAME), SLICE(".*"), &every);
 
@@ -366,9 +369,9 @@ struct err *ctl_tenant_delete(struct ctl *c)
     for (size_t i = 0; i < ORR_COUNT(signals) && !e; i++)
         e = retire_signal(c, signals[i], tenant);
     if (!e)
-        e = bury(c, CTL_SIGNAL, tenant, clock_wall_ms(&clock_system));
+        e = bury(c, CTL_SIGNAL, tenant, TOMBSTONE_RECEIVED);
     if (!e)
-        e = bury(c, SLICE("logs"), tenant, clock_wall_ms(&clock_system));
+        e = bury(c, SLICE("logs"), tenant, TOMBSTONE_BEGUN);
     for (size_t i = 0; i < ORR_COUNT(signals) && !e; i++)
         e = delete_signal(c, slice_cstr(signals[i]), tenant);
     if (!e)

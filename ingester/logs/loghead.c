@@ -240,6 +240,7 @@ static void shard_free(struct logshard *sh)
         logfile_unref(*f);
     vec_done(&sh->files);
     logpage_builder_free(sh->builder);
+    logfilter_grams_done(&sh->grams);
     err_free(sh->seal_error);
 }
 

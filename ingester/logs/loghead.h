@@ -35,6 +35,7 @@
 #include "common/base/arena.h"
 #include "common/base/clock.h"
 #include "common/base/err.h"
+#include "common/logblock/logblock.h"
 #include "common/model/matcher.h"
 #include "common/wal/wal.h"
 #include "ingester/metrics/batch.h"
@@ -54,6 +55,8 @@ struct loghead_opts {
     int64_t push_queue_bytes;  /* batches waiting for shard threads; 0: 256 MiB */
     int64_t idle_ms;           /* a stream without lines for so long is not active; 0: 1 h */
     int64_t grace_ms;          /* from a window's end until its segments are cut; 0: 15 min */
+    /* Pages get needle filters, so that blocks can take them over: where no other ingester has the lines, too. */
+    bool has_filters;
     int64_t regex_cache_bytes; /* remembered regexes, over all shards; 0: 16 MiB */
     const struct clock *clock; /* NULL: the system's */
 };
@@ -107,6 +110,9 @@ struct loghead_query {
      * together with volumes. */
     const struct slice *needles;
     size_t n_needles;
+    /* NULL: none. Of entries in frames those are left out that it leaves out (logblock.h), if no stream that matches has a label of
+     * the name. Lent and allowed likewise. */
+    const struct logblock_bound *bound;
 };
 struct loghead_stream {
     struct hash128 fp;

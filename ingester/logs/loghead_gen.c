@@ -31,6 +31,7 @@ void loggen_unref(struct loggen *g)
     VEC_FOREACH (b, &g->blocks)
         mem_free(b->ptr);
     vec_done(&g->blocks);
+    vec_done(&g->stream_refs);
     charge(g->head, -g->bytes);
     mem_free(g);
 }

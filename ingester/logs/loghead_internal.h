@@ -57,6 +57,7 @@ struct loggen {
     int64_t bytes; /* of all blocks: charged to the head's budget */
     uint64_t entries;
     int64_t opened_ms;
+    VEC(uint32_t) stream_refs; /* of the streams that have lines in it, each once */
     uint64_t first_seq; /* least number of a record in it; 0: none */
     uint64_t logged_at; /* bytes logged by the head when it was opened */
     /* for its frame, set when it is closed for lines */
@@ -163,6 +164,7 @@ struct logshard {
     VEC(struct logfile *) files; /* the shard thread's: all that have frames */
     uint32_t next_file;
     struct logpage_builder *builder;
+    struct logfilter_grams grams;
     struct loghead_replay_stats replay;
     struct logshard_metrics m;
 };

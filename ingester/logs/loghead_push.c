@@ -6,7 +6,7 @@
 struct logpush_part {
     struct mailbox_msg msg;
     struct logpush *push;
-    struct buf bytes;    /* streams as in logrecord.h, without the head */
+    struct buf bytes;    /* a record as in logrecord.h, of all that came */
     VEC(uint32_t) index; /* of each: in the batch */
     struct batch_reply reply;
     struct err *err;
@@ -130,8 +130,11 @@ void logtable_append(struct logtable *tb, uint32_t ref, const struct logrecord_s
     if (!g->first_seq || seq < g->first_seq)
         g->first_seq = seq;
     while (logrecord_next_entry(&r, &en)) {
-        struct logline *l = loggen_add(g, (uint32_t)en.line.len, (uint32_t)en.metadata.len);
+        struct logline *l;
 
+        if (st->last_gen != g->id)
+            vec_push(&g->stream_refs, ref);
+        l = loggen_add(g, (uint32_t)en.line.len, (uint32_t)en.metadata.len);
         *l = (struct logline){.prev = st->last,
                               .t_ns = en.t_ns,
                               .prev_gen = st->last_gen,
@@ -173,14 +176,39 @@ static void write_stream(struct logshard *sh, struct logtable *tb, const struct 
     buf_done(&labels);
 }
 
+/*
+ * The record of what is taken. What came is one already: in the steady state all of it is taken, and labels are in it
+ * just where the log wants them.
+ */
+static struct slice write_record(struct logshard *sh, struct logtable *tb,
+                                 const struct logpush_part *part, const struct taken *taken,
+                                 size_t n)
+{
+    bool is_all = n == part->index.len;
+
+    for (size_t i = 0; i < n && is_all; i++)
+        is_all = (tb->streams.ptr[taken[i].ref].defined == tb->defs) == !taken[i].s.labels.len;
+    if (is_all) {
+        for (size_t i = 0; i < n; i++)
+            tb->streams.ptr[taken[i].ref].defined = tb->defs;
+        return buf_slice(&part->bytes);
+    }
+    buf_reset(&sh->record);
+    logrecord_begin(&sh->record, sh->index);
+    for (size_t i = 0; i < n; i++)
+        write_stream(sh, tb, &taken[i]);
+    return buf_slice(&sh->record);
+}
+
 static bool run_part(void *arg)
 {
     struct logpush_part *part = arg;
     struct logpush *p = part->push;
     struct logshard *sh = &p->head->shards[part - p->parts];
     struct logtable *tb = loghead_table_get(sh, p->tenant);
-    struct reader r = reader_new(buf_slice(&part->bytes));
+    struct reader r = reader_new(slice_from(buf_slice(&part->bytes), LOGRECORD_HEAD_BYTES));
     VEC(struct taken) taken = {0};
+    struct slice record;
     struct logrecord_stream s;
     uint64_t seq = 0, entries = 0, bytes = 0;
     struct err *e = NULL;
@@ -198,25 +226,22 @@ static bool run_part(void *arg)
         part_done(part, NULL);
         return false;
     }
-    buf_reset(&sh->record);
-    logrecord_begin(&sh->record, sh->index);
+    record = write_record(sh, tb, part, taken.ptr, taken.len);
     VEC_FOREACH (t, &taken) {
-        write_stream(sh, tb, t);
         entries += t->s.n;
         bytes += t->s.entries.len - (size_t)t->s.n * LOGRECORD_ENTRY_BYTES;
     }
     part->reply.accepted = entries;
     /* Lines go into memory before part_done() may come, on another thread: p is whole until left is 0. */
     (void)atomic_fetch_add(&p->left, 1);
-    e = wal_append(p->head->opts.wal, LOGRECORD_TYPE, p->tenant->slice, buf_slice(&sh->record),
-                   part_done, part, &seq);
+    e = wal_append(p->head->opts.wal, LOGRECORD_TYPE, p->tenant->slice, record, part_done, part,
+                   &seq);
     if (e) {
         forget_defined(sh); /* of earlier records, too: they may fail at this moment */
         part_done(part, e);
         atomic_store(&sh->wal_failed, false); /* known and dealt with */
     } else {
-        (void)atomic_fetch_add_explicit(&p->head->logged_bytes, sh->record.len,
-                                        memory_order_relaxed);
+        (void)atomic_fetch_add_explicit(&p->head->logged_bytes, record.len, memory_order_relaxed);
         VEC_FOREACH (t, &taken)
             logtable_append(tb, t->ref, &t->s, seq);
         tb->last_seq = seq;
@@ -256,13 +281,17 @@ static struct err *check_room(struct loghead *h, int64_t bytes)
 static struct err *split_stream(struct logpush *p, struct log_batch_reader *r,
                                 const struct log_batch_head *head, uint32_t index)
 {
-    struct logpush_part *part = &p->parts[head->fp.lo & (p->head->n_shards - 1)];
-    size_t before = part->bytes.len,
-           at = logrecord_begin_stream(&part->bytes, head->fp, head->labels);
+    uint32_t shard = (uint32_t)(head->fp.lo & (p->head->n_shards - 1));
+    struct logpush_part *part = &p->parts[shard];
+    size_t before, at;
     struct log_entry en;
     struct err *e = NULL;
     uint32_t n = 0;
 
+    if (!part->bytes.len)
+        logrecord_begin(&part->bytes, shard);
+    before = part->bytes.len;
+    at = logrecord_begin_stream(&part->bytes, head->fp, head->labels);
     for (; !e && log_batch_next_entry(r, &en); n++) {
         logrecord_entry(&part->bytes, en.t_ns, en.line,
                         (struct labels){en.metadata, en.n_metadata});

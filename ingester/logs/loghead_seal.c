@@ -14,6 +14,7 @@
 
 struct line_ref {
     const struct logline *line;
+    int64_t t_ns;
     uint32_t stream; /* index in the frame */
     uint32_t order;  /* of arrival */
 };
@@ -36,7 +37,6 @@ struct seal {
     struct err *err;
     uint64_t twice;
     uint32_t next_ref; /* capture goes on here */
-    VEC(uint32_t) refs;
 };
 
 static int cmp_stream(const void *a, const void *b)
@@ -44,14 +44,10 @@ static int cmp_stream(const void *a, const void *b)
     return hash128_cmp(((const struct seal_stream *)a)->fp, ((const struct seal_stream *)b)->fp);
 }
 
-static int cmp_line(const void *a, const void *b)
+static int cmp_arrival(const void *a, const void *b)
 {
     const struct line_ref *x = a, *y = b;
 
-    if (x->stream != y->stream)
-        return x->stream < y->stream ? -1 : 1;
-    if (x->line->t_ns != y->line->t_ns)
-        return x->line->t_ns < y->line->t_ns ? -1 : 1;
     return (x->order > y->order) - (x->order < y->order);
 }
 
@@ -84,7 +80,7 @@ static size_t unite(struct line_ref *l, size_t n)
         for (size_t i = 1; i < n; i++)
             if (!same_content(l[keep - 1].line, l[i].line))
                 l[keep++] = l[i];
-        qsort(l, keep, sizeof(*l), cmp_line);
+        qsort(l, keep, sizeof(*l), cmp_arrival);
         return keep;
     }
     for (size_t i = 1; i < n; i++) {
@@ -105,9 +101,7 @@ static size_t unite_all(struct line_ref *l, size_t n)
     for (size_t i = 0, k; i < n; i += k) {
         size_t kept;
 
-        for (k = 1;
-             i + k < n && l[i + k].stream == l[i].stream && l[i + k].line->t_ns == l[i].line->t_ns;
-             k++)
+        for (k = 1; i + k < n && l[i + k].stream == l[i].stream && l[i + k].t_ns == l[i].t_ns; k++)
             ;
         kept = unite(l + i, k);
         memmove(l + out, l + i, kept * sizeof(*l));
@@ -116,46 +110,88 @@ static size_t unite_all(struct line_ref *l, size_t n)
     return out;
 }
 
-static const struct logline *first_line(const struct logblock_mem *b)
-{
-    return (const struct logline *)(const void *)b->ptr;
-}
-
 static size_t line_bytes(const struct logline *l)
 {
     return (sizeof(*l) + l->line_len + l->meta_len + 7) & ~(size_t)7;
 }
 
-/* All lines of the generation; index: by ref, the stream in the frame. */
-static struct line_ref *collect(const struct seal *s, const uint32_t *index, size_t *ret_n)
+/* Where the lines that came in order end, of those from start on. */
+static size_t end_of_run(const struct line_ref *l, size_t start, size_t n)
 {
-    struct line_ref *all = mem_new_array(struct line_ref, s->gen->entries + 1);
-    size_t n = 0;
-    bool is_sorted = true;
+    size_t end = start + 1;
+
+    while (end < n && l[end - 1].t_ns <= l[end].t_ns)
+        end++;
+    return end;
+}
+
+/* Of l the runs [0, mid) and [mid, n) become one; equal times stay as they came. spare: room for as many. */
+static void merge_runs(struct line_ref *l, size_t mid, size_t n, struct line_ref *spare)
+{
+    size_t i = 0, k = mid, at = 0;
+
+    memcpy(spare, l, mid * sizeof(*l));
+    while (i < mid && k < n)
+        l[at++] = l[k].t_ns < spare[i].t_ns ? l[k++] : spare[i++];
+    memcpy(l + at, spare + i, (mid - i) * sizeof(*l));
+}
+
+/* By time and arrival, of one stream, as they arrived: runs of ascending times, few as a rule. */
+static void sort_by_time(struct line_ref *l, size_t n, struct line_ref *spare)
+{
+    size_t first;
+
+    while ((first = end_of_run(l, 0, n)) < n)
+        for (size_t at = 0; at < n;) {
+            size_t mid = at ? end_of_run(l, at, n) : first, end;
+
+            if (mid == n)
+                break;
+            end = end_of_run(l, mid, n);
+            merge_runs(l + at, mid - at, end - at, spare);
+            at = end;
+        }
+}
+
+/* All lines of the generation, by stream, time and arrival; index: by ref, the stream in the frame. raw: what each stream has. */
+static struct line_ref *collect(const struct seal *s, const uint32_t *index, uint64_t *raw,
+                                size_t *ret_n)
+{
+    size_t n = 0, n_streams = s->streams.len, *ends = mem_new_array(size_t, n_streams + 2);
+    struct line_ref *all = mem_new_array(struct line_ref, s->gen->entries + 1), *out;
 
     VEC_FOREACH (b, &s->gen->blocks)
         for (size_t at = 0; at < b->used;) {
             const struct logline *l = (const struct logline *)(const void *)(b->ptr + at);
 
-            all[n] = (struct line_ref){l, index[l->ref], (uint32_t)n};
-            if (n && cmp_line(&all[n - 1], &all[n]) > 0)
-                is_sorted = false;
+            all[n] = (struct line_ref){l, l->t_ns, index[l->ref], (uint32_t)n};
+            ends[all[n].stream + 2]++;
+            raw[all[n].stream] += l->line_len + l->meta_len;
             n++;
             at += line_bytes(l);
         }
-    if (!is_sorted)
-        qsort(all, n, sizeof(*all), cmp_line);
+    out = mem_new_array(struct line_ref, n + 1);
+    for (size_t k = 2; k < n_streams + 2; k++)
+        ends[k] += ends[k - 1];
+    for (size_t i = 0; i < n; i++)
+        out[ends[all[i].stream + 1]++] = all[i];
+    for (size_t k = 0; k < n_streams; k++)
+        sort_by_time(out + ends[k], ends[k + 1] - ends[k], all);
+    mem_free(all);
+    mem_free(ends);
     *ret_n = n;
-    return all;
+    return out;
 }
 
 struct frame_out {
     struct logpage_builder *builder;
+    struct logfilter_grams *grams; /* NULL: pages have no filters */
     struct arena *arena;
     VEC(struct logpage_entry) entries; /* of the page being filled */
-    size_t page_raw;
+    size_t page_raw, page_aim;
     struct logframe_head head;
     struct logframe_stream *streams;
+    uint64_t *raw; /* of each stream: what it has, those that are there twice counted twice */
     VEC(struct logframe_page) pages;
     struct buf page_bytes;
 };
@@ -169,9 +205,17 @@ static struct err *end_page(struct frame_out *o)
     if (!o->entries.len)
         return NULL;
     if ((e = logpage_build(o->builder, o->entries.ptr, o->entries.len, LOGPAGE_LEVEL,
-                           &o->page_bytes, NULL)))
+                           &o->page_bytes, o->grams)))
         return e;
     p.bytes = (uint32_t)(o->page_bytes.len - before);
+    if (o->grams) {
+        struct logfilter_bits bits = logfilter_bits_of(o->grams);
+
+        p.filter_class = bits.size_class;
+        p.filter_bytes = (uint32_t)logfilter_bits_bytes(&bits);
+        logfilter_bits_write(&bits, &o->page_bytes);
+        logfilter_bits_done(&bits);
+    }
     p.entries = (uint32_t)o->entries.len;
     VEC_FOREACH (en, &o->entries) {
         p.min_ns = ORR_MIN(p.min_ns, en->ts_ns);
@@ -194,7 +238,7 @@ static struct err *add_line(struct frame_out *o, const struct line_ref *r)
     struct err *e;
 
     if (o->entries.len &&
-        (o->page_raw + raw > LOGPAGE_AIM_BYTES || o->entries.len == LOGPAGE_MAX_ENTRIES) &&
+        (o->page_raw + raw > o->page_aim || o->entries.len == LOGPAGE_MAX_ENTRIES) &&
         (e = end_page(o)))
         return e;
     if (!logrecord_metadata(o->arena, slice_of(l->bytes + l->line_len, l->meta_len), &en.meta))
@@ -216,6 +260,41 @@ static struct err *add_line(struct frame_out *o, const struct line_ref *r)
     return NULL;
 }
 
+/*
+ * The lines of one stream. One that fills half a page or more has pages of its own, all about equally large, so
+ * that a block can take them over as they are. The last one has what is left, a little more than its share or less.
+ */
+static struct err *add_stream(struct frame_out *o, const struct line_ref *l, size_t n)
+{
+    size_t raw = o->raw[l->stream], n_pages, first;
+    bool is_own = raw >= LOGPAGE_AIM_BYTES / 2;
+    struct err *e = NULL;
+
+    if (is_own && (e = end_page(o)))
+        return e;
+    first = o->pages.len;
+    n_pages = (raw + LOGPAGE_AIM_BYTES - 1) / LOGPAGE_AIM_BYTES;
+    for (size_t i = 0; i < n && !e; i++) {
+        o->page_aim = !is_own                              ? LOGPAGE_AIM_BYTES
+                      : o->pages.len - first + 1 < n_pages ? raw / n_pages + raw / n / 2 + 1
+                                                           : LOGPAGE_AIM_BYTES * 9 / 8;
+        e = add_line(o, &l[i]);
+    }
+    return e || !is_own ? e : end_page(o);
+}
+
+static struct err *add_all(struct frame_out *o, const struct line_ref *l, size_t n)
+{
+    struct err *e = NULL;
+
+    for (size_t i = 0, k; i < n && !e; i += k) {
+        for (k = 1; i + k < n && l[i + k].stream == l[i].stream; k++)
+            ;
+        e = add_stream(o, l + i, k);
+    }
+    return e ? e : end_page(o);
+}
+
 /* The streams in the order of the frame, and where each ref is in it. */
 static uint32_t *order_streams(struct seal *s, struct frame_out *o, struct buf *labels)
 {
@@ -227,6 +306,7 @@ static uint32_t *order_streams(struct seal *s, struct frame_out *o, struct buf *
         n_refs = ORR_MAX(n_refs, st->ref + 1);
     index = mem_new_array(uint32_t, n_refs + 1);
     o->streams = mem_new_array(struct logframe_stream, s->streams.len + 1);
+    o->raw = mem_new_array(uint64_t, s->streams.len + 1);
     for (uint32_t i = 0; i < s->streams.len; i++) {
         const struct seal_stream *st = &s->streams.ptr[i];
 
@@ -255,18 +335,16 @@ static struct err *build(struct seal *s, struct buf *out)
     struct buf labels = {0};
     uint32_t *index = order_streams(s, &o, &labels);
     size_t n, kept;
-    struct line_ref *all = collect(s, index, &n);
-    struct err *e = NULL;
+    struct line_ref *all = collect(s, index, o.raw, &n);
+    struct err *e;
 
     if (!s->shard->builder)
         s->shard->builder = logpage_builder_new();
     o.builder = s->shard->builder;
+    o.grams = h->opts.has_filters ? &s->shard->grams : NULL;
     kept = unite_all(all, n);
     s->twice = n - kept;
-    for (size_t i = 0; i < kept && !e; i++)
-        e = add_line(&o, &all[i]);
-    if (!e)
-        e = end_page(&o);
+    e = add_all(&o, all, kept);
     o.head.n_pages = (uint32_t)o.pages.len;
     if (!e)
         e = logframe_build(&o.head, s->table->tenant->slice, o.streams, o.pages.ptr,
@@ -274,6 +352,7 @@ static struct err *build(struct seal *s, struct buf *out)
     mem_free(all);
     mem_free(index);
     mem_free(o.streams);
+    mem_free(o.raw);
     buf_done(&labels);
     buf_done(&o.page_bytes);
     vec_done(&o.entries);
@@ -319,7 +398,6 @@ static void seal_free(struct seal *s)
 {
     loggen_unref(s->gen);
     vec_done(&s->streams);
-    vec_done(&s->refs);
     buf_done(&s->labels);
     mem_free(s);
 }
@@ -340,7 +418,7 @@ static bool run_sealed(void *arg)
     if (s->sealed) {
         ORR_ASSERT(tb->gens.ptr[0] == s->gen);
         vec_push(&tb->frames, s->sealed);
-        logtable_hold(tb, s->refs.ptr, s->refs.len);
+        logtable_hold(tb, s->gen->stream_refs.ptr, s->gen->stream_refs.len);
         logfile_count(sh, s->sealed);
         logsegment_add(sh->head, s->gen->segment, s->sealed);
         loggen_unref(s->gen);
@@ -388,11 +466,11 @@ static bool run_capture(void *arg)
 {
     struct seal *s = arg;
     struct logtable *tb = s->table;
-    uint32_t end = (uint32_t)ORR_MIN((size_t)s->next_ref + CAPTURE_STREAMS, s->refs.len);
+    uint32_t end = (uint32_t)ORR_MIN((size_t)s->next_ref + CAPTURE_STREAMS, s->gen->stream_refs.len);
     struct err *e;
 
     for (; s->next_ref < end; s->next_ref++) {
-        uint32_t ref = s->refs.ptr[s->next_ref];
+        uint32_t ref = s->gen->stream_refs.ptr[s->next_ref];
         struct seal_stream st = {
             .fp = tb->streams.ptr[ref].fp, .ref = ref, .at = (uint32_t)s->labels.len};
 
@@ -400,7 +478,7 @@ static bool run_capture(void *arg)
         st.len = (uint32_t)s->labels.len - st.at;
         vec_push(&s->streams, st);
     }
-    if (s->next_ref < s->refs.len)
+    if (s->next_ref < s->gen->stream_refs.len)
         return true;
     e = job_run(s->shard->head->sealers, NULL, seal_work, NULL, s);
     if (e) {
@@ -410,29 +488,12 @@ static bool run_capture(void *arg)
     return false;
 }
 
-/* Refs that are in the generation, each once. A scan of memory: some hundred microseconds for 16 MiB. */
-static void find_refs(struct seal *s)
-{
-    size_t n = s->table->streams.len;
-    uint64_t *seen = mem_new_array(uint64_t, n / 64 + 1);
-
-    VEC_FOREACH (b, &s->gen->blocks)
-        for (const struct logline *l = first_line(b); (const uint8_t *)l < b->ptr + b->used;
-             l = (const struct logline *)(const void *)((const uint8_t *)l + line_bytes(l)))
-            if (!(seen[l->ref / 64] >> (l->ref % 64) & 1)) {
-                seen[l->ref / 64] |= 1ull << (l->ref % 64);
-                vec_push(&s->refs, l->ref);
-            }
-    mem_free(seen);
-}
-
 static void begin(struct logshard *sh, struct logtable *tb)
 {
     struct seal *s = mem_new(struct seal);
 
     *s = (struct seal){.shard = sh, .table = tb, .gen = tb->gens.ptr[0]};
     loggen_ref(s->gen);
-    find_refs(s);
     s->msg = (struct mailbox_msg){.fn = run_capture, .arg = s};
     mailbox_post(&sh->box, &s->msg);
 }

@@ -190,6 +190,22 @@ static bool run_capture(struct logshard *sh, void *arg)
     return false;
 }
 
+/* The filter is then of that label, of some lines at least. */
+static bool some_stream_has(const struct loghead_set *s, struct slice name)
+{
+    struct label l;
+
+    VEC_FOREACH (row, &s->rows) {
+        struct reader r =
+            reader_new(slice_of(s->parts[row->part].labels.ptr + row->labels_at, row->labels_len));
+
+        while (labels_next_canonical(&r, &l))
+            if (slice_eq(l.name, name))
+                return true;
+    }
+    return false;
+}
+
 static int cmp_row(const void *a, const void *b)
 {
     return hash128_cmp(((const struct row *)a)->fp, ((const struct row *)b)->fp);
@@ -225,6 +241,8 @@ struct err *loghead_select(struct loghead *h, const struct loghead_query *q,
         qsort(s->rows.ptr, s->rows.len, sizeof(*s->rows.ptr), cmp_row);
     if (e)
         return err_first(e, loghead_set_close(s));
+    if (s->q.bound && some_stream_has(s, s->q.bound->name))
+        s->q.bound = NULL;
     *ret = s;
     return NULL;
 }
@@ -257,14 +275,17 @@ static void trim(struct loghead_set *s)
             page_free(s, i);
 }
 
+/* Frames are one read away: that a page has nothing is found out by matching it. */
 static struct err *match_page(const struct loghead_query *q, struct page *pg)
 {
     bool has;
+    struct err *e;
 
-    if (!q->n_needles)
+    if (!q->n_needles && !q->bound)
         return NULL;
     pg->want = arena_array(pg->arena, uint64_t, LOGPAGE_WORDS(logpage_n_entries(pg->lp)));
-    return logpage_match_all(pg->lp, q->needles, q->n_needles, pg->want, &has);
+    e = logpage_match_all(pg->lp, q->needles, q->n_needles, pg->want, &has);
+    return e || !has || !q->bound ? e : logblock_bound_narrow(pg->lp, q->bound, pg->want, &has);
 }
 
 static struct err *page_get(struct loghead_set *s, struct held *h, uint32_t number,

@@ -28,6 +28,7 @@
 #include "common/model/labels.h"
 
 #define LOGRECORD_TYPE 32
+#define LOGRECORD_HEAD_BYTES 3 /* what logrecord_begin() writes */
 #define LOGRECORD_ENTRY_BYTES 16
 
 /* ---- writing ---- */

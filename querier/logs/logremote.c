@@ -149,6 +149,7 @@ struct remote_set {
     struct logsource_request req;
     struct slice needles[RPC_LOGS_MAX_NEEDLES];
     struct logblock_bound bound;
+    struct rpc_logs_bound rpc_bound;
     struct logremote_question question; /* but for the range */
     struct logstretch left;
     struct logremote_answer answer; /* of the stretch */
@@ -432,6 +433,14 @@ static struct err *remote_select(struct logsource *src, struct arena *arena,
     s->remote = r;
     s->req = *req;
     make_question(r, arena, req, s->needles, &s->bound, &s->question);
+    if (s->question.bound) {
+        s->rpc_bound =
+            (struct rpc_logs_bound){.is_logfmt = s->question.bound->stage == LOGPAGE_LOGFMT,
+                                    .name = s->question.bound->name,
+                                    .min = s->question.bound->min,
+                                    .max = s->question.bound->max};
+        s->question.select.bound = &s->rpc_bound;
+    }
     if (req->ahead)
         s->question.ahead = take_opened(req->ahead);
     s->left =

@@ -275,19 +275,14 @@ struct name_list {
     struct arena *arena;
     struct map seen;
     struct slice *ptr;
-    size_t n, cap;
+    size_t n;
 };
 
 static void add_name(struct name_list *l, struct slice name)
 {
     if (map_has(&l->seen, name))
         return;
-    if (l->n == l->cap) {
-        size_t cap = l->cap ? 2 * l->cap : 64;
-
-        l->ptr = arena_grow(l->arena, l->ptr, l->cap * sizeof(*l->ptr), cap * sizeof(*l->ptr));
-        l->cap = cap;
-    }
+    l->ptr = arena_more(l->arena, l->ptr, l->n);
     map_put(&l->seen, name, l);
     arena_charge(l->arena, (int64_t)(LIVING_BYTES + name.len));
     l->ptr[l->n++] = arena_dup(l->arena, name);

@@ -17,8 +17,10 @@ struct found {
 };
 
 #define MAX_BATCH 4096
-#define BOOKS_BYTES                                                                                \
-    (16u << 20) /* of the batches of all blocks of a select: a batch cut short is one more read */
+/* Of chunks that are held, where the others come from the disk: what is soon used and gone again stays close to the CPU. */
+#define DISK_WINDOW (128u << 10)
+/* Of the batches of all blocks of a select: a batch cut short is one more read. */
+#define BOOKS_BYTES (16u << 20)
 
 /*
  * Series are read in batches, and then the chunks of a batch: of a block in an object store both come in few
@@ -34,6 +36,7 @@ struct block_series_source {
     struct series_keying keying;
     struct shard_memo memo;
     size_t room;      /* bytes to read ahead; 0: the block is at hand */
+    size_t window;    /* of them, of chunks that are held at a time */
     size_t max_books; /* bytes of what is known of the series of a batch */
     struct block_refs refs;
     size_t at; /* the next of them to be read */
@@ -76,10 +79,10 @@ static struct err *read_ahead(struct block_series_source *s)
     block_reader_unhold(s->r, s->data);
     s->data = NULL;
     s->data_until = s->next;
-    for (size_t i = s->next; i < s->batch.len && (i == s->next || bytes < s->room || is_telling);
+    for (size_t i = s->next; i < s->batch.len && (i == s->next || bytes < s->window || is_telling);
          i++) {
         const struct found *f = &s->batch.ptr[i];
-        bool is_ahead = i > s->next && bytes >= s->room;
+        bool is_ahead = i > s->next && bytes >= s->window;
 
         vec_push(&lists, ((struct block_chunk_list){f->metas, f->n_metas, is_ahead}));
         bytes += block_reader_chunk_span(f->metas, f->n_metas);
@@ -334,6 +337,9 @@ struct err *series_source_block(const struct block_reader *r, struct matchers ms
     if (s->keying.shard_count > 1)
         s->memo = shard_memo_of(block_reader_meta(r)->ulid, s->keying.shard_count);
     s->room = block_reader_room(r, n_together);
+    s->window = s->room;
+    if (block_reader_keeps_ahead(r) && !s->keying.is_keyed)
+        s->window = ORR_MIN(s->window, (size_t)DISK_WINDOW);
     s->max_books = ORR_MAX(s->room, BOOKS_BYTES / ORR_MAX(n_together, 1u));
     s->refs_arena = arena_new(0);
     s->batch_arena = arena_new(0);

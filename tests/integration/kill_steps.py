@@ -44,8 +44,11 @@ class Run:
 
     def start_again(self):
         """After it has been killed: from now on nothing happens to it."""
-        self.o.kill()
         self.kills += 1
+        self.restart()
+
+    def restart(self):
+        self.o.kill()
         self.o.env.pop("ORRERY_FAULT", None)
         self.o.start()
         self.o.wait_ready()
@@ -85,7 +88,12 @@ class Run:
                 and not self.leftovers(blocks) and not self.rest())
 
     def state(self):
-        blocks = self.blocks()
+        try:
+            return self.state_of(self.blocks())
+        except (OSError, http.client.HTTPException, Failure) as e:
+            return f"and no answer: {e!r}"
+
+    def state_of(self, blocks):
         return (f"{sum(b['samples'] for b in blocks)} of {self.expected_count()} in {[b['ulid'] for b in blocks]}; left over: "
                 f"{self.leftovers(blocks)[:20]}; on its disk: {self.rest()[:5]}")
 
@@ -118,7 +126,7 @@ class OnDisk:
 
     def leftovers(self, blocks):
         live = {f"{self.SIGNAL}/{TENANT}/{b['ulid']}" for b in blocks}
-        ours = {f"{self.SIGNAL}/{TENANT}/catalogue", ".orrery/lock"}
+        ours = {".orrery/lock", *(f"{self.SIGNAL}/{TENANT}/{name}" for name in ("catalogue", "tombstones"))}
         return [f for f in files_below(self.bucket()) if f not in ours and "/".join(f.split("/")[:3]) not in live]
 
 

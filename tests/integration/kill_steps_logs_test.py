@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""kill -9 at every step of flush, compaction and retention of log lines (kill_steps.py). After each start, and whenever it is asked:
-every acknowledged line is there exactly once, and none that was not sent. In the end all are in one block, once, what has expired is
+"""kill -9 at every step of flush, compaction, retention and deletion of log lines (kill_steps.py). After each start, and whenever it is asked:
+every acknowledged line is there exactly once, and none that was not sent, or was deleted. In the end all are in one block, once, what has expired is
 nowhere, and nothing is left over, of the bucket or on the ingester's disk."""
 import collections
 import http.client
@@ -9,6 +9,7 @@ import urllib.parse
 
 import kill_steps
 from kill_steps import HOUR, files_below, now_ms, walk_on_disk, walk_on_swift
+from logs_delete_test import delete, requests
 from logs_test import counter, held, push_ok
 from orrery_test import Failure, TENANT, check, http_call, main
 
@@ -19,7 +20,7 @@ ALL = '{app=~".+"}'
 
 class Run(kill_steps.Run):
     """Lines flushed batch by batch: one that has expired, and some that become one block of 12 h without those of the stream
-    "brief", whose own period is over. Each batch sends lines of the one before it again, and others of the same moments."""
+    "brief", whose own period is over. Each batch sends lines of the one before it again, and others of the same moments. Then some lines of one are deleted."""
     SIGNAL, KEPT = "logs", 4
 
     def __init__(self, t, name, args=(), env=None):
@@ -28,7 +29,7 @@ class Run(kill_steps.Run):
             json.dump({"overrides": {TENANT: {"logs_retention_period": "120h", "logs_retention_stream": [
                 {"selector": '{app="brief"}', "period": "1d"}]}}}, f)
         super().__init__(t, name, [f"--limits.overrides-file={overrides}", "--limits.reject-old-samples=false",
-                                   "--ingester.maintain-period=200ms", *args], env)
+                                   "--ingester.maintain-period=200ms", "--compactor.delete-rewrite-after=0s", *args], env)
         day = now_ms() // (24 * HOUR) * 24 * HOUR
         self.first, self.kept_from = day - 9 * 24 * HOUR, day - 2 * 24 * HOUR
         self.batches = [self.batch(self.first, "old")]
@@ -36,6 +37,7 @@ class Run(kill_steps.Run):
             at = self.kept_from + i * HOUR
             self.batches.append(self.batch(at, f"batch {i}") + (self.batch(at - HOUR, f"batch {i - 1}")[:9] if i else []))
         self.sent, self.acked = set(), set()
+        self.deletion = None  # "asked", "acknowledged"
 
     @staticmethod
     def batch(at_ms, text):
@@ -43,7 +45,11 @@ class Run(kill_steps.Run):
         return [(app, at_ms * 10**6 + (i - (i % 3 == 2)) * S, f"{text} of {app}: {i}") for app in STREAMS for i in range(LINES)]
 
     def is_kept(self, line):
-        return line[0] != "brief" and line[1] >= self.kept_from * 10**6
+        return line[0] != "brief" and line[1] >= self.kept_from * 10**6 and not (self.deletion and self.is_gone(line))
+
+    @staticmethod
+    def is_gone(line):
+        return line[0] == "db" and line[2].startswith("batch 1 ")
 
     def expected(self):
         return {line for batch in self.batches for line in batch if self.is_kept(line)}
@@ -74,12 +80,13 @@ class Run(kill_steps.Run):
             return
         lost = [x for x in self.acked if self.is_kept(x) and x not in got]
         wrong = [x for x, n in got.items() if n != 1 or x not in self.sent]
+        wrong += [x for x in got if self.deletion == "acknowledged" and self.is_gone(x)]
         if lost or wrong:
-            raise AssertionError(f"{len(lost)} of {len(self.acked)} acknowledged lines are not there: {lost[:3]}; twice, or never "
-                                 f"sent: {wrong[:3]}")
+            raise AssertionError(f"{len(lost)} of {len(self.acked)} acknowledged lines are not there: {lost[:3]}; twice, never "
+                                 f"sent or deleted: {wrong[:3]}")
 
-    def start_again(self):
-        super().start_again()
+    def restart(self):
+        super().restart()
         self.check_answer()
 
     def is_let_go(self):
@@ -92,10 +99,14 @@ class Run(kill_steps.Run):
             self.until_done(f"push {i}", lambda: self.push(batch))
             self.check_answer()
             self.until_done(f"batch {i} to be in a block", self.is_let_go)
+        self.deletion = "asked"
+        self.until_done("the deletion to be acknowledged",
+                        lambda: delete(self.o.addr, '{app="db"} |= "batch 1 "', self.first * 10**6) or True)
+        self.deletion = "acknowledged"
 
     def is_settled(self):
         self.check_answer()
-        return super().is_settled()
+        return super().is_settled() and {x["status"] for x in requests(self.o.addr)} == {"processed"}
 
     def rest(self):
         """What the ingester holds that a block may have."""
@@ -109,7 +120,7 @@ class Run(kill_steps.Run):
         self.until_done("no frame to be listed", lambda: counter(self.o.addr, "orrery_loghead_frames{") == 0)
         check(not files_below(f"{self.o.dir}/data/logs/upload"), "logs/upload holds something")
         if self.kills:  # what was dropped does not come back by the log
-            self.start_again()
+            self.restart()
             self.until_done("nothing to be held", lambda: not self.rest())
 
 

@@ -126,9 +126,6 @@ class Deleting:
         self.until_done("what was deleted is nowhere and nothing else is gone", self.is_done)
         self.check_end()
 
-    def leftovers(self, blocks):
-        return [f for f in super().leftovers(blocks) if f != f"metrics/{TENANT}/tombstones"]
-
 
 class DeletingOnDisk(Deleting, OnDisk):
     """made: the data directory of another that was prepared and stopped."""

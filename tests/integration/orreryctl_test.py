@@ -11,6 +11,8 @@ import shutil
 import subprocess
 import time
 
+import logs_api_test
+import logs_test
 from orrery_test import (BIN, TENANT, Prometheus, Single, Skip, api, check, http_call, in_a_directory, main, push_ok, query,
                          query_range, samples_of, wait_for)
 from s3_server import radosgw, swift
@@ -565,6 +567,9 @@ def test_tenants_are_copied_and_deleted(t):
     o = single(t, bucket)
     want = answers(o.addr)
     check(answers(o.addr, "copy") == want and want[0], "the copy answers otherwise")
+    logs_test.push_ok(o.addr, [({"app": "a"}, [(logs_test.now_ns(), "a line that an ingester holds")])])
+    held = lambda: logs_api_test.lines(o.addr, '{app="a"}')
+    check(len(held()) == 1, "a line")
     said = ctl(bucket, "tenant", "delete", TENANT, "--dry-run")
     check("logs: 1 objects" in said and "1 blocks that were adopted" in said, said)
     ctl(bucket, "tenant", "delete", TENANT, status=2)
@@ -574,7 +579,7 @@ def test_tenants_are_copied_and_deleted(t):
     check(sorted(left) == [f"logs/{TENANT}/tombstones",
                            *(f"metrics/{TENANT}/{name}" for name in ("catalogue", "tombstones"))], f"left: {left}")
     check(not catalogue(bucket)["blocks"] and not catalogue(bucket)["retired"], "the catalogue is not empty")
-    wait_for("readers to see nothing", lambda: not any(answers(o.addr)), 60)
+    wait_for("readers to see nothing", lambda: not any(answers(o.addr)) and not held(), 60)
     check(answers(o.addr, "copy") == want, "the copy went, too")
     check("has nothing" in ctl(bucket, "tenant", "delete", TENANT, "--yes"), "deleted twice")
 

@@ -15,6 +15,22 @@ static inline void framefix_crc(uint8_t *at, const uint8_t *p, size_t n)
         at[i] = (uint8_t)(crc >> (8 * i));
 }
 
+/* Of its pages, with their filters. */
+static inline void framefix_pages(uint8_t *p, size_t head, size_t size)
+{
+    uint64_t at = LOGFRAME_HEADER_BYTES + (uint64_t)framefix_u32(p + 32) +
+                  (uint64_t)framefix_u32(p + 36) * LOGFRAME_STREAM_BYTES;
+
+    for (uint32_t i = framefix_u32(p + 40); i > 0 && at + LOGFRAME_PAGE_BYTES <= head; i--) {
+        uint64_t from = framefix_u32(p + at), n = framefix_u32(p + at + 8);
+
+        n += framefix_u32(p + at + 32);
+        if (from + n <= size)
+            framefix_crc(p + at + 40, p + from, n);
+        at += LOGFRAME_PAGE_BYTES;
+    }
+}
+
 /* Of the frame at p. */
 static inline void framefix(uint8_t *p, size_t size)
 {
@@ -26,6 +42,8 @@ static inline void framefix(uint8_t *p, size_t size)
     front = LOGFRAME_HEADER_BYTES + (size_t)framefix_u32(p + 32);
     if (head > size || front > head)
         return;
+    if (p[7] == 3)
+        framefix_pages(p, head, size);
     framefix_crc(p + 12, p + front, head - front);
     framefix_crc(p + 8, p + 12, front - 12);
 }

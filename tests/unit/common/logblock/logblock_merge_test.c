@@ -54,8 +54,11 @@ static struct buf make_frame(const struct fixture *f, uint64_t seed, double p, s
                 end_page(&o);
             o.entries[o.n] = f->s[i].e[k];
             o.entries[o.n++].stream = head.n_streams;
-            if (!s->entries++)
+            if (!s->entries++) {
                 s->first_page = (uint32_t)o.pages.len;
+                s->min_ns = f->s[i].e[k].ts_ns;
+            }
+            s->max_ns = f->s[i].e[k].ts_ns;
             s->last_page = (uint32_t)o.pages.len;
         }
         if (!s->entries)
@@ -332,6 +335,228 @@ TEST(logblock_merge_keeps_what_it_is_told_to)
     }
     check_union(&f, 2);
     buf_done(&frame);
+    fixture_done(&f);
+}
+
+/* ---- pages as they are ---- */
+
+/* Entries [n * k / of, n * (k + 1) / of) of each stream, less the last back of them and more of those before, in pages of their own with
+ * filters. */
+static struct buf make_own(const struct fixture *f, size_t k, size_t of, size_t back)
+{
+    struct logframe_stream *streams = mem_new_array(struct logframe_stream, f->n);
+    struct logframe_head head = {.through = k + 1, .min_ns = INT64_MAX, .max_ns = INT64_MIN};
+    struct logfilter_grams *grams = mem_new(struct logfilter_grams);
+    struct logpage_builder *builder = logpage_builder_new();
+    struct buf labels = {0}, canonical = {0}, bytes = {0}, out = {0};
+    VEC(struct logframe_page) pages = {0};
+    VEC(struct logpage_entry) page = {0};
+
+    for (uint32_t i = 0; i < f->n; i++) {
+        const struct fixture_stream *s = &f->s[i];
+        size_t from = s->n * k / of, end = s->n * (k + 1) / of, raw = 0;
+
+        from -= ORR_MIN(from, back);
+        streams[i] = (struct logframe_stream){.fp = s->fp,
+                                              .min_ns = s->e[from].ts_ns,
+                                              .max_ns = s->e[end - 1].ts_ns,
+                                              .entries = (uint32_t)(end - from),
+                                              .first_page = (uint32_t)pages.len};
+        for (size_t at = from; at < end; at++) {
+            struct logframe_page p = {.offset = bytes.len};
+            struct logfilter_bits bits;
+
+            vec_push(&page, s->e[at]);
+            vec_last(&page).stream = i;
+            raw += logpage_entry_bytes(&s->e[at]);
+            if (raw < LOGPAGE_AIM_BYTES / 3 && at + 1 < end)
+                continue;
+            CHECK_OK(logpage_build(builder, page.ptr, page.len, 1, &bytes, grams));
+            p.bytes = (uint32_t)(bytes.len - p.offset);
+            p.entries = (uint32_t)page.len;
+            p.min_ns = page.ptr[0].ts_ns;
+            p.max_ns = vec_last(&page).ts_ns;
+            bits = logfilter_bits_of(grams);
+            p.filter_class = bits.size_class;
+            p.filter_bytes = (uint32_t)logfilter_bits_bytes(&bits);
+            logfilter_bits_write(&bits, &bytes);
+            logfilter_bits_done(&bits);
+            vec_push(&pages, p);
+            vec_clear(&page);
+            raw = 0;
+            head.min_ns = ORR_MIN(head.min_ns, p.min_ns);
+            head.max_ns = ORR_MAX(head.max_ns, p.max_ns);
+        }
+        streams[i].last_page = (uint32_t)pages.len - 1;
+        head.entries += streams[i].entries;
+        buf_reset(&canonical);
+        labels_canonical(&canonical, s->labels);
+        buf_lstr(&labels, buf_slice(&canonical));
+    }
+    head.n_streams = (uint32_t)f->n;
+    head.n_pages = (uint32_t)pages.len;
+    CHECK_OK(logframe_build(&head, SLICE("t"), streams, pages.ptr, buf_slice(&labels),
+                            buf_slice(&bytes), &out));
+    logpage_builder_free(builder);
+    logfilter_grams_done(grams);
+    mem_free(grams);
+    mem_free(streams);
+    buf_done(&labels);
+    buf_done(&canonical);
+    buf_done(&bytes);
+    vec_done(&pages);
+    vec_done(&page);
+    return out;
+}
+
+/* How many pages of the block are one of a frame's, but for the number of the stream. */
+static size_t count_taken(uint8_t id, const struct buf *frames, size_t n)
+{
+    struct arena *a = arena_new(0);
+    struct buf pages = {0}, page = {0};
+    size_t taken = 0;
+
+    CHECK_OK(
+        fsx_read(arena_printf(a, "%s/" LOGBLOCK_PAGES_FILE, fixture_path(id)), 1u << 30, &pages));
+    for (size_t i = 0; i < n; i++) {
+        struct logframe f;
+
+        CHECK_OK(logframe_open(buf_slice(&frames[i]), &f));
+        for (uint32_t k = 0; k < f.head.n_pages; k++)
+            for (uint32_t st = 0; st < f.head.n_streams; st++) {
+                buf_reset(&page);
+                CHECK_OK(logpage_renumber(logframe_page_bytes(&f, k), st, &page));
+                taken += memmem(pages.ptr, pages.len, page.ptr, page.len) != NULL;
+            }
+    }
+    buf_done(&pages);
+    buf_done(&page);
+    arena_free(a);
+    return taken;
+}
+
+static void check_needle(uint8_t id, struct slice needle)
+{
+    struct fixture_block x = fixture_open(id);
+    struct arena *a = arena_new(0);
+    struct logblock_query q = {
+        .from_ns = 0, .to_ns = INT64_MAX, .needles = &needle, .n_needles = 1};
+    struct logblock_stream st;
+    struct logpage_entry e;
+    struct logblock_set *s;
+    size_t n = 0;
+
+    CHECK_OK(logblock_select(x.b, a, &q, &s));
+    while (logblock_set_stream(s, &st))
+        while (logblock_set_entry(s, &e))
+            n++;
+    CHECK_OK(logblock_set_close(s));
+    CHECK(n > 0);
+    arena_free(a);
+    fixture_close(x);
+}
+
+static void check_own(const struct fixture *f, uint8_t id, const struct buf *frames, size_t n,
+                      size_t least, size_t most)
+{
+    struct fixture_block x;
+    size_t taken = count_taken(id, frames, n);
+
+    CHECK(taken >= least && taken <= most);
+    check_union(f, id);
+    x = fixture_open(id);
+    CHECK_OK(logblock_verify(x.b));
+    fixture_close(x);
+    for (size_t i = 0; i < f->n; i++)
+        for (size_t k = 0; k < f->s[i].n; k += f->s[i].n / 5 + 1)
+            if (f->s[i].e[k].line.len >= 20)
+                check_needle(id, slice_sub(f->s[i].e[k].line, 2, 18));
+}
+
+TEST(logblock_merge_takes_pages_over_that_no_other_frame_overlaps)
+{
+    enum { FRAMES = 3 };
+    struct logblock_source s[FRAMES + 1];
+    struct buf frames[FRAMES];
+    struct fixture f;
+    struct rng r;
+    uint64_t raw = 0;
+    size_t n_pages = 0;
+
+    rng_seed(&r, 31);
+    f = (struct fixture){.a = arena_new(0), .n = 1};
+    f.s = arena_array(f.a, struct fixture_stream, f.n);
+    for (size_t i = 0; i < f.n; i++) {
+        f.s[i].labels = fixture_labels(&f, i);
+        f.s[i].fp = labels_fingerprint(f.s[i].labels);
+        fixture_fill(&f, &f.s[i], &r, 80000, LOGTEXT_JSON);
+        for (size_t k = 0; k < f.s[i].n; k++)
+            raw += f.s[i].e[k].line.len;
+    }
+    qsort(f.s, f.n, sizeof(*f.s), fixture_cmp);
+    CHECK(raw > 3 * LOGPAGE_AIM_BYTES);
+    for (size_t i = 0; i < FRAMES; i++) {
+        struct logframe fr;
+
+        frames[i] = make_own(&f, i, FRAMES, 0);
+        CHECK_OK(logframe_open(buf_slice(&frames[i]), &fr));
+        n_pages += fr.head.n_pages;
+        s[i] = source_of_frame(&frames[i]);
+    }
+    /* Where frames have times in common, and the small pages at the end of some, are read; all else is taken over. */
+    CHECK_INT(merge_into(1, s, FRAMES), 0);
+    check_own(&f, 1, frames, FRAMES, n_pages / 3, n_pages);
+
+    /* Twice the same, as of two replicas: nothing is taken over, and each line is there once. */
+    for (size_t i = 0; i < 2; i++)
+        s[i] = source_of_frame(&frames[i]);
+    s[2] = source_of_frame(&frames[0]);
+    s[3] = source_of_frame(&frames[2]);
+    CHECK(merge_into(2, s, FRAMES + 1) > 0);
+    check_own(&f, 2, frames, FRAMES, 1, n_pages * 3 / 4);
+    for (size_t i = 0; i < FRAMES; i++)
+        buf_done(&frames[i]);
+
+    /* Frames that have the last lines of the one before. */
+    for (size_t i = 0; i < FRAMES; i++) {
+        frames[i] = make_own(&f, i, FRAMES, 900);
+        s[i] = source_of_frame(&frames[i]);
+    }
+    CHECK(merge_into(3, s, FRAMES) > 0);
+    check_own(&f, 3, frames, FRAMES, 2, n_pages);
+    for (size_t i = 0; i < FRAMES; i++)
+        buf_done(&frames[i]);
+    fixture_done(&f);
+}
+
+/* As many as would not be open at once are merged in one go, as few of them are at any time. */
+TEST(logblock_merge_of_many_frames_that_follow_one_another)
+{
+    enum { FRAMES = LOGBLOCK_MERGE_SOURCES + 20 };
+    static struct logblock_source s[FRAMES];
+    static struct buf frames[FRAMES];
+    struct logblock_writer *w = fixture_writer(1);
+    struct fixture f;
+
+    f = (struct fixture){.a = arena_new(0), .n = 1};
+    f.s = arena_array(f.a, struct fixture_stream, 1);
+    f.s[0].labels = fixture_labels(&f, 0);
+    f.s[0].fp = labels_fingerprint(f.s[0].labels);
+    {
+        struct rng r;
+
+        rng_seed(&r, 33);
+        fixture_fill(&f, &f.s[0], &r, FRAMES * 40, LOGTEXT_JSON);
+    }
+    for (size_t i = 0; i < FRAMES; i++) {
+        frames[i] = make_own(&f, i, FRAMES, 2);
+        s[i] = source_of_frame(&frames[i]);
+    }
+    CHECK_OK(logblock_merge(s, FRAMES, NULL, NULL, "/nowhere/to/write", NULL, w, NULL));
+    fixture_finish(w);
+    check_union(&f, 1);
+    for (size_t i = 0; i < FRAMES; i++)
+        buf_done(&frames[i]);
     fixture_done(&f);
 }
 

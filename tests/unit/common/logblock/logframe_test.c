@@ -58,6 +58,48 @@ TEST(logframe_comes_back_and_knows_when_it_is_torn)
     buf_done(&back);
 }
 
+static void set_u32(uint8_t *at, uint32_t v)
+{
+    for (unsigned i = 0; i < 4; i++)
+        at[i] = (uint8_t)(v >> (8 * i));
+}
+
+/* A frame of one page as version 2 wrote it: the page's entry is 16 bytes shorter, so all behind it moves. */
+TEST(logframe_of_version_2_is_read)
+{
+    struct logframe_head head = {.n_streams = 1, .n_pages = 1, .entries = 1};
+    struct logframe_stream stream = {.fp = {1, 1}, .entries = 1};
+    struct logframe_page page = {.bytes = 16, .entries = 1, .min_ns = 5, .max_ns = 7};
+    size_t front = LOGFRAME_HEADER_BYTES + 1, table = front + LOGFRAME_STREAM_BYTES, head_bytes;
+    struct buf out = {0}, labels = {0};
+    struct logframe f;
+
+    buf_lstr(&labels, SLICE("first"));
+    CHECK_OK(logframe_build(&head, SLICE("t"), &stream, &page, buf_slice(&labels),
+                            SLICE("sixteen bytes ok"), &out));
+    CHECK_OK(logframe_open(buf_slice(&out), &f));
+    head_bytes = (size_t)logframe_page_at(&f, 0).offset;
+    memmove(out.ptr + table + LOGFRAME_PAGE_BYTES_2, out.ptr + table + LOGFRAME_PAGE_BYTES,
+            out.len - table - LOGFRAME_PAGE_BYTES);
+    out.len -= 16;
+    head_bytes -= 16;
+    out.ptr[7] = 2;
+    set_u32(out.ptr + 16, (uint32_t)out.len);
+    set_u32(out.ptr + 24, (uint32_t)head_bytes);
+    set_u32(out.ptr + table, (uint32_t)head_bytes);
+    set_u32(out.ptr + 12, hash_crc32c(slice_of(out.ptr + front, head_bytes - front)));
+    set_u32(out.ptr + 8, hash_crc32c(slice_of(out.ptr + 12, front - 12)));
+    CHECK_OK(logframe_open(buf_slice(&out), &f));
+    CHECK_SLICE(logframe_page_bytes(&f, 0), "sixteen bytes ok");
+    CHECK_INT(logframe_page_at(&f, 0).max_ns, 7);
+    CHECK(!logframe_page_at(&f, 0).has_crc);
+    CHECK_INT(logframe_filter_bytes(&f, 0).len, 0);
+    out.ptr[7] = 4;
+    CHECK_ERR(logframe_open(buf_slice(&out), &f), ERR_UNSUPPORTED, "of version 4");
+    buf_done(&out);
+    buf_done(&labels);
+}
+
 TEST(logframe_that_is_dropped_says_what_of_the_log_it_covers)
 {
     struct logframe_head head = {.n_streams = 1, .n_pages = 1, .entries = 1, .through = 9};

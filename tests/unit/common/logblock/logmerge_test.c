@@ -30,7 +30,7 @@ static size_t merge(struct list *lists, size_t n, struct logpage_entry *ret, uin
     bool is_end;
 
     for (size_t i = 0; i < n; i++)
-        sources[i] = (struct logmerge_source){next_of_list, &lists[i]};
+        sources[i] = (struct logmerge_source){next_of_list, &lists[i], INT64_MIN};
     m = logmerge_new(sources, n);
     for (;;) {
         CHECK_OK(logmerge_next(m, &ret[k], &is_end));
@@ -108,7 +108,7 @@ TEST(logmerge_metadata_tells_entries_apart)
 TEST(logmerge_refuses_a_source_out_of_order)
 {
     struct list l = {0};
-    struct logmerge_source s = {next_of_list, &l};
+    struct logmerge_source s = {next_of_list, &l, INT64_MIN};
     struct logmerge *m = logmerge_new(&s, 1);
     struct logpage_entry e;
     bool is_end;

@@ -83,7 +83,7 @@ TEST(logs_rpc_select_has_needles_of_a_bounded_number_or_none)
                         "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"),
                   &got),
               ERR_INVALID, "malformed");
-    CHECK_ERR(rpc_logs_select_decode(a, SLICE("\x03\x00\x01\x01\x00\x00\x00\x00\x00"), &got),
+    CHECK_ERR(rpc_logs_select_decode(a, SLICE("\x04\x00\x01\x01\x00\x00\x00\x00\x00"), &got),
               ERR_INVALID, "unknown format");
     arena_free(a);
 }

@@ -120,6 +120,7 @@ TEST(objpages_lend_what_is_held)
                                     {KEY, OBJECT_BYTES - 10, 10, false}};
     struct objpages_hold *h;
 
+    CHECK(!objpages_keeps_ahead(p));
     CHECK_OK(objpages_hold(p, some, 2, &h));
     CHECK(objpages_hold_has_read(h));
     got = objpages_held(h, block, SLICE("/index"), 6 * OBJPAGES_PAGE + 100);

@@ -249,6 +249,7 @@ TEST(page_disk_takes_what_is_ahead)
     CHECK_OK(objstore_put(&s.base, OBJECT, buf_slice(&content), NULL, NULL));
     p = objpages_new(&(struct objpages_opts){
         .store = &s.base, .max_bytes = 4u << 20, .below = page_disk_below(d)});
+    CHECK(objpages_keeps_ahead(p));
     CHECK_OK(objpages_hold(p, ranges, 4, &h));
     objpages_stats_get(p, &st);
     CHECK_INT(st.gets, 1);
