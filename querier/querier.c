@@ -74,10 +74,10 @@ static const struct conf_field querier_fields[] = {
               "Reads across tenants that X-Scope-OrgID joins: a|b."),
     CONF_INT(struct querier_conf, max_tenants, "tenant-federation-max-tenants", "16", "2", "1000",
              CONF_FIXED, "Tenants that one request may join."),
-    CONF_INT(
-        struct querier_conf, split_threads, "split-threads", "0", "0", "1024", CONF_FIXED,
-        "Threads, and so parts, of one large query in this process. 0: one per CPU; 1: queries "
-        "are not split."),
+    CONF_INT(struct querier_conf, split_threads, "split-threads", "0", "0", "1024", CONF_FIXED,
+             "Threads, and so parts, of one large query, or of one over log lines, in this "
+             "process. 0: one "
+             "per CPU; 1: queries are not split."),
     CONF_INT(struct querier_conf, split_at_samples, "split-at-samples", "2000000", "0",
              "1000000000000", CONF_FIXED,
              "Queries that read so many samples the last time they were asked are split by series "
@@ -277,6 +277,9 @@ static void collect_logs(const struct store_stats *s, struct buf *out, bool is_o
          "Selects of log lines that could not begin.", s->logs.failures},
         {METRIC_T_COUNTER, "orrery_querier_logs_selected_blocks_total",
          "Blocks of log lines that selects read.", s->logs.blocks},
+        {METRIC_T_COUNTER, "orrery_querier_logs_ahead_blocks_total",
+         "Of these, those whose first reads were made while older pieces of the query were read.",
+         s->logs.ahead},
         {METRIC_T_COUNTER, "orrery_querier_logs_pages_total", "Pages of log lines that were read.",
          s->logs.pages},
         {METRIC_T_COUNTER, "orrery_querier_logs_skipped_pages_total",
@@ -588,7 +591,8 @@ static void build(struct querier *q, const struct querier_conf *conf)
         .admin = {conf->has_admin, process_objstore(q->process), announce, q, forward},
     });
     prom_api_routes(q->api, process_http(q->process));
-    q->loki = loki_api_new(prom_api_tasks(q->api));
+    q->loki = loki_api_new(&(struct loki_api_opts){
+        .tasks = prom_api_tasks(q->api), .pool = splitter_pool(q->splitter), .lanes = threads});
     loki_api_routes(q->loki, process_http(q->process));
     q->elastic = elastic_api_new(prom_api_tasks(q->api));
     elastic_api_routes(q->elastic, process_http(q->process));

@@ -125,11 +125,14 @@ struct logblock_query {
      * number out of the bound; most of them unread. Where a stream of the block has a label of that name, or structured
      * metadata of a page, nothing is: the filter then is of that one. Lent likewise. */
     const struct logblock_bound *bound;
+    /* Streams whose fingerprint has an upper half in [fp_first, fp_last], no others. fp_last 0: all. */
+    uint64_t fp_first, fp_last;
     uint64_t
-        max_streams;    /* that match and may have lines in the range; ERR_LIMIT beyond; 0: none */
+        max_streams; /* that match and may have lines in the range, of whatever fingerprint; ERR_LIMIT beyond; 0: none */
     unsigned n_readers; /* blocks that are read at once, and share the memory to read ahead; 0: 1 */
     /* Both are looked at with each page. */
     const atomic_bool *cancel; /* ERR_CANCELED; may be NULL */
+    const atomic_bool *stop;   /* the same */
     int64_t deadline_mono_ms;  /* ERR_TIMEOUT, by clock_system's mono; 0: none */
 };
 struct logblock_stream {
@@ -143,6 +146,8 @@ struct logblock_set; /* belongs to one thread */
  * the arena is charged 24 bytes a stream, and three pages at a time; it outlives the set. */
 ORR_CHECKED struct err *logblock_select(struct logblock *b, struct arena *a,
                                         const struct logblock_query *q, struct logblock_set **ret);
+/* Before the first stream: what it and the next ones will want first is read, as far as there is room for it. */
+ORR_CHECKED struct err *logblock_set_ahead(struct logblock_set *s);
 bool logblock_set_stream(struct logblock_set *s,
                          struct logblock_stream *ret); /* until the next stream */
 /* Lent until the next call. ret->stream is the ordinal. False at the stream's end or after an error. */

@@ -3,6 +3,8 @@
 #include "common/base/mem.h"
 #include "common/logblock/logblock_internal.h"
 
+#define REFS_ONE_BY_ONE 64 /* so few streams are all looked at, whatever their fingerprints */
+
 /* What is being made of a query. */
 struct matching {
     struct logblock *block;
@@ -10,7 +12,8 @@ struct matching {
     const struct logblock_query *q;
     bool is_all;
     struct logblock_matches out;
-    uint64_t *all; /* pages of the streams that match, whatever the times */
+    uint64_t *all;    /* pages of the streams that match, whatever the times */
+    size_t n_streams; /* that match and have lines in the range, of whatever share */
 };
 
 static struct err *bad_index(const char *what)
@@ -31,26 +34,48 @@ static struct err *check_metas(const struct matching *s, const struct block_chun
     return NULL;
 }
 
+static bool is_of_share(const struct matching *s, uint32_t stream)
+{
+    uint64_t fp;
+
+    if (!s->q->fp_last)
+        return true;
+    fp = logblock_directory_stream(s->out.dir, stream).fp.hi;
+    return fp >= s->q->fp_first && fp <= s->q->fp_last;
+}
+
+static bool is_in_range(const struct matching *s, const struct block_chunk_meta *m)
+{
+    struct logblock_page_at at = logblock_directory_page(s->out.dir, (uint32_t)m->ref);
+
+    return s->is_all ||
+           (m->max_t >= logblock_ms(s->q->from_ns) && m->min_t <= logblock_ms(s->q->to_ns - 1) &&
+            at.max_ns >= s->q->from_ns && at.min_ns < s->q->to_ns);
+}
+
 /* Keeps the stream if any of its pages has lines of it in the range. */
 static void keep_match(struct matching *s, uint32_t ref, const struct block_chunk_meta *m, size_t n)
 {
-    int64_t from = logblock_ms(s->q->from_ns), to = logblock_ms(s->q->to_ns - 1);
     struct logblock_match x = {
         .ref = ref, .stream = (uint32_t)(m[0].ref >> 32), .first = UINT32_MAX};
+    bool is_wanted = is_of_share(s, x.stream);
 
     for (size_t i = 0; i < n; i++) {
         uint32_t page = (uint32_t)m[i].ref;
-        struct logblock_page_at at = logblock_directory_page(s->out.dir, page);
 
-        s->all[page >> 6] |= 1ull << (page & 63);
-        if (!s->is_all && (m[i].max_t < from || m[i].min_t > to || at.max_ns < s->q->from_ns ||
-                           at.min_ns >= s->q->to_ns))
+        if (is_wanted)
+            s->all[page >> 6] |= 1ull << (page & 63);
+        if (!is_in_range(s, &m[i]))
             continue;
-        s->out.pages[page >> 6] |= 1ull << (page & 63);
+        if (is_wanted)
+            s->out.pages[page >> 6] |= 1ull << (page & 63);
         x.first = ORR_MIN(x.first, page);
         x.last = page;
     }
-    if (x.first != UINT32_MAX)
+    if (x.first == UINT32_MAX)
+        return;
+    s->n_streams++;
+    if (is_wanted)
         s->out.ptr[s->out.n++] = x;
 }
 
@@ -74,6 +99,61 @@ static struct err *match_one(struct matching *s, struct arena *tmp, uint32_t ref
         return bad_index("streams out of order");
     *before = (struct before){(m[0].ref >> 32) + 1, (uint32_t)m[n - 1].ref};
     keep_match(s, ref, m, n);
+    return NULL;
+}
+
+/* The upper half of a stream's fingerprint; ref: of the index. */
+static struct err *fp_of(struct matching *s, struct arena *tmp, uint32_t ref, uint64_t *ret)
+{
+    struct block_chunk_meta *m;
+    struct err *e;
+    size_t n;
+
+    arena_reset(tmp);
+    if ((e = block_reader_metas(s->block->streams, tmp, ref, &m, &n)) || (e = check_metas(s, m, n)))
+        return e;
+    *ret = logblock_directory_stream(s->out.dir, (uint32_t)(m[0].ref >> 32)).fp.hi;
+    return NULL;
+}
+
+/* The first of the streams, which are in the order of their fingerprints, with one above fp, or (or_equal) that one. */
+static struct err *find_fp(struct matching *s, struct block_refs refs, uint64_t fp, bool or_equal,
+                           size_t *ret)
+{
+    size_t from = 0, to = refs.n;
+    struct arena *tmp = arena_new(0);
+    struct err *e = NULL;
+
+    while (!e && from < to) {
+        size_t mid = from + (to - from) / 2;
+        uint64_t at;
+
+        if ((e = fp_of(s, tmp, refs.ptr[mid], &at)))
+            break;
+        if (at > fp || (or_equal && at == fp))
+            to = mid;
+        else
+            from = mid + 1;
+    }
+    arena_free(tmp);
+    *ret = from;
+    return e;
+}
+
+/* Of the streams those of the query's share; all, where they may be more than the query may select. */
+static struct err *narrow_by_fp(struct matching *s, struct block_refs *io)
+{
+    size_t from, to;
+    struct err *e;
+
+    if (!s->q->fp_last || io->n < REFS_ONE_BY_ONE ||
+        (s->q->max_streams && io->n > s->q->max_streams))
+        return NULL;
+    if ((e = find_fp(s, *io, s->q->fp_first, true, &from)) ||
+        (e = find_fp(s, *io, s->q->fp_last, false, &to)))
+        return e;
+    io->ptr += from;
+    io->n = to > from ? to - from : 0;
     return NULL;
 }
 
@@ -140,12 +220,14 @@ static struct err *find(struct matching *s)
     if ((e = logblock_directory_get(s->block, &out->dir)) ||
         (e = block_reader_select(s->block->streams, s->arena, s->q->matchers, &refs)))
         return e;
+    if ((e = narrow_by_fp(s, &refs)))
+        return e;
     out->ptr = arena_array(s->arena, struct logblock_match, refs.n);
     out->pages = arena_array(s->arena, uint64_t, LOGPAGE_WORDS(out->dir->n_pages));
     s->all = arena_array(s->arena, uint64_t, LOGPAGE_WORDS(out->dir->n_pages));
     if ((e = match_all(s, refs)))
         return e;
-    if (s->q->max_streams && out->n > s->q->max_streams)
+    if (s->q->max_streams && s->n_streams > s->q->max_streams)
         return err_new(ERR_LIMIT, "the query selects more than %llu streams",
                        (unsigned long long)s->q->max_streams);
     if ((e = narrow_by_needles(s)))
@@ -156,7 +238,7 @@ static struct err *find(struct matching *s)
 
 struct err *logblock_check(const struct logblock_query *q, const struct arena *a)
 {
-    if (q->cancel && atomic_load(q->cancel))
+    if ((q->cancel && atomic_load(q->cancel)) || (q->stop && atomic_load(q->stop)))
         return err_new(ERR_CANCELED, "the query was canceled");
     if (q->deadline_mono_ms && clock_mono_ms(&clock_system) >= q->deadline_mono_ms)
         return err_new(ERR_TIMEOUT, "the query timed out");

@@ -25,7 +25,7 @@ struct merging {
     VEC(struct head *) heap;  /* by stream and place; those that are at their end have left it */
     VEC(struct head *) equal; /* those that have the stream, out of the heap */
     struct logmerge_source *inputs; /* room for all heads */
-    struct arena *arena; /* of the stream */
+    struct arena *arena;            /* of the stream */
     struct labels labels;
     logblock_keep_fn *keep;
     void *arg;

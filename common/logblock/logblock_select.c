@@ -206,7 +206,7 @@ static struct err *hold_pages(struct logblock_set *s)
     struct logfilter_range ranges[MAX_HELD];
     size_t room = block_reader_room(s->block->streams, ORR_MAX(s->q.n_readers, 1u));
 
-    if (!room || is_held(s, s->at))
+    if (!room || (s->cur && is_held(s, s->at)))
         return NULL;
     plan_pages(s, room);
     for (size_t i = 0; i < s->held.len; i++)
@@ -214,6 +214,17 @@ static struct err *hold_pages(struct logblock_set *s)
             (struct logfilter_range){logblock_directory_page(s->m.dir, s->held.ptr[i]).offset,
                                      bytes_to_hold(s, s->held.ptr[i])};
     return logblock_in_hold(&s->in, ranges, s->held.len);
+}
+
+struct err *logblock_set_ahead(struct logblock_set *s)
+{
+    struct err *e;
+
+    ORR_ASSERT(s->next == 0 && !s->cur);
+    if (s->err || !s->m.n)
+        return NULL;
+    e = hold_series(s);
+    return logblock_error(s->block, e ? e : hold_pages(s));
 }
 
 /* ---- pages ---- */

@@ -59,8 +59,8 @@ struct loggen {
     uint64_t entries;
     int64_t opened_ms;
     VEC(uint32_t) stream_refs; /* of the streams that have lines in it, each once */
-    uint64_t first_seq; /* least number of a record in it; 0: none */
-    uint64_t logged_at; /* bytes logged by the head when it was opened */
+    uint64_t first_seq;        /* least number of a record in it; 0: none */
+    uint64_t logged_at;        /* bytes logged by the head when it was opened */
     /* for its frame, set when it is closed for lines */
     uint64_t through, live_to;
     struct logsegment *segment;

@@ -466,7 +466,8 @@ static bool run_capture(void *arg)
 {
     struct seal *s = arg;
     struct logtable *tb = s->table;
-    uint32_t end = (uint32_t)ORR_MIN((size_t)s->next_ref + CAPTURE_STREAMS, s->gen->stream_refs.len);
+    uint32_t end =
+        (uint32_t)ORR_MIN((size_t)s->next_ref + CAPTURE_STREAMS, s->gen->stream_refs.len);
     struct err *e;
 
     for (; s->next_ref < end; s->next_ref++) {

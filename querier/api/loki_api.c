@@ -6,13 +6,16 @@
 #include "querier/api/loki_api_internal.h"
 #include "querier/logs/logquery.h"
 
-struct loki_api *loki_api_new(struct prom_tasks *tasks)
+struct loki_api *loki_api_new(const struct loki_api_opts *opts)
 {
     struct loki_api *api = mem_new(struct loki_api);
 
-    api->tasks = tasks;
+    api->tasks = opts->tasks;
+    api->pool = opts->pool;
+    api->lanes = opts->lanes;
     api->engine = logquery_engine();
-    api->tails = loki_tails_new(tasks, api->engine);
+    api->turns = mem_new(struct turns);
+    api->tails = loki_tails_new(opts->tasks, api->engine);
     return api;
 }
 
@@ -22,6 +25,7 @@ void loki_api_free(struct loki_api *api)
         return;
     loki_tails_free(api->tails);
     engine_free(api->engine);
+    mem_free(api->turns);
     mem_free(api);
 }
 

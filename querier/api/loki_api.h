@@ -17,6 +17,8 @@
  *
  * What is asked is what ingesters hold and what is in blocks (querier/logs/logremote.h).
  *
+ * Queries are read by several threads at once; what is new for a tail, and names, by one.
+ *
  * Owner: main makes it after the API whose tasks it uses and frees it when that has been; handlers run on
  * any loop.
  */
@@ -26,7 +28,14 @@
 
 struct loki_api;
 
-struct loki_api *loki_api_new(struct prom_tasks *tasks); /* lent */
+struct loki_api_opts {
+    struct prom_tasks *tasks; /* lent */
+    /* Whose threads help with a query's pieces (querier/logs/logquery.h), and how many pieces run at once; NULL: none do. It
+     * outlives the tasks. */
+    struct job_pool *pool;
+    unsigned lanes;
+};
+struct loki_api *loki_api_new(const struct loki_api_opts *opts);
 /* No more polls of tails; done(arg) is called, on any thread, when none is under way. */
 void loki_api_drain(struct loki_api *api, loop_fn *done, void *arg);
 /* Waits for the polls of tails that are under way, before the tasks are freed. NULL is allowed. */

@@ -8,6 +8,9 @@
 struct loki_api {
     struct prom_tasks *tasks;
     struct engine *engine; /* of metric queries */
+    struct job_pool *pool;
+    unsigned lanes;
+    struct turns *turns; /* of queries over lines among themselves */
     struct loki_tails *tails;
 };
 

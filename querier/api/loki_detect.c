@@ -179,7 +179,10 @@ static struct err *read_lines(struct prom_task *t, struct logquery_result *ret)
                              (uint32_t)ORR_MIN(l->max_entries_limit_per_query, (int64_t)UINT32_MAX),
                          .max_bytes = (uint64_t)l->max_query_bytes_read,
                          .deadline_mono_ms = t->deadline_mono_ms,
-                         .cancel = &t->cancel};
+                         .cancel = &t->cancel,
+                         .pool = p->api->pool,
+                         .lanes = p->api->lanes,
+                         .turns = p->api->turns};
     struct logremote remote;
     struct err *e = loki_api_source(t, p->range, &remote);
 

@@ -54,7 +54,10 @@ static struct err *run(struct prom_task *t, struct logquery_result *ret)
                          .max_samples = (uint64_t)l->max_samples_per_query,
                          .max_points = PROM_MAX_POINTS + 1,
                          .deadline_mono_ms = t->deadline_mono_ms,
-                         .cancel = &t->cancel};
+                         .cancel = &t->cancel,
+                         .pool = p->api->pool,
+                         .lanes = p->api->lanes,
+                         .turns = p->api->turns};
     struct logremote remote;
     struct err *e;
 

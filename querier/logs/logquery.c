@@ -18,7 +18,7 @@ struct err *logquery_run_memory(const struct logquery_run *r)
         return NULL;
     return err_new(ERR_LIMIT,
                    "query needs more memory than its limit of %zu bytes (querier.max-query-memory)",
-                   arena_limit(r->arena));
+                   r->limit_bytes ? r->limit_bytes : arena_limit(r->arena));
 }
 
 struct err *logquery_run_look(const struct logquery_run *r)
@@ -27,13 +27,17 @@ struct err *logquery_run_look(const struct logquery_run *r)
 
     if (q->cancel && atomic_load_explicit(q->cancel, memory_order_relaxed))
         return err_new(ERR_CANCELED, "query was canceled in query execution");
+    if (r->stop && atomic_load_explicit(r->stop, memory_order_relaxed))
+        return err_new(ERR_CANCELED, "nobody wants this piece of the query any more");
     if (q->deadline_mono_ms && clock_mono_ms(&clock_system) >= q->deadline_mono_ms)
         return err_new(ERR_TIMEOUT, "query timed out in query execution (querier.timeout, "
                                     "limits.query-timeout, or the timeout asked for)");
+    if (r->turn)
+        turn_look(r->turn, clock_mono_ms(&clock_system));
     return logquery_run_memory(r);
 }
 
-static struct err *too_much(const struct logquery *q)
+struct err *logquery_run_too_much(const struct logquery *q)
 {
     return err_new(ERR_LIMIT,
                    "the query looks at more than %llu bytes of lines "
@@ -51,7 +55,7 @@ struct err *logquery_run_stream(struct logquery_run *r, const struct logsource_s
     if (!q->max_bytes)
         return NULL;
     logsource_set_stats(set, &s);
-    return s.page_bytes + s.filter_bytes > q->max_bytes ? too_much(q) : NULL;
+    return s.page_bytes + s.filter_bytes > q->max_bytes ? logquery_run_too_much(q) : NULL;
 }
 
 /* Lines that take long are few between two looks; the first ones may be such. */
@@ -74,29 +78,47 @@ struct err *logquery_run_line(struct logquery_run *r, size_t bytes)
     r->stats->lines++;
     r->stats->bytes += bytes;
     if (q->max_bytes && r->stats->bytes > q->max_bytes)
-        return too_much(q);
+        return logquery_run_too_much(q);
     if (r->ticks && --r->ticks)
         return NULL;
     set_pace(r);
     return logquery_run_look(r);
 }
 
+static void add_source(struct logsource_stats *sum, const struct logsource_stats *s)
+{
+    sum->ingesters += s->ingesters;
+    sum->blocks += s->blocks;
+    sum->pages += s->pages;
+    sum->pages_skipped += s->pages_skipped;
+    sum->page_bytes += s->page_bytes;
+    sum->filter_bytes += s->filter_bytes;
+    sum->block_lines += s->block_lines;
+    sum->block_bytes += s->block_bytes;
+    sum->ingester_lines += s->ingester_lines;
+    sum->duplicates += s->duplicates;
+    sum->ahead += s->ahead;
+    sum->deleted += s->deleted;
+}
+
 struct err *logquery_run_close(struct logquery_run *r, struct logsource_set *set)
 {
-    struct logsource_stats *sum = &r->stats->source, s;
+    struct logsource_stats s;
 
     logsource_set_stats(set, &s);
-    sum->ingesters += s.ingesters;
-    sum->blocks += s.blocks;
-    sum->pages += s.pages;
-    sum->pages_skipped += s.pages_skipped;
-    sum->page_bytes += s.page_bytes;
-    sum->filter_bytes += s.filter_bytes;
-    sum->block_lines += s.block_lines;
-    sum->block_bytes += s.block_bytes;
-    sum->ingester_lines += s.ingester_lines;
-    sum->duplicates += s.duplicates;
+    add_source(&r->stats->source, &s);
     return logsource_set_close(set);
+}
+
+void logquery_run_add(struct logquery_run *r, const struct logquery_stats *add)
+{
+    struct logquery_stats *sum = r->stats;
+
+    sum->bytes += add->bytes;
+    sum->lines += add->lines;
+    sum->lines_kept += add->lines_kept;
+    sum->streams += add->streams;
+    add_source(&sum->source, &add->source);
 }
 
 static struct err *check_times(const struct logquery *q)
@@ -118,8 +140,12 @@ int logquery_by_labels(const void *a, const void *b)
 struct err *logquery(const struct engine *eng, const struct logquery *q, struct logsource *source,
                      struct arena *a, struct logquery_result *ret)
 {
-    struct logquery_run r = {.q = q, .source = source, .arena = a, .stats = &ret->stats};
     int64_t began_ns = clock_mono_ns(&clock_system);
+    struct logquery_run r = {.q = q,
+                             .source = source,
+                             .arena = a,
+                             .stats = &ret->stats,
+                             .began_mono_ms = began_ns / NS_PER_MS};
     struct logql parsed = {0};
     struct err *e;
 

@@ -11,12 +11,16 @@
  * Metrics: what stands above the range aggregations is PromQL in all but the name and is run by
  * querier/engine; logquery_metric.c says how. A window is (t - range - offset, t - offset].
  *
- * Threads: logquery() blocks; call it on a worker. Everything is in the caller's arena, whose
- * budget bounds it. The cancel flag may be set from any thread.
+ * Threads: logquery() blocks; call it on a worker. With a pool what it reads is read in pieces (logsource.h) by several
+ * threads at once, and put together in their order: the answer is the same, to the byte, and of statistics what pieces
+ * find that nobody needs any more is not in them. Everything is in the caller's arena, whose budget bounds it; each piece
+ * under way may take an even share of what is left of it. The cancel flag may be set from any thread.
  */
 #pragma once
+#include "common/base/job.h"
 #include "common/lang/logql.h"
 #include "querier/engine/engine.h"
+#include "querier/engine/turns.h"
 #include "querier/logs/logsource.h"
 
 #define LOGQUERY_LIMIT 100
@@ -41,6 +45,11 @@ struct logquery {
     uint64_t max_points;      /* steps; ENGINE_MAX_POINTS */
     int64_t deadline_mono_ms; /* clock_system's mono; none */
     const atomic_bool *cancel;
+    struct job_pool *pool; /* whose threads help; NULL: it is not cut */
+    /* Pieces under way at once, this thread's among them; below 2: it is not cut, but where the source reads ahead. */
+    unsigned lanes;
+    struct turns
+        *turns; /* of all queries that are read in pieces (querier/engine/turns.h); NULL: none */
 };
 
 struct logquery_line {

@@ -11,6 +11,11 @@ struct logquery_run {
     struct logquery_stats *stats;
     uint32_t ticks, look_every; /* lines until the next look at the clock; and between two */
     int64_t looked_ns;
+    int64_t began_mono_ms;
+    /* Of a piece of a query; else NULL and 0. */
+    const atomic_bool *stop; /* nobody wants the rest */
+    size_t limit_bytes;      /* the query's */
+    struct turn *turn;
 };
 
 /* NULL: it is within its memory. */
@@ -20,11 +25,42 @@ struct err *logquery_run_look(const struct logquery_run *r);
 /* After each line looked at: the query's limits, the deadline, the cancel flag. NULL: go on. */
 struct err *logquery_run_line(struct logquery_run *r, size_t bytes);
 
+/* It looks at more bytes than it may. */
+struct err *logquery_run_too_much(const struct logquery *q);
+
 /* For each stream: the query's limits. */
 ORR_CHECKED struct err *logquery_run_stream(struct logquery_run *r,
                                             const struct logsource_set *set);
 /* logsource_set_close(); what the set took is added to the query's. */
 ORR_CHECKED struct err *logquery_run_close(struct logquery_run *r, struct logsource_set *set);
+
+/* Adds what another run has counted. */
+void logquery_run_add(struct logquery_run *r, const struct logquery_stats *add);
+
+/* ---- logquery_pieces.c: reading a request in pieces, side by side ---- */
+
+struct logquery_piece {
+    struct logquery_run run; /* its own source, arena and statistics */
+    struct logquery_stats stats;
+    struct logsource_request req;
+    struct logsource_piece at;
+    void *state; /* read()'s */
+    struct err *err;
+};
+struct logquery_pieces {
+    struct logquery_run *run;
+    const struct logsource_request *req;
+    /* On any thread: reads the piece and makes its state, which what it fails with does not take away. */
+    struct err *(*read)(void *arg, struct logquery_piece *p);
+    /* In order, one at a time: copies what it wants of the state. *ret_is_enough: no later piece is wanted. next_ns: the
+     * first moment of those. */
+    struct err *(*take)(void *arg, const struct logquery_piece *p, int64_t next_ns,
+                        bool *ret_is_enough);
+    void (*drop)(void *state); /* on any thread, of every state that is not NULL */
+    void *arg;
+};
+/* False: it is not to be cut, and nothing was done. Else *ret is the first error of the pieces in their order. */
+bool logquery_pieces_run(const struct logquery_pieces *ps, struct err **ret);
 
 /* For qsort() of what begins with its labels: struct logquery_stream, struct logquery_series. */
 int logquery_by_labels(const void *a, const void *b);

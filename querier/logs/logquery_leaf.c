@@ -2,6 +2,10 @@
  * Range aggregations over lines. What only counts (lines, bytes) is added up per step as the lines
  * go by: where a line comes into a window and where it leaves one, so that memory is series x steps.
  * The others hold the samples of each series until all lines have been read.
+ *
+ * Of a query in pieces each makes such a leaf of its own, of the steps that its lines can come into. They are put together in
+ * the order of the pieces: samples one behind the other, as one reader would have come across them; what only counts is whole
+ * numbers, whose sum has no order. So the answer is the same, bit for bit, however it is cut.
  */
 #include <stdlib.h>
 
@@ -12,7 +16,7 @@
 
 struct series {
     struct labels labels;
-    /* counts: what changes at each step, one step more than there are */
+    /* counts: what changes at each step from the leaf's first, one step more than there are */
     double *change, *change_n;
     struct logquery_sample *samples;
     size_t n, cap;
@@ -23,8 +27,10 @@ struct leaf {
     struct logquery_run *run;
     const struct logql_range *range;
     const struct logquery_grid *grid;
+    const struct pipeline *pipeline;
     struct arena *arena, *tmp;
     bool counts;
+    size_t first_step, n_steps; /* that lines may come into */
     struct series **series;
     size_t n, cap;
     struct map index; /* canonical labels -> number + 1 */
@@ -68,11 +74,30 @@ static struct err *add_series(struct leaf *f, struct labels ls, struct series **
     s = arena_new_of(f->arena, struct series);
     s->labels = labels_dup(f->arena, ls);
     if (f->counts) {
-        s->change = arena_array(f->arena, double, f->grid->n + 1);
-        s->change_n = arena_array(f->arena, double, f->grid->n + 1);
+        s->change = arena_array(f->arena, double, f->n_steps + 1);
+        s->change_n = arena_array(f->arena, double, f->n_steps + 1);
     }
     f->series[f->n++] = s;
     *ret = s;
+    return NULL;
+}
+
+/* The series with these labels; *ret_number counts from 1. */
+static struct err *find_series(struct leaf *f, struct labels ls, size_t *ret_number)
+{
+    struct series *s;
+    struct err *e;
+    void **slot;
+
+    buf_reset(&f->key);
+    labels_canonical(&f->key, ls);
+    slot = map_slot(&f->index, buf_slice(&f->key));
+    if (!*slot) {
+        if ((e = add_series(f, ls, &s)))
+            return e;
+        *slot = (void *)(uintptr_t)f->n;
+    }
+    *ret_number = (uintptr_t)*slot;
     return NULL;
 }
 
@@ -80,9 +105,8 @@ static struct err *add_series(struct leaf *f, struct labels ls, struct series **
 static struct err *series_of(struct leaf *f, struct pipeline_state *state, bool is_plain,
                              struct series **ret)
 {
-    struct labels ls;
     struct err *e;
-    void **slot;
+    size_t number;
 
     if (f->n && f->range->op == LOGQL_ABSENT_OVER_TIME) {
         *ret = f->series[0]; /* only whether there are lines matters */
@@ -93,18 +117,11 @@ static struct err *series_of(struct leaf *f, struct pipeline_state *state, bool 
         return NULL;
     }
     arena_reset(f->tmp);
-    ls = pipeline_state_labels(state, f->tmp);
-    buf_reset(&f->key);
-    labels_canonical(&f->key, ls);
-    slot = map_slot(&f->index, buf_slice(&f->key));
-    if (!*slot) {
-        if ((e = add_series(f, ls, ret)))
-            return e;
-        *slot = (void *)(uintptr_t)f->n;
-    }
+    if ((e = find_series(f, pipeline_state_labels(state, f->tmp), &number)))
+        return e;
     if (is_plain)
-        f->plain = (uintptr_t)*slot;
-    *ret = f->series[(uintptr_t)*slot - 1];
+        f->plain = number;
+    *ret = f->series[number - 1];
     return NULL;
 }
 
@@ -127,22 +144,34 @@ static bool steps_of(const struct leaf *f, int64_t ts_ns, size_t *ret_from, size
     return from < to;
 }
 
-static struct err *hold(struct leaf *f, struct series *s, int64_t ts_ns, double v)
+/* Room for n more. */
+static struct err *grow_samples(struct leaf *f, struct series *s, size_t n)
 {
     uint64_t max = f->run->q->max_samples ? f->run->q->max_samples : ENGINE_MAX_SAMPLES;
+    size_t cap = s->cap ? s->cap : 16;
 
-    if (++f->held > max)
+    f->held += n;
+    if (f->held > max)
         return err_new(ERR_LIMIT,
                        "query processing would load too many samples into memory in query "
                        "execution: the limit is %llu (limits.max-samples-per-query)",
                        (unsigned long long)max);
-    if (s->n == s->cap) {
-        size_t cap = s->cap ? s->cap * 2 : 16;
+    while (cap < s->n + n)
+        cap *= 2;
+    if (cap == s->cap)
+        return NULL;
+    s->samples = mem_reallocarray(s->samples, cap, sizeof(*s->samples));
+    arena_charge(f->arena, (int64_t)((cap - s->cap) * sizeof(*s->samples)));
+    s->cap = cap;
+    return NULL;
+}
 
-        s->samples = mem_reallocarray(s->samples, cap, sizeof(*s->samples));
-        arena_charge(f->arena, (int64_t)((cap - s->cap) * sizeof(*s->samples)));
-        s->cap = cap;
-    }
+static struct err *hold(struct leaf *f, struct series *s, int64_t ts_ns, double v)
+{
+    struct err *e = grow_samples(f, s, 1);
+
+    if (e)
+        return e;
     s->is_unsorted |= s->n && s->samples[s->n - 1].ts_ns > ts_ns;
     s->samples[s->n++] = (struct logquery_sample){ts_ns, v};
     return NULL;
@@ -166,6 +195,9 @@ static struct err *add_line(struct leaf *f, struct pipeline_state *state, int64_
         return e;
     if (!f->counts)
         return hold(f, s, ts_ns, line->value);
+    from -= f->first_step;
+    to -= f->first_step;
+    ORR_ASSERT(to <= f->n_steps);
     s->change[from] += line->value;
     s->change[to] -= line->value;
     s->change_n[from] += 1;
@@ -193,7 +225,7 @@ static struct err *read_stream(struct leaf *f, struct pipeline_state *state,
     return NULL;
 }
 
-static struct err *read_all(struct leaf *f, struct pipeline_state *state, struct logsource_set *set)
+static struct err *read_set(struct leaf *f, struct pipeline_state *state, struct logsource_set *set)
 {
     struct labels stream;
     struct err *e;
@@ -207,6 +239,119 @@ static struct err *read_all(struct leaf *f, struct pipeline_state *state, struct
                 return e;
         }
     } while (logsource_set_more(set, &t_ns));
+    return NULL;
+}
+
+static struct err *read_all(struct leaf *f, const struct logsource_request *req)
+{
+    struct pipeline_state *state = pipeline_state_new(f->pipeline, f->arena);
+    struct logsource_set *set;
+    struct err *e = logsource_select(f->run->source, f->arena, req, &set);
+
+    if (!e) {
+        e = read_set(f, state, set);
+        e = err_first(e, logquery_run_close(f->run, set));
+    }
+    pipeline_state_free(state);
+    return e;
+}
+
+/* ---- pieces ---- */
+
+/* What of a leaf is not its own state. */
+static void leaf_init(struct leaf *f, const struct leaf *of, struct logquery_run *r)
+{
+    *f = (struct leaf){.run = r,
+                       .range = of->range,
+                       .grid = of->grid,
+                       .pipeline = of->pipeline,
+                       .counts = of->counts,
+                       .n_steps = of->grid->n};
+    f->arena = r->arena;
+    f->tmp = arena_child(r->arena, 0);
+}
+
+static void leaf_done(struct leaf *f)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        arena_charge(f->arena, -(int64_t)(f->series[i]->cap * sizeof(struct logquery_sample)));
+        mem_free(f->series[i]->samples);
+    }
+    map_done(&f->index);
+    buf_done(&f->key);
+    arena_free(f->tmp);
+}
+
+/* In the whole leaf, arg; it is the same for all pieces. */
+static struct err *read_piece(void *arg, struct logquery_piece *p)
+{
+    struct leaf *f = arena_new_of(p->run.arena, struct leaf);
+    size_t from, to, end;
+
+    leaf_init(f, arg, &p->run);
+    p->state = f;
+    if (p->at.from_ns >= p->at.to_ns)
+        return NULL;
+    (void)steps_of(f, p->at.from_ns, &from, &to);
+    (void)steps_of(f, p->at.to_ns - 1, &to, &end);
+    f->first_step = ORR_MIN(from, end);
+    f->n_steps = end - f->first_step;
+    return read_all(f, &p->req);
+}
+
+static void drop_piece(void *state)
+{
+    leaf_done(state);
+}
+
+static struct err *add_samples(struct leaf *f, struct series *s, const struct series *add)
+{
+    struct err *e;
+
+    if (!add->n)
+        return NULL;
+    if ((e = grow_samples(f, s, add->n)))
+        return e;
+    s->is_unsorted |=
+        add->is_unsorted || (s->n && s->samples[s->n - 1].ts_ns > add->samples->ts_ns);
+    memcpy(s->samples + s->n, add->samples, add->n * sizeof(*s->samples));
+    s->n += add->n;
+    return NULL;
+}
+
+static void add_counts(struct series *s, const struct leaf *of, const struct series *add)
+{
+    for (size_t i = 0; i <= of->n_steps; i++) {
+        s->change[of->first_step + i] += add->change[i];
+        s->change_n[of->first_step + i] += add->change_n[i];
+    }
+}
+
+static struct err *take_piece(void *arg, const struct logquery_piece *p, int64_t next_ns,
+                              bool *ret_is_enough)
+{
+    const struct leaf *of = p->state;
+    struct leaf *f = arg;
+
+    (void)next_ns;
+    for (size_t i = 0; i < of->n; i++) {
+        const struct series *add = of->series[i];
+        struct series *s;
+        struct err *e;
+        size_t number = 1;
+
+        if (f->range->op != LOGQL_ABSENT_OVER_TIME || !f->n)
+            if ((e = find_series(f, add->labels, &number)))
+                return e;
+        s = f->series[number - 1];
+        if (f->counts)
+            add_counts(s, of, add);
+        else if ((e = add_samples(f, s, add)))
+            return e;
+        if ((e = logquery_run_memory(f->run)))
+            return e;
+    }
+    *ret_is_enough = false;
     return NULL;
 }
 
@@ -304,15 +449,17 @@ static struct err *finish_absent(struct leaf *f, struct logquery_series **ret, s
     return NULL;
 }
 
-static void leaf_done(struct leaf *f)
+static struct err *read_lines(struct leaf *f, const struct logsource_request *req)
 {
-    for (size_t i = 0; i < f->n; i++) {
-        arena_charge(f->arena, -(int64_t)(f->series[i]->cap * sizeof(struct logquery_sample)));
-        mem_free(f->series[i]->samples);
-    }
-    map_done(&f->index);
-    buf_done(&f->key);
-    arena_free(f->tmp);
+    const struct logquery_pieces pieces = {.run = f->run,
+                                           .req = req,
+                                           .read = read_piece,
+                                           .take = take_piece,
+                                           .drop = drop_piece,
+                                           .arg = f};
+    struct err *e;
+
+    return logquery_pieces_run(&pieces, &e) ? e : read_all(f, req);
 }
 
 struct err *logquery_leaf(struct logquery_run *r, const struct logql_range *range,
@@ -329,10 +476,7 @@ struct err *logquery_leaf(struct logquery_run *r, const struct logql_range *rang
                                     .deadline_mono_ms = r->q->deadline_mono_ms,
                                     .cancel = r->q->cancel};
     struct pipeline_opts opts = {.range = range, .sum = sum};
-    struct leaf f = {
-        .run = r, .range = range, .grid = grid, .arena = r->arena, .counts = is_count(range)};
-    struct pipeline_state *state;
-    struct logsource_set *set;
+    struct leaf f;
     struct pipeline *p;
     struct err *e;
 
@@ -341,17 +485,14 @@ struct err *logquery_leaf(struct logquery_run *r, const struct logql_range *rang
         return err_new(ERR_INVALID, "a range or an offset is longer than 36 years");
     if ((e = pipeline_make(r->arena, &range->logs, &opts, &p)))
         return e;
-    f.tmp = arena_child(r->arena, 0);
-    state = pipeline_state_new(p, r->arena);
-    if (!(e = logsource_select(r->source, r->arena, &req, &set))) {
-        e = read_all(&f, state, set);
-        e = err_first(e, logquery_run_close(r, set));
-    }
+    leaf_init(
+        &f, &(struct leaf){.range = range, .grid = grid, .pipeline = p, .counts = is_count(range)},
+        r);
+    e = read_lines(&f, &req);
     if (!e)
         e = range->op == LOGQL_ABSENT_OVER_TIME ? finish_absent(&f, ret, ret_n)
                                                 : finish(&f, ret, ret_n);
     leaf_done(&f);
-    pipeline_state_free(state);
     pipeline_done(p);
     return e;
 }

@@ -3,6 +3,9 @@
  * as long as its lines can still be among the first ones: those kept so far are a heap with the
  * worst on top. A line in it owns its bytes, so that memory is that of the lines kept. A stretch of time none of
  * whose lines can be among them is not read, nor are those behind it.
+ *
+ * Of a query in pieces each has a heap of its own. They are put together in the order of the pieces, until no line of the
+ * next piece can be among the first ones.
  */
 #include <stdlib.h>
 
@@ -21,6 +24,7 @@ struct kept {
 
 struct lines {
     struct logquery_run *run;
+    const struct pipeline *pipeline;
     bool is_forward;
     size_t limit;
     struct kept **heap; /* the worst first */
@@ -95,14 +99,10 @@ static bool has_room(const struct lines *l, int64_t ts_ns)
     return l->is_forward ? ts_ns < l->heap[0]->ts_ns : ts_ns > l->heap[0]->ts_ns;
 }
 
-static void keep(struct lines *l, int64_t ts_ns, struct slice line)
+/* Takes it. There is room for it. */
+static void put(struct lines *l, struct kept *k)
 {
-    struct kept *k = mem_alloc(sizeof(*k) + l->key.len + line.len);
-
-    *k = (struct kept){ts_ns, l->order++, l->key.len, line.len};
-    memcpy(k->bytes, l->key.ptr, l->key.len);
-    if (line.len)
-        memcpy(k->bytes + l->key.len, line.ptr, line.len);
+    k->order = l->order++;
     charge(l, (int64_t)size_of(k));
     if (l->n == l->limit) {
         charge(l, -(int64_t)size_of(l->heap[0]));
@@ -117,6 +117,17 @@ static void keep(struct lines *l, int64_t ts_ns, struct slice line)
     }
     l->heap[l->n++] = k;
     sift_up(l, l->n - 1);
+}
+
+static void keep(struct lines *l, int64_t ts_ns, struct slice line)
+{
+    struct kept *k = mem_alloc(sizeof(*k) + l->key.len + line.len);
+
+    *k = (struct kept){ts_ns, 0, l->key.len, line.len};
+    memcpy(k->bytes, l->key.ptr, l->key.len);
+    if (line.len)
+        memcpy(k->bytes + l->key.len, line.ptr, line.len);
+    put(l, k);
 }
 
 static void put_labels(struct buf *out, struct labels ls)
@@ -183,7 +194,7 @@ static struct err *read_stretch(struct lines *l, struct pipeline_state *s,
     return NULL;
 }
 
-static struct err *read_all(struct lines *l, struct pipeline_state *s, struct logsource_set *set)
+static struct err *read_set(struct lines *l, struct pipeline_state *s, struct logsource_set *set)
 {
     struct err *e;
     int64_t t_ns;
@@ -193,6 +204,101 @@ static struct err *read_all(struct lines *l, struct pipeline_state *s, struct lo
             return e;
     } while (logsource_set_more(set, &t_ns) && has_room(l, t_ns));
     return NULL;
+}
+
+static struct err *read_all(struct lines *l, const struct logsource_request *req)
+{
+    struct pipeline_state *s = pipeline_state_new(l->pipeline, l->run->arena);
+    struct logsource_set *set;
+    struct err *e = logsource_select(l->run->source, l->run->arena, req, &set);
+
+    if (!e) {
+        e = read_set(l, s, set);
+        e = err_first(e, logquery_run_close(l->run, set));
+    }
+    pipeline_state_free(s);
+    return e;
+}
+
+/* In the order of the answer: the heap, emptied. */
+static void sort_heap(struct lines *l)
+{
+    size_t n = l->n;
+
+    while (l->n > 1) {
+        swap(l, 0, l->n - 1);
+        l->n--;
+        sift_down(l, 0);
+    }
+    l->n = n;
+}
+
+/* ---- pieces ---- */
+
+/* What of it is not its own state. */
+static void lines_init(struct lines *l, const struct lines *of, struct logquery_run *r)
+{
+    *l = (struct lines){
+        .run = r, .pipeline = of->pipeline, .is_forward = of->is_forward, .limit = of->limit};
+    l->tmp = arena_child(r->arena, 0);
+}
+
+static void lines_done(struct lines *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        mem_free(l->heap[i]);
+    mem_free(l->heap);
+    charge(l, -(int64_t)l->charged);
+    arena_free(l->tmp);
+    buf_done(&l->key);
+}
+
+static struct err *read_piece(void *arg, struct logquery_piece *p)
+{
+    struct lines *l = arena_new_of(p->run.arena, struct lines);
+    struct err *e;
+
+    lines_init(l, arg, &p->run);
+    p->state = l;
+    e = read_all(l, &p->req);
+    if (!e)
+        sort_heap(l);
+    return e;
+}
+
+static void drop_piece(void *state)
+{
+    lines_done(state);
+}
+
+/* The lines of a piece are in order; of one moment those of the piece before come first. */
+static struct err *take_piece(void *arg, const struct logquery_piece *p, int64_t next_ns,
+                              bool *ret_is_enough)
+{
+    struct lines *l = arg, *of = p->state;
+    size_t i;
+
+    for (i = 0; i < of->n && has_room(l, of->heap[i]->ts_ns); i++) {
+        charge(of, -(int64_t)size_of(of->heap[i]));
+        put(l, of->heap[i]);
+    }
+    memmove(of->heap, of->heap + i, (of->n - i) * sizeof(*of->heap));
+    of->n -= i;
+    *ret_is_enough = !has_room(l, next_ns);
+    return logquery_run_memory(l->run);
+}
+
+static struct err *read_lines(struct lines *l, const struct logsource_request *req)
+{
+    const struct logquery_pieces pieces = {.run = l->run,
+                                           .req = req,
+                                           .read = read_piece,
+                                           .take = take_piece,
+                                           .drop = drop_piece,
+                                           .arg = l};
+    struct err *e;
+
+    return logquery_pieces_run(&pieces, &e) ? e : read_all(l, req);
 }
 
 /* ---- the answer ---- */
@@ -222,19 +328,6 @@ static struct labels joined(struct arena *a, const struct logquery_stream *s)
         out[n++] = s->parsed.ptr[i];
     (void)labels_sort(out, n, NULL); /* none is there twice */
     return (struct labels){out, n};
-}
-
-/* In the order of the answer: the heap, emptied. */
-static void sort_heap(struct lines *l)
-{
-    size_t n = l->n;
-
-    while (l->n > 1) {
-        swap(l, 0, l->n - 1);
-        l->n--;
-        sift_down(l, 0);
-    }
-    l->n = n;
 }
 
 /* Of lines in order those at least an interval apart. */
@@ -315,16 +408,6 @@ static void answer(struct lines *l, struct logquery_result *ret)
     ret->stats.entries = l->n;
 }
 
-static void lines_done(struct lines *l)
-{
-    for (size_t i = 0; i < l->n; i++)
-        mem_free(l->heap[i]);
-    mem_free(l->heap);
-    charge(l, -(int64_t)l->charged);
-    arena_free(l->tmp);
-    buf_done(&l->key);
-}
-
 /* No line is dropped: then of no stream more lines than the limit are in the answer. */
 static bool keeps_all(const struct logql_logs *logs, const struct logquery *q)
 {
@@ -344,30 +427,25 @@ struct err *logquery_lines(struct logquery_run *r, const struct logql_logs *logs
                                     .wants_first = q->interval_ns == 0,
                                     .deadline_mono_ms = q->deadline_mono_ms,
                                     .cancel = q->cancel};
-    struct lines l = {.run = r, .is_forward = q->is_forward};
-    struct pipeline_state *s = NULL;
-    struct logsource_set *set = NULL;
     struct pipeline *p;
+    struct lines l;
     struct err *e;
 
     if ((e = pipeline_make(r->arena, logs, NULL, &p)))
         return e;
-    /* With an interval it shows only in the end which lines count. */
-    l.limit = q->interval_ns ? SIZE_MAX : limit_of(q);
-    l.tmp = arena_child(r->arena, 0);
-    s = pipeline_state_new(p, r->arena);
-    if (!(e = logsource_select(r->source, r->arena, &req, &set))) {
-        e = read_all(&l, s, set);
-        e = err_first(e, logquery_run_close(r, set));
-    }
-    if (!e) {
+    lines_init(&l,
+               &(struct lines){.pipeline = p,
+                               .is_forward = q->is_forward,
+                               /* with an interval it shows only in the end which lines count */
+                               .limit = q->interval_ns ? SIZE_MAX : limit_of(q)},
+               r);
+    if (!(e = read_lines(&l, &req))) {
         sort_heap(&l);
         if (q->interval_ns)
             thin(&l);
         answer(&l, ret);
     }
     lines_done(&l);
-    pipeline_state_free(s);
     pipeline_done(p);
     return e;
 }

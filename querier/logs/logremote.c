@@ -3,9 +3,10 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/logs/pipeline.h"
+#include "querier/logs/logcut.h"
+#include "querier/logs/logopened.h"
 #include "querier/logs/logpeer.h"
 #include "querier/logs/logremote_internal.h"
-#include "querier/logs/logstored.h"
 #include "querier/logs/logstretch.h"
 
 #define LOOK_EVERY 1024  /* lines that are deleted */
@@ -41,7 +42,7 @@ static struct err *ask(struct logremote *r, const struct logremote_question *q,
     return e ? e : fanout_wait(an->f);
 }
 
-static struct logblock_query block_query(const struct logremote_question *q, size_t n_blocks)
+static struct logblock_query block_query(const struct logremote_question *q)
 {
     return (struct logblock_query){.matchers = q->select.matchers,
                                    .from_ns = q->select.from_ns,
@@ -50,39 +51,13 @@ static struct logblock_query block_query(const struct logremote_question *q, siz
                                    .needles = q->select.needles,
                                    .n_needles = q->select.n_needles,
                                    .bound = q->bound,
+                                   .fp_first = q->fp_first,
+                                   .fp_last = q->fp_last,
                                    .max_streams = q->select.max_streams,
-                                   .n_readers = (unsigned)n_blocks,
+                                   .n_readers = q->side_by_side,
                                    .cancel = q->cancel,
+                                   .stop = q->stop,
                                    .deadline_mono_ms = q->deadline_mono_ms};
-}
-
-static void close_origins(struct logjoin_origin **origins, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        err_free(origins[i]->ops->close(origins[i]));
-}
-
-/* The blocks of the view as origins, at the end of the list. */
-static struct err *open_blocks(const struct logremote_question *q, struct logremote_answer *an,
-                               struct logsource_stats *stats, struct logjoin_origin **origins)
-{
-    const struct blockset_view *v = &an->blocks;
-
-    for (size_t i = 0; i < v->n; i++) {
-        const struct logstored_opts opts = {.block = v->lines[i],
-                                            .query = block_query(q, v->n),
-                                            .min_ms = v->meta[i].min_t,
-                                            .max_ms = v->meta[i].max_t,
-                                            .steps = q->select.steps,
-                                            .stats = stats};
-        struct err *e = logstored_new(an->arena, &opts, &origins[i]);
-
-        if (e) {
-            close_origins(origins, i);
-            return err_wrap(e, "block %s", ulid_print(v->meta[i].ulid).s);
-        }
-    }
-    return NULL;
 }
 
 /* Takes the blocks, and opens all sources. */
@@ -90,6 +65,7 @@ static struct err *join(struct logremote *r, const struct logremote_question *q,
                         struct logremote_answer *an, struct logsource_stats *stats)
 {
     const struct blockset_filter filter = {&q->select.matchers, 1};
+    const struct logblock_query bq = block_query(q);
     size_t n_peers = fanout_streams(an->f);
     struct logjoin_origin **origins;
     uint64_t mark = fanout_mark(an->f);
@@ -102,7 +78,16 @@ static struct err *join(struct logremote *r, const struct logremote_question *q,
     if (e)
         return e;
     origins = arena_array(an->arena, struct logjoin_origin *, n_peers + an->blocks.n);
-    if ((e = open_blocks(q, an, stats, origins + n_peers)))
+    for (size_t i = 0; i < an->blocks.n; i++) {
+        struct logjoin_origin *o = logopened_take(an->ahead, an->blocks.meta[i].ulid);
+
+        if (!o)
+            continue;
+        origins[n_peers + i] = o;
+        stats->ahead++;
+    }
+    if ((e = logopened_fill(an->sq, an->arena, &an->blocks, &bq, q->select.steps, stats,
+                            origins + n_peers)))
         return e;
     for (size_t i = 0; i < n_peers; i++)
         origins[i] = logpeer_new(an->sq, an->f, i, &q->select.steps, &stats->ingester_lines);
@@ -124,6 +109,7 @@ struct err *logremote_answer_close(struct logremote_answer *an)
     fanout_close(an->f);
     store_release_logs(an->sq, &an->blocks);
     arena_free(an->arena);
+    logopened_close(an->ahead);
     *an = (struct logremote_answer){0};
     return e;
 }
@@ -132,7 +118,8 @@ struct err *logremote_answer_open(struct logremote *r, const struct logremote_qu
                                   struct logsource_stats *stats, struct logremote_answer *ret)
 {
     struct store_query *sq = r->opts.sq;
-    struct logremote_answer an = {.sq = sq, .arena = arena_child(sq->opts.arena, 0)};
+    struct logremote_answer an = {
+        .sq = sq, .arena = arena_child(sq->opts.arena, 0), .ahead = q->ahead};
     struct err *e = ask(r, q, &an);
 
     for (int attempt = 1; !e; attempt++) {
@@ -189,7 +176,9 @@ static struct err *open_stretch(struct remote_set *s)
 
     if (!logstretch_next(&s->left, &sel->from_ns, &sel->to_ns))
         return NULL;
-    if ((e = logremote_answer_open(s->remote, &s->question, &s->stats, &s->answer)))
+    e = logremote_answer_open(s->remote, &s->question, &s->stats, &s->answer);
+    s->question.ahead = NULL;
+    if (e)
         return e;
     s->is_open = true;
     return NULL;
@@ -207,12 +196,19 @@ static struct err *close_stretch(struct remote_set *s)
 /* Pages in which nothing is found, and streams without lines, come to nobody who would look. */
 static struct err *look(const struct logsource_request *req)
 {
-    if (req->cancel && atomic_load_explicit(req->cancel, memory_order_relaxed))
+    if ((req->cancel && atomic_load_explicit(req->cancel, memory_order_relaxed)) ||
+        (req->stop && atomic_load_explicit(req->stop, memory_order_relaxed)))
         return err_new(ERR_CANCELED, "query was canceled in query execution");
     if (req->deadline_mono_ms && clock_mono_ms(&clock_system) >= req->deadline_mono_ms)
         return err_new(ERR_TIMEOUT, "query timed out in query execution (querier.timeout, "
                                     "limits.query-timeout, or the timeout asked for)");
     return NULL;
+}
+
+/* Blocks leave out the others by themselves. */
+static bool is_of_piece(const struct logremote_question *q, struct hash128 fp)
+{
+    return !q->fp_last || (fp.hi >= q->fp_first && fp.hi <= q->fp_last);
 }
 
 static bool set_stream(struct logsource_set *base, struct labels *ret)
@@ -225,6 +221,8 @@ static bool set_stream(struct logsource_set *base, struct labels *ret)
         !s->is_open)
         return false;
     while (logjoin_stream(s->answer.join, &st)) {
+        if (!is_of_piece(&s->question, st.fp))
+            continue;
         if (s->tombs.lines && failed(s, linetombs_stream(s->tombs.lines, st.labels, &s->is_cut)))
             return false;
         if (s->is_cut && linetombs_takes_all(s->tombs.lines, sel->from_ns, sel->to_ns))
@@ -276,12 +274,14 @@ static struct err *set_close(struct logsource_set *base)
     struct err *e = err_first(s->err, close_stretch(s));
     const struct logsource_stats *st = &s->stats;
 
+    logopened_close(s->question.ahead);
     store_count_logs(s->remote->opts.sq,
                      &(struct store_logs_stats){.pages = st->pages,
                                                 .pages_skipped = st->pages_skipped,
                                                 .page_bytes = st->page_bytes,
                                                 .filter_bytes = st->filter_bytes,
                                                 .lines = st->block_lines,
+                                                .ahead = st->ahead,
                                                 .deleted = st->deleted});
     logremote_tombs_close(&s->tombs);
     mem_free(s);
@@ -289,7 +289,8 @@ static struct err *set_close(struct logsource_set *base)
 }
 
 static struct logstretch plan(struct logremote *r, struct arena *a,
-                              const struct logsource_request *req)
+                              const struct logsource_request *req,
+                              struct logstretch_block **ret_blocks, size_t *ret_n)
 {
     struct store_query *sq = r->opts.sq;
     int64_t from_ns = logremote_start(sq, req->start_ns, req->end_ns), to_ns = req->end_ns;
@@ -302,7 +303,10 @@ static struct logstretch plan(struct logremote *r, struct arena *a,
     blocks = arena_array(a, struct logstretch_block, n);
     for (size_t i = 0; i < n; i++)
         blocks[i] =
-            (struct logstretch_block){logblock_ns(times[i].min_ms), logblock_ns(times[i].max_ms)};
+            (struct logstretch_block){logblock_ns(times[i].min_ms), logblock_ns(times[i].max_ms),
+                                      times[i].bytes, times[i].series};
+    *ret_blocks = blocks;
+    *ret_n = n;
     return logstretch_plan(a, from_ns, to_ns, req->is_forward, req->wants_first, blocks, n);
 }
 
@@ -320,6 +324,100 @@ static bool bound_of(const struct logql_logs *logs, struct logblock_bound *ret)
     return true;
 }
 
+/* One stretch, as it is. */
+static struct logstretch plan_piece(const struct logsource_piece *p, bool is_forward)
+{
+    return (struct logstretch){.from_ns = p->from_ns, .to_ns = p->to_ns, .is_forward = is_forward};
+}
+
+static size_t remote_cut(struct logsource *src, struct arena *a,
+                         const struct logsource_request *req, unsigned lanes,
+                         struct logsource_piece **ret)
+{
+    struct logremote *r = (struct logremote *)src;
+    struct slice needles[RPC_LOGS_MAX_NEEDLES];
+    struct logstretch_block *blocks;
+    struct logblock_bound bound;
+    struct logstretch left;
+    uint64_t bytes = r->opts.cut_bytes;
+    size_t n;
+
+    if (!bytes && req->logs &&
+        (bound_of(req->logs, &bound) ||
+         pipeline_needles(a, req->logs, needles, ORR_COUNT(needles))))
+        bytes = LOGCUT_NEEDLE_BYTES;
+    left = plan(r, a, req, &blocks, &n);
+    *ret = logcut(a, left, blocks, n, lanes, bytes, &n);
+    return n;
+}
+
+struct fork {
+    struct logremote remote; /* first */
+    struct store_query sq;
+};
+
+static struct logsource *remote_fork(struct logsource *src, struct arena *a)
+{
+    struct logremote *r = (struct logremote *)src;
+    struct fork *f = mem_new(struct fork);
+
+    store_logs_fork(r->opts.sq, a, &f->sq);
+    logremote_init(&f->remote, &r->opts);
+    f->remote.opts.sq = &f->sq;
+    return &f->remote.source;
+}
+
+static void remote_join(struct logsource *src, struct logsource *fork)
+{
+    struct logremote *r = (struct logremote *)src;
+    struct fork *f = (struct fork *)fork;
+
+    r->mark = ORR_MAX(r->mark, f->remote.mark);
+    store_logs_join(r->opts.sq, &f->sq);
+    mem_free(f);
+}
+
+/* But for the range. What it points to lives as long as the three and the arena. */
+static void make_question(const struct logremote *r, struct arena *arena,
+                          const struct logsource_request *req,
+                          struct slice needles[RPC_LOGS_MAX_NEEDLES], struct logblock_bound *bound,
+                          struct logremote_question *q)
+{
+    *q = (struct logremote_question){.cancel = req->cancel,
+                                     .stop = req->stop,
+                                     .deadline_mono_ms = req->deadline_mono_ms,
+                                     .side_by_side = req->side_by_side};
+    q->bound = req->logs && bound_of(req->logs, bound) ? bound : NULL;
+    if (req->piece && (req->piece->fp_first || req->piece->fp_last != UINT64_MAX)) {
+        q->fp_first = req->piece->fp_first;
+        q->fp_last = req->piece->fp_last;
+    }
+    q->select = (struct rpc_logs_select){.kind = RPC_LOGS_ENTRIES,
+                                         .matchers = req->matchers,
+                                         .is_backward = !req->is_forward,
+                                         .limit = req->max_entries,
+                                         .max_streams = r->opts.max_streams,
+                                         .needles = needles};
+    if (req->logs)
+        q->select.n_needles = pipeline_needles(arena, req->logs, needles, RPC_LOGS_MAX_NEEDLES);
+}
+
+/* The question's texts outlive the blocks that were opened for it. */
+struct logsource_ahead {
+    struct logopened *opened;
+    struct logremote_question question;
+    struct slice needles[RPC_LOGS_MAX_NEEDLES];
+    struct logblock_bound bound;
+};
+
+static struct logopened *take_opened(struct logsource_ahead *ahead)
+{
+    struct logopened *o = ahead->opened;
+
+    ahead->opened = NULL;
+    return o;
+}
+
 static struct err *remote_select(struct logsource *src, struct arena *arena,
                                  const struct logsource_request *req, struct logsource_set **ret)
 {
@@ -330,39 +428,35 @@ static struct err *remote_select(struct logsource *src, struct arena *arena,
                                                  .stats = set_stats};
     struct logremote *r = (struct logremote *)src;
     struct remote_set *s = mem_new(struct remote_set);
-    struct logremote_question *q = &s->question;
+    struct logstretch_block *blocks;
     struct err *e;
+    size_t n;
 
     s->set.ops = &ops;
     s->remote = r;
     s->req = *req;
-    q->bound = req->logs && bound_of(req->logs, &s->bound) ? &s->bound : NULL;
-    q->cancel = req->cancel;
-    q->deadline_mono_ms = req->deadline_mono_ms;
-    q->select = (struct rpc_logs_select){.kind = RPC_LOGS_ENTRIES,
-                                         .matchers = req->matchers,
-                                         .is_backward = !req->is_forward,
-                                         .limit = req->max_entries,
-                                         .max_streams = r->opts.max_streams,
-                                         .needles = s->needles};
-    if (q->bound) {
-        s->rpc_bound = (struct rpc_logs_bound){.is_logfmt = q->bound->stage == LOGPAGE_LOGFMT,
-                                               .name = q->bound->name,
-                                               .min = q->bound->min,
-                                               .max = q->bound->max};
-        q->select.bound = &s->rpc_bound;
+    make_question(r, arena, req, s->needles, &s->bound, &s->question);
+    if (s->question.bound) {
+        s->rpc_bound =
+            (struct rpc_logs_bound){.is_logfmt = s->question.bound->stage == LOGPAGE_LOGFMT,
+                                    .name = s->question.bound->name,
+                                    .min = s->question.bound->min,
+                                    .max = s->question.bound->max};
+        s->question.select.bound = &s->rpc_bound;
     }
-    if (req->logs)
-        q->select.n_needles = pipeline_needles(arena, req->logs, s->needles, RPC_LOGS_MAX_NEEDLES);
-    s->left = plan(r, arena, req);
+    if (req->ahead)
+        s->question.ahead = take_opened(req->ahead);
+    s->left =
+        req->piece ? plan_piece(req->piece, req->is_forward) : plan(r, arena, req, &blocks, &n);
     if (!(e = logremote_tombs_open(r, &req->matchers,
                                    (struct logremote_range){req->start_ns, req->end_ns, 0},
                                    &s->tombs))) {
         if (s->tombs.lines) /* the first ones may be deleted */
-            q->select.limit = 0;
+            s->question.select.limit = 0;
         e = open_stretch(s); /* what fails at once fails here */
     }
     if (e) {
+        logopened_close(s->question.ahead);
         logremote_tombs_close(&s->tombs);
         mem_free(s);
         return e;
@@ -371,9 +465,46 @@ static struct err *remote_select(struct logsource *src, struct arena *arena,
     return NULL;
 }
 
+static struct job_pool *remote_ahead_pool(struct logsource *src)
+{
+    return store_logs_jobs(((struct logremote *)src)->opts.sq);
+}
+
+static struct logsource_ahead *remote_ahead(struct logsource *src, struct arena *arena,
+                                            const struct logsource_request *req)
+{
+    struct logremote *r = (struct logremote *)src;
+    struct logsource_ahead *ahead = arena_new_of(arena, struct logsource_ahead);
+    struct rpc_logs_select *sel = &ahead->question.select;
+    struct logblock_query bq;
+    struct err *e;
+
+    if (req->piece->from_ns >= req->piece->to_ns)
+        return NULL;
+    make_question(r, arena, req, ahead->needles, &ahead->bound, &ahead->question);
+    sel->from_ns = req->piece->from_ns;
+    sel->to_ns = req->piece->to_ns;
+    bq = block_query(&ahead->question);
+    if (!(e = logopened_ahead(r->opts.sq, arena, &bq, &ahead->opened)))
+        return ahead;
+    err_free(e);
+    return NULL;
+}
+
+static void remote_ahead_done(struct logsource_ahead *ahead)
+{
+    logopened_close(ahead->opened);
+}
+
 void logremote_init(struct logremote *r, const struct logremote_opts *opts)
 {
-    static const struct logsource_ops ops = {remote_select};
+    static const struct logsource_ops ops = {.select = remote_select,
+                                             .cut = remote_cut,
+                                             .fork = remote_fork,
+                                             .join = remote_join,
+                                             .ahead_pool = remote_ahead_pool,
+                                             .ahead = remote_ahead,
+                                             .ahead_done = remote_ahead_done};
 
     *r = (struct logremote){.source = {&ops}, .opts = *opts};
 }

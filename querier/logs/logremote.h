@@ -26,7 +26,10 @@
  *
  * Blocks are read by the querier that runs the query: they have no owners, unlike those of metrics.
  *
- * Threads: all calls block and are made by the query's worker. Memory: the query's arena.
+ * It is cut into pieces (logcut.h) for several threads. Each is a stretch, and by the same catalogue as the others; ingesters send
+ * the streams of all fingerprints to each piece of a stretch that is cut by them.
+ *
+ * Threads: all calls block and are made by the query's worker, those on a fork by the fork's. Memory: the query's arena.
  */
 #pragma once
 #include "querier/logs/logsource.h"
@@ -42,6 +45,7 @@ struct logremote_opts {
      * dropped lines by a later catalogue than known_mark, the mark of the time before. */
     bool has_known_mark;
     uint64_t known_mark;
+    uint64_t cut_bytes; /* of pieces, at least (logcut.h); 0: as it has them */
 };
 struct logremote {
     struct logsource source;

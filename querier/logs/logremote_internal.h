@@ -3,13 +3,18 @@
 #include "common/logblock/linetombs.h"
 #include "common/model/logs_rpc.h"
 #include "querier/logs/logjoin.h"
+#include "querier/logs/logopened.h"
 #include "querier/logs/logremote.h"
 
 struct logremote_question {
     struct rpc_logs_select select;
     const struct logblock_bound *bound; /* NULL: none */
-    const atomic_bool *cancel;
+    uint64_t fp_first, fp_last;         /* fp_last 0: all streams */
+    const atomic_bool *cancel, *stop;
     int64_t deadline_mono_ms;
+    unsigned side_by_side; /* questions, that share the memory to read ahead; 0: 1 */
+    struct logopened
+        *ahead; /* blocks that were opened for it; taken over by the answer; NULL: none */
 };
 
 struct logremote_answer {
@@ -17,6 +22,7 @@ struct logremote_answer {
     struct arena *arena; /* of the view and the blocks' sets */
     struct fanout *f;
     struct blockset_view blocks;
+    struct logopened *ahead; /* the question's; NULL: none */
     struct logjoin *join;
 };
 

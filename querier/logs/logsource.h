@@ -23,7 +23,12 @@
  *
  * Range: entries with start_ns <= ts_ns < end_ns; a set may deliver others, which are passed over.
  *
- * Threads: all from the one worker thread that runs the query; they may block, and give up with
+ * Pieces: a source that can be read by several threads at once says how it would cut a request (logsource_cut()), and gives a
+ * thread a source of its own (logsource_fork()), which is asked for a piece. All pieces together, in their order, have what one
+ * set would have, in the same order; but for where a stretch ends. Where things are far away the first reads for a piece can be made
+ * while others are worked on (logsource_ahead()).
+ *
+ * Threads: all from the one worker thread that runs the query, or the piece; they may block, and give up with
  * ERR_TIMEOUT or ERR_CANCELED once the deadline has passed or the flag is set.
  */
 #pragma once
@@ -31,6 +36,13 @@
 
 #include "common/base/err.h"
 #include "common/lang/logql_ast.h"
+
+struct logsource_ahead; /* what was read ahead of a select */
+/* Part of a request: a stretch of time, and of it the streams whose fingerprint has an upper half in [fp_first, fp_last]. */
+struct logsource_piece {
+    int64_t from_ns, to_ns; /* to is exclusive */
+    uint64_t fp_first, fp_last;
+};
 
 struct logsource_request {
     struct matchers matchers; /* lent until the set is closed; at least one does not match "" */
@@ -46,6 +58,13 @@ struct logsource_request {
     bool wants_first;
     int64_t deadline_mono_ms;  /* clock_system's mono; 0: none */
     const atomic_bool *cancel; /* may be NULL */
+    /* Only this of it, as one stretch, which start_ns and end_ns are those of; one of logsource_cut()'s. NULL: all. */
+    const struct logsource_piece *piece;
+    const atomic_bool *stop; /* like cancel: what is read is not wanted any more; may be NULL */
+    struct logsource_ahead
+        *ahead; /* of this very request: taken over; NULL: nothing was read ahead */
+    unsigned
+        side_by_side; /* requests under way that share what memory there is to read ahead; 0: 1 */
 };
 
 struct logsource_entry {
@@ -67,6 +86,7 @@ struct logsource_stats {
     uint64_t block_lines, block_bytes; /* that came of blocks; bytes are those of the lines */
     uint64_t ingester_lines;
     uint64_t duplicates; /* lines that came more than once */
+    uint64_t ahead;      /* of the blocks: their first reads were made ahead */
     uint64_t deleted;    /* and lines that a deletion hides */
 };
 
@@ -83,11 +103,26 @@ struct logsource_set {
     const struct logsource_set_ops *ops;
 };
 
+struct job_pool;
 struct logsource;
 struct logsource_ops {
     /* arena: the query's, for what lives as long as the query; charged to its budget. */
     struct err *(*select)(struct logsource *src, struct arena *arena,
                           const struct logsource_request *req, struct logsource_set **ret);
+    /* The pieces for so many threads, in the arena, in the order of the request's direction. NULL: the source is not cut. */
+    size_t (*cut)(struct logsource *src, struct arena *arena, const struct logsource_request *req,
+                  unsigned lanes, struct logsource_piece **ret);
+    /* The same source for another thread; arena: that thread's. None of these while another runs. */
+    struct logsource *(*fork)(struct logsource *src, struct arena *arena);
+    /* Its thread is done with it: what it has found out is src's, and it is freed. */
+    void (*join)(struct logsource *src, struct logsource *fork);
+    /* Whose threads wait for what is far away. NULL, or it gives NULL: nothing is. */
+    struct job_pool *(*ahead_pool)(struct logsource *src);
+    /* For a fork: reads what a select of req will want first; that takes it over (req.ahead), or ahead_done() does. NULL: nothing; what
+     * fails fails again in the select. The fork and its arena are not used meanwhile. */
+    struct logsource_ahead *(*ahead)(struct logsource *fork, struct arena *arena,
+                                     const struct logsource_request *req);
+    void (*ahead_done)(struct logsource_ahead *ahead);
 };
 /* First member of an implementation. */
 struct logsource {
@@ -99,6 +134,36 @@ ORR_CHECKED static inline struct err *logsource_select(struct logsource *src, st
                                                        struct logsource_set **ret)
 {
     return src->ops->select(src, arena, req, ret);
+}
+/* 0: it is not cut. */
+static inline size_t logsource_cut(struct logsource *src, struct arena *arena,
+                                   const struct logsource_request *req, unsigned lanes,
+                                   struct logsource_piece **ret)
+{
+    return src->ops->cut ? src->ops->cut(src, arena, req, lanes, ret) : 0;
+}
+static inline struct logsource *logsource_fork(struct logsource *src, struct arena *arena)
+{
+    return src->ops->fork(src, arena);
+}
+static inline void logsource_join(struct logsource *src, struct logsource *fork)
+{
+    src->ops->join(src, fork);
+}
+static inline struct job_pool *logsource_ahead_pool(struct logsource *src)
+{
+    return src->ops->ahead_pool ? src->ops->ahead_pool(src) : NULL;
+}
+static inline struct logsource_ahead *logsource_ahead(struct logsource *fork, struct arena *arena,
+                                                      const struct logsource_request *req)
+{
+    return fork->ops->ahead(fork, arena, req);
+}
+/* NULL is allowed. */
+static inline void logsource_ahead_done(struct logsource *src, struct logsource_ahead *ahead)
+{
+    if (ahead)
+        src->ops->ahead_done(ahead);
 }
 static inline bool logsource_set_stream(struct logsource_set *set, struct labels *ret)
 {

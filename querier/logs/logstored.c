@@ -9,6 +9,9 @@ struct stored {
     struct logsource_stats *stats;
     struct logblock_stats told; /* of the set, in stats already */
     struct arena *arena;
+    struct arena *
+        payer; /* charged with what arena has, charged so far; NULL: that is its parent, or nobody yet */
+    size_t charged;
     double share; /* of the block's time */
     int64_t min_ns, max_ns;
     struct log_steps steps; /* of volumes */
@@ -16,10 +19,23 @@ struct stored {
     size_t n_volumes;
 };
 
+/* An arena of another thread's making cannot become a child. */
+static void charge(struct stored *s)
+{
+    size_t used = arena_used(s->arena);
+
+    if (!s->payer || used == s->charged)
+        return;
+    arena_charge(s->payer, (int64_t)used - (int64_t)s->charged);
+    s->charged = used;
+}
+
 static void tell(struct stored *s)
 {
     struct logblock_stats now;
 
+    if (!s->stats) /* nobody's yet, or never */
+        return;
     logblock_set_stats(s->set, &now);
     s->stats->pages += now.pages - s->told.pages;
     s->stats->pages_skipped += now.pages_skipped - s->told.pages_skipped;
@@ -60,6 +76,7 @@ static bool stored_stream(struct logjoin_origin *o, struct logjoin_stream *ret)
         o->err = end(s);
         return false;
     }
+    charge(s);
     *ret = (struct logjoin_stream){.fp = st.fp,
                                    .labels = st.labels,
                                    .entries = share_of(s, st.entries),
@@ -80,6 +97,7 @@ static bool stored_entry(struct logjoin_origin *o, struct logsource_entry *ret)
 
     if (!s->set || !logblock_set_entry(s->set, &en))
         return false;
+    charge(s);
     *ret = (struct logsource_entry){en.ts_ns, en.line, en.meta};
     s->stats->block_lines++;
     s->stats->block_bytes += en.line.len;
@@ -91,6 +109,8 @@ static struct err *stored_close(struct logjoin_origin *o)
     struct stored *s = (struct stored *)o;
     struct err *e = end(s);
 
+    if (s->payer)
+        arena_charge(s->payer, -(int64_t)s->charged);
     arena_free(s->arena);
     mem_free(s);
     return e;
@@ -115,7 +135,7 @@ struct err *logstored_new(struct arena *a, const struct logstored_opts *opts,
 
     *s = (struct stored){.origin = {.ops = &ops},
                          .stats = opts->stats,
-                         .arena = arena_child(a, 0),
+                         .arena = a ? arena_child(a, 0) : arena_new(opts->room),
                          .share = share_of_time(opts),
                          .min_ns = ORR_MAX(logblock_ns(opts->min_ms), opts->query.from_ns),
                          .max_ns = ORR_MIN(logblock_ns(opts->max_ms), opts->query.to_ns) - 1,
@@ -124,11 +144,26 @@ struct err *logstored_new(struct arena *a, const struct logstored_opts *opts,
         s->n_volumes = log_steps_count(&s->steps);
         s->volumes = arena_array(s->arena, uint64_t, s->n_volumes);
     }
-    if ((e = logblock_select(opts->block, s->arena, &opts->query, &s->set))) {
+    e = logblock_select(opts->block, s->arena, &opts->query, &s->set);
+    if (!e && opts->reads_ahead && (e = logblock_set_ahead(s->set)))
+        err_free(logblock_set_close(s->set));
+    if (e) {
         arena_free(s->arena);
         mem_free(s);
         return e;
     }
     *ret = &s->origin;
     return NULL;
+}
+
+void logstored_adopt(struct logjoin_origin *o, struct arena *a, struct logsource_stats *stats)
+{
+    struct stored *s = (struct stored *)o;
+
+    if (s->payer)
+        arena_charge(s->payer, -(int64_t)s->charged);
+    s->charged = 0;
+    s->payer = a;
+    charge(s);
+    s->stats = stats;
 }

@@ -21,9 +21,10 @@
 #define LOGSTRETCH_FIRST_NS (600ll * 1000000000)
 #define LOGSTRETCH_GROWTH 4
 
-/* Times of a block. */
+/* A block: when; and how much, which is not looked at here (logcut.h). */
 struct logstretch_block {
     int64_t min_ns, max_ns; /* max is exclusive */
+    uint64_t bytes, streams;
 };
 
 struct logstretch {

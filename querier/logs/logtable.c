@@ -26,6 +26,13 @@ struct table_set {
     size_t first;
 };
 
+static bool is_of_piece(const struct logsource_piece *p, struct labels labels)
+{
+    uint64_t fp = p ? labels_fingerprint(labels).hi : 0;
+
+    return !p || (fp >= p->fp_first && fp <= p->fp_last);
+}
+
 static bool set_stream(struct logsource_set *ls, struct labels *ret)
 {
     struct table_set *set = (struct table_set *)ls;
@@ -34,7 +41,8 @@ static bool set_stream(struct logsource_set *ls, struct labels *ret)
         const struct stream *s = set->at->value;
         size_t first = 0, end;
 
-        if (!matchers_match(set->req.matchers, s->labels))
+        if (!matchers_match(set->req.matchers, s->labels) ||
+            !is_of_piece(set->req.piece, s->labels))
             continue;
         while (first < s->entries.len && s->entries.ptr[first].ts_ns < set->req.start_ns)
             first++;
@@ -83,9 +91,43 @@ static struct err *table_select(struct logsource *src, struct arena *arena,
     return NULL;
 }
 
+/* By time, and each part by fingerprints; so with some tables what is cut has another order than what is not. */
+static size_t table_cut(struct logsource *src, struct arena *arena,
+                        const struct logsource_request *req, unsigned lanes,
+                        struct logsource_piece **ret)
+{
+    struct logsource_piece *out = arena_array(arena, struct logsource_piece, 2 * (size_t)lanes);
+    int64_t width = (req->end_ns - req->start_ns) / lanes;
+    size_t n = 0;
+
+    (void)src;
+    for (unsigned i = 0; i < lanes && width > 0; i++) {
+        int64_t k = req->is_forward ? i : lanes - 1 - i, from = req->start_ns + k * width;
+        int64_t to = k == lanes - 1 ? req->end_ns : from + width;
+
+        out[n++] = (struct logsource_piece){from, to, 0, UINT64_MAX / 2};
+        out[n++] = (struct logsource_piece){from, to, UINT64_MAX / 2 + 1, UINT64_MAX};
+    }
+    *ret = out;
+    return n;
+}
+
+/* Nothing in it changes. */
+static struct logsource *table_fork(struct logsource *src, struct arena *arena)
+{
+    (void)arena;
+    return src;
+}
+
+static void table_join(struct logsource *src, struct logsource *fork)
+{
+    ORR_ASSERT(src == fork);
+}
+
 struct logtable *logtable_new(void)
 {
-    static const struct logsource_ops ops = {table_select};
+    static const struct logsource_ops ops = {
+        .select = table_select, .cut = table_cut, .fork = table_fork, .join = table_join};
     struct logtable *t = mem_new(struct logtable);
 
     t->source.ops = &ops;

@@ -44,6 +44,11 @@ void splitter_free(struct splitter *p)
     mem_free(p);
 }
 
+struct job_pool *splitter_pool(struct splitter *p)
+{
+    return p->threads;
+}
+
 void splitter_stats_get(struct splitter *p, struct splitter_stats *ret)
 {
     ret->split = __atomic_load_n(&p->stats.split, __ATOMIC_RELAXED);

@@ -48,6 +48,9 @@ void splitter_free(struct splitter *p);
 /* Registers "querier.partial". Before the server starts. */
 void splitter_serve(struct splitter *p, struct rpc_server *server);
 
+/* The threads that parts run on, lent: for what else is done in parts. */
+struct job_pool *splitter_pool(struct splitter *p);
+
 struct splitter_stats {
     uint64_t split, time_split, parts_local, parts_remote, parts_returned, parts_served;
 };

@@ -118,9 +118,10 @@ ORR_CHECKED struct err *blockset_open(struct blockset *bs, struct arena *a, stru
 /* What the blocks of the range have, all files and labels together, by the catalogue that is held, or a first
  * one if none is; UINT64_MAX if there is none to be had. */
 uint64_t blockset_bytes(struct blockset *bs, struct slice tenant, int64_t min_ms, int64_t max_ms);
-/* Their times, by the same catalogue; none if there is none to be had. In the arena. */
+/* Their times and sizes, by the same catalogue; none if there is none to be had. In the arena. */
 struct blockset_times {
     int64_t min_ms, max_ms; /* max is exclusive */
+    uint64_t bytes, series;
 };
 void blockset_times(struct blockset *bs, struct arena *a, struct slice tenant, int64_t min_ms,
                     int64_t max_ms, const struct blockset_times **ret, size_t *ret_n);

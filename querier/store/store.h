@@ -98,7 +98,8 @@ struct store_logs_stats {
     uint64_t blocks; /* read */
     uint64_t skipped[BLOCK_SKIP_REASONS];                           /* not opened */
     uint64_t pages, pages_skipped, page_bytes, filter_bytes, lines; /* logblock_stats */
-    uint64_t deleted;                                               /* lines that a deletion hid */
+    uint64_t ahead;   /* of the blocks: their first reads were made ahead */
+    uint64_t deleted; /* lines that a deletion hid */
 };
 struct store_stats {
     struct store_logs_stats logs;
@@ -208,6 +209,8 @@ ORR_CHECKED struct err *store_take_logs(struct store_query *sq, struct arena *a,
 /* A block of such a view was not there any more: the next view is by the catalogue of now. */
 void store_logs_gone(struct store_query *sq);
 void store_release_logs(struct store_query *sq, struct blockset_view *v);
+/* Whose threads wait for the object store; NULL: blocks are at hand. Lent. */
+struct job_pool *store_logs_jobs(struct store_query *sq);
 /* When the blocks are that a query of the range will probably read: a plan, nothing more. */
 void store_log_times(struct store_query *sq, struct arena *a, int64_t min_ms, int64_t max_ms,
                      const struct blockset_times **ret, size_t *ret_n);
@@ -215,6 +218,13 @@ void store_log_times(struct store_query *sq, struct arena *a, int64_t min_ms, in
 ORR_CHECKED struct err *store_log_names(struct store_query *sq,
                                         const struct rpc_logs_select *select, int64_t since_ms,
                                         struct store_names *ret);
+/*
+ * A query of its own for another thread, which reads a part of sq by the same catalogue; its memory is a. Ended with
+ * store_logs_join(), which leaves its warnings, and what it has found out of the catalogue, with sq. Neither while the other one
+ * is under way, on any thread.
+ */
+void store_logs_fork(struct store_query *sq, struct arena *a, struct store_query *ret);
+void store_logs_join(struct store_query *sq, struct store_query *part);
 /* Adds up, for store_stats. */
 void store_count_logs(struct store_query *sq, const struct store_logs_stats *add);
 

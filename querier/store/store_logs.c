@@ -36,6 +36,27 @@ struct err *store_take_logs(struct store_query *sq, struct arena *a, struct fano
     return NULL;
 }
 
+void store_logs_fork(struct store_query *sq, struct arena *a, struct store_query *ret)
+{
+    struct store_query_opts opts = sq->opts;
+    struct newness_need need = need_of(sq, NULL);
+
+    opts.arena = a;
+    store_query_init(ret, sq->store, &opts);
+    ret->logs_not_before_ns = need.not_before_ns;
+    ret->logs_dropped_by = need.version;
+}
+
+void store_logs_join(struct store_query *sq, struct store_query *part)
+{
+    sq->logs_dropped_by = ORR_MAX(sq->logs_dropped_by, part->logs_dropped_by);
+    sq->logs_not_before_ns = ORR_MAX(sq->logs_not_before_ns, part->logs_not_before_ns);
+    sq->failed_streams += part->failed_streams;
+    VEC_FOREACH (w, &part->warnings)
+        store_query_warn(sq, *w);
+    store_query_done(part);
+}
+
 void store_logs_gone(struct store_query *sq)
 {
     sq->logs_not_before_ns = clock_mono_ns(&clock_system);
@@ -45,6 +66,11 @@ void store_release_logs(struct store_query *sq, struct blockset_view *v)
 {
     if (sq->store->log_blocks)
         blockset_release(sq->store->log_blocks, v);
+}
+
+struct job_pool *store_logs_jobs(struct store_query *sq)
+{
+    return sq->store->jobs;
 }
 
 void store_log_times(struct store_query *sq, struct arena *a, int64_t min_ms, int64_t max_ms,
@@ -67,6 +93,7 @@ void store_count_logs(struct store_query *sq, const struct store_logs_stats *add
     METRIC_ADD(sum->page_bytes, add->page_bytes);
     METRIC_ADD(sum->filter_bytes, add->filter_bytes);
     METRIC_ADD(sum->lines, add->lines);
+    METRIC_ADD(sum->ahead, add->ahead);
     METRIC_ADD(sum->deleted, add->deleted);
 }
 
@@ -82,6 +109,7 @@ void store_logs_stats_get(struct store *s, struct store_logs_stats *ret)
                                      .page_bytes = METRIC_GET(l->page_bytes),
                                      .filter_bytes = METRIC_GET(l->filter_bytes),
                                      .lines = METRIC_GET(l->lines),
+                                     .ahead = METRIC_GET(l->ahead),
                                      .deleted = METRIC_GET(l->deleted)};
     for (int i = 0; i < BLOCK_SKIP_REASONS; i++)
         ret->skipped[i] = METRIC_GET(l->skipped[i]);

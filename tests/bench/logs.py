@@ -222,6 +222,28 @@ def needle_rows(lines, row, block_bytes):
             f"{1000 * seconds:.2f}", "42", f"{1000 * seconds / 42:.2f}", "<= 50 ms")
 
 
+def threads_row(lines, row):
+    """How long who asks waits, with two threads and with one. Of two the machine has to have two to spare."""
+    args, least, cpu = lines.o.args, {}, {}
+    for n in 1, 2:
+        check(lines.o.stop() == 0, "stop")
+        lines.o.args = [*args, f"--querier.split-threads={n}"]
+        lines.o.start()
+        lines.o.wait_ready()
+        lines.pid = lines.o.popen.pid
+        lines.errors_by_service()
+        before, took = fine_cpu_seconds(lines.pid), []
+        for _ in range(10):
+            began = time.monotonic()
+            lines.errors_by_service()
+            took.append(time.monotonic() - began)
+        least[n], cpu[n] = min(took), (fine_cpu_seconds(lines.pid) - before) / len(took)
+    print(f"   sum by (service) (rate) of {lines.kind} from the block: CPU-seconds {cpu[2]:.3f} on two threads, {cpu[1]:.3f} on one",
+          flush=True)
+    row(f"ms of sum by (service) (rate(|= \"error\" [5m])) from the block on two threads, {lines.kind} (on one)",
+        f"{1000 * least[2]:,.1f}", f"{1000 * least[1]:,.1f}", f"{least[2] / least[1]:.2f}", "")
+
+
 def zstd(lines):
     """(bytes, CPU-seconds) of zstd -3, of one thread."""
     out = lines.file + ".zst"
@@ -252,6 +274,8 @@ def bench_kind(t, bench, kind, size, row):
     row(f"bytes in the bucket, all files, {kind} (zstd -3)", f"{stored:,}", f"{packed:,}", f"{stored / packed:.3f}", "<= 1")
     needle_rows(lines, row, stored)
     speed_rows(lines, row, "block", {"errors": 500, "json": 5000})
+    if kind == "json":
+        threads_row(lines, row)
     lines.o.stop()
     shutil.rmtree(lines.o.dir)
     os.unlink(lines.file)

@@ -22,10 +22,10 @@ static void check_plan(struct logstretch s, const char *want)
 }
 
 static const struct logstretch_block some[] = {
-    {0 * HOUR + 3, 2 * HOUR - 40 * SECOND},      /* of the first two hours, not to the end */
-    {2 * HOUR - 20 * SECOND, 4 * HOUR - SECOND}, /* begins a little before its window */
-    {2 * HOUR + SECOND, 4 * HOUR + 5},           /* another of the same */
-    {4 * HOUR - 30 * SECOND, 6 * HOUR - 10 * SECOND},
+    {0 * HOUR + 3, 2 * HOUR - 40 * SECOND, 0, 0},      /* of the first two hours, not to the end */
+    {2 * HOUR - 20 * SECOND, 4 * HOUR - SECOND, 0, 0}, /* begins a little before its window */
+    {2 * HOUR + SECOND, 4 * HOUR + 5, 0, 0},           /* another of the same */
+    {4 * HOUR - 30 * SECOND, 6 * HOUR - 10 * SECOND, 0, 0},
 };
 
 TEST(logstretch_cuts_where_blocks_begin_and_end)
@@ -49,7 +49,7 @@ TEST(logstretch_one_old_line_makes_one_cut)
     struct arena *a = arena_new(0);
 
     memcpy(blocks, some, sizeof(some));
-    blocks[4] = (struct logstretch_block){-99 * HOUR, 6 * HOUR};
+    blocks[4] = (struct logstretch_block){-99 * HOUR, 6 * HOUR, 0, 0};
     check_plan(logstretch_plan(a, -100 * HOUR, 6 * HOUR, false, false, blocks, 5),
                "240-360 120-240 0-120 -5940-0 -6000--5940 ");
     arena_free(a);
@@ -57,7 +57,7 @@ TEST(logstretch_one_old_line_makes_one_cut)
 
 TEST(logstretch_begins_short_when_the_first_lines_may_do)
 {
-    struct logstretch_block day = {0, 24 * HOUR};
+    struct logstretch_block day = {0, 24 * HOUR, 0, 0};
     struct arena *a = arena_new(0);
 
     check_plan(logstretch_plan(a, 0, 24 * HOUR, false, true, &day, 1),
@@ -73,9 +73,9 @@ TEST(logstretch_begins_short_when_the_first_lines_may_do)
 
 TEST(logstretch_all_of_time)
 {
-    struct logstretch_block far[] = {{INT64_MIN, INT64_MAX},
-                                     {INT64_MIN + 1, INT64_MAX - 1},
-                                     {INT64_MIN + HOUR, INT64_MAX - HOUR}};
+    struct logstretch_block far[] = {{INT64_MIN, INT64_MAX, 0, 0},
+                                     {INT64_MIN + 1, INT64_MAX - 1, 0, 0},
+                                     {INT64_MIN + HOUR, INT64_MAX - HOUR, 0, 0}};
     struct arena *a = arena_new(0);
 
     for (int i = 0; i < 4; i++) {

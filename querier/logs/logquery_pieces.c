@@ -1,0 +1,322 @@
+/*
+ * A request in pieces, side by side (joborder.h): each is read by the source's fork, in an arena of its own, and what it
+ * makes is taken in the order of the pieces. A query for the first lines is likely to have them with the first piece that has any, so
+ * others are not begun before that.
+ *
+ *     taken │ lanes: under way, or waiting to be taken │ ahead: first reads │
+ *
+ * Where the source waits for what is far away, other threads make the first reads of the pieces that come next, AHEAD of them; for a
+ * query for the first lines as many as have been read in vain. A piece whose turn comes while that is under way waits for it; before, it does all by itself.
+ */
+#include "common/base/clock.h"
+#include "common/base/joborder.h"
+#include "common/base/lock.h"
+#include "common/base/mem.h"
+#include "common/objstore/objstore.h"
+#include "querier/logs/logquery_internal.h"
+
+#define AHEAD 8 /* pieces, beside those under way */
+
+enum slot_state { EMPTY, ASKED, AHEAD_READS, AHEAD_DONE, BEGUN };
+
+struct slot {
+    enum slot_state state;
+    size_t number; /* of the piece */
+    struct logquery_piece piece;
+    struct logsource *source;
+    struct logsource_ahead *ahead;
+};
+
+struct pieces {
+    _Atomic uint32_t refs; /* the query's, and one for each piece that was asked to be read ahead */
+    const struct logquery_pieces *opts; /* the query's, as all that it points to */
+    struct logquery_run *run;
+    struct objstore_tally *tally; /* of the query's thread */
+    struct job_pool *ahead_pool;  /* NULL: nothing is read ahead */
+    const struct logsource_piece *list;
+    size_t n, lanes, n_slots;
+    atomic_bool stop;
+    uint64_t max_stored; /* of bytes of pages and filters: logquery_run_stream() */
+    struct err *err;     /* of who takes, one at a time */
+
+    struct lock
+        lock; /* guards what follows; and the query's source and arena, which forks are made of while results are taken */
+    pthread_cond_t changed;
+    struct slot *slots;  /* by the piece's number modulo n_slots */
+    size_t taken, asked; /* pieces; asked: up to here, if any were */
+    size_t full;         /* of those taken, with lines or blocks */
+    bool is_closed;      /* nothing of the query is to be touched any more */
+};
+
+static void pieces_unref(struct pieces *s)
+{
+    if (atomic_fetch_sub(&s->refs, 1) != 1)
+        return;
+    (void)pthread_cond_destroy(&s->changed);
+    lock_done(&s->lock);
+    mem_free(s->slots);
+    mem_free(s);
+}
+
+/* ---- a piece: begin and end ---- */
+
+/* What one piece may have when all lanes are busy, and the answer as much. */
+static size_t share_of_memory(const struct pieces *s)
+{
+    size_t left = arena_left(s->run->arena);
+
+    return left == SIZE_MAX ? 0 : ORR_MAX(left / (s->lanes + 1), (size_t)1);
+}
+
+/* With the lock. */
+static void begin_piece(struct pieces *s, struct slot *slot, size_t i)
+{
+    const struct logquery_run *whole = s->run;
+    struct logquery_piece *p = &slot->piece;
+
+    *slot = (struct slot){.number = i, .piece.at = s->list[i]};
+    p->run = *whole;
+    p->run.limit_bytes = arena_limit(whole->arena);
+    p->run.arena = arena_new(share_of_memory(s));
+    p->run.source = slot->source = logsource_fork(whole->source, p->run.arena);
+    p->run.stats = &p->stats;
+    p->run.stop = &s->stop;
+    p->run.ticks = 0;
+    p->req = *s->opts->req;
+    p->req.piece = &p->at;
+    p->req.start_ns = p->at.from_ns;
+    p->req.end_ns = p->at.to_ns;
+    p->req.stop = &s->stop;
+    p->req.side_by_side = (unsigned)s->n_slots;
+}
+
+/* Without the lock: what was read ahead has locks of its own. Nobody else looks at the slot. */
+static void end_piece(struct pieces *s, struct slot *slot)
+{
+    struct logquery_piece *p = &slot->piece;
+
+    if (!slot->source)
+        return;
+    logsource_ahead_done(slot->source, slot->ahead);
+    if (p->state)
+        s->opts->drop(p->state);
+    lock_take(&s->lock);
+    logsource_join(s->run->source, slot->source);
+    lock_release(&s->lock);
+    arena_free(p->run.arena);
+    err_free(p->err);
+    *slot = (struct slot){0};
+}
+
+/* ---- ahead ---- */
+
+struct asked {
+    struct pieces *pieces;
+    size_t number;
+};
+
+/* On a thread of the source's pool. */
+static void read_ahead(void *arg)
+{
+    struct asked *a = arg;
+    struct pieces *s = a->pieces;
+    struct slot *slot = &s->slots[a->number % s->n_slots];
+    struct objstore_tally *before;
+
+    lock_take(&s->lock);
+    if (s->is_closed || slot->state != ASKED || slot->number != a->number) {
+        lock_release(&s->lock);
+        return;
+    }
+    begin_piece(s, slot, a->number);
+    slot->state = AHEAD_READS;
+    lock_release(&s->lock);
+    before = objstore_tally_set(s->tally);
+    slot->ahead = logsource_ahead(slot->source, slot->piece.run.arena, &slot->piece.req);
+    (void)objstore_tally_set(before);
+    lock_take(&s->lock);
+    slot->state = AHEAD_DONE;
+    (void)pthread_cond_broadcast(&s->changed);
+    lock_release(&s->lock);
+}
+
+static void asked_done(void *arg)
+{
+    struct asked *a = arg;
+
+    pieces_unref(a->pieces);
+    mem_free(a);
+}
+
+/* With the lock. False: there is no thread for it. */
+static bool ask_for(struct pieces *s, size_t i)
+{
+    struct slot *slot = &s->slots[i % s->n_slots];
+    struct asked *a = mem_new(struct asked);
+    struct err *e;
+
+    *a = (struct asked){s, i};
+    atomic_fetch_add(&s->refs, 1);
+    *slot = (struct slot){.state = ASKED, .number = i};
+    if (!(e = job_run(s->ahead_pool, NULL, read_ahead, asked_done, a)))
+        return true;
+    err_free(e);
+    slot->state = EMPTY;
+    asked_done(a);
+    return false;
+}
+
+/* With the lock, while piece i begins. */
+static void look_ahead(struct pieces *s, size_t i)
+{
+    size_t ahead = s->opts->req->wants_first ? ORR_MIN(s->full, (size_t)AHEAD) : AHEAD;
+    size_t end = ORR_MIN(s->n, ORR_MIN(i + 1 + ahead, s->taken + s->n_slots));
+
+    if (!s->ahead_pool || atomic_load(&s->stop))
+        return;
+    s->asked = ORR_MAX(s->asked, i + 1);
+    while (s->asked < end && ask_for(s, s->asked))
+        s->asked++;
+}
+
+/* ---- pieces in their order ---- */
+
+static void read_in_turn(struct pieces *s, struct logquery_piece *p)
+{
+    struct objstore_tally *before = objstore_tally_set(s->tally);
+    struct turns *turns = s->run->q->turns;
+    struct turn turn;
+
+    if (turns) {
+        turn_begin(&turn, turns, p->run.began_mono_ms, clock_mono_ms(&clock_system));
+        p->run.turn = &turn;
+    }
+    p->err = s->opts->read(s->opts->arg, p);
+    p->run.turn = NULL;
+    if (turns)
+        turn_end(&turn, clock_mono_ms(&clock_system));
+    (void)objstore_tally_set(before);
+}
+
+static void run_piece(void *arg, size_t i)
+{
+    struct pieces *s = arg;
+    struct slot *slot = &s->slots[i % s->n_slots];
+
+    lock_take(&s->lock);
+    if (slot->state == ASKED)
+        slot->state = EMPTY; /* who was asked finds it so */
+    while (slot->state == AHEAD_READS)
+        lock_wait(&s->lock, &s->changed);
+    if (slot->state == EMPTY)
+        begin_piece(s, slot, i);
+    slot->state = BEGUN;
+    look_ahead(s, i);
+    lock_release(&s->lock);
+    slot->piece.req.ahead = slot->ahead;
+    read_in_turn(s, &slot->piece);
+}
+
+/* Each piece was within the limit by itself. */
+static struct err *check_sums(const struct pieces *s)
+{
+    const struct logsource_stats *sum = &s->run->stats->source;
+    uint64_t max = s->run->q->max_bytes;
+
+    if (max && (s->run->stats->bytes > max || sum->page_bytes + sum->filter_bytes > s->max_stored))
+        return logquery_run_too_much(s->run->q);
+    return logquery_run_look(s->run);
+}
+
+static unsigned take_piece(void *arg, size_t i)
+{
+    struct pieces *s = arg;
+    struct slot *slot = &s->slots[i % s->n_slots];
+    const struct logsource_piece *next = &s->list[ORR_MIN(i + 1, s->n - 1)];
+    bool is_enough = false;
+    struct err *e = slot->piece.err;
+
+    slot->piece.err = NULL;
+    lock_take(&s->lock);
+    logquery_run_add(s->run, &slot->piece.stats);
+    s->full += slot->piece.stats.source.blocks || slot->piece.stats.lines;
+    if (!e)
+        e = check_sums(s);
+    if (!e)
+        e = s->opts->take(s->opts->arg, &slot->piece,
+                          s->opts->req->is_forward ? next->from_ns : next->to_ns - 1, &is_enough);
+    lock_release(&s->lock);
+    s->err = e;
+    if (e || is_enough)
+        atomic_store(&s->stop, true);
+    end_piece(s, slot);
+    lock_take(&s->lock);
+    s->taken = i + 1; /* the slot is free */
+    lock_release(&s->lock);
+    if (e || is_enough)
+        return 0;
+    return s->opts->req->wants_first && !s->full ? 1 : (unsigned)s->lanes;
+}
+
+/* What nobody wants any more, but for what is being read ahead, which is waited for. */
+static void close_pieces(struct pieces *s)
+{
+    lock_take(&s->lock);
+    atomic_store(&s->stop, true);
+    s->is_closed = true;
+    for (size_t i = 0; i < s->n_slots; i++)
+        while (s->slots[i].state == AHEAD_READS)
+            lock_wait(&s->lock, &s->changed);
+    lock_release(&s->lock);
+    for (size_t i = 0; i < s->n_slots; i++)
+        end_piece(s, &s->slots[i]);
+}
+
+static struct pieces *pieces_new(const struct logquery_pieces *ps, struct job_pool *ahead_pool,
+                                 const struct logsource_piece *list, size_t n)
+{
+    struct logquery_run *r = ps->run;
+    const struct logsource_stats *before = &r->stats->source;
+    struct pieces *s = mem_new(struct pieces);
+
+    s->opts = ps;
+    s->run = r;
+    s->list = list;
+    s->n = n;
+    s->lanes = ORR_MIN(ORR_MAX((size_t)r->q->lanes, (size_t)1), n);
+    s->ahead_pool = ahead_pool;
+    s->n_slots = ORR_MIN(s->lanes + (ahead_pool ? AHEAD : 0), n);
+    s->slots = mem_new_array(struct slot, s->n_slots);
+    s->tally = objstore_tally_get();
+    s->max_stored = before->page_bytes + before->filter_bytes + r->q->max_bytes;
+    atomic_store(&s->refs, 1);
+    lock_init(&s->lock, LOCK_CACHE);
+    lock_cond_init(&s->changed);
+    return s;
+}
+
+bool logquery_pieces_run(const struct logquery_pieces *ps, struct err **ret)
+{
+    struct logquery_run *r = ps->run;
+    struct job_pool *ahead_pool = r->q->pool ? logsource_ahead_pool(r->source) : NULL;
+    struct logsource_piece *list = NULL;
+    struct pieces *s;
+    size_t n = 0;
+
+    if (r->q->pool && (r->q->lanes >= 2 || ahead_pool))
+        n = logsource_cut(r->source, r->arena, ps->req, ORR_MAX(r->q->lanes, 1u), &list);
+    if (n < 2)
+        return false;
+    s = pieces_new(ps, ahead_pool, list, n);
+    joborder(&(struct joborder){.pool = r->q->pool,
+                                .n = n,
+                                .lanes = (unsigned)s->lanes,
+                                .first = ps->req->wants_first,
+                                .run = run_piece,
+                                .take = take_piece,
+                                .arg = s});
+    close_pieces(s);
+    *ret = s->err;
+    pieces_unref(s);
+    return true;
+}
