@@ -90,7 +90,8 @@ static void begin_piece(struct pieces *s, struct slot *slot, size_t i)
     p->req.side_by_side = (unsigned)s->n_slots;
 }
 
-/* Without the lock: what was read ahead has locks of its own. Nobody else looks at the slot. */
+/* Without the lock: what was read ahead has locks of its own. Who was asked to read it ahead, and comes only now, still looks at
+ * the slot. */
 static void end_piece(struct pieces *s, struct slot *slot)
 {
     struct logquery_piece *p = &slot->piece;
@@ -105,7 +106,9 @@ static void end_piece(struct pieces *s, struct slot *slot)
     lock_release(&s->lock);
     arena_free(p->run.arena);
     err_free(p->err);
+    lock_take(&s->lock);
     *slot = (struct slot){0};
+    lock_release(&s->lock);
 }
 
 /* ---- ahead ---- */
