@@ -7,6 +7,7 @@
  * the order of the pieces: samples one behind the other, as one reader would have come across them; what only counts is whole
  * numbers, whose sum has no order. So the answer is the same, bit for bit, however it is cut.
  */
+#include <math.h>
 #include <stdlib.h>
 
 #include "common/base/map.h"
@@ -20,7 +21,8 @@ struct series {
     double *change, *change_n;
     struct logquery_sample *samples;
     size_t n, cap;
-    bool is_unsorted;
+    struct hash128 stream; /* whose line came last */
+    bool is_mixed;         /* samples of several streams, one behind the other */
 };
 
 struct leaf {
@@ -35,7 +37,8 @@ struct leaf {
     size_t n, cap;
     struct map index; /* canonical labels -> number + 1 */
     struct buf key;
-    size_t plain; /* of the stream's lines without changes; number + 1 */
+    struct hash128 stream; /* that is read */
+    size_t plain;          /* of the stream's lines without changes; number + 1 */
     uint64_t held;
 };
 
@@ -172,7 +175,8 @@ static struct err *hold(struct leaf *f, struct series *s, int64_t ts_ns, double 
 
     if (e)
         return e;
-    s->is_unsorted |= s->n && s->samples[s->n - 1].ts_ns > ts_ns;
+    s->is_mixed |= s->n && !hash128_eq(s->stream, f->stream);
+    s->stream = f->stream;
     s->samples[s->n++] = (struct logquery_sample){ts_ns, v};
     return NULL;
 }
@@ -234,6 +238,7 @@ static struct err *read_set(struct leaf *f, struct pipeline_state *state, struct
     do {
         while (logsource_set_stream(set, &stream)) {
             f->plain = 0;
+            f->stream = labels_fingerprint(stream);
             pipeline_state_stream(state, stream);
             if ((e = logquery_run_stream(f->run, set)) || (e = read_stream(f, state, set)))
                 return e;
@@ -312,8 +317,8 @@ static struct err *add_samples(struct leaf *f, struct series *s, const struct se
         return NULL;
     if ((e = grow_samples(f, s, add->n)))
         return e;
-    s->is_unsorted |=
-        add->is_unsorted || (s->n && s->samples[s->n - 1].ts_ns > add->samples->ts_ns);
+    s->is_mixed |= add->is_mixed || (s->n && !hash128_eq(s->stream, add->stream));
+    s->stream = add->stream;
     memcpy(s->samples + s->n, add->samples, add->n * sizeof(*s->samples));
     s->n += add->n;
     return NULL;
@@ -370,13 +375,15 @@ static void finish_counts(const struct leaf *f, const struct series *s, double *
     }
 }
 
-/* Of one time by value: lines of several streams have no order then. */
+/* Of one time by value, NaN first: lines of several streams have no order then, whether or not they come one behind the other. */
 static int by_time(const void *a, const void *b)
 {
     const struct logquery_sample *x = a, *y = b;
 
     if (x->ts_ns != y->ts_ns)
         return x->ts_ns < y->ts_ns ? -1 : 1;
+    if (isnan(x->v) || isnan(y->v))
+        return isnan(y->v) - isnan(x->v);
     return (x->v > y->v) - (x->v < y->v);
 }
 
@@ -395,7 +402,7 @@ static struct err *finish(struct leaf *f, struct logquery_series **ret, size_t *
         if (f->counts) {
             finish_counts(f, s, v, has);
         } else {
-            if (s->is_unsorted)
+            if (s->is_mixed)
                 qsort(s->samples, s->n, sizeof(*s->samples), by_time);
             if ((e = logquery_window(f->run, f->range, f->grid, s->samples, s->n, f->tmp, v, has)))
                 return e;

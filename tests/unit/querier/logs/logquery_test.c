@@ -183,6 +183,37 @@ TEST(logquery_unwraps)
                  "{} 40=3.5 60=5.5 80=7.5 ");
 }
 
+/* Of one moment the lines of several streams come by value, whether or not some are read in another piece. */
+static void check_moments(const char *func, const char *a, const char *b, unsigned lanes,
+                          const char *want)
+{
+    struct fixture f = {.t = logtable_new(), .eng = logquery_engine(), .a = arena_new(0)};
+    struct job_pool *pool = job_pool_new("t", 2, 10);
+
+    for (int64_t s = 2; s <= 12; s += 10) {
+        add(f.t, "a", s * S, a);
+        add(f.t, "b", s * S, b);
+    }
+    f.q = (struct logquery){.start_ns = 16 * S, .end_ns = 16 * S, .pool = pool, .lanes = lanes};
+    f.q.expr =
+        slice_cstr(arena_printf(f.a, "%s({app=~\"a|b\"} | logfmt | unwrap n [20s]) by (x)", func));
+    check_result(&f, want);
+    job_pool_free(pool);
+    fixture_done(&f);
+}
+
+TEST(logquery_of_one_moment_lines_of_several_streams_have_one_order)
+{
+    for (unsigned lanes = 1; lanes <= 2; lanes++) {
+        check_moments("first_over_time", "n=1", "n=2", lanes, "{} 160=1 ");
+        check_moments("first_over_time", "n=2", "n=1", lanes, "{} 160=1 ");
+        check_moments("last_over_time", "n=1", "n=2", lanes, "{} 160=2 ");
+        check_moments("last_over_time", "n=2", "n=1", lanes, "{} 160=2 ");
+    }
+    check_moments("last_over_time", "n=NaN", "n=1", 1, "{} 160=1 ");
+    check_moments("last_over_time", "n=1", "n=NaN", 1, "{} 160=1 ");
+}
+
 TEST(logquery_metrics_above_leaves_are_promql)
 {
     check_metric("sum(count_over_time({app=~\"a|b\"}[2s])) * 2", "{} 40=8 60=8 80=8 ");
