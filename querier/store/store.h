@@ -200,7 +200,7 @@ ORR_CHECKED struct err *store_ask_logs(struct store_query *sq, const char *metho
 /*
  * The blocks that overlap [min_ms, max_ms] and may have what the filter looks for, by a catalogue as new as the bucket's at
  * the query's first take, and no older than what the answers in f, and earlier ones, say that has been dropped. In the arena. None
- * without a bucket.
+ * without a bucket. f NULL: ahead of the take that counts, also in the statistics.
  */
 ORR_CHECKED struct err *store_take_logs(struct store_query *sq, struct arena *a, struct fanout *f,
                                         int64_t min_ms, int64_t max_ms,

@@ -30,6 +30,8 @@ struct err *store_take_logs(struct store_query *sq, struct arena *a, struct fano
     if ((e = blockset_take(s->log_blocks, a, sq->opts.tenant, &need, min_ms, max_ms, filter, ret)))
         return e;
     store_warn_if_stale(sq, ret);
+    if (!f) /* a plan: what is read of it is taken again, and counts then */
+        return NULL;
     METRIC_ADD(s->logs.blocks, ret->n);
     for (int i = 0; i < BLOCK_SKIP_REASONS; i++)
         METRIC_ADD(s->logs.skipped[i], ret->skipped[i]);

@@ -252,6 +252,15 @@ static void check_lines(struct rig *g, const char *expr, const char *want)
     CHECK_SLICE(text_of(&g->out, &g->r), want);
 }
 
+/* Blocks that selects have read, as the metric says. */
+static uint64_t selected(struct rig *g)
+{
+    struct store_stats st;
+
+    store_stats_get(g->store, &st);
+    return st.logs.blocks;
+}
+
 static uint64_t opened(struct rig *g)
 {
     struct store_stats st;
@@ -588,6 +597,8 @@ static void check_pieces(struct rig *g, struct logquery q)
     (void)text_of(&want, &whole);
     g->cut_bytes = 500;
     for (size_t i = 0; i < ORR_COUNT(lanes); i++) {
+        uint64_t before = selected(g);
+
         g->lanes = lanes[i];
         CHECK_OK(ask(g, q));
         CHECK_SLICE(text_of(&g->out, &g->r), buf_cstr(&want));
@@ -596,6 +607,7 @@ static void check_pieces(struct rig *g, struct logquery q)
         if (whole.is_metric) {
             CHECK_INT(g->r.stats.lines, whole.stats.lines);
             CHECK_INT(g->r.stats.bytes, whole.stats.bytes);
+            CHECK_INT(selected(g) - before, g->r.stats.source.blocks);
         }
     }
     g->lanes = 0;
