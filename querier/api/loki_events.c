@@ -6,6 +6,8 @@
  *
  *   {"status":"success","data":[{"time":"…","kind":"…","title":"…","service":"…","end":"…","attributes":{…}}]}
  */
+#include <stdlib.h>
+
 #include "common/base/clock.h"
 #include "common/base/gotime.h"
 #include "common/model/event.h"
@@ -78,32 +80,44 @@ static void put_event(struct buf *out, const struct logquery_stream *s,
     buf_str(out, "}}");
 }
 
-/* Streams come by their labels, events are wanted by time: the next of all streams. */
-static void put_events(struct prom_task *t, const struct logquery_result *res)
+struct event {
+    int64_t ts_ns; /* of the direction asked for: the least comes first */
+    size_t order;  /* of coming, for events of one time */
+    const struct logquery_stream *stream;
+    const struct logquery_line *line;
+};
+
+static int by_time(const void *a, const void *b)
 {
-    size_t *at = arena_array(t->arena, size_t, res->n_streams + 1);
-    bool is_first = true;
+    const struct event *x = a, *y = b;
 
-    for (;;) {
-        const struct logquery_stream *best = NULL;
-        size_t b = 0;
+    if (x->ts_ns != y->ts_ns)
+        return x->ts_ns < y->ts_ns ? -1 : 1;
+    return (x->order > y->order) - (x->order < y->order);
+}
 
-        for (size_t i = 0; i < res->n_streams; i++) {
-            const struct logquery_stream *s = &res->streams[i];
+/* Streams come by their labels, and nearly every event is one of its own; events are wanted by time. */
+static void put_events(struct arena *a, struct buf *out, const struct logquery_result *res)
+{
+    struct event *all = arena_array(a, struct event, res->stats.entries);
+    size_t n = 0;
 
-            if (at[i] == s->n)
-                continue;
-            if (!best || (res->is_forward ? s->lines[at[i]].ts_ns < best->lines[at[b]].ts_ns
-                                          : s->lines[at[i]].ts_ns > best->lines[at[b]].ts_ns)) {
-                best = s;
-                b = i;
-            }
+    for (size_t i = 0; i < res->n_streams; i++) {
+        const struct logquery_stream *s = &res->streams[i];
+
+        for (size_t k = 0; k < s->n; k++) {
+            int64_t ts_ns = s->lines[k].ts_ns;
+
+            ORR_ASSERT(n < res->stats.entries);
+            all[n] = (struct event){res->is_forward ? ts_ns : -ts_ns, n, s, &s->lines[k]};
+            n++;
         }
-        if (!best)
-            return;
-        buf_str(&t->out, is_first ? "" : ",");
-        put_event(&t->out, best, &best->lines[at[b]++]);
-        is_first = false;
+    }
+    if (n)
+        qsort(all, n, sizeof(*all), by_time);
+    for (size_t i = 0; i < n; i++) {
+        buf_str(out, i ? "," : "");
+        put_event(out, all[i].stream, all[i].line);
     }
 }
 
@@ -131,7 +145,7 @@ static struct err *run_events(struct prom_task *t)
         (e = logquery(p->api->engine, &q, &remote.source, t->arena, &res)))
         return e;
     buf_str(&t->out, "{\"status\":\"success\",\"data\":[");
-    put_events(t, &res);
+    put_events(t->arena, &t->out, &res);
     buf_byte(&t->out, ']');
     loki_api_end(t);
     return NULL;

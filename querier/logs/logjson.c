@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 
-#include "common/base/clock.h"
 #include "common/base/gotime.h"
 #include "common/base/mem.h"
 #include "querier/engine/result_json.h"
@@ -216,8 +215,7 @@ static void put_stats(struct buf *out, const struct logquery_stats *s)
 
 static void put_time(struct buf *out, int64_t ts_ns)
 {
-    int64_t ns = ((ts_ns % NS_PER_S) + NS_PER_S) % NS_PER_S;
-    struct gotime t = {.unix_s = (ts_ns - ns) / NS_PER_S, .ns = (uint32_t)ns};
+    struct gotime t = gotime_of_ns(ts_ns, NULL);
 
     buf_byte(out, '"');
     gotime_format(out, &t, SLICE(GOTIME_RFC3339_NANO));
