@@ -14,7 +14,7 @@
  * Threads: logquery() blocks; call it on a worker. With a pool what it reads is read in pieces (logsource.h) by several
  * threads at once, and put together in their order: the answer is the same, to the byte, and of statistics what pieces
  * find that nobody needs any more is not in them. Everything is in the caller's arena, whose budget bounds it; each piece
- * under way may take an even share of what is left of it. The cancel flag may be set from any thread.
+ * under way may take an even share of what is left of it; there are fewer at once where that would be little. The cancel flag may be set from any thread.
  */
 #pragma once
 #include "common/base/job.h"

@@ -16,6 +16,8 @@
 #include "querier/logs/logquery_internal.h"
 
 #define AHEAD 8 /* pieces, beside those under way */
+/* Of memory that a piece under way may have, at least: for pages of its blocks, and what it makes. */
+#define PIECE_BYTES (64u << 20)
 
 enum slot_state { EMPTY, ASKED, AHEAD_READS, AHEAD_DONE, BEGUN };
 
@@ -275,6 +277,15 @@ static void close_pieces(struct pieces *s)
         end_piece(s, &s->slots[i]);
 }
 
+/* On a machine of many cores an even share of the memory is no more than a piece takes by itself: then fewer run at once. */
+static size_t lanes_of(const struct logquery_run *r, size_t n)
+{
+    size_t lanes = ORR_MIN(ORR_MAX((size_t)r->q->lanes, (size_t)1), n);
+    size_t shares = (size_t)(arena_left(r->arena) / PIECE_BYTES);
+
+    return ORR_MIN(lanes, ORR_MAX(shares, (size_t)2) - 1);
+}
+
 static struct pieces *pieces_new(const struct logquery_pieces *ps, struct job_pool *ahead_pool,
                                  const struct logsource_piece *list, size_t n)
 {
@@ -286,7 +297,7 @@ static struct pieces *pieces_new(const struct logquery_pieces *ps, struct job_po
     s->run = r;
     s->list = list;
     s->n = n;
-    s->lanes = ORR_MIN(ORR_MAX((size_t)r->q->lanes, (size_t)1), n);
+    s->lanes = lanes_of(r, n);
     s->ahead_pool = ahead_pool;
     s->n_slots = ORR_MIN(s->lanes + (ahead_pool ? AHEAD : 0), n);
     s->slots = mem_new_array(struct slot, s->n_slots);

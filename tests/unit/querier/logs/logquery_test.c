@@ -1,4 +1,5 @@
 #include "common/base/clock.h"
+#include "common/base/mem.h"
 #include "querier/logs/logjson.h"
 #include "querier/logs/logquery.h"
 #include "querier/logs/logtable.h"
@@ -352,6 +353,29 @@ TEST(logquery_ends_within_its_memory)
 }
 
 /* The answer without its statistics. */
+TEST(logquery_on_many_threads_a_piece_has_memory_enough)
+{
+    struct fixture f = fixture_new("{app=\"c\"}");
+    struct job_pool *pool = job_pool_new("t", 2, 10);
+    char *line = mem_alloc(65536);
+
+    memset(line, 'x', 65535);
+    line[65535] = '\0';
+    for (int i = 0; i < 64; i++) {
+        memcpy(line, &(char[]){(char)('a' + i % 26), (char)('a' + i / 26)}, 2);
+        add(f.t, "c", 10 * S, line);
+    }
+    arena_free(f.a);
+    f.a = arena_new(128u << 20);
+    f.q.pool = pool;
+    f.q.lanes = 64;
+    CHECK_OK(run(&f));
+    CHECK_INT(f.r.stats.entries, 64);
+    job_pool_free(pool);
+    mem_free(line);
+    fixture_done(&f);
+}
+
 static void check_json(struct fixture *f, bool categorizes, const char *want)
 {
     struct buf b = {0};
