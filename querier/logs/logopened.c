@@ -57,7 +57,7 @@ static struct err *fill(struct store_query *sq, struct arena *a, const struct bl
                         const struct logblock_query *q, struct log_steps steps, bool reads_ahead,
                         struct logsource_stats *stats, struct logjoin_origin **origins)
 {
-    size_t left = arena_left(a);
+    size_t left = arena_left(sq->opts.arena);
     struct opening o = {.query = *q,
                         .steps = steps,
                         .view = v,
@@ -135,6 +135,8 @@ struct err *logopened_ahead(struct store_query *sq, struct arena *a, const struc
         o->origins = arena_array(o->arena, struct logjoin_origin *, o->view.n);
         e = fill(sq, o->arena, &o->view, q, (struct log_steps){0}, true, NULL, o->origins);
     }
+    if (!e && arena_over(a))
+        e = err_new(ERR_LIMIT, "blocks of log lines take more than may be open ahead");
     if (e) {
         logopened_close(o);
         return e;

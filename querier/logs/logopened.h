@@ -20,7 +20,7 @@ ORR_CHECKED struct err *logopened_fill(struct store_query *sq, struct arena *a,
 
 struct logopened;
 /* The blocks of q's range, by a catalogue that may be older than the one that will count; the first reads of each are made. What q
- * points to outlives it. Memory: a child of a. */
+ * points to outlives it. ERR_LIMIT: opened they take more memory than a has. Memory: a child of a; of a block that was taken, its question's. */
 ORR_CHECKED struct err *logopened_ahead(struct store_query *sq, struct arena *a,
                                         const struct logblock_query *q, struct logopened **ret);
 /* The block, if it is there: the caller's then, but not to outlive o. NULL: it is not, or o is NULL. */

@@ -18,6 +18,7 @@
 #define AHEAD 8 /* pieces, beside those under way */
 /* Of memory that a piece under way may have, at least: for pages of its blocks, and what it makes. */
 #define PIECE_BYTES (64u << 20)
+#define OTHER_SHARES 2 /* as large: of the answer, and of all that is read ahead */
 
 enum slot_state { EMPTY, ASKED, AHEAD_READS, AHEAD_DONE, BEGUN };
 
@@ -27,6 +28,7 @@ struct slot {
     struct logquery_piece piece;
     struct logsource *source;
     struct logsource_ahead *ahead;
+    struct arena *ahead_arena; /* NULL: nothing was read ahead */
 };
 
 struct pieces {
@@ -62,12 +64,12 @@ static void pieces_unref(struct pieces *s)
 
 /* ---- a piece: begin and end ---- */
 
-/* What one piece may have when all lanes are busy, and the answer as much. */
+/* What one piece may have when all lanes are busy, and as much the answer, and what is read ahead. */
 static size_t share_of_memory(const struct pieces *s)
 {
     size_t left = arena_left(s->run->arena);
 
-    return left == SIZE_MAX ? 0 : ORR_MAX(left / (s->lanes + 1), (size_t)1);
+    return left == SIZE_MAX ? 0 : ORR_MAX(left / (s->lanes + OTHER_SHARES), (size_t)1);
 }
 
 /* With the lock. */
@@ -106,6 +108,7 @@ static void end_piece(struct pieces *s, struct slot *slot)
     lock_take(&s->lock);
     logsource_join(s->run->source, slot->source);
     lock_release(&s->lock);
+    arena_free(slot->ahead_arena);
     arena_free(p->run.arena);
     err_free(p->err);
     lock_take(&s->lock);
@@ -127,6 +130,7 @@ static void read_ahead(void *arg)
     struct pieces *s = a->pieces;
     struct slot *slot = &s->slots[a->number % s->n_slots];
     struct objstore_tally *before;
+    size_t share;
 
     lock_take(&s->lock);
     if (s->is_closed || slot->state != ASKED || slot->number != a->number) {
@@ -134,10 +138,12 @@ static void read_ahead(void *arg)
         return;
     }
     begin_piece(s, slot, a->number);
+    share = arena_limit(slot->piece.run.arena);
+    slot->ahead_arena = arena_new(share ? ORR_MAX(share / AHEAD, (size_t)1) : 0);
     slot->state = AHEAD_READS;
     lock_release(&s->lock);
     before = objstore_tally_set(s->tally);
-    slot->ahead = logsource_ahead(slot->source, slot->piece.run.arena, &slot->piece.req);
+    slot->ahead = logsource_ahead(slot->source, slot->ahead_arena, &slot->piece.req);
     (void)objstore_tally_set(before);
     lock_take(&s->lock);
     slot->state = AHEAD_DONE;
@@ -283,7 +289,7 @@ static size_t lanes_of(const struct logquery_run *r, size_t n)
     size_t lanes = ORR_MIN(ORR_MAX((size_t)r->q->lanes, (size_t)1), n);
     size_t shares = (size_t)(arena_left(r->arena) / PIECE_BYTES);
 
-    return ORR_MIN(lanes, ORR_MAX(shares, (size_t)2) - 1);
+    return ORR_MIN(lanes, ORR_MAX(shares, (size_t)OTHER_SHARES + 1) - OTHER_SHARES);
 }
 
 static struct pieces *pieces_new(const struct logquery_pieces *ps, struct job_pool *ahead_pool,

@@ -119,7 +119,8 @@ struct logsource_ops {
     /* Whose threads wait for what is far away. NULL, or it gives NULL: nothing is. */
     struct job_pool *(*ahead_pool)(struct logsource *src);
     /* For a fork: reads what a select of req will want first; that takes it over (req.ahead), or ahead_done() does. NULL: nothing; what
-     * fails fails again in the select. The fork and its arena are not used meanwhile. */
+     * fails fails again in the select. The fork and its arena are not used meanwhile. arena: for what is at hand then; what would take
+     * more than that is not read. */
     struct logsource_ahead *(*ahead)(struct logsource *fork, struct arena *arena,
                                      const struct logsource_request *req);
     void (*ahead_done)(struct logsource_ahead *ahead);

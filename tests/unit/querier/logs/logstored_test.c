@@ -8,6 +8,7 @@
 #include "common/base/rng.h"
 #include "common/block/block_store.h"
 #include "common/block/catalogue.h"
+#include "querier/logs/logopened.h"
 #include "querier/logs/logquery.h"
 #include "querier/logs/logremote.h"
 #include "querier/logs/logstored.h"
@@ -435,6 +436,29 @@ TEST(logstored_open_blocks_keep_to_their_share_of_the_memory)
         CHECK_INT(st.pages.held_bytes, st.log_blocks.reader_bytes);
     }
     CHECK(st.log_blocks.opened > N);
+    rig_down(&g);
+}
+
+TEST(logstored_what_takes_too_much_is_not_opened_ahead)
+{
+    struct label app = {SLICE("app"), SLICE("a")};
+    struct matcher m = {.op = MATCHER_EQ, .name = app.name, .value = app.value};
+    const struct logblock_query q = {
+        .matchers = {&m, 1}, .from_ns = T0, .to_ns = T0 + HOUR, .n_readers = 1};
+    struct arena *little = arena_new(100), *enough = arena_new(1 << 20);
+    struct logopened *o;
+    struct rig g;
+
+    rig_up(&g, 0);
+    PUT(&g, {"a", T0 + NS_PER_S, "one", NULL});
+    CHECK_ERR(logopened_ahead(&g.sq, little, &q, &o), ERR_LIMIT, "ahead");
+    CHECK_INT(arena_used(little), 0);
+    CHECK_OK(logopened_ahead(&g.sq, enough, &q, &o));
+    CHECK(arena_used(enough) > 100);
+    logopened_close(o);
+    CHECK_INT(arena_used(enough), 0);
+    arena_free(little);
+    arena_free(enough);
     rig_down(&g);
 }
 
