@@ -136,7 +136,7 @@ TEST(log_shards_do_not_cut_lines_without_bytes)
     s = log_shards_new(&clock.clock);
     for (int i = 0; i < 60; i++)
         (void)push_second(s, &clock, 400, 1000, 1000000, 12, &shards);
-    b = batch_of("web", 1000, 0, 1000000); /* of the stream that is fast, all empty, each of another time */
+    b = batch_of("web", 1000, 0, 1000000); /* of the fast stream, all empty, each of another time */
     log_shards_split(s, b, 12, 1);
     CHECK_INT(b->streams.len, 1);
     CHECK_INT(b->streams.ptr[0].n, 1000);
