@@ -28,7 +28,7 @@ def test_a_fast_stream_is_shared_out(t):
     with open(overrides, "w", encoding="utf-8") as f:
         f.write(f"overrides: {{{TENANT}: {{shard_streams: {{enabled: true, desired_rate: 6KB}}, ingestion_rate_mb: 1000}},"
                 " off: {shard_streams: {enabled: false}, ingestion_rate_mb: 1000},"
-                " slow: {per_stream_rate_limit: 1KB, per_stream_rate_limit_burst: 30KB}}")
+                " slow: {per_stream_rate_limit: 1KB, per_stream_rate_limit_burst: 32KB}}")
     config = os.path.join(t.dir, "orrery.yaml")
     with open(config, "w", encoding="utf-8") as f:
         f.write(f"limits: {{overrides-file: {overrides}}}\ncompactor: {{poll-interval: 300ms, early-wait: 500ms, drop-delay: 500ms}}\n")
