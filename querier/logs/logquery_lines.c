@@ -282,7 +282,8 @@ static struct err *take_piece(void *arg, const struct logquery_piece *p, int64_t
         charge(of, -(int64_t)size_of(of->heap[i]));
         put(l, of->heap[i]);
     }
-    memmove(of->heap, of->heap + i, (of->n - i) * sizeof(*of->heap));
+    if (i) /* without lines there is no heap */
+        memmove(of->heap, of->heap + i, (of->n - i) * sizeof(*of->heap));
     of->n -= i;
     *ret_is_enough = !has_room(l, next_ns);
     return logquery_run_memory(l->run);
