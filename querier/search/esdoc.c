@@ -100,7 +100,9 @@ static bool read_logfmt(struct esdoc *d)
     while ((what = logfmt_next(&it, &d->text, &key, &value)) == LOGFMT_PAIR)
         if (value.len)
             add_pair(d, key, value);
-    return what == LOGFMT_END && d->n_pairs > 0;
+    if (what != LOGFMT_END)
+        d->n_pairs = 0; /* all of the line, or nothing */
+    return d->n_pairs > 0;
 }
 
 enum esdoc_form esdoc_form(struct esdoc *d)

@@ -168,6 +168,19 @@ static struct err *check_regexp(struct slice s)
     return NULL;
 }
 
+/* The pattern may have zeros in it. */
+static struct slice with_prefix(struct arena *a, const char *prefix, struct slice pattern)
+{
+    struct buf b = {0};
+    struct slice ret;
+
+    buf_str(&b, prefix);
+    buf_slice_append(&b, pattern);
+    ret = arena_dup(a, buf_slice(&b));
+    buf_done(&b);
+    return ret;
+}
+
 struct err *esquery_set_regexp(struct esquery_parser *p, struct esquery *q, struct slice pattern)
 {
     const char *prefix = q->ignores_case || esquery_is_text(q->field) ? "(?i)" : "";
@@ -180,7 +193,7 @@ struct err *esquery_set_regexp(struct esquery_parser *p, struct esquery *q, stru
                        ESQUERY_MAX_PATTERN);
     if ((e = check_regexp(pattern)))
         return e;
-    text = slice_cstr(arena_printf(p->arena, "%s%.*s", prefix, SLICE_ARG(pattern)));
+    text = with_prefix(p->arena, prefix, pattern);
     if ((e = re_compile(text, RE_ANCHORED, &re)))
         return err_wrap(e, "regexp");
     arena_charge(p->arena, (int64_t)re_bytes(re));

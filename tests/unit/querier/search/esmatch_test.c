@@ -172,10 +172,56 @@ TEST(esmatch_keeps_documents_of_logfmt_and_text)
                                          "message:67890", "msg.keyword:\"a b\"", NULL};
     static const char *const text[] = {"message:plain", "\"plain text\"", "_exists_:message", NULL};
     static const char *const no[] = {"user_id:6", "_exists_:x", "msg:a", NULL};
+    /* Not all of it is logfmt, so none of it is. */
+    static const char *const half[] = {"_exists_:user_id", "user_id:67890", NULL};
 
     check_all("user_id=67890 msg=\"a b\" x=", logfmt, true);
     check_all("user_id=67890 msg=\"a b\" x=", no, false);
     check_all("plain text (here", text, true);
+    check_all("user_id=67890 msg=\"a b", half, false);
+}
+
+static struct err *parse_dsl(struct fixture *f, const char *query, struct esquery **ret)
+{
+    struct jsonval_doc *doc;
+    struct jsonval root;
+    struct err *e;
+
+    CHECK_OK(jsonval_parse(slice_cstr(query), 64, &doc, &root));
+    e = esquery_parse(&f->parser, root, ret);
+    jsonval_free(doc);
+    return e;
+}
+
+TEST(esquery_refuses_what_would_change_the_answer)
+{
+    static const char *const queries[] = {
+        "{\"query_string\":{\"query\":\"a b c\",\"minimum_should_match\":2}}",
+        "{\"simple_query_string\":{\"query\":\"a b c\",\"minimum_should_match\":2}}"};
+
+    for (size_t i = 0; i < ORR_COUNT(queries); i++) {
+        struct esquery *q;
+        struct fixture f;
+
+        fixture_init(&f);
+        CHECK_ERR(parse_dsl(&f, queries[i], &q), ERR_UNSUPPORTED, "minimum_should_match");
+        fixture_done(&f);
+    }
+}
+
+/* "a\\u0000.*" is no regexp of a alone. */
+TEST(esquery_takes_regexps_with_zeros)
+{
+    struct esquery *q;
+    struct fixture f;
+
+    fixture_init(&f);
+    set_line(&f, "{\"k\":\"a\",\"z\":\"a\\u0000b\"}");
+    CHECK_OK(parse_dsl(&f, "{\"regexp\":{\"k\":\"a\\u0000.*\"}}", &q));
+    CHECK(!esmatch_keeps(q, &f.doc));
+    CHECK_OK(parse_dsl(&f, "{\"regexp\":{\"z\":\"a\\u0000.*\"}}", &q));
+    CHECK(esmatch_keeps(q, &f.doc));
+    fixture_done(&f);
 }
 
 static void check_source(struct fixture *f, const char *line, const struct esdoc_wants *w,
