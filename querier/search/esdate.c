@@ -17,6 +17,16 @@ static int64_t civil_ns(const struct gozone *zone, const struct gotime_civil *c)
     return gotime_date(zone, c->year, c->month, c->day, c->hour, c->minute, c->second) * NS_PER_S;
 }
 
+/* The first moment of c's day. Where clocks are put forward at midnight, that is when it is 1 o'clock. */
+static int64_t day_ns(const struct gozone *zone, const struct gotime_civil *c)
+{
+    int64_t ns = civil_ns(zone, c);
+    struct gotime t = gotime_of_ns(ns, zone);
+    int64_t before_ns = civil_ns(NULL, c) - (ns + gotime_civil(&t).offset_s * NS_PER_S);
+
+    return ns + ORR_MAX(before_ns, (int64_t)0);
+}
+
 static int64_t floor_to(int64_t ns, int64_t unit_ns)
 {
     return ns - ((ns % unit_ns) + unit_ns) % unit_ns;
@@ -48,7 +58,17 @@ int64_t esdate_floor(int64_t ns, char unit, const struct gozone *zone)
         c.month -= (c.month - 1) % 3;
     if (unit == 'y')
         c.month = 1;
-    return civil_ns(zone, &c);
+    return day_ns(zone, &c);
+}
+
+int64_t esdate_next(int64_t ns, char unit, const struct gozone *zone)
+{
+    int64_t next = esdate_add(ns, unit, 1, zone);
+
+    if (strchr("smhH", unit))
+        return next;
+    /* A day may begin late, or the day after it: by so much that is surely in the next. */
+    return esdate_floor(next + 3 * 3600 * NS_PER_S, unit, zone);
 }
 
 int64_t esdate_add(int64_t ns, char unit, int64_t n, const struct gozone *zone)
@@ -435,11 +455,13 @@ static struct err *maths(struct slice text, struct slice s, const struct esdate_
             if (o->rounds_up)
                 d->ns = esdate_add(d->ns, (char)s.ptr[0], 1, o->zone) - ESDATE_MS;
         } else {
-            /* A thousand years are all that any of it may be away. */
+            /* A hundred years are all that any of it may be away. */
             int64_t years = (int64_t)n / (s.ptr[0] == 'y'   ? 1
                                           : s.ptr[0] == 'M' ? 12
                                           : s.ptr[0] == 'w' ? 52
                                           : s.ptr[0] == 'd' ? 365
+                                          : s.ptr[0] == 'm' ? 525600
+                                          : s.ptr[0] == 's' ? 31536000
                                                             : 8760);
 
             if (years > 100 || d->ns > MAX_NS || d->ns < -MAX_NS)
