@@ -270,6 +270,7 @@ static struct err *filters_of(struct esagg_parser *p, struct esagg_spec *s, stru
                        ESAGG_MAX_FILTERS);
     s->filters = arena_array(a, struct esquery *, n + 1);
     s->filter_names = arena_array(a, struct slice, n + 1);
+    s->n_filters = 0; /* a key that comes twice: what came first does not count */
     while (jsonval_next(&it, &name, &item)) {
         if (jsonval_kind(v) == JSONVAL_OBJECT)
             s->filter_names[s->n_filters] = arena_dup(a, name);

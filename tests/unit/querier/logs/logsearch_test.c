@@ -218,6 +218,20 @@ TEST(logsearch_aggregates)
         "\"doc_count\":20}]}}");
 }
 
+/* A key that comes twice: the later one counts. */
+TEST(logsearch_takes_filters_that_come_twice)
+{
+    struct buf aggs = {0};
+
+    buf_str(&aggs, "{\"f\":{\"filters\":{\"filters\":[");
+    for (int i = 0; i < 200; i++)
+        buf_printf(&aggs, "%s{\"term\":{\"i\":%d}}", i ? "," : "", i);
+    buf_str(&aggs, "],\"filters\":{\"a\":{\"term\":{\"i\":3}},\"b\":{\"term\":{\"i\":99}}}}}}");
+    check_aggs(buf_cstr(&aggs),
+               "{\"f\":{\"buckets\":{\"a\":{\"doc_count\":1},\"b\":{\"doc_count\":0}}}}");
+    buf_done(&aggs);
+}
+
 TEST(logsearch_refuses_too_many_buckets)
 {
     struct logtable *t = table_new();
