@@ -365,6 +365,11 @@ struct err *logsearch_run(struct logsearch *s, struct logsource *source, struct 
     return e;
 }
 
+struct err *logsearch_look(const struct logsearch *s)
+{
+    return logquery_run_look(&(struct logquery_run){.q = &s->limits, .arena = s->arena});
+}
+
 void logsearch_done(struct logsearch *s)
 {
     for (size_t i = 0; i < s->n_kept; i++) {

@@ -37,12 +37,13 @@ struct searched {
     struct jsonval_doc *json;
 };
 
-static void search(struct searched *x, struct logtable *t, const char *body)
+static void search_within(struct searched *x, struct logtable *t, const char *body,
+                          size_t limit_bytes)
 {
     struct jsonval root;
 
     memset(x, 0, sizeof(*x));
-    x->arena = arena_new(0);
+    x->arena = arena_new(limit_bytes);
     esbody_init(&x->body, x->arena, T0);
     CHECK_OK(jsonval_parse(slice_cstr(body), 64, &x->json, &root));
     CHECK_OK(esbody_parse(&x->body, root));
@@ -51,6 +52,11 @@ static void search(struct searched *x, struct logtable *t, const char *body)
     x->s = (struct logsearch){
         .body = &x->body, .plan = &x->plan, .limits = {.start_ns = 0, .end_ns = 2 * T0}};
     CHECK_OK(logsearch_run(&x->s, logtable_source(t), x->arena));
+}
+
+static void search(struct searched *x, struct logtable *t, const char *body)
+{
+    search_within(x, t, body, 0);
 }
 
 static void searched_done(struct searched *x)
@@ -232,6 +238,84 @@ TEST(logsearch_takes_filters_that_come_twice)
     buf_done(&aggs);
 }
 
+TEST(logsearch_prints_large_numbers_to_sort_by_as_they_are)
+{
+    struct logtable *t = logtable_new();
+    struct label app = {SLICE("app"), SLICE("a")};
+    struct searched x;
+    struct buf b = {0};
+
+    for (int i = 0; i < 3; i++) {
+        char line[64];
+
+        snprintf(line, sizeof(line), "{\"id\":%llu}", 18446744073709551613ull + (unsigned)i);
+        logtable_add(t, (struct labels){&app, 1},
+                     &(struct logsource_entry){.ts_ns = T0 + i, .line = slice_cstr(line)});
+    }
+    search(&x, t, "{\"sort\":[\"id\"]}");
+    put_hits(&x, "\"sort\":[", "]", &b);
+    CHECK_SLICE(buf_slice(&b), "18446744073709551613,18446744073709551614,18446744073709551615");
+    searched_done(&x);
+    buf_reset(&b);
+    search(&x, t, "{\"sort\":[\"id\"],\"search_after\":[18446744073709551614]}");
+    put_hits(&x, "\"sort\":[", "]", &b);
+    CHECK_SLICE(buf_slice(&b), "18446744073709551615");
+    searched_done(&x);
+    buf_done(&b);
+    logtable_free(t);
+}
+
+TEST(logsearch_stops_printing_at_its_deadline)
+{
+    struct logtable *t = table_new();
+    struct searched x;
+
+    search(&x, t, "{}");
+    CHECK_OK(logsearch_look(&x.s));
+    x.s.limits.deadline_mono_ms = 1;
+    CHECK_ERR(logsearch_look(&x.s), ERR_TIMEOUT, "timed out");
+    searched_done(&x);
+    logtable_free(t);
+}
+
+static struct err *parse_body(size_t limit_bytes, const struct buf *text)
+{
+    struct arena *a = arena_new(limit_bytes);
+    struct jsonval_doc *doc;
+    struct jsonval root;
+    struct esbody body;
+    struct err *e;
+
+    esbody_init(&body, a, T0);
+    CHECK_OK(jsonval_parse(buf_slice(text), 64, &doc, &root));
+    e = esbody_parse(&body, root);
+    CHECK(arena_used(a) < 2 * limit_bytes);
+    esbody_done(&body);
+    jsonval_free(doc);
+    arena_free(a);
+    return e;
+}
+
+TEST(logsearch_bounds_what_a_body_takes)
+{
+    struct buf b = {0};
+
+    buf_byte(&b, '{');
+    for (int i = 0; i < 10000; i++)
+        buf_printf(&b, "%s\"_source\":\"a\"", i ? "," : "");
+    buf_byte(&b, '}');
+    CHECK_ERR(parse_body(1 << 20, &b), ERR_LIMIT, "memory");
+    buf_reset(&b);
+    buf_str(&b, "{\"fields\":[\"");
+    buf_fill(&b, '*', ESQUERY_MAX_FIELD + 1);
+    buf_str(&b, "\"]}");
+    CHECK_ERR(parse_body(1 << 20, &b), ERR_LIMIT, "a name has");
+    buf_reset(&b);
+    buf_str(&b, "{\"fields\":[{\"format\":\"epoch_millis\"}]}");
+    CHECK_ERR(parse_body(1 << 20, &b), ERR_INVALID, "a name has");
+    buf_done(&b);
+}
+
 TEST(logsearch_refuses_too_many_buckets)
 {
     struct logtable *t = table_new();
@@ -243,6 +327,24 @@ TEST(logsearch_refuses_too_many_buckets)
            "interval\":"
            "\"1ms\",\"extended_bounds\":{\"min\":0,\"max\":1}}}}}");
     CHECK_ERR(esagg_run_json(x.s.aggs, &out, false), ERR_LIMIT, "too many buckets");
+    searched_done(&x);
+    buf_done(&out);
+    logtable_free(t);
+}
+
+/* Empty buckets are made while the answer is printed. */
+TEST(logsearch_bounds_the_memory_of_empty_buckets)
+{
+    struct logtable *t = table_new();
+    struct buf out = {0};
+    struct searched x;
+
+    search_within(&x, t,
+                  "{\"size\":0,\"aggs\":{\"h\":{\"histogram\":{\"field\":\"i\",\"interval\":1,"
+                  "\"extended_bounds\":{\"min\":0,\"max\":60000}}}}}",
+                  4 << 20);
+    CHECK_ERR(esagg_run_json(x.s.aggs, &out, false), ERR_LIMIT, "memory");
+    CHECK(arena_used(x.arena) < 8 << 20);
     searched_done(&x);
     buf_done(&out);
     logtable_free(t);
