@@ -226,6 +226,10 @@ static struct err *read_stream(struct searching *x, struct logsource_set *set)
         esdoc_line(&x->doc, &entry);
         if (esmatch_keeps(x->s->body->query, &x->doc))
             take(x);
+        if ((e = x->doc.err)) {
+            x->doc.err = NULL;
+            return e;
+        }
     }
     return NULL;
 }
@@ -335,6 +339,11 @@ static void finish(struct searching *x)
     x->n = 0;
 }
 
+static struct err *look(void *arg)
+{
+    return logquery_run_look(arg);
+}
+
 struct err *logsearch_run(struct logsearch *s, struct logsource *source, struct arena *a)
 {
     struct searching x = {
@@ -350,6 +359,8 @@ struct err *logsearch_run(struct logsearch *s, struct logsource *source, struct 
         s->aggs = esagg_run_new(a, &s->body->aggs);
     x.tmp = arena_child(a, 0);
     esdoc_init(&x.doc, a);
+    x.doc.look = look;
+    x.doc.look_arg = &x.run;
     set_direction(&x);
     narrow(&x);
     for (size_t i = 0; i < s->plan->n_selects && !e && !s->plan->is_nothing; i++)

@@ -40,6 +40,7 @@ void esdoc_done(struct esdoc *d)
 {
     forget_line(d);
     buf_done(&d->text);
+    err_free(d->err);
     arena_free(d->tmp);
 }
 

@@ -110,7 +110,7 @@ bool esquery_is_text(struct slice field)
     return !field.len || slice_eq_cstr(field, ESQUERY_MESSAGE);
 }
 
-static struct slice lower(struct arena *a, struct slice s)
+struct slice esquery_lower(struct arena *a, struct slice s)
 {
     uint8_t *out = arena_alloc(a, s.len + 1);
 
@@ -121,7 +121,7 @@ static struct slice lower(struct arena *a, struct slice s)
 
 void esquery_set_words(struct esquery_parser *p, struct esquery *q, struct slice text)
 {
-    struct slice low = lower(p->arena, text), rest = low, word;
+    struct slice low = esquery_lower(p->arena, text), rest = low, word;
     struct slice *words;
     size_t n = 0;
 
@@ -142,8 +142,9 @@ struct err *esquery_set_pattern(struct esquery_parser *p, struct esquery *q, str
 {
     if (pattern.len > ESQUERY_MAX_PATTERN)
         return err_new(ERR_LIMIT, "a pattern is longer than %d bytes", ESQUERY_MAX_PATTERN);
-    q->literal.text = esquery_is_text(q->field) || q->ignores_case ? lower(p->arena, pattern)
-                                                                   : arena_dup(p->arena, pattern);
+    q->literal.text = esquery_is_text(q->field) || q->ignores_case
+                          ? esquery_lower(p->arena, pattern)
+                          : arena_dup(p->arena, pattern);
     return NULL;
 }
 

@@ -193,6 +193,51 @@ static struct err *parse_dsl(struct fixture *f, const char *query, struct esquer
     return e;
 }
 
+TEST(esmatch_finds_terms_of_text_in_any_case)
+{
+    static const char *const yes[] = {"{\"terms\":{\"message\":[\"zz\",\"RESET\",\"aa\"]}}",
+                                      "{\"terms\":{\"message\":[\"Peer\",\"peerless\",\"pee\"]}}",
+                                      "{\"terms\":{\"user.name\":[\"Ann\"]}}", NULL};
+    static const char *const no[] = {"{\"terms\":{\"message\":[\"rese\",\"resets\",\"\"]}}",
+                                     "{\"terms\":{\"message\":[]}}",
+                                     "{\"terms\":{\"user.name\":[\"ann\",\"ANN\"]}}", NULL};
+
+    check_all(JSON_LINE, yes, true);
+    check_all(JSON_LINE, no, false);
+}
+
+static struct err *look_thrice(void *arg)
+{
+    return ++*(int *)arg < 3 ? NULL : err_new(ERR_CANCELED, "enough");
+}
+
+/* A query of thousands of patterns over one long line ends soon after it is told to. */
+TEST(esmatch_looks_up_from_long_work)
+{
+    struct buf line = {0}, query = {0};
+    struct esquery *q;
+    struct fixture f;
+    int looks = 0;
+
+    buf_fill(&line, 'a', 100000);
+    buf_str(&query, "{\"bool\":{\"should\":[");
+    for (int i = 0; i < 4000; i++)
+        buf_printf(&query, "%s{\"wildcard\":{\"message\":\"%d*a*a*a*b\"}}", i ? "," : "", i);
+    buf_str(&query, "]}}");
+    fixture_init(&f);
+    set_line(&f, buf_cstr(&line));
+    CHECK_OK(parse_dsl(&f, buf_cstr(&query), &q));
+    CHECK(!esmatch_keeps(q, &f.doc) && !f.doc.err);
+    f.doc.look = look_thrice;
+    f.doc.look_arg = &looks;
+    CHECK(!esmatch_keeps(q, &f.doc));
+    CHECK_INT(looks, 3);
+    CHECK(err_is(f.doc.err, ERR_CANCELED));
+    fixture_done(&f);
+    buf_done(&line);
+    buf_done(&query);
+}
+
 TEST(esquery_refuses_what_would_change_the_answer)
 {
     static const char *const queries[] = {
@@ -209,7 +254,7 @@ TEST(esquery_refuses_what_would_change_the_answer)
     }
 }
 
-/* "a\\u0000.*" is no regexp of a alone. */
+/* "a\u0000.*" is no regexp of a alone. */
 TEST(esquery_takes_regexps_with_zeros)
 {
     struct esquery *q;
