@@ -317,6 +317,13 @@ static bool is_in(int v, int low, int high)
     return v < 0 || (v >= low && v <= high);
 }
 
+/* The date is beyond what is told apart. */
+static bool set_beyond(bool is_past, const struct esdate_opts *o, struct esdate *ret)
+{
+    *ret = (struct esdate){is_past ? -MAX_NS + 1 : MAX_NS - 1, 1};
+    return o->saturates;
+}
+
 static bool date_of(const struct parts *p, const struct esdate_opts *o, struct esdate *ret)
 {
     bool up = o->rounds_up;
@@ -332,14 +339,16 @@ static bool date_of(const struct parts *p, const struct esdate_opts *o, struct e
                          p->minute < 0 ? (up ? 59 : 0) : p->minute,
                          p->second < 0 ? (up ? 59 : 0) : p->second) -
              p->offset_s;
-    if (__builtin_mul_overflow(unix_s, NS_PER_S, &ns))
-        return false;
+    if (unix_s <= -MAX_NS / NS_PER_S || unix_s >= MAX_NS / NS_PER_S)
+        return set_beyond(unix_s < 0, o, ret);
+    ns = unix_s * NS_PER_S;
     ns += p->digits ? p->fraction_ns : up ? NS_PER_S - ESDATE_MS : 0;
     *ret = (struct esdate){ns, p->digits > 3 ? 1 : ESDATE_MS};
-    return ns > -MAX_NS && ns < MAX_NS;
+    return true;
 }
 
-static bool epoch_of(struct slice s, int64_t unit_ns, struct esdate *ret)
+static bool epoch_of(struct slice s, int64_t unit_ns, const struct esdate_opts *o,
+                     struct esdate *ret)
 {
     struct slice whole = s, fraction = SLICE_EMPTY;
     struct parts p = no_parts();
@@ -352,9 +361,11 @@ static bool epoch_of(struct slice s, int64_t unit_ns, struct esdate *ret)
         if (!take_fraction(&fraction, 9, &p) || fraction.len)
             return false;
     }
-    if (!slice_to_i64(whole, &v) || __builtin_mul_overflow(v, unit_ns, &ret->ns) ||
-        ret->ns <= -MAX_NS || ret->ns >= MAX_NS)
+    if (!slice_to_i64(whole, &v))
         return false;
+    if (v <= -MAX_NS / unit_ns || v >= MAX_NS / unit_ns)
+        return set_beyond(v < 0, o, ret);
+    ret->ns = v * unit_ns;
     ret->ns += p.fraction_ns / (NS_PER_S / unit_ns);
     ret->unit_ns = p.fraction_ns ? 1 : ESDATE_MS;
     return true;
@@ -383,9 +394,9 @@ static bool parse_as(struct slice s, struct slice f, const struct esdate_opts *o
     struct parts p;
 
     if (slice_eq_cstr(f, "epoch_millis"))
-        return epoch_of(s, ESDATE_MS, ret);
+        return epoch_of(s, ESDATE_MS, o, ret);
     if (slice_eq_cstr(f, "epoch_second"))
-        return epoch_of(s, NS_PER_S, ret);
+        return epoch_of(s, NS_PER_S, o, ret);
     return (is_iso_name(f) ? parse_iso(s, &p) : parse_pattern(f, s, &p)) && date_of(&p, o, ret);
 }
 

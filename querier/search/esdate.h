@@ -24,6 +24,8 @@ struct esdate_opts {
     const struct gozone *zone; /* of dates that name none, and of maths; NULL: UTC */
     struct slice format;       /* empty: strict_date_optional_time||epoch_millis */
     bool rounds_up;
+    bool
+        saturates; /* a date beyond what nanoseconds reach (1823 to 2116) is the last one within: of bounds */
 };
 struct esdate {
     int64_t ns;
