@@ -110,6 +110,21 @@ TEST(traceql_cmp_orders_all_floats)
         }
 }
 
+TEST(traceql_prints_kinds_that_have_no_name)
+{
+    const int64_t kinds[] = {5, 200, -1};
+    struct buf b = {0};
+
+    for (size_t i = 0; i < ORR_COUNT(kinds); i++) {
+        struct traceql_static v = {TRACEQL_SPAN_KIND, {.i = kinds[i]}};
+
+        buf_str(&b, i ? " " : "");
+        traceql_print_static(&b, &v);
+    }
+    CHECK_SLICE(buf_slice(&b), "consumer kind(200) kind(-1)");
+    buf_done(&b);
+}
+
 TEST(traceql_bounds)
 {
     struct buf b = {0};
