@@ -13,7 +13,6 @@ struct searching {
     struct esdoc doc;
     struct logsearch_hit **heap; /* the last one first */
     size_t n, cap, limit;
-    size_t charged;
     struct buf bytes;
     struct arena *tmp; /* values of the document looked at */
     bool is_by_time, is_forward;
@@ -101,7 +100,6 @@ static bool is_enough(const struct searching *x, int64_t ts_ns)
 static void charge(struct searching *x, int64_t bytes)
 {
     arena_charge(x->run.arena, bytes);
-    x->charged += (size_t)bytes;
 }
 
 static void put_labels(struct buf *out, struct labels ls)
