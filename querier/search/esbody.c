@@ -476,9 +476,12 @@ struct err *esbody_param(struct esbody *b, struct slice name, struct slice value
         return url_names(b, value, &b->source.includes, &b->source.n_includes);
     } else if (slice_eq_cstr(name, "_source_excludes")) {
         return url_names(b, value, &b->source.excludes, &b->source.n_excludes);
-    } else if (slice_eq_cstr(name, "scroll") || slice_eq_cstr(name, "terminate_after")) {
+    } else if (slice_eq_cstr(name, "scroll") || slice_eq_cstr(name, "terminate_after") ||
+               slice_eq_cstr(name, "min_score") || slice_eq_cstr(name, "source")) {
         return err_new(ERR_UNSUPPORTED, "[%.*s] is not supported%s", SLICE_ARG(name),
-                       slice_eq_cstr(name, "scroll") ? "; use search_after" : "");
+                       slice_eq_cstr(name, "scroll")   ? "; use search_after"
+                       : slice_eq_cstr(name, "source") ? "; send the search as the body"
+                                                       : "");
     } else {
         *ret_is_known = false;
     }

@@ -349,3 +349,21 @@ TEST(logsearch_bounds_the_memory_of_empty_buckets)
     buf_done(&out);
     logtable_free(t);
 }
+
+/* What would change the answer and is not done is not passed over. */
+TEST(logsearch_refuses_parameters)
+{
+    static const char *const names[] = {"source", "scroll", "terminate_after", "min_score"};
+    struct arena *a = arena_new(0);
+    struct esbody body;
+    bool is_known;
+
+    esbody_init(&body, a, T0);
+    for (size_t i = 0; i < ORR_COUNT(names); i++)
+        CHECK_ERR(esbody_param(&body, slice_cstr(names[i]), SLICE("1"), &is_known), ERR_UNSUPPORTED,
+                  names[i]);
+    CHECK_OK(esbody_param(&body, SLICE("pretty"), SLICE(""), &is_known));
+    CHECK(!is_known);
+    esbody_done(&body);
+    arena_free(a);
+}
