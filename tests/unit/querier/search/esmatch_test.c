@@ -367,6 +367,8 @@ static void random_doc(struct rng *r, struct random_doc *d)
             continue;
         if (!is_json)
             buf_printf(&d->line, " %s=%.*s", names[i], SLICE_ARG(word));
+        else if (slice_eq_cstr(word, "12345678") && !rng_below(r, 3))
+            buf_printf(&d->line, ",\"%s\":1.2345678E7", names[i]);
         else if (esliteral_number(word, &number) && rng_below(r, 2))
             buf_printf(&d->line, rng_below(r, 2) ? ",\"%s\":%.*s" : ",\"%s\":%.*s.0", names[i],
                        SLICE_ARG(word));
@@ -377,10 +379,11 @@ static void random_doc(struct rng *r, struct random_doc *d)
 }
 
 /* A document that is kept is in exactly one select, and has its needles. */
-static void check_plan(struct fixture *f, const struct esquery *q, const struct random_doc *docs,
-                       size_t n, const char *text)
+static size_t check_plan(struct fixture *f, const struct esquery *q, const struct random_doc *docs,
+                         size_t n, const char *text)
 {
     struct esplan plan;
+    size_t n_kept = 0;
 
     CHECK_OK(esplan_make(f->arena, q, NULL, 0, &plan));
     for (size_t i = 0; i < n; i++) {
@@ -396,10 +399,14 @@ static void check_plan(struct fixture *f, const struct esquery *q, const struct 
             in += has;
             fits += has && line_holds(&plan.selects[k].logs, entry.line);
         }
-        if (esmatch_keeps(q, &f->doc) && (in != 1 || fits != 1 || plan.is_nothing))
+        if (!esmatch_keeps(q, &f->doc))
+            continue;
+        n_kept++;
+        if (in != 1 || fits != 1 || plan.is_nothing)
             test_fail(__FILE__, __LINE__, "%s: the plan misses %.*s", text, SLICE_ARG(entry.line));
     }
     esplan_done(&plan);
+    return n_kept;
 }
 
 TEST(esplan_misses_no_document)
@@ -407,6 +414,7 @@ TEST(esplan_misses_no_document)
     struct random_doc docs[60] = {{.n_labels = 0}};
     struct rng r;
     struct buf text = {0};
+    size_t n_kept = 0;
 
     rng_seed(&r, 7);
     for (size_t i = 0; i < ORR_COUNT(docs); i++)
@@ -420,9 +428,86 @@ TEST(esplan_misses_no_document)
         random_query(&r, &text, 3);
         fixture_init(&f);
         CHECK_OK(lucene_parse(&f.parser, buf_slice(&text), &o, &q));
-        check_plan(&f, q, docs, ORR_COUNT(docs), buf_cstr(&text));
+        n_kept += check_plan(&f, q, docs, ORR_COUNT(docs), buf_cstr(&text));
         fixture_done(&f);
     }
+    CHECK(n_kept > 10000); /* the queries ask for something */
+    for (size_t i = 0; i < ORR_COUNT(docs); i++)
+        buf_done(&docs[i].line);
+    buf_done(&text);
+}
+
+/* A query of the DSL: leaves of many kinds, joined. */
+static void random_dsl(struct rng *r, struct buf *b, int depth)
+{
+    static const char *const kinds[] = {"term",   "match",    "match_phrase", "match_phrase_prefix",
+                                        "prefix", "wildcard", "terms",        "exists"};
+    static const char *const joins[] = {"must", "filter", "should", "must_not"};
+    static const char *const fields[] = {"app",     "user_id",     "level",       "k.v",
+                                         "message", "app.keyword", "k.v.keyword", "_index"};
+    size_t kind = rng_below(r, ORR_COUNT(kinds));
+    struct slice word = pick_word(r);
+    char value[64];
+
+    if (depth && rng_below(r, 3)) {
+        buf_str(b, "{\"bool\":{");
+        for (size_t i = 0; i < 2; i++) {
+            buf_printf(b, "%s\"%s\":[", i ? "," : "", joins[rng_below(r, 4)]);
+            for (size_t k = 0, n = rng_below(r, 3); k <= n; k++) {
+                buf_str(b, k ? "," : "");
+                random_dsl(r, b, depth - 1);
+            }
+            buf_byte(b, ']');
+        }
+        if (rng_below(r, 3) == 0)
+            buf_printf(b, ",\"minimum_should_match\":%d", (int)rng_below(r, 3));
+        buf_str(b, "}}");
+        return;
+    }
+    snprintf(value, sizeof(value), "\"%.*s\"", SLICE_ARG(word));
+    if (kind == 5) {
+        bool is_front = rng_below(r, 2);
+
+        snprintf(value, sizeof(value), "\"%s%.*s%s\"", is_front ? "*" : "", SLICE_ARG(word),
+                 is_front ? "" : "*");
+    } else if (kind != 6 && kind != 7 && !rng_below(r, 4)) {
+        snprintf(value, sizeof(value), "\"%.*s %s\"", SLICE_ARG(word), "bb");
+    } else if (kind == 4 && word.len > 2) {
+        snprintf(value, sizeof(value), "\"%.*s\"", SLICE_ARG(slice_sub(word, 0, word.len - 1)));
+    } else if (kind == 6) {
+        struct slice other = pick_word(r);
+
+        snprintf(value, sizeof(value), "[\"%.*s\",\"%.*s\"]", SLICE_ARG(word), SLICE_ARG(other));
+    }
+    if (kind == 7)
+        buf_printf(b, "{\"exists\":{\"field\":\"%s\"}}", fields[rng_below(r, ORR_COUNT(fields))]);
+    else
+        buf_printf(b, "{\"%s\":{\"%s\":%s}}", kinds[kind], fields[rng_below(r, ORR_COUNT(fields))],
+                   value);
+}
+
+TEST(esplan_misses_no_document_of_the_dsl)
+{
+    struct random_doc docs[60] = {{.n_labels = 0}};
+    struct rng r;
+    struct buf text = {0};
+    size_t n_kept = 0;
+
+    rng_seed(&r, 11);
+    for (size_t i = 0; i < ORR_COUNT(docs); i++)
+        random_doc(&r, &docs[i]);
+    for (int round = 0; round < 3000; round++) {
+        struct esquery *q;
+        struct fixture f;
+
+        buf_reset(&text);
+        random_dsl(&r, &text, 2);
+        fixture_init(&f);
+        CHECK_OK(parse_dsl(&f, buf_cstr(&text), &q));
+        n_kept += check_plan(&f, q, docs, ORR_COUNT(docs), buf_cstr(&text));
+        fixture_done(&f);
+    }
+    CHECK(n_kept > 10000); /* the queries ask for something */
     for (size_t i = 0; i < ORR_COUNT(docs); i++)
         buf_done(&docs[i].line);
     buf_done(&text);
