@@ -316,6 +316,37 @@ TEST(logsearch_bounds_what_a_body_takes)
     buf_done(&b);
 }
 
+/* The last date that there is, and the next bucket behind it: no time may overflow, or there is no end. */
+TEST(logsearch_makes_buckets_at_the_end_of_time)
+{
+    /* 200000 days are a negative number of nanoseconds in 64 bits */
+    static const char *const none[] = {"14000d", "200000d", "1micros", "0d", "1"};
+    struct logtable *t = logtable_new();
+    struct label app = {SLICE("app"), SLICE("a")};
+    struct buf b = {0};
+    struct searched x;
+
+    logtable_add(t, (struct labels){&app, 1},
+                 &(struct logsource_entry){.ts_ns = T0, .line = SLICE("{\"d\":4611686018000}")});
+    search(&x, t,
+           "{\"aggs\":{\"h\":{\"date_histogram\":{\"field\":\"d\",\"fixed_interval\":\"13000d\","
+           "\"offset\":\"-13000d\",\"format\":\"yyyy\"}}}}");
+    CHECK_OK(esagg_run_json(x.s.aggs, &b, false));
+    CHECK_SLICE(buf_slice(&b), "{\"h\":{\"buckets\":[{\"key_as_string\":\"2112\",\"key\":"
+                               "4492800000000,\"doc_count\":1}]}}");
+    searched_done(&x);
+    for (size_t i = 0; i < ORR_COUNT(none); i++) {
+        buf_reset(&b);
+        buf_printf(
+            &b,
+            "{\"aggs\":{\"h\":{\"date_histogram\":{\"field\":\"d\",\"fixed_interval\":\"%s\"}}}}",
+            none[i]);
+        CHECK_ERR(parse_body(1 << 20, &b), ERR_INVALID, "the interval is none");
+    }
+    buf_done(&b);
+    logtable_free(t);
+}
+
 TEST(logsearch_refuses_too_many_buckets)
 {
     struct logtable *t = table_new();
