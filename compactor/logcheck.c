@@ -30,6 +30,7 @@ struct frame_walk {
     struct seen *seen;    /* by stream */
     struct arena *page;   /* of the page at hand */
     bool is_deep;         /* texts, too, whatever the checksums say */
+    int64_t min_ns, max_ns;
     uint32_t last_stream; /* of the entry before */
     int64_t last_ns;
 };
@@ -132,8 +133,8 @@ static struct err *check_page(struct frame_walk *w, uint32_t i)
     if (min_ns != at.min_ns || max_ns != at.max_ns || min_ns != logpage_min_ns(p) ||
         max_ns != logpage_max_ns(p))
         return wrong("a page has other times than the frame says");
-    w->found->min_t = ORR_MIN(w->found->min_t, min_ns);
-    w->found->max_t = ORR_MAX(w->found->max_t, max_ns);
+    w->min_ns = ORR_MIN(w->min_ns, min_ns);
+    w->max_ns = ORR_MAX(w->max_ns, max_ns);
     for (size_t k = 0; k < n && !e; k++)
         e = check_run(w, i, &runs[k], times);
     w->found->samples += at.entries;
@@ -162,7 +163,11 @@ static struct err *check_seen(const struct frame_walk *w)
 static struct err *check_frame(const struct logframe *f, struct slice tenant, struct ulid segment,
                                bool is_deep, struct segcheck *found)
 {
-    struct frame_walk w = {.frame = f, .found = found, .is_deep = is_deep};
+    struct frame_walk w = {.frame = f,
+                           .found = found,
+                           .is_deep = is_deep,
+                           .min_ns = INT64_MAX,
+                           .max_ns = INT64_MIN};
     uint64_t before = found->samples;
     struct err *e;
 
@@ -180,6 +185,11 @@ static struct err *check_frame(const struct logframe *f, struct slice tenant, st
         e = check_seen(&w);
     if (!e && found->samples - before != f->head.entries)
         e = wrong("it has another number of entries than it says");
+    /* a merge goes by them when it opens many at once */
+    if (!e && (w.min_ns != f->head.min_ns || w.max_ns != f->head.max_ns))
+        e = wrong("it has other times than it says");
+    found->min_t = ORR_MIN(found->min_t, w.min_ns);
+    found->max_t = ORR_MAX(found->max_t, w.max_ns);
     arena_free(w.page);
     mem_free(w.seen);
     return e;

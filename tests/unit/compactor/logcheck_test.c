@@ -114,6 +114,8 @@ enum lie {
     LIE_PAGE_ENTRIES,
     LIE_PAGE_TIMES,
     LIE_ENTRIES,
+    LIE_FIRST_TIME,
+    LIE_LAST_TIME,
     LIE_MISSING_LABELS,
     LIE_MORE_LABELS,
     LIE_TEXTS,
@@ -136,6 +138,8 @@ static void make_lie(struct logseg_frame *fr, const struct fixture *f, enum lie 
     fr->pages.ptr[0].entries += lie == LIE_PAGE_ENTRIES;
     fr->pages.ptr[0].max_ns -= lie == LIE_PAGE_TIMES;
     fr->head.entries += lie == LIE_ENTRIES;
+    fr->head.min_ns += lie == LIE_FIRST_TIME;
+    fr->head.max_ns += lie == LIE_LAST_TIME;
     if (lie == LIE_MISSING_LABELS)
         buf_reset(&fr->labels);
     if (lie == LIE_MORE_LABELS)
@@ -155,6 +159,8 @@ TEST(logcheck_finds_what_contradicts_itself)
         "than the frame says",
         "than the frame",
         "than it says",
+        "other times than it says",
+        "other times than it says",
         "cut off",
         "more labels",
         "",
