@@ -27,9 +27,9 @@ struct seen { /* of a stream, so far */
 struct frame_walk {
     const struct logframe *frame;
     struct segcheck *found;
-    struct seen *seen;    /* by stream */
-    struct arena *page;   /* of the page at hand */
-    bool is_deep;         /* texts, too, whatever the checksums say */
+    struct seen *seen;  /* by stream */
+    struct arena *page; /* of the page at hand */
+    bool is_deep;       /* texts, too, whatever the checksums say */
     int64_t min_ns, max_ns;
     uint32_t last_stream; /* of the entry before */
     int64_t last_ns;
@@ -163,11 +163,8 @@ static struct err *check_seen(const struct frame_walk *w)
 static struct err *check_frame(const struct logframe *f, struct slice tenant, struct ulid segment,
                                bool is_deep, struct segcheck *found)
 {
-    struct frame_walk w = {.frame = f,
-                           .found = found,
-                           .is_deep = is_deep,
-                           .min_ns = INT64_MAX,
-                           .max_ns = INT64_MIN};
+    struct frame_walk w = {
+        .frame = f, .found = found, .is_deep = is_deep, .min_ns = INT64_MAX, .max_ns = INT64_MIN};
     uint64_t before = found->samples;
     struct err *e;
 
@@ -304,13 +301,14 @@ static struct err *find_line(struct logblock_set *set, struct linetombs *tombs, 
 }
 
 static struct err *search(struct logblock *b, struct arena *a, const struct tombstone *t,
-                          struct linetombs *tombs, bool *ret)
+                          struct linetombs *tombs, const atomic_bool *stop, bool *ret)
 {
     struct slice needles[MAX_NEEDLES];
     struct logblock_query q = {.matchers = t->matchers,
                                .from_ns = logblock_ns(t->min_ms),
                                .to_ns = logblock_end_ns(t->max_ms),
-                               .needles = needles};
+                               .needles = needles,
+                               .stop = stop};
     struct logblock_set *set;
     struct err *e = linetombs_needles(tombs, 0, a, needles, MAX_NEEDLES, &q.n_needles);
 
@@ -320,7 +318,8 @@ static struct err *search(struct logblock *b, struct arena *a, const struct tomb
     return err_first(e, logblock_set_close(set));
 }
 
-struct err *logcheck_holds(struct block_reader *streams, const struct tombstone *t, bool *ret)
+struct err *logcheck_holds(struct block_reader *streams, const struct tombstone *t,
+                           const atomic_bool *stop, bool *ret)
 {
     struct tombstone_list *one = tombstone_list_new(SLICE_EMPTY);
     struct arena *a = arena_new(0);
@@ -332,7 +331,7 @@ struct err *logcheck_holds(struct block_reader *streams, const struct tombstone 
     if (!e)
         tombs = linetombs_new(a, one, NULL, logblock_ns(t->min_ms), logblock_end_ns(t->max_ms));
     if (tombs && !(e = logblock_open(streams, &b)))
-        e = search(b, a, t, tombs, ret);
+        e = search(b, a, t, tombs, stop, ret);
     logblock_close(b);
     linetombs_free(tombs);
     tombstone_list_unref(one);

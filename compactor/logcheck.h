@@ -34,9 +34,10 @@ ORR_CHECKED struct err *logcheck_open_block(struct block_reader *streams, struct
                                             struct segcheck *ret_found);
 /* Decodes all of a segment. ERR_CORRUPT. */
 ORR_CHECKED struct err *logcheck_deep(const struct logcheck *c);
-/* Whether a block has lines that t deletes. streams as above. */
+/* Whether a block has lines that t deletes. streams as above. *stop (may be NULL): ERR_CANCELED. ERR_CORRUPT: the block's bytes are
+ * wrong; another code: they could not be read, or t not be understood. */
 ORR_CHECKED struct err *logcheck_holds(struct block_reader *streams, const struct tombstone *t,
-                                       bool *ret);
+                                       const atomic_bool *stop, bool *ret);
 void logcheck_close(struct logcheck *c); /* NULL is allowed */
 
 /* What logblock_merge() is given: so many sources, which read from c. ret has room for them. */
