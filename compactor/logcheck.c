@@ -110,6 +110,24 @@ static struct err *check_texts(struct frame_walk *w, struct logpage *p)
     return e ? e : logpage_meta(p, NULL, 0, n, meta);
 }
 
+/* What a block makes of a page that it takes over as it is (logblock_merge()). */
+static struct err *check_taken(const struct logframe *f, uint32_t i, bool is_alone)
+{
+    struct logframe_page at = logframe_page_at(f, i);
+    struct logfilter_bits bits;
+    struct buf moved = {0};
+    struct err *e;
+
+    if (!at.filter_bytes)
+        return NULL;
+    if (!logfilter_bits_read(at.filter_class, logframe_filter_bytes(f, i), &bits))
+        return wrong("the filter of a page");
+    logfilter_bits_done(&bits);
+    e = is_alone ? logpage_renumber(logframe_page_bytes(f, i), 0, &moved) : NULL;
+    buf_done(&moved);
+    return e;
+}
+
 static struct err *check_page(struct frame_walk *w, uint32_t i)
 {
     struct logframe_page at = logframe_page_at(w->frame, i);
@@ -142,7 +160,11 @@ static struct err *check_page(struct frame_walk *w, uint32_t i)
         return e;
     if (at.has_crc && !logframe_page_is_whole(w->frame, i))
         return wrong("checksum of a page");
-    return at.has_crc && !w->is_deep ? NULL : check_texts(w, p);
+    if (at.has_crc && !w->is_deep)
+        return NULL;
+    return (e = check_texts(w, p))
+               ? e
+               : check_taken(w->frame, i, n && runs[0].stream == runs[n - 1].stream);
 }
 
 /* What was seen of each is what it says: who reads it asks all of its pages for it. */

@@ -10,7 +10,7 @@
  *   block     logblock_verify(), and it is the one that was asked for
  *
  * An ingester that wrote nonsense, with a checksum, is found out by the merge: it fails with ERR_CORRUPT, and logcheck_deep() tells
- * whose fault that is.
+ * whose fault that is: it decodes texts, and looks at filters of pages, and at pages as they would be taken over.
  *
  * Reads all of it, one page at a time in memory. Blocking; owner: the calling thread.
  */

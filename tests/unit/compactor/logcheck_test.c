@@ -119,6 +119,7 @@ enum lie {
     LIE_MISSING_LABELS,
     LIE_MORE_LABELS,
     LIE_TEXTS,
+    LIE_FILTER,
     LIES
 };
 
@@ -146,6 +147,11 @@ static void make_lie(struct logseg_frame *fr, const struct fixture *f, enum lie 
         buf_lstr(&fr->labels, SLICE("x"));
     if (lie == LIE_TEXTS)
         fr->bytes.ptr[fr->pages.ptr[0].bytes - 3] ^= 1;
+    if (lie == LIE_FILTER) { /* of another length than its class */
+        buf_u64le(&fr->bytes, 0);
+        vec_last(&fr->pages).filter_bytes = 8;
+        vec_last(&fr->pages).filter_class = 3;
+    }
 }
 
 TEST(logcheck_finds_what_contradicts_itself)
@@ -164,6 +170,7 @@ TEST(logcheck_finds_what_contradicts_itself)
         "cut off",
         "more labels",
         "",
+        "filter",
     };
     struct fixture f;
 
@@ -175,9 +182,9 @@ TEST(logcheck_finds_what_contradicts_itself)
 
         make_lie(&fr, &f, (enum lie)lie);
         logseg_end(&fr, SLICE("t"), &b);
-        if (lie == LIE_TEXTS) /* the ingester's own nonsense: the checksum of the page is of it */
+        if (lie >= LIE_TEXTS) /* the ingester's own nonsense: the checksum of the page is of it */
             CHECK_OK(open_one(&b));
-        CHECK_ERR(lie == LIE_TEXTS ? open_deep(&b) : open_one(&b), ERR_CORRUPT, said[lie]);
+        CHECK_ERR(lie >= LIE_TEXTS ? open_deep(&b) : open_one(&b), ERR_CORRUPT, said[lie]);
         buf_done(&b);
     }
     fixture_done(&f);
