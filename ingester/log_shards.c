@@ -91,7 +91,8 @@ static void split(struct log_shards *s, struct log_batch *b, uint32_t stream, ui
     uint32_t first = atomic_fetch_add_explicit(&s->turn, pieces, memory_order_relaxed);
     size_t made = b->streams.len;
 
-    log_batch_split(b, stream, (bytes + pieces - 1) / pieces);
+    /* lines without bytes would each be a piece, with all its labels */
+    log_batch_split(b, stream, ORR_MAX((bytes + pieces - 1) / pieces, 1u));
     b->streams.ptr[stream].shard = first % shards;
     for (size_t i = made; i < b->streams.len; i++)
         b->streams.ptr[i].shard = (uint32_t)(first + 1 + (i - made)) % shards;

@@ -27,30 +27,52 @@ static bool is_plain(struct slice s)
     return true;
 }
 
-/* In double quotes YAML takes the escapes of JSON; what JSON leaves as it is and YAML does not take is DEL. */
+/*
+ * In double quotes YAML takes the escapes of JSON. What JSON leaves as it is and YAML does not take, or takes for the
+ * end of a line: DEL, U+0080 to U+009F, U+FEFF, U+FFFE and U+FFFF. How many bytes of such a one s begins with; 0: none.
+ */
+static size_t odd_rune(struct slice s, unsigned *ret)
+{
+    const uint8_t *p = s.ptr;
+
+    if (s.len >= 1 && p[0] == 0x7f) {
+        *ret = p[0];
+        return 1;
+    }
+    if (s.len >= 2 && p[0] == 0xc2 && p[1] <= 0x9f) {
+        *ret = p[1];
+        return 2;
+    }
+    if (s.len >= 3 && p[0] == 0xef &&
+        ((p[1] == 0xbb && p[2] == 0xbf) || (p[1] == 0xbf && p[2] >= 0xbe))) {
+        *ret = 0xf000u | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu);
+        return 3;
+    }
+    return 0;
+}
+
 static void put_text(struct buf *out, struct slice s)
 {
-    size_t from = out->len, n = 0;
+    struct buf json = {0};
+    struct slice left;
 
     if (is_plain(s)) {
         buf_slice_append(out, s);
         return;
     }
-    buf_json_str(out, s);
-    for (size_t i = from; i < out->len; i++)
-        n += out->ptr[i] == 0x7f;
-    if (n) {
-        struct buf quoted = {0};
+    buf_json_str(&json, s);
+    left = buf_slice(&json);
+    while (left.len) {
+        unsigned rune;
+        size_t n = odd_rune(left, &rune);
 
-        for (size_t i = from; i < out->len; i++)
-            if (out->ptr[i] == 0x7f)
-                buf_str(&quoted, "\\x7f");
-            else
-                buf_byte(&quoted, out->ptr[i]);
-        out->len = from;
-        buf_slice_append(out, buf_slice(&quoted));
-        buf_done(&quoted);
+        if (n)
+            buf_printf(out, "\\u%04x", rune);
+        else
+            buf_byte(out, left.ptr[0]);
+        left = slice_from(left, ORR_MAX(n, 1u));
     }
+    buf_done(&json);
 }
 
 static void put_key(struct buf *out, unsigned indent, const char *key)

@@ -244,6 +244,7 @@ void batch_reply_widest(struct slice *io_widest, uint64_t *io_values, struct sli
                         uint64_t values);
 /* u8 version 2, or 3 when a label is named (of log lines only); uvarint accepted; uvarint count of unknown, each as uvarint distance from the one
  * before (first: from 0); uvarint reasons * (u8 reason, uvarint count); uvarint refusals * (u8
- * reason, uvarint series, varint t_ms); version 3: lstr label, uvarint values. */
+ * reason, uvarint series, varint t_ms); version 3: lstr label, uvarint values. Doors of before do not read version 3: while they are
+ * upgraded, what a tenant sends over its limit of streams is answered there with 503 instead of 429. */
 void batch_reply_encode(struct buf *out, const struct batch_reply *r);
 ORR_CHECKED struct err *batch_reply_decode(struct slice bytes, struct batch_reply *ret);

@@ -87,7 +87,7 @@ bool loki_api_begin(struct http_request *r, struct slice *ret_tenant)
 struct err *loki_api_range(struct http_request *r, int64_t def_since_ns,
                            struct logremote_range *ret)
 {
-    int64_t now_ns = clock_wall_ms(&clock_system) * NS_PER_MS, since_ns;
+    int64_t now_ns = clock_wall_ns(&clock_system), since_ns;
     struct err *e;
 
     if ((e = loki_param_duration("since", http_param(r, "since"), def_since_ns, &since_ns)) ||

@@ -150,7 +150,7 @@ void loki_query_instant(struct http_request *r)
 
     if (!loki_api_begin(r, &tenant))
         return;
-    e = loki_param_time("time", http_param(r, "time"), clock_wall_ms(&clock_system) * NS_PER_MS,
+    e = loki_param_time("time", http_param(r, "time"), clock_wall_ns(&clock_system),
                         &p->range.start_ns);
     p->range.end_ns = p->range.start_ns;
     if (!e)

@@ -38,8 +38,8 @@ groups:
     query_offset: 0s
     labels: {team: infra}
     rules:
-      - record: app:errors:rate1m
-        expr: sum by (app) (rate({app=~".+"} |= "error" [1m]))
+      - record: app:errors:rate5m
+        expr: sum by (app) (rate({app=~".+"} |= "error" [5m]))
         labels: {from: lines}
 """
 
@@ -122,9 +122,9 @@ def send_lines(addr):
 
 
 def recorded_errors(addr):
-    r = query(addr, "app:errors:rate1m")["result"]
+    r = query(addr, "app:errors:rate5m")["result"]
     return r and [x["metric"] for x in r] == [
-        {"__name__": "app:errors:rate1m", "app": "web", "from": "lines", "team": "infra"}] and float(r[0]["value"][1]) > 0
+        {"__name__": "app:errors:rate5m", "app": "web", "from": "lines", "team": "infra"}] and float(r[0]["value"][1]) > 0
 
 
 def check_log_rules(addr):
@@ -136,8 +136,8 @@ def check_log_rules(addr):
       labels:
           team: infra
       rules:
-          - record: "app:errors:rate1m"
-            expr: "sum by (app) (rate({app=~\\".+\\"} |= \\"error\\" [1m]))"
+          - record: "app:errors:rate5m"
+            expr: "sum by (app) (rate({app=~\\".+\\"} |= \\"error\\" [5m]))"
             labels:
                 from: lines
 '''
@@ -172,7 +172,8 @@ def test_rules_over_log_lines(t):
     check(alert["labels"] == {"alertname": "ErrorsInLines", "app": "web", "msg": "boom", "severity": "page"}, f"{alert}")
     check(alert["annotations"]["summary"] == 'web logged "boom" 3 times', f"{alert}")
     check("/explore?left=%7B%22queries%22" in alert["generatorURL"], f"{alert}")
-    check(query(o.addr, 'ALERTS{alertname="ErrorsInLines",alertstate="firing"}')["result"], "no ALERTS")
+    # alertmanagers are told before ALERTS is written
+    wait_for("ALERTS", lambda: query(o.addr, 'ALERTS{alertname="ErrorsInLines",alertstate="firing"}')["result"], 30)
     groups = {g["name"]: g for g in api(o.addr, "/prometheus/api/v1/rules").json["data"]["groups"]}
     check("language" not in groups["test"] and groups["alerts"]["language"] == "logql", f"{groups}")
     check(groups["alerts"]["file"] == f"{TENANT}/logs/alerts.yml", f"{groups}")

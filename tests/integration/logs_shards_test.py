@@ -28,7 +28,7 @@ def test_a_fast_stream_is_shared_out(t):
     with open(overrides, "w", encoding="utf-8") as f:
         f.write(f"overrides: {{{TENANT}: {{shard_streams: {{enabled: true, desired_rate: 6KB}}, ingestion_rate_mb: 1000}},"
                 " off: {shard_streams: {enabled: false}, ingestion_rate_mb: 1000},"
-                " slow: {per_stream_rate_limit: 10KB, per_stream_rate_limit_burst: 30KB}}")
+                " slow: {per_stream_rate_limit: 1KB, per_stream_rate_limit_burst: 32KB}}")
     config = os.path.join(t.dir, "orrery.yaml")
     with open(config, "w", encoding="utf-8") as f:
         f.write(f"limits: {{overrides-file: {overrides}}}\ncompactor: {{poll-interval: 300ms, early-wait: 500ms, drop-delay: 500ms}}\n")
@@ -79,7 +79,7 @@ def test_a_fast_stream_is_shared_out(t):
         return push(ingesters[0], [({"app": app}, [(now_ns(), "y" * n)])], tenant="slow")
     check([slow("one", 15000).status for _ in range(2)] == [204, 204], "the burst")
     r = slow("one", 15000)
-    check(r.status == 429 and "per_stream_rate_limit of 10000 bytes per second" in r.text and '{app="one"' in r.text, f"{r.status} {r.text}")
+    check(r.status == 429 and "per_stream_rate_limit of 1000 bytes per second" in r.text and '{app="one"' in r.text, f"{r.status} {r.text}")
     check(slow("two", 15000).status == 204, "another stream")
     for a in ingesters:
         flush(a)

@@ -124,3 +124,22 @@ TEST(log_shards_count_streams_apart)
     }
     log_shards_free(s);
 }
+
+TEST(log_shards_do_not_cut_lines_without_bytes)
+{
+    struct clock_fake clock;
+    struct log_shards *s;
+    struct log_batch *b;
+    uint64_t shards = 0;
+
+    clock_fake_init(&clock, 1700000000ll * NS_PER_S);
+    s = log_shards_new(&clock.clock);
+    for (int i = 0; i < 60; i++)
+        (void)push_second(s, &clock, 400, 1000, 1000000, 12, &shards);
+    b = batch_of("web", 1000, 0, 1000000); /* of the fast stream, all empty, each of another time */
+    log_shards_split(s, b, 12, 1);
+    CHECK_INT(b->streams.len, 1);
+    CHECK_INT(b->streams.ptr[0].n, 1000);
+    log_batch_free(b);
+    log_shards_free(s);
+}

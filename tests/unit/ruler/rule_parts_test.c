@@ -201,6 +201,10 @@ TEST(rule_yaml_reads_back_as_the_same)
                "    keep_firing_for: 1h30m\n"
                "    labels: {severity: page, empty: '', n: '1', z: 'null', \"a\\x7f:b\": '- x'}\n"
                "    annotations: {summary: '{{ $labels.job }}: \"x\"', t: \"\\t\\u2028é\", e: ''}\n"
+               "  - record: c\n"
+               "    expr: vector(1)\n"
+               "    labels: {next_line: \"a\\x85b\", c1: \"\\x80\\x9f\", mark: \"\\uFEFF\", last: "
+               "\"\\uFFFE\\uFFFFé\"}\n"
                "- name: none\n");
 }
 
