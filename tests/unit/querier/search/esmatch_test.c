@@ -223,7 +223,7 @@ TEST(esmatch_looks_up_from_long_work)
     struct fixture f;
     int looks = 0;
 
-    buf_fill(&line, 'a', 100000);
+    buf_fill(&line, 'a', 20000);
     buf_str(&query, "{\"bool\":{\"should\":[");
     for (int i = 0; i < 4000; i++)
         buf_printf(&query, "%s{\"wildcard\":{\"message\":\"%d*a*a*a*b\"}}", i ? "," : "", i);
@@ -496,7 +496,7 @@ TEST(esplan_misses_no_document_of_the_dsl)
     rng_seed(&r, 11);
     for (size_t i = 0; i < ORR_COUNT(docs); i++)
         random_doc(&r, &docs[i]);
-    for (int round = 0; round < 3000; round++) {
+    for (int round = 0; round < 800; round++) {
         struct esquery *q;
         struct fixture f;
 
@@ -507,7 +507,7 @@ TEST(esplan_misses_no_document_of_the_dsl)
         n_kept += check_plan(&f, q, docs, ORR_COUNT(docs), buf_cstr(&text));
         fixture_done(&f);
     }
-    CHECK(n_kept > 10000); /* the queries ask for something */
+    CHECK(n_kept > 3000); /* the queries ask for something */
     for (size_t i = 0; i < ORR_COUNT(docs); i++)
         buf_done(&docs[i].line);
     buf_done(&text);
