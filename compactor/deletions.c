@@ -204,7 +204,7 @@ static struct err *look_for_all(const struct deletions *d, const struct deletion
 
         if (order <= io->order || !reaches(&all[i], b))
             continue;
-        e = o->signal->holds ? o->signal->holds(r, &all[i], &holds)
+        e = o->signal->holds ? o->signal->holds(r, &all[i], o->stop, &holds)
                              : block_holds(r, &all[i], &holds);
         if (e || !holds)
             continue;

@@ -27,9 +27,10 @@ struct seen { /* of a stream, so far */
 struct frame_walk {
     const struct logframe *frame;
     struct segcheck *found;
-    struct seen *seen;    /* by stream */
-    struct arena *page;   /* of the page at hand */
-    bool is_deep;         /* texts, too, whatever the checksums say */
+    struct seen *seen;  /* by stream */
+    struct arena *page; /* of the page at hand */
+    bool is_deep;       /* texts, too, whatever the checksums say */
+    int64_t min_ns, max_ns;
     uint32_t last_stream; /* of the entry before */
     int64_t last_ns;
 };
@@ -109,6 +110,24 @@ static struct err *check_texts(struct frame_walk *w, struct logpage *p)
     return e ? e : logpage_meta(p, NULL, 0, n, meta);
 }
 
+/* What a block makes of a page that it takes over as it is (logblock_merge()). */
+static struct err *check_taken(const struct logframe *f, uint32_t i, bool is_alone)
+{
+    struct logframe_page at = logframe_page_at(f, i);
+    struct logfilter_bits bits;
+    struct buf moved = {0};
+    struct err *e;
+
+    if (!at.filter_bytes)
+        return NULL;
+    if (!logfilter_bits_read(at.filter_class, logframe_filter_bytes(f, i), &bits))
+        return wrong("the filter of a page");
+    logfilter_bits_done(&bits);
+    e = is_alone ? logpage_renumber(logframe_page_bytes(f, i), 0, &moved) : NULL;
+    buf_done(&moved);
+    return e;
+}
+
 static struct err *check_page(struct frame_walk *w, uint32_t i)
 {
     struct logframe_page at = logframe_page_at(w->frame, i);
@@ -132,8 +151,8 @@ static struct err *check_page(struct frame_walk *w, uint32_t i)
     if (min_ns != at.min_ns || max_ns != at.max_ns || min_ns != logpage_min_ns(p) ||
         max_ns != logpage_max_ns(p))
         return wrong("a page has other times than the frame says");
-    w->found->min_t = ORR_MIN(w->found->min_t, min_ns);
-    w->found->max_t = ORR_MAX(w->found->max_t, max_ns);
+    w->min_ns = ORR_MIN(w->min_ns, min_ns);
+    w->max_ns = ORR_MAX(w->max_ns, max_ns);
     for (size_t k = 0; k < n && !e; k++)
         e = check_run(w, i, &runs[k], times);
     w->found->samples += at.entries;
@@ -141,7 +160,11 @@ static struct err *check_page(struct frame_walk *w, uint32_t i)
         return e;
     if (at.has_crc && !logframe_page_is_whole(w->frame, i))
         return wrong("checksum of a page");
-    return at.has_crc && !w->is_deep ? NULL : check_texts(w, p);
+    if (at.has_crc && !w->is_deep)
+        return NULL;
+    return (e = check_texts(w, p))
+               ? e
+               : check_taken(w->frame, i, n && runs[0].stream == runs[n - 1].stream);
 }
 
 /* What was seen of each is what it says: who reads it asks all of its pages for it. */
@@ -162,7 +185,8 @@ static struct err *check_seen(const struct frame_walk *w)
 static struct err *check_frame(const struct logframe *f, struct slice tenant, struct ulid segment,
                                bool is_deep, struct segcheck *found)
 {
-    struct frame_walk w = {.frame = f, .found = found, .is_deep = is_deep};
+    struct frame_walk w = {
+        .frame = f, .found = found, .is_deep = is_deep, .min_ns = INT64_MAX, .max_ns = INT64_MIN};
     uint64_t before = found->samples;
     struct err *e;
 
@@ -180,6 +204,11 @@ static struct err *check_frame(const struct logframe *f, struct slice tenant, st
         e = check_seen(&w);
     if (!e && found->samples - before != f->head.entries)
         e = wrong("it has another number of entries than it says");
+    /* a merge goes by them when it opens many at once */
+    if (!e && (w.min_ns != f->head.min_ns || w.max_ns != f->head.max_ns))
+        e = wrong("it has other times than it says");
+    found->min_t = ORR_MIN(found->min_t, w.min_ns);
+    found->max_t = ORR_MAX(found->max_t, w.max_ns);
     arena_free(w.page);
     mem_free(w.seen);
     return e;
@@ -294,13 +323,14 @@ static struct err *find_line(struct logblock_set *set, struct linetombs *tombs, 
 }
 
 static struct err *search(struct logblock *b, struct arena *a, const struct tombstone *t,
-                          struct linetombs *tombs, bool *ret)
+                          struct linetombs *tombs, const atomic_bool *stop, bool *ret)
 {
     struct slice needles[MAX_NEEDLES];
     struct logblock_query q = {.matchers = t->matchers,
                                .from_ns = logblock_ns(t->min_ms),
                                .to_ns = logblock_end_ns(t->max_ms),
-                               .needles = needles};
+                               .needles = needles,
+                               .stop = stop};
     struct logblock_set *set;
     struct err *e = linetombs_needles(tombs, 0, a, needles, MAX_NEEDLES, &q.n_needles);
 
@@ -310,7 +340,8 @@ static struct err *search(struct logblock *b, struct arena *a, const struct tomb
     return err_first(e, logblock_set_close(set));
 }
 
-struct err *logcheck_holds(struct block_reader *streams, const struct tombstone *t, bool *ret)
+struct err *logcheck_holds(struct block_reader *streams, const struct tombstone *t,
+                           const atomic_bool *stop, bool *ret)
 {
     struct tombstone_list *one = tombstone_list_new(SLICE_EMPTY);
     struct arena *a = arena_new(0);
@@ -322,7 +353,7 @@ struct err *logcheck_holds(struct block_reader *streams, const struct tombstone 
     if (!e)
         tombs = linetombs_new(a, one, NULL, logblock_ns(t->min_ms), logblock_end_ns(t->max_ms));
     if (tombs && !(e = logblock_open(streams, &b)))
-        e = search(b, a, t, tombs, ret);
+        e = search(b, a, t, tombs, stop, ret);
     logblock_close(b);
     linetombs_free(tombs);
     tombstone_list_unref(one);

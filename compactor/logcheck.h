@@ -10,7 +10,7 @@
  *   block     logblock_verify(), and it is the one that was asked for
  *
  * An ingester that wrote nonsense, with a checksum, is found out by the merge: it fails with ERR_CORRUPT, and logcheck_deep() tells
- * whose fault that is.
+ * whose fault that is: it decodes texts, and looks at filters of pages, and at pages as they would be taken over.
  *
  * Reads all of it, one page at a time in memory. Blocking; owner: the calling thread.
  */
@@ -34,9 +34,10 @@ ORR_CHECKED struct err *logcheck_open_block(struct block_reader *streams, struct
                                             struct segcheck *ret_found);
 /* Decodes all of a segment. ERR_CORRUPT. */
 ORR_CHECKED struct err *logcheck_deep(const struct logcheck *c);
-/* Whether a block has lines that t deletes. streams as above. */
+/* Whether a block has lines that t deletes. streams as above. *stop (may be NULL): ERR_CANCELED. ERR_CORRUPT: the block's bytes are
+ * wrong; another code: they could not be read, or t not be understood. */
 ORR_CHECKED struct err *logcheck_holds(struct block_reader *streams, const struct tombstone *t,
-                                       bool *ret);
+                                       const atomic_bool *stop, bool *ret);
 void logcheck_close(struct logcheck *c); /* NULL is allowed */
 
 /* What logblock_merge() is given: so many sources, which read from c. ret has room for them. */

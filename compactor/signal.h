@@ -50,9 +50,10 @@ struct signal {
     struct err *(*make)(const struct blockmake_opts *opts, struct arena *a,
                         struct block_meta *ret_meta);
 
-    /* Whether a block holds anything that a tombstone deletes. NULL: what its index names are chunks of samples, which are
-     * looked into. */
-    struct err *(*holds)(struct block_reader *streams, const struct tombstone *t, bool *ret);
+    /* Whether a block holds anything that a tombstone deletes; *stop (may be NULL): ERR_CANCELED. NULL: what its index names are
+     * chunks of samples, which are looked into. */
+    struct err *(*holds)(struct block_reader *streams, const struct tombstone *t,
+                         const atomic_bool *stop, bool *ret);
     /* A question for ingesters whose answer is empty if they hold nothing of a tombstone. */
     const char *held_method;
     void (*ask_held)(struct buf *out, const struct tombstone *t);

@@ -225,26 +225,6 @@ static bool begin_due(const struct cleaning *cl, struct tombstone_list *l)
     return changed;
 }
 
-/* Those that were processed long ago; or before that, the first ones, when there are many. */
-static bool forget_processed(const struct cleaning *cl, struct tombstone_list *l)
-{
-    bool changed = false;
-    size_t n, i = 0;
-    const struct tombstone *all = tombstone_list_all(l, &n);
-
-    while (i < n) {
-        if (all[i].state == TOMBSTONE_PROCESSED &&
-            (n > TOMBSTONE_LIST_MAX / 2 ||
-             all[i].processed_ms < cl->t->retention.now_ms - PROCESSED_MS)) {
-            changed |= tombstone_list_remove(l, all[i].ulid);
-            all = tombstone_list_all(l, &n);
-        } else {
-            i++;
-        }
-    }
-    return changed;
-}
-
 static struct err *edit(void *arg, struct tombstone_list *l, bool *ret_changed)
 {
     const struct cleaning *cl = arg;
@@ -252,7 +232,7 @@ static struct err *edit(void *arg, struct tombstone_list *l, bool *ret_changed)
     *ret_changed = take_off(cl, l);
     if (cl->pass->part->signal->has_states) {
         *ret_changed |= begin_due(cl, l);
-        *ret_changed |= forget_processed(cl, l);
+        *ret_changed |= tombstone_list_forget(l, cl->t->retention.now_ms - PROCESSED_MS);
     }
     return NULL;
 }

@@ -129,6 +129,35 @@ bool tombstone_list_advance(struct tombstone_list *l, struct ulid ulid, enum tom
     return true;
 }
 
+/* Roughly, what it takes when it is written: matchers are in the query, too. */
+static size_t bytes_of(const struct tombstone *t)
+{
+    return 64 + 2 * t->query.len;
+}
+
+bool tombstone_list_forget(struct tombstone_list *l, int64_t before_ms)
+{
+    size_t before = l->all.len, n = before, kept = 0, bytes = 0;
+
+    VEC_FOREACH (t, &l->all)
+        bytes += bytes_of(t);
+    for (size_t i = 0; i < before; i++) {
+        struct tombstone *t = &l->all.ptr[i];
+
+        if (t->state == TOMBSTONE_PROCESSED &&
+            (t->processed_ms < before_ms || n > TOMBSTONE_LIST_MAX / 2 ||
+             bytes > TOMBSTONE_LIST_MAX_BYTES / 2)) {
+            matchers_done(t->matchers);
+            bytes -= bytes_of(t);
+            n--;
+        } else {
+            l->all.ptr[kept++] = *t;
+        }
+    }
+    l->all.len = kept;
+    return kept != before;
+}
+
 size_t tombstone_list_open(const struct tombstone_list *l)
 {
     size_t n = 0;

@@ -98,6 +98,9 @@ bool tombstone_list_remove(struct tombstone_list *l, struct ulid ulid);
 /* It is further now; false: it is not there, or was so far already. now_ms: Unix. */
 bool tombstone_list_advance(struct tombstone_list *l, struct ulid ulid, enum tombstone_state state,
                             int64_t now_ms);
+/* Takes off those that were processed before that, and while the list is more than half full, by number or bytes, any others that are
+ * processed, the first ones first. Whether there were such. */
+bool tombstone_list_forget(struct tombstone_list *l, int64_t before_ms);
 
 /* Absent: an empty list of version 0. ret_etag (may be NULL): OBJSTORE_ETAG_BYTES, "" if absent. */
 ORR_CHECKED struct err *tombstone_list_load(struct objstore *store, struct slice signal,

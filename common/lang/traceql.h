@@ -58,7 +58,7 @@ bool traceql_metric_has_attribute(enum traceql_metric op);
 bool traceql_is_numeric(enum traceql_type type);
 /* The value of a number as a float; durations in nanoseconds. */
 double traceql_number(const struct traceql_static *v);
-/* An order of all values: by type, then by value. */
+/* An order of all values: by type, then by value; NaN is before other floats. */
 int traceql_cmp(const struct traceql_static *l, const struct traceql_static *r);
 /* v, its text copied into a. */
 struct traceql_static traceql_keep(struct arena *a, struct traceql_static v);

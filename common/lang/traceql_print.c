@@ -79,7 +79,10 @@ void traceql_print_static(struct buf *out, const struct traceql_static *v)
         buf_str(out, status_texts[v->v.i]);
         break;
     case TRACEQL_SPAN_KIND:
-        buf_str(out, kind_texts[v->v.i]);
+        if (v->v.i >= 0 && (uint64_t)v->v.i < ORR_COUNT(kind_texts))
+            buf_str(out, kind_texts[v->v.i]);
+        else /* a span may come with any */
+            buf_printf(out, "kind(%" PRId64 ")", v->v.i);
         break;
     default:
         buf_str(out, "nil");

@@ -113,7 +113,9 @@ int traceql_cmp(const struct traceql_static *l, const struct traceql_static *r)
         return slice_cmp(l->v.s, r->v.s);
     case TRACEQL_BOOL:
         return (int)l->v.b - (int)r->v.b;
-    case TRACEQL_FLOAT:
+    case TRACEQL_FLOAT: /* NaN before all else, and like itself: what sorts needs an order */
+        if (isnan(l->v.f) || isnan(r->v.f))
+            return (int)!!isnan(r->v.f) - (int)!!isnan(l->v.f);
         return (l->v.f > r->v.f) - (l->v.f < r->v.f);
     default:
         return (l->v.i > r->v.i) - (l->v.i < r->v.i);

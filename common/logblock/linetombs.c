@@ -66,10 +66,11 @@ void linetombs_free(struct linetombs *lt)
 
 /* ---- what is deleted ---- */
 
-static struct err *as_corrupt(const struct tombstone *t, struct err *e)
+/* It compiled when it was taken up. Neither who asks is to blame, unless memory ran out, nor what the lines lie in. */
+static struct err *not_theirs(const struct tombstone *t, struct err *e)
 {
-    struct err *out =
-        err_new(ERR_CORRUPT, "the query of deletion %s: %s", ulid_print(t->ulid).s, err_msg(e));
+    struct err *out = err_new(err_is(e, ERR_LIMIT) ? ERR_LIMIT : ERR_INTERNAL,
+                              "the query of deletion %s: %s", ulid_print(t->ulid).s, err_msg(e));
 
     err_free(e);
     return out;
@@ -83,11 +84,11 @@ static struct err *parse(struct linetombs *lt, struct one *o)
         return NULL;
     if (o->tomb->query.len) {
         if ((e = logql_parse(lt->arena, o->tomb->query, &o->query)))
-            return as_corrupt(o->tomb, e);
+            return not_theirs(o->tomb, e);
         if (o->query.root->kind != LOGQL_LOGS) {
             logql_done(&o->query);
             o->query = (struct logql){0};
-            return as_corrupt(o->tomb, err_new(ERR_INVALID, "it does not ask for lines"));
+            return not_theirs(o->tomb, err_new(ERR_INVALID, "it does not ask for lines"));
         }
         if (o->query.root->u.logs.n_stages)
             o->logs = &o->query.root->u.logs;
@@ -103,7 +104,7 @@ static struct err *compile(struct linetombs *lt, struct one *o)
     if (o->state)
         return NULL;
     if ((e = pipeline_make(lt->arena, o->logs, NULL, &o->pipeline)))
-        return as_corrupt(o->tomb, e);
+        return not_theirs(o->tomb, e);
     o->state = pipeline_state_new(o->pipeline, lt->arena);
     return NULL;
 }

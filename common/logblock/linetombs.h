@@ -12,7 +12,8 @@
  * Matchers are looked at once per stream. A pipeline is compiled when the first stream comes that it is for, and run on lines of its
  * time alone. Memory: the budget.
  *
- * A query on the list that does not compile is ERR_CORRUPT: what it deletes would be seen again.
+ * A query on the list that does not compile, as that of another version of Orrery may not, is ERR_INTERNAL: what it deletes would be
+ * seen again. It says nothing against a block. ERR_LIMIT: the budget.
  *
  * Owner: one thread.
  */

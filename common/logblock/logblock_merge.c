@@ -439,8 +439,8 @@ static size_t depth_of(const struct logblock_source *s, size_t n)
     qsort(begins, n, sizeof(*begins), cmp_ns);
     qsort(ends, n, sizeof(*ends), cmp_ns);
     for (size_t i = 0, k = 0; i < n; i++) {
-        for (; ends[k] < begins[i]; k++)
-            ;
+        while (k < i && ends[k] < begins[i]) /* of sound times no more than i have ended */
+            k++;
         depth = ORR_MAX(depth, i + 1 - k);
     }
     mem_free(begins);

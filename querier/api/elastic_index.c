@@ -200,8 +200,10 @@ static struct err *look(struct prom_task *t, struct slice index, struct sampling
         !(e = elastic_names_query(&body.queries, names, &body.query)) &&
         !(e = esplan_make(t->arena, body.query, names->include, names->n_include, &plan)))
         e = logsearch_run(&found, &remote.source, t->arena);
-    for (size_t i = 0; !e && i < found.n_hits; i++)
+    for (size_t i = 0; !e && i < found.n_hits; i++) {
         logsearch_hit_visit(&found, i, sample_hit, s);
+        e = logsearch_look(&found);
+    }
     if (found.arena)
         logsearch_done(&found);
     esplan_done(&plan);

@@ -181,6 +181,8 @@ static struct err *put_hits(struct running *x, struct buf *out)
         if (i)
             buf_byte(out, ',');
         logsearch_hit_json(s, i, out);
+        if ((e = logsearch_look(s)))
+            return e;
     }
     buf_str(out, "]}");
     if (s->aggs) {

@@ -13,7 +13,6 @@ struct searching {
     struct esdoc doc;
     struct logsearch_hit **heap; /* the last one first */
     size_t n, cap, limit;
-    size_t charged;
     struct buf bytes;
     struct arena *tmp; /* values of the document looked at */
     bool is_by_time, is_forward;
@@ -101,7 +100,6 @@ static bool is_enough(const struct searching *x, int64_t ts_ns)
 static void charge(struct searching *x, int64_t bytes)
 {
     arena_charge(x->run.arena, bytes);
-    x->charged += (size_t)bytes;
 }
 
 static void put_labels(struct buf *out, struct labels ls)
@@ -226,6 +224,10 @@ static struct err *read_stream(struct searching *x, struct logsource_set *set)
         esdoc_line(&x->doc, &entry);
         if (esmatch_keeps(x->s->body->query, &x->doc))
             take(x);
+        if ((e = x->doc.err)) {
+            x->doc.err = NULL;
+            return e;
+        }
     }
     return NULL;
 }
@@ -335,6 +337,11 @@ static void finish(struct searching *x)
     x->n = 0;
 }
 
+static struct err *look(void *arg)
+{
+    return logquery_run_look(arg);
+}
+
 struct err *logsearch_run(struct logsearch *s, struct logsource *source, struct arena *a)
 {
     struct searching x = {
@@ -350,6 +357,8 @@ struct err *logsearch_run(struct logsearch *s, struct logsource *source, struct 
         s->aggs = esagg_run_new(a, &s->body->aggs);
     x.tmp = arena_child(a, 0);
     esdoc_init(&x.doc, a);
+    x.doc.look = look;
+    x.doc.look_arg = &x.run;
     set_direction(&x);
     narrow(&x);
     for (size_t i = 0; i < s->plan->n_selects && !e && !s->plan->is_nothing; i++)
@@ -363,6 +372,11 @@ struct err *logsearch_run(struct logsearch *s, struct logsource *source, struct 
     buf_done(&x.bytes);
     arena_free(x.tmp);
     return e;
+}
+
+struct err *logsearch_look(const struct logsearch *s)
+{
+    return logquery_run_look(&(struct logquery_run){.q = &s->limits, .arena = s->arena});
 }
 
 void logsearch_done(struct logsearch *s)

@@ -38,6 +38,8 @@ struct logsearch {
 ORR_CHECKED struct err *logsearch_run(struct logsearch *s, struct logsource *source,
                                       struct arena *a);
 void logsearch_done(struct logsearch *s);
+/* Between hits that are printed, which takes its time, too: the deadline, the cancel flag, the memory. NULL: go on. */
+ORR_CHECKED struct err *logsearch_look(const struct logsearch *s);
 /* {"_index":…,"_id":…,"_score":…,"_source":…,"fields":…,"sort":[…]} */
 void logsearch_hit_json(const struct logsearch *s, size_t i, struct buf *out);
 /* fn sees the hit's document. */

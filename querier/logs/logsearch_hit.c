@@ -1,6 +1,10 @@
 /* Hits as JSON. */
+#include <math.h>
+
 #include "common/base/reader.h"
 #include "querier/logs/logsearch_internal.h"
+
+#define MAX_FETCHED (4 * ESBODY_MAX_FIELDS) /* fields of one hit; more of them are left out */
 
 static struct labels take_labels(struct arena *a, struct reader *r)
 {
@@ -57,7 +61,7 @@ static void fetch_one(struct fetching *f, struct slice name)
     for (size_t i = 0; i < f->n_names; i++)
         if (slice_eq(f->names[i], name))
             return;
-    if (f->n_names == ESBODY_MAX_FIELDS * 4)
+    if (f->n_names == MAX_FETCHED)
         return;
     f->name = arena_dup(f->arena, name);
     f->has_any = false;
@@ -96,7 +100,7 @@ static void put_fields(const struct logsearch *s, struct esdoc *d, struct arena 
     struct fetching f = {.doc = d, .out = out, .arena = a};
     static const struct slice time = SLICE_INIT(ESQUERY_TIME);
 
-    f.names = arena_array(a, struct slice, ESBODY_MAX_FIELDS * 4);
+    f.names = arena_array(a, struct slice, MAX_FETCHED);
     buf_str(out, ",\"fields\":{");
     for (size_t i = 0; i < s->body->n_fields; i++) {
         struct listing l = {.f = &f};
@@ -109,7 +113,7 @@ static void put_fields(const struct logsearch *s, struct esdoc *d, struct arena 
         if (esdoc_glob(f.fetch->pattern, time, false))
             fetch_one(&f, time);
         esdoc_fields(d, on_name, &l);
-        for (size_t k = 0; k < l.n; k++)
+        for (size_t k = 0; k < l.n && f.n_names < MAX_FETCHED; k++)
             fetch_one(&f, l.names[k]);
     }
     buf_byte(out, '}');
@@ -128,8 +132,10 @@ static void put_sort_value(const struct essort_key *k, const struct logsearch_hi
         buf_byte(out, '"');
     } else if (k->by == ESSORT_SCORE) {
         buf_str(out, "1.0");
-    } else if (v->number == (long double)(int64_t)v->number) {
+    } else if (fabsl(v->number) < 0x1p63L && v->number == truncl(v->number)) {
         buf_printf(out, "%lld", (long long)v->number);
+    } else if (v->number > 0 && v->number < 0x1p64L && v->number == truncl(v->number)) {
+        buf_printf(out, "%llu", (unsigned long long)v->number); /* exact, for search_after */
     } else {
         buf_f64_text(out, (double)v->number);
     }

@@ -45,7 +45,8 @@ struct logsource_piece {
 };
 
 struct logsource_request {
-    struct matchers matchers; /* lent until the set is closed; at least one does not match "" */
+    struct matchers
+        matchers; /* lent until the set is closed; none, or all match "": all such streams (searches) */
     int64_t start_ns, end_ns;
     bool is_forward;
     /* Hint: the pipeline that the lines go through. What its first line filters drop may be left

@@ -103,7 +103,7 @@ double esagg_next_key(const struct esagg_spec *s, double key)
     if (s->kind == ESAGG_HISTOGRAM)
         return number_key(s, key + s->interval * 1.5);
     if (s->unit)
-        return (double)esdate_floor_ms(esdate_add(ns - s->offset_ns, s->unit, 1, s->zone) +
+        return (double)esdate_floor_ms(esdate_next(ns - s->offset_ns, s->unit, s->zone) +
                                        s->offset_ns);
     /* Where clocks are put back the next one may begin late. */
     while ((next = esagg_date_key(s, ns + step)) <= key)

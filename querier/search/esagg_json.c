@@ -231,6 +231,9 @@ static struct err *fill(struct printing *p, struct esagg_state *s)
                            "Trying to create too many buckets. Must be less than or equal to: [%d]",
                            ESAGG_MAX_BUCKETS);
         (void)esagg_bucket_at(s, key);
+        if (arena_over(p->run->arena)) /* each level may fill as many */
+            return err_new(ERR_LIMIT, "the buckets need more than the query's %zu bytes of memory",
+                           arena_limit(p->run->arena));
     }
     return NULL;
 }

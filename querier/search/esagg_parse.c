@@ -5,6 +5,9 @@
 #include "common/base/clock.h"
 #include "querier/search/esagg.h"
 
+/* A date, two intervals and an offset together are still a time. */
+#define MAX_INTERVAL_NS ((int64_t)1 << 60)
+
 static const char *const kind_names[] = {
 #define X(sym, name) [sym] = name,
     ESAGG_KINDS(X)
@@ -79,15 +82,19 @@ static bool fixed_interval(struct slice text, int64_t *ret_ns)
                  {"w", 7 * 86400 * NS_PER_S}};
     size_t n = 0;
     uint64_t v;
+    int64_t ns;
 
     while (n < text.len && text.ptr[n] >= '0' && text.ptr[n] <= '9')
         n++;
     if (!slice_to_u64(slice_sub(text, 0, n), &v) || v == 0 || v > 1000000000)
         return false;
     for (size_t i = 0; i < ORR_COUNT(units); i++)
-        if (slice_eq_cstr(slice_from(text, n), units[i].unit))
-            return !__builtin_mul_overflow((int64_t)v, units[i].ns, ret_ns) &&
-                   *ret_ns >= NS_PER_MS && *ret_ns < (int64_t)1 << 61;
+        if (slice_eq_cstr(slice_from(text, n), units[i].unit) &&
+            !__builtin_mul_overflow((int64_t)v, units[i].ns, &ns) && ns >= NS_PER_MS &&
+            ns < MAX_INTERVAL_NS) {
+            *ret_ns = ns;
+            return true;
+        }
     return false;
 }
 
@@ -270,6 +277,7 @@ static struct err *filters_of(struct esagg_parser *p, struct esagg_spec *s, stru
                        ESAGG_MAX_FILTERS);
     s->filters = arena_array(a, struct esquery *, n + 1);
     s->filter_names = arena_array(a, struct slice, n + 1);
+    s->n_filters = 0; /* a key that comes twice: what came first does not count */
     while (jsonval_next(&it, &name, &item)) {
         if (jsonval_kind(v) == JSONVAL_OBJECT)
             s->filter_names[s->n_filters] = arena_dup(a, name);

@@ -76,6 +76,15 @@ static struct err *timeout_of(struct esbody *b, struct slice text)
 
 /* ---- _source, fields ---- */
 
+/* A field's, or a pattern of such: what it may cost to look for is bounded with it. */
+static struct err *check_name(const char *where, struct slice name)
+{
+    if (name.len && name.len <= ESQUERY_MAX_FIELD)
+        return NULL;
+    return err_new(name.len ? ERR_LIMIT : ERR_INVALID, "[%s] a name has 1 to %d bytes", where,
+                   ESQUERY_MAX_FIELD);
+}
+
 struct names {
     struct slice *ptr;
     size_t n;
@@ -93,7 +102,9 @@ static struct err *add_names(struct esbody *b, struct jsonval v, struct names *r
     if (jsonval_kind(v) == JSONVAL_TEXT) {
         if (ret->n == MAX_INCLUDES)
             return err_new(ERR_LIMIT, "[_source] more than %d names", MAX_INCLUDES);
-        return text_of(b, "_source", v, &ret->ptr[ret->n++]);
+        if ((e = text_of(b, "_source", v, &ret->ptr[ret->n])))
+            return e;
+        return check_name("_source", ret->ptr[ret->n++]);
     }
     if (jsonval_kind(v) != JSONVAL_LIST)
         return bad("_source", "names are expected");
@@ -158,6 +169,8 @@ static struct err *fields_of(struct esbody *b, struct jsonval v)
             else if (!(e = text_of(b, "fields", part, &f->format)))
                 e = esdate_check_format(f->format);
         }
+        if (!e)
+            e = check_name("fields", f->pattern);
         b->n_fields++;
     }
     return e;
@@ -388,8 +401,12 @@ struct err *esbody_parse(struct esbody *b, struct jsonval root)
 
     if (jsonval_kind(root) != JSONVAL_OBJECT)
         return err_new(ERR_INVALID, "the body of a search is an object");
-    while (!e && jsonval_next(&it, &name, &v))
+    while (!e && jsonval_next(&it, &name, &v)) {
         e = member(b, name, v);
+        if (!e && arena_over(b->arena)) /* keys may come again and again */
+            e = err_new(ERR_LIMIT, "the search needs more than its %zu bytes of memory",
+                        arena_limit(b->arena));
+    }
     return e;
 }
 
@@ -415,11 +432,14 @@ static struct err *url_names(struct esbody *b, struct slice value, const struct 
                              size_t *ret_n)
 {
     struct slice *out = arena_array(b->arena, struct slice, MAX_INCLUDES), one;
+    struct err *e;
     size_t n = 0;
 
     while (slice_split(&value, ',', &one)) {
         if (n == MAX_INCLUDES)
             return err_new(ERR_LIMIT, "[_source] more than %d names", MAX_INCLUDES);
+        if (one.len && (e = check_name("_source", one)))
+            return e;
         out[n++] = one;
     }
     *ret = out;
@@ -456,9 +476,12 @@ struct err *esbody_param(struct esbody *b, struct slice name, struct slice value
         return url_names(b, value, &b->source.includes, &b->source.n_includes);
     } else if (slice_eq_cstr(name, "_source_excludes")) {
         return url_names(b, value, &b->source.excludes, &b->source.n_excludes);
-    } else if (slice_eq_cstr(name, "scroll") || slice_eq_cstr(name, "terminate_after")) {
+    } else if (slice_eq_cstr(name, "scroll") || slice_eq_cstr(name, "terminate_after") ||
+               slice_eq_cstr(name, "min_score") || slice_eq_cstr(name, "source")) {
         return err_new(ERR_UNSUPPORTED, "[%.*s] is not supported%s", SLICE_ARG(name),
-                       slice_eq_cstr(name, "scroll") ? "; use search_after" : "");
+                       slice_eq_cstr(name, "scroll")   ? "; use search_after"
+                       : slice_eq_cstr(name, "source") ? "; send the search as the body"
+                                                       : "");
     } else {
         *ret_is_known = false;
     }

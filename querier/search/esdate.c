@@ -17,6 +17,16 @@ static int64_t civil_ns(const struct gozone *zone, const struct gotime_civil *c)
     return gotime_date(zone, c->year, c->month, c->day, c->hour, c->minute, c->second) * NS_PER_S;
 }
 
+/* The first moment of c's day. Where clocks are put forward at midnight, that is when it is 1 o'clock. */
+static int64_t day_ns(const struct gozone *zone, const struct gotime_civil *c)
+{
+    int64_t ns = civil_ns(zone, c);
+    struct gotime t = gotime_of_ns(ns, zone);
+    int64_t before_ns = civil_ns(NULL, c) - (ns + gotime_civil(&t).offset_s * NS_PER_S);
+
+    return ns + ORR_MAX(before_ns, (int64_t)0);
+}
+
 static int64_t floor_to(int64_t ns, int64_t unit_ns)
 {
     return ns - ((ns % unit_ns) + unit_ns) % unit_ns;
@@ -48,7 +58,17 @@ int64_t esdate_floor(int64_t ns, char unit, const struct gozone *zone)
         c.month -= (c.month - 1) % 3;
     if (unit == 'y')
         c.month = 1;
-    return civil_ns(zone, &c);
+    return day_ns(zone, &c);
+}
+
+int64_t esdate_next(int64_t ns, char unit, const struct gozone *zone)
+{
+    int64_t next = esdate_add(ns, unit, 1, zone);
+
+    if (strchr("smhH", unit))
+        return next;
+    /* A day may begin late, or the day after it: by so much that is surely in the next. */
+    return esdate_floor(next + 3 * 3600 * NS_PER_S, unit, zone);
 }
 
 int64_t esdate_add(int64_t ns, char unit, int64_t n, const struct gozone *zone)
@@ -297,6 +317,13 @@ static bool is_in(int v, int low, int high)
     return v < 0 || (v >= low && v <= high);
 }
 
+/* The date is beyond what is told apart. */
+static bool set_beyond(bool is_past, const struct esdate_opts *o, struct esdate *ret)
+{
+    *ret = (struct esdate){is_past ? -MAX_NS + 1 : MAX_NS - 1, 1};
+    return o->saturates;
+}
+
 static bool date_of(const struct parts *p, const struct esdate_opts *o, struct esdate *ret)
 {
     bool up = o->rounds_up;
@@ -312,14 +339,16 @@ static bool date_of(const struct parts *p, const struct esdate_opts *o, struct e
                          p->minute < 0 ? (up ? 59 : 0) : p->minute,
                          p->second < 0 ? (up ? 59 : 0) : p->second) -
              p->offset_s;
-    if (__builtin_mul_overflow(unix_s, NS_PER_S, &ns))
-        return false;
+    if (unix_s <= -MAX_NS / NS_PER_S || unix_s >= MAX_NS / NS_PER_S)
+        return set_beyond(unix_s < 0, o, ret);
+    ns = unix_s * NS_PER_S;
     ns += p->digits ? p->fraction_ns : up ? NS_PER_S - ESDATE_MS : 0;
     *ret = (struct esdate){ns, p->digits > 3 ? 1 : ESDATE_MS};
-    return ns > -MAX_NS && ns < MAX_NS;
+    return true;
 }
 
-static bool epoch_of(struct slice s, int64_t unit_ns, struct esdate *ret)
+static bool epoch_of(struct slice s, int64_t unit_ns, const struct esdate_opts *o,
+                     struct esdate *ret)
 {
     struct slice whole = s, fraction = SLICE_EMPTY;
     struct parts p = no_parts();
@@ -332,9 +361,11 @@ static bool epoch_of(struct slice s, int64_t unit_ns, struct esdate *ret)
         if (!take_fraction(&fraction, 9, &p) || fraction.len)
             return false;
     }
-    if (!slice_to_i64(whole, &v) || __builtin_mul_overflow(v, unit_ns, &ret->ns) ||
-        ret->ns <= -MAX_NS || ret->ns >= MAX_NS)
+    if (!slice_to_i64(whole, &v))
         return false;
+    if (v <= -MAX_NS / unit_ns || v >= MAX_NS / unit_ns)
+        return set_beyond(v < 0, o, ret);
+    ret->ns = v * unit_ns;
     ret->ns += p.fraction_ns / (NS_PER_S / unit_ns);
     ret->unit_ns = p.fraction_ns ? 1 : ESDATE_MS;
     return true;
@@ -363,9 +394,9 @@ static bool parse_as(struct slice s, struct slice f, const struct esdate_opts *o
     struct parts p;
 
     if (slice_eq_cstr(f, "epoch_millis"))
-        return epoch_of(s, ESDATE_MS, ret);
+        return epoch_of(s, ESDATE_MS, o, ret);
     if (slice_eq_cstr(f, "epoch_second"))
-        return epoch_of(s, NS_PER_S, ret);
+        return epoch_of(s, NS_PER_S, o, ret);
     return (is_iso_name(f) ? parse_iso(s, &p) : parse_pattern(f, s, &p)) && date_of(&p, o, ret);
 }
 
@@ -435,11 +466,13 @@ static struct err *maths(struct slice text, struct slice s, const struct esdate_
             if (o->rounds_up)
                 d->ns = esdate_add(d->ns, (char)s.ptr[0], 1, o->zone) - ESDATE_MS;
         } else {
-            /* A thousand years are all that any of it may be away. */
+            /* A hundred years are all that any of it may be away. */
             int64_t years = (int64_t)n / (s.ptr[0] == 'y'   ? 1
                                           : s.ptr[0] == 'M' ? 12
                                           : s.ptr[0] == 'w' ? 52
                                           : s.ptr[0] == 'd' ? 365
+                                          : s.ptr[0] == 'm' ? 525600
+                                          : s.ptr[0] == 's' ? 31536000
                                                             : 8760);
 
             if (years > 100 || d->ns > MAX_NS || d->ns < -MAX_NS)

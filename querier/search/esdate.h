@@ -24,6 +24,8 @@ struct esdate_opts {
     const struct gozone *zone; /* of dates that name none, and of maths; NULL: UTC */
     struct slice format;       /* empty: strict_date_optional_time||epoch_millis */
     bool rounds_up;
+    bool
+        saturates; /* a date beyond what nanoseconds reach (1823 to 2116) is the last one within: of bounds */
 };
 struct esdate {
     int64_t ns;
@@ -43,6 +45,8 @@ void esdate_format(struct buf *out, int64_t ns, struct slice format, const struc
 /* The beginning of the unit (one of y q M w d h m s) that ns is in, n units on. */
 int64_t esdate_floor(int64_t ns, char unit, const struct gozone *zone);
 int64_t esdate_add(int64_t ns, char unit, int64_t n, const struct gozone *zone);
+/* The beginning of the unit behind the one that begins at ns. */
+int64_t esdate_next(int64_t ns, char unit, const struct gozone *zone);
 /* An IANA name, Z, or +HH:MM. Free with gozone_free(). */
 ORR_CHECKED struct err *esdate_zone(struct slice text, struct gozone **ret);
 /* Rounded towards the past. */

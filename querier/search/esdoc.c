@@ -40,6 +40,7 @@ void esdoc_done(struct esdoc *d)
 {
     forget_line(d);
     buf_done(&d->text);
+    err_free(d->err);
     arena_free(d->tmp);
 }
 
@@ -100,7 +101,9 @@ static bool read_logfmt(struct esdoc *d)
     while ((what = logfmt_next(&it, &d->text, &key, &value)) == LOGFMT_PAIR)
         if (value.len)
             add_pair(d, key, value);
-    return what == LOGFMT_END && d->n_pairs > 0;
+    if (what != LOGFMT_END)
+        d->n_pairs = 0; /* all of the line, or nothing */
+    return d->n_pairs > 0;
 }
 
 enum esdoc_form esdoc_form(struct esdoc *d)

@@ -69,6 +69,12 @@ struct esdoc {
     struct buf text;
     uint64_t id;   /* 0: not made yet */
     bool descends; /* an object's values are the field's, too: for whether it exists */
+    /* Between two parts of a long look at one document (esmatch.h): NULL, or why it ends here. May be NULL. */
+    struct err *(*look)(void *arg);
+    void *look_arg;
+    uint64_t work; /* since then, in bytes compared */
+    struct err *
+        err; /* what it said; the caller's to take, and what it was told of the document is nothing then */
 };
 
 void esdoc_init(struct esdoc *d, struct arena *a);

@@ -134,6 +134,16 @@ static bool is_in_range(const struct esrange *r, const struct esvalue *v)
 
 /* ---- a value of a text field ---- */
 
+static int cmp_word(const void *key, const void *item)
+{
+    struct slice word = *(const struct slice *)key, low = ((const struct esliteral *)item)->text;
+
+    for (size_t i = 0; i < word.len && i < low.len; i++)
+        if (esdoc_lower(word.ptr[i]) != low.ptr[i])
+            return esdoc_lower(word.ptr[i]) < low.ptr[i] ? -1 : 1;
+    return (word.len > low.len) - (word.len < low.len);
+}
+
 /* Of one word, as it is in the text. */
 static bool fits_word(const struct esquery *q, struct slice word)
 {
@@ -146,10 +156,8 @@ static bool fits_word(const struct esquery *q, struct slice word)
     case ESQUERY_REGEXP:
         return re_match(q->re, word);
     case ESQUERY_TERMS:
-        for (size_t i = 0; i < q->n_literals; i++)
-            if (slice_eq_nocase(q->literals[i].text, word))
-                return true;
-        return false;
+        return q->n_literals &&
+               bsearch(&word, q->literals, q->n_literals, sizeof(*q->literals), cmp_word);
     default:
         return slice_eq_nocase(q->literal.text, word);
     }
@@ -249,10 +257,30 @@ static bool keeps_existing(const struct esquery *q, struct esdoc *d)
     return ret;
 }
 
+#define LOOK_WORK (16u << 20) /* some ms */
+
+/* How much there may be to compare: a query of thousands of patterns takes its time for one long line. */
+static bool has_stopped(const struct esquery *q, struct esdoc *d)
+{
+    if (d->err)
+        return true;
+    d->work += (d->line.len + 64) * (q->kind == ESQUERY_WILDCARD ? q->literal.text.len + 1
+                                     : q->kind == ESQUERY_PHRASE || q->kind == ESQUERY_MATCH
+                                         ? q->n_words + 1
+                                         : 1);
+    if (d->work < LOOK_WORK || !d->look)
+        return false;
+    d->work = 0;
+    d->err = d->look(d->look_arg);
+    return d->err != NULL;
+}
+
 bool esmatch_keeps(const struct esquery *q, struct esdoc *d)
 {
     struct looking l = {.q = q};
 
+    if (has_stopped(q, d))
+        return false;
     switch (q->kind) {
     case ESQUERY_ALL:
         return true;

@@ -110,7 +110,7 @@ bool esquery_is_text(struct slice field)
     return !field.len || slice_eq_cstr(field, ESQUERY_MESSAGE);
 }
 
-static struct slice lower(struct arena *a, struct slice s)
+struct slice esquery_lower(struct arena *a, struct slice s)
 {
     uint8_t *out = arena_alloc(a, s.len + 1);
 
@@ -121,7 +121,7 @@ static struct slice lower(struct arena *a, struct slice s)
 
 void esquery_set_words(struct esquery_parser *p, struct esquery *q, struct slice text)
 {
-    struct slice low = lower(p->arena, text), rest = low, word;
+    struct slice low = esquery_lower(p->arena, text), rest = low, word;
     struct slice *words;
     size_t n = 0;
 
@@ -142,8 +142,9 @@ struct err *esquery_set_pattern(struct esquery_parser *p, struct esquery *q, str
 {
     if (pattern.len > ESQUERY_MAX_PATTERN)
         return err_new(ERR_LIMIT, "a pattern is longer than %d bytes", ESQUERY_MAX_PATTERN);
-    q->literal.text = esquery_is_text(q->field) || q->ignores_case ? lower(p->arena, pattern)
-                                                                   : arena_dup(p->arena, pattern);
+    q->literal.text = esquery_is_text(q->field) || q->ignores_case
+                          ? esquery_lower(p->arena, pattern)
+                          : arena_dup(p->arena, pattern);
     return NULL;
 }
 
@@ -168,6 +169,19 @@ static struct err *check_regexp(struct slice s)
     return NULL;
 }
 
+/* The pattern may have zeros in it. */
+static struct slice with_prefix(struct arena *a, const char *prefix, struct slice pattern)
+{
+    struct buf b = {0};
+    struct slice ret;
+
+    buf_str(&b, prefix);
+    buf_slice_append(&b, pattern);
+    ret = arena_dup(a, buf_slice(&b));
+    buf_done(&b);
+    return ret;
+}
+
 struct err *esquery_set_regexp(struct esquery_parser *p, struct esquery *q, struct slice pattern)
 {
     const char *prefix = q->ignores_case || esquery_is_text(q->field) ? "(?i)" : "";
@@ -180,7 +194,7 @@ struct err *esquery_set_regexp(struct esquery_parser *p, struct esquery *q, stru
                        ESQUERY_MAX_PATTERN);
     if ((e = check_regexp(pattern)))
         return e;
-    text = slice_cstr(arena_printf(p->arena, "%s%.*s", prefix, SLICE_ARG(pattern)));
+    text = with_prefix(p->arena, prefix, pattern);
     if ((e = re_compile(text, RE_ANCHORED, &re)))
         return err_wrap(e, "regexp");
     arena_charge(p->arena, (int64_t)re_bytes(re));
@@ -207,7 +221,8 @@ static struct err *date_range(struct esquery_parser *p, struct esquery *q,
                               const struct esrange_bound *min, const struct esrange_bound *max,
                               struct slice format, const struct gozone *zone)
 {
-    struct esdate_opts o = {.now_ns = p->now_ns, .zone = zone ? zone : p->zone, .format = format};
+    struct esdate_opts o = {
+        .now_ns = p->now_ns, .zone = zone ? zone : p->zone, .format = format, .saturates = true};
     struct esrange *r = &q->range;
     struct esdate d;
     struct err *e;

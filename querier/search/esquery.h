@@ -50,9 +50,9 @@ bool esliteral_number(struct slice text, long double *ret);
 enum esquery_kind {
     ESQUERY_ALL,
     ESQUERY_NONE,
-    ESQUERY_BOOL,  /* must, should, must_not, min_should */
-    ESQUERY_TERM,  /* literal, ignores_case */
-    ESQUERY_TERMS, /* literals, by text; numbers, sorted */
+    ESQUERY_BOOL, /* must, should, must_not, min_should */
+    ESQUERY_TERM, /* literal, ignores_case */
+    ESQUERY_TERMS, /* literals, by text, which is lower case where the field is text; numbers, sorted */
     ESQUERY_MATCH, /* words, min_words of them; exact fields: literal */
     ESQUERY_PHRASE, /* words one behind the other, is_prefix: of the last the beginning; exact fields: literal */
     ESQUERY_PREFIX,   /* literal, ignores_case */
@@ -116,6 +116,8 @@ ORR_CHECKED struct err *esquery_parse(struct esquery_parser *p, struct jsonval v
 ORR_CHECKED struct err *esquery_new(struct esquery_parser *p, enum esquery_kind kind,
                                     struct slice field, struct esquery **ret);
 void esqueries_add(struct esquery_parser *p, struct esqueries *l, struct esquery *q);
+/* ASCII's letters as lower case, in the arena. */
+struct slice esquery_lower(struct arena *a, struct slice s);
 /* The text's words, lower case, in the arena. */
 void esquery_set_words(struct esquery_parser *p, struct esquery *q, struct slice text);
 ORR_CHECKED struct err *esquery_set_regexp(struct esquery_parser *p, struct esquery *q,

@@ -164,7 +164,7 @@ static struct err *parse_terms(struct esquery_parser *p, struct jsonval v, struc
     for (it = jsonval_iter(v); jsonval_next(&it, &name, &item);) {
         if ((e = esquery_scalar_of(p, "terms", item, &text)))
             return e;
-        ls[n] = esliteral_of(text);
+        ls[n] = esliteral_of(esquery_is_text(field) ? esquery_lower(p->arena, text) : text);
         if (ls[n].is_number)
             numbers[q->n_numbers++] = ls[n].number;
         n++;

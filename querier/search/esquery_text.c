@@ -209,6 +209,8 @@ struct err *esquery_parse_query_string(struct esquery_parser *p, struct jsonval 
     }
     if (!e && !t.text.ptr)
         e = esquery_malformed(kind, "no query");
+    if (!e && t.minimum.ptr)
+        e = err_new(ERR_UNSUPPORTED, "[%s] query: minimum_should_match is not supported", kind);
     if (!e)
         e = parse_words(p, &t,
                         &(struct lucene_opts){.fields = f.ptr,

@@ -188,7 +188,7 @@ static int bucket_of(const struct traceql_static *v)
 {
     double x = traceql_number(v);
 
-    if (!(x >= 2))
+    if (!(x >= 2) || isinf(x))
         return NO_BUCKET;
     return (int)ceil(log2(trunc(x)));
 }

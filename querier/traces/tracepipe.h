@@ -1,7 +1,7 @@
 /*
  * A TraceQL pipeline over the traces of a tracecols: which spans come out of it, as sets.
  *
- *     struct tracepipe *pipe = tracepipe_new(arena, &q.pipeline, cols);
+ *     struct tracepipe *pipe = tracepipe_new(&q.pipeline, cols);
  *     for (uint32_t t = 0; t < cols->n_traces; t++)
  *         ... sets = tracepipe_run(pipe, t) ...
  *

@@ -225,6 +225,10 @@ def check_any_and_any(status):
     wait_for("what was written", all_there, 30)
 
 
+# What is in the answers to some of the page's questions.
+ANSWERS = {"/loki/api/v1/query": '"app":"web"', "/elasticsearch/_search": '"hits":{"total":{"value":'}
+
+
 def follow(reader, command):
     words = command.split()
     if words[0] == LONG_RUNNING:
@@ -244,9 +248,10 @@ def follow(reader, command):
         reader.prometheus()  # the page's next step
     elif words[0] == "curl" and "query=up" in command:
         check_up_of_both_jobs(reader, command)
-    elif words[0] == "curl" and "/loki/api/v1/query" in command:
+    elif words[0] == "curl" and any(path in command for path in ANSWERS):
         out = reader.run(command)
-        check('"app":"web"' in out, f"`{command}` answers {out[:1000]}")
+        want = '"orrery_event":"deployment"' if "orrery_event" in command else next(w for path, w in ANSWERS.items() if path in command)
+        check(want in out, f"`{command}` answers {out[:1000]}")
     elif words[-1] in ("--help", "--print-config"):
         out = reader.run(command)
         missing = [s for s in SECTIONS if not re.search(rf"\b{s}[.:]", out)]

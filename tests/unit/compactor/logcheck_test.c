@@ -114,9 +114,12 @@ enum lie {
     LIE_PAGE_ENTRIES,
     LIE_PAGE_TIMES,
     LIE_ENTRIES,
+    LIE_FIRST_TIME,
+    LIE_LAST_TIME,
     LIE_MISSING_LABELS,
     LIE_MORE_LABELS,
     LIE_TEXTS,
+    LIE_FILTER,
     LIES
 };
 
@@ -136,12 +139,19 @@ static void make_lie(struct logseg_frame *fr, const struct fixture *f, enum lie 
     fr->pages.ptr[0].entries += lie == LIE_PAGE_ENTRIES;
     fr->pages.ptr[0].max_ns -= lie == LIE_PAGE_TIMES;
     fr->head.entries += lie == LIE_ENTRIES;
+    fr->head.min_ns += lie == LIE_FIRST_TIME;
+    fr->head.max_ns += lie == LIE_LAST_TIME;
     if (lie == LIE_MISSING_LABELS)
         buf_reset(&fr->labels);
     if (lie == LIE_MORE_LABELS)
         buf_lstr(&fr->labels, SLICE("x"));
     if (lie == LIE_TEXTS)
         fr->bytes.ptr[fr->pages.ptr[0].bytes - 3] ^= 1;
+    if (lie == LIE_FILTER) { /* of another length than its class */
+        buf_u64le(&fr->bytes, 0);
+        vec_last(&fr->pages).filter_bytes = 8;
+        vec_last(&fr->pages).filter_class = 3;
+    }
 }
 
 TEST(logcheck_finds_what_contradicts_itself)
@@ -155,9 +165,12 @@ TEST(logcheck_finds_what_contradicts_itself)
         "than the frame says",
         "than the frame",
         "than it says",
+        "other times than it says",
+        "other times than it says",
         "cut off",
         "more labels",
         "",
+        "filter",
     };
     struct fixture f;
 
@@ -169,9 +182,9 @@ TEST(logcheck_finds_what_contradicts_itself)
 
         make_lie(&fr, &f, (enum lie)lie);
         logseg_end(&fr, SLICE("t"), &b);
-        if (lie == LIE_TEXTS) /* the ingester's own nonsense: the checksum of the page is of it */
+        if (lie >= LIE_TEXTS) /* the ingester's own nonsense: the checksum of the page is of it */
             CHECK_OK(open_one(&b));
-        CHECK_ERR(lie == LIE_TEXTS ? open_deep(&b) : open_one(&b), ERR_CORRUPT, said[lie]);
+        CHECK_ERR(lie >= LIE_TEXTS ? open_deep(&b) : open_one(&b), ERR_CORRUPT, said[lie]);
         buf_done(&b);
     }
     fixture_done(&f);

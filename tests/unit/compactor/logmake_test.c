@@ -407,19 +407,29 @@ TEST(logmake_leaves_out_lines_that_a_tombstone_deletes)
     teardown(&x);
 }
 
-/* Whether a block has lines that such a deletion takes. */
-static bool holds(struct flushing *x, struct ulid block, const struct tomb_edit *edit)
+static struct err *look(struct flushing *x, struct ulid block, const struct tomb_edit *edit,
+                        const atomic_bool *stop, bool *ret)
 {
     struct tombstone_list *l = tombstone_list_new(TENANT);
     struct block_reader *r;
-    bool is_held, changed;
+    struct err *e;
+    bool changed;
     size_t n;
 
     CHECK_OK(add_tombstone((void *)edit, l, &changed));
     CHECK_OK(block_reader_open_dir(download(x, block), &r));
-    CHECK_OK(logcheck_holds(r, tombstone_list_all(l, &n), &is_held));
+    e = logcheck_holds(r, tombstone_list_all(l, &n), stop, ret);
     block_reader_close(r);
     tombstone_list_unref(l);
+    return e;
+}
+
+/* Whether a block has lines that such a deletion takes. */
+static bool holds(struct flushing *x, struct ulid block, const struct tomb_edit *edit)
+{
+    bool is_held;
+
+    CHECK_OK(look(x, block, edit, NULL, &is_held));
     return is_held;
 }
 
@@ -429,6 +439,9 @@ TEST(logmake_leaves_out_what_a_query_lets_through)
     struct tomb_edit some = {"app-1", INT64_MIN, INT64_MAX, NULL, false};
     struct tomb_edit none = {"app-1", INT64_MIN, INT64_MAX,
                              "{app=\"app-1\"} |= \"no line has this text\"", false};
+    struct tomb_edit odd = {"app-1", INT64_MIN, INT64_MAX, "{app=\"app-1\"} | of_some_day", false};
+    const atomic_bool yes = true;
+    bool any;
     size_t i = 0;
     struct flushing x;
     struct ulid plain;
@@ -442,6 +455,8 @@ TEST(logmake_leaves_out_what_a_query_lets_through)
     CHECK_OK(flush(&x));
     plain = x.res.block;
     CHECK(holds(&x, plain, &some) && !holds(&x, plain, &none));
+    CHECK_ERR(look(&x, plain, &some, &yes, &any), ERR_CANCELED, "");
+    CHECK_ERR(look(&x, plain, &odd, NULL, &any), ERR_INTERNAL, "query of deletion");
     some.max_ms = s->e[0].ts_ns / 1000000 - 1; /* before all lines of the stream */
     CHECK(!holds(&x, plain, &some));
     some.max_ms = INT64_MAX;

@@ -162,6 +162,53 @@ TEST(tombstone_list_does_not_give_back_what_is_begun)
     tombstone_list_unref(l);
 }
 
+/* n of them, each processed at its number in ms but the first. */
+static struct tombstone_list *processed(size_t n, struct slice query)
+{
+    struct tombstone_list *l = tombstone_list_new(SLICE("t"));
+
+    for (size_t i = 0; i < n; i++) {
+        uint8_t entropy[10] = {[8] = (uint8_t)(i >> 8), [9] = (uint8_t)i};
+        struct ulid ulid = ulid_make(1700000000000, entropy);
+
+        CHECK_OK(tombstone_list_add(l, &(struct tombstone){.ulid = ulid, .query = query}));
+        CHECK(!i || tombstone_list_advance(l, ulid, TOMBSTONE_PROCESSED, (int64_t)i));
+    }
+    return l;
+}
+
+/* However it is filled, what is processed leaves room for what will be asked for. */
+TEST(tombstone_list_forgets_what_is_processed)
+{
+    static uint8_t text[64 << 10];
+    struct {
+        size_t n;
+        struct slice query;
+        int64_t before_ms;
+        size_t least, most; /* that are left */
+    } cases[] = {
+        {10, SLICE("{app=\"x\"}"), 0, 10, 10},
+        {10, SLICE("{app=\"x\"}"), 4, 7, 7},
+        {6000, SLICE("{app=\"x\"}"), 0, TOMBSTONE_LIST_MAX / 2, TOMBSTONE_LIST_MAX / 2},
+        {250, slice_of(text, sizeof(text)), 0, 50, TOMBSTONE_LIST_MAX_BYTES / 2 / sizeof(text)},
+    };
+
+    memset(text, 'x', sizeof(text));
+    for (size_t i = 0; i < ORR_COUNT(cases); i++) {
+        struct tombstone_list *l = processed(cases[i].n, cases[i].query);
+        const struct tombstone *all;
+        size_t n;
+
+        CHECK(tombstone_list_forget(l, cases[i].before_ms) == (cases[i].least < cases[i].n));
+        CHECK(!tombstone_list_forget(l, cases[i].before_ms));
+        all = tombstone_list_all(l, &n);
+        CHECK(n >= cases[i].least && n <= cases[i].most);
+        CHECK_INT(all[0].state, TOMBSTONE_RECEIVED);
+        CHECK_INT(all[1].processed_ms, cases[i].n - n + 1); /* the first ones have gone */
+        tombstone_list_unref(l);
+    }
+}
+
 TEST(tombstone_list_joins_spans_that_touch)
 {
     struct tombstone_list *l = tombstone_list_new(SLICE("t"));

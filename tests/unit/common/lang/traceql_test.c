@@ -1,3 +1,5 @@
+#include <math.h>
+
 #include "common/lang/traceql.h"
 #include "tests/unit/test.h"
 
@@ -93,6 +95,34 @@ static void repeat(struct buf *b, const char *text, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         buf_str(b, text);
+}
+
+TEST(traceql_cmp_orders_all_floats)
+{
+    const double in_order[] = {NAN, -INFINITY, -1, 0, 1, INFINITY};
+
+    for (size_t i = 0; i < ORR_COUNT(in_order); i++)
+        for (size_t k = 0; k < ORR_COUNT(in_order); k++) {
+            struct traceql_static l = {TRACEQL_FLOAT, {.f = in_order[i]}};
+            struct traceql_static r = {TRACEQL_FLOAT, {.f = in_order[k]}};
+
+            CHECK_INT(traceql_cmp(&l, &r), i < k ? -1 : i > k);
+        }
+}
+
+TEST(traceql_prints_kinds_that_have_no_name)
+{
+    const int64_t kinds[] = {5, 200, -1};
+    struct buf b = {0};
+
+    for (size_t i = 0; i < ORR_COUNT(kinds); i++) {
+        struct traceql_static v = {TRACEQL_SPAN_KIND, {.i = kinds[i]}};
+
+        buf_str(&b, i ? " " : "");
+        traceql_print_static(&b, &v);
+    }
+    CHECK_SLICE(buf_slice(&b), "consumer kind(200) kind(-1)");
+    buf_done(&b);
 }
 
 TEST(traceql_bounds)

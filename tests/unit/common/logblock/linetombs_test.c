@@ -183,9 +183,27 @@ TEST(linetombs_refuse_what_does_not_compile)
         add(&g, "{app=\"a\"}", bad[i], 0, 9);
         lt = linetombs_new(g.a, g.l, NULL, 0, 100 * MS);
         CHECK_OK(linetombs_stream(lt, app(g.a, "b"), &any)); /* whom it does not concern */
-        CHECK_ERR(linetombs_stream(lt, app(g.a, "a"), &any), ERR_CORRUPT, "the query of deletion");
-        CHECK_ERR(linetombs_stream(lt, app(g.a, "a"), &any), ERR_CORRUPT, "the query of deletion");
+        CHECK_ERR(linetombs_stream(lt, app(g.a, "a"), &any), ERR_INTERNAL, "the query of deletion");
+        CHECK_ERR(linetombs_stream(lt, app(g.a, "a"), &any), ERR_INTERNAL, "the query of deletion");
         linetombs_free(lt);
         teardown(&g);
     }
+}
+
+/* Whoever asks may have used up its memory before the first stream of a deletion comes. */
+TEST(linetombs_without_memory_are_the_limit_of_who_asks)
+{
+    struct linetombs *lt;
+    struct arena *small = arena_new(4096);
+    struct rig g;
+    bool any;
+
+    setup(&g);
+    add(&g, "{app=\"a\"}", "{app=\"a\"} |= \"secret\"", 0, 9);
+    lt = linetombs_new(small, g.l, NULL, 0, 100 * MS);
+    (void)arena_alloc(small, 1u << 20);
+    CHECK_ERR(linetombs_stream(lt, app(g.a, "a"), &any), ERR_LIMIT, "memory");
+    linetombs_free(lt);
+    teardown(&g);
+    arena_free(small);
 }

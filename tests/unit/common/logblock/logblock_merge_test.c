@@ -560,6 +560,29 @@ TEST(logblock_merge_of_many_frames_that_follow_one_another)
     fixture_done(&f);
 }
 
+/* Times that a frame says of itself only tell how many are opened at once. */
+TEST(logblock_merge_of_many_frames_whose_times_are_upside_down)
+{
+    enum { FRAMES = LOGBLOCK_MERGE_SOURCES + 20 };
+    static struct logblock_source s[FRAMES];
+    struct logblock_writer *w = fixture_writer(1);
+    struct buf frame;
+    struct fixture f;
+
+    fixture_make(&f, 35, 1, 4000, 1);
+    frame = make_own(&f, 0, 1, 0);
+    for (size_t i = 0; i < FRAMES; i++) {
+        s[i] = source_of_frame(&frame);
+        s[i].min_ns = INT64_MAX;
+        s[i].max_ns = INT64_MIN;
+    }
+    CHECK_OK(logblock_merge(s, FRAMES, NULL, NULL, tmp_path("between"), NULL, w, NULL));
+    fixture_finish(w);
+    check_union(&f, 1);
+    buf_done(&frame);
+    fixture_done(&f);
+}
+
 TEST(logblock_merge_of_nothing_is_an_empty_block)
 {
     struct fixture_block x;

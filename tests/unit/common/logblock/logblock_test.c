@@ -161,6 +161,78 @@ TEST(logblock_ranges_matchers_and_needles_give_what_is_there)
 }
 
 /* Pages that cannot have the needle are not read. */
+/* How many lines come of the streams of one share; no other stream does. */
+static uint64_t lines_of_share(const struct fixture *f, struct logblock *b,
+                               const struct logblock_query *q)
+{
+    struct arena *a = arena_new(0);
+    struct logblock_stream st;
+    struct logpage_entry en;
+    struct logblock_set *set;
+    uint64_t lines = 0;
+    size_t i = 0;
+
+    CHECK_OK(logblock_select(b, a, q, &set));
+    while (logblock_set_stream(set, &st)) {
+        CHECK(st.fp.hi >= q->fp_first && st.fp.hi <= q->fp_last);
+        for (; !hash128_eq(f->s[i].fp, st.fp); i++)
+            CHECK(f->s[i].fp.hi < q->fp_first || f->s[i].fp.hi > q->fp_last ||
+                  !matchers_match(q->matchers, f->s[i].labels));
+        i++;
+        while (logblock_set_entry(set, &en))
+            lines++;
+    }
+    CHECK_OK(logblock_set_close(set));
+    arena_free(a);
+    return lines;
+}
+
+/* Few streams are looked at one by one, of many the share is looked up: the shares together have all. */
+TEST(logblock_shares_of_fingerprints_have_each_stream_once)
+{
+    static const size_t streams[] = {20, 400};
+    struct arena *a = arena_new(0);
+    struct matcher m;
+
+    CHECK_OK(matcher_init(a, MATCHER_NE, SLICE("app"), SLICE("app-1"), &m));
+    for (size_t i = 0; i < ORR_COUNT(streams); i++) {
+        struct fixture_block x;
+        struct logblock_set *set;
+        struct fixture f;
+
+        fixture_make(&f, 12, streams[i], 60, LOGTEXT_WORDS);
+        fixture_write(&f, 1, 0, 1);
+        x = fixture_open(1);
+        for (int is_some = 0; is_some < 2; is_some++) {
+            struct logblock_query q = everything();
+            uint64_t want = 0, got = 0, at[6] = {0};
+
+            if (is_some)
+                q.matchers = (struct matchers){&m, 1};
+            for (size_t k = 0; k < f.n; k++)
+                want += matchers_match(q.matchers, f.s[k].labels) ? f.s[k].n : 0;
+            /* bounds that are fingerprints of streams, and ones that are not */
+            at[1] = f.s[3].fp.hi;
+            at[2] = f.s[f.n / 2].fp.hi + 1;
+            at[3] = f.s[f.n / 2 + 1].fp.hi;
+            at[4] = f.s[f.n - 1].fp.hi + 1;
+            for (int k = 0; k < 5; k++) {
+                q.fp_first = at[k];
+                q.fp_last = at[k + 1] - 1;
+                q.max_streams = k % 2 ? f.n : 0;
+                got += lines_of_share(&f, x.b, &q);
+            }
+            CHECK_INT(got, want);
+            q.fp_first = q.fp_last = f.s[3].fp.hi; /* too many are too many, whatever the share */
+            q.max_streams = 7;
+            CHECK_ERR(logblock_select(x.b, a, &q, &set), ERR_LIMIT, "more than 7 streams");
+        }
+        fixture_close(x);
+        fixture_done(&f);
+    }
+    arena_free(a);
+}
+
 TEST(logblock_a_needle_reads_little)
 {
     struct logblock_query q = everything();

@@ -37,12 +37,13 @@ struct searched {
     struct jsonval_doc *json;
 };
 
-static void search(struct searched *x, struct logtable *t, const char *body)
+static void search_within(struct searched *x, struct logtable *t, const char *body,
+                          size_t limit_bytes)
 {
     struct jsonval root;
 
     memset(x, 0, sizeof(*x));
-    x->arena = arena_new(0);
+    x->arena = arena_new(limit_bytes);
     esbody_init(&x->body, x->arena, T0);
     CHECK_OK(jsonval_parse(slice_cstr(body), 64, &x->json, &root));
     CHECK_OK(esbody_parse(&x->body, root));
@@ -51,6 +52,11 @@ static void search(struct searched *x, struct logtable *t, const char *body)
     x->s = (struct logsearch){
         .body = &x->body, .plan = &x->plan, .limits = {.start_ns = 0, .end_ns = 2 * T0}};
     CHECK_OK(logsearch_run(&x->s, logtable_source(t), x->arena));
+}
+
+static void search(struct searched *x, struct logtable *t, const char *body)
+{
+    search_within(x, t, body, 0);
 }
 
 static void searched_done(struct searched *x)
@@ -218,6 +224,129 @@ TEST(logsearch_aggregates)
         "\"doc_count\":20}]}}");
 }
 
+/* A key that comes twice: the later one counts. */
+TEST(logsearch_takes_filters_that_come_twice)
+{
+    struct buf aggs = {0};
+
+    buf_str(&aggs, "{\"f\":{\"filters\":{\"filters\":[");
+    for (int i = 0; i < 200; i++)
+        buf_printf(&aggs, "%s{\"term\":{\"i\":%d}}", i ? "," : "", i);
+    buf_str(&aggs, "],\"filters\":{\"a\":{\"term\":{\"i\":3}},\"b\":{\"term\":{\"i\":99}}}}}}");
+    check_aggs(buf_cstr(&aggs),
+               "{\"f\":{\"buckets\":{\"a\":{\"doc_count\":1},\"b\":{\"doc_count\":0}}}}");
+    buf_done(&aggs);
+}
+
+TEST(logsearch_prints_large_numbers_to_sort_by_as_they_are)
+{
+    struct logtable *t = logtable_new();
+    struct label app = {SLICE("app"), SLICE("a")};
+    struct searched x;
+    struct buf b = {0};
+
+    for (int i = 0; i < 3; i++) {
+        char line[64];
+
+        snprintf(line, sizeof(line), "{\"id\":%llu}", 18446744073709551613ull + (unsigned)i);
+        logtable_add(t, (struct labels){&app, 1},
+                     &(struct logsource_entry){.ts_ns = T0 + i, .line = slice_cstr(line)});
+    }
+    search(&x, t, "{\"sort\":[\"id\"]}");
+    put_hits(&x, "\"sort\":[", "]", &b);
+    CHECK_SLICE(buf_slice(&b), "18446744073709551613,18446744073709551614,18446744073709551615");
+    searched_done(&x);
+    buf_reset(&b);
+    search(&x, t, "{\"sort\":[\"id\"],\"search_after\":[18446744073709551614]}");
+    put_hits(&x, "\"sort\":[", "]", &b);
+    CHECK_SLICE(buf_slice(&b), "18446744073709551615");
+    searched_done(&x);
+    buf_done(&b);
+    logtable_free(t);
+}
+
+TEST(logsearch_stops_printing_at_its_deadline)
+{
+    struct logtable *t = table_new();
+    struct searched x;
+
+    search(&x, t, "{}");
+    CHECK_OK(logsearch_look(&x.s));
+    x.s.limits.deadline_mono_ms = 1;
+    CHECK_ERR(logsearch_look(&x.s), ERR_TIMEOUT, "timed out");
+    searched_done(&x);
+    logtable_free(t);
+}
+
+static struct err *parse_body(size_t limit_bytes, const struct buf *text)
+{
+    struct arena *a = arena_new(limit_bytes);
+    struct jsonval_doc *doc;
+    struct jsonval root;
+    struct esbody body;
+    struct err *e;
+
+    esbody_init(&body, a, T0);
+    CHECK_OK(jsonval_parse(buf_slice(text), 64, &doc, &root));
+    e = esbody_parse(&body, root);
+    CHECK(arena_used(a) < 2 * limit_bytes);
+    esbody_done(&body);
+    jsonval_free(doc);
+    arena_free(a);
+    return e;
+}
+
+TEST(logsearch_bounds_what_a_body_takes)
+{
+    struct buf b = {0};
+
+    buf_byte(&b, '{');
+    for (int i = 0; i < 10000; i++)
+        buf_printf(&b, "%s\"_source\":\"a\"", i ? "," : "");
+    buf_byte(&b, '}');
+    CHECK_ERR(parse_body(1 << 20, &b), ERR_LIMIT, "memory");
+    buf_reset(&b);
+    buf_str(&b, "{\"fields\":[\"");
+    buf_fill(&b, '*', ESQUERY_MAX_FIELD + 1);
+    buf_str(&b, "\"]}");
+    CHECK_ERR(parse_body(1 << 20, &b), ERR_LIMIT, "a name has");
+    buf_reset(&b);
+    buf_str(&b, "{\"fields\":[{\"format\":\"epoch_millis\"}]}");
+    CHECK_ERR(parse_body(1 << 20, &b), ERR_INVALID, "a name has");
+    buf_done(&b);
+}
+
+/* The last date that there is, and the next bucket behind it: no time may overflow, or there is no end. */
+TEST(logsearch_makes_buckets_at_the_end_of_time)
+{
+    /* 200000 days are a negative number of nanoseconds in 64 bits */
+    static const char *const none[] = {"14000d", "200000d", "1micros", "0d", "1"};
+    struct logtable *t = logtable_new();
+    struct label app = {SLICE("app"), SLICE("a")};
+    struct buf b = {0};
+    struct searched x;
+
+    logtable_add(t, (struct labels){&app, 1},
+                 &(struct logsource_entry){.ts_ns = T0, .line = SLICE("{\"d\":4611686018000}")});
+    search(&x, t,
+           "{\"aggs\":{\"h\":{\"date_histogram\":{\"field\":\"d\",\"fixed_interval\":\"13000d\","
+           "\"offset\":\"-13000d\",\"format\":\"yyyy\"}}}}");
+    CHECK_OK(esagg_run_json(x.s.aggs, &b, false));
+    CHECK_SLICE(buf_slice(&b), "{\"h\":{\"buckets\":[{\"key_as_string\":\"2112\",\"key\":"
+                               "4492800000000,\"doc_count\":1}]}}");
+    searched_done(&x);
+    for (size_t i = 0; i < ORR_COUNT(none); i++) {
+        buf_reset(&b);
+        buf_printf(
+            &b,
+            "{\"aggs\":{\"h\":{\"date_histogram\":{\"field\":\"d\",\"fixed_interval\":\"%s\"}}}}",
+            none[i]);
+        CHECK_ERR(parse_body(1 << 20, &b), ERR_INVALID, "the interval is none");
+    }
+    buf_done(&b);
+    logtable_free(t);
+}
+
 TEST(logsearch_refuses_too_many_buckets)
 {
     struct logtable *t = table_new();
@@ -232,4 +361,40 @@ TEST(logsearch_refuses_too_many_buckets)
     searched_done(&x);
     buf_done(&out);
     logtable_free(t);
+}
+
+/* Empty buckets are made while the answer is printed. */
+TEST(logsearch_bounds_the_memory_of_empty_buckets)
+{
+    struct logtable *t = table_new();
+    struct buf out = {0};
+    struct searched x;
+
+    search_within(&x, t,
+                  "{\"size\":0,\"aggs\":{\"h\":{\"histogram\":{\"field\":\"i\",\"interval\":1,"
+                  "\"extended_bounds\":{\"min\":0,\"max\":60000}}}}}",
+                  4 << 20);
+    CHECK_ERR(esagg_run_json(x.s.aggs, &out, false), ERR_LIMIT, "memory");
+    CHECK(arena_used(x.arena) < 8 << 20);
+    searched_done(&x);
+    buf_done(&out);
+    logtable_free(t);
+}
+
+/* What would change the answer and is not done is not passed over. */
+TEST(logsearch_refuses_parameters)
+{
+    static const char *const names[] = {"source", "scroll", "terminate_after", "min_score"};
+    struct arena *a = arena_new(0);
+    struct esbody body;
+    bool is_known;
+
+    esbody_init(&body, a, T0);
+    for (size_t i = 0; i < ORR_COUNT(names); i++)
+        CHECK_ERR(esbody_param(&body, slice_cstr(names[i]), SLICE("1"), &is_known), ERR_UNSUPPORTED,
+                  names[i]);
+    CHECK_OK(esbody_param(&body, SLICE("pretty"), SLICE(""), &is_known));
+    CHECK(!is_known);
+    esbody_done(&body);
+    arena_free(a);
 }

@@ -35,6 +35,8 @@ TEST(esdate_does_maths)
     check_parse("now", "", false, "2026-01-02T03:00:00.000000000Z");
     check_parse("now-1h", "", false, "2026-01-02T02:00:00.000000000Z");
     check_parse("now-1h+30m/h", "", false, "2026-01-02T02:00:00.000000000Z");
+    check_parse("now-2592000s", "", false, "2025-12-03T03:00:00.000000000Z");
+    check_parse("now-1000000m/d", "", false, "2024-02-07T00:00:00.000000000Z");
     check_parse("now/d", "", false, "2026-01-02T00:00:00.000000000Z");
     check_parse("now/d", "", true, "2026-01-02T23:59:59.999000000Z");
     check_parse("now/w", "", false, "2025-12-29T00:00:00.000000000Z");
@@ -84,4 +86,43 @@ TEST(esdate_rounds_by_the_calendar_of_a_zone)
     check_floor("Europe/Berlin", 'q', NOW + 100 * 86400ll * NS_PER_S,
                 "2026-04-01T00:00:00.000+02:00");
     check_floor("Z", 'y', NOW, "2026-01-01T00:00:00.000Z");
+}
+
+/* From each day's beginning to the next one: what two days later begins is what it was found to be from there. */
+static void check_days(const char *zone, const char *from, const char *const *want)
+{
+    struct esdate_opts o = {.now_ns = NOW};
+    struct gozone *z = NULL;
+    struct esdate d;
+    int64_t ns;
+
+    CHECK_OK(esdate_zone(slice_cstr(zone), &z));
+    CHECK_OK(esdate_parse(slice_cstr(from), &o, &d));
+    for (ns = d.ns; *want; want++, ns = esdate_next(ns, 'd', z)) {
+        struct buf b = {0};
+
+        esdate_format(&b, ns, SLICE_EMPTY, z);
+        test_check_str(buf_slice(&b), slice_cstr(*want), zone, __FILE__, __LINE__);
+        buf_done(&b);
+        CHECK_INT(esdate_floor(ns, 'd', z), ns);
+        CHECK_INT(esdate_floor(ns + 20 * 3600 * NS_PER_S, 'd', z), ns);
+    }
+    gozone_free(z);
+}
+
+TEST(esdate_begins_days_whose_midnight_is_left_out)
+{
+    static const char *const cairo[] = {"2024-04-25T00:00:00.000+02:00",
+                                        "2024-04-26T01:00:00.000+03:00",
+                                        "2024-04-27T00:00:00.000+03:00", NULL};
+    static const char *const santiago[] = {
+        "2024-09-07T00:00:00.000-04:00", "2024-09-08T01:00:00.000-03:00",
+        "2024-09-09T00:00:00.000-03:00", "2024-09-10T00:00:00.000-03:00", NULL};
+    static const char *const berlin[] = {"2026-10-24T00:00:00.000+02:00",
+                                         "2026-10-25T00:00:00.000+02:00",
+                                         "2026-10-26T00:00:00.000+01:00", NULL};
+
+    check_days("Africa/Cairo", "2024-04-25T00:00:00+02:00", cairo);
+    check_days("America/Santiago", "2024-09-07T00:00:00-04:00", santiago);
+    check_days("Europe/Berlin", "2026-10-24T00:00:00+02:00", berlin);
 }

@@ -115,6 +115,9 @@ TEST(esmatch_keeps_documents_of_json)
         "@timestamp:[2026-01-02 TO 2026-01-02]",
         "@timestamp:2026-01-02",
         "@timestamp:>2026-01-01",
+        "@timestamp:[0001-01-01 TO 9999-12-31]",
+        "{\"range\":{\"@timestamp\":{\"gt\":-62135596800000,\"lte\":253402300799999}}}",
+        "{\"range\":{\"date\":{\"gte\":\"1500\",\"lt\":\"9999\",\"format\":\"yyyy\"}}}",
         "NOT user.id:5",
         "message.keyword:\"Connection RESET by peer 10.0.0.1\"",
         "{\"match\":{\"message\":\"nothing reset\"}}",
@@ -150,6 +153,7 @@ TEST(esmatch_keeps_documents_of_json)
         "order:7",
         "big:9007199254740992",
         "@timestamp:[2026-01-03 TO *]",
+        "@timestamp:>=9999-12-31",
         "items.n:3",
         "items:1",
         "NOT user.id:67890",
@@ -172,10 +176,101 @@ TEST(esmatch_keeps_documents_of_logfmt_and_text)
                                          "message:67890", "msg.keyword:\"a b\"", NULL};
     static const char *const text[] = {"message:plain", "\"plain text\"", "_exists_:message", NULL};
     static const char *const no[] = {"user_id:6", "_exists_:x", "msg:a", NULL};
+    /* Not all of it is logfmt, so none of it is. */
+    static const char *const half[] = {"_exists_:user_id", "user_id:67890", NULL};
 
     check_all("user_id=67890 msg=\"a b\" x=", logfmt, true);
     check_all("user_id=67890 msg=\"a b\" x=", no, false);
     check_all("plain text (here", text, true);
+    check_all("user_id=67890 msg=\"a b", half, false);
+}
+
+static struct err *parse_dsl(struct fixture *f, const char *query, struct esquery **ret)
+{
+    struct jsonval_doc *doc;
+    struct jsonval root;
+    struct err *e;
+
+    CHECK_OK(jsonval_parse(slice_cstr(query), 64, &doc, &root));
+    e = esquery_parse(&f->parser, root, ret);
+    jsonval_free(doc);
+    return e;
+}
+
+TEST(esmatch_finds_terms_of_text_in_any_case)
+{
+    static const char *const yes[] = {"{\"terms\":{\"message\":[\"zz\",\"RESET\",\"aa\"]}}",
+                                      "{\"terms\":{\"message\":[\"Peer\",\"peerless\",\"pee\"]}}",
+                                      "{\"terms\":{\"user.name\":[\"Ann\"]}}", NULL};
+    static const char *const no[] = {"{\"terms\":{\"message\":[\"rese\",\"resets\",\"\"]}}",
+                                     "{\"terms\":{\"message\":[]}}",
+                                     "{\"terms\":{\"user.name\":[\"ann\",\"ANN\"]}}", NULL};
+
+    check_all(JSON_LINE, yes, true);
+    check_all(JSON_LINE, no, false);
+}
+
+static struct err *look_thrice(void *arg)
+{
+    return ++*(int *)arg < 3 ? NULL : err_new(ERR_CANCELED, "enough");
+}
+
+/* A query of thousands of patterns over one long line ends soon after it is told to. */
+TEST(esmatch_looks_up_from_long_work)
+{
+    struct buf line = {0}, query = {0};
+    struct esquery *q;
+    struct fixture f;
+    int looks = 0;
+
+    buf_fill(&line, 'a', 20000);
+    buf_str(&query, "{\"bool\":{\"should\":[");
+    for (int i = 0; i < 4000; i++)
+        buf_printf(&query, "%s{\"wildcard\":{\"message\":\"%d*a*a*a*b\"}}", i ? "," : "", i);
+    buf_str(&query, "]}}");
+    fixture_init(&f);
+    set_line(&f, buf_cstr(&line));
+    CHECK_OK(parse_dsl(&f, buf_cstr(&query), &q));
+    CHECK(!esmatch_keeps(q, &f.doc) && !f.doc.err);
+    f.doc.look = look_thrice;
+    f.doc.look_arg = &looks;
+    CHECK(!esmatch_keeps(q, &f.doc));
+    CHECK_INT(looks, 3);
+    CHECK(err_is(f.doc.err, ERR_CANCELED));
+    fixture_done(&f);
+    buf_done(&line);
+    buf_done(&query);
+}
+
+TEST(esquery_refuses_what_would_change_the_answer)
+{
+    static const char *const queries[] = {
+        "{\"query_string\":{\"query\":\"a b c\",\"minimum_should_match\":2}}",
+        "{\"simple_query_string\":{\"query\":\"a b c\",\"minimum_should_match\":2}}"};
+
+    for (size_t i = 0; i < ORR_COUNT(queries); i++) {
+        struct esquery *q;
+        struct fixture f;
+
+        fixture_init(&f);
+        CHECK_ERR(parse_dsl(&f, queries[i], &q), ERR_UNSUPPORTED, "minimum_should_match");
+        fixture_done(&f);
+    }
+}
+
+/* "a\u0000.*" is no regexp of a alone. */
+TEST(esquery_takes_regexps_with_zeros)
+{
+    struct esquery *q;
+    struct fixture f;
+
+    fixture_init(&f);
+    set_line(&f, "{\"k\":\"a\",\"z\":\"a\\u0000b\"}");
+    CHECK_OK(parse_dsl(&f, "{\"regexp\":{\"k\":\"a\\u0000.*\"}}", &q));
+    CHECK(!esmatch_keeps(q, &f.doc));
+    CHECK_OK(parse_dsl(&f, "{\"regexp\":{\"z\":\"a\\u0000.*\"}}", &q));
+    CHECK(esmatch_keeps(q, &f.doc));
+    fixture_done(&f);
 }
 
 static void check_source(struct fixture *f, const char *line, const struct esdoc_wants *w,
@@ -272,6 +367,8 @@ static void random_doc(struct rng *r, struct random_doc *d)
             continue;
         if (!is_json)
             buf_printf(&d->line, " %s=%.*s", names[i], SLICE_ARG(word));
+        else if (slice_eq_cstr(word, "12345678") && !rng_below(r, 3))
+            buf_printf(&d->line, ",\"%s\":1.2345678E7", names[i]);
         else if (esliteral_number(word, &number) && rng_below(r, 2))
             buf_printf(&d->line, rng_below(r, 2) ? ",\"%s\":%.*s" : ",\"%s\":%.*s.0", names[i],
                        SLICE_ARG(word));
@@ -282,10 +379,11 @@ static void random_doc(struct rng *r, struct random_doc *d)
 }
 
 /* A document that is kept is in exactly one select, and has its needles. */
-static void check_plan(struct fixture *f, const struct esquery *q, const struct random_doc *docs,
-                       size_t n, const char *text)
+static size_t check_plan(struct fixture *f, const struct esquery *q, const struct random_doc *docs,
+                         size_t n, const char *text)
 {
     struct esplan plan;
+    size_t n_kept = 0;
 
     CHECK_OK(esplan_make(f->arena, q, NULL, 0, &plan));
     for (size_t i = 0; i < n; i++) {
@@ -301,10 +399,14 @@ static void check_plan(struct fixture *f, const struct esquery *q, const struct 
             in += has;
             fits += has && line_holds(&plan.selects[k].logs, entry.line);
         }
-        if (esmatch_keeps(q, &f->doc) && (in != 1 || fits != 1 || plan.is_nothing))
+        if (!esmatch_keeps(q, &f->doc))
+            continue;
+        n_kept++;
+        if (in != 1 || fits != 1 || plan.is_nothing)
             test_fail(__FILE__, __LINE__, "%s: the plan misses %.*s", text, SLICE_ARG(entry.line));
     }
     esplan_done(&plan);
+    return n_kept;
 }
 
 TEST(esplan_misses_no_document)
@@ -312,6 +414,7 @@ TEST(esplan_misses_no_document)
     struct random_doc docs[60] = {{.n_labels = 0}};
     struct rng r;
     struct buf text = {0};
+    size_t n_kept = 0;
 
     rng_seed(&r, 7);
     for (size_t i = 0; i < ORR_COUNT(docs); i++)
@@ -325,9 +428,86 @@ TEST(esplan_misses_no_document)
         random_query(&r, &text, 3);
         fixture_init(&f);
         CHECK_OK(lucene_parse(&f.parser, buf_slice(&text), &o, &q));
-        check_plan(&f, q, docs, ORR_COUNT(docs), buf_cstr(&text));
+        n_kept += check_plan(&f, q, docs, ORR_COUNT(docs), buf_cstr(&text));
         fixture_done(&f);
     }
+    CHECK(n_kept > 10000); /* the queries ask for something */
+    for (size_t i = 0; i < ORR_COUNT(docs); i++)
+        buf_done(&docs[i].line);
+    buf_done(&text);
+}
+
+/* A query of the DSL: leaves of many kinds, joined. */
+static void random_dsl(struct rng *r, struct buf *b, int depth)
+{
+    static const char *const kinds[] = {"term",   "match",    "match_phrase", "match_phrase_prefix",
+                                        "prefix", "wildcard", "terms",        "exists"};
+    static const char *const joins[] = {"must", "filter", "should", "must_not"};
+    static const char *const fields[] = {"app",     "user_id",     "level",       "k.v",
+                                         "message", "app.keyword", "k.v.keyword", "_index"};
+    size_t kind = rng_below(r, ORR_COUNT(kinds));
+    struct slice word = pick_word(r);
+    char value[64];
+
+    if (depth && rng_below(r, 3)) {
+        buf_str(b, "{\"bool\":{");
+        for (size_t i = 0; i < 2; i++) {
+            buf_printf(b, "%s\"%s\":[", i ? "," : "", joins[rng_below(r, 4)]);
+            for (size_t k = 0, n = rng_below(r, 3); k <= n; k++) {
+                buf_str(b, k ? "," : "");
+                random_dsl(r, b, depth - 1);
+            }
+            buf_byte(b, ']');
+        }
+        if (rng_below(r, 3) == 0)
+            buf_printf(b, ",\"minimum_should_match\":%d", (int)rng_below(r, 3));
+        buf_str(b, "}}");
+        return;
+    }
+    snprintf(value, sizeof(value), "\"%.*s\"", SLICE_ARG(word));
+    if (kind == 5) {
+        bool is_front = rng_below(r, 2);
+
+        snprintf(value, sizeof(value), "\"%s%.*s%s\"", is_front ? "*" : "", SLICE_ARG(word),
+                 is_front ? "" : "*");
+    } else if (kind != 6 && kind != 7 && !rng_below(r, 4)) {
+        snprintf(value, sizeof(value), "\"%.*s %s\"", SLICE_ARG(word), "bb");
+    } else if (kind == 4 && word.len > 2) {
+        snprintf(value, sizeof(value), "\"%.*s\"", SLICE_ARG(slice_sub(word, 0, word.len - 1)));
+    } else if (kind == 6) {
+        struct slice other = pick_word(r);
+
+        snprintf(value, sizeof(value), "[\"%.*s\",\"%.*s\"]", SLICE_ARG(word), SLICE_ARG(other));
+    }
+    if (kind == 7)
+        buf_printf(b, "{\"exists\":{\"field\":\"%s\"}}", fields[rng_below(r, ORR_COUNT(fields))]);
+    else
+        buf_printf(b, "{\"%s\":{\"%s\":%s}}", kinds[kind], fields[rng_below(r, ORR_COUNT(fields))],
+                   value);
+}
+
+TEST(esplan_misses_no_document_of_the_dsl)
+{
+    struct random_doc docs[60] = {{.n_labels = 0}};
+    struct rng r;
+    struct buf text = {0};
+    size_t n_kept = 0;
+
+    rng_seed(&r, 11);
+    for (size_t i = 0; i < ORR_COUNT(docs); i++)
+        random_doc(&r, &docs[i]);
+    for (int round = 0; round < 800; round++) {
+        struct esquery *q;
+        struct fixture f;
+
+        buf_reset(&text);
+        random_dsl(&r, &text, 2);
+        fixture_init(&f);
+        CHECK_OK(parse_dsl(&f, buf_cstr(&text), &q));
+        n_kept += check_plan(&f, q, docs, ORR_COUNT(docs), buf_cstr(&text));
+        fixture_done(&f);
+    }
+    CHECK(n_kept > 3000); /* the queries ask for something */
     for (size_t i = 0; i < ORR_COUNT(docs); i++)
         buf_done(&docs[i].line);
     buf_done(&text);

@@ -20,9 +20,11 @@ static const struct tracecols *spans(struct arena *a, uint64_t n)
                                     .start_ns = (int64_t)i * SECOND,
                                     .end_ns = (int64_t)i * (SECOND + 1000000)};
         struct tracevalue size = {.type = TRACECELL_INT, .v.i = (int64_t)i * 10};
+        struct tracevalue endless = {.type = TRACECELL_FLOAT, .v.f = INFINITY};
 
         (void)tracebuild_span(b, &s);
         tracebuild_attribute(b, TRACE_SPANS, SLICE("size"), &size);
+        tracebuild_attribute(b, TRACE_SPANS, SLICE("endless"), &endless);
     }
     return tracebuild_end(b);
 }
@@ -96,6 +98,7 @@ TEST(tracemetric_histograms)
     CHECK(is_near(set.ptr[1].values[0], exp2(4.5))); /* one of the two spans in 32 */
     CHECK(set.ptr[2].values[0] == 64);
     CHECK(is_near(set.ptr[0].values[1], exp2(5.5)));
+    CHECK_INT(ask(a, "{} | histogram_over_time(span.endless)").n, 0); /* no bucket has that */
     arena_free(a);
 }
 
