@@ -10,7 +10,7 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from logs_test import bucket, flush, held, lines_of, live, now_ns, push_ok
+from logs_test import bucket, flush, held, lines_of, live, now_ns, push_ok, wait_until_told
 from orrery_test import TENANT, Cluster, Single, check, http_call, main, wait_for
 
 EAGER = ["--compactor.sweep-interval=300ms", "--compactor.compaction-interval=300ms", "--compactor.poll-interval=200ms",
@@ -60,7 +60,8 @@ def test_a_flush_puts_a_block_into_the_bucket(t):
 def test_replicas_become_one_block(t):
     c = Cluster(t)
     addrs = c.addrs("ingester")
-    ts, sent = now_ns(), 0
+    wait_until_told(addrs, "sprobe")
+    ts, sent = now_ns(), len(addrs)
     for i in range(60):
         push_ok(addrs[i % len(addrs)], [({"app": f"s{i % 12}"}, [(ts + i, f"line {i}"), (ts + i, "same")])])
         sent += 2

@@ -261,15 +261,22 @@ def test_leaving_waits_until_blocks_have_the_lines(t):
     check(lines_in_blocks(o) == 20, f"{lines_in_blocks(o)} lines in blocks")
 
 
+def wait_until_told(addrs, app):
+    """From here on every push through any of them is brought to all. Leaves a line of each, of that app."""
+    ts = now_ns()
+
+    def is_told():
+        for i, addr in enumerate(addrs):
+            push_ok(addr, [({"app": app}, [(ts, f"probe {i}")])])
+        return all(len(lines_of(a, '{app="%s"}' % app)) == len(addrs) for a in addrs)
+    wait_for("all to be told", is_told)
+
+
 def test_replicas_hold_what_a_majority_acknowledged(t):
     c = Cluster(t)
     addrs = c.addrs("ingester")
     ts, sent = now_ns(), {}
-
-    def is_connected():
-        push_ok(addrs[0], [({"app": "probe"}, [(ts, "probe")])])
-        return all(lines_of(a, '{app="probe"}') for a in addrs)
-    wait_for("all three to be told", is_connected)
+    wait_until_told(addrs, "probe")
     for i in range(60):
         key = f"s{i % 12}"
         push_ok(addrs[i % len(addrs)], [({"app": key}, [(ts + i, f"line {i}")])])
