@@ -106,8 +106,9 @@ class Reader:
         return ""
 
     def here(self, command):
+        """Where a curl that is answered by an error has failed."""
         command = command.replace("/tmp/orrery-cluster", shlex.quote(self.cluster))
-        return f"cd {shlex.quote(self.dir)} && {command}"
+        return f'curl() {{ command curl --fail-with-body "$@"; }}; cd {shlex.quote(self.dir)} && {command}'
 
     def run(self, command, timeout=600):
         r = subprocess.run(["bash", "-c", self.here(command)], capture_output=True, text=True,
@@ -226,7 +227,7 @@ def check_any_and_any(status):
 
 
 # What is in the answers to some of the page's questions.
-ANSWERS = {"/loki/api/v1/query": '"app":"web"', "/elasticsearch/_search": '"hits":{"total":{"value":'}
+ANSWERS = {"/loki/api/v1/query": '"app":"web"', "/elasticsearch/_search": '"hits":{"total":{"value":1,'}
 
 
 def follow(reader, command):
