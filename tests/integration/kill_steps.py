@@ -186,19 +186,25 @@ def walk(steps, names, one):
     check(killed >= len(steps) * 0.4, f"only {killed} of {len(steps)} were killed")
 
 
-def walk_on_disk(t, make, some, must):
-    """make(t, name, env=…) makes a Run on a directory; must: points that an undisturbed one passes, at least."""
+def walk_on_disk(t, make, some, least, must, prepare=None, go=lambda run: run.all()):
+    """make(t, name, env=…) makes a Run on a directory; must: points that an undisturbed one passes, at least. Steps are those
+    after prepare(run)."""
     in_a_directory("steps are fault points of a directory's store; those on S3 are requests")
     trace = f"{t.dir}/trace"
-    first = make(t, "undisturbed", env={"ORRERY_FAULT": f"TRACE={trace}"})
-    first.all()
+    first, before = make(t, "undisturbed", env={"ORRERY_FAULT": f"TRACE={trace}"}), 0
+    if prepare:
+        prepare(first)
+        before = len(traced(trace))
+    go(first)
     first.end()
-    names = traced(trace)
-    check(must <= set(names) and len(names) > 100, f"{len(names)} steps: {set(names)}")
+    names = traced(trace)[before:]
+    check(must <= set(names) and len(names) > least, f"{len(names)} steps: {set(names)}")
 
     def one(n):
-        run = make(t, f"step-{n}", env={"ORRERY_FAULT": f"KILL={n}"})
-        run.all()
+        run = make(t, f"step-{n}", env={"ORRERY_FAULT": f"KILL={before + n}"})
+        if prepare:
+            prepare(run)
+        go(run)
         run.end()
         return run.kills
     walk(chosen(len(names), some), names, one)

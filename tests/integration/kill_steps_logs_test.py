@@ -5,10 +5,10 @@ nowhere, and nothing is left over, of the bucket or on the ingester's disk."""
 import collections
 import http.client
 import json
-import urllib.parse
 
 import kill_steps
 from kill_steps import HOUR, files_below, now_ms, walk_on_disk, walk_on_swift
+from logs_api_test import streams
 from logs_delete_test import delete, requests
 from logs_test import counter, held, push_ok
 from orrery_test import Failure, TENANT, check, http_call, main
@@ -65,12 +65,8 @@ class Run(kill_steps.Run):
 
     def ask(self):
         """All lines, as often as they come; an error is one."""
-        query = urllib.parse.urlencode({"query": ALL, "limit": 5000, "start": (self.first - HOUR) * 10**6,
-                                        "end": now_ms() * 10**6})
-        r = http_call(self.o.addr, "GET", f"/loki/api/v1/query_range?{query}", headers={"X-Scope-OrgID": TENANT})
-        check(r.status == 200, lambda: f"{r.status} {r.text[:500]}")
-        return collections.Counter((x["stream"]["app"], int(at), line) for x in r.json["data"]["result"]
-                                   for at, line, *_ in x["values"])
+        got = streams(self.o.addr, ALL, limit=5000, start=(self.first - HOUR) * 10**6, end=now_ms() * 10**6)
+        return collections.Counter((labels["app"], at, line) for labels, values in got for at, line, *_ in values)
 
     def check_answer(self):
         """Whenever it can answer."""
@@ -141,12 +137,12 @@ class ByItself(OnDisk):
 
 
 def test_on_disk(t):
-    walk_on_disk(t, OnDisk, 20, {"objstore.rename", "objstore.unlink", "block_out.write", "wal.sync", "logfile.sync", "logfile.mark",
-                                 "logfile.mark_sync", "segfetch.write"})
+    walk_on_disk(t, OnDisk, 20, 100, {"objstore.rename", "objstore.unlink", "block_out.write", "wal.sync", "logfile.sync", "logfile.mark",
+                                      "logfile.mark_sync", "segfetch.write"})
 
 
 def test_blocks_of_the_ingester_itself(t):
-    walk_on_disk(t, ByItself, 8, {"objstore.rename", "block_out.write", "logfile.mark_sync"})
+    walk_on_disk(t, ByItself, 8, 100, {"objstore.rename", "block_out.write", "logfile.mark_sync"})
 
 
 def test_on_swift(t):

@@ -142,7 +142,7 @@ class DeletingOnSwift(Deleting, OnSwift):
 
 
 def test_on_disk(t):
-    walk_on_disk(t, OnDisk, 32, {"objstore.rename", "objstore.unlink", "objstore.sync"})
+    walk_on_disk(t, OnDisk, 32, 100, {"objstore.rename", "objstore.unlink", "objstore.sync"})
 
 
 def test_on_swift(t):
@@ -159,31 +159,17 @@ def prepared(t):
 
 def test_deleted_series_on_disk(t):
     in_a_directory("as test_on_disk; requests are test_deleted_series_on_swift")
-    made, trace = prepared(t), f"{t.dir}/trace"
-    first = DeletingOnDisk(t, "undisturbed", made, {"ORRERY_FAULT": f"TRACE={trace}"})
-    first.begin()
-    before = len(traced(trace))
-    first.finish()
-    first.end()
-    names = traced(trace)
+    made = prepared(t)
     # the tombstone, a block of the head, the block anew, the old one's files, the tombstone's end
-    check(len(names) - before > 60 and {"objstore.rename", "objstore.unlink", "block_out.write"} <= set(names[before:]),
-          f"{len(names) - before} steps: {set(names[before:])}")
-
-    def one(n):
-        run = DeletingOnDisk(t, f"step-{n}", made, {"ORRERY_FAULT": f"KILL={before + n}"})
-        run.begin()
-        run.finish()
-        run.end()
-        return run.kills
-    walk(chosen(len(names) - before, 24), names[before:], one)
+    walk_on_disk(t, lambda t, name, env: DeletingOnDisk(t, name, made, env), 24, 60,
+                 {"objstore.rename", "objstore.unlink", "block_out.write"}, DeletingOnDisk.begin, DeletingOnDisk.finish)
 
 
 def test_deleted_series_on_swift(t):
     def prepare(run):
         run.prepare()
         run.begin()
-    walk_on_swift(t, DeletingOnSwift, 4, 40, prepare, lambda run: run.finish())
+    walk_on_swift(t, DeletingOnSwift, 4, 40, prepare, DeletingOnSwift.finish)
 
 
 class DeletingTenant(DeletingOnDisk):
@@ -267,22 +253,9 @@ def test_deleted_tenant_and_orreryctl_is_killed(t):
 
 def test_deleted_tenant_and_the_process_is_killed(t):
     in_a_directory("steps are fault points of a directory's store")
-    made, trace = prepared(t), f"{t.dir}/trace"
-    first = DeletingTenant(t, "undisturbed", made, {"ORRERY_FAULT": f"TRACE={trace}"})
-    first.begin()
-    before = len(traced(trace))
-    first.finish()
-    first.end()
-    names = traced(trace)
-    check(len(names) - before > 10, f"{names[before:]}")
-
-    def one(n):
-        run = DeletingTenant(t, f"step-{n}", made, {"ORRERY_FAULT": f"KILL={before + n}"})
-        run.begin()
-        run.finish()
-        run.end()
-        return run.kills
-    walk(chosen(len(names) - before, 16), names[before:], one)
+    made = prepared(t)
+    walk_on_disk(t, lambda t, name, env: DeletingTenant(t, name, made, env), 16, 10, set(), DeletingTenant.begin,
+                 DeletingTenant.finish)
 
 
 if __name__ == "__main__":

@@ -26,9 +26,9 @@ def data(addr, path, params=(), **kw):
     return r.json["data"]
 
 
-def streams(addr, query, **params):
+def streams(addr, query, tenant=TENANT, **params):
     """[(labels, [[ns, line…]])] of a query for lines."""
-    d = data(addr, "query_range", {"query": query, **params})
+    d = data(addr, "query_range", {"query": query, **params}, tenant=tenant)
     check(d["resultType"] == "streams", f"{d}")
     return [(x["stream"], [[int(v[0]), *v[1:]] for v in x["values"]]) for x in d["result"]]
 

@@ -11,7 +11,7 @@ import random
 import time
 
 from fault_test import Load, small_cluster
-from logs_api_test import S, data
+from logs_api_test import S, data, streams
 from logs_test import held, live, now_ns, push
 from orrery_test import TENANT, check, http_call, main, wait_for
 
@@ -79,8 +79,8 @@ class LogLoad(Load):
     def check(self, addrs, when=""):
         check(len(self.acked) > 500, f"only {len(self.acked)} lines were acknowledged")
         for addr in addrs:
-            rows = data(addr, "query_range", {"query": '{app="load"}', "limit": 5000000, **self.span()}, tenant=self.tenant)["result"]
-            got = collections.Counter((x["stream"]["k"], int(v[0]), v[1]) for x in rows for v in x["values"])
+            got = collections.Counter((labels["k"], at, text) for labels, values in streams(
+                addr, '{app="load"}', tenant=self.tenant, limit=5000000, **self.span()) for at, text, *_ in values)
             lost, twice = self.acked - set(got), [x for x, n in got.items() if n > 1]
             check(not lost and not twice and set(got) <= self.sent,
                   lambda: f"{self.tenant}, {when}: of {len(self.acked)} acknowledged lines {len(lost)} are missing on {addr}, {len(twice)} there twice, "
