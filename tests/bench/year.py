@@ -12,7 +12,7 @@ import urllib.parse
 
 from logs import cpu_seconds
 from orrery_test import BIN, Cluster, api, check, http_call, wait_for
-from s3_store_test import swift
+from s3_server import swift
 
 TENANT = "year"
 DAYS = int(os.environ.get("BENCH_DAYS", "365"))

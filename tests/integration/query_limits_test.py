@@ -56,7 +56,6 @@ SLOW = '| line_format "{{repeat 10000 .id}}" != "zz" ' * 5  # some seconds for a
 # Over lines: query, parameters, texts of which the error must have one.
 LOG_DEATHS = [
     ('sum(count_over_time({app="much"}[1h]))', {}, ["limits.max-query-bytes-read"]),
-
     ('{app="few"} %s' % BIG, {"limit": 5000}, ["querier.max-query-memory", "of memory"]),
     ('count_over_time({app="few"} | logfmt [1h])', {}, ["limits.max-query-series"]),
     ('count_over_time({app="few"} | logfmt [1h])', {"step": 1}, ["querier.max-query-memory", "of memory"]),
