@@ -16,10 +16,17 @@ struct regex {
     struct re *re;
 };
 
+/* The columns of an attribute of the query. */
+struct found {
+    const struct traceql_attribute *of;
+    const struct tracecol *cols[TRACE_TABLES];
+};
+
 struct tracefield {
     const struct tracecols *cols;
     struct arena *scratch; /* of one span, or of one mask */
     VEC(struct regex) regexes;
+    VEC(struct found) founds;
 };
 
 /* What one value says to a comparison: nothing, if its type does not go with the constant's. */
@@ -41,6 +48,7 @@ void tracefield_free(struct tracefield *ctx)
     VEC_FOREACH (r, &ctx->regexes)
         re_free(r->re);
     vec_done(&ctx->regexes);
+    vec_done(&ctx->founds);
     arena_free(ctx->scratch);
     mem_free(ctx);
 }
@@ -116,11 +124,27 @@ static bool find_cell(const struct tracecol *col, uint32_t row, uint32_t *ret)
     return lo < col->n && col->rows[lo] == row;
 }
 
-static void add_cells(struct tracefield *ctx, struct values *vs, enum tracetable table,
-                      struct slice key, uint32_t first, uint32_t end)
+/* By name once for a query, not once for a span. */
+static const struct tracecol *column_of(struct tracefield *ctx, const struct traceql_attribute *a,
+                                        enum tracetable table)
+{
+    struct found *f;
+
+    VEC_FOREACH (it, &ctx->founds)
+        if (it->of == a)
+            return it->cols[table];
+    f = vec_add(&ctx->founds);
+    f->of = a;
+    for (size_t t = 0; t < TRACE_TABLES; t++)
+        f->cols[t] = tracecols_find(ctx->cols, (enum tracetable)t, a->name);
+    return f->cols[table];
+}
+
+static void add_cells(struct tracefield *ctx, struct values *vs, const struct traceql_attribute *a,
+                      enum tracetable table, uint32_t first, uint32_t end)
 {
     const struct tracecols *c = ctx->cols;
-    const struct tracecol *col = tracecols_find(c, table, key);
+    const struct tracecol *col = column_of(ctx, a, table);
 
     for (uint32_t row = first; col && row < end; row++) {
         uint32_t i;
@@ -212,14 +236,6 @@ static const struct tracecols_trace *trace_of(const struct tracecols *c, uint32_
     return &c->traces[c->trace[row]];
 }
 
-/* TraceQL orders them otherwise than OpenTelemetry numbers them. */
-static int64_t status_value(uint8_t status)
-{
-    return status == TRACE_STATUS_ERROR ? TRACEQL_STATUS_ERROR
-           : status == TRACE_STATUS_OK  ? TRACEQL_STATUS_OK
-                                        : TRACEQL_STATUS_UNSET;
-}
-
 static void add_event_or_link(struct tracefield *ctx, struct values *vs,
                               enum traceql_intrinsic intrinsic, uint32_t row)
 {
@@ -265,7 +281,7 @@ static void add_intrinsic(struct tracefield *ctx, struct values *vs,
         add(ctx, vs, text_value(c->dict[c->name[row]]));
         break;
     case TRACEQL_SPAN_STATUS:
-        add(ctx, vs, int_value(TRACEQL_STATUS, status_value(c->status[row])));
+        add(ctx, vs, int_value(TRACEQL_STATUS, c->status[row]));
         break;
     case TRACEQL_STATUS_MESSAGE:
         add(ctx, vs, text_value(c->dict[c->message[row]]));
@@ -324,11 +340,11 @@ static struct values attribute_values(struct tracefield *ctx, const struct trace
         add_intrinsic(ctx, &vs, a->intrinsic, row);
     } else if (a->scope != TRACEQL_SCOPE_ANY) {
         rows_of(ctx->cols, table_of(a->scope), row, &first, &end);
-        add_cells(ctx, &vs, table_of(a->scope), a->name, first, end);
+        add_cells(ctx, &vs, a, table_of(a->scope), first, end);
     } else {
         for (size_t i = 0; i < ORR_COUNT(any_scope) && vs.n == 0; i++) {
             rows_of(ctx->cols, any_scope[i], row, &first, &end);
-            add_cells(ctx, &vs, any_scope[i], a->name, first, end);
+            add_cells(ctx, &vs, a, any_scope[i], first, end);
         }
     }
     return vs;
@@ -583,10 +599,11 @@ static void mask_several(struct leaf *l, const struct tracecol *col, const uint3
     }
 }
 
-static void mask_table(struct leaf *l, enum tracetable table, struct slice key, uint8_t *mask)
+static void mask_table(struct leaf *l, const struct traceql_attribute *a, enum tracetable table,
+                       uint8_t *mask)
 {
     const struct tracecols *c = l->ctx->cols;
-    const struct tracecol *col = tracecols_find(c, table, key);
+    const struct tracecol *col = column_of(l->ctx, a, table);
 
     if (!col)
         return;
@@ -604,11 +621,11 @@ static void mask_attribute(struct leaf *l, const struct traceql_attribute *a, ui
 {
     memset(mask, 0, l->ctx->cols->n_spans);
     if (a->scope != TRACEQL_SCOPE_ANY) {
-        mask_table(l, table_of(a->scope), a->name, mask);
+        mask_table(l, a, table_of(a->scope), mask);
         return;
     }
     for (size_t i = ORR_COUNT(any_scope); i-- > 0;) /* what comes first has the last word */
-        mask_table(l, any_scope[i], a->name, mask);
+        mask_table(l, a, any_scope[i], mask);
 }
 
 static void mask_codes(struct leaf *l, const uint32_t *codes, uint8_t *mask)
@@ -637,8 +654,7 @@ static void mask_bytes(struct leaf *l, const uint8_t *bytes, bool is_status, uin
     uint8_t by_byte[256];
 
     for (unsigned b = 0; b < 256; b++) {
-        struct traceql_static v = is_status ? int_value(TRACEQL_STATUS, status_value((uint8_t)b))
-                                            : int_value(TRACEQL_SPAN_KIND, b);
+        struct traceql_static v = int_value(is_status ? TRACEQL_STATUS : TRACEQL_SPAN_KIND, b);
         enum verdict said = judge(l->ctx, l->op, &v, l->value, l->constant);
 
         by_byte[b] = sum_up(l->op, said == YES, said == NO);
