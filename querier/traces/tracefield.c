@@ -1,6 +1,5 @@
-#include "querier/traces/tracefield_internal.h"
-
 #include "common/base/mem.h"
+#include "querier/traces/tracefield_internal.h"
 
 /* Values of one attribute or expression of one span: none, one, or several. */
 struct values {

@@ -1,7 +1,6 @@
 /* Filters over all spans, column by column. */
-#include "querier/traces/tracefield_internal.h"
-
 #include "common/base/mem.h"
+#include "querier/traces/tracefield_internal.h"
 
 /* A comparison with a constant, over columns. */
 struct leaf {
