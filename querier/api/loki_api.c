@@ -208,7 +208,7 @@ static const struct route {
     {GET_POST, "/loki/api/v1/format_query", loki_query_format},
     {GET_POST, "/loki/api/v1/label", loki_labels_names},
     {GET_POST, "/loki/api/v1/labels", loki_labels_names},
-    {GET_POST, "/loki/api/v1/label/{name}/values", loki_labels_values},
+    {GET_POST, "/loki/api/v1/label/{name}/values", loki_labels_names},
     {GET_POST, "/loki/api/v1/series", loki_labels_series},
     {GET_POST, "/loki/api/v1/index/stats", loki_index_stats},
     {GET_POST, "/loki/api/v1/index/volume", loki_volume_instant},
