@@ -50,7 +50,7 @@ void loki_query_range(struct http_request *r);
 void loki_query_format(struct http_request *r);
 void loki_query_old(struct http_request *r);
 void loki_query_call(void *arg, struct rpc_call *call); /* RPC; arg is the loki_api */
-void loki_labels_names(struct http_request *r); /* names, or values if the path names one */
+void loki_labels_names(struct http_request *r);         /* names, or values if the path names one */
 void loki_labels_series(struct http_request *r);
 void loki_labels_old(struct http_request *r); /* likewise */
 void loki_index_stats(struct http_request *r);
