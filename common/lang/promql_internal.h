@@ -96,6 +96,8 @@ bool promql_lex_keyword(struct slice word, struct promql_token *ret);
 /* "1:5: parse error: …" */
 struct err *promql_lex_error(struct slice src, size_t pos, enum err_code code, const char *fmt, ...)
     ORR_PRINTF(4, 5) ORR_CHECKED;
+struct err *promql_lex_verror(struct slice src, size_t pos, enum err_code code, const char *fmt,
+                              va_list ap) ORR_PRINTF(4, 0) ORR_CHECKED;
 
 bool promql_parse_next(struct promql_parser *p);
 void promql_parse_fail(struct promql_parser *p, size_t pos, const char *fmt, ...) ORR_PRINTF(3, 4);

@@ -38,12 +38,12 @@ static const struct {
     {"nan", TOK_NUMBER, 0},
 };
 
-struct err *promql_lex_error(struct slice src, size_t pos, enum err_code code, const char *fmt, ...)
+struct err *promql_lex_verror(struct slice src, size_t pos, enum err_code code, const char *fmt,
+                              va_list ap)
 {
     size_t line = 1, line_start = 0;
     struct buf text = {0};
     struct err *e;
-    va_list ap;
 
     for (size_t i = 0; i < pos && i < src.len; i++) {
         if (src.ptr[i] == '\n') {
@@ -51,11 +51,20 @@ struct err *promql_lex_error(struct slice src, size_t pos, enum err_code code, c
             line_start = i + 1;
         }
     }
-    va_start(ap, fmt);
     buf_vprintf(&text, fmt, ap);
-    va_end(ap);
     e = err_new(code, "%zu:%zu: parse error: %s", line, pos - line_start + 1, buf_cstr(&text));
     buf_done(&text);
+    return e;
+}
+
+struct err *promql_lex_error(struct slice src, size_t pos, enum err_code code, const char *fmt, ...)
+{
+    struct err *e;
+    va_list ap;
+
+    va_start(ap, fmt);
+    e = promql_lex_verror(src, pos, code, fmt, ap);
+    va_end(ap);
     return e;
 }
 

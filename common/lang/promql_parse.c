@@ -33,16 +33,13 @@ bool promql_parse_next(struct promql_parser *p)
 
 void promql_parse_fail(struct promql_parser *p, size_t pos, const char *fmt, ...)
 {
-    struct buf b = {0};
     va_list ap;
 
     if (p->err)
         return;
     va_start(ap, fmt);
-    buf_vprintf(&b, fmt, ap);
+    p->err = promql_lex_verror(p->lex.src, pos, ERR_INVALID, fmt, ap);
     va_end(ap);
-    p->err = promql_lex_error(p->lex.src, pos, ERR_INVALID, "%s", buf_cstr(&b));
-    buf_done(&b);
 }
 
 struct slice promql_parse_text(const struct promql_parser *p, struct promql_token t)

@@ -21,19 +21,18 @@
     X(TRACEQL_BOOL, "boolean")                                                                     \
     X(TRACEQL_DURATION, "duration")                                                                \
     X(TRACEQL_STATUS, "status")                                                                    \
-    X(TRACEQL_SPAN_KIND, "kind")                                                                   \
-    X(TRACEQL_SPAN, "span")
+    X(TRACEQL_SPAN_KIND, "kind")
 enum traceql_type {
 #define X(sym, text) sym,
     TRACEQL_TYPES(X)
 #undef X
 };
 
-/* X(symbol, text), in the order of OpenTelemetry's numbers plus what Tempo makes of them */
+/* X(symbol, text): OpenTelemetry's status codes, numbers included */
 #define TRACEQL_STATUSES(X)                                                                        \
-    X(TRACEQL_STATUS_ERROR, "error")                                                               \
+    X(TRACEQL_STATUS_UNSET, "unset")                                                               \
     X(TRACEQL_STATUS_OK, "ok")                                                                     \
-    X(TRACEQL_STATUS_UNSET, "unset")
+    X(TRACEQL_STATUS_ERROR, "error")
 enum traceql_status {
 #define X(sym, text) sym,
     TRACEQL_STATUSES(X)
@@ -118,7 +117,7 @@ enum traceql_spanset_op {
 #undef X
 };
 
-/* X(symbol, text, the text behind a name) */
+/* X(symbol, text) */
 #define TRACEQL_SCOPES(X)                                                                          \
     X(TRACEQL_SCOPE_ANY, "")                                                                       \
     X(TRACEQL_SCOPE_RESOURCE, "resource")                                                          \

@@ -132,7 +132,7 @@ bool traceql_check_filter(struct traceql_parser *p, const struct traceql_field *
     return false;
 }
 
-static bool check_about_span(struct traceql_parser *p, const struct traceql_field *f, size_t start)
+bool traceql_check_group(struct traceql_parser *p, const struct traceql_field *f, size_t start)
 {
     if (!refers_to_span(f))
         traceql_parse_fail(p, start, "this says nothing of the span: %s", text_of(p, f));
@@ -148,12 +148,7 @@ bool traceql_check_argument(struct traceql_parser *p, const struct traceql_field
                            traceql_type_name(type), text_of(p, f));
         return false;
     }
-    return check_about_span(p, f, start);
-}
-
-bool traceql_check_group(struct traceql_parser *p, const struct traceql_field *f, size_t start)
-{
-    return check_about_span(p, f, start);
+    return traceql_check_group(p, f, start);
 }
 
 bool traceql_re_once(struct slice text, struct slice pattern)

@@ -43,13 +43,8 @@ ORR_PRINTF(4, 0)
 static void fail(struct traceql_parser *p, size_t pos, enum err_code code, const char *fmt,
                  va_list ap)
 {
-    struct buf b = {0};
-
-    if (p->err)
-        return;
-    buf_vprintf(&b, fmt, ap);
-    p->err = promql_lex_error(p->lex.src, pos, code, "%s", buf_cstr(&b));
-    buf_done(&b);
+    if (!p->err)
+        p->err = promql_lex_verror(p->lex.src, pos, code, fmt, ap);
 }
 
 void traceql_parse_fail(struct traceql_parser *p, size_t pos, const char *fmt, ...)

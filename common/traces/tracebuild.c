@@ -453,11 +453,3 @@ const struct tracecol *tracecols_find(const struct tracecols *t, enum tracetable
             return &t->cols[table][i];
     return NULL;
 }
-
-uint32_t tracecols_code(const struct tracecols *t, struct slice text)
-{
-    for (uint32_t i = 0; i < t->n_dict; i++)
-        if (slice_eq(t->dict[i], text))
-            return i;
-    return UINT32_MAX;
-}

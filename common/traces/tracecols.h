@@ -47,8 +47,6 @@ struct tracecol {
     const uint64_t *values;
 };
 
-enum { TRACE_STATUS_UNSET, TRACE_STATUS_OK, TRACE_STATUS_ERROR }; /* OpenTelemetry's numbers */
-
 struct tracecols_trace {
     uint8_t id[16];
     uint32_t first, n; /* its spans */
@@ -91,8 +89,6 @@ struct tracecols {
 /* NULL: no row has it. */
 const struct tracecol *tracecols_find(const struct tracecols *t, enum tracetable table,
                                       struct slice key);
-/* The number of text in the dict; UINT32_MAX if it is nowhere. */
-uint32_t tracecols_code(const struct tracecols *t, struct slice text);
 
 /* A value on its way in. */
 struct tracevalue {

@@ -1,29 +1,11 @@
-#include "querier/traces/tracefield.h"
-
-#include "common/base/map.h"
 #include "common/base/mem.h"
-#include "common/base/re.h"
-#include "common/base/vec.h"
+#include "querier/traces/tracefield_internal.h"
 
 /* Values of one attribute or expression of one span: none, one, or several. */
 struct values {
     size_t n;
     struct traceql_static *ptr; /* the arena's */
 };
-
-struct regex {
-    const struct traceql_field *of; /* the constant that it was compiled from */
-    struct re *re;
-};
-
-struct tracefield {
-    const struct tracecols *cols;
-    struct arena *scratch; /* of one span, or of one mask */
-    VEC(struct regex) regexes;
-};
-
-/* What one value says to a comparison: nothing, if its type does not go with the constant's. */
-enum verdict { NO_SAY, NO, YES };
 
 struct tracefield *tracefield_new(const struct tracecols *cols)
 {
@@ -41,6 +23,7 @@ void tracefield_free(struct tracefield *ctx)
     VEC_FOREACH (r, &ctx->regexes)
         re_free(r->re);
     vec_done(&ctx->regexes);
+    vec_done(&ctx->founds);
     arena_free(ctx->scratch);
     mem_free(ctx);
 }
@@ -54,7 +37,7 @@ static const struct re *regex_of(struct tracefield *ctx, const struct traceql_fi
         if (r->of == constant)
             return r->re;
     err_free(re_compile(constant->u.value.v.s, RE_ANCHORED, &re));
-    vec_push(&ctx->regexes, ((struct regex){constant, re}));
+    vec_push(&ctx->regexes, ((struct tracefield_regex){constant, re}));
     return re;
 }
 
@@ -73,7 +56,7 @@ static struct traceql_static int_value(enum traceql_type type, int64_t i)
     return (struct traceql_static){type, {.i = i}};
 }
 
-static struct traceql_static cell_value(const struct tracecols *c, uint8_t type, uint64_t value)
+struct traceql_static tracefield_cell(const struct tracecols *c, uint8_t type, uint64_t value)
 {
     struct traceql_static v = nil();
 
@@ -116,11 +99,26 @@ static bool find_cell(const struct tracecol *col, uint32_t row, uint32_t *ret)
     return lo < col->n && col->rows[lo] == row;
 }
 
-static void add_cells(struct tracefield *ctx, struct values *vs, enum tracetable table,
-                      struct slice key, uint32_t first, uint32_t end)
+const struct tracecol *tracefield_column(struct tracefield *ctx, const struct traceql_attribute *a,
+                                         enum tracetable table)
+{
+    struct tracefield_found *f;
+
+    VEC_FOREACH (it, &ctx->founds)
+        if (it->of == a)
+            return it->cols[table];
+    f = vec_add(&ctx->founds);
+    f->of = a;
+    for (size_t t = 0; t < TRACE_TABLES; t++)
+        f->cols[t] = tracecols_find(ctx->cols, (enum tracetable)t, a->name);
+    return f->cols[table];
+}
+
+static void add_cells(struct tracefield *ctx, struct values *vs, const struct traceql_attribute *a,
+                      enum tracetable table, uint32_t first, uint32_t end)
 {
     const struct tracecols *c = ctx->cols;
-    const struct tracecol *col = tracecols_find(c, table, key);
+    const struct tracecol *col = tracefield_column(ctx, a, table);
 
     for (uint32_t row = first; col && row < end; row++) {
         uint32_t i;
@@ -128,13 +126,13 @@ static void add_cells(struct tracefield *ctx, struct values *vs, enum tracetable
         if (!find_cell(col, row, &i))
             continue;
         if (col->types[i] != TRACECELL_ARRAY) {
-            add(ctx, vs, cell_value(c, col->types[i], col->values[i]));
+            add(ctx, vs, tracefield_cell(c, col->types[i], col->values[i]));
             continue;
         }
         for (uint32_t k = 0; k < c->arrays[col->values[i]].n; k++)
             add(ctx, vs,
-                cell_value(c, c->arrays[col->values[i]].types[k],
-                           c->arrays[col->values[i]].values[k]));
+                tracefield_cell(c, c->arrays[col->values[i]].types[k],
+                                c->arrays[col->values[i]].values[k]));
     }
 }
 
@@ -164,11 +162,10 @@ static void rows_of(const struct tracecols *c, enum tracetable table, uint32_t s
     *ret_end = *ret_first + 1;
 }
 
-/* Where an attribute without a scope is looked for, first to last. */
-static const enum tracetable any_scope[] = {TRACE_SPANS, TRACE_RESOURCES, TRACE_EVENTS, TRACE_LINKS,
-                                            TRACE_LIBRARIES};
+const enum tracetable tracefield_scopes[TRACE_TABLES] = {TRACE_SPANS, TRACE_RESOURCES, TRACE_EVENTS,
+                                                         TRACE_LINKS, TRACE_LIBRARIES};
 
-static enum tracetable table_of(enum traceql_scope scope)
+enum tracetable tracefield_table(enum traceql_scope scope)
 {
     switch (scope) {
     case TRACEQL_SCOPE_RESOURCE:
@@ -210,14 +207,6 @@ static struct traceql_static id_value(struct tracefield *ctx, uint64_t id)
 static const struct tracecols_trace *trace_of(const struct tracecols *c, uint32_t row)
 {
     return &c->traces[c->trace[row]];
-}
-
-/* TraceQL orders them otherwise than OpenTelemetry numbers them. */
-static int64_t status_value(uint8_t status)
-{
-    return status == TRACE_STATUS_ERROR ? TRACEQL_STATUS_ERROR
-           : status == TRACE_STATUS_OK  ? TRACEQL_STATUS_OK
-                                        : TRACEQL_STATUS_UNSET;
 }
 
 static void add_event_or_link(struct tracefield *ctx, struct values *vs,
@@ -265,7 +254,7 @@ static void add_intrinsic(struct tracefield *ctx, struct values *vs,
         add(ctx, vs, text_value(c->dict[c->name[row]]));
         break;
     case TRACEQL_SPAN_STATUS:
-        add(ctx, vs, int_value(TRACEQL_STATUS, status_value(c->status[row])));
+        add(ctx, vs, int_value(TRACEQL_STATUS, c->status[row]));
         break;
     case TRACEQL_STATUS_MESSAGE:
         add(ctx, vs, text_value(c->dict[c->message[row]]));
@@ -323,12 +312,12 @@ static struct values attribute_values(struct tracefield *ctx, const struct trace
     if (a->intrinsic != TRACEQL_NO_INTRINSIC) {
         add_intrinsic(ctx, &vs, a->intrinsic, row);
     } else if (a->scope != TRACEQL_SCOPE_ANY) {
-        rows_of(ctx->cols, table_of(a->scope), row, &first, &end);
-        add_cells(ctx, &vs, table_of(a->scope), a->name, first, end);
+        rows_of(ctx->cols, tracefield_table(a->scope), row, &first, &end);
+        add_cells(ctx, &vs, a, tracefield_table(a->scope), first, end);
     } else {
-        for (size_t i = 0; i < ORR_COUNT(any_scope) && vs.n == 0; i++) {
-            rows_of(ctx->cols, any_scope[i], row, &first, &end);
-            add_cells(ctx, &vs, any_scope[i], a->name, first, end);
+        for (size_t i = 0; i < TRACE_TABLES && vs.n == 0; i++) {
+            rows_of(ctx->cols, tracefield_scopes[i], row, &first, &end);
+            add_cells(ctx, &vs, a, tracefield_scopes[i], first, end);
         }
     }
     return vs;
@@ -344,10 +333,10 @@ static bool is_negative(enum traceql_op op)
     return op == TRACEQL_NE || op == TRACEQL_NOT_RE;
 }
 
-/* The verdict of the positive form of op: of = for !=, of =~ for !~. */
-static enum verdict judge(struct tracefield *ctx, enum traceql_op op,
-                          const struct traceql_static *l, const struct traceql_static *r,
-                          const struct traceql_field *rhs)
+enum tracefield_verdict tracefield_judge(struct tracefield *ctx, enum traceql_op op,
+                                         const struct traceql_static *l,
+                                         const struct traceql_static *r,
+                                         const struct traceql_field *rhs)
 {
     struct traceql_static v;
 
@@ -355,18 +344,17 @@ static enum verdict judge(struct tracefield *ctx, enum traceql_op op,
         const struct re *re;
 
         if (l->type != TRACEQL_STRING)
-            return NO_SAY;
+            return TRACEFIELD_NO_SAY;
         re = regex_of(ctx, rhs);
-        return re && re_match(re, l->v.s) ? YES : NO;
+        return re && re_match(re, l->v.s) ? TRACEFIELD_YES : TRACEFIELD_NO;
     }
     if (!go_together(l->type, r->type) ||
         !traceql_apply(op == TRACEQL_NE ? TRACEQL_EQ : op, l, r, &v))
-        return NO_SAY;
-    return v.v.b ? YES : NO;
+        return TRACEFIELD_NO_SAY;
+    return v.v.b ? TRACEFIELD_YES : TRACEFIELD_NO;
 }
 
-/* What the verdicts on all values come to. */
-static bool sum_up(enum traceql_op op, bool has_yes, bool has_no)
+bool tracefield_sum_up(enum traceql_op op, bool has_yes, bool has_no)
 {
     return is_negative(op) ? has_no && !has_yes : has_yes;
 }
@@ -380,13 +368,15 @@ static struct traceql_static compare_values(struct tracefield *ctx, const struct
 
     for (size_t i = 0; i < l->n; i++) {
         for (size_t k = 0; k < r->n; k++) {
-            enum verdict v = judge(ctx, f->u.binary.op, &l->ptr[i], &r->ptr[k], f->u.binary.rhs);
+            enum tracefield_verdict v =
+                tracefield_judge(ctx, f->u.binary.op, &l->ptr[i], &r->ptr[k], f->u.binary.rhs);
 
-            has_yes = has_yes || v == YES;
-            has_no = has_no || v == NO;
+            has_yes = has_yes || v == TRACEFIELD_YES;
+            has_no = has_no || v == TRACEFIELD_NO;
         }
     }
-    return (struct traceql_static){TRACEQL_BOOL, {.b = sum_up(f->u.binary.op, has_yes, has_no)}};
+    return (struct traceql_static){TRACEQL_BOOL,
+                                   {.b = tracefield_sum_up(f->u.binary.op, has_yes, has_no)}};
 }
 
 static bool is_true(const struct values *vs)
@@ -483,280 +473,11 @@ struct traceql_static tracefield_attribute(struct tracefield *ctx,
     return vs.n ? vs.ptr[0] : nil();
 }
 
-/* A comparison with a constant, over columns. */
-struct leaf {
-    struct tracefield *ctx;
-    enum traceql_op op;
-    const struct traceql_static *value;
-    const struct traceql_field *constant;
-    uint8_t *codes; /* verdict + 1 of each entry of the dict, 0: not looked at; NULL: no text yet */
-};
-
-static enum verdict judge_code(struct leaf *l, uint64_t code)
+bool tracefield_is_true(struct tracefield *ctx, const struct traceql_field *f, uint32_t row)
 {
-    const struct tracecols *c = l->ctx->cols;
-    struct traceql_static v;
+    struct values vs;
 
-    if (l->value->type != TRACEQL_STRING)
-        return NO_SAY;
-    if (!l->codes)
-        l->codes = arena_zalloc(l->ctx->scratch, c->n_dict);
-    if (l->codes[code] == 0) {
-        v = text_value(c->dict[code]);
-        l->codes[code] = (uint8_t)(1 + judge(l->ctx, l->op, &v, l->value, l->constant));
-    }
-    return (enum verdict)(l->codes[code] - 1);
-}
-
-static enum verdict judge_scalar(struct leaf *l, uint8_t type, uint64_t value)
-{
-    struct traceql_static v;
-
-    if (type == TRACECELL_STRING)
-        return judge_code(l, value);
-    v = cell_value(l->ctx->cols, type, value);
-    /* as in Tempo: an integer is never like a float, and integers are compared with integers only */
-    if ((v.type == TRACEQL_INT && l->value->type == TRACEQL_FLOAT) ||
-        (v.type == TRACEQL_FLOAT && l->value->type == TRACEQL_INT &&
-         (l->op == TRACEQL_EQ || l->op == TRACEQL_NE)))
-        return NO_SAY;
-    return judge(l->ctx, l->op, &v, l->value, l->constant);
-}
-
-static void judge_cell(struct leaf *l, uint8_t type, uint64_t value, bool *has_yes, bool *has_no)
-{
-    enum verdict v;
-
-    if (type == TRACECELL_ARRAY) {
-        const struct tracearray *a = &l->ctx->cols->arrays[value];
-
-        for (uint32_t i = 0; i < a->n; i++)
-            judge_cell(l, a->types[i], a->values[i], has_yes, has_no);
-        return;
-    }
-    v = judge_scalar(l, type, value);
-    *has_yes = *has_yes || v == YES;
-    *has_no = *has_no || v == NO;
-}
-
-#define IS_ABSENT 2 /* in a mask: the attribute is not there */
-
-/* Of the spans' own attribute: those without one stay as they are. */
-static void mask_spans(struct leaf *l, const struct tracecol *col, uint8_t *mask)
-{
-    for (uint32_t i = 0; i < col->n; i++) {
-        bool has_yes = false, has_no = false;
-
-        judge_cell(l, col->types[i], col->values[i], &has_yes, &has_no);
-        mask[col->rows[i]] = sum_up(l->op, has_yes, has_no);
-    }
-}
-
-/* Of what many spans share; owner[span] is its row. */
-static void mask_shared(struct leaf *l, const struct tracecol *col, uint32_t n_rows,
-                        const uint32_t *owner, uint8_t *mask)
-{
-    uint8_t *rows = arena_alloc(l->ctx->scratch, n_rows);
-
-    memset(rows, IS_ABSENT, n_rows);
-    mask_spans(l, col, rows);
-    for (uint32_t i = 0; i < l->ctx->cols->n_spans; i++)
-        if (rows[owner[i]] != IS_ABSENT)
-            mask[i] = rows[owner[i]];
-}
-
-/* Of what a span has several of: first[span] … first[span + 1]. */
-static void mask_several(struct leaf *l, const struct tracecol *col, const uint32_t *first,
-                         uint8_t *mask)
-{
-    uint32_t i = 0;
-
-    for (uint32_t span = 0; span < l->ctx->cols->n_spans; span++) {
-        bool has_yes = false, has_no = false, is_there = false;
-
-        for (; i < col->n && col->rows[i] < first[span + 1]; i++) {
-            judge_cell(l, col->types[i], col->values[i], &has_yes, &has_no);
-            is_there = true;
-        }
-        if (is_there)
-            mask[span] = sum_up(l->op, has_yes, has_no);
-    }
-}
-
-static void mask_table(struct leaf *l, enum tracetable table, struct slice key, uint8_t *mask)
-{
-    const struct tracecols *c = l->ctx->cols;
-    const struct tracecol *col = tracecols_find(c, table, key);
-
-    if (!col)
-        return;
-    if (table == TRACE_SPANS)
-        mask_spans(l, col, mask);
-    else if (table == TRACE_RESOURCES)
-        mask_shared(l, col, c->n_rows[table], c->resource, mask);
-    else if (table == TRACE_LIBRARIES)
-        mask_shared(l, col, c->n_rows[table], c->library, mask);
-    else
-        mask_several(l, col, table == TRACE_EVENTS ? c->event_first : c->link_first, mask);
-}
-
-static void mask_attribute(struct leaf *l, const struct traceql_attribute *a, uint8_t *mask)
-{
-    memset(mask, 0, l->ctx->cols->n_spans);
-    if (a->scope != TRACEQL_SCOPE_ANY) {
-        mask_table(l, table_of(a->scope), a->name, mask);
-        return;
-    }
-    for (size_t i = ORR_COUNT(any_scope); i-- > 0;) /* what comes first has the last word */
-        mask_table(l, any_scope[i], a->name, mask);
-}
-
-static void mask_codes(struct leaf *l, const uint32_t *codes, uint8_t *mask)
-{
-    for (uint32_t i = 0; i < l->ctx->cols->n_spans; i++) {
-        enum verdict v = judge_code(l, codes[i]);
-
-        mask[i] = sum_up(l->op, v == YES, v == NO);
-    }
-}
-
-static void mask_durations(struct leaf *l, uint8_t *mask)
-{
-    const struct tracecols *c = l->ctx->cols;
-
-    for (uint32_t i = 0; i < c->n_spans; i++) {
-        struct traceql_static v = int_value(TRACEQL_DURATION, c->end_ns[i] - c->start_ns[i]);
-        enum verdict said = judge(l->ctx, l->op, &v, l->value, l->constant);
-
-        mask[i] = sum_up(l->op, said == YES, said == NO);
-    }
-}
-
-static void mask_bytes(struct leaf *l, const uint8_t *bytes, bool is_status, uint8_t *mask)
-{
-    uint8_t by_byte[256];
-
-    for (unsigned b = 0; b < 256; b++) {
-        struct traceql_static v = is_status ? int_value(TRACEQL_STATUS, status_value((uint8_t)b))
-                                            : int_value(TRACEQL_SPAN_KIND, b);
-        enum verdict said = judge(l->ctx, l->op, &v, l->value, l->constant);
-
-        by_byte[b] = sum_up(l->op, said == YES, said == NO);
-    }
-    for (uint32_t i = 0; i < l->ctx->cols->n_spans; i++)
-        mask[i] = by_byte[bytes[i]];
-}
-
-/* False: there is no column for it. */
-static bool mask_intrinsic(struct leaf *l, enum traceql_intrinsic intrinsic, uint8_t *mask)
-{
-    const struct tracecols *c = l->ctx->cols;
-
-    switch (intrinsic) {
-    case TRACEQL_NAME:
-        mask_codes(l, c->name, mask);
-        return true;
-    case TRACEQL_STATUS_MESSAGE:
-        mask_codes(l, c->message, mask);
-        return true;
-    case TRACEQL_SPAN_DURATION:
-        mask_durations(l, mask);
-        return true;
-    case TRACEQL_SPAN_STATUS:
-        mask_bytes(l, c->status, true, mask);
-        return true;
-    case TRACEQL_KIND:
-        mask_bytes(l, c->kind, false, mask);
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* The operator with its sides changed. */
-static enum traceql_op mirrored(enum traceql_op op)
-{
-    switch (op) {
-    case TRACEQL_GT:
-        return TRACEQL_LT;
-    case TRACEQL_GE:
-        return TRACEQL_LE;
-    case TRACEQL_LT:
-        return TRACEQL_GT;
-    case TRACEQL_LE:
-        return TRACEQL_GE;
-    default:
-        return op;
-    }
-}
-
-/* False: it is no comparison of an attribute with a constant, or of one without a column. */
-static bool mask_leaf(struct tracefield *ctx, const struct traceql_field *f, uint8_t *mask)
-{
-    const struct traceql_field *attribute = f->u.binary.lhs, *constant = f->u.binary.rhs;
-    struct leaf l = {.ctx = ctx, .op = f->u.binary.op};
-
-    if (attribute->kind == TRACEQL_STATIC) {
-        attribute = f->u.binary.rhs;
-        constant = f->u.binary.lhs;
-        l.op = mirrored(l.op);
-    }
-    if (attribute->kind != TRACEQL_ATTRIBUTE || constant->kind != TRACEQL_STATIC)
-        return false;
-    l.constant = constant;
-    l.value = &constant->u.value;
-    if (attribute->u.attribute.intrinsic != TRACEQL_NO_INTRINSIC)
-        return mask_intrinsic(&l, attribute->u.attribute.intrinsic, mask);
-    mask_attribute(&l, &attribute->u.attribute, mask);
-    return true;
-}
-
-static void mask_each(struct tracefield *ctx, const struct traceql_field *f, uint8_t *mask)
-{
-    for (uint32_t row = 0; row < ctx->cols->n_spans; row++) {
-        struct values vs;
-
-        arena_reset(ctx->scratch);
-        vs = values_of(ctx, f, row);
-        mask[row] = is_true(&vs);
-    }
-}
-
-static bool is_boolean(const struct traceql_field *f)
-{
-    return traceql_type_of(f) == TRACEQL_BOOL;
-}
-
-static void mask_logical(struct tracefield *ctx, const struct traceql_field *f, uint8_t *mask)
-{
-    uint32_t n = ctx->cols->n_spans;
-    bool is_and = f->u.binary.op == TRACEQL_AND;
-    uint8_t *other;
-
-    tracefield_mask(ctx, f->u.binary.lhs,
-                    mask); /* chains lean to the left: one other mask for all */
-    other = mem_alloc(n);
-    tracefield_mask(ctx, f->u.binary.rhs, other);
-    for (uint32_t i = 0; i < n; i++)
-        mask[i] = is_and ? mask[i] & other[i] : mask[i] | other[i];
-    mem_free(other);
-}
-
-void tracefield_mask(struct tracefield *ctx, const struct traceql_field *f, uint8_t *mask)
-{
     arena_reset(ctx->scratch);
-    if (f->kind == TRACEQL_STATIC) {
-        memset(mask, f->u.value.type == TRACEQL_BOOL && f->u.value.v.b, ctx->cols->n_spans);
-    } else if (f->kind == TRACEQL_UNARY && f->u.unary.op == TRACEQL_NOT &&
-               is_boolean(f->u.unary.operand)) {
-        tracefield_mask(ctx, f->u.unary.operand, mask);
-        for (uint32_t i = 0; i < ctx->cols->n_spans; i++)
-            mask[i] ^= 1;
-    } else if (f->kind != TRACEQL_BINARY) {
-        mask_each(ctx, f, mask);
-    } else if (f->u.binary.op == TRACEQL_AND || f->u.binary.op == TRACEQL_OR) {
-        mask_logical(ctx, f, mask);
-    } else if (f->u.binary.op > TRACEQL_LE || !mask_leaf(ctx, f, mask)) {
-        mask_each(ctx, f, mask);
-    }
+    vs = values_of(ctx, f, row);
+    return is_true(&vs);
 }

@@ -19,7 +19,8 @@
 
 struct tracefield; /* what is kept of one tracecols between expressions */
 
-/* cols is borrowed. ERR_INVALID only for a regular expression that parsed and does not compile. */
+/* cols is borrowed, and so are, until it is freed, the expressions and attributes that it is asked about: it knows
+ * them again by their addresses. */
 struct tracefield *tracefield_new(const struct tracecols *cols);
 void tracefield_free(struct tracefield *ctx);
 /* mask[row] = 1 where f is true, 0 elsewhere, for all spans. */

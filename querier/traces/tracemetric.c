@@ -112,6 +112,11 @@ static void put_key(struct buf *key, const struct traceql_static *v)
     }
 }
 
+static bool has_buckets(enum traceql_metric op)
+{
+    return op == TRACEQL_HISTOGRAM_OVER_TIME || op == TRACEQL_QUANTILE_OVER_TIME;
+}
+
 static double *new_points(struct tracemetric *m, double value)
 {
     double *points = arena_array(m->arena, double, m->n_points);
@@ -126,6 +131,7 @@ static struct tracemetric_state *series_of(struct tracemetric *m, struct traceme
                                            struct tracepipe *pipe, uint32_t row, int bucket)
 {
     const struct traceql_attributes *by = &leaf->math->leaf.aggregation.by;
+    enum traceql_metric op = leaf->math->leaf.aggregation.op;
     struct tracemetric_state *s;
     void **slot;
 
@@ -147,8 +153,8 @@ static struct tracemetric_state *series_of(struct tracemetric *m, struct traceme
     s->by = arena_array(m->arena, struct traceql_static, by->n);
     for (size_t i = 0; i < by->n; i++)
         s->by[i] = traceql_keep(m->arena, tracepipe_attribute(pipe, &by->ptr[i], row));
-    s->points = new_points(m, leaf->math->leaf.aggregation.op < TRACEQL_MIN_OVER_TIME ? 0 : NAN);
-    s->counts = new_points(m, 0);
+    s->points = new_points(m, op < TRACEQL_MIN_OVER_TIME || has_buckets(op) ? 0 : NAN);
+    s->counts = op == TRACEQL_AVG_OVER_TIME ? new_points(m, 0) : NULL;
     vec_push(&leaf->series, s);
     *slot = s;
     return s;
@@ -162,9 +168,10 @@ static double in_seconds(const struct traceql_static *v)
 static void observe(struct tracemetric_state *s, enum traceql_metric op, size_t point,
                     const struct traceql_static *v)
 {
-    double *p = &s->points[point], x = v ? in_seconds(v) : 0;
+    double *p = &s->points[point], x = in_seconds(v);
 
-    s->counts[point]++;
+    if (s->counts)
+        s->counts[point]++;
     switch (op) {
     case TRACEQL_MIN_OVER_TIME:
         *p = isnan(*p) || x < *p ? x : *p;
@@ -177,7 +184,7 @@ static void observe(struct tracemetric_state *s, enum traceql_metric op, size_t 
         *p = isnan(*p) ? x : *p + x;
         break;
     default:
-        *p = isnan(*p) ? 1 : *p + 1;
+        ++*p;
     }
 }
 
@@ -191,11 +198,6 @@ static int bucket_of(const struct traceql_static *v)
     if (!(x >= 2) || isinf(x))
         return NO_BUCKET;
     return (int)ceil(log2(trunc(x)));
-}
-
-static bool has_buckets(enum traceql_metric op)
-{
-    return op == TRACEQL_HISTOGRAM_OVER_TIME || op == TRACEQL_QUANTILE_OVER_TIME;
 }
 
 static struct err *add_span(struct tracemetric *m, struct tracemetric_leaf *leaf,

@@ -67,8 +67,6 @@ static double *plain_points(struct end *e, const struct tracemetric_leaf *leaf,
             out[i] = s->points[i] / step_s;
         else if (op == TRACEQL_AVG_OVER_TIME)
             out[i] = s->points[i] / s->counts[i];
-        else if (op == TRACEQL_HISTOGRAM_OVER_TIME)
-            out[i] = s->counts[i];
     }
     return out;
 }
@@ -107,12 +105,12 @@ static double quantile(const struct tracemetric_leaf *leaf, struct tracemetric_s
     int before = INT32_MIN;
 
     for (size_t i = 0; i < n; i++)
-        total += s[i]->counts[point];
+        total += s[i]->points[point];
     if (total == 0 || !(q >= 0 && q <= 1))
         return 0;
     want = fmax(1, ceil(q * total));
     for (size_t i = 0; i < n; i++) {
-        double count = s[i]->counts[point], low;
+        double count = s[i]->points[point], low;
 
         if (count == 0)
             continue;

@@ -8,7 +8,7 @@ struct tracemetric_state {
     int bucket;                /* exponent; 0 without buckets */
     struct traceql_static *by; /* as many as by() has */
     double *points;            /* counts, sums, extremes; NaN: nothing yet */
-    double *counts;            /* spans of each point */
+    double *counts;            /* spans of each point; only for avg */
 };
 
 struct tracemetric_leaf {
