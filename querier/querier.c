@@ -76,8 +76,7 @@ static const struct conf_field querier_fields[] = {
              CONF_FIXED, "Tenants that one request may join."),
     CONF_INT(struct querier_conf, split_threads, "split-threads", "0", "0", "1024", CONF_FIXED,
              "Threads, and so parts, of one large query, or of one over log lines, in this "
-             "process. 0: one "
-             "per CPU; 1: queries are not split."),
+             "process. 0: one per CPU; 1: queries are not split."),
     CONF_INT(struct querier_conf, split_at_samples, "split-at-samples", "2000000", "0",
              "1000000000000", CONF_FIXED,
              "Queries that read so many samples the last time they were asked are split by series "

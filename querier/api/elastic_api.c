@@ -94,6 +94,25 @@ struct err *elastic_names_parse(struct arena *a, struct slice text, struct elast
     return NULL;
 }
 
+struct slice elastic_names_join(struct arena *a, struct jsonval v)
+{
+    struct jsonval_iter it = jsonval_iter(v);
+    struct buf joined = {0};
+    struct jsonval one;
+    struct slice key, ret;
+
+    if (jsonval_kind(v) == JSONVAL_TEXT)
+        buf_slice_append(&joined, jsonval_text(v));
+    while (jsonval_next(&it, &key, &one)) {
+        buf_str(&joined, joined.len ? "," : "");
+        if (jsonval_kind(one) == JSONVAL_TEXT)
+            buf_slice_append(&joined, jsonval_text(one));
+    }
+    ret = arena_dup(a, buf_slice(&joined));
+    buf_done(&joined);
+    return ret;
+}
+
 static bool is_one_of(const struct slice *patterns, size_t n, struct slice name)
 {
     for (size_t i = 0; i < n; i++)

@@ -50,6 +50,8 @@ struct elastic_names {
 };
 ORR_CHECKED struct err *elastic_names_parse(struct arena *a, struct slice text,
                                             struct elastic_names *ret);
+/* "a" or ["a","b"] in JSON, as the text of an {index}, in the arena. */
+struct slice elastic_names_join(struct arena *a, struct jsonval v);
 bool elastic_names_have(const struct elastic_names *n, struct slice index);
 /* As a query, over q. */
 ORR_CHECKED struct err *elastic_names_query(struct esquery_parser *p, const struct elastic_names *n,

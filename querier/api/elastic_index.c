@@ -79,15 +79,12 @@ static struct index *index_of(struct sampling *s, struct slice name)
 
 static struct field *field_of(struct sampling *s, struct index *x, struct slice name)
 {
-    void **slot;
+    struct field *f = map_get(&x->by_name, name);
 
-    if (map_has(&x->by_name, name))
-        return map_get(&x->by_name, name);
-    if (s->n_fields == MAX_FIELDS)
-        return NULL;
+    if (f || s->n_fields == MAX_FIELDS)
+        return f;
     s->n_fields++;
     arena_charge(s->arena, (int64_t)(FIELD_BYTES + name.len));
-    slot = map_slot(&x->by_name, name);
     if (x->n == x->cap) {
         size_t cap = x->cap ? 2 * x->cap : 32;
 
@@ -95,10 +92,10 @@ static struct field *field_of(struct sampling *s, struct index *x, struct slice 
                                cap * sizeof(struct field *));
         x->cap = cap;
     }
-    x->fields[x->n] = arena_new_of(s->arena, struct field);
-    x->fields[x->n]->name = arena_dup(s->arena, name);
-    *slot = x->fields[x->n];
-    return x->fields[x->n++];
+    f = arena_new_of(s->arena, struct field);
+    f->name = arena_dup(s->arena, name);
+    *map_slot(&x->by_name, name) = f;
+    return x->fields[x->n++] = f;
 }
 
 static enum type type_of(struct slice name, const struct esvalue *v)
@@ -174,6 +171,14 @@ static void sample_done(struct sampling *s)
         map_done(&s->indices[i]->by_name);
 }
 
+/* Nothing was found: names without * are to be there. */
+static struct err *check_named(struct slice index)
+{
+    if (!index.len || slice_find_byte(index, '*', 0) >= 0)
+        return NULL;
+    return err_new(ERR_NOT_FOUND, "no such index [%.*s]", SLICE_ARG(slice_sub(index, 0, 100)));
+}
+
 /* The newest lines of the indices. */
 static struct err *look(struct prom_task *t, struct slice index, struct sampling *s)
 {
@@ -209,9 +214,7 @@ static struct err *look(struct prom_task *t, struct slice index, struct sampling
     esplan_done(&plan);
     esbody_done(&body);
     sort_sample(s);
-    if (!e && index.len && slice_find_byte(index, '*', 0) < 0 && !s->n)
-        e = err_new(ERR_NOT_FOUND, "no such index [%.*s]", SLICE_ARG(slice_sub(index, 0, 100)));
-    return e;
+    return !e && !s->n ? check_named(index) : e;
 }
 
 /* ---- _mapping ---- */
@@ -342,11 +345,10 @@ static void put_caps(struct buf *out, const struct caps *c)
 /* {"fields":["a","b*"]}, instead of the parameter. */
 static struct err *read_fields(struct prom_task *t, struct slice body, struct slice *fields)
 {
-    struct jsonval_iter it, names;
-    struct jsonval root, v, one;
+    struct jsonval_iter it;
+    struct jsonval root, v;
     struct jsonval_doc *doc;
-    struct buf joined = {0};
-    struct slice name, key;
+    struct slice name;
     struct err *e;
 
     body = slice_trim(body);
@@ -354,22 +356,12 @@ static struct err *read_fields(struct prom_task *t, struct slice body, struct sl
         return NULL;
     if ((e = jsonval_parse(body, 8, &doc, &root)))
         return e;
-    for (it = jsonval_iter(root); !e && jsonval_next(&it, &name, &v);) {
-        if (!slice_eq_cstr(name, "fields")) {
+    for (it = jsonval_iter(root); !e && jsonval_next(&it, &name, &v);)
+        if (slice_eq_cstr(name, "fields"))
+            *fields = elastic_names_join(t->arena, v);
+        else
             e = err_new(ERR_UNSUPPORTED, "_field_caps: [%.*s] is not supported",
                         SLICE_ARG(slice_sub(name, 0, 100)));
-            break;
-        }
-        if (jsonval_kind(v) == JSONVAL_TEXT)
-            buf_slice_append(&joined, jsonval_text(v));
-        for (names = jsonval_iter(v); jsonval_next(&names, &key, &one);) {
-            buf_str(&joined, joined.len ? "," : "");
-            if (jsonval_kind(one) == JSONVAL_TEXT)
-                buf_slice_append(&joined, jsonval_text(one));
-        }
-        *fields = arena_dup(t->arena, buf_slice(&joined));
-    }
-    buf_done(&joined);
     jsonval_free(doc);
     return e;
 }
@@ -461,9 +453,7 @@ static struct err *volumes_of(struct prom_task *t, struct slice index, struct vo
         e = add_volume(v, &one);
     e = err_first(e, logremote_streams_close(streams));
     qsort(v->ptr, v->n, sizeof(*v->ptr), by_volume);
-    if (!e && !v->n && index.len && slice_find_byte(index, '*', 0) < 0)
-        e = err_new(ERR_NOT_FOUND, "no such index [%.*s]", SLICE_ARG(slice_sub(index, 0, 100)));
-    return e;
+    return !e && !v->n ? check_named(index) : e;
 }
 
 /* health, status, index, uuid, pri, rep, docs.count, docs.deleted, store.size, pri.store.size */

@@ -59,10 +59,8 @@ static struct err *read_body(struct running *x)
 
 /* ---- the range of time ---- */
 
-static struct err *found_older(void *arg)
+static struct err *found_older(int64_t length_ns)
 {
-    int64_t length_ns = *(const int64_t *)arg;
-
     return err_new(ERR_LIMIT,
                    "the search has no lower bound on @timestamp, and there are lines older than "
                    "%llds, the longest time range of a query (limits.max-query-length): add a "
@@ -86,7 +84,7 @@ static struct err *check_older(struct running *x, int64_t before_ns)
         has_any = logremote_streams_next(streams, &st);
         e = logremote_streams_close(streams);
     }
-    return !e && has_any ? found_older(&x->task->limits.max_query_length_ns) : e;
+    return !e && has_any ? found_older(x->task->limits.max_query_length_ns) : e;
 }
 
 static struct err *set_range(struct running *x)
@@ -265,24 +263,10 @@ static struct err *read_header(struct prom_task *t, struct slice line, struct el
     if (e)
         return err_wrap(e, "_msearch: a header");
     for (it = jsonval_iter(root); jsonval_next(&it, &name, &v);) {
-        struct jsonval_iter names = jsonval_iter(v);
-        struct buf joined = {0};
-        struct jsonval one;
-        struct slice key;
-
         if (slice_eq_cstr(name, "ignore_unavailable"))
             s->ignores_unavailable = jsonval_kind(v) == JSONVAL_BOOL && jsonval_bool(v);
-        if (!slice_eq_cstr(name, "index"))
-            continue;
-        if (jsonval_kind(v) == JSONVAL_TEXT)
-            buf_slice_append(&joined, jsonval_text(v));
-        while (jsonval_next(&names, &key, &one)) {
-            buf_str(&joined, joined.len ? "," : "");
-            if (jsonval_kind(one) == JSONVAL_TEXT)
-                buf_slice_append(&joined, jsonval_text(one));
-        }
-        s->index = arena_dup(t->arena, buf_slice(&joined));
-        buf_done(&joined);
+        else if (slice_eq_cstr(name, "index"))
+            s->index = elastic_names_join(t->arena, v);
     }
     jsonval_free(doc);
     return NULL;

@@ -151,6 +151,23 @@ struct err *loki_api_streams(struct logremote *remote, struct matchers ms,
     return err_first(e, logremote_streams_close(s));
 }
 
+struct logquery loki_api_query(const struct loki_api *api, const struct prom_task *t,
+                               struct logremote_range range)
+{
+    const struct tenant_limits *l = &t->limits;
+
+    return (struct logquery){
+        .start_ns = range.start_ns,
+        .end_ns = range.end_ns,
+        .max_entries = (uint32_t)ORR_MIN(l->max_entries_limit_per_query, (int64_t)UINT32_MAX),
+        .max_bytes = (uint64_t)l->max_query_bytes_read,
+        .deadline_mono_ms = t->deadline_mono_ms,
+        .cancel = &t->cancel,
+        .pool = api->pool,
+        .lanes = api->lanes,
+        .turns = api->turns};
+}
+
 struct err *loki_api_memory(const struct prom_task *t)
 {
     if (!arena_over(t->arena))
@@ -191,7 +208,7 @@ static const struct route {
     {GET_POST, "/loki/api/v1/format_query", loki_query_format},
     {GET_POST, "/loki/api/v1/label", loki_labels_names},
     {GET_POST, "/loki/api/v1/labels", loki_labels_names},
-    {GET_POST, "/loki/api/v1/label/{name}/values", loki_labels_values},
+    {GET_POST, "/loki/api/v1/label/{name}/values", loki_labels_names},
     {GET_POST, "/loki/api/v1/series", loki_labels_series},
     {GET_POST, "/loki/api/v1/index/stats", loki_index_stats},
     {GET_POST, "/loki/api/v1/index/volume", loki_volume_instant},

@@ -3,6 +3,7 @@
 #include "querier/api/loki_api.h"
 #include "querier/api/loki_param.h"
 #include "querier/api/loki_tail.h"
+#include "querier/logs/logquery.h"
 #include "querier/logs/logremote.h"
 
 struct loki_api {
@@ -32,6 +33,9 @@ ORR_CHECKED struct err *loki_api_source(struct prom_task *t, struct logremote_ra
 
 /* The end of an answer that is an object: what the store warns of, and the brace. */
 void loki_api_end(struct prom_task *t);
+/* A query over the range, with what the task's limits say of one that yields lines; read by several threads. */
+struct logquery loki_api_query(const struct loki_api *api, const struct prom_task *t,
+                               struct logremote_range range);
 /* NULL: the task is within its memory. */
 ORR_CHECKED struct err *loki_api_memory(const struct prom_task *t);
 typedef struct err *loki_streams_fn(void *arg, const struct logremote_stream *s);
@@ -46,10 +50,9 @@ void loki_query_range(struct http_request *r);
 void loki_query_format(struct http_request *r);
 void loki_query_old(struct http_request *r);
 void loki_query_call(void *arg, struct rpc_call *call); /* RPC; arg is the loki_api */
-void loki_labels_names(struct http_request *r);
-void loki_labels_values(struct http_request *r);
+void loki_labels_names(struct http_request *r);         /* names, or values if the path names one */
 void loki_labels_series(struct http_request *r);
-void loki_labels_old(struct http_request *r); /* names, or values if the path names one */
+void loki_labels_old(struct http_request *r); /* likewise */
 void loki_index_stats(struct http_request *r);
 void loki_volume_instant(struct http_request *r);
 void loki_volume_range(struct http_request *r);

@@ -169,23 +169,13 @@ static struct err *run_labels(struct prom_task *t)
 static struct err *read_lines(struct prom_task *t, struct logquery_result *ret)
 {
     const struct detect_params *p = t->params;
-    const struct tenant_limits *l = &t->limits;
-    struct logquery q = {.expr = p->query,
-                         .start_ns = p->range.start_ns,
-                         .end_ns = p->range.end_ns,
-                         .lines_only = true,
-                         .limit = p->max_lines,
-                         .max_entries =
-                             (uint32_t)ORR_MIN(l->max_entries_limit_per_query, (int64_t)UINT32_MAX),
-                         .max_bytes = (uint64_t)l->max_query_bytes_read,
-                         .deadline_mono_ms = t->deadline_mono_ms,
-                         .cancel = &t->cancel,
-                         .pool = p->api->pool,
-                         .lanes = p->api->lanes,
-                         .turns = p->api->turns};
+    struct logquery q = loki_api_query(p->api, t, p->range);
     struct logremote remote;
     struct err *e = loki_api_source(t, p->range, &remote);
 
+    q.expr = p->query;
+    q.lines_only = true;
+    q.limit = p->max_lines;
     return e ? e : logquery(p->api->engine, &q, &remote.source, t->arena, ret);
 }
 

@@ -124,23 +124,16 @@ static void put_events(struct arena *a, struct buf *out, const struct logquery_r
 static struct err *run_events(struct prom_task *t)
 {
     const struct events_params *p = t->params;
-    const struct tenant_limits *l = &t->limits;
-    struct logquery q = {.expr = p->expr,
-                         .start_ns = p->range.start_ns,
-                         .end_ns = p->range.end_ns,
-                         .step_ns = NS_PER_S,
-                         .is_forward = p->is_forward,
-                         .lines_only = true,
-                         .limit = p->limit,
-                         .max_entries =
-                             (uint32_t)ORR_MIN(l->max_entries_limit_per_query, (int64_t)UINT32_MAX),
-                         .max_bytes = (uint64_t)l->max_query_bytes_read,
-                         .deadline_mono_ms = t->deadline_mono_ms,
-                         .cancel = &t->cancel};
+    struct logquery q = loki_api_query(p->api, t, p->range);
     struct logquery_result res = {.is_forward = p->is_forward};
     struct logremote remote;
     struct err *e;
 
+    q.expr = p->expr;
+    q.step_ns = NS_PER_S;
+    q.is_forward = p->is_forward;
+    q.lines_only = true;
+    q.limit = p->limit;
     if ((e = loki_api_source(t, p->range, &remote)) ||
         (e = logquery(p->api->engine, &q, &remote.source, t->arena, &res)))
         return e;

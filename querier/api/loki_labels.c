@@ -155,31 +155,24 @@ static void answer(struct http_request *r, struct labels_params *p, prom_work_fn
         loki_api_task(r, tenant, work, p);
 }
 
-void loki_labels_names(struct http_request *r)
+static void answer_names(struct http_request *r, bool is_old)
 {
     struct labels_params *p = arena_new_of(r->arena, struct labels_params);
 
+    p->is_old = is_old;
+    p->label = http_request_segment(r, "name");
     read_values(r, "query", p);
     answer(r, p, run_names);
 }
 
-void loki_labels_values(struct http_request *r)
+void loki_labels_names(struct http_request *r)
 {
-    struct labels_params *p = arena_new_of(r->arena, struct labels_params);
-
-    p->label = http_request_segment(r, "name");
-    read_values(r, "query", p);
-    answer(r, p, run_names);
+    answer_names(r, false);
 }
 
 void loki_labels_old(struct http_request *r)
 {
-    struct labels_params *p = arena_new_of(r->arena, struct labels_params);
-
-    p->is_old = true;
-    p->label = http_request_segment(r, "name");
-    read_values(r, "query", p);
-    answer(r, p, run_names);
+    answer_names(r, true);
 }
 
 void loki_labels_series(struct http_request *r)

@@ -39,28 +39,18 @@ static struct err *check_series(const struct prom_task *t, const struct logquery
 static struct err *run(struct prom_task *t, struct logquery_result *ret)
 {
     const struct query_params *p = t->params;
-    const struct tenant_limits *l = &t->limits;
-    struct logquery q = {.expr = p->expr,
-                         .start_ns = p->range.start_ns,
-                         .end_ns = p->range.end_ns,
-                         .step_ns = p->step_ns,
-                         .interval_ns = p->interval_ns,
-                         .is_forward = p->is_forward,
-                         .metric_only = !p->step_ns,
-                         .limit = p->limit,
-                         .max_entries =
-                             (uint32_t)ORR_MIN(l->max_entries_limit_per_query, (int64_t)UINT32_MAX),
-                         .max_bytes = (uint64_t)l->max_query_bytes_read,
-                         .max_samples = (uint64_t)l->max_samples_per_query,
-                         .max_points = PROM_MAX_POINTS + 1,
-                         .deadline_mono_ms = t->deadline_mono_ms,
-                         .cancel = &t->cancel,
-                         .pool = p->api->pool,
-                         .lanes = p->api->lanes,
-                         .turns = p->api->turns};
+    struct logquery q = loki_api_query(p->api, t, p->range);
     struct logremote remote;
     struct err *e;
 
+    q.expr = p->expr;
+    q.step_ns = p->step_ns;
+    q.interval_ns = p->interval_ns;
+    q.is_forward = p->is_forward;
+    q.metric_only = !p->step_ns;
+    q.limit = p->limit;
+    q.max_samples = (uint64_t)t->limits.max_samples_per_query;
+    q.max_points = PROM_MAX_POINTS + 1;
     t->kind = p->step_ns ? PROM_TASK_RANGE : PROM_TASK_INSTANT;
     if ((e = loki_api_source(t, p->range, &remote)) ||
         (e = logquery(p->api->engine, &q, &remote.source, t->arena, ret)))

@@ -40,7 +40,7 @@ static void open_block(void *arg, size_t i)
     if (o->origins[i])
         return;
     before = objstore_tally_set(o->tally);
-    o->errs[i] = logstored_new(NULL, &opts, &o->origins[i]);
+    o->errs[i] = logstored_new(&opts, &o->origins[i]);
     (void)objstore_tally_set(before);
 }
 

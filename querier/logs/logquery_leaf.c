@@ -37,7 +37,7 @@ struct leaf {
     size_t n, cap;
     struct map index; /* canonical labels -> number + 1 */
     struct buf key;
-    struct hash128 stream; /* that is read */
+    struct hash128 stream; /* that is read; unless it counts */
     size_t plain;          /* of the stream's lines without changes; number + 1 */
     uint64_t held;
 };
@@ -238,7 +238,8 @@ static struct err *read_set(struct leaf *f, struct pipeline_state *state, struct
     do {
         while (logsource_set_stream(set, &stream)) {
             f->plain = 0;
-            f->stream = labels_fingerprint(stream);
+            if (!f->counts)
+                f->stream = labels_fingerprint(stream);
             pipeline_state_stream(state, stream);
             if ((e = logquery_run_stream(f->run, set)) || (e = read_stream(f, state, set)))
                 return e;

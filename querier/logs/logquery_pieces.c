@@ -24,11 +24,9 @@ enum slot_state { EMPTY, ASKED, AHEAD_READS, AHEAD_DONE, BEGUN };
 
 struct slot {
     enum slot_state state;
-    size_t number; /* of the piece */
-    struct logquery_piece piece;
-    struct logsource *source;
-    struct logsource_ahead *ahead;
-    struct arena *ahead_arena; /* NULL: nothing was read ahead */
+    size_t number;               /* of the piece */
+    struct logquery_piece piece; /* its run has no source: there is none */
+    struct arena *ahead_arena;   /* NULL: nothing was read ahead */
 };
 
 struct pieces {
@@ -82,7 +80,7 @@ static void begin_piece(struct pieces *s, struct slot *slot, size_t i)
     p->run = *whole;
     p->run.limit_bytes = arena_limit(whole->arena);
     p->run.arena = arena_new(share_of_memory(s));
-    p->run.source = slot->source = logsource_fork(whole->source, p->run.arena);
+    p->run.source = logsource_fork(whole->source, p->run.arena);
     p->run.stats = &p->stats;
     p->run.stop = &s->stop;
     p->run.ticks = 0;
@@ -100,13 +98,13 @@ static void end_piece(struct pieces *s, struct slot *slot)
 {
     struct logquery_piece *p = &slot->piece;
 
-    if (!slot->source)
+    if (!p->run.source)
         return;
-    logsource_ahead_done(slot->source, slot->ahead);
+    logsource_ahead_done(p->run.source, p->req.ahead);
     if (p->state)
         s->opts->drop(p->state);
     lock_take(&s->lock);
-    logsource_join(s->run->source, slot->source);
+    logsource_join(s->run->source, p->run.source);
     lock_release(&s->lock);
     arena_free(slot->ahead_arena);
     arena_free(p->run.arena);
@@ -129,6 +127,7 @@ static void read_ahead(void *arg)
     struct asked *a = arg;
     struct pieces *s = a->pieces;
     struct slot *slot = &s->slots[a->number % s->n_slots];
+    struct logquery_piece *p = &slot->piece;
     struct objstore_tally *before;
     size_t share;
 
@@ -138,12 +137,12 @@ static void read_ahead(void *arg)
         return;
     }
     begin_piece(s, slot, a->number);
-    share = arena_limit(slot->piece.run.arena);
+    share = arena_limit(p->run.arena);
     slot->ahead_arena = arena_new(share ? ORR_MAX(share / AHEAD, (size_t)1) : 0);
     slot->state = AHEAD_READS;
     lock_release(&s->lock);
     before = objstore_tally_set(s->tally);
-    slot->ahead = logsource_ahead(slot->source, slot->ahead_arena, &slot->piece.req);
+    p->req.ahead = logsource_ahead(p->run.source, slot->ahead_arena, &p->req);
     (void)objstore_tally_set(before);
     lock_take(&s->lock);
     slot->state = AHEAD_DONE;
@@ -224,7 +223,6 @@ static void run_piece(void *arg, size_t i)
     slot->state = BEGUN;
     look_ahead(s, i);
     lock_release(&s->lock);
-    slot->piece.req.ahead = slot->ahead;
     read_in_turn(s, &slot->piece);
 }
 

@@ -138,15 +138,24 @@ static void count_lines(struct logremote_streams *s, struct logsource_set *set,
     if (!s->wants_volume && is_known(s, labels))
         return;
     while (logsource_set_entry(set, &en)) {
+        uint64_t bytes = bytes_of(&en);
+
         if (!st)
             st = living_of(s, labels);
         st->entries++;
-        st->bytes += bytes_of(&en);
+        st->bytes += bytes;
         if (st->steps)
-            log_steps_spread(&s->steps, en.ts_ns, en.ts_ns, bytes_of(&en), (uint64_t *)st->steps);
+            log_steps_spread(&s->steps, en.ts_ns, en.ts_ns, bytes, (uint64_t *)st->steps);
         if (!s->wants_volume)
             return;
     }
+}
+
+static struct err *check_memory(const struct arena *a)
+{
+    if (!arena_over(a))
+        return NULL;
+    return err_new(ERR_LIMIT, "the query needs more than its %zu bytes of memory", arena_limit(a));
 }
 
 /* Of the streams that the i-th deletion is the first to be about. */
@@ -165,9 +174,8 @@ static struct err *read_set(struct logremote_streams *s, size_t i, struct logsou
                 return e;
             if (any && linetombs_first(s->tombs.lines) == i)
                 count_lines(s, set, labels);
-            if (arena_over(a))
-                return err_new(ERR_LIMIT, "the query needs more than its %zu bytes of memory",
-                               arena_limit(a));
+            if ((e = check_memory(a)))
+                return e;
         }
     } while (logsource_set_more(set, &t_ns));
     return NULL;
@@ -321,10 +329,7 @@ static struct err *living_names(struct logremote *r, struct matchers ms, struct 
         return e;
     while (!arena_over(l.arena) && logremote_streams_next(s, &st))
         add_names(&l, label, st.labels);
-    if (arena_over(l.arena))
-        e = err_new(ERR_LIMIT, "the query needs more than its %zu bytes of memory",
-                    arena_limit(l.arena));
-    e = err_first(e, logremote_streams_close(s));
+    e = err_first(check_memory(l.arena), logremote_streams_close(s));
     MAP_FOREACH (en, &l.seen)
         charged += (int64_t)(LIVING_BYTES + en->key.len);
     arena_charge(l.arena, -charged);

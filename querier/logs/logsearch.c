@@ -21,29 +21,34 @@ struct searching {
 
 /* ---- the order ---- */
 
-static int64_t ms_of(int64_t ns)
-{
-    return esdate_floor_ms(ns);
-}
-
 /* Ties go by time and by what tells documents of one moment apart, in the direction of time. */
 static int cmp_ties(const struct searching *x, int64_t a_ns, uint64_t a, int64_t b_ns, uint64_t b)
 {
-    int c = (ms_of(a_ns) > ms_of(b_ns)) - (ms_of(a_ns) < ms_of(b_ns));
+    int64_t a_ms = esdate_floor_ms(a_ns), b_ms = esdate_floor_ms(b_ns);
+    int c = (a_ms > b_ms) - (a_ms < b_ms);
 
     if (!c)
         c = (a > b) - (a < b);
     return x->is_forward ? c : -c;
 }
 
+/* By the first n keys. */
+static int cmp_keys(const struct esbody *body, size_t n, const struct essort_value *a,
+                    const struct essort_value *b)
+{
+    int c = 0;
+
+    for (size_t i = 0; i < n && !c; i++)
+        c = essort_cmp(&body->keys[i], &a[i], &b[i]);
+    return c;
+}
+
 static int cmp_hits(const struct searching *x, const struct logsearch_hit *a,
                     const struct logsearch_hit *b)
 {
     const struct esbody *body = x->s->body;
-    int c = 0;
+    int c = cmp_keys(body, body->n_keys, a->values, b->values);
 
-    for (size_t i = 0; i < body->n_keys && !c; i++)
-        c = essort_cmp(&body->keys[i], &a->values[i], &b->values[i]);
     return c ? c : cmp_ties(x, a->ts_ns, a->order, b->ts_ns, b->order);
 }
 
@@ -81,12 +86,13 @@ static void sift_up(struct searching *x, size_t i)
 /* Whether a document of that time may be among the hits. */
 static bool has_room(const struct searching *x, int64_t ts_ns)
 {
-    int64_t last_ms;
+    int64_t ms, last_ms;
 
     if (x->limit == 0 || x->n < x->limit || !x->is_by_time)
         return x->limit > 0;
-    last_ms = ms_of(x->heap[0]->ts_ns);
-    return x->is_forward ? ms_of(ts_ns) <= last_ms : ms_of(ts_ns) >= last_ms;
+    ms = esdate_floor_ms(ts_ns);
+    last_ms = esdate_floor_ms(x->heap[0]->ts_ns);
+    return x->is_forward ? ms <= last_ms : ms >= last_ms;
 }
 
 /* Nothing of that time, or behind it, is wanted. */
@@ -113,11 +119,7 @@ static void put_labels(struct buf *out, struct labels ls)
 
 static bool is_after(const struct esbody *body, const struct essort_value *values)
 {
-    int c = 0;
-
-    for (size_t i = 0; i < body->n_after && !c; i++)
-        c = essort_cmp(&body->keys[i], &values[i], &body->after[i]);
-    return !body->n_after || c > 0;
+    return !body->n_after || cmp_keys(body, body->n_after, values, body->after) > 0;
 }
 
 static void free_hit(struct searching *x, struct logsearch_hit *h)
@@ -159,10 +161,8 @@ static bool is_before_last(struct searching *x, const struct essort_value *value
 {
     const struct esbody *body = x->s->body;
     const struct logsearch_hit *last = x->heap[0];
-    int c = 0;
+    int c = cmp_keys(body, body->n_keys, values, last->values);
 
-    for (size_t i = 0; i < body->n_keys && !c; i++)
-        c = essort_cmp(&body->keys[i], &values[i], &last->values[i]);
     if (!c)
         c = cmp_ties(x, x->doc.ts_ns, esdoc_order(&x->doc), last->ts_ns, last->order);
     return c < 0;

@@ -141,19 +141,21 @@ static void put_sort_value(const struct essort_key *k, const struct logsearch_hi
     }
 }
 
-/* The i-th hit as the document that it was. */
-static void open_hit(const struct logsearch *s, size_t i, struct arena *a, struct esdoc *d,
-                     struct labels *stream)
+static const struct logsearch_hit *hit_at(const struct logsearch *s, size_t i)
 {
-    const struct logsearch_hit *h = s->hits[s->n_kept - s->n_hits + i];
+    return s->hits[s->n_kept - s->n_hits + i];
+}
+
+/* The hit as the document that it was. */
+static void open_hit(const struct logsearch_hit *h, struct arena *a, struct esdoc *d)
+{
     struct reader r = reader_new(slice_of(h->bytes, h->len));
     struct logsource_entry entry = {.ts_ns = h->ts_ns};
 
-    *stream = take_labels(a, &r);
+    esdoc_init(d, a);
+    esdoc_stream(d, take_labels(a, &r));
     entry.metadata = take_labels(a, &r);
     entry.line = reader_lstr(&r);
-    esdoc_init(d, a);
-    esdoc_stream(d, *stream);
     esdoc_line(d, &entry);
 }
 
@@ -161,10 +163,9 @@ void logsearch_hit_visit(const struct logsearch *s, size_t i,
                          void (*fn)(void *arg, struct esdoc *d), void *arg)
 {
     struct arena *a = arena_child(s->arena, 0);
-    struct labels stream;
     struct esdoc d;
 
-    open_hit(s, i, a, &d, &stream);
+    open_hit(hit_at(s, i), a, &d);
     fn(arg, &d);
     esdoc_done(&d);
     arena_free(a);
@@ -173,12 +174,11 @@ void logsearch_hit_visit(const struct logsearch *s, size_t i,
 void logsearch_hit_json(const struct logsearch *s, size_t i, struct buf *out)
 {
     const struct esbody *body = s->body;
-    const struct logsearch_hit *h = s->hits[s->n_kept - s->n_hits + i];
+    const struct logsearch_hit *h = hit_at(s, i);
     struct arena *a = arena_child(s->arena, 0);
-    struct labels stream;
     struct esdoc d;
 
-    open_hit(s, i, a, &d, &stream);
+    open_hit(h, a, &d);
     buf_str(out, "{\"_index\":");
     buf_json_str(out, d.index);
     buf_printf(out, ",\"_id\":\"%016llx\",\"_score\":%s", (unsigned long long)esdoc_id(&d),

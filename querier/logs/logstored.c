@@ -5,12 +5,11 @@
 
 struct stored {
     struct logjoin_origin origin;
-    struct logblock_set *set; /* NULL: it has ended */
-    struct logsource_stats *stats;
-    struct logblock_stats told; /* of the set, in stats already */
+    struct logblock_set *set;      /* NULL: it has ended */
+    struct logsource_stats *stats; /* NULL: nobody's yet */
+    struct logblock_stats told;    /* of the set, in stats already */
     struct arena *arena;
-    struct arena *
-        payer; /* charged with what arena has, charged so far; NULL: that is its parent, or nobody yet */
+    struct arena *payer; /* charged with what arena has, charged so far; NULL: nobody yet */
     size_t charged;
     double share; /* of the block's time */
     int64_t min_ns, max_ns;
@@ -34,7 +33,7 @@ static void tell(struct stored *s)
 {
     struct logblock_stats now;
 
-    if (!s->stats) /* nobody's yet, or never */
+    if (!s->stats)
         return;
     logblock_set_stats(s->set, &now);
     s->stats->pages += now.pages - s->told.pages;
@@ -126,16 +125,14 @@ static double share_of_time(const struct logstored_opts *opts)
     return max_ns > min_ns && to_ns > from_ns ? (to_ns - from_ns) / (max_ns - min_ns) : 0;
 }
 
-struct err *logstored_new(struct arena *a, const struct logstored_opts *opts,
-                          struct logjoin_origin **ret)
+struct err *logstored_new(const struct logstored_opts *opts, struct logjoin_origin **ret)
 {
     static const struct logjoin_origin_ops ops = {stored_stream, stored_entry, stored_close};
     struct stored *s = mem_new(struct stored);
     struct err *e;
 
     *s = (struct stored){.origin = {.ops = &ops},
-                         .stats = opts->stats,
-                         .arena = a ? arena_child(a, 0) : arena_new(opts->room),
+                         .arena = arena_new(opts->room),
                          .share = share_of_time(opts),
                          .min_ns = ORR_MAX(logblock_ns(opts->min_ms), opts->query.from_ns),
                          .max_ns = ORR_MIN(logblock_ns(opts->max_ms), opts->query.to_ns) - 1,

@@ -11,16 +11,15 @@ struct logstored_opts {
     struct logblock_query query; /* copied */
     int64_t min_ms, max_ms;      /* of the block's lines; max is exclusive */
     struct log_steps steps;      /* of volumes; none: step 0 */
-    struct logsource_stats
-        *stats;       /* outlives it; raised as it goes on; NULL: logstored_adopt()'s */
-    size_t room;      /* of memory of its own; 0: no limit */
-    bool reads_ahead; /* what will be wanted first is at hand from the beginning */
+    size_t room;                 /* of memory of its own; 0: no limit */
+    bool reads_ahead;            /* what will be wanted first is at hand from the beginning */
 };
 /*
- * a NULL: on any thread, with memory of its own, up to room; logstored_adopt() before it is asked for a stream. Volumes are the share of the block's that the query's range has of its time, as if lines came evenly: 1 at least.
- * Memory: a child of a.
+ * On any thread, with memory of its own, up to room; logstored_adopt() before it is asked for a stream. Volumes are the share of the
+ * block's that the query's range has of its time, as if lines came evenly: 1 at least.
  */
-ORR_CHECKED struct err *logstored_new(struct arena *a, const struct logstored_opts *opts,
+ORR_CHECKED struct err *logstored_new(const struct logstored_opts *opts,
                                       struct logjoin_origin **ret);
-/* Again if need be: its memory is charged to a from now on, and what it has counted and will count is stats'. */
+/* Again if need be: its memory is charged to a from now on, and what it has counted and will count is stats', which outlive it;
+ * NULL: nobody's yet. */
 void logstored_adopt(struct logjoin_origin *o, struct arena *a, struct logsource_stats *stats);

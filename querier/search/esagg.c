@@ -90,7 +90,7 @@ double esagg_date_key(const struct esagg_spec *s, int64_t ns)
     return (double)esdate_floor_ms(local - shift);
 }
 
-static double number_key(const struct esagg_spec *s, double v)
+double esagg_number_key(const struct esagg_spec *s, double v)
 {
     return floor((v - s->offset) / s->interval) * s->interval + s->offset;
 }
@@ -101,7 +101,7 @@ double esagg_next_key(const struct esagg_spec *s, double key)
     double next;
 
     if (s->kind == ESAGG_HISTOGRAM)
-        return number_key(s, key + s->interval * 1.5);
+        return esagg_number_key(s, key + s->interval * 1.5);
     if (s->unit)
         return (double)esdate_floor_ms(esdate_next(ns - s->offset_ns, s->unit, s->zone) +
                                        s->offset_ns);
@@ -196,7 +196,7 @@ static bool on_value(void *arg, const struct esvalue *v)
         break;
     case ESAGG_HISTOGRAM:
         if (number_of(v, &number) && fabs(number) < 1e300)
-            count_in(x, esagg_bucket_at(s, number_key(s->spec, number)));
+            count_in(x, esagg_bucket_at(s, esagg_number_key(s->spec, number)));
         break;
     case ESAGG_MISSING:
         return true;

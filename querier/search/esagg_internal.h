@@ -37,4 +37,6 @@ struct esagg_run {
 struct esagg_bucket *esagg_bucket_at(struct esagg_state *s, double key);
 /* The key of the bucket that a time is in, ms. */
 double esagg_date_key(const struct esagg_spec *s, int64_t ns);
+/* The same of a number, in a histogram. */
+double esagg_number_key(const struct esagg_spec *s, double v);
 double esagg_next_key(const struct esagg_spec *s, double key);

@@ -13,12 +13,17 @@ struct printing {
 static struct err *put_states(struct printing *p, const struct esagg_specs *specs,
                               struct esagg_state *states, bool *is_first);
 
+static struct err *too_many(void)
+{
+    return err_new(ERR_LIMIT,
+                   "Trying to create too many buckets. Must be less than or equal to: [%d]",
+                   ESAGG_MAX_BUCKETS);
+}
+
 static struct err *count_bucket(struct printing *p)
 {
     if (++p->run->n_out > ESAGG_MAX_BUCKETS)
-        return err_new(ERR_LIMIT,
-                       "Trying to create too many buckets. Must be less than or equal to: [%d]",
-                       ESAGG_MAX_BUCKETS);
+        return too_many();
     return buf_ok(p->out) ? NULL
                           : err_new(ERR_LIMIT,
                                     "the answer is larger than %zu bytes "
@@ -28,11 +33,12 @@ static struct err *count_bucket(struct printing *p)
 
 static void put_number(struct buf *out, double v)
 {
-    if (isfinite(v))
-        buf_f64_text(out, v);
-    else
+    if (!isfinite(v)) {
         buf_str(out, "null");
-    if (isfinite(v) && v == trunc(v))
+        return;
+    }
+    buf_f64_text(out, v);
+    if (v == trunc(v))
         buf_str(out, ".0"); /* a double, as Elasticsearch writes it */
 }
 
@@ -47,14 +53,13 @@ static void put_date(struct buf *out, const struct esagg_spec *s, double ms)
 static struct err *put_inside(struct printing *p, const struct esagg_spec *s,
                               struct esagg_bucket *b, bool is_first)
 {
-    struct esagg_state *children = b->children;
     struct err *e = count_bucket(p);
 
     if (e)
         return e;
     buf_printf(p->out, "%s\"doc_count\":%llu", is_first ? "" : ",", (unsigned long long)b->docs);
     is_first = false;
-    e = put_states(p, &s->children, children, &is_first);
+    e = put_states(p, &s->children, b->children, &is_first);
     buf_byte(p->out, '}');
     return e;
 }
@@ -207,7 +212,7 @@ static double bound_key(const struct esagg_spec *s, double bound)
 {
     if (s->kind == ESAGG_DATE_HISTOGRAM)
         return esagg_date_key(s, (int64_t)bound * ESDATE_MS);
-    return floor((bound - s->offset) / s->interval) * s->interval + s->offset;
+    return esagg_number_key(s, bound);
 }
 
 /* Empty buckets between the first and the last. */
@@ -227,9 +232,7 @@ static struct err *fill(struct printing *p, struct esagg_state *s)
     }
     for (double key = first; key <= last; key = esagg_next_key(spec, key)) {
         if (++n > ESAGG_MAX_BUCKETS)
-            return err_new(ERR_LIMIT,
-                           "Trying to create too many buckets. Must be less than or equal to: [%d]",
-                           ESAGG_MAX_BUCKETS);
+            return too_many();
         (void)esagg_bucket_at(s, key);
         if (arena_over(p->run->arena)) /* each level may fill as many */
             return err_new(ERR_LIMIT, "the buckets need more than the query's %zu bytes of memory",

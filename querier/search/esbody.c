@@ -387,7 +387,6 @@ static struct err *member(struct esbody *b, struct slice name, struct jsonval v)
         return track_of(b, text);
     if (slice_eq_cstr(name, "timeout"))
         return timeout_of(b, text);
-    b->has_size |= slice_eq_cstr(name, "size");
     return slice_eq_cstr(name, "size") ? count_of("size", text, &b->size)
                                        : count_of("from", text, &b->from);
 }
@@ -459,7 +458,6 @@ struct err *esbody_param(struct esbody *b, struct slice name, struct slice value
     } else if (slice_eq_cstr(name, "default_operator")) {
         b->q_joins_with_and = slice_eq_nocase(value, SLICE("and"));
     } else if (slice_eq_cstr(name, "size")) {
-        b->has_size = true;
         return count_of("size", value, &b->size);
     } else if (slice_eq_cstr(name, "from")) {
         return count_of("from", value, &b->from);

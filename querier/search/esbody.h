@@ -70,7 +70,6 @@ struct esbody {
     uint64_t track; /* how far hits are counted: 0 not at all, UINT64_MAX all */
     struct esagg_specs aggs;
     int64_t timeout_ms; /* 0: not given */
-    bool has_size;
     /* of the URL */
     struct slice q, df;
     bool q_joins_with_and;

@@ -89,12 +89,8 @@ int64_t esdate_add(int64_t ns, char unit, int64_t n, const struct gozone *zone)
         return ns + n * 3600 * NS_PER_S;
     case 'd':
     case 'w':
-        rest_ns =
-            ns - gotime_date(zone, c.year, c.month, c.day, c.hour, c.minute, c.second) * NS_PER_S;
-        return gotime_date(zone, c.year, c.month, c.day + (int)(unit == 'w' ? 7 * n : n), c.hour,
-                           c.minute, c.second) *
-                   NS_PER_S +
-               rest_ns;
+        c.day += (int)(unit == 'w' ? 7 * n : n);
+        return civil_ns(zone, &c) + rest_ns;
     case 'q':
         months = 3 * n;
         break;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "common/base/gostr.h"
+#include "common/base/num.h"
 #include "common/logs/logfmt.h"
 #include "querier/search/esquery.h"
 
@@ -130,10 +131,18 @@ static struct esvalue text_value(struct slice text)
     return (struct esvalue){.kind = ESVALUE_TEXT, .text = text};
 }
 
+static size_t write_i64(int64_t v, char *out)
+{
+    if (v >= 0)
+        return num_write_u64((uint64_t)v, out);
+    *out = '-';
+    return 1 + num_write_u64(-(uint64_t)v, out + 1);
+}
+
 static bool value_of(struct esdoc *d, struct jsonval v, struct esvalue *ret)
 {
     char digits[32];
-    int n;
+    size_t n;
 
     *ret = (struct esvalue){.kind = ESVALUE_NUMBER};
     switch (jsonval_kind(v)) {
@@ -146,11 +155,11 @@ static bool value_of(struct esdoc *d, struct jsonval v, struct esvalue *ret)
         return true;
     case JSONVAL_I64:
         ret->number = (long double)jsonval_i64(v);
-        n = snprintf(digits, sizeof(digits), "%lld", (long long)jsonval_i64(v));
+        n = write_i64(jsonval_i64(v), digits);
         break;
     case JSONVAL_U64:
         ret->number = (long double)jsonval_u64(v);
-        n = snprintf(digits, sizeof(digits), "%llu", (unsigned long long)jsonval_u64(v));
+        n = num_write_u64(jsonval_u64(v), digits);
         break;
     case JSONVAL_F64:
         ret->number = (long double)jsonval_f64(v);
@@ -163,7 +172,7 @@ static bool value_of(struct esdoc *d, struct jsonval v, struct esvalue *ret)
         return false;
     }
     buf_reset(&d->text);
-    buf_append(&d->text, digits, (size_t)n);
+    buf_append(&d->text, digits, n);
     ret->text = buf_slice(&d->text);
     return true;
 }
@@ -261,7 +270,6 @@ static bool give(struct slice text, esdoc_fn *fn, void *arg, bool *found)
 static bool give_special(struct esdoc *d, struct slice name, esdoc_fn *fn, void *arg, bool *found)
 {
     char text[32];
-    int n;
 
     if (slice_eq_cstr(name, ESQUERY_INDEX))
         return give(d->index, fn, arg, found);
@@ -269,14 +277,13 @@ static bool give_special(struct esdoc *d, struct slice name, esdoc_fn *fn, void 
         struct esvalue v = {.kind = ESVALUE_NUMBER,
                             .number = (long double)esdate_floor_ms(d->ts_ns)};
 
-        n = snprintf(text, sizeof(text), "%lld", (long long)esdate_floor_ms(d->ts_ns));
-        v.text = slice_of(text, (size_t)n);
+        v.text = slice_of(text, write_i64(esdate_floor_ms(d->ts_ns), text));
         *found = true;
         return fn(arg, &v);
     }
     if (slice_eq_cstr(name, ESQUERY_ID)) {
-        n = snprintf(text, sizeof(text), "%016llx", (unsigned long long)esdoc_id(d));
-        return give(slice_of(text, (size_t)n), fn, arg, found);
+        (void)snprintf(text, sizeof(text), "%016llx", (unsigned long long)esdoc_id(d));
+        return give(slice_cstr(text), fn, arg, found);
     }
     return false;
 }

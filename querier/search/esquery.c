@@ -221,8 +221,7 @@ static struct err *date_range(struct esquery_parser *p, struct esquery *q,
                               const struct esrange_bound *min, const struct esrange_bound *max,
                               struct slice format, const struct gozone *zone)
 {
-    struct esdate_opts o = {
-        .now_ns = p->now_ns, .zone = zone ? zone : p->zone, .format = format, .saturates = true};
+    struct esdate_opts o = {.now_ns = p->now_ns, .zone = zone, .format = format, .saturates = true};
     struct esrange *r = &q->range;
     struct esdate d;
     struct err *e;

@@ -1,13 +1,14 @@
 /*
  * A search as a tree: what Elasticsearch's query DSL and its query_string ask of a document (esdoc.h).
  *
- *     esquery_parse(arena, value, &opts, &q);         {"bool":{"filter":[{"term":{"user_id":67890}}, …]}}
- *     lucene_parse(arena, text, &lopts, &node)        user_id:67890 AND level:error           lucene.h
- *     … esmatch_keeps(&q, doc) …                                                              esmatch.h
- *     esquery_done(&q);
+ *     esquery_parser_init(&p, arena, now_ns);
+ *     esquery_parse(&p, value, &q);                   {"bool":{"filter":[{"term":{"user_id":67890}}, …]}}
+ *     lucene_parse(&p, text, &opts, &q);              user_id:67890 AND level:error           lucene.h
+ *     … esmatch_keeps(q, doc) …                                                               esmatch.h
+ *     esquery_parser_done(&p);
  *
  * Fields are exact (Elasticsearch's keyword), but for message, and for no field at all, which is every value of the line: these
- * are text, and are compared word by word without regard to ASCII case (esdoc_words()). Behind .keyword a text is exact,
+ * are text, and are compared word by word without regard to ASCII case (esdoc_next_word()). Behind .keyword a text is exact,
  * too. A term of query_string with several words is a phrase. There are no scores: boosts are read and of no consequence.
  *
  * Known: match_all, match_none, bool, term, terms, match, match_phrase, match_phrase_prefix, multi_match, prefix, wildcard,
@@ -97,7 +98,6 @@ struct esquery {
 struct esquery_parser {
     struct arena *arena;
     int64_t now_ns;
-    const struct gozone *zone;          /* of the request; NULL: UTC */
     struct re *re[ESQUERY_MAX_REGEXES]; /* to be freed */
     size_t n_re, n_clauses;
     unsigned depth;
@@ -125,7 +125,7 @@ ORR_CHECKED struct err *esquery_set_regexp(struct esquery_parser *p, struct esqu
 /* A pattern in lower case where the field is text. */
 ORR_CHECKED struct err *esquery_set_pattern(struct esquery_parser *p, struct esquery *q,
                                             struct slice pattern);
-/* One bound of a range as text; is_number: it was a number in JSON. Then esquery_range_end(). */
+/* One bound of a range as text. */
 struct esrange_bound {
     struct slice text;
     bool is_given, is_excluded;

@@ -352,7 +352,6 @@ TEST(logquery_ends_within_its_memory)
     fixture_done(&f);
 }
 
-/* The answer without its statistics. */
 TEST(logquery_on_many_threads_a_piece_has_memory_enough)
 {
     struct fixture f = fixture_new("{app=\"c\"}");
@@ -376,6 +375,7 @@ TEST(logquery_on_many_threads_a_piece_has_memory_enough)
     fixture_done(&f);
 }
 
+/* The answer without its statistics. */
 static void check_json(struct fixture *f, bool categorizes, const char *want)
 {
     struct buf b = {0};

@@ -769,6 +769,18 @@ static void put_window(struct rig *g, struct rng *r, struct line *lines, size_t 
     put_block(g, lines + n / 3, n - n / 3);
 }
 
+/* In both directions; of a and b ingesters have what matches. */
+static void check_exprs(struct rig *g, struct logtable *table, struct rng *r,
+                        const char *const *exprs, size_t n, const struct line *a, size_t n_a,
+                        const struct line *b, size_t n_b)
+{
+    for (int is_forward = 0; is_forward < 2; is_forward++)
+        for (size_t i = 0; i < n; i++) {
+            tell_matching(g, exprs[i], a, n_a, b, n_b, is_forward);
+            check_expr(g, table, r, exprs[i], is_forward);
+        }
+}
+
 /* The last window is in ingesters, the one before in both. */
 static void check_random(uint64_t seed)
 {
@@ -796,12 +808,8 @@ static void check_random(uint64_t seed)
         if (w < WINDOWS - 1)
             put_window(&g, &r, lines[w], n[w]);
     }
-    for (int is_forward = 0; is_forward < 2; is_forward++)
-        for (size_t i = 0; i < ORR_COUNT(exprs); i++) {
-            tell_matching(&g, exprs[i], lines[WINDOWS - 2], n[WINDOWS - 2], lines[WINDOWS - 1],
-                          n[WINDOWS - 1], is_forward);
-            check_expr(&g, table, &r, exprs[i], is_forward);
-        }
+    check_exprs(&g, table, &r, exprs, ORR_COUNT(exprs), lines[WINDOWS - 2], n[WINDOWS - 2],
+                lines[WINDOWS - 1], n[WINDOWS - 1]);
     logtable_free(table);
     rig_down(&g);
 }
@@ -904,12 +912,8 @@ static void check_deleted(uint64_t seed)
             put_window(&g, &r, lines[w], n[w]);
     }
     CHECK(left > WINDOWS * EACH / 3);
-    for (int is_forward = 0; is_forward < 2; is_forward++)
-        for (size_t i = 0; i < ORR_COUNT(exprs); i++) {
-            tell_matching(&g, exprs[i], lines[WINDOWS - 2], n[WINDOWS - 2], lines[WINDOWS - 1],
-                          n[WINDOWS - 1], is_forward);
-            check_expr(&g, table, &r, exprs[i], is_forward);
-        }
+    check_exprs(&g, table, &r, exprs, ORR_COUNT(exprs), lines[WINDOWS - 2], n[WINDOWS - 2],
+                lines[WINDOWS - 1], n[WINDOWS - 1]);
     logtable_free(table);
     rig_down(&g);
 }

@@ -170,6 +170,21 @@ TEST(esmatch_keeps_documents_of_json)
     check_all(JSON_LINE, no, false);
 }
 
+TEST(esmatch_knows_numbers_by_their_digits)
+{
+    static const char *const yes[] = {"{\"regexp\":{\"zero\":\"0\"}}",
+                                      "{\"regexp\":{\"few\":\"-42\"}}",
+                                      "{\"regexp\":{\"low\":\"-9223372036854775808\"}}",
+                                      "{\"regexp\":{\"high\":\"18446744073709551615\"}}",
+                                      "{\"regexp\":{\"part\":\"-0\\\\.5\"}}",
+                                      "{\"regexp\":{\"@timestamp\":\"1767322800123\"}}",
+                                      NULL};
+
+    check_all("{\"zero\":0,\"few\":-42,\"low\":-9223372036854775808,"
+              "\"high\":18446744073709551615,\"part\":-0.5}",
+              yes, true);
+}
+
 TEST(esmatch_keeps_documents_of_logfmt_and_text)
 {
     static const char *const logfmt[] = {"user_id:67890", "user_id:>5",          "msg:\"a b\"",
