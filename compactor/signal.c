@@ -160,15 +160,9 @@ const struct signal *signal_of(enum signal_kind kind)
 struct err *signal_tombstones(const struct signal *sig, struct objstore *store, struct slice tenant,
                               struct tombstone_list **ret)
 {
-    struct tombstone_list *all;
-    struct err *e = tombstone_list_load(store, signal_name(sig), tenant, &all, NULL);
+    struct err *e = tombstone_list_load(store, signal_name(sig), tenant, ret, NULL);
 
-    if (e || !sig->has_states) {
-        if (!e)
-            *ret = all;
-        return e;
-    }
-    *ret = tombstone_list_begun(all);
-    tombstone_list_unref(all);
-    return NULL;
+    if (!e && sig->has_states)
+        tombstone_list_keep_begun(*ret);
+    return e;
 }

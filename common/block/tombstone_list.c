@@ -76,6 +76,11 @@ static struct tombstone *tombstone_of(const struct tombstone_list *l, struct uli
     return NULL;
 }
 
+const struct tombstone *tombstone_list_find(const struct tombstone_list *l, struct ulid ulid)
+{
+    return tombstone_of(l, ulid);
+}
+
 /* Takes the encoded matchers into the list's arena and compiles them there. */
 static struct err *push(struct tombstone_list *l, struct tombstone t, struct slice matchers)
 {
@@ -167,15 +172,17 @@ size_t tombstone_list_open(const struct tombstone_list *l)
     return n;
 }
 
-struct tombstone_list *tombstone_list_begun(const struct tombstone_list *l)
+void tombstone_list_keep_begun(struct tombstone_list *l)
 {
-    struct tombstone_list *out = tombstone_list_new(l->tenant);
+    size_t kept = 0;
 
-    out->version = l->version;
-    VEC_FOREACH (t, &l->all)
+    VEC_FOREACH (t, &l->all) {
         if (t->state == TOMBSTONE_BEGUN)
-            err_free(tombstone_list_add(out, t)); /* it was there before, so there is room */
-    return out;
+            l->all.ptr[kept++] = *t;
+        else
+            matchers_done(t->matchers);
+    }
+    l->all.len = kept;
 }
 
 /* ---- bytes ---- */

@@ -88,8 +88,8 @@ const struct tombstone *tombstone_list_all(const struct tombstone_list *l, size_
 
 /* How many are not processed: that hide something. */
 size_t tombstone_list_open(const struct tombstone_list *l);
-/* A list of those alone that are begun, of the same version. */
-struct tombstone_list *tombstone_list_begun(const struct tombstone_list *l);
+/* NULL: it is not there. Lent likewise. */
+const struct tombstone *tombstone_list_find(const struct tombstone_list *l, struct ulid ulid);
 
 /* While it is the caller's alone. Copies matchers and query. One whose ulid is there already is left as it
  * is; ERR_LIMIT when the list is full. */
@@ -101,6 +101,8 @@ bool tombstone_list_advance(struct tombstone_list *l, struct ulid ulid, enum tom
 /* Takes off those that were processed before that, and while the list is more than half full, by number or bytes, any others that are
  * processed, the first ones first. Whether there were such. */
 bool tombstone_list_forget(struct tombstone_list *l, int64_t before_ms);
+/* Takes off all that are not begun, for who applies those that are; the version stays. */
+void tombstone_list_keep_begun(struct tombstone_list *l);
 
 /* Absent: an empty list of version 0. ret_etag (may be NULL): OBJSTORE_ETAG_BYTES, "" if absent. */
 ORR_CHECKED struct err *tombstone_list_load(struct objstore *store, struct slice signal,

@@ -84,12 +84,10 @@ ORR_CHECKED struct err *logblock_narrow(struct logblock *b, const struct slice *
 
 /* ---- pages as they are ---- */
 
-/* Whether a page of so many bytes of lines is worth having as it is: it is not small, and what is put before it would not become a
- * small one either. */
-bool logblock_writer_takes(const struct logblock_writer *w, uint64_t raw);
-/* The page's entries are the next ones of the stream. It becomes one of the block, unread. */
+/* The page's entries are the next ones of the stream. It becomes one of the block, unread, if that is worth it: it is not small, and
+ * what is put before it would not become a small one either. *ret_taken false: nothing was done. */
 ORR_CHECKED struct err *logblock_writer_page(struct logblock_writer *w,
-                                             const struct logblock_part *p);
+                                             const struct logblock_part *p, bool *ret_taken);
 
 /* ---- a query ---- */
 

@@ -34,6 +34,17 @@ static struct err *check_metas(const struct matching *s, const struct block_chun
     return NULL;
 }
 
+/* Of a stream; ref: of the index. In tmp, whatever was there before. */
+static struct err *metas_of(const struct matching *s, struct arena *tmp, uint32_t ref,
+                            struct block_chunk_meta **ret, size_t *ret_n)
+{
+    struct err *e;
+
+    arena_reset(tmp);
+    e = block_reader_metas(s->block->streams, tmp, ref, ret, ret_n);
+    return e ? e : check_metas(s, *ret, *ret_n);
+}
+
 static bool is_of_share(const struct matching *s, uint32_t stream)
 {
     uint64_t fp;
@@ -46,11 +57,13 @@ static bool is_of_share(const struct matching *s, uint32_t stream)
 
 static bool is_in_range(const struct matching *s, const struct block_chunk_meta *m)
 {
-    struct logblock_page_at at = logblock_directory_page(s->out.dir, (uint32_t)m->ref);
+    struct logblock_page_at at;
 
-    return s->is_all ||
-           (m->max_t >= logblock_ms(s->q->from_ns) && m->min_t <= logblock_ms(s->q->to_ns - 1) &&
-            at.max_ns >= s->q->from_ns && at.min_ns < s->q->to_ns);
+    if (s->is_all)
+        return true;
+    at = logblock_directory_page(s->out.dir, (uint32_t)m->ref);
+    return m->max_t >= logblock_ms(s->q->from_ns) && m->min_t <= logblock_ms(s->q->to_ns - 1) &&
+           at.max_ns >= s->q->from_ns && at.min_ns < s->q->to_ns;
 }
 
 /* Keeps the stream if any of its pages has lines of it in the range. */
@@ -89,11 +102,10 @@ static struct err *match_one(struct matching *s, struct arena *tmp, uint32_t ref
                              struct before *before)
 {
     struct block_chunk_meta *m;
-    struct err *e;
     size_t n;
+    struct err *e = metas_of(s, tmp, ref, &m, &n);
 
-    arena_reset(tmp);
-    if ((e = block_reader_metas(s->block->streams, tmp, ref, &m, &n)) || (e = check_metas(s, m, n)))
+    if (e)
         return e;
     if (m[0].ref >> 32 < before->next_stream || (uint32_t)m[0].ref < before->last_page)
         return bad_index("streams out of order");
@@ -103,17 +115,15 @@ static struct err *match_one(struct matching *s, struct arena *tmp, uint32_t ref
 }
 
 /* The upper half of a stream's fingerprint; ref: of the index. */
-static struct err *fp_of(struct matching *s, struct arena *tmp, uint32_t ref, uint64_t *ret)
+static struct err *fp_of(const struct matching *s, struct arena *tmp, uint32_t ref, uint64_t *ret)
 {
     struct block_chunk_meta *m;
-    struct err *e;
     size_t n;
+    struct err *e = metas_of(s, tmp, ref, &m, &n);
 
-    arena_reset(tmp);
-    if ((e = block_reader_metas(s->block->streams, tmp, ref, &m, &n)) || (e = check_metas(s, m, n)))
-        return e;
-    *ret = logblock_directory_stream(s->out.dir, (uint32_t)(m[0].ref >> 32)).fp.hi;
-    return NULL;
+    if (!e)
+        *ret = logblock_directory_stream(s->out.dir, (uint32_t)(m[0].ref >> 32)).fp.hi;
+    return e;
 }
 
 /* The first of the streams, which are in the order of their fingerprints, with one above fp, or (or_equal) that one. */

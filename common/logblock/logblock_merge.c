@@ -16,7 +16,11 @@ struct head {
     size_t place; /* among the sources: of equal streams the first comes first */
     bool has_begun;
     struct logblock_stream stream;
+    /* of a source that has parts */
     uint32_t n_parts; /* its next pages that are of the cluster */
+    int64_t from_ns;  /* of the first of them */
+    bool has_next;    /* a page behind those */
+    struct logblock_part next;
 };
 
 /* One go. */
@@ -149,6 +153,21 @@ static struct err *merge_inputs(struct merging *m, size_t n)
     return e;
 }
 
+/* What its first page is that is of no cluster yet. */
+static void look_on(struct head *h)
+{
+    h->has_next = h->source.part(h->source.arg, h->n_parts, &h->next);
+}
+
+/* Its next page is of the cluster, which ends at *io_end. */
+static void join(struct head *h, int64_t *io_end)
+{
+    if (!h->n_parts++)
+        h->from_ns = h->next.min_ns;
+    *io_end = ORR_MAX(*io_end, h->next.max_ns);
+    look_on(h);
+}
+
 /*
  * A cluster: of the pages that the stream has in any source, the one that begins first, and all that have times which
  * any other of the cluster has, too. So no line of another cluster is equal to one of it, and clusters come one after
@@ -157,33 +176,29 @@ static struct err *merge_inputs(struct merging *m, size_t n)
 static size_t find_cluster(struct merging *m, struct head **ret_first, struct logblock_part *ret)
 {
     struct head *first = NULL;
-    struct logblock_part p;
     size_t n_heads = 1;
-    int64_t end;
+    int64_t end = INT64_MIN;
     bool grows = true;
 
     VEC_FOREACH (at, &m->equal) {
         struct head *h = *at;
 
-        h->n_parts = 0;
-        if (h->source.part(h->source.arg, 0, &p) && (!first || p.min_ns < ret->min_ns)) {
+        h->n_parts = 0; /* those of the cluster before are done with */
+        if (h->has_next && (!first || h->next.min_ns < first->next.min_ns))
             first = h;
-            *ret = p;
-        }
     }
     if (!first)
         return 0;
-    first->n_parts = 1;
-    end = ret->max_ns;
+    *ret = first->next;
+    join(first, &end);
     while (grows) {
         grows = false;
         VEC_FOREACH (at, &m->equal) {
             struct head *h = *at;
 
-            while ((h != first || n_heads > 1) && h->source.part(h->source.arg, h->n_parts, &p) &&
-                   p.min_ns <= end) {
-                n_heads += h->n_parts++ == 0;
-                end = ORR_MAX(end, p.max_ns);
+            while ((h != first || n_heads > 1) && h->has_next && h->next.min_ns <= end) {
+                n_heads += h->n_parts == 0;
+                join(h, &end);
                 grows = true;
             }
         }
@@ -192,23 +207,18 @@ static size_t find_cluster(struct merging *m, struct head **ret_first, struct lo
     return n_heads;
 }
 
-/* Whether it is a page that may be taken over. */
+/* The page p, which alone is of the cluster, is taken over if it can be. */
 static struct err *take_part(struct merging *m, struct head *h, const struct logblock_part *p,
                              bool *ret_taken)
 {
-    struct logpage_about about;
     struct err *e;
 
-    *ret_taken = false;
-    if (h->n_parts != 1 || !p->page.len)
+    if (!p->page.len)
         return NULL;
-    if ((e = logpage_peek(p->page, &about)))
-        return e;
-    if (!logblock_writer_takes(m->writer, about.raw_bytes))
-        return NULL;
-    *ret_taken = true;
-    h->source.pass(h->source.arg);
-    return logblock_writer_page(m->writer, p);
+    e = logblock_writer_page(m->writer, p, ret_taken);
+    if (!e && *ret_taken)
+        h->source.pass(h->source.arg);
+    return e;
 }
 
 /* Cluster by cluster: what only one source has at a time need not be read. */
@@ -219,6 +229,10 @@ static struct err *merge_parts(struct merging *m)
     size_t n_heads;
     struct err *e;
 
+    VEC_FOREACH (at, &m->equal) {
+        (*at)->n_parts = 0;
+        look_on(*at);
+    }
     while ((n_heads = find_cluster(m, &first, &p))) {
         bool is_taken = false;
         size_t n = 0;
@@ -230,10 +244,10 @@ static struct err *merge_parts(struct merging *m)
         VEC_FOREACH (at, &m->equal) {
             struct head *h = *at;
 
-            if (!h->n_parts || !h->source.part(h->source.arg, 0, &p))
+            if (!h->n_parts)
                 continue;
             h->source.limit(h->source.arg, h->n_parts);
-            m->inputs[n++] = (struct logmerge_source){next_entry, h, .from_ns = p.min_ns};
+            m->inputs[n++] = (struct logmerge_source){next_entry, h, .from_ns = h->from_ns};
         }
         if ((e = merge_inputs(m, n)))
             return e;

@@ -273,43 +273,50 @@ struct err *logblock_writer_entry(struct logblock_writer *w, const struct logpag
 
 #define LEAST_RAW (LOGPAGE_AIM_BYTES / 4)
 
-bool logblock_writer_takes(const struct logblock_writer *w, uint64_t raw)
+static bool is_worth_it(const struct logblock_writer *w, uint64_t raw)
 {
     return raw >= LEAST_RAW && (!w->entries.len || w->raw >= LEAST_RAW);
 }
 
-static struct err *take_page(struct logblock_writer *w, const struct logblock_part *p)
+static struct err *take_page(struct logblock_writer *w, const struct logblock_part *p,
+                             const struct logpage_about *about)
 {
-    struct logpage_about about;
     struct logblock_page_at at;
     struct logfilter_bits bits;
-    struct err *e;
+    struct err *e = end_page(w);
 
-    if ((e = logpage_peek(p->page, &about)) || (e = end_page(w)))
+    if (e)
         return e;
-    if (w->so_far.entries && about.min_ns < w->last_ns)
+    if (w->so_far.entries && about->min_ns < w->last_ns)
         return bad_stream(w, w->labels, "times descend");
     buf_reset(&w->scratch);
     if ((e = logpage_renumber(p->page, w->n_streams, &w->scratch)))
         return e;
     if (!logfilter_bits_read(p->filter_class, p->filter, &bits))
         return err_new(ERR_CORRUPT, "the filter of a page of log lines");
-    w->part = (struct part){about.entries, about.min_ns, about.max_ns};
+    w->part = (struct part){about->entries, about->min_ns, about->max_ns};
     end_part(w);
-    w->last_ns = about.max_ns;
-    w->so_far.entries += about.entries;
-    w->so_far.bytes += about.raw_bytes;
-    w->lines += about.entries;
-    at = (struct logblock_page_at){.entries = about.entries,
-                                   .raw = about.raw_bytes,
-                                   .min_ns = about.min_ns,
-                                   .max_ns = about.max_ns};
+    w->last_ns = about->max_ns;
+    w->so_far.entries += about->entries;
+    w->so_far.bytes += about->raw_bytes;
+    w->lines += about->entries;
+    at = (struct logblock_page_at){.entries = about->entries,
+                                   .raw = about->raw_bytes,
+                                   .min_ns = about->min_ns,
+                                   .max_ns = about->max_ns};
     return put_built(w, &at, &bits);
 }
 
-struct err *logblock_writer_page(struct logblock_writer *w, const struct logblock_part *p)
+struct err *logblock_writer_page(struct logblock_writer *w, const struct logblock_part *p,
+                                 bool *ret_taken)
 {
-    return err_wrap(take_page(w, p), "write block %s", ulid_print(w->meta.ulid).s);
+    struct logpage_about about;
+    struct err *e = logpage_peek(p->page, &about);
+
+    *ret_taken = !e && is_worth_it(w, about.raw_bytes);
+    if (*ret_taken)
+        e = take_page(w, p, &about);
+    return err_wrap(e, "write block %s", ulid_print(w->meta.ulid).s);
 }
 
 /* ---- the end ---- */

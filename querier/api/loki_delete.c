@@ -165,21 +165,17 @@ static struct err *run_list(struct prom_task *t)
 
 static struct err *check_state(const struct tombstone_list *l, struct ulid id, bool is_forced)
 {
-    size_t n;
-    const struct tombstone *all = tombstone_list_all(l, &n);
+    const struct tombstone *t = tombstone_list_find(l, id);
 
-    for (size_t i = 0; i < n; i++) {
-        if (!ulid_eq(all[i].ulid, id))
-            continue;
-        if (all[i].state == TOMBSTONE_PROCESSED)
-            return err_new(ERR_INVALID, "deletion of request which is in process or already "
-                                        "processed is not allowed");
-        if (all[i].state == TOMBSTONE_BEGUN && !is_forced)
-            return err_new(ERR_INVALID, "Unable to cancel partially completed delete request. To "
-                                        "force, use the ?force query parameter");
-        return NULL;
-    }
-    return err_new(ERR_NOT_FOUND, "could not find delete request with given id");
+    if (!t)
+        return err_new(ERR_NOT_FOUND, "could not find delete request with given id");
+    if (t->state == TOMBSTONE_PROCESSED)
+        return err_new(ERR_INVALID, "deletion of request which is in process or already "
+                                    "processed is not allowed");
+    if (t->state == TOMBSTONE_BEGUN && !is_forced)
+        return err_new(ERR_INVALID, "Unable to cancel partially completed delete request. To "
+                                    "force, use the ?force query parameter");
+    return NULL;
 }
 
 static struct err *run_cancel(struct prom_task *t)

@@ -104,10 +104,13 @@ TEST(tombstone_list_keeps_queries_and_states)
     CHECK_INT(all[2].processed_ms, 1234);
     CHECK_INT(tombstone_list_open(back), 2);
     CHECK(tombstone_list_reaches(back, 0, 1));
-    begun = tombstone_list_begun(back);
+    CHECK_OK(tombstone_list_parse(buf_slice(&b), &begun));
+    tombstone_list_keep_begun(begun);
+    CHECK_INT(tombstone_list_version(begun), tombstone_list_version(l));
     all = tombstone_list_all(begun, &n);
     CHECK(n == 1 && ulid_eq(all[0].ulid, id(2)));
     tombstone_list_unref(begun);
+    CHECK(tombstone_list_find(back, id(2)) && !tombstone_list_find(back, id(4)));
     CHECK(tombstone_list_remove(back, id(1)) && tombstone_list_remove(back, id(2)));
     CHECK(!tombstone_list_reaches(back, 0, 1)); /* it is over */
     tombstone_list_unref(back);
