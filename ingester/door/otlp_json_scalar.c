@@ -3,7 +3,7 @@
 #include "common/base/base64.h"
 #include "common/base/num.h"
 #include "ingester/door/otlp_json_internal.h"
-#include "ingester/door/otlp_value.h"
+#include "common/model/otlp_value.h"
 
 void otlp_json_fail(struct otlp_json *j, const char *member, const char *why)
 {

@@ -4,7 +4,7 @@
  */
 #pragma once
 #include "ingester/door/log_builder.h"
-#include "ingester/door/otlp_value.h"
+#include "common/model/otlp_value.h"
 
 #define OTLP_LOGS_BASE_BYTES (1u << 20)
 #define OTLP_LOGS_FACTOR 16
