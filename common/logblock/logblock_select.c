@@ -6,6 +6,10 @@
 #define READ_AHEAD (1u << 20) /* from a source that holds nothing */
 #define MAX_HELD 256
 #define FRONT_BYTES (64u << 10) /* of a page that may turn out to lack the needle */
+/* Of so many pages of a block one that is left has as many bytes to search as a stripe of the filter: about 32 KiB; times the
+ * grams of a context, by the pieces that share what is read. */
+#define PAGES_A_CANDIDATE 512u
+#define MIN_CANDIDATES 4
 
 struct logblock_set {
     struct logblock *block;
@@ -13,7 +17,9 @@ struct logblock_set {
     struct logblock_query q;
     bool is_all; /* whatever the times are */
     struct logblock_matches m;
-    size_t next; /* stream of m */
+    size_t next;           /* stream of m */
+    uint64_t n_candidates; /* pages that the filter left */
+    uint64_t *one;         /* a set for one of them; NULL: not needed yet */
 
     /* Reading ahead. */
     struct logblock_in in;
@@ -66,6 +72,8 @@ static struct err *select_from(struct logblock *b, struct arena *a, const struct
     }
     s->stats.pages_skipped = s->m.skipped;
     s->stats.filter_bytes = s->m.filter_bytes;
+    for (uint32_t i = 0; q->n_needles && i < LOGPAGE_WORDS(s->m.dir->n_pages); i++)
+        s->n_candidates += (uint64_t)__builtin_popcountll(s->m.pages[i]);
     *ret = s;
     return NULL;
 }
@@ -277,13 +285,46 @@ static struct logblock_page *free_slot(struct logblock_set *s)
     return found;
 }
 
+/*
+ * Of a short needle the filter knows little, and leaves many pages that do not hold it. Their beginnings say what would stand
+ * around it, of which the filter knows more. That is worth it where the columns of the pages that are left have more bytes than
+ * the stripes that are read for it, which other pages, and pieces of the query, need as well.
+ */
+static struct err *may_in_context(struct logblock_set *s, struct logblock_page *p,
+                                  struct slice needle, bool *ret)
+{
+    struct slice longer[LOGPAGE_MAX_CONTEXTS];
+    struct err *e = NULL;
+    size_t n;
+
+    if (needle.len < LOGFILTER_MIN_NEEDLE || s->n_candidates < MIN_CANDIDATES ||
+        s->n_candidates * PAGES_A_CANDIDATE < s->m.dir->n_pages ||
+        !(n = logpage_contexts(p->page, needle, longer)))
+        return NULL;
+    if (!s->one)
+        s->one = arena_array(s->arena, uint64_t, LOGPAGE_WORDS(s->m.dir->n_pages));
+    *ret = false;
+    for (size_t i = 0; !e && !*ret && i < n; i++) {
+        s->one[p->number >> 6] = 1ull << (p->number & 63);
+        e = logblock_narrow(s->block, &longer[i], 1, s->one, &s->stats.filter_bytes);
+        *ret = logpage_has(s->one, p->number);
+        s->one[p->number >> 6] = 0;
+    }
+    return e;
+}
+
 /* Whether any line of it can be wanted, as its beginning says. */
 static struct err *may_have(struct logblock_set *s, struct logblock_page *p, bool *ret)
 {
+    struct err *e = NULL;
+
     *ret = true;
-    for (size_t k = 0; *ret && k < s->q.n_needles; k++)
+    for (size_t k = 0; !e && *ret && k < s->q.n_needles; k++) {
         *ret = !logpage_lacks(p->page, s->q.needles[k]);
-    return *ret && s->q.bound ? logblock_bound_may(p->page, s->q.bound, ret) : NULL;
+        if (*ret)
+            e = may_in_context(s, p, s->q.needles[k], ret);
+    }
+    return !e && *ret && s->q.bound ? logblock_bound_may(p->page, s->q.bound, ret) : e;
 }
 
 /* *ret_has false: no line of it is wanted. */

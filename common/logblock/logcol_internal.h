@@ -224,6 +224,20 @@ ORR_CHECKED struct err *logcol_match(const struct logcol_source *src, struct log
                                      const struct logcol_ask *ask, uint64_t *set);
 /* False: the tree alone says that it is so for none. */
 bool logcol_may(struct logcol *c, const struct logcol_ask *ask);
+/* Of a column of words: it may be in what templates have around variables, or lie over an end of one. ask: HOLDS. */
+bool logcol_may_template(struct logcol *c, const struct logcol_ask *ask);
+/* What is behind variable k, up to the next one. */
+static inline struct slice logcol_behind(const struct logcol_template *m, uint32_t k)
+{
+    return k + 1 < m->n_vars ? m->vars[k + 1].before : m->tail;
+}
+/*
+ * Where the tree says that the text can only be a whole value, what stands around it is known: each of the root's values that holds
+ * the text holds one of these, longer ones. 0: it may be elsewhere, or there are too many. ask: HOLDS. In the arena.
+ */
+#define LOGCOL_MAX_CONTEXTS 4
+size_t logcol_contexts(struct arena *a, struct logcol *root, const struct logcol_ask *ask,
+                       struct slice ret[LOGCOL_MAX_CONTEXTS]);
 
 static inline bool logcol_has(const uint64_t *set, uint32_t i)
 {

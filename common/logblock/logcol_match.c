@@ -158,11 +158,6 @@ static bool may_dict(const struct logcol *c, const struct logcol_ask *ask)
     return !reader_ok(&texts); /* broken: whoever loads it will say so */
 }
 
-static struct slice behind(const struct logcol_template *m, uint32_t k)
-{
-    return k + 1 < m->n_vars ? m->vars[k + 1].before : m->tail;
-}
-
 /* One way in which a text may lie over variable k and what is around it: then the variable must be so,
  * or (is_long) it goes on into the next variable, and nothing less than the whole value will do. */
 struct lie {
@@ -177,7 +172,7 @@ typedef bool lie_fn(void *arg, uint32_t k, const struct lie *l);
 static bool lie_behind(const struct logcol_template *m, uint32_t k, struct slice rest,
                        struct lie *l)
 {
-    struct slice next = behind(m, k);
+    struct slice next = logcol_behind(m, k);
 
     if (rest.len <= next.len)
         return memcmp(rest.ptr, next.ptr, rest.len) == 0;
@@ -253,13 +248,8 @@ static bool may_lie(void *arg, uint32_t k, const struct lie *l)
     return !w->may;
 }
 
-static bool may_words(struct logcol *c, const struct logcol_ask *ask)
+bool logcol_may_template(struct logcol *c, const struct logcol_ask *ask)
 {
-    if (ask->op != LOGCOL_HOLDS)
-        return true;
-    for (uint32_t k = 0; k < c->words.n_cols; k++)
-        if (logcol_may(&c->cols[k], ask))
-            return true;
     for (uint32_t t = 0; t < c->words.n_templates; t++) {
         struct may_lie w = {.c = c, .m = &c->words.templates[t]};
 
@@ -270,6 +260,16 @@ static bool may_words(struct logcol *c, const struct logcol_ask *ask)
             return true;
     }
     return false;
+}
+
+static bool may_words(struct logcol *c, const struct logcol_ask *ask)
+{
+    if (ask->op != LOGCOL_HOLDS)
+        return true;
+    for (uint32_t k = 0; k < c->words.n_cols; k++)
+        if (logcol_may(&c->cols[k], ask))
+            return true;
+    return logcol_may_template(c, ask);
 }
 
 /* Whether the text can lie over the end of a line. */

@@ -465,3 +465,12 @@ bool logpage_lacks(struct logpage *p, struct slice needle)
 
     return !logcol_may(p->lines.root, &ask);
 }
+
+size_t logpage_contexts(struct logpage *p, struct slice needle,
+                        struct slice ret[LOGPAGE_MAX_CONTEXTS])
+{
+    struct logcol_ask ask = logcol_ask_of(LOGCOL_HOLDS, needle);
+
+    static_assert(LOGPAGE_MAX_CONTEXTS == LOGCOL_MAX_CONTEXTS, "one array for both");
+    return logcol_contexts(p->arena, p->lines.root, &ask, ret);
+}

@@ -154,6 +154,14 @@ ORR_CHECKED struct err *logpage_match_all(struct logpage *p, const struct slice 
                                           uint64_t *ret, bool *ret_has);
 /* Whether, as header and tree alone say, no line can hold it. */
 bool logpage_lacks(struct logpage *p, struct slice needle);
+/*
+ * Longer texts, with the needle in them, one of which every line has that has the needle: an id that can only be the value of a field
+ * stands behind that field's name. Of them a filter knows more than of the needle. By what is at hand; lives as long as the page. 0:
+ * the needle may be elsewhere.
+ */
+#define LOGPAGE_MAX_CONTEXTS 4
+size_t logpage_contexts(struct logpage *p, struct slice needle,
+                        struct slice ret[LOGPAGE_MAX_CONTEXTS]);
 
 /* Whether structured metadata of any entry may have a label of that name, as the tree of it says. */
 ORR_CHECKED struct err *logpage_meta_may_have(struct logpage *p, struct slice name, bool *ret);

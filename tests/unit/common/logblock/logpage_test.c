@@ -276,15 +276,26 @@ static struct slice pick_needle(struct rng *r, const struct given *g)
     }
 }
 
+static bool holds_any(struct slice line, const struct slice *texts, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (slice_find(line, texts[i], 0) >= 0)
+            return true;
+    return false;
+}
+
 static void check_needle(const struct given *g, struct slice page, struct slice needle)
 {
+    struct slice contexts[LOGPAGE_MAX_CONTEXTS];
     struct arena *a = arena_new(0);
     struct logpage *p;
     uint64_t set[LOGPAGE_WORDS(MAX_ENTRIES)];
+    size_t n_contexts;
     bool is_lacked;
 
     CHECK_OK(logpage_open(a, page, &p));
     is_lacked = logpage_lacks(p, needle);
+    n_contexts = logpage_contexts(p, needle, contexts);
     CHECK_OK(logpage_match(p, needle, set));
     for (uint32_t i = 0; i < g->n; i++) {
         bool is_in = slice_find(g->e[i].line, needle, 0) >= 0;
@@ -292,6 +303,7 @@ static void check_needle(const struct given *g, struct slice page, struct slice 
         if (logpage_has(set, i) != is_in || (is_in && is_lacked))
             test_fail(__FILE__, __LINE__, "%.*s in %.*s: %d%s", SLICE_ARG(needle),
                       SLICE_ARG(g->e[i].line), is_in, is_lacked ? ", lacked" : "");
+        CHECK(!is_in || !n_contexts || holds_any(g->e[i].line, contexts, n_contexts));
     }
     arena_free(a);
 }
@@ -351,6 +363,49 @@ TEST(logpage_finds_every_part_of_an_id)
     buf_done(&line);
     buf_done(&needle);
     given_free(g);
+}
+
+/* A page of lines with an id each; the last of another form, unless form is NULL. */
+static size_t contexts_of(const char *form, struct slice needle, struct arena *a,
+                          struct slice ret[LOGPAGE_MAX_CONTEXTS])
+{
+    struct given *g = given_new();
+    struct buf out = {0}, line = {0};
+    struct logpage *p;
+    struct rng r;
+    size_t n;
+
+    rng_seed(&r, 3);
+    for (int i = 0; i < 300; i++) {
+        buf_reset(&line);
+        buf_printf(&line, "level=%s trace_id=%08x%08x msg=\"%s\" took=%ums",
+                   i % 3 ? "info" : "warn", rng_u32(&r), rng_u32(&r), i % 5 ? "cache hit" : "done",
+                   rng_u32(&r) % 1000);
+        give(g, 0, i, buf_slice(&line));
+    }
+    if (form)
+        give(g, 0, 300, slice_cstr(form));
+    build(g, &out);
+    CHECK_OK(logpage_open(a, arena_dup(a, buf_slice(&out)), &p));
+    CHECK(!logpage_lacks(p, needle));
+    n = logpage_contexts(p, needle, ret);
+    buf_done(&out);
+    buf_done(&line);
+    given_free(g);
+    return n;
+}
+
+TEST(logpage_tells_what_would_stand_around_an_id)
+{
+    struct slice id = SLICE("0123456789abcdef"), texts[LOGPAGE_MAX_CONTEXTS];
+    struct arena *a = arena_new(0);
+
+    CHECK_INT(contexts_of(NULL, id, a, texts), 1);
+    CHECK(slice_eq(texts[0], SLICE(" trace_id=0123456789abcdef msg=\"")));
+    /* in a template, or only a part of a value */
+    CHECK_INT(contexts_of("what is it? 0123456789abcdef", id, a, texts), 0);
+    CHECK_INT(contexts_of(NULL, SLICE("0123456789abcde"), a, texts), 0);
+    arena_free(a);
 }
 
 /* What a stage says of a name in a line. */
