@@ -17,7 +17,7 @@ void logblock_close(struct logblock *b)
 {
     if (!b)
         return;
-    logfilter_memo_free(b->filter_memo);
+    logfilter_memo_free(b->memo);
     if (b->filter_arena)
         arena_free(b->filter_arena);
     lock_done(&b->lock);
@@ -27,13 +27,13 @@ void logblock_close(struct logblock *b)
 size_t logblock_memory(struct logblock *b)
 {
     size_t n = sizeof(*b);
+    struct logfilter_memo *memo;
 
     lock_take(&b->lock);
-    n += b->directory_bytes;
-    if (b->filter_arena)
-        n += arena_used(b->filter_arena) + logfilter_memo_bytes(b->filter_memo);
+    n += b->directory_bytes + (b->filter_arena ? arena_used(b->filter_arena) : 0);
+    memo = b->memo;
     lock_release(&b->lock);
-    return n;
+    return n + (memo ? logfilter_memo_bytes(memo) : 0);
 }
 
 struct err *logblock_error(const struct logblock *b, struct err *e)
@@ -174,7 +174,7 @@ static struct logfilter_io filter_io(struct logblock_in *in)
 }
 
 static struct err *open_filter(struct logblock *b, const struct logfilter_io *io,
-                               struct logfilter **ret)
+                               struct logfilter **ret, struct logfilter_memo **ret_memo)
 {
     const struct logblock_directory *d;
     uint64_t size = logblock_listed_bytes(b, LOGBLOCK_FILTER_FILE);
@@ -183,6 +183,7 @@ static struct err *open_filter(struct logblock *b, const struct logfilter_io *io
 
     lock_take(&b->lock);
     *ret = b->filter;
+    *ret_memo = b->memo;
     lock_release(&b->lock);
     if (*ret)
         return NULL;
@@ -195,11 +196,12 @@ static struct err *open_filter(struct logblock *b, const struct logfilter_io *io
     lock_take(&b->lock);
     if (!e && !b->filter) {
         b->filter = *ret;
-        b->filter_memo = logfilter_memo_new(*ret);
+        b->memo = logfilter_memo_new(b->filter);
         b->filter_arena = a;
         a = NULL;
     }
     *ret = b->filter;
+    *ret_memo = b->memo;
     lock_release(&b->lock);
     if (a)
         arena_free(a);
@@ -213,6 +215,7 @@ struct err *logblock_narrow(struct logblock *b, const struct slice *needles, siz
     struct logfilter_io io = filter_io(&in);
     struct logfilter_grams *grams = NULL; /* large: not for the stack */
     struct logfilter *f;
+    struct logfilter_memo *memo;
     struct err *e = NULL;
 
     for (size_t i = 0; !e && i < n; i++) {
@@ -220,12 +223,12 @@ struct err *logblock_narrow(struct logblock *b, const struct slice *needles, siz
             continue;
         if (!grams) {
             grams = mem_new(struct logfilter_grams);
-            if ((e = open_filter(b, &io, &f)))
+            if ((e = open_filter(b, &io, &f, &memo)))
                 break;
         }
         logfilter_grams_clear(grams);
         logfilter_grams_add(grams, needles[i]);
-        e = logfilter_narrow(f, &io, grams, b->filter_memo, set, touched);
+        e = logfilter_narrow(f, &io, grams, memo, set, touched);
     }
     if (grams)
         logfilter_grams_done(grams);

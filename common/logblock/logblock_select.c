@@ -10,6 +10,13 @@
  * grams of a context, by the pieces that share what is read. */
 #define PAGES_A_CANDIDATE 512u
 #define MIN_CANDIDATES 4
+#define MAX_CONTEXTS 8 /* of pages that are of other forms */
+
+/* What would stand around a needle, and which of the candidates may have that. */
+struct context {
+    struct slice text;
+    uint64_t *left;
+};
 
 struct logblock_set {
     struct logblock *block;
@@ -19,7 +26,8 @@ struct logblock_set {
     struct logblock_matches m;
     size_t next;           /* stream of m */
     uint64_t n_candidates; /* pages that the filter left */
-    uint64_t *one;         /* a set for one of them; NULL: not needed yet */
+    struct context contexts[MAX_CONTEXTS];
+    size_t n_contexts;
 
     /* Reading ahead. */
     struct logblock_in in;
@@ -285,6 +293,27 @@ static struct logblock_page *free_slot(struct logblock_set *s)
     return found;
 }
 
+/* Of the pages that are left those that may have the text, which is the context of a needle in one of them. */
+static struct err *left_with(struct logblock_set *s, struct slice text, const uint64_t **ret)
+{
+    size_t words = LOGPAGE_WORDS(s->m.dir->n_pages);
+    uint64_t *left;
+
+    for (size_t i = 0; i < s->n_contexts; i++)
+        if (slice_eq(s->contexts[i].text, text)) {
+            *ret = s->contexts[i].left;
+            return NULL;
+        }
+    *ret = s->m.pages;
+    if (s->n_contexts == MAX_CONTEXTS)
+        return NULL;
+    left = arena_array(s->arena, uint64_t, words);
+    memcpy(left, s->m.pages, words * sizeof(*left));
+    s->contexts[s->n_contexts++] = (struct context){arena_dup(s->arena, text), left};
+    *ret = left;
+    return logblock_narrow(s->block, &text, 1, left, &s->stats.filter_bytes);
+}
+
 /*
  * Of a short needle the filter knows little, and leaves many pages that do not hold it. Their beginnings say what would stand
  * around it, of which the filter knows more. That is worth it where the columns of the pages that are left have more bytes than
@@ -301,14 +330,12 @@ static struct err *may_in_context(struct logblock_set *s, struct logblock_page *
         s->n_candidates * PAGES_A_CANDIDATE < s->m.dir->n_pages ||
         !(n = logpage_contexts(p->page, needle, longer)))
         return NULL;
-    if (!s->one)
-        s->one = arena_array(s->arena, uint64_t, LOGPAGE_WORDS(s->m.dir->n_pages));
     *ret = false;
     for (size_t i = 0; !e && !*ret && i < n; i++) {
-        s->one[p->number >> 6] = 1ull << (p->number & 63);
-        e = logblock_narrow(s->block, &longer[i], 1, s->one, &s->stats.filter_bytes);
-        *ret = logpage_has(s->one, p->number);
-        s->one[p->number >> 6] = 0;
+        const uint64_t *left;
+
+        e = left_with(s, longer[i], &left);
+        *ret = e || logpage_has(left, p->number);
     }
     return e;
 }

@@ -14,9 +14,6 @@
  * LOGFILTER_STRIPE rows, which has a checksum and is read as a whole: 32 KiB for a gram of 1024 pages, which
  * hold a GiB of lines. Three rows of it are anded, and so on until no page is left or all grams are done.
  *
- * Of the last few needles a block remembers group by group which pages may hold them (struct logfilter_memo): the pieces of a query
- * read each stripe once.
- *
  * The file of a block:
  *     groups, back to back: stripes of LOGFILTER_STRIPE rows, each row of as many bits as the group has pages,
  *             bit after bit, so that a group of few wastes nothing
@@ -102,18 +99,23 @@ struct logfilter_io {
 /* Reads footer and table, of a file of size bytes and n_pages pages; lives in the arena. */
 ORR_CHECKED struct err *logfilter_open(struct arena *a, uint64_t size, uint32_t n_pages,
                                        const struct logfilter_io *io, struct logfilter **ret);
+
 /*
- * What needles of late have been found to be in, group by group: a query that is read in pieces asks each of them the same, of other
- * pages of the same groups. LOGFILTER_MEMO needles; any thread.
+ * What was found out of the last needles that a file was asked for. A query comes to a block in pieces, and each has pages of the
+ * same groups, whose stripes would be read for every one of them; and who shows a query again asks for the same. Up to
+ * LOGFILTER_MEMO_NEEDLES, as many as LOGFILTER_MEMO_BYTES have room for, and one at least.
+ *
+ * Any thread: of those that ask for one needle at once one reads, the others wait for it and have what it has read.
  */
+#define LOGFILTER_MEMO_NEEDLES 8
+#define LOGFILTER_MEMO_BYTES (64u << 10)
 struct logfilter_memo;
-#define LOGFILTER_MEMO 4
 struct logfilter_memo *logfilter_memo_new(const struct logfilter *f);
 void logfilter_memo_free(struct logfilter_memo *m); /* NULL is allowed */
-size_t logfilter_memo_bytes(const struct logfilter_memo *m);
+size_t logfilter_memo_bytes(struct logfilter_memo *m);
 
 /* Takes out of a set of pages (a bit each) those that cannot hold the needle whose grams these are. What is of no page of the
- * set is not read, nor what memo (NULL: none) knows. *touched is raised by the bytes that were read. */
+ * set is not read, nor what the memo (NULL: none) has. *touched is raised by the bytes that were read. */
 ORR_CHECKED struct err *logfilter_narrow(const struct logfilter *f, const struct logfilter_io *io,
                                          const struct logfilter_grams *needle,
                                          struct logfilter_memo *memo, uint64_t *set,

@@ -1,5 +1,4 @@
 #include "common/base/hash.h"
-#include "common/base/lock.h"
 #include "common/base/mem.h"
 #include "common/base/reader.h"
 #include "common/logblock/logfilter_internal.h"
@@ -10,8 +9,6 @@
 #define MAX_PENDING_BYTES (64u << 20) /* past it the class that holds most is written */
 #define STRIPE_BYTES(n) ((size_t)LOGFILTER_STRIPE / 8 * (n))
 #define GROUP_WORDS (LOGFILTER_GROUP / 64)
-#define MEMO_SHARE                                                                                 \
-    32 /* with fewer of a group's pages to be looked for it is not searched for others, too */
 #define AHEAD_GRAMS 4 /* few pages that do not hold a needle are left after as many */
 
 static_assert(LOGFILTER_STRIPE % 64 == 0, "a page's stripe is whole words");
@@ -159,7 +156,14 @@ struct group {
 struct logfilter {
     struct group *groups;
     size_t n_groups;
+    uint32_t n_pages;
 };
+
+void logfilter_sizes(const struct logfilter *f, size_t *ret_groups, size_t *ret_words)
+{
+    *ret_groups = f->n_groups;
+    *ret_words = ((size_t)f->n_pages + 63) / 64;
+}
 
 static struct err *corrupt(const char *what)
 {
@@ -246,6 +250,7 @@ struct err *logfilter_open(struct arena *a, uint64_t size, uint32_t n_pages,
         return e;
     if (table.len != bytes || hash_crc32c(table) != crc)
         return corrupt("checksum of its table");
+    f->n_pages = n_pages;
     *ret = f;
     return read_table(a, arena_dup(a, table), off, n_pages, f);
 }
@@ -300,162 +305,101 @@ static struct err *and_gram(const struct logfilter_io *io, const struct group *g
     return NULL;
 }
 
-static bool has_any(const uint64_t *words)
+static bool have_common(const uint64_t *a, const uint64_t *b)
 {
     uint64_t all = 0;
 
     for (int i = 0; i < GROUP_WORDS; i++)
-        all |= words[i];
+        all |= a[i] & b[i];
     return all != 0;
 }
 
-/* The pages of the group that are in the set. False: none is. */
-static bool pages_of(const struct group *g, const uint64_t *set, uint64_t *words)
+/* The pages of the group that are in the set. */
+static void pages_of(const struct group *g, const uint64_t *set, uint64_t *words)
 {
     memset(words, 0, GROUP_WORDS * sizeof(*words));
     for (uint32_t i = 0; i < g->n; i++)
         words[i / 64] |= (set[g->pages[i] >> 6] >> (g->pages[i] & 63) & 1) << (i % 64);
-    return has_any(words);
 }
 
-/* ---- what needles of late are in ---- */
+static void take_out(const struct group *g, const uint64_t *words, uint64_t *set)
+{
+    for (uint32_t i = 0; i < g->n; i++)
+        if (!(words[i / 64] >> (i % 64) & 1))
+            set[g->pages[i] >> 6] &= ~(1ull << (g->pages[i] & 63));
+}
 
-struct remembered {
-    uint64_t key; /* 0: none */
-    bool *is_known;
-    uint64_t (*words)[GROUP_WORDS]; /* of each group */
+/* A needle that is looked for in some pages. */
+struct narrowing {
+    const struct logfilter *f;
+    const struct logfilter_io *io;
+    const struct logfilter_grams *needle;
+    struct logfilter_known *known;
+    uint64_t *set, *touched;
 };
 
-struct logfilter_memo {
-    struct lock lock; /* guards what follows */
-    size_t n_groups, next;
-    struct remembered of[LOGFILTER_MEMO];
-};
-
-struct logfilter_memo *logfilter_memo_new(const struct logfilter *f)
+/* Of the group's pages that are wanted, those that can hold the needle as far as is known. False: there are none. */
+static bool left_of(const struct narrowing *n, const struct group *g, uint64_t *wanted,
+                    uint64_t *left)
 {
-    struct logfilter_memo *m = mem_new(struct logfilter_memo);
-
-    lock_init(&m->lock, LOCK_LEAF_MODULE);
-    m->n_groups = f->n_groups;
-    return m;
+    pages_of(g, n->set, wanted);
+    pages_of(g, n->known->left, left);
+    return have_common(wanted, left);
 }
 
-void logfilter_memo_free(struct logfilter_memo *m)
+/* Tells of the next stripes of the groups from first on; *ret_end: how far that reaches. */
+static struct err *tell_ahead(const struct narrowing *n, size_t first, size_t *ret_end)
 {
-    if (!m)
-        return;
-    for (size_t i = 0; i < LOGFILTER_MEMO; i++) {
-        mem_free(m->of[i].is_known);
-        mem_free(m->of[i].words);
-    }
-    lock_done(&m->lock);
-    mem_free(m);
-}
-
-size_t logfilter_memo_bytes(const struct logfilter_memo *m)
-{
-    return sizeof(*m) +
-           LOGFILTER_MEMO * m->n_groups * (sizeof(*m->of[0].words) + sizeof(*m->of[0].is_known));
-}
-
-static uint64_t memo_key(const struct logfilter_grams *needle)
-{
-    return hash_xxh64(slice_of(needle->hashes.ptr, needle->hashes.len * sizeof(uint32_t)), 0) | 1;
-}
-
-static struct remembered *find_key(struct logfilter_memo *m, uint64_t key)
-{
-    for (size_t i = 0; i < LOGFILTER_MEMO; i++)
-        if (m->of[i].key == key)
-            return &m->of[i];
-    return NULL;
-}
-
-static bool memo_get(struct logfilter_memo *m, uint64_t key, size_t group, uint64_t *ret_words)
-{
-    const struct remembered *r;
-    bool is_known;
-
-    if (!m)
-        return false;
-    lock_take(&m->lock);
-    r = find_key(m, key);
-    is_known = r && r->is_known[group];
-    if (is_known)
-        memcpy(ret_words, r->words[group], sizeof(r->words[group]));
-    lock_release(&m->lock);
-    return is_known;
-}
-
-static void memo_put(struct logfilter_memo *m, uint64_t key, size_t group, const uint64_t *words)
-{
-    struct remembered *r;
-
-    if (!m)
-        return;
-    lock_take(&m->lock);
-    if (!(r = find_key(m, key))) {
-        r = &m->of[m->next++ % LOGFILTER_MEMO];
-        if (!r->words) {
-            r->is_known = mem_new_array(bool, m->n_groups);
-            r->words = mem_alloc(m->n_groups * sizeof(*r->words));
-        }
-        memset(r->is_known, 0, m->n_groups * sizeof(*r->is_known));
-        r->key = key;
-    }
-    memcpy(r->words[group], words, sizeof(r->words[group]));
-    r->is_known[group] = true;
-    lock_release(&m->lock);
-}
-
-/* Tells of the first stripes of the groups from first on; *ret_end: how far that reaches. */
-static struct err *tell_ahead(const struct logfilter *f, const struct logfilter_io *io,
-                              const struct logfilter_grams *needle, const uint64_t *set,
-                              size_t first, size_t *ret_end)
-{
-    size_t each = ORR_MIN(needle->hashes.len, (size_t)AHEAD_GRAMS), k = first;
     VEC(struct logfilter_range) ranges = {0};
-    uint64_t words[GROUP_WORDS];
+    uint64_t wanted[GROUP_WORDS], left[GROUP_WORDS];
+    size_t k = first;
     struct err *e;
 
-    for (; k < f->n_groups && (k == first || ranges.len + each <= io->ahead_max); k++) {
-        size_t n = pages_of(&f->groups[k], set, words) ? each : 0;
+    for (; k < n->f->n_groups && (k == first || ranges.len + AHEAD_GRAMS <= n->io->ahead_max);
+         k++) {
+        const struct group *g = &n->f->groups[k];
+        size_t h = n->known->done[k], end = ORR_MIN(n->needle->hashes.len, h + AHEAD_GRAMS);
 
-        for (size_t h = 0; h < n; h++)
-            vec_push(&ranges, gram_at(&f->groups[k], needle->hashes.ptr[h]).range);
+        for (end = left_of(n, g, wanted, left) ? end : h; h < end; h++)
+            vec_push(&ranges, gram_at(g, n->needle->hashes.ptr[h]).range);
     }
-    e = io->ahead(io->arg, ranges.ptr, ranges.len);
+    e = n->io->ahead(n->io->arg, ranges.ptr, ranges.len);
     vec_done(&ranges);
     *ret_end = k;
     return e;
 }
 
-static uint32_t count(const uint64_t *words)
+/* A stripe says it of all pages of its group, so what is known is of all of them; but no more is read than the wanted ones need. */
+static struct err *narrow_group(struct narrowing *n, size_t k)
 {
-    uint32_t n = 0;
-
-    for (int i = 0; i < GROUP_WORDS; i++)
-        n += (uint32_t)__builtin_popcountll(words[i]);
-    return n;
-}
-
-static void set_all(const struct group *g, uint64_t *words)
-{
-    memset(words, 0, GROUP_WORDS * sizeof(*words));
-    for (uint32_t i = 0; i < g->n; i++)
-        words[i / 64] |= 1ull << (i % 64);
-}
-
-/* Of these pages of the group those that may hold it. */
-static struct err *search_group(const struct logfilter_io *io, const struct group *g,
-                                const struct logfilter_grams *needle, uint64_t *words,
-                                uint64_t *touched)
-{
+    const struct group *g = &n->f->groups[k];
+    uint64_t wanted[GROUP_WORDS], left[GROUP_WORDS];
+    uint32_t *done = &n->known->done[k];
+    bool may = left_of(n, g, wanted, left);
     struct err *e = NULL;
 
-    for (size_t h = 0; !e && h < needle->hashes.len && has_any(words); h++)
-        e = and_gram(io, g, needle->hashes.ptr[h], words, touched);
+    while (!e && may && *done < n->needle->hashes.len) {
+        e = and_gram(n->io, g, n->needle->hashes.ptr[*done], left, n->touched);
+        if (!e)
+            ++*done;
+        may = have_common(wanted, left);
+    }
+    take_out(g, left, n->known->left);
+    take_out(g, left, n->set);
+    return e;
+}
+
+static struct err *narrow_groups(struct narrowing *n)
+{
+    size_t told = n->io->ahead ? 0 : n->f->n_groups;
+    struct err *e = NULL;
+
+    for (size_t k = 0; !e && k < n->f->n_groups; k++) {
+        if (k == told)
+            e = tell_ahead(n, k, &told);
+        if (!e)
+            e = narrow_group(n, k);
+    }
     return e;
 }
 
@@ -463,32 +407,24 @@ struct err *logfilter_narrow(const struct logfilter *f, const struct logfilter_i
                              const struct logfilter_grams *needle, struct logfilter_memo *memo,
                              uint64_t *set, uint64_t *touched)
 {
-    uint64_t key = memo ? memo_key(needle) : 0;
-    size_t told = io->ahead ? 0 : f->n_groups;
-    struct err *e = NULL;
+    struct narrowing n = {.f = f, .io = io, .needle = needle, .set = set, .touched = touched};
+    struct logfilter_known own, *known = NULL;
+    size_t n_groups, n_words;
+    struct err *e;
 
-    for (size_t k = 0; !e && k < f->n_groups && needle->hashes.len; k++) {
-        const struct group *g = &f->groups[k];
-        uint64_t words[GROUP_WORDS];
-        bool is_known = memo_get(memo, key, k, words);
-
-        if (k >= told && !is_known && (e = tell_ahead(f, io, needle, set, k, &told)))
-            break;
-        if (!is_known) {
-            bool is_worth_it;
-
-            if (!pages_of(g, set, words))
-                continue;
-            if ((is_worth_it = memo && count(words) >= g->n / MEMO_SHARE))
-                set_all(g, words);
-            if ((e = search_group(io, g, needle, words, touched)))
-                break;
-            if (is_worth_it)
-                memo_put(memo, key, k, words);
-        }
-        for (uint32_t i = 0; i < g->n; i++)
-            if (!(words[i / 64] >> (i % 64) & 1))
-                set[g->pages[i] >> 6] &= ~(1ull << (g->pages[i] & 63));
+    if (!needle->hashes.len)
+        return NULL;
+    if (memo)
+        known = logfilter_memo_take(memo, needle);
+    if (!known) {
+        logfilter_sizes(f, &n_groups, &n_words);
+        logfilter_known_init(&own, n_groups, n_words);
     }
+    n.known = known ? known : &own;
+    e = narrow_groups(&n);
+    if (known)
+        logfilter_memo_give(memo, known);
+    else
+        logfilter_known_done(&own);
     return e;
 }
