@@ -43,7 +43,7 @@
 #include "common/traces/tracecols.h"
 
 #define TRACEPIECE_VERSION 1
-#define TRACEPIECE_MAX_DEPTH 32 /* of values in values */
+#define TRACEPIECE_MAX_DEPTH 40 /* of values in values; more than doors let in */
 
 struct tracepiece_attributes {
     uint32_t n, dropped;

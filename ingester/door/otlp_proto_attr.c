@@ -153,3 +153,12 @@ bool otlp_proto_member(struct otlp_decoder *d, struct slice m, struct otlp_membe
 {
     return parse_key_value(d, m, 0, ret);
 }
+
+bool otlp_proto_members_room(struct otlp_decoder *d, struct slice m, uint32_t tag,
+                             struct otlp_member **ret)
+{
+    size_t n = count(m, tag);
+
+    *ret = NULL;
+    return !n || (*ret = array(d, n, sizeof(**ret))) != NULL;
+}
