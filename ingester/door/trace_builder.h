@@ -69,7 +69,7 @@ uint64_t trace_builder_refused(const struct trace_builder *b); /* spans */
 /* NULL when nothing was refused; else ERR_INVALID with reasons and counts. */
 ORR_CHECKED struct err *trace_builder_answer(const struct trace_builder *b);
 
-/* A protocol: decodes the whole body. ERR_INVALID: it cannot be read, and nothing is stored. ERR_LIMIT, ERR_TOO_LARGE, ERR_MEDIA_TYPE. */
+/* A protocol: decodes the whole body, and ends the builder: what texts lie in may go then. ERR_INVALID: it cannot be read, and nothing is stored. ERR_LIMIT, ERR_TOO_LARGE, ERR_MEDIA_TYPE. */
 typedef struct err *trace_decode_fn(struct trace_builder *b, const void *arg);
 struct trace_decoder {
     const char *name; /* "otlp_traces", "zipkin" …: label of metrics, static */
