@@ -9,7 +9,8 @@
 #include "common/base/promdur.h"
 #include "common/base/vec.h"
 #include "common/lang/traceql.h"
-#include "common/traces/tracecols.h"
+#include "common/traces/tracepiece.h"
+#include "ingester/door/otlp_traces.h"
 #include "querier/traces/tracemetric.h"
 #include "querier/traces/tracepipe.h"
 #include "tests/conformance/conformance.h"
@@ -38,171 +39,55 @@ struct datasets {
     struct arena *arena;
 };
 
-/* A span of a data set, on its way to its trace. */
-struct loose_span {
-    uint8_t trace[16];
-    const json_t *json;
-    uint32_t resource, library;
-    size_t order;
-};
-
-static struct slice text_of(const json_t *object, const char *key)
+static int cmp_trace(const void *a, const void *b)
 {
-    const json_t *s = json_object_get(object, key);
+    const struct trace_batch_trace *l = a, *r = b;
 
-    return s ? slice_of(json_string_value(s), json_string_length(s)) : SLICE_EMPTY;
+    return memcmp(l->id, r->id, sizeof(l->id));
 }
 
-/* Numbers may be text, as in OTLP's JSON. */
-static int64_t int_of(const json_t *object, const char *key)
-{
-    const json_t *n = json_object_get(object, key);
-
-    return json_is_string(n) ? strtoll(json_string_value(n), NULL, 10) : json_integer_value(n);
-}
-
-static void id_of(struct slice hex, uint8_t *out, size_t n)
-{
-    memset(out, 0, n);
-    for (size_t i = 0; i < n && 2 * i + 1 < hex.len; i++) {
-        char digits[3] = {(char)hex.ptr[2 * i], (char)hex.ptr[2 * i + 1], 0};
-
-        out[i] = (uint8_t)strtoul(digits, NULL, 16);
-    }
-}
-
-static uint64_t span_id_of(const json_t *object, const char *key)
-{
-    uint8_t bytes[8];
-    uint64_t id = 0;
-
-    id_of(text_of(object, key), bytes, sizeof(bytes));
-    for (size_t i = 0; i < sizeof(bytes); i++)
-        id = id << 8 | bytes[i];
-    return id;
-}
-
-static struct tracevalue value_of(struct arena *a, const json_t *value)
-{
-    const json_t *list = json_object_get(json_object_get(value, "arrayValue"), "values");
-    struct tracevalue v = {.type = TRACECELL_NONE}, *items;
-
-    if (json_object_get(value, "stringValue")) {
-        v.type = TRACECELL_STRING;
-        v.v.s = text_of(value, "stringValue");
-    } else if (json_object_get(value, "intValue")) {
-        v.type = TRACECELL_INT;
-        v.v.i = int_of(value, "intValue");
-    } else if (json_object_get(value, "doubleValue")) {
-        v.type = TRACECELL_FLOAT;
-        v.v.f = json_number_value(json_object_get(value, "doubleValue"));
-    } else if (json_object_get(value, "boolValue")) {
-        v.type = TRACECELL_BOOL;
-        v.v.b = json_is_true(json_object_get(value, "boolValue"));
-    } else if (list) {
-        items = arena_array(a, struct tracevalue, json_array_size(list));
-        for (size_t i = 0; i < json_array_size(list); i++)
-            items[i] = value_of(a, json_array_get(list, i));
-        v.type = TRACECELL_ARRAY;
-        v.v.array.ptr = items;
-        v.v.array.n = json_array_size(list);
-    }
-    return v;
-}
-
-static void add_attributes(struct tracebuild *b, struct arena *a, enum tracetable table,
-                           const json_t *object)
-{
-    const json_t *list = json_object_get(object, "attributes"), *item;
-    size_t i;
-
-    json_array_foreach(list, i, item)
-    {
-        struct tracevalue v = value_of(a, json_object_get(item, "value"));
-
-        tracebuild_attribute(b, table, text_of(item, "key"), &v);
-    }
-}
-
-static void add_span(struct tracebuild *b, struct arena *a, const struct loose_span *s)
-{
-    const json_t *status = json_object_get(s->json, "status"), *item;
-    struct tracebuild_span span = {
-        .span_id = span_id_of(s->json, "spanId"),
-        .parent_id = span_id_of(s->json, "parentSpanId"),
-        .name = text_of(s->json, "name"),
-        .message = text_of(status, "message"),
-        .kind = (uint8_t)int_of(s->json, "kind"),
-        .status = (uint8_t)int_of(status, "code"),
-        .start_ns = int_of(s->json, "startTimeUnixNano"),
-        .end_ns = int_of(s->json, "endTimeUnixNano"),
-        .resource = s->resource,
-        .library = s->library,
-    };
-    size_t i;
-
-    (void)tracebuild_span(b, &span);
-    add_attributes(b, a, TRACE_SPANS, s->json);
-    json_array_foreach(json_object_get(s->json, "events"), i, item)
-    {
-        (void)tracebuild_event(b, text_of(item, "name"), int_of(item, "timeUnixNano"));
-        add_attributes(b, a, TRACE_EVENTS, item);
-    }
-    json_array_foreach(json_object_get(s->json, "links"), i, item)
-    {
-        uint8_t trace[16];
-
-        id_of(text_of(item, "traceId"), trace, sizeof(trace));
-        (void)tracebuild_link(b, trace, span_id_of(item, "spanId"));
-        add_attributes(b, a, TRACE_LINKS, item);
-    }
-}
-
-static int cmp_loose(const void *a, const void *b)
-{
-    const struct loose_span *l = a, *r = b;
-    int c = memcmp(l->trace, r->trace, sizeof(l->trace));
-
-    return c ? c : (l->order > r->order) - (l->order < r->order);
-}
-
-static const struct tracecols *load(struct arena *a, const json_t *request)
+/* As a reader does with the pieces of each trace. */
+static struct err *build(struct arena *a, const struct trace_batch *batch,
+                         const struct tracecols **ret)
 {
     struct tracebuild *b = tracebuild_new(a);
-    VEC(struct loose_span) spans = {0};
-    const json_t *resource, *scope, *span;
-    size_t i, k, m;
+    struct tracepiece_rows rows;
+    struct err *e = NULL;
 
-    json_array_foreach(json_object_get(request, "resourceSpans"), i, resource)
-    {
-        uint32_t r = tracebuild_resource(b);
+    tracepiece_rows_init(&rows, b);
+    VEC_FOREACH (t, &batch->traces) {
+        struct tracepiece piece, whole;
 
-        add_attributes(b, a, TRACE_RESOURCES, json_object_get(resource, "resource"));
-        json_array_foreach(json_object_get(resource, "scopeSpans"), k, scope)
-        {
-            const json_t *library = json_object_get(scope, "scope");
-            uint32_t l =
-                tracebuild_library(b, text_of(library, "name"), text_of(library, "version"));
-
-            add_attributes(b, a, TRACE_LIBRARIES, library);
-            json_array_foreach(json_object_get(scope, "spans"), m, span)
-            {
-                struct loose_span s = {
-                    .json = span, .resource = r, .library = l, .order = spans.len};
-
-                id_of(text_of(span, "traceId"), s.trace, sizeof(s.trace));
-                vec_push(&spans, s);
-            }
-        }
+        e = tracepiece_decode(a, slice_of(batch->pieces.ptr + t->at, t->len), &piece);
+        if (e)
+            break;
+        tracepiece_unite(a, &piece, 1, &whole);
+        tracepiece_build(&rows, a, &whole);
     }
-    qsort(spans.ptr, spans.len, sizeof(*spans.ptr), cmp_loose);
-    for (size_t s = 0; s < spans.len; s++) {
-        if (s == 0 || memcmp(spans.ptr[s].trace, spans.ptr[s - 1].trace, 16) != 0)
-            tracebuild_trace(b, spans.ptr[s].trace);
-        add_span(b, a, &spans.ptr[s]);
+    tracepiece_rows_done(&rows);
+    *ret = tracebuild_end(b);
+    return e;
+}
+
+/* An export request of OTLP in JSON, the way that a client's goes. */
+static struct err *load(struct arena *a, struct slice request, const struct tracecols **ret)
+{
+    struct trace_batch *batch = trace_batch_new(SLICE("t"), &(struct tenant_limits){0});
+    struct jsonval_doc *doc = NULL;
+    struct trace_builder b;
+    struct err *e;
+
+    trace_builder_init(&b, batch, a);
+    if (!(e = otlp_traces_decode_json(&b, request, &doc)) && !(e = trace_builder_end(&b)) &&
+        !(e = trace_builder_answer(&b))) {
+        qsort(batch->traces.ptr, batch->traces.len, sizeof(*batch->traces.ptr), cmp_trace);
+        /* columns lend nothing of it */
+        e = build(a, batch, ret);
     }
-    vec_done(&spans);
-    return tracebuild_end(b);
+    trace_builder_done(&b);
+    jsonval_free(doc);
+    trace_batch_free(batch);
+    return e;
 }
 
 static void setup(struct conformance *c)
@@ -220,20 +105,16 @@ static const struct tracecols *dataset(struct conformance *c)
     struct slice name = conformance_text(c, "dataset"), text;
     const struct tracecols *cols = map_get(&d->by_name, name);
     struct err *e;
-    json_t *json;
 
     if (cols)
         return cols;
     e = conformance_read(c, arena_printf(c->arena, "dataset_%.*s.otlp.json", SLICE_ARG(name)),
                          &text);
-    if (e) {
+    if (e || (e = load(d->arena, text, &cols))) {
         conformance_fail(c, "dataset", "%s", err_msg(e));
         err_free(e);
         return NULL;
     }
-    json = json_loadb((const char *)text.ptr, text.len, 0, NULL);
-    cols = load(d->arena, json);
-    json_decref(json);
     (void)map_put(&d->by_name, name, (void *)cols);
     return cols;
 }
