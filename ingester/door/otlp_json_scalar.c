@@ -2,8 +2,8 @@
 
 #include "common/base/base64.h"
 #include "common/base/num.h"
-#include "ingester/door/otlp_json_internal.h"
 #include "common/model/otlp_value.h"
+#include "ingester/door/otlp_json_internal.h"
 
 void otlp_json_fail(struct otlp_json *j, const char *member, const char *why)
 {
