@@ -62,3 +62,5 @@ ORR_CHECKED struct err *tracesearch(const struct tracesearch_opts *opts,
 void tracesearch_done(struct tracesearch_result *res);
 /* As Tempo's /api/search answers. */
 void tracesearch_json(struct buf *out, const struct tracesearch_result *res);
+/* A value of TraceQL as an AnyValue; what has no form of its own in OTLP (durations, status, kind) is a text. */
+void tracesearch_json_value(struct buf *out, const struct traceql_static *v);

@@ -1,8 +1,7 @@
 #include "common/traces/traceout.h"
 #include "querier/traces/tracesearch.h"
 
-/* What has no value of its own in OTLP (durations, status, kind) is a text. */
-static void put_value(struct buf *out, const struct traceql_static *v)
+void tracesearch_json_value(struct buf *out, const struct traceql_static *v)
 {
     struct otlp_value as = {.kind = OTLP_VALUE_TEXT};
     struct buf text = {0};
@@ -35,7 +34,7 @@ static void put_values(struct buf *out, const struct tracehit_value *values, siz
         buf_str(out, i ? ",{\"key\":" : "{\"key\":");
         buf_json_str(out, values[i].name);
         buf_str(out, ",\"value\":");
-        put_value(out, &values[i].value);
+        tracesearch_json_value(out, &values[i].value);
         buf_byte(out, '}');
     }
     buf_byte(out, ']');
