@@ -1,4 +1,5 @@
 /* traces/{id}, v2/traces/{id}. */
+#include "common/base/hex.h"
 #include "common/traces/traceout.h"
 #include "querier/api/tempo_api_internal.h"
 
@@ -56,31 +57,19 @@ static struct err *run(struct prom_task *t)
 
 /* ---- on a loop ---- */
 
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* Up to 32 digits; what is missing is zeros in front, as ids of 64 bits are stored. */
+/* What is missing is zeros in front, as ids of 64 bits are stored. */
 static struct err *parse_id(struct slice text, uint8_t ret[16])
 {
-    memset(ret, 0, 16);
+    ptrdiff_t bad;
+
     if (!text.len || text.len > 32)
         return err_new(ERR_INVALID, "trace IDs have 1 to 32 hexadecimal digits, not %zu", text.len);
-    for (size_t i = 0; i < text.len; i++) {
-        int digit = hex_digit(text.ptr[text.len - 1 - i]);
-
-        if (digit < 0)
-            return err_new(ERR_INVALID,
-                           "trace IDs can only contain hex characters: invalid "
-                           "character at position %zu",
-                           text.len - i);
-        ret[15 - i / 2] |= (uint8_t)(i % 2 ? digit << 4 : digit);
-    }
-    return NULL;
+    bad = hex_id(text, ret, 16);
+    return bad < 0 ? NULL
+                   : err_new(ERR_INVALID,
+                             "trace IDs can only contain hex characters: invalid character at "
+                             "position %td",
+                             bad + 1);
 }
 
 /* Without start and end: whenever it was. */
