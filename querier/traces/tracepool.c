@@ -136,7 +136,7 @@ static struct err *pool_close(struct tracesource_set *set)
 }
 
 static struct err *pool_select(void *src, struct arena *a, const struct tracesource_request *req,
-                                struct tracesource_set **ret)
+                               struct tracesource_set **ret)
 {
     static const struct tracesource_set_ops ops = {pool_next, pool_close};
     struct pool_set *s = mem_new(struct pool_set);
@@ -147,7 +147,7 @@ static struct err *pool_select(void *src, struct arena *a, const struct tracesou
 }
 
 static struct err *pool_names(void *src, const struct tracesource_names_request *req,
-                               tracesource_name_fn *give, void *arg)
+                              tracesource_name_fn *give, void *arg)
 {
     const struct tracepool *t = src;
     struct arena *a = arena_new(0);

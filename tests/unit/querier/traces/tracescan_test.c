@@ -7,8 +7,8 @@
 #include "querier/traces/tracecond.h"
 #include "querier/traces/tracejoin.h"
 #include "querier/traces/tracepipe.h"
-#include "querier/traces/tracescan.h"
 #include "querier/traces/tracepool.h"
+#include "querier/traces/tracescan.h"
 #include "tests/unit/querier/traces/random_query.h"
 #include "tests/unit/test.h"
 
