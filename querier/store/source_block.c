@@ -167,7 +167,7 @@ static struct err *read_one(struct block_series_source *s, struct arena *a, stru
     }
     /* The entry's bytes are not kept: the more series a batch has, the fewer reads. */
     arena_reset(s->arena);
-    if ((e = read_ahead_index(s)) || (e = block_reader_series(s->r, s->arena, ref, &in)))
+    if ((e = read_ahead_index(s)) || (e = block_reader_held_series(s->r, s->arena, s->index, ref, &in)))
         return e;
     s->at++;
     *ret = (struct found){.ref = ref};
