@@ -493,6 +493,7 @@ struct err *block_reader_held_chunks(const struct block_reader *r, struct arena 
                                      struct chunk *ret)
 {
     struct slice held = SLICE_EMPTY;
+    uint32_t segment = UINT32_MAX;
     uint64_t held_ref = 0;
     struct err *e = NULL;
     char name[32];
@@ -503,7 +504,10 @@ struct err *block_reader_held_chunks(const struct block_reader *r, struct arena 
         uint64_t ref = metas[i].ref;
 
         if (ref < held_ref || ref - held_ref >= held.len) {
-            (void)snprintf(name, sizeof(name), BLOCK_CHUNKS_FORMAT, (uint32_t)(ref >> 32) + 1);
+            if (segment != ref >> 32) {
+                segment = (uint32_t)(ref >> 32);
+                (void)snprintf(name, sizeof(name), BLOCK_CHUNKS_FORMAT, segment + 1);
+            }
             held = r->src->ops->held(r->src, h, name, (uint32_t)ref);
             held_ref = ref;
         }
