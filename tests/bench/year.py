@@ -33,7 +33,9 @@ def settings(t, server, querier):
         f.write("storage: {backend: s3}\n"
                 f"s3: {{endpoint: '{server.endpoint}', bucket: year, create-bucket: true, credentials: static,\n"
                 f"     access-key: '{server.env['S3_ACCESS_KEY']}', secret-key: '{server.env['S3_SECRET_KEY']}',\n"
-                f"     region: {server.env['S3_REGION']}}}\n"
+                f"     region: {server.env['S3_REGION']},\n"
+                # The server has to share the cores with all that is measured, and may be without one for a while.
+                "     request-timeout: 10m, stall-timeout: 5m, operation-timeout: 30m, one-writer: false}\n"
                 "limits: {downsampling: true, max-query-lookback: 0, max-total-query-length: 0,\n"
                 "         max-samples-per-query: 500000000}\n"
                 "compactor: {block-ranges: '12h,24h,168h', compaction-interval: 1s, compaction-wait: 0s,\n"
@@ -99,7 +101,7 @@ def settle(compactor, config):
         quiet[0] = 0 if left else quiet[0] + 1
         time.sleep(2)
         return quiet[0] > 4
-    wait_for("compaction", idle, 3600)
+    wait_for("compaction", idle, 4 * 3600)
     print(f"   compacted in {time.monotonic() - began:.0f} s: "
           + ", ".join(f"{n} blocks of {size / 2**20:.0f} MiB at {r // 60000} min" for r, (n, size)
                       in sorted(by_resolution(config).items())), flush=True)
