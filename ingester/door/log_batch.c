@@ -126,6 +126,7 @@ void log_batch_add(struct log_batch *b, uint32_t stream, const struct log_entry 
     s->last = at;
     s->n++;
     s->bytes += bytes;
+    s->pairs += e->n_metadata;
     b->bytes += bytes;
 }
 
@@ -135,7 +136,7 @@ void log_batch_split(struct log_batch *b, uint32_t stream, uint64_t bytes)
     uint32_t next;
 
     piece.n = 0;
-    piece.bytes = 0;
+    piece.bytes = piece.pairs = 0;
     for (uint32_t at = s.first; s.n && at != LOG_BATCH_NONE; at = next) {
         struct log_entry *en = &b->entries.ptr[at];
 
@@ -145,6 +146,7 @@ void log_batch_split(struct log_batch *b, uint32_t stream, uint64_t bytes)
         piece.last = at;
         piece.n++;
         piece.bytes += entry_bytes(en);
+        piece.pairs += en->n_metadata;
         if (next != LOG_BATCH_NONE &&
             (piece.bytes < bytes || b->entries.ptr[next].t_ns == en->t_ns))
             continue;
@@ -154,7 +156,7 @@ void log_batch_split(struct log_batch *b, uint32_t stream, uint64_t bytes)
         else
             vec_push(&b->streams, piece);
         piece.n = 0;
-        piece.bytes = 0;
+        piece.bytes = piece.pairs = 0;
     }
 }
 

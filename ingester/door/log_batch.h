@@ -51,6 +51,7 @@ struct log_stream {
     uint32_t shard;      /* where on the ring (ingester/log_shards.h) */
     uint32_t first, last, n;
     uint64_t bytes; /* of its lines and structured metadata */
+    uint64_t pairs; /* of structured metadata */
 };
 
 struct log_batch_kept {
