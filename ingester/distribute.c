@@ -223,10 +223,8 @@ static void push_end(void *arg)
     push_free(arg);
 }
 
-static const struct distribute_cargo_ops push_cargo = {.token = push_token,
-                                                       .encode = push_encode,
-                                                       .memory = push_memory,
-                                                       .end = push_end};
+static const struct distribute_cargo_ops push_cargo = {
+    .token = push_token, .encode = push_encode, .memory = push_memory, .end = push_end};
 
 /* ---- what goes to whom ---- */
 

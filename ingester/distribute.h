@@ -138,7 +138,7 @@ struct distribute_cargo_ops {
      * items also when that is NULL, which is lent for the call. May be NULL: it is given bytes like the others. */
     struct err *(*store)(void *arg, const uint32_t *items, size_t n, bool with_labels,
                          distribute_local_fn *done, void *done_arg);
-    void (*end)(void *arg);            /* all replicas have answered */
+    void (*end)(void *arg); /* all replicas have answered */
 };
 struct distribute_cargo {
     const struct distribute_cargo_ops *ops;

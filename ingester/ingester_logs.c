@@ -693,12 +693,12 @@ struct err *ingester_logs_open(struct ingester *ing)
     lock_cond_init(&l->wake);
     if ((e = open_store(l)))
         return e;
-    l->distribute = distribute_new(&(struct distribute_opts){
-        .ops = {.ring = logs_ring, .remote = push_remote, .arg = l},
-        .instance = process_instance(ing->process),
-        .timeout_ms = c->push_timeout_ns / NS_PER_MS,
-        .max_inflight_bytes = c->max_inflight_bytes,
-        .metric_labels = "signal=\"logs\""});
+    l->distribute = distribute_new(
+        &(struct distribute_opts){.ops = {.ring = logs_ring, .remote = push_remote, .arg = l},
+                                  .instance = process_instance(ing->process),
+                                  .timeout_ms = c->push_timeout_ns / NS_PER_MS,
+                                  .max_inflight_bytes = c->max_inflight_bytes,
+                                  .metric_labels = "signal=\"logs\""});
     l->sink = (struct log_sink){sink_write, l};
     l->shards = log_shards_new(NULL);
     loops = mem_new_array(struct loop *, n);

@@ -39,8 +39,8 @@ static const struct {
 #define X_O 64
 #define X_R 128
 static const uint8_t firsts[32] = {
-    ['a' & 31] = X_L, ['c' & 31] = X_R, ['d' & 31] = X_E | X_B, ['e' & 31] = X_M | X_R,
-    ['f' & 31] = X_A, ['i' & 31] = X_N, ['n' & 31] = X_O,       ['p' & 31] = X_A,
+    ['a' & 31] = X_L, ['c' & 31] = X_R,       ['d' & 31] = X_E | X_B, ['e' & 31] = X_M | X_R,
+    ['f' & 31] = X_A, ['i' & 31] = X_N,       ['n' & 31] = X_O,       ['p' & 31] = X_A,
     ['t' & 31] = X_R, ['w' & 31] = X_A | X_R,
 };
 static const uint8_t seconds[32] = {
@@ -117,8 +117,8 @@ __attribute__((target("avx2"))) static inline uint32_t begins(const uint8_t *p)
 {
     __m256i c = _mm256_loadu_si256((const __m256i_u *)p);
     __m256i next = _mm256_loadu_si256((const __m256i_u *)(p + 1));
-    __m256i prev = _mm256_or_si256(_mm256_loadu_si256((const __m256i_u *)(p - 1)),
-                                   _mm256_set1_epi8(0x20));
+    __m256i prev =
+        _mm256_or_si256(_mm256_loadu_si256((const __m256i_u *)(p - 1)), _mm256_set1_epi8(0x20));
     __m256i pair = _mm256_and_si256(look_up(firsts, c), look_up(seconds, next));
     __m256i ok = _mm256_and_si256(_mm256_cmpgt_epi8(c, _mm256_set1_epi8(0x3f)),
                                   _mm256_cmpgt_epi8(next, _mm256_set1_epi8(0x3f)));

@@ -5,6 +5,9 @@
 #define MIN_SLOTS 16
 #define MIN_STREAM_BYTES 18 /* fingerprint, no labels, no entries */
 #define MIN_ENTRY_BYTES 3
+#define MAX_EXPECTED 65536
+#define STREAM_ROOM 32 /* what most streams and entries take beside their texts, at most */
+#define ENTRY_ROOM 10
 
 struct log_batch *log_batch_new(struct slice tenant, const struct tenant_limits *limits)
 {
@@ -99,6 +102,11 @@ uint32_t log_batch_put(struct log_batch *b, struct hash128 fp, struct slice labe
                  .fp = fp, .labels = labels, .first = LOG_BATCH_NONE, .last = LOG_BATCH_NONE}));
     b->slots[slot_of(b, fp)] = (uint32_t)b->streams.len;
     return (uint32_t)b->streams.len - 1;
+}
+
+void log_batch_expect(struct log_batch *b, size_t entries)
+{
+    vec_reserve(&b->entries, ORR_MIN(entries, (size_t)MAX_EXPECTED));
 }
 
 static uint64_t entry_bytes(const struct log_entry *e)
@@ -221,10 +229,15 @@ void log_batch_encode(const struct log_batch *b, const uint32_t *streams, size_t
                       bool with_labels, struct buf *out)
 {
     struct pairs *ps = NULL;
-    size_t count = streams ? n : b->streams.len, full = 0;
+    size_t count = streams ? n : b->streams.len, full = 0, room = 0;
 
-    for (size_t i = 0; i < count; i++)
-        full += b->streams.ptr[streams ? streams[i] : i].n != 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct log_stream *s = &b->streams.ptr[streams ? streams[i] : i];
+
+        full += s->n != 0;
+        room += STREAM_ROOM + s->labels.len + s->bytes + (size_t)s->n * ENTRY_ROOM;
+    }
+    (void)buf_reserve(out, room); /* about; so that it grows once at most */
     buf_byte(out, LOG_BATCH_VERSION);
     buf_uvarint(out, full);
     for (size_t i = 0; i < count; i++) {

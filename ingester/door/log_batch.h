@@ -90,6 +90,8 @@ size_t log_batch_memory(const struct log_batch *b);
 uint32_t log_batch_find(const struct log_batch *b, struct hash128 fp);
 /* One that was not found. Its labels are lent. */
 uint32_t log_batch_put(struct log_batch *b, struct hash128 fp, struct slice labels);
+/* So many entries are to come; a guess, taken for the truth only if it is no large number. */
+void log_batch_expect(struct log_batch *b, size_t entries);
 /* Behind the stream's last. metadata: sorted, unique, lent. */
 void log_batch_add(struct log_batch *b, uint32_t stream, const struct log_entry *e);
 

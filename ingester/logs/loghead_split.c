@@ -123,7 +123,8 @@ static void split_item(struct logpush *p, const struct logpush_items *items, siz
     at = logrecord_begin_stream(&part->bytes, s->fp,
                                 items->with_labels || !s->is_known ? s->labels : SLICE_EMPTY);
     LOG_BATCH_FOREACH(en, items->batch, s)
-    logrecord_entry(&part->bytes, en->t_ns, en->line, (struct labels){en->metadata, en->n_metadata});
+    logrecord_entry(&part->bytes, en->t_ns, en->line,
+                    (struct labels){en->metadata, en->n_metadata});
     logrecord_end_stream(&part->bytes, at, s->n);
     vec_push(&part->index, (uint32_t)i);
     p->bytes += (int64_t)(part->bytes.len - before);

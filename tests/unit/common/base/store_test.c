@@ -77,6 +77,22 @@ TEST(crc32c_matches_the_published_check_value_in_pieces_too)
     CHECK_INT(hash_crc32c_more(hash_crc32c(SLICE("1234")), SLICE("56789")), 0xe3069283u);
 }
 
+TEST(crc32c_of_long_runs_is_that_of_their_pieces)
+{
+    uint8_t bytes[10000];
+    uint32_t state = 1;
+
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)((state = state * 1103515245u + 12345u) >> 16);
+    for (size_t n = 3000; n <= sizeof(bytes); n += 61) {
+        uint32_t pieces = 0;
+
+        for (size_t at = 0; at < n; at += 100)
+            pieces = hash_crc32c_more(pieces, slice_of(bytes + at, ORR_MIN((size_t)100, n - at)));
+        CHECK_INT(hash_crc32c(slice_of(bytes, n)), pieces);
+    }
+}
+
 TEST(xxh64_classic_matches_its_published_value)
 {
     CHECK(hash_xxh64_classic(SLICE("")) == 0xef46db3751d8e999ull);

@@ -1,6 +1,5 @@
-#include "ingester/door/level_word.c" /* both ways of searching */
-
 #include "common/base/rng.h"
+#include "ingester/door/level_word.c" /* both ways of searching */
 #include "tests/unit/test.h"
 
 TEST(level_word_is_found_wherever_it_stands)
