@@ -1,4 +1,4 @@
-#include "ingester/door/otlp_value.h"
+#include "common/model/otlp_value.h"
 
 #include <math.h>
 #include <stdio.h>

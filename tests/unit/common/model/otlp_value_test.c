@@ -1,6 +1,6 @@
 #include <math.h>
 
-#include "ingester/door/otlp_value.h"
+#include "common/model/otlp_value.h"
 #include "tests/unit/test.h"
 
 static struct otlp_value number(double d)

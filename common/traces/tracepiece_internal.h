@@ -1,0 +1,11 @@
+/* Parts of a piece by themselves, each with texts of its own: what tells equal ones. For tracepiece_unite.c. */
+#pragma once
+#include "common/traces/tracepiece.h"
+
+void tracepiece_resource_bytes(struct tracepiece_encoder *e, const struct tracepiece_resource *r,
+                               struct buf *out);
+void tracepiece_scope_bytes(struct tracepiece_encoder *e, const struct tracepiece_scope *s,
+                            struct buf *out);
+/* With the numbers of its resource and scope. */
+void tracepiece_span_bytes(struct tracepiece_encoder *e, const struct tracepiece_span *s,
+                           struct buf *out);
