@@ -5,8 +5,8 @@
  *     logblock_bench [MB [KIND]]        64 MB of each kind
  *     logblock_bench build [MB [KIND]]  what building pages costs alone, phase by phase, 16 MB of each kind
  *
- * All speeds are MB of raw lines a second of this thread's CPU. Of `build` a phase is the least of its rounds: a machine
- * that others use, too, makes a round slower, but none faster.
+ * All speeds are MB of raw lines a second of this thread's CPU. Of `build` a page's phase is the least of its rounds:
+ * a machine that others use, too, makes a round slower, but none faster.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -546,7 +546,7 @@ static const char *const phase_names[] = {
     PHASES(X)
 #undef X
 };
-#define ROUNDS 9
+#define ROUNDS 15
 
 struct cost {
     int64_t ns[N_PHASES];
@@ -585,7 +585,8 @@ static void build_alone(enum loggen_kind kind, size_t bytes)
     struct logpage_builder *b = logpage_builder_new();
     struct logskel skel = {0};
     struct text t = {0};
-    struct cost least = {0};
+    VEC(struct cost) least = {0}; /* of each page */
+    struct cost all = {0};
     struct buf page = {0};
     struct logpage_entry *e;
     double sum = 0, mb;
@@ -595,28 +596,37 @@ static void build_alone(enum loggen_kind kind, size_t bytes)
     mb = (double)t.bytes.len / 1e6;
     e = by_stream(&t, &n);
     for (int round = 0; round < ROUNDS; round++) {
-        struct cost c = {0};
+        size_t page_no = 0;
 
-        for (size_t start = 0, i = 0; start < n; start = i) {
+        for (size_t start = 0, i = 0; start < n; start = i, page_no++) {
+            struct cost c = {0};
             size_t raw = 0;
 
             for (i = start; i < n && raw < LOGPAGE_AIM_BYTES; i++)
                 raw += e[i].line.len;
             build_page(e + start, i - start, b, &skel, &page, &c);
+            if (round == 0)
+                vec_push(&least, c);
+            for (int k = 0; k < N_PHASES; k++)
+                least.ptr[page_no].ns[k] = ORR_MIN(least.ptr[page_no].ns[k], c.ns[k]);
         }
+    }
+    VEC_FOREACH (c, &least) {
         for (int k = 0; k < N_PHASES; k++)
-            c.ns[k] = round ? ORR_MIN(c.ns[k], least.ns[k]) : c.ns[k];
-        least = c;
+            all.ns[k] += c->ns[k];
+        all.page_bytes += c->page_bytes;
+        all.filter_bytes += c->filter_bytes;
     }
     printf("%-7s", loggen_name(kind));
     for (int k = 0; k < N_PHASES; k++) {
-        double ms = (double)least.ns[k] / 1e6 / mb;
+        double ms = (double)all.ns[k] / 1e6 / mb;
 
         sum += k == PHASE_SKELETONS ? 0 : ms;
         printf(" %s %.3f,", phase_names[k], ms);
     }
     printf(" all %.3f ms a MB; bytes a line: pages %.3f, filters %.3f\n", sum,
-           (double)least.page_bytes / (double)n, (double)least.filter_bytes / (double)n);
+           (double)all.page_bytes / (double)n, (double)all.filter_bytes / (double)n);
+    vec_done(&least);
     logskel_done(&skel);
     buf_done(&page);
     buf_done(&t.bytes);
