@@ -110,10 +110,10 @@ void logfilter_kept_portable(const uint8_t *text, size_t n, struct logfilter_kep
  */
 AVX2 static inline __m256i hash8(__m128i x)
 {
-    const __m256i low_bytes = _mm256_setr_epi8(LOW(0), LOW(1), LOW(2), LOW(3), LOW(4), LOW(5),
-                                               LOW(6), LOW(7));
-    const __m256i high_bytes = _mm256_setr_epi8(HIGH(0), HIGH(1), HIGH(2), HIGH(3), HIGH(4),
-                                                HIGH(5), HIGH(6), HIGH(7));
+    const __m256i low_bytes =
+        _mm256_setr_epi8(LOW(0), LOW(1), LOW(2), LOW(3), LOW(4), LOW(5), LOW(6), LOW(7));
+    const __m256i high_bytes =
+        _mm256_setr_epi8(HIGH(0), HIGH(1), HIGH(2), HIGH(3), HIGH(4), HIGH(5), HIGH(6), HIGH(7));
     const __m256i k = _mm256_set1_epi16((short)(MULTIPLIER >> 16 & 0xffff)),
                   m = _mm256_set1_epi32((int)(MULTIPLIER >> 32));
     __m256i twice = _mm256_broadcastsi128_si256(x), low = _mm256_shuffle_epi8(twice, low_bytes),

@@ -12,7 +12,8 @@ void logfilter_rows(uint32_t hash, uint32_t n_stripes, uint32_t *ret);
 #define LOGFILTER_BATCH 1024 /* windows that are looked at at once */
 
 struct logfilter_kept {
-    uint32_t before; /* the least hash of the window before the first; 0: there is none. In and out */
+    uint32_t
+        before; /* the least hash of the window before the first; 0: there is none. In and out */
     uint32_t least[LOGFILTER_BATCH + 8];
     uint64_t changes[LOGFILTER_BATCH / 64]; /* bit i: least[i] is another than the one before it */
 };

@@ -194,43 +194,41 @@ static bool take_logfmt(struct walk *w)
 
 /* ---- words ---- */
 
-enum byte_class { WORD = 0, DIGIT = 1, COARSE_SIGN = 2, FINE_SIGN = 4 };
-
-static const uint8_t class_of[256] = {
-    ['0' ... '9'] = DIGIT,
-    [0 ... 32] = COARSE_SIGN | FINE_SIGN,
-    ['"'] = COARSE_SIGN | FINE_SIGN,
-    ['\''] = COARSE_SIGN | FINE_SIGN,
-    ['('] = COARSE_SIGN | FINE_SIGN,
-    [')'] = COARSE_SIGN | FINE_SIGN,
-    ['['] = COARSE_SIGN | FINE_SIGN,
-    [']'] = COARSE_SIGN | FINE_SIGN,
-    ['{'] = COARSE_SIGN | FINE_SIGN,
-    ['}'] = COARSE_SIGN | FINE_SIGN,
-    ['<'] = COARSE_SIGN | FINE_SIGN,
-    ['>'] = COARSE_SIGN | FINE_SIGN,
-    [','] = COARSE_SIGN | FINE_SIGN,
-    [';'] = COARSE_SIGN | FINE_SIGN,
-    ['='] = COARSE_SIGN | FINE_SIGN,
-    ['|'] = COARSE_SIGN | FINE_SIGN,
-    ['!'] = FINE_SIGN,
-    ['#'] = FINE_SIGN,
-    ['$'] = FINE_SIGN,
-    ['%'] = FINE_SIGN,
-    ['&'] = FINE_SIGN,
-    ['*'] = FINE_SIGN,
-    ['+'] = FINE_SIGN,
-    ['-'] = FINE_SIGN,
-    ['.'] = FINE_SIGN,
-    ['/'] = FINE_SIGN,
-    [':'] = FINE_SIGN,
-    ['?'] = FINE_SIGN,
-    ['@'] = FINE_SIGN,
-    ['\\'] = FINE_SIGN,
-    ['^'] = FINE_SIGN,
-    ['_'] = FINE_SIGN,
-    ['`'] = FINE_SIGN,
-    ['~'] = FINE_SIGN,
+const uint8_t logskel_classes[256] = {
+    ['0' ... '9'] = LOGSKEL_DIGIT,
+    [0 ... 32] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    ['"'] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    ['\''] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    ['('] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    [')'] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    ['['] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    [']'] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    ['{'] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    ['}'] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    ['<'] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    ['>'] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    [','] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    [';'] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    ['='] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    ['|'] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    ['!'] = LOGSKEL_FINE_SIGN,
+    ['#'] = LOGSKEL_FINE_SIGN,
+    ['$'] = LOGSKEL_FINE_SIGN,
+    ['%'] = LOGSKEL_FINE_SIGN,
+    ['&'] = LOGSKEL_FINE_SIGN,
+    ['*'] = LOGSKEL_FINE_SIGN,
+    ['+'] = LOGSKEL_FINE_SIGN,
+    ['-'] = LOGSKEL_FINE_SIGN,
+    ['.'] = LOGSKEL_FINE_SIGN,
+    ['/'] = LOGSKEL_FINE_SIGN,
+    [':'] = LOGSKEL_FINE_SIGN,
+    ['?'] = LOGSKEL_FINE_SIGN,
+    ['@'] = LOGSKEL_FINE_SIGN,
+    ['\\'] = LOGSKEL_FINE_SIGN,
+    ['^'] = LOGSKEL_FINE_SIGN,
+    ['_'] = LOGSKEL_FINE_SIGN,
+    ['`'] = LOGSKEL_FINE_SIGN,
+    ['~'] = LOGSKEL_FINE_SIGN,
 };
 
 /* At a quote: what is up to the next one is a variable. False: there is none. */
@@ -247,7 +245,7 @@ static bool take_quotation(struct walk *w)
 
 static void take_words(struct walk *w, bool is_fine)
 {
-    const uint8_t *p = w->text.ptr, sign = is_fine ? FINE_SIGN : COARSE_SIGN;
+    const uint8_t *p = w->text.ptr, sign = is_fine ? LOGSKEL_FINE_SIGN : LOGSKEL_COARSE_SIGN;
     size_t len = w->text.len;
     bool has_quotes = true;
 
@@ -260,9 +258,9 @@ static void take_words(struct walk *w, bool is_fine)
             if (has_quotes)
                 continue;
         }
-        for (; at < len && !(class_of[p[at]] & sign); at++)
-            seen |= class_of[p[at]];
-        if (seen & DIGIT)
+        for (; at < len && !(logskel_classes[p[at]] & sign); at++)
+            seen |= logskel_classes[p[at]];
+        if (seen & LOGSKEL_DIGIT)
             (void)put_var(w, LOGSKEL_PLAIN, start, at);
         if (at < len && (p[at] != '"' || at == start)) /* at start: a quote that none closes */
             at++;
