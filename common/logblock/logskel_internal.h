@@ -62,6 +62,8 @@ void logskel_done(struct logskel *s);
 enum logskel_kind logskel_line(struct logskel *s, struct slice text);
 /* As words. */
 void logskel_words(struct logskel *s, struct slice text, bool is_fine);
+/* The same, as it is on machines without AVX2. */
+void logskel_words_plain(struct logskel *s, struct slice text, bool is_fine);
 /* vars and names of a text of that kind; names lie in a. */
 void logskel_name(struct logskel *s, struct slice text, enum logskel_kind kind, struct arena *a);
 
