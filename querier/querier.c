@@ -16,6 +16,7 @@
 #include "querier/api/loki_api.h"
 #include "querier/api/prom_api.h"
 #include "querier/engine/engine.h"
+#include "querier/logs/logpiece_serve.h"
 #include "querier/store/store.h"
 #include "querier/tomb_news.h"
 
@@ -121,6 +122,7 @@ struct querier {
     struct engine *engine;
     struct store *store;
     struct splitter *splitter;
+    struct logpiece_serve *pieces;
     struct planner *planner;
     struct prom_api *api;
     struct loki_api *loki;
@@ -279,6 +281,11 @@ static void collect_logs(const struct store_stats *s, struct buf *out, bool is_o
         {METRIC_T_COUNTER, "orrery_querier_logs_ahead_blocks_total",
          "Of these, those whose first reads were made while older pieces of the query were read.",
          s->logs.ahead},
+        {METRIC_T_COUNTER, "orrery_querier_logs_asked_pieces_total",
+         "Pieces of queries over log lines that were asked of queriers which own their blocks.",
+         s->logs.asked},
+        {METRIC_T_COUNTER, "orrery_querier_logs_returned_pieces_total",
+         "Pieces that were run here since their owner did not.", s->logs.returned},
         {METRIC_T_COUNTER, "orrery_querier_logs_pages_total", "Pages of log lines that were read.",
          s->logs.pages},
         {METRIC_T_COUNTER, "orrery_querier_logs_skipped_pages_total",
@@ -419,6 +426,29 @@ static size_t other_queriers(void *arg, char (*ret)[SPLITTER_ADDR_BYTES], size_t
     return n;
 }
 
+/* Of queries over log lines: others' here. Its own are the store's to count. */
+static void collect_pieces(void *arg, struct buf *out, bool is_openmetrics)
+{
+    struct querier *q = arg;
+    struct logpiece_serve_stats s;
+
+    logpiece_serve_stats_get(q->pieces, &s);
+    const struct row rows[] = {
+        {METRIC_T_COUNTER, "orrery_querier_logs_served_pieces_total",
+         "Pieces of queries over log lines that were run for other queriers.", s.calls},
+        {METRIC_T_COUNTER, "orrery_querier_logs_refused_pieces_total",
+         "Pieces that were not: too many at once, or not understood.", s.refused},
+        {METRIC_T_COUNTER, "orrery_querier_logs_failed_pieces_total",
+         "Of those that were run, those that failed or were canceled.", s.failed},
+        {METRIC_T_GAUGE, "orrery_querier_logs_serving_pieces",
+         "Pieces that are being run for other queriers, or wait to be.", s.running},
+        {METRIC_T_GAUGE, "orrery_querier_logs_serving_piece_bytes",
+         "What was made of pieces for other queriers and was not taken yet.", s.held_bytes},
+    };
+
+    write_rows(rows, ORR_COUNT(rows), out, is_openmetrics);
+}
+
 static struct ring *ingesters(void *arg)
 {
     struct querier *q = arg;
@@ -536,6 +566,9 @@ static void querier_close(void *role)
     if (q->splitter)
         metric_unregister_collector(collect_splits, q);
     splitter_free(q->splitter);
+    if (q->pieces)
+        metric_unregister_collector(collect_pieces, q);
+    logpiece_serve_free(q->pieces);
     if (q->store)
         metric_unregister_collector(collect, q);
     store_free(q->store);
@@ -574,6 +607,11 @@ static void build(struct querier *q, const struct querier_conf *conf)
         .split_ms = threads > 1 ? conf->split_interval_ns / NS_PER_MS : 0,
         .shares = conf->shares_queries,
     });
+    q->pieces = logpiece_serve_new(
+        &(struct logpiece_serve_opts){
+            .store = q->store, .threads = threads, .max_bytes = (size_t)conf->max_memory},
+        process_rpc(q->process));
+    metric_register_collector(collect_pieces, q);
     q->api = prom_api_new(&(struct prom_tasks_opts){
         .store = q->store,
         .engine = q->engine,

@@ -51,6 +51,7 @@ struct logblock {
     size_t directory_bytes; /* in memory */
     struct arena *filter_arena;
     struct logfilter *filter;
+    struct logfilter_memo *filter_memo; /* of it; with a lock of its own */
 };
 
 /* Adds the block's name; and if e is ERR_CORRUPT, what caches have of it is not used again. NULL is allowed. */

@@ -17,6 +17,7 @@ void logblock_close(struct logblock *b)
 {
     if (!b)
         return;
+    logfilter_memo_free(b->filter_memo);
     if (b->filter_arena)
         arena_free(b->filter_arena);
     lock_done(&b->lock);
@@ -28,7 +29,9 @@ size_t logblock_memory(struct logblock *b)
     size_t n = sizeof(*b);
 
     lock_take(&b->lock);
-    n += b->directory_bytes + (b->filter_arena ? arena_used(b->filter_arena) : 0);
+    n += b->directory_bytes;
+    if (b->filter_arena)
+        n += arena_used(b->filter_arena) + logfilter_memo_bytes(b->filter_memo);
     lock_release(&b->lock);
     return n;
 }
@@ -192,6 +195,7 @@ static struct err *open_filter(struct logblock *b, const struct logfilter_io *io
     lock_take(&b->lock);
     if (!e && !b->filter) {
         b->filter = *ret;
+        b->filter_memo = logfilter_memo_new(*ret);
         b->filter_arena = a;
         a = NULL;
     }
@@ -221,7 +225,7 @@ struct err *logblock_narrow(struct logblock *b, const struct slice *needles, siz
         }
         logfilter_grams_clear(grams);
         logfilter_grams_add(grams, needles[i]);
-        e = logfilter_narrow(f, &io, grams, set, touched);
+        e = logfilter_narrow(f, &io, grams, b->filter_memo, set, touched);
     }
     if (grams)
         logfilter_grams_done(grams);

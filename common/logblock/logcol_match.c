@@ -42,6 +42,73 @@ static uint64_t *new_set(const struct logcol_source *src, uint32_t n)
 
 /* ---- what a column cannot hold ---- */
 
+/* Of places that vary, half a byte each: what has to be there. */
+struct hex_lie {
+    size_t n; /* bytes of a value */
+    uint8_t mask[LOGCOL_MAX_HEX / 2], want[LOGCOL_MAX_HEX / 2];
+};
+
+/* -1: it is none of these texts. */
+static int hex_digit(const struct logcol *c, uint8_t byte)
+{
+    if (byte >= '0' && byte <= '9')
+        return byte - '0';
+    if (c->hex.is_upper ? byte >= 'A' && byte <= 'F' : byte >= 'a' && byte <= 'f')
+        return (byte | 32) - 'a' + 10;
+    return -1;
+}
+
+/* The text from this place on. False: no value has it there, whatever those places hold that vary. */
+static bool hex_lie_at(const struct logcol *c, struct slice text, size_t first, struct hex_lie *ret)
+{
+    const uint8_t *still = c->hex.still;
+
+    *ret = (struct hex_lie){.n = (c->hex.n_vary + 1u) / 2};
+    for (size_t k = 0, at = 0; k < first + text.len; k++) {
+        bool is_asked = k >= first;
+        int digit = is_asked ? hex_digit(c, text.ptr[k - first]) : 0;
+        unsigned shift = at % 2 ? 0 : 4;
+
+        if (!c->hex.vary[k]) {
+            if (is_asked && *still != text.ptr[k - first])
+                return false;
+            still++;
+            continue;
+        }
+        if (digit < 0)
+            return false;
+        if (is_asked) {
+            ret->mask[at / 2] |= (uint8_t)(15u << shift);
+            ret->want[at / 2] |= (uint8_t)((unsigned)digit << shift);
+        }
+        at++;
+    }
+    return true;
+}
+
+/* The places where a text may begin, as far as lengths tell: from … to - 1. */
+static void hex_places(const struct logcol *c, const struct logcol_ask *ask, size_t *ret_from,
+                       size_t *ret_to)
+{
+    size_t len = ask->text.len, last = c->hex.len - ORR_MIN(len, (size_t)c->hex.len);
+
+    *ret_from = ask->op == LOGCOL_ENDS ? last : 0;
+    *ret_to = ask->op == LOGCOL_HOLDS || ask->op == LOGCOL_ENDS ? last + 1 : 1;
+    if (len > c->hex.len || (ask->op == LOGCOL_IS && len != c->hex.len))
+        *ret_to = *ret_from;
+}
+
+static bool may_hex(const struct logcol *c, const struct logcol_ask *ask)
+{
+    size_t from, to;
+    struct hex_lie lie;
+
+    for (hex_places(c, ask, &from, &to); from < to; from++)
+        if (hex_lie_at(c, ask->text, from, &lie))
+            return true;
+    return false;
+}
+
 /* The bytes that texts of a kind are made of. */
 static void add_bytes(bool *set, struct slice s)
 {
@@ -232,6 +299,8 @@ bool logcol_may(struct logcol *c, const struct logcol_ask *ask)
                c->has_affixes || logcol_may(c->cols, ask);
     case LOGCOL_WORDS:
         return c->has_affixes || may_words(c, ask);
+    case LOGCOL_HEX:
+        return c->has_affixes ? is_of_its_bytes(c, ask) : may_hex(c, ask);
     default:
         return is_of_its_bytes(c, ask);
     }
@@ -311,6 +380,32 @@ static struct err *match_text(const struct logcol_source *src, struct logcol *c,
             if (is_so(ask, logcol_text(c, i)))
                 logcol_set(set, i);
     return NULL;
+}
+
+static bool has_lie(const struct hex_lie *lie, const uint8_t *value)
+{
+    for (size_t i = 0; i < lie->n; i++)
+        if ((value[i] & lie->mask[i]) != lie->want[i])
+            return false;
+    return true;
+}
+
+/* Values as they are stored, and not as texts: that is most of what a search for an id does. */
+static struct err *match_hex(const struct logcol_source *src, struct logcol *c,
+                             const struct logcol_ask *ask, uint64_t *set)
+{
+    struct err *e = logcol_load(src, c);
+    struct hex_lie lie;
+    size_t from, to;
+
+    for (hex_places(c, ask, &from, &to); !e && from < to; from++) {
+        if (!hex_lie_at(c, ask->text, from, &lie))
+            continue;
+        for (uint32_t i = 0; i < c->n; i++)
+            if (has_lie(&lie, c->bytes + (size_t)i * lie.n))
+                logcol_set(set, i);
+    }
+    return e;
 }
 
 static struct err *match_lines(const struct logcol_source *src, struct logcol *c,
@@ -461,6 +556,8 @@ struct err *logcol_match(const struct logcol_source *src, struct logcol *c,
         if (ask->op == LOGCOL_HOLDS)
             return match_words(src, c, ask, set);
         return match_texts(src, c, ask, NULL, set);
+    case LOGCOL_HEX:
+        return match_hex(src, c, ask, set);
     default:
         return match_texts(src, c, ask, NULL, set);
     }

@@ -14,6 +14,9 @@
  * LOGFILTER_STRIPE rows, which has a checksum and is read as a whole: 32 KiB for a gram of 1024 pages, which
  * hold a GiB of lines. Three rows of it are anded, and so on until no page is left or all grams are done.
  *
+ * Of the last few needles a block remembers group by group which pages may hold them (struct logfilter_memo): the pieces of a query
+ * read each stripe once.
+ *
  * The file of a block:
  *     groups, back to back: stripes of LOGFILTER_STRIPE rows, each row of as many bits as the group has pages,
  *             bit after bit, so that a group of few wastes nothing
@@ -99,8 +102,19 @@ struct logfilter_io {
 /* Reads footer and table, of a file of size bytes and n_pages pages; lives in the arena. */
 ORR_CHECKED struct err *logfilter_open(struct arena *a, uint64_t size, uint32_t n_pages,
                                        const struct logfilter_io *io, struct logfilter **ret);
+/*
+ * What needles of late have been found to be in, group by group: a query that is read in pieces asks each of them the same, of other
+ * pages of the same groups. LOGFILTER_MEMO needles; any thread.
+ */
+struct logfilter_memo;
+#define LOGFILTER_MEMO 4
+struct logfilter_memo *logfilter_memo_new(const struct logfilter *f);
+void logfilter_memo_free(struct logfilter_memo *m); /* NULL is allowed */
+size_t logfilter_memo_bytes(const struct logfilter_memo *m);
+
 /* Takes out of a set of pages (a bit each) those that cannot hold the needle whose grams these are. What is of no page of the
- * set is not read. *touched is raised by the bytes that were read. */
+ * set is not read, nor what memo (NULL: none) knows. *touched is raised by the bytes that were read. */
 ORR_CHECKED struct err *logfilter_narrow(const struct logfilter *f, const struct logfilter_io *io,
-                                         const struct logfilter_grams *needle, uint64_t *set,
+                                         const struct logfilter_grams *needle,
+                                         struct logfilter_memo *memo, uint64_t *set,
                                          uint64_t *touched);

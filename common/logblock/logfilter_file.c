@@ -1,4 +1,5 @@
 #include "common/base/hash.h"
+#include "common/base/lock.h"
 #include "common/base/mem.h"
 #include "common/base/reader.h"
 #include "common/logblock/logfilter_internal.h"
@@ -9,6 +10,8 @@
 #define MAX_PENDING_BYTES (64u << 20) /* past it the class that holds most is written */
 #define STRIPE_BYTES(n) ((size_t)LOGFILTER_STRIPE / 8 * (n))
 #define GROUP_WORDS (LOGFILTER_GROUP / 64)
+#define MEMO_SHARE                                                                                 \
+    32 /* with fewer of a group's pages to be looked for it is not searched for others, too */
 #define AHEAD_GRAMS 4 /* few pages that do not hold a needle are left after as many */
 
 static_assert(LOGFILTER_STRIPE % 64 == 0, "a page's stripe is whole words");
@@ -315,6 +318,97 @@ static bool pages_of(const struct group *g, const uint64_t *set, uint64_t *words
     return has_any(words);
 }
 
+/* ---- what needles of late are in ---- */
+
+struct remembered {
+    uint64_t key; /* 0: none */
+    bool *is_known;
+    uint64_t (*words)[GROUP_WORDS]; /* of each group */
+};
+
+struct logfilter_memo {
+    struct lock lock; /* guards what follows */
+    size_t n_groups, next;
+    struct remembered of[LOGFILTER_MEMO];
+};
+
+struct logfilter_memo *logfilter_memo_new(const struct logfilter *f)
+{
+    struct logfilter_memo *m = mem_new(struct logfilter_memo);
+
+    lock_init(&m->lock, LOCK_LEAF_MODULE);
+    m->n_groups = f->n_groups;
+    return m;
+}
+
+void logfilter_memo_free(struct logfilter_memo *m)
+{
+    if (!m)
+        return;
+    for (size_t i = 0; i < LOGFILTER_MEMO; i++) {
+        mem_free(m->of[i].is_known);
+        mem_free(m->of[i].words);
+    }
+    lock_done(&m->lock);
+    mem_free(m);
+}
+
+size_t logfilter_memo_bytes(const struct logfilter_memo *m)
+{
+    return sizeof(*m) +
+           LOGFILTER_MEMO * m->n_groups * (sizeof(*m->of[0].words) + sizeof(*m->of[0].is_known));
+}
+
+static uint64_t memo_key(const struct logfilter_grams *needle)
+{
+    return hash_xxh64(slice_of(needle->hashes.ptr, needle->hashes.len * sizeof(uint32_t)), 0) | 1;
+}
+
+static struct remembered *find_key(struct logfilter_memo *m, uint64_t key)
+{
+    for (size_t i = 0; i < LOGFILTER_MEMO; i++)
+        if (m->of[i].key == key)
+            return &m->of[i];
+    return NULL;
+}
+
+static bool memo_get(struct logfilter_memo *m, uint64_t key, size_t group, uint64_t *ret_words)
+{
+    const struct remembered *r;
+    bool is_known;
+
+    if (!m)
+        return false;
+    lock_take(&m->lock);
+    r = find_key(m, key);
+    is_known = r && r->is_known[group];
+    if (is_known)
+        memcpy(ret_words, r->words[group], sizeof(r->words[group]));
+    lock_release(&m->lock);
+    return is_known;
+}
+
+static void memo_put(struct logfilter_memo *m, uint64_t key, size_t group, const uint64_t *words)
+{
+    struct remembered *r;
+
+    if (!m)
+        return;
+    lock_take(&m->lock);
+    if (!(r = find_key(m, key))) {
+        r = &m->of[m->next++ % LOGFILTER_MEMO];
+        if (!r->words) {
+            r->is_known = mem_new_array(bool, m->n_groups);
+            r->words = mem_alloc(m->n_groups * sizeof(*r->words));
+        }
+        memset(r->is_known, 0, m->n_groups * sizeof(*r->is_known));
+        r->key = key;
+    }
+    memcpy(r->words[group], words, sizeof(r->words[group]));
+    r->is_known[group] = true;
+    lock_release(&m->lock);
+}
+
 /* Tells of the first stripes of the groups from first on; *ret_end: how far that reaches. */
 static struct err *tell_ahead(const struct logfilter *f, const struct logfilter_io *io,
                               const struct logfilter_grams *needle, const uint64_t *set,
@@ -337,23 +431,62 @@ static struct err *tell_ahead(const struct logfilter *f, const struct logfilter_
     return e;
 }
 
-struct err *logfilter_narrow(const struct logfilter *f, const struct logfilter_io *io,
-                             const struct logfilter_grams *needle, uint64_t *set, uint64_t *touched)
+static uint32_t count(const uint64_t *words)
 {
+    uint32_t n = 0;
+
+    for (int i = 0; i < GROUP_WORDS; i++)
+        n += (uint32_t)__builtin_popcountll(words[i]);
+    return n;
+}
+
+static void set_all(const struct group *g, uint64_t *words)
+{
+    memset(words, 0, GROUP_WORDS * sizeof(*words));
+    for (uint32_t i = 0; i < g->n; i++)
+        words[i / 64] |= 1ull << (i % 64);
+}
+
+/* Of these pages of the group those that may hold it. */
+static struct err *search_group(const struct logfilter_io *io, const struct group *g,
+                                const struct logfilter_grams *needle, uint64_t *words,
+                                uint64_t *touched)
+{
+    struct err *e = NULL;
+
+    for (size_t h = 0; !e && h < needle->hashes.len && has_any(words); h++)
+        e = and_gram(io, g, needle->hashes.ptr[h], words, touched);
+    return e;
+}
+
+struct err *logfilter_narrow(const struct logfilter *f, const struct logfilter_io *io,
+                             const struct logfilter_grams *needle, struct logfilter_memo *memo,
+                             uint64_t *set, uint64_t *touched)
+{
+    uint64_t key = memo ? memo_key(needle) : 0;
     size_t told = io->ahead ? 0 : f->n_groups;
     struct err *e = NULL;
 
     for (size_t k = 0; !e && k < f->n_groups && needle->hashes.len; k++) {
         const struct group *g = &f->groups[k];
         uint64_t words[GROUP_WORDS];
+        bool is_known = memo_get(memo, key, k, words);
 
-        if (k == told && (e = tell_ahead(f, io, needle, set, k, &told)))
+        if (k >= told && !is_known && (e = tell_ahead(f, io, needle, set, k, &told)))
             break;
-        if (!pages_of(g, set, words))
-            continue;
-        for (size_t h = 0; !e && h < needle->hashes.len && has_any(words); h++)
-            e = and_gram(io, g, needle->hashes.ptr[h], words, touched);
-        for (uint32_t i = 0; !e && i < g->n; i++)
+        if (!is_known) {
+            bool is_worth_it;
+
+            if (!pages_of(g, set, words))
+                continue;
+            if ((is_worth_it = memo && count(words) >= g->n / MEMO_SHARE))
+                set_all(g, words);
+            if ((e = search_group(io, g, needle, words, touched)))
+                break;
+            if (is_worth_it)
+                memo_put(memo, key, k, words);
+        }
+        for (uint32_t i = 0; i < g->n; i++)
             if (!(words[i / 64] >> (i % 64) & 1))
                 set[g->pages[i] >> 6] &= ~(1ull << (g->pages[i] & 63));
     }

@@ -99,6 +99,7 @@ static void add_source(struct logsource_stats *sum, const struct logsource_stats
     sum->duplicates += s->duplicates;
     sum->ahead += s->ahead;
     sum->deleted += s->deleted;
+    sum->away += s->away;
 }
 
 struct err *logquery_run_close(struct logquery_run *r, struct logsource_set *set)
@@ -171,6 +172,35 @@ struct err *logquery(const struct engine *eng, const struct logquery *q, struct 
     if (!e)
         e = logquery_run_memory(&r);
     ret->stats.exec_ns = clock_mono_ns(&clock_system) - began_ns;
+    logql_done(&parsed);
+    return e;
+}
+
+struct err *logquery_piece(const struct logquery *q, struct slice leaf,
+                           const struct logsource_piece *at, struct logsource *source,
+                           struct arena *a, struct buf *out)
+{
+    struct logquery_only only = {.at = at, .leaf = leaf, .out = out};
+    struct logquery_result res = {0};
+    struct logquery_run r = {.q = q,
+                             .source = source,
+                             .arena = a,
+                             .stats = &res.stats,
+                             .began_mono_ms = clock_mono_ms(&clock_system),
+                             .only = &only};
+    struct logql parsed = {0};
+    struct err *e;
+
+    if ((e = check_times(q)) || (e = logql_parse(a, q->expr, &parsed)))
+        return e;
+    if ((parsed.root->kind == LOGQL_LOGS) != (leaf.len == 0))
+        e = err_new(ERR_INVALID, "a piece of another kind of query");
+    else if (leaf.len)
+        e = logquery_metric(&r, NULL, parsed.root, &res);
+    else
+        e = logquery_lines(&r, &parsed.root->u.logs, &res);
+    if (!e)
+        e = logquery_run_memory(&r);
     logql_done(&parsed);
     return e;
 }

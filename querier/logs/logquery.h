@@ -96,3 +96,11 @@ struct engine *logquery_engine(void);
 ORR_CHECKED struct err *logquery(const struct engine *eng, const struct logquery *q,
                                  struct logsource *source, struct arena *a,
                                  struct logquery_result *ret);
+
+/*
+ * Runs one piece of a query for whoever runs the query, and appends what it made to out, in bytes that logquery() there puts together
+ * (logpiece_wire.h). leaf: which range aggregation, as it reads; empty: the query is for lines. Of q its pool and lanes mean nothing.
+ */
+ORR_CHECKED struct err *logquery_piece(const struct logquery *q, struct slice leaf,
+                                       const struct logsource_piece *at, struct logsource *source,
+                                       struct arena *a, struct buf *out);

@@ -1,5 +1,6 @@
 /* What the files of querier/logs share. */
 #pragma once
+#include "common/base/reader.h"
 #include "common/logs/pipeline.h"
 #include "querier/logs/logquery.h"
 
@@ -16,6 +17,13 @@ struct logquery_run {
     const atomic_bool *stop; /* nobody wants the rest */
     size_t limit_bytes;      /* the query's */
     struct turn *turn;
+    const struct logquery_only *only; /* NULL: the whole query */
+};
+/* Of a query this piece alone, for somebody else. */
+struct logquery_only {
+    const struct logsource_piece *at;
+    struct slice leaf; /* empty: lines */
+    struct buf *out;
 };
 
 /* NULL: it is within its memory. */
@@ -57,9 +65,14 @@ struct logquery_pieces {
     struct err *(*take)(void *arg, const struct logquery_piece *p, int64_t next_ns,
                         bool *ret_is_enough);
     void (*drop)(void *state); /* on any thread, of every state that is not NULL */
+    /* The state as bytes, and back, for pieces that others run. load(): of the piece's run, state is set as by read(); what is malformed
+     * fails the reader. */
+    void (*save)(const void *state, struct buf *out);
+    struct err *(*load)(void *arg, struct logquery_piece *p, struct reader *r);
+    struct slice leaf; /* which range aggregation, as it reads; empty: lines */
     void *arg;
 };
-/* False: it is not to be cut, and nothing was done. Else *ret is the first error of the pieces in their order. */
+/* Where the run is of one piece alone, that is read and saved. False: it is not to be cut, and nothing was done. Else *ret is the first error of the pieces in their order. */
 bool logquery_pieces_run(const struct logquery_pieces *ps, struct err **ret);
 
 /* For qsort() of what begins with its labels: struct logquery_stream, struct logquery_series. */
@@ -84,9 +97,9 @@ struct logquery_series {
     const bool *has;
 };
 /* A range aggregation at every step of the grid, in the run's arena. sum: of a sum around it that is
- * all that looks at its labels; NULL: none. */
+ * all that looks at its labels; NULL: none. text: as both read. */
 ORR_CHECKED struct err *logquery_leaf(struct logquery_run *r, const struct logql_range *range,
-                                      const struct logql_grouping *sum,
+                                      const struct logql_grouping *sum, struct slice text,
                                       const struct logquery_grid *grid,
                                       struct logquery_series **ret, size_t *ret_n);
 /* logquery_window.c: the aggregation of samples (sorted by time) in each step's window. */

@@ -289,7 +289,7 @@ static void leaf_done(struct leaf *f)
 }
 
 /* In the whole leaf, arg; it is the same for all pieces. */
-static struct err *read_piece(void *arg, struct logquery_piece *p)
+static struct leaf *begin_piece(void *arg, struct logquery_piece *p)
 {
     struct leaf *f = arena_new_of(p->run.arena, struct leaf);
     size_t from, to, end;
@@ -297,12 +297,19 @@ static struct err *read_piece(void *arg, struct logquery_piece *p)
     leaf_init(f, arg, &p->run);
     p->state = f;
     if (p->at.from_ns >= p->at.to_ns)
-        return NULL;
+        return f;
     (void)steps_of(f, p->at.from_ns, &from, &to);
     (void)steps_of(f, p->at.to_ns - 1, &to, &end);
     f->first_step = ORR_MIN(from, end);
     f->n_steps = end - f->first_step;
-    return read_all(f, &p->req);
+    return f;
+}
+
+static struct err *read_piece(void *arg, struct logquery_piece *p)
+{
+    struct leaf *f = begin_piece(arg, p);
+
+    return p->at.from_ns < p->at.to_ns ? read_all(f, &p->req) : NULL;
 }
 
 static void drop_piece(void *state)
@@ -359,6 +366,142 @@ static struct err *take_piece(void *arg, const struct logquery_piece *p, int64_t
     }
     *ret_is_enough = false;
     return NULL;
+}
+
+/* ---- pieces that others run ---- */
+
+/*
+ * uvarint series, each: uvarint labels, lstr name and value of each, and
+ *     counts:  uvarint steps that change anything, each: uvarint steps since the one before | f64le change of the sum, of the number
+ *     else:    u64le twice, the stream of the last sample | u8 1: of several streams | uvarint samples, each:
+ *              varint time since the one before | f64le
+ */
+static void save_counts(const struct leaf *f, const struct series *s, struct buf *out)
+{
+    size_t n = 0, last = 0;
+
+    for (size_t i = 0; i <= f->n_steps; i++)
+        n += s->change[i] != 0 || s->change_n[i] != 0;
+    buf_uvarint(out, n);
+    for (size_t i = 0; i <= f->n_steps; i++) {
+        if (s->change[i] == 0 && s->change_n[i] == 0)
+            continue;
+        buf_uvarint(out, i - last);
+        buf_f64le(out, s->change[i]);
+        buf_f64le(out, s->change_n[i]);
+        last = i;
+    }
+}
+
+static void save_samples(const struct series *s, struct buf *out)
+{
+    int64_t last = 0;
+
+    buf_u64le(out, s->stream.hi);
+    buf_u64le(out, s->stream.lo);
+    buf_byte(out, s->is_mixed);
+    buf_uvarint(out, s->n);
+    for (size_t i = 0; i < s->n; i++) {
+        buf_varint(out, (int64_t)((uint64_t)s->samples[i].ts_ns - (uint64_t)last));
+        buf_f64le(out, s->samples[i].v);
+        last = s->samples[i].ts_ns;
+    }
+}
+
+static void save_piece(const void *state, struct buf *out)
+{
+    const struct leaf *f = state;
+
+    buf_uvarint(out, f->n);
+    for (size_t i = 0; i < f->n && buf_ok(out); i++) {
+        const struct series *s = f->series[i];
+
+        buf_uvarint(out, s->labels.n);
+        for (size_t k = 0; k < s->labels.n; k++) {
+            buf_lstr(out, s->labels.ptr[k].name);
+            buf_lstr(out, s->labels.ptr[k].value);
+        }
+        if (f->counts)
+            save_counts(f, s, out);
+        else
+            save_samples(s, out);
+    }
+}
+
+static void load_counts(const struct leaf *f, struct series *s, struct reader *r)
+{
+    size_t at = 0;
+
+    for (size_t n = reader_count(r, 17); n > 0; n--) {
+        uint64_t gap = reader_uvarint(r);
+
+        if (gap > f->n_steps - at)
+            reader_fail(r);
+        if (!reader_ok(r))
+            return;
+        at += gap;
+        s->change[at] += reader_f64le(r);
+        s->change_n[at] += reader_f64le(r);
+    }
+}
+
+static struct err *load_samples(struct leaf *f, struct series *s, struct reader *r)
+{
+    struct hash128 stream = {0};
+    struct err *e;
+    int64_t ts_ns = 0;
+    size_t n;
+
+    stream.hi = reader_u64le(r);
+    stream.lo = reader_u64le(r);
+    s->is_mixed = reader_u8(r) != 0;
+    n = reader_count(r, 9);
+    if (s->n) /* a series twice */
+        reader_fail(r);
+    if (!reader_ok(r) || !n)
+        return NULL;
+    if ((e = grow_samples(f, s, n)))
+        return e;
+    s->stream = stream;
+    for (; s->n < n; s->n++) {
+        ts_ns = (int64_t)((uint64_t)ts_ns + (uint64_t)reader_varint(r));
+        s->samples[s->n] = (struct logquery_sample){ts_ns, reader_f64le(r)};
+    }
+    return NULL;
+}
+
+static struct err *load_series(struct leaf *f, struct reader *r)
+{
+    size_t n, number;
+    struct label *ls;
+    struct err *e;
+
+    arena_reset(f->tmp);
+    n = reader_count(r, 2);
+    ls = arena_array(f->tmp, struct label, n);
+    for (size_t i = 0; i < n; i++) {
+        ls[i].name = reader_lstr(r);
+        ls[i].value = reader_lstr(r);
+    }
+    if (!reader_ok(r))
+        return NULL;
+    if ((e = find_series(f, (struct labels){ls, n}, &number)))
+        return e;
+    if (!f->counts)
+        return load_samples(f, f->series[number - 1], r);
+    load_counts(f, f->series[number - 1], r);
+    return NULL;
+}
+
+static struct err *load_piece(void *arg, struct logquery_piece *p, struct reader *r)
+{
+    struct leaf *f = begin_piece(arg, p);
+    struct err *e = NULL;
+
+    for (size_t n = reader_count(r, 2); n > 0 && !e && reader_ok(r); n--)
+        if (!(e = load_series(f, r)))
+            e = logquery_run_memory(&p->run);
+    return e;
 }
 
 /* ---- the answer ---- */
@@ -457,13 +600,17 @@ static struct err *finish_absent(struct leaf *f, struct logquery_series **ret, s
     return NULL;
 }
 
-static struct err *read_lines(struct leaf *f, const struct logsource_request *req)
+static struct err *read_lines(struct leaf *f, struct slice text,
+                              const struct logsource_request *req)
 {
     const struct logquery_pieces pieces = {.run = f->run,
                                            .req = req,
                                            .read = read_piece,
                                            .take = take_piece,
                                            .drop = drop_piece,
+                                           .save = save_piece,
+                                           .load = load_piece,
+                                           .leaf = text,
                                            .arg = f};
     struct err *e;
 
@@ -471,8 +618,9 @@ static struct err *read_lines(struct leaf *f, const struct logsource_request *re
 }
 
 struct err *logquery_leaf(struct logquery_run *r, const struct logql_range *range,
-                          const struct logql_grouping *sum, const struct logquery_grid *grid,
-                          struct logquery_series **ret, size_t *ret_n)
+                          const struct logql_grouping *sum, struct slice text,
+                          const struct logquery_grid *grid, struct logquery_series **ret,
+                          size_t *ret_n)
 {
     int64_t last_ns = grid->start_ns + (int64_t)(grid->n - 1) * grid->step_ns;
     struct logsource_request req = {.matchers = range->logs.matchers,
@@ -496,8 +644,8 @@ struct err *logquery_leaf(struct logquery_run *r, const struct logql_range *rang
     leaf_init(
         &f, &(struct leaf){.range = range, .grid = grid, .pipeline = p, .counts = is_count(range)},
         r);
-    e = read_lines(&f, &req);
-    if (!e)
+    e = read_lines(&f, text, &req);
+    if (!e && !r->only)
         e = range->op == LOGQL_ABSENT_OVER_TIME ? finish_absent(&f, ret, ret_n)
                                                 : finish(&f, ret, ret_n);
     leaf_done(&f);

@@ -289,6 +289,88 @@ static struct err *take_piece(void *arg, const struct logquery_piece *p, int64_t
     return logquery_run_memory(l->run);
 }
 
+/* uvarint lines, each: varint time since the one before | lstr key, empty: that of the one before | lstr line */
+static void save_piece(const void *state, struct buf *out)
+{
+    const struct lines *l = state;
+    struct slice last = SLICE_EMPTY;
+    int64_t last_ns = 0;
+
+    buf_uvarint(out, l->n);
+    for (size_t i = 0; i < l->n; i++) {
+        const struct kept *k = l->heap[i];
+        struct slice key = slice_of(k->bytes, k->key_len);
+
+        buf_varint(out, (int64_t)((uint64_t)k->ts_ns - (uint64_t)last_ns));
+        buf_lstr(out, slice_eq(key, last) ? SLICE_EMPTY : key);
+        buf_lstr(out, slice_of(k->bytes + k->key_len, k->line_len));
+        last = key;
+        last_ns = k->ts_ns;
+    }
+}
+
+static bool is_key(struct slice key)
+{
+    struct reader r = reader_new(key);
+
+    for (int set = 0; set < 3; set++)
+        for (size_t n = reader_count(&r, 2); n > 0; n--) {
+            (void)reader_lstr(&r);
+            (void)reader_lstr(&r);
+        }
+    return reader_ok(&r) && !reader_left(&r);
+}
+
+/* Behind those that are there, as they are in order. */
+static void append(struct lines *l, struct kept *k)
+{
+    charge(l, (int64_t)size_of(k));
+    if (l->n == l->cap) {
+        l->cap = l->cap ? l->cap * 2 : 64;
+        l->heap = mem_reallocarray(l->heap, l->cap, sizeof(*l->heap));
+    }
+    l->heap[l->n++] = k;
+}
+
+static void load_line(struct lines *l, const struct logsource_piece *at, int64_t *io_ns,
+                      struct slice *io_key, struct reader *r)
+{
+    int64_t ts_ns = (int64_t)((uint64_t)*io_ns + (uint64_t)reader_varint(r));
+    struct slice key = reader_lstr(r), line = reader_lstr(r);
+    bool is_in_order = !l->n || (l->is_forward ? ts_ns >= *io_ns : ts_ns <= *io_ns);
+    struct kept *k;
+
+    if (!key.len)
+        key = *io_key;
+    else if (!is_key(key))
+        reader_fail(r);
+    if (!key.len || !is_in_order || ts_ns < at->from_ns || ts_ns >= at->to_ns || l->n == l->limit)
+        reader_fail(r);
+    if (!reader_ok(r))
+        return;
+    k = mem_alloc(sizeof(*k) + key.len + line.len);
+    *k = (struct kept){ts_ns, 0, key.len, line.len};
+    memcpy(k->bytes, key.ptr, key.len);
+    if (line.len)
+        memcpy(k->bytes + key.len, line.ptr, line.len);
+    append(l, k);
+    *io_ns = ts_ns;
+    *io_key = key;
+}
+
+static struct err *load_piece(void *arg, struct logquery_piece *p, struct reader *r)
+{
+    struct lines *l = arena_new_of(p->run.arena, struct lines);
+    struct slice key = SLICE_EMPTY;
+    int64_t ns = 0;
+
+    lines_init(l, arg, &p->run);
+    p->state = l;
+    for (size_t n = reader_count(r, 3); n > 0 && reader_ok(r); n--)
+        load_line(l, &p->at, &ns, &key, r);
+    return logquery_run_memory(&p->run);
+}
+
 static struct err *read_lines(struct lines *l, const struct logsource_request *req)
 {
     const struct logquery_pieces pieces = {.run = l->run,
@@ -296,6 +378,8 @@ static struct err *read_lines(struct lines *l, const struct logsource_request *r
                                            .read = read_piece,
                                            .take = take_piece,
                                            .drop = drop_piece,
+                                           .save = save_piece,
+                                           .load = load_piece,
                                            .arg = l};
     struct err *e;
 
@@ -440,7 +524,7 @@ struct err *logquery_lines(struct logquery_run *r, const struct logql_logs *logs
                                /* with an interval it shows only in the end which lines count */
                                .limit = q->interval_ns ? SIZE_MAX : limit_of(q)},
                r);
-    if (!(e = read_lines(&l, &req))) {
+    if (!(e = read_lines(&l, &req)) && !r->only) {
         sort_heap(&l);
         if (q->interval_ns)
             thin(&l);

@@ -7,12 +7,16 @@
  *
  * Where the source waits for what is far away, other threads make the first reads of the pieces that come next, AHEAD of them; for a
  * query for the first lines as many as have been read in vain. A piece whose turn comes while that is under way waits for it; before, it does all by itself.
+ *
+ * Pieces that others own (logsource.h) are asked of them as far ahead, and when their turn comes their answers are waited for: by
+ * then most are there. What is not answered is read as if nobody had been asked.
  */
 #include "common/base/clock.h"
 #include "common/base/joborder.h"
 #include "common/base/lock.h"
 #include "common/base/mem.h"
 #include "common/objstore/objstore.h"
+#include "querier/logs/logpiece_wire.h"
 #include "querier/logs/logquery_internal.h"
 
 #define AHEAD 8 /* pieces, beside those under way */
@@ -20,13 +24,15 @@
 #define PIECE_BYTES (64u << 20)
 #define OTHER_SHARES 2 /* as large: of the answer, and of all that is read ahead */
 
-enum slot_state { EMPTY, ASKED, AHEAD_READS, AHEAD_DONE, BEGUN };
+/* SENT: somebody else runs it */
+enum slot_state { EMPTY, ASKED, AHEAD_READS, AHEAD_DONE, SENT, BEGUN };
 
 struct slot {
     enum slot_state state;
-    size_t number;               /* of the piece */
-    struct logquery_piece piece; /* its run has no source: there is none */
-    struct arena *ahead_arena;   /* NULL: nothing was read ahead */
+    size_t number;                /* of the piece */
+    struct logquery_piece piece;  /* its run has no source: there is none */
+    struct arena *ahead_arena;    /* NULL: nothing was read ahead */
+    struct logsource_asked *away; /* NULL: nobody else was asked, or it has answered */
 };
 
 struct pieces {
@@ -35,6 +41,8 @@ struct pieces {
     struct logquery_run *run;
     struct objstore_tally *tally; /* of the query's thread */
     struct job_pool *ahead_pool;  /* NULL: nothing is read ahead */
+    const struct logsource_away_ops *away;
+    struct logsource_owners *owners; /* NULL: all is read here */
     const struct logsource_piece *list;
     size_t n, lanes, n_slots;
     atomic_bool stop;
@@ -92,6 +100,27 @@ static void begin_piece(struct pieces *s, struct slot *slot, size_t i)
     p->req.side_by_side = (unsigned)s->n_slots;
 }
 
+/* With the lock: has the piece run by its owner. */
+static void send_piece(struct pieces *s, struct slot *slot, size_t i)
+{
+    struct logpiece_wire_what what = {.q = *s->run->q,
+                                      .leaf = s->opts->leaf,
+                                      .at = s->list[i],
+                                      .memory_bytes = share_of_memory(s)};
+    struct buf b = {0};
+
+    begin_piece(s, slot, i);
+    logpiece_wire_what_encode(&b, &what);
+    slot->away = s->away->ask(slot->piece.run.source, s->owners, i, buf_slice(&b));
+    slot->state = SENT;
+    buf_done(&b);
+}
+
+static bool is_away(const struct pieces *s, size_t i)
+{
+    return s->owners && s->away->is_away(s->owners, i);
+}
+
 /* Without the lock: what was read ahead has locks of its own. Who was asked to read it ahead, and comes only now, still looks at
  * the slot. */
 static void end_piece(struct pieces *s, struct slot *slot)
@@ -100,6 +129,8 @@ static void end_piece(struct pieces *s, struct slot *slot)
 
     if (!p->run.source)
         return;
+    if (slot->away)
+        s->away->done(slot->away);
     logsource_ahead_done(p->run.source, p->req.ahead);
     if (p->state)
         s->opts->drop(p->state);
@@ -158,13 +189,20 @@ static void asked_done(void *arg)
     mem_free(a);
 }
 
-/* With the lock. False: there is no thread for it. */
+/* With the lock. False: there is no thread for it now. */
 static bool ask_for(struct pieces *s, size_t i)
 {
     struct slot *slot = &s->slots[i % s->n_slots];
-    struct asked *a = mem_new(struct asked);
+    struct asked *a;
     struct err *e;
 
+    if (is_away(s, i)) {
+        send_piece(s, slot, i);
+        return true;
+    }
+    if (!s->ahead_pool)
+        return true;
+    a = mem_new(struct asked);
     *a = (struct asked){s, i};
     atomic_fetch_add(&s->refs, 1);
     *slot = (struct slot){.state = ASKED, .number = i};
@@ -182,7 +220,7 @@ static void look_ahead(struct pieces *s, size_t i)
     size_t ahead = s->opts->req->wants_first ? ORR_MIN(s->full, (size_t)AHEAD) : AHEAD;
     size_t end = ORR_MIN(s->n, ORR_MIN(i + 1 + ahead, s->taken + s->n_slots));
 
-    if (!s->ahead_pool || atomic_load(&s->stop))
+    if ((!s->ahead_pool && !s->owners) || atomic_load(&s->stop))
         return;
     s->asked = ORR_MAX(s->asked, i + 1);
     while (s->asked < end && ask_for(s, s->asked))
@@ -208,6 +246,78 @@ static void read_in_turn(struct pieces *s, struct logquery_piece *p)
     (void)objstore_tally_set(before);
 }
 
+/* ---- pieces of others ---- */
+
+static struct err *load(struct pieces *s, struct logquery_piece *p, struct slice bytes)
+{
+    struct reader r = reader_new(bytes);
+    struct err *e = NULL;
+
+    if (logpiece_wire_stats_decode(&r, &p->stats))
+        e = s->opts->load(s->opts->arg, p, &r);
+    if (!e && (!reader_ok(&r) || reader_left(&r)))
+        e = err_new(ERR_CORRUPT, "what a querier has made of a piece is malformed");
+    return e;
+}
+
+static struct err *wait_for_answer(struct pieces *s, struct slot *slot)
+{
+    struct objstore_tally *before = objstore_tally_set(s->tally);
+    struct logquery_piece *p = &slot->piece;
+    size_t room = arena_left(p->run.arena);
+    struct buf b = {.max_bytes = room == SIZE_MAX ? 0 : ORR_MAX(room, (size_t)1)};
+    struct err *e = s->away->answer(slot->away, &b);
+    size_t held = b.len;
+
+    (void)objstore_tally_set(before);
+    if (!e) {
+        arena_charge(p->run.arena, (int64_t)held);
+        e = load(s, p, buf_slice(&b));
+        arena_charge(p->run.arena, -(int64_t)held);
+    }
+    buf_done(&b);
+    return e;
+}
+
+/* False: nobody has run it, and it is as before. */
+static bool is_answered(struct pieces *s, struct slot *slot)
+{
+    struct logquery_piece *p = &slot->piece;
+    struct logsource_asked *away = slot->away;
+    struct err *e = wait_for_answer(s, slot);
+
+    lock_take(&s->lock);
+    slot->away = NULL;
+    lock_release(&s->lock);
+    if (!e) {
+        p->stats.source.away = 1;
+        s->away->done(away);
+        return true;
+    }
+    err_free(e);
+    if (p->state)
+        s->opts->drop(p->state);
+    p->state = NULL;
+    p->stats = (struct logquery_stats){0};
+    p->err = logquery_run_look(&p->run); /* the query's own end; else it is run here */
+    if (!p->err)
+        s->away->failed(away);
+    s->away->done(away);
+    return p->err != NULL;
+}
+
+static void stop_all(struct pieces *s)
+{
+    lock_take(&s->lock);
+    atomic_store(&s->stop, true);
+    for (size_t i = 0; i < s->n_slots; i++)
+        if (s->slots[i].away)
+            s->away->stop(s->slots[i].away);
+    lock_release(&s->lock);
+}
+
+/* ---- each in its turn ---- */
+
 static void run_piece(void *arg, size_t i)
 {
     struct pieces *s = arg;
@@ -218,12 +328,15 @@ static void run_piece(void *arg, size_t i)
         slot->state = EMPTY; /* who was asked finds it so */
     while (slot->state == AHEAD_READS)
         lock_wait(&s->lock, &s->changed);
-    if (slot->state == EMPTY)
+    if (slot->state == EMPTY && is_away(s, i))
+        send_piece(s, slot, i);
+    else if (slot->state == EMPTY)
         begin_piece(s, slot, i);
     slot->state = BEGUN;
     look_ahead(s, i);
     lock_release(&s->lock);
-    read_in_turn(s, &slot->piece);
+    if (!slot->away || !is_answered(s, slot))
+        read_in_turn(s, &slot->piece);
 }
 
 /* Each piece was within the limit by itself. */
@@ -257,7 +370,7 @@ static unsigned take_piece(void *arg, size_t i)
     lock_release(&s->lock);
     s->err = e;
     if (e || is_enough)
-        atomic_store(&s->stop, true);
+        stop_all(s);
     end_piece(s, slot);
     lock_take(&s->lock);
     s->taken = i + 1; /* the slot is free */
@@ -279,6 +392,8 @@ static void close_pieces(struct pieces *s)
     lock_release(&s->lock);
     for (size_t i = 0; i < s->n_slots; i++)
         end_piece(s, &s->slots[i]);
+    if (s->owners)
+        s->away->owners_done(s->owners);
 }
 
 /* On a machine of many cores an even share of the memory is no more than a piece takes by itself: then fewer run at once. */
@@ -290,8 +405,19 @@ static size_t lanes_of(const struct logquery_run *r, size_t n)
     return ORR_MIN(lanes, ORR_MAX(shares, (size_t)OTHER_SHARES + 1) - OTHER_SHARES);
 }
 
+static struct logsource_owners *owners_of(const struct logquery_pieces *ps,
+                                          const struct logsource_piece *list, size_t n)
+{
+    struct logsource *source = ps->run->source;
+    const struct logsource_away_ops *away = source->ops->away;
+
+    return n && away && ps->load ? away->owners(source, list, n) : NULL;
+}
+
+/* Takes the owners over. */
 static struct pieces *pieces_new(const struct logquery_pieces *ps, struct job_pool *ahead_pool,
-                                 const struct logsource_piece *list, size_t n)
+                                 const struct logsource_piece *list, size_t n,
+                                 struct logsource_owners *owners)
 {
     struct logquery_run *r = ps->run;
     const struct logsource_stats *before = &r->stats->source;
@@ -303,7 +429,9 @@ static struct pieces *pieces_new(const struct logquery_pieces *ps, struct job_po
     s->n = n;
     s->lanes = lanes_of(r, n);
     s->ahead_pool = ahead_pool;
-    s->n_slots = ORR_MIN(s->lanes + (ahead_pool ? AHEAD : 0), n);
+    s->away = r->source->ops->away;
+    s->owners = owners;
+    s->n_slots = ORR_MIN(s->lanes + (ahead_pool || owners ? AHEAD : 0), n);
     s->slots = mem_new_array(struct slot, s->n_slots);
     s->tally = objstore_tally_get();
     s->max_stored = before->page_bytes + before->filter_bytes + r->q->max_bytes;
@@ -313,19 +441,47 @@ static struct pieces *pieces_new(const struct logquery_pieces *ps, struct job_po
     return s;
 }
 
+/* For somebody else, who takes it. */
+static struct err *run_only(const struct logquery_pieces *ps)
+{
+    const struct logquery_only *only = ps->run->only;
+    struct logquery_piece p = {.run = *ps->run, .req = *ps->req, .at = *only->at};
+    struct err *e;
+
+    p.run.stats = &p.stats;
+    p.req.piece = &p.at;
+    p.req.start_ns = p.at.from_ns;
+    p.req.end_ns = p.at.to_ns;
+    p.req.side_by_side = AHEAD;
+    e = ps->read(ps->arg, &p);
+    if (!e) {
+        logpiece_wire_stats_encode(only->out, &p.stats);
+        ps->save(p.state, only->out);
+    }
+    if (p.state)
+        ps->drop(p.state);
+    return e;
+}
+
 bool logquery_pieces_run(const struct logquery_pieces *ps, struct err **ret)
 {
     struct logquery_run *r = ps->run;
     struct job_pool *ahead_pool = r->q->pool ? logsource_ahead_pool(r->source) : NULL;
     struct logsource_piece *list = NULL;
+    struct logsource_owners *owners;
     struct pieces *s;
     size_t n = 0;
 
+    if (r->only) {
+        *ret = run_only(ps);
+        return true;
+    }
     if (r->q->pool && (r->q->lanes >= 2 || ahead_pool))
         n = logsource_cut(r->source, r->arena, ps->req, ORR_MAX(r->q->lanes, 1u), &list);
-    if (n < 2)
+    owners = owners_of(ps, list, n);
+    if (n < 2 && !owners)
         return false;
-    s = pieces_new(ps, ahead_pool, list, n);
+    s = pieces_new(ps, ahead_pool, list, n, owners);
     joborder(&(struct joborder){.pool = r->q->pool,
                                 .n = n,
                                 .lanes = (unsigned)s->lanes,

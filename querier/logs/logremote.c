@@ -6,6 +6,7 @@
 #include "querier/logs/logcut.h"
 #include "querier/logs/logopened.h"
 #include "querier/logs/logpeer.h"
+#include "querier/logs/logpiece_ask.h"
 #include "querier/logs/logremote_internal.h"
 #include "querier/logs/logstretch.h"
 
@@ -504,7 +505,8 @@ void logremote_init(struct logremote *r, const struct logremote_opts *opts)
                                              .join = remote_join,
                                              .ahead_pool = remote_ahead_pool,
                                              .ahead = remote_ahead,
-                                             .ahead_done = remote_ahead_done};
+                                             .ahead_done = remote_ahead_done,
+                                             .away = &logpiece_ask_ops};
 
     *r = (struct logremote){.source = {&ops}, .opts = *opts};
 }

@@ -24,7 +24,7 @@
  * What the pipeline's first line filters look for (pipeline_needles()) is handed to ingesters and blocks, which leave out
  * lines without it, most of them unread; a bound on a field (pipeline_bound()) to blocks.
  *
- * Blocks are read by the querier that runs the query: they have no owners, unlike those of metrics.
+ * Blocks are read by the querier that runs the piece of the query: an owner of them, if there are any (logpiece_ask.h).
  *
  * It is cut into pieces (logcut.h) for several threads. Each is a stretch, and by the same catalogue as the others; ingesters send
  * the streams of all fingerprints to each piece of a stretch that is cut by them.

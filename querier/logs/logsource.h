@@ -28,12 +28,16 @@
  * set would have, in the same order; but for where a stretch ends. Where things are far away the first reads for a piece can be made
  * while others are worked on (logsource_ahead()).
  *
+ * Owners: pieces that mostly read what others have at hand can be run by those (struct logsource_away_ops): who runs the query says
+ * what is to be done, in bytes of its own, and gets bytes back.
+ *
  * Threads: all from the one worker thread that runs the query, or the piece; they may block, and give up with
  * ERR_TIMEOUT or ERR_CANCELED once the deadline has passed or the flag is set.
  */
 #pragma once
 #include <stdatomic.h>
 
+#include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/lang/logql_ast.h"
 
@@ -89,6 +93,7 @@ struct logsource_stats {
     uint64_t duplicates; /* lines that came more than once */
     uint64_t ahead;      /* of the blocks: their first reads were made ahead */
     uint64_t deleted;    /* and lines that a deletion hides */
+    uint64_t away;       /* pieces that were run by others */
 };
 
 struct logsource_set;
@@ -106,6 +111,25 @@ struct logsource_set {
 
 struct job_pool;
 struct logsource;
+struct logsource_owners; /* of the pieces of a request */
+struct logsource_asked;  /* a piece that somebody else runs */
+/* Where pieces are run by others. An answer counts like what a fork has read; who has none runs the piece by itself. */
+struct logsource_away_ops {
+    /* Who owns the n pieces; NULL: this one reads all by itself. */
+    struct logsource_owners *(*owners)(struct logsource *src, const struct logsource_piece *list,
+                                       size_t n);
+    bool (*is_away)(const struct logsource_owners *o, size_t i);
+    void (*owners_done)(struct logsource_owners *o);
+    /* Starts, and does not wait. fork: that of the piece; what: copied. Only if it is away. */
+    struct logsource_asked *(*ask)(struct logsource *fork, struct logsource_owners *o, size_t i,
+                                   struct slice what);
+    /* Waits. What is answered is added to ret, which may have a bound: ERR_TOO_LARGE. On the fork's thread, once. */
+    struct err *(*answer)(struct logsource_asked *asked, struct buf *ret);
+    void (*failed)(struct logsource_asked
+                       *asked); /* of no use, and not for the query's own end: it is run here */
+    void (*stop)(struct logsource_asked *asked); /* ends the wait; any thread */
+    void (*done)(struct logsource_asked *asked); /* cancels what is under way */
+};
 struct logsource_ops {
     /* arena: the query's, for what lives as long as the query; charged to its budget. */
     struct err *(*select)(struct logsource *src, struct arena *arena,
@@ -125,6 +149,7 @@ struct logsource_ops {
     struct logsource_ahead *(*ahead)(struct logsource *fork, struct arena *arena,
                                      const struct logsource_request *req);
     void (*ahead_done)(struct logsource_ahead *ahead);
+    const struct logsource_away_ops *away; /* NULL: pieces are run here */
 };
 /* First member of an implementation. */
 struct logsource {

@@ -880,8 +880,8 @@ void blockset_times(struct blockset *bs, struct arena *a, struct slice tenant, i
     out = arena_array(a, struct blockset_times, n);
     for (size_t i = 0; i < n; i++)
         if (all[i].min_t <= max_ms && all[i].max_t > min_ms)
-            out[found++] =
-                (struct blockset_times){all[i].min_t, all[i].max_t, all[i].bytes, all[i].series};
+            out[found++] = (struct blockset_times){all[i].ulid, all[i].min_t, all[i].max_t,
+                                                   all[i].bytes, all[i].series};
     held_unref(h);
     *ret = out;
     *ret_n = found;

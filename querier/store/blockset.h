@@ -120,6 +120,7 @@ ORR_CHECKED struct err *blockset_open(struct blockset *bs, struct arena *a, stru
 uint64_t blockset_bytes(struct blockset *bs, struct slice tenant, int64_t min_ms, int64_t max_ms);
 /* Their times and sizes, by the same catalogue; none if there is none to be had. In the arena. */
 struct blockset_times {
+    struct ulid ulid;
     int64_t min_ms, max_ms; /* max is exclusive */
     uint64_t bytes, series;
 };

@@ -41,7 +41,7 @@ struct fanout {
     struct lock lock;
     pthread_cond_t changed;
     unsigned refs; /* under the lock: the worker's, each post's, each running call's */
-    bool is_closed, is_kicked;
+    bool is_closed, is_kicked, is_stopped;
     uint64_t mark; /* under the lock */
 };
 
@@ -274,6 +274,18 @@ static struct slice copy_of(struct slice s)
     return slice_of(mem_dup(s.ptr, s.len), s.len);
 }
 
+struct ring_read_set fanout_set_of_one(uint16_t who)
+{
+    struct ring_read_set set = {.instances = mem_new_array(uint16_t, 1),
+                                .zones = mem_new_array(uint16_t, 1),
+                                .n = 1,
+                                .n_zones = 1,
+                                .min_ok = 1};
+
+    set.instances[0] = who;
+    return set;
+}
+
 struct fanout *fanout_start(const struct fanout_opts *opts)
 {
     struct fanout *f = mem_new(struct fanout);
@@ -329,6 +341,14 @@ static void kick(struct fanout *f)
 static bool is_owed(const struct stream *s)
 {
     return s->state == STREAM_OPEN && !s->head;
+}
+
+void fanout_stop(struct fanout *f)
+{
+    lock_take(&f->lock);
+    f->is_stopped = true;
+    (void)pthread_cond_signal(&f->changed);
+    lock_release(&f->lock);
 }
 
 /* With the lock: would the read still be whole if the streams that are owed failed? Also says how
@@ -422,6 +442,8 @@ static struct err *lost(struct fanout *f)
 
 static struct err *ended_by_caller(struct fanout *f, int64_t now)
 {
+    if (f->is_stopped)
+        return err_new(ERR_CANCELED, "nobody wants the rest of the answer");
     if (f->opts.cancel && atomic_load(f->opts.cancel))
         return err_new(ERR_CANCELED, "query canceled");
     if (f->opts.deadline_mono_ms && now >= f->opts.deadline_mono_ms)

@@ -19,7 +19,8 @@
  *
  * Memory: at most FANOUT_CREDITS (opts.credits) frames a stream are held here; the sender stops beyond that.
  *
- * Threads: the calls live on the pool's loop; everything declared here belongs to the one worker.
+ * Threads: the calls live on the pool's loop; everything declared here belongs to the one worker, but for
+ * fanout_stop().
  */
 #pragma once
 #include <stdatomic.h>
@@ -59,11 +60,15 @@ struct fanout_opts {
     struct fanout_suspects *suspects; /* may be NULL */
 };
 
+/* A set for who asks this one alone. */
+struct ring_read_set fanout_set_of_one(uint16_t who);
 struct fanout *fanout_start(const struct fanout_opts *opts);
 size_t fanout_streams(const struct fanout *f);
 ORR_CHECKED struct err *fanout_wait(struct fanout *f);
 /* From now on straggler_ms is this. */
 void fanout_be_patient(struct fanout *f, int64_t straggler_ms);
+/* Nobody wants the rest: a wait under way, and every later one, ends with ERR_CANCELED. Any thread, until the close. */
+void fanout_stop(struct fanout *f);
 /* The frame at hand of stream i, lent until it is popped; false when the stream is over. */
 bool fanout_frame(struct fanout *f, size_t i, struct slice *ret);
 void fanout_pop(struct fanout *f, size_t i);

@@ -57,12 +57,7 @@ static void ask_owner(struct owned_source *o)
                                .suspects = sq->store->owner_suspects};
     struct buf b = {0};
 
-    opts.set = (struct ring_read_set){.instances = mem_new_array(uint16_t, 1),
-                                      .zones = mem_new_array(uint16_t, 1),
-                                      .n = 1,
-                                      .n_zones = 1,
-                                      .min_ok = 1};
-    opts.set.instances[0] = o->owners[o->at];
+    opts.set = fanout_set_of_one(o->owners[o->at]);
     block_wire_ask_encode(&b, &ask);
     opts.payload = buf_slice(&b);
     o->has_begun = false;

@@ -363,17 +363,16 @@ static struct err *start_peers(struct selection *sel, const struct ask *ask)
 
 /* ---- blocks and who reads them ---- */
 
-/* The owners of a block that may be asked now, in order; 0: it is read here. */
-static unsigned askable_owners(const struct selection *sel, const struct catalogue_block *b,
-                               uint16_t ret[BLOCK_OWNERS_MAX])
+unsigned store_askable_owners(struct store_query *sq, const struct ring *queriers, struct ulid ulid,
+                              uint16_t ret[BLOCK_OWNERS_MAX])
 {
-    struct store *s = sel->sq->store;
+    struct store *s = sq->store;
     uint16_t owners[BLOCK_OWNERS_MAX];
-    unsigned n = 0, found = block_owners_of(sel->queriers, sel->sq->opts.tenant, b->ulid,
+    unsigned n = 0, found = block_owners_of(queriers, sq->opts.tenant, ulid,
                                             s->opts.block_replication, owners);
 
     for (unsigned i = 0; i < found; i++) {
-        const char *who = ring_member(sel->queriers, owners[i])->instance;
+        const char *who = ring_member(queriers, owners[i])->instance;
 
         if (strcmp(who, s->opts.self) == 0)
             return 0;
@@ -381,6 +380,12 @@ static unsigned askable_owners(const struct selection *sel, const struct catalog
             ret[n++] = owners[i];
     }
     return n;
+}
+
+static unsigned askable_owners(const struct selection *sel, const struct catalogue_block *b,
+                               uint16_t ret[BLOCK_OWNERS_MAX])
+{
+    return store_askable_owners(sel->sq, sel->queriers, b->ulid, ret);
 }
 
 static bool is_read_here(void *arg, const struct catalogue_block *b)

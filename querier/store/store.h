@@ -98,8 +98,9 @@ struct store_logs_stats {
     uint64_t blocks; /* read */
     uint64_t skipped[BLOCK_SKIP_REASONS];                           /* not opened */
     uint64_t pages, pages_skipped, page_bytes, filter_bytes, lines; /* logblock_stats */
-    uint64_t ahead;   /* of the blocks: their first reads were made ahead */
-    uint64_t deleted; /* lines that a deletion hid */
+    uint64_t ahead;           /* of the blocks: their first reads were made ahead */
+    uint64_t deleted;         /* lines that a deletion hid */
+    uint64_t asked, returned; /* pieces of queries: asked of an owner, and run here all the same */
 };
 struct store_stats {
     struct store_logs_stats logs;
@@ -183,8 +184,8 @@ ORR_CHECKED struct err *store_exemplars(struct store_query *sq, const struct mat
 /*
  * ---- log lines: who is asked and which blocks are read; querier/logs/logremote.h does the rest ----
  *
- * The seam is that of samples: first ask, wait until all have begun to answer (fanout_wait()), then take blocks. Blocks of
- * log lines have no owners: whoever runs the query reads them.
+ * The seam is that of samples: first ask, wait until all have begun to answer (fanout_wait()), then take blocks. Blocks are
+ * read by whoever runs a piece of a query, which their owners are asked to do (querier/logs/logpiece_ask.h).
  */
 
 /*
@@ -225,6 +226,22 @@ ORR_CHECKED struct err *store_log_names(struct store_query *sq,
  */
 void store_logs_fork(struct store_query *sq, struct arena *a, struct store_query *ret);
 void store_logs_join(struct store_query *sq, struct store_query *part);
+/* The ring of the queriers that blocks of log lines have owners among; the caller's. NULL: they have none. */
+struct ring *store_log_owners(struct store_query *sq);
+/*
+ * Who owns most of the bytes that blocks have in [min_ms, max_ms], of those that may be asked now, by the catalogue that is at hand:
+ * a number of the ring. False: this querier has as much of them, or there are none.
+ */
+bool store_log_owner(struct store_query *sq, const struct ring *ring, int64_t min_ms,
+                     int64_t max_ms, uint16_t *ret);
+/* Asks it and does not wait: a fan-out to this one alone. Who gives no sign of life for straggler_ms has failed. */
+struct fanout *store_ask_log_owner(struct store_query *sq, struct ring *ring, uint16_t who,
+                                   const char *method, struct slice payload);
+/* From now on that is so many times as long. */
+void store_be_patient(struct store_query *sq, struct fanout *f, unsigned times);
+/* It did not answer to the end: counts that, and if it is out of reach it is not asked for some seconds. */
+void store_log_owner_failed(struct store_query *sq, const struct ring *ring, uint16_t who,
+                            struct fanout *f);
 /* Adds up, for store_stats. */
 void store_count_logs(struct store_query *sq, const struct store_logs_stats *add);
 

@@ -1,5 +1,6 @@
 /* What the files of the store share. */
 #pragma once
+#include "querier/store/block_owners.h"
 #include "querier/store/block_serve.h"
 #include "querier/store/page_disk.h"
 #include "querier/store/store.h"
@@ -33,6 +34,9 @@ void store_heard(struct store_query *sq, struct fanout *f);
 ORR_CHECKED struct err *store_take_blocks(struct store_query *sq, int64_t min_ms, int64_t max_ms,
                                           const struct blockset_filter *filter,
                                           struct blockset_view *ret);
+/* The owners of a block that may be asked now, in order, as numbers of the ring; 0: it is read here. */
+unsigned store_askable_owners(struct store_query *sq, const struct ring *queriers, struct ulid ulid,
+                              uint16_t ret[BLOCK_OWNERS_MAX]);
 /* A query's warning when the view's catalogue may not be the newest. */
 void store_warn_if_stale(struct store_query *sq, const struct blockset_view *v);
 /* So many blocks need not be opened for the query. */

@@ -84,6 +84,96 @@ void store_log_times(struct store_query *sq, struct arena *a, int64_t min_ms, in
         blockset_times(sq->store->log_blocks, a, sq->opts.tenant, min_ms, max_ms, ret, ret_n);
 }
 
+/* ---- owners ---- */
+
+struct ring *store_log_owners(struct store_query *sq)
+{
+    struct store *s = sq->store;
+
+    return s->log_blocks && s->opts.block_replication ? s->opts.queriers(s->opts.queriers_arg)
+                                                      : NULL;
+}
+
+/* Of [min_ms, max_ms] what the block has if lines come evenly. */
+static double bytes_in(const struct blockset_times *b, int64_t min_ms, int64_t max_ms)
+{
+    double from = (double)ORR_MAX(b->min_ms, min_ms), to = (double)ORR_MIN(b->max_ms, max_ms + 1);
+    double whole = (double)b->max_ms - (double)b->min_ms;
+
+    return whole > 0 && to > from ? (double)b->bytes * (to - from) / whole : (double)b->bytes;
+}
+
+bool store_log_owner(struct store_query *sq, const struct ring *ring, int64_t min_ms,
+                     int64_t max_ms, uint16_t *ret)
+{
+    struct arena *a = arena_new(0);
+    double *bytes = arena_array(a, double, ring_size(ring) + 1), here = 0;
+    const struct blockset_times *times;
+    size_t n, best = 0;
+    bool is_owned;
+
+    blockset_times(sq->store->log_blocks, a, sq->opts.tenant, min_ms, max_ms, &times, &n);
+    for (size_t i = 0; i < n; i++) {
+        uint16_t owners[BLOCK_OWNERS_MAX];
+        unsigned found = store_askable_owners(sq, ring, times[i].ulid, owners);
+
+        if (!found)
+            here += bytes_in(&times[i], min_ms, max_ms);
+        for (unsigned k = 0; k < found; k++)
+            bytes[owners[k]] += bytes_in(&times[i], min_ms, max_ms);
+    }
+    for (size_t i = 1; i < ring_size(ring); i++)
+        if (bytes[i] > bytes[best])
+            best = i;
+    is_owned = bytes[best] > here;
+    arena_free(a);
+    *ret = (uint16_t)best;
+    return is_owned;
+}
+
+struct fanout *store_ask_log_owner(struct store_query *sq, struct ring *ring, uint16_t who,
+                                   const char *method, struct slice payload)
+{
+    struct store *s = sq->store;
+    struct fanout_opts opts = {.pool = s->opts.pool,
+                               .loop = s->opts.loop,
+                               .ring = ring,
+                               .method = method,
+                               .tenant = sq->opts.tenant,
+                               .payload = payload,
+                               .deadline_mono_ms = sq->opts.deadline_mono_ms,
+                               .cancel = sq->opts.cancel,
+                               .straggler_ms = s->opts.straggler_ms,
+                               .has_other = true,
+                               .suspects = s->owner_suspects};
+
+    opts.set = fanout_set_of_one(who);
+    METRIC_ADD(s->logs.asked, 1);
+    return fanout_start(&opts);
+}
+
+void store_be_patient(struct store_query *sq, struct fanout *f, unsigned times)
+{
+    fanout_be_patient(f, times * sq->store->opts.straggler_ms);
+}
+
+void store_log_owner_failed(struct store_query *sq, const struct ring *ring, uint16_t who,
+                            struct fanout *f)
+{
+    METRIC_ADD(sq->store->logs.returned, 1);
+    if (!fanout_failed(f))
+        return;
+    switch (fanout_code(f, 0)) {
+    case ERR_UNAVAILABLE:
+    case ERR_TIMEOUT:
+    case ERR_NET:
+        fanout_suspects_add(sq->store->owner_suspects, ring_member(ring, who)->instance);
+        break;
+    default: /* of this piece, or it knows no such question: it may answer others */
+        break;
+    }
+}
+
 void store_count_logs(struct store_query *sq, const struct store_logs_stats *add)
 {
     struct store_logs_stats *sum = &sq->store->logs;
@@ -112,7 +202,9 @@ void store_logs_stats_get(struct store *s, struct store_logs_stats *ret)
                                      .filter_bytes = METRIC_GET(l->filter_bytes),
                                      .lines = METRIC_GET(l->lines),
                                      .ahead = METRIC_GET(l->ahead),
-                                     .deleted = METRIC_GET(l->deleted)};
+                                     .deleted = METRIC_GET(l->deleted),
+                                     .asked = METRIC_GET(l->asked),
+                                     .returned = METRIC_GET(l->returned)};
     for (int i = 0; i < BLOCK_SKIP_REASONS; i++)
         ret->skipped[i] = METRIC_GET(l->skipped[i]);
 }

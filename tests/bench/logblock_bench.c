@@ -278,7 +278,7 @@ static void needle_search(struct pages *p, struct slice needle, size_t raw_bytes
     logfilter_grams_add(&grams, needle);
     must(logfilter_open(kept, p->filters.len, (uint32_t)p->ends.len, &io, &f));
     memset(candidates, 255, LOGPAGE_WORDS(p->ends.len) * sizeof(*candidates));
-    must(logfilter_narrow(f, &io, &grams, candidates, &touched));
+    must(logfilter_narrow(f, &io, &grams, NULL, candidates, &touched));
     of_filters = touched;
     for (uint32_t i = 0; i < p->ends.len; i++) {
         struct slice bytes = page_at(p, i);

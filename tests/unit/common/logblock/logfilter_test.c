@@ -108,9 +108,34 @@ static void add_page(struct rng *r, struct logfilter_grams *g, size_t n, char *i
 
 #define PAGES 1300
 
+/* Piece by piece what it is as a whole, for the bytes of about one of them. */
+static void check_memo(const struct logfilter *f, const struct logfilter_io *io, const char *id,
+                       struct logfilter_memo *memo)
+{
+    enum { WORDS = (PAGES + 63) / 64, PIECES = 8 };
+    struct logfilter_grams *g = mem_new(struct logfilter_grams);
+    uint64_t whole[WORDS], piece[WORDS], alone = 0, together = 0;
+
+    logfilter_grams_add(g, slice_cstr(id));
+    memset(whole, 255, sizeof(whole));
+    CHECK_OK(logfilter_narrow(f, io, g, NULL, whole, &alone));
+    for (int k = 0; k < PIECES; k++) {
+        memset(piece, 0, sizeof(piece));
+        for (int i = k; i < PAGES; i += PIECES)
+            piece[i / 64] |= 1ull << (i % 64);
+        CHECK_OK(logfilter_narrow(f, io, g, memo, piece, &together));
+        for (int i = k; i < PAGES; i += PIECES)
+            CHECK((piece[i / 64] >> (i % 64) & 1) == (whole[i / 64] >> (i % 64) & 1));
+    }
+    CHECK_INT(together, alone);
+    logfilter_grams_done(g);
+    mem_free(g);
+}
+
 TEST(logfilter_finds_the_page_of_an_id_and_few_others)
 {
     static struct logfilter_grams g;
+    struct logfilter_memo *memo;
     static char ids[PAGES][20];
     struct logfilter_out *o = logfilter_out_new();
     struct arena *a = arena_new(0);
@@ -141,12 +166,16 @@ TEST(logfilter_finds_the_page_of_an_id_and_few_others)
         memset(set, 255, sizeof(set));
         logfilter_grams_clear(&g);
         logfilter_grams_add(&g, slice_cstr(ids[i]));
-        CHECK_OK(logfilter_narrow(f, &io, &g, set, &touched));
+        CHECK_OK(logfilter_narrow(f, &io, &g, NULL, set, &touched));
         CHECK(set[i / 64] >> (i % 64) & 1);
         for (int k = 0; k < PAGES; k++)
             n_found += set[k / 64] >> (k % 64) & 1;
     }
     CHECK(n_found < PAGES / 7 * PAGES / 20); /* 2% of pages and less, as a rule */
+    memo = logfilter_memo_new(f);
+    for (int i = 0; i < PAGES; i += 97)
+        check_memo(f, &io, ids[i], memo);
+    logfilter_memo_free(memo);
     logfilter_grams_done(&g);
     logfilter_out_free(o);
     buf_done(&file);
@@ -170,7 +199,7 @@ TEST(logfilter_short_needles_are_anywhere)
     logfilter_out_end(o, &file);
     CHECK_OK(logfilter_open(a, file.len, 1, &(struct logfilter_io){.fetch = from_buf, .arg = &file},
                             &f));
-    CHECK_OK(logfilter_narrow(f, &io, &g, set, &touched));
+    CHECK_OK(logfilter_narrow(f, &io, &g, NULL, set, &touched));
     CHECK_INT(set[0], 1);
     CHECK_INT(touched, 0);
     CHECK_ERR(
@@ -189,7 +218,7 @@ TEST(logfilter_short_needles_are_anywhere)
         e = logfilter_open(a, file.len, 1, &(struct logfilter_io){.fetch = from_buf, .arg = &file},
                            &f);
         if (!e)
-            e = logfilter_narrow(f, &io, &g, set, &touched);
+            e = logfilter_narrow(f, &io, &g, NULL, set, &touched);
         CHECK(e || set[0] == 0);
         err_free(e);
         file.ptr[at] ^= 4;
@@ -301,7 +330,7 @@ TEST(logfilter_reads_ahead_what_pages_of_the_set_need)
     logfilter_grams_add(&g, slice_cstr(id)); /* of the last page */
     CHECK(g.hashes.len && g.hashes.len <= 4);
     io.ahead_max = 2 * g.hashes.len;
-    CHECK_OK(logfilter_narrow(f, &io, &g, set, &touched));
+    CHECK_OK(logfilter_narrow(f, &io, &g, NULL, set, &touched));
     CHECK(set[0] & 0x80 && !(set[0] & 0x0f));
     CHECK(told.n_calls >= 2 && told.n_calls <= 4); /* of two groups at a time */
     CHECK_INT(told.n_read_beyond, 0);

@@ -320,6 +320,39 @@ TEST(logpage_finds_what_is_in_lines_and_nothing_else)
     }
 }
 
+/* Of ids that are all there is to tell lines apart: lower and upper case, with places that never vary, an odd number of those that do.
+ * Every part of one, alone and with what stands around it, and the same with a digit changed. */
+TEST(logpage_finds_every_part_of_an_id)
+{
+    struct given *g = given_new();
+    struct buf out = {0}, line = {0}, needle = {0};
+    struct slice one;
+    struct rng r;
+
+    rng_seed(&r, 12);
+    for (int i = 0; i < 200; i++) {
+        buf_reset(&line);
+        buf_printf(&line, "trace=%08x%08x u=%08x-77%02x-4%03x up=%07XF end", rng_u32(&r),
+                   rng_u32(&r), rng_u32(&r), rng_u32(&r) & 255, rng_u32(&r) & 4095,
+                   rng_u32(&r) & 0xfffffff);
+        give(g, 0, i, buf_slice(&line));
+    }
+    build(g, &out);
+    one = g->e[77].line;
+    for (size_t from = 0; from < one.len; from += 1 + from % 3)
+        for (size_t to = from + 1; to <= one.len; to += 1 + to % 4) {
+            check_needle(g, buf_slice(&out), slice_sub(one, from, to - from));
+            buf_reset(&needle);
+            buf_slice_append(&needle, slice_sub(one, from, to - from));
+            needle.ptr[needle.len / 2] = (uint8_t) "0aF-"[(from + to) % 4];
+            check_needle(g, buf_slice(&out), buf_slice(&needle));
+        }
+    buf_done(&out);
+    buf_done(&line);
+    buf_done(&needle);
+    given_free(g);
+}
+
 /* What a stage says of a name in a line. */
 struct said {
     struct arena *a;
