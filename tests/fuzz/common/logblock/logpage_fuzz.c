@@ -22,6 +22,7 @@ static void read_any(struct slice bytes)
         struct slice lines[MAX_LINES];
         struct labels meta[MAX_LINES];
         uint64_t set[LOGPAGE_WORDS(MAX_LINES)];
+        struct slice contexts[LOGPAGE_MAX_CONTEXTS];
         struct logpage_column c;
         const int64_t *times;
 
@@ -29,6 +30,7 @@ static void read_any(struct slice bytes)
         err_free(logpage_lines(p, NULL, 0, logpage_n_entries(p), lines));
         err_free(logpage_meta(p, NULL, 0, logpage_n_entries(p), meta));
         err_free(logpage_match(p, SLICE("err"), set));
+        (void)logpage_contexts(p, SLICE("0123abcd"), contexts);
         err_free(logpage_column(p, LOGPAGE_JSON, SLICE("a"), &c));
         (void)logpage_column_range(p, LOGPAGE_LOGFMT, SLICE("a"));
     }
@@ -42,19 +44,33 @@ static void must(struct err *e)
         abort();
 }
 
+static bool holds_any(struct slice line, const struct slice *texts, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (slice_find(line, texts[i], 0) >= 0)
+            return true;
+    return false;
+}
+
 static void roundtrip(const struct logpage_entry *in, size_t n, struct slice needle,
                       struct buf *out)
 {
     struct logpage_builder *b = logpage_builder_new();
     struct arena *a = arena_new(0);
     struct slice lines[MAX_LINES];
+    struct slice contexts[LOGPAGE_MAX_CONTEXTS];
     uint64_t set[LOGPAGE_WORDS(MAX_LINES)];
     struct logpage *p;
+    size_t n_contexts;
 
     must(logpage_build(b, in, n, 1, out, NULL));
     must(logpage_open(a, buf_slice(out), &p));
     must(logpage_lines(p, NULL, 0, (uint32_t)n, lines));
     must(logpage_match(p, needle, set));
+    n_contexts = logpage_contexts(p, needle, contexts);
+    for (uint32_t i = 0; n_contexts && i < n; i++)
+        if (logpage_has(set, i) && !holds_any(in[i].line, contexts, n_contexts))
+            abort();
     for (uint32_t i = 0; i < n; i++)
         if (!slice_eq(lines[i], in[i].line) ||
             logpage_has(set, i) != (slice_find(in[i].line, needle, 0) >= 0))
