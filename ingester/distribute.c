@@ -223,8 +223,8 @@ static void push_end(void *arg)
     push_free(arg);
 }
 
-static const struct distribute_cargo_ops push_cargo = {push_token, push_encode, push_memory,
-                                                       push_end};
+static const struct distribute_cargo_ops push_cargo = {
+    .token = push_token, .encode = push_encode, .memory = push_memory, .end = push_end};
 
 /* ---- what goes to whom ---- */
 
@@ -239,16 +239,24 @@ static struct target *add_target(struct flight *f, unsigned instance)
     return t;
 }
 
+/* It needs no bytes. */
+static bool takes_items(const struct target *t)
+{
+    return t->is_local && t->f->cargo.ops->store;
+}
+
 /* One replica set for everything: one batch for everybody in it. */
 static void build_shared(struct flight *f)
 {
     struct ring_set set = ring_set(f->ring, 0);
     const struct distribute_cargo *c = &f->cargo;
+    bool needs_bytes = false;
 
     f->is_shared = true;
-    c->ops->encode(c->arg, NULL, c->n, false, &f->shared);
     for (unsigned i = 0; i < set.n; i++)
-        (void)add_target(f, set.instances[i]);
+        needs_bytes |= !takes_items(add_target(f, set.instances[i]));
+    if (needs_bytes)
+        c->ops->encode(c->arg, NULL, c->n, false, &f->shared);
     quorum_init(&f->quorum, &set, 1, ring_size(f->ring), ring_write_quorum(f->ring));
 }
 
@@ -291,7 +299,8 @@ static void build_per_instance(struct flight *f)
     for (size_t i = 0; i < f->n_targets; i++) {
         struct target *t = &f->targets[i];
 
-        c->ops->encode(c->arg, t->index.ptr, t->index.len, false, &t->bytes);
+        if (!takes_items(t))
+            c->ops->encode(c->arg, t->index.ptr, t->index.len, false, &t->bytes);
     }
     quorum_init(&f->quorum, tab.sets.ptr, tab.sets.len, ring_size(f->ring),
                 ring_write_quorum(f->ring));
@@ -329,7 +338,8 @@ static bool build_again(struct target *t, const struct batch_reply *r)
     }
     buf_done(&t->bytes);
     vec_done(&t->index);
-    c->ops->encode(c->arg, index.ptr, index.len, true, &t->bytes);
+    if (!takes_items(t))
+        c->ops->encode(c->arg, index.ptr, index.len, true, &t->bytes);
     t->index.ptr = index.ptr;
     t->index.len = index.len;
     t->index.cap = index.cap;
@@ -604,6 +614,19 @@ static void on_remote(void *arg, struct slice payload, bool is_last, const struc
     batch_reply_done(&r);
 }
 
+static struct err *send_local(struct target *t)
+{
+    struct flight *f = t->f;
+    const struct distribute_cargo *c = &f->cargo;
+    const struct distribute_ops *ops = &f->d->ops;
+    bool is_all = f->is_shared && !t->is_again;
+
+    if (!takes_items(t))
+        return ops->local(ops->arg, c->tenant, target_bytes(t), t->is_late, local_done, t);
+    return c->ops->store(c->arg, is_all ? NULL : t->index.ptr, is_all ? c->n : t->index.len,
+                         t->is_again, local_done, t);
+}
+
 static void send_target(struct target *t)
 {
     struct flight *f = t->f;
@@ -612,8 +635,7 @@ static void send_target(struct target *t)
     int64_t left_ms = from_ms + f->d->timeout_ms - loop_now_ms(f->loop);
 
     if (t->is_local) {
-        struct err *e =
-            ops->local(ops->arg, f->cargo.tenant, target_bytes(t), t->is_late, local_done, t);
+        struct err *e = send_local(t);
 
         if (e)
             local_done(t, e, NULL);

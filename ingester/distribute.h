@@ -63,7 +63,7 @@ struct distribute_ops {
     /* The ingesters' ring for writes; a new reference. Any loop. */
     struct ring *(*ring)(void *arg);
     /* This process's own replica: bytes are lent until done was called. An error: it is not. is_late:
-     * a quorum has all of it. */
+     * a quorum has all of it. NULL: all that is brought has distribute_cargo_ops.store. */
     struct err *(*local)(void *arg, struct slice tenant, struct slice bytes, bool is_late,
                          distribute_local_fn *done, void *done_arg);
     /* As rpc_call() of "ingester.push", or "ingester.push_late"; on_reply comes on the calling loop. */
@@ -134,7 +134,11 @@ struct distribute_cargo_ops {
     void (*encode)(const void *arg, const uint32_t *items, size_t n, bool with_labels,
                    struct buf *out);
     size_t (*memory)(const void *arg); /* bytes, roughly */
-    void (*end)(void *arg);            /* all replicas have answered */
+    /* This process's own replica takes the items as they are, so no bytes are made for it; else as distribute_ops.local. n is of
+     * items also when that is NULL, which is lent for the call. May be NULL: it is given bytes like the others. */
+    struct err *(*store)(void *arg, const uint32_t *items, size_t n, bool with_labels,
+                         distribute_local_fn *done, void *done_arg);
+    void (*end)(void *arg); /* all replicas have answered */
 };
 struct distribute_cargo {
     const struct distribute_cargo_ops *ops;

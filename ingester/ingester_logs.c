@@ -61,9 +61,9 @@ static size_t active_ingesters(void *arg)
     return n;
 }
 
-/* As one of the replicas: the tenant's limits, then the head. */
-static struct err *take_batch(struct ingester_logs *l, struct slice tenant, struct slice bytes,
-                              loghead_push_fn *done, void *arg)
+/* As one of the replicas: the tenant's limits, or why nothing is taken. */
+static struct err *head_limits(struct ingester_logs *l, struct slice tenant,
+                               struct loghead_limits *ret)
 {
     struct loghead_limits limits = {0};
     struct tenant_limits tl;
@@ -83,14 +83,17 @@ static struct err *take_batch(struct ingester_logs *l, struct slice tenant, stru
     limits.stream_rate = (double)tl.per_stream_rate_limit;
     limits.stream_burst = tl.per_stream_rate_limit_burst ? (double)tl.per_stream_rate_limit_burst
                                                          : BURST_S * limits.stream_rate;
-    return loghead_push(l->head, tenant, bytes, &limits, done, arg);
+    *ret = limits;
+    return NULL;
 }
 
-static struct err *push_local(void *arg, struct slice tenant, struct slice bytes, bool is_late,
-                              distribute_local_fn *done, void *done_arg)
+static struct err *take_batch(struct ingester_logs *l, struct slice tenant, struct slice bytes,
+                              loghead_push_fn *done, void *arg)
 {
-    (void)is_late; /* only samples are */
-    return take_batch(arg, tenant, bytes, done, done_arg);
+    struct loghead_limits limits;
+    struct err *e = head_limits(l, tenant, &limits);
+
+    return e ? e : loghead_push(l->head, tenant, bytes, &limits, done, arg);
 }
 
 static void push_remote(void *arg, const struct member *to, struct slice tenant, struct slice bytes,
@@ -109,6 +112,7 @@ static void push_remote(void *arg, const struct member *to, struct slice tenant,
 
 /* A batch on its way; its items are the streams that have entries. */
 struct log_freight {
+    struct ingester_logs *l;
     struct log_batch *batch;
     VEC(uint32_t) streams;
 };
@@ -125,16 +129,40 @@ static uint32_t freight_token(const void *arg, size_t i)
     return log_shards_token(f->batch, &f->batch->streams.ptr[f->streams.ptr[i]]);
 }
 
-static void freight_encode(const void *arg, const uint32_t *items, size_t n, bool with_labels,
-                           struct buf *out)
+/* The batch's streams that items (NULL: all) are; the caller mem_free()s. */
+static uint32_t *streams_of(const struct log_freight *f, const uint32_t *items, size_t n)
 {
-    const struct log_freight *f = arg;
     uint32_t *streams = mem_new_array(uint32_t, n + 1);
 
     for (size_t i = 0; i < n; i++)
         streams[i] = f->streams.ptr[items ? items[i] : i];
+    return streams;
+}
+
+static void freight_encode(const void *arg, const uint32_t *items, size_t n, bool with_labels,
+                           struct buf *out)
+{
+    const struct log_freight *f = arg;
+    uint32_t *streams = streams_of(f, items, n);
+
     log_batch_encode(f->batch, streams, n, with_labels, out);
     mem_free(streams);
+}
+
+static struct err *freight_store(void *arg, const uint32_t *items, size_t n, bool with_labels,
+                                 distribute_local_fn *done, void *done_arg)
+{
+    const struct log_freight *f = arg;
+    struct loghead_limits limits;
+    struct err *e = head_limits(f->l, f->batch->tenant, &limits);
+    uint32_t *streams;
+
+    if (e)
+        return e;
+    streams = streams_of(f, items, n);
+    e = loghead_push_batch(f->l->head, f->batch, streams, n, with_labels, &limits, done, done_arg);
+    mem_free(streams);
+    return e;
 }
 
 static size_t freight_memory(const void *arg)
@@ -151,8 +179,11 @@ static void freight_end(void *arg)
     mem_free(f);
 }
 
-static const struct distribute_cargo_ops freight_ops = {freight_token, freight_encode,
-                                                        freight_memory, freight_end};
+static const struct distribute_cargo_ops freight_ops = {.token = freight_token,
+                                                        .encode = freight_encode,
+                                                        .memory = freight_memory,
+                                                        .store = freight_store,
+                                                        .end = freight_end};
 
 /* The stream of the first refusal for this reason. */
 static void put_stream(const struct log_freight *f, const struct distribute_result *r,
@@ -272,6 +303,7 @@ static void sink_write(void *arg, struct loop *loop, struct log_batch *batch,
                                           (unsigned)batch->limits.ingestion_tenant_shard_size};
     log_batch_ref(batch);
     shard(l, batch);
+    f->l = l;
     f->batch = batch;
     for (uint32_t i = 0; i < batch->streams.len; i++)
         if (batch->streams.ptr[i].n)
@@ -661,12 +693,12 @@ struct err *ingester_logs_open(struct ingester *ing)
     lock_cond_init(&l->wake);
     if ((e = open_store(l)))
         return e;
-    l->distribute = distribute_new(&(struct distribute_opts){
-        .ops = {.ring = logs_ring, .local = push_local, .remote = push_remote, .arg = l},
-        .instance = process_instance(ing->process),
-        .timeout_ms = c->push_timeout_ns / NS_PER_MS,
-        .max_inflight_bytes = c->max_inflight_bytes,
-        .metric_labels = "signal=\"logs\""});
+    l->distribute = distribute_new(
+        &(struct distribute_opts){.ops = {.ring = logs_ring, .remote = push_remote, .arg = l},
+                                  .instance = process_instance(ing->process),
+                                  .timeout_ms = c->push_timeout_ns / NS_PER_MS,
+                                  .max_inflight_bytes = c->max_inflight_bytes,
+                                  .metric_labels = "signal=\"logs\""});
     l->sink = (struct log_sink){sink_write, l};
     l->shards = log_shards_new(NULL);
     loops = mem_new_array(struct loop *, n);

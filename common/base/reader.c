@@ -66,7 +66,7 @@ double reader_f64le(struct reader *r)
     return v;
 }
 
-uint64_t reader_uvarint(struct reader *r)
+uint64_t reader_uvarint_long(struct reader *r)
 {
     const uint8_t *p = r->ptr;
     uint64_t v = 0;

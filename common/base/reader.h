@@ -44,7 +44,12 @@ uint16_t reader_u16be(struct reader *r);
 uint32_t reader_u32be(struct reader *r);
 uint64_t reader_u64be(struct reader *r);
 double reader_f64le(struct reader *r);
-uint64_t reader_uvarint(struct reader *r); /* more than 10 bytes or over 64 bits fails */
+uint64_t reader_uvarint_long(struct reader *r); /* for reader_uvarint() */
+/* More than 10 bytes or over 64 bits fails. */
+static inline uint64_t reader_uvarint(struct reader *r)
+{
+    return ORR_LIKELY(r->ptr < r->end && *r->ptr < 0x80) ? *r->ptr++ : reader_uvarint_long(r);
+}
 int64_t reader_varint(struct reader *r);   /* zigzag */
 /* A uvarint that counts things of at least min_bytes each: more than there can be fails. */
 size_t reader_count(struct reader *r, size_t min_bytes);

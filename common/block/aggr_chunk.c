@@ -124,22 +124,24 @@ static struct err *decode_count(struct arena *a, const struct aggr_chunk *c,
     return NULL;
 }
 
-/* A sample at the time of the one before says what the counter was in truth. */
-static struct err *decode_counter(struct arena *a, struct slice data, struct aggr_columns *ret)
+size_t aggr_chunk_counter_room(const struct aggr_chunk *c)
 {
-    size_t n = chunk_samples(data), kept = 0;
-    int64_t *t;
-    double *v;
-    struct err *e;
+    struct slice data = c->parts[AGGR_COUNTER].data;
+    size_t n = chunk_samples(data);
 
-    if (n == 0 || n > data.len * 4) /* two bits a sample at least */
-        return wrong(AGGR_COUNTER, "has no samples, or says more than it holds");
-    t = arena_array(a, int64_t, n);
-    v = arena_array(a, double, n);
-    if ((e = chunk_xor_decode(data, n, t, v, &n)))
-        return err_wrap(e, "chunk of aggregates: counter");
-    for (size_t i = 0; i < n; i++) {
-        ret->last = v[i];
+    return c->parts[AGGR_COUNTER].encoding != CHUNK_XOR || n > data.len * 4 ? 0 : n;
+}
+
+/* Takes out samples at the time of the one before; all but the last two are in order nearly always. */
+static struct err *thin_counter(int64_t *t, double *v, size_t n, size_t *ret_n)
+{
+    bool is_strict = true;
+    size_t kept;
+
+    for (size_t i = 1; i + 1 < n; i++)
+        is_strict &= t[i] > t[i - 1];
+    kept = is_strict ? n - 1 : 0;
+    for (size_t i = kept; i < n; i++) {
         if (kept && t[i] < t[kept - 1])
             return wrong(AGGR_COUNTER, "goes back in time");
         if (kept && t[i] == t[kept - 1])
@@ -147,16 +149,43 @@ static struct err *decode_counter(struct arena *a, struct slice data, struct agg
         t[kept] = t[i];
         v[kept++] = v[i];
     }
+    *ret_n = kept;
+    return NULL;
+}
+
+/* A sample at the time of the one before says what the counter was in truth. */
+struct err *aggr_chunk_counter(const struct aggr_chunk *c, int64_t *t, double *v, size_t *ret_n,
+                               double *ret_last)
+{
+    const struct aggr_part *counter = &c->parts[AGGR_COUNTER];
+    size_t n = aggr_chunk_counter_room(c);
+    struct err *e;
+
+    if (counter->encoding != CHUNK_XOR)
+        return wrong(AGGR_COUNTER, "is absent, or of another kind than the others");
+    if (n == 0)
+        return wrong(AGGR_COUNTER, "has no samples, or says more than it holds");
+    if ((e = chunk_xor_decode(counter->data, n, t, v, &n)))
+        return err_wrap(e, "chunk of aggregates: counter");
+    *ret_last = v[n - 1];
+    return thin_counter(t, v, n, ret_n);
+}
+
+static struct err *decode_counter(struct arena *a, const struct aggr_chunk *c,
+                                  struct aggr_columns *ret)
+{
+    size_t room = aggr_chunk_counter_room(c);
+    int64_t *t = arena_array(a, int64_t, room);
+    double *v = arena_array(a, double, room);
+
     ret->counter_t = t;
     ret->counter = v;
-    ret->n_counter = kept;
-    return NULL;
+    return aggr_chunk_counter(c, t, v, &ret->n_counter, &ret->last);
 }
 
 static struct err *decode_floats(struct arena *a, const struct aggr_chunk *c, unsigned parts,
                                  struct aggr_columns *ret)
 {
-    const struct aggr_part *counter = &c->parts[AGGR_COUNTER];
     struct err *e;
 
     if (((parts & AGGR_BIT(AGGR_COUNT)) && (e = decode_count(a, c, ret))) ||
@@ -164,11 +193,7 @@ static struct err *decode_floats(struct arena *a, const struct aggr_chunk *c, un
         ((parts & AGGR_BIT(AGGR_MIN)) && (e = decode_column(a, c, AGGR_MIN, ret, &ret->min))) ||
         ((parts & AGGR_BIT(AGGR_MAX)) && (e = decode_column(a, c, AGGR_MAX, ret, &ret->max))))
         return e;
-    if (!(parts & AGGR_BIT(AGGR_COUNTER)))
-        return NULL;
-    if (counter->encoding != CHUNK_XOR)
-        return wrong(AGGR_COUNTER, "is absent, or of another kind than the others");
-    return decode_counter(a, counter->data, ret);
+    return parts & AGGR_BIT(AGGR_COUNTER) ? decode_counter(a, c, ret) : NULL;
 }
 
 static struct err *decode_histograms(struct arena *a, const struct aggr_chunk *c, unsigned parts,
@@ -209,14 +234,19 @@ static struct err *check_counter_times(const struct aggr_columns *c)
 struct err *aggr_chunk_decode(struct arena *a, struct slice data, unsigned parts,
                               struct aggr_columns *ret)
 {
-    struct aggr_columns cols = {0};
     struct aggr_chunk c;
     struct err *e = aggr_chunk_split(data, &c);
 
-    if (e)
-        return e;
-    cols.is_hist = c.parts[AGGR_SUM].encoding > CHUNK_XOR;
-    e = cols.is_hist ? decode_histograms(a, &c, parts, &cols) : decode_floats(a, &c, parts, &cols);
+    return e ? e : aggr_chunk_decode_split(a, &c, parts, ret);
+}
+
+struct err *aggr_chunk_decode_split(struct arena *a, const struct aggr_chunk *c, unsigned parts,
+                                    struct aggr_columns *ret)
+{
+    struct aggr_columns cols = {.is_hist = c->parts[AGGR_SUM].encoding > CHUNK_XOR};
+    struct err *e =
+        cols.is_hist ? decode_histograms(a, c, parts, &cols) : decode_floats(a, c, parts, &cols);
+
     if (e || (parts == AGGR_ALL && (e = check_counter_times(&cols))))
         return e;
     *ret = cols;

@@ -85,6 +85,17 @@ struct aggr_columns {
 #define AGGR_ALL (AGGR_BIT(AGGR_KIND_COUNT) - 1)
 ORR_CHECKED struct err *aggr_chunk_decode(struct arena *a, struct slice data, unsigned parts,
                                           struct aggr_columns *ret);
+/* The same of a chunk that was split. */
+ORR_CHECKED struct err *aggr_chunk_decode_split(struct arena *a, const struct aggr_chunk *c,
+                                                unsigned parts, struct aggr_columns *ret);
+/*
+ * Its counter of floats alone, as aggr_columns has it, into t and v, which have room for aggr_chunk_counter_room(). *ret_n is 1 at
+ * least. ERR_CORRUPT, also for a counter that is absent or of histograms.
+ */
+ORR_CHECKED struct err *aggr_chunk_counter(const struct aggr_chunk *c, int64_t *t, double *v,
+                                           size_t *ret_n, double *ret_last);
+/* 0 for one that cannot be, which the call then says. */
+size_t aggr_chunk_counter_room(const struct aggr_chunk *c);
 /*
  * Appends chunks of the points (encoded anew): of floats one; of histograms one more wherever their layout or a reset
  * asks for it, or where those of one chunk would not fit together. why: what the first one's counter says of itself.

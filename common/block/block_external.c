@@ -178,7 +178,7 @@ static struct err *place_all(const struct block_reader *r, struct arena *a, stru
             break;
         for (size_t i = at; !e && i < at + n; i++) {
             all[i].ref = refs.ptr[i];
-            e = block_reader_entry(r, a, refs.ptr[i], &all[i].entry);
+            e = block_reader_entry(r, a, NULL, refs.ptr[i], &all[i].entry);
         }
         block_reader_unhold(r, hold);
     }

@@ -495,15 +495,31 @@ struct err *block_index_all(const struct block_index *x, struct arena *a,
     return list_at(x, a, x->all_postings, ret);
 }
 
-/* The entry at an offset, read as far as a guess goes, and again if it is longer. */
-static struct err *series_part(const struct block_index *x, struct arena *a, uint64_t at,
-                               struct slice *ret)
+/* What is held of the entry at an offset; false: not all of it. */
+static bool held_series(const struct block_index *x, const struct objpages_hold *h, uint64_t at,
+                        struct slice *ret)
+{
+    struct slice held = x->src->ops->held(x->src, h, BLOCK_INDEX_FILE, at);
+    struct reader r = reader_new(held);
+    uint64_t len = reader_uvarint(&r);
+
+    if (!reader_ok(&r) || reader_left(&r) < CRC_BYTES || len > reader_left(&r) - CRC_BYTES)
+        return false;
+    *ret = held;
+    return true;
+}
+
+/* The entry at an offset: held, or read as far as a guess goes, and again if it is longer. */
+static struct err *series_part(const struct block_index *x, struct arena *a,
+                               const struct objpages_hold *h, uint64_t at, struct slice *ret)
 {
     uint64_t most = x->series_end - at, len;
-    struct err *e = part(x, a, at, x->src ? ORR_MIN(most, (uint64_t)SERIES_GUESS) : most, ret);
     struct reader r;
+    struct err *e;
 
-    if (e)
+    if (h && x->src && x->src->ops->held && held_series(x, h, at, ret))
+        return NULL;
+    if ((e = part(x, a, at, x->src ? ORR_MIN(most, (uint64_t)SERIES_GUESS) : most, ret)))
         return e;
     r = reader_new(*ret);
     len = reader_uvarint(&r);
@@ -513,8 +529,8 @@ static struct err *series_part(const struct block_index *x, struct arena *a, uin
     return len > ret->len ? part(x, a, at, ORR_MIN(most, len), ret) : NULL;
 }
 
-struct err *block_index_series(const struct block_index *x, struct arena *a, uint32_t ref,
-                               struct slice *ret)
+struct err *block_index_series(const struct block_index *x, struct arena *a,
+                               const struct objpages_hold *h, uint32_t ref, struct slice *ret)
 {
     uint64_t at = (uint64_t)ref * BLOCK_SERIES_ALIGN, len;
     struct slice body;
@@ -523,7 +539,7 @@ struct err *block_index_series(const struct block_index *x, struct arena *a, uin
 
     if (at < BLOCK_INDEX_HEADER || at >= x->series_end)
         return corrupt(x, "series", "reference outside the file");
-    if ((e = series_part(x, a, at, &body)))
+    if ((e = series_part(x, a, h, at, &body)))
         return e;
     r = reader_new(body);
     len = reader_uvarint(&r);

@@ -75,9 +75,10 @@ ORR_CHECKED struct err *block_index_postings(const struct block_index *x, struct
                                              uint32_t entry, struct block_index_list *ret);
 ORR_CHECKED struct err *block_index_all(const struct block_index *x, struct arena *a,
                                         struct block_index_list *ret);
-/* The checked body of the series entry at ref. */
+/* The checked body of the series entry at ref: lent by h, which may be NULL, if that holds it. */
 ORR_CHECKED struct err *block_index_series(const struct block_index *x, struct arena *a,
-                                           uint32_t ref, struct slice *ret);
+                                           const struct objpages_hold *h, uint32_t ref,
+                                           struct slice *ret);
 
 static inline uint32_t block_index_ref(const struct block_index_list *l, uint32_t i)
 {

@@ -269,7 +269,8 @@ const struct block_interval *block_reader_tombstones(const struct block_reader *
 
 /* ---- series ---- */
 
-struct err *block_reader_entry(const struct block_reader *r, struct arena *a, uint32_t ref,
+struct err *block_reader_entry(const struct block_reader *r, struct arena *a,
+                               const struct objpages_hold *h, uint32_t ref,
                                struct block_reader_entry *ret)
 {
     struct reader in;
@@ -277,7 +278,7 @@ struct err *block_reader_entry(const struct block_reader *r, struct arena *a, ui
     struct err *e;
     const uint8_t *start;
 
-    if ((e = block_index_series(&r->index, a, ref, &body)))
+    if ((e = block_index_series(&r->index, a, h, ref, &body)))
         return e;
     in = reader_new(body);
     ret->n_labels = reader_uvarint(&in);
@@ -344,7 +345,7 @@ struct err *block_reader_metas(const struct block_reader *r, struct arena *a, ui
                                struct block_chunk_meta **ret, size_t *ret_n)
 {
     struct block_reader_entry entry;
-    struct err *e = block_reader_entry(r, a, ref, &entry);
+    struct err *e = block_reader_entry(r, a, NULL, ref, &entry);
 
     return e ? e : read_metas(r, a, &entry, ret, ret_n);
 }
@@ -352,12 +353,19 @@ struct err *block_reader_metas(const struct block_reader *r, struct arena *a, ui
 struct err *block_reader_series(const struct block_reader *r, struct arena *a, uint32_t ref,
                                 struct block_reader_series *ret)
 {
+    return block_reader_held_series(r, a, NULL, ref, ret);
+}
+
+struct err *block_reader_held_series(const struct block_reader *r, struct arena *a,
+                                     const struct objpages_hold *h, uint32_t ref,
+                                     struct block_reader_series *ret)
+{
     struct block_reader_entry entry;
     struct label *labels;
     struct reader in;
     struct err *e;
 
-    if ((e = block_reader_entry(r, a, ref, &entry)))
+    if ((e = block_reader_entry(r, a, h, ref, &entry)))
         return e;
     labels = arena_array(a, struct label, entry.n_labels);
     in = reader_new(entry.labels);
@@ -485,6 +493,7 @@ struct err *block_reader_held_chunks(const struct block_reader *r, struct arena 
                                      struct chunk *ret)
 {
     struct slice held = SLICE_EMPTY;
+    uint32_t segment = UINT32_MAX;
     uint64_t held_ref = 0;
     struct err *e = NULL;
     char name[32];
@@ -495,7 +504,10 @@ struct err *block_reader_held_chunks(const struct block_reader *r, struct arena 
         uint64_t ref = metas[i].ref;
 
         if (ref < held_ref || ref - held_ref >= held.len) {
-            (void)snprintf(name, sizeof(name), BLOCK_CHUNKS_FORMAT, (uint32_t)(ref >> 32) + 1);
+            if (segment != ref >> 32) {
+                segment = (uint32_t)(ref >> 32);
+                (void)snprintf(name, sizeof(name), BLOCK_CHUNKS_FORMAT, segment + 1);
+            }
             held = r->src->ops->held(r->src, h, name, (uint32_t)ref);
             held_ref = ref;
         }

@@ -97,6 +97,10 @@ bool block_reader_reaches(const struct block_reader *r, uint32_t ref,
                           int64_t max_t);
 ORR_CHECKED struct err *block_reader_series(const struct block_reader *r, struct arena *a,
                                             uint32_t ref, struct block_reader_series *ret);
+/* The same; h, which may be NULL, spares a look into the pages if it holds the entry. Nothing is lent by it. */
+ORR_CHECKED struct err *block_reader_held_series(const struct block_reader *r, struct arena *a,
+                                                 const struct objpages_hold *h, uint32_t ref,
+                                                 struct block_reader_series *ret);
 /* Its chunks alone. */
 ORR_CHECKED struct err *block_reader_metas(const struct block_reader *r, struct arena *a,
                                            uint32_t ref, struct block_chunk_meta **ret,

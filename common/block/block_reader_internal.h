@@ -19,14 +19,15 @@ struct block_reader {
     bool has_bad_starts;
 };
 
-/* Label refs and chunk metas of a series entry, without making labels of them; in the arena if the index is
- * not at hand whole. */
+/* Label refs and chunk metas of a series entry, without making labels of them; lent by h, which may be NULL,
+ * if that holds it, else in the arena if the index is not at hand whole. */
 struct block_reader_entry {
     struct slice labels, chunks; /* encoded */
     uint64_t n_labels, n_chunks;
 };
 ORR_CHECKED struct err *block_reader_entry(const struct block_reader *r, struct arena *a,
-                                           uint32_t ref, struct block_reader_entry *ret);
+                                           const struct objpages_hold *h, uint32_t ref,
+                                           struct block_reader_entry *ret);
 /* Next (name, value) of an entry's labels; false at the end or if a symbol does not exist. */
 struct reader;
 bool block_reader_next_label(const struct block_reader *r, struct reader *in, uint32_t *ret_name,

@@ -378,7 +378,7 @@ static struct err *has_chunk(const struct block_reader *r, struct arena *a, uint
     struct err *e;
 
     *ret = false;
-    if ((e = block_reader_entry(r, a, ref, &entry)))
+    if ((e = block_reader_entry(r, a, NULL, ref, &entry)))
         return e;
     in = reader_new(entry.chunks);
     for (uint64_t i = 0; i < entry.n_chunks && !*ret; i++) {
@@ -498,7 +498,7 @@ static struct err *mark(struct each_entry *each, struct arena *tmp, uint32_t ref
     struct reader in;
     struct err *e;
 
-    if ((e = block_reader_entry(r, tmp, ref, &entry)))
+    if ((e = block_reader_entry(r, tmp, NULL, ref, &entry)))
         return e;
     in = reader_new(entry.labels);
     for (uint64_t k = 0; k < entry.n_labels; k++) {

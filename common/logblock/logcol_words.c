@@ -12,8 +12,12 @@ struct template
     uint32_t *cols; /* of each variable; LOGCOL_NO_COLUMN: it does not vary */
     uint32_t first; /* of its values in order */
     uint8_t kind;
-    uint16_t id; /* in the node */
+    bool has_form;
+    uint16_t id;                     /* in the node */
+    const struct logskel_form *form; /* NULL: none yet, or there is none */
 };
+#define RECENT 4 /* templates that a value is compared with before it is looked at whole */
+#define LUCK 64  /* as many failures in vain, at first */
 #define NO_COLUMN UINT32_MAX
 
 struct column {
@@ -35,6 +39,8 @@ struct words {
     VEC(struct template) templates;
     uint32_t *order;
     VEC(struct column) columns;
+    uint32_t recent[RECENT]; /* templates with a form, the last one first; WHOLE: none */
+    int luck;                /* of comparing with them: below 0, it is not worth it any more */
 };
 
 #define WHOLE 0 /* the template of what has none */
@@ -81,15 +87,13 @@ static bool has_pieces_of(const struct words *w, const struct template *t, struc
 }
 
 /* The template of value i, whose spans are the last ones; a new one if there is room. */
-static uint32_t template_of(struct words *w, uint32_t i, uint8_t kind, uint32_t last)
+static uint32_t template_of(struct words *w, uint32_t i, uint8_t kind)
 {
     const struct logskel_span *spans = spans_of(w, i);
     uint32_t n = (uint32_t)(w->b->skel.spans.len - w->span_at[i]), *slot;
     struct template *t;
     uint64_t h;
 
-    if (last != WHOLE && has_pieces_of(w, &w->templates.ptr[last], w->v[i], spans, n, kind))
-        return last;
     h = hash_pieces(w->v[i], spans, n, kind);
     for (uint64_t at = h >> 20;; at++) {
         slot = &w->b->slots[at % LOGCOL_SLOTS];
@@ -134,6 +138,39 @@ static uint8_t find_spans(struct words *w, uint32_t i)
     }
 }
 
+static void remember(struct words *w, uint32_t template)
+{
+    uint32_t k = 0;
+
+    while (k < RECENT - 1 && w->recent[k] != template)
+        k++;
+    memmove(w->recent + 1, w->recent, k * sizeof(*w->recent));
+    w->recent[0] = template;
+}
+
+/* One of the recent templates that value i is of, whose spans are there then; WHOLE: it has to be looked at. */
+static uint32_t like_recent(struct words *w, uint32_t i)
+{
+    for (uint32_t k = 0; k < RECENT && w->recent[k] != WHOLE && w->luck >= 0; k++) {
+        if (logskel_like(&w->b->skel, w->v[i], w->templates.ptr[w->recent[k]].form)) {
+            w->luck = ORR_MIN(w->luck + 2, LUCK);
+            return w->recent[k];
+        }
+        w->luck--;
+    }
+    return WHOLE;
+}
+
+/* A template that comes again is worth a form. */
+static void make_form(struct words *w, struct template *t)
+{
+    if (t->has_form || t->n < 2 || w->how == LOGCOL_WORDS_PAIRS)
+        return;
+    t->has_form = true;
+    t->form = logskel_form_of(w->b->arena, w->v[t->sample], spans_of(w, t->sample), t->n_vars,
+                              t->kind, w->how == LOGCOL_WORDS_LOG);
+}
+
 static void find_templates(struct words *w)
 {
     struct logskel *skel = &w->b->skel;
@@ -142,14 +179,20 @@ static void find_templates(struct words *w)
     memset(w->b->slots, 0, LOGCOL_SLOTS * sizeof(*w->b->slots));
     (void)vec_add(&w->templates); /* WHOLE */
     w->templates.ptr[WHOLE].kind = LOGSKEL_WHOLE;
+    w->luck = LUCK;
     for (uint32_t i = 0; i < w->n; i++) {
-        uint8_t kind;
+        struct template *t;
 
         w->span_at[i] = (uint32_t)skel->spans.len;
-        kind = find_spans(w, i);
-        last = template_of(w, i, kind, last);
+        last = like_recent(w, i);
+        if (last == WHOLE)
+            last = template_of(w, i, find_spans(w, i));
         w->which[i] = (uint16_t)last;
-        w->templates.ptr[last].n++;
+        t = &w->templates.ptr[last];
+        t->n++;
+        make_form(w, t);
+        if (t->form && w->recent[0] != last)
+            remember(w, last);
     }
 }
 

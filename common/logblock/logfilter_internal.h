@@ -1,4 +1,4 @@
-/* Where the bits of a gram are, for filters of one page and of many. Within common/logblock only. */
+/* How grams are found, and where the bits of one are, for filters of one page and of many. Within common/logblock only. */
 #pragma once
 #include "common/logblock/logfilter.h"
 
@@ -8,3 +8,16 @@
 uint32_t logfilter_stripes(uint32_t size_class);
 /* The LOGFILTER_HASHES rows of a gram: all in one stripe. */
 void logfilter_rows(uint32_t hash, uint32_t n_stripes, uint32_t *ret);
+
+#define LOGFILTER_BATCH 1024 /* windows that are looked at at once */
+
+struct logfilter_kept {
+    uint32_t
+        before; /* the least hash of the window before the first; 0: there is none. In and out */
+    uint32_t least[LOGFILTER_BATCH + 8];
+    uint64_t changes[LOGFILTER_BATCH / 64]; /* bit i: least[i] is another than the one before it */
+};
+/* Of the first n windows of a text, 1 to LOGFILTER_BATCH: n + LOGFILTER_MIN_NEEDLE - 1 bytes are read. Of least n
+ * are set, of changes as many whole words. With AVX2, if the machine has it; portable: as it is said in plain C. */
+void logfilter_kept_of(const uint8_t *text, size_t n, struct logfilter_kept *k);
+void logfilter_kept_portable(const uint8_t *text, size_t n, struct logfilter_kept *k);

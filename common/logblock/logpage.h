@@ -46,7 +46,7 @@
 #define LOGPAGE_AIM_BYTES (1u << 20)
 #define LOGPAGE_MAX_BYTES (64u << 20) /* of lines and metadata; so a line of 10 MB has a page */
 #define LOGPAGE_MAX_ENTRIES (1u << 18)
-#define LOGPAGE_LEVEL 3 /* of zstd, for who has no reason for another */
+#define LOGPAGE_LEVEL 1 /* of zstd, for who has no reason for another */
 #define LOGPAGE_HEADER_BYTES 140
 
 /* ---- building ---- */

@@ -4,6 +4,10 @@
 #include "common/logs/jsonscan.h"
 #include "common/logs/logfmt.h"
 
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
+
 /* Walks one text; with names wanted, it appends to vars and names, else to spans. */
 struct walk {
     struct logskel *s;
@@ -194,43 +198,41 @@ static bool take_logfmt(struct walk *w)
 
 /* ---- words ---- */
 
-enum byte_class { WORD = 0, DIGIT = 1, COARSE_SIGN = 2, FINE_SIGN = 4 };
-
-static const uint8_t class_of[256] = {
-    ['0' ... '9'] = DIGIT,
-    [0 ... 32] = COARSE_SIGN | FINE_SIGN,
-    ['"'] = COARSE_SIGN | FINE_SIGN,
-    ['\''] = COARSE_SIGN | FINE_SIGN,
-    ['('] = COARSE_SIGN | FINE_SIGN,
-    [')'] = COARSE_SIGN | FINE_SIGN,
-    ['['] = COARSE_SIGN | FINE_SIGN,
-    [']'] = COARSE_SIGN | FINE_SIGN,
-    ['{'] = COARSE_SIGN | FINE_SIGN,
-    ['}'] = COARSE_SIGN | FINE_SIGN,
-    ['<'] = COARSE_SIGN | FINE_SIGN,
-    ['>'] = COARSE_SIGN | FINE_SIGN,
-    [','] = COARSE_SIGN | FINE_SIGN,
-    [';'] = COARSE_SIGN | FINE_SIGN,
-    ['='] = COARSE_SIGN | FINE_SIGN,
-    ['|'] = COARSE_SIGN | FINE_SIGN,
-    ['!'] = FINE_SIGN,
-    ['#'] = FINE_SIGN,
-    ['$'] = FINE_SIGN,
-    ['%'] = FINE_SIGN,
-    ['&'] = FINE_SIGN,
-    ['*'] = FINE_SIGN,
-    ['+'] = FINE_SIGN,
-    ['-'] = FINE_SIGN,
-    ['.'] = FINE_SIGN,
-    ['/'] = FINE_SIGN,
-    [':'] = FINE_SIGN,
-    ['?'] = FINE_SIGN,
-    ['@'] = FINE_SIGN,
-    ['\\'] = FINE_SIGN,
-    ['^'] = FINE_SIGN,
-    ['_'] = FINE_SIGN,
-    ['`'] = FINE_SIGN,
-    ['~'] = FINE_SIGN,
+const uint8_t logskel_classes[256] = {
+    ['0' ... '9'] = LOGSKEL_DIGIT,
+    [0 ... 32] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    ['"'] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    ['\''] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    ['('] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    [')'] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    ['['] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    [']'] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    ['{'] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    ['}'] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    ['<'] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    ['>'] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    [','] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    [';'] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    ['='] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    ['|'] = LOGSKEL_COARSE_SIGN | LOGSKEL_FINE_SIGN,
+    ['!'] = LOGSKEL_FINE_SIGN,
+    ['#'] = LOGSKEL_FINE_SIGN,
+    ['$'] = LOGSKEL_FINE_SIGN,
+    ['%'] = LOGSKEL_FINE_SIGN,
+    ['&'] = LOGSKEL_FINE_SIGN,
+    ['*'] = LOGSKEL_FINE_SIGN,
+    ['+'] = LOGSKEL_FINE_SIGN,
+    ['-'] = LOGSKEL_FINE_SIGN,
+    ['.'] = LOGSKEL_FINE_SIGN,
+    ['/'] = LOGSKEL_FINE_SIGN,
+    [':'] = LOGSKEL_FINE_SIGN,
+    ['?'] = LOGSKEL_FINE_SIGN,
+    ['@'] = LOGSKEL_FINE_SIGN,
+    ['\\'] = LOGSKEL_FINE_SIGN,
+    ['^'] = LOGSKEL_FINE_SIGN,
+    ['_'] = LOGSKEL_FINE_SIGN,
+    ['`'] = LOGSKEL_FINE_SIGN,
+    ['~'] = LOGSKEL_FINE_SIGN,
 };
 
 /* At a quote: what is up to the next one is a variable. False: there is none. */
@@ -245,9 +247,9 @@ static bool take_quotation(struct walk *w)
     return true;
 }
 
-static void take_words(struct walk *w, bool is_fine)
+static void take_words_plain(struct walk *w, bool is_fine)
 {
-    const uint8_t *p = w->text.ptr, sign = is_fine ? FINE_SIGN : COARSE_SIGN;
+    const uint8_t *p = w->text.ptr, sign = is_fine ? LOGSKEL_FINE_SIGN : LOGSKEL_COARSE_SIGN;
     size_t len = w->text.len;
     bool has_quotes = true;
 
@@ -260,9 +262,9 @@ static void take_words(struct walk *w, bool is_fine)
             if (has_quotes)
                 continue;
         }
-        for (; at < len && !(class_of[p[at]] & sign); at++)
-            seen |= class_of[p[at]];
-        if (seen & DIGIT)
+        for (; at < len && !(logskel_classes[p[at]] & sign); at++)
+            seen |= logskel_classes[p[at]];
+        if (seen & LOGSKEL_DIGIT)
             (void)put_var(w, LOGSKEL_PLAIN, start, at);
         if (at < len && (p[at] != '"' || at == start)) /* at start: a quote that none closes */
             at++;
@@ -273,6 +275,126 @@ static void take_words(struct walk *w, bool is_fine)
 static struct walk walk_of(struct logskel *s, struct slice text, struct arena *names_in)
 {
     return (struct walk){.s = s, .text = text, .names_in = names_in};
+}
+
+#ifdef __x86_64__
+#define AVX2 __attribute__((target("avx2")))
+
+/* What 64 bytes of a text, from base on, are: a bit each. What is behind the text is a sign. */
+struct classes {
+    uint64_t signs, digits, quotes;
+};
+
+/* By the lower half of a byte: for which upper halves it is a sign, a bit each. */
+static const uint8_t sign_halves[2][16] = {
+    {0x07, 0x03, 0x07, 0x03, 0x03, 0x03, 0x03, 0x07, 0x07, 0x07, 0x03, 0xab, 0x8f, 0xab, 0x0b, 0x03},
+    {0x57, 0x07, 0x07, 0x07, 0x07, 0x07, 0x07, 0x07, 0x07, 0x07, 0x0f, 0xaf, 0xaf, 0xaf, 0xaf, 0x2f}};
+
+AVX2 static inline uint64_t bits32(__m256i x)
+{
+    return (uint32_t)_mm256_movemask_epi8(x);
+}
+
+AVX2 static inline struct classes classes32(__m256i x, __m256i halves)
+{
+    const __m256i upper_bit = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(1, 2, 4, 8, 16, 32, 64, -128, 0, 0, 0, 0, 0, 0, 0, 0));
+    const __m256i low = _mm256_set1_epi8(15), nine = _mm256_set1_epi8(9);
+    __m256i upper = _mm256_and_si256(_mm256_srli_epi16(x, 4), low);
+    __m256i sign = _mm256_and_si256(_mm256_shuffle_epi8(halves, _mm256_and_si256(x, low)),
+                                    _mm256_shuffle_epi8(upper_bit, upper));
+    __m256i digit = _mm256_sub_epi8(x, _mm256_set1_epi8('0'));
+
+    return (struct classes){
+        .signs = (uint32_t)~bits32(_mm256_cmpeq_epi8(sign, _mm256_setzero_si256())),
+        .digits = bits32(_mm256_cmpeq_epi8(_mm256_min_epu8(digit, nine), digit)),
+        .quotes = bits32(_mm256_cmpeq_epi8(x, _mm256_set1_epi8('"')))};
+}
+
+AVX2 static inline struct classes classes_at(struct slice text, size_t base, __m256i halves)
+{
+    uint8_t rest[64] = {0};
+    const uint8_t *p = text.ptr + base;
+    struct classes a, b;
+
+    if (text.len - base < 64) {
+        memcpy(rest, p, text.len - base);
+        p = rest;
+    }
+    a = classes32(_mm256_loadu_si256((const __m256i *)(const void *)p), halves);
+    b = classes32(_mm256_loadu_si256((const __m256i *)(const void *)(p + 32)), halves);
+    return (struct classes){a.signs | b.signs << 32, a.digits | b.digits << 32,
+                            a.quotes | b.quotes << 32};
+}
+
+/* As take_words_plain(), by what is worth a look: digits and quotes. */
+AVX2 static void take_words_avx2(struct walk *w, bool is_fine)
+{
+    const __m256i halves = _mm256_broadcastsi128_si256(
+        _mm_loadu_si128((const __m128i *)(const void *)sign_halves[is_fine]));
+    struct slice text = w->text;
+    size_t base = 0, pos = 0, start = 0; /* start: of the word that pos is in */
+    bool has_quotes = true;
+    struct classes c;
+
+    if (text.len == 0)
+        return;
+    c = classes_at(text, 0, halves);
+    while (w->n_vars < LOGSKEL_MAX_VARS) {
+        uint64_t behind = UINT64_MAX << (pos - base), signs = c.signs & behind,
+                 look = (c.digits | (has_quotes ? c.quotes : 0)) & behind, bit = look & -look;
+        size_t at = base;
+
+        if (look)
+            signs &= bit - 1;
+        if (signs)
+            start = base + 64 - (size_t)__builtin_clzll(signs);
+        if (!look) {
+            if ((base += 64) >= text.len)
+                break;
+            c = classes_at(text, base, halves);
+            pos = base;
+            continue;
+        }
+        at += (size_t)__builtin_ctzll(look);
+        if (c.quotes & bit) {
+            w->pos = at;
+            has_quotes = take_quotation(w);
+            pos = start = has_quotes ? w->pos : at + 1;
+        } else {
+            for (signs = c.signs & -bit; !signs && (base += 64) < text.len; signs = c.signs)
+                c = classes_at(text, base, halves);
+            pos = signs ? ORR_MIN(base + (size_t)__builtin_ctzll(signs), text.len) : text.len;
+            (void)put_var(w, LOGSKEL_PLAIN, start, pos);
+            start = pos;
+        }
+        if (pos >= text.len)
+            break;
+        if (pos - base >= 64) {
+            base = pos;
+            c = classes_at(text, base, halves);
+        }
+    }
+}
+#endif
+
+static void take_words(struct walk *w, bool is_fine)
+{
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("avx2")) {
+        take_words_avx2(w, is_fine);
+        return;
+    }
+#endif
+    take_words_plain(w, is_fine);
+}
+
+/* For tests: the words of a text without AVX2. */
+void logskel_words_plain(struct logskel *s, struct slice text, bool is_fine)
+{
+    struct walk w = walk_of(s, text, NULL);
+
+    take_words_plain(&w, is_fine);
 }
 
 static bool is_of_pairs(struct slice text)

@@ -62,5 +62,26 @@ void logskel_done(struct logskel *s);
 enum logskel_kind logskel_line(struct logskel *s, struct slice text);
 /* As words. */
 void logskel_words(struct logskel *s, struct slice text, bool is_fine);
+/* The same, as it is on machines without AVX2. */
+void logskel_words_plain(struct logskel *s, struct slice text, bool is_fine);
 /* vars and names of a text of that kind; names lie in a. */
 void logskel_name(struct logskel *s, struct slice text, enum logskel_kind kind, struct arena *a);
+
+/* ---- a template, known ---- */
+
+/*
+ * What stands between the variables of a text, so that one of the same template is known by comparing it: each value
+ * ends where its kind ends, and what follows must be the same bytes. Lives in the arena; is immutable.
+ */
+struct logskel_form;
+
+/* Of a text, its spans and its kind; is_line: logskel_line() found them. NULL: texts like it are to be looked at whole. */
+struct logskel_form *logskel_form_of(struct arena *a, struct slice text,
+                                     const struct logskel_span *spans, uint32_t n,
+                                     enum logskel_kind kind, bool is_line);
+/* True: text is of the template, and its spans, the same as ever, are appended. False: nothing is said. */
+bool logskel_like(struct logskel *s, struct slice text, const struct logskel_form *f);
+
+/* What bytes are to words; what is none of it is a letter. */
+enum logskel_class { LOGSKEL_DIGIT = 1, LOGSKEL_COARSE_SIGN = 2, LOGSKEL_FINE_SIGN = 4 };
+extern const uint8_t logskel_classes[256];

@@ -97,6 +97,20 @@
       "Give log streams without it a label service_name, from the labels that name a service.")    \
     X(BOOL, discover_log_levels, "discover-log-levels", "true",                                    \
       "Give log lines their level as structured metadata detected_level.")                         \
+    X(BYTES, traces_rate_limit_bytes, "traces-rate-limit-bytes", "15000000",                       \
+      "Bytes per second of spans that a tenant may write, over the whole cluster.")                \
+    X(BYTES, traces_burst_size_bytes, "traces-burst-size-bytes", "20000000",                       \
+      "Bytes of spans that may come at once, at each ingester; 0: one second's worth.")            \
+    X(BYTES, max_attribute_bytes, "max-attribute-bytes", "2048",                                   \
+      "Bytes of a key, a value or a name in a span; what is longer is cut.")                       \
+    X(COUNT, max_attributes_per_span, "max-attributes-per-span", "1024",                           \
+      "Attributes of a span, a resource, an event or a link; those beyond are dropped and "        \
+      "counted.")                                                                                  \
+    X(COUNT, max_events_per_span, "max-events-per-span", "1024",                                   \
+      "Events of a span; those beyond are dropped and counted.")                                   \
+    X(COUNT, max_links_per_span, "max-links-per-span", "1024",                                     \
+      "Links of a span; those beyond are dropped and counted.")                                    \
+    X(BYTES, max_span_bytes, "max-span-bytes", "1MiB", "Bytes of a span.")                         \
     X(COUNT, max_native_histogram_buckets, "max-native-histogram-buckets", "1000",                 \
       "Buckets of a native histogram, both signs.")                                                \
     X(COUNT, max_otel_delta_streams_per_user, "max-otel-delta-streams-per-user", "100000",         \

@@ -43,7 +43,7 @@
 #include "common/traces/tracecols.h"
 
 #define TRACEPIECE_VERSION 1
-#define TRACEPIECE_MAX_DEPTH 32 /* of values in values */
+#define TRACEPIECE_MAX_DEPTH 40 /* of values in values; more than doors let in */
 
 struct tracepiece_attributes {
     uint32_t n, dropped;
@@ -106,7 +106,8 @@ bool tracepiece_id(struct slice bytes, const uint8_t **ret);
 /*
  * All spans of the pieces, which are of one trace, in the order of (start, span id, kind, end); equal resources and scopes are
  * one. Of spans with the same id and kind one is kept, whatever the order of the pieces: the first in that order and then of their bytes, so
- * what was sent twice, or to several replicas, is there once, and the two spans that Zipkin's share one id are both kept. What it points to is the
+ * what was sent twice, or to several replicas, is there once, and the two spans that Zipkin's share one id are both kept. One piece
+ * without repeats stays as it is. What it points to is the
  * pieces'; arrays are the arena's.
  */
 void tracepiece_unite(struct arena *a, const struct tracepiece *pieces, size_t n,

@@ -109,12 +109,44 @@ static void add_piece(struct uniter *u, const struct tracepiece *p)
     }
 }
 
+struct span_key {
+    uint64_t span_id;
+    uint8_t kind;
+};
+
+static int compare_keys(const void *x, const void *y)
+{
+    const struct span_key *a = x, *b = y;
+    int c = compare_numbers(a->span_id, b->span_id);
+
+    return c ? c : compare_numbers(a->kind, b->kind);
+}
+
+static bool has_each_once(struct arena *a, const struct tracepiece *p)
+{
+    struct span_key *keys = arena_array(a, struct span_key, p->n_spans);
+
+    for (uint32_t i = 0; i < p->n_spans; i++)
+        keys[i] = (struct span_key){p->spans[i].span_id, p->spans[i].kind};
+    if (p->n_spans)
+        qsort(keys, p->n_spans, sizeof(*keys), compare_keys);
+    for (uint32_t i = 1; i < p->n_spans; i++)
+        if (!compare_keys(&keys[i - 1], &keys[i]))
+            return false;
+    return true;
+}
+
 void tracepiece_unite(struct arena *a, const struct tracepiece *pieces, size_t n,
                       struct tracepiece *ret)
 {
-    struct uniter u = {.a = a, .encoder = tracepiece_encoder_new(), .out = ret};
+    struct uniter u = {.a = a, .out = ret};
     size_t n_spans = 0;
 
+    if (n == 1 && has_each_once(a, pieces)) {
+        *ret = *pieces;
+        return;
+    }
+    u.encoder = tracepiece_encoder_new();
     memset(ret, 0, sizeof(*ret));
     if (n)
         memcpy(ret->trace_id, pieces[0].trace_id, sizeof(ret->trace_id));

@@ -1,5 +1,7 @@
 #include "ingester/door/line_level.h"
 
+#include "ingester/door/level_word.h"
+
 struct slice line_level_name(enum line_level_kind level)
 {
     static const struct slice names[] = {
@@ -13,63 +15,17 @@ struct slice line_level_name(enum line_level_kind level)
 
 /* ---- names and values ---- */
 
+/* By length; no two have the same. */
+static const struct slice fields[] = {
+    [3] = SLICE_INIT("lvl"),           [5] = SLICE_INIT("level"),
+    [8] = SLICE_INIT("severity"),      [9] = SLICE_INIT("log.level"),
+    [12] = SLICE_INIT("severitytext"), [13] = SLICE_INIT("severity_text"),
+};
+
 bool line_level_is_field(struct slice name)
 {
-    static const char *const names[] = {"level", "lvl", "severity", "severitytext", "log.level"};
-
-    if (name.len < 3 || name.len > 13)
-        return false;
-    if (slice_eq_nocase(name, SLICE("severity_text")))
-        return true;
-    for (size_t i = 0; i < ORR_COUNT(names); i++)
-        if (slice_eq_nocase(name, slice_cstr(names[i])))
-            return true;
-    return false;
-}
-
-struct word {
-    struct slice text;
-    enum line_level_kind level;
-};
-/* Lower case; those with one first byte stand together. */
-static const struct word words[] = {
-    {SLICE_INIT("alert"), LINE_LEVEL_CRITICAL},   {SLICE_INIT("critical"), LINE_LEVEL_CRITICAL},
-    {SLICE_INIT("crit"), LINE_LEVEL_CRITICAL},    {SLICE_INIT("debug"), LINE_LEVEL_DEBUG},
-    {SLICE_INIT("dbg"), LINE_LEVEL_DEBUG},        {SLICE_INIT("emerg"), LINE_LEVEL_FATAL},
-    {SLICE_INIT("emergency"), LINE_LEVEL_FATAL},  {SLICE_INIT("error"), LINE_LEVEL_ERROR},
-    {SLICE_INIT("err"), LINE_LEVEL_ERROR},        {SLICE_INIT("fatal"), LINE_LEVEL_FATAL},
-    {SLICE_INIT("info"), LINE_LEVEL_INFO},        {SLICE_INIT("inf"), LINE_LEVEL_INFO},
-    {SLICE_INIT("information"), LINE_LEVEL_INFO}, {SLICE_INIT("notice"), LINE_LEVEL_INFO},
-    {SLICE_INIT("panic"), LINE_LEVEL_FATAL},      {SLICE_INIT("trace"), LINE_LEVEL_TRACE},
-    {SLICE_INIT("trc"), LINE_LEVEL_TRACE},        {SLICE_INIT("warning"), LINE_LEVEL_WARN},
-    {SLICE_INIT("warn"), LINE_LEVEL_WARN},        {SLICE_INIT("wrn"), LINE_LEVEL_WARN},
-};
-#define MAX_WORD 11
-
-/* By two bytes, either case, whether any word begins so: nearly no word of a line does. */
-static const uint32_t second_bytes[32] = {
-#define SECOND(c) (1u << ((c)&31))
-    ['a' & 31] = SECOND('l'),
-    ['c' & 31] = SECOND('r'),
-    ['d' & 31] = SECOND('e') | SECOND('b'),
-    ['e' & 31] = SECOND('m') | SECOND('r'),
-    ['f' & 31] = SECOND('a'),
-    ['i' & 31] = SECOND('n'),
-    ['n' & 31] = SECOND('o'),
-    ['p' & 31] = SECOND('a'),
-    ['t' & 31] = SECOND('r'),
-    ['w' & 31] = SECOND('a') | SECOND('r'),
-#undef SECOND
-};
-
-static enum line_level_kind of_word(struct slice w)
-{
-    if (w.len < 3 || w.len > MAX_WORD || !(second_bytes[w.ptr[0] & 31] >> (w.ptr[1] & 31) & 1))
-        return LINE_LEVEL_UNKNOWN;
-    for (size_t i = 0; i < ORR_COUNT(words); i++)
-        if (w.len == words[i].text.len && slice_eq_nocase(w, words[i].text))
-            return words[i].level;
-    return LINE_LEVEL_UNKNOWN;
+    return name.len && name.len < ORR_COUNT(fields) && fields[name.len].len &&
+           slice_eq_nocase(name, fields[name.len]);
 }
 
 /* Of pino and bunyan: 10 trace … 60 fatal. */
@@ -84,7 +40,7 @@ static enum line_level_kind of_number(struct slice v)
 
 enum line_level_kind line_level_of_text(struct slice value)
 {
-    enum line_level_kind k = of_word(value);
+    enum line_level_kind k = level_word(value);
 
     return k != LINE_LEVEL_UNKNOWN ? k : of_number(value);
 }
@@ -99,17 +55,6 @@ enum line_level_kind line_level_of_severity(int64_t number)
 }
 
 /* ---- lines ---- */
-
-/* Letters, digits, _ . - and all that is not ASCII. */
-static const bool word_bytes[256] = {
-    ['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true,   ['_'] = true,
-    ['.'] = true,         ['-'] = true,         [0x80 ... 0xff] = true,
-};
-
-static inline bool is_word_byte(uint8_t c)
-{
-    return word_bytes[c];
-}
 
 static const uint8_t *skip_spaces(const uint8_t *p, const uint8_t *end)
 {
@@ -136,7 +81,7 @@ static struct slice value_at(const uint8_t *p, const uint8_t *end)
         start++;
         p = string_end(start, end);
     } else {
-        while (p < end && is_word_byte(*p))
+        while (p < end && level_word_byte(*p))
             p++;
     }
     return slice_of(start, (size_t)(p - start));
@@ -167,6 +112,12 @@ static enum line_level_kind of_json(const uint8_t *p, const uint8_t *end)
     return LINE_LEVEL_UNKNOWN;
 }
 
+/* The last byte of a field's name: most keys end in others. */
+static bool may_end_field(uint8_t c)
+{
+    return (c | 0x20) == 'l' || (c | 0x20) == 'y' || (c | 0x20) == 't';
+}
+
 /* Keys of logfmt. */
 static enum line_level_kind of_logfmt(const uint8_t *start, const uint8_t *end)
 {
@@ -176,7 +127,11 @@ static enum line_level_kind of_logfmt(const uint8_t *start, const uint8_t *end)
         const uint8_t *key = eq;
         enum line_level_kind k;
 
-        while (key > start && is_word_byte(key[-1]))
+        if (eq == start || !may_end_field(eq[-1])) {
+            eq++;
+            continue;
+        }
+        while (key > start && level_word_byte(key[-1]))
             key--;
         if (line_level_is_field(slice_of(key, (size_t)(eq - key)))) {
             k = line_level_of_text(value_at(eq + 1, end));
@@ -184,23 +139,6 @@ static enum line_level_kind of_logfmt(const uint8_t *start, const uint8_t *end)
                 return k;
         }
         eq++;
-    }
-    return LINE_LEVEL_UNKNOWN;
-}
-
-static enum line_level_kind of_words(const uint8_t *p, const uint8_t *end)
-{
-    while (p < end) {
-        const uint8_t *start;
-        enum line_level_kind k;
-
-        while (p < end && !is_word_byte(*p))
-            p++;
-        for (start = p; p < end && is_word_byte(*p);)
-            p++;
-        k = of_word(slice_of(start, (size_t)(p - start)));
-        if (k != LINE_LEVEL_UNKNOWN)
-            return k;
     }
     return LINE_LEVEL_UNKNOWN;
 }
@@ -215,7 +153,7 @@ enum line_level_kind line_level_of_line(struct slice line)
         k = of_json(p, end);
     else
         k = of_logfmt(p, end);
-    return k != LINE_LEVEL_UNKNOWN ? k : of_words(p, end);
+    return k != LINE_LEVEL_UNKNOWN ? k : level_word_first(slice_of(p, (size_t)(end - p)));
 }
 
 enum line_level_kind line_level_of_labels(struct labels ls)

@@ -5,6 +5,9 @@
 #define MIN_SLOTS 16
 #define MIN_STREAM_BYTES 18 /* fingerprint, no labels, no entries */
 #define MIN_ENTRY_BYTES 3
+#define MAX_EXPECTED 65536
+#define STREAM_ROOM 32 /* what most streams and entries take beside their texts, at most */
+#define ENTRY_ROOM 10
 
 struct log_batch *log_batch_new(struct slice tenant, const struct tenant_limits *limits)
 {
@@ -101,6 +104,11 @@ uint32_t log_batch_put(struct log_batch *b, struct hash128 fp, struct slice labe
     return (uint32_t)b->streams.len - 1;
 }
 
+void log_batch_expect(struct log_batch *b, size_t entries)
+{
+    vec_reserve(&b->entries, ORR_MIN(entries, (size_t)MAX_EXPECTED));
+}
+
 static uint64_t entry_bytes(const struct log_entry *e)
 {
     uint64_t n = e->line.len;
@@ -126,6 +134,7 @@ void log_batch_add(struct log_batch *b, uint32_t stream, const struct log_entry 
     s->last = at;
     s->n++;
     s->bytes += bytes;
+    s->pairs += e->n_metadata;
     b->bytes += bytes;
 }
 
@@ -135,7 +144,7 @@ void log_batch_split(struct log_batch *b, uint32_t stream, uint64_t bytes)
     uint32_t next;
 
     piece.n = 0;
-    piece.bytes = 0;
+    piece.bytes = piece.pairs = 0;
     for (uint32_t at = s.first; s.n && at != LOG_BATCH_NONE; at = next) {
         struct log_entry *en = &b->entries.ptr[at];
 
@@ -145,6 +154,7 @@ void log_batch_split(struct log_batch *b, uint32_t stream, uint64_t bytes)
         piece.last = at;
         piece.n++;
         piece.bytes += entry_bytes(en);
+        piece.pairs += en->n_metadata;
         if (next != LOG_BATCH_NONE &&
             (piece.bytes < bytes || b->entries.ptr[next].t_ns == en->t_ns))
             continue;
@@ -154,7 +164,7 @@ void log_batch_split(struct log_batch *b, uint32_t stream, uint64_t bytes)
         else
             vec_push(&b->streams, piece);
         piece.n = 0;
-        piece.bytes = 0;
+        piece.bytes = piece.pairs = 0;
     }
 }
 
@@ -219,10 +229,15 @@ void log_batch_encode(const struct log_batch *b, const uint32_t *streams, size_t
                       bool with_labels, struct buf *out)
 {
     struct pairs *ps = NULL;
-    size_t count = streams ? n : b->streams.len, full = 0;
+    size_t count = streams ? n : b->streams.len, full = 0, room = 0;
 
-    for (size_t i = 0; i < count; i++)
-        full += b->streams.ptr[streams ? streams[i] : i].n != 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct log_stream *s = &b->streams.ptr[streams ? streams[i] : i];
+
+        full += s->n != 0;
+        room += STREAM_ROOM + s->labels.len + s->bytes + (size_t)s->n * ENTRY_ROOM;
+    }
+    (void)buf_reserve(out, room); /* about; so that it grows once at most */
     buf_byte(out, LOG_BATCH_VERSION);
     buf_uvarint(out, full);
     for (size_t i = 0; i < count; i++) {

@@ -51,6 +51,7 @@ struct log_stream {
     uint32_t shard;      /* where on the ring (ingester/log_shards.h) */
     uint32_t first, last, n;
     uint64_t bytes; /* of its lines and structured metadata */
+    uint64_t pairs; /* of structured metadata */
 };
 
 struct log_batch_kept {
@@ -89,6 +90,8 @@ size_t log_batch_memory(const struct log_batch *b);
 uint32_t log_batch_find(const struct log_batch *b, struct hash128 fp);
 /* One that was not found. Its labels are lent. */
 uint32_t log_batch_put(struct log_batch *b, struct hash128 fp, struct slice labels);
+/* So many entries are to come; a guess, taken for the truth only if it is no large number. */
+void log_batch_expect(struct log_batch *b, size_t entries);
 /* Behind the stream's last. metadata: sorted, unique, lent. */
 void log_batch_add(struct log_batch *b, uint32_t stream, const struct log_entry *e);
 

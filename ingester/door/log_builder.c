@@ -395,7 +395,14 @@ static int64_t after_last(struct log_batch *batch, uint32_t stream, int64_t t_ns
     return ret;
 }
 
-/* A copy: in UTF-8, sorted, names unique, with the level. */
+/* The level alone: what most lines have. */
+static const struct label only_level[] = {
+#define X(sym, name) {SLICE_INIT(LINE_LEVEL_LABEL), SLICE_INIT(name)},
+    LINE_LEVELS(X)
+#undef X
+};
+
+/* A copy, if there is more than that: in UTF-8, sorted, names unique, with the level. */
 static const struct label *metadata_of(struct log_builder *b, const struct log_builder_at *at,
                                        const struct log_in *in, uint32_t *ret_n)
 {
@@ -403,9 +410,11 @@ static const struct label *metadata_of(struct log_builder *b, const struct log_b
     struct label *ls;
     size_t n = 0;
 
-    *ret_n = 0;
-    if (in->n_metadata == 0 && has_level)
-        return NULL;
+    *ret_n = in->n_metadata == 0 && !has_level;
+    if (in->n_metadata == 0)
+        return has_level ? NULL
+                         : &only_level[line_level_detect((enum line_level_kind)at->level,
+                                                         (struct labels){0}, in->line)];
     ls = arena_alloc(b->batch->arena, (in->n_metadata + 1) * sizeof(*ls));
     for (; n < in->n_metadata; n++) {
         ls[n] = (struct label){log_labels_utf8(b->batch->arena, in->metadata[n].name),

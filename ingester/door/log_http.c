@@ -8,6 +8,7 @@
 #include "ingester/door/gelf.h"
 #include "ingester/door/line_request.h"
 #include "ingester/door/log_request.h"
+#include "ingester/door/otlp_answer.h"
 #include "ingester/door/otlp_reply.h"
 
 #define DEFAULT_FIELDS "service,service.name,app,host.name,kubernetes.namespace"
@@ -175,19 +176,6 @@ static void handle_gelf(struct http_request *r)
 
 /* ---- OpenTelemetry ---- */
 
-static void otlp_error(struct http_request *r, bool is_json, struct err *e)
-{
-    int status = otlp_reply_http_status(e);
-    struct buf body = {0};
-
-    otlp_reply_status(&body, is_json, e);
-    err_free(e);
-    if (status == 429 || status == 503)
-        http_reply_header(r, "Retry-After", SLICE("1"));
-    http_reply_header(r, "X-Content-Type-Options", SLICE("nosniff"));
-    http_reply_buf(r, status, is_json ? HTTP_JSON : "application/x-protobuf", &body);
-}
-
 static void on_exported(void *arg, struct err *e, const struct log_written *written)
 {
     struct pushing *p = arg;
@@ -195,25 +183,18 @@ static void on_exported(void *arg, struct err *e, const struct log_written *writ
     struct buf body = {0};
 
     if (e && !log_written_is_partial(written, e)) {
-        otlp_error(p->r, is_json, e);
+        otlp_answer_err(p->r, e);
         return;
     }
     otlp_reply_logs_response(&body, is_json, e ? ORR_MAX(written->refused, (uint64_t)1) : 0,
                              e ? err_msg(e) : NULL);
     err_free(e);
-    http_reply_buf(p->r, 200, is_json ? HTTP_JSON : "application/x-protobuf", &body);
+    otlp_answer(p->r, 200, &body, is_json);
 }
 
 static void handle_otlp(struct http_request *r)
 {
     push(r, pushing_new(r, LOG_REQUEST_OTLP), "otlp_logs", on_exported);
-}
-
-static void reply_otlp(struct http_request *r, struct err *e)
-{
-    struct log_request q = {.content_type = http_request_header(r, "Content-Type")};
-
-    otlp_error(r, log_request_is_json(&q), e);
 }
 
 /* ---- Elasticsearch ---- */
@@ -272,8 +253,8 @@ void log_http_routes(struct http_server *s, struct log_door *d)
     add(s, d, "/insert/jsonline", handle_lines, HTTP_ROUTE_RAW_BODY, NULL);
     add(s, d, "/gelf", handle_gelf, HTTP_ROUTE_RAW_BODY, NULL);
     add(s, d, "/api/v1/events", handle_events, 0, NULL);
-    add(s, d, "/otlp/v1/logs", handle_otlp, HTTP_ROUTE_RAW_BODY, reply_otlp);
-    add(s, d, "/v1/logs", handle_otlp, HTTP_ROUTE_RAW_BODY, reply_otlp);
+    add(s, d, "/otlp/v1/logs", handle_otlp, HTTP_ROUTE_RAW_BODY, otlp_answer_err);
+    add(s, d, "/v1/logs", handle_otlp, HTTP_ROUTE_RAW_BODY, otlp_answer_err);
     for (size_t i = 0; i < ORR_COUNT(bulks); i++)
         add(s, d, bulks[i], handle_bulk, 0, elastic_page_error);
     elastic_page_routes(s);

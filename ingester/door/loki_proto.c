@@ -10,6 +10,7 @@
 struct decoder {
     struct log_builder *b;
     const char *bad; /* a constant */
+    size_t body_bytes;
     struct label *pairs;
     size_t cap_pairs;
 };
@@ -107,21 +108,21 @@ static bool parse_entry(struct decoder *d, struct slice m, struct log_in *ret)
     return p || fail(d, "Entry: malformed");
 }
 
-/* The labels of a Stream message, and whether it has entries. */
+/* The labels of a Stream message, and how many entries it has. */
 static bool parse_head(struct decoder *d, struct slice m, struct slice *ret_labels,
-                       bool *ret_has_entries)
+                       size_t *ret_entries)
 {
     const uint8_t *p = m.ptr, *end = m.ptr + m.len;
     struct slice s;
     uint32_t tag;
 
     *ret_labels = SLICE_EMPTY;
-    *ret_has_entries = false;
+    *ret_entries = 0;
     while (p && p < end && (p = rw_wire_tag(p, end, &tag))) {
         if (tag == TAG(1, RW_BYTES)) {
             p = rw_wire_bytes(p, end, ret_labels);
         } else if (tag == TAG(2, RW_BYTES)) {
-            *ret_has_entries = true;
+            (*ret_entries)++;
             p = rw_wire_bytes(p, end, &s);
         } else if (tag == TAG(3, RW_VARINT)) {
             p = rw_wire_skip(p, end, tag);
@@ -158,13 +159,15 @@ static struct err *parse_stream(struct decoder *d, struct slice m)
     struct log_builder_at at;
     struct slice text;
     struct labels ls;
-    bool has_entries;
+    size_t entries;
     struct err *e;
 
-    if (!parse_head(d, m, &text, &has_entries))
+    if (!parse_head(d, m, &text, &entries))
         return NULL;
-    if ((e = log_labels_parse(log_builder_arena(d->b), text, &ls)) || !has_entries)
+    if ((e = log_labels_parse(log_builder_arena(d->b), text, &ls)) || !entries)
         return e;
+    if (!d->b->batch->entries.len) /* as if the other streams were like the first */
+        log_batch_expect(d->b->batch, entries * (d->body_bytes / m.len + 1));
     at = log_builder_stream(d->b, ls);
     return parse_entries(d, m, &at);
 }
@@ -172,7 +175,7 @@ static struct err *parse_stream(struct decoder *d, struct slice m)
 struct err *loki_proto_decode(struct log_builder *b, struct slice body)
 {
     const uint8_t *p = body.ptr, *end = body.ptr + body.len;
-    struct decoder d = {.b = b};
+    struct decoder d = {.b = b, .body_bytes = body.len};
     struct err *e = NULL;
     struct slice s;
     uint32_t tag;

@@ -2,29 +2,6 @@
 #include "ingester/door/otlp_logs_internal.h"
 #include "ingester/door/otlp_proto_internal.h"
 
-static uint32_t fixed32(struct fields *f)
-{
-    uint32_t v = 0;
-
-    if (f->end - f->p < 4) {
-        f->p = NULL;
-        return 0;
-    }
-    memcpy(&v, f->p, 4);
-    f->p += 4;
-    return v;
-}
-
-/* Room for as many as m has fields with this tag. */
-static bool members_room(struct otlp_decoder *d, struct slice m, uint32_t tag,
-                         struct otlp_members *ret)
-{
-    size_t n = count(m, tag);
-
-    ret->n = 0;
-    return !n || (ret->ptr = array(d, n, sizeof(*ret->ptr))) != NULL;
-}
-
 /* False when it was told why; malformed bytes of the field itself are left to end_of(). */
 static bool member(struct otlp_decoder *d, struct fields *f, struct otlp_members *to)
 {
@@ -39,7 +16,7 @@ static bool parse_record(struct otlp_decoder *d, struct slice m, struct otlp_rec
     bool has_body = false;
 
     ret->severity_text = ret->trace_id = ret->span_id = SLICE_EMPTY;
-    if (!members_room(d, m, TAG(6, RW_BYTES), &ret->attrs))
+    if (!otlp_proto_members_room(d, m, TAG(6, RW_BYTES), &ret->attrs.ptr))
         return false;
     while (next_field(&f)) {
         struct slice s;
@@ -95,7 +72,7 @@ static bool parse_scope(struct otlp_decoder *d, struct slice m, struct otlp_log_
 {
     struct fields f = fields_of(m);
 
-    if (!members_room(d, m, TAG(3, RW_BYTES), &ret->attrs))
+    if (!otlp_proto_members_room(d, m, TAG(3, RW_BYTES), &ret->attrs.ptr))
         return false;
     while (next_field(&f)) {
         if (f.tag == TAG(1, RW_BYTES)) {
@@ -149,7 +126,7 @@ static bool parse_resource(struct otlp_decoder *d, struct slice m, struct otlp_l
 {
     struct fields f = fields_of(m);
 
-    if (!members_room(d, m, TAG(1, RW_BYTES), &ret->attrs))
+    if (!otlp_proto_members_room(d, m, TAG(1, RW_BYTES), &ret->attrs.ptr))
         return false;
     while (next_field(&f)) {
         if (f.tag == TAG(1, RW_BYTES)) {

@@ -1,5 +1,5 @@
-#include "ingester/door/otlp_proto_internal.h"
 #include "common/model/otlp_value.h"
+#include "ingester/door/otlp_proto_internal.h"
 
 static bool parse_value(struct otlp_decoder *d, struct slice m, unsigned depth,
                         struct otlp_value *ret);
@@ -152,4 +152,13 @@ bool otlp_proto_value(struct otlp_decoder *d, struct slice m, struct otlp_value 
 bool otlp_proto_member(struct otlp_decoder *d, struct slice m, struct otlp_member *ret)
 {
     return parse_key_value(d, m, 0, ret);
+}
+
+bool otlp_proto_members_room(struct otlp_decoder *d, struct slice m, uint32_t tag,
+                             struct otlp_member **ret)
+{
+    size_t n = count(m, tag);
+
+    *ret = NULL;
+    return !n || (*ret = array(d, n, sizeof(**ret))) != NULL;
 }

@@ -6,8 +6,8 @@
  * which ends the walk, and end_of() tells it.
  */
 #pragma once
-#include "ingester/door/otlp.h"
 #include "common/model/otlp_value.h"
+#include "ingester/door/otlp.h"
 #include "ingester/door/rw_wire.h"
 
 #define TAG(number, type) ((uint32_t)(number) << 3 | (uint32_t)(type))
@@ -91,6 +91,19 @@ static inline uint64_t fixed64(struct fields *f)
     return v;
 }
 
+static inline uint32_t fixed32(struct fields *f)
+{
+    uint32_t v = 0;
+
+    if (f->end - f->p < 4) {
+        f->p = NULL;
+        return 0;
+    }
+    memcpy(&v, f->p, 4);
+    f->p += 4;
+    return v;
+}
+
 static inline uint64_t varint(struct fields *f)
 {
     uint64_t v = 0;
@@ -151,6 +164,9 @@ static inline struct otlp_attrs attrs_of(const struct attrs *as)
 /* An AnyValue, and a KeyValue, as they are. */
 bool otlp_proto_value(struct otlp_decoder *d, struct slice m, struct otlp_value *ret);
 bool otlp_proto_member(struct otlp_decoder *d, struct slice m, struct otlp_member *ret);
+/* Room for as many KeyValues as m has fields with this tag; NULL for none. False when it was told why. */
+bool otlp_proto_members_room(struct otlp_decoder *d, struct slice m, uint32_t tag,
+                             struct otlp_member **ret);
 
 /* ---- points ---- */
 

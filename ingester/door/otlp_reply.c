@@ -64,6 +64,11 @@ void otlp_reply_logs_response(struct buf *out, bool is_json, uint64_t rejected, 
     put_response(out, is_json, "rejectedLogRecords", rejected, text);
 }
 
+void otlp_reply_traces_response(struct buf *out, bool is_json, uint64_t rejected, const char *text)
+{
+    put_response(out, is_json, "rejectedSpans", rejected, text);
+}
+
 static enum grpc_status status_of(const struct err *e)
 {
     enum err_code code = err_code(e);

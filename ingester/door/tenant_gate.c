@@ -11,7 +11,7 @@
 #define BYTES_PER_MB 1048576.0
 
 struct gate_tenant {
-    struct tokenbucket samples, requests, log_bytes;
+    struct tokenbucket samples, requests, log_bytes, span_bytes;
     int64_t used_ns;
 };
 
@@ -140,5 +140,28 @@ struct err *tenant_gate_log_bytes(struct tenant_gate *g, struct slice tenant,
                         "too many bytes of log lines: limit ingestion_rate_mb is %.17g MB per "
                         "second, this write has %llu lines of %llu bytes in all",
                         limits->ingestion_rate_mb, (unsigned long long)lines,
+                        (unsigned long long)bytes);
+}
+
+struct err *tenant_gate_span_bytes(struct tenant_gate *g, struct slice tenant,
+                                   const struct tenant_limits *limits, size_t share, uint64_t spans,
+                                   uint64_t bytes)
+{
+    double rate = share_of((double)limits->traces_rate_limit_bytes, share);
+    double burst = limits->traces_burst_size_bytes ? (double)limits->traces_burst_size_bytes : rate;
+    int64_t now_ns = clock_mono_ns(g->clock);
+    bool ok;
+
+    if (limits->traces_rate_limit_bytes == 0 || bytes == 0)
+        return NULL;
+    lock_take(&g->lock);
+    ok = tokenbucket_take(&find(g, tenant, now_ns)->span_bytes, rate, burst, (double)bytes, now_ns);
+    lock_release(&g->lock);
+    return ok ? NULL
+              : err_new(ERR_RATE,
+                        "too many bytes of spans: limit traces_rate_limit_bytes is %lld per "
+                        "second, this "
+                        "write has %llu spans of %llu bytes in all",
+                        (long long)limits->traces_rate_limit_bytes, (unsigned long long)spans,
                         (unsigned long long)bytes);
 }

@@ -1,5 +1,5 @@
 /*
- * How fast each tenant may come in: token buckets of samples, of bytes of log lines, of requests.
+ * How fast each tenant may come in: token buckets of samples, of bytes of log lines, of bytes of spans, of requests.
  *
  * What a bucket lets in: common/base/tokenbucket.h. A write larger than the burst is let in when nothing was before it
  * for a while.
@@ -29,3 +29,7 @@ ORR_CHECKED struct err *tenant_gate_samples(struct tenant_gate *g, struct slice 
 ORR_CHECKED struct err *tenant_gate_log_bytes(struct tenant_gate *g, struct slice tenant,
                                               const struct tenant_limits *limits, size_t share,
                                               uint64_t lines, uint64_t bytes);
+/* bytes of so many spans. */
+ORR_CHECKED struct err *tenant_gate_span_bytes(struct tenant_gate *g, struct slice tenant,
+                                               const struct tenant_limits *limits, size_t share,
+                                               uint64_t spans, uint64_t bytes);

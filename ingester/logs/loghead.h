@@ -1,7 +1,7 @@
 /*
  * The log head: the recent log lines of one ingester, all tenants.
  *
- *   loghead_push(batch) ─ split by stream ─▶ shard threads: one record each into the log (logrecord.h),
+ *   loghead_push(), loghead_push_batch() ─ split by stream ─▶ shard threads: one record each into the log (logrecord.h),
  *                                            then into the tenant's open lines ─▶ done when durable
  *   open lines ─ past a size, an age or a memory budget, at the end of a window ─▶ sealed: sorted, equal ones once,
  *                in pages (common/logblock/logpage.h), as one frame (logframe.h) of a file
@@ -44,6 +44,7 @@
 #define LOGHEAD_WINDOW_MS 7200000ll
 
 struct loghead;
+struct log_batch; /* ingester/door/log_batch.h */
 
 struct loghead_opts {
     const char *dir;          /* created if absent; head/ inside is ours */
@@ -102,6 +103,14 @@ typedef void loghead_push_fn(void *arg, struct err *e, struct batch_reply *reply
 ORR_CHECKED struct err *loghead_push(struct loghead *h, struct slice tenant, struct slice bytes,
                                      const struct loghead_limits *limits, loghead_push_fn *done,
                                      void *arg);
+/*
+ * The same of a batch that is not bytes yet: its streams with these n indexes (NULL: the first n), labels also of known ones if
+ * with_labels. The reply's indexes are places among those n. Streams without entries are left out. All is lent for the call.
+ */
+ORR_CHECKED struct err *loghead_push_batch(struct loghead *h, const struct log_batch *batch,
+                                           const uint32_t *streams, size_t n, bool with_labels,
+                                           const struct loghead_limits *limits,
+                                           loghead_push_fn *done, void *arg);
 
 /* ---- reading: blocking; a set belongs to one thread ---- */
 

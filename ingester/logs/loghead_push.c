@@ -1,26 +1,6 @@
 /* A batch: split by shard, one record each into the log, then into the open lines. */
 #include "common/base/mem.h"
-#include "ingester/door/log_batch.h"
-#include "ingester/logs/loghead_internal.h"
-
-struct logpush_part {
-    struct mailbox_msg msg;
-    struct logpush *push;
-    struct buf bytes;    /* a record as in logrecord.h, of all that came */
-    VEC(uint32_t) index; /* of each: in the batch */
-    struct batch_reply reply;
-    struct err *err;
-};
-struct logpush {
-    struct loghead *head;
-    struct logtenant *tenant;
-    struct loghead_limits limits;
-    loghead_push_fn *done;
-    void *arg;
-    int64_t bytes;
-    _Atomic uint32_t left;
-    struct logpush_part parts[]; /* one a shard */
-};
+#include "ingester/logs/loghead_push_internal.h"
 
 /* ---- the end ---- */
 
@@ -172,8 +152,7 @@ void logtable_append(struct logtable *tb, uint32_t ref, const struct logrecord_s
                               .ref = ref,
                               .line_len = (uint32_t)en.line.len,
                               .meta_len = (uint32_t)en.metadata.len};
-        memcpy(l->bytes, en.line.ptr, en.line.len);
-        memcpy(l->bytes + en.line.len, en.metadata.ptr, en.metadata.len);
+        memcpy(l->bytes, en.line.ptr, en.line.len + en.metadata.len); /* they lie together */
         st->last = l;
         st->last_gen = g->id;
     }
@@ -292,83 +271,36 @@ static bool run_part(void *arg)
 
 /* ---- on the caller's ---- */
 
-static struct err *check_room(struct loghead *h, int64_t bytes)
+/* A push without parts. */
+static struct err *push_new(struct loghead *h, const struct loghead_limits *limits,
+                            loghead_push_fn *done, void *arg, struct logpush **ret)
 {
-    if (atomic_load(&h->open_bytes) + bytes > h->opts.open_bytes) {
-        METRIC_ADD(h->m.budget_refusals, 1);
-        return err_new(ERR_UNAVAILABLE, "open log lines fill their memory (%lld bytes), try again",
-                       (long long)h->opts.open_bytes);
+    struct logpush *p;
+
+    if (!wal_is_healthy(h->opts.wal))
+        return err_new(ERR_IO, "the log's disk is not writable");
+    METRIC_ADD(h->m.pushes, 1);
+    (void)atomic_fetch_add(&h->inflight, 1); /* before the state: loghead_close() looks so */
+    if (atomic_load(&h->is_closing)) {
+        (void)atomic_fetch_sub(&h->inflight, 1);
+        return err_new(ERR_UNAVAILABLE, "the ingester is closing");
     }
-    if (atomic_load(&h->queued_bytes) + bytes > h->opts.push_queue_bytes)
-        return err_new(ERR_UNAVAILABLE, "the ingester's push queue is full (%lld bytes)",
-                       (long long)h->opts.push_queue_bytes);
-    return NULL;
-}
-
-/*
- * A stream of the batch into its part. Structured metadata that the batch has once is written out with
- * each entry: so there has to be room for what it comes to.
- */
-static struct err *split_stream(struct logpush *p, struct log_batch_reader *r,
-                                const struct log_batch_head *head, uint32_t index)
-{
-    uint32_t shard = (uint32_t)(head->fp.lo & (p->head->n_shards - 1));
-    struct logpush_part *part = &p->parts[shard];
-    size_t before, at;
-    struct log_entry en;
-    struct err *e = NULL;
-    uint32_t n = 0;
-
-    if (!part->bytes.len)
-        logrecord_begin(&part->bytes, shard);
-    before = part->bytes.len;
-    at = logrecord_begin_stream(&part->bytes, head->fp, head->labels);
-    for (; !e && log_batch_next_entry(r, &en); n++) {
-        logrecord_entry(&part->bytes, en.t_ns, en.line,
-                        (struct labels){en.metadata, en.n_metadata});
-        e = check_room(p->head, p->bytes + (int64_t)(part->bytes.len - before));
-    }
-    if (!n) {
-        part->bytes.len = before;
-        return NULL;
-    }
-    logrecord_end_stream(&part->bytes, at, n);
-    vec_push(&part->index, index);
-    p->bytes += (int64_t)(part->bytes.len - before);
-    return e;
-}
-
-/* The batch's streams into the parts. */
-static struct err *split(struct logpush *p, struct slice bytes)
-{
-    struct arena *a = arena_new(0);
-    struct log_batch_reader r;
-    struct log_batch_head head;
-    struct err *e = NULL, *bad;
-
-    log_batch_reader_init(&r, a, bytes);
-    for (uint32_t i = 0; !e && log_batch_next_stream(&r, &head); i++)
-        e = split_stream(p, &r, &head, i);
-    if (!e && (bad = log_batch_reader_end(&r))) {
-        e = err_new(ERR_INVALID, "%s", err_msg(bad));
-        err_free(bad);
-    }
-    arena_free(a);
-    return e;
-}
-
-static struct err *start(struct loghead *h, struct slice tenant, struct slice bytes,
-                         const struct loghead_limits *limits, loghead_push_fn *done, void *arg)
-{
-    struct logpush *p = mem_zalloc(sizeof(*p) + h->n_shards * sizeof(struct logpush_part));
-    uint32_t send[LOGHEAD_MAX_SHARDS], n = 0;
-    struct err *e;
-
+    p = mem_zalloc(sizeof(*p) + h->n_shards * sizeof(struct logpush_part));
     p->head = h;
     p->limits = *limits;
     p->done = done;
     p->arg = arg;
-    if ((e = split(p, bytes))) {
+    *ret = p;
+    return NULL;
+}
+
+/* Takes p, whose parts are filled; e: why they are not. */
+static struct err *start(struct logpush *p, struct slice tenant, struct err *e)
+{
+    struct loghead *h = p->head;
+    uint32_t send[LOGHEAD_MAX_SHARDS], n = 0;
+
+    if (e) {
         p->bytes = 0; /* not counted yet */
         push_free(p);
         return e;
@@ -394,17 +326,22 @@ static struct err *start(struct loghead *h, struct slice tenant, struct slice by
 struct err *loghead_push(struct loghead *h, struct slice tenant, struct slice bytes,
                          const struct loghead_limits *limits, loghead_push_fn *done, void *arg)
 {
-    struct err *e = check_room(h, (int64_t)bytes.len);
+    struct err *e = logpush_check_room(h, (int64_t)bytes.len);
+    struct logpush *p;
 
-    if (e)
+    if (e || (e = push_new(h, limits, done, arg, &p)))
         return e;
-    if (!wal_is_healthy(h->opts.wal))
-        return err_new(ERR_IO, "the log's disk is not writable");
-    METRIC_ADD(h->m.pushes, 1);
-    (void)atomic_fetch_add(&h->inflight, 1); /* before the state: loghead_close() looks so */
-    if (atomic_load(&h->is_closing)) {
-        (void)atomic_fetch_sub(&h->inflight, 1);
-        return err_new(ERR_UNAVAILABLE, "the ingester is closing");
-    }
-    return start(h, tenant, bytes, limits, done, arg);
+    return start(p, tenant, logpush_split_bytes(p, bytes));
+}
+
+struct err *loghead_push_batch(struct loghead *h, const struct log_batch *batch,
+                               const uint32_t *streams, size_t n, bool with_labels,
+                               const struct loghead_limits *limits, loghead_push_fn *done,
+                               void *arg)
+{
+    struct logpush_items items = {batch, streams, n, with_labels};
+    struct logpush *p;
+    struct err *e = push_new(h, limits, done, arg, &p);
+
+    return e ? e : start(p, batch->tenant, logpush_split_items(p, &items));
 }

@@ -2,6 +2,7 @@
 
 #define VERSION 1
 #define STREAM_BYTES 25 /* at least */
+#define MAX_UVARINT_BYTES 10
 #define MAX_PAIRS 65536 /* more than any door lets in */
 
 void logrecord_begin(struct buf *out, uint32_t shard)
@@ -41,20 +42,52 @@ void logrecord_stream(struct buf *out, struct hash128 fp, struct slice labels, u
     logrecord_end_stream(out, at, n);
 }
 
+/* As buf_lstr() does it, at a place where there is room. */
+static uint8_t *put_lstr(uint8_t *p, struct slice s)
+{
+    uint64_t n = s.len;
+
+    for (; n >= 0x80; n >>= 7)
+        *p++ = (uint8_t)(n | 0x80);
+    *p++ = (uint8_t)n;
+    if (s.len)
+        memcpy(p, s.ptr, s.len);
+    return p + s.len;
+}
+
+static void put_u32le(uint8_t *p, size_t v)
+{
+    uint32_t u = (uint32_t)v;
+
+    static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "written as it lies");
+    memcpy(p, &u, sizeof(u));
+}
+
+size_t logrecord_entry_room(size_t line_bytes, struct labels metadata)
+{
+    size_t n = LOGRECORD_ENTRY_BYTES + line_bytes;
+
+    for (size_t i = 0; i < metadata.n; i++)
+        n += metadata.ptr[i].name.len + metadata.ptr[i].value.len + 2 * MAX_UVARINT_BYTES;
+    return n;
+}
+
 void logrecord_entry(struct buf *out, int64_t t_ns, struct slice line, struct labels metadata)
 {
-    size_t at;
+    uint8_t *start = buf_reserve(out, logrecord_entry_room(line.len, metadata)), *p = start, *meta;
 
-    buf_u64le(out, (uint64_t)t_ns);
-    buf_u32le(out, (uint32_t)line.len);
-    buf_u32le(out, 0);
-    buf_slice_append(out, line);
-    at = out->len;
-    for (size_t i = 0; i < metadata.n; i++) {
-        buf_lstr(out, metadata.ptr[i].name);
-        buf_lstr(out, metadata.ptr[i].value);
-    }
-    set_u32le(out, at - line.len - 4, out->len - at);
+    if (!start)
+        return;
+    memcpy(p, &t_ns, sizeof(t_ns));
+    put_u32le(p + 8, line.len);
+    p += LOGRECORD_ENTRY_BYTES;
+    if (line.len)
+        memcpy(p, line.ptr, line.len);
+    meta = p += line.len;
+    for (size_t i = 0; i < metadata.n; i++)
+        p = put_lstr(put_lstr(p, metadata.ptr[i].name), metadata.ptr[i].value);
+    put_u32le(start + 12, (size_t)(p - meta));
+    out->len += (size_t)(p - start);
 }
 
 bool logrecord_open(struct slice payload, uint32_t *ret_shard, struct reader *ret)
@@ -86,16 +119,29 @@ bool logrecord_next_stream(struct reader *r, struct logrecord_stream *ret)
 
 bool logrecord_next_entry(struct reader *r, struct logrecord_entry *ret)
 {
+    const uint8_t *p = r->ptr;
+    size_t left = reader_left(r);
     uint32_t line, metadata;
 
-    if (!reader_ok(r) || !reader_left(r))
+    if (!left)
         return false;
-    ret->t_ns = (int64_t)reader_u64le(r);
-    line = reader_u32le(r);
-    metadata = reader_u32le(r);
-    ret->line = reader_bytes(r, line);
-    ret->metadata = reader_bytes(r, metadata);
-    return reader_ok(r);
+    if (left < LOGRECORD_ENTRY_BYTES) {
+        reader_fail(r);
+        return false;
+    }
+    memcpy(&ret->t_ns, p, 8);
+    memcpy(&line, p + 8, 4);
+    memcpy(&metadata, p + 12, 4);
+    left -= LOGRECORD_ENTRY_BYTES;
+    if (line > left || metadata > left - line) {
+        reader_fail(r);
+        return false;
+    }
+    p += LOGRECORD_ENTRY_BYTES;
+    ret->line = slice_of(p, line);
+    ret->metadata = slice_of(p + line, metadata);
+    r->ptr = p + line + metadata;
+    return true;
 }
 
 static bool metadata_is_valid(struct slice metadata)

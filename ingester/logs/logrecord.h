@@ -40,6 +40,8 @@ void logrecord_stream(struct buf *out, struct hash128 fp, struct slice labels, u
 /* The same in steps: n times logrecord_entry() between the two. What begin returns is end's at. */
 size_t logrecord_begin_stream(struct buf *out, struct hash128 fp, struct slice labels);
 void logrecord_end_stream(struct buf *out, size_t at, uint32_t n);
+/* At most so many bytes of it. */
+size_t logrecord_entry_room(size_t line_bytes, struct labels metadata);
 void logrecord_entry(struct buf *out, int64_t t_ns, struct slice line, struct labels metadata);
 
 /* ---- reading: any bytes ---- */
@@ -52,7 +54,7 @@ struct logrecord_stream {
 };
 struct logrecord_entry {
     int64_t t_ns;
-    struct slice line, metadata; /* metadata: not looked into */
+    struct slice line, metadata; /* one right behind the other; metadata: not looked into */
 };
 /* False: not a record. */
 bool logrecord_open(struct slice payload, uint32_t *ret_shard, struct reader *ret);

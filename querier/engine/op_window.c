@@ -227,6 +227,8 @@ struct node *op_window(struct exec *x, struct grid grid, const struct promql_exp
     w->pos = call->args[f->range_arg]->start;
     w->pos0 = call->args[0]->start;
     w->source = source_new(x, grid, call->args[f->range_arg], slice_cstr(call->func->name));
+    if (f->kernel == win_count || f->kernel == win_avg) /* the others do not ask */
+        source_want_weights(w->source);
     if (source_is_anchored(w->source) || source_is_smoothed(w->source))
         w->kernel = extended_kernel(x, call->func, source_is_smoothed(w->source));
     if (f->arg >= 0)

@@ -5,7 +5,7 @@ struct source {
     struct grid grid;
     struct timeref ref;
     int64_t range_ms;
-    bool is_anchored, is_smoothed, is_stats;
+    bool is_anchored, is_smoothed, is_stats, is_weighted;
     struct node *holder; /* its tmp arena holds what is lent, its done() closes the set */
     const struct promql_expr *selector; /* NULL: subquery */
     struct slice func;
@@ -107,6 +107,11 @@ void source_window(const struct source *s, size_t step, int64_t *ret_start, int6
     *ret_start = *ret_end - s->range_ms;
 }
 
+void source_want_weights(struct source *s)
+{
+    s->is_weighted = true;
+}
+
 int64_t source_range_ms(const struct source *s)
 {
     return s->range_ms;
@@ -180,7 +185,7 @@ static void split(struct source *s, const struct storage_series *in, struct raw 
         st = arena_array(a, int64_t, in->n - nh);
         hst = arena_array(a, int64_t, nh);
     }
-    if (in->points) {
+    if (in->points && s->is_weighted) {
         w = arena_array(a, double, in->n - nh);
         hw = arena_array(a, double, nh);
     }
@@ -223,7 +228,7 @@ static const double *weights_of(struct source *s, const struct storage_series *i
 {
     double *w;
 
-    if (!in->points)
+    if (!in->points || !s->is_weighted)
         return NULL;
     w = arena_array(node_tmp(s->holder), double, in->n);
     for (size_t i = 0; i < in->n; i++)

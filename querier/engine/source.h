@@ -15,7 +15,7 @@ struct raw {
     const int64_t *t;
     const double *v;
     const int64_t *st; /* start timestamps of the floats; NULL: none known */
-    const double *w;   /* how many samples each stands for (storage_point); NULL: for itself */
+    const double *w;   /* if wanted: how many samples each stands for (storage_point); NULL: for itself */
     size_t nh;
     const int64_t *ht;
     const struct fhist *const *h;
@@ -27,6 +27,8 @@ struct source;
 /* e: PROMQL_RANGE or PROMQL_SUBQUERY, maybe in parentheses. func: for the storage. */
 struct source *source_new(struct exec *x, struct grid grid, const struct promql_expr *e,
                           struct slice func);
+/* Before the first series: w and hw are looked at. */
+void source_want_weights(struct source *s);
 bool source_next(struct source *s, struct raw *ret); /* false: end, or x->err */
 /* The window of a step: samples with start < t <= end. */
 void source_window(const struct source *s, size_t step, int64_t *ret_start, int64_t *ret_end);

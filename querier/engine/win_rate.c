@@ -70,9 +70,14 @@ struct resets {
 static struct resets find_resets(struct win *w)
 {
     const double *v = w->raw->v;
+    bool has_any = w->raw->st != NULL;
     size_t *at = NULL;
     size_t n = 0, cap = 0;
 
+    for (size_t k = 1; k < w->raw->n; k++) /* seldom, and told by many at once */
+        has_any |= v[k] < v[k - 1];
+    if (!has_any)
+        return (struct resets){NULL, 0, 0};
     for (size_t k = 1; k < w->raw->n; k++) {
         if (!(v[k] < v[k - 1]) && !win_st_is_reset(w->raw->st, w->raw->t, k))
             continue;

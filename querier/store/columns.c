@@ -174,6 +174,15 @@ static int by_time(const void *a, const void *b)
     return slice_cmp(x->data, y->data);
 }
 
+/* By time alone and without two of the same, which is how chunks of one source come. */
+static bool follow_one_another(const struct columns_chunk *chunks, size_t n)
+{
+    for (size_t i = 1; i < n; i++)
+        if (chunks[i].chunk.min_t <= chunks[i - 1].chunk.min_t)
+            return false;
+    return true;
+}
+
 /* Leaves out chunks outside the range and copies; returns how many stay, sorted. */
 static size_t select_chunks(struct columns_chunk *chunks, size_t n, int64_t min_ms, int64_t max_ms)
 {
@@ -182,8 +191,9 @@ static size_t select_chunks(struct columns_chunk *chunks, size_t n, int64_t min_
     for (size_t i = 0; i < n; i++)
         if (chunks[i].chunk.max_t >= min_ms && chunks[i].chunk.min_t <= max_ms)
             chunks[in++] = chunks[i];
-    if (in > 1)
-        qsort(chunks, in, sizeof(*chunks), by_time);
+    if (follow_one_another(chunks, in))
+        return in;
+    qsort(chunks, in, sizeof(*chunks), by_time);
     for (size_t i = 0; i < in; i++) {
         const struct columns_chunk *last = out ? &chunks[out - 1] : NULL;
 

@@ -90,20 +90,24 @@ static void put(struct decoding *d, int64_t t, double v, double samples)
     d->n++;
 }
 
+/* Times and values of n samples are where they belong: the rest of them, if each stands for one. */
+static void put_rest(struct columns *c, unsigned tier, size_t n)
+{
+    const struct storage_point point = {1, tier_resolution_ms(tier)};
+
+    if (c->has_hist)
+        memset((void *)(c->h + c->n), 0, n * sizeof(*c->h));
+    for (size_t i = 0; i < n; i++)
+        c->p[c->n + i] = point;
+}
+
 /* Of a chunk that is read whole, and of whose points each stands for one sample. */
 static void put_all(struct decoding *d, const int64_t *t, const double *v, size_t n)
 {
-    struct columns *c = d->c;
-    const struct storage_point point = {1, tier_resolution_ms(d->ch->tier)};
-    size_t at = c->n + d->n;
-
-    memcpy(c->t + at, t, n * sizeof(*t));
-    memcpy(c->v + at, v, n * sizeof(*v));
-    if (c->has_hist)
-        memset((void *)(c->h + at), 0, n * sizeof(*c->h));
-    for (size_t i = 0; i < n; i++)
-        c->p[at + i] = point;
-    d->n += n;
+    memcpy(d->c->t + d->c->n, t, n * sizeof(*t));
+    memcpy(d->c->v + d->c->n, v, n * sizeof(*v));
+    put_rest(d->c, d->ch->tier, n);
+    d->n = n;
 }
 
 static void put_hist(struct decoding *d, int64_t t, const struct histogram *h, double samples)
@@ -155,17 +159,13 @@ static void put_floats(struct decoding *d)
  * Behind the last sample of the chunk that is read the counter was what the chunk says if that is its last one; if the rest is
  * read otherwise, it had grown less by what came after, unless it was reset there.
  */
-static void put_counter(struct decoding *d)
+static void put_part_of_counter(struct decoding *d)
 {
     const struct aggr_columns *in = &d->in;
     double at_end = in->counter[in->n_counter - 1], at_last = at_end;
     struct columns_end end = {.t = INT64_MIN};
 
-    if (d->is_whole && in->n_counter) {
-        put_all(d, in->counter_t, in->counter, in->n_counter);
-        end.t = in->counter_t[in->n_counter - 1];
-    }
-    for (size_t i = 0; !d->is_whole && i < in->n_counter; i++) {
+    for (size_t i = 0; i < in->n_counter; i++) {
         size_t before = d->n;
 
         put(d, in->counter_t[i], in->counter[i], 1);
@@ -210,16 +210,34 @@ static void put_histograms(struct decoding *d)
 }
 
 /* Of histograms there are neither least nor greatest: their sums make averages. */
-static unsigned parts_for(const struct columns *c, const struct chunk *chunk)
+static unsigned parts_for(const struct columns *c, const struct aggr_chunk *split)
 {
     unsigned parts = parts_of(c->view.value);
-    struct aggr_chunk split;
-    struct err *e = aggr_chunk_split(chunk->data, &split);
 
-    if (!e && split.parts[AGGR_SUM].encoding > CHUNK_XOR && !(parts & AGGR_BIT(AGGR_COUNTER)))
+    if (split->parts[AGGR_SUM].encoding > CHUNK_XOR && !(parts & AGGR_BIT(AGGR_COUNTER)))
         parts = AGGR_BIT(AGGR_SUM);
-    err_free(e); /* decoding meets it, too */
     return parts;
+}
+
+/* The usual case of long ranges: a counter of floats, all of it, decoded where it belongs. */
+static struct err *decode_whole_counter(struct columns *c, unsigned tier,
+                                        const struct aggr_chunk *split, size_t *ret_n)
+{
+    struct columns_end end;
+    struct err *e;
+    size_t n;
+
+    columns_reserve(c, aggr_chunk_counter_room(split) + 1);
+    columns_begin_points(c);
+    if ((e = aggr_chunk_counter(split, c->t + c->n, c->v + c->n, &n, &end.last)))
+        return e;
+    put_rest(c, tier, n);
+    end.t = c->t[c->n + n - 1];
+    if (!(end.last >= 0))
+        end.last = c->v[c->n + n - 1];
+    vec_push(&c->ends, end);
+    *ret_n = n;
+    return NULL;
 }
 
 struct err *columns_decode_aggregates(struct columns *c, struct arena *a,
@@ -227,9 +245,15 @@ struct err *columns_decode_aggregates(struct columns *c, struct arena *a,
 {
     struct decoding d = {
         .c = c, .arena = a, .ch = ch, .is_whole = columns_is_read_whole(c, ch->tier, &ch->chunk)};
-    struct err *e = aggr_chunk_decode(a, ch->chunk.data, parts_for(c, &ch->chunk), &d.in);
+    struct aggr_chunk split;
+    struct err *e = aggr_chunk_split(ch->chunk.data, &split);
 
     if (e)
+        return e;
+    if (d.is_whole && c->view.value == COLUMNS_COUNTER &&
+        split.parts[AGGR_SUM].encoding <= CHUNK_XOR)
+        return decode_whole_counter(c, ch->tier, &split, ret_n);
+    if ((e = aggr_chunk_decode_split(a, &split, parts_for(c, &split), &d.in)))
         return e;
     columns_reserve(c, d.in.n + d.in.n_counter + 1);
     columns_begin_points(c);
@@ -238,7 +262,7 @@ struct err *columns_decode_aggregates(struct columns *c, struct arena *a,
     if (d.in.counter_h)
         put_counter_hist(&d);
     else if (d.in.counter)
-        put_counter(&d);
+        put_part_of_counter(&d);
     else if (d.in.is_hist)
         put_histograms(&d);
     else
@@ -302,24 +326,87 @@ static bool is_of_window_of_next(const struct columns *c, size_t i)
            c->p[i + 1].span_ms == span_ms && c->t[i] / span_ms == c->t[i + 1] / span_ms;
 }
 
+/* Up to where samples from i on are floats of one chunk of aggregates, or of samples between such. */
+static size_t run_end(const struct columns *c, size_t i, size_t end)
+{
+    size_t lo = i, n = c->n;
+
+    while (end < c->ends.len && lo < n) {
+        size_t mid = lo + (n - lo) / 2;
+
+        if (c->t[mid] <= c->ends.ptr[end].t)
+            lo = mid + 1;
+        else
+            n = mid;
+    }
+    return end < c->ends.len ? lo : c->n;
+}
+
+/* Of floats that never fall only the first can be less than the one before it. False: there is another, or a NaN. */
+static bool raise_run(double *v, size_t n, struct aggr_counter *counter)
+{
+    bool never_falls = !isnan(v[0]);
+    double offset;
+
+    for (size_t i = 1; i < n; i++)
+        never_falls &= v[i] >= v[i - 1];
+    if (!never_falls)
+        return false;
+    (void)aggr_counter_add(counter, v[0]);
+    counter->last = v[n - 1];
+    offset = counter->offset;
+    for (size_t i = 0; i < n; i++)
+        v[i] += offset;
+    counter->total = v[n - 1];
+    return true;
+}
+
+/* As take_reset_out() of each; columns of floats, where most of a chunk is one addition to all its values. */
+static void take_resets_out(struct columns *c, struct arena *a)
+{
+    struct aggr_counter counter = {0};
+    struct hist_counter hists = {.arena = a};
+    size_t end = 0, to;
+
+    for (size_t i = 0; i < c->n; i = to) {
+        while (end < c->ends.len && c->ends.ptr[end].t < c->t[i])
+            end++;
+        to = c->has_hist ? i + 1 : run_end(c, i, end);
+        if (c->has_hist || !raise_run(c->v + i, to - i, &counter))
+            for (size_t k = i; k < to; k++)
+                take_reset_out(c, k, &counter, &hists, &end);
+        else if (end < c->ends.len && c->ends.ptr[end].t == c->t[to - 1])
+            aggr_counter_end(&counter, c->ends.ptr[end].last);
+    }
+}
+
+/* Moves the samples [from, to) to out; returns what is behind them then. */
+static size_t move_run(struct columns *c, size_t from, size_t to, size_t out)
+{
+    size_t n = to - from;
+
+    if (from == out)
+        return to;
+    memmove(c->t + out, c->t + from, n * sizeof(*c->t));
+    memmove(c->v + out, c->v + from, n * sizeof(*c->v));
+    memmove(c->p + out, c->p + from, n * sizeof(*c->p));
+    if (c->has_hist)
+        memmove((void *)(c->h + out), (void *)(c->h + from), n * sizeof(*c->h));
+    return out + n;
+}
+
 /* One point for each window, so that they are evenly spaced: rate() judges by that how far it may go beyond them. The very
  * first sample stays. */
 void columns_even_counter(struct columns *c, struct arena *a)
 {
-    struct aggr_counter counter = {0};
-    struct hist_counter hists = {.arena = a};
-    size_t out = 0, end = 0;
+    size_t out = 0, from = 0;
 
-    for (size_t i = 0; i < c->n; i++) {
-        take_reset_out(c, i, &counter, &hists, &end);
-        if (i && is_of_window_of_next(c, i))
+    take_resets_out(c, a);
+    for (size_t i = 1; i < c->n; i++) {
+        if (!is_of_window_of_next(c, i))
             continue;
-        c->t[out] = c->t[i];
-        c->v[out] = c->v[i];
-        c->p[out] = c->p[i];
-        if (c->has_hist)
-            c->h[out] = c->h[i];
-        out++;
+        out = move_run(c, from, i, out);
+        from = i + 1;
     }
-    c->n = out;
+    c->n = move_run(c, from, c->n, out);
 }

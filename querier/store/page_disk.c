@@ -14,6 +14,7 @@
 #define CRC_BYTES 4
 #define PAUSE_MS 60000
 #define MIN_BLOB_BYTES 4096 /* pages, but for small files */
+#define RECENT 8192         /* pages that were read lately, whose turns are at hand */
 #define OWN_CACHE_BYTES                                                                            \
     (1u << 20) /* of RocksDB: pages that are used often are in memory above it */
 
@@ -24,6 +25,12 @@ struct page_disk {
     struct lock writing;         /* held over all writes, and what is below is changed under it */
     uint64_t first_turn, n_turn; /* the oldest, and the next to be given */
     int64_t paused_until_ms;     /* mono: a write has failed */
+    /* By a hash's first bytes; the last one to write a slot wins. A turn only ever becomes a younger one, so at worst one that
+     * is here is looked up again. */
+    struct recent {
+        uint8_t hash[HASH_BYTES];
+        uint64_t turn;
+    } recent[RECENT];
     struct page_disk_stats stats;
     uint64_t failures; /* of it, by any thread */
 };
@@ -223,6 +230,7 @@ static void write_batch(struct page_disk *d, struct kv_batch *batch)
         return;
     failed(d, e);
     failed(d, count(d));
+    memset(d->recent, 0, sizeof(d->recent));
     d->paused_until_ms = clock_mono_ms(&clock_system) + PAUSE_MS;
 }
 
@@ -293,20 +301,48 @@ static void drop_page(void *arg, struct slice key)
     take_out(arg, hash);
 }
 
-static void renew(struct page_disk *d, const uint8_t hash[HASH_BYTES], uint32_t bytes)
+/* With the lock. */
+static struct recent *recent_of(struct page_disk *d, const uint8_t hash[HASH_BYTES])
 {
-    struct kv_batch *batch = kv_batch_new();
+    uint32_t at;
+
+    memcpy(&at, hash, sizeof(at));
+    return &d->recent[at % RECENT];
+}
+
+static bool is_old(const struct page_disk *d, uint64_t turn)
+{
+    return turn < d->first_turn + (d->n_turn - d->first_turn) / 2;
+}
+
+static void renew_old(struct page_disk *d, const uint8_t hash[HASH_BYTES], uint32_t bytes)
+{
+    struct recent *r = recent_of(d, hash);
+    struct kv_batch *batch;
+    struct name old;
     uint64_t turn;
 
-    lock_take(&d->writing);
-    if (!is_paused(d) && turn_of(d, hash, &turn) &&
-        turn < d->first_turn + (d->n_turn - d->first_turn) / 2) {
-        struct name old = by_turn(turn);
-
-        kv_batch_delete(batch, slice_of_name(&old));
-        turn_put(d, batch, hash, bytes);
-    }
+    if (!turn_of(d, hash, &turn))
+        return;
+    memcpy(r->hash, hash, HASH_BYTES);
+    r->turn = turn;
+    if (!is_old(d, turn))
+        return;
+    r->turn = d->n_turn;
+    old = by_turn(turn);
+    batch = kv_batch_new();
+    kv_batch_delete(batch, slice_of_name(&old));
+    turn_put(d, batch, hash, bytes);
     write_batch(d, batch);
+}
+
+static void renew(struct page_disk *d, const uint8_t hash[HASH_BYTES], uint32_t bytes)
+{
+    const struct recent *r = recent_of(d, hash);
+
+    lock_take(&d->writing);
+    if (!is_paused(d) && (memcmp(r->hash, hash, HASH_BYTES) != 0 || is_old(d, r->turn)))
+        renew_old(d, hash, bytes);
     lock_release(&d->writing);
 }
 

@@ -11,8 +11,8 @@
  *
  * The budget is that of the values. When they are over it those with the oldest turns go; a page that is read
  * while its turn is in the older half gets a new one, so that what is in use stays. Nothing of this is kept in
- * memory but first and last turn and a sum. RocksDB needs some room of its own besides, up to about as much
- * again while it compacts.
+ * memory but first and last turn, a sum, and the turns of some pages that were read lately (192 KiB). RocksDB needs some
+ * room of its own besides, up to about as much again while it compacts.
  *
  * It is a cache: a directory that cannot be opened because it is broken is emptied and made anew; when it
  * cannot be opened otherwise, or a write fails (a full disk), that is logged and things go on without.

@@ -7,6 +7,7 @@
 
 struct head {
     struct series_source *src;
+    size_t no; /* of the source */
     struct source_series cur;
 };
 
@@ -15,8 +16,9 @@ struct merge {
     struct series_merge_opts opts;
     struct head *heap; /* smallest labels first; sources at their end are closed */
     size_t n;
-    struct series_source **waiting; /* to be moved on before the next series */
+    struct head *waiting; /* to be moved on before the next series */
     size_t n_waiting;
+    size_t *place; /* by number of a source: 1 + where it waits, while a series is gathered */
     VEC(struct columns_chunk) chunks;
     struct columns *columns;
     struct arena *arena; /* histograms of the current series */
@@ -75,7 +77,7 @@ static void push(struct merge *m, struct head h)
 /* Moves the source at the top to the waiting ones. What it lent stays until it is moved on. */
 static void pop(struct merge *m)
 {
-    m->waiting[m->n_waiting++] = m->heap[0].src;
+    m->waiting[m->n_waiting++] = m->heap[0];
     m->heap[0] = m->heap[--m->n];
     sift_down(m, 0);
 }
@@ -83,11 +85,12 @@ static void pop(struct merge *m)
 static struct err *advance_waiting(struct merge *m)
 {
     while (m->n_waiting) {
-        struct head h = {.src = m->waiting[m->n_waiting - 1]};
+        struct head h = m->waiting[m->n_waiting - 1];
         bool more = false;
-        struct err *e = h.src->ops->next(h.src, &h.cur, &more);
+        struct err *e;
 
-        if (e)
+        h.cur = (struct source_series){0};
+        if ((e = h.src->ops->next(h.src, &h.cur, &more)))
             return e;
         m->n_waiting--;
         if (more)
@@ -138,19 +141,32 @@ static struct err *charge(struct merge *m)
     return NULL;
 }
 
-/* Collects all copies of the smallest label set. */
+/* Collects all copies of the smallest label set, in the order of the sources: blocks come by time, and what is in order
+ * need not be sorted. */
 static void gather(struct merge *m, struct labels *ret)
 {
     const struct source_series first = m->heap[0].cur;
+    size_t lo = SIZE_MAX, hi = 0;
 
     vec_clear(&m->chunks);
     *ret = first.labels;
     while (m->n && is_same(m, &m->heap[0].cur, &first)) {
-        const struct source_series *s = &m->heap[0].cur;
+        size_t no = m->heap[0].no;
 
+        pop(m);
+        m->place[no] = m->n_waiting;
+        lo = ORR_MIN(lo, no);
+        hi = ORR_MAX(hi, no);
+    }
+    for (size_t no = lo; no <= hi; no++) {
+        const struct source_series *s;
+
+        if (!m->place[no])
+            continue;
+        s = &m->waiting[m->place[no] - 1].cur;
+        m->place[no] = 0;
         for (size_t i = 0; i < s->n_chunks; i++)
             vec_push(&m->chunks, s->chunks[i]);
-        pop(m);
     }
 }
 
@@ -191,11 +207,12 @@ static struct err *merge_close(struct series_set *set)
     while (m->n)
         pop(m);
     for (size_t i = 0; i < m->n_waiting; i++)
-        m->waiting[i]->ops->close(m->waiting[i]);
+        m->waiting[i].src->ops->close(m->waiting[i].src);
     if (m->opts.on_close)
         m->opts.on_close(m->opts.arg);
     mem_free(m->heap);
-    mem_free((void *)m->waiting);
+    mem_free(m->waiting);
+    mem_free(m->place);
     vec_done(&m->chunks);
     columns_free(m->columns);
     arena_free(m->arena);
@@ -212,9 +229,10 @@ struct series_set *series_merge(const struct series_merge_opts *opts, struct ser
     m->set.ops = &ops;
     m->opts = *opts;
     m->heap = mem_new_array(struct head, n + 1);
-    m->waiting = mem_new_array(struct series_source *, n + 1);
+    m->waiting = mem_new_array(struct head, n + 1);
+    m->place = mem_new_array(size_t, n + 1);
     for (size_t i = 0; i < n; i++)
-        m->waiting[m->n_waiting++] = srcs[i];
+        m->waiting[m->n_waiting++] = (struct head){.src = srcs[i], .no = i};
     m->columns = columns_new();
     columns_set_view(m->columns, &opts->view);
     m->arena = opts->arena ? arena_child(opts->arena, 0) : arena_new(0);

@@ -113,22 +113,21 @@ static struct err *load_chunks(struct block_series_source *s, const struct found
     return e;
 }
 
-/* Of the series under ref; false: reading it will tell. */
-static bool is_known_other(const struct block_series_source *s, uint32_t ref)
+/* Whether the series under ref is one of ours; false: reading it will tell. */
+static bool shard_is_known(const struct block_series_source *s, uint32_t ref, bool *ret_is_ours)
 {
-    uint32_t shard;
+    uint32_t shard = 0;
 
-    return s->keying.shard_count > 1 && shard_memo_get(&s->memo, ref, &shard) &&
-           shard != s->keying.shard_index;
+    if (s->keying.shard_count > 1 && !shard_memo_get(&s->memo, ref, &shard))
+        return false;
+    *ret_is_ours = s->keying.shard_count <= 1 || shard == s->keying.shard_index;
+    return true;
 }
 
 static bool is_in_shard(const struct block_series_source *s, uint32_t ref, struct hash128 fp)
 {
-    uint32_t shard;
+    uint32_t shard = (uint32_t)(fp.hi % s->keying.shard_count);
 
-    if (s->keying.shard_count <= 1)
-        return true;
-    shard = (uint32_t)(fp.hi % s->keying.shard_count);
     shard_memo_put(&s->memo, ref, shard);
     return shard == s->keying.shard_index;
 }
@@ -155,25 +154,26 @@ static struct err *read_ahead_index(struct block_series_source *s)
 static struct err *read_one(struct block_series_source *s, struct arena *a, struct found *ret,
                             bool *ret_has)
 {
-    bool needs_fp = s->keying.is_keyed || s->keying.shard_count > 1;
     struct block_reader_series in;
     uint32_t ref = s->refs.ptr[s->at];
+    bool is_ours = false, is_known = shard_is_known(s, ref, &is_ours);
     struct err *e;
 
     *ret_has = false;
-    if (is_known_other(s, ref)) {
+    if (is_known && !is_ours) {
         s->at++;
         return NULL;
     }
     /* The entry's bytes are not kept: the more series a batch has, the fewer reads. */
     arena_reset(s->arena);
-    if ((e = read_ahead_index(s)) || (e = block_reader_series(s->r, s->arena, ref, &in)))
+    if ((e = read_ahead_index(s)) ||
+        (e = block_reader_held_series(s->r, s->arena, s->index, ref, &in)))
         return e;
     s->at++;
     *ret = (struct found){.ref = ref};
-    if (needs_fp)
+    if (s->keying.is_keyed || !is_known)
         ret->fp = labels_fingerprint(in.labels);
-    if (!is_in_shard(s, ref, ret->fp) ||
+    if ((!is_known && !is_in_shard(s, ref, ret->fp)) ||
         !block_reader_reaches(s->r, ref, in.chunks, in.n_chunks, s->min_ms, s->max_ms))
         return NULL;
     ret->labels = (struct labels){arena_copy(a, in.labels.ptr, in.labels.n), in.labels.n};

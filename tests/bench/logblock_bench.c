@@ -3,8 +3,10 @@
  * memmem() in the same run.
  *
  *     logblock_bench [MB [KIND]]        64 MB of each kind
+ *     logblock_bench build [MB [KIND]]  what building pages costs alone, phase by phase, 16 MB of each kind
  *
- * All speeds are MB of raw lines a second of this thread's CPU.
+ * All speeds are MB of raw lines a second of this thread's CPU. Of `build` a page's phase is the least of its rounds:
+ * a machine that others use, too, makes a round slower, but none faster.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +17,7 @@
 #include "common/base/mem.h"
 #include "common/base/vec.h"
 #include "common/logblock/logblock.h"
+#include "common/logblock/logskel_internal.h"
 #include "tests/bench/loggen.h"
 
 struct text {
@@ -525,13 +528,125 @@ static void run(enum loggen_kind kind, size_t bytes)
     mem_free(e);
 }
 
+/* ---- building alone ---- */
+
+#define PHASES(X)                                                                                  \
+    X(SKELETONS, "skeletons (part of pages)")                                                      \
+    X(PAGES, "pages")                                                                              \
+    X(GRAMS, "grams")                                                                              \
+    X(BITS, "bits of filters")
+enum phase {
+#define X(sym, name) PHASE_##sym,
+    PHASES(X)
+#undef X
+        N_PHASES
+};
+static const char *const phase_names[] = {
+#define X(sym, name) name,
+    PHASES(X)
+#undef X
+};
+#define ROUNDS 15
+
+struct cost {
+    int64_t ns[N_PHASES];
+    size_t page_bytes, filter_bytes;
+};
+
+static void build_page(const struct logpage_entry *e, size_t n, struct logpage_builder *b,
+                       struct logskel *skel, struct buf *page, struct cost *c)
+{
+    struct logfilter_bits bits;
+    int64_t t[N_PHASES + 1];
+
+    buf_reset(page);
+    vec_clear(&skel->spans);
+    t[PHASE_SKELETONS] = cpu_ns();
+    for (size_t i = 0; i < n; i++)
+        (void)logskel_line(skel, e[i].line);
+    t[PHASE_PAGES] = cpu_ns();
+    must(logpage_build(b, e, n, LOGPAGE_LEVEL, page, NULL));
+    t[PHASE_GRAMS] = cpu_ns();
+    logfilter_grams_clear(&grams);
+    for (size_t i = 0; i < n; i++)
+        logfilter_grams_add(&grams, e[i].line);
+    t[PHASE_BITS] = cpu_ns();
+    bits = logfilter_bits_of(&grams);
+    t[N_PHASES] = cpu_ns();
+    for (int k = 0; k < N_PHASES; k++)
+        c->ns[k] += t[k + 1] - t[k];
+    c->page_bytes += page->len;
+    c->filter_bytes += logfilter_bits_bytes(&bits);
+    logfilter_bits_done(&bits);
+}
+
+static void build_alone(enum loggen_kind kind, size_t bytes)
+{
+    struct logpage_builder *b = logpage_builder_new();
+    struct logskel skel = {0};
+    struct text t = {0};
+    VEC(struct cost) least = {0}; /* of each page */
+    struct cost all = {0};
+    struct buf page = {0};
+    struct logpage_entry *e;
+    double sum = 0, mb;
+    size_t n;
+
+    make_text(&t, kind, bytes);
+    mb = (double)t.bytes.len / 1e6;
+    e = by_stream(&t, &n);
+    for (int round = 0; round < ROUNDS; round++) {
+        size_t page_no = 0;
+
+        for (size_t start = 0, i = 0; start < n; start = i, page_no++) {
+            struct cost c = {0};
+            size_t raw = 0;
+
+            for (i = start; i < n && raw < LOGPAGE_AIM_BYTES; i++)
+                raw += e[i].line.len;
+            build_page(e + start, i - start, b, &skel, &page, &c);
+            if (round == 0)
+                vec_push(&least, c);
+            for (int k = 0; k < N_PHASES; k++)
+                least.ptr[page_no].ns[k] = ORR_MIN(least.ptr[page_no].ns[k], c.ns[k]);
+        }
+    }
+    VEC_FOREACH (c, &least) {
+        for (int k = 0; k < N_PHASES; k++)
+            all.ns[k] += c->ns[k];
+        all.page_bytes += c->page_bytes;
+        all.filter_bytes += c->filter_bytes;
+    }
+    printf("%-7s", loggen_name(kind));
+    for (int k = 0; k < N_PHASES; k++) {
+        double ms = (double)all.ns[k] / 1e6 / mb;
+
+        sum += k == PHASE_SKELETONS ? 0 : ms;
+        printf(" %s %.3f,", phase_names[k], ms);
+    }
+    printf(" all %.3f ms a MB; bytes a line: pages %.3f, filters %.3f\n", sum,
+           (double)all.page_bytes / (double)n, (double)all.filter_bytes / (double)n);
+    vec_done(&least);
+    logskel_done(&skel);
+    buf_done(&page);
+    buf_done(&t.bytes);
+    vec_done(&t.ends);
+    vec_done(&t.times);
+    vec_done(&t.streams);
+    mem_free(e);
+    logpage_builder_free(b);
+}
+
 int main(int argc, char **argv)
 {
-    size_t mb = argc > 1 ? strtoul(argv[1], NULL, 10) : 64;
+    bool is_build = argc > 1 && strcmp(argv[1], "build") == 0;
+    char **args = argv + 1 + is_build;
+    int n_args = argc - 1 - is_build;
+    size_t mb = n_args > 0 ? strtoul(args[0], NULL, 10) : is_build ? 16 : 64;
 
     for (int k = 0; k < LOGGEN_ALL; k++)
-        if (argc < 3 || strcmp(argv[2], loggen_name((enum loggen_kind)k)) == 0)
-            run((enum loggen_kind)k, mb << 20);
+        if (n_args < 2 || strcmp(args[1], loggen_name((enum loggen_kind)k)) == 0)
+            (is_build ? build_alone : run)((enum loggen_kind)k, mb << 20);
     logfilter_grams_done(&grams);
     return 0;
 }

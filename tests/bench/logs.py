@@ -324,6 +324,38 @@ def bench_streams(t, row):
     shutil.rmtree(o.dir)
 
 
+# Nothing is sealed while it runs.
+OPEN_ARGS = ["--ingester.logs-seal-bytes=1GiB", "--ingester.logs-open-bytes=8GiB", "--ingester.logs-seal-wal-bytes=64GiB",
+             "--ingester.logs-seal-age=24h"]
+
+
+def bench_push(t, bench, size, row):
+    """What a push costs until it is acknowledged: socket, door, log and open lines, and no sealing. Of each kind 128 MB at
+    most, so that it stays in memory, and an eighth of that before, so that the process is warm."""
+    size = min(size // len(KINDS), 128_000_000)
+    mb = cpu = 0
+    for kind in KINDS:
+        o = Single(t, f"push-{kind}", args=[*ARGS, *OPEN_ARGS]).wait_ready()
+
+        def push(n, seed, addr=o.addr, kind=kind):
+            r = subprocess.run([f"{bench}/logload", "--addr", addr, "--kind", kind, "--bytes", str(n), "--seed", str(seed),
+                                "--tenant", TENANT], capture_output=True, text=True)
+            check(r.returncode == 0, f"logload: {r.stdout} {r.stderr}")
+            return json.loads(r.stdout)
+        push(size // 8, 2)
+        before = cpu_seconds(o.popen.pid)
+        sent = push(size, 1)
+        took = cpu_seconds(o.popen.pid) - before
+        row(f"CPU ms of a push until it is acknowledged, for each MB of lines, {kind}", f"{1e9 * took / sent['bytes']:.2f}", "-",
+            f"{sent['bytes'] / 1e6 / took:,.0f} MB/CPU-s", "<= 5 ms")
+        mb, cpu = mb + sent["bytes"] / 1e6, cpu + took
+        check(metrics(o.addr)['orrery_loghead_open_bytes'] > sent["bytes"], "lines were sealed meanwhile")
+        o.stop()
+        shutil.rmtree(o.dir)
+    row("CPU ms of a push until it is acknowledged, for each MB of lines, all kinds", f"{1000 * cpu / mb:.2f}", "-",
+        f"{mb / cpu:,.0f} MB/CPU-s", "<= 5 ms")
+
+
 def bench_logs(t, bench, size, memcpy_gb_per_s, row):
     bench_streams(t, row)
     done = [bench_kind(t, bench, kind, size // len(KINDS), row) for kind in KINDS]

@@ -2,7 +2,10 @@
 and all of it cost, cold and warm, with a querier that has little memory. Bench "year" of tests/bench/run.
 
 There is no peer: where Prometheus stands in the table is a limit or nothing. BENCH_DAYS and BENCH_STEP (seconds between samples) make
-it smaller, to try it: with BENCH_STEP=300 the tier of an hour, by which a year is answered, has as many points as with 15."""
+it smaller, to try it: with BENCH_STEP=300 the tier of an hour, by which a year is answered, has as many points as with 15.
+
+BENCH_KEEP=DIR keeps the bucket there. A later run with the same DIR asks its queries of that year at once; one that was interrupted
+goes on with what it had uploaded. DIR/made.json says what year it is, and another one is refused."""
 import json
 import os
 import shutil
@@ -17,6 +20,7 @@ from s3_server import swift
 TENANT = "year"
 DAYS = int(os.environ.get("BENCH_DAYS", "365"))
 STEP_S = int(os.environ.get("BENCH_STEP", "15"))
+KEEP = os.environ.get("BENCH_KEEP")
 BUDGET_MIB = 256
 WARM = 7  # queries of which the fastest counts
 LITTLE = {"result-cache-size": 0, "share-equal-queries": "false", "block-cache-size": "64MiB",
@@ -29,7 +33,9 @@ def settings(t, server, querier):
         f.write("storage: {backend: s3}\n"
                 f"s3: {{endpoint: '{server.endpoint}', bucket: year, create-bucket: true, credentials: static,\n"
                 f"     access-key: '{server.env['S3_ACCESS_KEY']}', secret-key: '{server.env['S3_SECRET_KEY']}',\n"
-                f"     region: {server.env['S3_REGION']}}}\n"
+                f"     region: {server.env['S3_REGION']},\n"
+                # The server has to share the cores with all that is measured, and may be without one for a while.
+                "     request-timeout: 10m, stall-timeout: 5m, operation-timeout: 30m, one-writer: false}\n"
                 "limits: {downsampling: true, max-query-lookback: 0, max-total-query-length: 0,\n"
                 "         max-samples-per-query: 500000000}\n"
                 "compactor: {block-ranges: '12h,24h,168h', compaction-interval: 1s, compaction-wait: 0s,\n"
@@ -38,12 +44,12 @@ def settings(t, server, querier):
     return path
 
 
-def upload(t, bench, config, series, days):
+def upload(home, bench, config, year):
     """Makes the blocks on the local disk and sends them with orreryctl, as somebody would who moves in."""
-    local = os.path.join(t.dir, "local")
-    end = int(time.time()) // 86400 * 86400000
-    made = json.loads(subprocess.run([f"{bench}/yearmake", local, TENANT, str(end), str(series), str(days), str(STEP_S)],
-                                     check=True, capture_output=True, text=True).stdout)
+    local = os.path.join(home, "local")
+    shutil.rmtree(local, ignore_errors=True)  # half of an interrupted one
+    made = json.loads(subprocess.run([f"{bench}/yearmake", local, TENANT, str(year["end"]), str(year["series"]), str(year["days"]),
+                                      str(year["step"])], check=True, capture_output=True, text=True).stdout)
     top = os.path.join(local, "metrics", TENANT)
     dirs = sorted(os.path.join(top, d) for d in os.listdir(top) if os.path.isdir(os.path.join(top, d)))
     began = time.monotonic()
@@ -53,7 +59,22 @@ def upload(t, bench, config, series, days):
     print(f"   {made['blocks']} blocks, {made['samples']:,} samples, {made['bytes'] / made['samples']:.2f} bytes each; "
           f"checked and uploaded in {time.monotonic() - began:.0f} s", flush=True)
     shutil.rmtree(local)
-    return end
+
+
+def the_year(home, bench, config, series):
+    """Uploads it unless home has it. Returns where it ends (ms)."""
+    path = os.path.join(home, "made.json")
+    year = {"series": series, "days": DAYS, "step": STEP_S}
+    if os.path.exists(path):
+        with open(path) as f:
+            made = json.load(f)
+        check({**made, **year} == made, f"{path} is of another year: {made}, not {year}")
+        return made["end"]
+    year["end"] = int(time.time()) // 86400 * 86400000
+    upload(home, bench, config, year)
+    with open(path, "w") as f:
+        json.dump(year, f)
+    return year["end"]
 
 
 def by_resolution(config):
@@ -80,7 +101,7 @@ def settle(compactor, config):
         quiet[0] = 0 if left else quiet[0] + 1
         time.sleep(2)
         return quiet[0] > 4
-    wait_for("compaction", idle, 3600)
+    wait_for("compaction", idle, 4 * 3600)
     print(f"   compacted in {time.monotonic() - began:.0f} s: "
           + ", ".join(f"{n} blocks of {size / 2**20:.0f} MiB at {r // 60000} min" for r, (n, size)
                       in sorted(by_resolution(config).items())), flush=True)
@@ -126,9 +147,10 @@ def measure(c, text, begin, end, step):
 
 
 def bench_year(t, bench, series, row):
-    server = swift(t)
+    home = os.path.abspath(KEEP) if KEEP else t.dir
+    server = swift(t, os.path.join(home, "swift"))
     config = settings(t, server, LITTLE)
-    end = upload(t, bench, config, series, DAYS)
+    end = the_year(home, bench, config, series)
     c = Cluster(t, args=["--queriers", "1", "--rulers", "0", "--alertmanagers", "0", "--config", config])
     settle(c.addrs("compactor")[0], config)
     window = f"{max(5, STEP_S * 4 // 60)}m"

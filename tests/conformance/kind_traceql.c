@@ -9,9 +9,11 @@
 #include "common/base/promdur.h"
 #include "common/base/vec.h"
 #include "common/lang/traceql.h"
-#include "common/traces/tracecols.h"
+#include "ingester/door/otlp_traces.h"
+#include "querier/traces/tracecond.h"
 #include "querier/traces/tracemetric.h"
-#include "querier/traces/tracepipe.h"
+#include "querier/traces/tracepool.h"
+#include "querier/traces/tracesearch.h"
 #include "tests/conformance/conformance.h"
 
 CONFORMANCE(traceql, parser_cases)
@@ -33,176 +35,35 @@ CONFORMANCE(traceql, parser_cases)
     buf_done(&b);
 }
 
+#define LIMIT 1000 /* of Tempo's answers */
+
 struct datasets {
-    struct map by_name; /* -> struct tracecols */
+    struct map by_name; /* -> struct tracepool */
     struct arena *arena;
 };
 
-/* A span of a data set, on its way to its trace. */
-struct loose_span {
-    uint8_t trace[16];
-    const json_t *json;
-    uint32_t resource, library;
-    size_t order;
-};
-
-static struct slice text_of(const json_t *object, const char *key)
+/* An export request of OTLP in JSON, the way that a client's goes: into pieces, which somebody holds. */
+static struct err *load(struct arena *a, struct slice request, struct tracepool **ret)
 {
-    const json_t *s = json_object_get(object, key);
+    struct trace_batch *batch = trace_batch_new(SLICE("t"), &(struct tenant_limits){0});
+    struct jsonval_doc *doc = NULL;
+    struct trace_builder b;
+    struct err *e;
 
-    return s ? slice_of(json_string_value(s), json_string_length(s)) : SLICE_EMPTY;
-}
+    trace_builder_init(&b, batch, a);
+    *ret = tracepool_new();
+    if (!(e = otlp_traces_decode_json(&b, request, &doc)) && !(e = trace_builder_end(&b)))
+        e = trace_builder_answer(&b);
+    for (size_t i = 0; i < batch->traces.len && !e; i++) {
+        const struct trace_batch_trace *t = &batch->traces.ptr[i];
 
-/* Numbers may be text, as in OTLP's JSON. */
-static int64_t int_of(const json_t *object, const char *key)
-{
-    const json_t *n = json_object_get(object, key);
-
-    return json_is_string(n) ? strtoll(json_string_value(n), NULL, 10) : json_integer_value(n);
-}
-
-static void id_of(struct slice hex, uint8_t *out, size_t n)
-{
-    memset(out, 0, n);
-    for (size_t i = 0; i < n && 2 * i + 1 < hex.len; i++) {
-        char digits[3] = {(char)hex.ptr[2 * i], (char)hex.ptr[2 * i + 1], 0};
-
-        out[i] = (uint8_t)strtoul(digits, NULL, 16);
+        e = tracepool_add(*ret, slice_of(batch->pieces.ptr + t->at, t->len));
     }
-}
-
-static uint64_t span_id_of(const json_t *object, const char *key)
-{
-    uint8_t bytes[8];
-    uint64_t id = 0;
-
-    id_of(text_of(object, key), bytes, sizeof(bytes));
-    for (size_t i = 0; i < sizeof(bytes); i++)
-        id = id << 8 | bytes[i];
-    return id;
-}
-
-static struct tracevalue value_of(struct arena *a, const json_t *value)
-{
-    const json_t *list = json_object_get(json_object_get(value, "arrayValue"), "values");
-    struct tracevalue v = {.type = TRACECELL_NONE}, *items;
-
-    if (json_object_get(value, "stringValue")) {
-        v.type = TRACECELL_STRING;
-        v.v.s = text_of(value, "stringValue");
-    } else if (json_object_get(value, "intValue")) {
-        v.type = TRACECELL_INT;
-        v.v.i = int_of(value, "intValue");
-    } else if (json_object_get(value, "doubleValue")) {
-        v.type = TRACECELL_FLOAT;
-        v.v.f = json_number_value(json_object_get(value, "doubleValue"));
-    } else if (json_object_get(value, "boolValue")) {
-        v.type = TRACECELL_BOOL;
-        v.v.b = json_is_true(json_object_get(value, "boolValue"));
-    } else if (list) {
-        items = arena_array(a, struct tracevalue, json_array_size(list));
-        for (size_t i = 0; i < json_array_size(list); i++)
-            items[i] = value_of(a, json_array_get(list, i));
-        v.type = TRACECELL_ARRAY;
-        v.v.array.ptr = items;
-        v.v.array.n = json_array_size(list);
-    }
-    return v;
-}
-
-static void add_attributes(struct tracebuild *b, struct arena *a, enum tracetable table,
-                           const json_t *object)
-{
-    const json_t *list = json_object_get(object, "attributes"), *item;
-    size_t i;
-
-    json_array_foreach(list, i, item)
-    {
-        struct tracevalue v = value_of(a, json_object_get(item, "value"));
-
-        tracebuild_attribute(b, table, text_of(item, "key"), &v);
-    }
-}
-
-static void add_span(struct tracebuild *b, struct arena *a, const struct loose_span *s)
-{
-    const json_t *status = json_object_get(s->json, "status"), *item;
-    struct tracebuild_span span = {
-        .span_id = span_id_of(s->json, "spanId"),
-        .parent_id = span_id_of(s->json, "parentSpanId"),
-        .name = text_of(s->json, "name"),
-        .message = text_of(status, "message"),
-        .kind = (uint8_t)int_of(s->json, "kind"),
-        .status = (uint8_t)int_of(status, "code"),
-        .start_ns = int_of(s->json, "startTimeUnixNano"),
-        .end_ns = int_of(s->json, "endTimeUnixNano"),
-        .resource = s->resource,
-        .library = s->library,
-    };
-    size_t i;
-
-    (void)tracebuild_span(b, &span);
-    add_attributes(b, a, TRACE_SPANS, s->json);
-    json_array_foreach(json_object_get(s->json, "events"), i, item)
-    {
-        (void)tracebuild_event(b, text_of(item, "name"), int_of(item, "timeUnixNano"));
-        add_attributes(b, a, TRACE_EVENTS, item);
-    }
-    json_array_foreach(json_object_get(s->json, "links"), i, item)
-    {
-        uint8_t trace[16];
-
-        id_of(text_of(item, "traceId"), trace, sizeof(trace));
-        (void)tracebuild_link(b, trace, span_id_of(item, "spanId"));
-        add_attributes(b, a, TRACE_LINKS, item);
-    }
-}
-
-static int cmp_loose(const void *a, const void *b)
-{
-    const struct loose_span *l = a, *r = b;
-    int c = memcmp(l->trace, r->trace, sizeof(l->trace));
-
-    return c ? c : (l->order > r->order) - (l->order < r->order);
-}
-
-static const struct tracecols *load(struct arena *a, const json_t *request)
-{
-    struct tracebuild *b = tracebuild_new(a);
-    VEC(struct loose_span) spans = {0};
-    const json_t *resource, *scope, *span;
-    size_t i, k, m;
-
-    json_array_foreach(json_object_get(request, "resourceSpans"), i, resource)
-    {
-        uint32_t r = tracebuild_resource(b);
-
-        add_attributes(b, a, TRACE_RESOURCES, json_object_get(resource, "resource"));
-        json_array_foreach(json_object_get(resource, "scopeSpans"), k, scope)
-        {
-            const json_t *library = json_object_get(scope, "scope");
-            uint32_t l =
-                tracebuild_library(b, text_of(library, "name"), text_of(library, "version"));
-
-            add_attributes(b, a, TRACE_LIBRARIES, library);
-            json_array_foreach(json_object_get(scope, "spans"), m, span)
-            {
-                struct loose_span s = {
-                    .json = span, .resource = r, .library = l, .order = spans.len};
-
-                id_of(text_of(span, "traceId"), s.trace, sizeof(s.trace));
-                vec_push(&spans, s);
-            }
-        }
-    }
-    qsort(spans.ptr, spans.len, sizeof(*spans.ptr), cmp_loose);
-    for (size_t s = 0; s < spans.len; s++) {
-        if (s == 0 || memcmp(spans.ptr[s].trace, spans.ptr[s - 1].trace, 16) != 0)
-            tracebuild_trace(b, spans.ptr[s].trace);
-        add_span(b, a, &spans.ptr[s]);
-    }
-    vec_done(&spans);
-    return tracebuild_end(b);
+    tracepool_end(*ret);
+    trace_builder_done(&b);
+    jsonval_free(doc);
+    trace_batch_free(batch);
+    return e;
 }
 
 static void setup(struct conformance *c)
@@ -214,28 +75,24 @@ static void setup(struct conformance *c)
 }
 
 /* The data set of the case; NULL after a failure. */
-static const struct tracecols *dataset(struct conformance *c)
+static struct tracepool *dataset(struct conformance *c)
 {
     struct datasets *d = c->state;
     struct slice name = conformance_text(c, "dataset"), text;
-    const struct tracecols *cols = map_get(&d->by_name, name);
+    struct tracepool *pool = map_get(&d->by_name, name);
     struct err *e;
-    json_t *json;
 
-    if (cols)
-        return cols;
+    if (pool)
+        return pool;
     e = conformance_read(c, arena_printf(c->arena, "dataset_%.*s.otlp.json", SLICE_ARG(name)),
                          &text);
-    if (e) {
+    if (e || (e = load(d->arena, text, &pool))) {
         conformance_fail(c, "dataset", "%s", err_msg(e));
         err_free(e);
         return NULL;
     }
-    json = json_loadb((const char *)text.ptr, text.len, 0, NULL);
-    cols = load(d->arena, json);
-    json_decref(json);
-    (void)map_put(&d->by_name, name, (void *)cols);
-    return cols;
+    (void)map_put(&d->by_name, name, pool);
+    return pool;
 }
 
 static const char *hex_of(struct arena *a, const uint8_t *bytes, size_t n)
@@ -310,24 +167,17 @@ static json_t *sorted(json_t *list)
     return out;
 }
 
-static json_t *set_json(struct conformance *c, const struct tracecols *cols,
-                        const struct traceset *set)
+static json_t *set_json(struct conformance *c, const struct tracehit_set *set)
 {
     json_t *out = json_object(), *spans = json_array(), *attributes = json_object();
 
-    for (uint32_t i = 0; i < set->n; i++) {
-        uint64_t id = cols->span_id[set->rows[i]];
-
-        (void)json_array_append_new(spans, json_string(arena_printf(c->arena, "%016" PRIx64, id)));
-    }
-    for (size_t i = 0; i < set->n_values; i++) {
-        struct buf b = {0};
-
-        traceql_print_value_name(&b, set->values[i].of);
-        (void)json_object_set_new(attributes, buf_cstr(&b), json_of(&set->values[i].value));
-        buf_done(&b);
-    }
-    (void)json_object_set_new(out, "matched", json_integer(set->n));
+    for (uint32_t i = 0; i < set->n_spans; i++)
+        (void)json_array_append_new(
+            spans, json_string(arena_printf(c->arena, "%016" PRIx64, set->spans[i].id)));
+    for (size_t i = 0; i < set->n_values; i++)
+        (void)json_object_set_new(attributes, arena_cstr(c->arena, set->values[i].name),
+                                  json_of(&set->values[i].value));
+    (void)json_object_set_new(out, "matched", json_integer(set->matched));
     (void)json_object_set_new(out, "spans", sorted(spans));
     if (json_object_size(attributes) > 0)
         (void)json_object_set(out, "attributes", attributes);
@@ -335,25 +185,24 @@ static json_t *set_json(struct conformance *c, const struct tracecols *cols,
     return out;
 }
 
-static json_t *trace_json(struct conformance *c, const struct tracecols *cols, uint32_t trace,
-                          const struct tracesets *sets)
+static json_t *text_json(struct slice s)
 {
-    const struct tracecols_trace *t = &cols->traces[trace];
-    struct slice name = t->root == UINT32_MAX ? SLICE("<root span not yet received>")
-                                              : cols->dict[cols->name[t->root]];
-    struct slice service = t->root == UINT32_MAX ? name : cols->dict[cols->service[t->root]];
+    return json_stringn((const char *)s.ptr, s.len);
+}
+
+static json_t *trace_json(struct conformance *c, const struct tracehit *h)
+{
     json_t *out = json_object(), *list = json_array();
 
-    for (size_t i = 0; i < sets->n; i++)
-        (void)json_array_append_new(list, set_json(c, cols, &sets->ptr[i]));
-    (void)json_object_set_new(out, "trace", json_string(hex_of(c->arena, t->id, 16)));
-    (void)json_object_set_new(out, "root_name", json_stringn((const char *)name.ptr, name.len));
-    (void)json_object_set_new(out, "root_service",
-                              json_stringn((const char *)service.ptr, service.len));
+    for (size_t i = 0; i < h->n_sets; i++)
+        (void)json_array_append_new(list, set_json(c, &h->sets[i]));
+    (void)json_object_set_new(out, "trace", json_string(hex_of(c->arena, h->id, 16)));
+    (void)json_object_set_new(out, "root_name", text_json(h->root_name));
+    (void)json_object_set_new(out, "root_service", text_json(h->root_service));
     (void)json_object_set_new(out, "start_ns",
-                              json_string(arena_printf(c->arena, "%" PRId64, t->start_ns)));
+                              json_string(arena_printf(c->arena, "%" PRId64, h->start_ns)));
     (void)json_object_set_new(out, "duration_ms",
-                              json_integer((t->end_ns - t->start_ns) / 1000000));
+                              json_integer((h->end_ns - h->start_ns) / 1000000));
     (void)json_object_set_new(out, "spansets", sorted(list));
     return out;
 }
@@ -416,29 +265,38 @@ static void compare_traces(struct conformance *c, const json_t *got, const json_
     }
 }
 
+static struct tracescan_opts scan_of(struct conformance *c, const struct tracesource *source)
+{
+    return (struct tracescan_opts){
+        .source = source, .req = {.end_ns = INT64_MAX}, .ranges = 16, .arena = c->arena};
+}
+
 CONFORMANCE(traceql, search_cases, .setup = setup)
 {
-    const struct tracecols *cols = dataset(c);
+    struct tracepool *pool = dataset(c);
+    struct tracesearch_result found = {0};
     json_t *got = json_array(), *want = json_array();
     const json_t *trace;
-    struct tracepipe *pipe;
+    struct tracesource source;
     struct traceql q;
-    struct err *e = traceql_parse(c->arena, conformance_text(c, "query"), &q);
-    bool is_ok = e == NULL;
+    struct err *e;
     size_t i;
 
-    if (cols && conformance_check_ok(c, "ok", e, conformance_bool(c, "ok")) && is_ok) {
-        pipe = tracepipe_new(&q.pipeline, cols);
-        for (uint32_t t = 0; t < cols->n_traces; t++) {
-            struct tracesets sets = tracepipe_run(pipe, t);
-
-            if (sets.n > 0)
-                (void)json_array_append_new(got, trace_json(c, cols, t, &sets));
+    if (pool) {
+        source = tracepool_source(pool);
+        if (!(e = traceql_parse(c->arena, conformance_text(c, "query"), &q)))
+            e = tracesearch(&(struct tracesearch_opts){.scan = scan_of(c, &source),
+                                                       .query = &q,
+                                                       .limit = LIMIT},
+                            &found);
+        if (conformance_check_ok(c, "ok", e, conformance_bool(c, "ok"))) {
+            for (i = 0; i < found.n; i++)
+                (void)json_array_append_new(got, trace_json(c, &found.hits[i]));
+            json_array_foreach(conformance_get(c, "traces"), i, trace)(void)
+                json_array_append_new(want, wanted_trace(trace));
+            compare_traces(c, got, want);
         }
-        tracepipe_free(pipe);
-        json_array_foreach(conformance_get(c, "traces"), i, trace)(void)
-            json_array_append_new(want, wanted_trace(trace));
-        compare_traces(c, got, want);
+        tracesearch_done(&found);
     }
     json_decref(got);
     json_decref(want);
@@ -536,20 +394,34 @@ static void compare_metrics(struct conformance *c, json_t *got, json_t *want)
     }
 }
 
+static struct err *add_metric(void *arg, const struct tracecols *cols, bool *ret_stop)
+{
+    (void)ret_stop;
+    return tracemetric_add(arg, cols);
+}
+
 CONFORMANCE(traceql, metrics_cases, .setup = setup)
 {
-    const struct tracecols *cols = dataset(c);
+    struct tracepool *pool = dataset(c);
     struct tracemetric_range range = {.start_ns = conformance_int(c, "start_ns"),
                                       .end_ns = conformance_int(c, "end_ns"),
                                       .step_ns = conformance_int(c, "step_ns")};
+    struct tracescan_stats stats = {0};
     struct tracemetric *m = NULL;
     struct traceql q;
     struct err *e = traceql_parse(c->arena, conformance_text(c, "query"), &q);
 
     if (!e)
         e = tracemetric_new(&q, &range, &m);
-    if (!e && cols)
-        e = tracemetric_add(m, cols);
+    if (!e && pool) {
+        struct tracesource source = tracepool_source(pool);
+        struct tracescan_opts scan = scan_of(c, &source);
+        struct tracecond cond = tracecond_of(c->arena, &q);
+
+        scan.req.filters = cond.ptr;
+        scan.req.n_filters = cond.n;
+        e = tracescan(&scan, add_metric, m, &stats);
+    }
     if (conformance_check_ok(c, "ok", e, conformance_bool(c, "ok")) && m) {
         struct tracemetric_set set = tracemetric_end(m, c->arena);
         json_t *list = metric_json(&set, &range);

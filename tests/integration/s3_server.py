@@ -22,11 +22,11 @@ SCRIPTS = os.path.join(ROOT, "..", "shared", "s3")
 class Server:
     """A server that a script of ../shared/s3 starts, with what it prints in .env."""
 
-    def __init__(self, t, script, port=None):
+    def __init__(self, t, script, port=None, directory=None):
         self.script, self.port = os.path.join(SCRIPTS, script), port
         if not os.path.exists(self.script):
             raise Skip(f"there is no {self.script}")
-        self.dir = os.path.join(t.dir, script.split("-")[0])
+        self.dir = directory or os.path.join(t.dir, script.split("-")[0])
         t.add(self)
         self.start()
 
@@ -89,8 +89,9 @@ class Server:
         return list(self.listing(bucket))
 
 
-def swift(t):
-    return Server(t, "swift-s3")
+def swift(t, directory=None):
+    """What it stores stays in the directory; without one it lies below the test's."""
+    return Server(t, "swift-s3", directory=directory)
 
 
 def radosgw(t):

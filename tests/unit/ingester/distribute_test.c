@@ -303,6 +303,139 @@ TEST(distribute_sends_unknown_series_again_with_labels)
     end(&w);
 }
 
+/* Something that this process's replica takes as it is. */
+struct goods {
+    struct world *w;
+    int encoded, stored, ended, told;
+    struct buf items; /* of each storing "n: items"; * are all */
+    bool is_ok, with_labels;
+    distribute_local_fn *done;
+    void *done_arg;
+};
+
+static uint32_t goods_token(const void *arg, size_t i)
+{
+    (void)arg;
+    return (uint32_t)hash_xxh64(slice_of(&i, sizeof(i)), 7);
+}
+
+static void goods_encode(const void *arg, const uint32_t *items, size_t n, bool with_labels,
+                         struct buf *out)
+{
+    struct batch_writer w;
+
+    (void)items;
+    (void)n;
+    (void)with_labels;
+    ((struct goods *)(uintptr_t)arg)->encoded++;
+    batch_writer_init(&w, 0);
+    batch_finish(&w, out);
+    batch_writer_done(&w);
+}
+
+static size_t goods_memory(const void *arg)
+{
+    (void)arg;
+    return 1;
+}
+
+static struct err *goods_store(void *arg, const uint32_t *items, size_t n, bool with_labels,
+                               distribute_local_fn *done, void *done_arg)
+{
+    struct goods *g = arg;
+
+    g->stored++;
+    g->with_labels = with_labels;
+    g->done = done;
+    g->done_arg = done_arg;
+    buf_printf(&g->items, "%zu:%s", n, items ? "" : "*");
+    for (size_t i = 0; items && i < n; i++)
+        buf_printf(&g->items, " %u", items[i]);
+    buf_str(&g->items, ";");
+    return NULL;
+}
+
+static void goods_end(void *arg)
+{
+    ((struct goods *)arg)->ended++;
+}
+
+static void goods_done(void *arg, const struct push *none, const struct distribute_result *r)
+{
+    struct goods *g = arg;
+
+    CHECK(!none);
+    g->told++;
+    g->is_ok = r->error == NULL;
+}
+
+static const struct distribute_cargo_ops goods_ops = {.token = goods_token,
+                                                      .encode = goods_encode,
+                                                      .memory = goods_memory,
+                                                      .store = goods_store,
+                                                      .end = goods_end};
+
+static void bring(struct world *w, struct goods *g, size_t n)
+{
+    *g = (struct goods){.w = w};
+    distribute_bring(w->d, w->loop,
+                     &(struct distribute_cargo){
+                         .ops = &goods_ops, .arg = g, .tenant = SLICE("t"), .n = n, .n_series = n},
+                     goods_done, g);
+}
+
+TEST(distribute_makes_no_bytes_for_its_own_replica_if_that_takes_items)
+{
+    struct world w;
+    struct goods g;
+    struct batch_reply r = {0};
+
+    begin(&w, 1, 1, "");
+    bring(&w, &g, 3);
+    CHECK(g.encoded == 0 && g.stored == 1 && !g.with_labels && w.n == 0);
+    vec_push(&r.unknown, 0);
+    vec_push(&r.unknown, 2);
+    g.done(g.done_arg, NULL, &r);
+    batch_reply_done(&r);
+    turn(&w);
+    CHECK(g.encoded == 0 && g.stored == 2 && g.with_labels && g.told == 0);
+    CHECK_STR(buf_cstr(&g.items), "3:*;2: 0 2;");
+    r = (struct batch_reply){0};
+    g.done(g.done_arg, NULL, &r);
+    turn(&w);
+    CHECK(g.told == 1 && g.is_ok && g.ended == 1);
+    buf_done(&g.items);
+    end(&w);
+
+    begin(&w, 3, 3, "");
+    bring(&w, &g, 3);
+    CHECK(g.encoded == 1 && g.stored == 1 && w.n == 2); /* one batch of bytes for both others */
+    CHECK(!w.sent[0].is_local && !w.sent[1].is_local);
+    answer(&w, 0, NULL, NULL);
+    CHECK_INT(g.told, 0);
+    g.done(g.done_arg, broken(), NULL);
+    turn(&w);
+    answer(&w, 1, NULL, NULL);
+    CHECK(g.told == 1 && g.is_ok && g.ended == 1);
+    buf_done(&g.items);
+    end(&w);
+
+    begin(&w, 4, 1, ""); /* each has a part */
+    bring(&w, &g, 64);
+    CHECK_INT(w.n, 3);
+    CHECK_INT(g.encoded, 3);
+    CHECK_INT(g.stored, 1);
+    CHECK(g.items.len > 3 && !strchr(buf_cstr(&g.items), '*'));
+    r = (struct batch_reply){0};
+    g.done(g.done_arg, NULL, &r);
+    turn(&w);
+    for (size_t i = 0; i < 3; i++)
+        answer(&w, i, NULL, NULL);
+    CHECK(g.told == 1 && g.is_ok && g.ended == 1);
+    buf_done(&g.items);
+    end(&w);
+}
+
 TEST(distribute_distrusts_answers)
 {
     struct world w;

@@ -77,6 +77,39 @@ TEST(crc32c_matches_the_published_check_value_in_pieces_too)
     CHECK_INT(hash_crc32c_more(hash_crc32c(SLICE("1234")), SLICE("56789")), 0xe3069283u);
 }
 
+/* The definition, bit by bit. */
+static uint32_t crc32c_of_bits(const uint8_t *p, size_t n)
+{
+    uint32_t c = UINT32_MAX;
+
+    for (size_t i = 0; i < n; i++) {
+        c ^= p[i];
+        for (int k = 0; k < 8; k++)
+            c = c & 1 ? (c >> 1) ^ 0x82f63b78u : c >> 1;
+    }
+    return ~c;
+}
+
+TEST(crc32c_is_the_definition_at_every_length_and_offset)
+{
+    static const size_t around[] = {384, 768, 6144, 12288, 65536};
+    uint8_t *p = mem_alloc(70000);
+    struct rng rng;
+
+    rng_seed(&rng, 1);
+    for (size_t i = 0; i < 70000; i++)
+        p[i] = (uint8_t)rng_u32(&rng);
+    for (size_t n = 0; n < 800; n++)
+        CHECK_INT(hash_crc32c(slice_of(p + n % 9, n)), crc32c_of_bits(p + n % 9, n));
+    for (size_t k = 0; k < ORR_COUNT(around); k++)
+        for (size_t n = around[k] - 9; n < around[k] + 9; n++) {
+            CHECK_INT(hash_crc32c(slice_of(p + k, n)), crc32c_of_bits(p + k, n));
+            CHECK_INT(hash_crc32c_more(hash_crc32c(slice_of(p, n)), slice_of(p + n, 1000)),
+                      crc32c_of_bits(p, n + 1000));
+        }
+    mem_free(p);
+}
+
 TEST(xxh64_classic_matches_its_published_value)
 {
     CHECK(hash_xxh64_classic(SLICE("")) == 0xef46db3751d8e999ull);

@@ -1,6 +1,6 @@
 #include "common/base/hash.h"
 #include "common/base/rng.h"
-#include "common/logblock/logfilter.h"
+#include "common/logblock/logfilter_internal.h"
 #include "tests/unit/common/logblock/logtext.h"
 #include "tests/unit/test.h"
 
@@ -50,6 +50,44 @@ TEST(logfilter_what_a_needle_keeps_its_line_keeps)
     logfilter_grams_done(&of_line);
     logfilter_grams_done(&of_needle);
     buf_done(&line);
+}
+
+TEST(logfilter_keeps_the_same_whatever_the_machine_has)
+{
+    static struct logfilter_kept fast, plain;
+    uint8_t text[LOGFILTER_BATCH + LOGFILTER_MIN_NEEDLE - 1];
+    struct rng r;
+
+    rng_seed(&r, 9);
+    for (int i = 0; i < 4000; i++) {
+        size_t n = 1 + rng_below(&r, i % 8 ? 200 : LOGFILTER_BATCH);
+        size_t len = n + LOGFILTER_MIN_NEEDLE - 1;
+        /* Of a piece of memory that ends where the text does: nothing behind it is read. */
+        uint8_t *exact = mem_alloc(len);
+
+        for (size_t k = 0; k < len; k++)
+            text[k] = (uint8_t)(i % 3 ? rng_u32(&r) : rng_below(&r, 3) * 255); /* many alike */
+        memcpy(exact, text, len);
+        fast.before = plain.before = i % 2 ? rng_u32(&r) | 1 : 0;
+        logfilter_kept_of(exact, n, &fast);
+        logfilter_kept_portable(exact, n, &plain);
+        CHECK(fast.before == plain.before);
+        CHECK(memcmp(fast.least, plain.least, n * sizeof(*fast.least)) == 0);
+        CHECK(memcmp(fast.changes, plain.changes, (n + 63) / 64 * sizeof(*fast.changes)) == 0);
+        mem_free(exact);
+    }
+}
+
+/* Filters that lie in buckets have these hashes. */
+TEST(logfilter_hashes_stay)
+{
+    static const uint32_t want[] = {0x0264f111, 0x305dd8c7, 0x02ba51db, 0x163dc127};
+    static struct logfilter_grams g;
+
+    logfilter_grams_add(&g, SLICE("user_id:67890 AND level"));
+    CHECK(g.hashes.len == ORR_COUNT(want));
+    CHECK(memcmp(g.hashes.ptr, want, sizeof(want)) == 0);
+    logfilter_grams_done(&g);
 }
 
 /* Lines of a page: each has an id of its own. */

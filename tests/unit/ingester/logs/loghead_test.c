@@ -81,6 +81,45 @@ TEST(loghead_asks_for_labels_that_it_does_not_know)
     fx_close(&f);
 }
 
+TEST(loghead_takes_items_of_a_batch_as_their_bytes)
+{
+    static const struct label meta[] = {{SLICE_INIT("id"), SLICE_INIT("7")},
+                                        {SLICE_INIT("level"), SLICE_INIT("warn")}};
+    struct fixture f = {0};
+    struct log_batch *b = fx_batch();
+    struct buf big = {0}, out = {0};
+    char want[64];
+
+    fx_open(&f);
+    buf_fill(&big, 'b', 300);
+    fx_line(b, "a", 5, SLICE("x"), (struct labels){meta, 2});
+    fx_line(b, "b", 1, buf_slice(&big), (struct labels){0});
+    fx_line(b, "c", 2, SLICE(""), (struct labels){meta, 1});
+    fx_line(b, "a", 4, SLICE("w"), (struct labels){0});
+    VEC_FOREACH (s, &b->streams)
+        s->is_known = true;
+    /* Who does not know them says so by place. */
+    CHECK_OK(fx_push_items(&f, b, (uint32_t[]){2, 0}, 2, false));
+    CHECK_INT(f.reply.unknown.len, 2);
+    CHECK(f.reply.unknown.ptr[0] + f.reply.unknown.ptr[1] == 1 && f.reply.accepted == 0);
+    CHECK_OK(fx_push_items(&f, b, (uint32_t[]){2, 0}, 2, true));
+    CHECK(f.reply.unknown.len == 0 && f.reply.accepted == 3);
+    fx_check(&f, ALL, false, "a: 4=w 5=x{id=7}{level=warn}\nc: 2={id=7}\n");
+    CHECK_OK(fx_push_items(&f, b, NULL, 3, true)); /* again, of which one stream is new */
+    CHECK_INT(f.reply.accepted, 4);
+    fx_check(&f, 2, 5, false, "a: 4=w\nc: 2={id=7}\n");
+    fx_reopen(&f);
+    fx_check(&f, 2, 6, false, "a: 4=w 5=x{id=7}{level=warn}\nc: 2={id=7}\n");
+    (void)snprintf(want, sizeof(want), "b: 1=%.8s", buf_cstr(&big));
+    CHECK_OK(fx_read(&f, "t", 1, 2, false, &out));
+    CHECK_INT(out.len, strlen("b: 1=") + 300 + 1);
+    CHECK(!memcmp(buf_cstr(&out), want, strlen(want)));
+    buf_done(&out);
+    buf_done(&big);
+    log_batch_free(b);
+    fx_close(&f);
+}
+
 TEST(loghead_refuses_streams_beyond_the_limit_and_labels_that_lie)
 {
     struct fixture f = {.limits = {.max_streams = 2}};

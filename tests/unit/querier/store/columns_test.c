@@ -1,5 +1,8 @@
+#include <math.h>
+
 #include "common/base/rng.h"
 #include "common/base/vec.h"
+#include "common/block/aggr_build.h"
 #include "common/block/start_runs.h"
 #include "querier/store/columns.h"
 #include "tests/unit/test.h"
@@ -210,4 +213,117 @@ TEST(columns_refuse_broken_chunks)
     CHECK_ERR(columns_fill(c, a, &ch, 1, 0, 10, &s), ERR_UNSUPPORTED, "");
     columns_free(c);
     arena_free(a);
+}
+
+/* ---- counters in chunks of aggregates ---- */
+
+#define COUNTER_SAMPLES 6000 /* a minute apart: four days */
+
+/* A counter with gaps, resets, and now and then a NaN or an infinity. */
+static size_t make_counter(struct rng *rng, int64_t *t, double *v)
+{
+    double value = 0;
+    size_t n = 0;
+
+    for (int64_t i = 0; i < COUNTER_SAMPLES; i++) {
+        value = rng_below(rng, 700) ? value + rng_unit(rng) * 10 : rng_unit(rng);
+        if (rng_below(rng, 900) == 0)
+            i += (int64_t)rng_below(rng, 300);
+        t[n] = i * 60000 + (int64_t)rng_below(rng, 50);
+        v[n] = value;
+        if (rng_below(rng, 800) == 0)
+            v[n] = rng_chance(rng, 0.7) ? NAN : INFINITY;
+        n++;
+    }
+    return n;
+}
+
+/* Sample by sample, as aggr_chunk.h says it; points of one window are the last one of it, but for the very first. */
+static size_t naive_counter(struct arena *a, const struct columns_chunk *chunks, size_t n,
+                            int64_t *t, double *v)
+{
+    struct aggr_counter counter = {0};
+    int64_t *span = arena_array(a, int64_t, COUNTER_SAMPLES * 2);
+    size_t all = 0, out = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        const struct chunk *c = &chunks[i].chunk;
+        struct aggr_columns in = {0};
+        struct chunk_columns raw;
+
+        if (c->encoding == CHUNK_AGGR) {
+            CHECK_OK(aggr_chunk_decode(a, c->data, AGGR_ALL, &in));
+        } else {
+            CHECK_OK(chunk_decode(a, c->encoding, c->data, &raw));
+            in = (struct aggr_columns){.n_counter = raw.n, .counter_t = raw.t, .counter = raw.v};
+        }
+        for (size_t k = 0; k < in.n_counter; k++, all++) {
+            t[all] = in.counter_t[k];
+            v[all] =
+                isnan(in.counter[k]) ? in.counter[k] : aggr_counter_add(&counter, in.counter[k]);
+            span[all] = c->encoding == CHUNK_AGGR ? AGGR_5M_MS : 0;
+        }
+        if (c->encoding == CHUNK_AGGR)
+            aggr_counter_end(&counter, in.last);
+    }
+    for (size_t i = 0; i < all; i++) {
+        if (i && i + 1 < all && span[i] && span[i + 1] &&
+            t[i] / AGGR_5M_MS == t[i + 1] / AGGR_5M_MS)
+            continue;
+        t[out] = t[i];
+        v[out++] = v[i];
+    }
+    return out;
+}
+
+/* The first half by aggregates, or all of it; the rest as samples. */
+TEST(columns_take_resets_out_as_one_sample_after_the_other_does)
+{
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct arena *a = arena_new(0);
+        int64_t *t = arena_array(a, int64_t, COUNTER_SAMPLES * 2), edge;
+        double *v = arena_array(a, double, COUNTER_SAMPLES * 2);
+        struct columns_chunk *chunks = arena_array(a, struct columns_chunk, 200);
+        struct columns *c = columns_new();
+        struct storage_series s;
+        struct aggr_build b;
+        struct rng rng;
+        size_t n, n_chunks = 0, half, k = 0;
+
+        rng_seed(&rng, seed);
+        n = make_counter(&rng, t, v);
+        edge = t[n - 1];
+        if (seed % 3 == 0)
+            edge = edge / 2 / AGGR_5M_MS * AGGR_5M_MS - 1;
+        for (half = 0; half < n && t[half] <= edge;)
+            half++;
+        aggr_build_init(&b);
+        aggr_build_begin(&b, a, AGGR_5M_MS);
+        for (; k < half; k += ORR_MIN((size_t)120, half - k)) {
+            struct chunk raw = chunk_of(a, t + k, v + k, ORR_MIN((size_t)120, half - k));
+
+            CHECK_OK(aggr_build_chunk(&b, &raw));
+        }
+        aggr_build_end(&b);
+        VEC_FOREACH (made, &b.out.chunks)
+            chunks[n_chunks++] = (struct columns_chunk){.chunk = *made, .tier = 1};
+        for (; k < n; k += ORR_MIN((size_t)120, n - k))
+            chunks[n_chunks++] = (struct columns_chunk){
+                .chunk = chunk_of(a, t + k, v + k, ORR_MIN((size_t)120, n - k))};
+        columns_set_view(
+            c, &(struct columns_view){
+                   .value = COLUMNS_COUNTER,
+                   .spans = (struct tier_span[]){{INT64_MIN, edge, 1}, {edge + 1, INT64_MAX, 0}},
+                   .n_spans = 2});
+        n = naive_counter(a, chunks, n_chunks, t, v);
+        CHECK_OK(columns_fill(c, a, chunks, n_chunks, INT64_MIN, INT64_MAX, &s));
+        CHECK_INT(s.n, n);
+        for (size_t i = 0; i < n; i++) {
+            CHECK_INT(s.t_ms[i], t[i]);
+            CHECK(sample_bits(s.v[i]) == sample_bits(v[i]));
+        }
+        aggr_build_done(&b);
+        columns_free(c);
+        arena_free(a);
+    }
 }

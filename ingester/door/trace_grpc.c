@@ -1,0 +1,60 @@
+#include "ingester/door/trace_grpc.h"
+
+#include "common/auth/auth.h"
+#include "ingester/door/otlp_reply.h"
+#include "ingester/door/otlp_traces.h"
+
+static struct err *on_headers(struct grpc_call *c)
+{
+    struct slice tenant;
+    struct err *e = auth_single_tenant(c->http, &tenant);
+
+    return e ? e : trace_door_admit(c->arg, tenant, 0);
+}
+
+static struct err *decode(struct trace_builder *b, const void *arg)
+{
+    struct err *e = otlp_traces_decode_proto(b, *(const struct slice *)arg);
+
+    return e ? e : trace_builder_end(b);
+}
+
+static void on_done(void *arg, struct err *e, const struct trace_written *written)
+{
+    struct grpc_call *c = arg;
+    struct buf reply = {0};
+
+    if (e && !trace_written_is_partial(written, e)) {
+        grpc_reply_err(c, e);
+        return;
+    }
+    otlp_reply_traces_response(&reply, false, e ? ORR_MAX(written->refused, (uint64_t)1) : 0,
+                               e ? err_msg(e) : NULL);
+    err_free(e);
+    grpc_reply_buf(c, &reply);
+}
+
+static void export_traces(struct grpc_call *c)
+{
+    struct slice tenant;
+    struct err *e = auth_single_tenant(c->http, &tenant);
+
+    if (e) {
+        grpc_reply_err(c, e);
+        return;
+    }
+    trace_door_write(
+        c->arg, c->loop, tenant,
+        &(struct trace_decoder){.name = "otlp_traces_grpc", .decode = decode, .arg = &c->message},
+        on_done, c);
+}
+
+void trace_grpc_methods(struct grpc_server *g, struct trace_door *d)
+{
+    grpc_server_method(g, &(struct grpc_method){
+                              .path = "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+                              .max_message_bytes = trace_door_max_body_bytes(d),
+                              .on_headers = on_headers,
+                              .handler = export_traces,
+                              .arg = d});
+}
