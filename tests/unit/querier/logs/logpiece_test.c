@@ -70,14 +70,17 @@ static void on_piece(void *arg, struct rpc_call *call)
     rpc_stream_end(call);
 }
 
+/* Of a machine under load who is well may be slow, and is waited for; who hangs is not. */
 static struct store *store_of(struct town *t, unsigned replication)
 {
+    bool may_hang = t->others[0].mood == HANGS || t->others[1].mood == HANGS;
+
     return store_new(&(struct store_opts){.pool = t->rig.peers.pool,
                                           .loop = t->rig.peers.loop,
                                           .logs_ring = peers_ring,
                                           .logs_ring_arg = &t->rig.peers,
                                           .objstore = &t->rig.bucket.base,
-                                          .straggler_ms = 50,
+                                          .straggler_ms = may_hang ? 50 : 30000,
                                           .ingester_lookback_ms = 3600000,
                                           .queriers = ring_of,
                                           .queriers_arg = t,
@@ -305,7 +308,8 @@ TEST(logpiece_owners_run_what_they_own_and_the_answer_is_the_same)
     logpiece_serve_stats_get(t.others[0].serve, &one);
     logpiece_serve_stats_get(t.others[1].serve, &other);
     CHECK(one.calls > 0 && other.calls > 0);
-    CHECK_INT(one.calls + other.calls, asker_stats(&t).asked);
+    /* what nobody wants any more may not even have been sent */
+    CHECK(one.calls + other.calls >= away && one.calls + other.calls <= asker_stats(&t).asked);
     CHECK_INT(one.refused + other.refused, 0);
     town_down(&t);
 }
