@@ -2,6 +2,8 @@
  * Pieces of queries over log lines that their owners run: q0 asks, q1 and q2 own blocks, too. Whatever they do, the answer is the one of a
  * querier that reads all by itself, to the bit.
  */
+#include <sched.h>
+
 #include "common/base/rng.h"
 #include "querier/logs/logpiece_ask.h"
 #include "querier/logs/logpiece_serve.h"
@@ -340,6 +342,20 @@ TEST(logpiece_what_owners_refuse_or_break_off_is_read_here)
 TEST(logpiece_what_hangs_is_read_here)
 {
     with_moods(HANGS, HANGS);
+}
+
+/* Who is not waited for any more is told. */
+TEST(logpiece_what_is_given_up_is_canceled_at_its_owner)
+{
+    struct town t;
+
+    town_up(&t, HANGS, HANGS);
+    CHECK_INT(check_questions(&t), 0);
+    CHECK(t.others[0].asked + t.others[1].asked > 0);
+    for (size_t i = 0; i < OTHERS; i++)
+        while (t.others[i].canceled < t.others[i].asked) /* ends with the test's time, or so */
+            sched_yield();
+    town_down(&t);
 }
 
 /* A limit or an error of the query is the query's, whoever meets it first. */
