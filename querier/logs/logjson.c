@@ -193,7 +193,7 @@ static void put_source(struct buf *out, const struct logquery_stats *s)
                (unsigned long long)s->streams);
 }
 
-/* The members that Loki's clients show; what our storage has no word for is zero. */
+/* The members that Loki's clients show; what our storage has no word for is zero. Shards are pieces that other queriers ran. */
 static void put_stats(struct buf *out, const struct logquery_stats *s)
 {
     double seconds = (double)s->exec_ns / 1e9;
@@ -203,12 +203,12 @@ static void put_stats(struct buf *out, const struct logquery_stats *s)
                ",\"stats\":{\"summary\":{\"bytesProcessedPerSecond\":%.0f,"
                "\"linesProcessedPerSecond\":%.0f,\"totalBytesProcessed\":%llu,"
                "\"totalLinesProcessed\":%llu,\"execTime\":%.9f,\"queueTime\":%.9f,\"subqueries\":0,"
-               "\"totalEntriesReturned\":%llu,\"splits\":0,\"shards\":0,"
+               "\"totalEntriesReturned\":%llu,\"splits\":0,\"shards\":%llu,"
                "\"totalPostFilterLines\":%llu,\"totalStructuredMetadataBytesProcessed\":0}",
                (double)s->bytes * per_second, (double)s->lines * per_second,
                (unsigned long long)s->bytes, (unsigned long long)s->lines, seconds,
                (double)s->queued_ns / 1e9, (unsigned long long)s->entries,
-               (unsigned long long)s->lines_kept);
+               (unsigned long long)s->source.away, (unsigned long long)s->lines_kept);
     put_source(out, s);
     buf_byte(out, '}');
 }

@@ -13,7 +13,7 @@ WINDOWS = 4
 HOUR = 3600 * S
 START = (now_ms() // 7_200_000 - WINDOWS - 1) * 7_200_000 * 10**6
 END = START + WINDOWS * 2 * HOUR
-ASKED, RETURNED, SERVED = (f"orrery_querier_logs_{x}_pieces_total" for x in ("asked", "returned", "served"))
+ASKED, SERVED = (f"orrery_querier_logs_{x}_pieces_total" for x in ("asked", "served"))
 
 
 def questions():
@@ -68,18 +68,18 @@ def test_owners_run_pieces_and_answers_are_the_same(t):
     town.again(0)
     want = answers(one)
     check(sum("request 417-2 took" in x for x in want) >= 1 and '"values"' in want[7], "there is something to compare")
-    check(sum(town.metric(ASKED).values()) == 0, "somebody was asked without owners")
     opened = {}
-    for replication in 1, 2:
+    for replication in 0, 1, 2:
         town.again(replication)
         for name in town.names:
             check(answers(town.addrs[name]) == want, f"{name}: another answer with {replication} owners")
         asked, served = town.metric(ASKED), town.metric(SERVED)
         opened[replication] = sum(town.metric("orrery_querier_logs_opened_blocks_total").values())
-        check(sum(asked.values()) > 0 and sum(served.values()) > 0, f"asked {asked}, served {served}")
-        check(sum(town.metric(RETURNED).values()) == 0, "an owner did not answer")
+        check((sum(asked.values()) > 0) == (replication > 0) == (sum(served.values()) > 0), f"asked {asked}, served {served}")
+        check(sum(served.values()) <= sum(asked.values()), f"asked {asked}, served {served}")
         print(f"   {replication} owners: asked {asked}, served {served}, opened {opened[replication]:.0f}", flush=True)
-    check(opened[1] == WINDOWS and opened[2] == 2 * WINDOWS, f"{WINDOWS} blocks, opened {opened}")
+    # A piece may reach into blocks whose neighbours' owner runs it, and an owner that is slow is not waited for.
+    check(opened[1] < opened[0], f"opened {opened}: owners do not keep blocks to themselves")
 
 
 def test_owners_hang_and_die(t):
