@@ -50,7 +50,7 @@ static inline uint64_t reader_uvarint(struct reader *r)
 {
     return ORR_LIKELY(r->ptr < r->end && *r->ptr < 0x80) ? *r->ptr++ : reader_uvarint_long(r);
 }
-int64_t reader_varint(struct reader *r);   /* zigzag */
+int64_t reader_varint(struct reader *r); /* zigzag */
 /* A uvarint that counts things of at least min_bytes each: more than there can be fails. */
 size_t reader_count(struct reader *r, size_t min_bytes);
 struct slice reader_bytes(struct reader *r, size_t n);

@@ -15,7 +15,8 @@ struct raw {
     const int64_t *t;
     const double *v;
     const int64_t *st; /* start timestamps of the floats; NULL: none known */
-    const double *w;   /* if wanted: how many samples each stands for (storage_point); NULL: for itself */
+    const double
+        *w; /* if wanted: how many samples each stands for (storage_point); NULL: for itself */
     size_t nh;
     const int64_t *ht;
     const struct fhist *const *h;
