@@ -115,7 +115,7 @@ TEST(logskel_words_are_the_same_whatever_the_machine_has)
         for (size_t n = rng_below(&r, 4); n; n--)
             some_text(&r, &text);
         for (size_t n = rng_below(&r, 100); i % 4 == 0 && n; n--)
-            buf_byte(&text, (uint8_t)rng_u32(&r)); /* each byte is of a class */
+            buf_byte(&text, (uint8_t)rng_u32(&r));           /* each byte is of a class */
         exact = slice_of(mem_alloc(text.len + 1), text.len); /* nothing behind it is looked at */
         memcpy((uint8_t *)exact.ptr, text.ptr, text.len);
         vec_clear(&fast.spans);
@@ -123,9 +123,8 @@ TEST(logskel_words_are_the_same_whatever_the_machine_has)
         logskel_words(&fast, exact, i % 2);
         logskel_words_plain(&plain, exact, i % 2);
         CHECK(fast.spans.len == plain.spans.len);
-        CHECK(!fast.spans.len ||
-              memcmp(fast.spans.ptr, plain.spans.ptr, fast.spans.len * sizeof(*fast.spans.ptr)) ==
-                  0);
+        CHECK(!fast.spans.len || memcmp(fast.spans.ptr, plain.spans.ptr,
+                                        fast.spans.len * sizeof(*fast.spans.ptr)) == 0);
         mem_free((void *)exact.ptr);
     }
     logskel_done(&fast);
