@@ -81,6 +81,8 @@ struct logskel_form *logskel_form_of(struct arena *a, struct slice text,
     if (!(is_words || kind == LOGSKEL_JSON || kind == LOGSKEL_LOGFMT_PAIRS) ||
         n >= LOGSKEL_MAX_VARS)
         return NULL;
+    if (text.len == 0)
+        return NULL;
     if (is_words && memchr(text.ptr, '\\', text.len))
         return NULL;
     if (is_words && is_line && is_nearly_of_fields(text))
@@ -181,8 +183,10 @@ bool logskel_like(struct logskel *s, struct slice text, const struct logskel_for
     struct logskel_span *span;
     size_t at = 0;
 
+    if (text.len == 0)
+        return false;
     vec_reserve(&s->spans, f->n_vars);
-    span = s->spans.ptr + s->spans.len;
+    span = f->n_vars ? s->spans.ptr + s->spans.len : NULL;
     for (uint32_t k = 0; k < f->n_vars; k++) {
         size_t start;
 
