@@ -1,5 +1,7 @@
 #include "common/net/http.h"
 
+#include "common/base/hex.h"
+
 const char *http_method_name(enum http_method m)
 {
     switch (m) {
@@ -98,17 +100,6 @@ bool http_header_has_token(struct slice value, const char *token)
         if (slice_eq_nocase(slice_trim(part), want))
             return true;
     return false;
-}
-
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
 }
 
 /* dst may be s.ptr itself; returns the decoded length, never more than s.len. */

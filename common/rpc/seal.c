@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "common/base/hex.h"
 #include "common/base/lock.h"
 #include "common/base/mem.h"
 
@@ -33,14 +34,6 @@ struct seal_ctx {
 static void must(int ok)
 {
     ORR_ASSERT(ok > 0);
-}
-
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 static bool decode_hex(struct slice text, uint8_t out[SEAL_KEY_BYTES])

@@ -4,6 +4,7 @@
 
 #include "common/base/gore.h"
 #include "common/base/gostr.h"
+#include "common/base/hex.h"
 #include "common/template/template_escape.h"
 
 enum letters { UPPER, LOWER };
@@ -162,14 +163,6 @@ struct err *template_text_query_escape(struct value_call *call, const struct val
     template_escape_query(&b, args[0].s);
     *ret = value_take_text(call->arena, &b);
     return NULL;
-}
-
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 struct err *template_text_query_unescape(struct value_call *call, const struct value *args,

@@ -7,8 +7,8 @@
  */
 #pragma once
 #include "common/base/jsonval.h"
-#include "ingester/door/otlp.h"
 #include "common/model/otlp_value.h"
+#include "ingester/door/otlp.h"
 
 #define OTLP_JSON_MAX_DEPTH 160 /* five levels around a value, three for each level in it */
 

@@ -1,9 +1,10 @@
 #include <math.h>
 
 #include "common/base/base64.h"
+#include "common/base/hex.h"
 #include "common/base/num.h"
-#include "ingester/door/otlp_json_internal.h"
 #include "common/model/otlp_value.h"
+#include "ingester/door/otlp_json_internal.h"
 
 void otlp_json_fail(struct otlp_json *j, const char *member, const char *why)
 {
@@ -178,14 +179,6 @@ struct slice otlp_json_text(struct otlp_json *j, struct jsonval v, const char *m
         return jsonval_text(v);
     otlp_json_fail(j, member, "not a string");
     return SLICE_EMPTY;
-}
-
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 struct slice otlp_json_hex(struct otlp_json *j, struct jsonval v, const char *member)

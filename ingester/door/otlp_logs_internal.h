@@ -3,8 +3,8 @@
  * becomes of them (otlp_logs.c). All arrays lie in the batch's arena.
  */
 #pragma once
-#include "ingester/door/log_builder.h"
 #include "common/model/otlp_value.h"
+#include "ingester/door/log_builder.h"
 
 #define OTLP_LOGS_BASE_BYTES (1u << 20)
 #define OTLP_LOGS_FACTOR 16

@@ -1,5 +1,5 @@
-#include "ingester/door/otlp_proto_internal.h"
 #include "common/model/otlp_value.h"
+#include "ingester/door/otlp_proto_internal.h"
 
 static bool parse_value(struct otlp_decoder *d, struct slice m, unsigned depth,
                         struct otlp_value *ret);

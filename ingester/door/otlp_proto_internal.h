@@ -6,8 +6,8 @@
  * which ends the walk, and end_of() tells it.
  */
 #pragma once
-#include "ingester/door/otlp.h"
 #include "common/model/otlp_value.h"
+#include "ingester/door/otlp.h"
 #include "ingester/door/rw_wire.h"
 
 #define TAG(number, type) ((uint32_t)(number) << 3 | (uint32_t)(type))

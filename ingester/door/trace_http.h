@@ -3,6 +3,8 @@
  *
  *   POST /v1/traces, /otlp/v1/traces   200 ExportTraceServiceResponse, partial_success      otlp_traces.h
  *
+ *   POST /api/v2/spans                 202; Zipkin's in JSON                                 zipkin_json.h
+ *
  * Content-Encoding: none, gzip, deflate, zstd, snappy.
  *
  *   400  it cannot be read, or no span of it is one

@@ -3,6 +3,7 @@
 #include "common/base/buf.h"
 #include "common/base/gostr.h"
 #include "common/base/gotime.h"
+#include "common/base/hex.h"
 #include "common/lang/promql.h"
 
 #define SHOWN 128 /* bytes of a bad value that go into the message */
@@ -120,17 +121,6 @@ struct err *prom_param_match(struct arena *a, struct slice text, struct matchers
 }
 
 /* ---- names as values escape them ---- */
-
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
 
 /* "_hex_" at text, behind its first underscore: its length and rune. */
 static bool escaped_rune(struct slice text, size_t *ret_len, uint32_t *ret_rune)

@@ -32,8 +32,8 @@ struct tracesource_request {
     uint8_t first[16], last[16]; /* ids from first to last, both included */
     const uint8_t (*ids)[16];    /* ascending; only these. NULL: all of the range */
     size_t n_ids;
-    /* Hint: traces of which no span fulfils any of these may be left out; n_filters 0: none may. What hangs on other spans of the
-     * trace (structure, its root, its duration) must be taken as fulfilled. */
+    /* Hint: traces of which no span fulfils any of these may be left out; n_filters 0: none may. They ask for nothing but what a span
+     * says itself (tracecond.h). Lent until the set is closed. */
     const struct traceql_field *const *filters;
     size_t n_filters;
     bool ids_only; /* no pieces */

@@ -9,10 +9,11 @@
 #include "common/base/promdur.h"
 #include "common/base/vec.h"
 #include "common/lang/traceql.h"
-#include "common/traces/tracepiece.h"
 #include "ingester/door/otlp_traces.h"
+#include "querier/traces/tracecond.h"
 #include "querier/traces/tracemetric.h"
-#include "querier/traces/tracepipe.h"
+#include "querier/traces/tracepool.h"
+#include "querier/traces/tracesearch.h"
 #include "tests/conformance/conformance.h"
 
 CONFORMANCE(traceql, parser_cases)
@@ -34,43 +35,15 @@ CONFORMANCE(traceql, parser_cases)
     buf_done(&b);
 }
 
+#define LIMIT 1000 /* of Tempo's answers */
+
 struct datasets {
-    struct map by_name; /* -> struct tracecols */
+    struct map by_name; /* -> struct tracepool */
     struct arena *arena;
 };
 
-static int cmp_trace(const void *a, const void *b)
-{
-    const struct trace_batch_trace *l = a, *r = b;
-
-    return memcmp(l->id, r->id, sizeof(l->id));
-}
-
-/* As a reader does with the pieces of each trace. */
-static struct err *build(struct arena *a, const struct trace_batch *batch,
-                         const struct tracecols **ret)
-{
-    struct tracebuild *b = tracebuild_new(a);
-    struct tracepiece_rows rows;
-    struct err *e = NULL;
-
-    tracepiece_rows_init(&rows, b);
-    VEC_FOREACH (t, &batch->traces) {
-        struct tracepiece piece, whole;
-
-        e = tracepiece_decode(a, slice_of(batch->pieces.ptr + t->at, t->len), &piece);
-        if (e)
-            break;
-        tracepiece_unite(a, &piece, 1, &whole);
-        tracepiece_build(&rows, a, &whole);
-    }
-    tracepiece_rows_done(&rows);
-    *ret = tracebuild_end(b);
-    return e;
-}
-
-/* An export request of OTLP in JSON, the way that a client's goes. */
-static struct err *load(struct arena *a, struct slice request, const struct tracecols **ret)
+/* An export request of OTLP in JSON, the way that a client's goes: into pieces, which somebody holds. */
+static struct err *load(struct arena *a, struct slice request, struct tracepool **ret)
 {
     struct trace_batch *batch = trace_batch_new(SLICE("t"), &(struct tenant_limits){0});
     struct jsonval_doc *doc = NULL;
@@ -78,12 +51,15 @@ static struct err *load(struct arena *a, struct slice request, const struct trac
     struct err *e;
 
     trace_builder_init(&b, batch, a);
-    if (!(e = otlp_traces_decode_json(&b, request, &doc)) && !(e = trace_builder_end(&b)) &&
-        !(e = trace_builder_answer(&b))) {
-        qsort(batch->traces.ptr, batch->traces.len, sizeof(*batch->traces.ptr), cmp_trace);
-        /* columns lend nothing of it */
-        e = build(a, batch, ret);
+    *ret = tracepool_new();
+    if (!(e = otlp_traces_decode_json(&b, request, &doc)) && !(e = trace_builder_end(&b)))
+        e = trace_builder_answer(&b);
+    for (size_t i = 0; i < batch->traces.len && !e; i++) {
+        const struct trace_batch_trace *t = &batch->traces.ptr[i];
+
+        e = tracepool_add(*ret, slice_of(batch->pieces.ptr + t->at, t->len));
     }
+    tracepool_end(*ret);
     trace_builder_done(&b);
     jsonval_free(doc);
     trace_batch_free(batch);
@@ -99,24 +75,24 @@ static void setup(struct conformance *c)
 }
 
 /* The data set of the case; NULL after a failure. */
-static const struct tracecols *dataset(struct conformance *c)
+static struct tracepool *dataset(struct conformance *c)
 {
     struct datasets *d = c->state;
     struct slice name = conformance_text(c, "dataset"), text;
-    const struct tracecols *cols = map_get(&d->by_name, name);
+    struct tracepool *pool = map_get(&d->by_name, name);
     struct err *e;
 
-    if (cols)
-        return cols;
+    if (pool)
+        return pool;
     e = conformance_read(c, arena_printf(c->arena, "dataset_%.*s.otlp.json", SLICE_ARG(name)),
                          &text);
-    if (e || (e = load(d->arena, text, &cols))) {
+    if (e || (e = load(d->arena, text, &pool))) {
         conformance_fail(c, "dataset", "%s", err_msg(e));
         err_free(e);
         return NULL;
     }
-    (void)map_put(&d->by_name, name, (void *)cols);
-    return cols;
+    (void)map_put(&d->by_name, name, pool);
+    return pool;
 }
 
 static const char *hex_of(struct arena *a, const uint8_t *bytes, size_t n)
@@ -191,24 +167,17 @@ static json_t *sorted(json_t *list)
     return out;
 }
 
-static json_t *set_json(struct conformance *c, const struct tracecols *cols,
-                        const struct traceset *set)
+static json_t *set_json(struct conformance *c, const struct tracehit_set *set)
 {
     json_t *out = json_object(), *spans = json_array(), *attributes = json_object();
 
-    for (uint32_t i = 0; i < set->n; i++) {
-        uint64_t id = cols->span_id[set->rows[i]];
-
-        (void)json_array_append_new(spans, json_string(arena_printf(c->arena, "%016" PRIx64, id)));
-    }
-    for (size_t i = 0; i < set->n_values; i++) {
-        struct buf b = {0};
-
-        traceql_print_value_name(&b, set->values[i].of);
-        (void)json_object_set_new(attributes, buf_cstr(&b), json_of(&set->values[i].value));
-        buf_done(&b);
-    }
-    (void)json_object_set_new(out, "matched", json_integer(set->n));
+    for (uint32_t i = 0; i < set->n_spans; i++)
+        (void)json_array_append_new(
+            spans, json_string(arena_printf(c->arena, "%016" PRIx64, set->spans[i].id)));
+    for (size_t i = 0; i < set->n_values; i++)
+        (void)json_object_set_new(attributes, arena_cstr(c->arena, set->values[i].name),
+                                  json_of(&set->values[i].value));
+    (void)json_object_set_new(out, "matched", json_integer(set->matched));
     (void)json_object_set_new(out, "spans", sorted(spans));
     if (json_object_size(attributes) > 0)
         (void)json_object_set(out, "attributes", attributes);
@@ -216,25 +185,24 @@ static json_t *set_json(struct conformance *c, const struct tracecols *cols,
     return out;
 }
 
-static json_t *trace_json(struct conformance *c, const struct tracecols *cols, uint32_t trace,
-                          const struct tracesets *sets)
+static json_t *text_json(struct slice s)
 {
-    const struct tracecols_trace *t = &cols->traces[trace];
-    struct slice name = t->root == UINT32_MAX ? SLICE("<root span not yet received>")
-                                              : cols->dict[cols->name[t->root]];
-    struct slice service = t->root == UINT32_MAX ? name : cols->dict[cols->service[t->root]];
+    return json_stringn((const char *)s.ptr, s.len);
+}
+
+static json_t *trace_json(struct conformance *c, const struct tracehit *h)
+{
     json_t *out = json_object(), *list = json_array();
 
-    for (size_t i = 0; i < sets->n; i++)
-        (void)json_array_append_new(list, set_json(c, cols, &sets->ptr[i]));
-    (void)json_object_set_new(out, "trace", json_string(hex_of(c->arena, t->id, 16)));
-    (void)json_object_set_new(out, "root_name", json_stringn((const char *)name.ptr, name.len));
-    (void)json_object_set_new(out, "root_service",
-                              json_stringn((const char *)service.ptr, service.len));
+    for (size_t i = 0; i < h->n_sets; i++)
+        (void)json_array_append_new(list, set_json(c, &h->sets[i]));
+    (void)json_object_set_new(out, "trace", json_string(hex_of(c->arena, h->id, 16)));
+    (void)json_object_set_new(out, "root_name", text_json(h->root_name));
+    (void)json_object_set_new(out, "root_service", text_json(h->root_service));
     (void)json_object_set_new(out, "start_ns",
-                              json_string(arena_printf(c->arena, "%" PRId64, t->start_ns)));
+                              json_string(arena_printf(c->arena, "%" PRId64, h->start_ns)));
     (void)json_object_set_new(out, "duration_ms",
-                              json_integer((t->end_ns - t->start_ns) / 1000000));
+                              json_integer((h->end_ns - h->start_ns) / 1000000));
     (void)json_object_set_new(out, "spansets", sorted(list));
     return out;
 }
@@ -297,29 +265,38 @@ static void compare_traces(struct conformance *c, const json_t *got, const json_
     }
 }
 
+static struct tracescan_opts scan_of(struct conformance *c, const struct tracesource *source)
+{
+    return (struct tracescan_opts){
+        .source = source, .req = {.end_ns = INT64_MAX}, .ranges = 16, .arena = c->arena};
+}
+
 CONFORMANCE(traceql, search_cases, .setup = setup)
 {
-    const struct tracecols *cols = dataset(c);
+    struct tracepool *pool = dataset(c);
+    struct tracesearch_result found = {0};
     json_t *got = json_array(), *want = json_array();
     const json_t *trace;
-    struct tracepipe *pipe;
+    struct tracesource source;
     struct traceql q;
-    struct err *e = traceql_parse(c->arena, conformance_text(c, "query"), &q);
-    bool is_ok = e == NULL;
+    struct err *e;
     size_t i;
 
-    if (cols && conformance_check_ok(c, "ok", e, conformance_bool(c, "ok")) && is_ok) {
-        pipe = tracepipe_new(&q.pipeline, cols);
-        for (uint32_t t = 0; t < cols->n_traces; t++) {
-            struct tracesets sets = tracepipe_run(pipe, t);
-
-            if (sets.n > 0)
-                (void)json_array_append_new(got, trace_json(c, cols, t, &sets));
+    if (pool) {
+        source = tracepool_source(pool);
+        if (!(e = traceql_parse(c->arena, conformance_text(c, "query"), &q)))
+            e = tracesearch(&(struct tracesearch_opts){.scan = scan_of(c, &source),
+                                                       .query = &q,
+                                                       .limit = LIMIT},
+                            &found);
+        if (conformance_check_ok(c, "ok", e, conformance_bool(c, "ok"))) {
+            for (i = 0; i < found.n; i++)
+                (void)json_array_append_new(got, trace_json(c, &found.hits[i]));
+            json_array_foreach(conformance_get(c, "traces"), i, trace)(void)
+                json_array_append_new(want, wanted_trace(trace));
+            compare_traces(c, got, want);
         }
-        tracepipe_free(pipe);
-        json_array_foreach(conformance_get(c, "traces"), i, trace)(void)
-            json_array_append_new(want, wanted_trace(trace));
-        compare_traces(c, got, want);
+        tracesearch_done(&found);
     }
     json_decref(got);
     json_decref(want);
@@ -417,20 +394,34 @@ static void compare_metrics(struct conformance *c, json_t *got, json_t *want)
     }
 }
 
+static struct err *add_metric(void *arg, const struct tracecols *cols, bool *ret_stop)
+{
+    (void)ret_stop;
+    return tracemetric_add(arg, cols);
+}
+
 CONFORMANCE(traceql, metrics_cases, .setup = setup)
 {
-    const struct tracecols *cols = dataset(c);
+    struct tracepool *pool = dataset(c);
     struct tracemetric_range range = {.start_ns = conformance_int(c, "start_ns"),
                                       .end_ns = conformance_int(c, "end_ns"),
                                       .step_ns = conformance_int(c, "step_ns")};
+    struct tracescan_stats stats = {0};
     struct tracemetric *m = NULL;
     struct traceql q;
     struct err *e = traceql_parse(c->arena, conformance_text(c, "query"), &q);
 
     if (!e)
         e = tracemetric_new(&q, &range, &m);
-    if (!e && cols)
-        e = tracemetric_add(m, cols);
+    if (!e && pool) {
+        struct tracesource source = tracepool_source(pool);
+        struct tracescan_opts scan = scan_of(c, &source);
+        struct tracecond cond = tracecond_of(c->arena, &q);
+
+        scan.req.filters = cond.ptr;
+        scan.req.n_filters = cond.n;
+        e = tracescan(&scan, add_metric, m, &stats);
+    }
     if (conformance_check_ok(c, "ok", e, conformance_bool(c, "ok")) && m) {
         struct tracemetric_set set = tracemetric_end(m, c->arena);
         json_t *list = metric_json(&set, &range);

@@ -165,6 +165,7 @@ def test_a_corrupt_block_is_left_out(t):
         byte = f.read(1)
         f.seek(at)
         f.write(bytes([byte[0] ^ 1]))
+    o.blocks.save(f.name)
     o.args = [a for a in o.args if "dry-run" not in a]
     o.start()
     o.wait_ready()

@@ -1,0 +1,209 @@
+/* metrics/query_range and metrics/query. */
+#include <math.h>
+
+#include "querier/api/loki_param.h"
+#include "querier/api/tempo_api_internal.h"
+#include "querier/traces/tracecond.h"
+#include "querier/traces/tracemetric.h"
+#include "querier/traces/tracesearch.h"
+
+#define MIN_STEP_S 1
+
+struct metrics_params {
+    const struct tempo_api *api;
+    struct slice query;
+    struct tracemetric_range range;
+    bool is_instant;
+};
+
+/* ---- on a worker ---- */
+
+static void put_labels(struct buf *out, const struct tracemetric_series *s)
+{
+    struct buf text = {0};
+
+    buf_str(out, "{\"labels\":[");
+    for (size_t i = 0; i < s->n_labels; i++) {
+        struct slice value = s->labels[i].value.v.s;
+        struct buf printed = {0};
+
+        if (s->labels[i].value.type != TRACEQL_STRING) {
+            traceql_print_static(&printed, &s->labels[i].value);
+            value = buf_slice(&printed);
+        }
+        buf_str(out, i ? ",{\"key\":" : "{\"key\":");
+        buf_json_str(out, s->labels[i].name);
+        buf_str(out, ",\"value\":");
+        tracesearch_json_value(out, &s->labels[i].value);
+        buf_byte(out, '}');
+        buf_printf(&text, "%s%.*s=", i ? ", " : "{", SLICE_ARG(s->labels[i].name));
+        buf_json_str(&text, value);
+        buf_done(&printed);
+    }
+    buf_str(&text, s->n_labels ? "}" : "{}");
+    buf_str(out, "],\"promLabels\":");
+    buf_json_str(out, buf_slice(&text));
+    buf_done(&text);
+}
+
+/* JSON has no infinities. */
+static void put_number(struct buf *out, double v)
+{
+    if (isfinite(v))
+        buf_f64_text(out, v);
+    else
+        buf_str(out, isnan(v) ? "\"NaN\"" : v > 0 ? "\"Infinity\"" : "\"-Infinity\"");
+}
+
+static void put_samples(struct buf *out, const struct tracemetric_series *s, size_t n,
+                        const struct tracemetric_range *range)
+{
+    bool is_first = true;
+
+    buf_str(out, ",\"samples\":[");
+    for (size_t i = 0; i < n; i++) {
+        if (isnan(s->values[i]))
+            continue;
+        buf_printf(out, "%s{\"timestampMs\":\"%lld\",\"value\":", is_first ? "" : ",",
+                   (long long)tracemetric_ms(range, i));
+        put_number(out, s->values[i]);
+        buf_byte(out, '}');
+        is_first = false;
+    }
+    buf_byte(out, ']');
+}
+
+static void put_set(struct prom_task *t, const struct tracemetric_set *set)
+{
+    const struct metrics_params *p = t->params;
+    struct buf *out = &t->out;
+    bool is_first = true;
+
+    buf_str(out, "{\"series\":[");
+    for (size_t i = 0; i < set->n; i++) {
+        const struct tracemetric_series *s = &set->ptr[i];
+
+        if (p->is_instant && isnan(s->values[0]))
+            continue;
+        if (!is_first)
+            buf_byte(out, ',');
+        is_first = false;
+        put_labels(out, s);
+        if (p->is_instant) {
+            buf_str(out, ",\"value\":");
+            put_number(out, s->values[0]);
+        } else {
+            put_samples(out, s, set->n_points, &p->range);
+        }
+        buf_byte(out, '}');
+    }
+}
+
+static struct err *look(void *arg, const struct tracecols *cols, bool *ret_stop)
+{
+    (void)ret_stop;
+    return tracemetric_add(arg, cols);
+}
+
+static struct err *scan(struct prom_task *t, const struct traceql *query, struct tracemetric *m,
+                        struct tracescan_stats *stats)
+{
+    const struct metrics_params *p = t->params;
+    struct tracecond cond = tracecond_of(t->arena, query);
+    struct tracesource source;
+    struct tracescan_opts opts;
+    struct err *e = tempo_api_scan(
+        p->api, t, (struct tempo_range){p->range.start_ns, p->range.end_ns}, &source, &opts);
+
+    if (e)
+        return e;
+    opts.req.filters = cond.ptr;
+    opts.req.n_filters = cond.n;
+    return tracescan(&opts, look, m, stats);
+}
+
+static struct err *run(struct prom_task *t)
+{
+    const struct metrics_params *p = t->params;
+    struct tracemetric_range range = p->range;
+    struct tracescan_stats stats = {0};
+    struct tracemetric *m = NULL;
+    struct tracemetric_set set;
+    struct traceql query;
+    struct err *e;
+
+    t->content_type = HTTP_JSON;
+    t->kind = p->is_instant ? PROM_TASK_INSTANT : PROM_TASK_RANGE;
+    range.max_series = (size_t)t->limits.max_query_series;
+    if ((e = traceql_parse(t->arena, p->query, &query)))
+        return e;
+    if (!query.metrics)
+        return err_new(ERR_INVALID,
+                       "not a metrics query: it ends in no rate(), count_over_time() …; "
+                       "ask /api/search");
+    if (!(e = tracemetric_new(&query, &range, &m)) && !(e = scan(t, &query, m, &stats))) {
+        set = tracemetric_end(m, t->arena);
+        put_set(t, &set);
+        buf_printf(&t->out, "],\"metrics\":{\"inspectedTraces\":%llu,\"inspectedSpans\":\"%llu\"}}",
+                   (unsigned long long)stats.traces, (unsigned long long)stats.spans);
+    }
+    tracemetric_free(m);
+    return e;
+}
+
+/* ---- on a loop ---- */
+
+/* Whole steps, at multiples of the step. */
+static struct err *read_range(struct http_request *r, struct metrics_params *p)
+{
+    struct tracemetric_range *range = &p->range;
+    struct tempo_range asked;
+    struct err *e = tempo_api_range(r, &asked);
+    int64_t off;
+
+    if (e)
+        return e;
+    range->start_ns = asked.start_ns;
+    range->end_ns = asked.end_ns;
+    range->step_ns = asked.end_ns - asked.start_ns;
+    if (p->is_instant)
+        return NULL;
+    if ((e = loki_param_step(http_param(r, "step"), asked.end_ns - asked.start_ns, MIN_STEP_S,
+                             &range->step_ns)))
+        return e;
+    off = range->start_ns % range->step_ns;
+    range->start_ns -= off < 0 ? off + range->step_ns : off;
+    off = (range->end_ns - range->start_ns) % range->step_ns;
+    range->end_ns += off ? range->step_ns - off : 0;
+    return NULL;
+}
+
+static void answer(struct http_request *r, bool is_instant)
+{
+    struct metrics_params *p = arena_new_of(r->arena, struct metrics_params);
+    struct slice tenant, query;
+    struct err *e = NULL;
+
+    if (!tempo_api_begin(r, &tenant))
+        return;
+    query = http_param(r, "q");
+    p->api = r->arg;
+    p->is_instant = is_instant;
+    p->query = query.len ? query : http_param(r, "query");
+    if (!p->query.len)
+        e = err_new(ERR_INVALID, "parameter q is missing: a TraceQL metrics query");
+    if (!e)
+        e = read_range(r, p);
+    if (!tempo_api_failed(r, e))
+        tempo_api_task(r, tenant, run, p);
+}
+
+void tempo_metrics_range(struct http_request *r)
+{
+    answer(r, false);
+}
+
+void tempo_metrics_instant(struct http_request *r)
+{
+    answer(r, true);
+}

@@ -1,0 +1,108 @@
+#include "querier/traces/tracejoin.h"
+
+#include "common/base/mem.h"
+#include "common/base/vec.h"
+
+struct part {
+    struct tracesource_set *set;
+    struct tracesource_trace at;
+    bool is_there, is_used; /* at is one; it has been given, the next is to be taken */
+};
+
+struct joined {
+    struct tracesource_set base;
+    struct part *parts;
+    size_t n;
+    VEC(struct tracepiece) pieces;
+};
+
+static void advance(struct part *p)
+{
+    if (p->is_used)
+        p->is_there = tracesource_set_next(p->set, &p->at);
+    p->is_used = false;
+}
+
+/* The least id of all parts; NULL at the end. */
+static const uint8_t *least(struct joined *j)
+{
+    const uint8_t *id = NULL;
+
+    for (size_t i = 0; i < j->n; i++) {
+        advance(&j->parts[i]);
+        if (j->parts[i].is_there && (!id || memcmp(j->parts[i].at.id, id, 16) < 0))
+            id = j->parts[i].at.id;
+    }
+    return id;
+}
+
+static bool joined_next(struct tracesource_set *set, struct tracesource_trace *ret)
+{
+    struct joined *j = ORR_CONTAINER(set, struct joined, base);
+    const uint8_t *id = least(j);
+
+    if (!id)
+        return false;
+    vec_clear(&j->pieces);
+    for (size_t i = 0; i < j->n; i++) {
+        struct part *p = &j->parts[i];
+
+        if (!p->is_there || memcmp(p->at.id, id, 16) != 0)
+            continue;
+        p->is_used = true;
+        for (size_t k = 0; k < p->at.n; k++)
+            vec_push(&j->pieces, p->at.pieces[k]);
+    }
+    *ret = (struct tracesource_trace){id, j->pieces.ptr, j->pieces.len};
+    return true;
+}
+
+static struct err *joined_close(struct tracesource_set *set)
+{
+    struct joined *j = ORR_CONTAINER(set, struct joined, base);
+    struct err *e = NULL;
+
+    for (size_t i = 0; i < j->n; i++)
+        e = err_first(e, tracesource_set_close(j->parts[i].set));
+    vec_done(&j->pieces);
+    mem_free(j->parts);
+    mem_free(j);
+    return e;
+}
+
+static struct err *join_select(void *src, struct arena *a, const struct tracesource_request *req,
+                               struct tracesource_set **ret)
+{
+    static const struct tracesource_set_ops ops = {joined_next, joined_close};
+    const struct tracejoin *of = src;
+    struct joined *j = mem_new(struct joined);
+    struct err *e;
+
+    j->base.ops = &ops;
+    j->parts = mem_calloc(of->n + 1, sizeof(*j->parts));
+    for (; j->n < of->n; j->n++) {
+        if ((e = tracesource_select(&of->sources[j->n], a, req, &j->parts[j->n].set)))
+            return err_first(e, joined_close(&j->base));
+        j->parts[j->n].is_used = true;
+    }
+    *ret = &j->base;
+    return NULL;
+}
+
+static struct err *join_names(void *src, const struct tracesource_names_request *req,
+                              tracesource_name_fn *give, void *arg)
+{
+    const struct tracejoin *j = src;
+    struct err *e = NULL;
+
+    for (size_t i = 0; i < j->n && !e; i++)
+        e = tracesource_names(&j->sources[i], req, give, arg);
+    return e;
+}
+
+struct tracesource tracejoin_source(struct tracejoin *j)
+{
+    static const struct tracesource_ops ops = {join_select, join_names};
+
+    return (struct tracesource){&ops, j};
+}

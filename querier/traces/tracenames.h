@@ -1,0 +1,11 @@
+/*
+ * What can be offered of traces in columns: names of attributes, and values of one. For sources that have columns (tracesource.h).
+ *
+ * Any thread.
+ */
+#pragma once
+#include "querier/traces/tracesource.h"
+
+/* Each once. req's times are not looked at. */
+void tracenames_of(const struct tracecols *cols, const struct tracesource_names_request *req,
+                   tracesource_name_fn *give, void *arg);

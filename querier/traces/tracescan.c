@@ -1,0 +1,189 @@
+#include "querier/traces/tracescan.h"
+
+#include "common/base/mem.h"
+#include "common/base/vec.h"
+
+/* Columns that are being made. */
+struct part {
+    struct arena *arena;
+    struct tracebuild *build;
+    struct tracepiece_rows rows;
+    uint32_t spans;
+};
+
+struct scan {
+    const struct tracescan_opts *opts;
+    tracescan_fn *fn;
+    void *arg;
+    struct tracescan_stats *stats;
+    struct part part;
+    bool is_enough;
+};
+
+static struct err *over(const struct scan *s)
+{
+    if (!arena_over(s->opts->arena))
+        return NULL;
+    return err_new(ERR_LIMIT,
+                   "the query takes more than max-query-memory (%zu bytes): ask for less "
+                   "time, or for fewer traces by a filter",
+                   arena_limit(s->opts->arena));
+}
+
+static void begin_part(struct scan *s)
+{
+    s->part = (struct part){.arena = arena_child(s->opts->arena, 0)};
+    s->part.build = tracebuild_new(s->part.arena);
+    tracepiece_rows_init(&s->part.rows, s->part.build);
+}
+
+static struct err *end_part(struct scan *s, bool is_wanted)
+{
+    const struct tracecols *cols;
+    struct err *e = NULL;
+
+    if (!s->part.arena)
+        return NULL;
+    tracepiece_rows_done(&s->part.rows);
+    if (is_wanted) {
+        cols = tracebuild_end(s->part.build);
+        s->stats->traces += cols->n_traces;
+        s->stats->spans += cols->n_spans;
+        if (!(e = over(s)))
+            e = s->fn(s->arg, cols, &s->is_enough);
+    } else {
+        tracebuild_free(s->part.build);
+    }
+    arena_free(s->part.arena);
+    s->part.arena = NULL;
+    return e;
+}
+
+static struct err *add_trace(struct scan *s, const struct tracesource_trace *t)
+{
+    struct tracepiece whole;
+
+    if (!s->part.arena)
+        begin_part(s);
+    tracepiece_unite(s->part.arena, t->pieces, t->n, &whole);
+    memcpy(whole.trace_id, t->id, sizeof(whole.trace_id));
+    if (whole.n_spans)
+        tracepiece_build(&s->part.rows, s->part.arena, &whole);
+    s->part.spans += whole.n_spans;
+    return s->part.spans < TRACESCAN_SPANS ? over(s) : end_part(s, true);
+}
+
+static struct err *scan_pieces(struct scan *s, struct arena *a,
+                               const struct tracesource_request *req)
+{
+    struct tracesource_set *set;
+    struct tracesource_trace t;
+    struct err *e = tracesource_select(s->opts->source, a, req, &set);
+
+    if (e)
+        return e;
+    while (!e && !s->is_enough && tracesource_set_next(set, &t))
+        e = add_trace(s, &t);
+    e = err_first(e, tracesource_set_close(set));
+    return err_first(e, end_part(s, !e && !s->is_enough));
+}
+
+/* Ids of traces of which any source has a span that fulfils a filter. */
+static struct err *candidates(struct scan *s, struct arena *a,
+                              const struct tracesource_request *req, uint8_t (**ret)[16],
+                              size_t *ret_n)
+{
+    struct tracesource_request ask = *req;
+    struct tracesource_set *set;
+    struct tracesource_trace t;
+    struct err *e;
+
+    ask.ids_only = true;
+    if ((e = tracesource_select(s->opts->source, a, &ask, &set)))
+        return e;
+    while (!e && tracesource_set_next(set, &t)) {
+        *ret = arena_more(a, *ret, *ret_n);
+        memcpy((*ret)[(*ret_n)++], t.id, 16);
+        e = over(s);
+    }
+    return err_first(e, tracesource_set_close(set));
+}
+
+static struct err *scan_range(struct scan *s, struct arena *a, struct tracesource_request *req)
+{
+    uint8_t(*ids)[16] = NULL;
+    size_t n = 0;
+    struct err *e;
+
+    if (!req->n_filters)
+        return scan_pieces(s, a, req);
+    if ((e = candidates(s, a, req, &ids, &n)) || !n)
+        return e;
+    req->ids = (const uint8_t(*)[16])ids;
+    req->n_ids = n;
+    req->n_filters = 0;
+    return scan_pieces(s, a, req);
+}
+
+struct err *tracescan(const struct tracescan_opts *opts, tracescan_fn *fn, void *arg,
+                      struct tracescan_stats *stats)
+{
+    struct scan s = {.opts = opts, .fn = fn, .arg = arg, .stats = stats};
+    unsigned n = opts->ranges ? opts->ranges : 1, width = TRACESCAN_MAX_RANGES / n;
+    struct err *e = NULL;
+
+    ORR_ASSERT(n <= TRACESCAN_MAX_RANGES && !(n & (n - 1)));
+    for (unsigned i = 0; i < n && !e && !s.is_enough; i++) {
+        struct tracesource_request req = opts->req;
+        struct arena *a = arena_child(opts->arena, 0);
+
+        memset(req.first, 0, sizeof(req.first));
+        memset(req.last, 0xff, sizeof(req.last));
+        req.first[0] = (uint8_t)(i * width);
+        req.last[0] = (uint8_t)((i + 1) * width - 1);
+        e = scan_range(&s, a, &req);
+        arena_free(a);
+    }
+    return e;
+}
+
+/* Pieces live until the set's next call, or its end: so what is found is written down. */
+static struct err *keep(struct arena *a, const struct tracesource_trace *t, struct tracepiece *ret)
+{
+    struct tracepiece_encoder *enc = tracepiece_encoder_new();
+    struct tracepiece whole;
+    struct buf bytes = {0};
+    struct err *e;
+
+    tracepiece_unite(a, t->pieces, t->n, &whole);
+    tracepiece_encode(enc, &whole, &bytes);
+    e = tracepiece_decode(a, arena_dup(a, buf_slice(&bytes)), ret);
+    buf_done(&bytes);
+    tracepiece_encoder_free(enc);
+    return e;
+}
+
+struct err *tracescan_find(const struct tracescan_opts *opts, const uint8_t id[16],
+                           struct tracepiece *ret)
+{
+    struct tracesource_request req = opts->req;
+    struct tracesource_set *set;
+    struct tracesource_trace t;
+    struct err *e;
+
+    memset(ret, 0, sizeof(*ret));
+    memcpy(ret->trace_id, id, 16);
+    memcpy(req.first, id, 16);
+    memcpy(req.last, id, 16);
+    req.ids = (const uint8_t(*)[16])id;
+    req.n_ids = 1;
+    if ((e = tracesource_select(opts->source, opts->arena, &req, &set)))
+        return e;
+    if (tracesource_set_next(set, &t))
+        e = keep(opts->arena, &t, ret);
+    e = err_first(e, tracesource_set_close(set));
+    if (!e && arena_over(opts->arena))
+        e = err_new(ERR_LIMIT, "the trace takes more than max-query-memory (%zu bytes)",
+                    arena_limit(opts->arena));
+    return e;
+}

@@ -1,0 +1,33 @@
+/*
+ * Whole traces of a source, in columns, some at a time: what searches and metrics of TraceQL run over.
+ *
+ *   for each of some ranges of ids:
+ *     with filters: ids of traces that may match, from all ─▶ pieces of those from all; else all pieces
+ *     pieces of a trace ─ united ─▶ columns, up to so many spans at once ─▶ the caller
+ *
+ * Memory: the columns of one part and the ids of one range, charged to the arena; ERR_LIMIT when it is over.
+ *
+ * Owner: one worker.
+ */
+#pragma once
+#include "querier/traces/tracesource.h"
+
+#define TRACESCAN_SPANS 65536 /* of one part; a trace that has more is one by itself */
+#define TRACESCAN_MAX_RANGES 256
+
+struct tracescan_opts {
+    const struct tracesource *source;
+    struct tracesource_request req; /* first, last, ids and ids_only are left open */
+    unsigned ranges;                /* a power of two up to TRACESCAN_MAX_RANGES; 0: 1 */
+    struct arena *arena;            /* whose limit is the query's memory */
+};
+struct tracescan_stats {
+    uint64_t traces, spans; /* that were looked at whole */
+};
+/* Columns are lent for the call. An error ends the scan and is its. *ret_stop: the caller has enough. */
+typedef struct err *tracescan_fn(void *arg, const struct tracecols *cols, bool *ret_stop);
+ORR_CHECKED struct err *tracescan(const struct tracescan_opts *opts, tracescan_fn *fn, void *arg,
+                                  struct tracescan_stats *stats);
+/* All there is of one trace, united; ret->n_spans 0: nothing. What it points to is the arena's. */
+ORR_CHECKED struct err *tracescan_find(const struct tracescan_opts *opts, const uint8_t id[16],
+                                       struct tracepiece *ret);

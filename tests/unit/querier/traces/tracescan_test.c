@@ -1,0 +1,311 @@
+/*
+ * Traces cut in pieces and spread over sources, with repeats: scans find what the whole traces have, with and without hints, in
+ * one range of ids or in many.
+ */
+#include "common/base/mem.h"
+#include "common/base/vec.h"
+#include "querier/traces/tracecond.h"
+#include "querier/traces/tracejoin.h"
+#include "querier/traces/tracepipe.h"
+#include "querier/traces/tracepool.h"
+#include "querier/traces/tracescan.h"
+#include "tests/unit/querier/traces/random_query.h"
+#include "tests/unit/test.h"
+
+#define N_SOURCES 3
+
+struct world {
+    struct tracepool *tables[N_SOURCES], *whole;
+    struct tracesource sources[N_SOURCES];
+    struct tracejoin join;
+};
+
+static struct otlp_value random_value(struct rng *r)
+{
+    switch (rng_below(r, 4)) {
+    case 0:
+        return (struct otlp_value){.kind = OTLP_VALUE_INT, .i = (int64_t)rng_below(r, 5) - 1};
+    case 1:
+        return (struct otlp_value){.kind = OTLP_VALUE_DOUBLE, .d = (double)rng_below(r, 8) / 2};
+    case 2:
+        return (struct otlp_value){.kind = OTLP_VALUE_BOOL, .b = rng_chance(r, 0.5)};
+    default:
+        return (struct otlp_value){.kind = OTLP_VALUE_TEXT,
+                                   .text = slice_cstr(texts[rng_below(r, ORR_COUNT(texts))])};
+    }
+}
+
+static struct tracepiece_attributes random_attributes(struct arena *a, struct rng *r)
+{
+    static const char *const keys[] = {"x", "y", "z"};
+    struct tracepiece_attributes ret = {.ptr = arena_array(a, struct otlp_member, 3)};
+
+    for (size_t i = 0; i < ORR_COUNT(keys); i++)
+        if (rng_chance(r, 0.4))
+            ret.ptr[ret.n++] = (struct otlp_member){slice_cstr(keys[i]), random_value(r)};
+    return ret;
+}
+
+static struct tracepiece random_trace(struct arena *a, struct rng *r, uint8_t id)
+{
+    uint32_t n = 1 + (uint32_t)rng_below(r, 10);
+    struct tracepiece p = {.trace_id = {(uint8_t)(id * 37), id}, .n_resources = 2, .n_scopes = 1};
+
+    p.resources = arena_array(a, struct tracepiece_resource, 2);
+    p.resources[0].attributes = random_attributes(a, r);
+    p.resources[1].attributes = random_attributes(a, r);
+    p.scopes = arena_array(a, struct tracepiece_scope, 1);
+    p.n_spans = n;
+    p.spans = arena_array(a, struct tracepiece_span, n);
+    for (uint32_t i = 0; i < n; i++) {
+        struct tracepiece_span *s = &p.spans[i];
+
+        s->span_id = i + 1;
+        s->parent_id = i ? 1 + rng_below(r, n) : 0;
+        s->resource = (uint32_t)rng_below(r, 2);
+        s->kind = (uint8_t)rng_below(r, 6);
+        s->status = (uint8_t)rng_below(r, 3);
+        s->name = slice_cstr(names[rng_below(r, ORR_COUNT(names))]);
+        s->start_ns = 1000 + i; /* so that the order of united spans is that of the trace */
+        s->end_ns = s->start_ns + rng_below(r, 100);
+        s->attributes = random_attributes(a, r);
+    }
+    return p;
+}
+
+static void add(struct tracepool *t, const struct tracepiece *p)
+{
+    struct tracepiece_encoder *e = tracepiece_encoder_new();
+    struct buf bytes = {0};
+
+    tracepiece_encode(e, p, &bytes);
+    CHECK_OK(tracepool_add(t, buf_slice(&bytes)));
+    buf_done(&bytes);
+    tracepiece_encoder_free(e);
+}
+
+/* Each span in one source at least, some in two. */
+static void scatter(struct world *w, struct arena *a, struct rng *r, const struct tracepiece *p)
+{
+    for (size_t k = 0; k < N_SOURCES; k++) {
+        struct tracepiece part = *p;
+
+        part.spans = arena_array(a, struct tracepiece_span, p->n_spans);
+        part.n_spans = 0;
+        for (uint32_t i = 0; i < p->n_spans; i++)
+            if (i % N_SOURCES == k || rng_chance(r, 0.2))
+                part.spans[part.n_spans++] = p->spans[i];
+        if (part.n_spans)
+            add(w->tables[k], &part);
+    }
+}
+
+static void world_init(struct world *w, struct arena *a, struct rng *r)
+{
+    w->whole = tracepool_new();
+    for (size_t k = 0; k < N_SOURCES; k++)
+        w->tables[k] = tracepool_new();
+    for (uint8_t id = 1; id < 30; id++) {
+        struct tracepiece p = random_trace(a, r, id);
+
+        add(w->whole, &p);
+        scatter(w, a, r, &p);
+    }
+    tracepool_end(w->whole);
+    for (size_t k = 0; k < N_SOURCES; k++) {
+        tracepool_end(w->tables[k]);
+        w->sources[k] = tracepool_source(w->tables[k]);
+    }
+    w->join = (struct tracejoin){w->sources, N_SOURCES};
+}
+
+static void world_done(struct world *w)
+{
+    tracepool_free(w->whole);
+    for (size_t k = 0; k < N_SOURCES; k++)
+        tracepool_free(w->tables[k]);
+}
+
+struct finding {
+    const struct traceql_pipeline *pipeline;
+    struct buf *out;
+};
+
+static struct err *find(void *arg, const struct tracecols *cols, bool *ret_stop)
+{
+    struct finding *f = arg;
+    struct tracepipe *pipe = tracepipe_new(f->pipeline, cols);
+
+    (void)ret_stop;
+    for (uint32_t t = 0; t < cols->n_traces; t++) {
+        struct tracesets sets = tracepipe_run(pipe, t);
+
+        for (size_t i = 0; i < sets.n; i++) {
+            buf_printf(f->out, "%02x%02x:", cols->traces[t].id[0], cols->traces[t].id[1]);
+            for (uint32_t k = 0; k < sets.ptr[i].n; k++)
+                buf_printf(f->out, " %llu", (unsigned long long)cols->span_id[sets.ptr[i].rows[k]]);
+            buf_byte(f->out, '\n');
+        }
+    }
+    tracepipe_free(pipe);
+    return NULL;
+}
+
+static struct buf search(const struct tracesource *source, const struct traceql *q,
+                         struct tracecond cond, unsigned ranges)
+{
+    struct arena *a = arena_new(0);
+    struct tracescan_stats stats = {0};
+    struct buf out = {0};
+    struct tracescan_opts opts = {
+        .source = source,
+        .req = {.end_ns = INT64_MAX, .filters = cond.ptr, .n_filters = cond.n},
+        .ranges = ranges,
+        .arena = a};
+
+    CHECK_OK(tracescan(&opts, find, &(struct finding){&q->pipeline, &out}, &stats));
+    arena_free(a);
+    return out;
+}
+
+static void check(struct world *w, struct arena *a, const struct traceql *q, const char *text)
+{
+    struct tracesource whole = tracepool_source(w->whole), all = tracejoin_source(&w->join);
+    struct tracecond cond = tracecond_of(a, q);
+    struct buf want = search(&whole, q, (struct tracecond){0}, 1);
+
+    for (unsigned ranges = 1; ranges <= 256; ranges *= 16)
+        for (int hinted = 0; hinted < 2; hinted++) {
+            struct buf got = search(&all, q, hinted ? cond : (struct tracecond){0}, ranges);
+
+            if (!slice_eq(buf_slice(&got), buf_slice(&want)))
+                test_fail(__FILE__, __LINE__, "%s in %u ranges, hinted %d:\n%s\nnot\n%s", text,
+                          ranges, hinted, buf_cstr(&got), buf_cstr(&want));
+            buf_done(&got);
+        }
+    buf_done(&want);
+}
+
+TEST(tracescan_finds_over_pieces_what_whole_traces_have)
+{
+    struct rng r;
+    size_t n_valid = 0, n_hinted = 0;
+
+    rng_seed(&r, 3);
+    for (int round = 0; round < 30; round++) {
+        struct arena *a = arena_new(0);
+        struct world w;
+
+        world_init(&w, a, &r);
+        for (int i = 0; i < 25; i++) {
+            struct buf query = {0};
+            struct traceql q;
+            struct err *e;
+
+            put_spanset(&query, &r, 2);
+            e = traceql_parse(a, buf_slice(&query), &q);
+            if (!e) {
+                n_valid++;
+                n_hinted += tracecond_of(a, &q).n > 0;
+                check(&w, a, &q, buf_cstr(&query));
+            }
+            err_free(e); /* types that do not go together */
+            buf_done(&query);
+        }
+        world_done(&w);
+        arena_free(a);
+    }
+    CHECK(n_valid > 150);
+    CHECK(n_hinted > 60);
+}
+
+TEST(tracescan_finds_one_trace)
+{
+    struct arena *a = arena_new(0);
+    struct tracesource all;
+    struct tracepiece got;
+    struct rng r;
+    struct world w;
+
+    rng_seed(&r, 5);
+    world_init(&w, a, &r);
+    all = tracejoin_source(&w.join);
+    for (uint8_t id = 1; id < 30; id++) {
+        uint8_t bytes[16] = {(uint8_t)(id * 37), id};
+        struct tracescan_opts opts = {.source = &all, .req = {.end_ns = INT64_MAX}, .arena = a};
+
+        CHECK_OK(tracescan_find(&opts, bytes, &got));
+        CHECK(got.n_spans > 0 && !memcmp(got.trace_id, bytes, 16));
+        for (uint32_t i = 0; i < got.n_spans; i++)
+            CHECK_INT(got.spans[i].span_id, i + 1);
+        bytes[15] = 1;
+        CHECK_OK(tracescan_find(&opts, bytes, &got));
+        CHECK_INT(got.n_spans, 0);
+    }
+    world_done(&w);
+    arena_free(a);
+}
+
+TEST(tracescan_keeps_within_its_memory)
+{
+    struct arena *a = arena_new(0), *small = arena_new(2000);
+    struct tracescan_stats stats = {0};
+    struct tracesource all;
+    struct traceql q;
+    struct buf out = {0};
+    struct rng r;
+    struct world w;
+
+    rng_seed(&r, 5);
+    world_init(&w, a, &r);
+    all = tracejoin_source(&w.join);
+    CHECK_OK(traceql_parse(a, SLICE("{}"), &q));
+    CHECK_ERR(
+        tracescan(
+            &(struct tracescan_opts){.source = &all, .req = {.end_ns = INT64_MAX}, .arena = small},
+            find, &(struct finding){&q.pipeline, &out}, &stats),
+        ERR_LIMIT, "max-query-memory");
+    buf_done(&out);
+    world_done(&w);
+    arena_free(small);
+    arena_free(a);
+}
+
+static bool take_name(void *arg, struct slice s, enum tracecell_type type)
+{
+    buf_printf(arg, "%.*s/%d ", SLICE_ARG(s), type);
+    return true;
+}
+
+TEST(tracesources_offer_names_and_values)
+{
+    struct arena *a = arena_new(0);
+    struct tracesource source;
+    struct buf out = {0};
+    struct rng r;
+    struct world w;
+
+    rng_seed(&r, 9);
+    world_init(&w, a, &r);
+    source = tracepool_source(w.whole);
+    CHECK_OK(tracesource_names(
+        &source, &(struct tracesource_names_request){.end_ns = INT64_MAX, .table = TRACE_SPANS},
+        take_name, &out));
+    CHECK(strstr(buf_cstr(&out), "x/3 ") && strstr(buf_cstr(&out), "z/3 "));
+    buf_reset(&out);
+    CHECK_OK(tracesource_names(
+        &source,
+        &(struct tracesource_names_request){.end_ns = INT64_MAX, .intrinsic = TRACEQL_SPAN_STATUS},
+        take_name, &out));
+    CHECK(strstr(buf_cstr(&out), "error/0 ") && strstr(buf_cstr(&out), "unset/0 "));
+    buf_reset(&out);
+    CHECK_OK(tracesource_names(
+        &source,
+        &(struct tracesource_names_request){
+            .end_ns = INT64_MAX, .table = TRACE_SPANS, .attribute = SLICE("y"), .max = 2},
+        take_name, &out));
+    CHECK_INT(slice_find(slice_from(buf_slice(&out), 0), SLICE("/"), 0) > 0, 1);
+    buf_done(&out);
+    world_done(&w);
+    arena_free(a);
+}
