@@ -4,7 +4,7 @@
  *   ingester.push_traces    batch (ingester/door/trace_batch.h) → batch reply (ingester/metrics/batch.h), whose series are the batch's
  *                           traces; door to replica only
  *   ingester.select_traces  rpc_traces_select → stream of frames of rpc_traces_item (tenant of the call)
- *   ingester.trace_names    rpc_traces_names → stream of frames of rpc_traces_name (tenant of the call)
+ *   ingester.trace_names    rpc_traces_names → stream of frames of rpc_traces_name (tenant of the call). No ingester answers it yet
  *
  * Answers of the last two have a mark, as those of ingester.select have (metrics_rpc.h): the version of the tenant's catalogue of
  * traces by which the ingester has last dropped a segment.
