@@ -439,8 +439,8 @@ static struct err *page_params(struct page_task *t, struct http_request *r)
     memset(t->q.last, 0xff, sizeof(t->q.last));
     t->limit = PAGE_LIMIT;
     if ((e = http_param_check(r)) || (e = auth_single_tenant(r, &tenant)) ||
-        (e = page_number(r, "start", &t->q.start_ns)) || (e = page_number(r, "end", &t->q.end_ns)) ||
-        (e = page_number(r, "limit", &t->limit)))
+        (e = page_number(r, "start", &t->q.start_ns)) ||
+        (e = page_number(r, "end", &t->q.end_ns)) || (e = page_number(r, "limit", &t->limit)))
         return e;
     if (t->limit < 1 || t->limit > PAGE_MAX_LIMIT)
         return err_new(ERR_INVALID, "limit is not in 1..%d", PAGE_MAX_LIMIT);

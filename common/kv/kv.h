@@ -21,7 +21,7 @@ struct kv_opts {
     /* Values of at least so many bytes lie in files of their own kind (RocksDB's blob files), which are not sorted again and
      * again as others are, and are read with one read; for large values that do not compress. 0: none do. */
     size_t min_blob_bytes;
-    bool without_checksums; /* what is read has checksums of the caller's own */
+    bool without_checksums;    /* what is read has checksums of the caller's own */
     size_t write_buffer_bytes; /* of writes held in memory, twice at most; 0: 4 MiB */
     /* What is here need not outlive the process: another log has it. Writes are not logged, is_sync means nothing. */
     bool without_log;
@@ -59,7 +59,7 @@ ORR_CHECKED struct err *kv_iter_close(struct kv_iter *it);
 
 /* Several changes as one: all or none. */
 struct kv_batch *kv_batch_new(void);
-void kv_batch_free(struct kv_batch *b); /* NULL is allowed */
+void kv_batch_free(struct kv_batch *b);  /* NULL is allowed */
 void kv_batch_clear(struct kv_batch *b); /* empty again */
 void kv_batch_put(struct kv_batch *b, struct slice key, struct slice value);
 void kv_batch_delete(struct kv_batch *b, struct slice key);

@@ -194,8 +194,8 @@ static struct err *check_index(const struct tracesegment *s, uint64_t pieces_end
     uint64_t at = MAGIC_BYTES;
 
     for (uint64_t i = 0; i < s->totals.traces; i++) {
-        struct reader r = reader_new(
-            slice_sub(s->index, i * TRACESEGMENT_INDEX_BYTES, TRACESEGMENT_INDEX_BYTES));
+        struct reader r =
+            reader_new(slice_sub(s->index, i * TRACESEGMENT_INDEX_BYTES, TRACESEGMENT_INDEX_BYTES));
         struct slice id = reader_bytes(&r, 16);
         uint64_t offset = reader_u64le(&r), bytes = reader_u64le(&r);
 
@@ -235,8 +235,7 @@ struct err *tracesegment_open(struct slice bytes, struct tracesegment *ret)
     if (memcmp(reader_rest(&r).ptr, END_MAGIC, MAGIC_BYTES) != 0 ||
         hash_crc32c(slice_sub(trailer, 0, TRACESEGMENT_TRAILER_BYTES - MAGIC_BYTES - 4)) != crc)
         return corrupt("it does not end as one");
-    if (at < MAGIC_BYTES || at > index_end ||
-        (index_end - at) % TRACESEGMENT_INDEX_BYTES != 0 ||
+    if (at < MAGIC_BYTES || at > index_end || (index_end - at) % TRACESEGMENT_INDEX_BYTES != 0 ||
         (index_end - at) / TRACESEGMENT_INDEX_BYTES != s.totals.traces)
         return corrupt("its index has another size than its number of traces says");
     s.index = slice_sub(bytes, at, index_end - at);

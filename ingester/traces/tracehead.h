@@ -45,15 +45,15 @@
 struct tracehead;
 
 struct tracehead_opts {
-    const char *dir;           /* created if absent */
-    struct wal *wal;           /* opened by the caller, closed by it after tracehead_close() */
-    int64_t idle_ms;           /* a trace without spans for so long is cut; 0: 10 s */
-    int64_t max_live_ms;       /* spans that come later than this keep it alive no longer; 0: 30 s */
-    int64_t cut_period_ms;     /* how often what is idle is cut, in one file a tenant; 0: 10 s */
-    uint64_t max_live;         /* live traces; 0: 4,000,000 */
-    int64_t segment_bytes;     /* a segment of so much grows no more; 0: 512 MiB */
-    int64_t grace_ms;          /* from a window's end until its segments grow no more; 0: 15 min */
-    int64_t push_queue_bytes;  /* batches under way; 0: 256 MiB */
+    const char *dir;          /* created if absent */
+    struct wal *wal;          /* opened by the caller, closed by it after tracehead_close() */
+    int64_t idle_ms;          /* a trace without spans for so long is cut; 0: 10 s */
+    int64_t max_live_ms;      /* spans that come later than this keep it alive no longer; 0: 30 s */
+    int64_t cut_period_ms;    /* how often what is idle is cut, in one file a tenant; 0: 10 s */
+    uint64_t max_live;        /* live traces; 0: 4,000,000 */
+    int64_t segment_bytes;    /* a segment of so much grows no more; 0: 512 MiB */
+    int64_t grace_ms;         /* from a window's end until its segments grow no more; 0: 15 min */
+    int64_t push_queue_bytes; /* batches under way; 0: 256 MiB */
     size_t write_buffer_bytes; /* of RocksDB; 0: 16 MiB */
     const struct clock *clock; /* NULL: the system's */
 };
@@ -120,8 +120,9 @@ struct tracehead_segment {
     int64_t min_ms, max_ms; /* the window; max is exclusive */
     uint64_t traces, spans, bytes;
     uint32_t files;
-    int64_t cut_ms; /* Unix ms since when it grows no more; after a restart: its window's end + grace, if that is longer ago */
-    void *pin;      /* set by tracehead_segment_pin() */
+    int64_t
+        cut_ms; /* Unix ms since when it grows no more; after a restart: its window's end + grace, if that is longer ago */
+    void *pin;  /* set by tracehead_segment_pin() */
 };
 /* Those that grow no more, by tenant and window; the caller mem_free()s. Any thread. */
 void tracehead_segments(struct tracehead *h, struct tracehead_segment **ret, size_t *ret_n);

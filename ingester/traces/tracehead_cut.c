@@ -7,8 +7,8 @@
 #include "common/traces/tracepiece.h"
 #include "ingester/traces/tracehead_internal.h"
 
-#define ROUND_TRACES 100000u  /* taken out of memory's index at once */
-#define DELETE_PIECES 10000u  /* from RocksDB in one write */
+#define ROUND_TRACES 100000u /* taken out of memory's index at once */
+#define DELETE_PIECES 10000u /* from RocksDB in one write */
 #define CROWDED(max) ((max) / 4 * 3)
 
 /* ---- which ---- */

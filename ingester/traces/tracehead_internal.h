@@ -74,16 +74,17 @@ struct tracehead {
     _Atomic int64_t queued_bytes;
     _Atomic uint32_t inflight;
     _Atomic bool is_closing, is_ready;
-    uint64_t live_from; /* the log's number at the start: what is older is replayed */
+    uint64_t live_from;  /* the log's number at the start: what is older is replayed */
     struct lock cutting; /* rank HEAD_TENANTS: one cuts, or drops, at a time; and: */
-    int64_t next_cut_ms;  /* mono */
-    struct lock lock;     /* rank HEAD_DROPS: what follows, and tenants with all that is theirs */
+    int64_t next_cut_ms; /* mono */
+    struct lock lock;    /* rank HEAD_DROPS: what follows, and tenants with all that is theirs */
     pthread_cond_t changed;
     struct map tenants;
     VEC(struct tracetenant *) by_number;
     struct tracelives lives;
-    VEC(struct tracelive) out;          /* taken out of lives, in no file yet */
-    uint64_t pushing_seq;  /* a batch that gets this number in the log, or a later one, is not in lives yet; 0: none is */
+    VEC(struct tracelive) out; /* taken out of lives, in no file yet */
+    uint64_t
+        pushing_seq; /* a batch that gets this number in the log, or a later one, is not in lives yet; 0: none is */
     uint64_t floor, replayed;
     enum tracehead_state state;
     struct err *replay_error;

@@ -36,7 +36,8 @@ struct err *tracehead_floor_load(struct tracehead *h)
 /* Everything before it is in a file that is synced. */
 static uint64_t find_floor(struct tracehead *h)
 {
-    uint64_t floor = wal_next_seq(h->opts.wal); /* before the lock: what is pushed later is behind it */
+    uint64_t floor =
+        wal_next_seq(h->opts.wal); /* before the lock: what is pushed later is behind it */
 
     lock_take(&h->lock);
     if (h->pushing_seq)

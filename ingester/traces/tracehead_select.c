@@ -16,7 +16,7 @@ struct tracehead_set {
     struct arena *arena; /* of one trace */
     struct arena *scratch;
     struct kv_iter *it;
-    uint8_t prefix[4]; /* of the tenant's keys */
+    uint8_t prefix[4];   /* of the tenant's keys */
     struct cursor *heap; /* the least id first; those at their end have left it */
     size_t n_heap, n_cursors;
     struct cursor *cursors; /* all, to be freed */

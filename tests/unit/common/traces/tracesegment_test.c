@@ -1,8 +1,7 @@
-#include "common/traces/tracesegment.h"
-
 #include "common/base/fsx.h"
 #include "common/base/mem.h"
 #include "common/traces/tracepiece.h"
+#include "common/traces/tracesegment.h"
 #include "tests/unit/test.h"
 
 static void put(struct tracesegment_writer *w, uint8_t id, uint64_t span, uint64_t start_ns,

@@ -27,8 +27,8 @@ static inline void fx_open_only(struct fixture *f)
     opts.dir = tmp_path("traces");
     opts.clock = &f->clock.clock;
     opts.write_buffer_bytes = 1 << 20;
-    CHECK_OK(wal_open(&(struct wal_opts){.dir = tmp_path("traces"), .segment_bytes = 1 << 20},
-                      &f->wal));
+    CHECK_OK(
+        wal_open(&(struct wal_opts){.dir = tmp_path("traces"), .segment_bytes = 1 << 20}, &f->wal));
     opts.wal = f->wal;
     CHECK_OK(tracehead_open(&opts, &f->head));
 }

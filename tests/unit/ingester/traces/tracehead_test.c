@@ -1,5 +1,4 @@
 #include "ingester/traces/tracehead.h"
-
 #include "tests/unit/ingester/traces/tracehead_fixture.h"
 
 static void idle(struct fixture *f)
@@ -62,8 +61,8 @@ TEST(tracehead_leaves_out_what_is_of_other_times)
     CHECK_OK(fx_push(&f, "t", 2000, (const uint32_t[][2]){{2, 2}, {3, 3}}, 2));
     CHECK_OK(fx_push(&f, "t", 3000, (const uint32_t[][2]){{3, 4}}, 1));
     for (int i = 0; i < 2; i++) { /* live, then cut */
-        q.start_ns = 1006; /* the first ends at 1005 */
-        q.end_ns = 2000;   /* exclusive */
+        q.start_ns = 1006;        /* the first ends at 1005 */
+        q.end_ns = 2000;          /* exclusive */
         fx_check_query(&f, &q, "");
         q.end_ns = 2001;
         fx_check_query(&f, &q, "2:2 3:3,4"); /* whole, with what is later */

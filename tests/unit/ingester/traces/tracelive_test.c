@@ -1,5 +1,4 @@
 #include "ingester/traces/tracelive.h"
-
 #include "tests/unit/test.h"
 
 static void id_of(uint8_t id[16], uint32_t n)
