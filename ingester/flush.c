@@ -4,6 +4,7 @@
 
 #include "common/base/lock.h"
 #include "common/base/log.h"
+#include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/base/thread.h"
 #include "common/base/vec.h"
@@ -107,11 +108,12 @@ static void take_waiting(struct flush *f, size_t i, struct err *e)
 
 /* ---- compactors ---- */
 
-/* Of both signals, that wait for compactors. */
+/* Of all signals, that wait for compactors. */
 static size_t count_segments(struct flush *f, const char *tenant)
 {
     struct head_segment *rows;
-    struct loghead_segment *logs;
+    struct loghead_segment *logs = NULL;
+    struct tracehead_segment *traces = NULL;
     size_t n, count = 0;
 
     head_segments(f->opts.head, &rows, &n);
@@ -119,61 +121,76 @@ static size_t count_segments(struct flush *f, const char *tenant)
         count += rows[i].state == HEAD_SEGMENT_READY &&
                  (!tenant[0] || strcmp(tenant, rows[i].tenant) == 0);
     mem_free(rows);
-    if (!f->opts.logs)
-        return count;
-    loghead_segments(f->opts.logs, &logs, &n);
-    for (size_t i = 0; i < n; i++)
-        count += !tenant[0] || strcmp(tenant, logs[i].tenant) == 0;
-    mem_free(logs);
+    if (f->opts.logs) {
+        loghead_segments(f->opts.logs, &logs, &n);
+        for (size_t i = 0; i < n; i++)
+            count += !tenant[0] || strcmp(tenant, logs[i].tenant) == 0;
+        mem_free(logs);
+    }
+    if (f->opts.traces) {
+        tracehead_segments(f->opts.traces, &traces, &n);
+        for (size_t i = 0; i < n; i++)
+            count += !tenant[0] || strcmp(tenant, traces[i].tenant) == 0;
+        mem_free(traces);
+    }
     return count;
 }
 
-/* Each tenant with segments once; rows come by tenant. */
+static void hint(struct flush *f, struct map *told, const char *tenant)
+{
+    void **slot = map_slot(told, slice_cstr(tenant));
+
+    if (*slot)
+        return;
+    *slot = f;
+    f->opts.ops.hint(f->opts.ops.arg, slice_cstr(tenant));
+    METRIC_ADD(f->m.hints, 1);
+}
+
+/* Each tenant with segments once. */
 static void hint_all(struct flush *f)
 {
     struct head_segment *rows;
     struct loghead_segment *logs = NULL;
-    const char *last = NULL;
-    size_t n, n_logs = 0;
+    struct tracehead_segment *traces = NULL;
+    size_t n, n_logs = 0, n_traces = 0;
+    struct map told = {0};
 
     f->next_hint_ms = now_ms(f) + HINT_AGAIN_MS;
     head_segments(f->opts.head, &rows, &n);
     if (f->opts.logs)
         loghead_segments(f->opts.logs, &logs, &n_logs);
-    for (size_t i = 0, k = 0; i < n || k < n_logs;) {
-        const char *tenant;
-
-        if (k == n_logs || (i < n && strcmp(rows[i].tenant, logs[k].tenant) <= 0)) {
-            tenant = rows[i].tenant;
-            if (rows[i++].state != HEAD_SEGMENT_READY)
-                continue;
-        } else {
-            tenant = logs[k++].tenant;
-        }
-        if (last && strcmp(last, tenant) == 0)
-            continue;
-        f->opts.ops.hint(f->opts.ops.arg, slice_cstr(tenant));
-        METRIC_ADD(f->m.hints, 1);
-        last = tenant;
-    }
+    if (f->opts.traces)
+        tracehead_segments(f->opts.traces, &traces, &n_traces);
+    for (size_t i = 0; i < n; i++)
+        if (rows[i].state == HEAD_SEGMENT_READY)
+            hint(f, &told, rows[i].tenant);
+    for (size_t i = 0; i < n_logs; i++)
+        hint(f, &told, logs[i].tenant);
+    for (size_t i = 0; i < n_traces; i++)
+        hint(f, &told, traces[i].tenant);
+    map_done(&told);
     mem_free(rows);
     mem_free(logs);
+    mem_free(traces);
 }
 
 /* ---- cutting ---- */
 
-/* Both signals, whatever comes of one. */
-static struct err *cut(struct flush *f, const char *tenant, bool with_logs, size_t *ret_segments)
+/* All signals, whatever comes of one. */
+static struct err *cut(struct flush *f, const char *tenant, bool is_all, size_t *ret_segments)
 {
-    size_t n = 0, n_logs = 0;
+    size_t n = 0, n_logs = 0, n_traces = 0;
     struct err *e = head_cut(f->opts.head, slice_cstr(tenant), INT64_MAX, &n);
 
-    if (f->opts.logs && with_logs)
+    if (f->opts.logs && is_all)
         e = err_first(e, loghead_cut(f->opts.logs, slice_cstr(tenant), &n_logs));
+    if (f->opts.traces && is_all)
+        e = err_first(e, tracehead_cut(f->opts.traces, slice_cstr(tenant), &n_traces));
     METRIC_ADD(f->m.cuts, 1);
     if (e)
         METRIC_ADD(f->m.cut_failures, 1);
-    *ret_segments = n + n_logs;
+    *ret_segments = n + n_logs + n_traces;
     return e;
 }
 
@@ -216,6 +233,8 @@ static void maintain(struct flush *f)
     f->next_maintain_ms = now_ms(f) + f->opts.maintain_ms;
     if (f->opts.logs)
         (void)loghead_cut_due(f->opts.logs);
+    if (f->opts.traces)
+        (void)tracehead_cut_due(f->opts.traces);
     if (head_is_ready(f->opts.head) &&
         (e = head_maintain(f->opts.head, clock_wall_ms(f->opts.clock)))) {
         METRIC_ADD(f->m.cut_failures, 1);

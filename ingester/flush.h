@@ -1,8 +1,8 @@
 /*
- * Getting data out of the heads, metrics' and logs': what is due is cut each minute, everything on command and on leaving,
+ * Getting data out of the heads, metrics', logs' and traces': what is due is cut each minute, everything on command and on leaving,
  * metrics on shutdown; compactors are told; and what no compactor takes is uploaded from here.
  *
- *   maintain   head_maintain() and loghead_cut_due() once a period; then compactors that own a tenant with new
+ *   maintain   head_maintain(), loghead_cut_due() and tracehead_cut_due() once a period; then compactors that own a tenant with new
  *              segments are hinted
  *   cut        flush_cut(): everything of a tenant (or all), now; done when it is cut, and, if
  *              asked to wait, when those segments are dropped (their data is in visible blocks)
@@ -19,11 +19,12 @@
 #include "common/objstore/objstore.h"
 #include "ingester/logs/loghead.h"
 #include "ingester/metrics/head.h"
+#include "ingester/traces/tracehead.h"
 
 struct flush;
 
 struct flush_ops {
-    /* Tells the compactor that owns this tenant to look, for segments of both signals. */
+    /* Tells the compactor that owns this tenant to look, for segments of all signals. */
     void (*hint)(void *arg, struct slice tenant);
     /* How many compactors there are to wait for. */
     size_t (*compactors)(void *arg);
@@ -37,7 +38,8 @@ struct flush_ops {
 
 struct flush_opts {
     struct head *head;
-    struct loghead *logs; /* NULL: there are none */
+    struct loghead *logs;     /* NULL: there are none */
+    struct tracehead *traces; /* likewise */
     const char
         *logs_work_dir; /* blocks of log lines are made there; cleared. Lent until flush_free() */
     struct objstore *store;    /* NULL: no upload from here */
@@ -68,7 +70,7 @@ void flush_free(struct flush *f);
 /* tenant empty: all. wait_ms: how long to wait for compactors; 0: not at all. */
 void flush_cut(struct flush *f, struct slice tenant, int64_t wait_ms, flush_done_fn *done,
                void *arg);
-/* All metrics, before the process ends. Log lines stay as they are: they come back from their log and frames. */
+/* All metrics, before the process ends. Log lines and spans stay as they are: they come back from their logs and files. */
 void flush_cut_to_stop(struct flush *f, flush_done_fn *done, void *arg);
 /* done comes after LEFT; asking again joins the leaving that is under way. */
 void flush_leave(struct flush *f, flush_done_fn *done, void *arg);

@@ -91,6 +91,19 @@ static const struct conf_field ingester_fields[] = {
                   CONF_FIXED, "A log stream without lines for so long does not count as active."),
     CONF_BYTES(struct ingester_conf, logs_cache_bytes, "logs-door-cache-bytes", "64MiB", "1MiB",
                NULL, CONF_FIXED, "Memory for the fingerprints of log streams known to be valid."),
+    CONF_DURATION(struct ingester_conf, traces_idle_ns, "traces-idle", "10s", "100ms", "1h",
+                  CONF_FIXED, "A trace without spans for so long is cut."),
+    CONF_DURATION(struct ingester_conf, traces_max_live_ns, "traces-max-live", "30s", "100ms", "1h",
+                  CONF_FIXED, "Spans that come later than this keep their trace no longer live."),
+    CONF_DURATION(struct ingester_conf, traces_cut_period_ns, "traces-cut-period", "10s", "100ms",
+                  "10m", CONF_FIXED, "How often traces that are idle are cut, into one file."),
+    CONF_INT(struct ingester_conf, traces_live_max, "traces-max-live-traces", "4000000", "1",
+             "1000000000", CONF_FIXED,
+             "Live traces of all tenants; 64 bytes of memory each. More writes are refused."),
+    CONF_BYTES(struct ingester_conf, traces_segment_bytes, "traces-segment-bytes", "512MiB", "1MiB",
+               NULL, CONF_FIXED, "A segment of traces of so much grows no more."),
+    CONF_BYTES(struct ingester_conf, traces_buffer_bytes, "traces-buffer-bytes", "16MiB", "1MiB",
+               "1GiB", CONF_FIXED, "Memory for spans of live traces that are not on disk yet."),
     LINE_DOOR_FIELDS(struct ingester_conf),
     MESSAGE_DOOR_FIELDS(struct ingester_conf),
 };
@@ -204,6 +217,7 @@ static void seal(void *arg)
 {
     replica_seal(((struct ingester *)arg)->replica);
     ingester_logs_seal(arg);
+    ingester_traces_seal(arg);
 }
 
 static void end_leave(void *arg)
@@ -276,6 +290,7 @@ static void build_flush(struct ingester *ing)
     ing->flush = flush_new(&(struct flush_opts){
         .head = ing->head,
         .logs = ingester_logs_head(ing),
+        .traces = ingester_traces_head(ing),
         .logs_work_dir = ing->logs_work_dir,
         .store = process_objstore(ing->process),
         .ops = {hint, count_compactors, begin_leave, seal, end_leave, published, ing},
@@ -372,14 +387,17 @@ static struct err *build_otlp(struct ingester *ing, const struct conf *c)
     otlp_http_routes(process_http(ing->process), ing->otlp);
     otlp_grpc_methods(process_grpc(ing->process), ing->otlp);
     ingester_logs_methods(ing, process_grpc(ing->process));
+    ingester_traces_methods(ing, process_grpc(ing->process));
     if (http) {
         otlp_http_routes(http, ing->otlp);
         ingester_logs_routes(ing, http);
+        ingester_traces_routes(ing, http);
     }
     if (grpc) {
         ing->otlp_grpc = grpc_server_new(grpc, takes_writes, ing);
         otlp_grpc_methods(ing->otlp_grpc, ing->otlp);
         ingester_logs_methods(ing, ing->otlp_grpc);
+        ingester_traces_methods(ing, ing->otlp_grpc);
     }
     return NULL;
 }
@@ -392,6 +410,7 @@ static void ingester_close(void *role)
     feeds_free(ing->feeds);
     flush_free(ing->flush);
     ingester_logs_stop(ing);
+    ingester_traces_stop(ing);
     if (ing->head)
         e = head_close(ing->head);
     if (ing->wal)
@@ -411,6 +430,7 @@ static void ingester_close(void *role)
     ha_tracker_free(ing->ha);
     replica_free(ing->replica);
     ingester_logs_free(ing);
+    ingester_traces_free(ing);
     if (ing->limits)
         limits_stop(ing->limits);
     limits_free(ing->limits);
@@ -430,7 +450,7 @@ static struct err *ingester_open(struct process *p, void **ret)
     if ((e = limits_new(c, &ing->limits)) || (e = open_store(ing)))
         goto fail;
     ing->feeds = feeds_new(process_jobs(p));
-    if ((e = ingester_logs_open(ing)))
+    if ((e = ingester_logs_open(ing)) || (e = ingester_traces_open(ing)))
         goto fail;
     build_flush(ing);
     if ((e = build_door(ing)) || (e = build_otlp(ing, c)))
@@ -444,6 +464,8 @@ static struct err *ingester_open(struct process *p, void **ret)
     ingester_pages_routes(ing);
     ingester_logs_handle(ing);
     ingester_logs_routes(ing, process_http(p));
+    ingester_traces_handle(ing);
+    ingester_traces_routes(ing, process_http(p));
     remote_write_routes(process_http(p), ing->door);
     expo_import_routes(process_http(p), ing->door);
     influx_write_routes(process_http(p), ing->door);
@@ -473,7 +495,7 @@ static struct err *ingester_start(void *role)
 
     struct err *e = ingester_logs_start(ing);
 
-    if (e)
+    if (e || (e = ingester_traces_start(ing)))
         return e;
     loop_post(process_loop(ing->process, 0), start_on_loop, ing);
     return flush_start(ing->flush);
@@ -488,6 +510,7 @@ static bool ingester_is_ready(void *role, struct buf *ret)
         wal_is_healthy(ing->wal) ? NULL : "the write-ahead log cannot be written",
         stuck ? err_msg(stuck) : NULL,
         ingester_logs_trouble(ing),
+        ingester_traces_trouble(ing),
         flush_is_leaving(ing->flush) ? "leaving" : NULL,
     };
     bool is_ready = true;

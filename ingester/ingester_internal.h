@@ -15,10 +15,13 @@
 
 struct ingester;
 struct loghead;
+struct tracehead;
 
 struct ingester_conf {
     int64_t logs_open_bytes, logs_seal_bytes, logs_seal_age_ns, logs_seal_wal_bytes, logs_idle_ns;
     int64_t logs_cache_bytes;
+    int64_t traces_idle_ns, traces_max_live_ns, traces_cut_period_ns, traces_live_max;
+    int64_t traces_segment_bytes, traces_buffer_bytes;
     int64_t push_timeout_ns, max_inflight_bytes, max_body_bytes, door_cache_bytes;
     int64_t wal_segment_bytes, wal_buffer_bytes;
     bool wal_io_uring;
@@ -51,6 +54,7 @@ struct ingester_segment_ops {
 };
 extern const struct ingester_segment_ops ingester_segment_files;  /* metrics */
 extern const struct ingester_segment_ops ingester_segment_frames; /* logs */
+extern const struct ingester_segment_ops ingester_segment_pieces; /* traces */
 struct ingester_segment_side {
     struct ingester *ing;
     const struct ingester_segment_ops *ops;
@@ -76,7 +80,8 @@ struct ingester {
     struct flush *flush;
     char *logs_work_dir;
     struct ingester_logs *logs;
-    struct ingester_segment_side metrics_segments, logs_segments;
+    struct ingester_traces *traces;
+    struct ingester_segment_side metrics_segments, logs_segments, traces_segments;
     struct feeds *feeds;
     int64_t start_ms;
 };
@@ -108,5 +113,16 @@ void ingester_logs_reload(struct ingester *ing);
 /* Ends upkeep and head; then the rest. */
 void ingester_logs_stop(struct ingester *ing);
 void ingester_logs_free(struct ingester *ing);
+/* ingester_traces.c: the same of traces */
+ORR_CHECKED struct err *ingester_traces_open(struct ingester *ing);
+struct tracehead *ingester_traces_head(struct ingester *ing);
+void ingester_traces_routes(struct ingester *ing, struct http_server *s);
+void ingester_traces_methods(struct ingester *ing, struct grpc_server *g);
+void ingester_traces_handle(struct ingester *ing);
+ORR_CHECKED struct err *ingester_traces_start(struct ingester *ing);
+const char *ingester_traces_trouble(const struct ingester *ing);
+void ingester_traces_seal(struct ingester *ing);
+void ingester_traces_stop(struct ingester *ing);
+void ingester_traces_free(struct ingester *ing);
 /* ingester_pages.c */
 void ingester_pages_routes(struct ingester *ing);

@@ -1,5 +1,5 @@
 /*
- * RPC methods about segments, for compactors: see common/model/metrics_rpc.h and logs_rpc.h. What a segment is
+ * RPC methods about segments, for compactors: see common/model/metrics_rpc.h, logs_rpc.h and traces_rpc.h. What a segment is
  * is told by struct ingester_segment_ops.
  */
 #include "common/base/mem.h"
@@ -211,14 +211,19 @@ static void on_segment_dropped(void *arg, struct rpc_call *call)
 void ingester_segment_handle(struct ingester *ing)
 {
     struct rpc_server *s = process_rpc(ing->process);
-    struct ingester_segment_side *metrics = &ing->metrics_segments, *logs = &ing->logs_segments;
+    struct ingester_segment_side *metrics = &ing->metrics_segments, *logs = &ing->logs_segments,
+                                 *traces = &ing->traces_segments;
 
     *metrics = (struct ingester_segment_side){ing, &ingester_segment_files};
     *logs = (struct ingester_segment_side){ing, &ingester_segment_frames};
+    *traces = (struct ingester_segment_side){ing, &ingester_segment_pieces};
     rpc_server_handle(s, "ingester.segments", on_segments, metrics);
     rpc_server_handle(s, "ingester.segment_read", on_segment_read, metrics);
     rpc_server_handle(s, "ingester.segment_dropped", on_segment_dropped, metrics);
     rpc_server_handle(s, "ingester.segments_logs", on_segments, logs);
     rpc_server_handle(s, "ingester.segment_read_logs", on_segment_read, logs);
     rpc_server_handle(s, "ingester.segment_dropped_logs", on_segment_dropped, logs);
+    rpc_server_handle(s, "ingester.segments_traces", on_segments, traces);
+    rpc_server_handle(s, "ingester.segment_read_traces", on_segment_read, traces);
+    rpc_server_handle(s, "ingester.segment_dropped_traces", on_segment_dropped, traces);
 }

@@ -13,16 +13,20 @@
 #define LOG_FILES 2
 #define WRITE_BUFFER_BYTES (4u << 20)
 #define BLOB_FILE_BYTES (64u << 20)
-#define ROOM_BYTES (8u * WRITE_BUFFER_BYTES) /* a log, a flush of the buffer and a compaction */
+#define ROOM_BUFFERS 8u /* a log, a flush of the buffer and a compaction */
 
 struct kv {
     char *dir;
+    uint64_t room_bytes;
     rocksdb_t *db;
     rocksdb_options_t *options;
     rocksdb_block_based_table_options_t *table;
     rocksdb_cache_t *cache;
     rocksdb_readoptions_t *reads;
     rocksdb_writeoptions_t *writes, *sync_writes;
+};
+struct kv_iter {
+    rocksdb_iterator_t *it;
 };
 struct kv_batch {
     rocksdb_writebatch_t *wb;
@@ -42,7 +46,7 @@ static struct err *err_of(char *text, const char *what)
 
 /* Debian's RocksDB has its assertions on, and one of them ends the process when a file system is
  * full: it must never find out by itself. */
-static struct err *check_room(const char *dir)
+static struct err *check_room(const char *dir, uint64_t room_bytes)
 {
     struct statvfs fs;
     int errnum = 0;
@@ -51,9 +55,15 @@ static struct err *check_room(const char *dir)
         return err_errnum(ERR_IO, errnum, "%s", dir);
     if (statvfs(dir, &fs))
         return err_errno(ERR_IO, "statvfs %s", dir);
-    if ((uint64_t)fs.f_bavail * fs.f_frsize >= ROOM_BYTES)
+    if ((uint64_t)fs.f_bavail * fs.f_frsize >= room_bytes)
         return NULL;
-    return err_errnum(ERR_IO, ENOSPC, "%s: less than %u bytes are free", dir, ROOM_BYTES);
+    return err_errnum(ERR_IO, ENOSPC, "%s: less than %llu bytes are free", dir,
+                      (unsigned long long)room_bytes);
+}
+
+static size_t write_buffer_bytes(const struct kv_opts *opts)
+{
+    return opts && opts->write_buffer_bytes ? opts->write_buffer_bytes : WRITE_BUFFER_BYTES;
 }
 
 static void set_options(struct kv *kv, const struct kv_opts *opts)
@@ -70,7 +80,14 @@ static void set_options(struct kv *kv, const struct kv_opts *opts)
     rocksdb_block_based_options_set_block_cache(kv->table, kv->cache);
     rocksdb_options_set_block_based_table_factory(kv->options, kv->table);
     rocksdb_options_set_create_if_missing(kv->options, 1);
-    rocksdb_options_set_write_buffer_size(kv->options, WRITE_BUFFER_BYTES);
+    rocksdb_options_set_write_buffer_size(kv->options, write_buffer_bytes(opts));
+    if (opts && opts->is_compressed)
+        rocksdb_options_set_compression(kv->options, rocksdb_lz4_compression);
+    if (opts && opts->without_log) {
+        rocksdb_writeoptions_disable_WAL(kv->writes, 1);
+        rocksdb_writeoptions_disable_WAL(kv->sync_writes, 1);
+        rocksdb_writeoptions_set_sync(kv->sync_writes, 0); /* RocksDB refuses both */
+    }
     rocksdb_options_set_keep_log_file_num(kv->options, LOG_FILES);
     rocksdb_options_set_max_open_files(kv->options, 64);
     rocksdb_readoptions_set_verify_checksums(kv->reads, !opts || !opts->without_checksums);
@@ -88,10 +105,12 @@ struct err *kv_open(const char *dir, const struct kv_opts *opts, struct kv **ret
     struct kv *kv;
     struct err *e;
     char *text = NULL;
+    uint64_t room = ROOM_BUFFERS * (uint64_t)write_buffer_bytes(opts);
 
-    if ((e = fsx_mkdirs(dir)) || (e = check_room(dir)))
+    if ((e = fsx_mkdirs(dir)) || (e = check_room(dir, room)))
         return e;
     kv = mem_new(struct kv);
+    kv->room_bytes = room;
     kv->dir = mem_strdup(dir);
     set_options(kv, opts);
     kv->db = rocksdb_open(kv->options, dir, &text);
@@ -159,7 +178,7 @@ struct err *kv_see(struct kv *kv, struct slice key, kv_see_fn *see, void *arg)
 
 struct err *kv_put(struct kv *kv, struct slice key, struct slice value, bool is_sync)
 {
-    struct err *e = check_room(kv->dir);
+    struct err *e = check_room(kv->dir, kv->room_bytes);
     char *text = NULL;
 
     if (e)
@@ -171,7 +190,7 @@ struct err *kv_put(struct kv *kv, struct slice key, struct slice value, bool is_
 
 struct err *kv_delete(struct kv *kv, struct slice key, bool is_sync)
 {
-    struct err *e = check_room(kv->dir);
+    struct err *e = check_room(kv->dir, kv->room_bytes);
     char *text = NULL;
 
     if (e)
@@ -200,6 +219,45 @@ struct err *kv_each(struct kv *kv, struct slice prefix, kv_fn *fn, void *arg)
     return err_first(e, err_of(text, "iterate"));
 }
 
+struct kv_iter *kv_iter_new(struct kv *kv)
+{
+    struct kv_iter *it = mem_new(struct kv_iter);
+
+    it->it = rocksdb_create_iterator(kv->db, kv->reads);
+    return it;
+}
+
+void kv_iter_seek(struct kv_iter *it, struct slice key)
+{
+    rocksdb_iter_seek(it->it, (const char *)key.ptr, key.len);
+}
+
+bool kv_iter_pair(struct kv_iter *it, struct slice *ret_key, struct slice *ret_value)
+{
+    if (!rocksdb_iter_valid(it->it))
+        return false;
+    ret_key->ptr = (const uint8_t *)rocksdb_iter_key(it->it, &ret_key->len);
+    ret_value->ptr = (const uint8_t *)rocksdb_iter_value(it->it, &ret_value->len);
+    return true;
+}
+
+void kv_iter_next(struct kv_iter *it)
+{
+    rocksdb_iter_next(it->it);
+}
+
+struct err *kv_iter_close(struct kv_iter *it)
+{
+    char *text = NULL;
+
+    if (!it)
+        return NULL;
+    rocksdb_iter_get_error(it->it, &text);
+    rocksdb_iter_destroy(it->it);
+    mem_free(it);
+    return err_of(text, "iterate");
+}
+
 struct kv_batch *kv_batch_new(void)
 {
     struct kv_batch *b = mem_new(struct kv_batch);
@@ -214,6 +272,11 @@ void kv_batch_free(struct kv_batch *b)
         return;
     rocksdb_writebatch_destroy(b->wb);
     mem_free(b);
+}
+
+void kv_batch_clear(struct kv_batch *b)
+{
+    rocksdb_writebatch_clear(b->wb);
 }
 
 void kv_batch_put(struct kv_batch *b, struct slice key, struct slice value)
@@ -234,7 +297,7 @@ size_t kv_batch_count(const struct kv_batch *b)
 
 struct err *kv_write(struct kv *kv, struct kv_batch *b, bool is_sync)
 {
-    struct err *e = check_room(kv->dir);
+    struct err *e = check_room(kv->dir, kv->room_bytes);
     char *text = NULL;
 
     if (e)

@@ -21,7 +21,11 @@ struct kv_opts {
     /* Values of at least so many bytes lie in files of their own kind (RocksDB's blob files), which are not sorted again and
      * again as others are, and are read with one read; for large values that do not compress. 0: none do. */
     size_t min_blob_bytes;
-    bool without_checksums; /* what is read has checksums of the caller's own */
+    bool without_checksums;    /* what is read has checksums of the caller's own */
+    size_t write_buffer_bytes; /* of writes held in memory, twice at most; 0: 4 MiB */
+    /* What is here need not outlive the process: another log has it. Writes are not logged, is_sync means nothing. */
+    bool without_log;
+    bool is_compressed; /* LZ4, what has left memory */
 };
 /* Makes the directory if it is not there. One opener at a time (ERR_IO names the lock). opts may be
  * NULL. */
@@ -42,9 +46,21 @@ ORR_CHECKED struct err *kv_delete(struct kv *kv, struct slice key, bool is_sync)
 typedef struct err *kv_fn(void *arg, struct slice key, struct slice value);
 ORR_CHECKED struct err *kv_each(struct kv *kv, struct slice prefix, kv_fn *fn, void *arg);
 
+/* The pairs as they were when it was made, in order, whatever is written since. Owner: one thread. */
+struct kv_iter;
+struct kv_iter *kv_iter_new(struct kv *kv);
+/* To the first key that is not less than key. */
+void kv_iter_seek(struct kv_iter *it, struct slice key);
+/* The pair it stands at, lent until it moves; then kv_iter_next(). False at the end, or after an error. */
+bool kv_iter_pair(struct kv_iter *it, struct slice *ret_key, struct slice *ret_value);
+void kv_iter_next(struct kv_iter *it);
+/* NULL, or why it ended early. Frees it; NULL is allowed. */
+ORR_CHECKED struct err *kv_iter_close(struct kv_iter *it);
+
 /* Several changes as one: all or none. */
 struct kv_batch *kv_batch_new(void);
-void kv_batch_free(struct kv_batch *b); /* NULL is allowed */
+void kv_batch_free(struct kv_batch *b);  /* NULL is allowed */
+void kv_batch_clear(struct kv_batch *b); /* empty again */
 void kv_batch_put(struct kv_batch *b, struct slice key, struct slice value);
 void kv_batch_delete(struct kv_batch *b, struct slice key);
 size_t kv_batch_count(const struct kv_batch *b);

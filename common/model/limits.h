@@ -111,6 +111,12 @@
     X(COUNT, max_links_per_span, "max-links-per-span", "1024",                                     \
       "Links of a span; those beyond are dropped and counted.")                                    \
     X(BYTES, max_span_bytes, "max-span-bytes", "1MiB", "Bytes of a span.")                         \
+    X(COUNT, max_traces_per_user, "max-traces-per-user", "10000",                                  \
+      "Live traces of a tenant at each ingester: those that had spans lately.")                    \
+    X(COUNT, max_global_traces_per_user, "max-global-traces-per-user", "0",                        \
+      "Live traces of a tenant, over the whole cluster, before replication.")                      \
+    X(BYTES, max_bytes_per_trace, "max-bytes-per-trace", "5000000",                                \
+      "Bytes of the spans of a live trace.")                                                       \
     X(COUNT, max_native_histogram_buckets, "max-native-histogram-buckets", "1000",                 \
       "Buckets of a native histogram, both signs.")                                                \
     X(COUNT, max_otel_delta_streams_per_user, "max-otel-delta-streams-per-user", "100000",         \

@@ -324,7 +324,7 @@ static struct err *build_membership(struct process *p, const struct process_ring
         .rpc_addr = p->rpc_advertised,
         .http_addr = p->http_advertised,
         .roles = process_roles(p),
-        .signals = MEMBER_METRICS | MEMBER_LOGS,
+        .signals = MEMBER_METRICS | MEMBER_LOGS | MEMBER_TRACES,
         .seeds = (const char *const *)conf->seeds.items,
         .n_seeds = conf->seeds.n,
         .tokens_path = p->tokens_path,

@@ -199,7 +199,11 @@ bool batch_labels_valid(struct slice canonical);
     X(BATCH_MAX_STREAMS_LIMIT, 13, "per_tenant_stream_limit",                                      \
       "active log streams over limit max_global_streams_per_user")                                 \
     X(BATCH_STREAM_RATE, 14, "per_stream_rate_limit",                                              \
-      "their stream comes faster than limit per_stream_rate_limit")
+      "their stream comes faster than limit per_stream_rate_limit")                                \
+    X(BATCH_MAX_TRACES_LIMIT, 15, "per_tenant_live_traces_limit",                                  \
+      "live traces over limit max_traces_per_user")                                                \
+    X(BATCH_TRACE_TOO_LARGE, 16, "trace_too_large",                                                \
+      "the trace is larger than limit max_bytes_per_trace allows")
 enum batch_reason {
 #define X(sym, num, name, text) sym = num,
     BATCH_REASONS(X)
