@@ -29,7 +29,7 @@ struct ingester_conf {
     int64_t regex_cache_bytes;
     int64_t exemplars_per_tenant;
     int64_t cut_grace_ns, maintain_period_ns, flush_wait_ns;
-    bool cut_on_shutdown, leave_on_shutdown;
+    bool has_traces, cut_on_shutdown, leave_on_shutdown;
     int64_t leave_grace_ns, self_upload_after_ns, visible_after_ns;
     char *otlp_http_address, *otlp_grpc_address; /* only while the role opens */
     struct line_door_conf lines;                 /* strings: while it is opened */

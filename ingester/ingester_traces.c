@@ -1,6 +1,6 @@
 /*
  * Traces in the ingester: their own write-ahead log and head (DIR/traces), the door's sink, which brings pieces of traces to their replicas
- * as metrics are brought, and what others ask (common/model/traces_rpc.h).
+ * as metrics are brought, and what others ask (common/model/traces_rpc.h). Without ingester.traces there is none of it: ing->traces is NULL.
  *
  *   GET /ingester/traces[?id=HEX…][&start=ns][&end=ns][&limit=n]
  *       what this ingester holds, not the cluster: JSON lines {"trace_id":"…","pieces":n,"spans":n,"span_ids":["…",…]}, each span once
@@ -132,8 +132,12 @@ static void freight_end(void *arg)
     trace_batch_free(arg);
 }
 
-static const struct distribute_cargo_ops freight_ops = {freight_token, freight_encode,
-                                                        freight_memory, freight_end};
+static const struct distribute_cargo_ops freight_ops = {
+    .token = freight_token,
+    .encode = freight_encode,
+    .memory = freight_memory,
+    .end = freight_end,
+};
 
 /* What a tenant can do about it. */
 static void put_advice(const struct tenant_limits *l, enum batch_reason reason, struct buf *out)
@@ -330,6 +334,8 @@ void ingester_traces_handle(struct ingester *ing)
 {
     struct rpc_server *s = process_rpc(ing->process);
 
+    if (!ing->traces)
+        return;
     rpc_server_handle(s, "ingester.push_traces", on_push_traces, ing->traces);
     rpc_server_handle(s, "ingester.select_traces", on_select_traces, ing->traces);
 }
@@ -468,6 +474,8 @@ static void traces_page(struct http_request *r)
 
 void ingester_traces_routes(struct ingester *ing, struct http_server *s)
 {
+    if (!ing->traces)
+        return;
     trace_http_routes(s, ing->traces->door);
     if (s == process_http(ing->process))
         http_server_route(s, &(struct http_route){.methods = HTTP_GET,
@@ -478,7 +486,8 @@ void ingester_traces_routes(struct ingester *ing, struct http_server *s)
 
 void ingester_traces_methods(struct ingester *ing, struct grpc_server *g)
 {
-    trace_grpc_methods(g, ing->traces->door);
+    if (ing->traces)
+        trace_grpc_methods(g, ing->traces->door);
 }
 
 /* ---- life ---- */
@@ -513,10 +522,12 @@ static struct err *open_store(struct ingester_traces *t)
 struct err *ingester_traces_open(struct ingester *ing)
 {
     const struct ingester_conf *c = &ing->conf;
-    struct ingester_traces *t = mem_new(struct ingester_traces);
+    struct ingester_traces *t;
     struct err *e;
 
-    ing->traces = t;
+    if (!c->has_traces)
+        return NULL;
+    ing->traces = t = mem_new(struct ingester_traces);
     t->ing = ing;
     lock_init(&t->lock, LOCK_LEAF_MODULE);
     lock_cond_init(&t->wake);
@@ -541,7 +552,7 @@ struct err *ingester_traces_open(struct ingester *ing)
 
 struct tracehead *ingester_traces_head(struct ingester *ing)
 {
-    return ing->traces->head;
+    return ing->traces ? ing->traces->head : NULL;
 }
 
 static void upkeep_once(struct ingester_traces *t)
@@ -576,14 +587,19 @@ static void *upkeep(void *arg)
 
 struct err *ingester_traces_start(struct ingester *ing)
 {
-    struct err *e = thread_start("trace-upkeep", upkeep, ing->traces, &ing->traces->thread);
+    struct err *e;
 
+    if (!ing->traces)
+        return NULL;
+    e = thread_start("trace-upkeep", upkeep, ing->traces, &ing->traces->thread);
     ing->traces->has_thread = !e;
     return e;
 }
 
 const char *ingester_traces_trouble(const struct ingester *ing)
 {
+    if (!ing->traces)
+        return NULL;
     if (!tracehead_is_ready(ing->traces->head))
         return "the log of spans is being replayed";
     return wal_is_healthy(ing->traces->wal) ? NULL : "the log of spans cannot be written";
@@ -591,7 +607,8 @@ const char *ingester_traces_trouble(const struct ingester *ing)
 
 void ingester_traces_seal(struct ingester *ing)
 {
-    atomic_store(&ing->traces->is_sealed, true);
+    if (ing->traces)
+        atomic_store(&ing->traces->is_sealed, true);
 }
 
 void ingester_traces_stop(struct ingester *ing)

@@ -28,7 +28,7 @@ def held(addr, tenant=TENANT, query=""):
 def test_spans_are_there_after_a_kill_and_a_cut(t):
     one, two = "0" * 31 + "1", "0" * 31 + "2"
     a, b, c = ("%016x" % n for n in (1, 2, 3))
-    o = Single(t, args=["--ingester.traces-idle=100ms", "--ingester.traces-cut-period=100ms"]).wait_ready()
+    o = Single(t, args=["--ingester.traces=true", "--ingester.traces-idle=100ms", "--ingester.traces-cut-period=100ms"]).wait_ready()
     r = push(o.otlp_http, [(one, a), (two, b)])
     check(r.status == 200, f"{r.status} {r.text}")
     check(held(o.addr) == {one: [a], two: [b]}, held(o.addr))
