@@ -15,10 +15,12 @@
 #include "querier/api/elastic_api.h"
 #include "querier/api/loki_api.h"
 #include "querier/api/prom_api.h"
+#include "querier/api/tempo_api.h"
 #include "querier/engine/engine.h"
 #include "querier/logs/logpiece_serve.h"
 #include "querier/store/store.h"
 #include "querier/tomb_news.h"
+#include "querier/traces/traceremote.h"
 
 #define DRAIN_GRACE_MS 10000 /* queries under way may take this long at shutdown */
 #define BLOCK_DISK_DIR "querier/blocks"
@@ -126,6 +128,7 @@ struct querier {
     struct planner *planner;
     struct prom_api *api;
     struct loki_api *loki;
+    struct tempo_api *tempo;
     struct elastic_api *elastic;
     struct loop_timer *drain_timer; /* loop 0's */
     process_done_fn *drained;
@@ -463,6 +466,27 @@ static struct ring *log_ingesters(void *arg)
     return membership_ring(process_membership(q->process), MEMBER_INGESTER, MEMBER_LOGS);
 }
 
+static struct ring *trace_ingesters(void *arg)
+{
+    struct querier *q = arg;
+
+    return membership_ring(process_membership(q->process), MEMBER_INGESTER, MEMBER_TRACES);
+}
+
+/* Of a query of Tempo's API: what ingesters hold. */
+static struct err *open_traces(void *arg, struct prom_task *t, int64_t start_ns, int64_t end_ns,
+                               struct tracesource *ret)
+{
+    struct traceremote *remote = arena_new_of(t->arena, struct traceremote);
+
+    (void)arg;
+    (void)start_ns;
+    (void)end_ns;
+    remote->sq = &t->data.queries[0];
+    *ret = traceremote_source(remote);
+    return NULL;
+}
+
 static void on_catalogue(void *arg, struct slice key, uint64_t version, struct slice value)
 {
     struct slice rest = slice_from(key, strlen(CATALOGUE_PREFIX)), signal;
@@ -530,6 +554,8 @@ static void build_store(struct querier *q, const struct querier_conf *conf,
         .ring_arg = q,
         .logs_ring = log_ingesters,
         .logs_ring_arg = q,
+        .traces_ring = trace_ingesters,
+        .traces_ring_arg = q,
         .objstore = process_objstore(q->process),
         .local_root = root,
         .queriers = queriers,
@@ -561,6 +587,7 @@ static void querier_close(void *role)
     loki_api_stop(q->loki);
     prom_api_free(q->api);
     loki_api_free(q->loki);
+    tempo_api_free(q->tempo);
     elastic_api_free(q->elastic);
     planner_free(q->planner);
     if (q->splitter)
@@ -631,6 +658,9 @@ static void build(struct querier *q, const struct querier_conf *conf)
     q->loki = loki_api_new(&(struct loki_api_opts){
         .tasks = prom_api_tasks(q->api), .pool = splitter_pool(q->splitter), .lanes = threads});
     loki_api_routes(q->loki, process_http(q->process));
+    q->tempo = tempo_api_new(
+        &(struct tempo_api_opts){.tasks = prom_api_tasks(q->api), .open = open_traces, .arg = q});
+    tempo_api_routes(q->tempo, process_http(q->process));
     q->elastic = elastic_api_new(prom_api_tasks(q->api));
     elastic_api_routes(q->elastic, process_http(q->process));
     if (!(process_roles(q->process) & MEMBER_INGESTER)) /* whose door has them, for _bulk */

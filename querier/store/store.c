@@ -218,6 +218,17 @@ struct err *store_ask_logs(struct store_query *sq, const char *method, struct sl
     return ask(sq, o->logs_ring(o->logs_ring_arg), method, payload, since_ms, ret);
 }
 
+struct err *store_ask_traces(struct store_query *sq, const char *method, struct slice payload,
+                             struct fanout **ret)
+{
+    const struct store_opts *o = &sq->store->opts;
+
+    *ret = NULL;
+    if (!o->traces_ring)
+        return err_new(ERR_UNAVAILABLE, "no ingester is known that takes spans");
+    return ask(sq, o->traces_ring(o->traces_ring_arg), method, payload, 0, ret);
+}
+
 void store_heard(struct store_query *sq, struct fanout *f)
 {
     if (f)

@@ -54,6 +54,8 @@ struct store_opts {
     void *ring_arg;
     struct ring *(*logs_ring)(void *arg); /* those that take log lines; NULL: there are none */
     void *logs_ring_arg;
+    struct ring *(*traces_ring)(void *arg); /* those that take spans; NULL: there are none */
+    void *traces_ring_arg;
     struct objstore *objstore; /* NULL: no blocks, only ingesters */
     const char *local_root;    /* see blockset.h */
     /* Blocks that are not in local_root have owners among the queriers of this ring (a new reference; any thread),
@@ -198,6 +200,9 @@ ORR_CHECKED struct err *store_log_tombstones(struct store_query *sq, struct tomb
  */
 ORR_CHECKED struct err *store_ask_logs(struct store_query *sq, const char *method,
                                        struct slice payload, int64_t since_ms, struct fanout **ret);
+/* The same of those that take spans, whenever they took them: there are no blocks of traces yet. */
+ORR_CHECKED struct err *store_ask_traces(struct store_query *sq, const char *method,
+                                         struct slice payload, struct fanout **ret);
 /*
  * The blocks that overlap [min_ms, max_ms] and may have what the filter looks for, by a catalogue as new as the bucket's at
  * the query's first take, and no older than what the answers in f, and earlier ones, say that has been dropped. In the arena. None
