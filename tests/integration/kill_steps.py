@@ -22,6 +22,8 @@ ARGS = ["--compactor.poll-interval=200ms", "--compactor.early-wait=200ms", "--co
         "--compactor.retry-min=100ms", "--compactor.retry-max=500ms", "--compactor.compaction-interval=200ms",
         "--compactor.sweep-interval=200ms", "--compactor.deletion-delay=500ms", "--compactor.orphan-age=2s"]
 WORKERS = 4
+# as requests
+BLOCKS_COME_AND_GO = {"PUT meta.json", "PUT catalogue", "DELETE meta.json", "POST delete"}
 
 
 def now_ms():
@@ -210,14 +212,21 @@ def walk_on_disk(t, make, some, least, must, prepare=None, go=lambda run: run.al
     walk(chosen(len(names), some), names, one)
 
 
-def walk_on_swift(t, make, some, least, prepare=lambda run: None, go=lambda run: run.all()):
-    """Before the server has the request, and after it has acted and before the answer. prepare(run) is not disturbed."""
+def request_name(request):
+    """A file of any block, or what is asked of the bucket."""
+    return f"{request.method} {request.key.rpartition('/')[2] or ','.join(request.query)}"
+
+
+def walk_on_swift(t, make, some, least, must, prepare=lambda run: None, go=lambda run: run.all()):
+    """Before the server has the request, and after it has acted and before the answer. must: requests of an undisturbed run, at
+    least. How many there are depends on which blocks lie there when the compactor looks: least is of the run with the fewest.
+    prepare(run) is not disturbed."""
     first, names = make(t, "undisturbed"), []
     prepare(first)
-    first.proxy.fault = s3_proxy.Steps(lambda r, when: names.append(f"{when} {r.method}") and False)
+    first.proxy.fault = s3_proxy.Steps(lambda r, when: names.append(f"{when} {request_name(r)}") and False)
     go(first)
     first.end()
-    check(len(names) > least, f"{names}")
+    check({f"after {r}" for r in must} <= set(names) and len(names) >= least, lambda: f"{len(names)} steps: {names}")
 
     def one(n):
         run, passed, lock = make(t, f"step-{n}"), [0], threading.Lock()

@@ -7,7 +7,7 @@ import http.client
 import json
 
 import kill_steps
-from kill_steps import HOUR, files_below, now_ms, walk_on_disk, walk_on_swift
+from kill_steps import BLOCKS_COME_AND_GO, HOUR, files_below, now_ms, walk_on_disk, walk_on_swift
 from logs_api_test import streams
 from logs_delete_test import delete, requests
 from logs_test import counter, held, push_ok
@@ -146,7 +146,7 @@ def test_blocks_of_the_ingester_itself(t):
 
 
 def test_on_swift(t):
-    walk_on_swift(t, OnSwift, 4, 60)
+    walk_on_swift(t, OnSwift, 4, 60, BLOCKS_COME_AND_GO | {"PUT tombstones"})
 
 
 if __name__ == "__main__":
