@@ -101,8 +101,12 @@ static struct err *look_into(struct sweeping *s, struct slice dir, struct ulid u
     }
     if (l.n == 0 || newest_ms > s->now_ms - s->opts->orphan_age_ms)
         return NULL;
-    if (has_meta && (e = is_ours(s, meta_key, &ours)))
-        return e;
+    if (has_meta && (e = is_ours(s, meta_key, &ours))) {
+        if (!err_is(e, ERR_NOT_FOUND))
+            return e;
+        err_free(e); /* a stale listing still has it: it is gone, or the next sweep sees what is */
+        return NULL;
+    }
     if (ours)
         ids_add(&s->res->orphans, u);
     else

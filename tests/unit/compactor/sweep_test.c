@@ -201,3 +201,42 @@ TEST(sweep_survives_a_failure_at_every_step)
         teardown(&f);
     }
 }
+
+static const struct objstore_ops *honest_ops;
+static char gone_key[256];
+
+static struct err *get_but_gone(struct objstore *s, struct slice key,
+                                const struct objstore_get *opts, struct buf *ret,
+                                struct objstore_info *ret_info)
+{
+    return slice_eq_cstr(key, gone_key) ? err_new(ERR_NOT_FOUND, "no such object")
+                                        : honest_ops->get(s, key, opts, ret, ret_info);
+}
+
+/* A listing still has what was deleted: the tenant's other blocks expire and go all the same. */
+TEST(sweep_goes_on_beside_a_stale_listing)
+{
+    struct objstore_ops stale;
+    struct fixture f;
+
+    setup(&f);
+    f.opts.retention_ms = 30 * HOUR_MS;
+    make_block(&f, 1, 1000, true, TENANT);
+    make_block(&f, 2, 1000, false, TENANT);
+    snprintf(gone_key, sizeof(gone_key), "metrics/t/%s/meta.json", ulid_print(fixture_ulid(2)).s);
+    honest_ops = f.store->ops;
+    stale = *honest_ops;
+    stale.get = get_but_gone;
+    f.store->ops = &stale;
+    f.now_ms += 24 * HOUR_MS + 60000;
+    sweep(&f);
+    check_state(&f, 1, false, true, true);
+    check_state(&f, 2, false, false, true);
+    f.now_ms += HOUR_MS;
+    sweep(&f);
+    check_state(&f, 1, false, false, false);
+    f.store->ops = honest_ops;
+    sweep(&f);
+    check_state(&f, 2, false, true, true);
+    teardown(&f);
+}
