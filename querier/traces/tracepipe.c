@@ -84,7 +84,7 @@ static const uint8_t *mask_of(const struct tracepipe *pipe, const struct traceql
     VEC_FOREACH (it, &pipe->filters)
         if (it->of == f)
             return it->mask;
-    ORR_ASSERT(!"a filter that was not prepared");
+    ORR_ASSERT(false); /* a filter that was not prepared */
     return NULL;
 }
 
