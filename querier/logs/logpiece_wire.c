@@ -57,6 +57,8 @@ void logpiece_wire_what_encode(struct buf *out, const struct logpiece_wire_what 
     buf_uvarint(out, w->memory_bytes);
 }
 
+#define MAX_LENGTH_NS ((uint64_t)1 << 61) /* 73 years; with a range before and an offset it fits */
+
 static bool is_moment(int64_t ns)
 {
     return ns >= -LOGQUERY_MAX_NS && ns <= LOGQUERY_MAX_NS;
@@ -69,13 +71,14 @@ static bool are_times(const struct logpiece_wire_what *w)
     const struct logquery *q = &w->q;
 
     if (!is_moment(q->start_ns) || !is_moment(q->end_ns) || q->start_ns > q->end_ns ||
-        q->step_ns < 0 || q->step_ns > LOGQUERY_MAX_NS || q->interval_ns < 0)
+        (uint64_t)q->end_ns - (uint64_t)q->start_ns > MAX_LENGTH_NS || q->step_ns < 0 ||
+        q->step_ns > LOGQUERY_MAX_NS || q->interval_ns < 0)
         return false;
     if (q->step_ns && (q->end_ns - q->start_ns) / q->step_ns >= LOGPIECE_WIRE_MAX_STEPS)
         return false;
-    return w->at.from_ns >= q->start_ns - 2 * LOGQUERY_MAX_RANGE_NS &&
-           w->at.to_ns <= q->end_ns + 2 * LOGQUERY_MAX_RANGE_NS && w->at.from_ns <= w->at.to_ns &&
-           w->at.fp_first <= w->at.fp_last;
+    return w->at.from_ns >= q->start_ns - 2 * LOGQUERY_MAX_RANGE_NS && is_moment(w->at.from_ns) &&
+           is_moment(w->at.to_ns) && w->at.to_ns <= q->end_ns + 2 * LOGQUERY_MAX_RANGE_NS &&
+           w->at.from_ns <= w->at.to_ns && w->at.fp_first <= w->at.fp_last;
 }
 
 struct err *logpiece_wire_what_decode(struct slice bytes, struct logpiece_wire_what *ret)

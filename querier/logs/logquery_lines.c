@@ -363,12 +363,16 @@ static struct err *load_piece(void *arg, struct logquery_piece *p, struct reader
     struct lines *l = arena_new_of(p->run.arena, struct lines);
     struct slice key = SLICE_EMPTY;
     int64_t ns = 0;
+    struct err *e = NULL;
 
     lines_init(l, arg, &p->run);
     p->state = l;
-    for (size_t n = reader_count(r, 3); n > 0 && reader_ok(r); n--)
+    /* one key may stand for many lines, each of which takes it */
+    for (size_t n = reader_count(r, 3); n > 0 && reader_ok(r) && !e; n--) {
         load_line(l, &p->at, &ns, &key, r);
-    return logquery_run_memory(&p->run);
+        e = logquery_run_memory(&p->run);
+    }
+    return e;
 }
 
 static struct err *read_lines(struct lines *l, const struct logsource_request *req)

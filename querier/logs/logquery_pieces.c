@@ -113,6 +113,8 @@ static void send_piece(struct pieces *s, struct slot *slot, size_t i)
     logpiece_wire_what_encode(&b, &what);
     slot->away = s->away->ask(slot->piece.run.source, s->owners, i, buf_slice(&b));
     slot->state = SENT;
+    if (slot->away && atomic_load(&s->stop)) /* since stop_all() went over those that were away */
+        s->away->stop(slot->away);
     buf_done(&b);
 }
 

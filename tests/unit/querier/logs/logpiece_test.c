@@ -462,6 +462,15 @@ TEST(logpiece_wire_refuses_times_that_nobody_asks_for)
     w = well;
     w.q.end_ns = INT64_MAX;
     check_refused(w);
+    w = well; /* each is a moment, and the time between them fits nowhere */
+    w.q.start_ns = w.at.from_ns = -LOGQUERY_MAX_NS;
+    w.q.end_ns = w.at.to_ns = LOGQUERY_MAX_NS;
+    check_refused(w);
+    w = well;
+    w.q.end_ns = LOGQUERY_MAX_NS;
+    w.q.start_ns = LOGQUERY_MAX_NS - 10;
+    w.at = (struct logsource_piece){LOGQUERY_MAX_NS, LOGQUERY_MAX_NS + 1, 0, UINT64_MAX};
+    check_refused(w);
     w = well;
     w.q.end_ns = LOGPIECE_WIRE_MAX_STEPS;
     w.q.step_ns = 1;
