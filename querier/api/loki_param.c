@@ -58,9 +58,7 @@ struct err *loki_param_time(const char *name, struct slice text, int64_t def_ns,
         return NULL;
     if (!slice_to_i64(text, &n))
         return rfc3339_to_ns(text, ret_ns) ? NULL : bad(name, text, "timestamp");
-    if (text.len <= SECONDS_DIGITS)
-        n *= NS_PER_S;
-    if (!within(n))
+    if ((text.len <= SECONDS_DIGITS && __builtin_mul_overflow(n, NS_PER_S, &n)) || !within(n))
         return bad(name, text, "timestamp");
     *ret_ns = n;
     return NULL;

@@ -26,6 +26,7 @@ TEST(loki_param_times)
               "invalid parameter \"start\": cannot parse \"soon\"");
     CHECK_ERR(loki_param_time("start", SLICE("9223372036854775807"), 0, &got), ERR_INVALID,
               "parse");
+    CHECK_ERR(loki_param_time("start", SLICE("9900000000"), 0, &got), ERR_INVALID, "parse");
     CHECK_ERR(loki_param_time("start", SLICE("1e300."), 0, &got), ERR_INVALID, "parse");
     CHECK_ERR(loki_param_time("start", SLICE("9999-01-01T00:00:00Z"), 0, &got), ERR_INVALID,
               "parse");
