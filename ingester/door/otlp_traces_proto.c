@@ -61,7 +61,7 @@ static bool parse_link(struct otlp_decoder *d, struct slice m, struct tracepiece
     struct fields f = fields_of(m);
     struct slice trace = SLICE_EMPTY, span = SLICE_EMPTY;
 
-    ret->state = SLICE_EMPTY;
+    *ret = (struct tracepiece_link){.state = SLICE_EMPTY}; /* a bad one may be there */
     if (!otlp_proto_members_room(d, m, TAG(4, RW_BYTES), &ret->attributes.ptr))
         return false;
     while (next_field(&f)) {

@@ -225,6 +225,7 @@ static void read_annotations(struct decoding *d, struct jsonval v, struct tracep
         return;
     }
     s->events = arena_array(d->b->arena, struct tracepiece_event, jsonval_count(v));
+    s->n_events = 0; /* of a member that comes twice the last counts */
     while (jsonval_next(&it, &key, &item)) {
         struct tracepiece_event *e = &s->events[s->n_events++];
         struct jsonval_iter of = jsonval_iter(item);

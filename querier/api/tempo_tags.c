@@ -96,10 +96,21 @@ static bool take(void *arg, struct slice s, enum tracecell_type type)
     return k->seen.len < (k->limit ? k->limit : MAX_NAMES) && !arena_over(k->task->arena);
 }
 
-static void taking_done(struct taking *k)
+/* What was cut off without being asked for is an error, not a list that looks whole. */
+static struct err *taking_end(struct taking *k, struct err *e)
 {
+    const struct arena *a = k->task->arena;
+
+    if (!e && arena_over(a))
+        e = err_new(ERR_LIMIT,
+                    "the names take more than max-query-memory (%zu bytes): ask for less "
+                    "time, or with a limit",
+                    arena_limit(a));
+    if (!e && !k->limit && k->seen.len >= MAX_NAMES)
+        e = err_new(ERR_LIMIT, "there are more than %u: ask with a limit", MAX_NAMES);
     map_done(&k->seen);
     buf_done(&k->key);
+    return e;
 }
 
 static struct tracesource_names_request request_of(const struct prom_task *t)
@@ -141,8 +152,7 @@ static struct err *put_scope(struct prom_task *t, const struct tracesource *sour
     else
         e = put_table(t, source, table, &k);
     buf_str(&t->out, "]}");
-    taking_done(&k);
-    return e;
+    return taking_end(&k, e);
 }
 
 static struct err *put_scopes(struct prom_task *t, const struct tracesource *source)
@@ -174,8 +184,7 @@ static struct err *put_names(struct prom_task *t, const struct tracesource *sour
     if (!e && p->has_intrinsics)
         put_intrinsics(&k);
     buf_str(&t->out, "],\"metrics\":{}}");
-    taking_done(&k);
-    return e;
+    return taking_end(&k, e);
 }
 
 static struct err *run_tags(struct prom_task *t)
@@ -229,8 +238,7 @@ static struct err *run_values(struct prom_task *t)
         e = tracesource_names(&source, &req, take, &k);
     }
     buf_str(&t->out, "],\"metrics\":{}}");
-    taking_done(&k);
-    return e;
+    return taking_end(&k, e);
 }
 
 /* ---- on a loop ---- */

@@ -343,3 +343,36 @@ TEST(otlp_traces_refuse_what_cannot_be_read)
     buf_done(&body);
     buf_done(&deep);
 }
+
+/* What a link that is none has said is not the next one's. */
+TEST(otlp_links_without_ids_are_dropped_alone)
+{
+    struct buf req = {0}, rs = {0}, ss = {0}, span = {0}, link = {0};
+    struct tracepiece piece;
+    struct decoded d;
+
+    id(&span, 1, 0xab, 16);
+    id(&span, 2, 0x11, 8);
+    id(&link, 1, 0xcd, 5);
+    rw_build_text(&link, 3, "state");
+    for (unsigned i = 0; i < 50; i++)
+        attr(&link, 4, "key", "value");
+    rw_build_varint(&link, 5, 9);
+    rw_build_field(&span, 13, &link);
+    id(&link, 1, 0xcd, 16);
+    id(&link, 2, 0x22, 8);
+    attr(&link, 4, "only", "one");
+    rw_build_field(&span, 13, &link);
+    rw_build_field(&ss, 2, &span);
+    rw_build_field(&rs, 2, &ss);
+    rw_build_field(&req, 1, &rs);
+    d = decode(buf_slice(&req), false);
+    CHECK_OK(d.e);
+    piece_of(&d, 0, &piece);
+    CHECK(piece.spans->n_links == 1 && piece.spans->dropped_links == 1);
+    CHECK(piece.spans->links->attributes.n == 1 && piece.spans->links->attributes.dropped == 0);
+    CHECK(!piece.spans->links->state.len);
+    CHECK_SLICE(piece.spans->links->attributes.ptr[0].key, "only");
+    decoded_done(&d);
+    buf_done(&req);
+}

@@ -129,3 +129,23 @@ TEST(zipkin_spans_that_cannot_be_read)
           d.b.refused[TRACE_BAD_SPAN_ID] == 1);
     decoded_done(&d);
 }
+
+/* JSON may have a member twice. */
+TEST(zipkin_members_that_come_twice)
+{
+    struct decoded d = decode(
+        "[{\"traceId\":\"1\",\"id\":\"2\",\"annotations\":[{\"value\":\"a\"},{\"value\":\"b\"}],"
+        "\"annotations\":[{\"value\":\"c\"}],\"tags\":{\"x\":\"1\"},\"tags\":{\"y\":\"2\"}},{"
+        "\"traceId\":"
+        "\"3\",\"id\":\"4\",\"annotations\":[{\"value\":\"a\"}],\"annotations\":[]}]");
+    struct tracepiece p;
+
+    CHECK_OK(d.e);
+    piece_of(&d, 0, &p);
+    CHECK_INT(p.spans->n_events, 1);
+    CHECK_SLICE(p.spans->events->name, "c");
+    CHECK_STR(text_of(&d, &p.spans->attributes), "x=1 y=2");
+    piece_of(&d, 1, &p);
+    CHECK_INT(p.spans->n_events, 0);
+    decoded_done(&d);
+}
