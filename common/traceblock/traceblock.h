@@ -3,9 +3,8 @@
  *
  *   meta.json   block_meta.h. min_t, max_t: from the first start to the last end of its spans, in ms, rounded down, and up to
  *               exclusive; samples: spans; series: services; chunks: row groups; segments: those of ingesters that it holds
- *   index       the services, a TSDB index (block_index.h): a series {service.name="…"} for each, and one without labels' values,
- *               {service.name="\xff"}, for spans without such a name; by name. A chunk of a series is a row group that has spans of it: the least
- *               start and greatest end of them, in ms rounded down, and as ref the number of the group
+ *   index       the services, a TSDB index (block_index.h): a series {service.name="…"} for each, by name, and {service.name="\xff"} of
+ *               spans without one. Its one chunk: the first start and last end of its spans, in ms rounded down, and as ref how many
  *   front       front parts of row groups (tracegroup.h) back to back
  *   back        their back parts
  *   directory   offset  size  field                            little endian
@@ -14,8 +13,8 @@
  *                   12     8  traces
  *                   20     8  spans
  *                   28  96*n  groups, by id: 16 first, 16 last trace id; u64 u64 offset of front and back part; u32 u32 their bytes, u32 u32
- *                             of those in headers; u32 traces, u32 spans; i64 first start, i64 last end, Unix ns; u32 bytes of its filter in
- *                             "ids", u32 0
+ *                             of those in headers; u32 traces, u32 spans; i64 first start, i64 last end, Unix ns; u64 offset of its
+ *                             filter in "ids"
  *                    -     4  crc32c of all before it
  *   ids         filters of the ids of a group's traces, back to back (traceids.h)
  *   summary     if asked for: block_summary.h, of the services
@@ -38,7 +37,8 @@
 #define TRACEBLOCK_SERVICE "service.name"
 #define TRACEBLOCK_NO_SERVICE "\xff" /* no text that is UTF-8 */
 #define TRACEBLOCK_MAX_GROUPS (1u << 20)
-#define TRACEBLOCK_MAX_SERVICES (1u << 17) /* more: those that come later are not told apart, as TRACEBLOCK_NO_SERVICE */
+#define TRACEBLOCK_MAX_SERVICES                                                                    \
+    (1u << 17) /* more: those that come later are not told apart, as TRACEBLOCK_NO_SERVICE */
 
 /* ---- writing: <dir>/<ULID>.tmp/, renamed to <dir>/<ULID> at the end, as block_writer.h does ---- */
 
@@ -61,7 +61,8 @@ ORR_CHECKED struct err *traceblock_writer_trace(struct traceblock_writer *w,
  * its segments. After an error only close() may follow. */
 ORR_CHECKED struct err *traceblock_writer_finish(struct traceblock_writer *w, struct arena *a,
                                                  struct block_meta *ret_meta);
-void traceblock_writer_close(struct traceblock_writer *w); /* without a finish what was written goes */
+void traceblock_writer_close(
+    struct traceblock_writer *w); /* without a finish what was written goes */
 uint64_t traceblock_writer_spans(const struct traceblock_writer *w); /* so far */
 
 /* ---- reading ---- */
@@ -78,11 +79,12 @@ size_t traceblock_memory(struct traceblock *b);
 typedef struct err *traceblock_match_fn(void *arg, struct arena *scratch,
                                         const struct tracecols *cols, uint8_t *want);
 struct traceblock_query {
-    int64_t start_ns, end_ns;    /* traces with a span that overlaps this; end is exclusive; 0, INT64_MAX: all */
+    int64_t start_ns,
+        end_ns; /* traces with a span that overlaps this; end is exclusive; 0, INT64_MAX: all */
     uint8_t first[16], last[16]; /* ids from first to last, both included */
     const uint8_t (*ids)[16];    /* ascending; only these. NULL: all of the range */
     size_t n_ids;
-    /* A hint, of the services: groups with none of them may be passed over, and then their traces are left out. n 0: none is. */
+    /* A hint: a block with spans of none of these services has nothing. n 0: any service. */
     const struct slice *services;
     size_t n_services;
     /* Of each group what match is to look at. match NULL: all traces are wanted. */
@@ -100,8 +102,9 @@ struct traceblock_trace {
     const struct tracepiece *piece; /* NULL: ids_only */
 };
 struct traceblock_stats {
-    uint64_t groups, groups_skipped; /* that were opened; that were in the range of ids, but not opened */
-    uint64_t bytes, spans;           /* read; that match looked at */
+    uint64_t groups,
+        groups_skipped;    /* that were opened; that were in the range of ids, but not opened */
+    uint64_t bytes, spans; /* read; that match looked at */
 };
 struct traceblock_set;
 /* Traces by ascending id. q and what it points to are lent until the set is closed. Memory: a group at a time, charged to the arena, which
@@ -125,17 +128,19 @@ ORR_CHECKED struct err *traceblock_groups(struct traceblock *b, struct arena *a,
 
 /* ---- merging ---- */
 
-/* Pieces of traces by ascending id; those of one trace one behind the other. */
+/* Traces by ascending id, each with its pieces. */
 struct traceblock_source {
-    /* The next piece, lent until the next call; n_spans 0 is allowed. */
-    struct err *(*next)(void *arg, struct tracepiece *ret, bool *ret_is_end);
+    /* The next trace, whatever pieces of the one before were not asked for; *ret_id NULL: there is none. What was lent goes. */
+    struct err *(*trace)(void *arg, const uint8_t **ret_id, uint32_t *ret_pieces);
+    /* The next piece of that trace; arrays in a, texts lent. */
+    struct err *(*piece)(void *arg, struct arena *a, struct tracepiece *ret);
     void (*close)(void *arg);
     void *arg;
 };
-/* All of a block; which outlives it. Holds one group in memory. */
+/* All of a block, which outlives it. Holds one group in memory. */
 ORR_CHECKED struct err *traceblock_source_block(struct traceblock *b,
                                                 struct traceblock_source *ret);
-/* All of a file of a segment (common/traces/tracesegment.h), which is open and outlives it. Holds one piece in memory. */
+/* All of a file of a segment (common/traces/tracesegment.h), which is open and outlives it. */
 struct tracesegment;
 struct traceblock_source traceblock_source_segment(const struct tracesegment *s);
 
@@ -143,7 +148,6 @@ struct traceblock_source traceblock_source_segment(const struct tracesegment *s)
  * Whole traces of all sources, each span once (tracepiece_unite()), into w. Closes the sources, whatever happens. *stop (may be NULL):
  * ERR_CANCELED. ret_duplicates: spans that were there more than once; may be NULL. Memory: what each source holds, and a trace.
  */
-#define TRACEBLOCK_MERGE_SOURCES 4096
 ORR_CHECKED struct err *traceblock_merge(const struct traceblock_source *sources, size_t n,
                                          const atomic_bool *stop, struct traceblock_writer *w,
                                          uint64_t *ret_duplicates);

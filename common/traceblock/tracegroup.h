@@ -38,9 +38,10 @@
 
 #define TRACEGROUP_VERSION 1
 #define TRACEGROUP_AIM_SPANS 16384u
-#define TRACEGROUP_AIM_BYTES (8u << 20)  /* of texts, ids and numbers of its spans */
-#define TRACEGROUP_MAX_SPANS (16u << 20) /* of a group; so of a trace, too */
-#define TRACEGROUP_MAX_COLUMNS 1000u     /* of attributes of one table */
+#define TRACEGROUP_AIM_BYTES (8u << 20) /* of texts, ids and numbers of its spans */
+#define TRACEGROUP_MAX_SPANS                                                                       \
+    (16u << 20)                      /* of a group, and so of a trace; as many events, and links */
+#define TRACEGROUP_MAX_COLUMNS 1000u /* of attributes of one table */
 #define TRACEGROUP_MAX_COLUMN_BYTES (1u << 30)
 #define TRACEGROUP_LEVEL 3 /* of zstd */
 
@@ -55,7 +56,7 @@ struct tracegroup_place {
 struct tracegroup_about {
     uint8_t first[16], last[16];
     uint32_t traces, spans;
-    int64_t start_ns, end_ns; /* first start, last end of its spans */
+    int64_t start_ns, end_ns; /* first start, last end (or start, if that is later) of its spans */
 };
 
 /* ---- building ---- */
@@ -117,7 +118,8 @@ struct tracegroup_key {
 };
 struct tracegroup_want {
     unsigned fields; /* of those above */
-    const struct tracegroup_key *keys; /* of attributes; service.name of resources is always there */
+    const struct tracegroup_key
+        *keys; /* of attributes; service.name of resources is always there */
     size_t n_keys;
 };
 /*
