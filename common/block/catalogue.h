@@ -110,7 +110,8 @@ ORR_CHECKED struct err *catalogue_load_at(struct objstore *store, struct slice k
 ORR_CHECKED struct err *catalogue_stat(struct objstore *store, struct slice signal,
                                        struct slice tenant, char *ret_etag);
 /* edit changes c and sets *ret_changed; it may run several times, each on a fresh c. ret (may be
- * NULL) is the catalogue as it now stands. Gives up with ERR_CONFLICT after 50 lost races. */
+ * NULL) is the catalogue as it now stands. Threads of a process take turns; gives up with ERR_CONFLICT after 50 races lost to
+ * other processes. edit must not change another catalogue. */
 typedef struct err *catalogue_edit_fn(void *arg, struct catalogue *c, bool *ret_changed);
 ORR_CHECKED struct err *catalogue_update(struct objstore *store, struct slice signal,
                                          struct slice tenant, catalogue_edit_fn *edit, void *arg,

@@ -220,6 +220,24 @@ TEST(catalogue_keeps_every_change_of_those_that_race)
     arena_free(a);
 }
 
+/* More threads than a change has tries: none loses a race, so none reads it twice. */
+TEST(catalogue_is_changed_by_threads_one_after_the_other)
+{
+    struct counting_store s;
+    struct race r = {&s.base};
+    struct job_pool *p = job_pool_new("race", 63, 64);
+    struct catalogue *c;
+
+    counting_store_open(&s);
+    job_parallel(p, 64, racer, &r);
+    CHECK_INT(s.gets, 640);
+    CHECK_OK(catalogue_load(&s.base, SLICE("metrics"), SLICE("t"), &c));
+    CHECK_INT(catalogue_version(c), 640);
+    catalogue_free(c);
+    job_pool_free(p);
+    counting_store_close(&s);
+}
+
 TEST(catalogue_stat_tells_versions_apart)
 {
     char none[OBJSTORE_ETAG_BYTES], first[OBJSTORE_ETAG_BYTES], same[OBJSTORE_ETAG_BYTES],
