@@ -32,7 +32,7 @@ struct blockmake_stats { /* written atomically: shared by several threads */
 
 /* Blocks that were made whole and that no catalogue came to name, by reason; written atomically. */
 #define BLOCKMAKE_WASTE(X)                                                                         \
-    X(failed)   /* it could not be uploaded, or the catalogue not be changed: to be tried again */   \
+    X(failed)   /* it could not be uploaded, or the catalogue not be changed: to be tried again */ \
     X(outdated) /* its segments have come to be named by other blocks, or inputs are not live */   \
     X(twice)    /* another made the same block at the same time */                                 \
     X(nothing)  /* rewritten, and nothing was to be left out */

@@ -27,7 +27,7 @@ struct merging {
     struct ulid block, bad; /* the first: the job's name */
     const char *bad_reason;
     struct block_meta made[LEVELS_MAX_SHARDS]; /* with series; or one without any */
-    size_t n_made, n_written; /* the others an earlier attempt has uploaded */
+    size_t n_made, n_written;                  /* the others an earlier attempt has uploaded */
 };
 
 static struct err *load_catalogue(const struct merging *m, struct catalogue **ret)

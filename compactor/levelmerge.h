@@ -44,7 +44,7 @@
 
 struct levelmerge_metrics {
     uint64_t done, outdated, repeated; /* jobs; inputs were not live any more; another did it */
-    uint64_t taken_up;         /* blocks that an earlier attempt had uploaded */
+    uint64_t taken_up;                 /* blocks that an earlier attempt had uploaded */
     uint64_t rewritten, split; /* of those done: blocks rewritten by themselves; into shards */
     uint64_t inputs, read_bytes, written_bytes, samples, bad_blocks;
     struct blockmake_stats make;

@@ -59,7 +59,6 @@ static void name_block(struct flushing *f)
 {
     struct ulid first;
 
-
     f->ids = arena_array(f->arena, struct ulid, f->inputs.len);
     f->id_texts = arena_array(f->arena, struct slice, f->inputs.len);
     for (size_t i = 0; i < f->inputs.len; i++)
@@ -170,9 +169,8 @@ static struct err *write_block(struct flushing *f)
 
 static struct err *find_or_write(struct flushing *f)
 {
-    struct err *e =
-        block_store_find(f->opts->store, signal_name(f->opts->signal), f->job->tenant, f->block,
-                         f->arena, &f->meta, &f->is_uploaded);
+    struct err *e = block_store_find(f->opts->store, signal_name(f->opts->signal), f->job->tenant,
+                                     f->block, f->arena, &f->meta, &f->is_uploaded);
 
     return e || f->is_uploaded ? e : write_block(f);
 }
@@ -292,13 +290,13 @@ static struct err *publish(struct flushing *f, struct segflush_result *ret)
 /* Between the plan and now others may have named all segments, or the block has expired: a round is long. */
 static struct err *look_first(struct flushing *f, bool *ret_done)
 {
-    struct err *e = catalogue_load(f->opts->store, signal_name(f->opts->signal), f->job->tenant,
-                                   &f->before);
+    struct err *e =
+        catalogue_load(f->opts->store, signal_name(f->opts->signal), f->job->tenant, &f->before);
 
     *ret_done = !e;
     for (size_t i = 0; i < f->job->n && *ret_done; i++)
-        *ret_done = catalogue_has_segment(
-            f->before, slice_cstr(ulid_print(f->job->inputs[i].ulid).s));
+        *ret_done =
+            catalogue_has_segment(f->before, slice_cstr(ulid_print(f->job->inputs[i].ulid).s));
     return e;
 }
 

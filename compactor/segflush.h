@@ -37,7 +37,7 @@
 
 struct segflush_metrics {
     uint64_t flushes, empty,
-        repeated,  /* blocks added; jobs that left nothing to add; done before */
+        repeated, /* blocks added; jobs that left nothing to add; done before */
         taken_up; /* of those added: uploaded by an earlier attempt */
     uint64_t segments, fetched_bytes, block_bytes, samples;
     uint64_t bad_segments, gone_segments;
@@ -59,7 +59,8 @@ struct segflush_opts {
 
 struct segflush_result {
     struct ulid block; /* zero: there was nothing to make a block of, or no need to */
-    uint64_t version;  /* of the catalogue that names all segments; 0: there was nothing to make a block of */
+    uint64_t
+        version; /* of the catalogue that names all segments; 0: there was nothing to make a block of */
     uint64_t series, samples, bytes;
     struct ulid *bad; /* segments that are corrupt; in the arena */
     size_t n_bad;

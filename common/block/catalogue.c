@@ -268,9 +268,8 @@ int64_t catalogue_oldest_expired_ms(const struct catalogue *c)
 void catalogue_copy_expired(struct catalogue *c, const struct catalogue *from)
 {
     VEC_FOREACH (x, &from->expired)
-        vec_push(&c->expired,
-                 ((struct expired){x->at_ms, copy_texts(c, x->segments, x->n_segments),
-                                   x->n_segments}));
+        vec_push(&c->expired, ((struct expired){x->at_ms, copy_texts(c, x->segments, x->n_segments),
+                                                x->n_segments}));
     settle_expired(c);
 }
 

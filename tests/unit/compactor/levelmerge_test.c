@@ -267,9 +267,10 @@ static struct {
     void (*what)(struct fixture *f);
 } meanwhile;
 
-static struct err *make_late(const struct blockmake_opts *o, struct arena *a, struct block_meta *ret)
+static struct err *make_late(const struct blockmake_opts *o, struct arena *a,
+                             struct block_meta *ret)
 {
-    void (*what)(struct fixture *f) = meanwhile.what;
+    void (*what)(struct fixture * f) = meanwhile.what;
 
     meanwhile.what = NULL;
     if (what)
@@ -345,8 +346,7 @@ TEST(levelmerge_names_a_block_that_it_could_not_name_before)
     CHECK_OK(objstore_get(f.store, SLICE("metrics/t/catalogue"), NULL, &whole, NULL));
     CHECK_ERR(run_while(&f, damage_catalogue), ERR_CORRUPT, "catalogue");
     CHECK_INT(f.m.waste.failed, 1);
-    CHECK_OK(
-        objstore_put(f.store, SLICE("metrics/t/catalogue"), buf_slice(&whole), NULL, NULL));
+    CHECK_OK(objstore_put(f.store, SLICE("metrics/t/catalogue"), buf_slice(&whole), NULL, NULL));
     CHECK_OK(run_while(&f, damage_catalogue)); /* nothing is made, so it does not come to that */
     CHECK_INT(f.m.taken_up, 1);
     CHECK_INT(f.m.waste.failed, 1);

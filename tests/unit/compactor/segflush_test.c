@@ -21,8 +21,8 @@ struct fixture {
     struct plan_input inputs[4];
     struct plan_job job;
     struct segflush_result res;
-    unsigned gone; /* bits: fetches answer ERR_NOT_FOUND */
-    unsigned down; /* bits: ERR_UNAVAILABLE */
+    unsigned gone;                        /* bits: fetches answer ERR_NOT_FOUND */
+    unsigned down;                        /* bits: ERR_UNAVAILABLE */
     void (*meanwhile)(struct fixture *f); /* once, when a segment is fetched */
 };
 

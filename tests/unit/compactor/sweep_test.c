@@ -145,10 +145,8 @@ TEST(sweep_retires_what_is_wholly_older_and_deletes_it_after_the_delay)
 TEST(sweep_leaves_the_segments_of_what_has_expired_named_for_a_time)
 {
     struct slice segment = SLICE("01HF7YAT00000000000000000S");
-    struct catalogue_block b = {.ulid = fixture_ulid(1),
-                                .max_t = 1,
-                                .segments = &segment,
-                                .n_segments = 1};
+    struct catalogue_block b = {
+        .ulid = fixture_ulid(1), .max_t = 1, .segments = &segment, .n_segments = 1};
     struct fixture f;
 
     setup(&f);
