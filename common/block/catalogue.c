@@ -222,6 +222,14 @@ static int by_expiry(const void *a, const void *b)
     return (x->at_ms > y->at_ms) - (x->at_ms < y->at_ms);
 }
 
+static bool is_by_expiry(const struct catalogue *c)
+{
+    for (size_t i = 1; i < c->expired.len; i++)
+        if (by_expiry(&c->expired.ptr[i - 1], &c->expired.ptr[i]) > 0)
+            return false;
+    return true;
+}
+
 /* After any were pushed. Keeps the newest one, however many it names: they were in the catalogue before. */
 static void settle_expired(struct catalogue *c)
 {
@@ -229,7 +237,8 @@ static void settle_expired(struct catalogue *c)
 
     if (c->expired.len == 0)
         return;
-    qsort(c->expired.ptr, c->expired.len, sizeof(*c->expired.ptr), by_expiry);
+    if (!is_by_expiry(c)) /* what is stays as it is: equal times keep their order */
+        qsort(c->expired.ptr, c->expired.len, sizeof(*c->expired.ptr), by_expiry);
     for (; keep < c->expired.len; keep++) {
         named += c->expired.ptr[c->expired.len - 1 - keep].n_segments;
         if (keep && named > CATALOGUE_MAX_EXPIRED)
@@ -453,7 +462,8 @@ static void parse_expired(struct json_in *j, json_t *doc, struct catalogue *c)
         x.segments = json_in_texts(j, o, "segments", &x.n_segments);
         if (!block_meta_is_time(x.at_ms))
             json_in_fail(j, "at");
-        vec_push(&c->expired, x);
+        if (x.n_segments)
+            vec_push(&c->expired, x);
     }
     settle_expired(c);
 }
