@@ -19,7 +19,8 @@ struct flushing {
     VEC(struct ulid) bad;
     struct ulid *ids; /* of the inputs, ascending */
     struct slice *id_texts;
-    struct catalogue *before;     /* as it was when the flush began */
+    struct ulid *retired; /* when the flush began: names that it cannot have */
+    size_t n_retired;
     struct tombstone_list *tombs; /* what is deleted, and is not to be in the block */
     struct ulid block;
     struct block_meta meta;
@@ -55,6 +56,14 @@ struct ulid segflush_block_id(struct slice tenant, const struct ulid *segments, 
     return id;
 }
 
+static bool is_retired(const struct flushing *f, struct ulid block)
+{
+    for (size_t i = 0; i < f->n_retired; i++)
+        if (ulid_eq(f->retired[i], block))
+            return true;
+    return false;
+}
+
 static void name_block(struct flushing *f)
 {
     struct ulid first;
@@ -69,7 +78,7 @@ static void name_block(struct flushing *f)
     first = blockmake_id(segflush_block_id(f->job->tenant, f->ids, f->inputs.len), f->tombs,
                          f->inputs.ptr, f->inputs.len);
     f->block = first;
-    for (uint32_t i = 1; catalogue_is_retired(f->before, f->block); i++)
+    for (uint32_t i = 1; is_retired(f, f->block); i++)
         f->block = blockmake_again(first, i);
 }
 
@@ -287,29 +296,40 @@ static struct err *publish(struct flushing *f, struct segflush_result *ret)
 
 /* ---- all of it ---- */
 
-/* Between the plan and now others may have named all segments, or the block has expired: a round is long. */
-static struct err *look_first(struct flushing *f, bool *ret_done)
+static void note_retired(struct flushing *f, const struct catalogue *c)
 {
-    struct err *e =
-        catalogue_load(f->opts->store, signal_name(f->opts->signal), f->job->tenant, &f->before);
+    const struct catalogue_retired *r = catalogue_retired(c, &f->n_retired);
 
-    *ret_done = !e;
-    for (size_t i = 0; i < f->job->n && *ret_done; i++)
-        *ret_done =
-            catalogue_has_segment(f->before, slice_cstr(ulid_print(f->job->inputs[i].ulid).s));
-    return e;
+    f->retired = arena_array(f->arena, struct ulid, f->n_retired);
+    for (size_t i = 0; i < f->n_retired; i++)
+        f->retired[i] = r[i].ulid;
+}
+
+/* Between the plan and now others may have named all segments, or the block has expired: a round is long. *ret_version: of the
+ * catalogue that names all; 0: none does. */
+static struct err *look_first(struct flushing *f, uint64_t *ret_version)
+{
+    struct catalogue *c;
+    bool is_done = true;
+    struct err *e =
+        catalogue_load(f->opts->store, signal_name(f->opts->signal), f->job->tenant, &c);
+
+    if (e)
+        return e;
+    for (size_t i = 0; i < f->job->n && is_done; i++)
+        is_done = catalogue_has_segment(c, slice_cstr(ulid_print(f->job->inputs[i].ulid).s));
+    *ret_version = is_done ? catalogue_version(c) : 0;
+    note_retired(f, c);
+    catalogue_free(c);
+    METRIC_ADD(f->opts->metrics->repeated, is_done);
+    return NULL;
 }
 
 static struct err *make_block(struct flushing *f, struct segflush_result *ret)
 {
-    bool is_done = false;
-    struct err *e = look_first(f, &is_done);
+    struct err *e = look_first(f, &ret->version);
 
-    if (is_done) {
-        METRIC_ADD(f->opts->metrics->repeated, 1);
-        ret->version = catalogue_version(f->before);
-    }
-    if (e || is_done || (e = fetch_inputs(f)))
+    if (e || ret->version || (e = fetch_inputs(f)))
         return e;
     /* before the name, of which they are part */
     if (f->inputs.len &&
@@ -344,7 +364,6 @@ static void clean_up(struct flushing *f)
         f->opts->signal->close(in);
     vec_done(&f->inputs);
     tombstone_list_unref(f->tombs);
-    catalogue_free(f->before);
     if ((e = fsx_remove_tree(f->dir)))
         LOG_WARN(compactor, "working directory not removed", KV_STR("path", f->dir), KV_ERR(e));
     err_free(e);
