@@ -408,7 +408,8 @@ static void flush_one(void *arg, size_t i)
     f->err = segflush_run(&opts, f->job, f->arena, &f->result);
     if (!f->err && f->result.version) {
         compactor_tell_version(c, part->signal, f->job->tenant, f->result.version);
-        log_flush(f, mono_ms() - start);
+        if (!ulid_is_zero(f->result.block))
+            log_flush(f, mono_ms() - start);
     }
     metric_hist_observe(&part->m.flush_s, (double)(mono_ms() - start) / 1e3);
     running_end(f, run);

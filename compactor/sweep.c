@@ -142,9 +142,9 @@ static struct err *retire(void *arg, struct catalogue *c, bool *ret_changed)
 {
     struct sweeping *s = arg;
 
-    *ret_changed = false;
+    *ret_changed = catalogue_forget_expired(c, s->now_ms - SWEEP_EXPIRED_MS);
     for (size_t i = 0; i < s->res->expired.n; i++)
-        if (catalogue_retire(c, s->res->expired.ptr[i], s->now_ms))
+        if (catalogue_expire(c, s->res->expired.ptr[i], s->now_ms))
             *ret_changed = true;
     for (size_t i = 0; i < s->res->orphans.n; i++)
         if (catalogue_retire_orphan(c, s->res->orphans.ptr[i], s->now_ms))
@@ -214,6 +214,11 @@ static struct err *edit(struct sweeping *s, catalogue_edit_fn *fn, struct catalo
     return NULL;
 }
 
+static bool has_old_names(const struct sweeping *s, const struct catalogue *c)
+{
+    return catalogue_oldest_expired_ms(c) < s->now_ms - SWEEP_EXPIRED_MS;
+}
+
 static void say_all(const struct sweeping *s)
 {
     for (size_t i = 0; i < s->res->expired.n; i++)
@@ -237,7 +242,8 @@ struct err *sweep_tenant(const struct sweep_opts *opts, struct slice tenant, int
     find_expired(&s, c);
     if (!opts->keeps_unknown)
         e = find_orphans(&s, c);
-    if (!e && ret->expired.n + ret->orphans.n && !(e = edit(&s, retire, &c)))
+    if (!e && (ret->expired.n + ret->orphans.n || has_old_names(&s, c)) &&
+        !(e = edit(&s, retire, &c)))
         say_all(&s);
     if (!e) {
         e = delete_due(&s, c);

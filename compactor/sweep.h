@@ -2,6 +2,7 @@
  * What leaves a tenant's part of the bucket, and when. One sweep:
  *
  *   1. expired   live blocks that end before the tenant's retention begins, or that of their resolution, are retired
+ *                (what it names stays named for SWEEP_EXPIRED_MS: its segments may be with their ingesters yet)
  *   2. orphans   directories that the catalogue does not know, in which nothing was written for orphan_age_ms, are
  *                noted as retired: uploads that never came to their end, or whose edit did not
  *                (where leases decide, writers.h, only by who has been the one writer for longer than that)
@@ -27,6 +28,7 @@
 #define SWEEP_MAX_DELETIONS 1000 /* of one sweep */
 #define SWEEP_MAX_ORPHANS 1000
 #define SWEEP_FRESH_MS 60000
+#define SWEEP_EXPIRED_MS (24 * 3600000ll)
 
 struct sweep_opts {
     const struct signal *signal;

@@ -441,6 +441,8 @@ static struct err *compact_tenant(struct upkeep_pass *p, struct slice tenant,
     upkeep_deletions_look(p, tenant, t, c, &delete_due_ms);
     a = arena_new(0);
     blocks = catalogue_blocks(c, &n);
+    /* what the sweep takes as a whole is neither merged nor rewritten before */
+    blocks = retention_kept(&t->retention, blocks, n, a, &n);
     if (p->part->signal->has_ends)
         blocks = levels_by_end(blocks, n, a);
     jobs = tierplan(&opts, blocks, n, clock_wall_ms(&clock_system), is_quarantined, &look, a, &n,

@@ -78,6 +78,29 @@ struct err *block_store_upload(struct objstore *store, struct slice signal, stru
     return e;
 }
 
+struct err *block_store_find(struct objstore *store, struct slice signal, struct slice tenant,
+                             struct ulid ulid, struct arena *a, struct block_meta *ret,
+                             bool *ret_found)
+{
+    struct slice key = STORE_META_KEY(a, block_store_prefix(a, signal, tenant, ulid));
+    struct buf b = {0};
+    struct err *bad,
+        *e = objstore_get(store, key, &(struct objstore_get){.max_bytes = BLOCK_META_MAX_BYTES}, &b,
+                          NULL);
+
+    *ret_found = false;
+    if (err_is(e, ERR_NOT_FOUND)) {
+        err_free(e);
+        e = NULL;
+    } else if (!e) {
+        bad = block_meta_parse(a, buf_slice(&b), ret);
+        *ret_found = !bad && ulid_eq(ret->ulid, ulid) && slice_eq(ret->tenant, tenant);
+        err_free(bad);
+    }
+    buf_done(&b);
+    return e;
+}
+
 static struct err *write_range(int fd, const char *path, struct slice bytes)
 {
     int errnum;

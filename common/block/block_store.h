@@ -19,6 +19,10 @@ struct slice block_store_dir(struct arena *a, const struct catalogue *c, struct 
 ORR_CHECKED struct err *block_store_upload(struct objstore *store, struct slice signal,
                                            struct slice tenant, const char *dir,
                                            const struct block_meta *meta);
+/* The meta.json that such an upload has left: *ret_found false when there is none, or it is not that of this block. In the arena. */
+ORR_CHECKED struct err *block_store_find(struct objstore *store, struct slice signal,
+                                         struct slice tenant, struct ulid ulid, struct arena *a,
+                                         struct block_meta *ret, bool *ret_found);
 /* Downloads a block into dir/<ULID> (through a .tmp directory), 8 MiB in memory at a time. Not synced: the bucket
  * keeps it, and who works on a copy throws it away after a crash. */
 ORR_CHECKED struct err *block_store_download(struct objstore *store, struct slice prefix,

@@ -48,6 +48,7 @@ static int usage(const char *unknown)
            "--break dedup: alertmanagers do not ask the notification log\n"
            "--break claim: alertmanagers do not ask each other before they speak\n"
            "--break drop-early: segments are dropped before the catalogue names their block\n"
+           "--break unnamed: what an expired block named is not named any more\n"
            "--break no-marks: readers do not ask by which catalogue ingesters have dropped\n"
            "--break late-marks: ingesters note that after the drop\n"
            "--break forget-marks: ingesters forget it when they crash\n"

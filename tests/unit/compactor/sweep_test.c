@@ -141,6 +141,34 @@ TEST(sweep_retires_what_is_wholly_older_and_deletes_it_after_the_delay)
     teardown(&f);
 }
 
+/* An ingester may hold it yet: it is not made into a block again, which would go at once, again and again. */
+TEST(sweep_leaves_the_segments_of_what_has_expired_named_for_a_time)
+{
+    struct slice segment = SLICE("01HF7YAT00000000000000000S");
+    struct catalogue_block b = {
+        .ulid = fixture_ulid(1), .max_t = 1, .segments = &segment, .n_segments = 1};
+    struct fixture f;
+
+    setup(&f);
+    f.opts.retention_ms = HOUR_MS;
+    f.opts.delay_ms = 0;
+    CHECK_OK(catalogue_update(f.store, SIGNAL, TENANT, put_in, &b, NULL));
+    sweep(&f);
+    CHECK_INT(f.res.deleted.n, 1);
+    check_state(&f, 1, false, false, false);
+    CHECK(catalogue_has_segment(f.c, segment));
+    f.now_ms += SWEEP_EXPIRED_MS;
+    sweep(&f);
+    CHECK_INT(f.res.version, 0);
+    CHECK(catalogue_has_segment(f.c, segment));
+    f.now_ms++;
+    sweep(&f);
+    CHECK(!catalogue_has_segment(f.c, segment));
+    sweep(&f);
+    CHECK_INT(f.res.version, 0);
+    teardown(&f);
+}
+
 TEST(sweep_takes_orphans_that_are_ours_and_old)
 {
     struct fixture f;
