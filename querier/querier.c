@@ -265,7 +265,7 @@ static void collect_skipped(const struct store_stats *s, struct buf *out, bool i
                   out, is_openmetrics);
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER,
                         "orrery_querier_bad_block_summaries_total",
-                        "Summaries of blocks that could not be read, or were broken.");
+                        "Summaries of blocks that could not be read, were broken or of another block.");
     metric_write_u64(out, "orrery_querier_bad_block_summaries_total", NULL,
                      s->blocks.bad_summaries + s->log_blocks.bad_summaries);
 }

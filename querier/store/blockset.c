@@ -514,9 +514,11 @@ static bool is_summed_out(struct blockset *bs, struct arena *a, struct slice ten
     dir = dir_of(bs, a, tenant, block);
     key = arena_printf(a, "%.*s/" BLOCK_SUMMARY_FILE, SLICE_ARG(dir));
     if (!(e = read_summary(bs, key, block->summary_bytes, &b)) &&
-        !(e = block_summary_open(buf_slice(&b), &s)))
+        !(e = block_summary_open(buf_slice(&b), block->ulid, &s)))
         ret = !may_match_any(&s, block, filter);
-    if (e)
+    if (err_is(e, ERR_UNSUPPORTED))
+        err_free(e); /* of an older version: as if there were none */
+    else if (e)
         note_bad_summary(bs, key, e);
     buf_done(&b);
     return ret;

@@ -17,7 +17,7 @@
  *
  * What a block need not be opened for is block_skip.h's: times and external labels are looked at in the catalogue, then, of a
  * block that is not open, its summary (block_summary.h), which is read through the same cache of pages. One that cannot be
- * read, or is broken, keeps its block.
+ * read, is broken or another block's keeps its block.
  *
  * Readers: opened at first use (a directory is mapped, other stores are read by pages), shared by
  * reference, closed least recently used first beyond max_open, or when those of all sets of a room
@@ -131,6 +131,6 @@ void blockset_release(struct blockset *bs, struct blockset_view *v);
 struct blockset_stats {
     uint64_t open, opened, catalogue_loads, catalogue_checks;
     uint64_t reader_bytes;  /* memory of those that are open */
-    uint64_t bad_summaries; /* that could not be read, or were broken */
+    uint64_t bad_summaries; /* that could not be read, were broken or another block's */
 };
 void blockset_stats_get(struct blockset *bs, struct blockset_stats *ret);
