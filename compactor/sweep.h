@@ -15,6 +15,10 @@
  * A directory with a meta.json is an orphan only when that says it is ours and this tenant's: a Mimir or Thanos
  * bucket that has not been adopted yet is left alone, and counted as foreign.
  *
+ * What fails of one block (its meta.json cannot be read, a file of it not deleted) leaves that one to the next sweep, and
+ * the others have their turn; the first of these errors is what a sweep returns, after all else. Each sweep begins with
+ * another block, so that those behind SWEEP_MAX_FAILURES that fail in a row have theirs, too.
+ *
  * Deleting ends after SWEEP_FRESH_MS, so that a process which was stopped in between does not act on an old
  * catalogue; the next sweep goes on.
  *
@@ -27,6 +31,7 @@
 #define SWEEP_MAX_DELETIONS 1000 /* of one sweep */
 #define SWEEP_MAX_ORPHANS 1000
 #define SWEEP_FRESH_MS 60000
+#define SWEEP_MAX_FAILURES 20 /* blocks in a row: the bucket is in trouble, and not a block */
 
 struct sweep_opts {
     const struct signal *signal;
@@ -51,9 +56,10 @@ struct sweep_result { /* in the arena */
     struct sweep_ids expired, orphans, deleted;
     size_t waiting; /* retired, and their time has not come */
     size_t foreign;
+    size_t failed;    /* blocks that are left to the next sweep */
     uint64_t version; /* of the catalogue afterwards; 0: was not changed */
 };
 
-/* now_ms: Unix ms. ret is written on failure too: what was done before it. */
+/* now_ms: Unix ms. ret is written on failure too: what was done all the same. */
 ORR_CHECKED struct err *sweep_tenant(const struct sweep_opts *opts, struct slice tenant,
                                      int64_t now_ms, struct arena *a, struct sweep_result *ret);

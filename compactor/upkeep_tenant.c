@@ -499,6 +499,7 @@ static struct err *sweep_one(struct upkeep_pass *p, struct slice tenant, struct 
         METRIC_ADD(p->part->m.orphans, res.orphans.n);
         METRIC_ADD(p->part->m.deleted, res.deleted.n);
     }
+    METRIC_ADD(p->part->m.unswept, res.failed);
     t->foreign = res.foreign;
     buf_reset(&t->sweep);
     buf_printf(&t->sweep, ",\"foreign\":%zu,\"retention_ms\":%lld", res.foreign,
