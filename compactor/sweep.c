@@ -195,6 +195,11 @@ static struct err *delete_one(struct sweeping *s, const struct catalogue *c,
     return NULL;
 }
 
+static bool may_delete(const struct sweeping *s)
+{
+    return !s->opts->may_delete || s->opts->may_delete(s->opts->arg, s->tenant);
+}
+
 static void delete_due(struct sweeping *s, const struct catalogue *c)
 {
     size_t n, start;
@@ -210,7 +215,7 @@ static void delete_due(struct sweeping *s, const struct catalogue *c)
 
         if (is_over || r->at_ms > s->now_ms - s->opts->delay_ms ||
             s->res->deleted.n == SWEEP_MAX_DELETIONS ||
-            clock_mono_ms(&clock_system) - s->mono_ms > SWEEP_FRESH_MS) {
+            clock_mono_ms(&clock_system) - s->mono_ms > SWEEP_FRESH_MS || !may_delete(s)) {
             s->res->waiting++;
             continue;
         }
@@ -225,7 +230,7 @@ static struct err *forget(void *arg, struct catalogue *c, bool *ret_changed)
     struct sweeping *s = arg;
 
     *ret_changed = false;
-    for (size_t i = 0; i < s->res->deleted.n; i++)
+    for (size_t i = 0; i < s->res->deleted.n && may_delete(s); i++)
         if (catalogue_forget(c, s->res->deleted.ptr[i]))
             *ret_changed = true;
     return NULL;
@@ -270,8 +275,7 @@ struct err *sweep_tenant(const struct sweep_opts *opts, struct slice tenant, int
     if ((e = catalogue_load(opts->store, signal_name(opts->signal), tenant, &c)))
         return e;
     find_expired(&s, c);
-    if (!opts->keeps_unknown)
-        e = find_orphans(&s, c);
+    e = find_orphans(&s, c);
     if (!e && ret->expired.n + ret->orphans.n && !(e = edit(&s, retire, &c)))
         say_all(&s);
     if (!e) {

@@ -4,13 +4,22 @@
  *   1. expired   live blocks that end before the tenant's retention begins, or that of their resolution, are retired
  *   2. orphans   directories that the catalogue does not know, in which nothing was written for orphan_age_ms, are
  *                noted as retired: uploads that never came to their end, or whose edit did not
- *                (where leases decide, writers.h, only by who has been the one writer for longer than that)
  *   3. deletion  files of what was retired delay_ms ago are deleted, meta.json first, then the
  *                catalogue forgets it
  *
  * All goes through the retired list, and what stands there cannot be added as a live block (catalogue.h): so nobody
  * publishes a block while its files go, and whoever is killed in between goes on where it was. Readers that
  * took the catalogue before keep finding the files for delay_ms; a reader that is slower reads it anew.
+ *
+ * Where leases decide (writers.h) all of this is the holder's, and how long he has held it plays a part in the third step alone:
+ *
+ *   - Retiring is a change of the catalogue like any other. Nobody else can make one meanwhile, so a block that is named is not
+ *     taken for an orphan; and who uploaded one, and is slow to name it, finds it retired and does not: a flush keeps its
+ *     segments, a compaction its inputs, and either makes it anew once it is forgotten. So an orphan is retired by the first
+ *     sweep after its time, however often holders change or start again, and the list is in the bucket for the next one.
+ *   - A request to delete that was begun by an earlier holder may be tried again, or done late, for s3.operation-timeout and two
+ *     s3.request-timeout after he lost the lease. Once the block was forgotten and written anew, it would hit that. So nothing
+ *     is deleted or forgotten by who has not held the lease for so long: may_delete(). It is minutes, where orphan_age_ms is a day.
  *
  * A directory with a meta.json is an orphan only when that says it is ours and this tenant's: a Mimir or Thanos
  * bucket that has not been adopted yet is left alone, and counted as foreign.
@@ -42,7 +51,7 @@ struct sweep_opts {
     bool is_downsampling;
     int64_t delay_ms;      /* between retirement and deletion */
     int64_t orphan_age_ms; /* by the store's clock against ours */
-    bool keeps_unknown;    /* no orphan is looked for: another may have written here not long ago */
+    bool (*may_delete)(void *arg, struct slice tenant); /* and forget, now; NULL: yes */
     bool is_dry;           /* only says what it would do, and of that what is_news says */
     bool (*is_news)(void *arg, struct slice tenant, const char *what, struct ulid block);
     void *arg;
