@@ -18,6 +18,7 @@
 #define SKEW_MS 60000
 /* Members of this long ago decide whether a zone or an instance is the unit of failure. */
 #define LOOKBACK_MS (3 * PLAN_WINDOW_MS)
+#define SPARE_MS 3600000 /* more than samples may be ahead of the clock that they are written at */
 
 /* Of one signal. */
 struct round {
@@ -384,6 +385,22 @@ static void log_flush(const struct flush *f, int64_t ms)
              KV_I64("duration_ms", ms));
 }
 
+/* That of all ingesters of the job, if what it has was acknowledged by others, too (catalogue.h). */
+static struct slice zone_of(const struct flush *f)
+{
+    const struct round *r = f->round;
+    const struct plan_job *job = f->job;
+    int64_t since_ms = clock_wall_ms(&clock_system) - LOOKBACK_MS + SPARE_MS;
+    const char *zone = holder(r, job->inputs[0].position)->zone;
+
+    if (!r->set.by_zone || r->set.max_fail == 0 || job->window_ms < since_ms)
+        return SLICE_EMPTY;
+    for (size_t i = 1; i < job->n; i++)
+        if (strcmp(holder(r, job->inputs[i].position)->zone, zone) != 0)
+            return SLICE_EMPTY;
+    return slice_cstr(zone);
+}
+
 /* One flush; on any thread of the pool. */
 static void flush_one(void *arg, size_t i)
 {
@@ -395,6 +412,7 @@ static void flush_one(void *arg, size_t i)
                                        .work_dir = c->work_dir,
                                        .fetch = fetch,
                                        .arg = f->round,
+                                       .zone = zone_of(f),
                                        .stop = &c->is_stopping,
                                        .metrics = &part->m.flush};
     struct compactor_running *run;

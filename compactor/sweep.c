@@ -285,8 +285,8 @@ struct err *sweep_tenant(const struct sweep_opts *opts, struct slice tenant, int
     }
     catalogue_free(c);
     if (ret->failed > 1)
-        s.first = err_wrap(s.first, "%zu blocks are left for the next sweep, one of them",
-                           ret->failed);
+        s.first =
+            err_wrap(s.first, "%zu blocks are left for the next sweep, one of them", ret->failed);
     return err_wrap(err_first(e, s.first), "sweep %s of tenant %.*s", opts->signal->name,
                     SLICE_ARG(tenant));
 }

@@ -49,10 +49,10 @@ struct sweep_opts {
     /* Of the blocks of each tier; 0: as long as all. A block with a coarser tier to come (is_downsampling) waits for it. */
     int64_t tier_retention_ms[TIERS];
     bool is_downsampling;
-    int64_t delay_ms;      /* between retirement and deletion */
-    int64_t orphan_age_ms; /* by the store's clock against ours */
+    int64_t delay_ms;                                   /* between retirement and deletion */
+    int64_t orphan_age_ms;                              /* by the store's clock against ours */
     bool (*may_delete)(void *arg, struct slice tenant); /* and forget, now; NULL: yes */
-    bool is_dry;           /* only says what it would do, and of that what is_news says */
+    bool is_dry; /* only says what it would do, and of that what is_news says */
     bool (*is_news)(void *arg, struct slice tenant, const char *what, struct ulid block);
     void *arg;
 };

@@ -127,6 +127,7 @@ void catalogue_add(struct catalogue *c, const struct catalogue_block *b)
     copy.segments = segments;
     copy.dir = arena_dup(c->arena, b->dir);
     copy.labels = labels_dup(c->arena, b->labels);
+    copy.zone = arena_dup(c->arena, b->zone);
     if (at < c->blocks.len)
         remove_at(c, at);
     vec_push(&c->blocks, copy);
@@ -250,6 +251,10 @@ static void write_block(struct buf *out, const struct catalogue_block *b)
     write_labels(out, b->labels);
     if (b->summary_bytes)
         buf_printf(out, ",\"summary\":%llu", (unsigned long long)b->summary_bytes);
+    if (b->zone.len) {
+        buf_str(out, ",\"zone\":");
+        buf_json_str(out, b->zone);
+    }
     buf_str(out, b->is_pinned ? ",\"pinned\":1}" : "}");
 }
 
@@ -313,6 +318,7 @@ static void parse_block(struct json_in *j, json_t *o, struct catalogue_block *b)
                                   .dir = json_in_text(j, o, "dir", false),
                                   .labels = json_in_labels(j, o, "labels"),
                                   .summary_bytes = json_in_u64(j, o, "summary", false),
+                                  .zone = json_in_text(j, o, "zone", false),
                                   .is_pinned = json_in_u64(j, o, "pinned", false) != 0};
     b->segments = json_in_texts(j, o, "segments", &b->n_segments);
     if (level < 0 || level > 1000)

@@ -11,8 +11,8 @@
 #include "common/base/fsx.h"
 #include "common/base/hash.h"
 #include "common/base/vec.h"
-#include "common/model/tenant.h"
 #include "common/block/block_summary.h"
+#include "common/model/tenant.h"
 #include "deploy/orreryctl/ctl_send.h"
 
 struct candidate {

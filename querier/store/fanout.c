@@ -42,7 +42,8 @@ struct fanout {
     pthread_cond_t changed;
     unsigned refs; /* under the lock: the worker's, each post's, each running call's */
     bool is_closed, is_kicked, is_stopped;
-    uint64_t mark; /* under the lock */
+    uint64_t mark;               /* under the lock */
+    char *lost_zone, *lost_what; /* worker's; NULL: nothing is lost beside the streams */
 };
 
 struct fanout_suspects {
@@ -135,6 +136,8 @@ static void fanout_free(struct fanout *f)
     ring_read_set_done(&f->opts.set);
     ring_unref(f->opts.ring);
     buf_done(&f->payload);
+    mem_free(f->lost_zone);
+    mem_free(f->lost_what);
     (void)pthread_cond_destroy(&f->changed);
     lock_done(&f->lock);
     mem_free((void *)f->opts.tenant.ptr);
@@ -351,6 +354,26 @@ void fanout_stop(struct fanout *f)
     lock_release(&f->lock);
 }
 
+static const struct member *member_of(const struct fanout *f, size_t i)
+{
+    return ring_member(f->opts.ring, f->opts.set.instances[i]);
+}
+
+/* Something is lost of another zone than the stream's. */
+static bool is_lost_elsewhere(const struct fanout *f, size_t i)
+{
+    return f->lost_zone && strcmp(f->lost_zone, member_of(f, i)->zone) != 0;
+}
+
+/* With the lock. */
+static bool has_failed_elsewhere(const struct fanout *f)
+{
+    for (size_t i = 0; i < f->n; i++)
+        if (f->streams[i].state == STREAM_FAILED && is_lost_elsewhere(f, i))
+            return true;
+    return false;
+}
+
 /* With the lock: would the read still be whole if the streams that are owed failed? Also says how
  * long they may take. */
 static bool can_do_without(const struct fanout *f, int64_t *ret_patience_ms)
@@ -362,6 +385,8 @@ static bool can_do_without(const struct fanout *f, int64_t *ret_patience_ms)
     if (!f->opts.straggler_ms)
         return false;
     for (size_t i = 0; i < f->n; i++) {
+        if (is_owed(&f->streams[i]) && is_lost_elsewhere(f, i))
+            return false;
         if (is_owed(&f->streams[i]))
             patience = ORR_MAX(patience, f->streams[i].patience_ms);
         else
@@ -430,6 +455,8 @@ static struct err *lost(struct fanout *f)
             buf_printf(&b, "%s%s (zone %s): %s", b.len ? "; " : "", m->instance, m->zone,
                        err_msg(f->streams[i].err));
     }
+    if (f->lost_zone)
+        buf_printf(&b, "%s%s (zone %s)", b.len ? "; " : "", f->lost_what, f->lost_zone);
     e = err_new(f->quorum.code ? lost_code(f->quorum.code) : ERR_UNAVAILABLE,
                 "%s: more ingesters failed than the %u %s that replication makes up for: %.*s",
                 f->opts.method, units,
@@ -485,7 +512,7 @@ struct err *fanout_wait(struct fanout *f)
             owed += is_owed(&f->streams[i]);
         if ((e = ended_by_caller(f, now)))
             break;
-        if (f->quorum.verdict == QUORUM_FAILED)
+        if (f->quorum.verdict == QUORUM_FAILED || has_failed_elsewhere(f))
             e = lost(f);
         if (e || !owed)
             break;
@@ -557,6 +584,27 @@ enum err_code fanout_code(struct fanout *f, size_t i)
     code = err_code(f->streams[i].err);
     lock_release(&f->lock);
     return code;
+}
+
+bool fanout_lose(struct fanout *f, struct slice zone, const char *what)
+{
+    bool is_first = !f->lost_zone, ok;
+
+    if (!f->opts.set.by_zone || f->opts.set.max_fail == 0)
+        return false;
+    if (!is_first)
+        return slice_eq_cstr(zone, f->lost_zone);
+    f->lost_zone = slice_dup(zone);
+    lock_take(&f->lock);
+    ok = !has_failed_elsewhere(f);
+    lock_release(&f->lock);
+    if (ok) {
+        f->lost_what = mem_strdup(what);
+    } else {
+        mem_free(f->lost_zone);
+        f->lost_zone = NULL;
+    }
+    return ok;
 }
 
 size_t fanout_failed(struct fanout *f)

@@ -36,9 +36,9 @@
 #define BLOCKS 6
 #define FILES 2
 #define WHOLE ((1u << FILES) - 1)
-#define ORPHAN_MS 20000  /* how old what is no block's has to be */
-#define DELAY_MS 200     /* from retired to deleted */
-#define DELETES_MS 3000  /* a request to delete takes place so long after it was begun, or never */
+#define ORPHAN_MS 20000   /* how old what is no block's has to be */
+#define DELAY_MS 200      /* from retired to deleted */
+#define DELETES_MS 3000   /* a request to delete takes place so long after it was begun, or never */
 #define RESTARTS_MS 15000 /* in the end; less than ORPHAN_MS */
 
 struct object {

@@ -372,7 +372,7 @@ TEST(sweep_gives_up_when_many_blocks_in_a_row_fail)
 
 /* ---- stopped after each object ---- */
 
-static int deletions_left; /* then the process is no more; -1: it lives on */
+static int deletions_left;   /* then the process is no more; -1: it lives on */
 static const char *late_key; /* a file that a slow upload puts at that moment instead; NULL: none */
 static struct slice late_content;
 

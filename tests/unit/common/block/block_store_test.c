@@ -151,9 +151,9 @@ TEST(block_store_uploads_again_what_has_lost_a_file)
     write_block(a, &m);
     for (size_t i = 0; i < m.n_files; i++) {
         CHECK_OK(block_store_upload(s, SLICE("metrics"), SLICE("t"), block_path(1), &m));
-        CHECK_OK(objstore_delete(
-            s, slice_cstr(arena_printf(a, "metrics/t/%s/%.*s", ulid_print(m.ulid).s,
-                                       SLICE_ARG(m.files[i].path)))));
+        CHECK_OK(
+            objstore_delete(s, slice_cstr(arena_printf(a, "metrics/t/%s/%.*s", ulid_print(m.ulid).s,
+                                                       SLICE_ARG(m.files[i].path)))));
         CHECK_OK(block_store_upload(s, SLICE("metrics"), SLICE("t"), block_path(1), &m));
         CHECK_OK(block_store_addable(s, c, &m));
     }

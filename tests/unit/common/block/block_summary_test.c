@@ -169,10 +169,11 @@ TEST(block_summary_that_is_broken_anywhere_is_refused)
     build(&f, 1000);
     for (size_t i = 0; i < f.file.len; i++) {
         f.file.ptr[i] ^= 1;
-        CHECK_ERR(block_summary_open(buf_slice(&f.file), fixture_ulid(1), &s), ERR_CORRUPT, "summary");
-        f.file.ptr[i] ^= 1;
-        CHECK_ERR(block_summary_open(slice_sub(buf_slice(&f.file), 0, i), fixture_ulid(1), &s), ERR_CORRUPT,
+        CHECK_ERR(block_summary_open(buf_slice(&f.file), fixture_ulid(1), &s), ERR_CORRUPT,
                   "summary");
+        f.file.ptr[i] ^= 1;
+        CHECK_ERR(block_summary_open(slice_sub(buf_slice(&f.file), 0, i), fixture_ulid(1), &s),
+                  ERR_CORRUPT, "summary");
     }
     CHECK_OK(block_summary_open(buf_slice(&f.file), fixture_ulid(1), &s));
     buf_byte(&f.file, 0);

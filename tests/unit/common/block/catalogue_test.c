@@ -39,6 +39,7 @@ static struct catalogue_block block(unsigned i, int64_t min_t)
                                     .resolution_ms = 300000,
                                     .dir = slice_cstr(dir),
                                     .labels = {external, 2},
+                                    .zone = i % 2 ? SLICE("zone \"b\"") : SLICE_EMPTY,
                                     .is_pinned = i % 2};
 }
 
@@ -64,6 +65,8 @@ TEST(catalogue_reads_back_what_it_wrote)
     CHECK_INT(b[0].samples, 1ull << 40);
     CHECK_INT(b[1].shard, 3);
     CHECK(b[1].is_pinned && !b[0].is_pinned);
+    CHECK_SLICE(b[1].zone, "zone \"b\"");
+    CHECK_INT(b[0].zone.len, 0);
     CHECK_SLICE(b[0].segments[1], "seg \"b\"");
     CHECK(catalogue_has_segment(d, SLICE("seg-a")) && !catalogue_has_segment(d, SLICE("seg")));
     CHECK_INT(b[0].resolution_ms, 300000);
