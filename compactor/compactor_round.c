@@ -385,20 +385,26 @@ static void log_flush(const struct flush *f, int64_t ms)
              KV_I64("duration_ms", ms));
 }
 
-/* That of all ingesters of the job, if what it has was acknowledged by others, too (catalogue.h). */
-static struct slice zone_of(const struct flush *f)
+/* What all ingesters of the job have in common, as far as what they have was acknowledged by others, too (catalogue.h). */
+static struct catalogue_origin origin_of(const struct flush *f)
 {
     const struct round *r = f->round;
     const struct plan_job *job = f->job;
     int64_t since_ms = clock_wall_ms(&clock_system) - LOOKBACK_MS + SPARE_MS;
-    const char *zone = holder(r, job->inputs[0].position)->zone;
+    const struct member *first = holder(r, job->inputs[0].position);
+    bool is_zone = r->set.by_zone && job->window_ms >= since_ms, is_one = true;
 
-    if (!r->set.by_zone || r->set.max_fail == 0 || job->window_ms < since_ms)
-        return SLICE_EMPTY;
-    for (size_t i = 1; i < job->n; i++)
-        if (strcmp(holder(r, job->inputs[i].position)->zone, zone) != 0)
-            return SLICE_EMPTY;
-    return slice_cstr(zone);
+    for (size_t i = 1; i < job->n; i++) {
+        const struct member *m = holder(r, job->inputs[i].position);
+
+        is_zone = is_zone && strcmp(m->zone, first->zone) == 0;
+        is_one = is_one && m == first;
+    }
+    if (r->set.max_fail == 0)
+        return (struct catalogue_origin){.zone = SLICE_EMPTY};
+    return (struct catalogue_origin){.zone = is_zone ? slice_cstr(first->zone) : SLICE_EMPTY,
+                                     .instance =
+                                         is_one ? slice_cstr(first->instance) : SLICE_EMPTY};
 }
 
 /* One flush; on any thread of the pool. */
@@ -412,7 +418,7 @@ static void flush_one(void *arg, size_t i)
                                        .work_dir = c->work_dir,
                                        .fetch = fetch,
                                        .arg = f->round,
-                                       .zone = zone_of(f),
+                                       .origin = origin_of(f),
                                        .stop = &c->is_stopping,
                                        .metrics = &part->m.flush};
     struct compactor_running *run;

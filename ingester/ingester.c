@@ -176,19 +176,22 @@ static size_t count_compactors(void *arg)
     return n;
 }
 
-static const char *zone_with_others(void *arg, struct slice signal, int64_t from_ms)
+static struct catalogue_origin origin(void *arg, struct slice signal, int64_t from_ms)
 {
     const struct ingester *ing = arg;
     unsigned takes = slice_eq_cstr(signal, "logs") ? MEMBER_LOGS : MEMBER_METRICS;
     struct ring *ring = membership_ring(process_membership(ing->process), MEMBER_INGESTER, takes);
+    struct catalogue_origin ret = {.zone = SLICE_EMPTY};
     struct ring_read_set set;
-    bool is_safe;
 
     ring_read_set(ring, from_ms, &set);
-    is_safe = set.by_zone && set.max_fail > 0;
+    if (set.max_fail > 0)
+        ret.instance = slice_cstr(process_instance(ing->process));
+    if (set.max_fail > 0 && set.by_zone)
+        ret.zone = slice_cstr(process_zone(ing->process));
     ring_read_set_done(&set);
     ring_unref(ring);
-    return is_safe ? process_zone(ing->process) : "";
+    return ret;
 }
 
 static void on_hinted(void *arg, struct slice payload, bool is_last, const struct err *e)
@@ -306,18 +309,17 @@ static void build_flush(struct ingester *ing)
     ing->logs_work_dir = mem_printf("%s/logs/upload", process_data_dir(ing->process));
     err_free(fsx_remove_tree(
         ing->logs_work_dir)); /* of a process that was killed; else the next upload says why */
-    ing->flush =
-        flush_new(&(struct flush_opts){.head = ing->head,
-                                       .logs = ingester_logs_head(ing),
-                                       .traces = ingester_traces_head(ing),
-                                       .logs_work_dir = ing->logs_work_dir,
-                                       .store = process_objstore(ing->process),
-                                       .ops = {hint, count_compactors, begin_leave, seal, end_leave,
-                                               zone_with_others, published, ing},
-                                       .maintain_ms = c->maintain_period_ns / NS_PER_MS,
-                                       .leave_grace_ms = c->leave_grace_ns / NS_PER_MS,
-                                       .self_upload_after_ms = c->self_upload_after_ns / NS_PER_MS,
-                                       .visible_after_ms = c->visible_after_ns / NS_PER_MS});
+    ing->flush = flush_new(&(struct flush_opts){
+        .head = ing->head,
+        .logs = ingester_logs_head(ing),
+        .traces = ingester_traces_head(ing),
+        .logs_work_dir = ing->logs_work_dir,
+        .store = process_objstore(ing->process),
+        .ops = {hint, count_compactors, begin_leave, seal, end_leave, origin, published, ing},
+        .maintain_ms = c->maintain_period_ns / NS_PER_MS,
+        .leave_grace_ms = c->leave_grace_ns / NS_PER_MS,
+        .self_upload_after_ms = c->self_upload_after_ns / NS_PER_MS,
+        .visible_after_ms = c->visible_after_ns / NS_PER_MS});
 }
 
 static struct err *build_door(struct ingester *ing)

@@ -10,17 +10,18 @@ bool blockloss_allows(void *arg, const struct catalogue_block *block, const stru
     bool ok;
     char *what;
 
-    if (!loss->f || !block->zone.len)
+    if (!loss->f || (!block->origin.zone.len && !block->origin.instance.len))
         return false;
     what = mem_printf("block %s: %s", id.s, err_msg(e));
-    ok = fanout_lose(loss->f, block->zone, what);
+    ok = fanout_lose(loss->f, block->origin.zone, block->origin.instance, what);
     mem_free(what);
     if (!ok)
         return false;
     METRIC_ADD(*loss->lost, 1);
-    LOG_ERROR(store, "a block cannot be read, the other zones have what is in it",
+    LOG_ERROR(store, "a block cannot be read, other replicas have what is in it",
               KV_SLICE("tenant", loss->tenant), KV_STR("block", id.s),
-              KV_SLICE("zone", block->zone), KV_ERR(e));
+              KV_SLICE("zone", block->origin.zone), KV_SLICE("peer", block->origin.instance),
+              KV_ERR(e));
     return true;
 }
 

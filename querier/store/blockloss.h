@@ -1,9 +1,9 @@
 /*
- * A block that is corrupt, and what the answer is made of then. Where a block holds segments of one zone's ingesters alone, and
- * the others have all of it (catalogue.h: zone), the read goes on without it, as it does without that zone: once what is lost is
- * all of one zone, blocks and streams of ingesters together (fanout_lose()), the answer is whole. That is so until the blocks
- * of the zones are merged into one. Where nobody else has the samples, or two zones have lost something, the read fails, with an error
- * that names the block.
+ * A block that is corrupt, and what the answer is made of then. Where a block holds segments of one ingester alone, or of
+ * one zone's, and others have all of it (catalogue.h: instance, zone), the read goes on without it, as it does without that ingester
+ * or zone: as long as all that is lost is of one of them, blocks and streams together (fanout_lose()), the answer is whole.
+ * That is so until the blocks of replicas are merged into one. Where nobody else has the samples, or two have lost something, the read
+ * fails, with an error that names the block.
  *
  * What of the block was read before its damage was met stays in the answer: each chunk has its checksum, and the merge takes
  * equal samples once.

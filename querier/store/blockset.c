@@ -686,7 +686,8 @@ static struct err *take_opened(struct opening *o, struct arena *a, struct catalo
         metas[v->n].n_segments = 0;
         metas[v->n].dir = arena_dup(a, o->blocks[i]->dir);
         metas[v->n].labels = labels_dup(a, o->blocks[i]->labels);
-        metas[v->n].zone = arena_dup(a, o->blocks[i]->zone);
+        metas[v->n].origin.zone = arena_dup(a, o->blocks[i]->origin.zone);
+        metas[v->n].origin.instance = arena_dup(a, o->blocks[i]->origin.instance);
         v->n++;
     }
     return e;

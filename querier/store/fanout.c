@@ -42,8 +42,10 @@ struct fanout {
     pthread_cond_t changed;
     unsigned refs; /* under the lock: the worker's, each post's, each running call's */
     bool is_closed, is_kicked, is_stopped;
-    uint64_t mark;               /* under the lock */
-    char *lost_zone, *lost_what; /* worker's; NULL: nothing is lost beside the streams */
+    uint64_t mark; /* under the lock */
+    /* worker's; lost_what NULL: nothing is lost beside the streams. Of what has been lost all is of this zone, instance; "": it is
+     * not. */
+    char *lost_zone, *lost_instance, *lost_what;
 };
 
 struct fanout_suspects {
@@ -137,6 +139,7 @@ static void fanout_free(struct fanout *f)
     ring_unref(f->opts.ring);
     buf_done(&f->payload);
     mem_free(f->lost_zone);
+    mem_free(f->lost_instance);
     mem_free(f->lost_what);
     (void)pthread_cond_destroy(&f->changed);
     lock_done(&f->lock);
@@ -359,10 +362,15 @@ static const struct member *member_of(const struct fanout *f, size_t i)
     return ring_member(f->opts.ring, f->opts.set.instances[i]);
 }
 
-/* Something is lost of another zone than the stream's. */
+/* Something is lost of another instance or zone than the stream's. */
 static bool is_lost_elsewhere(const struct fanout *f, size_t i)
 {
-    return f->lost_zone && strcmp(f->lost_zone, member_of(f, i)->zone) != 0;
+    const struct member *m = member_of(f, i);
+
+    if (!f->lost_what)
+        return false;
+    return !(f->opts.set.by_zone && f->lost_zone[0] && strcmp(f->lost_zone, m->zone) == 0) &&
+           !(f->lost_instance[0] && strcmp(f->lost_instance, m->instance) == 0);
 }
 
 /* With the lock. */
@@ -455,8 +463,8 @@ static struct err *lost(struct fanout *f)
             buf_printf(&b, "%s%s (zone %s): %s", b.len ? "; " : "", m->instance, m->zone,
                        err_msg(f->streams[i].err));
     }
-    if (f->lost_zone)
-        buf_printf(&b, "%s%s (zone %s)", b.len ? "; " : "", f->lost_what, f->lost_zone);
+    if (f->lost_what)
+        buf_printf(&b, "%s%s", b.len ? "; " : "", f->lost_what);
     e = err_new(f->quorum.code ? lost_code(f->quorum.code) : ERR_UNAVAILABLE,
                 "%s: more ingesters failed than the %u %s that replication makes up for: %.*s",
                 f->opts.method, units,
@@ -586,23 +594,31 @@ enum err_code fanout_code(struct fanout *f, size_t i)
     return code;
 }
 
-bool fanout_lose(struct fanout *f, struct slice zone, const char *what)
+/* What both are. */
+static char *common_name(const char *lost, struct slice name)
 {
-    bool is_first = !f->lost_zone, ok;
+    return lost && !slice_eq_cstr(name, lost) ? mem_strdup("") : slice_dup(name);
+}
 
-    if (!f->opts.set.by_zone || f->opts.set.max_fail == 0)
-        return false;
-    if (!is_first)
-        return slice_eq_cstr(zone, f->lost_zone);
-    f->lost_zone = slice_dup(zone);
+bool fanout_lose(struct fanout *f, struct slice zone, struct slice instance, const char *what)
+{
+    char *was_zone = f->lost_zone, *was_instance = f->lost_instance, *was_what = f->lost_what;
+    bool ok;
+
+    f->lost_zone = common_name(was_zone, zone);
+    f->lost_instance = common_name(was_instance, instance);
+    f->lost_what = was_what ? mem_printf("%s; %s", was_what, what) : mem_strdup(what);
     lock_take(&f->lock);
-    ok = !has_failed_elsewhere(f);
+    ok = f->opts.set.max_fail > 0 && (f->lost_zone[0] || f->lost_instance[0]) &&
+         !has_failed_elsewhere(f);
     lock_release(&f->lock);
-    if (ok) {
-        f->lost_what = mem_strdup(what);
-    } else {
-        mem_free(f->lost_zone);
-        f->lost_zone = NULL;
+    mem_free(ok ? was_zone : f->lost_zone);
+    mem_free(ok ? was_instance : f->lost_instance);
+    mem_free(ok ? was_what : f->lost_what);
+    if (!ok) {
+        f->lost_zone = was_zone;
+        f->lost_instance = was_instance;
+        f->lost_what = was_what;
     }
     return ok;
 }

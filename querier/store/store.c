@@ -512,10 +512,8 @@ static struct err *open_blocks(struct selection *sel, const struct ask *ask,
 
         if (!e && src && !sel->blocks.readers[i])
             e = begin_owned(sel, i, &src);
-        if (src && sel->blocks.meta[i].zone.len)
-            src = blockloss_source(&sel->loss, &sel->blocks.meta[i], src);
         if (src)
-            o.srcs[opened++] = src;
+            o.srcs[opened++] = blockloss_source(&sel->loss, &sel->blocks.meta[i], src);
     }
     *io_n += opened;
     mem_free((void *)o.errs);

@@ -43,7 +43,7 @@ static void restart(struct rig *g)
 
 struct adding {
     struct block_meta *meta;
-    const char *zone;
+    const char *zone, *instance;
 };
 
 static struct err *add_block(void *arg, struct catalogue *c, bool *ret_changed)
@@ -51,7 +51,8 @@ static struct err *add_block(void *arg, struct catalogue *c, bool *ret_changed)
     struct adding *x = arg;
     struct catalogue_block b = catalogue_block_of_meta(x->meta);
 
-    b.zone = slice_cstr(x->zone);
+    b.origin.zone = slice_cstr(x->zone);
+    b.origin.instance = slice_cstr(x->instance);
     catalogue_add(c, &b);
     *ret_changed = true;
     return NULL;
@@ -85,7 +86,7 @@ static struct chunk floats(struct rig *g, int64_t t0, unsigned series)
 
 static void name_in_catalogue(struct rig *g, unsigned i, const char *zone)
 {
-    struct adding x = {&g->metas[i], zone};
+    struct adding x = {&g->metas[i], zone, ""};
 
     CHECK_OK(catalogue_update(g->bucket, SIGNAL, TENANT, add_block, &x, NULL));
 }
@@ -349,6 +350,30 @@ TEST(blockloss_before_an_ingester_fails_in_the_middle)
     CHECK(e &&
           slice_find(slice_cstr(err_msg(e)), slice_cstr(ulid_print(g.metas[0].ulid).s), 0) >= 0);
     err_free(e);
+    rig_down(&g);
+}
+
+/* Where it is not sure that there were zones all the time an instance is what may be lost, and each has a block of its own. */
+TEST(blockloss_of_one_instance)
+{
+    struct rig g;
+
+    rig_up(&g, 3, (const char *const[]){"", "", ""});
+    for (unsigned i = 0; i < 3; i++)
+        CHECK_OK(catalogue_update(g.bucket, SIGNAL, TENANT, add_block,
+                                  &(struct adding){&g.metas[i], "", g.peers.p[i].name}, NULL));
+    flip(&g, 0, "chunks/000001", 60);
+    g.peers.p[0].mood = PEER_REFUSES;
+    check_whole(&g);
+    CHECK_INT(g.lost, 1);
+    flip(&g, 1, "chunks/000001", 60);
+    restart(&g);
+    check_fails(&g, 1);
+    flip(&g, 1, "chunks/000001", 60);
+    g.peers.p[0].mood = PEER_WELL;
+    g.peers.p[2].mood = PEER_REFUSES;
+    restart(&g);
+    check_fails(&g, 0);
     rig_down(&g);
 }
 
