@@ -25,6 +25,12 @@ bool blockloss_allows(void *arg, const struct catalogue_block *block, const stru
     return true;
 }
 
+bool blockloss_is_of_block(const struct err *e)
+{
+    return err_is(e, ERR_CORRUPT) || err_is(e, ERR_NOT_FOUND) || err_is(e, ERR_UNAVAILABLE) ||
+           err_is(e, ERR_IO);
+}
+
 struct lossy_source {
     struct series_source base;
     struct blockloss *loss;
@@ -42,7 +48,7 @@ static struct err *lossy_next(struct series_source *base, struct source_series *
     if (s->is_over)
         return NULL;
     e = s->src->ops->next(s->src, ret, ret_more);
-    if (!err_is(e, ERR_CORRUPT) || !blockloss_allows(s->loss, s->block, e))
+    if (!blockloss_is_of_block(e) || !blockloss_allows(s->loss, s->block, e))
         return e;
     err_free(e);
     s->is_over = true;

@@ -24,7 +24,9 @@ struct blockloss {
 
 /* Whether the read can do without the block, whose error is e; if so it is noted. struct blockset_losses' allows(). */
 bool blockloss_allows(void *loss, const struct catalogue_block *block, const struct err *e);
-/* The series of src, which it takes over, up to where the block turns out to be corrupt, if it may be. loss and block outlive
+/* Whether an error met in the middle of a block is about the block: it is corrupt, or a file of it is gone, or cannot be read. */
+bool blockloss_is_of_block(const struct err *e);
+/* The series of src, which it takes over, up to where the block cannot be read on, if it may be. loss and block outlive
  * it. */
 struct series_source *blockloss_source(struct blockloss *loss, const struct catalogue_block *block,
                                        struct series_source *src);

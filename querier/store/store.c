@@ -501,7 +501,7 @@ static struct err *open_blocks(struct selection *sel, const struct ask *ask,
         for (size_t i = 0; i < n; i++)
             open_block(&o, i);
     for (size_t i = 0; i < n; i++)
-        if (err_is(o.errs[i], ERR_CORRUPT) &&
+        if (blockloss_is_of_block(o.errs[i]) &&
             blockloss_allows(&sel->loss, &sel->blocks.meta[i], o.errs[i])) {
             err_free(o.errs[i]);
             o.errs[i] = NULL;
