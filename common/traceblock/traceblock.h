@@ -91,7 +91,9 @@ struct traceblock_query {
     struct tracegroup_want want;
     traceblock_match_fn *match;
     void *arg;
-    bool ids_only; /* no pieces */
+    bool ids_only;            /* no pieces */
+    const uint8_t (*but)[16]; /* ascending; these are left out */
+    size_t n_but;
     /* All are looked at with each group. */
     const atomic_bool *cancel; /* ERR_CANCELED; may be NULL */
     const atomic_bool *stop;   /* the same */
@@ -118,13 +120,13 @@ void traceblock_set_stats(const struct traceblock_set *s, struct traceblock_stat
 /* NULL, or why it stopped early. Frees s; NULL is allowed. */
 ORR_CHECKED struct err *traceblock_set_close(struct traceblock_set *s);
 
-/* Of each group that may have spans in [start_ns, end_ns), its columns: for who asks for names and values. cols: lent for the call. An
- * error ends it and is its. */
+/* Of each group that has traces which are wanted, those in columns; lent for the call. An error ends it and is its. */
 typedef struct err *traceblock_group_fn(void *arg, struct tracegroup *g,
                                         const struct tracecols *cols, bool *ret_stop);
 ORR_CHECKED struct err *traceblock_groups(struct traceblock *b, struct arena *a,
-                                          const struct traceblock_query *q, traceblock_group_fn *fn,
-                                          void *arg);
+                                          const struct traceblock_query *q,
+                                          const struct tracegroup_want *want,
+                                          traceblock_group_fn *fn, void *arg);
 
 /* ---- merging ---- */
 

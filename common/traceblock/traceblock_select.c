@@ -13,6 +13,7 @@ struct traceblock_set {
 
     uint32_t next, end; /* groups that are still to be looked at */
     size_t next_id;     /* of q.ids: those before it are done with */
+    size_t next_but;    /* of q.but */
 
     /* The group that is open; NULL: none is. */
     struct tracegroup *group;
@@ -132,6 +133,13 @@ static struct err *may_have_ids(struct traceblock_set *s, bool *ret)
     return NULL;
 }
 
+static bool is_left_out(struct traceblock_set *s, const uint8_t id[16])
+{
+    while (s->next_but < s->q.n_but && memcmp(s->q.but[s->next_but], id, 16) < 0)
+        s->next_but++;
+    return s->next_but < s->q.n_but && memcmp(s->q.but[s->next_but], id, 16) == 0;
+}
+
 /* Those of the group's traces that are in the range of ids, or among the ids, stay. */
 static bool narrow_to_ids(struct traceblock_set *s)
 {
@@ -146,7 +154,7 @@ static bool narrow_to_ids(struct traceblock_set *s)
                 s->next_id++;
             is_in = id_at(s) && memcmp(id_at(s), id, 16) == 0;
         }
-        s->want[i] = s->want[i] && is_in;
+        s->want[i] = is_in && !is_left_out(s, id);
         any = any || s->want[i];
     }
     return any;
@@ -185,9 +193,11 @@ static struct err *match(struct traceblock_set *s)
         return NULL;
     if ((e = tracegroup_cols(s->group, s->scratch, &s->q.want, &cols)))
         return e;
-    for (uint32_t i = 0; i < s->n_traces; i++)
-        s->want[i] =
-            s->want[i] && is_in_time(&s->q, cols->traces[i].start_ns, cols->traces[i].end_ns);
+    for (uint32_t i = 0; i < s->n_traces; i++) {
+        const struct tracecols_trace *t = &cols->traces[i];
+
+        s->want[i] = s->want[i] && is_in_time(&s->q, t->start_ns, ORR_MAX(t->start_ns, t->end_ns));
+    }
     if (!s->q.match)
         return NULL;
     s->stats.spans += cols->n_spans;
@@ -218,7 +228,6 @@ static struct err *open_group(struct traceblock_set *s, uint32_t number)
     s->n_traces = s->in.group.about.traces;
     s->trace = 0;
     s->want = arena_alloc(s->group_arena, s->n_traces);
-    memset(s->want, 1, s->n_traces);
     if (!narrow_to_ids(s))
         s->n_traces = 0;
     else
@@ -312,9 +321,16 @@ struct err *traceblock_set_close(struct traceblock_set *s)
 
 /* ---- whole groups ---- */
 
-struct err *traceblock_groups(struct traceblock *b, struct arena *a,
-                              const struct traceblock_query *q, traceblock_group_fn *fn, void *arg)
+static bool wants_any(const struct traceblock_set *s)
 {
+    return s->group && s->n_traces && memchr(s->want, 1, s->n_traces);
+}
+
+struct err *traceblock_groups(struct traceblock *b, struct arena *a,
+                              const struct traceblock_query *q, const struct tracegroup_want *want,
+                              traceblock_group_fn *fn, void *arg)
+{
+    struct tracegroup_want of_group = *want;
     struct traceblock_set *s;
     const struct tracecols *cols;
     bool has = true, is_enough = false;
@@ -326,9 +342,10 @@ struct err *traceblock_groups(struct traceblock *b, struct arena *a,
         s->err = next_group(s, &has);
         if (s->err || !has)
             break;
-        if (!s->group || !s->n_traces)
+        if (!wants_any(s))
             continue;
-        s->err = tracegroup_cols(s->group, s->scratch, &q->want, &cols);
+        of_group.keep = s->want;
+        s->err = tracegroup_cols(s->group, s->scratch, &of_group, &cols);
         if (!s->err && (e = fn(arg, s->group, cols, &is_enough)))
             break;
     }

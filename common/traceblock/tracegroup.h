@@ -111,6 +111,7 @@ enum {
     TRACEGROUP_EVENTS = 16,
     TRACEGROUP_LINKS = 32,
     TRACEGROUP_LIBRARY = 64, /* name and version */
+    TRACEGROUP_TREE = 128,   /* parents, nested sets, roots */
 };
 struct tracegroup_key {
     enum tracetable table;
@@ -121,10 +122,12 @@ struct tracegroup_want {
     const struct tracegroup_key
         *keys; /* of attributes; service.name of resources is always there */
     size_t n_keys;
+    const uint8_t *keep; /* of each trace: 0: it is left out. NULL: none is */
 };
 /*
  * The group in columns, as far as it is wanted: traces without root, spans with times, trace, resource, library and service; rows of events and
- * links if there is a key of theirs or they are wanted. All other members are NULL, or 0. In a; texts are lent by the group.
+ * links if there is a key of theirs or they are wanted. Spans of traces that are left out
+ * are of trace 0. All other members are NULL, or 0. In a; texts are lent by the group.
  */
 ORR_CHECKED struct err *tracegroup_cols(struct tracegroup *g, struct arena *a,
                                         const struct tracegroup_want *want,

@@ -2,6 +2,7 @@
 #include "common/traceblock/tracegroup_cols.h"
 
 #include "common/base/mem.h"
+#include "common/traces/tracetree.h"
 
 uint32_t tracegroup_number_of(struct tracegroup_making_cols *c, struct slice text)
 {
@@ -118,7 +119,7 @@ static struct err *put_times(struct tracegroup_making_cols *c)
             start[i] = (int64_t)at;
             end[i] = (int64_t)(at + (duration ? (uint64_t)duration->ints[i] : 0));
             traces[t].start_ns = ORR_MIN(traces[t].start_ns, start[i]);
-            traces[t].end_ns = ORR_MAX(traces[t].end_ns, ORR_MAX(start[i], end[i]));
+            traces[t].end_ns = ORR_MAX(traces[t].end_ns, end[i]);
         }
     }
     c->out->start_ns = start;
@@ -297,6 +298,52 @@ static struct err *put_wanted(struct tracegroup_making_cols *c, const struct tra
     return e;
 }
 
+/* Who is whose parent is written down by rows. */
+static struct err *put_tree(struct tracegroup_making_cols *c)
+{
+    struct tracegroup *g = c->g;
+    uint32_t n = g->about.spans, *parent = arena_array(c->a, uint32_t, n);
+    uint8_t *is_root = arena_array(c->a, uint8_t, n);
+    struct tracegroup_read *col;
+    struct err *e = tracegroup_need(g, TG_SPAN_PARENT, n, &col);
+
+    if (e)
+        return e;
+    for (uint32_t t = 0; t < g->about.traces; t++)
+        for (uint32_t i = g->first_span[t]; i < g->first_span[t + 1]; i++) {
+            int64_t at = col ? col->ints[i] : 0;
+
+            if (at < -1 || at > g->first_span[t + 1] - g->first_span[t])
+                return tracegroup_corrupt("a parent that is not in the trace");
+            is_root[i] = at == 0;
+            parent[i] = at > 0 ? g->first_span[t] + (uint32_t)at - 1 : UINT32_MAX;
+            if (parent[i] == i)
+                parent[i] = UINT32_MAX;
+        }
+    c->out->parent = parent;
+    tracetree_build(c->a, (struct tracecols_trace *)c->out->traces, c->out->n_traces, is_root,
+                    c->out);
+    return NULL;
+}
+
+/* Once all else is there: spans stay, traces close up. */
+static void leave_out(struct tracegroup_making_cols *c, const uint8_t *keep)
+{
+    struct tracecols *out = c->out;
+    struct tracecols_trace *traces = (struct tracecols_trace *)out->traces;
+    uint32_t *of = (uint32_t *)out->trace, n = 0;
+
+    for (uint32_t i = 0; i < out->n_traces; i++) {
+        struct tracecols_trace t = traces[i];
+
+        for (uint32_t row = t.first; row < t.first + t.n; row++)
+            of[row] = keep[i] ? n : 0;
+        if (keep[i])
+            traces[n++] = t;
+    }
+    out->n_traces = n;
+}
+
 static struct err *put_ids(struct tracegroup_making_cols *c)
 {
     uint32_t n = c->g->about.spans;
@@ -322,8 +369,12 @@ struct err *tracegroup_cols(struct tracegroup *g, struct arena *a,
         !(e = row_column(&c, TG_SPAN_SCOPE, g->n_rows[TRACE_LIBRARIES], &c.out->library)) &&
         !(e = put_keys(&c, want)) && !(e = put_wanted(&c, want)) && want->fields & TRACEGROUP_IDS)
         e = put_ids(&c);
+    if (!e && want->fields & TRACEGROUP_TREE)
+        e = put_tree(&c);
     if (!e)
         put_services(&c);
+    if (!e && want->keep)
+        leave_out(&c, want->keep);
     c.out->dict = c.dict;
     c.out->n_dict = (uint32_t)c.n_dict;
     c.out->arrays = c.arrays;

@@ -229,13 +229,6 @@ void tracepiece_scope_bytes(struct tracepiece_encoder *e, const struct tracepiec
     put_scope(e, out, s);
 }
 
-void tracepiece_span_bytes(struct tracepiece_encoder *e, const struct tracepiece_span *s,
-                           struct buf *out)
-{
-    forget(e);
-    put_span(e, out, s);
-}
-
 void tracepiece_member_bytes(struct tracepiece_encoder *e, const struct otlp_member *m,
                              struct buf *out)
 {

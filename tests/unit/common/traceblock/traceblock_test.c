@@ -235,6 +235,63 @@ TEST(traceblock_selects_what_matches)
     arena_free(f.a);
 }
 
+struct walk {
+    const struct fixture *f;
+    const bool *want;
+    size_t at;
+};
+
+static struct err *walk_group(void *arg, struct tracegroup *g, const struct tracecols *cols,
+                              bool *ret_stop)
+{
+    struct walk *w = arg;
+
+    (void)g;
+    *ret_stop = false;
+    for (uint32_t i = 0; i < cols->n_traces; i++) {
+        while (w->at < w->f->n && !w->want[w->at])
+            w->at++;
+        CHECK(w->at < w->f->n && !memcmp(cols->traces[i].id, w->f->t[w->at].trace_id, 16));
+        CHECK_INT(cols->traces[i].n, w->f->t[w->at].n_spans);
+        CHECK(slice_eq(cols->dict[cols->name[cols->traces[i].first]], w->f->t[w->at].spans->name));
+        w->at++;
+    }
+    return NULL;
+}
+
+/* Those that match, but some; in columns. */
+TEST(traceblock_gives_groups_in_columns)
+{
+    struct fixture f = fixture_make(8, 5000, 6);
+    struct traceblock_query q = all_of();
+    struct tracegroup_want want = {.fields = TRACEGROUP_NAME};
+    bool *wanted = mem_calloc(f.n, 1);
+    uint8_t(*but)[16] = mem_calloc(f.n, 16);
+    struct arena *a = arena_new(0);
+    struct open_block b = {0};
+    unsigned asked = 0;
+    struct walk w = {&f, wanted, 0};
+
+    write_block(&f, 1, &b);
+    for (size_t i = 0; i < f.n; i++) {
+        wanted[i] = is_match(&f.t[i]) && i % 4;
+        if (i % 4 == 0)
+            memcpy(but[q.n_but++], f.t[i].trace_id, 16);
+    }
+    q.but = (const uint8_t(*)[16])but;
+    q.match = match;
+    q.arg = &asked;
+    CHECK_OK(traceblock_groups(b.block, a, &q, &want, walk_group, &w));
+    while (w.at < f.n && !wanted[w.at])
+        w.at++;
+    CHECK_INT(w.at, f.n);
+    arena_free(a);
+    mem_free(but);
+    mem_free(wanted);
+    close_block(&b);
+    arena_free(f.a);
+}
+
 TEST(traceblock_ends_a_question_that_is_canceled_or_out_of_memory)
 {
     struct fixture f = fixture_make(5, 3000, 6);

@@ -221,7 +221,19 @@ static void check_spans(const struct tracecols *l, const struct tracecols *r)
         CHECK(l->link_span[i] == r->link_span[i]);
     for (uint32_t i = 0; i < r->n_traces; i++)
         CHECK(l->traces[i].first == r->traces[i].first && l->traces[i].n == r->traces[i].n &&
+              l->traces[i].root == r->traces[i].root &&
               !memcmp(l->traces[i].id, r->traces[i].id, 16));
+}
+
+static void check_trees(const struct tracecols *l, const struct tracecols *r)
+{
+    for (uint32_t i = 0; i < r->n_spans; i++) {
+        CHECK_INT(l->parent[i], r->parent[i]);
+        CHECK_INT(l->left[i], r->left[i]);
+        CHECK_INT(l->right[i], r->right[i]);
+        CHECK_INT(l->set_parent[i], r->set_parent[i]);
+        CHECK_INT(l->n_children[i], r->n_children[i]);
+    }
 }
 
 /* What the engine makes of the pieces row by row. */
@@ -257,6 +269,7 @@ TEST(tracegroup_has_the_columns_that_rows_make)
         all.keys = keys;
         CHECK_OK(tracegroup_cols(g.g, a, &all, &got));
         check_spans(got, want);
+        check_trees(got, want);
         for (unsigned t = 0; t < TRACE_TABLES; t++)
             for (size_t i = 0; i < want->n_cols[t]; i++)
                 check_column(got, want, (enum tracetable)t, &want->cols[t][i], NULL);
@@ -267,6 +280,38 @@ TEST(tracegroup_has_the_columns_that_rows_make)
 }
 
 static char g_seen[1];
+
+TEST(tracegroup_leaves_traces_out)
+{
+    struct fixture f = fixture_make(12, 200, 5);
+    struct tracegroup_want want = {.fields = TRACEGROUP_TREE};
+    const struct tracecols *all, *some;
+    struct group g;
+    uint8_t keep[200];
+    uint32_t n = 0;
+
+    make_group(&g, &f);
+    CHECK_OK(tracegroup_cols(g.g, g.a, &want, &all));
+    for (size_t i = 0; i < f.n; i++)
+        keep[i] = i % 3 == 1;
+    want.keep = keep;
+    CHECK_OK(tracegroup_cols(g.g, g.a, &want, &some));
+    for (uint32_t i = 0; i < f.n; i++) {
+        if (!keep[i])
+            continue;
+        CHECK(!memcmp(some->traces[n].id, all->traces[i].id, 16));
+        CHECK_INT(some->traces[n].first, all->traces[i].first);
+        CHECK_INT(some->traces[n].root, all->traces[i].root);
+        for (uint32_t row = all->traces[i].first; row < all->traces[i].first + all->traces[i].n;
+             row++)
+            CHECK_INT(some->trace[row], n);
+        n++;
+    }
+    CHECK_INT(some->n_traces, n);
+    check_trees(some, all);
+    free_group(&g);
+    arena_free(f.a);
+}
 
 struct counting {
     struct map seen;
