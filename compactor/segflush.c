@@ -233,6 +233,7 @@ static struct err *add_block(void *arg, struct catalogue *c, bool *ret_changed)
         if ((e = block_store_addable(f->opts->store, c, &f->meta)))
             return e;
         b = catalogue_block_of_meta(&f->meta);
+        b.origin = f->opts->origin;
         catalogue_add(c, &b);
     }
     return NULL;

@@ -53,6 +53,7 @@ struct segflush_opts {
     struct err *(*fetch)(void *arg, struct slice tenant, const struct plan_input *in,
                          const char *dir, uint64_t *ret_bytes);
     void *arg;
+    struct catalogue_origin origin;   /* of the job's segments */
     const atomic_bool *stop;          /* may be NULL; ERR_CANCELED */
     struct segflush_metrics *metrics; /* written atomically: shared by several threads */
 };

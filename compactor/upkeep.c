@@ -287,6 +287,8 @@ static const struct metric_field part_fields[] = {
     FIELD_COUNTER(expired, "blocks_expired_total", "Blocks retired by retention."),
     FIELD_COUNTER(orphans, "orphans_retired_total", "Directories of no live block retired."),
     FIELD_COUNTER(deleted, "blocks_deleted_total", "Retired blocks whose files were deleted."),
+    FIELD_COUNTER(unswept, "sweep_failed_blocks_total",
+                  "Times a sweep could not look into a block's directory, or delete its files."),
     FIELD_GAUGE(tenants, "tenants", "Tenants in the bucket."),
     FIELD_GAUGE(backlog_jobs, "compaction_backlog_jobs", "Jobs of all owners that were due."),
     FIELD_GAUGE(backlog_bytes, "compaction_backlog_bytes", "Size of their inputs."),

@@ -176,6 +176,24 @@ static size_t count_compactors(void *arg)
     return n;
 }
 
+static struct catalogue_origin origin(void *arg, struct slice signal, int64_t from_ms)
+{
+    const struct ingester *ing = arg;
+    unsigned takes = slice_eq_cstr(signal, "logs") ? MEMBER_LOGS : MEMBER_METRICS;
+    struct ring *ring = membership_ring(process_membership(ing->process), MEMBER_INGESTER, takes);
+    struct catalogue_origin ret = {.zone = SLICE_EMPTY};
+    struct ring_read_set set;
+
+    ring_read_set(ring, from_ms, &set);
+    if (set.max_fail > 0)
+        ret.instance = slice_cstr(process_instance(ing->process));
+    if (set.max_fail > 0 && set.by_zone)
+        ret.zone = slice_cstr(process_zone(ing->process));
+    ring_read_set_done(&set);
+    ring_unref(ring);
+    return ret;
+}
+
 static void on_hinted(void *arg, struct slice payload, bool is_last, const struct err *e)
 {
     (void)arg;
@@ -297,7 +315,7 @@ static void build_flush(struct ingester *ing)
         .traces = ingester_traces_head(ing),
         .logs_work_dir = ing->logs_work_dir,
         .store = process_objstore(ing->process),
-        .ops = {hint, count_compactors, begin_leave, seal, end_leave, published, ing},
+        .ops = {hint, count_compactors, begin_leave, seal, end_leave, origin, published, ing},
         .maintain_ms = c->maintain_period_ns / NS_PER_MS,
         .leave_grace_ms = c->leave_grace_ns / NS_PER_MS,
         .self_upload_after_ms = c->self_upload_after_ns / NS_PER_MS,

@@ -263,9 +263,9 @@ static void collect_skipped(const struct store_stats *s, struct buf *out, bool i
     write_skipped("orrery_querier_logs_skipped_blocks_total",
                   "Blocks of log lines that were not opened, by what said so.", s->logs.skipped,
                   out, is_openmetrics);
-    metric_write_family(out, is_openmetrics, METRIC_T_COUNTER,
-                        "orrery_querier_bad_block_summaries_total",
-                        "Summaries of blocks that could not be read, or were broken.");
+    metric_write_family(
+        out, is_openmetrics, METRIC_T_COUNTER, "orrery_querier_bad_block_summaries_total",
+        "Summaries of blocks that could not be read, were broken or of another block.");
     metric_write_u64(out, "orrery_querier_bad_block_summaries_total", NULL,
                      s->blocks.bad_summaries + s->log_blocks.bad_summaries);
 }
@@ -335,6 +335,10 @@ static void collect(void *arg, struct buf *out, bool is_openmetrics)
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER,
                         "orrery_querier_failed_selects_total", "Selects that could not begin.");
     metric_write_u64(out, "orrery_querier_failed_selects_total", NULL, s.failures);
+    metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, "orrery_querier_lost_blocks_total",
+                        "Times a select did without a corrupt block, which the blocks of other "
+                        "zones make up for.");
+    metric_write_u64(out, "orrery_querier_lost_blocks_total", NULL, s.lost_blocks);
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER,
                         "orrery_querier_selected_blocks_total",
                         "Blocks that selects read, by the resolution of what they hold.");

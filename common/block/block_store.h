@@ -15,7 +15,7 @@ struct slice block_store_prefix(struct arena *a, struct slice signal, struct sli
 struct slice block_store_dir(struct arena *a, const struct catalogue *c, struct ulid ulid,
                              struct slice dir);
 /* Uploads the files named in meta and meta.json last. dir is the block's directory. If meta.json is
- * in the bucket already this does nothing: derived ids make it the same block. */
+ * in the bucket already, and all files with their lengths, this does nothing: derived ids make it the same block. */
 ORR_CHECKED struct err *block_store_upload(struct objstore *store, struct slice signal,
                                            struct slice tenant, const char *dir,
                                            const struct block_meta *meta);

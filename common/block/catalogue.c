@@ -152,6 +152,8 @@ void catalogue_add(struct catalogue *c, const struct catalogue_block *b)
     copy.segments = copy_texts(c, b->segments, b->n_segments);
     copy.dir = arena_dup(c->arena, b->dir);
     copy.labels = labels_dup(c->arena, b->labels);
+    copy.origin.zone = arena_dup(c->arena, b->origin.zone);
+    copy.origin.instance = arena_dup(c->arena, b->origin.instance);
     if (at < c->blocks.len)
         remove_at(c, at);
     vec_push(&c->blocks, copy);
@@ -313,12 +315,12 @@ struct catalogue_block catalogue_block_of_meta(const struct block_meta *m)
 
 /* ---- bytes ---- */
 
-static void write_dir(struct buf *out, struct slice dir)
+static void write_text(struct buf *out, const char *member, struct slice text)
 {
-    if (!dir.len)
+    if (!text.len)
         return;
-    buf_str(out, ",\"dir\":");
-    buf_json_str(out, dir);
+    buf_printf(out, ",\"%s\":", member);
+    buf_json_str(out, text);
 }
 
 static void write_labels(struct buf *out, struct labels ls)
@@ -351,10 +353,12 @@ static void write_block(struct buf *out, const struct catalogue_block *b)
         buf_printf(out, ",\"shard\":%u,\"shards\":%u", b->shard, b->shards);
     if (b->resolution_ms)
         buf_printf(out, ",\"resolution\":%lld", (long long)b->resolution_ms);
-    write_dir(out, b->dir);
+    write_text(out, "dir", b->dir);
     write_labels(out, b->labels);
     if (b->summary_bytes)
         buf_printf(out, ",\"summary\":%llu", (unsigned long long)b->summary_bytes);
+    write_text(out, "zone", b->origin.zone);
+    write_text(out, "instance", b->origin.instance);
     buf_str(out, b->is_pinned ? ",\"pinned\":1}" : "}");
 }
 
@@ -391,7 +395,7 @@ void catalogue_write(struct buf *out, const struct catalogue *c)
     for (size_t i = 0; i < c->retired.len; i++) {
         buf_printf(out, "%s{\"ulid\":\"%s\",\"at\":%lld", i ? ",\n" : "\n",
                    ulid_print(c->retired.ptr[i].ulid).s, (long long)c->retired.ptr[i].at_ms);
-        write_dir(out, c->retired.ptr[i].dir);
+        write_text(out, "dir", c->retired.ptr[i].dir);
         buf_byte(out, '}');
     }
     buf_byte(out, ']');
@@ -421,20 +425,22 @@ static void parse_block(struct json_in *j, json_t *o, struct catalogue_block *b)
     uint64_t shard = json_in_u64(j, o, "shard", false), shards = json_in_u64(j, o, "shards", false);
     int64_t level = json_in_i64(j, o, "level", true);
 
-    *b = (struct catalogue_block){.ulid = json_in_ulid(j, o, "ulid", true),
-                                  .min_t = json_in_i64(j, o, "minTime", true),
-                                  .max_t = json_in_i64(j, o, "maxTime", true),
-                                  .level = (int)level,
-                                  .series = json_in_u64(j, o, "series", true),
-                                  .samples = json_in_u64(j, o, "samples", true),
-                                  .bytes = json_in_u64(j, o, "bytes", true),
-                                  .shard = (uint32_t)shard,
-                                  .shards = (uint32_t)shards,
-                                  .resolution_ms = json_in_i64(j, o, "resolution", false),
-                                  .dir = json_in_text(j, o, "dir", false),
-                                  .labels = json_in_labels(j, o, "labels"),
-                                  .summary_bytes = json_in_u64(j, o, "summary", false),
-                                  .is_pinned = json_in_u64(j, o, "pinned", false) != 0};
+    *b = (struct catalogue_block){
+        .ulid = json_in_ulid(j, o, "ulid", true),
+        .min_t = json_in_i64(j, o, "minTime", true),
+        .max_t = json_in_i64(j, o, "maxTime", true),
+        .level = (int)level,
+        .series = json_in_u64(j, o, "series", true),
+        .samples = json_in_u64(j, o, "samples", true),
+        .bytes = json_in_u64(j, o, "bytes", true),
+        .shard = (uint32_t)shard,
+        .shards = (uint32_t)shards,
+        .resolution_ms = json_in_i64(j, o, "resolution", false),
+        .dir = json_in_text(j, o, "dir", false),
+        .labels = json_in_labels(j, o, "labels"),
+        .summary_bytes = json_in_u64(j, o, "summary", false),
+        .origin = {json_in_text(j, o, "zone", false), json_in_text(j, o, "instance", false)},
+        .is_pinned = json_in_u64(j, o, "pinned", false) != 0};
     b->segments = json_in_texts(j, o, "segments", &b->n_segments);
     if (level < 0 || level > 1000)
         json_in_fail(j, "level");

@@ -5,13 +5,16 @@
  * JSON, one line per block:
  *   {"format":1,"version":17,"signal":"metrics","tenant":"a","blocks":[
  *    {"ulid":…,"minTime":…,"maxTime":…,"level":…,"segments":[…],"series":…,"samples":…,"bytes":…,
- *     "shard":…,"shards":…,"resolution":…,"dir":"…","labels":{…},"summary":…,"pinned":1},
+ *     "shard":…,"shards":…,"resolution":…,"dir":"…","labels":{…},"summary":…,"zone":"…","instance":"…","pinned":1},
  *    …],"retired":[{"ulid":…,"at":…,"dir":"…"}],"expired":[{"at":…,"segments":[…]}],
  *   "crc":"<8 hex digits of CRC-32C of all before this member>"}
  *
  * From shard on they are left out when they are 0 or empty. dir: where the files of a block that was adopted in place
  * are. labels: what another system (Thanos) says of all series of the block and does not store with them.
  * summary: bytes of the file by which a reader tells what is not in the block (block_summary.h), if it has one.
+ * instance, zone: all segments that it holds are of this ingester; of ingesters of this zone. And all of them that was acknowledged
+ * others have, too: it was written with replicas enough, and in zones enough. So a reader may do without it as without that
+ * ingester or zone (querier/store/blockloss.h).
  * pinned: it is not merged with others (it came with a no-compact mark of Mimir or Thanos).
  * resolution: ms between the points of a downsampled block, 0: as they were measured.
  *
@@ -38,6 +41,10 @@
 #define CATALOGUE_MAX_BLOCKS (1u << 20)
 #define CATALOGUE_MAX_EXPIRED (1u << 16)
 
+struct catalogue_origin {
+    struct slice zone, instance; /* above; empty: none */
+};
+
 struct catalogue_block {
     struct ulid ulid;
     int64_t min_t, max_t; /* ms; max_t is exclusive */
@@ -50,7 +57,8 @@ struct catalogue_block {
     struct slice dir;       /* key of its directory in the bucket; empty: block_store_prefix() */
     struct labels labels;   /* that its series have besides their own */
     uint64_t summary_bytes; /* of its summary; 0: it has none */
-    bool is_pinned;         /* is not merged */
+    struct catalogue_origin origin;
+    bool is_pinned; /* is not merged */
 };
 
 struct catalogue_retired {

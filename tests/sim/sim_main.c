@@ -61,7 +61,9 @@ static int usage(const char *unknown)
            "--break two-owners: who writes is told by the ring alone, not by the lease\n"
            "--break no-quiet: the next put does not wait for one that failed\n"
            "--break no-wait: a lease is used as soon as it is written\n"
-           "--break late: a put takes place later than is allowed for\n");
+           "--break late: a put takes place later than is allowed for\n"
+           "--break no-rest: who has just got a lease deletes and forgets at once\n"
+           "--break alone: orphans are left to who has held the lease for long\n");
     return unknown ? 2 : 0;
 }
 

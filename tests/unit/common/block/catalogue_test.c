@@ -26,21 +26,23 @@ static struct catalogue_block block(unsigned i, int64_t min_t)
     char *dir = dirs[i % ORR_COUNT(dirs)];
 
     snprintf(dir, sizeof(dirs[0]), "old/place/%s", ulid_print(id(i)).s);
-    return (struct catalogue_block){.ulid = id(i),
-                                    .min_t = min_t,
-                                    .max_t = min_t + 100,
-                                    .level = 1,
-                                    .segments = segments,
-                                    .n_segments = 2,
-                                    .series = 7,
-                                    .samples = 1ull << 40,
-                                    .bytes = 99,
-                                    .shard = i % 4,
-                                    .shards = 4,
-                                    .resolution_ms = 300000,
-                                    .dir = slice_cstr(dir),
-                                    .labels = {external, 2},
-                                    .is_pinned = i % 2};
+    return (struct catalogue_block){
+        .ulid = id(i),
+        .min_t = min_t,
+        .max_t = min_t + 100,
+        .level = 1,
+        .segments = segments,
+        .n_segments = 2,
+        .series = 7,
+        .samples = 1ull << 40,
+        .bytes = 99,
+        .shard = i % 4,
+        .shards = 4,
+        .resolution_ms = 300000,
+        .dir = slice_cstr(dir),
+        .labels = {external, 2},
+        .origin = {i % 2 ? SLICE("zone \"b\"") : SLICE_EMPTY, SLICE("in-1")},
+        .is_pinned = i % 2};
 }
 
 TEST(catalogue_reads_back_what_it_wrote)
@@ -65,6 +67,9 @@ TEST(catalogue_reads_back_what_it_wrote)
     CHECK_INT(b[0].samples, 1ull << 40);
     CHECK_INT(b[1].shard, 3);
     CHECK(b[1].is_pinned && !b[0].is_pinned);
+    CHECK_SLICE(b[1].origin.zone, "zone \"b\"");
+    CHECK_INT(b[0].origin.zone.len, 0);
+    CHECK_SLICE(b[0].origin.instance, "in-1");
     CHECK_SLICE(b[0].segments[1], "seg \"b\"");
     CHECK(catalogue_has_segment(d, SLICE("seg-a")) && !catalogue_has_segment(d, SLICE("seg")));
     CHECK_INT(b[0].resolution_ms, 300000);
