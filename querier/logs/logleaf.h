@@ -63,8 +63,9 @@ ORR_CHECKED struct err *logleaf_grow(struct logleaf *f, struct logleaf_series *s
 /* ---- logleaf_bytes.c ---- */
 
 void logleaf_save(const struct logleaf *f, struct buf *out);
-/* Of a leaf without series. What is malformed fails the reader. */
-ORR_CHECKED struct err *logleaf_load(struct logleaf *f, struct reader *r);
+/* Of a leaf without series, and of this piece. What is malformed, or has other times, fails the reader. */
+ORR_CHECKED struct err *logleaf_load(struct logleaf *f, const struct logsource_piece *at,
+                                     struct reader *r);
 
 /* ---- logleaf_end.c: all lines have come ---- */
 

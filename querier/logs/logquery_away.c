@@ -40,21 +40,27 @@ static struct err *load(struct logquery_slots *s, struct logquery_piece *p, stru
     return e;
 }
 
+/* All that a piece may have, if that is less. */
+static size_t max_answer(const struct logquery_piece *p)
+{
+    return ORR_MIN(ORR_MAX(arena_left(p->run.arena), (size_t)1), (size_t)LOGPIECE_WIRE_MAX_ANSWER);
+}
+
 static struct err *wait_for_answer(struct logquery_slots *s, struct logquery_slot *slot)
 {
     struct objstore_tally *before = objstore_tally_set(s->tally);
     struct logquery_piece *p = &slot->piece;
-    size_t room = arena_left(p->run.arena);
-    struct buf b = {.max_bytes = room == SIZE_MAX ? 0 : ORR_MAX(room, (size_t)1)};
+    struct buf b = {.max_bytes = max_answer(p)};
     struct err *e = s->away->answer(slot->away, &b);
-    size_t held = b.len;
 
-    (void)objstore_tally_set(before);
     if (!e) {
-        arena_charge(p->run.arena, (int64_t)held);
+        arena_charge(p->run.arena, (int64_t)b.cap);
         e = load(s, p, buf_slice(&b));
-        arena_charge(p->run.arena, -(int64_t)held);
+        arena_charge(p->run.arena, -(int64_t)b.cap);
     }
+    if (!e)
+        s->away->used(slot->away);
+    (void)objstore_tally_set(before);
     buf_done(&b);
     return e;
 }
@@ -63,24 +69,20 @@ bool logquery_away_is_answered(struct logquery_slots *s, struct logquery_slot *s
 {
     struct logquery_piece *p = &slot->piece;
     struct logsource_asked *away = slot->away;
-    struct err *e = wait_for_answer(s, slot);
+    struct err *e = wait_for_answer(s, slot), *over = e ? logquery_run_over(&p->run) : NULL;
 
     lock_take(&s->lock);
     slot->away = NULL;
     lock_release(&s->lock);
+    if (e && !over)
+        s->away->failed(away);
+    s->away->done(away);
     if (!e) {
         p->stats.source.away = 1;
-        s->away->done(away);
         return true;
     }
     err_free(e);
-    if (p->state)
-        s->opts->drop(p->state);
-    p->state = NULL;
-    p->stats = (struct logquery_stats){0};
-    p->err = logquery_run_look(&p->run); /* the query's own end; else it is run here */
-    if (!p->err)
-        s->away->failed(away);
-    s->away->done(away);
-    return p->err != NULL;
+    logquery_slot_renew(s, slot);
+    p->err = over; /* the query's own end; else it is run here */
+    return over != NULL;
 }

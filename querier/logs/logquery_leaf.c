@@ -99,7 +99,7 @@ static void save_piece(const void *state, struct buf *out)
 
 static struct err *load_piece(void *arg, struct logquery_piece *p, struct reader *r)
 {
-    return logleaf_load(begin_piece(arg, p), r);
+    return logleaf_load(begin_piece(arg, p), &p->at, r);
 }
 
 static struct err *read_lines(struct logleaf *f, struct slice text,

@@ -58,6 +58,8 @@ void logquery_slots_unref(struct logquery_slots *s);
 size_t logquery_slot_memory(const struct logquery_slots *s);
 /* With the lock. */
 void logquery_slot_begin(struct logquery_slots *s, struct logquery_slot *slot, size_t i);
+/* Without the lock, once it has begun: again from the start, as if nothing had been made, in an arena of its own. */
+void logquery_slot_renew(struct logquery_slots *s, struct logquery_slot *slot);
 /* Without the lock: what was read ahead has locks of its own. Who was asked to read it ahead, and comes only now, still looks at
  * the slot. */
 void logquery_slot_end(struct logquery_slots *s, struct logquery_slot *slot);

@@ -42,6 +42,26 @@ void logquery_slot_begin(struct logquery_slots *s, struct logquery_slot *slot, s
     p->req.side_by_side = (unsigned)s->n_slots;
 }
 
+static void drop_state(struct logquery_slots *s, struct logquery_piece *p)
+{
+    if (p->state)
+        s->opts->drop(p->state);
+    p->state = NULL;
+}
+
+void logquery_slot_renew(struct logquery_slots *s, struct logquery_slot *slot)
+{
+    struct logquery_piece *p = &slot->piece;
+
+    drop_state(s, p);
+    lock_take(&s->lock);
+    logsource_join(s->run->source, p->run.source);
+    arena_free(p->run.arena);
+    logquery_slot_begin(s, slot, slot->number);
+    slot->state = SLOT_BEGUN;
+    lock_release(&s->lock);
+}
+
 void logquery_slot_end(struct logquery_slots *s, struct logquery_slot *slot)
 {
     struct logquery_piece *p = &slot->piece;
@@ -51,8 +71,7 @@ void logquery_slot_end(struct logquery_slots *s, struct logquery_slot *slot)
     if (slot->away)
         s->away->done(slot->away);
     logsource_ahead_done(p->run.source, p->req.ahead);
-    if (p->state)
-        s->opts->drop(p->state);
+    drop_state(s, p);
     lock_take(&s->lock);
     logsource_join(s->run->source, p->run.source);
     lock_release(&s->lock);
