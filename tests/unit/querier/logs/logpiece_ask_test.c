@@ -78,6 +78,23 @@ static void lie_of_a_count(const struct logpiece_wire_what *what, struct buf *ma
     buf_f64le(made, 1);
 }
 
+#define MEMORY (30u << 20)
+#define MANY 60000 /* series, of a step or two: of each piece more than its share of the memory */
+
+static void lie_of_many_series(const struct logpiece_wire_what *what, struct buf *made,
+                               struct logpiece_wire_end *end)
+{
+    (void)what, (void)end;
+    logpiece_wire_stats_encode(made, &(struct logquery_stats){0});
+    buf_uvarint(made, MANY);
+    for (unsigned i = 0; i < MANY; i++) {
+        buf_append(made, "\1\3app", 5);
+        buf_byte(made, 1000 > i ? 3 : 5);
+        buf_printf(made, i < 1000 ? "%03u" : "%05u", i);
+        buf_byte(made, 0);
+    }
+}
+
 /* Lines that are well but for how many bytes they are together. */
 static void lie_of_size(const struct logpiece_wire_what *what, struct buf *made, size_t bytes)
 {
@@ -126,7 +143,7 @@ static void told(struct town *t, bool is_forward)
         tell(&t->rig, &t->rig.peers.p[i], recent, n, is_forward);
 }
 
-static struct outcome outcome_of(const char *expr, lie_fn *lie)
+static struct outcome outcome_of(const char *expr, lie_fn *lie, size_t memory)
 {
     struct outcome o = {0};
     struct objstore_tally *before = objstore_tally_set(&o.tally);
@@ -137,6 +154,8 @@ static struct outcome outcome_of(const char *expr, lie_fn *lie)
     town_up_with(
         &t, &(struct town_opts){.one = lie ? LIES : OLD, .other = lie ? LIES : OLD, .lie = lie});
     told(&t, true);
+    arena_free(t.rig.arena);
+    t.rig.arena = arena_new(memory);
     CHECK_OK(ask_of(&t, t.asker, query_of(expr, true, 1000), 1, 0));
     (void)all_of(&t.rig, &text);
     m = &t.rig.r.metric;
@@ -155,9 +174,9 @@ static struct outcome outcome_of(const char *expr, lie_fn *lie)
 }
 
 /* As if nobody had been asked. */
-static void check_lie(const char *expr, lie_fn *lie)
+static void check_lie_within(const char *expr, lie_fn *lie, size_t memory)
 {
-    struct outcome want = outcome_of(expr, NULL), got = outcome_of(expr, lie);
+    struct outcome want = outcome_of(expr, NULL, memory), got = outcome_of(expr, lie, memory);
 
     CHECK(got.returned > 0);
     CHECK_STR(got.text, want.text);
@@ -169,9 +188,14 @@ static void check_lie(const char *expr, lie_fn *lie)
     mem_free(got.text);
 }
 
+static void check_lie(const char *expr, lie_fn *lie)
+{
+    check_lie_within(expr, lie, 0);
+}
+
 static void check_truth(const char *expr, lie_fn *lie)
 {
-    struct outcome want = outcome_of(expr, NULL), got = outcome_of(expr, lie);
+    struct outcome want = outcome_of(expr, NULL, 0), got = outcome_of(expr, lie, 0);
 
     CHECK(got.stats.source.away > 0);
     CHECK(strcmp(got.text, want.text) != 0);
@@ -188,6 +212,11 @@ TEST(logpiece_ask_counts_an_answer_of_no_use_for_nothing)
     check_lie(LINES, lie_in_the_middle);
     check_lie(SAMPLES, lie_in_the_middle);
     check_lie(COUNTS, lie_in_the_middle);
+}
+
+TEST(logpiece_ask_reads_a_piece_in_memory_of_its_own_after_an_answer_has_taken_all)
+{
+    check_lie_within(COUNTS, lie_of_many_series, MEMORY);
 }
 
 TEST(logpiece_ask_believes_no_sample_of_another_time)

@@ -109,8 +109,7 @@ TEST(logpiece_serve_answers_that_wait_hold_no_more_than_they_may)
 
     town_of(&t, most);
     question_of(&t, &b);
-    for (size_t i = 0; i < ASKERS;
-         i++) /* none is made when the first of them is asked for, so all are taken */
+    for (size_t i = 0; i < ASKERS; i++) /* two that wait leave room, so all are taken */
         f[i] = ask_and_wait(&t, buf_slice(&b));
     while (stats_of(&t).failed < ASKERS - 2) {
         CHECK(stats_of(&t).held_bytes <= most);
