@@ -8,7 +8,7 @@ struct uniter {
     struct arena *a;
     struct tracepiece_encoder *encoder;
     struct map resources, scopes; /* bytes -> number + 1 */
-    struct buf scratch;
+    struct buf scratch, other;
     struct tracepiece *out;
 };
 
@@ -43,16 +43,16 @@ static uint32_t unite_scope(struct uniter *u, const struct tracepiece_scope *s)
 }
 
 /* Numbers of resources and scopes depend on the order of the pieces: so it is their texts that count. */
-static struct slice whole_bytes(struct uniter *u, const struct tracepiece_span *s)
+static struct slice whole_bytes(struct uniter *u, const struct tracepiece_span *s, struct buf *b)
 {
     struct tracepiece_span alone = *s;
 
-    buf_reset(&u->scratch);
-    tracepiece_resource_bytes(u->encoder, &u->out->resources[s->resource], &u->scratch);
-    tracepiece_scope_bytes(u->encoder, &u->out->scopes[s->scope], &u->scratch);
+    buf_reset(b);
+    tracepiece_resource_bytes(u->encoder, &u->out->resources[s->resource], b);
+    tracepiece_scope_bytes(u->encoder, &u->out->scopes[s->scope], b);
     alone.resource = alone.scope = 0;
-    tracepiece_span_bytes(u->encoder, &alone, &u->scratch);
-    return arena_dup(u->a, buf_slice(&u->scratch));
+    tracepiece_span_bytes(u->encoder, &alone, b);
+    return buf_slice(b);
 }
 
 static int compare_numbers(uint64_t x, uint64_t y)
@@ -63,12 +63,13 @@ static int compare_numbers(uint64_t x, uint64_t y)
 static int compare_spans(const void *x, const void *y, void *arg)
 {
     const struct tracepiece_span *a = x, *b = y;
+    struct uniter *u = arg;
     int c = compare_numbers(a->span_id, b->span_id);
 
     c = c ? c : compare_numbers(a->kind, b->kind);
     c = c ? c : compare_numbers(a->start_ns, b->start_ns);
     c = c ? c : compare_numbers(a->end_ns, b->end_ns);
-    return c ? c : slice_cmp(whole_bytes(arg, a), whole_bytes(arg, b));
+    return c ? c : slice_cmp(whole_bytes(u, a, &u->scratch), whole_bytes(u, b, &u->other));
 }
 
 static int compare_starts(const void *x, const void *y)
@@ -163,6 +164,7 @@ void tracepiece_unite(struct arena *a, const struct tracepiece *pieces, size_t n
     map_done(&u.resources);
     map_done(&u.scopes);
     buf_done(&u.scratch);
+    buf_done(&u.other);
     tracepiece_encoder_free(u.encoder);
 }
 
