@@ -77,6 +77,7 @@ void fanout_pop(struct fanout *f, size_t i);
 uint64_t fanout_mark(struct fanout *f);
 /* With what a stream failed; only if it did. */
 enum err_code fanout_code(struct fanout *f, size_t i);
+bool fanout_has_failed_with(struct fanout *f, enum err_code code); /* any stream has */
 size_t fanout_failed(struct fanout *f); /* streams that did not answer to the end */
 /* How many of those that did not fail hold one datum, on average: what counts over all of them are to
  * be divided by. */
