@@ -446,7 +446,9 @@ static void collect_pieces(void *arg, struct buf *out, bool is_openmetrics)
         {METRIC_T_COUNTER, "orrery_querier_logs_refused_pieces_total",
          "Pieces that were not: too many at once, or not understood.", s.refused},
         {METRIC_T_COUNTER, "orrery_querier_logs_failed_pieces_total",
-         "Of those that were run, those that failed or were canceled.", s.failed},
+         "Of those that were run, those that failed, were canceled, or found no room for their "
+         "answer.",
+         s.failed},
         {METRIC_T_GAUGE, "orrery_querier_logs_serving_pieces",
          "Pieces that are being run for other queriers, or wait to be.", s.running},
         {METRIC_T_GAUGE, "orrery_querier_logs_serving_piece_bytes",

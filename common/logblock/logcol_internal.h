@@ -106,6 +106,8 @@ bool logcol_build_words(struct logcol_build *b, const struct slice *v, uint32_t 
 bool logcol_build_stamps(struct logcol_build *b, const struct slice *v, uint32_t n);
 /* ADDRESS, NUMBER or HEX. */
 bool logcol_build_figures(struct logcol_build *b, const struct slice *v, uint32_t n);
+/* By case, 1 of upper ones: the value of a hex digit and one more; 0: it is none. */
+extern const uint8_t logcol_hex_digits[2][256];
 /* The numbers of values as planes: one byte if they are few, or two. */
 void logcol_build_planes(struct buf *out, const uint16_t *which, uint32_t n, unsigned planes);
 

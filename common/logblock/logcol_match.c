@@ -48,16 +48,6 @@ struct hex_lie {
     uint8_t mask[LOGCOL_MAX_HEX / 2], want[LOGCOL_MAX_HEX / 2];
 };
 
-/* -1: it is none of these texts. */
-static int hex_digit(const struct logcol *c, uint8_t byte)
-{
-    if (byte >= '0' && byte <= '9')
-        return byte - '0';
-    if (c->hex.is_upper ? byte >= 'A' && byte <= 'F' : byte >= 'a' && byte <= 'f')
-        return (byte | 32) - 'a' + 10;
-    return -1;
-}
-
 /* The text from this place on. False: no value has it there, whatever those places hold that vary. */
 static bool hex_lie_at(const struct logcol *c, struct slice text, size_t first, struct hex_lie *ret)
 {
@@ -66,7 +56,7 @@ static bool hex_lie_at(const struct logcol *c, struct slice text, size_t first, 
     *ret = (struct hex_lie){.n = (c->hex.n_vary + 1u) / 2};
     for (size_t k = 0, at = 0; k < first + text.len; k++) {
         bool is_asked = k >= first;
-        int digit = is_asked ? hex_digit(c, text.ptr[k - first]) : 0;
+        int digit = is_asked ? logcol_hex_digits[c->hex.is_upper][text.ptr[k - first]] - 1 : 0;
         unsigned shift = at % 2 ? 0 : 4;
 
         if (!c->hex.vary[k]) {

@@ -623,6 +623,17 @@ bool fanout_lose(struct fanout *f, struct slice zone, struct slice instance, con
     return ok;
 }
 
+bool fanout_has_failed_with(struct fanout *f, enum err_code code)
+{
+    bool any = false;
+
+    lock_take(&f->lock);
+    for (size_t i = 0; i < f->n; i++)
+        any |= f->streams[i].state == STREAM_FAILED && err_is(f->streams[i].err, code);
+    lock_release(&f->lock);
+    return any;
+}
+
 size_t fanout_failed(struct fanout *f)
 {
     size_t failed = 0;

@@ -83,6 +83,7 @@ enum err_code fanout_code(struct fanout *f, size_t i);
 /* Data of this instance, or of this zone, or of one that is either, is lost; what says which. False: the read cannot do without it as
  * well. From true on it ends with an error that says what, when another one fails. */
 bool fanout_lose(struct fanout *f, struct slice zone, struct slice instance, const char *what);
+bool fanout_has_failed_with(struct fanout *f, enum err_code code); /* any stream has */
 size_t fanout_failed(struct fanout *f); /* streams that did not answer to the end */
 /* How many of those that did not fail hold one datum, on average: what counts over all of them are to
  * be divided by. */

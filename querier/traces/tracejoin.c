@@ -103,6 +103,9 @@ static struct err *join_names(void *src, const struct tracesource_names_request 
 struct tracesource tracejoin_source(struct tracejoin *j)
 {
     static const struct tracesource_ops ops = {join_select, join_names};
+    struct tracesource ret = {.ops = &ops, .src = j};
 
-    return (struct tracesource){&ops, j};
+    for (size_t i = 0; i < j->n; i++)
+        ret.has_filters |= j->sources[i].has_filters;
+    return ret;
 }

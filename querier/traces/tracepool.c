@@ -171,5 +171,5 @@ struct tracesource tracepool_source(struct tracepool *t)
 {
     static const struct tracesource_ops ops = {pool_select, pool_names};
 
-    return (struct tracesource){&ops, t};
+    return (struct tracesource){.ops = &ops, .src = t, .has_filters = true};
 }

@@ -115,6 +115,8 @@ static struct err *scan_range(struct scan *s, struct arena *a, struct tracesourc
     size_t n = 0;
     struct err *e;
 
+    if (!s->opts->source->has_filters)
+        req->n_filters = 0;
     if (!req->n_filters)
         return scan_pieces(s, a, req);
     if ((e = candidates(s, a, req, &ids, &n)) || !n)

@@ -12,7 +12,7 @@
  *     e = tracesource_set_close(set);          NULL if the end was reached; always frees
  *
  * So who asks several sources for what matches a filter asks twice: first all of them for ids alone, then for the
- * pieces of those ids that any of them gave. Ids are spread evenly: a range of them is a share of the work, of bounded size.
+ * pieces of those ids that any of them gave; unless none of them heeds filters. Ids are spread evenly: a range of them is a share of the work, of bounded size.
  *
  * Times: a trace is given if the source has a span of it that overlaps [start_ns, end_ns), and may be if not; and then with all
  * pieces that the source has of it.
@@ -73,6 +73,8 @@ struct tracesource_ops {
 struct tracesource {
     const struct tracesource_ops *ops;
     void *src;
+    bool
+        has_filters; /* leaves out traces by them, or some of it does; else there is no use in asking it for ids first */
 };
 struct tracesource_set_ops {
     bool (*next)(struct tracesource_set *set, struct tracesource_trace *ret);

@@ -260,6 +260,12 @@ TEST(tempo_api_offers_names_and_values)
         "\"value\":"
         "\"error\"}]");
     has(&g, "/api/v2/search/tag/.http.method/values?" RANGE "&limit=1", 200, "\"POST\"");
+    /* no more than that, wherever they come from */
+    has(&g, "/api/search/tags?" RANGE "&limit=1", 200, "{\"tagNames\":[\"service.name\"],");
+    has(&g, "/api/search/tags?" RANGE "&limit=2&scope=intrinsic", 200,
+        "{\"tagNames\":[\"duration\",\"event:name\"],");
+    has(&g, "/api/search/tag/service.name/values?" RANGE "&limit=1", 200,
+        "{\"tagValues\":[\"front\"],");
     has(&g, "/api/v2/search/tag/)%7C%7B%7D/values", 400, "invalid tag");
     has(&g, "/api/v2/search/tag/name/values?q=%7Bstatus%3Derror%7D", 422, "not supported");
     rig_down(&g);
