@@ -12,15 +12,25 @@
 
 #define HASH_SEED 0x72756c6573ull
 
+static const char *const lang_names[] = {
+#define X(sym, name) name,
+    RULE_LANGS(X)
+#undef X
+};
+
 const char *rule_lang_name(enum rule_lang lang)
 {
-    static const char *const names[] = {
-#define X(sym, name) name,
-        RULE_LANGS(X)
-#undef X
-    };
+    return lang_names[lang];
+}
 
-    return names[lang];
+bool rule_lang_read(struct slice name, enum rule_lang *ret)
+{
+    for (size_t i = 0; i < ORR_COUNT(lang_names); i++)
+        if (slice_eq_cstr(name, lang_names[i])) {
+            *ret = (enum rule_lang)i;
+            return true;
+        }
+    return false;
 }
 
 void rule_errors_add(struct rule_errors *errs, const char *fmt, ...)
@@ -331,8 +341,10 @@ static struct slice first_document(const char *path, struct slice text)
     return text;
 }
 
-struct err *rule_file_parse(const char *path, struct slice text, enum rule_lang lang,
-                            struct rule_file **ret)
+typedef void read_root_fn(struct walk *w, const struct yaml_node *root, struct rule_file *f);
+
+static struct err *parse(const char *path, struct slice text, enum rule_lang lang,
+                         read_root_fn *read_root, struct rule_file **ret)
 {
     struct rule_file *f = mem_new(struct rule_file);
     struct walk w = {.path = path, .lang = lang, .errs.code = ERR_INVALID};
@@ -342,9 +354,9 @@ struct err *rule_file_parse(const char *path, struct slice text, enum rule_lang 
     snapshot_init(&f->snap, file_free);
     f->arena = w.a = arena_new(0); /* the YAML reader and the rule count bound it */
     f->path = arena_dup(w.a, slice_cstr(path));
-    e = yaml_load(path, first_document(path, text), w.a, &root);
+    e = yaml_load(path, text, w.a, &root);
     if (!e) {
-        parse_root(&w, root, f);
+        read_root(&w, root, f);
         if (w.errs.n > RULE_FILE_MAX_ERRORS)
             buf_printf(&w.errs.text, "; and %zu more", w.errs.n - RULE_FILE_MAX_ERRORS);
         if (w.errs.n)
@@ -357,6 +369,28 @@ struct err *rule_file_parse(const char *path, struct slice text, enum rule_lang 
     }
     *ret = f;
     return NULL;
+}
+
+struct err *rule_file_parse(const char *path, struct slice text, enum rule_lang lang,
+                            struct rule_file **ret)
+{
+    return parse(path, first_document(path, text), lang, parse_root, ret);
+}
+
+static void parse_one(struct walk *w, const struct yaml_node *root, struct rule_file *f)
+{
+    struct map seen = {0};
+
+    f->groups = arena_array(w->a, struct rule_group, 1);
+    f->n_groups = 1;
+    parse_group(w, root, &seen, f->groups);
+    map_done(&seen);
+}
+
+struct err *rule_file_parse_group(const char *path, struct slice text, enum rule_lang lang,
+                                  struct rule_file **ret)
+{
+    return parse(path, text, lang, parse_one, ret);
 }
 
 struct rule_file *rule_file_ref(const struct rule_file *f)

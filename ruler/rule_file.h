@@ -45,6 +45,8 @@ enum rule_lang {
 #undef X
 };
 const char *rule_lang_name(enum rule_lang lang);
+/* False: none is called so. */
+bool rule_lang_read(struct slice name, enum rule_lang *ret);
 
 struct rule {
     enum rule_lang lang; /* the group's */
@@ -82,5 +84,8 @@ struct rule_file {
  * ERR_LIMIT which bound is passed. One reference in *ret. */
 ORR_CHECKED struct err *rule_file_parse(const char *path, struct slice text, enum rule_lang lang,
                                         struct rule_file **ret);
+/* The text is one group, a mapping as they stand in the list: the file has that one. */
+ORR_CHECKED struct err *rule_file_parse_group(const char *path, struct slice text,
+                                              enum rule_lang lang, struct rule_file **ret);
 struct rule_file *rule_file_ref(const struct rule_file *f);
 void rule_file_unref(const struct rule_file *f); /* NULL is allowed */
