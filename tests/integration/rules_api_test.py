@@ -1,0 +1,357 @@
+#!/usr/bin/env python3
+"""Rules in the bucket: the APIs that change them, who evaluates them, and what a kill leaves."""
+import calendar
+import json
+import os
+import random
+import threading
+import time
+import urllib.parse
+
+import logs_test
+from orrery_test import (TENANT, Cluster, Single, Webhook, api, check, http_call, in_a_directory, main, push_ok, query,
+                         samples_of, wait_for)
+
+METRICS, LOGS = "/prometheus/config/v1/rules", "/loki/api/v1/rules"
+# of each API: its other path, an expression, and another one
+APIS = {METRICS: ("/config/v1/rules", "up == 0", "sum(up)"),
+        LOGS: ("/api/prom/rules", 'sum(rate({app="a"}[1m])) > 1', 'sum(rate({app="b"}[1m]))')}
+ACCEPTED = {"status": "success", "data": None, "errorType": "", "error": ""}
+
+
+def call(addr, method, path, body=None, tenant=TENANT):
+    return http_call(addr, method, path, body.encode() if isinstance(body, str) else body,
+                     {"X-Scope-OrgID": tenant} if tenant else {})
+
+
+def ns_path(prefix, ns, group=None):
+    return "/".join([prefix, *(urllib.parse.quote(x, safe="") for x in (ns, group) if x is not None)])
+
+
+def group_text(name, expr, rule="record: r", **fields):
+    fields = "".join(f"{k}: {v}\n" for k, v in fields.items())
+    return f"name: {json.dumps(name)}\n{fields}rules:\n  - {rule}\n    expr: {json.dumps(expr)}\n"
+
+
+def load(addr, prefix, ns, text, tenant=TENANT):
+    r = call(addr, "POST", ns_path(prefix, ns), text, tenant)
+    check(r.status == 202 and r.json == ACCEPTED, f"{ns}: {r.status} {r.text}")
+
+
+def expect(addr, method, path, status, text, body=None, tenant=TENANT):
+    r = call(addr, method, path, body, tenant)
+    check(r.status == status and text in r.text, f"{method} {path}: {r.status} {r.text}, not {status} {text}")
+    return r
+
+
+def groups_of(addr, tenant=TENANT, **params):
+    r = api(addr, "/prometheus/api/v1/rules", params, tenant=tenant)
+    check(r.status == 200, f"{r.status} {r.text}")
+    return r.json["data"]["groups"]
+
+
+def names_of(addr, **params):
+    return sorted((g["file"], g["name"], g.get("language", "promql")) for g in groups_of(addr, **params))
+
+
+def check_api(addr, prefix, other, expr, expr2):
+    expect(addr, "GET", prefix, 404, "no rule groups found\n")
+    expect(addr, "GET", ns_path(prefix, "test", "test"), 404, "group does not exist\n")
+    expect(addr, "GET", ns_path(prefix, "test"), 404, "no rule groups found\n")
+    ns = "team/a b.yml"
+    load(addr, prefix, ns, group_text("g/1", expr, "alert: A", interval="30s", limit="7"))
+    load(addr, other, ns, group_text("h", expr2))
+    load(addr, prefix, "\u00fc", group_text("h", expr))
+    one = f'name: g/1\ninterval: 30s\nlimit: 7\nrules:\n    - alert: A\n      expr: {json.dumps(expr)}\n'
+    r = expect(addr, "GET", ns_path(prefix, ns, "g/1"), 200, "")
+    check(r.text == one and r.headers["content-type"] == "application/yaml", f"{r.headers} {r.text}")
+    r = expect(addr, "GET", prefix, 200, "")
+    check(r.text.startswith('"team/a b.yml":\n    - name: g/1\n') and '\n"\u00fc":\n    - name: h\n' in r.text
+          and r.text.count("- name: ") == 3, r.text)
+    r = expect(addr, "GET", ns_path(other, ns), 200, '"team/a b.yml":\n    - name: g/1\n')
+    check(r.text.count("- name: ") == 2, r.text)
+    # in the place of the one of its name; what it was is gone
+    load(addr, prefix, ns, group_text("g/1", expr2))
+    r = expect(addr, "GET", ns_path(prefix, ns, "g/1"), 200, "")
+    check(r.text == f'name: g/1\nrules:\n    - record: r\n      expr: {json.dumps(expr2)}\n', r.text)
+    expect(addr, "GET", prefix, 404, "no rule groups found", tenant="another")
+    expect(addr, "DELETE", ns_path(prefix, ns, "g/1"), 404, "group does not exist", tenant="another")
+    expect(addr, "DELETE", ns_path(prefix, ns, "none"), 404, "group does not exist\n")
+    expect(addr, "DELETE", ns_path(prefix, "none"), 404, "group namespace does not exist\n")
+    r = expect(addr, "DELETE", ns_path(prefix, ns, "g/1"), 202, "")
+    check(r.json == ACCEPTED, r.text)
+    expect(addr, "DELETE", ns_path(prefix, ns, "g/1"), 404, "group does not exist")
+    expect(addr, "DELETE", ns_path(prefix, "\u00fc"), 202, "success")
+    r = expect(addr, "GET", prefix, 200, "- name: h\n")
+    check(r.text.count("- name: ") == 1, r.text)
+
+
+def test_groups_are_set_told_and_deleted(t):
+    o = Single(t).wait_ready()
+    for prefix, (other, expr, expr2) in APIS.items():
+        check_api(o.addr, prefix, other, expr, expr2)
+    want = [("team/a b.yml", "h", "logql"), ("team/a b.yml", "h", "promql")]
+    wait_for("the rulers to know", lambda: names_of(o.addr) == want, 30)
+    for prefix in APIS:
+        expect(o.addr, "DELETE", ns_path(prefix, "team/a b.yml"), 202, "success")
+        expect(o.addr, "GET", prefix, 404, "no rule groups found")
+    wait_for("the rulers to forget", lambda: names_of(o.addr) == [], 30)
+
+
+def test_what_is_wrong_is_refused_and_nothing_changes(t):
+    rules = f"{t.dir}/rules/{TENANT}"
+    os.makedirs(rules)
+    with open(f"{rules}/file.yml", "w") as f:
+        f.write("groups: [{name: g, rules: [{record: r, expr: up}]}]")
+    o = Single(t, args=[f"--ruler.rule-path={t.dir}/rules", "--limits.ruler-max-rule-groups-per-tenant=3",
+                        "--limits.ruler-max-rules-per-rule-group=2"]).wait_ready()
+    rule = "{record: r, expr: up}"
+    for ns, body, status, text in (
+            ("n", "name: g", 400, "rule group 'g' has no rules"),
+            ("n", "rules: []", 400, "Groupname must not be empty"),
+            ("n", "", 400, "Groupname must not be empty"),
+            ("n", "[", 400, "rule group"),
+            ("n", b"\xff", 400, "rule group"),
+            ("n", f"name: g\nrules: [{rule}]\nnonsense: 1", 400, "field nonsense not found"),
+            ("n", "name: g\nrules: [{record: r, expr: 'sum('}]", 400, "could not parse expression"),
+            ("n", "name: g\nrules: [{alert: a, expr: up, annotations: {s: '{{ x }}'}}]", 400, "annotation"),
+            ("n", "name: g\nrules: [{record: r, expr: '{app=\"a\"} |= \"b\"'}]", 400, "could not parse expression"),
+            ("n", f"name: g\nrules: [{rule}, {rule}, {rule}]", 400, "limit: 2 actual: 3"),
+            ("n" * 300, f"name: g\nrules: [{rule}]", 400, "the namespace is too long"),
+            ("a\nb", f"name: g\nrules: [{rule}]", 400, "control byte"),
+            ("n", "#" * (5 << 20), 413, ""),
+            ("file.yml", f"name: g\nrules: [{rule}]", 409, "ruler.rule-path")):
+        expect(o.addr, "POST", ns_path(METRICS, ns), status, text, body)
+    expect(o.addr, "POST", ns_path(LOGS, "n"), 400, "could not parse expression", f"name: g\nrules: [{rule}]")
+    expect(o.addr, "POST", ns_path(METRICS, "n"), 401, "", f"name: g\nrules: [{rule}]", tenant=None)
+    expect(o.addr, "POST", ns_path(METRICS, "n"), 400, "", f"name: g\nrules: [{rule}]", tenant="a|b")
+    expect(o.addr, "DELETE", ns_path(METRICS, "file.yml"), 409, "ruler.rule-path")
+    expect(o.addr, "GET", ns_path(METRICS, "n"), 404, "no rule groups found")
+    # in namespaces of their own, so that they are counted over all
+    for i in range(3):
+        load(o.addr, METRICS, f"n{i}", group_text("g", "up"))
+    expect(o.addr, "POST", ns_path(METRICS, "n4"), 400, "limit: 3 actual: 4", group_text("g", "up"))
+    load(o.addr, METRICS, "n1", group_text("g", "up > 1"))  # replaces one
+    load(o.addr, METRICS, "n4", group_text("g", "up"), tenant="another")
+    load(o.addr, LOGS, "n4", group_text("g", "vector(1)"))
+    expect(o.addr, "DELETE", ns_path(METRICS, "n0"), 202, "success")
+    load(o.addr, METRICS, "n4", group_text("g", "up"))
+    wait_for("files and bucket to be told together",
+             lambda: [f for f, _, lang in names_of(o.addr) if lang == "promql"] ==
+             sorted([f"{TENANT}/file.yml", "n1", "n2", "n4"]), 30)
+    check([g["file"] for g in groups_of(o.addr, tenant="another")] == ["n4"], "tenants see each other's")
+
+
+def test_pages_and_filters(t):
+    o = Single(t).wait_ready()
+    for i in range(5):
+        load(o.addr, METRICS, f"n{i}", group_text(f"g{i}", "up", "alert: A" if i % 2 else "record: r"))
+    wait_for("the rulers to know", lambda: len(names_of(o.addr)) == 5, 30)
+    check(names_of(o.addr, type="alert") == [(f"n{i}", f"g{i}", "promql") for i in (1, 3)], "type")
+    check(names_of(o.addr, **{"rule_name[]": "r", "file[]": "n2"}) == [("n2", "g2", "promql")], "rule_name[], file[]")
+    check(names_of(o.addr, **{"rule_group[]": "g4"}) == [("n4", "g4", "promql")], "rule_group[]")
+    token, seen = "", []
+    while True:
+        params = {"group_limit": 2, **({"group_next_token": token} if token else {})}
+        data = api(o.addr, "/prometheus/api/v1/rules", params).json["data"]
+        check(len(data["groups"]) <= 2, "a page is too long")
+        seen += [g["name"] for g in data["groups"]]
+        token = data.get("groupNextToken", "")
+        if not token:
+            break
+    check(seen == [f"g{i}" for i in range(5)], f"{seen}")
+
+
+def fire(addr, value=1.0):
+    push_ok(addr, [({"__name__": "up_total", "job": "j"}, [(int(time.time() * 1000), value)])])
+
+
+def keep_firing(addr, seconds):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        fire(addr)
+        time.sleep(0.5)
+
+
+def test_rules_are_evaluated_and_stay_over_kills(t):
+    hook = Webhook(t)
+    with open(f"{t.dir}/am.yml", "w") as f:
+        f.write("route: {receiver: h, group_wait: 1s, group_by: [alertname]}\n"
+                f"receivers: [{{name: h, webhook_configs: [{{url: '{hook.url}'}}]}}]\n")
+    args = [f"--alertmanager.config-file={t.dir}/am.yml", "--limits.out-of-order-time-window=1h"]
+    o = Single(t, args=args).wait_ready()
+    fire(o.addr)
+    now = time.time_ns()
+    logs_test.push_ok(o.addr, [({"app": "web"}, [(now + i, f"error {i}") for i in range(5)])])
+    load(o.addr, METRICS, "n", group_text("g", "sum by (job) (up_total)", "record: job:up:sum", interval="1s"))
+    load(o.addr, METRICS, "alerts", group_text("a", "up_total > 0.5", "alert: TooMany\n    for: 1s", interval="1s"))
+    load(o.addr, LOGS, "n", group_text("g", 'sum by (app) (count_over_time({app="web"} |= "error" [1h]))',
+                                       "record: app:errors:count", interval="1s"))
+    keep_firing(o.addr, 2)
+    wait_for("the recorded series", lambda: fire(o.addr) or query(o.addr, "job:up:sum")["result"], 30)
+    wait_for("what is made of lines", lambda: [r["value"][1] for r in query(o.addr, "app:errors:count")["result"]]
+             == ["5"], 30)
+    wait_for("the notification", lambda: fire(o.addr) or hook.count(alertname="TooMany"), 30)
+    o.kill()
+    o.start()
+    o.wait_ready()
+    expect(o.addr, "GET", ns_path(LOGS, "n", "g"), 200, "app:errors:count")
+    wait_for("all groups to be back", lambda: len(names_of(o.addr)) == 3, 30)
+    start = int(time.time() * 1000)
+    wait_for("evaluations to go on", lambda: fire(o.addr) or samples_of(
+        o.addr, "job:up:sum", start, int(time.time() * 1000) + 1000), 30)
+    load(o.addr, METRICS, "alerts", group_text("a", "up_total > 2", "alert: TooMany\n    for: 1s", interval="1s"))
+    wait_for("the changed rule", lambda: fire(o.addr) or not api(
+        o.addr, "/api/v1/alerts").json["data"]["alerts"], 30)
+
+
+def group_states(addr, prefix, ns):
+    """{group: version} of a namespace."""
+    r = call(addr, "GET", ns_path(prefix, ns))
+    if r.status == 404:
+        return {}
+    check(r.status == 200, f"{r.status} {r.text}")
+    out, name = {}, None
+    for line in r.text.splitlines():
+        if "- name: " in line:
+            name = line.split("- name: ")[1]
+        if "expr: " in line:
+            out[name] = int(line.split("vector(")[1].split(")")[0])
+    return out
+
+
+def test_a_kill_leaves_the_old_group_or_the_new_one(t):
+    o = Single(t).wait_ready()
+    rng = random.Random(7)
+    groups = [f"g{i}" for i in range(5)]
+    acked = {}
+    for round_ in range(6):
+        pending, done = {}, threading.Event()
+
+        def write():
+            version = round_ * 1000
+            while not done.is_set():
+                version += 1
+                name = rng.choice(groups)
+                pending[name] = version
+                try:
+                    r = call(o.addr, "POST", ns_path(METRICS, "n"), group_text(name, f"vector({version})"))
+                except OSError:
+                    return
+                if r.status != 202:
+                    return
+                acked[name] = version
+                del pending[name]
+        thread = threading.Thread(target=write)
+        thread.start()
+        time.sleep(0.5 + rng.random())
+        o.kill()
+        done.set()
+        thread.join()
+        o.start()
+        o.wait_ready()
+        got = group_states(o.addr, METRICS, "n")
+        for name in groups:
+            allowed = {acked.get(name), pending.get(name, acked.get(name))}
+            check(got.get(name) in allowed, f"{name} is {got.get(name)}, not one of {allowed}")
+        acked = got
+    check(sum(acked.values()) > 5, f"hardly anything was written: {acked}")
+
+
+def test_a_damaged_namespace_is_named_and_the_others_go_on(t):
+    in_a_directory("an object is overwritten in place")
+    o = Single(t).wait_ready()
+    load(o.addr, METRICS, "good", group_text("g", "up"))
+    load(o.addr, METRICS, "bad", group_text("g", "up"))
+    o.stop()
+    path = os.path.join(o.blocks.path(), "rules", TENANT, "metrics", "bad")
+    with open(path, "r+b") as f:
+        f.seek(12)
+        f.write(b"?")
+    o.start()
+    o.wait_ready()
+    wait_for("the good one", lambda: names_of(o.addr) == [("good", "g", "promql")], 30)
+    check(f"rules/{TENANT}/metrics/bad" in o.tail(2000), "the damaged object is not named")
+    expect(o.addr, "POST", ns_path(METRICS, "bad"), 500, "damaged", group_text("g", "up"))
+    expect(o.addr, "DELETE", ns_path(METRICS, "bad"), 202, "success")
+    load(o.addr, METRICS, "bad", group_text("g", "up"))
+    wait_for("both", lambda: len(names_of(o.addr)) == 2, 30)
+
+
+def metric(addr, name):
+    for line in http_call(addr, "GET", "/metrics").text.splitlines():
+        if line.split("{")[0].split(" ")[0] == name:
+            return float(line.split(" ")[-1] if "{" not in line else line.split("} ")[1].split(" ")[0])
+    return None
+
+
+def owned(addrs):
+    return [metric(a, "orrery_ruler_groups_owned") for a in addrs]
+
+
+def alert_since(addr, name):
+    """activeAt of an alert, Unix seconds; None: there is none."""
+    alerts = [a for a in api(addr, "/api/v1/alerts").json["data"]["alerts"] if a["labels"]["alertname"] == name]
+    if not alerts:
+        return None
+    check(len(alerts) == 1, f"an alert is told twice: {alerts}")
+    text = alerts[0]["activeAt"].rstrip("Z").split(".")[0]
+    return calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%S"))
+
+
+GROUPS = 12
+GAP_S = 40  # ring.unhealthy-after (10 s) and two intervals, on a machine that is busy
+
+
+def test_each_group_has_one_ruler_and_another_when_it_dies(t):
+    c = Cluster(t, args=["--rulers", "2", "--ingesters", "3", "--queriers", "1", "--alertmanagers", "1"])
+    addr, rulers = c.addrs("querier")[0], {n: v[3] for n, v in c.status().items() if v[0] == "ruler"}
+    for i in range(GROUPS):
+        load(addr, METRICS, f"n{i % 3}", group_text(f"g{i}", "vector(1)", f"record: r{i}", interval="1s"))
+        load(addr, METRICS, f"n{i % 3}", group_text(
+            f"a{i}", "vector(1)", f"alert: A{i}\n    for: 1h", interval="1s"))
+    wait_for("both rulers to share all groups",
+             lambda: sum(owned(rulers.values())) == 2 * GROUPS and min(owned(rulers.values())) > 0, 60)
+    wait_for("all groups to be told", lambda: len(groups_of(addr)) == 2 * GROUPS, 30)
+    names = [f"A{i}" for i in range(GROUPS)]
+    wait_for("all alerts to be pending", lambda: all(alert_since(addr, n) for n in names), 60)
+    wait_for("all rules to be recorded", lambda: len(query(addr, '{__name__=~"r[0-9]+"}')["result"]) == GROUPS, 60)
+    # each group is evaluated once an interval, by both together: a second one would show as twice as many
+    def evaluations():
+        return sum(metric(a, "orrery_ruler_rule_evaluations_total") for a in rulers.values())
+    n, start = evaluations(), time.monotonic()
+    time.sleep(30)  # also: `for` is held for longer than the ruler will be missed
+    per_group = (evaluations() - n) / (2 * GROUPS) / (time.monotonic() - start)
+    check(per_group < 1.5, f"{per_group} evaluations of a group a second")
+    since = {n: alert_since(addr, n) for n in names}
+    victim = max(rulers, key=lambda n: metric(rulers[n], "orrery_ruler_groups_owned"))
+    left = next(a for n, a in rulers.items() if n != victim)
+    before = int(time.time() * 1000) - 8000
+    killed = time.time()
+    c.run("kill", victim)
+    wait_for("the other one to have all groups", lambda: owned([left]) == [2 * GROUPS], 60)
+    wait_for("all to be told by it", lambda: len(groups_of(addr)) == 2 * GROUPS, 30)
+    wait_for("`for` to go on where it was",
+             lambda: all((alert_since(addr, n) or killed) < killed for n in names), 60)
+    time.sleep(3)
+    after = int(time.time() * 1000)
+    series = samples_of(addr, '{__name__=~"r[0-9]+"}', before, after)
+    check(len(series) == GROUPS, f"{len(series)} series")
+    worst = 0
+    for key, samples in series.items():
+        times = sorted(samples)
+        check(all(x % 1000 == times[0] % 1000 for x in times), f"{key}: at other times: {times}")
+        worst = max([worst] + [y - x for x, y in zip(times, times[1:])] + [after - times[-1]])
+    print(f"   longest gap after kill -9 of a ruler: {worst / 1000:.1f} s; "
+          f"`for` moved by at most {max(alert_since(addr, n) - since[n] for n in names)} s")
+    check(worst < GAP_S * 1000, f"a gap of {worst / 1000} s")
+    # a change is made without the dead one, and it takes its groups back
+    load(addr, METRICS, "n0", group_text("late", "vector(1)", interval="1s"))
+    c.run("restart", victim)
+    wait_for("both to share again", lambda: sum(owned(rulers.values())) == 2 * GROUPS + 1
+             and min(owned(rulers.values())) > 0, 60)
+    check(all(alert_since(addr, n) is None or alert_since(addr, n) < killed for n in names), "`for` began anew")
+
+
+if __name__ == "__main__":
+    main()
