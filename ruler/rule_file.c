@@ -281,9 +281,9 @@ static void parse_group(struct walk *w, const struct yaml_node *n, struct map *s
     ret->hash = group_hash(ret);
 }
 
-static void parse_root(struct walk *w, const struct yaml_node *root, struct rule_file *f)
+static void parse_fields(struct walk *w, const struct yaml_node *root, const char *const *names,
+                         struct rule_file *f)
 {
-    static const char *const names[] = {"groups", NULL};
     const struct yaml_node *groups;
     struct map seen = {0};
 
@@ -308,6 +308,21 @@ static void parse_root(struct walk *w, const struct yaml_node *root, struct rule
     map_done(&seen);
 }
 
+static void parse_root(struct walk *w, const struct yaml_node *root, struct rule_file *f)
+{
+    static const char *const names[] = {"groups", NULL};
+
+    parse_fields(w, root, names, f);
+}
+
+static void parse_namespace(struct walk *w, const struct yaml_node *root, struct rule_file *f)
+{
+    static const char *const names[] = {"namespace", "groups", NULL};
+
+    parse_fields(w, root, names, f);
+    f->ns = text_of(w, yaml_get(root, "namespace"), "namespace");
+}
+
 static void file_free(struct snapshot *s)
 {
     struct rule_file *f = ORR_CONTAINER(s, struct rule_file, snap);
@@ -323,22 +338,35 @@ static bool is_marker(struct slice line)
 }
 
 /* A marker in the first column always starts a document, also within a block of text, so lines
- * are enough to find the end of the first one. */
-static struct slice first_document(const char *path, struct slice text)
+ * are enough to find the end of one. */
+bool rule_file_next_document(struct slice *rest, struct slice *ret)
 {
-    struct slice rest = text, line;
+    struct slice text = *rest, left = *rest, line;
     bool has_content = false;
 
-    while (slice_split(&rest, '\n', &line)) {
+    while (slice_split(&left, '\n', &line)) {
         bool is_blank = slice_trim(line).len == 0 || line.ptr[0] == '#' || line.ptr[0] == '%';
 
         if (is_marker(line) && has_content) {
-            LOG_WARN(ruler, "documents after the first are ignored", KV_STR("path", path));
-            return slice_sub(text, 0, (size_t)(line.ptr - text.ptr));
+            *ret = slice_sub(text, 0, (size_t)(line.ptr - text.ptr));
+            *rest = slice_from(text, ret->len);
+            return true;
         }
         has_content = has_content || (!is_blank && !(is_marker(line) && slice_trim(line).len == 3));
     }
-    return text;
+    *ret = text;
+    *rest = SLICE_EMPTY;
+    return has_content;
+}
+
+static struct slice first_document(const char *path, struct slice text)
+{
+    struct slice rest = text, first = text;
+
+    if (rule_file_next_document(&rest, &first) && rest.len) {
+        LOG_WARN(ruler, "documents after the first are ignored", KV_STR("path", path));
+    }
+    return first;
 }
 
 typedef void read_root_fn(struct walk *w, const struct yaml_node *root, struct rule_file *f);
@@ -391,6 +419,12 @@ struct err *rule_file_parse_group(const char *path, struct slice text, enum rule
                                   struct rule_file **ret)
 {
     return parse(path, text, lang, parse_one, ret);
+}
+
+struct err *rule_file_parse_namespace(const char *path, struct slice text, enum rule_lang lang,
+                                      struct rule_file **ret)
+{
+    return parse(path, text, lang, parse_namespace, ret);
 }
 
 struct rule_file *rule_file_ref(const struct rule_file *f)

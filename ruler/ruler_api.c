@@ -65,15 +65,18 @@ static void answer(struct config_call *c)
 static void run(struct config_call *c, struct job_pool *pool, loop_fn *work, loop_fn *done)
 {
     struct ruler *r = c->ruler;
+    struct err *e; /* c is the worker's once it is taken */
 
     if (!pool || r->is_stopping)
-        c->error = err_new(ERR_UNAVAILABLE, "the ruler begins or ends");
+        e = err_new(ERR_UNAVAILABLE, "the ruler begins or ends");
     else
-        c->error = job_run(pool, r->loop, work, done, c);
-    if (c->error)
-        answer(c);
-    else
+        e = job_run(pool, r->loop, work, done, c);
+    if (!e) {
         r->n_loading++;
+        return;
+    }
+    c->error = e;
+    answer(c);
 }
 
 static void end(struct config_call *c)

@@ -23,10 +23,12 @@ struct config_question {
     bool is_change, is_repeated;
     struct buf payload, reply;
     VEC(char *) peers; /* that may be asked yet, the last one first */
+    char *asked;       /* the one that is asked */
 };
 
 static void question_free(struct config_question *q)
 {
+    mem_free(q->asked);
     VEC_FOREACH (p, &q->peers)
         mem_free(*p);
     vec_done(&q->peers);
@@ -62,12 +64,22 @@ static void ask_next(struct config_question *q)
     struct rpc_call_opts opts = {.method = q->method,
                                  .tenant = q->tenant,
                                  .timeout_ms = q->is_change ? CHANGE_TIMEOUT_MS : READ_TIMEOUT_MS};
-    char *addr = q->peers.ptr[--q->peers.len];
 
+    mem_free(q->asked);
+    q->asked = q->peers.ptr[--q->peers.len];
     buf_reset(&q->reply);
-    rpc_call(rpc_pool_peer(process_peers(q->process), addr), &opts, buf_slice(&q->payload),
+    rpc_call(rpc_pool_peer(process_peers(q->process), q->asked), &opts, buf_slice(&q->payload),
              on_answer, q, NULL);
-    mem_free(addr);
+}
+
+/* What the ruler said, without who it was: clients look for the texts. */
+static struct err *words_of(const struct config_question *q, const struct err *e)
+{
+    struct slice text = slice_cstr(err_msg(e)), who = slice_cstr(q->asked);
+
+    if (slice_has_prefix(text, who) && slice_has_prefix(slice_from(text, who.len), SLICE(": ")))
+        text = slice_from(text, who.len + 2);
+    return err_new(err_code(e), "%.*s", SLICE_ARG(text));
 }
 
 static void on_answer(void *arg, struct slice payload, bool is_last, const struct err *e)
@@ -86,7 +98,7 @@ static void on_answer(void *arg, struct slice payload, bool is_last, const struc
     if (q->is_change && q->is_repeated && err_is(e, ERR_NOT_FOUND))
         e = NULL; /* who was asked first has deleted it, or it was not there: it is not there */
     if (e)
-        reply_err(q->request, err_copy(e));
+        reply_err(q->request, words_of(q, e));
     else if (q->is_change)
         http_reply(q->request, 202, HTTP_JSON, SLICE(ACCEPTED));
     else

@@ -4,12 +4,14 @@ import calendar
 import json
 import os
 import random
+import shutil
+import subprocess
 import threading
 import time
 import urllib.parse
 
 import logs_test
-from orrery_test import (TENANT, Cluster, Single, Webhook, api, check, http_call, in_a_directory, main, push_ok, query,
+from orrery_test import (BIN, TENANT, Cluster, Single, Webhook, api, check, http_call, in_a_directory, main, push_ok, query,
                          samples_of, wait_for)
 
 METRICS, LOGS = "/prometheus/config/v1/rules", "/loki/api/v1/rules"
@@ -40,7 +42,8 @@ def load(addr, prefix, ns, text, tenant=TENANT):
 
 def expect(addr, method, path, status, text, body=None, tenant=TENANT):
     r = call(addr, method, path, body, tenant)
-    check(r.status == status and text in r.text, f"{method} {path}: {r.status} {r.text}, not {status} {text}")
+    is_right = r.text == text if text.endswith("\n") else text in r.text  # a whole line is the whole answer
+    check(r.status == status and is_right, f"{method} {path}: {r.status} {r.text}, not {status} {text}")
     return r
 
 
@@ -68,7 +71,7 @@ def check_api(addr, prefix, other, expr, expr2):
     r = expect(addr, "GET", prefix, 200, "")
     check(r.text.startswith('"team/a b.yml":\n    - name: g/1\n') and '\n"\u00fc":\n    - name: h\n' in r.text
           and r.text.count("- name: ") == 3, r.text)
-    r = expect(addr, "GET", ns_path(other, ns), 200, '"team/a b.yml":\n    - name: g/1\n')
+    r = expect(addr, "GET", ns_path(other, ns), 200, '"team/a b.yml":\n    - name: g/1')
     check(r.text.count("- name: ") == 2, r.text)
     # in the place of the one of its name; what it was is gone
     load(addr, prefix, ns, group_text("g/1", expr2))
@@ -82,7 +85,7 @@ def check_api(addr, prefix, other, expr, expr2):
     check(r.json == ACCEPTED, r.text)
     expect(addr, "DELETE", ns_path(prefix, ns, "g/1"), 404, "group does not exist")
     expect(addr, "DELETE", ns_path(prefix, "\u00fc"), 202, "success")
-    r = expect(addr, "GET", prefix, 200, "- name: h\n")
+    r = expect(addr, "GET", prefix, 200, "- name: h")
     check(r.text.count("- name: ") == 1, r.text)
 
 
@@ -297,6 +300,82 @@ def alert_since(addr, name):
     check(len(alerts) == 1, f"an alert is told twice: {alerts}")
     text = alerts[0]["activeAt"].rstrip("Z").split(".")[0]
     return calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%S"))
+
+
+def ctl(o, *args, status=0, tenant=TENANT):
+    """What orreryctl rules prints, on both ways out."""
+    remote = [] if args[0] in ("lint", "check", "test") else [f"--address={o.addr}", f"--tenant={tenant}"]
+    r = subprocess.run([os.path.join(BIN, "orreryctl"), "rules", *args, *remote], capture_output=True, text=True,
+                       timeout=120)
+    check(r.returncode == status, f"rules {args}: {r.returncode}, not {status}: {r.stdout} {r.stderr}")
+    return r.stdout + r.stderr
+
+
+def rule_files(t, files):
+    top = f"{t.dir}/spaces"
+    shutil.rmtree(top, ignore_errors=True)
+    os.makedirs(top)
+    for name, text in files.items():
+        with open(f"{top}/{name}", "w") as f:
+            f.write(text)
+    return top
+
+
+def test_orreryctl_brings_files_to_the_bucket(t):
+    os.makedirs(f"{t.dir}/own/{TENANT}")
+    with open(f"{t.dir}/own/{TENANT}/own.yml", "w") as f:
+        f.write("groups: [{name: o, rules: [{record: r, expr: up}]}]")
+    o = Single(t, args=[f"--ruler.rule-path={t.dir}/own"]).wait_ready()
+    first = {"a.yaml": "groups: [{name: g, rules: [{record: r, expr: sum(up)}]}, "
+                       "{name: h, rules: [{alert: A, expr: up, for: 5m, labels: {x: y}}]}]",
+             "b.yml": "# two of them\nnamespace: team/b\ngroups: [{name: g, rules: [{record: r, expr: 'up\n > 1'}]}]\n---\n"
+                      "namespace: c\ngroups: [{name: g, rules: [{record: r, expr: up}]}]\n",
+             "notes.txt": "no rules"}
+    files = rule_files(t, first)
+    said = ctl(o, "diff", files)
+    check(said == "+ a/g\n+ a/h\n+ team/b/g\n+ c/g\n- own.yml/o\n"
+          "Diff Summary: 4 Groups Created, 0 Groups Updated, 1 Groups Deleted\n", said)
+    check("4 Groups Created, 0" in ctl(o, "load", "--dry-run", files), "load --dry-run")
+    check("namespace  group" in ctl(o, "list") and "a " not in ctl(o, "list"), "it was dry, and brought something")
+    said = ctl(o, "load", files)
+    check("4 Groups Created, 0 Groups Updated, 0 Groups Deleted" in said, said)
+    said = ctl(o, "sync", files)
+    check("= own.yml/o is of a file of the rulers" in said and "0 Groups Created, 0 Groups Updated, 0 Groups Deleted" in said,
+          said)
+    check(ctl(o, "get", "team/b", "g") == 'name: g\nrules:\n    - record: r\n      expr: "up > 1"\n', ctl(o, "get", "team/b", "g"))
+    check([(x["namespace"], x["group"], x["rules"]) for x in json.loads(ctl(o, "list", "--json"))] ==
+          [("a", "g", 1), ("a", "h", 1), ("c", "g", 1), ("own.yml", "o", 1), ("team/b", "g", 1)], ctl(o, "list", "--json"))
+    # what a Prometheus reads is what is printed
+    printed = ctl(o, "print", "a").split("\n", 1)
+    with open(f"{t.dir}/printed.yml", "w") as f:
+        f.write("groups:\n" + printed[1])
+    r = subprocess.run(["promtool", "check", "rules", f"{t.dir}/printed.yml"], capture_output=True, text=True)
+    check(printed[0] == "a:" and r.returncode == 0 and "2 rules found" in r.stdout, f"{printed} {r.stdout} {r.stderr}")
+    files = rule_files(t, {"a.yaml": first["a.yaml"].replace("5m", "6m"), "d.rules": first["a.yaml"]})
+    said = ctl(o, "sync", "--namespaces=a,d", files)
+    check(said == "~ a/h\n+ d/g\n+ d/h\nSync Summary: 2 Groups Created, 1 Groups Updated, 0 Groups Deleted\n", said)
+    said = ctl(o, "sync", "--ignored-namespaces=own.yml,c", files)
+    check(said == "- team/b/g\nSync Summary: 0 Groups Created, 0 Groups Updated, 1 Groups Deleted\n", said)
+    ctl(o, "delete", "c", "g")
+    check("group does not exist" in ctl(o, "delete", "c", "g", status=1), "a group was deleted twice")
+    ctl(o, "delete-namespace", "d")
+    check("group namespace does not exist" in ctl(o, "delete-namespace", "d", status=1), "a namespace was deleted twice")
+    logs = rule_files(t, {"l.yml": "groups: [{name: g, rules: [{record: r, expr: 'sum(rate({a=\"b\"} |= \"x\" [1m]))'}]}]"})
+    check("could not parse expression" in ctl(o, "load", logs, status=1), "LogQL as PromQL")
+    check("1 Groups Created" in ctl(o, "load", "--language=logql", logs), "LogQL")
+    check("rules:" in ctl(o, "print", "--language=logql") and "l:" not in ctl(o, "print"), "languages are not apart")
+    check("no rule groups found" in ctl(o, "print", tenant="another", status=1), "tenants are not apart")
+
+
+def test_orreryctl_lints(t):
+    good = rule_files(t, {"good.yml": "groups: [{name: g, labels: {team: x}, rules: [{record: 'a:b:c', expr: up}, {alert: A, "
+                                      "expr: up, annotations: {summary: s, runbook_url: 'https://x'}}]}]"})
+    check(ctl(None, "lint", good) == "", "something is wrong with what is right")
+    bad = rule_files(t, {"bad.yml": "groups: [{name: g, rules: [{record: c, expr: up}, {alert: A, expr: up, "
+                                    "annotations: {summary: ' '}}]}]"})
+    said = ctl(None, "lint", bad, status=1)
+    for text in ('rule 1, "c": the name', 'rule 2, "A": no annotation summary', "runbook_url", "no label owner"):
+        check(text in said, said)
 
 
 GROUPS = 12
