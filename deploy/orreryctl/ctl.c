@@ -64,7 +64,8 @@ static const struct command ctl_commands[] = {
      "Copies the live metrics blocks of a tenant to another tenant."},
     {"tenant", "delete", "TENANT", 1, 1, CTL_BIT(CTL_DRY) | CTL_BIT(CTL_YES) | CTL_BIT(CTL_FORCE),
      CTL_NEEDS_STORE, ctl_tenant_delete,
-     "Deletes every object of a tenant, of all signals. Readers see nothing from its first step "
+     "Deletes every object of a tenant, of all signals, and its rules. Readers see nothing from "
+     "its first step "
      "on, also of what ingesters still hold, which is left out of later blocks. Ended in between, "
      "it goes on when called again."},
     {"rules", "check", "PATH…", 1, SIZE_MAX, CTL_BIT(CTL_JSON), CTL_LOCAL, ctl_rules_check,

@@ -363,8 +363,25 @@ def test_orreryctl_brings_files_to_the_bucket(t):
     logs = rule_files(t, {"l.yml": "groups: [{name: g, rules: [{record: r, expr: 'sum(rate({a=\"b\"} |= \"x\" [1m]))'}]}]"})
     check("could not parse expression" in ctl(o, "load", logs, status=1), "LogQL as PromQL")
     check("1 Groups Created" in ctl(o, "load", "--language=logql", logs), "LogQL")
-    check("rules:" in ctl(o, "print", "--language=logql") and "l:" not in ctl(o, "print"), "languages are not apart")
+    check("rules:" in ctl(o, "print", "--language=logql") and "\nl:" not in ctl(o, "print"), "languages are not apart")
     check("no rule groups found" in ctl(o, "print", tenant="another", status=1), "tenants are not apart")
+
+
+def test_rules_go_with_their_tenant(t):
+    in_a_directory("the bucket is looked at")
+    o = Single(t).wait_ready()
+    for tenant in ("gone", "stays"):
+        load(o.addr, METRICS, "n", group_text("g", "up"), tenant=tenant)
+        load(o.addr, LOGS, "n", group_text("g", "vector(1)"), tenant=tenant)
+    wait_for("the rulers to know", lambda: all(len(groups_of(o.addr, tenant=x)) == 2 for x in ("gone", "stays")), 30)
+    r = subprocess.run([os.path.join(BIN, "orreryctl"), "tenant", "delete", "gone", "--yes",
+                        f"--storage.path={o.blocks.path()}"], capture_output=True, text=True, timeout=120)
+    check(r.returncode == 0 and "rules: 2 namespaces" in r.stdout, f"{r.stdout} {r.stderr}")
+    expect(o.addr, "GET", METRICS, 404, "no rule groups found\n", tenant="gone")
+    expect(o.addr, "GET", LOGS, 404, "no rule groups found\n", tenant="gone")
+    check(os.listdir(os.path.join(o.blocks.path(), "rules")) == ["stays"], "objects are left")
+    wait_for("the rulers to forget", lambda: not groups_of(o.addr, tenant="gone"), 60)
+    check(len(groups_of(o.addr, tenant="stays")) == 2, "another tenant's rules went, too")
 
 
 def test_orreryctl_lints(t):
