@@ -79,6 +79,8 @@ static const struct command ctl_commands[] = {
      "or without a label owner (or team), recording rules that are not called "
      "level:metric:operations. FILE "
      "may be a directory."},
+    {"rules", "test", "FILE…", 1, SIZE_MAX, CTL_BIT(CTL_RUN), CTL_REMOTE, ctl_rules_test,
+     "Unit tests of rules, in promtool's format, with its verdicts."},
     {"rules", "list", "[--tenant=T] [--address=URL]", 0, 0, RULE_OPTIONS | CTL_BIT(CTL_JSON),
      CTL_REMOTE, ctl_rules_list, "Groups of a tenant, in the bucket and in files of the rulers."},
     {"rules", "print", "[NAMESPACE]", 0, 1, CTL_RULEAPI_OPTIONS, CTL_REMOTE, ctl_rules_print,

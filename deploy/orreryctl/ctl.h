@@ -43,6 +43,7 @@ enum ctl_status { CTL_OK, CTL_WRONG, CTL_USAGE };
     X(CTL_TOKEN, token, text, "token", "sent as bearer token")                                     \
     X(CTL_NAMESPACES, namespaces, text, "namespaces", "a,b: only these")                           \
     X(CTL_IGNORED, ignored_namespaces, text, "ignored-namespaces", "a,b: all but these")           \
+    X(CTL_RUN, run, text, "run", "only tests whose name contains this")                            \
     X(CTL_DRY, is_dry, truth, "dry-run", "say what would be done, and do nothing")                 \
     X(CTL_JSON, is_json, truth, "json", "print JSON instead of a table")                           \
     X(CTL_YES, is_yes, truth, "yes", "do it without asking")                                       \
@@ -99,8 +100,9 @@ ORR_CHECKED struct err *ctl_tsdb_analyze(struct ctl *c);
 ORR_CHECKED struct err *ctl_tenant_copy(struct ctl *c);
 ORR_CHECKED struct err *ctl_tenant_delete(struct ctl *c);
 ORR_CHECKED struct err *ctl_export(struct ctl *c);
-/* ctl_rules.c, ctl_rulelint.c, ctl_rulesync.c */
+/* ctl_rules.c, ctl_rulelint.c, ctl_rulesync.c, ctl_ruletest.c */
 ORR_CHECKED struct err *ctl_rules_check(struct ctl *c);
+ORR_CHECKED struct err *ctl_rules_test(struct ctl *c);
 ORR_CHECKED struct err *ctl_rules_lint(struct ctl *c);
 ORR_CHECKED struct err *ctl_rules_list(struct ctl *c);
 ORR_CHECKED struct err *ctl_rules_print(struct ctl *c);
