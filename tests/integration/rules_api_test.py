@@ -11,7 +11,7 @@ import time
 import urllib.parse
 
 import logs_test
-from orrery_test import (BIN, TENANT, Cluster, Single, Webhook, api, check, http_call, in_a_directory, main, push_ok, query,
+from orrery_test import (BIN, ROOT, Skip, TENANT, Cluster, Single, Webhook, api, check, http_call, in_a_directory, main, push_ok, query,
                          samples_of, wait_for)
 
 METRICS, LOGS = "/prometheus/config/v1/rules", "/loki/api/v1/rules"
@@ -393,6 +393,112 @@ def test_orreryctl_lints(t):
     said = ctl(None, "lint", bad, status=1)
     for text in ('rule 1, "c": the name', 'rule 2, "A": no annotation summary', "runbook_url", "no label owner"):
         check(text in said, said)
+
+
+CASES = os.path.join(ROOT, "../shared/conformance/rules/unittests")
+
+
+def test_unit_tests_have_promtools_verdicts(t):
+    if not os.path.isdir(CASES):
+        raise Skip("no ../shared/conformance")
+    with open(f"{CASES}/expected.jsonl") as f:
+        cases = [json.loads(line) for line in f]
+    check(len(cases) >= 10, f"{len(cases)} cases")
+    for case in cases:
+        said = ctl(None, "test", f"{CASES}/{case['file']}", status=0 if case["passes"] else 1)
+        check(("SUCCESS" in said) == case["passes"] and ("FAILED" in said) != case["passes"], said)
+
+
+UNIT_RULES = """
+groups:
+  - name: burn
+    rules:
+      - record: job:slo_errors:ratio_rate5m
+        expr: sum by (job) (rate(errors_total[5m])) / sum by (job) (rate(requests_total[5m]))
+      - record: job:slo_errors:ratio_rate1h
+        expr: sum by (job) (rate(errors_total[1h])) / sum by (job) (rate(requests_total[1h]))
+      - alert: ErrorBudgetBurn
+        expr: job:slo_errors:ratio_rate1h > (14.4 * 0.001) and job:slo_errors:ratio_rate5m > (14.4 * 0.001)
+        for: 2m
+        labels: {severity: page, region: '{{ $externalLabels.region }}'}
+        annotations:
+          summary: '{{ $labels.job }} burns: {{ $value | humanizePercentage }} {{ $externalURL }}'
+          first: '{{ with query "up" }}{{ . | first | value }}{{ end }}'
+  - name: second
+    interval: 30s
+    rules:
+      - record: doubled
+        expr: first_value * 2
+      - alert: Kept
+        expr: up == 0
+        keep_firing_for: 3m
+  - name: first
+    rules:
+      - record: first_value
+        expr: count(up)
+"""
+
+UNIT = """
+rule_files: [rules.yml]
+evaluation_interval: 1m
+group_eval_order: [first, second]
+tests:
+  - name: burn
+    interval: 1m
+    external_labels: {region: eu}
+    external_url: http://x
+    input_series:
+      - {series: 'errors_total{job="a"}', values: '0+3x90'}
+      - {series: 'requests_total{job="a"}', values: '0+100x90'}
+      - {series: 'up{job="a"}', values: '1x20 0x5 1x65'}
+    alert_rule_test:
+      - eval_time: 1h
+        alertname: ErrorBudgetBurn
+        exp_alerts:
+          - exp_labels: {severity: page, job: a, region: eu}
+            exp_annotations: {summary: 'a burns: 3% http://x', first: '1'}
+      - {eval_time: 1m, alertname: ErrorBudgetBurn}
+      - eval_time: 28m
+        alertname: Kept
+        exp_alerts: [{exp_labels: {job: a}}]
+      - {eval_time: 31m, alertname: Kept}
+      - {eval_time: 1h, alertname: NoSuch}
+    promql_expr_test:
+      - expr: job:slo_errors:ratio_rate5m
+        eval_time: 1h
+        exp_samples: [{labels: 'job:slo_errors:ratio_rate5m{job="a"}', value: 0.03}]
+      - {expr: doubled, eval_time: 1h, exp_samples: [{labels: doubled, value: 2}]}
+      - {expr: time(), eval_time: 90s, exp_samples: [{value: 90}]}
+      - {expr: 'up offset -10m', eval_time: 1h30m, exp_samples: []}
+      - {expr: 'ALERTS{alertname="Kept"}', eval_time: 22m,
+         exp_samples: [{labels: 'ALERTS{alertname="Kept", alertstate="firing", job="a"}', value: 1}]}
+"""
+
+# what is changed, and by what; each has a verdict of its own
+UNIT_CHANGES = (("", ""), ("value: 0.03", "value: 0.031"), ("3% http", "3.1% http"), ("eval_time: 28m", "eval_time: 29m"),
+                ("region: eu}\n            exp", "region: us}\n            exp"), ("alertname: NoSuch", "alertname: Kept"),
+                ("group_eval_order: [first, second]", "group_eval_order: [second, first]"),
+                ("group_eval_order: [first, second]", "group_eval_order: [first, first]"),
+                ("eval_time: 1h30m, exp_samples: []", "eval_time: 1h15m, exp_samples: []"),
+                ("evaluation_interval: 1m", "evaluation_interval: 7m"), ("interval: 1m\n    external", "interval: 30s\n    external"),
+                ("{expr: time()", "{expr: 'vector(time()) + NaN'"), ("{value: 90}", "{value: .nan}"), ("{expr: time()", "{expr: up[5m]"),
+                ("values: '1x20 0x5 1x65'", "values: '1x20 0x5 stale'"), ("values: '1x20 0x5 1x65'", "values: '1x20 _x70'"),
+                ("values: '1x20 0x5 1x65'", "values: '1x20 nonsense'"), ("alertname: NoSuch", "alertnam: NoSuch"),
+                ("[rules.yml]", "[none*.yml]"), ("[rules.yml]", "['r*.yml']"), ("exp_alerts: [{exp_labels: {job: a}}]", "exp_alerts: [{}]"))
+
+
+def test_unit_tests_judge_as_debians_promtool(t):
+    verdicts = []
+    for old, new in UNIT_CHANGES:
+        check(old in UNIT, f"nothing to change: {old}")
+        top = rule_files(t, {"rules.yml": UNIT_RULES, "test.yml": UNIT.replace(old, new, 1)})
+        r = subprocess.run(["promtool", "test", "rules", f"{top}/test.yml"], capture_output=True, text=True, timeout=120)
+        verdicts.append(r.returncode == 0)
+        ours = subprocess.run([os.path.join(BIN, "orreryctl"), "rules", "test", f"{top}/test.yml"], capture_output=True,
+                              text=True, timeout=120)
+        check((ours.returncode == 0) == verdicts[-1] and ours.returncode in (0, 1),
+              f"{old} -> {new}: {ours.stdout} {ours.stderr} promtool: {r.stdout} {r.stderr}")
+    check(verdicts[0] and 3 < sum(verdicts) + 1 < len(verdicts) - 3, f"the cases do not tell: {verdicts}")
 
 
 GROUPS = 12
