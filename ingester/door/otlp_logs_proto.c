@@ -3,14 +3,14 @@
 #include "ingester/door/otlp_proto_internal.h"
 
 /* False when it was told why; malformed bytes of the field itself are left to end_of(). */
-static bool member(struct otlp_decoder *d, struct fields *f, struct otlp_members *to)
+static bool member(struct wire_decoder *d, struct fields *f, struct otlp_members *to)
 {
     struct slice m = bytes(f);
 
     return !f->p || otlp_proto_member(d, m, &to->ptr[to->n++]);
 }
 
-static bool parse_record(struct otlp_decoder *d, struct slice m, struct otlp_record *ret)
+static bool parse_record(struct wire_decoder *d, struct slice m, struct otlp_record *ret)
 {
     struct fields f = fields_of(m);
     bool has_body = false;
@@ -68,7 +68,7 @@ static bool parse_record(struct otlp_decoder *d, struct slice m, struct otlp_rec
     return end_of(d, &f, "LogRecord: malformed");
 }
 
-static bool parse_scope(struct otlp_decoder *d, struct slice m, struct otlp_log_scope *ret)
+static bool parse_scope(struct wire_decoder *d, struct slice m, struct otlp_log_scope *ret)
 {
     struct fields f = fields_of(m);
 
@@ -92,7 +92,7 @@ static bool parse_scope(struct otlp_decoder *d, struct slice m, struct otlp_log_
     return end_of(d, &f, "InstrumentationScope: malformed");
 }
 
-static bool parse_scope_logs(struct otlp_decoder *d, struct slice m, struct otlp_log_scope *ret)
+static bool parse_scope_logs(struct wire_decoder *d, struct slice m, struct otlp_log_scope *ret)
 {
     size_t n = count(m, TAG(2, RW_BYTES));
     struct fields f = fields_of(m);
@@ -122,7 +122,7 @@ static bool parse_scope_logs(struct otlp_decoder *d, struct slice m, struct otlp
     return end_of(d, &f, "ScopeLogs: malformed");
 }
 
-static bool parse_resource(struct otlp_decoder *d, struct slice m, struct otlp_log_resource *ret)
+static bool parse_resource(struct wire_decoder *d, struct slice m, struct otlp_log_resource *ret)
 {
     struct fields f = fields_of(m);
 
@@ -141,7 +141,7 @@ static bool parse_resource(struct otlp_decoder *d, struct slice m, struct otlp_l
     return end_of(d, &f, "Resource: malformed");
 }
 
-static bool parse_resource_logs(struct otlp_decoder *d, struct slice m,
+static bool parse_resource_logs(struct wire_decoder *d, struct slice m,
                                 struct otlp_log_resource *ret)
 {
     size_t n = count(m, TAG(2, RW_BYTES));
@@ -171,7 +171,7 @@ static bool parse_resource_logs(struct otlp_decoder *d, struct slice m,
     return end_of(d, &f, "ResourceLogs: malformed");
 }
 
-static bool parse_request(struct otlp_decoder *d, struct slice body, struct otlp_logs *ret)
+static bool parse_request(struct wire_decoder *d, struct slice body, struct otlp_logs *ret)
 {
     size_t n = count(body, TAG(1, RW_BYTES));
     struct fields f = fields_of(body);
@@ -195,14 +195,11 @@ static bool parse_request(struct otlp_decoder *d, struct slice body, struct otlp
 struct err *otlp_logs_decode_proto(struct log_builder *b, struct slice body)
 {
     struct arena *a = log_builder_arena(b);
-    struct otlp_decoder d = {
+    struct wire_decoder d = {
         .a = a, .max_bytes = arena_used(a) + OTLP_LOGS_FACTOR * body.len + OTLP_LOGS_BASE_BYTES};
     struct otlp_logs logs = {0};
 
     if (parse_request(&d, body, &logs))
         return otlp_logs_translate(b, &logs);
-    if (d.is_over)
-        return err_new(ERR_LIMIT, "proto: %zu bytes that take more than %u times their room",
-                       body.len, OTLP_LOGS_FACTOR);
-    return err_new(ERR_INVALID, "proto: %s", d.error ? d.error : "malformed");
+    return wire_decoder_err(&d, body.len, OTLP_LOGS_FACTOR);
 }

@@ -3,11 +3,12 @@
 #include "ingester/door/otlp_proto_internal.h"
 
 #define BASE_BYTES (1u << 20)
+#define FACTOR 8 /* times the bytes of the request, for arrays */
 
 /* ---- metrics ---- */
 
 /* A Gauge, Sum, … message. */
-static bool parse_data(struct otlp_decoder *d, struct slice m, enum otlp_kind kind,
+static bool parse_data(struct wire_decoder *d, struct slice m, enum otlp_kind kind,
                        struct otlp_metric *ret)
 {
     size_t n = count(m, TAG(1, RW_BYTES));
@@ -58,7 +59,7 @@ static enum otlp_kind kind_of(uint32_t tag)
     }
 }
 
-static bool parse_metric(struct otlp_decoder *d, struct slice m, struct otlp_metric *ret)
+static bool parse_metric(struct wire_decoder *d, struct slice m, struct otlp_metric *ret)
 {
     struct fields f = fields_of(m);
 
@@ -87,7 +88,7 @@ static bool parse_metric(struct otlp_decoder *d, struct slice m, struct otlp_met
 
 /* ---- scopes and resources ---- */
 
-static bool parse_scope(struct otlp_decoder *d, struct slice m, struct otlp_scope *ret)
+static bool parse_scope(struct wire_decoder *d, struct slice m, struct otlp_scope *ret)
 {
     struct fields f = fields_of(m);
     struct attrs attrs = {0};
@@ -111,7 +112,7 @@ static bool parse_scope(struct otlp_decoder *d, struct slice m, struct otlp_scop
     return end_of(d, &f, "InstrumentationScope: malformed");
 }
 
-static bool parse_scope_metrics(struct otlp_decoder *d, struct slice m, struct otlp_scope *ret)
+static bool parse_scope_metrics(struct wire_decoder *d, struct slice m, struct otlp_scope *ret)
 {
     size_t n = count(m, TAG(2, RW_BYTES));
     struct otlp_metric *metrics = array(d, n, sizeof(*metrics));
@@ -145,7 +146,7 @@ static bool parse_scope_metrics(struct otlp_decoder *d, struct slice m, struct o
     return end_of(d, &f, "ScopeMetrics: malformed");
 }
 
-static bool parse_resource(struct otlp_decoder *d, struct slice m, struct otlp_resource *ret)
+static bool parse_resource(struct wire_decoder *d, struct slice m, struct otlp_resource *ret)
 {
     struct fields f = fields_of(m);
     struct attrs attrs = {0};
@@ -162,7 +163,7 @@ static bool parse_resource(struct otlp_decoder *d, struct slice m, struct otlp_r
     return end_of(d, &f, "Resource: malformed");
 }
 
-static bool parse_resource_metrics(struct otlp_decoder *d, struct slice m,
+static bool parse_resource_metrics(struct wire_decoder *d, struct slice m,
                                    struct otlp_resource *ret)
 {
     size_t n = count(m, TAG(2, RW_BYTES));
@@ -194,7 +195,7 @@ static bool parse_resource_metrics(struct otlp_decoder *d, struct slice m,
     return end_of(d, &f, "ResourceMetrics: malformed");
 }
 
-static bool parse_request(struct otlp_decoder *d, struct slice body, struct otlp_metrics *ret)
+static bool parse_request(struct wire_decoder *d, struct slice body, struct otlp_metrics *ret)
 {
     size_t n = count(body, TAG(1, RW_BYTES));
     struct otlp_resource *resources = array(d, n, sizeof(*resources));
@@ -219,15 +220,12 @@ static bool parse_request(struct otlp_decoder *d, struct slice body, struct otlp
 
 struct err *otlp_proto_decode(struct arena *a, struct slice body, struct otlp_metrics *ret)
 {
-    struct otlp_decoder d = {.a = a, .max_bytes = arena_used(a) + 8 * body.len + BASE_BYTES};
+    struct wire_decoder d = {.a = a, .max_bytes = arena_used(a) + FACTOR * body.len + BASE_BYTES};
 
     *ret = (struct otlp_metrics){0};
     if (parse_request(&d, body, ret)) {
         ret->n_points = d.n_points;
         return NULL;
     }
-    if (d.is_over)
-        return err_new(ERR_LIMIT, "proto: %zu bytes that take more than eight times their room",
-                       body.len);
-    return err_new(ERR_INVALID, "proto: %s", d.error ? d.error : "malformed");
+    return wire_decoder_err(&d, body.len, FACTOR);
 }
