@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""Spans by the exporters of Zipkin and Jaeger that people still run (OpenTelemetry's Python SDK 1.21, py_zipkin), by each way in."""
+"""Spans by the exporters of Zipkin and Jaeger that people still run (OpenTelemetry's Python SDK 1.21, py_zipkin), by each way in; and out again
+by Jaeger's and Zipkin's APIs, as they were sent."""
 import json
 import subprocess
+import time
+import urllib.parse
 
 import pyenv
-from orrery_test import Single, check, main, wait_for
+from orrery_test import Single, check, http_call, main, wait_for
 from trace_clients_test import ARGS, attributes, hex_of, trace_of
 
 PACKAGES = ("opentelemetry-sdk==1.21.0", "opentelemetry-exporter-jaeger-thrift==1.21.0", "opentelemetry-exporter-jaeger-proto-grpc==1.21.0",
@@ -69,6 +72,39 @@ def send(o, way):
     return root, child, other
 
 
+def get(o, path, **params):
+    query = urllib.parse.urlencode(params, doseq=True)
+    r = http_call(o.addr, "GET", f"{path}?{query}", headers={"X-Scope-OrgID": ANONYMOUS})
+    check(r.status == 200, f"{path}?{query}: {r.status} {r.text}")
+    return r.json
+
+
+def data(o, path, **params):
+    return get(o, "/jaeger/api" + path, **params)["data"]
+
+
+def read_again(o, trace_id, root_id, child_id):
+    """By Jaeger's API and by Zipkin's."""
+    check(data(o, "/services") == ["front"], data(o, "/services"))
+    check(data(o, "/services/front/operations") == ["GET /cart", "SELECT", "earlier"], "names of operations")
+    check({"name": "GET /cart", "spanKind": "server"} in data(o, "/operations", service="front"), "operations")
+    found = data(o, "/traces", service="front", operation="SELECT", tags=json.dumps({"error": "true"}), lookback="1h", limit=20)
+    check([x["traceID"] for x in found] == [trace_id], f"{found}")
+    check(found == data(o, f"/traces/{trace_id}"), "by id")
+    check(not data(o, "/traces", service="front", tag="http.method:POST"), "what nobody sent")
+    check(len(data(o, "/traces", service="front", tag="rows:7")) == 1, "a number, or a text that reads as one")
+    spans = {x["spanID"]: x for x in found[0]["spans"]}
+    check(set(spans) == {root_id, child_id} and spans[root_id]["operationName"] == "GET /cart", f"{spans}")
+    check({"refType": "CHILD_OF", "traceID": trace_id, "spanID": root_id} in spans[child_id]["references"], f"{spans}")
+    check({"key": "error", "type": "bool", "value": True} in spans[child_id]["tags"], f"{spans}")
+    check(found[0]["processes"][spans[root_id]["processID"]]["serviceName"] == "front", f"{found}")
+    check(get(o, "/zipkin/api/v2/services") == ["front"], "services")
+    traces = get(o, "/zipkin/api/v2/traces", serviceName="front", spanName="SELECT", annotationQuery="error")
+    check([{x["id"] for x in z} for z in traces] == [{root_id, child_id}], f"{traces}")
+    root = next(x for x in traces[0] if x["id"] == root_id)
+    check(root["kind"] == "SERVER" and root["tags"]["rows"] == "7" and root["localEndpoint"]["serviceName"] == "front", f"{root}")
+
+
 def whole(t, way):
     o = Single(t, args=OPTIONAL).wait_ready()
     (trace_id, root_id), (_, child_id), (other_trace, other_id) = send(o, way)
@@ -95,6 +131,7 @@ def whole(t, way):
         link = child["links"][0]
         check((hex_of(link["traceId"]), hex_of(link["spanId"])) == (other_trace, other_id), f"{way}: {link}")
         check(attributes(link) == {"opentracing.ref_type": {"stringValue": "follows_from"}}, f"{way}: {link}")
+    read_again(o, trace_id, root_id, child_id)
     check(int(root["startTimeUnixNano"]) <= int(child["startTimeUnixNano"]) <= int(child["endTimeUnixNano"]) <= int(root["endTimeUnixNano"]),
           f"{way}: times")
 
@@ -147,6 +184,27 @@ def test_py_zipkin(t):
         check(resource["service.name"] == {"stringValue": "shop"}, f"{resource}")
         children = [s for s, _, _ in got.values() if s["name"] == "charge"]
         check(all(hex_of(s["parentSpanId"]) == "00000000000000cd" and s["events"][0]["name"] == "sent" for s in children), f"{children}")
+
+
+def test_what_zipkin_sends_it_gets(t):
+    o = Single(t, args=OPTIONAL).wait_ready()
+    at = int(time.time() * 1e6)
+    call = {"traceId": "00000000000000001122334455667788", "id": "00000000000000a2", "parentId": "00000000000000a1"}
+    sent = [{"traceId": "00000000000000001122334455667788", "id": "00000000000000a1", "name": "get /", "kind": "SERVER", "timestamp": at,
+             "duration": 1500, "localEndpoint": {"serviceName": "front", "ipv4": "10.0.0.1", "port": 80}, "tags": {"http.path": "/"}},
+            {**call, "name": "pay", "kind": "CLIENT", "timestamp": at + 10, "duration": 100, "localEndpoint": {"serviceName": "front"},
+             "remoteEndpoint": {"serviceName": "shop", "ipv6": "::1", "port": 9000}, "tags": {},
+             "annotations": [{"timestamp": at + 11, "value": "sent"}]},
+            {**call, "name": "post /pay", "kind": "SERVER", "timestamp": at + 20, "duration": 50, "localEndpoint": {"serviceName": "shop"},
+             "shared": True, "tags": {"otel.status_code": "ERROR", "error": "true"}}]
+    r = http_call(o.addr, "POST", "/api/v2/spans", json.dumps(sent).encode(), {"Content-Type": "application/json"})
+    check(r.status == 202, f"{r.status} {r.text}")
+    got = get(o, "/api/v2/trace/1122334455667788")
+    check(got == sent, f"{got} is not {sent}")
+    want = [{"parent": "front", "child": "shop", "callCount": 1, "errorCount": 1}]
+    check(get(o, "/api/v2/dependencies", endTs=int(time.time() * 1000) + 1000) == want, "dependencies")
+    check(data(o, "/dependencies") == [{"parent": "front", "child": "shop", "callCount": 1}], "Jaeger's")
+    check(get(o, "/api/v2/remoteServices", serviceName="front") == ["shop"], "whom front calls")
 
 
 if __name__ == "__main__":
