@@ -180,7 +180,7 @@ static void answer(struct http_request *r, struct find_params *p, struct err *e)
 
     p->ask.api = r->arg;
     if (p->n_ids)
-        p->ask.range = (struct tempo_range){0, INT64_MAX};
+        p->ask.range = TEMPO_ALL_TIMES;
     if (!jaeger_api_failed(r, e) && jaeger_api_begin(r, &tenant))
         jaeger_api_task(r, tenant, run, p);
 }

@@ -78,13 +78,13 @@ struct err *trace_ask_traces(const struct trace_ask *q, uint8_t (*ids)[16], size
 /* Spans that are not in the range are shown, too, if they are not far from it. */
 static struct tempo_range around(const struct tracesearch_result *found)
 {
-    struct tempo_range r = {INT64_MAX, 0};
+    struct tempo_range r = {INT64_MAX, INT64_MIN};
 
     for (size_t i = 0; i < found->n; i++) {
         r.start_ns = ORR_MIN(r.start_ns, found->hits[i].start_ns);
         r.end_ns = ORR_MAX(r.end_ns, found->hits[i].end_ns);
     }
-    r.start_ns = r.start_ns > HOUR_NS ? r.start_ns - HOUR_NS : 0;
+    r.start_ns = r.start_ns > INT64_MIN + HOUR_NS ? r.start_ns - HOUR_NS : INT64_MIN;
     r.end_ns = r.end_ns < INT64_MAX - HOUR_NS ? r.end_ns + HOUR_NS : INT64_MAX;
     return r;
 }

@@ -379,7 +379,7 @@ static void trace(struct http_request *r)
     struct zipkin_params *p = params_of(r);
 
     p->is_one = true;
-    p->ask.range = (struct tempo_range){0, INT64_MAX};
+    p->ask.range = TEMPO_ALL_TIMES;
     answer(r, p, add_id(r, p, http_request_segment(r, "id")), run_traces);
 }
 
@@ -389,7 +389,7 @@ static void trace_many(struct http_request *r)
     struct slice ids, one;
     struct err *e = required(r, "traceIds", &ids);
 
-    p->ask.range = (struct tempo_range){0, INT64_MAX};
+    p->ask.range = TEMPO_ALL_TIMES;
     while (!e && ids.len && slice_split(&ids, ',', &one))
         e = add_id(r, p, one);
     answer(r, p, e, run_traces);

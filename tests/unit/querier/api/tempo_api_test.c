@@ -33,6 +33,24 @@ static void add_trace(struct rig *g, uint8_t id, unsigned n, uint64_t duration_n
     add_piece(g, &p);
 }
 
+static void fill_far(struct rig *g)
+{
+    struct tracepiece_resource resource = {.schema_url = SLICE("")};
+    struct tracepiece_scope scope = {.name = SLICE("")};
+    struct tracepiece_span span = {
+        .span_id = 1, .name = SLICE("far"), .start_ns = (1ull << 63) + 5, .end_ns = 1ull << 63};
+    struct tracepiece p = {.trace_id = {0x0a, [15] = 2},
+                           .n_resources = 1,
+                           .n_scopes = 1,
+                           .n_spans = 1,
+                           .resources = &resource,
+                           .scopes = &scope,
+                           .spans = &span};
+
+    add_trace(g, 1, 0, 1000);
+    add_piece(g, &p);
+}
+
 static void fill(struct rig *g)
 {
     add_trace(g, 1, 0, 1000);
@@ -41,6 +59,7 @@ static void fill(struct rig *g)
 }
 
 #define RANGE "start=1767225600&end=1767226600"
+#define ID_1 "0a000000000000000000000000000001"
 #define ID_2 "0a000000000000000000000000000002"
 
 TEST(tempo_api_gives_a_trace)
@@ -59,6 +78,21 @@ TEST(tempo_api_gives_a_trace)
     has(&g, "/api/traces/" ID_2 "?start=1&end=2", 404, "trace not found");
     has(&g, "/api/traces/12x4", 400, "can only contain hex characters");
     has(&g, "/api/traces/" ID_2 "0", 400, "1 to 32 hexadecimal digits");
+    rig_down(&g);
+}
+
+/* Also one whose times are none: an id is enough. */
+TEST(tempo_api_finds_a_trace_whenever_it_was)
+{
+    struct rig g;
+
+    rig_up(&g, fill_far);
+    has(&g, "/api/traces/" ID_2, 200, "\"startTimeUnixNano\":\"9223372036854775813\"");
+    has(&g, "/api/traces/" ID_2 "?start=1767225600", 404, "trace not found");
+    has(&g, "/api/traces/" ID_1 "?end=1767226600", 200, "GET /");
+    has(&g, "/api/traces/" ID_1 "?start=1767225600", 200, "GET /");
+    has(&g, "/api/traces/" ID_1 "?start=1767225700", 404, "trace not found");
+    has(&g, "/api/traces/" ID_1 "?start=5&end=5", 400, "start must be before end");
     rig_down(&g);
 }
 
