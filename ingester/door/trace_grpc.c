@@ -29,8 +29,7 @@ static void on_done(void *arg, struct err *e, const struct trace_written *writte
         grpc_reply_err(c, e);
         return;
     }
-    otlp_reply_traces_response(&reply, false, e ? ORR_MAX(written->refused, (uint64_t)1) : 0,
-                               e ? err_msg(e) : NULL);
+    otlp_reply_traces_response(&reply, false, e ? written->refused : 0, e ? err_msg(e) : NULL);
     err_free(e);
     grpc_reply_buf(c, &reply);
 }
@@ -44,10 +43,12 @@ static void export_traces(struct grpc_call *c)
         grpc_reply_err(c, e);
         return;
     }
-    trace_door_write(
-        c->arg, c->loop, tenant,
-        &(struct trace_decoder){.name = "otlp_traces_grpc", .decode = decode, .arg = &c->message},
-        on_done, c);
+    trace_door_write(c->arg, c->loop, tenant,
+                     &(struct trace_decoder){.name = "otlp_traces_grpc",
+                                             .decode = decode,
+                                             .arg = &c->message,
+                                             .body_bytes = c->message.len},
+                     on_done, c);
 }
 
 /* ---- Jaeger ---- */
@@ -77,10 +78,12 @@ static void post_spans(struct grpc_call *c)
         grpc_reply_err(c, e);
         return;
     }
-    trace_door_write(
-        c->arg, c->loop, tenant,
-        &(struct trace_decoder){.name = "jaeger_grpc", .decode = decode_jaeger, .arg = &c->message},
-        on_posted, c);
+    trace_door_write(c->arg, c->loop, tenant,
+                     &(struct trace_decoder){.name = "jaeger_grpc",
+                                             .decode = decode_jaeger,
+                                             .arg = &c->message,
+                                             .body_bytes = c->message.len},
+                     on_posted, c);
 }
 
 /* ---- methods ---- */

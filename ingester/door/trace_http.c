@@ -51,8 +51,7 @@ static void on_exported(void *arg, struct err *e, const struct trace_written *wr
         otlp_answer_err(r, e);
         return;
     }
-    otlp_reply_traces_response(&body, is_json, e ? ORR_MAX(written->refused, (uint64_t)1) : 0,
-                               e ? err_msg(e) : NULL);
+    otlp_reply_traces_response(&body, is_json, e ? written->refused : 0, e ? err_msg(e) : NULL);
     err_free(e);
     otlp_answer(r, 200, &body, is_json);
 }
@@ -66,9 +65,11 @@ static void handle(struct http_request *r)
         otlp_answer_err(r, e);
         return;
     }
-    trace_door_write(r->arg, r->loop, tenant,
-                     &(struct trace_decoder){.name = "otlp_traces", .decode = decode, .arg = r},
-                     on_exported, r);
+    trace_door_write(
+        r->arg, r->loop, tenant,
+        &(struct trace_decoder){
+            .name = "otlp_traces", .decode = decode, .arg = r, .body_bytes = r->body.len},
+        on_exported, r);
 }
 
 /* ---- Zipkin, Jaeger ---- */
@@ -146,8 +147,10 @@ static void take(struct http_request *r, const char *name, trace_decode_fn *fn)
         http_reply_err(r, e);
         return;
     }
-    trace_door_write(r->arg, r->loop, tenant,
-                     &(struct trace_decoder){.name = name, .decode = fn, .arg = r}, on_taken, r);
+    trace_door_write(
+        r->arg, r->loop, tenant,
+        &(struct trace_decoder){.name = name, .decode = fn, .arg = r, .body_bytes = r->body.len},
+        on_taken, r);
 }
 
 static void handle_zipkin(struct http_request *r)
