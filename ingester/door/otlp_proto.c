@@ -1,6 +1,6 @@
 #include "ingester/door/otlp_proto.h"
 
-#include "ingester/door/otlp_proto_internal.h"
+#include "ingester/door/otlp_header.h"
 
 #define BASE_BYTES (1u << 20)
 #define FACTOR 8 /* times the bytes of the request, for arrays */
@@ -90,26 +90,24 @@ static bool parse_metric(struct wire_decoder *d, struct slice m, struct otlp_met
 
 static bool parse_scope(struct wire_decoder *d, struct slice m, struct otlp_scope *ret)
 {
-    struct fields f = fields_of(m);
-    struct attrs attrs = {0};
+    struct otlp_header h = otlp_header_empty();
 
-    if (!otlp_proto_attrs_room(d, count(m, TAG(3, RW_BYTES)), &attrs))
+    if (!otlp_header_proto_scope(d, m, &h))
         return false;
-    while (next_field(&f)) {
-        if (f.tag == TAG(1, RW_BYTES)) {
-            ret->name = bytes(&f);
-        } else if (f.tag == TAG(2, RW_BYTES)) {
-            ret->version = bytes(&f);
-        } else if (f.tag == TAG(3, RW_BYTES)) {
-            if (!otlp_proto_attr(d, &f, &attrs))
-                return false;
-        } else {
-            other(d, &f, N(1) | N(2) | N(3),
-                  "InstrumentationScope: a field with the wire type of another");
-        }
-    }
-    ret->attrs = attrs_of(&attrs);
-    return end_of(d, &f, "InstrumentationScope: malformed");
+    ret->name = h.name;
+    ret->version = h.version;
+    ret->attrs = otlp_header_labels(d->a, &h);
+    return true;
+}
+
+static bool parse_resource(struct wire_decoder *d, struct slice m, struct otlp_resource *ret)
+{
+    struct otlp_header h = otlp_header_empty();
+
+    if (!otlp_header_proto_resource(d, m, &h))
+        return false;
+    ret->attrs = otlp_header_labels(d->a, &h);
+    return true;
 }
 
 static bool parse_scope_metrics(struct wire_decoder *d, struct slice m, struct otlp_scope *ret)
@@ -144,23 +142,6 @@ static bool parse_scope_metrics(struct wire_decoder *d, struct slice m, struct o
         }
     }
     return end_of(d, &f, "ScopeMetrics: malformed");
-}
-
-static bool parse_resource(struct wire_decoder *d, struct slice m, struct otlp_resource *ret)
-{
-    struct fields f = fields_of(m);
-    struct attrs attrs = {0};
-
-    if (!otlp_proto_attrs_room(d, count(m, TAG(1, RW_BYTES)), &attrs))
-        return false;
-    while (next_field(&f)) {
-        if (f.tag != TAG(1, RW_BYTES))
-            other(d, &f, N(1), "Resource: a field with the wire type of another");
-        else if (!otlp_proto_attr(d, &f, &attrs))
-            return false;
-    }
-    ret->attrs = attrs_of(&attrs);
-    return end_of(d, &f, "Resource: malformed");
 }
 
 static bool parse_resource_metrics(struct wire_decoder *d, struct slice m,

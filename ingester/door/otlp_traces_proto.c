@@ -1,5 +1,5 @@
 #include "ingester/door/otlp_proto_internal.h"
-#include "ingester/door/otlp_traces.h"
+#include "ingester/door/otlp_traces_internal.h"
 
 /* False when it was told why; malformed bytes of the field itself are left to end_of(). */
 static bool attribute(struct wire_decoder *d, struct fields *f, struct tracepiece_attributes *to)
@@ -205,49 +205,6 @@ static bool parse_span(struct wire_decoder *d, struct slice m, struct trace_in *
     return end_of(d, &f, "Span: malformed");
 }
 
-static bool parse_scope(struct wire_decoder *d, struct slice m, struct tracepiece_scope *ret)
-{
-    struct fields f = fields_of(m);
-
-    if (!otlp_proto_members_room(d, m, TAG(3, RW_BYTES), &ret->attributes.ptr))
-        return false;
-    while (next_field(&f)) {
-        if (f.tag == TAG(1, RW_BYTES)) {
-            ret->name = bytes(&f);
-        } else if (f.tag == TAG(2, RW_BYTES)) {
-            ret->version = bytes(&f);
-        } else if (f.tag == TAG(3, RW_BYTES)) {
-            if (!attribute(d, &f, &ret->attributes))
-                return false;
-        } else if (f.tag == TAG(4, RW_VARINT)) {
-            ret->attributes.dropped = (uint32_t)varint(&f);
-        } else {
-            other(d, &f, N(1) | N(2) | N(3) | N(4),
-                  "InstrumentationScope: a field with the wire type of another");
-        }
-    }
-    return end_of(d, &f, "InstrumentationScope: malformed");
-}
-
-static bool parse_resource(struct wire_decoder *d, struct slice m, struct tracepiece_resource *ret)
-{
-    struct fields f = fields_of(m);
-
-    if (!otlp_proto_members_room(d, m, TAG(1, RW_BYTES), &ret->attributes.ptr))
-        return false;
-    while (next_field(&f)) {
-        if (f.tag == TAG(1, RW_BYTES)) {
-            if (!attribute(d, &f, &ret->attributes))
-                return false;
-        } else if (f.tag == TAG(2, RW_VARINT)) {
-            ret->attributes.dropped = (uint32_t)varint(&f);
-        } else {
-            other(d, &f, N(1) | N(2), "Resource: a field with the wire type of another");
-        }
-    }
-    return end_of(d, &f, "Resource: malformed");
-}
-
 /* The field that describes the items of m, which may stand behind them: 1 the resource or scope, 3 the schema URL. */
 static bool find_header(struct wire_decoder *d, struct slice m, const char *twice,
                         struct slice *ret_header, struct slice *ret_schema)
@@ -276,15 +233,15 @@ static bool find_header(struct wire_decoder *d, struct slice m, const char *twic
 static bool parse_scope_spans(struct wire_decoder *d, struct trace_builder *b, struct slice m,
                               uint32_t resource)
 {
-    struct tracepiece_scope scope = {.name = SLICE_EMPTY, .version = SLICE_EMPTY};
+    struct otlp_header scope = otlp_header_empty();
     struct fields f = fields_of(m);
-    struct slice header;
+    struct slice header, schema_url;
     uint32_t number;
 
-    if (!find_header(d, m, "ScopeSpans: its scope comes twice", &header, &scope.schema_url) ||
-        !parse_scope(d, header, &scope))
+    if (!find_header(d, m, "ScopeSpans: its scope comes twice", &header, &schema_url) ||
+        !otlp_header_proto_scope(d, header, &scope))
         return false;
-    number = trace_builder_scope(b, &scope);
+    number = otlp_traces_scope(b, &scope, schema_url);
     while (next_field(&f)) {
         struct trace_in in = {.span = {.resource = resource, .scope = number}};
         struct slice s;
@@ -303,16 +260,15 @@ static bool parse_scope_spans(struct wire_decoder *d, struct trace_builder *b, s
 
 static bool parse_resource_spans(struct wire_decoder *d, struct trace_builder *b, struct slice m)
 {
-    struct tracepiece_resource resource = {0};
+    struct otlp_header resource = otlp_header_empty();
     struct fields f = fields_of(m);
-    struct slice header;
+    struct slice header, schema_url;
     uint32_t number;
 
-    if (!find_header(d, m, "ResourceSpans: its resource comes twice", &header,
-                     &resource.schema_url) ||
-        !parse_resource(d, header, &resource))
+    if (!find_header(d, m, "ResourceSpans: its resource comes twice", &header, &schema_url) ||
+        !otlp_header_proto_resource(d, header, &resource))
         return false;
-    number = trace_builder_resource(b, &resource);
+    number = otlp_traces_resource(b, &resource, schema_url);
     while (next_field(&f)) {
         if (f.tag != TAG(2, RW_BYTES))
             skip(&f);
