@@ -166,18 +166,35 @@ static void put_example(const struct trace_batch *b, const struct distribute_res
     }
 }
 
+/* Spans of the traces that were refused, for one reason. */
+static uint64_t refused_spans(const struct trace_batch *b, const struct distribute_result *r,
+                              enum batch_reason reason)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < r->n_refusals; i++)
+        if (r->refusals[i].what.reason == reason && r->refusals[i].what.series < b->traces.len)
+            n += b->traces.ptr[r->refusals[i].what.series].n_spans;
+    return n;
+}
+
 /* What of it was refused, as the client reads it. NULL: nothing. */
-static struct err *refusals(const struct trace_batch *b, const struct distribute_result *r)
+static struct err *refusals(const struct trace_batch *b, const struct distribute_result *r,
+                            uint64_t *ret_spans)
 {
     struct buf text = {0};
     enum err_code code = ERR_LIMIT;
+    uint64_t spans;
     struct err *e;
 
     for (unsigned i = 0; i < BATCH_REASON_COUNT; i++) {
         if (!r->rejected[i])
             continue;
-        buf_printf(&text, "%sspans of %llu traces were refused: %s", text.len ? "; " : "",
-                   (unsigned long long)r->rejected[i], batch_reason_text((enum batch_reason)i));
+        spans = refused_spans(b, r, (enum batch_reason)i);
+        *ret_spans += spans;
+        buf_printf(&text, "%s%llu spans of %llu traces were refused: %s", text.len ? "; " : "",
+                   (unsigned long long)spans, (unsigned long long)r->rejected[i],
+                   batch_reason_text((enum batch_reason)i));
         put_advice(&b->limits, (enum batch_reason)i, &text);
         put_example(b, r, (enum batch_reason)i, &text);
     }
@@ -191,10 +208,11 @@ static struct err *refusals(const struct trace_batch *b, const struct distribute
 static void on_brought(void *arg, const struct push *none, const struct distribute_result *r)
 {
     struct sinking *s = arg;
-    struct err *e = r->error ? err_copy(r->error) : refusals(s->batch, r);
+    uint64_t spans = 0;
+    struct err *e = r->error ? err_copy(r->error) : refusals(s->batch, r, &spans);
 
     (void)none;
-    s->done(s->arg, e);
+    s->done(s->arg, e, spans);
     mem_free(s);
 }
 
@@ -213,7 +231,7 @@ static void sink_write(void *arg, struct loop *loop, struct trace_batch *batch,
     struct sinking *s;
 
     if (!distribute_has_room(t->distribute, trace_batch_memory(batch))) {
-        done(done_arg, err_new(ERR_UNAVAILABLE, "too many writes are in flight, try again"));
+        done(done_arg, err_new(ERR_UNAVAILABLE, "too many writes are in flight, try again"), 0);
         return;
     }
     trace_batch_ref(batch);

@@ -13,9 +13,11 @@
 #include "common/process/process_conf.h"
 #include "common/process/rules_page.h"
 #include "querier/api/elastic_api.h"
+#include "querier/api/jaeger_api.h"
 #include "querier/api/loki_api.h"
 #include "querier/api/prom_api.h"
 #include "querier/api/tempo_api.h"
+#include "querier/api/zipkin_api.h"
 #include "querier/engine/engine.h"
 #include "querier/logs/logpiece_serve.h"
 #include "querier/store/store.h"
@@ -667,6 +669,8 @@ static void build(struct querier *q, const struct querier_conf *conf)
     q->tempo = tempo_api_new(
         &(struct tempo_api_opts){.tasks = prom_api_tasks(q->api), .open = open_traces, .arg = q});
     tempo_api_routes(q->tempo, process_http(q->process));
+    jaeger_api_routes(q->tempo, process_http(q->process));
+    zipkin_api_routes(q->tempo, process_http(q->process));
     q->elastic = elastic_api_new(prom_api_tasks(q->api));
     elastic_api_routes(q->elastic, process_http(q->process));
     if (!(process_roles(q->process) & MEMBER_INGESTER)) /* whose door has them, for _bulk */

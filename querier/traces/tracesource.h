@@ -28,7 +28,7 @@
 #include "common/traces/tracepiece.h"
 
 struct tracesource_request {
-    int64_t start_ns, end_ns;    /* end is exclusive; 0, INT64_MAX: all */
+    int64_t start_ns, end_ns;    /* end is exclusive; INT64_MIN, INT64_MAX: all */
     uint8_t first[16], last[16]; /* ids from first to last, both included */
     const uint8_t (*ids)[16];    /* ascending; only these. NULL: all of the range */
     size_t n_ids;
