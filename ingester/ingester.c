@@ -108,6 +108,14 @@ static const struct conf_field ingester_fields[] = {
                NULL, CONF_FIXED, "A segment of traces of so much grows no more."),
     CONF_BYTES(struct ingester_conf, traces_buffer_bytes, "traces-buffer-bytes", "16MiB", "1MiB",
                "1GiB", CONF_FIXED, "Memory for spans of live traces that are not on disk yet."),
+    CONF_INT(struct ingester_conf, traces_remembered, "traces-remembered", "1000000", "1",
+             "1000000000", CONF_FIXED,
+             "Traces judged by tail_sampling whose verdict is remembered for spans that come late; "
+             "72 bytes of memory each."),
+    CONF_DURATION(struct ingester_conf, traces_verdict_wait_ns, "traces-verdict-wait", "30s", "1s",
+                  "1h", CONF_FIXED,
+                  "How long a trace that has ended waits for the replica that judges it, before "
+                  "another one does."),
     LINE_DOOR_FIELDS(struct ingester_conf),
     MESSAGE_DOOR_FIELDS(struct ingester_conf),
 };

@@ -338,6 +338,7 @@ void ingester_traces_handle(struct ingester *ing)
         return;
     rpc_server_handle(s, "ingester.push_traces", on_push_traces, ing->traces);
     rpc_server_handle(s, "ingester.select_traces", on_select_traces, ing->traces);
+    ingester_sampling_handle(ing);
 }
 
 /* ---- the page ---- */
@@ -513,6 +514,7 @@ static struct err *open_store(struct ingester_traces *t)
 
     if (!e) {
         head.wal = t->wal;
+        ingester_sampling_open(t->ing, &head.sampling);
         e = tracehead_open(&head, &t->head);
     }
     mem_free(dir);
@@ -643,6 +645,7 @@ void ingester_traces_free(struct ingester *ing)
         return;
     distribute_free(t->distribute);
     trace_door_free(t->door);
+    ingester_sampling_free(ing);
     lock_done(&t->lock);
     (void)pthread_cond_destroy(&t->wake);
     mem_free(t);
