@@ -436,6 +436,7 @@ static void ingester_close(void *role)
     otlp_door_free(ing->otlp);
     line_door_free(ing->lines);
     agg_feed_free(ing->agg_feed);
+    ingester_generator_free(ing);
     door_free(ing->door);
     agg_sender_free(ing->agg_sender);
     agg_pool_free(ing->agg_pool);
@@ -465,7 +466,7 @@ static struct err *ingester_open(struct process *p, void **ret)
     if ((e = ingester_logs_open(ing)) || (e = ingester_traces_open(ing)))
         goto fail;
     build_flush(ing);
-    if ((e = build_door(ing)) || (e = build_otlp(ing, c)))
+    if ((e = build_door(ing)) || (e = ingester_generator_open(ing)) || (e = build_otlp(ing, c)))
         goto fail;
     ing->conf.lines = (struct line_door_conf){0}; /* its strings are c's */
     ing->conf.messages = (struct message_door_conf){0};
@@ -478,6 +479,7 @@ static struct err *ingester_open(struct process *p, void **ret)
     ingester_logs_routes(ing, process_http(p));
     ingester_traces_handle(ing);
     ingester_traces_routes(ing, process_http(p));
+    ingester_generator_handle(ing);
     remote_write_routes(process_http(p), ing->door);
     expo_import_routes(process_http(p), ing->door);
     influx_write_routes(process_http(p), ing->door);
@@ -568,6 +570,8 @@ static void ingester_drain(void *role, process_done_fn *done, void *arg)
         LOG_WARN(door, "not all log messages were written before the end");
     if (!agg_feed_drain(ing->agg_feed, LINE_DRAIN_MS))
         LOG_WARN(door, "not all aggregated series were written before the end");
+    if (!ingester_generator_drain(ing, LINE_DRAIN_MS))
+        LOG_WARN(door, "not all series made of spans were written before the end");
     if (!ing->conf.leave_on_shutdown && (!ing->conf.cut_on_shutdown || !head_is_ready(ing->head))) {
         flush_stop(ing->flush);
         done(arg);

@@ -16,16 +16,7 @@
 
 static struct ring *tenant_ring(void *arg, struct slice tenant)
 {
-    struct ingester *ing = arg;
-    struct ring *all =
-        membership_ring(process_membership(ing->process), MEMBER_INGESTER, MEMBER_TRACES);
-    struct tenant_limits limits;
-    struct ring *ret;
-
-    limits_get(ing->limits, tenant, &limits);
-    ret = ring_subring(all, tenant, (unsigned)limits.ingestion_tenant_shard_size, INT64_MAX);
-    ring_unref(all);
-    return ret;
+    return ingester_traces_ring(arg, tenant);
 }
 
 static struct tenant_rules *rules_of(void *arg, struct slice tenant)

@@ -49,6 +49,17 @@ static struct ring *traces_ring(void *arg)
     return membership_ring(process_membership(t->ing->process), MEMBER_INGESTER, MEMBER_TRACES);
 }
 
+struct ring *ingester_traces_ring(struct ingester *ing, struct slice tenant)
+{
+    struct ring *all = traces_ring(ing->traces), *ret;
+    struct tenant_limits limits;
+
+    limits_get(ing->limits, tenant, &limits);
+    ret = ring_subring(all, tenant, (unsigned)limits.ingestion_tenant_shard_size, INT64_MAX);
+    ring_unref(all);
+    return ret;
+}
+
 static size_t active_ingesters(void *arg)
 {
     struct ring *r = traces_ring(arg);
@@ -103,6 +114,8 @@ static void push_remote(void *arg, const struct member *to, struct slice tenant,
 /* ---- the door's sink ---- */
 
 struct sinking {
+    struct ingester *ing;
+    struct loop *loop;
     struct trace_batch *batch; /* until done was called */
     trace_sink_done_fn *done;
     void *arg;
@@ -194,6 +207,8 @@ static void on_brought(void *arg, const struct push *none, const struct distribu
     struct err *e = r->error ? err_copy(r->error) : refusals(s->batch, r);
 
     (void)none;
+    if (!r->error)
+        ingester_generator_take(s->ing, s->loop, s->batch, r);
     s->done(s->arg, e);
     mem_free(s);
 }
@@ -218,7 +233,7 @@ static void sink_write(void *arg, struct loop *loop, struct trace_batch *batch,
     }
     trace_batch_ref(batch);
     s = mem_new(struct sinking);
-    *s = (struct sinking){batch, done, done_arg};
+    *s = (struct sinking){t->ing, loop, batch, done, done_arg};
     distribute_bring(t->distribute, loop, &cargo, on_brought, s);
 }
 

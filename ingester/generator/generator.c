@@ -10,7 +10,7 @@
 #define ARENA_KEEP_BYTES (1u << 20)
 
 struct generator_metrics {
-    uint64_t spans, filtered, halves_bytes, lost, broken;
+    uint64_t spans, filtered, halves_bytes, broken;
 };
 #define F(type, member, name, help) METRIC_##type(struct generator_metrics, member, name, help)
 static const struct metric_field generator_fields[] = {
@@ -19,8 +19,6 @@ static const struct metric_field generator_fields[] = {
       "Spans that filter_policies kept out of span metrics."),
     F(COUNTER, halves_bytes, "orrery_generator_sent_halves_bytes_total",
       "Bytes of halves of edges sent to the owners of their traces."),
-    F(COUNTER, lost, "orrery_generator_lost_halves_bytes_total",
-      "Bytes of those that did not get there."),
     F(COUNTER, broken, "orrery_generator_broken_pieces_total",
       "Pieces of traces that could not be read."),
 };
@@ -142,7 +140,7 @@ static void sort_halves(struct sorting *so, const struct generator_rules *r, str
         return;
     owner = ring_owner(so->ring, trace_batch_token(tenant, p->trace_id));
     if (owner < 0) {
-        METRIC_ADD(so->g->m.lost, so->half.len);
+        so->g->opts.ops.send(so->g->opts.ops.arg, NULL, tenant, buf_slice(&so->half));
         return;
     }
     if (!so->of[owner].len)
@@ -241,11 +239,6 @@ struct err *generator_edges(struct generator *g, struct slice tenant, struct sli
     }
     tenant_rules_unref(rules);
     return e;
-}
-
-void generator_lost(struct generator *g, struct slice halves)
-{
-    METRIC_ADD(g->m.lost, halves.len);
 }
 
 /* ---- writing ---- */

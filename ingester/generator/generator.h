@@ -13,7 +13,7 @@
  * writer, whose name is on its series (__metrics_gen_instance): what all ingesters counted is sum without (__metrics_gen_instance).
  *
  * Lost when an ingester dies: what it counted since the last collection, and halves that wait there. Its counters begin anew, which rate() sees.
- * Halves that cannot be sent are counted (orrery_generator_lost_halves_total).
+ * Halves that cannot be sent are counted (orrery_generator_lost_halves_bytes_total).
  *
  * Threads: any. A tenant has a lock.
  */
@@ -25,7 +25,7 @@
 struct generator_ops {
     struct tenant_rules *(*rules)(void *arg, struct slice tenant); /* a reference */
     struct ring *(*ring)(void *arg, struct slice tenant); /* the tenant's, of traces; a reference */
-    /* "ingester.push_edges"; does not wait; halves are lent for the call. */
+    /* "ingester.push_edges"; does not wait; halves are lent for the call. to NULL: nobody owns the trace, they are lost. */
     void (*send)(void *arg, const struct member *to, struct slice tenant, struct slice halves);
     void *arg;
 };
@@ -46,8 +46,6 @@ void generator_take(struct generator *g, struct slice tenant, const struct slice
 /* Halves of edges whose owner this is; bytes: servicegraph.h, hostile. ERR_INVALID. */
 ORR_CHECKED struct err *generator_edges(struct generator *g, struct slice tenant,
                                         struct slice halves);
-/* Halves that could not be sent. */
-void generator_lost(struct generator *g, struct slice halves);
 
 /* ---- for generator_feed.h ---- */
 
