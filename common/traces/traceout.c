@@ -144,7 +144,7 @@ static void put_link(struct buf *out, const struct tracepiece_link *link)
     put_message(out, 13, &m);
 }
 
-void traceout_span(struct buf *out, const struct tracepiece *p, const struct tracepiece_span *s)
+static void put_span(struct buf *out, const struct tracepiece *p, const struct tracepiece_span *s)
 {
     struct buf m = {0}, status = {0};
 
@@ -191,7 +191,7 @@ static void put_scope_spans(struct buf *out, const struct tracepiece *p, uint32_
     put_attributes(&header, 3, 4, &s->attributes);
     put_message(&m, 1, &header);
     for (uint32_t i = first; find_span(p, resource, scope, &i); i++)
-        traceout_span(&m, p, &p->spans[i]);
+        put_span(&m, p, &p->spans[i]);
     put_bytes(&m, 3, s->schema_url);
     put_message(out, 2, &m);
 }

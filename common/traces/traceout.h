@@ -12,8 +12,6 @@
 
 /* Appends the ResourceSpans as fields number 1. */
 void traceout_proto(struct buf *out, const struct tracepiece *p);
-/* Appends a Span, without a field's head: one of p's. */
-void traceout_span(struct buf *out, const struct tracepiece *p, const struct tracepiece_span *s);
 /* Appends a list of ResourceSpans. */
 void traceout_json(struct buf *out, const struct tracepiece *p);
 /* An AnyValue in JSON. */

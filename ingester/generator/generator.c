@@ -48,7 +48,6 @@ static void set_rules(struct gentenant *t, struct tenant_rules *rules)
 {
     const struct generator_rules *r = &rules->generator;
 
-    spanmetrics_done(&t->spans);
     servicegraph_done(&t->graph);
     gentable_done(&t->table);
     arena_free(t->arena);
@@ -336,8 +335,7 @@ void generator_free(struct generator *g)
     MAP_FOREACH (en, &g->tenants) {
         struct gentenant *t = en->value;
 
-        spanmetrics_done(&t->spans);
-        servicegraph_done(&t->graph);
+            servicegraph_done(&t->graph);
         gentable_done(&t->table);
         arena_free(t->arena);
         tenant_rules_unref(t->rules);

@@ -1,7 +1,7 @@
 #include "ingester/generator/spanmetrics.h"
 
 #include "common/base/num.h"
-#include "common/traces/traceout.h"
+#include "ingester/generator/spansize.h"
 
 static const struct genkind kind = {
     .counters = {{"traces_spanmetrics_calls_total", "Total count of the spans"},
@@ -155,11 +155,6 @@ void spanmetrics_init(struct spanmetrics *m, const struct generator_rules *rules
         m->names[n + i] = label_of(a, rules->spans.mappings[i].name);
 }
 
-void spanmetrics_done(struct spanmetrics *m)
-{
-    buf_done(&m->scratch);
-}
-
 static struct slice mapped(struct arena *a, const struct generator_mapping *m,
                            const struct tracepiece *p, const struct tracepiece_span *s)
 {
@@ -232,10 +227,8 @@ bool spanmetrics_take(struct spanmetrics *m, struct gentable *t, struct arena *s
     if (!row)
         return true;
     n = weight(m, scratch, p, s);
-    buf_reset(&m->scratch);
-    traceout_span(&m->scratch, p, s);
     gentable_count(t, row, 0, n, now_ms);
-    gentable_count(t, row, 1, (double)m->scratch.len * n, now_ms);
+    gentable_count(t, row, 1, (double)spansize_proto(s) * n, now_ms);
     gentable_observe(t, row, 0, spanmetrics_seconds(s), n, p->trace_id, now_ms);
     return true;
 }

@@ -1,7 +1,7 @@
 /*
  * Span metrics: what each span adds to a tenant's table, as Tempo names it.
  *
- *   traces_spanmetrics_calls_total, traces_spanmetrics_size_total (bytes of the span in OTLP's protobuf), traces_spanmetrics_latency (seconds)
+ *   traces_spanmetrics_calls_total, traces_spanmetrics_size_total (bytes of the span in OTLP's protobuf: spansize.h), traces_spanmetrics_latency (seconds)
  *     by service, span_name, span_kind (SPAN_KIND_SERVER …), status_code (STATUS_CODE_ERROR …), status_message, and dimensions: attributes of
  *     the resource or, if it has none of that name, of the span
  *
@@ -28,10 +28,8 @@ static inline double spanmetrics_seconds(const struct tracepiece_span *s)
 struct spanmetrics {
     const struct generator_rules *rules; /* lent */
     struct slice *names;                 /* labels of dimensions, then of mappings; the arena's */
-    struct buf scratch;
 };
 void spanmetrics_init(struct spanmetrics *m, const struct generator_rules *rules, struct arena *a);
-void spanmetrics_done(struct spanmetrics *m);
 /* scratch: for texts of attributes, may be reset after. False: filters leave the span out. */
 bool spanmetrics_take(struct spanmetrics *m, struct gentable *t, struct arena *scratch,
                       const struct tracepiece *p, const struct tracepiece_span *s, int64_t now_ms);
