@@ -22,8 +22,8 @@ def metric(addr, name):
 def memory(pid):
     """(anonymous, the most there ever was of all) bytes."""
     with open(f"/proc/{pid}/status") as f:
-        d = {line.split(":")[0]: line.split()[1] for line in f}
-    return int(d["RssAnon"]) * 1024, int(d["VmHWM"]) * 1024
+        d = dict(line.split(":", 1) for line in f)
+    return tuple(int(d[k].split()[0]) * 1024 for k in ("RssAnon", "VmHWM"))
 
 
 def push(bench, o, traces, *more):
