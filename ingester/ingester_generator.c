@@ -155,8 +155,7 @@ static void edges_work(void *arg)
 {
     struct edging *ed = arg;
 
-    ed->err =
-        generator_edges(ed->ig->g, rpc_call_tenant(ed->call), rpc_call_payload(ed->call));
+    ed->err = generator_edges(ed->ig->g, rpc_call_tenant(ed->call), rpc_call_payload(ed->call));
 }
 
 static void edges_done(void *arg)
@@ -219,10 +218,10 @@ struct err *ingester_generator_open(struct ingester *ing)
     metric_register(ig->out, edges_fields, ORR_COUNT(edges_fields), NULL);
     ig->g = generator_new(&(struct generator_opts){.instance = process_instance(ing->process),
                                                    .ops = {rules_of, tenant_ring, send_edges, ig}});
-    return generator_feed_new(
-        &(struct generator_feed_opts){
-            .loop = process_loop(ing->process, 0), .generator = ig->g, .door = ing->door},
-        &ig->feed);
+    return generator_feed_new(&(struct generator_feed_opts){.loop = process_loop(ing->process, 0),
+                                                            .generator = ig->g,
+                                                            .door = ing->door},
+                              &ig->feed);
 }
 
 void ingester_generator_handle(struct ingester *ing)
@@ -231,10 +230,11 @@ void ingester_generator_handle(struct ingester *ing)
         return;
     rpc_server_handle(process_rpc(ing->process), "ingester.push_edges", on_push_edges,
                       ing->generator);
-    http_server_route(process_http(ing->process), &(struct http_route){.methods = HTTP_GET,
-                                                                       .pattern = "/ingester/generator",
-                                                                       .handler = generator_page,
-                                                                       .arg = ing->generator});
+    http_server_route(process_http(ing->process),
+                      &(struct http_route){.methods = HTTP_GET,
+                                           .pattern = "/ingester/generator",
+                                           .handler = generator_page,
+                                           .arg = ing->generator});
 }
 
 bool ingester_generator_drain(struct ingester *ing, int64_t timeout_ms)

@@ -80,7 +80,8 @@ static void wait_for_answers(struct asking *a)
     bool is_over = false;
 
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ASK_TIMEOUT_MS / 1000 + 1; /* calls end by themselves, unless the process does */
+    until.tv_sec +=
+        ASK_TIMEOUT_MS / 1000 + 1; /* calls end by themselves, unless the process does */
     lock_take(&a->lock);
     while (a->left && !is_over)
         is_over = !lock_wait_until(&a->lock, &a->done, &until);
@@ -254,10 +255,11 @@ void ingester_sampling_handle(struct ingester *ing)
 
     rpc_server_handle(s, "ingester.trace_evidence", on_evidence, ing);
     rpc_server_handle(s, "ingester.trace_verdicts", on_verdicts, ing);
-    http_server_route(process_http(ing->process), &(struct http_route){.methods = HTTP_GET,
-                                                                       .pattern = "/ingester/sampling",
-                                                                       .handler = sampling_page,
-                                                                       .arg = ing});
+    http_server_route(process_http(ing->process),
+                      &(struct http_route){.methods = HTTP_GET,
+                                           .pattern = "/ingester/sampling",
+                                           .handler = sampling_page,
+                                           .arg = ing});
 }
 
 void ingester_sampling_free(struct ingester *ing)

@@ -42,8 +42,8 @@ static struct err *read_count(const struct reading *r, const struct yaml_node *v
 static struct err *read_duration(const struct reading *r, const struct yaml_node *v, unsigned line,
                                  int64_t min_s, int64_t max_s, int64_t *ret)
 {
-    struct err *e = is_scalar(v) ? conf_parse_duration(v->text, ret)
-                                 : err_new(ERR_INVALID, "not a duration");
+    struct err *e =
+        is_scalar(v) ? conf_parse_duration(v->text, ret) : err_new(ERR_INVALID, "not a duration");
 
     if (e)
         return err_wrap(e, "%s:%u: %s", r->list.file, line, r->list.name);
@@ -133,8 +133,10 @@ static void scope_of(struct slice key, struct generator_match *m)
         const char *prefix;
         enum generator_scope scope;
         bool is_whole;
-    } scopes[] = {{"kind", GENERATOR_KIND, true},           {"status", GENERATOR_STATUS, true},
-                  {"name", GENERATOR_NAME, true},           {"span.", GENERATOR_SPAN, false},
+    } scopes[] = {{"kind", GENERATOR_KIND, true},
+                  {"status", GENERATOR_STATUS, true},
+                  {"name", GENERATOR_NAME, true},
+                  {"span.", GENERATOR_SPAN, false},
                   {"resource.", GENERATOR_RESOURCE, false}};
 
     m->scope = GENERATOR_ANY;
@@ -208,11 +210,10 @@ static struct err *spans_filters(struct reading *r, const struct yaml_node *v, u
             return bad(r, line, "a filter policy is a mapping");
         for (size_t k = 0; k < node->n; k++) {
             struct slice name = node->keys[k].text;
-            struct generator_matches *to =
-                slice_eq_cstr(name, "include")       ? &fs[i].include
-                : slice_eq_cstr(name, "include_any") ? &fs[i].include_any
-                : slice_eq_cstr(name, "exclude")     ? &fs[i].exclude
-                                                     : NULL;
+            struct generator_matches *to = slice_eq_cstr(name, "include")       ? &fs[i].include
+                                           : slice_eq_cstr(name, "include_any") ? &fs[i].include_any
+                                           : slice_eq_cstr(name, "exclude")     ? &fs[i].exclude
+                                                                                : NULL;
             struct err *e;
 
             if (!to)
@@ -286,12 +287,10 @@ static struct err *spans_mappings(struct reading *r, const struct yaml_node *v, 
 
 static struct err *span_metrics(struct reading *r, const struct yaml_node *v, unsigned line)
 {
-    static const struct key keys[] = {{"histogram_buckets", spans_buckets},
-                                      {"dimensions", spans_dimensions},
-                                      {"intrinsic_dimensions", spans_intrinsics},
-                                      {"dimension_mappings", spans_mappings},
-                                      {"filter_policies", spans_filters},
-                                      {"span_multiplier_key", spans_multiplier}};
+    static const struct key keys[] = {
+        {"histogram_buckets", spans_buckets},       {"dimensions", spans_dimensions},
+        {"intrinsic_dimensions", spans_intrinsics}, {"dimension_mappings", spans_mappings},
+        {"filter_policies", spans_filters},         {"span_multiplier_key", spans_multiplier}};
 
     return read_keys(r, v, line, keys, ORR_COUNT(keys));
 }
@@ -409,9 +408,8 @@ static void set_defaults(struct generator_rules *r)
     static const struct slice peers[] = {SLICE_INIT("peer.service"), SLICE_INIT("db.name"),
                                          SLICE_INIT("db.system")};
 
-    *r = (struct generator_rules){.has_classic = true,
-                                  .interval_ns = 15 * NS_PER_S,
-                                  .max_series = DEFAULT_MAX_SERIES};
+    *r = (struct generator_rules){
+        .has_classic = true, .interval_ns = 15 * NS_PER_S, .max_series = DEFAULT_MAX_SERIES};
     r->spans.buckets = (struct generator_buckets){spans, ORR_COUNT(spans)};
     r->spans.has_service = r->spans.has_span_name = r->spans.has_span_kind = true;
     r->spans.has_status_code = true;

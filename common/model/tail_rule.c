@@ -438,9 +438,9 @@ static struct err *finish(struct policy_reading *pr, unsigned line)
     case TAIL_NOT:
         return has_rate(pr->p) ? bad(pr, line, "rate_limiting below not or drop") : NULL;
     case TAIL_DROP:
-        return pr->depth        ? bad(pr, line, "drop stands at the top alone")
+        return pr->depth         ? bad(pr, line, "drop stands at the top alone")
                : has_rate(pr->p) ? bad(pr, line, "rate_limiting below not or drop")
-                                : NULL;
+                                 : NULL;
     case TAIL_COMPOSITE:
         return pr->depth ? bad(pr, line, "composite stands at the top alone")
                          : finish_composite(pr, line);

@@ -69,18 +69,18 @@ struct tail_policy {
     struct slice name;
     enum tail_type type;
     bool inverts;
-    uint8_t leaf;       /* STATUS, STRING, NUMBER, BOOL: its bit */
-    uint16_t bucket;    /* RATE, and what is below COMPOSITE: its number */
-    double rate;        /* of the bucket, spans per second */
-    int64_t min, max;   /* LATENCY: ns; SPANS. max 0: none */
-    unsigned statuses;  /* 1 << OTLP's number */
-    struct slice key;   /* of the attribute */
+    uint8_t leaf;      /* STATUS, STRING, NUMBER, BOOL: its bit */
+    uint16_t bucket;   /* RATE, and what is below COMPOSITE: its number */
+    double rate;       /* of the bucket, spans per second */
+    int64_t min, max;  /* LATENCY: ns; SPANS. max 0: none */
+    unsigned statuses; /* 1 << OTLP's number */
+    struct slice key;  /* of the attribute */
     const struct slice *values;
     struct re *const *regexes; /* instead of values */
     size_t n_values;
     double min_value, max_value;
     bool value;
-    uint64_t bound, salt; /* PROBABILITY: hashes below it; UINT64_MAX: all */
+    uint64_t bound, salt;           /* PROBABILITY: hashes below it; UINT64_MAX: all */
     const struct tail_policy *subs; /* COMPOSITE: in the order */
     size_t n_subs;
 };

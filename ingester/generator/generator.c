@@ -335,7 +335,7 @@ void generator_free(struct generator *g)
     MAP_FOREACH (en, &g->tenants) {
         struct gentenant *t = en->value;
 
-            servicegraph_done(&t->graph);
+        servicegraph_done(&t->graph);
         gentable_done(&t->table);
         arena_free(t->arena);
         tenant_rules_unref(t->rules);

@@ -75,8 +75,7 @@ static void on_written(void *arg, struct err *e, const struct door_written *writ
 /* The next slice, or the end. */
 static void on_next(void *arg)
 {
-    struct push_decoder decoder = {
-        .name = "generator", .decode = generator_decode, .is_own = true};
+    struct push_decoder decoder = {.name = "generator", .decode = generator_decode, .is_own = true};
     struct generator_turn *turn = arg;
     struct generator_feed *f = turn->f;
     struct buf none = {0};

@@ -21,6 +21,7 @@ struct generator_feed;
 /* Before the loop runs. */
 ORR_CHECKED struct err *generator_feed_new(const struct generator_feed_opts *opts,
                                            struct generator_feed **ret);
-void generator_feed_free(struct generator_feed *f); /* when the loop does not run; NULL is allowed */
+void generator_feed_free(
+    struct generator_feed *f); /* when the loop does not run; NULL is allowed */
 /* Writes all tables a last time. Not on the loop; false: it took too long. */
 bool generator_feed_drain(struct generator_feed *f, int64_t timeout_ms);

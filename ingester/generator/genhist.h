@@ -26,7 +26,7 @@ struct genhist_native {
 struct genhist {
     double count, sum, zeros;
     bool is_fractional;
-    double *classic;                    /* of each bucket and +Inf, not summed up; NULL: not wanted */
+    double *classic; /* of each bucket and +Inf, not summed up; NULL: not wanted */
     struct genhist_exemplar *exemplars; /* likewise; the newest since they were written */
     int32_t schema;
     VEC(struct genhist_native) native; /* by index */

@@ -144,9 +144,10 @@ struct writing {
 static void metadata(struct writing *w, struct slice family, const struct genkind_name *name,
                      enum sample_metric_type type)
 {
-    push_builder_metadata_once(
-        w->b, &(struct push_metadata){
-                  .family = family, .help = slice_cstr(name->help), .unit = SLICE_EMPTY, .type = type});
+    push_builder_metadata_once(w->b, &(struct push_metadata){.family = family,
+                                                             .help = slice_cstr(name->help),
+                                                             .unit = SLICE_EMPTY,
+                                                             .type = type});
 }
 
 static struct err *put(struct writing *w, const struct push_in *values, const char *name,
@@ -280,8 +281,7 @@ static void forget(struct gentable *t, size_t i)
     struct genrow *row = t->rows.ptr[i];
 
     for (size_t k = 0; k < GENTABLE_KIND_MAX; k++)
-        t->series -= (row->counters[k].born_ms != 0) +
-                     (row->hists[k] ? series_of_hist(t, row) : 0);
+        t->series -= (row->counters[k].born_ms != 0) + (row->hists[k] ? series_of_hist(t, row) : 0);
     (void)map_del(&t->by_key, row->key);
     vec_remove_swap(&t->rows, i);
     free_row(row);

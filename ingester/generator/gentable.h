@@ -22,7 +22,8 @@
 #define GENTABLE_KIND_MAX 3
 
 struct genkind_name {
-    const char *name, *help; /* of a counter as it is; of a histogram without suffix; NULL: no more */
+    const char *name,
+        *help; /* of a counter as it is; of a histogram without suffix; NULL: no more */
 };
 /* A kind of rows; static. */
 struct genkind {

@@ -186,8 +186,8 @@ static size_t list_dimensions(const struct servicegraph *g, const struct service
 }
 
 /* Of one with one side alone, virtual says who the other is. */
-static void count_edge(struct servicegraph *g, struct gentable *t, const struct servicegraph_edge *e,
-                       struct slice virtual, int64_t now_ms)
+static void count_edge(struct servicegraph *g, struct gentable *t,
+                       const struct servicegraph_edge *e, struct slice virtual, int64_t now_ms)
 {
     const struct side *client = &e->sides[0], *server = &e->sides[1];
     bool is_whole = client->is_here && server->is_here;
@@ -229,8 +229,7 @@ static void count_lost(struct gentable *t, const struct servicegraph_edge *e, si
     struct label labels[] = {
         {SLICE("client"), e->sides[0].is_here ? e->sides[0].service : SLICE_EMPTY},
         {SLICE("server"), e->sides[1].is_here ? e->sides[1].service : SLICE_EMPTY}};
-    struct genrow *row =
-        gentable_row(t, &lost_kind, labels, ORR_COUNT(labels), &none, now_ms);
+    struct genrow *row = gentable_row(t, &lost_kind, labels, ORR_COUNT(labels), &none, now_ms);
 
     if (row)
         gentable_count(t, row, counter, 1, now_ms);

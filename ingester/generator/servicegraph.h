@@ -40,7 +40,8 @@ struct servicegraph {
     struct servicegraph_edge *oldest, *newest;
     uint64_t edges, unpaired, dropped;
 };
-void servicegraph_init(struct servicegraph *g, const struct generator_rules *rules, struct arena *a);
+void servicegraph_init(struct servicegraph *g, const struct generator_rules *rules,
+                       struct arena *a);
 void servicegraph_done(struct servicegraph *g);
 /* Halves are hostile. ERR_INVALID: they are malformed; those before are taken. */
 ORR_CHECKED struct err *servicegraph_take(struct servicegraph *g, struct gentable *t,

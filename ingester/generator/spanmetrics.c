@@ -192,8 +192,8 @@ static size_t list_labels(struct spanmetrics *m, struct arena *a, const struct t
     if (r->spans.has_status_message)
         ret[n++] = (struct label){SLICE("status_message"), s->message};
     for (size_t i = 0; i < r->spans.dimensions.n; i++)
-        ret[n++] = (struct label){m->names[i],
-                                  spanmetrics_attribute(a, p, s, r->spans.dimensions.ptr[i])};
+        ret[n++] =
+            (struct label){m->names[i], spanmetrics_attribute(a, p, s, r->spans.dimensions.ptr[i])};
     for (size_t i = 0; i < r->spans.n_mappings; i++)
         ret[n++] = (struct label){m->names[r->spans.dimensions.n + i],
                                   mapped(a, &r->spans.mappings[i], p, s)};

@@ -28,7 +28,7 @@ struct session {
     unsigned need;
     bool must;
     VEC(struct matter) matters;
-    VEC(uint32_t) *of;  /* of each instance: the matters it is a replica of */
+    VEC(uint32_t) * of; /* of each instance: the matters it is a replica of */
     struct buf *wire;   /* of each instance */
 };
 
@@ -224,7 +224,8 @@ static void settle(struct session *se, const struct matter *m, struct sampling_j
     m->t->fate = j->is_kept ? SAMPLER_KEEP : SAMPLER_DROP;
 }
 
-static void judge_one(struct session *se, const struct matter *m, const struct sampling_rates *rates)
+static void judge_one(struct session *se, const struct matter *m,
+                      const struct sampling_rates *rates)
 {
     struct sampler *s = se->s;
     struct sampling_verdict v;

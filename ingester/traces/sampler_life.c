@@ -6,7 +6,8 @@
 #define MAX_REMEMBERED 1000000
 #define WAIT_MS 30000
 #define BURST_S 30.0
-#define MAX_COUNTS 600 /* of a tenant; policies beyond (after changes of the rules) are counted as "_other" */
+#define MAX_COUNTS                                                                                 \
+    600 /* of a tenant; policies beyond (after changes of the rules) are counted as "_other" */
 
 #define F(type, member, name, help) METRIC_##type(struct sampler_metrics, member, name, help)
 static const struct metric_field sampler_fields[] = {
@@ -194,9 +195,9 @@ static void put_answer(struct buf *out, const struct sampling_judged *j, bool is
 
     if (is_judged)
         sampling_unite(&e, &j->e);
-    buf_byte(out, !is_judged    ? SAMPLER_STATE_NONE
-                  : j->is_kept  ? SAMPLER_STATE_KEPT
-                                : SAMPLER_STATE_DROPPED);
+    buf_byte(out, !is_judged   ? SAMPLER_STATE_NONE
+                  : j->is_kept ? SAMPLER_STATE_KEPT
+                               : SAMPLER_STATE_DROPPED);
     buf_u16le(out, is_judged ? j->policy : SAMPLING_NO_POLICY);
     sampling_evidence_encode(out, &e);
 }

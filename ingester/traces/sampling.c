@@ -123,8 +123,9 @@ static bool take(const struct trial *t, const struct tail_policy *p)
     const struct sampling_rates *r = t->rates;
     double rate = p->rate * r->share;
 
-    return t->is_rehearsal || (rate > 0 && tokenbucket_take(&r->buckets[p->bucket], rate,
-                                                            rate * r->burst_s, t->e->spans, r->now_ns));
+    return t->is_rehearsal ||
+           (rate > 0 && tokenbucket_take(&r->buckets[p->bucket], rate, rate * r->burst_s,
+                                         t->e->spans, r->now_ns));
 }
 
 static bool matches(const struct trial *t, const struct tail_policy *p);

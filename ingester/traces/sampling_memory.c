@@ -36,8 +36,7 @@ static uint32_t find(const struct sampling_memory *m, uint32_t tenant, const uin
 {
     uint32_t i = m->n_slots ? *slot_of(m, tenant, id) : NONE;
 
-    while (i != NONE &&
-           (m->all.ptr[i].tenant != tenant || memcmp(m->all.ptr[i].id, id, 16) != 0))
+    while (i != NONE && (m->all.ptr[i].tenant != tenant || memcmp(m->all.ptr[i].id, id, 16) != 0))
         i = m->all.ptr[i].next;
     return i;
 }
@@ -144,7 +143,10 @@ void sampling_memory_put(struct sampling_memory *m, const struct sampling_judged
     }
     if (en->is_kept && !j->is_kept) {
         if (en->rules == j->rules)
-            set(en, &(struct sampling_judged){.rules = en->rules, .policy = en->policy, .is_kept = true}, &e);
+            set(en,
+                &(struct sampling_judged){
+                    .rules = en->rules, .policy = en->policy, .is_kept = true},
+                &e);
         return;
     }
     set(en, j, &e);

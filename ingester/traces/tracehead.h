@@ -124,9 +124,8 @@ ORR_CHECKED struct err *tracehead_set_close(struct tracehead_set *s);
 
 /* A sampler_look_fn of those that are live. Blocking; ERR_UNAVAILABLE before the head is ready. */
 ORR_CHECKED struct err *tracehead_evidence(struct tracehead *h, struct slice tenant,
-                                           const struct tail_rules *rules,
-                                           const uint8_t (*ids)[16], size_t n,
-                                           struct sampling_evidence *ret);
+                                           const struct tail_rules *rules, const uint8_t (*ids)[16],
+                                           size_t n, struct sampling_evidence *ret);
 
 /* ---- segments ---- */
 

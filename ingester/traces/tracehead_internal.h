@@ -84,7 +84,8 @@ struct tracehead {
     VEC(struct tracetenant *) by_number;
     struct tracelives lives;
     VEC(struct tracelive) out; /* taken out of lives, in no file yet */
-    VEC(struct tracelive) waiting; /* of those: the verdict is to come; back in lives at the round's end */
+    VEC(struct tracelive)
+    waiting; /* of those: the verdict is to come; back in lives at the round's end */
     uint64_t
         pushing_seq; /* a batch that gets this number in the log, or a later one, is not in lives yet; 0: none is */
     uint64_t floor, replayed;

@@ -84,10 +84,8 @@ struct judging {
 static struct err *look_at(struct judging *j, const struct tracelive *ls, size_t n)
 {
     int64_t now_ms = clock_wall_ms(j->h->opts.clock);
-    struct looking l = {.it = kv_iter_new(j->h->kv),
-                        .a = arena_new(0),
-                        .rules = j->rules,
-                        .numbers = &j->numbers};
+    struct looking l = {
+        .it = kv_iter_new(j->h->kv), .a = arena_new(0), .rules = j->rules, .numbers = &j->numbers};
 
     for (size_t i = 0; i < n; i++) {
         j->traces[i].id = ls[i].id;

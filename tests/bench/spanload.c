@@ -37,7 +37,8 @@ struct body {
     VEC(struct place {
         size_t at;
         uint32_t trace;
-    }) ids;
+    })
+    ids;
 };
 
 struct sender {
@@ -202,10 +203,11 @@ static void set_ids(struct sender *s)
 static int post(struct sender *s, int *fd)
 {
     char head[512], reply[POSTER_REPLY_BYTES];
-    int status = 0, len = snprintf(head, sizeof(head),
-                                   "POST /v1/traces HTTP/1.1\r\nHost: %s\r\nX-Scope-OrgID: %s\r\n"
-                                   "Content-Type: application/x-protobuf\r\nContent-Length: %zu\r\n\r\n",
-                                   s->o->addr, s->o->tenant, s->body.bytes.len);
+    int status = 0,
+        len = snprintf(head, sizeof(head),
+                       "POST /v1/traces HTTP/1.1\r\nHost: %s\r\nX-Scope-OrgID: %s\r\n"
+                       "Content-Type: application/x-protobuf\r\nContent-Length: %zu\r\n\r\n",
+                       s->o->addr, s->o->tenant, s->body.bytes.len);
 
     for (int i = 0; i < MAX_TRIES; i++) {
         status = poster_send(*fd, slice_of(head, (size_t)len), buf_slice(&s->body.bytes), reply);
@@ -247,9 +249,9 @@ static void parse(struct opts *o, int argc, char **argv)
         const char *name;
         uint64_t *number;
         const char **text;
-    } known[] = {{"--addr", NULL, &o->addr},          {"--tenant", NULL, &o->tenant},
-                 {"--traces", &o->traces, NULL},      {"--spans", &o->spans, NULL},
-                 {"--batch", &o->batch, NULL},        {"--connections", &o->connections, NULL},
+    } known[] = {{"--addr", NULL, &o->addr},     {"--tenant", NULL, &o->tenant},
+                 {"--traces", &o->traces, NULL}, {"--spans", &o->spans, NULL},
+                 {"--batch", &o->batch, NULL},   {"--connections", &o->connections, NULL},
                  {"--seed", &o->seed, NULL}};
 
     for (int i = 1; i + 1 < argc; i += 2) {
@@ -273,7 +275,8 @@ static void parse(struct opts *o, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    struct opts o = {.tenant = "bench", .traces = 50000, .spans = 20, .batch = 50, .connections = 2, .seed = 1};
+    struct opts o = {
+        .tenant = "bench", .traces = 50000, .spans = 20, .batch = 50, .connections = 2, .seed = 1};
     struct sender *senders;
     pthread_t *threads;
     int64_t began = clock_mono_ns(&clock_system);

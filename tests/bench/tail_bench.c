@@ -99,18 +99,20 @@ static void make_ring(struct bench *b)
                                      .tokens = &token,
                                      .n_tokens = 1},
                     &m));
-    b->ring = ring_new(&(struct ring_input){m, true}, 1,
-                       &(struct ring_opts){.role = MEMBER_INGESTER, .signal = MEMBER_TRACES, .rf = 1});
+    b->ring =
+        ring_new(&(struct ring_input){m, true}, 1,
+                 &(struct ring_opts){.role = MEMBER_INGESTER, .signal = MEMBER_TRACES, .rf = 1});
     member_unref(m);
 }
 
 static void make_rules(struct bench *b, double percent)
 {
-    char *yaml = mem_printf(
-        "tail_sampling: {policies: [{name: e, type: status_code, status_code: {status_codes: [ERROR]}},"
-        "{name: s, type: latency, latency: {threshold_ms: 1000}},"
-        "{name: p, type: probabilistic, probabilistic: {sampling_percentage: %g}}]}",
-        percent);
+    char *yaml =
+        mem_printf("tail_sampling: {policies: [{name: e, type: status_code, status_code: "
+                   "{status_codes: [ERROR]}},"
+                   "{name: s, type: latency, latency: {threshold_ms: 1000}},"
+                   "{name: p, type: probabilistic, probabilistic: {sampling_percentage: %g}}]}",
+                   percent);
     struct arena *a = arena_new(0);
     struct yaml_node *root = NULL;
     bool is_known;
@@ -141,7 +143,8 @@ static enum kind kind_of(uint64_t n)
 /* Half of a trace's spans. */
 static void put_piece(struct bench *b, uint64_t n, bool is_second)
 {
-    struct otlp_member name = {SLICE("service.name"), {.kind = OTLP_VALUE_TEXT, .text = SLICE("shop")}};
+    struct otlp_member name = {SLICE("service.name"),
+                               {.kind = OTLP_VALUE_TEXT, .text = SLICE("shop")}};
     struct otlp_member attributes[] = {
         {SLICE("http.request.method"), {.kind = OTLP_VALUE_TEXT, .text = SLICE("GET")}},
         {SLICE("http.response.status_code"), {.kind = OTLP_VALUE_INT, .i = 200}}};
@@ -149,20 +152,26 @@ static void put_piece(struct bench *b, uint64_t n, bool is_second)
     struct tracepiece_scope scope = {0};
     struct tracepiece_span spans[SPANS] = {{0}};
     uint32_t count = is_second ? SPANS / 2 : SPANS - SPANS / 2;
-    struct tracepiece p = {.n_resources = 1, .n_scopes = 1, .n_spans = count, .resources = &res, .scopes = &scope, .spans = spans};
+    struct tracepiece p = {.n_resources = 1,
+                           .n_scopes = 1,
+                           .n_spans = count,
+                           .resources = &res,
+                           .scopes = &scope,
+                           .spans = spans};
     struct buf piece = {0};
 
     id_of(n, p.trace_id);
     for (uint32_t i = 0; i < count; i++) {
         uint64_t ms = is_second && i == 0 && kind_of(n) == SLOW ? 1500 : 20;
 
-        spans[i] = (struct tracepiece_span){.span_id = n * 16 + i + (is_second ? 8 : 1),
-                                            .kind = 2,
-                                            .status = is_second && i == 1 && kind_of(n) == ERROR ? 2 : 0,
-                                            .start_ns = 1700000000000000000ull,
-                                            .end_ns = 1700000000000000000ull + ms * 1000000,
-                                            .name = SLICE("GET /cart"),
-                                            .attributes = {2, 0, attributes}};
+        spans[i] =
+            (struct tracepiece_span){.span_id = n * 16 + i + (is_second ? 8 : 1),
+                                     .kind = 2,
+                                     .status = is_second && i == 1 && kind_of(n) == ERROR ? 2 : 0,
+                                     .start_ns = 1700000000000000000ull,
+                                     .end_ns = 1700000000000000000ull + ms * 1000000,
+                                     .name = SLICE("GET /cart"),
+                                     .attributes = {2, 0, attributes}};
     }
     tracepiece_encode(b->enc, &p, &piece);
     buf_lstr(&b->batch, buf_slice(&piece));
@@ -290,18 +299,21 @@ int main(int argc, char **argv)
     without = measure(&plain, traces, -1);
     with = measure(&b, traces, percent);
     share = 100.0 * (double)b.kept[PLAIN] / (double)ORR_MAX(b.made[PLAIN], 1u);
-    printf("%llu traces of %d spans: errors kept %llu of %llu, slow kept %llu of %llu, others %.3f%% (set: %g%%)\n",
+    printf("%llu traces of %d spans: errors kept %llu of %llu, slow kept %llu of %llu, others "
+           "%.3f%% (set: %g%%)\n",
            (unsigned long long)traces, SPANS, (unsigned long long)b.kept[ERROR],
            (unsigned long long)b.made[ERROR], (unsigned long long)b.kept[SLOW],
            (unsigned long long)b.made[SLOW], share, percent);
     printf("CPU a trace: %.2f us without policies, %.2f us with\n", without / (double)traces * 1e6,
            with / (double)traces * 1e6);
     sampler_status(b.sampler, SLICE("t"), &status);
-    printf("%smemory when all were judged: %.0f MiB without policies, %.0f MiB with; budget of what is remembered: %.0f MiB\n",
+    printf("%smemory when all were judged: %.0f MiB without policies, %.0f MiB with; budget of "
+           "what is remembered: %.0f MiB\n",
            buf_cstr(&status), (double)plain.allocated / 1048576, (double)b.allocated / 1048576,
            (double)ORR_MIN(traces, 1000000u) * 72 / 1048576);
     is_bad = b.kept[ERROR] != b.made[ERROR] || b.kept[SLOW] != b.made[SLOW] ||
-             plain.kept[PLAIN] != plain.made[PLAIN] || share < percent * 0.99 || share > percent * 1.01;
+             plain.kept[PLAIN] != plain.made[PLAIN] || share < percent * 0.99 ||
+             share > percent * 1.01;
     if (is_bad)
         printf("MISSED\n");
     sampler_free(plain.sampler);

@@ -1,5 +1,5 @@
-#include "common/model/generator_rule.h"
 #include "common/base/clock.h"
+#include "common/model/generator_rule.h"
 #include "tests/unit/test.h"
 
 struct rules {
@@ -43,34 +43,40 @@ TEST(generator_rule_reads_all_there_is)
 {
     struct rules t;
 
-    CHECK_OK(parse(
-        &t,
-        "processors: [service-graphs]\n"
-        "collection_interval: 30s\n"
-        "max_active_series: 7\n"
-        "generate_native_histograms: native\n"
-        "processor:\n"
-        "  span_metrics:\n"
-        "    histogram_buckets: [1, 2.5]\n"
-        "    dimensions: [http.method]\n"
-        "    intrinsic_dimensions: {service: false, status_message: true}\n"
-        "    dimension_mappings: [{name: env, source_labels: [a, b], join: /}]\n"
-        "    span_multiplier_key: share\n"
-        "    filter_policies:\n"
-        "      - include: {match_type: strict, attributes: [{key: kind, value: SPAN_KIND_SERVER}]}\n"
-        "        exclude: {match_type: regex, attributes: [{key: resource.service.name, value: 'x.*'}, {key: span.a, value: b}]}\n"
-        "      - include_any: {match_type: strict, attributes: [{key: any, value: v}]}\n"
-        "  service_graphs: {histogram_buckets: [9], dimensions: [d], peer_attributes: [p], enable_client_server_prefix: true,\n"
-        "    enable_messaging_system_latency_histogram: true, enable_virtual_node_label: true, wait: 2s, max_items: 5}\n"));
+    CHECK_OK(parse(&t,
+                   "processors: [service-graphs]\n"
+                   "collection_interval: 30s\n"
+                   "max_active_series: 7\n"
+                   "generate_native_histograms: native\n"
+                   "processor:\n"
+                   "  span_metrics:\n"
+                   "    histogram_buckets: [1, 2.5]\n"
+                   "    dimensions: [http.method]\n"
+                   "    intrinsic_dimensions: {service: false, status_message: true}\n"
+                   "    dimension_mappings: [{name: env, source_labels: [a, b], join: /}]\n"
+                   "    span_multiplier_key: share\n"
+                   "    filter_policies:\n"
+                   "      - include: {match_type: strict, attributes: [{key: kind, value: "
+                   "SPAN_KIND_SERVER}]}\n"
+                   "        exclude: {match_type: regex, attributes: [{key: resource.service.name, "
+                   "value: 'x.*'}, {key: span.a, value: b}]}\n"
+                   "      - include_any: {match_type: strict, attributes: [{key: any, value: v}]}\n"
+                   "  service_graphs: {histogram_buckets: [9], dimensions: [d], peer_attributes: "
+                   "[p], enable_client_server_prefix: true,\n"
+                   "    enable_messaging_system_latency_histogram: true, "
+                   "enable_virtual_node_label: true, wait: 2s, max_items: 5}\n"));
     CHECK(!t.r.has_spans && t.r.has_graph && t.r.has_native && !t.r.has_classic);
     CHECK(t.r.interval_ns == 30 * NS_PER_S && t.r.max_series == 7);
-    CHECK(t.r.spans.buckets.n == 2 && t.r.spans.dimensions.n == 1 && !t.r.spans.has_service && t.r.spans.has_status_message);
+    CHECK(t.r.spans.buckets.n == 2 && t.r.spans.dimensions.n == 1 && !t.r.spans.has_service &&
+          t.r.spans.has_status_message);
     CHECK(t.r.spans.n_mappings == 1 && t.r.spans.mappings[0].sources.n == 2);
     CHECK(t.r.spans.n_filters == 2 && t.r.spans.filters[0].include.ptr[0].scope == GENERATOR_KIND);
-    CHECK(t.r.spans.filters[0].exclude.ptr[0].scope == GENERATOR_RESOURCE && t.r.spans.filters[0].exclude.ptr[0].re);
+    CHECK(t.r.spans.filters[0].exclude.ptr[0].scope == GENERATOR_RESOURCE &&
+          t.r.spans.filters[0].exclude.ptr[0].re);
     CHECK_SLICE(t.r.spans.filters[0].exclude.ptr[1].key, "a");
     CHECK(t.r.spans.filters[1].include_any.ptr[0].scope == GENERATOR_ANY);
-    CHECK(t.r.graph.has_prefix && t.r.graph.has_messaging_latency && t.r.graph.has_virtual_node_label);
+    CHECK(t.r.graph.has_prefix && t.r.graph.has_messaging_latency &&
+          t.r.graph.has_virtual_node_label);
     CHECK(t.r.graph.wait_ns == 2 * NS_PER_S && t.r.graph.max_items == 5);
     done(&t);
 }
@@ -91,8 +97,12 @@ TEST(generator_rule_says_what_is_wrong)
         {"processor: {span_metrics: {intrinsic_dimensions: {job: true}}}", "unknown key job"},
         {"processor: {span_metrics: {dimension_mappings: [{name: a}]}}", "source_labels and join"},
         {"processor: {span_metrics: {filter_policies: [{only: {}}]}}", "unknown key only"},
-        {"processor: {span_metrics: {filter_policies: [{include: {match_type: some, attributes: []}}]}}", "strict or regex"},
-        {"processor: {span_metrics: {filter_policies: [{include: {match_type: regex, attributes: [{key: a, value: '('}]}}]}}", "t:1"},
+        {"processor: {span_metrics: {filter_policies: [{include: {match_type: some, attributes: "
+         "[]}}]}}",
+         "strict or regex"},
+        {"processor: {span_metrics: {filter_policies: [{include: {match_type: regex, attributes: "
+         "[{key: a, value: '('}]}}]}}",
+         "t:1"},
         {"processor: {service_graphs: {wait: 1h}}", "too long"},
     };
 

@@ -30,9 +30,12 @@ TEST(tail_rule_reads_the_collectors_yaml)
         &t,
         "policies:\n"
         "  - {name: all, type: always_sample}\n"
-        "  - {name: slow, type: latency, latency: {threshold_ms: 5000, upper_threshold_ms: 10000}}\n"
-        "  - {name: num, type: numeric_attribute, numeric_attribute: {key: k, min_value: -5, max_value: 100}}\n"
-        "  - {name: p, type: probabilistic, probabilistic: {sampling_percentage: 10, hash_salt: s}}\n"
+        "  - {name: slow, type: latency, latency: {threshold_ms: 5000, upper_threshold_ms: "
+        "10000}}\n"
+        "  - {name: num, type: numeric_attribute, numeric_attribute: {key: k, min_value: -5, "
+        "max_value: 100}}\n"
+        "  - {name: p, type: probabilistic, probabilistic: {sampling_percentage: 10, hash_salt: "
+        "s}}\n"
         "  - {name: st, type: status_code, status_code: {status_codes: [ERROR, UNSET]}}\n"
         "  - {name: str, type: string_attribute, string_attribute: {key: k, values: ['a+', b],\n"
         "     enabled_regex_matching: true, cache_max_size: 10, invert_match: true}}\n"
@@ -41,10 +44,12 @@ TEST(tail_rule_reads_the_collectors_yaml)
         "  - {name: b, type: boolean_attribute, boolean_attribute: {key: k, value: true}}\n"
         "  - name: and\n"
         "    type: and\n"
-        "    and: {and_sub_policy: [{name: x, type: always_sample}, {name: y, type: latency, latency: {threshold_ms: 1}}]}\n"
+        "    and: {and_sub_policy: [{name: x, type: always_sample}, {name: y, type: latency, "
+        "latency: {threshold_ms: 1}}]}\n"
         "  - name: d\n"
         "    type: drop\n"
-        "    drop: {drop_sub_policy: [{name: x, type: string_attribute, string_attribute: {key: u, values: [/healthy]}}]}\n"
+        "    drop: {drop_sub_policy: [{name: x, type: string_attribute, string_attribute: {key: u, "
+        "values: [/healthy]}}]}\n"
         "  - name: c\n"
         "    type: composite\n"
         "    composite:\n"
@@ -52,7 +57,8 @@ TEST(tail_rule_reads_the_collectors_yaml)
         "      policy_order: [two, one]\n"
         "      composite_sub_policy:\n"
         "        - {name: one, type: always_sample}\n"
-        "        - {name: two, type: numeric_attribute, numeric_attribute: {key: k, min_value: 50}}\n"
+        "        - {name: two, type: numeric_attribute, numeric_attribute: {key: k, min_value: "
+        "50}}\n"
         "      rate_allocation: [{policy: one, percent: 50}, {policy: two, percent: 25}]\n"));
     CHECK_INT(t.r.n, 12);
     p = t.r.ptr;
@@ -90,7 +96,8 @@ TEST(tail_rule_says_what_is_wrong)
         {"policies: [{name: a, type: latency, latency: {threshold_ms: 1.5}}]", "whole"},
         {"policies: [{name: a, type: latency, status_code: {status_codes: []}}]", "another type"},
         {"policies: [{name: a, type: latency, latency: {threshold_ms: 1, x: 2}}]", "unknown key x"},
-        {"policies: [{name: a, type: status_code, status_code: {status_codes: [BAD]}}]", "ERROR, OK"},
+        {"policies: [{name: a, type: status_code, status_code: {status_codes: [BAD]}}]",
+         "ERROR, OK"},
         {"policies: [{name: a, type: string_attribute, string_attribute: {key: k, values: ['('],"
          " enabled_regex_matching: true}}]",
          "t:1: tail_sampling"},
@@ -128,9 +135,10 @@ TEST(tail_rule_says_what_is_wrong)
     buf_reset(&deep);
     buf_str(&deep, "policies:\n");
     for (int i = 0; i < 65; i++)
-        buf_printf(&deep,
-                   "- {name: n%d, type: boolean_attribute, boolean_attribute: {key: k, value: true}}\n",
-                   i);
+        buf_printf(
+            &deep,
+            "- {name: n%d, type: boolean_attribute, boolean_attribute: {key: k, value: true}}\n",
+            i);
     CHECK_ERR(parse(&t, buf_cstr(&deep)), ERR_INVALID, "more than 64");
     arena_free(t.a);
     buf_done(&deep);

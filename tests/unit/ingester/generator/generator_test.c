@@ -1,9 +1,9 @@
 /* Two ingesters, each a door and an owner of traces. */
-#include "ingester/generator/generator.h"
 #include <stdlib.h>
 
 #include "common/model/tenant_rules.h"
 #include "common/traces/tracepiece.h"
+#include "ingester/generator/generator.h"
 #include "tests/unit/ingester/door/push_text.h"
 
 struct world {
@@ -87,7 +87,8 @@ static void begin(struct world *w, const char *yaml)
                                      .ops = {world_rules, world_ring, world_send, &w->nodes[i]},
                                      .clock = &w->clock.clock});
     }
-    w->ring = ring_new(in, 2, &(struct ring_opts){.role = MEMBER_INGESTER, .signal = MEMBER_TRACES, .rf = 1});
+    w->ring = ring_new(
+        in, 2, &(struct ring_opts){.role = MEMBER_INGESTER, .signal = MEMBER_TRACES, .rf = 1});
     for (size_t i = 0; i < 2; i++)
         member_unref((struct member *)in[i].member);
 }
@@ -101,13 +102,23 @@ static void end(struct world *w)
 }
 
 /* One span to a door. */
-static void take(struct world *w, size_t door, const char *tenant, uint8_t trace, uint64_t id, uint64_t parent, uint8_t kind)
+static void take(struct world *w, size_t door, const char *tenant, uint8_t trace, uint64_t id,
+                 uint64_t parent, uint8_t kind)
 {
-    struct otlp_member name = {SLICE("service.name"), {.kind = OTLP_VALUE_TEXT, .text = kind == 3 ? SLICE("front") : SLICE("shop")}};
+    struct otlp_member name = {
+        SLICE("service.name"),
+        {.kind = OTLP_VALUE_TEXT, .text = kind == 3 ? SLICE("front") : SLICE("shop")}};
     struct tracepiece_resource res = {.attributes = {1, 0, &name}};
     struct tracepiece_scope scope = {0};
-    struct tracepiece_span s = {.span_id = id, .parent_id = parent, .kind = kind, .name = SLICE("GET"), .end_ns = 1000000};
-    struct tracepiece p = {.trace_id = {trace}, .n_resources = 1, .n_scopes = 1, .n_spans = 1, .resources = &res, .scopes = &scope, .spans = &s};
+    struct tracepiece_span s = {
+        .span_id = id, .parent_id = parent, .kind = kind, .name = SLICE("GET"), .end_ns = 1000000};
+    struct tracepiece p = {.trace_id = {trace},
+                           .n_resources = 1,
+                           .n_scopes = 1,
+                           .n_spans = 1,
+                           .resources = &res,
+                           .scopes = &scope,
+                           .spans = &s};
     struct tracepiece_encoder *enc = tracepiece_encoder_new();
     struct buf bytes = {0};
     struct slice pieces[2];
@@ -160,7 +171,8 @@ TEST(generator_pairs_halves_that_came_by_two_doors)
     CHECK_INT(number(&w, 0, "edges") + number(&w, 1, "edges"), 40);
     CHECK(number(&w, 0, "edges") > 5 && number(&w, 1, "edges") > 5);
     CHECK_INT(w.sent, 40);
-    CHECK(!generator_wants(w.nodes[0].g, SLICE("other")) && generator_wants(w.nodes[0].g, SLICE("t")));
+    CHECK(!generator_wants(w.nodes[0].g, SLICE("other")) &&
+          generator_wants(w.nodes[0].g, SLICE("t")));
     CHECK_ERR(generator_edges(w.nodes[0].g, SLICE("t"), SLICE("\1x")), ERR_INVALID, "malformed");
     end(&w);
 }
@@ -181,7 +193,8 @@ TEST(generator_writes_each_interval)
     struct world w;
     struct generator_flush f;
 
-    begin(&w, "metrics_generator: {processors: [span-metrics], collection_interval: 20s, processor: {span_metrics: {histogram_buckets: [1]}}}");
+    begin(&w, "metrics_generator: {processors: [span-metrics], collection_interval: 20s, "
+              "processor: {span_metrics: {histogram_buckets: [1]}}}");
     take(&w, 0, "t", 1, 1, 0, 2);
     clock_fake_advance(&w.clock, 19ll * NS_PER_S);
     CHECK_INT(due(&w, 0, false), 0);
@@ -191,18 +204,22 @@ TEST(generator_writes_each_interval)
     CHECK_INT(due(&w, 0, false), 1);
     CHECK_INT(due(&w, 0, false), 0);
     f = (struct generator_flush){w.nodes[0].g, SLICE("t"), PUSH_TEXT_NOW + 20000, SIZE_MAX};
-    push_text_check(push_text(decode, &f, SLICE_EMPTY),
+    push_text_check(
+        push_text(decode, &f, SLICE_EMPTY),
 #define LABELS "__metrics_gen_instance=\"a\", "
-#define REST "service=\"shop\", span_kind=\"SPAN_KIND_SERVER\", span_name=\"GET\", status_code=\"STATUS_CODE_UNSET\"}"
-                    "counter traces_spanmetrics_calls_total \"Total count of the spans\" \n"
-                    "counter traces_spanmetrics_size_total \"Total size of the spans in bytes\" \n"
-                    "histogram traces_spanmetrics_latency \"Duration of the spans in seconds\" \n"
-                    "traces_spanmetrics_calls_total{" LABELS REST " 1 @1700000020000\n"
-                    "traces_spanmetrics_size_total{" LABELS REST " 44 @1700000020000\n"
-                    "traces_spanmetrics_latency_bucket{" LABELS "le=\"1\", " REST " 1 @1700000020000 # {trace_id=\"01000000000000000000000000000000\"} 0.001 @1700000000000\n"
-                    "traces_spanmetrics_latency_bucket{" LABELS "le=\"+Inf\", " REST " 1 @1700000020000\n"
-                    "traces_spanmetrics_latency_count{" LABELS REST " 1 @1700000020000\n"
-                    "traces_spanmetrics_latency_sum{" LABELS REST " 0.001 @1700000020000\n");
+#define REST                                                                                       \
+    "service=\"shop\", span_kind=\"SPAN_KIND_SERVER\", span_name=\"GET\", "                        \
+    "status_code=\"STATUS_CODE_UNSET\"}"
+        "counter traces_spanmetrics_calls_total \"Total count of the spans\" \n"
+        "counter traces_spanmetrics_size_total \"Total size of the spans in bytes\" \n"
+        "histogram traces_spanmetrics_latency \"Duration of the spans in seconds\" \n"
+        "traces_spanmetrics_calls_total{" LABELS REST " 1 @1700000020000\n"
+        "traces_spanmetrics_size_total{" LABELS REST " 44 @1700000020000\n"
+        "traces_spanmetrics_latency_bucket{" LABELS "le=\"1\", " REST
+        " 1 @1700000020000 # {trace_id=\"01000000000000000000000000000000\"} 0.001 @1700000000000\n"
+        "traces_spanmetrics_latency_bucket{" LABELS "le=\"+Inf\", " REST " 1 @1700000020000\n"
+        "traces_spanmetrics_latency_count{" LABELS REST " 1 @1700000020000\n"
+        "traces_spanmetrics_latency_sum{" LABELS REST " 0.001 @1700000020000\n");
     CHECK_INT(f.next, 0);
     set_rules(&w, "metrics_generator: {processors: [span-metrics], collection_interval: 30s}");
     take(&w, 0, "t", 1, 1, 0, 2); /* other rules: it begins anew */

@@ -1,6 +1,7 @@
-#include "ingester/generator/genhist.h"
 #include <math.h>
+
 #include "common/base/rng.h"
+#include "ingester/generator/genhist.h"
 #include "tests/unit/test.h"
 
 static const double bounds[] = {1, 2, 4};
@@ -16,7 +17,8 @@ TEST(genhist_counts_into_buckets)
         genhist_observe(h, &buckets, false, values[i], 1, trace, 1000 + (int64_t)i);
     CHECK(h->classic[0] == 2 && h->classic[1] == 2 && h->classic[2] == 1 && h->classic[3] == 2);
     CHECK(h->count == 7 && h->sum == 113.5);
-    CHECK(h->exemplars[3].v == 100 && h->exemplars[3].t_ms == 1006 && h->exemplars[3].trace[0] == 7);
+    CHECK(h->exemplars[3].v == 100 && h->exemplars[3].t_ms == 1006 &&
+          h->exemplars[3].trace[0] == 7);
     CHECK_INT(h->native.len, 0);
     genhist_free(h);
 }
@@ -60,8 +62,8 @@ static void check_native(size_t n, double low, double high)
 
 TEST(genhist_native_buckets_hold_what_they_should)
 {
-    check_native(1000, -3, 3);    /* schema 3 */
-    check_native(5000, -60, 60);  /* coarser */
+    check_native(1000, -3, 3);   /* schema 3 */
+    check_native(5000, -60, 60); /* coarser */
     check_native(5000, -120, 300);
 }
 

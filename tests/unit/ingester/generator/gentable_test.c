@@ -56,7 +56,10 @@ static void end(struct writing *w)
 
 static struct genrow *row_at(struct writing *w, const char *a, int64_t now_ms)
 {
-    struct label ls[] = {{SLICE("z"), slice_cstr(a)}, {SLICE("b"), SLICE("")}, {SLICE("a"), SLICE("1")}, {SLICE("z"), SLICE("again")}};
+    struct label ls[] = {{SLICE("z"), slice_cstr(a)},
+                         {SLICE("b"), SLICE("")},
+                         {SLICE("a"), SLICE("1")},
+                         {SLICE("z"), SLICE("again")}};
 
     return gentable_row(&w->t, &kind, ls, ORR_COUNT(ls), &buckets, now_ms);
 }
@@ -69,8 +72,10 @@ TEST(gentable_series_begin_with_a_zero)
     gentable_count(&w.t, row_at(&w, "x", NOW - 700), 0, 2, NOW - 700);
     w.next = SIZE_MAX;
     push_text_check(push_text(decode, &w, SLICE_EMPTY),
-                    "counter c_total \"C\" \nc_total{__metrics_gen_instance=\"i\", a=\"1\", z=\"x\"} 2 @1700000000000\n");
-    CHECK_STR(buf_cstr(&w.samples), "c_total{__metrics_gen_instance=\"i\", a=\"1\", z=\"x\"} 0@-701 2@0\n");
+                    "counter c_total \"C\" \nc_total{__metrics_gen_instance=\"i\", a=\"1\", "
+                    "z=\"x\"} 2 @1700000000000\n");
+    CHECK_STR(buf_cstr(&w.samples),
+              "c_total{__metrics_gen_instance=\"i\", a=\"1\", z=\"x\"} 0@-701 2@0\n");
     buf_reset(&w.samples);
     gentable_count(&w.t, row_at(&w, "x", NOW), 0, 3, NOW); /* the same row */
     gentable_count(&w.t, row_at(&w, "x", NOW), 1, 1, NOW);
@@ -80,7 +85,8 @@ TEST(gentable_series_begin_with_a_zero)
                     "counter c_total \"C\" \ncounter d_total \"D\" \n"
                     "c_total{__metrics_gen_instance=\"i\", a=\"1\", z=\"x\"} 5 @1700000015000\n"
                     "d_total{__metrics_gen_instance=\"i\", a=\"1\", z=\"x\"} 1 @1700000015000\n");
-    CHECK_STR(buf_cstr(&w.samples), "d_total{__metrics_gen_instance=\"i\", a=\"1\", z=\"x\"} 0@-1 1@15000\n");
+    CHECK_STR(buf_cstr(&w.samples),
+              "d_total{__metrics_gen_instance=\"i\", a=\"1\", z=\"x\"} 0@-1 1@15000\n");
     CHECK_INT(w.t.series, 2);
     end(&w);
 }
@@ -92,25 +98,30 @@ TEST(gentable_writes_histograms_with_exemplars)
     begin(&w, 0, true, true);
     gentable_observe(&w.t, row_at(&w, "x", NOW), 0, 1.5, 1, trace, NOW - 5);
     gentable_observe(&w.t, row_at(&w, "x", NOW), 0, 0.25, 1, trace, NOW - 4);
-    check_written(&w,
-                  "histogram h \"H\" \n"
-                  "h_bucket{__metrics_gen_instance=\"i\", a=\"1\", le=\"0.5\", z=\"x\"} 1 @1700000000000 # {trace_id=\"ab000000000000000000000000000000\"} 0.25 @1699999999996\n"
-                  "h_bucket{__metrics_gen_instance=\"i\", a=\"1\", le=\"2\", z=\"x\"} 2 @1700000000000 # {trace_id=\"ab000000000000000000000000000000\"} 1.5 @1699999999995\n"
-                  "h_bucket{__metrics_gen_instance=\"i\", a=\"1\", le=\"+Inf\", z=\"x\"} 2 @1700000000000\n"
-                  "h_count{__metrics_gen_instance=\"i\", a=\"1\", z=\"x\"} 2 @1700000000000\n"
-                  "h_sum{__metrics_gen_instance=\"i\", a=\"1\", z=\"x\"} 1.75 @1700000000000\n"
-                  "h{__metrics_gen_instance=\"i\", a=\"1\", z=\"x\"} histogram 0 0 @1699999999994 histogram 2 1.75 @1700000000000"
-                  " # {trace_id=\"ab000000000000000000000000000000\"} 0.25 @1699999999996\n");
+    check_written(
+        &w,
+        "histogram h \"H\" \n"
+        "h_bucket{__metrics_gen_instance=\"i\", a=\"1\", le=\"0.5\", z=\"x\"} 1 @1700000000000 # "
+        "{trace_id=\"ab000000000000000000000000000000\"} 0.25 @1699999999996\n"
+        "h_bucket{__metrics_gen_instance=\"i\", a=\"1\", le=\"2\", z=\"x\"} 2 @1700000000000 # "
+        "{trace_id=\"ab000000000000000000000000000000\"} 1.5 @1699999999995\n"
+        "h_bucket{__metrics_gen_instance=\"i\", a=\"1\", le=\"+Inf\", z=\"x\"} 2 @1700000000000\n"
+        "h_count{__metrics_gen_instance=\"i\", a=\"1\", z=\"x\"} 2 @1700000000000\n"
+        "h_sum{__metrics_gen_instance=\"i\", a=\"1\", z=\"x\"} 1.75 @1700000000000\n"
+        "h{__metrics_gen_instance=\"i\", a=\"1\", z=\"x\"} histogram 0 0 @1699999999994 histogram "
+        "2 1.75 @1700000000000"
+        " # {trace_id=\"ab000000000000000000000000000000\"} 0.25 @1699999999996\n");
     CHECK_INT(w.t.series, 6);
     w.now_ms += 15000;
-    check_written(&w, /* an exemplar goes once */
-                  "histogram h \"H\" \n"
-                  "h_bucket{__metrics_gen_instance=\"i\", a=\"1\", le=\"0.5\", z=\"x\"} 1 @1700000015000\n"
-                  "h_bucket{__metrics_gen_instance=\"i\", a=\"1\", le=\"2\", z=\"x\"} 2 @1700000015000\n"
-                  "h_bucket{__metrics_gen_instance=\"i\", a=\"1\", le=\"+Inf\", z=\"x\"} 2 @1700000015000\n"
-                  "h_count{__metrics_gen_instance=\"i\", a=\"1\", z=\"x\"} 2 @1700000015000\n"
-                  "h_sum{__metrics_gen_instance=\"i\", a=\"1\", z=\"x\"} 1.75 @1700000015000\n"
-                  "h{__metrics_gen_instance=\"i\", a=\"1\", z=\"x\"} histogram 2 1.75 @1700000015000\n");
+    check_written(
+        &w, /* an exemplar goes once */
+        "histogram h \"H\" \n"
+        "h_bucket{__metrics_gen_instance=\"i\", a=\"1\", le=\"0.5\", z=\"x\"} 1 @1700000015000\n"
+        "h_bucket{__metrics_gen_instance=\"i\", a=\"1\", le=\"2\", z=\"x\"} 2 @1700000015000\n"
+        "h_bucket{__metrics_gen_instance=\"i\", a=\"1\", le=\"+Inf\", z=\"x\"} 2 @1700000015000\n"
+        "h_count{__metrics_gen_instance=\"i\", a=\"1\", z=\"x\"} 2 @1700000015000\n"
+        "h_sum{__metrics_gen_instance=\"i\", a=\"1\", z=\"x\"} 1.75 @1700000015000\n"
+        "h{__metrics_gen_instance=\"i\", a=\"1\", z=\"x\"} histogram 2 1.75 @1700000015000\n");
     end(&w);
 }
 

@@ -36,8 +36,10 @@ static void end(struct world *w)
 static void span(struct world *w, uint64_t id, uint64_t parent, uint8_t kind, const char *service,
                  uint64_t start_ms, uint64_t end_ms, uint8_t status, const char *key, const char *v)
 {
-    struct otlp_member name = {SLICE("service.name"), {.kind = OTLP_VALUE_TEXT, .text = slice_cstr(service)}};
-    struct otlp_member attribute = {slice_cstr(key ? key : ""), {.kind = OTLP_VALUE_TEXT, .text = slice_cstr(v ? v : "")}};
+    struct otlp_member name = {SLICE("service.name"),
+                               {.kind = OTLP_VALUE_TEXT, .text = slice_cstr(service)}};
+    struct otlp_member attribute = {slice_cstr(key ? key : ""),
+                                    {.kind = OTLP_VALUE_TEXT, .text = slice_cstr(v ? v : "")}};
     struct tracepiece_resource res = {.attributes = {1, 0, &name}};
     struct tracepiece_span s = {.span_id = id,
                                 .parent_id = parent,
@@ -46,7 +48,8 @@ static void span(struct world *w, uint64_t id, uint64_t parent, uint8_t kind, co
                                 .start_ns = start_ms * 1000000,
                                 .end_ns = end_ms * 1000000,
                                 .attributes = {key ? 1 : 0, 0, &attribute}};
-    struct tracepiece p = {.trace_id = {1}, .n_resources = 1, .n_spans = 1, .resources = &res, .spans = &s};
+    struct tracepiece p = {
+        .trace_id = {1}, .n_resources = 1, .n_spans = 1, .resources = &res, .spans = &s};
 
     buf_reset(&w->halves);
     buf_byte(&w->halves, SERVICEGRAPH_FORMAT);
@@ -100,22 +103,29 @@ TEST(servicegraph_has_virtual_nodes_and_databases)
 {
     struct world w;
 
-    begin(&w, "{processors: [service-graphs], processor: {service_graphs: {enable_virtual_node_label: true}}}");
+    begin(&w, "{processors: [service-graphs], processor: {service_graphs: "
+              "{enable_virtual_node_label: true}}}");
     span(&w, 1, 0, SERVER, "a", 0, 1000, 0, NULL, NULL);
     span(&w, 2, 1, CLIENT, "a", 0, 2000, 2, "db.system", "redis");
     span(&w, 3, 1, CLIENT, "a", 0, 3000, 0, "peer.service", "bank");
     span(&w, 4, 1, CLIENT, "a", 0, 4000, 0, NULL, NULL);
     span(&w, 5, 77, SERVER, "a", 0, 4000, 0, NULL, NULL);
-    check_rows(&w, "{client=\"user\", connection_type=\"virtual_node\", server=\"a\", virtual_node=\"client\"} 0:1 h0:1/1 h1:1/1\n"
-                   "{client=\"a\", connection_type=\"database\", server=\"redis\"} 0:1 1:1 h0:2/1 h1:2/1\n");
+    check_rows(
+        &w,
+        "{client=\"user\", connection_type=\"virtual_node\", server=\"a\", "
+        "virtual_node=\"client\"} 0:1 h0:1/1 h1:1/1\n"
+        "{client=\"a\", connection_type=\"database\", server=\"redis\"} 0:1 1:1 h0:2/1 h1:2/1\n");
     expire(&w, 9999);
     CHECK_INT(w.table.rows.len, 2);
     expire(&w, 1);
-    check_rows(&w, "{client=\"user\", connection_type=\"virtual_node\", server=\"a\", virtual_node=\"client\"} 0:1 h0:1/1 h1:1/1\n"
-                   "{client=\"a\", connection_type=\"database\", server=\"redis\"} 0:1 1:1 h0:2/1 h1:2/1\n"
-                   "{client=\"a\", connection_type=\"virtual_node\", server=\"bank\", virtual_node=\"server\"} 0:1 h0:3/1 h1:3/1\n"
-                   "{client=\"a\"} 0:1\n"
-                   "{server=\"a\"} 0:1\n");
+    check_rows(
+        &w, "{client=\"user\", connection_type=\"virtual_node\", server=\"a\", "
+            "virtual_node=\"client\"} 0:1 h0:1/1 h1:1/1\n"
+            "{client=\"a\", connection_type=\"database\", server=\"redis\"} 0:1 1:1 h0:2/1 h1:2/1\n"
+            "{client=\"a\", connection_type=\"virtual_node\", server=\"bank\", "
+            "virtual_node=\"server\"} 0:1 h0:3/1 h1:3/1\n"
+            "{client=\"a\"} 0:1\n"
+            "{server=\"a\"} 0:1\n");
     end(&w);
 }
 
@@ -123,11 +133,13 @@ TEST(servicegraph_knows_messages_and_dimensions)
 {
     struct world w;
 
-    begin(&w, "{processors: [service-graphs], processor: {service_graphs: {dimensions: [x.y], enable_client_server_prefix: true, "
+    begin(&w, "{processors: [service-graphs], processor: {service_graphs: {dimensions: [x.y], "
+              "enable_client_server_prefix: true, "
               "enable_messaging_system_latency_histogram: true}}}");
     span(&w, 1, 9, PRODUCER, "a", 0, 1000, 0, "x.y", "p");
     span(&w, 2, 1, CONSUMER, "b", 3000, 4000, 0, "x.y", "c");
-    check_rows(&w, "{client=\"a\", client_x_y=\"p\", connection_type=\"messaging_system\", server=\"b\", server_x_y=\"c\"} "
+    check_rows(&w, "{client=\"a\", client_x_y=\"p\", connection_type=\"messaging_system\", "
+                   "server=\"b\", server_x_y=\"c\"} "
                    "0:1 h0:1/1 h1:1/1 h2:2/1\n");
     end(&w);
 }
@@ -156,7 +168,8 @@ TEST(servicegraph_refuses_what_is_malformed)
     servicegraph_init(&w.g, &w.rules, w.a);
     CHECK_ERR(servicegraph_take(&w.g, &w.table, SLICE("\2"), 1), ERR_INVALID, "version");
     for (size_t n = 2; n < w.halves.len; n++)
-        CHECK_ERR(servicegraph_take(&w.g, &w.table, slice_of(w.halves.ptr, n), 1), ERR_INVALID, "malformed");
+        CHECK_ERR(servicegraph_take(&w.g, &w.table, slice_of(w.halves.ptr, n), 1), ERR_INVALID,
+                  "malformed");
     CHECK_INT(w.g.waiting.len, 0);
     CHECK_OK(servicegraph_take(&w.g, &w.table, buf_slice(&w.halves), 1));
     CHECK_INT(w.g.waiting.len, 1);

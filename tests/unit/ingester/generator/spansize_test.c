@@ -1,6 +1,6 @@
-#include "ingester/generator/spansize.h"
 #include "common/base/reader.h"
 #include "common/traces/traceout.h"
+#include "ingester/generator/spansize.h"
 #include "tests/unit/test.h"
 
 /* The bytes of field number of a message; the last of them. */
@@ -42,14 +42,20 @@ TEST(spansize_is_that_of_protobuf)
         {SLICE("long"), {.kind = OTLP_VALUE_BYTES, .text = SLICE_EMPTY}}};
     char big[1000] = {0};
     struct tracepiece_event event = {.t_ns = 5, .name = SLICE("e"), .attributes = {2, 3, many}};
-    struct tracepiece_link l = {.span_id = 9, .state = SLICE("s"), .flags = 1, .attributes = {1, 200, many}};
+    struct tracepiece_link l = {
+        .span_id = 9, .state = SLICE("s"), .flags = 1, .attributes = {1, 200, many}};
     struct tracepiece_resource res = {0};
     struct tracepiece_scope scope = {0};
 
     many[8].value.text = slice_of(big, sizeof(big));
     for (unsigned bits = 0; bits < 16; bits++) {
         struct tracepiece_span s = {.span_id = 1, .status = 2, .name = SLICE("GET")};
-        struct tracepiece p = {.n_resources = 1, .n_scopes = 1, .n_spans = 1, .resources = &res, .scopes = &scope, .spans = &s};
+        struct tracepiece p = {.n_resources = 1,
+                               .n_scopes = 1,
+                               .n_spans = 1,
+                               .resources = &res,
+                               .scopes = &scope,
+                               .spans = &s};
         struct buf out = {0};
 
         if (bits & 1)

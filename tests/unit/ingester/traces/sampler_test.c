@@ -1,7 +1,7 @@
-#include "ingester/traces/sampler.h"
 #include "common/base/hash.h"
 #include "common/base/rng.h"
 #include "ingester/door/trace_batch.h"
+#include "ingester/traces/sampler.h"
 #include "tests/unit/ingester/traces/sampling_fixture.h"
 
 #define NODES 5
@@ -69,13 +69,14 @@ static void world_ask(void *arg, struct slice tenant, struct sampler_call *calls
         if (to->is_down)
             calls[i].err = err_new(ERR_UNAVAILABLE, "down");
         else
-            calls[i].err = sampler_answer(
-                to->s, tenant, to->has_others ? &to->w->other.r : &to->w->rules.r,
-                calls[i].question, node_look, to, &calls[i].answer);
+            calls[i].err =
+                sampler_answer(to->s, tenant, to->has_others ? &to->w->other.r : &to->w->rules.r,
+                               calls[i].question, node_look, to, &calls[i].answer);
     }
 }
 
-static void world_tell(void *arg, struct slice tenant, const struct member *m, struct slice verdicts)
+static void world_tell(void *arg, struct slice tenant, const struct member *m,
+                       struct slice verdicts)
 {
     struct world *w = ((struct node *)arg)->w;
     struct node *to = node_of(w, m);
@@ -130,10 +131,10 @@ static void begin(struct world *w, size_t n, unsigned rf, const char *policies, 
         struct node *node = &w->nodes[i];
 
         *node = (struct node){.w = w, .name = {(char)('a' + i), 0}};
-        node->s = sampler_new(
-            &(struct sampler_opts){.instance = node->name,
-                                   .ops = {world_ring, world_ask, world_tell, node},
-                                   .clock = &w->clock.clock});
+        node->s =
+            sampler_new(&(struct sampler_opts){.instance = node->name,
+                                               .ops = {world_ring, world_ask, world_tell, node},
+                                               .clock = &w->clock.clock});
     }
 }
 
@@ -172,13 +173,15 @@ static struct sampling_evidence all_of(const struct world *w, uint64_t t)
     return e;
 }
 
-static enum sampler_fate judge(struct world *w, size_t node, uint64_t t, int64_t waited_ms, bool must)
+static enum sampler_fate judge(struct world *w, size_t node, uint64_t t, int64_t waited_ms,
+                               bool must)
 {
     uint8_t id[1][16];
     struct sampler_trace tr = {.id = id[0], .first_ms = 1000, .waited_ms = waited_ms};
 
     sf_id(id[0], t);
-    CHECK_OK(node_look(&w->nodes[node], SLICE("t"), &w->rules.r, (const uint8_t(*)[16])id, 1, &tr.own));
+    CHECK_OK(
+        node_look(&w->nodes[node], SLICE("t"), &w->rules.r, (const uint8_t(*)[16])id, 1, &tr.own));
     sampler_judge(w->nodes[node].s, SLICE("t"), &w->rules.r, &tr, 1, must);
     return tr.fate;
 }
@@ -211,7 +214,8 @@ static void random_traces(struct world *w)
 
             e.end_ns = e.start_ns + rng_below(&w->rng, 600000000);
             for (unsigned leaf = 0; leaf < 4; leaf++)
-                e.leaves |= (uint64_t)rng_chance(&w->rng, leaf == 1 || leaf == 2 ? 0.2 : 0.03) << leaf;
+                e.leaves |= (uint64_t)rng_chance(&w->rng, leaf == 1 || leaf == 2 ? 0.2 : 0.03)
+                            << leaf;
             add_span(w, t, k, e);
         }
 }
@@ -291,7 +295,8 @@ TEST(sampler_judges_alike_by_rates)
                 CHECK_INT(judge(&w, i, t, 0, false), fate);
         kept += fate == SAMPLER_KEEP;
     }
-    CHECK(kept >= 100 && kept <= 180 + 3); /* 30 s of the burst, of 6 a second; judges have about a third each */
+    CHECK(kept >= 100 &&
+          kept <= 180 + 3); /* 30 s of the burst, of 6 a second; judges have about a third each */
     end(&w);
 }
 
@@ -357,7 +362,8 @@ TEST(sampler_keeps_what_is_another_replicas_now)
     struct world w;
     uint64_t t = 0;
 
-    begin(&w, 5, 3, "{name: d, type: drop, drop: {drop_sub_policy: [{name: a, type: always_sample}]}}", 1);
+    begin(&w, 5, 3,
+          "{name: d, type: drop, drop: {drop_sub_policy: [{name: a, type: always_sample}]}}", 1);
     for (uint8_t id[16];; t++) {
         struct ring_set set;
 
@@ -383,7 +389,7 @@ TEST(sampler_judges_late_spans_by_what_they_add)
     CHECK_INT(judge(&w, 0, 0, 0, true), SAMPLER_DROP);
     asked = w.nodes[1].asked;
     for (size_t i = 0; i < 3; i++)
-        CHECK_INT(judge(&w, i, 0, 0, false), SAMPLER_DROP); /* told */
+        CHECK_INT(judge(&w, i, 0, 0, false), SAMPLER_DROP);   /* told */
     w.spans[0][0] = (struct sampling_evidence){0, 12, 15, 1}; /* late, nothing new */
     CHECK_INT(judge(&w, 0, 0, 0, false), SAMPLER_DROP);
     CHECK_INT(w.nodes[1].asked, asked);
@@ -406,8 +412,9 @@ TEST(sampler_refuses_what_is_malformed)
     buf_byte(&b, 1);
     buf_u64le(&b, w.rules.r.id);
     for (size_t len = 0; len <= b.len; len++)
-        CHECK_ERR(sampler_answer(a->s, SLICE("t"), &w.rules.r, slice_of(b.ptr, len), node_look, a, &out),
-                  ERR_INVALID, "malformed");
+        CHECK_ERR(
+            sampler_answer(a->s, SLICE("t"), &w.rules.r, slice_of(b.ptr, len), node_look, a, &out),
+            ERR_INVALID, "malformed");
     buf_uvarint(&b, 2);
     buf_fill(&b, 0, 31);
     CHECK_ERR(sampler_answer(a->s, SLICE("t"), &w.rules.r, buf_slice(&b), node_look, a, &out),

@@ -1,5 +1,5 @@
-#include "ingester/traces/sampling_memory.h"
 #include "common/base/hash.h"
+#include "ingester/traces/sampling_memory.h"
 #include "tests/unit/ingester/traces/sampling_fixture.h"
 
 static struct sampling_judged judged(uint64_t n, bool is_kept)

@@ -1,5 +1,5 @@
-#include "ingester/traces/sampling.h"
 #include "common/base/hash.h"
+#include "ingester/traces/sampling.h"
 #include "tests/unit/ingester/traces/sampling_fixture.h"
 
 static struct sampling_verdict judge_at(struct sf_rules *t, const struct sampling_evidence *e,
@@ -64,12 +64,12 @@ TEST(sampling_by_attributes)
                                      " values: ['^/api/', x+], enabled_regex_matching: true}}";
     static const char *const inverse = "{name: a, type: string_attribute, string_attribute: {key: "
                                        "k, values: [one], invert_match: true}}";
-    static const char *const number =
-        "{name: a, type: numeric_attribute, numeric_attribute: {key: k, min_value: 50, max_value: 100}}";
+    static const char *const number = "{name: a, type: numeric_attribute, numeric_attribute: {key: "
+                                      "k, min_value: 50, max_value: 100}}";
     static const char *const truth =
         "{name: a, type: boolean_attribute, boolean_attribute: {key: k, value: false}}";
-    struct otlp_value yes = {.kind = OTLP_VALUE_BOOL, .b = true},
-                      no = {.kind = OTLP_VALUE_BOOL}, half = {.kind = OTLP_VALUE_DOUBLE, .d = 50.5};
+    struct otlp_value yes = {.kind = OTLP_VALUE_BOOL, .b = true}, no = {.kind = OTLP_VALUE_BOOL},
+                      half = {.kind = OTLP_VALUE_DOUBLE, .d = 50.5};
 
     CHECK(keeps_value(text, "k", sf_text("two")));
     CHECK(!keeps_value(text, "k", sf_text("three")));
@@ -94,13 +94,16 @@ TEST(sampling_by_and_or_not_and_drop)
 {
 #define ERRORS "{name: e, type: status_code, status_code: {status_codes: [ERROR]}}"
 #define SLOW "{name: s, type: latency, latency: {threshold_ms: 100}}"
-    static const char *const both = "{name: a, type: and, and: {and_sub_policy: [" ERRORS ", " SLOW "]}}";
-    static const char *const either = "{name: a, type: or, or: {or_sub_policy: [" ERRORS ", " SLOW "]}}";
+    static const char *const both =
+        "{name: a, type: and, and: {and_sub_policy: [" ERRORS ", " SLOW "]}}";
+    static const char *const either =
+        "{name: a, type: or, or: {or_sub_policy: [" ERRORS ", " SLOW "]}}";
     static const char *const neither =
         "{name: a, type: not, not: {not_sub_policy: [" ERRORS ", " SLOW "]}}";
     /* drop stands behind, and overrules what was before it */
     static const char *const drop =
-        "{name: all, type: always_sample}, {name: d, type: drop, drop: {drop_sub_policy: [" ERRORS ", " SLOW "]}}";
+        "{name: all, type: always_sample}, {name: d, type: drop, drop: {drop_sub_policy: [" ERRORS
+        ", " SLOW "]}}";
     struct otlp_value none = {0};
 
     for (unsigned is_error = 0; is_error < 2; is_error++)
@@ -121,8 +124,10 @@ TEST(sampling_says_which_policy_decided)
     struct sampling_evidence e = {.spans = 1};
     struct sf_rules t;
 
-    sf_parse(&t, ERRORS ", " SLOW ", {name: d, type: drop, drop: {drop_sub_policy: [{name: n, type: span_count, "
-                        "span_count: {min_spans: 9}}]}}");
+    sf_parse(&t,
+             ERRORS ", " SLOW
+                    ", {name: d, type: drop, drop: {drop_sub_policy: [{name: n, type: span_count, "
+                    "span_count: {min_spans: 9}}]}}");
     CHECK_INT(judge_at(&t, &e, 1, &rates).policy, SAMPLING_NO_POLICY);
     e.end_ns = NS_PER_S;
     CHECK_INT(judge_at(&t, &e, 1, &rates).policy, 1);
@@ -144,7 +149,9 @@ TEST(sampling_by_probability_is_near_its_setting_and_the_same_for_ever)
     uint64_t which = 0;
 
     sf_parse(&t, "{name: p, type: probabilistic, probabilistic: {sampling_percentage: 20}}");
-    sf_parse(&salted, "{name: p, type: probabilistic, probabilistic: {sampling_percentage: 20, hash_salt: x}}");
+    sf_parse(
+        &salted,
+        "{name: p, type: probabilistic, probabilistic: {sampling_percentage: 20, hash_salt: x}}");
     for (uint64_t i = 0; i < 100000; i++) {
         bool is_kept = judge_at(&t, &e, i, &rates).is_kept;
 
@@ -179,8 +186,10 @@ TEST(sampling_by_rate_keeps_to_its_share)
     kept = 0;
     memset(buckets, 0, sizeof(buckets));
     rates.now_ns = 1;
-    sf_parse(&t, "{name: a, type: and, and: {and_sub_policy: [{name: r, type: rate_limiting, rate_limiting: "
-                 "{spans_per_second: 10}}, " ERRORS "]}}");
+    sf_parse(
+        &t,
+        "{name: a, type: and, and: {and_sub_policy: [{name: r, type: rate_limiting, rate_limiting: "
+        "{spans_per_second: 10}}, " ERRORS "]}}");
     for (uint64_t i = 0; i < 10; i++)
         CHECK(!judge_at(&t, &e, i, &rates).is_kept);
     e.leaves = 1;
@@ -197,7 +206,8 @@ TEST(sampling_by_composite_gives_each_its_part)
     struct sf_rules t;
     int errors = 0, others = 0;
 
-    sf_parse(&t, "{name: c, type: composite, composite: {max_total_spans_per_second: 100, policy_order: [e, all],"
+    sf_parse(&t, "{name: c, type: composite, composite: {max_total_spans_per_second: 100, "
+                 "policy_order: [e, all],"
                  " composite_sub_policy: [{name: all, type: always_sample}, " ERRORS "],"
                  " rate_allocation: [{policy: e, percent: 70}, {policy: all, percent: 30}]}}");
     for (uint64_t i = 0; i < 200; i++) {

@@ -101,9 +101,11 @@ static inline void fx_piece_with(struct buf *out, uint32_t id, uint64_t span, ui
     struct tracepiece_encoder *enc = tracepiece_encoder_new();
     struct tracepiece_resource res = {0};
     struct tracepiece_scope scope = {0};
-    struct tracepiece_span s = {
-        .span_id = span, .start_ns = start_ns, .end_ns = start_ns + 5, .name = SLICE("GET /"),
-        .status = status};
+    struct tracepiece_span s = {.span_id = span,
+                                .start_ns = start_ns,
+                                .end_ns = start_ns + 5,
+                                .name = SLICE("GET /"),
+                                .status = status};
     struct tracepiece p = {.trace_id = {(uint8_t)(id >> 8), (uint8_t)id},
                            .n_resources = 1,
                            .n_scopes = 1,

@@ -29,7 +29,8 @@ static void world_ask(void *arg, struct slice tenant, struct sampler_call *calls
     w->asked += (int)n;
 }
 
-static void world_tell(void *arg, struct slice tenant, const struct member *to, struct slice verdicts)
+static void world_tell(void *arg, struct slice tenant, const struct member *to,
+                       struct slice verdicts)
 {
     (void)tenant;
     (void)to;
@@ -71,7 +72,9 @@ static struct ring *make_ring(size_t n)
                             &m));
         in[i] = (struct ring_input){m, true};
     }
-    r = ring_new(in, n, &(struct ring_opts){.role = MEMBER_INGESTER, .signal = MEMBER_TRACES, .rf = (unsigned)n});
+    r = ring_new(
+        in, n,
+        &(struct ring_opts){.role = MEMBER_INGESTER, .signal = MEMBER_TRACES, .rf = (unsigned)n});
     for (size_t i = 0; i < n; i++)
         member_unref((struct member *)in[i].member);
     return r;
@@ -79,8 +82,8 @@ static struct ring *make_ring(size_t n)
 
 static void begin(struct world *w, size_t replicas)
 {
-    const char *yaml =
-        "{tail_sampling: {policies: [{name: e, type: status_code, status_code: {status_codes: [ERROR]}}]}}";
+    const char *yaml = "{tail_sampling: {policies: [{name: e, type: status_code, status_code: "
+                       "{status_codes: [ERROR]}}]}}";
     struct arena *a = arena_new(0);
     struct yaml_node *root = NULL;
     bool is_known;
@@ -148,10 +151,11 @@ TEST(tracehead_keeps_what_policies_keep)
     idle(&w, 60);
     fx_check(&w.f, "2:3,4,8 3:9");
     sampler_status(w.sampler, SLICE("t"), &status);
-    CHECK_STR(buf_cstr(&status),
-              "{\"policies\":[{\"name\":\"_none\",\"keptTraces\":0,\"keptSpans\":0,\"droppedTraces\":2,"
-              "\"droppedSpans\":3},{\"name\":\"e\",\"keptTraces\":2,\"keptSpans\":3,\"droppedTraces\":0,"
-              "\"droppedSpans\":0}],\"remembered\":3}\n");
+    CHECK_STR(
+        buf_cstr(&status),
+        "{\"policies\":[{\"name\":\"_none\",\"keptTraces\":0,\"keptSpans\":0,\"droppedTraces\":2,"
+        "\"droppedSpans\":3},{\"name\":\"e\",\"keptTraces\":2,\"keptSpans\":3,\"droppedTraces\":0,"
+        "\"droppedSpans\":0}],\"remembered\":3}\n");
     buf_done(&status);
     fx_reopen(&w.f); /* the floor is behind what was dropped */
     CHECK_INT(fx_stats(&w.f).replayed, 0);
@@ -219,10 +223,10 @@ TEST(tracehead_does_not_drop_what_was_not_judged)
     tracehead_close(l.w.f.head);
     CHECK_OK(wal_close(l.w.f.wal));
     sampler_free(l.w.sampler);
-    l.w.sampler = sampler_new(
-        &(struct sampler_opts){.instance = "a",
-                               .ops = {push_in_between, world_ask, world_tell, &l},
-                               .clock = &l.w.f.clock.clock});
+    l.w.sampler =
+        sampler_new(&(struct sampler_opts){.instance = "a",
+                                           .ops = {push_in_between, world_ask, world_tell, &l},
+                                           .clock = &l.w.f.clock.clock});
     l.w.f.opts.sampling.sampler = l.w.sampler;
     fx_open_only(&l.w.f);
     CHECK_OK(tracehead_wait_ready(l.w.f.head));
