@@ -25,6 +25,12 @@ static bool is_scalar(const struct yaml_node *v)
     return v && v->kind == YAML_KIND_SCALAR;
 }
 
+/* Or nothing. */
+static bool is_list(const struct yaml_node *v)
+{
+    return yaml_is_null(v) || v->kind == YAML_KIND_SEQ;
+}
+
 static struct err *read_bool(const struct reading *r, const struct yaml_node *v, unsigned line,
                              bool *ret)
 {
@@ -67,7 +73,7 @@ static struct err *read_list(const struct reading *r, const struct yaml_node *v,
     size_t n = yaml_is_null(v) ? 0 : v->n;
     struct slice *texts = arena_array(r->list.a, struct slice, n);
 
-    if (n && (v->kind != YAML_KIND_SEQ || n > GENERATOR_MAX_DIMENSIONS))
+    if (!is_list(v) || n > GENERATOR_MAX_DIMENSIONS)
         return bad(r, line, "not a list, or of more than 40");
     for (size_t i = 0; i < n; i++) {
         struct err *e = read_text(r, v->items[i], line, &texts[i]);
@@ -199,7 +205,7 @@ static struct err *spans_filters(struct reading *r, const struct yaml_node *v, u
     size_t n = yaml_is_null(v) ? 0 : v->n;
     struct generator_filter *fs = arena_array(r->list.a, struct generator_filter, n);
 
-    if (n && (v->kind != YAML_KIND_SEQ || n > GENERATOR_MAX_POLICIES))
+    if (!is_list(v) || n > GENERATOR_MAX_POLICIES)
         return bad(r, line, "filter_policies is a list of at most 50");
     r->r->spans.filters = fs;
     for (size_t i = 0; i < n; i++) {
@@ -266,7 +272,7 @@ static struct err *spans_mappings(struct reading *r, const struct yaml_node *v, 
     size_t n = yaml_is_null(v) ? 0 : v->n;
     struct generator_mapping *ms = arena_array(r->list.a, struct generator_mapping, n);
 
-    if (n && (v->kind != YAML_KIND_SEQ || n > GENERATOR_MAX_DIMENSIONS))
+    if (!is_list(v) || n > GENERATOR_MAX_DIMENSIONS)
         return bad(r, line, "dimension_mappings is a list of at most 40");
     for (size_t i = 0; i < n; i++) {
         const struct yaml_node *join = yaml_get(v->items[i], "join");
@@ -358,7 +364,7 @@ static struct err *processors(struct reading *r, const struct yaml_node *v, unsi
 {
     size_t n = yaml_is_null(v) ? 0 : v->n;
 
-    if (n && v->kind != YAML_KIND_SEQ)
+    if (!is_list(v))
         return bad(r, line, "processors is a list");
     for (size_t i = 0; i < n; i++) {
         if (is_scalar(v->items[i]) && slice_eq_cstr(v->items[i]->text, "span-metrics"))

@@ -86,6 +86,10 @@ TEST(generator_rule_says_what_is_wrong)
     static const char *const cases[][2] = {
         {"- a", "is a mapping"},
         {"processors: [local-blocks]", "span-metrics or service-graphs"},
+        {"processors: span-metrics", "is a list"},
+        {"processor: {span_metrics: {dimensions: a}}", "not a list"},
+        {"processor: {span_metrics: {dimension_mappings: a}}", "is a list"},
+        {"processor: {span_metrics: {filter_policies: a}}", "is a list"},
         {"collection_interval: 1s", "too short"},
         {"max_active_series: -1", "whole number"},
         {"generate_native_histograms: some", "classic, native or both"},
