@@ -13,6 +13,8 @@
 #include "ingester/ingester_internal.h"
 
 #define SEND_TIMEOUT_MS 5000
+#define QUEUE_BYTES                                                                                \
+    (64 << 20) /* of writes that wait for a worker; beyond, who brings one works itself */
 
 /* Outlives the rest: an answer may come late. */
 struct edges_out {
@@ -28,6 +30,7 @@ struct ingester_generator {
     struct generator *g;
     struct generator_feed *feed;
     struct edges_out *out;
+    _Atomic int64_t queued_bytes;
 };
 
 /* ---- what the generator asks of the process ---- */
@@ -89,6 +92,7 @@ static void send_edges(void *arg, const struct member *to, struct slice tenant, 
 struct taking {
     struct ingester_generator *ig;
     struct trace_batch *batch;
+    int64_t bytes;
     VEC(struct slice) pieces;
 };
 
@@ -103,6 +107,7 @@ static void take_done(void *arg)
 {
     struct taking *t = arg;
 
+    (void)atomic_fetch_sub(&t->ig->queued_bytes, t->bytes);
     trace_batch_free(t->batch);
     vec_done(&t->pieces);
     mem_free(t);
@@ -124,23 +129,36 @@ static void list_pieces(const struct trace_batch *b, const struct distribute_res
     mem_free(is_refused);
 }
 
+/* False: the workers have too much to do. */
+static bool queue(struct taking *t, struct loop *loop)
+{
+    struct err *e;
+
+    if (atomic_fetch_add(&t->ig->queued_bytes, t->bytes) > QUEUE_BYTES)
+        return false;
+    e = job_run(process_jobs(t->ig->ing->process), loop, take_work, take_done, t);
+    if (!e)
+        return true;
+    err_free(e);
+    return false;
+}
+
 void ingester_generator_take(struct ingester *ing, struct loop *loop, struct trace_batch *batch,
                              const struct distribute_result *r)
 {
     struct taking *t;
-    struct err *e;
 
     if (!ing->generator || !generator_wants(ing->generator->g, batch->tenant))
         return;
     t = mem_new(struct taking);
-    *t = (struct taking){.ig = ing->generator, .batch = batch};
+    *t = (struct taking){
+        .ig = ing->generator, .batch = batch, .bytes = (int64_t)trace_batch_memory(batch)};
     trace_batch_ref(batch);
     list_pieces(batch, r, t);
-    if (!(e = job_run(process_jobs(ing->process), loop, take_work, take_done, t)))
-        return;
-    err_free(e); /* the workers have too much to do: who brings more waits */
-    take_work(t);
-    take_done(t);
+    if (!queue(t, loop)) {
+        take_work(t);
+        take_done(t);
+    }
 }
 
 /* ---- edges ---- */

@@ -30,6 +30,7 @@ struct session {
     VEC(struct matter) matters;
     VEC(uint32_t) * of; /* of each instance: the matters it is a replica of */
     struct buf *wire;   /* of each instance */
+    bool *is_mute;      /* of each instance: it did not answer, and is not asked again */
 };
 
 /* ---- who ---- */
@@ -171,7 +172,7 @@ static void ask(struct session *se)
     unsigned *who = mem_new_array(unsigned, n + 1);
 
     for (unsigned i = 0; i < n; i++) {
-        if (!se->of[i].len || !ring_is_healthy(se->ring, i))
+        if (!se->of[i].len || !ring_is_healthy(se->ring, i) || se->is_mute[i])
             continue;
         write_question(se, i);
         calls[n_calls].to = ring_member(se->ring, i);
@@ -188,6 +189,7 @@ static void ask(struct session *se)
             e = read_answer(se, who[i], buf_slice(&calls[i].answer));
         if (e) {
             METRIC_ADD(se->s->m.ask_failures, 1);
+            se->is_mute[who[i]] = true;
             LOG_WARN(head, "a replica does not say what it knows of traces that have ended",
                      KV_STR("peer", calls[i].to->instance), KV_ERR(e));
         }
@@ -329,6 +331,7 @@ void sampler_judge(struct sampler *s, struct slice tenant, const struct tail_rul
     se.seeds = mem_new_array(uint64_t, size + 1);
     se.of = mem_calloc(size + 1, sizeof(*se.of));
     se.wire = mem_new_array(struct buf, size + 1);
+    se.is_mute = mem_new_array(bool, size + 1);
     for (unsigned i = 0; i < size; i++)
         se.seeds[i] = hash_xxh64(slice_cstr(ring_member(se.ring, i)->instance), 0);
     lock_take(&s->lock);
@@ -343,6 +346,7 @@ void sampler_judge(struct sampler *s, struct slice tenant, const struct tail_rul
     vec_done(&se.matters);
     mem_free(se.of);
     mem_free(se.wire);
+    mem_free(se.is_mute);
     mem_free(se.seeds);
     ring_unref(se.ring);
 }

@@ -19,7 +19,7 @@ struct sampler_tenant {
 };
 struct sampler_metrics {
     uint64_t asked, ask_failures, adopted, undecided, moved, told;
-    int64_t remembered, waiting;
+    int64_t remembered;
 };
 struct sampler {
     struct sampler_opts opts;
