@@ -49,6 +49,17 @@ static struct ring *traces_ring(void *arg)
     return membership_ring(process_membership(t->ing->process), MEMBER_INGESTER, MEMBER_TRACES);
 }
 
+struct ring *ingester_traces_ring(struct ingester *ing, struct slice tenant)
+{
+    struct ring *all = traces_ring(ing->traces), *ret;
+    struct tenant_limits limits;
+
+    limits_get(ing->limits, tenant, &limits);
+    ret = ring_subring(all, tenant, (unsigned)limits.ingestion_tenant_shard_size, INT64_MAX);
+    ring_unref(all);
+    return ret;
+}
+
 static size_t active_ingesters(void *arg)
 {
     struct ring *r = traces_ring(arg);
@@ -103,6 +114,8 @@ static void push_remote(void *arg, const struct member *to, struct slice tenant,
 /* ---- the door's sink ---- */
 
 struct sinking {
+    struct ingester *ing;
+    struct loop *loop;
     struct trace_batch *batch; /* until done was called */
     trace_sink_done_fn *done;
     void *arg;
@@ -212,6 +225,8 @@ static void on_brought(void *arg, const struct push *none, const struct distribu
     struct err *e = r->error ? err_copy(r->error) : refusals(s->batch, r, &spans);
 
     (void)none;
+    if (!r->error)
+        ingester_generator_take(s->ing, s->loop, s->batch, r);
     s->done(s->arg, e, spans);
     mem_free(s);
 }
@@ -236,7 +251,7 @@ static void sink_write(void *arg, struct loop *loop, struct trace_batch *batch,
     }
     trace_batch_ref(batch);
     s = mem_new(struct sinking);
-    *s = (struct sinking){batch, done, done_arg};
+    *s = (struct sinking){t->ing, loop, batch, done, done_arg};
     distribute_bring(t->distribute, loop, &cargo, on_brought, s);
 }
 
@@ -356,6 +371,7 @@ void ingester_traces_handle(struct ingester *ing)
         return;
     rpc_server_handle(s, "ingester.push_traces", on_push_traces, ing->traces);
     rpc_server_handle(s, "ingester.select_traces", on_select_traces, ing->traces);
+    ingester_sampling_handle(ing);
 }
 
 /* ---- the page ---- */
@@ -531,6 +547,7 @@ static struct err *open_store(struct ingester_traces *t)
 
     if (!e) {
         head.wal = t->wal;
+        ingester_sampling_open(t->ing, &head.sampling);
         e = tracehead_open(&head, &t->head);
     }
     mem_free(dir);
@@ -661,6 +678,7 @@ void ingester_traces_free(struct ingester *ing)
         return;
     distribute_free(t->distribute);
     trace_door_free(t->door);
+    ingester_sampling_free(ing);
     lock_done(&t->lock);
     (void)pthread_cond_destroy(&t->wake);
     mem_free(t);
