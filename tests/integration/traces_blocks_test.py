@@ -4,11 +4,12 @@ import base64
 import glob
 import json
 import os
+import subprocess
 import threading
 import time
 import urllib.parse
 
-from orrery_test import TENANT, Cluster, Single, check, http_call, main, wait_for
+from orrery_test import BIN, TENANT, Cluster, Single, check, http_call, main, wait_for
 from traces_test import held
 
 S = 10**9
@@ -153,6 +154,13 @@ def check_same(addr, base, numbers, want, what):
         check(got[key] == value, lambda: f"{what}: {key}:\n{json.dumps(got[key])[:1500]}\nnot\n{json.dumps(value)[:1500]}")
 
 
+def ctl(o, *args, status=0):
+    r = subprocess.run([f"{BIN}/orreryctl", "bucket", *args, "--signal=traces", f"--storage.path={o.blocks.path()}"],
+                       capture_output=True, text=True, timeout=120)
+    check(r.returncode == status, f"orreryctl {args}: {r.returncode}, not {status}: {r.stdout} {r.stderr}")
+    return r.stdout + r.stderr
+
+
 def now_ns():
     return time.time_ns() // S * S
 
@@ -200,6 +208,9 @@ def test_a_trace_whose_spans_come_late_is_one(t):
         wait_until_in_blocks([o.addr])
     push_ok(o.addr, base, range(10), which=(2,))
     check(len(live(o)) == 3, f"{live(o)}")
+    check(TENANT in ctl(o, "ls") and live(o)[0]["ulid"] in ctl(o, "ls", TENANT), "orreryctl bucket ls")
+    check("front" in ctl(o, "inspect", TENANT, live(o)[0]["ulid"]), "orreryctl bucket inspect")
+    check("3 blocks verified, 0 things wrong" in ctl(o, "verify"), "orreryctl bucket verify")
     for n in range(10):
         check(sorted(spans_in(ask(o.addr, f"traces/{trace_id(n)}"))) == sorted(span_id(n, k) for k in range(4)), f"trace {n}")
     span = {"start": base // S - 60, "end": base // S + 600}
@@ -209,6 +220,13 @@ def test_a_trace_whose_spans_come_late_is_one(t):
         got = ask(o.addr, "search", q=q, limit=100, **span)["traces"]
         check(len(got) == n, f"{q}: {got}")
         check(all(x["rootServiceName"] == "gateway" for x in got), f"{got}")
+    path = f"{bucket(o)}/{live(o)[1]['ulid']}/back"
+    with open(path, "r+b") as f:
+        f.seek(os.path.getsize(path) // 2)
+        byte = f.read(1)
+        f.seek(-1, os.SEEK_CUR)
+        f.write(bytes([byte[0] ^ 1]))
+    check(live(o)[1]["ulid"] in ctl(o, "verify", TENANT, status=1), "a corrupt block is not found")
 
 
 def test_blocks_out_of_the_range_are_not_opened(t):
