@@ -15,19 +15,23 @@
 #include "compactor/segcheck.h"
 
 struct logcheck;
+struct tracecheck;
 
 struct blockmake_input {
     struct ulid ulid;
     const char *dir; /* its files */
     struct segcheck found;
-    struct block_reader *reader; /* NULL: a segment of log lines */
-    struct logcheck *lines;      /* logcheck.h; NULL: metrics */
+    struct block_reader *reader; /* of a block, and of a segment of metrics; else NULL */
+    union {                      /* what else its signal has open; NULL: nothing */
+        struct logcheck *lines;
+        struct tracecheck *traces;
+    };
 };
 
 struct blockmake_stats { /* written atomically: shared by several threads */
     uint64_t bad_sidecars, deleted_samples, expired_series;
     uint64_t chunks_copied, chunks_deduplicated, chunks_decoded;
-    uint64_t duplicate_lines; /* of logs, that several inputs had */
+    uint64_t duplicate_lines, duplicate_spans; /* of logs, of traces: that several inputs had */
 };
 
 /* Blocks that were made whole and that no catalogue came to name, by reason; written atomically. */

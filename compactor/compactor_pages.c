@@ -63,6 +63,8 @@ static const struct metric_field part_fields[] = {
                   "Chunks decoded and merged sample by sample."),
     FIELD_COUNTER(flush.make.duplicate_lines, "flush_duplicate_lines_total",
                   "Log lines left out because another replica has them, too."),
+    FIELD_COUNTER(flush.make.duplicate_spans, "flush_duplicate_spans_total",
+                  "Spans left out because another replica has them, too."),
     FIELD_COUNTER(flush.make.deleted_samples, "flush_deleted_samples_total",
                   "Samples left out of blocks because a tombstone deletes them."),
     METRIC_HIST(struct compactor_part_metrics, flush_s, "orrery_compactor_flush_seconds",

@@ -7,6 +7,8 @@
 #include "common/ring/member.h"
 #include "compactor/logcheck.h"
 #include "compactor/logmake.h"
+#include "compactor/tracecheck.h"
+#include "compactor/tracemake.h"
 
 /* ---- metrics ---- */
 
@@ -86,7 +88,7 @@ static struct err *open_log_block(struct blockmake_input *in, struct slice tenan
     return e;
 }
 
-static bool is_logs_file(struct slice name)
+static bool is_no_file(struct slice name)
 {
     (void)name;
     return false;
@@ -106,6 +108,42 @@ static struct retention retention_of_logs(const struct tenant_limits *limits,
 {
     return (struct retention){.rules = &rules->logs_retention.rules,
                               .default_ms = limits->logs_retention_period_ns / NS_PER_MS};
+}
+
+/* ---- traces ---- */
+
+static struct err *open_trace_segment(struct blockmake_input *in, struct slice tenant)
+{
+    (void)tenant; /* its files do not say */
+    return tracecheck_open_segment(in->dir, in->ulid, &in->traces, &in->found);
+}
+
+static void close_traces(struct blockmake_input *in)
+{
+    tracecheck_close(in->traces);
+    block_reader_close(in->reader);
+    in->traces = NULL;
+    in->reader = NULL;
+}
+
+static struct err *open_trace_block(struct blockmake_input *in, struct slice tenant,
+                                    struct labels external)
+{
+    struct err *e = block_reader_open_dir(in->dir, &in->reader);
+
+    (void)external;
+    if (e)
+        return segcheck_as_corrupt(e);
+    if ((e = tracecheck_open_block(in->reader, tenant, in->ulid, &in->traces, &in->found)))
+        close_traces(in);
+    return e;
+}
+
+static struct retention retention_of_traces(const struct tenant_limits *limits,
+                                            const struct tenant_rules *rules)
+{
+    (void)rules;
+    return (struct retention){.default_ms = limits->traces_retention_period_ns / NS_PER_MS};
 }
 
 /* ---- the table ---- */
@@ -134,7 +172,7 @@ static const struct signal signals[] = {
                      .read_method = "ingester.segment_read_logs",
                      .dropped_method = "ingester.segment_dropped_logs",
                      .begins_with_id = true,
-                     .has_file = is_logs_file,
+                     .has_file = is_no_file,
                      .numbered_dir = LOGCHECK_FRAMES_FILE,
                      .is_joined = true,
                      .max_files = 200000, /* of 16 MiB of lines each, in two hours */
@@ -150,6 +188,23 @@ static const struct signal signals[] = {
                      .held_method = "ingester.select_logs",
                      .ask_held = ask_held_logs,
                      .retention = retention_of_logs},
+    [SIGNAL_TRACES] = {.name = "traces",
+                       .metric_labels = "signal=\"traces\"",
+                       .member = MEMBER_TRACES,
+                       .list_method = "ingester.segments_traces",
+                       .read_method = "ingester.segment_read_traces",
+                       .dropped_method = "ingester.segment_dropped_traces",
+                       .begins_with_id = true,
+                       .has_file = is_no_file,
+                       .numbered_dir = TRACECHECK_DIR,
+                       .max_files = TRACECHECK_MAX_FILES,
+                       .key_offset = 1u << 30,
+                       .has_ends = true,
+                       .open_segment = open_trace_segment,
+                       .open_block = open_trace_block,
+                       .close = close_traces,
+                       .make = tracemake,
+                       .retention = retention_of_traces},
 };
 
 const struct signal *signal_of(enum signal_kind kind)
@@ -160,8 +215,13 @@ const struct signal *signal_of(enum signal_kind kind)
 struct err *signal_tombstones(const struct signal *sig, struct objstore *store, struct slice tenant,
                               struct tombstone_list **ret)
 {
-    struct err *e = tombstone_list_load(store, signal_name(sig), tenant, ret, NULL);
+    struct err *e;
 
+    if (!signal_has_tombstones(sig)) {
+        *ret = tombstone_list_new(tenant);
+        return NULL;
+    }
+    e = tombstone_list_load(store, signal_name(sig), tenant, ret, NULL);
     if (!e && sig->has_states)
         tombstone_list_keep_begun(*ret);
     return e;

@@ -10,7 +10,7 @@
 #include "common/model/limits.h"
 #include "compactor/blockmake.h"
 
-#define SIGNALS(X) X(SIGNAL_METRICS) X(SIGNAL_LOGS)
+#define SIGNALS(X) X(SIGNAL_METRICS) X(SIGNAL_LOGS) X(SIGNAL_TRACES)
 enum signal_kind {
 #define X(sym) sym,
     SIGNALS(X)
@@ -51,10 +51,10 @@ struct signal {
                         struct block_meta *ret_meta);
 
     /* Whether a block holds anything that a tombstone deletes; *stop (may be NULL): ERR_CANCELED. NULL: what its index names are
-     * chunks of samples, which are looked into. */
+     * chunks of samples, which are looked into, or the signal has no tombstones. */
     struct err *(*holds)(struct block_reader *streams, const struct tombstone *t,
                          const atomic_bool *stop, bool *ret);
-    /* A question for ingesters whose answer is empty if they hold nothing of a tombstone. */
+    /* A question for ingesters whose answer is empty if they hold nothing of a tombstone. NULL: it has no tombstones. */
     const char *held_method;
     void (*ask_held)(struct buf *out, const struct tombstone *t);
     /* How long blocks are kept. now_ms is left open. */
@@ -63,6 +63,10 @@ struct signal {
 };
 
 const struct signal *signal_of(enum signal_kind kind);
+static inline bool signal_has_tombstones(const struct signal *sig)
+{
+    return sig->held_method != NULL;
+}
 /* The tenant's deletions that are to be applied to what is written now. */
 ORR_CHECKED struct err *signal_tombstones(const struct signal *sig, struct objstore *store,
                                           struct slice tenant, struct tombstone_list **ret);

@@ -274,6 +274,8 @@ static const struct metric_field part_fields[] = {
                   "Chunks decoded and merged sample by sample."),
     FIELD_COUNTER(merge.make.duplicate_lines, "compaction_duplicate_lines_total",
                   "Log lines left out because another block has them, too."),
+    FIELD_COUNTER(merge.make.duplicate_spans, "compaction_duplicate_spans_total",
+                  "Spans left out because another block has them, too."),
     FIELD_COUNTER(merge.make.deleted_samples, "compaction_deleted_samples_total",
                   "Samples left out because a tombstone deletes them."),
     FIELD_COUNTER(merge.make.expired_series, "compaction_expired_series_total",

@@ -79,9 +79,11 @@ void upkeep_deletions_look(struct upkeep_pass *p, struct slice tenant, struct up
     struct tombstone_list *l = NULL;
     int64_t due_ms = INT64_MAX;
     bool more = false;
-    struct err *e =
-        tombstone_list_load(p->u->c->store, signal_name(p->part->signal), tenant, &l, NULL);
+    struct err *e;
 
+    if (!signal_has_tombstones(p->part->signal))
+        return;
+    e = tombstone_list_load(p->u->c->store, signal_name(p->part->signal), tenant, &l, NULL);
     if (!e)
         e = look(&turn, t, c, l, &more, &due_ms);
     tombstone_list_unref(l);
@@ -269,9 +271,11 @@ struct err *upkeep_deletions_sweep(struct upkeep_pass *p, struct slice tenant,
     struct cleaning cl = {.pass = p, .tenant = tenant, .t = t};
     struct objstore *store = p->u->c->store;
     struct tombstone_list *l;
-    struct err *e = tombstone_list_load(store, signal_name(p->part->signal), tenant, &l, NULL);
+    struct err *e;
 
-    if (e)
+    if (!signal_has_tombstones(p->part->signal))
+        return NULL;
+    if ((e = tombstone_list_load(store, signal_name(p->part->signal), tenant, &l, NULL)))
         return e;
     t->tombstones = tombstone_list_open(l);
     if (t->tombstones)

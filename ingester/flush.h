@@ -43,8 +43,8 @@ struct flush_opts {
     struct head *head;
     struct loghead *logs;     /* NULL: there are none */
     struct tracehead *traces; /* likewise */
-    const char
-        *logs_work_dir; /* blocks of log lines are made there; cleared. Lent until flush_free() */
+    const char *
+        work_dir; /* blocks of log lines and traces are made there; cleared. Lent until flush_free() */
     struct objstore *store;    /* NULL: no upload from here */
     const struct clock *clock; /* NULL: the system's */
     struct flush_ops ops;

@@ -27,9 +27,11 @@ struct flush_waiting { /* a segment */
 struct flush_block { /* it as a block */
     const char *dir; /* its files and meta.json */
     struct block_meta meta;
-    /* pinned; metrics, logs */
-    struct head_segment row;
-    struct loghead_segment log_row;
+    union { /* pinned */
+        struct head_segment row;
+        struct loghead_segment log_row;
+        struct tracehead_segment trace_row;
+    };
 };
 struct flush_signal {
     const char *name;
@@ -42,4 +44,4 @@ struct flush_signal {
     struct err *(*drop)(const struct flush_opts *o, struct slice tenant, struct slice ulid,
                         uint64_t version);
 };
-extern const struct flush_signal flush_signal_metrics, flush_signal_logs;
+extern const struct flush_signal flush_signal_metrics, flush_signal_logs, flush_signal_traces;

@@ -1,4 +1,4 @@
-/* What uploading from here asks of a signal: metrics' segments are blocks already, those of log lines become blocks. */
+/* What uploading from here asks of a signal: metrics' segments are blocks already, those of log lines and traces become blocks. */
 #include <stdio.h>
 
 #include "common/base/fsx.h"
@@ -7,6 +7,8 @@
 #include "common/block/block_store.h"
 #include "common/logblock/logblock.h"
 #include "common/logblock/logframe.h"
+#include "common/traceblock/traceblock.h"
+#include "common/traces/tracesegment.h"
 #include "ingester/flush_internal.h"
 
 static void put_waiting(struct flush_waiting *w, const char *tenant, const char *ulid,
@@ -126,6 +128,17 @@ static struct err *open_frames(const struct loghead_segment *pinned, struct logb
     return NULL;
 }
 
+/* segment: its id as a text; lent. */
+static struct block_meta meta_of(struct ulid id, const char *tenant, const struct slice *segment)
+{
+    return (struct block_meta){.ulid = id,
+                               .level = 1,
+                               .origin = SLICE("ingester"),
+                               .tenant = slice_cstr(tenant),
+                               .segments = segment,
+                               .n_segments = 1};
+}
+
 static struct err *write_block(const struct loghead_segment *pinned, const char *dir,
                                struct arena *a, struct ulid id, const atomic_bool *stop,
                                struct block_meta *ret)
@@ -138,12 +151,7 @@ static struct err *write_block(const struct loghead_segment *pinned, const char 
     size_t n;
     struct err *e;
 
-    opts.meta.ulid = id;
-    opts.meta.level = 1;
-    opts.meta.origin = SLICE("ingester");
-    opts.meta.tenant = slice_cstr(pinned->tenant);
-    opts.meta.segments = &segment;
-    opts.meta.n_segments = 1;
+    opts.meta = meta_of(id, pinned->tenant, &segment);
     if ((e = fsx_mkdirs(work)) || (e = logblock_writer_open(&opts, &w)))
         goto out;
     if (!(e = open_frames(pinned, &sources, &n))) {
@@ -158,7 +166,27 @@ out:
     return e;
 }
 
-/* Only one at a time is made, in a directory that is cleared before and after. */
+/* Only one at a time is made, of logs or traces, in a directory that is cleared before and after. */
+static struct err *begin_work(const struct flush_opts *o, const struct flush_waiting *w,
+                              struct ulid *ret)
+{
+    struct err *e;
+
+    if (!ulid_parse(slice_cstr(w->ulid), ret))
+        return err_new(ERR_INTERNAL, "\"%s\" is no id of a segment", w->ulid);
+    return (e = fsx_remove_tree(o->work_dir)) ? e : fsx_mkdirs(o->work_dir);
+}
+
+static void end_work(const struct flush_opts *o)
+{
+    struct err *e = fsx_remove_tree(o->work_dir);
+
+    if (e)
+        LOG_WARN(flush, "copy of a block that was uploaded is not removed, the next one will do it",
+                 KV_STR("path", o->work_dir), KV_ERR(e));
+    err_free(e);
+}
+
 static struct err *open_logs(const struct flush_opts *o, struct arena *a,
                              const struct flush_waiting *w, const atomic_bool *stop,
                              struct flush_block *ret)
@@ -169,26 +197,19 @@ static struct err *open_logs(const struct flush_opts *o, struct arena *a,
 
     if (e)
         return e;
-    if (!ulid_parse(slice_cstr(w->ulid), &id))
-        e = err_new(ERR_INTERNAL, "\"%s\" is no id of a segment", w->ulid);
-    if (e || (e = fsx_remove_tree(o->logs_work_dir)) || (e = fsx_mkdirs(o->logs_work_dir)) ||
-        (e = write_block(&ret->log_row, o->logs_work_dir, a, id, stop, &ret->meta))) {
-        err_free(fsx_remove_tree(o->logs_work_dir));
+    if ((e = begin_work(o, w, &id)) ||
+        (e = write_block(&ret->log_row, o->work_dir, a, id, stop, &ret->meta))) {
+        err_free(fsx_remove_tree(o->work_dir));
         loghead_segment_unpin(o->logs, &ret->log_row);
         return e;
     }
-    ret->dir = arena_printf(a, "%s/%s", o->logs_work_dir, w->ulid);
+    ret->dir = arena_printf(a, "%s/%s", o->work_dir, w->ulid);
     return NULL;
 }
 
 static void close_logs(const struct flush_opts *o, struct flush_block *b)
 {
-    struct err *e = fsx_remove_tree(o->logs_work_dir);
-
-    if (e)
-        LOG_WARN(flush, "copy of a block that was uploaded is not removed, the next one will do it",
-                 KV_STR("path", o->logs_work_dir), KV_ERR(e));
-    err_free(e);
+    end_work(o);
     loghead_segment_unpin(o->logs, &b->log_row);
 }
 
@@ -199,3 +220,113 @@ static struct err *drop_logs(const struct flush_opts *o, struct slice tenant, st
 }
 
 const struct flush_signal flush_signal_logs = {"logs", list_logs, open_logs, close_logs, drop_logs};
+
+/* ---- traces ---- */
+
+static size_t list_traces(const struct flush_opts *o, struct flush_waiting **ret)
+{
+    struct tracehead_segment *rows;
+    size_t n = 0;
+
+    *ret = NULL;
+    if (!o->traces)
+        return 0;
+    tracehead_segments(o->traces, &rows, &n);
+    *ret = mem_new_array(struct flush_waiting, n + 1);
+    for (size_t i = 0; i < n; i++)
+        put_waiting(&(*ret)[i], rows[i].tenant, rows[i].ulid, rows[i].cut_ms);
+    mem_free(rows);
+    return n;
+}
+
+/* All of its files, to be merged. *ret is the caller's to free. */
+static struct err *open_pieces(const struct tracehead_segment *pinned, struct tracesegment **ret,
+                               size_t *ret_n)
+{
+    struct tracesegment *all = mem_new_array(struct tracesegment, pinned->files + 1);
+    struct slice bytes;
+    uint32_t number;
+    size_t n = 0;
+
+    for (; n < pinned->files && tracehead_segment_file(pinned, n, &number, &bytes); n++) {
+        struct err *e = tracesegment_open(bytes, &all[n]);
+
+        if (e) {
+            mem_free(all);
+            return err_wrap(e, "file %u", number);
+        }
+    }
+    *ret = all;
+    *ret_n = n;
+    return NULL;
+}
+
+static struct err *merge_pieces(const struct tracehead_segment *pinned, const atomic_bool *stop,
+                                struct traceblock_writer *w)
+{
+    struct traceblock_source *sources;
+    struct tracesegment *files = NULL;
+    size_t n = 0;
+    struct err *e = open_pieces(pinned, &files, &n);
+
+    if (e)
+        return e;
+    sources = mem_new_array(struct traceblock_source, n + 1);
+    for (size_t i = 0; i < n; i++)
+        sources[i] = traceblock_source_segment(&files[i]);
+    e = traceblock_merge(sources, n, stop, w, NULL);
+    mem_free(files);
+    mem_free(sources);
+    return e;
+}
+
+static struct err *write_traces(const struct tracehead_segment *pinned, const char *dir,
+                                struct arena *a, struct ulid id, const atomic_bool *stop,
+                                struct block_meta *ret)
+{
+    struct slice segment = slice_cstr(pinned->ulid);
+    struct traceblock_writer_opts opts = {
+        .dir = dir, .meta = meta_of(id, pinned->tenant, &segment), .has_summary = true};
+    struct traceblock_writer *w = NULL;
+    struct err *e;
+
+    if (!(e = traceblock_writer_open(&opts, &w)) && !(e = merge_pieces(pinned, stop, w)))
+        e = traceblock_writer_finish(w, a, ret);
+    traceblock_writer_close(w);
+    return e;
+}
+
+static struct err *open_traces(const struct flush_opts *o, struct arena *a,
+                               const struct flush_waiting *w, const atomic_bool *stop,
+                               struct flush_block *ret)
+{
+    struct ulid id;
+    struct err *e = tracehead_segment_pin(o->traces, slice_cstr(w->tenant), slice_cstr(w->ulid),
+                                          &ret->trace_row);
+
+    if (e)
+        return e;
+    if ((e = begin_work(o, w, &id)) ||
+        (e = write_traces(&ret->trace_row, o->work_dir, a, id, stop, &ret->meta))) {
+        err_free(fsx_remove_tree(o->work_dir));
+        tracehead_segment_unpin(o->traces, &ret->trace_row);
+        return e;
+    }
+    ret->dir = arena_printf(a, "%s/%s", o->work_dir, w->ulid);
+    return NULL;
+}
+
+static void close_traces(const struct flush_opts *o, struct flush_block *b)
+{
+    end_work(o);
+    tracehead_segment_unpin(o->traces, &b->trace_row);
+}
+
+static struct err *drop_traces(const struct flush_opts *o, struct slice tenant, struct slice ulid,
+                               uint64_t version)
+{
+    return tracehead_segment_dropped(o->traces, tenant, ulid, version);
+}
+
+const struct flush_signal flush_signal_traces = {"traces", list_traces, open_traces, close_traces,
+                                                 drop_traces};

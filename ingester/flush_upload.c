@@ -225,4 +225,5 @@ void flush_upload_run(struct flush_upload *u, bool is_leaving, const atomic_bool
         after_ms = ORR_MIN(after_ms, (int64_t)FLUSH_LEAVE_UPLOAD_MS);
     upload_waiting(u, &flush_signal_metrics, after_ms, stop);
     upload_waiting(u, &flush_signal_logs, after_ms, stop);
+    upload_waiting(u, &flush_signal_traces, after_ms, stop);
 }

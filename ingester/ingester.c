@@ -314,14 +314,14 @@ static void build_flush(struct ingester *ing)
 {
     const struct ingester_conf *c = &ing->conf;
 
-    ing->logs_work_dir = mem_printf("%s/logs/upload", process_data_dir(ing->process));
+    ing->work_dir = mem_printf("%s/upload", process_data_dir(ing->process));
     err_free(fsx_remove_tree(
-        ing->logs_work_dir)); /* of a process that was killed; else the next upload says why */
+        ing->work_dir)); /* of a process that was killed; else the next upload says why */
     ing->flush = flush_new(&(struct flush_opts){
         .head = ing->head,
         .logs = ingester_logs_head(ing),
         .traces = ingester_traces_head(ing),
-        .logs_work_dir = ing->logs_work_dir,
+        .work_dir = ing->work_dir,
         .store = process_objstore(ing->process),
         .ops = {hint, count_compactors, begin_leave, seal, end_leave, origin, published, ing},
         .maintain_ms = c->maintain_period_ns / NS_PER_MS,
@@ -465,7 +465,7 @@ static void ingester_close(void *role)
     if (ing->limits)
         limits_stop(ing->limits);
     limits_free(ing->limits);
-    mem_free(ing->logs_work_dir);
+    mem_free(ing->work_dir);
     mem_free(ing);
 }
 

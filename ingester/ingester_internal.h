@@ -81,7 +81,7 @@ struct ingester {
     struct grpc_server *otlp_grpc; /* at an address of its own; NULL: none */
     struct line_door *lines;
     struct flush *flush;
-    char *logs_work_dir;
+    char *work_dir;
     struct ingester_logs *logs;
     struct ingester_traces *traces;
     struct sampler *sampler; /* with traces */

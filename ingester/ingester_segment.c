@@ -223,8 +223,6 @@ void ingester_segment_handle(struct ingester *ing)
     rpc_server_handle(s, "ingester.segments_logs", on_segments, logs);
     rpc_server_handle(s, "ingester.segment_read_logs", on_segment_read, logs);
     rpc_server_handle(s, "ingester.segment_dropped_logs", on_segment_dropped, logs);
-    if (!ing->traces)
-        return;
     rpc_server_handle(s, "ingester.segments_traces", on_segments, traces);
     rpc_server_handle(s, "ingester.segment_read_traces", on_segment_read, traces);
     rpc_server_handle(s, "ingester.segment_dropped_traces", on_segment_dropped, traces);

@@ -1,4 +1,5 @@
-/* Segments of traces for the RPC methods: their files are "pieces/000001" … by number (common/traces/tracesegment.h). */
+/* Segments of traces for the RPC methods: their files are "pieces/000001" … by number (common/traces/tracesegment.h). An ingester without
+ * traces has none: compactors ask all. */
 #include <inttypes.h>
 
 #include "common/base/mem.h"
@@ -16,9 +17,12 @@ struct pinned {
 
 static void *list_rows(struct ingester *ing, size_t *ret_n)
 {
-    struct tracehead_segment *rows;
+    struct tracehead *head = ingester_traces_head(ing);
+    struct tracehead_segment *rows = NULL;
 
-    tracehead_segments(ingester_traces_head(ing), &rows, ret_n);
+    *ret_n = 0;
+    if (head)
+        tracehead_segments(head, &rows, ret_n);
     return rows;
 }
 
@@ -38,9 +42,12 @@ static bool row_at(const void *rows, size_t i, struct rpc_segment *ret)
 
 static struct err *pin(struct ingester *ing, struct slice tenant, struct slice ulid, void **ret)
 {
-    struct pinned *p = mem_new(struct pinned);
+    struct pinned *p;
     struct err *e;
 
+    if (!ingester_traces_head(ing))
+        return err_new(ERR_NOT_FOUND, "this ingester takes no traces");
+    p = mem_new(struct pinned);
     p->head = ingester_traces_head(ing);
     if ((e = tracehead_segment_pin(p->head, tenant, ulid, &p->row))) {
         mem_free(p);
@@ -103,7 +110,10 @@ static struct err *read_file(void *pinned, uint64_t offset, size_t n, struct buf
 static struct err *dropped(struct ingester *ing, struct slice tenant, struct slice ulid,
                            uint64_t version)
 {
-    return tracehead_segment_dropped(ingester_traces_head(ing), tenant, ulid, version);
+    struct tracehead *head = ingester_traces_head(ing);
+
+    return head ? tracehead_segment_dropped(head, tenant, ulid, version)
+                : err_new(ERR_NOT_FOUND, "this ingester takes no traces");
 }
 
 const struct ingester_segment_ops ingester_segment_pieces = {

@@ -22,7 +22,10 @@
 #include "querier/logs/logpiece_serve.h"
 #include "querier/store/store.h"
 #include "querier/tomb_news.h"
+#include "querier/traces/tracejoin.h"
 #include "querier/traces/traceremote.h"
+#include "querier/traces/tracestats.h"
+#include "querier/traces/tracestored.h"
 
 #define DRAIN_GRACE_MS 10000 /* queries under way may take this long at shutdown */
 #define BLOCK_DISK_DIR "querier/blocks"
@@ -269,7 +272,8 @@ static void collect_skipped(const struct store_stats *s, struct buf *out, bool i
         out, is_openmetrics, METRIC_T_COUNTER, "orrery_querier_bad_block_summaries_total",
         "Summaries of blocks that could not be read, were broken or of another block.");
     metric_write_u64(out, "orrery_querier_bad_block_summaries_total", NULL,
-                     s->blocks.bad_summaries + s->log_blocks.bad_summaries);
+                     s->blocks.bad_summaries + s->log_blocks.bad_summaries +
+                         s->trace_blocks.bad_summaries);
 }
 
 static void collect_logs(const struct store_stats *s, struct buf *out, bool is_openmetrics)
@@ -352,6 +356,7 @@ static void collect(void *arg, struct buf *out, bool is_openmetrics)
                      s.tier_blocks[2]);
     collect_skipped(&s, out, is_openmetrics);
     collect_logs(&s, out, is_openmetrics);
+    tracestats_write(&s, out, is_openmetrics);
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, "orrery_querier_stragglers_total",
                         "Answers of ingesters that were not waited for any longer.");
     metric_write_u64(out, "orrery_querier_stragglers_total", NULL, s.stragglers);
@@ -481,17 +486,23 @@ static struct ring *trace_ingesters(void *arg)
     return membership_ring(process_membership(q->process), MEMBER_INGESTER, MEMBER_TRACES);
 }
 
-/* Of a query of Tempo's API: what ingesters hold. */
+/* Of a query of Tempo's API: what ingesters hold, and blocks. */
 static struct err *open_traces(void *arg, struct prom_task *t, int64_t start_ns, int64_t end_ns,
                                struct tracesource *ret)
 {
     struct traceremote *remote = arena_new_of(t->arena, struct traceremote);
+    struct tracestored *stored = arena_new_of(t->arena, struct tracestored);
+    struct tracesource *both = arena_array(t->arena, struct tracesource, 2);
+    struct tracejoin *join = arena_new_of(t->arena, struct tracejoin);
 
     (void)arg;
     (void)start_ns;
     (void)end_ns;
-    remote->sq = &t->data.queries[0];
-    *ret = traceremote_source(remote);
+    remote->sq = stored->sq = &t->data.queries[0];
+    both[0] = traceremote_source(remote); /* the one that is asked first: tracestored.h */
+    both[1] = tracestored_source(stored);
+    *join = (struct tracejoin){both, 2};
+    *ret = tracejoin_source(join);
     return NULL;
 }
 

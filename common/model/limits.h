@@ -149,6 +149,8 @@
       "How long blocks are kept after their newest sample; 0: for ever.")                          \
     X(DURATION, logs_retention_period, "logs-retention-period", "0s",                              \
       "How long blocks of log lines are kept after their newest line; 0: for ever.")               \
+    X(DURATION, traces_retention_period, "traces-retention-period", "0s",                          \
+      "How long blocks of traces are kept after the end of their newest span; 0: for ever.")       \
     X(COUNT, compactor_split_and_merge_shards, "compactor-split-and-merge-shards", "0",            \
       "Blocks that the first compaction splits a tenant's series into, 64 at most; 1: one, "       \
       "however large; 0: as many as the next two ask for, which is one for most tenants.")         \

@@ -106,16 +106,25 @@ static struct err *parse_value(const struct limit_row *row, const struct yaml_no
     return err_wrap(e, "%s", row->name);
 }
 
+/* As Tempo calls what elsewhere would be taken for another thing. */
+static const struct {
+    const char *name, *ours;
+} others[] = {{"block_retention", "traces_retention_period"},
+              {"compaction_block_retention", "traces_retention_period"}};
+
 static const struct limit_row *find_row(struct slice name)
 {
+    for (size_t i = 0; i < ORR_COUNT(others); i++)
+        if (slice_eq_cstr(name, others[i].name))
+            name = slice_cstr(others[i].ours);
     for (size_t i = 0; i < ORR_COUNT(rows); i++)
         if (slice_eq_cstr(name, rows[i].name) || slice_eq_cstr(name, rows[i].key))
             return &rows[i];
     return NULL;
 }
 
-/* Keys below which Loki has limits; ours are named after both. */
-static const char *const nests[] = {"shard_streams"};
+/* Keys below which Loki and Tempo have limits; ours are named after both. */
+static const char *const nests[] = {"shard_streams", "compaction"};
 
 static bool is_nest(struct slice key, const struct yaml_node *node)
 {

@@ -20,7 +20,7 @@
 #include "common/model/limits.h"
 #include "common/objstore/objstore.h"
 
-#define CTL_SIGNAL SLICE("metrics")
+#define CTL_SIGNAL SLICE("metrics") /* what commands without --signal are about */
 
 enum ctl_status { CTL_OK, CTL_WRONG, CTL_USAGE };
 
@@ -44,6 +44,7 @@ enum ctl_status { CTL_OK, CTL_WRONG, CTL_USAGE };
     X(CTL_NAMESPACES, namespaces, text, "namespaces", "a,b: only these")                           \
     X(CTL_IGNORED, ignored_namespaces, text, "ignored-namespaces", "a,b: all but these")           \
     X(CTL_RUN, run, text, "run", "only tests whose name contains this")                            \
+    X(CTL_OF_SIGNAL, signal, text, "signal", "metrics (default), logs or traces")                  \
     X(CTL_DRY, is_dry, truth, "dry-run", "say what would be done, and do nothing")                 \
     X(CTL_JSON, is_json, truth, "json", "print JSON instead of a table")                           \
     X(CTL_YES, is_yes, truth, "yes", "do it without asking")                                       \

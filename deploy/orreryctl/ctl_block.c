@@ -15,6 +15,19 @@
 
 /* ---- in the bucket ---- */
 
+struct err *ctl_signal(struct ctl *c, struct slice *ret)
+{
+    static const char *const signals[] = {"metrics", "logs", "traces"};
+    const char *asked = c->opts.signal ? c->opts.signal : signals[0];
+
+    for (size_t i = 0; i < ORR_COUNT(signals); i++)
+        if (strcmp(asked, signals[i]) == 0) {
+            *ret = slice_cstr(signals[i]);
+            return NULL;
+        }
+    return ctl_usage(c, "--signal is metrics, logs or traces");
+}
+
 struct err *ctl_block_dirs(struct ctl *c, struct arena *a, struct slice parent, struct slice **ret,
                            size_t *ret_n)
 {
@@ -106,11 +119,12 @@ static const struct block_file *file_named(const struct block_file *files, size_
     return NULL;
 }
 
-static struct err *check_files(const struct block_meta *m, const struct block_file *files, size_t n)
+static struct err *check_files(const struct block_meta *m, const struct block_file *files, size_t n,
+                               bool has_no_chunks)
 {
     if (!file_named(files, n, SLICE("index")))
         return err_new(ERR_CORRUPT, "index: it is not there");
-    if (m->stats.chunks && !file_named(files, n, SLICE("chunks/000001")))
+    if (!has_no_chunks && m->stats.chunks && !file_named(files, n, SLICE("chunks/000001")))
         return err_new(ERR_CORRUPT, "chunks/000001: it is not there");
     for (size_t i = 0; i < m->n_files; i++) {
         const struct block_file *f = file_named(files, n, m->files[i].path);
@@ -129,7 +143,7 @@ static struct err *check_files(const struct block_meta *m, const struct block_fi
 
 struct err *ctl_block_check(const struct ctl_block *b)
 {
-    return check_files(&b->meta, b->files, b->n_files);
+    return check_files(&b->meta, b->files, b->n_files, b->has_no_chunks);
 }
 
 struct err *ctl_block_open(struct ctl *c, struct slice dir, struct labels labels,

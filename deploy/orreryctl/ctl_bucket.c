@@ -32,7 +32,8 @@ static const char *i64_of(struct arena *a, int64_t n)
     return arena_printf(a, "%lld", (long long)n);
 }
 
-static struct err *add_tenant(struct ctl *c, struct ctl_table *t, struct slice tenant)
+static struct err *add_tenant(struct ctl *c, struct ctl_table *t, struct slice signal,
+                              struct slice tenant)
 {
     struct arena *a = c->arena;
     int64_t min_t = INT64_MAX, max_t = INT64_MIN;
@@ -42,7 +43,7 @@ static struct err *add_tenant(struct ctl *c, struct ctl_table *t, struct slice t
     struct err *e;
     size_t n, n_retired;
 
-    if ((e = catalogue_load(c->store, CTL_SIGNAL, tenant, &cat)))
+    if ((e = catalogue_load(c->store, signal, tenant, &cat)))
         return e;
     b = catalogue_blocks(cat, &n);
     (void)catalogue_retired(cat, &n_retired);
@@ -60,7 +61,7 @@ static struct err *add_tenant(struct ctl *c, struct ctl_table *t, struct slice t
     return NULL;
 }
 
-static struct err *ls_tenants(struct ctl *c)
+static struct err *ls_tenants(struct ctl *c, struct slice signal)
 {
     struct ctl_table t;
     struct slice *tenants;
@@ -68,10 +69,10 @@ static struct err *ls_tenants(struct ctl *c)
     size_t n;
 
     ctl_table_init(&t, c->arena, "tenant #blocks #retired from to #samples #bytes #version");
-    if ((e = catalogue_tenants(c->store, c->arena, CTL_SIGNAL, &tenants, &n)))
+    if ((e = catalogue_tenants(c->store, c->arena, signal, &tenants, &n)))
         return e;
     for (size_t i = 0; i < n; i++)
-        if ((e = add_tenant(c, &t, tenants[i]))) {
+        if ((e = add_tenant(c, &t, signal, tenants[i]))) {
             ctl_wrong(c, "tenant %.*s: %s", SLICE_ARG(tenants[i]), err_msg(e));
             err_free(e);
         }
@@ -90,7 +91,7 @@ static void add_block(struct ctl_table *t, struct arena *a, const struct catalog
                       b->is_pinned ? "yes" : NULL, labels_of(a, b->labels), text_of(a, b->dir)});
 }
 
-static struct err *ls_blocks(struct ctl *c, struct slice tenant)
+static struct err *ls_blocks(struct ctl *c, struct slice signal, struct slice tenant)
 {
     const struct catalogue_block *b;
     struct catalogue *cat;
@@ -101,7 +102,7 @@ static struct err *ls_blocks(struct ctl *c, struct slice tenant)
     ctl_table_init(
         &t, c->arena,
         "block from to #level #series #samples #bytes #resolution shard pinned labels where");
-    if ((e = catalogue_load(c->store, CTL_SIGNAL, tenant, &cat)))
+    if ((e = catalogue_load(c->store, signal, tenant, &cat)))
         return e;
     b = catalogue_blocks(cat, &n);
     for (size_t i = 0; i < n; i++)
@@ -113,7 +114,12 @@ static struct err *ls_blocks(struct ctl *c, struct slice tenant)
 
 struct err *ctl_bucket_ls(struct ctl *c)
 {
-    return c->n_args ? ls_blocks(c, slice_cstr(c->args[0])) : ls_tenants(c);
+    struct slice signal;
+    struct err *e = ctl_signal(c, &signal);
+
+    if (e)
+        return e;
+    return c->n_args ? ls_blocks(c, signal, slice_cstr(c->args[0])) : ls_tenants(c, signal);
 }
 
 /* ---- inspect ---- */
@@ -253,12 +259,13 @@ struct err *ctl_bucket_inspect(struct ctl *c)
     struct catalogue *cat;
     struct ctl_block b = {.n_files = 0};
     struct ulid ulid;
-    struct slice dir;
+    struct slice dir, signal;
     struct err *e;
 
     if (!ulid_parse(slice_cstr(c->args[1]), &ulid))
         return ctl_usage(c, "that is no ULID");
-    if ((e = catalogue_load(c->store, CTL_SIGNAL, slice_cstr(c->args[0]), &cat)))
+    if ((e = ctl_signal(c, &signal)) ||
+        (e = catalogue_load(c->store, signal, slice_cstr(c->args[0]), &cat)))
         return e;
     ctl_table_init(&facts, a, "fact value");
     ctl_table_init(&parts, a, "part #bytes");

@@ -5,6 +5,7 @@
 
 struct verifying {
     struct ctl *c;
+    struct slice signal;
     struct slice tenant;
     struct ctl_progress progress;
     uint64_t blocks;
@@ -31,14 +32,17 @@ static struct err *check_entry(const struct catalogue_block *b, const struct blo
 static struct err *check_block(struct verifying *v, struct arena *a, const struct catalogue *cat,
                                const struct catalogue_block *b)
 {
+    bool is_metrics = slice_eq(v->signal, CTL_SIGNAL);
     struct slice dir = block_store_dir(a, cat, b->ulid, b->dir);
     struct ctl_copy copy = {.path = NULL};
     struct ctl_block at;
-    struct err *e;
+    struct err *e = ctl_block_load(v->c, a, dir, &at);
 
-    if (!(e = ctl_block_load(v->c, a, dir, &at)) && !(e = ctl_block_check(&at)) &&
-        !(e = check_entry(b, &at.meta)) && !(e = ctl_copy_make(v->c, dir, b->ulid, &copy)))
-        e = ctl_whole_check(copy.path, &at.meta, b->labels);
+    at.has_no_chunks = !is_metrics;
+    if (!e && !(e = ctl_block_check(&at)) && !(e = check_entry(b, &at.meta)) &&
+        !(e = ctl_copy_make(v->c, dir, b->ulid, &copy)))
+        e = is_metrics ? ctl_whole_check(copy.path, &at.meta, b->labels)
+                       : ctl_whole_check_of(copy.path, v->signal);
     if (!e && at.is_deleted)
         e = err_new(ERR_CORRUPT, "another system has marked it for deletion (deletion-mark.json)");
     ctl_copy_done(&copy);
@@ -70,7 +74,7 @@ static struct err *find_orphans(struct verifying *v, const struct catalogue *cat
     struct err *e;
     size_t n;
 
-    parent = slice_cstr(arena_printf(a, "%.*s/%.*s", SLICE_ARG(CTL_SIGNAL), SLICE_ARG(v->tenant)));
+    parent = slice_cstr(arena_printf(a, "%.*s/%.*s", SLICE_ARG(v->signal), SLICE_ARG(v->tenant)));
     e = ctl_block_dirs(v->c, a, parent, &dirs, &n);
     for (size_t i = 0; !e && i < n; i++) {
         struct ulid ulid;
@@ -101,7 +105,7 @@ static struct err *is_there(struct verifying *v)
 {
     struct arena *a = arena_new(0);
     struct slice prefix =
-        slice_cstr(arena_printf(a, "%.*s/%.*s/", SLICE_ARG(CTL_SIGNAL), SLICE_ARG(v->tenant)));
+        slice_cstr(arena_printf(a, "%.*s/%.*s/", SLICE_ARG(v->signal), SLICE_ARG(v->tenant)));
     struct objstore_listing l = {0};
     struct err *e =
         objstore_list(v->c->store, a, &(struct objstore_list){.prefix = prefix, .limit = 1}, &l);
@@ -116,7 +120,7 @@ static struct err *verify_tenant(struct verifying *v, const struct ulid *only)
 {
     const struct catalogue_block *b;
     struct catalogue *cat;
-    struct err *e = catalogue_load(v->c->store, CTL_SIGNAL, v->tenant, &cat);
+    struct err *e = catalogue_load(v->c->store, v->signal, v->tenant, &cat);
     size_t n;
 
     if (err_is(e, ERR_CORRUPT) || err_is(e, ERR_INVALID)) {
@@ -155,10 +159,12 @@ struct err *ctl_bucket_verify(struct ctl *c)
 
     if (c->n_args == 2 && !ulid_parse(slice_cstr(c->args[1]), &only))
         return ctl_usage(c, "that is no ULID");
+    if ((e = ctl_signal(c, &v.signal)))
+        return e;
     if (c->n_args) {
         one = slice_cstr(c->args[0]);
         tenants = &one;
-    } else if ((e = catalogue_tenants(c->store, c->arena, CTL_SIGNAL, &tenants, &n))) {
+    } else if ((e = catalogue_tenants(c->store, c->arena, v.signal, &tenants, &n))) {
         return e;
     }
     for (size_t i = 0; !e && i < n; i++) {

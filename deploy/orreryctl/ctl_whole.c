@@ -5,6 +5,8 @@
 #include "common/base/fsx.h"
 #include "common/block/block_summary.h"
 #include "common/block/sidecar.h"
+#include "common/logblock/logblock.h"
+#include "common/traceblock/traceblock.h"
 #include "deploy/orreryctl/ctl_block.h"
 
 /* ---- files ---- */
@@ -241,5 +243,41 @@ struct err *ctl_whole_check(const char *path, const struct block_meta *meta, str
         e = check_sidecar(a, path, (enum sidecar_kind)k);
     block_reader_close(r);
     arena_free(a);
+    return e;
+}
+
+static struct err *verify_lines(struct block_reader *streams)
+{
+    struct logblock *b;
+    struct err *e = logblock_open(streams, &b);
+
+    if (e)
+        return e;
+    e = logblock_verify(b);
+    logblock_close(b);
+    return e;
+}
+
+static struct err *verify_traces(struct block_reader *services)
+{
+    struct traceblock *b;
+    struct err *e = traceblock_open(services, &b);
+
+    if (e)
+        return e;
+    e = traceblock_verify(b);
+    traceblock_close(b);
+    return e;
+}
+
+struct err *ctl_whole_check_of(const char *path, struct slice signal)
+{
+    struct block_reader *r;
+    struct err *e = block_reader_open_dir(path, &r);
+
+    if (e)
+        return e;
+    e = slice_eq_cstr(signal, "logs") ? verify_lines(r) : verify_traces(r);
+    block_reader_close(r);
     return e;
 }

@@ -35,7 +35,8 @@ struct tenant_entry {
 
 struct open_block {
     struct block_reader *reader;
-    struct logblock *lines; /* NULL: it has none */
+    struct logblock *lines;    /* NULL: it has none */
+    struct traceblock *traces; /* the same */
     char *key;
     unsigned users;
     uint64_t used_at;
@@ -44,7 +45,7 @@ struct open_block {
 
 struct blockset {
     struct blockset_opts opts;
-    bool has_lines;
+    bool has_lines, has_traces;
     struct lock lock;
     struct map tenants; /* struct tenant_entry */
     struct map blocks;  /* struct open_block by "tenant/ULID" */
@@ -67,6 +68,7 @@ struct blockset *blockset_new(const struct blockset_opts *opts)
     bs->opts = *opts;
     bs->opts.local_root = mem_strdup(opts->local_root);
     bs->has_lines = slice_eq_cstr(opts->signal, "logs");
+    bs->has_traces = slice_eq_cstr(opts->signal, "traces");
     if (!bs->opts.max_open)
         bs->opts.max_open = 1000;
     bs->share.give = close_oldest;
@@ -92,6 +94,7 @@ static void open_block_free(struct blockset *bs, struct open_block *b)
     if (bs->opts.pages)
         objpages_charge(bs->opts.pages, -(int64_t)b->bytes);
     logblock_close(b->lines);
+    traceblock_close(b->traces);
     block_reader_close(b->reader);
     mem_free(b->key);
     mem_free(b);
@@ -532,7 +535,8 @@ static bool is_summed_out(struct blockset *bs, struct arena *a, struct slice ten
 /* More than when it was opened: what is read at first use. */
 static size_t memory_of(const struct open_block *b)
 {
-    return block_reader_memory(b->reader) + (b->lines ? logblock_memory(b->lines) : 0);
+    return block_reader_memory(b->reader) + (b->lines ? logblock_memory(b->lines) : 0) +
+           (b->traces ? traceblock_memory(b->traces) : 0);
 }
 
 /* *ret NULL: nothing of it is wanted. */
@@ -550,7 +554,8 @@ static struct err *get_reader(struct blockset *bs, struct arena *a, struct slice
     b = mem_new(struct open_block);
     if ((e = open_reader(bs, dir_of(bs, a, tenant, block), block->labels, &b->reader)) ||
         (e = check_identity(b->reader, block)) ||
-        (bs->has_lines && (e = logblock_open(b->reader, &b->lines)))) {
+        (bs->has_lines && (e = logblock_open(b->reader, &b->lines))) ||
+        (bs->has_traces && (e = traceblock_open(b->reader, &b->traces)))) {
         block_reader_close(b->reader);
         mem_free(b);
         return e;
@@ -681,6 +686,8 @@ static struct err *take_opened(struct opening *o, struct arena *a, struct catalo
         v->readers[v->n] = o->handles[i] ? o->handles[i]->reader : NULL;
         if (v->lines)
             v->lines[v->n] = o->handles[i] ? o->handles[i]->lines : NULL;
+        if (v->traces)
+            v->traces[v->n] = o->handles[i] ? o->handles[i]->traces : NULL;
         metas[v->n] = *o->blocks[i];
         metas[v->n].segments = NULL; /* the catalogue's, which may go */
         metas[v->n].n_segments = 0;
@@ -774,6 +781,8 @@ static struct err *open_all(struct blockset *bs, struct arena *a, const struct h
     v->readers = arena_array(a, struct block_reader *, o.n);
     if (bs->has_lines)
         v->lines = arena_array(a, struct logblock *, o.n);
+    if (bs->has_traces)
+        v->traces = arena_array(a, struct traceblock *, o.n);
     v->handles = arena_array(a, struct open_block *, o.n);
     run_opening(&o);
     return take_opened(&o, a, metas, v);
@@ -864,6 +873,10 @@ struct err *blockset_open(struct blockset *bs, struct arena *a, struct slice ten
     if (bs->has_lines) {
         ret->lines = arena_array(a, struct logblock *, 1);
         ret->lines[0] = b->lines;
+    }
+    if (bs->has_traces) {
+        ret->traces = arena_array(a, struct traceblock *, 1);
+        ret->traces[0] = b->traces;
     }
     return NULL;
 }

@@ -31,6 +31,7 @@
 #include "common/block/block_skip.h"
 #include "common/block/tiers.h"
 #include "common/logblock/logblock.h"
+#include "common/traceblock/traceblock.h"
 #include "querier/store/blockset_room.h"
 #include "querier/store/newness.h"
 
@@ -38,7 +39,7 @@ struct blockset;
 struct open_block;
 
 struct blockset_opts {
-    struct slice signal;       /* static: "metrics", "logs" */
+    struct slice signal;       /* static: "metrics", "logs", "traces" */
     struct objstore *objstore; /* outlives it */
     const char *local_root;    /* directory of a store that is one: blocks are mapped; else NULL */
     struct objpages *pages;    /* what others are read through; outlives it */
@@ -81,6 +82,7 @@ struct blockset_view {
     const struct catalogue_block *meta; /* n, in the order of the catalogue; copies in the arena */
     struct block_reader **readers;      /* n, referenced; NULL: it is not read here (chooser) */
     struct logblock **lines;            /* n, the same; NULL: the signal is another than logs */
+    struct traceblock **traces;         /* n, the same; NULL: the signal is another than traces */
     size_t n;
     uint64_t version;
     uint64_t skipped[BLOCK_SKIP_REASONS]; /* blocks that are not in the view */

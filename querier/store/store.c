@@ -68,6 +68,7 @@ struct store *store_new(const struct store_opts *opts)
     if (opts->objstore) {
         s->blocks = new_blockset(s, SLICE("metrics"), opts);
         s->log_blocks = new_blockset(s, SLICE("logs"), opts);
+        s->trace_blocks = new_blockset(s, SLICE("traces"), opts);
     }
     if (opts->objstore) {
         s->tombs = tombset_new(opts->objstore, SLICE("metrics"), opts->tombstone_max_age_ms,
@@ -87,6 +88,7 @@ void store_free(struct store *s)
     block_serve_free(s->serve);
     blockset_free(s->blocks);
     blockset_free(s->log_blocks);
+    blockset_free(s->trace_blocks);
     blockset_room_free(s->room);
     job_pool_free(s->jobs);
     objpages_free(s->pages);
@@ -102,9 +104,10 @@ void store_free(struct store *s)
 
 void store_hint(struct store *s, struct slice signal, struct slice tenant, uint64_t version)
 {
-    struct blockset *bs = slice_eq_cstr(signal, "metrics") ? s->blocks
-                          : slice_eq_cstr(signal, "logs")  ? s->log_blocks
-                                                           : NULL;
+    struct blockset *bs = slice_eq_cstr(signal, "metrics")  ? s->blocks
+                          : slice_eq_cstr(signal, "logs")   ? s->log_blocks
+                          : slice_eq_cstr(signal, "traces") ? s->trace_blocks
+                                                            : NULL;
 
     if (bs)
         blockset_hint(bs, tenant, version);
@@ -141,7 +144,10 @@ void store_stats_get(struct store *s, struct store_stats *ret)
         blockset_stats_get(s->blocks, &ret->blocks);
     if (s->log_blocks)
         blockset_stats_get(s->log_blocks, &ret->log_blocks);
+    if (s->trace_blocks)
+        blockset_stats_get(s->trace_blocks, &ret->trace_blocks);
     store_logs_stats_get(s, &ret->logs);
+    store_traces_stats_get(s, &ret->traces);
     if (s->tombs)
         tombset_stats_get(s->tombs, &ret->tombstones);
     if (s->log_tombs)
@@ -224,11 +230,14 @@ struct err *store_ask_traces(struct store_query *sq, const char *method, struct 
                              struct fanout **ret)
 {
     const struct store_opts *o = &sq->store->opts;
+    int64_t since_ms = 0;
 
     *ret = NULL;
     if (!o->traces_ring)
         return err_new(ERR_UNAVAILABLE, "no ingester is known that takes spans");
-    return ask(sq, o->traces_ring(o->traces_ring_arg), method, payload, 0, ret);
+    if (sq->store->trace_blocks) /* what came before is in those */
+        since_ms = clock_wall_ms(&clock_system) - o->ingester_lookback_ms;
+    return ask(sq, o->traces_ring(o->traces_ring_arg), method, payload, since_ms, ret);
 }
 
 void store_heard(struct store_query *sq, struct fanout *f)
@@ -243,6 +252,15 @@ static struct newness_need catalogue_need(const struct store_query *sq)
     int64_t max_age_ns = sq->store->opts.catalogue_max_age_ms * NS_PER_MS;
 
     return (struct newness_need){clock_mono_ns(&clock_system) - max_age_ns, sq->dropped_by};
+}
+
+struct newness_need store_need_of(struct store_query *sq, uint64_t dropped_by,
+                                  int64_t *io_not_before_ns)
+{
+    if (!*io_not_before_ns)
+        *io_not_before_ns =
+            clock_mono_ns(&clock_system) - sq->store->opts.catalogue_max_age_ms * NS_PER_MS;
+    return (struct newness_need){*io_not_before_ns, dropped_by};
 }
 
 void store_warn_if_stale(struct store_query *sq, const struct blockset_view *v)

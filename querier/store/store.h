@@ -81,7 +81,7 @@ struct store_opts {
 
 struct store *store_new(const struct store_opts *opts);
 void store_free(struct store *s); /* NULL is allowed */
-/* The catalogue of this tenant and signal ("metrics", "logs"; others are passed over) has a newer version. Any
+/* The catalogue of this tenant and signal ("metrics", "logs", "traces"; others are passed over) has a newer version. Any
  * thread. */
 void store_hint(struct store *s, struct slice signal, struct slice tenant, uint64_t version);
 /* The same of the tombstones. */
@@ -104,15 +104,23 @@ struct store_logs_stats {
     uint64_t deleted;         /* lines that a deletion hid */
     uint64_t asked, returned; /* pieces of queries: asked of an owner, and run here all the same */
 };
+/* Of selects over blocks of traces. */
+struct store_traces_stats {
+    uint64_t selects, failures;                    /* those that could not begin */
+    uint64_t blocks;                               /* read */
+    uint64_t skipped[BLOCK_SKIP_REASONS];          /* not opened */
+    uint64_t groups, groups_skipped, bytes, spans; /* traceblock_stats */
+};
 struct store_stats {
     struct store_logs_stats logs;
+    struct store_traces_stats traces;
     struct store_owned_stats owned;
     struct block_serve_stats serve;
     uint64_t selects, failures, stragglers;
     uint64_t lost_blocks;        /* that are corrupt and were done without (blockloss.h) */
     uint64_t tier_blocks[TIERS]; /* blocks read by selects: as measured, of 5 minutes, of an hour */
     uint64_t skipped[BLOCK_SKIP_REASONS]; /* blocks that were not opened */
-    struct blockset_stats blocks, log_blocks;
+    struct blockset_stats blocks, log_blocks, trace_blocks;
     struct tombset_stats tombstones, log_tombstones;
     struct block_heads_stats heads;
     struct page_disk_stats disk; /* all 0 without one */
@@ -141,6 +149,8 @@ struct store_query {
     uint64_t logs_dropped_by; /* the same of the catalogue of log lines */
     int64_t
         logs_not_before_ns; /* when that was first taken, or was found to be out of date; 0: it was not */
+    uint64_t traces_dropped_by; /* the same two of traces */
+    int64_t traces_not_before_ns;
     size_t failed_streams; /* of ingesters that did not answer, over all selects that were closed */
     VEC(struct slice) warnings; /* in the arena */
 };
@@ -201,9 +211,6 @@ ORR_CHECKED struct err *store_log_tombstones(struct store_query *sq, struct tomb
  */
 ORR_CHECKED struct err *store_ask_logs(struct store_query *sq, const char *method,
                                        struct slice payload, int64_t since_ms, struct fanout **ret);
-/* The same of those that take spans, whenever they took them: there are no blocks of traces yet. */
-ORR_CHECKED struct err *store_ask_traces(struct store_query *sq, const char *method,
-                                         struct slice payload, struct fanout **ret);
 /*
  * The blocks that overlap [min_ms, max_ms] and may have what the filter looks for, by a catalogue as new as the bucket's at
  * the query's first take, and no older than what the answers in f, and earlier ones, say that has been dropped. In the arena. None
@@ -250,6 +257,27 @@ void store_log_owner_failed(struct store_query *sq, const struct ring *ring, uin
                             struct fanout *f);
 /* Adds up, for store_stats. */
 void store_count_logs(struct store_query *sq, const struct store_logs_stats *add);
+
+/*
+ * ---- traces: as log lines; querier/traces/traceremote.h and tracestored.h do the rest ----
+ */
+
+/* Starts method at the ingesters that take spans; with a bucket at those that took some ingester_lookback_ms ago or later. */
+ORR_CHECKED struct err *store_ask_traces(struct store_query *sq, const char *method,
+                                         struct slice payload, struct fanout **ret);
+/* Once every stream has begun to answer, and before blocks are taken: what f has said of what is in blocks only. */
+void store_heard_traces(struct store_query *sq, struct fanout *f);
+/* As store_take_logs(), by a catalogue no older than what store_heard_traces() was told. The filter goes by the label service.name. */
+ORR_CHECKED struct err *store_take_traces(struct store_query *sq, struct arena *a, int64_t min_ms,
+                                          int64_t max_ms, const struct blockset_filter *filter,
+                                          struct blockset_view *ret);
+/* A block of such a view was not there any more: the next view is by the catalogue of now. */
+void store_traces_gone(struct store_query *sq);
+void store_release_traces(struct store_query *sq, struct blockset_view *v);
+/* Whose threads wait for the object store; NULL: blocks are at hand. Lent. */
+struct job_pool *store_traces_jobs(struct store_query *sq);
+/* Adds up, for store_stats; of the view it has been counted. */
+void store_count_traces(struct store_query *sq, const struct store_traces_stats *add);
 
 /* ---- what is in memory, for pages about cardinality; replicas are taken off by division ---- */
 

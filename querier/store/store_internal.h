@@ -7,13 +7,13 @@
 
 struct store {
     struct store_opts opts;
-    struct blockset *blocks, *log_blocks; /* NULL: there is no bucket */
-    struct page_disk *disk;               /* below pages; NULL: none */
-    struct block_heads *heads;            /* NULL: headers are in memory */
-    struct job_pool *jobs;                /* that wait for the object store; NULL as pages */
-    struct objpages *pages;               /* NULL: blocks are mapped, or there are none */
-    struct blockset_room *room;           /* of both sets; NULL as pages */
-    struct tombset *tombs, *log_tombs;    /* NULL: there is no bucket */
+    struct blockset *blocks, *log_blocks, *trace_blocks; /* NULL: there is no bucket */
+    struct page_disk *disk;                              /* below pages; NULL: none */
+    struct block_heads *heads;                           /* NULL: headers are in memory */
+    struct job_pool *jobs;             /* that wait for the object store; NULL as pages */
+    struct objpages *pages;            /* NULL: blocks are mapped, or there are none */
+    struct blockset_room *room;        /* of all sets; NULL as pages */
+    struct tombset *tombs, *log_tombs; /* NULL: there is no bucket */
     struct fanout_suspects *suspects, *owner_suspects;
     struct block_serve *serve; /* NULL: blocks are not read for others */
     struct store_owned_stats owned;
@@ -22,6 +22,7 @@ struct store {
     uint64_t tier_blocks[TIERS];          /* opened for selects, by resolution */
     uint64_t skipped[BLOCK_SKIP_REASONS]; /* blocks that were not, by reason */
     struct store_logs_stats logs;
+    struct store_traces_stats traces;
 };
 
 /* Starts method at the tenant's ingesters. *ret NULL: there are none to ask (store_opts.ring). */
@@ -52,3 +53,8 @@ ORR_CHECKED struct err *store_select_raw(struct store_query *sq, struct matchers
                                          int64_t max_ms, bool labels_only, struct series_set **ret);
 
 void store_logs_stats_get(struct store *s, struct store_logs_stats *ret);
+void store_traces_stats_get(struct store *s, struct store_traces_stats *ret);
+/* Which catalogue is new enough for a signal of which a query asks several times: what the first look found holds for all of it, unless
+ * an ingester has dropped something since. Both belong to the signal, in the query. */
+struct newness_need store_need_of(struct store_query *sq, uint64_t dropped_by,
+                                  int64_t *io_not_before_ns);

@@ -3,17 +3,11 @@
 #include "common/base/metric.h"
 #include "querier/store/store_internal.h"
 
-/* Which catalogue is new enough. What the first look found holds for all of a query, unless an ingester has dropped
- * something since: it says so. */
 static struct newness_need need_of(struct store_query *sq, struct fanout *f)
 {
-    int64_t max_age_ns = sq->store->opts.catalogue_max_age_ms * NS_PER_MS;
-
     if (f)
         sq->logs_dropped_by = ORR_MAX(sq->logs_dropped_by, fanout_mark(f));
-    if (!sq->logs_not_before_ns)
-        sq->logs_not_before_ns = clock_mono_ns(&clock_system) - max_age_ns;
-    return (struct newness_need){sq->logs_not_before_ns, sq->logs_dropped_by};
+    return store_need_of(sq, sq->logs_dropped_by, &sq->logs_not_before_ns);
 }
 
 struct err *store_take_logs(struct store_query *sq, struct arena *a, struct fanout *f,

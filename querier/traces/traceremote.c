@@ -189,7 +189,11 @@ static struct err *ask(struct remote_set *s, const struct tracesource_request *r
     rpc_traces_select_encode(&b, &sel);
     e = store_ask_traces(s->sq, "ingester.select_traces", buf_slice(&b), &s->f);
     buf_done(&b);
-    return e ? e : fanout_wait(s->f);
+    if (e || (e = fanout_wait(s->f)))
+        return e;
+    /* From here on each ingester's answer is fixed: the header of store.h on the seam. */
+    store_heard_traces(s->sq, s->f);
+    return NULL;
 }
 
 static struct err *remote_select(void *src, struct arena *a, const struct tracesource_request *req,

@@ -75,7 +75,7 @@ def test_replicas_become_one_block(t):
     compactors = c.addrs("compactor")
     check(sum(metric(a, "flush_duplicate_lines_total") for a in compactors) == 2 * sent, "duplicates")
     rows = http_call(compactors[0], "GET", "/compactor/status").json
-    check({s["signal"]: s["ingesters"] for s in rows["signals"]} == {"metrics": 3, "logs": 3}, f"{rows}")
+    check({s["signal"]: s["ingesters"] for s in rows["signals"]} == {"metrics": 3, "logs": 3, "traces": 3}, f"{rows}")
 
 
 def test_blocks_are_merged_and_replaced_ones_go(t):

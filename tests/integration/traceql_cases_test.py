@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Tempo's answers to TraceQL (../shared/conformance/traceql), asked over HTTP of spans that came in by OTLP, while ingesters hold them: in
-one process, and of three ingesters that each had a part of every trace sent to it."""
+"""Tempo's answers to TraceQL (../shared/conformance/traceql), asked over HTTP of spans that came in by OTLP: while ingesters hold them, in
+one process, and of three ingesters that each had a part of every trace sent to it; from blocks; and half and half."""
 import json
 import math
 import os
 import urllib.parse
 
 from orrery_test import ROOT, Cluster, Single, check, http_call, main, wait_for
+from traces_blocks_test import FAST, TRACES, counter, flush
+from traces_test import held
 
 CASES = os.path.join(os.path.dirname(ROOT), "shared/conformance/traceql")
 KNOWN = os.path.join(ROOT, "tests/conformance/known_failures/traceql.txt")
@@ -92,12 +94,13 @@ def wanted_series(case):
             [(t, float(v)) for t, v in s["values"] if not math.isnan(float(v))] for s in case["series"]}
 
 
-def compare_all(addr, skipped):
+def compare_all(addr, skipped, where=""):
+    """where: before the names of the tenants."""
     n = 0
     for case in read("search_cases.jsonl"):
         if not case["ok"] or case["id"] in skipped or any(x in case["query"] for x in skipped):
             continue
-        got = found(ask(addr, "search", case["dataset"], q=case["query"], limit=1000, spss=0, **RANGE))
+        got = found(ask(addr, "search", where + case["dataset"], q=case["query"], limit=1000, spss=0, **RANGE))
         want = wanted(case)
         check(same(got, want), f"{case['id']} {case['query']}:\n{ {k: got.get(k) for k in got | want if got.get(k) != want.get(k)} }\nnot\n"
                            f"{ {k: want.get(k) for k in got | want if got.get(k) != want.get(k)} }")
@@ -105,7 +108,7 @@ def compare_all(addr, skipped):
     for case in read("metrics_cases.jsonl"):
         if not case["ok"] or case["id"] in skipped or any(x in case["query"] for x in skipped):
             continue
-        got = series(ask(addr, "metrics/query_range", case["dataset"], q=case["query"], start=case["start_ns"], end=case["end_ns"],
+        got = series(ask(addr, "metrics/query_range", where + case["dataset"], q=case["query"], start=case["start_ns"], end=case["end_ns"],
                          step=int(case["step_ns"]) / 1e9))
         want = wanted_series(case)
         check(same(got, want), f"{case['id']} {case['query']}:\n{got}\nnot\n{want}")
@@ -132,6 +135,25 @@ def thirds(request):
                 out[i % 3]["resourceSpans"][-1]["scopeSpans"][j]["spans"].append(span)
                 i += 1
     return out
+
+
+def test_cases_from_blocks_and_half_of_them(t):
+    """Of a trace that is half in a block two spans of three are there."""
+    o = Single(t, args=[*TRACES, *FAST]).wait_ready()
+    for name in DATASETS:
+        push(o.addr, f"blocks-{name}", request_of(name))
+        for part in thirds(request_of(name))[:2]:
+            push(o.addr, f"half-{name}", part)
+    tenants = [f"{where}-{name}" for where in ("blocks", "half") for name in DATASETS]
+    for tenant in tenants:
+        flush(o.addr, tenant)
+    wait_for("blocks to have all", lambda: not any(held(o.addr, tenant=x) for x in tenants), 60)
+    for name in DATASETS:
+        push(o.addr, f"half-{name}", thirds(request_of(name))[2])
+    for where in ("blocks-", "half-"):
+        before = counter(o.addr, "orrery_querier_traces_selected_blocks_total")
+        compare_all(o.addr, known() | set(ORDERED), where)
+        check(counter(o.addr, "orrery_querier_traces_selected_blocks_total") > before, "no block was read")
 
 
 def test_cases_from_three_ingesters_of_which_one_is_gone(t):

@@ -120,7 +120,7 @@ static void begin_without_thread(struct world *w, int64_t maintain_ms, int64_t u
     w->flush = flush_new(&(struct flush_opts){
         .head = w->head,
         .logs = w->logs.head,
-        .logs_work_dir = w->work_dir,
+        .work_dir = w->work_dir,
         .store = w->store,
         .ops = {on_hint, count_compactors, on_begin, on_seal, on_end, origin_of, on_published, w},
         .maintain_ms = maintain_ms,

@@ -200,6 +200,10 @@ TEST(limits_give_out_rules_of_tenants)
     CHECK_INT(b->retention.rules.ptr->period_ms, 3600000);
     CHECK_INT(b->logs_retention.rules.ptr->period_ms, 24 * 3600000);
     CHECK(get(l, "a").logs_retention_period_ns == 7200000000000);
+    put("overrides: {a: {block_retention: 3h}, b: {compaction: {block_retention: 4h}}}\n");
+    CHECK_OK(limits_poll(l, &changed));
+    CHECK(get(l, "a").traces_retention_period_ns == 3 * 3600000000000);
+    CHECK(get(l, "b").traces_retention_period_ns == 4 * 3600000000000);
     put("overrides: {a: {logs_retention_stream: [{selector: up}]}}\n");
     CHECK_ERR(limits_poll(l, &changed), ERR_INVALID, "over.yaml:1: logs_retention_stream: a rule");
     put("overrides: {a: {s3_sse_type: KMS}}\n");

@@ -1,6 +1,6 @@
 /*
  * Fake ingesters for the tests of the querier: each is an RPC server on a loop of its own and
- * answers "ingester.select" (and names, metadata, exemplars, pairs, head, select_logs) with the frames it was given, one
+ * answers "ingester.select" (and names, metadata, exemplars, pairs, head, select_logs, select_traces) with the frames it was given, one
  * message each. The pool has another loop.
  */
 #pragma once
@@ -31,7 +31,7 @@ struct peer {
     _Atomic int asked;
     _Atomic int logs_format; /* the last that it knows of select_logs; 0: all */
     _Atomic uint64_t mark;   /* of its answers: the catalogue it has dropped by */
-    struct peer_frames select, keyed, names, metadata, exemplars, pairs, head, logs;
+    struct peer_frames select, keyed, names, metadata, exemplars, pairs, head, logs, traces;
     VEC(struct hash128) keys;    /* of the frames in keyed: one series each */
     VEC(struct rpc_call *) hung; /* loop's */
 };
@@ -145,6 +145,11 @@ static inline void peer_on_logs(void *arg, struct rpc_call *call)
     peer_answer(p, call, &p->logs);
 }
 
+static inline void peer_on_traces(void *arg, struct rpc_call *call)
+{
+    peer_answer(arg, call, &((struct peer *)arg)->traces);
+}
+
 /* ---- data: before peers_start() or between questions ---- */
 
 static inline struct buf *peer_frame(struct peer_frames *f)
@@ -199,6 +204,7 @@ static inline void peer_start(struct peers *ps, struct peer *p, const char *zone
     rpc_server_handle(p->server, "ingester.pairs", peer_on_pairs, p);
     rpc_server_handle(p->server, "ingester.head", peer_on_head, p);
     rpc_server_handle(p->server, "ingester.select_logs", peer_on_logs, p);
+    rpc_server_handle(p->server, "ingester.select_traces", peer_on_traces, p);
     rpc_server_start(p->server);
     CHECK_OK(loop_start(p->loop));
     ps->n++;
@@ -272,6 +278,7 @@ static inline void peers_down(struct peers *ps)
         peer_frames_done(&p->pairs);
         peer_frames_done(&p->head);
         peer_frames_done(&p->logs);
+        peer_frames_done(&p->traces);
     }
     ring_unref(ps->ring);
 }

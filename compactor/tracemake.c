@@ -1,0 +1,69 @@
+#include "compactor/tracemake.h"
+
+#include "common/base/mem.h"
+#include "common/base/metric.h"
+#include "common/base/vec.h"
+#include "compactor/tracecheck.h"
+
+struct sources {
+    struct traceblock_source *ptr;
+    size_t len, cap;
+};
+
+static struct err *open_sources(const struct blockmake_opts *o, struct sources *ret)
+{
+    struct err *e = NULL;
+
+    for (size_t i = 0; i < o->n; i++)
+        for (size_t k = 0; k < tracecheck_n_sources(o->inputs[i].traces); k++) {
+            struct traceblock_source s;
+
+            if ((e = tracecheck_source(o->inputs[i].traces, k, &s)))
+                return e;
+            vec_push(ret, s);
+        }
+    return NULL;
+}
+
+static struct err *merge(const struct blockmake_opts *o, struct traceblock_writer *w)
+{
+    struct sources all = {0};
+    uint64_t duplicates = 0;
+    struct err *e = open_sources(o, &all);
+
+    if (!e)
+        e = traceblock_merge(all.ptr, all.len, o->stop, w, &duplicates);
+    else
+        VEC_FOREACH (s, &all)
+            s->close(s->arg);
+    vec_done(&all);
+    METRIC_ADD(o->stats->duplicate_spans, duplicates);
+    return e;
+}
+
+static void set_range(const struct blockmake_opts *o, struct block_meta *m)
+{
+    m->min_t = INT64_MAX;
+    m->max_t = INT64_MIN;
+    for (size_t i = 0; i < o->n; i++) {
+        m->min_t = ORR_MIN(m->min_t, o->inputs[i].found.min_t);
+        m->max_t = ORR_MAX(m->max_t, o->inputs[i].found.max_t);
+    }
+}
+
+struct err *tracemake(const struct blockmake_opts *o, struct arena *a, struct block_meta *ret_meta)
+{
+    struct traceblock_writer_opts opts = {.dir = o->dir,
+                                          .meta = *o->meta,
+                                          .has_summary = true,
+                                          .no_sync = true}; /* as in blockmake.c */
+    struct traceblock_writer *w = NULL;
+    struct err *e;
+
+    ORR_ASSERT(!o->is_split);
+    set_range(o, &opts.meta);
+    if (!(e = traceblock_writer_open(&opts, &w)) && !(e = merge(o, w)))
+        e = traceblock_writer_finish(w, a, ret_meta);
+    traceblock_writer_close(w);
+    return e;
+}

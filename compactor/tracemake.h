@@ -1,0 +1,12 @@
+/*
+ * Checked inputs of traces become one block on disk: what blockmake.h does for metrics. Each span once (tracepiece_unite()). Traces have
+ * no tombstones and no periods by series: a block leaves whole. One without spans has the range of its inputs.
+ *
+ * Memory: of each block that is merged a row group, a trace, and what traceblock_writer keeps. Blocking; owner: the calling thread.
+ */
+#pragma once
+#include "compactor/blockmake.h"
+
+/* As blockmake(). Shards are not made. */
+ORR_CHECKED struct err *tracemake(const struct blockmake_opts *opts, struct arena *a,
+                                  struct block_meta *ret_meta);

@@ -1,0 +1,16 @@
+/* Blocks of traces as a source: which are read, and names and values (tracestored_names.c). */
+#pragma once
+#include "querier/traces/tracestored.h"
+
+#define TRACESTORED_ATTEMPTS 4 /* at a catalogue whose blocks are there */
+
+static inline int64_t tracestored_ms(int64_t ns)
+{
+    return ns / NS_PER_MS - (ns % NS_PER_MS < 0);
+}
+/* The blocks of [start_ns, end_ns), and of the time that the tenant may look back; n_services 0: of all services. */
+ORR_CHECKED struct err *tracestored_take(struct store_query *sq, struct arena *a, int64_t start_ns,
+                                         int64_t end_ns, const struct slice *services,
+                                         size_t n_services, struct blockset_view *ret);
+struct err *tracestored_names(void *src, const struct tracesource_names_request *req,
+                              tracesource_name_fn *give, void *arg);
