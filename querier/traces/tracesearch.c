@@ -7,6 +7,7 @@
 #include "common/base/vec.h"
 #include "querier/traces/tracecond.h"
 #include "querier/traces/tracepipe.h"
+#include "querier/traces/tracewant.h"
 
 #define NO_ROOT "<root span not yet received>"
 
@@ -316,6 +317,7 @@ struct err *tracesearch(const struct tracesearch_opts *opts, struct tracesearch_
     struct searching s = {.opts = opts};
     struct tracescan_opts scan = opts->scan;
     struct tracecond cond = tracecond_of(scan.arena, opts->query);
+    struct tracegroup_want want;
     struct tracehit *hits;
     struct err *e;
 
@@ -326,6 +328,8 @@ struct err *tracesearch(const struct tracesearch_opts *opts, struct tracesearch_
         return NULL;
     scan.req.filters = cond.ptr;
     scan.req.n_filters = cond.n;
+    want = tracewant_of_query(scan.arena, opts->query, true);
+    scan.want = &want;
     show_pipeline(&s, &opts->query->pipeline);
     e = tracescan(&scan, look, &s, &ret->stats);
     if (s.heap.len)
