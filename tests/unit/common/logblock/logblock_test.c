@@ -791,7 +791,7 @@ static void check_far_needle(struct rig *g)
     q.needles = &e->line;
     q.n_needles = 1;
     CHECK(check_query(&g->f, x.b, &q).lines >= 1);
-    CHECK(g->store.gets - gets <= 12);
+    CHECK(g->store.gets - gets <= 20);
     fixture_close(x);
 }
 
