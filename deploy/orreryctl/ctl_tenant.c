@@ -70,6 +70,8 @@ static struct err *send_copy(struct copying *cp, struct arena *a, const struct c
     s.files = meta->files = files;
     meta->n_files = s.n_files;
     s.entry.dir = SLICE_EMPTY;
+    s.entry.origin =
+        (struct catalogue_origin){.zone = SLICE_EMPTY}; /* the others' may be in no block yet */
     block_meta_write(&json, meta);
     s.meta_json = buf_slice(&json);
     if (!(e = ctl_send(cp->c, &s, &is_added))) {

@@ -265,6 +265,7 @@ TEST(writers_see_that_they_were_overwritten_and_wait_after_a_put_that_failed)
     atomic_store(&f.bucket.failing, 1);
     CHECK_ERR(put(f.w[0], SLICE("three")), ERR_TIMEOUT, "told to fail");
     CHECK_ERR(put(f.w[0], SLICE("four")), ERR_UNAVAILABLE, "may still take place");
+    CHECK_ERR(objstore_delete(writers_store(f.w[0]), KEY), ERR_UNAVAILABLE, "may still take place");
     check_text(&f, KEY, "two", true);
     sleep_ms(2 * PUT_MS);
     wait_for(f.w[0]);

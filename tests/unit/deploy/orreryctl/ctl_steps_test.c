@@ -265,6 +265,80 @@ TEST(ctl_steps_of_copy)
     }
 }
 
+static struct err *set_origin(void *arg, struct catalogue *c, bool *ret_changed)
+{
+    size_t n;
+
+    (void)catalogue_blocks(c, &n);
+    for (size_t i = 0; i < n; i++) {
+        struct catalogue_block b = catalogue_blocks(c, &n)[i];
+
+        b.origin.instance = SLICE("ingester-1");
+        catalogue_add(c, &b);
+    }
+    *ret_changed = arg == NULL;
+    return NULL;
+}
+
+/* What other ingesters have, and no block yet, is not the copy's: it can do without none of its blocks. */
+TEST(ctl_steps_of_copy_forget_whose_segments_a_block_holds)
+{
+    struct catalogue *c;
+    struct fixture f;
+    size_t n;
+
+    setup(&f);
+    CHECK_OK(upload(&f));
+    CHECK_OK(catalogue_update(f.c.store, SLICE("metrics"), SLICE("t"), set_origin, NULL, NULL));
+    CHECK_OK(copy(&f));
+    CHECK_OK(catalogue_load(f.c.store, SLICE("metrics"), SLICE("t"), &c));
+    CHECK_SLICE(catalogue_blocks(c, &n)[0].origin.instance, "ingester-1");
+    catalogue_free(c);
+    CHECK_OK(catalogue_load(f.c.store, SLICE("metrics"), SLICE("u"), &c));
+    CHECK_INT(catalogue_blocks(c, &n)[0].origin.instance.len, 0);
+    CHECK_INT(n, 2);
+    catalogue_free(c);
+    teardown(&f);
+}
+
+/* A summary says whose it is, so a block that gets another name goes without. */
+TEST(ctl_steps_of_upload_under_another_name_leave_out_the_summary)
+{
+    struct block_writer_opts o = {.dir = source(), .no_sync = true, .has_summary = true};
+    const struct catalogue_block *b;
+    struct block_writer *w;
+    struct catalogue *c;
+    struct block_meta m;
+    struct chunk chunk;
+    struct fixture f;
+    size_t n;
+
+    setup(&f);
+    CHECK_OK(upload(&f));
+    CHECK_OK(fsx_remove_tree(source()));
+    o.meta.ulid = fixture_ulid(1);
+    o.meta.level = 1;
+    chunk = floats(f.c.arena, FIXTURE_T0 + 700000, 1000, 3, 9);
+    CHECK_OK(block_writer_open(&o, &w));
+    CHECK_OK(block_writer_add(w, &(struct block_series){.labels = labels_from(f.c.arena, "b=2"),
+                                                        .chunks = &chunk,
+                                                        .n_chunks = 1}));
+    finish_writer(w, f.c.arena, &m);
+    CHECK(block_meta_has_sidecar(&m, "summary"));
+    CHECK_OK(upload(&f));
+    CHECK_OK(catalogue_load(f.c.store, SLICE("metrics"), SLICE("t"), &c));
+    b = catalogue_blocks(c, &n);
+    CHECK_INT(n, 3);
+    CHECK(!ulid_eq(b[2].ulid, fixture_ulid(1)));
+    CHECK_INT(b[2].summary_bytes, 0);
+    catalogue_free(c);
+    f.args[0] = "t";
+    f.c.opts = (struct ctl_opts){.is_dry = false};
+    CHECK_OK(ctl_bucket_verify(&f.c));
+    CHECK_INT(f.c.wrong, 0);
+    teardown(&f);
+}
+
 /* A block of its own and one that was adopted. */
 static void make_theirs(struct fixture *f)
 {

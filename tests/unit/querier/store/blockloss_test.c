@@ -277,6 +277,36 @@ TEST(blockloss_that_nobody_makes_up_for_is_an_error_that_names_the_block)
     rig_down(&g);
 }
 
+/* meta.json has no checksum: another digit of a time is as good JSON as before, and a reader goes by it. */
+TEST(blockloss_of_a_digit_of_meta_json)
+{
+    static const char *const members[] = {"\"minTime\":", "\"maxTime\":"};
+    struct rig g;
+
+    rig_up(&g, 3, (const char *const[]){"", NULL, NULL});
+    for (size_t i = 0; i < ORR_COUNT(members); i++) {
+        struct buf b = {0};
+        struct slice json;
+        int64_t at;
+
+        CHECK_OK(objstore_get(g.bucket, key_of(&g, 0, "meta.json"), NULL, &b, NULL));
+        json = buf_slice(&b);
+        at = slice_find(json, slice_cstr(members[i]), 0) + (int64_t)strlen(members[i]);
+        while (b.ptr[at] == ' ')
+            at++;
+        b.ptr[at + 1] ^= 1; /* 1000, 129001: the second one */
+        CHECK_OK(objstore_put(g.bucket, key_of(&g, 0, "meta.json"), json, NULL, NULL));
+        restart(&g);
+        check_fails(&g, 0);
+        b.ptr[at + 1] ^= 1;
+        CHECK_OK(objstore_put(g.bucket, key_of(&g, 0, "meta.json"), json, NULL, NULL));
+        restart(&g);
+        check_whole(&g);
+        buf_done(&b);
+    }
+    rig_down(&g);
+}
+
 /* A file that is not there at all. */
 TEST(blockloss_of_a_whole_file)
 {
