@@ -154,8 +154,8 @@ static uint64_t write_block(const struct text *t)
         must(logblock_writer_stream(w, (struct hash128){s, 0}, (struct labels){&l, 1}));
         for (size_t i = 0; i < t->ends.len; i++)
             if (t->streams.ptr[i] == s)
-                must(logblock_writer_entry(w, &(struct logpage_entry){
-                                                  .ts_ns = t->times.ptr[i], .line = line_at(t, i)}));
+                must(logblock_writer_entry(
+                    w, &(struct logpage_entry){.ts_ns = t->times.ptr[i], .line = line_at(t, i)}));
         mem_free(name);
     }
     must(logblock_writer_finish(w, a, &m));
@@ -234,7 +234,8 @@ static void report(const char *what, struct block_reader *streams, const struct 
     }
     logfilter_grams_done(&grams);
     each = 1 / (double)s.n;
-    printf("  %-8s e.g. %.*s: %.1f grams, the filter leaves %.1f pages; bytes of filters %.0f, of pages "
+    printf("  %-8s e.g. %.*s: %.1f grams, the filter leaves %.1f pages; bytes of filters %.0f, of "
+           "pages "
            "%.0f: %.3f%% touched; %.2f lines; %.2f ms, %.2f ms/GiB\n",
            what, SLICE_ARG(needles[0]), (double)s.grams * each, (double)s.left * each,
            (double)s.filter_bytes * each, (double)s.page_bytes * each,
