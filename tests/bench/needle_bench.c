@@ -4,8 +4,8 @@
  *     needle_bench [MB [KIND]]        400 MB of each kind
  *
  * Needles are what in each kind comes nearest to an id, as those of `tests/bench/run --only logs` are, each present once; then parts
- * of them, as who searches by hand copies them: two bytes are missing at each end. "Must" is how many pages have the needle or, byte
- * for byte, all its grams of LOGFILTER_GRAM bytes: no filter of such grams says less.
+ * of them, as who searches by hand copies them: two bytes are missing at each end. A block is opened anew for each: nothing is
+ * remembered of the last one.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -165,6 +165,16 @@ static uint64_t write_block(const struct text *t)
     return bytes;
 }
 
+static uint64_t bytes_of_filter(struct block_reader *streams)
+{
+    const struct block_meta *m = block_reader_meta(streams);
+
+    for (size_t i = 0; i < m->n_files; i++)
+        if (slice_eq_cstr(m->files[i].path, LOGBLOCK_FILTER_FILE))
+            return m->files[i].bytes;
+    return 0;
+}
+
 struct sums {
     size_t n, grams, left;
     uint64_t filter_bytes, page_bytes, lines;
@@ -268,7 +278,7 @@ static void run(enum loggen_kind kind, size_t bytes)
     printf("%-7s %.1f MB in %llu pages, %.1f of them, the filter %.1f MB; written with %.0f MB/s\n",
            loggen_name(kind), (double)t.bytes.len / 1e6,
            (unsigned long long)block_reader_meta(streams)->stats.chunks, (double)block_bytes / 1e6,
-           0.0, (double)t.bytes.len / (double)t0 * 1000);
+           (double)bytes_of_filter(streams) / 1e6, (double)t.bytes.len / (double)t0 * 1000);
     report("whole", streams, needles, n, block_bytes, gib);
     for (size_t i = 0; i < n; i++)
         needles[i] = slice_sub(needles[i], 2, needles[i].len - 4);
