@@ -11,7 +11,8 @@
 #define STRIPE_BYTES(n) ((size_t)LOGFILTER_STRIPE / 8 * (n))
 #define GROUP_WORDS (LOGFILTER_GROUP / 64)
 #define AHEAD_GRAMS 4 /* few pages that do not hold a needle are left after as many */
-#define ENOUGH_GRAMS 8 /* what has these, and is little, is searched: the next gram has more bytes than it */
+#define ENOUGH_GRAMS                                                                               \
+    8 /* what has these, and is little, is searched: the next gram has more bytes than it */
 #define ENOUGH_PAGES 2
 #define MOST_GRAMS 24 /* of a needle that are looked for: more tell nothing more */
 

@@ -4,8 +4,8 @@
  *     needle_bench [MB [KIND]]        400 MB of each kind
  *
  * Needles are what in each kind comes nearest to an id, as those of `tests/bench/run --only logs` are, each present once; then parts
- * of them, as who searches by hand copies them: two bytes are missing at each end. "Must" is how many pages have the needle or, byte
- * for byte, all its grams of LOGFILTER_GRAM bytes: no filter of such grams says less.
+ * of them, as who searches by hand copies them: two bytes are missing at each end. A block is opened anew for each: nothing is
+ * remembered of the last one.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -154,8 +154,8 @@ static uint64_t write_block(const struct text *t)
         must(logblock_writer_stream(w, (struct hash128){s, 0}, (struct labels){&l, 1}));
         for (size_t i = 0; i < t->ends.len; i++)
             if (t->streams.ptr[i] == s)
-                must(logblock_writer_entry(w, &(struct logpage_entry){
-                                                  .ts_ns = t->times.ptr[i], .line = line_at(t, i)}));
+                must(logblock_writer_entry(
+                    w, &(struct logpage_entry){.ts_ns = t->times.ptr[i], .line = line_at(t, i)}));
         mem_free(name);
     }
     must(logblock_writer_finish(w, a, &m));
@@ -163,6 +163,16 @@ static uint64_t write_block(const struct text *t)
     bytes = block_meta_bytes(&m);
     arena_free(a);
     return bytes;
+}
+
+static uint64_t bytes_of_filter(struct block_reader *streams)
+{
+    const struct block_meta *m = block_reader_meta(streams);
+
+    for (size_t i = 0; i < m->n_files; i++)
+        if (slice_eq_cstr(m->files[i].path, LOGBLOCK_FILTER_FILE))
+            return m->files[i].bytes;
+    return 0;
 }
 
 struct sums {
@@ -234,7 +244,8 @@ static void report(const char *what, struct block_reader *streams, const struct 
     }
     logfilter_grams_done(&grams);
     each = 1 / (double)s.n;
-    printf("  %-8s e.g. %.*s: %.1f grams, the filter leaves %.1f pages; bytes of filters %.0f, of pages "
+    printf("  %-8s e.g. %.*s: %.1f grams, the filter leaves %.1f pages; bytes of filters %.0f, of "
+           "pages "
            "%.0f: %.3f%% touched; %.2f lines; %.2f ms, %.2f ms/GiB\n",
            what, SLICE_ARG(needles[0]), (double)s.grams * each, (double)s.left * each,
            (double)s.filter_bytes * each, (double)s.page_bytes * each,
@@ -267,7 +278,7 @@ static void run(enum loggen_kind kind, size_t bytes)
     printf("%-7s %.1f MB in %llu pages, %.1f of them, the filter %.1f MB; written with %.0f MB/s\n",
            loggen_name(kind), (double)t.bytes.len / 1e6,
            (unsigned long long)block_reader_meta(streams)->stats.chunks, (double)block_bytes / 1e6,
-           0.0, (double)t.bytes.len / (double)t0 * 1000);
+           (double)bytes_of_filter(streams) / 1e6, (double)t.bytes.len / (double)t0 * 1000);
     report("whole", streams, needles, n, block_bytes, gib);
     for (size_t i = 0; i < n; i++)
         needles[i] = slice_sub(needles[i], 2, needles[i].len - 4);

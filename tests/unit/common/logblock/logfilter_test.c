@@ -52,6 +52,65 @@ TEST(logfilter_what_a_needle_keeps_its_line_keeps)
     buf_done(&line);
 }
 
+static bool holds(const struct slice *lines, size_t n, struct slice needle)
+{
+    for (size_t i = 0; i < n; i++)
+        if (slice_find(lines[i], needle, 0) >= 0)
+            return true;
+    return false;
+}
+
+/* A page's filter against a plain search: needles that begin and end anywhere, also within a letter of several bytes, and those with
+ * another case, or another digit, in them. */
+TEST(logfilter_never_says_no_of_what_is_there)
+{
+    static struct logfilter_grams of_page, of_needle;
+    struct buf text = {0}, needle = {0};
+    struct slice lines[200];
+    size_t ends[ORR_COUNT(lines)], n_no = 0;
+    struct logfilter_bits bits;
+    struct rng r;
+
+    rng_seed(&r, 6);
+    for (size_t i = 0; i < ORR_COUNT(lines); i++) {
+        buf_printf(&text,
+                   "%s %08x-%04X gr\xc3\xb6\xc3\x9f"
+                   "e=%u \xe2\x82\xac User_%u;",
+                   i % 2 ? "Payment" : "payment", rng_u32(&r), rng_u32(&r) & 0xffff,
+                   rng_u32(&r) % 100000, rng_u32(&r) % 1000);
+        ends[i] = text.len;
+    }
+    for (size_t i = 0; i < ORR_COUNT(lines); i++) {
+        lines[i] = slice_of(text.ptr + (i ? ends[i - 1] : 0), ends[i] - (i ? ends[i - 1] : 0));
+        logfilter_grams_add(&of_page, lines[i]);
+    }
+    bits = logfilter_bits_of(&of_page);
+    for (int i = 0; i < 20000; i++) {
+        struct slice line = lines[rng_below(&r, ORR_COUNT(lines))];
+        size_t at = rng_below(&r, line.len), k;
+
+        buf_reset(&needle);
+        buf_slice_append(&needle, slice_sub(line, at, 1 + rng_below(&r, line.len - at)));
+        k = rng_below(&r, needle.len);
+        if (i % 4 == 0)
+            needle.ptr[k] ^= 32;
+        else if (i % 4 == 1)
+            needle.ptr[k] = (uint8_t)('0' + rng_below(&r, 10));
+        logfilter_grams_clear(&of_needle);
+        logfilter_grams_add(&of_needle, buf_slice(&needle));
+        if (logfilter_bits_may(&bits, &of_needle))
+            continue;
+        n_no++;
+        CHECK(!holds(lines, ORR_COUNT(lines), buf_slice(&needle)));
+    }
+    CHECK(n_no > 3000);
+    logfilter_bits_done(&bits);
+    logfilter_grams_done(&of_page);
+    logfilter_grams_done(&of_needle);
+    buf_done(&text);
+    buf_done(&needle);
+}
+
 TEST(logfilter_keeps_the_same_whatever_the_machine_has)
 {
     static struct logfilter_kept fast, plain;
@@ -241,8 +300,8 @@ static void put_two_groups(uint8_t first_page, uint8_t second_page, struct buf *
     buf_byte(&table, 2);
     for (uint8_t k = 0; k < 2; k++) {
         buf_byte(&table, k * 8); /* offset */
-        buf_byte(&table, 0);      /* class */
-        buf_byte(&table, 1);      /* pages */
+        buf_byte(&table, 0);     /* class */
+        buf_byte(&table, 1);     /* pages */
         buf_byte(&table, k ? second_page : first_page);
         buf_u32le(&table, crc);
     }
