@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct generator_rules rules = {0};
     struct servicegraph g;
     struct gentable t;
-    struct err *e = yaml_load("fuzz", SLICE(yaml), a, &root);
+    struct err *e = yaml_load("fuzz", slice_cstr(yaml), a, &root);
 
     ORR_ASSERT(!e && !(e = generator_rules_parse("fuzz", root, a, &rules)));
     servicegraph_init(&g, &rules, a);

@@ -1,4 +1,5 @@
 /* Two ingesters, each a door and an owner of traces. */
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "common/model/tenant_rules.h"
@@ -38,7 +39,7 @@ static void world_send(void *arg, const struct member *to, struct slice tenant, 
     struct world *w = ((struct node *)arg)->w;
 
     CHECK(to);
-    w->sent++;
+    (void)__atomic_fetch_add(&w->sent, 1, __ATOMIC_RELAXED);
     CHECK_OK(generator_edges(w->nodes[to->instance[0] - 'a'].g, tenant, halves));
 }
 
@@ -228,5 +229,48 @@ TEST(generator_writes_each_interval)
     CHECK_INT(due(&w, 0, false), 0);
     clock_fake_advance(&w.clock, 1ll * NS_PER_S);
     CHECK_INT(due(&w, 0, false), 1);
+    end(&w);
+}
+
+/* ---- everything at once ---- */
+
+struct sender {
+    pthread_t thread;
+    struct world *w;
+    uint8_t first;
+};
+
+static void *take_many(void *arg)
+{
+    struct sender *s = arg;
+
+    for (uint8_t i = 0; i < 100; i++) {
+        take(s->w, i % 2, "t", (uint8_t)(s->first + i), 1, 9, 3);
+        take(s->w, (i + 1) % 2, "t", (uint8_t)(s->first + i), 2, 1, 2);
+    }
+    return NULL;
+}
+
+TEST(generator_counts_all_while_it_is_written)
+{
+    struct sender senders[2];
+    struct world w;
+
+    begin(&w, "metrics_generator: {processors: [span-metrics, service-graphs]}");
+    for (size_t i = 0; i < ORR_COUNT(senders); i++) {
+        senders[i] = (struct sender){.w = &w, .first = (uint8_t)(1 + 100 * i)};
+        CHECK(!pthread_create(&senders[i].thread, NULL, take_many, &senders[i]));
+    }
+    for (int i = 0; i < 20; i++) {
+        struct generator_flush f = {w.nodes[i % 2].g, SLICE("t"), PUSH_TEXT_NOW + 20000, SIZE_MAX};
+        struct buf out = push_text(decode, &f, SLICE_EMPTY);
+
+        buf_done(&out);
+        (void)due(&w, (size_t)i % 2, false);
+    }
+    for (size_t i = 0; i < ORR_COUNT(senders); i++)
+        (void)pthread_join(senders[i].thread, NULL);
+    CHECK_INT(number(&w, 0, "edges") + number(&w, 1, "edges"), 200);
+    CHECK_INT(number(&w, 0, "waiting") + number(&w, 1, "waiting"), 0);
     end(&w);
 }

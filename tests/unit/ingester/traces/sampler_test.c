@@ -357,6 +357,34 @@ TEST(sampler_drops_nothing_on_half_of_the_evidence)
     end(&w);
 }
 
+/* One replica of a trace judges it, each about as many: a rate's parts are even. The others wait, and take over. */
+TEST(sampler_has_one_judge)
+{
+    int judged[3] = {0};
+    struct world w;
+
+    begin(&w, 3, 3, "{name: a, type: always_sample}", 1);
+    w.lost = 1;
+    for (uint64_t t = 0; t < TRACES; t++) {
+        int judges = 0;
+
+        w.spans[t][0] = (struct sampling_evidence){0, 1, 2, 1};
+        w.at[t][0] = 7;
+        for (size_t i = 0; i < 3; i++) {
+            bool is_judge = judge(&w, i, t, 29999, false) == SAMPLER_KEEP;
+
+            judges += is_judge;
+            judged[i] += is_judge;
+        }
+        CHECK_INT(judges, 1);
+        for (size_t i = 0; i < 3; i++)
+            CHECK_INT(judge(&w, i, t, 30000, false), SAMPLER_KEEP);
+    }
+    for (size_t i = 0; i < 3; i++)
+        CHECK(judged[i] > TRACES / 4 && judged[i] < TRACES * 5 / 12);
+    end(&w);
+}
+
 TEST(sampler_keeps_what_is_another_replicas_now)
 {
     struct world w;
