@@ -17,6 +17,7 @@ struct scan {
     void *arg;
     struct tracescan_stats *stats;
     struct part part;
+    uint64_t found; /* traces, or ids of them, of the range */
     bool is_enough;
 };
 
@@ -63,6 +64,7 @@ static struct err *add_trace(struct scan *s, const struct tracesource_trace *t)
 {
     struct tracepiece whole;
 
+    s->found++;
     if (!s->part.arena)
         begin_part(s);
     tracepiece_unite(s->part.arena, t->pieces, t->n, &whole);
@@ -122,7 +124,16 @@ static struct err *scan_range(struct scan *s, struct arena *a, struct tracesourc
     req->ids = (const uint8_t(*)[16])ids;
     req->n_ids = n;
     req->n_filters = 0;
-    return scan_pieces(s, a, req);
+    e = scan_pieces(s, a, req);
+    s->found = n;
+    return e;
+}
+
+/* Of TRACESCAN_MAX_RANGES: of a range that is as wide as has TRACESCAN_TRACES if ids are spread evenly. */
+static unsigned next_width(uint64_t found, unsigned width)
+{
+    return (unsigned)ORR_MIN(ORR_MAX((uint64_t)width * TRACESCAN_TRACES / ORR_MAX(found, 1u), 1u),
+                             (uint64_t)TRACESCAN_MAX_RANGES);
 }
 
 struct err *tracescan(const struct tracescan_opts *opts, tracescan_fn *fn, void *arg,
@@ -133,16 +144,19 @@ struct err *tracescan(const struct tracescan_opts *opts, tracescan_fn *fn, void 
     struct err *e = NULL;
 
     ORR_ASSERT(n <= TRACESCAN_MAX_RANGES && !(n & (n - 1)));
-    for (unsigned i = 0; i < n && !e && !s.is_enough; i++) {
+    for (unsigned at = 0, used; at < TRACESCAN_MAX_RANGES && !e && !s.is_enough; at += used) {
         struct tracesource_request req = opts->req;
         struct arena *a = arena_child(opts->arena, 0);
 
+        used = ORR_MIN(width, TRACESCAN_MAX_RANGES - at);
         memset(req.first, 0, sizeof(req.first));
         memset(req.last, 0xff, sizeof(req.last));
-        req.first[0] = (uint8_t)(i * width);
-        req.last[0] = (uint8_t)((i + 1) * width - 1);
+        req.first[0] = (uint8_t)at;
+        req.last[0] = (uint8_t)(at + used - 1);
+        s.found = 0;
         e = scan_range(&s, a, &req);
         arena_free(a);
+        width = next_width(s.found, used);
     }
     return e;
 }
