@@ -17,6 +17,7 @@ struct scan {
     void *arg;
     struct tracescan_stats *stats;
     struct part part;
+    uint64_t found; /* traces, or ids of them, of the range */
     bool is_enough;
 };
 
@@ -63,6 +64,7 @@ static struct err *add_trace(struct scan *s, const struct tracesource_trace *t)
 {
     struct tracepiece whole;
 
+    s->found++;
     if (!s->part.arena)
         begin_part(s);
     tracepiece_unite(s->part.arena, t->pieces, t->n, &whole);
@@ -116,6 +118,7 @@ static struct err *take_columns(void *arg, const struct tracecols *cols, bool *r
 
     s->stats->traces += cols->n_traces;
     s->stats->in_columns += cols->n_traces;
+    s->found += cols->n_traces;
     for (uint32_t i = 0; i < cols->n_traces; i++)
         s->stats->spans += cols->traces[i].n;
     if (!(e = over(s)))
@@ -137,9 +140,21 @@ static struct err *scan_columns(struct scan *s, struct arena *a, struct tracesou
     return e;
 }
 
-static struct err *scan_range(struct scan *s, struct arena *a, struct tracesource_request *req)
+/* The request has no filters. */
+static struct err *scan_found(struct scan *s, struct arena *a, struct tracesource_request *req)
 {
     bool is_done = false;
+    struct err *e;
+
+    if (s->opts->want && tracesource_has_columns(s->opts->source) &&
+        (!req->ids || req->n_ids > (s->opts->few ? s->opts->few : TRACESCAN_FEW)) &&
+        ((e = scan_columns(s, a, req, &is_done)) || is_done))
+        return e;
+    return scan_pieces(s, a, req);
+}
+
+static struct err *scan_range(struct scan *s, struct arena *a, struct tracesource_request *req)
+{
     uint8_t(*ids)[16] = NULL;
     size_t n = 0;
     struct err *e;
@@ -153,11 +168,16 @@ static struct err *scan_range(struct scan *s, struct arena *a, struct tracesourc
         req->n_ids = n;
         req->n_filters = 0;
     }
-    if (s->opts->want && tracesource_has_columns(s->opts->source) &&
-        (!req->ids || req->n_ids > (s->opts->few ? s->opts->few : TRACESCAN_FEW)) &&
-        ((e = scan_columns(s, a, req, &is_done)) || is_done))
-        return e;
-    return scan_pieces(s, a, req);
+    e = scan_found(s, a, req);
+    s->found = ORR_MAX(s->found, (uint64_t)n);
+    return e;
+}
+
+/* Of TRACESCAN_MAX_RANGES: of a range that is as wide as has TRACESCAN_TRACES if ids are spread evenly. */
+static unsigned next_width(uint64_t found, unsigned width)
+{
+    return (unsigned)ORR_MIN(ORR_MAX((uint64_t)width * TRACESCAN_TRACES / ORR_MAX(found, 1u), 1u),
+                             (uint64_t)TRACESCAN_MAX_RANGES);
 }
 
 struct err *tracescan(const struct tracescan_opts *opts, tracescan_fn *fn, void *arg,
@@ -168,16 +188,19 @@ struct err *tracescan(const struct tracescan_opts *opts, tracescan_fn *fn, void 
     struct err *e = NULL;
 
     ORR_ASSERT(n <= TRACESCAN_MAX_RANGES && !(n & (n - 1)));
-    for (unsigned i = 0; i < n && !e && !s.is_enough; i++) {
+    for (unsigned at = 0, used; at < TRACESCAN_MAX_RANGES && !e && !s.is_enough; at += used) {
         struct tracesource_request req = opts->req;
         struct arena *a = arena_child(opts->arena, 0);
 
+        used = ORR_MIN(width, TRACESCAN_MAX_RANGES - at);
         memset(req.first, 0, sizeof(req.first));
         memset(req.last, 0xff, sizeof(req.last));
-        req.first[0] = (uint8_t)(i * width);
-        req.last[0] = (uint8_t)((i + 1) * width - 1);
+        req.first[0] = (uint8_t)at;
+        req.last[0] = (uint8_t)(at + used - 1);
+        s.found = 0;
         e = scan_range(&s, a, &req);
         arena_free(a);
+        width = next_width(s.found, used);
     }
     return e;
 }

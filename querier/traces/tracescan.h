@@ -1,7 +1,7 @@
 /*
  * Whole traces of a source, in columns, some at a time: what searches and metrics of TraceQL run over.
  *
- *   for each of some ranges of ids:
+ *   for each of some ranges of ids, as wide as what was found in those before lets expect TRACESCAN_TRACES of:
  *     with filters: ids of traces that may match, from all; else all ids
  *     if they are many: those that a source has in columns, in one place whole ─▶ the caller
  *     pieces of the others, from all ─ united ─▶ columns, up to so many spans at once ─▶ the caller
@@ -13,7 +13,8 @@
 #pragma once
 #include "querier/traces/tracesource.h"
 
-#define TRACESCAN_SPANS 65536 /* of one part; a trace that has more is one by itself */
+#define TRACESCAN_SPANS 65536  /* of one part; a trace that has more is one by itself */
+#define TRACESCAN_TRACES 65536 /* of one range, or ids of them */
 #define TRACESCAN_MAX_RANGES 256
 #define TRACESCAN_FEW 256
 
@@ -22,8 +23,10 @@ struct tracescan_opts {
     struct tracesource_request req; /* first, last, ids and ids_only are left open */
     /* What the caller looks at; NULL: all, which only pieces have. Other members of columns may be NULL. */
     const struct tracegroup_want *want;
-    size_t few;          /* so many candidates are had by pieces; 0: TRACESCAN_FEW */
-    unsigned ranges;     /* a power of two up to TRACESCAN_MAX_RANGES; 0: 1 */
+    size_t few; /* so many candidates are had by pieces; 0: TRACESCAN_FEW */
+    /* The first range is one of so many, a power of two up to TRACESCAN_MAX_RANGES; 0: 1, which is all at once. Those behind it may be
+     * wider: each makes sources read anew what lies at its bounds. */
+    unsigned ranges;
     struct arena *arena; /* whose limit is the query's memory */
 };
 struct tracescan_stats {

@@ -1,32 +1,49 @@
 /*
- * What TraceQL costs over a block of the traffic of a generated shop (spangen.h): the same queries by pieces, as ingesters have them,
- * and by the columns of the block.
+ * What questions about traces cost over blocks in a directory, through the source of a querier and TraceQL's engine, of the traffic of a
+ * generated shop (spangen.h). No process and no ingester: what is measured is what a worker does.
  *
- *     tracequery_bench [SPANS]     1,000,000
+ *     tracequery_bench [SPANS [BLOCKS]]     1,000,000 spans in 8 blocks; a trace by its id over 200 blocks
  *
- * Speeds are of the spans in the block, per second of this thread's CPU.
+ * Speeds are per second of this thread's CPU, of all spans that the blocks have; latencies are of the wall, warm.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/base/fsx.h"
 #include "common/base/mem.h"
 #include "common/base/vec.h"
+#include "common/block/block_store.h"
+#include "common/objstore/objstore_fs.h"
 #include "querier/traces/tracecond.h"
 #include "querier/traces/tracemetric.h"
 #include "querier/traces/tracesearch.h"
-#include "querier/traces/tracewant.h"
+#include "querier/traces/tracestored.h"
 #include "tests/bench/spangen.h"
 
-#define T0 1764400000000000000ll
-#define HOURS_2 7200000000000ll
+#define T0 1764400000000000000ull
+#define SIGNAL SLICE("traces")
+#define TENANT SLICE("t")
 
-static int64_t cpu_ns(void)
+struct trace_id {
+    uint8_t id[16];
+};
+
+struct bench {
+    char *dir, *work;
+    struct objstore *bucket;
+    struct store *store;
+    unsigned blocks;
+    uint64_t spans;
+    VEC(struct trace_id) some; /* one of each block */
+};
+
+static int64_t clock_ns(clockid_t which)
 {
     struct timespec ts;
 
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    clock_gettime(which, &ts);
     return ts.tv_sec * 1000000000ll + ts.tv_nsec;
 }
 
@@ -38,246 +55,232 @@ static void must(struct err *e)
     exit(1);
 }
 
-/* ---- one block as a source ---- */
+/* ---- blocks ---- */
 
-struct block_set {
-    struct tracesource_set base;
-    struct traceblock_set *set;
-    struct traceblock_trace at;
-    struct tracewant want;
-};
-
-static bool set_next(struct tracesource_set *set, struct tracesource_trace *ret)
+static int by_id(const void *a, const void *b)
 {
-    struct block_set *s = ORR_CONTAINER(set, struct block_set, base);
-
-    if (!traceblock_set_next(s->set, &s->at))
-        return false;
-    *ret = (struct tracesource_trace){s->at.id, s->at.piece, s->at.piece != NULL};
-    return true;
+    return memcmp(((const struct tracepiece *)a)->trace_id,
+                  ((const struct tracepiece *)b)->trace_id, 16);
 }
 
-static struct err *set_close(struct tracesource_set *set)
+static struct err *add(void *arg, struct catalogue *c, bool *ret_changed)
 {
-    struct block_set *s = ORR_CONTAINER(set, struct block_set, base);
-    struct err *e = traceblock_set_close(s->set);
+    struct catalogue_block b = catalogue_block_of_meta(arg);
 
-    mem_free(s);
-    return e;
-}
-
-static struct traceblock_query query_of(const struct tracesource_request *req)
-{
-    struct traceblock_query q = {.start_ns = req->start_ns,
-                                 .end_ns = req->end_ns,
-                                 .ids = req->ids,
-                                 .n_ids = req->n_ids,
-                                 .ids_only = req->ids_only};
-
-    memcpy(q.first, req->first, 16);
-    memcpy(q.last, req->last, 16);
-    return q;
-}
-
-static struct err *select_block(void *src, struct arena *a, const struct tracesource_request *req,
-                                struct tracesource_set **ret)
-{
-    static const struct tracesource_set_ops ops = {set_next, set_close};
-    struct block_set *s = mem_new(struct block_set);
-    struct traceblock_query q = query_of(req);
-    struct err *e;
-
-    s->base.ops = &ops;
-    tracewant_init(&s->want, a, req->filters, req->n_filters);
-    if (req->n_filters) {
-        q.want = s->want.columns;
-        q.match = tracewant_match;
-        q.arg = &s->want;
-    }
-    if ((e = traceblock_select(src, a, &q, &s->set)))
-        return e;
-    *ret = &s->base;
+    catalogue_add(c, &b);
+    *ret_changed = true;
     return NULL;
 }
 
-static struct err *give_group(void *arg, struct tracegroup *g, const struct tracecols *cols,
-                              bool *ret_stop)
-{
-    struct tracesource_columns *c = arg;
-
-    (void)g;
-    return c->give(c->arg, cols, ret_stop);
-}
-
-static struct err *give_columns(void *src, struct arena *a, const struct tracesource_request *req,
-                                struct tracesource_columns *c)
-{
-    struct traceblock_query q = query_of(req);
-
-    return traceblock_groups(src, a, &q, c->want, give_group, c, NULL);
-}
-
-/* ---- the block ---- */
-
-struct trace_at {
-    uint8_t id[16];
-    size_t at, len;
-};
-
-static int by_id(const void *x, const void *y)
-{
-    return memcmp(((const struct trace_at *)x)->id, ((const struct trace_at *)y)->id, 16);
-}
-
-static uint64_t write_block(const char *dir, uint64_t spans)
+static void put_block(struct bench *b, uint64_t spans)
 {
     struct traceblock_writer_opts o = {
-        .dir = dir, .meta = {.level = 1, .tenant = SLICE("t")}, .no_sync = true};
+        .dir = b->work,
+        .meta = {.ulid = ulid_make(++b->blocks, (const uint8_t[10]){0}),
+                 .level = 1,
+                 .tenant = TENANT},
+        .has_summary = true,
+        .no_sync = true};
     struct tracepiece_encoder *enc = tracepiece_encoder_new();
-    VEC(struct trace_at) all = {0};
     struct arena *a = arena_new(0);
+    struct buf bytes = {0};
+    VEC(struct tracepiece) all = {0};
     struct traceblock_writer *w;
     struct block_meta meta;
-    struct buf bytes = {0};
     struct spangen g;
     uint64_t n = 0;
 
-    spangen_init(&g, 1, (uint64_t)T0, (uint64_t)HOURS_2 / (spans / 16 + 1));
+    spangen_init(&g, b->blocks, T0 + b->blocks * 7200000000000ull,
+                 7200000000000ull / (spans / 19 + 1));
     while (n < spans) {
-        const struct tracepiece *p = spangen_trace(&g);
-        struct trace_at t = {.at = bytes.len};
-
-        memcpy(t.id, p->trace_id, 16);
-        tracepiece_encode(enc, p, &bytes);
-        t.len = bytes.len - t.at;
-        vec_push(&all, t);
-        n += p->n_spans;
-    }
-    spangen_done(&g);
-    qsort(all.ptr, all.len, sizeof(*all.ptr), by_id);
-    must(traceblock_writer_open(&o, &w));
-    VEC_FOREACH (t, &all) {
         struct tracepiece p;
 
-        arena_reset(a);
-        must(tracepiece_decode(a, slice_of(bytes.ptr + t->at, t->len), &p));
-        must(traceblock_writer_trace(w, &p));
+        buf_reset(&bytes);
+        tracepiece_encode(enc, spangen_trace(&g), &bytes);
+        must(tracepiece_decode(a, arena_dup(a, buf_slice(&bytes)), &p));
+        vec_push(&all, p);
+        n += p.n_spans;
     }
+    qsort(all.ptr, all.len, sizeof(*all.ptr), by_id);
+    must(traceblock_writer_open(&o, &w));
+    VEC_FOREACH (p, &all)
+        must(traceblock_writer_trace(w, p));
     must(traceblock_writer_finish(w, a, &meta));
     traceblock_writer_close(w);
-    arena_free(a);
+    must(block_store_upload(b->bucket, SIGNAL, TENANT,
+                            arena_printf(a, "%s/%s", o.dir, ulid_print(meta.ulid).s), &meta));
+    must(catalogue_update(b->bucket, SIGNAL, TENANT, add, &meta, NULL));
+    must(fsx_remove_tree(o.dir));
+    b->spans += n;
+    memcpy(vec_add(&b->some)->id, all.ptr[all.len / 3].trace_id, 16);
+    spangen_done(&g);
     vec_done(&all);
     buf_done(&bytes);
+    arena_free(a);
     tracepiece_encoder_free(enc);
-    return n;
 }
 
-/* ---- queries ---- */
+static void bench_open(struct bench *b, unsigned blocks, uint64_t spans)
+{
+    char *root;
 
-static struct err *measure(void *arg, const struct tracecols *cols, bool *ret_stop)
+    *b = (struct bench){.dir = mem_strdup("/tmp/tracequery-bench-XXXXXX")};
+    if (!mkdtemp(b->dir))
+        exit(1);
+    root = mem_printf("%s/bucket", b->dir);
+    b->work = mem_printf("%s/work", b->dir);
+    must(objstore_fs_open(root, &(struct objstore_fs_opts){.no_sync = true}, &b->bucket));
+    for (unsigned i = 0; i < blocks; i++)
+        put_block(b, spans / blocks);
+    b->store = store_new(&(struct store_opts){
+        .objstore = b->bucket, .local_root = root, .catalogue_max_age_ms = 3600000});
+    mem_free(root);
+}
+
+static void bench_close(struct bench *b)
+{
+    store_free(b->store);
+    objstore_close(b->bucket);
+    vec_done(&b->some);
+    must(fsx_remove_tree(b->dir));
+    mem_free(b->work);
+    mem_free(b->dir);
+}
+
+/* ---- questions ---- */
+
+struct question {
+    struct arena *arena;
+    struct store_query sq;
+    struct tracestored stored;
+    struct tracesource source;
+    struct tracescan_opts scan;
+};
+
+static void question_begin(struct bench *b, struct question *q)
+{
+    q->arena = arena_new(4ull << 30);
+    store_query_init(&q->sq, b->store,
+                     &(struct store_query_opts){.tenant = TENANT, .arena = q->arena});
+    q->stored.sq = &q->sq;
+    q->source = tracestored_source(&q->stored);
+    q->scan = (struct tracescan_opts){
+        .source = &q->source, .req = {.end_ns = INT64_MAX}, .ranges = 16, .arena = q->arena};
+}
+
+static void question_end(struct question *q)
+{
+    store_query_done(&q->sq);
+    arena_free(q->arena);
+}
+
+static void search(struct bench *b, const char *text)
+{
+    int64_t least = INT64_MAX;
+    size_t found = 0;
+
+    for (unsigned i = 0; i < 3; i++) {
+        struct tracesearch_result res;
+        struct question q;
+        struct traceql ql;
+        int64_t at;
+
+        question_begin(b, &q);
+        must(traceql_parse(q.arena, slice_cstr(text), &ql));
+        at = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+        must(tracesearch(
+            &(struct tracesearch_opts){
+                .scan = q.scan, .query = &ql, .limit = 20, .spans_per_set = 3},
+            &res));
+        least = ORR_MIN(least, clock_ns(CLOCK_THREAD_CPUTIME_ID) - at);
+        found = res.stats.traces;
+        tracesearch_done(&res);
+        question_end(&q);
+    }
+    printf("   %.2f M spans/CPU-s (%zu traces looked at whole): %s\n",
+           (double)b->spans / (double)least * 1e3, found, text);
+}
+
+static struct err *count(void *arg, const struct tracecols *cols, bool *ret_stop)
 {
     (void)ret_stop;
     return tracemetric_add(arg, cols);
 }
 
-/* How many hits, or series. */
-static size_t run(const struct tracesource *source, const char *text, bool in_columns)
+static void measure(struct bench *b, const char *text)
 {
-    static const struct tracemetric_range range = {
-        .start_ns = T0, .end_ns = T0 + HOURS_2, .step_ns = HOURS_2 / 120};
-    struct arena *a = arena_new(0);
-    struct tracescan_opts scan = {.source = source,
-                                  .req = {.start_ns = 0, .end_ns = INT64_MAX},
-                                  .few = in_columns ? 0 : SIZE_MAX,
-                                  .ranges = 1,
-                                  .arena = a};
+    struct tracemetric_range range = {.start_ns = (int64_t)T0,
+                                      .end_ns = (int64_t)T0 + 300 * 7200000000000ll / 20,
+                                      .step_ns = 300000000000ll};
     struct tracescan_stats stats = {0};
-    struct tracegroup_want want;
+    struct tracemetric *m;
     struct tracecond cond;
-    struct traceql q;
-    size_t n;
+    struct question q;
+    struct traceql ql;
+    int64_t at;
 
-    must(traceql_parse(a, slice_cstr(text), &q));
-    if (q.metrics) {
-        struct tracemetric *m;
-
-        want = tracewant_of_query(a, &q, false);
-        cond = tracecond_of(a, &q);
-        scan.want = in_columns ? &want : NULL;
-        scan.req.filters = cond.ptr;
-        scan.req.n_filters = cond.n;
-        must(tracemetric_new(&q, &range, &m));
-        must(tracescan(&scan, measure, m, &stats));
-        n = tracemetric_end(m, a).n;
-        tracemetric_free(m);
-    } else {
-        struct tracesearch_opts opts = {.scan = scan, .query = &q, .limit = 20, .spans_per_set = 3};
-        struct tracesearch_result res;
-
-        must(tracesearch(&opts, &res));
-        n = res.n;
-        tracesearch_done(&res);
-    }
-    arena_free(a);
-    return n;
+    question_begin(b, &q);
+    must(traceql_parse(q.arena, slice_cstr(text), &ql));
+    cond = tracecond_of(q.arena, &ql);
+    q.scan.req.filters = cond.ptr;
+    q.scan.req.n_filters = cond.n;
+    must(tracemetric_new(&ql, &range, &m));
+    at = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    must(tracescan(&q.scan, count, m, &stats));
+    printf("   %.2f M spans/CPU-s: %s\n",
+           (double)b->spans / (double)(clock_ns(CLOCK_THREAD_CPUTIME_ID) - at) * 1e3, text);
+    tracemetric_free(m);
+    question_end(&q);
 }
 
-static void bench(struct traceblock *b, const char *text, uint64_t spans)
+static int by_value(const void *a, const void *b)
 {
-    static const struct tracesource_ops by_pieces = {.select = select_block};
-    static const struct tracesource_ops by_columns = {.select = select_block,
-                                                      .columns = give_columns};
-    struct tracesource sources[] = {{.ops = &by_pieces, .src = b, .has_filters = true},
-                                    {.ops = &by_columns, .src = b, .has_filters = true}};
-    double speed[2];
-    size_t n[2] = {0};
+    const int64_t *l = a, *r = b;
 
-    for (unsigned k = 0; k < 2; k++) {
-        int64_t least = INT64_MAX;
+    return (*l > *r) - (*l < *r);
+}
 
-        for (unsigned i = 0; i < 3; i++) {
-            int64_t at = cpu_ns();
+static void find(struct bench *b)
+{
+    VEC(int64_t) took = {0};
 
-            n[k] = run(&sources[k], text, k);
-            least = ORR_MIN(least, cpu_ns() - at);
+    for (unsigned round = 0; round < 6; round++)
+        VEC_FOREACH (id, &b->some) {
+            int64_t at = clock_ns(CLOCK_MONOTONIC);
+            struct tracepiece p;
+            struct question q;
+
+            question_begin(b, &q);
+            must(tracescan_find(&q.scan, id->id, &p));
+            if (!p.n_spans)
+                abort();
+            question_end(&q);
+            if (round)
+                vec_push(&took, clock_ns(CLOCK_MONOTONIC) - at);
         }
-        speed[k] = (double)spans / (double)least * 1e3;
-    }
-    if (n[0] != n[1])
-        abort();
-    printf("   %-72s %6.2f M by pieces, %6.2f M by columns (%.1fx), %zu found\n", text, speed[0],
-           speed[1], speed[1] / speed[0], n[0]);
+    qsort(took.ptr, took.len, sizeof(*took.ptr), by_value);
+    printf("   trace by id over %u blocks: p50 %.2f ms, p99 %.2f ms\n", b->blocks,
+           (double)took.ptr[took.len / 2] / 1e6, (double)took.ptr[took.len * 99 / 100] / 1e6);
+    vec_done(&took);
 }
 
 int main(int argc, char **argv)
 {
-    static const char *const queries[] = {
-        "{ resource.service.name = \"payments\" && duration > 300ms }",
-        "{ status = error }",
-        "{ span.http.response.status_code >= 500 }",
-        "{ resource.service.name = \"gateway\" } >> { span.db.system = \"redis\" }",
-        "{ name =~ \".*orders.*\" } | count() > 2",
-        "{ } | rate() by (resource.service.name)",
-        "{ span.db.system != nil } | quantile_over_time(duration, 0.99) by (span.db.system)",
-        "{ status = error } | rate()"};
     uint64_t spans = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000;
-    char dir[] = "/tmp/tracequery-bench-XXXXXX";
-    struct block_reader *reader;
-    struct traceblock *block;
-    char *path;
+    unsigned blocks = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 200;
+    struct bench b;
 
-    if (!mkdtemp(dir))
-        return 1;
-    spans = write_block(dir, spans);
-    path = mem_printf("%s/%s", dir, ulid_print((struct ulid){{0}}).s);
-    must(block_reader_open_dir(path, &reader));
-    must(traceblock_open(reader, &block));
-    printf("%llu spans; M spans/CPU-s\n", (unsigned long long)spans);
-    for (size_t i = 0; i < ORR_COUNT(queries); i++)
-        bench(block, queries[i], spans);
-    traceblock_close(block);
-    block_reader_close(reader);
-    mem_free(path);
-    must(fsx_remove_tree(dir));
+    (void)setvbuf(stdout, NULL, _IOLBF, 0);
+    bench_open(&b, 8, spans);
+    printf("%llu spans in %u blocks\n", (unsigned long long)b.spans, b.blocks);
+    search(&b, "{ resource.service.name = \"payments\" && duration > 300ms }");
+    search(&b, "{ resource.service.name = \"payments\" && span.http.response.status_code >= 500 }");
+    search(&b, "{ status = error } >> { kind = client }");
+    search(&b, "{ }");
+    measure(&b, "{ } | rate() by (resource.service.name)");
+    bench_close(&b);
+    bench_open(&b, blocks, 5000ull * blocks);
+    find(&b);
+    bench_close(&b);
     return 0;
 }

@@ -1,4 +1,4 @@
-"""What the walks through steps share (kill_steps_test.py, kill_steps_logs_test.py). An undisturbed run is watched, and each thing
+"""What the walks through steps share (kill_steps_test.py, kill_steps_logs_test.py, kill_steps_traces_test.py). An undisturbed run is watched, and each thing
 it does to a disk or the bucket is a step: a fault point passed (ORRERY_FAULT=TRACE, common/base/fault.c), or a request to Swift that
 writes. Then the same again, killed at the n-th step and started anew, for every n, or without STEPS=all for some of
 them, evenly spread, from a random start; SEED=n takes the same ones again."""
