@@ -12,7 +12,7 @@ struct mortal {
     struct objstore base;
     struct objstore *under;
     uint64_t left;
-    void (*after_tombstones)(struct objstore *under); /* once they are written; NULL: nothing */
+    void (*at_deletion)(struct objstore *under); /* before the first; NULL: nothing */
 };
 
 static struct err *lives(struct objstore *s)
@@ -41,13 +41,9 @@ static struct err *m_get(struct objstore *s, struct slice key, const struct objs
 static struct err *m_put(struct objstore *s, struct slice key, struct slice content,
                          const struct objstore_put *opts, struct objstore_info *info)
 {
-    const struct mortal *m = (struct mortal *)s;
     struct err *e = lives(s);
 
-    if (!e && !(e = objstore_put(under(s), key, content, opts, info)) && m->after_tombstones &&
-        slice_has_suffix(key, SLICE("/tombstones")))
-        m->after_tombstones(under(s));
-    return e;
+    return e ? e : objstore_put(under(s), key, content, opts, info);
 }
 
 static struct err *m_put_file(struct objstore *s, struct slice key, const char *path,
@@ -68,9 +64,15 @@ static struct err *m_list(struct objstore *s, struct arena *a, const struct objs
 
 static struct err *m_del(struct objstore *s, struct slice key)
 {
+    struct mortal *m = (struct mortal *)s;
     struct err *e = lives(s);
 
-    return e ? e : objstore_delete(under(s), key);
+    if (e)
+        return e;
+    if (m->at_deletion)
+        m->at_deletion(under(s));
+    m->at_deletion = NULL;
+    return objstore_delete(under(s), key);
 }
 
 static struct err *m_stat(struct objstore *s, struct slice key, struct objstore_info *ret)
@@ -416,7 +418,7 @@ TEST(ctl_steps_of_delete_leave_a_block_that_comes_between)
     setup(&f);
     CHECK_OK(upload(&f));
     CHECK_OK(objstore_put(f.c.store, SLICE("logs/t/something"), SLICE("x"), NULL, NULL));
-    f.m->after_tombstones = flush_lines;
+    f.m->at_deletion = flush_lines;
     CHECK_OK(delete (&f));
     CHECK_OK(catalogue_load(f.c.store, SLICE("logs"), SLICE("t"), &cat));
     CHECK(catalogue_find(cat, fixture_ulid(7)));
