@@ -109,10 +109,10 @@ static struct err *dir_map_one(struct dir_source *d, const char *name)
     return is_there ? dir_map(d, mem_strdup(name)) : NULL;
 }
 
-/* Of a block of log lines (common/logblock/logblock.h). */
-static struct err *dir_map_lines(struct dir_source *d)
+/* Of a block of log lines (common/logblock/logblock.h) or of traces (common/traceblock/traceblock.h). */
+static struct err *dir_map_own(struct dir_source *d)
 {
-    static const char *const names[] = {"pages", "directory", "filter"};
+    static const char *const names[] = {"pages", "directory", "filter", "front", "back", "ids"};
     struct err *e = NULL;
 
     for (size_t i = 0; !e && i < ORR_COUNT(names); i++)
@@ -129,7 +129,7 @@ struct err *block_source_dir(const char *path, struct block_source **ret)
     d->base.name = mem_strdup(path);
     if ((e = dir_map_one(d, "meta.json")) || (e = dir_map_one(d, BLOCK_INDEX_FILE)) ||
         (e = dir_map_one(d, BLOCK_TOMBSTONES_FILE)) || (e = dir_map_one(d, BLOCK_STARTS_FILE)) ||
-        (e = dir_map_lines(d)) || (e = dir_map_chunks(d))) {
+        (e = dir_map_own(d)) || (e = dir_map_chunks(d))) {
         dir_close(&d->base);
         return e;
     }

@@ -2,7 +2,7 @@
 
 #include "common/base/map.h"
 #include "common/base/vec.h"
-#include "common/traces/tracecols.h"
+#include "common/traces/tracetree.h"
 
 struct column {
     struct slice key;
@@ -219,12 +219,6 @@ void tracebuild_attribute(struct tracebuild *b, enum tracetable table, struct sl
         vec_last(&b->services) = (uint32_t)vec_last(&c->values);
 }
 
-/* Arrays of spans while their trees are found. */
-struct tree {
-    uint32_t *parent, *first_child, *next_sibling, *n_children;
-    int32_t *left, *right, *set_parent;
-};
-
 struct id_row {
     uint64_t id;
     uint32_t row;
@@ -254,107 +248,43 @@ static uint32_t row_of_id(const struct id_row *ids, uint32_t n, uint64_t id)
     return lo < n && ids[lo].id == id ? ids[lo].row : UINT32_MAX;
 }
 
+/* Rows of parents; of spans with one id the first counts. */
 static void find_parents(const struct tracebuild *b, const struct tracecols_trace *t,
-                         struct id_row *ids, struct tree *tree)
+                         struct id_row *ids, uint32_t *parent)
 {
     for (uint32_t i = 0; i < t->n; i++)
         ids[i] = (struct id_row){b->spans.ptr[t->first + i].span_id, t->first + i};
-    qsort(ids, t->n, sizeof(*ids), cmp_id_rows);
-    /* backwards, so that children stand in the order of their rows */
-    for (uint32_t row = t->first + t->n; row-- > t->first;) {
-        uint64_t id = b->spans.ptr[row].parent_id;
-        uint32_t parent = id ? row_of_id(ids, t->n, id) : UINT32_MAX;
-
-        tree->parent[row] = parent == row ? UINT32_MAX : parent;
-        if (tree->parent[row] == UINT32_MAX)
-            continue;
-        tree->next_sibling[row] = tree->first_child[parent];
-        tree->first_child[parent] = row;
-        tree->n_children[parent]++;
-    }
-}
-
-/* Numbers the tree below root in depth-first order, without a stack: the way back is by parents. A
- * tree has no cycles, since what is below a root has that root above it and nothing else. */
-static int32_t number_tree(struct tree *tree, uint32_t root, int32_t next)
-{
-    uint32_t row = root;
-
-    tree->set_parent[root] = -1;
-    tree->left[root] = next++;
-    for (;;) {
-        uint32_t child = tree->first_child[row];
-
-        if (child != UINT32_MAX) {
-            tree->set_parent[child] = tree->left[row];
-            tree->left[child] = next++;
-            row = child;
-            continue;
-        }
-        for (;;) {
-            tree->right[row] = next++;
-            if (row == root)
-                return next;
-            if (tree->next_sibling[row] != UINT32_MAX)
-                break;
-            row = tree->parent[row];
-        }
-        tree->set_parent[tree->next_sibling[row]] = tree->set_parent[row];
-        row = tree->next_sibling[row];
-        tree->left[row] = next++;
-    }
-}
-
-static void finish_trace(const struct tracebuild *b, struct tracecols_trace *t, struct id_row *ids,
-                         struct tree *tree)
-{
-    int32_t next = 1;
-
-    find_parents(b, t, ids, tree);
-    t->start_ns = INT64_MAX;
-    t->end_ns = INT64_MIN;
+    if (t->n)
+        qsort(ids, t->n, sizeof(*ids), cmp_id_rows);
     for (uint32_t row = t->first; row < t->first + t->n; row++) {
-        const struct tracebuild_span *s = &b->spans.ptr[row];
+        uint64_t id = b->spans.ptr[row].parent_id;
 
-        t->start_ns = s->start_ns < t->start_ns ? s->start_ns : t->start_ns;
-        t->end_ns = s->end_ns > t->end_ns ? s->end_ns : t->end_ns;
-        if (s->parent_id)
-            continue;
-        if (t->root == UINT32_MAX)
-            t->root = row;
-        next = number_tree(tree, row, next);
+        parent[row] = id ? row_of_id(ids, t->n, id) : UINT32_MAX;
+        if (parent[row] == row)
+            parent[row] = UINT32_MAX;
     }
-}
-
-static void fill(uint32_t *rows, size_t n, uint32_t value)
-{
-    for (size_t i = 0; i < n; i++)
-        rows[i] = value;
 }
 
 static void build_trees(struct tracebuild *b, struct tracecols *t)
 {
-    size_t n = b->spans.len;
+    uint32_t n = (uint32_t)b->spans.len, *parent = arena_array(b->arena, uint32_t, n);
     struct id_row *ids = arena_array(b->arena, struct id_row, n);
-    struct tree tree = {
-        .parent = arena_array(b->arena, uint32_t, n),
-        .first_child = arena_array(b->arena, uint32_t, n),
-        .next_sibling = arena_array(b->arena, uint32_t, n),
-        .n_children = arena_array(b->arena, uint32_t, n),
-        .left = arena_array(b->arena, int32_t, n),
-        .right = arena_array(b->arena, int32_t, n),
-        .set_parent = arena_array(b->arena, int32_t, n),
-    };
+    uint8_t *is_root = arena_array(b->arena, uint8_t, n);
 
-    fill(tree.first_child, n, UINT32_MAX);
-    fill(tree.next_sibling, n, UINT32_MAX);
-    VEC_FOREACH (trace, &b->traces)
-        finish_trace(b, trace, ids, &tree);
-    t->parent = tree.parent;
-    t->n_children = tree.n_children;
-    t->left = tree.left;
-    t->right = tree.right;
-    t->set_parent = tree.set_parent;
+    VEC_FOREACH (trace, &b->traces) {
+        trace->start_ns = INT64_MAX;
+        trace->end_ns = INT64_MIN;
+        for (uint32_t row = trace->first; row < trace->first + trace->n; row++) {
+            const struct tracebuild_span *s = &b->spans.ptr[row];
+
+            trace->start_ns = ORR_MIN(trace->start_ns, s->start_ns);
+            trace->end_ns = ORR_MAX(trace->end_ns, s->end_ns);
+            is_root[row] = !s->parent_id;
+        }
+        find_parents(b, trace, ids, parent);
+    }
+    t->parent = parent;
+    tracetree_build(b->arena, b->traces.ptr, b->traces.len, is_root, t);
 }
 
 static void build_spans(struct tracebuild *b, struct tracecols *t)

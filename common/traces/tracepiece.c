@@ -229,11 +229,12 @@ void tracepiece_scope_bytes(struct tracepiece_encoder *e, const struct tracepiec
     put_scope(e, out, s);
 }
 
-void tracepiece_span_bytes(struct tracepiece_encoder *e, const struct tracepiece_span *s,
-                           struct buf *out)
+void tracepiece_member_bytes(struct tracepiece_encoder *e, const struct otlp_member *m,
+                             struct buf *out)
 {
     forget(e);
-    put_span(e, out, s);
+    put_text(e, out, m->key);
+    put_value(e, out, &m->value, 1);
 }
 
 /* ---- decoding ---- */
@@ -412,6 +413,17 @@ static void get_tables(struct decoder *d, struct tracepiece *p)
         p->scopes[i].schema_url = get_text(d);
         p->scopes[i].attributes = get_attributes(d);
     }
+}
+
+struct err *tracepiece_member_of(struct arena *a, struct slice bytes, struct otlp_member *ret)
+{
+    struct decoder d = {.a = a, .r = reader_new(bytes)};
+
+    ret->key = get_text(&d);
+    ret->value = get_value(&d, 1);
+    if (!reader_ok(&d.r) || reader_left(&d.r))
+        return err_new(ERR_CORRUPT, "attribute of a trace: malformed");
+    return NULL;
 }
 
 bool tracepiece_id(struct slice bytes, const uint8_t **ret)

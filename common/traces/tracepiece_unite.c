@@ -4,55 +4,56 @@
 
 /* ---- several pieces become one ---- */
 
+/* Things that are equal are one: hashes lead to numbers of what is there already. */
+struct numbers {
+    uint32_t *slots; /* number + 1; 0: free */
+    size_t mask;
+};
+
 struct uniter {
     struct arena *a;
-    struct tracepiece_encoder *encoder;
-    struct map resources, scopes; /* bytes -> number + 1 */
-    struct buf scratch;
+    struct numbers resources, scopes, spans;
     struct tracepiece *out;
 };
 
+static struct numbers numbers_new(struct arena *a, size_t most)
+{
+    struct numbers n = {.mask = 15};
+
+    while (n.mask < 2 * most)
+        n.mask = n.mask << 1 | 1;
+    n.slots = arena_array(a, uint32_t, n.mask + 1);
+    return n;
+}
+
 static uint32_t unite_resource(struct uniter *u, const struct tracepiece_resource *r)
 {
-    void **slot;
+    struct tracepiece *out = u->out;
+    size_t at = tracepiece_resource_hash(r) & u->resources.mask;
+    uint32_t *slots = u->resources.slots;
 
-    buf_reset(&u->scratch);
-    tracepiece_resource_bytes(u->encoder, r, &u->scratch);
-    slot = map_slot(&u->resources, buf_slice(&u->scratch));
-    if (!*slot) {
-        u->out->resources = arena_more(u->a, u->out->resources, u->out->n_resources);
-        u->out->resources[u->out->n_resources++] = *r;
-        *slot = (void *)(uintptr_t)u->out->n_resources;
+    while (slots[at] && tracepiece_resource_cmp(&out->resources[slots[at] - 1], r))
+        at = (at + 1) & u->resources.mask;
+    if (!slots[at]) {
+        out->resources[out->n_resources++] = *r;
+        slots[at] = out->n_resources;
     }
-    return (uint32_t)((uintptr_t)*slot - 1);
+    return slots[at] - 1;
 }
 
 static uint32_t unite_scope(struct uniter *u, const struct tracepiece_scope *s)
 {
-    void **slot;
+    struct tracepiece *out = u->out;
+    size_t at = tracepiece_scope_hash(s) & u->scopes.mask;
+    uint32_t *slots = u->scopes.slots;
 
-    buf_reset(&u->scratch);
-    tracepiece_scope_bytes(u->encoder, s, &u->scratch);
-    slot = map_slot(&u->scopes, buf_slice(&u->scratch));
-    if (!*slot) {
-        u->out->scopes = arena_more(u->a, u->out->scopes, u->out->n_scopes);
-        u->out->scopes[u->out->n_scopes++] = *s;
-        *slot = (void *)(uintptr_t)u->out->n_scopes;
+    while (slots[at] && tracepiece_scope_cmp(&out->scopes[slots[at] - 1], s))
+        at = (at + 1) & u->scopes.mask;
+    if (!slots[at]) {
+        out->scopes[out->n_scopes++] = *s;
+        slots[at] = out->n_scopes;
     }
-    return (uint32_t)((uintptr_t)*slot - 1);
-}
-
-/* Numbers of resources and scopes depend on the order of the pieces: so it is their texts that count. */
-static struct slice whole_bytes(struct uniter *u, const struct tracepiece_span *s)
-{
-    struct tracepiece_span alone = *s;
-
-    buf_reset(&u->scratch);
-    tracepiece_resource_bytes(u->encoder, &u->out->resources[s->resource], &u->scratch);
-    tracepiece_scope_bytes(u->encoder, &u->out->scopes[s->scope], &u->scratch);
-    alone.resource = alone.scope = 0;
-    tracepiece_span_bytes(u->encoder, &alone, &u->scratch);
-    return arena_dup(u->a, buf_slice(&u->scratch));
+    return slots[at] - 1;
 }
 
 static int compare_numbers(uint64_t x, uint64_t y)
@@ -60,15 +61,19 @@ static int compare_numbers(uint64_t x, uint64_t y)
     return (x > y) - (x < y);
 }
 
-static int compare_spans(const void *x, const void *y, void *arg)
+/* Of spans with the same id and kind. Numbers of resources and scopes depend on the order of the pieces: so it is what they say that
+ * counts. */
+static int compare_spans(const struct tracepiece *p, const struct tracepiece_span *a,
+                         const struct tracepiece_span *b)
 {
-    const struct tracepiece_span *a = x, *b = y;
-    int c = compare_numbers(a->span_id, b->span_id);
+    int c = compare_numbers(a->start_ns, b->start_ns);
 
-    c = c ? c : compare_numbers(a->kind, b->kind);
-    c = c ? c : compare_numbers(a->start_ns, b->start_ns);
     c = c ? c : compare_numbers(a->end_ns, b->end_ns);
-    return c ? c : slice_cmp(whole_bytes(arg, a), whole_bytes(arg, b));
+    if (!c && a->resource != b->resource)
+        c = tracepiece_resource_cmp(&p->resources[a->resource], &p->resources[b->resource]);
+    if (!c && a->scope != b->scope)
+        c = tracepiece_scope_cmp(&p->scopes[a->scope], &p->scopes[b->scope]);
+    return c ? c : tracepiece_span_cmp(a, b);
 }
 
 static int compare_starts(const void *x, const void *y)
@@ -80,15 +85,24 @@ static int compare_starts(const void *x, const void *y)
     return c ? c : compare_numbers(a->kind, b->kind);
 }
 
-static void keep_first(struct tracepiece *p)
+static void unite_span(struct uniter *u, const struct tracepiece_span *s)
 {
-    uint32_t n = 0;
+    struct tracepiece *out = u->out;
+    uint64_t hash = (s->span_id ^ (uint64_t)s->kind << 59) * 0x9e3779b97f4a7c15ull;
+    uint32_t *slots = u->spans.slots;
+    struct tracepiece_span *known;
+    size_t at = hash >> 32 & u->spans.mask;
 
-    for (uint32_t i = 0; i < p->n_spans; i++)
-        if (!n || p->spans[n - 1].span_id != p->spans[i].span_id ||
-            p->spans[n - 1].kind != p->spans[i].kind)
-            p->spans[n++] = p->spans[i];
-    p->n_spans = n;
+    for (; slots[at]; at = (at + 1) & u->spans.mask) {
+        known = &out->spans[slots[at] - 1];
+        if (known->span_id == s->span_id && known->kind == s->kind) {
+            if (compare_spans(out, s, known) < 0)
+                *known = *s;
+            return;
+        }
+    }
+    out->spans[out->n_spans++] = *s;
+    slots[at] = out->n_spans;
 }
 
 static void add_piece(struct uniter *u, const struct tracepiece *p)
@@ -101,11 +115,11 @@ static void add_piece(struct uniter *u, const struct tracepiece *p)
     for (uint32_t i = 0; i < p->n_scopes; i++)
         scopes[i] = unite_scope(u, &p->scopes[i]);
     for (uint32_t i = 0; i < p->n_spans; i++) {
-        struct tracepiece_span *s = &u->out->spans[u->out->n_spans++];
+        struct tracepiece_span s = p->spans[i];
 
-        *s = p->spans[i];
-        s->resource = resources[s->resource];
-        s->scope = scopes[s->scope];
+        s.resource = resources[s.resource];
+        s.scope = scopes[s.scope];
+        unite_span(u, &s);
     }
 }
 
@@ -140,30 +154,30 @@ void tracepiece_unite(struct arena *a, const struct tracepiece *pieces, size_t n
                       struct tracepiece *ret)
 {
     struct uniter u = {.a = a, .out = ret};
-    size_t n_spans = 0;
+    size_t n_spans = 0, n_resources = 0, n_scopes = 0;
 
     if (n == 1 && has_each_once(a, pieces)) {
         *ret = *pieces;
         return;
     }
-    u.encoder = tracepiece_encoder_new();
     memset(ret, 0, sizeof(*ret));
     if (n)
         memcpy(ret->trace_id, pieces[0].trace_id, sizeof(ret->trace_id));
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         n_spans += pieces[i].n_spans;
+        n_resources += pieces[i].n_resources;
+        n_scopes += pieces[i].n_scopes;
+    }
     ret->spans = arena_array(a, struct tracepiece_span, n_spans);
+    ret->resources = arena_array(a, struct tracepiece_resource, n_resources);
+    ret->scopes = arena_array(a, struct tracepiece_scope, n_scopes);
+    u.spans = numbers_new(a, n_spans);
+    u.resources = numbers_new(a, n_resources);
+    u.scopes = numbers_new(a, n_scopes);
     for (size_t i = 0; i < n; i++)
         add_piece(&u, &pieces[i]);
-    if (ret->n_spans) {
-        qsort_r(ret->spans, ret->n_spans, sizeof(*ret->spans), compare_spans, &u);
-        keep_first(ret);
+    if (ret->n_spans)
         qsort(ret->spans, ret->n_spans, sizeof(*ret->spans), compare_starts);
-    }
-    map_done(&u.resources);
-    map_done(&u.scopes);
-    buf_done(&u.scratch);
-    tracepiece_encoder_free(u.encoder);
 }
 
 /* ---- pieces become columns ---- */

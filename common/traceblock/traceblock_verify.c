@@ -1,0 +1,190 @@
+/* All of a block is read, group by group, and held against its index, its directory, its filters and its meta.json. */
+#include <stdlib.h>
+
+#include "common/base/mem.h"
+#include "common/traceblock/traceblock_internal.h"
+#include "common/traceblock/traceids.h"
+
+struct service {
+    uint64_t spans;
+    int64_t start_ns, end_ns;
+};
+
+struct verifying {
+    struct traceblock *block;
+    const struct traceblock_directory *dir;
+    struct traceblock_in in;
+    struct buf made;
+    struct map services; /* name -> struct service */
+    int64_t start_ns, end_ns;
+};
+
+static struct err *wrong(const char *what)
+{
+    return err_new(ERR_CORRUPT, "%s", what);
+}
+
+static int64_t ms_of(int64_t ns)
+{
+    return ns / NS_PER_MS - (ns % NS_PER_MS < 0);
+}
+
+static struct service *service_at(struct verifying *v, struct slice name)
+{
+    void **slot = map_slot(&v->services, name);
+    struct service *s = *slot;
+
+    if (!s) {
+        *slot = s = mem_new(struct service);
+        *s = (struct service){0, INT64_MAX, INT64_MIN};
+    }
+    return s;
+}
+
+static void count_services(struct verifying *v, const struct tracecols *cols)
+{
+    for (uint32_t i = 0; i < cols->n_spans; i++) {
+        struct slice name = cols->dict[cols->service[i]];
+        struct service *s = service_at(v, name.len ? name : SLICE(TRACEBLOCK_NO_SERVICE));
+        int64_t end = ORR_MAX(cols->start_ns[i], cols->end_ns[i]);
+
+        s->spans++;
+        s->start_ns = ORR_MIN(s->start_ns, cols->start_ns[i]);
+        s->end_ns = ORR_MAX(s->end_ns, end);
+    }
+}
+
+/* The filter follows from the ids. */
+static struct err *check_ids(struct verifying *v, struct tracegroup *g)
+{
+    const struct traceblock_group_at *at = &v->in.group;
+    const uint8_t(*ids)[16];
+    struct slice filter;
+    struct err *e;
+
+    if ((e = tracegroup_ids(g, &ids)) ||
+        (e = traceblock_in_read(&v->in, TRACEBLOCK_IDS_FILE, at->ids_offset,
+                                TRACEIDS_BYTES(at->about.traces), &filter)))
+        return e;
+    buf_reset(&v->made);
+    traceids_build(ids, at->about.traces, &v->made);
+    return slice_eq(filter, buf_slice(&v->made))
+               ? NULL
+               : wrong(TRACEBLOCK_IDS_FILE ": it is not the filter of the ids");
+}
+
+static struct err *check_group(struct verifying *v, uint32_t number)
+{
+    struct tracegroup_io io = traceblock_in_io(&v->in);
+    struct tracegroup_want want = {0};
+    struct arena *a = arena_new(0);
+    const struct tracecols *cols;
+    struct tracegroup *g;
+    struct err *e;
+
+    v->in.group = traceblock_directory_at(v->dir, number);
+    v->start_ns = ORR_MIN(v->start_ns, v->in.group.about.start_ns);
+    v->end_ns = ORR_MAX(v->end_ns, v->in.group.about.end_ns);
+    if (!(e = tracegroup_open(a, &io, &v->in.group.place, &v->in.group.about, &g)) &&
+        !(e = tracegroup_verify(g)) && !(e = tracegroup_cols(g, a, &want, &cols))) {
+        count_services(v, cols);
+        e = check_ids(v, g);
+    }
+    arena_free(a);
+    return err_wrap(e, "group %u", number);
+}
+
+/* ---- the index ---- */
+
+static struct err *check_series(struct verifying *v, const struct block_reader_series *s,
+                                uint64_t *seen)
+{
+    const struct service *found;
+
+    if (s->labels.n != 1 || !slice_eq_cstr(s->labels.ptr[0].name, TRACEBLOCK_SERVICE) ||
+        s->n_chunks != 1)
+        return wrong("index: a series that is no service");
+    found = map_get(&v->services, s->labels.ptr[0].value);
+    /* where there were too many, they are counted together */
+    if (!found && v->services.len <= TRACEBLOCK_MAX_SERVICES)
+        return wrong("index: a service that has no spans");
+    *seen += s->chunks[0].ref;
+    if (found && v->services.len <= TRACEBLOCK_MAX_SERVICES &&
+        (s->chunks[0].ref != found->spans || s->chunks[0].min_t != ms_of(found->start_ns) ||
+         s->chunks[0].max_t != ms_of(found->end_ns)))
+        return wrong("index: a service has other spans, or times, than it says");
+    return NULL;
+}
+
+static struct err *check_index(struct verifying *v)
+{
+    struct block_reader *r = v->block->services;
+    struct arena *a = arena_new(0);
+    struct block_reader_series series;
+    struct block_refs refs;
+    uint64_t seen = 0;
+    struct err *e = block_reader_verify_postings(r);
+
+    if (!e)
+        e = block_reader_select(r, a, (struct matchers){0}, &refs);
+    for (size_t i = 0; !e && i < refs.n; i++)
+        if (!(e = block_reader_series(r, a, refs.ptr[i], &series)))
+            e = check_series(v, &series, &seen);
+    if (!e && (seen != v->dir->spans || refs.n != block_reader_meta(r)->stats.series ||
+               (refs.n != v->services.len && v->services.len <= TRACEBLOCK_MAX_SERVICES)))
+        e = wrong("index: its services are not those of the spans");
+    arena_free(a);
+    return e;
+}
+
+/* ---- files ---- */
+
+static struct err *check_length(struct verifying *v, const char *file, uint64_t bytes)
+{
+    const struct block_meta *m = block_reader_meta(v->block->services);
+
+    for (size_t i = 0; i < m->n_files; i++)
+        if (slice_eq_cstr(m->files[i].path, file))
+            return m->files[i].bytes == bytes
+                       ? NULL
+                       : err_new(ERR_CORRUPT, "%s: it has another length than the directory says",
+                                 file);
+    return err_new(ERR_CORRUPT, BLOCK_META_FILE ": it names no file %s", file);
+}
+
+static struct err *check_meta(struct verifying *v)
+{
+    const struct block_meta *m = block_reader_meta(v->block->services);
+
+    if (v->dir->spans && (m->min_t != ms_of(v->start_ns) || m->max_t != ms_of(v->end_ns) + 1))
+        return wrong(BLOCK_META_FILE ": it has other times than the spans");
+    return NULL;
+}
+
+static struct err *verify(struct verifying *v)
+{
+    struct err *e = traceblock_directory_get(v->block, &v->dir);
+
+    if (e || (e = check_length(v, TRACEBLOCK_FRONT_FILE, v->dir->bytes[TRACEGROUP_FRONT])) ||
+        (e = check_length(v, TRACEBLOCK_BACK_FILE, v->dir->bytes[TRACEGROUP_BACK])) ||
+        (e = check_length(v, TRACEBLOCK_IDS_FILE, v->dir->ids_bytes)))
+        return e;
+    for (uint32_t i = 0; i < v->dir->n; i++)
+        if ((e = check_group(v, i)))
+            return e;
+    return (e = check_index(v)) ? e : check_meta(v);
+}
+
+struct err *traceblock_verify(struct traceblock *b)
+{
+    struct verifying v = {
+        .block = b, .in = {.block = b}, .start_ns = INT64_MAX, .end_ns = INT64_MIN};
+    struct err *e = verify(&v);
+
+    traceblock_in_done(&v.in);
+    MAP_FOREACH (entry, &v.services)
+        mem_free(entry->value);
+    map_done(&v.services);
+    buf_done(&v.made);
+    return traceblock_error(b, e);
+}
