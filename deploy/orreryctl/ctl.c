@@ -28,13 +28,13 @@ struct command {
 static const struct command ctl_commands[] = {
     {"bucket", "ls", "[TENANT]", 0, 1, CTL_BIT(CTL_JSON) | CTL_BIT(CTL_OF_SIGNAL), CTL_NEEDS_STORE,
      ctl_bucket_ls, "Tenants of the bucket, or the live blocks of one."},
-    {"bucket", "inspect", "TENANT ULID", 2, 2, CTL_BIT(CTL_JSON) | CTL_BIT(CTL_OF_SIGNAL), CTL_NEEDS_STORE,
-     ctl_bucket_inspect,
+    {"bucket", "inspect", "TENANT ULID", 2, 2, CTL_BIT(CTL_JSON) | CTL_BIT(CTL_OF_SIGNAL),
+     CTL_NEEDS_STORE, ctl_bucket_inspect,
      "All that is known of a block: its meta.json, its files, the sections of its index, its place "
      "in the "
      "catalogue."},
-    {"bucket", "verify", "[TENANT [ULID]]", 0, 2, CTL_BIT(CTL_TEMP) | CTL_BIT(CTL_OF_SIGNAL), CTL_NEEDS_STORE,
-     ctl_bucket_verify,
+    {"bucket", "verify", "[TENANT [ULID]]", 0, 2, CTL_BIT(CTL_TEMP) | CTL_BIT(CTL_OF_SIGNAL),
+     CTL_NEEDS_STORE, ctl_bucket_verify,
      "Reads live blocks whole, every section, chunk and sidecar, compares the catalogue with what "
      "is there, "
      "and names what is wrong."},
