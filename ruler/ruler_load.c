@@ -2,9 +2,13 @@
 #include "common/base/log.h"
 #include "ruler/ruler_internal.h"
 
+/* For so long a ruler that begins waits for the bucket before it takes groups from others; it has its files to evaluate. */
+#define BUCKET_WAIT_MS 15000
+
 struct ruler_load {
     struct rule_dir *dir; /* references */
     struct rule_store *store;
+    int64_t opened_ms; /* monotonic */
     bool is_reading_files, is_reading_bucket, is_wanted;
     atomic_bool has_files, has_tried_bucket; /* for readiness, which asks from any loop */
 };
@@ -21,6 +25,7 @@ struct reading {
 void ruler_load_open(struct ruler *r)
 {
     r->load = mem_new(struct ruler_load);
+    r->load->opened_ms = clock_mono_ms(&clock_system);
 }
 
 void ruler_load_close(struct ruler *r)
@@ -37,7 +42,8 @@ bool ruler_load_is_ready(const struct ruler *r, struct buf *ret)
 {
     if (!r->load->has_files && r->conf->rule_path[0])
         buf_str(ret, "rule files have not been read");
-    else if (!r->load->has_tried_bucket)
+    else if (!r->load->has_tried_bucket &&
+             clock_mono_ms(&clock_system) - r->load->opened_ms < BUCKET_WAIT_MS)
         buf_str(ret, "rules in the bucket have not been read");
     else
         return true;
