@@ -2,14 +2,18 @@
 #include "common/base/log.h"
 #include "ruler/ruler_internal.h"
 
+/* For so long a ruler that begins waits for the bucket before it takes groups from others; it has its files to evaluate. */
+#define BUCKET_WAIT_MS 15000
+
 struct ruler_load {
     struct rule_dir *dir; /* references */
     struct rule_store *store;
+    int64_t opened_ms; /* monotonic */
     bool is_reading_files, is_reading_bucket, is_wanted;
     atomic_bool has_files, has_tried_bucket; /* for readiness, which asks from any loop */
 };
 
-/* One reading of either. */
+/* One reading of either. What was before it holds itself: a drain that is cut short does not wait for it. */
 struct reading {
     struct ruler *ruler;
     struct rule_dir *dir_before, *dir;
@@ -21,6 +25,7 @@ struct reading {
 void ruler_load_open(struct ruler *r)
 {
     r->load = mem_new(struct ruler_load);
+    r->load->opened_ms = clock_mono_ms(&clock_system);
 }
 
 void ruler_load_close(struct ruler *r)
@@ -37,7 +42,8 @@ bool ruler_load_is_ready(const struct ruler *r, struct buf *ret)
 {
     if (!r->load->has_files && r->conf->rule_path[0])
         buf_str(ret, "rule files have not been read");
-    else if (!r->load->has_tried_bucket)
+    else if (!r->load->has_tried_bucket &&
+             clock_mono_ms(&clock_system) - r->load->opened_ms < BUCKET_WAIT_MS)
         buf_str(ret, "rules in the bucket have not been read");
     else
         return true;
@@ -60,13 +66,20 @@ static void publish(struct ruler *r, bool is_changed)
     rule_set_unref(before);
 }
 
+static void reading_free(struct reading *l)
+{
+    rule_dir_unref(l->dir_before);
+    rule_store_unref(l->store_before);
+    err_free(l->error);
+    mem_free(l);
+}
+
 static void end(struct reading *l)
 {
     struct ruler *r = l->ruler;
 
     r->n_loading--;
-    err_free(l->error);
-    mem_free(l);
+    reading_free(l);
     ruler_groups_check_drained(r);
 }
 
@@ -90,7 +103,7 @@ static bool run(struct reading *l, loop_fn *work, loop_fn *done)
     }
     LOG_WARN(ruler, "rules not looked at", KV_ERR(e));
     err_free(e);
-    mem_free(l);
+    reading_free(l);
     return false;
 }
 
@@ -115,8 +128,8 @@ static void on_files(void *arg)
         LOG_ERROR(ruler, "rule files cannot be read", KV_ERR(l->error));
         r->m.reload_failures++;
     } else {
+        rule_dir_unref(r->load->dir);
         r->load->dir = l->dir;
-        rule_dir_unref(l->dir_before);
         publish(r, l->is_changed);
         r->load->has_files = true;
     }
@@ -130,7 +143,7 @@ void ruler_load_files(struct ruler *r)
     if (r->load->is_reading_files || r->is_stopping)
         return;
     l = reading_new(r);
-    l->dir_before = r->load->dir;
+    l->dir_before = r->load->dir ? rule_dir_ref(r->load->dir) : NULL;
     r->load->is_reading_files = run(l, work_files, on_files);
 }
 
@@ -214,8 +227,8 @@ static void on_bucket(void *arg)
                   KV_ERR(l->error));
         r->m.reload_failures++;
     } else {
+        rule_store_unref(r->load->store);
         r->load->store = l->store;
-        rule_store_unref(l->store_before);
         publish(r, l->is_changed);
         if (!r->is_stopping)
             sweep_empty(r);
@@ -231,7 +244,7 @@ void ruler_load_bucket(struct ruler *r)
     if (r->load->is_reading_bucket || r->is_stopping)
         return;
     l = reading_new(r);
-    l->store_before = r->load->store;
+    l->store_before = r->load->store ? rule_store_ref(r->load->store) : NULL;
     r->load->is_reading_bucket = run(l, work_bucket, on_bucket);
 }
 
