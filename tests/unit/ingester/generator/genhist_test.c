@@ -41,7 +41,7 @@ static void check_native(size_t n, double low, double high)
         genhist_observe(h, &buckets, true, values[i], 1, trace, 1);
     }
     nh = genhist_to_native(h, a);
-    CHECK(nh.n_pos_buckets <= GENHIST_MAX_NATIVE && nh.count == n && nh.is_int);
+    CHECK(nh.n_pos_buckets <= GENHIST_MAX_NATIVE && nh.count == (double)n && nh.is_int);
     for (size_t s = 0; s < nh.n_pos_spans; s++) {
         index += nh.pos_spans[s].offset;
         for (uint32_t k = 0; k < nh.pos_spans[s].length; k++, index++, b++) {
@@ -54,7 +54,7 @@ static void check_native(size_t n, double low, double high)
             total += nh.pos_buckets[b];
         }
     }
-    CHECK(b == nh.n_pos_buckets && total == n);
+    CHECK(b == nh.n_pos_buckets && total == (double)n);
     arena_free(a);
     mem_free(values);
     genhist_free(h);
