@@ -83,12 +83,18 @@ static void end_part(struct stored_set *s, struct part *p)
     p->arena = NULL;
 }
 
+static struct arena *new_arena(const struct stored_set *s)
+{
+    size_t left = arena_left(s->sq->opts.arena);
+
+    return arena_new(left == SIZE_MAX ? 0 : ORR_MAX(left, (size_t)1));
+}
+
 static struct err *begin_part(struct stored_set *s, size_t i, const struct traceblock_query *q)
 {
     struct part *p = &s->parts[i];
-    size_t left = arena_left(s->sq->opts.arena);
 
-    p->arena = arena_new(left == SIZE_MAX ? 0 : ORR_MAX(left, (size_t)1));
+    p->arena = new_arena(s);
     return traceblock_select(s->view.traces[i], p->arena, q, &p->set);
 }
 
@@ -146,13 +152,16 @@ static void collect_one(struct stored_set *s, size_t i, const struct traceblock_
     struct part *p = &s->parts[i];
     struct traceblock_trace t;
 
-    p->found = arena_new(0);
+    p->found = new_arena(s);
     if (!(p->err = begin_part(s, i, q)))
-        while (traceblock_set_next(p->set, &t)) {
+        while (!arena_over(p->found) && traceblock_set_next(p->set, &t)) {
             p->ids = arena_more(p->found, p->ids, p->n_ids);
             memcpy(p->ids[p->n_ids++], t.id, 16);
         }
     end_part(s, p);
+    if (!p->err && arena_over(p->found))
+        p->err = err_new(ERR_LIMIT, "ids of traces that may match take more than max-query-memory: "
+                                    "ask for less time");
 }
 
 static int compare_ids(const void *x, const void *y)
@@ -360,10 +369,12 @@ static struct traceblock_query query_of(const struct stored_set *s)
     return q;
 }
 
+/* Blocks without the services that are wanted may have other spans of traces that are: for ids alone they are of no use. */
 static struct err *begin(struct stored_set *s)
 {
-    struct err *e = tracestored_take(s->sq, s->arena, s->req->start_ns, s->req->end_ns,
-                                     s->want.services, s->want.n_services, &s->view);
+    struct err *e =
+        tracestored_take(s->sq, s->arena, s->req->start_ns, s->req->end_ns, s->want.services,
+                         s->req->ids_only ? s->want.n_services : 0, &s->view);
 
     if (e)
         return e;
