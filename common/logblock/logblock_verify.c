@@ -28,6 +28,7 @@ struct verifying {
     struct logfilter_out *filters;
     struct buf made;
     uint64_t filter_at;
+    bool has_old_filter; /* it says nothing, and is not made any more */
 };
 
 static struct err *wrong(const char *what)
@@ -152,6 +153,8 @@ static struct err *check_filter(struct verifying *v)
     bool is_kept;
     struct err *e;
 
+    if (v->has_old_filter)
+        buf_reset(&v->made);
     if (!v->made.len)
         return NULL;
     if ((e = logblock_in_read(&v->filter, v->filter_at, v->made.len, &found, &is_kept)))
@@ -160,6 +163,22 @@ static struct err *check_filter(struct verifying *v)
         return wrong(LOGBLOCK_FILTER_FILE ": it is not that of the pages");
     v->filter_at += v->made.len;
     buf_reset(&v->made);
+    return NULL;
+}
+
+static struct err *look_at_filter(struct verifying *v)
+{
+    uint64_t size = logblock_listed_bytes(v->block, LOGBLOCK_FILTER_FILE);
+    struct slice end;
+    bool is_kept;
+    struct err *e;
+
+    if (size == UINT64_MAX || size < LOGFILTER_END_BYTES)
+        return wrong(BLOCK_META_FILE ": files of other sizes");
+    if ((e = logblock_in_read(&v->filter, size - LOGFILTER_END_BYTES, LOGFILTER_END_BYTES, &end,
+                              &is_kept)))
+        return e;
+    v->has_old_filter = logfilter_is_of_before(end);
     return NULL;
 }
 
@@ -194,7 +213,8 @@ static struct err *check_meta(const struct verifying *v)
     const struct block_meta *m = block_reader_meta(v->block->streams);
 
     if (logblock_listed_bytes(v->block, LOGBLOCK_PAGES_FILE) != v->dir->pages_bytes ||
-        logblock_listed_bytes(v->block, LOGBLOCK_FILTER_FILE) != v->filter_at)
+        (!v->has_old_filter &&
+         logblock_listed_bytes(v->block, LOGBLOCK_FILTER_FILE) != v->filter_at))
         return wrong(BLOCK_META_FILE ": files of other sizes");
     if (v->dir->entries &&
         (m->min_t != logblock_ms(v->min_ns) || m->max_t != logblock_ms(v->max_ns) + 1))
@@ -206,7 +226,7 @@ static struct err *check_all(struct verifying *v)
 {
     struct err *e;
 
-    if ((e = logblock_directory_get(v->block, &v->dir)) ||
+    if ((e = logblock_directory_get(v->block, &v->dir)) || (e = look_at_filter(v)) ||
         (e = block_reader_verify_postings(v->block->streams)) ||
         (e = block_reader_select(v->block->streams, v->arena, (struct matchers){0}, &v->refs)))
         return e;

@@ -103,6 +103,9 @@ struct logfilter_io {
     void *arg;
 };
 
+/* Whether a file that ends in these LOGFILTER_END_BYTES is of version 1, which does not follow from the pages as it does today. */
+#define LOGFILTER_END_BYTES 8
+bool logfilter_is_of_before(struct slice end);
 /* Reads footer and table, of a file of size bytes and n_pages pages; lives in the arena. */
 ORR_CHECKED struct err *logfilter_open(struct arena *a, uint64_t size, uint32_t n_pages,
                                        const struct logfilter_io *io, struct logfilter **ret);

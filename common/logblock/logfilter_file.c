@@ -228,6 +228,11 @@ static struct err *read_table(struct arena *a, struct slice table, uint64_t end,
     return e;
 }
 
+bool logfilter_is_of_before(struct slice end)
+{
+    return slice_has_suffix(end, slice_of(MAGIC_OF_OTHER_GRAMS, MAGIC_BYTES));
+}
+
 struct err *logfilter_open(struct arena *a, uint64_t size, uint32_t n_pages,
                            const struct logfilter_io *io, struct logfilter **ret)
 {

@@ -705,6 +705,31 @@ TEST(logblock_broken_bytes_are_corrupt_and_never_more)
     fixture_done(&f);
 }
 
+/* Its filter says nothing any more, and cannot be held against the pages: the lines are what they are. */
+TEST(logblock_with_a_filter_of_version_1_is_no_broken_one)
+{
+    struct fixture f;
+    struct fixture_block x;
+    struct buf filter;
+
+    fixture_make(&f, 17, 5, 300, LOGTEXT_WORDS);
+    fixture_write(&f, 1, 0, 1);
+    filter = read_file(1, LOGBLOCK_FILTER_FILE);
+    filter.ptr[filter.len - 1] = 1;
+    filter.ptr[0] ^= 1; /* it would be another one in the rest, too */
+    write_file(1, LOGBLOCK_FILTER_FILE, buf_slice(&filter));
+    x = fixture_open(1);
+    CHECK_OK(logblock_verify(x.block));
+    fixture_close(x);
+    filter.ptr[filter.len - 1] = 2;
+    write_file(1, LOGBLOCK_FILTER_FILE, buf_slice(&filter));
+    x = fixture_open(1);
+    CHECK_ERR(logblock_verify(x.block), ERR_CORRUPT, "filter");
+    fixture_close(x);
+    buf_done(&filter);
+    fixture_done(&f);
+}
+
 TEST(logblock_directory_is_checked)
 {
     struct logblock_page_at p = {.bytes = 200, .entries = 3, .raw = 30, .min_ns = 1, .max_ns = 2};
