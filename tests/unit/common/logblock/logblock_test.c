@@ -719,12 +719,12 @@ TEST(logblock_with_a_filter_of_version_1_is_no_broken_one)
     filter.ptr[0] ^= 1; /* it would be another one in the rest, too */
     write_file(1, LOGBLOCK_FILTER_FILE, buf_slice(&filter));
     x = fixture_open(1);
-    CHECK_OK(logblock_verify(x.block));
+    CHECK_OK(logblock_verify(x.b));
     fixture_close(x);
     filter.ptr[filter.len - 1] = 2;
     write_file(1, LOGBLOCK_FILTER_FILE, buf_slice(&filter));
     x = fixture_open(1);
-    CHECK_ERR(logblock_verify(x.block), ERR_CORRUPT, "filter");
+    CHECK_ERR(logblock_verify(x.b), ERR_CORRUPT, "filter");
     fixture_close(x);
     buf_done(&filter);
     fixture_done(&f);
