@@ -111,6 +111,7 @@ static struct err *add_ids(const struct tracesource *s, struct arena *a,
     struct err *e;
 
     ask.ids_only = true;
+    ask.n_filters = 0; /* what a filter is about may be elsewhere */
     if ((e = tracesource_select(s, a, &ask, &set)))
         return e;
     while (tracesource_set_next(set, &t))
@@ -123,7 +124,7 @@ static struct err *join_columns(void *src, struct arena *a, const struct traceso
 {
     const struct tracejoin *j = src;
     struct traceids_set others = {0}, rest, given = {(uint8_t(*)[16])(uintptr_t)c->but, c->n_but};
-    struct tracesource_columns of_last = *c;
+    struct tracesource_columns of_last = *c; /* rest and seen are its own */
     struct err *e = NULL;
 
     for (size_t i = 0; i + 1 < j->n && !e; i++)
@@ -131,22 +132,33 @@ static struct err *join_columns(void *src, struct arena *a, const struct traceso
     if (e)
         return e;
     traceids_set_sort(&others);
+    c->seen += others.n;
     given = traceids_set_unite(a, given, others);
     of_last.but = (const uint8_t(*)[16])given.ptr;
     of_last.n_but = given.n;
     of_last.rest = NULL;
-    of_last.n_rest = 0;
+    of_last.n_rest = of_last.seen = 0;
     e = tracesource_columns(&j->sources[j->n - 1], a, req, &of_last);
     rest = traceids_set_unite(a, (struct traceids_set){of_last.rest, of_last.n_rest}, others);
     c->rest = rest.ptr;
     c->n_rest = rest.n;
+    c->seen += of_last.seen;
     return e;
+}
+
+static struct err *join_is_broad(void *src, struct arena *a, const struct tracesource_request *req,
+                                 bool *ret)
+{
+    const struct tracejoin *j = src;
+
+    return tracesource_is_broad(&j->sources[j->n - 1], a, req, ret);
 }
 
 struct tracesource tracejoin_source(struct tracejoin *j)
 {
-    static const struct tracesource_ops pieces = {join_select, join_names, NULL};
-    static const struct tracesource_ops columns = {join_select, join_names, join_columns};
+    static const struct tracesource_ops pieces = {join_select, join_names, NULL, NULL};
+    static const struct tracesource_ops columns = {join_select, join_names, join_columns,
+                                                   join_is_broad};
     bool has_columns = j->n && tracesource_has_columns(&j->sources[j->n - 1]);
     struct tracesource ret = {.ops = has_columns ? &columns : &pieces, .src = j};
 

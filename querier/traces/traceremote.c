@@ -264,7 +264,7 @@ static struct err *remote_names(void *src, const struct tracesource_names_reques
 
 struct tracesource traceremote_source(struct traceremote *r)
 {
-    static const struct tracesource_ops ops = {remote_select, remote_names, NULL};
+    static const struct tracesource_ops ops = {remote_select, remote_names, NULL, NULL};
 
     return (struct tracesource){.ops = &ops, .src = r};
 }

@@ -127,50 +127,60 @@ static struct err *take_columns(void *arg, const struct tracecols *cols, bool *r
     return e;
 }
 
-/* What is in columns already; req is about what is left then. *ret_done: nothing is. */
-static struct err *scan_columns(struct scan *s, struct arena *a, struct tracesource_request *req,
-                                bool *ret_done)
+/* What is in columns already; req is about what is left then. */
+static struct err *scan_columns(struct scan *s, struct arena *a, struct tracesource_request *req)
 {
     struct tracesource_columns c = {.want = s->opts->want, .give = take_columns, .arg = s};
     struct err *e = tracesource_columns(s->opts->source, a, req, &c);
 
+    s->found = ORR_MAX(s->found, c.seen);
     req->ids = (const uint8_t(*)[16])c.rest;
     req->n_ids = c.n_rest;
-    *ret_done = !c.n_rest || s->is_enough;
     return e;
 }
 
-/* The request has no filters. */
-static struct err *scan_found(struct scan *s, struct arena *a, struct tracesource_request *req)
-{
-    bool is_done = false;
-    struct err *e;
-
-    if (s->opts->want && tracesource_has_columns(s->opts->source) &&
-        (!req->ids || req->n_ids > (s->opts->few ? s->opts->few : TRACESCAN_FEW)) &&
-        ((e = scan_columns(s, a, req, &is_done)) || is_done))
-        return e;
-    return scan_pieces(s, a, req);
-}
-
-static struct err *scan_range(struct scan *s, struct arena *a, struct tracesource_request *req)
+/* Of what fulfils a filter; req is about the ids then, without filters. */
+static struct err *find_candidates(struct scan *s, struct arena *a, struct tracesource_request *req)
 {
     uint8_t(*ids)[16] = NULL;
     size_t n = 0;
     struct err *e;
 
+    if (!req->n_filters)
+        return NULL;
+    e = candidates(s, a, req, &ids, &n);
+    s->found = ORR_MAX(s->found, (uint64_t)n);
+    req->ids = (const uint8_t(*)[16])(ids ? ids : arena_alloc(a, 16));
+    req->n_ids = n;
+    req->n_filters = 0;
+    return e;
+}
+
+static bool is_done(const struct scan *s, const struct tracesource_request *req)
+{
+    return s->is_enough || (req->ids && !req->n_ids);
+}
+
+static struct err *scan_range(struct scan *s, struct arena *a, struct tracesource_request *req)
+{
+    bool in_columns = s->opts->want && tracesource_has_columns(s->opts->source), is_broad = false;
+    struct err *e = NULL;
+
     if (!s->opts->source->has_filters)
         req->n_filters = 0;
-    if (req->n_filters) {
-        if ((e = candidates(s, a, req, &ids, &n)) || !n)
+    if (in_columns && req->n_filters)
+        e = tracesource_is_broad(s->opts->source, a, req, &is_broad);
+    if (!e && !is_broad)
+        e = find_candidates(s, a, req);
+    if (e || is_done(s, req))
+        return e;
+    if (in_columns && (!req->ids || req->n_ids > (s->opts->few ? s->opts->few : TRACESCAN_FEW))) {
+        if ((e = scan_columns(s, a, req)) || !req->n_ids || s->is_enough)
             return e;
-        req->ids = (const uint8_t(*)[16])ids;
-        req->n_ids = n;
-        req->n_filters = 0;
     }
-    e = scan_found(s, a, req);
-    s->found = ORR_MAX(s->found, (uint64_t)n);
-    return e;
+    if ((e = find_candidates(s, a, req)) || is_done(s, req))
+        return e;
+    return scan_pieces(s, a, req);
 }
 
 /* Of TRACESCAN_MAX_RANGES: of a range that is as wide as has TRACESCAN_TRACES if ids are spread evenly. */

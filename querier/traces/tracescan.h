@@ -2,9 +2,9 @@
  * Whole traces of a source, in columns, some at a time: what searches and metrics of TraceQL run over.
  *
  *   for each of some ranges of ids, as wide as what was found in those before lets expect TRACESCAN_TRACES of:
- *     with filters: ids of traces that may match, from all; else all ids
+ *     with filters, unless they are broad: ids of traces that may match, from all; else all ids
  *     if they are many: those that a source has in columns, in one place whole ─▶ the caller
- *     pieces of the others, from all ─ united ─▶ columns, up to so many spans at once ─▶ the caller
+ *     pieces of the others that may match, from all ─ united ─▶ columns, up to so many spans at once ─▶ the caller
  *
  * Memory: the columns of one part and the ids of one range, charged to the arena; ERR_LIMIT when it is over.
  *

@@ -75,6 +75,7 @@ struct tracesource_columns {
     /* cols: lent for the call. An error ends it and is its. *ret_stop: the caller has enough. */
     struct err *(*give)(void *arg, const struct tracecols *cols, bool *ret_stop);
     void *arg;
+    uint64_t seen; /* ids that had to be in memory at a time */
     /* Ids of traces of the request that were not given, though the source has spans of them, come to be here, but for those above: ascending,
      * each once. In the arena. */
     uint8_t (*rest)[16];
@@ -87,9 +88,13 @@ struct tracesource_ops {
                           struct tracesource_set **ret);
     struct err *(*names)(void *src, const struct tracesource_names_request *req,
                          tracesource_name_fn *give, void *arg);
-    /* req: without filters. NULL: it has nothing in columns. */
+    /* What is given fulfils a filter, if there are any; what is in rest need not. NULL: it has nothing in columns. */
     struct err *(*columns)(void *src, struct arena *a, const struct tracesource_request *req,
                            struct tracesource_columns *c);
+    /* Of a request with filters: whether columns() is the cheaper way, or ids of candidates had better be asked for first. There is one if
+     * there are columns. */
+    struct err *(*is_broad)(void *src, struct arena *a, const struct tracesource_request *req,
+                            bool *ret);
 };
 struct tracesource {
     const struct tracesource_ops *ops;
@@ -140,4 +145,11 @@ ORR_CHECKED static inline struct err *tracesource_columns(const struct tracesour
                                                           struct tracesource_columns *c)
 {
     return s->ops->columns(s->src, a, req, c);
+}
+ORR_CHECKED static inline struct err *tracesource_is_broad(const struct tracesource *s,
+                                                           struct arena *a,
+                                                           const struct tracesource_request *req,
+                                                           bool *ret)
+{
+    return s->ops->is_broad(s->src, a, req, ret);
 }

@@ -5,6 +5,7 @@
 #include "common/objstore/objstore.h"
 #include "querier/traces/traceids_set.h"
 #include "querier/traces/tracestored_internal.h"
+#include "querier/traces/tracewant.h"
 
 /* What a block has of the request. */
 struct block_ids {
@@ -18,7 +19,8 @@ struct giving {
     struct store_query *sq;
     const struct tracesource_request *req;
     struct tracesource_columns *c;
-    struct arena *arena; /* of the view, and ids */
+    struct arena *arena;   /* of the view, and ids */
+    struct tracewant want; /* of the filters */
     struct blockset_view view;
     struct block_ids *blocks;
     struct objstore_tally *tally; /* of the thread that asks */
@@ -102,6 +104,7 @@ static struct traceids_set shared_ids(struct giving *g)
         n += g->blocks[i].ids.n;
     while (mask < 2 * n)
         mask = mask << 1 | 1;
+    g->c->seen += n;
     slots = arena_array(g->arena, uint64_t, mask + 1);
     for (size_t i = 0; i < g->view.n; i++) {
         const struct traceids_set *ids = &g->blocks[i].ids;
@@ -168,6 +171,13 @@ static struct err *give_all(struct giving *g, struct arena *a)
         q.start_ns = g->req->start_ns;
         q.end_ns = g->req->end_ns;
     }
+    if (g->req->n_filters) {
+        q.services = g->want.services;
+        q.n_services = g->want.n_services;
+        q.want = g->want.columns;
+        q.match = tracewant_match;
+        q.arg = &g->want;
+    }
     for (size_t i = 0; i < g->view.n && !e && !g->is_enough; i++)
         e = give_block(g, i, &q);
     g->c->rest = arena_copy(a, shared.ptr, shared.n);
@@ -180,6 +190,8 @@ static struct err *look(struct giving *g, struct arena *a)
     struct err *e;
 
     g->arena = arena_child(g->sq->opts.arena, 0);
+    g->c->seen = 0;
+    tracewant_init(&g->want, g->arena, g->req->filters, g->req->n_filters);
     e = tracestored_take(g->sq, g->arena, g->req->start_ns, g->req->end_ns, NULL, 0, &g->view);
     if (!e) {
         g->blocks = arena_array(g->arena, struct block_ids, g->view.n);
@@ -209,5 +221,26 @@ struct err *tracestored_columns(void *src, struct arena *a, const struct traceso
         err_free(e);
         store_traces_gone(of->sq);
     }
+    return e;
+}
+
+/* Not if some blocks have none of the services that it is about: of those not even ids are worth reading. */
+struct err *tracestored_is_broad(void *src, struct arena *a, const struct tracesource_request *req,
+                                 bool *ret)
+{
+    const struct tracestored *of = src;
+    struct arena *own = arena_child(a, 0);
+    struct blockset_view v = {0};
+    struct tracewant want;
+    struct err *e = NULL;
+
+    *ret = true;
+    tracewant_init(&want, own, req->filters, req->n_filters);
+    if (want.n_services && !(e = tracestored_take(of->sq, own, req->start_ns, req->end_ns,
+                                                  want.services, want.n_services, &v)))
+        for (int i = 0; i < BLOCK_SKIP_REASONS; i++)
+            *ret = *ret && (i == BLOCK_SKIP_TIME || !v.skipped[i]);
+    store_release_traces(of->sq, &v);
+    arena_free(own);
     return e;
 }

@@ -14,5 +14,7 @@ ORR_CHECKED struct err *tracestored_take(struct store_query *sq, struct arena *a
                                          size_t n_services, struct blockset_view *ret);
 struct err *tracestored_columns(void *src, struct arena *a, const struct tracesource_request *req,
                                 struct tracesource_columns *c);
+struct err *tracestored_is_broad(void *src, struct arena *a, const struct tracesource_request *req,
+                                 bool *ret);
 struct err *tracestored_names(void *src, const struct tracesource_names_request *req,
                               tracesource_name_fn *give, void *arg);

@@ -20,6 +20,7 @@
 #include "querier/traces/tracemetric.h"
 #include "querier/traces/tracesearch.h"
 #include "querier/traces/tracestored.h"
+#include "querier/traces/tracewant.h"
 #include "tests/bench/spangen.h"
 
 #define T0 1764400000000000000ull
@@ -214,6 +215,7 @@ static void measure(struct bench *b, const char *text)
                                       .step_ns = 300000000000ll};
     struct tracescan_stats stats = {0};
     struct tracemetric *m;
+    struct tracegroup_want want;
     struct tracecond cond;
     struct question q;
     struct traceql ql;
@@ -224,6 +226,8 @@ static void measure(struct bench *b, const char *text)
     cond = tracecond_of(q.arena, &ql);
     q.scan.req.filters = cond.ptr;
     q.scan.req.n_filters = cond.n;
+    want = tracewant_of_query(q.arena, &ql, false);
+    q.scan.want = &want;
     must(tracemetric_new(&ql, &range, &m));
     at = clock_ns(CLOCK_THREAD_CPUTIME_ID);
     must(tracescan(&q.scan, count, m, &stats));

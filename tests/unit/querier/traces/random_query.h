@@ -8,12 +8,27 @@ static const char *const texts[] = {"a", "b", "ab", ""};
 
 static void put_operand(struct buf *q, struct rng *r)
 {
-    static const char *const operands[] = {
-        ".x",          "span.y",  "resource.x",        "event.x",
-        "event.y",     "link.z",  "instrumentation.x", "name",
-        "status",      "kind",    "duration",          "statusMessage",
-        ".z",          "span.x",  "rootName",          "event:name",
-        "link:spanID", "span:id", "traceDuration"};
+    static const char *const operands[] = {".x",
+                                           "span.y",
+                                           "resource.x",
+                                           "event.x",
+                                           "event.y",
+                                           "link.z",
+                                           "instrumentation.x",
+                                           "name",
+                                           "status",
+                                           "kind",
+                                           "duration",
+                                           "statusMessage",
+                                           ".z",
+                                           "span.x",
+                                           "rootName",
+                                           "event:name",
+                                           "link:spanID",
+                                           "span:id",
+                                           "traceDuration",
+                                           "resource.service.name",
+                                           "resource.service.name"};
 
     buf_str(q, operands[rng_below(r, ORR_COUNT(operands))]);
 }

@@ -30,7 +30,7 @@ static inline struct otlp_value random_value(struct rng *r)
 static inline struct tracepiece_attributes random_attributes(struct arena *a, struct rng *r)
 {
     static const char *const keys[] = {"x", "y", "z"};
-    struct tracepiece_attributes ret = {.ptr = arena_array(a, struct otlp_member, 3)};
+    struct tracepiece_attributes ret = {.ptr = arena_array(a, struct otlp_member, 4)};
 
     for (size_t i = 0; i < ORR_COUNT(keys); i++)
         if (rng_chance(r, 0.4))
@@ -63,8 +63,16 @@ static inline struct tracepiece random_trace(struct arena *a, struct rng *r, uin
     struct tracepiece p = {.trace_id = {(uint8_t)(id * 37), id}, .n_resources = 2, .n_scopes = 1};
 
     p.resources = arena_array(a, struct tracepiece_resource, 2);
-    p.resources[0].attributes = random_attributes(a, r);
-    p.resources[1].attributes = random_attributes(a, r);
+    for (unsigned i = 0; i < 2; i++) {
+        struct tracepiece_attributes *at = &p.resources[i].attributes;
+
+        *at = random_attributes(a, r);
+        if (rng_chance(r, 0.7))
+            at->ptr[at->n++] =
+                (struct otlp_member){SLICE("service.name"),
+                                     {.kind = OTLP_VALUE_TEXT,
+                                      .text = slice_cstr(texts[rng_below(r, ORR_COUNT(texts))])}};
+    }
     p.scopes = arena_array(a, struct tracepiece_scope, 1);
     p.n_spans = n;
     p.spans = arena_array(a, struct tracepiece_span, n);

@@ -184,19 +184,24 @@ static const char *search_text(struct rig *g, const struct tracesource *src, str
     struct tracescan_stats stats = {0};
     struct buf out = {0};
     struct traceql q;
+    struct tracegroup_want want;
     struct tracecond cond;
     const char *text;
 
     CHECK_OK(traceql_parse(g->arena, slice_cstr(ask.query), &q));
     cond = tracecond_of(g->arena, &q);
+    want = tracewant_of_query(g->arena, &q, true);
     CHECK_OK(
         tracescan(&(struct tracescan_opts){.source = src,
                                            .req = {.start_ns = ask.start_ns,
                                                    .end_ns = ask.end_ns ? ask.end_ns : INT64_MAX,
                                                    .filters = cond.ptr,
                                                    .n_filters = cond.n},
+                                           .want = &want,
+                                           .few = 1,
                                            .arena = g->arena},
                   find, &(struct finding){&q.pipeline, &out}, &stats));
+    sort_lines(&out);
     text = arena_cstr(g->arena, buf_slice(&out));
     buf_done(&out);
     return text;
