@@ -303,6 +303,8 @@ static void parse_group(struct walk *w, const struct yaml_node *n, struct map *s
     }
     if (ret->name.len == 0)
         rule_errors_add(&w->errs, "%u: Groupname must not be empty", n ? n->line : 0);
+    if (slice_find_byte(ret->name, 0, 0) >= 0) /* keys of groups are C strings (rule_set.h) */
+        rule_errors_add(&w->errs, "%u: Groupname must not have a NUL in it", n->line);
     if (map_put(seen, ret->name, ret))
         rule_errors_add(&w->errs, "%u: groupname: \"%.*s\" is repeated in the same file",
                         n ? n->line : 0, SLICE_ARG(ret->name));

@@ -184,6 +184,14 @@ static void put_many(struct buf *out, size_t n, const char *text)
         buf_str(out, text);
 }
 
+/* Else the groups a and "a\0b" would be one. */
+TEST(rule_file_refuses_a_name_with_a_nul)
+{
+    struct rule_file *f = NULL;
+
+    CHECK_ERR(parse("groups:\n- name: \"a\\0b\"\n- name: a\n", &f), ERR_INVALID, "NUL");
+}
+
 /* 100 GB, if each were made. */
 TEST(rule_file_refuses_a_little_that_stands_for_very_much)
 {
