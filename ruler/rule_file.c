@@ -63,7 +63,29 @@ struct walk {
     enum rule_lang lang;
     struct rule_errors errs;
     size_t n_rules;
+    uint64_t bytes,
+        of_group; /* of texts and labels so far, each as often as it is there; of those that a rule has from its group */
 };
+
+static bool is_too_much(const struct walk *w)
+{
+    return w->bytes > RULE_FILE_MAX_WHOLE;
+}
+
+/* A short text may name a long one very often, by aliases, or as a label of a group of many rules. */
+static void weigh(struct walk *w, uint64_t bytes)
+{
+    bool was = is_too_much(w);
+
+    w->bytes += bytes;
+    if (was || !is_too_much(w))
+        return;
+    w->errs.code = ERR_LIMIT;
+    rule_errors_add(&w->errs,
+                    "more than %u bytes of texts and labels, when aliases are followed and rules "
+                    "have those of their groups",
+                    RULE_FILE_MAX_WHOLE);
+}
 
 static struct slice text_of(struct walk *w, const struct yaml_node *n, const char *what)
 {
@@ -73,6 +95,7 @@ static struct slice text_of(struct walk *w, const struct yaml_node *n, const cha
         rule_errors_add(&w->errs, "%u: %s must be a text", n->line, what);
         return SLICE_EMPTY;
     }
+    weigh(w, n->text.len);
     return n->text;
 }
 
@@ -117,9 +140,14 @@ static struct labels labels_of(struct walk *w, const struct yaml_node *n, const 
         rule_errors_add(&w->errs, "%u: %s must be a mapping", n->line, what);
         return (struct labels){0};
     }
+    weigh(w, n->n * sizeof(*ls));
+    if (is_too_much(w))
+        return (struct labels){0};
     ls = arena_array(w->a, struct label, n->n + 1);
-    for (size_t i = 0; i < n->n; i++)
+    for (size_t i = 0; i < n->n; i++) {
+        weigh(w, n->keys[i].text.len);
         ls[i] = (struct label){n->keys[i].text, text_of(w, n->items[i], what)};
+    }
     return (struct labels){ls, n->n};
 }
 
@@ -181,6 +209,9 @@ static void parse_rule(struct walk *w, const struct rule_group *g, size_t number
         r.labels = labels_of(w, yaml_get(n, "labels"), "labels");
         r.annotations = labels_of(w, yaml_get(n, "annotations"), "annotations");
     }
+    weigh(w, w->of_group);
+    if (is_too_much(w))
+        return;
     *ret = (struct rule){.lang = g->lang,
                          .is_alert = r.alert.len > 0,
                          .name = r.alert.len ? r.alert : r.record,
@@ -255,6 +286,7 @@ static void parse_group(struct walk *w, const struct yaml_node *n, struct map *s
     static const char *const names[] = {"name",  "interval", "query_offset", "limit", "labels",
                                         "rules", NULL};
     struct labels group_labels;
+    uint64_t before;
 
     *ret = (struct rule_group){.lang = w->lang, .name = SLICE_EMPTY, .query_offset_ms = -1};
     if (!yaml_is_null(n) && n->kind != YAML_KIND_MAP) {
@@ -271,13 +303,21 @@ static void parse_group(struct walk *w, const struct yaml_node *n, struct map *s
     }
     if (ret->name.len == 0)
         rule_errors_add(&w->errs, "%u: Groupname must not be empty", n ? n->line : 0);
+    if (slice_find_byte(ret->name, 0, 0) >= 0) /* keys of groups are C strings (rule_set.h) */
+        rule_errors_add(&w->errs, "%u: Groupname must not have a NUL in it", n->line);
     if (map_put(seen, ret->name, ret))
         rule_errors_add(&w->errs, "%u: groupname: \"%.*s\" is repeated in the same file",
                         n ? n->line : 0, SLICE_ARG(ret->name));
+    before = w->bytes;
     group_labels = labels_of(w, yaml_get(n, "labels"), "labels");
+    if (is_too_much(w))
+        return;
+    w->of_group = ret->name.len + (w->bytes - before); /* the name is in what errors say */
     rule_file_check_labels(ret->name, group_labels, &w->errs);
     ret->labels = merged(w, (struct labels){0}, group_labels);
     parse_rules(w, yaml_get(n, "rules"), ret);
+    if (is_too_much(w))
+        return;
     ret->hash = group_hash(ret);
 }
 

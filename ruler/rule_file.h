@@ -23,7 +23,8 @@
  * Checked as Prometheus checks: unknown fields, names, durations, expressions (experimental syntax
  * passes: queriers decide) and templates. Of a file with several documents the first counts, as in
  * Prometheus; that the others are ignored is logged. All errors of a file are told, up to
- * RULE_FILE_MAX_ERRORS of them. The text is bounded by yaml.h, and by RULE_FILE_MAX_RULES.
+ * RULE_FILE_MAX_ERRORS of them. The text is bounded by yaml.h, and by RULE_FILE_MAX_RULES; what it stands for when aliases are followed
+ * and rules have their groups' labels by RULE_FILE_MAX_WHOLE.
  *
  * A struct rule_file is immutable and reference-counted: any thread.
  */
@@ -34,6 +35,9 @@
 
 #define RULE_FILE_MAX_RULES 100000
 #define RULE_FILE_MAX_ERRORS 20
+#define RULE_FILE_MAX_WHOLE                                                                        \
+    (32u                                                                                           \
+     << 20) /* bytes of texts and labels: no file without aliases and labels of groups has as many */
 
 /* X(symbol, name): the language of expressions */
 #define RULE_LANGS(X)                                                                              \

@@ -227,14 +227,14 @@ static void drop_gone(struct load *l)
 }
 
 /* *ret: the first thing that ends the load. */
-static struct err *judge(struct load *l, bool has_before)
+static struct err *judge(struct load *l, bool may_keep)
 {
     struct err *ret = NULL;
 
     for (size_t i = 0; i < l->n_wanted; i++) {
         struct err *e = l->errs[i];
 
-        if (e && !l->is_gone[i] && !has_before && !err_is(e, ERR_CORRUPT) &&
+        if (e && !l->is_gone[i] && !may_keep && !err_is(e, ERR_CORRUPT) &&
             !err_is(e, ERR_TOO_LARGE)) {
             ret = err_first(ret, e);
             continue;
@@ -285,7 +285,7 @@ struct err *rule_store_load(const struct rule_store_opts *opts, const struct rul
             job_parallel(opts->jobs, l.n_wanted, read_entry, &l);
         for (size_t i = 0; !opts->jobs && i < l.n_wanted; i++)
             read_entry(&l, i);
-        e = judge(&l, before != NULL);
+        e = judge(&l, before && !opts->is_exact);
         drop_gone(&l);
     }
     arena_free(a);

@@ -63,11 +63,12 @@ struct rule_store_opts {
     struct objstore *store;
     struct job_pool *jobs; /* to read with; NULL: the caller alone */
     struct slice prefix;   /* rule_object_prefix(), rule_object_lang_prefix() */
-    bool is_exact;         /* reads again what is not settled, however young */
-    int64_t now_ms;        /* monotonic */
+    bool
+        is_exact; /* reads again what is not settled, however young, and what cannot be fetched is an error */
+    int64_t now_ms; /* monotonic */
 };
-/* before may be NULL, and of another prefix. An error: the bucket could not be listed, or, if before is NULL, an object could not
- * be fetched. *ret_changed: other groups than before. */
+/* before may be NULL, and of another prefix. An error: the bucket could not be listed, or, if before is NULL or is_exact, an object
+ * could not be fetched. *ret_changed: other groups than before. */
 ORR_CHECKED struct err *rule_store_load(const struct rule_store_opts *opts,
                                         const struct rule_store *before, struct rule_store **ret,
                                         bool *ret_changed);

@@ -108,7 +108,9 @@ bool logstamp_parse(const struct logstamp *f, struct slice text, int64_t *ret)
     if (f->digits) {
         if (*p != f->point)
             return false;
-        v = v * power_of[f->digits] + (int64_t)digits_at(p + 1, f->digits, &bad);
+        if (__builtin_mul_overflow(v, power_of[f->digits], &v) ||
+            __builtin_add_overflow(v, (int64_t)digits_at(p + 1, f->digits, &bad), &v))
+            return false;
         p += 1 + f->digits;
     }
     *ret = v;

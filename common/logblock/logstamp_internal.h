@@ -29,7 +29,7 @@ struct logstamp {
 
 /* The form of text, if it is a time; the tail is lent from it. */
 bool logstamp_guess(struct slice text, struct logstamp *ret);
-/* False unless text has this form. */
+/* False unless text has this form, and a number for it: nanoseconds end in 2262. */
 bool logstamp_parse(const struct logstamp *f, struct slice text, int64_t *ret);
 /* Whether a form that was read is one. */
 bool logstamp_is_valid(const struct logstamp *f);

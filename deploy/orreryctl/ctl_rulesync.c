@@ -97,19 +97,34 @@ struct err *ctl_rules_print(struct ctl *c)
     return print_answer(c, c->n_args ? slice_cstr(c->args[0]) : SLICE_EMPTY, SLICE_EMPTY);
 }
 
+/* A variable of a script that is not set must not stand for more than was meant: a namespace instead of a group. */
+static struct err *check_names(struct ctl *c)
+{
+    for (size_t i = 0; i < c->n_args; i++)
+        if (!c->args[i][0])
+            return ctl_usage(c, "a name is empty");
+    return NULL;
+}
+
 struct err *ctl_rules_get(struct ctl *c)
 {
-    return print_answer(c, slice_cstr(c->args[0]), slice_cstr(c->args[1]));
+    struct err *e = check_names(c);
+
+    return e ? e : print_answer(c, slice_cstr(c->args[0]), slice_cstr(c->args[1]));
 }
 
 struct err *ctl_rules_delete(struct ctl *c)
 {
-    return ctl_ruleapi_delete(c, slice_cstr(c->args[0]), slice_cstr(c->args[1]));
+    struct err *e = check_names(c);
+
+    return e ? e : ctl_ruleapi_delete(c, slice_cstr(c->args[0]), slice_cstr(c->args[1]));
 }
 
 struct err *ctl_rules_delete_namespace(struct ctl *c)
 {
-    return ctl_ruleapi_delete(c, slice_cstr(c->args[0]), SLICE_EMPTY);
+    struct err *e = check_names(c);
+
+    return e ? e : ctl_ruleapi_delete(c, slice_cstr(c->args[0]), SLICE_EMPTY);
 }
 
 static void say(char what, struct slice ns, struct slice name)

@@ -356,6 +356,8 @@ def test_orreryctl_brings_files_to_the_bucket(t):
     check(said == "~ a/h\n+ d/g\n+ d/h\nSync Summary: 2 Groups Created, 1 Groups Updated, 0 Groups Deleted\n", said)
     said = ctl(o, "sync", "--ignored-namespaces=own.yml,c", files)
     check(said == "- team/b/g\nSync Summary: 0 Groups Created, 0 Groups Updated, 1 Groups Deleted\n", said)
+    check("a name is empty" in ctl(o, "delete", "c", "", status=2) and "c" in ctl(o, "list"),
+          "a group without a name was taken for its namespace")
     ctl(o, "delete", "c", "g")
     check("group does not exist" in ctl(o, "delete", "c", "g", status=1), "a group was deleted twice")
     ctl(o, "delete-namespace", "d")

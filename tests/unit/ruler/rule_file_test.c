@@ -1,3 +1,4 @@
+#include "common/base/yaml.h"
 #include "ruler/rule_file.h"
 #include "tests/unit/test.h"
 
@@ -165,4 +166,54 @@ TEST(rule_file_takes_the_first_document)
     CHECK_OK(parse("# x\n---\ngroups: [{name: g}]\n---\nnonsense: 1\n", &f));
     CHECK_INT(f->n_groups, 1);
     rule_file_unref(f);
+}
+
+static void check_too_much(struct buf *text)
+{
+    struct rule_file *f = NULL;
+
+    CHECK(text->len < YAML_MAX_BYTES);
+    CHECK_ERR(rule_file_parse_group("bomb", buf_slice(text), RULE_PROMQL, &f), ERR_LIMIT,
+              "more than");
+    buf_reset(text);
+}
+
+static void put_many(struct buf *out, size_t n, const char *text)
+{
+    for (size_t i = 0; i < n; i++)
+        buf_str(out, text);
+}
+
+/* Else the groups a and "a\0b" would be one. */
+TEST(rule_file_refuses_a_name_with_a_nul)
+{
+    struct rule_file *f = NULL;
+
+    CHECK_ERR(parse("groups:\n- name: \"a\\0b\"\n- name: a\n", &f), ERR_INVALID, "NUL");
+}
+
+/* 100 GB, if each were made. */
+TEST(rule_file_refuses_a_little_that_stands_for_very_much)
+{
+    struct buf text = {0};
+
+    buf_str(&text, "name: g\nlabels: {a: '");
+    put_many(&text, 1000000, "x");
+    buf_str(&text, "'}\nrules:\n");
+    put_many(&text, 100000, "- {record: a, expr: 1}\n");
+    check_too_much(&text);
+
+    buf_str(&text, "name: '");
+    put_many(&text, 1000000, "x");
+    buf_str(&text, "'\nrules:\n");
+    put_many(&text, 100000, "- {record: a, expr: 1}\n");
+    check_too_much(&text);
+
+    buf_str(&text, "name: g\nlabels: {a: &x '");
+    put_many(&text, 1000000, "x");
+    buf_str(&text, "'}\nrules:\n- alert: A\n  expr: up\n  annotations:\n");
+    for (unsigned i = 0; i < 100000; i++)
+        buf_printf(&text, "    k%u: *x\n", i);
+    check_too_much(&text);
+    buf_done(&text);
 }

@@ -128,6 +128,28 @@ TEST(logpage_lines_of_any_kind_come_back)
     }
 }
 
+/* Nanoseconds of 64 bits end in 2262: what is behind that, or before 1678, is a text. */
+TEST(logpage_keeps_times_that_no_number_holds)
+{
+    static const char *const times[] = {"9999-12-31T23:59:59.999999999Z",
+                                        "0001-01-01T00:00:00.000000000Z",
+                                        "2262-04-12T00:00:00.000000000Z"};
+    struct buf out = {0};
+
+    for (size_t k = 0; k < ORR_COUNT(times); k++) {
+        struct given *g = given_new();
+
+        for (unsigned i = 0; i < 100; i++)
+            give(g, 0, i,
+                 slice_cstr(arena_printf(g->a, "session %u ends %s", i * 7919,
+                                         i % 2 ? times[k] : "2026-11-30T00:00:00.123456789Z")));
+        buf_reset(&out);
+        check_roundtrip(g, &out);
+        given_free(g);
+    }
+    buf_done(&out);
+}
+
 TEST(logpage_keeps_structured_metadata)
 {
     struct given *g = given_new();
