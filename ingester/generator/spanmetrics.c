@@ -44,12 +44,16 @@ struct slice spanmetrics_label(struct arena *a, struct slice attribute, const ch
     return ret;
 }
 
+#define MAX_TEXT 2048 /* of a label: doors bound texts, but not what lists and maps become */
+
 static bool find(struct arena *a, const struct tracepiece_attributes *attributes, struct slice key,
                  struct slice *ret)
 {
     for (uint32_t i = 0; i < attributes->n; i++)
         if (slice_eq(attributes->ptr[i].key, key)) {
             *ret = otlp_value_text(a, &attributes->ptr[i].value);
+            if (attributes->ptr[i].value.kind != OTLP_VALUE_TEXT)
+                *ret = slice_sub(*ret, 0, MAX_TEXT);
             return true;
         }
     return false;
