@@ -230,6 +230,7 @@ void generator_take(struct generator *g, struct slice tenant, const struct slice
             continue;
         }
         METRIC_ADD(g->m.spans, p.n_spans);
+        spanmetrics_flatten(a, &p);
         if (rules->generator.has_spans)
             take_spans(g, t, rules, scratch, &p);
         if (rules->generator.has_graph)

@@ -89,6 +89,9 @@ TEST(spanmetrics_labels_are_no_longer_than_a_text_may_be)
     for (size_t i = 0; i < ORR_COUNT(items); i++)
         items[i].value = (struct otlp_value){.kind = OTLP_VALUE_INT, .i = 7};
     CHECK_INT(spanmetrics_service(a, &p, &s).len, 2048);
+    spanmetrics_flatten(a, &p);
+    CHECK_INT(service.value.kind, OTLP_VALUE_TEXT);
+    CHECK_INT(spanmetrics_service(a, &p, &s).len, 2048);
     arena_free(a);
 }
 
