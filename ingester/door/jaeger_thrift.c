@@ -298,6 +298,7 @@ static void read_refs(struct decoding *d, struct jaeger_span *s)
 {
     s->n_refs = list(d, REF_MIN);
     s->refs = arena_array(d->spans.b->arena, struct jaeger_ref, s->n_refs);
+    s->in.span.links = arena_array(d->spans.b->arena, struct tracepiece_link, s->n_refs);
     for (size_t i = 0; i < s->n_refs && reader_ok(&d->r); i++)
         read_ref(d, &s->refs[i]);
 }
