@@ -183,7 +183,8 @@ static bool span_room(struct wire_decoder *d, struct slice m, struct jaeger_span
     size_t n_warnings = count(m, TAG(12, RW_BYTES));
 
     return tags_room(d, m, TAG(8, RW_BYTES), JAEGER_SPAN_MORE_ATTRIBUTES, &s->in.span.attributes) &&
-           (!n_refs || (s->refs = array(d, n_refs, sizeof(*s->refs)))) &&
+           (!n_refs || ((s->refs = array(d, n_refs, sizeof(*s->refs))) &&
+                        (s->in.span.links = array(d, n_refs, sizeof(*s->in.span.links))))) &&
            (!n_logs || (s->in.span.events = array(d, n_logs, sizeof(*s->in.span.events)))) &&
            (!n_warnings || (s->warnings = array(d, n_warnings, sizeof(*s->warnings))));
 }

@@ -258,7 +258,6 @@ static void read_refs(struct arena *a, struct jaeger_span *s)
 {
     if (!is_id(s->in.parent_id, 8))
         s->in.parent_id = find_parent(s);
-    s->in.span.links = arena_array(a, struct tracepiece_link, s->n_refs);
     for (size_t i = 0; i < s->n_refs; i++)
         if (s->refs[i].is_follows || !slice_eq(s->refs[i].span_id, s->in.parent_id))
             add_link(a, &s->in.span, &s->refs[i]);

@@ -48,7 +48,7 @@ uint32_t jaeger_spans_process(struct jaeger_spans *j, struct slice service,
 
 /*
  * The decoder fills in: ids, name, times, resource; attributes with all tags and room for JAEGER_SPAN_MORE_ATTRIBUTES; events with fields as attributes;
- * refs, warnings.
+ * refs, and room for as many links; warnings.
  */
 void jaeger_span_init(struct jaeger_span *s);
 /* Adds it to the builder. Changes attributes and events in place. */

@@ -21,12 +21,14 @@ enum {
     T_LIST = 15
 };
 
-/* The least bytes that each takes with what it must have; so many of a list are left at most. */
+/* The least bytes that each takes with what it must have, without what is in its own lists: all that lists have takes no more
+ * than the body. */
 enum { TAG_MIN = 15, LOG_MIN = 20, REF_MIN = 41, SPAN_MIN = 81 };
 
 struct decoding {
     struct reader r;
     struct jaeger_spans spans;
+    size_t room;       /* bytes of the body that no list has claimed */
     const char *error; /* a constant; the first stays */
 };
 
@@ -167,9 +169,12 @@ static uint32_t list(struct decoding *d, size_t min_bytes)
 
     if (n && type != T_STRUCT)
         fail(d, "a list of something else than structs");
-    if (n > reader_left(&d->r) / min_bytes)
+    if (n > reader_left(&d->r) / min_bytes || n > d->room / min_bytes)
         fail(d, "a list longer than the body");
-    return reader_ok(&d->r) ? n : 0;
+    if (!reader_ok(&d->r))
+        return 0;
+    d->room -= n * min_bytes;
+    return n;
 }
 
 /* ---- tags, logs, references ---- */
@@ -293,6 +298,7 @@ static void read_refs(struct decoding *d, struct jaeger_span *s)
 {
     s->n_refs = list(d, REF_MIN);
     s->refs = arena_array(d->spans.b->arena, struct jaeger_ref, s->n_refs);
+    s->in.span.links = arena_array(d->spans.b->arena, struct tracepiece_link, s->n_refs);
     for (size_t i = 0; i < s->n_refs && reader_ok(&d->r); i++)
         read_ref(d, &s->refs[i]);
 }
@@ -398,7 +404,7 @@ static void read_batch(struct decoding *d)
 
 struct err *jaeger_thrift_decode(struct trace_builder *b, struct slice body)
 {
-    struct decoding d = {.r = reader_new(body)};
+    struct decoding d = {.r = reader_new(body), .room = body.len};
 
     jaeger_spans_init(&d.spans, b);
     read_batch(&d);

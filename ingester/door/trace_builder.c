@@ -146,8 +146,17 @@ static size_t span_bytes(const struct tracepiece_span *s)
 
 /* ---- what comes ---- */
 
+/* False, and it is remembered: there are as many as there may be. */
+static bool has_room(struct trace_builder *b, size_t n)
+{
+    b->is_over = b->is_over || n >= TRACE_BUILDER_MAX_SPANS;
+    return !b->is_over;
+}
+
 uint32_t trace_builder_resource(struct trace_builder *b, const struct tracepiece_resource *r)
 {
+    if (!has_room(b, b->resources.len))
+        return 0;
     vec_push(&b->resources, *r);
     cut_attributes(b, &vec_last(&b->resources).attributes);
     return (uint32_t)b->resources.len - 1;
@@ -157,6 +166,8 @@ uint32_t trace_builder_scope(struct trace_builder *b, const struct tracepiece_sc
 {
     struct tracepiece_scope *scope;
 
+    if (!has_room(b, b->scopes.len))
+        return 0;
     vec_push(&b->scopes, *s);
     scope = &vec_last(&b->scopes);
     scope->name = cut_text(b, scope->name, true);
@@ -233,10 +244,8 @@ void trace_builder_span(struct trace_builder *b, const struct trace_in *in)
         b->refused[reason]++;
         return;
     }
-    if (b->spans.len == TRACE_BUILDER_MAX_SPANS) {
-        b->is_over = true;
+    if (!has_room(b, b->spans.len))
         return;
-    }
     vec_push(&b->spans, in->span);
     s = &vec_last(&b->spans);
     cut_span(b, s);
@@ -313,10 +322,12 @@ struct err *trace_builder_end(struct trace_builder *b)
     struct tracepiece_span *sorted = arena_array(b->arena, struct tracepiece_span, n);
     uint32_t *next = arena_array(b->arena, uint32_t, n_traces + 1);
     struct making m = {.encoder = tracepiece_encoder_new()};
+    struct err *e = NULL;
 
     if (b->is_over) {
         tracepiece_encoder_free(m.encoder);
-        return err_new(ERR_LIMIT, "more than %u spans in one write", TRACE_BUILDER_MAX_SPANS);
+        return err_new(ERR_LIMIT, "more than %u spans, resources or scopes in one write",
+                       TRACE_BUILDER_MAX_SPANS);
     }
     m.piece.resources = arena_array(b->arena, struct tracepiece_resource, b->resources.len);
     m.piece.scopes = arena_array(b->arena, struct tracepiece_scope, b->scopes.len);
@@ -326,11 +337,17 @@ struct err *trace_builder_end(struct trace_builder *b)
         next[i + 1] = next[i] + b->batch->traces.ptr[i].n_spans;
     for (size_t i = 0; i < n; i++)
         sorted[next[b->traces.ptr[i]]++] = b->spans.ptr[i];
-    for (uint32_t i = 0; i < n_traces; i++)
+    for (uint32_t i = 0; i < n_traces && !e; i++) {
         make_piece(b, &m, i, sorted + (next[i] - b->batch->traces.ptr[i].n_spans));
+        if (b->batch->pieces.len > TRACE_BUILDER_MAX_BYTES)
+            e = err_new(ERR_LIMIT,
+                        "the traces of one write take more than %u bytes, as each has the "
+                        "attributes of its resources: send fewer at once",
+                        TRACE_BUILDER_MAX_BYTES);
+    }
     b->batch->spans = n;
     tracepiece_encoder_free(m.encoder);
-    return NULL;
+    return e;
 }
 
 size_t trace_builder_memory(const struct trace_builder *b)

@@ -17,7 +17,9 @@
 #include "common/traces/tracepiece.h"
 #include "ingester/door/trace_batch.h"
 
-#define TRACE_BUILDER_MAX_SPANS 4194304 /* of one write */
+#define TRACE_BUILDER_MAX_SPANS 4194304 /* of one write; and resources, and scopes */
+/* Of the pieces of one write: each has its resources and scopes, so many traces of one large resource take many times what came. */
+#define TRACE_BUILDER_MAX_BYTES (256u << 20)
 
 /* X(symbol, name for metrics, text) */
 #define TRACE_REASONS(X)                                                                           \
@@ -54,7 +56,7 @@ struct trace_builder {
     size_t n_slots;
     uint64_t refused[TRACE_REASON_COUNT];
     uint64_t cut_values, cut_attributes, cut_events, cut_links;
-    bool is_over; /* more spans than a write may have */
+    bool is_over; /* more spans, resources or scopes than a write may have */
 };
 
 void trace_builder_init(struct trace_builder *b, struct trace_batch *batch, struct arena *arena);
@@ -63,7 +65,7 @@ void trace_builder_done(struct trace_builder *b);
 uint32_t trace_builder_resource(struct trace_builder *b, const struct tracepiece_resource *r);
 uint32_t trace_builder_scope(struct trace_builder *b, const struct tracepiece_scope *s);
 void trace_builder_span(struct trace_builder *b, const struct trace_in *in);
-/* Encodes what was added. ERR_LIMIT: the write has more than TRACE_BUILDER_MAX_SPANS. */
+/* Encodes what was added. ERR_LIMIT: the write has more than TRACE_BUILDER_MAX_SPANS, or _BYTES. */
 ORR_CHECKED struct err *trace_builder_end(struct trace_builder *b);
 uint64_t trace_builder_refused(const struct trace_builder *b); /* spans */
 /* Beside the batch and the arena, roughly. */

@@ -119,6 +119,7 @@ struct sorting {
     struct ring *ring;
     struct buf *of; /* of each instance */
     struct buf half;
+    size_t bytes; /* in of */
 };
 
 static void sorting_begin(struct sorting *so, struct generator *g, struct slice tenant)
@@ -127,21 +128,38 @@ static void sorting_begin(struct sorting *so, struct generator *g, struct slice 
     so->of = mem_new_array(struct buf, ring_size(so->ring) + 1);
 }
 
-static void sort_halves(struct sorting *so, const struct generator_rules *r, struct arena *a,
+static void keep_small(struct arena *scratch)
+{
+    if (arena_used(scratch) > ARENA_KEEP_BYTES)
+        arena_reset(scratch);
+}
+
+static void lose_half(struct sorting *so, struct slice tenant)
+{
+    so->g->opts.ops.send(so->g->opts.ops.arg, NULL, tenant, buf_slice(&so->half));
+    buf_reset(&so->half);
+}
+
+static void sort_halves(struct sorting *so, const struct generator_rules *r, struct arena *scratch,
                         struct slice tenant, const struct tracepiece *p)
 {
     int owner;
 
     buf_reset(&so->half);
-    for (uint32_t i = 0; i < p->n_spans; i++)
-        (void)servicegraph_half(r, a, p, &p->spans[i], &so->half);
+    for (uint32_t i = 0; i < p->n_spans; i++) {
+        (void)servicegraph_half(r, scratch, p, &p->spans[i], &so->half);
+        keep_small(scratch);
+        if (so->bytes + so->half.len > GENERATOR_MAX_HALVES_BYTES)
+            lose_half(so, tenant);
+    }
     if (!so->half.len)
         return;
     owner = ring_owner(so->ring, trace_batch_token(tenant, p->trace_id));
     if (owner < 0) {
-        so->g->opts.ops.send(so->g->opts.ops.arg, NULL, tenant, buf_slice(&so->half));
+        lose_half(so, tenant);
         return;
     }
+    so->bytes += so->half.len;
     if (!so->of[owner].len)
         buf_byte(&so->of[owner], SERVICEGRAPH_FORMAT);
     buf_slice_append(&so->of[owner], buf_slice(&so->half));
@@ -173,14 +191,16 @@ static void sorting_end(struct sorting *so, struct slice tenant)
 }
 
 static void take_spans(struct generator *g, struct gentenant *t, struct tenant_rules *rules,
-                       struct arena *a, const struct tracepiece *p)
+                       struct arena *scratch, const struct tracepiece *p)
 {
     int64_t now_ms = clock_wall_ms(g->opts.clock);
     uint64_t filtered = 0;
 
     enter(t, rules, now_ms);
-    for (uint32_t i = 0; i < p->n_spans; i++)
-        filtered += !spanmetrics_take(&t->spans, &t->table, a, p, &p->spans[i], now_ms);
+    for (uint32_t i = 0; i < p->n_spans; i++) {
+        filtered += !spanmetrics_take(&t->spans, &t->table, scratch, p, &p->spans[i], now_ms);
+        keep_small(scratch);
+    }
     lock_release(&t->lock);
     METRIC_ADD(g->m.filtered, filtered);
 }
@@ -189,7 +209,7 @@ void generator_take(struct generator *g, struct slice tenant, const struct slice
 {
     struct tenant_rules *rules = g->opts.ops.rules(g->opts.ops.arg, tenant);
     struct gentenant *t;
-    struct arena *a;
+    struct arena *a, *scratch;
     struct sorting so;
 
     if (!is_wanted(rules)) {
@@ -198,6 +218,7 @@ void generator_take(struct generator *g, struct slice tenant, const struct slice
     }
     t = tenant_of(g, tenant);
     a = arena_new(0);
+    scratch = arena_new(0);
     sorting_begin(&so, g, tenant);
     for (size_t i = 0; i < n; i++) {
         struct tracepiece p;
@@ -209,14 +230,15 @@ void generator_take(struct generator *g, struct slice tenant, const struct slice
             continue;
         }
         METRIC_ADD(g->m.spans, p.n_spans);
+        spanmetrics_flatten(a, &p);
         if (rules->generator.has_spans)
-            take_spans(g, t, rules, a, &p);
+            take_spans(g, t, rules, scratch, &p);
         if (rules->generator.has_graph)
-            sort_halves(&so, &rules->generator, a, tenant, &p);
-        if (arena_used(a) > ARENA_KEEP_BYTES)
-            arena_reset(a);
+            sort_halves(&so, &rules->generator, scratch, tenant, &p);
+        keep_small(a);
     }
     sorting_end(&so, tenant);
+    arena_free(scratch);
     arena_free(a);
     tenant_rules_unref(rules);
 }

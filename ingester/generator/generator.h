@@ -22,10 +22,14 @@
 #include "common/ring/ring.h"
 #include "ingester/door/push_builder.h"
 
+/* Of one write; what is beyond is lost: each half has the texts of its resource, so they may take many times what the write does. */
+#define GENERATOR_MAX_HALVES_BYTES (64u << 20)
+
 struct generator_ops {
     struct tenant_rules *(*rules)(void *arg, struct slice tenant); /* a reference */
     struct ring *(*ring)(void *arg, struct slice tenant); /* the tenant's, of traces; a reference */
-    /* "ingester.push_edges"; does not wait; halves are lent for the call. to NULL: nobody owns the trace, they are lost. */
+    /* "ingester.push_edges"; does not wait; halves are lent for the call. to NULL: nobody owns the trace, or there are too many, they
+     * are lost. */
     void (*send)(void *arg, const struct member *to, struct slice tenant, struct slice halves);
     void *arg;
 };

@@ -44,12 +44,33 @@ struct slice spanmetrics_label(struct arena *a, struct slice attribute, const ch
     return ret;
 }
 
+#define MAX_TEXT 2048 /* of a label: doors bound texts, but not what lists and maps become */
+
+static struct slice text_of(struct arena *a, struct otlp_value *v)
+{
+    struct slice text = otlp_value_text(a, v);
+
+    return v->kind == OTLP_VALUE_TEXT ? text : slice_sub(text, 0, MAX_TEXT);
+}
+
+void spanmetrics_flatten(struct arena *a, struct tracepiece *p)
+{
+    for (uint32_t i = 0; i < p->n_resources; i++)
+        for (uint32_t k = 0; k < p->resources[i].attributes.n; k++) {
+            struct otlp_value *v = &p->resources[i].attributes.ptr[k].value;
+
+            if (v->kind == OTLP_VALUE_LIST || v->kind == OTLP_VALUE_MAP ||
+                v->kind == OTLP_VALUE_BYTES)
+                *v = (struct otlp_value){.kind = OTLP_VALUE_TEXT, .text = text_of(a, v)};
+        }
+}
+
 static bool find(struct arena *a, const struct tracepiece_attributes *attributes, struct slice key,
                  struct slice *ret)
 {
     for (uint32_t i = 0; i < attributes->n; i++)
         if (slice_eq(attributes->ptr[i].key, key)) {
-            *ret = otlp_value_text(a, &attributes->ptr[i].value);
+            *ret = text_of(a, &attributes->ptr[i].value);
             return true;
         }
     return false;

@@ -15,6 +15,8 @@
 
 /* A sanitised label name, in the arena. */
 struct slice spanmetrics_label(struct arena *a, struct slice attribute, const char *prefix);
+/* Lists, maps and bytes of resources become texts, once: every span of the piece asks for them. Texts are the arena's. */
+void spanmetrics_flatten(struct arena *a, struct tracepiece *p);
 /* The text of an attribute of the resource or the span; empty: neither has it. */
 struct slice spanmetrics_attribute(struct arena *a, const struct tracepiece *p,
                                    const struct tracepiece_span *s, struct slice key);

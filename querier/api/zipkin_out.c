@@ -235,12 +235,36 @@ static void put_span(struct buf *out, struct arena *a, const struct tracepiece *
     buf_byte(out, '}');
 }
 
+/* Every span shows them: they are made into texts once, not for each span, or a large list would be there as often as there are
+ * spans. The arrays are new, as others may have those of p. */
+static struct tracepiece_resource *resource_texts(struct arena *a, const struct tracepiece *p)
+{
+    struct tracepiece_resource *ret = arena_array(a, struct tracepiece_resource, p->n_resources);
+
+    for (uint32_t i = 0; i < p->n_resources; i++) {
+        const struct tracepiece_attributes *from = &p->resources[i].attributes;
+        struct otlp_member *to = arena_array(a, struct otlp_member, from->n);
+
+        for (uint32_t k = 0; k < from->n; k++) {
+            to[k] = from->ptr[k];
+            if (!is_endpoint(&local_keys, to[k].key))
+                to[k].value = (struct otlp_value){.kind = OTLP_VALUE_TEXT,
+                                                  .text = otlp_value_text(a, &from->ptr[k].value)};
+        }
+        ret[i] = p->resources[i];
+        ret[i].attributes.ptr = to;
+    }
+    return ret;
+}
+
 void zipkin_out(struct buf *out, struct arena *a, struct tracepiece *p)
 {
     struct clients clients = clients_of(a, p);
+    struct tracepiece shown = *p;
 
+    shown.resources = resource_texts(a, p);
     buf_byte(out, '[');
-    for (uint32_t i = 0; i < p->n_spans; i++)
-        put_span(out, a, p, &p->spans[i], &clients);
+    for (uint32_t i = 0; i < p->n_spans && buf_ok(out); i++)
+        put_span(out, a, &shown, &p->spans[i], &clients);
     buf_byte(out, ']');
 }

@@ -14,5 +14,6 @@
 #pragma once
 #include "common/traces/tracepiece.h"
 
-/* Appends a list of spans. Sorts maps among the values of p. Scratch memory is a's. */
+/* Appends a list of spans, up to where out is full: each has the attributes of its resource, so it may take many times what p does. Sorts
+ * maps among the values of p. Scratch memory is a's. */
 void zipkin_out(struct buf *out, struct arena *a, struct tracepiece *p);

@@ -190,3 +190,13 @@ TEST(jaeger_protobuf_that_cannot_be_read)
     trace_text_prefixes(jaeger_proto_decode, buf_slice(&whole));
     buf_done(&whole);
 }
+
+/* Two bytes each, and a reference and a link in memory. */
+TEST(jaeger_references_are_within_the_bound)
+{
+    struct buf s = span_with_ids();
+
+    for (size_t i = 0; i < 1000000; i++)
+        buf_slice_append(&s, SLICE("\x22\0"));
+    CHECK(strstr(posted(&s), "that take more than 32 times their room"));
+}

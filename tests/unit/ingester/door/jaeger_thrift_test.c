@@ -212,6 +212,27 @@ TEST(jaeger_thrift_that_cannot_be_read)
     refused(&b, "error: Thrift: malformed");
 }
 
+/* Of one byte each, and again and again: arrays for them would take 50 times the body. */
+TEST(jaeger_thrift_lists_of_nothing)
+{
+    struct buf b = {0};
+
+    process(&b);
+    f_list(&b, 2, 1);
+    for (unsigned i = 0; i < 50; i++) {
+        f_list(&b, 10, 20);
+        buf_fill(&b, 0, 20);
+    }
+    f_text(&b, 5,
+           "a name that makes it longer than the lists, each by itself, claim to be at least, "
+           "which is the bytes of 20 tags: 300, and so there is some more text behind it in "
+           "which nothing is said; and there is more of it, as it is by itself not as long "
+           "as that, but it is now, as anybody who counts can see, and 300 are not many");
+    buf_byte(&b, 0);
+    buf_byte(&b, 0);
+    refused(&b, "error: Thrift: a list longer than the body");
+}
+
 TEST(jaeger_thrift_spans_without_ids_are_refused_by_themselves)
 {
     struct buf b = {0};

@@ -315,6 +315,47 @@ TEST(what_is_over_a_limit_is_cut_and_counted)
     decoded_done(&d);
 }
 
+/* Each trace's piece has the resource: a request of a few MiB would take hundreds of GiB. */
+TEST(traces_that_share_a_large_resource_take_no_more_than_a_write_may)
+{
+    struct buf req = {0}, rs = {0}, ss = {0}, res = {0}, attr = {0}, value = {0}, text = {0};
+    struct decoded d;
+
+    buf_fill(&text, 'x', 1u << 20);
+    rw_build_slice(&value, 1, buf_slice(&text));
+    rw_build_slice(&attr, 1, SLICE("k"));
+    rw_build_field(&attr, 2, &value);
+    rw_build_field(&res, 1, &attr);
+    rw_build_field(&rs, 1, &res);
+    for (unsigned i = 1; i <= TRACE_BUILDER_MAX_BYTES >> 20; i++) {
+        uint8_t id[16] = {(uint8_t)(i >> 8), (uint8_t)i};
+        struct buf span = {0};
+
+        rw_build_slice(&span, 1, slice_of(id, 16));
+        rw_build_slice(&span, 2, SLICE("12345678"));
+        rw_build_field(&ss, 2, &span);
+    }
+    rw_build_field(&rs, 2, &ss);
+    rw_build_field(&req, 1, &rs);
+    d = decode(buf_slice(&req), false);
+    CHECK_ERR(d.e, ERR_LIMIT, "the traces of one write take more than 268435456 bytes");
+    d.e = NULL;
+    decoded_done(&d);
+    buf_done(&text);
+    buf_done(&req);
+}
+
+/* Two bytes each. */
+TEST(resources_without_spans_are_counted_as_well)
+{
+    struct buf req = {0};
+
+    for (size_t i = 0; i <= TRACE_BUILDER_MAX_SPANS; i++)
+        buf_slice_append(&req, SLICE("\x0a\0"));
+    refused(buf_slice(&req), false, ERR_LIMIT, "more than 4194304 spans, resources or scopes");
+    buf_done(&req);
+}
+
 TEST(otlp_traces_refuse_what_cannot_be_read)
 {
     struct buf body = proto(), deep = {0};

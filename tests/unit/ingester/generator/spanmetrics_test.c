@@ -75,6 +75,26 @@ TEST(spanmetrics_labels_are_tempos)
     check_span(ONLY "span_multiplier_key: share", SERVER, 0, "share", "much", "{} 1 2");
 }
 
+/* Doors bound texts; a list of many may be as long as a request. */
+TEST(spanmetrics_labels_are_no_longer_than_a_text_may_be)
+{
+    static struct otlp_member items[10000];
+    struct otlp_member service = {
+        SLICE("service.name"), {.kind = OTLP_VALUE_LIST, .members = items, .n = ORR_COUNT(items)}};
+    struct tracepiece_resource res = {.attributes = {1, 0, &service}};
+    struct tracepiece_span s = {.span_id = 1};
+    struct tracepiece p = {.n_resources = 1, .n_spans = 1, .resources = &res, .spans = &s};
+    struct arena *a = arena_new(0);
+
+    for (size_t i = 0; i < ORR_COUNT(items); i++)
+        items[i].value = (struct otlp_value){.kind = OTLP_VALUE_INT, .i = 7};
+    CHECK_INT(spanmetrics_service(a, &p, &s).len, 2048);
+    spanmetrics_flatten(a, &p);
+    CHECK_INT(service.value.kind, OTLP_VALUE_TEXT);
+    CHECK_INT(spanmetrics_service(a, &p, &s).len, 2048);
+    arena_free(a);
+}
+
 TEST(spanmetrics_filters)
 {
     static const struct {

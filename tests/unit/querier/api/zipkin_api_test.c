@@ -1,4 +1,5 @@
 /* Zipkin's API over a pool of pieces, by HTTP. */
+#include "querier/api/zipkin_out.h"
 #include "tests/unit/querier/api/shop_traces.h"
 
 static void is(struct rig *g, const char *path, const char *want)
@@ -104,4 +105,53 @@ TEST(zipkin_api_searches)
     has(&g, "/api/v2/traces?lookback=0", 400, "nothing is between the end and the start");
     is(&g, "/api/v2/traces?serviceName=%22+%7C%7C+true+%23", "[]");
     rig_down(&g);
+}
+
+#define MANY 1000
+
+/* What it takes of the arena to write MANY spans of a resource with a list of MANY numbers. */
+static size_t scratch_of(size_t max_bytes, size_t *ret_len)
+{
+    static struct otlp_member numbers[MANY];
+    static struct tracepiece_span spans[MANY];
+    struct otlp_member list = {SLICE("list"),
+                               {.kind = OTLP_VALUE_LIST, .members = numbers, .n = MANY}};
+    struct tracepiece_event event = {.name = SLICE("e"), .attributes = {1, 0, &list}};
+    struct tracepiece_resource res = {.attributes = {1, 0, &list}};
+    struct tracepiece_scope scope = {.name = SLICE_EMPTY, .version = SLICE_EMPTY};
+    struct tracepiece p = {.n_resources = 1,
+                           .n_scopes = 1,
+                           .n_spans = MANY,
+                           .resources = &res,
+                           .scopes = &scope,
+                           .spans = spans};
+    struct arena *a = arena_new(0);
+    struct buf out = {.max_bytes = max_bytes};
+    size_t used;
+
+    for (size_t i = 0; i < MANY; i++) {
+        numbers[i].value = (struct otlp_value){.kind = OTLP_VALUE_INT, .i = 1};
+        spans[i] = (struct tracepiece_span){.span_id = i + 1,
+                                            .name = SLICE_EMPTY,
+                                            .message = SLICE_EMPTY,
+                                            .state = SLICE_EMPTY,
+                                            .events = &event,
+                                            .n_events = max_bytes != 0};
+    }
+    zipkin_out(&out, a, &p);
+    *ret_len = out.len;
+    used = arena_used(a);
+    buf_done(&out);
+    arena_free(a);
+    return used;
+}
+
+TEST(zipkin_out_makes_texts_of_a_resource_once)
+{
+    size_t len;
+
+    CHECK(scratch_of(0, &len) < 100000);
+    CHECK(len > MANY * MANY * 2);
+    CHECK(scratch_of(20000, &len) < 100000); /* it stops when there is no room */
+    CHECK(len <= 20000);
 }
