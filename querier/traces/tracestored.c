@@ -46,23 +46,33 @@ static void fail(struct stored_set *s, struct err *e)
 
 /* ---- parts ---- */
 
+static size_t used_by(const struct part *p)
+{
+    return (p->arena ? arena_used(p->arena) : 0) + (p->found ? arena_used(p->found) : 0);
+}
+
 /* An arena of another thread's making cannot be a child. */
 static void charge(struct stored_set *s, struct part *p)
 {
-    size_t used = (p->arena ? arena_used(p->arena) : 0) + (p->found ? arena_used(p->found) : 0);
+    size_t used = used_by(p);
 
     arena_charge(s->sq->opts.arena, (int64_t)used - (int64_t)p->charged);
     p->charged = used;
+}
+
+static struct err *too_much(const struct stored_set *s)
+{
+    return err_new(ERR_LIMIT,
+                   "the query takes more than max-query-memory (%zu bytes): ask for less time, or "
+                   "for fewer traces by a filter",
+                   arena_limit(s->sq->opts.arena));
 }
 
 static bool is_over(struct stored_set *s)
 {
     if (!arena_over(s->sq->opts.arena))
         return false;
-    fail(s, err_new(ERR_LIMIT,
-                    "the query takes more than max-query-memory (%zu bytes): ask for less time, or "
-                    "for fewer traces by a filter",
-                    arena_limit(s->sq->opts.arena)));
+    fail(s, too_much(s));
     return true;
 }
 
@@ -109,16 +119,25 @@ struct opening {
     struct stored_set *set;
     const struct traceblock_query *query;
     struct objstore_tally *tally; /* of the thread that asks */
+    size_t left;                  /* to the query, before the first of them */
+    _Atomic size_t used;          /* by those that are open: they are charged when all are */
     void (*open)(struct stored_set *s, size_t i, const struct traceblock_query *q);
 };
 
 static void open_one(void *arg, size_t i)
 {
     struct opening *o = arg;
-    struct objstore_tally *before = objstore_tally_set(o->tally);
+    struct part *p = &o->set->parts[i];
+    struct objstore_tally *before;
 
+    if (atomic_load_explicit(&o->used, memory_order_relaxed) > o->left) {
+        p->err = too_much(o->set);
+        return;
+    }
+    before = objstore_tally_set(o->tally);
     o->open(o->set, i, o->query);
     (void)objstore_tally_set(before);
+    atomic_fetch_add_explicit(&o->used, used_by(p), memory_order_relaxed);
 }
 
 /* All parts; the first error of any. */
@@ -127,7 +146,11 @@ static struct err *open_all(struct stored_set *s, const struct traceblock_query 
                                          const struct traceblock_query *))
 {
     struct job_pool *pool = store_traces_jobs(s->sq);
-    struct opening o = {s, q, objstore_tally_get(), open};
+    struct opening o = {.set = s,
+                        .query = q,
+                        .tally = objstore_tally_get(),
+                        .left = arena_left(s->sq->opts.arena),
+                        .open = open};
     struct err *e = NULL;
 
     if (pool && s->n > 1)

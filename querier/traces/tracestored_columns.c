@@ -23,6 +23,7 @@ struct giving {
     struct block_ids *blocks;
     struct objstore_tally *tally; /* of the thread that asks */
     size_t left;                  /* memory of the query, when blocks were begun */
+    _Atomic size_t used; /* by ids of those that were read: they are charged when all were */
     bool has_given, is_enough;
 };
 
@@ -62,10 +63,18 @@ static struct err *read_ids(struct giving *g, size_t i)
 static void read_one(void *arg, size_t i)
 {
     struct giving *g = arg;
-    struct objstore_tally *before = objstore_tally_set(g->tally);
+    struct block_ids *b = &g->blocks[i];
+    struct objstore_tally *before;
 
-    g->blocks[i].err = read_ids(g, i);
+    if (atomic_load_explicit(&g->used, memory_order_relaxed) > g->left) {
+        b->err =
+            err_new(ERR_LIMIT, "ids of traces take more than max-query-memory: ask for less time");
+        return;
+    }
+    before = objstore_tally_set(g->tally);
+    b->err = read_ids(g, i);
     (void)objstore_tally_set(before);
+    atomic_fetch_add_explicit(&g->used, b->arena ? arena_used(b->arena) : 0, memory_order_relaxed);
 }
 
 /* Each waits for some reads, one after the other, when blocks are far away: so they are read side by side. */
@@ -75,6 +84,7 @@ static struct err *read_all(struct giving *g)
     struct err *e = NULL;
 
     g->left = arena_left(g->sq->opts.arena);
+    g->used = 0;
     g->tally = objstore_tally_get();
     if (pool)
         job_parallel(pool, g->view.n, read_one, g);

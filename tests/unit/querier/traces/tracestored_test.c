@@ -677,3 +677,39 @@ TEST(tracestored_ends_with_its_query)
     rig_down(&g);
     arena_free(small);
 }
+
+/* Blocks are opened side by side and charged then: those behind what the query may take are not. */
+TEST(tracestored_opens_no_more_blocks_than_there_is_memory_for)
+{
+    enum { BLOCKS = 40, NAME = 100000, LIMIT = 5 * NAME };
+    struct tracesource_request req = {.end_ns = INT64_MAX}, ids;
+    struct arena *small = arena_new(LIMIT);
+    struct tracesource_set *set;
+    struct rig g;
+
+    rig_up(&g, 0);
+    for (uint8_t i = 1; i <= BLOCKS; i++) {
+        struct tracepiece p = one_span(g.arena, i, 1, "web", T0);
+
+        p.spans->name = arena_dup(g.arena, slice_of(arena_zalloc(g.arena, NAME), NAME));
+        put_block(&g, &p, 1);
+    }
+    memset(req.last, 0xff, sizeof(req.last));
+    CHECK_OK(tracesource_select(&g.both[1], g.arena, &req, &set));
+    CHECK_OK(tracesource_set_close(set));
+    CHECK_INT(stats_of(&g).groups, BLOCKS);
+    g.sq.opts.arena = small;
+    CHECK_ERR(tracesource_select(&g.both[1], small, &req, &set), ERR_LIMIT, "max-query-memory");
+    CHECK(stats_of(&g).groups < BLOCKS + BLOCKS / 2);
+    /* what is closed again is no longer counted */
+    g.sq.opts.arena = g.arena;
+    arena_free(small);
+    g.sq.opts.arena = small = arena_new(LIMIT);
+    ids = req;
+    ids.ids_only = true;
+    CHECK_OK(tracesource_select(&g.both[1], small, &ids, &set));
+    CHECK_OK(tracesource_set_close(set));
+    g.sq.opts.arena = g.arena;
+    rig_down(&g);
+    arena_free(small);
+}
