@@ -246,17 +246,13 @@ static void begin_one(struct stored_set *s, size_t i, const struct traceblock_qu
         end_part(s, p);
 }
 
-static bool is_all_time(const struct tracesource_request *req)
-{
-    return req->start_ns <= 0 && req->end_ns == INT64_MAX;
-}
-
 /* Whether every block has nothing but what the request's times and filters leave. */
 static bool leaves_all(const struct stored_set *s)
 {
     const struct tracesource_request *req = s->req;
+    bool is_all_time = tracestored_is_all_time(req->start_ns, req->end_ns);
 
-    for (size_t i = 0; i < s->n && !is_all_time(req); i++)
+    for (size_t i = 0; i < s->n && !is_all_time; i++)
         if (s->view.meta[i].min_t < tracestored_ms(req->start_ns) + 1 ||
             s->view.meta[i].max_t > tracestored_ms(req->end_ns))
             return false;
@@ -275,7 +271,7 @@ static struct err *begin_pieces(struct stored_set *s)
         s->q.n_ids = s->n_ids;
     }
     if (s->q.ids) {
-        s->q.start_ns = 0;
+        s->q.start_ns = INT64_MIN;
         s->q.end_ns = INT64_MAX;
         s->q.match = NULL;
         s->q.n_services = 0;
@@ -373,7 +369,8 @@ static struct err *stored_close(struct tracesource_set *set)
 static struct traceblock_query query_of(const struct stored_set *s)
 {
     const struct tracesource_request *req = s->req;
-    struct traceblock_query q = {.start_ns = is_all_time(req) ? 0 : req->start_ns,
+    bool is_all_time = tracestored_is_all_time(req->start_ns, req->end_ns);
+    struct traceblock_query q = {.start_ns = is_all_time ? INT64_MIN : req->start_ns,
                                  .end_ns = req->end_ns,
                                  .ids = req->ids,
                                  .n_ids = req->n_ids,

@@ -29,7 +29,7 @@ struct giving {
 
 static struct traceblock_query query_of(const struct tracesource_request *req)
 {
-    struct traceblock_query q = {.start_ns = 0,
+    struct traceblock_query q = {.start_ns = INT64_MIN,
                                  .end_ns = INT64_MAX,
                                  .ids = req->ids,
                                  .n_ids = req->n_ids,
@@ -174,7 +174,7 @@ static struct err *give_all(struct giving *g, struct arena *a)
         g->arena, shared, (struct traceids_set){(uint8_t(*)[16])(uintptr_t)g->c->but, g->c->n_but});
     q.but = (const uint8_t(*)[16])but.ptr;
     q.n_but = but.n;
-    if (!g->req->ids) {
+    if (!g->req->ids && !tracestored_is_all_time(g->req->start_ns, g->req->end_ns)) {
         q.start_ns = g->req->start_ns;
         q.end_ns = g->req->end_ns;
     }

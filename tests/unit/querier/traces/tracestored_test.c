@@ -496,6 +496,29 @@ TEST(tracestored_opens_no_block_without_the_service)
     rig_down(&g);
 }
 
+/* Clients send what they like: a time that is no time is none that a question without times leaves out. */
+TEST(tracestored_gives_traces_whose_times_cannot_be)
+{
+    struct tracesource_request req = {.end_ns = INT64_MAX};
+    struct tracescan_opts opts = {.req = req};
+    struct tracepiece got;
+    struct rig g;
+
+    rig_up(&g, 0);
+    opts.source = &g.both[1];
+    opts.arena = g.arena;
+    PUT(&g, one_span(g.arena, 1, 1, "web", INT64_MIN + 5), one_span(g.arena, 2, 1, "web", T0));
+    for (int blocks = 1; blocks <= 2; blocks++) {
+        CHECK_STR(search_blocks(&g, (struct ask){"{ }", 0, 0}), "0100: 1\n0200: 1\n");
+        CHECK_STR(search_blocks(&g, (struct ask){"{ name = \"GET /\" }", 0, 0}),
+                  "0100: 1\n0200: 1\n");
+        CHECK_OK(tracescan_find(&opts, (const uint8_t[16]){1}, &got));
+        CHECK_INT(got.n_spans, 1);
+        PUT(&g, one_span(g.arena, 2, 1, "web", T0));
+    }
+    rig_down(&g);
+}
+
 /* A trace that one block makes wanted has the spans that only another has, though those are of another time or match nothing. */
 TEST(tracestored_gives_all_that_blocks_of_the_range_have_of_a_trace)
 {
