@@ -127,29 +127,44 @@ static struct err *take_columns(void *arg, const struct tracecols *cols, bool *r
     return e;
 }
 
-/* What is in columns already; req is about what is left then. *ret_done: nothing is. */
-static struct err *scan_columns(struct scan *s, struct arena *a, struct tracesource_request *req,
-                                bool *ret_done)
+/* One question may not have all the ids there are. */
+static struct err *scan_ids(struct scan *s, struct arena *a, const struct tracesource_request *req,
+                            struct err *(*scan)(struct scan *s, struct arena *a,
+                                                const struct tracesource_request *req))
 {
-    struct tracesource_columns c = {.want = s->opts->want, .give = take_columns, .arg = s};
-    struct err *e = tracesource_columns(s->opts->source, a, req, &c);
+    struct tracesource_request some = *req;
+    struct err *e = NULL;
 
-    req->ids = (const uint8_t(*)[16])c.rest;
-    req->n_ids = c.n_rest;
-    *ret_done = !c.n_rest || s->is_enough;
+    for (size_t at = 0; at < req->n_ids && !e && !s->is_enough; at += some.n_ids) {
+        some.ids = req->ids + at;
+        some.n_ids = ORR_MIN(req->n_ids - at, (size_t)TRACESCAN_TRACES);
+        e = scan(s, a, &some);
+    }
     return e;
 }
 
-/* The request has no filters. */
-static struct err *scan_found(struct scan *s, struct arena *a, struct tracesource_request *req)
+/* What is in columns already, then what is not. */
+static struct err *scan_columns(struct scan *s, struct arena *a,
+                                const struct tracesource_request *req)
 {
-    bool is_done = false;
-    struct err *e;
+    struct tracesource_columns c = {.want = s->opts->want, .give = take_columns, .arg = s};
+    struct tracesource_request rest = *req;
+    struct err *e = tracesource_columns(s->opts->source, a, req, &c);
 
-    if (s->opts->want && tracesource_has_columns(s->opts->source) &&
-        (!req->ids || req->n_ids > (s->opts->few ? s->opts->few : TRACESCAN_FEW)) &&
-        ((e = scan_columns(s, a, req, &is_done)) || is_done))
+    if (e)
         return e;
+    rest.ids = (const uint8_t(*)[16])c.rest;
+    rest.n_ids = c.n_rest;
+    return scan_ids(s, a, &rest, scan_pieces);
+}
+
+/* The request has no filters. */
+static struct err *scan_found(struct scan *s, struct arena *a,
+                              const struct tracesource_request *req)
+{
+    if (s->opts->want && tracesource_has_columns(s->opts->source) &&
+        (!req->ids || req->n_ids > (s->opts->few ? s->opts->few : TRACESCAN_FEW)))
+        return scan_columns(s, a, req);
     return scan_pieces(s, a, req);
 }
 
@@ -161,14 +176,14 @@ static struct err *scan_range(struct scan *s, struct arena *a, struct tracesourc
 
     if (!s->opts->source->has_filters)
         req->n_filters = 0;
-    if (req->n_filters) {
-        if ((e = candidates(s, a, req, &ids, &n)) || !n)
-            return e;
-        req->ids = (const uint8_t(*)[16])ids;
-        req->n_ids = n;
-        req->n_filters = 0;
-    }
-    e = scan_found(s, a, req);
+    if (!req->n_filters)
+        return scan_found(s, a, req);
+    if ((e = candidates(s, a, req, &ids, &n)))
+        return e;
+    req->ids = (const uint8_t(*)[16])ids;
+    req->n_ids = n;
+    req->n_filters = 0;
+    e = scan_ids(s, a, req, scan_found);
     s->found = ORR_MAX(s->found, (uint64_t)n);
     return e;
 }
