@@ -103,14 +103,31 @@ static struct err *end_group(struct traceblock_writer *w)
 
 /* ---- services ---- */
 
+static bool is_scalar(const struct otlp_value *v)
+{
+    return v->kind == OTLP_VALUE_TEXT || v->kind == OTLP_VALUE_BOOL || v->kind == OTLP_VALUE_INT ||
+           v->kind == OTLP_VALUE_DOUBLE;
+}
+
+/* Whether it is of a type that TraceQL has. */
+static bool has_type(const struct otlp_value *v)
+{
+    for (size_t i = 0; v->kind == OTLP_VALUE_LIST && i < v->n; i++)
+        if (is_scalar(&v->members[i].value))
+            return true;
+    return is_scalar(v);
+}
+
+/* What columns have (tracegroup_cols.c): of a key that comes more than once, the first value that has a type. */
 static struct slice service_of(const struct tracepiece_resource *r)
 {
     for (uint32_t i = 0; i < r->attributes.n; i++) {
         const struct otlp_member *m = &r->attributes.ptr[i];
 
-        if (slice_eq_cstr(m->key, TRACEBLOCK_SERVICE) && m->value.kind == OTLP_VALUE_TEXT &&
-            m->value.text.len)
-            return m->value.text;
+        if (slice_eq_cstr(m->key, TRACEBLOCK_SERVICE) && has_type(&m->value))
+            return m->value.kind == OTLP_VALUE_TEXT && m->value.text.len
+                       ? m->value.text
+                       : SLICE(TRACEBLOCK_NO_SERVICE);
     }
     return SLICE(TRACEBLOCK_NO_SERVICE);
 }

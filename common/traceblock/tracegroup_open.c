@@ -48,6 +48,19 @@ static bool read_counts(struct tracegroup *g, struct reader *r, bool is_first)
            g->n_rows[TRACE_LIBRARIES];
 }
 
+/* Before anything is unpacked: some bytes make very many values that are all the same. Attributes are held against shapes. */
+static bool has_possible_number(const struct tracegroup *g, const struct tracegroup_read *c)
+{
+    uint32_t most = 0;
+
+    if (c->column == TG_ATTRIBUTE)
+        return c->n <= TRACEGROUP_MAX_VALUES;
+    for (size_t i = 0; i < TRACE_TABLES; i++)
+        if (!tracegroup_is_of_table(c->column) || c->table == i)
+            most = ORR_MAX(most, g->n_rows[i]);
+    return c->n <= most;
+}
+
 static bool read_column(struct tracegroup *g, struct reader *r, enum tracegroup_part part,
                         uint64_t *offset, struct tracegroup_read *c)
 {
@@ -64,7 +77,7 @@ static bool read_column(struct tracegroup *g, struct reader *r, enum tracegroup_
     c->part = part;
     c->offset = *offset;
     if (!reader_ok(r) || c->column >= TRACEGROUP_COLUMN_KINDS || c->table >= TRACE_TABLES ||
-        c->n > TRACEGROUP_MAX_VALUES || bytes > TRACEGROUP_MAX_COLUMN_BYTES || stored > bytes ||
+        !has_possible_number(g, c) || bytes > TRACEGROUP_MAX_COLUMN_BYTES || stored > bytes ||
         stored > g->place.bytes[part] - *offset ||
         tracegroup_part_of_column(c->column, c->table) != part)
         return false;
@@ -224,6 +237,8 @@ static struct err *read_dict(struct tracegroup *g, struct reader *r, struct trac
     size_t n = reader_count(r, 1);
     uint64_t *lens;
 
+    if (n > c->n)
+        return tracegroup_corrupt("more texts than values");
     if (arena_left(g->arena) < n * sizeof(*dict))
         return no_room(g);
     dict = arena_array(g->arena, struct slice, n);

@@ -126,28 +126,61 @@ int tracepiece_span_cmp(const struct tracepiece_span *x, const struct tracepiece
     return c;
 }
 
-/* ---- hashes: of what tells things apart, mostly ---- */
+/* ---- hashes: of all that is compared, for tenants choose what is in it, and could make many that are not equal have one ---- */
 
-static uint64_t hash_texts(const struct tracepiece_attributes *a, uint64_t h)
+static uint64_t hash_number(uint64_t n, uint64_t h)
 {
-    for (uint32_t i = 0; i < a->n; i++) {
-        const struct otlp_value *v = &a->ptr[i].value;
+    return hash_xxh64(slice_of(&n, sizeof(n)), h);
+}
 
-        h = hash_xxh64(a->ptr[i].key, h);
-        if (v->kind == OTLP_VALUE_TEXT || v->kind == OTLP_VALUE_BYTES)
-            h = hash_xxh64(v->text, h);
-        else if (v->kind == OTLP_VALUE_INT)
-            h = (h ^ (uint64_t)v->i) * 0x9e3779b97f4a7c15ull;
+static uint64_t hash_members(const struct otlp_member *m, size_t n, uint64_t h);
+
+static uint64_t hash_value(const struct otlp_value *v, uint64_t h)
+{
+    switch (v->kind) {
+    case OTLP_VALUE_TEXT:
+    case OTLP_VALUE_BYTES:
+        return hash_xxh64(v->text, h + v->kind);
+    case OTLP_VALUE_BOOL:
+        return hash_number(v->b, h + v->kind);
+    case OTLP_VALUE_INT:
+        return hash_number((uint64_t)v->i, h + v->kind);
+    case OTLP_VALUE_DOUBLE:
+        return hash_number(bits_of(v->d), h + v->kind);
+    case OTLP_VALUE_LIST:
+    case OTLP_VALUE_MAP:
+        return hash_members(v->members, v->n, hash_number(v->n, h + v->kind));
+    default:
+        return h + v->kind;
     }
+}
+
+static uint64_t hash_members(const struct otlp_member *m, size_t n, uint64_t h)
+{
+    for (size_t i = 0; i < n; i++)
+        h = hash_value(&m[i].value, hash_xxh64(m[i].key, h));
     return h;
+}
+
+static uint64_t hash_attributes(const struct tracepiece_attributes *a, uint64_t h)
+{
+    return hash_members(a->ptr, a->n, a->dropped ? hash_number(a->dropped, h) : h);
 }
 
 uint64_t tracepiece_resource_hash(const struct tracepiece_resource *r)
 {
-    return hash_texts(&r->attributes, 0);
+    return hash_attributes(&r->attributes, hash_xxh64(r->schema_url, 0));
 }
 
 uint64_t tracepiece_scope_hash(const struct tracepiece_scope *s)
 {
-    return hash_texts(&s->attributes, hash_xxh64(s->name, hash_xxh64(s->version, 0)));
+    return hash_attributes(
+        &s->attributes, hash_xxh64(s->schema_url, hash_xxh64(s->name, hash_xxh64(s->version, 0))));
+}
+
+uint64_t tracepiece_span_hash(const struct tracepiece_span *s)
+{
+    uint64_t key[] = {s->span_id, s->kind};
+
+    return hash_xxh64(slice_of(key, sizeof(key)), 0);
 }

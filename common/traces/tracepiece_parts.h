@@ -20,3 +20,4 @@ int tracepiece_span_cmp(const struct tracepiece_span *x, const struct tracepiece
 /* Of what is equal they are equal. */
 uint64_t tracepiece_resource_hash(const struct tracepiece_resource *r);
 uint64_t tracepiece_scope_hash(const struct tracepiece_scope *s);
+uint64_t tracepiece_span_hash(const struct tracepiece_span *s); /* of id and kind */

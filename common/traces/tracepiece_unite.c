@@ -88,10 +88,9 @@ static int compare_starts(const void *x, const void *y)
 static void unite_span(struct uniter *u, const struct tracepiece_span *s)
 {
     struct tracepiece *out = u->out;
-    uint64_t hash = (s->span_id ^ (uint64_t)s->kind << 59) * 0x9e3779b97f4a7c15ull;
     uint32_t *slots = u->spans.slots;
     struct tracepiece_span *known;
-    size_t at = hash >> 32 & u->spans.mask;
+    size_t at = tracepiece_span_hash(s) & u->spans.mask;
 
     for (; slots[at]; at = (at + 1) & u->spans.mask) {
         known = &out->spans[slots[at] - 1];

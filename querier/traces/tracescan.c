@@ -127,60 +127,84 @@ static struct err *take_columns(void *arg, const struct tracecols *cols, bool *r
     return e;
 }
 
-/* What is in columns already; req is about what is left then. */
-static struct err *scan_columns(struct scan *s, struct arena *a, struct tracesource_request *req)
-{
-    struct tracesource_columns c = {.want = s->opts->want, .give = take_columns, .arg = s};
-    struct err *e = tracesource_columns(s->opts->source, a, req, &c);
+typedef struct err *scan_fn(struct scan *s, struct arena *a, const struct tracesource_request *req);
 
-    s->found = ORR_MAX(s->found, c.seen);
-    req->ids = (const uint8_t(*)[16])c.rest;
-    req->n_ids = c.n_rest;
+/* One question may not have all the ids there are. */
+static struct err *scan_ids(struct scan *s, struct arena *a, const struct tracesource_request *req,
+                            scan_fn *scan)
+{
+    struct tracesource_request some = *req;
+    struct err *e = NULL;
+
+    for (size_t at = 0; at < req->n_ids && !e && !s->is_enough; at += some.n_ids) {
+        some.ids = req->ids + at;
+        some.n_ids = ORR_MIN(req->n_ids - at, (size_t)TRACESCAN_TRACES);
+        e = scan(s, a, &some);
+    }
     return e;
 }
 
-/* Of what fulfils a filter; req is about the ids then, without filters. */
+/* Of ids, those of which anything fulfils a filter. */
+static struct err *scan_matching(struct scan *s, struct arena *a,
+                                 const struct tracesource_request *req)
+{
+    struct tracesource_request found = *req;
+    uint8_t(*ids)[16] = NULL;
+    struct err *e;
+
+    found.n_ids = 0;
+    if ((e = candidates(s, a, req, &ids, &found.n_ids)) || !found.n_ids)
+        return e;
+    found.ids = (const uint8_t(*)[16])ids;
+    found.n_filters = 0;
+    return scan_pieces(s, a, &found);
+}
+
+/* What is in columns already, then what is not. */
+static struct err *scan_columns(struct scan *s, struct arena *a,
+                                const struct tracesource_request *req)
+{
+    struct tracesource_columns c = {.want = s->opts->want, .give = take_columns, .arg = s};
+    struct tracesource_request rest = *req;
+    struct err *e = tracesource_columns(s->opts->source, a, req, &c);
+
+    if (e)
+        return e;
+    s->found = ORR_MAX(s->found, c.seen);
+    rest.ids = (const uint8_t(*)[16])c.rest;
+    rest.n_ids = c.n_rest;
+    return scan_ids(s, a, &rest, rest.n_filters ? scan_matching : scan_pieces);
+}
+
+/* Ids of what may match become the request's. */
 static struct err *find_candidates(struct scan *s, struct arena *a, struct tracesource_request *req)
 {
     uint8_t(*ids)[16] = NULL;
     size_t n = 0;
-    struct err *e;
+    struct err *e = candidates(s, a, req, &ids, &n);
 
-    if (!req->n_filters)
-        return NULL;
-    e = candidates(s, a, req, &ids, &n);
     s->found = ORR_MAX(s->found, (uint64_t)n);
-    req->ids = (const uint8_t(*)[16])(ids ? ids : arena_alloc(a, 16));
+    req->ids = (const uint8_t(*)[16])ids;
     req->n_ids = n;
     req->n_filters = 0;
     return e;
 }
 
-static bool is_done(const struct scan *s, const struct tracesource_request *req)
-{
-    return s->is_enough || (req->ids && !req->n_ids);
-}
-
 static struct err *scan_range(struct scan *s, struct arena *a, struct tracesource_request *req)
 {
     bool in_columns = s->opts->want && tracesource_has_columns(s->opts->source), is_broad = false;
+    size_t few = s->opts->few ? s->opts->few : TRACESCAN_FEW;
     struct err *e = NULL;
 
     if (!s->opts->source->has_filters)
         req->n_filters = 0;
     if (in_columns && req->n_filters)
         e = tracesource_is_broad(s->opts->source, a, req, &is_broad);
-    if (!e && !is_broad)
-        e = find_candidates(s, a, req);
-    if (e || is_done(s, req))
+    if (e || is_broad || !req->n_filters)
+        return e ? e : (in_columns ? scan_columns : scan_pieces)(s, a, req);
+    if ((e = find_candidates(s, a, req)))
         return e;
-    if (in_columns && (!req->ids || req->n_ids > (s->opts->few ? s->opts->few : TRACESCAN_FEW))) {
-        if ((e = scan_columns(s, a, req)) || !req->n_ids || s->is_enough)
-            return e;
-    }
-    if ((e = find_candidates(s, a, req)) || is_done(s, req))
-        return e;
-    return scan_pieces(s, a, req);
+    return scan_ids(s, a, req, in_columns && req->n_ids > few ? scan_columns : scan_pieces);
 }
 
 /* Of TRACESCAN_MAX_RANGES: of a range that is as wide as has TRACESCAN_TRACES if ids are spread evenly. */

@@ -14,7 +14,7 @@
 #include "querier/traces/tracesource.h"
 
 #define TRACESCAN_SPANS 65536  /* of one part; a trace that has more is one by itself */
-#define TRACESCAN_TRACES 65536 /* of one range, or ids of them */
+#define TRACESCAN_TRACES 65536 /* of one range, or ids of them; and ids of one question */
 #define TRACESCAN_MAX_RANGES 256
 #define TRACESCAN_FEW 256
 

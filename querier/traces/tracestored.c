@@ -46,23 +46,33 @@ static void fail(struct stored_set *s, struct err *e)
 
 /* ---- parts ---- */
 
+static size_t used_by(const struct part *p)
+{
+    return (p->arena ? arena_used(p->arena) : 0) + (p->found ? arena_used(p->found) : 0);
+}
+
 /* An arena of another thread's making cannot be a child. */
 static void charge(struct stored_set *s, struct part *p)
 {
-    size_t used = (p->arena ? arena_used(p->arena) : 0) + (p->found ? arena_used(p->found) : 0);
+    size_t used = used_by(p);
 
     arena_charge(s->sq->opts.arena, (int64_t)used - (int64_t)p->charged);
     p->charged = used;
+}
+
+static struct err *too_much(const struct stored_set *s)
+{
+    return err_new(ERR_LIMIT,
+                   "the query takes more than max-query-memory (%zu bytes): ask for less time, or "
+                   "for fewer traces by a filter",
+                   arena_limit(s->sq->opts.arena));
 }
 
 static bool is_over(struct stored_set *s)
 {
     if (!arena_over(s->sq->opts.arena))
         return false;
-    fail(s, err_new(ERR_LIMIT,
-                    "the query takes more than max-query-memory (%zu bytes): ask for less time, or "
-                    "for fewer traces by a filter",
-                    arena_limit(s->sq->opts.arena)));
+    fail(s, too_much(s));
     return true;
 }
 
@@ -109,16 +119,25 @@ struct opening {
     struct stored_set *set;
     const struct traceblock_query *query;
     struct objstore_tally *tally; /* of the thread that asks */
+    size_t left;                  /* to the query, before the first of them */
+    _Atomic size_t used;          /* by those that are open: they are charged when all are */
     void (*open)(struct stored_set *s, size_t i, const struct traceblock_query *q);
 };
 
 static void open_one(void *arg, size_t i)
 {
     struct opening *o = arg;
-    struct objstore_tally *before = objstore_tally_set(o->tally);
+    struct part *p = &o->set->parts[i];
+    struct objstore_tally *before;
 
+    if (atomic_load_explicit(&o->used, memory_order_relaxed) > o->left) {
+        p->err = too_much(o->set);
+        return;
+    }
+    before = objstore_tally_set(o->tally);
     o->open(o->set, i, o->query);
     (void)objstore_tally_set(before);
+    atomic_fetch_add_explicit(&o->used, used_by(p), memory_order_relaxed);
 }
 
 /* All parts; the first error of any. */
@@ -127,7 +146,11 @@ static struct err *open_all(struct stored_set *s, const struct traceblock_query 
                                          const struct traceblock_query *))
 {
     struct job_pool *pool = store_traces_jobs(s->sq);
-    struct opening o = {s, q, objstore_tally_get(), open};
+    struct opening o = {.set = s,
+                        .query = q,
+                        .tally = objstore_tally_get(),
+                        .left = arena_left(s->sq->opts.arena),
+                        .open = open};
     struct err *e = NULL;
 
     if (pool && s->n > 1)
@@ -223,17 +246,13 @@ static void begin_one(struct stored_set *s, size_t i, const struct traceblock_qu
         end_part(s, p);
 }
 
-static bool is_all_time(const struct tracesource_request *req)
-{
-    return req->start_ns <= 0 && req->end_ns == INT64_MAX;
-}
-
 /* Whether every block has nothing but what the request's times and filters leave. */
 static bool leaves_all(const struct stored_set *s)
 {
     const struct tracesource_request *req = s->req;
+    bool is_all_time = tracestored_is_all_time(req->start_ns, req->end_ns);
 
-    for (size_t i = 0; i < s->n && !is_all_time(req); i++)
+    for (size_t i = 0; i < s->n && !is_all_time; i++)
         if (s->view.meta[i].min_t < tracestored_ms(req->start_ns) + 1 ||
             s->view.meta[i].max_t > tracestored_ms(req->end_ns))
             return false;
@@ -252,7 +271,7 @@ static struct err *begin_pieces(struct stored_set *s)
         s->q.n_ids = s->n_ids;
     }
     if (s->q.ids) {
-        s->q.start_ns = 0;
+        s->q.start_ns = INT64_MIN;
         s->q.end_ns = INT64_MAX;
         s->q.match = NULL;
         s->q.n_services = 0;
@@ -350,7 +369,8 @@ static struct err *stored_close(struct tracesource_set *set)
 static struct traceblock_query query_of(const struct stored_set *s)
 {
     const struct tracesource_request *req = s->req;
-    struct traceblock_query q = {.start_ns = is_all_time(req) ? 0 : req->start_ns,
+    bool is_all_time = tracestored_is_all_time(req->start_ns, req->end_ns);
+    struct traceblock_query q = {.start_ns = is_all_time ? INT64_MIN : req->start_ns,
                                  .end_ns = req->end_ns,
                                  .ids = req->ids,
                                  .n_ids = req->n_ids,

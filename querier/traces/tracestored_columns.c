@@ -25,12 +25,13 @@ struct giving {
     struct block_ids *blocks;
     struct objstore_tally *tally; /* of the thread that asks */
     size_t left;                  /* memory of the query, when blocks were begun */
+    _Atomic size_t used; /* by ids of those that were read: they are charged when all were */
     bool has_given, is_enough;
 };
 
 static struct traceblock_query query_of(const struct tracesource_request *req)
 {
-    struct traceblock_query q = {.start_ns = 0,
+    struct traceblock_query q = {.start_ns = INT64_MIN,
                                  .end_ns = INT64_MAX,
                                  .ids = req->ids,
                                  .n_ids = req->n_ids,
@@ -64,10 +65,18 @@ static struct err *read_ids(struct giving *g, size_t i)
 static void read_one(void *arg, size_t i)
 {
     struct giving *g = arg;
-    struct objstore_tally *before = objstore_tally_set(g->tally);
+    struct block_ids *b = &g->blocks[i];
+    struct objstore_tally *before;
 
-    g->blocks[i].err = read_ids(g, i);
+    if (atomic_load_explicit(&g->used, memory_order_relaxed) > g->left) {
+        b->err =
+            err_new(ERR_LIMIT, "ids of traces take more than max-query-memory: ask for less time");
+        return;
+    }
+    before = objstore_tally_set(g->tally);
+    b->err = read_ids(g, i);
     (void)objstore_tally_set(before);
+    atomic_fetch_add_explicit(&g->used, b->arena ? arena_used(b->arena) : 0, memory_order_relaxed);
 }
 
 /* Each waits for some reads, one after the other, when blocks are far away: so they are read side by side. */
@@ -77,6 +86,7 @@ static struct err *read_all(struct giving *g)
     struct err *e = NULL;
 
     g->left = arena_left(g->sq->opts.arena);
+    g->used = 0;
     g->tally = objstore_tally_get();
     if (pool)
         job_parallel(pool, g->view.n, read_one, g);
@@ -167,7 +177,7 @@ static struct err *give_all(struct giving *g, struct arena *a)
         g->arena, shared, (struct traceids_set){(uint8_t(*)[16])(uintptr_t)g->c->but, g->c->n_but});
     q.but = (const uint8_t(*)[16])but.ptr;
     q.n_but = but.n;
-    if (!g->req->ids) {
+    if (!g->req->ids && !tracestored_is_all_time(g->req->start_ns, g->req->end_ns)) {
         q.start_ns = g->req->start_ns;
         q.end_ns = g->req->end_ns;
     }

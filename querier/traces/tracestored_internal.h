@@ -8,6 +8,11 @@ static inline int64_t tracestored_ms(int64_t ns)
 {
     return ns / NS_PER_MS - (ns % NS_PER_MS < 0);
 }
+/* Who says no times asks for all there is: before 1970, too, as which a span appears that starts after 2262. */
+static inline bool tracestored_is_all_time(int64_t start_ns, int64_t end_ns)
+{
+    return start_ns <= 0 && end_ns == INT64_MAX;
+}
 /* The blocks of [start_ns, end_ns), and of the time that the tenant may look back; n_services 0: of all services. */
 ORR_CHECKED struct err *tracestored_take(struct store_query *sq, struct arena *a, int64_t start_ns,
                                          int64_t end_ns, const struct slice *services,

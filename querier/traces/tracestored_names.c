@@ -11,7 +11,8 @@ struct err *tracestored_take(struct store_query *sq, struct arena *a, int64_t st
     struct matcher *m = arena_array(a, struct matcher, n_services);
     struct matchers *sets = arena_array(a, struct matchers, n_services);
     struct blockset_filter filter = {sets, n_services};
-    int64_t min_ms = start_ns <= 0 && end_ns == INT64_MAX ? INT64_MIN : tracestored_ms(start_ns);
+    int64_t min_ms =
+        tracestored_is_all_time(start_ns, end_ns) ? INT64_MIN : tracestored_ms(start_ns);
 
     for (size_t i = 0; i < n_services; i++) {
         m[i] = (struct matcher){
@@ -80,7 +81,8 @@ static struct tracegroup_want want_of(const struct tracesource_names_request *re
 static struct err *look_into(struct naming *n, struct traceblock *b)
 {
     const struct tracesource_names_request *req = n->req;
-    struct traceblock_query q = {.start_ns = req->start_ns,
+    bool is_all_time = tracestored_is_all_time(req->start_ns, req->end_ns);
+    struct traceblock_query q = {.start_ns = is_all_time ? INT64_MIN : req->start_ns,
                                  .end_ns = req->end_ns,
                                  .cancel = req->cancel,
                                  .deadline_mono_ms = req->deadline_mono_ms};

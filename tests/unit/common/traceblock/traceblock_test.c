@@ -323,6 +323,36 @@ TEST(traceblock_ends_a_question_that_is_canceled_or_out_of_memory)
     arena_free(f.a);
 }
 
+/* A service is what TraceQL takes for one: the first value of service.name that it has a type for. */
+TEST(traceblock_services_are_the_first_values_of_their_key)
+{
+    static const struct otlp_value text = {.kind = OTLP_VALUE_TEXT, .text = SLICE_INIT("shop")};
+    struct otlp_member item = {.value = {.kind = OTLP_VALUE_INT}};
+    const struct otlp_value firsts[] = {
+        {.kind = OTLP_VALUE_TEXT},
+        {.kind = OTLP_VALUE_INT, .i = 5},
+        {.kind = OTLP_VALUE_BYTES, .text = SLICE_INIT("x")},
+        {.kind = OTLP_VALUE_LIST},
+        {.kind = OTLP_VALUE_LIST, .members = &item, .n = 1},
+    };
+    struct fixture f = fixture_make(19, ORR_COUNT(firsts), 3);
+    struct open_block b = {0};
+
+    for (size_t i = 0; i < f.n; i++)
+        for (uint32_t k = 0; k < f.t[i].n_resources; k++) {
+            struct tracepiece_attributes *at = &f.t[i].resources[k].attributes;
+
+            *at = (struct tracepiece_attributes){2, 0, arena_array(f.a, struct otlp_member, 2)};
+            at->ptr[0] = (struct otlp_member){SLICE(TRACEBLOCK_SERVICE), firsts[i]};
+            at->ptr[1] = (struct otlp_member){SLICE(TRACEBLOCK_SERVICE), text};
+        }
+    write_block(&f, 1, &b);
+    CHECK_OK(traceblock_verify(b.block));
+    CHECK_INT(b.meta.stats.series, 2);
+    close_block(&b);
+    arena_free(f.a);
+}
+
 TEST(traceblock_without_traces_is_a_block)
 {
     struct arena *a = arena_new(0);

@@ -1,3 +1,5 @@
+#include "common/base/hash.h"
+#include "common/traceblock/tracegroup_internal.h"
 #include "common/traceblock/traceids.h"
 #include "tests/unit/common/traceblock/traceblock_fixture.h"
 
@@ -384,6 +386,102 @@ TEST(tracegroup_broken_bytes_are_corrupt)
     read_any(&g);
     free_group(&g);
     arena_free(f.a);
+}
+
+/* ---- a group of one span, by hand ---- */
+
+struct by_hand {
+    struct buf columns[TRACEGROUP_PARTS], payloads[TRACEGROUP_PARTS];
+    uint32_t n[TRACEGROUP_PARTS];
+};
+
+static void put_column(struct by_hand *h, enum tracegroup_column column, enum tracetable table,
+                       uint64_t n, struct slice raw)
+{
+    enum tracegroup_part part = tracegroup_part_of_column(column, table);
+    struct buf *out = &h->columns[part];
+
+    buf_byte(out, (uint8_t)column);
+    buf_byte(out, (uint8_t)table);
+    buf_byte(out, 0);
+    buf_uvarint(out, 0);
+    buf_uvarint(out, n);
+    buf_uvarint(out, raw.len);
+    buf_uvarint(out, raw.len);
+    buf_u32le(out, hash_crc32c(raw));
+    buf_slice_append(&h->payloads[part], raw);
+    h->n[part]++;
+}
+
+/* What it has to have. */
+static void put_needed(struct by_hand *h)
+{
+    static const enum tracetable tables[] = {TRACE_RESOURCES, TRACE_LIBRARIES, TRACE_SPANS};
+
+    put_column(h, TG_TRACE_ID, TRACE_SPANS, 1, SLICE("0123456789abcdef"));
+    put_column(h, TG_TRACE_SPANS, TRACE_SPANS, 1, SLICE("\x00\x02\x00")); /* all are 1 */
+    put_column(h, TG_SPAN_ID, TRACE_SPANS, 1, SLICE("01234567"));
+    for (size_t i = 0; i < ORR_COUNT(tables); i++)
+        put_column(h, TG_SHAPES, tables[i], 1, SLICE("\x01\x00")); /* one, without columns */
+}
+
+static void end_by_hand(struct by_hand *h, struct group *g)
+{
+    *g = (struct group){.about = {.traces = 1, .spans = 1}};
+    memcpy(g->about.first, "0123456789abcdef", 16);
+    memcpy(g->about.last, "0123456789abcdef", 16);
+    for (unsigned i = 0; i < TRACEGROUP_PARTS; i++) {
+        struct buf *out = &g->parts[i];
+
+        buf_append(out, "\x01\x01\x01\x01\x01\x00\x00\x00", 8); /* counts; no keys */
+        buf_uvarint(out, h->n[i]);
+        buf_slice_append(out, buf_slice(&h->columns[i]));
+        buf_u32le(out, hash_crc32c(buf_slice(out)));
+        g->place.header_bytes[i] = (uint32_t)out->len;
+        buf_slice_append(out, buf_slice(&h->payloads[i]));
+        g->place.bytes[i] = (uint32_t)out->len;
+        buf_done(&h->columns[i]);
+        buf_done(&h->payloads[i]);
+    }
+}
+
+static void check_verify(struct by_hand *h, const char *error)
+{
+    struct group g;
+
+    end_by_hand(h, &g);
+    CHECK_OK(open_group(&g));
+    if (error)
+        CHECK_ERR(tracegroup_verify(g.g), ERR_CORRUPT, error);
+    else
+        CHECK_OK(tracegroup_verify(g.g));
+    free_group(&g);
+}
+
+/* Memory follows from what is there and not from what a column says of itself. */
+TEST(tracegroup_columns_that_say_too_much_are_corrupt)
+{
+    struct by_hand h = {0};
+    struct buf texts = {0};
+
+    put_needed(&h);
+    check_verify(&h, NULL);
+    h = (struct by_hand){0};
+    put_needed(&h);
+    put_column(&h, TG_SPAN_FLAGS, TRACE_SPANS, TRACEGROUP_MAX_VALUES, SLICE("\x00\x02\x00"));
+    check_verify(&h, "a column that cannot be");
+    h = (struct by_hand){0};
+    put_needed(&h);
+    put_column(&h, TG_DROPPED, TRACE_SPANS, 2, SLICE("\x00\x02\x00"));
+    check_verify(&h, "a column that cannot be");
+    buf_uvarint(&texts, 1000);
+    buf_fill(&texts, 0, 1000);
+    buf_append(&texts, "\x00\x02\x00", 3);
+    h = (struct by_hand){0};
+    put_needed(&h);
+    put_column(&h, TG_SPAN_NAME, TRACE_SPANS, 1, buf_slice(&texts));
+    check_verify(&h, "more texts than values");
+    buf_done(&texts);
 }
 
 /* ---- ids ---- */

@@ -1,5 +1,7 @@
+#include <stdlib.h>
+
 #include "common/base/rng.h"
-#include "common/traces/tracepiece.h"
+#include "common/traces/tracepiece_parts.h"
 #include "tests/unit/test.h"
 
 static struct otlp_value text(const char *s)
@@ -177,6 +179,81 @@ TEST(tracepiece_unites_pieces_in_any_order)
 }
 
 /* Spans that are told apart by all of their texts alone take memory once, not with each comparison. */
+static int compare_hashes(const void *x, const void *y)
+{
+    const uint64_t *a = x, *b = y;
+
+    return (*a > *b) - (*a < *b);
+}
+
+/* Different ones among the low bits of hashes, which are what tables look at. */
+static size_t count_different(uint64_t *hashes, size_t n)
+{
+    size_t different = 0;
+
+    for (size_t i = 0; i < n; i++)
+        hashes[i] &= 0xffff;
+    qsort(hashes, n, sizeof(*hashes), compare_hashes);
+    for (size_t i = 0; i < n; i++)
+        different += !i || hashes[i] != hashes[i - 1];
+    return different;
+}
+
+/* The i-th value of one of the kinds there are. */
+static struct otlp_value value_of(struct arena *a, int kind, uint64_t i)
+{
+    struct otlp_value v = {.kind = (enum otlp_value_kind)kind};
+
+    if (v.kind == OTLP_VALUE_TEXT || v.kind == OTLP_VALUE_BYTES) {
+        v.text = slice_cstr(arena_printf(a, "%llu", (unsigned long long)i));
+    } else if (v.kind == OTLP_VALUE_INT) {
+        v.i = (int64_t)(i << 32);
+    } else if (v.kind == OTLP_VALUE_DOUBLE) {
+        v.d = (double)i;
+    } else {
+        v.members = arena_new_of(a, struct otlp_member);
+        v.members->value = (struct otlp_value){.kind = OTLP_VALUE_INT, .i = (int64_t)i};
+        v.n = 1;
+    }
+    return v;
+}
+
+/* Else whoever sends them makes a trace that takes the square of their number to unite. */
+TEST(tracepiece_parts_that_differ_anywhere_have_different_hashes)
+{
+    enum { N = 1000, LEAST = 950 }; /* of 65,536: by chance 8 would be shared */
+    static const int kinds[] = {OTLP_VALUE_TEXT,   OTLP_VALUE_BYTES, OTLP_VALUE_INT,
+                                OTLP_VALUE_DOUBLE, OTLP_VALUE_LIST,  OTLP_VALUE_MAP};
+    struct arena *a = arena_new(0);
+    uint64_t golden = 0x9e3779b97f4a7c15, inverse = golden, of_resource[N], of_scope[N], of_span[N];
+
+    for (size_t k = 0; k < ORR_COUNT(kinds); k++) {
+        for (uint64_t i = 0; i < N; i++) {
+            struct otlp_member m = {SLICE("k"), value_of(a, kinds[k], i)};
+
+            of_resource[i] =
+                tracepiece_resource_hash(&(struct tracepiece_resource){.attributes = {1, 0, &m}});
+            of_scope[i] =
+                tracepiece_scope_hash(&(struct tracepiece_scope){.attributes = {1, 0, &m}});
+        }
+        CHECK(count_different(of_resource, N) > LEAST);
+        CHECK(count_different(of_scope, N) > LEAST);
+    }
+    for (int i = 0; i < 6; i++)
+        inverse *= 2 - golden * inverse;
+    for (uint64_t i = 0; i < N; i++) {
+        struct slice url = slice_cstr(arena_printf(a, "%llu", (unsigned long long)i));
+
+        of_resource[i] = tracepiece_resource_hash(&(struct tracepiece_resource){.schema_url = url});
+        of_scope[i] = tracepiece_scope_hash(&(struct tracepiece_scope){.schema_url = url});
+        of_span[i] = tracepiece_span_hash(&(struct tracepiece_span){.span_id = i * inverse});
+    }
+    CHECK(count_different(of_resource, N) > LEAST);
+    CHECK(count_different(of_scope, N) > LEAST);
+    CHECK(count_different(of_span, N) > LEAST);
+    arena_free(a);
+}
+
 TEST(tracepiece_unites_many_of_one_id_in_little_memory)
 {
     enum { N = 3000 };

@@ -161,6 +161,108 @@ TEST(tracescan_asks_for_ids_first_only_who_heeds_filters)
     arena_free(a);
 }
 
+/* A source of more ids than one question may have; none is in columns. */
+#define MANY (3 * TRACESCAN_TRACES - 1)
+
+struct many {
+    struct tracesource_set set;
+    struct tracesource_request req;
+    uint8_t (*ids)[16];
+    size_t at, most; /* ids of one question */
+    size_t pieces;   /* traces that were given */
+};
+
+static bool many_next(struct tracesource_set *set, struct tracesource_trace *ret)
+{
+    struct many *m = ORR_CONTAINER(set, struct many, set);
+    size_t n = m->req.ids ? m->req.n_ids : MANY;
+
+    if (m->at == n)
+        return false;
+    *ret = (struct tracesource_trace){.id = m->req.ids ? m->req.ids[m->at] : m->ids[m->at]};
+    m->pieces += !m->req.ids_only;
+    m->at++;
+    return true;
+}
+
+static struct err *many_close(struct tracesource_set *set)
+{
+    (void)set;
+    return NULL;
+}
+
+static struct err *many_select(void *src, struct arena *a, const struct tracesource_request *req,
+                               struct tracesource_set **ret)
+{
+    static const struct tracesource_set_ops ops = {many_next, many_close};
+    struct many *m = src;
+
+    (void)a;
+    m->set.ops = &ops;
+    m->req = *req;
+    m->at = 0;
+    m->most = ORR_MAX(m->most, req->n_ids);
+    *ret = &m->set;
+    return NULL;
+}
+
+static struct err *many_columns(void *src, struct arena *a, const struct tracesource_request *req,
+                                struct tracesource_columns *c)
+{
+    struct many *m = src;
+
+    m->most = ORR_MAX(m->most, req->n_ids);
+    c->rest = req->ids ? arena_copy(a, (uint8_t(*)[16])(uintptr_t)req->ids, req->n_ids) : m->ids;
+    c->n_rest = req->ids ? req->n_ids : MANY;
+    return NULL;
+}
+
+static struct err *see_nothing(void *arg, const struct tracecols *cols, bool *ret_stop)
+{
+    (void)arg;
+    (void)cols;
+    (void)ret_stop;
+    return NULL;
+}
+
+/* Ids need not be spread evenly (those of 8 bytes have zeros before them), so there may be very many of them in one range. */
+TEST(tracescan_asks_for_so_many_ids_at_once)
+{
+    static const struct tracesource_ops ops = {.select = many_select, .columns = many_columns};
+    struct arena *a = arena_new(0);
+    struct many m = {.ids = arena_alloc(a, 16 * (size_t)MANY)};
+    struct tracesource source = {.ops = &ops, .src = &m, .has_filters = true};
+    struct tracegroup_want want = {0};
+    struct traceql q;
+    struct tracecond cond;
+
+    memset(m.ids, 0, 16 * (size_t)MANY);
+    for (uint32_t i = 0; i < MANY; i++) {
+        m.ids[i][13] = (uint8_t)(i >> 16);
+        m.ids[i][14] = (uint8_t)(i >> 8);
+        m.ids[i][15] = (uint8_t)i;
+    }
+    CHECK_OK(traceql_parse(a, SLICE("{ status = error }"), &q));
+    cond = tracecond_of(a, &q);
+    for (int way = 0; way < 3; way++) { /* all in columns; candidates as pieces, and in columns */
+        struct tracescan_stats stats = {0};
+        struct tracescan_opts opts = {.source = &source,
+                                      .req = {.end_ns = INT64_MAX},
+                                      .want = way == 1 ? NULL : &want,
+                                      .arena = a};
+
+        if (way > 0) {
+            opts.req.filters = cond.ptr;
+            opts.req.n_filters = cond.n;
+        }
+        m.most = m.pieces = 0;
+        CHECK_OK(tracescan(&opts, see_nothing, NULL, &stats));
+        CHECK_INT(m.most, TRACESCAN_TRACES);
+        CHECK_INT(m.pieces, MANY);
+    }
+    arena_free(a);
+}
+
 TEST(tracescan_finds_one_trace)
 {
     struct arena *a = arena_new(0);

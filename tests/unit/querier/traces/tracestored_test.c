@@ -501,6 +501,29 @@ TEST(tracestored_opens_no_block_without_the_service)
     rig_down(&g);
 }
 
+/* Clients send what they like: a time that is no time is none that a question without times leaves out. */
+TEST(tracestored_gives_traces_whose_times_cannot_be)
+{
+    struct tracesource_request req = {.end_ns = INT64_MAX};
+    struct tracescan_opts opts = {.req = req};
+    struct tracepiece got;
+    struct rig g;
+
+    rig_up(&g, 0);
+    opts.source = &g.both[1];
+    opts.arena = g.arena;
+    PUT(&g, one_span(g.arena, 1, 1, "web", INT64_MIN + 5), one_span(g.arena, 2, 1, "web", T0));
+    for (int blocks = 1; blocks <= 2; blocks++) {
+        CHECK_STR(search_blocks(&g, (struct ask){"{ }", 0, 0}), "0100: 1\n0200: 1\n");
+        CHECK_STR(search_blocks(&g, (struct ask){"{ name = \"GET /\" }", 0, 0}),
+                  "0100: 1\n0200: 1\n");
+        CHECK_OK(tracescan_find(&opts, (const uint8_t[16]){1}, &got));
+        CHECK_INT(got.n_spans, 1);
+        PUT(&g, one_span(g.arena, 2, 1, "web", T0));
+    }
+    rig_down(&g);
+}
+
 /* A trace that one block makes wanted has the spans that only another has, though those are of another time or match nothing. */
 TEST(tracestored_gives_all_that_blocks_of_the_range_have_of_a_trace)
 {
@@ -679,6 +702,42 @@ TEST(tracestored_ends_with_its_query)
     }
     g.sq.opts.arena = g.arena;
     world_done(&w);
+    rig_down(&g);
+    arena_free(small);
+}
+
+/* Blocks are opened side by side and charged then: those behind what the query may take are not. */
+TEST(tracestored_opens_no_more_blocks_than_there_is_memory_for)
+{
+    enum { BLOCKS = 40, NAME = 100000, LIMIT = 5 * NAME };
+    struct tracesource_request req = {.end_ns = INT64_MAX}, ids;
+    struct arena *small = arena_new(LIMIT);
+    struct tracesource_set *set;
+    struct rig g;
+
+    rig_up(&g, 0);
+    for (uint8_t i = 1; i <= BLOCKS; i++) {
+        struct tracepiece p = one_span(g.arena, i, 1, "web", T0);
+
+        p.spans->name = arena_dup(g.arena, slice_of(arena_zalloc(g.arena, NAME), NAME));
+        put_block(&g, &p, 1);
+    }
+    memset(req.last, 0xff, sizeof(req.last));
+    CHECK_OK(tracesource_select(&g.both[1], g.arena, &req, &set));
+    CHECK_OK(tracesource_set_close(set));
+    CHECK_INT(stats_of(&g).groups, BLOCKS);
+    g.sq.opts.arena = small;
+    CHECK_ERR(tracesource_select(&g.both[1], small, &req, &set), ERR_LIMIT, "max-query-memory");
+    CHECK(stats_of(&g).groups < BLOCKS + BLOCKS / 2);
+    /* what is closed again is no longer counted */
+    g.sq.opts.arena = g.arena;
+    arena_free(small);
+    g.sq.opts.arena = small = arena_new(LIMIT);
+    ids = req;
+    ids.ids_only = true;
+    CHECK_OK(tracesource_select(&g.both[1], small, &ids, &set));
+    CHECK_OK(tracesource_set_close(set));
+    g.sq.opts.arena = g.arena;
     rig_down(&g);
     arena_free(small);
 }
