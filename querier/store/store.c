@@ -344,6 +344,7 @@ static void selection_done(void *arg)
 
     if (sel->f)
         sel->sq->failed_streams += fanout_failed(sel->f);
+    sel->sq->lost_blocks += sel->loss.n;
     fanout_close(sel->f);
     if (sel->sq->store->blocks)
         blockset_release(sel->sq->store->blocks, &sel->blocks);
@@ -654,7 +655,7 @@ static struct err *select_all(struct store_query *sq, const struct ask *ask,
     if (s->opts.block_replication)
         sel->queriers = s->opts.queriers(s->opts.queriers_arg);
     e = start_peers(sel, ask);
-    sel->loss = (struct blockloss){sel->f, sq->opts.tenant, &s->lost_blocks};
+    sel->loss = (struct blockloss){.f = sel->f, .tenant = sq->opts.tenant, .lost = &s->lost_blocks};
     if (e || (e = open_fresh(sel, ask, &srcs, &n)))
         goto fail;
     opts.view = (struct columns_view){ask->pick.value, sel->blocks.spans, sel->blocks.n_spans};
@@ -745,7 +746,7 @@ static struct err *select_live(struct store_query *sq, const struct ask *ask,
 struct err *store_has_samples(struct store_query *sq, struct matchers ms, int64_t min_ms,
                               int64_t max_ms, bool *ret, bool *ret_is_sure)
 {
-    size_t failed_before = sq->failed_streams;
+    size_t missed_before = sq->failed_streams + sq->lost_blocks;
     struct storage_series s;
     struct series_set *set;
     struct err *e = store_select_raw(sq, ms, min_ms, max_ms, false, &set);
@@ -757,7 +758,7 @@ struct err *store_has_samples(struct store_query *sq, struct matchers ms, int64_
         *ret = s.n > 0;
     e = series_set_close(set);
     if (ret_is_sure)
-        *ret_is_sure = sq->failed_streams == failed_before;
+        *ret_is_sure = sq->failed_streams + sq->lost_blocks == missed_before;
     return e;
 }
 

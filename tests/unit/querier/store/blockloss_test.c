@@ -407,6 +407,27 @@ TEST(blockloss_of_one_instance)
     rig_down(&g);
 }
 
+/* What others have is good enough for an answer. What this one has yet of what was deleted they need not have. */
+TEST(blockloss_leaves_unsure_whether_anything_is_left)
+{
+    struct store_query sq;
+    bool has, is_sure;
+    struct rig g;
+
+    rig_up(&g, 3, (const char *const[]){"a", NULL, NULL});
+    store_query_init(&sq, g.store, &(struct store_query_opts){.tenant = TENANT, .arena = g.arena});
+    CHECK_OK(store_has_samples(&sq, (struct matchers){0}, 500000, 600000, &has, &is_sure));
+    CHECK(!has && is_sure);
+    store_query_done(&sq);
+    flip(&g, 0, "index", 0);
+    restart(&g);
+    store_query_init(&sq, g.store, &(struct store_query_opts){.tenant = TENANT, .arena = g.arena});
+    CHECK_OK(store_has_samples(&sq, (struct matchers){0}, 0, 1000000, &has, &is_sure));
+    CHECK(!has && !is_sure);
+    store_query_done(&sq);
+    rig_down(&g);
+}
+
 TEST(blockloss_without_replication_is_an_error)
 {
     struct rig g;
