@@ -336,6 +336,7 @@ struct selection {
     struct blockset_view blocks;
     struct ring *queriers; /* NULL: all blocks are read here */
     struct blockloss loss;
+    bool is_last; /* what is not there now is not going to be */
 };
 
 static void selection_done(void *arg)
@@ -489,12 +490,13 @@ static void open_block(void *arg, size_t i)
     (void)objstore_tally_set(before);
 }
 
-/* *io_src becomes NULL when all of the owners find the block corrupt, and this querier, too, and it can be done without. */
+/* *io_src becomes NULL when none of the owners can read the block, nor this querier, and it can be done without. */
 static struct err *begin_owned(struct selection *sel, size_t i, struct series_source **io_src)
 {
     struct err *e = series_source_owned_begin(*io_src);
 
-    if (!err_is(e, ERR_CORRUPT) || !blockloss_allows(&sel->loss, &sel->blocks.meta[i], e))
+    if (!blockloss_is_of_block(e) || (err_is(e, ERR_NOT_FOUND) && !sel->is_last) ||
+        !blockloss_allows(&sel->loss, &sel->blocks.meta[i], e))
         return e;
     err_free(e);
     (*io_src)->ops->close(*io_src);
@@ -620,6 +622,7 @@ static struct err *open_fresh(struct selection *sel, const struct ask *ask,
     struct err *e;
 
     for (int attempt = 1;; attempt++) {
+        sel->is_last = attempt == FRESH_ATTEMPTS;
         if (!(e = open_sources(sel, ask, &need, ret, ret_n)))
             return NULL;
         close_sources(*ret, *ret_n);
