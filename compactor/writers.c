@@ -315,14 +315,19 @@ static struct err *store_del(struct objstore *base, struct slice key)
     return e ? e : w->opts.below->ops->del(w->opts.below, key);
 }
 
+/* By the lease one after the other: a request for all may take longer than an attempt at one, and a server that has no such request
+ * is asked for each, long after this look. How long either is under way others reckon with (sweep.h). */
 static struct err *store_del_many(struct objstore *base, const struct slice *keys, size_t n)
 {
     struct writers *w = from(base);
-    struct err *e = NULL;
+    bool is_plain = false;
+    struct err *e = find_out(w, &is_plain);
 
+    if (!e && !is_plain)
+        return objstore_delete_many(w->opts.below, keys, n);
     for (size_t i = 0; i < n && !e; i++)
-        e = may_delete(w, keys[i]);
-    return e ? e : objstore_delete_many(w->opts.below, keys, n);
+        e = store_del(base, keys[i]);
+    return e;
 }
 
 static struct err *store_stat(struct objstore *base, struct slice key, struct objstore_info *ret)

@@ -10,7 +10,7 @@
  *                     is not what was put has been overwritten, which is logged as an error, counted and ERR_CONFLICT, at
  *                     which the change is made again on what stands there. After a put of which it is not known what became
  *                     of it (any error but a conflict) none is begun for put_ms more, for it may still take place.
- *   deletion          is refused likewise, also while a put may take place of which it is not known.
+ *   deletion          is refused likewise, also while a put may take place of which it is not known. One object at a time.
  *   all else          passes: blocks have names that are made of their contents.
  *
  * When the ring gives a share to another, no put is begun any more from that moment on, and the lease is given back when

@@ -34,18 +34,6 @@ static struct slice key_of(struct arena *a, struct slice prefix, struct slice fi
     return slice_cstr(arena_printf(a, "%.*s/%.*s", SLICE_ARG(prefix), SLICE_ARG(file)));
 }
 
-static struct err *is_there(struct objstore *store, struct slice key, bool *ret)
-{
-    struct objstore_info info;
-    struct err *e = objstore_stat(store, key, &info);
-
-    *ret = e == NULL;
-    if (!err_is(e, ERR_NOT_FOUND))
-        return e;
-    err_free(e);
-    return NULL;
-}
-
 static struct err *check_file(struct objstore *store, struct slice key, uint64_t bytes)
 {
     struct objstore_info info;
@@ -67,20 +55,50 @@ static struct err *check_files(struct objstore *store, struct arena *a, struct s
     return e;
 }
 
-/* meta.json alone does not say so: it may have come back while the block was deleted, by an upload that was slower. */
-static struct err *is_whole(struct objstore *store, struct arena *a, struct slice prefix,
-                            const struct block_meta *meta, bool *ret)
+/* *ret_found false: there is none, or it is not that of this block. */
+static struct err *find_meta(struct objstore *store, struct arena *a, struct slice prefix,
+                             struct slice tenant, struct ulid ulid, struct block_meta *ret,
+                             bool *ret_found)
 {
-    struct err *e = is_there(store, STORE_META_KEY(a, prefix), ret);
+    struct buf b = {0};
+    struct err *bad,
+        *e = objstore_get(store, STORE_META_KEY(a, prefix),
+                          &(struct objstore_get){.max_bytes = BLOCK_META_MAX_BYTES}, &b, NULL);
 
-    if (e || !*ret)
-        return e;
-    e = check_files(store, a, prefix, meta);
+    *ret_found = false;
+    if (err_is(e, ERR_NOT_FOUND) || err_is(e, ERR_TOO_LARGE)) {
+        err_free(e);
+        e = NULL;
+    } else if (!e) {
+        bad = block_meta_parse(a, buf_slice(&b), ret);
+        *ret_found = !bad && ulid_eq(ret->ulid, ulid) && slice_eq(ret->tenant, tenant);
+        err_free(bad);
+    }
+    buf_done(&b);
+    return e;
+}
+
+/* meta.json alone does not say so: it may have come back while the block was deleted, by an upload that was slower. */
+static struct err *are_there(struct objstore *store, struct arena *a, struct slice prefix,
+                             const struct block_meta *meta, bool *ret)
+{
+    struct err *e = check_files(store, a, prefix, meta);
+
     *ret = e == NULL;
     if (!err_is(e, ERR_NOT_FOUND))
         return e;
     err_free(e);
     return NULL;
+}
+
+/* A meta.json that is damaged is written anew: an edit that adds the block does not read it. */
+static struct err *is_whole(struct objstore *store, struct arena *a, struct slice prefix,
+                            const struct block_meta *meta, bool *ret)
+{
+    struct block_meta there;
+    struct err *e = find_meta(store, a, prefix, meta->tenant, meta->ulid, &there, ret);
+
+    return e || !*ret ? e : are_there(store, a, prefix, meta, ret);
 }
 
 static struct err *upload(struct objstore *store, struct arena *a, struct slice prefix,
@@ -119,23 +137,10 @@ struct err *block_store_find(struct objstore *store, struct slice signal, struct
                              struct ulid ulid, struct arena *a, struct block_meta *ret,
                              bool *ret_found)
 {
-    struct slice key = STORE_META_KEY(a, block_store_prefix(a, signal, tenant, ulid));
-    struct buf b = {0};
-    struct err *bad,
-        *e = objstore_get(store, key, &(struct objstore_get){.max_bytes = BLOCK_META_MAX_BYTES}, &b,
-                          NULL);
+    struct slice prefix = block_store_prefix(a, signal, tenant, ulid);
+    struct err *e = find_meta(store, a, prefix, tenant, ulid, ret, ret_found);
 
-    *ret_found = false;
-    if (err_is(e, ERR_NOT_FOUND)) {
-        err_free(e);
-        e = NULL;
-    } else if (!e) {
-        bad = block_meta_parse(a, buf_slice(&b), ret);
-        *ret_found = !bad && ulid_eq(ret->ulid, ulid) && slice_eq(ret->tenant, tenant);
-        err_free(bad);
-    }
-    buf_done(&b);
-    return e;
+    return e || !*ret_found ? e : are_there(store, a, prefix, ret, ret_found);
 }
 
 static struct err *write_range(int fd, const char *path, struct slice bytes)

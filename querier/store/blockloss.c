@@ -18,6 +18,7 @@ bool blockloss_allows(void *arg, const struct catalogue_block *block, const stru
     if (!ok)
         return false;
     METRIC_ADD(*loss->lost, 1);
+    loss->n++;
     LOG_ERROR(store, "a block cannot be read, other replicas have what is in it",
               KV_SLICE("tenant", loss->tenant), KV_STR("block", id.s),
               KV_SLICE("zone", block->origin.zone), KV_SLICE("peer", block->origin.instance),

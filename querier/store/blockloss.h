@@ -20,6 +20,7 @@ struct blockloss {
     struct fanout *f; /* the ingesters' of the select; NULL: nothing can be done without */
     struct slice tenant;
     uint64_t *lost; /* a metric: blocks that were done without */
+    size_t n;       /* how often that was for this read */
 };
 
 /* Whether the read can do without the block, whose error is e; if so it is noted. struct blockset_losses' allows(). */

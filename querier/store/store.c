@@ -336,6 +336,7 @@ struct selection {
     struct blockset_view blocks;
     struct ring *queriers; /* NULL: all blocks are read here */
     struct blockloss loss;
+    bool is_last; /* what is not there now is not going to be */
 };
 
 static void selection_done(void *arg)
@@ -344,6 +345,7 @@ static void selection_done(void *arg)
 
     if (sel->f)
         sel->sq->failed_streams += fanout_failed(sel->f);
+    sel->sq->lost_blocks += sel->loss.n;
     fanout_close(sel->f);
     if (sel->sq->store->blocks)
         blockset_release(sel->sq->store->blocks, &sel->blocks);
@@ -488,12 +490,13 @@ static void open_block(void *arg, size_t i)
     (void)objstore_tally_set(before);
 }
 
-/* *io_src becomes NULL when all of the owners find the block corrupt, and this querier, too, and it can be done without. */
+/* *io_src becomes NULL when none of the owners can read the block, nor this querier, and it can be done without. */
 static struct err *begin_owned(struct selection *sel, size_t i, struct series_source **io_src)
 {
     struct err *e = series_source_owned_begin(*io_src);
 
-    if (!err_is(e, ERR_CORRUPT) || !blockloss_allows(&sel->loss, &sel->blocks.meta[i], e))
+    if (!blockloss_is_of_block(e) || (err_is(e, ERR_NOT_FOUND) && !sel->is_last) ||
+        !blockloss_allows(&sel->loss, &sel->blocks.meta[i], e))
         return e;
     err_free(e);
     (*io_src)->ops->close(*io_src);
@@ -619,6 +622,7 @@ static struct err *open_fresh(struct selection *sel, const struct ask *ask,
     struct err *e;
 
     for (int attempt = 1;; attempt++) {
+        sel->is_last = attempt == FRESH_ATTEMPTS;
         if (!(e = open_sources(sel, ask, &need, ret, ret_n)))
             return NULL;
         close_sources(*ret, *ret_n);
@@ -654,7 +658,7 @@ static struct err *select_all(struct store_query *sq, const struct ask *ask,
     if (s->opts.block_replication)
         sel->queriers = s->opts.queriers(s->opts.queriers_arg);
     e = start_peers(sel, ask);
-    sel->loss = (struct blockloss){sel->f, sq->opts.tenant, &s->lost_blocks};
+    sel->loss = (struct blockloss){.f = sel->f, .tenant = sq->opts.tenant, .lost = &s->lost_blocks};
     if (e || (e = open_fresh(sel, ask, &srcs, &n)))
         goto fail;
     opts.view = (struct columns_view){ask->pick.value, sel->blocks.spans, sel->blocks.n_spans};
@@ -745,7 +749,7 @@ static struct err *select_live(struct store_query *sq, const struct ask *ask,
 struct err *store_has_samples(struct store_query *sq, struct matchers ms, int64_t min_ms,
                               int64_t max_ms, bool *ret, bool *ret_is_sure)
 {
-    size_t failed_before = sq->failed_streams;
+    size_t missed_before = sq->failed_streams + sq->lost_blocks;
     struct storage_series s;
     struct series_set *set;
     struct err *e = store_select_raw(sq, ms, min_ms, max_ms, false, &set);
@@ -757,7 +761,7 @@ struct err *store_has_samples(struct store_query *sq, struct matchers ms, int64_
         *ret = s.n > 0;
     e = series_set_close(set);
     if (ret_is_sure)
-        *ret_is_sure = sq->failed_streams == failed_before;
+        *ret_is_sure = sq->failed_streams + sq->lost_blocks == missed_before;
     return e;
 }
 

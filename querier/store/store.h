@@ -152,6 +152,7 @@ struct store_query {
     uint64_t traces_dropped_by; /* the same two of traces */
     int64_t traces_not_before_ns;
     size_t failed_streams; /* of ingesters that did not answer, over all selects that were closed */
+    size_t lost_blocks;    /* that were done without (blockloss.h), likewise */
     VEC(struct slice) warnings; /* in the arena */
 };
 void store_query_init(struct store_query *sq, struct store *s, const struct store_query_opts *opts);
@@ -163,7 +164,7 @@ void store_query_warn(struct store_query *sq, struct slice text);
  * for later keeps the list's version beside it, and drops both when it has changed. */
 ORR_CHECKED struct err *store_tombstones(struct store_query *sq, struct tombstone_list **ret);
 /* Whether a sample is there that the matchers accept, tombstones or not: what is deleted but not yet
- * gone. *ret_is_sure (may be NULL): every ingester answered; else one that did not may have some. */
+ * gone. *ret_is_sure (may be NULL): every ingester answered, and no block was done without; else those may have some. */
 ORR_CHECKED struct err *store_has_samples(struct store_query *sq, struct matchers ms,
                                           int64_t min_ms, int64_t max_ms, bool *ret,
                                           bool *ret_is_sure);

@@ -354,6 +354,39 @@ TEST(segflush_names_a_block_that_it_could_not_name_before)
     teardown(&f);
 }
 
+/* What that has left is not whole: it is made again, and not waited for until a sweep takes it. */
+static void check_made_anew_without(const char *file)
+{
+    struct ulid ids[2] = {fixture_ulid(1), fixture_ulid(2)};
+    struct fixture f;
+    struct slice prefix;
+
+    setup(&f, 2);
+    f.meanwhile = damage_catalogue;
+    CHECK_ERR(flush(&f), ERR_CORRUPT, "catalogue");
+    CHECK_OK(objstore_delete(f.store, SLICE("metrics/t/catalogue")));
+    prefix = block_store_prefix(f.a, SLICE("metrics"), SLICE("t"),
+                                segflush_block_id(SLICE("t"), ids, 2));
+    CHECK_OK(objstore_put(f.store,
+                          slice_cstr(arena_printf(f.a, "%.*s/%s", SLICE_ARG(prefix), file)),
+                          SLICE("{}"), NULL, NULL));
+    CHECK_OK(flush(&f));
+    CHECK_INT(f.m.taken_up, 0);
+    CHECK_INT(f.m.flushes, 1);
+    check_block(&f, f.res.block, "0:1 1000:2 2000:3 10000:9 20000:9");
+    teardown(&f);
+}
+
+TEST(segflush_makes_anew_what_an_earlier_attempt_has_left_without_a_file)
+{
+    check_made_anew_without("chunks/000001");
+}
+
+TEST(segflush_makes_anew_what_an_earlier_attempt_has_left_without_its_meta_json)
+{
+    check_made_anew_without("meta.json");
+}
+
 static struct err *retire_name(void *arg, struct catalogue *c, bool *ret_changed)
 {
     struct ulid ids[2] = {fixture_ulid(1), fixture_ulid(2)};

@@ -20,6 +20,7 @@ struct plain {
     atomic_int failing;     /* so many of the next conditional puts fail, and may have been done */
     atomic_int overwriting; /* behind so many another writes the same object */
     atomic_int conditional; /* puts that came here */
+    atomic_bool *wants;     /* NULL, or what the ring says no more once something is deleted */
 };
 
 static struct plain *plain_of(struct objstore *base)
@@ -65,7 +66,11 @@ static struct err *plain_list(struct objstore *base, struct arena *a,
 
 static struct err *plain_del(struct objstore *base, struct slice key)
 {
-    return objstore_delete(plain_of(base)->below, key);
+    struct plain *p = plain_of(base);
+
+    if (p->wants)
+        atomic_store(p->wants, false);
+    return objstore_delete(p->below, key);
 }
 
 static struct err *plain_stat(struct objstore *base, struct slice key, struct objstore_info *ret)
@@ -213,6 +218,26 @@ TEST(writers_put_by_the_lease_alone)
     f.w[1] = NULL;
     writelease_key(writelease_shard(SLICE("t")), key);
     check_text(&f, slice_cstr(key), "free ", false);
+    close_all(&f);
+}
+
+/* Of many objects each is deleted by the lease: all of them may take longer than the next one waits. */
+TEST(writers_that_lose_the_lease_delete_no_more)
+{
+    const struct slice keys[] = {SLICE("metrics/t/a"), SLICE("metrics/t/b")};
+    struct objstore_info info;
+    struct fixture f;
+
+    open_bucket(&f, false);
+    start(&f, 0);
+    wait_for(f.w[0]);
+    for (size_t i = 0; i < ORR_COUNT(keys); i++)
+        CHECK_OK(objstore_put(f.bucket.below, keys[i], SLICE("x"), NULL, NULL));
+    f.bucket.wants = &f.wants[0];
+    CHECK_ERR(objstore_delete_many(writers_store(f.w[0]), keys, ORR_COUNT(keys)), ERR_UNAVAILABLE,
+              "lease of tenant t");
+    CHECK_ERR(objstore_stat(f.bucket.below, keys[0], &info), ERR_NOT_FOUND, "");
+    CHECK_OK(objstore_stat(f.bucket.below, keys[1], &info));
     close_all(&f);
 }
 

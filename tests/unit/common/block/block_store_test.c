@@ -189,6 +189,52 @@ TEST(block_store_uploads_again_what_has_lost_a_file)
     arena_free(a);
 }
 
+/* Whoever finds it names it without making it again: that would fail each time. */
+TEST(block_store_does_not_find_what_has_lost_a_file)
+{
+    struct objstore *s = open_store();
+    struct arena *a = arena_new(0);
+    struct block_meta m, got;
+    bool found;
+
+    write_block(a, &m);
+    for (size_t i = 0; i < m.n_files; i++) {
+        struct slice key =
+            slice_cstr(arena_printf(a, "metrics/%.*s/%s/%.*s", SLICE_ARG(m.tenant),
+                                    ulid_print(m.ulid).s, SLICE_ARG(m.files[i].path)));
+
+        CHECK_OK(block_store_upload(s, SLICE("metrics"), m.tenant, block_path(1), &m));
+        CHECK_OK(objstore_put(s, key, SLICE("short"), NULL, NULL));
+        CHECK_OK(block_store_find(s, SLICE("metrics"), m.tenant, m.ulid, a, &got, &found));
+        CHECK(!found);
+        CHECK_OK(objstore_delete(s, key));
+        CHECK_OK(block_store_find(s, SLICE("metrics"), m.tenant, m.ulid, a, &got, &found));
+        CHECK(!found);
+    }
+    objstore_close(s);
+    arena_free(a);
+}
+
+TEST(block_store_uploads_again_a_meta_json_that_is_damaged)
+{
+    struct objstore *s = open_store();
+    struct arena *a = arena_new(0);
+    struct block_meta m, got;
+    struct slice key;
+    bool found;
+
+    write_block(a, &m);
+    key = slice_cstr(
+        arena_printf(a, "metrics/%.*s/%s/meta.json", SLICE_ARG(m.tenant), ulid_print(m.ulid).s));
+    CHECK_OK(block_store_upload(s, SLICE("metrics"), m.tenant, block_path(1), &m));
+    CHECK_OK(objstore_put(s, key, SLICE("{}"), NULL, NULL));
+    CHECK_OK(block_store_upload(s, SLICE("metrics"), m.tenant, block_path(1), &m));
+    CHECK_OK(block_store_find(s, SLICE("metrics"), m.tenant, m.ulid, a, &got, &found));
+    CHECK(found);
+    objstore_close(s);
+    arena_free(a);
+}
+
 /* Whatever fails, a block whose meta.json is in the bucket is whole. */
 TEST(block_store_upload_commits_with_meta_json)
 {

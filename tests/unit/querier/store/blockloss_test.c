@@ -15,6 +15,7 @@
 
 struct rig {
     struct peers peers;
+    struct ring *queriers; /* NULL: blocks have no owners */
     struct objstore *bucket;
     struct store *store;
     struct arena *arena;
@@ -22,9 +23,18 @@ struct rig {
     uint64_t lost;
 };
 
+static struct ring *queriers_of(void *arg)
+{
+    return ring_ref(((struct rig *)arg)->queriers);
+}
+
 static void open_store(struct rig *g)
 {
     g->store = store_new(&(struct store_opts){.pool = g->peers.pool,
+                                              .queriers = queriers_of,
+                                              .queriers_arg = g,
+                                              .self = "q0",
+                                              .block_replication = g->queriers ? 1 : 0,
                                               .loop = g->peers.loop,
                                               .ring = peers_ring,
                                               .ring_arg = &g->peers,
@@ -321,6 +331,56 @@ TEST(blockloss_of_a_whole_file)
     }
 }
 
+static void on_block(void *arg, struct rpc_call *call)
+{
+    (void)arg;
+    rpc_reply_err(call, err_new(ERR_NOT_FOUND, "no such block"));
+}
+
+/* Likewise where all blocks are another querier's, who has none of them. */
+TEST(blockloss_of_a_whole_file_that_an_owner_does_not_find)
+{
+    const uint32_t token = 17;
+    struct rpc_server *server;
+    struct ring_input in = {.is_healthy = true};
+    struct loop *loop;
+    struct member *m;
+
+    CHECK_OK(loop_new("owner", &loop));
+    CHECK_OK(rpc_server_new(
+        &(struct rpc_server_opts){.loop = loop, .address = "inproc://blockloss-owner"}, &server));
+    rpc_server_handle(server, "querier.block", on_block, NULL);
+    rpc_server_start(server);
+    CHECK_OK(loop_start(loop));
+    CHECK_OK(member_new(&(struct member){.instance = "q1",
+                                         .zone = "z",
+                                         .rpc_addr = rpc_server_address(server),
+                                         .http_addr = "h:1",
+                                         .roles = MEMBER_QUERIER,
+                                         .state = MEMBER_ACTIVE,
+                                         .registered_ms = 1000,
+                                         .tokens = &token,
+                                         .n_tokens = 1},
+                        &m));
+    in.member = m;
+    for (size_t f = 0; f < ORR_COUNT(files); f++) {
+        struct rig g;
+
+        rig_up(&g, 3, (const char *const[]){"a", "b", "c"});
+        g.queriers = ring_new(&in, 1, &(struct ring_opts){.role = MEMBER_QUERIER, .rf = 1});
+        restart(&g);
+        CHECK_OK(objstore_delete(g.bucket, key_of(&g, 0, files[f])));
+        check_whole(&g);
+        CHECK_INT(g.lost, 1);
+        ring_unref(g.queriers);
+        rig_down(&g);
+    }
+    member_unref(m);
+    loop_join(loop);
+    rpc_server_free(server);
+    loop_free(loop);
+}
+
 /* As long as it is one zone's. */
 TEST(blockloss_in_two_zones_is_an_error)
 {
@@ -404,6 +464,27 @@ TEST(blockloss_of_one_instance)
     g.peers.p[2].mood = PEER_REFUSES;
     restart(&g);
     check_fails(&g, 0);
+    rig_down(&g);
+}
+
+/* What others have is good enough for an answer. What this one has yet of what was deleted they need not have. */
+TEST(blockloss_leaves_unsure_whether_anything_is_left)
+{
+    struct store_query sq;
+    bool has, is_sure;
+    struct rig g;
+
+    rig_up(&g, 3, (const char *const[]){"a", NULL, NULL});
+    store_query_init(&sq, g.store, &(struct store_query_opts){.tenant = TENANT, .arena = g.arena});
+    CHECK_OK(store_has_samples(&sq, (struct matchers){0}, 500000, 600000, &has, &is_sure));
+    CHECK(!has && is_sure);
+    store_query_done(&sq);
+    flip(&g, 0, "index", 0);
+    restart(&g);
+    store_query_init(&sq, g.store, &(struct store_query_opts){.tenant = TENANT, .arena = g.arena});
+    CHECK_OK(store_has_samples(&sq, (struct matchers){0}, 0, 1000000, &has, &is_sure));
+    CHECK(!has && !is_sure);
+    store_query_done(&sq);
     rig_down(&g);
 }
 
