@@ -170,6 +170,7 @@ struct many {
     uint8_t (*ids)[16];
     size_t at, most; /* ids of one question */
     size_t pieces;   /* traces that were given */
+    bool is_broad;
 };
 
 static bool many_next(struct tracesource_set *set, struct tracesource_trace *ret)
@@ -226,9 +227,19 @@ static struct err *see_nothing(void *arg, const struct tracecols *cols, bool *re
 }
 
 /* Ids need not be spread evenly (those of 8 bytes have zeros before them), so there may be very many of them in one range. */
+static struct err *many_is_broad(void *src, struct arena *a, const struct tracesource_request *req,
+                                 bool *ret)
+{
+    (void)a;
+    (void)req;
+    *ret = ((struct many *)src)->is_broad;
+    return NULL;
+}
+
 TEST(tracescan_asks_for_so_many_ids_at_once)
 {
-    static const struct tracesource_ops ops = {.select = many_select, .columns = many_columns};
+    static const struct tracesource_ops ops = {
+        .select = many_select, .columns = many_columns, .is_broad = many_is_broad};
     struct arena *a = arena_new(0);
     struct many m = {.ids = arena_alloc(a, 16 * (size_t)MANY)};
     struct tracesource source = {.ops = &ops, .src = &m, .has_filters = true};
@@ -244,7 +255,8 @@ TEST(tracescan_asks_for_so_many_ids_at_once)
     }
     CHECK_OK(traceql_parse(a, SLICE("{ status = error }"), &q));
     cond = tracecond_of(a, &q);
-    for (int way = 0; way < 3; way++) { /* all in columns; candidates as pieces, and in columns */
+    /* all in columns; candidates as pieces, and in columns; in columns with a filter */
+    for (int way = 0; way < 4; way++) {
         struct tracescan_stats stats = {0};
         struct tracescan_opts opts = {.source = &source,
                                       .req = {.end_ns = INT64_MAX},
@@ -255,6 +267,7 @@ TEST(tracescan_asks_for_so_many_ids_at_once)
             opts.req.filters = cond.ptr;
             opts.req.n_filters = cond.n;
         }
+        m.is_broad = way == 3;
         m.most = m.pieces = 0;
         CHECK_OK(tracescan(&opts, see_nothing, NULL, &stats));
         CHECK_INT(m.most, TRACESCAN_TRACES);
