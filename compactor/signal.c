@@ -200,6 +200,7 @@ static const struct signal signals[] = {
                        .max_files = TRACECHECK_MAX_FILES,
                        .key_offset = 1u << 30,
                        .has_ends = true,
+                       .has_free_times = true,
                        .open_segment = open_trace_segment,
                        .open_block = open_trace_block,
                        .close = close_traces,
@@ -210,6 +211,28 @@ static const struct signal signals[] = {
 const struct signal *signal_of(enum signal_kind kind)
 {
     return &signals[kind];
+}
+
+int64_t signal_end_ms(const struct signal *sig, const struct catalogue_block *b)
+{
+    return sig->has_free_times ? ORR_MIN(b->max_t, ulid_time_ms(b->ulid) + SIGNAL_LATEST_MS)
+                               : b->max_t;
+}
+
+const struct catalogue_block *signal_blocks(const struct signal *sig,
+                                            const struct catalogue_block *blocks, size_t n,
+                                            struct arena *a)
+{
+    struct catalogue_block *out;
+
+    if (!sig->has_free_times)
+        return blocks;
+    out = arena_copy(a, (struct catalogue_block *)(uintptr_t)blocks, n);
+    for (size_t i = 0; i < n; i++) {
+        out[i].max_t = signal_end_ms(sig, &blocks[i]);
+        out[i].min_t = ORR_MIN(out[i].min_t, out[i].max_t - 1);
+    }
+    return out;
 }
 
 struct err *signal_tombstones(const struct signal *sig, struct objstore *store, struct slice tenant,

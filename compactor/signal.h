@@ -32,7 +32,10 @@ struct signal {
     size_t max_files;
     /* Added to keys on the compactor ring, so a tenant's signals need not all be one compactor's. */
     uint32_t key_offset;
-    bool has_ends;  /* levels go by the ends of its blocks: levels_by_end() */
+    bool has_ends; /* levels go by the ends of its blocks: levels_by_end() */
+    /* Its times are what clients' clocks say. For its age a block ends SIGNAL_LATEST_MS behind its id's time at the latest: one span of the
+     * year 2262 would keep all of it for ever, and from being merged. */
+    bool has_free_times;
     bool has_tiers; /* its blocks can be downsampled, and split by series */
     /* Its deletions can be taken back until they are begun (tombstone_list.h): no other is applied. */
     bool has_states;
@@ -63,6 +66,14 @@ struct signal {
 };
 
 const struct signal *signal_of(enum signal_kind kind);
+#define SIGNAL_LATEST_MS                                                                           \
+    (26 * 3600000ll) /* a window and a day: ids are made when a segment begins */
+/* The end of a block, exclusive, for whoever asks for its age. */
+int64_t signal_end_ms(const struct signal *sig, const struct catalogue_block *b);
+/* Blocks that end then; copies in the arena, if any end is another. */
+const struct catalogue_block *signal_blocks(const struct signal *sig,
+                                            const struct catalogue_block *blocks, size_t n,
+                                            struct arena *a);
 static inline bool signal_has_tombstones(const struct signal *sig)
 {
     return sig->held_method != NULL;

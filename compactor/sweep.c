@@ -51,7 +51,7 @@ static size_t first_of(const struct sweeping *s, size_t n)
 
 static bool is_older(const struct sweeping *s, const struct catalogue_block *b, int64_t age_ms)
 {
-    return age_ms > 0 && b->max_t <= s->now_ms - age_ms;
+    return age_ms > 0 && signal_end_ms(s->opts->signal, b) <= s->now_ms - age_ms;
 }
 
 static bool is_expired(const struct sweeping *s, const struct tier_names *names,

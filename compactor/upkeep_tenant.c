@@ -441,6 +441,7 @@ static struct err *compact_tenant(struct upkeep_pass *p, struct slice tenant,
     upkeep_deletions_look(p, tenant, t, c, &delete_due_ms);
     a = arena_new(0);
     blocks = catalogue_blocks(c, &n);
+    blocks = signal_blocks(p->part->signal, blocks, n, a);
     /* what the sweep takes as a whole is neither merged nor rewritten before */
     blocks = retention_kept(&t->retention, blocks, n, a, &n);
     if (p->part->signal->has_ends)

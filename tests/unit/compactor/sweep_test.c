@@ -77,6 +77,35 @@ static void sweep(struct fixture *f)
     CHECK_OK(catalogue_load(f->store, SIGNAL, TENANT, &f->c));
 }
 
+/* A client's clock was wrong: the block is as old as its id. */
+TEST(sweep_goes_by_the_id_where_times_are_what_clients_say)
+{
+    struct signal traces = *signal_of(SIGNAL_TRACES);
+    struct catalogue_block b = {.level = 1, .min_t = 0, .max_t = 9214646400000};
+    struct fixture f;
+    size_t n;
+
+    setup(&f);
+    for (int i = 0; i < 2; i++) {
+        b.ulid = ulid_make(f.now_ms - (i ? 20 : 60) * HOUR_MS, (const uint8_t[10]){(uint8_t)i});
+        CHECK_OK(catalogue_update(f.store, SIGNAL, TENANT, put_in, &b, NULL));
+    }
+    f.opts.retention_ms = 30 * HOUR_MS;
+    sweep(&f); /* samples say what time it is: none is over */
+    (void)catalogue_blocks(f.c, &n);
+    CHECK_INT(n, 2);
+    traces.name = "metrics"; /* the fixture's bucket */
+    f.opts.signal = &traces;
+    sweep(&f);
+    (void)catalogue_blocks(f.c, &n);
+    CHECK_INT(n, 1);
+    CHECK_INT(f.res.expired.n, 1);
+    CHECK_INT(signal_end_ms(&traces, &b), f.now_ms + 6 * HOUR_MS);
+    CHECK_INT(signal_blocks(&traces, &b, 1, f.a)->max_t, f.now_ms + 6 * HOUR_MS);
+    CHECK_INT(signal_end_ms(signal_of(SIGNAL_LOGS), &b), b.max_t);
+    teardown(&f);
+}
+
 static bool is_in_bucket(struct fixture *f, unsigned i)
 {
     struct slice prefix = block_store_prefix(f->a, SIGNAL, TENANT, fixture_ulid(i));
