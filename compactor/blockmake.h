@@ -32,6 +32,7 @@ struct blockmake_stats { /* written atomically: shared by several threads */
     uint64_t bad_sidecars, deleted_samples, expired_series;
     uint64_t chunks_copied, chunks_deduplicated, chunks_decoded;
     uint64_t duplicate_lines, duplicate_spans; /* of logs, of traces: that several inputs had */
+    uint64_t cut_traces;                       /* that took too much memory, and have lost spans */
 };
 
 /* Blocks that were made whole and that no catalogue came to name, by reason; written atomically. */

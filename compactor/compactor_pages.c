@@ -65,6 +65,8 @@ static const struct metric_field part_fields[] = {
                   "Log lines left out because another replica has them, too."),
     FIELD_COUNTER(flush.make.duplicate_spans, "flush_duplicate_spans_total",
                   "Spans left out because another replica has them, too."),
+    FIELD_COUNTER(flush.make.cut_traces, "flush_cut_traces_total",
+                  "Traces too large to be merged, of which spans were left out."),
     FIELD_COUNTER(flush.make.deleted_samples, "flush_deleted_samples_total",
                   "Samples left out of blocks because a tombstone deletes them."),
     METRIC_HIST(struct compactor_part_metrics, flush_s, "orrery_compactor_flush_seconds",

@@ -1,5 +1,6 @@
 #include "compactor/tracemake.h"
 
+#include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/metric.h"
 #include "common/base/vec.h"
@@ -28,16 +29,20 @@ static struct err *open_sources(const struct blockmake_opts *o, struct sources *
 static struct err *merge(const struct blockmake_opts *o, struct traceblock_writer *w)
 {
     struct sources all = {0};
-    uint64_t duplicates = 0;
+    struct traceblock_merged done = {0};
     struct err *e = open_sources(o, &all);
 
     if (!e)
-        e = traceblock_merge(all.ptr, all.len, o->stop, w, &duplicates);
+        e = traceblock_merge(all.ptr, all.len, 0, o->stop, w, &done);
     else
         VEC_FOREACH (s, &all)
             s->close(s->arg);
     vec_done(&all);
-    METRIC_ADD(o->stats->duplicate_spans, duplicates);
+    METRIC_ADD(o->stats->duplicate_spans, done.duplicates);
+    METRIC_ADD(o->stats->cut_traces, done.cut);
+    if (done.cut)
+        LOG_WARN(compactor, "traces are too large, and were cut",
+                 KV_STR("block", ulid_print(o->meta->ulid).s), KV_U64("traces", done.cut));
     return e;
 }
 

@@ -276,6 +276,8 @@ static const struct metric_field part_fields[] = {
                   "Log lines left out because another block has them, too."),
     FIELD_COUNTER(merge.make.duplicate_spans, "compaction_duplicate_spans_total",
                   "Spans left out because another block has them, too."),
+    FIELD_COUNTER(merge.make.cut_traces, "compaction_cut_traces_total",
+                  "Traces too large to be merged, of which spans were left out."),
     FIELD_COUNTER(merge.make.deleted_samples, "compaction_deleted_samples_total",
                   "Samples left out because a tombstone deletes them."),
     FIELD_COUNTER(merge.make.expired_series, "compaction_expired_series_total",

@@ -274,7 +274,7 @@ static struct err *merge_pieces(const struct tracehead_segment *pinned, const at
     sources = mem_new_array(struct traceblock_source, n + 1);
     for (size_t i = 0; i < n; i++)
         sources[i] = traceblock_source_segment(&files[i]);
-    e = traceblock_merge(sources, n, stop, w, NULL);
+    e = traceblock_merge(sources, n, 0, stop, w, NULL);
     mem_free(files);
     mem_free(sources);
     return e;

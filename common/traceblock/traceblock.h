@@ -150,11 +150,19 @@ struct traceblock_source traceblock_source_segment(const struct tracesegment *s)
 
 /*
  * Whole traces of all sources, each span once (tracepiece_unite()), into w. Closes the sources, whatever happens. *stop (may be NULL):
- * ERR_CANCELED. ret_duplicates: spans that were there more than once; may be NULL. Memory: what each source holds, and a trace.
+ * ERR_CANCELED. Memory: what each source holds, and a trace: of one that takes more than max_trace_bytes (0: TRACEBLOCK_TRACE_BYTES)
+ * pieces that come behind are left out.
  */
+#define TRACEBLOCK_TRACE_BYTES (256u << 20) /* about 240,000 spans; before they are united */
+struct traceblock_merged {
+    uint64_t duplicates; /* spans that were there more than once */
+    uint64_t cut;        /* traces of which something was left out */
+};
+/* ret may be NULL. */
 ORR_CHECKED struct err *traceblock_merge(const struct traceblock_source *sources, size_t n,
-                                         const atomic_bool *stop, struct traceblock_writer *w,
-                                         uint64_t *ret_duplicates);
+                                         size_t max_trace_bytes, const atomic_bool *stop,
+                                         struct traceblock_writer *w,
+                                         struct traceblock_merged *ret);
 
 /* Reads everything and checks that it is what it says: sums, order, times, services, filters. */
 ORR_CHECKED struct err *traceblock_verify(struct traceblock *b);

@@ -124,7 +124,9 @@ struct merge {
     VEC(struct tracepiece) pieces;
     struct arena *arena; /* of a trace */
     struct traceblock_writer *w;
-    uint64_t duplicates;
+    struct traceblock_merged done;
+    bool is_cut; /* the trace */
+    size_t max_trace_bytes;
 };
 
 static bool is_before(const struct head *l, const struct head *r)
@@ -175,6 +177,9 @@ static struct err *add_pieces(struct merge *m, struct head *h)
     struct err *e;
 
     for (uint32_t i = 0; i < h->n_pieces; i++) {
+        m->is_cut = m->is_cut || arena_used(m->arena) > m->max_trace_bytes;
+        if (m->is_cut)
+            return NULL;
         if ((e = h->source->piece(h->source->arg, m->arena, &p)))
             return e;
         vec_push(&m->pieces, p);
@@ -190,7 +195,8 @@ static struct err *write_trace(struct merge *m)
     VEC_FOREACH (p, &m->pieces)
         spans += p->n_spans;
     tracepiece_unite(m->arena, m->pieces.ptr, m->pieces.len, &whole);
-    m->duplicates += spans - whole.n_spans;
+    m->done.duplicates += spans - whole.n_spans;
+    m->done.cut += m->is_cut;
     return traceblock_writer_trace(m->w, &whole);
 }
 
@@ -202,6 +208,7 @@ static struct err *merge_trace(struct merge *m)
     arena_reset(m->arena);
     vec_clear(&m->pieces);
     vec_clear(&m->equal);
+    m->is_cut = false;
     do {
         vec_push(&m->equal, take(m));
     } while (m->heap.len && memcmp(m->heap.ptr[0]->id, m->equal.ptr[0]->id, 16) == 0);
@@ -217,10 +224,13 @@ static struct err *merge_trace(struct merge *m)
 }
 
 struct err *traceblock_merge(const struct traceblock_source *sources, size_t n,
-                             const atomic_bool *stop, struct traceblock_writer *w,
-                             uint64_t *ret_duplicates)
+                             size_t max_trace_bytes, const atomic_bool *stop,
+                             struct traceblock_writer *w, struct traceblock_merged *ret)
 {
-    struct merge m = {.w = w, .arena = arena_new(0)};
+    struct merge m = {.w = w,
+                      .arena = arena_new(0),
+                      .max_trace_bytes =
+                          max_trace_bytes ? max_trace_bytes : TRACEBLOCK_TRACE_BYTES};
     struct head *heads = mem_new_array(struct head, n + 1);
     struct err *e = NULL;
 
@@ -240,7 +250,7 @@ struct err *traceblock_merge(const struct traceblock_source *sources, size_t n,
     vec_done(&m.pieces);
     arena_free(m.arena);
     mem_free(heads);
-    if (ret_duplicates)
-        *ret_duplicates = m.duplicates;
+    if (ret)
+        *ret = m.done;
     return e;
 }

@@ -236,7 +236,7 @@ static void bench_merge(const char *dir, struct open_block *b, uint64_t spans)
     for (unsigned i = 0; i < 3; i++)
         must(traceblock_source_block(b->block, &sources[i]));
     at = cpu_ns();
-    must(traceblock_merge(sources, 3, NULL, w, NULL));
+    must(traceblock_merge(sources, 3, 0, NULL, w, NULL));
     must(traceblock_writer_finish(w, a, &meta));
     printf("   merge of three equal blocks: %.0f k spans/CPU-s, of what comes out\n",
            per_s(spans, cpu_ns() - at) / 1e3);

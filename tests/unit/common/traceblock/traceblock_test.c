@@ -433,7 +433,7 @@ TEST(traceblock_merge_of_replicas_is_the_whole)
     struct slice files[3];
     struct traceblock_writer *w;
     struct traceblock_query q = all_of();
-    uint64_t duplicates;
+    struct traceblock_merged done;
 
     write_block(&f, 1, &whole);
     for (unsigned i = 0; i < 3; i++) {
@@ -445,8 +445,8 @@ TEST(traceblock_merge_of_replicas_is_the_whole)
         sources[2 - i] = traceblock_source_segment(&segments[i]);
     }
     w = new_writer(id_of(2));
-    CHECK_OK(traceblock_merge(sources, 3, NULL, w, &duplicates));
-    CHECK(duplicates > f.spans / 2);
+    CHECK_OK(traceblock_merge(sources, 3, 0, NULL, w, &done));
+    CHECK(done.duplicates > f.spans / 2 && done.cut == 0);
     CHECK_OK(traceblock_writer_finish(w, f.a, &merged.meta));
     traceblock_writer_close(w);
     open_block(id_of(2), &merged);
@@ -459,7 +459,7 @@ TEST(traceblock_merge_of_replicas_is_the_whole)
     for (unsigned i = 0; i < 3; i++)
         sources[1 + i] = traceblock_source_segment(&segments[i]);
     w = new_writer(id_of(3));
-    CHECK_OK(traceblock_merge(sources, 4, NULL, w, &duplicates));
+    CHECK_OK(traceblock_merge(sources, 4, 0, NULL, w, &done));
     CHECK_OK(traceblock_writer_finish(w, f.a, &merged.meta));
     traceblock_writer_close(w);
     open_block(id_of(3), &merged);
@@ -467,6 +467,19 @@ TEST(traceblock_merge_of_replicas_is_the_whole)
     CHECK(same_file(whole.path, merged.path, TRACEBLOCK_BACK_FILE));
     CHECK(same_file(whole.path, merged.path, TRACEBLOCK_IDS_FILE));
     CHECK(same_file(whole.path, merged.path, TRACEBLOCK_DIRECTORY_FILE));
+    close_block(&merged);
+
+    /* a trace may take no memory behind its first piece */
+    for (unsigned i = 0; i < 3; i++)
+        sources[i] = traceblock_source_segment(&segments[i]);
+    w = new_writer(id_of(4));
+    CHECK_OK(traceblock_merge(sources, 3, 1, NULL, w, &done));
+    CHECK(done.cut > f.n / 2);
+    CHECK_OK(traceblock_writer_finish(w, f.a, &merged.meta));
+    traceblock_writer_close(w);
+    CHECK(merged.meta.stats.samples < f.spans && merged.meta.stats.samples > f.n / 2);
+    open_block(id_of(4), &merged);
+    CHECK_OK(traceblock_verify(merged.block));
     close_block(&merged);
     close_block(&whole);
     for (unsigned i = 0; i < 3; i++)
