@@ -343,7 +343,8 @@ static int times_asked(struct rig *g)
     return n;
 }
 
-static void check_format(int known, size_t n_old, int want_asked)
+/* least: the third may not have heard of it yet when the second has refused. */
+static void check_format(int known, size_t n_old, int least, int most)
 {
     struct rig g;
     struct logql q = {0};
@@ -358,7 +359,7 @@ static void check_format(int known, size_t n_old, int want_asked)
     req.logs = &q.root->u.logs;
     CHECK_OK(read_lines_of(&g, &req, false));
     CHECK_SLICE(buf_slice(&g.out), "a: 10=one 10=one(x) 20=two; b: 5=five; ");
-    CHECK_INT(times_asked(&g), want_asked);
+    CHECK(times_asked(&g) >= least && times_asked(&g) <= most);
     CHECK_INT(g.sq.warnings.len, 0);
     logql_done(&q);
     rig_down(&g);
@@ -366,10 +367,10 @@ static void check_format(int known, size_t n_old, int want_asked)
 
 TEST(logremote_who_refuses_a_later_form_is_asked_in_the_first)
 {
-    check_format(3, 3, 3); /* it is the third */
-    check_format(2, 1, 3); /* one zone is made up for by the others */
-    check_format(2, 2, 6);
-    check_format(1, 3, 6);
+    check_format(3, 3, 3, 3); /* it is the third */
+    check_format(2, 1, 3, 3); /* one zone is made up for by the others */
+    check_format(2, 2, 5, 6);
+    check_format(1, 3, 6, 6);
 }
 
 /* One of them is gone, one is old: either could be done without, and both cannot. */
