@@ -42,7 +42,7 @@ static struct err *merge(const struct blockmake_opts *o, struct traceblock_write
     METRIC_ADD(o->stats->cut_traces, done.cut);
     if (done.cut)
         LOG_WARN(compactor, "traces are too large, and were cut",
-                 KV_STR("block", ulid_print(o->meta->ulid).s), KV_U64("traces", done.cut));
+                 KV_STR("block", ulid_print(o->meta->ulid).s), KV_U64("count", done.cut));
     return e;
 }
 
