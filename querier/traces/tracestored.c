@@ -416,5 +416,5 @@ struct tracesource tracestored_source(struct tracestored *s)
 {
     static const struct tracesource_ops ops = {stored_select, tracestored_names};
 
-    return (struct tracesource){&ops, s};
+    return (struct tracesource){.ops = &ops, .src = s};
 }

@@ -154,7 +154,7 @@ void tracewant_init(struct tracewant *w, struct arena *a,
         add_service(&s, SLICE(TRACEBLOCK_NO_SERVICE));
     *w = (struct tracewant){.filters = filters,
                             .n_filters = n_filters,
-                            .columns = {c.fields, c.keys, c.n},
+                            .columns = {.fields = c.fields, .keys = c.keys, .n_keys = c.n},
                             .services = is_bounded ? s.ptr : NULL,
                             .n_services = is_bounded ? s.n : 0};
 }
