@@ -1,5 +1,7 @@
 #include "compactor/blockmake.h"
 
+#include <stdio.h>
+
 #include "common/base/fsx.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -30,6 +32,35 @@ struct ulid blockmake_id(struct ulid id, const struct tombstone_list *tombstones
         id = ulid_derive(ulid_time_ms(id), parts, used);
     mem_free(parts);
     return id;
+}
+
+struct ulid blockmake_again(struct ulid first, uint32_t i)
+{
+    const struct slice parts[] = {SLICE("again"), slice_of(first.bytes, sizeof(first.bytes)),
+                                  slice_of(&i, sizeof(i))};
+
+    return i ? ulid_derive(ulid_time_ms(first), parts, ORR_COUNT(parts)) : first;
+}
+
+void blockmake_waste_write(struct buf *out, const char *name, const char *labels,
+                           const struct blockmake_waste *w)
+{
+    const struct {
+        const char *reason;
+        uint64_t n;
+    } all[] = {
+#define X(reason) {#reason, METRIC_GET(w->reason)},
+        BLOCKMAKE_WASTE(X)
+#undef X
+    };
+
+    for (size_t i = 0; i < ORR_COUNT(all); i++) {
+        char text[128];
+
+        (void)snprintf(text, sizeof(text), "%s%sreason=\"%s\"", labels ? labels : "",
+                       labels ? "," : "", all[i].reason);
+        metric_write_u64(out, name, text, all[i].n);
+    }
 }
 
 /* Asked between two series. */

@@ -34,6 +34,21 @@ struct blockmake_stats { /* written atomically: shared by several threads */
     uint64_t duplicate_lines, duplicate_spans; /* of logs, of traces: that several inputs had */
 };
 
+/* Blocks that were made whole and that no catalogue came to name, by reason; written atomically. */
+#define BLOCKMAKE_WASTE(X)                                                                         \
+    X(failed)   /* it could not be uploaded, or the catalogue not be changed: to be tried again */ \
+    X(outdated) /* its segments have come to be named by other blocks, or inputs are not live */   \
+    X(twice)    /* another made the same block at the same time */                                 \
+    X(nothing)  /* rewritten, and nothing was to be left out */
+struct blockmake_waste {
+#define X(reason) uint64_t reason;
+    BLOCKMAKE_WASTE(X)
+#undef X
+};
+/* Samples of a counter by reason; labels (NULL: none) stand before. */
+void blockmake_waste_write(struct buf *out, const char *name, const char *labels,
+                           const struct blockmake_waste *w);
+
 struct blockmake_opts {
     const struct blockmake_input *inputs;
     size_t n;
@@ -55,3 +70,6 @@ ORR_CHECKED struct err *blockmake(const struct blockmake_opts *opts, struct aren
  * inputs are part of the name. Reads filter both by the newest. */
 struct ulid blockmake_id(struct ulid id, const struct tombstone_list *tombstones,
                          const struct blockmake_input *inputs, size_t n);
+/* A name that stands on the retired list cannot be added till its files are deleted. So one takes the next: the i-th name that is
+ * derived from the first; for 0 that itself. */
+struct ulid blockmake_again(struct ulid first, uint32_t i);

@@ -207,6 +207,7 @@ static void open_store(struct compactor *c)
                                            .gained = on_share,
                                            .arg = c});
     c->store = writers_store(c->writers);
+    c->deletes_ms = (s3->operation_timeout_ns + 2 * s3->request_timeout_ns) / NS_PER_MS;
     conf_unref(conf);
 }
 

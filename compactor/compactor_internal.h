@@ -85,6 +85,7 @@ struct compactor {
     struct membership *membership;
     struct writers *writers;
     struct objstore *store; /* the writers' */
+    int64_t deletes_ms;     /* how long a request to delete may be under way (sweep.h) */
     struct limits *limits;
     struct upkeep *upkeep;
     char *work_dir;

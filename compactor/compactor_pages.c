@@ -42,7 +42,9 @@ static const struct metric_field part_fields[] = {
     FIELD_GAUGE(running, "flushes_running", "Flushes under way."),
     FIELD_COUNTER(flush.flushes, "flushes_total", "Blocks that flushes added to catalogues."),
     FIELD_COUNTER(flush.repeated, "flushes_repeated_total",
-                  "Flushes that found another had done it."),
+                  "Flushes that found it done, or that another did it meanwhile."),
+    FIELD_COUNTER(flush.taken_up, "flushes_taken_up_total",
+                  "Blocks added that an earlier attempt had uploaded."),
     FIELD_COUNTER(flush.empty, "flushes_empty_total", "Flushes with no segment left to merge."),
     FIELD_COUNTER(flush.segments, "flush_segments_total", "Segments merged."),
     FIELD_COUNTER(flush.fetched_bytes, "flush_fetched_bytes_total", "Read from ingesters."),
@@ -96,6 +98,18 @@ static void collect_failures(void *arg, struct buf *out, bool is_openmetrics)
         (void)snprintf(labels, sizeof(labels), "reason=\"%s\"", codes[i].name);
         metric_write_u64(out, name, labels, n);
     }
+}
+
+static void collect_waste(void *arg, struct buf *out, bool is_openmetrics)
+{
+    static const char name[] = "orrery_compactor_flush_wasted_blocks_total";
+    struct compactor *c = arg;
+
+    metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, name,
+                        "Blocks that flushes made whole and no catalogue came to name, by reason.");
+    for (size_t i = 0; i < ORR_COUNT(c->parts); i++)
+        blockmake_waste_write(out, name, c->parts[i].signal->metric_labels,
+                              &c->parts[i].m.flush.waste);
 }
 
 void compactor_note(struct compactor *c, const char *doing, struct err *e)
@@ -227,6 +241,7 @@ void compactor_pages_open(struct compactor *c)
         metric_register(&c->parts[i].m, part_fields, ORR_COUNT(part_fields),
                         c->parts[i].signal->metric_labels);
     metric_register_collector(collect_failures, c);
+    metric_register_collector(collect_waste, c);
     http_server_route(http, &(struct http_route){.methods = HTTP_GET,
                                                  .pattern = "/compactor/status",
                                                  .handler = status,
@@ -240,6 +255,7 @@ void compactor_pages_open(struct compactor *c)
 void compactor_pages_close(struct compactor *c)
 {
     metric_unregister_collector(collect_failures, c);
+    metric_unregister_collector(collect_waste, c);
     for (size_t i = 0; i < ORR_COUNT(c->parts); i++)
         metric_unregister(&c->parts[i].m);
     metric_unregister(&c->m);

@@ -18,6 +18,7 @@
 #define SKEW_MS 60000
 /* Members of this long ago decide whether a zone or an instance is the unit of failure. */
 #define LOOKBACK_MS (3 * PLAN_WINDOW_MS)
+#define SPARE_MS 3600000 /* more than samples may be ahead of the clock that they are written at */
 
 /* Of one signal. */
 struct round {
@@ -384,6 +385,28 @@ static void log_flush(const struct flush *f, int64_t ms)
              KV_I64("duration_ms", ms));
 }
 
+/* What all ingesters of the job have in common, as far as what they have was acknowledged by others, too (catalogue.h). */
+static struct catalogue_origin origin_of(const struct flush *f)
+{
+    const struct round *r = f->round;
+    const struct plan_job *job = f->job;
+    int64_t since_ms = clock_wall_ms(&clock_system) - LOOKBACK_MS + SPARE_MS;
+    const struct member *first = holder(r, job->inputs[0].position);
+    bool is_zone = r->set.by_zone && job->window_ms >= since_ms, is_one = true;
+
+    for (size_t i = 1; i < job->n; i++) {
+        const struct member *m = holder(r, job->inputs[i].position);
+
+        is_zone = is_zone && strcmp(m->zone, first->zone) == 0;
+        is_one = is_one && m == first;
+    }
+    if (r->set.max_fail == 0)
+        return (struct catalogue_origin){.zone = SLICE_EMPTY};
+    return (struct catalogue_origin){.zone = is_zone ? slice_cstr(first->zone) : SLICE_EMPTY,
+                                     .instance =
+                                         is_one ? slice_cstr(first->instance) : SLICE_EMPTY};
+}
+
 /* One flush; on any thread of the pool. */
 static void flush_one(void *arg, size_t i)
 {
@@ -395,6 +418,7 @@ static void flush_one(void *arg, size_t i)
                                        .work_dir = c->work_dir,
                                        .fetch = fetch,
                                        .arg = f->round,
+                                       .origin = origin_of(f),
                                        .stop = &c->is_stopping,
                                        .metrics = &part->m.flush};
     struct compactor_running *run;
@@ -408,7 +432,8 @@ static void flush_one(void *arg, size_t i)
     f->err = segflush_run(&opts, f->job, f->arena, &f->result);
     if (!f->err && f->result.version) {
         compactor_tell_version(c, part->signal, f->job->tenant, f->result.version);
-        log_flush(f, mono_ms() - start);
+        if (!ulid_is_zero(f->result.block))
+            log_flush(f, mono_ms() - start);
     }
     metric_hist_observe(&part->m.flush_s, (double)(mono_ms() - start) / 1e3);
     running_end(f, run);

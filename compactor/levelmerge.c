@@ -27,8 +27,13 @@ struct merging {
     struct ulid block, bad; /* the first: the job's name */
     const char *bad_reason;
     struct block_meta made[LEVELS_MAX_SHARDS]; /* with series; or one without any */
-    size_t n_made;
+    size_t n_made, n_written;                  /* the others an earlier attempt has uploaded */
 };
+
+static struct err *load_catalogue(const struct merging *m, struct catalogue **ret)
+{
+    return catalogue_load(m->opts->store, signal_name(m->opts->signal), m->tenant, ret);
+}
 
 /* ---- inputs ---- */
 
@@ -57,7 +62,7 @@ static bool is_wrong_bytes(const struct err *e)
 static struct err *is_live(struct merging *m, struct ulid block, bool *ret)
 {
     struct catalogue *c;
-    struct err *e = catalogue_load(m->opts->store, signal_name(m->opts->signal), m->tenant, &c);
+    struct err *e = load_catalogue(m, &c);
 
     if (e)
         return e;
@@ -229,11 +234,9 @@ static struct ulid name_of_shard(const struct merging *m, uint32_t shard)
     return ulid_derive(ulid_time_ms(m->block), parts, ORR_COUNT(parts));
 }
 
-/* shard: of job->shards; 0 if the job does not split. */
-static struct err *write_block(struct merging *m, const struct block_meta *common, uint32_t shard,
-                               struct block_meta *ret)
+/* As meta says. */
+static struct err *write_block(struct merging *m, struct block_meta *meta, struct block_meta *ret)
 {
-    struct block_meta meta = *common;
     _Atomic uint64_t *done_series = m->opts->progress ? &m->opts->progress->series : NULL;
     const struct blockmake_opts opts = {.inputs = m->inputs,
                                         .n = m->n,
@@ -241,27 +244,44 @@ static struct err *write_block(struct merging *m, const struct block_meta *commo
                                         .keeps_cut = m->job->kind != LEVELS_REWRITE,
                                         .retention = m->opts->retention,
                                         .dir = arena_printf(m->arena, "%s/out", m->dir),
-                                        .meta = &meta,
+                                        .meta = meta,
                                         .is_split = m->job->shards > 1,
                                         .stop = m->opts->stop,
                                         .done_series = done_series,
                                         .stats = &m->opts->metrics->make};
 
-    if (opts.is_split) {
-        meta.ulid = name_of_shard(m, shard);
-        meta.shard = shard;
-        meta.shards = m->job->shards;
-    }
     if (m->job->kind == LEVELS_DOWNSAMPLE)
         return downsample(&(struct downsample_opts){.input = &m->inputs[0],
                                                     .tombstones = m->tombs,
                                                     .dir = opts.dir,
-                                                    .meta = &meta,
+                                                    .meta = meta,
                                                     .stop = m->opts->stop,
                                                     .done_series = done_series,
                                                     .stats = &m->opts->metrics->make},
                           m->arena, ret);
     return m->opts->signal->make(&opts, m->arena, ret);
+}
+
+/* shard: of job->shards; 0 if the job does not split. What an earlier attempt has uploaded is not made again. */
+static struct err *find_or_write(struct merging *m, const struct block_meta *common, uint32_t shard,
+                                 struct block_meta *ret)
+{
+    struct block_meta meta = *common;
+    bool is_there;
+    struct err *e;
+
+    if (m->job->shards > 1) {
+        meta.ulid = name_of_shard(m, shard);
+        meta.shard = shard;
+        meta.shards = m->job->shards;
+    }
+    e = block_store_find(m->opts->store, signal_name(m->opts->signal), m->tenant, meta.ulid,
+                         m->arena, ret, &is_there);
+    METRIC_ADD(m->opts->metrics->taken_up, !e && is_there);
+    if (e || is_there || (e = write_block(m, &meta, ret)))
+        return e;
+    m->n_written += ret->stats.series > 0; /* one without any is not always needed */
+    return NULL;
 }
 
 /* Blocks of no series are not needed, but for one that names the segments. */
@@ -284,7 +304,7 @@ static struct err *write_blocks(struct merging *m)
     for (uint32_t i = 0; i < shards && !e; i++) {
         struct block_meta made;
 
-        if ((e = write_block(m, &common, i, &made)))
+        if ((e = find_or_write(m, &common, i, &made)))
             break;
         if (made.stats.series || (m->n_made == 0 && i + 1 == shards))
             m->made[m->n_made++] = made;
@@ -378,6 +398,15 @@ static struct err *upload_all(struct merging *m)
     return e;
 }
 
+static void count_waste(const struct merging *m, const struct replacement *r, const struct err *e)
+{
+    struct blockmake_waste *w = &m->opts->metrics->waste;
+
+    METRIC_ADD(w->failed, e ? m->n_written : 0);
+    METRIC_ADD(w->twice, !e && !r->is_made && r->is_there ? m->n_written : 0);
+    METRIC_ADD(w->outdated, !e && !r->is_made && !r->is_there ? m->n_written : 0);
+}
+
 static struct err *publish(struct merging *m, struct levelmerge_result *ret)
 {
     struct levelmerge_metrics *met = m->opts->metrics;
@@ -385,8 +414,11 @@ static struct err *publish(struct merging *m, struct levelmerge_result *ret)
     struct catalogue *c = NULL;
     struct err *e;
 
-    if ((e = upload_all(m)) || (e = catalogue_update(m->opts->store, signal_name(m->opts->signal),
-                                                     m->tenant, replace, &r, &c)))
+    if (!(e = upload_all(m)))
+        e = catalogue_update(m->opts->store, signal_name(m->opts->signal), m->tenant, replace, &r,
+                             &c);
+    count_waste(m, &r, e);
+    if (e)
         return e;
     if (r.is_made || r.is_there)
         sum_up(m, catalogue_version(c), ret);
@@ -456,7 +488,7 @@ static struct err *find_names(struct merging *m, const struct window_list *w)
     const struct catalogue_block *in = m->job->inputs[0], *b;
     VEC(struct slice) found = {0};
     struct catalogue *c;
-    struct err *e = catalogue_load(m->opts->store, signal_name(m->opts->signal), m->tenant, &c);
+    struct err *e = load_catalogue(m, &c);
     size_t n;
 
     if (e)
@@ -546,21 +578,33 @@ static bool are_live(const struct merging *m, const struct catalogue *c)
     return true;
 }
 
-/* With inputs that are not live it is done, or never will be: by the first name that is found out. */
-static struct err *take_free_name(struct merging *m)
+/* *ret_ok false: some input is not live any more, so the job is done by others or never will be. */
+static struct err *look_first(struct merging *m, bool *ret_ok)
 {
-    const struct ulid first = m->block;
     struct catalogue *c;
-    struct err *e = catalogue_load(m->opts->store, signal_name(m->opts->signal), m->tenant, &c);
+    struct err *e = load_catalogue(m, &c);
 
     if (e)
         return e;
-    for (uint32_t i = 1; are_live(m, c) && is_any_retired(m, c); i++) {
-        const struct slice parts[] = {SLICE("again"), slice_of(first.bytes, sizeof(first.bytes)),
-                                      slice_of(&i, sizeof(i))};
+    *ret_ok = are_live(m, c);
+    catalogue_free(c);
+    METRIC_ADD(m->opts->metrics->outdated, !*ret_ok);
+    return NULL;
+}
 
-        m->block = ulid_derive(ulid_time_ms(first), parts, ORR_COUNT(parts));
-    }
+/* *ret_ok as above. */
+static struct err *take_free_name(struct merging *m, bool *ret_ok)
+{
+    const struct ulid first = m->block;
+    struct catalogue *c;
+    struct err *e = load_catalogue(m, &c);
+
+    if (e)
+        return e;
+    *ret_ok = are_live(m, c);
+    METRIC_ADD(m->opts->metrics->outdated, !*ret_ok);
+    for (uint32_t i = 1; is_any_retired(m, c); i++)
+        m->block = blockmake_again(first, i);
     catalogue_free(c);
     return NULL;
 }
@@ -577,9 +621,9 @@ static struct err *merge(struct merging *m, struct levelmerge_result *ret)
 {
     struct ulid name;
     bool ok;
-    struct err *e = open_inputs(m, &ok);
+    struct err *e = look_first(m, &ok);
 
-    if (e || !ok)
+    if (e || !ok || (e = open_inputs(m, &ok)) || !ok)
         return e;
     /* before the name, of which they are part */
     if ((e = take_tombstones(m)))
@@ -590,10 +634,11 @@ static struct err *merge(struct merging *m, struct levelmerge_result *ret)
         return NULL;
     }
     m->block = name;
-    if ((e = take_free_name(m)) || (e = write_blocks(m)))
+    if ((e = take_free_name(m, &ok)) || !ok || (e = write_blocks(m)))
         return e;
     if (m->job->kind == LEVELS_REWRITE && leaves_nothing_out(m)) {
         METRIC_ADD(m->opts->metrics->outdated, 1);
+        METRIC_ADD(m->opts->metrics->waste.nothing, 1);
         return NULL;
     }
     return publish(m, ret);

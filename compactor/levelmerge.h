@@ -1,7 +1,7 @@
 /*
  * One job of compaction: live blocks become one, and the catalogue names it instead of them.
  *
- *   download each input ─▶ verify every section and chunk ─▶ merge ─▶ upload, meta.json last
+ *   look whether they are live ─▶ download each input ─▶ verify every section and chunk ─▶ merge ─▶ upload, meta.json last
  *     ─▶ catalogue: the output added, the inputs retired, in one conditional put
  *
  *   <work_dir>/<block ULID>/in/<input ULID>/
@@ -13,7 +13,7 @@
  * The output names all segments that its inputs named, so a flush still recognises them.
  *
  * The output's id and bytes follow from its inputs: who repeats a job, after a crash or beside another
- * compactor, finds each step done. The edit asks that all inputs are live. So of two jobs that share an input one takes
+ * compactor, finds each step done, names what is uploaded already without making it again, and does nothing once the inputs are not live. The edit asks that all inputs are live. So of two jobs that share an input one takes
  * place, and of the other what was uploaded is taken back, unless the catalogue knows it.
  *
  * A job that splits (levels_job.shards) makes one block for each shard that has any series, of one name and the shard's
@@ -29,7 +29,7 @@
  * the output. Where they are not, what was left of the window is lost.
  *
  * A name that stands on the retired list (an upload that lay about was taken for an orphan) cannot be added till its
- * files are deleted; of several outputs one or another might always be there. So while the inputs are live the job takes the next
+ * files are deleted; of several outputs one or another might always be there. So the job takes the next
  * name derived from the first of which none is retired.
  *
  * An input whose bytes are wrong, or that is not there though the catalogue names it, ends the job: it is reported
@@ -44,9 +44,11 @@
 
 struct levelmerge_metrics {
     uint64_t done, outdated, repeated; /* jobs; inputs were not live any more; another did it */
+    uint64_t taken_up;                 /* blocks that an earlier attempt had uploaded */
     uint64_t rewritten, split; /* of those done: blocks rewritten by themselves; into shards */
     uint64_t inputs, read_bytes, written_bytes, samples, bad_blocks;
     struct blockmake_stats make;
+    struct blockmake_waste waste;
 };
 
 /* Read by any thread while the job runs. */

@@ -25,6 +25,21 @@ int64_t retention_longest(const struct retention *r)
     return longest_ms;
 }
 
+const struct catalogue_block *retention_kept(const struct retention *r,
+                                             const struct catalogue_block *blocks, size_t n,
+                                             struct arena *a, size_t *ret_n)
+{
+    struct catalogue_block *out = arena_array(a, struct catalogue_block, n);
+    int64_t longest_ms = retention_longest(r);
+    size_t kept = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (!is_over(r, longest_ms, blocks[i].max_t))
+            out[kept++] = blocks[i];
+    *ret_n = kept;
+    return out;
+}
+
 static int64_t next_of(const struct retention *r, int64_t period_ms, int64_t max_t)
 {
     return period_ms == 0 || is_over(r, period_ms, max_t) ? INT64_MAX : max_t + period_ms;

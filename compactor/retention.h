@@ -11,6 +11,7 @@
  */
 #pragma once
 #include "common/block/block_merge.h"
+#include "common/block/catalogue.h"
 #include "common/model/retention_rule.h"
 
 struct retention {
@@ -21,6 +22,10 @@ struct retention {
 
 /* The longest period of any series; 0: for ever. */
 int64_t retention_longest(const struct retention *r);
+/* Those of the blocks, in their order, that do not leave as a whole: a list of the arena's. */
+const struct catalogue_block *retention_kept(const struct retention *r,
+                                             const struct catalogue_block *blocks, size_t n,
+                                             struct arena *a, size_t *ret_n);
 /* When more of a block that ends at max_t leaves than does now; INT64_MAX: nothing more. */
 int64_t retention_next_ms(const struct retention *r, int64_t max_t);
 /* What leaves a block that ends at max_t: a hash of the rules and which of them are over; 0: nothing can. r may be NULL. */

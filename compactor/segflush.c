@@ -19,9 +19,12 @@ struct flushing {
     VEC(struct ulid) bad;
     struct ulid *ids; /* of the inputs, ascending */
     struct slice *id_texts;
+    struct ulid *retired; /* when the flush began: names that it cannot have */
+    size_t n_retired;
     struct tombstone_list *tombs; /* what is deleted, and is not to be in the block */
     struct ulid block;
     struct block_meta meta;
+    bool is_uploaded; /* by an earlier attempt, whose change of the catalogue failed */
 };
 
 static bool must_stop(const struct flushing *f)
@@ -53,8 +56,18 @@ struct ulid segflush_block_id(struct slice tenant, const struct ulid *segments, 
     return id;
 }
 
+static bool is_retired(const struct flushing *f, struct ulid block)
+{
+    for (size_t i = 0; i < f->n_retired; i++)
+        if (ulid_eq(f->retired[i], block))
+            return true;
+    return false;
+}
+
 static void name_block(struct flushing *f)
 {
+    struct ulid first;
+
     f->ids = arena_array(f->arena, struct ulid, f->inputs.len);
     f->id_texts = arena_array(f->arena, struct slice, f->inputs.len);
     for (size_t i = 0; i < f->inputs.len; i++)
@@ -62,8 +75,11 @@ static void name_block(struct flushing *f)
     qsort(f->ids, f->inputs.len, sizeof(*f->ids), cmp_ulid);
     for (size_t i = 0; i < f->inputs.len; i++)
         f->id_texts[i] = slice_cstr(arena_strdup(f->arena, ulid_print(f->ids[i]).s));
-    f->block = blockmake_id(segflush_block_id(f->job->tenant, f->ids, f->inputs.len), f->tombs,
-                            f->inputs.ptr, f->inputs.len);
+    first = blockmake_id(segflush_block_id(f->job->tenant, f->ids, f->inputs.len), f->tombs,
+                         f->inputs.ptr, f->inputs.len);
+    f->block = first;
+    for (uint32_t i = 1; is_retired(f, f->block); i++)
+        f->block = blockmake_again(first, i);
 }
 
 /* ---- fetch and verify ---- */
@@ -160,6 +176,14 @@ static struct err *write_block(struct flushing *f)
     return f->opts->signal->make(&opts, f->arena, &f->meta);
 }
 
+static struct err *find_or_write(struct flushing *f)
+{
+    struct err *e = block_store_find(f->opts->store, signal_name(f->opts->signal), f->job->tenant,
+                                     f->block, f->arena, &f->meta, &f->is_uploaded);
+
+    return e || f->is_uploaded ? e : write_block(f);
+}
+
 /* Some input has wrong bytes that only the merge has come upon. False: no input is to blame. */
 static bool leave_out_wrong(struct flushing *f)
 {
@@ -209,6 +233,7 @@ static struct err *add_block(void *arg, struct catalogue *c, bool *ret_changed)
         if ((e = block_store_addable(f->opts->store, c, &f->meta)))
             return e;
         b = catalogue_block_of_meta(&f->meta);
+        b.origin = f->opts->origin;
         catalogue_add(c, &b);
     }
     return NULL;
@@ -223,6 +248,17 @@ static struct err *take_back(struct flushing *f)
         block_store_prefix(f->arena, signal_name(f->opts->signal), f->job->tenant, f->block));
 }
 
+static void count_waste(struct flushing *f, const struct addition *add, const struct err *e)
+{
+    struct blockmake_waste *w = &f->opts->metrics->waste;
+
+    if (f->is_uploaded) /* it was made by another attempt */
+        return;
+    METRIC_ADD(w->failed, e != NULL);
+    METRIC_ADD(w->twice, !e && add->is_there);
+    METRIC_ADD(w->outdated, !e && !add->is_there && !add->is_added);
+}
+
 static struct err *publish(struct flushing *f, struct segflush_result *ret)
 {
     struct segflush_metrics *m = f->opts->metrics;
@@ -231,10 +267,14 @@ static struct err *publish(struct flushing *f, struct segflush_result *ret)
     struct catalogue *c = NULL;
     struct err *e;
 
-    if ((e = block_store_upload(f->opts->store, signal_name(f->opts->signal), f->job->tenant, dir,
-                                &f->meta)) ||
-        (e = catalogue_update(f->opts->store, signal_name(f->opts->signal), f->job->tenant,
-                              add_block, &add, &c)))
+    e = f->is_uploaded ? NULL
+                       : block_store_upload(f->opts->store, signal_name(f->opts->signal),
+                                            f->job->tenant, dir, &f->meta);
+    if (!e)
+        e = catalogue_update(f->opts->store, signal_name(f->opts->signal), f->job->tenant,
+                             add_block, &add, &c);
+    count_waste(f, &add, e);
+    if (e)
         return e;
     ret->version = catalogue_version(c);
     catalogue_free(c);
@@ -249,6 +289,7 @@ static struct err *publish(struct flushing *f, struct segflush_result *ret)
         return NULL;
     }
     METRIC_ADD(m->flushes, 1);
+    METRIC_ADD(m->taken_up, f->is_uploaded);
     METRIC_ADD(m->block_bytes, block_meta_bytes(&f->meta));
     METRIC_ADD(m->samples, f->meta.stats.samples);
     return NULL;
@@ -256,11 +297,40 @@ static struct err *publish(struct flushing *f, struct segflush_result *ret)
 
 /* ---- all of it ---- */
 
-static struct err *make_block(struct flushing *f, struct segflush_result *ret)
+static void note_retired(struct flushing *f, const struct catalogue *c)
 {
-    struct err *e = fetch_inputs(f);
+    const struct catalogue_retired *r = catalogue_retired(c, &f->n_retired);
+
+    f->retired = arena_array(f->arena, struct ulid, f->n_retired);
+    for (size_t i = 0; i < f->n_retired; i++)
+        f->retired[i] = r[i].ulid;
+}
+
+/* Between the plan and now others may have named all segments, or the block has expired: a round is long. *ret_version: of the
+ * catalogue that names all; 0: none does. */
+static struct err *look_first(struct flushing *f, uint64_t *ret_version)
+{
+    struct catalogue *c;
+    bool is_done = true;
+    struct err *e =
+        catalogue_load(f->opts->store, signal_name(f->opts->signal), f->job->tenant, &c);
 
     if (e)
+        return e;
+    for (size_t i = 0; i < f->job->n && is_done; i++)
+        is_done = catalogue_has_segment(c, slice_cstr(ulid_print(f->job->inputs[i].ulid).s));
+    *ret_version = is_done ? catalogue_version(c) : 0;
+    note_retired(f, c);
+    catalogue_free(c);
+    METRIC_ADD(f->opts->metrics->repeated, is_done);
+    return NULL;
+}
+
+static struct err *make_block(struct flushing *f, struct segflush_result *ret)
+{
+    struct err *e = look_first(f, &ret->version);
+
+    if (e || ret->version || (e = fetch_inputs(f)))
         return e;
     /* before the name, of which they are part */
     if (f->inputs.len &&
@@ -268,7 +338,7 @@ static struct err *make_block(struct flushing *f, struct segflush_result *ret)
         return e;
     while (f->inputs.len) {
         name_block(f);
-        e = write_block(f);
+        e = find_or_write(f);
         if (!is_wrong_bytes(e) || !leave_out_wrong(f))
             break;
         err_free(e);

@@ -8,6 +8,8 @@ struct sweeping {
     const struct sweep_opts *opts;
     struct slice tenant;
     int64_t now_ms, mono_ms; /* the second: when the catalogue was read */
+    struct err *first;       /* of what failed of single blocks */
+    unsigned in_a_row;       /* that failed */
     struct arena *arena;
     struct sweep_result *res;
 };
@@ -23,6 +25,26 @@ static void say(const struct sweeping *s, const char *what, struct ulid u)
         return;
     LOG_INFO(compactor, "sweep", KV_STR("reason", what), KV_STR("signal", s->opts->signal->name),
              KV_SLICE("tenant", s->tenant), KV_STR("block", ulid_print(u).s));
+}
+
+/* Ends e, which is of one block: the others have their turn. False: enough. */
+static bool goes_on(struct sweeping *s, struct ulid u, struct err *e)
+{
+    bool is_end = err_is(e, ERR_CANCELED);
+
+    if (!e) {
+        s->in_a_row = 0;
+        return true;
+    }
+    s->res->failed++;
+    s->first = err_first(s->first, err_wrap(e, "block %s", ulid_print(u).s));
+    return !is_end && ++s->in_a_row < SWEEP_MAX_FAILURES;
+}
+
+/* Where n blocks are begun with: another one at each sweep, so that none is always behind those that fail. */
+static size_t first_of(const struct sweeping *s, size_t n)
+{
+    return n ? (size_t)((uint64_t)s->now_ms / MS_PER_S * 7919 % n) : 0;
 }
 
 /* ---- 1: retention ---- */
@@ -119,21 +141,27 @@ static struct err *find_orphans(struct sweeping *s, const struct catalogue *c)
     struct slice prefix =
         slice_cstr(arena_printf(s->arena, "%s/%.*s/", s->opts->signal->name, SLICE_ARG(s->tenant)));
     struct objstore_listing l;
+    size_t start;
     struct err *e =
         objstore_list(s->opts->store, s->arena,
                       &(struct objstore_list){.prefix = prefix, .by_directory = true}, &l);
 
     s->res->orphans.ptr = arena_array(s->arena, struct ulid, SWEEP_MAX_ORPHANS);
-    for (size_t i = 0; !e && i < l.n && s->res->orphans.n < SWEEP_MAX_ORPHANS; i++) {
-        struct slice name = slice_from(l.ptr[i].key, prefix.len);
+    if (e)
+        return e;
+    start = first_of(s, l.n);
+    for (size_t i = 0; i < l.n && s->res->orphans.n < SWEEP_MAX_ORPHANS; i++) {
+        const struct objstore_entry *en = &l.ptr[(start + i) % l.n];
+        struct slice name = slice_from(en->key, prefix.len);
         struct ulid u;
 
-        if (!l.ptr[i].is_prefix || !ulid_parse(slice_sub(name, 0, name.len - 1), &u) ||
+        if (!en->is_prefix || !ulid_parse(slice_sub(name, 0, name.len - 1), &u) ||
             catalogue_find(c, u) || catalogue_is_retired(c, u))
             continue;
-        e = look_into(s, l.ptr[i].key, u);
+        if (!goes_on(s, u, look_into(s, en->key, u)))
+            break;
     }
-    return e;
+    return NULL;
 }
 
 /* ---- both: out of the catalogue ---- */
@@ -142,9 +170,9 @@ static struct err *retire(void *arg, struct catalogue *c, bool *ret_changed)
 {
     struct sweeping *s = arg;
 
-    *ret_changed = false;
+    *ret_changed = catalogue_forget_expired(c, s->now_ms - SWEEP_EXPIRED_MS);
     for (size_t i = 0; i < s->res->expired.n; i++)
-        if (catalogue_retire(c, s->res->expired.ptr[i], s->now_ms))
+        if (catalogue_expire(c, s->res->expired.ptr[i], s->now_ms))
             *ret_changed = true;
     for (size_t i = 0; i < s->res->orphans.n; i++)
         if (catalogue_retire_orphan(c, s->res->orphans.ptr[i], s->now_ms))
@@ -167,22 +195,34 @@ static struct err *delete_one(struct sweeping *s, const struct catalogue *c,
     return NULL;
 }
 
-static struct err *delete_due(struct sweeping *s, const struct catalogue *c)
+static bool may_delete(const struct sweeping *s)
 {
-    size_t n;
-    const struct catalogue_retired *r = catalogue_retired(c, &n);
-    struct err *e = NULL;
+    return !s->opts->may_delete || s->opts->may_delete(s->opts->arg, s->tenant);
+}
+
+static void delete_due(struct sweeping *s, const struct catalogue *c)
+{
+    size_t n, start;
+    const struct catalogue_retired *all = catalogue_retired(c, &n);
+    bool is_over = false;
 
     s->res->deleted.ptr = arena_array(s->arena, struct ulid, SWEEP_MAX_DELETIONS);
+    s->in_a_row = 0;
+    start = first_of(s, n);
     for (size_t i = 0; i < n; i++) {
-        if (e || r[i].at_ms > s->now_ms - s->opts->delay_ms ||
+        const struct catalogue_retired *r = &all[(start + i) % n];
+        struct err *e;
+
+        if (is_over || r->at_ms > s->now_ms - s->opts->delay_ms ||
             s->res->deleted.n == SWEEP_MAX_DELETIONS ||
-            clock_mono_ms(&clock_system) - s->mono_ms > SWEEP_FRESH_MS)
+            clock_mono_ms(&clock_system) - s->mono_ms > SWEEP_FRESH_MS || !may_delete(s)) {
             s->res->waiting++;
-        else if (!(e = delete_one(s, c, &r[i])))
-            ids_add(&s->res->deleted, r[i].ulid);
+            continue;
+        }
+        if (!(e = delete_one(s, c, r)))
+            ids_add(&s->res->deleted, r->ulid);
+        is_over = !goes_on(s, r->ulid, e);
     }
-    return e;
 }
 
 static struct err *forget(void *arg, struct catalogue *c, bool *ret_changed)
@@ -190,7 +230,7 @@ static struct err *forget(void *arg, struct catalogue *c, bool *ret_changed)
     struct sweeping *s = arg;
 
     *ret_changed = false;
-    for (size_t i = 0; i < s->res->deleted.n; i++)
+    for (size_t i = 0; i < s->res->deleted.n && may_delete(s); i++)
         if (catalogue_forget(c, s->res->deleted.ptr[i]))
             *ret_changed = true;
     return NULL;
@@ -214,6 +254,11 @@ static struct err *edit(struct sweeping *s, catalogue_edit_fn *fn, struct catalo
     return NULL;
 }
 
+static bool has_old_names(const struct sweeping *s, const struct catalogue *c)
+{
+    return catalogue_oldest_expired_ms(c) < s->now_ms - SWEEP_EXPIRED_MS;
+}
+
 static void say_all(const struct sweeping *s)
 {
     for (size_t i = 0; i < s->res->expired.n; i++)
@@ -228,22 +273,26 @@ struct err *sweep_tenant(const struct sweep_opts *opts, struct slice tenant, int
 {
     struct sweeping s = {.opts = opts, .tenant = tenant, .now_ms = now_ms, .arena = a, .res = ret};
     struct catalogue *c = NULL;
-    struct err *e, *e2;
+    struct err *e;
 
     *ret = (struct sweep_result){.waiting = 0};
     s.mono_ms = clock_mono_ms(&clock_system);
     if ((e = catalogue_load(opts->store, signal_name(opts->signal), tenant, &c)))
         return e;
     find_expired(&s, c);
-    if (!opts->keeps_unknown)
-        e = find_orphans(&s, c);
-    if (!e && ret->expired.n + ret->orphans.n && !(e = edit(&s, retire, &c)))
+    e = find_orphans(&s, c);
+    if (!e && (ret->expired.n + ret->orphans.n || has_old_names(&s, c)) &&
+        !(e = edit(&s, retire, &c)))
         say_all(&s);
     if (!e) {
-        e = delete_due(&s, c);
-        if (ret->deleted.n && (e2 = edit(&s, forget, &c)))
-            e = err_first(e, e2);
+        delete_due(&s, c);
+        if (ret->deleted.n)
+            e = edit(&s, forget, &c);
     }
     catalogue_free(c);
-    return err_wrap(e, "sweep %s of tenant %.*s", opts->signal->name, SLICE_ARG(tenant));
+    if (ret->failed > 1)
+        s.first =
+            err_wrap(s.first, "%zu blocks are left for the next sweep, one of them", ret->failed);
+    return err_wrap(err_first(e, s.first), "sweep %s of tenant %.*s", opts->signal->name,
+                    SLICE_ARG(tenant));
 }

@@ -257,6 +257,8 @@ static const struct metric_field part_fields[] = {
                   "Jobs that found another had done them."),
     FIELD_COUNTER(merge.outdated, "compactions_outdated_total",
                   "Jobs whose inputs were not live any more."),
+    FIELD_COUNTER(merge.taken_up, "compactions_taken_up_total",
+                  "Blocks that an earlier attempt of the job had uploaded."),
     FIELD_COUNTER(merge.inputs, "compaction_inputs_total", "Blocks read and verified."),
     FIELD_COUNTER(merge.read_bytes, "compaction_read_bytes_total", "Their size."),
     FIELD_COUNTER(merge.written_bytes, "compaction_written_bytes_total", "Size of new blocks."),
@@ -287,6 +289,8 @@ static const struct metric_field part_fields[] = {
     FIELD_COUNTER(expired, "blocks_expired_total", "Blocks retired by retention."),
     FIELD_COUNTER(orphans, "orphans_retired_total", "Directories of no live block retired."),
     FIELD_COUNTER(deleted, "blocks_deleted_total", "Retired blocks whose files were deleted."),
+    FIELD_COUNTER(unswept, "sweep_failed_blocks_total",
+                  "Times a sweep could not look into a block's directory, or delete its files."),
     FIELD_GAUGE(tenants, "tenants", "Tenants in the bucket."),
     FIELD_GAUGE(backlog_jobs, "compaction_backlog_jobs", "Jobs of all owners that were due."),
     FIELD_GAUGE(backlog_bytes, "compaction_backlog_bytes", "Size of their inputs."),
@@ -324,6 +328,18 @@ static void collect_progress(void *arg, struct buf *out, bool is_openmetrics)
     metric_write_u64(out, all_name, "", all);
 }
 
+static void collect_waste(void *arg, struct buf *out, bool is_openmetrics)
+{
+    static const char name[] = "orrery_compactor_compaction_wasted_blocks_total";
+    struct upkeep *u = arg;
+
+    metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, name,
+                        "Blocks that jobs made whole and no catalogue came to name, by reason.");
+    for (size_t i = 0; i < ORR_COUNT(u->parts); i++)
+        blockmake_waste_write(out, name, u->parts[i].signal->metric_labels,
+                              &u->parts[i].m.merge.waste);
+}
+
 struct err *upkeep_new(struct compactor *c, struct upkeep **ret)
 {
     struct conf *conf = process_conf(c->process);
@@ -346,6 +362,7 @@ struct err *upkeep_new(struct compactor *c, struct upkeep **ret)
                         u->parts[i].signal->metric_labels);
     }
     metric_register_collector(collect_progress, u);
+    metric_register_collector(collect_waste, u);
     *ret = u;
     return NULL;
 }
@@ -369,6 +386,7 @@ void upkeep_free(struct upkeep *u)
     if (u->has_thread)
         (void)pthread_join(u->thread, NULL);
     metric_unregister_collector(collect_progress, u);
+    metric_unregister_collector(collect_waste, u);
     metric_unregister(u);
     job_pool_free(u->pool);
     for (size_t i = 0; i < ORR_COUNT(u->parts); i++)

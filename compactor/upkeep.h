@@ -27,7 +27,7 @@ struct upkeep;
 #define UPKEEP_PAGE_ITEMS 10 /* jobs, or blocks of a list, of one tenant on the page */
 
 struct upkeep_metrics { /* of one signal; gauges as of the last look */
-    uint64_t jobs_failed, expired, orphans, deleted, tenant_failures, tombstones_forgotten;
+    uint64_t jobs_failed, expired, orphans, deleted, tenant_failures, unswept, tombstones_forgotten;
     int64_t tenants, backlog_jobs, backlog_bytes, running, live_blocks, quarantined, retired,
         foreign, tombstones, to_rewrite;
     double oldest_s; /* since when the oldest job could have been done */

@@ -441,6 +441,8 @@ static struct err *compact_tenant(struct upkeep_pass *p, struct slice tenant,
     upkeep_deletions_look(p, tenant, t, c, &delete_due_ms);
     a = arena_new(0);
     blocks = catalogue_blocks(c, &n);
+    /* what the sweep takes as a whole is neither merged nor rewritten before */
+    blocks = retention_kept(&t->retention, blocks, n, a, &n);
     if (p->part->signal->has_ends)
         blocks = levels_by_end(blocks, n, a);
     jobs = tierplan(&opts, blocks, n, clock_wall_ms(&clock_system), is_quarantined, &look, a, &n,
@@ -460,6 +462,14 @@ static bool is_news(void *arg, struct slice tenant, const char *what, struct uli
     return upkeep_is_news(arg, tenant, what, block);
 }
 
+/* An earlier holder of the lease may still be at it (sweep.h). */
+static bool may_delete(void *arg, struct slice tenant)
+{
+    const struct upkeep *u = arg;
+
+    return writers_alone_ms(u->c->writers, tenant) >= u->c->deletes_ms;
+}
+
 static struct err *sweep_one(struct upkeep_pass *p, struct slice tenant, struct upkeep_tenant *t)
 {
     struct upkeep *u = p->u;
@@ -467,8 +477,7 @@ static struct err *sweep_one(struct upkeep_pass *p, struct slice tenant, struct 
                               .store = u->c->store,
                               .delay_ms = p->conf->deletion_delay_ns / NS_PER_MS,
                               .orphan_age_ms = p->conf->orphan_age_ns / NS_PER_MS,
-                              .keeps_unknown = writers_alone_ms(u->c->writers, tenant) <
-                                               p->conf->orphan_age_ns / NS_PER_MS,
+                              .may_delete = may_delete,
                               .is_dry = p->conf->is_dry,
                               .is_news = is_news,
                               .arg = u};
@@ -499,6 +508,7 @@ static struct err *sweep_one(struct upkeep_pass *p, struct slice tenant, struct 
         METRIC_ADD(p->part->m.orphans, res.orphans.n);
         METRIC_ADD(p->part->m.deleted, res.deleted.n);
     }
+    METRIC_ADD(p->part->m.unswept, res.failed);
     t->foreign = res.foreign;
     buf_reset(&t->sweep);
     buf_printf(&t->sweep, ",\"foreign\":%zu,\"retention_ms\":%lld", res.foreign,

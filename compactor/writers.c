@@ -115,7 +115,10 @@ int64_t writers_alone_ms(struct writers *w, struct slice tenant)
     if (!writers_decide(w))
         return INT64_MAX;
     lock_take(&w->lock);
-    ms = writelease_may_put(&s->lease, now_ms) ? now_ms - s->lease.held_ms : 0;
+    if (!writelease_may_put(&s->lease, now_ms))
+        ms = 0;
+    else
+        ms = s->lease.held_ms == INT64_MIN ? INT64_MAX : now_ms - s->lease.held_ms;
     lock_release(&w->lock);
     return ms;
 }
@@ -278,13 +281,30 @@ static struct err *store_list(struct objstore *base, struct arena *a,
     return below->ops->list(below, a, opts, ret);
 }
 
+/* A put that failed. It may have forgotten what is to be deleted, so that others may write it anew. */
+static bool may_come_late(struct writers *w, struct share *s)
+{
+    bool ret;
+
+    lock_take(&w->lock);
+    ret = mono_ms() < s->lease.quiet_ms;
+    lock_release(&w->lock);
+    return ret;
+}
+
 static struct err *may_delete(struct writers *w, struct slice key)
 {
     struct slice tenant = tenant_of(key);
     bool is_plain = false;
     struct err *e = find_out(w, &is_plain);
 
-    return !e && is_plain && !writers_may(w, tenant) ? refusal(w, tenant) : e;
+    if (e || !is_plain)
+        return e;
+    if (!writers_may(w, tenant))
+        return refusal(w, tenant);
+    return may_come_late(w, share_of(w, tenant))
+               ? err_new(ERR_UNAVAILABLE, "an earlier put that failed may still take place")
+               : NULL;
 }
 
 static struct err *store_del(struct objstore *base, struct slice key)

@@ -10,7 +10,7 @@
  *                     is not what was put has been overwritten, which is logged as an error, counted and ERR_CONFLICT, at
  *                     which the change is made again on what stands there. After a put of which it is not known what became
  *                     of it (any error but a conflict) none is begun for put_ms more, for it may still take place.
- *   deletion          is refused likewise.
+ *   deletion          is refused likewise, also while a put may take place of which it is not known.
  *   all else          passes: blocks have names that are made of their contents.
  *
  * When the ring gives a share to another, no put is begun any more from that moment on, and the lease is given back when
@@ -59,7 +59,7 @@ bool writers_know(struct writers *w);
 bool writers_decide(struct writers *w);
 /* With writers_decide(): whether this process may change what is the tenant's, now. */
 bool writers_may(struct writers *w, struct slice tenant);
-/* For how long it has been nobody but this process, in ms; without writers_decide(): INT64_MAX. */
+/* For how long it has been nobody but this process, in ms; INT64_MAX: nobody has had the lease before, or without writers_decide(). */
 int64_t writers_alone_ms(struct writers *w, struct slice tenant);
 /* The shares that are held, as JSON: [1,5]. */
 void writers_put(struct writers *w, struct buf *out);

@@ -16,6 +16,7 @@
 #pragma once
 #include "common/base/clock.h"
 #include "common/base/loop.h"
+#include "common/block/catalogue.h"
 #include "common/objstore/objstore.h"
 #include "ingester/logs/loghead.h"
 #include "ingester/metrics/head.h"
@@ -31,6 +32,8 @@ struct flush_ops {
     void (*begin_leave)(void *arg); /* LEAVING */
     void (*seal)(void *arg);        /* no more batches from here on */
     void (*end_leave)(void *arg);   /* LEFT: nothing here is needed any more */
+    /* What a block of segments of this ingester may be done without for, since from_ms (Unix) (catalogue.h). Lent. */
+    struct catalogue_origin (*origin)(void *arg, struct slice signal, int64_t from_ms);
     /* The catalogue of a tenant has this version now. */
     void (*published)(void *arg, struct slice signal, struct slice tenant, uint64_t version);
     void *arg;

@@ -44,7 +44,11 @@ struct addition {
     struct objstore *store;
     struct block_meta meta;
     struct slice segment;
+    struct catalogue_origin origin;
 };
+
+/* Samples may be ahead of the clock that they are written at. */
+#define SPARE_MS 3600000
 
 static struct err *add_block(void *arg, struct catalogue *c, bool *ret_changed)
 {
@@ -59,6 +63,7 @@ static struct err *add_block(void *arg, struct catalogue *c, bool *ret_changed)
     if ((e = block_store_addable(a->store, c, &a->meta)))
         return e;
     b = catalogue_block_of_meta(&a->meta);
+    b.origin = a->origin;
     catalogue_add(c, &b);
     return NULL;
 }
@@ -77,7 +82,8 @@ static struct err *upload(struct flush_upload *u, const struct flush_signal *sig
         return e;
     b->meta.segments = &id;
     b->meta.n_segments = 1;
-    add = (struct addition){u->opts.store, b->meta, id};
+    add = (struct addition){u->opts.store, b->meta, id,
+                            u->opts.ops.origin(u->opts.ops.arg, name, b->meta.min_t - SPARE_MS)};
     if ((e = catalogue_update(u->opts.store, name, tenant, add_block, &add, &cat)))
         return e;
     *ret_version = catalogue_version(cat);

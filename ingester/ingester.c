@@ -108,6 +108,14 @@ static const struct conf_field ingester_fields[] = {
                NULL, CONF_FIXED, "A segment of traces of so much grows no more."),
     CONF_BYTES(struct ingester_conf, traces_buffer_bytes, "traces-buffer-bytes", "16MiB", "1MiB",
                "1GiB", CONF_FIXED, "Memory for spans of live traces that are not on disk yet."),
+    CONF_INT(struct ingester_conf, traces_remembered, "traces-remembered", "1000000", "1",
+             "1000000000", CONF_FIXED,
+             "Traces judged by tail_sampling whose verdict is remembered for spans that come late; "
+             "72 bytes of memory each."),
+    CONF_DURATION(struct ingester_conf, traces_verdict_wait_ns, "traces-verdict-wait", "30s", "1s",
+                  "1h", CONF_FIXED,
+                  "How long a trace that has ended waits for the replica that judges it, before "
+                  "another one does."),
     LINE_DOOR_FIELDS(struct ingester_conf),
     MESSAGE_DOOR_FIELDS(struct ingester_conf),
 };
@@ -174,6 +182,24 @@ static size_t count_compactors(void *arg)
 
     ring_unref(r);
     return n;
+}
+
+static struct catalogue_origin origin(void *arg, struct slice signal, int64_t from_ms)
+{
+    const struct ingester *ing = arg;
+    unsigned takes = slice_eq_cstr(signal, "logs") ? MEMBER_LOGS : MEMBER_METRICS;
+    struct ring *ring = membership_ring(process_membership(ing->process), MEMBER_INGESTER, takes);
+    struct catalogue_origin ret = {.zone = SLICE_EMPTY};
+    struct ring_read_set set;
+
+    ring_read_set(ring, from_ms, &set);
+    if (set.max_fail > 0)
+        ret.instance = slice_cstr(process_instance(ing->process));
+    if (set.max_fail > 0 && set.by_zone)
+        ret.zone = slice_cstr(process_zone(ing->process));
+    ring_read_set_done(&set);
+    ring_unref(ring);
+    return ret;
 }
 
 static void on_hinted(void *arg, struct slice payload, bool is_last, const struct err *e)
@@ -297,7 +323,7 @@ static void build_flush(struct ingester *ing)
         .traces = ingester_traces_head(ing),
         .work_dir = ing->work_dir,
         .store = process_objstore(ing->process),
-        .ops = {hint, count_compactors, begin_leave, seal, end_leave, published, ing},
+        .ops = {hint, count_compactors, begin_leave, seal, end_leave, origin, published, ing},
         .maintain_ms = c->maintain_period_ns / NS_PER_MS,
         .leave_grace_ms = c->leave_grace_ns / NS_PER_MS,
         .self_upload_after_ms = c->self_upload_after_ns / NS_PER_MS,
@@ -428,6 +454,7 @@ static void ingester_close(void *role)
     otlp_door_free(ing->otlp);
     line_door_free(ing->lines);
     agg_feed_free(ing->agg_feed);
+    ingester_generator_free(ing);
     door_free(ing->door);
     agg_sender_free(ing->agg_sender);
     agg_pool_free(ing->agg_pool);
@@ -457,7 +484,7 @@ static struct err *ingester_open(struct process *p, void **ret)
     if ((e = ingester_logs_open(ing)) || (e = ingester_traces_open(ing)))
         goto fail;
     build_flush(ing);
-    if ((e = build_door(ing)) || (e = build_otlp(ing, c)))
+    if ((e = build_door(ing)) || (e = ingester_generator_open(ing)) || (e = build_otlp(ing, c)))
         goto fail;
     ing->conf.lines = (struct line_door_conf){0}; /* its strings are c's */
     ing->conf.messages = (struct message_door_conf){0};
@@ -470,6 +497,7 @@ static struct err *ingester_open(struct process *p, void **ret)
     ingester_logs_routes(ing, process_http(p));
     ingester_traces_handle(ing);
     ingester_traces_routes(ing, process_http(p));
+    ingester_generator_handle(ing);
     remote_write_routes(process_http(p), ing->door);
     expo_import_routes(process_http(p), ing->door);
     influx_write_routes(process_http(p), ing->door);
@@ -560,6 +588,8 @@ static void ingester_drain(void *role, process_done_fn *done, void *arg)
         LOG_WARN(door, "not all log messages were written before the end");
     if (!agg_feed_drain(ing->agg_feed, LINE_DRAIN_MS))
         LOG_WARN(door, "not all aggregated series were written before the end");
+    if (!ingester_generator_drain(ing, LINE_DRAIN_MS))
+        LOG_WARN(door, "not all series made of spans were written before the end");
     if (!ing->conf.leave_on_shutdown && (!ing->conf.cut_on_shutdown || !head_is_ready(ing->head))) {
         flush_stop(ing->flush);
         done(arg);

@@ -16,12 +16,15 @@
 struct ingester;
 struct loghead;
 struct tracehead;
+struct tracehead_sampling;
+struct sampler;
+struct trace_batch;
 
 struct ingester_conf {
     int64_t logs_open_bytes, logs_seal_bytes, logs_seal_age_ns, logs_seal_wal_bytes, logs_idle_ns;
     int64_t logs_cache_bytes;
     int64_t traces_idle_ns, traces_max_live_ns, traces_cut_period_ns, traces_live_max;
-    int64_t traces_segment_bytes, traces_buffer_bytes;
+    int64_t traces_segment_bytes, traces_buffer_bytes, traces_remembered, traces_verdict_wait_ns;
     int64_t push_timeout_ns, max_inflight_bytes, max_body_bytes, door_cache_bytes;
     int64_t wal_segment_bytes, wal_buffer_bytes;
     bool wal_io_uring;
@@ -81,6 +84,8 @@ struct ingester {
     char *work_dir;
     struct ingester_logs *logs;
     struct ingester_traces *traces;
+    struct sampler *sampler; /* with traces */
+    struct ingester_generator *generator;
     struct ingester_segment_side metrics_segments, logs_segments, traces_segments;
     struct feeds *feeds;
     int64_t start_ms;
@@ -114,6 +119,8 @@ void ingester_logs_reload(struct ingester *ing);
 void ingester_logs_stop(struct ingester *ing);
 void ingester_logs_free(struct ingester *ing);
 /* ingester_traces.c: the same of traces */
+/* A tenant's part of the ingesters' ring for traces; a new reference. */
+struct ring *ingester_traces_ring(struct ingester *ing, struct slice tenant);
 ORR_CHECKED struct err *ingester_traces_open(struct ingester *ing);
 struct tracehead *ingester_traces_head(struct ingester *ing);
 void ingester_traces_routes(struct ingester *ing, struct http_server *s);
@@ -124,5 +131,17 @@ const char *ingester_traces_trouble(const struct ingester *ing);
 void ingester_traces_seal(struct ingester *ing);
 void ingester_traces_stop(struct ingester *ing);
 void ingester_traces_free(struct ingester *ing);
+/* ingester_sampling.c: who judges traces that have ended; before the head of traces opens, after it closed */
+void ingester_sampling_open(struct ingester *ing, struct tracehead_sampling *ret);
+void ingester_sampling_handle(struct ingester *ing);
+void ingester_sampling_free(struct ingester *ing);
+/* ingester_generator.c: metrics made of spans; nothing without traces. After the door was built */
+ORR_CHECKED struct err *ingester_generator_open(struct ingester *ing);
+void ingester_generator_handle(struct ingester *ing);
+/* What a quorum took of batch; keeps a reference for as long as it takes. On the batch's loop. */
+void ingester_generator_take(struct ingester *ing, struct loop *loop, struct trace_batch *batch,
+                             const struct distribute_result *r);
+bool ingester_generator_drain(struct ingester *ing, int64_t timeout_ms);
+void ingester_generator_free(struct ingester *ing);
 /* ingester_pages.c */
 void ingester_pages_routes(struct ingester *ing);

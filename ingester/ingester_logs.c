@@ -61,6 +61,21 @@ static size_t active_ingesters(void *arg)
     return n;
 }
 
+static enum loghead_place place_stream(void *arg, struct slice tenant, struct hash128 fp)
+{
+    struct ingester_logs *l = arg;
+    struct ring *ring = logs_ring(l), *of_tenant;
+    struct tenant_limits tl;
+    enum loghead_place place;
+
+    limits_get(l->ing->limits, tenant, &tl);
+    of_tenant = ring_subring(ring, tenant, (unsigned)tl.ingestion_tenant_shard_size, INT64_MAX);
+    place = log_shards_place(of_tenant, slice_cstr(process_instance(l->ing->process)), tenant, fp);
+    ring_unref(of_tenant);
+    ring_unref(ring);
+    return place;
+}
+
 /* As one of the replicas: the tenant's limits, or why nothing is taken. */
 static struct err *head_limits(struct ingester_logs *l, struct slice tenant,
                                struct loghead_limits *ret)
@@ -74,10 +89,9 @@ static struct err *head_limits(struct ingester_logs *l, struct slice tenant,
     limits.max_streams = (uint64_t)tl.max_streams_per_user;
     if (tl.max_global_streams_per_user) {
         struct ring *ring = logs_ring(l);
-        uint64_t share =
-            replica_share(tl.max_global_streams_per_user, ring, tl.ingestion_tenant_shard_size);
 
-        limits.max_streams = limits.max_streams ? ORR_MIN(limits.max_streams, share) : share;
+        limits.max_homes =
+            replica_share(tl.max_global_streams_per_user, ring, tl.ingestion_tenant_shard_size);
         ring_unref(ring);
     }
     limits.stream_rate = (double)tl.per_stream_rate_limit;
@@ -668,6 +682,8 @@ static struct err *open_store(struct ingester_logs *l)
                                 .push_queue_bytes = c->push_queue_bytes,
                                 .idle_ms = c->logs_idle_ns / NS_PER_MS,
                                 .has_filters = process_rf(l->ing->process) == 1,
+                                .place = place_stream,
+                                .place_arg = l,
                                 .grace_ms = c->cut_grace_ns / NS_PER_MS};
     struct err *e = wal_open(&wal, &l->wal);
 

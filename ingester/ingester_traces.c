@@ -49,6 +49,17 @@ static struct ring *traces_ring(void *arg)
     return membership_ring(process_membership(t->ing->process), MEMBER_INGESTER, MEMBER_TRACES);
 }
 
+struct ring *ingester_traces_ring(struct ingester *ing, struct slice tenant)
+{
+    struct ring *all = traces_ring(ing->traces), *ret;
+    struct tenant_limits limits;
+
+    limits_get(ing->limits, tenant, &limits);
+    ret = ring_subring(all, tenant, (unsigned)limits.ingestion_tenant_shard_size, INT64_MAX);
+    ring_unref(all);
+    return ret;
+}
+
 static size_t active_ingesters(void *arg)
 {
     struct ring *r = traces_ring(arg);
@@ -103,6 +114,8 @@ static void push_remote(void *arg, const struct member *to, struct slice tenant,
 /* ---- the door's sink ---- */
 
 struct sinking {
+    struct ingester *ing;
+    struct loop *loop;
     struct trace_batch *batch; /* until done was called */
     trace_sink_done_fn *done;
     void *arg;
@@ -166,18 +179,35 @@ static void put_example(const struct trace_batch *b, const struct distribute_res
     }
 }
 
+/* Spans of the traces that were refused, for one reason. */
+static uint64_t refused_spans(const struct trace_batch *b, const struct distribute_result *r,
+                              enum batch_reason reason)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < r->n_refusals; i++)
+        if (r->refusals[i].what.reason == reason && r->refusals[i].what.series < b->traces.len)
+            n += b->traces.ptr[r->refusals[i].what.series].n_spans;
+    return n;
+}
+
 /* What of it was refused, as the client reads it. NULL: nothing. */
-static struct err *refusals(const struct trace_batch *b, const struct distribute_result *r)
+static struct err *refusals(const struct trace_batch *b, const struct distribute_result *r,
+                            uint64_t *ret_spans)
 {
     struct buf text = {0};
     enum err_code code = ERR_LIMIT;
+    uint64_t spans;
     struct err *e;
 
     for (unsigned i = 0; i < BATCH_REASON_COUNT; i++) {
         if (!r->rejected[i])
             continue;
-        buf_printf(&text, "%sspans of %llu traces were refused: %s", text.len ? "; " : "",
-                   (unsigned long long)r->rejected[i], batch_reason_text((enum batch_reason)i));
+        spans = refused_spans(b, r, (enum batch_reason)i);
+        *ret_spans += spans;
+        buf_printf(&text, "%s%llu spans of %llu traces were refused: %s", text.len ? "; " : "",
+                   (unsigned long long)spans, (unsigned long long)r->rejected[i],
+                   batch_reason_text((enum batch_reason)i));
         put_advice(&b->limits, (enum batch_reason)i, &text);
         put_example(b, r, (enum batch_reason)i, &text);
     }
@@ -191,10 +221,13 @@ static struct err *refusals(const struct trace_batch *b, const struct distribute
 static void on_brought(void *arg, const struct push *none, const struct distribute_result *r)
 {
     struct sinking *s = arg;
-    struct err *e = r->error ? err_copy(r->error) : refusals(s->batch, r);
+    uint64_t spans = 0;
+    struct err *e = r->error ? err_copy(r->error) : refusals(s->batch, r, &spans);
 
     (void)none;
-    s->done(s->arg, e);
+    if (!r->error)
+        ingester_generator_take(s->ing, s->loop, s->batch, r);
+    s->done(s->arg, e, spans);
     mem_free(s);
 }
 
@@ -213,12 +246,12 @@ static void sink_write(void *arg, struct loop *loop, struct trace_batch *batch,
     struct sinking *s;
 
     if (!distribute_has_room(t->distribute, trace_batch_memory(batch))) {
-        done(done_arg, err_new(ERR_UNAVAILABLE, "too many writes are in flight, try again"));
+        done(done_arg, err_new(ERR_UNAVAILABLE, "too many writes are in flight, try again"), 0);
         return;
     }
     trace_batch_ref(batch);
     s = mem_new(struct sinking);
-    *s = (struct sinking){batch, done, done_arg};
+    *s = (struct sinking){t->ing, loop, batch, done, done_arg};
     distribute_bring(t->distribute, loop, &cargo, on_brought, s);
 }
 
@@ -338,6 +371,7 @@ void ingester_traces_handle(struct ingester *ing)
         return;
     rpc_server_handle(s, "ingester.push_traces", on_push_traces, ing->traces);
     rpc_server_handle(s, "ingester.select_traces", on_select_traces, ing->traces);
+    ingester_sampling_handle(ing);
 }
 
 /* ---- the page ---- */
@@ -513,6 +547,7 @@ static struct err *open_store(struct ingester_traces *t)
 
     if (!e) {
         head.wal = t->wal;
+        ingester_sampling_open(t->ing, &head.sampling);
         e = tracehead_open(&head, &t->head);
     }
     mem_free(dir);
@@ -643,6 +678,7 @@ void ingester_traces_free(struct ingester *ing)
         return;
     distribute_free(t->distribute);
     trace_door_free(t->door);
+    ingester_sampling_free(ing);
     lock_done(&t->lock);
     (void)pthread_cond_destroy(&t->wake);
     mem_free(t);

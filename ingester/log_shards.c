@@ -84,6 +84,21 @@ uint32_t log_shards_token(const struct log_batch *b, const struct log_stream *s)
     return labels_token(b->tenant, s->fp) + s->shard * TOKEN_STEP;
 }
 
+enum loghead_place log_shards_place(const struct ring *r, struct slice instance,
+                                    struct slice tenant, struct hash128 fp)
+{
+    int self = ring_find(r, instance);
+    struct ring_set set;
+
+    if (self < 0 || !ring_set_count(r))
+        return LOGHEAD_UNPLACED;
+    set = ring_replicas(r, labels_token(tenant, fp));
+    for (unsigned i = 0; i < set.n; i++)
+        if (set.instances[i] == self)
+            return LOGHEAD_HOME;
+    return LOGHEAD_AWAY;
+}
+
 static void split(struct log_shards *s, struct log_batch *b, uint32_t stream, uint32_t shards)
 {
     uint64_t bytes = b->streams.ptr[stream].bytes;

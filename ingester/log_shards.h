@@ -21,7 +21,9 @@
  */
 #pragma once
 #include "common/base/clock.h"
+#include "common/ring/ring.h"
 #include "ingester/door/log_batch.h"
+#include "ingester/logs/loghead.h"
 
 struct log_shards;
 
@@ -35,3 +37,9 @@ void log_shards_free(struct log_shards *s);                   /* NULL is allowed
 void log_shards_split(struct log_shards *s, struct log_batch *b, size_t sets, size_t doors);
 /* Where on the ring a stream of the batch belongs. */
 uint32_t log_shards_token(const struct log_batch *b, const struct log_stream *s);
+/*
+ * Whether a stream is at home at this instance of the tenant's ring: its labels bring it there, and not its rate alone. There it counts
+ * against limits of the whole cluster, so a stream that is sharded counts once. Unplaced: the ring does not have the instance.
+ */
+enum loghead_place log_shards_place(const struct ring *r, struct slice instance,
+                                    struct slice tenant, struct hash128 fp);

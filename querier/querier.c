@@ -13,9 +13,11 @@
 #include "common/process/process_conf.h"
 #include "common/process/rules_page.h"
 #include "querier/api/elastic_api.h"
+#include "querier/api/jaeger_api.h"
 #include "querier/api/loki_api.h"
 #include "querier/api/prom_api.h"
 #include "querier/api/tempo_api.h"
+#include "querier/api/zipkin_api.h"
 #include "querier/engine/engine.h"
 #include "querier/logs/logpiece_serve.h"
 #include "querier/store/store.h"
@@ -266,9 +268,9 @@ static void collect_skipped(const struct store_stats *s, struct buf *out, bool i
     write_skipped("orrery_querier_logs_skipped_blocks_total",
                   "Blocks of log lines that were not opened, by what said so.", s->logs.skipped,
                   out, is_openmetrics);
-    metric_write_family(out, is_openmetrics, METRIC_T_COUNTER,
-                        "orrery_querier_bad_block_summaries_total",
-                        "Summaries of blocks that could not be read, or were broken.");
+    metric_write_family(
+        out, is_openmetrics, METRIC_T_COUNTER, "orrery_querier_bad_block_summaries_total",
+        "Summaries of blocks that could not be read, were broken or of another block.");
     metric_write_u64(out, "orrery_querier_bad_block_summaries_total", NULL,
                      s->blocks.bad_summaries + s->log_blocks.bad_summaries +
                          s->trace_blocks.bad_summaries);
@@ -339,6 +341,10 @@ static void collect(void *arg, struct buf *out, bool is_openmetrics)
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER,
                         "orrery_querier_failed_selects_total", "Selects that could not begin.");
     metric_write_u64(out, "orrery_querier_failed_selects_total", NULL, s.failures);
+    metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, "orrery_querier_lost_blocks_total",
+                        "Times a select did without a corrupt block, which the blocks of other "
+                        "zones make up for.");
+    metric_write_u64(out, "orrery_querier_lost_blocks_total", NULL, s.lost_blocks);
     metric_write_family(out, is_openmetrics, METRIC_T_COUNTER,
                         "orrery_querier_selected_blocks_total",
                         "Blocks that selects read, by the resolution of what they hold.");
@@ -447,7 +453,9 @@ static void collect_pieces(void *arg, struct buf *out, bool is_openmetrics)
         {METRIC_T_COUNTER, "orrery_querier_logs_refused_pieces_total",
          "Pieces that were not: too many at once, or not understood.", s.refused},
         {METRIC_T_COUNTER, "orrery_querier_logs_failed_pieces_total",
-         "Of those that were run, those that failed or were canceled.", s.failed},
+         "Of those that were run, those that failed, were canceled, or found no room for their "
+         "answer.",
+         s.failed},
         {METRIC_T_GAUGE, "orrery_querier_logs_serving_pieces",
          "Pieces that are being run for other queriers, or wait to be.", s.running},
         {METRIC_T_GAUGE, "orrery_querier_logs_serving_piece_bytes",
@@ -672,6 +680,8 @@ static void build(struct querier *q, const struct querier_conf *conf)
     q->tempo = tempo_api_new(
         &(struct tempo_api_opts){.tasks = prom_api_tasks(q->api), .open = open_traces, .arg = q});
     tempo_api_routes(q->tempo, process_http(q->process));
+    jaeger_api_routes(q->tempo, process_http(q->process));
+    zipkin_api_routes(q->tempo, process_http(q->process));
     q->elastic = elastic_api_new(prom_api_tasks(q->api));
     elastic_api_routes(q->elastic, process_http(q->process));
     if (!(process_roles(q->process) & MEMBER_INGESTER)) /* whose door has them, for _bulk */

@@ -246,6 +246,11 @@ struct err *rule_dir_load(const char *path, const char *default_tenant,
     return NULL;
 }
 
+struct rule_dir *rule_dir_ref(const struct rule_dir *d)
+{
+    return (struct rule_dir *)snapshot_ref((struct snapshot *)&d->snap);
+}
+
 void rule_dir_unref(const struct rule_dir *d)
 {
     if (d)

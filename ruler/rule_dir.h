@@ -44,4 +44,5 @@ ORR_CHECKED struct err *rule_dir_check(const char *path);
 ORR_CHECKED struct err *rule_dir_load(const char *path, const char *default_tenant,
                                       const struct rule_dir *before, struct rule_dir **ret,
                                       bool *ret_changed);
+struct rule_dir *rule_dir_ref(const struct rule_dir *d);
 void rule_dir_unref(const struct rule_dir *d); /* NULL is allowed */

@@ -12,15 +12,25 @@
 
 #define HASH_SEED 0x72756c6573ull
 
+static const char *const lang_names[] = {
+#define X(sym, name) name,
+    RULE_LANGS(X)
+#undef X
+};
+
 const char *rule_lang_name(enum rule_lang lang)
 {
-    static const char *const names[] = {
-#define X(sym, name) name,
-        RULE_LANGS(X)
-#undef X
-    };
+    return lang_names[lang];
+}
 
-    return names[lang];
+bool rule_lang_read(struct slice name, enum rule_lang *ret)
+{
+    for (size_t i = 0; i < ORR_COUNT(lang_names); i++)
+        if (slice_eq_cstr(name, lang_names[i])) {
+            *ret = (enum rule_lang)i;
+            return true;
+        }
+    return false;
 }
 
 void rule_errors_add(struct rule_errors *errs, const char *fmt, ...)
@@ -271,9 +281,9 @@ static void parse_group(struct walk *w, const struct yaml_node *n, struct map *s
     ret->hash = group_hash(ret);
 }
 
-static void parse_root(struct walk *w, const struct yaml_node *root, struct rule_file *f)
+static void parse_fields(struct walk *w, const struct yaml_node *root, const char *const *names,
+                         struct rule_file *f)
 {
-    static const char *const names[] = {"groups", NULL};
     const struct yaml_node *groups;
     struct map seen = {0};
 
@@ -298,6 +308,21 @@ static void parse_root(struct walk *w, const struct yaml_node *root, struct rule
     map_done(&seen);
 }
 
+static void parse_root(struct walk *w, const struct yaml_node *root, struct rule_file *f)
+{
+    static const char *const names[] = {"groups", NULL};
+
+    parse_fields(w, root, names, f);
+}
+
+static void parse_namespace(struct walk *w, const struct yaml_node *root, struct rule_file *f)
+{
+    static const char *const names[] = {"namespace", "groups", NULL};
+
+    parse_fields(w, root, names, f);
+    f->ns = text_of(w, yaml_get(root, "namespace"), "namespace");
+}
+
 static void file_free(struct snapshot *s)
 {
     struct rule_file *f = ORR_CONTAINER(s, struct rule_file, snap);
@@ -313,26 +338,41 @@ static bool is_marker(struct slice line)
 }
 
 /* A marker in the first column always starts a document, also within a block of text, so lines
- * are enough to find the end of the first one. */
-static struct slice first_document(const char *path, struct slice text)
+ * are enough to find the end of one. */
+bool rule_file_next_document(struct slice *rest, struct slice *ret)
 {
-    struct slice rest = text, line;
+    struct slice text = *rest, left = *rest, line;
     bool has_content = false;
 
-    while (slice_split(&rest, '\n', &line)) {
+    while (slice_split(&left, '\n', &line)) {
         bool is_blank = slice_trim(line).len == 0 || line.ptr[0] == '#' || line.ptr[0] == '%';
 
         if (is_marker(line) && has_content) {
-            LOG_WARN(ruler, "documents after the first are ignored", KV_STR("path", path));
-            return slice_sub(text, 0, (size_t)(line.ptr - text.ptr));
+            *ret = slice_sub(text, 0, (size_t)(line.ptr - text.ptr));
+            *rest = slice_from(text, ret->len);
+            return true;
         }
         has_content = has_content || (!is_blank && !(is_marker(line) && slice_trim(line).len == 3));
     }
-    return text;
+    *ret = text;
+    *rest = SLICE_EMPTY;
+    return has_content;
 }
 
-struct err *rule_file_parse(const char *path, struct slice text, enum rule_lang lang,
-                            struct rule_file **ret)
+static struct slice first_document(const char *path, struct slice text)
+{
+    struct slice rest = text, first = text;
+
+    if (rule_file_next_document(&rest, &first) && rest.len) {
+        LOG_WARN(ruler, "documents after the first are ignored", KV_STR("path", path));
+    }
+    return first;
+}
+
+typedef void read_root_fn(struct walk *w, const struct yaml_node *root, struct rule_file *f);
+
+static struct err *parse(const char *path, struct slice text, enum rule_lang lang,
+                         read_root_fn *read_root, struct rule_file **ret)
 {
     struct rule_file *f = mem_new(struct rule_file);
     struct walk w = {.path = path, .lang = lang, .errs.code = ERR_INVALID};
@@ -342,9 +382,9 @@ struct err *rule_file_parse(const char *path, struct slice text, enum rule_lang 
     snapshot_init(&f->snap, file_free);
     f->arena = w.a = arena_new(0); /* the YAML reader and the rule count bound it */
     f->path = arena_dup(w.a, slice_cstr(path));
-    e = yaml_load(path, first_document(path, text), w.a, &root);
+    e = yaml_load(path, text, w.a, &root);
     if (!e) {
-        parse_root(&w, root, f);
+        read_root(&w, root, f);
         if (w.errs.n > RULE_FILE_MAX_ERRORS)
             buf_printf(&w.errs.text, "; and %zu more", w.errs.n - RULE_FILE_MAX_ERRORS);
         if (w.errs.n)
@@ -357,6 +397,34 @@ struct err *rule_file_parse(const char *path, struct slice text, enum rule_lang 
     }
     *ret = f;
     return NULL;
+}
+
+struct err *rule_file_parse(const char *path, struct slice text, enum rule_lang lang,
+                            struct rule_file **ret)
+{
+    return parse(path, first_document(path, text), lang, parse_root, ret);
+}
+
+static void parse_one(struct walk *w, const struct yaml_node *root, struct rule_file *f)
+{
+    struct map seen = {0};
+
+    f->groups = arena_array(w->a, struct rule_group, 1);
+    f->n_groups = 1;
+    parse_group(w, root, &seen, f->groups);
+    map_done(&seen);
+}
+
+struct err *rule_file_parse_group(const char *path, struct slice text, enum rule_lang lang,
+                                  struct rule_file **ret)
+{
+    return parse(path, text, lang, parse_one, ret);
+}
+
+struct err *rule_file_parse_namespace(const char *path, struct slice text, enum rule_lang lang,
+                                      struct rule_file **ret)
+{
+    return parse(path, text, lang, parse_namespace, ret);
 }
 
 struct rule_file *rule_file_ref(const struct rule_file *f)

@@ -45,6 +45,8 @@ enum rule_lang {
 #undef X
 };
 const char *rule_lang_name(enum rule_lang lang);
+/* False: none is called so. */
+bool rule_lang_read(struct slice name, enum rule_lang *ret);
 
 struct rule {
     enum rule_lang lang; /* the group's */
@@ -74,6 +76,7 @@ struct rule_file {
     struct snapshot snap;
     struct arena *arena;
     struct slice path;
+    struct slice ns; /* rule_file_parse_namespace(): what it says; else empty */
     struct rule_group *groups;
     size_t n_groups;
 };
@@ -82,5 +85,13 @@ struct rule_file {
  * ERR_LIMIT which bound is passed. One reference in *ret. */
 ORR_CHECKED struct err *rule_file_parse(const char *path, struct slice text, enum rule_lang lang,
                                         struct rule_file **ret);
+/* The text is one group, a mapping as they stand in the list: the file has that one. */
+ORR_CHECKED struct err *rule_file_parse_group(const char *path, struct slice text,
+                                              enum rule_lang lang, struct rule_file **ret);
+/* One document, which may have a field namespace beside its groups, as mimirtool and lokitool know it. */
+ORR_CHECKED struct err *rule_file_parse_namespace(const char *path, struct slice text,
+                                                  enum rule_lang lang, struct rule_file **ret);
+/* Cuts the first document off *rest that has something in it; false: there is none any more. */
+bool rule_file_next_document(struct slice *rest, struct slice *ret);
 struct rule_file *rule_file_ref(const struct rule_file *f);
 void rule_file_unref(const struct rule_file *f); /* NULL is allowed */

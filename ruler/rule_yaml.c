@@ -1,5 +1,7 @@
 #include "ruler/rule_yaml.h"
 
+#include <stdlib.h>
+
 #include "common/base/clock.h"
 #include "common/base/promdur.h"
 
@@ -140,46 +142,49 @@ void rule_yaml_group(struct buf *out, const struct rule_group *g, unsigned inden
         put_rule(out, indent + STEP + 2, &g->rules[i]);
 }
 
-static struct slice ns_of(const struct rule_dir_file *f)
+/* By namespace, in each in the order they came. */
+static int cmp_ns(const void *pa, const void *pb)
 {
-    const char *slash = strrchr(f->name, '/');
+    const struct rule_set_group *a = *(const struct rule_set_group *const *)pa;
+    const struct rule_set_group *b = *(const struct rule_set_group *const *)pb;
+    int c = slice_cmp(a->ns, b->ns);
 
-    return slice_cstr(slash ? slash + 1 : f->name);
+    return c ? c : (a > b) - (a < b);
 }
 
-static bool put_file(struct buf *out, const struct rule_dir_file *f, struct slice group)
+static void put_namespaces(struct buf *out, const struct rule_set_group **groups, size_t n)
 {
-    for (size_t i = 0; i < f->rules->n_groups; i++) {
-        const struct rule_group *g = &f->rules->groups[i];
-
-        if (group.len && !slice_eq(group, g->name))
-            continue;
-        if (!group.len && i == 0) {
-            put_text(out, ns_of(f));
+    qsort(groups, n, sizeof(*groups), cmp_ns);
+    for (size_t i = 0; i < n; i++) {
+        if (i == 0 || !slice_eq(groups[i]->ns, groups[i - 1]->ns)) {
+            put_text(out, groups[i]->ns);
             buf_str(out, ":\n");
         }
-        if (!group.len)
-            buf_printf(out, "%*s- ", STEP, "");
-        rule_yaml_group(out, g, group.len ? 0 : STEP + 2);
-        if (group.len)
-            return true;
+        buf_printf(out, "%*s- ", STEP, "");
+        rule_yaml_group(out, rule_set_group_of(groups[i]), STEP + 2);
     }
-    return f->rules->n_groups && !group.len;
 }
 
-struct err *rule_yaml(struct buf *out, const struct rule_dir *d, struct slice tenant,
+struct err *rule_yaml(struct buf *out, const struct rule_set *set, struct slice tenant,
                       enum rule_lang lang, struct slice ns, struct slice group)
 {
-    bool is_any = false;
+    const struct rule_set_group **found = mem_new_array(const struct rule_set_group *, set->n + 1);
+    size_t n = 0;
 
-    for (size_t i = 0; i < d->n; i++) {
-        const struct rule_dir_file *f = &d->files[i];
+    for (size_t i = 0; i < set->n; i++) {
+        const struct rule_set_group *g = &set->groups[i];
 
-        if (f->rules && f->lang == lang && slice_eq_cstr(tenant, f->tenant) &&
-            (!ns.len || slice_eq(ns, ns_of(f))) && put_file(out, f, group))
-            is_any = true;
+        if (g->lang == lang && slice_eq_cstr(tenant, g->tenant) &&
+            (!ns.len || slice_eq(ns, g->ns)) &&
+            (!group.len || slice_eq(group, rule_set_group_of(g)->name)))
+            found[n++] = g;
     }
-    if (is_any)
+    if (n && group.len)
+        rule_yaml_group(out, rule_set_group_of(found[0]), 0);
+    else
+        put_namespaces(out, found, n);
+    mem_free(found);
+    if (n)
         return NULL;
     return err_new(ERR_NOT_FOUND, group.len ? "group does not exist" : "no rule groups found");
 }

@@ -1,20 +1,20 @@
 /*
- * Groups of rules as YAML again, as Loki's API of rule configurations tells them: what was written, but for its
+ * Groups of rules as YAML again, as the APIs of rule configurations tell them: what was written, but for its
  * comments and its layout. Any thread.
  */
 #pragma once
-#include "ruler/rule_dir.h"
+#include "ruler/rule_set.h"
 
 /*
- * Of the tenant's files in that language (their names are the namespaces):
+ * Of the tenant's groups in that language:
  *
- *     ns empty     ns.yml: [groups …]    of all its namespaces
+ *     ns empty     ns: [groups …]        of all its namespaces, by name
  *     group empty  the same of the one
  *     else         name: …               the group alone
  *
- * ERR_NOT_FOUND, in Loki's words, when there is none.
+ * ERR_NOT_FOUND, in Mimir's and Loki's words, when there is none.
  */
-ORR_CHECKED struct err *rule_yaml(struct buf *out, const struct rule_dir *d, struct slice tenant,
+ORR_CHECKED struct err *rule_yaml(struct buf *out, const struct rule_set *set, struct slice tenant,
                                   enum rule_lang lang, struct slice ns, struct slice group);
 /* One group as a mapping whose lines are indented by so many spaces, the first line but by what was
  * written before it. */

@@ -7,6 +7,7 @@
 
 #define TICK_MS 1000
 #define MAX_QUEUED 100000
+#define MAX_CHANGES 1000 /* that wait, of each changer */
 
 static const struct conf_field ruler_fields[] = {
     CONF_STRING(
@@ -21,7 +22,7 @@ static const struct conf_field ruler_fields[] = {
     CONF_DURATION(struct ruler_conf, query_offset_ns, "query-offset", "0s", "0s", "24h", CONF_FIXED,
                   "How far in the past rules are evaluated, by default."),
     CONF_DURATION(struct ruler_conf, poll_ns, "poll-period", "15s", "1s", "1h", CONF_FIXED,
-                  "How often the rule files are looked at for changes."),
+                  "How often rule files and the bucket are looked at for changes."),
     CONF_INT(struct ruler_conf, concurrency, "concurrency", "8", "1", "1000", CONF_FIXED,
              "Groups that are evaluated at once."),
     CONF_STRING(struct ruler_conf, external_url, "external-url", "", CONF_FIXED,
@@ -63,14 +64,21 @@ static const struct metric_field metrics[] = {
     METRIC_COUNTER(struct ruler_metrics, missed, "orrery_ruler_group_iterations_missed_total",
                    "Evaluations of groups that did not take place in time."),
     METRIC_COUNTER(struct ruler_metrics, reloads, "orrery_ruler_reloads_total",
-                   "Changes of the rule files that were taken over."),
+                   "Changes of rules, in files or the bucket, that were taken over."),
     METRIC_COUNTER(struct ruler_metrics, reload_failures, "orrery_ruler_reload_failures_total",
-                   "Times that the rule files could not be read."),
+                   "Times that the rule files or the bucket could not be read."),
+    METRIC_COUNTER(struct ruler_metrics, changes, "orrery_ruler_config_changes_total",
+                   "Changes of rules by the API that were made."),
+    METRIC_COUNTER(struct ruler_metrics, changes_refused,
+                   "orrery_ruler_config_changes_refused_total",
+                   "Changes of rules by the API that were not made."),
     METRIC_GAUGE(struct ruler_metrics, groups_owned, "orrery_ruler_groups_owned",
                  "Groups that this ruler evaluates."),
     METRIC_GAUGE(struct ruler_metrics, groups, "orrery_ruler_groups", "Groups of all rulers."),
     METRIC_GAUGE(struct ruler_metrics, files_bad, "orrery_ruler_files_refused",
                  "Rule files whose present content is refused."),
+    METRIC_GAUGE(struct ruler_metrics, stored_bad, "orrery_ruler_stored_refused",
+                 "Namespaces and groups in the bucket whose present content cannot be read."),
     METRIC_GAUGE(struct ruler_metrics, busy, "orrery_ruler_groups_running",
                  "Groups whose evaluation runs or waits for a worker."),
     METRIC_HIST(struct ruler_metrics, group_s, "orrery_ruler_group_seconds",
@@ -117,12 +125,18 @@ static void ruler_close(void *role)
 
     r->is_stopping = true;
     job_pool_free(r->workers);
+    for (size_t i = 0; i < RULER_CHANGERS; i++)
+        job_pool_free(r->changers[i]);
     /* only when the drain was cut short: what workers posted still refers to r */
-    for (int i = 0; i < 1000 && r->m.busy > 0; i++)
+    for (int i = 0; i < 1000 && (r->m.busy > 0 || r->n_loading > 0); i++)
         loop_run_once(r->loop, 0);
     loop_timer_free(r->poll_timer);
     ruler_groups_free(r);
+    ruler_load_close(r);
     alert_sender_free(r->sender);
+    if (r->limits)
+        limits_stop(r->limits);
+    limits_free(r->limits);
     metric_unregister(&r->m);
     metric_unregister(&r->shared);
     arena_free(r->settings_arena);
@@ -150,6 +164,15 @@ static void make_settings(struct ruler *r)
     r->shared.max_pending_bytes = (size_t)c->write_buffer_bytes;
 }
 
+/* A ruler has changed rules in the bucket; our own changes come here, too. */
+static void on_news(void *arg, struct slice key, uint64_t version, struct slice value)
+{
+    (void)key;
+    (void)version;
+    (void)value;
+    ruler_load_soon(arg);
+}
+
 static struct err *ruler_open(struct process *p, void **ret)
 {
     struct ruler *r = mem_new(struct ruler);
@@ -164,8 +187,9 @@ static struct err *ruler_open(struct process *p, void **ret)
     metric_register(&r->m, metrics, ORR_COUNT(metrics), NULL);
     metric_register(&r->shared, shared_metrics, ORR_COUNT(shared_metrics), NULL);
     make_settings(r);
-    if ((e = rule_dir_check(r->conf->rule_path)) || (e = external_labels(r)) ||
-        (e = tenant_check(slice_cstr(r->conf->default_tenant)))) {
+    ruler_load_open(r);
+    if ((e = limits_new(r->conf_ref, &r->limits)) || (e = rule_dir_check(r->conf->rule_path)) ||
+        (e = external_labels(r)) || (e = tenant_check(slice_cstr(r->conf->default_tenant)))) {
         ruler_close(r);
         return e;
     }
@@ -178,6 +202,7 @@ static struct err *ruler_open(struct process *p, void **ret)
                                     .timeout_ms = r->conf->notify_timeout_ns / NS_PER_MS,
                                     .max_queued = (size_t)r->conf->notify_queue});
     ruler_api_open(r);
+    membership_kv_subscribe_own(process_membership(p), RULER_NEWS_PREFIX, on_news, r);
     *ret = r;
     return NULL;
 }
@@ -186,10 +211,10 @@ static void on_ring(void *arg)
 {
     struct ruler *r = arg;
 
-    ruler_groups_reconcile(r, r->dir);
+    ruler_groups_reconcile(r, r->set);
 }
 
-/* Each second: has the configuration been reloaded, or is it time to look at the files? */
+/* Each second: has the configuration been reloaded, or is it time to look at the rules? */
 static void on_tick(void *arg)
 {
     struct ruler *r = arg;
@@ -200,8 +225,11 @@ static void on_tick(void *arg)
         conf_unref(r->conf_seen);
         r->conf_seen = conf_ref(now);
         r->polled_ms = now_ms;
-        ruler_groups_reload(r);
+        ruler_load_files(r);
+        ruler_load_soon(r);
     }
+    if (ruler_load_is_due(r))
+        ruler_load_bucket(r);
     conf_unref(now);
     loop_timer_arm_ms(r->poll_timer, TICK_MS);
 }
@@ -215,7 +243,9 @@ static void start_on_loop(void *arg)
     membership_subscribe(process_membership(r->process), on_ring, r);
     r->poll_timer = loop_timer_new(r->loop, on_tick, r);
     r->polled_ms = clock_mono_ms(&clock_system);
-    ruler_groups_reload(r);
+    limits_start(r->limits, r->loop, process_jobs(r->process));
+    ruler_load_files(r);
+    ruler_load_bucket(r);
     loop_timer_arm_ms(r->poll_timer, TICK_MS);
 }
 
@@ -224,18 +254,15 @@ static struct err *ruler_start(void *role)
     struct ruler *r = role;
 
     r->workers = job_pool_new("ruler", (unsigned)r->conf->concurrency, MAX_QUEUED);
+    for (size_t i = 0; i < RULER_CHANGERS; i++)
+        r->changers[i] = job_pool_new("rules", 1, MAX_CHANGES);
     loop_post(r->loop, start_on_loop, r);
     return NULL;
 }
 
 static bool ruler_is_ready(void *role, struct buf *ret)
 {
-    struct ruler *r = role;
-
-    if (__atomic_load_n(&r->dir, __ATOMIC_ACQUIRE) || !r->conf->rule_path[0])
-        return true;
-    buf_str(ret, "rule files have not been read");
-    return false;
+    return ruler_load_is_ready(role, ret);
 }
 
 /* What the drain asks of loop 0. */
@@ -266,7 +293,12 @@ static void ruler_drain(void *role, process_done_fn *done, void *arg)
     loop_post(((struct ruler *)role)->loop, drain_on_loop, d);
 }
 
-static const struct conf_section *const ruler_sections[] = {&ruler_section, NULL};
+static void ruler_reload(void *role, const struct conf *c)
+{
+    limits_set_defaults(((struct ruler *)role)->limits, c);
+}
+
+static const struct conf_section *const ruler_sections[] = {&ruler_section, &limits_section, NULL};
 
 const struct process_role ruler_role = {
     .name = "ruler",
@@ -275,6 +307,7 @@ const struct process_role ruler_role = {
     .open = ruler_open,
     .start = ruler_start,
     .is_ready = ruler_is_ready,
+    .reload = ruler_reload,
     .drain = ruler_drain,
     .close = ruler_close,
 };

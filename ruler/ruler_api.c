@@ -1,11 +1,13 @@
-/* What this ruler knows, for whoever serves /api/v1/rules (common/process/rules_page.h) and Loki's API of
- * rule configurations (rules_config.h): itself, when its process has no querier. */
+/* What this ruler knows, for whoever serves /api/v1/rules (common/process/rules_page.h) and the APIs of rule
+ * configurations (rules_config.h): itself, when its process has no querier. And what it does to the rules in the bucket for them. */
+#include "common/base/log.h"
+#include "common/base/mem.h"
 #include "common/model/metrics_rpc.h"
 #include "common/process/rules_page.h"
 #include "ruler/rule_yaml.h"
 #include "ruler/ruler_internal.h"
 
-/* On loop 0, where RPC handlers run. */
+/* On loop 0, where RPC handlers run, but work_*(). */
 
 static void on_rules_call(void *arg, struct rpc_call *call)
 {
@@ -28,33 +30,154 @@ static void on_rules_call(void *arg, struct rpc_call *call)
     buf_done(&out);
 }
 
-static struct err *config_of(const struct ruler *r, struct rpc_call *call, struct buf *out)
-{
-    struct rpc_rules what;
-    struct err *e = rpc_rules_decode(rpc_call_payload(call), &what);
-    enum rule_lang lang = RULE_LOGQL;
+/* A call about rule configurations, at work. */
+struct config_call {
+    struct ruler *ruler;
+    struct rpc_call *call;
+    struct rule_set *set; /* what was known when it came; NULL: nothing */
+    struct rpc_rules asked;
+    struct rpc_rules_change change; /* both borrow from the call */
+    struct buf out;
+    struct err *error;
+};
 
-    if (e)
-        return e;
-    if (slice_eq_cstr(what.language, rule_lang_name(RULE_PROMQL)))
-        lang = RULE_PROMQL;
-    else if (!slice_eq_cstr(what.language, rule_lang_name(RULE_LOGQL)))
-        return err_new(ERR_INVALID, "no rules are in that language");
-    if (!r->dir)
-        return err_new(ERR_UNAVAILABLE, "rule files have not been read");
-    return rule_yaml(out, r->dir, rpc_call_tenant(call), lang, what.ns, what.group);
+static struct config_call *config_call_new(struct ruler *r, struct rpc_call *call)
+{
+    struct config_call *c = mem_new(struct config_call);
+
+    c->ruler = r;
+    c->call = call;
+    c->set = r->set ? rule_set_ref(r->set) : NULL;
+    return c;
+}
+
+static void answer(struct config_call *c)
+{
+    if (c->error)
+        rpc_reply_err(c->call, c->error);
+    else
+        rpc_reply_buf(c->call, &c->out);
+    buf_done(&c->out);
+    rule_set_unref(c->set);
+    mem_free(c);
+}
+
+static void run(struct config_call *c, struct job_pool *pool, loop_fn *work, loop_fn *done)
+{
+    struct ruler *r = c->ruler;
+    struct err *e; /* c is the worker's once it is taken */
+
+    if (!pool || r->is_stopping)
+        e = err_new(ERR_UNAVAILABLE, "the ruler begins or ends");
+    else
+        e = job_run(pool, r->loop, work, done, c);
+    if (!e) {
+        r->n_loading++;
+        return;
+    }
+    c->error = e;
+    answer(c);
+}
+
+static void end(struct config_call *c)
+{
+    struct ruler *r = c->ruler;
+
+    r->n_loading--;
+    answer(c);
+    ruler_groups_check_drained(r);
+}
+
+/* ---- reading: the files that are known, and the tenant's part of the bucket as it is now ---- */
+
+static struct err *read_config(struct config_call *c, enum rule_lang lang)
+{
+    struct slice tenant = rpc_call_tenant(c->call);
+    struct arena *a = arena_new(0);
+    struct rule_store_opts opts = {.store = process_objstore(c->ruler->process),
+                                   .jobs = process_jobs(c->ruler->process),
+                                   .prefix = rule_object_lang_prefix(a, tenant, lang),
+                                   .is_exact = true,
+                                   .now_ms = clock_mono_ms(&clock_system)};
+    struct rule_store *store = NULL;
+    struct rule_set *now = NULL;
+    bool is_changed;
+    struct err *e = rule_store_load(&opts, c->set->store, &store, &is_changed);
+
+    if (!e) {
+        now = rule_set_new(c->set->dir, store);
+        e = rule_yaml(&c->out, now, tenant, lang, c->asked.ns, c->asked.group);
+    }
+    rule_set_unref(now);
+    rule_store_unref(store);
+    arena_free(a);
+    return e;
+}
+
+static void work_config(void *arg)
+{
+    struct config_call *c = arg;
+    enum rule_lang lang;
+
+    if (!rule_lang_read(c->asked.language, &lang))
+        c->error = err_new(ERR_INVALID, "no rules are in that language");
+    else if (!c->set)
+        c->error = err_new(ERR_UNAVAILABLE, "rules have not been read");
+    else
+        c->error = read_config(c, lang);
+}
+
+static void on_config_done(void *arg)
+{
+    end(arg);
 }
 
 static void on_config_call(void *arg, struct rpc_call *call)
 {
-    struct buf out = {0};
-    struct err *e = config_of(arg, call, &out);
+    struct config_call *c = config_call_new(arg, call);
 
-    if (e)
-        rpc_reply_err(call, e);
+    if ((c->error = rpc_rules_decode(rpc_call_payload(call), &c->asked)))
+        answer(c);
     else
-        rpc_reply_buf(call, &out);
-    buf_done(&out);
+        run(c, process_jobs(c->ruler->process), work_config, on_config_done);
+}
+
+/* ---- changing ---- */
+
+static void work_change(void *arg)
+{
+    struct config_call *c = arg;
+
+    c->error = ruler_change_make(c->ruler, rpc_call_tenant(c->call), &c->change, c->set);
+}
+
+static void on_changed(void *arg)
+{
+    struct config_call *c = arg;
+    struct ruler *r = c->ruler;
+
+    if (c->error) {
+        r->m.changes_refused++;
+    } else {
+        r->m.changes++;
+        ruler_load_soon(r);
+        membership_kv_post(process_membership(r->process), SLICE(RULER_NEWS_PREFIX "changed"),
+                           (uint64_t)clock_wall_ms(&clock_system),
+                           slice_cstr(process_instance(r->process)));
+    }
+    end(c);
+}
+
+static void on_change_call(void *arg, struct rpc_call *call)
+{
+    struct ruler *r = arg;
+    struct config_call *c = config_call_new(r, call);
+    struct job_pool *changer = r->changers[ring_key(rpc_call_tenant(call)) % RULER_CHANGERS];
+
+    if ((c->error = rpc_rules_change_decode(rpc_call_payload(call), &c->change)))
+        answer(c);
+    else
+        run(c, changer, work_change, on_changed);
 }
 
 void ruler_api_open(struct ruler *r)
@@ -63,4 +186,5 @@ void ruler_api_open(struct ruler *r)
         rules_page_routes(r->process);
     rpc_server_handle(process_rpc(r->process), "ruler.rules", on_rules_call, r);
     rpc_server_handle(process_rpc(r->process), "ruler.config", on_config_call, r);
+    rpc_server_handle(process_rpc(r->process), "ruler.change", on_change_call, r);
 }

@@ -76,11 +76,11 @@ static void group_free(struct ruler_group *g)
     mem_free(g);
 }
 
-static void check_drained(struct ruler *r)
+void ruler_groups_check_drained(struct ruler *r)
 {
     process_done_fn *done = r->drained;
 
-    if (!done || r->m.busy > 0 || r->is_polling)
+    if (!done || r->m.busy > 0 || r->n_loading > 0)
         return;
     r->drained = NULL;
     done(r->drained_arg);
@@ -93,7 +93,7 @@ static void on_retired(void *arg)
 
     r->m.busy--;
     group_free(g);
-    check_drained(r);
+    ruler_groups_check_drained(r);
 }
 
 /* g is in no table any more and its worker is done. */
@@ -160,7 +160,7 @@ static void on_evaluated(void *arg)
         if (!r->is_stopping)
             arm(g);
     }
-    check_drained(r);
+    ruler_groups_check_drained(r);
 }
 
 static int64_t interval_of(const struct ruler_group *g)
@@ -227,19 +227,18 @@ static void arm(struct ruler_group *g)
 
 /* ---- what should be here ---- */
 
-static void start_group(struct ruler *r, const char *key, const struct rule_dir_file *f,
-                        size_t index, bool needs_restore)
+static void start_group(struct ruler *r, const struct rule_set_group *f, bool needs_restore)
 {
     struct ruler_group *g = mem_new(struct ruler_group);
     int64_t now = clock_wall_ms(&clock_system);
 
     g->ruler = r;
-    g->key = mem_strdup(key);
+    g->key = mem_strdup(f->key);
     g->tenant = mem_strdup(f->tenant);
-    g->file = mem_strdup(f->name);
-    g->run = rule_group_new(f->rules, index, needs_restore, &r->settings);
+    g->file = mem_strdup(f->file);
+    g->run = rule_group_new(f->rules, f->index, needs_restore, &r->settings);
     g->remote = (struct rule_remote){
-        .shared = &r->shared, .tenant = g->tenant, .key = ring_key(slice_cstr(key))};
+        .shared = &r->shared, .tenant = g->tenant, .key = ring_key(slice_cstr(g->key))};
     g->timer = loop_timer_new(r->loop, on_timer, g);
     /* the slot that is running belongs to whoever had the group before */
     g->slot_ms = rule_schedule_slot(now, interval_of(g), offset_of(g));
@@ -248,24 +247,19 @@ static void start_group(struct ruler *r, const char *key, const struct rule_dir_
     arm(g);
 }
 
-/* The file says something else now. */
-static void change_group(struct ruler_group *g, const struct rule_dir_file *f, size_t index)
+/* It may say something else now. */
+static void change_group(struct ruler_group *g, const struct rule_set_group *f)
 {
     const struct rule_group *now = (g->next ? g->next : g->run)->group;
 
-    if (now->hash == f->rules->groups[index].hash)
+    if (now->hash == rule_set_group_of(f)->hash)
         return;
     rule_group_free(g->next);
-    g->next = rule_group_new(f->rules, index, false, &g->ruler->settings);
+    g->next = rule_group_new(f->rules, f->index, false, &g->ruler->settings);
     if (g->is_busy)
         return;
     take_next(g);
     arm(g);
-}
-
-static char *key_of(const struct rule_dir_file *f, size_t i)
-{
-    return mem_printf("%s/%s/%.*s", f->tenant, f->name, SLICE_ARG(f->rules->groups[i].name));
 }
 
 static bool is_mine(const struct ring *ring, int self, const char *key)
@@ -273,16 +267,19 @@ static bool is_mine(const struct ring *ring, int self, const char *key)
     return self >= 0 && ring_owner(ring, ring_key(slice_cstr(key))) == self;
 }
 
-/* The keys of all groups of d. */
-static void collect_keys(const struct rule_dir *d, struct map *ret)
+/* The keys of all groups of set. */
+static void collect_keys(const struct rule_set *set, struct map *ret)
 {
-    for (size_t i = 0; d && i < d->n; i++)
-        for (size_t k = 0; d->files[i].rules && k < d->files[i].rules->n_groups; k++) {
-            char *key = key_of(&d->files[i], k);
+    for (size_t i = 0; set && i < set->n; i++)
+        (void)map_put(ret, slice_cstr(set->groups[i].key), ret);
+}
 
-            (void)map_put(ret, slice_cstr(key), ret);
-            mem_free(key);
-        }
+/* Whether something of it may be stored: it was known before, or nobody here could know. */
+static bool may_have_been(const struct rule_set *before, const struct map *known_before,
+                          const struct rule_set_group *g)
+{
+    return !before || !(g->is_stored ? before->store != NULL : before->dir != NULL) ||
+           map_has(known_before, slice_cstr(g->key));
 }
 
 static void drop_others(struct ruler *r, const struct map *wanted, const struct map *known)
@@ -306,35 +303,30 @@ static void set_external_url(struct ruler *r, const struct ring *ring, int self)
             r->settings_arena, "http://%s", ring_member(ring, (size_t)self)->http_addr));
 }
 
-void ruler_groups_reconcile(struct ruler *r, const struct rule_dir *before)
+void ruler_groups_reconcile(struct ruler *r, const struct rule_set *before)
 {
     struct ring *ring;
     struct map known = {0}, known_before = {0}, wanted = {0};
     int self;
 
-    if (!r->dir || r->is_stopping)
+    if (!r->set || r->is_stopping)
         return;
     ring = membership_ring(process_membership(r->process), MEMBER_RULER, 0);
     self = ring_find(ring, slice_cstr(process_instance(r->process)));
     set_external_url(r, ring, self);
-    collect_keys(r->dir, &known);
+    collect_keys(r->set, &known);
     collect_keys(before, &known_before);
-    for (size_t i = 0; i < r->dir->n; i++) {
-        const struct rule_dir_file *f = &r->dir->files[i];
+    for (size_t i = 0; i < r->set->n; i++) {
+        const struct rule_set_group *f = &r->set->groups[i];
+        struct ruler_group *g = map_get(&r->groups, slice_cstr(f->key));
 
-        for (size_t k = 0; f->rules && k < f->rules->n_groups; k++) {
-            char *key = key_of(f, k);
-            struct ruler_group *g = map_get(&r->groups, slice_cstr(key));
-
-            if (is_mine(ring, self, key)) {
-                (void)map_put(&wanted, slice_cstr(key), r);
-                if (g)
-                    change_group(g, f, k);
-                else
-                    start_group(r, key, f, k, !before || map_has(&known_before, slice_cstr(key)));
-            }
-            mem_free(key);
-        }
+        if (!is_mine(ring, self, f->key))
+            continue;
+        (void)map_put(&wanted, slice_cstr(f->key), r);
+        if (g)
+            change_group(g, f);
+        else
+            start_group(r, f, may_have_been(before, &known_before, f));
     }
     drop_others(r, &wanted, &known);
     r->m.groups_owned = (int64_t)r->groups.len;
@@ -343,67 +335,6 @@ void ruler_groups_reconcile(struct ruler *r, const struct rule_dir *before)
     map_done(&known_before);
     map_done(&wanted);
     ring_unref(ring);
-}
-
-/* ---- reading the files ---- */
-
-struct reload {
-    struct ruler *ruler;
-    struct rule_dir *before, *after;
-    bool is_changed;
-    struct err *error;
-};
-
-static void work_reload(void *arg)
-{
-    struct reload *l = arg;
-    const struct ruler_conf *c = l->ruler->conf;
-
-    l->error = rule_dir_load(c->rule_path, c->default_tenant, l->before, &l->after, &l->is_changed);
-}
-
-static void on_reloaded(void *arg)
-{
-    struct reload *l = arg;
-    struct ruler *r = l->ruler;
-
-    r->is_polling = false;
-    if (l->error) {
-        LOG_ERROR(ruler, "rule files cannot be read", KV_ERR(l->error));
-        r->m.reload_failures++;
-    } else {
-        r->m.files_bad = (int64_t)l->after->n_bad;
-        __atomic_store_n(&r->dir, l->after, __ATOMIC_RELEASE); /* readiness asks from any loop */
-        if (l->is_changed) {
-            r->m.reloads++;
-            ruler_groups_reconcile(r, l->before);
-            LOG_INFO(ruler, "rules read", KV_U64("count", (uint64_t)r->m.groups));
-        }
-        rule_dir_unref(l->before);
-    }
-    err_free(l->error);
-    mem_free(l);
-    check_drained(r);
-}
-
-void ruler_groups_reload(struct ruler *r)
-{
-    struct reload *l;
-    struct err *e;
-
-    if (r->is_polling || r->is_stopping)
-        return;
-    l = mem_new(struct reload);
-    l->ruler = r;
-    l->before = r->dir;
-    e = job_run(process_jobs(r->process), r->loop, work_reload, on_reloaded, l);
-    if (!e) {
-        r->is_polling = true;
-        return;
-    }
-    LOG_WARN(ruler, "rule files not looked at", KV_ERR(e));
-    err_free(e);
-    mem_free(l);
 }
 
 /* ---- the end ---- */
@@ -419,7 +350,7 @@ void ruler_groups_stop(struct ruler *r)
         g->is_cancelled = true; /* what waits in the queue ends before its first rule */
         loop_timer_cancel(g->timer);
     }
-    check_drained(r);
+    ruler_groups_check_drained(r);
 }
 
 void ruler_groups_free(struct ruler *r)
@@ -427,5 +358,5 @@ void ruler_groups_free(struct ruler *r)
     MAP_FOREACH (e, &r->groups)
         group_free(e->value);
     map_done(&r->groups);
-    rule_dir_unref(r->dir);
+    rule_set_unref(r->set);
 }

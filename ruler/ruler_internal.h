@@ -1,11 +1,17 @@
-/* What ruler.c (the role), ruler_groups.c (which groups, and when) and ruler_api.c share. */
+/* What ruler.c (the role), ruler_load.c (what rules there are), ruler_groups.c (which groups are here, and when), ruler_api.c and
+ * ruler_change.c share. */
 #pragma once
 #include "common/base/metric.h"
+#include "common/model/limits.h"
 #include "ruler/alert_sender.h"
-#include "ruler/rule_dir.h"
 #include "ruler/rule_group.h"
 #include "ruler/rule_remote.h"
+#include "ruler/rule_set.h"
 #include "ruler/ruler.h"
+
+#define RULER_CHANGERS 4
+#define RULER_NEWS_PREFIX                                                                          \
+    "rules/" /* in the table of membership_kv(): rules in the bucket have changed */
 
 struct ruler_conf {
     char *rule_path, *default_tenant, *external_url, *logs_datasource;
@@ -17,7 +23,8 @@ struct ruler_conf {
 
 struct ruler_metrics {
     uint64_t evaluations, failures, missed, reloads, reload_failures; /* loop 0 writes */
-    int64_t groups_owned, groups, files_bad, busy;
+    uint64_t changes, changes_refused;                                /* loop 0 writes */
+    int64_t groups_owned, groups, files_bad, stored_bad, busy;
     struct metric_hist group_s;
 };
 
@@ -27,7 +34,7 @@ struct ruler_metrics {
  */
 struct ruler_group {
     struct ruler *ruler;
-    char *key; /* "tenant/file/name" */
+    char *key; /* of struct rule_set_group */
     char *tenant, *file;
     struct rule_group_run *run, *next; /* next: continues run once the worker is done */
     struct rule_remote remote;
@@ -40,6 +47,8 @@ struct ruler_group {
     enum { RULER_KEEP, RULER_RETIRE, RULER_LOSE } fate; /* once the worker is done */
 };
 
+struct ruler_load; /* ruler_load.c */
+
 struct ruler {
     struct process *process;
     struct loop *loop; /* 0 */
@@ -50,25 +59,48 @@ struct ruler {
     struct rule_group_settings settings;
     struct arena *settings_arena;
     struct alert_sender *sender;
-    struct rule_dir *dir; /* NULL: not read yet */
+    struct limits *limits;
+    struct job_pool *changers
+        [RULER_CHANGERS]; /* of one thread each, for all changes of a tenant's rules in the bucket */
+    struct rule_set *set; /* NULL: nothing was read yet */
     struct map groups;    /* key → struct ruler_group, those owned */
     struct loop_timer *poll_timer;
     int64_t polled_ms;
-    bool is_polling, is_stopping;
+    struct ruler_load *load;
+    unsigned n_loading; /* jobs of ruler_load.c and ruler_api.c under way */
+    bool is_stopping;
     process_done_fn *drained;
     void *drained_arg;
     struct ruler_metrics m;
 };
 
-/* Reads the rule files anew, on a worker, and then takes over what they say. On loop 0. */
-void ruler_groups_reload(struct ruler *r);
+/* ruler_load.c: reads files and bucket, each on a worker, and puts what they say into force. On loop 0. */
+void ruler_load_open(struct ruler *r); /* before anything else */
+void ruler_load_files(struct ruler *r);
+void ruler_load_bucket(struct ruler *r);
+/* The bucket is read with the next tick. */
+void ruler_load_soon(struct ruler *r);
+bool ruler_load_is_due(struct ruler *r); /* asked for by ruler_load_soon(); once */
+/* Appends why not. Any loop. */
+bool ruler_load_is_ready(const struct ruler *r, struct buf *ret);
+void ruler_load_close(struct ruler *r);
+
 /* Starts what this ruler owns, and drops what it does not, by the ring of now. On loop 0.
- * before: the files that were known until now (NULL: none were); a group that is not in them is new,
+ * before: what was known until now (NULL: nothing was); a group that is not in it is new,
  * and has nothing to be restored. */
-void ruler_groups_reconcile(struct ruler *r, const struct rule_dir *before);
+void ruler_groups_reconcile(struct ruler *r, const struct rule_set *before);
+/* Ends the drain if nothing is under way. On loop 0. */
+void ruler_groups_check_drained(struct ruler *r);
 /* Begins no more evaluations. On loop 0. */
 void ruler_groups_stop(struct ruler *r);
 /* Once loops and workers have ended. */
 void ruler_groups_free(struct ruler *r);
 
 void ruler_api_open(struct ruler *r);
+
+/* ruler_change.c: a change of a tenant's rules in the bucket, checked and made. Blocks: on the tenant's changer. before: what is
+ * known of the bucket, may be NULL. ERR_INVALID, ERR_NOT_FOUND and ERR_CONFLICT with the texts that clients are told. */
+struct rpc_rules_change;
+ORR_CHECKED struct err *ruler_change_make(struct ruler *r, struct slice tenant,
+                                          const struct rpc_rules_change *change,
+                                          const struct rule_set *before);

@@ -10,7 +10,8 @@ struct err *block_dir_open(struct block_dir *d, const char *parent, struct ulid 
 {
     struct err *e;
 
-    *d = (struct block_dir){.parent = parent, .arena = arena_new(0), .no_sync = no_sync};
+    *d = (struct block_dir){
+        .parent = parent, .ulid = ulid, .arena = arena_new(0), .no_sync = no_sync};
     d->final = mem_printf("%s/%s", parent, ulid_print(ulid).s);
     d->tmp = mem_printf("%s.tmp", d->final);
     e = fsx_remove_tree(d->tmp);

@@ -11,6 +11,7 @@
 
 struct block_dir {
     const char *parent; /* borrowed */
+    struct ulid ulid;
     char *tmp, *final;
     struct arena *arena; /* names of files */
     VEC(struct block_file) files;

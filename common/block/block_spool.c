@@ -66,8 +66,8 @@ struct err *block_spool_summary(const struct block_spool *s, struct block_dir *d
         pairs[i] = (struct block_summary_pair){s->symbols.strings.ptr[p->name].s,
                                                s->symbols.strings.ptr[p->value].s, p->name};
     }
-    block_summary_build(pairs, n, s->symbols.strings.len, block_summary_room(block_dir_bytes(d)),
-                        &b);
+    block_summary_build(d->ulid, pairs, n, s->symbols.strings.len,
+                        block_summary_room(block_dir_bytes(d)), &b);
     mem_free(pairs);
     *ret_has = b.len > 0;
     if (*ret_has && !(e = block_dir_put(d, BLOCK_SUMMARY_FILE, buf_slice(&b))))

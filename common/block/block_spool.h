@@ -25,7 +25,8 @@ ORR_CHECKED struct err *block_spool_add(struct block_spool *s, struct labels lab
 /* Writes the index, and removes the spool. ret_refs: of all series, in order; caller mem_free()s; NULL: not asked for. */
 ORR_CHECKED struct err *block_spool_finish(struct block_spool *s, struct block_dir *d,
                                            uint32_t **ret_refs);
-/* Once all other files are written: the summary (block_summary.h) of the series. *ret_has: there is one. */
+/* Once all other files are written: the summary (block_summary.h) of the series, of the block that d is of. *ret_has: there is
+ * one. */
 ORR_CHECKED struct err *block_spool_summary(const struct block_spool *s, struct block_dir *d,
                                             bool *ret_has);
 void block_spool_done(struct block_spool *s);

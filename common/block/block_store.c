@@ -46,6 +46,43 @@ static struct err *is_there(struct objstore *store, struct slice key, bool *ret)
     return NULL;
 }
 
+static struct err *check_file(struct objstore *store, struct slice key, uint64_t bytes)
+{
+    struct objstore_info info;
+    struct err *e = objstore_stat(store, key, &info);
+
+    if (!e && info.bytes != bytes)
+        e = err_new(ERR_NOT_FOUND, "%.*s has %llu bytes, not %llu", SLICE_ARG(key),
+                    (unsigned long long)info.bytes, (unsigned long long)bytes);
+    return e;
+}
+
+static struct err *check_files(struct objstore *store, struct arena *a, struct slice prefix,
+                               const struct block_meta *meta)
+{
+    struct err *e = NULL;
+
+    for (size_t i = 0; i < meta->n_files && !e; i++)
+        e = check_file(store, key_of(a, prefix, meta->files[i].path), meta->files[i].bytes);
+    return e;
+}
+
+/* meta.json alone does not say so: it may have come back while the block was deleted, by an upload that was slower. */
+static struct err *is_whole(struct objstore *store, struct arena *a, struct slice prefix,
+                            const struct block_meta *meta, bool *ret)
+{
+    struct err *e = is_there(store, STORE_META_KEY(a, prefix), ret);
+
+    if (e || !*ret)
+        return e;
+    e = check_files(store, a, prefix, meta);
+    *ret = e == NULL;
+    if (!err_is(e, ERR_NOT_FOUND))
+        return e;
+    err_free(e);
+    return NULL;
+}
+
 static struct err *upload(struct objstore *store, struct arena *a, struct slice prefix,
                           const char *dir, const struct block_meta *meta)
 {
@@ -53,7 +90,7 @@ static struct err *upload(struct objstore *store, struct arena *a, struct slice 
     struct err *e;
     bool done;
 
-    if ((e = is_there(store, meta_key, &done)) || done)
+    if ((e = is_whole(store, a, prefix, meta, &done)) || done)
         return e;
     for (size_t i = 0; i < meta->n_files; i++) {
         struct slice file = meta->files[i].path;
@@ -75,6 +112,29 @@ struct err *block_store_upload(struct objstore *store, struct slice signal, stru
         err_wrap(upload(store, a, prefix, dir, meta), "upload block %.*s", SLICE_ARG(prefix));
 
     arena_free(a);
+    return e;
+}
+
+struct err *block_store_find(struct objstore *store, struct slice signal, struct slice tenant,
+                             struct ulid ulid, struct arena *a, struct block_meta *ret,
+                             bool *ret_found)
+{
+    struct slice key = STORE_META_KEY(a, block_store_prefix(a, signal, tenant, ulid));
+    struct buf b = {0};
+    struct err *bad,
+        *e = objstore_get(store, key, &(struct objstore_get){.max_bytes = BLOCK_META_MAX_BYTES}, &b,
+                          NULL);
+
+    *ret_found = false;
+    if (err_is(e, ERR_NOT_FOUND)) {
+        err_free(e);
+        e = NULL;
+    } else if (!e) {
+        bad = block_meta_parse(a, buf_slice(&b), ret);
+        *ret_found = !bad && ulid_eq(ret->ulid, ulid) && slice_eq(ret->tenant, tenant);
+        err_free(bad);
+    }
+    buf_done(&b);
     return e;
 }
 
@@ -198,17 +258,6 @@ struct err *block_store_download(struct objstore *store, struct slice prefix, st
     return e;
 }
 
-static struct err *check_file(struct objstore *store, struct slice key, uint64_t bytes)
-{
-    struct objstore_info info;
-    struct err *e = objstore_stat(store, key, &info);
-
-    if (!e && info.bytes != bytes)
-        e = err_new(ERR_NOT_FOUND, "%.*s has %llu bytes, not %llu", SLICE_ARG(key),
-                    (unsigned long long)info.bytes, (unsigned long long)bytes);
-    return e;
-}
-
 struct err *block_store_addable(struct objstore *store, const struct catalogue *c,
                                 const struct block_meta *meta)
 {
@@ -229,8 +278,8 @@ struct err *block_store_addable_in(struct objstore *store, const struct catalogu
     a = arena_new(0);
     prefix = block_store_dir(a, c, meta->ulid, dir);
     e = objstore_stat(store, STORE_META_KEY(a, prefix), &info);
-    for (size_t i = 0; i < meta->n_files && !e; i++)
-        e = check_file(store, key_of(a, prefix, meta->files[i].path), meta->files[i].bytes);
+    if (!e)
+        e = check_files(store, a, prefix, meta);
     arena_free(a);
     return e;
 }

@@ -15,10 +15,14 @@ struct slice block_store_prefix(struct arena *a, struct slice signal, struct sli
 struct slice block_store_dir(struct arena *a, const struct catalogue *c, struct ulid ulid,
                              struct slice dir);
 /* Uploads the files named in meta and meta.json last. dir is the block's directory. If meta.json is
- * in the bucket already this does nothing: derived ids make it the same block. */
+ * in the bucket already, and all files with their lengths, this does nothing: derived ids make it the same block. */
 ORR_CHECKED struct err *block_store_upload(struct objstore *store, struct slice signal,
                                            struct slice tenant, const char *dir,
                                            const struct block_meta *meta);
+/* The meta.json that such an upload has left: *ret_found false when there is none, or it is not that of this block. In the arena. */
+ORR_CHECKED struct err *block_store_find(struct objstore *store, struct slice signal,
+                                         struct slice tenant, struct ulid ulid, struct arena *a,
+                                         struct block_meta *ret, bool *ret_found);
 /* Downloads a block into dir/<ULID> (through a .tmp directory), 8 MiB in memory at a time. Not synced: the bucket
  * keeps it, and who works on a copy throws it away after a crash. */
 ORR_CHECKED struct err *block_store_download(struct objstore *store, struct slice prefix,

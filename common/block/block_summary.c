@@ -6,8 +6,9 @@
 #include "common/base/mem.h"
 #include "common/base/reader.h"
 
-#define MAGIC SLICE("ORRSUM\0\1")
-#define HEADER_BYTES 16
+#define MAGIC SLICE("ORRSUM\0\2")
+#define MAGIC_1 SLICE("ORRSUM\0\1")
+#define HEADER_BYTES 32
 #define SEEDS 64 /* most serve: that none of so many does is not going to be seen */
 
 enum key_kind { KEY_NAME, KEY_PAIR, KEY_OPEN };
@@ -168,7 +169,7 @@ static void fill_cells(const struct filling *f, uint8_t *cells)
     }
 }
 
-static void put_filter(const uint64_t *keys, size_t n, struct buf *out)
+static void put_filter(struct ulid block, const uint64_t *keys, size_t n, struct buf *out)
 {
     struct filling f = {.third = third_of(n)};
     size_t n_cells = (size_t)3 * f.third;
@@ -183,6 +184,7 @@ static void put_filter(const uint64_t *keys, size_t n, struct buf *out)
     if (seed < SEEDS) {
         fill_cells(&f, cells);
         buf_slice_append(out, MAGIC);
+        buf_append(out, block.bytes, sizeof(block.bytes));
         buf_u32le(out, seed);
         buf_u32le(out, f.third);
         buf_append(out, cells, n_cells);
@@ -273,8 +275,8 @@ static size_t choose(const struct name *names, size_t n_names, size_t max_bytes,
     return total;
 }
 
-void block_summary_build(const struct block_summary_pair *pairs, size_t n, size_t n_ids,
-                         size_t max_bytes, struct buf *out)
+void block_summary_build(struct ulid block, const struct block_summary_pair *pairs, size_t n,
+                         size_t n_ids, size_t max_bytes, struct buf *out)
 {
     size_t n_names, total, used = 0;
     struct name *names = names_of(pairs, n, n_ids, &n_names);
@@ -293,7 +295,7 @@ void block_summary_build(const struct block_summary_pair *pairs, size_t n, size_
         if (is_in[pairs[i].name_id])
             keys[used++] = key_of(KEY_PAIR, pairs[i].name, pairs[i].value);
     if (total || (!n_names && file_bytes(0) <= max_bytes))
-        put_filter(keys, tidy(keys, used), out);
+        put_filter(block, keys, tidy(keys, used), out);
     mem_free(keys);
     mem_free(is_in);
     mem_free(names);
@@ -301,13 +303,17 @@ void block_summary_build(const struct block_summary_pair *pairs, size_t n, size_
 
 /* ---- read ---- */
 
-struct err *block_summary_open(struct slice bytes, struct block_summary *ret)
+struct err *block_summary_open(struct slice bytes, struct ulid block, struct block_summary *ret)
 {
     struct reader r = reader_new(bytes);
-    struct slice magic = reader_bytes(&r, MAGIC.len);
+    struct slice magic = reader_bytes(&r, MAGIC.len), whose = reader_bytes(&r, sizeof(block.bytes));
     struct block_summary s = {.seed = reader_u32le(&r), .third = reader_u32le(&r)};
     struct slice cells;
+    struct ulid is;
 
+    if (slice_eq(magic, MAGIC_1))
+        return err_new(ERR_UNSUPPORTED,
+                       "summary of a block: version 1, which does not say of which block it is");
     if (!reader_ok(&r) || !slice_eq(magic, MAGIC) || !s.third ||
         s.third > BLOCK_SUMMARY_MAX_BYTES / 3)
         return err_new(ERR_CORRUPT, "summary of a block: no header of one");
@@ -316,6 +322,10 @@ struct err *block_summary_open(struct slice bytes, struct block_summary *ret)
     if (reader_u32le(&r) != hash_crc32c(slice_sub(bytes, 0, HEADER_BYTES + cells.len)) ||
         !reader_ok(&r) || reader_left(&r))
         return err_new(ERR_CORRUPT, "summary of a block: checksum or length is wrong");
+    memcpy(is.bytes, whose.ptr, sizeof(is.bytes));
+    if (!ulid_eq(is, block))
+        return err_new(ERR_CORRUPT, "summary of a block: it is of block %s, not of %s",
+                       ulid_print(is).s, ulid_print(block).s);
     *ret = s;
     return NULL;
 }

@@ -5,12 +5,16 @@
  * JSON, one line per block:
  *   {"format":1,"version":17,"signal":"metrics","tenant":"a","blocks":[
  *    {"ulid":…,"minTime":…,"maxTime":…,"level":…,"segments":[…],"series":…,"samples":…,"bytes":…,
- *     "shard":…,"shards":…,"resolution":…,"dir":"…","labels":{…},"summary":…,"pinned":1},
- *    …],"retired":[{"ulid":…,"at":…,"dir":"…"}],"crc":"<8 hex digits of CRC-32C of all before this member>"}
+ *     "shard":…,"shards":…,"resolution":…,"dir":"…","labels":{…},"summary":…,"zone":"…","instance":"…","pinned":1},
+ *    …],"retired":[{"ulid":…,"at":…,"dir":"…"}],"expired":[{"at":…,"segments":[…]}],
+ *   "crc":"<8 hex digits of CRC-32C of all before this member>"}
  *
  * From shard on they are left out when they are 0 or empty. dir: where the files of a block that was adopted in place
  * are. labels: what another system (Thanos) says of all series of the block and does not store with them.
  * summary: bytes of the file by which a reader tells what is not in the block (block_summary.h), if it has one.
+ * instance, zone: all segments that it holds are of this ingester; of ingesters of this zone. And all of them that was acknowledged
+ * others have, too: it was written with replicas enough, and in zones enough. So a reader may do without it as without that
+ * ingester or zone (querier/store/blockloss.h).
  * pinned: it is not merged with others (it came with a no-compact mark of Mimir or Thanos).
  * resolution: ms between the points of a downsampled block, 0: as they were measured.
  *
@@ -18,7 +22,10 @@
  * directories that belong to no live block, with the time in ms. They are kept until nobody can be reading them, then
  * their files are deleted, and only then are they taken off. A block that stands there must not be added (its files may be
  * half gone); a block may be added only after a look, on the same version, that its files are all there.
- * Bounded: 64 MiB, 2^20 blocks.
+ * expired (left out when there is none): the segments that blocks named whose time was over, with the time in ms when they went. An
+ * ingester may hold such a segment yet; it is named, as if the block were live, or it would be flushed again, into a
+ * block that goes at once, for as long as the ingester holds it. They are forgotten after a time.
+ * Bounded: 64 MiB, 2^20 blocks, CATALOGUE_MAX_EXPIRED segments (the oldest go).
  *
  * A change is load, edit, conditional put on the etag, again from the start on ERR_CONFLICT.
  *
@@ -32,6 +39,11 @@
 
 #define CATALOGUE_MAX_BYTES (64u << 20)
 #define CATALOGUE_MAX_BLOCKS (1u << 20)
+#define CATALOGUE_MAX_EXPIRED (1u << 16)
+
+struct catalogue_origin {
+    struct slice zone, instance; /* above; empty: none */
+};
 
 struct catalogue_block {
     struct ulid ulid;
@@ -45,7 +57,8 @@ struct catalogue_block {
     struct slice dir;       /* key of its directory in the bucket; empty: block_store_prefix() */
     struct labels labels;   /* that its series have besides their own */
     uint64_t summary_bytes; /* of its summary; 0: it has none */
-    bool is_pinned;         /* is not merged */
+    struct catalogue_origin origin;
+    bool is_pinned; /* is not merged */
 };
 
 struct catalogue_retired {
@@ -68,13 +81,21 @@ struct slice catalogue_tenant(const struct catalogue *c);
 const struct catalogue_block *catalogue_blocks(const struct catalogue *c, size_t *ret_n);
 const struct catalogue_block *catalogue_find(const struct catalogue *c, struct ulid ulid);
 const struct catalogue_retired *catalogue_retired(const struct catalogue *c, size_t *ret_n);
-/* Whether a live block names this segment as one of its sources. */
+/* Whether a live block names this segment as one of its sources, or one did that has expired not long ago. */
 bool catalogue_has_segment(const struct catalogue *c, struct slice segment);
 
 /* Copies b. A block with this ulid is replaced. */
 void catalogue_add(struct catalogue *c, const struct catalogue_block *b);
 /* Takes a live block off and notes it as retired; false if it is not there. */
 bool catalogue_retire(struct catalogue *c, struct ulid ulid, int64_t at_ms);
+/* The same of a block that nobody is to read any more; its segments stay named. */
+bool catalogue_expire(struct catalogue *c, struct ulid ulid, int64_t at_ms);
+/* Takes the names of what expired before that off; false if there are none. */
+bool catalogue_forget_expired(struct catalogue *c, int64_t before_ms);
+/* When the oldest of them expired; INT64_MAX: there are none. */
+int64_t catalogue_oldest_expired_ms(const struct catalogue *c);
+/* Names what has expired by another catalogue of the tenant's, too. */
+void catalogue_copy_expired(struct catalogue *c, const struct catalogue *from);
 /* Notes an id that is not live as retired; false if it is live, or noted already. */
 bool catalogue_retire_orphan(struct catalogue *c, struct ulid ulid, int64_t at_ms);
 /* As it was noted elsewhere. False as above. */
@@ -97,7 +118,8 @@ ORR_CHECKED struct err *catalogue_load_at(struct objstore *store, struct slice k
 ORR_CHECKED struct err *catalogue_stat(struct objstore *store, struct slice signal,
                                        struct slice tenant, char *ret_etag);
 /* edit changes c and sets *ret_changed; it may run several times, each on a fresh c. ret (may be
- * NULL) is the catalogue as it now stands. Gives up with ERR_CONFLICT after 50 lost races. */
+ * NULL) is the catalogue as it now stands. Threads of a process take turns; gives up with ERR_CONFLICT after 50 races lost to
+ * other processes. edit must not change another catalogue. */
 typedef struct err *catalogue_edit_fn(void *arg, struct catalogue *c, bool *ret_changed);
 ORR_CHECKED struct err *catalogue_update(struct objstore *store, struct slice signal,
                                          struct slice tenant, catalogue_edit_fn *edit, void *arg,

@@ -1,9 +1,28 @@
+#include "common/base/hash.h"
+#include "common/base/lock.h"
 #include "common/base/mem.h"
 #include "common/block/catalogue.h"
 #include "common/block/catalogue_internal.h"
 
 #define CATALOGUE_OBJECT "catalogue"
 #define CATALOGUE_TRIES 50
+
+/* Threads of this process change a catalogue one after the other. Racing by puts, each would load it again for every other that
+ * is faster; and after CATALOGUE_TRIES lost races a block has been made in vain. Catalogues share locks. */
+static struct lock turns[64];
+static pthread_once_t turns_once = PTHREAD_ONCE_INIT;
+
+static void init_turns(void)
+{
+    for (size_t i = 0; i < ORR_COUNT(turns); i++)
+        lock_init(&turns[i], LOCK_CATALOGUE);
+}
+
+static struct lock *turn_of(const char *key)
+{
+    (void)pthread_once(&turns_once, init_turns);
+    return &turns[hash_xxh64(slice_cstr(key), 0) % ORR_COUNT(turns)];
+}
 
 char *catalogue_key(struct slice signal, struct slice tenant)
 {
@@ -137,15 +156,18 @@ struct err *catalogue_update(struct objstore *store, struct slice signal, struct
                              catalogue_edit_fn *edit, void *arg, struct catalogue **ret)
 {
     char *key = catalogue_key(signal, tenant);
+    struct lock *turn = turn_of(key);
     struct catalogue *c = NULL;
     struct err *e = NULL;
 
+    lock_take(turn);
     for (int i = 0; i < CATALOGUE_TRIES; i++) {
         err_free(e);
         e = try_update(store, key, signal, tenant, edit, arg, &c);
         if (!err_is(e, ERR_CONFLICT))
             break;
     }
+    lock_release(turn);
     mem_free(key);
     if (e)
         return err_wrap(e, "update the catalogue of %.*s", SLICE_ARG(tenant));

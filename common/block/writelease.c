@@ -131,7 +131,7 @@ static void move_on(struct writelease *l, int64_t read_began_ms, int64_t now_ms,
     } else if (l->state == WRITELEASE_CLAIMED &&
                read_began_ms >= l->claimed_ms + SETTLES * l->lease_ms) {
         l->state = WRITELEASE_HELD;
-        l->held_ms = now_ms;
+        l->held_ms = l->seen_bytes ? now_ms : INT64_MIN;
     }
     if (is_over)
         l->state = WRITELEASE_IDLE;

@@ -88,7 +88,7 @@ struct writelease {
     int64_t claimed_ms; /* CLAIMED: when that it took place was known */
     int64_t valid_ms;   /* from CLAIMING on: the beginning of the last write that counts */
     int64_t tried_ms;   /* the beginning of the last write */
-    int64_t held_ms;    /* HELD: since when */
+    int64_t held_ms;    /* HELD: since when; INT64_MIN: nobody had it before */
     /* puts of catalogues */
     bool is_busy;         /* one is under way */
     int64_t put_until_ms; /* that, or the last: when it is given up */

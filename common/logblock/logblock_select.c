@@ -6,8 +6,8 @@
 #define READ_AHEAD (1u << 20) /* from a source that holds nothing */
 #define MAX_HELD 256
 #define FRONT_BYTES (64u << 10) /* of a page that may turn out to lack the needle */
-/* Of so many pages of a block one that is left has as many bytes to search as a stripe of the filter: about 32 KiB; times the
- * grams of a context, by the pieces that share what is read. */
+/* Of so many pages of a block one that is left has as many bytes to search, about 32 KiB, as the stripes have that are read for the
+ * grams of a context. */
 #define PAGES_A_CANDIDATE 512u
 #define MIN_CANDIDATES 4
 #define MAX_CONTEXTS 8 /* of pages that are of other forms */

@@ -175,15 +175,9 @@ static bool put_numbers(struct logcol_build *b, const struct slice *v, uint32_t 
 #define DIGITS                                                                                     \
     D('0', 0), D('1', 1), D('2', 2), D('3', 3), D('4', 4), D('5', 5), D('6', 6), D('7', 7),        \
         D('8', 8), D('9', 9)
-/* By case: the value of a hex digit and one more; 0: it is none. */
-static const uint8_t hex_digits[2][256] = {
+const uint8_t logcol_hex_digits[2][256] = {
     {DIGITS, D('a', 10), D('b', 11), D('c', 12), D('d', 13), D('e', 14), D('f', 15)},
     {DIGITS, D('A', 10), D('B', 11), D('C', 12), D('D', 13), D('E', 14), D('F', 15)}};
-
-static int hex_of(uint8_t c, bool is_upper)
-{
-    return hex_digits[is_upper][c] - 1;
-}
 
 static bool looks_hex(const struct slice *v, uint32_t n, bool is_upper)
 {
@@ -195,7 +189,7 @@ static bool looks_hex(const struct slice *v, uint32_t n, bool is_upper)
         if (v[i].len != len)
             return false;
         for (size_t k = 0; k < len; k++)
-            if (v[i].ptr[k] != v[0].ptr[k] && hex_of(v[i].ptr[k], is_upper) < 0)
+            if (v[i].ptr[k] != v[0].ptr[k] && !logcol_hex_digits[is_upper][v[i].ptr[k]])
                 return false;
     }
     return true;
@@ -241,7 +235,7 @@ static bool put_digits(const struct slice *v, uint32_t n, bool is_upper, const u
 {
     size_t each = (n_places + 1) / 2;
     uint8_t *to = buf_reserve(out, each * n);
-    const uint8_t *digits = hex_digits[is_upper];
+    const uint8_t *digits = logcol_hex_digits[is_upper];
 
     for (uint32_t i = 0; i < n; i++) {
         const uint8_t *p = v[i].ptr;

@@ -106,6 +106,8 @@ bool logcol_build_words(struct logcol_build *b, const struct slice *v, uint32_t 
 bool logcol_build_stamps(struct logcol_build *b, const struct slice *v, uint32_t n);
 /* ADDRESS, NUMBER or HEX. */
 bool logcol_build_figures(struct logcol_build *b, const struct slice *v, uint32_t n);
+/* By case, 1 of upper ones: the value of a hex digit and one more; 0: it is none. */
+extern const uint8_t logcol_hex_digits[2][256];
 /* The numbers of values as planes: one byte if they are few, or two. */
 void logcol_build_planes(struct buf *out, const uint16_t *which, uint32_t n, unsigned planes);
 
@@ -226,6 +228,19 @@ ORR_CHECKED struct err *logcol_match(const struct logcol_source *src, struct log
 bool logcol_may(struct logcol *c, const struct logcol_ask *ask);
 /* Of a column of words: it may be in what templates have around variables, or lie over an end of one. ask: HOLDS. */
 bool logcol_may_template(struct logcol *c, const struct logcol_ask *ask);
+
+/* Within searching. */
+bool logcol_is_so(const struct logcol_ask *ask, struct slice text);
+uint64_t *logcol_new_set(const struct logcol_source *src, uint32_t n);
+void logcol_set_range(uint64_t *set, uint32_t first, uint32_t n);
+/* What nothing better is known for: values as texts. Only those in only, if that is given. */
+ORR_CHECKED struct err *logcol_match_texts(const struct logcol_source *src, struct logcol *c,
+                                           const struct logcol_ask *ask, const uint64_t *only,
+                                           uint64_t *set);
+/* Of a column of words without affixes. ask: HOLDS. */
+ORR_CHECKED struct err *logcol_match_words(const struct logcol_source *src, struct logcol *c,
+                                           const struct logcol_ask *ask, uint64_t *set);
+
 /* What is behind variable k, up to the next one. */
 static inline struct slice logcol_behind(const struct logcol_template *m, uint32_t k)
 {

@@ -9,7 +9,7 @@ struct logcol_ask logcol_ask_of(enum logcol_op op, struct slice text)
     return a;
 }
 
-static bool is_so(const struct logcol_ask *ask, struct slice s)
+bool logcol_is_so(const struct logcol_ask *ask, struct slice s)
 {
     switch (ask->op) {
     case LOGCOL_HOLDS:
@@ -23,7 +23,7 @@ static bool is_so(const struct logcol_ask *ask, struct slice s)
     }
 }
 
-static void set_range(uint64_t *set, uint32_t first, uint32_t n)
+void logcol_set_range(uint64_t *set, uint32_t first, uint32_t n)
 {
     uint32_t i = first, end = first + n;
 
@@ -35,7 +35,7 @@ static void set_range(uint64_t *set, uint32_t first, uint32_t n)
         logcol_set(set, i);
 }
 
-static uint64_t *new_set(const struct logcol_source *src, uint32_t n)
+uint64_t *logcol_new_set(const struct logcol_source *src, uint32_t n)
 {
     return arena_array(src->arena, uint64_t, ((size_t)n + 63) / 64);
 }
@@ -48,16 +48,6 @@ struct hex_lie {
     uint8_t mask[LOGCOL_MAX_HEX / 2], want[LOGCOL_MAX_HEX / 2];
 };
 
-/* -1: it is none of these texts. */
-static int hex_digit(const struct logcol *c, uint8_t byte)
-{
-    if (byte >= '0' && byte <= '9')
-        return byte - '0';
-    if (c->hex.is_upper ? byte >= 'A' && byte <= 'F' : byte >= 'a' && byte <= 'f')
-        return (byte | 32) - 'a' + 10;
-    return -1;
-}
-
 /* The text from this place on. False: no value has it there, whatever those places hold that vary. */
 static bool hex_lie_at(const struct logcol *c, struct slice text, size_t first, struct hex_lie *ret)
 {
@@ -66,7 +56,7 @@ static bool hex_lie_at(const struct logcol *c, struct slice text, size_t first, 
     *ret = (struct hex_lie){.n = (c->hex.n_vary + 1u) / 2};
     for (size_t k = 0, at = 0; k < first + text.len; k++) {
         bool is_asked = k >= first;
-        int digit = is_asked ? hex_digit(c, text.ptr[k - first]) : 0;
+        int digit = is_asked ? logcol_hex_digits[c->hex.is_upper][text.ptr[k - first]] - 1 : 0;
         unsigned shift = at % 2 ? 0 : 4;
 
         if (!c->hex.vary[k]) {
@@ -153,113 +143,9 @@ static bool may_dict(const struct logcol *c, const struct logcol_ask *ask)
     for (uint32_t i = 0; i < c->n_texts; i++)
         (void)reader_uvarint(&texts);
     for (uint32_t i = 0; i < c->n_texts; i++)
-        if (is_so(ask, reader_bytes(&texts, reader_uvarint(&lengths))))
+        if (logcol_is_so(ask, reader_bytes(&texts, reader_uvarint(&lengths))))
             return true;
     return !reader_ok(&texts); /* broken: whoever loads it will say so */
-}
-
-/* One way in which a text may lie over variable k and what is around it: then the variable must be so,
- * or (is_long) it goes on into the next variable, and nothing less than the whole value will do. */
-struct lie {
-    enum logcol_op op;
-    struct slice text;
-    bool is_long;
-};
-/* False: that is enough. */
-typedef bool lie_fn(void *arg, uint32_t k, const struct lie *l);
-
-/* rest lies behind the variable, which is (or ends in) what is in l. */
-static bool lie_behind(const struct logcol_template *m, uint32_t k, struct slice rest,
-                       struct lie *l)
-{
-    struct slice next = logcol_behind(m, k);
-
-    if (rest.len <= next.len)
-        return memcmp(rest.ptr, next.ptr, rest.len) == 0;
-    l->is_long = true;
-    return k + 1 < m->n_vars && (next.len == 0 || memcmp(rest.ptr, next.ptr, next.len) == 0);
-}
-
-/* The text begins in what is before the variable, or at its very beginning if at is 0, and reaches it. */
-static bool each_lie_from_before(const struct logcol_template *m, uint32_t k, struct slice text,
-                                 lie_fn *fn, void *arg)
-{
-    struct slice before = m->vars[k].before;
-
-    for (size_t j = 1; j < text.len && j <= before.len; j++) {
-        struct slice rest = slice_from(text, j);
-        struct lie l = {LOGCOL_BEGINS, rest, false};
-
-        if (memcmp(before.ptr + before.len - j, text.ptr, j) != 0)
-            continue;
-        if (!fn(arg, k, &l))
-            return false;
-        for (size_t q = 0; q < rest.len; q++) {
-            l = (struct lie){LOGCOL_IS, slice_sub(rest, 0, q), false};
-            if (lie_behind(m, k, slice_from(rest, q), &l) && !fn(arg, k, &l))
-                return false;
-        }
-    }
-    return true;
-}
-
-/* The text begins in the variable and goes on behind it. */
-static bool each_lie_from_within(const struct logcol_template *m, uint32_t k, struct slice text,
-                                 lie_fn *fn, void *arg)
-{
-    for (size_t j = 1; j < text.len; j++) {
-        struct lie l = {LOGCOL_ENDS, slice_sub(text, 0, j), false};
-
-        if (lie_behind(m, k, slice_from(text, j), &l) && !fn(arg, k, &l))
-            return false;
-    }
-    return true;
-}
-
-static bool each_lie(const struct logcol_template *m, struct slice text, lie_fn *fn, void *arg)
-{
-    for (uint32_t k = 0; k < m->n_vars; k++)
-        if (!each_lie_from_before(m, k, text, fn, arg) ||
-            !each_lie_from_within(m, k, text, fn, arg))
-            return false;
-    return true;
-}
-
-static bool is_in_template(const struct logcol_template *m, const struct logcol_ask *ask)
-{
-    for (uint32_t k = 0; k < m->n_vars; k++)
-        if (is_so(ask, m->vars[k].before))
-            return true;
-    return is_so(ask, m->tail);
-}
-
-struct may_lie {
-    struct logcol *c;
-    const struct logcol_template *m;
-    bool may;
-};
-
-static bool may_lie(void *arg, uint32_t k, const struct lie *l)
-{
-    struct may_lie *w = arg;
-    struct logcol_ask ask = logcol_ask_of(l->op, l->text);
-
-    w->may = l->is_long || logcol_may(&w->c->cols[w->m->vars[k].col], &ask);
-    return !w->may;
-}
-
-bool logcol_may_template(struct logcol *c, const struct logcol_ask *ask)
-{
-    for (uint32_t t = 0; t < c->words.n_templates; t++) {
-        struct may_lie w = {.c = c, .m = &c->words.templates[t]};
-
-        if (is_in_template(w.m, ask))
-            return true;
-        (void)each_lie(w.m, ask->text, may_lie, &w);
-        if (w.may)
-            return true;
-    }
-    return false;
 }
 
 static bool may_words(struct logcol *c, const struct logcol_ask *ask)
@@ -289,7 +175,7 @@ bool logcol_may(struct logcol *c, const struct logcol_ask *ask)
     case LOGCOL_NONE:
         return false;
     case LOGCOL_CONST:
-        return c->has_affixes || is_so(ask, c->value);
+        return c->has_affixes || logcol_is_so(ask, c->value);
     case LOGCOL_DICT:
         return c->has_affixes || may_dict(c, ask);
     case LOGCOL_TEXT:
@@ -309,7 +195,7 @@ bool logcol_may(struct logcol *c, const struct logcol_ask *ask)
 /* ---- the values that do ---- */
 
 /* What nothing better is known for: values as texts. Only those in only, if that is given. */
-static struct err *match_texts(const struct logcol_source *src, struct logcol *c,
+struct err *logcol_match_texts(const struct logcol_source *src, struct logcol *c,
                                const struct logcol_ask *ask, const uint64_t *only, uint64_t *set)
 {
     struct buf text = {0};
@@ -323,7 +209,7 @@ static struct err *match_texts(const struct logcol_source *src, struct logcol *c
         logcol_put(c, i, &text);
         if (!buf_ok(&text))
             e = err_new(ERR_CORRUPT, "log column: a value is longer than it can be");
-        else if (is_so(ask, buf_slice(&text)))
+        else if (logcol_is_so(ask, buf_slice(&text)))
             logcol_set(set, i);
     }
     buf_done(&text);
@@ -340,7 +226,7 @@ static struct err *match_dict(const struct logcol_source *src, struct logcol *c,
         return e;
     hits = arena_array(src->arena, bool, c->n_texts);
     for (uint32_t k = 0; k < c->n_texts; k++)
-        hits[k] = is_so(ask, logcol_text(c, k));
+        hits[k] = logcol_is_so(ask, logcol_text(c, k));
     for (uint32_t i = 0; i < c->n; i++)
         set[i >> 6] |= (uint64_t)hits[c->which[i]] << (i & 63);
     return NULL;
@@ -377,7 +263,7 @@ static struct err *match_text(const struct logcol_source *src, struct logcol *c,
         hold_text(c, ask, set);
     else
         for (uint32_t i = 0; i < c->n; i++)
-            if (is_so(ask, logcol_text(c, i)))
+            if (logcol_is_so(ask, logcol_text(c, i)))
                 logcol_set(set, i);
     return NULL;
 }
@@ -388,6 +274,49 @@ static bool has_lie(const struct hex_lie *lie, const uint8_t *value)
         if ((value[i] & lie->mask[i]) != lie->want[i])
             return false;
     return true;
+}
+
+/* What a value would be stored as that is this text, if it is one at all. */
+static bool int_of(const struct logcol *c, struct slice text, int64_t *ret)
+{
+    uint64_t v = 0, part = 0;
+    bool is_negative = text.len && text.ptr[0] == '-';
+
+    if (c->kind == LOGCOL_STAMP)
+        return logstamp_parse(&c->stamp.form, text, ret);
+    for (size_t i = is_negative; i < text.len; i++) {
+        unsigned digit = (unsigned)text.ptr[i] - '0';
+
+        if (digit > 9 && text.ptr[i] != '.')
+            return false;
+        if (digit > 9 && c->kind == LOGCOL_ADDRESS) {
+            v = v << 8 | part;
+            part = 0;
+        } else if (digit <= 9) {
+            part = part * 10 + digit;
+        }
+    }
+    v = c->kind == LOGCOL_ADDRESS ? v << 8 | part : part;
+    *ret = (int64_t)(is_negative ? 0 - v : v);
+    return true;
+}
+
+/* The whole value: most are told apart as they are stored. */
+static struct err *match_int(const struct logcol_source *src, struct logcol *c,
+                             const struct logcol_ask *ask, uint64_t *set)
+{
+    uint64_t *only = logcol_new_set(src, c->n);
+    struct err *e = logcol_load(src, c);
+    bool has = false;
+    int64_t v;
+
+    if (e || !int_of(c, ask->text, &v))
+        return e;
+    for (uint32_t i = 0; i < c->n; i++) {
+        only[i >> 6] |= (uint64_t)(c->ints[i] == v) << (i & 63);
+        has |= c->ints[i] == v;
+    }
+    return has ? logcol_match_texts(src, c, ask, only, set) : NULL;
 }
 
 /* Values as they are stored, and not as texts: that is most of what a search for an id does. */
@@ -411,7 +340,7 @@ static struct err *match_hex(const struct logcol_source *src, struct logcol *c,
 static struct err *match_lines(const struct logcol_source *src, struct logcol *c,
                                const struct logcol_ask *ask, uint64_t *set)
 {
-    uint64_t *lines = new_set(src, c->lines.n);
+    uint64_t *lines = logcol_new_set(src, c->lines.n);
     struct err *e = logcol_match(src, c->cols, ask, lines);
 
     if (!e)
@@ -423,126 +352,25 @@ static struct err *match_lines(const struct logcol_source *src, struct logcol *c
     return e;
 }
 
-/* ---- words ---- */
-
-struct match_words {
-    const struct logcol_source *src;
-    struct logcol *c;
-    const struct logcol_template *m;
-    uint64_t *set, *whole; /* whole: values that must be looked at as texts */
-    struct err *e;
-};
-
-/* Values of the template whose variable is in the set of its column. */
-static struct err *add_values(struct match_words *w, const struct logcol_var *v,
-                              const uint64_t *of_col)
-{
-    struct err *e = logcol_load(w->src, w->c);
-
-    for (uint32_t r = 0; !e && r < w->m->n; r++)
-        if (logcol_has(of_col, v->base + r))
-            logcol_set(w->set, w->c->order ? w->c->order[w->m->first + r] : r);
-    return e;
-}
-
-static struct err *add_template(struct match_words *w, uint64_t *set)
-{
-    struct err *e = logcol_load(w->src, w->c);
-
-    if (!e && !w->c->order)
-        set_range(set, 0, w->c->n);
-    for (uint32_t r = 0; !e && w->c->order && r < w->m->n; r++)
-        logcol_set(set, w->c->order[w->m->first + r]);
-    return e;
-}
-
-static bool match_lie(void *arg, uint32_t k, const struct lie *l)
-{
-    struct match_words *w = arg;
-    const struct logcol_var *v = &w->m->vars[k];
-    struct logcol_ask ask = logcol_ask_of(l->op, l->text);
-    struct logcol *col = &w->c->cols[v->col];
-    uint64_t *of_col;
-
-    if (!logcol_may(col, &ask))
-        return true;
-    if (l->is_long) {
-        if (!w->whole)
-            w->whole = new_set(w->src, w->c->n);
-        w->e = add_template(w, w->whole);
-        return false;
-    }
-    of_col = new_set(w->src, col->n);
-    w->e = logcol_match(w->src, col, &ask, of_col);
-    if (!w->e)
-        w->e = add_values(w, v, of_col);
-    return !w->e;
-}
-
-static struct err *match_template(struct match_words *w, const struct logcol_ask *ask,
-                                  uint64_t *const *of_cols)
-{
-    if (is_in_template(w->m, ask))
-        return add_template(w, w->set);
-    for (uint32_t k = 0; !w->e && k < w->m->n_vars; k++)
-        if (of_cols[w->m->vars[k].col])
-            w->e = add_values(w, &w->m->vars[k], of_cols[w->m->vars[k].col]);
-    if (!w->e)
-        (void)each_lie(w->m, ask->text, match_lie, w);
-    return w->e;
-}
-
-static bool is_empty(const uint64_t *set, uint32_t n)
-{
-    for (size_t i = 0; i < ((size_t)n + 63) / 64; i++)
-        if (set[i])
-            return false;
-    return true;
-}
-
-static struct err *match_words(const struct logcol_source *src, struct logcol *c,
-                               const struct logcol_ask *ask, uint64_t *set)
-{
-    struct match_words w = {.src = src, .c = c, .set = set};
-    uint64_t **of_cols = arena_array(src->arena, uint64_t *, c->words.n_cols);
-    struct err *e = NULL;
-
-    for (uint32_t k = 0; !e && k < c->words.n_cols; k++) {
-        if (!logcol_may(&c->cols[k], ask))
-            continue;
-        of_cols[k] = new_set(src, c->cols[k].n);
-        e = logcol_match(src, &c->cols[k], ask, of_cols[k]);
-        if (!e && is_empty(of_cols[k], c->cols[k].n))
-            of_cols[k] = NULL;
-    }
-    for (uint32_t t = 0; !e && t < c->words.n_templates; t++) {
-        w.m = &c->words.templates[t];
-        e = match_template(&w, ask, of_cols);
-    }
-    if (!e && w.whole)
-        e = match_texts(src, c, ask, w.whole, set);
-    return e;
-}
-
 struct err *logcol_match(const struct logcol_source *src, struct logcol *c,
                          const struct logcol_ask *ask, uint64_t *set)
 {
     if (arena_over(src->arena))
         return err_new(ERR_LIMIT, "log search needs more memory than the query may hold");
     if (ask->text.len == 0 && ask->op != LOGCOL_IS) {
-        set_range(set, 0, c->n);
+        logcol_set_range(set, 0, c->n);
         return NULL;
     }
     if (!logcol_may(c, ask))
         return NULL;
     if (c->has_affixes)
-        return match_texts(src, c, ask, NULL, set);
+        return logcol_match_texts(src, c, ask, NULL, set);
     switch (c->kind) {
     case LOGCOL_NONE:
         return NULL;
     case LOGCOL_CONST:
-        if (is_so(ask, c->value))
-            set_range(set, 0, c->n);
+        if (logcol_is_so(ask, c->value))
+            logcol_set_range(set, 0, c->n);
         return NULL;
     case LOGCOL_DICT:
         return match_dict(src, c, ask, set);
@@ -551,14 +379,15 @@ struct err *logcol_match(const struct logcol_source *src, struct logcol *c,
     case LOGCOL_LINES:
         if (ask->op == LOGCOL_HOLDS && !touches(c->lines.separator, ask->text))
             return match_lines(src, c, ask, set);
-        return match_texts(src, c, ask, NULL, set);
+        return logcol_match_texts(src, c, ask, NULL, set);
     case LOGCOL_WORDS:
         if (ask->op == LOGCOL_HOLDS)
-            return match_words(src, c, ask, set);
-        return match_texts(src, c, ask, NULL, set);
+            return logcol_match_words(src, c, ask, set);
+        return logcol_match_texts(src, c, ask, NULL, set);
     case LOGCOL_HEX:
         return match_hex(src, c, ask, set);
     default:
-        return match_texts(src, c, ask, NULL, set);
+        return ask->op == LOGCOL_IS ? match_int(src, c, ask, set)
+                                    : logcol_match_texts(src, c, ask, NULL, set);
     }
 }

@@ -31,27 +31,45 @@ size_t logfilter_bits_bytes(const struct logfilter_bits *f)
     return (size_t)logfilter_stripes(f->size_class) * LOGFILTER_STRIPE / 8;
 }
 
+/* Where the bits of a gram are: a byte of places for each, and the stripe. */
+static inline uint64_t places_of(uint32_t hash, uint32_t n_stripes, uint32_t *ret_stripe)
+{
+    uint64_t x = (hash ^ 0x5bd1e995ull) * 0xff51afd7ed558ccdull;
+
+    *ret_stripe = (uint32_t)((x >> 32) * n_stripes >> 32);
+    x ^= x >> 29;
+    return x * 0xc4ceb9fe1a85ec53ull >> 32;
+}
+
 void logfilter_rows(uint32_t hash, uint32_t n_stripes, uint32_t *ret)
 {
-    uint64_t x = (hash ^ 0x5bd1e995ull) * 0xff51afd7ed558ccdull, y;
-    uint32_t stripe = (uint32_t)((x >> 32) * n_stripes >> 32);
+    uint32_t stripe;
+    uint64_t places = places_of(hash, n_stripes, &stripe);
 
-    x ^= x >> 29;
-    y = x * 0xc4ceb9fe1a85ec53ull >> 32;
-    for (int k = 0; k < LOGFILTER_HASHES; k++, y >>= 8)
-        ret[k] = stripe * LOGFILTER_STRIPE + (uint32_t)(y & (LOGFILTER_STRIPE - 1));
+    for (int k = 0; k < LOGFILTER_HASHES; k++, places >>= 8)
+        ret[k] = stripe * LOGFILTER_STRIPE + (uint32_t)(places & (LOGFILTER_STRIPE - 1));
+}
+
+static_assert(LOGFILTER_STRIPE == 64 && LOGFILTER_HASHES == 3, "a page's stripe is a word");
+
+/* The bits of a gram in the word of its stripe. */
+static inline uint64_t mask_of(uint32_t hash, uint32_t n_stripes, uint32_t *ret_stripe)
+{
+    uint64_t places = places_of(hash, n_stripes, ret_stripe);
+
+    return 1ull << (places & 63) | 1ull << (places >> 8 & 63) | 1ull << (places >> 16 & 63);
 }
 
 struct logfilter_bits logfilter_bits_of(const struct logfilter_grams *g)
 {
     struct logfilter_bits f = {.size_class = class_of(g->hashes.len)};
-    uint32_t n = logfilter_stripes(f.size_class), rows[LOGFILTER_HASHES];
+    uint32_t n = logfilter_stripes(f.size_class), stripe;
 
     f.words = mem_zalloc(logfilter_bits_bytes(&f));
     VEC_FOREACH (h, &g->hashes) {
-        logfilter_rows(*h, n, rows);
-        for (int k = 0; k < LOGFILTER_HASHES; k++)
-            f.words[rows[k] >> 6] |= 1ull << (rows[k] & 63);
+        uint64_t mask = mask_of(*h, n, &stripe);
+
+        f.words[stripe] |= mask;
     }
     return f;
 }
@@ -78,13 +96,13 @@ bool logfilter_bits_read(uint32_t size_class, struct slice bytes, struct logfilt
 
 bool logfilter_bits_may(const struct logfilter_bits *f, const struct logfilter_grams *needle)
 {
-    uint32_t n = logfilter_stripes(f->size_class), rows[LOGFILTER_HASHES];
+    uint32_t n = logfilter_stripes(f->size_class), stripe;
 
     VEC_FOREACH (h, &needle->hashes) {
-        logfilter_rows(*h, n, rows);
-        for (int k = 0; k < LOGFILTER_HASHES; k++)
-            if (!(f->words[rows[k] >> 6] >> (rows[k] & 63) & 1))
-                return false;
+        uint64_t mask = mask_of(*h, n, &stripe);
+
+        if ((f->words[stripe] & mask) != mask)
+            return false;
     }
     return true;
 }

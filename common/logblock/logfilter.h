@@ -2,16 +2,19 @@
  * The needle filter: which pages can hold a text, substring for substring, from a few KB of a file.
  *
  * *Minimizers*: the grams (LOGFILTER_GRAM bytes each) of a line are hashed, and of each LOGFILTER_WINDOW
- * grams in a row the one of the least hash is kept: about one of four. A text of
+ * grams in a row the one of the least hash is kept: about two of five. A text of
  * LOGFILTER_MIN_NEEDLE bytes or more has at least one whole window; what is kept of it is kept of every
  * line it is in, too. So there are no words and no delimiters that writer and asker must agree on, and
  * never a wrong no. Shorter texts are in all pages, as far as the filter knows (logpage_lacks() knows
  * more).
  *
+ * Of an id of 16 digits four are kept, as a rule, and two at least; with a window of seven, as it was once, often just one
+ * was, and then one of seven pages was searched. Bits are better spent on more grams than on more bits of each.
+ *
  * A page's filter is a Bloom filter of its kept grams, LOGFILTER_HASHES bits a gram. Its size is one
  * of a few classes, so that pages of like load form a *group* of at most LOGFILTER_GROUP, which is
  * stored bit-sliced: row r holds bit r of all its pages. The bits of a gram lie in one stripe of
- * LOGFILTER_STRIPE rows, which has a checksum and is read as a whole: 32 KiB for a gram of 1024 pages, which
+ * LOGFILTER_STRIPE rows, which has a checksum and is read as a whole: 8 KiB for a gram of 1024 pages, which
  * hold a GiB of lines. Three rows of it are anded, and so on until no page is left or all grams are done.
  *
  * The file of a block:
@@ -19,7 +22,9 @@
  *             bit after bit, so that a group of few wastes nothing
  *     table   uvarint groups; each: uvarint offset, uvarint class, uvarint pages, the number of each
  *             (uvarint, less that of the page before, less one), u32 crc32c of each stripe
- *     footer  u64 offset of the table, u32 its bytes, u32 crc32c of it, magic "ORRLFL" 0 1
+ *     footer  u64 offset of the table, u32 its bytes, u32 crc32c of it, magic "ORRLFL" 0 2
+ *
+ * Version 1 had other grams. A file of it says nothing: every page may hold every needle, until the block is compacted.
  *
  * Owner: one thread each; an open reader is immutable.
  */
@@ -30,20 +35,22 @@
 #include "common/base/vec.h"
 
 #define LOGFILTER_GRAM 6
-#define LOGFILTER_WINDOW 7
+#define LOGFILTER_WINDOW 4
 #define LOGFILTER_MIN_NEEDLE (LOGFILTER_GRAM + LOGFILTER_WINDOW - 1)
 #define LOGFILTER_HASHES 3
 #define LOGFILTER_GROUP 1024
-#define LOGFILTER_STRIPE 256
+#define LOGFILTER_STRIPE 64
 
 /* ---- the grams of a page ---- */
 
-/* Hashes of kept grams, each once, in no order; none is 0. {0} is empty. Of 16 KiB: not for the stack of a deep call. */
+/* Hashes of kept grams, each once, in no order; none is 0. {0} is empty. Of 64 KiB: not for the stack of a deep call. */
 struct logfilter_grams {
     VEC(uint32_t) hashes;
     uint32_t *slots; /* open addressing: a hash, 0: free */
     size_t n_slots;
-    uint32_t recent[4096]; /* by their upper bits, some that are in already */
+    uint16_t recent
+        [1
+         << 15]; /* by their upper bits, some that are in already: the bits between those and the lowest, which is 1 */
 };
 void logfilter_grams_done(struct logfilter_grams *g);
 void logfilter_grams_clear(struct logfilter_grams *g);

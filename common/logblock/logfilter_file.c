@@ -3,13 +3,18 @@
 #include "common/base/reader.h"
 #include "common/logblock/logfilter_internal.h"
 
-#define MAGIC "ORRLFL\0\1"
+#define MAGIC "ORRLFL\0\2"
+#define MAGIC_OF_OTHER_GRAMS "ORRLFL\0\1"
 #define MAGIC_BYTES 8
 #define FOOTER_BYTES (8 + 4 + 4 + MAGIC_BYTES)
 #define MAX_PENDING_BYTES (64u << 20) /* past it the class that holds most is written */
 #define STRIPE_BYTES(n) ((size_t)LOGFILTER_STRIPE / 8 * (n))
 #define GROUP_WORDS (LOGFILTER_GROUP / 64)
 #define AHEAD_GRAMS 4 /* few pages that do not hold a needle are left after as many */
+#define ENOUGH_GRAMS                                                                               \
+    8 /* what has these, and is little, is searched: the next gram has more bytes than it */
+#define ENOUGH_PAGES 2
+#define MOST_GRAMS 24 /* of a needle that are looked for: more tell nothing more */
 
 static_assert(LOGFILTER_STRIPE % 64 == 0, "a page's stripe is whole words");
 
@@ -243,6 +248,10 @@ struct err *logfilter_open(struct arena *a, uint64_t size, uint32_t n_pages,
     off = reader_u64le(&r);
     bytes = reader_u32le(&r);
     crc = reader_u32le(&r);
+    f->n_pages = n_pages;
+    *ret = f;
+    if (slice_eq(reader_rest(&r), slice_of(MAGIC_OF_OTHER_GRAMS, MAGIC_BYTES)))
+        return NULL; /* no groups: it takes nothing out */
     if (!slice_eq(reader_rest(&r), slice_of(MAGIC, MAGIC_BYTES)) || off > size - FOOTER_BYTES ||
         bytes != size - FOOTER_BYTES - off)
         return corrupt("its footer");
@@ -250,8 +259,6 @@ struct err *logfilter_open(struct arena *a, uint64_t size, uint32_t n_pages,
         return e;
     if (table.len != bytes || hash_crc32c(table) != crc)
         return corrupt("checksum of its table");
-    f->n_pages = n_pages;
-    *ret = f;
     return read_table(a, arena_dup(a, table), off, n_pages, f);
 }
 
@@ -305,13 +312,13 @@ static struct err *and_gram(const struct logfilter_io *io, const struct group *g
     return NULL;
 }
 
-static bool have_common(const uint64_t *a, const uint64_t *b)
+static size_t count_common(const uint64_t *a, const uint64_t *b)
 {
-    uint64_t all = 0;
+    size_t n = 0;
 
     for (int i = 0; i < GROUP_WORDS; i++)
-        all |= a[i] & b[i];
-    return all != 0;
+        n += (size_t)__builtin_popcountll(a[i] & b[i]);
+    return n;
 }
 
 /* The pages of the group that are in the set. */
@@ -331,6 +338,7 @@ static void take_out(const struct group *g, const uint64_t *words, uint64_t *set
 
 /* A needle that is looked for in some pages. */
 struct narrowing {
+    size_t n_grams, limit; /* of the needle that are used; that are looked for in this pass */
     const struct logfilter *f;
     const struct logfilter_io *io;
     const struct logfilter_grams *needle;
@@ -338,13 +346,24 @@ struct narrowing {
     uint64_t *set, *touched;
 };
 
-/* Of the group's pages that are wanted, those that can hold the needle as far as is known. False: there are none. */
+/* Of a long needle those that are used are from all over it. */
+static uint32_t gram_of(const struct narrowing *n, size_t i)
+{
+    return n->needle->hashes.ptr[i * n->needle->hashes.len / n->n_grams];
+}
+
+static bool is_worth_a_gram(const struct narrowing *n, const uint64_t *wanted, const uint64_t *left)
+{
+    return count_common(wanted, left) > (n->limit > ENOUGH_GRAMS ? ENOUGH_PAGES : 0);
+}
+
+/* Of the group's pages that are wanted, those that can hold the needle as far as is known. False: it is left at that. */
 static bool left_of(const struct narrowing *n, const struct group *g, uint64_t *wanted,
                     uint64_t *left)
 {
     pages_of(g, n->set, wanted);
     pages_of(g, n->known->left, left);
-    return have_common(wanted, left);
+    return is_worth_a_gram(n, wanted, left);
 }
 
 /* Tells of the next stripes of the groups from first on; *ret_end: how far that reaches. */
@@ -355,13 +374,13 @@ static struct err *tell_ahead(const struct narrowing *n, size_t first, size_t *r
     size_t k = first;
     struct err *e;
 
-    for (; k < n->f->n_groups && (k == first || ranges.len + AHEAD_GRAMS <= n->io->ahead_max);
-         k++) {
+    for (; k < n->f->n_groups && (k == first || ranges.len + n->limit <= n->io->ahead_max); k++) {
         const struct group *g = &n->f->groups[k];
-        size_t h = n->known->done[k], end = ORR_MIN(n->needle->hashes.len, h + AHEAD_GRAMS);
+        size_t h = n->known->done[k],
+               end = ORR_MIN(n->limit, h + ORR_MAX(n->io->ahead_max, (size_t)1));
 
         for (end = left_of(n, g, wanted, left) ? end : h; h < end; h++)
-            vec_push(&ranges, gram_at(g, n->needle->hashes.ptr[h]).range);
+            vec_push(&ranges, gram_at(g, gram_of(n, h)).range);
     }
     e = n->io->ahead(n->io->arg, ranges.ptr, ranges.len);
     vec_done(&ranges);
@@ -378,22 +397,24 @@ static struct err *narrow_group(struct narrowing *n, size_t k)
     bool may = left_of(n, g, wanted, left);
     struct err *e = NULL;
 
-    while (!e && may && *done < n->needle->hashes.len) {
-        e = and_gram(n->io, g, n->needle->hashes.ptr[*done], left, n->touched);
+    while (!e && may && *done < n->limit) {
+        e = and_gram(n->io, g, gram_of(n, *done), left, n->touched);
         if (!e)
             ++*done;
-        may = have_common(wanted, left);
+        may = is_worth_a_gram(n, wanted, left);
     }
     take_out(g, left, n->known->left);
     take_out(g, left, n->set);
     return e;
 }
 
-static struct err *narrow_groups(struct narrowing *n)
+/* By grams up to the limit. */
+static struct err *narrow_groups(struct narrowing *n, size_t limit)
 {
     size_t told = n->io->ahead ? 0 : n->f->n_groups;
     struct err *e = NULL;
 
+    n->limit = limit;
     for (size_t k = 0; !e && k < n->f->n_groups; k++) {
         if (k == told)
             e = tell_ahead(n, k, &told);
@@ -421,7 +442,13 @@ struct err *logfilter_narrow(const struct logfilter *f, const struct logfilter_i
         logfilter_known_init(&own, n_groups, n_words);
     }
     n.known = known ? known : &own;
-    e = narrow_groups(&n);
+    n.n_grams = ORR_MIN(needle->hashes.len, (size_t)MOST_GRAMS);
+    /* What is left after the first ones is there, as a rule: then others are of use, and come together. */
+    e = narrow_groups(&n, ORR_MIN(n.n_grams, (size_t)AHEAD_GRAMS));
+    if (!e && n.n_grams > AHEAD_GRAMS)
+        e = narrow_groups(&n, ORR_MIN(n.n_grams, (size_t)ENOUGH_GRAMS));
+    if (!e && n.n_grams > ENOUGH_GRAMS)
+        e = narrow_groups(&n, n.n_grams);
     if (known)
         logfilter_memo_give(memo, known);
     else

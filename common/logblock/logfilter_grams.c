@@ -65,7 +65,7 @@ static void put(struct logfilter_grams *g, const uint32_t *h, size_t n)
 
 /* ---- the least of each window ---- */
 
-static_assert(LOGFILTER_GRAM == 6 && LOGFILTER_WINDOW == 7, "what is written out below");
+static_assert(LOGFILTER_GRAM == 6 && LOGFILTER_WINDOW == 4, "what is written out below");
 
 #define MULTIPLIER (0x9e3779b97f4a7c15ull << 16) /* six of eight bytes count */
 
@@ -76,7 +76,7 @@ static uint32_t hash_of(uint64_t gram)
 
 void logfilter_kept_portable(const uint8_t *text, size_t n, struct logfilter_kept *k)
 {
-    uint32_t h[LOGFILTER_BATCH + LOGFILTER_WINDOW - 1], before = k->before;
+    uint32_t h[LOGFILTER_BATCH + LOGFILTER_WINDOW - 1] = {0}, before = k->before;
     uint64_t gram = 0;
 
     memset(k->changes, 0, sizeof(k->changes));
@@ -130,12 +130,10 @@ AVX2 static inline __m256i hash8(__m128i x)
 AVX2 static inline __m256i least8(__m256i a, __m256i b)
 {
     __m256i mid = _mm256_permute2x128_si256(a, b, 0x21);
-    __m256i x = _mm256_min_epu32(a, _mm256_alignr_epi8(mid, a, 4)),
-            y = _mm256_min_epu32(_mm256_alignr_epi8(mid, a, 8), _mm256_alignr_epi8(mid, a, 12)),
-            z = _mm256_min_epu32(mid, _mm256_alignr_epi8(b, mid, 4));
 
-    return _mm256_min_epu32(_mm256_min_epu32(x, y),
-                            _mm256_min_epu32(z, _mm256_alignr_epi8(b, mid, 8)));
+    return _mm256_min_epu32(
+        _mm256_min_epu32(a, _mm256_alignr_epi8(mid, a, 4)),
+        _mm256_min_epu32(_mm256_alignr_epi8(mid, a, 8), _mm256_alignr_epi8(mid, a, 12)));
 }
 
 AVX2 static inline __m128i load16(const void *p)
@@ -202,12 +200,12 @@ static void put_kept(struct logfilter_grams *g, const struct logfilter_kept *k, 
 
     for (size_t start = 0; start < n; start += 64)
         for (uint64_t changes = k->changes[start / 64]; changes; changes &= changes - 1) {
-            uint32_t h = k->least[start + (size_t)__builtin_ctzll(changes)],
-                     *seen = &g->recent[h >> 20];
+            uint32_t h = k->least[start + (size_t)__builtin_ctzll(changes)];
+            uint16_t *seen = &g->recent[h >> 17], rest = (uint16_t)(h >> 1);
 
             fresh[n_fresh] = h;
-            n_fresh += *seen != h;
-            *seen = h;
+            n_fresh += (*seen != rest) | (rest == 0);
+            *seen = rest;
         }
     make_room(g, n_fresh);
     for (size_t i = 0; i < n_fresh; i++)

@@ -3,7 +3,7 @@
 #include "common/base/hash.h"
 #include "common/logblock/logfilter.h"
 
-#define LOGFILTER_MAX_CLASS 160
+#define LOGFILTER_MAX_CLASS 176
 
 /* Stripes of a class: from one to the next they grow by an eighth or less. */
 uint32_t logfilter_stripes(uint32_t size_class);

@@ -3,7 +3,8 @@
 #include "common/base/reader.h"
 #include "common/net/codec.h"
 
-#define VERSION 3
+#define VERSION 4
+#define VERSION_OF_OTHER_GRAMS 3
 #define VERSION_WITHOUT_FILTERS 2
 #define CRC_FROM 12 /* of the front */
 
@@ -178,11 +179,13 @@ static struct err *open_front(struct slice bytes, struct logframe *ret, struct f
     start = reader_bytes(&r, 8);
     if (start.len < 8 || memcmp(start.ptr, magic, sizeof(magic)) != 0)
         return torn("no magic");
-    if (start.ptr[7] != VERSION && start.ptr[7] != VERSION_WITHOUT_FILTERS)
+    if (start.ptr[7] < VERSION_WITHOUT_FILTERS || start.ptr[7] > VERSION)
         return err_new(ERR_UNSUPPORTED,
-                       "frame of log lines: of version %u, versions %u and %u can be read here",
+                       "frame of log lines: of version %u, versions %u to %u can be read here",
                        start.ptr[7], VERSION_WITHOUT_FILTERS, VERSION);
-    ret->page_bytes = start.ptr[7] == VERSION ? LOGFRAME_PAGE_BYTES : LOGFRAME_PAGE_BYTES_2;
+    ret->page_bytes =
+        start.ptr[7] >= VERSION_OF_OTHER_GRAMS ? LOGFRAME_PAGE_BYTES : LOGFRAME_PAGE_BYTES_2;
+    ret->has_filters = start.ptr[7] == VERSION;
     ret->is_dropped = start.ptr[LOGFRAME_DROPPED_AT] != 0;
     crc = reader_u32le(&r);
     ret_front->crc = reader_u32le(&r);
@@ -256,7 +259,7 @@ struct logframe_stream logframe_stream_at(const struct logframe *f, uint32_t i)
 struct logframe_page logframe_page_at(const struct logframe *f, uint32_t i)
 {
     struct reader r = reader_new(slice_of(f->pages + (size_t)i * f->page_bytes, f->page_bytes));
-    struct logframe_page p = {.has_crc = f->page_bytes == LOGFRAME_PAGE_BYTES};
+    struct logframe_page p = {.has_crc = f->has_filters};
 
     p.offset = reader_u64le(&r);
     p.bytes = reader_u32le(&r);

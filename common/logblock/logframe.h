@@ -7,7 +7,8 @@
  *        0     6  magic "ORRLFR"
  *        6     1  0; 1: dropped. The only byte that changes, in place, once: no checksum covers it. What lies
  *                 behind the tenant may be zeros then
- *        7     1  version: 3; of version 2, which is read, too, pages have 32 bytes, and no filters
+ *        7     1  version: 4; of version 3, which is read, too, filters are of other grams, and as if they were not there;
+ *                 of version 2 pages have 32 bytes, and no filters
  *        8     4  crc32c of the front: from 12 to the tenant's end
  *       12     4  crc32c of the rest of the head
  *       16     8  bytes of the frame, all of it; a multiple of 8
@@ -68,7 +69,7 @@ struct logframe_page {
     uint32_t bytes, entries;
     int64_t min_ns, max_ns;
     uint32_t filter_bytes, filter_class; /* filter_bytes 0: it has none */
-    bool has_crc;                        /* when read: of version 3 */
+    bool has_crc;                        /* when read: of version 4 */
     uint32_t crc;                        /* when built it is found out */
 };
 struct logframe_head {
@@ -92,7 +93,8 @@ struct logframe {
     bool is_dropped;
     struct slice tenant, bytes; /* all of the frame */
     const uint8_t *streams, *pages;
-    size_t page_bytes;   /* of the table */
+    size_t page_bytes; /* of the table */
+    bool has_filters;
     struct slice labels; /* compressed */
     uint32_t labels_bytes;
 };

@@ -195,7 +195,11 @@
     X(COUNT, max_fetched_series_per_query, "max-fetched-series-per-query", "0",                    \
       "Series a query may touch.")                                                                 \
     X(BYTES, max_fetched_bytes_per_query, "max-fetched-bytes-per-query", "0",                      \
-      "Bytes of chunks and labels a query may fetch.")
+      "Bytes of chunks and labels a query may fetch.")                                             \
+    X(COUNT, ruler_max_rules_per_rule_group, "ruler-max-rules-per-rule-group", "20",               \
+      "Rules of a group that comes by the API of rule configurations.")                            \
+    X(COUNT, ruler_max_rule_groups_per_tenant, "ruler-max-rule-groups-per-tenant", "70",           \
+      "Groups of rules that a tenant may have in the bucket, of each language.")
 
 struct tenant_limits {
 #define LIMITS_MEMBER_RATE(name) double name;

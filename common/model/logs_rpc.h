@@ -72,8 +72,9 @@ struct rpc_logs_select {
 #define RPC_LOGS_MAX_NEEDLES 16
 /* Matchers: as matchers_encode(). With needles it is of format 2: before the matchers their number, and an lstr each. With a bound it is
  * of format 3: needles as in 2, of which there may be none; then u8 1 if of logfmt, lstr name, f64 least, f64 greatest. With steps of
- * format 4: before the matchers their varint from and uvarint step. Ingesters of before refuse 3 and 4: they are to be upgraded before
- * queriers. */
+ * format 4: before the matchers their varint from and uvarint step. Ingesters of before refuse 3 and 4, with
+ * ERR_INVALID, and queriers then ask as in 1 (querier/logs/logremote_internal.h): that is slower, and volumes lose their shape, so ingesters
+ * are to be upgraded before queriers. */
 void rpc_logs_select_encode(struct buf *out, const struct rpc_logs_select *s);
 /* Compiles the matchers into the arena; matchers_done() them. ERR_INVALID. */
 ORR_CHECKED struct err *rpc_logs_select_decode(struct arena *a, struct slice bytes,

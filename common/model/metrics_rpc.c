@@ -299,6 +299,32 @@ struct err *rpc_rules_decode(struct slice bytes, struct rpc_rules *ret)
     return reader_ok(&r) ? NULL : malformed("question about rules");
 }
 
+void rpc_rules_change_encode(struct buf *out, const struct rpc_rules_change *c)
+{
+    buf_byte(out, FORMAT);
+    buf_byte(out, (uint8_t)c->op);
+    buf_lstr(out, c->language);
+    buf_lstr(out, c->ns);
+    buf_lstr(out, c->group);
+    buf_lstr(out, c->yaml);
+}
+
+struct err *rpc_rules_change_decode(struct slice bytes, struct rpc_rules_change *ret)
+{
+    struct reader r;
+    uint8_t op;
+
+    if (!open_message(bytes, &r))
+        return malformed("change of rules");
+    op = reader_u8(&r);
+    ret->op = (enum rpc_rules_op)op;
+    ret->language = reader_lstr(&r);
+    ret->ns = reader_lstr(&r);
+    ret->group = reader_lstr(&r);
+    ret->yaml = reader_lstr(&r);
+    return reader_ok(&r) && op < RPC_RULES_OP_COUNT ? NULL : malformed("change of rules");
+}
+
 void rpc_pair_encode(struct buf *out, const struct rpc_pair *p)
 {
     buf_lstr(out, p->name);

@@ -22,6 +22,7 @@
  *   compactor.hint     empty → empty: this tenant has new segments, look now
  *   ruler.rules        empty → JSON list of the groups of the tenant that this ruler owns
  *   ruler.config       rpc_rules → the tenant's groups of rules in that language, of all rulers, as YAML
+ *   ruler.change       rpc_rules_change → empty once the tenant's rules in the bucket are changed so
  *   querier.tombstones uvarint version → empty: the tenant's tombstones are at this version now; querier.tombstones_logs
  *                      those of log lines
  *   querier.query      rpc_query → body of Prometheus' /api/v1/query reply (JSON), also for errors;
@@ -156,6 +157,23 @@ struct rpc_rules {
 };
 void rpc_rules_encode(struct buf *out, const struct rpc_rules *r);
 ORR_CHECKED struct err *rpc_rules_decode(struct slice bytes, struct rpc_rules *ret);
+
+/* X(symbol): numbers of them are on the wire */
+#define RPC_RULES_OPS(X) X(RPC_RULES_SET) X(RPC_RULES_DELETE) X(RPC_RULES_DELETE_NAMESPACE)
+enum rpc_rules_op {
+#define X(sym) sym,
+    RPC_RULES_OPS(X)
+#undef X
+        RPC_RULES_OP_COUNT
+};
+struct rpc_rules_change {
+    enum rpc_rules_op op;
+    struct slice language, ns;
+    struct slice group; /* RPC_RULES_DELETE */
+    struct slice yaml;  /* RPC_RULES_SET: a group, its name is in it */
+};
+void rpc_rules_change_encode(struct buf *out, const struct rpc_rules_change *c);
+ORR_CHECKED struct err *rpc_rules_change_decode(struct slice bytes, struct rpc_rules_change *ret);
 
 void rpc_query_encode(struct buf *out, const struct rpc_query *q);
 ORR_CHECKED struct err *rpc_query_decode(struct slice bytes, struct rpc_query *ret);

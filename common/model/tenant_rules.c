@@ -1,5 +1,6 @@
 #include "common/model/tenant_rules.h"
 
+#include "common/base/hash.h"
 #include "common/base/mem.h"
 
 enum rule_kind {
@@ -10,6 +11,8 @@ enum rule_kind {
     RULE_RETENTION,
     RULE_LOG,
     RULE_LOG_RELABEL,
+    RULE_TAIL,
+    RULE_GENERATOR,
     RULE_OTLP
 };
 
@@ -32,6 +35,8 @@ static const struct rule_row {
      offsetof(struct tenant_rules, logs_retention)},
     {RULE_LOG, "log_rules", "log-rules", 0},
     {RULE_LOG_RELABEL, "log_relabel_configs", "log-relabel-configs", 0},
+    {RULE_TAIL, "tail_sampling", "tail-sampling", 0},
+    {RULE_GENERATOR, "metrics_generator", "metrics-generator", 0},
     {RULE_OTLP, "otlp", "otlp", 0},
 };
 static_assert(ORR_COUNT(rows) == TENANT_RULE_COUNT, "a row each, in the order of the enum");
@@ -51,6 +56,8 @@ static void free_rules(struct snapshot *s)
     retention_rules_done(&r->logs_retention.rules);
     log_rules_done(&r->log);
     relabel_free(r->log_relabel);
+    tail_rules_done(&r->tail);
+    generator_rules_done(&r->generator);
     arena_free(r->arena);
     mem_free(r);
 }
@@ -227,6 +234,35 @@ static struct err *read_log(struct tenant_rules *r, const char *file, const stru
     return NULL;
 }
 
+static struct err *read_tail(struct tenant_rules *r, const char *file, const struct yaml_node *node)
+{
+    struct tail_rules rules;
+    struct err *e = tail_rules_parse(file, node, r->arena, &rules);
+
+    if (e)
+        return e;
+    tail_rules_done(&r->tail);
+    r->tail = rules;
+    r->tail_text = text_of(r, node);
+    r->tail.id = rules.n ? hash_xxh64(r->tail_text, 0) | 1 : 0;
+    return NULL;
+}
+
+static struct err *read_generator(struct tenant_rules *r, const char *file,
+                                  const struct yaml_node *node)
+{
+    struct generator_rules rules;
+    struct err *e = generator_rules_parse(file, node, r->arena, &rules);
+
+    if (e)
+        return e;
+    generator_rules_done(&r->generator);
+    r->generator = rules;
+    r->generator_text = text_of(r, node);
+    r->generator.id = hash_xxh64(r->generator_text, 0);
+    return NULL;
+}
+
 enum tenant_deletion tenant_rules_deletion(const struct tenant_rules *r)
 {
     return slice_eq_cstr(r->deletion_mode, TENANT_RULES_DISABLED) ? TENANT_DELETION_DISABLED
@@ -277,6 +313,10 @@ struct err *tenant_rules_read(struct tenant_rules *r, const char *file, const st
             return read_relabel(r, file, node, &r->log_relabel, &r->log_relabel_text);
         if (row->kind == RULE_LOG)
             return read_log(r, file, node);
+        if (row->kind == RULE_TAIL)
+            return read_tail(r, file, node);
+        if (row->kind == RULE_GENERATOR)
+            return read_generator(r, file, node);
         if (row->kind == RULE_AGG)
             return read_aggregation(r, file, node);
         if (row->kind == RULE_RETENTION)
@@ -319,6 +359,8 @@ void tenant_rules_print(const struct tenant_rules *r, struct buf *out, const cha
                                 : rows[i].kind == RULE_RETENTION   ? retention->text
                                 : rows[i].kind == RULE_LOG         ? r->log_text
                                 : rows[i].kind == RULE_LOG_RELABEL ? r->log_relabel_text
+                                : rows[i].kind == RULE_TAIL        ? r->tail_text
+                                : rows[i].kind == RULE_GENERATOR   ? r->generator_text
                                                                    : r->metric_relabel_text;
 
             buf_slice_append(out, text.len ? text : SLICE("[]"));

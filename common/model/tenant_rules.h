@@ -13,9 +13,11 @@
  *         logs_retention_stream: …             the same, of log lines
  *         log_rules: …                         log_rule.h
  *         log_relabel_configs: …               as metric_relabel_configs, of log streams
+ *         tail_sampling: …                     tail_rule.h
+ *         metrics_generator: …                 generator_rule.h
  *
  * To add a list or a text, add a row: configuration key (section limits), override, --help,
- * /runtime_config and the struct follow. Relabel, aggregation, retention and log rules have no default in the configuration; that of otlp
+ * /runtime_config and the struct follow. Relabel, aggregation, retention, log, sampling and generator rules have no default in the configuration; that of otlp
  * is the section of that name (otlp_config.h).
  *
  * Immutable and counted (snapshot.h) once limits gives it out: any thread.
@@ -24,10 +26,12 @@
 #include "common/base/snapshot.h"
 #include "common/base/yaml.h"
 #include "common/model/agg_rule.h"
+#include "common/model/generator_rule.h"
 #include "common/model/log_rule.h"
 #include "common/model/otlp_config.h"
 #include "common/model/relabel.h"
 #include "common/model/retention_rule.h"
+#include "common/model/tail_rule.h"
 
 #define TENANT_RULES_MAX_ITEMS 1000 /* of a list */
 
@@ -93,6 +97,8 @@ enum tenant_rule {
     TENANT_RULE_logs_retention_stream,
     TENANT_RULE_log_rules,
     TENANT_RULE_log_relabel_configs,
+    TENANT_RULE_tail_sampling,
+    TENANT_RULE_metrics_generator,
     TENANT_RULE_otlp,
     TENANT_RULE_COUNT
 };
@@ -120,6 +126,10 @@ struct tenant_rules {
     struct slice log_text;
     struct relabel *log_relabel; /* NULL: none */
     struct slice log_relabel_text;
+    struct tail_rules tail;
+    struct slice tail_text;
+    struct generator_rules generator;
+    struct slice generator_text;
     struct otlp_override otlp;      /* nothing is set: as the section otlp has it */
     bool is_set[TENANT_RULE_COUNT]; /* by the overrides */
 };

@@ -5,8 +5,10 @@
  *                           traces; door to replica only
  *   ingester.select_traces  rpc_traces_select → stream of frames of rpc_traces_item (tenant of the call)
  *   ingester.trace_names    rpc_traces_names → stream of frames of rpc_traces_name (tenant of the call). No ingester answers it yet
+ *   ingester.trace_evidence, ingester.trace_verdicts   between the replicas of a trace that has ended (ingester/traces/sampler.h)
+ *   ingester.push_edges     halves of the service graph's edges, to the owner of their trace (ingester/generator/servicegraph.h)
  *
- * Answers of the last two have a mark, as those of ingester.select have (metrics_rpc.h): the version of the tenant's catalogue of
+ * Answers of ingester.select_traces and ingester.trace_names have a mark, as those of ingester.select have (metrics_rpc.h): the version of the tenant's catalogue of
  * traces by which the ingester has last dropped a segment.
  *
  * Segments of traces are listed, read and dropped as those of metrics are, with the same messages (rpc_segment, rpc_segment_read):

@@ -234,21 +234,46 @@ void objstore_close(struct objstore *s)
         s->ops->close(s);
 }
 
-/* One page of keys deleted; *ret_n of them. */
-static struct err *delete_page(struct objstore *s, struct slice prefix, size_t *ret_n)
+/* One page of keys behind *io_after deleted; *ret_n of them. */
+static struct err *delete_page(struct objstore *s, struct slice prefix, struct buf *io_after,
+                               size_t *ret_n, bool *ret_more)
 {
     struct arena *a = arena_new(0);
     struct objstore_listing l = {0};
-    struct err *e = objstore_list(
-        s, a, &(struct objstore_list){.prefix = prefix, .limit = OBJSTORE_DELETE_PAGE}, &l);
+    struct err *e = objstore_list(s, a,
+                                  &(struct objstore_list){.prefix = prefix,
+                                                          .start_after = buf_slice(io_after),
+                                                          .limit = OBJSTORE_DELETE_PAGE},
+                                  &l);
     struct slice *keys = arena_array(a, struct slice, l.n);
 
     for (size_t i = 0; i < l.n; i++)
         keys[i] = l.ptr[i].key;
     if (!e)
         e = objstore_delete_many(s, keys, l.n);
+    buf_reset(io_after);
+    if (l.n)
+        buf_slice_append(io_after, keys[l.n - 1]);
     *ret_n = l.n;
+    *ret_more = l.is_truncated;
     arena_free(a);
+    return e;
+}
+
+/* All that a listing has, page after page; *ret_n of them. */
+static struct err *delete_listed(struct objstore *s, struct slice prefix, size_t *ret_n)
+{
+    struct buf after = {0};
+    struct err *e = NULL;
+    bool more = true;
+    size_t n;
+
+    *ret_n = 0;
+    while (!e && more) {
+        e = delete_page(s, prefix, &after, &n, &more);
+        *ret_n += n;
+    }
+    buf_done(&after);
     return e;
 }
 
@@ -265,7 +290,7 @@ struct err *objstore_delete_prefix(struct objstore *s, struct slice prefix)
         e = objstore_delete(s, slice_cstr(meta));
         mem_free(meta);
     }
-    while (!e && n)
-        e = delete_page(s, prefix, &n);
+    for (int look = 0; !e && n && look < OBJSTORE_DELETE_LOOKS; look++)
+        e = delete_listed(s, prefix, &n);
     return e;
 }

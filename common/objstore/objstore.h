@@ -150,5 +150,7 @@ struct objstore_tally *objstore_tally_get(void); /* to hand to a thread that hel
 void objstore_tally_parts(uint64_t n); /* for stores: a get took n requests more than one */
 
 ORR_CHECKED struct err *objstore_check_key(struct slice key);
-/* Deletes all keys with this prefix, meta.json of a block first so that it is never half there. */
+/* Deletes all keys with this prefix, meta.json of a block first so that it is never half there. It looks again, for what came
+ * meanwhile, but ends after OBJSTORE_DELETE_LOOKS: a listing may go on to name what is gone. */
+#define OBJSTORE_DELETE_LOOKS 3
 ORR_CHECKED struct err *objstore_delete_prefix(struct objstore *s, struct slice prefix);

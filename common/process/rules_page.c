@@ -117,7 +117,7 @@ static void filter_rules(const struct question *q, json_t *group)
 static int cmp_groups(const void *pa, const void *pb)
 {
     const json_t *a = *(json_t *const *)pa, *b = *(json_t *const *)pb;
-    static const char *const keys[] = {"file", "name"};
+    static const char *const keys[] = {"file", "name", "language"};
 
     for (size_t i = 0; i < ORR_COUNT(keys); i++) {
         const char *x = json_string_value(json_object_get(a, keys[i]));
@@ -135,10 +135,12 @@ static void put_token(struct buf *out, const json_t *group)
 {
     const char *file = json_string_value(json_object_get(group, "file"));
     const char *name = json_string_value(json_object_get(group, "name"));
+    const char *language = json_string_value(json_object_get(group, "language"));
     struct buf key = {0};
 
     buf_lstr(&key, slice_cstr(file ? file : ""));
     buf_lstr(&key, slice_cstr(name ? name : ""));
+    buf_lstr(&key, slice_cstr(language ? language : ""));
     buf_printf(out, "%016llx%016llx", (unsigned long long)hash_xxh64(buf_slice(&key), 1),
                (unsigned long long)hash_xxh64(buf_slice(&key), 2));
     buf_done(&key);

@@ -120,13 +120,15 @@ void traceblock_set_stats(const struct traceblock_set *s, struct traceblock_stat
 /* NULL, or why it stopped early. Frees s; NULL is allowed. */
 ORR_CHECKED struct err *traceblock_set_close(struct traceblock_set *s);
 
-/* Of each group that has traces which are wanted, those in columns; lent for the call. An error ends it and is its. */
+/* Of each group that has traces which are wanted, those in columns; lent for the call. An error ends it and is its. stats may be
+ * NULL. */
 typedef struct err *traceblock_group_fn(void *arg, struct tracegroup *g,
                                         const struct tracecols *cols, bool *ret_stop);
 ORR_CHECKED struct err *traceblock_groups(struct traceblock *b, struct arena *a,
                                           const struct traceblock_query *q,
                                           const struct tracegroup_want *want,
-                                          traceblock_group_fn *fn, void *arg);
+                                          traceblock_group_fn *fn, void *arg,
+                                          struct traceblock_stats *stats);
 
 /* ---- merging ---- */
 

@@ -328,7 +328,7 @@ static bool wants_any(const struct traceblock_set *s)
 
 struct err *traceblock_groups(struct traceblock *b, struct arena *a,
                               const struct traceblock_query *q, const struct tracegroup_want *want,
-                              traceblock_group_fn *fn, void *arg)
+                              traceblock_group_fn *fn, void *arg, struct traceblock_stats *stats)
 {
     struct tracegroup_want of_group = *want;
     struct traceblock_set *s;
@@ -349,5 +349,7 @@ struct err *traceblock_groups(struct traceblock *b, struct arena *a,
         if (!s->err && (e = fn(arg, s->group, cols, &is_enough)))
             break;
     }
+    if (stats)
+        traceblock_set_stats(s, stats);
     return err_first(e, traceblock_set_close(s));
 }

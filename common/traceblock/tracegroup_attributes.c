@@ -1,6 +1,6 @@
 /* Attributes of a row group as columns of TraceQL's engine. */
 #include "common/traceblock/tracegroup_cols.h"
-#include "common/traces/tracepiece_internal.h"
+#include "common/traces/tracepiece_parts.h"
 
 struct column_at {
     struct tracegroup_read *col;

@@ -1,7 +1,7 @@
 /* Attributes, resources and scopes of a row group that is built. */
 #include "common/base/mem.h"
 #include "common/traceblock/tracegroup_build.h"
-#include "common/traces/tracepiece_internal.h"
+#include "common/traces/tracepiece_parts.h"
 
 /* ---- attributes ---- */
 

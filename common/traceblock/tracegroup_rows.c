@@ -1,7 +1,7 @@
 /* Rows of a row group that is read: which spans are a trace's, and which columns a row's attributes are in. */
 #include "common/base/reader.h"
 #include "common/traceblock/tracegroup_internal.h"
-#include "common/traces/tracepiece_internal.h"
+#include "common/traces/tracepiece_parts.h"
 
 struct err *tracegroup_check_below(const struct tracegroup_read *c, uint64_t below,
                                    const char *what)

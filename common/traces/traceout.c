@@ -1,8 +1,10 @@
 #include "common/traces/traceout.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "common/base/base64.h"
+#include "common/base/mem.h"
 
 /* ---- protobuf ---- */
 
@@ -172,46 +174,82 @@ static void put_span(struct buf *out, const struct tracepiece *p, const struct t
 
 /* ---- groups ---- */
 
-/* Whether any span has both, from *at on, which is moved to the first that has. */
-static bool find_span(const struct tracepiece *p, uint32_t resource, uint32_t scope, uint32_t *at)
+/* A span's place: those of one resource and scope stand one behind the other, each in the order that it had. */
+struct place {
+    uint32_t resource, scope, at;
+};
+
+/* What is left of the places in order; and those at the front that have the same resource and scope. */
+struct places {
+    struct place *all, *ptr;
+    uint32_t n, n_group;
+};
+
+static int compare_places(const void *x, const void *y)
 {
-    while (*at < p->n_spans && (p->spans[*at].resource != resource || p->spans[*at].scope != scope))
-        ++*at;
-    return *at < p->n_spans;
+    const struct place *a = x, *b = y;
+
+    if (a->resource != b->resource)
+        return a->resource < b->resource ? -1 : 1;
+    if (a->scope != b->scope)
+        return a->scope < b->scope ? -1 : 1;
+    return (a->at > b->at) - (a->at < b->at);
 }
 
-static void put_scope_spans(struct buf *out, const struct tracepiece *p, uint32_t resource,
-                            uint32_t scope, uint32_t first)
+static struct places places_of(const struct tracepiece *p)
 {
-    const struct tracepiece_scope *s = &p->scopes[scope];
+    struct place *all = mem_new_array(struct place, p->n_spans + 1);
+
+    for (uint32_t i = 0; i < p->n_spans; i++)
+        all[i] = (struct place){p->spans[i].resource, p->spans[i].scope, i};
+    qsort(all, p->n_spans, sizeof(*all), compare_places);
+    return (struct places){all, all, p->n_spans, 0};
+}
+
+/* Takes the next group that is the resource's. False: it has no other. */
+static bool next_group(struct places *l, uint32_t resource)
+{
+    l->ptr += l->n_group;
+    l->n -= l->n_group;
+    l->n_group = 0;
+    if (!l->n || l->ptr->resource != resource)
+        return false;
+    while (l->n_group < l->n && l->ptr[l->n_group].resource == resource &&
+           l->ptr[l->n_group].scope == l->ptr->scope)
+        l->n_group++;
+    return true;
+}
+
+static void put_scope_spans(struct buf *out, const struct tracepiece *p, const struct places *group)
+{
+    const struct tracepiece_scope *s = &p->scopes[group->ptr->scope];
     struct buf m = {0}, header = {0};
 
     put_bytes(&header, 1, s->name);
     put_bytes(&header, 2, s->version);
     put_attributes(&header, 3, 4, &s->attributes);
     put_message(&m, 1, &header);
-    for (uint32_t i = first; find_span(p, resource, scope, &i); i++)
-        put_span(&m, p, &p->spans[i]);
+    for (uint32_t i = 0; i < group->n_group; i++)
+        put_span(&m, p, &p->spans[group->ptr[i].at]);
     put_bytes(&m, 3, s->schema_url);
     put_message(out, 2, &m);
 }
 
 void traceout_proto(struct buf *out, const struct tracepiece *p)
 {
+    struct places places = places_of(p);
+
     for (uint32_t r = 0; r < p->n_resources; r++) {
         struct buf m = {0}, header = {0};
 
         put_attributes(&header, 1, 2, &p->resources[r].attributes);
         put_message(&m, 1, &header);
-        for (uint32_t s = 0; s < p->n_scopes; s++) {
-            uint32_t first = 0;
-
-            if (find_span(p, r, s, &first))
-                put_scope_spans(&m, p, r, s, first);
-        }
+        while (next_group(&places, r))
+            put_scope_spans(&m, p, &places);
         put_bytes(&m, 3, p->resources[r].schema_url);
         put_message(out, 1, &m);
     }
+    mem_free(places.all);
 }
 
 /* ---- JSON ---- */
@@ -411,20 +449,20 @@ static void json_span(struct buf *out, const struct tracepiece *p, const struct 
     buf_byte(out, '}');
 }
 
-static void json_scope_spans(struct buf *out, const struct tracepiece *p, uint32_t resource,
-                             uint32_t scope, uint32_t first)
+static void json_scope_spans(struct buf *out, const struct tracepiece *p,
+                             const struct places *group)
 {
-    const struct tracepiece_scope *s = &p->scopes[scope];
+    const struct tracepiece_scope *s = &p->scopes[group->ptr->scope];
 
     buf_str(out, "{\"scope\":{");
     text(out, "name", s->name);
     text(out, "version", s->version);
     json_attributes(out, &s->attributes);
     buf_str(out, "},\"spans\":[");
-    for (uint32_t i = first; find_span(p, resource, scope, &i); i++) {
-        if (i > first)
+    for (uint32_t i = 0; i < group->n_group; i++) {
+        if (i)
             buf_byte(out, ',');
-        json_span(out, p, &p->spans[i]);
+        json_span(out, p, &p->spans[group->ptr[i].at]);
     }
     buf_byte(out, ']');
     text(out, "schemaUrl", s->schema_url);
@@ -433,6 +471,8 @@ static void json_scope_spans(struct buf *out, const struct tracepiece *p, uint32
 
 void traceout_json(struct buf *out, const struct tracepiece *p)
 {
+    struct places places = places_of(p);
+
     buf_byte(out, '[');
     for (uint32_t r = 0; r < p->n_resources; r++) {
         bool has_scope = false;
@@ -440,19 +480,16 @@ void traceout_json(struct buf *out, const struct tracepiece *p)
         buf_str(out, r ? ",{\"resource\":{" : "{\"resource\":{");
         json_attributes(out, &p->resources[r].attributes);
         buf_str(out, "},\"scopeSpans\":[");
-        for (uint32_t s = 0; s < p->n_scopes; s++) {
-            uint32_t first = 0;
-
-            if (!find_span(p, r, s, &first))
-                continue;
+        while (next_group(&places, r)) {
             if (has_scope)
                 buf_byte(out, ',');
             has_scope = true;
-            json_scope_spans(out, p, r, s, first);
+            json_scope_spans(out, p, &places);
         }
         buf_byte(out, ']');
         text(out, "schemaUrl", p->resources[r].schema_url);
         buf_byte(out, '}');
     }
     buf_byte(out, ']');
+    mem_free(places.all);
 }

@@ -2,7 +2,7 @@
 
 #include "common/base/mem.h"
 #include "common/base/reader.h"
-#include "common/traces/tracepiece_internal.h"
+#include "common/traces/tracepiece_parts.h"
 
 /* ---- texts that came before ---- */
 

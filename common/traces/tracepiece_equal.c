@@ -1,5 +1,5 @@
 /* What parts of pieces say, held against one another. */
-#include "common/traces/tracepiece_internal.h"
+#include "common/traces/tracepiece_parts.h"
 
 static int compare_numbers(uint64_t x, uint64_t y)
 {

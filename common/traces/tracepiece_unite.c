@@ -1,6 +1,6 @@
 #include <stdlib.h>
 
-#include "common/traces/tracepiece_internal.h"
+#include "common/traces/tracepiece_parts.h"
 
 /* ---- several pieces become one ---- */
 

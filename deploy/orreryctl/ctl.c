@@ -11,66 +11,102 @@
 #include "common/objstore/s3conf.h"
 #include "common/process/process_conf.h"
 #include "common/process/process_storage.h"
+#include "deploy/orreryctl/ctl_ruleapi.h"
 
 struct command {
     const char *group, *name, *arguments;
     size_t min_args, max_args;
     unsigned options; /* CTL_BIT() */
-    bool is_local;    /* needs no object store when its argument is a directory */
+    /* an object store; the same, but when its argument is a directory; none */
+    enum { CTL_NEEDS_STORE, CTL_LOCAL, CTL_REMOTE } kind;
     ctl_command_fn *run;
     const char *help;
 };
 
+#define RULE_OPTIONS (CTL_RULEAPI_OPTIONS | CTL_BIT(CTL_NAMESPACES) | CTL_BIT(CTL_IGNORED))
+
 static const struct command ctl_commands[] = {
-    {"bucket", "ls", "[TENANT]", 0, 1, CTL_BIT(CTL_JSON) | CTL_BIT(CTL_OF_SIGNAL), false,
+    {"bucket", "ls", "[TENANT]", 0, 1, CTL_BIT(CTL_JSON) | CTL_BIT(CTL_OF_SIGNAL), CTL_NEEDS_STORE,
      ctl_bucket_ls, "Tenants of the bucket, or the live blocks of one."},
-    {"bucket", "inspect", "TENANT ULID", 2, 2, CTL_BIT(CTL_JSON) | CTL_BIT(CTL_OF_SIGNAL), false,
-     ctl_bucket_inspect,
+    {"bucket", "inspect", "TENANT ULID", 2, 2, CTL_BIT(CTL_JSON) | CTL_BIT(CTL_OF_SIGNAL),
+     CTL_NEEDS_STORE, ctl_bucket_inspect,
      "All that is known of a block: its meta.json, its files, the sections of its index, its place "
      "in the "
      "catalogue."},
-    {"bucket", "verify", "[TENANT [ULID]]", 0, 2, CTL_BIT(CTL_TEMP) | CTL_BIT(CTL_OF_SIGNAL), false,
-     ctl_bucket_verify,
+    {"bucket", "verify", "[TENANT [ULID]]", 0, 2, CTL_BIT(CTL_TEMP) | CTL_BIT(CTL_OF_SIGNAL),
+     CTL_NEEDS_STORE, ctl_bucket_verify,
      "Reads live blocks whole, every section, chunk and sidecar, compares the catalogue with what "
      "is there, "
      "and names what is wrong."},
     {"bucket", "adopt", "--layout=L [--prefix=P] [--tenant=T] [--dry-run]", 0, 0,
      CTL_BIT(CTL_LAYOUT) | CTL_BIT(CTL_PREFIX) | CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_DRY) |
          CTL_BIT(CTL_FORCE),
-     false, ctl_bucket_adopt,
+     CTL_NEEDS_STORE, ctl_bucket_adopt,
      "Adds the blocks of a Mimir, Cortex or Thanos bucket to the catalogue, in place: no byte is "
      "moved. Blocks "
      "with a deletion mark are left out. Done twice it adds nothing."},
     {"bucket", "rebuild-catalogue", "TENANT", 1, 1,
-     CTL_BIT(CTL_DRY) | CTL_BIT(CTL_TEMP) | CTL_BIT(CTL_FORCE), false, ctl_bucket_rebuild,
+     CTL_BIT(CTL_DRY) | CTL_BIT(CTL_TEMP) | CTL_BIT(CTL_FORCE), CTL_NEEDS_STORE, ctl_bucket_rebuild,
      "Makes the tenant's catalogue anew from the blocks that are in the bucket. For when it is "
      "lost or "
      "damaged; let no compactor run meanwhile."},
     {"block", "upload", "DIR… --tenant=T", 1, SIZE_MAX, CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_FORCE),
-     false, ctl_block_upload,
+     CTL_NEEDS_STORE, ctl_block_upload,
      "Backfills blocks of Prometheus: verified whole, uploaded, put into the catalogue. What is in "
      "the bucket "
      "already is not sent again."},
     {"tsdb", "analyze", "DIR | ULID", 1, 1,
-     CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_LIMIT) | CTL_BIT(CTL_TEMP) | CTL_BIT(CTL_JSON), true,
+     CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_LIMIT) | CTL_BIT(CTL_TEMP) | CTL_BIT(CTL_JSON), CTL_LOCAL,
      ctl_tsdb_analyze,
      "Cardinality, churn and chunks of a block, in a directory or (with --tenant) in the bucket."},
     {"tenant", "copy", "FROM TO", 2, 2, CTL_BIT(CTL_DRY) | CTL_BIT(CTL_TEMP) | CTL_BIT(CTL_FORCE),
-     false, ctl_tenant_copy, "Copies the live metrics blocks of a tenant to another tenant."},
+     CTL_NEEDS_STORE, ctl_tenant_copy,
+     "Copies the live metrics blocks of a tenant to another tenant."},
     {"tenant", "delete", "TENANT", 1, 1, CTL_BIT(CTL_DRY) | CTL_BIT(CTL_YES) | CTL_BIT(CTL_FORCE),
-     false, ctl_tenant_delete,
-     "Deletes every object of a tenant, of all signals. Readers see nothing from its first step "
+     CTL_NEEDS_STORE, ctl_tenant_delete,
+     "Deletes every object of a tenant, of all signals, and its rules. Readers see nothing from "
+     "its first step "
      "on, also of what ingesters still hold, which is left out of later blocks. Ended in between, "
      "it goes on when called again."},
-    {"rules", "check", "PATH…", 1, SIZE_MAX, CTL_BIT(CTL_JSON), true, ctl_rules_check,
+    {"rules", "check", "PATH…", 1, SIZE_MAX, CTL_BIT(CTL_JSON), CTL_LOCAL, ctl_rules_check,
      "Rule files as the ruler reads them: PATH is what ruler.rule-path would be, a directory of "
      "tenants (files of LogQL below TENANT/logs), a pattern or a file. Tells what is wrong in "
      "which "
      "file, line, group and rule."},
+    {"rules", "lint", "FILE…", 1, SIZE_MAX, CTL_BIT(CTL_LANGUAGE), CTL_REMOTE, ctl_rules_lint,
+     "What files of namespaces (or of rules) lack: alerts without the annotations summary and "
+     "runbook_url "
+     "or without a label owner (or team), recording rules that are not called "
+     "level:metric:operations. FILE "
+     "may be a directory."},
+    {"rules", "test", "FILE…", 1, SIZE_MAX, CTL_BIT(CTL_RUN), CTL_REMOTE, ctl_rules_test,
+     "Unit tests of rules, in promtool's format, with its verdicts."},
+    {"rules", "list", "[--tenant=T] [--address=URL]", 0, 0, RULE_OPTIONS | CTL_BIT(CTL_JSON),
+     CTL_REMOTE, ctl_rules_list, "Groups of a tenant, in the bucket and in files of the rulers."},
+    {"rules", "print", "[NAMESPACE]", 0, 1, CTL_RULEAPI_OPTIONS, CTL_REMOTE, ctl_rules_print,
+     "A tenant's groups of rules, or those of a namespace, as YAML."},
+    {"rules", "get", "NAMESPACE GROUP", 2, 2, CTL_RULEAPI_OPTIONS, CTL_REMOTE, ctl_rules_get,
+     "One group as YAML."},
+    {"rules", "load", "FILE…", 1, SIZE_MAX, RULE_OPTIONS | CTL_BIT(CTL_DRY), CTL_REMOTE,
+     ctl_rules_load,
+     "Brings groups of files to the tenant: those that are new or otherwise. FILE has a field "
+     "namespace beside its "
+     "groups, else the namespace is called as the file is; it may be a directory."},
+    {"rules", "diff", "FILE…", 1, SIZE_MAX, RULE_OPTIONS, CTL_REMOTE, ctl_rules_diff,
+     "What rules sync would do: + is new, ~ is otherwise, - is in no file."},
+    {"rules", "sync", "FILE…", 1, SIZE_MAX, RULE_OPTIONS | CTL_BIT(CTL_DRY), CTL_REMOTE,
+     ctl_rules_sync,
+     "Makes the tenant's groups those of the files: what is in no file is deleted, but in "
+     "namespaces that "
+     "are not meant, and files of the rulers."},
+    {"rules", "delete", "NAMESPACE GROUP", 2, 2, CTL_RULEAPI_OPTIONS, CTL_REMOTE, ctl_rules_delete,
+     "Deletes a group."},
+    {"rules", "delete-namespace", "NAMESPACE", 1, 1, CTL_RULEAPI_OPTIONS, CTL_REMOTE,
+     ctl_rules_delete_namespace, "Deletes all groups of a namespace."},
     {"export", NULL, "--tenant=T [--match=SELECTOR] [--from=TIME] [--to=TIME]", 0, 0,
      CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_MATCH) | CTL_BIT(CTL_FROM) | CTL_BIT(CTL_TO) |
          CTL_BIT(CTL_FORMAT) | CTL_BIT(CTL_TEMP),
-     false, ctl_export,
+     CTL_NEEDS_STORE, ctl_export,
      "Writes samples of the blocks to standard output: as OpenMetrics that promtool reads, as "
      "lines (as promtool tsdb dump), or as JSON, a run of a series per line. OpenMetrics cannot "
      "hold "
@@ -107,14 +143,16 @@ static void command_help(FILE *out, const struct command *k)
         if (k->options >> i & 1)
             fprintf(out, "  --%s%s\n      %s\n", option_rows[i].flag,
                     option_rows[i].takes_value ? "=VALUE" : "", option_rows[i].help);
-    fprintf(out, "  --config=FILE, --storage.…, --s3.…\n"
-                 "      the object store, as for the roles (orreryctl --help-config)\n\n"
-                 "Status: 0 all is well, 1 something is wrong or was not done, 2 bad usage.\n");
+    if (k->kind != CTL_REMOTE)
+        fprintf(out, "  --config=FILE, --storage.…, --s3.…\n"
+                     "      the object store, as for the roles (orreryctl --help-config)\n");
+    fprintf(out, "\nStatus: 0 all is well, 1 something is wrong or was not done, 2 bad usage.\n");
 }
 
 static void general_help(FILE *out, const char *group)
 {
-    fprintf(out, "orreryctl: an Orrery bucket by hand.\n\nUsage:\n");
+    fprintf(out,
+            "orreryctl: an Orrery bucket by hand, and the rules of a running Orrery.\n\nUsage:\n");
     for (size_t i = 0; i < ORR_COUNT(ctl_commands); i++)
         if (!group || strcmp(group, ctl_commands[i].group) == 0)
             put_command(out, &ctl_commands[i]);
@@ -281,13 +319,13 @@ static int complain(struct err *e, const struct command *k)
 
 static int run(struct ctl *c, const struct command *k, struct line *l)
 {
-    bool is_dir = k->is_local && !c->opts.tenant;
+    bool is_alone = k->kind == CTL_REMOTE || (k->kind == CTL_LOCAL && !c->opts.tenant);
     struct err *e;
 
     if ((e = load_conf(c, l)))
         return complain(e, NULL);
     err_free(log_set_level("warn"));
-    if (!is_dir && (e = open_store(c, k->run == ctl_block_upload))) {
+    if (!is_alone && (e = open_store(c, k->run == ctl_block_upload))) {
         fprintf(stderr, "orreryctl: %s\n", err_msg(e));
         err_free(e);
         return CTL_WRONG;

@@ -1,5 +1,5 @@
 /*
- * orreryctl: commands on the bucket, beside processes that run or without them.
+ * orreryctl: commands on the bucket, beside processes that run or without them, and on the rules of those that run.
  *
  *   orreryctl GROUP COMMAND [ARGUMENT…] [--option[=value]…] [--config FILE] [--section.key=value…]
  *
@@ -37,6 +37,13 @@ enum ctl_status { CTL_OK, CTL_WRONG, CTL_USAGE };
       "where blocks of a remote store are put while they "                                         \
       "are read; default: $TMPDIR or /tmp")                                                        \
     X(CTL_FORMAT, format, text, "format", "openmetrics (default), lines or json")                  \
+    X(CTL_ADDRESS, address, text, "address",                                                       \
+      "a querier or ruler: URL or host:port; default: http://127.0.0.1:9009")                      \
+    X(CTL_LANGUAGE, language, text, "language", "promql (default) or logql: of which rules")       \
+    X(CTL_TOKEN, token, text, "token", "sent as bearer token")                                     \
+    X(CTL_NAMESPACES, namespaces, text, "namespaces", "a,b: only these")                           \
+    X(CTL_IGNORED, ignored_namespaces, text, "ignored-namespaces", "a,b: all but these")           \
+    X(CTL_RUN, run, text, "run", "only tests whose name contains this")                            \
     X(CTL_OF_SIGNAL, signal, text, "signal", "metrics (default), logs or traces")                  \
     X(CTL_DRY, is_dry, truth, "dry-run", "say what would be done, and do nothing")                 \
     X(CTL_JSON, is_json, truth, "json", "print JSON instead of a table")                           \
@@ -94,5 +101,15 @@ ORR_CHECKED struct err *ctl_tsdb_analyze(struct ctl *c);
 ORR_CHECKED struct err *ctl_tenant_copy(struct ctl *c);
 ORR_CHECKED struct err *ctl_tenant_delete(struct ctl *c);
 ORR_CHECKED struct err *ctl_export(struct ctl *c);
-/* ctl_rules.c */
+/* ctl_rules.c, ctl_rulelint.c, ctl_rulesync.c, ctl_ruletest.c */
 ORR_CHECKED struct err *ctl_rules_check(struct ctl *c);
+ORR_CHECKED struct err *ctl_rules_test(struct ctl *c);
+ORR_CHECKED struct err *ctl_rules_lint(struct ctl *c);
+ORR_CHECKED struct err *ctl_rules_list(struct ctl *c);
+ORR_CHECKED struct err *ctl_rules_print(struct ctl *c);
+ORR_CHECKED struct err *ctl_rules_get(struct ctl *c);
+ORR_CHECKED struct err *ctl_rules_load(struct ctl *c);
+ORR_CHECKED struct err *ctl_rules_diff(struct ctl *c);
+ORR_CHECKED struct err *ctl_rules_sync(struct ctl *c);
+ORR_CHECKED struct err *ctl_rules_delete(struct ctl *c);
+ORR_CHECKED struct err *ctl_rules_delete_namespace(struct ctl *c);

@@ -338,6 +338,7 @@ static struct err *keep_old(struct rebuilding *rb)
     r = catalogue_retired(rb->old, &n_retired);
     for (size_t i = 0; i < n_retired; i++)
         rb->retired += catalogue_retire_again(rb->new, &r[i]);
+    catalogue_copy_expired(rb->new, rb->old);
     return e;
 }
 

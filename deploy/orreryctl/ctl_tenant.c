@@ -9,7 +9,7 @@
  * heads and segments that are handed over later either, nor answers that were kept; 2. the files of what is retired, wherever they lie; 3. the
  * rest of the tenant's objects, but blocks that were named meanwhile; 4. the catalogue is emptied of what is retired: until
  * then the next call knows what is left to do. It stays, as the list of tombstones does, for its version must not go back:
- * ingesters have told readers of it (querier/store/newness.h).
+ * ingesters have told readers of it (querier/store/newness.h). Last go the tenant's rules, which rulers notice.
  */
 #include <stdio.h>
 #include <unistd.h>
@@ -19,6 +19,7 @@
 #include "common/block/tombstone_list.h"
 #include "common/model/tenant.h"
 #include "deploy/orreryctl/ctl_send.h"
+#include "ruler/rule_object.h"
 
 /* ---- copy ---- */
 
@@ -69,6 +70,8 @@ static struct err *send_copy(struct copying *cp, struct arena *a, const struct c
     s.files = meta->files = files;
     meta->n_files = s.n_files;
     s.entry.dir = SLICE_EMPTY;
+    s.entry.origin =
+        (struct catalogue_origin){.zone = SLICE_EMPTY}; /* the others' may be in no block yet */
     block_meta_write(&json, meta);
     s.meta_json = buf_slice(&json);
     if (!(e = ctl_send(cp->c, &s, &is_added))) {
@@ -334,6 +337,20 @@ static struct err *count_signal(struct ctl *c, const char *signal, struct slice 
     return e;
 }
 
+static struct err *count_rules(struct ctl *c, struct slice tenant, uint64_t *ret_objects)
+{
+    struct objstore_listing l;
+    struct err *e =
+        objstore_list(c->store, c->arena,
+                      &(struct objstore_list){.prefix = rule_object_prefix(c->arena, tenant)}, &l);
+
+    if (!e && l.n)
+        ctl_say("rules: %zu namespaces", l.n);
+    if (!e)
+        *ret_objects += l.n;
+    return e;
+}
+
 /* On a terminal the name is asked for; elsewhere --yes has to be there. */
 static bool is_meant(struct ctl *c, const char *tenant)
 {
@@ -356,6 +373,8 @@ struct err *ctl_tenant_delete(struct ctl *c)
 
     for (size_t i = 0; i < ORR_COUNT(signals) && !e; i++)
         e = count_signal(c, signals[i], tenant, &objects);
+    if (!e)
+        e = count_rules(c, tenant, &objects);
     if (e)
         return e;
     if (!objects) {
@@ -366,14 +385,16 @@ struct err *ctl_tenant_delete(struct ctl *c)
         return NULL;
     if (!is_meant(c, c->args[0]))
         return ctl_usage(c, "--yes is missing");
-    for (size_t i = 0; i < ORR_COUNT(signals) && !e; i++)
-        e = retire_signal(c, signals[i], tenant);
-    if (!e)
-        e = bury(c, CTL_SIGNAL, tenant, TOMBSTONE_RECEIVED);
-    if (!e)
+    /* First what ingesters hold: once the blocks are retired and swept, a call that comes after one that was killed finds nothing
+     * to do. */
+    if (!(e = bury(c, CTL_SIGNAL, tenant, TOMBSTONE_RECEIVED)))
         e = bury(c, SLICE("logs"), tenant, TOMBSTONE_BEGUN);
     for (size_t i = 0; i < ORR_COUNT(signals) && !e; i++)
+        e = retire_signal(c, signals[i], tenant);
+    for (size_t i = 0; i < ORR_COUNT(signals) && !e; i++)
         e = delete_signal(c, slice_cstr(signals[i]), tenant);
+    if (!e)
+        e = objstore_delete_prefix(c->store, rule_object_prefix(c->arena, tenant));
     if (!e)
         ctl_say("tenant %s is deleted. What its writers send from now on is kept", c->args[0]);
     return e;

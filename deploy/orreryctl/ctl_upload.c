@@ -11,6 +11,7 @@
 #include "common/base/fsx.h"
 #include "common/base/hash.h"
 #include "common/base/vec.h"
+#include "common/block/block_summary.h"
 #include "common/model/tenant.h"
 #include "deploy/orreryctl/ctl_send.h"
 
@@ -91,6 +92,35 @@ static struct err *check_times(struct arena *a, const struct block_meta *m)
     return NULL;
 }
 
+static size_t without_summary(struct block_file *files, size_t n)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (!slice_eq_cstr(files[i].path, BLOCK_SUMMARY_FILE))
+            files[kept++] = files[i];
+    return kept;
+}
+
+/* It says of which block it is, by the name that the block does not keep. */
+static void leave_out_summary(struct arena *a, struct candidate *k)
+{
+    struct slice *sidecars = arena_array(a, struct slice, k->meta.n_sidecars);
+    struct block_file *files = arena_array(a, struct block_file, k->meta.n_files);
+    size_t kept = 0;
+
+    for (size_t i = 0; i < k->meta.n_sidecars; i++)
+        if (!slice_eq_cstr(k->meta.sidecars[i], BLOCK_SUMMARY_FILE))
+            sidecars[kept++] = k->meta.sidecars[i];
+    k->meta.sidecars = sidecars;
+    k->meta.n_sidecars = kept;
+    k->n_files = without_summary(k->files, k->n_files);
+    if (k->meta.n_files)
+        memcpy(files, k->meta.files, k->meta.n_files * sizeof(*files));
+    k->meta.files = files;
+    k->meta.n_files = without_summary(files, k->meta.n_files);
+}
+
 /* Its name in the bucket, and meta.json under that. */
 static struct err *name_it(struct uploading *u, struct candidate *k)
 {
@@ -113,6 +143,7 @@ static struct err *name_it(struct uploading *u, struct candidate *k)
     parts[1] = slice_of(k->meta.ulid.bytes, sizeof(k->meta.ulid.bytes));
     parts[2] = slice_of(sum, sizeof(sum));
     k->meta.ulid = ulid_derive(ulid_time_ms(k->meta.ulid), parts, ORR_COUNT(parts));
+    leave_out_summary(u->c->arena, k);
     ctl_say("%s: another block has its name, it becomes %s", k->path, ulid_print(k->meta.ulid).s);
     block_meta_write(&b, &k->meta);
     k->meta_json = arena_dup(u->c->arena, buf_slice(&b));
@@ -134,6 +165,7 @@ static struct err *upload_one(struct uploading *u, struct candidate *k)
     if ((e = check_times(u->c->arena, &k->meta)) ||
         (e = ctl_whole_check(k->path, &k->meta, k->meta.external)) || (e = name_it(u, k)))
         return e;
+    s.n_files = k->n_files;
     s.meta_json = k->meta_json;
     s.entry = catalogue_block_of_meta(&k->meta);
     if ((e = ctl_send(u->c, &s, &is_added)))

@@ -128,8 +128,12 @@ static struct err *open_summary(struct whole *w, const char *path)
         return NULL;
     if (!(e = fsx_read(arena_printf(w->kept, "%s/" BLOCK_SUMMARY_FILE, path),
                        BLOCK_SUMMARY_MAX_BYTES, &w->summary_bytes)))
-        e = block_summary_open(buf_slice(&w->summary_bytes), &w->summary);
-    return e;
+        e = block_summary_open(buf_slice(&w->summary_bytes), block_reader_meta(w->r)->ulid,
+                               &w->summary);
+    if (!err_is(e, ERR_UNSUPPORTED))
+        return err_wrap(e, BLOCK_SUMMARY_FILE);
+    err_free(e); /* of an older version: queries do not go by it */
+    return NULL;
 }
 
 /* Queries would not find the series. */

@@ -1,8 +1,9 @@
 #include "ingester/door/otlp_json.h"
 
-#include "ingester/door/otlp_json_internal.h"
+#include "ingester/door/otlp_header.h"
 
 #define BASE_BYTES (1u << 20)
+
 /* ---- points ---- */
 
 static struct otlp_u64s u64s(struct otlp_json *j, struct jsonval v, const char *member)
@@ -247,17 +248,20 @@ static void metric(struct otlp_json *j, struct jsonval v, struct otlp_metric *re
 
 static void scope_of(struct otlp_json *j, struct jsonval v, struct otlp_scope *ret)
 {
-    struct jsonval_iter it = otlp_json_walk(j, v, "scope");
-    struct jsonval m;
-    struct slice key;
+    struct otlp_header h = otlp_header_empty();
 
-    while (otlp_json_next(&it, &key, &m))
-        if (otlp_json_is(key, "name"))
-            ret->name = otlp_json_text(j, m, "name");
-        else if (otlp_json_is(key, "version"))
-            ret->version = otlp_json_text(j, m, "version");
-        else if (otlp_json_is(key, "attributes"))
-            ret->attrs = otlp_json_attrs(j, m, "attributes");
+    otlp_header_json_scope(j, v, &h);
+    ret->name = h.name;
+    ret->version = h.version;
+    ret->attrs = otlp_header_labels(j->a, &h);
+}
+
+static void resource_of(struct otlp_json *j, struct jsonval v, struct otlp_resource *ret)
+{
+    struct otlp_header h = otlp_header_empty();
+
+    otlp_header_json_resource(j, v, &h);
+    ret->attrs = otlp_header_labels(j->a, &h);
 }
 
 static void scope_metrics(struct otlp_json *j, struct jsonval v, struct otlp_scope *ret)
@@ -291,9 +295,7 @@ static void resource_metrics(struct otlp_json *j, struct jsonval v, struct otlp_
 
     while (otlp_json_next(&it, &key, &m))
         if (otlp_json_is(key, "resource")) {
-            for (in = otlp_json_walk(j, m, "resource"); otlp_json_next(&in, &key, &item);)
-                if (otlp_json_is(key, "attributes"))
-                    ret->attrs = otlp_json_attrs(j, item, "attributes");
+            resource_of(j, m, ret);
         } else if (otlp_json_is(key, "scopeMetrics")) {
             size_t n, i = 0;
             struct otlp_scope *out = otlp_json_array(j, m, sizeof(*out), "scopeMetrics", &n);

@@ -34,6 +34,7 @@ bool otlp_json_next(struct jsonval_iter *it, struct slice *ret_key, struct jsonv
 bool otlp_json_is(struct slice key, const char *name);
 
 uint64_t otlp_json_u64(struct otlp_json *j, struct jsonval v, const char *member);
+uint32_t otlp_json_u32(struct otlp_json *j, struct jsonval v, const char *member);
 int64_t otlp_json_i64(struct otlp_json *j, struct jsonval v, const char *member);
 int32_t otlp_json_i32(struct otlp_json *j, struct jsonval v, const char *member);
 double otlp_json_f64(struct otlp_json *j, struct jsonval v, const char *member);

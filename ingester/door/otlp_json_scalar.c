@@ -130,6 +130,15 @@ uint64_t otlp_json_u64(struct otlp_json *j, struct jsonval v, const char *member
     return 0;
 }
 
+uint32_t otlp_json_u32(struct otlp_json *j, struct jsonval v, const char *member)
+{
+    uint64_t n = otlp_json_u64(j, v, member);
+
+    if (n > UINT32_MAX)
+        otlp_json_fail(j, member, "not an unsigned integer of 32 bits");
+    return (uint32_t)n;
+}
+
 int64_t otlp_json_i64(struct otlp_json *j, struct jsonval v, const char *member)
 {
     int64_t i = 0;

@@ -179,10 +179,10 @@ static struct err *resource(struct translator *t, struct otlp_log_resource *r)
     struct err *e = NULL;
 
     t->labels.n = md->n = 0;
-    for (size_t i = 0; i < r->attrs.n; i++)
-        flatten(is_index(t->b, r->attrs.ptr[i].key) ? &t->labels : md, SLICE_EMPTY,
-                &r->attrs.ptr[i]);
-    add_u64(md, SLICE("resource_dropped_attributes_count"), r->dropped);
+    for (size_t i = 0; i < r->header.n; i++)
+        flatten(is_index(t->b, r->header.members[i].key) ? &t->labels : md, SLICE_EMPTY,
+                &r->header.members[i]);
+    add_u64(md, SLICE("resource_dropped_attributes_count"), r->header.dropped);
     for (size_t i = 0; i < r->n_scopes; i++) {
         struct otlp_log_scope *s = &r->scopes[i];
         size_t before = md->n;
@@ -191,10 +191,10 @@ static struct err *resource(struct translator *t, struct otlp_log_resource *r)
             at = log_builder_stream(t->b, (struct labels){t->labels.ptr, t->labels.n});
             has_at = true;
         }
-        add_members(md, s->attrs);
-        add_text(md, SLICE("scope_name"), s->name);
-        add_text(md, SLICE("scope_version"), s->version);
-        add_u64(md, SLICE("scope_dropped_attributes_count"), s->dropped);
+        add_members(md, (struct otlp_members){s->header.members, s->header.n});
+        add_text(md, SLICE("scope_name"), s->header.name);
+        add_text(md, SLICE("scope_version"), s->header.version);
+        add_u64(md, SLICE("scope_dropped_attributes_count"), s->header.dropped);
         for (size_t k = 0; k < s->n_records && !e; k++)
             e = record(t, &s->records[k], &at);
         md->n = before;

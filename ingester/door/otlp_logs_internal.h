@@ -3,8 +3,8 @@
  * becomes of them (otlp_logs.c). All arrays lie in the batch's arena.
  */
 #pragma once
-#include "common/model/otlp_value.h"
 #include "ingester/door/log_builder.h"
+#include "ingester/door/otlp_header.h"
 
 #define OTLP_LOGS_BASE_BYTES (1u << 20)
 #define OTLP_LOGS_FACTOR 16
@@ -24,16 +24,13 @@ struct otlp_record {
 };
 
 struct otlp_log_scope {
-    struct slice name, version;
-    struct otlp_members attrs;
-    uint32_t dropped;
+    struct otlp_header header;
     struct otlp_record *records;
     size_t n_records;
 };
 
 struct otlp_log_resource {
-    struct otlp_members attrs;
-    uint32_t dropped;
+    struct otlp_header header;
     struct otlp_log_scope *scopes;
     size_t n_scopes;
 };

@@ -1,5 +1,4 @@
 #include "ingester/door/otlp_json.h"
-#include "ingester/door/otlp_json_internal.h"
 #include "ingester/door/otlp_logs.h"
 #include "ingester/door/otlp_logs_internal.h"
 
@@ -9,15 +8,6 @@ static struct otlp_members attrs(struct otlp_json *j, struct jsonval v)
 
     ret.ptr = otlp_json_members(j, v, "attributes", &ret.n);
     return ret;
-}
-
-static uint32_t u32(struct otlp_json *j, struct jsonval v, const char *member)
-{
-    uint64_t n = otlp_json_u64(j, v, member);
-
-    if (n > UINT32_MAX)
-        otlp_json_fail(j, member, "not an unsigned integer of 32 bits");
-    return (uint32_t)n;
 }
 
 /* A number, or a name: SEVERITY_NUMBER_INFO2. */
@@ -65,9 +55,9 @@ static void record(struct otlp_json *j, struct jsonval v, struct otlp_record *re
         else if (otlp_json_is(key, "attributes"))
             ret->attrs = attrs(j, m);
         else if (otlp_json_is(key, "droppedAttributesCount"))
-            ret->dropped = u32(j, m, "droppedAttributesCount");
+            ret->dropped = otlp_json_u32(j, m, "droppedAttributesCount");
         else if (otlp_json_is(key, "flags"))
-            ret->flags = u32(j, m, "flags");
+            ret->flags = otlp_json_u32(j, m, "flags");
         else if (otlp_json_is(key, "traceId"))
             ret->trace_id = otlp_json_hex(j, m, "traceId");
         else if (otlp_json_is(key, "spanId"))
@@ -76,33 +66,16 @@ static void record(struct otlp_json *j, struct jsonval v, struct otlp_record *re
             ret->event_name = otlp_json_text(j, m, "eventName");
 }
 
-static void scope(struct otlp_json *j, struct jsonval v, struct otlp_log_scope *ret)
-{
-    struct jsonval_iter it = otlp_json_walk(j, v, "scope");
-    struct jsonval m;
-    struct slice key;
-
-    while (otlp_json_next(&it, &key, &m))
-        if (otlp_json_is(key, "name"))
-            ret->name = otlp_json_text(j, m, "name");
-        else if (otlp_json_is(key, "version"))
-            ret->version = otlp_json_text(j, m, "version");
-        else if (otlp_json_is(key, "attributes"))
-            ret->attrs = attrs(j, m);
-        else if (otlp_json_is(key, "droppedAttributesCount"))
-            ret->dropped = u32(j, m, "droppedAttributesCount");
-}
-
 static void scope_logs(struct otlp_json *j, struct jsonval v, struct otlp_log_scope *ret)
 {
     struct jsonval_iter it = otlp_json_walk(j, v, "scopeLogs"), list;
     struct jsonval m, item;
     struct slice key;
 
-    ret->name = ret->version = SLICE_EMPTY;
+    ret->header = otlp_header_empty();
     while (otlp_json_next(&it, &key, &m))
         if (otlp_json_is(key, "scope")) {
-            scope(j, m, ret);
+            otlp_header_json_scope(j, m, &ret->header);
         } else if (otlp_json_is(key, "logRecords")) {
             size_t n, i = 0;
 
@@ -113,19 +86,6 @@ static void scope_logs(struct otlp_json *j, struct jsonval v, struct otlp_log_sc
         }
 }
 
-static void resource(struct otlp_json *j, struct jsonval v, struct otlp_log_resource *ret)
-{
-    struct jsonval_iter it = otlp_json_walk(j, v, "resource");
-    struct jsonval m;
-    struct slice key;
-
-    while (otlp_json_next(&it, &key, &m))
-        if (otlp_json_is(key, "attributes"))
-            ret->attrs = attrs(j, m);
-        else if (otlp_json_is(key, "droppedAttributesCount"))
-            ret->dropped = u32(j, m, "droppedAttributesCount");
-}
-
 static void resource_logs(struct otlp_json *j, struct jsonval v, struct otlp_log_resource *ret)
 {
     struct jsonval_iter it = otlp_json_walk(j, v, "resourceLogs"), list;
@@ -134,7 +94,7 @@ static void resource_logs(struct otlp_json *j, struct jsonval v, struct otlp_log
 
     while (otlp_json_next(&it, &key, &m))
         if (otlp_json_is(key, "resource")) {
-            resource(j, m, ret);
+            otlp_header_json_resource(j, m, &ret->header);
         } else if (otlp_json_is(key, "scopeLogs")) {
             size_t n, i = 0;
 

@@ -1,16 +1,15 @@
 #include "ingester/door/otlp_logs.h"
 #include "ingester/door/otlp_logs_internal.h"
-#include "ingester/door/otlp_proto_internal.h"
 
 /* False when it was told why; malformed bytes of the field itself are left to end_of(). */
-static bool member(struct otlp_decoder *d, struct fields *f, struct otlp_members *to)
+static bool member(struct wire_decoder *d, struct fields *f, struct otlp_members *to)
 {
     struct slice m = bytes(f);
 
     return !f->p || otlp_proto_member(d, m, &to->ptr[to->n++]);
 }
 
-static bool parse_record(struct otlp_decoder *d, struct slice m, struct otlp_record *ret)
+static bool parse_record(struct wire_decoder *d, struct slice m, struct otlp_record *ret)
 {
     struct fields f = fields_of(m);
     bool has_body = false;
@@ -68,37 +67,13 @@ static bool parse_record(struct otlp_decoder *d, struct slice m, struct otlp_rec
     return end_of(d, &f, "LogRecord: malformed");
 }
 
-static bool parse_scope(struct otlp_decoder *d, struct slice m, struct otlp_log_scope *ret)
-{
-    struct fields f = fields_of(m);
-
-    if (!otlp_proto_members_room(d, m, TAG(3, RW_BYTES), &ret->attrs.ptr))
-        return false;
-    while (next_field(&f)) {
-        if (f.tag == TAG(1, RW_BYTES)) {
-            ret->name = bytes(&f);
-        } else if (f.tag == TAG(2, RW_BYTES)) {
-            ret->version = bytes(&f);
-        } else if (f.tag == TAG(3, RW_BYTES)) {
-            if (!member(d, &f, &ret->attrs))
-                return false;
-        } else if (f.tag == TAG(4, RW_VARINT)) {
-            ret->dropped = (uint32_t)varint(&f);
-        } else {
-            other(d, &f, N(1) | N(2) | N(3) | N(4),
-                  "InstrumentationScope: a field with the wire type of another");
-        }
-    }
-    return end_of(d, &f, "InstrumentationScope: malformed");
-}
-
-static bool parse_scope_logs(struct otlp_decoder *d, struct slice m, struct otlp_log_scope *ret)
+static bool parse_scope_logs(struct wire_decoder *d, struct slice m, struct otlp_log_scope *ret)
 {
     size_t n = count(m, TAG(2, RW_BYTES));
     struct fields f = fields_of(m);
     bool has_scope = false;
 
-    ret->name = ret->version = SLICE_EMPTY;
+    ret->header = otlp_header_empty();
     if (!(ret->records = array(d, n, sizeof(*ret->records))))
         return false;
     while (next_field(&f)) {
@@ -109,7 +84,7 @@ static bool parse_scope_logs(struct otlp_decoder *d, struct slice m, struct otlp
             if (has_scope)
                 return bad(d, "ScopeLogs: its scope comes twice") != NULL;
             has_scope = true;
-            if (f.p && !parse_scope(d, s, ret))
+            if (f.p && !otlp_header_proto_scope(d, s, &ret->header))
                 return false;
         } else if (f.tag == TAG(2, RW_BYTES)) {
             s = bytes(&f);
@@ -122,26 +97,7 @@ static bool parse_scope_logs(struct otlp_decoder *d, struct slice m, struct otlp
     return end_of(d, &f, "ScopeLogs: malformed");
 }
 
-static bool parse_resource(struct otlp_decoder *d, struct slice m, struct otlp_log_resource *ret)
-{
-    struct fields f = fields_of(m);
-
-    if (!otlp_proto_members_room(d, m, TAG(1, RW_BYTES), &ret->attrs.ptr))
-        return false;
-    while (next_field(&f)) {
-        if (f.tag == TAG(1, RW_BYTES)) {
-            if (!member(d, &f, &ret->attrs))
-                return false;
-        } else if (f.tag == TAG(2, RW_VARINT)) {
-            ret->dropped = (uint32_t)varint(&f);
-        } else {
-            other(d, &f, N(1) | N(2), "Resource: a field with the wire type of another");
-        }
-    }
-    return end_of(d, &f, "Resource: malformed");
-}
-
-static bool parse_resource_logs(struct otlp_decoder *d, struct slice m,
+static bool parse_resource_logs(struct wire_decoder *d, struct slice m,
                                 struct otlp_log_resource *ret)
 {
     size_t n = count(m, TAG(2, RW_BYTES));
@@ -158,7 +114,7 @@ static bool parse_resource_logs(struct otlp_decoder *d, struct slice m,
             if (has_resource)
                 return bad(d, "ResourceLogs: its resource comes twice") != NULL;
             has_resource = true;
-            if (f.p && !parse_resource(d, s, ret))
+            if (f.p && !otlp_header_proto_resource(d, s, &ret->header))
                 return false;
         } else if (f.tag == TAG(2, RW_BYTES)) {
             s = bytes(&f);
@@ -171,7 +127,7 @@ static bool parse_resource_logs(struct otlp_decoder *d, struct slice m,
     return end_of(d, &f, "ResourceLogs: malformed");
 }
 
-static bool parse_request(struct otlp_decoder *d, struct slice body, struct otlp_logs *ret)
+static bool parse_request(struct wire_decoder *d, struct slice body, struct otlp_logs *ret)
 {
     size_t n = count(body, TAG(1, RW_BYTES));
     struct fields f = fields_of(body);
@@ -195,14 +151,11 @@ static bool parse_request(struct otlp_decoder *d, struct slice body, struct otlp
 struct err *otlp_logs_decode_proto(struct log_builder *b, struct slice body)
 {
     struct arena *a = log_builder_arena(b);
-    struct otlp_decoder d = {
+    struct wire_decoder d = {
         .a = a, .max_bytes = arena_used(a) + OTLP_LOGS_FACTOR * body.len + OTLP_LOGS_BASE_BYTES};
     struct otlp_logs logs = {0};
 
     if (parse_request(&d, body, &logs))
         return otlp_logs_translate(b, &logs);
-    if (d.is_over)
-        return err_new(ERR_LIMIT, "proto: %zu bytes that take more than %u times their room",
-                       body.len, OTLP_LOGS_FACTOR);
-    return err_new(ERR_INVALID, "proto: %s", d.error ? d.error : "malformed");
+    return wire_decoder_err(&d, body.len, OTLP_LOGS_FACTOR);
 }

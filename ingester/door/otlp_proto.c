@@ -1,13 +1,14 @@
 #include "ingester/door/otlp_proto.h"
 
-#include "ingester/door/otlp_proto_internal.h"
+#include "ingester/door/otlp_header.h"
 
 #define BASE_BYTES (1u << 20)
+#define FACTOR 8 /* times the bytes of the request, for arrays */
 
 /* ---- metrics ---- */
 
 /* A Gauge, Sum, … message. */
-static bool parse_data(struct otlp_decoder *d, struct slice m, enum otlp_kind kind,
+static bool parse_data(struct wire_decoder *d, struct slice m, enum otlp_kind kind,
                        struct otlp_metric *ret)
 {
     size_t n = count(m, TAG(1, RW_BYTES));
@@ -58,7 +59,7 @@ static enum otlp_kind kind_of(uint32_t tag)
     }
 }
 
-static bool parse_metric(struct otlp_decoder *d, struct slice m, struct otlp_metric *ret)
+static bool parse_metric(struct wire_decoder *d, struct slice m, struct otlp_metric *ret)
 {
     struct fields f = fields_of(m);
 
@@ -87,31 +88,29 @@ static bool parse_metric(struct otlp_decoder *d, struct slice m, struct otlp_met
 
 /* ---- scopes and resources ---- */
 
-static bool parse_scope(struct otlp_decoder *d, struct slice m, struct otlp_scope *ret)
+static bool parse_scope(struct wire_decoder *d, struct slice m, struct otlp_scope *ret)
 {
-    struct fields f = fields_of(m);
-    struct attrs attrs = {0};
+    struct otlp_header h = otlp_header_empty();
 
-    if (!otlp_proto_attrs_room(d, count(m, TAG(3, RW_BYTES)), &attrs))
+    if (!otlp_header_proto_scope(d, m, &h))
         return false;
-    while (next_field(&f)) {
-        if (f.tag == TAG(1, RW_BYTES)) {
-            ret->name = bytes(&f);
-        } else if (f.tag == TAG(2, RW_BYTES)) {
-            ret->version = bytes(&f);
-        } else if (f.tag == TAG(3, RW_BYTES)) {
-            if (!otlp_proto_attr(d, &f, &attrs))
-                return false;
-        } else {
-            other(d, &f, N(1) | N(2) | N(3),
-                  "InstrumentationScope: a field with the wire type of another");
-        }
-    }
-    ret->attrs = attrs_of(&attrs);
-    return end_of(d, &f, "InstrumentationScope: malformed");
+    ret->name = h.name;
+    ret->version = h.version;
+    ret->attrs = otlp_header_labels(d->a, &h);
+    return true;
 }
 
-static bool parse_scope_metrics(struct otlp_decoder *d, struct slice m, struct otlp_scope *ret)
+static bool parse_resource(struct wire_decoder *d, struct slice m, struct otlp_resource *ret)
+{
+    struct otlp_header h = otlp_header_empty();
+
+    if (!otlp_header_proto_resource(d, m, &h))
+        return false;
+    ret->attrs = otlp_header_labels(d->a, &h);
+    return true;
+}
+
+static bool parse_scope_metrics(struct wire_decoder *d, struct slice m, struct otlp_scope *ret)
 {
     size_t n = count(m, TAG(2, RW_BYTES));
     struct otlp_metric *metrics = array(d, n, sizeof(*metrics));
@@ -145,24 +144,7 @@ static bool parse_scope_metrics(struct otlp_decoder *d, struct slice m, struct o
     return end_of(d, &f, "ScopeMetrics: malformed");
 }
 
-static bool parse_resource(struct otlp_decoder *d, struct slice m, struct otlp_resource *ret)
-{
-    struct fields f = fields_of(m);
-    struct attrs attrs = {0};
-
-    if (!otlp_proto_attrs_room(d, count(m, TAG(1, RW_BYTES)), &attrs))
-        return false;
-    while (next_field(&f)) {
-        if (f.tag != TAG(1, RW_BYTES))
-            other(d, &f, N(1), "Resource: a field with the wire type of another");
-        else if (!otlp_proto_attr(d, &f, &attrs))
-            return false;
-    }
-    ret->attrs = attrs_of(&attrs);
-    return end_of(d, &f, "Resource: malformed");
-}
-
-static bool parse_resource_metrics(struct otlp_decoder *d, struct slice m,
+static bool parse_resource_metrics(struct wire_decoder *d, struct slice m,
                                    struct otlp_resource *ret)
 {
     size_t n = count(m, TAG(2, RW_BYTES));
@@ -194,7 +176,7 @@ static bool parse_resource_metrics(struct otlp_decoder *d, struct slice m,
     return end_of(d, &f, "ResourceMetrics: malformed");
 }
 
-static bool parse_request(struct otlp_decoder *d, struct slice body, struct otlp_metrics *ret)
+static bool parse_request(struct wire_decoder *d, struct slice body, struct otlp_metrics *ret)
 {
     size_t n = count(body, TAG(1, RW_BYTES));
     struct otlp_resource *resources = array(d, n, sizeof(*resources));
@@ -219,15 +201,12 @@ static bool parse_request(struct otlp_decoder *d, struct slice body, struct otlp
 
 struct err *otlp_proto_decode(struct arena *a, struct slice body, struct otlp_metrics *ret)
 {
-    struct otlp_decoder d = {.a = a, .max_bytes = arena_used(a) + 8 * body.len + BASE_BYTES};
+    struct wire_decoder d = {.a = a, .max_bytes = arena_used(a) + FACTOR * body.len + BASE_BYTES};
 
     *ret = (struct otlp_metrics){0};
     if (parse_request(&d, body, ret)) {
         ret->n_points = d.n_points;
         return NULL;
     }
-    if (d.is_over)
-        return err_new(ERR_LIMIT, "proto: %zu bytes that take more than eight times their room",
-                       body.len);
-    return err_new(ERR_INVALID, "proto: %s", d.error ? d.error : "malformed");
+    return wire_decoder_err(&d, body.len, FACTOR);
 }

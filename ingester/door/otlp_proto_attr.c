@@ -1,10 +1,10 @@
 #include "common/model/otlp_value.h"
 #include "ingester/door/otlp_proto_internal.h"
 
-static bool parse_value(struct otlp_decoder *d, struct slice m, unsigned depth,
+static bool parse_value(struct wire_decoder *d, struct slice m, unsigned depth,
                         struct otlp_value *ret);
 
-static bool parse_key_value(struct otlp_decoder *d, struct slice m, unsigned depth,
+static bool parse_key_value(struct wire_decoder *d, struct slice m, unsigned depth,
                             struct otlp_member *ret)
 {
     struct fields f = fields_of(m);
@@ -33,7 +33,7 @@ static bool parse_key_value(struct otlp_decoder *d, struct slice m, unsigned dep
     return end_of(d, &f, "KeyValue: malformed");
 }
 
-static bool parse_members(struct otlp_decoder *d, struct slice m, unsigned depth,
+static bool parse_members(struct wire_decoder *d, struct slice m, unsigned depth,
                           struct otlp_value *ret)
 {
     bool is_map = ret->kind == OTLP_VALUE_MAP;
@@ -63,7 +63,7 @@ static bool parse_members(struct otlp_decoder *d, struct slice m, unsigned depth
     return end_of(d, &f, "AnyValue: malformed");
 }
 
-static bool parse_value(struct otlp_decoder *d, struct slice m, unsigned depth,
+static bool parse_value(struct wire_decoder *d, struct slice m, unsigned depth,
                         struct otlp_value *ret)
 {
     struct fields f = fields_of(m);
@@ -107,7 +107,7 @@ static bool parse_value(struct otlp_decoder *d, struct slice m, unsigned depth,
     return end_of(d, &f, "AnyValue: malformed");
 }
 
-bool otlp_proto_attrs_room(struct otlp_decoder *d, size_t n, struct attrs *ret)
+bool otlp_proto_attrs_room(struct wire_decoder *d, size_t n, struct attrs *ret)
 {
     ret->n = 0;
     return !n || (ret->ptr = array(d, n, sizeof(*ret->ptr))) != NULL;
@@ -127,7 +127,7 @@ static bool is_plain(struct slice m, struct label *ret)
     return rw_wire_bytes(p + 1, end, &ret->value) == end;
 }
 
-bool otlp_proto_attr(struct otlp_decoder *d, struct fields *f, struct attrs *to)
+bool otlp_proto_attr(struct wire_decoder *d, struct fields *f, struct attrs *to)
 {
     struct slice m = bytes(f);
     struct otlp_member kv;
@@ -144,17 +144,17 @@ bool otlp_proto_attr(struct otlp_decoder *d, struct fields *f, struct attrs *to)
     return true;
 }
 
-bool otlp_proto_value(struct otlp_decoder *d, struct slice m, struct otlp_value *ret)
+bool otlp_proto_value(struct wire_decoder *d, struct slice m, struct otlp_value *ret)
 {
     return parse_value(d, m, 0, ret);
 }
 
-bool otlp_proto_member(struct otlp_decoder *d, struct slice m, struct otlp_member *ret)
+bool otlp_proto_member(struct wire_decoder *d, struct slice m, struct otlp_member *ret)
 {
     return parse_key_value(d, m, 0, ret);
 }
 
-bool otlp_proto_members_room(struct otlp_decoder *d, struct slice m, uint32_t tag,
+bool otlp_proto_members_room(struct wire_decoder *d, struct slice m, uint32_t tag,
                              struct otlp_member **ret)
 {
     size_t n = count(m, tag);

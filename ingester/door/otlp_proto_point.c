@@ -2,7 +2,7 @@
 
 /* ---- exemplars ---- */
 
-static bool parse_exemplar(struct otlp_decoder *d, struct slice m, struct otlp_exemplar *ret)
+static bool parse_exemplar(struct wire_decoder *d, struct slice m, struct otlp_exemplar *ret)
 {
     struct fields f = fields_of(m);
     struct attrs attrs = {0};
@@ -140,7 +140,7 @@ static const struct layout layouts[] = {
 
 /* A point under way. */
 struct point {
-    struct otlp_decoder *d;
+    struct wire_decoder *d;
     struct otlp_point *ret;
     struct attrs attrs;
     struct otlp_exemplar *exemplars;
@@ -199,7 +199,7 @@ static bool histogram_field(struct point *p, struct fields *f)
     return true;
 }
 
-static bool parse_buckets(struct otlp_decoder *d, struct slice m, struct otlp_buckets *ret)
+static bool parse_buckets(struct wire_decoder *d, struct slice m, struct otlp_buckets *ret)
 {
     struct fields f = fields_of(m);
     uint64_t *counts = array(d, count_varint(m, 2), sizeof(*counts));
@@ -251,7 +251,7 @@ static bool exponential_field(struct point *p, struct fields *f)
     return true;
 }
 
-static bool parse_quantile(struct otlp_decoder *d, struct slice m, struct otlp_quantile *ret)
+static bool parse_quantile(struct wire_decoder *d, struct slice m, struct otlp_quantile *ret)
 {
     struct fields f = fields_of(m);
 
@@ -284,7 +284,7 @@ static bool summary_field(struct point *p, struct fields *f)
 /* Room for what is repeated in a point. */
 static bool point_room(struct point *p, struct slice m, enum otlp_kind kind, const struct layout *l)
 {
-    struct otlp_decoder *d = p->d;
+    struct wire_decoder *d = p->d;
     size_t n_attrs = 0, n_exemplars = 0;
     struct fields f = fields_of(m);
 
@@ -334,7 +334,7 @@ static bool common_field(struct point *p, struct fields *f, const struct layout 
     return true;
 }
 
-bool otlp_proto_point(struct otlp_decoder *d, struct slice m, enum otlp_kind kind,
+bool otlp_proto_point(struct wire_decoder *d, struct slice m, enum otlp_kind kind,
                       struct otlp_point *ret)
 {
     typedef bool field_fn(struct point *, struct fields *);

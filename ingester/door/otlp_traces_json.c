@@ -1,6 +1,5 @@
 #include "ingester/door/otlp_json.h"
-#include "ingester/door/otlp_json_internal.h"
-#include "ingester/door/otlp_traces.h"
+#include "ingester/door/otlp_traces_internal.h"
 
 static void attributes(struct otlp_json *j, struct jsonval v, struct tracepiece_attributes *ret)
 {
@@ -8,15 +7,6 @@ static void attributes(struct otlp_json *j, struct jsonval v, struct tracepiece_
 
     ret->ptr = otlp_json_members(j, v, "attributes", &n);
     ret->n = (uint32_t)n;
-}
-
-static uint32_t u32(struct otlp_json *j, struct jsonval v, const char *member)
-{
-    uint64_t n = otlp_json_u64(j, v, member);
-
-    if (n > UINT32_MAX)
-        otlp_json_fail(j, member, "not an unsigned integer of 32 bits");
-    return (uint32_t)n;
 }
 
 /* A number, or one of the names behind the prefix. */
@@ -75,7 +65,7 @@ static void event(struct otlp_json *j, struct jsonval v, struct tracepiece_event
         else if (otlp_json_is(key, "attributes"))
             attributes(j, m, &ret->attributes);
         else if (otlp_json_is(key, "droppedAttributesCount"))
-            ret->attributes.dropped = u32(j, m, "droppedAttributesCount");
+            ret->attributes.dropped = otlp_json_u32(j, m, "droppedAttributesCount");
 }
 
 /* Whether its ids are ids. */
@@ -96,9 +86,9 @@ static bool link(struct otlp_json *j, struct jsonval v, struct tracepiece_link *
         else if (otlp_json_is(key, "attributes"))
             attributes(j, m, &ret->attributes);
         else if (otlp_json_is(key, "droppedAttributesCount"))
-            ret->attributes.dropped = u32(j, m, "droppedAttributesCount");
+            ret->attributes.dropped = otlp_json_u32(j, m, "droppedAttributesCount");
         else if (otlp_json_is(key, "flags"))
-            ret->flags = u32(j, m, "flags");
+            ret->flags = otlp_json_u32(j, m, "flags");
     if (trace.len != 16 || span.len != 8)
         return false;
     memcpy(ret->trace_id, trace.ptr, 16);
@@ -158,7 +148,7 @@ static bool scalar(struct otlp_json *j, struct slice key, struct jsonval m, stru
     else if (otlp_json_is(key, "endTimeUnixNano"))
         s->end_ns = otlp_json_u64(j, m, "endTimeUnixNano");
     else if (otlp_json_is(key, "flags"))
-        s->flags = u32(j, m, "flags");
+        s->flags = otlp_json_u32(j, m, "flags");
     else
         return false;
     return true;
@@ -179,48 +169,18 @@ static void span(struct otlp_json *j, struct jsonval v, struct trace_in *in)
         if (otlp_json_is(key, "attributes"))
             attributes(j, m, &s->attributes);
         else if (otlp_json_is(key, "droppedAttributesCount"))
-            s->attributes.dropped = u32(j, m, "droppedAttributesCount");
+            s->attributes.dropped = otlp_json_u32(j, m, "droppedAttributesCount");
         else if (otlp_json_is(key, "events"))
             events(j, m, s);
         else if (otlp_json_is(key, "droppedEventsCount"))
-            s->dropped_events = u32(j, m, "droppedEventsCount");
+            s->dropped_events = otlp_json_u32(j, m, "droppedEventsCount");
         else if (otlp_json_is(key, "links"))
             links(j, m, s);
         else if (otlp_json_is(key, "droppedLinksCount"))
-            s->dropped_links += u32(j, m, "droppedLinksCount");
+            s->dropped_links += otlp_json_u32(j, m, "droppedLinksCount");
         else if (otlp_json_is(key, "status"))
             status(j, m, s);
     }
-}
-
-static void scope(struct otlp_json *j, struct jsonval v, struct tracepiece_scope *ret)
-{
-    struct jsonval_iter it = otlp_json_walk(j, v, "scope");
-    struct jsonval m;
-    struct slice key;
-
-    while (otlp_json_next(&it, &key, &m))
-        if (otlp_json_is(key, "name"))
-            ret->name = otlp_json_text(j, m, "name");
-        else if (otlp_json_is(key, "version"))
-            ret->version = otlp_json_text(j, m, "version");
-        else if (otlp_json_is(key, "attributes"))
-            attributes(j, m, &ret->attributes);
-        else if (otlp_json_is(key, "droppedAttributesCount"))
-            ret->attributes.dropped = u32(j, m, "droppedAttributesCount");
-}
-
-static void resource(struct otlp_json *j, struct jsonval v, struct tracepiece_resource *ret)
-{
-    struct jsonval_iter it = otlp_json_walk(j, v, "resource");
-    struct jsonval m;
-    struct slice key;
-
-    while (otlp_json_next(&it, &key, &m))
-        if (otlp_json_is(key, "attributes"))
-            attributes(j, m, &ret->attributes);
-        else if (otlp_json_is(key, "droppedAttributesCount"))
-            ret->attributes.dropped = u32(j, m, "droppedAttributesCount");
 }
 
 /* Of an object: its list, which may stand before what describes it. */
@@ -254,25 +214,27 @@ static void scope_spans(struct otlp_json *j, struct trace_builder *b, struct jso
                         uint32_t resource_number)
 {
     struct jsonval_iter it = otlp_json_walk(j, v, "scopeSpans");
-    struct tracepiece_scope s = {.name = SLICE_EMPTY, .version = SLICE_EMPTY};
+    struct otlp_header s = otlp_header_empty();
+    struct slice schema_url = SLICE_EMPTY;
     struct listed spans = {0};
     struct jsonval m;
     struct slice key;
 
     while (otlp_json_next(&it, &key, &m))
         if (otlp_json_is(key, "scope"))
-            scope(j, m, &s);
+            otlp_header_json_scope(j, m, &s);
         else if (otlp_json_is(key, "schemaUrl"))
-            s.schema_url = otlp_json_text(j, m, "schemaUrl");
+            schema_url = otlp_json_text(j, m, "schemaUrl");
         else if (otlp_json_is(key, "spans"))
             spans = (struct listed){m, true};
-    each_span(j, b, &spans, resource_number, trace_builder_scope(b, &s));
+    each_span(j, b, &spans, resource_number, otlp_traces_scope(b, &s, schema_url));
 }
 
 static void resource_spans(struct otlp_json *j, struct trace_builder *b, struct jsonval v)
 {
     struct jsonval_iter it = otlp_json_walk(j, v, "resourceSpans");
-    struct tracepiece_resource r = {0};
+    struct otlp_header r = otlp_header_empty();
+    struct slice schema_url = SLICE_EMPTY;
     struct listed scopes = {0};
     struct jsonval m;
     struct slice key;
@@ -280,12 +242,12 @@ static void resource_spans(struct otlp_json *j, struct trace_builder *b, struct 
 
     while (otlp_json_next(&it, &key, &m))
         if (otlp_json_is(key, "resource"))
-            resource(j, m, &r);
+            otlp_header_json_resource(j, m, &r);
         else if (otlp_json_is(key, "schemaUrl"))
-            r.schema_url = otlp_json_text(j, m, "schemaUrl");
+            schema_url = otlp_json_text(j, m, "schemaUrl");
         else if (otlp_json_is(key, "scopeSpans"))
             scopes = (struct listed){m, true};
-    number = trace_builder_resource(b, &r);
+    number = otlp_traces_resource(b, &r, schema_url);
     if (!scopes.has_list)
         return;
     if (jsonval_kind(scopes.list) != JSONVAL_LIST) {

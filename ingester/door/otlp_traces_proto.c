@@ -1,8 +1,8 @@
 #include "ingester/door/otlp_proto_internal.h"
-#include "ingester/door/otlp_traces.h"
+#include "ingester/door/otlp_traces_internal.h"
 
 /* False when it was told why; malformed bytes of the field itself are left to end_of(). */
-static bool attribute(struct otlp_decoder *d, struct fields *f, struct tracepiece_attributes *to)
+static bool attribute(struct wire_decoder *d, struct fields *f, struct tracepiece_attributes *to)
 {
     struct slice m = bytes(f);
 
@@ -16,7 +16,7 @@ static uint8_t small(struct fields *f, uint64_t max)
     return v > max ? 0 : (uint8_t)v;
 }
 
-static bool parse_event(struct otlp_decoder *d, struct slice m, struct tracepiece_event *ret)
+static bool parse_event(struct wire_decoder *d, struct slice m, struct tracepiece_event *ret)
 {
     struct fields f = fields_of(m);
 
@@ -55,7 +55,7 @@ static uint64_t id64(struct slice s)
 }
 
 /* *ret_is_good: its ids are ids. */
-static bool parse_link(struct otlp_decoder *d, struct slice m, struct tracepiece_link *ret,
+static bool parse_link(struct wire_decoder *d, struct slice m, struct tracepiece_link *ret,
                        bool *ret_is_good)
 {
     struct fields f = fields_of(m);
@@ -97,7 +97,7 @@ static bool parse_link(struct otlp_decoder *d, struct slice m, struct tracepiece
     return end_of(d, &f, "Link: malformed");
 }
 
-static bool parse_status(struct otlp_decoder *d, struct slice m, struct tracepiece_span *ret)
+static bool parse_status(struct wire_decoder *d, struct slice m, struct tracepiece_span *ret)
 {
     struct fields f = fields_of(m);
 
@@ -112,7 +112,7 @@ static bool parse_status(struct otlp_decoder *d, struct slice m, struct tracepie
     return end_of(d, &f, "Status: malformed");
 }
 
-static bool span_room(struct otlp_decoder *d, struct slice m, struct tracepiece_span *ret)
+static bool span_room(struct wire_decoder *d, struct slice m, struct tracepiece_span *ret)
 {
     size_t n_events = count(m, TAG(11, RW_BYTES)), n_links = count(m, TAG(13, RW_BYTES));
 
@@ -122,7 +122,7 @@ static bool span_room(struct otlp_decoder *d, struct slice m, struct tracepiece_
 }
 
 /* Events, links and status: what has fields of its own. */
-static bool span_message(struct otlp_decoder *d, struct fields *f, struct tracepiece_span *s)
+static bool span_message(struct wire_decoder *d, struct fields *f, struct tracepiece_span *s)
 {
     uint32_t number = f->tag >> 3;
     struct slice m = bytes(f);
@@ -141,7 +141,7 @@ static bool span_message(struct otlp_decoder *d, struct fields *f, struct tracep
     return true;
 }
 
-static bool parse_span(struct otlp_decoder *d, struct slice m, struct trace_in *in)
+static bool parse_span(struct wire_decoder *d, struct slice m, struct trace_in *in)
 {
     struct tracepiece_span *s = &in->span;
     struct fields f = fields_of(m);
@@ -205,51 +205,8 @@ static bool parse_span(struct otlp_decoder *d, struct slice m, struct trace_in *
     return end_of(d, &f, "Span: malformed");
 }
 
-static bool parse_scope(struct otlp_decoder *d, struct slice m, struct tracepiece_scope *ret)
-{
-    struct fields f = fields_of(m);
-
-    if (!otlp_proto_members_room(d, m, TAG(3, RW_BYTES), &ret->attributes.ptr))
-        return false;
-    while (next_field(&f)) {
-        if (f.tag == TAG(1, RW_BYTES)) {
-            ret->name = bytes(&f);
-        } else if (f.tag == TAG(2, RW_BYTES)) {
-            ret->version = bytes(&f);
-        } else if (f.tag == TAG(3, RW_BYTES)) {
-            if (!attribute(d, &f, &ret->attributes))
-                return false;
-        } else if (f.tag == TAG(4, RW_VARINT)) {
-            ret->attributes.dropped = (uint32_t)varint(&f);
-        } else {
-            other(d, &f, N(1) | N(2) | N(3) | N(4),
-                  "InstrumentationScope: a field with the wire type of another");
-        }
-    }
-    return end_of(d, &f, "InstrumentationScope: malformed");
-}
-
-static bool parse_resource(struct otlp_decoder *d, struct slice m, struct tracepiece_resource *ret)
-{
-    struct fields f = fields_of(m);
-
-    if (!otlp_proto_members_room(d, m, TAG(1, RW_BYTES), &ret->attributes.ptr))
-        return false;
-    while (next_field(&f)) {
-        if (f.tag == TAG(1, RW_BYTES)) {
-            if (!attribute(d, &f, &ret->attributes))
-                return false;
-        } else if (f.tag == TAG(2, RW_VARINT)) {
-            ret->attributes.dropped = (uint32_t)varint(&f);
-        } else {
-            other(d, &f, N(1) | N(2), "Resource: a field with the wire type of another");
-        }
-    }
-    return end_of(d, &f, "Resource: malformed");
-}
-
 /* The field that describes the items of m, which may stand behind them: 1 the resource or scope, 3 the schema URL. */
-static bool find_header(struct otlp_decoder *d, struct slice m, const char *twice,
+static bool find_header(struct wire_decoder *d, struct slice m, const char *twice,
                         struct slice *ret_header, struct slice *ret_schema)
 {
     struct fields f = fields_of(m);
@@ -273,18 +230,18 @@ static bool find_header(struct otlp_decoder *d, struct slice m, const char *twic
     return end_of(d, &f, "Spans: malformed");
 }
 
-static bool parse_scope_spans(struct otlp_decoder *d, struct trace_builder *b, struct slice m,
+static bool parse_scope_spans(struct wire_decoder *d, struct trace_builder *b, struct slice m,
                               uint32_t resource)
 {
-    struct tracepiece_scope scope = {.name = SLICE_EMPTY, .version = SLICE_EMPTY};
+    struct otlp_header scope = otlp_header_empty();
     struct fields f = fields_of(m);
-    struct slice header;
+    struct slice header, schema_url;
     uint32_t number;
 
-    if (!find_header(d, m, "ScopeSpans: its scope comes twice", &header, &scope.schema_url) ||
-        !parse_scope(d, header, &scope))
+    if (!find_header(d, m, "ScopeSpans: its scope comes twice", &header, &schema_url) ||
+        !otlp_header_proto_scope(d, header, &scope))
         return false;
-    number = trace_builder_scope(b, &scope);
+    number = otlp_traces_scope(b, &scope, schema_url);
     while (next_field(&f)) {
         struct trace_in in = {.span = {.resource = resource, .scope = number}};
         struct slice s;
@@ -301,18 +258,17 @@ static bool parse_scope_spans(struct otlp_decoder *d, struct trace_builder *b, s
     return true;
 }
 
-static bool parse_resource_spans(struct otlp_decoder *d, struct trace_builder *b, struct slice m)
+static bool parse_resource_spans(struct wire_decoder *d, struct trace_builder *b, struct slice m)
 {
-    struct tracepiece_resource resource = {0};
+    struct otlp_header resource = otlp_header_empty();
     struct fields f = fields_of(m);
-    struct slice header;
+    struct slice header, schema_url;
     uint32_t number;
 
-    if (!find_header(d, m, "ResourceSpans: its resource comes twice", &header,
-                     &resource.schema_url) ||
-        !parse_resource(d, header, &resource))
+    if (!find_header(d, m, "ResourceSpans: its resource comes twice", &header, &schema_url) ||
+        !otlp_header_proto_resource(d, header, &resource))
         return false;
-    number = trace_builder_resource(b, &resource);
+    number = otlp_traces_resource(b, &resource, schema_url);
     while (next_field(&f)) {
         if (f.tag != TAG(2, RW_BYTES))
             skip(&f);
@@ -322,7 +278,7 @@ static bool parse_resource_spans(struct otlp_decoder *d, struct trace_builder *b
     return true;
 }
 
-static bool parse_request(struct otlp_decoder *d, struct trace_builder *b, struct slice body)
+static bool parse_request(struct wire_decoder *d, struct trace_builder *b, struct slice body)
 {
     struct fields f = fields_of(body);
 
@@ -342,14 +298,11 @@ static bool parse_request(struct otlp_decoder *d, struct trace_builder *b, struc
 
 struct err *otlp_traces_decode_proto(struct trace_builder *b, struct slice body)
 {
-    struct otlp_decoder d = {.a = b->arena,
+    struct wire_decoder d = {.a = b->arena,
                              .max_bytes = arena_used(b->arena) + OTLP_TRACES_FACTOR * body.len +
                                           OTLP_TRACES_BASE_BYTES};
 
     if (parse_request(&d, b, body))
         return NULL;
-    if (d.is_over)
-        return err_new(ERR_LIMIT, "proto: %zu bytes that take more than %u times their room",
-                       body.len, OTLP_TRACES_FACTOR);
-    return err_new(ERR_INVALID, "proto: %s", d.error ? d.error : "malformed");
+    return wire_decoder_err(&d, body.len, OTLP_TRACES_FACTOR);
 }

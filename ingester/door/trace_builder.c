@@ -333,6 +333,13 @@ struct err *trace_builder_end(struct trace_builder *b)
     return NULL;
 }
 
+size_t trace_builder_memory(const struct trace_builder *b)
+{
+    return b->resources.cap * sizeof(*b->resources.ptr) + b->scopes.cap * sizeof(*b->scopes.ptr) +
+           b->spans.cap * sizeof(*b->spans.ptr) + b->traces.cap * sizeof(*b->traces.ptr) +
+           b->n_slots * sizeof(*b->slots);
+}
+
 /* ---- answers ---- */
 
 uint64_t trace_builder_refused(const struct trace_builder *b)

@@ -66,6 +66,8 @@ void trace_builder_span(struct trace_builder *b, const struct trace_in *in);
 /* Encodes what was added. ERR_LIMIT: the write has more than TRACE_BUILDER_MAX_SPANS. */
 ORR_CHECKED struct err *trace_builder_end(struct trace_builder *b);
 uint64_t trace_builder_refused(const struct trace_builder *b); /* spans */
+/* Beside the batch and the arena, roughly. */
+size_t trace_builder_memory(const struct trace_builder *b);
 /* NULL when nothing was refused; else ERR_INVALID with reasons and counts. */
 ORR_CHECKED struct err *trace_builder_answer(const struct trace_builder *b);
 
@@ -74,5 +76,6 @@ typedef struct err *trace_decode_fn(struct trace_builder *b, const void *arg);
 struct trace_decoder {
     const char *name; /* "otlp_traces", "zipkin" …: label of metrics, static */
     trace_decode_fn *decode;
-    const void *arg; /* until trace_door_write() returns */
+    const void *arg;   /* until trace_door_write() returns */
+    size_t body_bytes; /* of what it decodes */
 };

@@ -101,13 +101,24 @@ static size_t share(const struct trace_door *d)
     return d->opts.share ? d->opts.share(d->opts.share_arg) : 1;
 }
 
+/* A write is let in when nothing else is under way, however large it is. */
+static struct err *room_for(const struct trace_door *d, size_t bytes)
+{
+    int64_t held = METRIC_GET(d->m.inflight_bytes);
+
+    return d->opts.max_inflight_bytes && held > 0 &&
+                   (size_t)held + bytes > d->opts.max_inflight_bytes
+               ? err_new(ERR_UNAVAILABLE, "too many writes are in flight, try again")
+               : NULL;
+}
+
 struct err *trace_door_admit(struct trace_door *d, struct slice tenant, size_t body_bytes)
 {
     struct tenant_limits limits;
+    struct err *e = room_for(d, body_bytes);
 
-    if (d->opts.max_inflight_bytes &&
-        (size_t)METRIC_GET(d->m.inflight_bytes) + body_bytes > d->opts.max_inflight_bytes)
-        return err_new(ERR_UNAVAILABLE, "too many writes are in flight, try again");
+    if (e)
+        return e;
     limits_get(d->opts.limits, tenant, &limits);
     return tenant_gate_request(d->gate, tenant, &limits, share(d));
 }
@@ -140,11 +151,19 @@ static void count(struct trace_door *d, const struct trace_builder *b)
         METRIC_ADD(d->m.discarded[i], b->refused[i]);
 }
 
-static void on_stored(void *arg, struct err *e)
+/* What it takes from now on. */
+static void hold(struct writing *w, size_t bytes)
+{
+    METRIC_ADD(w->d->m.inflight_bytes, (int64_t)bytes - w->held_bytes);
+    w->held_bytes = (int64_t)bytes;
+}
+
+static void on_stored(void *arg, struct err *e, uint64_t refused_spans)
 {
     struct writing *w = arg;
     struct err *refusals = w->refusals;
 
+    w->written.refused += refused_spans;
     w->refusals = NULL;
     if (err_is(e, ERR_INVALID) || err_is(e, ERR_LIMIT)) {
         /* Both say what was refused. */
@@ -179,17 +198,23 @@ static struct err *check(struct writing *w, struct trace_builder *b)
     return e;
 }
 
+/* Bytes are decoded while others, on other loops, are let in or not. */
 static struct err *decode(struct writing *w, const struct trace_decoder *decoder)
 {
-    struct arena *a = arena_new(0); /* decoders bound what they take */
+    struct arena *a;
     struct trace_builder b;
     struct err *e;
 
+    if ((e = room_for(w->d, decoder->body_bytes * TRACE_DOOR_DECODE_FACTOR)))
+        return e;
+    hold(w, decoder->body_bytes * TRACE_DOOR_DECODE_FACTOR);
+    a = arena_new(0); /* decoders bound what they take */
     trace_builder_init(&b, w->batch, a);
     if ((e = decoder->decode(&b, decoder->arg))) {
         METRIC_ADD(w->d->m.malformed, 1);
     } else {
         w->written.is_decoded = true;
+        hold(w, arena_used(a) + trace_builder_memory(&b) + trace_batch_memory(w->batch));
         e = check(w, &b);
     }
     trace_builder_done(&b);
@@ -212,8 +237,7 @@ void trace_door_write(struct trace_door *d, struct loop *loop, struct slice tena
         e = err_new(ERR_UNSUPPORTED, "this process does not store traces");
     else
         e = decode(w, decoder);
-    w->held_bytes = (int64_t)trace_batch_memory(w->batch);
-    METRIC_ADD(d->m.inflight_bytes, w->held_bytes);
+    hold(w, trace_batch_memory(w->batch));
     if (e || w->batch->traces.len == 0) {
         end(w, err_first(e, w->refusals));
         return;

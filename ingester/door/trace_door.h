@@ -17,9 +17,9 @@
 #include "common/model/limits.h"
 #include "ingester/door/trace_builder.h"
 
-/* NULL: all is durable. ERR_INVALID, ERR_LIMIT: some traces were refused and it says why, the rest
+/* NULL: all is durable. ERR_INVALID, ERR_LIMIT: some traces, which have so many spans, were refused and it says why, the rest
  * is durable. ERR_RATE, ERR_UNAVAILABLE: try again, some may be stored. Takes e. */
-typedef void trace_sink_done_fn(void *arg, struct err *e);
+typedef void trace_sink_done_fn(void *arg, struct err *e, uint64_t refused_spans);
 struct trace_sink {
     /* batch is lent until done is called, on the same loop, possibly before this returns. Who needs
      * it longer keeps it (trace_batch_ref()). */
@@ -35,8 +35,10 @@ struct trace_door_opts {
     size_t (*share)(void *arg);    /* ingesters that share a tenant's rate; NULL: 1 */
     void *share_arg;
     size_t max_body_bytes;     /* of a decoded body */
-    size_t max_inflight_bytes; /* of writes under way; 0: no bound */
+    size_t max_inflight_bytes; /* of writes under way, their decoding included; 0: no bound */
 };
+/* While a body is decoded so many times its bytes are counted beforehand; afterwards what it really took. */
+#define TRACE_DOOR_DECODE_FACTOR 4
 
 struct trace_door;
 struct trace_door *trace_door_new(const struct trace_door_opts *opts);
@@ -48,8 +50,9 @@ ORR_CHECKED struct err *trace_door_admit(struct trace_door *d, struct slice tena
                                          size_t body_bytes);
 
 struct trace_written {
-    uint64_t spans, refused; /* refused: by the door */
-    bool is_decoded;         /* else nothing could be read at all */
+    uint64_t spans;   /* that went to the sink */
+    uint64_t refused; /* by the door and by the sink */
+    bool is_decoded;  /* else nothing could be read at all */
 };
 /* Of a write that ended with e: some spans are stored, and others refused for good. */
 bool trace_written_is_partial(const struct trace_written *w, const struct err *e);

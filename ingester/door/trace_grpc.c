@@ -1,6 +1,7 @@
 #include "ingester/door/trace_grpc.h"
 
 #include "common/auth/auth.h"
+#include "ingester/door/jaeger_proto.h"
 #include "ingester/door/otlp_reply.h"
 #include "ingester/door/otlp_traces.h"
 
@@ -28,8 +29,7 @@ static void on_done(void *arg, struct err *e, const struct trace_written *writte
         grpc_reply_err(c, e);
         return;
     }
-    otlp_reply_traces_response(&reply, false, e ? ORR_MAX(written->refused, (uint64_t)1) : 0,
-                               e ? err_msg(e) : NULL);
+    otlp_reply_traces_response(&reply, false, e ? written->refused : 0, e ? err_msg(e) : NULL);
     err_free(e);
     grpc_reply_buf(c, &reply);
 }
@@ -43,18 +43,63 @@ static void export_traces(struct grpc_call *c)
         grpc_reply_err(c, e);
         return;
     }
-    trace_door_write(
-        c->arg, c->loop, tenant,
-        &(struct trace_decoder){.name = "otlp_traces_grpc", .decode = decode, .arg = &c->message},
-        on_done, c);
+    trace_door_write(c->arg, c->loop, tenant,
+                     &(struct trace_decoder){.name = "otlp_traces_grpc",
+                                             .decode = decode,
+                                             .arg = &c->message,
+                                             .body_bytes = c->message.len},
+                     on_done, c);
+}
+
+/* ---- Jaeger ---- */
+
+static struct err *decode_jaeger(struct trace_builder *b, const void *arg)
+{
+    struct err *e = jaeger_proto_decode(b, *(const struct slice *)arg);
+
+    return e ? e : trace_builder_end(b);
+}
+
+static void on_posted(void *arg, struct err *e, const struct trace_written *written)
+{
+    (void)written;
+    if (e)
+        grpc_reply_err(arg, e);
+    else
+        grpc_reply(arg, SLICE_EMPTY);
+}
+
+static void post_spans(struct grpc_call *c)
+{
+    struct slice tenant;
+    struct err *e = auth_single_tenant(c->http, &tenant);
+
+    if (e) {
+        grpc_reply_err(c, e);
+        return;
+    }
+    trace_door_write(c->arg, c->loop, tenant,
+                     &(struct trace_decoder){.name = "jaeger_grpc",
+                                             .decode = decode_jaeger,
+                                             .arg = &c->message,
+                                             .body_bytes = c->message.len},
+                     on_posted, c);
+}
+
+/* ---- methods ---- */
+
+static void add(struct grpc_server *g, struct trace_door *d, const char *path,
+                void (*handler)(struct grpc_call *c))
+{
+    grpc_server_method(g, &(struct grpc_method){.path = path,
+                                                .max_message_bytes = trace_door_max_body_bytes(d),
+                                                .on_headers = on_headers,
+                                                .handler = handler,
+                                                .arg = d});
 }
 
 void trace_grpc_methods(struct grpc_server *g, struct trace_door *d)
 {
-    grpc_server_method(g, &(struct grpc_method){
-                              .path = "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-                              .max_message_bytes = trace_door_max_body_bytes(d),
-                              .on_headers = on_headers,
-                              .handler = export_traces,
-                              .arg = d});
+    add(g, d, "/opentelemetry.proto.collector.trace.v1.TraceService/Export", export_traces);
+    add(g, d, "/jaeger.api_v2.CollectorService/PostSpans", post_spans);
 }

@@ -1,6 +1,10 @@
 /*
- * OTLP traces over gRPC: opentelemetry.proto.collector.trace.v1.TraceService/Export. Refused spans are a
- * partial success, as in trace_http.h; errors are gRPC's statuses.
+ * Traces over gRPC:
+ *
+ *   opentelemetry.proto.collector.trace.v1.TraceService/Export   OTLP; refused spans are a partial success, as in trace_http.h
+ *   jaeger.api_v2.CollectorService/PostSpans                     Jaeger's collector (jaeger_proto.h); refused spans are INVALID_ARGUMENT
+ *
+ * Errors are gRPC's statuses.
  *
  * Owner: the call's loop.
  */

@@ -1,10 +1,12 @@
 #include "ingester/door/trace_http.h"
 
 #include "common/auth/auth.h"
+#include "ingester/door/jaeger_thrift.h"
 #include "ingester/door/otlp_answer.h"
 #include "ingester/door/otlp_reply.h"
 #include "ingester/door/otlp_traces.h"
 #include "ingester/door/zipkin_json.h"
+#include "ingester/door/zipkin_proto.h"
 
 static struct err *decode(struct trace_builder *b, const void *arg)
 {
@@ -49,8 +51,7 @@ static void on_exported(void *arg, struct err *e, const struct trace_written *wr
         otlp_answer_err(r, e);
         return;
     }
-    otlp_reply_traces_response(&body, is_json, e ? ORR_MAX(written->refused, (uint64_t)1) : 0,
-                               e ? err_msg(e) : NULL);
+    otlp_reply_traces_response(&body, is_json, e ? written->refused : 0, e ? err_msg(e) : NULL);
     err_free(e);
     otlp_answer(r, 200, &body, is_json);
 }
@@ -64,17 +65,28 @@ static void handle(struct http_request *r)
         otlp_answer_err(r, e);
         return;
     }
-    trace_door_write(r->arg, r->loop, tenant,
-                     &(struct trace_decoder){.name = "otlp_traces", .decode = decode, .arg = r},
-                     on_exported, r);
+    trace_door_write(
+        r->arg, r->loop, tenant,
+        &(struct trace_decoder){
+            .name = "otlp_traces", .decode = decode, .arg = r, .body_bytes = r->body.len},
+        on_exported, r);
 }
 
-/* ---- Zipkin ---- */
+/* ---- Zipkin, Jaeger ---- */
+
+static bool is_type(const struct http_request *r, const char *part)
+{
+    struct slice type = http_request_header(r, "Content-Type");
+
+    return type.ptr && slice_find(type, slice_cstr(part), 0) >= 0;
+}
 
 static struct err *decode_zipkin(struct trace_builder *b, const void *arg)
 {
-    struct jsonval_doc *doc;
-    struct err *e = zipkin_json_decode(b, ((const struct http_request *)arg)->body, &doc);
+    const struct http_request *r = arg;
+    struct jsonval_doc *doc = NULL;
+    struct err *e = is_type(r, "protobuf") ? zipkin_proto_decode(b, r->body)
+                                           : zipkin_json_decode(b, r->body, &doc);
 
     if (!e)
         e = trace_builder_end(b);
@@ -82,7 +94,14 @@ static struct err *decode_zipkin(struct trace_builder *b, const void *arg)
     return e;
 }
 
-static struct err *on_zipkin_headers(struct http_request *r)
+static struct err *decode_jaeger(struct trace_builder *b, const void *arg)
+{
+    struct err *e = jaeger_thrift_decode(b, ((const struct http_request *)arg)->body);
+
+    return e ? e : trace_builder_end(b);
+}
+
+static struct err *admit(struct http_request *r)
 {
     struct slice tenant;
     struct err *e;
@@ -92,8 +111,25 @@ static struct err *on_zipkin_headers(struct http_request *r)
     return trace_door_admit(r->arg, tenant, content_length(r));
 }
 
-/* As Zipkin's server answers. */
-static void on_zipkin(void *arg, struct err *e, const struct trace_written *written)
+static struct err *on_zipkin_headers(struct http_request *r)
+{
+    if (is_type(r, "thrift"))
+        return err_new(ERR_MEDIA_TYPE, "Zipkin's spans in Thrift (version 1) are not supported, "
+                                       "send JSON or protobuf of version 2");
+    return admit(r);
+}
+
+/* format says the same, and Jaeger does not look at it any more. */
+static struct err *on_jaeger_headers(struct http_request *r)
+{
+    if (!is_type(r, "application/x-thrift") && !is_type(r, "application/vnd.apache.thrift.binary"))
+        return err_new(ERR_MEDIA_TYPE, "Jaeger's spans come as application/x-thrift or "
+                                       "application/vnd.apache.thrift.binary");
+    return admit(r);
+}
+
+/* As their servers answer. */
+static void on_taken(void *arg, struct err *e, const struct trace_written *written)
 {
     (void)written;
     if (e)
@@ -102,40 +138,56 @@ static void on_zipkin(void *arg, struct err *e, const struct trace_written *writ
         http_reply(arg, 202, NULL, SLICE_EMPTY);
 }
 
-static void handle_zipkin(struct http_request *r)
+static void take(struct http_request *r, const char *name, trace_decode_fn *fn)
 {
-    struct slice tenant, type = http_request_header(r, "Content-Type");
+    struct slice tenant;
     struct err *e = auth_single_tenant(r, &tenant);
 
-    if (!e && type.ptr && slice_find(type, SLICE("protobuf"), 0) >= 0)
-        e = err_new(ERR_MEDIA_TYPE, "Zipkin's spans in protobuf are not supported, send JSON");
     if (e) {
         http_reply_err(r, e);
         return;
     }
-    trace_door_write(r->arg, r->loop, tenant,
-                     &(struct trace_decoder){.name = "zipkin", .decode = decode_zipkin, .arg = r},
-                     on_zipkin, r);
+    trace_door_write(
+        r->arg, r->loop, tenant,
+        &(struct trace_decoder){.name = name, .decode = fn, .arg = r, .body_bytes = r->body.len},
+        on_taken, r);
+}
+
+static void handle_zipkin(struct http_request *r)
+{
+    take(r, "zipkin", decode_zipkin);
+}
+
+static void handle_jaeger(struct http_request *r)
+{
+    take(r, "jaeger_thrift", decode_jaeger);
 }
 
 /* ---- routes ---- */
 
+static const struct route {
+    unsigned methods;
+    const char *pattern;
+    struct err *(*on_headers)(struct http_request *r);
+    void (*handler)(struct http_request *r);
+    void (*reply_err)(struct http_request *r, struct err *e);
+} routes[] = {
+    {HTTP_POST | HTTP_PUT, "/v1/traces", on_headers, handle, otlp_answer_err},
+    {HTTP_POST | HTTP_PUT, "/otlp/v1/traces", on_headers, handle, otlp_answer_err},
+    {HTTP_POST, "/api/v2/spans", on_zipkin_headers, handle_zipkin, NULL},
+    {HTTP_POST, "/zipkin/api/v2/spans", on_zipkin_headers, handle_zipkin, NULL},
+    {HTTP_POST, "/api/traces", on_jaeger_headers, handle_jaeger, NULL},
+    {HTTP_POST, "/jaeger/api/traces", on_jaeger_headers, handle_jaeger, NULL},
+};
+
 void trace_http_routes(struct http_server *s, struct trace_door *d)
 {
-    static const char *const paths[] = {"/v1/traces", "/otlp/v1/traces"};
-
-    for (size_t i = 0; i < ORR_COUNT(paths); i++)
-        http_server_route(s, &(struct http_route){.methods = HTTP_POST | HTTP_PUT,
-                                                  .pattern = paths[i],
+    for (size_t i = 0; i < ORR_COUNT(routes); i++)
+        http_server_route(s, &(struct http_route){.methods = routes[i].methods,
+                                                  .pattern = routes[i].pattern,
                                                   .max_body_bytes = trace_door_max_body_bytes(d),
-                                                  .on_headers = on_headers,
-                                                  .handler = handle,
-                                                  .reply_err = otlp_answer_err,
+                                                  .on_headers = routes[i].on_headers,
+                                                  .handler = routes[i].handler,
+                                                  .reply_err = routes[i].reply_err,
                                                   .arg = d});
-    http_server_route(s, &(struct http_route){.methods = HTTP_POST,
-                                              .pattern = "/api/v2/spans",
-                                              .max_body_bytes = trace_door_max_body_bytes(d),
-                                              .on_headers = on_zipkin_headers,
-                                              .handler = handle_zipkin,
-                                              .arg = d});
 }

@@ -3,7 +3,10 @@
  *
  *   POST /v1/traces, /otlp/v1/traces   200 ExportTraceServiceResponse, partial_success      otlp_traces.h
  *
- *   POST /api/v2/spans                 202; Zipkin's in JSON                                 zipkin_json.h
+ *   POST /api/v2/spans                 202; Zipkin's in JSON, or protobuf by Content-Type    zipkin_json.h, zipkin_proto.h
+ *   POST /api/traces                   202; Jaeger's in Thrift, binary protocol              jaeger_thrift.h
+ *
+ * The last two also below /zipkin and /jaeger, where their queries are (querier/api).
  *
  * Content-Encoding: none, gzip, deflate, zstd, snappy.
  *

@@ -1,20 +1,12 @@
 #include "ingester/door/zipkin_json.h"
 
 #include "common/base/hex.h"
-#include "common/base/map.h"
+#include "ingester/door/zipkin_span.h"
 
 #define MAX_DEPTH 8
-#define NS_PER_US 1000
-
-struct endpoint {
-    struct slice service, ip;
-    uint64_t port;
-};
 
 struct decoding {
-    struct trace_builder *b;
-    struct map resources, scopes; /* their texts -> number + 1 */
-    struct buf key;
+    struct zipkin_spans spans;
     const char *bad, *why; /* constants: the first member that was wrong */
 };
 
@@ -66,23 +58,23 @@ static uint64_t number_of(struct decoding *d, struct jsonval v, const char *memb
     return 0;
 }
 
-/* Longer ones are no id, which the builder says. */
+/* Longer ones are no id, which the builder says of one byte. */
 static struct slice id_of(struct decoding *d, struct jsonval v, const char *member, size_t n)
 {
     struct slice text = text_of(d, v, member);
     uint8_t *out;
 
     if (!text.len || text.len > 2 * n)
-        return SLICE_EMPTY;
-    out = arena_alloc(d->b->arena, n);
+        return slice_sub(text, 0, 1);
+    out = arena_alloc(d->spans.b->arena, n);
     if (hex_id(text, out, n) >= 0)
         fail(d, member, "not hexadecimal");
     return slice_of(out, n);
 }
 
-static struct endpoint endpoint_of(struct decoding *d, struct jsonval v, const char *member)
+static struct zipkin_endpoint endpoint_of(struct decoding *d, struct jsonval v, const char *member)
 {
-    struct endpoint e = {SLICE_EMPTY, SLICE_EMPTY, 0};
+    struct zipkin_endpoint e = {SLICE_EMPTY, SLICE_EMPTY, 0};
     struct jsonval_iter it = jsonval_iter(v);
     struct slice key;
     struct jsonval m;
@@ -103,56 +95,6 @@ static struct endpoint endpoint_of(struct decoding *d, struct jsonval v, const c
     return e;
 }
 
-/* ---- attributes ---- */
-
-static void add_text(struct tracepiece_attributes *to, const char *key, struct slice text)
-{
-    if (text.len)
-        to->ptr[to->n++] =
-            (struct otlp_member){slice_cstr(key), {.kind = OTLP_VALUE_TEXT, .text = text}};
-}
-
-static void add_endpoint(struct tracepiece_attributes *to, const struct endpoint *e,
-                         const char *service, const char *ip, const char *port)
-{
-    add_text(to, service, e->service);
-    add_text(to, ip, e->ip);
-    if (e->port)
-        to->ptr[to->n++] =
-            (struct otlp_member){slice_cstr(port), {.kind = OTLP_VALUE_INT, .i = (int64_t)e->port}};
-}
-
-static uint32_t resource_of(struct decoding *d, const struct endpoint *e)
-{
-    struct tracepiece_resource r = {.attributes.ptr =
-                                        arena_array(d->b->arena, struct otlp_member, 3)};
-    void **slot;
-
-    buf_reset(&d->key);
-    buf_lstr(&d->key, e->service);
-    buf_lstr(&d->key, e->ip);
-    buf_uvarint(&d->key, e->port);
-    slot = map_slot(&d->resources, buf_slice(&d->key));
-    if (!*slot) {
-        add_endpoint(&r.attributes, e, "service.name", "net.host.ip", "net.host.port");
-        *slot = (void *)(uintptr_t)(trace_builder_resource(d->b, &r) + 1);
-    }
-    return (uint32_t)((uintptr_t)*slot - 1);
-}
-
-static uint32_t scope_of(struct decoding *d, const struct tracepiece_scope *s)
-{
-    void **slot;
-
-    buf_reset(&d->key);
-    buf_lstr(&d->key, s->name);
-    buf_lstr(&d->key, s->version);
-    slot = map_slot(&d->scopes, buf_slice(&d->key));
-    if (!*slot)
-        *slot = (void *)(uintptr_t)(trace_builder_scope(d->b, s) + 1);
-    return (uint32_t)((uintptr_t)*slot - 1);
-}
-
 /* ---- a span ---- */
 
 static uint8_t kind_of(struct decoding *d, struct jsonval v)
@@ -166,41 +108,7 @@ static uint8_t kind_of(struct decoding *d, struct jsonval v)
     return 0;
 }
 
-/* Under way: what tags say that is no attribute. */
-struct tagged {
-    struct tracepiece_span *span;
-    struct tracepiece_scope scope;
-    bool has_code; /* otel.status_code, which is more than error */
-};
-
-static void add_tag(struct tagged *t, struct slice key, struct slice value)
-{
-    struct tracepiece_span *s = t->span;
-
-    if (slice_eq_cstr(key, "otel.status_code")) {
-        t->has_code = true;
-        s->status = slice_eq_cstr(value, "ERROR") ? 2 : slice_eq_cstr(value, "OK") ? 1 : 0;
-    } else if (slice_eq_cstr(key, "otel.status_description")) {
-        s->message = value;
-    } else if (slice_eq_cstr(key, "error") && !slice_eq_cstr(value, "false")) {
-        if (!t->has_code)
-            s->status = 2;
-        if (!s->message.len && !slice_eq_cstr(value, "true"))
-            s->message = value;
-    } else if (slice_eq_cstr(key, "w3c.tracestate")) {
-        s->state = value;
-    } else if (slice_eq_cstr(key, "otel.library.name") || slice_eq_cstr(key, "otel.scope.name")) {
-        t->scope.name = value;
-    } else if (slice_eq_cstr(key, "otel.library.version") ||
-               slice_eq_cstr(key, "otel.scope.version")) {
-        t->scope.version = value;
-    } else {
-        s->attributes.ptr[s->attributes.n++] =
-            (struct otlp_member){key, {.kind = OTLP_VALUE_TEXT, .text = value}};
-    }
-}
-
-static void read_tags(struct decoding *d, struct jsonval v, struct tagged *t)
+static void read_tags(struct decoding *d, struct jsonval v, struct zipkin_span *s)
 {
     struct jsonval_iter it = jsonval_iter(v);
     struct slice key;
@@ -209,7 +117,7 @@ static void read_tags(struct decoding *d, struct jsonval v, struct tagged *t)
     if (jsonval_kind(v) != JSONVAL_OBJECT && jsonval_kind(v) != JSONVAL_NULL)
         fail(d, "tags", "not an object");
     while (jsonval_next(&it, &key, &m))
-        add_tag(t, key, text_of(d, m, "tags"));
+        zipkin_span_tag(s, key, text_of(d, m, "tags"));
 }
 
 static void read_annotations(struct decoding *d, struct jsonval v, struct tracepiece_span *s)
@@ -224,7 +132,7 @@ static void read_annotations(struct decoding *d, struct jsonval v, struct tracep
         fail(d, "annotations", "not a list");
         return;
     }
-    s->events = arena_array(d->b->arena, struct tracepiece_event, jsonval_count(v));
+    s->events = arena_array(d->spans.b->arena, struct tracepiece_event, jsonval_count(v));
     s->n_events = 0; /* of a member that comes twice the last counts */
     while (jsonval_next(&it, &key, &item)) {
         struct tracepiece_event *e = &s->events[s->n_events++];
@@ -233,19 +141,18 @@ static void read_annotations(struct decoding *d, struct jsonval v, struct tracep
         e->name = SLICE_EMPTY;
         while (jsonval_next(&of, &key, &m))
             if (slice_eq_cstr(key, "timestamp"))
-                e->t_ns = number_of(d, m, "timestamp") * NS_PER_US;
+                e->t_ns = number_of(d, m, "timestamp") * ZIPKIN_SPAN_NS_PER_US;
             else if (slice_eq_cstr(key, "value"))
                 e->name = text_of(d, m, "value");
     }
 }
 
-/* Tags and, behind them, three attributes of the remote endpoint. */
 static size_t count_attributes(struct jsonval v)
 {
     struct jsonval_iter it = jsonval_iter(v);
     struct slice key;
     struct jsonval m;
-    size_t n = 3;
+    size_t n = ZIPKIN_SPAN_MORE_ATTRIBUTES;
 
     while (jsonval_next(&it, &key, &m))
         if (slice_eq_cstr(key, "tags"))
@@ -253,10 +160,10 @@ static size_t count_attributes(struct jsonval v)
     return n;
 }
 
-static void read_member(struct decoding *d, struct slice key, struct jsonval m, struct trace_in *in,
-                        struct tagged *t, struct endpoint *local, struct endpoint *remote,
-                        uint64_t *duration_us)
+static void read_member(struct decoding *d, struct slice key, struct jsonval m,
+                        struct zipkin_span *z)
 {
+    struct trace_in *in = &z->in;
     struct tracepiece_span *s = &in->span;
 
     if (slice_eq_cstr(key, "traceId"))
@@ -270,27 +177,23 @@ static void read_member(struct decoding *d, struct slice key, struct jsonval m, 
     else if (slice_eq_cstr(key, "kind"))
         s->kind = kind_of(d, m);
     else if (slice_eq_cstr(key, "timestamp"))
-        s->start_ns = number_of(d, m, "timestamp") * NS_PER_US;
+        s->start_ns = number_of(d, m, "timestamp") * ZIPKIN_SPAN_NS_PER_US;
     else if (slice_eq_cstr(key, "duration"))
-        *duration_us = number_of(d, m, "duration");
+        z->duration_us = number_of(d, m, "duration");
     else if (slice_eq_cstr(key, "localEndpoint"))
-        *local = endpoint_of(d, m, "localEndpoint");
+        z->local = endpoint_of(d, m, "localEndpoint");
     else if (slice_eq_cstr(key, "remoteEndpoint"))
-        *remote = endpoint_of(d, m, "remoteEndpoint");
+        z->remote = endpoint_of(d, m, "remoteEndpoint");
     else if (slice_eq_cstr(key, "tags"))
-        read_tags(d, m, t);
+        read_tags(d, m, z);
     else if (slice_eq_cstr(key, "annotations"))
         read_annotations(d, m, s);
 }
 
 static void read_span(struct decoding *d, struct jsonval v)
 {
-    struct trace_in in = {
-        .trace_id = SLICE_EMPTY, .span_id = SLICE_EMPTY, .parent_id = SLICE_EMPTY};
-    struct tagged t = {&in.span, {.name = SLICE_EMPTY, .version = SLICE_EMPTY}, false};
-    struct endpoint local = {SLICE_EMPTY, SLICE_EMPTY, 0}, remote = local;
     struct jsonval_iter it = jsonval_iter(v);
-    uint64_t duration_us = 0;
+    struct zipkin_span s;
     struct slice key;
     struct jsonval m;
 
@@ -298,23 +201,19 @@ static void read_span(struct decoding *d, struct jsonval v)
         fail(d, "span", "not an object");
         return;
     }
-    in.span.name = in.span.message = in.span.state = SLICE_EMPTY;
-    in.span.attributes.ptr = arena_array(d->b->arena, struct otlp_member, count_attributes(v));
+    zipkin_span_init(&s);
+    s.in.span.attributes.ptr =
+        arena_array(d->spans.b->arena, struct otlp_member, count_attributes(v));
     while (jsonval_next(&it, &key, &m))
-        read_member(d, key, m, &in, &t, &local, &remote, &duration_us);
-    if (d->bad)
-        return;
-    add_endpoint(&in.span.attributes, &remote, "peer.service", "net.peer.ip", "net.peer.port");
-    in.span.end_ns = in.span.start_ns + duration_us * NS_PER_US;
-    in.span.resource = resource_of(d, &local);
-    in.span.scope = scope_of(d, &t.scope);
-    trace_builder_span(d->b, &in);
+        read_member(d, key, m, &s);
+    if (!d->bad)
+        zipkin_span_end(&d->spans, &s);
 }
 
 struct err *zipkin_json_decode(struct trace_builder *b, struct slice body,
                                struct jsonval_doc **ret_doc)
 {
-    struct decoding d = {.b = b};
+    struct decoding d = {0};
     struct jsonval_doc *doc;
     struct jsonval root, item;
     struct jsonval_iter it;
@@ -326,13 +225,12 @@ struct err *zipkin_json_decode(struct trace_builder *b, struct slice body,
         return err_new(ERR_TOO_LARGE, "JSON of more than %u bytes", ZIPKIN_JSON_MAX_BYTES);
     if ((e = jsonval_parse(body, MAX_DEPTH, &doc, &root)))
         return e;
+    zipkin_spans_init(&d.spans, b);
     if (jsonval_kind(root) != JSONVAL_LIST)
         fail(&d, "spans", "not a list");
     for (it = jsonval_iter(root); !d.bad && jsonval_next(&it, &key, &item);)
         read_span(&d, item);
-    map_done(&d.resources);
-    map_done(&d.scopes);
-    buf_done(&d.key);
+    zipkin_spans_done(&d.spans);
     if (!d.bad) {
         *ret_doc = doc;
         return NULL;

@@ -4,16 +4,7 @@
  *   traceId (16 or 32 hexadecimal digits), id, parentId, name, kind (CLIENT SERVER PRODUCER CONSUMER), timestamp and duration
  *   (microseconds), localEndpoint, remoteEndpoint {serviceName ipv4 ipv6 port}, annotations [{timestamp value}], tags {}, debug, shared
  *
- * into trace_builder.h, as the OpenTelemetry collector translates them:
- *
- *   resource     of each local endpoint: service.name, net.host.ip, net.host.port
- *   span         peer.service, net.peer.ip, net.peer.port of the remote one; tags as texts; error, otel.status_code
- *                and otel.status_description become the status; w3c.tracestate the state
- *   scope        otel.library.name, otel.library.version (or otel.scope.…)
- *   events       annotations
- *   start        timestamp, or 0; end: start + duration
- *
- * A trace id of 64 bits has zeros in front. What a client and its server share, one id, is two spans by their kind.
+ * A trace id of 64 bits has zeros in front. What becomes of a span: zipkin_span.h.
  *
  * Any thread.
  */

@@ -46,6 +46,11 @@
 struct loghead;
 struct log_batch; /* ingester/door/log_batch.h */
 
+/* Whether a stream is in this head because of its labels; else some of its lines were brought here beside (ingester/log_shards.h). */
+enum loghead_place { LOGHEAD_UNPLACED /* it cannot be told yet */, LOGHEAD_HOME, LOGHEAD_AWAY };
+/* On a shard's thread, when a stream becomes active, and as long as it cannot be told. */
+typedef enum loghead_place loghead_place_fn(void *arg, struct slice tenant, struct hash128 fp);
+
 struct loghead_opts {
     const char *dir;          /* created if absent; head/ inside is ours */
     struct wal *wal;          /* opened by the caller, closed by it after loghead_close() */
@@ -60,6 +65,8 @@ struct loghead_opts {
     /* Pages get needle filters, so that blocks can take them over: where no other ingester has the lines, too. */
     bool has_filters;
     int64_t regex_cache_bytes; /* remembered regexes, over all shards; 0: 16 MiB */
+    loghead_place_fn *place;   /* NULL: all streams are at home */
+    void *place_arg;
     const struct clock *clock; /* NULL: the system's */
 };
 
@@ -85,6 +92,8 @@ void loghead_replay_stats_get(struct loghead *h, struct loghead_replay_stats *re
 
 struct loghead_limits {
     uint64_t max_streams; /* active streams of the tenant in this head; 0: no limit */
+    /* Of those that are at home here; and as many of those that are away, which count where they are at home. 0: no limit */
+    uint64_t max_homes;
     /* Bytes of lines and structured metadata a second of each stream, and how many at once (tokenbucket.h); rate 0: no
      * limit. A stream's lines of one push are taken or refused together. */
     double stream_rate, stream_burst;
@@ -93,7 +102,7 @@ struct loghead_limits {
 /*
  * The push is through: e NULL: everything not rejected or unknown is stored and durable; else
  * (ERR_IO, ERR_UNAVAILABLE) it may or may not be stored. Takes e; reply is lent for the call, its
- * indexes are those of the batch's streams, its times milliseconds; where streams were over max_streams it says which
+ * indexes are those of the batch's streams, its times milliseconds; where streams were over a limit of streams it says which
  * label has the most values (batch_reply.widest). Called exactly once per
  * successful loghead_push(), on the wal thread, a shard thread or the caller's: must not block.
  */

@@ -85,6 +85,7 @@ struct logstream {
     struct tokenbucket rate;
     bool is_used; /* else the ref is free */
     bool is_active;
+    bool is_placed, is_away; /* while it is active: it is known where it is at home; not here */
 };
 
 struct logfile { /* a file of frames, mapped */
@@ -140,6 +141,7 @@ struct logtenant { /* never freed before the head */
     VEC(struct logsegment *) segments; /* under the lock of loghead_segment.c */
     struct logtable **tables;          /* by shard; each written and read by its shard thread */
     _Atomic uint64_t streams, active, entries, bytes;
+    _Atomic uint64_t away; /* of the active */
 };
 
 struct logshard_metrics {
@@ -221,6 +223,8 @@ struct head_matching logtable_matching(struct logtable *tb);
 void logtable_free(struct logtable *tb);
 /* Lines came now: it is active. */
 void logtable_touch(struct logtable *tb, uint32_t ref);
+/* Where it is at home, of an active one. */
+void logtable_place(struct logtable *tb, uint32_t ref, enum loghead_place place);
 /* The frame has them now; it has them no more: refs of its streams, in some order. */
 void logtable_hold(struct logtable *tb, const uint32_t *refs, size_t n);
 void logtable_let_go(struct logtable *tb, const uint32_t *refs, size_t n);

@@ -86,6 +86,27 @@ static bool is_too_fast(struct logtable *tb, const struct loghead_limits *l, uin
                              (double)bytes_of(s), clock_mono_ns(tb->shard->head->opts.clock));
 }
 
+/* One more that is active. */
+static bool is_one_too_many(const struct logtable *tb, const struct loghead_limits *l,
+                            enum loghead_place place)
+{
+    uint64_t active = atomic_load_explicit(&tb->tenant->active, memory_order_relaxed);
+    uint64_t away = atomic_load_explicit(&tb->tenant->away, memory_order_relaxed);
+
+    if (l->max_streams && active >= l->max_streams)
+        return true;
+    if (!l->max_homes)
+        return false;
+    return (place == LOGHEAD_AWAY ? away : active - ORR_MIN(away, active)) >= l->max_homes;
+}
+
+static enum loghead_place place_of(const struct logtable *tb, struct hash128 fp)
+{
+    const struct loghead_opts *o = &tb->shard->head->opts;
+
+    return o->place ? o->place(o->place_arg, tb->tenant->slice, fp) : LOGHEAD_HOME;
+}
+
 /* The stream's ref; else why it has none. */
 static uint32_t stream_ref(struct logtable *tb, struct logpush_part *part, uint32_t index,
                            const struct logrecord_stream *s)
@@ -93,6 +114,8 @@ static uint32_t stream_ref(struct logtable *tb, struct logpush_part *part, uint3
     uint32_t ref = logtable_find(tb, s->fp);
     const struct loghead_limits *l = &part->push->limits;
     bool is_active = ref != LOGHEAD_NO_REF && tb->streams.ptr[ref].is_active;
+    bool is_placed = is_active && tb->streams.ptr[ref].is_placed;
+    enum loghead_place place = LOGHEAD_UNPLACED;
 
     if (ref == LOGHEAD_NO_REF && !s->labels.len) {
         vec_push(&part->reply.unknown, index);
@@ -103,8 +126,9 @@ static uint32_t stream_ref(struct logtable *tb, struct logpush_part *part, uint3
         reject(part, BATCH_BAD_LABELS, index, s);
         return LOGHEAD_NO_REF;
     }
-    if (!is_active && l->max_streams &&
-        atomic_load_explicit(&tb->tenant->active, memory_order_relaxed) >= l->max_streams) {
+    if (!is_placed)
+        place = place_of(tb, s->fp);
+    if (!is_active && is_one_too_many(tb, l, place)) {
         reject(part, BATCH_MAX_STREAMS_LIMIT, index, s);
         name_widest(part, tb);
         return LOGHEAD_NO_REF;
@@ -112,6 +136,8 @@ static uint32_t stream_ref(struct logtable *tb, struct logpush_part *part, uint3
     if (ref == LOGHEAD_NO_REF)
         ref = logtable_add(tb, s->fp, s->labels);
     logtable_touch(tb, ref);
+    if (!is_placed)
+        logtable_place(tb, ref, place);
     if (is_too_fast(tb, l, ref, s)) {
         reject(part, BATCH_STREAM_RATE, index, s);
         return LOGHEAD_NO_REF;

@@ -50,6 +50,21 @@ void logtable_touch(struct logtable *tb, uint32_t ref)
     (void)atomic_fetch_add_explicit(&tb->tenant->active, 1, memory_order_relaxed);
 }
 
+void logtable_place(struct logtable *tb, uint32_t ref, enum loghead_place place)
+{
+    struct logstream *s = &tb->streams.ptr[ref];
+    bool is_away = place == LOGHEAD_AWAY;
+
+    s->is_placed = place != LOGHEAD_UNPLACED;
+    if (s->is_away == is_away)
+        return;
+    s->is_away = is_away;
+    if (is_away)
+        (void)atomic_fetch_add_explicit(&tb->tenant->away, 1, memory_order_relaxed);
+    else
+        (void)atomic_fetch_sub_explicit(&tb->tenant->away, 1, memory_order_relaxed);
+}
+
 void logtable_hold(struct logtable *tb, const uint32_t *refs, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -128,6 +143,7 @@ bool logtable_sweep(struct logtable *tb, uint32_t now_s)
         struct logstream *s = &tb->streams.ptr[tb->swept];
 
         if (s->is_active && now_s - s->used_s >= idle_s && s->used_s <= now_s) {
+            logtable_place(tb, tb->swept, LOGHEAD_UNPLACED);
             s->is_active = false;
             tb->shard->m.active--;
             (void)atomic_fetch_sub_explicit(&tb->tenant->active, 1, memory_order_relaxed);

@@ -28,6 +28,9 @@ static const struct metric_field tracehead_fields[] = {
       "Times that traces could not be cut; they stay live."),
     F(COUNTER, cut_traces, "orrery_tracehead_cut_traces_total", "Traces cut."),
     F(COUNTER, cut_spans, "orrery_tracehead_cut_spans_total", "Spans of traces that were cut."),
+    F(COUNTER, dropped_traces, "orrery_tracehead_dropped_traces_total",
+      "Traces dropped here by their tenant's tail_sampling."),
+    F(COUNTER, dropped_spans, "orrery_tracehead_dropped_spans_total", "Their spans here."),
     F(COUNTER, cut_bytes, "orrery_tracehead_cut_bytes_total", "Bytes of files of cut traces."),
     F(COUNTER, broken, "orrery_tracehead_broken_pieces_total",
       "Pieces that cannot be read, left out when their trace was cut."),
@@ -161,6 +164,7 @@ static void free_head(struct tracehead *h)
     map_done(&h->tenants);
     tracelives_done(&h->lives);
     vec_done(&h->out);
+    vec_done(&h->waiting);
     buf_done(&h->record);
     err_free(h->replay_error);
     lock_done(&h->lock);

@@ -4,6 +4,8 @@
  *   tracehead_push(batch) ─▶ the head's thread: limits; one record into the log ∥ pieces into RocksDB ─▶ done when both are through
  *   live traces ─ without spans for idle_ms, after max_live_ms, or on command ─▶ cut: by trace id into a file of a segment
  *                (common/traces/tracesegment.h), synced; then out of RocksDB
+ *       (of a tenant with policies, common/model/tail_rule.h: those alone that the sampler keeps, sampler.h; what it drops goes
+ *       out of RocksDB, what it has yet to hear of stays live)
  *   segment ─ window's end + grace, past a size, or on command ─▶ grows no more: for compactors; dropped when a block has it
  *   tracehead_select() ─▶ traces by id: pieces of live ones and of segments
  *
@@ -39,11 +41,18 @@
 #include "common/base/err.h"
 #include "common/wal/wal.h"
 #include "ingester/metrics/batch.h"
+#include "ingester/traces/sampler.h"
 
 #define TRACEHEAD_WINDOW_MS 7200000ll
 
 struct tracehead;
 
+struct tenant_rules;
+struct tracehead_sampling {
+    struct sampler *sampler; /* NULL: all traces are kept; the caller's, until tracehead_close() */
+    struct tenant_rules *(*rules)(void *arg, struct slice tenant); /* a reference */
+    void *arg;
+};
 struct tracehead_opts {
     const char *dir;          /* created if absent */
     struct wal *wal;          /* opened by the caller, closed by it after tracehead_close() */
@@ -55,6 +64,7 @@ struct tracehead_opts {
     int64_t grace_ms;         /* from a window's end until its segments grow no more; 0: 15 min */
     int64_t push_queue_bytes; /* batches under way; 0: 256 MiB */
     size_t write_buffer_bytes; /* of RocksDB; 0: 16 MiB */
+    struct tracehead_sampling sampling;
     const struct clock *clock; /* NULL: the system's */
 };
 
@@ -111,6 +121,11 @@ ORR_CHECKED struct err *tracehead_select(struct tracehead *h, const struct trace
 bool tracehead_set_next(struct tracehead_set *s, struct tracehead_trace *ret);
 /* NULL, or why it stopped early. Frees s; NULL is allowed. */
 ORR_CHECKED struct err *tracehead_set_close(struct tracehead_set *s);
+
+/* A sampler_look_fn of those that are live. Blocking; ERR_UNAVAILABLE before the head is ready. */
+ORR_CHECKED struct err *tracehead_evidence(struct tracehead *h, struct slice tenant,
+                                           const struct tail_rules *rules, const uint8_t (*ids)[16],
+                                           size_t n, struct sampling_evidence *ret);
 
 /* ---- segments ---- */
 

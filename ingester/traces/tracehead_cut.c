@@ -88,7 +88,7 @@ struct writing {
     VEC(uint32_t) n_pieces; /* so many of each trace */
 };
 
-static uint64_t key_number(struct slice key)
+uint64_t tracehead_key_number(struct slice key)
 {
     struct reader r = reader_new(slice_from(key, TRACEHEAD_KEY_BYTES - 8));
 
@@ -115,7 +115,7 @@ static struct err *write_trace(struct writing *wr, const struct tracelive *l)
         } else if (e) {
             return e;
         }
-        vec_push(&wr->numbers, key_number(key));
+        vec_push(&wr->numbers, tracehead_key_number(key));
         n++;
     }
     vec_push(&wr->n_pieces, n);
@@ -138,8 +138,8 @@ static struct err *write_file(struct writing *wr, const struct tracelive *ls, si
     return e;
 }
 
-/* They are in a file that readers know. */
-static struct err *delete_pieces(struct writing *wr, const struct tracelive *ls, size_t n)
+struct err *tracehead_delete(struct tracehead *h, const struct tracelive *ls, size_t n,
+                             const uint32_t *n_pieces, const uint64_t *numbers)
 {
     struct kv_batch *b = kv_batch_new();
     uint8_t key[TRACEHEAD_KEY_BYTES];
@@ -147,12 +147,12 @@ static struct err *delete_pieces(struct writing *wr, const struct tracelive *ls,
     size_t k = 0;
 
     for (size_t i = 0; !e && i < n; i++) {
-        for (uint32_t j = 0; j < wr->n_pieces.ptr[i]; j++) {
-            tracehead_key(key, ls[i].tenant, ls[i].id, wr->numbers.ptr[k++]);
+        for (uint32_t j = 0; j < n_pieces[i]; j++) {
+            tracehead_key(key, ls[i].tenant, ls[i].id, numbers[k++]);
             kv_batch_delete(b, slice_of(key, sizeof(key)));
         }
         if (kv_batch_count(b) >= DELETE_PIECES || i + 1 == n) {
-            e = kv_write(wr->h->kv, b, false);
+            e = kv_write(h->kv, b, false);
             kv_batch_clear(b);
         }
     }
@@ -206,7 +206,7 @@ static struct err *cut_group(struct tracehead *h, const struct tracelive *ls, si
     if (!(e = write_file(&wr, ls, n, path, &totals)) && !(e = fsx_sync_dir(s->path)) &&
         !(e = tracefile_open(path, s->last_number + 1, &f))) {
         publish(h, s, f);
-        e = delete_pieces(&wr, ls, n);
+        e = tracehead_delete(h, ls, n, wr.n_pieces.ptr, wr.numbers.ptr); /* readers know the file */
         if (e)
             LOG_WARN(head, "cut traces stay in memory's store until the next start", KV_ERR(e));
         err_free(e);
@@ -219,12 +219,13 @@ static struct err *cut_group(struct tracehead *h, const struct tracelive *ls, si
 }
 
 /* What is in h->out. */
-static struct err *cut_out(struct tracehead *h)
+static struct err *cut_out(struct tracehead *h, bool must)
 {
     size_t from = 0;
-    struct err *e = NULL;
+    struct err *e;
 
     qsort(h->out.ptr, h->out.len, sizeof(*h->out.ptr), by_file);
+    e = tracehead_judge(h, must);
     while (!e && from < h->out.len) {
         const struct tracelive *first = &h->out.ptr[from];
         size_t to = from + 1;
@@ -241,13 +242,30 @@ static struct err *cut_out(struct tracehead *h)
 
 /* ---- rounds; who cuts ---- */
 
-static struct err *cut_until(struct tracehead *h, int64_t tenant, int64_t before_ms)
+static void end_waiting(struct tracehead *h)
+{
+    bool is_new;
+
+    lock_take(&h->lock);
+    for (size_t i = h->waiting.len; i-- > 0;) {
+        tracelives_restore(&h->lives, &h->waiting.ptr[i], &is_new);
+        h->by_number.ptr[h->waiting.ptr[i].tenant]->n_live += is_new;
+    }
+    METRIC_SET(h->m.live, (int64_t)h->lives.n);
+    METRIC_SET(h->m.live_bytes, (int64_t)h->lives.bytes);
+    vec_clear(&h->waiting);
+    lock_release(&h->lock);
+}
+
+/* must: no verdict is waited for. */
+static struct err *cut_until(struct tracehead *h, int64_t tenant, int64_t before_ms, bool must)
 {
     int64_t began = clock_mono_ns(&clock_system);
     struct err *e = NULL;
 
     while (!e && take_out(h, tenant, before_ms))
-        e = cut_out(h);
+        e = cut_out(h, must);
+    end_waiting(h);
     if (e)
         METRIC_ADD(h->m.cut_failures, 1);
     metric_hist_observe(&h->m.cut_s, (double)(clock_mono_ns(&clock_system) - began) / 1e9);
@@ -265,9 +283,9 @@ struct err *tracehead_maintain(struct tracehead *h)
     lock_take(&h->cutting);
     if (is_crowded) {
         METRIC_ADD(h->m.early, 1);
-        e = cut_until(h, -1, INT64_MAX);
+        e = cut_until(h, -1, INT64_MAX, true);
     } else if (now_ms >= h->next_cut_ms) {
-        e = cut_until(h, -1, clock_wall_ms(h->opts.clock) - h->opts.idle_ms);
+        e = cut_until(h, -1, clock_wall_ms(h->opts.clock) - h->opts.idle_ms, false);
     }
     if (now_ms >= h->next_cut_ms)
         h->next_cut_ms = now_ms + h->opts.cut_period_ms;
@@ -330,7 +348,7 @@ struct err *tracehead_cut(struct tracehead *h, struct slice tenant, size_t *ret_
         number = t->number;
     }
     lock_take(&h->cutting);
-    if (!(e = cut_until(h, number, INT64_MAX)))
+    if (!(e = cut_until(h, number, INT64_MAX, true)))
         n = stop_growing(h, number, is_any);
     lock_release(&h->cutting);
     if (ret_segments)

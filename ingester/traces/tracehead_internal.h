@@ -55,6 +55,7 @@ struct tracetenant {
 
 struct tracehead_metrics {
     uint64_t pushes, pieces, bytes, refused, cuts, cut_failures, cut_traces, cut_spans, cut_bytes;
+    uint64_t dropped_traces, dropped_spans;
     uint64_t broken, early, segments_cut, segments_dropped, drop_failures;
     int64_t live, live_bytes, queue_bytes, is_ready, segments, segment_bytes;
     struct metric_hist cut_s, replay_s;
@@ -83,6 +84,8 @@ struct tracehead {
     VEC(struct tracetenant *) by_number;
     struct tracelives lives;
     VEC(struct tracelive) out; /* taken out of lives, in no file yet */
+    VEC(struct tracelive)
+    waiting; /* of those: the verdict is to come; back in lives at the round's end */
     uint64_t
         pushing_seq; /* a batch that gets this number in the log, or a later one, is not in lives yet; 0: none is */
     uint64_t floor, replayed;
@@ -108,6 +111,15 @@ struct tracehead_added {
 };
 void tracehead_add(struct tracehead *h, struct tracetenant *t, const struct tracehead_added *added,
                    size_t n, uint64_t seq);
+
+/* ---- tracehead_cut.c, tracehead_judge.c; who cuts ---- */
+
+uint64_t tracehead_key_number(struct slice key);
+/* Out of RocksDB: of each of n traces so many pieces, whose numbers stand back to back. */
+ORR_CHECKED struct err *tracehead_delete(struct tracehead *h, const struct tracelive *ls, size_t n,
+                                         const uint32_t *n_pieces, const uint64_t *numbers);
+/* Leaves in h->out, which is sorted by tenant, what is to be kept. On an error, what was not judged. */
+ORR_CHECKED struct err *tracehead_judge(struct tracehead *h, bool must);
 
 /* ---- tracehead_segment.c ---- */
 

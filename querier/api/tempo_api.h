@@ -10,7 +10,8 @@
  *       api/metrics/query                      the same as one point
  *       api/echo, api/status/buildinfo
  *
- * Times are Unix seconds, nanoseconds or RFC 3339; without start and end the last hour is asked. Errors are plain text.
+ * Times are Unix seconds, nanoseconds or RFC 3339; without start and end the last hour is asked, and of a trace by its id all that there is. Errors are plain
+ * text.
  * Not here: streaming search over gRPC, q of tag values (400).
  *
  * Requests are tasks of the Prometheus API (prom_task.h): the same workers, queue, limits of a tenant on

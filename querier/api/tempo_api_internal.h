@@ -12,6 +12,8 @@ struct tempo_api {
 struct tempo_range {
     int64_t start_ns, end_ns; /* end is exclusive */
 };
+/* Whenever it was: clients may send times that are negative here. */
+#define TEMPO_ALL_TIMES ((struct tempo_range){INT64_MIN, INT64_MAX})
 
 /* Checks the parameters as a whole and gives the tenant; false: answered with an error. */
 bool tempo_api_begin(struct http_request *r, struct slice *ret_tenant);

@@ -6,6 +6,7 @@
 #include "querier/traces/tracecond.h"
 #include "querier/traces/tracemetric.h"
 #include "querier/traces/tracesearch.h"
+#include "querier/traces/tracewant.h"
 
 #define MIN_STEP_S 1
 
@@ -110,6 +111,7 @@ static struct err *scan(struct prom_task *t, const struct traceql *query, struct
 {
     const struct metrics_params *p = t->params;
     struct tracecond cond = tracecond_of(t->arena, query);
+    struct tracegroup_want want = tracewant_of_query(t->arena, query, false);
     struct tracesource source;
     struct tracescan_opts opts;
     struct err *e = tempo_api_scan(
@@ -119,6 +121,7 @@ static struct err *scan(struct prom_task *t, const struct traceql *query, struct
         return e;
     opts.req.filters = cond.ptr;
     opts.req.n_filters = cond.n;
+    opts.want = &want;
     return tracescan(&opts, look, m, stats);
 }
 

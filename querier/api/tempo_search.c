@@ -1,5 +1,6 @@
 /* search; the legacy form of a query. */
 #include "common/logs/logfmt.h"
+#include "querier/api/tagquery.h"
 #include "querier/api/tempo_api_internal.h"
 #include "querier/traces/tracesearch.h"
 
@@ -54,20 +55,6 @@ static const struct {
     {"root.service.name", "rootServiceName", false},
 };
 
-static void put_text(struct buf *out, struct slice s)
-{
-    buf_byte(out, '"');
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.ptr[i] == '"' || s.ptr[i] == '\\')
-            buf_byte(out, '\\');
-        if (s.ptr[i] == '\n')
-            buf_str(out, "\\n");
-        else
-            buf_byte(out, s.ptr[i]);
-    }
-    buf_byte(out, '"');
-}
-
 static void put_tag(struct buf *out, struct slice key, struct slice value)
 {
     for (size_t i = 0; i < ORR_COUNT(known_tags); i++) {
@@ -77,7 +64,7 @@ static void put_tag(struct buf *out, struct slice key, struct slice value)
         if (known_tags[i].is_word)
             buf_slice_append(out, value);
         else
-            put_text(out, value);
+            tagquery_text(out, value);
         return;
     }
     if (slice_eq_cstr(key, "error") && slice_eq_cstr(value, "true")) {
@@ -85,9 +72,9 @@ static void put_tag(struct buf *out, struct slice key, struct slice value)
         return;
     }
     buf_byte(out, '.');
-    put_text(out, key);
+    tagquery_text(out, key);
     buf_str(out, " = ");
-    put_text(out, value);
+    tagquery_text(out, value);
 }
 
 struct err *tempo_tags_query(struct arena *a, struct slice tags, struct slice *ret)

@@ -46,7 +46,7 @@ struct taking {
     struct map seen; /* of all sources */
     struct buf key;
     uint32_t limit;
-    bool is_typed;
+    bool is_typed, is_cut; /* there are more */
 };
 
 static const char *type_text(enum tracecell_type type)
@@ -79,21 +79,29 @@ static void put_name(struct taking *k, struct slice s, enum tracecell_type type)
         buf_byte(out, '}');
 }
 
+static bool is_full(const struct taking *k)
+{
+    return k->seen.len >= (k->limit ? k->limit : MAX_NAMES);
+}
+
+/* With a limit no other is wanted once there are as many. Without one the next that is different tells that there are too many. */
 static bool take(void *arg, struct slice s, enum tracecell_type type)
 {
     struct taking *k = arg;
-    void **slot;
 
     buf_reset(&k->key);
     buf_byte(&k->key, (uint8_t)(k->is_typed ? type : TRACECELL_STRING));
     buf_slice_append(&k->key, s);
-    slot = map_slot(&k->seen, buf_slice(&k->key));
-    if (*slot)
+    if (map_has(&k->seen, buf_slice(&k->key)))
         return true;
-    *slot = k;
+    if (is_full(k)) {
+        k->is_cut = true;
+        return false;
+    }
+    (void)map_put(&k->seen, buf_slice(&k->key), k);
     arena_charge(k->task->arena, (int64_t)s.len + 64);
     put_name(k, s, type);
-    return k->seen.len < (k->limit ? k->limit : MAX_NAMES) && !arena_over(k->task->arena);
+    return (!k->limit || !is_full(k)) && !arena_over(k->task->arena);
 }
 
 /* What was cut off without being asked for is an error, not a list that looks whole. */
@@ -106,7 +114,7 @@ static struct err *taking_end(struct taking *k, struct err *e)
                     "the names take more than max-query-memory (%zu bytes): ask for less "
                     "time, or with a limit",
                     arena_limit(a));
-    if (!e && !k->limit && k->seen.len >= MAX_NAMES)
+    if (!e && !k->limit && k->is_cut)
         e = err_new(ERR_LIMIT, "there are more than %u: ask with a limit", MAX_NAMES);
     map_done(&k->seen);
     buf_done(&k->key);

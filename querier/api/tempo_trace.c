@@ -1,6 +1,7 @@
 /* traces/{id}, v2/traces/{id}. */
 #include "common/base/hex.h"
 #include "common/traces/traceout.h"
+#include "querier/api/loki_param.h"
 #include "querier/api/tempo_api_internal.h"
 
 struct trace_params {
@@ -72,13 +73,18 @@ static struct err *parse_id(struct slice text, uint8_t ret[16])
                              bad + 1);
 }
 
-/* Without start and end: whenever it was. */
+/* What is not said of start and end is open: an id is enough to find a trace. */
 static struct err *range_of(struct http_request *r, struct tempo_range *ret)
 {
-    *ret = (struct tempo_range){0, INT64_MAX};
-    if (!http_param(r, "start").len && !http_param(r, "end").len)
-        return NULL;
-    return tempo_api_range(r, ret);
+    struct tempo_range all = TEMPO_ALL_TIMES;
+    struct err *e;
+
+    if ((e = loki_param_time("start", http_param(r, "start"), all.start_ns, &ret->start_ns)) ||
+        (e = loki_param_time("end", http_param(r, "end"), all.end_ns, &ret->end_ns)))
+        return e;
+    return ret->end_ns > ret->start_ns
+               ? NULL
+               : err_new(ERR_INVALID, "http parameter start must be before end");
 }
 
 static void answer(struct http_request *r, bool is_v2)

@@ -16,6 +16,8 @@ struct peer {
     struct arena *items, *labels;
     uint64_t *steps; /* of the stream; NULL: none were asked for */
     size_t n_steps;
+    const struct log_steps *spread; /* over which its volume is spread; NULL: the peer tells */
+    int64_t from_ns;
 };
 
 static void fail(struct peer *p, struct err *e)
@@ -66,9 +68,13 @@ static void advance(struct peer *p)
 }
 
 /* What of the volume follows the stream; the item behind it is at hand then. */
-static void take_steps(struct peer *p)
+static void take_steps(struct peer *p, uint64_t bytes)
 {
     memset(p->steps, 0, p->n_steps * sizeof(*p->steps));
+    if (p->spread) {
+        log_steps_spread(p->spread, p->from_ns, p->spread->to_ns - 1, bytes, p->steps);
+        return;
+    }
     advance(p);
     while (p->has_item && p->item.tag == RPC_LOGS_STEP) {
         if (p->item.step < p->n_steps)
@@ -102,7 +108,7 @@ static bool peer_stream(struct logjoin_origin *o, struct logjoin_stream *ret)
     p->has_item = false;
     if (!p->steps)
         return true;
-    take_steps(p);
+    take_steps(p, ret->bytes);
     ret->steps = p->steps;
     return !p->origin.err;
 }
@@ -133,7 +139,8 @@ static struct err *peer_close(struct logjoin_origin *o)
 }
 
 struct logjoin_origin *logpeer_new(struct store_query *sq, struct fanout *f, size_t i,
-                                   const struct log_steps *steps, uint64_t *lines)
+                                   const struct log_steps *steps, bool is_spread, int64_t from_ns,
+                                   uint64_t *lines)
 {
     static const struct logjoin_origin_ops ops = {peer_stream, peer_entry, peer_close};
     struct peer *p = mem_new(struct peer);
@@ -148,6 +155,8 @@ struct logjoin_origin *logpeer_new(struct store_query *sq, struct fanout *f, siz
     if (steps->step_ns) {
         p->n_steps = log_steps_count(steps);
         p->steps = arena_array(sq->opts.arena, uint64_t, p->n_steps);
+        p->spread = is_spread ? arena_copy(sq->opts.arena, steps, 1) : NULL;
+        p->from_ns = from_ns;
     }
     return &p->origin;
 }

@@ -21,6 +21,7 @@ struct logsource_asked {
     uint16_t who;
     struct fanout *f;
     bool has_end;
+    struct logpiece_wire_end end;
 };
 
 /* ---- who ---- */
@@ -99,26 +100,20 @@ static struct err *malformed(void)
     return err_new(ERR_CORRUPT, "a querier's answer is malformed");
 }
 
-/* What a fork would have left: see remote_join(). */
+/* Kept for used(): until all of the answer was read it may turn out to be of no use. */
 static struct err *take_end(struct logsource_asked *asked, struct reader *frame)
 {
-    struct objstore_tally *tally = objstore_tally_get();
-    struct logremote *r = asked->remote;
-    struct store_query *sq = r->opts.sq;
-    struct logpiece_wire_end end;
+    struct arena *a = asked->remote->opts.sq->opts.arena;
+    struct logpiece_wire_end *end = &asked->end;
+    struct slice *warnings;
 
-    if (!logpiece_wire_end_decode(sq->opts.arena, frame, &end))
+    if (!logpiece_wire_end_decode(a, frame, end))
         return malformed();
+    warnings = arena_array(a, struct slice, end->n_warnings);
+    for (size_t i = 0; i < end->n_warnings; i++) /* the frame is popped */
+        warnings[i] = arena_dup(a, end->warnings[i]);
+    end->warnings = warnings;
     asked->has_end = true;
-    if (tally) {
-        METRIC_ADD(tally->gets, end.gets);
-        METRIC_ADD(tally->bytes, end.bytes);
-    }
-    r->mark = ORR_MAX(r->mark, end.mark);
-    sq->logs_dropped_by = ORR_MAX(sq->logs_dropped_by, end.mark);
-    sq->failed_streams += end.failed_streams;
-    for (size_t i = 0; i < end.n_warnings; i++)
-        store_query_warn(sq, end.warnings[i]);
     return NULL;
 }
 
@@ -135,8 +130,10 @@ static struct err *take_frame(struct logsource_asked *asked, struct slice bytes,
     case LOGPIECE_WIRE_MADE:
         buf_slice_append(out, reader_rest(&r));
         return buf_ok(out) ? NULL
-                           : err_new(ERR_TOO_LARGE, "a querier's answer is larger than its piece's "
-                                                    "share of the query's memory");
+                           : err_new(ERR_TOO_LARGE,
+                                     "a querier's answer has more than %zu bytes, "
+                                     "which is all that its piece may have",
+                                     out->max_bytes);
     case LOGPIECE_WIRE_END:
         return take_end(asked, &r);
     default:
@@ -158,6 +155,26 @@ static struct err *answer(struct logsource_asked *asked, struct buf *ret)
             return e;
         fanout_pop(asked->f, 0);
     }
+}
+
+/* What a fork would have left: see remote_join(). */
+static void used(struct logsource_asked *asked)
+{
+    const struct logpiece_wire_end *end = &asked->end;
+    struct objstore_tally *tally = objstore_tally_get();
+    struct logremote *r = asked->remote;
+    struct store_query *sq = r->opts.sq;
+
+    ORR_ASSERT(asked->has_end);
+    if (tally) {
+        METRIC_ADD(tally->gets, end->gets);
+        METRIC_ADD(tally->bytes, end->bytes);
+    }
+    r->mark = ORR_MAX(r->mark, end->mark);
+    sq->logs_dropped_by = ORR_MAX(sq->logs_dropped_by, end->mark);
+    sq->failed_streams += end->failed_streams;
+    for (size_t i = 0; i < end->n_warnings; i++)
+        store_query_warn(sq, end->warnings[i]);
 }
 
 static void failed(struct logsource_asked *asked)
@@ -182,6 +199,7 @@ const struct logsource_away_ops logpiece_ask_ops = {.owners = owners,
                                                     .owners_done = owners_done,
                                                     .ask = ask,
                                                     .answer = answer,
+                                                    .used = used,
                                                     .failed = failed,
                                                     .stop = stop,
                                                     .done = done};

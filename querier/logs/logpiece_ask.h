@@ -11,7 +11,10 @@
  * asked runs the piece. So an owner that is gone, hangs, is of a version that knows no such question, or fails whatever it be,
  * costs time and nothing else; what is wrong with the query itself shows here.
  *
- * Memory: FANOUT_CREDITS frames of LOGPIECE_WIRE_FRAME_BYTES for each piece that is under way, until its answer is taken.
+ * What an answer's end says (tally, mark, warnings) counts once all of the answer was of use, else that of who reads the piece instead.
+ *
+ * Memory: FANOUT_CREDITS frames of LOGPIECE_WIRE_FRAME_BYTES for each piece that is under way, until its answer is taken: then
+ * LOGPIECE_WIRE_MAX_ANSWER at most, and no more than the piece may have.
  */
 #pragma once
 #include "querier/logs/logsource.h"

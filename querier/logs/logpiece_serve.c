@@ -26,7 +26,8 @@ struct answer {
     int64_t deadline_mono_ms;
     atomic_bool cancel; /* nobody waits any more */
     struct buf made;
-    size_t at; /* of made: sent so far */
+    size_t at;     /* of made: sent so far */
+    uint64_t held; /* of what all answers may hold together */
     struct logpiece_wire_end end;
     bool has_run;
 };
@@ -52,6 +53,25 @@ static void take_end(struct answer *w, const struct logremote *remote, struct st
     w->end.n_warnings = sq->warnings.len;
 }
 
+/* Whatever others do at the same time, all together hold no more. */
+static struct err *hold(struct answer *w)
+{
+    struct logpiece_serve *s = w->serve;
+    uint64_t n = w->made.cap, held = METRIC_GET(s->stats.held_bytes);
+
+    do {
+        if (n > s->opts.max_held_bytes || held > s->opts.max_held_bytes - n)
+            return err_new(ERR_UNAVAILABLE,
+                           "too many bytes wait to be taken by other queriers: %llu, and %llu were "
+                           "to be added; no more than %llu may",
+                           (unsigned long long)held, (unsigned long long)n,
+                           (unsigned long long)s->opts.max_held_bytes);
+    } while (!__atomic_compare_exchange_n(&s->stats.held_bytes, &held, held + n, false,
+                                          __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    w->held = n;
+    return NULL;
+}
+
 static struct err *run(struct answer *w)
 {
     struct arena *a = arena_new(memory_of(w));
@@ -72,18 +92,18 @@ static struct err *run(struct answer *w)
                                                      .max_streams = w->ask.max_streams});
     q->deadline_mono_ms = w->deadline_mono_ms;
     q->cancel = &w->cancel;
-    w->made.max_bytes = LOGPIECE_SERVE_MAX_ANSWER;
+    w->made.max_bytes = LOGPIECE_WIRE_MAX_ANSWER;
     e = logquery_piece(q, w->what.leaf, &w->what.at, &remote.source, a, &w->made);
     if (!e && !buf_ok(&w->made))
         e = err_new(ERR_TOO_LARGE, "what a piece of the query makes has more than %u bytes",
-                    LOGPIECE_SERVE_MAX_ANSWER);
+                    LOGPIECE_WIRE_MAX_ANSWER);
     take_end(w, &remote, &sq);
     store_query_done(&sq);
     arena_free(a);
-    METRIC_ADD(w->serve->stats.failed, e != NULL);
     if (!e)
-        METRIC_ADD(w->serve->stats.held_bytes, w->made.len);
-    else
+        e = hold(w);
+    METRIC_ADD(w->serve->stats.failed, e != NULL);
+    if (e)
         buf_done(&w->made);
     return e;
 }
@@ -137,7 +157,7 @@ static void answer_close(void *src)
     struct answer *w = src;
 
     (void)__atomic_sub_fetch(&w->serve->stats.running, 1, __ATOMIC_RELAXED);
-    (void)__atomic_sub_fetch(&w->serve->stats.held_bytes, w->made.len, __ATOMIC_RELAXED);
+    (void)__atomic_sub_fetch(&w->serve->stats.held_bytes, w->held, __ATOMIC_RELAXED);
     answer_free(w);
 }
 
@@ -152,8 +172,9 @@ static struct err *check_room(const struct logpiece_serve *s)
 {
     if (METRIC_GET(s->stats.running) >= LOGPIECE_SERVE_MAX_CALLS)
         return err_new(ERR_UNAVAILABLE, "too many pieces of queries are being run for others");
-    if (METRIC_GET(s->stats.held_bytes) >= LOGPIECE_SERVE_MAX_HELD)
-        return err_new(ERR_UNAVAILABLE, "too many bytes wait to be taken by other queriers");
+    if (METRIC_GET(s->stats.held_bytes) >= s->opts.max_held_bytes) /* it would be given up */
+        return err_new(ERR_UNAVAILABLE, "too many bytes wait to be taken by other queriers: %llu",
+                       (unsigned long long)s->opts.max_held_bytes);
     return NULL;
 }
 
@@ -198,6 +219,8 @@ struct logpiece_serve *logpiece_serve_new(const struct logpiece_serve_opts *opts
     struct logpiece_serve *s = mem_new(struct logpiece_serve);
 
     s->opts = *opts;
+    if (!s->opts.max_held_bytes)
+        s->opts.max_held_bytes = LOGPIECE_SERVE_MAX_HELD;
     s->jobs = job_pool_new("piece", ORR_MAX(opts->threads, 1u), LOGPIECE_SERVE_MAX_CALLS);
     s->feeds = feeds_new(s->jobs);
     rpc_server_handle(server, "querier.log_piece", on_piece, s);

@@ -8,8 +8,9 @@
  * waits for it any more.
  *
  * Bounds: LOGPIECE_SERVE_MAX_CALLS under way or waiting, each with no more memory than its query has for a piece (and
- * max_bytes), answers of up to LOGPIECE_SERVE_MAX_ANSWER, and of answers that wait to be taken LOGPIECE_SERVE_MAX_HELD together.
- * What is beyond is refused, and done by who asked.
+ * max_bytes); answers of up to LOGPIECE_WIRE_MAX_ANSWER, of which each thread has one that is being made, and those that wait to be
+ * taken have max_held_bytes together: one that is made and finds no room there is given up. What is beyond is refused with the
+ * reason, and done by who asked.
  *
  * Owner: the RPC server's loop.
  */
@@ -18,20 +19,20 @@
 #include "querier/store/store.h"
 
 #define LOGPIECE_SERVE_MAX_CALLS 256
-#define LOGPIECE_SERVE_MAX_ANSWER (16u << 20)
 #define LOGPIECE_SERVE_MAX_HELD (256u << 20)
 
 struct logpiece_serve;
 struct logpiece_serve_opts {
     struct store *store; /* outlives it */
     unsigned threads;
-    size_t max_bytes; /* of a piece; 0: no bound */
+    size_t max_bytes;        /* of a piece; 0: no bound */
+    uint64_t max_held_bytes; /* 0: LOGPIECE_SERVE_MAX_HELD */
 };
 struct logpiece_serve_stats {
     uint64_t calls, refused; /* taken, and not */
-    uint64_t failed;         /* of those taken */
+    uint64_t failed;         /* of those taken; with those that found no room */
     uint64_t running;        /* taken, and not answered to the end */
-    uint64_t held_bytes;     /* of answers that are made and not taken */
+    uint64_t held_bytes;     /* of answers that are made and not taken: max_held_bytes at most */
 };
 
 /* Before the server starts. */

@@ -8,8 +8,8 @@
  *             u64le fp_first, fp_last | uvarint bytes of memory
  *   answer:   a stream of messages, the first byte of each says what it is:
  *             0 begun    nothing: the question is there
- *             1 made     the next bytes of what was made; all of them together: the statistics, and what logquery_lines.c or
- *                        logquery_leaf.c makes of a piece
+ *             1 made     the next bytes of what was made; all of them together: the statistics, and what logkept.h or
+ *                        logleaf.h says of a piece
  *             2 end      uvarint gets and bytes that the owner read of the bucket | uvarint mark (logremote.h) | uvarint
  *                        ingesters that failed | uvarint warnings, lstr each; nothing comes after it
  *   statistics: uvarint how many numbers, uvarint each, in the order of logpiece_wire.c; who knows fewer passes over the rest
@@ -22,6 +22,8 @@
 
 #define LOGPIECE_WIRE_FRAME_BYTES (64u << 10)
 #define LOGPIECE_WIRE_MAX_STEPS 100000 /* of a metric query */
+#define LOGPIECE_WIRE_MAX_ANSWER                                                                   \
+    (16u << 20) /* all that was made of a piece; neither side has more */
 
 enum logpiece_wire_kind { LOGPIECE_WIRE_BEGUN, LOGPIECE_WIRE_MADE, LOGPIECE_WIRE_END };
 

@@ -21,7 +21,7 @@ struct err *logquery_run_memory(const struct logquery_run *r)
                    r->limit_bytes ? r->limit_bytes : arena_limit(r->arena));
 }
 
-struct err *logquery_run_look(const struct logquery_run *r)
+struct err *logquery_run_over(const struct logquery_run *r)
 {
     const struct logquery *q = r->q;
 
@@ -32,6 +32,15 @@ struct err *logquery_run_look(const struct logquery_run *r)
     if (q->deadline_mono_ms && clock_mono_ms(&clock_system) >= q->deadline_mono_ms)
         return err_new(ERR_TIMEOUT, "query timed out in query execution (querier.timeout, "
                                     "limits.query-timeout, or the timeout asked for)");
+    return NULL;
+}
+
+struct err *logquery_run_look(const struct logquery_run *r)
+{
+    struct err *e = logquery_run_over(r);
+
+    if (e)
+        return e;
     if (r->turn)
         turn_look(r->turn, clock_mono_ms(&clock_system));
     return logquery_run_memory(r);

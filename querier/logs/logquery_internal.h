@@ -28,7 +28,9 @@ struct logquery_only {
 
 /* NULL: it is within its memory. */
 struct err *logquery_run_memory(const struct logquery_run *r);
-/* The same, the deadline and the cancel flag: now and then in long work. */
+/* NULL: neither its deadline has passed nor does anybody want it to end. */
+struct err *logquery_run_over(const struct logquery_run *r);
+/* Both: now and then in long work. */
 struct err *logquery_run_look(const struct logquery_run *r);
 /* After each line looked at: the query's limits, the deadline, the cancel flag. NULL: go on. */
 struct err *logquery_run_line(struct logquery_run *r, size_t bytes);

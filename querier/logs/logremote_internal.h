@@ -24,13 +24,17 @@ struct logremote_answer {
     struct blockset_view blocks;
     struct logopened *ahead; /* the question's; NULL: none */
     struct logjoin *join;
+    bool is_plain; /* ingesters were asked in the form of earlier versions */
 };
 
+/* The question, as blocks are asked it. */
+struct logblock_query logremote_block_query(const struct logremote_question *q);
 /* How far back the tenant may look. */
 int64_t logremote_start(const struct store_query *sq, int64_t start_ns, int64_t end_ns);
 /* Since when ingesters may hold lines of a range. */
 int64_t logremote_since_ms(const struct logremote *r, int64_t start_ns);
-/* stats outlive the answer. */
+/* If ingesters refuse what is asked because they are of an earlier version, they are asked for all that they have: what is left out
+ * by texts, or by a bound, is left out by who looks at the lines, and volumes are spread over their steps. stats outlive the answer. */
 ORR_CHECKED struct err *logremote_answer_open(struct logremote *r,
                                               const struct logremote_question *q,
                                               struct logsource_stats *stats,

@@ -125,6 +125,8 @@ struct logsource_away_ops {
                                    struct slice what);
     /* Waits. What is answered is added to ret, which may have a bound: ERR_TOO_LARGE. On the fork's thread, once. */
     struct err *(*answer)(struct logsource_asked *asked, struct buf *ret);
+    /* All of the answer was of use: now what it took, and what there is to say of it, counts. On the fork's thread. */
+    void (*used)(struct logsource_asked *asked);
     void (*failed)(struct logsource_asked
                        *asked); /* of no use, and not for the query's own end: it is run here */
     void (*stop)(struct logsource_asked *asked); /* ends the wait; any thread */

@@ -2,7 +2,7 @@
 
 #include "common/block/json_in.h"
 
-#define FORMAT 2
+#define FORMAT 3
 
 void block_wire_ask_encode(struct buf *out, const struct block_wire_ask *ask)
 {
@@ -17,6 +17,9 @@ void block_wire_ask_encode(struct buf *out, const struct block_wire_ask *ask)
         buf_lstr(out, b->labels.ptr[i].value);
     }
     buf_uvarint(out, b->summary_bytes);
+    buf_varint(out, b->min_t);
+    buf_varint(out, b->max_t);
+    buf_varint(out, b->resolution_ms);
     buf_uvarint(out, ask->n_together);
     rpc_select_encode(out, &ask->select);
 }
@@ -51,6 +54,9 @@ struct err *block_wire_ask_decode(struct arena *a, struct slice bytes, struct bl
     ask.block.dir = reader_lstr(&r);
     ask.block.labels = external_decode(a, &r);
     ask.block.summary_bytes = reader_uvarint(&r);
+    ask.block.min_t = reader_varint(&r);
+    ask.block.max_t = reader_varint(&r);
+    ask.block.resolution_ms = reader_varint(&r);
     ask.n_together = reader_uvarint(&r);
     if (format != FORMAT || !reader_ok(&r) || !ask.n_together ||
         ask.n_together > CATALOGUE_MAX_BLOCKS ||

@@ -1,8 +1,9 @@
 /*
  * The bytes of "querier.block": one querier asks another, an owner (block_owners.h), for the series of one block.
  *
- *   request:  u8 format (2) | 16 bytes ULID | lstr directory in the bucket, empty: where blocks are |
+ *   request:  u8 format (3) | 16 bytes ULID | lstr directory in the bucket, empty: where blocks are |
  *             uvarint external labels, lstr name and value of each | uvarint bytes of its summary, 0: none |
+ *             varint min and max time, varint resolution, ms |
  *             uvarint blocks this select reads | rpc_select (common/model/metrics_rpc.h), kind chunks or labels
  *   answer:   a stream of messages, the first byte of each says what it is:
  *             0 begun    nothing: the question is there, and worked on
@@ -25,7 +26,7 @@
 enum block_wire_kind { BLOCK_WIRE_BEGUN, BLOCK_WIRE_SERIES, BLOCK_WIRE_END };
 
 struct block_wire_ask {
-    struct catalogue_block block; /* ulid, dir, labels, summary_bytes */
+    struct catalogue_block block; /* ulid, dir, labels, summary_bytes, times, resolution */
     struct rpc_select select;
     uint64_t n_together; /* blocks that share the room for reading ahead */
 };

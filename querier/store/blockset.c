@@ -448,12 +448,17 @@ static struct err *open_reader(struct blockset *bs, struct slice prefix, struct 
     return e ? e : block_reader_open(src, &opts, ret);
 }
 
-/* Files that were swapped have all their checksums right. */
-static struct err *check_identity(const struct block_reader *r, struct ulid ulid)
+/* Files that were swapped have all their checksums right; meta.json has none, and says what a reader goes by. */
+static struct err *check_identity(const struct block_reader *r, const struct catalogue_block *b)
 {
-    struct ulid is = block_reader_meta(r)->ulid;
+    const struct block_meta *m = block_reader_meta(r);
 
-    return ulid_eq(is, ulid) ? NULL : err_new(ERR_CORRUPT, "it says it is %s", ulid_print(is).s);
+    if (!ulid_eq(m->ulid, b->ulid))
+        return err_new(ERR_CORRUPT, "it says it is %s", ulid_print(m->ulid).s);
+    if (m->min_t != b->min_t || m->max_t != b->max_t || m->resolution_ms != b->resolution_ms)
+        return err_new(ERR_CORRUPT, BLOCK_META_FILE
+                       ": it says another range of time, or resolution, than the catalogue");
+    return NULL;
 }
 
 static struct slice dir_of(const struct blockset *bs, struct arena *a, struct slice tenant,
@@ -517,9 +522,11 @@ static bool is_summed_out(struct blockset *bs, struct arena *a, struct slice ten
     dir = dir_of(bs, a, tenant, block);
     key = arena_printf(a, "%.*s/" BLOCK_SUMMARY_FILE, SLICE_ARG(dir));
     if (!(e = read_summary(bs, key, block->summary_bytes, &b)) &&
-        !(e = block_summary_open(buf_slice(&b), &s)))
+        !(e = block_summary_open(buf_slice(&b), block->ulid, &s)))
         ret = !may_match_any(&s, block, filter);
-    if (e)
+    if (err_is(e, ERR_UNSUPPORTED))
+        err_free(e); /* of an older version: as if there were none */
+    else if (e)
         note_bad_summary(bs, key, e);
     buf_done(&b);
     return ret;
@@ -546,7 +553,7 @@ static struct err *get_reader(struct blockset *bs, struct arena *a, struct slice
         return NULL;
     b = mem_new(struct open_block);
     if ((e = open_reader(bs, dir_of(bs, a, tenant, block), block->labels, &b->reader)) ||
-        (e = check_identity(b->reader, block->ulid)) ||
+        (e = check_identity(b->reader, block)) ||
         (bs->has_lines && (e = logblock_open(b->reader, &b->lines))) ||
         (bs->has_traces && (e = traceblock_open(b->reader, &b->traces)))) {
         block_reader_close(b->reader);
@@ -610,6 +617,8 @@ struct opening {
     const struct catalogue_block **blocks;
     const struct blockset_filter *filter;
     const struct blockset_chooser *chooser;
+    const struct blockset_losses *losses;
+    bool is_last; /* what is not there now is not going to be */
     struct open_block **handles;
     bool *is_elsewhere; /* by the chooser */
     struct err **errs;
@@ -638,6 +647,23 @@ static void run_opening(struct opening *o)
             open_one(o, i);
 }
 
+static bool is_gone(const struct err *e)
+{
+    return err_is(e, ERR_NOT_FOUND) || err_errnum_of(e) == ENOENT;
+}
+
+/* Takes the error of a block that can be done without. */
+static bool is_lost(struct opening *o, size_t i)
+{
+    struct err *e = o->errs[i];
+
+    if (!o->losses || !(err_is(e, ERR_CORRUPT) || (o->is_last && is_gone(e))) ||
+        !o->losses->allows(o->losses->arg, o->blocks[i], e))
+        return false;
+    err_free(e);
+    return true;
+}
+
 /* What was opened goes into the view, also when others were not. */
 static struct err *take_opened(struct opening *o, struct arena *a, struct catalogue_block *metas,
                                struct blockset_view *v)
@@ -646,6 +672,8 @@ static struct err *take_opened(struct opening *o, struct arena *a, struct catalo
     struct err *e = NULL;
 
     for (size_t i = 0; i < o->n; i++) {
+        if (o->errs[i] && is_lost(o, i))
+            continue;
         if (o->errs[i]) {
             e = err_first(e, err_wrap(o->errs[i], "block %s", ulid_print(o->blocks[i]->ulid).s));
             continue;
@@ -665,6 +693,8 @@ static struct err *take_opened(struct opening *o, struct arena *a, struct catalo
         metas[v->n].n_segments = 0;
         metas[v->n].dir = arena_dup(a, o->blocks[i]->dir);
         metas[v->n].labels = labels_dup(a, o->blocks[i]->labels);
+        metas[v->n].origin.zone = arena_dup(a, o->blocks[i]->origin.zone);
+        metas[v->n].origin.instance = arena_dup(a, o->blocks[i]->origin.instance);
         v->n++;
     }
     return e;
@@ -679,6 +709,7 @@ struct want {
     const struct blockset_filter *filter;
     const struct tier_cuts *cuts;
     const struct blockset_chooser *chooser;
+    const struct blockset_losses *losses;
 };
 
 static bool is_in_time(const struct want *w, const struct catalogue_block *b)
@@ -721,13 +752,15 @@ static bool is_wanted(const struct want *w, struct blockset_view *v,
 }
 
 static struct err *open_all(struct blockset *bs, struct arena *a, const struct held *h,
-                            const struct want *w, struct blockset_view *v)
+                            const struct want *w, bool is_last, struct blockset_view *v)
 {
     struct opening o = {.bs = bs,
                         .tenant = catalogue_tenant(h->c),
                         .tally = objstore_tally_get(),
                         .filter = w->filter,
-                        .chooser = w->chooser};
+                        .chooser = w->chooser,
+                        .losses = w->losses,
+                        .is_last = is_last};
     const struct catalogue *c = h->c;
     struct catalogue_block *metas;
     size_t n;
@@ -777,14 +810,14 @@ static struct err *take(struct blockset *bs, struct arena *a, struct slice tenan
         err_free(e);
         if ((e = get_catalogue(bs, tenant, &now, &h, &v.is_stale)))
             return e;
-        e = open_all(bs, a, h, w, &v);
+        e = open_all(bs, a, h, w, attempt + 1 == ATTEMPTS, &v);
         held_unref(h);
         if (!e) {
             *ret = v;
             return NULL;
         }
         blockset_release(bs, &v);
-        if (!err_is(e, ERR_NOT_FOUND) && err_errnum_of(e) != ENOENT)
+        if (!is_gone(e))
             return e;
         /* Compacted away since the catalogue was read: look again. */
         now.not_before_ns = clock_mono_ns(&clock_system);
@@ -804,7 +837,8 @@ struct err *blockset_take_tiers(struct blockset *bs, struct arena *a, struct sli
                                 const struct newness_need *need, int64_t min_ms, int64_t max_ms,
                                 unsigned max_tier, int64_t reach_ms, const struct tier_cuts *cuts,
                                 const struct blockset_filter *filter,
-                                const struct blockset_chooser *chooser, struct blockset_view *ret)
+                                const struct blockset_chooser *chooser,
+                                const struct blockset_losses *losses, struct blockset_view *ret)
 {
     return take(bs, a, tenant, need,
                 &(struct want){.min_ms = min_ms,
@@ -814,7 +848,8 @@ struct err *blockset_take_tiers(struct blockset *bs, struct arena *a, struct sli
                                .reach_ms = reach_ms,
                                .cuts = cuts,
                                .filter = filter,
-                               .chooser = chooser},
+                               .chooser = chooser,
+                               .losses = losses},
                 ret);
 }
 

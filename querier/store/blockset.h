@@ -17,7 +17,7 @@
  *
  * What a block need not be opened for is block_skip.h's: times and external labels are looked at in the catalogue, then, of a
  * block that is not open, its summary (block_summary.h), which is read through the same cache of pages. One that cannot be
- * read, or is broken, keeps its block.
+ * read, is broken or another block's keeps its block.
  *
  * Readers: opened at first use (a directory is mapped, other stores are read by pages), shared by
  * reference, closed least recently used first beyond max_open, or when those of all sets of a room
@@ -65,6 +65,13 @@ struct blockset_chooser {
     void *arg;
 };
 
+/* Blocks that are corrupt, or not there though the newest catalogue names them, and that the reader can do without. Called by one
+ * thread; e stays the caller's. NULL: it can do without none. */
+struct blockset_losses {
+    bool (*allows)(void *arg, const struct catalogue_block *block, const struct err *e);
+    void *arg;
+};
+
 /* What is looked for: series that match any of the sets. n 0: all. */
 struct blockset_filter {
     const struct matchers *sets;
@@ -99,15 +106,15 @@ ORR_CHECKED struct err *blockset_take(struct blockset *bs, struct arena *a, stru
 /*
  * Those of the tiers (common/block/tiers.h) that are to be read, up to max_tier, as of the spans of ret. Of downsampled blocks also
  * those that reach_ms before min_ms would be; spans begin there, too. cuts may be NULL: windows that are not read as points.
- * chooser may be NULL: all are read here. Of those that are not, the summaries are not looked at.
+ * chooser may be NULL: all are read here. Of those that are not, the summaries are not looked at. losses may be NULL; what it
+ * allows is not in the view.
  */
-ORR_CHECKED struct err *blockset_take_tiers(struct blockset *bs, struct arena *a,
-                                            struct slice tenant, const struct newness_need *need,
-                                            int64_t min_ms, int64_t max_ms, unsigned max_tier,
-                                            int64_t reach_ms, const struct tier_cuts *cuts,
-                                            const struct blockset_filter *filter,
-                                            const struct blockset_chooser *chooser,
-                                            struct blockset_view *ret);
+ORR_CHECKED struct err *
+blockset_take_tiers(struct blockset *bs, struct arena *a, struct slice tenant,
+                    const struct newness_need *need, int64_t min_ms, int64_t max_ms,
+                    unsigned max_tier, int64_t reach_ms, const struct tier_cuts *cuts,
+                    const struct blockset_filter *filter, const struct blockset_chooser *chooser,
+                    const struct blockset_losses *losses, struct blockset_view *ret);
 /* ERR_UNAVAILABLE instead of e: a block that a catalogue names and that is not there may be there again, and is worth
  * another try. */
 ORR_CHECKED struct err *blockset_gone(struct err *e);
@@ -133,6 +140,6 @@ void blockset_release(struct blockset *bs, struct blockset_view *v);
 struct blockset_stats {
     uint64_t open, opened, catalogue_loads, catalogue_checks;
     uint64_t reader_bytes;  /* memory of those that are open */
-    uint64_t bad_summaries; /* that could not be read, or were broken */
+    uint64_t bad_summaries; /* that could not be read, were broken or another block's */
 };
 void blockset_stats_get(struct blockset *bs, struct blockset_stats *ret);

@@ -43,6 +43,9 @@ struct fanout {
     unsigned refs; /* under the lock: the worker's, each post's, each running call's */
     bool is_closed, is_kicked, is_stopped;
     uint64_t mark; /* under the lock */
+    /* worker's; lost_what NULL: nothing is lost beside the streams. Of what has been lost all is of this zone, instance; "": it is
+     * not. */
+    char *lost_zone, *lost_instance, *lost_what;
 };
 
 struct fanout_suspects {
@@ -135,6 +138,9 @@ static void fanout_free(struct fanout *f)
     ring_read_set_done(&f->opts.set);
     ring_unref(f->opts.ring);
     buf_done(&f->payload);
+    mem_free(f->lost_zone);
+    mem_free(f->lost_instance);
+    mem_free(f->lost_what);
     (void)pthread_cond_destroy(&f->changed);
     lock_done(&f->lock);
     mem_free((void *)f->opts.tenant.ptr);
@@ -351,6 +357,31 @@ void fanout_stop(struct fanout *f)
     lock_release(&f->lock);
 }
 
+static const struct member *member_of(const struct fanout *f, size_t i)
+{
+    return ring_member(f->opts.ring, f->opts.set.instances[i]);
+}
+
+/* Something is lost of another instance or zone than the stream's. */
+static bool is_lost_elsewhere(const struct fanout *f, size_t i)
+{
+    const struct member *m = member_of(f, i);
+
+    if (!f->lost_what)
+        return false;
+    return !(f->opts.set.by_zone && f->lost_zone[0] && strcmp(f->lost_zone, m->zone) == 0) &&
+           !(f->lost_instance[0] && strcmp(f->lost_instance, m->instance) == 0);
+}
+
+/* With the lock. */
+static bool has_failed_elsewhere(const struct fanout *f)
+{
+    for (size_t i = 0; i < f->n; i++)
+        if (f->streams[i].state == STREAM_FAILED && is_lost_elsewhere(f, i))
+            return true;
+    return false;
+}
+
 /* With the lock: would the read still be whole if the streams that are owed failed? Also says how
  * long they may take. */
 static bool can_do_without(const struct fanout *f, int64_t *ret_patience_ms)
@@ -362,6 +393,8 @@ static bool can_do_without(const struct fanout *f, int64_t *ret_patience_ms)
     if (!f->opts.straggler_ms)
         return false;
     for (size_t i = 0; i < f->n; i++) {
+        if (is_owed(&f->streams[i]) && is_lost_elsewhere(f, i))
+            return false;
         if (is_owed(&f->streams[i]))
             patience = ORR_MAX(patience, f->streams[i].patience_ms);
         else
@@ -430,6 +463,8 @@ static struct err *lost(struct fanout *f)
             buf_printf(&b, "%s%s (zone %s): %s", b.len ? "; " : "", m->instance, m->zone,
                        err_msg(f->streams[i].err));
     }
+    if (f->lost_what)
+        buf_printf(&b, "%s%s", b.len ? "; " : "", f->lost_what);
     e = err_new(f->quorum.code ? lost_code(f->quorum.code) : ERR_UNAVAILABLE,
                 "%s: more ingesters failed than the %u %s that replication makes up for: %.*s",
                 f->opts.method, units,
@@ -485,7 +520,7 @@ struct err *fanout_wait(struct fanout *f)
             owed += is_owed(&f->streams[i]);
         if ((e = ended_by_caller(f, now)))
             break;
-        if (f->quorum.verdict == QUORUM_FAILED)
+        if (f->quorum.verdict == QUORUM_FAILED || has_failed_elsewhere(f))
             e = lost(f);
         if (e || !owed)
             break;
@@ -557,6 +592,46 @@ enum err_code fanout_code(struct fanout *f, size_t i)
     code = err_code(f->streams[i].err);
     lock_release(&f->lock);
     return code;
+}
+
+/* What both are. */
+static char *common_name(const char *lost, struct slice name)
+{
+    return lost && !slice_eq_cstr(name, lost) ? mem_strdup("") : slice_dup(name);
+}
+
+bool fanout_lose(struct fanout *f, struct slice zone, struct slice instance, const char *what)
+{
+    char *was_zone = f->lost_zone, *was_instance = f->lost_instance, *was_what = f->lost_what;
+    bool ok;
+
+    f->lost_zone = common_name(was_zone, zone);
+    f->lost_instance = common_name(was_instance, instance);
+    f->lost_what = was_what ? mem_printf("%s; %s", was_what, what) : mem_strdup(what);
+    lock_take(&f->lock);
+    ok = f->opts.set.max_fail > 0 && (f->lost_zone[0] || f->lost_instance[0]) &&
+         !has_failed_elsewhere(f);
+    lock_release(&f->lock);
+    mem_free(ok ? was_zone : f->lost_zone);
+    mem_free(ok ? was_instance : f->lost_instance);
+    mem_free(ok ? was_what : f->lost_what);
+    if (!ok) {
+        f->lost_zone = was_zone;
+        f->lost_instance = was_instance;
+        f->lost_what = was_what;
+    }
+    return ok;
+}
+
+bool fanout_has_failed_with(struct fanout *f, enum err_code code)
+{
+    bool any = false;
+
+    lock_take(&f->lock);
+    for (size_t i = 0; i < f->n; i++)
+        any |= f->streams[i].state == STREAM_FAILED && err_is(f->streams[i].err, code);
+    lock_release(&f->lock);
+    return any;
 }
 
 size_t fanout_failed(struct fanout *f)

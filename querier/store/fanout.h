@@ -17,6 +17,9 @@
  * in the last FANOUT_SUSPECT_MS (fanout_suspects), get a tenth of that. So a process that hangs costs
  * a read a moment, not its deadline.
  *
+ * What the streams' units have elsewhere: fanout_lose() says that something of an instance, or zone, is lost that is in no stream (a
+ * block that is corrupt). The read is whole as long as all that fails is of that one, as if its streams had failed.
+ *
  * Memory: at most FANOUT_CREDITS (opts.credits) frames a stream are held here; the sender stops beyond that.
  *
  * Threads: the calls live on the pool's loop; everything declared here belongs to the one worker, but for
@@ -77,6 +80,10 @@ void fanout_pop(struct fanout *f, size_t i);
 uint64_t fanout_mark(struct fanout *f);
 /* With what a stream failed; only if it did. */
 enum err_code fanout_code(struct fanout *f, size_t i);
+/* Data of this instance, or of this zone, or of one that is either, is lost; what says which. False: the read cannot do without it as
+ * well. From true on it ends with an error that says what, when another one fails. */
+bool fanout_lose(struct fanout *f, struct slice zone, struct slice instance, const char *what);
+bool fanout_has_failed_with(struct fanout *f, enum err_code code); /* any stream has */
 size_t fanout_failed(struct fanout *f); /* streams that did not answer to the end */
 /* How many of those that did not fail hold one datum, on average: what counts over all of them are to
  * be divided by. */

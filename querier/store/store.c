@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/metric.h"
 #include "common/block/block_store.h"
+#include "querier/store/blockloss.h"
 #include "querier/store/source_owned.h"
 #include "querier/store/store_internal.h"
 #include "querier/store/tier_pick.h"
@@ -131,6 +132,7 @@ void store_stats_get(struct store *s, struct store_stats *ret)
                                                 METRIC_GET(s->tier_blocks[1]),
                                                 METRIC_GET(s->tier_blocks[2])},
                                 .stragglers = fanout_suspects_count(s->suspects)};
+    ret->lost_blocks = METRIC_GET(s->lost_blocks);
     for (int i = 0; i < BLOCK_SKIP_REASONS; i++)
         ret->skipped[i] = METRIC_GET(s->skipped[i]);
     ret->owned =
@@ -333,6 +335,7 @@ struct selection {
     struct fanout *f;
     struct blockset_view blocks;
     struct ring *queriers; /* NULL: all blocks are read here */
+    struct blockloss loss;
 };
 
 static void selection_done(void *arg)
@@ -485,6 +488,19 @@ static void open_block(void *arg, size_t i)
     (void)objstore_tally_set(before);
 }
 
+/* *io_src becomes NULL when all of the owners find the block corrupt, and this querier, too, and it can be done without. */
+static struct err *begin_owned(struct selection *sel, size_t i, struct series_source **io_src)
+{
+    struct err *e = series_source_owned_begin(*io_src);
+
+    if (!err_is(e, ERR_CORRUPT) || !blockloss_allows(&sel->loss, &sel->blocks.meta[i], e))
+        return e;
+    err_free(e);
+    (*io_src)->ops->close(*io_src);
+    *io_src = NULL;
+    return NULL;
+}
+
 static struct err *open_blocks(struct selection *sel, const struct ask *ask,
                                struct series_source **srcs, size_t *io_n)
 {
@@ -502,14 +518,20 @@ static struct err *open_blocks(struct selection *sel, const struct ask *ask,
     else
         for (size_t i = 0; i < n; i++)
             open_block(&o, i);
+    for (size_t i = 0; i < n; i++)
+        if (blockloss_is_of_block(o.errs[i]) &&
+            blockloss_allows(&sel->loss, &sel->blocks.meta[i], o.errs[i])) {
+            err_free(o.errs[i]);
+            o.errs[i] = NULL;
+        }
     e = first_of(o.errs, n);
     for (size_t i = 0; i < n; i++) {
         struct series_source *src = o.srcs[i];
 
         if (!e && src && !sel->blocks.readers[i])
-            e = series_source_owned_begin(src);
+            e = begin_owned(sel, i, &src);
         if (src)
-            o.srcs[opened++] = src;
+            o.srcs[opened++] = blockloss_source(&sel->loss, &sel->blocks.meta[i], src);
     }
     *io_n += opened;
     mem_free((void *)o.errs);
@@ -533,6 +555,7 @@ static struct err *take_tiers(struct selection *sel, const struct ask *ask,
 {
     const struct blockset_filter filter = {&ask->ms, 1};
     struct blockset_chooser chooser = {is_read_here, sel};
+    const struct blockset_losses losses = {blockloss_allows, &sel->loss};
     struct blockset_view *ret = &sel->blocks;
     struct store_query *sq = sel->sq;
     struct store *s = sq->store;
@@ -543,7 +566,7 @@ static struct err *take_tiers(struct selection *sel, const struct ask *ask,
         return NULL;
     e = blockset_take_tiers(s->blocks, sq->opts.arena, sq->opts.tenant, need, ask->min_ms,
                             ask->max_ms, ask->pick.max_tier, ask->reach_ms, &ask->cuts, &filter,
-                            sel->queriers ? &chooser : NULL, ret);
+                            sel->queriers ? &chooser : NULL, &losses, ret);
     if (e)
         return e;
     store_warn_if_stale(sq, ret);
@@ -630,7 +653,9 @@ static struct err *select_all(struct store_query *sq, const struct ask *ask,
     sel->sq = sq;
     if (s->opts.block_replication)
         sel->queriers = s->opts.queriers(s->opts.queriers_arg);
-    if ((e = start_peers(sel, ask)) || (e = open_fresh(sel, ask, &srcs, &n)))
+    e = start_peers(sel, ask);
+    sel->loss = (struct blockloss){sel->f, sq->opts.tenant, &s->lost_blocks};
+    if (e || (e = open_fresh(sel, ask, &srcs, &n)))
         goto fail;
     opts.view = (struct columns_view){ask->pick.value, sel->blocks.spans, sel->blocks.n_spans};
     opts.min_ms -= sel->blocks.n_spans ? ask->reach_ms : 0;

@@ -117,6 +117,7 @@ struct store_stats {
     struct store_owned_stats owned;
     struct block_serve_stats serve;
     uint64_t selects, failures, stragglers;
+    uint64_t lost_blocks;        /* that are corrupt and were done without (blockloss.h) */
     uint64_t tier_blocks[TIERS]; /* blocks read by selects: as measured, of 5 minutes, of an hour */
     uint64_t skipped[BLOCK_SKIP_REASONS]; /* blocks that were not opened */
     struct blockset_stats blocks, log_blocks, trace_blocks;

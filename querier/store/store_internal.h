@@ -18,6 +18,7 @@ struct store {
     struct block_serve *serve; /* NULL: blocks are not read for others */
     struct store_owned_stats owned;
     uint64_t selects, failures;
+    uint64_t lost_blocks;                 /* done without (blockloss.h) */
     uint64_t tier_blocks[TIERS];          /* opened for selects, by resolution */
     uint64_t skipped[BLOCK_SKIP_REASONS]; /* blocks that were not, by reason */
     struct store_logs_stats logs;

@@ -2,6 +2,7 @@
 
 #include "common/base/mem.h"
 #include "common/base/vec.h"
+#include "querier/traces/traceids_set.h"
 
 struct part {
     struct tracesource_set *set;
@@ -100,9 +101,56 @@ static struct err *join_names(void *src, const struct tracesource_names_request 
     return e;
 }
 
+/* Ids of all that a source has in the request's range. */
+static struct err *add_ids(const struct tracesource *s, struct arena *a,
+                           const struct tracesource_request *req, struct traceids_set *ret)
+{
+    struct tracesource_request ask = *req;
+    struct tracesource_set *set;
+    struct tracesource_trace t;
+    struct err *e;
+
+    ask.ids_only = true;
+    if ((e = tracesource_select(s, a, &ask, &set)))
+        return e;
+    while (tracesource_set_next(set, &t))
+        traceids_set_add(a, ret, t.id);
+    return tracesource_set_close(set);
+}
+
+static struct err *join_columns(void *src, struct arena *a, const struct tracesource_request *req,
+                                struct tracesource_columns *c)
+{
+    const struct tracejoin *j = src;
+    struct traceids_set others = {0}, rest, given = {(uint8_t(*)[16])(uintptr_t)c->but, c->n_but};
+    struct tracesource_columns of_last = *c;
+    struct err *e = NULL;
+
+    for (size_t i = 0; i + 1 < j->n && !e; i++)
+        e = add_ids(&j->sources[i], a, req, &others);
+    if (e)
+        return e;
+    traceids_set_sort(&others);
+    given = traceids_set_unite(a, given, others);
+    of_last.but = (const uint8_t(*)[16])given.ptr;
+    of_last.n_but = given.n;
+    of_last.rest = NULL;
+    of_last.n_rest = 0;
+    e = tracesource_columns(&j->sources[j->n - 1], a, req, &of_last);
+    rest = traceids_set_unite(a, (struct traceids_set){of_last.rest, of_last.n_rest}, others);
+    c->rest = rest.ptr;
+    c->n_rest = rest.n;
+    return e;
+}
+
 struct tracesource tracejoin_source(struct tracejoin *j)
 {
-    static const struct tracesource_ops ops = {join_select, join_names};
+    static const struct tracesource_ops pieces = {join_select, join_names, NULL};
+    static const struct tracesource_ops columns = {join_select, join_names, join_columns};
+    bool has_columns = j->n && tracesource_has_columns(&j->sources[j->n - 1]);
+    struct tracesource ret = {.ops = has_columns ? &columns : &pieces, .src = j};
 
-    return (struct tracesource){&ops, j};
+    for (size_t i = 0; i < j->n; i++)
+        ret.has_filters |= j->sources[i].has_filters;
+    return ret;
 }

@@ -4,7 +4,7 @@
  *     struct tracejoin j = {.sources = sources, .n = 2};
  *     struct tracesource all = tracejoin_source(&j);
  *
- * An error of one source is that of all. Owner: as those of tracesource.h; j and its sources outlive every set.
+ * In columns it gives what is in the last source alone, if that has any. An error of one source is that of all. Owner: as those of tracesource.h; j and its sources outlive every set.
  */
 #pragma once
 #include "querier/traces/tracesource.h"

@@ -169,7 +169,7 @@ static struct err *pool_names(void *src, const struct tracesource_names_request 
 
 struct tracesource tracepool_source(struct tracepool *t)
 {
-    static const struct tracesource_ops ops = {pool_select, pool_names};
+    static const struct tracesource_ops ops = {pool_select, pool_names, NULL};
 
-    return (struct tracesource){&ops, t};
+    return (struct tracesource){.ops = &ops, .src = t, .has_filters = true};
 }

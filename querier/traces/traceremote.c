@@ -1,5 +1,7 @@
 #include "querier/traces/traceremote.h"
 
+#include "common/base/hash.h"
+#include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/base/vec.h"
 #include "common/model/traces_rpc.h"
@@ -17,6 +19,12 @@ struct peer {
     struct arena *arena;
 };
 
+/* The bytes of a piece; and which before it has the same hash: its number, 0 if none has. */
+struct known {
+    struct slice bytes;
+    size_t before;
+};
+
 struct remote_set {
     struct tracesource_set base;
     struct store_query *sq;
@@ -26,7 +34,8 @@ struct remote_set {
     struct arena *arena; /* of the trace at hand */
     uint8_t id[16];
     VEC(struct tracepiece) pieces;
-    VEC(struct slice) bytes; /* of those, to tell what replicas have alike */
+    VEC(struct known) known; /* their bytes, to tell what replicas have alike */
+    struct map index;        /* hash of bytes -> number of the last that has it */
     struct err *err;         /* the first: nothing is read any more */
 };
 
@@ -80,18 +89,23 @@ static void advance(struct remote_set *s, size_t i)
 static void keep(struct remote_set *s, struct slice piece)
 {
     struct tracepiece p;
+    struct hash128 hash;
     struct err *e;
+    void **slot;
 
-    VEC_FOREACH (b, &s->bytes)
-        if (slice_eq(*b, piece))
+    hash = hash_xxh128(piece, 0);
+    slot = map_slot(&s->index, slice_of(&hash, sizeof(hash)));
+    for (size_t i = (uintptr_t)*slot; i; i = s->known.ptr[i - 1].before)
+        if (slice_eq(s->known.ptr[i - 1].bytes, piece))
             return;
     piece = arena_dup(s->arena, piece);
     if ((e = tracepiece_decode(s->arena, piece, &p))) {
         fail(s, e);
         return;
     }
-    vec_push(&s->bytes, piece);
+    vec_push(&s->known, ((struct known){piece, (uintptr_t)*slot}));
     vec_push(&s->pieces, p);
+    *slot = (void *)(uintptr_t)s->known.len;
 }
 
 /* All that the peer has of the trace: several items, one behind the other. */
@@ -128,7 +142,8 @@ static bool remote_next(struct tracesource_set *set, struct tracesource_trace *r
     memcpy(s->id, least, sizeof(s->id));
     arena_reset(s->arena);
     vec_clear(&s->pieces);
-    vec_clear(&s->bytes);
+    vec_clear(&s->known);
+    map_done(&s->index);
     for (size_t i = 0; i < s->n && !s->err; i++)
         take(s, i);
     *ret = (struct tracesource_trace){s->id, s->pieces.ptr, s->pieces.len};
@@ -147,7 +162,8 @@ static struct err *remote_close(struct tracesource_set *set)
         arena_free(s->peers[i].arena);
     mem_free(s->peers);
     vec_done(&s->pieces);
-    vec_done(&s->bytes);
+    vec_done(&s->known);
+    map_done(&s->index);
     arena_free(s->arena);
     mem_free(s);
     return e;
@@ -248,7 +264,7 @@ static struct err *remote_names(void *src, const struct tracesource_names_reques
 
 struct tracesource traceremote_source(struct traceremote *r)
 {
-    static const struct tracesource_ops ops = {remote_select, remote_names};
+    static const struct tracesource_ops ops = {remote_select, remote_names, NULL};
 
-    return (struct tracesource){&ops, r};
+    return (struct tracesource){.ops = &ops, .src = r};
 }

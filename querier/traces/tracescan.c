@@ -111,21 +111,65 @@ static struct err *candidates(struct scan *s, struct arena *a,
     return err_first(e, tracesource_set_close(set));
 }
 
+static struct err *take_columns(void *arg, const struct tracecols *cols, bool *ret_stop)
+{
+    struct scan *s = arg;
+    struct err *e;
+
+    s->stats->traces += cols->n_traces;
+    s->stats->in_columns += cols->n_traces;
+    s->found += cols->n_traces;
+    for (uint32_t i = 0; i < cols->n_traces; i++)
+        s->stats->spans += cols->traces[i].n;
+    if (!(e = over(s)))
+        e = s->fn(s->arg, cols, &s->is_enough);
+    *ret_stop = s->is_enough;
+    return e;
+}
+
+/* What is in columns already; req is about what is left then. *ret_done: nothing is. */
+static struct err *scan_columns(struct scan *s, struct arena *a, struct tracesource_request *req,
+                                bool *ret_done)
+{
+    struct tracesource_columns c = {.want = s->opts->want, .give = take_columns, .arg = s};
+    struct err *e = tracesource_columns(s->opts->source, a, req, &c);
+
+    req->ids = (const uint8_t(*)[16])c.rest;
+    req->n_ids = c.n_rest;
+    *ret_done = !c.n_rest || s->is_enough;
+    return e;
+}
+
+/* The request has no filters. */
+static struct err *scan_found(struct scan *s, struct arena *a, struct tracesource_request *req)
+{
+    bool is_done = false;
+    struct err *e;
+
+    if (s->opts->want && tracesource_has_columns(s->opts->source) &&
+        (!req->ids || req->n_ids > (s->opts->few ? s->opts->few : TRACESCAN_FEW)) &&
+        ((e = scan_columns(s, a, req, &is_done)) || is_done))
+        return e;
+    return scan_pieces(s, a, req);
+}
+
 static struct err *scan_range(struct scan *s, struct arena *a, struct tracesource_request *req)
 {
     uint8_t(*ids)[16] = NULL;
     size_t n = 0;
     struct err *e;
 
-    if (!req->n_filters)
-        return scan_pieces(s, a, req);
-    if ((e = candidates(s, a, req, &ids, &n)) || !n)
-        return e;
-    req->ids = (const uint8_t(*)[16])ids;
-    req->n_ids = n;
-    req->n_filters = 0;
-    e = scan_pieces(s, a, req);
-    s->found = n;
+    if (!s->opts->source->has_filters)
+        req->n_filters = 0;
+    if (req->n_filters) {
+        if ((e = candidates(s, a, req, &ids, &n)) || !n)
+            return e;
+        req->ids = (const uint8_t(*)[16])ids;
+        req->n_ids = n;
+        req->n_filters = 0;
+    }
+    e = scan_found(s, a, req);
+    s->found = ORR_MAX(s->found, (uint64_t)n);
     return e;
 }
 

@@ -7,6 +7,7 @@
 #include "common/base/vec.h"
 #include "querier/traces/tracecond.h"
 #include "querier/traces/tracepipe.h"
+#include "querier/traces/tracewant.h"
 
 #define NO_ROOT "<root span not yet received>"
 
@@ -155,30 +156,33 @@ static void add_set(struct searching *s, struct arena *a, struct tracepipe *pipe
     *ret = (struct tracehit_set){set->n, n, spans, set->n_values, values};
 }
 
+/* In the order of their first spans. */
 static void add_services(struct arena *a, const struct tracecols *cols,
                          const struct tracecols_trace *t, struct tracehit *hit)
 {
     struct tracehit_service *list = NULL;
-    uint32_t *codes = NULL;
+    struct map index = {0}; /* code -> number + 1 */
     size_t n = 0, at = 0;
 
     for (uint32_t i = t->first; i < t->first + t->n; i++) {
         uint32_t code = cols->service[i];
 
-        if (at >= n || codes[at] != code)
-            for (at = 0; at < n && codes[at] != code; at++)
-                ;
-        if (at == n) {
-            list = arena_more(a, list, n);
-            codes = arena_more(a, codes, n);
-            codes[n] = code;
-            list[n++] = (struct tracehit_service){.name = arena_dup(a, cols->dict[code])};
+        if (i == t->first || cols->service[i - 1] != code) {
+            void **slot = map_slot(&index, slice_of(&code, sizeof(code)));
+
+            if (!*slot) {
+                list = arena_more(a, list, n);
+                list[n++] = (struct tracehit_service){.name = arena_dup(a, cols->dict[code])};
+                *slot = (void *)(uintptr_t)n;
+            }
+            at = (uintptr_t)*slot - 1;
         }
         list[at].spans++;
         list[at].errors += cols->status[i] == TRACEQL_STATUS_ERROR;
     }
     hit->services = list;
     hit->n_services = n;
+    map_done(&index);
 }
 
 static void add_trace(struct searching *s, struct arena *a, struct tracepipe *pipe,
@@ -313,6 +317,7 @@ struct err *tracesearch(const struct tracesearch_opts *opts, struct tracesearch_
     struct searching s = {.opts = opts};
     struct tracescan_opts scan = opts->scan;
     struct tracecond cond = tracecond_of(scan.arena, opts->query);
+    struct tracegroup_want want;
     struct tracehit *hits;
     struct err *e;
 
@@ -323,6 +328,8 @@ struct err *tracesearch(const struct tracesearch_opts *opts, struct tracesearch_
         return NULL;
     scan.req.filters = cond.ptr;
     scan.req.n_filters = cond.n;
+    want = tracewant_of_query(scan.arena, opts->query, true);
+    scan.want = &want;
     show_pipeline(&s, &opts->query->pipeline);
     e = tracescan(&scan, look, &s, &ret->stats);
     if (s.heap.len)

@@ -12,7 +12,7 @@
  *     e = tracesource_set_close(set);          NULL if the end was reached; always frees
  *
  * So who asks several sources for what matches a filter asks twice: first all of them for ids alone, then for the
- * pieces of those ids that any of them gave. Ids are spread evenly: a range of them is a share of the work, of bounded size.
+ * pieces of those ids that any of them gave; unless none of them heeds filters. Ids are spread evenly: a range of them is a share of the work, of bounded size.
  *
  * Times: a trace is given if the source has a span of it that overlaps [start_ns, end_ns), and may be if not; and then with all
  * pieces that the source has of it.
@@ -25,10 +25,11 @@
 
 #include "common/base/err.h"
 #include "common/lang/traceql.h"
+#include "common/traceblock/tracegroup.h"
 #include "common/traces/tracepiece.h"
 
 struct tracesource_request {
-    int64_t start_ns, end_ns;    /* end is exclusive; 0, INT64_MAX: all */
+    int64_t start_ns, end_ns;    /* end is exclusive; INT64_MIN, INT64_MAX: all */
     uint8_t first[16], last[16]; /* ids from first to last, both included */
     const uint8_t (*ids)[16];    /* ascending; only these. NULL: all of the range */
     size_t n_ids;
@@ -63,16 +64,38 @@ struct tracesource_names_request {
 /* Each may come several times. s is lent for the call; type: that of a value (enum tracecell_type; its text otherwise). False: enough. */
 typedef bool tracesource_name_fn(void *arg, struct slice s, enum tracecell_type type);
 
+/*
+ * Traces in columns, for a question that looks at many of them (tracescan.h): what a source has of them in columns already is spared the way
+ * through pieces. Only of traces that are in one place whole, so those are left to pieces of which others have spans, too.
+ */
+struct tracesource_columns {
+    const struct tracegroup_want *want; /* of each trace */
+    const uint8_t (*but)[16];           /* ascending; these are in other places, too */
+    size_t n_but;
+    /* cols: lent for the call. An error ends it and is its. *ret_stop: the caller has enough. */
+    struct err *(*give)(void *arg, const struct tracecols *cols, bool *ret_stop);
+    void *arg;
+    /* Ids of traces of the request that were not given, though the source has spans of them, come to be here, but for those above: ascending,
+     * each once. In the arena. */
+    uint8_t (*rest)[16];
+    size_t n_rest;
+};
+
 struct tracesource_set;
 struct tracesource_ops {
     struct err *(*select)(void *src, struct arena *a, const struct tracesource_request *req,
                           struct tracesource_set **ret);
     struct err *(*names)(void *src, const struct tracesource_names_request *req,
                          tracesource_name_fn *give, void *arg);
+    /* req: without filters. NULL: it has nothing in columns. */
+    struct err *(*columns)(void *src, struct arena *a, const struct tracesource_request *req,
+                           struct tracesource_columns *c);
 };
 struct tracesource {
     const struct tracesource_ops *ops;
     void *src;
+    bool
+        has_filters; /* leaves out traces by them, or some of it does; else there is no use in asking it for ids first */
 };
 struct tracesource_set_ops {
     bool (*next)(struct tracesource_set *set, struct tracesource_trace *ret);
@@ -106,4 +129,15 @@ ORR_CHECKED static inline struct err *tracesource_names(const struct tracesource
                                                         tracesource_name_fn *give, void *arg)
 {
     return s->ops->names(s->src, req, give, arg);
+}
+static inline bool tracesource_has_columns(const struct tracesource *s)
+{
+    return s->ops->columns != NULL;
+}
+ORR_CHECKED static inline struct err *tracesource_columns(const struct tracesource *s,
+                                                          struct arena *a,
+                                                          const struct tracesource_request *req,
+                                                          struct tracesource_columns *c)
+{
+    return s->ops->columns(s->src, a, req, c);
 }

@@ -414,7 +414,8 @@ static struct err *stored_select(void *src, struct arena *a, const struct traces
 
 struct tracesource tracestored_source(struct tracestored *s)
 {
-    static const struct tracesource_ops ops = {stored_select, tracestored_names};
+    static const struct tracesource_ops ops = {stored_select, tracestored_names,
+                                               tracestored_columns};
 
-    return (struct tracesource){.ops = &ops, .src = s};
+    return (struct tracesource){.ops = &ops, .src = s, .has_filters = true};
 }

@@ -10,6 +10,8 @@
  * What filters and times leave of a block is found column by column (tracewant.h); of a trace that is wanted all spans come that any of
  * the blocks of the range has, so who gives a range of time and no ids has ids looked for first.
  *
+ * Who looks at many traces gets those in columns that one block has whole; ids of all of the range are read for that, of each block.
+ *
  * A block that was compacted away before it was read makes a select begin anew by the catalogue of now.
  *
  * Threads: all calls block and are made by the query's worker; blocks that are far away are opened side by side on threads of the store.

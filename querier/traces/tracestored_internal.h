@@ -1,4 +1,4 @@
-/* Blocks of traces as a source: which are read, and names and values (tracestored_names.c). */
+/* Blocks of traces as a source: which are read, names and values (tracestored_names.c), whole groups (tracestored_columns.c). */
 #pragma once
 #include "querier/traces/tracestored.h"
 
@@ -12,5 +12,7 @@ static inline int64_t tracestored_ms(int64_t ns)
 ORR_CHECKED struct err *tracestored_take(struct store_query *sq, struct arena *a, int64_t start_ns,
                                          int64_t end_ns, const struct slice *services,
                                          size_t n_services, struct blockset_view *ret);
+struct err *tracestored_columns(void *src, struct arena *a, const struct tracesource_request *req,
+                                struct tracesource_columns *c);
 struct err *tracestored_names(void *src, const struct tracesource_names_request *req,
                               tracesource_name_fn *give, void *arg);

@@ -88,7 +88,7 @@ static struct err *look_into(struct naming *n, struct traceblock *b)
     struct tracegroup_want want = want_of(req, &key);
 
     memset(q.last, 0xff, sizeof(q.last));
-    return traceblock_groups(b, n->arena, &q, &want, look, n);
+    return traceblock_groups(b, n->arena, &q, &want, look, n, NULL);
 }
 
 /* Services stand in the index. *ret_done false: there are spans whose service it does not tell. */

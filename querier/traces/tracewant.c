@@ -1,5 +1,6 @@
 #include "querier/traces/tracewant.h"
 
+#include "common/lang/traceql.h"
 #include "querier/traces/tracefield_internal.h"
 
 /* ---- columns ---- */
@@ -20,7 +21,6 @@ static void add_key(struct columns *c, enum tracetable table, struct slice key)
     c->keys[c->n++] = (struct tracegroup_key){table, key};
 }
 
-/* What hangs on other spans is in no filter (tracecond.h). */
 unsigned tracewant_fields(enum traceql_intrinsic i)
 {
     switch (i) {
@@ -43,6 +43,14 @@ unsigned tracewant_fields(enum traceql_intrinsic i)
     case TRACEQL_LIBRARY_NAME:
     case TRACEQL_LIBRARY_VERSION:
         return TRACEGROUP_LIBRARY;
+    case TRACEQL_ROOT_NAME:
+        return TRACEGROUP_NAME | TRACEGROUP_TREE;
+    case TRACEQL_ROOT_SERVICE:
+    case TRACEQL_CHILD_COUNT:
+    case TRACEQL_NESTED_LEFT:
+    case TRACEQL_NESTED_RIGHT:
+    case TRACEQL_NESTED_PARENT:
+        return TRACEGROUP_TREE;
     default:
         return 0;
     }
@@ -75,6 +83,89 @@ static void add_columns(struct columns *c, const struct traceql_field *f)
     default:
         break;
     }
+}
+
+/* ---- columns of a whole query ---- */
+
+static void add_pipeline(struct columns *c, const struct traceql_pipeline *p);
+
+static void add_spanset(struct columns *c, const struct traceql_spanset *s)
+{
+    switch (s->kind) {
+    case TRACEQL_FILTER:
+        add_columns(c, s->u.filter);
+        break;
+    case TRACEQL_SPANSET_PIPELINE:
+        add_pipeline(c, s->u.pipeline);
+        break;
+    case TRACEQL_OPERATION:
+        if (s->u.operation.op != TRACEQL_SPANSET_AND && s->u.operation.op != TRACEQL_SPANSET_UNION)
+            c->fields |= TRACEGROUP_TREE;
+        add_spanset(c, s->u.operation.lhs);
+        add_spanset(c, s->u.operation.rhs);
+        break;
+    }
+}
+
+static void add_attributes(struct columns *c, const struct traceql_attributes *list)
+{
+    for (size_t i = 0; i < list->n; i++)
+        add_attribute(c, &list->ptr[i]);
+}
+
+static void add_pipeline(struct columns *c, const struct traceql_pipeline *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        const struct traceql_element *el = &p->ptr[i];
+
+        switch (el->kind) {
+        case TRACEQL_SPANSET:
+            add_spanset(c, el->u.spanset);
+            break;
+        case TRACEQL_SCALAR_FILTER:
+            if (el->u.scalar.argument)
+                add_columns(c, el->u.scalar.argument);
+            break;
+        case TRACEQL_GROUP:
+            add_columns(c, el->u.group);
+            break;
+        case TRACEQL_SELECT:
+            add_attributes(c, &el->u.select);
+            break;
+        case TRACEQL_COALESCE:
+            break;
+        }
+    }
+}
+
+static void add_math(struct columns *c, const struct traceql_math *m)
+{
+    const struct traceql_aggregation *a = &m->leaf.aggregation;
+
+    if (m->kind == TRACEQL_MATH) {
+        add_math(c, m->lhs);
+        add_math(c, m->rhs);
+    } else if (m->kind == TRACEQL_LEAF) {
+        add_pipeline(c, &m->leaf.pipeline);
+        if (traceql_metric_has_attribute(a->op))
+            add_attribute(c, &a->attribute);
+        add_attributes(c, &a->by);
+        if (a->selection)
+            add_columns(c, a->selection);
+    }
+}
+
+struct tracegroup_want tracewant_of_query(struct arena *a, const struct traceql *q, bool is_search)
+{
+    struct columns c = {.a = a};
+
+    if (q->metrics)
+        add_math(&c, q->metrics);
+    else
+        add_pipeline(&c, &q->pipeline);
+    if (is_search)
+        c.fields |= TRACEGROUP_NAME | TRACEGROUP_KIND | TRACEGROUP_IDS | TRACEGROUP_TREE;
+    return (struct tracegroup_want){.fields = c.fields, .keys = c.keys, .n_keys = c.n};
 }
 
 /* ---- services ---- */

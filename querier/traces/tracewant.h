@@ -17,11 +17,14 @@ struct tracewant {
     const struct slice *services;
     size_t n_services;
 };
-/* Which TRACEGROUP_… fields an intrinsic is made of; 0: it is always there, or hangs on other spans. */
+/* Which TRACEGROUP_… fields an intrinsic is made of; 0: it is always there. */
 unsigned tracewant_fields(enum traceql_intrinsic i);
 /* In the arena; what filters point to is lent. */
 void tracewant_init(struct tracewant *w, struct arena *a,
                     const struct traceql_field *const *filters, size_t n_filters);
+/* All that the evaluation of a query looks at; is_search: and what a search shows of what it finds. In the arena; the query is lent. */
+struct traceql;
+struct tracegroup_want tracewant_of_query(struct arena *a, const struct traceql *q, bool is_search);
 /* A traceblock_match_fn; arg: the tracewant. */
 struct err *tracewant_match(void *arg, struct arena *scratch, const struct tracecols *cols,
                             uint8_t *want);

@@ -18,7 +18,8 @@ TENANT = "bench"
 KINDS = ["json", "logfmt", "nginx", "java", "syslog"]
 NEEDLES = 20
 LIFE = 120  # seconds that a flush or a hand-over may take for each GiB, at least
-# What of a line is in no other. Nginx and syslog have no ids: of them it is what comes nearest, and no target is for that.
+# What of a line is in no other. Nginx and syslog have no ids: of them it is what comes nearest. An address and a second of nginx's are
+# both in the pages of all streams of that second, so that more is touched: for those two there are targets of 2 GiB.
 IDS = {"json": rb'"trace_id":"([0-9a-f]{32})"', "logfmt": rb"trace_id=([0-9a-f]{16})",
        "nginx": rb"^(\S+ - - \[[^\]]+\])", "java": rb"Payment ([0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3})",
        "syslog": rb"(ID=\d+ PROTO=TCP SPT=\d+ DPT=\d+)"}
@@ -48,6 +49,16 @@ def fine_cpu_seconds(pid):
         with open(f"/proc/{pid}/task/{task}/schedstat") as f:
             total += int(f.read().split()[0])
     return total / 1e9
+
+
+def cpu_by_name(pid):
+    """Of the threads that live, those of one name together: "query" are those that queries run on, one each, "part" those that help."""
+    total = {}
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/comm") as name, open(f"/proc/{pid}/task/{task}/schedstat") as f:
+            name = name.read().strip()
+            total[name] = total.get(name, 0) + int(f.read().split()[0]) / 1e9
+    return total
 
 
 def of_child(args, stdin=None):
@@ -210,7 +221,7 @@ def needle_rows(lines, row, block_bytes):
     # Three bytes of an id are too few for a filter, and like those of the columns that ids are in: each page is searched.
     scan = cpu_of(lines, lambda: lines.count(f"|= {json.dumps(needles[0][:3])}"))
     touched = (pages + filters) / block_bytes
-    is_aim = kind in WITH_IDS and lines.mb >= NEEDLE_MB
+    is_aim = lines.mb >= (NEEDLE_MB if kind in WITH_IDS else 5 * NEEDLE_MB)
     print(f"   a needle of {kind} on average: {pages:,.0f} bytes of pages, {filters:,.0f} of filters, "
           f"{1000 * seconds:.2f} ms of CPU; a scan {1000 * scan:.1f} ms", flush=True)
     row(f"bytes a needle touches, {kind} (of the block)", f"{pages + filters:,.0f}", f"{block_bytes:,}", f"{touched:.5f}",
@@ -223,8 +234,9 @@ def needle_rows(lines, row, block_bytes):
 
 
 def threads_row(lines, row):
-    """How long who asks waits, with two threads and with one. Of two the machine has to have two to spare."""
-    args, least, cpu = lines.o.args, {}, {}
+    """How long who asks waits, with two threads and with one. For less the machine has to have two cores to spare, which it has not while
+    anything else runs; so beside it stands what the busier one of the two has to do, whatever the machine has."""
+    args, least, cpu, busiest = lines.o.args, {}, {}, {}
     for n in 1, 2:
         check(lines.o.stop() == 0, "stop")
         lines.o.args = [*args, f"--querier.split-threads={n}"]
@@ -232,16 +244,19 @@ def threads_row(lines, row):
         lines.o.wait_ready()
         lines.pid = lines.o.popen.pid
         lines.errors_by_service()
-        before, took = fine_cpu_seconds(lines.pid), []
+        before, took = cpu_by_name(lines.pid), []
         for _ in range(10):
             began = time.monotonic()
             lines.errors_by_service()
             took.append(time.monotonic() - began)
-        least[n], cpu[n] = min(took), (fine_cpu_seconds(lines.pid) - before) / len(took)
+        each = [(v - before.get(k, 0)) / len(took) for k, v in cpu_by_name(lines.pid).items()]
+        least[n], cpu[n], busiest[n] = min(took), sum(each), max(each)
     print(f"   sum by (service) (rate) of {lines.kind} from the block: CPU-seconds {cpu[2]:.3f} on two threads, {cpu[1]:.3f} on one",
           flush=True)
     row(f"ms of sum by (service) (rate(|= \"error\" [5m])) from the block on two threads, {lines.kind} (on one)",
         f"{1000 * least[2]:,.1f}", f"{1000 * least[1]:,.1f}", f"{least[2] / least[1]:.2f}", "")
+    row(f"CPU ms of the busier one of the two threads, {lines.kind} (of one alone)", f"{1000 * busiest[2]:,.1f}",
+        f"{1000 * busiest[1]:,.1f}", f"{busiest[2] / busiest[1]:.2f}", "<= 0.6")
 
 
 def zstd(lines):

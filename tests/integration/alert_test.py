@@ -147,8 +147,8 @@ def check_log_rules(addr):
                                ("/api/prom/rules/test/test", 404, "group does not exist")):
         r = api(addr, path)
         check(r.status == status and want in r.text, f"{path}: {r.status} {r.text}")
-    r = http_call(addr, "POST", "/loki/api/v1/rules/x", b"name: g", {"X-Scope-OrgID": TENANT})
-    check(r.status == 501 and "ruler.rule-path" in r.text, f"{r.status} {r.text}")
+    r = http_call(addr, "POST", "/loki/api/v1/rules/lines.yml", b"name: g", {"X-Scope-OrgID": TENANT})
+    check(r.status == 409 and "ruler.rule-path" in r.text, f"{r.status} {r.text}")
 
 
 def test_rules_over_log_lines(t):

@@ -1,13 +1,19 @@
 #!/usr/bin/env python3
-"""Blocks whose bytes are wrong: each file and section of one. The compactor names block and section, leaves the block
-out, and compacts the rest; a query that needs it fails and names it, and every other one answers as before."""
+"""Blocks whose bytes are wrong: each file and section of one, of metrics and of log lines. The compactor names block and section,
+leaves the block out, and compacts the rest; a query that needs it fails and names it, and every other one answers as before. Before
+blocks of replicas are merged that is not the end: the query is answered whole from the others."""
 import os
+import re
 import shutil
 import struct
+import subprocess
+import time
 
+import logs_flush_test
+import logs_test
 from compact_test import (EAGER, HOUR, IDLE, again, bucket, catalogue, day, fill, flush, live, metric, row,
                           windows)
-from orrery_test import Single, api, check, main, push_ok, wait_for
+from orrery_test import BIN, Cluster, Single, TENANT, api, check, http_call, in_a_directory, main, push_ok, wait_for
 
 INDEX_TOC_BYTES = 52
 
@@ -41,6 +47,10 @@ def byte(name, at):
     def fn(data):
         data[at if at >= 0 else len(data) + at] ^= 0x10
     return lambda d: change(f"{d}/{name}", fn)
+
+
+def middle(name):
+    return lambda d: byte(name, os.path.getsize(f"{d}/{name}") // 2)(d)
 
 
 def cut(name):
@@ -185,6 +195,168 @@ def test_sidecars_are_left_out_and_samples_stay(t):
     check(not row(o)["quarantined"], f"{row(o)}")
     r = ask(o, *spans)
     check(r.status == 200 and r.json["data"] == before, "after it")
+
+
+def querier_metric(addr, name):
+    found = re.search(rf"^orrery_querier_{name} (\S+)$", http_call(addr, "GET", "/metrics").text, re.M)
+    check(found, f"no metric {name}")
+    return float(found.group(1))
+
+
+def said(log):
+    with open(log, encoding="utf-8", errors="replace") as f:
+        return f.read()
+
+
+def test_a_summary_of_another_block_hides_nothing(t):
+    """Its checksum is right, and by it nothing that is asked for is in the block."""
+    in_a_directory("orreryctl looks at the bucket, too")
+    o = Single(t, args=IDLE).wait_ready()
+    start = day(3)
+    for i, name in enumerate("ab"):
+        push_ok(o.addr, [({"__name__": name, "n": str(k)}, [(start + i * 2 * HOUR + at * 60_000, 1.0) for at in range(100)])
+                         for k in range(5)])
+    flush(o)
+    a, b = (x["ulid"] for x in sorted(catalogue(o)["blocks"], key=lambda x: x["minTime"]))
+    query = {"query": "sum(count_over_time(b[12h]))", "time": (start + 6 * HOUR) / 1000}
+    before = api(o.addr, "/api/v1/query", query).json["data"]
+    check(before["result"][0]["value"][1] == "500", f"{before}")
+    o.stop()
+    shutil.copyfile(f"{bucket(o)}/{a}/summary", f"{bucket(o)}/{b}/summary")
+    again_ready(o)
+    r = api(o.addr, "/api/v1/query", query)
+    check(r.status == 200 and r.json["data"] == before, f"{r.status} {r.text[:300]}")
+    check(querier_metric(o.addr, "bad_block_summaries_total") > 0, "not counted")
+    check(f"{b}/summary" in said(o.log) and f"it is of block {a}" in said(o.log), "not in the log")
+    o.stop()
+    r = subprocess.run([f"{BIN}/orreryctl", "bucket", "verify", f"--storage.path={o.blocks.path()}"], capture_output=True,
+                       text=True, timeout=60)
+    check(r.returncode == 1 and f"{b}: summary: " in r.stdout + r.stderr and f"it is of block {a}" in r.stdout + r.stderr,
+          f"{r.returncode} {r.stdout}{r.stderr}")
+
+
+# ---- log lines ----
+
+# what a query of the block's lines by a text in them says; none: it does not need what is wrong
+LOGS = [("the magic of the index", byte("index", 0), "index"),
+        ("symbols", in_section("symbols"), "index"),
+        ("series", in_section("series"), "index"),
+        ("no index", remove("index"), "index"),
+        ("the directory", middle("directory"), "directory"),
+        ("a directory cut short", cut("directory"), "directory"),
+        ("a page", middle("pages"), "page"),
+        ("pages cut short", cut("pages"), "pages"),
+        ("a stripe of the filter", byte("filter", 40), "filter"),
+        ("the table of the filter", byte("filter", -10), "filter"),
+        ("meta.json not JSON", not_json, "meta.json"),
+        ("meta.json of another block", another_id, "it says it is")]
+
+
+def test_each_file_of_log_lines(t):
+    o = Single(t, args=logs_flush_test.EAGER + ["--compactor.dry-run=true"]).wait_ready()
+    step, day_ns = logs_flush_test.HOUR_NS // 2, 24 * logs_flush_test.HOUR_NS
+    first = (logs_test.now_ns() - 2 * day_ns) // day_ns * day_ns  # all of them are due to be one block
+    n = len(LOGS) + 2
+    for i in range(n):
+        logs_flush_test.old_lines(o, 700, first + i * step + 10**9, text=f"needle in window {i} of them")
+        logs_test.flush(o.addr)
+    wait_for("blocks", lambda: len(logs_test.live(o)) == n, 60)
+    names = [b["ulid"] for b in sorted(logs_test.live(o), key=lambda b: b["minTime"])]
+
+    def count(i):
+        return api(o.addr, "/loki/api/v1/query_range",
+                   {"query": f'{{app=~"a.+"}} |= "needle in window {i} of them"', "start": first + i * step,
+                    "end": first + (i + 1) * step, "limit": 1000})
+
+    def lines(r):
+        return sum(len(x["values"]) for x in r.json["data"]["result"])
+    check(all(lines(count(i)) == 700 for i in range(n)), "before")
+    o.stop()
+    for name, (_, do, _) in zip(names, LOGS):
+        do(f"{logs_test.bucket(o)}/{name}")
+        o.blocks.save_all()
+    shutil.rmtree(f"{o.dir}/data/querier", ignore_errors=True)
+    again_ready(o)
+    for i in range(n):
+        r = count(i)
+        if i < len(LOGS):
+            check((r.status // 100 in (4, 5) and names[i] in r.text) or (r.status == 200 and lines(r) == 700),
+                  f"{LOGS[i][0]}: {r.status}, neither whole nor an error that names the block: {r.text[:400]}")
+            print(f"   {LOGS[i][0]}: {r.status}", flush=True)
+        else:
+            check(r.status == 200 and lines(r) == 700, f"window {i}: {r.status} {r.text[:300]}")
+    o.stop()
+    o.args = [a for a in o.args if "dry-run" not in a]
+    again_ready(o)
+
+    def quarantined():
+        rows = [r for r in http_call(o.addr, "GET", "/compactor/status").json["compaction"]["tenants"] if r["signal"] == "logs"]
+        return {q["block"]: q["reason"] for r in rows for q in r["quarantined"]}
+    wait_for("all that is damaged to be put aside", lambda: set(quarantined()) >= set(names[:10]), 90)
+    wait_for("the others to be merged", lambda: len(logs_test.live(o)) == len(LOGS) + 1, 60)
+    log = said(o.log)
+    for name, (what, _, section) in zip(names, LOGS):
+        check(name in log and section in log, f"{what}: not in the log")
+        reason = quarantined().get(name)  # the page names ten
+        check(reason is None or section in reason, f"{what}: {reason}")
+    check(logs_flush_test.metric(o.addr, "quarantined_blocks") == len(LOGS), "metric")
+    check(set(names[:len(LOGS)]) < {b["ulid"] for b in logs_test.live(o)}, "what is damaged is not live any more")
+
+
+# ---- replicas ----
+
+def test_blocks_of_replicas_make_up_for_one_another(t):
+    """Three ingesters have uploaded their segments, and no compactor has merged the blocks."""
+    in_a_directory("files are damaged in place")
+    c = Cluster(t, args=["--compactors", "0", "--queriers", "1", "--rulers", "0", "--alertmanagers", "0",
+                         "--config", config(t)])
+    doors, querier = c.addrs("ingester"), c.names("querier")[0]
+    start = int(time.time() * 1000) // (2 * HOUR) * 2 * HOUR - 4 * HOUR
+    for i, batch in enumerate(windows(start, 1)):
+        push_ok(doors[i % 3], batch)
+    query = {"query": "m", "start": start / 1000, "end": start / 1000 + 7199, "step": 300}
+
+    def ask_now():
+        return api(c.addrs("querier")[0], "/api/v1/query_range", query)
+
+    def blocks():
+        return sorted(catalogue(c)["blocks"], key=lambda b: b["ulid"]) if os.path.exists(f"{bucket(c)}/catalogue") else []
+    wait_for("the push", lambda: len(ask_now().json["data"]["result"]) == 5, 30)
+    want = ask_now().json["data"]
+    time.sleep(1)  # the third replica, which a push does not wait for
+    for a in doors:
+        check(http_call(a, "POST", f"/ingester/flush?tenant={TENANT}", timeout=60).status // 100 == 2, "flush")
+    wait_for("three blocks, and the ingesters to let go", lambda: len(blocks()) == 3 and not any(
+        os.listdir(f"{c.dir}/{n}/data/segments/{TENANT}") for n in c.names("ingester")
+        if os.path.isdir(f"{c.dir}/{n}/data/segments/{TENANT}")), 60)
+    check({b["instance"] for b in blocks()} == set(c.names("ingester")), f"{blocks()}")
+    check(len({b["samples"] for b in blocks()}) == 1, f"the blocks are not replicas: {blocks()}")
+    one, two = (f"{bucket(c)}/{b['ulid']}" for b in blocks()[:2])
+    shutil.copytree(one, f"{t.dir}/sound")
+    for what, do, _ in INDEX + OTHERS:
+        c.run("stop", querier)
+        do(one)
+        c.run("restart", querier)
+        r = ask_now()
+        check(r.status == 200 and r.json["data"] == want and not r.json.get("warnings"), f"{what}: {r.status} {r.text[:300]}")
+        check(querier_metric(c.addrs("querier")[0], "lost_blocks_total") > 0, f"{what}: not met")
+        check(os.path.basename(one) in said(f"{c.dir}/{querier}/log"), f"{what}: not in the log")
+        shutil.rmtree(one)
+        shutil.copytree(f"{t.dir}/sound", one)
+    c.run("stop", querier)
+    for d in one, two:
+        byte("chunks/000001", 60)(d)
+    c.run("restart", querier)
+    r = ask_now()
+    check(r.status // 100 in (4, 5) and (os.path.basename(one) in r.text or os.path.basename(two) in r.text),
+          f"two of three: {r.status} {r.text[:300]}")
+
+
+def config(t):
+    path = f"{t.dir}/orrery.yaml"
+    with open(path, "w", encoding="utf-8") as f:
+        f.write("ingester: {self-upload-after: 100ms, maintain-period: 200ms, visible-after: 1s}\n")
+    return path
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import threading
 import time
 
 import s3_proxy
+from logs_test import counter
 from orrery_test import Failure, Single, TENANT, check, http_call, in_a_directory
 from s3_server import the_server
 
@@ -104,6 +105,11 @@ class Run:
         self.settle()
         self.check_end()
         check(not files_below(f"{self.o.dir}/data/compactor/work"), "compactor/work holds something")
+
+    def check_work(self):
+        """Of a run that was not disturbed: nothing was made into a block twice."""
+        made = counter(self.o.addr, "orrery_compactor_flushes_total")
+        check(made <= len(self.batches), f"{made} blocks of {len(self.batches)} batches")
 
 
 class OnDisk:
@@ -198,6 +204,7 @@ def walk_on_disk(t, make, some, least, must, prepare=None, go=lambda run: run.al
         prepare(first)
         before = len(traced(trace))
     go(first)
+    first.check_work()
     first.end()
     names = traced(trace)[before:]
     check(must <= set(names) and len(names) > least, f"{len(names)} steps: {set(names)}")
@@ -225,6 +232,7 @@ def walk_on_swift(t, make, some, least, must, prepare=lambda run: None, go=lambd
     prepare(first)
     first.proxy.fault = s3_proxy.Steps(lambda r, when: names.append(f"{when} {request_name(r)}") and False)
     go(first)
+    first.check_work()
     first.end()
     check({f"after {r}" for r in must} <= set(names) and len(names) >= least, lambda: f"{len(names)} steps: {names}")
 

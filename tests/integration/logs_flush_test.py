@@ -112,6 +112,24 @@ def test_retention(t):
     check(metric(o.addr, "blocks_expired_total") == 1, "metric")
 
 
+def test_what_has_expired_when_it_comes_is_made_into_a_block_once(t):
+    """Sweeps come before the ingester is told to drop its segment, which is let go all the same, and nothing is rewritten that is to go."""
+    rules = os.path.join(t.dir, "overrides.yaml")
+    with open(rules, "w", encoding="utf-8") as f:
+        json.dump({"overrides": {TENANT: {"logs_retention_period": "48h", "logs_retention_stream": [
+            {"selector": '{app="a1"}', "period": "1d"}]}}}, f)
+    o = Single(t, args=[a for a in EAGER if "drop-delay" not in a] + [
+        "--compactor.drop-delay=2s", "--compactor.deletion-delay=0s", "--compactor.retry-max=1s",
+        f"--limits.overrides-file={rules}"]).wait_ready()
+    old_lines(o, 700, now_ns() - 80 * HOUR_NS)
+    flush(o.addr)
+    wait_for("the block to go", lambda: metric(o.addr, "blocks_expired_total") >= 1 and not live(o), 30)
+    wait_for("the ingester to let go", lambda: held(o.addr, '{app=~"a.+"}') == {}, 30)
+    check(metric(o.addr, "flushes_total") == 1 and metric(o.addr, "blocks_expired_total") == 1, "it was made again")
+    check(metric(o.addr, "compactions_total") == 0, "it was rewritten")
+    check(metric(o.addr, "flush_wasted_blocks_total", '{signal="logs",reason="failed"}') == 0, "it was made for nothing")
+
+
 def test_retention_of_streams(t):
     """A block that nothing is merged with is rewritten without the streams whose own period is over."""
     rules = os.path.join(t.dir, "overrides.yaml")

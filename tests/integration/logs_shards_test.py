@@ -28,6 +28,7 @@ def test_a_fast_stream_is_shared_out(t):
     overrides = os.path.join(t.dir, "overrides.yaml")
     with open(overrides, "w", encoding="utf-8") as f:
         f.write(f"overrides: {{{TENANT}: {{shard_streams: {{enabled: true, desired_rate: 6KB}}, ingestion_rate_mb: 1000}},"
+                f" few: {{shard_streams: {{enabled: true, desired_rate: 6KB}}, ingestion_rate_mb: 1000, max_global_streams_per_user: 2}},"
                 " off: {shard_streams: {enabled: false}, ingestion_rate_mb: 1000},"
                 " slow: {per_stream_rate_limit: 1KB, per_stream_rate_limit_burst: 32KB}}")
     config = os.path.join(t.dir, "orrery.yaml")
@@ -71,6 +72,15 @@ def test_a_fast_stream_is_shared_out(t):
     volume = data(querier, "index/volume", {"query": '{app="fast"}', **span})["result"][0]["value"][1]
     exact = sum(len(x) for x in want)
     check(exact < int(volume) < 1.5 * exact, f"{volume} for {exact} and a fourth of it sent twice")
+    # Two streams of a tenant are one at each ingester: one that is everywhere leaves room for another where it is not at home.
+    for i in range(40):
+        push_ok(ingesters[i % 6], [({"app": "fast"}, [(base + i * S + k, f"{i} {k} " + "x" * LINE) for k in range(30)])], tenant="few")
+        if len(holders("fast", "few")) == 6:
+            break
+    check(len(holders("fast", "few")) == 6, f"all hold some of it: {holders('fast', 'few')}")
+    other = [push(ingesters[0], [({"app": f"other{i}"}, [(now_ns(), "y")])], tenant="few") for i in range(20)]
+    check(any(r.status == 204 for r in other), f"a stream that is sharded counts as many: {[r.status for r in other]} {other[0].text}")
+    check(any(r.status == 429 and "max_global_streams_per_user (2 over the cluster)" in r.text for r in other), "there is a limit")
     names = c.names("ingester")
     c.run("kill", names[1])
     expect_one_stream(querier, "fast", want, span, "without one")

@@ -8,10 +8,12 @@ A test is a file *_test.py that defines functions test_<name>(t) and ends with m
 "ok NAME", "FAIL NAME: why" or "skip NAME: why"; tests/run counts those lines. Temporary directories
 are removed when a file passes, and kept (and named) when it fails.
 """
+import contextlib
 import http.client
 import http.server
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -82,13 +84,14 @@ _given_ports = set()
 
 
 def free_port():
+    """None of those that the system gives to connections: one could have it while a process that is killed is started again."""
     while True:
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port = s.getsockname()[1]
-        if port not in _given_ports:
-            _given_ports.add(port)
-            return port
+        port = random.randrange(10000, 32768)
+        with contextlib.suppress(OSError), socket.socket() as s:
+            s.bind(("127.0.0.1", port))
+            if port not in _given_ports:
+                _given_ports.add(port)
+                return port
 
 
 # ---- HTTP -------------------------------------------------------------------------------------

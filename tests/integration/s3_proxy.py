@@ -194,6 +194,17 @@ class Steps(Fault):
         return False
 
 
+def uploads_of(log, prefix):
+    """{key: how often it was uploaded} of what passed a proxy, for files of blocks below the prefix, "metrics/tenant/"."""
+    out = collections.Counter()
+    for method, key, query in log:
+        parts = key.removeprefix(prefix).split("/", 1)
+        is_whole = (method == "PUT" and "partNumber" not in query) or (method == "POST" and "uploads" in query)
+        if key.startswith(prefix) and len(parts) == 2 and len(parts[0]) == 26 and is_whole:
+            out[key] += 1
+    return out
+
+
 class S3Proxy:
     def __init__(self, t, endpoint):
         self.upstream = endpoint.split("//")[1]

@@ -7,9 +7,11 @@ import shutil
 import socket
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from orrery_test import (BUILD, ROOT, Cluster, Single, api, check, free_port, http_call, main,
-                         push, push_ok, samples_of, wait_for)
+                         TENANT, push, push_ok, samples_of, wait_for)
+from s3_proxy import S3Proxy, uploads_of
 from s3_server import a_server, radosgw, swift
 
 
@@ -155,11 +157,18 @@ def test_it_stops_though_the_server_hangs(t):
         check(took < 12, f"it took {took:.1f} s")
 
 
+def appended(addr):
+    return sum(int(n) for n in re.findall(r"^orrery_head_samples_appended_total(?:{.*})? (\d+)$",
+                                          http_call(addr, "GET", "/metrics").text, re.M))
+
+
 def test_a_cluster_on_swift(t):
+    """And what three ingesters hold of a window is uploaded once: so many PUTs of files of blocks pass, whatever is there in the end."""
     server = a_server(t)
+    proxy = S3Proxy(t, server.endpoint)
     os.environ.update(server.keys)
     try:
-        c = Cluster(t, args=["--s3", f"{server.endpoint}/fleet"])
+        c = Cluster(t, args=["--s3", f"{proxy.endpoint}/fleet"])
     finally:
         for k in server.keys:
             del os.environ[k]
@@ -167,17 +176,19 @@ def test_a_cluster_on_swift(t):
     push_ok(c.addrs("ingester")[0], [ramp("fleet", start, 200, n=str(k)) for k in range(10)])
     before = samples_of(c.addrs("querier")[0], "fleet", start - 1000, now_ms())
     check(len(before) == 10, f"{len(before)} series")
-    for addr in c.addrs("ingester"):
-        r = http_call(addr, "POST", "/ingester/flush", timeout=120)
-        check(r.status // 100 == 2, f"flush: {r.status} {r.text}")
+    wait_for("all three to hold all", lambda: [appended(a) for a in c.addrs("ingester")] == [2000] * 3, 60)
+    with ThreadPoolExecutor() as pool:  # one after the other would make a block of each
+        for r in pool.map(lambda a: http_call(a, "POST", "/ingester/flush", timeout=120), c.addrs("ingester")):
+            check(r.status // 100 == 2, f"flush: {r.status} {r.text}")
 
-    def has_blocks():
-        return sum(k.endswith("/meta.json") for k in server.keys_in("fleet"))
-    wait_for("blocks in the bucket", has_blocks, 90)
+    def blocks():
+        return {k.split("/")[2] for k in server.keys_in("fleet") if k.endswith("/meta.json")}
+    wait_for("blocks in the bucket", blocks, 90)
     for addr in c.addrs("querier"):
         check(samples_of(addr, "fleet", start - 1000, now_ms()) == before, "another answer after the flush")
-    uploads = has_blocks()
-    check(uploads <= 2, f"{uploads} blocks for one window and tenant")  # one; two if a straggler came late
+    uploads = uploads_of(proxy.log, f"metrics/{TENANT}/")
+    check({k.split("/")[2] for k in uploads} == blocks() and len(blocks()) == 1, f"not one block: {uploads}")
+    check(len(uploads) > 2 and set(uploads.values()) == {1}, f"not once each: {uploads}")
 
 
 if __name__ == "__main__":

@@ -72,9 +72,9 @@ def hex_of(text):
     return base64.b64decode(text).hex()
 
 
-def trace_of(addr, trace_id, version="v2"):
+def trace_of(addr, trace_id, version="v2", tenant=TENANT):
     """{span id: (span, its resource's attributes, its scope)}; None if it is not there."""
-    r = http_call(addr, "GET", f"/api/{'v2/' if version == 'v2' else ''}traces/{trace_id}", headers={"X-Scope-OrgID": TENANT})
+    r = http_call(addr, "GET", f"/api/{'v2/' if version == 'v2' else ''}traces/{trace_id}", headers={"X-Scope-OrgID": tenant})
     if r.status == 404:
         return None
     check(r.status == 200, f"{r.status} {r.text}")

@@ -2,17 +2,18 @@
  * Flush and drop: three ingesters in three zones cut segments, two compactors with the real planner
  * flush them into a bucket and tell the ingesters to drop them. Everybody crashes at any step,
  * messages are lost, repeated and late, the bucket fails with and without having acted, both
- * compactors may believe a window theirs, replicas come back late.
+ * compactors may believe a window theirs, replicas come back late. What is of the oldest window has expired: a
+ * sweep takes its blocks away as soon as they are there, sooner than anybody can be told to drop a segment.
  *
  * At all times, whichever zone is lost: each acknowledged datum is with an ingester or in a block
- * that the catalogue names; a read that takes the catalogue after the ingesters' answers finds it;
+ * that the catalogue names, or has been and expired; a read that takes the catalogue after the ingesters' answers finds it;
  * a segment that is dropped is named by a block with all its data; the catalogue names only blocks
  * that are there; one id is one content. At the end all is in blocks and nothing is left to flush.
  *
  * The planner, the ids and the catalogue are the real code; the steps of a flush are segflush.c's.
  *
  * --break drop-early: segments are dropped once the block is uploaded, before the catalogue names
- * it. Must be found out.
+ * it. --break unnamed: what an expired block named is not named any more. Must be found out.
  */
 #include <stdio.h>
 
@@ -56,6 +57,15 @@ static void items_set(struct items *a, uint32_t item)
     a->words[item / 64] |= 1ull << item % 64;
 }
 
+static struct items items_without(const struct items *a, const struct items *b)
+{
+    struct items left = *a;
+
+    for (size_t i = 0; i < ORR_COUNT(left.words); i++)
+        left.words[i] &= ~b->words[i];
+    return left;
+}
+
 static bool items_are_none(const struct items *a)
 {
     return items_has_all(&(struct items){{0}}, a);
@@ -80,7 +90,8 @@ struct ingester {
 struct block {
     struct ulid id;
     struct items items;
-    bool is_there;
+    bool is_there, has_expired; /* as soon as it is live */
+    bool was_added;
 };
 
 struct job {
@@ -113,7 +124,7 @@ struct world {
     struct block blocks[MAX_BLOCKS];
     size_t n_blocks;
     struct catalogue *catalogue;
-    struct items acked;
+    struct items acked, expired;
     uint32_t n_items, n_segments;
     int64_t window_ms[WINDOWS];
     double bucket_fails;
@@ -159,12 +170,12 @@ static void add_content(const struct ingester *in, struct items *all)
 static void check(struct world *w)
 {
     for (int lost = -1; lost < INGESTERS; lost++) {
-        struct items all = visible(w);
+        struct items all = visible(w), kept = items_without(&w->acked, &w->expired);
 
         for (int i = 0; i < INGESTERS; i++)
             if (i != lost)
                 add_content(&w->ingesters[i], &all);
-        if (!items_has_all(&all, &w->acked))
+        if (!items_has_all(&all, &kept))
             sim_fail(w->sim, "without zone %d an acknowledged datum is nowhere", lost);
     }
 }
@@ -174,6 +185,10 @@ static bool is_named_whole(struct world *w, const struct seg *s)
     struct ulid_text text = ulid_print(s->id);
     size_t n;
     const struct catalogue_block *cb = catalogue_blocks(w->catalogue, &n);
+
+    if (catalogue_has_segment(w->catalogue, slice_cstr(text.s)) &&
+        items_has_all(&w->expired, &s->items))
+        return true;
 
     for (size_t i = 0; i < n; i++) {
         const struct block *b = find_block(w, cb[i].ulid);
@@ -210,6 +225,7 @@ static void read_catalogue(void *arg)
     struct items blocks = visible(r->world);
 
     items_add(&r->found, &blocks);
+    items_add(&r->found, &r->world->expired);
     if (!items_has_all(&r->found, &r->acked))
         sim_fail(r->world->sim, "a read misses a datum that was acknowledged before it");
 }
@@ -351,6 +367,7 @@ static void put_block(struct world *w, const struct job *j)
         b = &w->blocks[w->n_blocks++];
         b->id = j->block;
         b->items = j->items;
+        b->has_expired = j->plan.window_ms == w->window_ms[0];
     }
     if (!items_has_all(&b->items, &j->items) || !items_has_all(&j->items, &b->items))
         sim_fail(w->sim, "two blocks of one id differ");
@@ -362,6 +379,7 @@ static bool edit_catalogue(struct world *w, const struct job *j)
 {
     struct slice texts[PLAN_MAX_INPUTS];
     struct ulid_text ids[PLAN_MAX_INPUTS];
+    struct block *b;
     size_t named = 0;
 
     if (catalogue_find(w->catalogue, j->block))
@@ -373,11 +391,39 @@ static bool edit_catalogue(struct world *w, const struct job *j)
     }
     if (named == j->n_used)
         return false;
+    b = find_block(w, j->block);
+    if (b && b->was_added)
+        sim_fail(w->sim, "block %s was made again", ulid_print(j->block).s);
+    if (b)
+        b->was_added = true;
     catalogue_add(w->catalogue,
                   &(struct catalogue_block){
                       .ulid = j->block, .max_t = 1, .segments = texts, .n_segments = j->n_used});
     check(w);
     return true;
+}
+
+/* As sweep.c with a deletion-delay of 0. */
+static void expire(struct world *w, struct block *b)
+{
+    if (sim_is_broken(w->sim, "unnamed"))
+        (void)catalogue_retire(w->catalogue, b->id, 1);
+    else
+        (void)catalogue_expire(w->catalogue, b->id, 1);
+    (void)catalogue_forget(w->catalogue, b->id);
+    items_add(&w->expired, &b->items);
+    b->is_there = false;
+}
+
+static void sweep(void *arg)
+{
+    struct world *w = arg;
+
+    for (size_t i = 0; i < w->n_blocks; i++)
+        if (w->blocks[i].has_expired && catalogue_find(w->catalogue, w->blocks[i].id))
+            expire(w, &w->blocks[i]);
+    check(w);
+    sim_at(w->sim, sim_between(w->sim, 20, 300) * NS_PER_MS, sweep, w);
 }
 
 /* ---- compactors ---- */
@@ -796,7 +842,7 @@ static void build(struct world *w)
 
 static void check_end(struct world *w)
 {
-    struct items all;
+    struct items all, kept;
 
     w->is_quiet = true;
     w->bucket_fails = 0;
@@ -809,7 +855,8 @@ static void check_end(struct world *w)
             cut(&w->ingesters[i], k);
     sim_run_for(w->sim, 120 * NS_PER_S);
     all = visible(w);
-    if (!items_has_all(&all, &w->acked))
+    kept = items_without(&w->acked, &w->expired);
+    if (!items_has_all(&all, &kept))
         sim_fail(w->sim, "in the end an acknowledged datum is in no block");
     for (int i = 0; i < INGESTERS; i++)
         for (size_t k = 0; k < w->ingesters[i].n_segs; k++)
@@ -827,6 +874,7 @@ SIM_SCENARIO(flush, "data is with ingesters or in visible blocks, and in the end
                                        sim_between(sim, 2, 900) * NS_PER_MS});
     build(w);
     client(w);
+    sweep(w);
     sim_at(sim, NS_PER_S, chaos, w);
     sim_run_for(sim, 40 * NS_PER_S);
     if (!sim_violation(sim))

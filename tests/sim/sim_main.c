@@ -48,6 +48,7 @@ static int usage(const char *unknown)
            "--break dedup: alertmanagers do not ask the notification log\n"
            "--break claim: alertmanagers do not ask each other before they speak\n"
            "--break drop-early: segments are dropped before the catalogue names their block\n"
+           "--break unnamed: what an expired block named is not named any more\n"
            "--break no-marks: readers do not ask by which catalogue ingesters have dropped\n"
            "--break late-marks: ingesters note that after the drop\n"
            "--break forget-marks: ingesters forget it when they crash\n"
@@ -60,7 +61,9 @@ static int usage(const char *unknown)
            "--break two-owners: who writes is told by the ring alone, not by the lease\n"
            "--break no-quiet: the next put does not wait for one that failed\n"
            "--break no-wait: a lease is used as soon as it is written\n"
-           "--break late: a put takes place later than is allowed for\n");
+           "--break late: a put takes place later than is allowed for\n"
+           "--break no-rest: who has just got a lease deletes and forgets at once\n"
+           "--break alone: orphans are left to who has held the lease for long\n");
     return unknown ? 2 : 0;
 }
 

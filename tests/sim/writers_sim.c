@@ -6,12 +6,18 @@
  * writelease.h, which has that same bucket and nothing else; compactor/writers.c only carries its words between the two, as
  * the nodes here do.
  *
- * At all times: what was acknowledged as added is in the object, and its version never goes back. In the end, with one
- * that is wanted and nothing that fails, something more is added, soon after the one before has left.
+ * Beside the items that it counts, the object names blocks, of two files each (the last one stands for meta.json), as a catalogue
+ * does. Anybody uploads them, lease or not, as slowly as he likes and again under the same names, and the holder names those that
+ * are whole, retires what has expired and what is an orphan, deletes what was retired and forgets it, as compactor/sweep.h says.
+ *
+ * At all times: what was acknowledged as added is in the object, its version never goes back, and a block that is named has its
+ * files. In the end, with one that is wanted and nothing that fails, something more is added, soon after the one before has left;
+ * and no orphan is left, though that one is started again and again and never lives for as long as an orphan has to be old.
  *
  * --break two-owners: the ring alone decides, as it does where puts are conditional. --break no-quiet: the next put does not wait
  * for one that failed. --break no-wait: a lease is used as soon as it is written. --break late: a put takes place later than is
- * allowed for. All must be found out.
+ * allowed for. --break no-rest: who has just got the lease deletes and forgets, though an earlier holder may be deleting.
+ * --break alone: orphans are left to who has held the lease for longer than they have to be old. All must be found out.
  */
 #include <stdio.h>
 #include <string.h>
@@ -27,9 +33,27 @@
 #define DRIFT_PERMILLE 5 /* by which clocks run too fast or too slow */
 #define POLL_MS (LEASE_MS / 4)
 
+#define BLOCKS 6
+#define FILES 2
+#define WHOLE ((1u << FILES) - 1)
+#define ORPHAN_MS 20000   /* how old what is no block's has to be */
+#define DELAY_MS 200      /* from retired to deleted */
+#define DELETES_MS 3000   /* a request to delete takes place so long after it was begun, or never */
+#define RESTARTS_MS 15000 /* in the end; less than ORPHAN_MS */
+
 struct object {
     uint64_t version;
     uint64_t items[MAX_ITEMS / 64];
+    struct entry {
+        bool is_live;
+        int64_t retired_ms; /* 0: it is not */
+    } blocks[BLOCKS];
+};
+
+/* Of a block, in the bucket. */
+struct files {
+    unsigned there; /* a bit each */
+    int64_t put_ms; /* the last */
 };
 
 struct node {
@@ -41,6 +65,8 @@ struct node {
     struct writelease lease;
     int64_t deaf_ms; /* it hears nothing of leases; its puts go on */
     int64_t next_ms;
+    unsigned uploaded, deleted; /* blocks: to be named, to be forgotten */
+    bool is_deleting;
     /* of the test */
     uint32_t n_acked;
 };
@@ -50,6 +76,7 @@ struct world {
     struct node nodes[WRITERS];
     char text[WRITELEASE_TEXT_BYTES];
     struct object object;
+    struct files files[BLOCKS];
     uint64_t acked[MAX_ITEMS / 64];
     uint32_t n_items;
     uint64_t nonce;
@@ -85,6 +112,10 @@ static void check(struct world *w)
     for (size_t i = 0; i < MAX_ITEMS / 64; i++)
         if (w->acked[i] & ~w->object.items[i])
             sim_fail(w->sim, "what was acknowledged is gone at version %llu",
+                     (unsigned long long)w->object.version);
+    for (int k = 0; k < BLOCKS; k++)
+        if (w->object.blocks[k].is_live && w->files[k].there != WHOLE)
+            sim_fail(w->sim, "block %d is named at version %llu and has lost a file", k,
                      (unsigned long long)w->object.version);
 }
 
@@ -133,6 +164,131 @@ static struct put *new_put(struct node *nd, int64_t until_ms)
     return p;
 }
 
+/* ---- blocks ---- */
+
+static int64_t bucket_ms(const struct world *w)
+{
+    return sim_now_ns(w->sim) / NS_PER_MS + 1; /* 0: never */
+}
+
+/* Whether it has held the lease for so long. */
+static bool rests(const struct node *nd, int64_t ms)
+{
+    return writelease_may_put(&nd->lease, ms_of(nd)) &&
+           (ms == 0 || nd->lease.held_ms == INT64_MIN || ms_of(nd) - nd->lease.held_ms >= ms);
+}
+
+/* And delete. What it has deleted under an earlier lease another may have deleted since. */
+static bool may_forget(const struct node *nd)
+{
+    return rests(nd, sim_is_broken(nd->world->sim, "no-rest") ? 0 : DELETES_MS * 21 / 20);
+}
+
+struct file_op {
+    struct node *node;
+    int block, file;
+};
+
+static struct file_op *new_op(struct node *nd, int block, int file)
+{
+    struct file_op *op = sim_alloc(nd->world->sim, sizeof(*op));
+
+    *op = (struct file_op){nd, block, file};
+    return op;
+}
+
+static void on_file_put(void *arg)
+{
+    struct file_op *op = arg;
+    struct world *w = op->node->world;
+
+    w->files[op->block].there |= 1u << op->file;
+    w->files[op->block].put_ms = bucket_ms(w);
+}
+
+static void on_file_gone(void *arg)
+{
+    struct file_op *op = arg;
+    struct world *w = op->node->world;
+
+    w->files[op->block].there &= ~(1u << op->file);
+    check(w);
+}
+
+/* One file after the other, meta.json last; what was begun is put whatever becomes of who did. */
+static void upload(void *arg)
+{
+    struct file_op *op = arg;
+    struct node *nd = op->node;
+    struct sim *sim = nd->world->sim;
+    int64_t ms = sim_between(sim, 1, 100);
+
+    if (op->file == 0 && nd->world->files[op->block].there == WHOLE)
+        op->file = FILES; /* it is there */
+    if (op->file == FILES) {
+        nd->uploaded |= 1u << op->block;
+        return;
+    }
+    sim_at(sim, ms * NS_PER_MS, on_file_put, new_op(nd, op->block, op->file));
+    op->file++;
+    sim_node_at(sim, nd->node,
+                (ms + (stands_still(nd, 0.1) ? sim_between(sim, 1, 3 * ORPHAN_MS / 2) : 1)) *
+                    NS_PER_MS,
+                upload, op);
+}
+
+static void make_blocks(void *arg)
+{
+    struct node *nd = arg;
+    struct world *w = nd->world;
+    int k = (int)sim_between(w->sim, 0, BLOCKS - 1);
+
+    if (!w->is_quiet && !w->object.blocks[k].is_live)
+        upload(new_op(nd, k, 0));
+    sim_node_at(w->sim, nd->node, sim_between(w->sim, 50, 500) * NS_PER_MS, make_blocks, nd);
+}
+
+/* meta.json first. A request that is not answered is given up with all of it; it takes place in its time or never. */
+static void delete_file(void *arg)
+{
+    struct file_op *op = arg;
+    struct node *nd = op->node;
+    struct sim *sim = nd->world->sim;
+    bool is_late = !nd->world->is_quiet && sim_chance(sim, 0.4);
+    int64_t ms = sim_between(sim, 1, is_late ? DELETES_MS * 99 / 100 : 20);
+
+    if (op->file < 0) {
+        nd->deleted |= 1u << op->block;
+        nd->is_deleting = false;
+        return;
+    }
+    if (!nd->wanted || !writelease_may_put(&nd->lease, ms_of(nd))) {
+        nd->is_deleting = false;
+        return;
+    }
+    sim_at(sim, ms * NS_PER_MS, on_file_gone, new_op(nd, op->block, op->file));
+    op->file--;
+    sim_node_at(sim, nd->node, (ms + 1) * NS_PER_MS, delete_file, op);
+}
+
+static void sweep(void *arg)
+{
+    struct node *nd = arg;
+    struct world *w = nd->world;
+    int k = (int)sim_between(w->sim, 0, BLOCKS - 1);
+    const struct entry *en = &w->object.blocks[k];
+
+    /* what was forgotten by a put that may yet take place looks as if it were not */
+    bool is_sure = !nd->lease.is_busy && ms_of(nd) >= nd->lease.quiet_ms;
+
+    if (!nd->is_deleting && is_sure && nd->wanted && may_forget(nd) && en->retired_ms &&
+        en->retired_ms <= bucket_ms(w) - DELAY_MS && !(nd->deleted & 1u << k)) {
+        nd->is_deleting = true;
+        delete_file(new_op(nd, k, FILES - 1));
+    }
+    sim_node_at(w->sim, nd->node, sim_between(w->sim, 10, 200) * NS_PER_MS, sweep, nd);
+}
+
 /* ---- the object ---- */
 
 static bool may_put(struct node *nd)
@@ -174,6 +330,32 @@ static void on_answer(void *arg)
     }
 }
 
+/* What the holder makes of the blocks, by the object as it stands. */
+static void change_blocks(struct node *nd, struct object *o)
+{
+    struct world *w = nd->world;
+    int64_t now_ms = bucket_ms(w);
+    bool looks = rests(nd, sim_is_broken(w->sim, "alone") ? ORPHAN_MS : 0);
+
+    for (int k = 0; k < BLOCKS; k++) {
+        struct entry *en = &o->blocks[k];
+        const struct files *f = &w->files[k];
+
+        if (en->retired_ms) {
+            if (nd->deleted & 1u << k && may_forget(nd))
+                en->retired_ms = 0;
+        } else if (en->is_live) {
+            if (!w->is_quiet && sim_chance(w->sim, 0.1))
+                *en = (struct entry){.retired_ms = now_ms};
+        } else if (nd->uploaded & 1u << k && f->there == WHOLE) {
+            en->is_live = true;
+        } else if (looks && f->there && f->put_ms <= now_ms - ORPHAN_MS) {
+            en->retired_ms = now_ms;
+        }
+    }
+    nd->uploaded = nd->deleted = 0;
+}
+
 static void on_looked(void *arg)
 {
     struct put *p = arg;
@@ -181,6 +363,7 @@ static void on_looked(void *arg)
 
     p->object = w->object;
     p->object.version++;
+    change_blocks(p->node, &p->object);
     p->item = w->n_items++;
     p->object.items[p->item / 64] |= 1ull << p->item % 64;
     launch(p);
@@ -292,8 +475,12 @@ static void node_start(void *arg)
         (struct writelease){.instance = names[nd->node], .lease_ms = LEASE_MS, .put_ms = PUT_MS};
     nd->deaf_ms = INT64_MIN;
     nd->next_ms = 0;
+    nd->uploaded = nd->deleted = 0;
+    nd->is_deleting = false;
     tick(nd);
     change(nd);
+    make_blocks(nd);
+    sweep(nd);
 }
 
 static void on_restart(void *arg)
@@ -337,6 +524,22 @@ static void check_progress(struct world *w, int one, int64_t within_ns)
         sim_fail(w->sim, "node %d, which should write, does not", one);
 }
 
+/* It never lives for as long as an orphan has to be old. */
+static void check_no_orphans(struct world *w, int one)
+{
+    for (int k = 0; k < BLOCKS; k++)
+        if (!w->object.blocks[k].is_live && !w->object.blocks[k].retired_ms)
+            w->files[k] = (struct files){1, bucket_ms(w)}; /* of an upload that went no further */
+    for (int64_t ms = 0; ms < 4 * ORPHAN_MS; ms += RESTARTS_MS) {
+        sim_crash(w->sim, w->nodes[one].node);
+        sim_start(w->sim, w->nodes[one].node);
+        sim_run_for(w->sim, RESTARTS_MS * NS_PER_MS);
+    }
+    for (int k = 0; k < BLOCKS; k++)
+        if (w->files[k].there && !w->object.blocks[k].is_live)
+            sim_fail(w->sim, "an orphan is left of block %d", k);
+}
+
 SIM_SCENARIO(writers, "one writer at a time in a bucket without conditional puts")
 {
     static const struct sim_node_ops ops = {.start = node_start};
@@ -359,4 +562,5 @@ SIM_SCENARIO(writers, "one writer at a time in a bucket without conditional puts
     want_one(w, 2);
     /* it is given back, and claimed; and a turn of change() */
     check_progress(w, 2, (6 * LEASE_MS + 1000) * NS_PER_MS);
+    check_no_orphans(w, 2);
 }

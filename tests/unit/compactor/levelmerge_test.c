@@ -261,7 +261,36 @@ TEST(levelmerge_writes_external_labels_into_the_series)
     teardown(&f);
 }
 
-TEST(levelmerge_repeated_changes_nothing)
+/* What happens meanwhile: before the next block of a job is made. */
+static struct {
+    struct fixture *f;
+    void (*what)(struct fixture *f);
+} meanwhile;
+
+static struct err *make_late(const struct blockmake_opts *o, struct arena *a,
+                             struct block_meta *ret)
+{
+    void (*what)(struct fixture * f) = meanwhile.what;
+
+    meanwhile.what = NULL;
+    if (what)
+        what(meanwhile.f);
+    return blockmake(o, a, ret);
+}
+
+static struct err *run_while(struct fixture *f, void (*what)(struct fixture *f))
+{
+    struct levelmerge_opts opts = f->opts;
+    struct signal late = *f->opts.signal;
+
+    late.make = make_late;
+    opts.signal = &late;
+    meanwhile.f = f;
+    meanwhile.what = what;
+    return levelmerge_run(&opts, TENANT, &f->jobs[0], NOW_MS, f->a, &f->res);
+}
+
+TEST(levelmerge_repeated_does_nothing)
 {
     struct ulid block;
     struct fixture f;
@@ -270,11 +299,61 @@ TEST(levelmerge_repeated_changes_nothing)
     CHECK_OK(run(&f));
     block = f.res.block;
     CHECK_OK(run(&f)); /* with the plan of before, as another compactor would */
-    CHECK(ulid_eq(f.res.block, block));
+    CHECK(ulid_is_zero(f.res.block));
     CHECK_INT(f.m.done, 1);
-    CHECK_INT(f.m.repeated, 1);
+    CHECK_INT(f.m.outdated, 1);
+    CHECK_INT(f.m.inputs, 2); /* no more than the first has read */
     check_catalogue(&f, 1, 2);
     check_samples(&f, block, "0:1 1000:2 2000:3 10000:9 20000:9");
+    teardown(&f);
+}
+
+static void another_does_it(struct fixture *f)
+{
+    struct levelmerge_opts opts = f->opts;
+    struct levelmerge_result res;
+
+    opts.work_dir = tmp_path("work-of-another");
+    CHECK_OK(levelmerge_run(&opts, TENANT, &f->jobs[0], NOW_MS, f->a, &res));
+}
+
+TEST(levelmerge_beside_another_that_makes_the_same_block)
+{
+    struct fixture f;
+
+    setup(&f, 2);
+    CHECK_OK(run_while(&f, another_does_it));
+    CHECK_INT(f.m.done, 1);
+    CHECK_INT(f.m.repeated, 1);
+    CHECK_INT(f.m.waste.twice, 1);
+    check_catalogue(&f, 1, 2);
+    check_samples(&f, f.res.block, "0:1 1000:2 2000:3 10000:9 20000:9");
+    teardown(&f);
+}
+
+static void damage_catalogue(struct fixture *f)
+{
+    CHECK_OK(objstore_put(f->store, SLICE("metrics/t/catalogue"), SLICE("?"), NULL, NULL));
+}
+
+/* What has come to nothing at its last step is not made again. */
+TEST(levelmerge_names_a_block_that_it_could_not_name_before)
+{
+    struct buf whole = {0};
+    struct fixture f;
+
+    setup(&f, 2);
+    CHECK_OK(objstore_get(f.store, SLICE("metrics/t/catalogue"), NULL, &whole, NULL));
+    CHECK_ERR(run_while(&f, damage_catalogue), ERR_CORRUPT, "catalogue");
+    CHECK_INT(f.m.waste.failed, 1);
+    CHECK_OK(objstore_put(f.store, SLICE("metrics/t/catalogue"), buf_slice(&whole), NULL, NULL));
+    CHECK_OK(run_while(&f, damage_catalogue)); /* nothing is made, so it does not come to that */
+    CHECK_INT(f.m.taken_up, 1);
+    CHECK_INT(f.m.waste.failed, 1);
+    CHECK_INT(f.m.done, 1);
+    check_catalogue(&f, 1, 2);
+    check_samples(&f, f.res.block, "0:1 1000:2 2000:3 10000:9 20000:9");
+    buf_done(&whole);
     teardown(&f);
 }
 
@@ -285,6 +364,11 @@ static struct err *retire_first(void *arg, struct catalogue *c, bool *ret_change
     return NULL;
 }
 
+static void another_takes_an_input(struct fixture *f)
+{
+    CHECK_OK(catalogue_update(f->store, SIGNAL, TENANT, retire_first, NULL, NULL));
+}
+
 TEST(levelmerge_takes_back_what_an_input_was_lost_to_another_for)
 {
     struct fixture f;
@@ -292,9 +376,9 @@ TEST(levelmerge_takes_back_what_an_input_was_lost_to_another_for)
 
     setup(&f, 3);
     id = levels_block_id(TENANT, &f.jobs[0]);
-    CHECK_OK(catalogue_update(f.store, SIGNAL, TENANT, retire_first, NULL, NULL));
-    CHECK_OK(run(&f));
+    CHECK_OK(run_while(&f, another_takes_an_input));
     CHECK_INT(f.m.outdated, 1);
+    CHECK_INT(f.m.waste.outdated, 1);
     CHECK(ulid_is_zero(f.res.block) && ulid_is_zero(f.res.bad));
     CHECK(!is_in_bucket(&f, id));
     check_catalogue(&f, 2, 1);
@@ -554,7 +638,7 @@ TEST(levelmerge_rewrites_once_whichever_step_fails)
         CHECK_OK(run(&f)); /* as who comes after would */
         CHECK_INT(f.m.rewritten, 1);
         check_catalogue(&f, 1, 3);
-        CHECK(e || f.m.repeated == 1);
+        CHECK(e || f.m.outdated == 1);
         check_samples(&f, catalogue_blocks(f.c, &blocks)->ulid, "0:1 20000:9");
         err_free(e);
         teardown(&f);
@@ -625,8 +709,6 @@ TEST(levelmerge_splits_into_a_block_for_each_shard)
     CHECK_INT(f.res.series, 41);
     CHECK_INT(f.m.split, 1);
     CHECK_INT(f.res.version, 3); /* one change of the catalogue */
-    CHECK_OK(run(&f));
-    CHECK_INT(f.m.repeated, 1);
     check_catalogue(&f, 3, 2);
     CHECK_INT(f.n_jobs, 0);
     CHECK_INT(check_shards(&f, 3, 2), 41);
@@ -713,9 +795,9 @@ TEST(levelmerge_takes_all_shards_back_when_an_input_is_lost)
     struct objstore_listing l;
 
     setup_split(&f, 2, 20, 3);
-    CHECK_OK(catalogue_update(f.store, SIGNAL, TENANT, retire_first, NULL, NULL));
-    CHECK_OK(run(&f));
+    CHECK_OK(run_while(&f, another_takes_an_input));
     CHECK_INT(f.m.outdated, 1);
+    CHECK_INT(f.m.waste.outdated, 3);
     CHECK_OK(objstore_list(
         f.store, f.a, &(struct objstore_list){.prefix = SLICE("metrics/t/"), .by_directory = true},
         &l));

@@ -150,7 +150,7 @@ static void make_lie(struct logseg_frame *fr, const struct fixture *f, enum lie 
     if (lie == LIE_FILTER) { /* of another length than its class */
         buf_u64le(&fr->bytes, 0);
         vec_last(&fr->pages).filter_bytes = 8;
-        vec_last(&fr->pages).filter_class = 3;
+        vec_last(&fr->pages).filter_class = 8; /* of 16 bytes */
     }
 }
 

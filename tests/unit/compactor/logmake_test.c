@@ -263,7 +263,7 @@ TEST(logmake_repeated_is_the_same_block_of_the_same_bytes)
     first = x.res.block;
     h = bytes_hash(&x, first);
     CHECK_OK(flush(&x));
-    CHECK(ulid_eq(first, x.res.block));
+    CHECK(ulid_is_zero(x.res.block));
     CHECK_INT(x.m.repeated, 1);
     CHECK_INT(blocks_of(&x), 1);
     objstore_close(x.store);
@@ -310,6 +310,17 @@ TEST(logmake_leaves_a_corrupt_frame_out_and_the_others_go_on)
     teardown(&x);
 }
 
+static struct ulid first_block(struct flushing *x)
+{
+    struct catalogue *c = load(x);
+    size_t n;
+    struct ulid block = catalogue_blocks(c, &n)->ulid;
+
+    CHECK(n > 0);
+    catalogue_free(c);
+    return block;
+}
+
 TEST(logmake_survives_a_failure_at_every_step)
 {
     FAULT_SWEEP (n) {
@@ -328,7 +339,7 @@ TEST(logmake_survives_a_failure_at_every_step)
         CHECK_OK(flush(&x));
         CHECK_INT(x.res.n_bad, 0);
         CHECK_INT(blocks_of(&x), 1);
-        check_block(&x, x.res.block, NULL, INT64_MAX);
+        check_block(&x, first_block(&x), NULL, INT64_MAX);
         teardown(&x);
     }
 }
@@ -565,7 +576,7 @@ TEST(logmake_compaction_makes_one_block_with_each_line_once)
     catalogue_free(c);
     check_block(&k.x, k.res.block, NULL, INT64_MAX);
     CHECK_OK(compact(&k)); /* again: it is done */
-    CHECK_INT(k.m.repeated, 1);
+    CHECK_INT(k.m.outdated, 1);
     teardown_blocks(&k);
 }
 

@@ -89,3 +89,24 @@ TEST(retention_hash_changes_when_more_is_over)
     teardown(&f);
     teardown(&other);
 }
+
+TEST(retention_keeps_blocks_that_do_not_leave_as_a_whole)
+{
+    struct catalogue_block blocks[4] = {{.max_t = NOW - 60 * DAY},
+                                        {.max_t = NOW - 30 * DAY},
+                                        {.max_t = NOW - 61 * DAY},
+                                        {.max_t = NOW}};
+    const struct catalogue_block *kept;
+    struct fixture f;
+    size_t n;
+
+    setup(&f, "- {selector: '{env=\"keep\"}', period: 60d}", 30 * DAY);
+    kept = retention_kept(&f.r, blocks, 4, f.a, &n);
+    CHECK_INT(n, 2); /* though the others of the second are over */
+    CHECK_INT(kept[0].max_t, NOW - 30 * DAY);
+    CHECK_INT(kept[1].max_t, NOW);
+    f.r.default_ms = 0;
+    (void)retention_kept(&f.r, blocks, 4, f.a, &n);
+    CHECK_INT(n, 4);
+    teardown(&f);
+}

@@ -21,8 +21,9 @@ struct fixture {
     struct plan_input inputs[4];
     struct plan_job job;
     struct segflush_result res;
-    unsigned gone; /* bits: fetches answer ERR_NOT_FOUND */
-    unsigned down; /* bits: ERR_UNAVAILABLE */
+    unsigned gone;                        /* bits: fetches answer ERR_NOT_FOUND */
+    unsigned down;                        /* bits: ERR_UNAVAILABLE */
+    void (*meanwhile)(struct fixture *f); /* once, when a segment is fetched */
 };
 
 /* With stdio: these calls pass no fault point. */
@@ -60,6 +61,10 @@ static struct err *fetch(void *arg, struct slice tenant, const struct plan_input
     struct err *e;
 
     CHECK_SLICE(tenant, "t");
+    if (f->meanwhile) {
+        f->meanwhile(f);
+        f->meanwhile = NULL;
+    }
     if (f->gone & 1u << in->position) {
         mem_free(chunks);
         return err_new(ERR_NOT_FOUND, "gone");
@@ -234,7 +239,7 @@ TEST(segflush_makes_one_block_of_three_replicas)
     teardown(&f);
 }
 
-TEST(segflush_repeated_changes_nothing)
+TEST(segflush_repeated_does_nothing)
 {
     struct fixture f;
     struct ulid block;
@@ -243,32 +248,158 @@ TEST(segflush_repeated_changes_nothing)
     CHECK_OK(flush(&f));
     block = f.res.block;
     CHECK_OK(flush(&f));
-    CHECK(ulid_eq(block, f.res.block));
+    CHECK(ulid_is_zero(f.res.block));
     CHECK_INT(f.res.version, 1);
+    CHECK_INT(f.m.segments, 2); /* no more than the first has fetched */
+    f.job.n = 1;                /* somebody planned before it knew of the second */
+    CHECK_OK(flush(&f));
+    CHECK_INT(f.m.segments, 2);
     CHECK_INT(f.m.flushes, 1);
-    CHECK_INT(f.m.repeated, 1);
+    CHECK_INT(f.m.repeated, 2);
     CHECK_INT(blocks_of(&f, NULL), 1);
     check_block(&f, block, "0:1 1000:2 2000:3 10000:9 20000:9");
     teardown(&f);
 }
 
-TEST(segflush_takes_back_a_block_whose_segments_others_hold)
+static struct err *name_both(void *arg, struct catalogue *c, bool *ret_changed)
+{
+    struct slice texts[2];
+    struct ulid_text ids[2];
+    struct catalogue_block b = {
+        .ulid = fixture_ulid(9), .max_t = 1, .segments = texts, .n_segments = 2};
+
+    (void)arg;
+    for (unsigned i = 0; i < 2; i++) {
+        ids[i] = ulid_print(fixture_ulid(i + 1));
+        texts[i] = slice_cstr(ids[i].s);
+    }
+    catalogue_add(c, &b);
+    *ret_changed = true;
+    return NULL;
+}
+
+static void edit(struct fixture *f, catalogue_edit_fn *fn)
+{
+    CHECK_OK(catalogue_update(f->store, SLICE("metrics"), SLICE("t"), fn, NULL, NULL));
+}
+
+static void others_name_both(struct fixture *f)
+{
+    edit(f, name_both);
+}
+
+TEST(segflush_takes_back_a_block_whose_segments_others_come_to_hold)
 {
     struct fixture f;
     struct objstore_info info;
     struct slice key;
 
     setup(&f, 2);
-    CHECK_OK(flush(&f));
-    f.job.n = 1; /* somebody planned before it knew of the second */
+    f.meanwhile = others_name_both;
     CHECK_OK(flush(&f));
     CHECK_INT(f.m.repeated, 1);
+    CHECK_INT(f.m.waste.outdated, 1);
     CHECK_INT(f.res.version, 1);
     CHECK_INT(blocks_of(&f, NULL), 1);
     key = block_store_prefix(f.a, SLICE("metrics"), SLICE("t"), f.res.block);
     CHECK_ERR(objstore_stat(f.store,
                             slice_cstr(arena_printf(f.a, "%.*s/meta.json", SLICE_ARG(key))), &info),
               ERR_NOT_FOUND, "");
+    teardown(&f);
+}
+
+static void same_block(struct fixture *f)
+{
+    f->meanwhile = NULL;
+    CHECK_OK(flush(f));
+}
+
+TEST(segflush_beside_another_that_makes_the_same_block)
+{
+    struct fixture f;
+
+    setup(&f, 2);
+    f.meanwhile = same_block;
+    CHECK_OK(flush(&f));
+    CHECK_INT(f.m.flushes, 1);
+    CHECK_INT(f.m.repeated, 1);
+    CHECK_INT(f.m.taken_up, 0);
+    CHECK_INT(blocks_of(&f, ulid_print(fixture_ulid(2)).s), 1);
+    teardown(&f);
+}
+
+static void damage_catalogue(struct fixture *f)
+{
+    CHECK_OK(objstore_put(f->store, SLICE("metrics/t/catalogue"), SLICE("?"), NULL, NULL));
+}
+
+/* What has come to nothing at its last step is not made again. */
+TEST(segflush_names_a_block_that_it_could_not_name_before)
+{
+    struct fixture f;
+
+    setup(&f, 2);
+    f.meanwhile = damage_catalogue;
+    CHECK_ERR(flush(&f), ERR_CORRUPT, "catalogue");
+    CHECK_INT(f.m.waste.failed, 1);
+    CHECK_OK(objstore_delete(f.store, SLICE("metrics/t/catalogue")));
+    CHECK_OK(flush(&f));
+    CHECK_INT(f.m.taken_up, 1);
+    CHECK_INT(f.m.flushes, 1);
+    CHECK_INT(f.res.version, 1);
+    CHECK_INT(f.res.samples, 5);
+    CHECK_INT(f.m.waste.failed, 1);
+    CHECK(has_segment(&f, 1) && has_segment(&f, 2));
+    check_block(&f, f.res.block, "0:1 1000:2 2000:3 10000:9 20000:9");
+    teardown(&f);
+}
+
+static struct err *retire_name(void *arg, struct catalogue *c, bool *ret_changed)
+{
+    struct ulid ids[2] = {fixture_ulid(1), fixture_ulid(2)};
+
+    (void)arg;
+    *ret_changed = catalogue_retire_orphan(c, segflush_block_id(SLICE("t"), ids, 2), 1);
+    return NULL;
+}
+
+TEST(segflush_does_not_wait_for_a_name_that_is_being_deleted)
+{
+    struct fixture f;
+
+    setup(&f, 2);
+    edit(&f, retire_name);
+    CHECK_OK(flush(&f));
+    CHECK_INT(f.res.version, 2);
+    CHECK_INT(blocks_of(&f, ulid_print(fixture_ulid(2)).s), 1);
+    check_block(&f, f.res.block, "0:1 1000:2 2000:3 10000:9 20000:9");
+    teardown(&f);
+}
+
+static struct err *expire_all(void *arg, struct catalogue *c, bool *ret_changed)
+{
+    size_t n;
+    const struct catalogue_block *b = catalogue_blocks(c, &n);
+
+    (void)arg;
+    *ret_changed = n != 0;
+    for (; n; b = catalogue_blocks(c, &n))
+        (void)catalogue_expire(c, b->ulid, 1);
+    return NULL;
+}
+
+TEST(segflush_makes_nothing_of_what_has_expired_from_the_catalogue)
+{
+    struct fixture f;
+
+    setup(&f, 2);
+    CHECK_OK(flush(&f));
+    edit(&f, expire_all);
+    CHECK_OK(flush(&f));
+    CHECK_INT(f.res.version, 2); /* they may be dropped */
+    CHECK_INT(f.m.flushes, 1);
+    CHECK_INT(f.m.segments, 2);
+    CHECK_INT(blocks_of(&f, NULL), 0);
     teardown(&f);
 }
 
@@ -384,6 +515,19 @@ TEST(segflush_names_a_block_by_its_segments)
     CHECK_INT(ulid_time_ms(segflush_block_id(SLICE("t"), ids, 2)), FIXTURE_T0);
 }
 
+static struct ulid only_block(struct fixture *f)
+{
+    struct ulid block;
+    struct catalogue *c;
+    size_t n;
+
+    CHECK_OK(catalogue_load(f->store, SLICE("metrics"), SLICE("t"), &c));
+    block = catalogue_blocks(c, &n)->ulid;
+    CHECK_INT(n, 1);
+    catalogue_free(c);
+    return block;
+}
+
 /* A failure anywhere leaves either nothing in the catalogue or all, and the next attempt makes it
  * whole. */
 TEST(segflush_survives_a_failure_at_every_step)
@@ -405,7 +549,8 @@ TEST(segflush_survives_a_failure_at_every_step)
         CHECK_OK(flush(&f));
         CHECK_INT(f.res.n_bad, 0);
         CHECK_INT(blocks_of(&f, NULL), 1);
-        check_block(&f, f.res.block, "0:1 1000:2 2000:3 10000:9 20000:9");
+        CHECK_INT(f.m.flushes, 1);
+        check_block(&f, only_block(&f), "0:1 1000:2 2000:3 10000:9 20000:9");
         CHECK_OK(fsx_remove_tree(tmp_path("got")));
         teardown(&f);
     }

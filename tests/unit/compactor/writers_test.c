@@ -187,6 +187,7 @@ TEST(writers_put_by_the_lease_alone)
     CHECK(writers_alone_ms(f.w[0], SLICE("t")) == 0);
     wait_for(f.w[0]);
     CHECK(writers_decide(f.w[0]));
+    CHECK(writers_alone_ms(f.w[0], SLICE("t")) == INT64_MAX); /* nobody had it before */
     CHECK_OK(put(f.w[0], SLICE("one")));
     check_text(&f, KEY, "one", true);
     writers_put(f.w[0], &out);
@@ -202,6 +203,7 @@ TEST(writers_put_by_the_lease_alone)
     CHECK_ERR(put(f.w[0], SLICE("late")), ERR_UNAVAILABLE, "lease of tenant t");
     CHECK_ERR(objstore_delete(writers_store(f.w[0]), KEY), ERR_UNAVAILABLE, "lease of tenant t");
     wait_for(f.w[1]);
+    CHECK(writers_alone_ms(f.w[1], SLICE("t")) < 600000); /* since it has it */
     CHECK_OK(put(f.w[1], SLICE("two")));
     check_text(&f, KEY, "two", true);
     CHECK_OK(objstore_delete(writers_store(f.w[1]), KEY));
@@ -263,6 +265,7 @@ TEST(writers_see_that_they_were_overwritten_and_wait_after_a_put_that_failed)
     atomic_store(&f.bucket.failing, 1);
     CHECK_ERR(put(f.w[0], SLICE("three")), ERR_TIMEOUT, "told to fail");
     CHECK_ERR(put(f.w[0], SLICE("four")), ERR_UNAVAILABLE, "may still take place");
+    CHECK_ERR(objstore_delete(writers_store(f.w[0]), KEY), ERR_UNAVAILABLE, "may still take place");
     check_text(&f, KEY, "two", true);
     sleep_ms(2 * PUT_MS);
     wait_for(f.w[0]);

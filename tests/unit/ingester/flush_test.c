@@ -80,6 +80,14 @@ static void on_end(void *arg)
     ((struct world *)arg)->left++;
 }
 
+static struct catalogue_origin origin_of(void *arg, struct slice signal, int64_t from_ms)
+{
+    bool is_past = from_ms < clock_wall_ms(&clock_system) && signal.len;
+
+    (void)arg;
+    return (struct catalogue_origin){.zone = is_past ? SLICE("z") : SLICE_EMPTY};
+}
+
 static void on_published(void *arg, struct slice signal, struct slice tenant, uint64_t version)
 {
     CHECK(slice_eq(signal, SLICE("metrics")) || slice_eq(signal, SLICE("logs")));
@@ -114,7 +122,7 @@ static void begin_without_thread(struct world *w, int64_t maintain_ms, int64_t u
         .logs = w->logs.head,
         .work_dir = w->work_dir,
         .store = w->store,
-        .ops = {on_hint, count_compactors, on_begin, on_seal, on_end, on_published, w},
+        .ops = {on_hint, count_compactors, on_begin, on_seal, on_end, origin_of, on_published, w},
         .maintain_ms = maintain_ms,
         .leave_grace_ms = 1,
         .self_upload_after_ms = upload_after_ms,
@@ -305,6 +313,7 @@ TEST(flush_uploads_what_no_compactor_takes)
     CHECK_OK(catalogue_load(w.store, SLICE("metrics"), SLICE("t"), &c));
     CHECK_INT(catalogue_version(c), 1);
     CHECK_INT(catalogue_blocks(c, &n)[0].samples, 1);
+    CHECK_SLICE(catalogue_blocks(c, &n)[0].origin.zone, "z"); /* the others have it, too */
     CHECK_INT(n, 1);
     catalogue_free(c);
     for (int i = 0; i < 1000; i++) { /* then it is dropped here */

@@ -143,3 +143,68 @@ TEST(log_shards_do_not_cut_lines_without_bytes)
     log_batch_free(b);
     log_shards_free(s);
 }
+
+/* ---- where a stream is at home ---- */
+
+#define INSTANCES 6
+#define RF 3
+
+static struct ring *ring_of(void)
+{
+    struct ring_input in[INSTANCES];
+    struct ring *r;
+
+    for (uint32_t i = 0; i < INSTANCES; i++) {
+        char name[] = "i0", zone[] = "a", addr[] = "h:0";
+        uint32_t tokens[16];
+        struct member *m;
+
+        name[1] = addr[2] = (char)('0' + i);
+        zone[0] = (char)('a' + i % RF);
+        for (uint32_t k = 0; k < ORR_COUNT(tokens); k++)
+            tokens[k] = (k * INSTANCES + i) * 0x02a3b5c7u;
+        CHECK_OK(member_new(&(struct member){.instance = name,
+                                             .zone = zone,
+                                             .rpc_addr = addr,
+                                             .http_addr = addr,
+                                             .roles = MEMBER_INGESTER,
+                                             .signals = MEMBER_LOGS,
+                                             .state = MEMBER_ACTIVE,
+                                             .registered_ms = 1,
+                                             .tokens = tokens,
+                                             .n_tokens = ORR_COUNT(tokens)},
+                            &m));
+        in[i] = (struct ring_input){m, true};
+    }
+    r = ring_new(in, INSTANCES, &(struct ring_opts){.role = MEMBER_INGESTER, .rf = RF});
+    for (size_t i = 0; i < INSTANCES; i++)
+        member_unref(in[i].member);
+    return r;
+}
+
+TEST(log_shards_a_stream_is_at_home_at_as_many_instances_as_hold_it)
+{
+    struct ring *r = ring_of();
+
+    for (unsigned app = 0; app < 50; app++) {
+        struct log_batch *b = batch_of((char[]){(char)('A' + app), 0}, 1, 1, 1);
+        const struct log_stream *st = b->streams.ptr;
+        struct ring_set set = ring_replicas(r, log_shards_token(b, st));
+        unsigned homes = 0;
+
+        for (uint16_t i = 0; i < INSTANCES; i++) {
+            enum loghead_place place =
+                log_shards_place(r, slice_cstr(ring_member(r, i)->instance), b->tenant, st->fp);
+            bool is_in = false;
+
+            for (unsigned k = 0; k < set.n; k++)
+                is_in |= set.instances[k] == i;
+            CHECK_INT(place, is_in ? LOGHEAD_HOME : LOGHEAD_AWAY);
+            homes += place == LOGHEAD_HOME;
+        }
+        CHECK_INT(homes, RF);
+        CHECK_INT(log_shards_place(r, SLICE("nobody"), b->tenant, st->fp), LOGHEAD_UNPLACED);
+        log_batch_free(b);
+    }
+    ring_unref(r);
+}

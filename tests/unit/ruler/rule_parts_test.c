@@ -210,7 +210,8 @@ TEST(rule_yaml_reads_back_as_the_same)
 
 TEST(rule_yaml_tells_groups_of_one_language_by_namespace)
 {
-    struct rule_dir *d = NULL;
+    struct rule_dir *dir = NULL;
+    struct rule_set *d;
     bool is_changed;
     char *top = mem_strdup(tmp_path("yaml"));
     struct slice none = {0};
@@ -223,7 +224,9 @@ TEST(rule_yaml_tells_groups_of_one_language_by_namespace)
         "groups: [{name: g, interval: 1m, rules: [{record: r, expr: vector(1), "
         "labels: {x: y z}}]}, {name: h}]");
     put("yaml/t/logs/b.yml", "groups: [{name: g, rules: [{record: r, expr: vector(2)}]}]");
-    CHECK_OK(rule_dir_load(top, "anonymous", NULL, &d, &is_changed));
+    CHECK_OK(rule_dir_load(top, "anonymous", NULL, &dir, &is_changed));
+    d = rule_set_new(dir, NULL);
+    rule_dir_unref(dir);
     CHECK_OK(rule_yaml(&b, d, SLICE("t"), RULE_LOGQL, none, none));
     CHECK_SLICE(buf_slice(&b), "a.yml:\n    - name: g\n      interval: 1m\n      rules:\n"
                                "          - record: r\n            expr: \"vector(1)\"\n"
@@ -243,7 +246,7 @@ TEST(rule_yaml_tells_groups_of_one_language_by_namespace)
               "group does not exist");
     CHECK_ERR(rule_yaml(&b, d, SLICE("u"), RULE_LOGQL, none, none), ERR_NOT_FOUND,
               "no rule groups found");
-    rule_dir_unref(d);
+    rule_set_unref(d);
     buf_done(&b);
     mem_free(top);
 }

@@ -9,6 +9,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+#define BLOCK ((struct ulid){{0x1f}})
+
 #define MUST(cond)                                                                                 \
     do {                                                                                           \
         if (!(cond))                                                                               \
@@ -21,12 +23,14 @@ static void check_file(const uint8_t *data, size_t size, bool is_mended)
     struct buf in = {0};
     struct err *e;
 
-    if (is_mended)
-        buf_append(&in, "ORRSUM\0\1", 8);
+    if (is_mended) {
+        buf_append(&in, "ORRSUM\0\2", 8);
+        buf_append(&in, BLOCK.bytes, sizeof(BLOCK.bytes));
+    }
     buf_append(&in, data, size);
     if (is_mended)
         buf_u32le(&in, hash_crc32c(buf_slice(&in)));
-    if ((e = block_summary_open(buf_slice(&in), &s)))
+    if ((e = block_summary_open(buf_slice(&in), BLOCK, &s)))
         err_free(e);
     else
         for (size_t i = 0; i < size && i < 64; i++) {
@@ -51,10 +55,10 @@ static void check_pairs(const uint8_t *data, size_t size, size_t room)
                                                   slice_of(data + i, 1), data[i] >> 4}));
         seen[data[i]] = true;
     }
-    block_summary_build(pairs.ptr, pairs.len, 16, room, &out);
+    block_summary_build(BLOCK, pairs.ptr, pairs.len, 16, room, &out);
     MUST(out.len <= room);
     if (out.len) {
-        MUST(!block_summary_open(buf_slice(&out), &s));
+        MUST(!block_summary_open(buf_slice(&out), BLOCK, &s));
         VEC_FOREACH (p, &pairs)
             MUST(block_summary_has_name(&s, p->name) &&
                  block_summary_has_pair(&s, p->name, p->value));

@@ -47,6 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct arena *a;
     struct rpc_query q;
     struct rpc_rules rules;
+    struct rpc_rules_change change;
     struct rpc_head h;
 
     if (!size)
@@ -61,6 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     else
         err_free(rpc_head_decode(in, &h));
     err_free(rpc_rules_decode(in, &rules));
+    err_free(rpc_rules_change_decode(in, &change));
     arena_free(a);
     return 0;
 }

@@ -149,9 +149,15 @@ static void told_done(struct logsource_asked *asked)
 static void made(const struct engine *eng, struct job_pool *pool, const char *expr,
                  struct slice bytes)
 {
-    static const struct logsource_away_ops away = {told_owners,  told_is_away, told_owners_done,
-                                                   told_ask,     told_answer,  told_nothing,
-                                                   told_nothing, told_done};
+    static const struct logsource_away_ops away = {.owners = told_owners,
+                                                   .is_away = told_is_away,
+                                                   .owners_done = told_owners_done,
+                                                   .ask = told_ask,
+                                                   .answer = told_answer,
+                                                   .used = told_nothing,
+                                                   .failed = told_nothing,
+                                                   .stop = told_nothing,
+                                                   .done = told_done};
     static const struct logsource_ops ops = {.select = told_select,
                                              .cut = told_cut,
                                              .fork = told_fork,

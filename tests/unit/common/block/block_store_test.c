@@ -140,6 +140,55 @@ TEST(block_store_says_what_may_be_added)
     arena_free(a);
 }
 
+TEST(block_store_finds_what_was_uploaded_of_this_tenant)
+{
+    struct objstore *s = open_store();
+    struct arena *a = arena_new(0);
+    struct block_meta m, got;
+    bool found;
+    char *key;
+
+    write_block(a, &m);
+    CHECK_OK(block_store_find(s, SLICE("metrics"), m.tenant, m.ulid, a, &got, &found));
+    CHECK(!found);
+    CHECK_OK(block_store_upload(s, SLICE("metrics"), m.tenant, block_path(1), &m));
+    CHECK_OK(block_store_find(s, SLICE("metrics"), m.tenant, m.ulid, a, &got, &found));
+    CHECK(found && ulid_eq(got.ulid, m.ulid));
+    CHECK_INT(got.stats.samples, m.stats.samples);
+    CHECK_INT(got.n_files, m.n_files);
+    CHECK_OK(block_store_upload(s, SLICE("metrics"), SLICE("other"), block_path(1), &m));
+    CHECK_OK(block_store_find(s, SLICE("metrics"), SLICE("other"), m.ulid, a, &got, &found));
+    CHECK(!found); /* it says that it is another's */
+    key = arena_printf(a, "metrics/%.*s/%s/meta.json", SLICE_ARG(m.tenant), ulid_print(m.ulid).s);
+    CHECK_OK(objstore_put(s, slice_cstr(key), SLICE("{}"), NULL, NULL));
+    CHECK_OK(block_store_find(s, SLICE("metrics"), m.tenant, m.ulid, a, &got, &found));
+    CHECK(!found);
+    objstore_close(s);
+    arena_free(a);
+}
+
+/* A deletion and an upload at a time: meta.json came when the deletion had listed the block, and is all that is left. */
+TEST(block_store_uploads_again_what_has_lost_a_file)
+{
+    struct objstore *s = open_store();
+    struct catalogue *c = catalogue_new(SLICE("metrics"), SLICE("t"));
+    struct arena *a = arena_new(0);
+    struct block_meta m;
+
+    write_block(a, &m);
+    for (size_t i = 0; i < m.n_files; i++) {
+        CHECK_OK(block_store_upload(s, SLICE("metrics"), SLICE("t"), block_path(1), &m));
+        CHECK_OK(
+            objstore_delete(s, slice_cstr(arena_printf(a, "metrics/t/%s/%.*s", ulid_print(m.ulid).s,
+                                                       SLICE_ARG(m.files[i].path)))));
+        CHECK_OK(block_store_upload(s, SLICE("metrics"), SLICE("t"), block_path(1), &m));
+        CHECK_OK(block_store_addable(s, c, &m));
+    }
+    catalogue_free(c);
+    objstore_close(s);
+    arena_free(a);
+}
+
 /* Whatever fails, a block whose meta.json is in the bucket is whole. */
 TEST(block_store_upload_commits_with_meta_json)
 {

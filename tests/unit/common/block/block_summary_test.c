@@ -1,4 +1,5 @@
 #include "common/base/fsx.h"
+#include "common/base/hash.h"
 #include "common/base/vec.h"
 #include "common/block/block_skip.h"
 #include "common/block/block_summary.h"
@@ -39,10 +40,10 @@ static void add_name(struct fixture *f, const char *name, size_t n)
 
 static void build(struct fixture *f, size_t max_bytes)
 {
-    block_summary_build(f->pairs.ptr, f->pairs.len, f->n_ids, max_bytes, &f->file);
+    block_summary_build(fixture_ulid(1), f->pairs.ptr, f->pairs.len, f->n_ids, max_bytes, &f->file);
     CHECK(f->file.len <= max_bytes);
     if (f->file.len)
-        CHECK_OK(block_summary_open(buf_slice(&f->file), &f->s));
+        CHECK_OK(block_summary_open(buf_slice(&f->file), fixture_ulid(1), &f->s));
 }
 
 static bool has(const struct fixture *f, const char *name, const char *value)
@@ -168,14 +169,37 @@ TEST(block_summary_that_is_broken_anywhere_is_refused)
     build(&f, 1000);
     for (size_t i = 0; i < f.file.len; i++) {
         f.file.ptr[i] ^= 1;
-        CHECK_ERR(block_summary_open(buf_slice(&f.file), &s), ERR_CORRUPT, "summary");
-        f.file.ptr[i] ^= 1;
-        CHECK_ERR(block_summary_open(slice_sub(buf_slice(&f.file), 0, i), &s), ERR_CORRUPT,
+        CHECK_ERR(block_summary_open(buf_slice(&f.file), fixture_ulid(1), &s), ERR_CORRUPT,
                   "summary");
+        f.file.ptr[i] ^= 1;
+        CHECK_ERR(block_summary_open(slice_sub(buf_slice(&f.file), 0, i), fixture_ulid(1), &s),
+                  ERR_CORRUPT, "summary");
     }
-    CHECK_OK(block_summary_open(buf_slice(&f.file), &s));
+    CHECK_OK(block_summary_open(buf_slice(&f.file), fixture_ulid(1), &s));
     buf_byte(&f.file, 0);
-    CHECK_ERR(block_summary_open(buf_slice(&f.file), &s), ERR_CORRUPT, "summary");
+    CHECK_ERR(block_summary_open(buf_slice(&f.file), fixture_ulid(1), &s), ERR_CORRUPT, "summary");
+    teardown(&f);
+}
+
+/* Its checksum is right, and its pairs are another's: it says of what is there that it is not. */
+TEST(block_summary_of_another_block_is_refused_and_one_that_does_not_say_is_not_gone_by)
+{
+    struct fixture f;
+    struct block_summary s;
+    struct buf old = {0};
+
+    setup(&f);
+    add_name(&f, "__name__", 30);
+    build(&f, 1000);
+    CHECK_ERR(block_summary_open(buf_slice(&f.file), fixture_ulid(2), &s), ERR_CORRUPT,
+              "it is of block 0");
+    buf_str(&old, "ORRSUM");
+    buf_append(&old, "\0\1", 2);
+    buf_slice_append(&old, slice_sub(buf_slice(&f.file), 24, f.file.len - 28));
+    buf_u32le(&old, hash_crc32c(buf_slice(&old)));
+    CHECK_ERR(block_summary_open(buf_slice(&old), fixture_ulid(1), &s), ERR_UNSUPPORTED,
+              "version 1");
+    buf_done(&old);
     teardown(&f);
 }
 
@@ -268,7 +292,7 @@ TEST(block_summary_is_a_sidecar_whose_length_the_catalogue_tells)
     CHECK_INT(with.n_sidecars, 1);
     CHECK_SLICE(with.sidecars[0], BLOCK_SUMMARY_FILE);
     CHECK_OK(fsx_read(path, BLOCK_SUMMARY_MAX_BYTES, &bytes));
-    CHECK_OK(block_summary_open(buf_slice(&bytes), &s));
+    CHECK_OK(block_summary_open(buf_slice(&bytes), fixture_ulid(1), &s));
     for (unsigned i = 0; i < 400; i++)
         CHECK(block_summary_has_pair(&s, SLICE("pod"), slice_cstr(arena_printf(a, "p%03u", i))) &&
               block_summary_has_pair(&s, SLICE("__name__"),

@@ -1,6 +1,7 @@
 #include <stdio.h>
 
 #include "common/base/job.h"
+#include "common/base/mem.h"
 #include "common/base/rng.h"
 #include "common/block/catalogue.h"
 #include "tests/unit/common/objstore/counting_store.h"
@@ -25,21 +26,23 @@ static struct catalogue_block block(unsigned i, int64_t min_t)
     char *dir = dirs[i % ORR_COUNT(dirs)];
 
     snprintf(dir, sizeof(dirs[0]), "old/place/%s", ulid_print(id(i)).s);
-    return (struct catalogue_block){.ulid = id(i),
-                                    .min_t = min_t,
-                                    .max_t = min_t + 100,
-                                    .level = 1,
-                                    .segments = segments,
-                                    .n_segments = 2,
-                                    .series = 7,
-                                    .samples = 1ull << 40,
-                                    .bytes = 99,
-                                    .shard = i % 4,
-                                    .shards = 4,
-                                    .resolution_ms = 300000,
-                                    .dir = slice_cstr(dir),
-                                    .labels = {external, 2},
-                                    .is_pinned = i % 2};
+    return (struct catalogue_block){
+        .ulid = id(i),
+        .min_t = min_t,
+        .max_t = min_t + 100,
+        .level = 1,
+        .segments = segments,
+        .n_segments = 2,
+        .series = 7,
+        .samples = 1ull << 40,
+        .bytes = 99,
+        .shard = i % 4,
+        .shards = 4,
+        .resolution_ms = 300000,
+        .dir = slice_cstr(dir),
+        .labels = {external, 2},
+        .origin = {i % 2 ? SLICE("zone \"b\"") : SLICE_EMPTY, SLICE("in-1")},
+        .is_pinned = i % 2};
 }
 
 TEST(catalogue_reads_back_what_it_wrote)
@@ -64,6 +67,9 @@ TEST(catalogue_reads_back_what_it_wrote)
     CHECK_INT(b[0].samples, 1ull << 40);
     CHECK_INT(b[1].shard, 3);
     CHECK(b[1].is_pinned && !b[0].is_pinned);
+    CHECK_SLICE(b[1].origin.zone, "zone \"b\"");
+    CHECK_INT(b[0].origin.zone.len, 0);
+    CHECK_SLICE(b[0].origin.instance, "in-1");
     CHECK_SLICE(b[0].segments[1], "seg \"b\"");
     CHECK(catalogue_has_segment(d, SLICE("seg-a")) && !catalogue_has_segment(d, SLICE("seg")));
     CHECK_INT(b[0].resolution_ms, 300000);
@@ -164,6 +170,7 @@ TEST(catalogue_refuses_directories_that_are_not_of_the_block)
 
 struct race {
     struct objstore *store;
+    unsigned each; /* changes */
 };
 
 struct add_arg {
@@ -184,7 +191,7 @@ static void racer(void *arg, size_t which)
 {
     struct race *r = arg;
 
-    for (unsigned i = 0; i < 10; i++) {
+    for (unsigned i = 0; i < r->each; i++) {
         struct add_arg a = {(unsigned)which * 100 + i};
 
         CHECK_OK(catalogue_update(r->store, SLICE("metrics"), SLICE("t"), add_one, &a, NULL));
@@ -193,7 +200,7 @@ static void racer(void *arg, size_t which)
 
 TEST(catalogue_keeps_every_change_of_those_that_race)
 {
-    struct race r;
+    struct race r = {.each = 10};
     struct job_pool *p = job_pool_new("race", 3, 8);
     struct catalogue *c;
     struct arena *a = arena_new(0);
@@ -217,6 +224,24 @@ TEST(catalogue_keeps_every_change_of_those_that_race)
     job_pool_free(p);
     objstore_close(r.store);
     arena_free(a);
+}
+
+/* More threads than a change has tries: none loses a race, so none reads it twice. */
+TEST(catalogue_is_changed_by_threads_one_after_the_other)
+{
+    struct counting_store s;
+    struct race r = {&s.base, 1};
+    struct job_pool *p = job_pool_new("race", 63, 64);
+    struct catalogue *c;
+
+    counting_store_open(&s);
+    job_parallel(p, 64, racer, &r);
+    CHECK_INT(s.gets, 64);
+    CHECK_OK(catalogue_load(&s.base, SLICE("metrics"), SLICE("t"), &c));
+    CHECK_INT(catalogue_version(c), 64);
+    catalogue_free(c);
+    job_pool_free(p);
+    counting_store_close(&s);
 }
 
 TEST(catalogue_stat_tells_versions_apart)
@@ -259,6 +284,81 @@ TEST(catalogue_that_is_not_there_for_a_moment_is_not_lost)
     CHECK_INT(n, 3);
     catalogue_free(c);
     counting_store_close(&s);
+}
+
+static struct catalogue *again(const struct catalogue *c)
+{
+    struct catalogue *d;
+    struct buf b = {0};
+
+    catalogue_write(&b, c);
+    CHECK_OK(catalogue_parse(buf_slice(&b), &d));
+    buf_done(&b);
+    return d;
+}
+
+/* One that names one segment. */
+static void add_naming(struct catalogue *c, unsigned i, const char *segment)
+{
+    struct slice name = slice_cstr(segment);
+    struct catalogue_block b = {
+        .ulid = id(i), .min_t = i, .max_t = i + 1, .segments = &name, .n_segments = 1};
+
+    catalogue_add(c, &b);
+}
+
+TEST(catalogue_names_what_has_expired_for_a_time)
+{
+    struct catalogue *c = catalogue_new(SLICE("metrics"), SLICE("t")), *d;
+
+    add_naming(c, 1, "replaced");
+    add_naming(c, 2, "second");
+    add_naming(c, 3, "first");
+    CHECK(catalogue_oldest_expired_ms(c) == INT64_MAX);
+    CHECK(catalogue_retire(c, id(1), 50));
+    CHECK(!catalogue_has_segment(c, SLICE("replaced")));
+    CHECK(catalogue_expire(c, id(2), 200)); /* by a clock that goes ahead */
+    CHECK(catalogue_expire(c, id(3), 100));
+    CHECK(!catalogue_expire(c, id(3), 300));
+    d = again(c);
+    catalogue_free(c);
+    CHECK(!catalogue_find(d, id(3)) && catalogue_is_retired(d, id(3)));
+    CHECK(catalogue_forget(d, id(2)) && catalogue_forget(d, id(3))); /* their files are gone */
+    CHECK(catalogue_has_segment(d, SLICE("first")) && catalogue_has_segment(d, SLICE("second")));
+    CHECK_INT(catalogue_oldest_expired_ms(d), 100);
+    CHECK(!catalogue_forget_expired(d, 100));
+    CHECK(catalogue_forget_expired(d, 101));
+    CHECK(!catalogue_has_segment(d, SLICE("first")) && catalogue_has_segment(d, SLICE("second")));
+    c = catalogue_new(SLICE("metrics"), SLICE("t"));
+    catalogue_copy_expired(c, d);
+    catalogue_free(d);
+    CHECK(catalogue_has_segment(c, SLICE("second")));
+    catalogue_free(c);
+}
+
+TEST(catalogue_keeps_a_bounded_number_of_expired_names_and_those_of_the_newest)
+{
+    struct catalogue *c = catalogue_new(SLICE("metrics"), SLICE("t"));
+    struct slice *names = mem_new_array(struct slice, CATALOGUE_MAX_EXPIRED + 1);
+    struct catalogue_block b = {.ulid = id(1), .max_t = 1, .segments = names};
+
+    for (size_t i = 0; i <= CATALOGUE_MAX_EXPIRED; i++)
+        names[i] = SLICE("many");
+    add_naming(c, 2, "oldest");
+    add_naming(c, 3, "old");
+    CHECK(catalogue_expire(c, id(2), 1) && catalogue_expire(c, id(3), 2));
+    b.n_segments = CATALOGUE_MAX_EXPIRED - 1;
+    catalogue_add(c, &b);
+    CHECK(catalogue_expire(c, id(1), 3));
+    CHECK(catalogue_has_segment(c, SLICE("many")) && catalogue_has_segment(c, SLICE("old")));
+    CHECK(!catalogue_has_segment(c, SLICE("oldest")));
+    b.ulid = id(4);
+    b.n_segments = CATALOGUE_MAX_EXPIRED + 1;
+    catalogue_add(c, &b);
+    CHECK(catalogue_expire(c, id(4), 4));
+    CHECK(catalogue_has_segment(c, SLICE("many")) && !catalogue_has_segment(c, SLICE("old")));
+    mem_free(names);
+    catalogue_free(c);
 }
 
 TEST(catalogue_is_replaced_by_one_that_knows_what_was_there)

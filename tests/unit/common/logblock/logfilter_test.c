@@ -52,6 +52,65 @@ TEST(logfilter_what_a_needle_keeps_its_line_keeps)
     buf_done(&line);
 }
 
+static bool holds(const struct slice *lines, size_t n, struct slice needle)
+{
+    for (size_t i = 0; i < n; i++)
+        if (slice_find(lines[i], needle, 0) >= 0)
+            return true;
+    return false;
+}
+
+/* A page's filter against a plain search: needles that begin and end anywhere, also within a letter of several bytes, and those with
+ * another case, or another digit, in them. */
+TEST(logfilter_never_says_no_of_what_is_there)
+{
+    static struct logfilter_grams of_page, of_needle;
+    struct buf text = {0}, needle = {0};
+    struct slice lines[200];
+    size_t ends[ORR_COUNT(lines)], n_no = 0;
+    struct logfilter_bits bits;
+    struct rng r;
+
+    rng_seed(&r, 6);
+    for (size_t i = 0; i < ORR_COUNT(lines); i++) {
+        buf_printf(&text,
+                   "%s %08x-%04X gr\xc3\xb6\xc3\x9f"
+                   "e=%u \xe2\x82\xac User_%u;",
+                   i % 2 ? "Payment" : "payment", rng_u32(&r), rng_u32(&r) & 0xffff,
+                   rng_u32(&r) % 100000, rng_u32(&r) % 1000);
+        ends[i] = text.len;
+    }
+    for (size_t i = 0; i < ORR_COUNT(lines); i++) {
+        lines[i] = slice_of(text.ptr + (i ? ends[i - 1] : 0), ends[i] - (i ? ends[i - 1] : 0));
+        logfilter_grams_add(&of_page, lines[i]);
+    }
+    bits = logfilter_bits_of(&of_page);
+    for (int i = 0; i < 20000; i++) {
+        struct slice line = lines[rng_below(&r, ORR_COUNT(lines))];
+        size_t at = rng_below(&r, line.len), k;
+
+        buf_reset(&needle);
+        buf_slice_append(&needle, slice_sub(line, at, 1 + rng_below(&r, line.len - at)));
+        k = rng_below(&r, needle.len);
+        if (i % 4 == 0)
+            needle.ptr[k] ^= 32;
+        else if (i % 4 == 1)
+            needle.ptr[k] = (uint8_t)('0' + rng_below(&r, 10));
+        logfilter_grams_clear(&of_needle);
+        logfilter_grams_add(&of_needle, buf_slice(&needle));
+        if (logfilter_bits_may(&bits, &of_needle))
+            continue;
+        n_no++;
+        CHECK(!holds(lines, ORR_COUNT(lines), buf_slice(&needle)));
+    }
+    CHECK(n_no > 3000);
+    logfilter_bits_done(&bits);
+    logfilter_grams_done(&of_page);
+    logfilter_grams_done(&of_needle);
+    buf_done(&text);
+    buf_done(&needle);
+}
+
 TEST(logfilter_keeps_the_same_whatever_the_machine_has)
 {
     static struct logfilter_kept fast, plain;
@@ -81,7 +140,8 @@ TEST(logfilter_keeps_the_same_whatever_the_machine_has)
 /* Filters that lie in buckets have these hashes. */
 TEST(logfilter_hashes_stay)
 {
-    static const uint32_t want[] = {0x0264f111, 0x305dd8c7, 0x02ba51db, 0x163dc127};
+    static const uint32_t want[] = {0x0264f111, 0x49609dc5, 0x305dd8c7, 0x3f4348a3,
+                                    0x02ba51db, 0x17622679, 0x2e09994b, 0x163dc127};
     static struct logfilter_grams g;
 
     logfilter_grams_add(&g, SLICE("user_id:67890 AND level"));
@@ -235,21 +295,21 @@ static void put_two_groups(uint8_t first_page, uint8_t second_page, struct buf *
     struct buf table = {0};
     uint32_t crc;
 
-    buf_fill(out, 0, 64);
-    crc = hash_crc32c(slice_of(out->ptr, 32));
+    buf_fill(out, 0, 16);
+    crc = hash_crc32c(slice_of(out->ptr, 8));
     buf_byte(&table, 2);
     for (uint8_t k = 0; k < 2; k++) {
-        buf_byte(&table, k * 32); /* offset */
-        buf_byte(&table, 0);      /* class */
-        buf_byte(&table, 1);      /* pages */
+        buf_byte(&table, k * 8); /* offset */
+        buf_byte(&table, 0);     /* class */
+        buf_byte(&table, 1);     /* pages */
         buf_byte(&table, k ? second_page : first_page);
         buf_u32le(&table, crc);
     }
     buf_slice_append(out, buf_slice(&table));
-    buf_u64le(out, 64);
+    buf_u64le(out, 16);
     buf_u32le(out, (uint32_t)table.len);
     buf_u32le(out, hash_crc32c(buf_slice(&table)));
-    buf_append(out, "ORRLFL\0\1", 8);
+    buf_append(out, "ORRLFL\0\2", 8);
     buf_done(&table);
 }
 
@@ -268,6 +328,32 @@ TEST(logfilter_a_page_in_two_groups_hides_none)
         ERR_CORRUPT, "of a page");
     buf_done(&good);
     buf_done(&bad);
+    arena_free(a);
+}
+
+TEST(logfilter_of_version_1_takes_nothing_out)
+{
+    static struct logfilter_grams g;
+    struct arena *a = arena_new(0);
+    struct buf file = {0};
+    struct logfilter_io io = {.fetch = from_buf, .arg = &file};
+    struct logfilter *f;
+    uint64_t set[1] = {3}, touched = 0;
+
+    put_two_groups(0, 1, &file);
+    logfilter_grams_add(&g, SLICE("a text that is not there"));
+    CHECK_OK(logfilter_open(a, file.len, 2, &io, &f));
+    CHECK_OK(logfilter_narrow(f, &io, &g, NULL, set, &touched));
+    CHECK_INT(set[0], 0);
+    file.ptr[file.len - 1] = 1; /* the same with grams of other kinds */
+    set[0] = 3;
+    CHECK_OK(logfilter_open(a, file.len, 2, &io, &f));
+    CHECK_OK(logfilter_narrow(f, &io, &g, NULL, set, &touched));
+    CHECK_INT(set[0], 3);
+    file.ptr[file.len - 1] = 3;
+    CHECK_ERR(logfilter_open(a, file.len, 2, &io, &f), ERR_CORRUPT, "footer");
+    logfilter_grams_done(&g);
+    buf_done(&file);
     arena_free(a);
 }
 

@@ -94,8 +94,33 @@ TEST(logframe_of_version_2_is_read)
     CHECK_INT(logframe_page_at(&f, 0).max_ns, 7);
     CHECK(!logframe_page_at(&f, 0).has_crc);
     CHECK_INT(logframe_filter_bytes(&f, 0).len, 0);
-    out.ptr[7] = 4;
-    CHECK_ERR(logframe_open(buf_slice(&out), &f), ERR_UNSUPPORTED, "of version 4");
+    for (uint8_t version = 1; version <= 5; version += 4) {
+        out.ptr[7] = version;
+        CHECK_ERR(logframe_open(buf_slice(&out), &f), ERR_UNSUPPORTED, "versions 2 to 4");
+    }
+    buf_done(&out);
+    buf_done(&labels);
+}
+
+TEST(logframe_of_version_3_has_no_filters_of_use)
+{
+    struct logframe_head head = {.n_streams = 1, .n_pages = 1, .entries = 1};
+    struct logframe_stream stream = {.fp = {1, 1}, .entries = 1};
+    struct logframe_page page = {.bytes = 4, .entries = 1, .filter_bytes = 8, .filter_class = 3};
+    struct buf out = {0}, labels = {0};
+    struct logframe f;
+
+    buf_lstr(&labels, SLICE("first"));
+    CHECK_OK(logframe_build(&head, SLICE("t"), &stream, &page, buf_slice(&labels),
+                            SLICE("pagethe bits"), &out));
+    CHECK_OK(logframe_open(buf_slice(&out), &f));
+    CHECK_SLICE(logframe_filter_bytes(&f, 0), "the bits");
+    CHECK(logframe_page_at(&f, 0).has_crc && logframe_page_is_whole(&f, 0));
+    out.ptr[7] = 3;
+    CHECK_OK(logframe_open(buf_slice(&out), &f));
+    CHECK_SLICE(logframe_page_bytes(&f, 0), "page");
+    CHECK(!logframe_page_at(&f, 0).has_crc);
+    CHECK_INT(logframe_filter_bytes(&f, 0).len, 0);
     buf_done(&out);
     buf_done(&labels);
 }

@@ -365,6 +365,68 @@ TEST(logpage_finds_every_part_of_an_id)
     given_free(g);
 }
 
+/* Of values that come again in other company, numbers that others begin or end with, variables side by side: every part of a line
+ * that goes over several of them, and the same with a byte changed. */
+TEST(logpage_finds_what_lies_over_several_variables)
+{
+    struct given *g = given_new();
+    struct buf out = {0}, line = {0}, needle = {0};
+    struct slice one;
+    struct rng r;
+
+    rng_seed(&r, 13);
+    for (int i = 0; i < 250; i++) {
+        buf_reset(&line);
+        buf_printf(
+            &line,
+            "%u.1.%u.2 - - [29/Nov/2026:10:0%u:%02u +0000] ID=%u SPT=%u DPT=%u \xc3\xa9=%u.%u "
+            "\"q%u\"\"r%u\" -%u",
+            rng_u32(&r) % 30, rng_u32(&r) % 3, rng_u32(&r) % 6, rng_u32(&r) % 60,
+            rng_u32(&r) % 1200, rng_u32(&r) % 12, rng_u32(&r) % 120, rng_u32(&r) % 9,
+            rng_u32(&r) % 100, rng_u32(&r) % 100, rng_u32(&r) % 100, rng_u32(&r) % 40);
+        give(g, 0, i, buf_slice(&line));
+    }
+    build(g, &out);
+    one = g->e[123].line;
+    for (size_t from = 0; from < one.len; from += 1 + from % 3)
+        for (size_t to = from + 3; to <= one.len; to += 1 + to % 5) {
+            check_needle(g, buf_slice(&out), slice_sub(one, from, to - from));
+            buf_reset(&needle);
+            buf_slice_append(&needle, slice_sub(one, from, to - from));
+            needle.ptr[rng_below(&r, needle.len)] = (uint8_t) "019. -"[(from + to) % 6];
+            check_needle(g, buf_slice(&out), buf_slice(&needle));
+        }
+    buf_done(&out);
+    buf_done(&line);
+    buf_done(&needle);
+    given_free(g);
+}
+
+/* More ways to lie over them than are followed: values of one digit that stand side by side. */
+TEST(logpage_finds_what_lies_over_many_variables)
+{
+    struct given *g = given_new();
+    struct buf out = {0}, line = {0};
+    struct rng r;
+
+    rng_seed(&r, 14);
+    for (int i = 0; i < 120; i++) {
+        buf_reset(&line);
+        for (int k = 0; k < 40; k++)
+            buf_printf(&line, "%s\"%u\"", k ? "" : "x=", rng_u32(&r) % 2 ? 1 : 11);
+        give(g, 0, i, buf_slice(&line));
+    }
+    build(g, &out);
+    for (size_t at = 0; at < 30; at++)
+        for (size_t len = 10; len < 90; len += 7) {
+            check_needle(g, buf_slice(&out), slice_sub(g->e[60 + at].line, at, len));
+            check_needle(g, buf_slice(&out), slice_sub(g->e[at].line, at + 1, len));
+        }
+    buf_done(&out);
+    buf_done(&line);
+    given_free(g);
+}
+
 /* A page of lines with an id each; the last of another form, unless form is NULL. */
 static size_t contexts_of(const char *form, struct slice needle, struct arena *a,
                           struct slice ret[LOGPAGE_MAX_CONTEXTS])

@@ -64,3 +64,28 @@ TEST(metrics_rpc_segment_read_has_its_version_at_the_end)
     CHECK_ERR(rpc_segment_read_decode(buf_slice(&b), &got), ERR_INVALID, "segment read");
     buf_done(&b);
 }
+
+TEST(metrics_rpc_rules_change_keeps_its_bytes)
+{
+    struct rpc_rules_change got;
+    struct buf b = {0};
+
+    rpc_rules_change_encode(&b, &(struct rpc_rules_change){.op = RPC_RULES_DELETE,
+                                                           .language = SLICE("promql"),
+                                                           .ns = SLICE("n"),
+                                                           .group = SLICE("g"),
+                                                           .yaml = SLICE("y")});
+    CHECK(slice_eq(buf_slice(&b), SLICE("\x01\x01\x06promql\x01n\x01g\x01y")));
+    CHECK_OK(rpc_rules_change_decode(buf_slice(&b), &got));
+    CHECK_INT(got.op, RPC_RULES_DELETE);
+    CHECK_SLICE(got.language, "promql");
+    CHECK_SLICE(got.ns, "n");
+    CHECK_SLICE(got.group, "g");
+    CHECK_SLICE(got.yaml, "y");
+    for (size_t i = 0; i < b.len; i++)
+        CHECK_ERR(rpc_rules_change_decode(slice_sub(buf_slice(&b), 0, i), &got), ERR_INVALID,
+                  "change of rules");
+    b.ptr[1] = RPC_RULES_OP_COUNT;
+    CHECK_ERR(rpc_rules_change_decode(buf_slice(&b), &got), ERR_INVALID, "change of rules");
+    buf_done(&b);
+}

@@ -281,7 +281,7 @@ TEST(traceblock_gives_groups_in_columns)
     q.but = (const uint8_t(*)[16])but;
     q.match = match;
     q.arg = &asked;
-    CHECK_OK(traceblock_groups(b.block, a, &q, &want, walk_group, &w));
+    CHECK_OK(traceblock_groups(b.block, a, &q, &want, walk_group, &w, NULL));
     while (w.at < f.n && !wanted[w.at])
         w.at++;
     CHECK_INT(w.at, f.n);

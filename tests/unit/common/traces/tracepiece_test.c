@@ -176,6 +176,26 @@ TEST(tracepiece_unites_pieces_in_any_order)
     arena_free(a);
 }
 
+/* Spans that are told apart by all of their texts alone take memory once, not with each comparison. */
+TEST(tracepiece_unites_many_of_one_id_in_little_memory)
+{
+    enum { N = 3000 };
+    struct arena *a = arena_new(0), *small = arena_new(1u << 20);
+    struct tracepiece p = sample(a), out;
+
+    p.n_spans = N;
+    p.spans = arena_array(a, struct tracepiece_span, N);
+    for (unsigned i = 0; i < N; i++)
+        p.spans[i] = (struct tracepiece_span){
+            .span_id = 1, .name = slice_cstr(arena_printf(a, "%04u", (i * 7919) % N))};
+    tracepiece_unite(small, &p, 1, &out);
+    CHECK(!arena_over(small));
+    CHECK_INT(out.n_spans, 1);
+    CHECK_SLICE(out.spans[0].name, "0000");
+    arena_free(small);
+    arena_free(a);
+}
+
 TEST(tracepieces_become_columns)
 {
     struct arena *a = arena_new(0);

@@ -12,7 +12,7 @@ struct mortal {
     struct objstore base;
     struct objstore *under;
     uint64_t left;
-    void (*after_tombstones)(struct objstore *under); /* once they are written; NULL: nothing */
+    void (*at_deletion)(struct objstore *under); /* before the first; NULL: nothing */
 };
 
 static struct err *lives(struct objstore *s)
@@ -41,13 +41,9 @@ static struct err *m_get(struct objstore *s, struct slice key, const struct objs
 static struct err *m_put(struct objstore *s, struct slice key, struct slice content,
                          const struct objstore_put *opts, struct objstore_info *info)
 {
-    const struct mortal *m = (struct mortal *)s;
     struct err *e = lives(s);
 
-    if (!e && !(e = objstore_put(under(s), key, content, opts, info)) && m->after_tombstones &&
-        slice_has_suffix(key, SLICE("/tombstones")))
-        m->after_tombstones(under(s));
-    return e;
+    return e ? e : objstore_put(under(s), key, content, opts, info);
 }
 
 static struct err *m_put_file(struct objstore *s, struct slice key, const char *path,
@@ -68,9 +64,15 @@ static struct err *m_list(struct objstore *s, struct arena *a, const struct objs
 
 static struct err *m_del(struct objstore *s, struct slice key)
 {
+    struct mortal *m = (struct mortal *)s;
     struct err *e = lives(s);
 
-    return e ? e : objstore_delete(under(s), key);
+    if (e)
+        return e;
+    if (m->at_deletion)
+        m->at_deletion(under(s));
+    m->at_deletion = NULL;
+    return objstore_delete(under(s), key);
 }
 
 static struct err *m_stat(struct objstore *s, struct slice key, struct objstore_info *ret)
@@ -265,6 +267,80 @@ TEST(ctl_steps_of_copy)
     }
 }
 
+static struct err *set_origin(void *arg, struct catalogue *c, bool *ret_changed)
+{
+    size_t n;
+
+    (void)catalogue_blocks(c, &n);
+    for (size_t i = 0; i < n; i++) {
+        struct catalogue_block b = catalogue_blocks(c, &n)[i];
+
+        b.origin.instance = SLICE("ingester-1");
+        catalogue_add(c, &b);
+    }
+    *ret_changed = arg == NULL;
+    return NULL;
+}
+
+/* What other ingesters have, and no block yet, is not the copy's: it can do without none of its blocks. */
+TEST(ctl_steps_of_copy_forget_whose_segments_a_block_holds)
+{
+    struct catalogue *c;
+    struct fixture f;
+    size_t n;
+
+    setup(&f);
+    CHECK_OK(upload(&f));
+    CHECK_OK(catalogue_update(f.c.store, SLICE("metrics"), SLICE("t"), set_origin, NULL, NULL));
+    CHECK_OK(copy(&f));
+    CHECK_OK(catalogue_load(f.c.store, SLICE("metrics"), SLICE("t"), &c));
+    CHECK_SLICE(catalogue_blocks(c, &n)[0].origin.instance, "ingester-1");
+    catalogue_free(c);
+    CHECK_OK(catalogue_load(f.c.store, SLICE("metrics"), SLICE("u"), &c));
+    CHECK_INT(catalogue_blocks(c, &n)[0].origin.instance.len, 0);
+    CHECK_INT(n, 2);
+    catalogue_free(c);
+    teardown(&f);
+}
+
+/* A summary says whose it is, so a block that gets another name goes without. */
+TEST(ctl_steps_of_upload_under_another_name_leave_out_the_summary)
+{
+    struct block_writer_opts o = {.dir = source(), .no_sync = true, .has_summary = true};
+    const struct catalogue_block *b;
+    struct block_writer *w;
+    struct catalogue *c;
+    struct block_meta m;
+    struct chunk chunk;
+    struct fixture f;
+    size_t n;
+
+    setup(&f);
+    CHECK_OK(upload(&f));
+    CHECK_OK(fsx_remove_tree(source()));
+    o.meta.ulid = fixture_ulid(1);
+    o.meta.level = 1;
+    chunk = floats(f.c.arena, FIXTURE_T0 + 700000, 1000, 3, 9);
+    CHECK_OK(block_writer_open(&o, &w));
+    CHECK_OK(block_writer_add(w, &(struct block_series){.labels = labels_from(f.c.arena, "b=2"),
+                                                        .chunks = &chunk,
+                                                        .n_chunks = 1}));
+    finish_writer(w, f.c.arena, &m);
+    CHECK(block_meta_has_sidecar(&m, "summary"));
+    CHECK_OK(upload(&f));
+    CHECK_OK(catalogue_load(f.c.store, SLICE("metrics"), SLICE("t"), &c));
+    b = catalogue_blocks(c, &n);
+    CHECK_INT(n, 3);
+    CHECK(!ulid_eq(b[2].ulid, fixture_ulid(1)));
+    CHECK_INT(b[2].summary_bytes, 0);
+    catalogue_free(c);
+    f.args[0] = "t";
+    f.c.opts = (struct ctl_opts){.is_dry = false};
+    CHECK_OK(ctl_bucket_verify(&f.c));
+    CHECK_INT(f.c.wrong, 0);
+    teardown(&f);
+}
+
 /* A block of its own and one that was adopted. */
 static void make_theirs(struct fixture *f)
 {
@@ -342,7 +418,7 @@ TEST(ctl_steps_of_delete_leave_a_block_that_comes_between)
     setup(&f);
     CHECK_OK(upload(&f));
     CHECK_OK(objstore_put(f.c.store, SLICE("logs/t/something"), SLICE("x"), NULL, NULL));
-    f.m->after_tombstones = flush_lines;
+    f.m->at_deletion = flush_lines;
     CHECK_OK(delete (&f));
     CHECK_OK(catalogue_load(f.c.store, SLICE("logs"), SLICE("t"), &cat));
     CHECK(catalogue_find(cat, fixture_ulid(7)));

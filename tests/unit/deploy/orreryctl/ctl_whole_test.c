@@ -34,11 +34,15 @@ TEST(ctl_whole_asks_the_summary_for_every_pair)
         w, &(struct block_series){.labels = labels_from(a, "a=1"), .chunks = &c, .n_chunks = 1}));
     finish_writer(w, a, &m);
     CHECK_OK(ctl_whole_check(block_path(1), &m, (struct labels){0}));
-    block_summary_build(&other, 1, 1, BLOCK_SUMMARY_MIN_BYTES,
+    block_summary_build(fixture_ulid(1), &other, 1, 1, BLOCK_SUMMARY_MIN_BYTES,
                         &b); /* as long, and of other pairs */
     CHECK_OK(fsx_write_atomic(path, buf_slice(&b)));
     CHECK_ERR(ctl_whole_check(block_path(1), &m, (struct labels){0}), ERR_CORRUPT, "summary");
     CHECK_OK(ctl_whole_check(block_path(1), &m, labels_from(a, "a=3"))); /* it is not asked then */
+    block_summary_build(fixture_ulid(2), &other, 1, 1, BLOCK_SUMMARY_MIN_BYTES, &b);
+    CHECK_OK(fsx_write_atomic(path, buf_slice(&b)));
+    CHECK_ERR(ctl_whole_check(block_path(1), &m, labels_from(a, "a=3")), ERR_CORRUPT,
+              "it is of block");
     damage(a, BLOCK_SUMMARY_FILE, 1);
     CHECK_ERR(ctl_whole_check(block_path(1), &m, (struct labels){0}), ERR_CORRUPT, "summary");
     buf_done(&b);

@@ -224,7 +224,7 @@ TEST(otlp_proto_bounds_depth_and_room)
         rw_build_text(&data, 1, "");
     metric = metric_of(5, &data);
     req = request(&metric);
-    CHECK_ERR(otlp_proto_decode(a, buf_slice(&req), &m), ERR_LIMIT, "eight times");
+    CHECK_ERR(otlp_proto_decode(a, buf_slice(&req), &m), ERR_LIMIT, "8 times their room");
     buf_done(&req);
     arena_free(a);
 }

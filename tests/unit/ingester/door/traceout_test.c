@@ -88,3 +88,41 @@ TEST(traceout_json_is_what_came_in)
     buf_done(&out);
     arena_free(a);
 }
+
+#define GROUPS 20000
+
+/* Each span of a resource and a scope of its own, the last first: the order of the groups is that of resources and scopes, and the
+ * way to them is not as long as all of them, for each of them. */
+TEST(traceout_many_groups)
+{
+    struct arena *a = arena_new(0);
+    struct tracepiece p = {.n_resources = GROUPS, .n_scopes = GROUPS, .n_spans = GROUPS};
+    struct buf out = {0};
+    const char *at;
+
+    p.resources = arena_array(a, struct tracepiece_resource, GROUPS);
+    p.scopes = arena_array(a, struct tracepiece_scope, GROUPS);
+    p.spans = arena_array(a, struct tracepiece_span, GROUPS);
+    for (uint32_t i = 0; i < GROUPS; i++) {
+        p.scopes[i].name = slice_cstr(arena_printf(a, "scope%u", i));
+        p.spans[i] = (struct tracepiece_span){.span_id = i + 1,
+                                              .resource = GROUPS - 1 - i,
+                                              .scope = i,
+                                              .name = slice_cstr(arena_printf(a, "span%u", i))};
+    }
+    traceout_json(&out, &p);
+    at = buf_cstr(&out);
+    for (uint32_t i = GROUPS; i > 0; i -= GROUPS / 10) {
+        const char *scope, *span;
+
+        scope = strstr(at, arena_printf(a, "\"scope%u\"", i - 1));
+        span = strstr(at, arena_printf(a, "\"span%u\"", i - 1));
+        CHECK(scope && span && scope < span);
+        at = span;
+    }
+    buf_reset(&out);
+    traceout_proto(&out, &p);
+    CHECK(out.len > GROUPS * 20);
+    buf_done(&out);
+    arena_free(a);
+}

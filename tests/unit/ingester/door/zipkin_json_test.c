@@ -128,6 +128,10 @@ TEST(zipkin_spans_that_cannot_be_read)
     CHECK(d.batch->spans == 1 && d.b.refused[TRACE_BAD_TRACE_ID] == 2 &&
           d.b.refused[TRACE_BAD_SPAN_ID] == 1);
     decoded_done(&d);
+    d = decode("[{\"traceId\":\"1\",\"id\":\"1\",\"parentId\":\"12345678901234567\"}]");
+    CHECK_OK(d.e);
+    CHECK(d.batch->spans == 0 && d.b.refused[TRACE_BAD_PARENT_ID] == 1);
+    decoded_done(&d);
 }
 
 /* JSON may have a member twice. */

@@ -152,6 +152,90 @@ TEST(loghead_refuses_streams_beyond_the_limit_and_labels_that_lie)
     fx_close(&f);
 }
 
+struct placing {
+    enum loghead_place of_others; /* than a, b and c, which are at home */
+    unsigned asked;
+};
+
+static enum loghead_place place(void *arg, struct slice tenant, struct hash128 fp)
+{
+    static const char *const homes[] = {"a", "b", "c"};
+    struct placing *p = arg;
+
+    CHECK_SLICE(tenant, "t");
+    p->asked++;
+    for (unsigned i = 0; i < ORR_COUNT(homes); i++) {
+        struct label ls[] = {{SLICE("app"), slice_cstr(homes[i])}, {SLICE("kind"), SLICE("test")}};
+
+        if (hash128_eq(fp, labels_fingerprint((struct labels){ls, 2})))
+            return LOGHEAD_HOME;
+    }
+    return p->of_others;
+}
+
+static void pushed(struct fixture *f, const char *app, bool is_taken)
+{
+    CHECK_OK(fx_push_one(f, app, 1, "x"));
+    CHECK_INT(f->reply.accepted, is_taken);
+    CHECK_INT(f->reply.rejected[BATCH_MAX_STREAMS_LIMIT], !is_taken);
+}
+
+/* A stream of which some lines are brought here counts where it is at home; here there is as much room for such again. */
+TEST(loghead_counts_a_stream_where_it_is_at_home)
+{
+    struct placing p = {.of_others = LOGHEAD_AWAY};
+    struct fixture f = {.limits = {.max_homes = 2}, .opts = {.place = place, .place_arg = &p}};
+
+    fx_open(&f);
+    pushed(&f, "x", true);
+    pushed(&f, "y", true);
+    pushed(&f, "a", true);
+    pushed(&f, "b", true);
+    pushed(&f, "c", false);
+    CHECK_SLICE(f.reply.widest, "app");
+    pushed(&f, "z", false);
+    p.asked = 0;
+    pushed(&f, "x", true); /* those that are there go on, and nobody asks about them again */
+    pushed(&f, "a", true);
+    CHECK_INT(p.asked, 0);
+    /* all of them are this instance's own limit's */
+    f.limits.max_streams = 4;
+    f.limits.max_homes = 3;
+    pushed(&f, "c", false);
+    f.limits.max_streams = 5;
+    pushed(&f, "c", true);
+    /* after an idle time there is room again for both */
+    f.limits = (struct loghead_limits){.max_homes = 1};
+    clock_fake_advance(&f.clock, 3700ll * NS_PER_S);
+    CHECK_OK(loghead_maintain(f.head));
+    pushed(&f, "z", true);
+    pushed(&f, "c", true);
+    pushed(&f, "x", false);
+    pushed(&f, "a", false);
+    fx_close(&f);
+}
+
+/* What came out of the log, or while no ring was known, counts here until it shows where it belongs. */
+TEST(loghead_places_streams_once_it_can_be_told)
+{
+    struct placing p = {.of_others = LOGHEAD_UNPLACED};
+    struct fixture f = {.limits = {.max_homes = 2}, .opts = {.place = place, .place_arg = &p}};
+
+    fx_open(&f);
+    pushed(&f, "x", true);
+    pushed(&f, "y", true);
+    fx_reopen(&f);
+    pushed(&f, "a", false);
+    p.of_others = LOGHEAD_AWAY;
+    pushed(&f, "a", false);
+    pushed(&f, "x", true);
+    pushed(&f, "a", true);
+    pushed(&f, "y", true);
+    pushed(&f, "b", true);
+    pushed(&f, "c", false);
+    fx_close(&f);
+}
+
 TEST(loghead_refuses_a_stream_that_comes_too_fast)
 {
     struct fixture f = {.limits = {.stream_rate = 100, .stream_burst = 250}};

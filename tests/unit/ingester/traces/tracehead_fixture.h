@@ -95,13 +95,17 @@ static inline struct err *fx_push_bytes(struct fixture *f, const char *tenant, s
 }
 
 /* A piece with one span, of a trace whose id begins with id. */
-static inline void fx_piece(struct buf *out, uint32_t id, uint64_t span, uint64_t start_ns)
+static inline void fx_piece_with(struct buf *out, uint32_t id, uint64_t span, uint64_t start_ns,
+                                 uint8_t status)
 {
     struct tracepiece_encoder *enc = tracepiece_encoder_new();
     struct tracepiece_resource res = {0};
     struct tracepiece_scope scope = {0};
-    struct tracepiece_span s = {
-        .span_id = span, .start_ns = start_ns, .end_ns = start_ns + 5, .name = SLICE("GET /")};
+    struct tracepiece_span s = {.span_id = span,
+                                .start_ns = start_ns,
+                                .end_ns = start_ns + 5,
+                                .name = SLICE("GET /"),
+                                .status = status};
     struct tracepiece p = {.trace_id = {(uint8_t)(id >> 8), (uint8_t)id},
                            .n_resources = 1,
                            .n_scopes = 1,
@@ -115,6 +119,11 @@ static inline void fx_piece(struct buf *out, uint32_t id, uint64_t span, uint64_
     buf_lstr(out, buf_slice(&piece));
     buf_done(&piece);
     tracepiece_encoder_free(enc);
+}
+
+static inline void fx_piece(struct buf *out, uint32_t id, uint64_t span, uint64_t start_ns)
+{
+    fx_piece_with(out, id, span, start_ns, 0);
 }
 
 /* "Trace, span" pairs; the spans start at start_ns, all in one batch. */

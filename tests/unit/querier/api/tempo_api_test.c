@@ -1,53 +1,6 @@
 /* Tempo's API over a pool of pieces, by HTTP. */
-#include "common/auth/auth.h"
-#include "common/net/http_client.h"
-#include "querier/api/prom_api.h"
-#include "querier/api/tempo_api.h"
 #include "querier/api/tempo_api_internal.h"
-#include "querier/engine/engine.h"
-#include "querier/store/store.h"
-#include "querier/traces/tracepool.h"
-#include "tests/unit/querier/store/peers_fixture.h"
-
-#define T0 1767225600000000000ull
-
-struct rig {
-    struct peers peers;
-    struct store *store;
-    struct engine *engine;
-    struct prom_api *prom;
-    struct tempo_api *api;
-    struct tracepool *pool;
-    struct conf *conf;
-    struct auth *auth;
-    struct loop *loop;
-    struct http_server *server;
-    struct arena *arena;
-    int status;
-    struct buf body;
-    char type[128];
-};
-
-static struct err *open_pool(void *arg, struct prom_task *t, int64_t start_ns, int64_t end_ns,
-                             struct tracesource *ret)
-{
-    struct rig *g = arg;
-
-    (void)t;
-    (void)start_ns;
-    (void)end_ns;
-    *ret = tracepool_source(g->pool);
-    return NULL;
-}
-
-static struct otlp_member *text_attribute(struct rig *g, const char *key, const char *value)
-{
-    struct otlp_member *m = arena_new_of(g->arena, struct otlp_member);
-
-    *m =
-        (struct otlp_member){slice_cstr(key), {.kind = OTLP_VALUE_TEXT, .text = slice_cstr(value)}};
-    return m;
-}
+#include "tests/unit/querier/api/traces_rig.h"
 
 /* A root of "front" and below it a span of "shop" that failed, n seconds after T0. */
 static void add_trace(struct rig *g, uint8_t id, unsigned n, uint64_t duration_ns)
@@ -77,110 +30,43 @@ static void add_trace(struct rig *g, uint8_t id, unsigned n, uint64_t duration_n
                            .resources = resources,
                            .scopes = &scope,
                            .spans = spans};
-    struct tracepiece_encoder *e = tracepiece_encoder_new();
-    struct buf bytes = {0};
-
-    tracepiece_encode(e, &p, &bytes);
-    CHECK_OK(tracepool_add(g->pool, buf_slice(&bytes)));
-    buf_done(&bytes);
-    tracepiece_encoder_free(e);
+    add_piece(g, &p);
 }
 
-static void rig_up(struct rig *g)
+static void fill_far(struct rig *g)
 {
-    static const struct conf_section *const sections[] = {&auth_section};
-    struct conf_source src = {.sections = sections, .section_count = 1};
+    struct tracepiece_resource resource = {.schema_url = SLICE("")};
+    struct tracepiece_scope scope = {.name = SLICE("")};
+    struct tracepiece_span span = {
+        .span_id = 1, .name = SLICE("far"), .start_ns = (1ull << 63) + 5, .end_ns = 1ull << 63};
+    struct tracepiece p = {.trace_id = {0x0a, [15] = 2},
+                           .n_resources = 1,
+                           .n_scopes = 1,
+                           .n_spans = 1,
+                           .resources = &resource,
+                           .scopes = &scope,
+                           .spans = &span};
 
-    *g = (struct rig){.arena = arena_new(0), .pool = tracepool_new()};
+    add_trace(g, 1, 0, 1000);
+    add_piece(g, &p);
+}
+
+static void fill(struct rig *g)
+{
     add_trace(g, 1, 0, 1000);
     add_trace(g, 2, 60, 5 * NS_PER_S);
     add_trace(g, 3, 120, 1000);
-    tracepool_end(g->pool);
-    peers_up(&g->peers, "abc", 3);
-    g->store = store_new(&(struct store_opts){.pool = g->peers.pool,
-                                              .loop = g->peers.loop,
-                                              .ring = peers_ring,
-                                              .ring_arg = &g->peers,
-                                              .straggler_ms = 100,
-                                              .ingester_lookback_ms = 3600000});
-    g->engine = engine_new(NULL);
-    g->prom = prom_api_new(&(struct prom_tasks_opts){.store = g->store,
-                                                     .engine = g->engine,
-                                                     .max_concurrent = 2,
-                                                     .max_queued = 2,
-                                                     .timeout_ms = 10000,
-                                                     .max_memory_bytes = 64u << 20,
-                                                     .max_response_bytes = 1u << 20,
-                                                     .max_tenants = 1});
-    g->api = tempo_api_new(
-        &(struct tempo_api_opts){.tasks = prom_api_tasks(g->prom), .open = open_pool, .arg = g});
-    CHECK_OK(conf_load_text(&src, "test", SLICE(""), &g->conf));
-    g->auth = auth_new(g->conf);
-    CHECK_OK(loop_new("http", &g->loop));
-    CHECK_OK(http_server_new(&(struct http_server_opts){.addr = "127.0.0.1:0",
-                                                        .on_admit = auth_admit,
-                                                        .admit_arg = g->auth},
-                             &g->loop, 1, &g->server));
-    tempo_api_routes(g->api, g->server);
-    CHECK_OK(http_server_listen(g->server));
-    CHECK_OK(loop_start(g->loop));
-}
-
-static void rig_down(struct rig *g)
-{
-    loop_join(g->loop);
-    http_server_free(g->server);
-    prom_api_free(g->prom);
-    tempo_api_free(g->api);
-    loop_free(g->loop);
-    auth_free(g->auth);
-    conf_unref(g->conf);
-    peers_down(&g->peers);
-    store_free(g->store);
-    engine_free(g->engine);
-    tracepool_free(g->pool);
-    arena_free(g->arena);
-    buf_done(&g->body);
-}
-
-static const char *ask_as(struct rig *g, const char *path, const char *accept)
-{
-    const char *headers[] = {"X-Scope-OrgID: t", accept};
-    struct http_client_reply reply = {0};
-    char url[512];
-
-    (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u%s", http_server_port(g->server), path);
-    CHECK_OK(http_client_blocking(
-        NULL,
-        &(struct http_client_req){
-            .method = "GET", .url = url, .headers = headers, .header_count = accept ? 2 : 1},
-        &reply));
-    g->status = reply.status;
-    (void)snprintf(g->type, sizeof(g->type), "%.*s",
-                   SLICE_ARG(http_client_reply_header(&reply, "Content-Type")));
-    buf_reset(&g->body);
-    buf_slice_append(&g->body, buf_slice(&reply.body));
-    http_client_reply_done(&reply);
-    return buf_cstr(&g->body);
-}
-
-static void has(struct rig *g, const char *path, int status, const char *want)
-{
-    const char *got = ask_as(g, path, NULL);
-
-    if (g->status != status || !strstr(got, want))
-        test_fail(__FILE__, __LINE__, "%s: got %d %s, not %d %s", path, g->status, got, status,
-                  want);
 }
 
 #define RANGE "start=1767225600&end=1767226600"
+#define ID_1 "0a000000000000000000000000000001"
 #define ID_2 "0a000000000000000000000000000002"
 
 TEST(tempo_api_gives_a_trace)
 {
     struct rig g;
 
-    rig_up(&g);
+    rig_up(&g, fill);
     has(&g, "/api/traces/" ID_2, 200,
         "{\"batches\":[{\"resource\":{\"attributes\":[{\"key\":\"service.name\",\"value\":{"
         "\"stringValue\":\"front\"}}]},\"scopeSpans\":[{\"scope\":{\"name\":\"lib\"},\"spans\":[{"
@@ -195,12 +81,27 @@ TEST(tempo_api_gives_a_trace)
     rig_down(&g);
 }
 
+/* Also one whose times are none: an id is enough. */
+TEST(tempo_api_finds_a_trace_whenever_it_was)
+{
+    struct rig g;
+
+    rig_up(&g, fill_far);
+    has(&g, "/api/traces/" ID_2, 200, "\"startTimeUnixNano\":\"9223372036854775813\"");
+    has(&g, "/api/traces/" ID_2 "?start=1767225600", 404, "trace not found");
+    has(&g, "/api/traces/" ID_1 "?end=1767226600", 200, "GET /");
+    has(&g, "/api/traces/" ID_1 "?start=1767225600", 200, "GET /");
+    has(&g, "/api/traces/" ID_1 "?start=1767225700", 404, "trace not found");
+    has(&g, "/api/traces/" ID_1 "?start=5&end=5", 400, "start must be before end");
+    rig_down(&g);
+}
+
 TEST(tempo_api_searches)
 {
     struct rig g;
     const char *all;
 
-    rig_up(&g);
+    rig_up(&g, fill);
     has(&g, "/api/search?" RANGE "&q=%7B+duration+%3E+4s+%7D", 200,
         "{\"traces\":[{\"traceID\":\"" ID_2 "\",\"rootServiceName\":\"front\",\"rootTraceName\":"
         "\"GET /\",\"startTimeUnixNano\":\"1767225660000000000\",\"durationMs\":5000,\"spanSet\":{"
@@ -239,7 +140,7 @@ TEST(tempo_api_offers_names_and_values)
 {
     struct rig g;
 
-    rig_up(&g);
+    rig_up(&g, fill);
     has(&g, "/api/search/tags?" RANGE, 200, "{\"tagNames\":[\"service.name\",\"http.method\"]");
     has(&g, "/api/v2/search/tags?" RANGE, 200,
         "{\"scopes\":[{\"name\":\"resource\",\"tags\":[\"service.name\"]},{\"name\":\"span\","
@@ -260,6 +161,12 @@ TEST(tempo_api_offers_names_and_values)
         "\"value\":"
         "\"error\"}]");
     has(&g, "/api/v2/search/tag/.http.method/values?" RANGE "&limit=1", 200, "\"POST\"");
+    /* no more than that, wherever they come from */
+    has(&g, "/api/search/tags?" RANGE "&limit=1", 200, "{\"tagNames\":[\"service.name\"],");
+    has(&g, "/api/search/tags?" RANGE "&limit=2&scope=intrinsic", 200,
+        "{\"tagNames\":[\"duration\",\"event:name\"],");
+    has(&g, "/api/search/tag/service.name/values?" RANGE "&limit=1", 200,
+        "{\"tagValues\":[\"front\"],");
     has(&g, "/api/v2/search/tag/)%7C%7B%7D/values", 400, "invalid tag");
     has(&g, "/api/v2/search/tag/name/values?q=%7Bstatus%3Derror%7D", 422, "not supported");
     rig_down(&g);
@@ -269,7 +176,7 @@ TEST(tempo_api_computes_metrics)
 {
     struct rig g;
 
-    rig_up(&g);
+    rig_up(&g, fill);
     has(&g,
         "/api/metrics/query_range?" RANGE
         "&step=100&q=%7B%7D|count_over_time()by(resource.service.name)",

@@ -1,3 +1,4 @@
+#include "common/lang/logql.h"
 #include "common/model/logs_rpc.h"
 #include "querier/logs/logremote.h"
 #include "tests/unit/querier/store/peers_fixture.h"
@@ -84,16 +85,16 @@ static void say_name(struct peer *p, const char *name)
 /* ---- what comes of it ---- */
 
 /* "app: time=line(id),… " of every stream; passes_over: only the first entry of each is asked for. */
-static struct err *read_lines(struct rig *g, bool is_forward, bool passes_over)
+static struct err *read_lines_of(struct rig *g, const struct logsource_request *req,
+                                 bool passes_over)
 {
-    struct logsource_request req = {.start_ns = 0, .end_ns = 1000, .is_forward = is_forward};
     struct logsource_entry en;
     struct logsource_set *set;
     struct labels ls;
     struct err *e;
 
     buf_reset(&g->out);
-    if ((e = logsource_select(&g->remote.source, g->arena, &req, &set)))
+    if ((e = logsource_select(&g->remote.source, g->arena, req, &set)))
         return e;
     while (logsource_set_stream(set, &ls)) {
         buf_printf(&g->out, "%.*s:", SLICE_ARG(labels_get(ls, SLICE("app"))));
@@ -107,6 +108,13 @@ static struct err *read_lines(struct rig *g, bool is_forward, bool passes_over)
         buf_str(&g->out, "; ");
     }
     return logsource_set_close(set);
+}
+
+static struct err *read_lines(struct rig *g, bool is_forward, bool passes_over)
+{
+    return read_lines_of(
+        g, &(struct logsource_request){.start_ns = 0, .end_ns = 1000, .is_forward = is_forward},
+        passes_over);
 }
 
 static void check_lines(struct rig *g, const char *want)
@@ -320,6 +328,96 @@ TEST(logremote_streams_have_steps_of_the_fullest_replica)
     while (logremote_streams_next(s, &st))
         ;
     CHECK_ERR(logremote_streams_close(s), ERR_CORRUPT, "not asked for");
+    rig_down(&g);
+}
+
+/* ---- ingesters of earlier versions ---- */
+
+/* What is asked of those alone that know what they are asked is asked once. */
+static int times_asked(struct rig *g)
+{
+    int n = 0;
+
+    for (size_t i = 0; i < g->peers.n; i++)
+        n += g->peers.p[i].asked;
+    return n;
+}
+
+static void check_format(int known, size_t n_old, int want_asked)
+{
+    struct rig g;
+    struct logql q = {0};
+    struct logsource_request req = {.start_ns = 0, .end_ns = 1000, .is_forward = true};
+
+    rig_up(&g, "abc");
+    for (size_t i = 0; i < 3; i++) {
+        say_some(&g.peers.p[i]);
+        g.peers.p[i].logs_format = i < n_old ? known : 0;
+    }
+    CHECK_OK(logql_parse(g.arena, SLICE("{app=\"a\"} |= \"o\" | json | n > 5"), &q));
+    req.logs = &q.root->u.logs;
+    CHECK_OK(read_lines_of(&g, &req, false));
+    CHECK_SLICE(buf_slice(&g.out), "a: 10=one 10=one(x) 20=two; b: 5=five; ");
+    CHECK_INT(times_asked(&g), want_asked);
+    CHECK_INT(g.sq.warnings.len, 0);
+    logql_done(&q);
+    rig_down(&g);
+}
+
+TEST(logremote_who_refuses_a_later_form_is_asked_in_the_first)
+{
+    check_format(3, 3, 3); /* it is the third */
+    check_format(2, 1, 3); /* one zone is made up for by the others */
+    check_format(2, 2, 6);
+    check_format(1, 3, 6);
+}
+
+/* One of them is gone, one is old: either could be done without, and both cannot. */
+TEST(logremote_who_refuses_is_asked_again_beside_one_that_is_gone)
+{
+    struct rig g;
+    struct logql q = {0};
+    struct logsource_request req = {.start_ns = 0, .end_ns = 1000, .is_forward = true};
+
+    rig_up(&g, "abc");
+    for (size_t i = 0; i < 3; i++)
+        say_some(&g.peers.p[i]);
+    g.peers.p[0].mood = PEER_REFUSES;
+    g.peers.p[1].logs_format = 1;
+    CHECK_OK(logql_parse(g.arena, SLICE("{app=\"a\"} |= \"o\""), &q));
+    req.logs = &q.root->u.logs;
+    CHECK_OK(read_lines_of(&g, &req, false));
+    CHECK_SLICE(buf_slice(&g.out), "a: 10=one 10=one(x) 20=two; b: 5=five; ");
+    g.peers.p[2].mood = PEER_REFUSES;
+    CHECK_ERR(read_lines_of(&g, &req, false), ERR_UNAVAILABLE, "replaying");
+    logql_done(&q);
+    rig_down(&g);
+}
+
+TEST(logremote_volumes_of_ingesters_that_know_no_steps_are_spread)
+{
+    struct logremote_range range = {0, 1000, 300};
+    struct logremote_streams *s;
+    struct logremote_stream st;
+    struct rig g;
+
+    rig_up(&g, "abc");
+    for (size_t i = 0; i < 3; i++) {
+        say_stream(&g.peers.p[i], 1, "a", 100);
+        say_stream(&g.peers.p[i], 2, "b", 10);
+        g.peers.p[i].logs_format = 3;
+    }
+    CHECK_OK(logremote_streams(&g.remote, (struct matchers){0}, range, true, &s));
+    while (logremote_streams_next(s, &st)) {
+        buf_printf(&g.out, "%.*s", SLICE_ARG(labels_get(st.labels, SLICE("app"))));
+        for (size_t i = 0; i < 4; i++)
+            buf_printf(&g.out, " %llu", (unsigned long long)st.steps[i]);
+        buf_str(&g.out, "; ");
+    }
+    CHECK_OK(logremote_streams_close(s));
+    CHECK_SLICE(buf_slice(&g.out), "a 30 30 30 10; b 3 3 3 1; ");
+    CHECK_INT(g.sq.warnings.len, 1);
+    CHECK(slice_find(g.sq.warnings.ptr[0], SLICE("earlier version"), 0) >= 0);
     rig_down(&g);
 }
 

@@ -15,6 +15,9 @@ static struct block_wire_ask asked(struct arena *a)
     ask.block.dir = SLICE("other/01ABC");
     ask.block.labels = (struct labels){ls, 2};
     ask.block.summary_bytes = 600;
+    ask.block.min_t = -5;
+    ask.block.max_t = 7200000;
+    ask.block.resolution_ms = 300000;
     ask.select = (struct rpc_select){.kind = RPC_SELECT_CHUNKS,
                                      .matchers = {m, 1},
                                      .min_ms = -5,
@@ -39,6 +42,9 @@ TEST(block_wire_carries_what_is_asked)
     CHECK(slice_eq(got.block.dir, ask.block.dir));
     CHECK(labels_eq(got.block.labels, ask.block.labels));
     CHECK_INT(got.block.summary_bytes, 600);
+    CHECK_INT(got.block.min_t, -5);
+    CHECK_INT(got.block.max_t, 7200000);
+    CHECK_INT(got.block.resolution_ms, 300000);
     CHECK_INT(got.n_together, 7);
     CHECK_INT(got.select.max_ms, 99);
     CHECK_INT(got.select.shard_index, 1);

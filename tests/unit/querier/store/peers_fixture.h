@@ -29,7 +29,8 @@ struct peer {
     char name[32], zone[8];
     _Atomic int mood;
     _Atomic int asked;
-    _Atomic uint64_t mark; /* of its answers: the catalogue it has dropped by */
+    _Atomic int logs_format; /* the last that it knows of select_logs; 0: all */
+    _Atomic uint64_t mark;   /* of its answers: the catalogue it has dropped by */
     struct peer_frames select, keyed, names, metadata, exemplars, pairs, head, logs, traces;
     VEC(struct hash128) keys;    /* of the frames in keyed: one series each */
     VEC(struct rpc_call *) hung; /* loop's */
@@ -133,7 +134,15 @@ static inline void peer_on_head(void *arg, struct rpc_call *call)
 
 static inline void peer_on_logs(void *arg, struct rpc_call *call)
 {
-    peer_answer(arg, call, &((struct peer *)arg)->logs);
+    struct peer *p = arg;
+    struct slice asked = rpc_call_payload(call);
+
+    if (p->logs_format && asked.len && asked.ptr[0] > p->logs_format) {
+        p->asked++;
+        rpc_reply_err(call, err_new(ERR_INVALID, "select of log lines: unknown format"));
+        return;
+    }
+    peer_answer(p, call, &p->logs);
 }
 
 static inline void peer_on_traces(void *arg, struct rpc_call *call)

@@ -344,17 +344,41 @@ TEST(store_skip_serves_names_and_values)
     street_down(&s);
 }
 
+static struct slice summary_key(struct street *s, unsigned k)
+{
+    return slice_cstr(arena_printf(s->a, "metrics/%.*s/%s/" BLOCK_SUMMARY_FILE, SLICE_ARG(TENANT),
+                                   ulid_print(s->ids[k]).s));
+}
+
 static void spoil(struct street *s, unsigned k, bool is_gone)
 {
-    struct slice prefix = block_store_prefix(s->a, SLICE("metrics"), TENANT, s->ids[k]);
-    struct slice key =
-        slice_cstr(arena_printf(s->a, "%.*s/" BLOCK_SUMMARY_FILE, SLICE_ARG(prefix)));
+    struct slice key = summary_key(s, k);
 
     if (is_gone)
         CHECK_OK(objstore_delete(&s->bucket.base, key));
     else
         CHECK_OK(
-            objstore_put(&s->bucket.base, key, SLICE("ORRSUM\0\1 and nothing else"), NULL, NULL));
+            objstore_put(&s->bucket.base, key, SLICE("ORRSUM\0\2 and nothing else"), NULL, NULL));
+}
+
+/* Copied to the wrong place: each byte of it is right, and the metric that is looked for is not in it. */
+TEST(store_skip_does_not_go_by_the_summary_of_another_block)
+{
+    unsigned other = is_rare(0) ? 1 : 0, rare = 0;
+    struct buf b = {0};
+    struct store_stats st;
+    struct street s;
+
+    street_up(&s);
+    while (!is_rare(rare))
+        rare++;
+    CHECK_OK(objstore_get(&s.bucket.base, summary_key(&s, other), NULL, &b, NULL));
+    CHECK_OK(objstore_put(&s.bucket.base, summary_key(&s, rare), buf_slice(&b), NULL, NULL));
+    CHECK_INT(ask_one(s.far, MATCHER_EQ, "__name__", "rare").series, 1);
+    store_stats_get(s.far, &st);
+    CHECK_INT(st.blocks.bad_summaries, 1);
+    buf_done(&b);
+    street_down(&s);
 }
 
 TEST(store_skip_opens_a_block_whose_summary_is_broken_or_gone)

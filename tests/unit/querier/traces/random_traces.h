@@ -1,11 +1,14 @@
 /* Random traces, and what a random query (random_query.h) finds in a source of them. */
 #pragma once
+#include <stdlib.h>
+
 #include "common/base/mem.h"
 #include "common/base/vec.h"
 #include "querier/traces/tracecond.h"
 #include "querier/traces/tracepipe.h"
 #include "querier/traces/tracepool.h"
 #include "querier/traces/tracescan.h"
+#include "querier/traces/tracewant.h"
 #include "tests/unit/querier/traces/random_query.h"
 #include "tests/unit/test.h"
 
@@ -118,19 +121,54 @@ static inline struct err *find(void *arg, const struct tracecols *cols, bool *re
     return NULL;
 }
 
-static inline struct buf search(const struct tracesource *source, const struct traceql *q,
-                                struct tracecond cond, unsigned ranges)
+/* in_columns: what sources have in columns is taken as such. */
+static inline struct buf search_as(const struct tracesource *source, const struct traceql *q,
+                                   struct tracecond cond, unsigned ranges, bool in_columns)
 {
     struct arena *a = arena_new(0);
     struct tracescan_stats stats = {0};
     struct buf out = {0};
+    struct tracegroup_want want = tracewant_of_query(a, q, true);
     struct tracescan_opts opts = {
         .source = source,
         .req = {.end_ns = INT64_MAX, .filters = cond.ptr, .n_filters = cond.n},
+        .want = in_columns ? &want : NULL,
+        .few = 1,
         .ranges = ranges,
         .arena = a};
 
     CHECK_OK(tracescan(&opts, find, &(struct finding){&q->pipeline, &out}, &stats));
     arena_free(a);
     return out;
+}
+
+static inline struct buf search(const struct tracesource *source, const struct traceql *q,
+                                struct tracecond cond, unsigned ranges)
+{
+    return search_as(source, q, cond, ranges, false);
+}
+
+static inline int compare_lines(const void *x, const void *y)
+{
+    return slice_cmp(*(const struct slice *)x, *(const struct slice *)y);
+}
+
+/* Lines in an order that does not follow from where they were found. */
+static inline void sort_lines(struct buf *b)
+{
+    struct slice rest = buf_slice(b), line;
+    struct buf out = {0};
+    VEC(struct slice) lines = {0};
+
+    while (rest.len && slice_split(&rest, '\n', &line))
+        vec_push(&lines, line);
+    if (lines.len)
+        qsort(lines.ptr, lines.len, sizeof(*lines.ptr), compare_lines);
+    VEC_FOREACH (l, &lines) {
+        buf_slice_append(&out, *l);
+        buf_byte(&out, '\n');
+    }
+    vec_done(&lines);
+    buf_done(b);
+    *b = out;
 }

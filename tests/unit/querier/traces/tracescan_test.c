@@ -106,6 +106,61 @@ TEST(tracescan_finds_over_pieces_what_whole_traces_have)
     CHECK(n_hinted > 60);
 }
 
+/* A source behind which another one is, that counts the questions for ids alone. */
+struct counting {
+    struct tracesource of;
+    unsigned selects, for_ids, with_filters;
+};
+
+static struct err *count_select(void *src, struct arena *a, const struct tracesource_request *req,
+                                struct tracesource_set **ret)
+{
+    struct counting *c = src;
+
+    c->selects++;
+    c->for_ids += req->ids_only;
+    c->with_filters += req->n_filters > 0;
+    return tracesource_select(&c->of, a, req, ret);
+}
+
+TEST(tracescan_asks_for_ids_first_only_who_heeds_filters)
+{
+    static const struct tracesource_ops ops = {.select = count_select};
+    struct arena *a = arena_new(0);
+    struct rng r;
+    struct world w;
+    struct traceql q;
+    struct tracecond cond;
+    struct buf first = {0};
+
+    rng_seed(&r, 5);
+    world_init(&w, a, &r);
+    CHECK_OK(traceql_parse(a, SLICE("{ status = error }"), &q));
+    cond = tracecond_of(a, &q);
+    CHECK(cond.n > 0);
+    for (int heeds = 0; heeds < 2; heeds++) {
+        struct counting c = {tracepool_source(w.whole), 0, 0, 0};
+        struct tracesource both[] = {{.ops = &ops, .src = &c, .has_filters = heeds}};
+        struct tracejoin join = {both, 1};
+        struct tracesource all = tracejoin_source(&join);
+        struct buf got = search(&all, &q, cond, 1);
+
+        CHECK_INT(all.has_filters, heeds);
+        CHECK_INT(c.selects, heeds ? 2 : 1);
+        CHECK_INT(c.for_ids, heeds);
+        CHECK_INT(c.with_filters, heeds);
+        CHECK(got.len > 0);
+        if (heeds)
+            CHECK(slice_eq(buf_slice(&got), buf_slice(&first)));
+        else
+            buf_slice_append(&first, buf_slice(&got));
+        buf_done(&got);
+    }
+    buf_done(&first);
+    world_done(&w);
+    arena_free(a);
+}
+
 TEST(tracescan_finds_one_trace)
 {
     struct arena *a = arena_new(0);

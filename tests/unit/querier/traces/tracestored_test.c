@@ -8,6 +8,7 @@
 #include "common/block/block_store.h"
 #include "common/model/traces_rpc.h"
 #include "querier/traces/tracejoin.h"
+#include "querier/traces/tracemetric.h"
 #include "querier/traces/traceremote.h"
 #include "querier/traces/tracestored.h"
 #include "tests/unit/common/objstore/counting_store.h"
@@ -222,16 +223,18 @@ struct world {
     struct pieces blocks[N_BLOCKS];
 };
 
-/* Each span in one place at least, some in two. */
+/* Each span in one place at least, some in two; every other trace is in one alone. */
 static void scatter(struct world *w, struct arena *a, struct rng *r, const struct tracepiece *p)
 {
+    size_t only = rng_chance(r, 0.5) ? rng_below(r, N_BLOCKS + 1) : SIZE_MAX;
+
     for (size_t k = 0; k <= N_BLOCKS; k++) {
         struct tracepiece part = *p;
 
         part.spans = arena_array(a, struct tracepiece_span, p->n_spans);
         part.n_spans = 0;
         for (uint32_t i = 0; i < p->n_spans; i++)
-            if (i % (N_BLOCKS + 1) == k || rng_chance(r, 0.2))
+            if (only != SIZE_MAX ? k == only : i % (N_BLOCKS + 1) == k || rng_chance(r, 0.2))
                 part.spans[part.n_spans++] = p->spans[i];
         if (part.n_spans && k == N_BLOCKS)
             add(w->head, &part);
@@ -278,7 +281,108 @@ static void check(struct rig *g, struct world *w, struct traceql *q, const char 
                       buf_cstr(&got), buf_cstr(&want));
         buf_done(&got);
     }
+    sort_lines(&want);
+    for (int hinted = 0; hinted < 2; hinted++) {
+        struct buf got = search_as(&all, q, hinted ? cond : (struct tracecond){0}, 4, true);
+
+        sort_lines(&got);
+        if (!slice_eq(buf_slice(&got), buf_slice(&want)))
+            test_fail(__FILE__, __LINE__, "%s, in columns, hinted %d:\n%s\nnot\n%s", text, hinted,
+                      buf_cstr(&got), buf_cstr(&want));
+        buf_done(&got);
+    }
     buf_done(&want);
+}
+
+static struct err *measure(void *arg, const struct tracecols *cols, bool *ret_stop)
+{
+    (void)ret_stop;
+    return tracemetric_add(arg, cols);
+}
+
+/* Series a line each. *in_columns: how many traces were had in columns. */
+static struct buf metrics(struct rig *g, const struct tracesource *source, const struct traceql *q,
+                          bool in_columns, uint64_t *ret_in_columns)
+{
+    struct tracemetric_range range = {.start_ns = 0, .end_ns = 4000, .step_ns = 500};
+    struct tracegroup_want want = tracewant_of_query(g->arena, q, false);
+    struct tracescan_opts opts = {.source = source,
+                                  .req = {.end_ns = INT64_MAX},
+                                  .want = in_columns ? &want : NULL,
+                                  .few = 1,
+                                  .ranges = 2,
+                                  .arena = g->arena};
+    struct tracescan_stats stats = {0};
+    struct tracemetric *m;
+    struct tracemetric_set set;
+    struct buf out = {0};
+
+    CHECK_OK(tracemetric_new(q, &range, &m));
+    CHECK_OK(tracescan(&opts, measure, m, &stats));
+    set = tracemetric_end(m, g->arena);
+    for (size_t i = 0; i < set.n; i++) {
+        for (size_t k = 0; k < set.ptr[i].n_labels; k++) {
+            traceql_print_static(&out, &set.ptr[i].labels[k].value);
+            buf_byte(&out, ' ');
+        }
+        for (size_t k = 0; k < set.n_points; k++) {
+            buf_byte(&out, ' ');
+            buf_printf(&out, "%.9g", set.ptr[i].values[k]); /* sums go by the order */
+        }
+        buf_byte(&out, '\n');
+    }
+    tracemetric_free(m);
+    sort_lines(&out);
+    *ret_in_columns += stats.in_columns;
+    return out;
+}
+
+TEST(tracestored_measures_in_columns_what_pieces_say)
+{
+    static const char *const ends[] = {
+        "rate() by (name)",
+        "count_over_time() by (.x, rootName)",
+        "sum_over_time(duration) by (status)",
+        "max_over_time(span.x) by (kind, resource.y)",
+        "quantile_over_time(duration, 0.5) by (instrumentation:name, statusMessage)",
+        "count_over_time() by (rootServiceName, span:childCount)"};
+    uint64_t in_columns = 0, none = 0;
+    size_t n_valid = 0;
+    struct rng r;
+
+    rng_seed(&r, 14);
+    for (int round = 0; round < 4; round++) {
+        struct world w;
+        struct rig g;
+
+        rig_up(&g, 0);
+        world_init(&w, &g, &r);
+        for (int i = 0; i < 60; i++) {
+            struct tracesource all = tracejoin_source(&g.join), whole = tracepool_source(w.whole);
+            struct buf query = {0}, want, got;
+            struct traceql q;
+            struct err *e;
+
+            put_spanset(&query, &r, 2);
+            buf_printf(&query, " | %s", ends[rng_below(&r, ORR_COUNT(ends))]);
+            if (!(e = traceql_parse(g.arena, buf_slice(&query), &q))) {
+                n_valid++;
+                want = metrics(&g, &whole, &q, true, &none);
+                got = metrics(&g, &all, &q, true, &in_columns);
+                if (!slice_eq(buf_slice(&got), buf_slice(&want)))
+                    test_fail(__FILE__, __LINE__, "%s:\n%s\nnot\n%s", buf_cstr(&query),
+                              buf_cstr(&got), buf_cstr(&want));
+                buf_done(&want);
+                buf_done(&got);
+            }
+            err_free(e);
+            buf_done(&query);
+        }
+        world_done(&w);
+        rig_down(&g);
+    }
+    CHECK(n_valid > 50 && none == 0);
+    CHECK(in_columns > n_valid * N_TRACES / 4);
 }
 
 TEST(tracestored_finds_in_blocks_and_head_what_whole_traces_have)

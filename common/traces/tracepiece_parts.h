@@ -1,4 +1,4 @@
-/* Parts of a piece by themselves, each with texts of its own: what tells equal ones. For columns and common/traceblock. */
+/* Parts of a piece by themselves, each with texts of its own: what tells equal ones, for columns and common/traceblock. Any thread. */
 #pragma once
 #include "common/traces/tracepiece.h"
 

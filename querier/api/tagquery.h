@@ -1,0 +1,19 @@
+/*
+ * What searches by tags are in TraceQL: conditions within braces.
+ *
+ *   key = value   an attribute of the span, its resource or one of its events, as a text or, where the value reads as one, as a number or
+ *                 boolean (whoever asks has only texts). error, span.kind, otel.status_code and otel.scope.… are what the door
+ *                 made of them: status, kind, the instrumentation's name and version
+ *
+ * Any thread.
+ */
+#pragma once
+#include "common/base/buf.h"
+
+/* A text of TraceQL with its quotes. */
+void tagquery_text(struct buf *out, struct slice s);
+/* The service of the span. */
+void tagquery_service(struct buf *out, struct slice service);
+void tagquery_equals(struct buf *out, struct slice key, struct slice value);
+/* It has such an attribute, or an event of that name. */
+void tagquery_exists(struct buf *out, struct slice key);

@@ -1,0 +1,32 @@
+/*
+ * A block that is corrupt, and what the answer is made of then. Where a block holds segments of one ingester alone, or of
+ * one zone's, and others have all of it (catalogue.h: instance, zone), the read goes on without it, as it does without that ingester
+ * or zone: as long as all that is lost is of one of them, blocks and streams together (fanout_lose()), the answer is whole.
+ * That is so until the blocks of replicas are merged into one. Where nobody else has the samples, or two have lost something, the read
+ * fails, with an error that names the block.
+ *
+ * What of the block was read before its damage was met stays in the answer: each chunk has its checksum, and the merge takes
+ * equal samples once.
+ *
+ * Each such block is logged (as often as the log lets a line be) and counted.
+ *
+ * Owner: the worker of the select.
+ */
+#pragma once
+#include "querier/store/blockset.h"
+#include "querier/store/series_source.h"
+
+struct blockloss {
+    struct fanout *f; /* the ingesters' of the select; NULL: nothing can be done without */
+    struct slice tenant;
+    uint64_t *lost; /* a metric: blocks that were done without */
+};
+
+/* Whether the read can do without the block, whose error is e; if so it is noted. struct blockset_losses' allows(). */
+bool blockloss_allows(void *loss, const struct catalogue_block *block, const struct err *e);
+/* Whether an error met in the middle of a block is about the block: it is corrupt, or a file of it is gone, or cannot be read. */
+bool blockloss_is_of_block(const struct err *e);
+/* The series of src, which it takes over, up to where the block cannot be read on, if it may be. loss and block outlive
+ * it. */
+struct series_source *blockloss_source(struct blockloss *loss, const struct catalogue_block *block,
+                                       struct series_source *src);
