@@ -7,6 +7,14 @@
 #include "common/traces/tracesegment.h"
 #include "tests/unit/common/traceblock/traceblock_fixture.h"
 
+#ifdef ORR_SANITIZED
+#define MANY 6500 /* traces: a few groups */
+#define FLIPS 40
+#else
+#define MANY 9000
+#define FLIPS 199
+#endif
+
 struct open_block {
     struct block_reader *reader;
     struct traceblock *block;
@@ -97,7 +105,7 @@ static void check_select(struct open_block *b, const struct fixture *f,
 
 TEST(traceblock_gives_back_what_was_written)
 {
-    struct fixture f = fixture_make(1, 9000, 12);
+    struct fixture f = fixture_make(1, MANY, 12);
     struct traceblock_query q = all_of();
     struct open_block b = {0};
     struct traceblock_stats stats;
@@ -117,7 +125,7 @@ TEST(traceblock_gives_back_what_was_written)
 
 TEST(traceblock_finds_ids_and_opens_few_groups)
 {
-    struct fixture f = fixture_make(2, 9000, 6);
+    struct fixture f = fixture_make(2, MANY, 6);
     struct traceblock_query q = all_of();
     bool *want = mem_calloc(f.n, 1);
     uint8_t ids[5][16], none[64][16];
@@ -126,8 +134,8 @@ TEST(traceblock_finds_ids_and_opens_few_groups)
 
     write_block(&f, 1, &b);
     for (size_t i = 0; i < 5; i++) {
-        memcpy(ids[i], f.t[i * 2000].trace_id, 16);
-        want[i * 2000] = true;
+        memcpy(ids[i], f.t[i * (MANY / 5)].trace_id, 16);
+        want[i * (MANY / 5)] = true;
     }
     q.ids = (const uint8_t(*)[16])ids;
     q.n_ids = 5;
@@ -135,7 +143,7 @@ TEST(traceblock_finds_ids_and_opens_few_groups)
     CHECK(stats.groups <= 5 && stats.groups + stats.groups_skipped == b.meta.stats.chunks);
     memset(want, 0, f.n);
     for (size_t i = 0; i < 64; i++) { /* not there */
-        memcpy(none[i], f.t[i * 100].trace_id, 16);
+        memcpy(none[i], f.t[i * (MANY / 64)].trace_id, 16);
         none[i][15] ^= 1;
     }
     q.ids = (const uint8_t(*)[16])none;
@@ -143,8 +151,8 @@ TEST(traceblock_finds_ids_and_opens_few_groups)
     check_select(&b, &f, &q, want, &stats);
     q = all_of();
     memcpy(q.first, f.t[10].trace_id, 16);
-    memcpy(q.last, f.t[4000].trace_id, 16);
-    for (size_t i = 10; i <= 4000; i++)
+    memcpy(q.last, f.t[MANY / 2].trace_id, 16);
+    for (size_t i = 10; i <= MANY / 2; i++)
         want[i] = true;
     check_select(&b, &f, &q, want, NULL);
     mem_free(want);
@@ -426,7 +434,7 @@ static void write_segment(struct fixture *f, const char *path, unsigned replica)
 
 TEST(traceblock_merge_of_replicas_is_the_whole)
 {
-    struct fixture f = fixture_make(6, 4000, 12);
+    struct fixture f = fixture_make(6, MANY / 3, 12);
     struct open_block whole = {0}, merged = {0};
     struct traceblock_source sources[4];
     struct tracesegment segments[3];
@@ -529,7 +537,7 @@ TEST(traceblock_broken_bytes_are_found_in_each_file)
         struct stat st;
 
         CHECK(stat(path, &st) == 0);
-        for (off_t at = 0; at < st.st_size; at += 1 + st.st_size / 199) {
+        for (off_t at = 0; at < st.st_size; at += 1 + st.st_size / FLIPS) {
             uint8_t was = flip(path, at);
             struct err *e;
 

@@ -11,7 +11,12 @@
 #define SIGNAL SLICE("metrics")
 #define SERIES 12
 #define SAMPLES 30
-#define STEP 7 /* from one byte that is wrong to the next */
+/* From one byte that is wrong to the next. */
+#ifdef ORR_SANITIZED
+#define STEP 53
+#else
+#define STEP 7
+#endif
 
 struct rig {
     struct peers peers;
