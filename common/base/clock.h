@@ -11,6 +11,12 @@
 #define NS_PER_S 1000000000ll
 #define MS_PER_S 1000ll
 
+/* Rounded down, times before 1970, too. */
+static inline int64_t clock_ms_of_ns(int64_t ns)
+{
+    return ns / NS_PER_MS - (ns % NS_PER_MS < 0);
+}
+
 struct clock {
     int64_t (*wall_ns)(const struct clock *c);
     int64_t (*mono_ns)(const struct clock *c);

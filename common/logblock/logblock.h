@@ -43,7 +43,7 @@
 /* A time in ms, rounded down, as meta.json and index have it. */
 static inline int64_t logblock_ms(int64_t ns)
 {
-    return ns / NS_PER_MS - (ns % NS_PER_MS < 0);
+    return clock_ms_of_ns(ns);
 }
 /* Its first moment; times that do not fit are the first and the last. */
 static inline int64_t logblock_ns(int64_t ms)

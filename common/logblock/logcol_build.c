@@ -1,7 +1,6 @@
-#include <zstd.h>
-
 #include "common/base/hash.h"
 #include "common/base/mem.h"
+#include "common/block/block_zstd.h"
 #include "common/logblock/logcol_internal.h"
 
 #define LOOK 256      /* values that are looked at before all are */
@@ -9,38 +8,21 @@
 
 void logcol_build_init(struct logcol_build *b)
 {
-    ZSTD_CCtx *z = ZSTD_createCCtx();
-
-    ORR_ASSERT(z);
-    (void)ZSTD_CCtx_setParameter(z, ZSTD_c_contentSizeFlag, 0);
-    *b = (struct logcol_build){.zstd = z, .slots = mem_new_array(uint32_t, LOGCOL_SLOTS)};
+    *b = (struct logcol_build){.zstd = block_zstd_new(0),
+                               .slots = mem_new_array(uint32_t, LOGCOL_SLOTS)};
 }
 
 void logcol_build_level(struct logcol_build *b, int level)
 {
-    (void)ZSTD_CCtx_setParameter(b->zstd, ZSTD_c_compressionLevel, level);
+    block_zstd_level(b->zstd, level);
 }
 
 void logcol_build_done(struct logcol_build *b)
 {
-    (void)ZSTD_freeCCtx(b->zstd);
+    block_zstd_free(b->zstd);
     buf_done(&b->scratch);
     logskel_done(&b->skel);
     mem_free(b->slots);
-}
-
-bool logcol_build_pack(struct logcol_build *b, struct slice raw, struct buf *out)
-{
-    size_t room = raw.len - raw.len / 32, got;
-    uint8_t *to = buf_reserve(out, room);
-
-    if (!to)
-        return true; /* the caller asks buf_ok() in the end */
-    got = ZSTD_compress2(b->zstd, to, room, raw.ptr, raw.len);
-    if (ZSTD_isError(got)) /* it does not fit */
-        return false;
-    out->len += got;
-    return true;
 }
 
 void logcol_build_payload(struct logcol_build *b, struct slice raw)
@@ -53,7 +35,7 @@ void logcol_build_payload(struct logcol_build *b, struct slice raw)
         buf_slice_append(b->tree, raw);
         return;
     }
-    if (!logcol_build_pack(b, raw, b->payloads))
+    if (!block_zstd_pack(b->zstd, raw, b->payloads))
         buf_slice_append(b->payloads, raw);
     stored = slice_of(b->payloads->ptr + before, b->payloads->len - before);
     buf_uvarint(b->tree, stored.len);

@@ -3,7 +3,7 @@
 bool logcol_build_stamps(struct logcol_build *b, const struct slice *v, uint32_t n)
 {
     struct logstamp f;
-    struct logints c;
+    struct intplanes c;
     int64_t *ints;
 
     if (!logstamp_guess(v[0], &f))
@@ -12,16 +12,16 @@ bool logcol_build_stamps(struct logcol_build *b, const struct slice *v, uint32_t
     for (uint32_t i = 0; i < n; i++)
         if (!logstamp_parse(&f, v[i], &ints[i]))
             return false;
-    c = logints_choose(ints, n, true);
+    c = intplanes_choose(ints, n, true);
     buf_byte(b->tree, LOGCOL_STAMP);
     buf_byte(b->tree, f.layout);
     buf_byte(b->tree, f.between);
     buf_byte(b->tree, f.point);
     buf_byte(b->tree, f.digits);
     buf_lstr(b->tree, f.tail);
-    logints_describe(&c, b->tree);
+    intplanes_describe(&c, b->tree);
     buf_reset(&b->scratch);
-    logints_encode(&c, ints, n, &b->scratch);
+    intplanes_encode(&c, ints, n, &b->scratch);
     logcol_build_payload(b, buf_slice(&b->scratch));
     return true;
 }
@@ -52,7 +52,7 @@ static bool address_of(struct slice s, int64_t *ret)
 static bool put_addresses(struct logcol_build *b, const struct slice *v, uint32_t n)
 {
     int64_t first, *ints;
-    struct logints c;
+    struct intplanes c;
 
     if (!address_of(v[0], &first))
         return false;
@@ -60,11 +60,11 @@ static bool put_addresses(struct logcol_build *b, const struct slice *v, uint32_
     for (uint32_t i = 0; i < n; i++)
         if (!address_of(v[i], &ints[i]))
             return false;
-    c = logints_choose(ints, n, false);
+    c = intplanes_choose(ints, n, false);
     buf_byte(b->tree, LOGCOL_ADDRESS);
-    logints_describe(&c, b->tree);
+    intplanes_describe(&c, b->tree);
     buf_reset(&b->scratch);
-    logints_encode(&c, ints, n, &b->scratch);
+    intplanes_encode(&c, ints, n, &b->scratch);
     logcol_build_payload(b, buf_slice(&b->scratch));
     return true;
 }
@@ -139,7 +139,7 @@ static bool put_numbers(struct logcol_build *b, const struct slice *v, uint32_t 
 {
     int64_t *ints, min, max;
     uint8_t whole, part;
-    struct logints c;
+    struct intplanes c;
     struct decimal d;
 
     if (!decimal_of(v[0], &d))
@@ -152,7 +152,7 @@ static bool put_numbers(struct logcol_build *b, const struct slice *v, uint32_t 
         min = ORR_MIN(min, ints[i]);
         max = ORR_MAX(max, ints[i]);
     }
-    c = logints_choose(ints, n, false);
+    c = intplanes_choose(ints, n, false);
     if (prefix.len || suffix.len) {
         buf_byte(b->tree, LOGCOL_NUMBER | LOGCOL_AFFIXES);
         buf_lstr(b->tree, prefix);
@@ -162,11 +162,11 @@ static bool put_numbers(struct logcol_build *b, const struct slice *v, uint32_t 
     }
     buf_byte(b->tree, whole);
     buf_byte(b->tree, part);
-    logints_describe(&c, b->tree);
+    intplanes_describe(&c, b->tree);
     buf_varint(b->tree, min);
     buf_varint(b->tree, max);
     buf_reset(&b->scratch);
-    logints_encode(&c, ints, n, &b->scratch);
+    intplanes_encode(&c, ints, n, &b->scratch);
     logcol_build_payload(b, buf_slice(&b->scratch));
     return true;
 }

@@ -10,9 +10,9 @@
  *   DICT    uvarint values, u8 planes (1, 2) · uvarint bytes of what follows: a uvarint length each,
  *           the texts                                     payload: planes of their numbers
  *   NUMBER  u8 digits before the point (0: as many as needed), u8 digits behind it (0: no point)
- *           · logints · varint least, greatest            payload: logints
- *   ADDRESS logints                                       payload: logints of a.b.c.d
- *   STAMP   u8 layout, between, point, digits, lstr tail · logints     payload: logints (logstamp)
+ *           · intplanes · varint least, greatest            payload: intplanes
+ *   ADDRESS intplanes                                       payload: intplanes of a.b.c.d
+ *   STAMP   u8 layout, between, point, digits, lstr tail · intplanes     payload: intplanes (logstamp)
  *   HEX     u8 length, u8 1 if upper case, a bit per place: it varies; the bytes of those that do not
  *                                                         payload: half a byte per place that does, by value
  *   TEXT                                                  payload: a uvarint length each, the texts
@@ -38,8 +38,8 @@
 #include "common/base/arena.h"
 #include "common/base/buf.h"
 #include "common/base/err.h"
+#include "common/base/intplanes.h"
 #include "common/base/reader.h"
-#include "common/logblock/logints.h"
 #include "common/logblock/logskel_internal.h"
 #include "common/logblock/logstamp_internal.h"
 #include "common/logs/textfind.h"
@@ -72,7 +72,7 @@ enum logcol_kind {
 
 struct logcol_build {
     struct arena *arena; /* of the page */
-    void *zstd;          /* a ZSTD_CCtx */
+    struct block_zstd *zstd;
     struct buf *tree, *payloads;
     struct buf scratch;
     struct logskel skel;
@@ -91,8 +91,6 @@ void logcol_build_lines(struct logcol_build *b, const struct slice *v, uint32_t 
 void logcol_build_meta(struct logcol_build *b, const struct labels *v, uint32_t n);
 /* A payload's description goes to the tree, it itself behind the other ones. */
 void logcol_build_payload(struct logcol_build *b, struct slice raw);
-/* zstd, if it pays: appends to out and returns true. */
-bool logcol_build_pack(struct logcol_build *b, struct slice raw, struct buf *out);
 
 /* Within building. What does not suit the values returns false, and has written nothing. */
 
@@ -147,13 +145,13 @@ struct logcol {
         } dict;
         struct {
             uint8_t whole, part; /* digits */
-            struct logints ints;
+            struct intplanes ints;
             int64_t min, max;
         } number;
-        struct logints address;
+        struct intplanes address;
         struct {
             struct logstamp form;
-            struct logints ints;
+            struct intplanes ints;
         } stamp;
         struct {
             uint8_t len, n_vary;

@@ -1,7 +1,5 @@
-#include <pthread.h>
-#include <zstd.h>
-
 #include "common/base/hash.h"
+#include "common/block/block_zstd.h"
 #include "common/logblock/logcol_internal.h"
 
 /* ---- the tree ---- */
@@ -154,7 +152,7 @@ static void read_number(struct tree *t, struct logcol *c)
 {
     c->number.whole = reader_u8(t->r);
     c->number.part = reader_u8(t->r);
-    if (!logints_read(t->r, &c->number.ints) || c->number.whole + c->number.part > 18)
+    if (!intplanes_read(t->r, &c->number.ints) || c->number.whole + c->number.part > 18)
         reader_fail(t->r);
     c->number.min = reader_varint(t->r);
     c->number.max = reader_varint(t->r);
@@ -170,7 +168,7 @@ static void read_stamp(struct tree *t, struct logcol *c)
     f->point = reader_u8(t->r);
     f->digits = reader_u8(t->r);
     f->tail = reader_lstr(t->r);
-    if (!logstamp_is_valid(f) || !logints_read(t->r, &c->stamp.ints))
+    if (!logstamp_is_valid(f) || !intplanes_read(t->r, &c->stamp.ints))
         reader_fail(t->r);
     c->payload = read_payload(t);
 }
@@ -217,7 +215,7 @@ static struct err *read_node(struct tree *t, uint32_t n, unsigned depth, struct 
         read_number(t, c);
         break;
     case LOGCOL_ADDRESS:
-        if (!logints_read(t->r, &c->address))
+        if (!intplanes_read(t->r, &c->address))
             reader_fail(t->r);
         c->payload = read_payload(t);
         break;
@@ -254,42 +252,9 @@ struct err *logcol_read(struct arena *a, struct reader *r, uint32_t n, uint64_t 
 
 /* ---- payloads ---- */
 
-/* A context for each thread that reads: making one costs as much as a page of small columns. */
-static pthread_key_t contexts;
-static pthread_once_t contexts_once = PTHREAD_ONCE_INIT;
-
-static void free_context(void *z)
-{
-    (void)ZSTD_freeDCtx(z);
-}
-
-static void make_contexts(void)
-{
-    int failed = pthread_key_create(&contexts, free_context);
-
-    ORR_ASSERT(!failed);
-}
-
-static ZSTD_DCtx *context(void)
-{
-    ZSTD_DCtx *z;
-
-    (void)pthread_once(&contexts_once, make_contexts);
-    z = pthread_getspecific(contexts);
-    if (!z) {
-        int failed;
-
-        z = ZSTD_createDCtx();
-        failed = pthread_setspecific(contexts, z);
-        ORR_ASSERT(z && !failed);
-    }
-    return z;
-}
-
 struct err *logcol_unpack(struct arena *a, struct slice stored, size_t bytes, struct slice *ret)
 {
     uint8_t *to;
-    size_t got;
 
     if (stored.len == bytes) {
         *ret = stored;
@@ -298,8 +263,7 @@ struct err *logcol_unpack(struct arena *a, struct slice stored, size_t bytes, st
     if (bytes > arena_left(a))
         return err_new(ERR_LIMIT, "log column: %zu bytes are more than the query may hold", bytes);
     to = arena_alloc(a, bytes);
-    got = ZSTD_decompressDCtx(context(), to, bytes, stored.ptr, stored.len);
-    if (ZSTD_isError(got) || got != bytes)
+    if (!block_zstd_unpack(stored, to, bytes))
         return corrupt("a payload does not decompress");
     *ret = slice_of(to, bytes);
     return NULL;
@@ -324,15 +288,15 @@ static struct err *fetch_payload(const struct logcol_source *src, const struct l
     return logcol_unpack(src->arena, stored, p->bytes, ret);
 }
 
-static struct err *load_ints(struct arena *a, struct logcol *c, const struct logints *how,
+static struct err *load_ints(struct arena *a, struct logcol *c, const struct intplanes *how,
                              struct slice raw)
 {
     int64_t *ints;
 
-    if (raw.len != logints_bytes(how, c->n))
+    if (raw.len != intplanes_bytes(how, c->n))
         return corrupt("numbers");
     ints = arena_alloc(a, c->n * sizeof(*ints));
-    logints_decode(how, raw.ptr, c->n, ints);
+    intplanes_decode(how, raw.ptr, c->n, ints);
     c->ints = ints;
     return NULL;
 }

@@ -239,7 +239,7 @@ struct err *logpage_runs(struct logpage *p, const struct logpage_run **ret, size
 
 struct err *logpage_times(struct logpage *p, const int64_t **ret)
 {
-    struct logints c;
+    struct intplanes c;
     struct slice bytes;
     struct reader r;
     int64_t *t;
@@ -249,10 +249,10 @@ struct err *logpage_times(struct logpage *p, const int64_t **ret)
         if ((e = read_section(p, LOGPAGE_TIMES, 32 + (size_t)p->n * 8, &bytes)))
             return e;
         r = reader_new(bytes);
-        if (!logints_read(&r, &c) || reader_left(&r) != logints_bytes(&c, p->n))
+        if (!intplanes_read(&r, &c) || reader_left(&r) != intplanes_bytes(&c, p->n))
             return corrupt("its times");
         t = arena_alloc(p->arena, p->n * sizeof(*t));
-        logints_decode(&c, r.ptr, p->n, t);
+        intplanes_decode(&c, r.ptr, p->n, t);
         p->times = t;
     }
     *ret = p->times;

@@ -13,7 +13,7 @@
  *                   when decompressed (equal to stored: it is not compressed), u32 crc32c of what
  *                   is stored
  *                      0 runs       uvarint stream, uvarint count, each
- *                      1 times      logints.h
+ *                      1 times      intplanes.h
  *                      2 tree       of the lines: templates, and what columns there are (logcol_internal.h)
  *                      3 meta tree  the same of structured metadata; empty: no entry has any
  *                      4 columns    of the lines: payloads, each with its own checksum in the tree

@@ -1,5 +1,6 @@
 #include "common/base/hash.h"
 #include "common/base/mem.h"
+#include "common/block/block_zstd.h"
 #include "common/logblock/logpage_internal.h"
 
 struct logpage_builder {
@@ -83,13 +84,13 @@ static void put_times(struct logpage_builder *b, const struct logpage_entry *e, 
                       struct buf *out)
 {
     int64_t *t = arena_alloc(b->arena, n * sizeof(*t));
-    struct logints c;
+    struct intplanes c;
 
     for (size_t i = 0; i < n; i++)
         t[i] = e[i].ts_ns;
-    c = logints_choose(t, n, true);
-    logints_describe(&c, out);
-    logints_encode(&c, t, n, out);
+    c = intplanes_choose(t, n, true);
+    intplanes_describe(&c, out);
+    intplanes_encode(&c, t, n, out);
 }
 
 /* Where a section comes to lie; compressed if it pays. */
@@ -99,7 +100,7 @@ static struct logpage_place put_section(struct logpage_builder *b, struct slice 
     struct logpage_place at = {.off = (uint32_t)(out->len - page), .bytes = (uint32_t)raw.len};
     size_t before = out->len;
 
-    if (raw.len < LOGCOL_INLINE || !logcol_build_pack(&b->col, raw, out))
+    if (raw.len < LOGCOL_INLINE || !block_zstd_pack(b->col.zstd, raw, out))
         buf_slice_append(out, raw);
     at.stored = (uint32_t)(out->len - before);
     at.crc = hash_crc32c(slice_of(out->ptr + before, at.stored));

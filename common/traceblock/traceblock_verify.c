@@ -3,19 +3,15 @@
 
 #include "common/base/mem.h"
 #include "common/traceblock/traceblock_internal.h"
+#include "common/traceblock/traceblock_services.h"
 #include "common/traceblock/traceids.h"
-
-struct service {
-    uint64_t spans;
-    int64_t start_ns, end_ns;
-};
 
 struct verifying {
     struct traceblock *block;
     const struct traceblock_directory *dir;
     struct traceblock_in in;
     struct buf made;
-    struct map services; /* name -> struct service */
+    struct traceblock_services services;
     int64_t start_ns, end_ns;
 };
 
@@ -24,33 +20,13 @@ static struct err *wrong(const char *what)
     return err_new(ERR_CORRUPT, "%s", what);
 }
 
-static int64_t ms_of(int64_t ns)
-{
-    return ns / NS_PER_MS - (ns % NS_PER_MS < 0);
-}
-
-static struct service *service_at(struct verifying *v, struct slice name)
-{
-    void **slot = map_slot(&v->services, name);
-    struct service *s = *slot;
-
-    if (!s) {
-        *slot = s = mem_new(struct service);
-        *s = (struct service){0, INT64_MAX, INT64_MIN};
-    }
-    return s;
-}
-
 static void count_services(struct verifying *v, const struct tracecols *cols)
 {
     for (uint32_t i = 0; i < cols->n_spans; i++) {
         struct slice name = cols->dict[cols->service[i]];
-        struct service *s = service_at(v, name.len ? name : SLICE(TRACEBLOCK_NO_SERVICE));
-        int64_t end = ORR_MAX(cols->start_ns[i], cols->end_ns[i]);
 
-        s->spans++;
-        s->start_ns = ORR_MIN(s->start_ns, cols->start_ns[i]);
-        s->end_ns = ORR_MAX(s->end_ns, end);
+        traceblock_service_add(traceblock_services_at(&v->services, name), cols->start_ns[i],
+                               ORR_MAX(cols->start_ns[i], cols->end_ns[i]));
     }
 }
 
@@ -96,22 +72,23 @@ static struct err *check_group(struct verifying *v, uint32_t number)
 
 /* ---- the index ---- */
 
+/* last: the name of the one before; this one's then. */
 static struct err *check_series(struct verifying *v, const struct block_reader_series *s,
-                                uint64_t *seen)
+                                struct slice *last)
 {
-    const struct service *found;
+    const struct traceblock_service *found;
 
     if (s->labels.n != 1 || !slice_eq_cstr(s->labels.ptr[0].name, TRACEBLOCK_SERVICE) ||
         s->n_chunks != 1)
         return wrong("index: a series that is no service");
-    found = map_get(&v->services, s->labels.ptr[0].value);
-    /* where there were too many, they are counted together */
-    if (!found && v->services.len <= TRACEBLOCK_MAX_SERVICES)
+    if (slice_cmp(*last, s->labels.ptr[0].value) >= 0)
+        return wrong("index: services are not in the order of their names");
+    *last = s->labels.ptr[0].value;
+    found = map_get(&v->services.by_name, s->labels.ptr[0].value);
+    if (!found)
         return wrong("index: a service that has no spans");
-    *seen += s->chunks[0].ref;
-    if (found && v->services.len <= TRACEBLOCK_MAX_SERVICES &&
-        (s->chunks[0].ref != found->spans || s->chunks[0].min_t != ms_of(found->start_ns) ||
-         s->chunks[0].max_t != ms_of(found->end_ns)))
+    if (s->chunks[0].ref != found->spans || s->chunks[0].min_t != clock_ms_of_ns(found->start_ns) ||
+        s->chunks[0].max_t != clock_ms_of_ns(found->end_ns))
         return wrong("index: a service has other spans, or times, than it says");
     return NULL;
 }
@@ -121,17 +98,16 @@ static struct err *check_index(struct verifying *v)
     struct block_reader *r = v->block->services;
     struct arena *a = arena_new(0);
     struct block_reader_series series;
+    struct slice last = SLICE_EMPTY;
     struct block_refs refs;
-    uint64_t seen = 0;
     struct err *e = block_reader_verify_postings(r);
 
     if (!e)
         e = block_reader_select(r, a, (struct matchers){0}, &refs);
     for (size_t i = 0; !e && i < refs.n; i++)
         if (!(e = block_reader_series(r, a, refs.ptr[i], &series)))
-            e = check_series(v, &series, &seen);
-    if (!e && (seen != v->dir->spans || refs.n != block_reader_meta(r)->stats.series ||
-               (refs.n != v->services.len && v->services.len <= TRACEBLOCK_MAX_SERVICES)))
+            e = check_series(v, &series, &last);
+    if (!e && (refs.n != v->services.by_name.len || refs.n != block_reader_meta(r)->stats.series))
         e = wrong("index: its services are not those of the spans");
     arena_free(a);
     return e;
@@ -156,7 +132,8 @@ static struct err *check_meta(struct verifying *v)
 {
     const struct block_meta *m = block_reader_meta(v->block->services);
 
-    if (v->dir->spans && (m->min_t != ms_of(v->start_ns) || m->max_t != ms_of(v->end_ns) + 1))
+    if (v->dir->spans &&
+        (m->min_t != clock_ms_of_ns(v->start_ns) || m->max_t != clock_ms_of_ns(v->end_ns) + 1))
         return wrong(BLOCK_META_FILE ": it has other times than the spans");
     return NULL;
 }
@@ -182,9 +159,7 @@ struct err *traceblock_verify(struct traceblock *b)
     struct err *e = verify(&v);
 
     traceblock_in_done(&v.in);
-    MAP_FOREACH (entry, &v.services)
-        mem_free(entry->value);
-    map_done(&v.services);
+    traceblock_services_done(&v.services);
     buf_done(&v.made);
     return traceblock_error(b, e);
 }

@@ -5,12 +5,8 @@
 #include "common/block/block_spool.h"
 #include "common/block/block_summary.h"
 #include "common/traceblock/traceblock_internal.h"
+#include "common/traceblock/traceblock_services.h"
 #include "common/traceblock/traceids.h"
-
-struct service {
-    uint64_t spans;
-    int64_t start_ns, end_ns;
-};
 
 struct traceblock_writer {
     struct block_meta meta;
@@ -26,16 +22,10 @@ struct traceblock_writer {
     uint32_t n_groups;
     int64_t start_ns, end_ns;
     uint8_t last[16];
-    struct map services; /* name -> struct service */
+    struct traceblock_services services;
 };
 
 static const char *const part_files[] = {TRACEBLOCK_FRONT_FILE, TRACEBLOCK_BACK_FILE};
-
-/* Rounded down. */
-static int64_t ms_of(int64_t ns)
-{
-    return ns / NS_PER_MS - (ns % NS_PER_MS < 0);
-}
 
 static struct err *name_block(const struct traceblock_writer *w, struct err *e)
 {
@@ -125,34 +115,15 @@ static struct slice service_of(const struct tracepiece_resource *r)
         const struct otlp_member *m = &r->attributes.ptr[i];
 
         if (slice_eq_cstr(m->key, TRACEBLOCK_SERVICE) && has_type(&m->value))
-            return m->value.kind == OTLP_VALUE_TEXT && m->value.text.len
-                       ? m->value.text
-                       : SLICE(TRACEBLOCK_NO_SERVICE);
+            return m->value.kind == OTLP_VALUE_TEXT ? m->value.text : SLICE_EMPTY;
     }
-    return SLICE(TRACEBLOCK_NO_SERVICE);
-}
-
-static struct service *service_at(struct traceblock_writer *w, struct slice name)
-{
-    struct service *s = map_get(&w->services, name);
-
-    if (s)
-        return s;
-    if (w->services.len >= TRACEBLOCK_MAX_SERVICES) {
-        name = SLICE(TRACEBLOCK_NO_SERVICE);
-        if ((s = map_get(&w->services, name)))
-            return s;
-    }
-    s = mem_new(struct service);
-    *s = (struct service){0, INT64_MAX, INT64_MIN};
-    (void)map_put(&w->services, name, s);
-    return s;
+    return SLICE_EMPTY;
 }
 
 static void note_spans(struct traceblock_writer *w, const struct tracepiece *p)
 {
     uint32_t resource = UINT32_MAX;
-    struct service *s = NULL;
+    struct traceblock_service *s = NULL;
 
     for (uint32_t i = 0; i < p->n_spans; i++) {
         int64_t start = (int64_t)p->spans[i].start_ns;
@@ -160,11 +131,9 @@ static void note_spans(struct traceblock_writer *w, const struct tracepiece *p)
 
         if (p->spans[i].resource != resource) {
             resource = p->spans[i].resource;
-            s = service_at(w, service_of(&p->resources[resource]));
+            s = traceblock_services_at(&w->services, service_of(&p->resources[resource]));
         }
-        s->spans++;
-        s->start_ns = ORR_MIN(s->start_ns, start);
-        s->end_ns = ORR_MAX(s->end_ns, end);
+        traceblock_service_add(s, start, end);
         w->start_ns = ORR_MIN(w->start_ns, start);
         w->end_ns = ORR_MAX(w->end_ns, end);
     }
@@ -204,9 +173,9 @@ static int cmp_entries(const void *a, const void *b)
 static struct err *put_service(struct traceblock_writer *w, const struct map_entry *entry)
 {
     static const struct slice name = SLICE_INIT(TRACEBLOCK_SERVICE);
-    const struct service *s = entry->value;
+    const struct traceblock_service *s = entry->value;
     struct label label = {name, entry->key};
-    int64_t start = ms_of(s->start_ns), end = ms_of(s->end_ns);
+    int64_t start = clock_ms_of_ns(s->start_ns), end = clock_ms_of_ns(s->end_ns);
 
     buf_reset(&w->scratch);
     buf_uvarint(&w->scratch, 1);
@@ -218,11 +187,12 @@ static struct err *put_service(struct traceblock_writer *w, const struct map_ent
 
 static struct err *put_services(struct traceblock_writer *w)
 {
-    const struct map_entry **all = mem_new_array(const struct map_entry *, w->services.len + 1);
+    const struct map_entry **all =
+        mem_new_array(const struct map_entry *, w->services.by_name.len + 1);
     struct err *e = NULL;
     size_t n = 0;
 
-    MAP_FOREACH (entry, &w->services)
+    MAP_FOREACH (entry, &w->services.by_name)
         all[n++] = entry;
     qsort(all, n, sizeof(*all), cmp_entries);
     for (size_t i = 0; i < n && !e; i++)
@@ -258,11 +228,11 @@ static struct err *finish(struct traceblock_writer *w)
         (w->has_summary && (e = block_spool_summary(&w->spool, &w->dir, &has_summary))))
         return e;
     if (w->spans) {
-        w->meta.min_t = ms_of(w->start_ns);
-        w->meta.max_t = ms_of(w->end_ns) + 1;
+        w->meta.min_t = clock_ms_of_ns(w->start_ns);
+        w->meta.max_t = clock_ms_of_ns(w->end_ns) + 1;
     }
-    w->meta.stats =
-        (struct block_stats){.samples = w->spans, .series = w->services.len, .chunks = w->n_groups};
+    w->meta.stats = (struct block_stats){
+        .samples = w->spans, .series = w->services.by_name.len, .chunks = w->n_groups};
     w->meta.sidecars = &summary;
     w->meta.n_sidecars = has_summary;
     return block_dir_commit(&w->dir, &w->meta);
@@ -291,9 +261,7 @@ void traceblock_writer_close(struct traceblock_writer *w)
     block_spool_done(&w->spool);
     block_dir_done(&w->dir);
     tracegroup_builder_free(w->builder);
-    MAP_FOREACH (entry, &w->services)
-        mem_free(entry->value);
-    map_done(&w->services);
+    traceblock_services_done(&w->services);
     vec_done(&w->group_ids);
     buf_done(&w->scratch);
     buf_done(&w->groups);

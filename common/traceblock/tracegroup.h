@@ -15,7 +15,7 @@
  *           uvarint key, uvarint values, uvarint bytes, uvarint bytes stored (fewer: one zstd frame), u32 crc32c of what is stored
  *           u32 crc32c of all before it
  *   values, by the column's form
- *     ints    logints.h: description, payload
+ *     ints    intplanes.h: description, payload
  *     texts   uvarint n; n uvarint lengths; the texts; ints: numbers of them, of each value; none if n is the number of values
  *     fixed   8 or 16 bytes each
  *     shapes  uvarint n; each: uvarint m, m uvarint numbers of attribute columns of the table

@@ -1,20 +1,15 @@
 #include "common/traceblock/tracegroup_build.h"
 
-#include <stdlib.h>
-#include <zstd.h>
-
 #include "common/base/hash.h"
 #include "common/base/mem.h"
+#include "common/block/block_zstd.h"
+#include "common/traces/tracetree.h"
 
 struct tracegroup_builder *tracegroup_builder_new(int level)
 {
     struct tracegroup_builder *b = mem_new(struct tracegroup_builder);
-    ZSTD_CCtx *z = ZSTD_createCCtx();
 
-    ORR_ASSERT(z);
-    (void)ZSTD_CCtx_setParameter(z, ZSTD_c_contentSizeFlag, 0);
-    (void)ZSTD_CCtx_setParameter(z, ZSTD_c_compressionLevel, level ? level : TRACEGROUP_LEVEL);
-    b->pack.zstd = z;
+    b->pack.zstd = block_zstd_new(level ? level : TRACEGROUP_LEVEL);
     b->encoder = tracepiece_encoder_new();
     b->arena = arena_new(0);
     b->keys_arena = arena_new(0);
@@ -108,7 +103,7 @@ void tracegroup_builder_free(struct tracegroup_builder *b)
     buf_done(&b->scratch);
     arena_free(b->arena);
     arena_free(b->keys_arena);
-    (void)ZSTD_freeCCtx(b->pack.zstd);
+    block_zstd_free(b->pack.zstd);
     buf_done(&b->pack.columns);
     buf_done(&b->pack.payloads);
     buf_done(&b->pack.raw);
@@ -117,43 +112,20 @@ void tracegroup_builder_free(struct tracegroup_builder *b)
 
 /* ---- a trace ---- */
 
-struct id_row {
-    uint64_t id;
-    uint32_t row;
-};
 /* What is found once for a trace. */
 struct trace {
     const struct tracepiece *p;
-    struct id_row *ids;           /* of its spans, by id and row */
+    struct tracetree_id *ids;     /* of its spans, by id and row */
     uint32_t *resources, *scopes; /* row + 1 of the piece's; 0: not asked for yet */
     int64_t start_ns;
 };
 
-static int cmp_id_rows(const void *a, const void *b)
-{
-    const struct id_row *l = a, *r = b;
-
-    if (l->id != r->id)
-        return l->id < r->id ? -1 : 1;
-    return (l->row > r->row) - (l->row < r->row);
-}
-
 /* The number of a parent: 0, 1 + its row in the trace, or -1. */
 static int64_t parent_of(const struct trace *t, uint64_t id)
 {
-    uint32_t lo = 0, hi = t->p->n_spans;
+    uint32_t row = id ? tracetree_ids_find(t->ids, t->p->n_spans, id) : UINT32_MAX;
 
-    if (!id)
-        return 0;
-    while (lo < hi) {
-        uint32_t mid = lo + (hi - lo) / 2;
-
-        if (t->ids[mid].id < id)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo < t->p->n_spans && t->ids[lo].id == id ? (int64_t)t->ids[lo].row + 1 : -1;
+    return !id ? 0 : row == UINT32_MAX ? -1 : (int64_t)row + 1;
 }
 
 static void put_events(struct tracegroup_builder *b, const struct tracepiece_span *s)
@@ -242,7 +214,7 @@ static void note_extent(struct tracegroup_builder *b, const struct tracepiece *p
         int64_t start = (int64_t)p->spans[i].start_ns;
         int64_t end = ORR_MAX(start, (int64_t)p->spans[i].end_ns);
 
-        t->ids[i] = (struct id_row){p->spans[i].span_id, i};
+        t->ids[i] = (struct tracetree_id){p->spans[i].span_id, i};
         t->start_ns = ORR_MIN(t->start_ns, start);
         a->start_ns = a->spans + i ? ORR_MIN(a->start_ns, start) : start;
         a->end_ns = a->spans + i ? ORR_MAX(a->end_ns, end) : end;
@@ -262,11 +234,11 @@ struct err *tracegroup_builder_add(struct tracegroup_builder *b, const struct tr
     if (e)
         return e;
     arena_reset(b->arena);
-    t.ids = arena_array(b->arena, struct id_row, p->n_spans);
+    t.ids = arena_array(b->arena, struct tracetree_id, p->n_spans);
     t.resources = arena_array(b->arena, uint32_t, p->n_resources);
     t.scopes = arena_array(b->arena, uint32_t, p->n_scopes);
     note_extent(b, p, &t);
-    qsort(t.ids, p->n_spans, sizeof(*t.ids), cmp_id_rows);
+    tracetree_ids_sort(t.ids, p->n_spans);
     buf_append(&b->columns[TG_TRACE_ID].fixed, p->trace_id, sizeof(p->trace_id));
     tracegroup_put_int(b, TG_TRACE_SPANS, p->n_spans);
     tracegroup_put_int(b, TG_TRACE_START, (uint64_t)t.start_ns);

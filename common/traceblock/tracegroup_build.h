@@ -18,7 +18,6 @@ struct tracegroup_table {
 };
 
 struct tracegroup_builder {
-    void *zstd;
     struct tracegroup_making columns[TG_SHAPES]; /* of no table */
     struct tracegroup_table tables[TRACE_TABLES];
     struct map keys[TRACEGROUP_PARTS]; /* -> number + 1 */

@@ -203,28 +203,6 @@ static struct err *put_kinds(struct tracegroup_making_cols *c)
     return NULL;
 }
 
-/* Where the rows of each span's begin. */
-static struct err *put_firsts(struct tracegroup_making_cols *c, enum tracegroup_column counts,
-                              enum tracetable table, const uint32_t **ret)
-{
-    uint32_t n = c->g->about.spans, *first = arena_array(c->a, uint32_t, (size_t)n + 1);
-    struct tracegroup_read *col;
-    struct err *e = tracegroup_need(c->g, counts, n, &col);
-    uint64_t at = 0;
-
-    if (e)
-        return e;
-    for (uint32_t i = 0; i < n; i++) {
-        first[i] = (uint32_t)at;
-        if (col && (uint64_t)col->ints[i] > c->g->n_rows[table] - at)
-            return tracegroup_corrupt("spans have more events or links than there are");
-        at += col ? (uint64_t)col->ints[i] : 0;
-    }
-    first[n] = (uint32_t)at;
-    *ret = first;
-    return at == c->g->n_rows[table] ? NULL : tracegroup_corrupt("events or links of no span");
-}
-
 static struct err *put_events(struct tracegroup_making_cols *c)
 {
     struct tracegroup *g = c->g;
@@ -288,9 +266,9 @@ static struct err *put_wanted(struct tracegroup_making_cols *c, const struct tra
     if (!e && want->fields & TRACEGROUP_LIBRARY)
         e = text_column(c, TG_SCOPE_VERSION, libraries, &out->library_version);
     if (!e && (want->fields & TRACEGROUP_EVENTS || has_table(want, TRACE_EVENTS)))
-        e = put_firsts(c, TG_SPAN_EVENTS, TRACE_EVENTS, &out->event_first);
+        e = tracegroup_firsts(c->g, TG_SPAN_EVENTS, TRACE_EVENTS, c->a, &out->event_first);
     if (!e && (want->fields & TRACEGROUP_LINKS || has_table(want, TRACE_LINKS)))
-        e = put_firsts(c, TG_SPAN_LINKS, TRACE_LINKS, &out->link_first);
+        e = tracegroup_firsts(c->g, TG_SPAN_LINKS, TRACE_LINKS, c->a, &out->link_first);
     if (!e && want->fields & TRACEGROUP_EVENTS)
         e = put_events(c);
     if (!e && want->fields & TRACEGROUP_LINKS)

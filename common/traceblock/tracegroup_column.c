@@ -1,9 +1,8 @@
 /* Columns of a row group: their forms, and how they are written. */
-#include <zstd.h>
-
 #include "common/base/hash.h"
+#include "common/base/intplanes.h"
 #include "common/base/mem.h"
-#include "common/logblock/logints.h"
+#include "common/block/block_zstd.h"
 #include "common/traceblock/tracegroup_internal.h"
 
 static const struct {
@@ -113,10 +112,10 @@ void tracegroup_texts_done(struct tracegroup_texts *t)
 
 static void put_ints(struct buf *out, const int64_t *v, size_t n)
 {
-    struct logints how = logints_choose(v, n, true);
+    struct intplanes how = intplanes_choose(v, n, true);
 
-    logints_describe(&how, out);
-    logints_encode(&how, v, n, out);
+    intplanes_describe(&how, out);
+    intplanes_encode(&how, v, n, out);
 }
 
 static void put_texts(struct buf *out, const struct tracegroup_texts *t)
@@ -152,30 +151,23 @@ static bool is_all_zero(const struct tracegroup_making *m, enum tracegroup_form 
 static struct err *put_column(struct tracegroup_pack *p, enum tracegroup_column column,
                               enum tracetable table, uint8_t kind, uint32_t key, uint64_t n)
 {
-    size_t room = p->raw.len - p->raw.len / 32, got = p->raw.len; /* below that it pays */
+    size_t before = p->payloads.len;
     struct slice stored;
-    uint8_t *to;
 
     if (p->raw.len > TRACEGROUP_MAX_COLUMN_BYTES)
         return err_new(ERR_TOO_LARGE,
                        "a column of %zu bytes in a row group of traces; the most is %u", p->raw.len,
                        TRACEGROUP_MAX_COLUMN_BYTES);
-    to = buf_reserve(&p->payloads, p->raw.len);
-    if (p->raw.len)
-        got = ZSTD_compress2(p->zstd, to, room - 1, p->raw.ptr, p->raw.len);
-    if (ZSTD_isError(got)) { /* it does not fit: it would be no shorter */
-        memcpy(to, p->raw.ptr, p->raw.len);
-        got = p->raw.len;
-    }
-    stored = slice_of(p->payloads.ptr + p->payloads.len, got);
-    p->payloads.len += got;
+    if (!block_zstd_pack(p->zstd, buf_slice(&p->raw), &p->payloads))
+        buf_slice_append(&p->payloads, buf_slice(&p->raw));
+    stored = slice_from(buf_slice(&p->payloads), before);
     buf_byte(&p->columns, (uint8_t)column);
     buf_byte(&p->columns, (uint8_t)table);
     buf_byte(&p->columns, kind);
     buf_uvarint(&p->columns, key);
     buf_uvarint(&p->columns, n);
     buf_uvarint(&p->columns, p->raw.len);
-    buf_uvarint(&p->columns, got);
+    buf_uvarint(&p->columns, stored.len);
     buf_u32le(&p->columns, hash_crc32c(stored));
     p->n_columns++;
     return NULL;

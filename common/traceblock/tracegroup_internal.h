@@ -97,7 +97,7 @@ struct tracegroup_making {
 
 /* One part that is being written: its header's columns, and payloads. */
 struct tracegroup_pack {
-    void *zstd; /* a ZSTD_CCtx */
+    struct block_zstd *zstd;
     struct buf columns, payloads, raw;
     uint32_t n_columns;
 };
@@ -179,6 +179,10 @@ ORR_CHECKED struct err *tracegroup_load(struct tracegroup *g, struct tracegroup_
 /* Shapes of the table's rows; columns of attributes have as many values as the rows need, but are not read. */
 ORR_CHECKED struct err *tracegroup_need_shapes(struct tracegroup *g, enum tracetable table);
 ORR_CHECKED struct err *tracegroup_need_spans(struct tracegroup *g);
+/* Where each span's rows of a table begin (spans + 1), by how many it has; in a. */
+ORR_CHECKED struct err *tracegroup_firsts(struct tracegroup *g, enum tracegroup_column counts,
+                                          enum tracetable table, struct arena *a,
+                                          const uint32_t **ret);
 /* Numbers from 0 to below. */
 ORR_CHECKED struct err *tracegroup_check_below(const struct tracegroup_read *c, uint64_t below,
                                                const char *what);

@@ -1,11 +1,9 @@
 /* A row group that is read: headers, and columns as they are asked for. */
-#include <pthread.h>
-#include <zstd.h>
-
 #include "common/base/hash.h"
+#include "common/base/intplanes.h"
 #include "common/base/mem.h"
 #include "common/base/reader.h"
-#include "common/logblock/logints.h"
+#include "common/block/block_zstd.h"
 #include "common/traceblock/tracegroup_internal.h"
 
 struct err *tracegroup_corrupt(const char *what)
@@ -151,34 +149,6 @@ struct err *tracegroup_need_part(struct tracegroup *g, enum tracegroup_part part
 
 /* ---- a column ---- */
 
-static pthread_key_t context_key;
-static pthread_once_t context_once = PTHREAD_ONCE_INIT;
-
-static void free_context(void *z)
-{
-    (void)ZSTD_freeDCtx(z);
-}
-
-static void make_key(void)
-{
-    int r = pthread_key_create(&context_key, free_context);
-
-    ORR_ASSERT(r == 0);
-}
-
-static ZSTD_DCtx *context(void)
-{
-    ZSTD_DCtx *z;
-
-    pthread_once(&context_once, make_key);
-    z = pthread_getspecific(context_key);
-    if (!z) {
-        z = ZSTD_createDCtx();
-        ORR_ASSERT(z && pthread_setspecific(context_key, z) == 0);
-    }
-    return z;
-}
-
 static struct err *no_room(const struct tracegroup *g)
 {
     return err_new(ERR_LIMIT,
@@ -192,7 +162,6 @@ static struct err *unpack(struct tracegroup *g, const struct tracegroup_read *c,
                           struct slice stored, struct slice *ret)
 {
     uint8_t *to;
-    size_t got;
 
     if (hash_crc32c(stored) != c->crc)
         return tracegroup_corrupt("checksum of a column");
@@ -202,10 +171,8 @@ static struct err *unpack(struct tracegroup *g, const struct tracegroup_read *c,
     if (c->stored == c->bytes) {
         if (c->bytes)
             memcpy(to, stored.ptr, c->bytes);
-    } else {
-        got = ZSTD_decompressDCtx(context(), to, c->bytes, stored.ptr, stored.len);
-        if (ZSTD_isError(got) || got != c->bytes)
-            return tracegroup_corrupt("a column that is not compressed as it should");
+    } else if (!block_zstd_unpack(stored, to, c->bytes)) {
+        return tracegroup_corrupt("a column that is not compressed as it should");
     }
     *ret = slice_of(to, c->bytes);
     return NULL;
@@ -214,19 +181,19 @@ static struct err *unpack(struct tracegroup *g, const struct tracegroup_read *c,
 static struct err *read_ints(struct tracegroup *g, struct reader *r, uint64_t n,
                              const int64_t **ret)
 {
-    struct logints how;
+    struct intplanes how;
     struct slice payload;
     int64_t *to;
 
-    if (!logints_read(r, &how))
+    if (!intplanes_read(r, &how))
         return tracegroup_corrupt("numbers");
-    payload = reader_bytes(r, logints_bytes(&how, n));
+    payload = reader_bytes(r, intplanes_bytes(&how, n));
     if (!reader_ok(r))
         return tracegroup_corrupt("too few numbers");
     if (arena_left(g->arena) < n * sizeof(*to))
         return no_room(g);
     to = arena_array(g->arena, int64_t, n);
-    logints_decode(&how, payload.ptr, n, to);
+    intplanes_decode(&how, payload.ptr, n, to);
     *ret = to;
     return NULL;
 }

@@ -75,24 +75,6 @@ static struct err *get_attributes(struct tracegroup *g, enum tracetable table, u
 
 /* ---- once for all pieces ---- */
 
-/* Sums of so many a span; their sum must be total. */
-static struct err *sum_up(struct tracegroup *g, const struct tracegroup_read *c, uint64_t total,
-                          const uint32_t **ret)
-{
-    uint32_t *first = arena_array(g->arena, uint32_t, (size_t)g->about.spans + 1);
-    uint64_t at = 0;
-
-    for (uint32_t i = 0; i < g->about.spans; i++) {
-        first[i] = (uint32_t)at;
-        if (c && (uint64_t)c->ints[i] > total - at)
-            return tracegroup_corrupt("spans have more events or links than there are");
-        at += c ? (uint64_t)c->ints[i] : 0;
-    }
-    first[g->about.spans] = (uint32_t)at;
-    *ret = first;
-    return at == total ? NULL : tracegroup_corrupt("events or links of no span");
-}
-
 struct err *tracegroup_span_ids(struct tracegroup *g, uint64_t *ret_ids)
 {
     struct tracegroup_read *c;
@@ -233,8 +215,8 @@ static struct err *need_whole(struct tracegroup *g)
     if ((e = tracegroup_need_all(g, TRACEGROUP_FRONT)) ||
         (e = tracegroup_need_all(g, TRACEGROUP_BACK)) || (e = tracegroup_ids(g, &ids)) ||
         (e = tracegroup_need_spans(g)) || (e = need_columns(g, w)) || (e = need_tables(g, w)) ||
-        (e = sum_up(g, w->columns[TG_SPAN_EVENTS], g->n_rows[TRACE_EVENTS], &w->first_event)) ||
-        (e = sum_up(g, w->columns[TG_SPAN_LINKS], g->n_rows[TRACE_LINKS], &w->first_link)) ||
+        (e = tracegroup_firsts(g, TG_SPAN_EVENTS, TRACE_EVENTS, g->arena, &w->first_event)) ||
+        (e = tracegroup_firsts(g, TG_SPAN_LINKS, TRACE_LINKS, g->arena, &w->first_link)) ||
         (e = make_shared(g, w)))
         return e;
     w->is_ready = true;

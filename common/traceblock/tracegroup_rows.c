@@ -39,6 +39,27 @@ struct err *tracegroup_need_spans(struct tracegroup *g)
     return NULL;
 }
 
+struct err *tracegroup_firsts(struct tracegroup *g, enum tracegroup_column counts,
+                              enum tracetable table, struct arena *a, const uint32_t **ret)
+{
+    uint32_t n = g->about.spans, *first = arena_array(a, uint32_t, (size_t)n + 1);
+    struct tracegroup_read *col;
+    struct err *e = tracegroup_need(g, counts, n, &col);
+    uint64_t at = 0;
+
+    if (e)
+        return e;
+    for (uint32_t i = 0; i < n; i++) {
+        first[i] = (uint32_t)at;
+        if (col && (uint64_t)col->ints[i] > g->n_rows[table] - at)
+            return tracegroup_corrupt("spans have more events or links than there are");
+        at += col ? (uint64_t)col->ints[i] : 0;
+    }
+    first[n] = (uint32_t)at;
+    *ret = first;
+    return at == g->n_rows[table] ? NULL : tracegroup_corrupt("events or links of no span");
+}
+
 struct err *tracegroup_ids(struct tracegroup *g, const uint8_t (**ret)[16])
 {
     struct tracegroup_read *c;

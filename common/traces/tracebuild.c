@@ -1,5 +1,3 @@
-#include <stdlib.h>
-
 #include "common/base/map.h"
 #include "common/base/vec.h"
 #include "common/traces/tracetree.h"
@@ -219,47 +217,17 @@ void tracebuild_attribute(struct tracebuild *b, enum tracetable table, struct sl
         vec_last(&b->services) = (uint32_t)vec_last(&c->values);
 }
 
-struct id_row {
-    uint64_t id;
-    uint32_t row;
-};
-
-static int cmp_id_rows(const void *a, const void *b)
-{
-    const struct id_row *l = a, *r = b;
-
-    if (l->id != r->id)
-        return l->id < r->id ? -1 : 1;
-    return (l->row > r->row) - (l->row < r->row);
-}
-
-static uint32_t row_of_id(const struct id_row *ids, uint32_t n, uint64_t id)
-{
-    uint32_t lo = 0, hi = n;
-
-    while (lo < hi) {
-        uint32_t mid = lo + (hi - lo) / 2;
-
-        if (ids[mid].id < id)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo < n && ids[lo].id == id ? ids[lo].row : UINT32_MAX;
-}
-
 /* Rows of parents; of spans with one id the first counts. */
 static void find_parents(const struct tracebuild *b, const struct tracecols_trace *t,
-                         struct id_row *ids, uint32_t *parent)
+                         struct tracetree_id *ids, uint32_t *parent)
 {
     for (uint32_t i = 0; i < t->n; i++)
-        ids[i] = (struct id_row){b->spans.ptr[t->first + i].span_id, t->first + i};
-    if (t->n)
-        qsort(ids, t->n, sizeof(*ids), cmp_id_rows);
+        ids[i] = (struct tracetree_id){b->spans.ptr[t->first + i].span_id, t->first + i};
+    tracetree_ids_sort(ids, t->n);
     for (uint32_t row = t->first; row < t->first + t->n; row++) {
         uint64_t id = b->spans.ptr[row].parent_id;
 
-        parent[row] = id ? row_of_id(ids, t->n, id) : UINT32_MAX;
+        parent[row] = id ? tracetree_ids_find(ids, t->n, id) : UINT32_MAX;
         if (parent[row] == row)
             parent[row] = UINT32_MAX;
     }
@@ -268,7 +236,7 @@ static void find_parents(const struct tracebuild *b, const struct tracecols_trac
 static void build_trees(struct tracebuild *b, struct tracecols *t)
 {
     uint32_t n = (uint32_t)b->spans.len, *parent = arena_array(b->arena, uint32_t, n);
-    struct id_row *ids = arena_array(b->arena, struct id_row, n);
+    struct tracetree_id *ids = arena_array(b->arena, struct tracetree_id, n);
     uint8_t *is_root = arena_array(b->arena, uint8_t, n);
 
     VEC_FOREACH (trace, &b->traces) {

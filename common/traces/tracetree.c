@@ -1,5 +1,41 @@
 #include "common/traces/tracetree.h"
 
+#include <stdlib.h>
+
+/* ---- rows of ids ---- */
+
+static int cmp_ids(const void *a, const void *b)
+{
+    const struct tracetree_id *l = a, *r = b;
+
+    if (l->id != r->id)
+        return l->id < r->id ? -1 : 1;
+    return (l->row > r->row) - (l->row < r->row);
+}
+
+void tracetree_ids_sort(struct tracetree_id *ids, size_t n)
+{
+    if (n)
+        qsort(ids, n, sizeof(*ids), cmp_ids);
+}
+
+uint32_t tracetree_ids_find(const struct tracetree_id *ids, size_t n, uint64_t id)
+{
+    size_t lo = 0, hi = n;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+
+        if (ids[mid].id < id)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < n && ids[lo].id == id ? ids[lo].row : UINT32_MAX;
+}
+
+/* ---- nested sets ---- */
+
 /* What is known of spans while their trees are walked. */
 struct tree {
     const uint32_t *parent;

@@ -25,6 +25,23 @@ void traceids_set_sort(struct traceids_set *s)
     s->n = n;
 }
 
+struct err *traceids_set_ask(struct arena *a, struct traceids_set *s,
+                             const struct tracesource *source,
+                             const struct tracesource_request *req)
+{
+    struct tracesource_request ask = *req;
+    struct tracesource_set *set;
+    struct tracesource_trace t;
+    struct err *e;
+
+    ask.ids_only = true;
+    if ((e = tracesource_select(source, a, &ask, &set)))
+        return e;
+    while (!arena_over(a) && tracesource_set_next(set, &t))
+        traceids_set_add(a, s, t.id);
+    return tracesource_set_close(set);
+}
+
 struct traceids_set traceids_set_unite(struct arena *a, struct traceids_set x,
                                        struct traceids_set y)
 {

@@ -101,34 +101,18 @@ static struct err *join_names(void *src, const struct tracesource_names_request 
     return e;
 }
 
-/* Ids of all that a source has in the request's range. */
-static struct err *add_ids(const struct tracesource *s, struct arena *a,
-                           const struct tracesource_request *req, struct traceids_set *ret)
-{
-    struct tracesource_request ask = *req;
-    struct tracesource_set *set;
-    struct tracesource_trace t;
-    struct err *e;
-
-    ask.ids_only = true;
-    ask.n_filters = 0; /* what a filter is about may be elsewhere */
-    if ((e = tracesource_select(s, a, &ask, &set)))
-        return e;
-    while (tracesource_set_next(set, &t))
-        traceids_set_add(a, ret, t.id);
-    return tracesource_set_close(set);
-}
-
 static struct err *join_columns(void *src, struct arena *a, const struct tracesource_request *req,
                                 struct tracesource_columns *c)
 {
     const struct tracejoin *j = src;
     struct traceids_set others = {0}, rest, given = {(uint8_t(*)[16])(uintptr_t)c->but, c->n_but};
     struct tracesource_columns of_last = *c; /* rest and seen are its own */
+    struct tracesource_request all = *req;
     struct err *e = NULL;
 
+    all.n_filters = 0; /* what a filter is about may be elsewhere */
     for (size_t i = 0; i + 1 < j->n && !e; i++)
-        e = add_ids(&j->sources[i], a, req, &others);
+        e = traceids_set_ask(a, &others, &j->sources[i], &all);
     if (e)
         return e;
     traceids_set_sort(&others);

@@ -2,6 +2,7 @@
 
 #include "common/base/mem.h"
 #include "common/base/vec.h"
+#include "querier/traces/traceids_set.h"
 
 /* Columns that are being made. */
 struct part {
@@ -90,27 +91,6 @@ static struct err *scan_pieces(struct scan *s, struct arena *a,
     return err_first(e, end_part(s, !e && !s->is_enough));
 }
 
-/* Ids of traces of which any source has a span that fulfils a filter. */
-static struct err *candidates(struct scan *s, struct arena *a,
-                              const struct tracesource_request *req, uint8_t (**ret)[16],
-                              size_t *ret_n)
-{
-    struct tracesource_request ask = *req;
-    struct tracesource_set *set;
-    struct tracesource_trace t;
-    struct err *e;
-
-    ask.ids_only = true;
-    if ((e = tracesource_select(s->opts->source, a, &ask, &set)))
-        return e;
-    while (!e && tracesource_set_next(set, &t)) {
-        *ret = arena_more(a, *ret, *ret_n);
-        memcpy((*ret)[(*ret_n)++], t.id, 16);
-        e = over(s);
-    }
-    return err_first(e, tracesource_set_close(set));
-}
-
 static struct err *take_columns(void *arg, const struct tracecols *cols, bool *ret_stop)
 {
     struct scan *s = arg;
@@ -144,20 +124,27 @@ static struct err *scan_ids(struct scan *s, struct arena *a, const struct traces
     return e;
 }
 
+/* Ids of traces of which any source has a span that fulfils a filter become the request's. */
+static struct err *find_candidates(struct scan *s, struct arena *a, struct tracesource_request *req)
+{
+    struct traceids_set found = {0};
+    struct err *e = traceids_set_ask(a, &found, s->opts->source, req);
+
+    s->found = ORR_MAX(s->found, (uint64_t)found.n);
+    req->ids = (const uint8_t(*)[16])found.ptr;
+    req->n_ids = found.n;
+    req->n_filters = 0;
+    return e ? e : over(s);
+}
+
 /* Of ids, those of which anything fulfils a filter. */
 static struct err *scan_matching(struct scan *s, struct arena *a,
                                  const struct tracesource_request *req)
 {
     struct tracesource_request found = *req;
-    uint8_t(*ids)[16] = NULL;
-    struct err *e;
+    struct err *e = find_candidates(s, a, &found);
 
-    found.n_ids = 0;
-    if ((e = candidates(s, a, req, &ids, &found.n_ids)) || !found.n_ids)
-        return e;
-    found.ids = (const uint8_t(*)[16])ids;
-    found.n_filters = 0;
-    return scan_pieces(s, a, &found);
+    return e || !found.n_ids ? e : scan_pieces(s, a, &found);
 }
 
 /* What is in columns already, then what is not. */
@@ -174,20 +161,6 @@ static struct err *scan_columns(struct scan *s, struct arena *a,
     rest.ids = (const uint8_t(*)[16])c.rest;
     rest.n_ids = c.n_rest;
     return scan_ids(s, a, &rest, rest.n_filters ? scan_matching : scan_pieces);
-}
-
-/* Ids of what may match become the request's. */
-static struct err *find_candidates(struct scan *s, struct arena *a, struct tracesource_request *req)
-{
-    uint8_t(*ids)[16] = NULL;
-    size_t n = 0;
-    struct err *e = candidates(s, a, req, &ids, &n);
-
-    s->found = ORR_MAX(s->found, (uint64_t)n);
-    req->ids = (const uint8_t(*)[16])ids;
-    req->n_ids = n;
-    req->n_filters = 0;
-    return e;
 }
 
 static struct err *scan_range(struct scan *s, struct arena *a, struct tracesource_request *req)

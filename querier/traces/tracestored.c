@@ -253,8 +253,8 @@ static bool leaves_all(const struct stored_set *s)
     bool is_all_time = tracestored_is_all_time(req->start_ns, req->end_ns);
 
     for (size_t i = 0; i < s->n && !is_all_time; i++)
-        if (s->view.meta[i].min_t < tracestored_ms(req->start_ns) + 1 ||
-            s->view.meta[i].max_t > tracestored_ms(req->end_ns))
+        if (s->view.meta[i].min_t < clock_ms_of_ns(req->start_ns) + 1 ||
+            s->view.meta[i].max_t > clock_ms_of_ns(req->end_ns))
             return false;
     return !req->n_filters;
 }

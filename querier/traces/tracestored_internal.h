@@ -1,13 +1,10 @@
 /* Blocks of traces as a source: which are read, names and values (tracestored_names.c), whole groups (tracestored_columns.c). */
 #pragma once
+#include "common/base/clock.h"
 #include "querier/traces/tracestored.h"
 
 #define TRACESTORED_ATTEMPTS 4 /* at a catalogue whose blocks are there */
 
-static inline int64_t tracestored_ms(int64_t ns)
-{
-    return ns / NS_PER_MS - (ns % NS_PER_MS < 0);
-}
 /* Who says no times asks for all there is: before 1970, too, as which a span appears that starts after 2262. */
 static inline bool tracestored_is_all_time(int64_t start_ns, int64_t end_ns)
 {

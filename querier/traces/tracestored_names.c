@@ -12,7 +12,7 @@ struct err *tracestored_take(struct store_query *sq, struct arena *a, int64_t st
     struct matchers *sets = arena_array(a, struct matchers, n_services);
     struct blockset_filter filter = {sets, n_services};
     int64_t min_ms =
-        tracestored_is_all_time(start_ns, end_ns) ? INT64_MIN : tracestored_ms(start_ns);
+        tracestored_is_all_time(start_ns, end_ns) ? INT64_MIN : clock_ms_of_ns(start_ns);
 
     for (size_t i = 0; i < n_services; i++) {
         m[i] = (struct matcher){
@@ -21,7 +21,7 @@ struct err *tracestored_take(struct store_query *sq, struct arena *a, int64_t st
     }
     if (sq->opts.min_ms > 0)
         min_ms = ORR_MAX(min_ms, sq->opts.min_ms);
-    return store_take_traces(sq, a, min_ms, tracestored_ms(end_ns - 1), &filter, ret);
+    return store_take_traces(sq, a, min_ms, clock_ms_of_ns(end_ns - 1), &filter, ret);
 }
 
 /* ---- one block ---- */

@@ -1,4 +1,4 @@
-#include "common/logblock/logints.h"
+#include "common/base/intplanes.h"
 
 static uint64_t zigzag(uint64_t v)
 {
@@ -36,10 +36,10 @@ static uint64_t shrink(uint64_t d, uint64_t scale)
     return scale == 1 ? d : (uint64_t)((int64_t)d / (int64_t)scale);
 }
 
-struct logints logints_choose(const int64_t *v, size_t n, bool with_scale)
+struct intplanes intplanes_choose(const int64_t *v, size_t n, bool with_scale)
 {
-    struct logints c = {.scale = with_scale ? scale_of(v, n) : 1};
-    uint64_t sums[LOGINTS_HOWS] = {0}, most[LOGINTS_HOWS] = {0};
+    struct intplanes c = {.scale = with_scale ? scale_of(v, n) : 1};
+    uint64_t sums[INTPLANES_HOWS] = {0}, most[INTPLANES_HOWS] = {0};
     int64_t min = n ? v[0] : 0;
     uint64_t before = n ? (uint64_t)v[0] : 0, step_before = 0;
 
@@ -47,39 +47,39 @@ struct logints logints_choose(const int64_t *v, size_t n, bool with_scale)
         min = v[i] < min ? v[i] : min;
     for (size_t i = 0; i < n; i++) {
         uint64_t step = (uint64_t)v[i] - before;
-        uint64_t x[LOGINTS_HOWS] = {
+        uint64_t x[INTPLANES_HOWS] = {
             (uint64_t)v[i] - (uint64_t)min,
             zigzag(step),
             zigzag(step - step_before),
         };
 
-        for (int k = 0; k < LOGINTS_HOWS; k++) {
+        for (int k = 0; k < INTPLANES_HOWS; k++) {
             sums[k] += bits_of(x[k]);
             most[k] |= x[k];
         }
         before = (uint64_t)v[i];
         step_before = step;
     }
-    for (uint8_t k = 1; k < LOGINTS_HOWS; k++)
+    for (uint8_t k = 1; k < INTPLANES_HOWS; k++)
         if (sums[k] + n / 4 < sums[c.how]) /* plain numbers are cheaper to read */
             c.how = k;
-    c.base = c.how == LOGINTS_PLAIN ? (uint64_t)min : n ? (uint64_t)v[0] : 0;
+    c.base = c.how == INTPLANES_PLAIN ? (uint64_t)min : n ? (uint64_t)v[0] : 0;
     /* Differences that are multiples of the scale add up to multiples of it, unless they wrap. */
-    if ((most[LOGINTS_DELTA] | most[c.how]) >> 61 || most[c.how] == 0)
+    if ((most[INTPLANES_DELTA] | most[c.how]) >> 61 || most[c.how] == 0)
         c.scale = 1;
     for (uint64_t m = most[c.how] / c.scale + (c.scale > 1); m; m >>= 8)
         c.width++;
     return c;
 }
 
-void logints_describe(const struct logints *c, struct buf *out)
+void intplanes_describe(const struct intplanes *c, struct buf *out)
 {
     buf_byte(out, (uint8_t)(c->how | c->width << 4));
     buf_varint(out, (int64_t)c->base);
     buf_uvarint(out, c->scale - 1);
 }
 
-void logints_encode(const struct logints *c, const int64_t *v, size_t n, struct buf *out)
+void intplanes_encode(const struct intplanes *c, const int64_t *v, size_t n, struct buf *out)
 {
     uint8_t *to = c->width ? buf_reserve(out, n * c->width) : NULL;
     uint64_t before = c->base, step_before = 0;
@@ -89,10 +89,10 @@ void logints_encode(const struct logints *c, const int64_t *v, size_t n, struct 
     for (size_t i = 0; i < n; i++) {
         uint64_t step = (uint64_t)v[i] - before, x;
 
-        if (c->how == LOGINTS_PLAIN) {
+        if (c->how == INTPLANES_PLAIN) {
             x = step / c->scale;
         } else {
-            x = zigzag(shrink(c->how == LOGINTS_DELTA ? step : step - step_before, c->scale));
+            x = zigzag(shrink(c->how == INTPLANES_DELTA ? step : step - step_before, c->scale));
             before = (uint64_t)v[i];
             step_before = step;
         }
@@ -102,17 +102,17 @@ void logints_encode(const struct logints *c, const int64_t *v, size_t n, struct 
     out->len += n * c->width;
 }
 
-bool logints_read(struct reader *r, struct logints *ret)
+bool intplanes_read(struct reader *r, struct intplanes *ret)
 {
     uint8_t head = reader_u8(r);
 
-    *ret = (struct logints){.how = head & 15, .width = head >> 4};
+    *ret = (struct intplanes){.how = head & 15, .width = head >> 4};
     ret->base = (uint64_t)reader_varint(r);
     ret->scale = reader_uvarint(r) + 1;
-    return reader_ok(r) && ret->how < LOGINTS_HOWS && ret->width <= 8;
+    return reader_ok(r) && ret->how < INTPLANES_HOWS && ret->width <= 8;
 }
 
-void logints_decode(const struct logints *c, const uint8_t *payload, size_t n, int64_t *ret)
+void intplanes_decode(const struct intplanes *c, const uint8_t *payload, size_t n, int64_t *ret)
 {
     uint64_t *to = (uint64_t *)ret, sum = c->base, step = 0;
 
@@ -125,11 +125,11 @@ void logints_decode(const struct logints *c, const uint8_t *payload, size_t n, i
         for (size_t i = 0; i < n; i++)
             to[i] |= (uint64_t)payload[b * n + i] << (8 * b);
     switch (c->how) {
-    case LOGINTS_PLAIN:
+    case INTPLANES_PLAIN:
         for (size_t i = 0; i < n; i++)
             to[i] = c->base + to[i] * c->scale;
         break;
-    case LOGINTS_DELTA:
+    case INTPLANES_DELTA:
         for (size_t i = 0; i < n; i++)
             to[i] = sum += unzigzag(to[i]) * c->scale;
         break;

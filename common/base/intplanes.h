@@ -15,23 +15,23 @@
 #include "common/base/buf.h"
 #include "common/base/reader.h"
 
-enum logints_how { LOGINTS_PLAIN, LOGINTS_DELTA, LOGINTS_DOUBLE, LOGINTS_HOWS };
+enum intplanes_how { INTPLANES_PLAIN, INTPLANES_DELTA, INTPLANES_DOUBLE, INTPLANES_HOWS };
 
-struct logints {
+struct intplanes {
     uint8_t how, width; /* width: 0 to 8 */
     uint64_t base, scale;
 };
 
 /* The cheapest way. with_scale: look for a power of thousand that all differences are multiples of. */
-struct logints logints_choose(const int64_t *v, size_t n, bool with_scale);
-void logints_describe(const struct logints *c, struct buf *out);
+struct intplanes intplanes_choose(const int64_t *v, size_t n, bool with_scale);
+void intplanes_describe(const struct intplanes *c, struct buf *out);
 /* Appends the payload. */
-void logints_encode(const struct logints *c, const int64_t *v, size_t n, struct buf *out);
+void intplanes_encode(const struct intplanes *c, const int64_t *v, size_t n, struct buf *out);
 
-bool logints_read(struct reader *r, struct logints *ret);
-static inline size_t logints_bytes(const struct logints *c, size_t n)
+bool intplanes_read(struct reader *r, struct intplanes *ret);
+static inline size_t intplanes_bytes(const struct intplanes *c, size_t n)
 {
     return n * c->width;
 }
-/* payload is of logints_bytes(). */
-void logints_decode(const struct logints *c, const uint8_t *payload, size_t n, int64_t *ret);
+/* payload is of intplanes_bytes(). */
+void intplanes_decode(const struct intplanes *c, const uint8_t *payload, size_t n, int64_t *ret);
