@@ -1,25 +1,15 @@
 #include "querier/traces/tracestored.h"
 
-#include <stdlib.h>
-
-#include "common/base/job.h"
 #include "common/base/mem.h"
 #include "common/base/vec.h"
-#include "common/objstore/objstore.h"
 #include "querier/traces/tracestored_internal.h"
 #include "querier/traces/tracewant.h"
 
 /* A block that is read. */
 struct part {
-    struct arena *arena;        /* of its set; its own, for it may be filled on another thread */
-    struct traceblock_set *set; /* NULL: it has ended */
+    struct traceblock_set *set; /* in its memory; NULL: it has ended */
     struct traceblock_trace at;
     bool is_there, is_used; /* at is one; it has been given, the next is to be taken */
-    size_t charged;         /* of the arena, to the query's */
-    uint8_t (*ids)[16];     /* what collect() found, in: */
-    struct arena *found;
-    size_t n_ids;
-    struct err *err;
 };
 
 struct stored_set {
@@ -30,10 +20,12 @@ struct stored_set {
     const struct tracesource_request *req;
     struct tracewant want;
     struct traceblock_query q; /* as each block is asked */
-    struct part *parts;        /* of the view's blocks */
+    /* Of the view's blocks. */
+    struct part *parts;
+    struct tracestored_part *memory;
     size_t n;
-    uint8_t (*ids)[16]; /* of all of them, ascending */
-    size_t n_ids, at_id;
+    struct traceids_set ids; /* of all of them */
+    size_t at_id;
     uint8_t id[16];
     VEC(struct tracepiece) pieces;
     struct err *err; /* the first: nothing is read any more */
@@ -44,190 +36,32 @@ static void fail(struct stored_set *s, struct err *e)
     s->err = err_first(s->err, e);
 }
 
-/* ---- parts ---- */
-
-static size_t used_by(const struct part *p)
-{
-    return (p->arena ? arena_used(p->arena) : 0) + (p->found ? arena_used(p->found) : 0);
-}
-
-/* An arena of another thread's making cannot be a child. */
-static void charge(struct stored_set *s, struct part *p)
-{
-    size_t used = used_by(p);
-
-    arena_charge(s->sq->opts.arena, (int64_t)used - (int64_t)p->charged);
-    p->charged = used;
-}
-
-static struct err *too_much(const struct stored_set *s)
-{
-    return err_new(ERR_LIMIT,
-                   "the query takes more than max-query-memory (%zu bytes): ask for less time, or "
-                   "for fewer traces by a filter",
-                   arena_limit(s->sq->opts.arena));
-}
-
 static bool is_over(struct stored_set *s)
 {
     if (!arena_over(s->sq->opts.arena))
         return false;
-    fail(s, too_much(s));
+    fail(s, tracestored_too_much(s->sq));
     return true;
-}
-
-static void end_part(struct stored_set *s, struct part *p)
-{
-    struct traceblock_stats st;
-
-    if (p->set) {
-        traceblock_set_stats(p->set, &st);
-        store_count_traces(s->sq, &(struct store_traces_stats){.groups = st.groups,
-                                                               .groups_skipped = st.groups_skipped,
-                                                               .bytes = st.bytes,
-                                                               .spans = st.spans});
-        p->err = err_first(p->err, traceblock_set_close(p->set));
-    }
-    p->set = NULL;
-    arena_free(p->arena);
-    p->arena = NULL;
-}
-
-static struct arena *new_arena(const struct stored_set *s)
-{
-    size_t left = arena_left(s->sq->opts.arena);
-
-    return arena_new(left == SIZE_MAX ? 0 : ORR_MAX(left, (size_t)1));
-}
-
-static struct err *begin_part(struct stored_set *s, size_t i, const struct traceblock_query *q)
-{
-    struct part *p = &s->parts[i];
-
-    p->arena = new_arena(s);
-    return traceblock_select(s->view.traces[i], p->arena, q, &p->set);
-}
-
-static void step(struct part *p)
-{
-    p->is_there = p->set && traceblock_set_next(p->set, &p->at);
-    p->is_used = false;
-}
-
-/* Each waits for some reads, one after the other, when blocks are far away: so they are opened side by side. */
-struct opening {
-    struct stored_set *set;
-    const struct traceblock_query *query;
-    struct objstore_tally *tally; /* of the thread that asks */
-    size_t left;                  /* to the query, before the first of them */
-    _Atomic size_t used;          /* by those that are open: they are charged when all are */
-    void (*open)(struct stored_set *s, size_t i, const struct traceblock_query *q);
-};
-
-static void open_one(void *arg, size_t i)
-{
-    struct opening *o = arg;
-    struct part *p = &o->set->parts[i];
-    struct objstore_tally *before;
-
-    if (atomic_load_explicit(&o->used, memory_order_relaxed) > o->left) {
-        p->err = too_much(o->set);
-        return;
-    }
-    before = objstore_tally_set(o->tally);
-    o->open(o->set, i, o->query);
-    (void)objstore_tally_set(before);
-    atomic_fetch_add_explicit(&o->used, used_by(p), memory_order_relaxed);
-}
-
-/* All parts; the first error of any. */
-static struct err *open_all(struct stored_set *s, const struct traceblock_query *q,
-                            void (*open)(struct stored_set *, size_t,
-                                         const struct traceblock_query *))
-{
-    struct job_pool *pool = store_traces_jobs(s->sq);
-    struct opening o = {.set = s,
-                        .query = q,
-                        .tally = objstore_tally_get(),
-                        .left = arena_left(s->sq->opts.arena),
-                        .open = open};
-    struct err *e = NULL;
-
-    if (pool && s->n > 1)
-        job_parallel(pool, s->n, open_one, &o);
-    for (size_t i = 0; i < s->n; i++) {
-        struct part *p = &s->parts[i];
-
-        if (!(pool && s->n > 1) && !e)
-            open_one(&o, i);
-        charge(s, p);
-        if (p->err)
-            e = err_first(e, err_wrap(p->err, "block %s", ulid_print(s->view.meta[i].ulid).s));
-        p->err = NULL;
-    }
-    return e;
-}
-
-/* ---- ids ---- */
-
-static void collect_one(struct stored_set *s, size_t i, const struct traceblock_query *q)
-{
-    struct part *p = &s->parts[i];
-    struct traceblock_trace t;
-
-    p->found = new_arena(s);
-    if (!(p->err = begin_part(s, i, q)))
-        while (!arena_over(p->found) && traceblock_set_next(p->set, &t)) {
-            p->ids = arena_more(p->found, p->ids, p->n_ids);
-            memcpy(p->ids[p->n_ids++], t.id, 16);
-        }
-    end_part(s, p);
-    if (!p->err && arena_over(p->found))
-        p->err = err_new(ERR_LIMIT, "ids of traces that may match take more than max-query-memory: "
-                                    "ask for less time");
-}
-
-static int compare_ids(const void *x, const void *y)
-{
-    return memcmp(x, y, 16);
-}
-
-/* What the parts have found, each once. */
-static void unite_ids(struct stored_set *s)
-{
-    size_t n = 0, used = 0;
-
-    for (size_t i = 0; i < s->n; i++)
-        n += s->parts[i].n_ids;
-    s->ids = arena_alloc(s->arena, ORR_MAX(n, (size_t)1) * 16);
-    for (size_t i = 0; i < s->n; i++) {
-        struct part *p = &s->parts[i];
-
-        if (p->n_ids)
-            memcpy(s->ids[used], p->ids, p->n_ids * 16);
-        used += p->n_ids;
-        arena_free(p->found);
-        *p = (struct part){.charged = p->charged};
-        charge(s, p);
-    }
-    if (n)
-        qsort(s->ids, n, 16, compare_ids);
-    for (size_t i = 0; i < n; i++)
-        if (!s->n_ids || memcmp(s->ids[s->n_ids - 1], s->ids[i], 16) != 0)
-            memmove(s->ids[s->n_ids++], s->ids[i], 16);
 }
 
 /* Ids of all traces that any of the blocks would give by itself. */
 static struct err *collect(struct stored_set *s)
 {
-    struct traceblock_query q = s->q;
-    struct err *e;
+    struct tracestored_part *parts = mem_calloc(s->n + 1, sizeof(*parts));
+    struct traceids_set *found = mem_calloc(s->n + 1, sizeof(*found));
+    struct err *e = tracestored_ids(s->sq, &s->view, &s->q, parts, found);
 
-    q.ids_only = true;
-    if ((e = open_all(s, &q, collect_one)))
+    for (size_t i = 0; i < s->n; i++) {
+        for (size_t k = 0; k < found[i].n && !e; k++)
+            traceids_set_add(s->arena, &s->ids, found[i].ptr[k]);
+        tracestored_end(s->sq, &parts[i]);
+    }
+    mem_free(parts);
+    mem_free(found);
+    if (e)
         return e;
-    unite_ids(s);
-    if (s->req->max_bytes && s->n_ids * 16 > s->req->max_bytes)
+    traceids_set_sort(&s->ids);
+    if (s->req->max_bytes && s->ids.n * 16 > s->req->max_bytes)
         return err_new(ERR_LIMIT, "more than %zu traces may match: ask for less time",
                        (size_t)(s->req->max_bytes / 16));
     return NULL;
@@ -235,15 +69,35 @@ static struct err *collect(struct stored_set *s)
 
 /* ---- pieces ---- */
 
-static void begin_one(struct stored_set *s, size_t i, const struct traceblock_query *q)
+static void step(struct part *p)
 {
-    struct part *p = &s->parts[i];
+    p->is_there = p->set && traceblock_set_next(p->set, &p->at);
+    p->is_used = false;
+}
 
-    if ((p->err = begin_part(s, i, q)))
-        return;
+static struct err *end_set(struct stored_set *s, struct part *p)
+{
+    struct traceblock_set *set = p->set;
+    struct traceblock_stats st;
+
+    p->set = NULL;
+    if (!set)
+        return NULL;
+    traceblock_set_stats(set, &st);
+    tracestored_count(s->sq, &st);
+    return traceblock_set_close(set);
+}
+
+static struct err *begin_one(void *arg, size_t i, struct arena *a)
+{
+    struct stored_set *s = arg;
+    struct part *p = &s->parts[i];
+    struct err *e = traceblock_select(s->view.traces[i], a, &s->q, &p->set);
+
+    if (e)
+        return e;
     step(p);
-    if (!p->is_there)
-        end_part(s, p);
+    return p->is_there ? NULL : end_set(s, p);
 }
 
 /* Whether every block has nothing but what the request's times and filters leave. */
@@ -267,8 +121,9 @@ static struct err *begin_pieces(struct stored_set *s)
     if (!s->req->ids && s->n > 1 && !leaves_all(s)) {
         if ((e = collect(s)))
             return e;
-        s->q.ids = (const uint8_t(*)[16])s->ids;
-        s->q.n_ids = s->n_ids;
+        /* none is another thing than all */
+        s->q.ids = (const uint8_t(*)[16])(s->ids.ptr ? s->ids.ptr : arena_alloc(s->arena, 16));
+        s->q.n_ids = s->ids.n;
     }
     if (s->q.ids) {
         s->q.start_ns = INT64_MIN;
@@ -277,7 +132,8 @@ static struct err *begin_pieces(struct stored_set *s)
         s->q.n_services = 0;
         s->q.want = (struct tracegroup_want){0};
     }
-    return s->q.ids && !s->q.n_ids ? NULL : open_all(s, &s->q, begin_one);
+    return s->q.ids && !s->q.n_ids ? NULL
+                                   : tracestored_each(s->sq, &s->view, s->memory, begin_one, s);
 }
 
 static const uint8_t *least(struct stored_set *s)
@@ -289,16 +145,13 @@ static const uint8_t *least(struct stored_set *s)
 
         if (p->is_used) {
             step(p);
-            charge(s, p);
+            tracestored_charge(s->sq, &s->memory[i]);
         }
         if (p->is_there && (!id || memcmp(p->at.id, id, 16) < 0))
             id = p->at.id;
         else if (!p->is_there && p->set) {
-            end_part(s, p);
-            charge(s, p);
-            if (p->err)
-                fail(s, err_wrap(p->err, "block %s", ulid_print(s->view.meta[i].ulid).s));
-            p->err = NULL;
+            fail(s, err_wrap(end_set(s, p), "block %s", ulid_print(s->view.meta[i].ulid).s));
+            tracestored_end(s->sq, &s->memory[i]);
         }
     }
     return s->err || is_over(s) ? NULL : id;
@@ -306,9 +159,9 @@ static const uint8_t *least(struct stored_set *s)
 
 static bool next_id(struct stored_set *s, struct tracesource_trace *ret)
 {
-    if (s->at_id == s->n_ids)
+    if (s->at_id == s->ids.n)
         return false;
-    *ret = (struct tracesource_trace){.id = s->ids[s->at_id++]};
+    *ret = (struct tracesource_trace){.id = s->ids.ptr[s->at_id++]};
     return true;
 }
 
@@ -341,14 +194,8 @@ static bool stored_next(struct tracesource_set *set, struct tracesource_trace *r
 static void close_parts(struct stored_set *s)
 {
     for (size_t i = 0; i < s->n; i++) {
-        struct part *p = &s->parts[i];
-
-        end_part(s, p);
-        arena_free(p->found);
-        p->found = NULL;
-        charge(s, p);
-        err_free(p->err); /* asked for no more */
-        p->err = NULL;
+        err_free(end_set(s, &s->parts[i])); /* asked for no more */
+        tracestored_end(s->sq, &s->memory[i]);
     }
     s->n = 0;
     store_release_traces(s->sq, &s->view);
@@ -399,9 +246,10 @@ static struct err *begin(struct stored_set *s)
     if (e)
         return e;
     s->q = query_of(s);
-    s->n_ids = 0;
+    s->ids = (struct traceids_set){0};
     s->n = s->view.n;
-    s->parts = arena_zalloc(s->arena, ORR_MAX(s->n, (size_t)1) * sizeof(*s->parts));
+    s->parts = arena_array(s->arena, struct part, s->n);
+    s->memory = arena_array(s->arena, struct tracestored_part, s->n);
     e = s->req->ids_only ? collect(s) : begin_pieces(s);
     return e ? e : is_over(s) ? s->err : NULL;
 }
