@@ -92,6 +92,14 @@ void rule_set_unref(const struct rule_set *s)
         snapshot_unref((struct snapshot *)&s->snap);
 }
 
+bool rule_set_is_unread(const struct rule_set *s, const struct rule_set_group *g)
+{
+    struct slice key = slice_cstr(g->key + 1); /* behind the @: the object's, "/", the name */
+
+    key = slice_sub(key, 0, key.len - rule_set_group_of(g)->name.len - 1);
+    return s->store && rule_store_is_unread(s->store, key);
+}
+
 bool rule_set_is_file(const struct rule_set *s, struct slice tenant, enum rule_lang lang,
                       struct slice ns)
 {

@@ -40,6 +40,8 @@ static inline const struct rule_group *rule_set_group_of(const struct rule_set_g
 {
     return &g->rules->groups[g->index];
 }
+/* Whether g, which is of the bucket, may have been in s, too: of its namespace nothing could be read then. */
+bool rule_set_is_unread(const struct rule_set *s, const struct rule_set_group *g);
 /* Whether a namespace of the tenant is a file. */
 bool rule_set_is_file(const struct rule_set *s, struct slice tenant, enum rule_lang lang,
                       struct slice ns);

@@ -2,9 +2,10 @@
 
 #include "common/base/hash.h"
 #include "common/base/log.h"
-#include "common/base/mem.h"
+#include "common/base/map.h"
+#include "common/base/vec.h"
 
-#define TRIES 50
+#define LIST_PAGE 10000
 #define HASH_SEED 0x6f626a656374ull
 
 /* ---- what one object holds ---- */
@@ -37,12 +38,11 @@ static struct rule_store_ns *ns_new(struct slice key, struct slice *ret_key)
     return ns;
 }
 
-static const struct rule_store_group *find_group(const struct rule_store_ns *ns, struct slice name)
+/* Its groups by name. */
+static void index_groups(const struct rule_store_ns *ns, struct map *ret)
 {
     for (size_t i = 0; ns && i < ns->n; i++)
-        if (slice_eq(ns->groups[i].name, name))
-            return &ns->groups[i];
-    return NULL;
+        (void)map_put(ret, ns->groups[i].name, &ns->groups[i]);
 }
 
 static void read_group(struct rule_store_ns *ns, const struct rule_object_group *from,
@@ -79,64 +79,88 @@ static struct err *read_groups(struct rule_store_ns *ns, struct slice bytes,
                                const struct rule_store_ns *was)
 {
     struct arena *a = arena_new(0);
+    struct map before = {0};
     struct rule_object o = {.n = 0};
     struct err *e = rule_object_parse(a, bytes, &o);
 
     if (!e && !slice_eq(o.ns, ns->ns))
         e = err_new(ERR_CORRUPT, "it is of another namespace");
     if (!e) {
+        index_groups(was, &before);
         ns->hash = hash_xxh64(bytes, HASH_SEED);
         ns->groups = arena_array(ns->arena, struct rule_store_group, o.n + 1);
         ns->n = o.n;
         for (size_t i = 0; i < o.n; i++)
-            read_group(ns, &o.groups[i], find_group(was, o.groups[i].name), &ns->groups[i]);
+            read_group(ns, &o.groups[i], map_get(&before, o.groups[i].name), &ns->groups[i]);
     }
+    map_done(&before);
     arena_free(a);
     return e;
 }
 
 /* ---- loading ---- */
 
+/* An entry that is to be read. */
+struct wanted {
+    size_t at;                          /* in the list of entries */
+    const struct rule_store_entry *was; /* NULL: new */
+    struct err *error;
+    bool is_gone; /* since the listing */
+};
 struct load {
     const struct rule_store_opts *opts;
-    struct rule_store *next;
-    const struct rule_store_entry **was; /* of each entry; NULL: new */
-    size_t *wanted;                      /* entries to be read */
-    struct err **errs;                   /* of these */
-    bool *is_gone;
-    size_t n_wanted;
+    const struct rule_store *before;
+    size_t at_before; /* entries of before that are behind us: both lists are in order */
+    struct arena *arena;
+    VEC(struct rule_store_entry) entries;
+    VEC(struct wanted) wanted;
+    size_t n_listed;     /* objects that count for RULE_STORE_MAX_OBJECTS */
+    struct slice tenant; /* of the last entry */
+    enum rule_lang lang;
+    size_t n_of_tenant; /* entries of that tenant in that language */
+    bool is_cut;        /* he has more than he may */
+    size_t n_cut;       /* how often something was passed over for there is too much */
 };
+
+/* Both have what was. */
+static void keep(struct rule_store_entry *entry, const struct rule_store_entry *was)
+{
+    entry->ns = was->ns;
+    (void)snapshot_ref(&was->ns->snap);
+    entry->key = was->key;
+}
 
 /* Of an entry that is to be read; others do theirs meanwhile. */
 static void read_entry(void *arg, size_t i)
 {
     struct load *l = arg;
-    struct rule_store_entry *entry = &l->next->entries[l->wanted[i]];
-    const struct rule_store_entry *was = l->was[l->wanted[i]];
+    struct wanted *w = &l->wanted.ptr[i];
+    struct rule_store_entry *entry = &l->entries.ptr[w->at];
+    const struct rule_store_entry *was = w->was;
     struct slice key = entry->key;
     struct buf bytes = {0};
     struct err *e =
         objstore_get(l->opts->store, key,
                      &(struct objstore_get){.max_bytes = RULE_OBJECT_MAX_BYTES}, &bytes, NULL);
 
-    entry->ns = ns_new(key, &entry->key);
     if (!e && was && was->ns->hash == hash_xxh64(buf_slice(&bytes), HASH_SEED) && !was->ns->n_bad) {
-        ns_unref(entry->ns);
-        entry->ns = was->ns;
-        (void)snapshot_ref(&was->ns->snap);
-        entry->key = was->key;
-    } else if (!e) {
-        e = read_groups(entry->ns, buf_slice(&bytes), was ? was->ns : NULL);
+        keep(entry, was);
+    } else {
+        entry->ns = ns_new(key, &entry->key);
+        if (!e)
+            e = read_groups(entry->ns, buf_slice(&bytes), was ? was->ns : NULL);
     }
-    l->is_gone[i] = err_is(e, ERR_NOT_FOUND); /* since the listing */
-    l->errs[i] = e;
+    w->is_gone = err_is(e, ERR_NOT_FOUND);
+    w->error = e;
     buf_done(&bytes);
 }
 
-/* The entry of before with this key. Both lists are in order: at goes on from call to call. */
-static const struct rule_store_entry *entry_before(const struct rule_store *before, size_t *at,
-                                                   struct slice key)
+/* The entry of before with this key. */
+static const struct rule_store_entry *entry_before(struct load *l, struct slice key)
 {
+    const struct rule_store *before = l->before;
+    size_t *at = &l->at_before;
+
     while (before && *at < before->n && slice_cmp(before->entries[*at].key, key) < 0)
         ++*at;
     return before && *at < before->n && slice_eq(before->entries[*at].key, key)
@@ -144,7 +168,7 @@ static const struct rule_store_entry *entry_before(const struct rule_store *befo
                : NULL;
 }
 
-/* Whether the object is to be read (again). */
+/* Whether the object need not be read (again). */
 static bool takes_over(struct load *l, struct rule_store_entry *entry,
                        const struct rule_store_entry *was)
 {
@@ -155,95 +179,171 @@ static bool takes_over(struct load *l, struct rule_store_entry *entry,
     if (!is_same || was->is_bad || (!was->is_settled && (entry->is_settled || l->opts->is_exact)))
         return false;
     entry->is_settled = was->is_settled;
-    entry->ns = was->ns;
-    (void)snapshot_ref(&was->ns->snap);
-    entry->key = was->key;
+    keep(entry, was);
     return true;
 }
 
-static void take_listing(struct load *l, struct arena *a, const struct objstore_listing *list,
-                         const struct rule_store *before)
+static void pass_over(struct load *l, struct slice key, const char *why)
 {
-    struct rule_store *s = l->next;
-    size_t at = 0;
+    LOG_ERROR(ruler, "too many objects with rules: those from this one on are passed over",
+              KV_SLICE("path", key), KV_STR("reason", why));
+    l->n_cut++;
+}
 
-    s->entries = mem_new_array(struct rule_store_entry, list->n + 1);
-    l->was = arena_array(a, const struct rule_store_entry *, list->n + 1);
-    l->wanted = arena_array(a, size_t, list->n + 1);
-    l->errs = arena_array(a, struct err *, list->n + 1);
-    l->is_gone = arena_array(a, bool, list->n + 1);
-    for (size_t i = 0; i < list->n; i++) {
-        struct rule_store_entry *entry = &s->entries[s->n];
-        struct slice tenant, ns;
-        enum rule_lang lang;
-
-        if (!rule_object_key_read(a, list->ptr[i].key, &tenant, &lang, &ns)) {
-            LOG_WARN(ruler, "object passed over: no rules are called so",
-                     KV_SLICE("path", list->ptr[i].key));
-            continue;
-        }
-        *entry = (struct rule_store_entry){.key = list->ptr[i].key,
-                                           .bytes = list->ptr[i].bytes,
-                                           .modified_ms = list->ptr[i].modified_ms};
-        l->was[s->n] = entry_before(before, &at, entry->key);
-        if (!takes_over(l, entry, l->was[s->n]))
-            l->wanted[l->n_wanted++] = s->n;
-        s->n++;
+/* Whether its tenant may have one more. */
+static bool counts_in(struct load *l, struct slice key, struct slice tenant, enum rule_lang lang)
+{
+    if (!slice_eq(tenant, l->tenant) || lang != l->lang) {
+        l->tenant = tenant;
+        l->lang = lang;
+        l->n_of_tenant = 0;
+        l->is_cut = false;
     }
+    if (l->n_of_tenant < RULE_STORE_MAX_NAMESPACES) {
+        l->n_of_tenant++;
+        return true;
+    }
+    if (!l->is_cut)
+        pass_over(l, key, "namespaces");
+    l->is_cut = true;
+    return false;
+}
+
+static void add_listed(struct load *l, const struct objstore_entry *listed)
+{
+    struct rule_store_entry entry = {
+        .key = listed->key, .bytes = listed->bytes, .modified_ms = listed->modified_ms};
+    const struct rule_store_entry *was;
+    struct slice tenant, ns;
+    enum rule_lang lang;
+
+    if (!rule_object_key_read(l->arena, listed->key, &tenant, &lang, &ns)) {
+        LOG_WARN(ruler, "object passed over: no rules are called so",
+                 KV_SLICE("path", listed->key));
+        l->n_listed++;
+        return;
+    }
+    if (!counts_in(l, listed->key, tenant, lang))
+        return;
+    l->n_listed++;
+    was = entry_before(l, entry.key);
+    if (!takes_over(l, &entry, was))
+        vec_push(&l->wanted, ((struct wanted){.at = l->entries.len, .was = was}));
+    vec_push(&l->entries, entry);
+}
+
+/* Behind all keys of the last entry's tenant and language. */
+static struct slice behind_tenant(struct load *l)
+{
+    struct slice prefix = rule_object_lang_prefix(l->arena, l->tenant, l->lang);
+
+    return slice_cstr(
+        arena_printf(l->arena, "%.*s%c", SLICE_ARG(slice_sub(prefix, 0, prefix.len - 1)), '/' + 1));
+}
+
+/* By pages, so that what one tenant has too much of is not even listed. */
+static struct err *list(struct load *l)
+{
+    struct objstore_list ask = {.prefix = l->opts->prefix, .limit = LIST_PAGE};
+    struct objstore_listing page;
+    struct err *e;
+
+    do {
+        if ((e = objstore_list(l->opts->store, l->arena, &ask, &page)))
+            return e;
+        for (size_t i = 0; i < page.n; i++) {
+            if (l->n_listed == RULE_STORE_MAX_OBJECTS) {
+                pass_over(l, page.ptr[i].key, "objects");
+                return NULL;
+            }
+            add_listed(l, &page.ptr[i]);
+        }
+        if (page.n)
+            ask.start_after = l->is_cut ? behind_tenant(l) : page.ptr[page.n - 1].key;
+    } while (page.is_truncated && page.n);
+    return NULL;
 }
 
 /* What could not be read: as it was, and tried again the next time. */
-static void keep_former(struct load *l, size_t i, const struct err *e)
+static void keep_former(struct load *l, const struct wanted *w)
 {
-    struct rule_store_entry *entry = &l->next->entries[l->wanted[i]];
-    const struct rule_store_entry *was = l->was[l->wanted[i]];
+    struct rule_store_entry *entry = &l->entries.ptr[w->at];
 
     LOG_ERROR(ruler, "rules in the bucket cannot be read: what was read before stays",
-              KV_SLICE("path", entry->key), KV_ERR(e));
+              KV_SLICE("path", entry->key), KV_ERR(w->error));
     entry->is_bad = true;
-    if (was) {
+    if (w->was) {
         ns_unref(entry->ns);
-        entry->ns = was->ns;
-        (void)snapshot_ref(&was->ns->snap);
-        entry->key = was->key;
+        keep(entry, w->was);
     }
 }
 
 static void drop_gone(struct load *l)
 {
-    struct rule_store *s = l->next;
     size_t kept = 0, k = 0;
 
-    for (size_t i = 0; i < s->n; i++) {
-        bool is_gone = k < l->n_wanted && l->wanted[k] == i && l->is_gone[k];
+    for (size_t i = 0; i < l->entries.len; i++) {
+        bool is_wanted = k < l->wanted.len && l->wanted.ptr[k].at == i;
 
-        k += k < l->n_wanted && l->wanted[k] == i;
-        if (is_gone)
-            ns_unref(s->entries[i].ns);
+        if (is_wanted && l->wanted.ptr[k++].is_gone)
+            ns_unref(l->entries.ptr[i].ns);
         else
-            s->entries[kept++] = s->entries[i];
+            l->entries.ptr[kept++] = l->entries.ptr[i];
     }
-    s->n = kept;
+    l->entries.len = kept;
 }
 
-/* *ret: the first thing that ends the load. */
-static struct err *judge(struct load *l, bool may_keep)
+/* The store answered, but with what cannot be rules. */
+static bool is_of_content(const struct err *e)
 {
+    return err_is(e, ERR_CORRUPT) || err_is(e, ERR_TOO_LARGE);
+}
+
+/* Whether an object that cannot be fetched may be passed over: not by who asks what is there now; nor when nothing at all can be
+ * fetched, of a bucket of which nothing is known yet. */
+static bool may_lack(const struct load *l)
+{
+    if (l->opts->is_exact)
+        return false;
+    if (l->before)
+        return true;
+    VEC_FOREACH (w, &l->wanted)
+        if (!w->error || is_of_content(w->error))
+            return true;
+    return false;
+}
+
+/* The first thing that ends the load. */
+static struct err *judge(struct load *l)
+{
+    bool may = may_lack(l);
     struct err *ret = NULL;
 
-    for (size_t i = 0; i < l->n_wanted; i++) {
-        struct err *e = l->errs[i];
-
-        if (e && !l->is_gone[i] && !may_keep && !err_is(e, ERR_CORRUPT) &&
-            !err_is(e, ERR_TOO_LARGE)) {
-            ret = err_first(ret, e);
+    VEC_FOREACH (w, &l->wanted) {
+        if (w->error && !w->is_gone && !may && !is_of_content(w->error)) {
+            ret = err_first(ret, w->error);
             continue;
         }
-        if (e && !l->is_gone[i])
-            keep_former(l, i, e);
-        err_free(e);
+        if (w->error && !w->is_gone)
+            keep_former(l, w);
+        err_free(w->error);
     }
     return ret;
+}
+
+static struct err *load(struct load *l)
+{
+    struct err *e = list(l);
+
+    if (e)
+        return e;
+    if (l->opts->jobs)
+        job_parallel(l->opts->jobs, l->wanted.len, read_entry, l);
+    for (size_t i = 0; !l->opts->jobs && i < l->wanted.len; i++)
+        read_entry(l, i);
+    e = judge(l);
+    drop_gone(l);
+    return e;
 }
 
 static bool is_other(const struct rule_store *s, const struct rule_store *before)
@@ -266,38 +366,55 @@ static void store_free(struct snapshot *snap)
     mem_free(s);
 }
 
+/* Takes the entries. */
+static struct rule_store *store_new(const struct load *l)
+{
+    struct rule_store *s = mem_new(struct rule_store);
+
+    snapshot_init(&s->snap, store_free);
+    s->entries = l->entries.ptr;
+    s->n = l->entries.len;
+    s->n_bad = l->n_cut;
+    for (size_t i = 0; i < s->n; i++)
+        if (s->entries[i].ns)
+            s->n_bad += s->entries[i].is_bad + s->entries[i].ns->n_bad;
+    return s;
+}
+
 struct err *rule_store_load(const struct rule_store_opts *opts, const struct rule_store *before,
                             struct rule_store **ret, bool *ret_changed)
 {
-    struct load l = {.opts = opts, .next = mem_new(struct rule_store)};
-    struct arena *a = arena_new(0); /* RULE_STORE_MAX_OBJECTS bounds it */
-    struct objstore_listing list = {.n = 0};
-    struct err *e = objstore_list(
-        opts->store, a,
-        &(struct objstore_list){.prefix = opts->prefix, .limit = RULE_STORE_MAX_OBJECTS}, &list);
+    struct load l = {.opts = opts,
+                     .before = before,
+                     .arena = arena_new(0)}; /* RULE_STORE_MAX_OBJECTS bounds it */
+    struct err *e = load(&l);
+    struct rule_store *s = store_new(&l);
 
-    snapshot_init(&l.next->snap, store_free);
-    if (!e && list.is_truncated)
-        e = err_new(ERR_LIMIT, "more than %d objects", RULE_STORE_MAX_OBJECTS);
-    if (!e) {
-        take_listing(&l, a, &list, before);
-        if (opts->jobs)
-            job_parallel(opts->jobs, l.n_wanted, read_entry, &l);
-        for (size_t i = 0; !opts->jobs && i < l.n_wanted; i++)
-            read_entry(&l, i);
-        e = judge(&l, before && !opts->is_exact);
-        drop_gone(&l);
-    }
-    arena_free(a);
+    vec_done(&l.wanted);
+    arena_free(l.arena);
     if (e) {
-        rule_store_unref(l.next);
+        rule_store_unref(s);
         return err_wrap(e, "rules in the bucket");
     }
-    for (size_t i = 0; i < l.next->n; i++)
-        l.next->n_bad += l.next->entries[i].is_bad + l.next->entries[i].ns->n_bad;
-    *ret_changed = is_other(l.next, before);
-    *ret = l.next;
+    *ret_changed = is_other(s, before);
+    *ret = s;
     return NULL;
+}
+
+bool rule_store_is_unread(const struct rule_store *s, struct slice key)
+{
+    size_t lo = 0, hi = s->n;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+
+        if (slice_cmp(s->entries[mid].key, key) < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < s->n && slice_eq(s->entries[lo].key, key) && s->entries[lo].is_bad &&
+           s->entries[lo].ns->n == 0;
 }
 
 struct rule_store *rule_store_ref(const struct rule_store *s)
@@ -309,97 +426,4 @@ void rule_store_unref(const struct rule_store *s)
 {
     if (s)
         snapshot_unref((struct snapshot *)&s->snap);
-}
-
-/* ---- changing ---- */
-
-/* Empty, with etag "", when it is not there. */
-static struct err *load_object(struct objstore *store, struct arena *a, struct slice key,
-                               struct slice ns, struct rule_object *ret, struct objstore_info *info)
-{
-    struct buf bytes = {0};
-    struct err *e = objstore_get(
-        store, key, &(struct objstore_get){.max_bytes = RULE_OBJECT_MAX_BYTES}, &bytes, info);
-
-    *ret = (struct rule_object){.ns = ns};
-    if (err_is(e, ERR_NOT_FOUND)) {
-        err_free(e);
-        info->etag[0] = '\0';
-        e = objstore_check_absent(store, key); /* taken for an empty one it would be lost */
-    } else if (!e) {
-        e = rule_object_parse(a, arena_dup(a, buf_slice(&bytes)), ret);
-    }
-    if (err_is(e, ERR_CORRUPT) || err_is(e, ERR_TOO_LARGE)) {
-        LOG_WARN(ruler, "rules in the bucket are damaged", KV_SLICE("path", key), KV_ERR(e));
-        err_free(e);
-        e = objstore_etag(store, key, info->etag);
-        *ret = (struct rule_object){.ns = ns, .is_damaged = true};
-    }
-    buf_done(&bytes);
-    return e;
-}
-
-static struct err *put_object(struct objstore *store, struct slice key, const char *etag,
-                              const struct rule_object *o)
-{
-    const struct objstore_put opts = {.cond = etag[0] ? OBJSTORE_IF_MATCH : OBJSTORE_IF_ABSENT,
-                                      .etag = etag};
-    struct buf bytes = {0};
-    struct err *e = rule_object_write(&bytes, o);
-
-    if (!e)
-        e = objstore_put(store, key, buf_slice(&bytes), &opts, NULL);
-    buf_done(&bytes);
-    return e;
-}
-
-static struct err *try_change(struct objstore *store, struct arena *a, struct slice key,
-                              struct slice ns, rule_store_edit_fn *edit, void *arg)
-{
-    struct rule_object o;
-    struct objstore_info info = {.bytes = 0};
-    bool is_changed = false;
-    struct err *e = load_object(store, a, key, ns, &o, &info);
-
-    if (!e)
-        e = edit(arg, a, &o, &is_changed);
-    if (!e && is_changed)
-        e = put_object(store, key, info.etag, &o);
-    return e;
-}
-
-struct err *rule_store_change(struct objstore *store, struct slice tenant, enum rule_lang lang,
-                              struct slice ns, rule_store_edit_fn *edit, void *arg)
-{
-    struct err *e = NULL;
-
-    for (int i = 0; i < TRIES; i++) {
-        struct arena *a = arena_new(0); /* an object bounds it */
-
-        err_free(e);
-        e = try_change(store, a, rule_object_key(a, tenant, lang, ns), ns, edit, arg);
-        arena_free(a);
-        if (!err_is(e, ERR_CONFLICT))
-            break;
-    }
-    return e;
-}
-
-bool rule_store_is_empty(const struct rule_store_entry *entry, int64_t now_ms)
-{
-    return !entry->is_bad && entry->is_settled && entry->ns->n == 0 &&
-           now_ms - entry->modified_ms >= RULE_STORE_SWEEP_MS;
-}
-
-struct err *rule_store_sweep(struct objstore *store, struct slice key)
-{
-    struct arena *a = arena_new(0);
-    struct objstore_info info = {.bytes = 0};
-    struct rule_object o;
-    struct err *e = load_object(store, a, key, SLICE_EMPTY, &o, &info);
-
-    if (!e && o.n == 0 && !o.is_damaged && info.etag[0])
-        e = objstore_delete(store, key);
-    arena_free(a);
-    return e;
 }

@@ -7,7 +7,9 @@
  * not agree for that.
  *
  * What cannot be read is named in the log, and the others go on: an object that is damaged, or a group that this version does not
- * understand. What was read of it before stays.
+ * understand, or an object that the bucket does not give. What was read of it before stays; it is tried again with each load. The same for
+ * what there is too much of: a tenant's namespaces over RULE_STORE_MAX_NAMESPACES, in the order of their keys (they are not even listed, so
+ * that he takes nothing from others), and what is behind RULE_STORE_MAX_OBJECTS of all tenants.
  *
  * A change reads the one object, and writes it with a conditional put, from the beginning when another was faster; a kill at
  * any moment leaves it as it was or as it should be. Where a bucket has no conditional puts that holds within a process, so all
@@ -56,7 +58,8 @@ struct rule_store {
     struct snapshot snap;
     struct rule_store_entry *entries; /* by key */
     size_t n;
-    size_t n_bad; /* objects and groups */
+    size_t
+        n_bad; /* objects and groups, and how often some were passed over for there were too many */
 };
 
 struct rule_store_opts {
@@ -67,11 +70,13 @@ struct rule_store_opts {
         is_exact; /* reads again what is not settled, however young, and what cannot be fetched is an error */
     int64_t now_ms; /* monotonic */
 };
-/* before may be NULL, and of another prefix. An error: the bucket could not be listed, or, if before is NULL or is_exact, an object
- * could not be fetched. *ret_changed: other groups than before. */
+/* before may be NULL, and of another prefix. An error: the bucket could not be listed; or an object could not be fetched, if is_exact; or
+ * none could, if before is NULL. *ret_changed: other groups than before. */
 ORR_CHECKED struct err *rule_store_load(const struct rule_store_opts *opts,
                                         const struct rule_store *before, struct rule_store **ret,
                                         bool *ret_changed);
+/* Whether there is an object with this key of which nothing could be read yet: nobody knows what groups it has. */
+bool rule_store_is_unread(const struct rule_store *s, struct slice key);
 struct rule_store *rule_store_ref(const struct rule_store *s);
 void rule_store_unref(const struct rule_store *s); /* NULL is allowed */
 

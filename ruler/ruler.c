@@ -78,7 +78,8 @@ static const struct metric_field metrics[] = {
     METRIC_GAUGE(struct ruler_metrics, files_bad, "orrery_ruler_files_refused",
                  "Rule files whose present content is refused."),
     METRIC_GAUGE(struct ruler_metrics, stored_bad, "orrery_ruler_stored_refused",
-                 "Namespaces and groups in the bucket whose present content cannot be read."),
+                 "Namespaces and groups in the bucket whose present content cannot be read, or of "
+                 "which a tenant (or all of them) has too many."),
     METRIC_GAUGE(struct ruler_metrics, busy, "orrery_ruler_groups_running",
                  "Groups whose evaluation runs or waits for a worker."),
     METRIC_HIST(struct ruler_metrics, group_s, "orrery_ruler_group_seconds",

@@ -10,8 +10,8 @@ struct change {
     struct slice tenant;
     enum rule_lang lang;
     const struct rpc_rules_change *asked;
+    const struct rule_set *before;
     struct rule_object_group group; /* what is to be stored */
-    size_t others;                  /* groups of other namespaces */
     struct tenant_limits limits;
 };
 
@@ -52,12 +52,6 @@ static struct err *read_group(struct change *c, struct rule_file **ret_file, str
     struct err *e = rule_file_parse_group("rule group", c->asked->yaml, c->lang, ret_file);
     const struct rule_group *g;
 
-    if (e && err_is(e, ERR_LIMIT)) { /* the request is too much, not the tenant's */
-        struct err *bad = err_new(ERR_INVALID, "%s", err_msg(e));
-
-        err_free(e);
-        return bad;
-    }
     if (e)
         return e;
     g = &(*ret_file)->groups[0];
@@ -69,24 +63,26 @@ static struct err *read_group(struct change *c, struct rule_file **ret_file, str
 }
 
 /* The tenant's groups in the other namespaces, as the bucket has them now. */
-static struct err *count_others(struct change *c, const struct rule_store *before)
+static struct err *count_others(const struct change *c, size_t *ret)
 {
     struct arena *a = arena_new(0);
     struct rule_store_opts opts = {.store = process_objstore(c->ruler->process),
+                                   .jobs = process_jobs(c->ruler->process),
                                    .prefix = rule_object_lang_prefix(a, c->tenant, c->lang),
                                    .is_exact = true,
                                    .now_ms = clock_mono_ms(&clock_system)};
     struct rule_store *now = NULL;
     bool is_changed;
-    struct err *e = rule_store_load(&opts, before, &now, &is_changed);
+    struct err *e = rule_store_load(&opts, c->before ? c->before->store : NULL, &now, &is_changed);
     bool is_new = true;
 
+    *ret = 0;
     if (!e) {
         for (size_t i = 0; i < now->n; i++) {
             bool is_this = slice_eq(now->entries[i].ns->ns, c->asked->ns);
 
             is_new = is_new && !is_this;
-            c->others += is_this ? 0 : now->entries[i].ns->n;
+            *ret += is_this ? 0 : now->entries[i].ns->n;
         }
         if (is_new && now->n >= RULE_STORE_MAX_NAMESPACES)
             e = err_new(ERR_INVALID, "the tenant has %zu namespaces, and %d are the most", now->n,
@@ -105,21 +101,34 @@ static struct err *check_readable_object(const struct rule_object *o)
                                 "namespace, and load it again");
 }
 
-static struct err *edit_set(void *arg, struct arena *a, struct rule_object *o, bool *ret_changed)
+/* Whether one more fits into the tenant's limits. */
+static struct err *check_new(const struct change *c, const struct rule_object *o)
 {
-    const struct change *c = arg;
     int64_t most = c->limits.ruler_max_rule_groups_per_tenant;
-    const struct rule_object_group *is = rule_object_find(o, c->group.name);
-    size_t n = c->others + o->n + !is;
-    struct err *e = check_readable_object(o);
+    size_t n;
+    struct err *e = count_others(c, &n);
 
     if (e)
         return e;
-    if (!is && most > 0 && n > (size_t)most)
+    n += o->n + 1;
+    if (most > 0 && n > (size_t)most)
         return err_new(ERR_INVALID,
                        "per-user rule groups limit (limit: %lld actual: %zu) exceeded "
                        "(ruler_max_rule_groups_per_tenant)",
                        (long long)most, n);
+    return NULL;
+}
+
+static struct err *edit_set(void *arg, struct arena *a, struct rule_object *o, bool *ret_changed)
+{
+    const struct change *c = arg;
+    const struct rule_object_group *is = rule_object_find(o, c->group.name);
+    struct err *e = check_readable_object(o);
+
+    if (!e && !is)
+        e = check_new(c, o);
+    if (e)
+        return e;
     *ret_changed = !is || !slice_eq(is->yaml, c->group.yaml);
     rule_object_set(a, o, c->group);
     return NULL;
@@ -157,17 +166,15 @@ static struct err *apply(struct change *c, rule_store_edit_fn *edit)
                              edit, c);
 }
 
-static struct err *set_group(struct change *c, const struct rule_set *before)
+static struct err *set_group(struct change *c)
 {
     struct rule_file *f = NULL;
     struct buf yaml = {0};
     struct err *e = read_group(c, &f, &yaml);
 
     if (!e)
-        e = count_others(c, before ? before->store : NULL);
-    if (!e)
         e = apply(c, edit_set);
-    if (err_is(e, ERR_LIMIT)) { /* of the object */
+    if (err_is(e, ERR_LIMIT)) { /* of the request, or of the object: no limit of the tenant */
         struct err *bad = err_new(ERR_INVALID, "%s", err_msg(e));
 
         err_free(e);
@@ -178,7 +185,7 @@ static struct err *set_group(struct change *c, const struct rule_set *before)
     return e;
 }
 
-static struct err *check_asked(struct change *c, const struct rule_set *before)
+static struct err *check_asked(struct change *c)
 {
     struct slice ns = c->asked->ns;
     struct err *e;
@@ -187,7 +194,7 @@ static struct err *check_asked(struct change *c, const struct rule_set *before)
         return e;
     if (!rule_lang_read(c->asked->language, &c->lang))
         return err_new(ERR_INVALID, "no rules are in that language");
-    if (before && rule_set_is_file(before, c->tenant, c->lang, ns))
+    if (c->before && rule_set_is_file(c->before, c->tenant, c->lang, ns))
         return err_new(ERR_CONFLICT,
                        "namespace %.*s is a file of the rulers (ruler.rule-path), which is "
                        "changed there and not by this API",
@@ -198,15 +205,15 @@ static struct err *check_asked(struct change *c, const struct rule_set *before)
 struct err *ruler_change_make(struct ruler *r, struct slice tenant,
                               const struct rpc_rules_change *change, const struct rule_set *before)
 {
-    struct change c = {.ruler = r, .tenant = tenant, .asked = change};
-    struct err *e = check_asked(&c, before);
+    struct change c = {.ruler = r, .tenant = tenant, .asked = change, .before = before};
+    struct err *e = check_asked(&c);
 
     if (e)
         return e;
     limits_get(r->limits, tenant, &c.limits);
     switch (change->op) {
     case RPC_RULES_SET:
-        return set_group(&c, before);
+        return set_group(&c);
     case RPC_RULES_DELETE:
         return apply(&c, edit_delete);
     case RPC_RULES_DELETE_NAMESPACE:

@@ -278,8 +278,9 @@ static void collect_keys(const struct rule_set *set, struct map *ret)
 static bool may_have_been(const struct rule_set *before, const struct map *known_before,
                           const struct rule_set_group *g)
 {
-    return !before || !(g->is_stored ? before->store != NULL : before->dir != NULL) ||
-           map_has(known_before, slice_cstr(g->key));
+    if (!before || (g->is_stored ? !before->store || rule_set_is_unread(before, g) : !before->dir))
+        return true;
+    return map_has(known_before, slice_cstr(g->key));
 }
 
 static void drop_others(struct ruler *r, const struct map *wanted, const struct map *known)

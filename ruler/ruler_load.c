@@ -4,6 +4,7 @@
 
 /* For so long a ruler that begins waits for the bucket before it takes groups from others; it has its files to evaluate. */
 #define BUCKET_WAIT_MS 15000
+#define MAX_SWEEPS 10 /* that wait, of each changer */
 
 struct ruler_load {
     struct rule_dir *dir; /* references */
@@ -163,13 +164,14 @@ static void work_bucket(void *arg)
 
 struct sweep {
     struct ruler *ruler;
+    struct objstore *store;
     char *key;
 };
 
 static void work_sweep(void *arg)
 {
     struct sweep *s = arg;
-    struct err *e = rule_store_sweep(process_objstore(s->ruler->process), slice_cstr(s->key));
+    struct err *e = rule_store_sweep(s->store, slice_cstr(s->key));
 
     if (e)
         LOG_WARN(ruler, "namespace without groups not deleted", KV_STR("path", s->key), KV_ERR(e));
@@ -187,6 +189,27 @@ static void on_swept(void *arg)
     ruler_groups_check_drained(r);
 }
 
+/* Not behind more than a few: the tenants' changes wait in the same queue, and what is left is seen again with the next reading. */
+static void sweep(struct ruler *r, struct objstore *store, struct slice key,
+                  struct job_pool *changer)
+{
+    struct sweep *s;
+    struct err *e;
+
+    if (job_pool_queued(changer) >= MAX_SWEEPS)
+        return;
+    s = mem_new(struct sweep);
+    *s = (struct sweep){r, store, slice_dup(key)};
+    e = job_run(changer, r->loop, work_sweep, on_swept, s);
+    if (!e) {
+        r->n_loading++;
+        return;
+    }
+    err_free(e); /* the next time */
+    mem_free(s->key);
+    mem_free(s);
+}
+
 /* Namespaces that have had no groups for long, of the tenants whose changes are made here. */
 static void sweep_empty(struct ruler *r)
 {
@@ -197,21 +220,9 @@ static void sweep_empty(struct ruler *r)
     for (size_t i = 0; i < r->load->store->n && self >= 0; i++) {
         const struct rule_store_entry *entry = &r->load->store->entries[i];
         uint32_t key = ring_key(entry->ns->tenant);
-        struct sweep *s;
-        struct err *e;
 
-        if (!rule_store_is_empty(entry, now_ms) || ring_owner(ring, key) != self)
-            continue;
-        s = mem_new(struct sweep);
-        *s = (struct sweep){r, slice_dup(entry->key)};
-        e = job_run(r->changers[key % RULER_CHANGERS], r->loop, work_sweep, on_swept, s);
-        if (!e) {
-            r->n_loading++;
-            continue;
-        }
-        err_free(e); /* the next time */
-        mem_free(s->key);
-        mem_free(s);
+        if (rule_store_is_empty(entry, now_ms) && ring_owner(ring, key) == self)
+            sweep(r, process_objstore(r->process), entry->key, r->changers[key % RULER_CHANGERS]);
     }
     ring_unref(ring);
 }

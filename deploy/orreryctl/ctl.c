@@ -93,7 +93,8 @@ static const struct command ctl_commands[] = {
      "namespace beside its "
      "groups, else the namespace is called as the file is; it may be a directory."},
     {"rules", "diff", "FILE…", 1, SIZE_MAX, RULE_OPTIONS, CTL_REMOTE, ctl_rules_diff,
-     "What rules sync would do: + is new, ~ is otherwise, - is in no file."},
+     "What rules sync would do: + is new, ~ is otherwise, - is in no file. Groups of files of the "
+     "rulers have a -, too, though sync leaves them: the API does not tell them apart."},
     {"rules", "sync", "FILE…", 1, SIZE_MAX, RULE_OPTIONS | CTL_BIT(CTL_DRY), CTL_REMOTE,
      ctl_rules_sync,
      "Makes the tenant's groups those of the files: what is in no file is deleted, but in "

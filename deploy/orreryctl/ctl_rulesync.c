@@ -171,9 +171,10 @@ static struct err *take_away(struct ctl *c, struct sides *s, const struct ctl_sp
 static struct err *compare(struct ctl *c, bool is_made, bool may_delete)
 {
     struct sides s = {.n_created = 0};
-    struct err *e = read_files(c, &s.files), *e2 = ask(c, &s.there);
+    struct err *e = read_files(c, &s.files);
 
-    e = err_first(e, e2);
+    if (!e)
+        e = ask(c, &s.there);
     VEC_FOREACH (g, &s.files.groups)
         if (!e && is_meant(c, g->ns))
             e = bring(c, &s, g, is_made);

@@ -16,15 +16,37 @@ void ctl_space_done(struct ctl_space *s)
         rule_file_unref(*f);
     vec_done(&s->files);
     vec_done(&s->groups);
+    map_done(&s->places);
+}
+
+/* No name of a group has a NUL in it. */
+static void put_key(struct buf *out, struct slice ns, struct slice name)
+{
+    buf_slice_append(out, ns);
+    buf_byte(out, 0);
+    buf_slice_append(out, name);
 }
 
 const struct ctl_space_group *ctl_space_find(const struct ctl_space *s, struct slice ns,
                                              struct slice name)
 {
-    VEC_FOREACH (g, &s->groups)
-        if (slice_eq(g->ns, ns) && slice_eq(g->name, name))
-            return g;
-    return NULL;
+    struct buf key = {0};
+    size_t place;
+
+    put_key(&key, ns, name);
+    place = (size_t)(uintptr_t)map_get(&s->places, buf_slice(&key));
+    buf_done(&key);
+    return place ? &s->groups.ptr[place - 1] : NULL;
+}
+
+static void add_group(struct ctl_space *s, struct ctl_space_group g)
+{
+    struct buf key = {0};
+
+    vec_push(&s->groups, g);
+    put_key(&key, g.ns, g.name);
+    (void)map_put(&s->places, buf_slice(&key), (void *)(uintptr_t)s->groups.len);
+    buf_done(&key);
 }
 
 /* All groups of f, which it takes. */
@@ -42,9 +64,8 @@ static struct err *add_groups(struct ctl_space *s, const char *path, struct slic
                            path ? path : "the answer", SLICE_ARG(ns), SLICE_ARG(g->name),
                            is->path ? ", of " : "", is->path ? is->path : "");
         rule_yaml_group(&yaml, g, 0);
-        vec_push(&s->groups,
-                 ((struct ctl_space_group){ns, g->name, arena_dup(s->arena, buf_slice(&yaml)),
-                                           path ? arena_strdup(s->arena, path) : NULL, g}));
+        add_group(s, (struct ctl_space_group){ns, g->name, arena_dup(s->arena, buf_slice(&yaml)),
+                                              path ? arena_strdup(s->arena, path) : NULL, g});
         buf_done(&yaml);
     }
     return NULL;

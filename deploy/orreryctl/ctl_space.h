@@ -14,6 +14,7 @@
  * Memory: the arena's, and the files' until ctl_space_done(). One thread.
  */
 #pragma once
+#include "common/base/map.h"
 #include "common/base/vec.h"
 #include "ruler/rule_yaml.h"
 
@@ -26,6 +27,7 @@ struct ctl_space_group {
 struct ctl_space {
     struct arena *arena;
     VEC(struct ctl_space_group) groups;
+    struct map places; /* of these: namespace, NUL, name → place + 1 */
     VEC(struct rule_file *) files;
 };
 

@@ -13,6 +13,7 @@ struct mem_series {
     VEC(const struct histogram *) h;
     VEC(int64_t) st;
     bool has_hist, has_st;
+    size_t n_hinted; /* samples whose hints memstore_derive_hints() has set */
 };
 
 struct memstore {
@@ -163,11 +164,13 @@ void memstore_add(struct memstore *m, struct labels ls, int64_t t_ms, double v,
     while (i > 0 && s->t.ptr[i - 1] > t_ms)
         i--;
     if (i > 0 && s->t.ptr[i - 1] == t_ms) {
+        s->n_hinted = ORR_MIN(s->n_hinted, i - 1);
         s->v.ptr[i - 1] = v;
         s->h.ptr[i - 1] = copy;
         s->st.ptr[i - 1] = st_ms;
         return;
     }
+    s->n_hinted = ORR_MIN(s->n_hinted, i);
     vec_push(&s->t, 0);
     vec_push(&s->v, 0);
     vec_push(&s->h, NULL);
@@ -207,9 +210,9 @@ void memstore_derive_hints(struct memstore *m)
 
     VEC_FOREACH (sp, &m->series) {
         struct mem_series *s = *sp;
-        const struct histogram *prev = NULL;
+        const struct histogram *prev = s->n_hinted ? s->h.ptr[s->n_hinted - 1] : NULL;
 
-        for (size_t i = 0; s->has_hist && i < s->t.len; i++) {
+        for (size_t i = s->n_hinted; s->has_hist && i < s->t.len; i++) {
             struct histogram *own;
 
             if (!s->h.ptr[i]) {
@@ -223,6 +226,7 @@ void memstore_derive_hints(struct memstore *m)
             s->h.ptr[i] = prev = own;
             arena_reset(a);
         }
+        s->n_hinted = s->t.len;
     }
     arena_free(a);
 }

@@ -17,7 +17,7 @@ void memstore_add(struct memstore *m, struct labels ls, int64_t t_ms, double v,
 /*
  * Sets the counter reset hints that Prometheus' head would store: it keeps runs of histograms that
  * continue one another in a chunk; the first of a chunk is unknown, the rest are no resets. Samples
- * marked as gauges stay gauges.
+ * marked as gauges stay gauges. Again after more were added: those that have theirs keep them.
  */
 void memstore_derive_hints(struct memstore *m);
 size_t memstore_series(const struct memstore *m);

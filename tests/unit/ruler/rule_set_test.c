@@ -72,6 +72,30 @@ TEST(rule_set_has_files_and_bucket_and_no_key_twice)
     objstore_close(store);
 }
 
+/* What a set did not have since its namespace could not be read may have been evaluated all the same. */
+TEST(rule_set_knows_what_it_could_not_read)
+{
+    struct objstore *store;
+    struct rule_set *set = both(&store), *without;
+    struct rule_store_opts opts = {.prefix = SLICE(RULE_OBJECT_PREFIX)};
+    struct rule_store *stored = NULL;
+    bool is_changed;
+
+    CHECK_OK(objstore_put(store, SLICE("rules/t/logs/a!2Fb"), SLICE("junk"), NULL, NULL));
+    opts.store = store;
+    CHECK_OK(rule_store_load(&opts, NULL, &stored, &is_changed));
+    without = rule_set_new(NULL, stored);
+    CHECK_INT(without->n, 2);
+    CHECK_STR(set->groups[2].key, "@rules/t/logs/a!2Fb/g");
+    CHECK(rule_set_is_unread(without, &set->groups[2]));
+    CHECK(!rule_set_is_unread(set, &set->groups[2]));
+    CHECK(!rule_set_is_unread(without, &set->groups[3]));
+    rule_store_unref(stored);
+    rule_set_unref(without);
+    rule_set_unref(set);
+    objstore_close(store);
+}
+
 TEST(rule_set_is_told_by_namespace_in_order)
 {
     struct objstore *store;

@@ -94,7 +94,8 @@ struct blind {
     struct objstore base;
     struct objstore *inner;
     size_t gets;
-    enum err_code fails; /* of gets; ERR_INTERNAL: none */
+    enum err_code fails;    /* of gets; ERR_INTERNAL: none */
+    const char *fails_only; /* of this key; NULL: all */
 };
 
 static struct err *blind_get(struct objstore *s, struct slice key, const struct objstore_get *opts,
@@ -103,7 +104,7 @@ static struct err *blind_get(struct objstore *s, struct slice key, const struct 
     struct blind *b = (struct blind *)s;
 
     b->gets++;
-    if (b->fails != ERR_INTERNAL)
+    if (b->fails != ERR_INTERNAL && (!b->fails_only || slice_eq_cstr(key, b->fails_only)))
         return err_new(b->fails, "no");
     return objstore_get(b->inner, key, opts, ret, info);
 }
@@ -253,6 +254,147 @@ TEST(rule_store_names_what_is_damaged_and_goes_on)
     rule_store_unref(a);
     rule_store_unref(b);
     objstore_close(s);
+}
+
+/* Also at the first time, and whatever the reason: others are not to pay for it. */
+TEST(rule_store_goes_on_without_an_object_that_the_bucket_does_not_give)
+{
+    static const enum err_code codes[] = {ERR_FORBIDDEN, ERR_IO, ERR_UNSUPPORTED};
+    struct objstore *inner = bucket();
+    struct blind b = {.base = {.ops = &blind_ops, .name = mem_strdup("blind")},
+                      .inner = inner,
+                      .fails_only = "rules/t/metrics/b"};
+    struct rule_store_opts exact = {
+        .store = &b.base, .prefix = SLICE(RULE_OBJECT_PREFIX), .now_ms = 100000, .is_exact = true};
+    struct rule_store *first, *second, *none;
+    bool is_changed;
+
+    CHECK_OK(change(inner, "a", "g", GROUP("up")));
+    CHECK_OK(change(inner, "b", "g", GROUP("up")));
+    for (size_t i = 0; i < ORR_COUNT(codes); i++) {
+        b.fails = codes[i];
+        first = load(&b.base, 0, NULL, &is_changed);
+        CHECK_INT(first->n, 2);
+        CHECK_INT(first->n_bad, 1);
+        CHECK_SLICE(group(first, 0, 0)->name, "g");
+        CHECK(first->entries[1].is_bad && first->entries[1].ns->n == 0);
+        CHECK(rule_store_is_unread(first, SLICE("rules/t/metrics/b")));
+        CHECK(!rule_store_is_unread(first, SLICE("rules/t/metrics/a")));
+        CHECK(!rule_store_is_unread(first, SLICE("rules/t/metrics/c")));
+        CHECK_ERR(rule_store_load(&exact, first, &none, &is_changed), codes[i], "metrics/b");
+        b.fails = ERR_INTERNAL;
+        second = load(&b.base, 1, first, &is_changed); /* it is tried again */
+        CHECK(is_changed);
+        CHECK_INT(second->n_bad, 0);
+        CHECK_SLICE(group(second, 1, 0)->name, "g");
+        CHECK(!rule_store_is_unread(second, SLICE("rules/t/metrics/b")));
+        rule_store_unref(first);
+        rule_store_unref(second);
+    }
+    mem_free(b.base.name);
+    objstore_close(inner);
+}
+
+/* A bucket of empty namespaces: n_a of tenant a, n_junk objects that are none, one of tenant z. Counts what it lists. */
+struct crowd {
+    struct objstore base;
+    size_t n_a, n_junk;
+    size_t listed;
+};
+
+static struct slice crowd_key(struct arena *a, const struct crowd *c, size_t i)
+{
+    if (i < c->n_a)
+        return slice_cstr(arena_printf(a, "rules/a/metrics/%06zu", i));
+    if (i < c->n_a + c->n_junk)
+        return slice_cstr(arena_printf(a, "rules/b/junk/%06zu", i));
+    return SLICE("rules/z/metrics/x");
+}
+
+static struct err *crowd_get(struct objstore *s, struct slice key, const struct objstore_get *opts,
+                             struct buf *ret, struct objstore_info *info)
+{
+    struct arena *a = arena_new(0);
+    struct rule_object o = {.n = 0};
+    enum rule_lang lang;
+    struct slice tenant;
+    struct err *e;
+
+    (void)s;
+    (void)opts;
+    (void)info;
+    CHECK(rule_object_key_read(a, key, &tenant, &lang, &o.ns));
+    buf_reset(ret);
+    e = rule_object_write(ret, &o);
+    arena_free(a);
+    return e;
+}
+
+static struct err *crowd_list(struct objstore *s, struct arena *a, const struct objstore_list *opts,
+                              struct objstore_listing *ret)
+{
+    struct crowd *c = (struct crowd *)s;
+
+    *ret = (struct objstore_listing){
+        .ptr = arena_array(a, struct objstore_entry, c->n_a + c->n_junk + 1)};
+    for (size_t i = 0; i <= c->n_a + c->n_junk; i++) {
+        struct slice key = crowd_key(a, c, i);
+
+        if (opts->start_after.len && slice_cmp(key, opts->start_after) <= 0)
+            continue;
+        if (opts->limit && ret->n == opts->limit) {
+            ret->is_truncated = true;
+            break;
+        }
+        ret->ptr[ret->n++] = (struct objstore_entry){.key = key, .bytes = 1};
+    }
+    c->listed += ret->n;
+    return NULL;
+}
+
+static const struct objstore_ops crowd_ops = {.get = crowd_get, .list = crowd_list};
+
+TEST(rule_store_takes_of_a_tenant_what_he_may_have_and_goes_on)
+{
+    struct crowd c = {.base = {.ops = &crowd_ops, .name = mem_strdup("crowd")},
+                      .n_a = RULE_STORE_MAX_NAMESPACES};
+    struct rule_store *s;
+    bool is_changed;
+
+    s = load(&c.base, 0, NULL, &is_changed);
+    CHECK_INT(s->n, RULE_STORE_MAX_NAMESPACES + 1);
+    CHECK_INT(s->n_bad, 0);
+    rule_store_unref(s);
+    c.n_a = RULE_STORE_MAX_OBJECTS + 1;
+    c.listed = 0;
+    s = load(&c.base, 0, NULL, &is_changed);
+    CHECK_INT(s->n, RULE_STORE_MAX_NAMESPACES + 1);
+    CHECK_INT(s->n_bad, 1); /* that it is too much is said */
+    CHECK_SLICE(s->entries[RULE_STORE_MAX_NAMESPACES - 1].key, "rules/a/metrics/009999");
+    CHECK_SLICE(s->entries[RULE_STORE_MAX_NAMESPACES].key, "rules/z/metrics/x");
+    CHECK(c.listed <= 3 * RULE_STORE_MAX_NAMESPACES); /* not all that he has */
+    rule_store_unref(s);
+    mem_free(c.base.name);
+}
+
+TEST(rule_store_has_the_first_of_more_objects_than_it_takes)
+{
+    struct crowd c = {.base = {.ops = &crowd_ops, .name = mem_strdup("crowd")},
+                      .n_a = 1,
+                      .n_junk = RULE_STORE_MAX_OBJECTS - 2};
+    struct rule_store *s;
+    bool is_changed;
+
+    s = load(&c.base, 0, NULL, &is_changed);
+    CHECK_INT(s->n, 2);
+    CHECK_INT(s->n_bad, 0);
+    rule_store_unref(s);
+    c.n_junk++;
+    s = load(&c.base, 0, NULL, &is_changed);
+    CHECK_INT(s->n, 1);
+    CHECK_INT(s->n_bad, 1);
+    rule_store_unref(s);
+    mem_free(c.base.name);
 }
 
 static struct err *edit_damaged(void *arg, struct arena *a, struct rule_object *o,
