@@ -4,6 +4,8 @@
 #define FEW_ROWS 64    /* so few values are looked at one by one */
 #define MOST_CHAINS 64 /* ways to lie over several variables that are followed in a template */
 
+/* ---- ways to lie ---- */
+
 /* One way in which a text may lie over variable k and what is around it: then the variable must be so,
  * and (is_long) what is behind it goes on with rest: the next variable, and what is behind that. */
 struct lie {
@@ -81,6 +83,8 @@ static bool is_in_template(const struct logcol_template *m, const struct logcol_
     return logcol_is_so(ask, m->tail);
 }
 
+/* ---- what the tree alone says ---- */
+
 struct may_lie {
     struct logcol *c;
     const struct logcol_template *m;
@@ -109,6 +113,9 @@ bool logcol_may_template(struct logcol *c, const struct logcol_ask *ask)
     }
     return false;
 }
+
+/* ---- the values that do ---- */
+
 struct match_words {
     const struct logcol_source *src;
     struct logcol *c;
@@ -118,14 +125,22 @@ struct match_words {
     struct err *e;
 };
 
-/* Values of the template whose variable is in the set of its column. */
-static struct err *add_values(struct match_words *w, const struct logcol_var *v,
-                              const uint64_t *of_col)
+static uint32_t count_of(const uint64_t *set, uint32_t n)
+{
+    uint32_t k = 0;
+
+    for (uint32_t i = 0; i < (n + 63) / 64; i++)
+        k += (uint32_t)__builtin_popcountll(set[i]);
+    return k;
+}
+
+/* Values of the template that are in a set that has them from base on. */
+static struct err *add_values(struct match_words *w, const uint64_t *set, uint32_t base)
 {
     struct err *e = logcol_load(w->src, w->c);
 
     for (uint32_t r = 0; !e && r < w->m->n; r++)
-        if (logcol_has(of_col, v->base + r))
+        if (logcol_has(set, base + r))
             logcol_set(w->set, w->c->order ? w->c->order[w->m->first + r] : r);
     return e;
 }
@@ -143,22 +158,13 @@ static struct err *add_template(struct match_words *w, uint64_t *set)
 
 /* ---- over several variables ---- */
 
-static uint32_t count_rows(const uint64_t *rows, uint32_t n)
-{
-    uint32_t k = 0;
-
-    for (uint32_t i = 0; i < (n + 63) / 64; i++)
-        k += (uint32_t)__builtin_popcountll(rows[i]);
-    return k;
-}
-
 /* Takes out of rows, which are values of the template, those whose variable k is not so. */
 static void keep_rows(struct match_words *w, uint32_t k, const struct logcol_ask *ask,
                       uint64_t *rows)
 {
     const struct logcol_var *v = &w->m->vars[k];
     struct logcol *col = &w->c->cols[v->col];
-    uint32_t n = w->m->n, left = count_rows(rows, n);
+    uint32_t n = w->m->n, left = count_of(rows, n);
     uint64_t *is, *only;
 
     if (w->e || !left)
@@ -171,9 +177,7 @@ static void keep_rows(struct match_words *w, uint32_t k, const struct logcol_ask
         for (uint32_t r = 0; r < n; r++)
             if (logcol_has(rows, r))
                 logcol_set(only, v->base + r);
-        w->e = arena_over(w->src->arena)
-                   ? err_new(ERR_LIMIT, "log search needs more memory than the query may hold")
-                   : logcol_match_texts(w->src, col, ask, only, is);
+        w->e = logcol_match_texts(w->src, col, ask, only, is);
     }
     for (uint32_t r = 0; r < n; r++)
         if (!logcol_has(is, v->base + r))
@@ -230,13 +234,12 @@ static bool match_long(struct match_words *w, uint32_t k, const struct lie *l)
         w->e = add_template(w, w->whole);
         return false;
     }
-    if (!count_rows(rows, w->m->n) || (w->e = logcol_load(w->src, w->c)))
-        return !w->e;
-    for (uint32_t r = 0; r < w->m->n; r++)
-        if (logcol_has(rows, r))
-            logcol_set(w->set, w->c->order ? w->c->order[w->m->first + r] : r);
-    return true;
+    if (count_of(rows, w->m->n))
+        w->e = add_values(w, rows, 0);
+    return !w->e;
 }
+
+/* ---- a column ---- */
 
 static bool match_lie(void *arg, uint32_t k, const struct lie *l)
 {
@@ -253,7 +256,7 @@ static bool match_lie(void *arg, uint32_t k, const struct lie *l)
     of_col = logcol_new_set(w->src, col->n);
     w->e = logcol_match(w->src, col, &ask, of_col);
     if (!w->e)
-        w->e = add_values(w, v, of_col);
+        w->e = add_values(w, of_col, v->base);
     return !w->e;
 }
 
@@ -263,20 +266,15 @@ static struct err *match_template(struct match_words *w, const struct logcol_ask
     w->chains = 0;
     if (is_in_template(w->m, ask))
         return add_template(w, w->set);
-    for (uint32_t k = 0; !w->e && k < w->m->n_vars; k++)
-        if (of_cols[w->m->vars[k].col])
-            w->e = add_values(w, &w->m->vars[k], of_cols[w->m->vars[k].col]);
+    for (uint32_t k = 0; !w->e && k < w->m->n_vars; k++) {
+        const struct logcol_var *v = &w->m->vars[k];
+
+        if (of_cols[v->col])
+            w->e = add_values(w, of_cols[v->col], v->base);
+    }
     if (!w->e)
         (void)each_lie(w->m, ask->text, match_lie, w);
     return w->e;
-}
-
-static bool is_empty(const uint64_t *set, uint32_t n)
-{
-    for (size_t i = 0; i < ((size_t)n + 63) / 64; i++)
-        if (set[i])
-            return false;
-    return true;
 }
 
 struct err *logcol_match_words(const struct logcol_source *src, struct logcol *c,
@@ -291,7 +289,7 @@ struct err *logcol_match_words(const struct logcol_source *src, struct logcol *c
             continue;
         of_cols[k] = logcol_new_set(src, c->cols[k].n);
         e = logcol_match(src, &c->cols[k], ask, of_cols[k]);
-        if (!e && is_empty(of_cols[k], c->cols[k].n))
+        if (!e && !count_of(of_cols[k], c->cols[k].n))
             of_cols[k] = NULL;
     }
     for (uint32_t t = 0; !e && t < c->words.n_templates; t++) {

@@ -194,13 +194,21 @@ bool logcol_may(struct logcol *c, const struct logcol_ask *ask)
 
 /* ---- the values that do ---- */
 
-/* What nothing better is known for: values as texts. Only those in only, if that is given. */
+static struct err *check_memory(const struct logcol_source *src)
+{
+    return arena_over(src->arena)
+               ? err_new(ERR_LIMIT, "log search needs more memory than the query may hold")
+               : NULL;
+}
+
 struct err *logcol_match_texts(const struct logcol_source *src, struct logcol *c,
                                const struct logcol_ask *ask, const uint64_t *only, uint64_t *set)
 {
     struct buf text = {0};
-    struct err *e = logcol_load_all(src, c);
+    struct err *e = check_memory(src);
 
+    if (!e)
+        e = logcol_load_all(src, c);
     text.max_bytes = src->max_text + 1024; /* some is asked for and not used */
     for (uint32_t i = 0; !e && i < c->n; i++) {
         if (only && !logcol_has(only, i))
@@ -355,8 +363,10 @@ static struct err *match_lines(const struct logcol_source *src, struct logcol *c
 struct err *logcol_match(const struct logcol_source *src, struct logcol *c,
                          const struct logcol_ask *ask, uint64_t *set)
 {
-    if (arena_over(src->arena))
-        return err_new(ERR_LIMIT, "log search needs more memory than the query may hold");
+    struct err *e = check_memory(src);
+
+    if (e)
+        return e;
     if (ask->text.len == 0 && ask->op != LOGCOL_IS) {
         logcol_set_range(set, 0, c->n);
         return NULL;

@@ -48,9 +48,8 @@ struct logfilter_grams {
     VEC(uint32_t) hashes;
     uint32_t *slots; /* open addressing: a hash, 0: free */
     size_t n_slots;
-    uint16_t recent
-        [1
-         << 15]; /* by their upper bits, some that are in already: the bits between those and the lowest, which is 1 */
+    /* Some that are in already, by their upper bits: the bits between those and the lowest, which is 1. */
+    uint16_t recent[1 << 15];
 };
 void logfilter_grams_done(struct logfilter_grams *g);
 void logfilter_grams_clear(struct logfilter_grams *g);

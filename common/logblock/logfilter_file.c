@@ -11,8 +11,8 @@
 #define STRIPE_BYTES(n) ((size_t)LOGFILTER_STRIPE / 8 * (n))
 #define GROUP_WORDS (LOGFILTER_GROUP / 64)
 #define AHEAD_GRAMS 4 /* few pages that do not hold a needle are left after as many */
-#define ENOUGH_GRAMS                                                                               \
-    8 /* what has these, and is little, is searched: the next gram has more bytes than it */
+/* So few pages that have so many grams are searched: the next gram has more bytes than they. */
+#define ENOUGH_GRAMS 8
 #define ENOUGH_PAGES 2
 #define MOST_GRAMS 24 /* of a needle that are looked for: more tell nothing more */
 
@@ -343,12 +343,12 @@ static void take_out(const struct group *g, const uint64_t *words, uint64_t *set
 
 /* A needle that is looked for in some pages. */
 struct narrowing {
-    size_t n_grams, limit; /* of the needle that are used; that are looked for in this pass */
     const struct logfilter *f;
     const struct logfilter_io *io;
     const struct logfilter_grams *needle;
     struct logfilter_known *known;
     uint64_t *set, *touched;
+    size_t n_grams, limit; /* of the needle that are used; that are looked for in this pass */
 };
 
 /* Of a long needle those that are used are from all over it. */
@@ -433,10 +433,12 @@ struct err *logfilter_narrow(const struct logfilter *f, const struct logfilter_i
                              const struct logfilter_grams *needle, struct logfilter_memo *memo,
                              uint64_t *set, uint64_t *touched)
 {
+    /* What is left after the first ones is there, as a rule: then others are of use, and come together. */
+    static const size_t passes[] = {AHEAD_GRAMS, ENOUGH_GRAMS, MOST_GRAMS};
     struct narrowing n = {.f = f, .io = io, .needle = needle, .set = set, .touched = touched};
     struct logfilter_known own, *known = NULL;
     size_t n_groups, n_words;
-    struct err *e;
+    struct err *e = NULL;
 
     if (!needle->hashes.len)
         return NULL;
@@ -448,12 +450,8 @@ struct err *logfilter_narrow(const struct logfilter *f, const struct logfilter_i
     }
     n.known = known ? known : &own;
     n.n_grams = ORR_MIN(needle->hashes.len, (size_t)MOST_GRAMS);
-    /* What is left after the first ones is there, as a rule: then others are of use, and come together. */
-    e = narrow_groups(&n, ORR_MIN(n.n_grams, (size_t)AHEAD_GRAMS));
-    if (!e && n.n_grams > AHEAD_GRAMS)
-        e = narrow_groups(&n, ORR_MIN(n.n_grams, (size_t)ENOUGH_GRAMS));
-    if (!e && n.n_grams > ENOUGH_GRAMS)
-        e = narrow_groups(&n, n.n_grams);
+    for (size_t i = 0; !e && n.limit < n.n_grams; i++)
+        e = narrow_groups(&n, ORR_MIN(n.n_grams, passes[i]));
     if (known)
         logfilter_memo_give(memo, known);
     else

@@ -93,8 +93,8 @@ struct logframe {
     bool is_dropped;
     struct slice tenant, bytes; /* all of the frame */
     const uint8_t *streams, *pages;
-    size_t page_bytes; /* of the table */
-    bool has_filters;
+    size_t page_bytes;   /* of the table */
+    bool has_filters;    /* that are known, and so checksums, which are over them, too */
     struct slice labels; /* compressed */
     uint32_t labels_bytes;
 };

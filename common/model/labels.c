@@ -126,6 +126,27 @@ struct labels labels_dup_heap(struct labels ls)
     return copy_into(mem_alloc(ls.n * sizeof(struct label) + bytes_of(ls) + 1), ls);
 }
 
+void labels_put(struct buf *out, struct labels ls)
+{
+    buf_uvarint(out, ls.n);
+    for (size_t i = 0; i < ls.n; i++) {
+        buf_lstr(out, ls.ptr[i].name);
+        buf_lstr(out, ls.ptr[i].value);
+    }
+}
+
+struct labels labels_read(struct arena *a, struct reader *r)
+{
+    size_t n = reader_count(r, 2);
+    struct label *ls = arena_array(a, struct label, n);
+
+    for (size_t i = 0; i < n; i++) {
+        ls[i].name = reader_lstr(r);
+        ls[i].value = reader_lstr(r);
+    }
+    return (struct labels){ls, n};
+}
+
 static size_t uvarint_len(uint64_t v)
 {
     size_t n = 1;

@@ -47,6 +47,10 @@ bool labels_next_canonical(struct reader *r, struct label *ret);
 bool labels_of_canonical(struct arena *a, struct slice canonical, struct labels *ret);
 /* The canonical bytes in the arena: one allocation of their exact size. */
 struct slice labels_canonical_dup(struct arena *a, struct labels ls);
+/* As most formats of ours have a label set: uvarint labels, lstr name and value of each. */
+void labels_put(struct buf *out, struct labels ls);
+/* Texts borrow from the bytes. Order is not looked at. What is malformed fails the reader. */
+struct labels labels_read(struct arena *a, struct reader *r);
 struct hash128 labels_fingerprint(struct labels ls);
 struct hash128 labels_fingerprint_of_canonical(struct slice canonical);
 /* XXH64 as Prometheus' labels.Hash: name 0xff value 0xff ... */

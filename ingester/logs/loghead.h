@@ -48,7 +48,7 @@ struct log_batch; /* ingester/door/log_batch.h */
 
 /* Whether a stream is in this head because of its labels; else some of its lines were brought here beside (ingester/log_shards.h). */
 enum loghead_place { LOGHEAD_UNPLACED /* it cannot be told yet */, LOGHEAD_HOME, LOGHEAD_AWAY };
-/* On a shard's thread, when a stream becomes active, and as long as it cannot be told. */
+/* On a shard's thread, for pushes with max_homes: when a stream becomes active, and as long as it cannot be told. */
 typedef enum loghead_place loghead_place_fn(void *arg, struct slice tenant, struct hash128 fp);
 
 struct loghead_opts {

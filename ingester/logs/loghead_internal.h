@@ -85,7 +85,7 @@ struct logstream {
     struct tokenbucket rate;
     bool is_used; /* else the ref is free */
     bool is_active;
-    bool is_placed, is_away; /* while it is active: it is known where it is at home; not here */
+    uint8_t place; /* enum loghead_place, while it is active */
 };
 
 struct logfile { /* a file of frames, mapped */

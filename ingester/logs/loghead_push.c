@@ -100,10 +100,16 @@ static bool is_one_too_many(const struct logtable *tb, const struct loghead_limi
     return (place == LOGHEAD_AWAY ? away : active - ORR_MIN(away, active)) >= l->max_homes;
 }
 
-static enum loghead_place place_of(const struct logtable *tb, struct hash128 fp)
+/* Asks where it is at home, if that is not known (ref may be none) and a limit wants to know. */
+static enum loghead_place place_of(const struct logtable *tb, const struct loghead_limits *l,
+                                   uint32_t ref, struct hash128 fp)
 {
     const struct loghead_opts *o = &tb->shard->head->opts;
+    enum loghead_place known =
+        ref == LOGHEAD_NO_REF ? LOGHEAD_UNPLACED : (enum loghead_place)tb->streams.ptr[ref].place;
 
+    if (known != LOGHEAD_UNPLACED || !l->max_homes)
+        return known;
     return o->place ? o->place(o->place_arg, tb->tenant->slice, fp) : LOGHEAD_HOME;
 }
 
@@ -114,8 +120,7 @@ static uint32_t stream_ref(struct logtable *tb, struct logpush_part *part, uint3
     uint32_t ref = logtable_find(tb, s->fp);
     const struct loghead_limits *l = &part->push->limits;
     bool is_active = ref != LOGHEAD_NO_REF && tb->streams.ptr[ref].is_active;
-    bool is_placed = is_active && tb->streams.ptr[ref].is_placed;
-    enum loghead_place place = LOGHEAD_UNPLACED;
+    enum loghead_place place;
 
     if (ref == LOGHEAD_NO_REF && !s->labels.len) {
         vec_push(&part->reply.unknown, index);
@@ -126,8 +131,7 @@ static uint32_t stream_ref(struct logtable *tb, struct logpush_part *part, uint3
         reject(part, BATCH_BAD_LABELS, index, s);
         return LOGHEAD_NO_REF;
     }
-    if (!is_placed)
-        place = place_of(tb, s->fp);
+    place = place_of(tb, l, ref, s->fp);
     if (!is_active && is_one_too_many(tb, l, place)) {
         reject(part, BATCH_MAX_STREAMS_LIMIT, index, s);
         name_widest(part, tb);
@@ -136,8 +140,7 @@ static uint32_t stream_ref(struct logtable *tb, struct logpush_part *part, uint3
     if (ref == LOGHEAD_NO_REF)
         ref = logtable_add(tb, s->fp, s->labels);
     logtable_touch(tb, ref);
-    if (!is_placed)
-        logtable_place(tb, ref, place);
+    logtable_place(tb, ref, place);
     if (is_too_fast(tb, l, ref, s)) {
         reject(part, BATCH_STREAM_RATE, index, s);
         return LOGHEAD_NO_REF;

@@ -53,16 +53,14 @@ void logtable_touch(struct logtable *tb, uint32_t ref)
 void logtable_place(struct logtable *tb, uint32_t ref, enum loghead_place place)
 {
     struct logstream *s = &tb->streams.ptr[ref];
-    bool is_away = place == LOGHEAD_AWAY;
 
-    s->is_placed = place != LOGHEAD_UNPLACED;
-    if (s->is_away == is_away)
+    if (s->place == place)
         return;
-    s->is_away = is_away;
-    if (is_away)
+    if (place == LOGHEAD_AWAY)
         (void)atomic_fetch_add_explicit(&tb->tenant->away, 1, memory_order_relaxed);
-    else
+    else if (s->place == LOGHEAD_AWAY)
         (void)atomic_fetch_sub_explicit(&tb->tenant->away, 1, memory_order_relaxed);
+    s->place = (uint8_t)place;
 }
 
 void logtable_hold(struct logtable *tb, const uint32_t *refs, size_t n)

@@ -55,32 +55,37 @@ static void charge(struct logkept *l, int64_t bytes)
     l->charged += (size_t)bytes;
 }
 
-/* Takes it. There is room for it. */
-static void put(struct logkept *l, struct logkept_line *k)
+/* Takes it, behind those that are there. */
+static void append(struct logkept *l, struct logkept_line *k)
 {
-    k->order = l->order++;
     charge(l, (int64_t)size_of(k));
-    if (l->n == l->limit) {
-        charge(l, -(int64_t)size_of(l->heap[0]));
-        mem_free(l->heap[0]);
-        l->heap[0] = k;
-        sift_down(l, 0);
-        return;
-    }
     if (l->n == l->cap) {
         l->cap = l->cap ? l->cap * 2 : 64;
         l->heap = mem_reallocarray(l->heap, l->cap, sizeof(*l->heap));
     }
     l->heap[l->n++] = k;
-    sift_up(l, l->n - 1);
 }
 
-/* The caller fills in its time and order. */
-static struct logkept_line *line_new(struct slice key, struct slice line)
+/* Takes it. There is room for it. */
+static void put(struct logkept *l, struct logkept_line *k)
+{
+    k->order = l->order++;
+    if (l->n < l->limit) {
+        append(l, k);
+        sift_up(l, l->n - 1);
+        return;
+    }
+    charge(l, (int64_t)size_of(k) - (int64_t)size_of(l->heap[0]));
+    mem_free(l->heap[0]);
+    l->heap[0] = k;
+    sift_down(l, 0);
+}
+
+static struct logkept_line *line_new(int64_t ts_ns, struct slice key, struct slice line)
 {
     struct logkept_line *k = mem_alloc(sizeof(*k) + key.len + line.len);
 
-    *k = (struct logkept_line){.key_len = key.len, .line_len = line.len};
+    *k = (struct logkept_line){.ts_ns = ts_ns, .key_len = key.len, .line_len = line.len};
     memcpy(k->bytes, key.ptr, key.len);
     if (line.len)
         memcpy(k->bytes + key.len, line.ptr, line.len);
@@ -89,10 +94,7 @@ static struct logkept_line *line_new(struct slice key, struct slice line)
 
 void logkept_add(struct logkept *l, int64_t ts_ns, struct slice key, struct slice line)
 {
-    struct logkept_line *k = line_new(key, line);
-
-    k->ts_ns = ts_ns;
-    put(l, k);
+    put(l, line_new(ts_ns, key, line));
 }
 
 void logkept_sort(struct logkept *l)
@@ -151,6 +153,23 @@ void logkept_done(struct logkept *l)
 
 /* ---- bytes ---- */
 
+void logkept_put_key(struct buf *out, struct pipeline_labels labels)
+{
+    labels_put(out, labels.stream);
+    labels_put(out, labels.metadata);
+    labels_put(out, labels.parsed);
+}
+
+struct pipeline_labels logkept_labels(struct arena *a, struct slice key)
+{
+    struct reader r = reader_new(key);
+    struct pipeline_labels ls = {.stream = labels_read(a, &r)};
+
+    ls.metadata = labels_read(a, &r);
+    ls.parsed = labels_read(a, &r);
+    return ls;
+}
+
 void logkept_save(const struct logkept *l, struct buf *out)
 {
     struct slice last = SLICE_EMPTY;
@@ -181,24 +200,12 @@ static bool is_key(struct slice key)
     return reader_ok(&r) && !reader_left(&r);
 }
 
-/* Behind those that are there, as they are in order. */
-static void append(struct logkept *l, struct logkept_line *k)
-{
-    charge(l, (int64_t)size_of(k));
-    if (l->n == l->cap) {
-        l->cap = l->cap ? l->cap * 2 : 64;
-        l->heap = mem_reallocarray(l->heap, l->cap, sizeof(*l->heap));
-    }
-    l->heap[l->n++] = k;
-}
-
 static void load_line(struct logkept *l, const struct logsource_piece *at, int64_t *io_ns,
                       struct slice *io_key, struct reader *r)
 {
     int64_t ts_ns = (int64_t)((uint64_t)*io_ns + (uint64_t)reader_varint(r));
     struct slice key = reader_lstr(r), line = reader_lstr(r);
     bool is_in_order = !l->n || (l->is_forward ? ts_ns >= *io_ns : ts_ns <= *io_ns);
-    struct logkept_line *k;
 
     if (!key.len)
         key = *io_key;
@@ -208,9 +215,7 @@ static void load_line(struct logkept *l, const struct logsource_piece *at, int64
         reader_fail(r);
     if (!reader_ok(r))
         return;
-    k = line_new(key, line);
-    k->ts_ns = ts_ns;
-    append(l, k);
+    append(l, line_new(ts_ns, key, line)); /* they come in order */
     *io_ns = ts_ns;
     *io_key = key;
 }
@@ -227,16 +232,4 @@ struct err *logkept_load(struct logkept *l, const struct logsource_piece *at, st
         e = logquery_run_memory(l->run);
     }
     return e;
-}
-
-struct labels logkept_labels(struct arena *a, struct reader *key)
-{
-    size_t n = reader_uvarint(key);
-    struct label *out = arena_array(a, struct label, n);
-
-    for (size_t i = 0; i < n; i++) {
-        out[i].name = reader_lstr(key);
-        out[i].value = reader_lstr(key);
-    }
-    return (struct labels){out, n};
 }

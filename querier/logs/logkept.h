@@ -4,7 +4,7 @@
  *
  *   as bytes, for pieces that others read: uvarint lines, in order, each: varint time since the one before | lstr key, empty: that of the
  *   one before | lstr line
- *   key: three label sets (pipeline_state_categories()), each: uvarint labels, lstr name and value of each
+ *   key: three label sets (pipeline_state_categories()), labels_put() each
  *
  * Owner: the run's thread.
  */
@@ -59,5 +59,8 @@ void logkept_save(const struct logkept *l, struct buf *out);
 /* Into one without lines: in order, of this piece. What is malformed fails the reader. */
 ORR_CHECKED struct err *logkept_load(struct logkept *l, const struct logsource_piece *at,
                                      struct reader *r);
-/* Of a key the next label set, lent. */
-struct labels logkept_labels(struct arena *a, struct reader *key);
+
+/* Appends the key. */
+void logkept_put_key(struct buf *out, struct pipeline_labels labels);
+/* Of a key, that lends them. */
+struct pipeline_labels logkept_labels(struct arena *a, struct slice key);

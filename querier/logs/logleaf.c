@@ -4,16 +4,33 @@
 
 /* ---- life ---- */
 
-void logleaf_init(struct logleaf *f, const struct logleaf *of, struct logquery_run *r)
+/* What is added up, and not held. */
+static bool is_count(const struct logql_range *r)
+{
+    switch (r->op) {
+    case LOGQL_COUNT_OVER_TIME:
+    case LOGQL_BYTES_OVER_TIME:
+    case LOGQL_BYTES_RATE:
+    case LOGQL_ABSENT_OVER_TIME:
+        return true;
+    case LOGQL_RATE:
+        return r->unwrap == LOGQL_UNWRAP_NONE;
+    default:
+        return false;
+    }
+}
+
+void logleaf_init(struct logleaf *f, struct logquery_run *r, const struct logql_range *range,
+                  const struct logquery_grid *grid, const struct pipeline *pipeline)
 {
     *f = (struct logleaf){.run = r,
-                          .range = of->range,
-                          .grid = of->grid,
-                          .pipeline = of->pipeline,
-                          .counts = of->counts,
-                          .n_steps = of->grid->n};
-    f->arena = r->arena;
-    f->tmp = arena_child(r->arena, 0);
+                          .range = range,
+                          .grid = grid,
+                          .pipeline = pipeline,
+                          .arena = r->arena,
+                          .tmp = arena_child(r->arena, 0),
+                          .counts = is_count(range),
+                          .n_steps = grid->n};
 }
 
 void logleaf_done(struct logleaf *f)
@@ -28,21 +45,6 @@ void logleaf_done(struct logleaf *f)
 }
 
 /* ---- series ---- */
-
-bool logleaf_is_count(const struct logql_range *r)
-{
-    switch (r->op) {
-    case LOGQL_COUNT_OVER_TIME:
-    case LOGQL_BYTES_OVER_TIME:
-    case LOGQL_BYTES_RATE:
-    case LOGQL_ABSENT_OVER_TIME:
-        return true;
-    case LOGQL_RATE:
-        return r->unwrap == LOGQL_UNWRAP_NONE;
-    default:
-        return false;
-    }
-}
 
 static struct err *add_series(struct logleaf *f, struct labels ls, struct logleaf_series **ret)
 {

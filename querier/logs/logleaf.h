@@ -4,7 +4,7 @@
  * What only counts (lines, bytes) is added up per step as the lines go by: where a line comes into a window and where it leaves one, so
  * that memory is series x steps. The others hold the samples of each series until all lines have been read.
  *
- *   as bytes, for pieces that others read: uvarint series, each: uvarint labels, lstr name and value of each, and
+ *   as bytes, for pieces that others read: uvarint series, each: labels_put(), and
  *     counts:  uvarint steps that change anything, each: uvarint steps since the one before | f64le change of the sum, of the number
  *     else:    u64le twice, the stream of the last sample | u8 1: of several streams | uvarint samples, each:
  *              varint time since the one before | f64le
@@ -42,9 +42,9 @@ struct logleaf {
     uint64_t held;
 };
 
-bool logleaf_is_count(const struct logql_range *r);
-/* What of a leaf is not its own state. */
-void logleaf_init(struct logleaf *f, const struct logleaf *of, struct logquery_run *r);
+/* All that is passed is lent. */
+void logleaf_init(struct logleaf *f, struct logquery_run *r, const struct logql_range *range,
+                  const struct logquery_grid *grid, const struct pipeline *pipeline);
 void logleaf_done(struct logleaf *f);
 /* Of the lines of [from_ns, to_ns) alone, which may be none: before the first comes. */
 void logleaf_narrow(struct logleaf *f, int64_t from_ns, int64_t to_ns);

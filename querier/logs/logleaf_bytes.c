@@ -41,11 +41,7 @@ void logleaf_save(const struct logleaf *f, struct buf *out)
     for (size_t i = 0; i < f->n && buf_ok(out); i++) {
         const struct logleaf_series *s = f->series[i];
 
-        buf_uvarint(out, s->labels.n);
-        for (size_t k = 0; k < s->labels.n; k++) {
-            buf_lstr(out, s->labels.ptr[k].name);
-            buf_lstr(out, s->labels.ptr[k].value);
-        }
+        labels_put(out, s->labels);
         if (f->counts)
             save_counts(f, s, out);
         else
@@ -116,20 +112,15 @@ static struct err *load_samples(struct logleaf *f, struct logleaf_series *s,
 static struct err *load_series(struct logleaf *f, const struct logsource_piece *at,
                                struct reader *r)
 {
-    size_t n, number;
-    struct label *ls;
+    struct labels ls;
     struct err *e;
+    size_t number;
 
     arena_reset(f->tmp);
-    n = reader_count(r, 2);
-    ls = arena_array(f->tmp, struct label, n);
-    for (size_t i = 0; i < n; i++) {
-        ls[i].name = reader_lstr(r);
-        ls[i].value = reader_lstr(r);
-    }
+    ls = labels_read(f->tmp, r);
     if (!reader_ok(r))
         return NULL;
-    if ((e = logleaf_find(f, (struct labels){ls, n}, &number)))
+    if ((e = logleaf_find(f, ls, &number)))
         return e;
     if (!f->counts)
         return load_samples(f, f->series[number - 1], at, r);

@@ -104,15 +104,10 @@ static struct err *malformed(void)
 static struct err *take_end(struct logsource_asked *asked, struct reader *frame)
 {
     struct arena *a = asked->remote->opts.sq->opts.arena;
-    struct logpiece_wire_end *end = &asked->end;
-    struct slice *warnings;
+    struct reader kept = reader_new(arena_dup(a, reader_rest(frame)));
 
-    if (!logpiece_wire_end_decode(a, frame, end))
+    if (!logpiece_wire_end_decode(a, &kept, &asked->end))
         return malformed();
-    warnings = arena_array(a, struct slice, end->n_warnings);
-    for (size_t i = 0; i < end->n_warnings; i++) /* the frame is popped */
-        warnings[i] = arena_dup(a, end->warnings[i]);
-    end->warnings = warnings;
     asked->has_end = true;
     return NULL;
 }

@@ -25,9 +25,8 @@ struct answer {
     struct logpiece_wire_what what;
     int64_t deadline_mono_ms;
     atomic_bool cancel; /* nobody waits any more */
-    struct buf made;
-    size_t at;     /* of made: sent so far */
-    uint64_t held; /* of what all answers may hold together */
+    struct buf made;    /* once all was made its room is counted in stats.held_bytes */
+    size_t at;          /* of made: sent so far */
     struct logpiece_wire_end end;
     bool has_run;
 };
@@ -68,7 +67,6 @@ static struct err *hold(struct answer *w)
                            (unsigned long long)s->opts.max_held_bytes);
     } while (!__atomic_compare_exchange_n(&s->stats.held_bytes, &held, held + n, false,
                                           __ATOMIC_RELAXED, __ATOMIC_RELAXED));
-    w->held = n;
     return NULL;
 }
 
@@ -157,7 +155,7 @@ static void answer_close(void *src)
     struct answer *w = src;
 
     (void)__atomic_sub_fetch(&w->serve->stats.running, 1, __ATOMIC_RELAXED);
-    (void)__atomic_sub_fetch(&w->serve->stats.held_bytes, w->held, __ATOMIC_RELAXED);
+    (void)__atomic_sub_fetch(&w->serve->stats.held_bytes, w->made.cap, __ATOMIC_RELAXED);
     answer_free(w);
 }
 

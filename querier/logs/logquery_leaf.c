@@ -61,12 +61,11 @@ static struct err *read_all(struct logleaf *f, const struct logsource_request *r
 
 /* ---- pieces ---- */
 
-/* In the whole leaf, arg; it is the same for all pieces. */
-static struct logleaf *begin_piece(void *arg, struct logquery_piece *p)
+static struct logleaf *begin_piece(const struct logleaf *whole, struct logquery_piece *p)
 {
     struct logleaf *f = arena_new_of(p->run.arena, struct logleaf);
 
-    logleaf_init(f, arg, &p->run);
+    logleaf_init(f, &p->run, whole->range, whole->grid, whole->pipeline);
     logleaf_narrow(f, p->at.from_ns, p->at.to_ns);
     p->state = f;
     return f;
@@ -143,11 +142,7 @@ struct err *logquery_leaf(struct logquery_run *r, const struct logql_range *rang
         return err_new(ERR_INVALID, "a range or an offset is longer than 36 years");
     if ((e = pipeline_make(r->arena, &range->logs, &opts, &p)))
         return e;
-    logleaf_init(
-        &f,
-        &(struct logleaf){
-            .range = range, .grid = grid, .pipeline = p, .counts = logleaf_is_count(range)},
-        r);
+    logleaf_init(&f, r, range, grid, p);
     e = read_lines(&f, text, &req);
     if (!e && !r->only)
         e = range->op == LOGQL_ABSENT_OVER_TIME ? logleaf_finish_absent(&f, ret, ret_n)

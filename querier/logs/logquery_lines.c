@@ -15,7 +15,7 @@ struct lines {
     struct logquery_run *run;
     const struct pipeline *pipeline;
     struct logkept kept;
-    struct buf key;    /* of the line looked at: three label sets, one behind the other */
+    struct buf key;    /* of the line looked at */
     bool is_plain_key; /* key is that of a plain line of the stream */
     struct arena *tmp;
 };
@@ -25,27 +25,13 @@ static size_t limit_of(const struct logquery *q)
     return q->limit ? q->limit : LOGQUERY_LIMIT;
 }
 
-static void put_labels(struct buf *out, struct labels ls)
-{
-    buf_uvarint(out, ls.n);
-    for (size_t i = 0; i < ls.n; i++) {
-        buf_lstr(out, ls.ptr[i].name);
-        buf_lstr(out, ls.ptr[i].value);
-    }
-}
-
 static void make_key(struct lines *l, struct pipeline_state *s, bool is_plain)
 {
-    struct pipeline_labels ls;
-
     if (is_plain && l->is_plain_key)
         return;
     arena_reset(l->tmp);
-    ls = pipeline_state_categories(s, l->tmp);
     buf_reset(&l->key);
-    put_labels(&l->key, ls.stream);
-    put_labels(&l->key, ls.metadata);
-    put_labels(&l->key, ls.parsed);
+    logkept_put_key(&l->key, pipeline_state_categories(s, l->tmp));
     l->is_plain_key = is_plain;
 }
 
@@ -117,13 +103,15 @@ static struct err *read_all(struct lines *l, const struct logsource_request *req
 
 /* ---- pieces ---- */
 
-/* What of it is not its own state. */
-static void lines_init(struct lines *l, const struct lines *of, struct logquery_run *r)
+static void lines_init(struct lines *l, struct logquery_run *r, const struct pipeline *p)
 {
-    *l = (struct lines){.run = r, .pipeline = of->pipeline};
-    l->kept =
-        (struct logkept){.run = r, .is_forward = of->kept.is_forward, .limit = of->kept.limit};
-    l->tmp = arena_child(r->arena, 0);
+    const struct logquery *q = r->q;
+
+    *l = (struct lines){.run = r, .pipeline = p, .tmp = arena_child(r->arena, 0)};
+    l->kept = (struct logkept){.run = r,
+                               .is_forward = q->is_forward,
+                               /* with an interval it shows only in the end which lines count */
+                               .limit = q->interval_ns ? SIZE_MAX : limit_of(q)};
 }
 
 static void lines_done(struct lines *l)
@@ -133,14 +121,20 @@ static void lines_done(struct lines *l)
     buf_done(&l->key);
 }
 
-static struct err *read_piece(void *arg, struct logquery_piece *p)
+static struct lines *begin_piece(const struct lines *whole, struct logquery_piece *p)
 {
     struct lines *l = arena_new_of(p->run.arena, struct lines);
-    struct err *e;
 
-    lines_init(l, arg, &p->run);
+    lines_init(l, &p->run, whole->pipeline);
     p->state = l;
-    e = read_all(l, &p->req);
+    return l;
+}
+
+static struct err *read_piece(void *arg, struct logquery_piece *p)
+{
+    struct lines *l = begin_piece(arg, p);
+    struct err *e = read_all(l, &p->req);
+
     if (!e)
         logkept_sort(&l->kept);
     return e;
@@ -169,11 +163,7 @@ static void save_piece(const void *state, struct buf *out)
 
 static struct err *load_piece(void *arg, struct logquery_piece *p, struct reader *r)
 {
-    struct lines *l = arena_new_of(p->run.arena, struct lines);
-
-    lines_init(l, arg, &p->run);
-    p->state = l;
-    return logkept_load(&l->kept, &p->at, r);
+    return logkept_load(&begin_piece(arg, p)->kept, &p->at, r);
 }
 
 static struct err *read_lines(struct lines *l, const struct logsource_request *req)
@@ -224,12 +214,12 @@ static void add_line(struct arena *a, struct map *index, struct grouped *g,
     size_t i;
 
     if (!*slot) {
-        struct reader r = reader_new(arena_dup(a, key));
+        struct pipeline_labels ls = logkept_labels(a, arena_dup(a, key));
 
         s = &g->ptr[g->n];
-        s->stream = logkept_labels(a, &r);
-        s->metadata = logkept_labels(a, &r);
-        s->parsed = logkept_labels(a, &r);
+        s->stream = ls.stream;
+        s->metadata = ls.metadata;
+        s->parsed = ls.parsed;
         s->labels = joined(a, s);
         *slot = (void *)(uintptr_t)++g->n;
     }
@@ -291,13 +281,7 @@ struct err *logquery_lines(struct logquery_run *r, const struct logql_logs *logs
 
     if ((e = pipeline_make(r->arena, logs, NULL, &p)))
         return e;
-    lines_init(
-        &l,
-        &(struct lines){.pipeline = p,
-                        .kept = {.is_forward = q->is_forward,
-                                 /* with an interval it shows only in the end which lines count */
-                                 .limit = q->interval_ns ? SIZE_MAX : limit_of(q)}},
-        r);
+    lines_init(&l, r, p);
     if (!(e = read_lines(&l, &req)) && !r->only) {
         logkept_sort(&l.kept);
         if (q->interval_ns)

@@ -108,15 +108,6 @@ static void charge(struct searching *x, int64_t bytes)
     arena_charge(x->run.arena, bytes);
 }
 
-static void put_labels(struct buf *out, struct labels ls)
-{
-    buf_uvarint(out, ls.n);
-    for (size_t i = 0; i < ls.n; i++) {
-        buf_lstr(out, ls.ptr[i].name);
-        buf_lstr(out, ls.ptr[i].value);
-    }
-}
-
 static bool is_after(const struct esbody *body, const struct essort_value *values)
 {
     return !body->n_after || cmp_keys(body, body->n_after, values, body->after) > 0;
@@ -136,8 +127,8 @@ static struct logsearch_hit *new_hit(struct searching *x, const struct essort_va
     size_t at;
 
     buf_reset(&x->bytes);
-    put_labels(&x->bytes, d->stream);
-    put_labels(&x->bytes, d->metadata);
+    labels_put(&x->bytes, d->stream);
+    labels_put(&x->bytes, d->metadata);
     buf_lstr(&x->bytes, d->line);
     at = x->bytes.len;
     for (size_t i = 0; i < body->n_keys; i++)

@@ -6,18 +6,6 @@
 
 #define MAX_FETCHED (4 * ESBODY_MAX_FIELDS) /* fields of one hit; more of them are left out */
 
-static struct labels take_labels(struct arena *a, struct reader *r)
-{
-    size_t n = reader_uvarint(r);
-    struct label *out = arena_array(a, struct label, n + 1);
-
-    for (size_t i = 0; i < n; i++) {
-        out[i].name = reader_lstr(r);
-        out[i].value = reader_lstr(r);
-    }
-    return (struct labels){out, n};
-}
-
 struct fetching {
     const struct esfetch *fetch;
     struct esdoc *doc;
@@ -153,8 +141,8 @@ static void open_hit(const struct logsearch_hit *h, struct arena *a, struct esdo
     struct logsource_entry entry = {.ts_ns = h->ts_ns};
 
     esdoc_init(d, a);
-    esdoc_stream(d, take_labels(a, &r));
-    entry.metadata = take_labels(a, &r);
+    esdoc_stream(d, labels_read(a, &r));
+    entry.metadata = labels_read(a, &r);
     entry.line = reader_lstr(&r);
     esdoc_line(d, &entry);
 }

@@ -20,13 +20,6 @@
 #include "common/logblock/logskel_internal.h"
 #include "tests/bench/loggen.h"
 
-struct text {
-    struct buf bytes;
-    VEC(size_t) ends; /* of lines, each with a line feed */
-    VEC(int64_t) times;
-    VEC(uint32_t) streams;
-};
-
 struct pages {
     struct buf bytes;
     VEC(size_t) ends;
@@ -56,29 +49,8 @@ static double speed(size_t bytes, int64_t ns)
     return (double)bytes / (double)ORR_MAX(ns, (int64_t)1) * 1000;
 }
 
-static void make_text(struct text *t, enum loggen_kind kind, size_t bytes)
-{
-    struct loggen g;
-
-    loggen_init(&g, kind, 42);
-    while (t->bytes.len < bytes) {
-        loggen_line(&g, &t->bytes);
-        buf_byte(&t->bytes, '\n');
-        vec_push(&t->ends, t->bytes.len);
-        vec_push(&t->times, g.ts_ns);
-        vec_push(&t->streams, g.stream);
-    }
-}
-
-static struct slice line_at(const struct text *t, size_t i)
-{
-    size_t start = i ? t->ends.ptr[i - 1] : 0;
-
-    return slice_of(t->bytes.ptr + start, t->ends.ptr[i] - 1 - start);
-}
-
 /* As a flush does it: streams one after the other, pages of about 1 MiB. */
-static struct logpage_entry *by_stream(const struct text *t, size_t *ret_n)
+static struct logpage_entry *by_stream(const struct loggen_text *t, size_t *ret_n)
 {
     struct logpage_entry *e = mem_new_array(struct logpage_entry, t->ends.len);
     size_t n = 0;
@@ -87,7 +59,7 @@ static struct logpage_entry *by_stream(const struct text *t, size_t *ret_n)
         for (size_t i = 0; i < t->ends.len; i++)
             if (t->streams.ptr[i] == s)
                 e[n++] = (struct logpage_entry){
-                    .stream = s, .ts_ns = t->times.ptr[i], .line = line_at(t, i)};
+                    .stream = s, .ts_ns = t->times.ptr[i], .line = loggen_text_line(t, i)};
     *ret_n = n;
     return e;
 }
@@ -187,13 +159,13 @@ static int64_t match(const struct pages *p, struct slice needle, size_t *ret_n)
     return cpu_ns() - t0;
 }
 
-static size_t count_lines(const struct text *t, struct slice needle, int64_t *ns)
+static size_t count_lines(const struct loggen_text *t, struct slice needle, int64_t *ns)
 {
     int64_t t0 = cpu_ns();
     size_t n = 0;
 
     for (size_t i = 0; i < t->ends.len; i++) {
-        struct slice l = line_at(t, i);
+        struct slice l = loggen_text_line(t, i);
 
         n += memmem(l.ptr, l.len, needle.ptr, needle.len) != NULL;
     }
@@ -307,10 +279,10 @@ static void needle_search(struct pages *p, struct slice needle, size_t raw_bytes
 }
 
 /* Of a line in the middle an id, if such lines have one. */
-static struct slice pick_id(const struct text *t, size_t len)
+static struct slice pick_id(const struct loggen_text *t, size_t len)
 {
     for (size_t i = t->ends.len / 2; i < t->ends.len; i++) {
-        struct slice l = line_at(t, i);
+        struct slice l = loggen_text_line(t, i);
         ptrdiff_t at = slice_find(l, SLICE("trace_id"), 0);
         size_t skip = 8;
 
@@ -484,13 +456,13 @@ static void blocks(const struct logpage_entry *e, size_t n, size_t raw_bytes, si
 
 static void run(enum loggen_kind kind, size_t bytes)
 {
-    struct text t = {0};
+    struct loggen_text t = {0};
     struct pages p = {0};
     struct logpage_entry *e;
     size_t n, packed, n_lines, n_matched;
     int64_t zstd_ns, page_ns, filter_ns, decode_ns, match_ns, grep_ns, field_ns;
 
-    make_text(&t, kind, bytes);
+    loggen_text_make(&t, kind, bytes);
     e = by_stream(&t, &n);
     packed = zstd_bytes(buf_slice(&t.bytes), &zstd_ns);
     encode(e, n, &p, &page_ns, &filter_ns);
@@ -521,10 +493,7 @@ static void run(enum loggen_kind kind, size_t bytes)
     buf_done(&p.filters);
     vec_done(&p.ends);
     buf_done(&p.bytes);
-    buf_done(&t.bytes);
-    vec_done(&t.ends);
-    vec_done(&t.times);
-    vec_done(&t.streams);
+    loggen_text_done(&t);
     mem_free(e);
 }
 
@@ -584,7 +553,7 @@ static void build_alone(enum loggen_kind kind, size_t bytes)
 {
     struct logpage_builder *b = logpage_builder_new();
     struct logskel skel = {0};
-    struct text t = {0};
+    struct loggen_text t = {0};
     VEC(struct cost) least = {0}; /* of each page */
     struct cost all = {0};
     struct buf page = {0};
@@ -592,7 +561,7 @@ static void build_alone(enum loggen_kind kind, size_t bytes)
     double sum = 0, mb;
     size_t n;
 
-    make_text(&t, kind, bytes);
+    loggen_text_make(&t, kind, bytes);
     mb = (double)t.bytes.len / 1e6;
     e = by_stream(&t, &n);
     for (int round = 0; round < ROUNDS; round++) {
@@ -629,10 +598,7 @@ static void build_alone(enum loggen_kind kind, size_t bytes)
     vec_done(&least);
     logskel_done(&skel);
     buf_done(&page);
-    buf_done(&t.bytes);
-    vec_done(&t.ends);
-    vec_done(&t.times);
-    vec_done(&t.streams);
+    loggen_text_done(&t);
     mem_free(e);
     logpage_builder_free(b);
 }

@@ -359,3 +359,32 @@ void loggen_line(struct loggen *g, struct buf *out)
         put_syslog(g, out);
     }
 }
+
+void loggen_text_make(struct loggen_text *t, enum loggen_kind kind, size_t bytes)
+{
+    struct loggen g;
+
+    loggen_init(&g, kind, 42);
+    while (t->bytes.len < bytes) {
+        loggen_line(&g, &t->bytes);
+        buf_byte(&t->bytes, '\n');
+        vec_push(&t->ends, t->bytes.len);
+        vec_push(&t->times, g.ts_ns);
+        vec_push(&t->streams, g.stream);
+    }
+}
+
+void loggen_text_done(struct loggen_text *t)
+{
+    buf_done(&t->bytes);
+    vec_done(&t->ends);
+    vec_done(&t->times);
+    vec_done(&t->streams);
+}
+
+struct slice loggen_text_line(const struct loggen_text *t, size_t i)
+{
+    size_t start = i ? t->ends.ptr[i - 1] : 0;
+
+    return slice_of(t->bytes.ptr + start, t->ends.ptr[i] - 1 - start);
+}

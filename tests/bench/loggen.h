@@ -11,6 +11,7 @@
 #pragma once
 #include "common/base/buf.h"
 #include "common/base/rng.h"
+#include "common/base/vec.h"
 
 #define LOGGEN_KINDS(X)                                                                            \
     X(JSON, "json") X(LOGFMT, "logfmt") X(NGINX, "nginx") X(JAVA, "java") X(SYSLOG, "syslog")
@@ -34,3 +35,16 @@ void loggen_init(struct loggen *g, enum loggen_kind kind, uint64_t seed);
 /* Appends one line without a line feed at its end, and sets ts_ns and stream. */
 void loggen_line(struct loggen *g, struct buf *out);
 const char *loggen_name(enum loggen_kind kind);
+
+/* Many lines of a kind. {0} is empty. */
+struct loggen_text {
+    struct buf bytes;
+    VEC(size_t) ends; /* of lines, each with a line feed */
+    VEC(int64_t) times;
+    VEC(uint32_t) streams;
+};
+/* Of so many bytes, always the same ones. */
+void loggen_text_make(struct loggen_text *t, enum loggen_kind kind, size_t bytes);
+void loggen_text_done(struct loggen_text *t);
+/* Without its line feed. */
+struct slice loggen_text_line(const struct loggen_text *t, size_t i);

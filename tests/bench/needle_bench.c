@@ -13,19 +13,11 @@
 
 #include "common/base/fsx.h"
 #include "common/base/mem.h"
-#include "common/base/vec.h"
 #include "common/logblock/logblock_internal.h"
 #include "common/logblock/logfilter_internal.h"
 #include "tests/bench/loggen.h"
 
 #define NEEDLES 20
-
-struct text {
-    struct buf bytes;
-    VEC(size_t) ends; /* of lines */
-    VEC(int64_t) times;
-    VEC(uint32_t) streams;
-};
 
 static int64_t cpu_ns(void)
 {
@@ -41,34 +33,6 @@ static void must(struct err *e)
         return;
     fprintf(stderr, "needle_bench: %s\n", err_msg(e));
     exit(1);
-}
-
-static void make_text(struct text *t, enum loggen_kind kind, size_t bytes)
-{
-    struct loggen g;
-
-    loggen_init(&g, kind, 42);
-    while (t->bytes.len < bytes) {
-        loggen_line(&g, &t->bytes);
-        vec_push(&t->ends, t->bytes.len);
-        vec_push(&t->times, g.ts_ns);
-        vec_push(&t->streams, g.stream);
-    }
-}
-
-static void text_done(struct text *t)
-{
-    buf_done(&t->bytes);
-    vec_done(&t->ends);
-    vec_done(&t->times);
-    vec_done(&t->streams);
-}
-
-static struct slice line_at(const struct text *t, size_t i)
-{
-    size_t start = i ? t->ends.ptr[i - 1] : 0;
-
-    return slice_of(t->bytes.ptr + start, t->ends.ptr[i] - start);
 }
 
 /* ---- needles ---- */
@@ -101,7 +65,7 @@ static struct slice id_of(enum loggen_kind kind, struct slice line)
     }
 }
 
-static bool is_once(const struct text *t, struct slice needle)
+static bool is_once(const struct loggen_text *t, struct slice needle)
 {
     ptrdiff_t at = slice_find(buf_slice(&t->bytes), needle, 0);
 
@@ -109,13 +73,13 @@ static bool is_once(const struct text *t, struct slice needle)
 }
 
 /* From all over the text. Of syslog's what is before the ID is not of it. */
-static size_t pick(const struct text *t, enum loggen_kind kind, struct slice *ret)
+static size_t pick(const struct loggen_text *t, enum loggen_kind kind, struct slice *ret)
 {
     size_t n = 0;
 
     for (size_t k = 0; k < NEEDLES; k++)
         for (size_t i = t->ends.len * (2 * k + 1) / (2 * NEEDLES); i < t->ends.len; i++) {
-            struct slice id = id_of(kind, line_at(t, i));
+            struct slice id = id_of(kind, loggen_text_line(t, i));
 
             if (kind == LOGGEN_SYSLOG && id.len)
                 id = slice_from(id, (size_t)slice_find(id, SLICE("ID="), 0));
@@ -138,7 +102,7 @@ static struct ulid ulid(void)
     return ulid_make(0, entropy);
 }
 
-static uint64_t write_block(const struct text *t)
+static uint64_t write_block(const struct loggen_text *t)
 {
     struct logblock_writer *w;
     struct arena *a = arena_new(0);
@@ -155,7 +119,8 @@ static uint64_t write_block(const struct text *t)
         for (size_t i = 0; i < t->ends.len; i++)
             if (t->streams.ptr[i] == s)
                 must(logblock_writer_entry(
-                    w, &(struct logpage_entry){.ts_ns = t->times.ptr[i], .line = line_at(t, i)}));
+                    w, &(struct logpage_entry){.ts_ns = t->times.ptr[i],
+                                               .line = loggen_text_line(t, i)}));
         mem_free(name);
     }
     must(logblock_writer_finish(w, a, &m));
@@ -178,7 +143,7 @@ static uint64_t bytes_of_filter(struct block_reader *streams)
 struct sums {
     size_t n, grams, left;
     uint64_t filter_bytes, page_bytes, lines;
-    int64_t ns, scan_ns;
+    int64_t ns;
 };
 
 /* As many pages as the filter alone leaves. */
@@ -245,8 +210,7 @@ static void report(const char *what, struct block_reader *streams, const struct 
     logfilter_grams_done(&grams);
     each = 1 / (double)s.n;
     printf("  %-8s e.g. %.*s: %.1f grams, the filter leaves %.1f pages; bytes of filters %.0f, of "
-           "pages "
-           "%.0f: %.3f%% touched; %.2f lines; %.2f ms, %.2f ms/GiB\n",
+           "pages %.0f: %.3f%% touched; %.2f lines; %.2f ms, %.2f ms/GiB\n",
            what, SLICE_ARG(needles[0]), (double)s.grams * each, (double)s.left * each,
            (double)s.filter_bytes * each, (double)s.page_bytes * each,
            100 * (double)(s.filter_bytes + s.page_bytes) * each / (double)block_bytes,
@@ -256,7 +220,7 @@ static void report(const char *what, struct block_reader *streams, const struct 
 static void run(enum loggen_kind kind, size_t bytes)
 {
     char template[] = "/tmp/needle-bench-XXXXXX";
-    struct text t = {0};
+    struct loggen_text t = {0};
     struct slice needles[NEEDLES];
     struct block_reader *streams;
     uint64_t block_bytes;
@@ -267,7 +231,7 @@ static void run(enum loggen_kind kind, size_t bytes)
 
     if (!(dir = mkdtemp(template)))
         exit(1);
-    make_text(&t, kind, bytes);
+    loggen_text_make(&t, kind, bytes);
     gib = (double)t.bytes.len / 1073741824;
     n = pick(&t, kind, needles);
     t0 = cpu_ns();
@@ -286,7 +250,7 @@ static void run(enum loggen_kind kind, size_t bytes)
     block_reader_close(streams);
     must(fsx_remove_tree(dir));
     mem_free(path);
-    text_done(&t);
+    loggen_text_done(&t);
 }
 
 int main(int argc, char **argv)

@@ -75,6 +75,29 @@ TEST(labels_canonical_bytes_are_those_of_remote_write)
     buf_done(&b);
 }
 
+TEST(labels_put_are_read_again_and_what_is_cut_off_is_not)
+{
+    struct arena *a = arena_new(0);
+    struct label ls[] = {{SLICE("a"), SLICE("1")}, {SLICE("app"), SLICE("shop")}};
+    struct buf b = {0};
+    struct reader r;
+
+    labels_put(&b, (struct labels){ls, 2});
+    labels_put(&b, (struct labels){0});
+    CHECK(slice_eq(buf_slice(&b), SLICE("\2\1a\0011\3app\4shop\0")));
+    r = reader_new(buf_slice(&b));
+    CHECK(labels_eq(labels_read(a, &r), (struct labels){ls, 2}));
+    CHECK_INT(labels_read(a, &r).n, 0);
+    CHECK(reader_ok(&r) && !reader_left(&r));
+    for (size_t len = 0; len + 1 < b.len; len++) {
+        r = reader_new(slice_of(b.ptr, len));
+        (void)labels_read(a, &r);
+        CHECK(!reader_ok(&r));
+    }
+    buf_done(&b);
+    arena_free(a);
+}
+
 TEST(labels_hash_depends_on_every_byte)
 {
     static const struct label a[] = {L("a", "bc")}, b[] = {L("ab", "c")};

@@ -236,6 +236,33 @@ TEST(loghead_places_streams_once_it_can_be_told)
     fx_close(&f);
 }
 
+/* Where no limit wants to know nobody is asked; once one does, those that are there count here until they come again. */
+TEST(loghead_places_streams_for_a_limit_alone)
+{
+    struct placing p = {.of_others = LOGHEAD_AWAY};
+    struct fixture f = {.opts = {.place = place, .place_arg = &p}};
+
+    fx_open(&f);
+    pushed(&f, "x", true);
+    pushed(&f, "y", true);
+    pushed(&f, "a", true);
+    CHECK_INT(p.asked, 0);
+    f.limits.max_homes = 2;
+    pushed(&f, "b", false);
+    pushed(&f, "x", true);
+    pushed(&f, "b", false);
+    pushed(&f, "y", true);
+    pushed(&f, "b", true);
+    pushed(&f, "c", false); /* a and b */
+    pushed(&f, "z", false); /* x and y */
+    f.limits.max_homes = 0;
+    p.asked = 0;
+    pushed(&f, "c", true);
+    pushed(&f, "z", true);
+    CHECK_INT(p.asked, 0);
+    fx_close(&f);
+}
+
 TEST(loghead_refuses_a_stream_that_comes_too_fast)
 {
     struct fixture f = {.limits = {.stream_rate = 100, .stream_burst = 250}};

@@ -293,6 +293,23 @@ TEST(logremote_streams_have_the_volume_of_the_fullest_replica)
     rig_down(&g);
 }
 
+/* "app step step step step; …" of every stream. */
+static void check_steps(struct rig *g, struct logremote_range range, const char *want)
+{
+    struct logremote_streams *s;
+    struct logremote_stream st;
+
+    CHECK_OK(logremote_streams(&g->remote, (struct matchers){0}, range, true, &s));
+    while (logremote_streams_next(s, &st)) {
+        buf_printf(&g->out, "%.*s", SLICE_ARG(labels_get(st.labels, SLICE("app"))));
+        for (size_t i = 0; i < 4; i++)
+            buf_printf(&g->out, " %llu", (unsigned long long)st.steps[i]);
+        buf_str(&g->out, "; ");
+    }
+    CHECK_OK(logremote_streams_close(s));
+    CHECK_SLICE(buf_slice(&g->out), want);
+}
+
 TEST(logremote_streams_have_steps_of_the_fullest_replica)
 {
     struct logremote_range range = {0, 1000, 300};
@@ -308,15 +325,7 @@ TEST(logremote_streams_have_steps_of_the_fullest_replica)
     say_stream(&g.peers.p[1], 1, "a", 100);
     say_step(&g.peers.p[1], 0, 70);
     say_step(&g.peers.p[1], 2, 30);
-    CHECK_OK(logremote_streams(&g.remote, (struct matchers){0}, range, true, &s));
-    while (logremote_streams_next(s, &st)) {
-        buf_printf(&g.out, "%.*s", SLICE_ARG(labels_get(st.labels, SLICE("app"))));
-        for (size_t i = 0; i < 4; i++)
-            buf_printf(&g.out, " %llu", (unsigned long long)st.steps[i]);
-        buf_str(&g.out, "; ");
-    }
-    CHECK_OK(logremote_streams_close(s));
-    CHECK_SLICE(buf_slice(&g.out), "a 70 0 30 40; b 0 0 0 0; ");
+    check_steps(&g, range, "a 70 0 30 40; b 0 0 0 0; ");
     rig_down(&g);
 
     rig_up(&g, "abc"); /* a step that nobody asked for */
@@ -370,7 +379,7 @@ TEST(logremote_who_refuses_a_later_form_is_asked_in_the_first)
     check_format(3, 3, 3, 3); /* it is the third */
     check_format(2, 1, 3, 3); /* one zone is made up for by the others */
     check_format(2, 2, 5, 6);
-    check_format(1, 3, 6, 6);
+    check_format(1, 3, 5, 6);
 }
 
 /* One of them is gone, one is old: either could be done without, and both cannot. */
@@ -398,8 +407,6 @@ TEST(logremote_who_refuses_is_asked_again_beside_one_that_is_gone)
 TEST(logremote_volumes_of_ingesters_that_know_no_steps_are_spread)
 {
     struct logremote_range range = {0, 1000, 300};
-    struct logremote_streams *s;
-    struct logremote_stream st;
     struct rig g;
 
     rig_up(&g, "abc");
@@ -408,15 +415,7 @@ TEST(logremote_volumes_of_ingesters_that_know_no_steps_are_spread)
         say_stream(&g.peers.p[i], 2, "b", 10);
         g.peers.p[i].logs_format = 3;
     }
-    CHECK_OK(logremote_streams(&g.remote, (struct matchers){0}, range, true, &s));
-    while (logremote_streams_next(s, &st)) {
-        buf_printf(&g.out, "%.*s", SLICE_ARG(labels_get(st.labels, SLICE("app"))));
-        for (size_t i = 0; i < 4; i++)
-            buf_printf(&g.out, " %llu", (unsigned long long)st.steps[i]);
-        buf_str(&g.out, "; ");
-    }
-    CHECK_OK(logremote_streams_close(s));
-    CHECK_SLICE(buf_slice(&g.out), "a 30 30 30 10; b 3 3 3 1; ");
+    check_steps(&g, range, "a 30 30 30 10; b 3 3 3 1; ");
     CHECK_INT(g.sq.warnings.len, 1);
     CHECK(slice_find(g.sq.warnings.ptr[0], SLICE("earlier version"), 0) >= 0);
     rig_down(&g);
