@@ -25,7 +25,8 @@
  * expired (left out when there is none): the segments that blocks named whose time was over, with the time in ms when they went. An
  * ingester may hold such a segment yet; it is named, as if the block were live, or it would be flushed again, into a
  * block that goes at once, for as long as the ingester holds it. They are forgotten after a time.
- * Bounded: 64 MiB, 2^20 blocks, CATALOGUE_MAX_EXPIRED segments (the oldest go).
+ * Bounded: 64 MiB, 2^20 blocks; of what expired so many of the newest blocks as name CATALOGUE_MAX_EXPIRED segments together, or
+ * the newest one, which may name more: it did so before.
  *
  * A change is load, edit, conditional put on the etag, again from the start on ERR_CONFLICT.
  *
