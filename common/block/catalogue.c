@@ -100,6 +100,32 @@ bool catalogue_has_segment(const struct catalogue *c, struct slice segment)
     return false;
 }
 
+static int by_text(const void *a, const void *b)
+{
+    return slice_cmp(*(const struct slice *)a, *(const struct slice *)b);
+}
+
+struct slice *catalogue_segments(const struct catalogue *c, size_t *ret_n)
+{
+    VEC(struct slice) all = {0};
+
+    VEC_FOREACH (b, &c->blocks)
+        for (size_t i = 0; i < b->n_segments; i++)
+            vec_push(&all, b->segments[i]);
+    VEC_FOREACH (x, &c->expired)
+        for (size_t i = 0; i < x->n_segments; i++)
+            vec_push(&all, x->segments[i]);
+    if (all.len)
+        qsort(all.ptr, all.len, sizeof(*all.ptr), by_text);
+    *ret_n = all.len;
+    return all.ptr;
+}
+
+bool catalogue_is_among(const struct slice *segments, size_t n, struct slice segment)
+{
+    return n && bsearch(&segment, segments, n, sizeof(*segments), by_text);
+}
+
 static bool is_before(const struct catalogue_block *a, const struct catalogue_block *b)
 {
     return a->min_t != b->min_t ? a->min_t < b->min_t : ulid_cmp(a->ulid, b->ulid) < 0;

@@ -84,6 +84,9 @@ const struct catalogue_block *catalogue_find(const struct catalogue *c, struct u
 const struct catalogue_retired *catalogue_retired(const struct catalogue *c, size_t *ret_n);
 /* Whether a live block names this segment as one of its sources, or one did that has expired not long ago. */
 bool catalogue_has_segment(const struct catalogue *c, struct slice segment);
+/* All of these, ascending, for who asks for many: texts of c in an array that the caller mem_free()s. */
+struct slice *catalogue_segments(const struct catalogue *c, size_t *ret_n);
+bool catalogue_is_among(const struct slice *segments, size_t n, struct slice segment);
 
 /* Copies b. A block with this ulid is replaced. */
 void catalogue_add(struct catalogue *c, const struct catalogue_block *b);
