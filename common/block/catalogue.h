@@ -22,7 +22,7 @@
  * directories that belong to no live block, with the time in ms. They are kept until nobody can be reading them, then
  * their files are deleted, and only then are they taken off. A block that stands there must not be added (its files may be
  * half gone); a block may be added only after a look, on the same version, that its files are all there.
- * expired (left out when there is none): the segments that blocks named whose time was over, with the time in ms when they went. An
+ * expired (left out when there is none): the segments that blocks named whose time was over, or whose tenant was deleted, with the time in ms when they went. An
  * ingester may hold such a segment yet; it is named, as if the block were live, or it would be flushed again, into a
  * block that goes at once, for as long as the ingester holds it. They are forgotten after a time.
  * Bounded: 64 MiB, 2^20 blocks; of what expired so many of the newest blocks as name CATALOGUE_MAX_EXPIRED segments together, or
