@@ -5,7 +5,6 @@
 #include "common/base/fsx.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
-#include "common/base/metric.h"
 #include "common/block/block_merge.h"
 #include "common/block/sidecar.h"
 #include "common/block/tombstone_stream.h"
@@ -42,14 +41,14 @@ struct ulid blockmake_again(struct ulid first, uint32_t i)
     return i ? ulid_derive(ulid_time_ms(first), parts, ORR_COUNT(parts)) : first;
 }
 
-void blockmake_waste_write(struct buf *out, const char *name, const char *labels,
-                           const struct blockmake_waste *w)
+void blockmake_waste_register(const struct blockmake_waste *w, const struct metric_field *field,
+                              const char *labels)
 {
     const struct {
         const char *reason;
-        uint64_t n;
+        const uint64_t *counter;
     } all[] = {
-#define X(reason) {#reason, METRIC_GET(w->reason)},
+#define X(reason) {#reason, &w->reason},
         BLOCKMAKE_WASTE(X)
 #undef X
     };
@@ -59,8 +58,15 @@ void blockmake_waste_write(struct buf *out, const char *name, const char *labels
 
         (void)snprintf(text, sizeof(text), "%s%sreason=\"%s\"", labels ? labels : "",
                        labels ? "," : "", all[i].reason);
-        metric_write_u64(out, name, text, all[i].n);
+        metric_register(all[i].counter, field, 1, text);
     }
+}
+
+void blockmake_waste_unregister(const struct blockmake_waste *w)
+{
+#define X(reason) metric_unregister(&w->reason);
+    BLOCKMAKE_WASTE(X)
+#undef X
 }
 
 /* Asked between two series. */
@@ -187,7 +193,7 @@ static struct err *merge_series(const struct blockmake_opts *o, int64_t max_t,
     return e;
 }
 
-static void set_range(const struct blockmake_opts *o, struct block_meta *m)
+void blockmake_range(const struct blockmake_opts *o, struct block_meta *m)
 {
     m->min_t = INT64_MAX;
     m->max_t = INT64_MIN;
@@ -207,7 +213,7 @@ struct err *blockmake(const struct blockmake_opts *o, struct arena *a, struct bl
     struct block_writer *w = NULL;
     struct err *e;
 
-    set_range(o, &opts.meta);
+    blockmake_range(o, &opts.meta);
     for (size_t i = 0; i < o->n; i++) /* the reader has logged it, and says nothing of them */
         METRIC_ADD(o->stats->bad_sidecars, block_reader_has_bad_starts(o->inputs[i].reader));
     if (!(e = block_writer_open(&opts, &w)) && !(e = merge_series(o, opts.meta.max_t, w)))

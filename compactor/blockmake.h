@@ -10,6 +10,7 @@
 #pragma once
 #include <stdatomic.h>
 
+#include "common/base/metric.h"
 #include "common/block/tombstone_list.h"
 #include "compactor/retention.h"
 #include "compactor/segcheck.h"
@@ -46,9 +47,10 @@ struct blockmake_waste {
     BLOCKMAKE_WASTE(X)
 #undef X
 };
-/* Samples of a counter by reason; labels (NULL: none) stand before. */
-void blockmake_waste_write(struct buf *out, const char *name, const char *labels,
-                           const struct blockmake_waste *w);
+/* As one counter, of a single uint64_t, by reason; labels (NULL: none) stand before. field outlives the registration. */
+void blockmake_waste_register(const struct blockmake_waste *w, const struct metric_field *field,
+                              const char *labels);
+void blockmake_waste_unregister(const struct blockmake_waste *w);
 
 struct blockmake_opts {
     const struct blockmake_input *inputs;
@@ -64,6 +66,8 @@ struct blockmake_opts {
     struct blockmake_stats *stats;
 };
 
+/* Gives m the range of times of the inputs. */
+void blockmake_range(const struct blockmake_opts *opts, struct block_meta *m);
 /* ret_meta: in the arena. */
 ORR_CHECKED struct err *blockmake(const struct blockmake_opts *opts, struct arena *a,
                                   struct block_meta *ret_meta);

@@ -61,6 +61,9 @@ struct compactor_running {
 /* A tenant's catalogue as last read. The compactor thread's. */
 struct compactor_catalogue {
     struct catalogue *c;
+    struct slice
+        *named; /* catalogue_segments() of c: each round asks for all that ingesters hold */
+    size_t n_named;
     char etag[OBJSTORE_ETAG_BYTES];
     uint64_t round;  /* that looked last */
     bool is_known;   /* in that round the bucket answered */

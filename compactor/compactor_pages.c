@@ -72,6 +72,9 @@ static const struct metric_field part_fields[] = {
     METRIC_HIST(struct compactor_part_metrics, flush_s, "orrery_compactor_flush_seconds",
                 "Time of a flush, failed ones too."),
 };
+static const struct metric_field waste_field = {
+    METRIC_T_COUNTER, 0, "orrery_compactor_flush_wasted_blocks_total",
+    "Blocks that flushes made whole and no catalogue came to name, by reason."};
 
 /* ---- failures by reason: the code of the error ---- */
 
@@ -100,18 +103,6 @@ static void collect_failures(void *arg, struct buf *out, bool is_openmetrics)
         (void)snprintf(labels, sizeof(labels), "reason=\"%s\"", codes[i].name);
         metric_write_u64(out, name, labels, n);
     }
-}
-
-static void collect_waste(void *arg, struct buf *out, bool is_openmetrics)
-{
-    static const char name[] = "orrery_compactor_flush_wasted_blocks_total";
-    struct compactor *c = arg;
-
-    metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, name,
-                        "Blocks that flushes made whole and no catalogue came to name, by reason.");
-    for (size_t i = 0; i < ORR_COUNT(c->parts); i++)
-        blockmake_waste_write(out, name, c->parts[i].signal->metric_labels,
-                              &c->parts[i].m.flush.waste);
 }
 
 void compactor_note(struct compactor *c, const char *doing, struct err *e)
@@ -239,11 +230,13 @@ void compactor_pages_open(struct compactor *c)
     struct http_server *http = process_http(c->process);
 
     metric_register(&c->m, fields, ORR_COUNT(fields), NULL);
-    for (size_t i = 0; i < ORR_COUNT(c->parts); i++)
-        metric_register(&c->parts[i].m, part_fields, ORR_COUNT(part_fields),
-                        c->parts[i].signal->metric_labels);
+    for (size_t i = 0; i < ORR_COUNT(c->parts); i++) {
+        const char *labels = c->parts[i].signal->metric_labels;
+
+        metric_register(&c->parts[i].m, part_fields, ORR_COUNT(part_fields), labels);
+        blockmake_waste_register(&c->parts[i].m.flush.waste, &waste_field, labels);
+    }
     metric_register_collector(collect_failures, c);
-    metric_register_collector(collect_waste, c);
     http_server_route(http, &(struct http_route){.methods = HTTP_GET,
                                                  .pattern = "/compactor/status",
                                                  .handler = status,
@@ -257,8 +250,9 @@ void compactor_pages_open(struct compactor *c)
 void compactor_pages_close(struct compactor *c)
 {
     metric_unregister_collector(collect_failures, c);
-    metric_unregister_collector(collect_waste, c);
-    for (size_t i = 0; i < ORR_COUNT(c->parts); i++)
+    for (size_t i = 0; i < ORR_COUNT(c->parts); i++) {
+        blockmake_waste_unregister(&c->parts[i].m.flush.waste);
         metric_unregister(&c->parts[i].m);
+    }
     metric_unregister(&c->m);
 }

@@ -164,6 +164,12 @@ void compactor_tell_version(struct compactor *c, const struct signal *sig, struc
                        slice_cstr(process_instance(c->process)));
 }
 
+static void let_go(struct compactor_catalogue *cc)
+{
+    mem_free(cc->named);
+    catalogue_free(cc->c);
+}
+
 static struct err *look_at_bucket(const struct round *r, struct slice tenant,
                                   struct compactor_catalogue *cc)
 {
@@ -175,8 +181,9 @@ static struct err *look_at_bucket(const struct round *r, struct slice tenant,
     /* Loaded after the stat: it may be newer than the etag kept, which costs one more load. */
     if (!e && !(cc->c && strcmp(cc->etag, etag) == 0) &&
         !(e = catalogue_load(r->c->store, signal, tenant, &next))) {
-        catalogue_free(cc->c);
+        let_go(cc);
         cc->c = next;
+        cc->named = catalogue_segments(next, &cc->n_named);
         memcpy(cc->etag, etag, sizeof(cc->etag));
     }
     return e;
@@ -216,7 +223,8 @@ static enum plan_named is_named(void *arg, struct slice tenant, struct ulid segm
 
     if (!cc->is_known)
         return PLAN_UNKNOWN;
-    return catalogue_has_segment(cc->c, slice_cstr(text.s)) ? PLAN_NAMED : PLAN_PENDING;
+    return catalogue_is_among(cc->named, cc->n_named, slice_cstr(text.s)) ? PLAN_NAMED
+                                                                          : PLAN_PENDING;
 }
 
 /* Those that were not looked at in this round. */
@@ -230,7 +238,7 @@ static void forget_catalogues(struct compactor_part *part, uint64_t round)
     VEC_FOREACH (key, &old) {
         struct compactor_catalogue *cc = map_del(&part->catalogues, *key);
 
-        catalogue_free(cc->c);
+        let_go(cc);
         mem_free(cc);
         mem_free((void *)key->ptr);
     }

@@ -10,7 +10,7 @@
 
 struct sieve {
     const struct blockmake_opts *opts;
-    int64_t min_t, max_t; /* of the inputs */
+    int64_t max_t;        /* of the inputs */
     bool is_over;         /* some retention */
     struct arena *arena;  /* of the stream */
     struct arena *budget; /* of tombs */
@@ -49,16 +49,6 @@ static bool is_kept(void *arg, struct labels ls, const struct logpage_entry *e)
 }
 
 /* ---- the merge ---- */
-
-static void set_range(const struct blockmake_opts *o, int64_t *ret_min, int64_t *ret_max)
-{
-    *ret_min = INT64_MAX;
-    *ret_max = INT64_MIN;
-    for (size_t i = 0; i < o->n; i++) {
-        *ret_min = ORR_MIN(*ret_min, o->inputs[i].found.min_t);
-        *ret_max = ORR_MAX(*ret_max, o->inputs[i].found.max_t);
-    }
-}
 
 /* *ret is the caller's to free. */
 static struct err *open_sources(const struct blockmake_opts *o, struct logblock_source **ret,
@@ -122,14 +112,13 @@ struct err *logmake(const struct blockmake_opts *o, struct arena *a, struct bloc
     struct err *e;
 
     ORR_ASSERT(!o->is_split);
-    set_range(o, &s.min_t, &s.max_t);
-    opts.meta.min_t = s.min_t;
-    opts.meta.max_t = s.max_t;
+    blockmake_range(o, &opts.meta);
+    s.max_t = opts.meta.max_t;
     s.is_over = retention_hash(o->retention, s.max_t) != 0;
     s.arena = arena_new(0);
     s.budget = arena_new(0);
     if (o->tombstones)
-        s.tombs = linetombs_new(s.budget, o->tombstones, NULL, logblock_ns(s.min_t),
+        s.tombs = linetombs_new(s.budget, o->tombstones, NULL, logblock_ns(opts.meta.min_t),
                                 logblock_ns(s.max_t));
     if (!(e = logblock_writer_open(&opts, &w)) && !(e = merge(o, &s, w)))
         e = logblock_writer_finish(w, a, ret_meta);

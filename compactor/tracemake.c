@@ -46,16 +46,6 @@ static struct err *merge(const struct blockmake_opts *o, struct traceblock_write
     return e;
 }
 
-static void set_range(const struct blockmake_opts *o, struct block_meta *m)
-{
-    m->min_t = INT64_MAX;
-    m->max_t = INT64_MIN;
-    for (size_t i = 0; i < o->n; i++) {
-        m->min_t = ORR_MIN(m->min_t, o->inputs[i].found.min_t);
-        m->max_t = ORR_MAX(m->max_t, o->inputs[i].found.max_t);
-    }
-}
-
 struct err *tracemake(const struct blockmake_opts *o, struct arena *a, struct block_meta *ret_meta)
 {
     struct traceblock_writer_opts opts = {.dir = o->dir,
@@ -66,7 +56,7 @@ struct err *tracemake(const struct blockmake_opts *o, struct arena *a, struct bl
     struct err *e;
 
     ORR_ASSERT(!o->is_split);
-    set_range(o, &opts.meta);
+    blockmake_range(o, &opts.meta);
     if (!(e = traceblock_writer_open(&opts, &w)) && !(e = merge(o, w)))
         e = traceblock_writer_finish(w, a, ret_meta);
     traceblock_writer_close(w);

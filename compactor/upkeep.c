@@ -310,6 +310,9 @@ static const struct metric_field part_fields[] = {
     METRIC_HIST(struct upkeep_metrics, job_s, "orrery_compactor_compaction_seconds",
                 "Time of a job, failed ones too."),
 };
+static const struct metric_field waste_field = {
+    METRIC_T_COUNTER, 0, "orrery_compactor_compaction_wasted_blocks_total",
+    "Blocks that jobs made whole and no catalogue came to name, by reason."};
 
 static void collect_progress(void *arg, struct buf *out, bool is_openmetrics)
 {
@@ -330,23 +333,12 @@ static void collect_progress(void *arg, struct buf *out, bool is_openmetrics)
     metric_write_u64(out, all_name, "", all);
 }
 
-static void collect_waste(void *arg, struct buf *out, bool is_openmetrics)
-{
-    static const char name[] = "orrery_compactor_compaction_wasted_blocks_total";
-    struct upkeep *u = arg;
-
-    metric_write_family(out, is_openmetrics, METRIC_T_COUNTER, name,
-                        "Blocks that jobs made whole and no catalogue came to name, by reason.");
-    for (size_t i = 0; i < ORR_COUNT(u->parts); i++)
-        blockmake_waste_write(out, name, u->parts[i].signal->metric_labels,
-                              &u->parts[i].m.merge.waste);
-}
-
 struct err *upkeep_new(struct compactor *c, struct upkeep **ret)
 {
     struct conf *conf = process_conf(c->process);
     struct tierplan_opts ranges;
     struct err *e = tiers_opts(conf_section(conf, "compactor"), &ranges);
+    const char *labels;
     struct upkeep *u;
 
     conf_unref(conf);
@@ -360,17 +352,18 @@ struct err *upkeep_new(struct compactor *c, struct upkeep **ret)
     metric_register(u, fields, ORR_COUNT(fields), NULL);
     for (size_t i = 0; i < ORR_COUNT(u->parts); i++) {
         u->parts[i].signal = signal_of((enum signal_kind)i);
-        metric_register(&u->parts[i].m, part_fields, ORR_COUNT(part_fields),
-                        u->parts[i].signal->metric_labels);
+        labels = u->parts[i].signal->metric_labels;
+        metric_register(&u->parts[i].m, part_fields, ORR_COUNT(part_fields), labels);
+        blockmake_waste_register(&u->parts[i].m.merge.waste, &waste_field, labels);
     }
     metric_register_collector(collect_progress, u);
-    metric_register_collector(collect_waste, u);
     *ret = u;
     return NULL;
 }
 
 static void free_part(struct upkeep_part *part)
 {
+    blockmake_waste_unregister(&part->m.merge.waste);
     metric_unregister(&part->m);
     MAP_FOREACH (en, &part->tenants)
         upkeep_tenant_free(en->value);
@@ -388,7 +381,6 @@ void upkeep_free(struct upkeep *u)
     if (u->has_thread)
         (void)pthread_join(u->thread, NULL);
     metric_unregister_collector(collect_progress, u);
-    metric_unregister_collector(collect_waste, u);
     metric_unregister(u);
     job_pool_free(u->pool);
     for (size_t i = 0; i < ORR_COUNT(u->parts); i++)

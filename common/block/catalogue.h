@@ -22,10 +22,11 @@
  * directories that belong to no live block, with the time in ms. They are kept until nobody can be reading them, then
  * their files are deleted, and only then are they taken off. A block that stands there must not be added (its files may be
  * half gone); a block may be added only after a look, on the same version, that its files are all there.
- * expired (left out when there is none): the segments that blocks named whose time was over, with the time in ms when they went. An
+ * expired (left out when there is none): the segments that blocks named whose time was over, or whose tenant was deleted, with the time in ms when they went. An
  * ingester may hold such a segment yet; it is named, as if the block were live, or it would be flushed again, into a
  * block that goes at once, for as long as the ingester holds it. They are forgotten after a time.
- * Bounded: 64 MiB, 2^20 blocks, CATALOGUE_MAX_EXPIRED segments (the oldest go).
+ * Bounded: 64 MiB, 2^20 blocks; of what expired so many of the newest blocks as name CATALOGUE_MAX_EXPIRED segments together, or
+ * the newest one, which may name more: it did so before.
  *
  * A change is load, edit, conditional put on the etag, again from the start on ERR_CONFLICT.
  *
@@ -83,6 +84,9 @@ const struct catalogue_block *catalogue_find(const struct catalogue *c, struct u
 const struct catalogue_retired *catalogue_retired(const struct catalogue *c, size_t *ret_n);
 /* Whether a live block names this segment as one of its sources, or one did that has expired not long ago. */
 bool catalogue_has_segment(const struct catalogue *c, struct slice segment);
+/* All of these, ascending, for who asks for many: texts of c in an array that the caller mem_free()s. */
+struct slice *catalogue_segments(const struct catalogue *c, size_t *ret_n);
+bool catalogue_is_among(const struct slice *segments, size_t n, struct slice segment);
 
 /* Copies b. A block with this ulid is replaced. */
 void catalogue_add(struct catalogue *c, const struct catalogue_block *b);

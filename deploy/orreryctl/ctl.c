@@ -65,9 +65,10 @@ static const struct command ctl_commands[] = {
     {"tenant", "delete", "TENANT", 1, 1, CTL_BIT(CTL_DRY) | CTL_BIT(CTL_YES) | CTL_BIT(CTL_FORCE),
      CTL_NEEDS_STORE, ctl_tenant_delete,
      "Deletes every object of a tenant, of all signals, and its rules. Readers see nothing from "
-     "its first step "
-     "on, also of what ingesters still hold, which is left out of later blocks. Ended in between, "
-     "it goes on when called again."},
+     "its first step on, also of the series and log lines that ingesters still hold, which are "
+     "left "
+     "out of later blocks. Spans that they hold stay, and come to be in blocks: flush them before. "
+     "Ended in between, it goes on when called again."},
     {"rules", "check", "PATH…", 1, SIZE_MAX, CTL_BIT(CTL_JSON), CTL_LOCAL, ctl_rules_check,
      "Rule files as the ruler reads them: PATH is what ruler.rule-path would be, a directory of "
      "tenants (files of LogQL below TENANT/logs), a pattern or a file. Tells what is wrong in "

@@ -4,9 +4,10 @@
  * copy: deletions (tombstones) first, so that nothing that was deleted is to be seen again, then each live block with its
  * ULID; meta.json says the new tenant. What the other tenant has already is left as it is.
  *
- * delete: 1. the catalogue: every live block is retired, so compactions find their inputs gone, and nothing of it can be
- * added again; and a tombstone over all series, and one over all streams of log lines, up to now, so that readers see nothing: nothing of
- * heads and segments that are handed over later either, nor answers that were kept; 2. the files of what is retired, wherever they lie; 3. the
+ * delete: 1. a tombstone over all series, and one over all streams of log lines, up to now, so that readers see nothing: nothing of
+ * heads and segments that are handed over later either, nor answers that were kept. Traces have no tombstones: what ingesters hold of them
+ * stays, and comes to be in blocks. Then the catalogues: every live block is retired, so compactions find their inputs gone, and
+ * nothing of it can be added again; 2. the files of what is retired, wherever they lie; 3. the
  * rest of the tenant's objects, but blocks that were named meanwhile; 4. the catalogue is emptied of what is retired: until
  * then the next call knows what is left to do. It stays, as the list of tombstones does, for its version must not go back:
  * ingesters have told readers of it (querier/store/newness.h). Last go the tenant's rules, which rulers notice.
@@ -145,6 +146,7 @@ struct err *ctl_tenant_copy(struct ctl *c)
 
 static const char *const signals[] = {"metrics", "logs", "traces", "profiles"};
 
+/* What they name stays named: a segment that is with its ingester yet would be made into a block again. */
 static struct err *retire_all(void *arg, struct catalogue *cat, bool *ret_changed)
 {
     const int64_t *now_ms = arg;
@@ -153,7 +155,7 @@ static struct err *retire_all(void *arg, struct catalogue *cat, bool *ret_change
 
     *ret_changed = n != 0;
     for (; n; b = catalogue_blocks(cat, &n))
-        (void)catalogue_retire(cat, b[0].ulid, *now_ms);
+        (void)catalogue_expire(cat, b[0].ulid, *now_ms);
     return NULL;
 }
 
@@ -396,6 +398,9 @@ struct err *ctl_tenant_delete(struct ctl *c)
     if (!e)
         e = objstore_delete_prefix(c->store, rule_object_prefix(c->arena, tenant));
     if (!e)
-        ctl_say("tenant %s is deleted. What its writers send from now on is kept", c->args[0]);
+        ctl_say(
+            "tenant %s is deleted. Spans that ingesters still hold, and what its writers send from "
+            "now on, are kept",
+            c->args[0]);
     return e;
 }

@@ -6,24 +6,32 @@
 bool blockloss_allows(void *arg, const struct catalogue_block *block, const struct err *e)
 {
     struct blockloss *loss = arg;
+    struct slice key = slice_of(block->ulid.bytes, sizeof(block->ulid.bytes));
     struct ulid_text id = ulid_print(block->ulid);
     bool ok;
     char *what;
 
     if (!loss->f || (!block->origin.zone.len && !block->origin.instance.len))
         return false;
+    if (map_has(&loss->known, key))
+        return true;
     what = mem_printf("block %s: %s", id.s, err_msg(e));
     ok = fanout_lose(loss->f, block->origin.zone, block->origin.instance, what);
     mem_free(what);
     if (!ok)
         return false;
     METRIC_ADD(*loss->lost, 1);
-    loss->n++;
+    (void)map_put(&loss->known, key, NULL);
     LOG_ERROR(store, "a block cannot be read, other replicas have what is in it",
               KV_SLICE("tenant", loss->tenant), KV_STR("block", id.s),
               KV_SLICE("zone", block->origin.zone), KV_SLICE("peer", block->origin.instance),
               KV_ERR(e));
     return true;
+}
+
+void blockloss_done(struct blockloss *loss)
+{
+    map_done(&loss->known);
 }
 
 bool blockloss_is_of_block(const struct err *e)

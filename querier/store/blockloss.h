@@ -8,20 +8,22 @@
  * What of the block was read before its damage was met stays in the answer: each chunk has its checksum, and the merge takes
  * equal samples once.
  *
- * Each such block is logged (as often as the log lets a line be) and counted.
+ * Each such block is logged (as often as the log lets a line be) and counted, once for a read.
  *
  * Owner: the worker of the select.
  */
 #pragma once
+#include "common/base/map.h"
 #include "querier/store/blockset.h"
 #include "querier/store/series_source.h"
 
 struct blockloss {
     struct fanout *f; /* the ingesters' of the select; NULL: nothing can be done without */
     struct slice tenant;
-    uint64_t *lost; /* a metric: blocks that were done without */
-    size_t n;       /* how often that was for this read */
+    uint64_t *lost;   /* a metric: blocks that were done without */
+    struct map known; /* ids of those that this read does without: it may meet one several times */
 };
+void blockloss_done(struct blockloss *loss);
 
 /* Whether the read can do without the block, whose error is e; if so it is noted. struct blockset_losses' allows(). */
 bool blockloss_allows(void *loss, const struct catalogue_block *block, const struct err *e);

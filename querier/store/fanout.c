@@ -32,6 +32,11 @@ struct stream {
     int64_t patience_ms;
 };
 
+/* What is lost beside the streams: all of it is of this zone, and of this instance; empty: it is not. */
+struct loss {
+    struct slice zone, instance;
+};
+
 struct fanout {
     struct fanout_opts opts;
     struct buf payload;
@@ -42,10 +47,9 @@ struct fanout {
     pthread_cond_t changed;
     unsigned refs; /* under the lock: the worker's, each post's, each running call's */
     bool is_closed, is_kicked, is_stopped;
-    uint64_t mark; /* under the lock */
-    /* worker's; lost_what NULL: nothing is lost beside the streams. Of what has been lost all is of this zone, instance; "": it is
-     * not. */
-    char *lost_zone, *lost_instance, *lost_what;
+    uint64_t mark;        /* under the lock */
+    struct loss loss;     /* worker's; its texts are owned */
+    struct buf loss_text; /* worker's; empty: nothing is lost */
 };
 
 struct fanout_suspects {
@@ -138,9 +142,9 @@ static void fanout_free(struct fanout *f)
     ring_read_set_done(&f->opts.set);
     ring_unref(f->opts.ring);
     buf_done(&f->payload);
-    mem_free(f->lost_zone);
-    mem_free(f->lost_instance);
-    mem_free(f->lost_what);
+    mem_free((void *)f->loss.zone.ptr);
+    mem_free((void *)f->loss.instance.ptr);
+    buf_done(&f->loss_text);
     (void)pthread_cond_destroy(&f->changed);
     lock_done(&f->lock);
     mem_free((void *)f->opts.tenant.ptr);
@@ -362,22 +366,28 @@ static const struct member *member_of(const struct fanout *f, size_t i)
     return ring_member(f->opts.ring, f->opts.set.instances[i]);
 }
 
-/* Something is lost of another instance or zone than the stream's. */
-static bool is_lost_elsewhere(const struct fanout *f, size_t i)
+/* NULL: nothing. */
+static const struct loss *loss_of(const struct fanout *f)
+{
+    return f->loss_text.len ? &f->loss : NULL;
+}
+
+/* It is of another instance or zone than the stream's. */
+static bool is_elsewhere(const struct fanout *f, const struct loss *loss, size_t i)
 {
     const struct member *m = member_of(f, i);
 
-    if (!f->lost_what)
+    if (!loss)
         return false;
-    return !(f->opts.set.by_zone && f->lost_zone[0] && strcmp(f->lost_zone, m->zone) == 0) &&
-           !(f->lost_instance[0] && strcmp(f->lost_instance, m->instance) == 0);
+    return !(f->opts.set.by_zone && loss->zone.len && slice_eq_cstr(loss->zone, m->zone)) &&
+           !(loss->instance.len && slice_eq_cstr(loss->instance, m->instance));
 }
 
 /* With the lock. */
-static bool has_failed_elsewhere(const struct fanout *f)
+static bool has_failed_elsewhere(const struct fanout *f, const struct loss *loss)
 {
     for (size_t i = 0; i < f->n; i++)
-        if (f->streams[i].state == STREAM_FAILED && is_lost_elsewhere(f, i))
+        if (f->streams[i].state == STREAM_FAILED && is_elsewhere(f, loss, i))
             return true;
     return false;
 }
@@ -393,7 +403,7 @@ static bool can_do_without(const struct fanout *f, int64_t *ret_patience_ms)
     if (!f->opts.straggler_ms)
         return false;
     for (size_t i = 0; i < f->n; i++) {
-        if (is_owed(&f->streams[i]) && is_lost_elsewhere(f, i))
+        if (is_owed(&f->streams[i]) && is_elsewhere(f, loss_of(f), i))
             return false;
         if (is_owed(&f->streams[i]))
             patience = ORR_MAX(patience, f->streams[i].patience_ms);
@@ -457,14 +467,14 @@ static struct err *lost(struct fanout *f)
     unsigned units = f->opts.set.max_fail;
 
     for (size_t i = 0; i < f->n; i++) {
-        const struct member *m = ring_member(f->opts.ring, f->opts.set.instances[i]);
+        const struct member *m = member_of(f, i);
 
         if (f->streams[i].state == STREAM_FAILED)
             buf_printf(&b, "%s%s (zone %s): %s", b.len ? "; " : "", m->instance, m->zone,
                        err_msg(f->streams[i].err));
     }
-    if (f->lost_what)
-        buf_printf(&b, "%s%s", b.len ? "; " : "", f->lost_what);
+    if (loss_of(f))
+        buf_printf(&b, "%s%.*s", b.len ? "; " : "", SLICE_ARG(buf_slice(&f->loss_text)));
     e = err_new(f->quorum.code ? lost_code(f->quorum.code) : ERR_UNAVAILABLE,
                 "%s: more ingesters failed than the %u %s that replication makes up for: %.*s",
                 f->opts.method, units,
@@ -499,8 +509,7 @@ static void after_giving_up(struct fanout *f)
         if (!f->streams[i].is_given_up || f->streams[i].is_told)
             continue;
         f->streams[i].is_told = true;
-        fanout_suspects_add(f->opts.suspects,
-                            ring_member(f->opts.ring, f->opts.set.instances[i])->instance);
+        fanout_suspects_add(f->opts.suspects, member_of(f, i)->instance);
     }
     kick(f);
 }
@@ -520,7 +529,7 @@ struct err *fanout_wait(struct fanout *f)
             owed += is_owed(&f->streams[i]);
         if ((e = ended_by_caller(f, now)))
             break;
-        if (f->quorum.verdict == QUORUM_FAILED || has_failed_elsewhere(f))
+        if (f->quorum.verdict == QUORUM_FAILED || has_failed_elsewhere(f, loss_of(f)))
             e = lost(f);
         if (e || !owed)
             break;
@@ -595,32 +604,32 @@ enum err_code fanout_code(struct fanout *f, size_t i)
 }
 
 /* What both are. */
-static char *common_name(const char *lost, struct slice name)
+static struct slice common_of(struct slice a, struct slice b)
 {
-    return lost && !slice_eq_cstr(name, lost) ? mem_strdup("") : slice_dup(name);
+    return slice_eq(a, b) ? a : SLICE_EMPTY;
 }
 
 bool fanout_lose(struct fanout *f, struct slice zone, struct slice instance, const char *what)
 {
-    char *was_zone = f->lost_zone, *was_instance = f->lost_instance, *was_what = f->lost_what;
+    const struct loss *before = loss_of(f);
+    struct loss all = {zone, instance};
     bool ok;
 
-    f->lost_zone = common_name(was_zone, zone);
-    f->lost_instance = common_name(was_instance, instance);
-    f->lost_what = was_what ? mem_printf("%s; %s", was_what, what) : mem_strdup(what);
+    if (before)
+        all = (struct loss){common_of(before->zone, zone), common_of(before->instance, instance)};
     lock_take(&f->lock);
-    ok = f->opts.set.max_fail > 0 && (f->lost_zone[0] || f->lost_instance[0]) &&
-         !has_failed_elsewhere(f);
+    ok = f->opts.set.max_fail > 0 && (all.zone.len || all.instance.len) &&
+         !has_failed_elsewhere(f, &all);
     lock_release(&f->lock);
-    mem_free(ok ? was_zone : f->lost_zone);
-    mem_free(ok ? was_instance : f->lost_instance);
-    mem_free(ok ? was_what : f->lost_what);
-    if (!ok) {
-        f->lost_zone = was_zone;
-        f->lost_instance = was_instance;
-        f->lost_what = was_what;
-    }
-    return ok;
+    if (!ok)
+        return false;
+    if (!before)
+        f->loss = (struct loss){slice_of(slice_dup(zone), zone.len),
+                                slice_of(slice_dup(instance), instance.len)};
+    f->loss.zone.len = all.zone.len;
+    f->loss.instance.len = all.instance.len;
+    buf_printf(&f->loss_text, "%s%s", before ? "; " : "", what);
+    return true;
 }
 
 bool fanout_has_failed_with(struct fanout *f, enum err_code code)

@@ -345,7 +345,8 @@ static void selection_done(void *arg)
 
     if (sel->f)
         sel->sq->failed_streams += fanout_failed(sel->f);
-    sel->sq->lost_blocks += sel->loss.n;
+    sel->sq->lost_blocks += sel->loss.known.len;
+    blockloss_done(&sel->loss);
     fanout_close(sel->f);
     if (sel->sq->store->blocks)
         blockset_release(sel->sq->store->blocks, &sel->blocks);

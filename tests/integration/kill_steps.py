@@ -112,6 +112,78 @@ class Run:
         check(made <= len(self.batches), f"{made} blocks of {len(self.batches)} batches")
 
 
+class Batches(Run):
+    """Data pushed batch by batch, each waited for until it is in a block. After each start, and whenever it can answer, what is acknowledged is there
+    exactly once, and nothing that was not sent. From other classes, beside what Run has: batches, push_to(batch), ask() (a Counter
+    of all that is found; an error is one), is_kept(x), is_deleted(x), and key(x): what ask() says of it."""
+
+    def __init__(self, t, name, args=(), env=None):
+        super().__init__(t, name, args, env)
+        day = now_ms() // (24 * HOUR) * 24 * HOUR
+        self.first, self.kept_from = day - 9 * 24 * HOUR, day - 2 * 24 * HOUR
+        self.sent, self.acked = set(), set()
+
+    @staticmethod
+    def key(x):
+        return x
+
+    @staticmethod
+    def is_deleted(_):
+        return False
+
+    def expected(self):
+        return {x for batch in self.batches for x in batch if self.is_kept(x)}
+
+    def expected_count(self):
+        return len(self.expected())
+
+    def push(self, batch):
+        self.sent.update(batch)
+        self.push_to(batch)
+        self.acked.update(batch)
+        return True
+
+    def check_answer(self):
+        """Whenever it can answer."""
+        try:
+            got = self.ask()
+        except (OSError, http.client.HTTPException, Failure):
+            return
+        lost = [x for x in self.acked if self.is_kept(x) and self.key(x) not in got]
+        known = {self.key(x) for x in self.sent}
+        wrong = [x for x, n in got.items() if n != 1 or x not in known or self.is_deleted(x)]
+        if lost or wrong:
+            raise AssertionError(f"{len(lost)} of {len(self.acked)} that were acknowledged are not there: {lost[:3]}; twice, never "
+                                 f"sent or deleted: {wrong[:3]}")
+
+    def restart(self):
+        super().restart()
+        self.check_answer()
+
+    def is_let_go(self):
+        self.check_answer()
+        return self.flush() and not self.rest()
+
+    def write(self):
+        self.until_done("ready", lambda: self.o.wait_ready())
+        for i, batch in enumerate(self.batches):
+            self.until_done(f"push {i}", lambda: self.push(batch))
+            self.check_answer()
+            self.until_done(f"batch {i} to be in a block", self.is_let_go)
+
+    def is_settled(self):
+        self.check_answer()
+        return super().is_settled()
+
+    def check_end(self):
+        got = []
+        self.until_done("an answer", lambda: got.append(self.ask()) or True)
+        check(got[-1] == collections.Counter(map(self.key, self.expected())), lambda: f"others: {len(got[-1])} of {self.expected_count()}")
+        if self.kills:  # what was dropped does not come back by the log
+            self.restart()
+            self.until_done("nothing to be held", lambda: not self.rest())
+
+
 class OnDisk:
     """Also when TEST_BUCKET says otherwise."""
 
@@ -136,6 +208,14 @@ class OnDisk:
         live = {f"{self.SIGNAL}/{TENANT}/{b['ulid']}" for b in blocks}
         ours = {".orrery/lock", *(f"{self.SIGNAL}/{TENANT}/{name}" for name in ("catalogue", "tombstones"))}
         return [f for f in files_below(self.bucket()) if f not in ours and "/".join(f.split("/")[:3]) not in live]
+
+
+class ByItself:
+    """Beside an OnDisk: no compactor takes the segments in time, the ingester makes blocks of them."""
+
+    def __init__(self, t, name, env=None):
+        super().__init__(t, name, ["--ingester.flush-wait=0s", "--ingester.self-upload-after=100ms",
+                                   "--ingester.visible-after=100ms", "--compactor.poll-interval=10m"], env)
 
 
 class OnSwift:

@@ -336,6 +336,29 @@ TEST(catalogue_names_what_has_expired_for_a_time)
     catalogue_free(c);
 }
 
+TEST(catalogue_segments_are_all_that_it_has)
+{
+    struct catalogue *c = catalogue_new(SLICE("metrics"), SLICE("t"));
+    struct slice *all;
+    size_t n;
+
+    all = catalogue_segments(c, &n);
+    CHECK(n == 0 && !catalogue_is_among(all, n, SLICE("b")));
+    mem_free(all);
+    add_naming(c, 1, "c");
+    add_naming(c, 2, "replaced");
+    add_naming(c, 3, "a");
+    add_naming(c, 4, "b");
+    CHECK(catalogue_retire(c, id(2), 1) && catalogue_expire(c, id(4), 2));
+    all = catalogue_segments(c, &n);
+    CHECK_INT(n, 3);
+    for (size_t i = 0; i < n; i++)
+        CHECK(slice_eq(all[i], slice_of(&"abc"[i], 1)) && catalogue_is_among(all, n, all[i]));
+    CHECK(!catalogue_is_among(all, n, SLICE("replaced")) && !catalogue_is_among(all, n, SLICE("")));
+    mem_free(all);
+    catalogue_free(c);
+}
+
 TEST(catalogue_keeps_a_bounded_number_of_expired_names_and_those_of_the_newest)
 {
     struct catalogue *c = catalogue_new(SLICE("metrics"), SLICE("t"));

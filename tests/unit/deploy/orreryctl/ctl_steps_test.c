@@ -429,3 +429,37 @@ TEST(ctl_steps_of_delete_leave_a_block_that_comes_between)
     CHECK_INT(check_live(&f, "t"), 0);
     teardown(&f);
 }
+
+static struct err *add_traces(void *arg, struct catalogue *cat, bool *ret_changed)
+{
+    struct slice segment = SLICE("flushed");
+
+    (void)arg;
+    catalogue_add(cat, &(struct catalogue_block){.ulid = fixture_ulid(7),
+                                                 .max_t = 1,
+                                                 .level = 1,
+                                                 .segments = &segment,
+                                                 .n_segments = 1});
+    *ret_changed = true;
+    return NULL;
+}
+
+/* Its ingester may have the segment yet: named by nobody it would become a block again. */
+TEST(ctl_steps_of_delete_leave_segments_of_blocks_named)
+{
+    struct fixture f;
+    struct catalogue *cat;
+    size_t n;
+
+    setup(&f);
+    CHECK_OK(catalogue_update(f.c.store, SLICE("traces"), SLICE("t"), add_traces, NULL, NULL));
+    CHECK_OK(delete (&f));
+    CHECK_OK(catalogue_load(f.c.store, SLICE("traces"), SLICE("t"), &cat));
+    (void)catalogue_blocks(cat, &n);
+    CHECK_INT(n, 0);
+    (void)catalogue_retired(cat, &n);
+    CHECK_INT(n, 0);
+    CHECK(catalogue_has_segment(cat, SLICE("flushed")));
+    catalogue_free(cat);
+    teardown(&f);
+}

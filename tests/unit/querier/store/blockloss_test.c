@@ -336,6 +336,19 @@ TEST(blockloss_of_a_whole_file)
     }
 }
 
+/* Which is looked for several times, and with it one that is corrupt is met again. */
+TEST(blockloss_is_counted_once_for_a_read)
+{
+    struct rig g;
+
+    rig_up(&g, 3, (const char *const[]){"a", "b", "a"});
+    flip(&g, 0, "index", 0);
+    CHECK_OK(objstore_delete(g.bucket, key_of(&g, 2, "index")));
+    check_whole(&g);
+    CHECK_INT(g.lost, 2);
+    rig_down(&g);
+}
+
 static void on_block(void *arg, struct rpc_call *call)
 {
     (void)arg;
