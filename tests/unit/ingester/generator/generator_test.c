@@ -2,10 +2,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "common/model/tenant_rules.h"
 #include "common/traces/tracepiece.h"
 #include "ingester/generator/generator.h"
 #include "tests/unit/ingester/door/push_text.h"
+#include "tests/unit/ingester/ring_fixture.h"
+#include "tests/unit/ingester/rules_fixture.h"
 
 struct world {
     struct ring *ring;
@@ -48,53 +49,24 @@ static void world_send(void *arg, const struct member *to, struct slice tenant, 
 
 static void set_rules(struct world *w, const char *yaml)
 {
-    struct arena *a = arena_new(0);
-    struct yaml_node *root = NULL;
-    bool is_known;
-
     tenant_rules_unref(w->rules);
-    w->rules = tenant_rules_new(NULL);
-    CHECK_OK(yaml_load("t", slice_cstr(yaml), a, &root));
-    CHECK_OK(tenant_rules_read(w->rules, "t", &root->keys[0], root->items[0], &is_known));
-    CHECK(is_known);
-    arena_free(a);
+    w->rules = rules_fixture_new(yaml);
 }
 
 static void begin(struct world *w, const char *yaml)
 {
-    struct ring_input in[2] = {{0}};
-
     *w = (struct world){0};
     clock_fake_init(&w->clock, PUSH_TEXT_NOW * NS_PER_MS);
     set_rules(w, yaml);
+    w->ring =
+        ring_fixture_new(&(struct ring_fixture_opts){.signal = MEMBER_TRACES, .n = 2, .rf = 1});
     for (size_t i = 0; i < 2; i++) {
-        char name[2] = {(char)('a' + i), 0};
-        uint32_t token = (uint32_t)i;
-        struct member *m;
-
-        CHECK_OK(member_new(&(struct member){.instance = name,
-                                             .zone = name,
-                                             .rpc_addr = name,
-                                             .http_addr = "",
-                                             .roles = MEMBER_INGESTER,
-                                             .signals = MEMBER_TRACES,
-                                             .state = MEMBER_ACTIVE,
-                                             .incarnation = 1,
-                                             .registered_ms = 1,
-                                             .tokens = &token,
-                                             .n_tokens = 1},
-                            &m));
-        in[i] = (struct ring_input){m, true};
         w->nodes[i].w = w;
         w->nodes[i].g = generator_new(
-            &(struct generator_opts){.instance = name,
+            &(struct generator_opts){.instance = ring_member(w->ring, i)->instance,
                                      .ops = {world_rules, world_ring, world_send, &w->nodes[i]},
                                      .clock = &w->clock.clock});
     }
-    w->ring = ring_new(
-        in, 2, &(struct ring_opts){.role = MEMBER_INGESTER, .signal = MEMBER_TRACES, .rf = 1});
-    for (size_t i = 0; i < 2; i++)
-        member_unref((struct member *)in[i].member);
 }
 
 static void end(struct world *w)
