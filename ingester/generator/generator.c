@@ -210,7 +210,7 @@ void generator_take(struct generator *g, struct slice tenant, const struct slice
     struct tenant_rules *rules = g->opts.ops.rules(g->opts.ops.arg, tenant);
     struct gentenant *t;
     struct arena *a, *scratch;
-    struct sorting so;
+    struct sorting so = {0};
 
     if (!is_wanted(rules)) {
         tenant_rules_unref(rules);
@@ -219,7 +219,8 @@ void generator_take(struct generator *g, struct slice tenant, const struct slice
     t = tenant_of(g, tenant);
     a = arena_new(0);
     scratch = arena_new(0);
-    sorting_begin(&so, g, tenant);
+    if (rules->generator.has_graph)
+        sorting_begin(&so, g, tenant);
     for (size_t i = 0; i < n; i++) {
         struct tracepiece p;
         struct err *e = tracepiece_decode(a, pieces[i], &p);
@@ -237,7 +238,8 @@ void generator_take(struct generator *g, struct slice tenant, const struct slice
             sort_halves(&so, &rules->generator, scratch, tenant, &p);
         keep_small(a);
     }
-    sorting_end(&so, tenant);
+    if (rules->generator.has_graph)
+        sorting_end(&so, tenant);
     arena_free(scratch);
     arena_free(a);
     tenant_rules_unref(rules);
