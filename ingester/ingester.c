@@ -368,10 +368,7 @@ static struct err *build_door(struct ingester *ing)
                                              .share_arg = ing,
                                              .cache_bytes = (size_t)c->door_cache_bytes,
                                              .max_body_bytes = (size_t)c->max_body_bytes});
-    e = agg_feed_new(
-        &(struct agg_feed_opts){
-            .loop = loops[0], .pool = ing->agg_pool, .sender = ing->agg_sender, .door = ing->door},
-        &ing->agg_feed);
+    e = agg_send_feed(ing->agg_sender, loops[0], ing->door, &ing->agg_feed);
     if (!e)
         e = line_door_new(&(struct line_door_opts){.conf = &c->lines,
                                                    .door = ing->door,
@@ -453,7 +450,7 @@ static void ingester_close(void *role)
     grpc_server_free(ing->otlp_grpc);
     otlp_door_free(ing->otlp);
     line_door_free(ing->lines);
-    agg_feed_free(ing->agg_feed);
+    ownfeed_free(ing->agg_feed);
     ingester_generator_free(ing);
     door_free(ing->door);
     agg_sender_free(ing->agg_sender);
@@ -586,7 +583,8 @@ static void ingester_drain(void *role, process_done_fn *done, void *arg)
         LOG_WARN(door, "not all lines were written before the end");
     if (!ingester_logs_drain(ing, LINE_DRAIN_MS))
         LOG_WARN(door, "not all log messages were written before the end");
-    if (!agg_feed_drain(ing->agg_feed, LINE_DRAIN_MS))
+    agg_pool_seal(ing->agg_pool);
+    if (!ownfeed_drain(ing->agg_feed, LINE_DRAIN_MS))
         LOG_WARN(door, "not all aggregated series were written before the end");
     if (!ingester_generator_drain(ing, LINE_DRAIN_MS))
         LOG_WARN(door, "not all series made of spans were written before the end");

@@ -9,7 +9,7 @@
 #include "common/base/metric.h"
 #include "common/model/tenant.h"
 #include "ingester/door/trace_batch.h"
-#include "ingester/generator/generator_feed.h"
+#include "ingester/generator/generator.h"
 #include "ingester/ingester_internal.h"
 
 #define SEND_TIMEOUT_MS 5000
@@ -28,7 +28,7 @@ static const struct metric_field edges_fields[] = {
 struct ingester_generator {
     struct ingester *ing;
     struct generator *g;
-    struct generator_feed *feed;
+    struct ownfeed *feed;
     struct edges_out *out;
     _Atomic int64_t queued_bytes;
 };
@@ -236,10 +236,7 @@ struct err *ingester_generator_open(struct ingester *ing)
     metric_register(ig->out, edges_fields, ORR_COUNT(edges_fields), NULL);
     ig->g = generator_new(&(struct generator_opts){.instance = process_instance(ing->process),
                                                    .ops = {rules_of, tenant_ring, send_edges, ig}});
-    return generator_feed_new(&(struct generator_feed_opts){.loop = process_loop(ing->process, 0),
-                                                            .generator = ig->g,
-                                                            .door = ing->door},
-                              &ig->feed);
+    return generator_feed(ig->g, process_loop(ing->process, 0), ing->door, &ig->feed);
 }
 
 void ingester_generator_handle(struct ingester *ing)
@@ -257,7 +254,7 @@ void ingester_generator_handle(struct ingester *ing)
 
 bool ingester_generator_drain(struct ingester *ing, int64_t timeout_ms)
 {
-    return !ing->generator || generator_feed_drain(ing->generator->feed, timeout_ms);
+    return !ing->generator || ownfeed_drain(ing->generator->feed, timeout_ms);
 }
 
 void ingester_generator_free(struct ingester *ing)
@@ -266,7 +263,7 @@ void ingester_generator_free(struct ingester *ing)
 
     if (!ig)
         return;
-    generator_feed_free(ig->feed);
+    ownfeed_free(ig->feed);
     generator_free(ig->g);
     metric_unregister(ig->out);
     edges_out_unref(ig->out);

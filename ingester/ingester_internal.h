@@ -2,7 +2,7 @@
 #pragma once
 #include "common/rpc/feed.h"
 #include "ingester/distribute.h"
-#include "ingester/door/agg_feed.h"
+#include "ingester/door/agg_send.h"
 #include "ingester/door/door.h"
 #include "ingester/door/ha_tracker.h"
 #include "ingester/door/line_door.h"
@@ -74,7 +74,7 @@ struct ingester {
     struct ha_tracker *ha;
     struct agg_pool *agg_pool;
     struct agg_sender *agg_sender;
-    struct agg_feed *agg_feed;
+    struct ownfeed *agg_feed;
     struct door *door;
     struct late_news *late_news;
     struct otlp_door *otlp;

@@ -8,17 +8,7 @@
 #define DEFAULT_MAX_SERIES 100000
 #define DEFAULT_MAX_ITEMS 10000
 
-struct reading {
-    struct rule_list list;
-    struct generator_rules *r;
-};
-
-static struct err *bad(const struct reading *r, unsigned line, const char *what)
-{
-    return rule_list_bad(&r->list, line, what);
-}
-
-/* ---- values ---- */
+/* ---- values; at: where one goes ---- */
 
 static bool is_scalar(const struct yaml_node *v)
 {
@@ -31,92 +21,100 @@ static bool is_list(const struct yaml_node *v)
     return yaml_is_null(v) || v->kind == YAML_KIND_SEQ;
 }
 
-static struct err *read_bool(const struct reading *r, const struct yaml_node *v, unsigned line,
-                             bool *ret)
+static struct err *read_bool(const struct rule_list *l, const struct yaml_node *v, unsigned line,
+                             void *at)
 {
-    return is_scalar(v) && yaml_bool(v, ret) ? NULL : bad(r, line, "not true or false");
+    return is_scalar(v) && yaml_bool(v, at) ? NULL : rule_list_bad(l, line, "not true or false");
 }
 
-static struct err *read_count(const struct reading *r, const struct yaml_node *v, unsigned line,
-                              uint64_t *ret)
+static struct err *read_count(const struct rule_list *l, const struct yaml_node *v, unsigned line,
+                              void *at)
 {
+    uint64_t *ret = at;
+
     if (!is_scalar(v) || !slice_to_u64(v->text, ret) || *ret > 1000000000)
-        return bad(r, line, "not a whole number to 1000000000");
+        return rule_list_bad(l, line, "not a whole number to 1000000000");
     return NULL;
 }
 
-static struct err *read_duration(const struct reading *r, const struct yaml_node *v, unsigned line,
-                                 int64_t min_s, int64_t max_s, int64_t *ret)
+static struct err *read_duration(const struct rule_list *l, const struct yaml_node *v,
+                                 unsigned line, int64_t min_s, int64_t max_s, int64_t *ret)
 {
     struct err *e =
         is_scalar(v) ? conf_parse_duration(v->text, ret) : err_new(ERR_INVALID, "not a duration");
 
     if (e)
-        return err_wrap(e, "%s:%u: %s", r->list.file, line, r->list.name);
+        return err_wrap(e, "%s:%u: %s", l->file, line, l->name);
     if (*ret < min_s * NS_PER_S || *ret > max_s * NS_PER_S)
-        return bad(r, line, "too long or too short");
+        return rule_list_bad(l, line, "too long or too short");
     return NULL;
 }
 
-static struct err *read_text(const struct reading *r, const struct yaml_node *v, unsigned line,
-                             struct slice *ret)
+static struct err *read_text(const struct rule_list *l, const struct yaml_node *v, unsigned line,
+                             void *at)
 {
     if (!is_scalar(v))
-        return bad(r, line, "not a text");
-    *ret = arena_dup(r->list.a, v->text);
+        return rule_list_bad(l, line, "not a text");
+    *(struct slice *)at = arena_dup(l->a, v->text);
     return NULL;
 }
 
-static struct err *read_list(const struct reading *r, const struct yaml_node *v, unsigned line,
-                             struct generator_list *ret)
+static struct err *read_list(const struct rule_list *l, const struct yaml_node *v, unsigned line,
+                             void *at)
 {
     size_t n = yaml_is_null(v) ? 0 : v->n;
-    struct slice *texts = arena_array(r->list.a, struct slice, n);
+    struct slice *texts = arena_array(l->a, struct slice, n);
 
     if (!is_list(v) || n > GENERATOR_MAX_DIMENSIONS)
-        return bad(r, line, "not a list, or of more than 40");
+        return rule_list_bad(l, line, "not a list, or of more than 40");
     for (size_t i = 0; i < n; i++) {
-        struct err *e = read_text(r, v->items[i], line, &texts[i]);
+        struct err *e = read_text(l, v->items[i], line, &texts[i]);
 
         if (e)
             return e;
         if (!texts[i].len)
-            return bad(r, line, "an empty name");
+            return rule_list_bad(l, line, "an empty name");
     }
-    *ret = (struct generator_list){texts, n};
+    *(struct generator_list *)at = (struct generator_list){texts, n};
     return NULL;
 }
 
-static struct err *read_buckets(const struct reading *r, const struct yaml_node *v, unsigned line,
-                                struct generator_buckets *ret)
+static struct err *read_buckets(const struct rule_list *l, const struct yaml_node *v, unsigned line,
+                                void *at)
 {
     double *ptr;
 
     if (yaml_is_null(v) || v->kind != YAML_KIND_SEQ || !v->n || v->n > GENERATOR_MAX_BUCKETS)
-        return bad(r, line, "histogram_buckets is a list of 1 to 64 numbers");
-    ptr = arena_array(r->list.a, double, v->n);
+        return rule_list_bad(l, line, "histogram_buckets is a list of 1 to 64 numbers");
+    ptr = arena_array(l->a, double, v->n);
     for (size_t i = 0; i < v->n; i++)
         if (!is_scalar(v->items[i]) || !num_parse(v->items[i]->text, &ptr[i]) ||
             !(ptr[i] < 1e300) || !(i == 0 ? ptr[i] > -1e300 : ptr[i] > ptr[i - 1]))
-            return bad(r, line, "histogram_buckets are numbers, ascending");
-    *ret = (struct generator_buckets){ptr, v->n};
+            return rule_list_bad(l, line, "histogram_buckets are numbers, ascending");
+    *(struct generator_buckets *)at = (struct generator_buckets){ptr, v->n};
     return NULL;
 }
 
 /* Each key of a mapping, by a table. */
-typedef struct err *key_fn(struct reading *r, const struct yaml_node *v, unsigned line);
+typedef struct err *key_fn(const struct rule_list *l, const struct yaml_node *v, unsigned line,
+                           void *at);
 struct key {
     const char *name;
     key_fn *read;
+    size_t offset; /* of what it reads, in the rules */
 };
+#define KEY(name, read, member)                                                                    \
+    {                                                                                              \
+        name, read, offsetof(struct generator_rules, member)                                       \
+    }
 
-static struct err *read_keys(struct reading *r, const struct yaml_node *node, unsigned line,
-                             const struct key *keys, size_t n_keys)
+static struct err *read_keys(const struct rule_list *l, const struct yaml_node *node, unsigned line,
+                             const struct key *keys, size_t n_keys, struct generator_rules *rules)
 {
     if (yaml_is_null(node))
         return NULL;
     if (node->kind != YAML_KIND_MAP)
-        return bad(r, line, "is a mapping");
+        return rule_list_bad(l, line, "is a mapping");
     for (size_t i = 0; i < node->n; i++) {
         size_t k = 0;
         struct err *e;
@@ -124,8 +122,9 @@ static struct err *read_keys(struct reading *r, const struct yaml_node *node, un
         while (k < n_keys && !slice_eq_cstr(node->keys[i].text, keys[k].name))
             k++;
         if (k == n_keys)
-            return rule_list_unknown(&r->list, &node->keys[i]);
-        if ((e = keys[k].read(r, node->items[i], node->keys[i].line)))
+            return rule_list_unknown(l, &node->keys[i]);
+        if ((e = keys[k].read(l, node->items[i], node->keys[i].line,
+                              (char *)rules + keys[k].offset)))
             return e;
     }
     return NULL;
@@ -157,25 +156,25 @@ static void scope_of(struct slice key, struct generator_match *m)
     }
 }
 
-static struct err *read_match(const struct reading *r, const struct yaml_node *node, unsigned line,
-                              bool is_regex, struct generator_match *m)
+static struct err *read_match(const struct rule_list *l, const struct yaml_node *node,
+                              unsigned line, bool is_regex, struct generator_match *m)
 {
     struct slice key, pattern;
     struct err *e;
 
     if (!node || node->kind != YAML_KIND_MAP || node->n != 2 || !yaml_get(node, "key") ||
         !yaml_get(node, "value"))
-        return bad(r, line, "an attribute of a filter has key and value");
-    if ((e = read_text(r, yaml_get(node, "key"), line, &key)) ||
-        (e = read_text(r, yaml_get(node, "value"), line, is_regex ? &pattern : &m->value)))
+        return rule_list_bad(l, line, "an attribute of a filter has key and value");
+    if ((e = read_text(l, yaml_get(node, "key"), line, &key)) ||
+        (e = read_text(l, yaml_get(node, "value"), line, is_regex ? &pattern : &m->value)))
         return e;
     scope_of(key, m);
     if (is_regex && (e = re_compile(pattern, RE_ANCHORED, &m->re)))
-        return err_wrap(e, "%s:%u: %s", r->list.file, line, r->list.name);
+        return err_wrap(e, "%s:%u: %s", l->file, line, l->name);
     return NULL;
 }
 
-static struct err *read_matches(const struct reading *r, const struct yaml_node *node,
+static struct err *read_matches(const struct rule_list *l, const struct yaml_node *node,
                                 unsigned line, struct generator_matches *ret)
 {
     const struct yaml_node *type = yaml_get(node, "match_type"),
@@ -184,36 +183,39 @@ static struct err *read_matches(const struct reading *r, const struct yaml_node 
     struct generator_match *ptr;
 
     if (!is_regex && !(is_scalar(type) && slice_eq_cstr(type->text, "strict")))
-        return bad(r, line, "match_type is strict or regex");
+        return rule_list_bad(l, line, "match_type is strict or regex");
     if (yaml_is_null(list) || list->kind != YAML_KIND_SEQ || list->n > GENERATOR_MAX_MATCHES ||
         node->n != 2)
-        return bad(r, line, "a filter has match_type and attributes, a list of at most 50");
+        return rule_list_bad(l, line,
+                             "a filter has match_type and attributes, a list of at most 50");
     ret->is_set = true;
-    ret->ptr = ptr = arena_array(r->list.a, struct generator_match, list->n);
+    ret->ptr = ptr = arena_array(l->a, struct generator_match, list->n);
     for (size_t i = 0; i < list->n; i++) {
         struct err *e;
 
         ret->n = i + 1;
-        if ((e = read_match(r, list->items[i], line, is_regex, &ptr[i])))
+        if ((e = read_match(l, list->items[i], line, is_regex, &ptr[i])))
             return e;
     }
     return NULL;
 }
 
-static struct err *spans_filters(struct reading *r, const struct yaml_node *v, unsigned line)
+static struct err *read_filters(const struct rule_list *l, const struct yaml_node *v, unsigned line,
+                                void *at)
 {
+    struct generator_rules *rules = at;
     size_t n = yaml_is_null(v) ? 0 : v->n;
-    struct generator_filter *fs = arena_array(r->list.a, struct generator_filter, n);
+    struct generator_filter *fs = arena_array(l->a, struct generator_filter, n);
 
     if (!is_list(v) || n > GENERATOR_MAX_POLICIES)
-        return bad(r, line, "filter_policies is a list of at most 50");
-    r->r->spans.filters = fs;
+        return rule_list_bad(l, line, "filter_policies is a list of at most 50");
+    rules->spans.filters = fs;
     for (size_t i = 0; i < n; i++) {
         const struct yaml_node *node = v->items[i];
 
-        r->r->spans.n_filters = i + 1;
+        rules->spans.n_filters = i + 1;
         if (!node || node->kind != YAML_KIND_MAP)
-            return bad(r, line, "a filter policy is a mapping");
+            return rule_list_bad(l, line, "a filter policy is a mapping");
         for (size_t k = 0; k < node->n; k++) {
             struct slice name = node->keys[k].text;
             struct generator_matches *to = slice_eq_cstr(name, "include")       ? &fs[i].include
@@ -223,8 +225,8 @@ static struct err *spans_filters(struct reading *r, const struct yaml_node *v, u
             struct err *e;
 
             if (!to)
-                return rule_list_unknown(&r->list, &node->keys[k]);
-            if ((e = read_matches(r, node->items[k], node->keys[k].line, to)))
+                return rule_list_unknown(l, &node->keys[k]);
+            if ((e = read_matches(l, node->items[k], node->keys[k].line, to)))
                 return e;
         }
     }
@@ -233,177 +235,131 @@ static struct err *spans_filters(struct reading *r, const struct yaml_node *v, u
 
 /* ---- span_metrics ---- */
 
-static struct err *spans_buckets(struct reading *r, const struct yaml_node *v, unsigned line)
+static struct err *read_mappings(const struct rule_list *l, const struct yaml_node *v,
+                                 unsigned line, void *at)
 {
-    return read_buckets(r, v, line, &r->r->spans.buckets);
-}
-
-static struct err *spans_dimensions(struct reading *r, const struct yaml_node *v, unsigned line)
-{
-    return read_list(r, v, line, &r->r->spans.dimensions);
-}
-
-static struct err *spans_multiplier(struct reading *r, const struct yaml_node *v, unsigned line)
-{
-    return read_text(r, v, line, &r->r->spans.multiplier_key);
-}
-
-#define X(member, name)                                                                            \
-    static struct err *read_##member(struct reading *r, const struct yaml_node *v, unsigned line)  \
-    {                                                                                              \
-        return read_bool(r, v, line, &r->r->spans.member);                                         \
-    }
-GENERATOR_INTRINSICS(X)
-#undef X
-
-static struct err *spans_intrinsics(struct reading *r, const struct yaml_node *v, unsigned line)
-{
-    static const struct key keys[] = {
-#define X(member, name) {name, read_##member},
-        GENERATOR_INTRINSICS(X)
-#undef X
-    };
-
-    return read_keys(r, v, line, keys, ORR_COUNT(keys));
-}
-
-static struct err *spans_mappings(struct reading *r, const struct yaml_node *v, unsigned line)
-{
+    struct generator_rules *rules = at;
     size_t n = yaml_is_null(v) ? 0 : v->n;
-    struct generator_mapping *ms = arena_array(r->list.a, struct generator_mapping, n);
+    struct generator_mapping *ms = arena_array(l->a, struct generator_mapping, n);
 
     if (!is_list(v) || n > GENERATOR_MAX_DIMENSIONS)
-        return bad(r, line, "dimension_mappings is a list of at most 40");
+        return rule_list_bad(l, line, "dimension_mappings is a list of at most 40");
     for (size_t i = 0; i < n; i++) {
         const struct yaml_node *join = yaml_get(v->items[i], "join");
         struct err *e;
 
         ms[i].join = SLICE_EMPTY;
-        if ((e = read_text(r, yaml_get(v->items[i], "name"), line, &ms[i].name)) ||
-            (e = read_list(r, yaml_get(v->items[i], "source_labels"), line, &ms[i].sources)) ||
-            (join && (e = read_text(r, join, line, &ms[i].join))))
+        if ((e = read_text(l, yaml_get(v->items[i], "name"), line, &ms[i].name)) ||
+            (e = read_list(l, yaml_get(v->items[i], "source_labels"), line, &ms[i].sources)) ||
+            (join && (e = read_text(l, join, line, &ms[i].join))))
             return e;
         if (!ms[i].name.len || !ms[i].sources.n || v->items[i]->n > 3)
-            return bad(r, line, "a mapping has name, source_labels and join");
+            return rule_list_bad(l, line, "a mapping has name, source_labels and join");
     }
-    r->r->spans.mappings = ms;
-    r->r->spans.n_mappings = n;
+    rules->spans.mappings = ms;
+    rules->spans.n_mappings = n;
     return NULL;
 }
 
-static struct err *span_metrics(struct reading *r, const struct yaml_node *v, unsigned line)
+static struct err *read_intrinsics(const struct rule_list *l, const struct yaml_node *v,
+                                   unsigned line, void *rules)
 {
     static const struct key keys[] = {
-        {"histogram_buckets", spans_buckets},       {"dimensions", spans_dimensions},
-        {"intrinsic_dimensions", spans_intrinsics}, {"dimension_mappings", spans_mappings},
-        {"filter_policies", spans_filters},         {"span_multiplier_key", spans_multiplier}};
+#define X(member, name) KEY(name, read_bool, spans.member),
+        GENERATOR_INTRINSICS(X)
+#undef X
+    };
 
-    return read_keys(r, v, line, keys, ORR_COUNT(keys));
+    return read_keys(l, v, line, keys, ORR_COUNT(keys), rules);
+}
+
+static struct err *read_span_metrics(const struct rule_list *l, const struct yaml_node *v,
+                                     unsigned line, void *rules)
+{
+    static const struct key keys[] = {
+        KEY("histogram_buckets", read_buckets, spans.buckets),
+        KEY("dimensions", read_list, spans.dimensions),
+        {"intrinsic_dimensions", read_intrinsics, 0},
+        {"dimension_mappings", read_mappings, 0},
+        {"filter_policies", read_filters, 0},
+        KEY("span_multiplier_key", read_text, spans.multiplier_key),
+    };
+
+    return read_keys(l, v, line, keys, ORR_COUNT(keys), rules);
 }
 
 /* ---- service_graphs ---- */
 
-static struct err *graph_buckets(struct reading *r, const struct yaml_node *v, unsigned line)
+static struct err *read_wait(const struct rule_list *l, const struct yaml_node *v, unsigned line,
+                             void *at)
 {
-    return read_buckets(r, v, line, &r->r->graph.buckets);
+    return read_duration(l, v, line, 1, 600, at);
 }
 
-static struct err *graph_dimensions(struct reading *r, const struct yaml_node *v, unsigned line)
-{
-    return read_list(r, v, line, &r->r->graph.dimensions);
-}
-
-static struct err *graph_peers(struct reading *r, const struct yaml_node *v, unsigned line)
-{
-    return read_list(r, v, line, &r->r->graph.peers);
-}
-
-static struct err *graph_prefix(struct reading *r, const struct yaml_node *v, unsigned line)
-{
-    return read_bool(r, v, line, &r->r->graph.has_prefix);
-}
-
-static struct err *graph_messaging(struct reading *r, const struct yaml_node *v, unsigned line)
-{
-    return read_bool(r, v, line, &r->r->graph.has_messaging_latency);
-}
-
-static struct err *graph_virtual(struct reading *r, const struct yaml_node *v, unsigned line)
-{
-    return read_bool(r, v, line, &r->r->graph.has_virtual_node_label);
-}
-
-static struct err *graph_wait(struct reading *r, const struct yaml_node *v, unsigned line)
-{
-    return read_duration(r, v, line, 1, 600, &r->r->graph.wait_ns);
-}
-
-static struct err *graph_items(struct reading *r, const struct yaml_node *v, unsigned line)
-{
-    return read_count(r, v, line, &r->r->graph.max_items);
-}
-
-static struct err *service_graphs(struct reading *r, const struct yaml_node *v, unsigned line)
+static struct err *read_service_graphs(const struct rule_list *l, const struct yaml_node *v,
+                                       unsigned line, void *rules)
 {
     static const struct key keys[] = {
-        {"histogram_buckets", graph_buckets},
-        {"dimensions", graph_dimensions},
-        {"peer_attributes", graph_peers},
-        {"enable_client_server_prefix", graph_prefix},
-        {"enable_messaging_system_latency_histogram", graph_messaging},
-        {"enable_virtual_node_label", graph_virtual},
-        {"wait", graph_wait},
-        {"max_items", graph_items}};
+        KEY("histogram_buckets", read_buckets, graph.buckets),
+        KEY("dimensions", read_list, graph.dimensions),
+        KEY("peer_attributes", read_list, graph.peers),
+        KEY("enable_client_server_prefix", read_bool, graph.has_prefix),
+        KEY("enable_messaging_system_latency_histogram", read_bool, graph.has_messaging_latency),
+        KEY("enable_virtual_node_label", read_bool, graph.has_virtual_node_label),
+        KEY("wait", read_wait, graph.wait_ns),
+        KEY("max_items", read_count, graph.max_items),
+    };
 
-    return read_keys(r, v, line, keys, ORR_COUNT(keys));
+    return read_keys(l, v, line, keys, ORR_COUNT(keys), rules);
 }
 
 /* ---- all ---- */
 
-static struct err *processors(struct reading *r, const struct yaml_node *v, unsigned line)
+static struct err *read_processors(const struct rule_list *l, const struct yaml_node *v,
+                                   unsigned line, void *at)
 {
+    struct generator_rules *rules = at;
     size_t n = yaml_is_null(v) ? 0 : v->n;
 
     if (!is_list(v))
-        return bad(r, line, "processors is a list");
+        return rule_list_bad(l, line, "processors is a list");
     for (size_t i = 0; i < n; i++) {
         if (is_scalar(v->items[i]) && slice_eq_cstr(v->items[i]->text, "span-metrics"))
-            r->r->has_spans = true;
+            rules->has_spans = true;
         else if (is_scalar(v->items[i]) && slice_eq_cstr(v->items[i]->text, "service-graphs"))
-            r->r->has_graph = true;
+            rules->has_graph = true;
         else
-            return bad(r, line, "a processor is span-metrics or service-graphs");
+            return rule_list_bad(l, line, "a processor is span-metrics or service-graphs");
     }
     return NULL;
 }
 
-static struct err *interval(struct reading *r, const struct yaml_node *v, unsigned line)
+static struct err *read_interval(const struct rule_list *l, const struct yaml_node *v,
+                                 unsigned line, void *at)
 {
-    return read_duration(r, v, line, 5, 300, &r->r->interval_ns);
+    return read_duration(l, v, line, 5, 300, at);
 }
 
-static struct err *max_series(struct reading *r, const struct yaml_node *v, unsigned line)
+static struct err *read_native(const struct rule_list *l, const struct yaml_node *v, unsigned line,
+                               void *at)
 {
-    return read_count(r, v, line, &r->r->max_series);
-}
-
-static struct err *native(struct reading *r, const struct yaml_node *v, unsigned line)
-{
+    struct generator_rules *rules = at;
     bool is_both = is_scalar(v) && slice_eq_cstr(v->text, "both");
 
-    r->r->has_native = is_both || (is_scalar(v) && slice_eq_cstr(v->text, "native"));
-    r->r->has_classic = is_both || (is_scalar(v) && slice_eq_cstr(v->text, "classic"));
-    return r->r->has_native || r->r->has_classic
-               ? NULL
-               : bad(r, line, "generate_native_histograms is classic, native or both");
+    rules->has_native = is_both || (is_scalar(v) && slice_eq_cstr(v->text, "native"));
+    rules->has_classic = is_both || (is_scalar(v) && slice_eq_cstr(v->text, "classic"));
+    if (rules->has_native || rules->has_classic)
+        return NULL;
+    return rule_list_bad(l, line, "generate_native_histograms is classic, native or both");
 }
 
-static struct err *processor(struct reading *r, const struct yaml_node *v, unsigned line)
+static struct err *read_processor(const struct rule_list *l, const struct yaml_node *v,
+                                  unsigned line, void *rules)
 {
-    static const struct key keys[] = {{"span_metrics", span_metrics},
-                                      {"service_graphs", service_graphs}};
+    static const struct key keys[] = {{"span_metrics", read_span_metrics, 0},
+                                      {"service_graphs", read_service_graphs, 0}};
 
-    return read_keys(r, v, line, keys, ORR_COUNT(keys));
+    return read_keys(l, v, line, keys, ORR_COUNT(keys), rules);
 }
 
 static void set_defaults(struct generator_rules *r)
@@ -429,17 +385,19 @@ static void set_defaults(struct generator_rules *r)
 struct err *generator_rules_parse(const char *file, const struct yaml_node *node, struct arena *a,
                                   struct generator_rules *ret)
 {
-    static const struct key keys[] = {{"processors", processors},
-                                      {"collection_interval", interval},
-                                      {"max_active_series", max_series},
-                                      {"generate_native_histograms", native},
-                                      {"processor", processor}};
+    static const struct key keys[] = {
+        {"processors", read_processors, 0},
+        KEY("collection_interval", read_interval, interval_ns),
+        KEY("max_active_series", read_count, max_series),
+        {"generate_native_histograms", read_native, 0},
+        {"processor", read_processor, 0},
+    };
+    struct rule_list l = {file, "metrics_generator", a};
     struct generator_rules all;
-    struct reading r = {.list = {file, "metrics_generator", a}, .r = &all};
     struct err *e;
 
     set_defaults(&all);
-    if ((e = read_keys(&r, node, node ? node->line : 0, keys, ORR_COUNT(keys))))
+    if ((e = read_keys(&l, node, node ? node->line : 0, keys, ORR_COUNT(keys), &all)))
         generator_rules_done(&all);
     else
         *ret = all;

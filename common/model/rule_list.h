@@ -1,6 +1,6 @@
 /*
- * A list of rules in the overrides file, each a mapping: what agg_rule.h, log_rule.h and retention_rule.h share in reading
- * theirs. Errors are ERR_INVALID, "FILE:LINE: LIST: what".
+ * A list of rules in the overrides file, each a mapping: what agg_rule.h, log_rule.h, retention_rule.h and tail_rule.h share in reading
+ * theirs (generator_rule.h has no list, but its errors are the same). Errors are ERR_INVALID, "FILE:LINE: LIST: what".
  *
  * Any thread.
  */

@@ -2,11 +2,11 @@
 
 #include <math.h>
 
+#include "common/base/clock.h"
 #include "common/base/hash.h"
 #include "common/base/num.h"
 #include "common/model/rule_list.h"
 
-#define NS_PER_MS 1000000ll
 #define MAX_MS 86400000000ll
 
 static const char *const type_names[] = {
@@ -77,7 +77,7 @@ static struct err *whole(const struct policy_reading *pr, const struct yaml_node
 static struct err *text(const struct policy_reading *pr, const struct yaml_node *v, unsigned line,
                         struct slice *ret)
 {
-    if (!v || v->kind != YAML_KIND_SCALAR || (v->is_plain && yaml_is_null(v)))
+    if (yaml_is_null(v) || v->kind != YAML_KIND_SCALAR)
         return bad(pr, line, "not a text");
     *ret = arena_dup(pr->r->list.a, v->text);
     return NULL;

@@ -3,7 +3,7 @@
  * of inputs that become the same series.
  *
  *   any door ──samples by key (agg_send.h)──▶ agg_pool_take()
- *   agg_feed, every second ──▶ agg_pool_look() ──▶ agg_pool_decode(): what is due, into a write
+ *   ownfeed.h, every second ──▶ agg_pool_look() ──▶ agg_pool_decode(): what is due, into a write
  *
  * There is one owner of a group in the cluster: that of its place on the ring of ingesters. So the
  * sum is over what all doors took in, and there is one output series. An ingester that is not the
@@ -30,7 +30,7 @@
 #pragma once
 #include "common/model/agg_rule.h"
 #include "common/ring/ring.h"
-#include "ingester/door/push_builder.h"
+#include "ingester/door/ownfeed.h"
 #include "ingester/metrics/batch.h"
 
 #define AGG_POOL_PAUSE_MS 5000
@@ -67,15 +67,7 @@ size_t agg_pool_tenants(struct agg_pool *pool, char ***ret);
 /* Follows ring and rules. True: there is something to be written now. */
 bool agg_pool_look(struct agg_pool *pool, const struct agg_pool_call *c);
 
-/* push_decode_fn; arg is a struct agg_pool_flush. The next slice of what is due. */
-struct agg_pool_flush {
-    struct agg_pool *pool;
-    struct slice tenant;
-    int64_t now_ms;
-    bool is_last; /* all groups, due or not */
-    size_t next;  /* begin with SIZE_MAX */
-    bool is_done;
-};
+/* push_decode_fn; arg is a struct ownfeed_flush of the pool. The next slice of what is due. */
 struct err *agg_pool_decode(struct push_builder *b, const void *flush);
 
 struct agg_pool_row {

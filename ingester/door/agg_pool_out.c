@@ -251,7 +251,7 @@ static struct err *put_stale(struct agg_out *out, struct agg_group *g)
 
 /* *ret_ends: the group is to be forgotten. */
 static struct err *put_group(struct agg_pool *pool, struct agg_tenant *t, struct agg_group *g,
-                             const struct agg_pool_flush *f, struct agg_out *out, bool *ret_ends)
+                             const struct ownfeed_flush *f, struct agg_out *out, bool *ret_ends)
 {
     struct agg_values v = {0};
     bool is_scheduled = !f->is_last && g->ending == AGG_STAYS;
@@ -284,7 +284,7 @@ static void count_ending(struct agg_pool *pool, const struct agg_group *g)
 }
 
 /* From the last to the first: one that ends is replaced by one that was seen, or is new. */
-static struct err *put_groups(struct agg_pool *pool, struct agg_tenant *t, struct agg_pool_flush *f,
+static struct err *put_groups(struct agg_pool *pool, struct agg_tenant *t, struct ownfeed_flush *f,
                               struct push_builder *b)
 {
     struct agg_out out = {.b = b, .pool = pool};
@@ -313,8 +313,8 @@ static struct err *put_groups(struct agg_pool *pool, struct agg_tenant *t, struc
 
 struct err *agg_pool_decode(struct push_builder *b, const void *arg)
 {
-    struct agg_pool_flush *f = (struct agg_pool_flush *)arg;
-    struct agg_pool *pool = f->pool;
+    struct ownfeed_flush *f = (struct ownfeed_flush *)arg;
+    struct agg_pool *pool = f->of;
     struct agg_tenant *t;
     struct err *e = NULL;
 

@@ -118,7 +118,7 @@ struct err *agg_send_take(struct agg_sender *s, struct slice tenant, struct slic
     return e;
 }
 
-bool agg_send_look(struct agg_sender *s, struct slice tenant)
+static bool look(struct agg_sender *s, struct slice tenant)
 {
     struct owner_view v;
     bool ret;
@@ -127,6 +127,47 @@ bool agg_send_look(struct agg_sender *s, struct slice tenant)
     ret = agg_pool_look(s->opts.pool, &v.call);
     view_done(&v);
     return ret;
+}
+
+/* ---- outputs ---- */
+
+static size_t list_due(void *arg, bool is_last, char ***ret)
+{
+    struct agg_sender *s = arg;
+    size_t n = agg_pool_tenants(s->opts.pool, ret), n_due = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        char *tenant = (*ret)[i];
+
+        if (look(s, slice_cstr(tenant)) || is_last)
+            (*ret)[n_due++] = tenant;
+        else
+            mem_free(tenant);
+    }
+    return n_due;
+}
+
+struct err *agg_send_feed(struct agg_sender *s, struct loop *loop, struct door *door,
+                          struct ownfeed **ret)
+{
+    static const struct metric_field fields[] = {
+        METRIC_COUNTER(struct ownfeed_metrics, writes, "orrery_aggregation_writes_total",
+                       "Writes of aggregated series."),
+        METRIC_COUNTER(struct ownfeed_metrics, failed, "orrery_aggregation_failed_writes_total",
+                       "Writes of aggregated series of which some or all was refused or lost."),
+    };
+
+    return ownfeed_new(&(struct ownfeed_opts){.loop = loop,
+                                              .door = door,
+                                              .name = "aggregation",
+                                              .fields = fields,
+                                              .n_fields = ORR_COUNT(fields),
+                                              .due = list_due,
+                                              .due_arg = s,
+                                              .decode = agg_pool_decode,
+                                              .of = s->opts.pool,
+                                              .clock = s->opts.clock},
+                       ret);
 }
 
 /* ---- the end ---- */

@@ -40,7 +40,9 @@ typedef void agg_send_fn(void *arg, struct err *e, const uint64_t rejected[BATCH
 void agg_send(struct agg_sender *s, struct loop *loop, const struct push *p,
               const struct agg_load *l, agg_send_fn *done, void *arg);
 
-/* As the owner: agg_pool_take() and agg_pool_look() with the ring and rules of now. */
+/* As the owner: agg_pool_take() with the ring and rules of now. */
 ORR_CHECKED struct err *agg_send_take(struct agg_sender *s, struct slice tenant, struct slice batch,
                                       struct batch_reply *ret);
-bool agg_send_look(struct agg_sender *s, struct slice tenant);
+/* Writes what is due of the pool: each second it follows ring and rules. Its last outputs are those of when it is drained: seal the pool before. */
+ORR_CHECKED struct err *agg_send_feed(struct agg_sender *s, struct loop *loop, struct door *door,
+                                      struct ownfeed **ret);

@@ -210,7 +210,7 @@ void generator_take(struct generator *g, struct slice tenant, const struct slice
     struct tenant_rules *rules = g->opts.ops.rules(g->opts.ops.arg, tenant);
     struct gentenant *t;
     struct arena *a, *scratch;
-    struct sorting so;
+    struct sorting so = {0};
 
     if (!is_wanted(rules)) {
         tenant_rules_unref(rules);
@@ -219,7 +219,8 @@ void generator_take(struct generator *g, struct slice tenant, const struct slice
     t = tenant_of(g, tenant);
     a = arena_new(0);
     scratch = arena_new(0);
-    sorting_begin(&so, g, tenant);
+    if (rules->generator.has_graph)
+        sorting_begin(&so, g, tenant);
     for (size_t i = 0; i < n; i++) {
         struct tracepiece p;
         struct err *e = tracepiece_decode(a, pieces[i], &p);
@@ -237,7 +238,8 @@ void generator_take(struct generator *g, struct slice tenant, const struct slice
             sort_halves(&so, &rules->generator, scratch, tenant, &p);
         keep_small(a);
     }
-    sorting_end(&so, tenant);
+    if (rules->generator.has_graph)
+        sorting_end(&so, tenant);
     arena_free(scratch);
     arena_free(a);
     tenant_rules_unref(rules);
@@ -265,11 +267,10 @@ struct err *generator_edges(struct generator *g, struct slice tenant, struct sli
 /* ---- writing ---- */
 
 /* When it is time, it is that for what was due before, too. */
-static bool is_due(struct generator *g, struct gentenant *t, int64_t now_ms, bool is_last)
+static bool is_due(struct gentenant *t, int64_t now_ms, bool is_last)
 {
     bool ret = false;
 
-    (void)g;
     lock_take(&t->lock);
     if (t->rules) {
         servicegraph_expire(&t->graph, &t->table, now_ms, is_last);
@@ -281,8 +282,9 @@ static bool is_due(struct generator *g, struct gentenant *t, int64_t now_ms, boo
     return ret;
 }
 
-size_t generator_due(struct generator *g, bool is_last, char ***ret)
+size_t generator_due(void *arg, bool is_last, char ***ret)
 {
+    struct generator *g = arg;
     int64_t now_ms = clock_wall_ms(g->opts.clock);
     VEC(struct gentenant *) all = {0};
     VEC(char *) due = {0};
@@ -292,7 +294,7 @@ size_t generator_due(struct generator *g, bool is_last, char ***ret)
         vec_push(&all, (struct gentenant *)en->value);
     lock_release(&g->lock);
     VEC_FOREACH (t, &all)
-        if (is_due(g, *t, now_ms, is_last))
+        if (is_due(*t, now_ms, is_last))
             vec_push(&due, mem_strdup((*t)->id));
     vec_done(&all);
     *ret = due.ptr;
@@ -301,20 +303,42 @@ size_t generator_due(struct generator *g, bool is_last, char ***ret)
 
 struct err *generator_decode(struct push_builder *b, const void *arg)
 {
-    struct generator_flush *f = (struct generator_flush *)arg;
-    struct gentenant *t = tenant_find(f->g, f->tenant);
+    struct ownfeed_flush *f = (struct ownfeed_flush *)arg;
+    struct generator *g = f->of;
+    struct gentenant *t = tenant_find(g, f->tenant);
     struct err *e = NULL;
 
-    if (!t) {
-        f->next = 0;
+    f->is_done = true;
+    if (!t)
         return NULL;
-    }
     lock_take(&t->lock);
-    e = gentable_write(&t->table, b, slice_cstr(f->g->instance), f->now_ms, &f->next);
+    e = gentable_write(&t->table, b, slice_cstr(g->instance), f->now_ms, &f->next);
     lock_release(&t->lock);
-    if (e)
-        f->next = 0;
+    f->is_done = e || f->next == 0;
     return e;
+}
+
+struct err *generator_feed(struct generator *g, struct loop *loop, struct door *door,
+                           struct ownfeed **ret)
+{
+    static const struct metric_field fields[] = {
+        METRIC_COUNTER(struct ownfeed_metrics, writes, "orrery_generator_writes_total",
+                       "Writes of series made of spans."),
+        METRIC_COUNTER(struct ownfeed_metrics, failed, "orrery_generator_failed_writes_total",
+                       "Those of which some or all was refused or lost."),
+    };
+
+    return ownfeed_new(&(struct ownfeed_opts){.loop = loop,
+                                              .door = door,
+                                              .name = "generator",
+                                              .fields = fields,
+                                              .n_fields = ORR_COUNT(fields),
+                                              .due = generator_due,
+                                              .due_arg = g,
+                                              .decode = generator_decode,
+                                              .of = g,
+                                              .clock = g->opts.clock},
+                       ret);
 }
 
 void generator_status(struct generator *g, struct slice tenant, struct buf *out)

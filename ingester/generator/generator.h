@@ -5,7 +5,7 @@
  *        span metrics ─▶ the table of this ingester (gentable.h)
  *        halves of edges ─▶ the owner of the trace on the ring of ingesters (here, or by RPC ingester.push_edges) ─▶ generator_edges(): pairs
  *                           them (servicegraph.h) ─▶ the table of that ingester
- *   each collection_interval ─▶ generator_feed.h writes the table through the door: replicated, in the log, and found by queries as any series
+ *   each collection_interval ─▶ ownfeed.h writes the table through the door: replicated, in the log, and found by queries as any series
  *
  * Why so. A span is counted where it was taken, before it becomes three copies, and when its write was acknowledged: so it is counted once whatever
  * replicas do, and whether tail sampling keeps it or not. A client that got no answer and sends again is counted again, if the first
@@ -20,7 +20,7 @@
 #pragma once
 #include "common/base/clock.h"
 #include "common/ring/ring.h"
-#include "ingester/door/push_builder.h"
+#include "ingester/door/ownfeed.h"
 
 /* Of one write; what is beyond is lost: each half has the texts of its resource, so they may take many times what the write does. */
 #define GENERATOR_MAX_HALVES_BYTES (64u << 20)
@@ -51,19 +51,15 @@ void generator_take(struct generator *g, struct slice tenant, const struct slice
 ORR_CHECKED struct err *generator_edges(struct generator *g, struct slice tenant,
                                         struct slice halves);
 
-/* ---- for generator_feed.h ---- */
+/* Writes what is due. */
+ORR_CHECKED struct err *generator_feed(struct generator *g, struct loop *loop, struct door *door,
+                                       struct ownfeed **ret);
 
-/* Tenants that have something to be written now, NUL-terminated, each and all to be freed. Edges that have waited long enough are
- * counted before. is_last: all tenants, and all edges. */
-size_t generator_due(struct generator *g, bool is_last, char ***ret);
+/* ---- for tests: what it asks ---- */
 
-/* push_decode_fn; arg is a struct generator_flush. The next slice of a tenant's table. */
-struct generator_flush {
-    struct generator *g;
-    struct slice tenant;
-    int64_t now_ms;
-    size_t next; /* SIZE_MAX at first; 0: that was all */
-};
+/* ownfeed_due_fn; arg is the generator. Edges that have waited long enough are counted before. is_last: all tenants, and all edges. */
+size_t generator_due(void *g, bool is_last, char ***ret);
+/* push_decode_fn; arg is a struct ownfeed_flush of the generator. The next slice of a tenant's table. */
 struct err *generator_decode(struct push_builder *b, const void *flush);
 
 /* JSON: {"series":n,"refused":n,"edges":n,"unpaired":n,"dropped":n,"waiting":n} */

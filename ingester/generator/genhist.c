@@ -2,8 +2,6 @@
 
 #include <math.h>
 
-#define ZERO_THRESHOLD 2.938735877055719e-39 /* 2^-128, Prometheus' default */
-
 struct genhist *genhist_new(const struct generator_buckets *buckets, bool has_classic)
 {
     struct genhist *h = mem_new(struct genhist);
@@ -36,10 +34,20 @@ static int32_t half_index(int32_t index)
 /* Of schema GENHIST_SCHEMA: v <= 2^(index / 8), and above the bucket before. */
 static int32_t index_of(double v)
 {
-    int exp, k = 0, n = 1 << GENHIST_SCHEMA;
+    /* 2^(k / 8) / 2 */
+    static const double bounds[] = {0x1p-1,
+                                    0x1.172b83c7d517bp-1,
+                                    0x1.306fe0a31b715p-1,
+                                    0x1.4bfdad5362a27p-1,
+                                    0x1.6a09e667f3bcdp-1,
+                                    0x1.8ace5422aa0dbp-1,
+                                    0x1.ae89f995ad3adp-1,
+                                    0x1.d5818dcfba487p-1};
+    int exp, k = 0, n = ORR_COUNT(bounds);
     double frac = frexp(v, &exp); /* 0.5 to 1, without 1 */
 
-    while (k < n && exp2((double)k / n) / 2 < frac)
+    static_assert(ORR_COUNT(bounds) == 1 << GENHIST_SCHEMA, "the bounds of an octave");
+    while (k < n && bounds[k] < frac)
         k++;
     return k + (exp - 1) * n;
 }
@@ -97,7 +105,7 @@ struct histogram genhist_to_native(const struct genhist *h, struct arena *a)
     double *buckets = arena_array(a, double, h->native.len);
     struct histogram ret = {.schema = h->schema,
                             .is_int = !h->is_fractional,
-                            .zero_threshold = ZERO_THRESHOLD,
+                            .zero_threshold = GENHIST_ZERO_THRESHOLD,
                             .zero_count = h->zeros,
                             .count = h->count,
                             .sum = h->sum,
@@ -140,7 +148,7 @@ void genhist_observe(struct genhist *h, const struct generator_buckets *buckets,
     if (!has_native)
         return;
     h->exemplar = ex;
-    if (v > ZERO_THRESHOLD)
+    if (v > GENHIST_ZERO_THRESHOLD)
         add_native(h, v, n);
     else
         h->zeros += n;

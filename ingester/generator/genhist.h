@@ -13,6 +13,7 @@
 
 #define GENHIST_MAX_NATIVE 160
 #define GENHIST_SCHEMA 3
+#define GENHIST_ZERO_THRESHOLD 0x1p-128 /* Prometheus' default */
 
 struct genhist_exemplar {
     uint8_t trace[16];

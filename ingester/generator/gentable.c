@@ -240,7 +240,7 @@ static struct err *put_native(struct writing *w, const struct gencounter *c, str
 {
     struct push_histogram ph[2] = {
         {.t_ms = ORR_MIN(c->born_ms, w->now_ms) - 1,
-         .h = {.schema = h->schema, .is_int = true, .zero_threshold = 2.938735877055719e-39}},
+         .h = {.schema = h->schema, .is_int = true, .zero_threshold = GENHIST_ZERO_THRESHOLD}},
         {.t_ms = w->now_ms, .h = genhist_to_native(h, push_builder_arena(w->b))}};
     struct push_in in = {.histograms = c->is_shown ? ph + 1 : ph,
                          .n_histograms = c->is_shown ? 1 : 2};

@@ -168,7 +168,7 @@ static void free_edge(struct servicegraph_edge *e)
 
 static double seconds(const struct side *s)
 {
-    return s->end_ns > s->start_ns ? (double)(s->end_ns - s->start_ns) / 1e9 : 0;
+    return spanmetrics_seconds(s->start_ns, s->end_ns);
 }
 
 static size_t list_dimensions(const struct servicegraph *g, const struct servicegraph_edge *e,
@@ -215,11 +215,8 @@ static void count_edge(struct servicegraph *g, struct gentable *t,
     gentable_observe(t, row, 0, seconds(server->is_here ? server : client), 1, e->key, now_ms);
     gentable_observe(t, row, 1, seconds(client->is_here ? client : server), 1, e->key, now_ms);
     if (is_whole && flags & HALF_MESSAGING && g->rules->graph.has_messaging_latency)
-        gentable_observe(t, row, 2,
-                         server->start_ns > client->end_ns
-                             ? (double)(server->start_ns - client->end_ns) / 1e9
-                             : 0,
-                         1, e->key, now_ms);
+        gentable_observe(t, row, 2, spanmetrics_seconds(client->end_ns, server->start_ns), 1,
+                         e->key, now_ms);
 }
 
 static void count_lost(struct gentable *t, const struct servicegraph_edge *e, size_t counter,

@@ -250,6 +250,7 @@ bool spanmetrics_take(struct spanmetrics *m, struct gentable *t, struct arena *s
     n = weight(m, scratch, p, s);
     gentable_count(t, row, 0, n, now_ms);
     gentable_count(t, row, 1, (double)spansize_proto(s) * n, now_ms);
-    gentable_observe(t, row, 0, spanmetrics_seconds(s), n, p->trace_id, now_ms);
+    gentable_observe(t, row, 0, spanmetrics_seconds(s->start_ns, s->end_ns), n, p->trace_id,
+                     now_ms);
     return true;
 }

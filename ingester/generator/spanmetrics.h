@@ -22,9 +22,10 @@ struct slice spanmetrics_attribute(struct arena *a, const struct tracepiece *p,
                                    const struct tracepiece_span *s, struct slice key);
 struct slice spanmetrics_service(struct arena *a, const struct tracepiece *p,
                                  const struct tracepiece_span *s);
-static inline double spanmetrics_seconds(const struct tracepiece_span *s)
+/* 0 when the end is before the start: clocks differ. */
+static inline double spanmetrics_seconds(uint64_t start_ns, uint64_t end_ns)
 {
-    return s->end_ns > s->start_ns ? (double)(s->end_ns - s->start_ns) / 1e9 : 0;
+    return end_ns > start_ns ? (double)(end_ns - start_ns) / 1e9 : 0;
 }
 
 struct spanmetrics {

@@ -123,15 +123,13 @@ static struct err *drop(struct judging *j, const struct tracelive *ls, size_t n)
 }
 
 /* Leaves in h->out, from *io_to on, those of ls that are to be kept; ls lies in it, not before. */
-static struct err *judge_tenant(struct tracehead *h, const struct tail_rules *rules,
-                                struct tracelive *ls, size_t n, bool must, size_t *io_to)
+static struct err *judge_tenant(struct tracehead *h, struct tracetenant *t,
+                                const struct tail_rules *rules, struct tracelive *ls, size_t n,
+                                bool must, size_t *io_to)
 {
-    struct judging j = {.h = h, .rules = rules};
+    struct judging j = {.h = h, .t = t, .rules = rules};
     struct err *e;
 
-    lock_take(&h->lock);
-    j.t = h->by_number.ptr[ls->tenant];
-    lock_release(&h->lock);
     j.traces = mem_new_array(struct sampler_trace, n);
     if (!(e = look_at(&j, ls, n))) {
         sampler_judge(h->opts.sampling.sampler, j.t->slice, rules, j.traces, n, must);
@@ -163,21 +161,18 @@ struct err *tracehead_judge(struct tracehead *h, bool must)
     for (; from < h->out.len; from += n) {
         struct tracelive *first = &h->out.ptr[from];
         struct tenant_rules *rules;
-        struct slice tenant;
+        struct tracetenant *t;
+        bool is_judged;
 
         for (n = 1; from + n < h->out.len && first[n].tenant == first->tenant;)
             n++;
         lock_take(&h->lock);
-        tenant = h->by_number.ptr[first->tenant]->slice;
+        t = h->by_number.ptr[first->tenant];
         lock_release(&h->lock);
-        rules = sa->rules(sa->arg, tenant);
-        if (!e && rules && rules->tail.n) {
-            e = judge_tenant(h, &rules->tail, first, n, must, &kept);
-            if (e) { /* all of them stay */
-                memmove(&h->out.ptr[kept], first, n * sizeof(*first));
-                kept += n;
-            }
-        } else {
+        rules = sa->rules(sa->arg, t->slice);
+        is_judged = !e && rules && rules->tail.n &&
+                    !(e = judge_tenant(h, t, &rules->tail, first, n, must, &kept));
+        if (!is_judged) { /* all of them stay */
             memmove(&h->out.ptr[kept], first, n * sizeof(*first));
             kept += n;
         }

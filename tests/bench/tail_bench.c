@@ -17,10 +17,11 @@
 #include "common/base/fsx.h"
 #include "common/base/hash.h"
 #include "common/base/mem.h"
-#include "common/model/tenant_rules.h"
 #include "common/traces/tracepiece.h"
 #include "ingester/door/trace_batch.h"
 #include "ingester/traces/tracehead.h"
+#include "tests/unit/ingester/ring_fixture.h"
+#include "tests/unit/ingester/rules_fixture.h"
 
 #define SPANS 5 /* of a trace, in two pieces */
 #define BATCH 500
@@ -82,29 +83,6 @@ static void no_tell(void *arg, struct slice tenant, const struct member *to, str
     (void)verdicts;
 }
 
-static void make_ring(struct bench *b)
-{
-    uint32_t token = 1;
-    struct member *m;
-
-    must(member_new(&(struct member){.instance = "i",
-                                     .zone = "z",
-                                     .rpc_addr = "i",
-                                     .http_addr = "",
-                                     .roles = MEMBER_INGESTER,
-                                     .signals = MEMBER_TRACES,
-                                     .state = MEMBER_ACTIVE,
-                                     .incarnation = 1,
-                                     .registered_ms = 1,
-                                     .tokens = &token,
-                                     .n_tokens = 1},
-                    &m));
-    b->ring =
-        ring_new(&(struct ring_input){m, true}, 1,
-                 &(struct ring_opts){.role = MEMBER_INGESTER, .signal = MEMBER_TRACES, .rf = 1});
-    member_unref(m);
-}
-
 static void make_rules(struct bench *b, double percent)
 {
     char *yaml =
@@ -113,15 +91,8 @@ static void make_rules(struct bench *b, double percent)
                    "{name: s, type: latency, latency: {threshold_ms: 1000}},"
                    "{name: p, type: probabilistic, probabilistic: {sampling_percentage: %g}}]}",
                    percent);
-    struct arena *a = arena_new(0);
-    struct yaml_node *root = NULL;
-    bool is_known;
 
-    b->rules = tenant_rules_new(NULL);
-    must(yaml_load("policies", slice_cstr(yaml), a, &root));
-    if (percent >= 0)
-        must(tenant_rules_read(b->rules, "policies", &root->keys[0], root->items[0], &is_known));
-    arena_free(a);
+    b->rules = percent < 0 ? tenant_rules_new(NULL) : rules_fixture_new(yaml);
     mem_free(yaml);
 }
 
@@ -260,10 +231,11 @@ static double measure(struct bench *b, uint64_t traces, double percent)
         exit(2);
     clock_fake_init(&b->clock, 1700000000ll * NS_PER_S);
     b->enc = tracepiece_encoder_new();
-    make_ring(b);
+    b->ring =
+        ring_fixture_new(&(struct ring_fixture_opts){.signal = MEMBER_TRACES, .n = 1, .rf = 1});
     make_rules(b, percent);
     b->sampler = sampler_new(&(struct sampler_opts){
-        .instance = "i", .ops = {own_ring, no_ask, no_tell, b}, .clock = &b->clock.clock});
+        .instance = "a", .ops = {own_ring, no_ask, no_tell, b}, .clock = &b->clock.clock});
     must(wal_open(&(struct wal_opts){.dir = dir, .segment_bytes = 64 << 20}, &b->wal));
     must(tracehead_open(&(struct tracehead_opts){.dir = dir,
                                                  .wal = b->wal,

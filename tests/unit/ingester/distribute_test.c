@@ -4,6 +4,7 @@
 #include "common/block/chunk.h"
 #include "ingester/distribute_internal.h"
 #include "ingester/metrics/head.h"
+#include "tests/unit/ingester/ring_fixture.h"
 #include "tests/unit/test.h"
 
 #define MAX_SENT 32
@@ -74,45 +75,16 @@ static void world_remote(void *arg, const struct member *to, struct slice tenant
     s->is_late = is_late;
 }
 
-/* n instances a, b, c ..., in zones of the same names; those in down are unhealthy. */
-static struct ring *make_ring(size_t n, unsigned rf, const char *down)
-{
-    struct ring_input in[8];
-    struct ring *r;
-
-    for (size_t i = 0; i < n; i++) {
-        char name[2] = {(char)('a' + i), 0};
-        uint32_t tokens[64];
-        struct member *m;
-
-        for (size_t k = 0; k < 64; k++)
-            tokens[k] = (uint32_t)(hash_xxh64(slice_of(&k, sizeof(k)), i) & ~7ull) | (uint32_t)i;
-        CHECK_OK(member_new(&(struct member){.instance = name,
-                                             .zone = name,
-                                             .rpc_addr = name,
-                                             .http_addr = "",
-                                             .roles = MEMBER_INGESTER,
-                                             .signals = MEMBER_METRICS,
-                                             .state = MEMBER_ACTIVE,
-                                             .incarnation = 1,
-                                             .registered_ms = 1,
-                                             .tokens = tokens,
-                                             .n_tokens = 64},
-                            &m));
-        in[i] = (struct ring_input){m, strchr(down, name[0]) == NULL};
-    }
-    r = ring_new(in, n,
-                 &(struct ring_opts){.role = MEMBER_INGESTER, .signal = MEMBER_METRICS, .rf = rf});
-    for (size_t i = 0; i < n; i++)
-        member_unref((struct member *)in[i].member);
-    return r;
-}
-
+/* n instances; those in down (letters) are unhealthy. */
 static void begin(struct world *w, size_t n, unsigned rf, const char *down)
 {
+    struct ring_fixture_opts ring = {.signal = MEMBER_METRICS, .n = n, .rf = rf};
+
+    for (; *down; down++)
+        ring.down |= 1u << (*down - 'a');
     *w = (struct world){0};
     CHECK_OK(loop_new("t", &w->loop));
-    w->ring = make_ring(n, rf, down);
+    w->ring = ring_fixture_new(&ring);
     w->d = distribute_new(
         &(struct distribute_opts){.ops = {world_ring, world_local, world_remote, w, NULL},
                                   .instance = "a",

@@ -105,11 +105,11 @@ static bool step(struct run *t, struct reader *r)
 static void write_out(struct run *t, bool is_last)
 {
     struct push *p = push_new(SLICE("t"), &t->limits);
-    struct agg_pool_flush f = {.pool = t->pool,
-                               .tenant = SLICE("t"),
-                               .now_ms = t->c.now_ms,
-                               .is_last = is_last,
-                               .next = SIZE_MAX};
+    struct ownfeed_flush f = {.of = t->pool,
+                              .tenant = SLICE("t"),
+                              .now_ms = t->c.now_ms,
+                              .is_last = is_last,
+                              .next = SIZE_MAX};
     struct fp_cache known;
     struct push_builder b;
     struct err *e;

@@ -126,8 +126,8 @@ static void give(struct rig *t, struct labels ls, double v)
 static const char *at(struct rig *t, int64_t now_ms)
 {
     static char text[2000];
-    struct agg_pool_flush f = {
-        .pool = t->pool, .tenant = SLICE("t"), .now_ms = now_ms, .next = SIZE_MAX};
+    struct ownfeed_flush f = {
+        .of = t->pool, .tenant = SLICE("t"), .now_ms = now_ms, .next = SIZE_MAX};
     struct agg_pool_call c;
     struct buf out;
 
@@ -352,7 +352,7 @@ TEST(agg_pool_hands_over)
 /* Others may have taken it for dead, and gone on: what it had written is not told again. */
 TEST(agg_pool_begins_anew_after_a_pause)
 {
-    struct agg_pool_flush f;
+    struct ownfeed_flush f;
     struct agg_pool_call c;
     struct buf out;
     struct rig t;
@@ -369,11 +369,8 @@ TEST(agg_pool_begins_anew_after_a_pause)
     CHECK_STR(at(&t, T0 + 240 * S), "");
     CHECK_STR(at(&t, T0 + 300 * S), "hits:total{room=\"r\"} 0 @1767225900000\n");
     t.now_ms += S;
-    f = (struct agg_pool_flush){.pool = t.pool,
-                                .tenant = SLICE("t"),
-                                .now_ms = t.now_ms,
-                                .is_last = true,
-                                .next = SIZE_MAX};
+    f = (struct ownfeed_flush){
+        .of = t.pool, .tenant = SLICE("t"), .now_ms = t.now_ms, .is_last = true, .next = SIZE_MAX};
     out = push_text(agg_pool_decode, &f, SLICE_EMPTY);
     push_text_check(out, "hits:total{room=\"r\"} 2 @1767225901000\n");
     close_rig(&t);

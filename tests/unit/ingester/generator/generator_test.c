@@ -2,10 +2,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "common/model/tenant_rules.h"
 #include "common/traces/tracepiece.h"
 #include "ingester/generator/generator.h"
 #include "tests/unit/ingester/door/push_text.h"
+#include "tests/unit/ingester/ring_fixture.h"
+#include "tests/unit/ingester/rules_fixture.h"
 
 struct world {
     struct ring *ring;
@@ -48,53 +49,24 @@ static void world_send(void *arg, const struct member *to, struct slice tenant, 
 
 static void set_rules(struct world *w, const char *yaml)
 {
-    struct arena *a = arena_new(0);
-    struct yaml_node *root = NULL;
-    bool is_known;
-
     tenant_rules_unref(w->rules);
-    w->rules = tenant_rules_new(NULL);
-    CHECK_OK(yaml_load("t", slice_cstr(yaml), a, &root));
-    CHECK_OK(tenant_rules_read(w->rules, "t", &root->keys[0], root->items[0], &is_known));
-    CHECK(is_known);
-    arena_free(a);
+    w->rules = rules_fixture_new(yaml);
 }
 
 static void begin(struct world *w, const char *yaml)
 {
-    struct ring_input in[2] = {{0}};
-
     *w = (struct world){0};
     clock_fake_init(&w->clock, PUSH_TEXT_NOW * NS_PER_MS);
     set_rules(w, yaml);
+    w->ring =
+        ring_fixture_new(&(struct ring_fixture_opts){.signal = MEMBER_TRACES, .n = 2, .rf = 1});
     for (size_t i = 0; i < 2; i++) {
-        char name[2] = {(char)('a' + i), 0};
-        uint32_t token = (uint32_t)i;
-        struct member *m;
-
-        CHECK_OK(member_new(&(struct member){.instance = name,
-                                             .zone = name,
-                                             .rpc_addr = name,
-                                             .http_addr = "",
-                                             .roles = MEMBER_INGESTER,
-                                             .signals = MEMBER_TRACES,
-                                             .state = MEMBER_ACTIVE,
-                                             .incarnation = 1,
-                                             .registered_ms = 1,
-                                             .tokens = &token,
-                                             .n_tokens = 1},
-                            &m));
-        in[i] = (struct ring_input){m, true};
         w->nodes[i].w = w;
         w->nodes[i].g = generator_new(
-            &(struct generator_opts){.instance = name,
+            &(struct generator_opts){.instance = ring_member(w->ring, i)->instance,
                                      .ops = {world_rules, world_ring, world_send, &w->nodes[i]},
                                      .clock = &w->clock.clock});
     }
-    w->ring = ring_new(
-        in, 2, &(struct ring_opts){.role = MEMBER_INGESTER, .signal = MEMBER_TRACES, .rf = 1});
-    for (size_t i = 0; i < 2; i++)
-        member_unref((struct member *)in[i].member);
 }
 
 static void end(struct world *w)
@@ -227,10 +199,18 @@ static struct err *decode(struct push_builder *b, const void *arg)
     return e;
 }
 
+static struct ownfeed_flush flush_of(const struct world *w, size_t node)
+{
+    return (struct ownfeed_flush){.of = w->nodes[node].g,
+                                  .tenant = SLICE("t"),
+                                  .now_ms = PUSH_TEXT_NOW + 20000,
+                                  .next = SIZE_MAX};
+}
+
 TEST(generator_writes_each_interval)
 {
     struct world w;
-    struct generator_flush f;
+    struct ownfeed_flush f;
 
     begin(&w, "metrics_generator: {processors: [span-metrics], collection_interval: 20s, "
               "processor: {span_metrics: {histogram_buckets: [1]}}}");
@@ -242,7 +222,7 @@ TEST(generator_writes_each_interval)
     clock_fake_advance(&w.clock, 1ll * NS_PER_S);
     CHECK_INT(due(&w, 0, false), 1);
     CHECK_INT(due(&w, 0, false), 0);
-    f = (struct generator_flush){w.nodes[0].g, SLICE("t"), PUSH_TEXT_NOW + 20000, SIZE_MAX};
+    f = flush_of(&w, 0);
     push_text_check(
         push_text(decode, &f, SLICE_EMPTY),
 #define LABELS "__metrics_gen_instance=\"a\", "
@@ -259,7 +239,7 @@ TEST(generator_writes_each_interval)
         "traces_spanmetrics_latency_bucket{" LABELS "le=\"+Inf\", " REST " 1 @1700000020000\n"
         "traces_spanmetrics_latency_count{" LABELS REST " 1 @1700000020000\n"
         "traces_spanmetrics_latency_sum{" LABELS REST " 0.001 @1700000020000\n");
-    CHECK_INT(f.next, 0);
+    CHECK(f.is_done);
     set_rules(&w, "metrics_generator: {processors: [span-metrics], collection_interval: 30s}");
     take(&w, 0, "t", 1, 1, 0, 2); /* other rules: it begins anew */
     CHECK_INT(number(&w, 0, "series"), 2 + 17);
@@ -300,7 +280,7 @@ TEST(generator_counts_all_while_it_is_written)
         CHECK(!pthread_create(&senders[i].thread, NULL, take_many, &senders[i]));
     }
     for (int i = 0; i < 20; i++) {
-        struct generator_flush f = {w.nodes[i % 2].g, SLICE("t"), PUSH_TEXT_NOW + 20000, SIZE_MAX};
+        struct ownfeed_flush f = flush_of(&w, (size_t)i % 2);
         struct buf out = push_text(decode, &f, SLICE_EMPTY);
 
         buf_done(&out);

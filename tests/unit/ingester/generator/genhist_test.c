@@ -74,6 +74,16 @@ TEST(genhist_native_bounds_belong_to_the_lower_bucket)
         int32_t index;
     } cases[] = {{1, 0}, {2, 8}, {0.5, -8}, {1.0000001, 1}, {1.9999, 8}, {2.0001, 9}};
 
+    for (int32_t i = -20; i <= 20; i++) {
+        struct genhist *h = genhist_new(&buckets, false);
+        double bound = exp2(i / 8.0);
+
+        genhist_observe(h, &buckets, true, nextafter(bound, INFINITY), 1, trace, 1);
+        genhist_observe(h, &buckets, true, bound, 1, trace, 1);
+        CHECK(h->native.len == 2 && h->native.ptr[0].index == i && h->native.ptr[1].index == i + 1);
+        genhist_free(h);
+    }
+
     for (size_t i = 0; i < ORR_COUNT(cases); i++) {
         struct genhist *h = genhist_new(&buckets, false);
 

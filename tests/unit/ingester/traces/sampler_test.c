@@ -1,7 +1,7 @@
-#include "common/base/hash.h"
 #include "common/base/rng.h"
 #include "ingester/door/trace_batch.h"
 #include "ingester/traces/sampler.h"
+#include "tests/unit/ingester/ring_fixture.h"
 #include "tests/unit/ingester/traces/sampling_fixture.h"
 
 #define NODES 5
@@ -85,37 +85,10 @@ static void world_tell(void *arg, struct slice tenant, const struct member *m,
         CHECK_OK(sampler_told(to->s, tenant, &w->rules.r, verdicts));
 }
 
-static struct ring *make_ring(size_t n, unsigned rf, uint32_t down, int64_t registered_ms)
+static struct ring *make_ring(size_t n, unsigned rf, uint32_t down, int64_t b_registered_ms)
 {
-    struct ring_input in[NODES] = {{0}};
-    struct ring *r;
-
-    for (size_t i = 0; i < n; i++) {
-        char name[2] = {(char)('a' + i), 0};
-        uint32_t tokens[64];
-        struct member *m;
-
-        for (size_t k = 0; k < 64; k++)
-            tokens[k] = (uint32_t)(hash_xxh64(slice_of(&k, sizeof(k)), i) & ~7ull) | (uint32_t)i;
-        CHECK_OK(member_new(&(struct member){.instance = name,
-                                             .zone = name,
-                                             .rpc_addr = name,
-                                             .http_addr = "",
-                                             .roles = MEMBER_INGESTER,
-                                             .signals = MEMBER_TRACES,
-                                             .state = MEMBER_ACTIVE,
-                                             .incarnation = 1,
-                                             .registered_ms = i == 1 ? registered_ms : 1,
-                                             .tokens = tokens,
-                                             .n_tokens = 64},
-                            &m));
-        in[i] = (struct ring_input){m, !(down >> i & 1)};
-    }
-    r = ring_new(in, n,
-                 &(struct ring_opts){.role = MEMBER_INGESTER, .signal = MEMBER_TRACES, .rf = rf});
-    for (size_t i = 0; i < n; i++)
-        member_unref((struct member *)in[i].member);
-    return r;
+    return ring_fixture_new(
+        &(struct ring_fixture_opts){MEMBER_TRACES, n, rf, down, b_registered_ms});
 }
 
 static void begin(struct world *w, size_t n, unsigned rf, const char *policies, uint64_t seed)

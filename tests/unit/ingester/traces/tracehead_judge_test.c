@@ -1,6 +1,6 @@
 /* The head and its sampler: one replica, errors are kept. */
-#include "common/base/hash.h"
-#include "common/model/tenant_rules.h"
+#include "tests/unit/ingester/ring_fixture.h"
+#include "tests/unit/ingester/rules_fixture.h"
 #include "tests/unit/ingester/traces/sampling_fixture.h"
 #include "tests/unit/ingester/traces/tracehead_fixture.h"
 
@@ -48,52 +48,13 @@ static struct tenant_rules *world_rules(void *arg, struct slice tenant)
     return w->rules;
 }
 
-static struct ring *make_ring(size_t n)
-{
-    struct ring_input in[3] = {{0}};
-    struct ring *r;
-
-    for (size_t i = 0; i < n; i++) {
-        char name[2] = {(char)('a' + i), 0};
-        uint32_t token = (uint32_t)i;
-        struct member *m;
-
-        CHECK_OK(member_new(&(struct member){.instance = name,
-                                             .zone = name,
-                                             .rpc_addr = name,
-                                             .http_addr = "",
-                                             .roles = MEMBER_INGESTER,
-                                             .signals = MEMBER_TRACES,
-                                             .state = MEMBER_ACTIVE,
-                                             .incarnation = 1,
-                                             .registered_ms = 1,
-                                             .tokens = &token,
-                                             .n_tokens = 1},
-                            &m));
-        in[i] = (struct ring_input){m, true};
-    }
-    r = ring_new(
-        in, n,
-        &(struct ring_opts){.role = MEMBER_INGESTER, .signal = MEMBER_TRACES, .rf = (unsigned)n});
-    for (size_t i = 0; i < n; i++)
-        member_unref((struct member *)in[i].member);
-    return r;
-}
-
 static void begin(struct world *w, size_t replicas)
 {
-    const char *yaml = "{tail_sampling: {policies: [{name: e, type: status_code, status_code: "
-                       "{status_codes: [ERROR]}}]}}";
-    struct arena *a = arena_new(0);
-    struct yaml_node *root = NULL;
-    bool is_known;
-
-    w->rules = tenant_rules_new(NULL);
-    CHECK_OK(yaml_load("t", slice_cstr(yaml), a, &root));
-    CHECK_OK(tenant_rules_read(w->rules, "t", &root->keys[0], root->items[0], &is_known));
-    CHECK(is_known && w->rules->tail.n == 1 && w->rules->tail.id);
-    arena_free(a);
-    w->ring = make_ring(replicas);
+    w->rules = rules_fixture_new("tail_sampling: {policies: [{name: e, type: status_code, "
+                                 "status_code: {status_codes: [ERROR]}}]}");
+    CHECK(w->rules->tail.n == 1 && w->rules->tail.id);
+    w->ring = ring_fixture_new(&(struct ring_fixture_opts){
+        .signal = MEMBER_TRACES, .n = replicas, .rf = (unsigned)replicas});
     w->sampler = sampler_new(&(struct sampler_opts){.instance = "a",
                                                     .ops = {world_ring, world_ask, world_tell, w},
                                                     .clock = &w->f.clock.clock});
