@@ -1,5 +1,7 @@
 #include "ingester/door/jaeger_span.h"
 
+/* What OpenTelemetry's exporters write for none. */
+#define NO_SERVICE "OTLPResourceNoServiceName"
 #define STATUS_OK 1
 #define STATUS_ERROR 2
 #define KIND_SERVER 2
@@ -67,7 +69,7 @@ uint32_t jaeger_spans_process(struct jaeger_spans *j, struct slice service,
     struct tracepiece_resource r = {.schema_url = SLICE_EMPTY};
 
     rename_tags(j->b->arena, &tags);
-    if (service.len && !slice_eq_cstr(service, JAEGER_SPAN_NO_SERVICE)) {
+    if (service.len && !slice_eq_cstr(service, NO_SERVICE)) {
         memmove(tags.ptr + 1, tags.ptr, tags.n * sizeof(*tags.ptr));
         tags.ptr[0] = (struct otlp_member){SLICE("service.name"), text_value(service)};
         tags.n++;
@@ -226,15 +228,6 @@ static struct slice find_parent(const struct jaeger_span *s)
     return found ? found->span_id : SLICE_EMPTY;
 }
 
-static uint64_t id64(struct slice s)
-{
-    uint64_t v = 0;
-
-    for (size_t i = 0; i < s.len; i++)
-        v = v << 8 | s.ptr[i];
-    return v;
-}
-
 static void add_link(struct arena *a, struct tracepiece_span *s, const struct jaeger_ref *r)
 {
     struct tracepiece_link *l = &s->links[s->n_links];
@@ -244,8 +237,7 @@ static void add_link(struct arena *a, struct tracepiece_span *s, const struct ja
         return;
     }
     s->n_links++;
-    memcpy(l->trace_id, r->trace_id.ptr, sizeof(l->trace_id));
-    l->span_id = id64(r->span_id);
+    (void)trace_builder_link(l, r->trace_id, r->span_id);
     l->state = SLICE_EMPTY;
     l->attributes.ptr = arena_new_of(a, struct otlp_member);
     l->attributes.ptr[0] =

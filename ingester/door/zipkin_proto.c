@@ -82,17 +82,6 @@ static bool parse_tag(struct wire_decoder *d, struct slice m, struct zipkin_span
     return true;
 }
 
-/* 16 bytes of the 8 that older clients send. */
-static struct slice trace_id(struct wire_decoder *d, struct slice id)
-{
-    uint8_t *whole;
-
-    if (id.len != 8 || !(whole = array(d, 16, 1)))
-        return id;
-    memcpy(whole + 8, id.ptr, 8);
-    return slice_of(whole, 16);
-}
-
 static uint8_t kind_of(uint64_t v)
 {
     static const uint8_t kinds[] = {0, 3, 2, 4, 5}; /* -, CLIENT, SERVER, PRODUCER, CONSUMER */
@@ -139,7 +128,7 @@ static bool parse_span(struct wire_decoder *d, struct slice m, struct zipkin_spa
     while (next_field(&f)) {
         switch (f.tag) {
         case TAG(1, RW_BYTES):
-            in->trace_id = trace_id(d, bytes(&f));
+            in->trace_id = whole_trace_id(d, bytes(&f));
             break;
         case TAG(2, RW_BYTES):
             in->parent_id = bytes(&f);
