@@ -1,10 +1,9 @@
 #include "ingester/door/jaeger_span.h"
 
+#include "common/lang/traceql.h"
+
 /* What OpenTelemetry's exporters write for none. */
 #define NO_SERVICE "OTLPResourceNoServiceName"
-#define STATUS_OK 1
-#define STATUS_ERROR 2
-#define KIND_SERVER 2
 
 void jaeger_spans_init(struct jaeger_spans *j, struct trace_builder *b)
 {
@@ -82,13 +81,10 @@ uint32_t jaeger_spans_process(struct jaeger_spans *j, struct slice service,
 
 static uint8_t kind_of(struct slice text)
 {
-    static const char *const names[] = {NULL,     "internal", "server",
-                                        "client", "producer", "consumer"};
-
-    for (uint8_t i = 1; i < ORR_COUNT(names); i++)
-        if (slice_eq_nocase(text, slice_cstr(names[i])))
+    for (uint8_t i = TRACEQL_KIND_INTERNAL; i <= TRACEQL_KIND_CONSUMER; i++)
+        if (slice_eq_nocase(text, slice_cstr(traceql_kind_text(i))))
             return i;
-    return 0;
+    return TRACEQL_KIND_UNSPECIFIED;
 }
 
 static bool is_true(const struct otlp_value *v)
@@ -147,21 +143,21 @@ static bool take_tag(struct said *said, struct tracepiece_span *s, const struct 
 /* 4xx is the client's failure, not the server's. */
 static bool is_http_error(int64_t code, uint8_t kind)
 {
-    return code >= 500 || (code >= 400 && kind != KIND_SERVER);
+    return code >= 500 || (code >= 400 && kind != TRACEQL_KIND_SERVER);
 }
 
 static void set_status(const struct said *said, struct tracepiece_span *s)
 {
     if (said->is_error) {
-        s->status = STATUS_ERROR;
+        s->status = TRACEQL_STATUS_ERROR;
         s->message = said->description.ptr ? said->description : said->http_message;
     } else if (said->code.ptr) {
-        s->status = slice_eq_nocase(said->code, SLICE("ERROR")) ? STATUS_ERROR
-                    : slice_eq_nocase(said->code, SLICE("OK"))  ? STATUS_OK
-                                                                : 0;
+        s->status = slice_eq_nocase(said->code, SLICE("ERROR")) ? TRACEQL_STATUS_ERROR
+                    : slice_eq_nocase(said->code, SLICE("OK"))  ? TRACEQL_STATUS_OK
+                                                                : TRACEQL_STATUS_UNSET;
         s->message = said->description;
     } else if (said->http_code && is_http_error(said->http_code, s->kind)) {
-        s->status = STATUS_ERROR;
+        s->status = TRACEQL_STATUS_ERROR;
         s->message = said->http_message;
     }
     if (!s->message.ptr)

@@ -1,9 +1,8 @@
 #include "ingester/door/jaeger_thrift.h"
 
+#include "common/base/clock.h"
 #include "common/base/reader.h"
 #include "ingester/door/jaeger_span.h"
-
-#define NS_PER_US 1000
 
 /* Types of the binary protocol. */
 enum {

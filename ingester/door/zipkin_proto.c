@@ -2,6 +2,8 @@
 
 #include <arpa/inet.h>
 
+#include "common/base/clock.h"
+#include "common/lang/traceql.h"
 #include "ingester/door/wire_fields.h"
 #include "ingester/door/zipkin_span.h"
 
@@ -54,7 +56,7 @@ static bool parse_annotation(struct wire_decoder *d, struct slice m, struct trac
     ret->name = SLICE_EMPTY;
     while (next_field(&f)) {
         if (f.tag == TAG(1, RW_FIXED64))
-            ret->t_ns = fixed64(&f) * ZIPKIN_SPAN_NS_PER_US;
+            ret->t_ns = fixed64(&f) * NS_PER_US;
         else if (f.tag == TAG(2, RW_BYTES))
             ret->name = bytes(&f);
         else
@@ -84,7 +86,9 @@ static bool parse_tag(struct wire_decoder *d, struct slice m, struct zipkin_span
 
 static uint8_t kind_of(uint64_t v)
 {
-    static const uint8_t kinds[] = {0, 3, 2, 4, 5}; /* -, CLIENT, SERVER, PRODUCER, CONSUMER */
+    static const uint8_t kinds[] = {TRACEQL_KIND_UNSPECIFIED, TRACEQL_KIND_CLIENT,
+                                    TRACEQL_KIND_SERVER, TRACEQL_KIND_PRODUCER,
+                                    TRACEQL_KIND_CONSUMER};
 
     return v < ORR_COUNT(kinds) ? kinds[v] : 0;
 }
@@ -143,7 +147,7 @@ static bool parse_span(struct wire_decoder *d, struct slice m, struct zipkin_spa
             in->span.name = bytes(&f);
             break;
         case TAG(6, RW_FIXED64):
-            in->span.start_ns = fixed64(&f) * ZIPKIN_SPAN_NS_PER_US;
+            in->span.start_ns = fixed64(&f) * NS_PER_US;
             break;
         case TAG(7, RW_VARINT):
             s->duration_us = varint(&f);

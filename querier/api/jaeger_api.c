@@ -5,7 +5,6 @@
 #include "common/base/promdur.h"
 #include "querier/api/jaeger_api_internal.h"
 
-#define NS_PER_US 1000
 #define HOUR_NS (3600 * NS_PER_S)
 #define DEF_SERVICES_NS (72 * HOUR_NS)
 #define DEF_OPERATIONS_NS (24 * HOUR_NS)
