@@ -173,8 +173,7 @@ static void put_example(const struct trace_batch *b, const struct distribute_res
         if (r->examples[i].reason != reason || r->examples[i].series >= b->traces.len)
             continue;
         buf_str(out, "; trace ");
-        for (size_t k = 0; k < 16; k++)
-            buf_printf(out, "%02x", b->traces.ptr[r->examples[i].series].id[k]);
+        buf_hex(out, b->traces.ptr[r->examples[i].series].id, 16);
         return;
     }
 }
@@ -396,12 +395,6 @@ static void page_free(struct page_task *t)
     mem_free(t);
 }
 
-static void write_hex(struct buf *out, const uint8_t *p, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        buf_printf(out, "%02x", p[i]);
-}
-
 static struct err *write_trace(struct page_task *t, const struct tracehead_trace *tr)
 {
     struct tracepiece *pieces = arena_array(t->arena, struct tracepiece, tr->n), all;
@@ -413,7 +406,7 @@ static struct err *write_trace(struct page_task *t, const struct tracehead_trace
         return e;
     tracepiece_unite(t->arena, pieces, tr->n, &all);
     buf_str(&t->out, "{\"trace_id\":\"");
-    write_hex(&t->out, tr->id, 16);
+    buf_hex(&t->out, tr->id, 16);
     buf_printf(&t->out, "\",\"pieces\":%u,\"spans\":%u,\"span_ids\":[", tr->n, all.n_spans);
     for (uint32_t i = 0; i < all.n_spans; i++)
         buf_printf(&t->out, "%s\"%016llx\"", i ? "," : "",

@@ -204,10 +204,29 @@ static size_t rune_len(struct slice s)
     return 0;
 }
 
+static const char hex[] = "0123456789abcdef";
+
+void buf_hex(struct buf *b, const uint8_t *p, size_t n)
+{
+    uint8_t *out = buf_reserve(b, 2 * n);
+
+    if (!out)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        *out++ = (uint8_t)hex[p[i] >> 4];
+        *out++ = (uint8_t)hex[p[i] & 15];
+    }
+    b->len += 2 * n;
+}
+
+void buf_json_comma(struct buf *b)
+{
+    if (b->len && b->ptr[b->len - 1] != '[' && b->ptr[b->len - 1] != '{')
+        buf_byte(b, ',');
+}
+
 static void json_escape(struct buf *b, uint8_t c)
 {
-    static const char hex[] = "0123456789abcdef";
-
     switch (c) {
     case '"':
         buf_str(b, "\\\"");

@@ -56,6 +56,10 @@ void buf_lstr(struct buf *b, struct slice s); /* uvarint length, bytes */
 /* A JSON string with its quotes. Invalid UTF-8 becomes U+FFFD. Escapes like Go's encoding/json
  * without HTML escaping, plus U+2028/9. */
 void buf_json_str(struct buf *b, struct slice s);
+/* A comma, unless a list or object of JSON has begun just now. */
+void buf_json_comma(struct buf *b);
+/* Hexadecimal digits, in small letters. */
+void buf_hex(struct buf *b, const uint8_t *p, size_t n);
 /* Text between the tags, or in a quoted attribute, of an HTML page: < > & " are escaped. */
 void buf_html(struct buf *b, struct slice s);
 /* Shortest decimal form that reads back the same, as Go's strconv 'f' with precision -1; NaN,

@@ -7,6 +7,7 @@
 #pragma once
 #include "common/base/attr.h"
 
+#define NS_PER_US 1000ll
 #define NS_PER_MS 1000000ll
 #define NS_PER_S 1000000000ll
 #define MS_PER_S 1000ll

@@ -51,6 +51,8 @@ void traceql_print_static(struct buf *out, const struct traceql_static *v);
 /* The type that an expression has whatever the span; ANY if that depends on the span. */
 enum traceql_type traceql_type_of(const struct traceql_field *f);
 const char *traceql_type_name(enum traceql_type type);
+/* Of OpenTelemetry's SpanKind; of a number that is none "unspecified". */
+const char *traceql_kind_text(uint8_t kind);
 const char *traceql_op_text(enum traceql_op op);
 const char *traceql_metric_name(enum traceql_metric op);
 bool traceql_metric_has_attribute(enum traceql_metric op);

@@ -17,6 +17,11 @@ static const char *const kind_texts[] = {
 #undef X
 };
 
+const char *traceql_kind_text(uint8_t kind)
+{
+    return kind_texts[kind < ORR_COUNT(kind_texts) ? kind : 0];
+}
+
 static const char *const spanset_ops[] = {
 #define X(sym, text) text,
     TRACEQL_SPANSET_OPS(X)

@@ -11,17 +11,6 @@ struct decoding {
 
 /* ---- small messages ---- */
 
-/* 16 bytes of the 8 that some send. */
-static struct slice trace_id(struct wire_decoder *d, struct slice id)
-{
-    uint8_t *whole;
-
-    if (id.len != 8 || !(whole = array(d, 16, 1)))
-        return id;
-    memcpy(whole + 8, id.ptr, 8);
-    return slice_of(whole, 16);
-}
-
 static bool parse_time(struct wire_decoder *d, struct slice m, uint64_t *ret_ns)
 {
     struct fields f = fields_of(m);
@@ -118,7 +107,7 @@ static bool parse_ref(struct wire_decoder *d, struct slice m, struct jaeger_ref 
     ret->trace_id = ret->span_id = SLICE_EMPTY;
     while (next_field(&f)) {
         if (f.tag == TAG(1, RW_BYTES))
-            ret->trace_id = trace_id(d, bytes(&f));
+            ret->trace_id = whole_trace_id(d, bytes(&f));
         else if (f.tag == TAG(2, RW_BYTES))
             ret->span_id = bytes(&f);
         else if (f.tag == TAG(3, RW_VARINT))
@@ -232,7 +221,7 @@ static bool parse_span(struct decoding *j, struct slice m, uint32_t process)
     while (next_field(&f)) {
         switch (f.tag) {
         case TAG(1, RW_BYTES):
-            s.in.trace_id = trace_id(&j->d, bytes(&f));
+            s.in.trace_id = whole_trace_id(&j->d, bytes(&f));
             break;
         case TAG(2, RW_BYTES):
             s.in.span_id = bytes(&f);

@@ -1,8 +1,9 @@
 #include "ingester/door/jaeger_span.h"
 
-#define STATUS_OK 1
-#define STATUS_ERROR 2
-#define KIND_SERVER 2
+#include "common/lang/traceql.h"
+
+/* What OpenTelemetry's exporters write for none. */
+#define NO_SERVICE "OTLPResourceNoServiceName"
 
 void jaeger_spans_init(struct jaeger_spans *j, struct trace_builder *b)
 {
@@ -67,7 +68,7 @@ uint32_t jaeger_spans_process(struct jaeger_spans *j, struct slice service,
     struct tracepiece_resource r = {.schema_url = SLICE_EMPTY};
 
     rename_tags(j->b->arena, &tags);
-    if (service.len && !slice_eq_cstr(service, JAEGER_SPAN_NO_SERVICE)) {
+    if (service.len && !slice_eq_cstr(service, NO_SERVICE)) {
         memmove(tags.ptr + 1, tags.ptr, tags.n * sizeof(*tags.ptr));
         tags.ptr[0] = (struct otlp_member){SLICE("service.name"), text_value(service)};
         tags.n++;
@@ -80,13 +81,10 @@ uint32_t jaeger_spans_process(struct jaeger_spans *j, struct slice service,
 
 static uint8_t kind_of(struct slice text)
 {
-    static const char *const names[] = {NULL,     "internal", "server",
-                                        "client", "producer", "consumer"};
-
-    for (uint8_t i = 1; i < ORR_COUNT(names); i++)
-        if (slice_eq_nocase(text, slice_cstr(names[i])))
+    for (uint8_t i = TRACEQL_KIND_INTERNAL; i <= TRACEQL_KIND_CONSUMER; i++)
+        if (slice_eq_nocase(text, slice_cstr(traceql_kind_text(i))))
             return i;
-    return 0;
+    return TRACEQL_KIND_UNSPECIFIED;
 }
 
 static bool is_true(const struct otlp_value *v)
@@ -145,21 +143,21 @@ static bool take_tag(struct said *said, struct tracepiece_span *s, const struct 
 /* 4xx is the client's failure, not the server's. */
 static bool is_http_error(int64_t code, uint8_t kind)
 {
-    return code >= 500 || (code >= 400 && kind != KIND_SERVER);
+    return code >= 500 || (code >= 400 && kind != TRACEQL_KIND_SERVER);
 }
 
 static void set_status(const struct said *said, struct tracepiece_span *s)
 {
     if (said->is_error) {
-        s->status = STATUS_ERROR;
+        s->status = TRACEQL_STATUS_ERROR;
         s->message = said->description.ptr ? said->description : said->http_message;
     } else if (said->code.ptr) {
-        s->status = slice_eq_nocase(said->code, SLICE("ERROR")) ? STATUS_ERROR
-                    : slice_eq_nocase(said->code, SLICE("OK"))  ? STATUS_OK
-                                                                : 0;
+        s->status = slice_eq_nocase(said->code, SLICE("ERROR")) ? TRACEQL_STATUS_ERROR
+                    : slice_eq_nocase(said->code, SLICE("OK"))  ? TRACEQL_STATUS_OK
+                                                                : TRACEQL_STATUS_UNSET;
         s->message = said->description;
     } else if (said->http_code && is_http_error(said->http_code, s->kind)) {
-        s->status = STATUS_ERROR;
+        s->status = TRACEQL_STATUS_ERROR;
         s->message = said->http_message;
     }
     if (!s->message.ptr)
@@ -226,15 +224,6 @@ static struct slice find_parent(const struct jaeger_span *s)
     return found ? found->span_id : SLICE_EMPTY;
 }
 
-static uint64_t id64(struct slice s)
-{
-    uint64_t v = 0;
-
-    for (size_t i = 0; i < s.len; i++)
-        v = v << 8 | s.ptr[i];
-    return v;
-}
-
 static void add_link(struct arena *a, struct tracepiece_span *s, const struct jaeger_ref *r)
 {
     struct tracepiece_link *l = &s->links[s->n_links];
@@ -244,8 +233,7 @@ static void add_link(struct arena *a, struct tracepiece_span *s, const struct ja
         return;
     }
     s->n_links++;
-    memcpy(l->trace_id, r->trace_id.ptr, sizeof(l->trace_id));
-    l->span_id = id64(r->span_id);
+    (void)trace_builder_link(l, r->trace_id, r->span_id);
     l->state = SLICE_EMPTY;
     l->attributes.ptr = arena_new_of(a, struct otlp_member);
     l->attributes.ptr[0] =

@@ -1,8 +1,8 @@
 /*
  * A span of Jaeger's, whatever encoding it came in, into trace_builder.h as the OpenTelemetry collector translates them:
  *
- *   resource     the process: its service as service.name, its tags; hostname becomes host.name, jaeger.version
- *                opencensus.exporterversion
+ *   resource     the process: its service as service.name, unless it is OTLPResourceNoServiceName, which stands for none; its tags:
+ *                hostname becomes host.name, jaeger.version opencensus.exporterversion
  *   parent       the one given; else the first reference of this trace that is CHILD_OF, else FOLLOWS_FROM
  *   links        the other references, with opentracing.ref_type (child_of, follows_from); those without ids are counted as dropped
  *   kind         tag span.kind
@@ -21,8 +21,6 @@
 #include "ingester/door/scope_tags.h"
 
 #define JAEGER_SPAN_MORE_ATTRIBUTES 1 /* beside its tags */
-/* What OpenTelemetry's exporters write for none. */
-#define JAEGER_SPAN_NO_SERVICE "OTLPResourceNoServiceName"
 
 struct jaeger_spans { /* of one write */
     struct trace_builder *b;

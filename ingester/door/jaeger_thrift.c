@@ -1,9 +1,8 @@
 #include "ingester/door/jaeger_thrift.h"
 
+#include "common/base/clock.h"
 #include "common/base/reader.h"
 #include "ingester/door/jaeger_span.h"
-
-#define NS_PER_US 1000
 
 /* Types of the binary protocol. */
 enum {
@@ -146,18 +145,21 @@ static void skip(struct decoding *d, uint8_t type, unsigned depth)
     }
 }
 
-/* A field with the type that it should have, or one that is not ours; ours with another type is an error. types: of the fields
- * 1 to n. */
-static bool is_ours(struct decoding *d, const uint8_t *types, size_t n, uint8_t type,
-                    uint16_t number)
+/* The next of the struct's fields 1 to n, of these types: others are stepped over, and one of ours with another type is an
+ * error. False at the end of the struct. */
+static bool next_of(struct decoding *d, const uint8_t *types, size_t n, uint16_t *ret_number)
 {
-    if (number >= 1 && number <= n) {
-        if (types[number - 1] == type)
-            return true;
-        fail(d, "a field with the type of another");
-        return false;
+    uint8_t type;
+
+    while (next_field(d, &type, ret_number)) {
+        if (*ret_number < 1 || *ret_number > n) {
+            skip(d, type, 0);
+            continue;
+        }
+        if (types[*ret_number - 1] != type)
+            fail(d, "a field with the type of another");
+        return reader_ok(&d->r);
     }
-    skip(d, type, 0);
     return false;
 }
 
@@ -187,13 +189,10 @@ static void read_tag(struct decoding *d, struct otlp_member *ret)
     uint32_t kind = 0;
     bool boolean = false;
     double real = 0;
-    uint8_t type;
     uint16_t number;
 
     ret->key = SLICE_EMPTY;
-    while (next_field(d, &type, &number)) {
-        if (!is_ours(d, types, ORR_COUNT(types), type, number))
-            continue;
+    while (next_of(d, types, ORR_COUNT(types), &number))
         if (number == 1)
             ret->key = text(d);
         else if (number == 2)
@@ -208,7 +207,6 @@ static void read_tag(struct decoding *d, struct otlp_member *ret)
             integer = i64(d);
         else
             binary = text(d);
-    }
     switch (kind) {
     case 0:
         ret->value = (struct otlp_value){.kind = OTLP_VALUE_TEXT, .text = string};
@@ -243,17 +241,13 @@ static struct tracepiece_attributes read_tags(struct decoding *d, uint32_t more)
 static void read_log(struct decoding *d, struct tracepiece_event *ret)
 {
     static const uint8_t types[] = {T_I64, T_LIST};
-    uint8_t type;
     uint16_t number;
 
-    while (next_field(d, &type, &number)) {
-        if (!is_ours(d, types, ORR_COUNT(types), type, number))
-            continue;
+    while (next_of(d, types, ORR_COUNT(types), &number))
         if (number == 1)
             ret->t_ns = i64(d) * NS_PER_US;
         else
             ret->attributes = read_tags(d, 0);
-    }
 }
 
 static void read_logs(struct decoding *d, struct tracepiece_span *s)
@@ -279,17 +273,13 @@ static void read_ref(struct decoding *d, struct jaeger_ref *ret)
 {
     static const uint8_t types[] = {T_I32, T_I64, T_I64, T_I64};
     uint64_t ids[3] = {0}; /* trace, low; high; span */
-    uint8_t type;
     uint16_t number;
 
-    while (next_field(d, &type, &number)) {
-        if (!is_ours(d, types, ORR_COUNT(types), type, number))
-            continue;
+    while (next_of(d, types, ORR_COUNT(types), &number))
         if (number == 1)
             ret->is_follows = reader_u32be(&d->r) == 1;
         else
             ids[number - 2] = i64(d);
-    }
     ret->trace_id = id_bytes(d, ids[1], ids[0], 16);
     ret->span_id = id_bytes(d, 0, ids[2], 8);
 }
@@ -335,13 +325,11 @@ static void read_span(struct decoding *d, uint32_t process)
                                     T_I32, T_I64, T_I64, T_LIST, T_LIST};
     uint64_t numbers[ORR_COUNT(types) + 1] = {0}; /* those that are i64, by field */
     struct jaeger_span s;
-    uint8_t type;
     uint16_t number;
 
     jaeger_span_init(&s);
-    while (next_field(d, &type, &number))
-        if (is_ours(d, types, ORR_COUNT(types), type, number))
-            read_span_field(d, number, &s, numbers);
+    while (next_of(d, types, ORR_COUNT(types), &number))
+        read_span_field(d, number, &s, numbers);
     if (!reader_ok(&d->r))
         return;
     s.in.trace_id = id_bytes(d, numbers[2], numbers[1], 16);
@@ -362,17 +350,13 @@ static uint32_t read_process(struct decoding *d)
     struct tracepiece_attributes tags = {.ptr =
                                              arena_new_of(d->spans.b->arena, struct otlp_member)};
     struct slice service = SLICE_EMPTY;
-    uint8_t type;
     uint16_t number;
 
-    while (next_field(d, &type, &number)) {
-        if (!is_ours(d, types, ORR_COUNT(types), type, number))
-            continue;
+    while (next_of(d, types, ORR_COUNT(types), &number))
         if (number == 1)
             service = text(d);
         else
             tags = read_tags(d, 1);
-    }
     return reader_ok(&d->r) ? jaeger_spans_process(&d->spans, service, tags) : 0;
 }
 
@@ -382,12 +366,9 @@ static void read_batch(struct decoding *d)
     static const uint8_t types[] = {T_STRUCT, T_LIST};
     bool has_process = false;
     uint32_t process = 0;
-    uint8_t type;
     uint16_t number;
 
-    while (next_field(d, &type, &number)) {
-        if (!is_ours(d, types, ORR_COUNT(types), type, number))
-            continue;
+    while (next_of(d, types, ORR_COUNT(types), &number)) {
         if (number == 1) {
             process = read_process(d);
             has_process = true;

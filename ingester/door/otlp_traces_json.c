@@ -89,12 +89,7 @@ static bool link(struct otlp_json *j, struct jsonval v, struct tracepiece_link *
             ret->attributes.dropped = otlp_json_u32(j, m, "droppedAttributesCount");
         else if (otlp_json_is(key, "flags"))
             ret->flags = otlp_json_u32(j, m, "flags");
-    if (trace.len != 16 || span.len != 8)
-        return false;
-    memcpy(ret->trace_id, trace.ptr, 16);
-    for (size_t i = 0; i < 8; i++)
-        ret->span_id = ret->span_id << 8 | span.ptr[i];
-    return true;
+    return trace_builder_link(ret, trace, span);
 }
 
 static void events(struct otlp_json *j, struct jsonval v, struct tracepiece_span *s)

@@ -45,15 +45,6 @@ static bool parse_event(struct wire_decoder *d, struct slice m, struct tracepiec
     return end_of(d, &f, "Event: malformed");
 }
 
-static uint64_t id64(struct slice s)
-{
-    uint64_t v = 0;
-
-    for (size_t i = 0; i < s.len; i++)
-        v = v << 8 | s.ptr[i];
-    return v;
-}
-
 /* *ret_is_good: its ids are ids. */
 static bool parse_link(struct wire_decoder *d, struct slice m, struct tracepiece_link *ret,
                        bool *ret_is_good)
@@ -89,11 +80,7 @@ static bool parse_link(struct wire_decoder *d, struct slice m, struct tracepiece
             other(d, &f, 0x7e, "Link: a field with the wire type of another");
         }
     }
-    *ret_is_good = trace.len == 16 && span.len == 8;
-    if (*ret_is_good) {
-        memcpy(ret->trace_id, trace.ptr, 16);
-        ret->span_id = id64(span);
-    }
+    *ret_is_good = trace_builder_link(ret, trace, span);
     return end_of(d, &f, "Link: malformed");
 }
 

@@ -185,6 +185,15 @@ static uint64_t be64(const uint8_t *p)
     return v;
 }
 
+bool trace_builder_link(struct tracepiece_link *l, struct slice trace_id, struct slice span_id)
+{
+    if (trace_id.len != sizeof(l->trace_id) || span_id.len != 8)
+        return false;
+    memcpy(l->trace_id, trace_id.ptr, sizeof(l->trace_id));
+    l->span_id = be64(span_id.ptr);
+    return true;
+}
+
 static uint32_t *trace_slot(struct trace_builder *b, const uint8_t *id)
 {
     size_t at = hash_xxh64(slice_of(id, 16), 0) & (b->n_slots - 1);

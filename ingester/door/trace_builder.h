@@ -65,6 +65,8 @@ void trace_builder_done(struct trace_builder *b);
 uint32_t trace_builder_resource(struct trace_builder *b, const struct tracepiece_resource *r);
 uint32_t trace_builder_scope(struct trace_builder *b, const struct tracepiece_scope *s);
 void trace_builder_span(struct trace_builder *b, const struct trace_in *in);
+/* Gives the link its ids, for decoders; false: they have not the lengths of ids. */
+bool trace_builder_link(struct tracepiece_link *l, struct slice trace_id, struct slice span_id);
 /* Encodes what was added. ERR_LIMIT: the write has more than TRACE_BUILDER_MAX_SPANS, or _BYTES. */
 ORR_CHECKED struct err *trace_builder_end(struct trace_builder *b);
 uint64_t trace_builder_refused(const struct trace_builder *b); /* spans */

@@ -13,6 +13,25 @@ static struct err *on_headers(struct grpc_call *c)
     return e ? e : trace_door_admit(c->arg, tenant, 0);
 }
 
+static void write_spans(struct grpc_call *c, const char *name, trace_decode_fn *fn,
+                        trace_door_done_fn *done)
+{
+    struct slice tenant;
+    struct err *e = auth_single_tenant(c->http, &tenant);
+
+    if (e) {
+        grpc_reply_err(c, e);
+        return;
+    }
+    trace_door_write(
+        c->arg, c->loop, tenant,
+        &(struct trace_decoder){
+            .name = name, .decode = fn, .arg = &c->message, .body_bytes = c->message.len},
+        done, c);
+}
+
+/* ---- OTLP ---- */
+
 static struct err *decode(struct trace_builder *b, const void *arg)
 {
     struct err *e = otlp_traces_decode_proto(b, *(const struct slice *)arg);
@@ -36,19 +55,7 @@ static void on_done(void *arg, struct err *e, const struct trace_written *writte
 
 static void export_traces(struct grpc_call *c)
 {
-    struct slice tenant;
-    struct err *e = auth_single_tenant(c->http, &tenant);
-
-    if (e) {
-        grpc_reply_err(c, e);
-        return;
-    }
-    trace_door_write(c->arg, c->loop, tenant,
-                     &(struct trace_decoder){.name = "otlp_traces_grpc",
-                                             .decode = decode,
-                                             .arg = &c->message,
-                                             .body_bytes = c->message.len},
-                     on_done, c);
+    write_spans(c, "otlp_traces_grpc", decode, on_done);
 }
 
 /* ---- Jaeger ---- */
@@ -71,19 +78,7 @@ static void on_posted(void *arg, struct err *e, const struct trace_written *writ
 
 static void post_spans(struct grpc_call *c)
 {
-    struct slice tenant;
-    struct err *e = auth_single_tenant(c->http, &tenant);
-
-    if (e) {
-        grpc_reply_err(c, e);
-        return;
-    }
-    trace_door_write(c->arg, c->loop, tenant,
-                     &(struct trace_decoder){.name = "jaeger_grpc",
-                                             .decode = decode_jaeger,
-                                             .arg = &c->message,
-                                             .body_bytes = c->message.len},
-                     on_posted, c);
+    write_spans(c, "jaeger_grpc", decode_jaeger, on_posted);
 }
 
 /* ---- methods ---- */

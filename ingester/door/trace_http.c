@@ -8,6 +8,26 @@
 #include "ingester/door/zipkin_json.h"
 #include "ingester/door/zipkin_proto.h"
 
+typedef void reply_err_fn(struct http_request *r, struct err *e);
+
+static void take(struct http_request *r, const char *name, trace_decode_fn *fn,
+                 trace_door_done_fn *done, reply_err_fn *reply_err)
+{
+    struct slice tenant;
+    struct err *e = auth_single_tenant(r, &tenant);
+
+    if (e) {
+        reply_err(r, e);
+        return;
+    }
+    trace_door_write(
+        r->arg, r->loop, tenant,
+        &(struct trace_decoder){.name = name, .decode = fn, .arg = r, .body_bytes = r->body.len},
+        done, r);
+}
+
+/* ---- OTLP ---- */
+
 static struct err *decode(struct trace_builder *b, const void *arg)
 {
     const struct http_request *r = arg;
@@ -58,18 +78,7 @@ static void on_exported(void *arg, struct err *e, const struct trace_written *wr
 
 static void handle(struct http_request *r)
 {
-    struct slice tenant;
-    struct err *e = auth_single_tenant(r, &tenant);
-
-    if (e) {
-        otlp_answer_err(r, e);
-        return;
-    }
-    trace_door_write(
-        r->arg, r->loop, tenant,
-        &(struct trace_decoder){
-            .name = "otlp_traces", .decode = decode, .arg = r, .body_bytes = r->body.len},
-        on_exported, r);
+    take(r, "otlp_traces", decode, on_exported, otlp_answer_err);
 }
 
 /* ---- Zipkin, Jaeger ---- */
@@ -138,29 +147,14 @@ static void on_taken(void *arg, struct err *e, const struct trace_written *writt
         http_reply(arg, 202, NULL, SLICE_EMPTY);
 }
 
-static void take(struct http_request *r, const char *name, trace_decode_fn *fn)
-{
-    struct slice tenant;
-    struct err *e = auth_single_tenant(r, &tenant);
-
-    if (e) {
-        http_reply_err(r, e);
-        return;
-    }
-    trace_door_write(
-        r->arg, r->loop, tenant,
-        &(struct trace_decoder){.name = name, .decode = fn, .arg = r, .body_bytes = r->body.len},
-        on_taken, r);
-}
-
 static void handle_zipkin(struct http_request *r)
 {
-    take(r, "zipkin", decode_zipkin);
+    take(r, "zipkin", decode_zipkin, on_taken, http_reply_err);
 }
 
 static void handle_jaeger(struct http_request *r)
 {
-    take(r, "jaeger_thrift", decode_jaeger);
+    take(r, "jaeger_thrift", decode_jaeger, on_taken, http_reply_err);
 }
 
 /* ---- routes ---- */
@@ -170,7 +164,7 @@ static const struct route {
     const char *pattern;
     struct err *(*on_headers)(struct http_request *r);
     void (*handler)(struct http_request *r);
-    void (*reply_err)(struct http_request *r, struct err *e);
+    reply_err_fn *reply_err;
 } routes[] = {
     {HTTP_POST | HTTP_PUT, "/v1/traces", on_headers, handle, otlp_answer_err},
     {HTTP_POST | HTTP_PUT, "/otlp/v1/traces", on_headers, handle, otlp_answer_err},

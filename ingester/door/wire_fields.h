@@ -38,6 +38,17 @@ static inline void *array(struct wire_decoder *d, size_t n, size_t each)
     return arena_zalloc(d->a, n * each);
 }
 
+/* 16 bytes of the 8 that some clients send; what is longer or shorter stays as it is. */
+static inline struct slice whole_trace_id(struct wire_decoder *d, struct slice id)
+{
+    uint8_t *whole;
+
+    if (id.len != 8 || !(whole = array(d, 16, 1)))
+        return id;
+    memcpy(whole + 8, id.ptr, 8);
+    return slice_of(whole, 16);
+}
+
 /* ---- fields ---- */
 
 /* Goes over the fields of a message. */

@@ -1,6 +1,8 @@
 #include "ingester/door/zipkin_json.h"
 
+#include "common/base/clock.h"
 #include "common/base/hex.h"
+#include "common/lang/traceql.h"
 #include "ingester/door/zipkin_span.h"
 
 #define MAX_DEPTH 8
@@ -99,13 +101,12 @@ static struct zipkin_endpoint endpoint_of(struct decoding *d, struct jsonval v, 
 
 static uint8_t kind_of(struct decoding *d, struct jsonval v)
 {
-    static const char *const names[] = {NULL, NULL, "SERVER", "CLIENT", "PRODUCER", "CONSUMER"};
     struct slice text = text_of(d, v, "kind");
 
-    for (uint8_t i = 2; i < ORR_COUNT(names); i++)
-        if (slice_eq_nocase(text, slice_cstr(names[i])))
+    for (uint8_t i = TRACEQL_KIND_SERVER; i <= TRACEQL_KIND_CONSUMER; i++)
+        if (slice_eq_nocase(text, slice_cstr(traceql_kind_text(i))))
             return i;
-    return 0;
+    return TRACEQL_KIND_UNSPECIFIED;
 }
 
 static void read_tags(struct decoding *d, struct jsonval v, struct zipkin_span *s)
@@ -141,7 +142,7 @@ static void read_annotations(struct decoding *d, struct jsonval v, struct tracep
         e->name = SLICE_EMPTY;
         while (jsonval_next(&of, &key, &m))
             if (slice_eq_cstr(key, "timestamp"))
-                e->t_ns = number_of(d, m, "timestamp") * ZIPKIN_SPAN_NS_PER_US;
+                e->t_ns = number_of(d, m, "timestamp") * NS_PER_US;
             else if (slice_eq_cstr(key, "value"))
                 e->name = text_of(d, m, "value");
     }
@@ -177,7 +178,7 @@ static void read_member(struct decoding *d, struct slice key, struct jsonval m,
     else if (slice_eq_cstr(key, "kind"))
         s->kind = kind_of(d, m);
     else if (slice_eq_cstr(key, "timestamp"))
-        s->start_ns = number_of(d, m, "timestamp") * ZIPKIN_SPAN_NS_PER_US;
+        s->start_ns = number_of(d, m, "timestamp") * NS_PER_US;
     else if (slice_eq_cstr(key, "duration"))
         z->duration_us = number_of(d, m, "duration");
     else if (slice_eq_cstr(key, "localEndpoint"))

@@ -14,7 +14,7 @@
 
 #define ZIPKIN_JSON_MAX_BYTES (16u << 20)
 
-/* ERR_INVALID: it cannot be read. ERR_LIMIT, ERR_TOO_LARGE. Texts lie in the document, which the caller frees after
- * trace_builder_end(); *ret_doc is NULL when this failed. */
+/* ERR_INVALID: it cannot be read. ERR_TOO_LARGE: more than ZIPKIN_JSON_MAX_BYTES. ERR_LIMIT: no memory for it as JSON. Texts lie in the document,
+ * which the caller frees after trace_builder_end(); *ret_doc is NULL when this failed. */
 ORR_CHECKED struct err *zipkin_json_decode(struct trace_builder *b, struct slice body,
                                            struct jsonval_doc **ret_doc);

@@ -2,6 +2,8 @@
 
 #include <arpa/inet.h>
 
+#include "common/base/clock.h"
+#include "common/lang/traceql.h"
 #include "ingester/door/wire_fields.h"
 #include "ingester/door/zipkin_span.h"
 
@@ -54,7 +56,7 @@ static bool parse_annotation(struct wire_decoder *d, struct slice m, struct trac
     ret->name = SLICE_EMPTY;
     while (next_field(&f)) {
         if (f.tag == TAG(1, RW_FIXED64))
-            ret->t_ns = fixed64(&f) * ZIPKIN_SPAN_NS_PER_US;
+            ret->t_ns = fixed64(&f) * NS_PER_US;
         else if (f.tag == TAG(2, RW_BYTES))
             ret->name = bytes(&f);
         else
@@ -82,20 +84,11 @@ static bool parse_tag(struct wire_decoder *d, struct slice m, struct zipkin_span
     return true;
 }
 
-/* 16 bytes of the 8 that older clients send. */
-static struct slice trace_id(struct wire_decoder *d, struct slice id)
-{
-    uint8_t *whole;
-
-    if (id.len != 8 || !(whole = array(d, 16, 1)))
-        return id;
-    memcpy(whole + 8, id.ptr, 8);
-    return slice_of(whole, 16);
-}
-
 static uint8_t kind_of(uint64_t v)
 {
-    static const uint8_t kinds[] = {0, 3, 2, 4, 5}; /* -, CLIENT, SERVER, PRODUCER, CONSUMER */
+    static const uint8_t kinds[] = {TRACEQL_KIND_UNSPECIFIED, TRACEQL_KIND_CLIENT,
+                                    TRACEQL_KIND_SERVER, TRACEQL_KIND_PRODUCER,
+                                    TRACEQL_KIND_CONSUMER};
 
     return v < ORR_COUNT(kinds) ? kinds[v] : 0;
 }
@@ -139,7 +132,7 @@ static bool parse_span(struct wire_decoder *d, struct slice m, struct zipkin_spa
     while (next_field(&f)) {
         switch (f.tag) {
         case TAG(1, RW_BYTES):
-            in->trace_id = trace_id(d, bytes(&f));
+            in->trace_id = whole_trace_id(d, bytes(&f));
             break;
         case TAG(2, RW_BYTES):
             in->parent_id = bytes(&f);
@@ -154,7 +147,7 @@ static bool parse_span(struct wire_decoder *d, struct slice m, struct zipkin_spa
             in->span.name = bytes(&f);
             break;
         case TAG(6, RW_FIXED64):
-            in->span.start_ns = fixed64(&f) * ZIPKIN_SPAN_NS_PER_US;
+            in->span.start_ns = fixed64(&f) * NS_PER_US;
             break;
         case TAG(7, RW_VARINT):
             s->duration_us = varint(&f);

@@ -1,5 +1,8 @@
 #include "ingester/door/zipkin_span.h"
 
+#include "common/base/clock.h"
+#include "common/lang/traceql.h"
+
 void zipkin_spans_init(struct zipkin_spans *z, struct trace_builder *b)
 {
     *z = (struct zipkin_spans){.b = b};
@@ -69,12 +72,14 @@ void zipkin_span_tag(struct zipkin_span *z, struct slice key, struct slice value
 
     if (slice_eq_cstr(key, "otel.status_code")) {
         z->has_code = true;
-        s->status = slice_eq_cstr(value, "ERROR") ? 2 : slice_eq_cstr(value, "OK") ? 1 : 0;
+        s->status = slice_eq_cstr(value, "ERROR") ? TRACEQL_STATUS_ERROR
+                    : slice_eq_cstr(value, "OK")  ? TRACEQL_STATUS_OK
+                                                  : TRACEQL_STATUS_UNSET;
     } else if (slice_eq_cstr(key, "otel.status_description")) {
         s->message = value;
     } else if (slice_eq_cstr(key, "error") && !slice_eq_cstr(value, "false")) {
         if (!z->has_code)
-            s->status = 2;
+            s->status = TRACEQL_STATUS_ERROR;
         if (!s->message.len && !slice_eq_cstr(value, "true"))
             s->message = value;
     } else if (slice_eq_cstr(key, "w3c.tracestate")) {
@@ -90,7 +95,7 @@ void zipkin_span_end(struct zipkin_spans *z, struct zipkin_span *s)
     struct tracepiece_span *span = &s->in.span;
 
     add_endpoint(&span->attributes, &s->remote, "peer.service", "net.peer.ip", "net.peer.port");
-    span->end_ns = span->start_ns + s->duration_us * ZIPKIN_SPAN_NS_PER_US;
+    span->end_ns = span->start_ns + s->duration_us * NS_PER_US;
     span->resource = resource_of(z, &s->local);
     span->scope = scope_tags_number(&z->scopes, z->b, &s->scope);
     trace_builder_span(z->b, &s->in);

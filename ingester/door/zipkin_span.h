@@ -16,7 +16,6 @@
 #include "ingester/door/scope_tags.h"
 
 #define ZIPKIN_SPAN_MORE_ATTRIBUTES 3 /* beside its tags */
-#define ZIPKIN_SPAN_NS_PER_US 1000
 
 struct zipkin_spans { /* of one write */
     struct trace_builder *b;

@@ -21,7 +21,5 @@
 #pragma once
 #include "querier/api/tempo_api.h"
 
-#define JAEGER_API_MAX_LIMIT 10000
-
 /* Before the server listens. */
 void jaeger_api_routes(struct tempo_api *api, struct http_server *server);

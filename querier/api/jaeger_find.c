@@ -1,5 +1,4 @@
 /* traces, traces/{id} */
-#include "common/base/hex.h"
 #include "common/base/jsonval.h"
 #include "querier/api/jaeger_api_internal.h"
 #include "querier/api/jaeger_out.h"
@@ -12,65 +11,34 @@
 
 struct find_params {
     struct trace_ask ask; /* but the task */
-    struct slice query;   /* else: */
-    uint8_t (*ids)[16];
-    size_t n_ids;
-    uint32_t limit;
+    struct trace_find find;
     bool is_one; /* 404 if it is not there */
 };
 
 /* ---- on a worker ---- */
 
-struct putting {
-    struct prom_task *task;
-    uint64_t n;
-};
-
-static struct err *put_trace(void *arg, struct arena *a, struct tracepiece *p)
-{
-    struct putting *k = arg;
-
-    if (k->n++)
-        buf_byte(&k->task->out, ',');
-    jaeger_out(&k->task->out, a, p);
-    return prom_task_flush(k->task);
-}
-
 static struct err *run(struct prom_task *t)
 {
     const struct find_params *p = t->params;
     struct trace_ask q = p->ask;
-    struct putting k = {.task = t};
     struct err *e;
+    uint64_t n;
 
     q.task = t;
     t->content_type = HTTP_JSON;
     jaeger_api_open(&t->out);
-    e = p->n_ids ? trace_ask_traces(&q, p->ids, p->n_ids, put_trace, &k)
-                 : trace_ask_search(&q, p->query, p->limit, put_trace, &k);
-    if (e)
+    if ((e = trace_ask_find(&q, &p->find, jaeger_out, &n)))
         return e;
-    if (p->is_one && !k.n)
+    if (p->is_one && !n)
         return err_new(ERR_NOT_FOUND, "trace not found");
-    jaeger_api_end(&t->out, k.n);
+    jaeger_api_end(&t->out, n);
     return NULL;
 }
 
 /* ---- on a loop: what is asked for as TraceQL ---- */
 
-struct writing {
-    struct buf out;
-    bool is_begun;
-};
-
-static void also(struct writing *w)
-{
-    buf_str(&w->out, w->is_begun ? " && " : "{ ");
-    w->is_begun = true;
-}
-
 /* key:value */
-static struct err *put_tag(struct writing *w, struct slice tag)
+static struct err *put_tag(struct buf *out, struct slice tag)
 {
     ptrdiff_t colon = slice_find(tag, SLICE(":"), 0);
 
@@ -78,13 +46,13 @@ static struct err *put_tag(struct writing *w, struct slice tag)
         return err_new(ERR_INVALID,
                        "malformed 'tag' parameter, expecting key:value, received: %.*s",
                        SLICE_ARG(slice_sub(tag, 0, 128)));
-    also(w);
-    tagquery_equals(&w->out, slice_sub(tag, 0, (size_t)colon), slice_from(tag, (size_t)colon + 1));
+    tagquery_also(out);
+    tagquery_equals(out, slice_sub(tag, 0, (size_t)colon), slice_from(tag, (size_t)colon + 1));
     return NULL;
 }
 
 /* {"key":"value"} */
-static struct err *put_tags(struct writing *w, struct slice json)
+static struct err *put_tags(struct buf *out, struct slice json)
 {
     struct jsonval_doc *doc;
     struct jsonval root, v;
@@ -104,14 +72,14 @@ static struct err *put_tags(struct writing *w, struct slice json)
             e = err_new(ERR_INVALID, "malformed 'tags' parameter: a value that is not a text");
             break;
         }
-        also(w);
-        tagquery_equals(&w->out, key, jsonval_text(v));
+        tagquery_also(out);
+        tagquery_equals(out, key, jsonval_text(v));
     }
     jsonval_free(doc);
     return e;
 }
 
-static struct err *put_duration(struct http_request *r, struct writing *w, const char *name,
+static struct err *put_duration(struct http_request *r, struct buf *out, const char *name,
                                 const char *op)
 {
     int64_t ns;
@@ -119,89 +87,74 @@ static struct err *put_duration(struct http_request *r, struct writing *w, const
 
     if (e || !ns)
         return e;
-    also(w);
-    buf_printf(&w->out, "duration %s %lldns", op, (long long)ns);
+    tagquery_also(out);
+    tagquery_duration(out, op, ns);
     return NULL;
 }
 
-static struct err *write_query(struct http_request *r, struct writing *w)
+static struct err *write_query(struct http_request *r, struct buf *out)
 {
     struct slice service = http_param(r, "service"), operation = http_param(r, "operation"), s;
     struct err *e = NULL;
 
     if (service.len) {
-        also(w);
-        tagquery_service(&w->out, service);
+        tagquery_also(out);
+        tagquery_service(out, service);
     }
     if (operation.len) {
-        also(w);
-        buf_str(&w->out, "name = ");
-        tagquery_text(&w->out, operation);
+        tagquery_also(out);
+        tagquery_name(out, operation);
     }
     for (size_t pos = 0; !e && http_param_next(r, "tag", &pos, &s);)
-        e = put_tag(w, s);
+        e = put_tag(out, s);
     for (size_t pos = 0; !e && http_param_next(r, "tags", &pos, &s);)
-        e = put_tags(w, s);
-    if (e || (e = put_duration(r, w, "minDuration", ">=")) ||
-        (e = put_duration(r, w, "maxDuration", "<=")))
+        e = put_tags(out, s);
+    if (e || (e = put_duration(r, out, "minDuration", ">=")) ||
+        (e = put_duration(r, out, "maxDuration", "<=")))
         return e;
-    buf_str(&w->out, w->is_begun ? " }" : "{ }");
+    tagquery_end(out);
     return NULL;
 }
 
 static struct err *read_query(struct http_request *r, struct find_params *p)
 {
-    struct writing w = {0};
-    struct err *e = write_query(r, &w);
+    struct buf query = {0};
+    struct err *e = write_query(r, &query);
 
     if (!e && !(e = jaeger_api_range(r, DEF_SINCE_NS, &p->ask.range)))
-        e = tempo_api_count(r, "limit", DEF_LIMIT, JAEGER_API_MAX_LIMIT, &p->limit);
-    if (!p->limit)
-        p->limit = DEF_LIMIT;
-    p->query = arena_dup(r->arena, buf_slice(&w.out));
-    buf_done(&w.out);
+        e = tempo_api_count(r, "limit", DEF_LIMIT, TRACE_ASK_MAX_TRACES, &p->find.limit);
+    if (!p->find.limit)
+        p->find.limit = DEF_LIMIT;
+    p->find.traceql = arena_dup(r->arena, buf_slice(&query));
+    buf_done(&query);
     return e;
 }
 
-static struct err *add_id(struct http_request *r, struct find_params *p, struct slice text)
+static struct find_params *params_of(struct http_request *r)
 {
-    if (p->n_ids == JAEGER_API_MAX_LIMIT)
-        return err_new(ERR_INVALID, "more than %d trace ids", JAEGER_API_MAX_LIMIT);
-    p->ids = arena_more(r->arena, p->ids, p->n_ids);
-    if (!text.len || text.len > 32 || hex_id(text, p->ids[p->n_ids], 16) >= 0)
-        return err_new(ERR_INVALID, "malformed trace ID: it has 1 to 32 hexadecimal digits");
-    p->n_ids++;
-    return NULL;
-}
-
-static void answer(struct http_request *r, struct find_params *p, struct err *e)
-{
-    struct slice tenant;
+    struct find_params *p = arena_new_of(r->arena, struct find_params);
 
     p->ask.api = r->arg;
-    if (p->n_ids)
-        p->ask.range = TEMPO_ALL_TIMES;
-    if (!jaeger_api_failed(r, e) && jaeger_api_begin(r, &tenant))
-        jaeger_api_task(r, tenant, run, p);
+    return p;
 }
 
 void jaeger_traces(struct http_request *r)
 {
-    struct find_params *p = arena_new_of(r->arena, struct find_params);
+    struct find_params *p = params_of(r);
     struct err *e = NULL;
     struct slice id;
 
     for (size_t pos = 0; !e && http_param_next(r, "traceID", &pos, &id);)
-        e = add_id(r, p, id);
-    if (!e && !p->n_ids)
+        e = trace_param_id(r, id, &p->find);
+    if (!e && !p->find.n_ids)
         e = read_query(r, p);
-    answer(r, p, e);
+    jaeger_api_answer(r, e, run, p);
 }
 
 void jaeger_trace(struct http_request *r)
 {
-    struct find_params *p = arena_new_of(r->arena, struct find_params);
+    struct find_params *p = params_of(r);
 
     p->is_one = true;
-    answer(r, p, add_id(r, p, http_request_segment(r, "id")));
+    jaeger_api_answer(r, trace_param_id(r, http_request_segment(r, "id"), &p->find), run, p);
 }

@@ -3,28 +3,22 @@
 #include <math.h>
 
 #include "common/base/base64.h"
+#include "common/base/clock.h"
+#include "common/lang/traceql.h"
 
-#define NS_PER_US 1000
 #define MAX_SAFE_INTEGER 9007199254740991 /* that JavaScript has */
+/* Of a resource without a service, as OpenTelemetry's exporters name it. */
+#define NO_SERVICE "OTLPResourceNoServiceName"
 #define WARNINGS "@jaeger@warnings"
 #define REF_TYPE "opentracing.ref_type"
 
-static const char *const kinds[] = {NULL, "internal", "server", "client", "producer", "consumer"};
 static const char *const codes[] = {NULL, "OK", "ERROR"};
 
 static void put_trace_id(struct buf *out, const uint8_t id[16])
 {
     buf_byte(out, '"');
-    for (size_t i = 0; i < 16; i++)
-        buf_printf(out, "%02x", id[i]);
+    buf_hex(out, id, 16);
     buf_byte(out, '"');
-}
-
-/* A comma, unless it is the first of its list. */
-static void comma(struct buf *out)
-{
-    if (out->ptr[out->len - 1] != '[' && out->ptr[out->len - 1] != '{')
-        buf_byte(out, ',');
 }
 
 /* ---- tags ---- */
@@ -67,7 +61,7 @@ static void put_value(struct buf *out, struct arena *a, struct otlp_value *v)
 
 static void put_tag(struct buf *out, struct arena *a, struct slice key, struct otlp_value *v)
 {
-    comma(out);
+    buf_json_comma(out);
     buf_str(out, "{\"key\":");
     buf_json_str(out, key);
     buf_str(out, ",\"type\":");
@@ -91,14 +85,14 @@ static void put_span_tags(struct buf *out, struct arena *a, const struct tracepi
     for (uint32_t i = 0; i < s->attributes.n; i++)
         if (!slice_eq_cstr(s->attributes.ptr[i].key, WARNINGS))
             put_tag(out, a, s->attributes.ptr[i].key, &s->attributes.ptr[i].value);
-    if (s->kind && s->kind < ORR_COUNT(kinds))
-        put_text_tag(out, "span.kind", slice_cstr(kinds[s->kind]));
+    if (s->kind && s->kind <= TRACEQL_KIND_CONSUMER)
+        put_text_tag(out, "span.kind", slice_cstr(traceql_kind_text(s->kind)));
     put_text_tag(out, "otel.scope.name", scope->name);
     put_text_tag(out, "otel.scope.version", scope->version);
     if (s->status && s->status < ORR_COUNT(codes))
         put_text_tag(out, "otel.status_code", slice_cstr(codes[s->status]));
     put_text_tag(out, "otel.status_description", s->message);
-    if (s->status == 2)
+    if (s->status == TRACEQL_STATUS_ERROR)
         put_tag(out, a, SLICE("error"), &(struct otlp_value){.kind = OTLP_VALUE_BOOL, .b = true});
     put_text_tag(out, "w3c.tracestate", s->state);
     buf_byte(out, ']');
@@ -108,7 +102,7 @@ static void put_span_tags(struct buf *out, struct arena *a, const struct tracepi
 
 static void put_ref(struct buf *out, bool is_child, const uint8_t trace_id[16], uint64_t span_id)
 {
-    comma(out);
+    buf_json_comma(out);
     buf_printf(out, "{\"refType\":\"%s\",\"traceID\":", is_child ? "CHILD_OF" : "FOLLOWS_FROM");
     put_trace_id(out, trace_id);
     buf_printf(out, ",\"spanID\":\"%016llx\"}", (unsigned long long)span_id);
@@ -150,7 +144,7 @@ static void put_logs(struct buf *out, struct arena *a, const struct tracepiece_s
     for (uint32_t i = 0; i < s->n_events; i++) {
         struct tracepiece_event *e = &s->events[i];
 
-        comma(out);
+        buf_json_comma(out);
         buf_printf(out, "{\"timestamp\":%llu,\"fields\":[",
                    (unsigned long long)(e->t_ns / NS_PER_US));
         put_text_tag(out, "event", e->name);
@@ -173,12 +167,12 @@ static void put_warnings(struct buf *out, const struct tracepiece_span *s)
             continue;
         for (size_t k = 0; k < v->n; k++)
             if (v->members[k].value.kind == OTLP_VALUE_TEXT) {
-                comma(out);
+                buf_json_comma(out);
                 buf_json_str(out, v->members[k].value.text);
             }
     }
     if (s->end_ns < s->start_ns) {
-        comma(out);
+        buf_json_comma(out);
         buf_printf(out, "\"the span ends %llu us before it starts\"",
                    (unsigned long long)((s->start_ns - s->end_ns) / NS_PER_US));
     }
@@ -195,7 +189,7 @@ static void put_span(struct buf *out, struct arena *a, const struct tracepiece *
 {
     uint64_t duration = s->end_ns > s->start_ns ? s->end_ns - s->start_ns : 0;
 
-    comma(out);
+    buf_json_comma(out);
     buf_str(out, "{\"traceID\":");
     put_trace_id(out, p->trace_id);
     buf_printf(out, ",\"spanID\":\"%016llx\",\"flags\":1,\"operationName\":",
@@ -216,7 +210,7 @@ static void put_span(struct buf *out, struct arena *a, const struct tracepiece *
 
 static void put_process(struct buf *out, struct arena *a, struct tracepiece_resource *r)
 {
-    struct slice service = SLICE(JAEGER_OUT_NO_SERVICE);
+    struct slice service = SLICE(NO_SERVICE);
 
     for (uint32_t i = 0; i < r->attributes.n; i++)
         if (slice_eq_cstr(r->attributes.ptr[i].key, "service.name"))
@@ -239,7 +233,7 @@ void jaeger_out(struct buf *out, struct arena *a, struct tracepiece *p)
         put_span(out, a, p, &p->spans[i]);
     buf_str(out, "],\"processes\":{");
     for (uint32_t i = 0; i < p->n_resources; i++) {
-        comma(out);
+        buf_json_comma(out);
         buf_printf(out, "\"p%u\":", i + 1);
         put_process(out, a, &p->resources[i]);
     }

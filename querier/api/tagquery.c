@@ -1,6 +1,18 @@
 #include "querier/api/tagquery.h"
 
+#include "common/lang/traceql.h"
+
 static const char *const scopes[] = {"span", "resource", "event"};
+
+void tagquery_also(struct buf *out)
+{
+    buf_str(out, out->len ? " && " : "{ ");
+}
+
+void tagquery_end(struct buf *out)
+{
+    buf_str(out, out->len ? " }" : "{ }");
+}
 
 void tagquery_text(struct buf *out, struct slice s)
 {
@@ -52,8 +64,6 @@ static void put_attribute(struct buf *out, const char *scope, struct slice key)
 /* What tags are called that are more than attributes here; false: none of them. */
 static bool put_known(struct buf *out, struct slice key, struct slice value)
 {
-    static const char *const kinds[] = {"internal", "server", "client", "producer", "consumer"};
-
     if (slice_eq_cstr(key, "error") && is_boolean(value)) {
         buf_str(out, value.len == 4 ? "status = error" : "status != error");
         return true;
@@ -69,9 +79,11 @@ static bool put_known(struct buf *out, struct slice key, struct slice value)
         tagquery_text(out, value);
         return true;
     }
-    for (size_t i = 0; slice_eq_cstr(key, "span.kind") && i < ORR_COUNT(kinds); i++)
-        if (slice_eq_nocase(value, slice_cstr(kinds[i]))) {
-            buf_printf(out, "kind = %s", kinds[i]);
+    if (!slice_eq_cstr(key, "span.kind"))
+        return false;
+    for (uint8_t kind = TRACEQL_KIND_INTERNAL; kind <= TRACEQL_KIND_CONSUMER; kind++)
+        if (slice_eq_nocase(value, slice_cstr(traceql_kind_text(kind)))) {
+            buf_printf(out, "kind = %s", traceql_kind_text(kind));
             return true;
         }
     return false;
@@ -111,4 +123,15 @@ void tagquery_exists(struct buf *out, struct slice key)
     buf_str(out, "event:name = ");
     tagquery_text(out, key);
     buf_byte(out, ')');
+}
+
+void tagquery_name(struct buf *out, struct slice name)
+{
+    buf_str(out, "name = ");
+    tagquery_text(out, name);
+}
+
+void tagquery_duration(struct buf *out, const char *op, int64_t ns)
+{
+    buf_printf(out, "duration %s %lldns", op, (long long)ns);
 }

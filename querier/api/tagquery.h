@@ -10,6 +10,9 @@
 #pragma once
 #include "common/base/buf.h"
 
+/* Before each condition of an empty buffer's, and behind the last. */
+void tagquery_also(struct buf *out);
+void tagquery_end(struct buf *out);
 /* A text of TraceQL with its quotes. */
 void tagquery_text(struct buf *out, struct slice s);
 /* The service of the span. */
@@ -17,3 +20,5 @@ void tagquery_service(struct buf *out, struct slice service);
 void tagquery_equals(struct buf *out, struct slice key, struct slice value);
 /* It has such an attribute, or an event of that name. */
 void tagquery_exists(struct buf *out, struct slice key);
+void tagquery_name(struct buf *out, struct slice name);
+void tagquery_duration(struct buf *out, const char *op, int64_t ns);

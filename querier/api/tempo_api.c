@@ -125,10 +125,7 @@ static void buildinfo(struct http_request *r)
                      "\"orreryVersion\":\"" ORR_VERSION "\"}"));
 }
 
-static const struct route {
-    const char *pattern, *prefixed;
-    void (*handler)(struct http_request *r);
-} routes[] = {
+static const struct tempo_route tempo_routes[] = {
 #define ROUTE(pattern, handler)                                                                    \
     {                                                                                              \
         pattern, "/tempo" pattern, handler                                                         \
@@ -147,20 +144,25 @@ static const struct route {
 #undef ROUTE
 };
 
-static void add(struct tempo_api *api, struct http_server *server, const char *pattern,
-                void (*handler)(struct http_request *r))
+void tempo_api_add_routes(struct tempo_api *api, struct http_server *server,
+                          const struct tempo_route *routes, size_t n,
+                          void (*reply_err)(struct http_request *r, struct err *e))
 {
-    http_server_route(server, &(struct http_route){.methods = HTTP_GET,
-                                                   .pattern = pattern,
-                                                   .handler = handler,
-                                                   .reply_err = prom_reply_text_err,
-                                                   .arg = api});
+    for (size_t i = 0; i < n; i++) {
+        struct http_route route = {.methods = HTTP_GET,
+                                   .pattern = routes[i].pattern,
+                                   .handler = routes[i].handler,
+                                   .reply_err = reply_err,
+                                   .arg = api};
+
+        http_server_route(server, &route);
+        if (!(route.pattern = routes[i].prefixed))
+            continue;
+        http_server_route(server, &route);
+    }
 }
 
 void tempo_api_routes(struct tempo_api *api, struct http_server *server)
 {
-    for (size_t i = 0; i < ORR_COUNT(routes); i++) {
-        add(api, server, routes[i].pattern, routes[i].handler);
-        add(api, server, routes[i].prefixed, routes[i].handler);
-    }
+    tempo_api_add_routes(api, server, tempo_routes, ORR_COUNT(tempo_routes), prom_reply_text_err);
 }

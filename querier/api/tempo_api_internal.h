@@ -15,6 +15,15 @@ struct tempo_range {
 /* Whenever it was: clients may send times that are negative here. */
 #define TEMPO_ALL_TIMES ((struct tempo_range){INT64_MIN, INT64_MAX})
 
+struct tempo_route {
+    const char *pattern,
+        *prefixed; /* GET; prefixed: the same below the API's own prefix, or NULL */
+    void (*handler)(struct http_request *r);
+};
+void tempo_api_add_routes(struct tempo_api *api, struct http_server *server,
+                          const struct tempo_route *routes, size_t n,
+                          void (*reply_err)(struct http_request *r, struct err *e));
+
 /* Checks the parameters as a whole and gives the tenant; false: answered with an error. */
 bool tempo_api_begin(struct http_request *r, struct slice *ret_tenant);
 /* Answers with e if it is one; takes it. */

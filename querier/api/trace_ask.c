@@ -32,23 +32,28 @@ static int by_bytes(const void *a, const void *b)
     return memcmp(a, b, 16);
 }
 
-static struct err *give_whole(const struct trace_ask *q, const struct tracesource_trace *t,
-                              trace_ask_fn *fn, void *arg)
+static struct err *put_whole(const struct trace_ask *q, const struct tracesource_trace *t,
+                             trace_ask_put_fn *put, uint64_t *n)
 {
     struct arena *a = arena_child(q->task->arena, 0);
+    struct buf *out = &q->task->out;
     struct tracepiece whole;
     struct err *e;
 
     tracepiece_unite(a, t->pieces, t->n, &whole);
     memcpy(whole.trace_id, t->id, sizeof(whole.trace_id));
-    if (!(e = over(a)) && whole.n_spans)
-        e = fn(arg, a, &whole);
+    if (!(e = over(a)) && whole.n_spans) {
+        if ((*n)++)
+            buf_byte(out, ',');
+        put(out, a, &whole);
+        e = prom_task_flush(q->task);
+    }
     arena_free(a);
     return e;
 }
 
-struct err *trace_ask_traces(const struct trace_ask *q, uint8_t (*ids)[16], size_t n,
-                             trace_ask_fn *fn, void *arg)
+static struct err *put_traces(const struct trace_ask *q, struct tempo_range range,
+                              uint8_t (*ids)[16], size_t n, trace_ask_put_fn *put, uint64_t *ret_n)
 {
     struct tracesource source;
     struct tracescan_opts scan;
@@ -59,7 +64,7 @@ struct err *trace_ask_traces(const struct trace_ask *q, uint8_t (*ids)[16], size
     if (!n)
         return NULL;
     qsort(ids, n, 16, by_bytes);
-    if ((e = open_scan(q, q->range, &source, &scan)))
+    if ((e = open_scan(q, range, &source, &scan)))
         return e;
     scan.req.ids = (const uint8_t(*)[16])ids;
     scan.req.n_ids = 1;
@@ -71,7 +76,7 @@ struct err *trace_ask_traces(const struct trace_ask *q, uint8_t (*ids)[16], size
     if ((e = tracesource_select(&source, q->task->arena, &scan.req, &set)))
         return e;
     while (!e && tracesource_set_next(set, &t))
-        e = give_whole(q, &t, fn, arg);
+        e = put_whole(q, &t, put, ret_n);
     return err_first(e, tracesource_set_close(set));
 }
 
@@ -89,30 +94,33 @@ static struct tempo_range around(const struct tracesearch_result *found)
     return r;
 }
 
-struct err *trace_ask_search(const struct trace_ask *q, struct slice traceql, uint32_t limit,
-                             trace_ask_fn *fn, void *arg)
+struct err *trace_ask_find(const struct trace_ask *q, const struct trace_find *f,
+                           trace_ask_put_fn *put, uint64_t *ret_n)
 {
-    struct tracesearch_opts opts = {.limit = limit, .spans_per_set = 1};
+    struct tracesearch_opts opts = {.limit = f->limit, .spans_per_set = 1};
     struct arena *a = q->task->arena;
-    struct trace_ask whole = *q;
     struct tracesearch_result found;
+    struct tempo_range range;
     struct tracesource source;
     struct traceql query;
     uint8_t(*ids)[16];
     struct err *e;
     size_t n;
 
+    *ret_n = 0;
+    if (f->n_ids)
+        return put_traces(q, TEMPO_ALL_TIMES, f->ids, f->n_ids, put, ret_n);
     opts.query = &query;
-    if ((e = traceql_parse(a, traceql, &query)) ||
+    if ((e = traceql_parse(a, f->traceql, &query)) ||
         (e = open_scan(q, q->range, &source, &opts.scan)) || (e = tracesearch(&opts, &found)))
         return e;
     n = found.n;
     ids = arena_alloc(a, n * 16);
     for (size_t i = 0; i < n; i++)
         memcpy(ids[i], found.hits[i].id, 16);
-    whole.range = around(&found);
+    range = around(&found);
     tracesearch_done(&found);
-    return trace_ask_traces(&whole, ids, n, fn, arg);
+    return put_traces(q, range, ids, n, put, ret_n);
 }
 
 /* ---- names ---- */
@@ -259,9 +267,9 @@ static struct err *service_filter(const struct trace_ask *q, struct slice servic
     struct buf text = {0};
     struct err *e;
 
-    buf_str(&text, "{ ");
+    tagquery_also(&text);
     tagquery_service(&text, service);
-    buf_str(&text, " }");
+    tagquery_end(&text);
     if (!(e = traceql_parse(q->task->arena, arena_dup(q->task->arena, buf_slice(&text)), query)))
         *ret = tracecond_of(q->task->arena, query);
     buf_done(&text);
@@ -315,5 +323,31 @@ struct err *trace_ask_deps(const struct trace_ask *q, struct tracedeps **ret)
         return e;
     }
     *ret = d;
+    return NULL;
+}
+
+struct err *trace_ask_put_deps(const struct trace_ask *q, bool has_errors, uint64_t *ret_n)
+{
+    struct buf *out = &q->task->out;
+    const struct tracedeps_edge *edges;
+    struct tracedeps *deps;
+    struct err *e = trace_ask_deps(q, &deps);
+    size_t n;
+
+    if (e)
+        return e;
+    edges = tracedeps_edges(deps, &n);
+    for (size_t i = 0; i < n; i++) {
+        buf_str(out, i ? ",{\"parent\":" : "{\"parent\":");
+        buf_json_str(out, edges[i].parent);
+        buf_str(out, ",\"child\":");
+        buf_json_str(out, edges[i].child);
+        buf_printf(out, ",\"callCount\":%llu", (unsigned long long)edges[i].calls);
+        if (has_errors && edges[i].errors)
+            buf_printf(out, ",\"errorCount\":%llu", (unsigned long long)edges[i].errors);
+        buf_byte(out, '}');
+    }
+    tracedeps_free(deps);
+    *ret_n = n;
     return NULL;
 }

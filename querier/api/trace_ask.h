@@ -8,6 +8,8 @@
 #include "querier/api/tempo_api_internal.h"
 #include "querier/traces/tracedeps.h"
 
+/* Of one question. */
+#define TRACE_ASK_MAX_TRACES 10000
 /* Of names and of operations; ERR_LIMIT beyond. */
 #define TRACE_ASK_MAX_NAMES 100000
 /* Operations of a service are looked for in so many of its spans: those of the ids that come first, which is as good as any choice. */
@@ -19,14 +21,17 @@ struct trace_ask {
     struct tempo_range range;
 };
 
-/* p is lent for the call, and its attributes may be changed. */
-typedef struct err *trace_ask_fn(void *arg, struct arena *a, struct tracepiece *p);
-/* All there is of the traces with these ids, in the order of the ids; those that are not there are left out. Sorts ids. */
-ORR_CHECKED struct err *trace_ask_traces(const struct trace_ask *q, uint8_t (*ids)[16], size_t n,
-                                         trace_ask_fn *fn, void *arg);
-/* Of those that match the newest, whole, but in the order of their ids. */
-ORR_CHECKED struct err *trace_ask_search(const struct trace_ask *q, struct slice traceql,
-                                         uint32_t limit, trace_ask_fn *fn, void *arg);
+struct trace_find {
+    uint8_t (*ids)[16]; /* those with these ids, whenever they were; sorts them */
+    size_t n_ids;       /* 0: of those that match in the range the newest */
+    struct slice traceql;
+    uint32_t limit;
+};
+/* Appends a trace. p is lent for the call, and its attributes may be changed; scratch memory is a's. */
+typedef void trace_ask_put_fn(struct buf *out, struct arena *a, struct tracepiece *p);
+/* Whole traces into the task's answer, which is sent as it grows: in the order of their ids, with commas; how many there are. */
+ORR_CHECKED struct err *trace_ask_find(const struct trace_ask *q, const struct trace_find *f,
+                                       trace_ask_put_fn *put, uint64_t *ret_n);
 
 /* Names of the table's attributes, or values of one that are texts; sorted. */
 ORR_CHECKED struct err *trace_ask_names(const struct trace_ask *q, enum tracetable table,
@@ -44,3 +49,6 @@ ORR_CHECKED struct err *trace_ask_operations(const struct trace_ask *q, struct s
 
 /* The caller frees *ret. */
 ORR_CHECKED struct err *trace_ask_deps(const struct trace_ask *q, struct tracedeps **ret);
+/* Those into the task's answer, {"parent":…,"child":…,"callCount":n} with commas; how many there are. has_errors: with errorCount, too. */
+ORR_CHECKED struct err *trace_ask_put_deps(const struct trace_ask *q, bool has_errors,
+                                           uint64_t *ret_n);

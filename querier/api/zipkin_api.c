@@ -1,9 +1,8 @@
 #include "querier/api/zipkin_api.h"
 
 #include "common/base/clock.h"
-#include "common/base/hex.h"
 #include "querier/api/tagquery.h"
-#include "querier/api/trace_ask.h"
+#include "querier/api/trace_param.h"
 #include "querier/api/zipkin_out.h"
 
 #define DEF_LIMIT 10
@@ -12,11 +11,8 @@
 
 struct zipkin_params {
     struct trace_ask ask; /* but the task */
-    struct slice service; /* of names; and the attribute of values */
-    struct slice query;   /* of a search; else: */
-    uint8_t (*ids)[16];
-    size_t n_ids;
-    uint32_t limit;
+    struct slice of;      /* names and values: the service, the attribute */
+    struct trace_find find;
     bool is_one; /* its spans, or 404 */
 };
 
@@ -54,25 +50,14 @@ static struct err *run_services(struct prom_task *t)
     return e;
 }
 
-static struct err *run_keys(struct prom_task *t)
-{
-    struct trace_ask q = ask_of(t);
-    struct slice *names;
-    size_t n;
-    struct err *e = trace_ask_names(&q, TRACE_SPANS, SLICE_EMPTY, &names, &n);
-
-    if (!e)
-        put_names(&t->out, names, n);
-    return e;
-}
-
-static struct err *run_values(struct prom_task *t)
+/* Keys, or the values of one. */
+static struct err *run_attributes(struct prom_task *t)
 {
     const struct zipkin_params *p = t->params;
     struct trace_ask q = ask_of(t);
     struct slice *names;
     size_t n;
-    struct err *e = trace_ask_names(&q, TRACE_SPANS, p->service, &names, &n);
+    struct err *e = trace_ask_names(&q, TRACE_SPANS, p->of, &names, &n);
 
     if (!e)
         put_names(&t->out, names, n);
@@ -87,7 +72,7 @@ static struct err *run_spans(struct prom_task *t)
     struct trace_ask_operation *list;
     struct slice *names;
     size_t n, n_names = 0;
-    struct err *e = trace_ask_operations(&q, p->service, &list, &n);
+    struct err *e = trace_ask_operations(&q, p->of, &list, &n);
 
     if (e)
         return e;
@@ -114,7 +99,7 @@ static struct err *run_remotes(struct prom_task *t)
     edges = tracedeps_edges(deps, &n);
     names = arena_array(t->arena, struct slice, n);
     for (size_t i = 0; i < n; i++)
-        if (slice_eq(edges[i].parent, p->service))
+        if (slice_eq(edges[i].parent, p->of))
             names[n_names++] = edges[i].child;
     put_names(&t->out, names, n_names);
     tracedeps_free(deps);
@@ -124,93 +109,31 @@ static struct err *run_remotes(struct prom_task *t)
 static struct err *run_dependencies(struct prom_task *t)
 {
     struct trace_ask q = ask_of(t);
-    const struct tracedeps_edge *edges;
-    struct tracedeps *deps;
-    struct err *e = trace_ask_deps(&q, &deps);
-    size_t n;
-
-    if (e)
-        return e;
-    edges = tracedeps_edges(deps, &n);
-    buf_byte(&t->out, '[');
-    for (size_t i = 0; i < n; i++) {
-        buf_str(&t->out, i ? ",{\"parent\":" : "{\"parent\":");
-        buf_json_str(&t->out, edges[i].parent);
-        buf_str(&t->out, ",\"child\":");
-        buf_json_str(&t->out, edges[i].child);
-        buf_printf(&t->out, ",\"callCount\":%llu", (unsigned long long)edges[i].calls);
-        if (edges[i].errors)
-            buf_printf(&t->out, ",\"errorCount\":%llu", (unsigned long long)edges[i].errors);
-        buf_byte(&t->out, '}');
-    }
-    buf_byte(&t->out, ']');
-    tracedeps_free(deps);
-    return NULL;
-}
-
-struct putting {
-    struct prom_task *task;
-    bool is_one;
+    struct err *e;
     uint64_t n;
-};
 
-static struct err *put_trace(void *arg, struct arena *a, struct tracepiece *p)
-{
-    struct putting *k = arg;
-
-    if (k->n++)
-        buf_byte(&k->task->out, ',');
-    zipkin_out(&k->task->out, a, p);
-    return prom_task_flush(k->task);
+    buf_byte(&t->out, '[');
+    e = trace_ask_put_deps(&q, true, &n);
+    buf_byte(&t->out, ']');
+    return e;
 }
 
 static struct err *run_traces(struct prom_task *t)
 {
     const struct zipkin_params *p = t->params;
     struct trace_ask q = ask_of(t);
-    struct putting k = {.task = t, .is_one = p->is_one};
     struct err *e;
+    uint64_t n;
 
     if (!p->is_one)
         buf_byte(&t->out, '[');
-    e = p->n_ids ? trace_ask_traces(&q, p->ids, p->n_ids, put_trace, &k)
-                 : trace_ask_search(&q, p->query, p->limit, put_trace, &k);
+    e = trace_ask_find(&q, &p->find, zipkin_out, &n);
     if (!p->is_one)
         buf_byte(&t->out, ']');
-    return !e && p->is_one && !k.n ? err_new(ERR_NOT_FOUND, "trace not found") : e;
+    return !e && p->is_one && !n ? err_new(ERR_NOT_FOUND, "trace not found") : e;
 }
 
 /* ---- on a loop: parameters ---- */
-
-static struct err *number(struct http_request *r, const char *name, uint64_t unit_ns,
-                          int64_t def_ns, int64_t *ret_ns)
-{
-    struct slice text = http_param(r, name);
-    uint64_t n;
-
-    *ret_ns = def_ns;
-    if (!text.len)
-        return NULL;
-    if (!slice_to_u64(text, &n) || n > INT64_MAX / unit_ns)
-        return err_new(ERR_INVALID, "%s: \"%.*s\" is not a number of 0 or more", name,
-                       SLICE_ARG(slice_sub(text, 0, 64)));
-    *ret_ns = (int64_t)(n * unit_ns);
-    return NULL;
-}
-
-static struct err *read_range(struct http_request *r, int64_t def_ns, struct tempo_range *ret)
-{
-    int64_t lookback_ns;
-    struct err *e;
-
-    if ((e = number(r, "endTs", NS_PER_MS, clock_wall_ns(&clock_system), &ret->end_ns)) ||
-        (e = number(r, "lookback", NS_PER_MS, def_ns, &lookback_ns)))
-        return e;
-    ret->start_ns = ORR_MAX(ret->end_ns - lookback_ns, (int64_t)0);
-    if (ret->end_ns <= ret->start_ns)
-        return err_new(ERR_INVALID, "lookback: nothing is between the end and the start");
-    return NULL;
-}
 
 static struct err *required(struct http_request *r, const char *name, struct slice *ret)
 {
@@ -218,12 +141,13 @@ static struct err *required(struct http_request *r, const char *name, struct sli
     return ret->len ? NULL : err_new(ERR_INVALID, "parameter %s is required", name);
 }
 
-/* ---- a search as TraceQL ---- */
-
-static void also(struct buf *out)
+/* Absent: 0. */
+static struct err *duration(struct http_request *r, const char *name, int64_t *ret_ns)
 {
-    buf_str(out, out->len ? " && " : "{ ");
+    return err_wrap(trace_param_time(http_param(r, name), NS_PER_US, 0, ret_ns), "%s", name);
 }
+
+/* ---- a search as TraceQL ---- */
 
 /* Terms with " and " between them: key, or key=value. */
 static void put_annotations(struct buf *out, struct slice text)
@@ -236,7 +160,7 @@ static void put_annotations(struct buf *out, struct slice text)
         term = slice_trim(term);
         if (!term.len)
             continue;
-        also(out);
+        tagquery_also(out);
         equals = slice_find(term, SLICE("="), 0);
         if (equals < 0)
             tagquery_exists(out, term);
@@ -250,8 +174,8 @@ static void put_duration(struct buf *out, const char *op, int64_t ns)
 {
     if (!ns)
         return;
-    also(out);
-    buf_printf(out, "duration %s %lldns", op, (long long)ns);
+    tagquery_also(out);
+    tagquery_duration(out, op, ns);
 }
 
 static struct err *write_query(struct http_request *r, struct buf *out)
@@ -261,26 +185,24 @@ static struct err *write_query(struct http_request *r, struct buf *out)
     int64_t min_ns, max_ns;
     struct err *e;
 
-    if ((e = number(r, "minDuration", 1000, 0, &min_ns)) ||
-        (e = number(r, "maxDuration", 1000, 0, &max_ns)))
+    if ((e = duration(r, "minDuration", &min_ns)) || (e = duration(r, "maxDuration", &max_ns)))
         return e;
     if (service.len) {
-        also(out);
+        tagquery_also(out);
         tagquery_service(out, service);
     }
     if (remote.len) {
-        also(out);
+        tagquery_also(out);
         tagquery_equals(out, SLICE("peer.service"), remote);
     }
     if (name.len && !slice_eq_cstr(name, "all")) {
-        also(out);
-        buf_str(out, "name = ");
-        tagquery_text(out, name);
+        tagquery_also(out);
+        tagquery_name(out, name);
     }
     put_annotations(out, http_param(r, "annotationQuery"));
     put_duration(out, ">=", min_ns);
     put_duration(out, "<=", max_ns);
-    buf_str(out, out->len ? " }" : "{ }");
+    tagquery_end(out);
     return NULL;
 }
 
@@ -291,6 +213,7 @@ static struct zipkin_params *params_of(struct http_request *r)
     struct zipkin_params *p = arena_new_of(r->arena, struct zipkin_params);
 
     p->ask.api = r->arg;
+    p->of = SLICE_EMPTY;
     return p;
 }
 
@@ -307,45 +230,45 @@ static void services(struct http_request *r)
 {
     struct zipkin_params *p = params_of(r);
 
-    answer(r, p, read_range(r, 3 * DAY_NS, &p->ask.range), run_services);
+    answer(r, p, trace_param_range(r, 3 * DAY_NS, &p->ask.range), run_services);
 }
 
 static void keys(struct http_request *r)
 {
     struct zipkin_params *p = params_of(r);
 
-    answer(r, p, read_range(r, 3 * DAY_NS, &p->ask.range), run_keys);
+    answer(r, p, trace_param_range(r, 3 * DAY_NS, &p->ask.range), run_attributes);
 }
 
 static void values(struct http_request *r)
 {
     struct zipkin_params *p = params_of(r);
-    struct err *e = required(r, "key", &p->service);
+    struct err *e = required(r, "key", &p->of);
 
-    answer(r, p, e ? e : read_range(r, 3 * DAY_NS, &p->ask.range), run_values);
+    answer(r, p, e ? e : trace_param_range(r, 3 * DAY_NS, &p->ask.range), run_attributes);
 }
 
 static void spans(struct http_request *r)
 {
     struct zipkin_params *p = params_of(r);
-    struct err *e = required(r, "serviceName", &p->service);
+    struct err *e = required(r, "serviceName", &p->of);
 
-    answer(r, p, e ? e : read_range(r, DAY_NS, &p->ask.range), run_spans);
+    answer(r, p, e ? e : trace_param_range(r, DAY_NS, &p->ask.range), run_spans);
 }
 
 static void remotes(struct http_request *r)
 {
     struct zipkin_params *p = params_of(r);
-    struct err *e = required(r, "serviceName", &p->service);
+    struct err *e = required(r, "serviceName", &p->of);
 
-    answer(r, p, e ? e : read_range(r, DAY_NS, &p->ask.range), run_remotes);
+    answer(r, p, e ? e : trace_param_range(r, DAY_NS, &p->ask.range), run_remotes);
 }
 
 static void dependencies(struct http_request *r)
 {
     struct zipkin_params *p = params_of(r);
 
-    answer(r, p, read_range(r, DAY_NS, &p->ask.range), run_dependencies);
+    answer(r, p, trace_param_range(r, DAY_NS, &p->ask.range), run_dependencies);
 }
 
 static void traces(struct http_request *r)
@@ -354,24 +277,13 @@ static void traces(struct http_request *r)
     struct buf query = {0};
     struct err *e;
 
-    if (!(e = write_query(r, &query)) && !(e = read_range(r, DAY_NS, &p->ask.range)))
-        e = tempo_api_count(r, "limit", DEF_LIMIT, ZIPKIN_API_MAX_LIMIT, &p->limit);
-    if (!e && !p->limit)
+    if (!(e = write_query(r, &query)) && !(e = trace_param_range(r, DAY_NS, &p->ask.range)))
+        e = tempo_api_count(r, "limit", DEF_LIMIT, TRACE_ASK_MAX_TRACES, &p->find.limit);
+    if (!e && !p->find.limit)
         e = err_new(ERR_INVALID, "limit: it is 0");
-    p->query = arena_dup(r->arena, buf_slice(&query));
+    p->find.traceql = arena_dup(r->arena, buf_slice(&query));
     buf_done(&query);
     answer(r, p, e, run_traces);
-}
-
-static struct err *add_id(struct http_request *r, struct zipkin_params *p, struct slice text)
-{
-    if (p->n_ids == ZIPKIN_API_MAX_LIMIT)
-        return err_new(ERR_INVALID, "more than %d trace ids", ZIPKIN_API_MAX_LIMIT);
-    p->ids = arena_more(r->arena, p->ids, p->n_ids);
-    if (!text.len || text.len > 32 || hex_id(text, p->ids[p->n_ids], 16) >= 0)
-        return err_new(ERR_INVALID, "a trace id has 1 to 32 hexadecimal digits");
-    p->n_ids++;
-    return NULL;
 }
 
 static void trace(struct http_request *r)
@@ -379,8 +291,7 @@ static void trace(struct http_request *r)
     struct zipkin_params *p = params_of(r);
 
     p->is_one = true;
-    p->ask.range = TEMPO_ALL_TIMES;
-    answer(r, p, add_id(r, p, http_request_segment(r, "id")), run_traces);
+    answer(r, p, trace_param_id(r, http_request_segment(r, "id"), &p->find), run_traces);
 }
 
 static void trace_many(struct http_request *r)
@@ -389,16 +300,12 @@ static void trace_many(struct http_request *r)
     struct slice ids, one;
     struct err *e = required(r, "traceIds", &ids);
 
-    p->ask.range = TEMPO_ALL_TIMES;
     while (!e && ids.len && slice_split(&ids, ',', &one))
-        e = add_id(r, p, one);
+        e = trace_param_id(r, one, &p->find);
     answer(r, p, e, run_traces);
 }
 
-static const struct route {
-    const char *pattern, *prefixed;
-    void (*handler)(struct http_request *r);
-} routes[] = {
+static const struct tempo_route routes[] = {
 #define ROUTE(pattern, handler)                                                                    \
     {                                                                                              \
         pattern, "/zipkin" pattern, handler                                                        \
@@ -411,20 +318,7 @@ static const struct route {
 #undef ROUTE
 };
 
-static void add(struct tempo_api *api, struct http_server *server, const char *pattern,
-                void (*handler)(struct http_request *r))
-{
-    http_server_route(server, &(struct http_route){.methods = HTTP_GET,
-                                                   .pattern = pattern,
-                                                   .handler = handler,
-                                                   .reply_err = prom_reply_text_err,
-                                                   .arg = api});
-}
-
 void zipkin_api_routes(struct tempo_api *api, struct http_server *server)
 {
-    for (size_t i = 0; i < ORR_COUNT(routes); i++) {
-        add(api, server, routes[i].pattern, routes[i].handler);
-        add(api, server, routes[i].prefixed, routes[i].handler);
-    }
+    tempo_api_add_routes(api, server, routes, ORR_COUNT(routes), prom_reply_text_err);
 }

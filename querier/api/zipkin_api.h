@@ -20,7 +20,5 @@
 #pragma once
 #include "querier/api/tempo_api.h"
 
-#define ZIPKIN_API_MAX_LIMIT 10000
-
 /* Before the server listens. */
 void zipkin_api_routes(struct tempo_api *api, struct http_server *server);

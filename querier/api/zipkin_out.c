@@ -2,25 +2,16 @@
 
 #include <stdlib.h>
 
-#define NS_PER_US 1000
-#define KIND_SERVER 2
-#define KIND_CLIENT 3
-#define STATUS_ERROR 2
+#include "common/base/clock.h"
+#include "common/lang/traceql.h"
 
 static const char *const kinds[] = {NULL, NULL, "SERVER", "CLIENT", "PRODUCER", "CONSUMER"};
-
-/* A comma, unless it is the first of its list. */
-static void comma(struct buf *out)
-{
-    if (out->ptr[out->len - 1] != '[' && out->ptr[out->len - 1] != '{')
-        buf_byte(out, ',');
-}
 
 static void put_text(struct buf *out, const char *key, struct slice text)
 {
     if (!text.len)
         return;
-    comma(out);
+    buf_json_comma(out);
     buf_printf(out, "\"%s\":", key);
     buf_json_str(out, text);
 }
@@ -62,12 +53,12 @@ static void put_endpoint(struct buf *out, const char *name, const struct endpoin
 
     if (!service.len && !ip.len)
         return;
-    comma(out);
+    buf_json_comma(out);
     buf_printf(out, "\"%s\":{", name);
     put_text(out, "serviceName", service);
     put_text(out, slice_find(ip, SLICE(":"), 0) >= 0 ? "ipv6" : "ipv4", ip);
     if (port && port->kind == OTLP_VALUE_INT && port->i > 0 && port->i < 65536) {
-        comma(out);
+        buf_json_comma(out);
         buf_printf(out, "\"port\":%lld", (long long)port->i);
     }
     buf_byte(out, '}');
@@ -77,7 +68,7 @@ static void put_endpoint(struct buf *out, const char *name, const struct endpoin
 
 static void put_tag(struct buf *out, struct slice key, struct slice text)
 {
-    comma(out);
+    buf_json_comma(out);
     buf_json_str(out, key);
     buf_byte(out, ':');
     buf_json_str(out, text);
@@ -105,8 +96,7 @@ static void put_links(struct buf *out, struct arena *a, const struct tracepiece_
         const struct tracepiece_link *l = &s->links[i];
         struct buf text = {0};
 
-        for (size_t k = 0; k < 16; k++)
-            buf_printf(&text, "%02x", l->trace_id[k]);
+        buf_hex(&text, l->trace_id, sizeof(l->trace_id));
         buf_printf(&text, "|%016llx|%.*s|%.*s|%u", (unsigned long long)l->span_id,
                    SLICE_ARG(l->state), SLICE_ARG(attributes_text(a, &l->attributes)),
                    l->attributes.dropped);
@@ -117,10 +107,10 @@ static void put_links(struct buf *out, struct arena *a, const struct tracepiece_
 
 static void put_status(struct buf *out, const struct tracepiece_span *s)
 {
-    if (s->status == STATUS_ERROR) {
+    if (s->status == TRACEQL_STATUS_ERROR) {
         put_tag(out, SLICE("error"), s->message.len ? s->message : SLICE("true"));
         put_tag(out, SLICE("otel.status_code"), SLICE("ERROR"));
-    } else if (s->status == 1) {
+    } else if (s->status == TRACEQL_STATUS_OK) {
         put_tag(out, SLICE("otel.status_code"), SLICE("OK"));
     }
     if (s->message.len)
@@ -132,7 +122,7 @@ static void put_tags(struct buf *out, struct arena *a, const struct tracepiece *
 {
     const struct tracepiece_scope *scope = &p->scopes[s->scope];
 
-    comma(out);
+    buf_json_comma(out);
     buf_str(out, "\"tags\":{");
     put_attributes(out, a, &p->resources[s->resource].attributes, &local_keys);
     put_attributes(out, a, &s->attributes, &remote_keys); /* a key that comes twice: the last */
@@ -148,12 +138,12 @@ static void put_annotations(struct buf *out, struct arena *a, const struct trace
 {
     if (!s->n_events)
         return;
-    comma(out);
+    buf_json_comma(out);
     buf_str(out, "\"annotations\":[");
     for (uint32_t i = 0; i < s->n_events; i++) {
         const struct tracepiece_event *e = &s->events[i];
 
-        comma(out);
+        buf_json_comma(out);
         buf_printf(out,
                    "{\"timestamp\":%llu,\"value\":", (unsigned long long)(e->t_ns / NS_PER_US));
         buf_json_str(out,
@@ -187,7 +177,7 @@ static struct clients clients_of(struct arena *a, const struct tracepiece *p)
     struct clients c = {.ids = arena_array(a, uint64_t, p->n_spans)};
 
     for (uint32_t i = 0; i < p->n_spans; i++)
-        if (p->spans[i].kind == KIND_CLIENT)
+        if (p->spans[i].kind == TRACEQL_KIND_CLIENT)
             c.ids[c.n++] = p->spans[i].span_id;
     if (c.n)
         qsort(c.ids, c.n, sizeof(*c.ids), by_number);
@@ -196,7 +186,7 @@ static struct clients clients_of(struct arena *a, const struct tracepiece *p)
 
 static bool is_shared(const struct clients *c, const struct tracepiece_span *s)
 {
-    return s->kind == KIND_SERVER && c->n &&
+    return s->kind == TRACEQL_KIND_SERVER && c->n &&
            bsearch(&s->span_id, c->ids, c->n, sizeof(*c->ids), by_number);
 }
 
@@ -214,10 +204,9 @@ static void put_times(struct buf *out, const struct tracepiece_span *s)
 static void put_span(struct buf *out, struct arena *a, const struct tracepiece *p,
                      const struct tracepiece_span *s, const struct clients *clients)
 {
-    comma(out);
+    buf_json_comma(out);
     buf_str(out, "{\"traceId\":\"");
-    for (size_t i = 0; i < 16; i++)
-        buf_printf(out, "%02x", p->trace_id[i]);
+    buf_hex(out, p->trace_id, sizeof(p->trace_id));
     buf_byte(out, '"');
     if (s->parent_id)
         buf_printf(out, ",\"parentId\":\"%016llx\"", (unsigned long long)s->parent_id);

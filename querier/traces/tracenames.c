@@ -74,17 +74,6 @@ static void give_dict(struct giving *g, const uint32_t *codes, size_t n)
             give(g, g->cols->dict[codes[i]], TRACECELL_STRING);
 }
 
-static const char *kind_text(uint8_t kind)
-{
-    static const char *const texts[] = {
-#define X(sym, text) text,
-        TRACEQL_KINDS(X)
-#undef X
-    };
-
-    return texts[kind < ORR_COUNT(texts) ? kind : 0];
-}
-
 static const char *status_text(uint8_t status)
 {
     static const char *const texts[] = {
@@ -120,7 +109,7 @@ static void give_intrinsic(struct giving *g, enum traceql_intrinsic i)
         break;
     case TRACEQL_KIND:
         for (uint32_t s = 0; s < c->n_spans; s++)
-            give(g, slice_cstr(kind_text(c->kind[s])), TRACECELL_NONE);
+            give(g, slice_cstr(traceql_kind_text(c->kind[s])), TRACECELL_NONE);
         break;
     case TRACEQL_ROOT_NAME:
         give_roots(g, c->name);

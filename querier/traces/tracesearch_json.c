@@ -85,8 +85,7 @@ static void put_hit(struct buf *out, const struct tracehit *h)
     int64_t ms = (h->end_ns - h->start_ns) / 1000000;
 
     buf_str(out, "{\"traceID\":\"");
-    for (size_t i = 0; i < sizeof(h->id); i++)
-        buf_printf(out, "%02x", h->id[i]);
+    buf_hex(out, h->id, sizeof(h->id));
     buf_str(out, "\",\"rootServiceName\":");
     buf_json_str(out, h->root_service);
     buf_str(out, ",\"rootTraceName\":");

@@ -154,15 +154,13 @@ def test_jaeger_grpc(t):
 
 PY_ZIPKIN = """
 import sys
-from py_zipkin.zipkin import zipkin_span, create_http_headers_for_new_span
+from py_zipkin.zipkin import zipkin_span, ZipkinAttrs
 from py_zipkin.encoding import Encoding
 from py_zipkin.transport import SimpleHTTPTransport
 from py_zipkin import Kind
 
-ids = create_http_headers_for_new_span
 encoding = {"json": Encoding.V2_JSON, "proto": Encoding.V2_PROTO3}[sys.argv[2]]
 host, port = sys.argv[1].split(":")
-from py_zipkin.zipkin import ZipkinAttrs
 with zipkin_span(service_name="shop", span_name="sell", kind=Kind.SERVER, transport_handler=SimpleHTTPTransport(host, int(port)),
                  encoding=encoding, zipkin_attrs=ZipkinAttrs("00000000000000ab", "00000000000000cd", None, None, True),
                  binary_annotations={"k": "v"}) as s:

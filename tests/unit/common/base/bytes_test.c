@@ -144,6 +144,32 @@ TEST(json_strings_are_escaped_and_repaired)
     buf_done(&b);
 }
 
+TEST(json_lists_have_commas_between_what_is_in_them)
+{
+    struct buf b = {0};
+
+    buf_json_comma(&b);
+    for (const char *p = "[{11}{}"; *p; p++) {
+        if (*p == '1' || *p == '{')
+            buf_json_comma(&b);
+        buf_byte(&b, (uint8_t)*p);
+    }
+    CHECK_STR(buf_cstr(&b), "[{1,1},{}");
+    buf_done(&b);
+}
+
+TEST(bytes_as_hexadecimal_digits)
+{
+    struct buf b = {.max_bytes = 7};
+
+    buf_hex(&b, (const uint8_t *)"\x00\x9f\xa0", 3);
+    buf_hex(&b, (const uint8_t *)"x", 0);
+    CHECK_STR(buf_cstr(&b), "009fa0");
+    buf_hex(&b, (const uint8_t *)"x", 1); /* beyond the bound */
+    CHECK(!buf_ok(&b) && b.len == 6);
+    buf_done(&b);
+}
+
 TEST(utf8_is_checked_strictly)
 {
     CHECK(slice_is_utf8(SLICE("plain ascii that is longer than eight")));

@@ -6,14 +6,6 @@
 
 enum { TEXT, BOOL, INT64, FLOAT64, BINARY };
 
-static void id(struct buf *b, unsigned number, uint8_t last, size_t n)
-{
-    uint8_t bytes[16] = {0};
-
-    bytes[n - 1] = last;
-    rw_build_slice(b, number, slice_of(bytes, n));
-}
-
 static void at(struct buf *b, unsigned number, uint64_t s, uint64_t ns)
 {
     struct buf m = {0};
@@ -46,8 +38,8 @@ static void ref(struct buf *b, uint8_t trace, uint8_t span, unsigned type)
 {
     struct buf m = {0};
 
-    id(&m, 1, trace, 16);
-    id(&m, 2, span, 8);
+    rw_build_id(&m, 1, trace, 16);
+    rw_build_id(&m, 2, span, 8);
     rw_build_varint(&m, 3, type);
     rw_build_field(b, 4, &m);
 }
@@ -79,8 +71,8 @@ static struct buf span_with_ids(void)
 {
     struct buf s = {0};
 
-    id(&s, 1, 0xaa, 16);
-    id(&s, 2, 0x11, 8);
+    rw_build_id(&s, 1, 0xaa, 16);
+    rw_build_id(&s, 2, 0x11, 8);
     rw_build_text(&s, 3, "op");
     return s;
 }
@@ -174,9 +166,9 @@ TEST(jaeger_protobuf_that_cannot_be_read)
     rw_build_varint(&m, 2, 9);
     rw_build_field(&s, 8, &m);
     CHECK_STR(posted(&s), "error: proto: KeyValue: no such type");
-    id(&s, 1, 1, 16);
+    rw_build_id(&s, 1, 1, 16);
     CHECK_STR(posted(&s), "1 invalid_span_id\n");
-    id(&s, 2, 1, 8);
+    rw_build_id(&s, 2, 1, 8);
     CHECK_STR(posted(&s), "1 invalid_trace_id\n");
     CHECK_STR(trace_text_of(jaeger_proto_decode, SLICE("\x0a\x03\x0a\x05x")),
               "error: proto: Batch: malformed");

@@ -38,12 +38,6 @@ static void attr(struct buf *b, unsigned number, const char *key, const char *va
     rw_build_field(b, number, &kv);
 }
 
-static void fixed64(struct buf *b, unsigned number, uint64_t v)
-{
-    buf_uvarint(b, number << 3 | 1);
-    buf_u64le(b, v);
-}
-
 static struct buf proto(void)
 {
     struct buf req = {0}, rl = {0}, sl = {0}, res = {0}, scope = {0}, rec = {0}, v = {0}, kv = {0},
@@ -57,7 +51,7 @@ static struct buf proto(void)
     rw_build_text(&scope, 2, "v1");
     attr(&scope, 3, "s-a", "sv");
     rw_build_field(&sl, 1, &scope);
-    fixed64(&rec, 1, T0 + 5);
+    rw_build_fixed64(&rec, 1, T0 + 5);
     rw_build_varint(&rec, 2, 9);
     rw_build_text(&rec, 3, "INFO");
     rw_build_text(&v, 1, "hello");
@@ -72,11 +66,11 @@ static struct buf proto(void)
     buf_u32le(&rec, 1);
     rw_build_slice(&rec, 9, SLICE("\1\2\3\4\5\6\7\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10"));
     rw_build_slice(&rec, 10, SLICE("\1\2\3\4\5\6\7\xff"));
-    fixed64(&rec, 11, T0 + 6);
+    rw_build_fixed64(&rec, 11, T0 + 6);
     rw_build_field(&sl, 2, &rec);
-    fixed64(&rec, 11, T0 + 7);
+    rw_build_fixed64(&rec, 11, T0 + 7);
     rw_build_field(&sl, 2, &rec);
-    fixed64(&rec, 1, T0 + 8);
+    rw_build_fixed64(&rec, 1, T0 + 8);
     rw_build_text(&rec, 12, "deploy");
     rw_build_field(&sl, 2, &rec);
     rw_build_field(&rl, 2, &sl);

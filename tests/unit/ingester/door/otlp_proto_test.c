@@ -4,12 +4,6 @@
 
 #define T0 1767225600000000000ull
 
-static void fixed64(struct buf *b, unsigned number, uint64_t v)
-{
-    buf_uvarint(b, number << 3 | 1);
-    buf_u64le(b, v);
-}
-
 /* A KeyValue with a text. */
 static void attr(struct buf *b, unsigned number, const char *key, const char *value)
 {
@@ -77,19 +71,19 @@ TEST(otlp_proto_reads_sums_with_exemplars)
     const struct otlp_point *p;
 
     attr(&ex, 7, "ex", "1");
-    fixed64(&ex, 2, T0 + 1);
+    rw_build_fixed64(&ex, 2, T0 + 1);
     rw_build_double(&ex, 3, 2.5);
     rw_build_slice(&ex, 4, SLICE("12345678"));
     rw_build_slice(&ex, 5, SLICE("1234567890123456"));
-    fixed64(&point, 2, T0 - 5);
-    fixed64(&point, 3, T0);
-    fixed64(&point, 6, (uint64_t)-7);
+    rw_build_fixed64(&point, 2, T0 - 5);
+    rw_build_fixed64(&point, 3, T0);
+    rw_build_fixed64(&point, 6, (uint64_t)-7);
     attr(&point, 7, "b", "2");
     rw_build_field(&point, 5, &ex);
     attr(&point, 7, "a", "1");
     rw_build_varint(&point, 8, 1);
     rw_build_field(&data, 1, &point);
-    fixed64(&point, 3, T0 + 2);
+    rw_build_fixed64(&point, 3, T0 + 2);
     rw_build_double(&point, 4, 0.5);
     rw_build_field(&data, 1, &point);
     rw_build_varint(&data, 2, OTLP_CUMULATIVE);
@@ -124,12 +118,12 @@ TEST(otlp_proto_reads_histograms_packed_and_not)
     struct arena *a = arena_new(0);
     const struct otlp_point *p;
 
-    fixed64(&point, 4, 6);
+    rw_build_fixed64(&point, 4, 6);
     rw_build_double(&point, 5, 1.5);
     buf_u64le(&packed, 1);
     buf_u64le(&packed, 2);
     rw_build_field(&point, 6, &packed);
-    fixed64(&point, 6, 3);
+    rw_build_fixed64(&point, 6, 3);
     rw_build_double(&point, 7, 0.1);
     buf_f64le(&packed, 1);
     rw_build_field(&point, 7, &packed);
@@ -155,9 +149,9 @@ TEST(otlp_proto_reads_exponential_histograms_and_summaries)
     struct arena *a = arena_new(0);
     const struct otlp_point *p;
 
-    fixed64(&point, 4, 310);
+    rw_build_fixed64(&point, 4, 310);
     rw_build_zigzag(&point, 6, -2);
-    fixed64(&point, 7, 4);
+    rw_build_fixed64(&point, 7, 4);
     rw_build_zigzag(&buckets, 1, -3);
     buf_uvarint(&counts, 300);
     buf_uvarint(&counts, 0);
@@ -178,7 +172,7 @@ TEST(otlp_proto_reads_exponential_histograms_and_summaries)
     rw_build_double(&buckets, 1, 0.5);
     rw_build_double(&buckets, 2, 7);
     rw_build_field(&point, 6, &buckets);
-    fixed64(&point, 4, 2);
+    rw_build_fixed64(&point, 4, 2);
     rw_build_double(&point, 5, 9);
     rw_build_field(&data, 1, &point);
     metric = metric_of(11, &data);

@@ -57,12 +57,6 @@ static void piece_of(struct decoded *d, uint32_t trace, struct tracepiece *ret)
 
 /* ---- the same request twice ---- */
 
-static void fixed64(struct buf *b, unsigned number, uint64_t v)
-{
-    buf_uvarint(b, number << 3 | 1);
-    buf_u64le(b, v);
-}
-
 static void fixed32(struct buf *b, unsigned number, uint32_t v)
 {
     buf_uvarint(b, number << 3 | 5);
@@ -104,8 +98,8 @@ static struct buf proto_span(void)
     id(&span, 4, 0x10, 8);
     rw_build_text(&span, 5, "GET /cart");
     rw_build_varint(&span, 6, 2);
-    fixed64(&span, 7, T0);
-    fixed64(&span, 8, T0 + 1500000);
+    rw_build_fixed64(&span, 7, T0);
+    rw_build_fixed64(&span, 8, T0 + 1500000);
     attr(&span, 9, "http.method", "GET");
     rw_build_varint(&v, 3, 200);
     attr_value(&span, 9, "http.status_code", &v);
@@ -122,7 +116,7 @@ static struct buf proto_span(void)
     rw_build_slice(&v, 7, SLICE("\0\xff"));
     attr_value(&span, 9, "raw", &v);
     rw_build_varint(&span, 10, 3);
-    fixed64(&event, 1, T0 + 5);
+    rw_build_fixed64(&event, 1, T0 + 5);
     rw_build_text(&event, 2, "exception");
     attr(&event, 3, "exception.message", "no such cart");
     rw_build_varint(&event, 4, 1);

@@ -22,6 +22,19 @@ static inline void rw_build_slice(struct buf *b, unsigned number, struct slice s
     buf_uvarint(b, number << 3 | 2);
     buf_lstr(b, s);
 }
+/* n bytes, of which all but the last are 0. */
+static inline void rw_build_id(struct buf *b, unsigned number, uint8_t last, size_t n)
+{
+    uint8_t bytes[16] = {0};
+
+    bytes[n - 1] = last;
+    rw_build_slice(b, number, slice_of(bytes, n));
+}
+static inline void rw_build_fixed64(struct buf *b, unsigned number, uint64_t v)
+{
+    buf_uvarint(b, number << 3 | 1);
+    buf_u64le(b, v);
+}
 static inline void rw_build_text(struct buf *b, unsigned number, const char *s)
 {
     rw_build_slice(b, number, slice_cstr(s));

@@ -4,20 +4,6 @@
 
 #define T0_US 1458702548786000ull
 
-static void fixed64(struct buf *b, unsigned number, uint64_t v)
-{
-    buf_uvarint(b, number << 3 | 1);
-    buf_u64le(b, v);
-}
-
-static void id(struct buf *b, unsigned number, uint8_t last, size_t n)
-{
-    uint8_t bytes[16] = {0};
-
-    bytes[n - 1] = last;
-    rw_build_slice(b, number, slice_of(bytes, n));
-}
-
 static void tag(struct buf *b, const char *key, const char *value)
 {
     struct buf m = {0};
@@ -31,12 +17,12 @@ static void client_span(struct buf *list)
 {
     struct buf s = {0}, local = {0}, remote = {0}, annotation = {0};
 
-    id(&s, 1, 0xaa, 16);
-    id(&s, 2, 0x10, 8);
-    id(&s, 3, 0x11, 8);
+    rw_build_id(&s, 1, 0xaa, 16);
+    rw_build_id(&s, 2, 0x10, 8);
+    rw_build_id(&s, 3, 0x11, 8);
     rw_build_varint(&s, 4, 1);
     rw_build_text(&s, 5, "get /cart");
-    fixed64(&s, 6, T0_US);
+    rw_build_fixed64(&s, 6, T0_US);
     rw_build_varint(&s, 7, 13000);
     rw_build_text(&local, 1, "front");
     rw_build_slice(&local, 2, slice_of("\xac\x11\x00\x0d", 4));
@@ -45,7 +31,7 @@ static void client_span(struct buf *list)
     rw_build_text(&remote, 1, "shop");
     rw_build_slice(&remote, 3, slice_of("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1", 16));
     rw_build_field(&s, 9, &remote);
-    fixed64(&annotation, 1, T0_US + 1);
+    rw_build_fixed64(&annotation, 1, T0_US + 1);
     rw_build_text(&annotation, 2, "foo");
     rw_build_field(&s, 10, &annotation);
     tag(&s, "http.path", "/cart");
@@ -62,8 +48,8 @@ static void server_span(struct buf *list)
 {
     struct buf s = {0}, local = {0};
 
-    id(&s, 1, 0xaa, 8);
-    id(&s, 3, 0x11, 8);
+    rw_build_id(&s, 1, 0xaa, 8);
+    rw_build_id(&s, 3, 0x11, 8);
     rw_build_varint(&s, 4, 2);
     rw_build_text(&local, 1, "shop");
     rw_build_field(&s, 8, &local);
@@ -109,18 +95,18 @@ TEST(zipkin_protobuf_that_cannot_be_read)
     rw_build_slice(&m, 2, SLICE("abc"));
     rw_build_field(&s, 8, &m);
     refused(&s, "error: proto: Endpoint: an address of a wrong length");
-    id(&s, 1, 1, 15);
-    id(&s, 3, 1, 8);
+    rw_build_id(&s, 1, 1, 15);
+    rw_build_id(&s, 3, 1, 8);
     refused(&s, "1 invalid_trace_id\n");
-    id(&s, 1, 0, 16);
-    id(&s, 3, 1, 8);
+    rw_build_id(&s, 1, 0, 16);
+    rw_build_id(&s, 3, 1, 8);
     refused(&s, "1 invalid_trace_id\n");
-    id(&s, 1, 1, 16);
-    id(&s, 3, 0, 8);
+    rw_build_id(&s, 1, 1, 16);
+    rw_build_id(&s, 3, 0, 8);
     refused(&s, "1 invalid_span_id\n");
-    id(&s, 1, 1, 16);
-    id(&s, 3, 1, 8);
-    id(&s, 2, 1, 7);
+    rw_build_id(&s, 1, 1, 16);
+    rw_build_id(&s, 3, 1, 8);
+    rw_build_id(&s, 2, 1, 7);
     refused(&s, "1 invalid_parent_span_id\n");
     CHECK_STR(trace_text_of(zipkin_proto_decode, SLICE("")), "");
 }

@@ -1,13 +1,6 @@
 /* Jaeger's API over a pool of pieces, by HTTP. */
 #include "tests/unit/querier/api/shop_traces.h"
 
-static void is(struct rig *g, const char *path, const char *want)
-{
-    CHECK_STR(ask_as(g, path, NULL), want);
-    CHECK_INT(g->status, 200);
-    CHECK_STR(g->type, HTTP_JSON);
-}
-
 #define FRAME(n) ",\"total\":" #n ",\"limit\":0,\"offset\":0,\"errors\":null}"
 
 TEST(jaeger_api_gives_a_trace_as_its_ui_reads_it)
@@ -97,23 +90,10 @@ TEST(jaeger_api_names)
     rig_down(&g);
 }
 
-/* Which of the traces 1 to 4 come, as digits. */
 static void finds(struct rig *g, const char *query, const char *want)
 {
-    static const char *const ids[] = {SHOP_N(1), SHOP_N(2), SHOP_N(3), SHOP_N(4)};
-    char path[512], got[8] = "", text[128];
-    const char *body;
-    size_t n = 0;
-
-    (void)snprintf(path, sizeof(path), "/jaeger/api/traces?" SHOP_RANGE "&%s", query);
-    body = ask_as(g, path, NULL);
-    CHECK_INT(g->status, 200);
-    for (size_t i = 0; i < ORR_COUNT(ids); i++) {
-        (void)snprintf(text, sizeof(text), "{\"traceID\":\"%s\",\"spans\":[", ids[i]);
-        if (strstr(body, text))
-            got[n++] = (char)('1' + i);
-    }
-    CHECK_STR(got, want);
+    shop_finds(g, "/jaeger/api/traces?" SHOP_RANGE "&", query, "{\"traceID\":\"", "\",\"spans\":[",
+               want);
 }
 
 TEST(jaeger_api_searches)

@@ -67,3 +67,22 @@ TEST(tagquery_of_tags_that_became_something_else)
     tagquery_service(&b, SLICE("a\"b"));
     is(&b, "resource.service.name = \"a\\\"b\"");
 }
+
+TEST(tagquery_joins_conditions)
+{
+    struct buf b = {0};
+
+    tagquery_end(&b);
+    CHECK_STR(buf_cstr(&b), "{ }");
+    buf_reset(&b);
+    tagquery_also(&b);
+    tagquery_service(&b, SLICE("shop"));
+    tagquery_also(&b);
+    tagquery_name(&b, SLICE("a \"b\""));
+    tagquery_also(&b);
+    tagquery_duration(&b, ">=", 1500);
+    tagquery_end(&b);
+    CHECK_STR(buf_cstr(&b), "{ resource.service.name = \"shop\" && name = \"a \\\"b\\\"\" && "
+                            "duration >= 1500ns }");
+    buf_done(&b);
+}

@@ -5,24 +5,25 @@
 /* A root of "front" and below it a span of "shop" that failed, n seconds after T0. */
 static void add_trace(struct rig *g, uint8_t id, unsigned n, uint64_t duration_ns)
 {
-    struct tracepiece_resource resources[2] = {
-        {.attributes = {1, 0, text_attribute(g, "service.name", "front")}},
-        {.attributes = {1, 0, text_attribute(g, "service.name", "shop")}}};
+    struct otlp_member front = text_member("service.name", "front");
+    struct otlp_member shop = text_member("service.name", "shop");
+    struct otlp_member method = text_member("http.method", "POST");
+    struct tracepiece_resource resources[2] = {{.attributes = {1, 0, &front}},
+                                               {.attributes = {1, 0, &shop}}};
     struct tracepiece_scope scope = {.name = SLICE("lib")};
-    struct tracepiece_span spans[2] = {
-        {.span_id = 1,
-         .kind = 2,
-         .name = SLICE("GET /"),
-         .start_ns = T0 + n * NS_PER_S,
-         .end_ns = T0 + n * NS_PER_S + duration_ns},
-        {.span_id = 0xab,
-         .parent_id = 1,
-         .resource = 1,
-         .status = 2,
-         .name = SLICE("pay"),
-         .start_ns = T0 + n * NS_PER_S + 1,
-         .end_ns = T0 + n * NS_PER_S + 1001,
-         .attributes = {1, 0, text_attribute(g, "http.method", "POST")}}};
+    struct tracepiece_span spans[2] = {{.span_id = 1,
+                                        .kind = 2,
+                                        .name = SLICE("GET /"),
+                                        .start_ns = T0 + n * NS_PER_S,
+                                        .end_ns = T0 + n * NS_PER_S + duration_ns},
+                                       {.span_id = 0xab,
+                                        .parent_id = 1,
+                                        .resource = 1,
+                                        .status = 2,
+                                        .name = SLICE("pay"),
+                                        .start_ns = T0 + n * NS_PER_S + 1,
+                                        .end_ns = T0 + n * NS_PER_S + 1001,
+                                        .attributes = {1, 0, &method}}};
     struct tracepiece p = {.trace_id = {0x0a, [15] = id},
                            .n_resources = 2,
                            .n_scopes = 1,

@@ -42,13 +42,10 @@ static inline struct err *open_pool(void *arg, struct prom_task *t, int64_t star
     return NULL;
 }
 
-static inline struct otlp_member *text_attribute(struct rig *g, const char *key, const char *value)
+static inline struct otlp_member text_member(const char *key, const char *value)
 {
-    struct otlp_member *m = arena_new_of(g->arena, struct otlp_member);
-
-    *m =
-        (struct otlp_member){slice_cstr(key), {.kind = OTLP_VALUE_TEXT, .text = slice_cstr(value)}};
-    return m;
+    return (struct otlp_member){slice_cstr(key),
+                                {.kind = OTLP_VALUE_TEXT, .text = slice_cstr(value)}};
 }
 
 static inline void add_piece(struct rig *g, const struct tracepiece *p)

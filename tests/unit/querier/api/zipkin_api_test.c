@@ -2,13 +2,6 @@
 #include "querier/api/zipkin_out.h"
 #include "tests/unit/querier/api/shop_traces.h"
 
-static void is(struct rig *g, const char *path, const char *want)
-{
-    CHECK_STR(ask_as(g, path, NULL), want);
-    CHECK_INT(g->status, 200);
-    CHECK_STR(g->type, HTTP_JSON);
-}
-
 #define WHEN "endTs=1767226600000&lookback=3600000"
 
 TEST(zipkin_api_gives_a_trace)
@@ -70,20 +63,7 @@ TEST(zipkin_api_names)
 
 static void finds(struct rig *g, const char *query, const char *want)
 {
-    static const char *const ids[] = {SHOP_N(1), SHOP_N(2), SHOP_N(3), SHOP_N(4)};
-    char path[512], got[8] = "", text[128];
-    const char *body;
-    size_t n = 0;
-
-    (void)snprintf(path, sizeof(path), "/api/v2/traces?" WHEN "&%s", query);
-    body = ask_as(g, path, NULL);
-    CHECK_INT(g->status, 200);
-    for (size_t i = 0; i < ORR_COUNT(ids); i++) {
-        (void)snprintf(text, sizeof(text), "[{\"traceId\":\"%s\"", ids[i]);
-        if (strstr(body, text))
-            got[n++] = (char)('1' + i);
-    }
-    CHECK_STR(got, want);
+    shop_finds(g, "/api/v2/traces?" WHEN "&", query, "[{\"traceId\":\"", "\"", want);
 }
 
 TEST(zipkin_api_searches)
