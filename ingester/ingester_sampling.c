@@ -7,6 +7,7 @@
 #include "common/auth/auth.h"
 #include "common/base/mem.h"
 #include "common/model/tenant.h"
+#include "common/rpc/peercall.h"
 #include "ingester/ingester_internal.h"
 #include "ingester/traces/tracehead.h"
 
@@ -24,104 +25,25 @@ static struct tenant_rules *rules_of(void *arg, struct slice tenant)
     return limits_rules(((struct ingester *)arg)->limits, tenant);
 }
 
-/* Questions under way: whoever lets go last frees, as an answer may come after the time. */
-struct asking {
-    struct lock lock; /* rank LEAF_MODULE: all below */
-    pthread_cond_t done;
-    unsigned refs;
-    size_t left, n;
-    struct asked {
-        struct asking *of;
-        struct buf answer;
-        struct err *err;
-        bool is_done;
-    } calls[];
-};
-
-static void asking_unref(struct asking *a)
-{
-    bool is_last;
-
-    lock_take(&a->lock);
-    is_last = --a->refs == 0;
-    lock_release(&a->lock);
-    if (!is_last)
-        return;
-    for (size_t i = 0; i < a->n; i++) {
-        buf_done(&a->calls[i].answer);
-        err_free(a->calls[i].err);
-    }
-    lock_done(&a->lock);
-    (void)pthread_cond_destroy(&a->done);
-    mem_free(a);
-}
-
-static void on_answer(void *arg, struct slice payload, bool is_last, const struct err *e)
-{
-    struct asked *c = arg;
-    struct asking *a = c->of;
-
-    lock_take(&a->lock);
-    buf_slice_append(&c->answer, payload);
-    if (is_last) {
-        c->err = e ? err_copy(e) : NULL;
-        c->is_done = true;
-        a->left--;
-        (void)pthread_cond_signal(&a->done);
-    }
-    lock_release(&a->lock);
-    if (is_last)
-        asking_unref(a);
-}
-
-static void wait_for_answers(struct asking *a)
-{
-    struct timespec until;
-    bool is_over = false;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec +=
-        ASK_TIMEOUT_MS / 1000 + 1; /* calls end by themselves, unless the process does */
-    lock_take(&a->lock);
-    while (a->left && !is_over)
-        is_over = !lock_wait_until(&a->lock, &a->done, &until);
-    lock_release(&a->lock);
-}
-
-static void take_answers(struct asking *a, struct sampler_call *calls)
-{
-    lock_take(&a->lock);
-    for (size_t i = 0; i < a->n; i++) {
-        calls[i].err = a->calls[i].is_done
-                           ? a->calls[i].err
-                           : err_new(ERR_TIMEOUT, "no answer in %d ms", ASK_TIMEOUT_MS);
-        calls[i].answer = a->calls[i].answer;
-        a->calls[i].err = NULL;
-        a->calls[i].answer = (struct buf){0};
-    }
-    lock_release(&a->lock);
-}
-
 static void ask(void *arg, struct slice tenant, struct sampler_call *calls, size_t n)
 {
     struct ingester *ing = arg;
-    struct asking *a = mem_zalloc(sizeof(*a) + n * sizeof(a->calls[0]));
+    struct peercall_opts opts = {.pool = process_peers(ing->process),
+                                 .loop = process_loop(ing->process, 0),
+                                 .method = "ingester.trace_evidence",
+                                 .tenant = tenant,
+                                 .timeout_ms = ASK_TIMEOUT_MS,
+                                 .max_bytes = SAMPLER_MAX_ANSWER_BYTES,
+                                 .patience_ms = ASK_TIMEOUT_MS + 1000};
+    struct peercall **all = mem_new_array(struct peercall *, n);
 
-    lock_init(&a->lock, LOCK_LEAF_MODULE);
-    lock_cond_init(&a->done);
-    a->refs = (unsigned)n + 1;
-    a->left = a->n = n;
+    for (size_t i = 0; i < n; i++) {
+        opts.address = calls[i].to->rpc_addr;
+        all[i] = peercall_start(&opts, calls[i].question);
+    }
     for (size_t i = 0; i < n; i++)
-        a->calls[i].of = a;
-    for (size_t i = 0; i < n; i++)
-        rpc_call(rpc_pool_peer(process_peers(ing->process), calls[i].to->rpc_addr),
-                 &(struct rpc_call_opts){.method = "ingester.trace_evidence",
-                                         .tenant = tenant,
-                                         .timeout_ms = ASK_TIMEOUT_MS},
-                 calls[i].question, on_answer, &a->calls[i], NULL);
-    wait_for_answers(a);
-    take_answers(a, calls);
-    asking_unref(a);
+        calls[i].err = peercall_wait(all[i], &calls[i].answer);
+    mem_free(all);
 }
 
 /* Who was not told asks. */

@@ -15,6 +15,7 @@ struct peercall {
     bool is_running;             /* loop's: the last callback has not come */
     struct lock lock;
     pthread_cond_t changed;
+    int64_t until_ms; /* mono */
     /* under the lock */
     struct buf answer;
     struct err *err;
@@ -112,6 +113,7 @@ struct peercall *peercall_start(const struct peercall_opts *opts, struct slice p
     buf_slice_append(&pc->payload, payload);
     lock_init(&pc->lock, LOCK_LEAF_MODULE);
     lock_cond_init(&pc->changed);
+    pc->until_ms = opts->patience_ms ? clock_mono_ms(&clock_system) + opts->patience_ms : INT64_MAX;
     pc->refs = 2;
     loop_post(opts->loop, on_start, pc);
     return pc;
@@ -127,7 +129,7 @@ struct err *peercall_wait(struct peercall *pc, struct buf *ret)
     struct err *e = NULL;
 
     lock_take(&pc->lock);
-    while (!pc->is_done && !must_stop(pc)) {
+    while (!pc->is_done && !must_stop(pc) && clock_mono_ms(&clock_system) < pc->until_ms) {
         int64_t until_ms = clock_mono_ms(&clock_system) + LOOK_MS;
         struct timespec until = {until_ms / MS_PER_S, until_ms % MS_PER_S * NS_PER_MS};
 
@@ -136,7 +138,9 @@ struct err *peercall_wait(struct peercall *pc, struct buf *ret)
     if (!pc->is_done) {
         pc->is_given_up = true;
         pc->refs++;
-        e = err_new(ERR_CANCELED, "stopping");
+        e = must_stop(pc)
+                ? err_new(ERR_CANCELED, "stopping")
+                : err_new(ERR_TIMEOUT, "no answer in %lld ms", (long long)pc->opts.patience_ms);
     } else if (pc->err) {
         e = pc->err;
         pc->err = NULL;

@@ -25,6 +25,8 @@ struct peercall_opts {
     int64_t timeout_ms;
     size_t max_bytes;        /* of the answer; more is ERR_TOO_LARGE */
     const atomic_bool *stop; /* may be NULL; ERR_CANCELED */
+    /* For who may be waiting when the loop has ended: ERR_TIMEOUT after so long. 0: as long as it takes the loop. */
+    int64_t patience_ms;
 };
 
 /* Copies payload. Never NULL; peercall_wait() it. */

@@ -40,6 +40,7 @@
 #include "ingester/traces/sampling.h"
 
 #define SAMPLER_BATCH 8192 /* traces of one question */
+#define SAMPLER_MAX_ANSWER_BYTES (1 + SAMPLER_BATCH * (3 + SAMPLING_EVIDENCE_BYTES))
 
 /* One of several that are asked at once. */
 struct sampler_call {

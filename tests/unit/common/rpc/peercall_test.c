@@ -126,3 +126,17 @@ TEST(peercall_ends_when_it_must_stop)
     CHECK_ERR(peercall_run(&f.opts, SLICE_EMPTY, NULL), ERR_CANCELED, "stopping");
     teardown(&f);
 }
+
+TEST(peercall_has_its_patience)
+{
+    struct fixture f;
+
+    setup(&f);
+    f.opts.method = "hang";
+    f.opts.patience_ms = 1;
+    CHECK_ERR(peercall_run(&f.opts, SLICE_EMPTY, NULL), ERR_TIMEOUT, "no answer in 1 ms");
+    f.opts.method = "echo";
+    f.opts.patience_ms = 20000;
+    CHECK_OK(peercall_run(&f.opts, SLICE_EMPTY, NULL));
+    teardown(&f);
+}
