@@ -1,7 +1,6 @@
 #include "querier/store/blockset.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 
 #include "common/base/clock.h"
@@ -13,25 +12,9 @@
 #include "common/base/vec.h"
 #include "common/block/block_store.h"
 #include "common/block/block_summary.h"
-#include "querier/store/lookout.h"
+#include "querier/store/blockset_internal.h"
 
-#define ATTEMPTS 4
 #define LOOK_THREADS 16
-
-/* An immutable catalogue, shared. */
-struct held {
-    struct catalogue *c;
-    struct tiers *tiers; /* NULL: no block is downsampled */
-    _Atomic unsigned refs;
-};
-
-struct tenant_entry {
-    struct lookout_state look; /* the lookout's */
-    /* under blockset.lock */
-    struct held *held;
-    char etag[OBJSTORE_ETAG_BYTES]; /* "" for an absent object */
-    struct newness newness;         /* of held */
-};
 
 struct open_block {
     struct block_reader *reader;
@@ -43,20 +26,6 @@ struct open_block {
     size_t bytes; /* of memory */
 };
 
-struct blockset {
-    struct blockset_opts opts;
-    bool has_lines, has_traces;
-    struct lock lock;
-    struct map tenants; /* struct tenant_entry */
-    struct map blocks;  /* struct open_block by "tenant/ULID" */
-    uint64_t tick;
-    struct blockset_stats stats;
-    struct blockset_room_share share; /* bytes: with the lock */
-    struct lookout *lookout;
-    struct spell trouble;
-};
-
-static lookout_fn look;
 static bool close_oldest(void *arg);
 
 /* ---- life ---- */
@@ -76,17 +45,8 @@ struct blockset *blockset_new(const struct blockset_opts *opts)
     if (opts->room)
         blockset_room_join(opts->room, &bs->share);
     lock_init(&bs->lock, LOCK_CACHE);
-    bs->lookout = lookout_new(opts->local_root ? 0 : LOOK_THREADS, look, bs);
+    bs->lookout = lookout_new(opts->local_root ? 0 : LOOK_THREADS, blockset_look, bs);
     return bs;
-}
-
-static void held_unref(struct held *h)
-{
-    if (h && atomic_fetch_sub(&h->refs, 1) == 1) {
-        catalogue_free(h->c);
-        tiers_free(h->tiers);
-        mem_free(h);
-    }
 }
 
 static void open_block_free(struct blockset *bs, struct open_block *b)
@@ -106,9 +66,9 @@ void blockset_free(struct blockset *bs)
         return;
     lookout_free(bs->lookout);
     MAP_FOREACH (e, &bs->tenants) {
-        struct tenant_entry *t = e->value;
+        struct blockset_tenant *t = e->value;
 
-        held_unref(t->held);
+        blockset_held_unref(t->held);
         lookout_state_done(&t->look);
         mem_free(t);
     }
@@ -121,23 +81,6 @@ void blockset_free(struct blockset *bs)
     mem_free(bs);
 }
 
-/* With the lock. */
-static struct tenant_entry *entry_of(struct blockset *bs, struct slice tenant)
-{
-    void **slot = map_slot(&bs->tenants, tenant);
-
-    if (!*slot)
-        *slot = mem_new(struct tenant_entry);
-    return *slot;
-}
-
-void blockset_hint(struct blockset *bs, struct slice tenant, uint64_t version)
-{
-    lock_take(&bs->lock);
-    newness_hint(&entry_of(bs, tenant)->newness, version);
-    lock_release(&bs->lock);
-}
-
 void blockset_stats_get(struct blockset *bs, struct blockset_stats *ret)
 {
     lock_take(&bs->lock);
@@ -145,222 +88,6 @@ void blockset_stats_get(struct blockset *bs, struct blockset_stats *ret)
     ret->open = bs->blocks.len;
     ret->reader_bytes = atomic_load(&bs->share.bytes);
     lock_release(&bs->lock);
-}
-
-/* ---- catalogues ---- */
-
-/* With the lock. A reference to what is held. */
-static struct held *held_ref(struct tenant_entry *t)
-{
-    (void)atomic_fetch_add(&t->held->refs, 1);
-    return t->held;
-}
-
-/* Whether what is held is a catalogue, and not that there is none. */
-static bool has_catalogue(struct blockset *bs, struct tenant_entry *t)
-{
-    bool has;
-
-    lock_take(&bs->lock);
-    has = t->held && t->etag[0];
-    lock_release(&bs->lock);
-    return has;
-}
-
-/* A reference to what is held if it will do. */
-static struct held *held_if_fresh(struct blockset *bs, struct tenant_entry *t,
-                                  const struct newness_need *need)
-{
-    struct held *h;
-
-    lock_take(&bs->lock);
-    h = newness_will_do(&t->newness, need) ? held_ref(t) : NULL;
-    lock_release(&bs->lock);
-    return h;
-}
-
-/* The same though the bucket does not answer. */
-static struct held *held_though_stale(struct blockset *bs, struct tenant_entry *t,
-                                      const struct newness_need *need)
-{
-    struct held *h;
-
-    lock_take(&bs->lock);
-    h = newness_will_do_stale(&t->newness, need) ? held_ref(t) : NULL;
-    lock_release(&bs->lock);
-    return h;
-}
-
-static bool is_same_etag(struct blockset *bs, struct tenant_entry *t, const char *etag)
-{
-    bool same;
-
-    lock_take(&bs->lock);
-    same = t->held && strcmp(t->etag, etag) == 0;
-    lock_release(&bs->lock);
-    return same;
-}
-
-static struct tiers *tiers_of(const struct catalogue *c)
-{
-    size_t n;
-    const struct catalogue_block *b = catalogue_blocks(c, &n);
-
-    for (size_t i = 0; i < n; i++)
-        if (b[i].resolution_ms)
-            return tiers_new(b, n);
-    return NULL;
-}
-
-static void keep(struct blockset *bs, struct tenant_entry *t, struct catalogue *c, const char *etag,
-                 int64_t began_ns, uint64_t hinted)
-{
-    struct held *old = NULL, *h = NULL;
-
-    if (c) {
-        h = mem_new(struct held);
-        h->tiers = tiers_of(c);
-    }
-    lock_take(&bs->lock);
-    if (c) {
-        h->c = c;
-        atomic_init(&h->refs, 1);
-        old = t->held;
-        t->held = h;
-        snprintf(t->etag, sizeof(t->etag), "%s", etag);
-        bs->stats.catalogue_loads++;
-    }
-    newness_looked(&t->newness, catalogue_version(t->held->c), began_ns, hinted);
-    bs->stats.catalogue_checks++;
-    lock_release(&bs->lock);
-    held_unref(old);
-}
-
-static struct err *comes_and_goes(struct slice tenant)
-{
-    return err_new(ERR_UNAVAILABLE, "the catalogue of tenant %.*s was there, and then it was not",
-                   SLICE_ARG(tenant));
-}
-
-/* Of one that was there it is not believed at once that it is not: answers would lack all blocks. */
-static struct err *stat_surely(struct blockset *bs, struct tenant_entry *t, struct slice tenant,
-                               char *ret_etag)
-{
-    struct objstore *store = bs->opts.objstore;
-    bool is_absent;
-    char *key;
-    struct err *e = catalogue_stat(store, bs->opts.signal, tenant, ret_etag);
-
-    if (e || ret_etag[0] || !has_catalogue(bs, t))
-        return e;
-    key = catalogue_key(bs->opts.signal, tenant);
-    e = objstore_stays_absent(store, slice_cstr(key), &is_absent);
-    mem_free(key);
-    if (!e && !is_absent && !(e = catalogue_stat(store, bs->opts.signal, tenant, ret_etag)) &&
-        !ret_etag[0])
-        e = comes_and_goes(tenant);
-    return e;
-}
-
-/* Makes what is held true as of now. On a thread of the lookout; one at a time for a tenant. */
-static struct err *look(void *arg, struct slice tenant)
-{
-    struct blockset *bs = arg;
-    int64_t began = clock_mono_ns(&clock_system);
-    char etag[OBJSTORE_ETAG_BYTES];
-    struct catalogue *c = NULL;
-    struct tenant_entry *t;
-    uint64_t hinted;
-    struct err *e;
-
-    lock_take(&bs->lock);
-    t = entry_of(bs, tenant);
-    hinted = t->newness.hinted;
-    lock_release(&bs->lock);
-    /* Loaded after the stat: it may be newer than the etag kept, which costs one more load. */
-    if (!(e = stat_surely(bs, t, tenant, etag)) && !is_same_etag(bs, t, etag))
-        e = catalogue_load(bs->opts.objstore, bs->opts.signal, tenant, &c);
-    if (!e && c && etag[0] && catalogue_version(c) == 0) {
-        e = comes_and_goes(tenant);
-        catalogue_free(c);
-    }
-    if (!e)
-        keep(bs, t, c, etag, began, hinted);
-    return e;
-}
-
-static int64_t look_since(struct blockset *bs, struct tenant_entry *t,
-                          const struct newness_need *need, bool *ret_is_patient)
-{
-    int64_t ret;
-
-    lock_take(&bs->lock);
-    ret = newness_look_since(&t->newness, need, clock_mono_ns(&clock_system), ret_is_patient);
-    lock_release(&bs->lock);
-    return ret;
-}
-
-/* Ends e. */
-static void tell_stale(struct blockset *bs, struct slice tenant, struct err *e)
-{
-    uint64_t left_out;
-
-    if (spell_tells(&bs->trouble, "catalogue", e, clock_mono_ms(&clock_system), &left_out))
-        LOG_WARN(store, "the bucket does not answer, reading by the last known catalogue",
-                 KV_SLICE("tenant", tenant), KV_U64("skipped", left_out), KV_ERR(e));
-    err_free(e);
-}
-
-/* Takes e, NULL when the bucket has answered. */
-static struct err *not_new_enough(struct blockset *bs, struct tenant_entry *t, struct slice tenant,
-                                  uint64_t version, struct err *e)
-{
-    struct err *ret;
-    uint64_t held;
-
-    lock_take(&bs->lock);
-    held = t->newness.held;
-    lock_release(&bs->lock);
-    if (held >= version) /* it is not that which fails */
-        return e ? err_wrap(e, "catalogue of tenant %.*s", SLICE_ARG(tenant))
-                 : err_new(ERR_UNAVAILABLE, "the catalogue of tenant %.*s is older than announced",
-                           SLICE_ARG(tenant));
-    ret = err_new(ERR_UNAVAILABLE,
-                  "ingesters have handed data over to blocks of version %" PRIu64
-                  " of the catalogue of tenant %.*s, and here it is at %" PRIu64 ": %s",
-                  version, SLICE_ARG(tenant), held,
-                  e ? err_msg(e) : "the object store has no newer one");
-    err_free(e);
-    return ret;
-}
-
-static struct err *get_catalogue(struct blockset *bs, struct slice tenant,
-                                 const struct newness_need *need, struct held **ret,
-                                 bool *ret_stale)
-{
-    struct newness_need now = *need;
-    struct tenant_entry *t;
-    struct err *e = NULL;
-    bool is_patient;
-
-    lock_take(&bs->lock);
-    t = entry_of(bs, tenant);
-    lock_release(&bs->lock);
-    *ret_stale = false;
-    *ret = held_if_fresh(bs, t, &now);
-    for (int i = 0; !*ret && !e && i < ATTEMPTS; i++) { /* again when news came during the look */
-        now.not_before_ns = look_since(bs, t, &now, &is_patient);
-        if (!(e = lookout_ask(bs->lookout, &t->look, tenant, now.not_before_ns, is_patient)))
-            *ret = held_if_fresh(bs, t, &now);
-    }
-    if (*ret)
-        return NULL;
-    if (e && (*ret = held_though_stale(bs, t, &now))) {
-        *ret_stale = true;
-        tell_stale(bs, tenant, e);
-        return NULL;
-    }
-    return not_new_enough(bs, t, tenant, now.version, e);
 }
 
 /* ---- readers ---- */
@@ -751,7 +478,7 @@ static bool is_wanted(const struct want *w, struct blockset_view *v,
     return v->n_spans == 0;
 }
 
-static struct err *open_all(struct blockset *bs, struct arena *a, const struct held *h,
+static struct err *open_all(struct blockset *bs, struct arena *a, const struct blockset_held *h,
                             const struct want *w, bool is_last, struct blockset_view *v)
 {
     struct opening o = {.bs = bs,
@@ -803,15 +530,15 @@ static struct err *take(struct blockset *bs, struct arena *a, struct slice tenan
     struct newness_need now = *need;
     struct err *e = NULL;
 
-    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+    for (int attempt = 0; attempt < BLOCKSET_ATTEMPTS; attempt++) {
         struct blockset_view v = {0};
-        struct held *h;
+        struct blockset_held *h;
 
         err_free(e);
-        if ((e = get_catalogue(bs, tenant, &now, &h, &v.is_stale)))
+        if ((e = blockset_catalogue(bs, tenant, &now, &h, &v.is_stale)))
             return e;
-        e = open_all(bs, a, h, w, attempt + 1 == ATTEMPTS, &v);
-        held_unref(h);
+        e = open_all(bs, a, h, w, attempt + 1 == BLOCKSET_ATTEMPTS, &v);
+        blockset_held_unref(h);
         if (!e) {
             *ret = v;
             return NULL;
@@ -879,58 +606,4 @@ struct err *blockset_open(struct blockset *bs, struct arena *a, struct slice ten
         ret->traces[0] = b->traces;
     }
     return NULL;
-}
-
-/* The catalogue that is held, or a first one; NULL: there is none to be had, which whoever takes blocks will meet again. */
-static struct held *any_held(struct blockset *bs, struct slice tenant)
-{
-    struct held *h;
-    bool is_stale;
-    struct err *e = get_catalogue(bs, tenant, &(struct newness_need){.not_before_ns = INT64_MIN},
-                                  &h, &is_stale);
-
-    if (!e)
-        return h;
-    err_free(e);
-    return NULL;
-}
-
-uint64_t blockset_bytes(struct blockset *bs, struct slice tenant, int64_t min_ms, int64_t max_ms)
-{
-    struct held *h = any_held(bs, tenant);
-    const struct catalogue_block *all;
-    uint64_t bytes = 0;
-    size_t n;
-
-    if (!h)
-        return UINT64_MAX;
-    all = catalogue_blocks(h->c, &n);
-    for (size_t i = 0; i < n; i++)
-        if (all[i].min_t <= max_ms && all[i].max_t > min_ms)
-            bytes += all[i].bytes;
-    held_unref(h);
-    return bytes;
-}
-
-void blockset_times(struct blockset *bs, struct arena *a, struct slice tenant, int64_t min_ms,
-                    int64_t max_ms, const struct blockset_times **ret, size_t *ret_n)
-{
-    struct held *h = any_held(bs, tenant);
-    const struct catalogue_block *all;
-    struct blockset_times *out;
-    size_t n, found = 0;
-
-    *ret = NULL;
-    *ret_n = 0;
-    if (!h)
-        return;
-    all = catalogue_blocks(h->c, &n);
-    out = arena_array(a, struct blockset_times, n);
-    for (size_t i = 0; i < n; i++)
-        if (all[i].min_t <= max_ms && all[i].max_t > min_ms)
-            out[found++] = (struct blockset_times){all[i].ulid, all[i].min_t, all[i].max_t,
-                                                   all[i].bytes, all[i].series};
-    held_unref(h);
-    *ret = out;
-    *ret_n = found;
 }
