@@ -29,8 +29,7 @@ static const char *content_type(const char *name)
 
 static int by_name(const void *key, const void *file)
 {
-    return slice_cmp(*(const struct slice *)key,
-                     slice_cstr(((const struct ui_file *)file)->name));
+    return slice_cmp(*(const struct slice *)key, slice_cstr(((const struct ui_file *)file)->name));
 }
 
 static const struct ui_file *find(struct slice name)
@@ -43,9 +42,10 @@ static const struct ui_file *find(struct slice name)
 
 static void safety_headers(struct http_request *r)
 {
-    http_reply_header(r, "Content-Security-Policy",
-                      SLICE("default-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; "
-                            "frame-ancestors 'self'; base-uri 'none'; form-action 'self'"));
+    http_reply_header(
+        r, "Content-Security-Policy",
+        SLICE("default-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; "
+              "frame-ancestors 'self'; base-uri 'none'; form-action 'self'"));
     http_reply_header(r, "X-Content-Type-Options", SLICE("nosniff"));
     http_reply_header(r, "Referrer-Policy", SLICE("same-origin"));
 }

@@ -1,10 +1,9 @@
 /* The files of the UI, by HTTP. */
-#include "querier/ui/ui.h"
-
 #include <stdio.h>
 #include <string.h>
 
 #include "common/net/http_client.h"
+#include "querier/ui/ui.h"
 #include "tests/unit/test.h"
 
 struct rig {
@@ -40,12 +39,11 @@ static int get(struct rig *g, const char *path, const char *header)
     (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u%s", http_server_port(g->server), path);
     http_client_reply_done(&g->reply);
     g->reply = (struct http_client_reply){0};
-    CHECK_OK(http_client_blocking(NULL,
-                                  &(struct http_client_req){.method = "GET",
-                                                            .url = url,
-                                                            .headers = &header,
-                                                            .header_count = header ? 1 : 0},
-                                  &g->reply));
+    CHECK_OK(http_client_blocking(
+        NULL,
+        &(struct http_client_req){
+            .method = "GET", .url = url, .headers = &header, .header_count = header ? 1 : 0},
+        &g->reply));
     return g->reply.status;
 }
 
