@@ -190,9 +190,17 @@ ORR_CHECKED struct err *store_names(struct store_query *sq, const struct matcher
 /* Metadata of a family ("": of all), sorted by family, without duplicates. */
 ORR_CHECKED struct err *store_metadata(struct store_query *sq, struct slice family,
                                        struct rpc_metadata **ret, size_t *ret_n);
-/* Exemplars of series that match any of the sets, sorted by labels, then time; no duplicates. */
-ORR_CHECKED struct err *store_exemplars(struct store_query *sq, const struct matchers *sets,
-                                        size_t n, int64_t min_ms, int64_t max_ms,
+struct store_exemplars_request {
+    const struct matchers *sets; /* of series that match any of these */
+    size_t n_sets;
+    int64_t min_ms, max_ms;
+    /* Which of them are wanted, so that others take no memory; NULL: all. */
+    bool (*keep)(void *arg, const struct exemplar *ex);
+    void *arg;
+};
+/* Exemplars, sorted by labels, then time; no duplicates. */
+ORR_CHECKED struct err *store_exemplars(struct store_query *sq,
+                                        const struct store_exemplars_request *req,
                                         struct rpc_exemplars **ret, size_t *ret_n);
 
 /*
