@@ -301,9 +301,8 @@ static struct err *load_some(struct tracegroup *g, enum tracegroup_part part, st
         struct tracegroup_read *c = &g->reads[part][i];
 
         if (!c->is_loaded && (c->column == TG_ATTRIBUTE) == are_attributes)
-            e = load_from(g, c,
-                          slice_sub(all, (size_t)(c->offset - g->place.header_bytes[part]),
-                                    c->stored));
+            e = load_from(
+                g, c, slice_sub(all, (size_t)(c->offset - g->place.header_bytes[part]), c->stored));
     }
     return e;
 }

@@ -256,8 +256,7 @@ static struct err *get_rest(struct tracegroup *g, uint32_t row, struct arena *a,
 
     s->n_events = w->first_event[row + 1] - event;
     s->n_links = w->first_link[row + 1] - link;
-    if (arena_left(a) <
-        s->n_events * sizeof(*s->events) + s->n_links * sizeof(*s->links))
+    if (arena_left(a) < s->n_events * sizeof(*s->events) + s->n_links * sizeof(*s->links))
         return tracegroup_no_room(a);
     s->dropped_events = (uint32_t)int_at(w, TG_SPAN_DROPPED_EVENTS, row);
     s->dropped_links = (uint32_t)int_at(w, TG_SPAN_DROPPED_LINKS, row);

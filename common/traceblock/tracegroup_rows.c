@@ -188,8 +188,7 @@ struct err *tracegroup_need_shapes(struct tracegroup *g, enum tracetable table)
         s->is_loaded = true;
         return NULL;
     }
-    if ((e = tracegroup_load(g, shapes)) ||
-        (e = parse_shapes(g, shapes, s)) ||
+    if ((e = tracegroup_load(g, shapes)) || (e = parse_shapes(g, shapes, s)) ||
         (e = tracegroup_need_of(g, TG_SHAPE, table, s->n_rows, &shape)) ||
         (e = tracegroup_check_below(shape, s->n_shapes, "a row of a shape that is not there")))
         return e;
