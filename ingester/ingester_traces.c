@@ -1,6 +1,6 @@
 /*
  * Traces in the ingester: their own write-ahead log and head (DIR/traces), the door's sink, which brings pieces of traces to their replicas
- * as metrics are brought, and what others ask (common/model/traces_rpc.h). Without ingester.traces there is none of it: ing->traces is NULL.
+ * as metrics are brought, and what others ask (common/model/traces_rpc.h). With ingester.traces off there is none of it: ing->traces is NULL.
  *
  *   GET /ingester/traces[?id=HEX…][&start=ns][&end=ns][&limit=n]
  *       what this ingester holds, not the cluster: JSON lines {"trace_id":"…","pieces":n,"spans":n,"span_ids":["…",…]}, each span once
