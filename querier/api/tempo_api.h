@@ -6,7 +6,7 @@
  *       api/search                             q (TraceQL), or tags (logfmt), minDuration, maxDuration; start, end, limit, spss
  *       api/search/tags, api/v2/search/tags    names of attributes; scope, limit
  *       api/search/tag/{name}/values, api/v2/search/tag/{name}/values; limit
- *       api/metrics/query_range                q (TraceQL metrics), start, end, since, step
+ *       api/metrics/query_range                q (TraceQL metrics), start, end, since, step, exemplars
  *       api/metrics/query                      the same as one point
  *       api/echo, api/status/buildinfo
  *

@@ -2,6 +2,7 @@
 #include "common/logs/logfmt.h"
 #include "querier/api/tagquery.h"
 #include "querier/api/tempo_api_internal.h"
+#include "querier/traces/tracehint.h"
 #include "querier/traces/tracesearch.h"
 
 #define DEF_LIMIT 20
@@ -28,12 +29,13 @@ static struct err *run(struct prom_task *t)
                                     .max_duration_ns = p->max_ns};
     struct tracesearch_result found;
     struct tracesource source;
+    struct tracehints hints;
     struct traceql query;
     struct err *e;
 
     t->content_type = HTTP_JSON;
     opts.query = &query;
-    if ((e = traceql_parse(t->arena, p->query, &query)) ||
+    if ((e = traceql_parse(t->arena, p->query, &query)) || (e = tracehints_of(&query, &hints)) ||
         (e = tempo_api_scan(p->api, t, p->range, &source, &opts.scan)) ||
         (e = tracesearch(&opts, &found)))
         return e;

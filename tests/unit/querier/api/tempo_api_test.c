@@ -194,6 +194,86 @@ TEST(tempo_api_computes_metrics)
     rig_down(&g);
 }
 
+TEST(tempo_api_shows_exemplars)
+{
+    struct rig g;
+
+    rig_up(&g, fill);
+    has(&g,
+        "/api/metrics/query_range?" RANGE
+        "&step=1000&exemplars=5&q=%7Bduration%3E4s%7D|max_over_time(duration)",
+        200,
+        ",\"exemplars\":[{\"labels\":[{\"key\":\"trace:id\",\"value\":{\"stringValue\":\"" ID_2
+        "\"}},{\"key\":\"span:id\",\"value\":{\"stringValue\":\"0000000000000001\"}},{\"key\":"
+        "\"resource.service.name\",\"value\":{\"stringValue\":\"front\"}},{\"key\":\"name\","
+        "\"value\":{\"stringValue\":\"GET /\"}}],\"value\":5,\"timestampMs\":\"1767225660000\"}]}");
+    /* of what is only counted: where the series is */
+    has(&g,
+        "/api/metrics/query_range?" RANGE
+        "&step=1000&q=%7Bstatus%3Derror%7D|count_over_time()with(exemplars%3Dtrue)",
+        200, "],\"value\":3,\"timestampMs\":");
+    has_not(&g,
+            "/api/metrics/query_range?" RANGE
+            "&exemplars=5&q=%7B%7D|count_over_time()with(exemplars%3Dfalse)",
+            "exemplars");
+    has_not(&g, "/api/metrics/query_range?" RANGE "&q=%7B%7D|count_over_time()", "exemplars");
+    has_not(&g, "/api/metrics/query?" RANGE "&exemplars=5&q=%7B%7D|count_over_time()", "exemplars");
+    has(&g, "/api/metrics/query_range?" RANGE "&exemplars=x&q=%7B%7D|rate()", 400,
+        "invalid exemplars");
+    rig_down(&g);
+}
+
+TEST(tempo_api_compares)
+{
+    struct rig g;
+
+    rig_up(&g, fill);
+    has(&g, "/api/metrics/query?" RANGE "&q=%7B%7D|compare(%7Bstatus%3Derror%7D)", 200,
+        "{\"labels\":[{\"key\":\"__meta_type\",\"value\":{\"stringValue\":\"selection\"}},{\"key\":"
+        "\"span.http.method\",\"value\":{\"stringValue\":\"POST\"}}],\"promLabels\":\"{__meta_type="
+        "\\\"selection\\\", span.http.method=\\\"POST\\\"}\",\"value\":3}");
+    has(&g, "/api/metrics/query?" RANGE "&q=%7B%7D|compare(%7Bstatus%3Derror%7D)", 200,
+        "{\"labels\":[{\"key\":\"__meta_type\",\"value\":{\"stringValue\":\"baseline_total\"}},{"
+        "\"key\":"
+        "\"resource.service.name\",\"value\":{\"stringValue\":\"nil\"}}],\"promLabels\":\"{__meta_"
+        "type="
+        "\\\"baseline_total\\\", resource.service.name=\\\"<nil>\\\"}\",\"value\":2}");
+    has(&g, "/api/metrics/query?" RANGE "&q=%7B%7D|compare(%7Bname%3D%22x%22%7D,1)", 200,
+        "{\"labels\":[{\"key\":\"__meta_error\",\"value\":{\"stringValue\":\"__too_many_values__\"}"
+        "}");
+    has_not(&g, "/api/metrics/query?" RANGE "&q=%7B%7D|compare(%7Bname%3D%22x%22%7D,2)",
+            "__too_many_values__");
+    rig_down(&g);
+}
+
+/* A span that starts at the very end counts; one at the very start does not. */
+TEST(tempo_api_counts_what_starts_at_the_end)
+{
+    struct rig g;
+
+    rig_up(&g, fill);
+    has(&g,
+        "/api/metrics/query_range?start=1767225600&end=1767225660&step=60&q=%7Bname%3D%22GET+%2F"
+        "%22%7D|count_over_time()",
+        200, "\"samples\":[{\"timestampMs\":\"1767225660000\",\"value\":1}]");
+    rig_down(&g);
+}
+
+TEST(tempo_api_heeds_or_refuses_hints)
+{
+    struct rig g;
+
+    rig_up(&g, fill);
+    has(&g, "/api/search?" RANGE "&limit=1&q=%7B%7Dwith(most_recent%3Dtrue)", 200,
+        "{\"traces\":[{\"traceID\":\"0a000000000000000000000000000003\"");
+    has(&g, "/api/search?" RANGE "&q=%7B%7Dwith(job_size%3D1)", 400, "the hint job_size");
+    has(&g, "/api/metrics/query?" RANGE "&q=%7B%7D|count_over_time()with(sample%3D0.1)", 200,
+        "\"value\":5}");
+    has(&g, "/api/metrics/query?" RANGE "&q=%7B%7D|rate()with(debug%3Dtrue)", 400,
+        "the hint debug");
+    rig_down(&g);
+}
+
 TEST(tempo_api_tags_become_a_query)
 {
     struct arena *a = arena_new(0);
