@@ -59,24 +59,27 @@ static const struct {
 
 static void put_tag(struct buf *out, struct slice key, struct slice value)
 {
-    for (size_t i = 0; i < ORR_COUNT(known_tags); i++) {
-        if (!slice_eq_cstr(key, known_tags[i].tag))
-            continue;
-        buf_printf(out, "%s = ", known_tags[i].traceql);
-        if (known_tags[i].is_word)
-            buf_slice_append(out, value);
-        else
-            tagquery_text(out, value);
-        return;
-    }
+    struct buf operand = {0};
+
     if (slice_eq_cstr(key, "error") && slice_eq_cstr(value, "true")) {
         buf_str(out, "status = error");
         return;
     }
-    buf_byte(out, '.');
-    tagquery_text(out, key);
-    buf_str(out, " = ");
-    tagquery_text(out, value);
+    for (size_t i = 0; i < ORR_COUNT(known_tags); i++) {
+        if (!slice_eq_cstr(key, known_tags[i].tag))
+            continue;
+        if (known_tags[i].is_word) {
+            buf_printf(out, "%s = %.*s", known_tags[i].traceql, SLICE_ARG(value));
+            return;
+        }
+        buf_str(&operand, known_tags[i].traceql);
+    }
+    if (!operand.len) {
+        buf_byte(&operand, '.');
+        tagquery_text(&operand, key);
+    }
+    tagquery_contains(out, buf_slice(&operand), value);
+    buf_done(&operand);
 }
 
 struct err *tempo_tags_query(struct arena *a, struct slice tags, struct slice *ret)
