@@ -197,8 +197,7 @@ static struct err *read_doc(struct amconf_reader *r, const struct yaml_node *doc
     if ((e = amconf_schema_check(r->name, doc, "config")))
         return e;
     r->global = r->conf->global = yaml_get(doc, "global");
-    r->conf->template_patterns =
-        amconf_strings(r, doc, "templates", &r->conf->n_template_patterns);
+    r->conf->template_patterns = amconf_strings(r, doc, "templates", &r->conf->n_template_patterns);
     if ((e = amconf_duration(r, r->global, "resolve_timeout", DEFAULT_RESOLVE_MS,
                              &r->conf->resolve_timeout_ms)) ||
         (e = amconf_check_global(r)) ||

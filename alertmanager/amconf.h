@@ -25,7 +25,7 @@ struct amconf_integration {
     const char *kind; /* "webhook", "slack" ... static */
     size_t index;     /* among those of its kind in this receiver */
     bool send_resolved;
-    const char *unsupported; /* NULL: can send; else what Orrery lacks */
+    const char *unsupported;          /* NULL: can send; else what Orrery lacks */
     const struct yaml_node *settings; /* the entry */
     const struct yaml_node *http;     /* its http_config, or global's; may be NULL */
     int64_t timeout_ms;               /* of its own; 0: none */
@@ -66,9 +66,9 @@ struct amconf {
     struct slice shown; /* the same as JSON (which is YAML), secrets and their addresses hidden */
     bool has_route_labels; /* templates of routes: not supported yet */
     int64_t resolve_timeout_ms;
-    const struct yaml_node *global;   /* NULL if absent */
-    struct template_set *templates;   /* the defaults, and what amconf_load_templates() added */
-    struct slice *template_patterns;  /* of files */
+    const struct yaml_node *global;  /* NULL if absent */
+    struct template_set *templates;  /* the defaults, and what amconf_load_templates() added */
+    struct slice *template_patterns; /* of files */
     size_t n_template_patterns;
     struct amconf_receiver *receivers;
     size_t n_receivers;

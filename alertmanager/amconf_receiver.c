@@ -8,7 +8,8 @@ struct kind {
     bool send_resolved;    /* unless told */
     const char *required;  /* "a|b c": one of a and b, and c */
     const char *exclusive; /* "a|b c|d": not both */
-    const char *lacks;     /* settings that are not done yet, "a|b"; NULL: no such receiver is told yet */
+    const char
+        *lacks; /* settings that are not done yet, "a|b"; NULL: no such receiver is told yet */
 };
 /* send_resolved defaults and duties are Alertmanager's */
 static const struct kind kinds[] = {
@@ -19,7 +20,8 @@ static const struct kind kinds[] = {
     {"pagerduty", "pagerduty_configs", true,
      "service_key|service_key_file|routing_key|routing_key_file",
      "service_key|service_key_file routing_key|routing_key_file", ""},
-    {"slack", "slack_configs", false, "", "api_url|api_url_file app_token|app_token_file", "update_message"},
+    {"slack", "slack_configs", false, "", "api_url|api_url_file app_token|app_token_file",
+     "update_message"},
     {"webhook", "webhook_configs", true, "url|url_file", "url|url_file", ""},
     {"opsgenie", "opsgenie_configs", true, "", "api_key|api_key_file", ""},
     {"wechat", "wechat_configs", false, "", "api_secret|api_secret_file", NULL},
@@ -35,7 +37,8 @@ static const struct kind kinds[] = {
     {"msteamsv2", "msteamsv2_configs", true, "webhook_url|webhook_url_file",
      "webhook_url|webhook_url_file", ""},
     {"jira", "jira_configs", true, "project issue_type", "", NULL},
-    {"rocketchat", "rocketchat_configs", false, "", "token|token_file token_id|token_id_file", NULL},
+    {"rocketchat", "rocketchat_configs", false, "", "token|token_file token_id|token_id_file",
+     NULL},
     {"mattermost", "mattermost_configs", false, "", "webhook_url|webhook_url_file", NULL},
 };
 

@@ -10,8 +10,7 @@
 struct err *amconf_add_template(struct amconf *c, const char *name, struct slice text)
 {
     const char *slash = strrchr(name, '/');
-    struct err *e =
-        template_parse(c->templates, slice_cstr(slash ? slash + 1 : name), text);
+    struct err *e = template_parse(c->templates, slice_cstr(slash ? slash + 1 : name), text);
 
     return e ? err_wrap(e, "template file %s", name) : NULL;
 }
@@ -34,9 +33,8 @@ struct err *amconf_load_templates(struct amconf *c, const char *dir)
 
     for (size_t i = 0; i < c->n_template_patterns && !e; i++) {
         struct slice p = c->template_patterns[i];
-        char *pattern = slice_has_prefix(p, SLICE("/"))
-                            ? slice_dup(p)
-                            : mem_printf("%s/%.*s", dir, SLICE_ARG(p));
+        char *pattern = slice_has_prefix(p, SLICE("/")) ? slice_dup(p)
+                                                        : mem_printf("%s/%.*s", dir, SLICE_ARG(p));
         glob_t found;
 
         if (glob(pattern, 0, NULL, &found) == 0) { /* no file at all is no error */

@@ -92,8 +92,7 @@ static void add_to(struct notify_render *r, const char ***list, size_t *n, struc
                    struct slice value)
 {
     *list = arena_more(r->arena, *list, *n);
-    (*list)[(*n)++] =
-        arena_printf(r->arena, "%.*s: %.*s", SLICE_ARG(name), SLICE_ARG(value));
+    (*list)[(*n)++] = arena_printf(r->arena, "%.*s: %.*s", SLICE_ARG(name), SLICE_ARG(value));
 }
 
 static void set_proxy(struct notify_render *r, const struct yaml_node *http)
@@ -162,7 +161,8 @@ struct slice notify_http_token_key(struct notify_render *r)
     const struct yaml_node *n = yaml_get(r->integration->http, "oauth2");
     static const char *const keys[] = {"token_url", "client_id", "client_secret",
                                        "client_secret_file"};
-    const struct yaml_node *params = yaml_get(n, "endpoint_params"), *scopes = yaml_get(n, "scopes");
+    const struct yaml_node *params = yaml_get(n, "endpoint_params"),
+                           *scopes = yaml_get(n, "scopes");
     struct buf b = {0};
     struct slice ret;
 
@@ -252,7 +252,8 @@ struct err *notify_http_fetched(struct notify_render *r, const struct notify_ans
         return NULL;
     }
     if (json_string_length(token)) {
-        r->token = arena_dup(r->arena, slice_of(json_string_value(token), json_string_length(token)));
+        r->token =
+            arena_dup(r->arena, slice_of(json_string_value(token), json_string_length(token)));
         r->token_lifetime_s = json_is_integer(lifetime)
                                   ? ORR_MIN(json_integer_value(lifetime), MAX_LIFETIME_S)
                                   : MAX_LIFETIME_S;

@@ -11,8 +11,7 @@ static void build_card(struct notify_render *r)
     if ((r->is_told = r->step > 0))
         return;
     buf_str(&b, "{\"@context\":\"http://schema.org/extensions\",\"type\":\"MessageCard\"");
-    notify_json(&b, "title",
-                notify_text(r, "title", "{{ template \"msteams.default.title\" . }}"));
+    notify_json(&b, "title", notify_text(r, "title", "{{ template \"msteams.default.title\" . }}"));
     notify_json(&b, "summary",
                 notify_text(r, "summary", "{{ template \"msteams.default.summary\" . }}"));
     notify_json(&b, "text", notify_text(r, "text", "{{ template \"msteams.default.text\" . }}"));

@@ -165,12 +165,12 @@ static void build(struct notify_render *r)
     r->request.method = r->is_firing && r->step > CREATE ? "PUT" : "POST";
     if (slice_has_suffix(base, SLICE("/")))
         base.len--;
-    notify_post(r,
-                slice_cstr(*what ? arena_printf(r->arena,
-                                                "%.*s/v2/alerts/%.*s/%s?identifierType=alias",
-                                                SLICE_ARG(base), SLICE_ARG(notify_key_hash(r)), what)
-                                 : arena_printf(r->arena, "%.*s/v2/alerts", SLICE_ARG(base))),
-                &b);
+    notify_post(
+        r,
+        slice_cstr(*what ? arena_printf(r->arena, "%.*s/v2/alerts/%.*s/%s?identifierType=alias",
+                                        SLICE_ARG(base), SLICE_ARG(notify_key_hash(r)), what)
+                         : arena_printf(r->arena, "%.*s/v2/alerts", SLICE_ARG(base))),
+        &b);
     notify_header(r, "Authorization",
                   slice_cstr(arena_printf(r->arena, "GenieKey %.*s",
                                           SLICE_ARG(notify_expand(r, "api_key", key, false)))));

@@ -9,7 +9,8 @@
 #define V1_URL "https://events.pagerduty.com/generic/2010-04-15/create_event.json"
 #define V2_URL "https://events.pagerduty.com/v2/enqueue"
 #define TOO_LARGE                                                                                  \
-    "{\"error\":\"Custom details have been removed because the original event exceeds the maximum " \
+    "{\"error\":\"Custom details have been removed because the original event exceeds the "        \
+    "maximum "                                                                                     \
     "size of 512KB\"}"
 
 static const char *const own_details[][2] = {
@@ -32,8 +33,8 @@ static void add_details(struct notify_render *r, struct buf *b, bool is_cut)
         if (yaml_get(details, own_details[i][0]))
             continue;
         notify_json_key(b, own_details[i][0]);
-        notify_value_text(r, b, notify_expand(r, own_details[i][0],
-                                              slice_cstr(own_details[i][1]), false));
+        notify_value_text(
+            r, b, notify_expand(r, own_details[i][0], slice_cstr(own_details[i][1]), false));
     }
     for (size_t i = 0; details && details->kind == YAML_KIND_MAP && i < details->n; i++) {
         buf_json_comma(b);
@@ -163,4 +164,5 @@ static struct err *judge(struct notify_render *r, const struct notify_answer *a,
     return NULL;
 }
 
-const struct notify_kind notify_kind_pagerduty = {.name = "pagerduty", .build = build, .judge = judge};
+const struct notify_kind notify_kind_pagerduty = {
+    .name = "pagerduty", .build = build, .judge = judge};

@@ -5,8 +5,8 @@
 #include "common/base/mem.h"
 
 static const struct notify_kind *const kinds[] = {
-    &notify_kind_webhook,   &notify_kind_slack,   &notify_kind_pagerduty, &notify_kind_opsgenie,
-    &notify_kind_victorops, &notify_kind_discord, &notify_kind_msteams,   &notify_kind_msteamsv2,
+    &notify_kind_webhook,   &notify_kind_slack,    &notify_kind_pagerduty, &notify_kind_opsgenie,
+    &notify_kind_victorops, &notify_kind_discord,  &notify_kind_msteams,   &notify_kind_msteamsv2,
     &notify_kind_webex,     &notify_kind_telegram,
 };
 
@@ -46,8 +46,8 @@ static struct gotime time_of(int64_t ns)
 
 static void fill_data(struct notify_render *r, int64_t now_ns)
 {
-    struct template_am_alert *list = arena_array(r->arena, struct template_am_alert,
-                                                 r->alerts.len + 1);
+    struct template_am_alert *list =
+        arena_array(r->arena, struct template_am_alert, r->alerts.len + 1);
 
     for (size_t i = 0; i < r->alerts.len; i++) {
         const struct alert *a = r->alerts.ptr[i];
@@ -209,6 +209,5 @@ void notify_header(struct notify_render *r, const char *name, struct slice value
     struct notify_request *q = &r->request;
 
     q->headers = arena_more(r->arena, q->headers, q->n_headers);
-    q->headers[q->n_headers++] =
-        arena_printf(r->arena, "%s: %.*s", name, SLICE_ARG(value));
+    q->headers[q->n_headers++] = arena_printf(r->arena, "%s: %.*s", name, SLICE_ARG(value));
 }

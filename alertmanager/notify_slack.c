@@ -118,7 +118,8 @@ static struct slice where(struct notify_render *r)
     bool has_own = notify_raw(r->settings, "api_url", NULL).len ||
                    notify_raw(r->settings, "api_url_file", NULL).len;
     struct slice own = notify_secret(r, "app_token", NULL);
-    struct slice token = own.len || has_own ? own : notify_secret(r, "app_token", "slack_app_token");
+    struct slice token =
+        own.len || has_own ? own : notify_secret(r, "app_token", "slack_app_token");
     struct slice app_url = notify_address(r, "app_url", "slack_app_url", CHAT_URL);
 
     if (!token.len)

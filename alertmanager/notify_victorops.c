@@ -32,11 +32,12 @@ static void build(struct notify_render *r)
     notify_json(&b, "entity_display_name",
                 notify_text(r, "entity_display_name",
                             "{{ template \"victorops.default.entity_display_name\" . }}"));
-    notify_json(&b, "state_message",
-                notify_cut_runes(r,
-                                 notify_text(r, "state_message",
-                                             "{{ template \"victorops.default.state_message\" . }}"),
-                                 MAX_MESSAGE_RUNES));
+    notify_json(
+        &b, "state_message",
+        notify_cut_runes(
+            r,
+            notify_text(r, "state_message", "{{ template \"victorops.default.state_message\" . }}"),
+            MAX_MESSAGE_RUNES));
     notify_json(&b, "monitoring_tool",
                 notify_text(r, "monitoring_tool",
                             "{{ template \"victorops.default.monitoring_tool\" . }}"));

@@ -31,7 +31,8 @@ struct http_client_tls {
     struct slice ca, cert, key; /* PEM; empty: the system's CAs, no client certificate */
     const char *server_name;    /* NULL: the URL's */
     bool is_insecure;
-    unsigned min_version, max_version; /* 10 … 13 for TLS 1.0 … 1.3; 0: 1.2, and the library's best */
+    unsigned min_version,
+        max_version; /* 10 … 13 for TLS 1.0 … 1.3; 0: 1.2, and the library's best */
 };
 
 struct http_client_req {
@@ -52,8 +53,9 @@ struct http_client_req {
     bool accepts_compressed;     /* gzip, deflate, zstd as libcurl has them; decoded for you */
     bool is_sole; /* a connection made for it: over a kept one that dies it may be sent twice */
     const struct http_client_tls *tls; /* NULL: the client's */
-    const char *proxy, *no_proxy;      /* its URL, NULL: none; hosts that it is not for, as in NO_PROXY */
-    const char *const *proxy_headers;  /* for its CONNECT */
+    const char *proxy,
+        *no_proxy; /* its URL, NULL: none; hosts that it is not for, as in NO_PROXY */
+    const char *const *proxy_headers; /* for its CONNECT */
     size_t proxy_header_count;
     /* Body pieces as they come instead of in reply.body, with the arg of done; false cuts the call
      * (ERR_CANCELED; in here that is how to cancel). NULL arg when blocking. */

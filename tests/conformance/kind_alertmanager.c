@@ -606,9 +606,11 @@ static json_t *tell(struct conformance *c, struct amconf *conf, const struct dis
         if (!conformance_check_ok(c, "request", e, true) || !q)
             break;
         json_array_append_new(got, request_json(q));
-        e = notify_render_judge(
-            r, &(struct notify_answer){.status = 200, .content_type = SLICE("text/plain"), .body = body},
-            &may_retry);
+        e = notify_render_judge(r,
+                                &(struct notify_answer){.status = 200,
+                                                        .content_type = SLICE("text/plain"),
+                                                        .body = body},
+                                &may_retry);
         if (!conformance_check_ok(c, "judgement", e, true))
             break;
     }

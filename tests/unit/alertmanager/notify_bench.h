@@ -35,8 +35,8 @@ static inline struct notify_bench *notify_bench_told(struct amconf *conf, bool i
         .left_ms = 1000,
     };
 
-    vec_push(&alerts, alert_new((struct labels){first, 2}, (struct labels){text, 1},
-                                SLICE("http://prom")));
+    vec_push(&alerts,
+             alert_new((struct labels){first, 2}, (struct labels){text, 1}, SLICE("http://prom")));
     vec_push(&alerts, alert_new((struct labels){second, 2}, (struct labels){text, 1}, SLICE("")));
     for (size_t i = 0; i < 2; i++) {
         alerts.ptr[i]->starts_ns = 500000000000;
