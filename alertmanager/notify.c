@@ -177,10 +177,10 @@ static void on_answer(void *arg, struct err *e, struct http_client_reply *reply)
         struct notify_answer a = {reply->status, http_client_reply_header(reply, "Content-Type"),
                                   buf_slice(&reply->body)};
 
-        if (a.status == 401)
-            drop_token(s->n, notify_render_token_key(s->render));
         if (!(e = notify_render_judge(s->render, &a, &may_retry)))
             keep_token(s);
+        if (notify_render_token_is_bad(s->render))
+            drop_token(s->n, notify_render_token_key(s->render));
     }
     if (e)
         end(s, e, may_retry);
@@ -191,7 +191,7 @@ static void on_answer(void *arg, struct err *e, struct http_client_reply *reply)
 static void post(struct sending *s, int64_t left_ms)
 {
     const struct notify_request *q = s->request;
-    char *url = slice_dup(q->url);
+    char *url = slice_dup(q->mail ? SLICE_EMPTY : q->url);
     struct http_client_req req = {
         .method = q->method,
         .url = url,
@@ -210,8 +210,16 @@ static void post(struct sending *s, int64_t left_ms)
         .proxy_headers = (const char *const *)q->proxy_headers,
         .proxy_header_count = q->n_proxy_headers,
     };
-    struct err *e = http_client_request(s->n->http, &req, on_answer, s, &s->call);
+    struct err *e;
 
+    if (q->mail) {
+        struct mail_req mail = *q->mail;
+
+        mail.timeout_ms = left_ms;
+        e = mail_send(s->n->http, &mail, on_answer, s, &s->call);
+    } else {
+        e = http_client_request(s->n->http, &req, on_answer, s, &s->call);
+    }
     mem_free(url);
     if (e)
         end(s, e, true);

@@ -37,14 +37,16 @@ TEST(amconf_names_what_cannot_send_and_hides_secrets)
 {
     struct amconf *c;
 
-    CHECK_OK(amconf_parse(
-        "am.yml",
-        SLICE("global: {slack_api_url: 'https://hooks/SECRET'}\n"
-              "route: {receiver: a}\nreceivers:\n- name: a\n  slack_configs: [{channel: x}, {update_message: true}]\n"
-              "  webhook_configs:\n"
-              "  - {url: 'http://h/SECRET', http_config: {bearer_token: SECRET}}\n"
-              "  - {url: 'http://h/', http_config: {oauth2: {client_id: x, token_url: y, grant_type: z}}}\n"),
-        0, &c));
+    CHECK_OK(
+        amconf_parse("am.yml",
+                     SLICE("global: {slack_api_url: 'https://hooks/SECRET'}\n"
+                           "route: {receiver: a}\nreceivers:\n- name: a\n  slack_configs: "
+                           "[{channel: x}, {update_message: true}]\n"
+                           "  webhook_configs:\n"
+                           "  - {url: 'http://h/SECRET', http_config: {bearer_token: SECRET}}\n"
+                           "  - {url: 'http://h/', http_config: {oauth2: {client_id: x, token_url: "
+                           "y, grant_type: z}}}\n"),
+                     0, &c));
     CHECK_INT(c->receivers[0].n, 4);
     for (size_t i = 0; i < 4; i++) {
         const struct amconf_integration *in = &c->receivers[0].integrations[i];
