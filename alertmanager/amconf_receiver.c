@@ -137,6 +137,13 @@ static void no(struct amconf_reader *r, struct amconf_integration *in, const cha
         in->unsupported = arena_strdup(r->arena, what);
 }
 
+static bool is_off(const struct yaml_node *n)
+{
+    bool truth;
+
+    return n->kind == YAML_KIND_SCALAR && yaml_bool(n, &truth) && !truth;
+}
+
 /* The first of "a|b" that is set. */
 static void check_lacks(struct amconf_reader *r, const struct yaml_node *n, const char *where,
                         const char *lacks, struct amconf_integration *in)
@@ -144,7 +151,8 @@ static void check_lacks(struct amconf_reader *r, const struct yaml_node *n, cons
     struct slice rest = slice_cstr(lacks), key;
 
     while (rest.len && slice_split(&rest, '|', &key))
-        if (amconf_has(n, arena_cstr(r->arena, key)))
+        if (amconf_has(n, arena_cstr(r->arena, key)) &&
+            !is_off(yaml_get(n, arena_cstr(r->arena, key))))
             no(r, in, arena_printf(r->arena, "%s%.*s", where, SLICE_ARG(key)));
 }
 

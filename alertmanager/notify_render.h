@@ -17,12 +17,12 @@
 #include "alertmanager/dispatch.h"
 #include "common/net/mail.h"
 
-#define NOTIFY_MAX_STEPS 2000000     /* of all templates of one notification */
-#define NOTIFY_MAX_BYTES (64u << 20) /* of memory for it */
-#define NOTIFY_MAX_BODY (8u << 20)   /* of a request */
-#define NOTIFY_MAX_SECRET 65536      /* of a file */
-#define NOTIFY_MAX_ANSWER (1u << 20) /* bytes that are looked at */
-#define NOTIFY_MAX_REQUESTS 16       /* of one notification */
+#define NOTIFY_MAX_STEPS 2000000       /* of all templates of one notification */
+#define NOTIFY_MAX_BYTES (64u << 20)   /* of memory for it */
+#define NOTIFY_MAX_BODY (8u << 20)     /* of a request */
+#define NOTIFY_MAX_SECRET 65536        /* of a file */
+#define NOTIFY_MAX_ANSWER (256u << 10) /* bytes that are looked at */
+#define NOTIFY_MAX_REQUESTS 16         /* of one notification */
 
 struct notify_request {
     const char *method;

@@ -246,7 +246,9 @@ static void set_method(struct http_client_call *call, const struct http_client_r
         (void)curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len);
         (void)curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, body.ptr);
     }
-    (void)curl_easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, method);
+    /* libcurl's own where it has one: it becomes GET where a redirect (303) says so */
+    if (strcmp(method, has_body ? "POST" : "GET") != 0)
+        (void)curl_easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, method);
 }
 
 void http_client_set_common(struct http_client_call *call, const char *protocols,
@@ -284,6 +286,8 @@ static void set_basics(struct http_client_call *call, const struct http_client_o
                                (long)((req->stall_timeout_ms + 999) / 1000));
     }
     (void)curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, req->max_redirects ? 1L : 0L);
+    (void)curl_easy_setopt(easy, CURLOPT_POSTREDIR,
+                           (long)(CURL_REDIR_POST_301 | CURL_REDIR_POST_302));
     (void)curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long)req->max_redirects);
     if (req->accepts_compressed)
         (void)curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
@@ -302,12 +306,30 @@ struct http_client_call *http_client_call_bare(const char *url, size_t max_respo
     return call;
 }
 
+/* Queries and credentials in a URL may be secret, and paths: messages go without. */
+static char *shown_url(const struct http_client_req *req, const char *url)
+{
+    const char *host = strstr(url, "://"), *user;
+    size_t scheme, n;
+
+    host = host ? host + 3 : url;
+    scheme = (size_t)(host - url);
+    n = strcspn(host, "/?#");
+    user = memrchr(host, '@', n);
+    if (user) {
+        n -= (size_t)(user + 1 - host);
+        host = user + 1;
+    }
+    if (!req->is_url_secret)
+        n += strcspn(host + n, "?#");
+    return mem_printf("%.*s%.*s", (int)scheme, url, (int)n, host);
+}
+
 struct err *http_client_call_new(const struct http_client_opts *opts,
                                  const struct http_client_req *req, struct http_client_call **ret)
 {
     const char *url = req->url ? req->url : "";
-    /* Queries and credentials in a URL may be secret: messages go without. */
-    char *shown = mem_strndup(url, strcspn(url, "?#"));
+    char *shown = shown_url(req, url);
     struct http_client_call *call =
         http_client_call_bare(shown, req->max_response_bytes ? req->max_response_bytes : 64u << 20);
     const char *server_name = req->tls ? req->tls->server_name : opts->server_name;

@@ -19,7 +19,7 @@ import threading
 import time
 import urllib.parse
 
-from orrery_test import TENANT, Single, Skip, check, http_call, main, wait_for
+from orrery_test import TENANT, Single, Skip, check, free_port, http_call, main, wait_for
 
 Request = collections.namedtuple("Request", "at method path headers body")
 
@@ -53,6 +53,8 @@ class Receiver:
                 status, kind, body = answer
                 self.send_response(status)
                 self.send_header("Content-Type", kind)
+                if status == 302:
+                    self.send_header("Location", f"{outer.url}/landed")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -418,8 +420,10 @@ def test_tokens_proxies_headers_and_redirects(t):
         if request.path == "/token":
             return (200, "application/json", json.dumps({"access_token": f"T{n}", "token_type": "bearer",
                                                          "expires_in": 3600}).encode())
-        if request.path == "/moved":
+        if request.path in ("/moved", "/follows"):
             return 302, "text/plain", b""
+        if request.path == "/large":
+            return 200, "text/html", b"x" * 3_000_000
         if request.path == "/refused" and n == 1:
             return 401, "text/plain", b""
         return 200, "text/plain", b"ok"
@@ -436,8 +440,11 @@ def test_tokens_proxies_headers_and_redirects(t):
         "near": (f"{server.url}/near", f"{{proxy_url: '{proxy.url}', no_proxy: '127.0.0.1'}}"),
         "headers": (f"{server.url}/headers", f"{{http_headers: {{X-A: {{values: [one]}}, X-F: {{files: ['{t.dir}/header']}}}}}}"),
         "moved": (f"{server.url}/moved", "{follow_redirects: false}"),
+        "follows": (f"{server.url}/follows", "{}"),
+        "large": (f"{server.url}/large", "{}"),
+        "down": (f"http://user:SECRET1@127.0.0.1:{free_port()}/SECRET2?SECRET3", "{}"),
     }))
-    post_alerts(o.addr, [{"to": n} for n in ("oauth", "proxy", "near", "headers", "moved")])
+    post_alerts(o.addr, [{"to": n} for n in ("oauth", "proxy", "near", "headers", "moved", "follows", "large", "down")])
     first = wait_for("the hook behind OAuth", lambda: server.of("/oauth"), 30)[0]
     check(first.headers["Authorization"] == "Bearer T1", first.headers)
     token = server.of("/token")[0]
@@ -456,6 +463,13 @@ def test_tokens_proxies_headers_and_redirects(t):
     headers = wait_for("the headers", lambda: server.of("/headers"), 30)[0].headers
     check(headers["X-A"] == "one" and headers["X-F"] == "from a file", headers)
     wait_for("the redirect", lambda: server.of("/moved"), 30)
+    landed = wait_for("where it leads", lambda: server.of("/landed"), 30)[0]
+    check(landed.method == "POST" and json.loads(landed.body)["version"] == "4", f"{landed.method} {landed.body}")
+    wait_for("the one that is down", lambda: failures(o.addr) >= 3, 30)
+    check(len(server.of("/landed")) == 1 and len(server.of("/large")) == 1, "told again")
+    with open(f"{o.dir}/log") as f:
+        log = f.read()
+    check("receiver=down" in log and "SECRET" not in log, "a secret is in the log")
 
 
 # ---- mail ----------------------------------------------------------------------------------------
