@@ -35,6 +35,7 @@ struct dispatch *dispatch_new(const struct dispatch_opts *opts, const struct dis
 
     d->tenant = slice_of(slice_dup(opts->tenant), opts->tenant.len);
     d->log = opts->log;
+    d->silences = opts->silences;
     d->ops = *ops;
     d->conf = amconf_ref(conf);
     d->peer_timeout_ns = opts->peer_timeout_ns;
@@ -223,6 +224,8 @@ static void drop_resolved(struct dispatch *d, int64_t wall_ns)
         struct alert *a = map_del(&d->alerts, fp_key(fp));
 
         inhibit_drop(d->inhibit, d->conf, a);
+        if (d->silences)
+            silences_forget(d->silences, d->tenant, a->fingerprint);
         alert_unref(a);
     }
     vec_done(&dead);
@@ -268,6 +271,13 @@ const struct map *dispatch_alerts(const struct dispatch *d)
 const struct alert *dispatch_inhibitor(const struct dispatch *d, struct labels ls, int64_t wall_ns)
 {
     return inhibit_find(d->inhibit, d->conf, ls, wall_ns);
+}
+
+bool dispatch_silencers(const struct dispatch *d, const struct alert *a, int64_t wall_ns,
+                        silence_vec *ret)
+{
+    return d->silences &&
+           silences_find(d->silences, d->tenant, a->fingerprint, a->labels, wall_ns, ret);
 }
 
 size_t dispatch_groups(const struct dispatch *d)

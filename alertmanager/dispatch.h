@@ -3,7 +3,7 @@
  * notifications and log entries go out through an interface; nothing here knows a socket or clock.
  *
  *   dispatch_put ─▶ routes ─▶ groups ── group_wait, then every group_interval ──▶ flush
- *   flush ─▶ inhibited and muted alerts left out ─▶ a note for each integration of the receiver
+ *   flush ─▶ inhibited, silenced and muted alerts left out ─▶ a note for each integration of the receiver
  *   note:  WAIT position × peer_timeout ─▶ ask the log ─▶ slot ─▶ ASK peers ─▶ SEND ─▶ told: into
  *          ▲                               │                      │           │       the log, spread
  *          │                               └─▶ known: done        └─▶ held    └─▶ failed
@@ -36,6 +36,7 @@
 #include "alertmanager/alert.h"
 #include "alertmanager/amconf.h"
 #include "alertmanager/nflog.h"
+#include "alertmanager/silences.h"
 #include "common/base/map.h"
 #include "common/base/rng.h"
 
@@ -79,8 +80,9 @@ struct dispatch_metrics {
 };
 
 struct dispatch_opts {
-    struct slice tenant; /* copied */
-    struct nflog *log;   /* shared, outlives it */
+    struct slice tenant;       /* copied */
+    struct nflog *log;         /* shared, outlives it */
+    struct silences *silences; /* likewise; NULL: none */
     int64_t peer_timeout_ns;
     size_t max_alerts;                /* 0: no bound */
     size_t max_groups;                /* 0: no bound */
@@ -133,6 +135,9 @@ typedef void dispatch_group_fn(void *arg, const struct dispatch_group_view *g);
 void dispatch_each_group(const struct dispatch *d, dispatch_group_fn *fn, void *arg);
 /* The alert that mutes ls, lent, or NULL. */
 const struct alert *dispatch_inhibitor(const struct dispatch *d, struct labels ls, int64_t wall_ns);
+/* The silences that mute a, as silences_find(). */
+bool dispatch_silencers(const struct dispatch *d, const struct alert *a, int64_t wall_ns,
+                        silence_vec *ret);
 size_t dispatch_groups(const struct dispatch *d);
 /* Whether nothing is held and nothing under way. */
 bool dispatch_is_idle(const struct dispatch *d);
