@@ -25,8 +25,8 @@
  * At most max_sends notes of one receiver are in ASK or SEND; the others queue, so that a receiver
  * that hangs delays only itself.
  *
- * Resolved alerts leave a group once all its integrations were told; an empty group goes at the
- * next housekeeping (30 s). Resolved alerts leave the tenant after 30 min.
+ * Resolved alerts leave a group once all its integrations were told; that is the end of one that is
+ * empty then: the next alert waits group_wait again. Resolved alerts leave the tenant after 30 min.
  *
  * mono_ns drives timers, wall_ns is compared with alerts and the log.
  *
