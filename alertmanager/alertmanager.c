@@ -31,6 +31,8 @@ static const struct conf_field fields[] = {
              "more; 0: no bound."),
     CONF_INT(struct alertmanager_conf, max_sends, "max-sends", "64", "1", "10000", CONF_FIXED,
              "Notifications of one tenant to one receiver under way at a time; others wait."),
+    CONF_DURATION(struct alertmanager_conf, silence_retention_ns, "silence-retention", "120h", "1m",
+                  "366d", CONF_FIXED, "How long silences are kept after their end."),
     CONF_DURATION(struct alertmanager_conf, config_poll_ns, "config-poll", "5s", "100ms", "1h",
                   CONF_RELOAD, "How often config-file is looked at."),
 };
@@ -54,6 +56,15 @@ static const struct metric_field metric_fields[] = {
     METRIC_COUNTER(struct alertmanager_metrics, claims_failed,
                    "orrery_alertmanager_claims_failed_total",
                    "Peers that did not say in time whether they speak; they hold nobody back."),
+    METRIC_COUNTER(struct alertmanager_metrics, silences_refused,
+                   "orrery_alertmanager_silences_refused_total",
+                   "Silences that could not be set or ended as asked."),
+    METRIC_GAUGE(struct alertmanager_metrics, silences_active,
+                 "orrery_alertmanager_silences_active", "Silences that mute."),
+    METRIC_GAUGE(struct alertmanager_metrics, silences_pending,
+                 "orrery_alertmanager_silences_pending", "Silences that have not begun."),
+    METRIC_GAUGE(struct alertmanager_metrics, silences_expired,
+                 "orrery_alertmanager_silences_expired", "Silences that are over and kept."),
     METRIC_GAUGE(struct alertmanager_metrics, config_last_reload_successful,
                  "orrery_alertmanager_config_last_reload_successful", "1 or 0."),
 };
@@ -144,6 +155,7 @@ struct dispatch *alertmanager_tenant(struct alertmanager *am, struct slice id, b
     struct dispatch_opts opts = {
         .tenant = id,
         .log = am->log,
+        .silences = am->silences,
         .peer_timeout_ns = am->peer_timeout_ns,
         .max_alerts = am->max_alerts,
         .max_groups = am->max_groups,
@@ -229,14 +241,25 @@ static void log_refusals(struct alertmanager *am)
     am->refusals_logged = refused;
 }
 
+void alertmanager_count_silences(struct alertmanager *am, int64_t now_ns)
+{
+    struct silences_count c = silences_count(am->silences, now_ns);
+
+    am->metrics.silences_active = (int64_t)c.by_state[SILENCE_ACTIVE];
+    am->metrics.silences_pending = (int64_t)c.by_state[SILENCE_PENDING];
+    am->metrics.silences_expired = (int64_t)c.by_state[SILENCE_EXPIRED];
+}
+
 static void sweep(struct alertmanager *am, struct dispatch_now now)
 {
     if (now.mono_ns - am->swept_ns < SWEEP_NS)
         return;
     am->swept_ns = now.mono_ns;
     nflog_gc(am->log, now.wall_ns / NS_PER_MS);
+    silences_gc(am->silences, now.wall_ns);
+    alertmanager_count_silences(am, now.wall_ns);
     log_refusals(am);
-    alertmanager_log_write(am);
+    alertmanager_disk_write(am);
 }
 
 static void tick(void *arg)
@@ -259,6 +282,16 @@ static void look_at_config(void *arg)
 
 /* ---- life ---- */
 
+static void close_state(struct alertmanager *am)
+{
+    alertmanager_log_close(am);
+    alertmanager_silences_close(am);
+    alertmanager_disk_close(am);
+    if (am->limits)
+        limits_stop(am->limits);
+    limits_free(am->limits);
+}
+
 static struct err *open_role(struct process *p, void **ret)
 {
     struct alertmanager *am = mem_new(struct alertmanager);
@@ -277,9 +310,11 @@ static struct err *open_role(struct process *p, void **ret)
     am->max_sends = (unsigned)conf->max_sends;
     am->start_ns = clock_wall_ns(&clock_system);
     am->claim_clock = (uint64_t)ORR_MAX(am->start_ns / NS_PER_MS, 0);
+    e = limits_new(c, &am->limits);
     conf_unref(c);
-    if ((e = alertmanager_log_open(am)) || (e = alertmanager_config_open(am))) {
-        alertmanager_log_close(am);
+    if (e || (e = alertmanager_disk_open(am)) || (e = alertmanager_log_open(am)) ||
+        (e = alertmanager_silences_open(am)) || (e = alertmanager_config_open(am))) {
+        close_state(am);
         amconf_unref(am->conf);
         mem_free(am->config_path);
         mem_free(am->external_url);
@@ -302,6 +337,7 @@ static void begin(void *arg)
 
     am->timer = loop_timer_new(am->loop, tick, am);
     am->config_timer = loop_timer_new(am->loop, look_at_config, am);
+    limits_start(am->limits, am->loop, process_jobs(am->process));
     alertmanager_config_watch(am);
     tick(am);
 }
@@ -363,7 +399,7 @@ static void close_role(void *role)
         tenant_free(e->value);
     map_done(&am->tenants);
     timeheap_done(&am->due);
-    alertmanager_log_close(am);
+    close_state(am);
     amconf_unref(am->conf);
     mem_free(am->config_path);
     mem_free(am->external_url);
@@ -371,7 +407,12 @@ static void close_role(void *role)
         mem_free(am);
 }
 
-static const struct conf_section *const sections[] = {&alertmanager_section, NULL};
+static void reload_role(void *role, const struct conf *c)
+{
+    limits_set_defaults(((struct alertmanager *)role)->limits, c);
+}
+
+static const struct conf_section *const sections[] = {&alertmanager_section, &limits_section, NULL};
 const struct process_role alertmanager_role = {
     .name = "alertmanager",
     .bit = MEMBER_ALERTMANAGER,
@@ -379,5 +420,6 @@ const struct process_role alertmanager_role = {
     .open = open_role,
     .start = start_role,
     .drain = drain_role,
+    .reload = reload_role,
     .close = close_role,
 };

@@ -201,11 +201,13 @@ static struct err *make(const struct silences *s, struct slice tenant,
 /* Room for h beside, or (replaces) instead of, old. */
 static struct err *check_room(const struct silences *s, struct slice tenant,
                               const struct silence_held *h, const struct silence_held *replaced,
-                              int64_t now_ns)
+                              const struct silences_limits *limits, int64_t now_ns)
 {
     const struct tenant *t = map_get(&s->tenants, tenant);
     size_t bytes = h->memory + h->re_memory, n = 1;
 
+    if (!limits)
+        return NULL;
     if (t)
         MAP_FOREACH (e, &t->held) {
             const struct silence_held *other = e->value;
@@ -215,16 +217,16 @@ static struct err *check_room(const struct silences *s, struct slice tenant,
             bytes += other->memory + other->re_memory;
             n += silence_state(&other->s, now_ns) != SILENCE_EXPIRED;
         }
-    if (s->opts.max_silences && n > s->opts.max_silences)
+    if (limits->max_silences && n > limits->max_silences)
         return err_new(ERR_LIMIT,
                        "too many silences: the tenant has %zu, the most it may have "
-                       "(alertmanager.max-silences)",
+                       "(alertmanager_max_silences_count)",
                        n - 1);
-    if (s->opts.max_bytes && bytes > s->opts.max_bytes)
+    if (limits->max_bytes && bytes > limits->max_bytes)
         return err_new(ERR_LIMIT,
                        "silences too large: with this one the tenant's would take %zu bytes, the "
-                       "most is %zu (alertmanager.max-silences-bytes)",
-                       bytes, s->opts.max_bytes);
+                       "most is %zu (alertmanager_max_silences_bytes)",
+                       bytes, limits->max_bytes);
     return NULL;
 }
 
@@ -254,7 +256,7 @@ static void new_id(struct silences *s, char text[static 37])
 }
 
 struct err *silences_set(struct silences *s, struct slice tenant, const struct silences_spec *spec,
-                         int64_t now_ns, struct slice *ret_id)
+                         const struct silences_limits *limits, int64_t now_ns, struct slice *ret_id)
 {
     struct silence draft = {.starts_ns = spec->starts_ns, .ends_ns = spec->ends_ns};
     struct silence_held *old = spec->id.len ? held_of(s, tenant, spec->id) : NULL, *h = NULL;
@@ -282,7 +284,7 @@ struct err *silences_set(struct silences *s, struct slice tenant, const struct s
         if ((e = make(s, tenant, spec, &draft, now_ns, &h)))
             return e;
     }
-    if ((e = check_room(s, tenant, h, replaces ? old : NULL, now_ns))) {
+    if ((e = check_room(s, tenant, h, replaces ? old : NULL, limits, now_ns))) {
         silence_unref(h);
         return e;
     }

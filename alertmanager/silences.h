@@ -56,12 +56,16 @@ enum silence_state silence_state(const struct silence *s, int64_t now_ns);
 
 struct silences_opts {
     int64_t retention_ns; /* of those expired */
-    size_t max_silences;  /* of a tenant, not expired; 0: no bound */
-    size_t max_bytes;     /* of all of a tenant's, compiled expressions included; 0: no bound */
     uint64_t seed;        /* of the ids */
 };
 struct silences *silences_new(const struct silences_opts *opts);
 void silences_free(struct silences *s); /* NULL is allowed */
+
+/* Of a tenant; 0: no bound. */
+struct silences_limits {
+    size_t max_silences; /* that have not expired */
+    size_t max_bytes;    /* of all of them, compiled expressions included */
+};
 
 struct silences_matcher {
     enum matcher_op op;
@@ -77,11 +81,12 @@ struct silences_spec {
     int64_t starts_ns, ends_ns;
 };
 /*
- * ret_id: what it is now, lent as struct silence is. ERR_INVALID with the reason, ERR_LIMIT,
- * ERR_NOT_FOUND for an id that is not there.
+ * ret_id: what it is now, lent as struct silence is. limits may be NULL. ERR_INVALID with the reason,
+ * ERR_LIMIT, ERR_NOT_FOUND for an id that is not there.
  */
 ORR_CHECKED struct err *silences_set(struct silences *s, struct slice tenant,
-                                     const struct silences_spec *spec, int64_t now_ns,
+                                     const struct silences_spec *spec,
+                                     const struct silences_limits *limits, int64_t now_ns,
                                      struct slice *ret_id);
 /* Ends it; one that has expired stays as it is. ERR_NOT_FOUND. */
 ORR_CHECKED struct err *silences_expire(struct silences *s, struct slice tenant, struct slice id,

@@ -458,7 +458,8 @@ static void set_silence(struct pipeline *p, const json_t *o)
         ammatch_done(&m);
     }
     (void)conformance_check_ok(p->c, "set_silence",
-                               silences_set(p->silences, SLICE("t"), &spec, p->now_ns, &id), true);
+                               silences_set(p->silences, SLICE("t"), &spec, NULL, p->now_ns, &id),
+                               true);
     mem_free(map_put(&p->silence_ids, text_of(json_object_get(o, "name")), slice_dup(id)));
 }
 

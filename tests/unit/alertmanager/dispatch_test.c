@@ -579,7 +579,7 @@ TEST(dispatch_tells_nobody_of_what_is_silenced)
     rig_init(&r, basic, log);
     spec.starts_ns = r.now.wall_ns;
     spec.ends_ns = r.now.wall_ns + 90 * S;
-    CHECK_OK(silences_set(r.silences, SLICE("t"), &spec, r.now.wall_ns, &id));
+    CHECK_OK(silences_set(r.silences, SLICE("t"), &spec, NULL, r.now.wall_ns, &id));
     CHECK_OK(
         put(&r, "[{\"labels\":{\"g\":\"1\",\"x\":\"1\"}},{\"labels\":{\"g\":\"1\",\"x\":\"2\"}}]"));
     pass(&r, 10 * S);

@@ -33,7 +33,7 @@ static struct slice set(struct silences *s, const struct silences_spec *spec, in
     char *id = ids[next++ % 16];
     struct slice got;
 
-    CHECK_OK(silences_set(s, tenant, spec, now, &got));
+    CHECK_OK(silences_set(s, tenant, spec, NULL, now, &got));
     snprintf(id, sizeof(ids[0]), "%.*s", SLICE_ARG(got));
     return slice_cstr(id);
 }
@@ -148,24 +148,30 @@ TEST(silence_that_makes_no_sense_is_refused)
     struct silences_spec spec = spec_of(&a_is_1, 0, S);
     struct slice id;
 
-    CHECK_ERR(silences_set(s, tenant, &spec, 2 * S, &id), ERR_INVALID, "in the past");
+    CHECK_ERR(silences_set(s, tenant, &spec, NULL, 2 * S, &id), ERR_INVALID, "in the past");
     spec = spec_of(&a_is_1, 20 * S, 20 * S);
-    CHECK_ERR(silences_set(s, tenant, &spec, 2 * S, &id), ERR_INVALID, "before end time");
+    CHECK_ERR(silences_set(s, tenant, &spec, NULL, 2 * S, &id), ERR_INVALID, "before end time");
     spec = spec_of(&empty, 0, 20 * S);
-    CHECK_ERR(silences_set(s, tenant, &spec, 2 * S, &id), ERR_INVALID, "must not match the empty");
+    CHECK_ERR(silences_set(s, tenant, &spec, NULL, 2 * S, &id), ERR_INVALID,
+              "must not match the empty");
     spec.matchers = &any;
-    CHECK_ERR(silences_set(s, tenant, &spec, 2 * S, &id), ERR_INVALID, "must not match the empty");
+    CHECK_ERR(silences_set(s, tenant, &spec, NULL, 2 * S, &id), ERR_INVALID,
+              "must not match the empty");
     spec.matchers = &bad;
-    CHECK_ERR(silences_set(s, tenant, &spec, 2 * S, &id), ERR_INVALID, "invalid label matcher 0");
+    CHECK_ERR(silences_set(s, tenant, &spec, NULL, 2 * S, &id), ERR_INVALID,
+              "invalid label matcher 0");
     spec.matchers = &nameless;
-    CHECK_ERR(silences_set(s, tenant, &spec, 2 * S, &id), ERR_INVALID, "invalid label matcher 0");
+    CHECK_ERR(silences_set(s, tenant, &spec, NULL, 2 * S, &id), ERR_INVALID,
+              "invalid label matcher 0");
     spec.matchers = &latin1;
-    CHECK_ERR(silences_set(s, tenant, &spec, 2 * S, &id), ERR_INVALID, "invalid label matcher 0");
+    CHECK_ERR(silences_set(s, tenant, &spec, NULL, 2 * S, &id), ERR_INVALID,
+              "invalid label matcher 0");
     spec.n_matchers = 0;
-    CHECK_ERR(silences_set(s, tenant, &spec, 2 * S, &id), ERR_INVALID, "at least one matcher");
+    CHECK_ERR(silences_set(s, tenant, &spec, NULL, 2 * S, &id), ERR_INVALID,
+              "at least one matcher");
     spec = spec_of(&a_is_1, 0, 20 * S);
     spec.id = SLICE("nowhere");
-    CHECK_ERR(silences_set(s, tenant, &spec, 2 * S, &id), ERR_NOT_FOUND, "");
+    CHECK_ERR(silences_set(s, tenant, &spec, NULL, 2 * S, &id), ERR_NOT_FOUND, "");
     spec = spec_of(&utf8, 0, 20 * S);
     (void)set(s, &spec, 2 * S);
     CHECK(mutes(s, "\xc3\xa4 b", "x", 3 * S));
@@ -176,32 +182,34 @@ TEST(silence_that_makes_no_sense_is_refused)
 
 TEST(silences_have_bounds)
 {
-    struct silences *s =
-        silences_new(&(struct silences_opts){.retention_ns = RETENTION, .max_silences = 2});
+    struct silences *s = make(1);
+    struct silences_limits few = {.max_silences = 2}, small = {.max_bytes = 100000};
     struct silences_spec spec = spec_of(&a_like_1, 0, 20 * S);
-    char *text = calloc(1, SILENCES_MAX_BYTES + 1);
+    char *text = calloc(1, SILENCES_MAX_BYTES + 1), kept[40];
     struct slice id, first = set(s, &spec, 0);
 
-    (void)set(s, &spec, 0);
-    CHECK_ERR(silences_set(s, tenant, &spec, 0, &id), ERR_LIMIT, "max-silences");
-    CHECK_OK(silences_set(s, SLICE("other"), &spec, 0, &id));
+    CHECK_OK(silences_set(s, tenant, &spec, &few, 0, &id));
+    CHECK_ERR(silences_set(s, tenant, &spec, &few, 0, &id), ERR_LIMIT, "max_silences_count");
+    CHECK_OK(silences_set(s, SLICE("other"), &spec, &few, 0, &id));
     spec.id = first; /* instead of itself */
     spec.ends_ns = 30 * S;
-    (void)set(s, &spec, 0);
+    CHECK_OK(silences_set(s, tenant, &spec, &few, 0, &id));
     spec.id = SLICE_EMPTY;
     CHECK_OK(silences_expire(s, tenant, first, S));
-    (void)set(s, &spec, S);
+    CHECK_OK(silences_set(s, tenant, &spec, &few, S, &id));
     silences_free(s);
 
-    s = silences_new(&(struct silences_opts){.retention_ns = RETENTION, .max_bytes = 100000});
+    s = make(1);
     memset(text, 'x', SILENCES_MAX_BYTES);
     spec.comment = slice_of(text, SILENCES_MAX_BYTES);
-    CHECK_ERR(silences_set(s, tenant, &spec, S, &id), ERR_LIMIT, "65536 bytes");
+    CHECK_ERR(silences_set(s, tenant, &spec, &small, S, &id), ERR_LIMIT, "65536 bytes");
     spec.comment = slice_of(text, 60000);
-    first = set(s, &spec, S);
-    CHECK_ERR(silences_set(s, tenant, &spec, S, &id), ERR_LIMIT, "max-silences-bytes");
+    CHECK_OK(silences_set(s, tenant, &spec, &small, S, &id));
+    snprintf(kept, sizeof(kept), "%.*s", SLICE_ARG(id));
+    first = slice_cstr(kept);
+    CHECK_ERR(silences_set(s, tenant, &spec, &small, S, &id), ERR_LIMIT, "max_silences_bytes");
     CHECK_OK(silences_expire(s, tenant, first, S)); /* those expired are memory too */
-    CHECK_ERR(silences_set(s, tenant, &spec, S, &id), ERR_LIMIT, "max-silences-bytes");
+    CHECK_ERR(silences_set(s, tenant, &spec, &small, S, &id), ERR_LIMIT, "max_silences_bytes");
     free(text);
     silences_free(s);
 }
@@ -259,7 +267,7 @@ static void random_step(struct silences *s, struct rng *rng, int64_t now)
     if (spec.id.len && rng_chance(rng, 0.4))
         CHECK_OK(silences_expire(s, tenant, spec.id, now));
     else
-        CHECK_OK(silences_set(s, tenant, &spec, now, &id));
+        CHECK_OK(silences_set(s, tenant, &spec, NULL, now, &id));
 }
 
 TEST(silences_merge_commutatively_associatively_idempotently)
@@ -373,7 +381,7 @@ TEST(silences_that_are_many_cost_an_alert_little)
     for (unsigned i = 0; i < MANY; i++) {
         number(text, sizeof(text), i);
         m[1] = (struct silences_matcher){MATCHER_EQ, SLICE("instance"), slice_cstr(text)};
-        CHECK_OK(silences_set(s, tenant, &spec, 0, &id));
+        CHECK_OK(silences_set(s, tenant, &spec, NULL, 0, &id));
     }
     for (int round = 0; round < 3; round++)
         for (unsigned i = 0; i < ALERTS; i++) {
@@ -388,7 +396,7 @@ TEST(silences_that_are_many_cost_an_alert_little)
     before = silences_count(s, S).tests;
     CHECK(before <= 2 * ALERTS); /* of 2,000,000 pairs, and once */
     m[1] = a_is_2;               /* one more */
-    CHECK_OK(silences_set(s, tenant, &spec, S, &id));
+    CHECK_OK(silences_set(s, tenant, &spec, NULL, S, &id));
     CHECK(!mutes(s, "cluster", "eu", S));
     for (unsigned i = 0; i < ALERTS; i++) {
         struct label l[2] = {{SLICE("cluster"), SLICE("eu")}};
@@ -432,7 +440,7 @@ TEST(silences_found_are_those_that_match)
         if (all.len && rng_chance(&rng, 0.3))
             err_free(silences_expire(s, tenant, all.ptr[rng_below(&rng, all.len)]->id, now));
         else
-            err_free(silences_set(s, tenant, &spec, now, &id));
+            err_free(silences_set(s, tenant, &spec, NULL, now, &id));
         if (rng_chance(&rng, 0.1))
             silences_gc(s, now);
         l[0].value = slice_cstr(values[2]);
