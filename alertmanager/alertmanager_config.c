@@ -17,8 +17,20 @@ static int64_t mtime_ns(const char *path)
     return (int64_t)st.st_mtim.tv_sec * NS_PER_S + st.st_mtim.tv_nsec;
 }
 
+/* Their paths are relative to the configuration's. */
+static struct err *load_templates(struct amconf *c, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *dir = slash ? mem_strndup(path, (size_t)(slash - path)) : mem_strdup(".");
+    struct err *e = amconf_load_templates(c, dir);
+
+    mem_free(dir);
+    return e;
+}
+
 static struct err *load(const char *path, struct amconf **ret)
 {
+    struct amconf *c = NULL;
     struct buf b = {0};
     struct err *e;
 
@@ -26,9 +38,14 @@ static struct err *load(const char *path, struct amconf **ret)
         *ret = amconf_default();
         return NULL;
     }
-    if (!(e = fsx_read(path, MAX_FILE_BYTES, &b)))
-        e = amconf_parse(path, buf_slice(&b), 0, ret);
+    if (!(e = fsx_read(path, MAX_FILE_BYTES, &b)) &&
+        !(e = amconf_parse(path, buf_slice(&b), 0, &c)))
+        e = load_templates(c, path);
     buf_done(&b);
+    if (e)
+        amconf_unref(c);
+    else
+        *ret = c;
     return e;
 }
 

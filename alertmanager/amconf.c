@@ -4,6 +4,7 @@
 #include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/base/promdur.h"
+#include "common/template/template_am.h"
 
 #define DEFAULT_RESOLVE_MS (5 * 60 * 1000)
 #define ARENA_BYTES (256u << 20)
@@ -220,7 +221,8 @@ static struct err *read_doc(struct amconf_reader *r, const struct yaml_node *doc
 
     if ((e = amconf_schema_check(r->name, doc, "config")))
         return e;
-    r->global = yaml_get(doc, "global");
+    r->global = r->conf->global = yaml_get(doc, "global");
+    r->conf->template_patterns = amconf_strings(r, doc, "templates", &r->conf->n_template_patterns);
     if ((e = amconf_duration(r, r->global, "resolve_timeout", DEFAULT_RESOLVE_MS,
                              &r->conf->resolve_timeout_ms)) ||
         (e = amconf_check_global(r)) || (e = read_receivers(r, yaml_get(doc, "receivers"))) ||
@@ -345,6 +347,7 @@ static void free_conf(struct snapshot *s)
     }
     for (size_t i = 0; i < c->n_intervals; i++)
         timeint_list_done(&c->intervals[i]);
+    template_free(c->templates);
     arena_free(c->arena);
     mem_free(c);
 }
@@ -358,6 +361,7 @@ struct err *amconf_parse(const char *name, struct slice text, unsigned flags, st
 
     snapshot_init(&c->snapshot, free_conf);
     c->arena = r.arena;
+    c->templates = template_am_new();
     c->original = arena_dup(r.arena, text);
     r.name = arena_strdup(r.arena, name);
     if (!(e = yaml_load(name, c->original, r.arena, &doc)))

@@ -49,6 +49,7 @@ struct dispatch_now {
 /* A notification to be sent: lent until dispatch_sent(). */
 struct dispatch_note {
     uint64_t id;
+    struct amconf *conf; /* what route and integration are of */
     const struct amroute *route;
     const struct amconf_integration *integration;
     struct slice group_key, receiver;

@@ -86,6 +86,8 @@ static void set_tls(CURL *easy, const struct http_client_opts *o)
 {
     if (o->ca_path)
         (void)curl_easy_setopt(easy, CURLOPT_CAINFO, o->ca_path);
+    if (o->ca_path) /* these alone: not the system's beside them */
+        (void)curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
     if (o->cert_path)
         (void)curl_easy_setopt(easy, CURLOPT_SSLCERT, o->cert_path);
     if (o->key_path)
@@ -95,11 +97,39 @@ static void set_tls(CURL *easy, const struct http_client_opts *o)
     (void)curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 }
 
+static void set_blob(CURL *easy, CURLoption option, struct slice pem)
+{
+    struct curl_blob blob = {(void *)(uintptr_t)pem.ptr, pem.len, CURL_BLOB_COPY};
+
+    if (pem.len)
+        (void)curl_easy_setopt(easy, option, &blob);
+}
+
+static void set_own_tls(CURL *easy, const struct http_client_tls *t)
+{
+    static const long min[] = {CURL_SSLVERSION_TLSv1_0, CURL_SSLVERSION_TLSv1_1,
+                               CURL_SSLVERSION_TLSv1_2, CURL_SSLVERSION_TLSv1_3};
+    static const long max[] = {CURL_SSLVERSION_MAX_TLSv1_0, CURL_SSLVERSION_MAX_TLSv1_1,
+                               CURL_SSLVERSION_MAX_TLSv1_2, CURL_SSLVERSION_MAX_TLSv1_3};
+    long versions = min[t->min_version ? t->min_version - 10 : 2];
+
+    if (t->max_version)
+        versions |= max[t->max_version - 10];
+    if (t->ca.len)
+        (void)curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+    set_blob(easy, CURLOPT_CAINFO_BLOB, t->ca);
+    set_blob(easy, CURLOPT_SSLCERT_BLOB, t->cert);
+    set_blob(easy, CURLOPT_SSLKEY_BLOB, t->key);
+    (void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, t->is_insecure ? 0L : 1L);
+    (void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, t->is_insecure ? 0L : 2L);
+    (void)curl_easy_setopt(easy, CURLOPT_SSLVERSION, versions);
+}
+
 /*
  * libcurl verifies the name it connects to. To verify another, connect to that name and tell
  * libcurl that it lives at the URL's address.
  */
-static struct err *set_server_name(struct http_client_call *call, const struct http_client_opts *o,
+static struct err *set_server_name(struct http_client_call *call, const char *server_name,
                                    const char *url)
 {
     CURLU *u = curl_url();
@@ -114,11 +144,11 @@ static struct err *set_server_name(struct http_client_call *call, const struct h
         e = err_new(ERR_INVALID, "malformed URL");
         goto out;
     }
-    buf_printf(&text, "%s:%s:%s:%s", o->server_name, port, host, port);
+    buf_printf(&text, "%s:%s:%s:%s", server_name, port, host, port);
     to = curl_slist_append(NULL, buf_cstr(&text));
-    if (curl_url_set(u, CURLUPART_HOST, o->server_name, 0) != CURLUE_OK ||
+    if (curl_url_set(u, CURLUPART_HOST, server_name, 0) != CURLUE_OK ||
         curl_url_get(u, CURLUPART_URL, &renamed, 0) != CURLUE_OK || !to) {
-        e = err_new(ERR_INVALID, "malformed server name \"%s\"", o->server_name);
+        e = err_new(ERR_INVALID, "malformed server name \"%s\"", server_name);
         goto out;
     }
     (void)curl_easy_setopt(call->easy, CURLOPT_URL, renamed);
@@ -147,16 +177,31 @@ static void set_auth(CURL *easy, const struct http_client_req *req)
     }
 }
 
-static struct err *add_header(struct http_client_call *call, const char *line)
+static struct err *add_header(struct curl_slist **list, const char *line)
 {
     struct curl_slist *more;
 
     if (strpbrk(line, "\r\n"))
         return err_new(ERR_INVALID, "a line break in a request header");
-    more = curl_slist_append(call->headers, line);
+    more = curl_slist_append(*list, line);
     ORR_ASSERT(more);
-    call->headers = more;
+    *list = more;
     return NULL;
+}
+
+static struct err *set_proxy(struct http_client_call *call, const struct http_client_req *req)
+{
+    struct err *e = NULL;
+
+    if (!req->proxy)
+        return NULL;
+    (void)curl_easy_setopt(call->easy, CURLOPT_PROXY, req->proxy);
+    (void)curl_easy_setopt(call->easy, CURLOPT_NOPROXY, req->no_proxy ? req->no_proxy : "");
+    for (size_t i = 0; i < req->proxy_header_count && !e; i++)
+        e = add_header(&call->proxy_headers, req->proxy_headers[i]);
+    (void)curl_easy_setopt(call->easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
+    (void)curl_easy_setopt(call->easy, CURLOPT_PROXYHEADER, call->proxy_headers);
+    return e;
 }
 
 static struct err *set_headers(struct http_client_call *call, const struct http_client_req *req)
@@ -164,17 +209,17 @@ static struct err *set_headers(struct http_client_call *call, const struct http_
     struct err *e = NULL;
 
     for (size_t i = 0; i < req->header_count && !e; i++)
-        e = add_header(call, req->headers[i]);
+        e = add_header(&call->headers, req->headers[i]);
     if (!e && req->content_type) {
         char *line = mem_printf("Content-Type: %s", req->content_type);
 
-        e = add_header(call, line);
+        e = add_header(&call->headers, line);
         mem_free(line);
     } else if (!e && req->body.len) {
-        e = add_header(call, "Content-Type:"); /* not libcurl's guess */
+        e = add_header(&call->headers, "Content-Type:"); /* not libcurl's guess */
     }
     if (!e)
-        e = add_header(call, "Expect:"); /* a round trip that our servers do not need */
+        e = add_header(&call->headers, "Expect:"); /* a round trip that our servers do not need */
     (void)curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers);
     return e;
 }
@@ -243,6 +288,7 @@ struct err *http_client_call_new(const struct http_client_opts *opts,
 {
     struct http_client_call *call = mem_new(struct http_client_call);
     const char *url = req->url ? req->url : "";
+    const char *server_name = req->tls ? req->tls->server_name : opts->server_name;
     struct err *e;
 
     /* Queries and credentials in a URL may be secret: messages go without. */
@@ -255,13 +301,17 @@ struct err *http_client_call_new(const struct http_client_opts *opts,
         e = err_new(ERR_INVALID, "the URL is neither http:// nor https://");
     } else {
         set_basics(call, opts, req);
-        set_tls(call->easy, opts);
+        if (req->tls)
+            set_own_tls(call->easy, req->tls);
+        else
+            set_tls(call->easy, opts);
         set_auth(call->easy, req);
         set_method(call, req);
-        e = set_headers(call, req);
+        if (!(e = set_headers(call, req)))
+            e = set_proxy(call, req);
     }
-    if (!e && opts->server_name)
-        e = set_server_name(call, opts, url);
+    if (!e && server_name)
+        e = set_server_name(call, server_name, url);
     if (e) {
         http_client_call_free(call);
         return e;
@@ -274,6 +324,7 @@ void http_client_call_free(struct http_client_call *call)
 {
     curl_easy_cleanup(call->easy);
     curl_slist_free_all(call->headers);
+    curl_slist_free_all(call->proxy_headers);
     curl_slist_free_all(call->connect_to);
     buf_done(&call->body);
     http_client_reply_done(&call->reply);

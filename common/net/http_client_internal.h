@@ -12,7 +12,7 @@ struct http_client_call {
     struct http_client *client; /* NULL when blocking */
     struct http_client_call *prev, *next;
     CURL *easy;
-    struct curl_slist *headers, *connect_to;
+    struct curl_slist *headers, *proxy_headers, *connect_to;
     struct buf body;
     struct http_client_reply reply;
     size_t max_response_bytes, received_bytes;

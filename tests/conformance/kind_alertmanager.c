@@ -1,4 +1,4 @@
-/* alertmanager/: matchers, configuration, routing, time intervals, inhibition. */
+/* alertmanager/: matchers, configuration, routing, time intervals, inhibition, notifications, the whole pipeline. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,9 +8,13 @@
 #include "alertmanager/amroute.h"
 #include "alertmanager/dispatch.h"
 #include "alertmanager/inhibit.h"
+#include "alertmanager/notify_render.h"
+#include "common/base/base64.h"
 #include "common/base/gotime.h"
 #include "common/base/mem.h"
 #include "tests/conformance/conformance.h"
+
+#define SERVER "http://server" /* of the receivers */
 
 static struct slice text_of(const json_t *s)
 {
@@ -578,4 +582,129 @@ CONFORMANCE(alertmanager, pipeline_cases)
     map_done(&p.failing);
     vec_done(&p.ids);
     vec_done(&p.oks);
+}
+
+/* ---- notifications ---- */
+
+static json_t *request_json(const struct notify_request *q)
+{
+    json_t *o = json_object(), *headers = json_object();
+    json_t *body = json_loadb((const char *)q->body.ptr, q->body.len, 0, NULL);
+
+    json_object_set_new(o, "method", json_string(q->method));
+    json_object_set_new(o, "path", text_json(slice_from(q->url, strlen(SERVER))));
+    if (body)
+        json_object_set_new(o, "json", body);
+    else
+        json_object_set_new(o, "body", text_json(q->body));
+    if (q->content_type)
+        json_object_set_new(headers, "Content-Type", json_string(q->content_type));
+    for (size_t i = 0; i < q->n_headers; i++) {
+        const char *colon = strchr(q->headers[i], ':');
+        char name[64] = "";
+
+        memcpy(name, q->headers[i], ORR_MIN((size_t)(colon - q->headers[i]), sizeof(name) - 1));
+        json_object_set_new(headers, name, json_string(colon + 2));
+    }
+    if (q->user) {
+        struct buf b = {0}, value = {0};
+
+        buf_printf(&b, "%s:%s", q->user, q->password);
+        buf_str(&value, "Basic ");
+        base64_encode(buf_slice(&b), true, &value);
+        json_object_set_new(headers, "Authorization", text_json(buf_slice(&value)));
+        buf_done(&b);
+        buf_done(&value);
+    }
+    json_object_set_new(o, "headers", headers);
+    return o;
+}
+
+static enum nflog_reason reason_of(const json_t *s)
+{
+    static const enum nflog_reason reasons[] = {
+#define X(sym, text) sym,
+        NFLOG_REASONS(X)
+#undef X
+    };
+
+    for (size_t i = 0; i < ORR_COUNT(reasons); i++)
+        if (slice_eq_cstr(text_of(s), nflog_reason_text(reasons[i])))
+            return reasons[i];
+    return NFLOG_NONE;
+}
+
+/* A receiver that takes everything. */
+static json_t *tell(struct conformance *c, struct amconf *conf, const struct dispatch_note *note,
+                    struct slice external_url)
+{
+    struct notify_render *r = notify_render_new(conf, note, external_url, note->now_ns);
+    struct slice body = strcmp(note->integration->kind, "slack") == 0 ? SLICE("ok") : SLICE_EMPTY;
+    json_t *got = json_array();
+
+    for (;;) {
+        const struct notify_request *q = NULL;
+        bool may_retry;
+        struct err *e = notify_render_next(r, &q, &may_retry);
+
+        if (!conformance_check_ok(c, "request", e, true) || !q)
+            break;
+        json_array_append_new(got, request_json(q));
+        e = notify_render_judge(r,
+                                &(struct notify_answer){.status = 200,
+                                                        .content_type = SLICE("text/plain"),
+                                                        .body = body},
+                                &may_retry);
+        if (!conformance_check_ok(c, "judgement", e, true))
+            break;
+    }
+    notify_render_free(r);
+    return got;
+}
+
+CONFORMANCE(alertmanager, notify_cases)
+{
+    const json_t *data = conformance_get(c, "data");
+    struct slice text = conformance_text(c, "config");
+    struct buf config = {0};
+    struct dispatch_note note = {
+        .group_key = text_of(json_object_get(data, "group_key")),
+        .group_labels = labels_of(c->arena, json_object_get(data, "group_labels")),
+        .now_ns = time_of(conformance_get(c, "now"), 0),
+        .reason = reason_of(json_object_get(data, "notification_reason")),
+        .left_ms = 1000,
+    };
+    alert_vec alerts = {0};
+    struct amconf *conf = NULL;
+    json_t *got, *o;
+    size_t i;
+
+    for (ptrdiff_t at; (at = slice_find(text, SLICE("SERVER"), 0)) >= 0;
+         text = slice_from(text, (size_t)at + 6)) {
+        buf_slice_append(&config, slice_sub(text, 0, (size_t)at));
+        buf_str(&config, SERVER);
+    }
+    buf_slice_append(&config, text);
+    if (!conformance_check_ok(
+            c, "config", amconf_parse("config", buf_slice(&config), AMCONF_NO_ROUTE, &conf), true))
+        goto out;
+    json_array_foreach(json_object_get(data, "alerts"), i, o) vec_push(&alerts, alert_of(c, o));
+    note.alerts = &alerts;
+    note.receiver = conf->receivers[0].name;
+    note.integration = &conf->receivers[0].integrations[0];
+    if (note.integration->unsupported) {
+        conformance_skip(c, "%s", note.integration->unsupported);
+        goto out;
+    }
+    (void)conformance_check_text(c, "integration", slice_cstr(note.integration->kind),
+                                 conformance_text(c, "integration"));
+    (void)conformance_check_bool(c, "send_resolved", note.integration->send_resolved,
+                                 conformance_bool(c, "send_resolved"));
+    got = tell(c, conf, &note, text_of(json_object_get(data, "external_url")));
+    (void)conformance_check_json(c, "requests", got, conformance_get(c, "requests"));
+    json_decref(got);
+out:
+    buf_done(&config);
+    alert_vec_done(&alerts);
+    amconf_unref(conf);
 }
