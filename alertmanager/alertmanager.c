@@ -2,7 +2,7 @@
 
 #include <stdatomic.h>
 
-#include "alertmanager/alertmanager_internal.h"
+#include "alertmanager/alertmanager_asking.h"
 #include "common/base/hash.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -33,6 +33,9 @@ static const struct conf_field fields[] = {
              "Notifications of one tenant to one receiver under way at a time; others wait."),
     CONF_DURATION(struct alertmanager_conf, silence_retention_ns, "silence-retention", "120h", "1m",
                   "366d", CONF_FIXED, "How long silences are kept after their end."),
+    CONF_DURATION(struct alertmanager_conf, tenants_poll_ns, "tenants-poll", "15s", "1s", "1h",
+                  CONF_FIXED,
+                  "How often the bucket is asked for configurations that tenants gave by API."),
     CONF_DURATION(struct alertmanager_conf, config_poll_ns, "config-poll", "5s", "100ms", "1h",
                   CONF_RELOAD, "How often config-file is looked at."),
 };
@@ -65,6 +68,14 @@ static const struct metric_field metric_fields[] = {
                  "orrery_alertmanager_silences_pending", "Silences that have not begun."),
     METRIC_GAUGE(struct alertmanager_metrics, silences_expired,
                  "orrery_alertmanager_silences_expired", "Silences that are over and kept."),
+    METRIC_GAUGE(struct alertmanager_metrics, tenant_configs, "orrery_alertmanager_tenant_configs",
+                 "Tenants that gave a configuration by API."),
+    METRIC_GAUGE(struct alertmanager_metrics, tenant_configs_refused,
+                 "orrery_alertmanager_tenant_configs_refused",
+                 "Of those, whose configuration was never one that can hold."),
+    METRIC_COUNTER(struct alertmanager_metrics, tenant_config_errors,
+                   "orrery_alertmanager_tenant_config_errors_total",
+                   "Configurations of tenants not read from the bucket, or refused."),
     METRIC_GAUGE(struct alertmanager_metrics, config_last_reload_successful,
                  "orrery_alertmanager_config_last_reload_successful", "1 or 0."),
 };
@@ -171,7 +182,7 @@ struct dispatch *alertmanager_tenant(struct alertmanager *am, struct slice id, b
     t->tenant.am = am;
     t->tenant.id = slice_of(slice_dup(id), id.len);
     ops.arg = &t->tenant;
-    t->dispatch = dispatch_new(&opts, &ops, am->conf, alertmanager_now());
+    t->dispatch = dispatch_new(&opts, &ops, alertmanager_conf_of(am, id), alertmanager_now());
     (void)map_put(&am->tenants, id, t);
     timeheap_set(&am->due, &t->due, dispatch_next_ns(t->dispatch));
     return t->dispatch;
@@ -186,18 +197,34 @@ static void arm_timer(struct alertmanager *am)
         return;
     if (first)
         next = ORR_MIN(next, first->at_ns);
+    next = ORR_MAX(ORR_MIN(next, am->polled_ns + am->tenants_poll_ns), now);
     /* rounded up: never early */
     loop_timer_arm_ms(am->timer, (next - now + NS_PER_MS - 1) / NS_PER_MS);
 }
 
+static void reconfigure(struct alertmanager *am, struct tenant_entry *t)
+{
+    struct amconf *conf = alertmanager_conf_of(am, t->tenant.id);
+
+    if (conf == dispatch_conf(t->dispatch))
+        return;
+    dispatch_set_conf(t->dispatch, conf, alertmanager_now());
+    timeheap_set(&am->due, &t->due, dispatch_next_ns(t->dispatch));
+}
+
 void alertmanager_reconfigure(struct alertmanager *am)
 {
-    MAP_FOREACH (e, &am->tenants) {
-        struct tenant_entry *t = e->value;
+    MAP_FOREACH (e, &am->tenants)
+        reconfigure(am, e->value);
+    arm_timer(am);
+}
 
-        dispatch_set_conf(t->dispatch, am->conf, alertmanager_now());
-        timeheap_set(&am->due, &t->due, dispatch_next_ns(t->dispatch));
-    }
+void alertmanager_reconfigure_tenant(struct alertmanager *am, struct slice tenant)
+{
+    struct tenant_entry *t = map_get(&am->tenants, tenant);
+
+    if (t)
+        reconfigure(am, t);
     arm_timer(am);
 }
 
@@ -272,6 +299,8 @@ static void tick(void *arg)
          left && (i = timeheap_first(&am->due)) && i->at_ns <= now.mono_ns; left--)
         tick_tenant(am, ORR_CONTAINER(i, struct tenant_entry, due), now);
     sweep(am, now);
+    if (now.mono_ns - am->polled_ns >= am->tenants_poll_ns)
+        alertmanager_tenants_poll(am);
     arm_timer(am);
 }
 
@@ -287,6 +316,7 @@ static void close_state(struct alertmanager *am)
     alertmanager_log_close(am);
     alertmanager_silences_close(am);
     alertmanager_disk_close(am);
+    alertmanager_tenants_close(am);
     if (am->limits)
         limits_stop(am->limits);
     limits_free(am->limits);
@@ -305,6 +335,7 @@ static struct err *open_role(struct process *p, void **ret)
     am->external_url = conf->external_url[0] ? mem_strdup(conf->external_url)
                                              : mem_printf("http://%s", process_instance(p));
     am->peer_timeout_ns = conf->peer_timeout_ns;
+    am->tenants_poll_ns = conf->tenants_poll_ns;
     am->max_alerts = (size_t)conf->max_alerts;
     am->max_groups = (size_t)conf->max_groups;
     am->max_sends = (unsigned)conf->max_sends;
@@ -324,6 +355,8 @@ static struct err *open_role(struct process *p, void **ret)
     am->notifier = notifier_new(process_http_client(p), process_jobs(p), am->loop,
                                 slice_cstr(am->external_url), on_sent, am);
     alertmanager_api_open(am);
+    alertmanager_tenants_api_open(am);
+    alertmanager_page_open(am);
     metric_register(&am->metrics, metric_fields, ORR_COUNT(metric_fields), NULL);
     metric_register(&am->dispatch_metrics, dispatch_fields, ORR_COUNT(dispatch_fields), NULL);
     metric_register(notifier_metrics(am->notifier), notify_fields, ORR_COUNT(notify_fields), NULL);
@@ -339,6 +372,7 @@ static void begin(void *arg)
     am->config_timer = loop_timer_new(am->loop, look_at_config, am);
     limits_start(am->limits, am->loop, process_jobs(am->process));
     alertmanager_config_watch(am);
+    alertmanager_tenants_poll(am);
     tick(am);
 }
 
@@ -355,7 +389,8 @@ static struct err *start_role(void *role)
 static void drain_tick(void *arg)
 {
     struct alertmanager *am = arg;
-    bool is_busy = am->is_writing || am->is_reading || notifier_busy(am->notifier);
+    bool is_busy =
+        am->is_polling || am->is_writing || am->is_reading || notifier_busy(am->notifier);
 
     if (am->calls || (is_busy && am->drain_rounds++ < DRAIN_ROUNDS)) {
         loop_timer_arm_ms(am->drain_timer, DRAIN_POLL_MS);
@@ -403,8 +438,13 @@ static void close_role(void *role)
     amconf_unref(am->conf);
     mem_free(am->config_path);
     mem_free(am->external_url);
-    if (!am->is_writing && !am->is_reading)
+    if (!am->is_writing && !am->is_reading && !am->is_polling)
         mem_free(am);
+}
+
+static bool is_ready(void *role, struct buf *ret)
+{
+    return alertmanager_tenants_ready(role, ret);
 }
 
 static void reload_role(void *role, const struct conf *c)
@@ -419,6 +459,7 @@ const struct process_role alertmanager_role = {
     .sections = sections,
     .open = open_role,
     .start = start_role,
+    .is_ready = is_ready,
     .drain = drain_role,
     .reload = reload_role,
     .close = close_role,

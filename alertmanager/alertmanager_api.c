@@ -11,12 +11,30 @@ static void reply(void *arg)
     asking_reply(arg);
 }
 
+/* Nothing in it comes from elsewhere; what slips through escaping would not run. */
+static void reply_page(struct asking *a)
+{
+    http_reply_header(a->request, "Content-Security-Policy",
+                      SLICE("default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
+                            "base-uri 'none'; frame-ancestors 'none'"));
+    http_reply_header(a->request, "Referrer-Policy", SLICE("same-origin"));
+    http_reply_buf(a->request, 200, HTTP_HTML, &a->answer.body);
+}
+
 void asking_reply(struct asking *a)
 {
-    if (a->answer.body.len)
+    bool is_ok = a->answer.status == 200;
+
+    if (is_ok && a->redirect) {
+        http_reply_header(a->request, "Location", slice_cstr(a->redirect));
+        http_reply(a->request, 303, NULL, SLICE_EMPTY);
+    } else if (is_ok && a->is_page) {
+        reply_page(a);
+    } else if (a->answer.body.len) {
         http_reply_buf(a->request, a->answer.status, HTTP_JSON, &a->answer.body);
-    else
+    } else {
         http_reply(a->request, a->answer.status, NULL, SLICE_EMPTY);
+    }
     buf_done(&a->answer.body);
     buf_done(&a->question);
     alert_vec_done(&a->alerts);
@@ -45,7 +63,7 @@ static void ask_here(struct alertmanager *am, struct slice tenant, struct slice 
         .tenant = tenant,
         .dispatch = alertmanager_tenant(am, tenant, false),
         .silences = am->silences,
-        .conf = am->conf,
+        .conf = alertmanager_conf_of(am, tenant),
         .instance = process_instance(am->process),
         .peers = peers,
         .n_peers = n,
@@ -141,7 +159,7 @@ struct asking *asking_new(struct http_request *r)
     return a;
 }
 
-static void ask(struct http_request *r, struct slice what)
+void asking_get(struct http_request *r, struct slice what, bool is_here)
 {
     struct asking *a = asking_new(r);
     struct http_param id = {SLICE_INIT("id"), SLICE_EMPTY};
@@ -150,7 +168,8 @@ static void ask(struct http_request *r, struct slice what)
 
     if (!a)
         return;
-    a->is_here = slice_has_prefix(what, SLICE("silence"));
+    a->is_here = is_here;
+    a->is_page = slice_has_prefix(what, SLICE("page/"));
     params = http_param_all(r, &n);
     if (slice_eq_cstr(what, "silence")) {
         id.value = http_request_segment(r, "id");
@@ -163,22 +182,22 @@ static void ask(struct http_request *r, struct slice what)
 
 static void handle_get_alerts(struct http_request *r)
 {
-    ask(r, SLICE("alerts"));
+    asking_get(r, SLICE("alerts"), false);
 }
 
 static void handle_groups(struct http_request *r)
 {
-    ask(r, SLICE("alerts/groups"));
+    asking_get(r, SLICE("alerts/groups"), false);
 }
 
 static void handle_receivers(struct http_request *r)
 {
-    ask(r, SLICE("receivers"));
+    asking_get(r, SLICE("receivers"), false);
 }
 
 static void handle_status(struct http_request *r)
 {
-    ask(r, SLICE("status"));
+    asking_get(r, SLICE("status"), false);
 }
 
 static void handle_alerts(struct http_request *r)
@@ -195,7 +214,7 @@ static void handle_silences(struct http_request *r)
     if (r->method == HTTP_POST)
         alertmanager_handle_post_silence(r);
     else
-        ask(r, SLICE("silences"));
+        asking_get(r, SLICE("silences"), true);
 }
 
 static void handle_silence(struct http_request *r)
@@ -203,7 +222,7 @@ static void handle_silence(struct http_request *r)
     if (r->method == HTTP_DELETE)
         alertmanager_handle_delete_silence(r);
     else
-        ask(r, SLICE("silence"));
+        asking_get(r, SLICE("silence"), true);
 }
 
 void alertmanager_api_open(struct alertmanager *am)

@@ -16,6 +16,8 @@ struct asking {
     struct err *bad;              /* POST: what was wrong with some of the alerts */
     unsigned waiting, succeeded;  /* forwards */
     struct err *failed;
+    bool is_page;         /* what is answered is HTML */
+    const char *redirect; /* where who has changed something by a form goes on; static */
     struct amapi_answer answer;
 };
 
@@ -25,13 +27,20 @@ struct asking *asking_new(struct http_request *r);
 void asking_answered(struct asking *a);
 /* The same from the loop of the request. */
 void asking_reply(struct asking *a);
+/* GET: asks this process, or one that holds the tenant's alerts. */
+void asking_get(struct http_request *r, struct slice what, bool is_here);
 void asking_refuse(struct http_request *r, struct err *e);
 
 /* alertmanager_put.c: alerts on their way to all who hold the tenant's */
 void alertmanager_handle_post_alerts(struct http_request *r);
 void alertmanager_on_put(void *arg, struct rpc_call *call);
 
+/* alertmanager_page.c */
+void alertmanager_page_open(struct alertmanager *am);
+
 /* alertmanager_silences.c */
 void alertmanager_handle_post_silence(struct http_request *r);
 void alertmanager_handle_delete_silence(struct http_request *r);
+/* Sets a->silence, or ends the one of its id. */
+void alertmanager_change_silence(struct asking *a, bool is_new);
 void alertmanager_on_silences(void *arg, struct rpc_call *call);

@@ -1,6 +1,7 @@
 /*
  * The notification log and the silences on disk: DATA/alertmanager (RocksDB), a key "n" and the log
- * entry's key → the entry (nflog.h), a key "s" and the silence's key → the silence (silences.h).
+ * entry's key → the entry (nflog.h), a key "s" and the silence's key → the silence (silences.h), a key "c" and
+ * a tenant → what the bucket has as his configuration (amstore.h).
  * Written in batches by a worker, synced.
  */
 #include <errno.h>
@@ -12,6 +13,7 @@
 
 #define LOG_ENTRY 'n'
 #define SILENCE 's'
+#define TENANT_CONFIG 'c'
 
 struct writing {
     struct alertmanager *am;
@@ -60,6 +62,11 @@ static void add_silence(void *arg, struct slice key, struct slice entry)
     add_dirty(arg, SILENCE, key, entry);
 }
 
+static void add_tenant(void *arg, struct slice tenant, struct slice object)
+{
+    add_dirty(arg, TENANT_CONFIG, tenant, object);
+}
+
 static struct err *open_kv(struct alertmanager *am, struct kv **ret)
 {
     char *dir = mem_printf("%s/alertmanager", process_data_dir(am->process));
@@ -100,6 +107,8 @@ static struct err *merge(void *arg, struct slice key, struct slice value)
         e = nflog_merge(am->log, value, now / NS_PER_MS, NULL);
     else if (key.len && key.ptr[0] == SILENCE)
         e = silences_merge(am->silences, value, now, NULL);
+    else if (key.len && key.ptr[0] == TENANT_CONFIG && !map_has(&am->confs, slice_from(key, 1)))
+        alertmanager_tenants_known(am, slice_from(key, 1), value);
     if (e) {
         am->metrics.log_errors++;
         LOG_WARN(nflog, "entry on disk refused", KV_U64("bytes", value.len), KV_ERR(e));
@@ -127,8 +136,10 @@ static void mark_again(struct alertmanager *am, struct slice key)
 {
     if (key.ptr[0] == LOG_ENTRY)
         nflog_mark_dirty(am->log, slice_from(key, 1));
-    else
+    else if (key.ptr[0] == SILENCE)
         silences_mark_dirty(am->silences, slice_from(key, 1));
+    else
+        alertmanager_tenants_mark_dirty(am, slice_from(key, 1));
 }
 
 static void written(void *arg)
@@ -166,6 +177,7 @@ void alertmanager_disk_write(struct alertmanager *am)
     am->waits = (alertmanager_wait_vec){0};
     nflog_take_dirty(am->log, add_log_entry, w);
     silences_take_dirty(am->silences, add_silence, w);
+    alertmanager_tenants_take_dirty(am, add_tenant, w);
     if (kv_batch_count(w->batch) == 0 && am->kv) {
         writing_free(w);
         return;

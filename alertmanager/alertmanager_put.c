@@ -105,6 +105,16 @@ static void forwarded(void *arg, struct slice payload, bool is_last, const struc
         posted(a);
 }
 
+/* Those that came without an end have the tenant's: only this loop knows his configuration. */
+static void set_ends(struct asking *a)
+{
+    int64_t resolve_ns = alertmanager_conf_of(a->am, a->tenant)->resolve_timeout_ms * NS_PER_MS;
+
+    VEC_FOREACH (p, &a->alerts)
+        if ((*p)->is_timeout)
+            (*p)->ends_ns = ORR_MAX((*p)->starts_ns, (*p)->updated_ns + resolve_ns);
+}
+
 /* The other replicas get them too; the reply waits for those, so that a 200 means all were asked. */
 static void run_post(void *arg)
 {
@@ -117,6 +127,7 @@ static void run_post(void *arg)
     struct buf b = {0};
 
     a->am->metrics.alerts_received += a->alerts.len;
+    set_ends(a);
     a->waiting = 1; /* us, until all calls have been started */
     if (a->alerts.len && (r.reps.n == 0 || amturn_is_replica(&r.reps, r.self))) {
         a->waiting++;

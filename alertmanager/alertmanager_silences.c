@@ -197,6 +197,11 @@ static void run_expire(void *arg)
 
 /* ---- on the loop of the request ---- */
 
+void alertmanager_change_silence(struct asking *a, bool is_new)
+{
+    loop_post(a->am->loop, is_new ? run_set : run_expire, a);
+}
+
 void alertmanager_handle_post_silence(struct http_request *r)
 {
     struct asking *a = asking_new(r);
@@ -210,7 +215,7 @@ void alertmanager_handle_post_silence(struct http_request *r)
         asking_reply(a);
         return;
     }
-    loop_post(a->am->loop, run_set, a);
+    alertmanager_change_silence(a, true);
 }
 
 void alertmanager_handle_delete_silence(struct http_request *r)
@@ -220,5 +225,5 @@ void alertmanager_handle_delete_silence(struct http_request *r)
     if (!a)
         return;
     a->silence.id = http_request_segment(r, "id");
-    loop_post(a->am->loop, run_expire, a);
+    alertmanager_change_silence(a, false);
 }

@@ -185,6 +185,8 @@ static struct err *get(struct amapi_question *q, struct slice what)
         {"alerts", amapi_get_alerts},     {"alerts/groups", amapi_get_groups},
         {"silences", amapi_get_silences}, {"silence", amapi_get_silence},
         {"receivers", get_receivers},     {"status", get_status},
+        {"page/alerts", ampage_alerts},   {"page/silences", ampage_silences},
+        {"page/status", ampage_status},
     };
 
     for (size_t i = 0; i < ORR_COUNT(pages); i++)

@@ -8,6 +8,7 @@
  *   silence         id
  *   receivers       receiver_matchers
  *   status
+ *   page/alerts, page/silences, page/status   HTML; matchers, new: the matchers of the form
  *
  * Errors are JSON strings, as Alertmanager writes them.
  *

@@ -24,6 +24,10 @@ bool amapi_wants_receiver(const struct amapi_question *q, const struct amconf_re
 /* amapi_alerts.c */
 ORR_CHECKED struct err *amapi_get_alerts(struct amapi_question *q);
 ORR_CHECKED struct err *amapi_get_groups(struct amapi_question *q);
+/* ampage.c */
+ORR_CHECKED struct err *ampage_alerts(struct amapi_question *q);
+ORR_CHECKED struct err *ampage_silences(struct amapi_question *q);
+ORR_CHECKED struct err *ampage_status(struct amapi_question *q);
 /* amapi_silences.c */
 ORR_CHECKED struct err *amapi_get_silences(struct amapi_question *q);
 ORR_CHECKED struct err *amapi_get_silence(struct amapi_question *q);
