@@ -126,6 +126,19 @@ static void put_rule(struct buf *out, unsigned indent, const struct rule *r)
     put_labels(out, indent, "annotations", r->annotations);
 }
 
+static void put_sources(struct buf *out, unsigned indent, const struct rule_group *g)
+{
+    if (!g->n_sources)
+        return;
+    put_key(out, indent, "source_tenants");
+    buf_byte(out, '\n');
+    for (size_t i = 0; i < g->n_sources; i++) {
+        buf_printf(out, "%*s- ", (int)(indent + STEP), "");
+        put_text(out, g->sources[i]);
+        buf_byte(out, '\n');
+    }
+}
+
 void rule_yaml_group(struct buf *out, const struct rule_group *g, unsigned indent)
 {
     put_field(out, 0, "name", g->name);
@@ -136,6 +149,7 @@ void rule_yaml_group(struct buf *out, const struct rule_group *g, unsigned inden
     if (g->limit)
         buf_printf(out, "%*slimit: %llu\n", (int)indent, "", (unsigned long long)g->limit);
     put_labels(out, indent, "labels", g->labels);
+    put_sources(out, indent, g);
     put_key(out, indent, "rules");
     buf_str(out, g->n_rules ? "\n" : " []\n");
     for (size_t i = 0; i < g->n_rules; i++)
