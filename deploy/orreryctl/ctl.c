@@ -105,6 +105,13 @@ static const struct command ctl_commands[] = {
      "Deletes a group."},
     {"rules", "delete-namespace", "NAMESPACE", 1, 1, CTL_RULEAPI_OPTIONS, CTL_REMOTE,
      ctl_rules_delete_namespace, "Deletes all groups of a namespace."},
+    {"slo", "generate", "FILE… [--output=DIR]", 1, SIZE_MAX, CTL_BIT(CTL_OUTPUT), CTL_REMOTE,
+     ctl_slo_generate,
+     "Makes of service level objectives (deploy/orreryctl/ctl_slo.h) recording rules and alerts "
+     "for "
+     "how fast their error budgets burn, over long windows and short ones. With --output: "
+     "DIR/NAME.rules.yml, and unit tests of it in DIR/NAME.test.yml (rules test, promtool test "
+     "rules); else the rules go to standard output."},
     {"export", NULL, "--tenant=T [--match=SELECTOR] [--from=TIME] [--to=TIME]", 0, 0,
      CTL_BIT(CTL_TENANT) | CTL_BIT(CTL_MATCH) | CTL_BIT(CTL_FROM) | CTL_BIT(CTL_TO) |
          CTL_BIT(CTL_FORMAT) | CTL_BIT(CTL_TEMP),

@@ -44,6 +44,7 @@ enum ctl_status { CTL_OK, CTL_WRONG, CTL_USAGE };
     X(CTL_NAMESPACES, namespaces, text, "namespaces", "a,b: only these")                           \
     X(CTL_IGNORED, ignored_namespaces, text, "ignored-namespaces", "a,b: all but these")           \
     X(CTL_RUN, run, text, "run", "only tests whose name contains this")                            \
+    X(CTL_OUTPUT, output, text, "output", "directory for the files that are made")                 \
     X(CTL_OF_SIGNAL, signal, text, "signal", "metrics (default), logs or traces")                  \
     X(CTL_DRY, is_dry, truth, "dry-run", "say what would be done, and do nothing")                 \
     X(CTL_JSON, is_json, truth, "json", "print JSON instead of a table")                           \
@@ -113,3 +114,5 @@ ORR_CHECKED struct err *ctl_rules_diff(struct ctl *c);
 ORR_CHECKED struct err *ctl_rules_sync(struct ctl *c);
 ORR_CHECKED struct err *ctl_rules_delete(struct ctl *c);
 ORR_CHECKED struct err *ctl_rules_delete_namespace(struct ctl *c);
+/* ctl_slogen.c */
+ORR_CHECKED struct err *ctl_slo_generate(struct ctl *c);
