@@ -105,6 +105,38 @@ static const struct command ctl_commands[] = {
      "Deletes a group."},
     {"rules", "delete-namespace", "NAMESPACE", 1, 1, CTL_RULEAPI_OPTIONS, CTL_REMOTE,
      ctl_rules_delete_namespace, "Deletes all groups of a namespace."},
+    {"alertmanager", "verify", "CONFIG [TEMPLATE…]", 1, SIZE_MAX, 0, CTL_REMOTE, ctl_am_verify,
+     "Reads a configuration of Alertmanager and its templates as alertmanagers read them, and "
+     "tells "
+     "what is wrong in which line, and what Orrery does not do."},
+    {"alertmanager", "load", "CONFIG [TEMPLATE…]", 1, SIZE_MAX, CTL_HTTP_OPTIONS, CTL_REMOTE,
+     ctl_am_load,
+     "Makes it the tenant's configuration, with these templates, which it names by their files' "
+     "names."},
+    {"alertmanager", "get", "", 0, 0, CTL_HTTP_OPTIONS, CTL_REMOTE, ctl_am_get,
+     "The tenant's configuration and templates as YAML."},
+    {"alertmanager", "delete", "", 0, 0, CTL_HTTP_OPTIONS, CTL_REMOTE, ctl_am_delete,
+     "Deletes the tenant's configuration: the one for all holds again."},
+    {"alertmanager", "routes show", "CONFIG", 1, 1, 0, CTL_REMOTE, ctl_am_routes_show,
+     "The tree of routes."},
+    {"alertmanager", "routes test", "CONFIG NAME=VALUE… [--verify-receivers=A,B]", 1, SIZE_MAX,
+     CTL_BIT(CTL_RECEIVERS), CTL_REMOTE, ctl_am_routes_test,
+     "Whom an alert with these labels is for. With --verify-receivers: whether it is for these, in "
+     "this order."},
+    {"alertmanager", "silence add", "MATCHER… --comment=TEXT [--duration=2h] [--author=NAME]", 1,
+     SIZE_MAX,
+     CTL_HTTP_OPTIONS | CTL_BIT(CTL_COMMENT) | CTL_BIT(CTL_AUTHOR) | CTL_BIT(CTL_DURATION) |
+         CTL_BIT(CTL_START),
+     CTL_REMOTE, ctl_am_silence_add,
+     "Silences alerts: MATCHER is name=value, name!=value, name=~regex or name!~regex; a first one "
+     "without an operator is the alert's name. Prints the silence's id."},
+    {"alertmanager", "silence query", "[MATCHER…] [--expired]", 0, SIZE_MAX,
+     CTL_HTTP_OPTIONS | CTL_BIT(CTL_EXPIRED) | CTL_BIT(CTL_JSON), CTL_REMOTE, ctl_am_silence_query,
+     "Silences that have these matchers."},
+    {"alertmanager", "silence expire", "ID…", 1, SIZE_MAX, CTL_HTTP_OPTIONS, CTL_REMOTE,
+     ctl_am_silence_expire, "Ends silences."},
+    {"alertmanager", "alert query", "[MATCHER…]", 0, SIZE_MAX, CTL_HTTP_OPTIONS | CTL_BIT(CTL_JSON),
+     CTL_REMOTE, ctl_am_alert_query, "Alerts with these labels, silenced and inhibited ones, too."},
     {"slo", "generate", "FILE… [--output=DIR]", 1, SIZE_MAX, CTL_BIT(CTL_OUTPUT), CTL_REMOTE,
      ctl_slo_generate,
      "Makes of service level objectives (deploy/orreryctl/ctl_slo.h) recording rules and alerts "
@@ -160,8 +192,8 @@ static void command_help(FILE *out, const struct command *k)
 
 static void general_help(FILE *out, const char *group)
 {
-    fprintf(out,
-            "orreryctl: an Orrery bucket by hand, and the rules of a running Orrery.\n\nUsage:\n");
+    fprintf(out, "orreryctl: an Orrery bucket by hand, and the rules and alerts of a running "
+                 "Orrery.\n\nUsage:\n");
     for (size_t i = 0; i < ORR_COUNT(ctl_commands); i++)
         if (!group || strcmp(group, ctl_commands[i].group) == 0)
             put_command(out, &ctl_commands[i]);
@@ -264,14 +296,27 @@ static struct err *take_line(struct ctl *c, struct line *l, int argc, char **arg
     return NULL;
 }
 
+/* Whether the arguments begin with these words. */
+static bool begins_with(const struct line *l, size_t from, const char *words, size_t *ret_n)
+{
+    struct slice rest = slice_cstr(words), word;
+
+    *ret_n = from;
+    while (slice_split(&rest, ' ', &word)) {
+        if (*ret_n >= l->args.len || !slice_eq_cstr(word, l->args.ptr[*ret_n]))
+            return false;
+        ++*ret_n;
+    }
+    return true;
+}
+
 static const struct command *find_command(const struct line *l, size_t *ret_words)
 {
     for (size_t i = 0; i < ORR_COUNT(ctl_commands); i++) {
         const struct command *k = &ctl_commands[i];
 
-        *ret_words = k->name ? 2 : 1;
-        if (l->args.len >= *ret_words && strcmp(l->args.ptr[0], k->group) == 0 &&
-            (!k->name || strcmp(l->args.ptr[1], k->name) == 0))
+        if (begins_with(l, 0, k->group, ret_words) &&
+            (!k->name || begins_with(l, *ret_words, k->name, ret_words)))
             return k;
     }
     return NULL;

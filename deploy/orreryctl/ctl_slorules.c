@@ -72,11 +72,12 @@ struct labels ctl_slo_annotations(struct arena *a, const struct ctl_slo_file *f,
     ls[n++] = (struct label){SLICE("runbook_url"), s->runbook_url};
     ls[n++] = (struct label){
         SLICE("summary"),
-        slice_cstr(arena_printf(a,
-                                "%.*s %.*s: %s of the last %s went wrong, more than %.10g times what the "
-                                "objective of %s%% allows",
-                                SLICE_ARG(f->service), SLICE_ARG(s->name), share,
-                                duration(a, b->long_ms), b->factor, s->objective))};
+        slice_cstr(
+            arena_printf(a,
+                         "%.*s %.*s: %s of the last %s went wrong, more than %.10g times what the "
+                         "objective of %s%% allows",
+                         SLICE_ARG(f->service), SLICE_ARG(s->name), share, duration(a, b->long_ms),
+                         b->factor, s->objective))};
     return (struct labels){ls, n};
 }
 
