@@ -26,6 +26,7 @@
 #include "querier/traces/traceremote.h"
 #include "querier/traces/tracestats.h"
 #include "querier/traces/tracestored.h"
+#include "querier/ui/ui.h"
 
 #define DRAIN_GRACE_MS 10000 /* queries under way may take this long at shutdown */
 #define BLOCK_DISK_DIR "querier/blocks"
@@ -687,6 +688,7 @@ static void build(struct querier *q, const struct querier_conf *conf)
     if (!(process_roles(q->process) & MEMBER_INGESTER)) /* whose door has them, for _bulk */
         elastic_page_routes(process_http(q->process));
     rules_page_routes(q->process);
+    ui_routes(process_http(q->process));
     prom_api_rpc(q->api, process_rpc(q->process));
     loki_api_rpc(q->loki, process_rpc(q->process));
     metric_register_collector(collect, q);
