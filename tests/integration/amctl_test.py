@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import threading
 
-from orrery_test import BIN, ROOT, Process, Skip, check, free_port, http_call, main, wait_for
+from orrery_test import BIN, ROOT, Process, Single, Skip, check, free_port, http_call, main, wait_for
 
 CONFIG = r"""
 route:
@@ -158,6 +158,29 @@ def drive_silences(addr):
 
 def test_silences_at_debians_alertmanager(t):
     drive_silences(Alertmanager(t).wait_ready().addr)
+
+
+def orrery(t, method, path):
+    """One whose alertmanager has that part of the API."""
+    o = Single(t, args=["--auth.mode=optional", f"--alertmanager.config-file={write(f'{t.dir}/am.yml', CONFIG)}"]).wait_ready()
+    r = http_call(o.addr, method, path, "{}", {"X-Scope-OrgID": "team", "Content-Type": "application/json"})
+    if r.status in (405, 422, 501):
+        raise Skip(f"{method} {path}: {r.status} {r.text.strip()}")
+    return o
+
+
+def test_silences_at_orrerys_alertmanager(t):
+    drive_silences(orrery(t, "POST", "/api/v2/silences").addr)
+
+
+def test_configurations_are_loaded_into_orrery(t):
+    o = orrery(t, "DELETE", "/api/v1/alerts")
+    remote = [f"--address={o.addr}", "--tenant=team"]
+    ctl("load", f"{t.dir}/am.yml", write(f"{t.dir}/a.tmpl", '{{ define "x" }}y{{ end }}'), *remote)
+    said = ctl("get", *remote)
+    check("web-pages" in said and "a.tmpl" in said, said)
+    ctl("load", write(f"{t.dir}/b.yml", "route: {}"), *remote, status=1)
+    ctl("delete", *remote)
 
 
 class Keeper:
