@@ -68,20 +68,23 @@ static void seek_hole(struct rule_group_run *g, const struct rule_group_settings
 
 /* ---- one missed evaluation ---- */
 
-static void begin(struct rule_group_run *g, int64_t slot_ms)
+/* What of an evaluation is written. Just before a hole and just behind it everything is there already: the first says which series may
+ * end in the hole, the second which of the hole's do. */
+enum what { NOTHING, EVERYTHING, ENDS };
+
+static void keep_ends(struct rule_eval_out *out)
 {
-    if (g->fill_states && g->filled_ms + g->catchup.interval_ms != slot_ms)
-        rule_fill_stop(g); /* what was written last there was not written just before this one */
-    if (g->fill_states)
-        return;
-    g->fill_states = mem_new_array(struct rule_state *, g->group->n_rules + 1);
-    for (size_t i = 0; i < g->group->n_rules; i++)
-        g->fill_states[i] = rule_eval_new(&g->group->rules[i], true);
+    size_t n = 0;
+
+    VEC_FOREACH (s, &out->series)
+        if (sample_is_stale(s->h ? s->h->sum : s->v))
+            out->series.ptr[n++] = *s;
+    out->series.len = n;
 }
 
 static struct err *fill_rule(struct rule_group_run *g, const struct rule_group_settings *set,
                              const struct rule_group_ops *ops, struct rule_state *s,
-                             int64_t slot_ms)
+                             int64_t slot_ms, enum what what)
 {
     struct arena *a = arena_new(set->max_bytes);
     struct rule_eval_in in = rule_group_in(g, set, ops, slot_ms);
@@ -91,7 +94,9 @@ static struct err *fill_rule(struct rule_group_run *g, const struct rule_group_s
 
     if (!e)
         e = rule_eval_run(s, &in, a, &out);
-    if (!e && out.series.len)
+    if (what == ENDS)
+        keep_ends(&out);
+    if (!e && what != NOTHING && out.series.len)
         e = err_wrap(ops->write_late(ops->arg, out.series.ptr, out.series.len), "write");
     rule_eval_out_done(&out);
     arena_free(a);
@@ -99,17 +104,16 @@ static struct err *fill_rule(struct rule_group_run *g, const struct rule_group_s
 }
 
 /* False: others are away, and it is to be tried again. */
-static bool fill_slot(struct rule_group_run *g, const struct rule_group_settings *set,
-                      const struct rule_group_ops *ops, int64_t slot_ms)
+static bool fill_rules(struct rule_group_run *g, const struct rule_group_settings *set,
+                       const struct rule_group_ops *ops, int64_t slot_ms, enum what what)
 {
-    begin(g, slot_ms);
     for (size_t i = 0; i < g->group->n_rules; i++) {
         struct err *e;
         bool is_passing;
 
         if (g->group->rules[i].is_alert)
             continue;
-        if (!(e = fill_rule(g, set, ops, g->fill_states[i], slot_ms)))
+        if (!(e = fill_rule(g, set, ops, g->fill_states[i], slot_ms, what)))
             continue;
         is_passing = rule_eval_is_passing(e);
         LOG_DEBUG(ruler, "rule failed at a time that was missed", KV_SLICE("group", g->group->name),
@@ -118,8 +122,43 @@ static bool fill_slot(struct rule_group_run *g, const struct rule_group_settings
         if (is_passing)
             return false;
     }
+    return true;
+}
+
+/* Of a hole that begins at the slot, unless it is the one at work. */
+static bool begin(struct rule_group_run *g, const struct rule_group_settings *set,
+                  const struct rule_group_ops *ops, int64_t slot_ms)
+{
+    int64_t before_ms = slot_ms - g->catchup.interval_ms;
+
+    if (g->fill_states && g->filled_ms == before_ms)
+        return true;
+    rule_fill_stop(g);
+    g->fill_states = mem_new_array(struct rule_state *, g->group->n_rules + 1);
+    for (size_t i = 0; i < g->group->n_rules; i++)
+        g->fill_states[i] = rule_eval_new(&g->group->rules[i], true);
+    g->filled_ms = RULE_NEVER; /* until that has gone well */
+    if (!fill_rules(g, set, ops, before_ms, NOTHING))
+        return false;
+    g->filled_ms = before_ms;
+    return true;
+}
+
+/* The oldest one that is missing. False: it is to be tried again. */
+static bool fill_slot(struct rule_group_run *g, const struct rule_group_settings *set,
+                      const struct rule_group_ops *ops, int64_t slot_ms)
+{
+    int64_t behind_ms = slot_ms + g->catchup.interval_ms, next_ms;
+
+    if (!begin(g, set, ops, slot_ms) || !fill_rules(g, set, ops, slot_ms, EVERYTHING))
+        return false;
     g->filled_ms = slot_ms;
     g->filled++;
+    rule_catchup_pop(&g->catchup);
+    if (!rule_catchup_next(&g->catchup, &next_ms) || next_ms != behind_ms) {
+        (void)fill_rules(g, set, ops, behind_ms, ENDS); /* if it fails, they end by themselves */
+        rule_fill_stop(g);
+    }
     return true;
 }
 
@@ -146,7 +185,7 @@ void rule_fill(struct rule_group_run *g, const struct rule_group_settings *set,
         seek_hole(g, set, ops);
     while (rule_catchup_next(&g->catchup, &slot_ms) && !(is_cancelled && *is_cancelled) &&
            clock_mono_ms(&clock_system) < until_ms && fill_slot(g, set, ops, slot_ms))
-        rule_catchup_pop(&g->catchup);
+        continue;
     if (!g->catchup.n)
         rule_fill_stop(g);
 }

@@ -123,7 +123,8 @@ TEST(rule_fill_makes_up_for_what_nobody_answered)
     CHECK_INT(rule_catchup_count(&w.g->catchup), 2);
     w.is_away = false;
     /* in order, with what ends between them; nothing of the alert */
-    CHECK_STR(eval(&w, 13000), "r{i=\"1\"}@11000 r{i=\"0\"}@12000 r{i=\"1\"} stale@12000 ");
+    CHECK_STR(eval(&w, 13000), "r{i=\"1\"}@11000 r{i=\"0\"} stale@11000 r{i=\"0\"}@12000 "
+                               "r{i=\"1\"} stale@12000 r{i=\"0\"} stale@13000 ");
     CHECK_INT(w.g->filled, 2);
     CHECK_STR(eval(&w, 14000), "");
     CHECK_INT(w.asked_last, 0);
@@ -137,8 +138,9 @@ TEST(rule_fill_finds_out_what_was_missed_before)
     setup(&w, "{record: r, expr: a}", true);
     w.last_ms = 7000;
     /* the last one once more: it may have been cut short */
-    CHECK_STR(eval(&w, 10000), "r{i=\"1\"}@7000 r{i=\"0\"}@8000 r{i=\"1\"} stale@8000 "
-                               "r{i=\"1\"}@9000 r{i=\"0\"} stale@9000 ");
+    CHECK_STR(eval(&w, 10000),
+              "r{i=\"1\"}@7000 r{i=\"0\"} stale@7000 r{i=\"0\"}@8000 r{i=\"1\"} stale@8000 "
+              "r{i=\"1\"}@9000 r{i=\"0\"} stale@9000 r{i=\"1\"} stale@10000 ");
     CHECK_INT(w.asked_last, 1);
     CHECK_STR(eval(&w, 11000), "");
     CHECK_INT(w.asked_last, 1);
