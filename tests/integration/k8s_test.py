@@ -222,10 +222,10 @@ def test_seccomp_profile(t):
     calls it works as well, by the other way."""
     if not glob.glob("/usr/lib/*/libseccomp.so.2*"):
         raise Skip("libseccomp.so.2 is not installed")
-    if wal_of(Single(t).wait_ready()) != "io_uring":
+    if wal_of(Single(t, "plain").wait_ready()) != "io_uring":
         raise Skip("this kernel, or what it runs in, refuses io_uring")
     for name, less in (("whole", ""), ("less", "io_uring_setup,io_uring_enter,io_uring_register")):
-        o = Single(t, program=under_profile(t, name, less)).wait_ready()
+        o = Single(t, name, program=under_profile(t, name, less)).wait_ready()
         check((wal_of(o) == "io_uring") == (not less), f"{name}: the log is written by {wal_of(o)}")
         push_ok(o.addr, [({"__name__": "guarded"}, [(1_000, 1.0)])])
         wait_for("an answer", lambda: query(o.addr, "guarded", 1_000)["result"])
