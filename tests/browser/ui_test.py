@@ -167,6 +167,7 @@ def test_from_an_alert_to_its_cause(t):
     check("could not obtain lock" in page.text(".spandetails .logline"), page.text(".spandetails"))
     page.click(".spandetails .logline .logtext")
     page.wait("document.querySelector('.spandetails .linedetails')")
+    check("nightly reconciliation" in page.text("main"), "the batch job is not told of beside its trace")
     is_sound(o, page, "trace")
     shot(page, "way-trace")
     now = int(time.time() * 1000)

@@ -2,6 +2,7 @@
 
 import { add, button, el, empty, fill, trouble } from "./dom.js";
 import { ask, getJson, isAborted } from "./http.js";
+import { events } from "./events.js";
 import { logList } from "./logview.js";
 import { colorOf, labelsText } from "./number.js";
 import { change, go, href } from "./router.js";
@@ -10,6 +11,7 @@ import { criticalPath, rowsOf, servicesOf, treeOf, ownTime } from "./tracetree.j
 import { waterfall } from "./waterfall.js";
 
 const LIMIT = 500; // of lines, events and exemplars
+const MEANWHILE = 2 * MINUTE;
 
 function pairs(title, map) {
   const entries = Object.entries(map);
@@ -38,12 +40,13 @@ function spanDetails(tree, s, logs) {
     pairs("attributes", s.attributes), pairs(`resource${s.scope ? `, by ${s.scope}` : ""}`, s.resource));
 }
 
-// What the other signals hold of the trace: its lines, exemplars, and events a little before and after it.
-async function around(id, signal) {
-  const { data, warnings } = await ask("/api/correlate", { trace_id: id, limit: LIMIT }, signal);
+// What the other signals hold of the trace: its lines and exemplars; and what happened a little before and after it.
+async function around(id, tree, signal) {
+  const [{ data, warnings }, meanwhile] = await Promise.all([ask("/api/correlate", { trace_id: id, limit: LIMIT }, signal),
+    events({ from: tree.start - MEANWHILE, to: tree.start + tree.duration + MEANWHILE }, signal)]);
   return {
     lines: data.logs.map((l) => ({ ns: l.timeUnixNano, line: l.line, labels: l.labels, meta: l.structuredMetadata ?? {}, parsed: {} })),
-    events: data.events, exemplars: data.exemplars.flatMap((s) => s.exemplars.map((e) => ({ ...e, series: s.seriesLabels }))),
+    events: meanwhile, exemplars: data.exemplars.flatMap((s) => s.exemplars.map((e) => ({ ...e, series: s.seriesLabels }))),
     warnings: [...warnings, ...data.partial.map((p) => `${p.signal}: ${p.error}`), ...data.truncated.map((t) => `There are more ${t} than are shown.`)],
   };
 }
@@ -51,7 +54,7 @@ async function around(id, signal) {
 function aroundBox(found) {
   return [found.warnings.map((w) => el("p", { class: "warning" }, w)),
     el("h2", null, "Log lines"), found.lines.length ? logList(found.lines, {}) : empty("No line carries this trace's id."),
-    found.events.length > 0 && [el("h2", null, "Meanwhile"), found.events.map((e) => el("p", null, el("b", null, e.kind), ` ${[e.service, e.title].filter(Boolean).join(": ")} · ${showTime(Date.parse(e.time), true)}${e.end ? ` to ${showTime(Date.parse(e.end), true)}` : ""}`))],
+    found.events.length > 0 && [el("h2", null, "Meanwhile"), found.events.map((e) => el("p", null, el("b", null, e.kind), ` ${e.text} · ${showTime(e.t)}${e.end ? ` to ${showTime(e.end)}` : ""}`))],
     found.exemplars.length > 0 && [el("h2", null, "Is an exemplar of"), found.exemplars.slice(0, 50).map((e) => el("p", null, el("a", { class: "code", href: href("explore", { lang: "promql", q: labelsText(e.series) }) }, labelsText(e.series)), ` ${e.value}`))]];
 }
 
@@ -105,7 +108,7 @@ export function show(root, params, signal) {
     drawn = waterfall(chart, { tree, rows: rowsOf, path, onSelect: select });
     drawn.select(tree.spans.find((s) => s.id === params.get("span")) ?? slowest[0]?.[0] ?? main);
     try {
-      const found = await around(id, signal);
+      const found = await around(id, tree, signal);
       logs = found.lines;
       fill(rest, aroundBox(found));
       const now = drawn.selected();
