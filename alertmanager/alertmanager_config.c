@@ -49,7 +49,7 @@ static struct err *load(const char *path, struct amconf **ret)
     return e;
 }
 
-static void warn_unsupported(const struct amconf *c)
+void alertmanager_warn_unsupported(const struct amconf *c)
 {
     for (size_t i = 0; i < c->n_receivers; i++)
         for (size_t k = 0; k < c->receivers[i].n; k++) {
@@ -70,7 +70,7 @@ static void use(struct alertmanager *am, struct amconf *c)
     am->conf = c;
     atomic_store(&am->resolve_ms, c->resolve_timeout_ms);
     am->metrics.config_last_reload_successful = 1;
-    warn_unsupported(c);
+    alertmanager_warn_unsupported(c);
     alertmanager_reconfigure(am);
 }
 

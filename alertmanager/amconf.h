@@ -32,6 +32,7 @@ struct amconf_integration {
 };
 struct amconf_receiver {
     struct slice name;
+    struct labels labels; /* its name as "name" among them */
     struct amconf_integration *integrations;
     size_t n;
 };

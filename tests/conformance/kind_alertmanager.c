@@ -340,7 +340,9 @@ CONFORMANCE(alertmanager, inhibit_cases)
 struct pipeline {
     struct conformance *c;
     struct dispatch *d;
-    struct map failing; /* receivers */
+    struct silences *silences;
+    struct map failing;     /* receivers */
+    struct map silence_ids; /* name → char *, heap */
     int64_t start_ns, now_ns;
     json_t *got;
     VEC(uint64_t) ids; /* sends to be answered, and how */
@@ -439,8 +441,45 @@ static void run_until(struct pipeline *p, int64_t until_ns)
     p->now_ns = until_ns;
 }
 
+static void set_silence(struct pipeline *p, const json_t *o)
+{
+    struct silences_matcher ms[8];
+    struct silences_spec spec = {.matchers = ms,
+                                 .starts_ns = time_of(json_object_get(o, "startsAt"), 0),
+                                 .ends_ns = time_of(json_object_get(o, "endsAt"), 0)};
+    struct slice id = SLICE_EMPTY;
+    json_t *text;
+    size_t i;
+
+    json_array_foreach(json_object_get(o, "matchers"), i, text)
+    {
+        struct ammatch m;
+        struct err *e = ammatch_parse(p->c->arena, AMMATCH_FALLBACK, text_of(text), &m);
+
+        if (!conformance_check_ok(p->c, "matcher", e, true) || i == ORR_COUNT(ms))
+            return;
+        ms[spec.n_matchers++] = (struct silences_matcher){m.op, m.name, m.value};
+        ammatch_done(&m);
+    }
+    (void)conformance_check_ok(p->c, "set_silence",
+                               silences_set(p->silences, SLICE("t"), &spec, NULL, p->now_ns, &id),
+                               true);
+    mem_free(map_put(&p->silence_ids, text_of(json_object_get(o, "name")), slice_dup(id)));
+}
+
+static void expire_silence(struct pipeline *p, struct slice name)
+{
+    const char *id = map_get(&p->silence_ids, name);
+
+    (void)conformance_check_ok(
+        p->c, "expire_silence",
+        silences_expire(p->silences, SLICE("t"), slice_cstr(id ? id : ""), p->now_ns), true);
+}
+
 static void run_event(struct pipeline *p, const json_t *ev)
 {
+    const json_t *silence = json_object_get(ev, "set_silence");
+    const json_t *over = json_object_get(ev, "expire_silence");
     const json_t *alerts = json_object_get(ev, "post_alerts");
     const json_t *fails = json_object_get(ev, "fail_receivers");
     const char *name;
@@ -459,6 +498,10 @@ static void run_event(struct pipeline *p, const json_t *ev)
         alert_vec_done(&v);
         free(text);
     }
+    if (silence)
+        set_silence(p, silence);
+    if (over)
+        expire_silence(p, text_of(over));
     json_object_foreach((json_t *)fails, name, value)
     {
         if (json_is_true(value))
@@ -506,19 +549,16 @@ static json_t *sorted(const json_t *list)
 
 CONFORMANCE(alertmanager, pipeline_cases)
 {
-    struct pipeline p = {.c = c, .got = json_array()};
+    struct silences_opts silences = {.retention_ns = 120 * 3600 * 1000000000ll};
+    struct pipeline p = {.c = c, .got = json_array(), .silences = silences_new(&silences)};
     struct dispatch_ops ops = {on_pipeline_send, on_pipeline_logged, pipeline_position, NULL, &p};
     struct nflog *log = nflog_new();
-    struct dispatch_opts opts = {.tenant = SLICE_INIT("t"), .log = log, .seed = 1};
+    struct dispatch_opts opts = {
+        .tenant = SLICE_INIT("t"), .log = log, .silences = p.silences, .seed = 1};
     struct amconf *conf = NULL;
     json_t *ev, *got, *want;
     size_t i;
 
-    json_array_foreach(conformance_get(c, "events"), i, ev) if (json_object_get(ev, "set_silence"))
-    {
-        conformance_skip(c, "silences are not supported yet");
-        return;
-    }
     if (!conformance_check_ok(
             c, "config", amconf_parse("config", conformance_text(c, "config"), 0, &conf), true))
         return;
@@ -534,7 +574,11 @@ CONFORMANCE(alertmanager, pipeline_cases)
     json_decref(p.got);
     dispatch_free(p.d);
     nflog_free(log);
+    silences_free(p.silences);
     amconf_unref(conf);
+    MAP_FOREACH (e, &p.silence_ids)
+        mem_free(e->value);
+    map_done(&p.silence_ids);
     map_done(&p.failing);
     vec_done(&p.ids);
     vec_done(&p.oks);
