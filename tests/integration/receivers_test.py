@@ -319,7 +319,7 @@ def test_pushover(t):
         f"proxy_connect_header: {{X-From: [orrery]}}, tls_config: {{ca_file: {t.dir}/ca.pem}}}}}}]\n" for c in statuses)
     o = start(t, f"route:\n  receiver: none\n  routes:\n{routes}receivers:\n- name: none\n{receivers}")
     post_alerts(o.addr, [{"case": c} for c in statuses])
-    wait_for("all requests", lambda: len(server.of("/1/messages.json")) == 5, 30)
+    wait_for("all requests", lambda: len(server.of("/1/messages.json")) == 5, 60)
     time.sleep(2)
     requests = server.of("/1/messages.json")
     check(len(requests) == 5, f"{len(requests)} requests")
@@ -400,8 +400,8 @@ def test_tls(t):
     o = start(t, hooks({n: (f"{s.url}/{n}", f"{{tls_config: {c}}}") for n, (s, c) in {**good, **bad}.items()}))
     post_alerts(o.addr, [{"to": n} for n in (*good, *bad)])
     for n, (server, _) in good.items():
-        wait_for(f"{n} over TLS", lambda: server.of(f"/{n}"), 30)
-    wait_for("the failures", lambda: failures(o.addr) >= 2 * len(bad), 30)  # no connection: each is tried again
+        wait_for(f"{n} over TLS", lambda: server.of(f"/{n}"), 60)
+    wait_for("the failures", lambda: failures(o.addr) >= 2 * len(bad), 60)  # no connection: each is tried again
     for n, (server, _) in bad.items():
         check(not server.of(f"/{n}"), f"{n} was told")
 
@@ -443,27 +443,27 @@ def test_tokens_proxies_headers_and_redirects(t):
         "down": (f"http://user:SECRET1@127.0.0.1:{free_port()}/SECRET2?SECRET3", "{}"),
     }))
     post_alerts(o.addr, [{"to": n} for n in ("oauth", "proxy", "near", "headers", "moved", "follows", "large", "down")])
-    first = wait_for("the hook behind OAuth", lambda: server.of("/oauth"), 30)[0]
+    first = wait_for("the hook behind OAuth", lambda: server.of("/oauth"), 60)[0]
     check(first.headers["Authorization"] == "Bearer T1", first.headers)
     token = server.of("/token")[0]
     check(token.headers["Authorization"] == "Basic " + base64.b64encode(b"id:secret").decode(), token.headers)
     check(token.headers["Content-Type"] == "application/x-www-form-urlencoded" and
           token.body == b"grant_type=client_credentials&scope=a+b&audience=x", token.body)
     post_alerts(o.addr, [{"to": "oauth", "n": "2"}])
-    wait_for("another", lambda: len(server.of("/oauth")) == 2, 30)
+    wait_for("another", lambda: len(server.of("/oauth")) == 2, 60)
     check(len(server.of("/token")) == 1, "the token was not kept")
     post_alerts(o.addr, [{"to": "refused"}])
-    wait_for("the one whose token is refused", lambda: len(server.of("/refused")) == 2, 30)
+    wait_for("the one whose token is refused", lambda: len(server.of("/refused")) == 2, 60)
     check(server.of("/refused")[1].headers["Authorization"] == "Bearer T2", "with the same token")
-    far = wait_for("the proxy", lambda: proxy.of("/far"), 30)[0]
+    far = wait_for("the proxy", lambda: proxy.of("/far"), 60)[0]
     check(far.path == "http://hook.test/far", far.path)
-    wait_for("the one that needs no proxy", lambda: server.of("/near"), 30)
-    headers = wait_for("the headers", lambda: server.of("/headers"), 30)[0].headers
+    wait_for("the one that needs no proxy", lambda: server.of("/near"), 60)
+    headers = wait_for("the headers", lambda: server.of("/headers"), 60)[0].headers
     check(headers["X-A"] == "one" and headers["X-F"] == "from a file", headers)
-    wait_for("the redirect", lambda: server.of("/moved"), 30)
-    landed = wait_for("where it leads", lambda: server.of("/landed"), 30)[0]
+    wait_for("the redirect", lambda: server.of("/moved"), 60)
+    landed = wait_for("where it leads", lambda: server.of("/landed"), 60)[0]
     check(landed.method == "POST" and json.loads(landed.body)["version"] == "4", f"{landed.method} {landed.body}")
-    wait_for("the one that is down", lambda: failures(o.addr) >= 3, 30)
+    wait_for("the one that is down", lambda: failures(o.addr) >= 3, 60)
     check(len(server.of("/landed")) == 1 and len(server.of("/large")) == 1, "told again")
     with open(f"{o.dir}/log") as f:
         log = f.read()
@@ -494,9 +494,9 @@ receivers:
   slack_configs: [{{api_url: '{server.url}/endless', title: '{{{{ template "loop" . }}}}'}}]
 """)
     post_alerts(o.addr, [{"to": n, "n": "1"} for n in ("good", "bad", "endless")])
-    body = json.loads(wait_for("the payload", lambda: server.of("/good"), 30)[0].body)
+    body = json.loads(wait_for("the payload", lambda: server.of("/good"), 60)[0].body)
     check(body == {"text": "<1>", "count": 1}, body)
-    wait_for("the failures", lambda: failures(o.addr) == 2, 30)
+    wait_for("the failures", lambda: failures(o.addr) == 2, 60)
     check(not server.of("/bad") and not server.of("/endless"), "told without a text")
     with open(f"{o.dir}/log") as f:
         log = f.read()
