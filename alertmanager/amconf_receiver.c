@@ -15,8 +15,8 @@ struct kind {
 static const struct kind kinds[] = {
     {"discord", "discord_configs", true, "webhook_url|webhook_url_file",
      "webhook_url|webhook_url_file", ""},
-    {"email", "email_configs", false, "to", "auth_password|auth_password_file", NULL},
-    {"incidentio", "incidentio_configs", true, "url|url_file", "url|url_file", NULL},
+    {"email", "email_configs", false, "to", "auth_password|auth_password_file", ""},
+    {"incidentio", "incidentio_configs", true, "url|url_file", "url|url_file", ""},
     {"pagerduty", "pagerduty_configs", true,
      "service_key|service_key_file|routing_key|routing_key_file",
      "service_key|service_key_file routing_key|routing_key_file", ""},
@@ -24,22 +24,21 @@ static const struct kind kinds[] = {
      "update_message"},
     {"webhook", "webhook_configs", true, "url|url_file", "url|url_file", ""},
     {"opsgenie", "opsgenie_configs", true, "", "api_key|api_key_file", ""},
-    {"wechat", "wechat_configs", false, "", "api_secret|api_secret_file", NULL},
+    {"wechat", "wechat_configs", false, "", "api_secret|api_secret_file", ""},
     {"pushover", "pushover_configs", true, "user_key|user_key_file token|token_file",
-     "user_key|user_key_file token|token_file html|monospace", NULL},
+     "user_key|user_key_file token|token_file html|monospace", ""},
     {"victorops", "victorops_configs", true, "routing_key", "api_key|api_key_file", ""},
     {"sns", "sns_configs", true, "topic_arn|phone_number|target_arn",
-     "topic_arn|phone_number topic_arn|target_arn phone_number|target_arn", NULL},
+     "topic_arn|phone_number topic_arn|target_arn phone_number|target_arn", ""},
     {"telegram", "telegram_configs", true, "chat_id|chat_id_file", "bot_token|bot_token_file", ""},
     {"webex", "webex_configs", true, "room_id", "", ""},
     {"msteams", "msteams_configs", true, "webhook_url|webhook_url_file",
      "webhook_url|webhook_url_file", ""},
     {"msteamsv2", "msteamsv2_configs", true, "webhook_url|webhook_url_file",
      "webhook_url|webhook_url_file", ""},
-    {"jira", "jira_configs", true, "project issue_type", "", NULL},
-    {"rocketchat", "rocketchat_configs", false, "", "token|token_file token_id|token_id_file",
-     NULL},
-    {"mattermost", "mattermost_configs", false, "", "webhook_url|webhook_url_file", NULL},
+    {"jira", "jira_configs", true, "project issue_type", "", ""},
+    {"rocketchat", "rocketchat_configs", false, "", "token|token_file token_id|token_id_file", ""},
+    {"mattermost", "mattermost_configs", true, "", "webhook_url|webhook_url_file", ""},
 };
 
 /* What must come from the receiver or from global: "of the receiver" and "of global". */
@@ -138,6 +137,13 @@ static void no(struct amconf_reader *r, struct amconf_integration *in, const cha
         in->unsupported = arena_strdup(r->arena, what);
 }
 
+static bool is_off(const struct yaml_node *n)
+{
+    bool truth;
+
+    return n->kind == YAML_KIND_SCALAR && yaml_bool(n, &truth) && !truth;
+}
+
 /* The first of "a|b" that is set. */
 static void check_lacks(struct amconf_reader *r, const struct yaml_node *n, const char *where,
                         const char *lacks, struct amconf_integration *in)
@@ -145,7 +151,8 @@ static void check_lacks(struct amconf_reader *r, const struct yaml_node *n, cons
     struct slice rest = slice_cstr(lacks), key;
 
     while (rest.len && slice_split(&rest, '|', &key))
-        if (amconf_has(n, arena_cstr(r->arena, key)))
+        if (amconf_has(n, arena_cstr(r->arena, key)) &&
+            !is_off(yaml_get(n, arena_cstr(r->arena, key))))
             no(r, in, arena_printf(r->arena, "%s%.*s", where, SLICE_ARG(key)));
 }
 
@@ -170,6 +177,8 @@ static void check_supported(struct amconf_reader *r, const struct kind *k,
     check_lacks(r, in->settings, "", k->lacks, in);
     for (size_t i = 0; i < ORR_COUNT(parts); i++)
         check_lacks(r, yaml_get(in->http, parts[i].name), parts[i].where, parts[i].lacks, in);
+    check_lacks(r, yaml_get(in->settings, "sigv4"), "sigv4.",
+                "profile|role_arn|external_id|use_fips_sts_endpoint|service_name", in);
     check_lacks(r, yaml_get(yaml_get(in->http, "oauth2"), "tls_config"),
                 "http_config.oauth2.tls_config.", "ca_ref|cert_ref|key_ref", in);
 }

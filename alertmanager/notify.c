@@ -5,6 +5,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 
+#define DRAINED_BYTES (64u << 20) /* of an answer; its beginning is looked at */
 #define MAX_TOKENS 10000
 #define TOKEN_EARLY_S 10 /* a token is renewed before it expires */
 
@@ -36,6 +37,7 @@ struct sending {
     struct notify_render *render;
     const struct notify_request *request; /* of the render; NULL: all is said */
     struct http_client_call *call;
+    struct buf answer; /* the beginning of it */
     struct err *failed;
     bool may_retry;
 };
@@ -70,6 +72,7 @@ static void sending_free(struct sending *s)
     mem_free((void *)s->group_key.ptr);
     mem_free((void *)s->receiver.ptr);
     notify_render_free(s->render);
+    buf_done(&s->answer);
     err_free(s->failed);
     mem_free(s);
 }
@@ -175,12 +178,13 @@ static void on_answer(void *arg, struct err *e, struct http_client_reply *reply)
     s->call = NULL;
     if (!e) {
         struct notify_answer a = {reply->status, http_client_reply_header(reply, "Content-Type"),
-                                  buf_slice(&reply->body)};
+                                  s->request->mail ? buf_slice(&reply->body)
+                                                   : buf_slice(&s->answer)};
 
-        if (a.status == 401)
-            drop_token(s->n, notify_render_token_key(s->render));
         if (!(e = notify_render_judge(s->render, &a, &may_retry)))
             keep_token(s);
+        if (notify_render_token_is_bad(s->render))
+            drop_token(s->n, notify_render_token_key(s->render));
     }
     if (e)
         end(s, e, may_retry);
@@ -188,10 +192,19 @@ static void on_answer(void *arg, struct err *e, struct http_client_reply *reply)
         prepare(s);
 }
 
+/* However much it is, who answers has been told. */
+static bool keep_piece(void *arg, struct slice piece)
+{
+    struct sending *s = arg;
+
+    buf_slice_append(&s->answer, slice_sub(piece, 0, NOTIFY_MAX_ANSWER - s->answer.len));
+    return true;
+}
+
 static void post(struct sending *s, int64_t left_ms)
 {
     const struct notify_request *q = s->request;
-    char *url = slice_dup(q->url);
+    char *url = slice_dup(q->mail ? SLICE_EMPTY : q->url);
     struct http_client_req req = {
         .method = q->method,
         .url = url,
@@ -200,7 +213,9 @@ static void post(struct sending *s, int64_t left_ms)
         .body = q->body,
         .content_type = q->content_type,
         .timeout_ms = left_ms,
-        .max_response_bytes = NOTIFY_MAX_ANSWER,
+        .max_response_bytes = DRAINED_BYTES,
+        .on_data = keep_piece,
+        .is_url_secret = true,
         .user = q->user,
         .password = q->password,
         .max_redirects = q->max_redirects,
@@ -210,8 +225,17 @@ static void post(struct sending *s, int64_t left_ms)
         .proxy_headers = (const char *const *)q->proxy_headers,
         .proxy_header_count = q->n_proxy_headers,
     };
-    struct err *e = http_client_request(s->n->http, &req, on_answer, s, &s->call);
+    struct err *e;
 
+    buf_reset(&s->answer);
+    if (q->mail) {
+        struct mail_req mail = *q->mail;
+
+        mail.timeout_ms = left_ms;
+        e = mail_send(s->n->http, &mail, on_answer, s, &s->call);
+    } else {
+        e = http_client_request(s->n->http, &req, on_answer, s, &s->call);
+    }
     mem_free(url);
     if (e)
         end(s, e, true);

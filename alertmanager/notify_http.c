@@ -62,12 +62,12 @@ static unsigned version(struct slice s)
     return 0;
 }
 
-static void set_tls(struct notify_render *r, const struct yaml_node *n)
+const struct http_client_tls *notify_http_tls(struct notify_render *r, const struct yaml_node *n)
 {
     struct http_client_tls *t;
 
     if (!n || n->kind != YAML_KIND_MAP || !n->n)
-        return;
+        return NULL;
     t = arena_new_of(r->arena, struct http_client_tls);
     t->ca = notify_secret_of(r, n, "ca");
     t->cert = notify_secret_of(r, n, "cert");
@@ -76,7 +76,7 @@ static void set_tls(struct notify_render *r, const struct yaml_node *n)
     t->is_insecure = notify_bool(n, "insecure_skip_verify", false);
     t->min_version = version(notify_raw(n, "min_version", NULL));
     t->max_version = version(notify_raw(n, "max_version", NULL));
-    r->request.tls = t;
+    return t;
 }
 
 /* ---- proxies ---- */
@@ -146,7 +146,7 @@ void notify_http(struct notify_render *r)
     const struct yaml_node *own = r->is_fetching ? yaml_get(http, "oauth2") : http;
 
     r->request.max_redirects = notify_bool(http, "follow_redirects", true) ? MAX_REDIRECTS : 0;
-    set_tls(r, yaml_get(own, "tls_config"));
+    r->request.tls = notify_http_tls(r, yaml_get(own, "tls_config"));
     set_proxy(r, own);
     if (r->is_fetching)
         return;
@@ -239,6 +239,13 @@ void notify_http_fetch(struct notify_render *r)
     r->request.content_type = "application/x-www-form-urlencoded";
 }
 
+void notify_token(struct notify_render *r, struct slice token, int64_t lifetime_s)
+{
+    r->token = arena_dup(r->arena, token);
+    r->token_lifetime_s = lifetime_s;
+    r->was_fetched = true;
+}
+
 struct err *notify_http_fetched(struct notify_render *r, const struct notify_answer *a,
                                 bool *ret_may_retry)
 {
@@ -252,12 +259,10 @@ struct err *notify_http_fetched(struct notify_render *r, const struct notify_ans
         return NULL;
     }
     if (json_string_length(token)) {
-        r->token =
-            arena_dup(r->arena, slice_of(json_string_value(token), json_string_length(token)));
-        r->token_lifetime_s = json_is_integer(lifetime)
-                                  ? ORR_MIN(json_integer_value(lifetime), MAX_LIFETIME_S)
-                                  : MAX_LIFETIME_S;
-        r->was_fetched = true;
+        notify_token(r, slice_of(json_string_value(token), json_string_length(token)),
+                     json_is_integer(lifetime)
+                         ? ORR_MIN(json_integer_value(lifetime), MAX_LIFETIME_S)
+                         : MAX_LIFETIME_S);
     } else {
         e = err_new(ERR_NET, "oauth2: the token's server answered %d%s", a->status,
                     a->status / 100 == 2 ? " without a token" : "");

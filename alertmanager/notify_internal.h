@@ -5,6 +5,7 @@
  */
 #pragma once
 #include "alertmanager/notify_render.h"
+#include "common/base/clock.h"
 #include "common/template/template_am.h"
 
 struct notify_kind {
@@ -19,7 +20,9 @@ struct notify_kind {
 };
 extern const struct notify_kind notify_kind_webhook, notify_kind_slack, notify_kind_pagerduty,
     notify_kind_opsgenie, notify_kind_victorops, notify_kind_discord, notify_kind_msteams,
-    notify_kind_msteamsv2, notify_kind_webex, notify_kind_telegram;
+    notify_kind_msteamsv2, notify_kind_webex, notify_kind_telegram, notify_kind_email,
+    notify_kind_pushover, notify_kind_sns, notify_kind_wechat, notify_kind_jira,
+    notify_kind_rocketchat, notify_kind_mattermost, notify_kind_incidentio;
 /* NULL: no such receiver can be told yet. */
 const struct notify_kind *notify_kind_find(const char *name);
 
@@ -40,15 +43,17 @@ struct notify_render {
     unsigned step;  /* requests built by the kind */
     unsigned requests;
     struct notify_request request;
-    struct slice last; /* what judge() keeps of an answer for build() */
+    void *state; /* what the kind keeps from request to request, in the arena */
     bool is_told, may_retry;
     /* a token to speak with */
     struct slice token_key, token;
     int64_t token_lifetime_s;
-    bool is_fetching;  /* the request is for one */
-    bool was_fetched;  /* this token, and nobody has asked for it yet */
-    bool was_given;    /* it is somebody else's */
-    bool sends_secret; /* in the form: the server did not take it as basic auth */
+    bool is_fetching;    /* the request is for one */
+    bool was_fetched;    /* this token, and nobody has asked for it yet */
+    bool was_given;      /* it is somebody else's */
+    bool is_token_bad;   /* it was refused */
+    bool is_kinds_fetch; /* the request is for the kind's own token */
+    bool sends_secret;   /* in the form: the server did not take it as basic auth */
     struct err *e;
 };
 
@@ -84,8 +89,13 @@ size_t notify_items(const struct yaml_node *list);
 /* A POST of JSON; takes the body's bytes. */
 void notify_post(struct notify_render *r, struct slice url, struct buf *body);
 void notify_header(struct notify_render *r, const char *name, struct slice value);
+/* The "fields" of Slack's attachments, which others took over. */
+void notify_slack_fields(struct notify_render *r, struct buf *b, const struct yaml_node *node);
+/* A token was fetched. */
+void notify_token(struct notify_render *r, struct slice token, int64_t lifetime_s);
 /* How http_config has requests sent. */
 void notify_http(struct notify_render *r);
+const struct http_client_tls *notify_http_tls(struct notify_render *r, const struct yaml_node *tls);
 /* Which token http_config needs, and the request for it. */
 struct slice notify_http_token_key(struct notify_render *r);
 void notify_http_fetch(struct notify_render *r);
@@ -114,6 +124,14 @@ struct slice notify_cut_runes(struct notify_render *r, struct slice s, size_t ma
 struct slice notify_cut_bytes(struct notify_render *r, struct slice s, size_t max);
 /* Percent-encodes what an address cannot hold as it stands. */
 struct slice notify_url(struct notify_render *r, struct slice s);
+
+/* The addresses of "name <address>, …"; fails when one is none, or there is none. */
+const char **notify_mail_addresses(struct notify_render *r, const char *what, struct slice list,
+                                   size_t *ret_n);
+/* "Name: value\r\n", in encoded words when the value is not plain ASCII of one line. */
+void notify_mail_header(struct buf *b, const char *name, struct slice value);
+/* In quoted-printable, with a line break at its end. */
+void notify_mail_body(struct buf *b, struct slice s);
 
 /* The body of Alertmanager's webhook. max_alerts 0: all. */
 void notify_webhook_body(struct buf *out, const struct dispatch_note *note,

@@ -5,9 +5,12 @@
 #include "common/base/mem.h"
 
 static const struct notify_kind *const kinds[] = {
-    &notify_kind_webhook,   &notify_kind_slack,    &notify_kind_pagerduty, &notify_kind_opsgenie,
-    &notify_kind_victorops, &notify_kind_discord,  &notify_kind_msteams,   &notify_kind_msteamsv2,
-    &notify_kind_webex,     &notify_kind_telegram,
+    &notify_kind_webhook,    &notify_kind_slack,      &notify_kind_pagerduty,
+    &notify_kind_opsgenie,   &notify_kind_victorops,  &notify_kind_discord,
+    &notify_kind_msteams,    &notify_kind_msteamsv2,  &notify_kind_webex,
+    &notify_kind_telegram,   &notify_kind_email,      &notify_kind_pushover,
+    &notify_kind_sns,        &notify_kind_wechat,     &notify_kind_jira,
+    &notify_kind_rocketchat, &notify_kind_mattermost, &notify_kind_incidentio,
 };
 
 const struct notify_kind *notify_kind_find(const char *name)
@@ -126,7 +129,7 @@ struct err *notify_render_next(struct notify_render *r, const struct notify_requ
         notify_http_fetch(r);
     else if (!r->is_told)
         r->kind->build(r);
-    if (!r->e && !r->is_told)
+    if (!r->e && !r->is_told && !r->request.mail)
         notify_http(r);
     if (!r->e && arena_over(r->arena))
         r->e = err_new(ERR_LIMIT, "the notification needs more than %u bytes of memory",
@@ -163,6 +166,11 @@ struct slice notify_render_fetched_token(struct notify_render *r, int64_t *ret_l
     return was_fetched ? r->token : SLICE_EMPTY;
 }
 
+bool notify_render_token_is_bad(const struct notify_render *r)
+{
+    return r->is_token_bad;
+}
+
 /* Of an answer, for the log: its beginning, in one line. */
 static struct slice excerpt(struct notify_render *r, struct slice body)
 {
@@ -182,7 +190,8 @@ struct err *notify_render_judge(struct notify_render *r, const struct notify_ans
     *ret_may_retry = a->status / 100 == 5 || a->status == 429;
     if (r->is_fetching)
         return notify_http_fetched(r, a, ret_may_retry);
-    if (a->status == 401 && r->was_given)
+    r->is_token_bad = a->status == 401 && r->token.len;
+    if (r->is_token_bad && r->was_given)
         *ret_may_retry = true; /* it may have been taken back meanwhile */
     if (r->kind->judge && (e = r->kind->judge(r, a, ret_may_retry)))
         return e;

@@ -15,14 +15,14 @@
  */
 #pragma once
 #include "alertmanager/dispatch.h"
-#include "common/net/http_client.h"
+#include "common/net/mail.h"
 
-#define NOTIFY_MAX_STEPS 2000000     /* of all templates of one notification */
-#define NOTIFY_MAX_BYTES (64u << 20) /* of memory for it */
-#define NOTIFY_MAX_BODY (8u << 20)   /* of a request */
-#define NOTIFY_MAX_SECRET 65536      /* of a file */
-#define NOTIFY_MAX_ANSWER (1u << 20) /* bytes that are looked at */
-#define NOTIFY_MAX_REQUESTS 16       /* of one notification */
+#define NOTIFY_MAX_STEPS 2000000       /* of all templates of one notification */
+#define NOTIFY_MAX_BYTES (64u << 20)   /* of memory for it */
+#define NOTIFY_MAX_BODY (8u << 20)     /* of a request */
+#define NOTIFY_MAX_SECRET 65536        /* of a file */
+#define NOTIFY_MAX_ANSWER (256u << 10) /* bytes that are looked at */
+#define NOTIFY_MAX_REQUESTS 16         /* of one notification */
 
 struct notify_request {
     const char *method;
@@ -36,6 +36,7 @@ struct notify_request {
     const char *proxy, *no_proxy;      /* NULL: none */
     const char **proxy_headers;
     size_t n_proxy_headers;
+    const struct mail_req *mail; /* a mail instead of all that; NULL: none */
 };
 
 struct notify_answer {
@@ -54,6 +55,8 @@ void notify_render_free(struct notify_render *r); /* NULL is allowed */
 struct slice notify_render_token_key(const struct notify_render *r);
 void notify_render_give_token(struct notify_render *r, struct slice token);
 struct slice notify_render_fetched_token(struct notify_render *r, int64_t *ret_lifetime_s);
+/* The server took the last request's token for a bad one. */
+bool notify_render_token_is_bad(const struct notify_render *r);
 /* The next request, lent until the one after it; NULL: there is no more to be said. An error is final unless
  * ret_may_retry says otherwise. Worker. */
 ORR_CHECKED struct err *notify_render_next(struct notify_render *r,

@@ -8,10 +8,10 @@
 #define MAX_TITLE_RUNES 1024
 #define CHAT_URL "https://slack.com/api/chat.postMessage"
 
-static void add_fields(struct notify_render *r, struct buf *b)
+void notify_slack_fields(struct notify_render *r, struct buf *b, const struct yaml_node *node)
 {
-    const struct yaml_node *list = yaml_get(r->settings, "fields");
-    bool is_short = notify_bool(r->settings, "short_fields", false);
+    const struct yaml_node *list = yaml_get(node, "fields");
+    bool is_short = notify_bool(node, "short_fields", false);
 
     if (!notify_items(list))
         return;
@@ -101,7 +101,7 @@ static void add_attachment(struct notify_render *r, struct buf *b)
                 notify_text(r, "fallback", "{{ template \"slack.default.fallback\" . }}"));
     notify_json(b, "callback_id",
                 notify_text(r, "callback_id", "{{ template \"slack.default.callbackid\" . }}"));
-    add_fields(r, b);
+    notify_slack_fields(r, b, r->settings);
     add_actions(r, b);
     notify_json_some(b, "image_url", notify_text(r, "image_url", NULL));
     notify_json_some(b, "thumb_url", notify_text(r, "thumb_url", NULL));

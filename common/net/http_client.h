@@ -49,8 +49,10 @@ struct http_client_req {
     size_t max_response_bytes;   /* body after decoding; more is ERR_TOO_LARGE [64 MiB] */
     const char *user, *password; /* basic auth if user is not NULL */
     const char *bearer;          /* bearer token if not NULL */
-    unsigned max_redirects;      /* 0: a redirect is a reply like any other */
-    bool accepts_compressed;     /* gzip, deflate, zstd as libcurl has them; decoded for you */
+    unsigned
+        max_redirects;  /* 0: a redirect is a reply like any other; but for 303 a POST stays one */
+    bool is_url_secret; /* messages have its host alone */
+    bool accepts_compressed; /* gzip, deflate, zstd as libcurl has them; decoded for you */
     bool is_sole; /* a connection made for it: over a kept one that dies it may be sent twice */
     const struct http_client_tls *tls; /* NULL: the client's */
     const char *proxy,

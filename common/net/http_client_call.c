@@ -105,8 +105,9 @@ static void set_blob(CURL *easy, CURLoption option, struct slice pem)
         (void)curl_easy_setopt(easy, option, &blob);
 }
 
-static void set_own_tls(CURL *easy, const struct http_client_tls *t)
+void http_client_set_tls(struct http_client_call *call, const struct http_client_tls *t)
 {
+    CURL *easy = call->easy;
     static const long min[] = {CURL_SSLVERSION_TLSv1_0, CURL_SSLVERSION_TLSv1_1,
                                CURL_SSLVERSION_TLSv1_2, CURL_SSLVERSION_TLSv1_3};
     static const long max[] = {CURL_SSLVERSION_MAX_TLSv1_0, CURL_SSLVERSION_MAX_TLSv1_1,
@@ -129,8 +130,8 @@ static void set_own_tls(CURL *easy, const struct http_client_tls *t)
  * libcurl verifies the name it connects to. To verify another, connect to that name and tell
  * libcurl that it lives at the URL's address.
  */
-static struct err *set_server_name(struct http_client_call *call, const char *server_name,
-                                   const char *url)
+struct err *http_client_set_server_name(struct http_client_call *call, const char *server_name,
+                                        const char *url)
 {
     CURLU *u = curl_url();
     char *host = NULL, *port = NULL, *renamed = NULL;
@@ -245,7 +246,28 @@ static void set_method(struct http_client_call *call, const struct http_client_r
         (void)curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len);
         (void)curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, body.ptr);
     }
-    (void)curl_easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, method);
+    /* libcurl's own where it has one: it becomes GET where a redirect (303) says so */
+    if (strcmp(method, has_body ? "POST" : "GET") != 0)
+        (void)curl_easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, method);
+}
+
+void http_client_set_common(struct http_client_call *call, const char *protocols,
+                            int64_t timeout_ms, int64_t connect_timeout_ms)
+{
+    CURL *easy = call->easy;
+
+    (void)curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
+    (void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->text);
+    (void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+    (void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, protocols);
+    (void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(timeout_ms ? timeout_ms : 30000));
+    (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+                           (long)(connect_timeout_ms ? connect_timeout_ms : 5000));
+    (void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    (void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
+    (void)curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    (void)curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
 }
 
 static void set_basics(struct http_client_call *call, const struct http_client_opts *o,
@@ -253,56 +275,74 @@ static void set_basics(struct http_client_call *call, const struct http_client_o
 {
     CURL *easy = call->easy;
 
-    (void)curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
+    http_client_set_common(call, "http,https", req->timeout_ms, req->connect_timeout_ms);
     (void)curl_easy_setopt(easy, CURLOPT_URL, req->url);
-    (void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->text);
-    (void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    (void)curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
-    (void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     (void)curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
     (void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     (void)curl_easy_setopt(easy, CURLOPT_USERAGENT, o->user_agent);
-    (void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
-                           (long)(req->timeout_ms ? req->timeout_ms : 30000));
-    (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-                           (long)(req->connect_timeout_ms ? req->connect_timeout_ms : 5000));
     if (req->stall_timeout_ms) {
         (void)curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
         (void)curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
                                (long)((req->stall_timeout_ms + 999) / 1000));
     }
     (void)curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, req->max_redirects ? 1L : 0L);
+    (void)curl_easy_setopt(easy, CURLOPT_POSTREDIR,
+                           (long)(CURL_REDIR_POST_301 | CURL_REDIR_POST_302));
     (void)curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long)req->max_redirects);
-    (void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-    (void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
-    (void)curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-    (void)curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
     if (req->accepts_compressed)
         (void)curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
     (void)curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, req->is_sole ? 1L : 0L);
     (void)curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, req->is_sole ? 1L : 0L);
 }
 
+struct http_client_call *http_client_call_bare(const char *url, size_t max_response_bytes)
+{
+    struct http_client_call *call = mem_new(struct http_client_call);
+
+    call->url = mem_strdup(url);
+    call->max_response_bytes = max_response_bytes;
+    call->easy = curl_easy_init();
+    ORR_ASSERT(call->easy);
+    return call;
+}
+
+/* Queries and credentials in a URL may be secret, and paths: messages go without. */
+static char *shown_url(const struct http_client_req *req, const char *url)
+{
+    const char *host = strstr(url, "://"), *user;
+    size_t scheme, n;
+
+    host = host ? host + 3 : url;
+    scheme = (size_t)(host - url);
+    n = strcspn(host, "/?#");
+    user = memrchr(host, '@', n);
+    if (user) {
+        n -= (size_t)(user + 1 - host);
+        host = user + 1;
+    }
+    if (!req->is_url_secret)
+        n += strcspn(host + n, "?#");
+    return mem_printf("%.*s%.*s", (int)scheme, url, (int)n, host);
+}
+
 struct err *http_client_call_new(const struct http_client_opts *opts,
                                  const struct http_client_req *req, struct http_client_call **ret)
 {
-    struct http_client_call *call = mem_new(struct http_client_call);
     const char *url = req->url ? req->url : "";
+    char *shown = shown_url(req, url);
+    struct http_client_call *call =
+        http_client_call_bare(shown, req->max_response_bytes ? req->max_response_bytes : 64u << 20);
     const char *server_name = req->tls ? req->tls->server_name : opts->server_name;
     struct err *e;
 
-    /* Queries and credentials in a URL may be secret: messages go without. */
-    call->url = mem_strndup(url, strcspn(url, "?#"));
-    call->max_response_bytes = req->max_response_bytes ? req->max_response_bytes : 64u << 20;
+    mem_free(shown);
     call->on_data = req->on_data;
-    call->easy = curl_easy_init();
-    ORR_ASSERT(call->easy);
     if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
         e = err_new(ERR_INVALID, "the URL is neither http:// nor https://");
     } else {
         set_basics(call, opts, req);
         if (req->tls)
-            set_own_tls(call->easy, req->tls);
+            http_client_set_tls(call, req->tls);
         else
             set_tls(call->easy, opts);
         set_auth(call->easy, req);
@@ -311,7 +351,7 @@ struct err *http_client_call_new(const struct http_client_opts *opts,
             e = set_proxy(call, req);
     }
     if (!e && server_name)
-        e = set_server_name(call, server_name, url);
+        e = http_client_set_server_name(call, server_name, url);
     if (e) {
         http_client_call_free(call);
         return e;
@@ -337,9 +377,16 @@ void http_client_call_free(struct http_client_call *call)
 struct err *http_client_result(struct http_client_call *call, CURLcode rc)
 {
     const char *text = call->text[0] ? call->text : curl_easy_strerror(rc);
+    long status = 0;
 
     if (rc == CURLE_OK)
         return NULL;
+    if (call->is_mail && rc != CURLE_OPERATION_TIMEDOUT &&
+        curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK &&
+        status >= 400) {
+        buf_str(&call->reply.body, text);
+        return NULL;
+    }
     if (call->is_too_large)
         return err_new(ERR_TOO_LARGE, "%s: the reply is larger than %zu bytes", call->url,
                        call->max_response_bytes);

@@ -37,20 +37,22 @@ TEST(amconf_names_what_cannot_send_and_hides_secrets)
 {
     struct amconf *c;
 
-    CHECK_OK(amconf_parse(
-        "am.yml",
-        SLICE("global: {slack_api_url: 'https://hooks/SECRET'}\n"
-              "route: {receiver: a}\nreceivers:\n- name: a\n  slack_configs: [{channel: x}, {update_message: true}]\n"
-              "  webhook_configs:\n"
-              "  - {url: 'http://h/SECRET', http_config: {bearer_token: SECRET}}\n"
-              "  - {url: 'http://h/', http_config: {oauth2: {client_id: x, token_url: y, grant_type: z}}}\n"),
-        0, &c));
-    CHECK_INT(c->receivers[0].n, 4);
-    for (size_t i = 0; i < 4; i++) {
+    CHECK_OK(
+        amconf_parse("am.yml",
+                     SLICE("global: {slack_api_url: 'https://hooks/SECRET'}\n"
+                           "route: {receiver: a}\nreceivers:\n- name: a\n  slack_configs: "
+                           "[{channel: x}, {update_message: true}, {update_message: false}]\n"
+                           "  webhook_configs:\n"
+                           "  - {url: 'http://h/SECRET', http_config: {bearer_token: SECRET}}\n"
+                           "  - {url: 'http://h/', http_config: {oauth2: {client_id: x, token_url: "
+                           "y, grant_type: z}}}\n"),
+                     0, &c));
+    CHECK_INT(c->receivers[0].n, 5);
+    for (size_t i = 0; i < 5; i++) {
         const struct amconf_integration *in = &c->receivers[0].integrations[i];
 
         if (strcmp(in->kind, "slack") == 0)
-            CHECK(!in->send_resolved && (in->index == 0) == !in->unsupported);
+            CHECK(!in->send_resolved && (in->index == 1) == (in->unsupported != NULL));
         else if (in->index == 0)
             CHECK(!in->unsupported && in->send_resolved);
         else

@@ -126,3 +126,67 @@ static inline void notify_bench_free(struct notify_bench *t)
     buf_done(&t->text);
     mem_free(t);
 }
+
+#define NOTIFY_BENCH_HASH                                                                          \
+    "cd0aa9856147b6c5b4ff2b7dfee5da20aa38253099ef1b4a64aced233c9afe29" /* of "g" */
+
+/* n of this rune */
+static inline char *notify_bench_runes(const char *rune, size_t n)
+{
+    struct buf b = {0};
+    char *ret;
+
+    for (size_t i = 0; i < n; i++)
+        buf_str(&b, rune);
+    ret = slice_dup(buf_slice(&b));
+    buf_done(&b);
+    return ret;
+}
+
+/* One request of the integration, with an annotation, has this in its body. */
+static inline void notify_bench_sends(const char *integration, bool is_firing,
+                                      const char *annotation, const char *head, const char *body)
+{
+    struct notify_bench *t =
+        notify_bench_told(notify_bench_conf(integration), is_firing, annotation);
+
+    CHECK_STR(notify_bench_next(t), head);
+    CHECK_STR(t->request->content_type, "application/json");
+    if (!notify_bench_has(t, body))
+        test_fail(__FILE__, __LINE__, "body of %s", integration);
+    notify_bench_free(t);
+}
+
+/* A text of n runes that is over by one is cut to the last but one and an ellipsis. */
+static inline void notify_bench_cuts(const char *integration, const char *key, size_t n)
+{
+    for (size_t over = 0; over < 2; over++) {
+        char *text = notify_bench_runes("\xc3\xbc", n + over),
+             *kept = notify_bench_runes("\xc3\xbc", n - over);
+        char *want = mem_printf("\"%s\":\"%s%s\"", key, kept, over ? "\xe2\x80\xa6" : "");
+        struct notify_bench *t = notify_bench_told(notify_bench_conf(integration), true, text);
+
+        (void)notify_bench_next(t);
+        if (slice_find(t->request->body, slice_cstr(want), 0) < 0)
+            test_fail(__FILE__, __LINE__, "%s of %s, over by %zu", key, integration, over);
+        notify_bench_free(t);
+        mem_free(text);
+        mem_free(kept);
+        mem_free(want);
+    }
+}
+
+static inline void notify_bench_judges(const char *integration, int status, const char *type,
+                                       const char *body, bool is_told, bool may_retry)
+{
+    struct notify_bench *t = notify_bench(integration);
+    struct err *e;
+
+    (void)notify_bench_next(t);
+    e = notify_bench_answer(t, status, type, body);
+    if (!e != is_told || (e && t->may_retry != may_retry))
+        test_fail(__FILE__, __LINE__, "%s: %d %s: %d %d", integration, status, body, !e,
+                  t->may_retry);
+    err_free(e);
+    notify_bench_free(t);
+}
