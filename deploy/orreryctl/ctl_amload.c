@@ -7,7 +7,7 @@
 #include "deploy/orreryctl/ctl_http.h"
 #include "ruler/rule_yaml.h"
 
-#define PATH SLICE("/api/v1/alerts")
+#define PATH SLICE("/alertmanager/api/v1/alerts") /* /api/v1/alerts is Prometheus' where all roles share a process */
 
 static struct err *put_file(struct buf *out, const char *path)
 {
